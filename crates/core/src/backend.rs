@@ -1,0 +1,285 @@
+//! What a vendor has to bring: the trait [`Backend`].
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::hash::Hash;
+
+use crate::{
+    BackendInfo, BackendKind, ContractError, Device, Error, Event, EventOptions, KeepAlive,
+    PerThread, PriorityRange, RawEvent, RawHandle, RawStream, Stream, StreamOptions, StreamOwner,
+};
+
+/// The error type of the stream `S`'s backend.
+pub type ErrorOf<S> = <<S as Stream>::Backend as Backend>::Error;
+
+/// The event type of the stream `S`'s backend.
+pub type EventOf<S> = <<S as Stream>::Backend as Backend>::Event;
+
+/// A vendor: its types, and how streams and events come into being.
+///
+/// An implementation is a type without values (`Host`, `Cuda`, `Hip`), and every function asks the
+/// one driver of the process. What is lazy in it (loading a library, starting threads) happens at
+/// the first call, whichever that is.
+///
+/// # For users
+/// There are two ways in for a stream that somebody else allocated:
+///
+/// | | who keeps the stream alive | |
+/// |---|---|---|
+/// | [`stream_from_raw`](Self::stream_from_raw) | you promise it | `unsafe`, the one unsafe act |
+/// | [`stream_from_owner`](Self::stream_from_owner) | the wrapper, through a shared owner | safe |
+///
+/// and three for one that nobody has yet: [`default_stream`](Self::default_stream),
+/// [`per_thread_stream`](Self::per_thread_stream) and [`new_stream`](Self::new_stream).
+///
+/// Dropping a wrapper never destroys a stream that it does not own.
+///
+/// # For backend authors
+/// Nothing here may panic or abort, whatever the arguments and whatever is missing on the machine;
+/// a missing library, function, driver version or device is an error of its own
+/// [kind](crate::ErrorKind). Check the device of a handle before the wrapper exists, and refuse
+/// [`HandleKind::PerThread`](crate::HandleKind::PerThread) in [`wrap_stream`](Self::wrap_stream).
+/// The [conformance suite] holds a backend to all of it.
+///
+/// [conformance suite]: https://docs.rs/gpu-stream-conformance
+#[doc(alias("ExternalStream", "get_stream_from_external"))]
+pub trait Backend: Sized + Send + Sync + 'static {
+    /// Which vendor, as reports and errors name it.
+    const KIND: BackendKind;
+
+    /// Whether an event, once recorded, keeps the owner of that stream alive until it is recorded
+    /// elsewhere or dropped.
+    ///
+    /// True where the vendor's events refer to their stream: HIP keeps a bare pointer to it, and a
+    /// wait for the event after the stream's end may follow that pointer. Where it is false, events
+    /// are good after their stream is gone. Either way safe code has nothing to fear, and no
+    /// portable program should depend on the answer.
+    const EVENTS_KEEP_OWNER: bool;
+
+    /// The vendor's stream handle: [`RawStream<Self>`] unless there is a reason.
+    type RawStream: RawHandle;
+
+    /// The vendor's event handle: [`RawEvent<Self>`] unless there is a reason.
+    type RawEvent: RawHandle;
+
+    /// The stream: the handle, its device and a share in its owner. Cloning it clones the share and
+    /// not the stream. Equal if device and handle are equal.
+    type Stream: Stream<Backend = Self> + Clone + Eq + Hash + fmt::Debug + Send + Sync;
+
+    /// The event. Dropping it destroys the vendor's event, at any time.
+    type Event: Event<Backend = Self> + fmt::Debug + Send + Sync;
+
+    /// The error, small enough to be returned by value.
+    type Error: Error + From<ContractError>;
+
+    /// What is there: version, library, devices. The first call may take long (a driver starts);
+    /// none fails for want of anything but with an error.
+    ///
+    /// # Errors
+    /// [`LibraryNotFound`](crate::ErrorKind::LibraryNotFound),
+    /// [`SymbolNotFound`](crate::ErrorKind::SymbolNotFound),
+    /// [`DriverTooOld`](crate::ErrorKind::DriverTooOld), [`NoDevice`](crate::ErrorKind::NoDevice).
+    #[doc(alias("cuDriverGetVersion", "hipRuntimeGetVersion"))]
+    fn probe() -> Result<BackendInfo, Self::Error>;
+
+    /// The devices, by ordinal. Does not block once the driver has started.
+    ///
+    /// # Errors
+    /// As [`probe`](Self::probe).
+    #[doc(alias("device_count", "cuDeviceGetCount", "hipGetDeviceCount"))]
+    fn devices() -> Result<Vec<Device>, Self::Error>;
+
+    /// The device with this ordinal, if there is one.
+    ///
+    /// # Errors
+    /// As [`probe`](Self::probe), and [`InvalidDevice`](crate::ErrorKind::InvalidDevice).
+    fn device(ordinal: u32) -> Result<Device, Self::Error> {
+        let devices = Self::devices()?;
+        let found = usize::try_from(ordinal).ok().and_then(|index| devices.get(index));
+        found.copied().ok_or_else(|| {
+            let count = u32::try_from(devices.len()).unwrap_or(u32::MAX);
+            let given = Device::new(Self::KIND, ordinal);
+            ContractError::InvalidDevice { operation: "Backend::device", given, count }.into()
+        })
+    }
+
+    /// The default stream of `device`, which always exists: handle 0, also called the null or
+    /// legacy stream.
+    ///
+    /// On CUDA and HIP it synchronises with every stream that was created *blocking*; on the host
+    /// it is a stream like any other. torch 2.11 hands out a stream of its pool for handle 0; here
+    /// it is wrapped as what it is.
+    ///
+    /// # Errors
+    /// As [`probe`](Self::probe), [`BackendMismatch`](crate::ErrorKind::BackendMismatch),
+    /// [`InvalidDevice`](crate::ErrorKind::InvalidDevice).
+    ///
+    /// Origin:
+    /// [`torch.cuda.default_stream`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.default_stream.html).
+    #[doc(alias("CU_STREAM_LEGACY", "cudaStreamLegacy", "hipStreamLegacy", "null stream"))]
+    fn default_stream(device: Device) -> Result<Self::Stream, Self::Error>;
+
+    /// The calling thread's default stream on `device`: handle 2. Its type does not leave the
+    /// thread.
+    ///
+    /// # Errors
+    /// As [`default_stream`](Self::default_stream).
+    ///
+    /// Origin:
+    /// [`cudaStreamPerThread`](https://docs.nvidia.com/cuda/cuda-runtime-api/stream-sync-behavior.html).
+    #[doc(alias("CU_STREAM_PER_THREAD", "cudaStreamPerThread", "hipStreamPerThread"))]
+    fn per_thread_stream(device: Device) -> Result<PerThread<Self::Stream>, Self::Error>;
+
+    /// A new stream, which the wrapper and its clones own: the last one to go destroys it, and work
+    /// that was submitted to it still runs to its end.
+    ///
+    /// # Errors
+    /// As [`default_stream`](Self::default_stream), and
+    /// [`InvalidOptions`](crate::ErrorKind::InvalidOptions) for a priority that the device does not
+    /// have.
+    ///
+    /// Origin:
+    /// [`torch.cuda.Stream`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Stream.html).
+    #[doc(alias("cuStreamCreate", "cudaStreamCreate", "hipStreamCreate"))]
+    fn new_stream(device: Device, options: StreamOptions) -> Result<Self::Stream, Self::Error>;
+
+    /// A new event for streams of `device`, not recorded yet.
+    ///
+    /// # Errors
+    /// As [`default_stream`](Self::default_stream), and
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for options that the backend does not have.
+    ///
+    /// Origin:
+    /// [`torch.cuda.Event`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
+    #[doc(alias("cuEventCreate", "cudaEventCreateWithFlags", "hipEventCreateWithFlags"))]
+    fn new_event(device: Device, options: EventOptions) -> Result<Self::Event, Self::Error>;
+
+    /// Optional: the priorities that streams of `device` can have.
+    ///
+    /// # Errors
+    /// As [`default_stream`](Self::default_stream), and
+    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    #[doc(alias("cuCtxGetStreamPriorityRange", "hipDeviceGetStreamPriorityRange"))]
+    fn priority_range(device: Device) -> Result<PriorityRange, Self::Error> {
+        let _ = device;
+        let (operation, reason) = ("Backend::priority_range", "it is an optional capability");
+        Err(ContractError::Unsupported { operation, backend: Self::KIND, reason }.into())
+    }
+
+    /// Wraps a stream that somebody else allocated, without owning it.
+    ///
+    /// With `device` `None` the device is taken from the handle, and for handle 0, which does not
+    /// say, it is the current device of the calling thread (on the host: device 0). With `Some`, it
+    /// is compared with what the handle says, so that a wrong device is found here; torch finds it
+    /// when "subsequent launches using this stream may fail".
+    ///
+    /// # Errors
+    /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch), naming both;
+    /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) for handle 2, which is
+    /// [`per_thread_stream`](Self::per_thread_stream), and for a handle that the backend can tell
+    /// is no stream; else as [`default_stream`](Self::default_stream).
+    ///
+    /// # Safety
+    /// The handle is 0, 1 or a stream of this backend, in this process, that stays alive until the
+    /// wrapper, all clones of it and every event recorded through one of them are gone.
+    ///
+    /// Origin:
+    /// [`torch.cuda.ExternalStream`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.ExternalStream.html):
+    /// "it is the user responsibility to keep the referenced stream alive while this class is being
+    /// used".
+    #[doc(alias(
+        "ExternalStream",
+        "wrap",
+        "from_external",
+        "hipStreamGetDevice",
+        "cuStreamGetCtx"
+    ))]
+    unsafe fn stream_from_raw(
+        raw: Self::RawStream,
+        device: Option<Device>,
+    ) -> Result<Self::Stream, Self::Error> {
+        // SAFETY: the caller promises that the stream outlives the wrapper, its clones and its
+        // events.
+        unsafe { Self::wrap_stream(raw, device, KeepAlive::nothing()) }
+    }
+
+    /// [`stream_from_raw`](Self::stream_from_raw) without asking the driver: `device` is believed.
+    ///
+    /// # Errors
+    /// As [`stream_from_raw`](Self::stream_from_raw), as far as it can be told without asking.
+    ///
+    /// # Safety
+    /// As [`stream_from_raw`](Self::stream_from_raw), and the handle is a stream of `device`.
+    unsafe fn stream_from_raw_unchecked(
+        raw: Self::RawStream,
+        device: Device,
+    ) -> Result<Self::Stream, Self::Error> {
+        // SAFETY: the caller promises the same, and that `device` is right.
+        unsafe { Self::wrap_stream_unchecked(raw, device, KeepAlive::nothing()) }
+    }
+
+    /// Wraps a stream that belongs to `owner`, and keeps the owner alive as long as the wrapper, a
+    /// clone of it or, where [`EVENTS_KEEP_OWNER`](Self::EVENTS_KEEP_OWNER) says so, an event
+    /// recorded through one of them lives.
+    ///
+    /// `device` is as in [`stream_from_raw`](Self::stream_from_raw); with `None`, the owner is
+    /// asked first. An owner and a caller that name different devices are found too.
+    ///
+    /// # Errors
+    /// As [`stream_from_raw`](Self::stream_from_raw); the share in the owner is then given up.
+    ///
+    /// Origin: what users of torch's `ExternalStream` have to do by hand.
+    #[doc(alias("ExternalStream", "wrap", "upgrade_device_stream"))]
+    fn stream_from_owner<T: StreamOwner<Self>>(
+        owner: Arc<T>,
+        device: Option<Device>,
+    ) -> Result<Self::Stream, Self::Error> {
+        let raw = owner.raw_stream();
+        let known = owner.device();
+        if let (Some(given), Some(actual)) = (device, known) {
+            given.check_is(actual, "Backend::stream_from_owner")?;
+        }
+        // SAFETY: the handle is alive as long as the owner is, by the contract of `StreamOwner`,
+        // and the wrapper and all that need the stream hold the owner, by the contract of
+        // `wrap_stream`.
+        unsafe { Self::wrap_stream(raw, device.or(known), KeepAlive::owner(owner)) }
+    }
+
+    /// For backend authors: the checked wrapping behind [`stream_from_raw`](Self::stream_from_raw)
+    /// and [`stream_from_owner`](Self::stream_from_owner). Store `owner` in the stream.
+    ///
+    /// # Errors
+    /// As [`stream_from_raw`](Self::stream_from_raw).
+    ///
+    /// # Safety
+    /// For the caller: the stream stays alive as long as `owner` is held by anyone, or, if that is
+    /// [`KeepAlive::nothing`], as [`stream_from_raw`](Self::stream_from_raw) says. For the
+    /// implementer: hold `owner` in the stream, and in events if the vendor's events need their
+    /// stream.
+    unsafe fn wrap_stream(
+        raw: Self::RawStream,
+        device: Option<Device>,
+        owner: KeepAlive,
+    ) -> Result<Self::Stream, Self::Error>;
+
+    /// For backend authors: as [`wrap_stream`](Self::wrap_stream), believing `device`.
+    ///
+    /// # Errors
+    /// As [`stream_from_raw_unchecked`](Self::stream_from_raw_unchecked).
+    ///
+    /// # Safety
+    /// As [`wrap_stream`](Self::wrap_stream), and the handle is a stream of `device`.
+    unsafe fn wrap_stream_unchecked(
+        raw: Self::RawStream,
+        device: Device,
+        owner: KeepAlive,
+    ) -> Result<Self::Stream, Self::Error>;
+}
+
+/// A backend whose handles are plain [`RawStream`] and [`RawEvent`], as every vendor's are.
+///
+/// It is implemented for all of them, and says what the [object-safe form](crate::dynamic) needs.
+pub trait Native: Backend<RawStream = RawStream<Self>, RawEvent = RawEvent<Self>> {}
+
+impl<B: Backend<RawStream = RawStream<B>, RawEvent = RawEvent<B>>> Native for B {}

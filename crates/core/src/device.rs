@@ -1,0 +1,129 @@
+//! Which GPU: [`Device`], and what a backend can say of itself: [`BackendInfo`].
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::{BackendKind, ContractError};
+
+/// One device of one backend, as `cuda:0` is in torch.
+///
+/// The ordinal is the vendor's own, after `CUDA_VISIBLE_DEVICES` or `HIP_VISIBLE_DEVICES` had their
+/// say. A `Device` is a name and not a promise: that the device exists is checked where it is used,
+/// and the answer is [`InvalidDevice`](crate::ErrorKind::InvalidDevice) if it does not.
+///
+/// Origin:
+/// [`torch.device`](https://docs.pytorch.org/docs/stable/tensor_attributes.html#torch.device),
+/// [`CUdevice`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__DEVICE.html).
+#[doc(alias("CUdevice", "hipDevice_t", "device_index", "ordinal"))]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Device {
+    backend: BackendKind,
+    ordinal: u32,
+}
+
+impl Device {
+    /// The device `ordinal`, counted from 0, of `backend`. Asks nobody.
+    pub const fn new(backend: BackendKind, ordinal: u32) -> Self {
+        Device { backend, ordinal }
+    }
+
+    /// The backend whose device this is.
+    pub const fn backend(self) -> BackendKind {
+        self.backend
+    }
+
+    /// The vendor's ordinal, counted from 0.
+    pub const fn ordinal(self) -> u32 {
+        self.ordinal
+    }
+
+    /// For backend authors: `Ok` if `self`, which the caller gave, is the device that the driver
+    /// named.
+    ///
+    /// # Errors
+    /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch), naming `operation` and both devices.
+    pub fn check_is(self, actual: Device, operation: &'static str) -> Result<(), ContractError> {
+        if self == actual {
+            return Ok(());
+        }
+        Err(ContractError::DeviceMismatch { operation, given: self, actual })
+    }
+
+    /// For backend authors: `Ok` if this is one of the `count` devices of `backend`.
+    ///
+    /// # Errors
+    /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) for another vendor's device,
+    /// [`InvalidDevice`](crate::ErrorKind::InvalidDevice) for an ordinal that is too high.
+    pub fn check_exists(
+        self,
+        backend: BackendKind,
+        count: u32,
+        operation: &'static str,
+    ) -> Result<(), ContractError> {
+        if self.backend != backend {
+            return Err(ContractError::BackendMismatch {
+                operation,
+                expected: backend,
+                given: self.backend,
+            });
+        }
+        if self.ordinal >= count {
+            return Err(ContractError::InvalidDevice { operation, given: self, count });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.backend, self.ordinal)
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A device with the name that its driver gives it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// Which device.
+    pub device: Device,
+    /// What the driver calls it, `NVIDIA H100 80GB HBM3` for instance.
+    pub name: String,
+}
+
+impl DeviceInfo {
+    /// A device and its name.
+    pub fn new(device: Device, name: impl Into<String>) -> Self {
+        DeviceInfo { device, name: name.into() }
+    }
+}
+
+/// What a backend that is ready for use says of itself: the answer of
+/// [`Backend::probe`](crate::Backend::probe).
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct BackendInfo {
+    /// Which backend.
+    pub backend: BackendKind,
+    /// The version of the driver or runtime, as text for people.
+    pub version: String,
+    /// The shared library that was loaded, as it was named to the loader; `None` if the backend
+    /// needs none.
+    pub library: Option<String>,
+    /// The devices, by ordinal.
+    pub devices: Vec<DeviceInfo>,
+}
+
+impl BackendInfo {
+    /// A backend of this version with these devices, and no shared library: set `library` where
+    /// there is one.
+    pub fn new(backend: BackendKind, version: impl Into<String>, devices: Vec<DeviceInfo>) -> Self {
+        BackendInfo { backend, version: version.into(), library: None, devices }
+    }
+}

@@ -1,0 +1,380 @@
+//! The object-safe form, for programs that choose the vendor at run time.
+//!
+//! [`DynBackend`], [`DynStream`] and [`DynEvent`] say what [`Backend`], [`Stream`] and [`Event`]
+//! say, with the types of the backend taken out: a stream is a `dyn DynStream`, a handle an integer
+//! beside a [`BackendKind`], an error an [`AnyError`]. They are implemented for every backend,
+//! stream and event, and cannot be implemented by hand.
+//!
+//! **Most programs do not need this module.** The facade crate `gpu-stream` has `Any`, a
+//! [`Backend`] made of these traits, whose streams a library written against [`Stream`] takes like
+//! any other.
+//!
+//! ```
+//! use gpu_stream_core::dynamic::{DynBackend, SharedStream};
+//! use gpu_stream_core::{AnyError, StreamOptions};
+//!
+//! /// A stream of whichever backend has a device.
+//! fn first_that_works(choices: &[&dyn DynBackend]) -> Option<Result<SharedStream, AnyError>> {
+//!     choices.iter().find_map(|backend| {
+//!         let device = *backend.devices().ok()?.first()?;
+//!         Some(backend.new_stream(device, StreamOptions::new()))
+//!     })
+//! }
+//! ```
+//!
+//! A stream and an event of different vendors can meet here, and then the answer is
+//! [`BackendMismatch`](crate::ErrorKind::BackendMismatch). Each method means what its namesake
+//! says, blocks where that blocks, and has its errors beside that one.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::fmt;
+
+use crate::{
+    AnyError, Backend, BackendInfo, BackendKind, CaptureStatus, ContractError, Device, Event,
+    EventOptions, EventStatus, HostFunc, KeepAlive, Native, PerThread, PriorityRange, RawStream,
+    Stream, StreamOptions,
+};
+
+mod sealed {
+    use crate::{Event, Native, Stream};
+
+    // The facade builds an `unsafe impl Stream` on these traits, so nobody may implement them with
+    // other answers than those of a `Stream` or an `Event`.
+    pub trait SealedStream {}
+    impl<S: Stream<Backend: Native>> SealedStream for S {}
+
+    pub trait SealedEvent {}
+    impl<E: Event<Backend: Native>> SealedEvent for E {}
+
+    pub trait SealedBackend {}
+    impl<B: Native> SealedBackend for B {}
+}
+
+/// A stream of some backend, shared, for any thread.
+pub type SharedStream = Arc<dyn DynStream + Send + Sync>;
+
+/// An event of some backend, for any thread.
+pub type BoxedEvent = Box<dyn DynEvent + Send + Sync>;
+
+/// [`Backend`] without its types. A backend's marker value is one: `&Host` is a `&dyn DynBackend`.
+pub trait DynBackend: sealed::SealedBackend + Send + Sync {
+    /// [`Backend::KIND`].
+    fn kind(&self) -> BackendKind;
+
+    /// [`Backend::EVENTS_KEEP_OWNER`].
+    fn events_keep_owner(&self) -> bool;
+
+    /// [`Backend::probe`].
+    fn probe(&self) -> Result<BackendInfo, AnyError>;
+
+    /// [`Backend::devices`].
+    fn devices(&self) -> Result<Vec<Device>, AnyError>;
+
+    /// [`Backend::default_stream`].
+    fn default_stream(&self, device: Device) -> Result<SharedStream, AnyError>;
+
+    /// [`Backend::per_thread_stream`], as a stream that would let itself be carried to another
+    /// thread.
+    ///
+    /// # Safety
+    /// The stream must be used on the calling thread only.
+    unsafe fn per_thread_stream(&self, device: Device) -> Result<SharedStream, AnyError>;
+
+    /// [`Backend::new_stream`].
+    fn new_stream(&self, device: Device, options: StreamOptions) -> Result<SharedStream, AnyError>;
+
+    /// [`Backend::new_event`].
+    fn new_event(&self, device: Device, options: EventOptions) -> Result<BoxedEvent, AnyError>;
+
+    /// [`Backend::priority_range`].
+    fn priority_range(&self, device: Device) -> Result<PriorityRange, AnyError>;
+
+    /// [`Backend::wrap_stream`].
+    ///
+    /// # Safety
+    /// As [`Backend::wrap_stream`]; `bits` is a handle of this backend.
+    unsafe fn wrap_stream(
+        &self,
+        bits: usize,
+        device: Option<Device>,
+        owner: KeepAlive,
+    ) -> Result<SharedStream, AnyError>;
+
+    /// [`Backend::wrap_stream_unchecked`].
+    ///
+    /// # Safety
+    /// As [`Backend::wrap_stream_unchecked`]; `bits` is a handle of this backend.
+    unsafe fn wrap_stream_unchecked(
+        &self,
+        bits: usize,
+        device: Device,
+        owner: KeepAlive,
+    ) -> Result<SharedStream, AnyError>;
+}
+
+/// [`Stream`] without the types of its backend.
+pub trait DynStream: sealed::SealedStream + fmt::Debug + 'static {
+    /// The backend that carries the stream out.
+    fn backend(&self) -> BackendKind;
+
+    /// [`Stream::raw`], as an integer.
+    fn raw_bits(&self) -> usize;
+
+    /// [`Stream::device`].
+    fn device(&self) -> Device;
+
+    /// [`Stream::query`].
+    fn query(&self) -> Result<bool, AnyError>;
+
+    /// [`Stream::synchronize`].
+    fn synchronize(&self) -> Result<(), AnyError>;
+
+    /// [`Stream::record`].
+    fn record(&self, event: &dyn DynEvent) -> Result<(), AnyError>;
+
+    /// [`Stream::record_event`].
+    fn record_event(&self) -> Result<BoxedEvent, AnyError>;
+
+    /// [`Stream::wait_event`].
+    fn wait_event(&self, event: &dyn DynEvent) -> Result<(), AnyError>;
+
+    /// [`Stream::wait_stream`].
+    fn wait_stream(&self, other: &dyn DynStream) -> Result<(), AnyError>;
+
+    /// [`Stream::priority`].
+    fn priority(&self) -> Result<i32, AnyError>;
+
+    /// [`Stream::id`].
+    fn id(&self) -> Result<u64, AnyError>;
+
+    /// [`Stream::capture_status`].
+    fn capture_status(&self) -> Result<CaptureStatus, AnyError>;
+
+    /// [`Stream::launch_host_func`].
+    fn launch_host_func(&self, func: HostFunc) -> Result<(), AnyError>;
+
+    /// The stream as the type that it is, for `downcast_ref`.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// [`Event`] without the types of its backend.
+pub trait DynEvent: sealed::SealedEvent + fmt::Debug + 'static {
+    /// The backend whose event this is.
+    fn backend(&self) -> BackendKind;
+
+    /// [`Event::raw`], as an integer.
+    fn raw_bits(&self) -> usize;
+
+    /// [`Event::device`].
+    fn device(&self) -> Device;
+
+    /// [`Event::options`].
+    fn options(&self) -> EventOptions;
+
+    /// [`Event::status`].
+    fn status(&self) -> Result<EventStatus, AnyError>;
+
+    /// [`Event::query`].
+    fn query(&self) -> Result<bool, AnyError>;
+
+    /// [`Event::synchronize`].
+    fn synchronize(&self) -> Result<(), AnyError>;
+
+    /// [`Event::elapsed_since`].
+    fn elapsed_since(&self, start: &dyn DynEvent) -> Result<f32, AnyError>;
+
+    /// The event as the type that it is, for `downcast_ref`.
+    fn as_any(&self) -> &dyn Any;
+}
+
+fn native_event<'e, B: Backend>(
+    event: &'e dyn DynEvent,
+    operation: &'static str,
+) -> Result<&'e B::Event, AnyError> {
+    let found = event.as_any().downcast_ref();
+    found.ok_or_else(|| mismatch::<B>(operation, event.backend()))
+}
+
+fn mismatch<B: Backend>(operation: &'static str, given: BackendKind) -> AnyError {
+    ContractError::BackendMismatch { operation, expected: B::KIND, given }.into()
+}
+
+impl<B: Native> DynBackend for B {
+    fn kind(&self) -> BackendKind {
+        B::KIND
+    }
+
+    fn events_keep_owner(&self) -> bool {
+        B::EVENTS_KEEP_OWNER
+    }
+
+    fn probe(&self) -> Result<BackendInfo, AnyError> {
+        B::probe().map_err(AnyError::new)
+    }
+
+    fn devices(&self) -> Result<Vec<Device>, AnyError> {
+        B::devices().map_err(AnyError::new)
+    }
+
+    fn default_stream(&self, device: Device) -> Result<SharedStream, AnyError> {
+        shared(B::default_stream(device))
+    }
+
+    unsafe fn per_thread_stream(&self, device: Device) -> Result<SharedStream, AnyError> {
+        let stream = B::per_thread_stream(device).map_err(AnyError::new)?;
+        // SAFETY: the caller promises to use it on this thread only.
+        Ok(Arc::new(unsafe { stream.into_inner_unchecked() }))
+    }
+
+    fn new_stream(&self, device: Device, options: StreamOptions) -> Result<SharedStream, AnyError> {
+        shared(B::new_stream(device, options))
+    }
+
+    fn new_event(&self, device: Device, options: EventOptions) -> Result<BoxedEvent, AnyError> {
+        Ok(Box::new(B::new_event(device, options).map_err(AnyError::new)?))
+    }
+
+    fn priority_range(&self, device: Device) -> Result<PriorityRange, AnyError> {
+        B::priority_range(device).map_err(AnyError::new)
+    }
+
+    unsafe fn wrap_stream(
+        &self,
+        bits: usize,
+        device: Option<Device>,
+        owner: KeepAlive,
+    ) -> Result<SharedStream, AnyError> {
+        // SAFETY: the caller promises what `Backend::wrap_stream` asks for.
+        shared(unsafe { B::wrap_stream(RawStream::from_bits(bits), device, owner) })
+    }
+
+    unsafe fn wrap_stream_unchecked(
+        &self,
+        bits: usize,
+        device: Device,
+        owner: KeepAlive,
+    ) -> Result<SharedStream, AnyError> {
+        // SAFETY: the caller promises what `Backend::wrap_stream_unchecked` asks for.
+        shared(unsafe { B::wrap_stream_unchecked(RawStream::from_bits(bits), device, owner) })
+    }
+}
+
+fn shared<S, E>(stream: Result<S, E>) -> Result<SharedStream, AnyError>
+where
+    S: DynStream + Send + Sync,
+    E: crate::Error,
+{
+    Ok(Arc::new(stream.map_err(AnyError::new)?))
+}
+
+impl<S: Stream<Backend: Native> + fmt::Debug> DynStream for S {
+    fn backend(&self) -> BackendKind {
+        S::Backend::KIND
+    }
+
+    fn raw_bits(&self) -> usize {
+        self.raw().to_bits()
+    }
+
+    fn device(&self) -> Device {
+        Stream::device(self)
+    }
+
+    fn query(&self) -> Result<bool, AnyError> {
+        Stream::query(self).map_err(AnyError::new)
+    }
+
+    fn synchronize(&self) -> Result<(), AnyError> {
+        Stream::synchronize(self).map_err(AnyError::new)
+    }
+
+    fn record(&self, event: &dyn DynEvent) -> Result<(), AnyError> {
+        let event = native_event::<S::Backend>(event, "Stream::record")?;
+        Stream::record(self, event).map_err(AnyError::new)
+    }
+
+    fn record_event(&self) -> Result<BoxedEvent, AnyError> {
+        Ok(Box::new(Stream::record_event(self).map_err(AnyError::new)?))
+    }
+
+    fn wait_event(&self, event: &dyn DynEvent) -> Result<(), AnyError> {
+        let event = native_event::<S::Backend>(event, "Stream::wait_event")?;
+        Stream::wait_event(self, event).map_err(AnyError::new)
+    }
+
+    fn wait_stream(&self, other: &dyn DynStream) -> Result<(), AnyError> {
+        type Of<S> = <<S as Stream>::Backend as Backend>::Stream;
+        let native = other.as_any();
+        if let Some(other) = native.downcast_ref::<Of<S>>() {
+            Stream::wait_stream(self, other).map_err(AnyError::new)
+        } else if let Some(other) = native.downcast_ref::<PerThread<Of<S>>>() {
+            Stream::wait_stream(self, other).map_err(AnyError::new)
+        } else if let Some(other) = native.downcast_ref::<S>() {
+            Stream::wait_stream(self, other).map_err(AnyError::new)
+        } else {
+            Err(mismatch::<S::Backend>("Stream::wait_stream", other.backend()))
+        }
+    }
+
+    fn priority(&self) -> Result<i32, AnyError> {
+        Stream::priority(self).map_err(AnyError::new)
+    }
+
+    fn id(&self) -> Result<u64, AnyError> {
+        Stream::id(self).map_err(AnyError::new)
+    }
+
+    fn capture_status(&self) -> Result<CaptureStatus, AnyError> {
+        Stream::capture_status(self).map_err(AnyError::new)
+    }
+
+    fn launch_host_func(&self, func: HostFunc) -> Result<(), AnyError> {
+        Stream::launch_host_func(self, func).map_err(AnyError::new)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl<E: Event<Backend: Native<Event = E>> + fmt::Debug> DynEvent for E {
+    fn backend(&self) -> BackendKind {
+        E::Backend::KIND
+    }
+
+    fn raw_bits(&self) -> usize {
+        self.raw().to_bits()
+    }
+
+    fn device(&self) -> Device {
+        Event::device(self)
+    }
+
+    fn options(&self) -> EventOptions {
+        Event::options(self)
+    }
+
+    fn status(&self) -> Result<EventStatus, AnyError> {
+        Event::status(self).map_err(AnyError::new)
+    }
+
+    fn query(&self) -> Result<bool, AnyError> {
+        Event::query(self).map_err(AnyError::new)
+    }
+
+    fn synchronize(&self) -> Result<(), AnyError> {
+        Event::synchronize(self).map_err(AnyError::new)
+    }
+
+    fn elapsed_since(&self, start: &dyn DynEvent) -> Result<f32, AnyError> {
+        let start = native_event::<E::Backend>(start, "Event::elapsed_since")?;
+        Event::elapsed_since(self, start).map_err(AnyError::new)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,305 @@
+//! What can go wrong, in words that are the same on every backend: [`ErrorKind`], [`Error`],
+//! [`ContractError`], [`AnyError`].
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use crate::{BackendKind, Device};
+
+/// What kind of failure it was, for a program to decide on; the error's text is for people.
+///
+/// The same misuse gives the same kind on every backend. The vendor's own code is in
+/// [`Error::code`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// This build has no such backend: a cargo feature is off, or the version does not have it.
+    ///
+    /// Way out: build with the feature that the text names.
+    NotCompiled,
+    /// The vendor's shared library is not on this machine, or not where the loader looks.
+    ///
+    /// Way out: install the driver or runtime, or name the library in the variable that the text
+    /// tells. The text lists what was tried.
+    LibraryNotFound,
+    /// The library lacks a function without which the backend cannot work.
+    ///
+    /// Way out: another version of the library, or the right file, if something else has its name.
+    SymbolNotFound,
+    /// The driver or runtime is too old.
+    DriverTooOld,
+    /// The library is there and works, and there is no device.
+    ///
+    /// Way out: another machine, or the variable that hides devices (`CUDA_VISIBLE_DEVICES`,
+    /// `HIP_VISIBLE_DEVICES`).
+    NoDevice,
+    /// A stream, event, handle or device of one vendor was given to another.
+    ///
+    /// Only programs that choose the vendor at run time can do this; in all others it does not
+    /// compile, but for a [`Device`].
+    BackendMismatch,
+    /// The device that was given is not the one that the handle belongs to, or two things that
+    /// belong to different devices were used together where that is not allowed.
+    DeviceMismatch,
+    /// There is no device with that ordinal.
+    InvalidDevice,
+    /// The handle is no live stream or event of this backend, as far as the backend can tell, or is
+    /// one that this call does not take.
+    InvalidHandle,
+    /// Options that contradict each other or that the device does not have.
+    InvalidOptions,
+    /// The event cannot be asked: its last record was made while a stream was captured.
+    ///
+    /// Way out: record it outside of a capture first.
+    InvalidEvent,
+    /// Elapsed time needs timing, and the event was made without.
+    EventNotTimed,
+    /// Elapsed time needs a record, and the event was never recorded.
+    EventNotRecorded,
+    /// Elapsed time needs a complete record, and the event's is still pending.
+    EventPending,
+    /// The stream is being captured, and the call would have destroyed the capture.
+    ///
+    /// The capture goes on as if the call had not been made. Way out: ask after the capture has
+    /// ended.
+    Capturing,
+    /// This backend, or this version of its driver, does not have the capability.
+    Unsupported,
+    /// The call is not allowed here: from inside work that a stream is running, for instance.
+    ///
+    /// Way out: let another stream wait for an event, instead of a thread.
+    NotPermitted,
+    /// Work on the stream failed. It stays so: every later call on the stream says the same.
+    ///
+    /// On a GPU a fault takes the whole context with it; on the host only the stream, and the
+    /// streams that wait for work behind the fault. Way out: a new stream, or a new process.
+    StreamFault,
+    /// No memory, or no other resource such as a thread.
+    OutOfMemory,
+    /// Anything else that the driver answered: see [`Error::code`].
+    Driver,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// The error of a backend.
+///
+/// A backend's own type says more (the vendor's name and text of the code, the call that failed);
+/// this is what portable code can ask of any of them.
+///
+/// ```
+/// use gpu_stream_core::{Error, ErrorKind};
+///
+/// fn is_worth_another_backend(error: &impl Error) -> bool {
+///     matches!(error.kind(), ErrorKind::NotCompiled | ErrorKind::LibraryNotFound | ErrorKind::NoDevice)
+/// }
+/// ```
+pub trait Error: core::error::Error + Send + Sync + 'static {
+    /// The kind of failure, the same for the same misuse on every backend.
+    fn kind(&self) -> ErrorKind;
+
+    /// The vendor's number for it (`CUresult`, `hipError_t`), if the driver was asked and said no.
+    /// It may be a number that the vendor's headers do not know yet.
+    fn code(&self) -> Option<i32> {
+        None
+    }
+}
+
+/// Misuse that is found before any driver is asked. Backends carry it inside their own error.
+///
+/// Each text names the call, the value that was given and the way out.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContractError {
+    /// See [`ErrorKind::DeviceMismatch`].
+    #[error(
+        "{operation}: {given} was given, but this belongs to {actual}; use one device for both, or let the device be \
+         taken from the handle"
+    )]
+    DeviceMismatch {
+        /// The call.
+        operation: &'static str,
+        /// The device that the caller gave, or whose stream the caller used.
+        given: Device,
+        /// The device that the handle or event belongs to.
+        actual: Device,
+    },
+    /// See [`ErrorKind::BackendMismatch`].
+    #[error(
+        "{operation}: this takes what belongs to backend {expected}, and was given what belongs to {given}"
+    )]
+    BackendMismatch {
+        /// The call.
+        operation: &'static str,
+        /// The backend that carries the call out.
+        expected: BackendKind,
+        /// The backend of what was given.
+        given: BackendKind,
+    },
+    /// See [`ErrorKind::InvalidDevice`].
+    #[error("{operation}: there is no device {given}; the backend has {count}, counted from 0")]
+    InvalidDevice {
+        /// The call.
+        operation: &'static str,
+        /// The device that was asked for.
+        given: Device,
+        /// How many the backend has.
+        count: u32,
+    },
+    /// See [`ErrorKind::InvalidHandle`].
+    #[error("{operation}: handle {bits:#x} {reason}")]
+    InvalidHandle {
+        /// The call.
+        operation: &'static str,
+        /// The handle as an integer.
+        bits: usize,
+        /// What is wrong with it and what to do, as the end of the sentence.
+        reason: &'static str,
+    },
+    /// See [`ErrorKind::InvalidOptions`].
+    #[error(
+        "{operation}: priority {given} is outside {least} (least urgent) to {greatest} (most urgent)"
+    )]
+    InvalidPriority {
+        /// The call.
+        operation: &'static str,
+        /// The priority that was asked for.
+        given: i32,
+        /// The number of the least urgent one.
+        least: i32,
+        /// The number of the most urgent one.
+        greatest: i32,
+    },
+    /// See [`ErrorKind::InvalidOptions`].
+    #[error(
+        "EventOptions: an interprocess event cannot keep time; turn one of `timing` and `interprocess` off"
+    )]
+    InterprocessTiming,
+    /// See [`ErrorKind::EventNotTimed`].
+    #[error(
+        "Event::elapsed_since: the {which} event keeps no time; make it with EventOptions::timed()"
+    )]
+    EventNotTimed {
+        /// `start` or `end`.
+        which: &'static str,
+    },
+    /// See [`ErrorKind::EventNotRecorded`].
+    #[error(
+        "Event::elapsed_since: the {which} event was never recorded; record it on a stream first"
+    )]
+    EventNotRecorded {
+        /// `start` or `end`.
+        which: &'static str,
+    },
+    /// See [`ErrorKind::EventPending`].
+    #[error("Event::elapsed_since: the {which} event is not complete; synchronize it first")]
+    EventPending {
+        /// `start` or `end`.
+        which: &'static str,
+    },
+    /// See [`ErrorKind::Unsupported`].
+    #[error("{operation}: backend {backend} does not have this: {reason}")]
+    Unsupported {
+        /// The call.
+        operation: &'static str,
+        /// The backend.
+        backend: BackendKind,
+        /// Why not, or what would be needed.
+        reason: &'static str,
+    },
+    /// See [`ErrorKind::NotPermitted`].
+    #[error("{operation} is not permitted here: {reason}")]
+    NotPermitted {
+        /// The call.
+        operation: &'static str,
+        /// Why not, and what to do instead.
+        reason: &'static str,
+    },
+    /// See [`ErrorKind::NotCompiled`].
+    #[error("backend {backend} is not part of this build: {reason}")]
+    NotCompiled {
+        /// The backend.
+        backend: BackendKind,
+        /// The cargo feature, or the release, that has it.
+        reason: &'static str,
+    },
+}
+
+impl Error for ContractError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            ContractError::DeviceMismatch { .. } => ErrorKind::DeviceMismatch,
+            ContractError::BackendMismatch { .. } => ErrorKind::BackendMismatch,
+            ContractError::InvalidDevice { .. } => ErrorKind::InvalidDevice,
+            ContractError::InvalidHandle { .. } => ErrorKind::InvalidHandle,
+            ContractError::InvalidPriority { .. } | ContractError::InterprocessTiming => {
+                ErrorKind::InvalidOptions
+            }
+            ContractError::EventNotTimed { .. } => ErrorKind::EventNotTimed,
+            ContractError::EventNotRecorded { .. } => ErrorKind::EventNotRecorded,
+            ContractError::EventPending { .. } => ErrorKind::EventPending,
+            ContractError::Unsupported { .. } => ErrorKind::Unsupported,
+            ContractError::NotPermitted { .. } => ErrorKind::NotPermitted,
+            ContractError::NotCompiled { .. } => ErrorKind::NotCompiled,
+        }
+    }
+}
+
+/// The error of any backend, for programs that choose the backend at run time.
+///
+/// It keeps the kind, the code and the text of the backend's own error, and goes on to whatever is
+/// behind that one. It is one pointer wide and allocates when it is made, which is on the error
+/// path only.
+#[derive(Debug)]
+pub struct AnyError(Box<AnyErrorInner>);
+
+#[derive(Debug)]
+struct AnyErrorInner {
+    kind: ErrorKind,
+    code: Option<i32>,
+    error: Box<dyn core::error::Error + Send + Sync>,
+}
+
+impl AnyError {
+    /// Keeps `error` and what the contract can ask of it.
+    pub fn new<E: Error>(error: E) -> Self {
+        AnyError(Box::new(AnyErrorInner {
+            kind: error.kind(),
+            code: error.code(),
+            error: Box::new(error),
+        }))
+    }
+}
+
+impl fmt::Display for AnyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.error, f)
+    }
+}
+
+impl core::error::Error for AnyError {
+    // The text above is that of the inner error, so the chain goes on with what is behind that one.
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.0.error.source()
+    }
+}
+
+impl Error for AnyError {
+    fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    fn code(&self) -> Option<i32> {
+        self.0.code
+    }
+}
+
+impl From<ContractError> for AnyError {
+    fn from(error: ContractError) -> Self {
+        AnyError::new(error)
+    }
+}

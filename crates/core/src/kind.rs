@@ -1,0 +1,70 @@
+//! Which vendor: [`BackendKind`].
+
+use core::fmt;
+use core::str::FromStr;
+
+/// The vendor, or the CPU, that carries a stream out.
+///
+/// ```
+/// use gpu_stream_core::BackendKind;
+///
+/// assert_eq!("rocm".parse(), Ok(BackendKind::Hip)); // the usual other name
+/// assert_eq!(BackendKind::Cuda.to_string(), "cuda");
+/// assert!("metal".parse::<BackendKind>().is_err());
+/// ```
+///
+/// Every known backend has a variant in every build: which of them are *compiled in* is a question
+/// for the facade's `available()`, so that a program can name a backend it was built without and be
+/// told so.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum BackendKind {
+    /// Streams that run closures on CPU threads. Always there.
+    Host,
+    /// NVIDIA, through the CUDA driver API.
+    Cuda,
+    /// AMD, through the HIP runtime of ROCm.
+    Hip,
+    /// A backend that this project does not know, by a name of its own (lower case, no spaces).
+    Other(&'static str),
+}
+
+impl BackendKind {
+    /// The backends that this project has or plans, in the order in which reports list them.
+    pub const KNOWN: [BackendKind; 3] = [BackendKind::Host, BackendKind::Cuda, BackendKind::Hip];
+
+    /// The lower-case name, as it stands in `cuda:0`, in a cargo feature and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BackendKind::Host => "host",
+            BackendKind::Cuda => "cuda",
+            BackendKind::Hip => "hip",
+            BackendKind::Other(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A name that is no known backend's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("no backend has this name: the known ones are host, cuda and hip")]
+pub struct UnknownBackend;
+
+/// Reads `host`, `cuda` or `hip`; `cpu` and `rocm`, the other usual names, are understood too.
+impl FromStr for BackendKind {
+    type Err = UnknownBackend;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "host" | "cpu" => Ok(BackendKind::Host),
+            "cuda" => Ok(BackendKind::Cuda),
+            "hip" | "rocm" => Ok(BackendKind::Hip),
+            _ => Err(UnknownBackend),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! One contract for a GPU stream, and its events, that somebody else allocated.
+//!
+//! PyTorch, cudarc, CuPy or a C++ program has a stream; a library written in Rust is to work on it,
+//! or beside it, and in order with it. This crate says what that means, once for all vendors, in
+//! the words of [`torch.cuda.ExternalStream`]. It is all traits, names and errors: `no_std` with
+//! `alloc`, and no vendor code. A *backend* crate carries the contract out (`gpu-stream-host` on
+//! CPU threads), the facade crate `gpu-stream` puts the backends behind cargo features, and
+//! `gpu-stream-conformance` tests that each of them means the same.
+//!
+//! # For users
+//!
+//! **Authors of portable libraries** write against [`Stream`] and name no vendor. Take the caller's
+//! stream, work on it or on streams of your own, and leave the caller's stream in order after your
+//! work, so that the caller need not know how you did it:
+//!
+//! ```
+//! use gpu_stream_core::{Backend, ErrorOf, Stream, StreamOptions};
+//!
+//! /// Does two things side by side, and is done, for the caller's stream, when both are.
+//! pub fn run<S: Stream>(caller: &S) -> Result<(), ErrorOf<S>> {
+//!     let sides = [
+//!         S::Backend::new_stream(caller.device(), StreamOptions::new())?,
+//!         S::Backend::new_stream(caller.device(), StreamOptions::new())?,
+//!     ];
+//!     caller.fork(&sides)?; // both start after what the caller has submitted so far
+//!     // … launch on each `side.raw()` …
+//!     caller.join(&sides) // what the caller submits from here on starts after both
+//! }
+//! ```
+//!
+//! Nothing in it blocks: order is made on the device, and the host goes on.
+//!
+//! **Authors of applications** pick the vendor, by the facade's cargo features or at run time, and
+//! bring the stream. There are two ways in for one that another library allocated:
+//!
+//! - [`Backend::stream_from_owner`] takes something that keeps the stream alive, such as a cudarc
+//!   stream or a Python object, and keeps *that* alive. It is safe.
+//! - [`Backend::stream_from_raw`] takes the bare handle. It is `unsafe`, since somebody has to
+//!   promise that the stream outlives its wrapper, and that is you.
+//!
+//! ```
+//! use gpu_stream_core::{Backend, RawStream, Stream};
+//!
+//! /// Waits, on the host, for whatever another library has submitted to its stream.
+//! ///
+//! /// # Safety
+//! /// `handle` is a live stream of backend `B`, and stays alive during the call.
+//! unsafe fn wait_for_them<B>(handle: usize) -> Result<(), B::Error>
+//! where
+//!     B: Backend<RawStream = RawStream<B>>,
+//! {
+//!     // SAFETY: the caller promises that the stream is alive, and the wrapper ends with this call.
+//!     let theirs = unsafe { B::stream_from_raw(RawStream::from_bits(handle), None)? };
+//!     theirs.synchronize()
+//! }
+//! ```
+//!
+//! Either way the wrapper never destroys the stream.
+//!
+//! ## What is where
+//!
+//! | | |
+//! |---|---|
+//! | [`Stream`] | order: record, wait, fork, join, query, synchronize |
+//! | [`Event`] | a point in a stream's work; elapsed time |
+//! | [`Backend`] | a vendor: wrapping, making, devices |
+//! | [`Error`], [`ErrorKind`] | what went wrong, in the same words everywhere |
+//! | [`RawStream`], [`HandleKind`] | handles, and what the values 0, 1 and 2 mean |
+//! | [`Device`] | `cuda:0` |
+//! | [`EventOptions`], [`StreamOptions`] | how to make one |
+//! | [`StreamOwner`] | what keeps a foreign stream alive |
+//! | [`PerThread`] | a thread's default stream, which stays on its thread |
+//! | [`dynamic`] | the object-safe form |
+//!
+//! ## Order
+//!
+//! Work on one stream runs in the order of its submission; streams have no order among each other
+//! until a *wait* makes one. A wait is bound to a *record*, and a record is a snapshot:
+//!
+//! ```text
+//! theirs   ──A──B──●──────C────────     ● ours.wait_stream(&theirs): a record after B …
+//!                  │
+//! ours     ──X─────▼──Y──Z─────────     … which everything later on `ours` waits for
+//! ```
+//!
+//! Y and Z run after A and B. C came later and is not waited for, and X, which was there before,
+//! waits for nothing. Recording an event again, dropping it, or dropping the streams' wrappers
+//! changes none of this. A wait for an event that was **never recorded is nothing**: no error, and
+//! no wait. That is what torch, CUDA and HIP do, and [`Event::status`] tells.
+//!
+//! ## Threads
+//!
+//! All methods take `&self`; streams and events are `Send + Sync`, and may be used from any thread
+//! whatever device or context is current there. No call changes what is current. The exception is a
+//! thread's own default stream, whose type [`PerThread`] is neither.
+//!
+//! If two threads submit to one stream, each sees its own submissions in order, and which of the
+//! two comes first is theirs to settle.
+//!
+//! ## Errors
+//!
+//! Every call that can fail returns the backend's error, and [`Error::kind`] says what it was in
+//! words that are the same for all. Not ready is no error: it is `Ok(false)`. A failure is never
+//! `false`, and never a panic.
+//!
+//! | you gave | you get |
+//! |---|---|
+//! | a handle that is no stream, as far as can be told; handle 2 | [`ErrorKind::InvalidHandle`] |
+//! | the wrong device; an event of another device | [`ErrorKind::DeviceMismatch`] |
+//! | a device that does not exist | [`ErrorKind::InvalidDevice`] |
+//! | another vendor's device, stream or event | [`ErrorKind::BackendMismatch`] |
+//! | interprocess with timing; a priority out of range | [`ErrorKind::InvalidOptions`] |
+//! | events without timing, record or completion to `elapsed_since` | [`ErrorKind::EventNotTimed`], [`EventNotRecorded`](ErrorKind::EventNotRecorded), [`EventPending`](ErrorKind::EventPending) |
+//! | a capturing stream to `query` or `synchronize` | [`ErrorKind::Capturing`], and the capture lives |
+//! | a call that blocks, from inside a stream's work | [`ErrorKind::NotPermitted`] |
+//! | a stream on which work has failed | [`ErrorKind::StreamFault`], from then on |
+//!
+//! What a machine lacks has kinds of its own: [`NotCompiled`](ErrorKind::NotCompiled),
+//! [`LibraryNotFound`](ErrorKind::LibraryNotFound), [`SymbolNotFound`](ErrorKind::SymbolNotFound),
+//! [`DriverTooOld`](ErrorKind::DriverTooOld), [`NoDevice`](ErrorKind::NoDevice).
+//!
+//! # For backend authors
+//!
+//! A backend is a type without values that implements [`Backend`], a stream, an event and an error.
+//! The required methods are the ones that need the vendor; the rest is given.
+//!
+//! | | required | given, may be overridden | optional: `Unsupported` until overridden |
+//! |---|---|---|---|
+//! | [`Backend`] | `probe`, `devices`, `default_stream`, `per_thread_stream`, `new_stream`, `new_event`, `wrap_stream`, `wrap_stream_unchecked` | `device`, `stream_from_raw`, `stream_from_raw_unchecked`, `stream_from_owner` | `priority_range` |
+//! | [`Stream`] | `raw`, `device`, `query`, `synchronize`, `record`, `wait_event` | `record_event`, `wait_stream`, `fork`, `join`, `is_same` | `priority`, `id`, `capture_status`, `launch_host_func` |
+//! | [`Event`] | `raw`, `device`, `options`, `status`, `synchronize`, `elapsed_unchecked` | `query`, `elapsed_since` | |
+//!
+//! `Stream` and `Event` are `unsafe` traits: safe code frees memory on the strength of
+//! `query() == Ok(true)`, so a wrong answer is undefined behaviour in somebody else's program. Read
+//! their *Safety* sections; the rules behind them are few:
+//!
+//! 1. Done means done and visible to the thread that asks. Anything the driver answers that is
+//!    neither "done" nor "not ready" is an error. Keep its codes as integers: an enum of the codes
+//!    that you know is undefined behaviour with a newer driver.
+//! 2. A wait binds to the record that is current at the call, and outlives the event.
+//! 3. The wrapper holds its [`KeepAlive`]; if the vendor's events refer to their stream, events
+//!    hold it too ([`Backend::EVENTS_KEEP_OWNER`]). Nothing that is not owned is destroyed.
+//! 4. The device of a handle is compared before a wrapper exists.
+//! 5. The thread is left as it was found, on every path: current device, context, last error.
+//! 6. A call that would destroy a capture is not made.
+//! 7. Nothing panics. A missing library, symbol, device or version is an error with a kind.
+//!
+//! What is policy and not vendor is here already, so that all backends have the same:
+//! [`Device::check_is`] and [`Device::check_exists`], [`PriorityRange::check`], the order of checks
+//! in [`Event::elapsed_since`], and [`ContractError`], which a backend's error wraps and whose
+//! texts name the call, the value and the way out.
+//!
+//! Then run the conformance suite (`gpu-stream-conformance`): a fixture of some hundred lines says
+//! how to make a foreign stream, hold one back and move a number on it, and the suite does the
+//! rest. `gpu-stream-host` is the worked example, with a driver of its own inside.
+//!
+//! [`torch.cuda.ExternalStream`]: https://docs.pytorch.org/docs/stable/generated/torch.cuda.ExternalStream.html
+
+#![no_std]
+
+extern crate alloc;
+
+mod backend;
+mod device;
+pub mod dynamic;
+mod error;
+mod event;
+mod handle;
+mod kind;
+mod options;
+mod owner;
+mod per_thread;
+mod stream;
+
+pub use backend::{Backend, ErrorOf, EventOf, Native};
+pub use device::{BackendInfo, Device, DeviceInfo};
+pub use error::{AnyError, ContractError, Error, ErrorKind};
+pub use event::{Event, EventStatus};
+pub use handle::{HandleKind, RawEvent, RawHandle, RawStream};
+pub use kind::{BackendKind, UnknownBackend};
+pub use options::{EventOptions, EventOptionsBuilder, PriorityRange, StreamOptions};
+pub use owner::{KeepAlive, StreamOwner};
+pub use per_thread::PerThread;
+pub use stream::{CaptureStatus, HostFunc, Stream};

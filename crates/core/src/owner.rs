@@ -1,0 +1,87 @@
+//! Who keeps a foreign stream alive: [`StreamOwner`] and [`KeepAlive`].
+
+use alloc::sync::Arc;
+use core::any::Any;
+use core::fmt;
+
+use crate::{Backend, Device};
+
+/// Something that a stream belongs to and that keeps it alive: a cudarc stream, a Python object, a
+/// C++ handle class.
+///
+/// With an owner, wrapping is safe: [`Backend::stream_from_owner`] takes an `Arc` of it, and the
+/// wrapper, all clones of it and, where the vendor needs that, every event recorded through it hold
+/// that `Arc`. The last of them to go lets the owner go.
+///
+/// ```
+/// use gpu_stream_core::{Backend, RawStream, StreamOwner};
+///
+/// /// A stream that some C library made for us and destroys in `Drop`.
+/// struct TheirStream { handle: usize }
+///
+/// // SAFETY: the handle is a stream of the library from `new` to `drop`, and nothing else destroys it.
+/// unsafe impl<B: Backend<RawStream = RawStream<B>>> StreamOwner<B> for TheirStream {
+///     fn raw_stream(&self) -> RawStream<B> {
+///         RawStream::from_bits(self.handle)
+///     }
+/// }
+/// ```
+///
+/// An owner that the wrapper shares with the program (here the `Arc` that the caller keeps) stays
+/// usable: wrapping takes nothing away from it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use gpu_stream_core::{Backend, Stream, StreamOwner};
+///
+/// fn wait_for<B: Backend, T: StreamOwner<B>>(theirs: &Arc<T>) -> Result<(), B::Error> {
+///     B::stream_from_owner(Arc::clone(theirs), None)?.synchronize()
+/// }
+/// ```
+///
+/// # Safety
+/// While a value of the type lives, [`raw_stream`](Self::raw_stream) returns one and the same
+/// handle, the handle is a live stream of backend `B` (or 0 or 1, the default stream), and nothing
+/// destroys that stream. Dropping the value on any thread is allowed.
+pub unsafe trait StreamOwner<B: Backend>: Send + Sync + 'static {
+    /// The handle of the stream that this value keeps alive. Does not block.
+    fn raw_stream(&self) -> B::RawStream;
+
+    /// The device, where the owner knows it; it is compared with what the driver says. Does not
+    /// block.
+    fn device(&self) -> Option<Device> {
+        None
+    }
+}
+
+/// A share in the owner of a stream, whatever its type; or in nothing, for a stream that needs no
+/// owner.
+///
+/// For backend authors: hold it in the stream type and clone it with the stream. If
+/// [`Backend::EVENTS_KEEP_OWNER`] is set, an event holds a clone from the record on until the next
+/// record.
+#[derive(Clone, Default)]
+pub struct KeepAlive(Option<Arc<dyn Any + Send + Sync>>);
+
+impl KeepAlive {
+    /// No owner: somebody else promised that the stream outlives its wrappers.
+    pub const fn nothing() -> Self {
+        KeepAlive(None)
+    }
+
+    /// A share in `owner`.
+    pub fn owner<T: Any + Send + Sync>(owner: Arc<T>) -> Self {
+        KeepAlive(Some(owner))
+    }
+
+    /// Whether there is an owner.
+    pub const fn is_owned(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl fmt::Debug for KeepAlive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_owned() { "KeepAlive(owner)" } else { "KeepAlive(nothing)" })
+    }
+}

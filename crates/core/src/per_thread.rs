@@ -1,0 +1,128 @@
+//! The default stream of one thread: [`PerThread`].
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use crate::{CaptureStatus, Device, ErrorOf, EventOf, HostFunc, Stream};
+
+/// A thread's default stream, which does not leave its thread.
+///
+/// The handle (2 on CUDA and HIP) means another stream on every thread: a wrapper that is carried
+/// to another thread would quietly order something else. So this type is neither `Send` nor `Sync`,
+/// and does not show the wrapper inside. Events recorded through it are ordinary and may go
+/// anywhere.
+///
+/// ```
+/// use gpu_stream_core::{ErrorOf, PerThread, Stream};
+///
+/// fn finish<S: Stream>(mine: PerThread<S>) -> Result<(), ErrorOf<S>> {
+///     mine.synchronize()
+/// }
+/// ```
+///
+/// The same on another thread does not compile:
+///
+/// ```compile_fail,E0277
+/// use gpu_stream_core::{ErrorOf, PerThread, Stream};
+///
+/// fn finish<S: Stream + Send + Sync>(mine: PerThread<S>) {
+///     std::thread::spawn(move || mine.synchronize().is_ok());
+/// }
+/// ```
+///
+/// although it does with the ordinary stream of the same backend:
+///
+/// ```
+/// use gpu_stream_core::{ErrorOf, Stream};
+///
+/// fn finish<S: Stream + Send + Sync>(ordinary: S) {
+///     std::thread::spawn(move || ordinary.synchronize().is_ok());
+/// }
+/// ```
+///
+/// Origin:
+/// [`cudaStreamPerThread`](https://docs.nvidia.com/cuda/cuda-runtime-api/stream-sync-behavior.html).
+#[doc(alias("cudaStreamPerThread", "hipStreamPerThread", "CU_STREAM_PER_THREAD"))]
+pub struct PerThread<S> {
+    stream: S,
+    stays_on_its_thread: PhantomData<*const ()>,
+}
+
+impl<S: Stream> PerThread<S> {
+    /// For backend authors: `stream` as the calling thread's own.
+    ///
+    /// # Safety
+    /// `stream` wraps the default stream of the calling thread, and no other wrapper of that handle
+    /// is or will be reachable by safe code that runs on another thread.
+    pub unsafe fn new_unchecked(stream: S) -> Self {
+        PerThread { stream, stays_on_its_thread: PhantomData }
+    }
+
+    /// For backend authors: the wrapper inside, free to go to another thread.
+    ///
+    /// # Safety
+    /// It must be used on this thread only.
+    pub unsafe fn into_inner_unchecked(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for PerThread<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PerThread").field(&self.stream).finish()
+    }
+}
+
+// SAFETY: every answer is that of the stream inside, which upholds the contract, asked on the
+// thread that it belongs to.
+unsafe impl<S: Stream> Stream for PerThread<S> {
+    type Backend = S::Backend;
+
+    fn raw(&self) -> <S::Backend as crate::Backend>::RawStream {
+        self.stream.raw()
+    }
+
+    fn device(&self) -> Device {
+        self.stream.device()
+    }
+
+    fn query(&self) -> Result<bool, ErrorOf<S>> {
+        self.stream.query()
+    }
+
+    fn synchronize(&self) -> Result<(), ErrorOf<S>> {
+        self.stream.synchronize()
+    }
+
+    fn record(&self, event: &EventOf<S>) -> Result<(), ErrorOf<S>> {
+        self.stream.record(event)
+    }
+
+    fn wait_event(&self, event: &EventOf<S>) -> Result<(), ErrorOf<S>> {
+        self.stream.wait_event(event)
+    }
+
+    fn record_event(&self) -> Result<EventOf<S>, ErrorOf<S>> {
+        self.stream.record_event()
+    }
+
+    fn wait_stream<O: Stream<Backend = S::Backend>>(&self, other: &O) -> Result<(), ErrorOf<S>> {
+        self.stream.wait_stream(other)
+    }
+
+    fn priority(&self) -> Result<i32, ErrorOf<S>> {
+        self.stream.priority()
+    }
+
+    fn id(&self) -> Result<u64, ErrorOf<S>> {
+        self.stream.id()
+    }
+
+    fn capture_status(&self) -> Result<CaptureStatus, ErrorOf<S>> {
+        self.stream.capture_status()
+    }
+
+    fn launch_host_func(&self, func: HostFunc) -> Result<(), ErrorOf<S>> {
+        self.stream.launch_host_func(func)
+    }
+}

@@ -1,0 +1,348 @@
+//! An ordered queue of work on a device: the trait [`Stream`].
+
+use alloc::boxed::Box;
+
+use crate::{Backend, ContractError, Device, ErrorOf, EventOf, EventOptions};
+
+/// A closure that a stream runs on the host: [`Stream::launch_host_func`].
+pub type HostFunc = Box<dyn FnOnce() + Send + 'static>;
+
+/// Whether a stream is being captured into a graph.
+///
+/// Origin:
+/// [`cuStreamIsCapturing`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html).
+#[doc(alias("CUstreamCaptureStatus", "hipStreamCaptureStatus"))]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CaptureStatus {
+    /// Not captured: work runs.
+    None,
+    /// Captured: work goes into a graph and does not run.
+    Active,
+    /// A capture that was broken, and waits for its end.
+    Invalidated,
+}
+
+/// An ordered queue of work on one device, usually somebody else's.
+///
+/// It means what [`torch.cuda.ExternalStream`] means: a wrapper of a stream that another library
+/// allocated, which it neither owns nor destroys. Everything here is about *when*: work itself is
+/// launched by whoever knows how (cudarc, a C++ kernel, the host backend's `launch`), on the handle
+/// that [`raw`](Self::raw) gives.
+///
+/// # Order
+/// Work on one stream runs in the order in which it was submitted. Work on two streams has no
+/// order, until one is made:
+///
+/// | call | what it orders |
+/// |---|---|
+/// | [`record`](Self::record), [`record_event`](Self::record_event) | marks the place after all work submitted so far |
+/// | [`wait_event`](Self::wait_event) | all *later* work of this stream runs after the event's current record |
+/// | [`wait_stream`](Self::wait_stream) | all later work of this stream runs after all *earlier* work of the other |
+/// | [`fork`](Self::fork) | all later work of many streams runs after all earlier work of this one |
+/// | [`join`](Self::join) | all later work of this stream runs after all earlier work of many |
+/// | [`synchronize`](Self::synchronize) | the calling thread goes on after all earlier work |
+///
+/// "Earlier" and "later" are as seen by one thread; if several threads submit to one stream, they
+/// need an order of their own among themselves. Order is visibility too: work that runs after other
+/// work sees its effects on memory.
+///
+/// Nothing but `synchronize` blocks the calling thread.
+///
+/// # Threads
+/// Every method takes `&self`, and the stream types that [`Backend`] names are `Send + Sync`: share
+/// them freely. The one exception is a thread's default stream, which is another stream on each
+/// thread and has a type that stays on its thread: [`PerThread`](crate::PerThread).
+///
+/// Calls leave the thread as they found it: no current device, current context or last error is
+/// changed.
+///
+/// # Example
+/// What a portable library does with its caller's stream: work on one of its own, between what the
+/// caller did before and what the caller does after.
+///
+/// ```
+/// use gpu_stream_core::{Backend, ErrorOf, Stream, StreamOptions};
+///
+/// fn run<S: Stream>(caller: &S) -> Result<(), ErrorOf<S>> {
+///     let mine = S::Backend::new_stream(caller.device(), StreamOptions::new())?;
+///     mine.wait_stream(caller)?; // after what the caller has submitted so far
+///     // … launch on `mine` …
+///     caller.wait_stream(&mine) // what the caller submits from here on comes after ours
+/// }
+/// ```
+///
+/// # For backend authors
+/// Required: [`raw`](Self::raw), [`device`](Self::device), [`query`](Self::query),
+/// [`synchronize`](Self::synchronize), [`record`](Self::record), [`wait_event`](Self::wait_event).
+/// The rest is made of these and may be overridden where the vendor has something cheaper, with the
+/// same meaning. Optional capabilities answer [`Unsupported`](crate::ErrorKind::Unsupported) until
+/// they are overridden.
+///
+/// # Safety
+/// Safe code frees memory on the strength of `query() == Ok(true)`. An implementation must answer
+/// `Ok(true)` to `query`, or return `Ok` from `synchronize`, only when all work submitted before
+/// the call has ended and its effects are visible to the calling thread. A failure of the driver
+/// must come out as an error and never as `true`. After `wait_event` returned `Ok`, no work
+/// submitted later to this stream may begin before the work in front of the event's record, as it
+/// was at the call, has ended, whatever becomes of the event.
+///
+/// [`torch.cuda.ExternalStream`]: https://docs.pytorch.org/docs/stable/generated/torch.cuda.ExternalStream.html
+#[doc(alias("ExternalStream", "CUstream", "cudaStream_t", "hipStream_t", "stream_ref"))]
+pub unsafe trait Stream: Sized + 'static {
+    /// The backend that carries the stream out.
+    type Backend: Backend;
+
+    /// The handle, to launch work with. It is good as long as the stream lives. Does not block.
+    #[doc(alias("cuda_stream", "ptr", "stream_ptr", "__cuda_stream__"))]
+    fn raw(&self) -> <Self::Backend as Backend>::RawStream;
+
+    /// The device that the stream belongs to. Does not block.
+    #[doc(alias("cuStreamGetCtx", "cudaStreamGetDevice", "hipStreamGetDevice"))]
+    fn device(&self) -> Device;
+
+    /// Whether all work submitted to the stream before this call is done. Does not block.
+    ///
+    /// Not ready is `Ok(false)`, never an error; a failure is an error, never `false`.
+    ///
+    /// Origin: torch: "a boolean indicating if all kernels in this stream are completed".
+    ///
+    /// ```
+    /// # use gpu_stream_core::{ErrorOf, Stream};
+    /// /// Frees what the stream no longer needs; keeps the rest for the next call.
+    /// fn recycle<S: Stream, T>(stream: &S, in_use: &mut Vec<T>) -> Result<(), ErrorOf<S>> {
+    ///     if stream.query()? {
+    ///         in_use.clear();
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StreamFault`](crate::ErrorKind::StreamFault) if work on the stream failed;
+    /// [`Capturing`](crate::ErrorKind::Capturing) if the stream is being captured, and the capture
+    /// goes on; [`InvalidHandle`](crate::ErrorKind::InvalidHandle) where the backend can tell that
+    /// the stream was destroyed.
+    #[doc(alias("cuStreamQuery", "cudaStreamQuery", "hipStreamQuery", "is_done"))]
+    fn query(&self) -> Result<bool, ErrorOf<Self>>;
+
+    /// Blocks the calling thread until all work submitted to the stream before this call is done.
+    ///
+    /// Origin: torch: "wait for all the kernels in this stream to complete".
+    ///
+    /// # Errors
+    /// As [`query`](Self::query), and [`NotPermitted`](crate::ErrorKind::NotPermitted) from inside
+    /// work that a stream is running.
+    #[doc(alias("cuStreamSynchronize", "cudaStreamSynchronize", "hipStreamSynchronize", "sync"))]
+    fn synchronize(&self) -> Result<(), ErrorOf<Self>>;
+
+    /// Records `event` here: from now on it stands for all work submitted to this stream so far.
+    /// Does not block.
+    ///
+    /// A second record replaces the first: who already waits for the event keeps the old one, who
+    /// asks or waits from now on gets the new one. So one event serves a loop:
+    ///
+    /// ```
+    /// # use gpu_stream_core::{Backend, ErrorOf, EventOptions, Stream};
+    /// fn pipeline<S: Stream>(copy: &S, compute: &S, rounds: u32) -> Result<(), ErrorOf<S>> {
+    ///     let copied = S::Backend::new_event(copy.device(), EventOptions::new())?;
+    ///     for _ in 0..rounds {
+    ///         // … launch a copy on `copy` …
+    ///         copy.record(&copied)?;
+    ///         compute.wait_event(&copied)?;
+    ///         // … launch the kernel that reads it on `compute` …
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// Origin:
+    /// [`torch.cuda.Stream.record_event`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Stream.html)
+    /// with an argument.
+    ///
+    /// # Errors
+    /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch) if the event was made for another
+    /// device; [`StreamFault`](crate::ErrorKind::StreamFault),
+    /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) as [`query`](Self::query). The event is
+    /// then as it was before.
+    #[doc(alias("cuEventRecord", "cudaEventRecord", "hipEventRecord"))]
+    fn record(&self, event: &EventOf<Self>) -> Result<(), ErrorOf<Self>>;
+
+    /// Makes all work submitted to this stream from now on wait for the event's current record.
+    /// Does not block: only the stream waits.
+    ///
+    /// The wait binds to the record and not to the event: the event may be recorded again, or
+    /// dropped, right after. A wait for an event that was **never recorded is nothing**, as it is
+    /// in torch, CUDA and HIP; see [`Event::status`](crate::Event::status). Waiting for an event of
+    /// another device of the same backend is fine.
+    ///
+    /// Origin: torch: "makes all future work submitted to the stream wait for an event … returns
+    /// without waiting for event: only future operations are affected".
+    ///
+    /// # Errors
+    /// [`StreamFault`](crate::ErrorKind::StreamFault),
+    /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) as [`query`](Self::query). If the work
+    /// *before the record* failed, a backend may say so here, or let this stream have the fault
+    /// when it comes to the wait.
+    #[doc(alias("cuStreamWaitEvent", "cudaStreamWaitEvent", "hipStreamWaitEvent"))]
+    fn wait_event(&self, event: &EventOf<Self>) -> Result<(), ErrorOf<Self>>;
+
+    /// A new event, without timing, recorded here. Does not block.
+    ///
+    /// Origin:
+    /// [`torch.cuda.Stream.record_event`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Stream.html)
+    /// without an argument: "if not given, a new one will be allocated".
+    ///
+    /// # Errors
+    /// As [`Backend::new_event`] and [`record`](Self::record).
+    #[doc(alias("cuEventCreate", "cudaEventRecord", "hipEventRecord"))]
+    fn record_event(&self) -> Result<EventOf<Self>, ErrorOf<Self>> {
+        let event = Self::Backend::new_event(self.device(), EventOptions::new())?;
+        self.record(&event)?;
+        Ok(event)
+    }
+
+    /// Makes all work submitted to this stream from now on wait for all work submitted to `other`
+    /// so far. Does not block: only the stream waits.
+    ///
+    /// A snapshot: what is submitted to `other` later is not waited for. Waiting for oneself is
+    /// legal, changes nothing and asks no driver.
+    ///
+    /// Origin: torch: "all future work submitted to this stream will wait until all kernels
+    /// submitted to a given stream at the time of call complete … returns without waiting".
+    ///
+    /// # Errors
+    /// As [`record_event`](Self::record_event) of `other` and [`wait_event`](Self::wait_event) of
+    /// this stream.
+    #[doc(alias("cuStreamWaitEvent", "cudaStreamWaitEvent", "hipStreamWaitEvent", "depends_on"))]
+    fn wait_stream<O>(&self, other: &O) -> Result<(), ErrorOf<Self>>
+    where
+        O: Stream<Backend = Self::Backend>,
+    {
+        if self.is_same(other) {
+            return Ok(());
+        }
+        self.wait_event(&other.record_event()?)
+    }
+
+    /// One to many: makes all work submitted to each of `branches` from now on wait for all work
+    /// submitted to this stream so far. Does not block.
+    ///
+    /// ```
+    /// # use gpu_stream_core::{ErrorOf, Stream};
+    /// # fn f<S: Stream>(main: &S, left: &S, right: &S) -> Result<(), ErrorOf<S>> {
+    /// main.fork([left, right])?;
+    /// // … launch on `left` and on `right` …
+    /// main.join([left, right])
+    /// # }
+    /// ```
+    ///
+    /// One record serves all, where a `wait_stream` from each branch would make one each. This
+    /// stream among its own branches is passed over; with no branch nothing happens.
+    ///
+    /// # Errors
+    /// As [`wait_stream`](Self::wait_stream). It stops at the first branch that fails; the ones
+    /// before it do wait.
+    #[doc(alias("wait_stream", "broadcast"))]
+    fn fork<'a, I, O>(&self, branches: I) -> Result<(), ErrorOf<Self>>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = Self::Backend>,
+    {
+        let mut event = None;
+        for branch in branches {
+            if branch.is_same(self) {
+                continue;
+            }
+            let event = match &event {
+                Some(event) => event,
+                None => event.insert(self.record_event()?),
+            };
+            branch.wait_event(event)?;
+        }
+        Ok(())
+    }
+
+    /// Many to one: makes all work submitted to this stream from now on wait for all work submitted
+    /// to each of `branches` so far. Does not block.
+    ///
+    /// This stream among its own branches is passed over; with no branch nothing happens.
+    ///
+    /// # Errors
+    /// As [`wait_stream`](Self::wait_stream). It stops at the first branch that fails; the ones
+    /// before it are waited for.
+    #[doc(alias("wait_stream", "gather"))]
+    fn join<'a, I, O>(&self, branches: I) -> Result<(), ErrorOf<Self>>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = Self::Backend>,
+    {
+        branches.into_iter().try_for_each(|branch| self.wait_stream(branch))
+    }
+
+    /// Whether this and `other` are wrappers of one stream: the same device and the same handle.
+    /// Does not block.
+    ///
+    /// torch calls a native and an external wrapper of one handle unequal; here they are the same.
+    fn is_same<O>(&self, other: &O) -> bool
+    where
+        O: Stream<Backend = Self::Backend>,
+    {
+        self.device() == other.device() && self.raw() == other.raw()
+    }
+
+    /// Optional: how urgent the stream is; lower is more urgent, 0 is normal. Does not block.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
+    #[doc(alias("cuStreamGetPriority", "cudaStreamGetPriority", "hipStreamGetPriority"))]
+    fn priority(&self) -> Result<i32, ErrorOf<Self>> {
+        Err(unsupported::<Self::Backend>("Stream::priority"))
+    }
+
+    /// Optional: a number that no other stream of the process has or will have, unlike the handle,
+    /// which is reused after the stream is gone. Does not block.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
+    #[doc(alias("cuStreamGetId", "cudaStreamGetId", "hipStreamGetId"))]
+    fn id(&self) -> Result<u64, ErrorOf<Self>> {
+        Err(unsupported::<Self::Backend>("Stream::id"))
+    }
+
+    /// Optional: whether the stream is being captured into a graph. Does not block, and leaves the
+    /// capture alone.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
+    #[doc(alias("cuStreamIsCapturing", "cudaStreamIsCapturing", "hipStreamIsCapturing"))]
+    fn capture_status(&self) -> Result<CaptureStatus, ErrorOf<Self>> {
+        Err(unsupported::<Self::Backend>("Stream::capture_status"))
+    }
+
+    /// Optional: runs `func` on the host when the stream comes to it, after all earlier work; later
+    /// work waits until it has returned and was dropped. Does not block.
+    ///
+    /// The closure must not call back into the GPU's API and should be short; on some backends all
+    /// streams share the one thread that runs such functions. It does not run if the stream has a
+    /// fault before it.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor has no such thing;
+    /// [`StreamFault`](crate::ErrorKind::StreamFault),
+    /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) as [`query`](Self::query).
+    #[doc(alias(
+        "cuLaunchHostFunc",
+        "cudaLaunchHostFunc",
+        "hipLaunchHostFunc",
+        "hipStreamAddCallback"
+    ))]
+    fn launch_host_func(&self, func: HostFunc) -> Result<(), ErrorOf<Self>> {
+        drop(func);
+        Err(unsupported::<Self::Backend>("Stream::launch_host_func"))
+    }
+}
+
+fn unsupported<B: Backend>(operation: &'static str) -> B::Error {
+    let reason = "it is an optional capability";
+    ContractError::Unsupported { operation, backend: B::KIND, reason }.into()
+}
