@@ -48,8 +48,8 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// Which vendor, as reports and errors name it.
     const KIND: BackendKind;
 
-    /// Whether an event, once recorded, keeps the owner of that stream alive until it is recorded
-    /// elsewhere or dropped.
+    /// Whether an event, once recorded, may keep the owner of that stream alive until it is
+    /// recorded elsewhere or dropped. False says that none does.
     ///
     /// True where the vendor's events refer to their stream: HIP keeps a bare pointer to it, and a
     /// wait for the event after the stream's end may follow that pointer. Where it is false, events

@@ -42,10 +42,15 @@ impl Device {
     /// named.
     ///
     /// # Errors
-    /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch), naming `operation` and both devices.
+    /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch), naming `operation` and both devices;
+    /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if not even the backend is the same.
     pub fn check_is(self, actual: Device, operation: &'static str) -> Result<(), ContractError> {
         if self == actual {
             return Ok(());
+        }
+        if self.backend != actual.backend {
+            let (expected, given) = (actual.backend, self.backend);
+            return Err(ContractError::BackendMismatch { operation, expected, given });
         }
         Err(ContractError::DeviceMismatch { operation, given: self, actual })
     }

@@ -314,6 +314,9 @@ impl<S: Stream<Backend: Native> + fmt::Debug> DynStream for S {
             Stream::wait_stream(self, other).map_err(AnyError::new)
         } else if let Some(other) = native.downcast_ref::<S>() {
             Stream::wait_stream(self, other).map_err(AnyError::new)
+        } else if other.backend() == S::Backend::KIND {
+            // A type that is laid over a stream of this backend: its events are the backend's.
+            DynStream::wait_event(self, &*other.record_event()?)
         } else {
             Err(mismatch::<S::Backend>("Stream::wait_stream", other.backend()))
         }
