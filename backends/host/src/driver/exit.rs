@@ -1,0 +1,45 @@
+//! The end of the process: what was submitted is run first, unless the program says otherwise.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::settle::settle;
+use super::{driver, task};
+
+static ABANDON: AtomicBool = AtomicBool::new(false);
+
+/// Lets the process end without finishing what was submitted to host streams.
+///
+/// Without this call, a process that returns from `main` or calls [`std::process::exit`] first runs
+/// all work that was submitted and that no gate holds back; a task that never ends then keeps the
+/// process from ending, as a thread that is joined would. (A process that is killed, or calls
+/// [`std::process::abort`], ends at once in any case, and so does one that calls `exit` from inside
+/// a task.) May be called at any time and from any thread; does not block.
+pub fn abandon_at_exit() {
+    ABANDON.store(true, Ordering::SeqCst);
+}
+
+/// Has the C library call us when the process ends. Called once.
+pub(crate) fn finish_at_exit() {
+    // SAFETY: `finish` is a function that lives as long as the program and does not unwind. If it
+    // cannot be registered, which needs memory, work may be lost at the end of the process; there
+    // is nothing better to do.
+    unsafe { libc::atexit(finish) };
+}
+
+extern "C" fn finish() {
+    // A task that ends the process cannot be waited for.
+    if ABANDON.load(Ordering::SeqCst) || task::is_running() {
+        return;
+    }
+    let Ok(driver) = driver() else { return };
+    // Work may submit more work, and make and destroy streams: until nothing new has come up.
+    loop {
+        let before = driver.all();
+        settle(&before);
+        let after = driver.all();
+        let known = |queue| before.iter().any(|old| std::sync::Arc::ptr_eq(old, queue));
+        if after.iter().all(|queue| known(queue) || queue.is_over()) {
+            return;
+        }
+    }
+}

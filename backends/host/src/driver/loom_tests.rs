@@ -1,0 +1,284 @@
+//! Loom runs these in every order that the memory model allows, up to three preemptions.
+//!
+//! `RUSTFLAGS="--cfg gpu_stream_loom" cargo test -p gpu-stream-host --lib --release`
+//!
+//! Data that must not be touched by two threads at once, or must be seen after a wait, lies in
+//! loom's `UnsafeCell`, which fails the model if it is touched without an order.
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+
+use super::fault::Fault;
+use super::pool::{Level, Local, Pool};
+use super::progress::{Progress, Waiter};
+use super::queue::{Item, Queue, Refused};
+use super::record::Record;
+use super::signal::Signal;
+use crate::sync::Arc;
+
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    check_within(3, model);
+}
+
+fn check_within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(model);
+}
+
+/// A number that loom watches.
+struct Cell(UnsafeCell<u32>);
+
+// SAFETY: that is what the model is to show; loom fails it if two threads touch the cell without an
+// order.
+unsafe impl Sync for Cell {}
+// SAFETY: as above.
+unsafe impl Send for Cell {}
+
+impl Cell {
+    fn new() -> Arc<Self> {
+        Arc::new(Cell(UnsafeCell::new(0)))
+    }
+
+    fn get(&self) -> u32 {
+        // SAFETY: checked by loom.
+        self.0.with(|value| unsafe { *value })
+    }
+
+    fn set(&self, new: u32) {
+        // SAFETY: checked by loom.
+        self.0.with_mut(|value| unsafe { *value = new });
+    }
+
+    /// A task that finds `old` and leaves `new`.
+    fn step(self: &Arc<Self>, old: u32, new: u32) -> Item {
+        let cell = Arc::clone(self);
+        Item::Task(Box::new(move || {
+            assert_eq!(cell.get(), old, "the task before this one has not run, or not been seen");
+            cell.set(new);
+        }))
+    }
+}
+
+fn queue(id: u64, pool: &Arc<Pool>) -> Arc<Queue> {
+    Queue::new(id, Level::Normal, pool)
+}
+
+fn submit(queue: &Arc<Queue>, item: Item) -> u64 {
+    queue.submit(item).ok().expect("the queue takes it")
+}
+
+fn wait_for(queue: &Arc<Queue>, record: &Arc<Queue>) -> u64 {
+    submit(queue, Item::Wait(Record::new(Arc::clone(record), record.submitted(), None)))
+}
+
+/// One round of a thread of the pool, without its sleep.
+fn run_ready(pool: &Pool, queues: &[Arc<Queue>]) {
+    let mut local = Local::new(pool);
+    for queue in queues {
+        queue.run(&mut local, None);
+    }
+    local.flush();
+}
+
+#[test]
+fn a_watcher_is_told_or_sees_it() {
+    check(|| {
+        let progress = Arc::new(Progress::new());
+        let cell = Cell::new();
+        let (theirs, written) = (Arc::clone(&progress), Arc::clone(&cell));
+        let runner = thread::spawn(move || {
+            written.set(1);
+            for waiter in theirs.advance(1) {
+                if let Waiter::Thread(signal) = waiter {
+                    signal.set();
+                }
+            }
+        });
+        let signal = Signal::new();
+        if progress.watch(1, Waiter::Thread(Arc::clone(&signal))) {
+            signal.wait();
+        }
+        assert!(matches!(progress.check(1), Ok(true)));
+        assert_eq!(cell.get(), 1);
+        runner.join().expect("runner");
+    });
+}
+
+#[test]
+fn a_watcher_is_told_of_a_fault() {
+    check(|| {
+        let progress = Arc::new(Progress::new());
+        let theirs = Arc::clone(&progress);
+        let runner = thread::spawn(move || {
+            let mut told = theirs.advance(1);
+            told.extend(theirs.fail(Fault::new(7, "model")));
+            for waiter in told {
+                if let Waiter::Thread(signal) = waiter {
+                    signal.set();
+                }
+            }
+        });
+        let signal = Signal::new();
+        if progress.watch(2, Waiter::Thread(Arc::clone(&signal))) {
+            signal.wait();
+        }
+        assert!(progress.check(2).is_err(), "2 is never reached");
+        assert!(matches!(progress.check(1), Ok(true)), "1 was reached before the fault");
+        runner.join().expect("runner");
+    });
+}
+
+/// Two threads want to run one queue while its tasks are still being submitted: each task runs
+/// once, in order, alone.
+#[test]
+fn a_queue_is_run_by_one_at_a_time_and_in_order() {
+    check(|| {
+        let pool = Pool::new();
+        let stream = queue(9, &pool);
+        let cell = Cell::new();
+        submit(&stream, cell.step(0, 1));
+        let (theirs, their_pool) = (Arc::clone(&stream), Arc::clone(&pool));
+        let worker = thread::spawn(move || run_ready(&their_pool, &[theirs]));
+        let last = submit(&stream, cell.step(1, 2));
+        assert!(stream.wait_for(last, true).is_ok());
+        assert_eq!(cell.get(), 2);
+        worker.join().expect("worker");
+    });
+}
+
+/// Two producers: nothing is lost or run twice.
+#[test]
+fn two_producers_lose_nothing() {
+    check(|| {
+        let pool = Pool::new();
+        let stream = queue(9, &pool);
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = |ran: &Arc<AtomicUsize>| {
+            let ran = Arc::clone(ran);
+            Item::Task(Box::new(move || {
+                ran.fetch_add(1, Ordering::Relaxed);
+            }))
+        };
+        let (theirs, item) = (Arc::clone(&stream), count(&ran));
+        let producer = thread::spawn(move || submit(&theirs, item));
+        let mine = submit(&stream, count(&ran));
+        assert!(stream.wait_for(mine, true).is_ok());
+        let last = producer.join().expect("producer").max(mine);
+        assert!(stream.wait_for(last, true).is_ok());
+        assert_eq!(ran.load(Ordering::Relaxed), 2);
+    });
+}
+
+/// A stream that waits sees what the other one wrote, whoever comes first.
+#[test]
+fn a_wait_orders_two_streams() {
+    check(|| {
+        let pool = Pool::new();
+        let (first, second) = (queue(9, &pool), queue(10, &pool));
+        let cell = Cell::new();
+        submit(&first, cell.step(0, 1));
+        wait_for(&second, &first);
+        let last = submit(&second, cell.step(1, 2));
+        let (theirs, their_pool) = (Arc::clone(&second), Arc::clone(&pool));
+        let worker = thread::spawn(move || run_ready(&their_pool, &[theirs]));
+        assert!(first.wait_for(1, true).is_ok());
+        assert!(second.wait_for(last, true).is_ok());
+        assert_eq!(cell.get(), 2);
+        worker.join().expect("worker");
+    });
+}
+
+/// A gate opens while the stream comes to it.
+#[test]
+fn a_gate_that_opens_meanwhile_lets_the_stream_go_on() {
+    check(|| {
+        let pool = Pool::new();
+        let (gate, stream) = (Queue::held(&pool), queue(9, &pool));
+        let cell = Cell::new();
+        wait_for(&stream, &gate);
+        let last = submit(&stream, cell.step(7, 8));
+        let (shut, written) = (Arc::clone(&gate), Arc::clone(&cell));
+        let (theirs, their_pool) = (Arc::clone(&stream), Arc::clone(&pool));
+        let opener = thread::spawn(move || {
+            written.set(7);
+            shut.release();
+            run_ready(&their_pool, &[theirs]);
+        });
+        assert!(stream.wait_for(last, true).is_ok());
+        assert_eq!(cell.get(), 8);
+        opener.join().expect("opener");
+    });
+}
+
+/// A fault reaches who waits, and drops what stands behind it before anybody is told.
+#[test]
+fn a_fault_reaches_who_waits() {
+    check(|| {
+        let pool = Pool::new();
+        let (first, second) = (queue(9, &pool), queue(10, &pool));
+        let gate = Queue::held(&pool);
+        wait_for(&first, &gate);
+        let captured = Arc::new(());
+        let held = Arc::clone(&captured);
+        submit(&first, Item::Task(Box::new(move || drop(held))));
+        wait_for(&second, &first);
+        let (shut, their_pool) = (Arc::clone(&gate), Arc::clone(&pool));
+        let theirs = [Arc::clone(&first), Arc::clone(&second)];
+        let breaker = thread::spawn(move || {
+            for waiter in shut.progress.fail(Fault::new(1, "model")) {
+                super::queue::wake(waiter, None);
+            }
+            run_ready(&their_pool, &theirs);
+        });
+        assert!(first.wait_for(2, true).is_err());
+        assert_eq!(Arc::strong_count(&captured), 1, "the closure was dropped");
+        assert!(second.wait_for(1, true).is_err());
+        assert!(matches!(first.usable(), Err(Refused::Faulted(_))));
+        breaker.join().expect("breaker");
+    });
+}
+
+/// A thread of the pool that goes to sleep does not miss a push.
+#[test]
+fn a_push_wakes_a_thread() {
+    check(|| {
+        let pool = Pool::new();
+        let stream = queue(9, &pool);
+        let cell = Cell::new();
+        let their_pool = Arc::clone(&pool);
+        let worker = thread::spawn(move || their_pool.work());
+        let last = submit(&stream, cell.step(0, 1));
+        assert!(stream.wait_for(last, false).is_ok());
+        assert_eq!(cell.get(), 1);
+        pool.stop();
+        worker.join().expect("worker");
+    });
+}
+
+/// Two tasks, of which the first to run waits for the second: each gets a thread, though a push
+/// that finds a thread looking calls nobody. (A task should not wait for another stream's; here it
+/// shows that no thread sleeps too long.)
+#[test]
+fn two_pushes_find_a_thread_each() {
+    check_within(2, || {
+        let pool = Pool::new();
+        let streams = [queue(9, &pool), queue(10, &pool)];
+        let workers = [(); 2].map(|()| {
+            let pool = Arc::clone(&pool);
+            thread::spawn(move || pool.work())
+        });
+        let signal = Signal::new();
+        let (wait, set) = (Arc::clone(&signal), signal);
+        submit(&streams[0], Item::Task(Box::new(move || wait.wait())));
+        submit(&streams[1], Item::Task(Box::new(move || set.set())));
+        for stream in &streams {
+            assert!(stream.wait_for(1, false).is_ok());
+        }
+        pool.stop();
+        for worker in workers {
+            worker.join().expect("worker");
+        }
+    });
+}

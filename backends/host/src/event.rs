@@ -1,0 +1,128 @@
+//! A place in a host stream's work: [`HostEvent`].
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use gpu_stream_core::{
+    ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
+};
+
+use crate::driver::fault::Fault;
+use crate::driver::record::Record;
+use crate::driver::{driver, task};
+use crate::sync::lock;
+use crate::{Host, HostError};
+
+/// An event of the host backend.
+///
+/// It holds a *record*: a stream and how far that must come. Recording and waiting allocate
+/// nothing, and an event that keeps time stamps it when the stream comes to it, with the system's
+/// monotonic clock.
+pub struct HostEvent {
+    device: Device,
+    options: EventOptions,
+    last: Mutex<Last>,
+    number: OnceLock<usize>,
+}
+
+#[derive(Default)]
+struct Last {
+    record: Option<Record>,
+    /// The owner of the stream that was recorded.
+    owner: KeepAlive,
+}
+
+impl HostEvent {
+    pub(crate) fn new(device: Device, options: EventOptions) -> Self {
+        HostEvent { device, options, last: Mutex::default(), number: OnceLock::new() }
+    }
+
+    /// Replaces the record by what `make` makes, which no other record of this event comes in
+    /// between; if it fails, the event stays as it is.
+    pub(crate) fn record_with(
+        &self,
+        owner: KeepAlive,
+        make: impl FnOnce() -> Result<Record, HostError>,
+    ) -> Result<(), HostError> {
+        let mut last = lock(&self.last);
+        let old = std::mem::replace(&mut *last, Last { record: Some(make()?), owner });
+        // Dropping an owner runs code of a user, who may ask this event.
+        drop(last);
+        drop(old);
+        Ok(())
+    }
+
+    /// The record at this moment.
+    pub(crate) fn current(&self) -> Option<Record> {
+        lock(&self.last).record.clone()
+    }
+}
+
+// SAFETY: `status` and `synchronize` go by the number in the record: the queue reaches it after all
+// items in front of the record have ended and were dropped, with release and acquire between the
+// two threads. A fault is an error in both. A wait holds the record and not the event, so dropping
+// the event changes nothing for it.
+unsafe impl Event for HostEvent {
+    type Backend = Host;
+
+    /// A number that no other event of the process has. There is no API that takes it.
+    fn raw(&self) -> RawEvent<Host> {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        RawEvent::from_bits(*self.number.get_or_init(|| NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn device(&self) -> Device {
+        self.device
+    }
+
+    fn options(&self) -> EventOptions {
+        self.options
+    }
+
+    fn status(&self) -> Result<EventStatus, HostError> {
+        let Some(record) = self.current() else { return Ok(EventStatus::Unrecorded) };
+        match record.is_complete() {
+            Ok(true) => Ok(EventStatus::Complete),
+            Ok(false) => Ok(EventStatus::Pending),
+            Err(fault) => Err(HostError::fault("Event::status", fault)),
+        }
+    }
+
+    fn synchronize(&self) -> Result<(), HostError> {
+        const OPERATION: &str = "Event::synchronize";
+        refuse_inside_task(OPERATION)?;
+        let Some(record) = self.current() else { return Ok(()) };
+        let fault = |fault: Fault| HostError::fault(OPERATION, fault);
+        record.wait(driver()?.help).map_err(fault)
+    }
+
+    fn elapsed_unchecked(&self, start: &Self) -> Result<f32, HostError> {
+        let passed_at = |event: &Self, which| {
+            let passed = event.current().and_then(|record| record.passed_at());
+            passed.ok_or(ContractError::EventPending { which })
+        };
+        let (start, end) = (passed_at(start, "start")?, passed_at(self, "end")?);
+        // One of the two differences is zero.
+        let after = end.saturating_duration_since(start).as_secs_f64();
+        let before = start.saturating_duration_since(end).as_secs_f64();
+        Ok(((after - before) * 1e3) as f32)
+    }
+}
+
+/// Blocking inside a task would hold a thread of the pool, and for ever if it is the task's own
+/// stream.
+pub(crate) fn refuse_inside_task(operation: &'static str) -> Result<(), HostError> {
+    if !task::is_running() {
+        return Ok(());
+    }
+    let reason = "it would block a task of a stream; let another stream wait for an event instead";
+    Err(ContractError::NotPermitted { operation, reason }.into())
+}
+
+impl std::fmt::Debug for HostEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("HostEvent");
+        text.field("device", &self.device).field("options", &self.options);
+        text.field("status", &self.status()).field("owner", &lock(&self.last).owner).finish()
+    }
+}

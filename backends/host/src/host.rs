@@ -1,0 +1,97 @@
+//! The backend itself: [`Host`].
+
+use std::sync::Arc;
+
+use gpu_stream_core::{
+    Backend, BackendInfo, BackendKind, ContractError, Device, EventOptions, KeepAlive, PerThread,
+    PriorityRange, RawEvent, RawStream, StreamOptions,
+};
+
+use crate::driver::pool::Level;
+use crate::driver::settle;
+use crate::{HostError, HostEvent, HostStream, device, stream};
+
+/// The host backend: streams that run closures on CPU threads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Host;
+
+impl Backend for Host {
+    const KIND: BackendKind = BackendKind::Host;
+
+    /// No host event needs its stream. It is held all the same, so that a program which depends on
+    /// the shorter life of an owner is found out here and not on the vendor where the longer one is
+    /// needed.
+    const EVENTS_KEEP_OWNER: bool = true;
+
+    type RawStream = RawStream<Host>;
+    type RawEvent = RawEvent<Host>;
+    type Stream = HostStream;
+    type Event = HostEvent;
+    type Error = HostError;
+
+    fn probe() -> Result<BackendInfo, HostError> {
+        device::probe()
+    }
+
+    fn devices() -> Result<Vec<Device>, HostError> {
+        device::devices()
+    }
+
+    fn default_stream(device: Device) -> Result<HostStream, HostError> {
+        stream::default_stream(device, "Backend::default_stream", KeepAlive::nothing())
+    }
+
+    fn per_thread_stream(device: Device) -> Result<PerThread<HostStream>, HostError> {
+        stream::per_thread_stream(device)
+    }
+
+    fn new_stream(device: Device, options: StreamOptions) -> Result<HostStream, HostError> {
+        stream::new_stream(device, options)
+    }
+
+    fn new_event(device: Device, options: EventOptions) -> Result<HostEvent, HostError> {
+        const OPERATION: &str = "Backend::new_event";
+        device::ordinal(device, OPERATION)?;
+        if options.is_interprocess() {
+            let reason = "its streams live in one process; use an event without `interprocess`";
+            let (operation, backend) = (OPERATION, Self::KIND);
+            return Err(ContractError::Unsupported { operation, backend, reason }.into());
+        }
+        Ok(HostEvent::new(device, options))
+    }
+
+    fn priority_range(device: Device) -> Result<PriorityRange, HostError> {
+        device::ordinal(device, "Backend::priority_range")?;
+        Ok(Level::PRIORITIES)
+    }
+
+    unsafe fn wrap_stream(
+        raw: RawStream<Host>,
+        device: Option<Device>,
+        owner: KeepAlive,
+    ) -> Result<HostStream, HostError> {
+        stream::wrap(raw, device, owner, "Backend::wrap_stream")
+    }
+
+    /// The handle is looked up all the same: there is no other way to its stream.
+    unsafe fn wrap_stream_unchecked(
+        raw: RawStream<Host>,
+        device: Device,
+        owner: KeepAlive,
+    ) -> Result<HostStream, HostError> {
+        stream::wrap(raw, Some(device), owner, "Backend::wrap_stream_unchecked")
+    }
+}
+
+/// Blocks until none of `streams` can go further by itself: each is idle, has a fault, or waits
+/// behind a [`Gate`] that is shut, through however many other streams.
+///
+/// For tests, which can then look at what did *not* happen, without a sleep. It is exact: what no
+/// gate holds back has been done. It never returns while another thread keeps submitting to one of
+/// the streams, or while a task of one does not end.
+///
+/// [`Gate`]: crate::Gate
+pub fn settle(streams: &[&HostStream]) {
+    let queues: Vec<_> = streams.iter().map(|stream| Arc::clone(stream.queue())).collect();
+    settle::settle(&queues);
+}

@@ -1,0 +1,48 @@
+//! Streams without a wrapper, as another library allocates and hands them out.
+//!
+//! To the host backend this is what `cuStreamCreate` and `cuStreamDestroy` are to CUDA: the other
+//! side of [`Backend::stream_from_raw`](gpu_stream_core::Backend::stream_from_raw). Handles are
+//! never used twice, so a stale one is told and not mistaken for a new stream.
+
+use gpu_stream_core::{ContractError, Device, RawStream, StreamOptions};
+
+use crate::driver::driver;
+use crate::driver::pool::Level;
+use crate::{Host, HostError, device};
+
+/// Allocates a stream, to be destroyed by hand. Does not block.
+///
+/// # Errors
+/// [`BackendMismatch`](gpu_stream_core::ErrorKind::BackendMismatch),
+/// [`InvalidDevice`](gpu_stream_core::ErrorKind::InvalidDevice),
+/// [`InvalidOptions`](gpu_stream_core::ErrorKind::InvalidOptions) for a priority that there is not.
+#[doc(alias("cuStreamCreate", "hipStreamCreate"))]
+pub fn create(device: Device, options: StreamOptions) -> Result<RawStream<Host>, HostError> {
+    const OPERATION: &str = "raw::create";
+    let device = device::ordinal(device, OPERATION)?;
+    Level::PRIORITIES.check(options.priority, OPERATION)?;
+    Ok(RawStream::from_bits(driver()?.create(device, options).handle()))
+}
+
+/// Destroys a stream that [`create`] made. Does not block, and what was submitted still runs.
+///
+/// Wrappers of the stream that are left, whose maker broke the promise of `stream_from_raw`, answer
+/// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) from now on.
+///
+/// # Errors
+/// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if no such stream is alive.
+#[doc(alias("cuStreamDestroy", "hipStreamDestroy"))]
+pub fn destroy(raw: RawStream<Host>) -> Result<(), HostError> {
+    if driver()?.destroy(raw.to_bits()) {
+        return Ok(());
+    }
+    let reason = "is no live stream of the host backend, or was destroyed before";
+    Err(ContractError::InvalidHandle { operation: "raw::destroy", bits: raw.to_bits(), reason }
+        .into())
+}
+
+/// Whether `raw` is a stream that was made, by whomever, and not destroyed; a default stream is no
+/// such stream.
+pub fn is_alive(raw: RawStream<Host>) -> bool {
+    driver().is_ok_and(|driver| driver.find(raw.to_bits()).is_some())
+}

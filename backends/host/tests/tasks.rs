@@ -1,0 +1,142 @@
+//! What a task may do, and what becomes of one that panics: beyond what the conformance suite asks
+//! of every backend.
+
+use std::panic::panic_any;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+
+use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream, StreamOptions};
+use gpu_stream_host::{Gate, Host, HostError, HostStream, settle};
+
+fn stream() -> HostStream {
+    Host::new_stream(Host::device(0).expect("device"), StreamOptions::new()).expect("stream")
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[test]
+fn a_task_may_submit_to_its_own_stream() {
+    let stream = stream();
+    let (send, receive) = mpsc::channel();
+    let again = stream.clone();
+    stream
+        .launch(move || {
+            let inner = send.clone();
+            again.launch(move || inner.send("second").expect("send")).expect("launch");
+            send.send("first").expect("send");
+        })
+        .expect("launch");
+    assert_eq!(receive.iter().collect::<Vec<_>>(), ["first", "second"]);
+}
+
+#[test]
+fn a_task_may_not_block() {
+    let stream = stream();
+    let event = stream.record_event().expect("event");
+    let (send, receive) = mpsc::channel();
+    let inner = stream.clone();
+    let other = self::stream();
+    stream
+        .launch(move || {
+            let answers = [inner.synchronize(), other.synchronize(), event.synchronize()]
+                .map(Result::unwrap_err);
+            send.send(answers.map(|error: HostError| error.kind())).expect("send");
+        })
+        .expect("launch");
+    assert_eq!(receive.recv().expect("answers"), [ErrorKind::NotPermitted; 3]);
+    stream.synchronize().expect("the stream itself is well");
+}
+
+#[test]
+fn a_capture_that_panics_when_dropped_is_a_fault() {
+    let stream = stream();
+    let bomb = Bomb;
+    stream.launch(move || drop(bomb)).expect("launch");
+    let error = stream.synchronize().expect_err("fault");
+    assert_eq!(error.kind(), ErrorKind::StreamFault);
+    assert!(error.to_string().contains("panicked: dropped"), "{error}");
+}
+
+#[test]
+fn unrun_tasks_that_panic_when_dropped_do_no_harm() {
+    let (stream, other) = (stream(), stream());
+    let gate = Gate::new(stream.device()).expect("gate");
+    stream.wait_event(gate.event()).expect("wait");
+    stream.launch(|| panic!("the first")).expect("launch");
+    let dropped = Arc::new(());
+    for _ in 0..3 {
+        let (bomb, counted) = (Bomb, Arc::clone(&dropped));
+        stream
+            .launch(move || {
+                let _all = (&bomb, &counted);
+                unreachable!("it stands behind a fault")
+            })
+            .expect("launch");
+    }
+    other.wait_stream(&stream).expect("wait");
+    gate.open();
+    let error = stream.synchronize().expect_err("fault");
+    assert!(error.to_string().contains("the first"), "{error}");
+    assert_eq!(
+        Arc::strong_count(&dropped),
+        1,
+        "all closures were dropped before the fault was told"
+    );
+    settle(&[&other]);
+    assert!(other.query().is_err(), "it waited for work that never happened");
+}
+
+#[test]
+fn a_panic_with_a_payload_that_panics_is_still_only_a_fault() {
+    let stream = stream();
+    stream.launch(|| panic_any(Bomb)).expect("launch");
+    assert_eq!(stream.synchronize().expect_err("fault").kind(), ErrorKind::StreamFault);
+    let next = self::stream();
+    next.launch(|| {}).expect("launch");
+    next.synchronize().expect("the threads live on");
+}
+
+#[test]
+fn dropping_a_gate_opens_it() {
+    let stream = stream();
+    let gate = Gate::new(stream.device()).expect("gate");
+    stream.wait_event(gate.event()).expect("wait");
+    let ran = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&ran);
+    stream.launch(move || count.store(1, Ordering::Relaxed)).expect("launch");
+    settle(&[&stream]);
+    assert_eq!(ran.load(Ordering::Relaxed), 0);
+    drop(gate);
+    stream.synchronize().expect("synchronize");
+    assert_eq!(ran.load(Ordering::Relaxed), 1);
+}
+
+/// More streams wait than there are threads: a waiting stream holds none, or this would never end.
+#[test]
+fn waiting_streams_hold_no_thread() {
+    let gates: Vec<_> =
+        (0..100).map(|_| Gate::new(Host::device(0).expect("device")).expect("gate")).collect();
+    let held: Vec<_> = gates
+        .iter()
+        .map(|gate| {
+            let stream = stream();
+            stream.wait_event(gate.event()).expect("wait");
+            stream
+        })
+        .collect();
+    let free = stream();
+    free.launch(|| {}).expect("launch");
+    free.synchronize().expect("a thread was free");
+    assert!(held.iter().all(|stream| !stream.query().expect("query")));
+    gates.iter().rev().for_each(Gate::open);
+    for stream in &held {
+        stream.synchronize().expect("synchronize");
+    }
+}
