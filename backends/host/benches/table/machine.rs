@@ -1,0 +1,40 @@
+//! Where and when the table was made, and what Linux says of this process.
+
+use std::fs;
+use std::process::Command;
+use std::thread::available_parallelism;
+
+use super::args::Args;
+
+/// The heading of the table.
+pub fn describe(args: &Args) -> String {
+    let date = said_by("date", &["-u", "+%Y-%m-%d %H:%M UTC"]);
+    let rustc = said_by("rustc", &["--version"]);
+    let cores = available_parallelism().map_or(0, std::num::NonZero::get);
+    let model = line("/proc/cpuinfo", "model name").unwrap_or("unknown CPU".to_owned());
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    let size = if args.quick { "; small sizes, the figures mean nothing" } else { "" };
+    let rounds = args.rounds;
+    format!(
+        "{date}, {cores} cores of {model}, {rustc}; rounds: {rounds}, load average {load} before the first{size}."
+    )
+}
+
+/// A number from `/proc/self/status`, where there is one.
+pub fn status(field: &str) -> Option<f64> {
+    line("/proc/self/status", field)?.split_whitespace().next()?.parse().ok()
+}
+
+fn line(file: &str, field: &str) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = lines.find(|(name, _)| name.trim() == field)?;
+    Some(value.trim().to_owned())
+}
+
+fn said_by(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().ok().filter(|it| it.status.success());
+    let text = output.and_then(|output| String::from_utf8(output.stdout).ok());
+    text.map_or_else(|| format!("({program} said nothing)"), |text| text.trim().to_owned())
+}
