@@ -169,6 +169,9 @@ pub trait Backend: Sized + Send + Sync + 'static {
 
     /// Wraps a stream that somebody else allocated, without owning it.
     ///
+    /// Handles 0 and 1 are both the default stream, and their wrappers are equal: a backend turns
+    /// one into the other.
+    ///
     /// With `device` `None` the device is taken from the handle, and for handle 0, which does not
     /// say, it is the current device of the calling thread (on the host: device 0). With `Some`, it
     /// is compared with what the handle says, so that a wrong device is found here; torch finds it

@@ -22,6 +22,9 @@
 //! }
 //! ```
 //!
+//! The methods have the names of their counterparts, so bring only one of `Stream` and `DynStream`
+//! into scope. A `dyn DynStream` needs neither: methods of a trait object are found without.
+//!
 //! A stream and an event of different vendors can meet here, and then the answer is
 //! [`BackendMismatch`](crate::ErrorKind::BackendMismatch). Each method means what its namesake
 //! says, blocks where that blocks, and has its errors beside that one.

@@ -320,7 +320,8 @@ pub unsafe trait Stream: Sized + 'static {
     }
 
     /// Optional: runs `func` on the host when the stream comes to it, after all earlier work; later
-    /// work waits until it has returned and was dropped. Does not block.
+    /// work waits until it has returned and was dropped. Does not block, and never runs `func`
+    /// inside the call.
     ///
     /// The closure must not call back into the GPU's API and should be short; on some backends all
     /// streams share the one thread that runs such functions. It does not run if the stream has a
