@@ -1,0 +1,185 @@
+//! Devices: which one a stream belongs to, and what happens to a wrong one.
+
+use super::support::*;
+
+/// The devices are numbered from 0, belong to the backend, and are those that the probe names.
+pub fn devices_are_listed<F: Fixture>(fx: &F) -> Outcome {
+    let devices = F::Backend::devices()?;
+    let info = F::Backend::probe()?;
+    check_eq("the backend that the probe names", info.backend, F::Backend::KIND)?;
+    let probed: Vec<_> = info.devices.iter().map(|info| info.device).collect();
+    check_eq("the devices that the probe names", &probed, &devices)?;
+    for (ordinal, &listed) in (0..).zip(&devices) {
+        check_eq("a listed device", listed, Device::new(fx.device_backend(), ordinal))?;
+        check_eq("the device with this ordinal", F::Backend::device(ordinal)?, listed)?;
+    }
+    let beyond = u32::try_from(devices.len())?;
+    let text = check_err(
+        "device() of one too many",
+        F::Backend::device(beyond),
+        ErrorKind::InvalidDevice,
+    )?;
+    check_names(&text, Device::new(F::Backend::KIND, beyond))
+}
+
+/// Without a device, a wrapper has that of the handle.
+pub fn device_comes_from_the_handle<F: Fixture>(fx: &F) -> Outcome {
+    for device in fx.devices()? {
+        let foreign = fx.foreign(device, StreamOptions::new())?;
+        // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
+        let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
+        check_eq("the device of the wrapper", stream.device(), device)?;
+    }
+    Ok(())
+}
+
+/// A right device is accepted.
+pub fn device_given_right<F: Fixture>(fx: &F) -> Outcome {
+    for device in fx.devices()? {
+        let foreign = fx.foreign(device, StreamOptions::new())?;
+        // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
+        let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), Some(device)) }?;
+        check_eq("the device of the wrapper", stream.device(), device)?;
+        let data = work(fx, &stream)?;
+        stream.synchronize()?;
+        check_done(fx, &data)?;
+    }
+    Ok(())
+}
+
+/// A wrong device is refused while wrapping, and the error names both.
+pub fn device_given_wrong<F: Fixture>(fx: &F) -> Outcome {
+    let (first, second) = two_devices(fx)?;
+    for (actual, given) in [(first, second), (second, first)] {
+        let foreign = fx.foreign(actual, StreamOptions::new())?;
+        // SAFETY: `foreign` outlives the wrapper, if there is one; nothing is recorded.
+        let wrapped = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), Some(given)) };
+        let text = check_err("wrapping with a wrong device", wrapped, ErrorKind::DeviceMismatch)?;
+        check_names(&text, given)?;
+        check_names(&text, actual)?;
+        fx.foreign_works(&foreign)?;
+    }
+    Ok(())
+}
+
+/// A device that is not there is refused by every call that takes one, and the error names it.
+pub fn device_that_is_not_there<F: Fixture>(fx: &F) -> Outcome {
+    refused_everywhere(fx, absent_device(fx), ErrorKind::InvalidDevice)
+}
+
+/// Another backend's device is refused by every call that takes one, and the error names both
+/// backends.
+pub fn device_of_another_backend<F: Fixture>(fx: &F) -> Outcome {
+    let other = gpu_stream_core::BackendKind::Other("stranger");
+    refused_everywhere(fx, Device::new(other, 0), ErrorKind::BackendMismatch)
+}
+
+fn refused_everywhere<F: Fixture>(fx: &F, given: Device, kind: ErrorKind) -> Outcome {
+    let named = |text: String| match kind {
+        ErrorKind::BackendMismatch => {
+            check_names(&text, given.backend())?;
+            check_names(&text, F::Backend::KIND)
+        }
+        _ => check_names(&text, given),
+    };
+    named(check_err("new_stream", F::Backend::new_stream(given, StreamOptions::new()), kind)?)?;
+    named(check_err("new_event", F::Backend::new_event(given, EventOptions::new()), kind)?)?;
+    named(check_err("default_stream", F::Backend::default_stream(given), kind)?)?;
+    named(check_err("per_thread_stream", F::Backend::per_thread_stream(given), kind)?)?;
+    let range = F::Backend::priority_range(given);
+    if !matches!(&range, Err(error) if error.kind() == ErrorKind::Unsupported) {
+        named(check_err("priority_range", range, kind)?)?;
+    }
+    // SAFETY: handle 0 is always there, on any device.
+    let zero = unsafe { F::Backend::stream_from_raw(fx.raw_stream(0), Some(given)) };
+    named(check_err("stream_from_raw of handle 0", zero, kind)?)?;
+    let foreign = foreign(fx)?;
+    // SAFETY: `foreign` outlives the wrapper, if there is one; nothing is recorded.
+    let wrapped = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), Some(given)) };
+    match wrapped {
+        // For a handle that knows its device, a device that is not there is as wrong as any other.
+        Err(error) if error.kind() == ErrorKind::DeviceMismatch => {
+            check_names(&error.to_string(), given)?;
+        }
+        other => named(check_err("stream_from_raw of a stream", other, kind)?)?,
+    }
+    fx.foreign_works(&foreign)
+}
+
+/// An owner that names the wrong device is found.
+pub fn owner_names_a_wrong_device<F: Fixture>(fx: &F) -> Outcome {
+    let (_, second) = two_devices(fx)?;
+    let (owner, watch) = watched(fx, Some(second))?;
+    let wrapped = F::Backend::stream_from_owner(owner, None);
+    check_err("wrapping for an owner with a wrong device", wrapped, ErrorKind::DeviceMismatch)?;
+    watch.check_gone("wrapping failed")
+}
+
+/// An owner and a caller that name different devices are found.
+pub fn owner_and_caller_disagree<F: Fixture>(fx: &F) -> Outcome {
+    let (first, second) = two_devices(fx)?;
+    let (owner, watch) = watched(fx, Some(first))?;
+    let wrapped = F::Backend::stream_from_owner(owner, Some(second));
+    let text = check_err("wrapping with a disagreement", wrapped, ErrorKind::DeviceMismatch)?;
+    check_names(&text, first)?;
+    check_names(&text, second)?;
+    watch.check_gone("wrapping failed")
+}
+
+/// New streams and events, and events that `record_event` makes, are of the device that was asked
+/// for.
+pub fn new_things_are_on_their_device<F: Fixture>(fx: &F) -> Outcome {
+    for device in fx.devices()? {
+        let stream = stream_on::<F>(device)?;
+        check_eq("the device of a new stream", stream.device(), device)?;
+        let event = F::Backend::new_event(device, EventOptions::new())?;
+        check_eq("the device of a new event", event.device(), device)?;
+        check_eq("the device of a recorded event", stream.record_event()?.device(), device)?;
+        let mine = F::Backend::per_thread_stream(device)?;
+        check_eq("the device of the thread's stream", mine.device(), device)?;
+        let data = work(fx, &stream)?;
+        stream.synchronize()?;
+        check_done(fx, &data)?;
+    }
+    Ok(())
+}
+
+/// Every call answers the same whichever device is current, and leaves that device current.
+pub fn current_device_does_not_matter<F: Fixture>(fx: &F) -> Outcome {
+    let devices = fx.devices()?;
+    for &current in &devices {
+        for &device in &devices {
+            fx.make_current(current)?;
+            let before = fx.thread_state()?;
+            let stream = stream_on::<F>(device)?;
+            let event = stream.record_event()?;
+            stream.wait_event(&event)?;
+            check_eq("the device of the stream", stream.device(), device)?;
+            stream.query()?;
+            event.query()?;
+            stream.synchronize()?;
+            check(stream.query()? && event.query()?, "not done after synchronize")?;
+            drop((stream, event));
+            check_eq("the thread's state afterwards", fx.thread_state()?, before)?;
+        }
+    }
+    Ok(())
+}
+
+/// A call that is refused, or whose answer is that work is pending, leaves the thread's state as it
+/// was.
+pub fn errors_leave_the_thread_as_found<F: Fixture>(fx: &F) -> Outcome {
+    let before = fx.thread_state()?;
+    let (stream, gate) = gated(fx)?;
+    let event = stream.record_event()?;
+    check(!stream.query()? && !event.query()?, "done, with the gate shut")?;
+    let absent = absent_device(fx);
+    check_err(
+        "new_stream",
+        F::Backend::new_stream(absent, StreamOptions::new()),
+        ErrorKind::InvalidDevice,
+    )?;
+    check_eq("the thread's state afterwards", fx.thread_state()?, before)?;
+    fx.open(&gate);
+    Ok(stream.synchronize()?)
+}

@@ -1,0 +1,187 @@
+//! The object-safe form: it says what the typed form says, and tells two vendors apart.
+
+use gpu_stream_core::KeepAlive;
+use gpu_stream_core::dynamic::{BoxedEvent, DynBackend, SharedStream};
+
+use super::support::*;
+use crate::stranger::Stranger;
+
+fn backend<F: Fixture>(fx: &F) -> Result<&dyn DynBackend, Verdict> {
+    fx.dynamic().ok_or_else(|| Verdict::inapplicable("the backend has no object-safe form"))
+}
+
+/// Another vendor.
+fn stranger_backend() -> &'static dyn DynBackend {
+    &Stranger
+}
+
+/// A stream in both forms: the object, and a typed wrapper of the same handle for the fixture to
+/// work with.
+fn both_forms<F: Fixture>(fx: &F) -> Result<(SharedStream, StreamOf<F>), Verdict> {
+    let object = backend(fx)?.new_stream(device(fx)?, StreamOptions::new())?;
+    let typed = object.as_any().downcast_ref::<StreamOf<F>>();
+    let typed = typed.ok_or_else(|| Verdict::failed("the stream is not the backend's type"))?;
+    let typed = typed.clone();
+    Ok((object, typed))
+}
+
+/// Handle, device, backend and options are those of the typed form.
+pub fn object_says_the_same<F: Fixture>(fx: &F) -> Outcome {
+    let backend = backend(fx)?;
+    check_eq("the kind", backend.kind(), F::Backend::KIND)?;
+    check_eq("events_keep_owner", backend.events_keep_owner(), F::Backend::EVENTS_KEEP_OWNER)?;
+    check_eq("the devices", backend.devices()?, F::Backend::devices()?)?;
+    check_eq("the probe", backend.probe()?, F::Backend::probe()?)?;
+    let (object, typed) = both_forms(fx)?;
+    check_eq("the stream's backend", object.backend(), F::Backend::KIND)?;
+    check_eq("the stream's device", object.device(), typed.device())?;
+    check_eq("the stream's handle", object.raw_bits(), typed.raw().to_bits())?;
+    let default = backend.default_stream(typed.device())?;
+    let known = F::Backend::default_stream(typed.device())?;
+    check_eq("the default stream's handle", default.raw_bits(), known.raw().to_bits())?;
+    let event = backend.new_event(typed.device(), EventOptions::timed())?;
+    check_eq("the event's backend", event.backend(), F::Backend::KIND)?;
+    check_eq("the event's device", event.device(), typed.device())?;
+    check_eq("the event's options", event.options(), EventOptions::timed())?;
+    check_eq("the event's status", event.status()?, EventStatus::Unrecorded)
+}
+
+/// A wait by way of the object holds back what a wait by way of the type does.
+pub fn object_orders_the_same<F: Fixture>(fx: &F) -> Outcome {
+    for by_event in [true, false] {
+        let (first, first_typed) = both_forms(fx)?;
+        let (waiter, waiter_typed) = both_forms(fx)?;
+        let gate = fx.gate(&first_typed)?;
+        let before = work(fx, &first_typed)?;
+        let event = backend(fx)?.new_event(first.device(), EventOptions::new())?;
+        first.record(&*event)?;
+        if by_event {
+            waiter.wait_event(&*event)?;
+        } else {
+            waiter.wait_stream(&*first)?;
+        }
+        let after = work(fx, &waiter_typed)?;
+        check_held(fx, &[&first_typed, &waiter_typed], &after)?;
+        check(!waiter.query()? && !event.query()?, "query of an object is true while pending")?;
+        check_eq("the event's status", event.status()?, EventStatus::Pending)?;
+        fx.open(&gate);
+        waiter.synchronize()?;
+        event.synchronize()?;
+        check_eq("the event's status", event.status()?, EventStatus::Complete)?;
+        check(waiter.query()? && event.query()?, "query of an object is false when done")?;
+        check_done(fx, &before)?;
+        check_done(fx, &after)?;
+    }
+    Ok(())
+}
+
+/// Elapsed time by way of the objects has the typed form's errors and answers.
+pub fn object_times_the_same<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, typed) = both_forms(fx)?;
+    let new = |options| backend(fx)?.new_event(typed.device(), options).map_err(Verdict::from);
+    let (start, end) = (new(EventOptions::timed())?, new(EventOptions::timed())?);
+    let plain = stream.record_event()?;
+    let elapsed = |start: &BoxedEvent| end.elapsed_since(&**start);
+    check_err("elapsed from an untimed event", elapsed(&plain), ErrorKind::EventNotTimed)?;
+    check_err("elapsed of new events", elapsed(&start), ErrorKind::EventNotRecorded)?;
+    stream.record(&*start)?;
+    stream.record(&*end)?;
+    end.synchronize()?;
+    let time = elapsed(&start)?;
+    check(time >= 0.0, format_args!("elapsed to a later event is {time}"))
+}
+
+/// The optional capabilities answer what the typed form answers.
+pub fn object_has_the_same_capabilities<F: Fixture>(fx: &F) -> Outcome {
+    let (object, typed) = both_forms(fx)?;
+    check_eq("priority", object.priority().ok(), typed.priority().ok())?;
+    check_eq("id", object.id().ok(), typed.id().ok())?;
+    check_eq("capture status", object.capture_status().ok(), typed.capture_status().ok())?;
+    let range = backend(fx)?.priority_range(typed.device());
+    check_eq("range", range.ok(), F::Backend::priority_range(typed.device()).ok())
+}
+
+/// Wrapping by way of the object neither owns nor destroys, and checks the device.
+pub fn object_wraps_the_same<F: Fixture>(fx: &F) -> Outcome {
+    let backend = backend(fx)?;
+    let (foreign, device) = (foreign(fx)?, device(fx)?);
+    let bits = foreign.raw_stream().to_bits();
+    // SAFETY: `foreign` is a stream of this backend and outlives the wrapper; nothing is recorded.
+    let wrapped = unsafe { backend.wrap_stream(bits, Some(device), KeepAlive::nothing()) }?;
+    check_eq("the wrapper's handle", wrapped.raw_bits(), bits)?;
+    check_eq("the wrapper's device", wrapped.device(), device)?;
+    drop(wrapped);
+    fx.foreign_works(&foreign)?;
+    // SAFETY: it is refused, or else names a stream that is always there.
+    let two = unsafe { backend.wrap_stream(2, Some(device), KeepAlive::nothing()) };
+    check_names(
+        &check_err("wrapping handle 2", two, ErrorKind::InvalidHandle)?,
+        "per_thread_stream",
+    )
+}
+
+/// An error keeps its kind and its text.
+pub fn object_keeps_the_errors<F: Fixture>(fx: &F) -> Outcome {
+    let (backend, absent) = (backend(fx)?, absent_device(fx));
+    let object = backend.new_stream(absent, StreamOptions::new());
+    let text = check_err("new_stream of the object", object, ErrorKind::InvalidDevice)?;
+    let typed = F::Backend::new_stream(absent, StreamOptions::new());
+    let wanted = check_err("new_stream of the type", typed, ErrorKind::InvalidDevice)?;
+    check_eq("the text of the error", text, wanted)
+}
+
+/// Another vendor's event is refused by record, wait and elapsed time, and the error names both
+/// vendors.
+pub fn event_of_another_vendor<F: Fixture>(fx: &F) -> Outcome {
+    let (object, typed) = both_forms(fx)?;
+    let theirs = stranger_backend();
+    let theirs = theirs.new_event(theirs.devices()?[0], EventOptions::timed())?;
+    let ours = backend(fx)?.new_event(typed.device(), EventOptions::timed())?;
+    let refused = |what, result| {
+        let text = check_err(what, result, ErrorKind::BackendMismatch)?;
+        check_names(&text, "stranger")?;
+        check_names(&text, F::Backend::KIND)
+    };
+    refused("record", object.record(&*theirs))?;
+    refused("wait_event", object.wait_event(&*theirs))?;
+    refused("elapsed_since", ours.elapsed_since(&*theirs).map(drop))?;
+    refused("elapsed_since the other way", theirs.elapsed_since(&*ours).map(drop))?;
+    let data = work(fx, &typed)?;
+    object.synchronize()?;
+    check_done(fx, &data)
+}
+
+/// Another vendor's stream is refused by a wait, and the error names both vendors.
+pub fn stream_of_another_vendor<F: Fixture>(fx: &F) -> Outcome {
+    let (object, typed) = both_forms(fx)?;
+    let theirs = stranger_backend();
+    let theirs = theirs.default_stream(theirs.devices()?[0])?;
+    for result in [object.wait_stream(&*theirs), theirs.wait_stream(&*object)] {
+        let text = check_err("wait_stream", result, ErrorKind::BackendMismatch)?;
+        check_names(&text, "stranger")?;
+        check_names(&text, F::Backend::KIND)?;
+    }
+    let data = work(fx, &typed)?;
+    object.synchronize()?;
+    check_done(fx, &data)
+}
+
+/// The thread's own stream in the object-safe form is the typed form's, and waits are made both
+/// ways.
+pub fn object_of_the_own_stream<F: Fixture>(fx: &F) -> Outcome {
+    let (other, typed) = both_forms(fx)?;
+    let gate = fx.gate(&typed)?;
+    // SAFETY: it stays on this thread.
+    let mine = unsafe { backend(fx)?.per_thread_stream(typed.device()) }?;
+    let known = F::Backend::per_thread_stream(typed.device())?;
+    check_eq("its handle", mine.raw_bits(), known.raw().to_bits())?;
+    mine.wait_stream(&*other)?;
+    other.wait_stream(&*mine)?;
+    let data = work(fx, &known)?;
+    check(!mine.query()?, "query is true for the thread's stream, which waits")?;
+    check_eq("the number behind the gate", fx.load(&data)?, 0)?;
+    fx.open(&gate);
+    mine.synchronize()?;
+    check_done(fx, &data)?;
+    Ok(other.synchronize()?)
+}

@@ -1,0 +1,120 @@
+//! Bad handles and calls at a wrong place, where the backend can tell. Wrong devices, options and
+//! events are with the cases about those.
+
+use std::sync::mpsc::channel;
+
+use super::support::*;
+use crate::fixture::RawStreamOf;
+
+fn needs_lookup<F: Fixture>(fx: &F) -> Outcome {
+    if fx.detects_bad_handles() {
+        return Ok(());
+    }
+    Err(Verdict::inapplicable(
+        "the driver follows a handle without looking, so that a bad one is a crash",
+    ))
+}
+
+fn refused<F: Fixture>(device: Device, raw: RawStreamOf<F>) -> Outcome {
+    let bits = format!("{:#x}", raw.to_bits());
+    for given in [None, Some(device)] {
+        // SAFETY: the handle is no live stream, which the fixture says this backend finds before it
+        // uses it.
+        let wrapped = unsafe { F::Backend::stream_from_raw(raw, given) };
+        let text = check_err("wrapping it", wrapped, ErrorKind::InvalidHandle)?;
+        check_names(&text, &bits)?;
+    }
+    Ok(())
+}
+
+/// A handle whose stream was destroyed is not wrapped, and the error names it.
+pub fn destroyed_handle_is_refused<F: Fixture>(fx: &F) -> Outcome {
+    needs_lookup(fx)?;
+    let foreign = foreign(fx)?;
+    let raw = foreign.raw_stream();
+    drop(foreign);
+    refused::<F>(device(fx)?, raw)
+}
+
+/// A number that never was a stream is not wrapped, and the error names it.
+pub fn made_up_handle_is_refused<F: Fixture>(fx: &F) -> Outcome {
+    needs_lookup(fx)?;
+    for bits in [3, 0xdead_beef, usize::MAX, usize::MAX - 1] {
+        refused::<F>(device(fx)?, fx.raw_stream(bits))?;
+    }
+    Ok(())
+}
+
+/// Every call on a wrapper whose foreign stream was destroyed is an error, and never an answer.
+pub fn destroyed_under_its_wrapper<F: Fixture>(fx: &F) -> Outcome {
+    needs_lookup(fx)?;
+    let foreign = foreign(fx)?;
+    // SAFETY: the stream is destroyed too early below, which the fixture says this backend finds.
+    let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
+    let (fresh, other) = (event(fx)?, super::support::stream(fx)?);
+    stream.synchronize()?;
+    drop(foreign);
+    let kind = ErrorKind::InvalidHandle;
+    for _ in 0..2 {
+        check_err("query", stream.query(), kind)?;
+        check_err("synchronize", stream.synchronize(), kind)?;
+        check_err("record", stream.record(&fresh), kind)?;
+        check_err("record_event", stream.record_event(), kind)?;
+        check_err("wait_stream of another for it", other.wait_stream(&stream), kind)?;
+    }
+    check_eq("the status of the event", fresh.status()?, EventStatus::Unrecorded)?;
+    let complete = other.record_event()?;
+    complete.synchronize()?;
+    check_err("wait_event", stream.wait_event(&complete), kind)?;
+    other.synchronize()?;
+    check(other.query()?, "the other stream is not done")
+}
+
+/// A fork that meets a bad branch reports it, and the branches before it do wait.
+pub fn fork_stops_at_a_bad_branch<F: Fixture>(fx: &F) -> Outcome {
+    needs_lookup(fx)?;
+    let foreign = foreign(fx)?;
+    // SAFETY: the stream is destroyed too early below, which the fixture says this backend finds.
+    let bad = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
+    drop(foreign);
+    let (source, gate) = gated(fx)?;
+    let good = stream(fx)?;
+    let forked = source.fork([&good, &bad]);
+    check_err("fork with a bad branch", forked, ErrorKind::InvalidHandle)?;
+    let data = work(fx, &good)?;
+    check_held(fx, &[&source, &good], &data)?;
+    fx.open(&gate);
+    check_goes_on(fx, &[&source, &good], &data)?;
+    check_err("join with a bad branch", source.join([&good, &bad]), ErrorKind::InvalidHandle)?;
+    Ok(source.synchronize()?)
+}
+
+/// Synchronize from inside work that a stream runs is refused, of the stream itself and of an
+/// event.
+pub fn synchronize_inside_work_is_refused<F: Fixture>(fx: &F) -> Outcome {
+    if !fx.detects_calls_from_work() {
+        return Err(Verdict::inapplicable(
+            "the backend cannot tell that a call comes from inside work",
+        ));
+    }
+    let stream = stream(fx)?;
+    let event = stream.record_event()?;
+    let (answers, seen) = channel();
+    let inside = {
+        let (own, other) = (stream.clone(), super::support::stream(fx)?);
+        move || {
+            let results = [own.synchronize(), other.synchronize(), event.synchronize()];
+            // The receiver is gone only if the case has failed already.
+            let _ = answers.send(results);
+        }
+    };
+    optional("host functions", stream.launch_host_func(Box::new(inside)))?;
+    stream.synchronize()?;
+    let results = seen.try_recv()?;
+    for (what, result) in ["its stream", "another stream", "an event"].iter().zip(results) {
+        let what = format!("synchronize of {what} inside of work");
+        let text = check_err(what, result, ErrorKind::NotPermitted)?;
+        check_names(&text, "synchronize")?;
+    }
+    check(stream.query()?, "the stream is not done")
+}

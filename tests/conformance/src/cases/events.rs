@@ -1,0 +1,174 @@
+//! Events: what they say of themselves, and how they are made.
+
+use super::support::*;
+
+/// An event that was never recorded says so, is done, and does not block.
+pub fn unrecorded_event_is_done<F: Fixture>(fx: &F) -> Outcome {
+    let event = event(fx)?;
+    check_eq("the status", event.status()?, EventStatus::Unrecorded)?;
+    check(event.query()?, "query is false for an event that was never recorded")?;
+    event.synchronize()?;
+    check_eq("the status afterwards", event.status()?, EventStatus::Unrecorded)
+}
+
+/// An event is pending from its record on, and complete when the work before it is done.
+pub fn status_follows_the_record<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let data = work(fx, &stream)?;
+    let event = event(fx)?;
+    stream.record(&event)?;
+    fx.settle(&[&stream]);
+    check_eq("the status with the gate shut", event.status()?, EventStatus::Pending)?;
+    check(!event.query()?, "query is true with the gate shut")?;
+    fx.open(&gate);
+    event.synchronize()?;
+    check_eq("the status when done", event.status()?, EventStatus::Complete)?;
+    check(event.query()?, "query is false when done")?;
+    check_done(fx, &data)
+}
+
+/// A record stands for the work before it and for nothing after it.
+pub fn record_leaves_later_work_out<F: Fixture>(fx: &F) -> Outcome {
+    let stream = stream(fx)?;
+    let before = work(fx, &stream)?;
+    let event = stream.record_event()?;
+    let gate = fx.gate(&stream)?;
+    let later = work(fx, &stream)?;
+    let waiter = super::support::stream(fx)?;
+    waiter.wait_event(&event)?;
+    let copy = fx.data(stream.device(), 0)?;
+    fx.copy(&waiter, &before, &copy)?;
+    check_goes_on(fx, &[&waiter], &copy)?;
+    event.synchronize()?;
+    check(event.query()?, "the event is pending for the sake of later work")?;
+    check_held(fx, &[&stream], &later)?;
+    fx.open(&gate);
+    Ok(stream.synchronize()?)
+}
+
+/// `record_event` makes a new event each time, recorded, and without timing.
+pub fn record_event_is_new_and_untimed<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let (one, other) = (stream.record_event()?, stream.record_event()?);
+    check(one.raw() != other.raw(), "two calls of record_event gave one event")?;
+    for event in [&one, &other] {
+        check_eq("the options", event.options(), EventOptions::new())?;
+        check_eq("the status", event.status()?, EventStatus::Pending)?;
+    }
+    fx.open(&gate);
+    other.synchronize()?;
+    check_eq("the status when done", one.status()?, EventStatus::Complete)?;
+    let elapsed = other.elapsed_since(&one);
+    check_err("elapsed time of such events", elapsed, ErrorKind::EventNotTimed).map(drop)
+}
+
+/// An event keeps no time unless it is asked to, and says how it was made.
+pub fn options_are_kept<F: Fixture>(fx: &F) -> Outcome {
+    let device = device(fx)?;
+    check(!EventOptions::new().is_timed(), "timing is on by default")?;
+    check_eq("the default options", EventOptions::default(), EventOptions::new())?;
+    for timing in [false, true] {
+        for blocking in [false, true] {
+            let options = EventOptions::builder().timing(timing).blocking(blocking).build()?;
+            let event = F::Backend::new_event(device, options)?;
+            check_eq("the options of the event", event.options(), options)?;
+            check_eq("the device of the event", event.device(), device)?;
+        }
+    }
+    Ok(())
+}
+
+/// A blocking event does everything that another does.
+pub fn blocking_changes_nothing_else<F: Fixture>(fx: &F) -> Outcome {
+    let options = EventOptions::builder().blocking(true).build()?;
+    let event = F::Backend::new_event(device(fx)?, options)?;
+    check_eq("the status of a new event", event.status()?, EventStatus::Unrecorded)?;
+    event.synchronize()?;
+    let (stream, gate) = gated(fx)?;
+    let before = work(fx, &stream)?;
+    stream.record(&event)?;
+    let waiter = super::support::stream(fx)?;
+    waiter.wait_event(&event)?;
+    let after = work(fx, &waiter)?;
+    check(!event.query()?, "query is true while pending")?;
+    check_held(fx, &[&stream, &waiter], &after)?;
+    fx.open(&gate);
+    event.synchronize()?;
+    check(event.query()?, "query is false when done")?;
+    check_done(fx, &before)?;
+    check_goes_on(fx, &[&stream, &waiter], &after)
+}
+
+/// Interprocess together with timing is refused when the options are built.
+pub fn interprocess_with_timing_is_refused<F: Fixture>(_fx: &F) -> Outcome {
+    for blocking in [false, true] {
+        let both = EventOptions::builder().interprocess(true).timing(true).blocking(blocking);
+        let text = check_err(
+            "build() of interprocess and timing",
+            both.build(),
+            ErrorKind::InvalidOptions,
+        )?;
+        check_names(&text, "interprocess")?;
+    }
+    let alone = EventOptions::builder().interprocess(true).build()?;
+    check(alone.is_interprocess() && !alone.is_timed(), "interprocess alone is not kept")
+}
+
+/// An interprocess event is made, or refused as unsupported; it is never quietly an ordinary one.
+pub fn interprocess_is_never_ignored<F: Fixture>(fx: &F) -> Outcome {
+    let options = EventOptions::builder().interprocess(true).build()?;
+    match F::Backend::new_event(device(fx)?, options) {
+        Ok(event) => {
+            check_eq("the options of the event", event.options(), options)?;
+            let stream = stream(fx)?;
+            stream.record(&event)?;
+            event.synchronize()?;
+            check(event.query()?, "query is false when done")
+        }
+        Err(error) => {
+            check_eq("the kind of the refusal", error.kind(), ErrorKind::Unsupported)?;
+            check_names(&error.to_string(), fx.device_backend())
+        }
+    }
+}
+
+/// Events that live at the same time have handles of their own, which do not change.
+pub fn handles_of_events_are_their_own<F: Fixture>(fx: &F) -> Outcome {
+    let stream = stream(fx)?;
+    let events: Vec<_> = (0..8).map(|_| event(fx)).collect::<Result<_, _>>()?;
+    let handles: Vec<_> = events.iter().map(Event::raw).collect();
+    for (index, handle) in handles.iter().enumerate() {
+        check(!handles[..index].contains(handle), "two live events have one handle")?;
+    }
+    for (event, handle) in events.iter().zip(handles) {
+        stream.record(event)?;
+        check_eq("the handle after a record", event.raw(), handle)?;
+    }
+    Ok(stream.synchronize()?)
+}
+
+/// An event recorded on a stream that is dropped with its work pending still completes, and still
+/// orders.
+pub fn event_outlives_its_stream<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let data = work(fx, &stream)?;
+    let event = stream.record_event()?;
+    fx.settle(&[&stream]);
+    if fx.destroy_waits() {
+        fx.open(&gate);
+    }
+    drop(stream);
+    let waiter = super::support::stream(fx)?;
+    waiter.wait_event(&event)?;
+    let after = work(fx, &waiter)?;
+    if !fx.destroy_waits() {
+        check_eq("the status with the gate shut", event.status()?, EventStatus::Pending)?;
+        check_held(fx, &[&waiter], &after)?;
+        fx.open(&gate);
+    }
+    event.synchronize()?;
+    check_eq("the status when done", event.status()?, EventStatus::Complete)?;
+    check_done(fx, &data)?;
+    waiter.synchronize()?;
+    check_done(fx, &after)
+}

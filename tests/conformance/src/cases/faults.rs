@@ -1,0 +1,153 @@
+//! Faults: what a stream says after its work failed. Skipped where failing work takes more down
+//! than its stream.
+
+use std::sync::Arc;
+
+use super::support::*;
+
+/// A stream whose work has failed, and says so.
+fn faulted<F: Fixture>(fx: &F) -> Result<StreamOf<F>, Verdict> {
+    let stream = stream(fx)?;
+    fx.fault(&stream)?;
+    check_fault("synchronize after failed work", stream.synchronize())?;
+    Ok(stream)
+}
+
+#[track_caller]
+fn check_fault<T, E: Error>(what: &str, result: Result<T, E>) -> Outcome {
+    check_err(what, result, ErrorKind::StreamFault).map(drop)
+}
+
+/// Every later call on the stream and its clones reports the fault, again and again.
+pub fn fault_is_sticky<F: Fixture>(fx: &F) -> Outcome {
+    let stream = faulted(fx)?;
+    let (clone, event) = (stream.clone(), event(fx)?);
+    for _ in 0..3 {
+        check_fault("synchronize", stream.synchronize())?;
+        check_fault("query", stream.query())?;
+        check_fault("record", stream.record(&event))?;
+        check_fault("record_event", stream.record_event())?;
+        check_fault("query of a clone", clone.query())?;
+    }
+    let complete = super::support::stream(fx)?.record_event()?;
+    complete.synchronize()?;
+    check_fault("wait_event", stream.wait_event(&complete))
+}
+
+/// Query after failed work is an error, and never true or false, by every wrapper of the stream.
+pub fn query_of_a_fault_is_an_error<F: Fixture>(fx: &F) -> Outcome {
+    let foreign = foreign(fx)?;
+    // SAFETY: `foreign` outlives the wrappers; nothing is recorded.
+    let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
+    let gate = fx.gate(&stream)?;
+    fx.fault(&stream)?;
+    check(!stream.query()?, "query is true with the gate shut")?;
+    fx.open(&gate);
+    fx.settle(&[&stream]);
+    check_fault("synchronize", stream.synchronize())?;
+    check_fault("query", stream.query())?;
+    // SAFETY: as above.
+    let other = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
+    check_fault("query of a new wrapper", other.query())
+}
+
+/// Other streams know nothing of a fault.
+pub fn other_streams_live<F: Fixture>(fx: &F) -> Outcome {
+    let before = stream(fx)?;
+    let faulted = faulted(fx)?;
+    let after = stream(fx)?;
+    for stream in [&before, &after] {
+        let data = work(fx, stream)?;
+        let event = stream.record_event()?;
+        stream.synchronize()?;
+        check(stream.query()? && event.query()?, "a stream beside a fault is not done")?;
+        check_done(fx, &data)?;
+    }
+    before.wait_stream(&after)?;
+    before.synchronize()?;
+    check_fault("query of the stream with the fault", faulted.query())
+}
+
+/// An event that was recorded before the work that fails is complete; one recorded behind it
+/// reports the fault.
+pub fn events_around_a_fault<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let before = stream.record_event()?;
+    fx.fault(&stream)?;
+    let behind = stream.record_event()?;
+    fx.open(&gate);
+    check_fault("synchronize of the stream", stream.synchronize())?;
+    check_eq("the event before the failed work", before.status()?, EventStatus::Complete)?;
+    before.synchronize()?;
+    check_fault("synchronize of the event behind", behind.synchronize())?;
+    check_fault("query of the event behind", behind.query())?;
+    check_fault("status of the event behind", behind.status())
+}
+
+/// A stream that waits for a record behind the failed work gets the fault too, and its work does
+/// not run.
+pub fn waiter_gets_the_fault<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    fx.fault(&stream)?;
+    let waiter = super::support::stream(fx)?;
+    waiter.wait_stream(&stream)?;
+    let data = work(fx, &waiter)?;
+    fx.open(&gate);
+    check_fault("synchronize of the waiter", waiter.synchronize())?;
+    check_fault("query of the waiter", waiter.query())?;
+    check_eq("the number behind the fault", fx.load(&data)?, 0)
+}
+
+/// Work before the one that fails is done, work behind it is not run.
+pub fn work_behind_a_fault_is_not_run<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let before = work(fx, &stream)?;
+    fx.fault(&stream)?;
+    let behind = work(fx, &stream)?;
+    fx.open(&gate);
+    check_fault("synchronize", stream.synchronize())?;
+    check_done(fx, &before)?;
+    check_eq("the number behind the fault", fx.load(&behind)?, 0)
+}
+
+/// Host functions behind the work that fails are dropped with what they hold, without being run.
+pub fn functions_behind_a_fault_are_dropped<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    fx.fault(&stream)?;
+    let held = Arc::new(());
+    let data = fx.data(stream.device(), 0)?;
+    for _ in 0..10 {
+        let held = Arc::clone(&held);
+        optional("host functions", stream.launch_host_func(Box::new(move || drop(held))))?;
+    }
+    fx.store(&stream, &data, 1)?;
+    fx.open(&gate);
+    check_fault("synchronize", stream.synchronize())?;
+    check_eq("how many functions still hold something", Arc::strong_count(&held) - 1, 0)?;
+    check_eq("the number behind the fault", fx.load(&data)?, 0)
+}
+
+/// A record that is refused for a fault leaves the event as it was.
+pub fn refused_record_leaves_the_event<F: Fixture>(fx: &F) -> Outcome {
+    let stream = faulted(fx)?;
+    let (fresh, other) = (event(fx)?, super::support::stream(fx)?);
+    check_fault("record", stream.record(&fresh))?;
+    check_eq("the status of the event", fresh.status()?, EventStatus::Unrecorded)?;
+    other.record(&fresh)?;
+    fresh.synchronize()?;
+    check_fault("record", stream.record(&fresh))?;
+    check_eq("the status of the event", fresh.status()?, EventStatus::Complete)
+}
+
+/// A stream with a fault is dropped like any other, and a new one is without it.
+pub fn fault_goes_with_its_stream<F: Fixture>(fx: &F) -> Outcome {
+    for _ in 0..5 {
+        drop(faulted(fx)?);
+        let fresh = stream(fx)?;
+        check(fresh.query()?, "query of a new stream is false")?;
+        let data = work(fx, &fresh)?;
+        fresh.synchronize()?;
+        check_done(fx, &data)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! Handles: what wrapping does and does not do, and when two wrappers are the same.
+
+use super::support::*;
+
+/// A wrapper works on the very stream that the handle names, and gives the handle back.
+pub fn wrap_is_the_stream<F: Fixture>(fx: &F) -> Outcome {
+    let foreign = foreign(fx)?;
+    // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
+    let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
+    check_eq("the wrapper's handle", stream.raw(), foreign.raw_stream())?;
+    let data = work(fx, &stream)?;
+    stream.synchronize()?;
+    check_done(fx, &data)?;
+    fx.foreign_works(&foreign)
+}
+
+/// Dropping a wrapper leaves an idle stream alive.
+pub fn wrap_does_not_own<F: Fixture>(fx: &F) -> Outcome {
+    let foreign = foreign(fx)?;
+    for _ in 0..3 {
+        // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
+        drop(unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?);
+        fx.foreign_works(&foreign)?;
+    }
+    Ok(())
+}
+
+/// Dropping a wrapper while work is pending neither destroys the stream nor loses the work.
+pub fn wrap_dropped_while_pending<F: Fixture>(fx: &F) -> Outcome {
+    let foreign = foreign(fx)?;
+    // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
+    let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
+    let gate = fx.gate(&stream)?;
+    let data = work(fx, &stream)?;
+    check_held(fx, &[&stream], &data)?;
+    drop(stream);
+    check_eq("the number, with the gate still shut", fx.load(&data)?, 0)?;
+    fx.open(&gate);
+    fx.foreign_works(&foreign)?;
+    check_done(fx, &data)
+}
+
+/// A clone is the same stream: equal, with the same hash, and in one order with the original.
+pub fn clone_is_the_same_stream<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let clone = stream.clone();
+    check(clone == stream && clone.is_same(&stream), "a clone differs from its original")?;
+    check_eq("the hash of a clone", hash_of(&clone), hash_of(&stream))?;
+    check_eq("the handle of a clone", clone.raw(), stream.raw())?;
+    let data = work(fx, &clone)?;
+    check_held(fx, &[&clone], &data)?;
+    fx.open(&gate);
+    stream.synchronize()?;
+    check_done(fx, &data)
+}
+
+/// The wrappers that are left go on when a clone is dropped, whichever was first.
+pub fn clones_are_dropped_in_any_order<F: Fixture>(fx: &F) -> Outcome {
+    let first = stream(fx)?;
+    let second = first.clone();
+    let third = second.clone();
+    for gone in [second, first] {
+        drop(gone);
+        let data = work(fx, &third)?;
+        third.synchronize()?;
+        check_done(fx, &data)?;
+    }
+    Ok(())
+}
+
+/// Two wrappers of one foreign handle are equal.
+pub fn wrappers_of_one_handle_are_equal<F: Fixture>(fx: &F) -> Outcome {
+    let foreign = foreign(fx)?;
+    // SAFETY: `foreign` outlives both wrappers; nothing is recorded.
+    let one = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
+    // SAFETY: as above.
+    let other = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
+    check(one == other && one.is_same(&other), "two wrappers of one handle differ")?;
+    check_eq("the hash of the second wrapper", hash_of(&other), hash_of(&one))
+}
+
+/// A stream of our own and a foreign wrapper of its handle are equal, and are held back together.
+pub fn native_and_foreign_are_equal<F: Fixture>(fx: &F) -> Outcome {
+    let native = stream(fx)?;
+    // SAFETY: `native` outlives the wrapper; nothing is recorded.
+    let wrapped = unsafe { F::Backend::stream_from_raw(native.raw(), None) }?;
+    check(native == wrapped && wrapped.is_same(&native), "a wrapper differs from the stream")?;
+    check_eq("the hash of the wrapper", hash_of(&wrapped), hash_of(&native))?;
+    let gate = fx.gate(&native)?;
+    let data = work(fx, &wrapped)?;
+    check_held(fx, &[&wrapped], &data)?;
+    drop(wrapped);
+    fx.open(&gate);
+    native.synchronize()?;
+    check_done(fx, &data)
+}
+
+/// Two streams are not equal, and neither are a stream and the default stream.
+pub fn different_streams_differ<F: Fixture>(fx: &F) -> Outcome {
+    let (one, other) = (stream(fx)?, stream(fx)?);
+    check(one != other && !one.is_same(&other), "two new streams are equal")?;
+    check(one.raw() != other.raw(), "two new streams have one handle")?;
+    let default = F::Backend::default_stream(one.device())?;
+    check(one != default && !default.is_same(&one), "a new stream equals the default stream")
+}
+
+/// The default streams of two devices have one handle and are still not equal.
+pub fn default_streams_of_two_devices_differ<F: Fixture>(fx: &F) -> Outcome {
+    let (first, second) = two_devices(fx)?;
+    let (one, other) = (F::Backend::default_stream(first)?, F::Backend::default_stream(second)?);
+    check_eq("the device of the first", one.device(), first)?;
+    check_eq("the device of the second", other.device(), second)?;
+    check(one != other && !one.is_same(&other), "default streams of two devices are equal")
+}
+
+/// Handle 0 is the device's default stream, and not some other.
+pub fn handle_zero_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
+    for device in fx.devices()? {
+        let default = F::Backend::default_stream(device)?;
+        // SAFETY: handle 0 is always there.
+        let zero = unsafe { F::Backend::stream_from_raw(fx.raw_stream(0), Some(device)) }?;
+        check(zero == default, format_args!("handle 0 is not the default stream of {device}"))?;
+        check_eq("its device", zero.device(), device)?;
+        check_eq("what its handle is", HandleKind::of(zero.raw().to_bits()), HandleKind::Default)?;
+        let gate = fx.gate(&default)?;
+        let data = work(fx, &zero)?;
+        check_held(fx, &[&zero], &data)?;
+        fx.open(&gate);
+        default.synchronize()?;
+        check_done(fx, &data)?;
+    }
+    Ok(())
+}
+
+/// Handle 1 is the default stream too.
+pub fn handle_one_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
+    let device = device(fx)?;
+    let default = F::Backend::default_stream(device)?;
+    // SAFETY: handle 1 is always there.
+    let one = unsafe { F::Backend::stream_from_raw(fx.raw_stream(1), Some(device)) }?;
+    check(one == default && one.is_same(&default), "handle 1 is not equal to the default stream")?;
+    check_eq("the hash of handle 1", hash_of(&one), hash_of(&default))?;
+    let gate = fx.gate(&default)?;
+    let data = work(fx, &one)?;
+    check_held(fx, &[&one], &data)?;
+    fx.open(&gate);
+    default.synchronize()?;
+    check_done(fx, &data)
+}
+
+/// Without a device, handle 0 is the default stream of some device of the backend.
+pub fn handle_zero_without_a_device<F: Fixture>(fx: &F) -> Outcome {
+    // SAFETY: handle 0 is always there.
+    let zero = unsafe { F::Backend::stream_from_raw(fx.raw_stream(0), None) }?;
+    let device = zero.device();
+    check(fx.devices()?.contains(&device), format_args!("its device {device} is not there"))?;
+    check(zero == F::Backend::default_stream(device)?, "it is not the default stream")
+}
+
+/// Handle 2 is refused wherever a handle is taken, and the error says what to call instead.
+pub fn handle_two_is_refused<F: Fixture>(fx: &F) -> Outcome {
+    let device = device(fx)?;
+    for given in [None, Some(device)] {
+        // SAFETY: it is refused, or else names a stream that is always there.
+        let wrapped = unsafe { F::Backend::stream_from_raw(fx.raw_stream(2), given) };
+        let text = check_err("stream_from_raw of handle 2", wrapped, ErrorKind::InvalidHandle)?;
+        check_names(&text, "per_thread_stream")?;
+    }
+    // SAFETY: as above.
+    let wrapped = unsafe { F::Backend::stream_from_raw_unchecked(fx.raw_stream(2), device) };
+    let text =
+        check_err("stream_from_raw_unchecked of handle 2", wrapped, ErrorKind::InvalidHandle)?;
+    check_names(&text, "per_thread_stream")
+}
+
+/// The unchecked way wraps the same stream when the device is right.
+pub fn unchecked_wraps_the_same<F: Fixture>(fx: &F) -> Outcome {
+    for device in fx.devices()? {
+        let foreign = fx.foreign(device, StreamOptions::new())?;
+        // SAFETY: `foreign` is a stream of `device` and outlives the wrappers; nothing is recorded.
+        let quick = unsafe { F::Backend::stream_from_raw_unchecked(foreign.raw_stream(), device) }?;
+        // SAFETY: as above.
+        let checked = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
+        check(quick == checked, "the unchecked wrapper differs from the checked one")?;
+        check_eq("its device", quick.device(), device)?;
+        let data = work(fx, &quick)?;
+        quick.synchronize()?;
+        check_done(fx, &data)?;
+        drop((quick, checked));
+        fx.foreign_works(&foreign)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! `query` and `synchronize`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::support::*;
+
+/// A stream that nothing was submitted to is done.
+pub fn new_stream_is_done<F: Fixture>(fx: &F) -> Outcome {
+    let stream = stream(fx)?;
+    check(stream.query()?, "query of a new stream is false")?;
+    stream.synchronize()?;
+    check(stream.query()?, "query is false after synchronize")
+}
+
+/// Query is false as long as a gate is shut, however often it is asked, and never an error.
+pub fn query_is_false_while_pending<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let data = work(fx, &stream)?;
+    for _ in 0..100 {
+        check(!stream.query()?, "query is true, with a gate shut")?;
+    }
+    check_held(fx, &[&stream], &data)?;
+    fx.open(&gate);
+    stream.synchronize()?;
+    check_done(fx, &data)
+}
+
+/// Query is true after synchronize, and true means that the work's effects are there.
+pub fn query_is_true_when_done<F: Fixture>(fx: &F) -> Outcome {
+    let stream = stream(fx)?;
+    for _ in 0..10 {
+        let data = work(fx, &stream)?;
+        stream.synchronize()?;
+        check(stream.query()?, "query is false after synchronize")?;
+        check_done(fx, &data)?;
+    }
+    Ok(())
+}
+
+/// A stream that is polled comes to its end, and then its effects are there.
+pub fn polling_comes_to_an_end<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let data = work(fx, &stream)?;
+    fx.open(&gate);
+    // A backend that never says true is told by what comes after synchronize, and not by a hang
+    // here.
+    stream.synchronize()?;
+    check(stream.query()?, "query is false after synchronize")?;
+    let more = work(fx, &stream)?;
+    while !stream.query()? {
+        thread::yield_now();
+    }
+    check_done(fx, &data)?;
+    check_done(fx, &more)
+}
+
+/// Synchronize returns only when the work is done. Another thread opens the gate once the caller
+/// has had every chance to return too early.
+pub fn synchronize_waits<F: Fixture>(fx: &F) -> Outcome {
+    for _ in 0..ROUNDS {
+        let (stream, gate) = gated(fx)?;
+        let data = work(fx, &stream)?;
+        let seen = returns_before_open(fx, &gate, || {
+            stream.synchronize()?;
+            fx.load(&data)
+        })?;
+        check_eq("the number when synchronize returned", seen, 1)?;
+        check(stream.query()?, "query is false after synchronize")?;
+    }
+    Ok(())
+}
+
+/// Synchronize of an event returns only when the work before its record is done.
+pub fn event_synchronize_waits<F: Fixture>(fx: &F) -> Outcome {
+    for _ in 0..ROUNDS {
+        let (stream, gate) = gated(fx)?;
+        let data = work(fx, &stream)?;
+        let event = stream.record_event()?;
+        let seen = returns_before_open(fx, &gate, || {
+            event.synchronize()?;
+            fx.load(&data)
+        })?;
+        check_eq("the number when synchronize returned", seen, 1)?;
+        check(event.query()?, "query of the event is false after synchronize")?;
+    }
+    Ok(())
+}
+
+/// How often a call that should block gets the chance to return too early, and how long that is
+/// each time.
+const ROUNDS: usize = 10;
+const CHANCE: Duration = Duration::from_millis(2);
+
+/// Calls `blocks` while another thread opens the gate, late enough for a call that does not block
+/// to have returned.
+fn returns_before_open<F: Fixture, T>(
+    fx: &F,
+    gate: &F::Gate,
+    blocks: impl FnOnce() -> Result<T, Verdict>,
+) -> Result<T, Verdict> {
+    let returned = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // How long this goes on decides nothing for a backend that is right: it blocks until
+            // the gate opens.
+            let start = Instant::now();
+            while !returned.load(Ordering::SeqCst) && start.elapsed() < CHANCE {
+                thread::yield_now();
+            }
+            fx.open(gate);
+        });
+        let result = blocks();
+        returned.store(true, Ordering::SeqCst);
+        result
+    })
+}
+
+/// Synchronize of a stream that is done returns, again and again.
+pub fn synchronize_of_a_done_stream<F: Fixture>(fx: &F) -> Outcome {
+    let stream = stream(fx)?;
+    let data = work(fx, &stream)?;
+    for _ in 0..10 {
+        stream.synchronize()?;
+    }
+    check_done(fx, &data)
+}
+
+/// A held stream says nothing about another.
+pub fn streams_are_independent<F: Fixture>(fx: &F) -> Outcome {
+    let (held, gate) = gated(fx)?;
+    let free = stream(fx)?;
+    let (behind, data) = (work(fx, &held)?, work(fx, &free)?);
+    check_goes_on(fx, &[&free], &data)?;
+    check(free.query()?, "query of the free stream is false after it finished")?;
+    check_held(fx, &[&held], &behind)?;
+    fx.open(&gate);
+    held.synchronize()?;
+    check_done(fx, &behind)
+}

@@ -1,0 +1,195 @@
+//! Records: what a wait binds to when an event is recorded again or dropped.
+
+use super::support::*;
+
+/// A wait binds to the record that is current at the call: a later record of the same event does
+/// not hold the waiter.
+pub fn wait_binds_at_the_call<F: Fixture>(fx: &F) -> Outcome {
+    let (first, waiter) = (stream(fx)?, stream(fx)?);
+    let event = first.record_event()?;
+    event.synchronize()?;
+    waiter.wait_event(&event)?;
+    let (held, gate) = gated(fx)?;
+    held.record(&event)?;
+    let data = work(fx, &waiter)?;
+    check_goes_on(fx, &[&first, &waiter], &data)?;
+    check(!event.query()?, "query is true for the second record, which is pending")?;
+    fx.open(&gate);
+    Ok(held.synchronize()?)
+}
+
+/// Who waits for the first record keeps waiting for it when the event is recorded elsewhere and
+/// done there.
+pub fn earlier_waiter_keeps_the_old_record<F: Fixture>(fx: &F) -> Outcome {
+    let (held, gate) = gated(fx)?;
+    let before = work(fx, &held)?;
+    let event = held.record_event()?;
+    let waiter = stream(fx)?;
+    waiter.wait_event(&event)?;
+    let free = stream(fx)?;
+    free.record(&event)?;
+    let data = work(fx, &waiter)?;
+    check(fx.finishes(&[&free])?, "the stream that nothing holds does not finish")?;
+    check_held(fx, &[&held, &free, &waiter], &data)?;
+    fx.open(&gate);
+    waiter.synchronize()?;
+    check_done(fx, &data)?;
+    check_done(fx, &before)
+}
+
+/// Who waits after the second record waits for the second.
+pub fn later_waiter_gets_the_new_record<F: Fixture>(fx: &F) -> Outcome {
+    let (free, waiter) = (stream(fx)?, stream(fx)?);
+    let event = free.record_event()?;
+    event.synchronize()?;
+    let (held, gate) = gated(fx)?;
+    held.record(&event)?;
+    waiter.wait_event(&event)?;
+    let data = work(fx, &waiter)?;
+    check_held(fx, &[&held, &waiter], &data)?;
+    fx.open(&gate);
+    check_goes_on(fx, &[&held, &waiter], &data)
+}
+
+/// Query, status and synchronize speak of the second record, also when the first is still pending.
+pub fn record_replaces_for_who_asks<F: Fixture>(fx: &F) -> Outcome {
+    let free = stream(fx)?;
+    let event = free.record_event()?;
+    event.synchronize()?;
+    let (held, gate) = gated(fx)?;
+    held.record(&event)?;
+    check_eq("the status after a second, pending record", event.status()?, EventStatus::Pending)?;
+    check(!event.query()?, "query speaks of the first record")?;
+    let free = stream(fx)?;
+    free.record(&event)?;
+    check(fx.finishes(&[&free])?, "the stream that nothing holds does not finish")?;
+    check_eq("the status after a third, done record", event.status()?, EventStatus::Complete)?;
+    event.synchronize()?;
+    fx.open(&gate);
+    Ok(held.synchronize()?)
+}
+
+/// Records on one stream: the event stands for the last of them.
+pub fn record_again_on_one_stream<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, waiter) = (stream(fx)?, stream(fx)?);
+    let event = stream.record_event()?;
+    let gate = fx.gate(&stream)?;
+    let before = work(fx, &stream)?;
+    stream.record(&event)?;
+    waiter.wait_event(&event)?;
+    let after = work(fx, &waiter)?;
+    check_held(fx, &[&stream, &waiter], &after)?;
+    fx.open(&gate);
+    event.synchronize()?;
+    check_done(fx, &before)?;
+    check_goes_on(fx, &[&stream, &waiter], &after)
+}
+
+/// A wait made before the first record is nothing, and that record does not make it one.
+pub fn wait_before_the_first_record<F: Fixture>(fx: &F) -> Outcome {
+    let (event, waiter) = (event(fx)?, stream(fx)?);
+    waiter.wait_event(&event)?;
+    let (held, gate) = gated(fx)?;
+    held.record(&event)?;
+    let data = work(fx, &waiter)?;
+    check_goes_on(fx, &[&waiter], &data)?;
+    fx.open(&gate);
+    Ok(held.synchronize()?)
+}
+
+/// One event, recorded and waited for in turn by two streams, hands work to and fro.
+pub fn one_event_is_used_again_and_again<F: Fixture>(fx: &F) -> Outcome {
+    let (front, gate) = gated(fx)?;
+    let back = stream(fx)?;
+    let (there, again) = (event(fx)?, event(fx)?);
+    let slot = fx.data(front.device(), 0)?;
+    let mut copies = Vec::new();
+    for value in 1..=50 {
+        fx.store(&front, &slot, value)?;
+        front.record(&there)?;
+        back.wait_event(&there)?;
+        let copy = fx.data(front.device(), 0)?;
+        fx.copy(&back, &slot, &copy)?;
+        copies.push((value, copy));
+        back.record(&again)?;
+        front.wait_event(&again)?;
+    }
+    fx.open(&gate);
+    back.synchronize()?;
+    for (value, copy) in &copies {
+        check_eq("a number that was handed over", fx.load(copy)?, *value)?;
+    }
+    Ok(())
+}
+
+/// An event that is dropped while pending still holds who waits for it.
+pub fn dropped_event_holds_its_waiters<F: Fixture>(fx: &F) -> Outcome {
+    let (held, gate) = gated(fx)?;
+    let before = work(fx, &held)?;
+    let event = held.record_event()?;
+    let waiter = stream(fx)?;
+    waiter.wait_event(&event)?;
+    drop(event);
+    let data = work(fx, &waiter)?;
+    check_held(fx, &[&held, &waiter], &data)?;
+    fx.open(&gate);
+    check_goes_on(fx, &[&held, &waiter], &data)?;
+    check_done(fx, &before)
+}
+
+/// Events that are made and recorded after a pending one was dropped do not let its waiter go: a
+/// pool may hand out the same driver event again.
+pub fn dropped_event_is_not_reused_too_early<F: Fixture>(fx: &F) -> Outcome {
+    let (held, gate) = gated(fx)?;
+    let (waiter, free) = (stream(fx)?, stream(fx)?);
+    let event = held.record_event()?;
+    waiter.wait_event(&event)?;
+    drop(event);
+    for _ in 0..64 {
+        free.record_event()?.synchronize()?;
+    }
+    let data = work(fx, &waiter)?;
+    check_held(fx, &[&held, &free, &waiter], &data)?;
+    fx.open(&gate);
+    check_goes_on(fx, &[&held, &waiter], &data)
+}
+
+/// An event may be dropped unrecorded, pending with nobody waiting, and complete; its stream does
+/// not mind.
+pub fn events_are_dropped_at_any_time<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    drop(event(fx)?);
+    drop(stream.record_event()?);
+    let data = work(fx, &stream)?;
+    check_held(fx, &[&stream], &data)?;
+    fx.open(&gate);
+    let event = stream.record_event()?;
+    event.synchronize()?;
+    drop(event);
+    check_goes_on(fx, &[&stream], &data)
+}
+
+/// An event is not recorded on another device's stream: the error names both devices, and the event
+/// is as before.
+pub fn record_on_another_device<F: Fixture>(fx: &F) -> Outcome {
+    let (near, far) = two_devices(fx)?;
+    let event = F::Backend::new_event(near, EventOptions::new())?;
+    let stranger = stream_on::<F>(far)?;
+    let refused = |event: &EventOf<F>| {
+        let result = stranger.record(event);
+        let text = check_err("record on another device", result, ErrorKind::DeviceMismatch)?;
+        check_names(&text, near)?;
+        check_names(&text, far)
+    };
+    refused(&event)?;
+    check_eq("the status afterwards", event.status()?, EventStatus::Unrecorded)?;
+    let own = stream_on::<F>(near)?;
+    let gate = fx.gate(&own)?;
+    own.record(&event)?;
+    refused(&event)?;
+    check_eq("the status afterwards", event.status()?, EventStatus::Pending)?;
+    fx.open(&gate);
+    event.synchronize()?;
+    refused(&event)?;
+    check_eq("the status afterwards", event.status()?, EventStatus::Complete)
+}

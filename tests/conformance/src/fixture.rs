@@ -1,0 +1,213 @@
+//! What a test needs of a backend beyond the contract: the trait [`Fixture`].
+
+use gpu_stream_core::dynamic::DynBackend;
+use gpu_stream_core::{Backend, BackendKind, Device, Stream, StreamOptions, StreamOwner};
+
+use crate::{Outcome, Verdict};
+
+/// The backend of fixture `F`.
+pub type BackendOf<F> = <F as Fixture>::Backend;
+
+/// The stream type of fixture `F`'s backend.
+pub type StreamOf<F> = <<F as Fixture>::Backend as Backend>::Stream;
+
+/// The event type of fixture `F`'s backend.
+pub type EventOf<F> = <<F as Fixture>::Backend as Backend>::Event;
+
+/// The raw stream handle of fixture `F`'s backend.
+pub type RawStreamOf<F> = <<F as Fixture>::Backend as Backend>::RawStream;
+
+/// What a backend's test brings: work that a stream can do, a way to hold it back, and streams that
+/// somebody else made.
+///
+/// The contract is about *when*, so a case needs work whose place in time can be seen: a number on
+/// a device that a stream stores and copies ([`Data`](Self::Data)), and a [`Gate`](Self::Gate) that
+/// holds a stream's later work back until the case opens it. Order is then shown by data that would
+/// be wrong, and by data that has not changed while a gate is shut. No case decides anything by the
+/// clock.
+///
+/// # What a fixture promises the cases
+/// - Nothing but [`foreign_works`](Fixture::foreign_works) and [`finishes`](Fixture::finishes)
+///   waits for a stream, since a gate may be shut on any of them, the default stream included. That
+///   goes for allocating and freeing, which some drivers let wait for the whole device: take
+///   numbers from memory that was allocated beforehand, and free it at the end.
+/// - Work, gates and foreign streams go by the driver itself, so that a broken wrapper does not
+///   break them too.
+///
+/// # What the cases promise a fixture
+/// - Gates are opened in the order in which they were made, and while one is shut nothing is
+///   expected to *finish* that was gated by a later one. So gates may all sit on one thread, as
+///   host functions do on some vendors.
+/// - Data and the stream that works on it are on one device; [`copy`](Self::copy) is between data
+///   of one device.
+/// - While a stream is held back, no more than [`independent`](Self::independent) streams are, if
+///   another is expected to go on: GPUs map streams onto a small number of hardware queues.
+/// - Where [`destroy_waits`](Self::destroy_waits) says so, no stream is destroyed while a gate
+///   holds its work back, unless the case fails.
+/// - Cases run one at a time, each on a thread of its own that has never called the driver before.
+/// - Everything is dropped in any order, also with gates still shut.
+///
+/// The crate's documentation has a worked example.
+pub trait Fixture: Send + Sync + 'static {
+    /// The backend under test.
+    type Backend: Backend;
+
+    /// A stream made by the bare driver, without our wrapper, that does not synchronise with the
+    /// default stream. Dropping it destroys it, and work that was submitted to it still runs to its
+    /// end.
+    type Foreign: StreamOwner<Self::Backend>;
+
+    /// Holds back what was submitted to one stream after it. Dropping it opens it.
+    type Gate: Send + Sync + 'static;
+
+    /// A number that the work of one device reaches, 32 bits without a sign. Dropping it with work
+    /// pending is allowed.
+    type Data: Send + Sync + 'static;
+
+    /// The devices to test. Cases that need two are skipped if there is one.
+    ///
+    /// # Errors
+    /// As [`Backend::devices`].
+    fn devices(&self) -> Result<Vec<Device>, Verdict> {
+        Ok(Self::Backend::devices()?)
+    }
+
+    /// The backend that the devices belong to: the one under test, unless that passes its calls on
+    /// to others, as the run-time choice does.
+    fn device_backend(&self) -> BackendKind {
+        Self::Backend::KIND
+    }
+
+    /// The handle with this integer value.
+    fn raw_stream(&self, bits: usize) -> RawStreamOf<Self>;
+
+    /// Makes a stream with the bare driver.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn foreign(&self, device: Device, options: StreamOptions) -> Result<Self::Foreign, Verdict>;
+
+    /// Submits work to `foreign` with the bare driver and waits for it, to show that nobody has
+    /// destroyed the stream.
+    ///
+    /// # Errors
+    /// [`Verdict::Failed`] if the stream is gone.
+    fn foreign_works(&self, foreign: &Self::Foreign) -> Outcome;
+
+    /// Shuts a gate on `stream`: what is submitted from now on is held back. Does not block.
+    ///
+    /// Use what is *not* under test where you can: the driver's own call on the raw handle.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn gate<S: Stream<Backend = Self::Backend>>(&self, stream: &S) -> Result<Self::Gate, Verdict>;
+
+    /// Opens the gate. A second time does nothing.
+    fn open(&self, gate: &Self::Gate);
+
+    /// A number on `device`, which holds `value` before this returns.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn data(&self, device: Device, value: u32) -> Result<Self::Data, Verdict>;
+
+    /// Submits to `stream`: write `value` into `data`. Does not block.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn store<S: Stream<Backend = Self::Backend>>(
+        &self,
+        stream: &S,
+        data: &Self::Data,
+        value: u32,
+    ) -> Outcome;
+
+    /// Submits to `stream`: copy what `from` holds by then into `to`. Does not block.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn copy<S: Stream<Backend = Self::Backend>>(
+        &self,
+        stream: &S,
+        from: &Self::Data,
+        to: &Self::Data,
+    ) -> Outcome;
+
+    /// What `data` holds at this moment, without waiting for any stream, shut gates included.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn load(&self, data: &Self::Data) -> Result<u32, Verdict>;
+
+    /// Gives all work of `streams` that nothing holds back the chance to run. The streams are named
+    /// in the order in which they depend on each other.
+    ///
+    /// A case calls it before it looks whether held work was really held. An early return can miss
+    /// a broken backend and never fails a right one, so best effort is enough: yielding for some
+    /// milliseconds does.
+    fn settle(&self, streams: &[&StreamOf<Self>]);
+
+    /// Whether all work of `streams` comes to its end although some *other* stream is held back.
+    /// The streams are named in the order in which they depend on each other.
+    ///
+    /// A backend that can tell that a stream is stuck says so here; otherwise the call blocks, and
+    /// the runner's time limit says it instead.
+    ///
+    /// # Errors
+    /// What the backend says.
+    fn finishes(&self, streams: &[&StreamOf<Self>]) -> Result<bool, Verdict> {
+        for stream in streams {
+            stream.synchronize()?;
+        }
+        Ok(true)
+    }
+
+    /// Submits work that fails to `stream`, and to no other.
+    ///
+    /// # Errors
+    /// [`Verdict::inapplicable`] where failing work would take more down than its stream, as a CUDA
+    /// context.
+    fn fault(&self, stream: &StreamOf<Self>) -> Outcome;
+
+    /// Whether the backend looks a handle up before it uses it, so that a destroyed or made-up one
+    /// is an error and not a crash. The vendors do not; the cases that hand in such handles are
+    /// skipped then.
+    fn detects_bad_handles(&self) -> bool {
+        false
+    }
+
+    /// Whether the backend can tell that it is called from inside work that a stream is running.
+    fn detects_calls_from_work(&self) -> bool {
+        false
+    }
+
+    /// Whether destroying a busy stream blocks until its work is done, as on HIP. The cases then
+    /// open their gates first.
+    fn destroy_waits(&self) -> bool {
+        false
+    }
+
+    /// How many streams can be held back at the same time while another one still goes on.
+    fn independent(&self) -> usize {
+        4
+    }
+
+    /// The object-safe form of the backend, for the cases about it; `None` skips them.
+    fn dynamic(&self) -> Option<&dyn DynBackend> {
+        None
+    }
+
+    /// Makes `device` the calling thread's current one, by the bare driver; nothing to do where the
+    /// backend knows no such thing.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn make_current(&self, device: Device) -> Outcome;
+
+    /// The calling thread's state in the driver, as text to compare: current device or context,
+    /// last error. Empty where the backend keeps none.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn thread_state(&self) -> Result<String, Verdict>;
+}

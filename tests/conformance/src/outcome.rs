@@ -1,0 +1,166 @@
+//! What came of a case: [`Outcome`], [`Verdict`], and the checks that make one.
+
+use std::fmt::{Debug, Display};
+use std::panic::Location;
+
+use gpu_stream_core::{Error, ErrorKind};
+
+/// `Ok` if the case passed, else why it failed or did not run.
+pub type Outcome = Result<(), Verdict>;
+
+/// Why a case did not pass.
+///
+/// Any error turns into `Failed` through `?`, with its text and the line of the case, so that a
+/// case can call a backend and a fixture without more ado.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The backend does not do what the contract says, and this is what was seen.
+    Failed(String),
+    /// The case did not run here. It counts as neither passed nor failed.
+    Skipped(Skip),
+}
+
+/// Why a case did not run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Skip {
+    reason: String,
+    by_nature: bool,
+}
+
+impl Skip {
+    /// The reason.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Whether it is the backend that has nothing to check, on whatever machine; else it is this
+    /// machine that lacks something: a driver, a second device.
+    pub const fn is_by_nature(&self) -> bool {
+        self.by_nature
+    }
+}
+
+impl Verdict {
+    /// A failure, with what was seen and the line of the caller.
+    #[track_caller]
+    pub fn failed(seen: impl Display) -> Self {
+        let place = Location::caller();
+        Verdict::Failed(format!("{seen} ({}:{})", file_name(place.file()), place.line()))
+    }
+
+    /// A skip, for something that this machine lacks.
+    pub fn skipped(reason: impl Display) -> Self {
+        Verdict::Skipped(Skip { reason: reason.to_string(), by_nature: false })
+    }
+
+    /// A skip, since there is nothing to check on this backend, whatever the machine.
+    /// `GPU_STREAM_REQUIRE` leaves it be.
+    pub fn inapplicable(reason: impl Display) -> Self {
+        Verdict::Skipped(Skip { reason: reason.to_string(), by_nature: true })
+    }
+
+    /// What was seen, or the reason.
+    pub fn reason(&self) -> &str {
+        match self {
+            Verdict::Failed(reason) => reason,
+            Verdict::Skipped(skip) => skip.reason(),
+        }
+    }
+
+    /// Whether this is a failure and not a skip.
+    pub const fn is_failed(&self) -> bool {
+        matches!(self, Verdict::Failed(_))
+    }
+}
+
+// `Verdict` is no error itself, which is what allows this.
+impl<E: std::error::Error> From<E> for Verdict {
+    #[track_caller]
+    fn from(error: E) -> Self {
+        Verdict::failed(format_args!("an unexpected error: {error}"))
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
+/// Fails the case with `seen` unless `holds`.
+///
+/// # Errors
+/// [`Verdict::Failed`].
+#[track_caller]
+pub fn check(holds: bool, seen: impl Display) -> Outcome {
+    if holds { Ok(()) } else { Err(Verdict::failed(seen)) }
+}
+
+/// Fails the case unless `seen` equals `wanted`; `what` says what was looked at.
+///
+/// # Errors
+/// [`Verdict::Failed`], with both values.
+#[track_caller]
+pub fn check_eq<T: PartialEq + Debug>(what: impl Display, seen: T, wanted: T) -> Outcome {
+    check(seen == wanted, format_args!("{what} is {seen:?} and should be {wanted:?}"))
+}
+
+/// Fails the case unless `result` is an error of kind `wanted`; `what` names the call. Returns the
+/// error's text.
+///
+/// # Errors
+/// [`Verdict::Failed`], with what came instead.
+#[track_caller]
+pub fn check_err<T, E: Error>(
+    what: impl Display,
+    result: Result<T, E>,
+    wanted: ErrorKind,
+) -> Result<String, Verdict> {
+    match result {
+        Ok(_) => Err(Verdict::failed(format_args!(
+            "{what} succeeded and should be refused with an error of kind {wanted}"
+        ))),
+        Err(error) if error.kind() == wanted => Ok(error.to_string()),
+        Err(error) => Err(Verdict::failed(format_args!(
+            "{what} gave an error of kind {}, which should be {wanted}: {error}",
+            error.kind()
+        ))),
+    }
+}
+
+/// Fails the case unless an error's `text` contains `part`, which is what the reader needs to find
+/// the mistake.
+///
+/// # Errors
+/// [`Verdict::Failed`], with the text.
+#[track_caller]
+pub fn check_names(text: &str, part: impl Display) -> Outcome {
+    let part = part.to_string();
+    check(text.contains(&part), format_args!("the error's text should name {part}, and is: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use gpu_stream_core::ContractError;
+
+    use super::*;
+
+    #[test]
+    fn an_error_becomes_a_failure_with_its_text_and_line() {
+        fn case() -> Outcome {
+            Err(ContractError::InterprocessTiming)?
+        }
+        let verdict = case().unwrap_err();
+        assert!(verdict.is_failed());
+        assert!(verdict.reason().contains("interprocess event"), "{verdict:?}");
+        assert!(verdict.reason().contains("(outcome.rs:"), "{verdict:?}");
+    }
+
+    #[test]
+    fn the_kind_of_an_error_is_compared() {
+        let error = || Err::<(), _>(ContractError::InterprocessTiming);
+        assert!(check_err("it", error(), ErrorKind::InvalidOptions).is_ok());
+        let other = check_err("it", error(), ErrorKind::DeviceMismatch).unwrap_err();
+        assert!(other.reason().contains("InvalidOptions"), "{other:?}");
+        let none = check_err("it", Ok::<_, ContractError>(1), ErrorKind::DeviceMismatch);
+        assert!(none.unwrap_err().reason().contains("succeeded"));
+    }
+}

@@ -1,0 +1,204 @@
+//! Running cases: [`run`], and the object-safe [`Suite`].
+
+use std::any::Any;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gpu_stream_core::{Backend, BackendKind};
+
+use crate::cases::{self, Case, CaseInfo};
+use crate::{Fixture, Outcome, Verdict};
+
+/// How long a case may take before it is called hung: far more than any needs.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// What came of one case.
+#[derive(Clone, Debug)]
+pub struct CaseReport {
+    /// Passed, or why not.
+    pub outcome: Outcome,
+    /// How long it took, by the wall clock.
+    pub duration: Duration,
+}
+
+// A case may use the default stream, or ask what is current: two at once would disturb each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Runs one case on a thread of its own. Blocks until it ends, or until `limit` has passed.
+///
+/// A panic is a failure. A case that is still running after `limit` is a failure too; its thread is
+/// left behind, since a thread cannot be stopped, and the next case can run.
+pub fn run<F: Fixture>(fixture: &Arc<F>, case: &Case<F>, limit: Duration) -> CaseReport {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let start = Instant::now();
+    let (done, result) = channel();
+    let body = {
+        let (fixture, run) = (Arc::clone(fixture), case.run);
+        move || {
+            let outcome = run(&fixture);
+            // What the case's thread holds of the driver must not outlive the case.
+            drop(fixture);
+            // The receiver is gone only if the case has already been called hung.
+            let _ = done.send(outcome);
+        }
+    };
+    let outcome = match thread::Builder::new().name(case.info.name.into()).spawn(body) {
+        Err(error) => Err(Verdict::failed(format_args!("no thread for the case: {error}"))),
+        Ok(running) => match result.recv_timeout(limit) {
+            Ok(outcome) => join(running).and(outcome),
+            Err(RecvTimeoutError::Disconnected) => join(running),
+            Err(RecvTimeoutError::Timeout) => Err(Verdict::Failed(format!(
+                "{STILL_RUNNING} {limit:?}; the thread is left behind"
+            ))),
+        },
+    };
+    CaseReport { outcome, duration: start.elapsed() }
+}
+
+const STILL_RUNNING: &str = "still running after";
+
+/// Whether a case failed because it did not come to an end.
+pub fn is_hang(outcome: &Outcome) -> bool {
+    matches!(outcome, Err(Verdict::Failed(reason)) if reason.starts_with(STILL_RUNNING))
+}
+
+fn join(running: thread::JoinHandle<()>) -> Outcome {
+    running.join().map_err(|panic| Verdict::Failed(format!("panicked: {}", text_of(&*panic))))
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text
+    } else {
+        "with a value that is no text"
+    }
+}
+
+/// The suite on one backend, without its types: what a program holds that runs several.
+pub trait Suite: Send + Sync {
+    /// The backend under test.
+    fn backend(&self) -> BackendKind;
+
+    /// The cases, in the order of the list; the same for every backend.
+    fn cases(&self) -> &'static [CaseInfo] {
+        cases::ALL
+    }
+
+    /// Runs the case at `index` of [`cases`](Self::cases). Blocks until it ends, or until the
+    /// suite's limit has passed.
+    ///
+    /// An index that is too high is a failure that says so.
+    fn run(&self, index: usize) -> CaseReport;
+}
+
+/// The suite on the backend of fixture `F`.
+pub struct SuiteOf<F: Fixture> {
+    fixture: Arc<F>,
+    cases: Vec<Case<F>>,
+    limit: Duration,
+}
+
+impl<F: Fixture> SuiteOf<F> {
+    /// All cases, with the usual [`LIMIT`].
+    pub fn new(fixture: F) -> Self {
+        SuiteOf { fixture: Arc::new(fixture), cases: cases::all(), limit: LIMIT }
+    }
+
+    /// The same with another time limit for each case.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+}
+
+impl<F: Fixture> Suite for SuiteOf<F> {
+    fn backend(&self) -> BackendKind {
+        F::Backend::KIND
+    }
+
+    fn run(&self, index: usize) -> CaseReport {
+        match self.cases.get(index) {
+            Some(case) => run(&self.fixture, case, self.limit),
+            None => CaseReport {
+                outcome: Err(Verdict::failed(format_args!("there is no case {index}"))),
+                duration: Duration::ZERO,
+            },
+        }
+    }
+}
+
+/// A backend that cannot be tested here: every case is skipped, for the one reason.
+pub struct Missing {
+    backend: BackendKind,
+    reason: String,
+}
+
+impl Missing {
+    /// `reason` is what is missing, as the backend's own error says it.
+    pub fn new(backend: BackendKind, reason: impl Into<String>) -> Self {
+        Missing { backend, reason: reason.into() }
+    }
+}
+
+impl Suite for Missing {
+    fn backend(&self) -> BackendKind {
+        self.backend
+    }
+
+    fn run(&self, _index: usize) -> CaseReport {
+        CaseReport { outcome: Err(Verdict::skipped(&self.reason)), duration: Duration::ZERO }
+    }
+}
+
+#[cfg(all(test, feature = "host"))]
+mod tests {
+    use super::*;
+    use crate::fixtures::HostFixture;
+
+    fn run_it(body: fn(&HostFixture) -> Outcome, limit: Duration) -> Outcome {
+        let case = Case { info: &cases::ALL[0], run: body };
+        run(&Arc::new(HostFixture), &case, limit).outcome
+    }
+
+    #[test]
+    fn a_panic_is_a_failure_with_its_message() {
+        let outcome = run_it(|_| std::panic::resume_unwind(Box::new("oh")), LIMIT);
+        assert_eq!(outcome, Err(Verdict::Failed("panicked: oh".into())));
+    }
+
+    #[test]
+    fn a_case_that_does_not_end_fails_and_the_next_one_runs() {
+        let hangs = |_: &HostFixture| loop {
+            thread::park();
+        };
+        let outcome = run_it(hangs, Duration::from_millis(10));
+        assert!(is_hang(&outcome), "{outcome:?}");
+        assert_eq!(run_it(|_| Ok(()), LIMIT), Ok(()));
+    }
+
+    #[test]
+    fn a_failure_and_a_skip_come_out_as_they_are() {
+        let failed = run_it(|_| Err(Verdict::Failed("seen".into())), LIMIT);
+        assert_eq!(failed, Err(Verdict::Failed("seen".into())));
+        let skipped = run_it(|_| Err(Verdict::skipped("none here")), LIMIT);
+        assert_eq!(skipped, Err(Verdict::skipped("none here")));
+    }
+
+    #[test]
+    fn an_index_that_is_too_high_fails() {
+        let suite = SuiteOf::new(HostFixture);
+        assert_eq!(suite.cases().len(), cases::ALL.len());
+        assert!(suite.run(cases::ALL.len()).outcome.is_err());
+    }
+
+    #[test]
+    fn a_missing_backend_skips_every_case() {
+        let suite = Missing::new(BackendKind::Cuda, "no driver");
+        assert_eq!(suite.run(0).outcome, Err(Verdict::skipped("no driver")));
+    }
+}

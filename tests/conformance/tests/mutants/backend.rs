@@ -1,0 +1,258 @@
+//! The backend that has something wrong with it: a shell around the host backend.
+
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, OnceLock};
+
+use gpu_stream_core::{
+    Backend, BackendInfo, BackendKind, ContractError, Device, Error, ErrorKind, EventOptions,
+    KeepAlive, PerThread, PriorityRange, RawEvent, RawStream, Stream, StreamOptions, StreamOwner,
+};
+use gpu_stream_host::{Gate, Host, HostError};
+
+use crate::event::MutantEvent;
+use crate::mutation::{Mutation, current, on};
+use crate::stream::MutantStream;
+
+/// The host backend with the current [`Mutation`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mutant;
+
+thread_local! {
+    /// The device that is current, for the mutants that mind it.
+    pub static CURRENT_DEVICE: Cell<u32> = const { Cell::new(0) };
+    /// The last error that a mutant left behind.
+    pub static LAST_ERROR: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// A gate that nobody opens while the process lives: what waits for it never ends.
+pub fn never() -> Result<&'static Gate, HostError> {
+    static NEVER: OnceLock<Gate> = OnceLock::new();
+    let gate = Gate::new(Host::device(0)?)?;
+    Ok(NEVER.get_or_init(|| gate))
+}
+
+/// Takes the device that was asked for, or the first where a mutant does not care.
+fn forgiving<T>(
+    device: Device,
+    make: impl Fn(Device) -> Result<T, HostError>,
+) -> Result<T, HostError> {
+    let result = make(device);
+    let Err(error) = &result else { return result };
+    match (current(), error.kind()) {
+        (Some(Mutation::AbsentDeviceAccepted), ErrorKind::InvalidDevice)
+        | (Some(Mutation::StrangeDeviceAccepted), ErrorKind::BackendMismatch) => {
+            make(Host::device(0)?)
+        }
+        (Some(Mutation::ErrorsNameNothing), ErrorKind::InvalidDevice) => {
+            let given = Device::new(BackendKind::Host, u32::MAX);
+            let operation = "a call";
+            Err(ContractError::InvalidDevice { operation, given, count: 1 }.into())
+        }
+        _ => result,
+    }
+}
+
+impl Backend for Mutant {
+    const KIND: BackendKind = BackendKind::Host;
+    const EVENTS_KEEP_OWNER: bool = true;
+    type RawStream = RawStream<Self>;
+    type RawEvent = RawEvent<Self>;
+    type Stream = MutantStream;
+    type Event = MutantEvent;
+    type Error = HostError;
+
+    fn probe() -> Result<BackendInfo, HostError> {
+        Host::probe()
+    }
+
+    fn devices() -> Result<Vec<Device>, HostError> {
+        Host::devices()
+    }
+
+    fn device(ordinal: u32) -> Result<Device, HostError> {
+        match current() {
+            Some(Mutation::AnyOrdinalIsADevice) => Ok(Device::new(Self::KIND, ordinal)),
+            _ => Host::device(ordinal),
+        }
+    }
+
+    fn default_stream(device: Device) -> Result<MutantStream, HostError> {
+        forgiving(device, |device| Ok(MutantStream::wrapper(Host::default_stream(device)?)))
+    }
+
+    fn per_thread_stream(device: Device) -> Result<PerThread<MutantStream>, HostError> {
+        static SHARED: OnceLock<MutantStream> = OnceLock::new();
+        let own = forgiving(device, Host::per_thread_stream)?;
+        let stream = match current() {
+            Some(Mutation::OwnStreamIsShared) => {
+                let stream = MutantStream::owned(Host::new_stream(device, StreamOptions::new())?);
+                SHARED.get_or_init(|| stream).clone()
+            }
+            Some(Mutation::OwnStreamIsFresh) => {
+                MutantStream::owned(Host::new_stream(device, StreamOptions::new())?)
+            }
+            // SAFETY: it goes into another such wrapper, and stays on this thread.
+            _ => MutantStream::wrapper(unsafe { own.into_inner_unchecked() }),
+        };
+        // SAFETY: the stream is this thread's own, or else what the mutant does wrong: a stream
+        // that any thread may use.
+        Ok(unsafe { PerThread::new_unchecked(stream) })
+    }
+
+    fn new_stream(device: Device, mut options: StreamOptions) -> Result<MutantStream, HostError> {
+        let mut asked = device;
+        match current() {
+            Some(Mutation::PriorityClamped) => {
+                let range = Host::priority_range(device)?;
+                options.priority = options.priority.clamp(range.greatest, range.least);
+            }
+            Some(Mutation::LeavesDeviceCurrent) => CURRENT_DEVICE.set(device.ordinal()),
+            Some(Mutation::UsesCurrentDevice) if Host::device(device.ordinal()).is_ok() => {
+                asked = Host::device(CURRENT_DEVICE.get())?;
+            }
+            _ => {}
+        }
+        forgiving(asked, |device| Ok(MutantStream::owned(Host::new_stream(device, options)?)))
+    }
+
+    fn new_event(device: Device, mut options: EventOptions) -> Result<MutantEvent, HostError> {
+        match current() {
+            Some(Mutation::InterprocessIgnored) => {
+                options = EventOptions::builder().timing(options.is_timed()).build()?;
+            }
+            Some(Mutation::TimedByDefault) if options == EventOptions::new() => {
+                options = EventOptions::timed();
+            }
+            Some(Mutation::BlockingForgotten) => {
+                options = EventOptions::builder()
+                    .timing(options.is_timed())
+                    .interprocess(options.is_interprocess())
+                    .build()?;
+            }
+            _ => {}
+        }
+        forgiving(device, |device| Ok(MutantEvent::new(Host::new_event(device, options)?)))
+    }
+
+    fn priority_range(device: Device) -> Result<PriorityRange, HostError> {
+        let range = forgiving(device, Host::priority_range)?;
+        match current() {
+            Some(Mutation::PriorityRangeReversed) => {
+                Ok(PriorityRange { least: range.greatest, greatest: range.least })
+            }
+            _ => Ok(range),
+        }
+    }
+
+    fn stream_from_owner<T: StreamOwner<Self>>(
+        owner: Arc<T>,
+        device: Option<Device>,
+    ) -> Result<MutantStream, HostError> {
+        let (raw, known) = (owner.raw_stream(), owner.device());
+        let device = match (current(), device, known) {
+            (Some(Mutation::OwnersWordIgnored), Some(_), Some(known)) => Some(known),
+            (_, Some(given), Some(known)) => {
+                given.check_is(known, "Backend::stream_from_owner")?;
+                Some(given)
+            }
+            (_, given, known) => given.or(known),
+        };
+        // SAFETY: the handle is alive as long as the owner is; what a mutant does to the owner, the
+        // host backend tells.
+        unsafe { Self::wrap_stream(raw, device, KeepAlive::owner(owner)) }
+    }
+
+    unsafe fn wrap_stream(
+        raw: RawStream<Self>,
+        device: Option<Device>,
+        owner: KeepAlive,
+    ) -> Result<MutantStream, HostError> {
+        // SAFETY: the caller promises what the host backend asks for.
+        let wrapped = unsafe { wrap(raw.to_bits(), device, owner.clone()) };
+        if wrapped.is_err() && on(Mutation::OwnerKeptByFailure) {
+            std::mem::forget(owner);
+        }
+        wrapped
+    }
+
+    unsafe fn wrap_stream_unchecked(
+        raw: RawStream<Self>,
+        device: Device,
+        owner: KeepAlive,
+    ) -> Result<MutantStream, HostError> {
+        // SAFETY: the caller promises the same; the host backend looks every handle up.
+        unsafe { Self::wrap_stream(raw, Some(device), owner) }
+    }
+}
+
+/// # Safety
+/// As `Backend::wrap_stream`. The host backend looks every handle up and follows none, so that the
+/// mutants which break the promise of an owner meet an error there.
+unsafe fn wrap(
+    bits: usize,
+    device: Option<Device>,
+    owner: KeepAlive,
+) -> Result<MutantStream, HostError> {
+    let on_some_device = || Host::device(0);
+    match (current(), bits) {
+        (Some(Mutation::HandleZeroIsPooled), 0) => {
+            let device = device.map_or_else(on_some_device, Ok)?;
+            return Ok(MutantStream::owned(Host::new_stream(device, StreamOptions::new())?));
+        }
+        (Some(Mutation::HandleOneIsAnother), 1) => {
+            let device = device.map_or_else(on_some_device, Ok)?;
+            return Ok(MutantStream::owned(Host::new_stream(device, StreamOptions::new())?));
+        }
+        (Some(Mutation::HandleTwoIsDefault), 2) => {
+            let device = device.map_or_else(on_some_device, Ok)?;
+            return Mutant::default_stream(device);
+        }
+        _ => {}
+    }
+    let (for_host, mut for_us) = (owner.clone(), KeepAlive::nothing());
+    let for_host = match current() {
+        Some(Mutation::OwnerNotKeptByStream) => KeepAlive::nothing(),
+        Some(Mutation::OwnerNotKeptByEvent) => {
+            for_us = for_host;
+            KeepAlive::nothing()
+        }
+        _ => for_host,
+    };
+    let raw = RawStream::from_bits(bits);
+    // SAFETY: the host backend follows no handle.
+    let make = |device| unsafe { Host::wrap_stream(raw, device, for_host.clone()) };
+    let wrapped = make(device);
+    let wrapped = match (current(), wrapped) {
+        (Some(Mutation::DeviceNotChecked), Err(error))
+            if error.kind() == ErrorKind::DeviceMismatch =>
+        {
+            make(None)
+        }
+        (Some(Mutation::StaleHandleAccepted), Err(error))
+            if error.kind() == ErrorKind::InvalidHandle && bits != 2 =>
+        {
+            Host::default_stream(Host::device(0)?)
+        }
+        (Some(Mutation::ErrorsNameNothing), Err(error))
+            if error.kind() == ErrorKind::DeviceMismatch =>
+        {
+            let (given, actual) = (Host::device(0)?, Host::device(0)?);
+            let operation = "a call";
+            Err(ContractError::DeviceMismatch { operation, given, actual }.into())
+        }
+        (_, wrapped) => wrapped,
+    }?;
+    if on(Mutation::OwnerKeptForEver) {
+        std::mem::forget(owner);
+    }
+    let mut stream = MutantStream::foreign(wrapped, for_us);
+    match current() {
+        Some(Mutation::DeviceIsZero) => stream.device = Host::device(0)?,
+        Some(Mutation::WrapIsAnotherStream) => {
+            stream.raw = RawStream::from_bits(bits);
+            stream.host = Host::new_stream(stream.device(), StreamOptions::new())?;
+        }
+        _ => {}
+    }
+    Ok(stream)
+}

@@ -1,0 +1,153 @@
+//! The suite is tested itself: host backends with one rule broken each must be caught, by a case
+//! that names the rule.
+
+mod backend;
+mod event;
+mod fixture;
+mod mutation;
+mod stream;
+mod tasks;
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gpu_stream_conformance::cases::{self, Case};
+use gpu_stream_conformance::rules::{self, Rule};
+use gpu_stream_conformance::{Verdict, runner};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use fixture::MutantFixture;
+use mutation::Mutation;
+
+/// How long a case may take on a mutant. To be late does not count as caught, so a busy machine
+/// changes no result.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The same for the mutant that hangs by what it does wrong.
+const LIMIT_OF_A_HANG: Duration = Duration::from_secs(2);
+
+/// The case that failed on a mutant, and what it saw.
+type Caught = (&'static str, String);
+
+/// The mutants that were caught, with the cases that did it.
+type Table = Mutex<Vec<(Mutation, Vec<Caught>)>>;
+
+/// The case that no mutant of a backend can fail: the options are built by the contract's own code.
+const ABOUT_THE_CONTRACT: &str = "interprocess_with_timing_is_refused";
+
+fn run(
+    mutation: Option<Mutation>,
+    case: &Case<MutantFixture>,
+    limit: Duration,
+) -> Result<(), Verdict> {
+    *event::lock(&stream::SPREAD) = None;
+    mutation::set(mutation);
+    let outcome = runner::run(&Arc::new(MutantFixture), case, limit).outcome;
+    mutation::set(None);
+    outcome
+}
+
+/// Nothing is done wrong, and every case passes, with none skipped.
+fn control() -> Result<(), Failed> {
+    for case in cases::all::<MutantFixture>() {
+        if let Err(verdict) = run(None, &case, runner::LIMIT) {
+            return Err(format!("{}: {verdict:?}", case.info.name).into());
+        }
+    }
+    Ok(())
+}
+
+/// The cases that catch the mutant, those that name its rule first.
+fn hunt(mutation: Mutation) -> Result<Vec<Caught>, Failed> {
+    let rule = mutation.breaks();
+    // What this one does wrong is to hang, so a hang is the proof, and those by the cases of its
+    // rule are enough.
+    let hangs = mutation == Mutation::WaitBlocksHost;
+    let limit = if hangs { LIMIT_OF_A_HANG } else { LIMIT };
+    let mut cases = cases::all::<MutantFixture>();
+    cases.sort_by_key(|case| !case.info.rules.contains(&rule));
+    if hangs {
+        cases.retain(|case| case.info.rules.contains(&rule));
+    }
+    let mut caught = Vec::new();
+    let mut by_rule = false;
+    for case in &cases {
+        let outcome = run(Some(mutation), case, limit);
+        if !hangs && runner::is_hang(&outcome) {
+            continue;
+        }
+        if let Err(Verdict::Failed(seen)) = outcome {
+            by_rule |= case.info.rules.contains(&rule);
+            caught.push((case.info.name, seen));
+        }
+    }
+    if by_rule {
+        return Ok(caught);
+    }
+    let names: Vec<_> = caught.iter().map(|(name, _)| *name).collect();
+    let wrong = mutation.wrong();
+    Err(format!("{wrong}: no case that names the rule caught it, only {names:?}; {rule}").into())
+}
+
+/// The rule that no mutant of a backend can break: the contract carries the object-safe form out
+/// itself.
+const BY_THE_CONTRACT: Rule = rules::C3;
+
+fn every_rule_is_broken() -> Result<(), Failed> {
+    let is_broken = |rule: &Rule| Mutation::ALL.iter().any(|mutation| mutation.breaks() == *rule);
+    let whole = rules::ALL.iter().find(|rule| !is_broken(rule) && **rule != BY_THE_CONTRACT);
+    whole.map_or(Ok(()), |rule| Err(format!("no mutant breaks {rule}").into()))
+}
+
+/// A case that has caught nothing may not be able to fail, and then it is worth nothing.
+fn idle(table: &Table) -> Result<Completion, Failed> {
+    let table = event::lock(table);
+    if table.len() < Mutation::ALL.len() {
+        return Ok(Completion::ignored_with("not all mutants were run and caught"));
+    }
+    let has_caught =
+        |name| table.iter().any(|(_, caught)| caught.iter().any(|(by, _)| *by == name));
+    let names = cases::ALL.iter().map(|case| case.name);
+    let idle: Vec<_> =
+        names.filter(|name| !has_caught(*name) && *name != ABOUT_THE_CONTRACT).collect();
+    if idle.is_empty() {
+        return Ok(Completion::Completed);
+    }
+    Err(format!("these cases caught no mutant: {idle:?}").into())
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // There is one mutation at a time in the process.
+    arguments.test_threads = Some(1);
+    let table = Arc::new(Table::default());
+    let mut trials = vec![Trial::test("control", control)];
+    trials.extend(Mutation::ALL.iter().map(|&mutation| {
+        let table = Arc::clone(&table);
+        Trial::test(format!("{mutation:?}"), move || {
+            let caught = hunt(mutation)?;
+            event::lock(&table).push((mutation, caught));
+            Ok(())
+        })
+    }));
+    trials.push(Trial::test("every_rule_is_broken", every_rule_is_broken));
+    let seen = Arc::clone(&table);
+    trials.push(Trial::ignorable_test("every_case_catches_a_mutant", move || idle(&seen)));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    print(&event::lock(&table));
+    conclusion.exit_code()
+}
+
+fn print(table: &[(Mutation, Vec<Caught>)]) {
+    for (mutation, caught) in table {
+        let names: Vec<_> = caught.iter().take(4).map(|(name, _)| *name).collect();
+        let more = caught.len() - names.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let (rule, wrong) = (mutation.breaks(), mutation.wrong());
+        println!("{:4} {wrong}\n     caught by {}{more}", rule.id, names.join(", "));
+        if let Some((_, seen)) = caught.first() {
+            println!("     which saw: {seen}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What the mutants do to tasks.
+
+use std::mem::{forget, take};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use gpu_stream_core::{HostFunc, Stream};
+use gpu_stream_host::{HostError, HostStream};
+
+use crate::event::lock;
+use crate::mutation::{Mutation, current};
+
+/// The tasks of one stream that are not yet where they belong.
+#[derive(Default)]
+pub struct Tasks {
+    /// The one that the next overtakes.
+    overtaken: Mutex<Option<HostFunc>>,
+    /// Those that the stream does not wait for.
+    behind: Mutex<Vec<HostFunc>>,
+    /// Those of them that the stream has said to be done.
+    due: Mutex<Vec<HostFunc>>,
+    is_running: Arc<AtomicBool>,
+    is_abandoned: Arc<AtomicBool>,
+}
+
+/// Runs a task that was dropped without being run.
+struct RunOnDrop(Option<HostFunc>);
+
+impl RunOnDrop {
+    fn run(mut self) {
+        if let Some(func) = self.0.take() {
+            func();
+        }
+    }
+}
+
+impl Drop for RunOnDrop {
+    fn drop(&mut self) {
+        if let Some(func) = self.0.take() {
+            func();
+        }
+    }
+}
+
+impl Tasks {
+    /// From now on, what is still to run does not.
+    pub fn abandon(&self) {
+        self.is_abandoned.store(true, Ordering::SeqCst);
+    }
+
+    /// Submits what was to be overtaken, and nothing has come.
+    pub fn pay(&self, host: &HostStream) -> Result<(), HostError> {
+        let overtaken = lock(&self.overtaken).take();
+        overtaken.map_or(Ok(()), |func| host.launch_host_func(func))
+    }
+
+    /// The stream has said that it is done.
+    pub fn said_done(&self) {
+        let behind = take(&mut *lock(&self.behind));
+        lock(&self.due).extend(behind);
+    }
+
+    /// Runs what the stream has said to be done.
+    pub fn run_due(&self) {
+        let due = take(&mut *lock(&self.due));
+        due.into_iter().for_each(|func| func());
+    }
+
+    pub fn launch(&self, host: &HostStream, func: HostFunc) -> Result<(), HostError> {
+        match current() {
+            Some(Mutation::HostFunctionsRunAtOnce) => {
+                func();
+                Ok(())
+            }
+            Some(Mutation::TasksOverlap) => {
+                if self.is_running.load(Ordering::SeqCst) {
+                    func();
+                    return Ok(());
+                }
+                let is_running = Arc::clone(&self.is_running);
+                host.launch(move || {
+                    is_running.store(true, Ordering::SeqCst);
+                    func();
+                    is_running.store(false, Ordering::SeqCst);
+                })
+            }
+            Some(Mutation::TasksOutOfOrder) => {
+                let mut overtaken = lock(&self.overtaken);
+                match overtaken.take() {
+                    None => {
+                        *overtaken = Some(func);
+                        Ok(())
+                    }
+                    Some(first) => {
+                        host.launch_host_func(func)?;
+                        host.launch_host_func(first)
+                    }
+                }
+            }
+            Some(Mutation::TasksBehindDone) => {
+                lock(&self.behind).push(func);
+                host.launch(|| ())
+            }
+            Some(Mutation::UnrunTasksLeak) => {
+                let slot = Arc::new(Mutex::new(Some(func)));
+                forget(Arc::clone(&slot));
+                host.launch(move || {
+                    let func = lock(&slot).take();
+                    if let Some(func) = func {
+                        func();
+                    }
+                })
+            }
+            Some(Mutation::WorkBehindFaultIsRun) => {
+                let func = RunOnDrop(Some(func));
+                host.launch(move || func.run())
+            }
+            Some(Mutation::OwnedDropAbandons) => {
+                let is_abandoned = Arc::clone(&self.is_abandoned);
+                host.launch(move || {
+                    if !is_abandoned.load(Ordering::SeqCst) {
+                        func();
+                    }
+                })
+            }
+            _ => host.launch_host_func(func),
+        }
+    }
+}
