@@ -1,0 +1,64 @@
+//! One stream to many and back: the caller's stream, four branches that work side by side, and the
+//! caller's again.
+//!
+//! `fork_join` is for any backend. With another one only the launching part changes: the three
+//! closures of `main`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gpu_stream::prelude::*;
+use gpu_stream::{DefaultBackend, HostError, HostStream};
+
+/// Runs `launch` for `count` streams of its own, after all that `caller` has now and before all
+/// that it gets later.
+fn fork_join<S: Stream>(
+    caller: &S,
+    count: usize,
+    launch: impl Fn(&<S::Backend as Backend>::Stream, usize) -> Result<(), ErrorOf<S>>,
+) -> Result<(), ErrorOf<S>> {
+    let new_stream = || S::Backend::new_stream(caller.device(), StreamOptions::new());
+    let branches = (0..count).map(|_| new_stream()).collect::<Result<Vec<_>, _>>()?;
+    caller.fork(&branches)?; // one record, which every branch waits for
+    for (index, branch) in branches.iter().enumerate() {
+        launch(branch, index)?;
+    }
+    caller.join(&branches) // returns at once: the stream waits, not the thread
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    const BRANCHES: u64 = 4;
+    const ITEMS: u64 = 1_000_000;
+    let device = DefaultBackend::device(0)?;
+    let caller = DefaultBackend::new_stream(device, StreamOptions::new())?;
+
+    // The numbers do not exist before the caller's stream makes them, and the total not before all
+    // branches are done.
+    let first = Arc::new(AtomicU64::new(0));
+    let sums: Arc<Vec<AtomicU64>> = Arc::new((0..BRANCHES).map(|_| AtomicU64::new(0)).collect());
+    let total = Arc::new(AtomicU64::new(0));
+
+    let out = first.clone();
+    caller.launch(move || out.store(1, Ordering::Relaxed))?;
+
+    fork_join(&caller, sums.len(), |branch: &HostStream, index| -> Result<(), HostError> {
+        let (first, sums) = (first.clone(), sums.clone());
+        branch.launch(move || {
+            let from = first.load(Ordering::Relaxed) + index as u64;
+            let sum = (from..=ITEMS).step_by(BRANCHES as usize).sum();
+            sums[index].store(sum, Ordering::Relaxed);
+        })
+    })?;
+
+    let (sums, out) = (sums.clone(), total.clone());
+    caller.launch(move || {
+        let sum = sums.iter().map(|sum| sum.load(Ordering::Relaxed)).sum();
+        out.store(sum, Ordering::Relaxed);
+    })?;
+    caller.synchronize()?;
+
+    let total = total.load(Ordering::Relaxed);
+    println!("the sum of 1 to {ITEMS}, on {BRANCHES} streams of {device}: {total}");
+    assert_eq!(total, ITEMS * (ITEMS + 1) / 2);
+    Ok(())
+}

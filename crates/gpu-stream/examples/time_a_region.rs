@@ -1,0 +1,48 @@
+//! Takes the time of a region of a stream's work, with two events: the stream's own time, and not
+//! the thread's, which goes on at once.
+//!
+//! `time` is for any backend. With another one only the launching part changes: the closure of
+//! `main`.
+
+use std::sync::mpsc;
+use std::time::Instant;
+
+use gpu_stream::DefaultBackend;
+use gpu_stream::prelude::*;
+
+/// The events around what `launch` submits to `stream`. Does not block.
+fn time<S: Stream>(
+    stream: &S,
+    launch: impl FnOnce(&S) -> Result<(), ErrorOf<S>>,
+) -> Result<(EventOf<S>, EventOf<S>), ErrorOf<S>> {
+    let new_event = || S::Backend::new_event(stream.device(), EventOptions::timed());
+    let (start, end) = (new_event()?, new_event()?);
+    stream.record(&start)?;
+    launch(stream)?;
+    stream.record(&end)?;
+    Ok((start, end))
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let device = DefaultBackend::device(0)?;
+    let stream = DefaultBackend::new_stream(device, StreamOptions::new())?;
+
+    let (send, receive) = mpsc::channel();
+    let (start, end) = time(&stream, |stream| {
+        stream.launch(move || {
+            let begin = Instant::now();
+            let sum: f64 = (1..=5_000_000).map(|n| f64::from(n).sqrt()).sum();
+            let _ = send.send((sum, begin.elapsed()));
+        })
+    })?;
+
+    end.synchronize()?; // elapsed time needs both events complete; before, it is an error that says so
+    let milliseconds = end.elapsed_since(&start)?;
+    let (sum, inside) = receive.recv()?;
+
+    println!("the sum of 5,000,000 square roots on {device}: {sum:.3e}, in {milliseconds:.3} ms");
+    // The region holds the work, so it took at least as long. (A microsecond, for the rounding of
+    // the `f32`.)
+    assert!(f64::from(milliseconds) / 1e3 + 1e-6 >= inside.as_secs_f64());
+    Ok(())
+}

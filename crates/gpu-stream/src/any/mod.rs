@@ -1,0 +1,175 @@
+//! The backend that is chosen at run time: [`Any`].
+//!
+//! A library that is written against [`Stream`](crate::Stream) takes an [`AnyStream`] like any
+//! other vendor's stream. The program decides which backend is behind it:
+//!
+//! ```
+//! use gpu_stream::prelude::*;
+//! use gpu_stream::{Any, AnyStream};
+//!
+//! fn a_library<S: Stream>(caller: &S) -> Result<(), ErrorOf<S>> {
+//!     let mine = S::Backend::new_stream(caller.device(), StreamOptions::new())?;
+//!     mine.wait_stream(caller)?;
+//!     caller.wait_stream(&mine)
+//! }
+//!
+//! let device = Any::devices()?[0]; // a device of whichever backend is ready: `cuda:0`, say, or `host:0`
+//! let stream: AnyStream = Any::new_stream(device, StreamOptions::new())?;
+//! a_library(&stream)?;
+//! stream.synchronize()?;
+//! # Ok::<(), gpu_stream::AnyError>(())
+//! ```
+//!
+//! What it costs: a call through a table, and an allocation for each stream, event and error.
+
+mod event;
+mod handle;
+mod stream;
+
+pub use event::AnyEvent;
+pub use handle::{AnyRawEvent, AnyRawStream};
+pub use stream::AnyStream;
+
+use gpu_stream_core::{
+    AnyError, Backend, BackendInfo, BackendKind, ContractError, Device, EventOptions, KeepAlive,
+    PerThread, PriorityRange, StreamOptions,
+};
+
+use crate::DefaultBackend;
+use crate::backends::{COMPILED, SOME_EVENTS_KEEP_OWNER, compiled};
+
+/// All backends of this build as one: each call goes to the backend of the [`Device`] or handle
+/// that it is given.
+///
+/// A device or handle of a backend that this build does not have gives
+/// [`NotCompiled`](crate::ErrorKind::NotCompiled). Two vendors' things in one call give
+/// [`BackendMismatch`](crate::ErrorKind::BackendMismatch). Every other error is the backend's own,
+/// with its kind, code and text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Any;
+
+impl Backend for Any {
+    /// The name of the choice and not of a backend: streams, events and devices say who carries
+    /// them out.
+    const KIND: BackendKind = BackendKind::Other("any");
+
+    /// True if it is for **one** of the backends of this build: an event of `Any` *may* keep its
+    /// stream's owner alive. False would say that none does. For the answer of one backend, ask
+    /// [`DynBackend::events_keep_owner`](crate::dynamic::DynBackend::events_keep_owner) of
+    /// [`backend`](crate::backend).
+    const EVENTS_KEEP_OWNER: bool = SOME_EVENTS_KEEP_OWNER;
+
+    type RawStream = AnyRawStream;
+    type RawEvent = AnyRawEvent;
+    type Stream = AnyStream;
+    type Event = AnyEvent;
+    type Error = AnyError;
+
+    /// What the backends that are ready say, put together: `version` lists theirs, `devices` are
+    /// those of [`devices`](Self::devices), with their names. The first call may take long: the
+    /// driver of every backend starts.
+    ///
+    /// # Errors
+    /// If no backend is ready, the answer of the [`DefaultBackend`].
+    fn probe() -> Result<BackendInfo, AnyError> {
+        let found = ready()?;
+        let version = |info: &BackendInfo| format!("{} {}", info.backend, info.version);
+        let versions: Vec<String> = found.iter().map(version).collect();
+        let devices = found.into_iter().flat_map(|info| info.devices).collect();
+        Ok(BackendInfo::new(Self::KIND, versions.join(", "), devices))
+    }
+
+    /// The devices of all backends that are ready, those of the [`DefaultBackend`] first.
+    ///
+    /// The first call may take long, as with [`probe`](Self::probe). [`device`](Self::device)
+    /// counts in this list; to name a vendor's device by its own ordinal, use [`Device::new`].
+    ///
+    /// # Errors
+    /// If no backend is ready, the answer of the [`DefaultBackend`].
+    fn devices() -> Result<Vec<Device>, AnyError> {
+        let named = ready()?.into_iter().flat_map(|info| info.devices);
+        Ok(named.map(|named| named.device).collect())
+    }
+
+    fn default_stream(device: Device) -> Result<AnyStream, AnyError> {
+        compiled(device.backend())?.default_stream(device).map(AnyStream::from)
+    }
+
+    fn per_thread_stream(device: Device) -> Result<PerThread<AnyStream>, AnyError> {
+        let backend = compiled(device.backend())?;
+        // SAFETY: it goes into a `PerThread` right away, which does not leave this thread nor show
+        // what is inside.
+        let stream = unsafe { backend.per_thread_stream(device)? };
+        // SAFETY: it wraps this thread's default stream, as the backend says, and nobody else has
+        // the `Arc`.
+        Ok(unsafe { PerThread::new_unchecked(AnyStream::from(stream)) })
+    }
+
+    fn new_stream(device: Device, options: StreamOptions) -> Result<AnyStream, AnyError> {
+        compiled(device.backend())?.new_stream(device, options).map(AnyStream::from)
+    }
+
+    fn new_event(device: Device, options: EventOptions) -> Result<AnyEvent, AnyError> {
+        compiled(device.backend())?.new_event(device, options).map(AnyEvent::from)
+    }
+
+    fn priority_range(device: Device) -> Result<PriorityRange, AnyError> {
+        compiled(device.backend())?.priority_range(device)
+    }
+
+    unsafe fn wrap_stream(
+        raw: AnyRawStream,
+        device: Option<Device>,
+        owner: KeepAlive,
+    ) -> Result<AnyStream, AnyError> {
+        let backend = compiled(raw.backend())?;
+        device.map_or(Ok(()), |device| same_vendor(raw, device, "Backend::wrap_stream"))?;
+        // SAFETY: the handle is one of this backend, by the contract of `AnyRawStream`, which the
+        // caller keeps together with the rest of the contract of `wrap_stream`; the backend's
+        // stream holds `owner`.
+        unsafe { backend.wrap_stream(raw.bits(), device, owner) }.map(AnyStream::from)
+    }
+
+    unsafe fn wrap_stream_unchecked(
+        raw: AnyRawStream,
+        device: Device,
+        owner: KeepAlive,
+    ) -> Result<AnyStream, AnyError> {
+        let backend = compiled(raw.backend())?;
+        same_vendor(raw, device, "Backend::wrap_stream_unchecked")?;
+        // SAFETY: as in `wrap_stream`, and the caller promises that `device` is right.
+        unsafe { backend.wrap_stream_unchecked(raw.bits(), device, owner) }.map(AnyStream::from)
+    }
+}
+
+/// The backends that can be used, the default one first; if there is none, why the default one
+/// cannot.
+fn ready() -> Result<Vec<BackendInfo>, AnyError> {
+    let (mut first, mut others, mut why_not) = (Vec::new(), Vec::new(), None);
+    for backend in COMPILED {
+        let is_default = backend.kind() == DefaultBackend::KIND;
+        match backend.probe() {
+            Ok(info) if is_default => first.push(info),
+            Ok(info) => others.push(info),
+            Err(error) if is_default => why_not = Some(error),
+            Err(_) => {}
+        }
+    }
+    first.append(&mut others);
+    match why_not {
+        Some(error) if first.is_empty() => Err(error),
+        _ => Ok(first),
+    }
+}
+
+fn same_vendor(
+    raw: AnyRawStream,
+    device: Device,
+    operation: &'static str,
+) -> Result<(), ContractError> {
+    let (expected, given) = (raw.backend(), device.backend());
+    if expected == given {
+        return Ok(());
+    }
+    Err(ContractError::BackendMismatch { operation, expected, given })
+}

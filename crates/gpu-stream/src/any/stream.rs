@@ -1,0 +1,171 @@
+//! A stream of a backend that is chosen at run time: [`AnyStream`].
+
+use core::any::Any as Typeless;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+
+use gpu_stream_core::dynamic::{DynStream, SharedStream};
+use gpu_stream_core::{AnyError, CaptureStatus, ContractError, Device, HostFunc, Native, Stream};
+
+use super::{Any, AnyEvent, AnyRawStream};
+
+/// A stream of [`Any`] backend.
+///
+/// It means what the stream inside means. Two are equal if backend, device and handle are equal,
+/// however they came to be. Cloning one clones a share in it.
+///
+/// ```
+/// use gpu_stream::prelude::*;
+/// use gpu_stream::{Any, AnyStream, Host, HostStream};
+///
+/// let typed = Host::new_stream(Host::device(0)?, StreamOptions::new())?;
+/// let any = AnyStream::new(typed.clone());
+/// assert_eq!(any.downcast_ref::<HostStream>(), Some(&typed));
+/// # Ok::<(), gpu_stream::HostError>(())
+/// ```
+#[derive(Clone)]
+pub struct AnyStream(SharedStream);
+
+impl AnyStream {
+    /// `stream`, with its backend forgotten by the types. [`downcast_ref`](Self::downcast_ref)
+    /// finds it again.
+    ///
+    /// It may be a stream of a backend that this crate does not know. Everything works on it but
+    /// what needs a constructor of [`Any`], `Any::new_stream` for instance, which answers
+    /// [`NotCompiled`](crate::ErrorKind::NotCompiled) for its device.
+    ///
+    /// A thread's default stream stays on its thread, and does not come in here:
+    ///
+    /// ```compile_fail,E0277
+    /// use gpu_stream::prelude::*;
+    /// use gpu_stream::{AnyStream, Host};
+    ///
+    /// let mine = Host::per_thread_stream(Host::device(0).unwrap()).unwrap();
+    /// AnyStream::new(mine);
+    /// ```
+    pub fn new<S>(stream: S) -> Self
+    where
+        S: Stream<Backend: Native> + fmt::Debug + Send + Sync,
+    {
+        AnyStream(std::sync::Arc::new(stream))
+    }
+
+    /// The stream as the type that it is, if that is `S`: to launch work the way its backend does.
+    pub fn downcast_ref<S: Stream>(&self) -> Option<&S> {
+        self.0.as_any().downcast_ref()
+    }
+
+    /// The stream in its object-safe form.
+    pub fn as_dyn(&self) -> &(dyn DynStream + Send + Sync) {
+        &*self.0
+    }
+
+    fn has_type_of(&self, other: &Self) -> bool {
+        self.0.as_any().type_id() == other.0.as_any().type_id()
+    }
+
+    fn identity(&self) -> (Device, AnyRawStream) {
+        (self.device(), self.raw())
+    }
+}
+
+/// For streams from a [`DynBackend`](crate::dynamic::DynBackend).
+impl From<SharedStream> for AnyStream {
+    fn from(stream: SharedStream) -> Self {
+        AnyStream(stream)
+    }
+}
+
+impl fmt::Debug for AnyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AnyStream").field(&self.0).finish()
+    }
+}
+
+impl PartialEq for AnyStream {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for AnyStream {}
+
+impl Hash for AnyStream {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
+// SAFETY: every answer is that of the stream inside. `DynStream` is sealed: only a `Stream` is one,
+// which upholds the contract. `wait_stream` below orders by the backend's own `wait_stream`, or by
+// a record of the other stream.
+unsafe impl Stream for AnyStream {
+    type Backend = Any;
+
+    fn raw(&self) -> AnyRawStream {
+        AnyRawStream::new(self.0.backend(), self.0.raw_bits())
+    }
+
+    fn device(&self) -> Device {
+        self.0.device()
+    }
+
+    fn query(&self) -> Result<bool, AnyError> {
+        self.0.query()
+    }
+
+    fn synchronize(&self) -> Result<(), AnyError> {
+        self.0.synchronize()
+    }
+
+    fn record(&self, event: &AnyEvent) -> Result<(), AnyError> {
+        self.0.record(event.as_dyn())
+    }
+
+    fn record_event(&self) -> Result<AnyEvent, AnyError> {
+        self.0.record_event().map(AnyEvent::from)
+    }
+
+    fn wait_event(&self, event: &AnyEvent) -> Result<(), AnyError> {
+        self.0.wait_event(event.as_dyn())
+    }
+
+    /// As [`Stream::wait_stream`], by the backend's own way.
+    ///
+    /// # Errors
+    /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if the other stream is another
+    /// backend's; else the backend's.
+    fn wait_stream<O: Stream<Backend = Any>>(&self, other: &O) -> Result<(), AnyError> {
+        let (expected, given) = (self.0.backend(), other.raw().backend());
+        if expected != given {
+            let operation = "Stream::wait_stream";
+            return Err(ContractError::BackendMismatch { operation, expected, given }.into());
+        }
+        if self.is_same(other) {
+            return Ok(());
+        }
+        let other_any = (other as &dyn Typeless).downcast_ref::<AnyStream>();
+        match other_any {
+            Some(other) if self.has_type_of(other) => self.0.wait_stream(other.as_dyn()),
+            // A `PerThread`, or a layer of somebody's: the stream inside cannot be reached, and a
+            // record of it can.
+            _ => self.wait_event(&other.record_event()?),
+        }
+    }
+
+    fn priority(&self) -> Result<i32, AnyError> {
+        self.0.priority()
+    }
+
+    fn id(&self) -> Result<u64, AnyError> {
+        self.0.id()
+    }
+
+    fn capture_status(&self) -> Result<CaptureStatus, AnyError> {
+        self.0.capture_status()
+    }
+
+    fn launch_host_func(&self, func: HostFunc) -> Result<(), AnyError> {
+        self.0.launch_host_func(func)
+    }
+}

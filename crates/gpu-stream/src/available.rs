@@ -1,0 +1,152 @@
+//! What there is on this machine: [`available`].
+
+use core::fmt;
+
+use gpu_stream_core::dynamic::DynBackend;
+use gpu_stream_core::{AnyError, Backend, BackendInfo, BackendKind, DeviceInfo, Error, ErrorKind};
+
+use crate::DefaultBackend;
+use crate::backends::compiled;
+
+/// What this build and this machine have, for every backend that the project knows, in the order of
+/// [`BackendKind::KNOWN`].
+///
+/// It never fails and never panics: what is missing is part of the answer. The first call may take
+/// long, since every driver that is compiled in starts; nothing blocks after that. It asks anew on
+/// every call.
+///
+/// ```
+/// use gpu_stream::available;
+///
+/// for backend in available() {
+///     println!("{backend}");
+/// }
+/// assert!(available().iter().any(|backend| backend.is_ready()), "the host always is");
+/// ```
+///
+/// Origin:
+/// [`torch.cuda.is_available`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.is_available.html),
+/// which says only yes or no.
+#[doc(alias("is_available", "device_count"))]
+pub fn available() -> Vec<Availability> {
+    let known = BackendKind::KNOWN.into_iter();
+    known
+        .map(|kind| match compiled(kind) {
+            Ok(backend) => Availability::of(backend),
+            Err(error) => Availability::new(kind, Err(error.into())),
+        })
+        .collect()
+}
+
+/// What is known of one backend: an item of [`available`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Availability {
+    /// Which backend.
+    pub backend: BackendKind,
+    /// Whether it is the [`DefaultBackend`] of this build.
+    pub is_default: bool,
+    /// What it said when it was asked: version, library and devices; or why it cannot be used.
+    pub probe: Result<BackendInfo, AnyError>,
+}
+
+/// Whether the shared library of a backend was found: [`Availability::library`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Library {
+    /// The backend needs none.
+    NotNeeded,
+    /// Nobody looked, since the backend is not part of this build.
+    NotLookedFor,
+    /// It was loaded; with the name that the loader was given, if the backend came far enough to
+    /// tell.
+    Found(Option<String>),
+    /// It was looked for and not found. The text says where.
+    NotFound(String),
+}
+
+impl Availability {
+    /// Asks `backend`, which may be one that this crate does not know. May take long at the first
+    /// time: the driver starts.
+    pub fn of(backend: &dyn DynBackend) -> Self {
+        Availability::new(backend.kind(), backend.probe())
+    }
+
+    fn new(backend: BackendKind, probe: Result<BackendInfo, AnyError>) -> Self {
+        Availability { backend, is_default: backend == DefaultBackend::KIND, probe }
+    }
+
+    /// Whether the backend is part of this build.
+    pub fn is_compiled(&self) -> bool {
+        self.why_not() != Some(ErrorKind::NotCompiled)
+    }
+
+    /// Whether it can be used: compiled in, its library found, and a device there.
+    pub fn is_ready(&self) -> bool {
+        self.probe.is_ok()
+    }
+
+    /// What kind of thing is missing; `None` if it is ready.
+    pub fn why_not(&self) -> Option<ErrorKind> {
+        self.probe.as_ref().err().map(Error::kind)
+    }
+
+    /// The version of the driver or runtime, if the backend is ready.
+    pub fn version(&self) -> Option<&str> {
+        self.probe.as_ref().ok().map(|info| info.version.as_str())
+    }
+
+    /// The devices; none if the backend is not ready.
+    pub fn devices(&self) -> &[DeviceInfo] {
+        self.probe.as_ref().map_or(&[], |info| &info.devices)
+    }
+
+    /// Whether the backend's shared library was found, and where it was looked for.
+    pub fn library(&self) -> Library {
+        match &self.probe {
+            Ok(info) if info.library.is_none() => Library::NotNeeded,
+            Ok(info) => Library::Found(info.library.clone()),
+            Err(error) => match error.kind() {
+                ErrorKind::NotCompiled => Library::NotLookedFor,
+                ErrorKind::LibraryNotFound => Library::NotFound(error.to_string()),
+                _ => Library::Found(None),
+            },
+        }
+    }
+
+    /// What to do about what is missing, as a sentence; `None` if nothing is.
+    pub fn advice(&self) -> Option<&'static str> {
+        Some(match self.why_not()? {
+            ErrorKind::NotCompiled => {
+                "Use a backend that is ready, as the host is, or a later version of gpu-stream."
+            }
+            ErrorKind::LibraryNotFound => {
+                "Install the vendor's driver, or add the folder of its library to LD_LIBRARY_PATH."
+            }
+            ErrorKind::SymbolNotFound | ErrorKind::DriverTooOld => {
+                "Install a newer driver from the vendor."
+            }
+            ErrorKind::NoDevice => {
+                "Check that the vendor's own tool lists a device, that this user may open it, and that no \
+                 *_VISIBLE_DEVICES variable hides it."
+            }
+            _ => "Read what the driver answered; the vendor's own tool may say more.",
+        })
+    }
+}
+
+/// One line: `host: ready (default), version 0.1.0, 2 devices`.
+impl fmt::Display for Availability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let default = if self.is_default { " (default)" } else { "" };
+        match &self.probe {
+            Ok(info) => {
+                let count = info.devices.len();
+                let plural = if count == 1 { "" } else { "s" };
+                write!(f, "{}: ready{default}, version {}", self.backend, info.version)?;
+                write!(f, ", {count} device{plural}")
+            }
+            Err(error) => write!(f, "{}: not ready{default}: {error}", self.backend),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Which backends this build has. A backend enters the facade here and nowhere else.
+
+use gpu_stream_core::dynamic::DynBackend;
+use gpu_stream_core::{AnyError, Backend, BackendKind, ContractError};
+use gpu_stream_host::Host;
+
+cfg_if::cfg_if! {
+    // The first that is compiled in: cuda, hip, host. A backend brings its own branch, in its place
+    // in that order; the features that are only reserved leave the choice at the host.
+    if #[cfg(any(feature = "cuda", feature = "hip"))] {
+        type Chosen = Host;
+    } else {
+        type Chosen = Host;
+    }
+}
+
+/// The backend of a program that has one: the first of cuda, hip and host that this build has. In
+/// this version that is the [`Host`], whatever features are on.
+///
+/// It is for binaries. **A library stays generic** over [`Stream`](crate::Stream): cargo builds it
+/// once with the features of everybody who uses it, so that this alias would change under it when
+/// some other crate turns a feature on. Nor does the alias look at the machine: a program that
+/// falls back when a driver is missing asks [`available`](crate::available).
+pub type DefaultBackend = Chosen;
+
+/// All backends of this build, in the order of [`BackendKind::KNOWN`].
+pub(crate) const COMPILED: &[&'static dyn DynBackend] = &[&Host];
+
+/// Whether an event of any of them may keep its stream's owner alive: their flags, or-ed.
+pub(crate) const SOME_EVENTS_KEEP_OWNER: bool = Host::EVENTS_KEEP_OWNER;
+
+/// The backend `kind`, ready for use, in its object-safe form.
+///
+/// It is probed, so that what is missing comes out here and not at the first stream. The first call
+/// for a backend may take long (a driver starts); none blocks after that.
+///
+/// ```
+/// use gpu_stream::{BackendKind, Error, ErrorKind, backend};
+///
+/// assert_eq!(backend(BackendKind::Host)?.kind(), BackendKind::Host);
+/// let Err(error) = backend(BackendKind::Cuda) else { return Ok(()) };
+/// assert_eq!(error.kind(), ErrorKind::NotCompiled);
+/// # Ok::<(), gpu_stream::AnyError>(())
+/// ```
+///
+/// # Errors
+/// [`NotCompiled`](crate::ErrorKind::NotCompiled) if this build does not have it, else what
+/// [`Backend::probe`] says: [`LibraryNotFound`](crate::ErrorKind::LibraryNotFound),
+/// [`NoDevice`](crate::ErrorKind::NoDevice) and so on.
+pub fn backend(kind: BackendKind) -> Result<&'static dyn DynBackend, AnyError> {
+    let found = compiled(kind)?;
+    found.probe()?;
+    Ok(found)
+}
+
+/// The backend `kind` as it was compiled in, without asking it anything.
+pub(crate) fn compiled(kind: BackendKind) -> Result<&'static dyn DynBackend, ContractError> {
+    let found = COMPILED.iter().copied().find(|backend| backend.kind() == kind);
+    found.ok_or(ContractError::NotCompiled { backend: kind, reason: why_not_compiled(kind) })
+}
+
+/// The end of the sentence "backend … is not part of this build".
+fn why_not_compiled(kind: BackendKind) -> &'static str {
+    match kind {
+        BackendKind::Cuda => {
+            "this version of gpu-stream has no CUDA backend yet, and the feature `cuda` is only a reserved name; use host"
+        }
+        BackendKind::Hip => {
+            "this version of gpu-stream has no HIP backend yet, and the feature `hip` is only a reserved name; use host"
+        }
+        _ => {
+            "gpu-stream does not know it; use the backend's own crate, or one of host, cuda and hip"
+        }
+    }
+}

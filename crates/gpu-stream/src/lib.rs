@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+pub mod any;
+mod available;
+mod backends;
+pub mod prelude;
+
+#[doc(inline)]
+pub use gpu_stream_core::*;
+pub use gpu_stream_host as host;
+pub use gpu_stream_host::{Host, HostError, HostEvent, HostStream};
+
+pub use any::{Any, AnyEvent, AnyRawEvent, AnyRawStream, AnyStream};
+pub use available::{Availability, Library, available};
+pub use backends::{DefaultBackend, backend};

@@ -1,0 +1,145 @@
+//! The whole suite on `Any`: a stream that is chosen at run time keeps the contract as the one
+//! behind it does.
+
+use gpu_stream::{
+    Any, AnyRawStream, AnyStream, Backend, BackendKind, Device, HandleKind, Host, HostStream,
+    Stream, StreamOptions, StreamOwner,
+};
+use gpu_stream_conformance::fixtures::{HostData, HostFixture, HostForeign};
+use gpu_stream_conformance::{Fixture, Outcome, Required, Suite, SuiteOf, Verdict};
+
+/// A device of a backend that nobody knows: to one backend it is another's, to `Any` it is one that
+/// this build does not have.
+const NOT_COMPILED_HERE: &str = "device_of_another_backend";
+
+#[test]
+fn any_keeps_the_contract() {
+    let suite = SuiteOf::new(AnyFixture(HostFixture::new()));
+    let required = Required::from_env(&[]).expect("GPU_STREAM_REQUIRE names backends");
+    let (mut passed, mut wrong) = (0, Vec::new());
+    for (index, case) in suite.cases().iter().enumerate() {
+        let outcome = required.apply(Host::KIND, suite.run(index).outcome);
+        let may_pass = case.name != NOT_COMPILED_HERE;
+        match outcome {
+            Ok(()) if may_pass => passed += 1,
+            Ok(()) => wrong.push(format!("{} passes, and is no exception any more", case.name)),
+            // By nature: the object-safe form is what `Any` is made of, and has none itself. Else a
+            // second device is missing.
+            Err(Verdict::Skipped(skip)) if !skip.is_by_nature() || case.area == "dynamic" => {
+                println!("skipped: {}: {}", case.name, skip.reason());
+            }
+            Err(Verdict::Failed(_)) if !may_pass => {}
+            Err(verdict) => wrong.push(format!("{}: {}", case.name, verdict.reason())),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(passed >= 100, "only {passed} cases ran");
+}
+
+/// The host's fixture, for streams of `Any` that are the host's.
+struct AnyFixture(HostFixture);
+
+/// The host's foreign stream, as an owner of a handle that says whose it is.
+struct Foreign(HostForeign);
+
+// SAFETY: it is the handle of the value inside, which keeps the contract.
+unsafe impl StreamOwner<Any> for Foreign {
+    fn raw_stream(&self) -> AnyRawStream {
+        self.0.raw_stream().into()
+    }
+}
+
+fn host_of(stream: &AnyStream) -> Result<&HostStream, Verdict> {
+    stream.downcast_ref().ok_or_else(|| Verdict::failed("a stream of the host is something else"))
+}
+
+impl Fixture for AnyFixture {
+    type Backend = Any;
+    type Foreign = Foreign;
+    type Gate = <HostFixture as Fixture>::Gate;
+    type Data = HostData;
+
+    fn device_backend(&self) -> BackendKind {
+        self.0.device_backend()
+    }
+
+    fn raw_stream(&self, bits: usize) -> AnyRawStream {
+        self.0.raw_stream(bits).into()
+    }
+
+    fn foreign(&self, device: Device, options: StreamOptions) -> Result<Foreign, Verdict> {
+        Ok(Foreign(self.0.foreign(device, options)?))
+    }
+
+    fn foreign_works(&self, foreign: &Foreign) -> Outcome {
+        self.0.foreign_works(&foreign.0)
+    }
+
+    fn gate<S: Stream<Backend = Any>>(&self, stream: &S) -> Result<Self::Gate, Verdict> {
+        let (raw, device) = (stream.raw().typed::<Host>()?, stream.device());
+        if raw.kind() == HandleKind::PerThread {
+            return self.0.gate(&Host::per_thread_stream(device)?);
+        }
+        // SAFETY: the wrapper is gone before `stream` is, and nothing is recorded through it.
+        self.0.gate(&unsafe { Host::stream_from_raw(raw, Some(device)) }?)
+    }
+
+    fn open(&self, gate: &Self::Gate) {
+        self.0.open(gate);
+    }
+
+    fn data(&self, device: Device, value: u32) -> Result<HostData, Verdict> {
+        self.0.data(device, value)
+    }
+
+    fn store<S: Stream<Backend = Any>>(&self, stream: &S, data: &HostData, value: u32) -> Outcome {
+        data.store(stream, value)
+    }
+
+    fn copy<S: Stream<Backend = Any>>(
+        &self,
+        stream: &S,
+        from: &HostData,
+        to: &HostData,
+    ) -> Outcome {
+        from.copy(stream, to)
+    }
+
+    fn load(&self, data: &HostData) -> Result<u32, Verdict> {
+        self.0.load(data)
+    }
+
+    fn settle(&self, streams: &[&AnyStream]) {
+        let streams: Vec<_> = streams.iter().filter_map(|stream| host_of(stream).ok()).collect();
+        self.0.settle(&streams);
+    }
+
+    fn finishes(&self, streams: &[&AnyStream]) -> Result<bool, Verdict> {
+        let streams: Result<Vec<_>, _> = streams.iter().map(|stream| host_of(stream)).collect();
+        self.0.finishes(&streams?)
+    }
+
+    fn fault(&self, stream: &AnyStream) -> Outcome {
+        self.0.fault(host_of(stream)?)
+    }
+
+    fn detects_bad_handles(&self) -> bool {
+        self.0.detects_bad_handles()
+    }
+
+    fn detects_calls_from_work(&self) -> bool {
+        self.0.detects_calls_from_work()
+    }
+
+    fn independent(&self) -> usize {
+        self.0.independent()
+    }
+
+    fn make_current(&self, device: Device) -> Outcome {
+        self.0.make_current(device)
+    }
+
+    fn thread_state(&self) -> Result<String, Verdict> {
+        self.0.thread_state()
+    }
+}

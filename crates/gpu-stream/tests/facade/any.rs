@@ -1,0 +1,314 @@
+//! `Any`: the same meaning behind types that know no vendor, and clear answers where two vendors
+//! meet.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use crate::fake::{Fake, FakeStream, Ready};
+use gpu_stream::prelude::*;
+use gpu_stream::{
+    Any, AnyError, AnyEvent, AnyRawEvent, AnyRawStream, AnyStream, Error, Host, HostEvent,
+    HostFunc, HostStream, RawStream, StreamOwner, host,
+};
+
+const CUDA: Device = Device::new(BackendKind::Cuda, 0);
+
+fn device() -> Device {
+    Host::device(0).unwrap()
+}
+
+fn typed() -> HostStream {
+    Host::new_stream(device(), StreamOptions::new()).unwrap()
+}
+
+fn any() -> AnyStream {
+    Any::new_stream(device(), StreamOptions::new()).unwrap()
+}
+
+fn fake() -> AnyStream {
+    AnyStream::new(FakeStream::<Ready>::new(5))
+}
+
+fn kind_of<T>(result: Result<T, AnyError>) -> ErrorKind {
+    result.err().expect("this should have failed").kind()
+}
+
+/// Work that notes its name.
+fn note(log: &Arc<Mutex<Vec<&'static str>>>, name: &'static str) -> HostFunc {
+    let log = log.clone();
+    Box::new(move || log.lock().unwrap().push(name))
+}
+
+fn held(stream: &AnyStream) -> host::Gate {
+    let gate = host::Gate::new(device()).unwrap();
+    stream.downcast_ref::<HostStream>().unwrap().wait_event(gate.event()).unwrap();
+    gate
+}
+
+#[test]
+fn devices_are_those_of_the_backends_that_are_ready() {
+    assert_eq!(Any::devices().unwrap(), Host::devices().unwrap());
+    assert_eq!(Any::device(0).unwrap(), device());
+    let info = Any::probe().unwrap();
+    assert_eq!(info.devices, Host::probe().unwrap().devices);
+    assert!(info.version.starts_with("host "), "{}", info.version);
+    let error = Any::device(99).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidDevice);
+    assert!(error.to_string().contains("any:99"), "{error}");
+}
+
+#[test]
+fn a_stream_is_equal_to_every_wrapper_of_it() {
+    let stream = typed();
+    let a = AnyStream::new(stream.clone());
+    // SAFETY: `stream` outlives the wrapper.
+    let b = unsafe { Any::stream_from_raw(stream.raw().into(), None) }.unwrap();
+    assert_eq!(a, b);
+    assert_eq!(HashSet::from([a.clone(), b.clone(), a.clone()]).len(), 1);
+    assert_eq!(b.downcast_ref::<HostStream>(), Some(&stream));
+    assert_ne!(a, any());
+    assert!(a.downcast_ref::<FakeStream>().is_none());
+}
+
+#[test]
+fn one_handle_of_two_backends_is_two_streams() {
+    let host = any();
+    let fake = AnyStream::new(FakeStream::<Ready>::new(host.raw().bits()));
+    assert_eq!(fake.raw().bits(), host.raw().bits());
+    assert_ne!(fake.raw().backend(), host.raw().backend());
+    assert_ne!(fake, host);
+    assert!(!fake.is_same(&host));
+}
+
+#[test]
+fn handles_keep_their_vendor() {
+    let stream = any();
+    let raw: AnyRawStream = stream.raw();
+    assert_eq!(raw.backend(), BackendKind::Host);
+    assert!(raw.typed::<Host>().is_ok());
+    assert_eq!(kind_of(raw.typed::<Fake>()), ErrorKind::BackendMismatch);
+    let event: AnyRawEvent = stream.record_event().unwrap().raw();
+    assert_eq!(kind_of(event.typed::<Fake>()), ErrorKind::BackendMismatch);
+}
+
+#[test]
+fn a_backend_that_is_not_compiled_in_is_named_by_every_constructor() {
+    let raw = AnyRawStream::new(BackendKind::Cuda, 0x7f00);
+    // SAFETY: refused before the handle is looked at, which is what this shows.
+    let wrapped = unsafe { Any::stream_from_raw(raw, None) };
+    // SAFETY: likewise.
+    let believed = unsafe { Any::stream_from_raw_unchecked(raw, CUDA) };
+    let kinds = [
+        kind_of(wrapped),
+        kind_of(believed),
+        kind_of(Any::new_stream(CUDA, StreamOptions::new())),
+        kind_of(Any::default_stream(CUDA)),
+        kind_of(Any::per_thread_stream(CUDA)),
+        kind_of(Any::new_event(CUDA, EventOptions::new())),
+        kind_of(Any::priority_range(CUDA)),
+    ];
+    assert_eq!(kinds, [ErrorKind::NotCompiled; 7]);
+}
+
+#[test]
+fn another_vendors_device_is_a_backend_mismatch() {
+    assert_eq!(
+        Host::new_stream(CUDA, StreamOptions::new()).unwrap_err().kind(),
+        ErrorKind::BackendMismatch
+    );
+    let stream = typed();
+    // SAFETY: `stream` outlives both attempts to wrap it.
+    let wrapped = unsafe { Any::stream_from_raw(stream.raw().into(), Some(CUDA)) };
+    assert_eq!(kind_of(wrapped), ErrorKind::BackendMismatch);
+    // SAFETY: as above; a wrong device is refused and not believed.
+    let believed = unsafe { Any::stream_from_raw_unchecked(stream.raw().into(), CUDA) };
+    assert_eq!(kind_of(believed), ErrorKind::BackendMismatch);
+}
+
+#[test]
+fn another_vendors_stream_or_event_is_a_backend_mismatch() {
+    let (ours, theirs) = (any(), fake());
+    let our_event = ours.record_event().unwrap();
+    let their_event =
+        AnyEvent::new(<Fake>::new_event(theirs.device(), EventOptions::new()).unwrap());
+    let kinds = [
+        kind_of(ours.wait_event(&their_event)),
+        kind_of(theirs.wait_event(&our_event)),
+        kind_of(ours.record(&their_event)),
+        kind_of(ours.wait_stream(&theirs)),
+        kind_of(theirs.wait_stream(&ours)),
+        kind_of(ours.fork([&theirs])),
+        kind_of(ours.join([&theirs])),
+        kind_of(our_event.elapsed_since(&their_event)),
+        kind_of(their_event.elapsed_since(&our_event)),
+    ];
+    assert_eq!(kinds, [ErrorKind::BackendMismatch; 9]);
+    let text = ours.wait_event(&their_event).unwrap_err().to_string();
+    assert!(text.contains("host") && text.contains("fake"), "{text}");
+    let text = ours.wait_stream(&theirs).unwrap_err().to_string();
+    assert!(text.starts_with("Stream::wait_stream"), "the call is named that was made: {text}");
+}
+
+#[test]
+fn a_backends_own_error_comes_through_whole() {
+    let stream = fake();
+    let event = AnyEvent::new(<Fake>::new_event(stream.device(), EventOptions::new()).unwrap());
+    let error = stream.wait_event(&event).unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Driver, Some(7)));
+    assert_eq!(error.to_string(), "the fake waits for nothing");
+    // What a backend does not have stays an error, too.
+    assert_eq!(kind_of(stream.launch_host_func(Box::new(|| {}))), ErrorKind::Unsupported);
+    assert_eq!(kind_of(stream.id()), ErrorKind::Unsupported);
+}
+
+#[test]
+fn wait_stream_orders_and_is_a_snapshot() {
+    let log = Arc::default();
+    let (first, second) = (any(), any());
+    let gate = held(&first);
+    first.launch_host_func(note(&log, "first")).unwrap();
+    second.wait_stream(&first).unwrap();
+    let late = held(&first); // comes after the snapshot, and stays shut
+    second.launch_host_func(note(&log, "second")).unwrap();
+    host::settle(&[second.downcast_ref().unwrap()]);
+    assert!(!second.query().unwrap() && log.lock().unwrap().is_empty());
+    gate.open();
+    second.synchronize().unwrap();
+    assert_eq!(*log.lock().unwrap(), ["first", "second"]);
+    assert!(!first.query().unwrap());
+    late.open();
+    first.synchronize().unwrap();
+}
+
+#[test]
+fn a_per_thread_stream_can_be_waited_for() {
+    let log = Arc::default();
+    let mine = Any::per_thread_stream(device()).unwrap();
+    let other = any();
+    let gate = held(&other);
+    mine.wait_stream(&other).unwrap();
+    mine.launch_host_func(note(&log, "mine")).unwrap();
+    let after = any();
+    after.wait_stream(&mine).unwrap();
+    after.launch_host_func(note(&log, "after")).unwrap();
+    host::settle(&[after.downcast_ref().unwrap()]);
+    assert!(!after.query().unwrap() && log.lock().unwrap().is_empty());
+    gate.open();
+    after.synchronize().unwrap();
+    assert_eq!(*log.lock().unwrap(), ["mine", "after"]);
+}
+
+#[test]
+fn waiting_for_oneself_changes_nothing() {
+    let stream = any();
+    stream.wait_stream(&stream.clone()).unwrap();
+    stream.wait_stream(&AnyStream::new(typed())).unwrap();
+    stream.synchronize().unwrap();
+    // Nobody is asked: any wait of the fake's would be an error.
+    fake().wait_stream(&fake()).unwrap();
+    fake().wait_stream(&Layer(fake())).unwrap();
+}
+
+/// A layer over a stream of `Any`, as a tracing library might make one.
+struct Layer(AnyStream);
+
+// SAFETY: every answer is that of the stream inside.
+unsafe impl Stream for Layer {
+    type Backend = Any;
+
+    fn raw(&self) -> AnyRawStream {
+        self.0.raw()
+    }
+
+    fn device(&self) -> Device {
+        self.0.device()
+    }
+
+    fn query(&self) -> Result<bool, AnyError> {
+        self.0.query()
+    }
+
+    fn synchronize(&self) -> Result<(), AnyError> {
+        self.0.synchronize()
+    }
+
+    fn record(&self, event: &AnyEvent) -> Result<(), AnyError> {
+        self.0.record(event)
+    }
+
+    fn wait_event(&self, event: &AnyEvent) -> Result<(), AnyError> {
+        self.0.wait_event(event)
+    }
+}
+
+#[test]
+fn a_layer_over_a_stream_can_be_waited_for() {
+    let log = Arc::default();
+    let (first, second) = (Layer(any()), any());
+    let gate = held(&first.0);
+    second.wait_stream(&first).unwrap();
+    second.launch_host_func(note(&log, "second")).unwrap();
+    host::settle(&[second.downcast_ref().unwrap()]);
+    assert!(log.lock().unwrap().is_empty());
+    gate.open();
+    second.synchronize().unwrap();
+    assert_eq!(*log.lock().unwrap(), ["second"]);
+}
+
+#[test]
+fn events_find_their_type_again_and_keep_their_options() {
+    let event = Any::new_event(device(), EventOptions::timed()).unwrap();
+    assert!(event.downcast_ref::<HostEvent>().is_some());
+    assert!(event.options().is_timed());
+    assert_eq!(event.device(), device());
+    assert_eq!(event.status().unwrap(), EventStatus::Unrecorded);
+    let stream = any();
+    stream.record(&event).unwrap();
+    event.synchronize().unwrap();
+    assert_eq!(event.elapsed_since(&event).unwrap(), 0.0);
+    let untimed = stream.record_event().unwrap();
+    assert_eq!(kind_of(untimed.elapsed_since(&event)), ErrorKind::EventNotTimed);
+}
+
+struct Owner {
+    raw: RawStream<Host>,
+    _alive: Arc<()>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        host::raw::destroy(self.raw).unwrap();
+    }
+}
+
+// SAFETY: the stream lives from the creation of the value to its drop, and nothing else destroys
+// it.
+unsafe impl StreamOwner<Any> for Owner {
+    fn raw_stream(&self) -> AnyRawStream {
+        self.raw.into()
+    }
+}
+
+#[test]
+fn an_owner_lives_as_long_as_a_wrapper() {
+    let raw = host::raw::create(device(), StreamOptions::new()).unwrap();
+    let alive = Arc::new(());
+    let stream =
+        Any::stream_from_owner(Arc::new(Owner { raw, _alive: alive.clone() }), None).unwrap();
+    let clone = stream.clone();
+    drop(stream);
+    assert_eq!(Arc::strong_count(&alive), 2);
+    clone.synchronize().unwrap();
+    drop(clone);
+    assert_eq!(Arc::strong_count(&alive), 1);
+    assert!(!host::raw::is_alive(raw));
+}
+
+#[test]
+fn a_wrapper_on_a_promise_leaves_the_stream_as_it_was() {
+    let raw = host::raw::create(device(), StreamOptions::new()).unwrap();
+    // SAFETY: the stream is destroyed after the wrapper is gone.
+    drop(unsafe { Any::stream_from_raw(raw.into(), Some(device())) }.unwrap());
+    assert!(host::raw::is_alive(raw));
+    host::raw::destroy(raw).unwrap();
+}

@@ -1,0 +1,210 @@
+//! A second backend, for what happens between two: it has one device, no work, and fails to start
+//! on demand.
+
+use std::marker::PhantomData;
+
+use gpu_stream::{
+    Backend, BackendInfo, BackendKind, ContractError, Device, DeviceInfo, Error, ErrorKind, Event,
+    EventOptions, EventStatus, KeepAlive, PerThread, RawEvent, RawStream, Stream, StreamOptions,
+};
+
+/// How a fake backend answers `probe`.
+pub trait Probe: Send + Sync + 'static {
+    /// The error, if it is one, and its text.
+    const FAILS: Option<(ErrorKind, &'static str)>;
+}
+
+/// A fake that is ready.
+pub struct Ready;
+
+impl Probe for Ready {
+    const FAILS: Option<(ErrorKind, &'static str)> = None;
+}
+
+pub struct Fake<P = Ready>(PhantomData<P>);
+
+impl<P> Fake<P> {
+    pub const VALUE: Self = Fake(PhantomData);
+}
+
+pub struct FakeStream<P = Ready>(pub usize, PhantomData<fn() -> P>);
+pub struct FakeEvent<P = Ready>(EventOptions, PhantomData<fn() -> P>);
+
+#[derive(Debug, thiserror::Error)]
+pub enum FakeError {
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    #[error("{1}")]
+    Driver(ErrorKind, &'static str),
+}
+
+impl Error for FakeError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            FakeError::Contract(error) => error.kind(),
+            FakeError::Driver(kind, _) => *kind,
+        }
+    }
+
+    fn code(&self) -> Option<i32> {
+        matches!(self, FakeError::Driver(..)).then_some(7)
+    }
+}
+
+const KIND: BackendKind = BackendKind::Other("fake");
+
+impl<P: Probe> FakeStream<P> {
+    pub fn new(handle: usize) -> Self {
+        FakeStream(handle, PhantomData)
+    }
+}
+
+impl<P: Probe> Backend for Fake<P> {
+    const KIND: BackendKind = KIND;
+    const EVENTS_KEEP_OWNER: bool = false;
+    type RawStream = RawStream<Self>;
+    type RawEvent = RawEvent<Self>;
+    type Stream = FakeStream<P>;
+    type Event = FakeEvent<P>;
+    type Error = FakeError;
+
+    fn probe() -> Result<BackendInfo, FakeError> {
+        if let Some((kind, text)) = P::FAILS {
+            return Err(FakeError::Driver(kind, text));
+        }
+        let devices = Self::devices()?.into_iter().map(|device| DeviceInfo::new(device, "fake"));
+        let mut info = BackendInfo::new(KIND, "1.0", devices.collect());
+        info.library = Some("libfake.so.1".into());
+        Ok(info)
+    }
+
+    fn devices() -> Result<Vec<Device>, FakeError> {
+        Ok(vec![Device::new(KIND, 0)])
+    }
+
+    fn default_stream(device: Device) -> Result<FakeStream<P>, FakeError> {
+        Self::new_stream(device, StreamOptions::new())
+    }
+
+    fn per_thread_stream(device: Device) -> Result<PerThread<FakeStream<P>>, FakeError> {
+        // SAFETY: a fake stream is a number, which means the same on every thread.
+        Ok(unsafe { PerThread::new_unchecked(Self::default_stream(device)?) })
+    }
+
+    fn new_stream(device: Device, _: StreamOptions) -> Result<FakeStream<P>, FakeError> {
+        device.check_exists(KIND, 1, "Backend::new_stream")?;
+        Ok(FakeStream::new(0))
+    }
+
+    fn new_event(device: Device, options: EventOptions) -> Result<FakeEvent<P>, FakeError> {
+        device.check_exists(KIND, 1, "Backend::new_event")?;
+        Ok(FakeEvent(options, PhantomData))
+    }
+
+    unsafe fn wrap_stream(
+        raw: RawStream<Self>,
+        _: Option<Device>,
+        _: KeepAlive,
+    ) -> Result<FakeStream<P>, FakeError> {
+        Ok(FakeStream::new(raw.to_bits()))
+    }
+
+    unsafe fn wrap_stream_unchecked(
+        raw: RawStream<Self>,
+        _: Device,
+        _: KeepAlive,
+    ) -> Result<FakeStream<P>, FakeError> {
+        Ok(FakeStream::new(raw.to_bits()))
+    }
+}
+
+// SAFETY: there is never any work, so all of it has ended and every order holds.
+unsafe impl<P: Probe> Stream for FakeStream<P> {
+    type Backend = Fake<P>;
+
+    fn raw(&self) -> RawStream<Fake<P>> {
+        RawStream::from_bits(self.0)
+    }
+
+    fn device(&self) -> Device {
+        Device::new(KIND, 0)
+    }
+
+    fn query(&self) -> Result<bool, FakeError> {
+        Ok(true)
+    }
+
+    fn synchronize(&self) -> Result<(), FakeError> {
+        Ok(())
+    }
+
+    fn record(&self, _: &FakeEvent<P>) -> Result<(), FakeError> {
+        Ok(())
+    }
+
+    fn wait_event(&self, _: &FakeEvent<P>) -> Result<(), FakeError> {
+        Err(FakeError::Driver(ErrorKind::Driver, "the fake waits for nothing"))
+    }
+}
+
+// SAFETY: as for the stream: there is nothing to wait for.
+unsafe impl<P: Probe> Event for FakeEvent<P> {
+    type Backend = Fake<P>;
+
+    fn raw(&self) -> RawEvent<Fake<P>> {
+        RawEvent::from_bits(0)
+    }
+
+    fn device(&self) -> Device {
+        Device::new(KIND, 0)
+    }
+
+    fn options(&self) -> EventOptions {
+        self.0
+    }
+
+    fn status(&self) -> Result<EventStatus, FakeError> {
+        Ok(EventStatus::Complete)
+    }
+
+    fn synchronize(&self) -> Result<(), FakeError> {
+        Ok(())
+    }
+
+    fn elapsed_unchecked(&self, _: &Self) -> Result<f32, FakeError> {
+        Ok(0.0)
+    }
+}
+
+// By hand, since a derive would ask the same of `P`.
+impl<P> Clone for FakeStream<P> {
+    fn clone(&self) -> Self {
+        FakeStream(self.0, PhantomData)
+    }
+}
+
+impl<P> PartialEq for FakeStream<P> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<P> Eq for FakeStream<P> {}
+
+impl<P> std::hash::Hash for FakeStream<P> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl<P> std::fmt::Debug for FakeStream<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FakeStream({})", self.0)
+    }
+}
+
+impl<P> std::fmt::Debug for FakeEvent<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FakeEvent")
+    }
+}

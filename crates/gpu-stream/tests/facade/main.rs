@@ -1,0 +1,5 @@
+//! The facade's own tests, as one program.
+
+mod any;
+mod available;
+mod fake;
