@@ -1,0 +1,47 @@
+#![doc = include_str!("../README.md")]
+//!
+//! This library is the command's inside, apart so that it can be tested with a backend that fails.
+
+pub mod args;
+pub mod check;
+pub mod info;
+pub mod json;
+pub mod list;
+pub mod matrix;
+pub mod notes;
+pub mod report;
+pub mod screen;
+pub mod select;
+pub mod suites;
+
+use std::process::ExitCode;
+
+use args::{Arguments, Command};
+use screen::Screen;
+
+/// Why the command could not do what it was asked: exit status 2.
+#[derive(Debug)]
+pub struct Refusal(pub String);
+
+impl<E: std::error::Error> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Refusal(error.to_string())
+    }
+}
+
+/// Runs the command. Blocks until it is done.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let screen = Screen::of_process(arguments.is_plain());
+    let done = match arguments.command {
+        None => check::command(&arguments.check, &screen),
+        Some(Command::Check(check)) => check::command(&check, &screen),
+        Some(Command::Info(info)) => info::command(&info, &screen),
+    };
+    match done {
+        Ok(code) => code,
+        Err(Refusal(text)) => {
+            screen::complain(&text);
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The matrix: a row for each case, grouped by area; a column for each backend.
+
+use comfy_table::{Attribute, Cell as Drawn, Color, ContentArrangement, LineStyle, Table, presets};
+
+use gpu_stream::ErrorKind;
+
+use crate::notes::{Notes, wrap};
+use crate::report::{Cell, Column, Report, Row};
+use crate::screen::Screen;
+
+/// The whole text of `check`: what was checked, the matrix, the reasons, and the totals as the last
+/// line.
+pub fn draw(report: &Report, screen: &Screen) -> String {
+    let mut notes = Notes::default();
+    let table = table(report, screen, &mut notes);
+    let head = head(report, screen.width);
+    let (below, totals) = (notes.draw(screen), report.totals());
+    format!("{head}\n{}{below}\n{totals}\n", text_of(table))
+}
+
+fn head(report: &Report, width: usize) -> String {
+    let (cases, version) = (report.rows.len(), env!("CARGO_PKG_VERSION"));
+    let plural = if cases == 1 { "" } else { "s" };
+    let times =
+        if report.repeat > 1 { format!(", {} times each", report.repeat) } else { "".into() };
+    let mut text = format!("gpu-stream {version}: {cases} case{plural}{times}\n");
+    for column in &report.columns {
+        text.push_str(&wrap(&title(column), 0, 2, width));
+    }
+    let (not_compiled, missing): (Vec<_>, Vec<_>) =
+        report.left_out.iter().partition(|item| item.kind == ErrorKind::NotCompiled);
+    for item in missing {
+        let advice = item.advice.unwrap_or_default();
+        let line = format!("{}: not checked: {}. {advice}", item.backend, item.reason);
+        text.push_str(&wrap(&line, 0, 2, width));
+    }
+    if !not_compiled.is_empty() {
+        let names: Vec<_> = not_compiled.iter().map(|item| item.backend.name()).collect();
+        let names = names.join(", ");
+        let line = format!("not part of this build: {names} (`gpu-stream info` says more)");
+        text.push_str(&wrap(&line, 0, 2, width));
+    }
+    text
+}
+
+fn title(column: &Column) -> String {
+    let Some(info) = &column.info else { return format!("{}: not ready", column.backend) };
+    let named = info.devices.iter().map(|device| format!("{} ({})", device.device, device.name));
+    let devices: Vec<_> = named.collect();
+    format!("{}: version {}, on {}", column.backend, info.version, devices.join(", "))
+}
+
+fn table(report: &Report, screen: &Screen, notes: &mut Notes) -> Table {
+    let mut table = bare_table(screen);
+    let mut header = vec![bold("case"), bold("rules")];
+    header.extend(report.columns.iter().map(|column| bold(column.backend.name())));
+    table.set_header(header);
+
+    let width = outcome_width(report, screen.width);
+    let mut area = None;
+    for (index, row) in report.rows.iter().enumerate() {
+        if area != Some(row.case.area) {
+            area = Some(row.case.area);
+            table.add_row([bold(row.case.area)]);
+        }
+        let mut cells = vec![Drawn::new(format!("  {}", row.case.name)), Drawn::new(rules(row))];
+        let outcomes = row.cells.iter().enumerate();
+        cells.extend(
+            outcomes.map(|(column, cell)| coloured(cell, notes.cell(report, index, column, width))),
+        );
+        table.add_row(cells);
+    }
+    table
+}
+
+/// A table without lines but one under its header, in the width of the screen.
+pub(crate) fn bare_table(screen: &Screen) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(u16::try_from(screen.width).unwrap_or(u16::MAX));
+    if screen.lines {
+        table.style_mut().header_separator = LineStyle::none().fill('─').junction('─');
+    }
+    if screen.colour {
+        table.enforce_styling().style_text_only();
+    } else {
+        table.force_no_tty();
+    }
+    table
+}
+
+/// The table as lines, without blanks at their ends.
+pub(crate) fn text_of(mut table: Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, PADDING as u16));
+    }
+    table.trim_fmt() + "\n"
+}
+
+/// Blanks between two columns.
+const PADDING: usize = 2;
+
+pub(crate) fn bold(text: &str) -> Drawn {
+    Drawn::new(text).add_attribute(Attribute::Bold)
+}
+
+fn coloured(cell: &Cell, text: String) -> Drawn {
+    let drawn = Drawn::new(text);
+    match cell.word() {
+        "passed" => drawn.fg(Color::DarkGreen),
+        "failed" => drawn.fg(Color::DarkRed).add_attribute(Attribute::Bold),
+        _ => drawn.fg(Color::DarkYellow),
+    }
+}
+
+fn rules(row: &Row) -> String {
+    let ids: Vec<_> = row.case.rules.iter().map(|rule| rule.id).collect();
+    ids.join(" ")
+}
+
+/// What is left of the screen for each backend, beside the names and the rules.
+fn outcome_width(report: &Report, width: usize) -> usize {
+    let widest =
+        |text: &dyn Fn(&Row) -> usize| report.rows.iter().map(text).max().unwrap_or_default();
+    let names = widest(&|row| row.case.name.len() + 2);
+    let ids = widest(&|row| rules(row).len());
+    let taken = names + ids + PADDING * (2 + report.columns.len());
+    width.saturating_sub(taken) / report.columns.len().max(1)
+}

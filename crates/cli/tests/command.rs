@@ -1,0 +1,178 @@
+//! The command as a user and as a script see it: text, files, exit statuses and pipes.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn command(line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-stream"));
+    command.args(line.split_whitespace());
+    for variable in ["GPU_STREAM_REQUIRE", "NO_COLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn run(line: &str) -> Output {
+    command(line).output().expect("the command starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The three numbers of the last line, which must look exactly so.
+fn totals(text: &str) -> [usize; 3] {
+    let line = text.strip_suffix('\n').and_then(|text| text.lines().last()).expect("a last line");
+    let words: Vec<_> = line.split(' ').collect();
+    let [passed, "passed,", failed, "failed,", skipped, "skipped"] = words[..] else {
+        panic!("the last line is {line:?}")
+    };
+    [passed, failed, skipped].map(|number| number.parse().unwrap())
+}
+
+#[test]
+fn without_an_argument_it_checks_the_host() {
+    let output = run("");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = stdout(&output);
+    let [passed, failed, skipped] = totals(&text);
+    assert!(passed >= 60 && failed == 0, "{text}");
+    let list: Value = serde_json::from_slice(&run("check --list --json -").stdout).unwrap();
+    assert_eq!(passed + failed + skipped, list["cases"].as_array().unwrap().len());
+    assert!(stderr(&output).is_empty(), "a pipe gets no progress bar: {}", stderr(&output));
+    assert!(!text.contains('\u{1b}'), "a pipe gets no escape codes");
+    let long = text.lines().find(|line| line.chars().count() > 100);
+    assert_eq!(long, None);
+}
+
+#[test]
+fn plain_is_ascii() {
+    let text = stdout(&run("check --plain --case order"));
+    assert!(text.is_ascii(), "{text}");
+}
+
+#[test]
+fn cases_and_backends_are_chosen() {
+    let output = run("--case order::wait_twice --backend host --backend cpu --repeat 3 --limit 30");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(totals(&stdout(&output)), [1, 0, 0]);
+    assert!(stdout(&output).contains("1 case, 3 times each"), "{}", stdout(&output));
+}
+
+#[test]
+fn what_is_not_there_is_refused() {
+    let lines = [
+        ("check --backend cuda", "has no CUDA backend yet"),
+        ("check --backend hip", "has no HIP backend yet"),
+        ("check --backend gpu", "host, cuda and hip"),
+        ("check --case no_such_case", "no case matches \"no_such_case\""),
+        ("check --list --case no_such_case", "no case matches"),
+        ("check --repeat 0", "--repeat"),
+        ("check --limit 0", "--limit"),
+        ("check --speed", "--speed"),
+        ("check --json /no/such/folder/x", "/no/such/folder/x"),
+        ("inform", "inform"),
+    ];
+    for (line, wanted) in lines {
+        let output = run(line);
+        assert_eq!(output.status.code(), Some(2), "{line}: {output:?}");
+        assert!(output.stdout.is_empty(), "{line}: {output:?}");
+        assert!(stderr(&output).contains(wanted), "{line}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_case_that_does_not_end_in_time_fails_and_the_run_goes_on() {
+    let output = run("--case order:: --limit 0.0000001");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let [_, failed, _] = totals(&stdout(&output));
+    assert!(failed > 1, "{output:?}");
+    assert!(stdout(&output).contains("still running after 100ns"), "{output:?}");
+}
+
+#[test]
+fn a_required_backend_that_is_missing_fails() {
+    let output = command("--case wait_twice").env("GPU_STREAM_REQUIRE", "cuda").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(totals(&stdout(&output)), [1, 1, 0]);
+    assert!(stdout(&output).contains("cuda must not skip"), "{}", stdout(&output));
+    let output = command("").env("GPU_STREAM_REQUIRE", "cudda").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[test]
+fn json_goes_to_a_file_beside_the_matrix_or_alone_to_stdout() {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("report.json");
+    let output = command("--case order::").arg("--json").arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let [passed, ..] = totals(&stdout(&output));
+    let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+    assert_eq!(read(&std::fs::read(file).unwrap())["totals"]["passed"], passed);
+    let alone = read(&run("--case order:: --json -").stdout);
+    assert_eq!(alone["totals"]["passed"], passed);
+    assert_eq!(alone["backends"][0]["backend"], "host");
+    assert!(alone["cases"][0]["results"][0]["seconds"].is_number());
+}
+
+#[test]
+fn the_list_names_every_case_with_its_rules() {
+    let text = stdout(&run("--list"));
+    let list: Value = serde_json::from_slice(&run("--list --json").stdout).unwrap();
+    for case in list["cases"].as_array().unwrap() {
+        let (name, rule) = (case["name"].as_str().unwrap(), &case["rules"][0]["id"]);
+        let is_its = |line: &&str| line.split_whitespace().next() == Some(name);
+        let line = text.lines().find(is_its).unwrap_or_else(|| panic!("{name} is missing"));
+        assert!(line.contains(rule.as_str().unwrap()), "{line}");
+        assert!(!case["about"].as_str().unwrap().is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn info_says_what_there_is_and_what_to_do() {
+    let output = run("info");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = stdout(&output);
+    for part in ["host  (DefaultBackend)", "none needed", "host:0", "\ncuda\n", "\nhip\n"] {
+        assert!(text.contains(part), "{part:?} is missing in {text}");
+    }
+    for part in ["compiled in  no", "not looked for", "what to do"] {
+        assert_eq!(text.matches(part).count(), 2, "{part:?} in {text}");
+    }
+    let value: Value = serde_json::from_slice(&run("info --json").stdout).unwrap();
+    let backends = value["backends"].as_array().unwrap();
+    let names: Vec<_> = backends.iter().map(|backend| &backend["backend"]).collect();
+    assert_eq!(names, ["host", "cuda", "hip"]);
+    assert_eq!((&backends[0]["default"], &backends[0]["ready"]), (&true.into(), &true.into()));
+    assert!(backends[0]["devices"][0]["name"].is_string());
+    assert_eq!(backends[1]["error"]["kind"], "NotCompiled");
+    assert_eq!(backends[1]["compiled"], false);
+    assert!(backends[1]["advice"].is_string());
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_trouble() {
+    for line in ["", "--list", "info", "--json -", "info --json", "--help"] {
+        let mut child = command(line)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        // The reader goes before the first byte is there, or after the first line.
+        let mut first = String::new();
+        let mut reader = BufReader::with_capacity(1, child.stdout.take().unwrap());
+        if line.starts_with("--") {
+            reader.read_line(&mut first).unwrap();
+        }
+        drop(reader);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{line}: {output:?}");
+        assert!(output.stderr.is_empty(), "{line}: {output:?}");
+    }
+}

@@ -1,0 +1,269 @@
+//! The command's inside, with backends that fail and skip: what no sound backend shows.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use gpu_stream::{Backend, BackendInfo, BackendKind, Device, DeviceInfo, ErrorKind, Host};
+use gpu_stream_cli::check::Plan;
+use gpu_stream_cli::report::{Column, Report, Totals};
+use gpu_stream_cli::screen::Screen;
+use gpu_stream_cli::select::{Backends, LeftOut};
+use gpu_stream_cli::{Refusal, json, matrix};
+use gpu_stream_conformance::{
+    CaseInfo, CaseReport, Missing, Outcome, Required, Suite, Verdict, rules,
+};
+
+static CASES: &[CaseInfo] = &[
+    CaseInfo { name: "wait_orders", area: "order", rules: &[rules::T5], about: "Waits order." },
+    CaseInfo {
+        name: "wait_is_a_snapshot",
+        area: "order",
+        rules: &[rules::R11, rules::T6],
+        about: "Later work is not waited for.",
+    },
+    CaseInfo { name: "fault_stays", area: "faults", rules: &[rules::R29], about: "It stays." },
+    CaseInfo { name: "others_live", area: "faults", rules: &[rules::R29], about: "They live." },
+];
+
+/// A backend whose outcomes are written down: for each case, those of the rounds, the last one for
+/// ever.
+struct Fake {
+    backend: BackendKind,
+    rounds: Mutex<Vec<Vec<Outcome>>>,
+}
+
+impl Suite for Fake {
+    fn backend(&self) -> BackendKind {
+        self.backend
+    }
+
+    fn cases(&self) -> &'static [CaseInfo] {
+        CASES
+    }
+
+    fn run(&self, index: usize) -> CaseReport {
+        let mut rounds = self.rounds.lock().unwrap();
+        let left = &mut rounds[index];
+        let outcome = if left.len() > 1 { left.remove(0) } else { left[0].clone() };
+        CaseReport { outcome, duration: Duration::from_millis(500) }
+    }
+}
+
+fn failed(reason: &str) -> Outcome {
+    Err(Verdict::Failed(reason.into()))
+}
+
+fn skipped(reason: &str) -> Outcome {
+    Err(Verdict::skipped(reason))
+}
+
+fn fake(backend: BackendKind, rounds: [Vec<Outcome>; 4]) -> Box<dyn Suite> {
+    Box::new(Fake { backend, rounds: Mutex::new(rounds.into()) })
+}
+
+fn column(backend: BackendKind) -> Column {
+    let devices = vec![DeviceInfo::new(Device::new(backend, 0), "a device")];
+    Column { backend, info: Some(BackendInfo::new(backend, "1.2", devices)) }
+}
+
+const LONG: &str = "the copy on the second stream is 0 and should be 7, since the first stream was held \
+                    (order.rs:33)";
+
+const NEEDS_TWO: &str = "the case needs two devices";
+
+fn suites() -> Vec<Box<dyn Suite>> {
+    let sound = [vec![Ok(())], vec![Ok(())], vec![Ok(())], vec![Ok(())]];
+    let broken = [vec![Ok(())], vec![failed(LONG)], vec![failed("lost")], vec![skipped(NEEDS_TWO)]];
+    vec![fake(BackendKind::Host, sound), fake(BackendKind::Cuda, broken)]
+}
+
+fn run(suites: &[Box<dyn Suite>], plan: Plan<'_>) -> Result<Report, Refusal> {
+    let columns = suites.iter().map(|suite| column(suite.backend())).collect();
+    let left_out = vec![LeftOut {
+        backend: BackendKind::Hip,
+        kind: ErrorKind::LibraryNotFound,
+        reason: "libamdhip64.so was not found".into(),
+        advice: Some("Install it."),
+    }];
+    plan.run(suites, columns, Backends { checked: vec![], left_out }, &Screen::plain(80))
+}
+
+fn plan(repeat: u32) -> Plan<'static> {
+    Plan { patterns: &[], repeat, required: Required::default() }
+}
+
+#[test]
+fn the_matrix_at_80_columns() {
+    let report = run(&suites(), plan(1)).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let wanted = format!(
+        "\
+gpu-stream {version}: 4 cases
+host: version 1.2, on host:0 (a device)
+cuda: version 1.2, on cuda:0 (a device)
+hip: not checked: libamdhip64.so was not found. Install it.
+
+case                  rules   host    cuda
+order
+  wait_orders         T5      passed  passed
+  wait_is_a_snapshot  R11 T6  passed  failed [1]
+faults
+  fault_stays         R29     passed  failed: lost
+  others_live         R29     passed  skipped [3]
+
+Failed
+[1] order::wait_is_a_snapshot on cuda
+    the copy on the second stream is 0 and should be 7, since the first stream
+    was held (order.rs:33)
+    checks R11: wait_stream is a snapshot: later work of the other stream is not
+      waited for
+    checks T6: wait_stream holds later work back until the other stream's work
+      so far is done
+[2] faults::fault_stays on cuda
+    lost
+    checks R29: failed work is a fault that every later call on its stream
+      reports, and other streams live
+
+Skipped
+[3] {NEEDS_TWO}
+
+5 passed, 2 failed, 1 skipped
+"
+    );
+    assert_eq!(matrix::draw(&report, &Screen::plain(80)), wanted);
+}
+
+#[test]
+fn a_wide_screen_has_the_reasons_in_the_matrix() {
+    let report = run(&suites(), plan(1)).unwrap();
+    let text = matrix::draw(&report, &Screen::plain(320));
+    assert!(text.contains(&format!("failed: {LONG}\n")), "{text}");
+    assert!(text.contains(&format!("skipped: {NEEDS_TWO}\n")), "{text}");
+    assert!(!text.contains("Skipped\n"), "{text}");
+    assert!(text.contains("Failed\n[1] order::wait_is_a_snapshot on cuda"), "{text}");
+}
+
+#[test]
+fn no_line_is_longer_than_the_screen() {
+    let report = run(&suites(), plan(1)).unwrap();
+    for width in [60, 80, 100, 200] {
+        let screen = Screen { lines: true, ..Screen::plain(width) };
+        for line in matrix::draw(&report, &screen).lines() {
+            assert!(line.chars().count() <= width, "{width}: {line}");
+        }
+    }
+}
+
+#[test]
+fn colour_comes_only_where_it_may() {
+    let report = run(&suites(), plan(1)).unwrap();
+    assert!(!matrix::draw(&report, &Screen::plain(80)).contains('\u{1b}'));
+    let screen = Screen { colour: true, ..Screen::plain(80) };
+    let text = matrix::draw(&report, &screen);
+    assert!(text.contains('\u{1b}'));
+    assert_eq!(console::strip_ansi_codes(&text), matrix::draw(&report, &Screen::plain(80)));
+    assert_eq!(text.lines().last(), Some("5 passed, 2 failed, 1 skipped"));
+}
+
+#[test]
+fn repeating_stops_at_the_first_failure_and_names_the_round() {
+    let third = vec![Ok(()), Ok(()), failed("lost"), Ok(())];
+    let suites = [fake(
+        BackendKind::Host,
+        [third, vec![Ok(())], vec![skipped(NEEDS_TWO)], vec![failed("at once")]],
+    )];
+    let report = run(&suites, plan(5)).unwrap();
+    let cells: Vec<_> = report.rows.iter().map(|row| &row.cells[0]).collect();
+    assert_eq!(cells[0].outcome, failed("in round 3 of 5: lost"));
+    assert_eq!((cells[0].rounds, cells[0].duration), (3, Duration::from_millis(1500)));
+    assert_eq!((cells[1].outcome.clone(), cells[1].rounds), (Ok(()), 5));
+    assert_eq!((cells[2].outcome.clone(), cells[2].rounds), (skipped(NEEDS_TWO), 1));
+    assert_eq!(cells[3].outcome, failed("in round 1 of 5: at once"));
+    assert_eq!(report.totals(), Totals { passed: 1, failed: 2, skipped: 1 });
+}
+
+#[test]
+fn a_required_backend_must_not_skip() {
+    let required = Required::parse("cuda", &[]).unwrap();
+    let report = run(&suites(), Plan { patterns: &[], repeat: 1, required }).unwrap();
+    assert_eq!(report.totals(), Totals { passed: 5, failed: 3, skipped: 0 });
+    let reason = report.rows[3].cells[1].reason().unwrap();
+    assert!(reason.contains("GPU_STREAM_REQUIRE") && reason.contains(NEEDS_TWO), "{reason}");
+}
+
+#[test]
+fn one_reason_for_all_cases_makes_one_note() {
+    let missing: Box<dyn Suite> = Box::new(Missing::new(BackendKind::Cuda, "no driver"));
+    let required = Required::parse("cuda", &[]).unwrap();
+    let report = run(&[missing], Plan { patterns: &[], repeat: 1, required }).unwrap();
+    let (text, cases) = (matrix::draw(&report, &Screen::plain(80)), report.rows.len());
+    assert!(cases >= 60, "the real list is used here");
+    assert_eq!(text.matches("no driver").count(), 1, "{text}");
+    assert!(text.contains(&format!(" and {} more on cuda\n", cases - 1)), "{text}");
+    assert!(text.ends_with(&format!("\n0 passed, {cases} failed, 0 skipped\n")), "{text}");
+}
+
+#[test]
+fn patterns_choose_cases() {
+    let names = |patterns: &[&str]| -> Result<Vec<&str>, Refusal> {
+        let patterns: Vec<_> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+        let plan = Plan { patterns: &patterns, ..plan(1) };
+        Ok(run(&suites(), plan)?.rows.iter().map(|row| row.case.name).collect())
+    };
+    assert_eq!(names(&["snap"]).unwrap(), ["wait_is_a_snapshot"]);
+    assert_eq!(names(&["order::"]).unwrap(), ["wait_orders", "wait_is_a_snapshot"]);
+    assert_eq!(names(&["wait*s"]).unwrap(), ["wait_orders"]);
+    assert_eq!(names(&["faults::*e"]).unwrap(), ["others_live"]);
+    assert_eq!(
+        names(&["R29", "T6"]).unwrap(),
+        ["wait_is_a_snapshot", "fault_stays", "others_live"]
+    );
+    assert_eq!(names(&["?????_stays"]).unwrap(), ["fault_stays"]);
+    let Refusal(text) = names(&["order", "cuda*"]).unwrap_err();
+    assert!(text.contains("no case matches \"cuda*\"") && text.contains("--list"), "{text}");
+    assert!(names(&["R2"]).is_err(), "a rule is meant whole");
+}
+
+#[test]
+fn the_report_for_programs() {
+    let report = run(&suites(), plan(1)).unwrap();
+    let value: serde_json::Value =
+        serde_json::from_str(&json::of_report(&report).unwrap()).unwrap();
+    assert_eq!(value["schema"], 1);
+    assert_eq!(value["gpu_stream"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(value["backends"][1]["backend"], "cuda");
+    assert_eq!(value["backends"][1]["version"], "1.2");
+    assert_eq!(value["backends"][1]["devices"][0]["device"], "cuda:0");
+    assert_eq!(value["backends"][1]["devices"][0]["name"], "a device");
+    assert_eq!(value["not_checked"][0]["backend"], "hip");
+    assert_eq!(value["not_checked"][0]["kind"], "LibraryNotFound");
+    assert_eq!(value["cases"].as_array().unwrap().len(), 4);
+    let case = &value["cases"][1];
+    assert_eq!((&case["area"], &case["name"]), (&"order".into(), &"wait_is_a_snapshot".into()));
+    assert_eq!(case["rules"][0]["id"], "R11");
+    let result = &case["results"][1];
+    assert_eq!((&result["backend"], &result["outcome"]), (&"cuda".into(), &"failed".into()));
+    assert_eq!(result["reason"], LONG);
+    assert_eq!(result["seconds"], 0.5);
+    assert_eq!(case["results"][0]["reason"], serde_json::Value::Null);
+    let totals = serde_json::json!({ "passed": 5, "failed": 2, "skipped": 1 });
+    assert_eq!(value["totals"], totals);
+}
+
+#[test]
+fn a_backend_that_is_wanted_and_missing_is_refused_with_advice() {
+    use gpu_stream_cli::select;
+    let available = gpu_stream::available();
+    let none = Required::default();
+    let chosen = select::backends(&available, &[], &none).unwrap();
+    assert_eq!(chosen.checked, [Host::KIND]);
+    let left_out: Vec<_> = chosen.left_out.iter().map(|item| item.backend).collect();
+    assert_eq!(left_out, [BackendKind::Cuda, BackendKind::Hip]);
+    let Refusal(text) = select::backends(&available, &[BackendKind::Hip], &none).unwrap_err();
+    assert!(text.contains("--backend hip") && text.contains("Use a backend"), "{text}");
+    let chosen = select::backends(&available, &[Host::KIND], &none).unwrap();
+    assert_eq!(chosen, Backends { checked: vec![Host::KIND], left_out: vec![] });
+    let required = Required::parse("cuda", &[]).unwrap();
+    let chosen = select::backends(&available, &[], &required).unwrap();
+    assert_eq!(chosen.checked, [BackendKind::Host, BackendKind::Cuda]);
+}
