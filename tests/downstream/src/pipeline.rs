@@ -1,0 +1,75 @@
+//! Stages of work on several streams of one's own, in the middle of somebody else's: [`Pipeline`].
+
+use std::sync::Arc;
+
+use gpu_stream::prelude::*;
+
+/// One stage: it is called for every lane, with the lane's number, on whatever thread the backend
+/// uses.
+pub type Stage = Arc<dyn Fn(usize) + Send + Sync>;
+
+/// Stages that run one after the other, each on several lanes side by side.
+///
+/// The lanes are streams of the pipeline's own. [`run`](Self::run) puts the whole of it into the
+/// caller's stream, as if it were one piece of work there.
+#[derive(Debug)]
+pub struct Pipeline<B: Backend> {
+    lanes: Vec<B::Stream>,
+}
+
+impl<B: Backend> Pipeline<B> {
+    /// A pipeline with `lanes` streams on `device`.
+    ///
+    /// # Errors
+    /// As [`Backend::new_stream`].
+    pub fn new(device: Device, lanes: usize) -> Result<Self, B::Error> {
+        let new_stream = |_| B::new_stream(device, StreamOptions::new());
+        Ok(Pipeline { lanes: (0..lanes).map(new_stream).collect::<Result<_, _>>()? })
+    }
+
+    /// The streams, one for each lane.
+    pub fn lanes(&self) -> &[B::Stream] {
+        &self.lanes
+    }
+
+    /// Submits `stages`: after all that `caller` has now, and before all that it gets later. Does
+    /// not block.
+    ///
+    /// No lane begins a stage before all lanes have ended the one before.
+    ///
+    /// # Errors
+    /// What the backend says. What was submitted before the error still runs, and the caller's
+    /// stream comes after it if the backend lets it.
+    pub fn run<S: Stream<Backend = B>>(
+        &self,
+        caller: &S,
+        stages: &[Stage],
+    ) -> Result<(), B::Error> {
+        caller.fork(&self.lanes)?;
+        let submitted = self.submit(stages);
+        // Also after an error: the caller may free what the stages use as soon as its own stream is
+        // done.
+        let joined = caller.join(&self.lanes);
+        submitted.and(joined)
+    }
+
+    fn submit(&self, stages: &[Stage]) -> Result<(), B::Error> {
+        for (number, stage) in stages.iter().enumerate() {
+            if number > 0 {
+                self.meet()?;
+            }
+            for (index, lane) in self.lanes.iter().enumerate() {
+                let stage = Arc::clone(stage);
+                lane.launch_host_func(Box::new(move || stage(index)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every lane waits for every other.
+    fn meet(&self) -> Result<(), B::Error> {
+        let Some((first, others)) = self.lanes.split_first() else { return Ok(()) };
+        first.join(others)?;
+        first.fork(others)
+    }
+}

@@ -1,0 +1,75 @@
+//! Prefix sums on the lanes of a [`Pipeline`]: [`prefix_sum`].
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gpu_stream::prelude::*;
+
+use crate::{Pipeline, Stage};
+
+/// Numbers that streams work on, in one part for each lane. Cloning it clones a share.
+#[derive(Clone, Debug)]
+pub struct Numbers(Arc<[Mutex<Vec<u64>>]>);
+
+impl Numbers {
+    /// `values`, cut into `parts` parts that are as equal as can be.
+    pub fn new(values: &[u64], parts: usize) -> Self {
+        let parts = parts.max(1);
+        let cut = |part: usize| part * values.len() / parts;
+        let range = |part| values[cut(part)..cut(part + 1)].to_vec();
+        Numbers((0..parts).map(range).map(Mutex::new).collect())
+    }
+
+    /// How many parts there are.
+    pub fn parts(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Changes every number, part by part.
+    pub fn change(&self, change: impl Fn(u64) -> u64) {
+        for part in 0..self.parts() {
+            self.part(part).iter_mut().for_each(|value| *value = change(*value));
+        }
+    }
+
+    /// What the numbers are at this moment.
+    pub fn to_vec(&self) -> Vec<u64> {
+        (0..self.parts()).flat_map(|part| self.part(part).clone()).collect()
+    }
+
+    // The lock is never waited for in a run: what keeps the lanes apart is the order of the
+    // streams.
+    fn part(&self, part: usize) -> MutexGuard<'_, Vec<u64>> {
+        self.0[part].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Replaces each number by the sum of it and all before it, on streams of its own in the middle of
+/// `caller`. Does not block: `numbers` holds the sums for what `caller` gets from here on.
+///
+/// # Errors
+/// As [`Pipeline::new`] and [`Pipeline::run`].
+pub fn prefix_sum<S: Stream>(caller: &S, numbers: &Numbers) -> Result<(), ErrorOf<S>> {
+    let pipeline = Pipeline::<S::Backend>::new(caller.device(), numbers.parts())?;
+    pipeline.run(caller, &stages(numbers))
+}
+
+/// First each lane by itself, then each lane what the ones before it came to.
+fn stages(numbers: &Numbers) -> [Stage; 2] {
+    let totals: Arc<[Mutex<u64>]> = (0..numbers.parts()).map(|_| Mutex::new(0)).collect();
+    let (first, second) = (numbers.clone(), numbers.clone());
+    let (write, read) = (Arc::clone(&totals), totals);
+    let alone = move |lane: usize| {
+        let mut sum = 0;
+        for value in first.part(lane).iter_mut() {
+            sum += *value;
+            *value = sum;
+        }
+        *write[lane].lock().unwrap_or_else(PoisonError::into_inner) = sum;
+    };
+    let together = move |lane: usize| {
+        let total = |total: &Mutex<u64>| *total.lock().unwrap_or_else(PoisonError::into_inner);
+        let before: u64 = read[..lane].iter().map(total).sum();
+        second.part(lane).iter_mut().for_each(|value| *value += before);
+    };
+    [Arc::new(alone), Arc::new(together)]
+}
