@@ -79,7 +79,8 @@ const DEFAULT_LIMIT: &str = "60";
 
 const EXIT_STATUS: &str = "Exit status: 0 if nothing failed, 1 if a case failed, 2 if the command line asks for \
                            something that is not there.\n\
-                           GPU_STREAM_REQUIRE=host,cuda makes a skip on these backends a failure.";
+                           GPU_STREAM_REQUIRE=host,cuda makes a skip on these backends a failure; cuda:2 asks for two \
+                           devices.";
 
 impl Arguments {
     /// Whether the output should be plain.

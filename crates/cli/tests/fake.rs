@@ -69,7 +69,7 @@ fn column(backend: BackendKind) -> Column {
 const LONG: &str = "the copy on the second stream is 0 and should be 7, since the first stream was held \
                     (order.rs:33)";
 
-const NEEDS_TWO: &str = "the case needs two devices";
+const NEEDS_TWO: &str = "the case needs 2 devices";
 
 fn suites() -> Vec<Box<dyn Suite>> {
     let sound = [vec![Ok(())], vec![Ok(())], vec![Ok(())], vec![Ok(())]];

@@ -2,20 +2,23 @@
 
 use gpu_stream_core::BackendKind;
 
+use crate::outcome::{Lacks, Skip};
 use crate::{Outcome, Verdict};
 
 /// The backends of which a skipped case is a failure, as `GPU_STREAM_REQUIRE=host,cuda` names them.
 ///
 /// On a machine that is known to have a GPU, a driver that does not load should not pass as
-/// "skipped". A case that has nothing to check on the backend, whatever the machine, may skip all
-/// the same ([`Verdict::inapplicable`]).
+/// "skipped". Two kinds of skip are no failure all the same: a case that has nothing to check on the
+/// backend, whatever the machine ([`Verdict::inapplicable`]), and a case that needs more devices than
+/// the one that is required ([`Verdict::needs_devices`]). `cuda:2` requires two.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Required(Vec<BackendKind>);
+pub struct Required(Vec<(BackendKind, u32)>);
 
 /// A list of required backends that cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "{VARIABLE}: no backend is called {name:?}; give names with commas between them, of {known}"
+    "{VARIABLE}: {name:?} names no backend; give names with commas between them, of {known}, each \
+     with a colon and a number if it must have so many devices, as in cuda:2"
 )]
 pub struct UnknownRequired {
     name: String,
@@ -41,22 +44,32 @@ impl Required {
     /// # Errors
     /// As [`from_env`](Self::from_env).
     pub fn parse(text: &str, tested: &[BackendKind]) -> Result<Self, UnknownRequired> {
-        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let kinds = names.map(|name| {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let required = items.map(|item| {
+            let (name, devices) = match item.split_once(':') {
+                Some((name, number)) => (name, number.parse().ok().filter(|&number| number > 0)),
+                None => (item, Some(1)),
+            };
             let own = tested.iter().copied().find(|kind| kind.name() == name);
-            own.or_else(|| name.parse().ok()).ok_or_else(|| {
+            own.or_else(|| name.parse().ok()).zip(devices).ok_or_else(|| {
                 let own = tested.iter().filter(|kind| !BackendKind::KNOWN.contains(kind));
                 let known: Vec<_> =
                     BackendKind::KNOWN.iter().chain(own).map(|kind| kind.name()).collect();
-                UnknownRequired { name: name.into(), known: known.join(", ") }
+                UnknownRequired { name: item.into(), known: known.join(", ") }
             })
         });
-        Ok(Required(kinds.collect::<Result<_, _>>()?))
+        Ok(Required(required.collect::<Result<_, _>>()?))
     }
 
     /// Whether cases of `backend` must run.
     pub fn contains(&self, backend: BackendKind) -> bool {
-        self.0.contains(&backend)
+        self.devices_of(backend) > 0
+    }
+
+    /// How many devices of `backend` are required; none if the backend is not.
+    fn devices_of(&self, backend: BackendKind) -> u32 {
+        let of_it = self.0.iter().filter(|(kind, _)| *kind == backend);
+        of_it.map(|(_, devices)| *devices).max().unwrap_or(0)
     }
 
     /// The outcome as it counts: a skip on a required backend is a failure that says so.
@@ -64,8 +77,13 @@ impl Required {
     /// # Errors
     /// The outcome itself, where it is one.
     pub fn apply(&self, backend: BackendKind, outcome: Outcome) -> Outcome {
+        let must_run = |skip: &Skip| match skip.lacks() {
+            Lacks::Nothing => false,
+            Lacks::Machine => self.contains(backend),
+            Lacks::Devices(count) => self.devices_of(backend) >= count,
+        };
         match outcome {
-            Err(Verdict::Skipped(skip)) if self.contains(backend) && !skip.is_by_nature() => {
+            Err(Verdict::Skipped(skip)) if must_run(&skip) => {
                 let reason = skip.reason();
                 Err(Verdict::Failed(format!(
                     "skipped, and {VARIABLE} says that {backend} must not skip: {reason}"
@@ -93,6 +111,21 @@ mod tests {
         let by_nature = || Err(Verdict::inapplicable("the driver would crash"));
         assert_eq!(required.apply(BackendKind::Host, by_nature()), by_nature());
         assert_eq!(required.apply(BackendKind::Host, Ok(())), Ok(()));
+    }
+
+    #[test]
+    fn devices_are_required_by_number() {
+        let skip = || Err(Verdict::needs_devices(2));
+        let one = Required::parse("cuda,hip:1", &[]).unwrap();
+        assert_eq!(one.apply(BackendKind::Cuda, skip()), skip());
+        assert_eq!(one.apply(BackendKind::Hip, skip()), skip());
+        let two = Required::parse("cuda:2", &[]).unwrap();
+        assert!(two.apply(BackendKind::Cuda, skip()).unwrap_err().is_failed());
+        assert!(two.contains(BackendKind::Cuda) && !two.contains(BackendKind::Hip));
+        for wrong in ["cuda:", "cuda:two", "cuda:0", ":2"] {
+            let error = Required::parse(wrong, &[]).unwrap_err();
+            assert!(error.to_string().contains(wrong), "{error}");
+        }
     }
 
     #[test]

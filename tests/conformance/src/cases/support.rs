@@ -22,7 +22,7 @@ pub(super) fn device<F: Fixture>(fx: &F) -> Result<Device, Verdict> {
 pub(super) fn two_devices<F: Fixture>(fx: &F) -> Result<(Device, Device), Verdict> {
     match fx.devices()?[..] {
         [first, second, ..] => Ok((first, second)),
-        _ => Err(Verdict::skipped("the case needs two devices")),
+        _ => Err(Verdict::needs_devices(2)),
     }
 }
 

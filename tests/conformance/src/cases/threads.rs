@@ -239,6 +239,12 @@ pub fn thousand_streams<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
     let start = work(fx, &first)?;
     let many = streams(fx, 1_000)?;
+    // A GPU holds back only so many at a time, and then the one that submits. There the data alone
+    // has to show the order.
+    let all_are_held = fx.independent() > many.len();
+    if !all_are_held {
+        fx.open(&gate);
+    }
     first.fork(&many)?;
     let mut ends = Vec::new();
     for stream in &many {
@@ -249,9 +255,11 @@ pub fn thousand_streams<F: Fixture>(fx: &F) -> Outcome {
     let last = stream(fx)?;
     last.join(&many)?;
     let data = work(fx, &last)?;
-    check_held(fx, &[&many[0]], &ends[0])?;
-    check_held(fx, &[&many[999]], &ends[999])?;
-    fx.open(&gate);
+    if all_are_held {
+        check_held(fx, &[&many[0]], &ends[0])?;
+        check_held(fx, &[&many[999]], &ends[999])?;
+        fx.open(&gate);
+    }
     last.synchronize()?;
     ends.iter().try_for_each(|end| check_done(fx, end))?;
     check_done(fx, &data)
