@@ -14,7 +14,8 @@ pub enum HostError {
 
     /// A task of the stream panicked, or of a stream that it waited for. Kind
     /// [`StreamFault`](ErrorKind::StreamFault).
-    #[error("{operation}: {fault}; the stream stays so, make another for new work")]
+    #[error("{operation}: {fault}; it stays so, use another stream")]
+    #[non_exhaustive]
     StreamFault {
         /// The call.
         operation: &'static str,
@@ -27,6 +28,7 @@ pub enum HostError {
     #[error(
         "{variable}={value}: this must be a whole number from {least} to {most}, or not be set"
     )]
+    #[non_exhaustive]
     InvalidSetting {
         /// The variable.
         variable: &'static str,
@@ -42,13 +44,14 @@ pub enum HostError {
     #[error(
         "the host backend cannot start a thread: {reason}; raise the limit on threads and try again"
     )]
+    #[non_exhaustive]
     NoThread {
         /// What the system said.
         reason: String,
     },
 }
 
-/// The panic behind [`HostError::StreamFault`]: displays the handle of the stream and the message.
+/// The panic behind [`HostError::StreamFault`]: displays the stream, by its id, and the message.
 #[derive(Clone, Debug)]
 pub struct StreamFault(Fault);
 

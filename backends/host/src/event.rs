@@ -121,8 +121,10 @@ pub(crate) fn refuse_inside_task(operation: &'static str) -> Result<(), HostErro
 
 impl std::fmt::Debug for HostEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The lock is not held while the caller's formatter is written to.
+        let owner = lock(&self.last).owner.clone();
         let mut text = f.debug_struct("HostEvent");
         text.field("device", &self.device).field("options", &self.options);
-        text.field("status", &self.status()).field("owner", &lock(&self.last).owner).finish()
+        text.field("status", &self.status()).field("owner", &owner).finish()
     }
 }

@@ -34,6 +34,7 @@ use crate::{HostError, HostEvent, device};
 /// ```
 #[doc(alias("cuStreamWaitValue32", "hipStreamWaitValue32", "clCreateUserEvent"))]
 #[derive(Debug)]
+#[must_use = "dropping the gate opens it"]
 pub struct Gate {
     event: HostEvent,
     queue: Shut,
@@ -58,6 +59,8 @@ impl Gate {
     }
 
     /// The event: recorded, and pending until the gate is open.
+    ///
+    /// It is an event like any other: whoever records it on a stream makes it stand for that.
     pub fn event(&self) -> &HostEvent {
         &self.event
     }

@@ -9,6 +9,7 @@ use gpu_stream_core::{
 
 use crate::driver::pool::Level;
 use crate::driver::settle;
+use crate::event::refuse_inside_task;
 use crate::{HostError, HostEvent, HostStream, device, stream};
 
 /// The host backend: streams that run closures on CPU threads.
@@ -87,11 +88,15 @@ impl Backend for Host {
 /// behind a [`Gate`] that is shut, through however many other streams.
 ///
 /// For tests, which can then look at what did *not* happen, without a sleep. It is exact: what no
-/// gate holds back has been done. It never returns while another thread keeps submitting to one of
-/// the streams, or while a task of one does not end.
+/// gate holds back has been done. It does not return while another thread keeps submitting to one
+/// of the streams, or while a task of one does not end.
+///
+/// # Errors
+/// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) from inside a task.
 ///
 /// [`Gate`]: crate::Gate
-pub fn settle(streams: &[&HostStream]) {
-    let queues: Vec<_> = streams.iter().map(|stream| Arc::clone(stream.queue())).collect();
-    settle::settle(&queues);
+pub fn settle(streams: &[&HostStream]) -> Result<(), HostError> {
+    refuse_inside_task("settle")?;
+    settle::settle(|| streams.iter().map(|stream| Arc::clone(stream.queue())).collect(), || false);
+    Ok(())
 }

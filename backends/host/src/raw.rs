@@ -21,7 +21,7 @@ pub fn create(device: Device, options: StreamOptions) -> Result<RawStream<Host>,
     const OPERATION: &str = "raw::create";
     let device = device::ordinal(device, OPERATION)?;
     Level::PRIORITIES.check(options.priority, OPERATION)?;
-    Ok(RawStream::from_bits(driver()?.create(device, options).handle()))
+    Ok(RawStream::from_bits(driver()?.create(device, options, true).handle()))
 }
 
 /// Destroys a stream that [`create`] made. Does not block, and what was submitted still runs.
@@ -30,15 +30,18 @@ pub fn create(device: Device, options: StreamOptions) -> Result<RawStream<Host>,
 /// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) from now on.
 ///
 /// # Errors
-/// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if no such stream is alive.
+/// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if no such stream is alive, or if
+/// it is one that a [`HostStream`](crate::HostStream) owns.
 #[doc(alias("cuStreamDestroy", "hipStreamDestroy"))]
 pub fn destroy(raw: RawStream<Host>) -> Result<(), HostError> {
-    if driver()?.destroy(raw.to_bits()) {
+    let driver = driver()?;
+    let is_theirs = driver.find(raw.to_bits()).is_some_and(|entry| entry.is_foreign);
+    if is_theirs && driver.destroy(raw.to_bits()) {
         return Ok(());
     }
-    let reason = "is no live stream of the host backend, or was destroyed before";
-    Err(ContractError::InvalidHandle { operation: "raw::destroy", bits: raw.to_bits(), reason }
-        .into())
+    let reason = "is no live stream that `raw::create` made; one that has an owner goes with it";
+    let (operation, bits) = ("raw::destroy", raw.to_bits());
+    Err(ContractError::InvalidHandle { operation, bits, reason }.into())
 }
 
 /// Whether `raw` is a stream that was made, by whomever, and not destroyed; a default stream is no

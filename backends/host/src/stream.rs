@@ -209,7 +209,7 @@ fn create(
     let device = device::ordinal(device, operation)?;
     Level::PRIORITIES.check(options.priority, operation)?;
     let driver = driver()?;
-    let entry = driver.create(device, options);
+    let entry = driver.create(device, options, false);
     let owner = Arc::new(Owned { driver, handle: entry.handle() });
     Ok((entry, KeepAlive::owner(owner)))
 }

@@ -126,6 +126,84 @@ fn a_task_can_end_the_process() {
 }
 
 #[test]
+fn dropping_an_unrun_closure_can_end_the_process() {
+    struct Exit;
+    impl Drop for Exit {
+        fn drop(&mut self) {
+            std::process::exit(3);
+        }
+    }
+    let output = in_child("dropping_an_unrun_closure_can_end_the_process", &[], || {
+        let stream = stream();
+        let gate = Gate::new(stream.device()).expect("gate");
+        stream.wait_event(gate.event()).expect("wait");
+        stream.launch(|| panic!("the first")).expect("launch");
+        let exit = Exit;
+        stream.launch(move || drop(exit)).expect("launch");
+        gate.open();
+        loop {
+            thread::park();
+        }
+    });
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn work_can_be_abandoned_while_the_process_ends() {
+    let output = in_child("work_can_be_abandoned_while_the_process_ends", &[], || {
+        let stream = stream();
+        watch_exit();
+        stream
+            .launch(|| {
+                while !EXITING.load(Ordering::SeqCst) {
+                    thread::yield_now();
+                }
+                abandon_at_exit();
+                loop {
+                    thread::park();
+                }
+            })
+            .expect("launch");
+    });
+    assert!(output.status.success());
+}
+
+/// Work that makes streams and submits to old ones while the process ends is finished as well.
+#[test]
+fn work_that_spreads_while_the_process_ends_is_finished() {
+    fn spread(old: HostStream, left: u32) {
+        if left == 0 {
+            println!("the last task ran");
+            return;
+        }
+        let new = stream();
+        let inner = old.clone();
+        new.launch(move || {
+            let again = inner.clone();
+            inner.launch(move || spread(again, left - 1)).expect("launch");
+        })
+        .expect("launch");
+    }
+    let test = "work_that_spreads_while_the_process_ends_is_finished";
+    let output = in_child(test, &[], || {
+        // Many, so that each look at all of them takes its time.
+        let idle: Vec<_> = (0..3_000).map(|_| stream()).collect();
+        let old = stream();
+        watch_exit();
+        let inner = old.clone();
+        old.launch(move || {
+            while !EXITING.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            spread(inner, 2_000);
+        })
+        .expect("launch");
+        std::mem::forget(idle);
+    });
+    assert!(says(&output, "the last task ran"), "{:?}", output.status);
+}
+
+#[test]
 fn the_number_of_devices_is_a_setting() {
     let settings = [("GPU_STREAM_HOST_DEVICES", "5")];
     let output = in_child("the_number_of_devices_is_a_setting", &settings, || {

@@ -5,8 +5,8 @@ use std::panic::panic_any;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 
-use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream, StreamOptions};
-use gpu_stream_host::{Gate, Host, HostError, HostStream, settle};
+use gpu_stream_core::{Backend, Error, ErrorKind, Event, EventOptions, Stream, StreamOptions};
+use gpu_stream_host::{Gate, Host, HostError, HostStream, raw, settle};
 
 fn stream() -> HostStream {
     Host::new_stream(Host::device(0).expect("device"), StreamOptions::new()).expect("stream")
@@ -89,7 +89,7 @@ fn unrun_tasks_that_panic_when_dropped_do_no_harm() {
         1,
         "all closures were dropped before the fault was told"
     );
-    settle(&[&other]);
+    settle(&[&other]).expect("settle");
     assert!(other.query().is_err(), "it waited for work that never happened");
 }
 
@@ -111,7 +111,7 @@ fn dropping_a_gate_opens_it() {
     let ran = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&ran);
     stream.launch(move || count.store(1, Ordering::Relaxed)).expect("launch");
-    settle(&[&stream]);
+    settle(&[&stream]).expect("settle");
     assert_eq!(ran.load(Ordering::Relaxed), 0);
     drop(gate);
     stream.synchronize().expect("synchronize");
@@ -139,4 +139,61 @@ fn waiting_streams_hold_no_thread() {
     for stream in &held {
         stream.synchronize().expect("synchronize");
     }
+}
+
+/// Calls `f` when it is dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// What a closure behind a fault has captured is dropped by the rules of a task: blocking there,
+/// for a stream that waits for just that drop, would never end.
+#[test]
+fn an_unrun_closure_may_not_block_when_dropped() {
+    let stream = stream();
+    let gate = Gate::new(stream.device()).expect("gate");
+    stream.wait_event(gate.event()).expect("wait");
+    stream.launch(|| panic!("the first")).expect("launch");
+    let event = Host::new_event(stream.device(), EventOptions::new()).map(Arc::new).expect("event");
+    let (send, receive) = mpsc::channel();
+    let inner = Arc::clone(&event);
+    let guard = OnDrop(move || send.send(inner.synchronize()).expect("send"));
+    stream.launch(move || drop(guard)).expect("launch");
+    stream.record(&event).expect("record");
+    gate.open();
+    let answer = receive.recv().expect("answer");
+    assert_eq!(answer.expect_err("refused").kind(), ErrorKind::NotPermitted);
+    assert_eq!(stream.synchronize().expect_err("fault").kind(), ErrorKind::StreamFault);
+}
+
+#[test]
+fn settle_is_refused_inside_a_task() {
+    let stream = stream();
+    let (send, receive) = mpsc::channel();
+    let inner = stream.clone();
+    stream.launch(move || send.send(settle(&[&inner])).expect("send")).expect("launch");
+    let answer = receive.recv().expect("answer");
+    assert_eq!(answer.expect_err("refused").kind(), ErrorKind::NotPermitted);
+}
+
+#[test]
+fn a_stream_that_has_an_owner_cannot_be_destroyed_by_its_handle() {
+    let stream = stream();
+    let error = raw::destroy(stream.raw()).expect_err("it is owned");
+    assert_eq!(error.kind(), ErrorKind::InvalidHandle);
+    stream.synchronize().expect("it is alive");
+}
+
+#[test]
+fn a_fault_names_the_default_stream_by_its_device() {
+    // The last device, so that no other test meets the fault.
+    let device = *Host::devices().expect("devices").last().expect("one");
+    let stream = Host::default_stream(device).expect("stream");
+    stream.launch(|| panic!("boom")).expect("launch");
+    let text = stream.synchronize().expect_err("fault").to_string();
+    assert!(text.contains(&format!("the default stream of {device} panicked: boom")), "{text}");
 }

@@ -64,7 +64,8 @@ pub struct Backends {
 /// gets its column even if it is missing, so that this counts as a failure.
 ///
 /// # Errors
-/// A wanted backend that is not ready, with what to do.
+/// A wanted backend that is not ready, or a setting that a backend cannot use, with what to do; and
+/// no backend at all, since a check that checks nothing must not pass for one that found nothing.
 pub fn backends(
     available: &[Availability],
     wanted: &[BackendKind],
@@ -81,12 +82,21 @@ pub fn backends(
                 let advice = item.advice().unwrap_or_default();
                 return Err(Refusal(format!("--backend {backend}: {error}. {advice}")));
             }
+            Err(error) if error.kind() == ErrorKind::InvalidOptions => {
+                return Err(Refusal(format!("backend {backend}: {error}")));
+            }
             Err(_) if required.contains(backend) => chosen.checked.push(backend),
             Err(error) => {
                 let (kind, reason, advice) = (error.kind(), error.to_string(), item.advice());
                 chosen.left_out.push(LeftOut { backend, kind, reason, advice });
             }
         }
+    }
+    if chosen.checked.is_empty() {
+        let reasons =
+            chosen.left_out.iter().map(|one| format!("\n  {}: {}", one.backend, one.reason));
+        let reasons: String = reasons.collect();
+        return Err(Refusal(format!("there is no backend to check:{reasons}")));
     }
     Ok(chosen)
 }

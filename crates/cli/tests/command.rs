@@ -156,6 +156,21 @@ fn info_says_what_there_is_and_what_to_do() {
     assert!(backends[1]["advice"].is_string());
 }
 
+/// Nothing was checked, and that must not pass for nothing found.
+#[test]
+fn a_setting_that_cannot_be_used_is_refused() {
+    let wrong = |line: &str| {
+        command(line).env("GPU_STREAM_HOST_THREADS", "many").output().expect("it starts")
+    };
+    let output = wrong("");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    assert!(stderr(&output).contains("GPU_STREAM_HOST_THREADS=many"), "{output:?}");
+    let info = stdout(&wrong("info"));
+    assert!(info.contains("Correct or unset the variable"), "{info}");
+    assert!(!info.contains("library      found"), "{info}");
+}
+
 #[test]
 fn a_reader_that_leaves_is_no_trouble() {
     for line in ["", "--list", "info", "--json -", "info --json", "--help"] {

@@ -45,7 +45,8 @@ pub type EventOf<S> = <<S as Stream>::Backend as Backend>::Event;
 /// [conformance suite]: https://docs.rs/gpu-stream-conformance
 #[doc(alias("ExternalStream", "get_stream_from_external"))]
 pub trait Backend: Sized + Send + Sync + 'static {
-    /// Which vendor, as reports and errors name it.
+    /// Which vendor, as reports and errors name it. A name of one's own, in
+    /// [`BackendKind::Other`], should be no other backend's.
     const KIND: BackendKind;
 
     /// Whether an event, once recorded, may keep the owner of that stream alive until it is

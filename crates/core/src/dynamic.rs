@@ -32,7 +32,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::any::Any;
+use core::any::{Any, TypeId};
 use core::fmt;
 
 use crate::{
@@ -50,7 +50,7 @@ mod sealed {
     impl<S: Stream<Backend: Native>> SealedStream for S {}
 
     pub trait SealedEvent {}
-    impl<E: Event<Backend: Native>> SealedEvent for E {}
+    impl<E: Event<Backend: Native<Event = E>>> SealedEvent for E {}
 
     pub trait SealedBackend {}
     impl<B: Native> SealedBackend for B {}
@@ -158,6 +158,10 @@ pub trait DynStream: sealed::SealedStream + fmt::Debug + 'static {
 
     /// [`Stream::launch_host_func`].
     fn launch_host_func(&self, func: HostFunc) -> Result<(), AnyError>;
+
+    /// The type that implements [`Backend`]: what two streams must have in common to be one
+    /// backend's. Unlike [`backend`](Self::backend), which is a name, it cannot be shared by two.
+    fn backend_type(&self) -> TypeId;
 
     /// The stream as the type that it is, for `downcast_ref`.
     fn as_any(&self) -> &dyn Any;
@@ -317,7 +321,7 @@ impl<S: Stream<Backend: Native> + fmt::Debug> DynStream for S {
             Stream::wait_stream(self, other).map_err(AnyError::new)
         } else if let Some(other) = native.downcast_ref::<S>() {
             Stream::wait_stream(self, other).map_err(AnyError::new)
-        } else if other.backend() == S::Backend::KIND {
+        } else if other.backend_type() == TypeId::of::<S::Backend>() {
             // A type that is laid over a stream of this backend: its events are the backend's.
             DynStream::wait_event(self, &*other.record_event()?)
         } else {
@@ -339,6 +343,10 @@ impl<S: Stream<Backend: Native> + fmt::Debug> DynStream for S {
 
     fn launch_host_func(&self, func: HostFunc) -> Result<(), AnyError> {
         Stream::launch_host_func(self, func).map_err(AnyError::new)
+    }
+
+    fn backend_type(&self) -> TypeId {
+        TypeId::of::<S::Backend>()
     }
 
     fn as_any(&self) -> &dyn Any {

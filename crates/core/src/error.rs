@@ -273,6 +273,11 @@ impl AnyError {
             error: Box::new(error),
         }))
     }
+
+    /// The backend's own error, if it is an `E`.
+    pub fn downcast_ref<E: Error>(&self) -> Option<&E> {
+        self.0.error.downcast_ref()
+    }
 }
 
 impl fmt::Display for AnyError {

@@ -31,7 +31,8 @@ pub enum BackendKind {
 
 impl BackendKind {
     /// The backends that this project has or plans, in the order in which reports list them.
-    pub const KNOWN: [BackendKind; 3] = [BackendKind::Host, BackendKind::Cuda, BackendKind::Hip];
+    pub const KNOWN: &'static [BackendKind] =
+        &[BackendKind::Host, BackendKind::Cuda, BackendKind::Hip];
 
     /// The lower-case name, as it stands in `cuda:0`, in a cargo feature and on the command line.
     pub const fn name(self) -> &'static str {

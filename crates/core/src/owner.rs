@@ -16,13 +16,13 @@ use crate::{Backend, Device};
 /// ```
 /// use gpu_stream_core::{Backend, RawStream, StreamOwner};
 ///
-/// /// A stream that some C library made for us and destroys in `Drop`.
-/// struct TheirStream { handle: usize }
+/// /// A stream that some C library made for us, on one vendor's device, and destroys in `Drop`.
+/// struct TheirStream<B> { handle: RawStream<B> }
 ///
-/// // SAFETY: the handle is a stream of the library from `new` to `drop`, and nothing else destroys it.
-/// unsafe impl<B: Backend<RawStream = RawStream<B>>> StreamOwner<B> for TheirStream {
+/// // SAFETY: the handle is a stream of `B` from `new` to `drop`, and nothing else destroys it.
+/// unsafe impl<B: Backend<RawStream = RawStream<B>>> StreamOwner<B> for TheirStream<B> {
 ///     fn raw_stream(&self) -> RawStream<B> {
-///         RawStream::from_bits(self.handle)
+///         self.handle
 ///     }
 /// }
 /// ```
@@ -69,7 +69,7 @@ impl KeepAlive {
         KeepAlive(None)
     }
 
-    /// A share in `owner`.
+    /// A share in `owner`. One that has no type any more comes in by `From`.
     pub fn owner<T: Any + Send + Sync>(owner: Arc<T>) -> Self {
         KeepAlive(Some(owner))
     }
@@ -77,6 +77,12 @@ impl KeepAlive {
     /// Whether there is an owner.
     pub const fn is_owned(&self) -> bool {
         self.0.is_some()
+    }
+}
+
+impl From<Arc<dyn Any + Send + Sync>> for KeepAlive {
+    fn from(owner: Arc<dyn Any + Send + Sync>) -> Self {
+        KeepAlive(Some(owner))
     }
 }
 

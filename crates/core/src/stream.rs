@@ -240,8 +240,8 @@ pub unsafe trait Stream: Sized + 'static {
     /// stream among its own branches is passed over; with no branch nothing happens.
     ///
     /// # Errors
-    /// As [`wait_stream`](Self::wait_stream). It stops at the first branch that fails; the ones
-    /// before it do wait.
+    /// As [`wait_stream`](Self::wait_stream). All branches that can wait do, and the first error is
+    /// returned; if the record fails, none waits.
     #[doc(alias("wait_stream", "broadcast"))]
     fn fork<'a, I, O>(&self, branches: I) -> Result<(), ErrorOf<Self>>
     where
@@ -249,6 +249,7 @@ pub unsafe trait Stream: Sized + 'static {
         O: Stream<Backend = Self::Backend>,
     {
         let mut event = None;
+        let mut outcome = Ok(());
         for branch in branches {
             if branch.is_same(self) {
                 continue;
@@ -257,9 +258,9 @@ pub unsafe trait Stream: Sized + 'static {
                 Some(event) => event,
                 None => event.insert(self.record_event()?),
             };
-            branch.wait_event(event)?;
+            outcome = outcome.and(branch.wait_event(event));
         }
-        Ok(())
+        outcome
     }
 
     /// Many to one: makes all work submitted to this stream from now on wait for all work submitted
@@ -268,15 +269,19 @@ pub unsafe trait Stream: Sized + 'static {
     /// This stream among its own branches is passed over; with no branch nothing happens.
     ///
     /// # Errors
-    /// As [`wait_stream`](Self::wait_stream). It stops at the first branch that fails; the ones
-    /// before it are waited for.
+    /// As [`wait_stream`](Self::wait_stream). All branches that can be waited for are, and the
+    /// first error is returned.
     #[doc(alias("wait_stream", "gather"))]
     fn join<'a, I, O>(&self, branches: I) -> Result<(), ErrorOf<Self>>
     where
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Self::Backend>,
     {
-        branches.into_iter().try_for_each(|branch| self.wait_stream(branch))
+        let mut outcome = Ok(());
+        for branch in branches {
+            outcome = outcome.and(self.wait_stream(branch));
+        }
+        outcome
     }
 
     /// Whether this and `other` are wrappers of one stream: the same device and the same handle.

@@ -29,7 +29,7 @@ use crate::backends::compiled;
 /// which says only yes or no.
 #[doc(alias("is_available", "device_count"))]
 pub fn available() -> Vec<Availability> {
-    let known = BackendKind::KNOWN.into_iter();
+    let known = BackendKind::KNOWN.iter().copied();
     known
         .map(|kind| match compiled(kind) {
             Ok(backend) => Availability::of(backend),
@@ -106,6 +106,7 @@ impl Availability {
         match &self.probe {
             Ok(info) if info.library.is_none() => Library::NotNeeded,
             Ok(info) => Library::Found(info.library.clone()),
+            Err(_) if self.backend == BackendKind::Host => Library::NotNeeded,
             Err(error) => match error.kind() {
                 ErrorKind::NotCompiled => Library::NotLookedFor,
                 ErrorKind::LibraryNotFound => Library::NotFound(error.to_string()),
@@ -130,6 +131,8 @@ impl Availability {
                 "Check that the vendor's own tool lists a device, that this user may open it, and that no \
                  *_VISIBLE_DEVICES variable hides it."
             }
+            ErrorKind::InvalidOptions => "Correct or unset the variable that is named.",
+            ErrorKind::OutOfMemory => "Free the resource that is named, or raise its limit.",
             _ => "Read what the driver answered; the vendor's own tool may say more.",
         })
     }

@@ -120,7 +120,7 @@
 //!
 //!     // On a GPU: yield for a few milliseconds. It is exact here.
 //!     fn settle(&self, streams: &[&HostStream]) {
-//!         settle(streams);
+//!         let _ = settle(streams); // it may return early, as far as the cases are concerned
 //!     }
 //!
 //!     // On a GPU, failing work takes the context with it: skip, and say so.

@@ -10,10 +10,14 @@ static ABANDON: AtomicBool = AtomicBool::new(false);
 /// Lets the process end without finishing what was submitted to host streams.
 ///
 /// Without this call, a process that returns from `main` or calls [`std::process::exit`] first runs
-/// all work that was submitted and that no gate holds back; a task that never ends then keeps the
-/// process from ending, as a thread that is joined would. (A process that is killed, or calls
-/// [`std::process::abort`], ends at once in any case, and so does one that calls `exit` from inside
-/// a task.) May be called at any time and from any thread; does not block.
+/// all work that was submitted and that no gate holds back; what a gate holds back at that moment
+/// is lost. A task that never ends then keeps the process from ending, as a thread that is joined
+/// would. May be called at any time, also while the process is ending, and from any thread; does
+/// not block.
+///
+/// A process that is killed or calls [`std::process::abort`] ends at once in any case. So does one
+/// in which a task calls `exit`, unless the process was ending already: then std lets the task wait
+/// for that end, which waits for the task. Use `abort` there, or this call first.
 pub fn abandon_at_exit() {
     ABANDON.store(true, Ordering::SeqCst);
 }
@@ -32,14 +36,6 @@ extern "C" fn finish() {
         return;
     }
     let Ok(driver) = driver() else { return };
-    // Work may submit more work, and make and destroy streams: until nothing new has come up.
-    loop {
-        let before = driver.all();
-        settle(&before);
-        let after = driver.all();
-        let known = |queue| before.iter().any(|old| std::sync::Arc::ptr_eq(old, queue));
-        if after.iter().all(|queue| known(queue) || queue.is_over()) {
-            return;
-        }
-    }
+    // Work may submit more work, and make and destroy streams: each look lists them afresh.
+    settle(|| driver.all(), || ABANDON.load(Ordering::SeqCst));
 }

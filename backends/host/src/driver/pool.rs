@@ -75,6 +75,9 @@ impl Pool {
 
     /// Lets some thread run `queue`.
     pub(crate) fn push(&self, queue: Arc<Queue>) {
+        if queue.set_in_pool(true) {
+            return;
+        }
         self.ready[queue.level() as usize].push(queue);
         self.call_one();
     }
@@ -107,6 +110,7 @@ impl Pool {
         order.into_iter().map(|level| &self.ready[level]).find_map(|level| {
             while !level.is_empty() {
                 if let Steal::Success(queue) = level.steal() {
+                    queue.set_in_pool(false);
                     return Some(queue);
                 }
             }

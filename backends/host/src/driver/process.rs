@@ -9,14 +9,11 @@ use gpu_stream_core::StreamOptions;
 
 use super::config::Config;
 use super::exit;
+use super::fault::FIRST_HANDLE;
 use super::pool::{Level, Pool};
 use super::queue::Queue;
 use crate::HostError;
 use crate::sync::lock;
-
-/// The handles of streams begin here; 0, 1 and 2 have a meaning, and small numbers look like
-/// mistakes.
-const FIRST_HANDLE: u64 = 0x1000;
 
 pub(crate) struct Driver {
     pub(crate) pool: Arc<Pool>,
@@ -36,6 +33,8 @@ pub(crate) struct Driver {
 pub(crate) struct Entry {
     pub(crate) queue: Arc<Queue>,
     pub(crate) device: u32,
+    /// Whether it was made without a wrapper, and is for its maker to destroy.
+    pub(crate) is_foreign: bool,
 }
 
 /// The driver; the first call starts the threads.
@@ -73,7 +72,8 @@ impl Driver {
             }
         }
         let default = |device| {
-            Arc::new(Entry { queue: Queue::new(u64::from(device), Level::Normal, &pool), device })
+            let queue = Queue::new(u64::from(device), Level::Normal, &pool);
+            Arc::new(Entry { queue, device, is_foreign: false })
         };
         Ok(Driver {
             threads,
@@ -93,10 +93,15 @@ impl Driver {
     }
 
     /// Makes a stream; the handle is its queue's number, and is never used again.
-    pub(crate) fn create(&self, device: u32, options: StreamOptions) -> Arc<Entry> {
+    pub(crate) fn create(
+        &self,
+        device: u32,
+        options: StreamOptions,
+        is_foreign: bool,
+    ) -> Arc<Entry> {
         let handle = self.next_handle.fetch_add(1, Ordering::Relaxed);
         let queue = Queue::new(handle, Level::of(options.priority), &self.pool);
-        let entry = Arc::new(Entry { queue, device });
+        let entry = Arc::new(Entry { queue, device, is_foreign });
         self.alive_mut().insert(entry.handle(), Arc::clone(&entry));
         entry
     }

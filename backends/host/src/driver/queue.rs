@@ -6,8 +6,8 @@
 //! wait whose record is not complete the queue is `Suspended`: it lies nowhere but among the
 //! waiters of the queue it waits for, and no thread is held.
 //!
-//! The pool may hold a queue more than once, and stale: only the change from `Ready` to `Running`
-//! gives the right to run it. So a helper can take a queue that lies in the pool.
+//! What the pool holds may be stale: only the change from `Ready` to `Running` gives the right to
+//! run a queue. So a helper can take one that lies in the pool.
 
 use std::collections::VecDeque;
 
@@ -45,6 +45,8 @@ pub(crate) struct Queue {
     level: Level,
     pool: Arc<Pool>,
     state: State,
+    /// Whether the pool holds the queue: once is enough, however often it becomes ready.
+    in_pool: AtomicBool,
     /// The number of the last item that was submitted; written under the lock of `inbox`.
     submitted: AtomicU64,
     /// Whether `inbox` takes nothing any more, and knows why; written under its lock.
@@ -91,6 +93,7 @@ impl Queue {
             level,
             pool: Arc::clone(pool),
             state: State::new(run),
+            in_pool: AtomicBool::new(false),
             submitted: AtomicU64::new(submitted),
             refusing: AtomicBool::new(false),
             inbox: Mutex::new(Inbox { items: VecDeque::new(), closed: false, fault: None }),
@@ -101,6 +104,11 @@ impl Queue {
 
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Says that the pool holds the queue or does not, and whether it did.
+    pub(crate) fn set_in_pool(&self, held: bool) -> bool {
+        self.in_pool.swap(held, Ordering::AcqRel)
     }
 
     pub(crate) fn level(&self) -> Level {
@@ -267,7 +275,7 @@ impl Queue {
         let work = std::mem::take(&mut *lock(&self.work));
         // Closures are dropped one by one, since each drop may run code of the user, which may
         // panic as well. The first panic is the one that is reported.
-        work.into_iter().chain(rest).for_each(|item| drop(task::contain(|| drop(item))));
+        work.into_iter().chain(rest).for_each(task::discard);
         for waiter in self.progress.fail(fault) {
             wake(waiter, Some(local));
         }

@@ -1,5 +1,7 @@
 //! Knowing that nothing moves any more.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::thread;
 use std::time::Duration;
 
@@ -7,16 +9,19 @@ use super::queue::Queue;
 use crate::sync::Arc;
 
 /// How far a queue is, by its address: what two looks are compared by.
-type Place = (*const Queue, u64, u64);
+type Places = BTreeMap<*const Queue, (u64, u64)>;
 
-/// Blocks until none of `queues`, and none that they wait for, can go further by itself: each is
-/// idle, or waits behind a gate that is shut.
-pub(crate) fn settle(queues: &[Arc<Queue>]) {
+/// Blocks until none of the queues in `list`, and none that they wait for, can go further by
+/// itself: each is idle, or waits behind a gate that is shut. Or until `stop` says so.
+pub(crate) fn settle(list: impl Fn() -> Vec<Arc<Queue>>, stop: impl Fn() -> bool) {
     let mut round = 0u32;
-    // One look takes the queues one after the other, and a queue may be woken behind its back. If
-    // two looks agree, then every queue stood still from its place in the first to its place in the
-    // second, and so all of them did between the two.
-    while look(queues).is_none_or(|first| look(queues) != Some(first)) {
+    // One look takes the queues one after the other, and a queue may be woken behind its back, or
+    // be new. If two looks agree, then every queue stood still from its place in the first to its
+    // place in the second, and so all of them did between the two.
+    while look(list()).is_none_or(|first| look(list()) != Some(first)) {
+        if stop() {
+            return;
+        }
         if round < 100 {
             thread::yield_now();
         } else {
@@ -27,17 +32,14 @@ pub(crate) fn settle(queues: &[Arc<Queue>]) {
 }
 
 /// The places of all queues, those waited for included, if all are at rest.
-fn look(queues: &[Arc<Queue>]) -> Option<Vec<Place>> {
-    let mut places: Vec<Place> = Vec::new();
-    let mut open = queues.to_vec();
+fn look(mut open: Vec<Arc<Queue>>) -> Option<Places> {
+    let mut places = Places::new();
     while let Some(queue) = open.pop() {
-        let address = Arc::as_ptr(&queue);
-        if places.iter().any(|(seen, ..)| *seen == address) {
-            continue;
+        if let Entry::Vacant(place) = places.entry(Arc::as_ptr(&queue)) {
+            let rest = queue.at_rest()?;
+            place.insert((rest.submitted, rest.done));
+            open.extend(rest.held_by);
         }
-        let rest = queue.at_rest()?;
-        places.push((address, rest.submitted, rest.done));
-        open.extend(rest.held_by);
     }
     Some(places)
 }

@@ -19,14 +19,23 @@ pub(crate) fn is_running() -> bool {
 
 /// Runs and drops the closure. A panic in either comes back as its text.
 pub(crate) fn run(task: HostFunc) -> Result<(), String> {
-    RUNNING.set(true);
-    let outcome = contain(task);
-    RUNNING.set(false);
+    inside(|| contain(task))
+}
+
+/// Drops what will not be run, by the rules of a task.
+pub(crate) fn discard<T>(unrun: T) {
+    let _ = inside(|| contain(|| drop(unrun)));
+}
+
+fn inside<R>(code: impl FnOnce() -> R) -> R {
+    let before = RUNNING.replace(true);
+    let outcome = code();
+    RUNNING.set(before);
     outcome
 }
 
 /// Runs `code` of a user; a panic comes back as its text.
-pub(crate) fn contain(code: impl FnOnce()) -> Result<(), String> {
+fn contain(code: impl FnOnce()) -> Result<(), String> {
     // Nothing that `code` leaves half done is seen by us, and what the user shares with it is the
     // user's to judge, as with a thread that panics.
     let payload = match catch_unwind(AssertUnwindSafe(code)) {

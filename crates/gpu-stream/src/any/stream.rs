@@ -1,6 +1,6 @@
 //! A stream of a backend that is chosen at run time: [`AnyStream`].
 
-use core::any::Any as Typeless;
+use core::any::{Any as Typeless, TypeId};
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
@@ -64,8 +64,9 @@ impl AnyStream {
         self.0.as_any().type_id() == other.0.as_any().type_id()
     }
 
-    fn identity(&self) -> (Device, AnyRawStream) {
-        (self.device(), self.raw())
+    // The backend by its type: the name in the handle may be another backend's, too.
+    fn identity(&self) -> (TypeId, Device, AnyRawStream) {
+        (self.0.backend_type(), self.device(), self.raw())
     }
 }
 
@@ -141,11 +142,8 @@ unsafe impl Stream for AnyStream {
             let operation = "Stream::wait_stream";
             return Err(ContractError::BackendMismatch { operation, expected, given }.into());
         }
-        if self.is_same(other) {
-            return Ok(());
-        }
-        let other_any = (other as &dyn Typeless).downcast_ref::<AnyStream>();
-        match other_any {
+        match (other as &dyn Typeless).downcast_ref::<AnyStream>() {
+            Some(other) if self == other => Ok(()),
             Some(other) if self.has_type_of(other) => self.0.wait_stream(other.as_dyn()),
             // A `PerThread`, or a layer of somebody's: the stream inside cannot be reached, and a
             // record of it can.

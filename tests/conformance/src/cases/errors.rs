@@ -70,8 +70,9 @@ pub fn destroyed_under_its_wrapper<F: Fixture>(fx: &F) -> Outcome {
     check(other.query()?, "the other stream is not done")
 }
 
-/// A fork that meets a bad branch reports it, and the branches before it do wait.
-pub fn fork_stops_at_a_bad_branch<F: Fixture>(fx: &F) -> Outcome {
+/// A fork or a join that meets a bad branch reports it, and the other branches wait and are waited
+/// for all the same.
+pub fn bad_branch_spoils_no_other<F: Fixture>(fx: &F) -> Outcome {
     needs_lookup(fx)?;
     let foreign = foreign(fx)?;
     // SAFETY: the stream is destroyed too early below, which the fixture says this backend finds.
@@ -79,14 +80,17 @@ pub fn fork_stops_at_a_bad_branch<F: Fixture>(fx: &F) -> Outcome {
     drop(foreign);
     let (source, gate) = gated(fx)?;
     let good = stream(fx)?;
-    let forked = source.fork([&good, &bad]);
+    let forked = source.fork([&bad, &good]);
     check_err("fork with a bad branch", forked, ErrorKind::InvalidHandle)?;
     let data = work(fx, &good)?;
+    let end = stream(fx)?;
+    check_err("join with a bad branch", end.join([&bad, &good]), ErrorKind::InvalidHandle)?;
+    let after = fx.data(end.device(), 0)?;
+    fx.copy(&end, &data, &after)?;
     check_held(fx, &[&source, &good], &data)?;
+    check_held(fx, &[&source, &good, &end], &after)?;
     fx.open(&gate);
-    check_goes_on(fx, &[&source, &good], &data)?;
-    check_err("join with a bad branch", source.join([&good, &bad]), ErrorKind::InvalidHandle)?;
-    Ok(source.synchronize()?)
+    check_goes_on(fx, &[&source, &good, &end], &after)
 }
 
 /// Synchronize from inside work that a stream runs is refused, of the stream itself and of an

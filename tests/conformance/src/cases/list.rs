@@ -322,8 +322,8 @@ list! {
             "A number that never was a stream is not wrapped, and the error names it.";
         destroyed_under_its_wrapper [C8 R8]
             "Every call on a wrapper whose foreign stream was destroyed is an error, and never an answer.";
-        fork_stops_at_a_bad_branch [C8 C1]
-            "A fork that meets a bad branch reports it, and the branches before it do wait.";
+        bad_branch_spoils_no_other [C8 C1 C2]
+            "A fork or a join that meets a bad branch reports it, and the other branches wait and are waited for all the same.";
         synchronize_inside_work_is_refused [C8]
             "Synchronize from inside work that a stream runs is refused, of the stream itself and of an event.";
     }

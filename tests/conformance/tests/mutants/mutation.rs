@@ -111,6 +111,8 @@ mutations! {
     ForkForgetsTheLast C1 "fork leaves the last branch out";
     ForkRecordsForEach C1 "fork makes a record for each branch, when it comes to it";
     ForkRefusesOneself C1 "fork with oneself among the branches is an error";
+    ForkStopsAtABadBranch C1 "fork leaves out the branches after a bad one";
+    JoinStopsAtABadBranch C2 "join leaves out the branches after a bad one";
     JoinForgetsTheLast C2 "join leaves the last branch out";
     JoinForgetsTheFirst C2 "join leaves the first branch out";
     PriorityClamped C4 "a priority out of range is clamped without a word";

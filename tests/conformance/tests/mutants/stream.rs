@@ -335,7 +335,7 @@ unsafe impl Stream for MutantStream {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Mutant>,
     {
-        let mut event = None;
+        let (mut event, mut outcome) = (None, Ok(()));
         let mut branches = branches.into_iter().peekable();
         while let Some(branch) = branches.next() {
             match current() {
@@ -354,12 +354,16 @@ unsafe impl Stream for MutantStream {
                 Some(event) => event,
                 None => event.insert(self.record_event()?),
             };
-            match current() {
-                Some(Mutation::DroppedEventReleases) => bypass(|| branch.wait_event(event))?,
-                _ => branch.wait_event(event)?,
+            let waits = match current() {
+                Some(Mutation::DroppedEventReleases) => bypass(|| branch.wait_event(event)),
+                _ => branch.wait_event(event),
+            };
+            if waits.is_err() && on(Mutation::ForkStopsAtABadBranch) {
+                return waits;
             }
+            outcome = outcome.and(waits);
         }
-        Ok(())
+        outcome
     }
 
     fn join<'a, I, O>(&self, branches: I) -> Result<(), HostError>
@@ -373,7 +377,15 @@ unsafe impl Stream for MutantStream {
             (Some(Mutation::JoinForgetsTheFirst), [_, kept @ ..]) => kept,
             (_, all) => all,
         };
-        kept.iter().try_for_each(|branch| self.wait_stream(*branch))
+        let mut outcome = Ok(());
+        for branch in kept {
+            let waits = self.wait_stream(*branch);
+            if waits.is_err() && on(Mutation::JoinStopsAtABadBranch) {
+                return waits;
+            }
+            outcome = outcome.and(waits);
+        }
+        outcome
     }
 
     fn is_same<O: Stream<Backend = Mutant>>(&self, other: &O) -> bool {
