@@ -16,6 +16,12 @@ const LOOKS: u32 = 64;
 #[cfg(gpu_stream_loom)]
 const LOOKS: u32 = 1;
 
+/// How long a thread of the pool waits before it looks into the inbox of a queue that it has emptied.
+#[cfg(not(gpu_stream_loom))]
+const LINGER: u32 = 64;
+#[cfg(gpu_stream_loom)]
+const LINGER: u32 = 0;
+
 /// One in so many queues is taken from the least urgent end, so that urgent streams cannot stop the
 /// others for ever.
 const FAIRNESS: usize = 64;
@@ -213,6 +219,17 @@ impl<'p> Local<'p> {
     pub(crate) fn keep(&mut self, queue: Arc<Queue>) {
         if let Some(other) = self.next.replace(queue) {
             self.pool.push(other);
+        }
+    }
+
+    /// Waits for a moment, if there is nothing else to run: who submits to the queue meanwhile does it
+    /// undisturbed, and the next look finds many items and not one.
+    pub(crate) fn linger(&self) {
+        for _ in 0..LINGER {
+            if self.next.is_some() || self.pool.has_ready() {
+                return;
+            }
+            std::hint::spin_loop();
         }
     }
 

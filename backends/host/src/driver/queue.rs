@@ -242,6 +242,9 @@ impl Queue {
                     wake(waiter, Some(local));
                 }
             }
+            if until.is_none() {
+                local.linger();
+            }
             let mut inbox = lock(&self.inbox);
             if inbox.items.is_empty() {
                 drop(work);
