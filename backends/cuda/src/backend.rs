@@ -1,0 +1,93 @@
+//! The backend itself: [`Cuda`].
+
+use gpu_stream_core::{
+    Backend, BackendInfo, BackendKind, Device, EventOptions, KeepAlive, PerThread, PriorityRange,
+    RawEvent, RawStream, StreamOptions,
+};
+
+use crate::driver::driver;
+use crate::{CudaError, CudaEvent, CudaStream, device, stream};
+
+/// The CUDA backend: streams of NVIDIA's driver.
+///
+/// The first call, whichever it is, loads the driver's library (`libcuda.so.1`, `libcuda.so`, or
+/// what `GPU_STREAM_CUDA_LIBRARY` names; `nvcuda.dll` on Windows). It is never closed, and the
+/// primary context of a device that was used stays retained until the process ends.
+///
+/// Where the driver differs from what others do:
+///
+/// | | |
+/// |---|---|
+/// | a handle that is no live stream | not told: the driver follows it, and the process may crash |
+/// | failed work | breaks the whole context: every call for its device says [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) |
+/// | handle 0 | becomes 1, which means the default stream to every library, however it was compiled |
+/// | handle 0 or 1 without a device | the default stream of the current context's device, or of device 0 if there is none |
+/// | handle 0 or 1 while a context is current that is not its device's primary one | refused without a device: [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) |
+/// | events of a context that is not the primary one | made by [`CudaStream::new_event`], `record_event` and what is made of it |
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cuda;
+
+impl Backend for Cuda {
+    const KIND: BackendKind = BackendKind::Cuda;
+
+    /// CUDA's events are good after their stream is gone. (An event of a context that is not the
+    /// primary one keeps the owner all the same, since the context may go with it.)
+    const EVENTS_KEEP_OWNER: bool = false;
+
+    type RawStream = RawStream<Cuda>;
+    type RawEvent = RawEvent<Cuda>;
+    type Stream = CudaStream;
+    type Event = CudaEvent;
+    type Error = CudaError;
+
+    fn probe() -> Result<BackendInfo, CudaError> {
+        device::probe()
+    }
+
+    fn devices() -> Result<Vec<Device>, CudaError> {
+        device::devices()
+    }
+
+    fn default_stream(device: Device) -> Result<CudaStream, CudaError> {
+        let operation = "Backend::default_stream";
+        stream::named(RawStream::LEGACY, device, KeepAlive::nothing(), operation)
+    }
+
+    fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
+        stream::per_thread_stream(device)
+    }
+
+    fn new_stream(device: Device, options: StreamOptions) -> Result<CudaStream, CudaError> {
+        stream::new_stream(device, options)
+    }
+
+    fn new_event(device: Device, options: EventOptions) -> Result<CudaEvent, CudaError> {
+        const OPERATION: &str = "Backend::new_event";
+        let ordinal = device::ordinal(device, OPERATION)?;
+        let driver = driver()?;
+        let context = driver.primary(ordinal, OPERATION)?.context;
+        CudaEvent::new(driver, ordinal, context, options, KeepAlive::nothing(), OPERATION)
+    }
+
+    fn priority_range(device: Device) -> Result<PriorityRange, CudaError> {
+        device::priority_range(device, "Backend::priority_range")
+    }
+
+    unsafe fn wrap_stream(
+        raw: RawStream<Cuda>,
+        device: Option<Device>,
+        owner: KeepAlive,
+    ) -> Result<CudaStream, CudaError> {
+        // SAFETY: the caller promises the same.
+        unsafe { stream::wrap(raw, device, owner, "Backend::wrap_stream") }
+    }
+
+    unsafe fn wrap_stream_unchecked(
+        raw: RawStream<Cuda>,
+        device: Device,
+        owner: KeepAlive,
+    ) -> Result<CudaStream, CudaError> {
+        // SAFETY: the caller promises the same.
+        unsafe { stream::wrap_unchecked(raw, device, owner, "Backend::wrap_stream_unchecked") }
+    }
+}

@@ -1,0 +1,127 @@
+//! Captures, which must survive us: looking before asking, and asking so that others' captures do
+//! not mind.
+//!
+//! To query or synchronize a stream that is being captured kills the capture, so [`refuse`] looks
+//! first. Beyond that the driver calls a part of its functions *potentially unsafe*: while the
+//! calling thread captures, in any mode but *relaxed*, or any other thread does in the mode
+//! *global* (torch's and the driver's default), such a call is refused with 900 and breaks the
+//! capture, whatever stream it names. The documentation does not list them. Queries of streams and
+//! events are among them, and so is what only reads: a stream's id, for one. None of that has
+//! anything to do with the capture, and [`Relaxed`] tells the driver so.
+//!
+//! Safe without it are: [`status`] and [`id`]; recording, waiting and host functions, which are
+//! enqueued; and all that concerns the thread's current context.
+
+use std::ffi::c_int;
+use std::marker::PhantomData;
+
+use gpu_stream_core::CaptureStatus;
+
+use super::code::CudaCode;
+use super::symbols::Ptr;
+use super::{Driver, check};
+use crate::CudaError;
+
+/// `CU_STREAM_CAPTURE_MODE_RELAXED`.
+const RELAXED: c_int = 2;
+
+/// Whether the stream is being captured. Leaves the capture alone.
+///
+/// # Safety
+/// `stream` is alive, or 0, 1 or 2 with the context that it is meant in current.
+#[inline]
+pub(crate) unsafe fn status(
+    driver: &Driver,
+    stream: Ptr,
+    operation: &'static str,
+) -> Result<CaptureStatus, CudaError> {
+    let mut status = 0;
+    // SAFETY: the caller promises the stream; `status` is a place for the number.
+    let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
+    if code == CudaCode::CAPTURE_IMPLICIT {
+        // The default stream, beside a captured stream that it synchronises with. To this question
+        // the driver answers so and leaves the capture as it is; to any other, it would not.
+        return Err(CudaError::Capturing {
+            operation,
+            what: "a stream that the default stream synchronises with",
+        });
+    }
+    check(code, operation, "cuStreamIsCapturing")?;
+    Ok(match status {
+        0 => CaptureStatus::None,
+        1 => CaptureStatus::Active,
+        _ => CaptureStatus::Invalidated,
+    })
+}
+
+/// An error if the stream is being captured.
+///
+/// # Safety
+/// As [`status`].
+#[inline]
+pub(crate) unsafe fn refuse(
+    driver: &Driver,
+    stream: Ptr,
+    operation: &'static str,
+) -> Result<(), CudaError> {
+    // SAFETY: the caller promises the same.
+    match unsafe { status(driver, stream, operation) }? {
+        CaptureStatus::None => Ok(()),
+        CaptureStatus::Active | CaptureStatus::Invalidated => {
+            Err(CudaError::Capturing { operation, what: "the stream" })
+        }
+    }
+}
+
+/// The number of the capture that the stream is in, which no other capture of the process has;
+/// `None` if it is in none. 0 if the driver is too old to say.
+///
+/// # Safety
+/// As [`status`].
+pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<u64> {
+    let Some(info) = driver.symbols.stream_capture_info.function else {
+        // SAFETY: the caller promises the same.
+        let status = unsafe { status(driver, stream, "capture::id") };
+        return matches!(status, Ok(CaptureStatus::Active)).then_some(0);
+    };
+    let (mut status, mut id) = (0, 0);
+    let none = std::ptr::null_mut;
+    // SAFETY: the caller promises the stream; the first two are places for their numbers, the
+    // others may be null and are then not written.
+    let code = unsafe {
+        info(stream, &mut status, &mut id, none(), std::ptr::null_mut(), std::ptr::null_mut())
+    };
+    (code == CudaCode::SUCCESS && status == 1).then_some(id)
+}
+
+/// While it lives, calls of this thread do not break captures of other streams. The thread's mode
+/// is as before when it is dropped.
+pub(crate) struct Relaxed {
+    driver: &'static Driver,
+    before: c_int,
+    // The mode is the thread's.
+    stays_on_its_thread: PhantomData<*const ()>,
+}
+
+impl Relaxed {
+    #[inline]
+    pub(crate) fn enter(
+        driver: &'static Driver,
+        operation: &'static str,
+    ) -> Result<Self, CudaError> {
+        let mut mode = RELAXED;
+        // SAFETY: `mode` is a valid mode, and a place for the one before.
+        let code = unsafe { (driver.symbols.exchange_capture_mode)(&mut mode) };
+        check(code, operation, "cuThreadExchangeStreamCaptureMode")?;
+        Ok(Relaxed { driver, before: mode, stays_on_its_thread: PhantomData })
+    }
+}
+
+impl Drop for Relaxed {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: `before` is the mode that the driver gave, and a place for ours, which nobody
+        // needs. It can only fail when the driver is gone, and then there are no modes.
+        let _ = unsafe { (self.driver.symbols.exchange_capture_mode)(&mut self.before) };
+    }
+}

@@ -1,0 +1,177 @@
+//! Contexts: whose they are, and the primary one of each device.
+
+use std::num::NonZero;
+
+use gpu_stream_core::{BackendKind, ContractError, Device};
+
+use super::capture::Relaxed;
+use super::code::CudaCode;
+use super::current::{Current, current};
+use super::symbols::Ptr;
+use super::{Driver, check};
+use crate::CudaError;
+use crate::pool::Pool;
+
+/// A context that is alive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Context(NonZero<usize>);
+
+impl Context {
+    pub(crate) fn new(pointer: Ptr) -> Option<Self> {
+        NonZero::new(pointer.expose_provenance()).map(Context)
+    }
+
+    pub(crate) fn from_bits(bits: usize) -> Option<Self> {
+        NonZero::new(bits).map(Context)
+    }
+
+    pub(crate) fn to_bits(self) -> usize {
+        self.0.get()
+    }
+
+    pub(crate) fn as_ptr(self) -> Ptr {
+        std::ptr::with_exposed_provenance_mut(self.0.get())
+    }
+}
+
+/// The context of a device that all its users share, the runtime API and torch among them. Retained
+/// once and never released, as the library is never closed.
+pub(crate) struct Primary {
+    pub(crate) context: Context,
+    /// Events of this context that nobody uses at the moment.
+    pub(crate) pool: Pool,
+}
+
+impl Driver {
+    /// The primary context of the device with this ordinal, which must be there.
+    pub(crate) fn primary(
+        &'static self,
+        ordinal: u32,
+        operation: &'static str,
+    ) -> Result<&'static Primary, CudaError> {
+        let given = Device::new(BackendKind::Cuda, ordinal);
+        let absent = ContractError::InvalidDevice { operation, given, count: self.count() };
+        let entry = self.devices.get(ordinal as usize).ok_or(absent)?;
+        if let Some(primary) = entry.primary.get() {
+            return Ok(primary);
+        }
+        let _relaxed = Relaxed::enter(self, operation)?;
+        let mut context = std::ptr::null_mut();
+        // SAFETY: `context` is a place for one context, and the device is one that the driver
+        // named.
+        let code = unsafe { (self.symbols.primary_retain)(&mut context, entry.handle) };
+        const FUNCTION: &str = "cuDevicePrimaryCtxRetain";
+        check(code, operation, FUNCTION)?;
+        // Success with a null context is nothing that the driver does; better an error than a later
+        // crash.
+        let none =
+            CudaError::Driver { operation, function: FUNCTION, code: CudaCode::INVALID_CONTEXT };
+        let context = Context::new(context).ok_or(none)?;
+        // Two threads at once retain it twice, which is no harm for something that is never
+        // released.
+        Ok(entry.primary.get_or_init(|| Primary { context, pool: Pool::default() }))
+    }
+
+    /// The primary context of the device `ordinal`, if it is `context`. Asks nobody.
+    pub(crate) fn known_primary(&self, ordinal: u32, context: Context) -> Option<&Primary> {
+        let primary = self.devices.get(ordinal as usize)?.primary.get()?;
+        (primary.context == context).then_some(primary)
+    }
+
+    /// The ordinal of the device that `context` belongs to.
+    pub(crate) fn ordinal_of(
+        &'static self,
+        context: Context,
+        operation: &'static str,
+    ) -> Result<u32, CudaError> {
+        for ordinal in 0..self.count() {
+            if self.known_primary(ordinal, context).is_some() {
+                return Ok(ordinal);
+            }
+        }
+        let _relaxed = Relaxed::enter(self, operation)?;
+        let mut handle = 0;
+        {
+            let _current = Current::enter(self, context, operation)?;
+            // SAFETY: `handle` is a place for the device.
+            let code = unsafe { (self.symbols.ctx_device)(&mut handle) };
+            check(code, operation, "cuCtxGetDevice")?;
+        }
+        let position = self.devices.iter().position(|entry| entry.handle == handle);
+        let ordinal = position.and_then(|index| u32::try_from(index).ok()).ok_or_else(|| {
+            let reason = "belongs to a context of a device that the driver did not name";
+            ContractError::InvalidHandle { operation, bits: context.to_bits(), reason }
+        })?;
+        // If it is the device's primary one, the next wrapper finds it above. One that is not
+        // active cannot be it, and is not made active for this.
+        let (mut flags, mut active) = (0, 0);
+        // SAFETY: both are places for their numbers.
+        let code = unsafe { (self.symbols.primary_state)(handle, &mut flags, &mut active) };
+        check(code, operation, "cuDevicePrimaryCtxGetState")?;
+        if active != 0 {
+            self.primary(ordinal, operation)?;
+        }
+        Ok(ordinal)
+    }
+
+    /// The context that is current on the calling thread, if there is one.
+    pub(crate) fn current_context(
+        &self,
+        operation: &'static str,
+    ) -> Result<Option<Context>, CudaError> {
+        Ok(Context::new(current(self, operation)?))
+    }
+
+    /// The context of an explicit stream.
+    ///
+    /// # Safety
+    /// `stream` is alive.
+    pub(crate) unsafe fn context_of(
+        &'static self,
+        stream: Ptr,
+        operation: &'static str,
+    ) -> Result<Context, CudaError> {
+        // To wrap a stream inside of its capture is the usual thing to do.
+        let _relaxed = Relaxed::enter(self, operation)?;
+        // SAFETY: the caller promises that the stream is alive.
+        match unsafe { self.ask_context_of(stream, operation) } {
+            // Today's drivers need no current context for this. One that does is content with any.
+            Err(CudaError::Driver { code: CudaCode::INVALID_CONTEXT, .. }) => {
+                let any = self.primary(0, operation)?.context;
+                let _current = Current::enter(self, any, operation)?;
+                // SAFETY: as above.
+                unsafe { self.ask_context_of(stream, operation) }
+            }
+            answer => answer,
+        }
+    }
+
+    /// # Safety
+    /// As [`context_of`](Self::context_of).
+    unsafe fn ask_context_of(
+        &self,
+        stream: Ptr,
+        operation: &'static str,
+    ) -> Result<Context, CudaError> {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: the caller promises that the stream is alive; `context` is a place for one
+        // context.
+        let mut code = unsafe { (self.symbols.stream_context)(stream, &mut context) };
+        let mut function = "cuStreamGetCtx";
+        // A stream of a green context: only the newer function takes it, and names the primary
+        // context beneath.
+        let newer = self.symbols.stream_context_v2;
+        if let (CudaCode::NOT_SUPPORTED, Some(ask)) = (code, newer.function) {
+            let mut green = std::ptr::null_mut();
+            // SAFETY: as above, and `green` is a place for one green context.
+            code = unsafe { ask(stream, &mut context, &mut green) };
+            function = newer.name;
+        }
+        check(code, operation, function)?;
+        Context::new(context).ok_or_else(|| {
+            let reason = "has no context, so it is no stream that is alive";
+            let bits = stream.expose_provenance();
+            ContractError::InvalidHandle { operation, bits, reason }.into()
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! The functions of the driver that this crate calls, and nothing more of it.
+//!
+//! Names are those that the library exports: `_v2` where the headers hide it behind a macro. Types
+//! are those of `cuda.h`, with every handle a bare pointer and every code an integer.
+
+use std::ffi::{c_char, c_int, c_uint, c_void};
+
+use libloading::Library;
+
+use super::code::CudaCode;
+
+/// `CUcontext`, `CUstream`, `CUevent`, `CUgreenCtx`, `CUgraph`.
+pub(crate) type Ptr = *mut c_void;
+
+/// `CUdevice`: a number.
+pub(crate) type DeviceHandle = c_int;
+
+/// `CUhostFn`.
+pub(crate) type HostFn = unsafe extern "C" fn(*mut c_void);
+
+/// `CUipcEventHandle`, which is passed by value.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct IpcHandle {
+    pub(crate) reserved: [u8; 64],
+}
+
+/// A function that older drivers lack: how it is called, and since which CUDA version it is there.
+#[derive(Clone, Copy)]
+pub(crate) struct Optional<F> {
+    pub(crate) function: Option<F>,
+    pub(crate) name: &'static str,
+    pub(crate) since: &'static str,
+}
+
+macro_rules! symbols {
+    (
+        required { $($required:ident = $name:literal ($($argument:ty),*);)* }
+        optional { $($optional:ident = $optional_name:literal $since:literal ($($of_optional:ty),*);)* }
+    ) => {
+        pub(crate) struct Symbols {
+            $(pub(crate) $required: unsafe extern "C" fn($($argument),*) -> CudaCode,)*
+            $(pub(crate) $optional: Optional<unsafe extern "C" fn($($of_optional),*) -> CudaCode>,)*
+        }
+
+        impl Symbols {
+            /// All of them, or the name of the first required one that is not there.
+            pub(crate) fn resolve(library: &Library) -> Result<Self, &'static str> {
+                Ok(Symbols {
+                    $($required: {
+                        type Function = unsafe extern "C" fn($($argument),*) -> CudaCode;
+                        // SAFETY: the driver's function of this name has this signature, in every
+                        // version of it; the pointer is used while the library is loaded, which is
+                        // for ever.
+                        unsafe { find::<Function>(library, $name) }.ok_or($name)?
+                    },)*
+                    $($optional: {
+                        type Function = unsafe extern "C" fn($($of_optional),*) -> CudaCode;
+                        // SAFETY: as above.
+                        let function = unsafe { find::<Function>(library, $optional_name) };
+                        Optional { function, name: $optional_name, since: $since }
+                    },)*
+                })
+            }
+        }
+    };
+}
+
+symbols! {
+    required {
+        init = "cuInit" (c_uint);
+        error_name = "cuGetErrorName" (CudaCode, *mut *const c_char);
+        error_text = "cuGetErrorString" (CudaCode, *mut *const c_char);
+        device_count = "cuDeviceGetCount" (*mut c_int);
+        device_get = "cuDeviceGet" (*mut DeviceHandle, c_int);
+        device_name = "cuDeviceGetName" (*mut c_char, c_int, DeviceHandle);
+        primary_retain = "cuDevicePrimaryCtxRetain" (*mut Ptr, DeviceHandle);
+        primary_state = "cuDevicePrimaryCtxGetState" (DeviceHandle, *mut c_uint, *mut c_int);
+        ctx_current = "cuCtxGetCurrent" (*mut Ptr);
+        // For cudarc's streams, which leave a context current where they are dropped.
+        ctx_set_current = "cuCtxSetCurrent" (Ptr);
+        ctx_push = "cuCtxPushCurrent_v2" (Ptr);
+        ctx_pop = "cuCtxPopCurrent_v2" (*mut Ptr);
+        ctx_device = "cuCtxGetDevice" (*mut DeviceHandle);
+        ctx_priorities = "cuCtxGetStreamPriorityRange" (*mut c_int, *mut c_int);
+        exchange_capture_mode = "cuThreadExchangeStreamCaptureMode" (*mut c_int);
+        stream_create = "cuStreamCreateWithPriority" (*mut Ptr, c_uint, c_int);
+        stream_destroy = "cuStreamDestroy_v2" (Ptr);
+        stream_query = "cuStreamQuery" (Ptr);
+        stream_synchronize = "cuStreamSynchronize" (Ptr);
+        stream_wait_event = "cuStreamWaitEvent" (Ptr, Ptr, c_uint);
+        stream_context = "cuStreamGetCtx" (Ptr, *mut Ptr);
+        stream_priority = "cuStreamGetPriority" (Ptr, *mut c_int);
+        stream_is_capturing = "cuStreamIsCapturing" (Ptr, *mut c_int);
+        launch_host_func = "cuLaunchHostFunc" (Ptr, HostFn, *mut c_void);
+        event_create = "cuEventCreate" (*mut Ptr, c_uint);
+        event_destroy = "cuEventDestroy_v2" (Ptr);
+        event_query = "cuEventQuery" (Ptr);
+        event_synchronize = "cuEventSynchronize" (Ptr);
+        event_record = "cuEventRecord" (Ptr, Ptr);
+        event_elapsed = "cuEventElapsedTime" (*mut f32, Ptr, Ptr);
+    }
+    optional {
+        ipc_event_handle = "cuIpcGetEventHandle" "4.1" (*mut IpcHandle, Ptr);
+        ipc_open_event = "cuIpcOpenEventHandle" "4.1" (*mut Ptr, IpcHandle);
+        stream_capture_info = "cuStreamGetCaptureInfo_v2" "11.3"
+            (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut usize);
+        stream_id = "cuStreamGetId" "12.0" (Ptr, *mut u64);
+        stream_context_v2 = "cuStreamGetCtx_v2" "12.5" (Ptr, *mut Ptr, *mut Ptr);
+        event_elapsed_v2 = "cuEventElapsedTime_v2" "12.8" (*mut f32, Ptr, Ptr);
+    }
+}
+
+/// The function with this name.
+///
+/// # Safety
+/// `F` is the type of a pointer to that function, and is used while the library is loaded.
+pub(crate) unsafe fn find<F: Copy>(library: &Library, name: &str) -> Option<F> {
+    // SAFETY: the caller promises the type and the time of use.
+    unsafe { library.get::<F>(name) }.ok().map(|symbol| *symbol)
+}

@@ -1,0 +1,169 @@
+//! What can go wrong on CUDA: [`CudaError`].
+
+use std::sync::Arc;
+
+use gpu_stream_core::{ContractError, Error, ErrorKind};
+
+use crate::CudaCode;
+
+/// The error of the CUDA backend.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CudaError {
+    /// Misuse that the contract names. Of the [kind](Error::kind) that it names.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+
+    /// The driver was asked and said no. Of the [kind](CudaCode::kind) of the code.
+    #[error("{operation}: {function} answered {code}")]
+    Driver {
+        /// The call of the contract.
+        operation: &'static str,
+        /// The driver's function.
+        function: &'static str,
+        /// Its answer.
+        code: CudaCode,
+    },
+
+    /// The call would have destroyed a capture, and was not made. Kind
+    /// [`Capturing`](ErrorKind::Capturing).
+    #[error(
+        "{operation}: {what} is being captured into a graph, and this would end the capture; call it when the capture is over"
+    )]
+    Capturing {
+        /// The call.
+        operation: &'static str,
+        /// What is being captured.
+        what: &'static str,
+    },
+
+    /// The event's last record was made in a capture, which is over. Kind
+    /// [`InvalidEvent`](ErrorKind::InvalidEvent).
+    #[error(
+        "{operation}: the event was last recorded in a capture that is over, where nothing ran; record it outside of a capture first"
+    )]
+    CapturedEvent {
+        /// The call.
+        operation: &'static str,
+    },
+
+    /// A host function panicked on the stream. Kind [`StreamFault`](ErrorKind::StreamFault).
+    #[error(
+        "{operation}: a host function of this stream panicked: {message}; the stream stays so, make another for new work"
+    )]
+    HostFunctionPanicked {
+        /// The call.
+        operation: &'static str,
+        /// The panic's message.
+        message: Arc<str>,
+    },
+
+    /// The driver's library is not there. Kind [`LibraryNotFound`](ErrorKind::LibraryNotFound).
+    #[error(
+        "the CUDA driver's library was not found; tried: {tried}; install NVIDIA's driver, or name the library in GPU_STREAM_CUDA_LIBRARY"
+    )]
+    LibraryNotFound {
+        /// Each name that was tried, with what the loader said.
+        tried: Arc<str>,
+    },
+
+    /// The library lacks a function that is needed. Kind
+    /// [`SymbolNotFound`](ErrorKind::SymbolNotFound).
+    #[error(
+        "{library} has no function {symbol}, so it is not the CUDA driver's library, or is broken; GPU_STREAM_CUDA_LIBRARY can name another one"
+    )]
+    SymbolNotFound {
+        /// The function.
+        symbol: &'static str,
+        /// The library, as it was named to the loader.
+        library: Arc<str>,
+    },
+
+    /// The driver is older than anything this crate works with. Kind
+    /// [`DriverTooOld`](ErrorKind::DriverTooOld).
+    #[error("the CUDA driver {library} is of version {}, and {} or newer is needed; update NVIDIA's driver", Version(*version), Version(*oldest))]
+    DriverTooOld {
+        /// The library, as it was named to the loader.
+        library: Arc<str>,
+        /// Its version: 10020 is 10.2.
+        version: i32,
+        /// The oldest version that would do.
+        oldest: i32,
+    },
+
+    /// The driver works and has no device. Kind [`NoDevice`](ErrorKind::NoDevice).
+    #[error("the CUDA driver {library}, version {}, has no device; see whether nvidia-smi lists one, and whether CUDA_VISIBLE_DEVICES hides it", Version(*version))]
+    NoDevice {
+        /// The library, as it was named to the loader.
+        library: Arc<str>,
+        /// Its version: 13000 is 13.0.
+        version: i32,
+    },
+
+    /// A capability needs a function that this driver does not have yet. Kind
+    /// [`Unsupported`](ErrorKind::Unsupported).
+    #[error(
+        "{operation}: this needs the driver's function {symbol}, which is there since CUDA {since}; update NVIDIA's driver"
+    )]
+    MissingSymbol {
+        /// The call.
+        operation: &'static str,
+        /// The function.
+        symbol: &'static str,
+        /// The first CUDA version that has it.
+        since: &'static str,
+    },
+}
+
+/// A driver's version for people: 12080 is 12.8.
+pub(crate) struct Version(pub(crate) i32);
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0 / 1000, self.0 % 1000 / 10)
+    }
+}
+
+impl Error for CudaError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            CudaError::Contract(error) => error.kind(),
+            CudaError::Driver { code, .. } => code.kind(),
+            CudaError::Capturing { .. } => ErrorKind::Capturing,
+            CudaError::CapturedEvent { .. } => ErrorKind::InvalidEvent,
+            CudaError::HostFunctionPanicked { .. } => ErrorKind::StreamFault,
+            CudaError::LibraryNotFound { .. } => ErrorKind::LibraryNotFound,
+            CudaError::SymbolNotFound { .. } => ErrorKind::SymbolNotFound,
+            CudaError::DriverTooOld { .. } => ErrorKind::DriverTooOld,
+            CudaError::NoDevice { .. } => ErrorKind::NoDevice,
+            CudaError::MissingSymbol { .. } => ErrorKind::Unsupported,
+        }
+    }
+
+    fn code(&self) -> Option<i32> {
+        match self {
+            CudaError::Driver { code, .. } => Some(code.get()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_for_people() {
+        assert_eq!(Version(11_000).to_string(), "11.0");
+        assert_eq!(Version(12_080).to_string(), "12.8");
+        assert_eq!(Version(13_000).to_string(), "13.0");
+        let error =
+            CudaError::DriverTooOld { library: "l".into(), version: 10_020, oldest: 11_000 };
+        assert!(error.to_string().contains("10.2"), "{error}");
+    }
+
+    #[test]
+    fn the_error_is_small() {
+        assert!(size_of::<CudaError>() <= size_of::<ContractError>() + size_of::<usize>());
+    }
+}

@@ -1,0 +1,124 @@
+//! Events that another process waits for.
+//!
+//! One process makes an event with `interprocess`, takes its [`IpcEventHandle`], records the event
+//! and sends the handle's 64 bytes; the other opens it and waits, on the host or on a stream.
+//! Records after the opening count too: it is one event.
+//!
+//! ```no_run
+//! use gpu_stream_core::{Backend, EventOptions, Stream, StreamOptions};
+//! use gpu_stream_cuda::Cuda;
+//! use gpu_stream_cuda::ipc::IpcEventHandle;
+//!
+//! # fn send(_: [u8; 64]) {} fn receive() -> [u8; 64] { [0; 64] }
+//! # fn here() -> Result<(), Box<dyn std::error::Error>> {
+//! // In the one process:
+//! let device = Cuda::device(0)?;
+//! let stream = Cuda::new_stream(device, StreamOptions::new())?;
+//! let event = Cuda::new_event(device, EventOptions::builder().interprocess(true).build()?)?;
+//! stream.record(&event)?;
+//! send(event.ipc_handle()?.to_bytes());
+//!
+//! // In the other:
+//! let handle = IpcEventHandle::from_bytes(receive());
+//! // SAFETY: the first process keeps `event` until this one says that it is done.
+//! let theirs = unsafe { handle.open(device)? };
+//! stream.wait_event(&theirs)?;
+//! # Ok(()) }
+//! ```
+
+use gpu_stream_core::{ContractError, Device, Event, EventOptions, RawEvent};
+
+use crate::driver::capture::Relaxed;
+use crate::driver::symbols::IpcHandle;
+use crate::driver::{Current, check, driver, require};
+use crate::{CudaError, CudaEvent, device};
+
+/// The name of an interprocess event, to be sent to another process of the same machine.
+///
+/// Origin:
+/// [`CUipcEventHandle`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__MEM.html).
+#[doc(alias("CUipcEventHandle", "cudaIpcEventHandle_t", "from_ipc_handle"))]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct IpcEventHandle([u8; 64]);
+
+impl IpcEventHandle {
+    /// The handle that another process sent.
+    pub const fn from_bytes(bytes: [u8; 64]) -> Self {
+        IpcEventHandle(bytes)
+    }
+
+    /// The bytes to send.
+    pub const fn to_bytes(self) -> [u8; 64] {
+        self.0
+    }
+
+    /// Opens the other process's event, in the primary context of `device`, which must be the
+    /// device that it was made for. Does not block.
+    ///
+    /// The event can be waited for, queried and recorded. Whether it was recorded before it was
+    /// opened cannot be told: its status is `Complete` if it was not.
+    ///
+    /// # Errors
+    /// [`BackendMismatch`](gpu_stream_core::ErrorKind::BackendMismatch),
+    /// [`InvalidDevice`](gpu_stream_core::ErrorKind::InvalidDevice);
+    /// [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) where the system has no such thing;
+    /// what the driver says of a handle that is none, or is this process's own.
+    ///
+    /// # Safety
+    /// The process that made the event does not destroy it while the event that this returns is
+    /// used.
+    ///
+    /// Origin:
+    /// [`cuIpcOpenEventHandle`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__MEM.html),
+    /// [`torch.cuda.Event.from_ipc_handle`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
+    #[doc(alias("cuIpcOpenEventHandle", "cudaIpcOpenEventHandle", "from_ipc_handle"))]
+    pub unsafe fn open(self, device: Device) -> Result<CudaEvent, CudaError> {
+        const OPERATION: &str = "IpcEventHandle::open";
+        let ordinal = device::ordinal(device, OPERATION)?;
+        let driver = driver()?;
+        let open = require(driver.symbols.ipc_open_event, OPERATION)?;
+        let context = driver.primary(ordinal, OPERATION)?.context;
+        let options = EventOptions::builder().interprocess(true).build()?;
+        let _relaxed = Relaxed::enter(driver, OPERATION)?;
+        let _current = Current::enter(driver, context, OPERATION)?;
+        let mut event = std::ptr::null_mut();
+        // SAFETY: `event` is a place for one event, and the context is current. The driver looks
+        // the handle up.
+        let code = unsafe { open(&mut event, IpcHandle { reserved: self.0 }) };
+        check(code, OPERATION, "cuIpcOpenEventHandle")?;
+        Ok(CudaEvent::opened(RawEvent::from_ptr(event), ordinal, context, options))
+    }
+}
+
+impl CudaEvent {
+    /// The handle by which another process can open this event. Does not block.
+    ///
+    /// # Errors
+    /// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the event was not made with
+    /// `interprocess`; [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) where the system
+    /// has no such thing; what else the driver says.
+    ///
+    /// Origin:
+    /// [`cuIpcGetEventHandle`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__MEM.html),
+    /// [`torch.cuda.Event.ipc_handle`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
+    #[doc(alias("cuIpcGetEventHandle", "cudaIpcGetEventHandle"))]
+    pub fn ipc_handle(&self) -> Result<IpcEventHandle, CudaError> {
+        const OPERATION: &str = "CudaEvent::ipc_handle";
+        if !self.options().is_interprocess() {
+            let reason =
+                "is an event for this process alone; make it with the option `interprocess`";
+            let bits = self.as_ptr().addr();
+            return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
+        }
+        let driver = driver()?;
+        let get = require(driver.symbols.ipc_event_handle, OPERATION)?;
+        let context = driver.primary(self.device().ordinal(), OPERATION)?.context;
+        let _relaxed = Relaxed::enter(driver, OPERATION)?;
+        let _current = Current::enter(driver, context, OPERATION)?;
+        let mut handle = IpcHandle { reserved: [0; 64] };
+        // SAFETY: `handle` is a place for one handle, and the event is ours and alive.
+        let code = unsafe { get(&mut handle, self.as_ptr()) };
+        check(code, OPERATION, "cuIpcGetEventHandle")?;
+        Ok(IpcEventHandle(handle.reserved))
+    }
+}

@@ -1,0 +1,506 @@
+//! A stream of the CUDA driver: [`CudaStream`].
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use gpu_stream_core::{
+    BackendKind, CaptureStatus, ContractError, Device, ErrorKind, EventOptions, HandleKind,
+    HostFunc, KeepAlive, PerThread, RawStream, Stream, StreamOptions,
+};
+
+use crate::driver::capture::{self, Relaxed};
+use crate::driver::code::CudaCode;
+use crate::driver::symbols::Ptr;
+use crate::driver::{Context, Current, Driver, check, driver, require};
+use crate::event::Captured;
+use crate::host_func::{self, Job};
+use crate::{Cuda, CudaError, CudaEvent, device, fault};
+
+/// `CU_STREAM_NON_BLOCKING`: does not synchronise with the default stream.
+const NON_BLOCKING: u32 = 1;
+
+/// A stream of the CUDA backend: a `CUstream`, most often somebody else's.
+///
+/// A clone is the same stream. A stream that was made by [`Cuda`] is destroyed with the last clone,
+/// and what was submitted to it still runs.
+///
+/// Handles 0 and 1 both mean the legacy default stream of the device's primary context. Its wrapper
+/// has handle 1, whichever was given: 0 means a thread's own stream to a library that was compiled
+/// for per-thread default streams, and 1 means the same to everybody.
+pub struct CudaStream {
+    raw: RawStream<Cuda>,
+    device: u32,
+    /// The context, or 0 if it was not asked for yet.
+    context: AtomicUsize,
+    owner: KeepAlive,
+}
+
+impl CudaStream {
+    /// A new event in this stream's own context, not recorded yet. Does not block.
+    ///
+    /// The driver takes a record only from streams of the event's context. `Cuda::new_event` uses
+    /// the primary context of the device, and this is for streams of another. `record_event`,
+    /// `wait_stream`, `fork` and `join` need no such care.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory), and what else the driver says.
+    ///
+    /// Origin: torch makes an event at its first record, on the device of that stream.
+    #[doc(alias = "cuEventCreate")]
+    pub fn new_event(&self, options: EventOptions) -> Result<CudaEvent, CudaError> {
+        const OPERATION: &str = "CudaStream::new_event";
+        let (driver, context) = (driver()?, self.context(OPERATION)?);
+        let owner = self.context_owner(driver, context);
+        CudaEvent::new(driver, self.device, context, options, owner, OPERATION)
+    }
+
+    /// What keeps the stream's context alive, where that is not the device's primary one.
+    fn context_owner(&self, driver: &Driver, context: Context) -> KeepAlive {
+        match driver.known_primary(self.device, context) {
+            Some(_) => KeepAlive::nothing(),
+            None => self.owner.clone(),
+        }
+    }
+
+    /// The stream's context. The driver is asked once.
+    #[inline]
+    pub(crate) fn context(&self, operation: &'static str) -> Result<Context, CudaError> {
+        match Context::from_bits(self.context.load(Ordering::Relaxed)) {
+            Some(known) => Ok(known),
+            None => self.find_context(operation),
+        }
+    }
+
+    #[cold]
+    fn find_context(&self, operation: &'static str) -> Result<Context, CudaError> {
+        let driver = driver()?;
+        // SAFETY: only an explicit stream is made without its context, and it is alive as long as
+        // this wrapper.
+        let context = unsafe { driver.context_of(self.raw.as_ptr(), operation) }?;
+        let actual = Device::new(BackendKind::Cuda, driver.ordinal_of(context, operation)?);
+        self.device().check_is(actual, operation)?;
+        self.context.store(context.to_bits(), Ordering::Relaxed);
+        Ok(context)
+    }
+
+    /// Calls `ask` with what it needs current.
+    ///
+    /// Explicit handles need nothing on today's drivers; where one does, `ask` is called a second
+    /// time.
+    #[inline]
+    fn ask<T>(
+        &self,
+        operation: &'static str,
+        ask: impl Fn(&'static Driver, Ptr) -> Result<T, CudaError>,
+    ) -> Result<T, CudaError> {
+        let (driver, raw) = (driver()?, self.raw.as_ptr());
+        if self.raw.kind() == HandleKind::Explicit {
+            match ask(driver, raw) {
+                Err(CudaError::Driver { code: CudaCode::INVALID_CONTEXT, .. }) => {}
+                answer => return answer,
+            }
+        }
+        let _current = Current::enter(driver, self.context(operation)?, operation)?;
+        ask(driver, raw)
+    }
+
+    /// An error for the default stream beside a captured stream that it synchronises with: there,
+    /// whatever names it would break the capture. Asks nothing of other streams.
+    ///
+    /// # Safety
+    /// As [`capture::status`].
+    #[inline]
+    unsafe fn look_if_default(
+        &self,
+        driver: &Driver,
+        raw: Ptr,
+        operation: &'static str,
+    ) -> Result<(), CudaError> {
+        if self.raw.kind() == HandleKind::Default {
+            // SAFETY: the caller promises the same.
+            unsafe { capture::status(driver, raw, operation) }?;
+        }
+        Ok(())
+    }
+
+    /// The stream's id, if the driver has ids.
+    fn id_if_any(&self) -> Option<u64> {
+        self.id().ok()
+    }
+
+    fn check_fault(&self, operation: &'static str) -> Result<(), CudaError> {
+        fault::check(operation, || self.id_if_any())
+    }
+}
+
+// SAFETY: `query` says true, and `synchronize` returns `Ok`, only if the driver says success for
+// the stream, which is alive by the contract of whoever made the wrapper; any other answer but "not
+// ready" is an error. A stream that is captured, whose work does not run, is refused. `wait_event`
+// is the driver's, which binds to the event's record at the call and holds what it needs of it.
+unsafe impl Stream for CudaStream {
+    type Backend = Cuda;
+
+    fn raw(&self) -> RawStream<Cuda> {
+        self.raw
+    }
+
+    fn device(&self) -> Device {
+        Device::new(BackendKind::Cuda, self.device)
+    }
+
+    fn query(&self) -> Result<bool, CudaError> {
+        const OPERATION: &str = "Stream::query";
+        let done = self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            unsafe { capture::refuse(driver, raw, OPERATION) }?;
+            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+            // SAFETY: as above.
+            match unsafe { (driver.symbols.stream_query)(raw) } {
+                CudaCode::SUCCESS => Ok(true),
+                CudaCode::NOT_READY => Ok(false),
+                code => {
+                    Err(CudaError::Driver { operation: OPERATION, function: "cuStreamQuery", code })
+                }
+            }
+        })?;
+        self.check_fault(OPERATION)?;
+        Ok(done)
+    }
+
+    fn synchronize(&self) -> Result<(), CudaError> {
+        const OPERATION: &str = "Stream::synchronize";
+        host_func::refuse_inside(OPERATION)?;
+        self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            unsafe { capture::refuse(driver, raw, OPERATION) }?;
+            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+            // SAFETY: as above.
+            let code = unsafe { (driver.symbols.stream_synchronize)(raw) };
+            check(code, OPERATION, "cuStreamSynchronize")
+        })?;
+        self.check_fault(OPERATION)
+    }
+
+    /// As [`Stream::record`]. On a stream that is captured, the event becomes a node of the graph.
+    ///
+    /// # Errors
+    /// Beside those, [`InvalidHandle`](ErrorKind::InvalidHandle) if the event belongs to another
+    /// context of the device than the stream: make it with [`CudaStream::new_event`].
+    fn record(&self, event: &CudaEvent) -> Result<(), CudaError> {
+        const OPERATION: &str = "Stream::record";
+        use gpu_stream_core::Event as _;
+        event.device().check_is(self.device(), OPERATION)?;
+        event.check_context(self.context(OPERATION)?, OPERATION)?;
+        self.check_fault(OPERATION)?;
+        let captured = self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            let status = unsafe { capture::status(driver, raw, OPERATION) }?;
+            // SAFETY: as above; the event is alive, and of the stream's context.
+            let code = unsafe { (driver.symbols.event_record)(event.as_ptr(), raw) };
+            check(code, OPERATION, "cuEventRecord")?;
+            Ok(match status {
+                CaptureStatus::None => None,
+                // SAFETY: as above.
+                _ => Some(unsafe { capture::id(driver, raw) }),
+            })
+        })?;
+        event.recorded(captured.map(|id| Captured {
+            stream: self.raw,
+            id,
+            owner: self.owner.clone(),
+        }));
+        Ok(())
+    }
+
+    fn record_event(&self) -> Result<CudaEvent, CudaError> {
+        const OPERATION: &str = "Stream::record_event";
+        let (driver, context) = (driver()?, self.context(OPERATION)?);
+        let owner = || self.context_owner(driver, context);
+        let event = CudaEvent::for_record(driver, self.device, context, owner, OPERATION)?;
+        self.record(&event)?;
+        Ok(event)
+    }
+
+    fn wait_event(&self, event: &CudaEvent) -> Result<(), CudaError> {
+        const OPERATION: &str = "Stream::wait_event";
+        self.check_fault(OPERATION)?;
+        self.ask(OPERATION, |driver, raw| {
+            event.refuse_stale(driver, OPERATION)?;
+            // SAFETY: `ask` has made current what a default stream needs.
+            unsafe { self.look_if_default(driver, raw, OPERATION) }?;
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs; the
+            // event is alive, and may be of any context. Flags are 0.
+            let code = unsafe { (driver.symbols.stream_wait_event)(raw, event.as_ptr(), 0) };
+            check(code, OPERATION, "cuStreamWaitEvent")
+        })
+    }
+
+    /// As [`Stream::priority`].
+    ///
+    /// # Errors
+    /// [`Capturing`](ErrorKind::Capturing) for the default stream while a stream is captured that
+    /// it synchronises with.
+    fn priority(&self) -> Result<i32, CudaError> {
+        const OPERATION: &str = "Stream::priority";
+        self.ask(OPERATION, |driver, raw| {
+            // SAFETY: `ask` has made current what a default stream needs.
+            unsafe { self.look_if_default(driver, raw, OPERATION) }?;
+            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+            let mut priority = 0;
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
+            // `priority` is a place for the number.
+            let code = unsafe { (driver.symbols.stream_priority)(raw, &mut priority) };
+            check(code, OPERATION, "cuStreamGetPriority")?;
+            Ok(priority)
+        })
+    }
+
+    /// As [`Stream::id`]. Needs a driver of CUDA 12.0 or newer.
+    ///
+    /// # Errors
+    /// [`Capturing`](ErrorKind::Capturing) while the stream is captured, and for the default stream
+    /// while a stream is that it synchronises with: the question would break the capture, in every
+    /// mode.
+    fn id(&self) -> Result<u64, CudaError> {
+        const OPERATION: &str = "Stream::id";
+        let stream_id = require(driver()?.symbols.stream_id, OPERATION)?;
+        self.ask(OPERATION, |driver, raw| {
+            // SAFETY: `ask` has made current what a default stream needs.
+            unsafe { capture::refuse(driver, raw, OPERATION) }?;
+            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+            let mut id = 0;
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
+            // `id` is a place for the number.
+            check(unsafe { stream_id(raw, &mut id) }, OPERATION, "cuStreamGetId")?;
+            Ok(id)
+        })
+    }
+
+    /// As [`Stream::capture_status`].
+    ///
+    /// # Errors
+    /// [`Capturing`](ErrorKind::Capturing) for the default stream, which itself is never captured,
+    /// while a stream is that it synchronises with: then it cannot be used, and the driver does not
+    /// say more.
+    fn capture_status(&self) -> Result<CaptureStatus, CudaError> {
+        const OPERATION: &str = "Stream::capture_status";
+        self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            unsafe { capture::status(driver, raw, OPERATION) }
+        })
+    }
+
+    /// As [`Stream::launch_host_func`].
+    ///
+    /// A panic of the closure ends in it: it does not reach the driver, what the closure held is
+    /// dropped, and work behind it runs, since the driver knows nothing of it. But from then on
+    /// every call on this stream says [`StreamFault`](ErrorKind::StreamFault) with the panic's
+    /// message, whichever wrapper it is made through. (Streams have no id before CUDA 12.0, and the
+    /// panic is then only printed.)
+    ///
+    /// Inside the closure `synchronize` is refused, and streams and events may be dropped: they are
+    /// destroyed a little later, on another thread. If the context breaks before the closure is
+    /// run, it is never dropped.
+    ///
+    /// # Errors
+    /// Beside those, [`Capturing`](ErrorKind::Capturing) on a stream that is captured: a graph may
+    /// be launched many times, and the closure runs once.
+    fn launch_host_func(&self, func: HostFunc) -> Result<(), CudaError> {
+        const OPERATION: &str = "Stream::launch_host_func";
+        self.check_fault(OPERATION)?;
+        self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            unsafe { capture::refuse(driver, raw, OPERATION) }
+        })?;
+        let job = Job::into_raw(func, self.id_if_any());
+        let launched = self.ask(OPERATION, |driver, raw| {
+            // SAFETY: as above. The function takes the job, and the driver calls it once, since it
+            // is no part of a graph.
+            let code = unsafe { (driver.symbols.launch_host_func)(raw, host_func::run, job) };
+            check(code, OPERATION, "cuLaunchHostFunc")
+        });
+        // A driver that reports a fault may speak of earlier work and have taken the function.
+        let refused = |error: &CudaError| !matches!(error, CudaError::Driver { code, .. } if code.kind() == ErrorKind::StreamFault);
+        if launched.as_ref().is_err_and(refused) {
+            // SAFETY: the job is the one above, and the driver did not take it.
+            unsafe { Job::drop_raw(job) };
+        }
+        launched
+    }
+}
+
+impl Clone for CudaStream {
+    fn clone(&self) -> Self {
+        CudaStream {
+            raw: self.raw,
+            device: self.device,
+            context: AtomicUsize::new(self.context.load(Ordering::Relaxed)),
+            owner: self.owner.clone(),
+        }
+    }
+}
+
+/// Equal if the device and the handle are.
+impl PartialEq for CudaStream {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other)
+    }
+}
+
+impl Eq for CudaStream {}
+
+impl Hash for CudaStream {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.device, self.raw).hash(state);
+    }
+}
+
+impl std::fmt::Debug for CudaStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("CudaStream");
+        text.field("raw", &self.raw).field("device", &self.device());
+        text.field("owner", &self.owner).finish()
+    }
+}
+
+/// The owner of a stream that we made: destroys it.
+struct Owned {
+    driver: &'static Driver,
+    raw: RawStream<Cuda>,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let (driver, raw) = (self.driver, self.raw);
+        host_func::outside(move || {
+            let _relaxed = Relaxed::enter(driver, "CudaStream::drop").ok();
+            // SAFETY: the stream is ours, and this is its last use. Work that was submitted still
+            // runs. At the end of the process the driver may be gone, and says so; there is nobody
+            // to tell.
+            let _ = unsafe { (driver.symbols.stream_destroy)(raw.as_ptr()) };
+        });
+    }
+}
+
+pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<CudaStream, CudaError> {
+    const OPERATION: &str = "Backend::new_stream";
+    device::priority_range(device, OPERATION)?.check(options.priority, OPERATION)?;
+    host_func::clear();
+    let driver = driver()?;
+    let context = driver.primary(device.ordinal(), OPERATION)?.context;
+    let _relaxed = Relaxed::enter(driver, OPERATION)?;
+    let _current = Current::enter(driver, context, OPERATION)?;
+    let mut stream = std::ptr::null_mut();
+    // SAFETY: `stream` is a place for one stream, the flags are valid, and the context is current.
+    let code =
+        unsafe { (driver.symbols.stream_create)(&mut stream, NON_BLOCKING, options.priority) };
+    check(code, OPERATION, "cuStreamCreateWithPriority")?;
+    let raw = RawStream::from_ptr(stream);
+    let owner = KeepAlive::owner(Arc::new(Owned { driver, raw }));
+    Ok(known(raw, device.ordinal(), context, owner))
+}
+
+fn known(raw: RawStream<Cuda>, device: u32, context: Context, owner: KeepAlive) -> CudaStream {
+    CudaStream { raw, device, context: AtomicUsize::new(context.to_bits()), owner }
+}
+
+/// One of the handles 1 and 2, in the primary context of `device`.
+pub(crate) fn named(
+    raw: RawStream<Cuda>,
+    device: Device,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
+    let ordinal = device::ordinal(device, operation)?;
+    let context = driver()?.primary(ordinal, operation)?.context;
+    Ok(known(raw, ordinal, context, owner))
+}
+
+pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
+    const OPERATION: &str = "Backend::per_thread_stream";
+    let stream = named(RawStream::PER_THREAD, device, KeepAlive::nothing(), OPERATION)?;
+    // SAFETY: handle 2 is the calling thread's, and no other wrapper of it is ever made.
+    Ok(unsafe { PerThread::new_unchecked(stream) })
+}
+
+/// # Safety
+/// As `Backend::wrap_stream`.
+pub(crate) unsafe fn wrap(
+    raw: RawStream<Cuda>,
+    device: Option<Device>,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
+    let driver = driver()?;
+    match raw.kind() {
+        HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
+        HandleKind::Default => {
+            let device = match device {
+                Some(device) => device,
+                None => current_device(driver, raw, operation)?,
+            };
+            named(RawStream::LEGACY, device, owner, operation)
+        }
+        HandleKind::Explicit => {
+            if let Some(given) = device {
+                device::ordinal(given, operation)?;
+            }
+            // SAFETY: the caller promises that the stream is alive.
+            let context = unsafe { driver.context_of(raw.as_ptr(), operation) }?;
+            let stream = known(raw, driver.ordinal_of(context, operation)?, context, owner);
+            if let Some(given) = device {
+                given.check_is(stream.device(), operation)?;
+            }
+            Ok(stream)
+        }
+    }
+}
+
+/// As [`wrap`], without a call of the driver for an explicit handle.
+///
+/// # Safety
+/// As `Backend::wrap_stream_unchecked`.
+#[inline]
+pub(crate) unsafe fn wrap_unchecked(
+    raw: RawStream<Cuda>,
+    device: Device,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
+    match raw.kind() {
+        HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
+        HandleKind::Default => named(RawStream::LEGACY, device, owner, operation),
+        HandleKind::Explicit => {
+            let device = device::ordinal(device, operation)?;
+            Ok(CudaStream { raw, device, context: AtomicUsize::new(0), owner })
+        }
+    }
+}
+
+#[cold]
+fn refuse_per_thread(raw: RawStream<Cuda>, operation: &'static str) -> CudaError {
+    let reason = "is the calling thread's own stream; use `Backend::per_thread_stream`";
+    ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into()
+}
+
+/// The device that handle 0 or 1 means on this thread: that of the current context, or device 0.
+fn current_device(
+    driver: &'static Driver,
+    raw: RawStream<Cuda>,
+    operation: &'static str,
+) -> Result<Device, CudaError> {
+    let Some(context) = driver.current_context(operation)? else {
+        return Ok(Device::new(BackendKind::Cuda, 0));
+    };
+    let ordinal = driver.ordinal_of(context, operation)?;
+    if driver.known_primary(ordinal, context).is_none() {
+        // Each context has a default stream. Device and handle would not tell this one from the
+        // primary context's, and what is taken for one stream is not made to wait.
+        let reason = "would be the default stream of the current context, which is not the primary one of its device and \
+                      cannot be named by device and handle; create a stream in that context, or give the device to mean \
+                      its primary context's";
+        return Err(ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into());
+    }
+    Ok(Device::new(BackendKind::Cuda, ordinal))
+}

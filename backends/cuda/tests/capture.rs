@@ -1,0 +1,263 @@
+//! Captures survive whatever is asked, and the graphs do what was captured.
+
+mod support;
+
+use std::process::ExitCode;
+
+use gpu_stream_core::{
+    Backend, CaptureStatus, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream,
+};
+use gpu_stream_cuda::{Cuda, CudaStream};
+use support::bare::{Space, bare, enter, ok};
+use support::capture::Capture;
+use support::{device, expect_kind, operations, wrap};
+
+fn main() -> ExitCode {
+    support::main(&[
+        ("a_bare_query_breaks_a_capture", a_bare_query_breaks_a_capture),
+        ("asking_leaves_the_capture_alive", asking_leaves_the_capture_alive),
+        ("anything_beside_a_capture", anything_beside_a_capture),
+        ("cudarc_beside_a_capture", cudarc_beside_a_capture),
+        ("the_default_stream_beside_a_capture", the_default_stream_beside_a_capture),
+        (
+            "events_are_good_again_after_a_record_outside",
+            events_are_good_again_after_a_record_outside,
+        ),
+        ("a_capture_leaves_no_event_in_the_pool", a_capture_leaves_no_event_in_the_pool),
+    ])
+}
+
+const MODES: [i32; 3] = [0, 1, 2];
+
+/// What the tests below would see if the backend did not look first.
+fn a_bare_query_breaks_a_capture() {
+    let space = Space::primary();
+    let _current = enter(space.context);
+    let stream = space.stream(1, 0);
+    let capture = Capture::begin(stream, 2);
+    // SAFETY: the stream is alive.
+    let code = unsafe { (bare().stream_query)(stream) };
+    assert_ne!(code, 0, "the driver let a capturing stream be queried");
+    let end = capture.end().err();
+    assert_eq!(end, Some(901), "the capture should be broken after code {code}");
+    for mode in MODES {
+        // For the record: what others' captures do, if one is not careful.
+        let (other, mut event) = (space.stream(1, 0), std::ptr::null_mut());
+        // SAFETY: a place for one event; all handles are alive.
+        unsafe {
+            ok("event_create", (bare().event_create)(&mut event, 2));
+            ok("event_record", (bare().event_record)(event, other));
+        }
+        let capture = Capture::begin(stream, mode);
+        // SAFETY: as above.
+        let codes = unsafe {
+            [
+                (bare().stream_query)(other),
+                (bare().event_query)(event),
+                (bare().stream_synchronize)(other),
+            ]
+        };
+        let end = capture.end().map(|_| "alive").map_err(|code| format!("broken, {code}"));
+        eprintln!(
+            "mode {mode}: bare query, event query, synchronize of another stream: {codes:?}; capture {end:?}"
+        );
+    }
+}
+
+fn asking_leaves_the_capture_alive() {
+    let space = Space::primary();
+    let _current = enter(space.context);
+    for mode in MODES {
+        let (raw, raw_branch) = (space.stream(1, 0), space.stream(1, 0));
+        let (stream, branch) = (wrap(raw), wrap(raw_branch));
+        let words = space.words(2);
+        let before = stream.record_event().expect("an event before the capture");
+        let reused = Cuda::new_event(device(), EventOptions::new()).expect("an event");
+        let capture = Capture::begin(raw, mode);
+        let refused = |step, result| {
+            expect_kind(step, result, ErrorKind::Capturing);
+            capture.alive(step);
+        };
+        space.slow_store(raw, words, 7, 100);
+        capture.alive("a launch in the capture");
+        refused("query", stream.query().map(drop));
+        refused("synchronize", stream.synchronize());
+        refused("host function", stream.launch_host_func(Box::new(|| ())));
+        assert_eq!(stream.capture_status().expect("capture_status"), CaptureStatus::Active);
+        stream.record(&reused).expect("a record in the capture");
+        capture.alive("a record in the capture");
+        let event = stream.record_event().expect("an event in the capture");
+        capture.alive("record_event in the capture");
+        for event in [&event, &reused] {
+            refused("event query", event.query().map(drop));
+            refused("event status", event.status().map(drop));
+            refused("event synchronize", event.synchronize());
+        }
+        assert!(before.query().expect("an event from before"));
+        capture.alive("a query of an event from before");
+        // Draws the branch into the capture, and joins it back.
+        branch.wait_stream(&stream).expect("fork inside the capture");
+        capture.alive("a fork inside the capture");
+        space.copy(raw_branch, words + 4, words);
+        refused("query of the branch", branch.query().map(drop));
+        refused("synchronize of the branch", branch.synchronize());
+        stream.wait_stream(&branch).expect("join inside the capture");
+        capture.alive("a join inside the capture");
+        drop(before);
+        capture.alive("dropping an event from before");
+        let graph = capture.graph();
+        assert_eq!(space.read(words, 2), [0, 0], "captured work ran");
+        for event in [&event, &reused] {
+            expect_kind("event query", event.query(), ErrorKind::InvalidEvent);
+            expect_kind("event synchronize", event.synchronize(), ErrorKind::InvalidEvent);
+            expect_kind("wait for it", branch.wait_event(event), ErrorKind::InvalidEvent);
+        }
+        assert_eq!(stream.capture_status().expect("capture_status"), CaptureStatus::None);
+        for _ in 0..3 {
+            space.clear(words, 2);
+            graph.launch(raw);
+            stream.synchronize().expect("synchronize after the capture");
+            assert!(stream.query().expect("query after the capture"));
+            assert_eq!(space.read(words, 2), [7, 7], "mode {mode}: what the graph did");
+        }
+    }
+}
+
+/// A capture in whatever mode, of this thread or another, does not mind that other streams are
+/// asked, nor that its own stream is wrapped.
+fn anything_beside_a_capture() {
+    let space = Space::primary();
+    for mode in MODES {
+        let raw = space.stream(1, 0);
+        let word = space.words(1);
+        let _current = enter(space.context);
+        let capture = Capture::begin(raw, mode);
+        space.slow_store(raw, word, 5, 10);
+        let handle = RawStream::from_ptr(raw);
+        operations::beside_a_capture(handle, &|step| capture.alive(step));
+        std::thread::scope(|scope| {
+            let check = |step: &str| {
+                let status = support::capture::status_of(handle.as_ptr());
+                assert_eq!(status, Ok(1), "mode {mode}, on another thread, after: {step}");
+            };
+            let other = scope.spawn(move || operations::beside_a_capture(handle, &check));
+            other.join().expect("another thread");
+        });
+        let graph = capture.graph();
+        graph.launch(raw);
+        space.synchronize(raw);
+        assert_eq!(space.read(word, 1), [5]);
+    }
+}
+
+/// cudarc's streams are wrapped, and the last share in one goes.
+fn cudarc_beside_a_capture() {
+    let space = Space::primary();
+    let theirs = cudarc::driver::CudaContext::new(0).expect("cudarc's context");
+    for mode in MODES {
+        let (raw, word) = (space.stream(1, 0), space.words(1));
+        let streams =
+            [theirs.new_stream(), theirs.new_stream()].map(|made| made.expect("cudarc's"));
+        let _current = enter(space.context);
+        let capture = Capture::begin(raw, mode);
+        space.slow_store(raw, word, 8, 10);
+        for stream in streams {
+            let ours = CudaStream::from_cudarc(&stream).expect("from_cudarc");
+            capture.alive("wrapping a cudarc stream");
+            ours.query().expect("query");
+            capture.alive("a query");
+            drop(stream);
+            drop(ours);
+            capture.alive("dropping the last share of a cudarc stream");
+        }
+        let graph = capture.graph();
+        graph.launch(raw);
+        space.synchronize(raw);
+        assert_eq!(space.read(word, 1), [8]);
+    }
+}
+
+/// The default stream synchronises with a stream that was created blocking: to ask it would break
+/// that one's capture.
+fn the_default_stream_beside_a_capture() {
+    let space = Space::primary();
+    let default = Cuda::default_stream(device()).expect("default_stream");
+    let event = Cuda::new_event(device(), EventOptions::new()).expect("an event");
+    for mode in MODES {
+        let raw = space.stream(0, 0);
+        let word = space.words(1);
+        let _current = enter(space.context);
+        let capture = Capture::begin(raw, mode);
+        let refused = |step, result| {
+            expect_kind(step, result, ErrorKind::Capturing);
+            capture.alive(step);
+        };
+        space.slow_store(raw, word, 6, 10);
+        refused("query", default.query().map(drop));
+        refused("synchronize", default.synchronize());
+        refused("record", default.record(&event));
+        refused("record_event", default.record_event().map(drop));
+        refused("wait_event", default.wait_event(&event));
+        refused("host function", default.launch_host_func(Box::new(|| ())));
+        refused("id", default.id().map(drop));
+        refused("priority", default.priority().map(drop));
+        refused("capture_status", default.capture_status().map(drop));
+        Cuda::default_stream(device()).expect("default_stream");
+        capture.alive("default_stream");
+        let graph = capture.graph();
+        graph.launch(raw);
+        space.synchronize(raw);
+        assert_eq!(space.read(word, 1), [6]);
+        assert_eq!(event.status().unwrap(), EventStatus::Unrecorded);
+        assert!(default.query().is_ok());
+    }
+}
+
+fn events_are_good_again_after_a_record_outside() {
+    let space = Space::primary();
+    let raw = space.stream(1, 0);
+    let (stream, word) = (wrap(raw), space.words(1));
+    let event = Cuda::new_event(device(), EventOptions::new()).expect("an event");
+    for _ in 0..3 {
+        let capture = Capture::begin(raw, 1);
+        space.slow_store(raw, word, 1, 1);
+        stream.record(&event).expect("a record in the capture");
+        drop(capture.graph());
+        expect_kind("event query", event.query(), ErrorKind::InvalidEvent);
+        let gate = space.gate(raw);
+        stream.record(&event).expect("a record outside");
+        assert_eq!(event.status().unwrap(), EventStatus::Pending);
+        gate.open();
+        event.synchronize().expect("event synchronize");
+        assert_eq!(event.status().unwrap(), EventStatus::Complete);
+    }
+}
+
+/// Events that `wait_stream` recorded in a capture do not come back for the next wait.
+fn a_capture_leaves_no_event_in_the_pool() {
+    let space = Space::primary();
+    let (raw, raw_branch) = (space.stream(1, 0), space.stream(1, 0));
+    let (stream, branch) = (wrap(raw), wrap(raw_branch));
+    let words = space.words(2);
+    for round in 1..=50 {
+        let capture = Capture::begin(raw, 0);
+        branch.wait_stream(&stream).expect("fork inside the capture");
+        space.slow_store(raw_branch, words, round, 1);
+        stream.wait_stream(&branch).expect("join inside the capture");
+        let graph = capture.graph();
+        // The first launch may wait for what runs, and is not to be behind the gate.
+        graph.launch(raw);
+        space.synchronize(raw);
+        space.clear(words, 2);
+        let gate = space.gate(raw);
+        graph.launch(raw);
+        // Outside: must be an ordinary record, and an ordinary wait.
+        let event = stream.record_event().expect("record_event");
+        assert_eq!(event.status().unwrap(), EventStatus::Pending);
+        branch.wait_event(&event).expect("wait_event");
+        space.copy(raw_branch, words + 4, words);
+        gate.open();
+        branch.synchronize().expect("synchronize");
+        assert_eq!(space.read(words + 4, 1), [round]);
+    }
+}

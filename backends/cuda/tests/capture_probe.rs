@@ -1,0 +1,232 @@
+//! What each of the driver's functions does to a capture: a table, for the record, and a check that
+//! the backend makes each in a way that is harmless.
+
+mod support;
+
+use std::ffi::{c_int, c_void};
+use std::process::ExitCode;
+use std::ptr::null_mut;
+
+use support::bare::{Bare, Ptr, Space, bare, enter, ok, set_capture_mode, set_current};
+use support::capture::Capture;
+
+fn main() -> ExitCode {
+    support::main(&[("what_calls_do_to_a_capture", what_calls_do_to_a_capture)])
+}
+
+/// What a call may be made on.
+struct Things {
+    context: Ptr,
+    captured: Ptr,
+    /// Recorded on `captured`, inside of the capture.
+    captured_event: Ptr,
+    other: Ptr,
+    /// Recorded on `other`, and complete.
+    events: [Ptr; 2],
+    /// To be destroyed.
+    last_stream: Ptr,
+    last_event: Ptr,
+    memory: u64,
+}
+
+// SAFETY: handles may be used from any thread.
+unsafe impl Sync for Things {}
+
+/// How the backend makes the call.
+enum Made {
+    /// As it is.
+    Plain,
+    /// In the relaxed mode.
+    Relaxed,
+    /// Not at all.
+    Never,
+}
+use Made::{Never, Plain, Relaxed};
+
+type Call = unsafe fn(&Bare, &Things) -> c_int;
+
+unsafe extern "C" fn nothing(_: *mut c_void) {}
+
+macro_rules! calls {
+    (|$driver:ident, $things:ident| $($name:literal $made:ident $call:expr;)*) => {
+        const CALLS: &[(&str, Made, Call)] = &[$((
+            $name,
+            $made,
+            // SAFETY: the caller promises that the things are alive; what is written has its place.
+            |$driver, $things| unsafe { let _ = $things; $call },
+        )),*];
+    };
+}
+
+calls! { |d, t|
+    "cuInit" Plain (d.init)(0);
+    "cuDeviceGetCount" Plain (d.device_count)(&mut 0);
+    "cuDeviceGet" Plain (d.device_get)(&mut 0, 0);
+    "cuDeviceGetName" Plain (d.device_name)([0; 256].as_mut_ptr(), 256, 0);
+    "cuDevicePrimaryCtxRetain" Relaxed (d.primary_retain)(&mut null_mut(), 0);
+    "cuDevicePrimaryCtxGetState" Relaxed (d.primary_state)(0, &mut 0, &mut 0);
+    "cuCtxGetCurrent" Plain (d.ctx_current)(&mut null_mut());
+    "cuCtxSetCurrent" Plain (d.ctx_set_current)(t.context);
+    "cuCtxPushCurrent, cuCtxPopCurrent" Plain (d.ctx_push)(t.context) + (d.ctx_pop)(&mut null_mut());
+    "cuCtxGetDevice" Relaxed (d.ctx_device)(&mut 0);
+    "cuCtxGetStreamPriorityRange" Relaxed (d.ctx_priorities)(&mut 0, &mut 0);
+    "cuStreamCreateWithPriority" Relaxed (d.stream_create)(&mut null_mut(), 1, 0);
+    "cuStreamDestroy" Relaxed (d.stream_destroy)(t.last_stream);
+    "cuStreamIsCapturing" Plain (d.capture_status)(t.other, &mut 0);
+    "cuStreamIsCapturing, captured" Plain (d.capture_status)(t.captured, &mut 0);
+    "cuStreamGetCaptureInfo, captured" Plain (d.capture_info)(t.captured, &mut 0, &mut 0, null_mut(), null_mut(), null_mut());
+    "cuStreamGetCtx" Relaxed (d.stream_context)(t.other, &mut null_mut());
+    "cuStreamGetCtx, captured" Relaxed (d.stream_context)(t.captured, &mut null_mut());
+    "cuStreamGetId" Relaxed (d.stream_id)(t.other, &mut 0);
+    "cuStreamGetId, captured" Never (d.stream_id)(t.captured, &mut 0);
+    "cuStreamGetPriority" Relaxed (d.stream_priority)(t.other, &mut 0);
+    "cuStreamGetPriority, captured" Relaxed (d.stream_priority)(t.captured, &mut 0);
+    "cuStreamQuery" Relaxed (d.stream_query)(t.other);
+    "cuStreamQuery, captured" Never (d.stream_query)(t.captured);
+    "cuStreamSynchronize" Relaxed (d.stream_synchronize)(t.other);
+    "cuStreamSynchronize, captured" Never (d.stream_synchronize)(t.captured);
+    "cuLaunchHostFunc" Plain (d.launch_host_func)(t.other, nothing, null_mut());
+    "cuLaunchHostFunc, captured" Never (d.launch_host_func)(t.captured, nothing, null_mut());
+    "cuEventCreate" Relaxed (d.event_create)(&mut null_mut(), 2);
+    "cuEventDestroy" Relaxed (d.event_destroy)(t.last_event);
+    "cuEventRecord" Plain (d.event_record)(t.last_event, t.other);
+    "cuEventRecord, captured" Plain (d.event_record)(t.last_event, t.captured);
+    "cuEventQuery" Relaxed (d.event_query)(t.events[0]);
+    "cuEventQuery, captured" Never (d.event_query)(t.captured_event);
+    "cuEventSynchronize" Relaxed (d.event_synchronize)(t.events[0]);
+    "cuEventSynchronize, captured" Never (d.event_synchronize)(t.captured_event);
+    "cuEventElapsedTime" Relaxed (d.event_elapsed)(&mut 0.0, t.events[0], t.events[1]);
+    "cuStreamWaitEvent" Plain (d.stream_wait_event)(t.other, t.events[0], 0);
+    "cuStreamWaitEvent, captured event" Plain (d.stream_wait_event)(t.other, t.captured_event, 0);
+    // A misuse: the driver refuses it, and the caller has to know.
+    "cuStreamWaitEvent, by captured" Never (d.stream_wait_event)(t.captured, t.events[0], 0);
+    "cuMemAlloc" Never (d.mem_alloc)(&mut 0, 4);
+    "cuMemFree" Never (d.mem_free)(t.memory);
+}
+
+/// A new event of the context that is current, recorded on the stream and complete.
+fn event_on(stream: Ptr, flags: u32) -> Ptr {
+    let mut event = null_mut();
+    // SAFETY: a place for one event; the stream is alive.
+    unsafe {
+        ok("event_create", (bare().event_create)(&mut event, flags));
+        ok("event_record", (bare().event_record)(event, stream));
+        ok("stream_synchronize", (bare().stream_synchronize)(stream));
+    }
+    event
+}
+
+impl Things {
+    fn new() -> Self {
+        let space = Space::primary();
+        let _current = enter(space.context);
+        let (captured, other) = (space.stream(1, 0), space.stream(1, 0));
+        let mut things = Things {
+            context: space.context,
+            captured,
+            captured_event: event_on(other, 2),
+            other,
+            events: [event_on(other, 0), event_on(other, 0)],
+            last_stream: null_mut(),
+            last_event: null_mut(),
+            memory: 0,
+        };
+        things.renew();
+        things
+    }
+
+    /// In place of what was destroyed.
+    fn renew(&mut self) {
+        let space = Space::primary();
+        let _current = enter(space.context);
+        self.last_stream = space.stream(1, 0);
+        self.last_event = event_on(self.other, 2);
+        self.memory = space.words(1);
+    }
+}
+
+/// Where a call is made.
+#[derive(Clone, Copy, Debug)]
+struct Column {
+    /// The mode of the capture.
+    capture: c_int,
+    /// Whether another thread calls than the one that captures.
+    elsewhere: bool,
+    /// The mode of the thread that calls.
+    thread: c_int,
+}
+
+/// The code of the call, and what becomes of the capture.
+fn probe(things: &Things, call: Call, column: Column) -> (c_int, Result<c_int, c_int>) {
+    let _current = enter(things.context);
+    let capture = Capture::begin(things.captured, column.capture);
+    // SAFETY: both are alive.
+    let code = unsafe { (bare().event_record)(things.captured_event, things.captured) };
+    ok("event_record", code);
+    capture.alive("a record in the capture");
+    let make = || {
+        set_current(things.context);
+        set_capture_mode(column.thread);
+        // SAFETY: the things are alive: those that a call destroys are made anew after it.
+        let code = unsafe { call(bare(), things) };
+        set_capture_mode(0);
+        code
+    };
+    let code = if column.elsewhere {
+        std::thread::scope(|scope| scope.spawn(make).join().expect("another thread"))
+    } else {
+        make()
+    };
+    let status = capture.status();
+    drop(capture);
+    Space::primary().synchronize(things.other);
+    (code, status)
+}
+
+fn what_calls_do_to_a_capture() {
+    let columns: Vec<Column> = [0, 1, 2]
+        .into_iter()
+        .flat_map(|capture| {
+            [(false, 0), (false, 2), (true, 0), (true, 2)].map(|(elsewhere, thread)| Column {
+                capture,
+                elsewhere,
+                thread,
+            })
+        })
+        .collect();
+    println!("Each cell: the driver's code, and ! if the capture was broken after it.");
+    println!(
+        "Columns: the mode of the capture (g global, t thread-local, r relaxed), the thread that"
+    );
+    println!("calls (own, other), and the mode of that thread.");
+    print!("{:<36}", "");
+    for Column { capture, elsewhere, thread } in &columns {
+        let who = if *elsewhere { "oth" } else { "own" };
+        let name = |mode: &c_int| ["g", "t", "r"][*mode as usize];
+        print!(" {:>7}", format!("{}-{who}-{}", name(capture), name(thread)));
+    }
+    println!();
+    let mut things = Things::new();
+    let mut harmful = Vec::new();
+    for (name, made, call) in CALLS {
+        let mut row = format!("{name:<36}");
+        for &column in &columns {
+            let (code, status) = probe(&things, *call, column);
+            if ["cuStreamDestroy", "cuEventDestroy", "cuMemFree"].contains(name) {
+                things.renew();
+            }
+            let mark = if status == Ok(1) { "" } else { "!" };
+            row.push_str(&format!(" {:>7}", format!("{code}{mark}")));
+            let ours = match made {
+                Plain => true,
+                Relaxed => column.thread == 2,
+                Never => false,
+            };
+            if ours && (code, status) != (0, Ok(1)) {
+                harmful.push(format!("{name}: code {code}, the capture {status:?}; {column:?}"));
+            }
+        }
+        println!("{row}");
+    }
+    assert!(harmful.is_empty(), "calls that the backend makes so:\n{}", harmful.join("\n"));
+}

@@ -1,0 +1,124 @@
+//! Data proves order: a kernel that takes its time writes on a foreign stream, another stream waits
+//! and reads. `GPU_STREAM_ROUNDS` says how often (2000).
+
+mod support;
+
+use std::process::ExitCode;
+
+use gpu_stream_core::{Backend, EventOptions, Stream};
+use gpu_stream_cuda::{Cuda, CudaStream};
+use support::bare::Space;
+use support::{device, wrap};
+
+fn main() -> ExitCode {
+    support::main(&[
+        ("wait_stream_orders", || always_right(|from, to| to.wait_stream(from).unwrap())),
+        ("wait_event_orders", wait_event_orders),
+        ("record_event_orders", || {
+            always_right(|from, to| to.wait_event(&from.record_event().unwrap()).unwrap());
+        }),
+        ("fork_orders", || always_right(|from, to| from.fork([to]).unwrap())),
+        ("join_orders", || always_right(|from, to| to.join([from]).unwrap())),
+        ("without_the_wait_it_is_wrong", without_the_wait_it_is_wrong),
+        ("many_branches", many_branches),
+        ("threads_in_parallel", threads_in_parallel),
+    ])
+}
+
+fn rounds() -> u32 {
+    let rounds = std::env::var("GPU_STREAM_ROUNDS").ok();
+    rounds.map_or(2_000, |text| text.parse().expect("GPU_STREAM_ROUNDS is a number"))
+}
+
+/// The writer takes so many thousand cycles: about 75 microseconds on an H100, and the copy behind
+/// it is launched in a few.
+const TURNS: u32 = 150;
+
+/// In each round `from` writes the round's number, and `to` copies it. Returns how many copies are
+/// wrong.
+fn wrong(order: impl Fn(&CudaStream, &CudaStream)) -> usize {
+    let (space, rounds) = (Space::primary(), rounds());
+    let (raw_from, raw_to) = (space.stream(1, 0), space.stream(1, 0));
+    let (from, to) = (wrap(raw_from), wrap(raw_to));
+    let (word, copies) = (space.words(1), space.words(rounds as usize));
+    for round in 0..rounds {
+        space.slow_store(raw_from, word, round + 1, TURNS);
+        order(&from, &to);
+        space.copy(raw_to, copies + u64::from(round) * 4, word);
+        // The next number comes after this copy.
+        from.wait_stream(&to).unwrap();
+        if round % 256 == 255 {
+            to.synchronize().unwrap();
+        }
+    }
+    from.synchronize().unwrap();
+    to.synchronize().unwrap();
+    let seen = space.read(copies, rounds as usize);
+    let wrong: Vec<_> = (1..).zip(seen).filter(|(wanted, seen)| wanted != seen).collect();
+    if let Some(first) = wrong.first() {
+        eprintln!("{} copies are wrong; the first (wanted, seen): {first:?}", wrong.len());
+    }
+    wrong.len()
+}
+
+#[track_caller]
+fn always_right(order: impl Fn(&CudaStream, &CudaStream)) {
+    let wrong = wrong(order);
+    assert_eq!(wrong, 0, "of {} copies, so many were made too early", rounds());
+}
+
+fn wait_event_orders() {
+    let event = Cuda::new_event(device(), EventOptions::new()).unwrap();
+    always_right(|from, to| {
+        from.record(&event).unwrap();
+        to.wait_event(&event).unwrap();
+    });
+}
+
+/// The same program without the wait: if this were right too, the tests above would show nothing.
+fn without_the_wait_it_is_wrong() {
+    let wrong = wrong(|_, _| ());
+    assert!(
+        wrong >= rounds() as usize / 2,
+        "only {wrong} of {} copies were made too early, so this test cannot tell",
+        rounds()
+    );
+}
+
+/// One to eight and back.
+fn many_branches() {
+    const BRANCHES: usize = 8;
+    let (space, rounds) = (Space::primary(), rounds() / 8);
+    let raw_main = space.stream(1, 0);
+    let raw: Vec<_> = (0..BRANCHES).map(|_| space.stream(1, 0)).collect();
+    let (main, branches) = (wrap(raw_main), raw.iter().map(|&raw| wrap(raw)).collect::<Vec<_>>());
+    let (word, middle) = (space.words(1), space.words(BRANCHES));
+    let ends = space.words(BRANCHES * rounds as usize);
+    for round in 0..rounds {
+        space.slow_store(raw_main, word, round + 1, TURNS);
+        main.fork(&branches).unwrap();
+        for (index, &branch) in (0_u64..).zip(&raw) {
+            space.copy(branch, middle + index * 4, word);
+        }
+        main.join(&branches).unwrap();
+        for index in 0..BRANCHES as u64 {
+            let end = ends + (u64::from(round) * BRANCHES as u64 + index) * 4;
+            space.copy(raw_main, end, middle + index * 4);
+        }
+    }
+    main.synchronize().unwrap();
+    let seen = space.read(ends, BRANCHES * rounds as usize);
+    let wrong =
+        seen.iter().enumerate().filter(|(index, seen)| **seen != (*index / BRANCHES) as u32 + 1);
+    assert_eq!(wrong.count(), 0);
+}
+
+/// Eight threads, each with its own pair of streams, draw on one pool of events.
+fn threads_in_parallel() {
+    Space::primary();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| always_right(|from, to| to.wait_stream(from).unwrap()));
+        }
+    });
+}

@@ -1,0 +1,271 @@
+//! Every call again, over a driver that fails on demand: the thread is left as it was found
+//! whichever function of the driver fails, nothing leaks, and what is looked at before a query is
+//! looked at.
+//!
+//! It shows nothing about a GPU, and needs none: the driver is the one of `tests/fake`.
+
+mod support;
+
+use std::cell::Cell;
+use std::process::ExitCode;
+
+use gpu_stream_core::{
+    Backend, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream, StreamOptions,
+};
+use gpu_stream_cuda::Cuda;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use support::bare::{enter, new_context, new_stream, primary_context};
+use support::capture::Capture;
+use support::{device, expect_kind, fake, operations, wrap};
+
+type Case = (&'static str, fn(&fake::Fake));
+
+const CASES: [Case; 6] = [
+    ("every_call_succeeds", every_call_succeeds),
+    ("every_function_fails", every_function_fails),
+    ("captures_survive", captures_survive),
+    ("events_are_pooled", events_are_pooled),
+    ("how_many_calls", how_many_calls),
+    ("codes_that_nobody_knows", codes_that_nobody_knows),
+];
+
+fn main() -> ExitCode {
+    if let Ok(child) = std::env::var("GPU_STREAM_CUDA_CHILD") {
+        let case = CASES.iter().find(|(name, _)| *name == child).expect("a case");
+        (case.1)(&fake::Fake::open());
+        return ExitCode::SUCCESS;
+    }
+    let library = fake::compile(false);
+    let trials = CASES.iter().flat_map(|&(name, _)| {
+        ["0", "1"].map(|strict| {
+            let library = library.clone();
+            let title = if strict == "1" { format!("{name}_strict") } else { name.to_string() };
+            Trial::ignorable_test(title, move || run(name, strict, library))
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+fn run(
+    name: &str,
+    strict: &str,
+    library: Result<std::path::PathBuf, String>,
+) -> Result<Completion, Failed> {
+    let library = match library {
+        Ok(library) => library,
+        Err(reason) => return Ok(Completion::ignored_with(reason)),
+    };
+    let library = library.to_str().ok_or("the path is no text")?;
+    let output =
+        fake::rerun(name, &[("GPU_STREAM_CUDA_LIBRARY", library), ("FAKE_CUDA_STRICT", strict)]);
+    if output.status.success() {
+        return Ok(Completion::Completed);
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+}
+
+fn every_call_succeeds(fake: &fake::Fake) {
+    let world = operations::World::new();
+    let depth = Cell::new(0);
+    let before = |_: &str| depth.set(fake.depth());
+    let after =
+        |name: &str| assert_eq!(fake.depth(), depth.get(), "{name} left a context on the stack");
+    operations::run_all(&world, &before, &after);
+    // Until the pool is full.
+    for _ in 0..10 {
+        operations::run_all(&world, &before, &after);
+    }
+    let live = (fake.live_streams(), fake.live_events());
+    operations::run_all(&world, &before, &after);
+    assert_eq!((fake.live_streams(), fake.live_events()), live, "streams, events that leaked");
+}
+
+/// The driver's functions that the backend calls, but for those that put things back, whose failure
+/// nobody can mend.
+const FUNCTIONS: [&str; 27] = [
+    "cuDeviceGetName",
+    "cuDevicePrimaryCtxGetState",
+    "cuCtxGetCurrent",
+    "cuCtxPushCurrent_v2",
+    "cuCtxGetDevice",
+    "cuCtxGetStreamPriorityRange",
+    "cuThreadExchangeStreamCaptureMode",
+    "cuStreamCreateWithPriority",
+    "cuStreamQuery",
+    "cuStreamSynchronize",
+    "cuStreamWaitEvent",
+    "cuStreamGetCtx",
+    "cuStreamGetPriority",
+    "cuStreamGetId",
+    "cuStreamIsCapturing",
+    "cuStreamGetCaptureInfo_v2",
+    "cuLaunchHostFunc",
+    "cuEventCreate",
+    "cuEventQuery",
+    "cuEventSynchronize",
+    "cuEventRecord",
+    "cuEventElapsedTime",
+    "cuIpcGetEventHandle",
+    "cuGetErrorName",
+    "cuGetErrorString",
+    "cuDeviceGetCount",
+    "cuDevicePrimaryCtxRetain",
+];
+
+fn every_function_fails(fake: &fake::Fake) {
+    let world = operations::World::new();
+    operations::run_all(&world, &|_| (), &|_| ());
+    let (streams, events) = (fake.live_streams(), fake.live_events());
+    let failed = Cell::new(0);
+    for function in FUNCTIONS {
+        // A code that retries, one that does not, one that is a fault, and one that nobody knows.
+        for code in [201, 400, 719, 123_456] {
+            let depth = Cell::new(0);
+            let before = |_: &str| {
+                depth.set(fake.depth());
+                fake.calls("");
+                fake.fail(function, code);
+            };
+            let after = |name: &str| {
+                fake.work();
+                failed.set(failed.get() + usize::from(fake.calls(function) > 0));
+                assert_eq!(
+                    fake.depth(),
+                    depth.get(),
+                    "{name}, with {function} answering {code}, left a context"
+                );
+            };
+            operations::run_all(&world, &before, &after);
+        }
+    }
+    assert!(failed.get() > 1_000, "only {} calls met the function that failed", failed.get());
+    operations::run_all(&world, &|_| (), &|_| ());
+    assert_eq!(fake.live_streams(), streams, "streams that leaked");
+    // The pool may have grown, but not without bounds.
+    assert!(fake.live_events() <= events + 256, "{} events, after {events}", fake.live_events());
+}
+
+fn captures_survive(_: &fake::Fake) {
+    for mode in [0, 1, 2] {
+        let raw = new_stream(primary_context(), 1, 0);
+        let (stream, other) =
+            (wrap(raw), Cuda::new_stream(device(), StreamOptions::new()).unwrap());
+        let event = Cuda::new_event(device(), EventOptions::new()).unwrap();
+        let second = new_stream(new_context(), 1, 0);
+        let sent = EventOptions::builder().interprocess(true).build().unwrap();
+        let sent = Cuda::new_event(device(), sent).unwrap();
+        // Strict drivers want one where the capture is looked at.
+        let _current = enter(primary_context());
+        let capture = Capture::begin(raw, mode);
+        let refused = |step, result| {
+            expect_kind(step, result, ErrorKind::Capturing);
+            capture.alive(step);
+        };
+        wrap(second);
+        capture.alive("wrapping a stream of another context");
+        Cuda::new_event(Cuda::device(1).unwrap(), EventOptions::new()).unwrap();
+        capture.alive("the first call for a device");
+        sent.ipc_handle().unwrap();
+        capture.alive("ipc_handle");
+        for _ in 0..2 {
+            refused("query", stream.query().map(drop));
+            refused("synchronize", stream.synchronize());
+            refused("host function", stream.launch_host_func(Box::new(|| ())));
+            stream.record(&event).unwrap();
+            refused("event query", event.query().map(drop));
+            refused("event synchronize", event.synchronize());
+            let handle = RawStream::from_ptr(raw);
+            operations::beside_a_capture(handle, &|step| capture.alive(step));
+            std::thread::scope(|scope| {
+                let ask = || operations::beside_a_capture(handle, &|_| ());
+                scope.spawn(ask).join().expect("another thread");
+            });
+            capture.alive("what another thread did");
+        }
+        capture.end().expect("the end of the capture");
+        expect_kind("event query", event.query(), ErrorKind::InvalidEvent);
+        expect_kind("wait", other.wait_event(&event), ErrorKind::InvalidEvent);
+        stream.record(&event).unwrap();
+        assert_eq!(event.status().unwrap(), EventStatus::Complete);
+        other.wait_event(&event).unwrap();
+    }
+}
+
+fn events_are_pooled(fake: &fake::Fake) {
+    let (one, other) = (
+        Cuda::new_stream(device(), StreamOptions::new()).unwrap(),
+        Cuda::new_stream(device(), StreamOptions::new()).unwrap(),
+    );
+    one.wait_stream(&other).unwrap();
+    fake.calls("");
+    for _ in 0..100 {
+        one.wait_stream(&other).unwrap();
+        other.fork([&one]).unwrap();
+    }
+    assert_eq!(fake.calls("cuEventCreate"), 0, "events are made anew");
+    // Not those whose handle somebody has, nor those with options.
+    let given = one.record_event().unwrap();
+    given.raw();
+    let live = fake.live_events();
+    drop(given);
+    assert_eq!(
+        fake.live_events(),
+        live - 1,
+        "an event whose handle was given out went into the pool"
+    );
+    for _ in 0..10 {
+        let held: Vec<_> = (0..300).map(|_| one.record_event().unwrap()).collect();
+        assert!(held.iter().all(|event| event.status().unwrap() == EventStatus::Complete));
+    }
+    assert!(fake.live_events() <= 256, "the pool has no bound: {}", fake.live_events());
+    let fresh = Cuda::new_event(device(), EventOptions::new()).unwrap();
+    assert_eq!(fresh.status().unwrap(), EventStatus::Unrecorded, "a new event has an old record");
+}
+
+/// What the driver is asked for the calls that are made most often, on an explicit stream.
+fn how_many_calls(fake: &fake::Fake) {
+    let strict = std::env::var("FAKE_CUDA_STRICT").as_deref() == Ok("1");
+    let (one, other) = (
+        Cuda::new_stream(device(), StreamOptions::new()).unwrap(),
+        Cuda::new_stream(device(), StreamOptions::new()).unwrap(),
+    );
+    one.wait_stream(&other).unwrap();
+    let event = other.record_event().unwrap();
+    let count = |call: &dyn Fn()| {
+        fake.calls("");
+        call();
+        fake.calls("")
+    };
+    let raw = one.raw();
+    // SAFETY: `one` outlives the wrapper.
+    let unchecked = || drop(unsafe { Cuda::stream_from_raw_unchecked(raw, device()) }.unwrap());
+    // SAFETY: as above.
+    let checked = || drop(unsafe { Cuda::stream_from_raw(raw, Some(device())) }.unwrap());
+    // `event` was the pool's only one.
+    one.wait_stream(&other).unwrap();
+    assert_eq!(count(&unchecked), 0, "wrapping unchecked");
+    assert_eq!(count(&|| one.wait_stream(&one.clone()).unwrap()), 0, "waiting for oneself");
+    if strict {
+        return;
+    }
+    assert_eq!(count(&checked), 3, "wrapping: mode, cuStreamGetCtx, mode");
+    assert_eq!(count(&|| drop(one.query())), 4, "query: look, mode, query, mode");
+    assert_eq!(count(&|| one.wait_event(&event).unwrap()), 1, "wait_event");
+    assert_eq!(count(&|| other.record(&event).unwrap()), 2, "record: look, record");
+    assert_eq!(count(&|| one.wait_stream(&other).unwrap()), 3, "wait_stream: look, record, wait");
+    assert_eq!(count(&|| drop(event.query())), 3, "event query: mode, query, mode");
+}
+
+fn codes_that_nobody_knows(fake: &fake::Fake) {
+    let stream = Cuda::new_stream(device(), StreamOptions::new()).unwrap();
+    for code in [123_456, 919, -7] {
+        fake.fail("cuStreamQuery", code);
+        let error = stream.query().expect_err("an unknown code is no answer");
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Driver, Some(code)));
+        assert!(error.to_string().contains(&code.to_string()), "{error}");
+    }
+    fake.fail("cuStreamQuery", 700);
+    expect_kind("query", stream.query(), ErrorKind::StreamFault);
+    fake.work();
+    assert!(stream.query().unwrap());
+}

@@ -1,0 +1,317 @@
+//! A driver without a device behind it: contexts, streams, events and captures are kept as the real
+//! one keeps them, and all work is done at once. The tests compile it into a library and name it in
+//! `GPU_STREAM_CUDA_LIBRARY`, to see paths that no real driver takes on demand. Nothing about a GPU
+//! is shown with it.
+//!
+//! Settings are environment variables: `FAKE_CUDA_VERSION`, `FAKE_CUDA_DEVICES`, and
+//! `FAKE_CUDA_STRICT=1`, which asks for a current context even where today's drivers do not.
+//! `fake_fail` makes a function fail. `--cfg old` leaves out what came after CUDA 11.0.
+
+#![allow(non_snake_case, clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks)]
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::thread::ThreadId;
+
+type Ptr = *mut c_void;
+
+thread_local! {
+    static CURRENT: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    static MODE: Cell<c_int> = const { Cell::new(0) };
+}
+
+/// What fails, and with what.
+static FAIL: Mutex<Option<(String, c_int)>> = Mutex::new(None);
+static CALLS: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+static LIVE_STREAMS: AtomicUsize = AtomicUsize::new(0);
+static LIVE_EVENTS: AtomicUsize = AtomicUsize::new(0);
+static NEXT: AtomicU64 = AtomicU64::new(10);
+static CONTEXTS: Mutex<Vec<(usize, c_int)>> = Mutex::new(Vec::new());
+
+/// The captures that go on: the thread that began each, its mode, and its stream.
+static CAPTURES: Mutex<Vec<(ThreadId, c_int, usize)>> = Mutex::new(Vec::new());
+
+struct Stream {
+    context: usize,
+    id: u64,
+    priority: c_int,
+    capture: Mutex<(c_int, u64)>,
+}
+
+struct Event {
+    context: usize,
+    timed: bool,
+    recorded: Mutex<(bool, u64)>,
+}
+
+fn setting(name: &str, default: c_int) -> c_int {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn enter(name: &'static str) -> Result<(), c_int> {
+    CALLS.lock().unwrap().push(name);
+    match &*FAIL.lock().unwrap() {
+        Some((which, code)) if which == name => Err(*code),
+        _ => Ok(()),
+    }
+}
+
+fn current() -> usize {
+    CURRENT.with_borrow(|stack| stack.last().copied().unwrap_or(0))
+}
+
+fn need_context() -> Result<usize, c_int> {
+    if current() == 0 { Err(201) } else { Ok(current()) }
+}
+
+fn strict() -> Result<(), c_int> {
+    if setting("FAKE_CUDA_STRICT", 0) == 1 { need_context().map(drop) } else { Ok(()) }
+}
+
+/// What a call that is "potentially unsafe" does beside captures, by the driver's documentation: it
+/// is refused and breaks them, unless the thread's mode lets it be. The documentation does not say
+/// which calls are; here all are that might be.
+fn risky() -> Result<(), c_int> {
+    let (thread, mode) = (std::thread::current().id(), MODE.get());
+    let captures = CAPTURES.lock().unwrap();
+    let hit = captures.iter().filter(|(began, of, _)| match mode {
+        0 => if *began == thread { *of != 2 } else { *of == 0 },
+        1 => *began == thread && *of != 2,
+        _ => false,
+    });
+    let broken: Vec<_> = hit.map(|(_, _, stream)| *stream).collect();
+    for address in &broken {
+        // A stream that is captured is not destroyed here.
+        let stream = unsafe { &*std::ptr::with_exposed_provenance::<Stream>(*address) };
+        stream.capture.lock().unwrap().0 = 2;
+    }
+    if broken.is_empty() { Ok(()) } else { Err(900) }
+}
+
+/// An explicit stream; the default ones need a context and have no capture.
+unsafe fn stream<'a>(stream: Ptr) -> Result<Option<&'a Stream>, c_int> {
+    if stream.addr() <= 2 {
+        return need_context().map(|_| None);
+    }
+    strict()?;
+    Ok(Some(unsafe { &*stream.cast::<Stream>() }))
+}
+
+fn device_of(context: usize) -> c_int {
+    let contexts = CONTEXTS.lock().unwrap();
+    contexts.iter().find(|(known, _)| *known == context).map_or(0, |(_, device)| *device)
+}
+
+macro_rules! functions {
+    ($($name:ident ($($argument:ident: $type:ty),*) $body:block)*) => {$(
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($argument: $type),*) -> c_int {
+            let run = || -> Result<(), c_int> { enter(stringify!($name))?; unsafe { $body } };
+            run().err().unwrap_or(0)
+        }
+    )*};
+}
+
+unsafe fn put<T>(place: *mut T, value: T) -> Result<(), c_int> {
+    unsafe { place.write(value) };
+    Ok(())
+}
+
+functions! {
+    cuDriverGetVersion(version: *mut c_int) { put(version, setting("FAKE_CUDA_VERSION", 13_000)) }
+    cuGetErrorName(code: c_int, name: *mut *const c_char) {
+        if code == 123_456 { return Err(1) }
+        put(name, c"FAKE_NAME".as_ptr())
+    }
+    cuGetErrorString(_code: c_int, text: *mut *const c_char) { put(text, c"what the fake says of it".as_ptr()) }
+    cuInit(_flags: c_uint) { if setting("FAKE_CUDA_DEVICES", 2) == 0 { Err(100) } else { Ok(()) } }
+    cuDeviceGetCount(count: *mut c_int) { put(count, setting("FAKE_CUDA_DEVICES", 2)) }
+    cuDeviceGet(device: *mut c_int, ordinal: c_int) { put(device, ordinal + 40) }
+    cuDeviceGetName(name: *mut c_char, _length: c_int, _device: c_int) {
+        std::ptr::copy_nonoverlapping(c"Fake".as_ptr(), name, 5);
+        Ok(())
+    }
+    cuDevicePrimaryCtxRetain(context: *mut Ptr, device: c_int) {
+        risky()?;
+        let address = 0x1000 * device as usize;
+        let mut contexts = CONTEXTS.lock().unwrap();
+        if !contexts.contains(&(address, device)) { contexts.push((address, device)) }
+        put(context, std::ptr::without_provenance_mut(address))
+    }
+    cuDevicePrimaryCtxGetState(device: c_int, _flags: *mut c_uint, active: *mut c_int) {
+        risky()?;
+        let address = 0x1000 * device as usize;
+        put(active, c_int::from(CONTEXTS.lock().unwrap().contains(&(address, device))))
+    }
+    cuCtxCreate_v2(context: *mut Ptr, _flags: c_uint, device: c_int) {
+        let address = 0x10_0000 * NEXT.fetch_add(1, SeqCst) as usize;
+        CONTEXTS.lock().unwrap().push((address, device));
+        CURRENT.with_borrow_mut(|stack| stack.push(address));
+        put(context, std::ptr::without_provenance_mut(address))
+    }
+    cuCtxGetCurrent(context: *mut Ptr) { put(context, std::ptr::without_provenance_mut(current())) }
+    cuCtxSetCurrent(context: Ptr) {
+        CURRENT.with_borrow_mut(|stack| { stack.pop(); if !context.is_null() { stack.push(context.addr()) } });
+        Ok(())
+    }
+    cuCtxPushCurrent_v2(context: Ptr) { CURRENT.with_borrow_mut(|stack| stack.push(context.addr())); Ok(()) }
+    cuCtxPopCurrent_v2(context: *mut Ptr) {
+        let popped = CURRENT.with_borrow_mut(Vec::pop).ok_or(201)?;
+        put(context, std::ptr::without_provenance_mut(popped))
+    }
+    cuCtxGetDevice(device: *mut c_int) { risky()?; put(device, device_of(need_context()?)) }
+    cuCtxGetStreamPriorityRange(least: *mut c_int, greatest: *mut c_int) {
+        risky()?;
+        need_context()?;
+        put(least, 0)?;
+        put(greatest, -5)
+    }
+    cuThreadExchangeStreamCaptureMode(mode: *mut c_int) { put(mode, MODE.replace(mode.read())) }
+    cuStreamCreateWithPriority(made: *mut Ptr, _flags: c_uint, priority: c_int) {
+        risky()?;
+        let (context, id) = (need_context()?, NEXT.fetch_add(1, SeqCst));
+        LIVE_STREAMS.fetch_add(1, SeqCst);
+        let stream = Stream { context, id, priority, capture: Mutex::new((0, 0)) };
+        put(made, Box::into_raw(Box::new(stream)).cast())
+    }
+    cuStreamDestroy_v2(stream: Ptr) {
+        risky()?;
+        LIVE_STREAMS.fetch_sub(1, SeqCst);
+        drop(Box::from_raw(stream.cast::<Stream>()));
+        Ok(())
+    }
+    cuStreamQuery(raw: Ptr) { risky()?; asked(stream(raw)?) }
+    cuStreamSynchronize(raw: Ptr) { risky()?; asked(stream(raw)?) }
+    cuStreamGetCtx(raw: Ptr, context: *mut Ptr) {
+        risky()?;
+        let address = stream(raw)?.map_or_else(current, |stream| stream.context);
+        put(context, std::ptr::without_provenance_mut(address))
+    }
+    cuStreamGetPriority(raw: Ptr, priority: *mut c_int) { risky()?; put(priority, stream(raw)?.map_or(0, |stream| stream.priority)) }
+    cuStreamIsCapturing(raw: Ptr, status: *mut c_int) {
+        put(status, stream(raw)?.map_or(0, |stream| stream.capture.lock().unwrap().0))
+    }
+    cuStreamBeginCapture_v2(raw: Ptr, mode: c_int) {
+        let stream = stream(raw)?.ok_or(900)?;
+        CAPTURES.lock().unwrap().push((std::thread::current().id(), mode, raw.expose_provenance()));
+        *stream.capture.lock().unwrap() = (1, NEXT.fetch_add(1, SeqCst));
+        Ok(())
+    }
+    cuStreamEndCapture(raw: Ptr, graph: *mut Ptr) {
+        let stream = stream(raw)?.ok_or(900)?;
+        CAPTURES.lock().unwrap().retain(|(_, _, captured)| *captured != raw.addr());
+        let (status, _) = std::mem::replace(&mut *stream.capture.lock().unwrap(), (0, 0));
+        if status == 2 { return Err(901) }
+        put(graph, std::ptr::without_provenance_mut(0x77))
+    }
+    cuLaunchHostFunc(raw: Ptr, func: unsafe extern "C" fn(Ptr), data: Ptr) {
+        stream(raw)?;
+        let data = data.expose_provenance();
+        let run = move || func(std::ptr::with_exposed_provenance_mut(data));
+        std::thread::spawn(run).join().map_err(|_| 999)
+    }
+    cuEventCreate(event: *mut Ptr, flags: c_uint) {
+        risky()?;
+        let context = need_context()?;
+        LIVE_EVENTS.fetch_add(1, SeqCst);
+        let made = Event { context, timed: flags & 2 == 0, recorded: Mutex::new((false, 0)) };
+        put(event, Box::into_raw(Box::new(made)).cast())
+    }
+    cuEventDestroy_v2(event: Ptr) {
+        risky()?;
+        LIVE_EVENTS.fetch_sub(1, SeqCst);
+        drop(Box::from_raw(event.cast::<Event>()));
+        Ok(())
+    }
+    cuEventQuery(event: Ptr) { risky()?; strict()?; not_captured(event) }
+    cuEventSynchronize(event: Ptr) { risky()?; strict()?; not_captured(event) }
+    cuEventRecord(event: Ptr, raw: Ptr) {
+        let event = &*event.cast::<Event>();
+        let (context, capture) = match stream(raw)? {
+            Some(stream) => (stream.context, *stream.capture.lock().unwrap()),
+            None => (current(), (0, 0)),
+        };
+        if event.context != context { return Err(400) }
+        if capture.0 == 2 { return Err(901) }
+        *event.recorded.lock().unwrap() = (true, capture.1);
+        Ok(())
+    }
+    cuStreamWaitEvent(raw: Ptr, event: Ptr, _flags: c_uint) { stream(raw)?; not_captured(event) }
+    cuEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr) {
+        risky()?;
+        strict()?;
+        let timed = |event: Ptr| (*event.cast::<Event>()).timed;
+        if !timed(start) || !timed(end) { return Err(400) }
+        put(milliseconds, 1.5)
+    }
+}
+
+#[cfg(not(old))]
+functions! {
+    cuStreamGetId(raw: Ptr, id: *mut u64) { risky()?; asked(stream(raw)?)?; put(id, stream(raw)?.map_or(1, |stream| stream.id)) }
+    cuStreamGetCaptureInfo_v2(raw: Ptr, status: *mut c_int, id: *mut u64, _graph: *mut Ptr, _nodes: *mut *const Ptr, _count: *mut usize) {
+        let capture = stream(raw)?.map_or((0, 0), |stream| *stream.capture.lock().unwrap());
+        put(status, capture.0)?;
+        put(id, capture.1)
+    }
+    cuIpcGetEventHandle(handle: *mut [u8; 64], _event: Ptr) { risky()?; put(handle, [7; 64]) }
+}
+
+// For the tests' own table; there is no memory here, and nothing runs.
+macro_rules! absent {
+    ($($name:ident)*) => {$(
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $name() -> c_int { 999 }
+    )*};
+}
+
+absent! {
+    cuMemAlloc_v2 cuMemFree_v2 cuMemHostAlloc cuMemcpyDtoH_v2 cuMemsetD32_v2 cuModuleLoadData cuModuleGetFunction cuLaunchKernel
+    cuStreamWaitValue32_v2 cuGraphInstantiateWithFlags cuGraphLaunch cuGraphDestroy cuGraphExecDestroy
+}
+
+/// As the real one: to ask a stream that is captured breaks the capture.
+fn asked(stream: Option<&Stream>) -> Result<(), c_int> {
+    let Some(stream) = stream else { return Ok(()) };
+    let mut capture = stream.capture.lock().unwrap();
+    if capture.0 == 0 {
+        return Ok(());
+    }
+    capture.0 = 2;
+    Err(900)
+}
+
+unsafe fn not_captured(event: Ptr) -> Result<(), c_int> {
+    let (_, capture) = *unsafe { &*event.cast::<Event>() }.recorded.lock().unwrap();
+    if capture == 0 { Ok(()) } else { Err(907) }
+}
+
+/// Makes the function fail from now on; null: none does.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_fail(name: *const c_char, code: c_int) {
+    let failing =
+        (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned());
+    *FAIL.lock().unwrap() = failing.map(|name| (name, code));
+}
+
+/// How often the function was called since the last question about any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_calls(name: *const c_char) -> usize {
+    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
+    let calls = std::mem::take(&mut *CALLS.lock().unwrap());
+    if name.is_empty() { calls.len() } else { calls.iter().filter(|call| **call == name).count() }
+}
+
+/// How deep the thread's stack of contexts is.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_depth() -> usize {
+    CURRENT.with_borrow(Vec::len)
+}
+
+/// Streams and events that were made and not destroyed.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_live(events: c_int) -> usize {
+    if events == 0 { LIVE_STREAMS.load(SeqCst) } else { LIVE_EVENTS.load(SeqCst) }
+}

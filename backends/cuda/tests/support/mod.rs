@@ -1,0 +1,64 @@
+//! What the tests on a GPU share: a `main` that skips with a reason where there is no device, and
+//! the driver without the backend under test.
+
+#![allow(dead_code, reason = "no test uses all of it")]
+
+pub mod bare;
+pub mod capture;
+pub mod fake;
+pub mod operations;
+
+use std::process::ExitCode;
+
+use gpu_stream_core::{Backend, Device, Error, ErrorKind, RawStream};
+use gpu_stream_cuda::{Cuda, CudaError, CudaStream};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+pub type Case = (&'static str, fn());
+
+/// Runs the cases one after the other; each fails by a panic. Without a device all are skipped,
+/// which is a failure if `GPU_STREAM_REQUIRE` names cuda.
+pub fn main(cases: &[Case]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let missing = Cuda::probe().err().map(|error| error.to_string());
+    let required = std::env::var("GPU_STREAM_REQUIRE").unwrap_or_default();
+    let required = required.split(',').any(|item| item.trim().split(':').next() == Some("cuda"));
+    let trials = cases.iter().map(|&(name, case)| {
+        let missing = missing.clone();
+        Trial::ignorable_test(name, move || match missing {
+            None => {
+                // A thread that has never called the driver.
+                let end = std::thread::Builder::new().name(name.into()).spawn(case)?.join();
+                end.map(|()| Completion::Completed).map_err(|_| Failed::from("see the panic above"))
+            }
+            Some(reason) if required => Err(Failed::from(format!(
+                "skipped, and GPU_STREAM_REQUIRE says that cuda must not skip: {reason}"
+            ))),
+            Some(reason) => Ok(Completion::ignored_with(reason)),
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// The first device.
+pub fn device() -> Device {
+    Cuda::device(0).expect("device 0")
+}
+
+/// A wrapper of a stream that the tests never destroy before it.
+pub fn wrap(stream: bare::Ptr) -> CudaStream {
+    // SAFETY: the tests leave their streams alive until the process ends.
+    unsafe { Cuda::stream_from_raw(RawStream::from_ptr(stream), None) }.expect("wrapping a stream")
+}
+
+#[track_caller]
+pub fn expect_kind<T>(what: &str, result: Result<T, CudaError>, kind: ErrorKind) -> String {
+    match result {
+        Ok(_) => panic!("{what} succeeded, and should be refused with {kind}"),
+        Err(error) => {
+            assert_eq!(error.kind(), kind, "{what}: {error}");
+            error.to_string()
+        }
+    }
+}
