@@ -61,7 +61,8 @@ fn library(item: &Availability) -> String {
             "not looked for, since the backend is not part of this build".into()
         }
         Library::Found(Some(name)) => format!("found: {name}"),
-        Library::NotFound(text) => format!("not found: {text}"),
+        // The line "not ready" says where it was looked for.
+        Library::NotFound(_) => "not found".into(),
         _ => "found".into(),
     }
 }

@@ -6,5 +6,10 @@ use clap::Parser;
 use gpu_stream_cli::args::Arguments;
 
 fn main() -> ExitCode {
+    // SAFETY: no other thread is running yet.
+    #[cfg(feature = "cuda")]
+    unsafe {
+        gpu_stream_conformance::fixtures::ask_for_cuda_queues();
+    }
     gpu_stream_cli::run(Arguments::parse())
 }

@@ -31,7 +31,7 @@ fn head(report: &Report, width: usize) -> String {
         report.left_out.iter().partition(|item| item.kind == ErrorKind::NotCompiled);
     for item in missing {
         let advice = item.advice.unwrap_or_default();
-        let line = format!("{}: not checked: {}. {advice}", item.backend, item.reason);
+        let line = format!("{}: not run: {}. {advice}", item.backend, item.reason);
         text.push_str(&wrap(&line, 0, 2, width));
     }
     if !not_compiled.is_empty() {

@@ -6,12 +6,17 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+const NO_DRIVER: &str = "/no/such/libcuda.so";
+
 fn command(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-stream"));
     command.args(line.split_whitespace());
     for variable in ["GPU_STREAM_REQUIRE", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
+    // The same on every machine, with a GPU and without: no CUDA driver. The other half is the run
+    // of the suite on a GPU.
+    command.env("GPU_STREAM_CUDA_LIBRARY", NO_DRIVER);
     command
 }
 
@@ -50,6 +55,14 @@ fn without_an_argument_it_checks_the_host() {
     assert!(!text.contains('\u{1b}'), "a pipe gets no escape codes");
     let long = text.lines().find(|line| line.chars().count() > 100);
     assert_eq!(long, None);
+    if cfg!(feature = "cuda") {
+        let why =
+            format!("cuda: not run: the CUDA driver's library was not found; tried: {NO_DRIVER}");
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&why), "{text}");
+    } else {
+        assert!(text.contains("not part of this build: cuda, hip"), "{text}");
+    }
 }
 
 #[test]
@@ -66,10 +79,19 @@ fn cases_and_backends_are_chosen() {
     assert!(stdout(&output).contains("1 case, 3 times each"), "{}", stdout(&output));
 }
 
+/// What is missing for CUDA, and what to do.
+fn missing_cuda() -> &'static str {
+    if cfg!(feature = "cuda") {
+        "name the library in GPU_STREAM_CUDA_LIBRARY"
+    } else {
+        "feature `cuda`"
+    }
+}
+
 #[test]
 fn what_is_not_there_is_refused() {
     let lines = [
-        ("check --backend cuda", "has no CUDA backend yet"),
+        ("check --backend cuda", missing_cuda()),
         ("check --backend hip", "has no HIP backend yet"),
         ("check --backend gpu", "host, cuda and hip"),
         ("check --case no_such_case", "no case matches \"no_such_case\""),
@@ -139,20 +161,31 @@ fn info_says_what_there_is_and_what_to_do() {
     let output = run("info");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = stdout(&output);
-    for part in ["host  (DefaultBackend)", "none needed", "host:0", "\ncuda\n", "\nhip\n"] {
+    let cuda = cfg!(feature = "cuda");
+    let headings = match cuda {
+        true => ["\nhost\n", "\ncuda  (DefaultBackend)\n", "\nhip\n"],
+        false => ["\nhost  (DefaultBackend)\n", "\ncuda\n", "\nhip\n"],
+    };
+    for part in headings.into_iter().chain(["none needed", "host:0"]) {
         assert!(text.contains(part), "{part:?} is missing in {text}");
     }
-    for part in ["compiled in  no", "not looked for", "what to do"] {
-        assert_eq!(text.matches(part).count(), 2, "{part:?} in {text}");
+    assert_eq!(text.contains(NO_DRIVER), cuda, "{text}");
+    let without = if cuda { 1 } else { 2 };
+    for (part, count) in
+        [("compiled in  no", without), ("not looked for", without), ("what to do", 2)]
+    {
+        assert_eq!(text.matches(part).count(), count, "{part:?} in {text}");
     }
     let value: Value = serde_json::from_slice(&run("info --json").stdout).unwrap();
     let backends = value["backends"].as_array().unwrap();
     let names: Vec<_> = backends.iter().map(|backend| &backend["backend"]).collect();
     assert_eq!(names, ["host", "cuda", "hip"]);
-    assert_eq!((&backends[0]["default"], &backends[0]["ready"]), (&true.into(), &true.into()));
+    assert_eq!((&backends[0]["default"], &backends[0]["ready"]), (&(!cuda).into(), &true.into()));
     assert!(backends[0]["devices"][0]["name"].is_string());
-    assert_eq!(backends[1]["error"]["kind"], "NotCompiled");
-    assert_eq!(backends[1]["compiled"], false);
+    let kind = if cuda { "LibraryNotFound" } else { "NotCompiled" };
+    assert_eq!(backends[1]["error"]["kind"], kind);
+    assert_eq!(backends[1]["compiled"], cuda);
+    assert_eq!(backends[1]["library_state"], if cuda { "not found" } else { "not looked for" });
     assert!(backends[1]["advice"].is_string());
 }
 

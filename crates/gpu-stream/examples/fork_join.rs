@@ -1,14 +1,15 @@
 //! One stream to many and back: the caller's stream, four branches that work side by side, and the
 //! caller's again.
 //!
-//! `fork_join` is for any backend. With another one only the launching part changes: the three
-//! closures of `main`.
+//! `fork_join` is for any backend, and so is all else here: work goes through `launch_host_func`.
+//! In a program with kernels, only the launching part changes: the three closures of `run`.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use gpu_stream::DefaultBackend;
 use gpu_stream::prelude::*;
-use gpu_stream::{DefaultBackend, HostError, HostStream};
 
 /// Runs `launch` for `count` streams of its own, after all that `caller` has now and before all
 /// that it gets later.
@@ -26,7 +27,17 @@ fn fork_join<S: Stream>(
     caller.join(&branches) // returns at once: the stream waits, not the thread
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}"); // no driver, say: the text names what was tried
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), <DefaultBackend as Backend>::Error> {
     const BRANCHES: u64 = 4;
     const ITEMS: u64 = 1_000_000;
     let device = DefaultBackend::device(0)?;
@@ -39,22 +50,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let total = Arc::new(AtomicU64::new(0));
 
     let out = first.clone();
-    caller.launch(move || out.store(1, Ordering::Relaxed))?;
+    caller.launch_host_func(Box::new(move || out.store(1, Ordering::Relaxed)))?;
 
-    fork_join(&caller, sums.len(), |branch: &HostStream, index| -> Result<(), HostError> {
+    fork_join(&caller, sums.len(), |branch, index| {
         let (first, sums) = (first.clone(), sums.clone());
-        branch.launch(move || {
+        branch.launch_host_func(Box::new(move || {
             let from = first.load(Ordering::Relaxed) + index as u64;
             let sum = (from..=ITEMS).step_by(BRANCHES as usize).sum();
             sums[index].store(sum, Ordering::Relaxed);
-        })
+        }))
     })?;
 
     let (sums, out) = (sums.clone(), total.clone());
-    caller.launch(move || {
+    caller.launch_host_func(Box::new(move || {
         let sum = sums.iter().map(|sum| sum.load(Ordering::Relaxed)).sum();
         out.store(sum, Ordering::Relaxed);
-    })?;
+    }))?;
     caller.synchronize()?;
 
     let total = total.load(Ordering::Relaxed);

@@ -1,57 +1,71 @@
 //! Wraps a stream that another library allocated, in both ways: on a promise, and with its owner.
 //!
-//! The other library is played by `theirs` below. With another backend that module and `launch`
-//! change, and nothing else: a stream of torch comes as the integer `stream.cuda_stream`, one of
-//! C++ as a pointer.
+//! The other library is played by `theirs` below, on the default backend of this build. In a real
+//! program that module and `launch` change, and nothing else: a stream of torch comes as the
+//! integer `stream.cuda_stream`, one of C++ as a pointer, one of cudarc as
+//! `gpu_stream::cuda::interop` says.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use gpu_stream::DefaultBackend as B;
 use gpu_stream::prelude::*;
-use gpu_stream::{Host, HostError, HostStream};
 
-type B = Host;
-
-/// The library that allocates streams, and knows nothing of this crate.
+/// The library that allocates streams, and does not know who wraps them.
 mod theirs {
-    use gpu_stream::{Device, Host, HostError, RawStream, StreamOptions, StreamOwner, host};
+    use gpu_stream::prelude::*;
+    use gpu_stream::{DefaultBackend as B, StreamOwner};
 
-    pub struct TheirStream {
-        pub handle: RawStream<Host>,
-    }
+    pub type Handle = <B as Backend>::RawStream;
+
+    pub struct TheirStream(<B as Backend>::Stream);
 
     impl TheirStream {
-        pub fn new(device: Device) -> Result<Self, HostError> {
-            Ok(TheirStream { handle: host::raw::create(device, StreamOptions::new())? })
+        pub fn new(device: Device) -> Result<Self, <B as Backend>::Error> {
+            Ok(TheirStream(B::new_stream(device, StreamOptions::new())?))
+        }
+
+        pub fn handle(&self) -> Handle {
+            self.0.raw()
         }
     }
 
     impl Drop for TheirStream {
         fn drop(&mut self) {
-            host::raw::destroy(self.handle)
-                .expect("the stream is alive, and only this destroys it");
             println!("their library destroys its stream");
         }
     }
 
     // SAFETY: the handle is a live stream from `new` to `drop`, it never changes, and nothing else
     // destroys it.
-    unsafe impl StreamOwner<Host> for TheirStream {
-        fn raw_stream(&self) -> RawStream<Host> {
-            self.handle
+    unsafe impl StreamOwner<B> for TheirStream {
+        fn raw_stream(&self) -> Handle {
+            self.handle()
         }
     }
 }
 
-/// The launching part: how work comes onto a stream is the vendor's business.
-fn launch(stream: &HostStream, counter: &Arc<AtomicU32>) -> Result<(), HostError> {
+/// The launching part: how work comes onto a stream is the vendor's business, but for functions on
+/// the host.
+fn launch<S: Stream>(stream: &S, counter: &Arc<AtomicU32>) -> Result<(), ErrorOf<S>> {
     let counter = counter.clone();
-    stream.launch(move || {
+    stream.launch_host_func(Box::new(move || {
         counter.fetch_add(1, Ordering::Relaxed);
-    })
+    }))
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}"); // no driver, say: the text names what was tried
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), <B as Backend>::Error> {
     let done = Arc::new(AtomicU32::new(0));
     let device = B::device(0)?;
 
@@ -59,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // both.
     let foreign = theirs::TheirStream::new(device)?;
     // SAFETY: `foreign` lives longer than the wrapper, and nothing is recorded through it.
-    let stream = unsafe { B::stream_from_raw(foreign.handle, None)? };
+    let stream = unsafe { B::stream_from_raw(foreign.handle(), None)? };
     launch(&stream, &done)?;
     stream.synchronize()?;
     println!("wrapped {:?}, a stream of {}", stream.raw(), stream.device());

@@ -118,11 +118,15 @@ impl Availability {
     /// What to do about what is missing, as a sentence; `None` if nothing is.
     pub fn advice(&self) -> Option<&'static str> {
         Some(match self.why_not()? {
+            ErrorKind::NotCompiled if self.backend == BackendKind::Cuda => {
+                "Build with the feature `cuda` of gpu-stream."
+            }
             ErrorKind::NotCompiled => {
                 "Use a backend that is ready, as the host is, or a later version of gpu-stream."
             }
             ErrorKind::LibraryNotFound => {
-                "Install the vendor's driver, or add the folder of its library to LD_LIBRARY_PATH."
+                "If the vendor's driver is installed, add the folder of its library to LD_LIBRARY_PATH; \
+                 without such a device, use a backend that is ready, as the host is."
             }
             ErrorKind::SymbolNotFound | ErrorKind::DriverTooOld => {
                 "Install a newer driver from the vendor."

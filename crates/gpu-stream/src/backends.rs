@@ -2,32 +2,44 @@
 
 use gpu_stream_core::dynamic::DynBackend;
 use gpu_stream_core::{AnyError, Backend, BackendKind, ContractError};
+#[cfg(feature = "cuda")]
+use gpu_stream_cuda::Cuda;
 use gpu_stream_host::Host;
 
 cfg_if::cfg_if! {
     // The first that is compiled in: cuda, hip, host. A backend brings its own branch, in its place
-    // in that order; the features that are only reserved leave the choice at the host.
-    if #[cfg(any(feature = "cuda", feature = "hip"))] {
-        type Chosen = Host;
+    // in that order; `hip` is only reserved yet, and leaves the choice as it is.
+    if #[cfg(feature = "cuda")] {
+        type Chosen = Cuda;
     } else {
         type Chosen = Host;
     }
 }
 
-/// The backend of a program that has one: the first of cuda, hip and host that this build has. In
-/// this version that is the [`Host`], whatever features are on.
+/// The backend of a program that has one: the first of cuda, hip and host that this build has. With
+/// the feature `cuda` that is `Cuda`, else the [`Host`].
 ///
 /// It is for binaries. **A library stays generic** over [`Stream`](crate::Stream): cargo builds it
 /// once with the features of everybody who uses it, so that this alias would change under it when
-/// some other crate turns a feature on. Nor does the alias look at the machine: a program that
-/// falls back when a driver is missing asks [`available`](crate::available).
+/// some other crate turns a feature on. Nor does the alias look at the machine: where the driver is
+/// missing, every call says [`LibraryNotFound`](crate::ErrorKind::LibraryNotFound). A program that
+/// falls back then uses [`Any`](crate::Any), or asks [`available`](crate::available).
 pub type DefaultBackend = Chosen;
 
 /// All backends of this build, in the order of [`BackendKind::KNOWN`].
-pub(crate) const COMPILED: &[&'static dyn DynBackend] = &[&Host];
+pub(crate) const COMPILED: &[&'static dyn DynBackend] = &[
+    &Host,
+    #[cfg(feature = "cuda")]
+    &Cuda,
+];
 
 /// Whether an event of any of them may keep its stream's owner alive: their flags, or-ed.
-pub(crate) const SOME_EVENTS_KEEP_OWNER: bool = Host::EVENTS_KEEP_OWNER;
+pub(crate) const SOME_EVENTS_KEEP_OWNER: bool = Host::EVENTS_KEEP_OWNER || CUDA_EVENTS_KEEP_OWNER;
+
+#[cfg(feature = "cuda")]
+const CUDA_EVENTS_KEEP_OWNER: bool = Cuda::EVENTS_KEEP_OWNER;
+#[cfg(not(feature = "cuda"))]
+const CUDA_EVENTS_KEEP_OWNER: bool = false;
 
 /// The backend `kind`, ready for use, in its object-safe form.
 ///
@@ -37,9 +49,11 @@ pub(crate) const SOME_EVENTS_KEEP_OWNER: bool = Host::EVENTS_KEEP_OWNER;
 /// ```
 /// use gpu_stream::{BackendKind, Error, ErrorKind, backend};
 ///
-/// assert_eq!(backend(BackendKind::Host)?.kind(), BackendKind::Host);
-/// let Err(error) = backend(BackendKind::Cuda) else { return Ok(()) };
-/// assert_eq!(error.kind(), ErrorKind::NotCompiled);
+/// match backend(BackendKind::Cuda) {
+///     Ok(cuda) => println!("{:?}", cuda.devices()?),
+///     Err(error) if error.kind() == ErrorKind::NotCompiled => println!("the feature is off"),
+///     Err(error) => println!("no driver, or no device: {error}"),
+/// }
 /// # Ok::<(), gpu_stream::AnyError>(())
 /// ```
 ///
@@ -63,7 +77,7 @@ pub(crate) fn compiled(kind: BackendKind) -> Result<&'static dyn DynBackend, Con
 fn why_not_compiled(kind: BackendKind) -> &'static str {
     match kind {
         BackendKind::Cuda => {
-            "this version of gpu-stream has no CUDA backend yet, and the feature `cuda` is only a reserved name; use host"
+            "the feature `cuda` of gpu-stream is off; build with it, which needs neither a CUDA toolkit nor a driver"
         }
         BackendKind::Hip => {
             "this version of gpu-stream has no HIP backend yet, and the feature `hip` is only a reserved name; use host"

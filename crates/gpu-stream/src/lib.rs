@@ -7,6 +7,10 @@ pub mod prelude;
 
 #[doc(inline)]
 pub use gpu_stream_core::*;
+#[cfg(feature = "cuda")]
+pub use gpu_stream_cuda as cuda;
+#[cfg(feature = "cuda")]
+pub use gpu_stream_cuda::{Cuda, CudaError, CudaEvent, CudaStream};
 pub use gpu_stream_host as host;
 pub use gpu_stream_host::{Host, HostError, HostEvent, HostStream};
 

@@ -8,8 +8,11 @@ use crate::fake::{Fake, FakeStream, Probe, Ready};
 use gpu_stream::prelude::*;
 use gpu_stream::{
     Any, AnyError, AnyEvent, AnyRawEvent, AnyRawStream, AnyStream, Error, Host, HostEvent,
-    HostFunc, HostStream, RawStream, StreamOwner, host,
+    HostFunc, HostStream, RawStream, StreamOwner, available, host,
 };
+
+/// A backend that no build has: a handle of one that it has would be followed.
+const METAL: BackendKind = BackendKind::Other("metal");
 
 const CUDA: Device = Device::new(BackendKind::Cuda, 0);
 
@@ -47,11 +50,18 @@ fn held(stream: &AnyStream) -> host::Gate {
 
 #[test]
 fn devices_are_those_of_the_backends_that_are_ready() {
-    assert_eq!(Any::devices().unwrap(), Host::devices().unwrap());
-    assert_eq!(Any::device(0).unwrap(), device());
+    let mut ready: Vec<_> = available().into_iter().filter(|item| item.is_ready()).collect();
+    ready.sort_by_key(|item| !item.is_default); // stable: the others stay in order
+    let named: Vec<_> = ready.iter().flat_map(|item| item.devices().to_vec()).collect();
+    let devices: Vec<_> = named.iter().map(|named| named.device).collect();
+    assert_eq!(Any::devices().unwrap(), devices);
+    assert!(devices.contains(&device()));
+    assert_eq!(Any::device(0).unwrap(), devices[0]);
     let info = Any::probe().unwrap();
-    assert_eq!(info.devices, Host::probe().unwrap().devices);
-    assert!(info.version.starts_with("host "), "{}", info.version);
+    assert_eq!(info.devices, named);
+    let versions: Vec<_> =
+        ready.iter().map(|item| format!("{} {}", item.backend, item.version().unwrap())).collect();
+    assert_eq!(info.version, versions.join(", "));
     let error = Any::device(99).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidDevice);
     assert!(error.to_string().contains("any:99"), "{error}");
@@ -108,19 +118,19 @@ fn handles_keep_their_vendor() {
 
 #[test]
 fn a_backend_that_is_not_compiled_in_is_named_by_every_constructor() {
-    let raw = AnyRawStream::new(BackendKind::Cuda, 0x7f00);
+    let (raw, metal) = (AnyRawStream::new(METAL, 0x7f00), Device::new(METAL, 0));
     // SAFETY: refused before the handle is looked at, which is what this shows.
     let wrapped = unsafe { Any::stream_from_raw(raw, None) };
     // SAFETY: likewise.
-    let believed = unsafe { Any::stream_from_raw_unchecked(raw, CUDA) };
+    let believed = unsafe { Any::stream_from_raw_unchecked(raw, metal) };
     let kinds = [
         kind_of(wrapped),
         kind_of(believed),
-        kind_of(Any::new_stream(CUDA, StreamOptions::new())),
-        kind_of(Any::default_stream(CUDA)),
-        kind_of(Any::per_thread_stream(CUDA)),
-        kind_of(Any::new_event(CUDA, EventOptions::new())),
-        kind_of(Any::priority_range(CUDA)),
+        kind_of(Any::new_stream(metal, StreamOptions::new())),
+        kind_of(Any::default_stream(metal)),
+        kind_of(Any::per_thread_stream(metal)),
+        kind_of(Any::new_event(metal, EventOptions::new())),
+        kind_of(Any::priority_range(metal)),
     ];
     assert_eq!(kinds, [ErrorKind::NotCompiled; 7]);
 }

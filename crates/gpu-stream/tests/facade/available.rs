@@ -54,16 +54,62 @@ fn one_backend_is_the_default_and_it_is_the_alias() {
 
 #[test]
 fn a_backend_that_does_not_exist_yet_says_so_whatever_features_are_on() {
-    for kind in [BackendKind::Cuda, BackendKind::Hip] {
-        let item = of(kind);
-        assert!(!item.is_compiled() && !item.is_ready());
-        assert_eq!(item.library(), Library::NotLookedFor);
-        assert!(item.devices().is_empty());
-        let line = item.to_string();
-        let name = kind.name().to_uppercase();
-        assert!(line.contains(&format!("has no {name} backend yet")), "{line}");
-        assert!(item.advice().unwrap().contains("later version of gpu-stream"));
-        assert_eq!(backend(kind).err().unwrap().kind(), ErrorKind::NotCompiled);
+    let text = not_compiled(BackendKind::Hip, "later version of gpu-stream");
+    assert!(text.contains("has no HIP backend yet"), "{text}");
+}
+
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_backend_whose_feature_is_off_says_which() {
+    assert_eq!(DefaultBackend::KIND, BackendKind::Host);
+    let text = not_compiled(BackendKind::Cuda, "the feature `cuda`");
+    assert!(text.contains("the feature `cuda`"), "{text}");
+}
+
+/// The line of a backend that is not part of this build, and whose advice has these words.
+fn not_compiled(kind: BackendKind, advice: &str) -> String {
+    let item = of(kind);
+    assert!(!item.is_compiled() && !item.is_ready());
+    assert_eq!(item.library(), Library::NotLookedFor);
+    assert!(item.devices().is_empty());
+    assert!(item.advice().unwrap().contains(advice), "{:?}", item.advice());
+    assert_eq!(backend(kind).err().unwrap().kind(), ErrorKind::NotCompiled);
+    item.to_string()
+}
+
+/// Whether there is a driver or not, everybody gives one answer, and nobody panics.
+#[cfg(feature = "cuda")]
+#[test]
+fn the_default_backend_that_is_not_ready_says_why_everywhere() {
+    use gpu_stream::{Any, AnyError, Cuda, StreamOptions};
+    assert_eq!(DefaultBackend::KIND, BackendKind::Cuda);
+    let item = of(BackendKind::Cuda);
+    assert!(item.is_compiled() && item.is_default);
+    let device = gpu_stream::Device::new(BackendKind::Cuda, 0);
+    let first = Any::device(0).unwrap();
+    let Err(why) = &item.probe else {
+        assert!(matches!(item.library(), Library::Found(Some(_))), "{:?}", item.library());
+        assert_eq!(first, device);
+        assert_eq!(DefaultBackend::device(0).unwrap(), device);
+        return;
+    };
+    println!("without a CUDA device: {why}");
+    assert_eq!(first.backend(), BackendKind::Host, "the first device of whatever is ready");
+    let answers = [
+        backend(BackendKind::Cuda).err().unwrap(),
+        AnyError::new(DefaultBackend::device(0).unwrap_err()),
+        AnyError::new(Cuda::devices().unwrap_err()),
+        AnyError::new(Cuda::new_stream(device, StreamOptions::new()).unwrap_err()),
+        Any::new_stream(device, StreamOptions::new()).unwrap_err(),
+        Any::default_stream(device).unwrap_err(),
+    ];
+    for answer in answers {
+        assert_eq!((answer.kind(), answer.to_string()), (why.kind(), why.to_string()));
+    }
+    assert!(item.to_string().contains(&why.to_string()), "{item}");
+    if why.kind() == ErrorKind::LibraryNotFound {
+        assert!(why.to_string().contains("libcuda.so.1") || cfg!(windows), "{why}");
+        assert_eq!(item.library(), Library::NotFound(why.to_string()));
     }
 }
 
@@ -112,7 +158,8 @@ fn a_line_of_text_says_it_all() {
     let count = Host::devices().unwrap().len();
     let version = Host::probe().unwrap().version;
     let plural = if count == 1 { "" } else { "s" };
-    assert_eq!(line, format!("host: ready (default), version {version}, {count} device{plural}"));
+    let default = if of(BackendKind::Host).is_default { " (default)" } else { "" };
+    assert_eq!(line, format!("host: ready{default}, version {version}, {count} device{plural}"));
     let line = Availability::of(&Fake::<NoDevice>::VALUE).to_string();
     assert_eq!(line, "fake: not ready: the driver has no device");
 }
