@@ -1,11 +1,12 @@
 //! Every public item of gpu-stream, used once: if a feature took one away, this would not compile.
 
 macro_rules! api {
-    ($($item:path),* $(,)?) => {
+    ($($(#[$only:meta])* $item:path),* $(,)?) => {
         /// Their names.
-        pub const ITEMS: &[&str] = &[$(stringify!($item)),*];
+        pub const ITEMS: &[&str] = &[$($(#[$only])* stringify!($item)),*];
 
         $(
+            $(#[$only])*
             #[allow(unused_imports)]
             use $item as _;
         )*
@@ -25,6 +26,14 @@ api! {
     gpu_stream::BackendKind,
     gpu_stream::CaptureStatus,
     gpu_stream::ContractError,
+    #[cfg(feature = "cuda")]
+    gpu_stream::Cuda,
+    #[cfg(feature = "cuda")]
+    gpu_stream::CudaError,
+    #[cfg(feature = "cuda")]
+    gpu_stream::CudaEvent,
+    #[cfg(feature = "cuda")]
+    gpu_stream::CudaStream,
     gpu_stream::DefaultBackend,
     gpu_stream::Device,
     gpu_stream::DeviceInfo,
@@ -57,6 +66,12 @@ api! {
     gpu_stream::any,
     gpu_stream::available,
     gpu_stream::backend,
+    #[cfg(feature = "cuda")]
+    gpu_stream::cuda,
+    #[cfg(feature = "cudarc")]
+    gpu_stream::cuda::interop,
+    #[cfg(feature = "cuda")]
+    gpu_stream::cuda::ipc,
     gpu_stream::dynamic,
     gpu_stream::dynamic::BoxedEvent,
     gpu_stream::dynamic::DynBackend,
@@ -91,6 +106,10 @@ mod tests {
         let names: Vec<_> = crates.into_iter().flat_map(exported).collect();
         assert!(names.len() > 40, "the lists were read: {names:?}");
         for name in names {
+            // Without the feature, the names of CUDA are no part of this list.
+            if cfg!(not(feature = "cuda")) && name.to_lowercase().starts_with("cuda") {
+                continue;
+            }
             let item = format!("gpu_stream::{name}");
             assert!(super::ITEMS.contains(&&*item), "{item} is missing in api.rs");
         }

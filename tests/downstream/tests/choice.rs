@@ -3,6 +3,9 @@
 
 use std::process::{Command, Output};
 
+use gpu_stream::prelude::*;
+use gpu_stream::{Any, available};
+
 fn run(arguments: &[&str]) -> Output {
     let program = env!("CARGO_BIN_EXE_gpu-stream-downstream");
     Command::new(program).args(arguments).output().expect("the program starts")
@@ -17,8 +20,12 @@ fn refused(arguments: &[&str]) -> String {
 
 #[test]
 fn the_best_backend_and_the_named_one_give_the_same() {
-    let wanted = "half of the sum of the first 1000 squares, on host:0: 166916750\n";
-    for arguments in [&[][..], &["--backend", "host"], &["--backend", "cpu"]] {
+    let best = Any::device(0).expect("the host always is ready").to_string();
+    let best = (&[][..], &*best);
+    for (arguments, device) in
+        [best, (&["--backend", "host"], "host:0"), (&["--backend", "cpu"], "host:0")]
+    {
+        let wanted = format!("half of the sum of the first 1000 squares, on {device}: 166916750\n");
         let output = run(arguments);
         assert!(output.status.success(), "{output:?}");
         assert_eq!(String::from_utf8_lossy(&output.stdout), wanted);
@@ -27,10 +34,12 @@ fn the_best_backend_and_the_named_one_give_the_same() {
 
 #[test]
 fn what_cannot_be_had_is_told_apart() {
-    for name in ["cuda", "hip"] {
-        let text = refused(&["--backend", name]);
-        assert!(text.contains("not part of this build") && text.contains("reserved"), "{text}");
+    for item in available().iter().filter(|item| !item.is_ready()) {
+        let text = refused(&["--backend", item.backend.name()]);
+        let why = item.probe.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        assert_eq!(text, format!("error: {why}\n"));
     }
+    assert!(refused(&["--backend", "hip"]).contains("not part of this build"));
     assert!(refused(&["--backend", "vulkan"]).contains("no backend has this name"));
     assert!(refused(&["--backend"]).contains("usage"));
     assert!(refused(&["--speed"]).contains("usage"));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const FEATURES: [&str; 2] = ["cuda", "hip"];
+const FEATURES: [&str; 3] = ["cuda", "cudarc", "hip"];
 
 /// What a build has, one line for each thing.
 type Api = BTreeSet<String>;
@@ -25,6 +25,7 @@ fn build(features: BTreeSet<&'static str>) -> Build {
         .args(["build", "--bin", "gpu-stream-downstream", "--features", &list.join(",")])
         .arg("--target-dir")
         .arg(&target)
+        .env("CARGO_PROFILE_DEV_DEBUG", "0") // quicker, and nobody looks
         // Only the folder above counts: a build for another target would put the program elsewhere.
         .env_remove("CARGO_BUILD_TARGET")
         .output()
@@ -57,11 +58,15 @@ fn sets() -> impl Iterator<Item = BTreeSet<&'static str>> {
 #[test]
 fn features_only_add() {
     let builds: Vec<Build> = sets().map(build).collect();
-    assert_eq!(builds.len(), 4);
+    assert_eq!(builds.len(), 8);
     for build in &builds {
         for always in ["known host", "known cuda", "known hip", "compiled host"] {
             assert!(build.api.contains(always), "{:?} lacks {always}", build.features);
         }
+        let cuda = build.features.iter().any(|feature| feature.starts_with("cuda"));
+        assert_eq!(build.api.contains("compiled cuda"), cuda, "{:?}", build.features);
+        let interop = build.api.contains("item gpu_stream::cuda::interop");
+        assert_eq!(interop, build.features.contains("cudarc"), "{:?}", build.features);
     }
     for smaller in &builds {
         for larger in builds.iter().filter(|build| build.features.is_superset(&smaller.features)) {
