@@ -96,7 +96,12 @@ impl Pool {
     pub(crate) fn work(&self) {
         let mut local = Local::new(self);
         let mut turns = 0;
-        while let Some(queue) = local.take().or_else(|| self.next(&mut turns)) {
+        loop {
+            let next = match local.take() {
+                Some(queue) => Some(queue),
+                None => self.next(&mut turns, std::mem::take(&mut local.searching)),
+            };
+            let Some(queue) = next else { return };
             queue.run(&mut local, None);
         }
     }
@@ -124,12 +129,17 @@ impl Pool {
         })
     }
 
-    fn next(&self, turns: &mut usize) -> Option<Arc<Queue>> {
+    /// The next queue to run; `searching` if this thread has said already that it is looking.
+    fn next(&self, turns: &mut usize, mut searching: bool) -> Option<Arc<Queue>> {
         if let Some(queue) = self.pop(turns) {
+            if searching {
+                self.stop_searching();
+            }
             return Some(queue);
         }
         loop {
-            let found = self.search(turns).or_else(|| self.pop(turns));
+            let found = self.search(turns, searching).or_else(|| self.pop(turns));
+            searching = false;
             if found.is_some() {
                 // A push that saw a thread looking has called nobody: what it left is ours to hand
                 // on, and whoever we call does the same.
@@ -145,8 +155,8 @@ impl Pool {
     }
 
     /// Looks for a while, if no other thread does. While somebody looks, `push` calls nobody.
-    fn search(&self, turns: &mut usize) -> Option<Arc<Queue>> {
-        if self.searching.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+    fn search(&self, turns: &mut usize, searching: bool) -> Option<Arc<Queue>> {
+        if !searching && !self.start_searching() {
             return None;
         }
         // Looking is cheaper than trying to take, and does not disturb who pushes.
@@ -159,6 +169,19 @@ impl Pool {
         });
         self.searching.store(0, Ordering::SeqCst);
         found
+    }
+
+    /// Says that this thread is looking, unless another is.
+    fn start_searching(&self) -> bool {
+        self.searching.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+
+    /// Stops looking, and hands on what a push has left to the one who looks.
+    fn stop_searching(&self) {
+        self.searching.store(0, Ordering::SeqCst);
+        if self.has_ready_after_fence() {
+            self.call_one();
+        }
     }
 
     /// Sleeps until a push calls; `false` if the pool is at its end and nothing is ready.
@@ -208,11 +231,13 @@ fn pause() {
 pub(crate) struct Local<'p> {
     pool: &'p Pool,
     next: Option<Arc<Queue>>,
+    /// Whether this thread has said that it is looking for work, ahead of time.
+    searching: bool,
 }
 
 impl<'p> Local<'p> {
     pub(crate) fn new(pool: &'p Pool) -> Self {
-        Local { pool, next: None }
+        Local { pool, next: None, searching: false }
     }
 
     /// Keeps one; the others go to the pool.
@@ -233,7 +258,16 @@ impl<'p> Local<'p> {
         }
     }
 
+    /// Says that this thread is about to look for work, before it lets go of a queue that it has
+    /// emptied: who submits to that right after then need not call a thread that sleeps.
+    pub(crate) fn look_soon(&mut self) {
+        self.searching = self.next.is_none() && self.pool.start_searching();
+    }
+
     pub(crate) fn flush(&mut self) {
+        if std::mem::take(&mut self.searching) {
+            self.pool.stop_searching();
+        }
         if let Some(queue) = self.next.take() {
             self.pool.push(queue);
         }

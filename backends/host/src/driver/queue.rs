@@ -248,6 +248,9 @@ impl Queue {
             let mut inbox = lock(&self.inbox);
             if inbox.items.is_empty() {
                 drop(work);
+                if until.is_none() {
+                    local.look_soon();
+                }
                 // Under the lock of the inbox: who submits next finds the queue idle.
                 self.state.set(Run::Idle);
                 return Turn::Idle;
