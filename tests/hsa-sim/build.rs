@@ -1,0 +1,41 @@
+//! Gives the cdylib the names that libamdhip64 looks for.
+//!
+//! The rlib of this crate is linked into test programs that also link or load the HIP runtime. Were
+//! its functions called `hsa_*` there, the linker could bind HIP to the copy in the program. So
+//! they are compiled as `simulated_hsa_*`, and only the cdylib gets the real names, as aliases.
+
+use std::path::Path;
+use std::{env, fs};
+
+fn main() {
+    println!("cargo:rerun-if-changed=src");
+    println!("cargo:rerun-if-changed=rocr.map");
+    if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
+        return;
+    }
+    let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let argument = |text: String| println!("cargo:rustc-cdylib-link-arg=-Wl,{text}");
+    argument("-soname,libhsa-runtime64.so.1".into());
+    argument(format!("--version-script={here}/rocr.map"));
+    for name in exported(&Path::new(&here).join("src")) {
+        argument(format!("--defsym={name}=simulated_{name}"));
+    }
+}
+
+/// The functions of the API in the sources: the macros that declare them have each on a line of its
+/// own that begins with `fn hsa_`.
+fn exported(sources: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(sources).expect("the folder src") {
+        let text = fs::read_to_string(entry.expect("an entry of src").path()).expect("a source");
+        for line in text.lines().map(str::trim_start) {
+            let Some(rest) = line.strip_prefix("fn ") else { continue };
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let name = &rest[..end.unwrap_or(rest.len())];
+            if name.starts_with("hsa_") {
+                names.push(name.to_owned());
+            }
+        }
+    }
+    names
+}

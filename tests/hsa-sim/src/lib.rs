@@ -1,0 +1,57 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(target_os = "linux")]
+mod abi;
+#[cfg(target_os = "linux")]
+mod agents;
+#[cfg(target_os = "linux")]
+mod clock;
+#[cfg(target_os = "linux")]
+mod code_objects;
+#[cfg(target_os = "linux")]
+mod config;
+#[cfg(target_os = "linux")]
+mod copies;
+#[cfg(target_os = "linux")]
+mod fills;
+#[cfg(target_os = "linux")]
+mod handlers;
+#[cfg(target_os = "linux")]
+mod kernels;
+#[cfg(target_os = "linux")]
+mod memory;
+#[cfg(target_os = "linux")]
+mod metadata;
+#[cfg(target_os = "linux")]
+mod packets;
+#[cfg(target_os = "linux")]
+mod park;
+#[cfg(target_os = "linux")]
+mod preload;
+#[cfg(target_os = "linux")]
+mod queues;
+#[cfg(target_os = "linux")]
+mod signals;
+#[cfg(target_os = "linux")]
+mod stubs;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
+#[cfg(target_os = "linux")]
+mod trace;
+#[cfg(target_os = "linux")]
+mod values;
+#[cfg(target_os = "linux")]
+mod vmem;
+
+#[cfg(target_os = "linux")]
+pub use preload::{library, loaded_version, preload, this_program};
+
+/// Loads the simulated runtime into this process: only on Linux.
+///
+/// # Errors
+///
+/// Always here: ROCm's runtime is only simulated on Linux.
+#[cfg(not(target_os = "linux"))]
+pub fn preload() -> Result<(), String> {
+    Err("the simulated HSA runtime is for Linux only".into())
+}

@@ -1,0 +1,276 @@
+//! AQL queues: rings of packets, each played by a thread of its own.
+
+use std::cell::UnsafeCell;
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::abi::*;
+use crate::agents::{self, Agent};
+use crate::packets;
+use crate::park;
+use crate::signals::Signal;
+use crate::trace::{say, trace};
+
+/// Sizes that [`hsa_queue_create`] takes, and that an agent reports.
+pub const MIN_SIZE: u32 = 64;
+pub const MAX_SIZE: u32 = 131_072;
+
+/// A stack for a thread that only plays packets.
+const STACK: usize = 256 * 1024;
+
+/// A queue. It begins with what the API shows of it.
+#[repr(C)]
+pub struct Queue {
+    shown: UnsafeCell<AmdQueue>,
+    ring: Box<[UnsafeCell<Packet>]>,
+    doorbell: &'static Signal,
+    /// Its name in the log: agent and number.
+    pub name: String,
+    stop: AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+// SAFETY: the ring and the indices are shared with the program by AQL's protocol: a packet belongs
+// to whoever its header says, and headers and indices are only touched atomically. The rest of what
+// is shown is written before the queue is shared.
+unsafe impl Sync for Queue {}
+// SAFETY: as above; nothing in it belongs to one thread.
+unsafe impl Send for Queue {}
+
+impl Queue {
+    /// Makes a queue and starts its thread.
+    fn create(agent: Agent, size: u32, kind: u32) -> Option<&'static Queue> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let id = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let empty = Barrier {
+            header: PACKET_INVALID,
+            reserved0: 0,
+            reserved1: 0,
+            dep_signal: [0; 5],
+            reserved2: 0,
+            completion_signal: 0,
+        };
+        let ring: Box<[_]> =
+            (0..size).map(|_| UnsafeCell::new(Packet { barrier: empty })).collect();
+        let doorbell = Signal::create(-1);
+        let shown = UnsafeCell::new(AmdQueue {
+            queue_type: kind,
+            features: QUEUE_FEATURE_KERNEL_DISPATCH,
+            base_address: ring.as_ptr().cast::<Packet>().cast_mut(),
+            doorbell_signal: doorbell.handle(),
+            size,
+            reserved0: 0,
+            id,
+            reserved1: [0; 4],
+            write_dispatch_id: AtomicU64::new(0),
+            group_segment_aperture_base_hi: 0,
+            private_segment_aperture_base_hi: 0,
+            max_cu_id: agents::COMPUTE_UNITS - 1,
+            max_wave_id: agents::WAVES_PER_CU - 1,
+            max_legacy_doorbell: 0,
+            legacy_doorbell_lock: 0,
+            reserved2: [0; 9],
+            read_dispatch_id: AtomicU64::new(0),
+            read_dispatch_id_offset: 128,
+            rest: [0; 29],
+        });
+        let queue: &'static Queue = Box::leak(Box::new(Queue {
+            shown,
+            ring,
+            doorbell,
+            name: format!("{agent}.q{id}"),
+            stop: AtomicBool::new(false),
+            thread: Mutex::new(None),
+        }));
+        let thread = std::thread::Builder::new().name(queue.name.clone()).stack_size(STACK);
+        match thread.spawn(|| queue.run()) {
+            Ok(thread) => {
+                *queue.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+            }
+            Err(error) => {
+                say(format_args!("{}: no thread for it: {error}", queue.name));
+                // SAFETY: made by `Box::leak` above, and nobody else has seen it.
+                drop(unsafe { Box::from_raw(ptr::from_ref(queue).cast_mut()) });
+                return None;
+            }
+        }
+        trace!("{}: created with room for {size} packets", queue.name);
+        Some(queue)
+    }
+
+    /// Ends the thread, in the middle of a wait if need be; what was not played stays so.
+    fn destroy(&'static self) {
+        self.stop.store(true, Ordering::SeqCst);
+        park::wake_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+        trace!("{}: destroyed", self.name);
+        self.doorbell.destroy();
+        // SAFETY: made by `Box::leak`; its thread has ended, and the program has given it up.
+        drop(unsafe { Box::from_raw(ptr::from_ref(self).cast_mut()) });
+    }
+
+    /// Whether the thread has to end. A wait in a packet looks at this too.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    fn read_index(&self) -> &AtomicU64 {
+        // SAFETY: the field is only touched atomically once the queue is shared.
+        unsafe { &(*self.shown.get()).read_dispatch_id }
+    }
+
+    fn write_index(&self) -> &AtomicU64 {
+        // SAFETY: as in `read_index`.
+        unsafe { &(*self.shown.get()).write_dispatch_id }
+    }
+
+    /// Plays packets in their order until the queue is destroyed.
+    fn run(&self) {
+        while !self.stopped() {
+            // Read before the ring is looked at: a packet that is not there yet rings later.
+            let rings = self.doorbell.changes();
+            while self.play_one() {}
+            self.doorbell.wait(None, |_| self.stopped() || self.doorbell.changes() != rings);
+        }
+    }
+
+    /// Plays the next packet, if it is there.
+    fn play_one(&self) -> bool {
+        let index = self.read_index().load(Ordering::Relaxed);
+        let slot = self.ring[index as usize & (self.ring.len() - 1)].get();
+        // SAFETY: every packet begins with its header, which both sides touch atomically.
+        let header = unsafe { AtomicU16::from_ptr(slot.cast::<u16>()) };
+        if self.stopped() || header.load(Ordering::Acquire) & 0xFF == PACKET_INVALID {
+            return false;
+        }
+        // SAFETY: a valid header gives the packet to the queue, and the acquire shows all of it.
+        let packet = unsafe { slot.read() };
+        // SAFETY: who wrote the packet answers for its handles and addresses.
+        let Some(done) = (unsafe { packets::play(self, index, &packet) }) else { return false };
+        // The slot first, then the index that says it is free, then the signal that says it is
+        // done.
+        header.store(PACKET_INVALID, Ordering::Release);
+        self.read_index().store(index + 1, Ordering::SeqCst);
+        done.tell();
+        true
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        trace!("{}: given back", self.name);
+    }
+}
+
+/// The queue behind the API's pointer.
+///
+/// # Safety
+///
+/// Null, or from [`hsa_queue_create`] and not destroyed.
+unsafe fn of(queue: *const c_void) -> Option<&'static Queue> {
+    // SAFETY: `Queue` begins with what the API shows, so both have one address.
+    unsafe { queue.cast::<Queue>().as_ref() }
+}
+
+hsa_api! {
+    /// Creates a queue of a GPU. Errors of packets are told on stderr, never through the callback.
+    fn hsa_queue_create(
+        agent: Handle, size: u32, kind: u32, _callback: *const c_void, _data: *mut c_void,
+        _private_segment_size: u32, _group_segment_size: u32, queue: *mut *const c_void,
+    ) -> Status {
+        let Some(agent) = Agent::of(agent) else { return INVALID_AGENT };
+        if queue.is_null() || !size.is_power_of_two() || size > MAX_SIZE {
+            return INVALID_ARGUMENT;
+        }
+        if !agent.is_gpu() {
+            return INVALID_QUEUE_CREATION;
+        }
+        let Some(created) = Queue::create(agent, size, kind) else { return OUT_OF_RESOURCES };
+        // SAFETY: not null, and the caller gave it for a pointer to be written.
+        unsafe { queue.write(ptr::from_ref(created).cast()) };
+        SUCCESS
+    }
+
+    /// Destroys a queue. Packets that wait are dropped, with their completion signals untouched.
+    fn hsa_queue_destroy(queue: *const c_void) -> Status {
+        // SAFETY: as the caller promises.
+        let Some(queue) = (unsafe { of(queue) }) else { return INVALID_QUEUE };
+        queue.destroy();
+        SUCCESS
+    }
+
+    /// Priorities are accepted and make no difference.
+    fn hsa_amd_queue_set_priority(_queue: *const c_void, _priority: u32) -> Status {
+        SUCCESS
+    }
+
+    /// Masks of compute units are accepted and make no difference.
+    fn hsa_amd_queue_cu_set_mask(_queue: *const c_void, _bits: u32, _mask: *const u32) -> Status {
+        SUCCESS
+    }
+
+    /// Times are always taken.
+    fn hsa_amd_profiling_set_profiler_enabled(_queue: *const c_void, _enable: i32) -> Status {
+        SUCCESS
+    }
+}
+
+/// One access to an index of a queue, in each of HSA's memory orders.
+macro_rules! indices {
+    (|$queue:ident| $body:block $(fn $name:ident)*) => {
+        hsa_api! {
+            $(
+                /// Reads an index of a queue, in one of HSA's memory orders.
+                fn $name(queue: *const c_void) -> u64 {
+                    // SAFETY: as the caller promises.
+                    let Some($queue) = (unsafe { of(queue) }) else { return 0 };
+                    $body
+                }
+            )*
+        }
+    };
+    (|$queue:ident, $value:ident| -> $ret:ty $body:block $(fn $name:ident)*) => {
+        hsa_api! {
+            $(
+                /// Changes the write index of a queue, in one of HSA's memory orders.
+                fn $name(queue: *const c_void, $value: u64) -> $ret {
+                    // SAFETY: as the caller promises.
+                    let Some($queue) = (unsafe { of(queue) }) else { return Default::default() };
+                    $body
+                }
+            )*
+        }
+    };
+}
+
+indices! {
+    |queue| { queue.read_index().load(Ordering::SeqCst) }
+    fn hsa_queue_load_read_index_relaxed
+    fn hsa_queue_load_read_index_scacquire
+}
+
+indices! {
+    |queue| { queue.write_index().load(Ordering::SeqCst) }
+    fn hsa_queue_load_write_index_relaxed
+    fn hsa_queue_load_write_index_scacquire
+}
+
+indices! {
+    |queue, value| -> u64 { queue.write_index().fetch_add(value, Ordering::SeqCst) }
+    fn hsa_queue_add_write_index_relaxed
+    fn hsa_queue_add_write_index_scacquire
+    fn hsa_queue_add_write_index_screlease
+    fn hsa_queue_add_write_index_scacq_screl
+}
+
+indices! {
+    |queue, value| -> () { queue.write_index().store(value, Ordering::SeqCst) }
+    fn hsa_queue_store_write_index_relaxed
+    fn hsa_queue_store_write_index_screlease
+}
