@@ -1,0 +1,95 @@
+//! The backend itself: [`Hip`].
+
+use gpu_stream_core::{
+    Backend, BackendInfo, BackendKind, Device, EventOptions, KeepAlive, PerThread, PriorityRange,
+    RawEvent, RawStream, StreamOptions,
+};
+
+use crate::driver::driver;
+use crate::{HipError, HipEvent, HipStream, device, stream};
+
+/// The HIP backend: streams of ROCm's runtime.
+///
+/// The first call, whichever it is, loads the runtime's library: one that the process has loaded
+/// already (PyTorch for ROCm brings its own), else `libamdhip64.so.7`, `.6`, `.5`, or unversioned;
+/// `amdhip64_7.dll`, `amdhip64_6.dll`, `amdhip64.dll` on Windows; or what `GPU_STREAM_HIP_LIBRARY`
+/// names, and then no other. It is never closed.
+///
+/// Where HIP differs from what others do:
+///
+/// | | |
+/// |---|---|
+/// | a handle that is no live stream | not told reliably: up to HIP 6 an error, [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle), if nothing else is there; in HIP 7 the process crashes |
+/// | failed work | AMD's runtime ends the process |
+/// | handle 1 | becomes 0: some functions crash with it |
+/// | handle 0 or 1 without a device | the default stream of the thread's current device |
+/// | an event | shares the owner of the stream that it was recorded on |
+/// | a thread's default stream | ends with the thread, which waits for it if an event was recorded on it; [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) but on Linux with glibc |
+/// | interprocess events | [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) before HIP 7.2, where they do not wait for what is in front of them |
+/// | a stream that is destroyed | is waited for; one of ours that is busy is destroyed later, so that a drop does not block |
+/// | `synchronize` | waits in a way that does not hold up other threads' calls, as HIP's own would |
+/// | the first call on a thread other than the main one | with HIP 6.4, the process crashes at its end if the main thread has used HIP too: an error of its, which can be had without this crate |
+/// | `hipGetLastError` | has nothing of ours after a call; up to HIP 6, where every call of anybody replaces it, fetch yours before |
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hip;
+
+impl Backend for Hip {
+    const KIND: BackendKind = BackendKind::Hip;
+
+    /// HIP's events point to the stream that they were recorded on.
+    const EVENTS_KEEP_OWNER: bool = true;
+
+    type RawStream = RawStream<Hip>;
+    type RawEvent = RawEvent<Hip>;
+    type Stream = HipStream;
+    type Event = HipEvent;
+    type Error = HipError;
+
+    fn probe() -> Result<BackendInfo, HipError> {
+        device::probe()
+    }
+
+    fn devices() -> Result<Vec<Device>, HipError> {
+        device::devices()
+    }
+
+    fn default_stream(device: Device) -> Result<HipStream, HipError> {
+        stream::default_stream(device, KeepAlive::nothing(), "Backend::default_stream")
+    }
+
+    fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, HipError> {
+        stream::per_thread_stream(device)
+    }
+
+    fn new_stream(device: Device, options: StreamOptions) -> Result<HipStream, HipError> {
+        stream::new_stream(device, options)
+    }
+
+    fn new_event(device: Device, options: EventOptions) -> Result<HipEvent, HipError> {
+        const OPERATION: &str = "Backend::new_event";
+        let ordinal = device::ordinal(device, OPERATION)?;
+        HipEvent::new(driver()?, ordinal, options, OPERATION)
+    }
+
+    fn priority_range(device: Device) -> Result<PriorityRange, HipError> {
+        device::priority_range(device, "Backend::priority_range")
+    }
+
+    unsafe fn wrap_stream(
+        raw: RawStream<Hip>,
+        device: Option<Device>,
+        owner: KeepAlive,
+    ) -> Result<HipStream, HipError> {
+        // SAFETY: the caller promises the same.
+        unsafe { stream::wrap(raw, device, owner, "Backend::wrap_stream") }
+    }
+
+    unsafe fn wrap_stream_unchecked(
+        raw: RawStream<Hip>,
+        device: Device,
+        owner: KeepAlive,
+    ) -> Result<HipStream, HipError> {
+        // SAFETY: the caller promises the same.
+        unsafe { stream::wrap_unchecked(raw, device, owner, "Backend::wrap_stream_unchecked") }
+    }
+}

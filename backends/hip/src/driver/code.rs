@@ -1,0 +1,161 @@
+//! What the runtime answers: [`HipCode`].
+
+use std::ffi::{CStr, c_char, c_int};
+use std::fmt;
+
+use gpu_stream_core::ErrorKind;
+
+use super::loaded;
+
+/// A `hipError_t`, as the integer that it is.
+///
+/// No enum: a newer runtime answers with numbers that no header of today has, and those are as good
+/// as the others. The text of a code is the runtime's own.
+///
+/// Origin:
+/// [`hipError_t`](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___global_defs.html).
+#[doc(alias("hipError_t"))]
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HipCode(c_int);
+
+impl HipCode {
+    /// `hipSuccess`.
+    pub const SUCCESS: Self = HipCode(0);
+    /// `hipErrorInvalidValue`.
+    pub const INVALID_VALUE: Self = HipCode(1);
+    /// `hipErrorOutOfMemory`.
+    pub const OUT_OF_MEMORY: Self = HipCode(2);
+    /// `hipErrorNoDevice`: the runtime has no device, from HIP 6 on.
+    pub const NO_DEVICE: Self = HipCode(100);
+    /// `hipErrorInvalidDevice`: there is no such device; from a runtime that has none at all, what
+    /// HIP 5 says for [`NO_DEVICE`](Self::NO_DEVICE).
+    pub const INVALID_DEVICE: Self = HipCode(101);
+    /// `hipErrorNotReady`: no error, work is pending.
+    pub const NOT_READY: Self = HipCode(600);
+    /// `hipErrorContextIsDestroyed`: what HIP answers to the handle of a stream that is not alive.
+    pub const CONTEXT_IS_DESTROYED: Self = HipCode(709);
+    /// `hipErrorNotSupported`.
+    pub const NOT_SUPPORTED: Self = HipCode(801);
+    /// `hipErrorStreamCaptureUnsupported`: the call is not allowed while a stream is captured.
+    pub const CAPTURE_UNSUPPORTED: Self = HipCode(900);
+    /// `hipErrorStreamCaptureIsolation`: a wait between what is captured and what is not.
+    pub const CAPTURE_ISOLATION: Self = HipCode(905);
+    /// `hipErrorStreamCaptureImplicit`: the default stream was asked while another stream, which it
+    /// would have to synchronise with, is captured.
+    pub const CAPTURE_IMPLICIT: Self = HipCode(906);
+    /// `hipErrorCapturedEvent`: the event's last record was made in a capture.
+    pub const CAPTURED_EVENT: Self = HipCode(907);
+
+    /// The code with this number.
+    pub const fn new(number: i32) -> Self {
+        HipCode(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> i32 {
+        self.0
+    }
+
+    /// What kind of failure the number is.
+    ///
+    /// The codes of a broken capture (900 to 906 and 908) are [`ErrorKind::Driver`]:
+    /// [`ErrorKind::Capturing`] promises that the capture goes on, which after them it does not.
+    pub const fn kind(self) -> ErrorKind {
+        match self.0 {
+            2 => ErrorKind::OutOfMemory,
+            34 => ErrorKind::LibraryNotFound,
+            35 => ErrorKind::DriverTooOld,
+            100 => ErrorKind::NoDevice,
+            // From a runtime that has no device, it is said of the whole runtime when it is loaded.
+            // Later there is one, and this is about a wrong number.
+            101 => ErrorKind::InvalidDevice,
+            400 | 709 => ErrorKind::InvalidHandle,
+            800 => ErrorKind::NotPermitted,
+            801 => ErrorKind::Unsupported,
+            907 => ErrorKind::InvalidEvent,
+            // What breaks a device for the process: memory errors, illegal addresses and
+            // instructions, assertions, a launch that failed or ran out of time. AMD's runtime
+            // ends the process in most of these cases; HIP on CUDA answers so.
+            214 | 700 | 702 | 710 | 714..=719 => ErrorKind::StreamFault,
+            _ => ErrorKind::Driver,
+        }
+    }
+
+    /// The runtime's name of the code, `hipErrorInvalidHandle` for instance; `None` if the runtime
+    /// does not know it or is not loaded.
+    #[doc(alias = "hipGetErrorName")]
+    pub fn name(self) -> Option<&'static str> {
+        let name = text(loaded()?.symbols.error_name, self)?;
+        // What every number is called that has no name, by HIP itself and by HIP on CUDA.
+        let unknown = matches!(name, "hipErrorUnknown" | "cudaErrorUnknown");
+        (!unknown || self.0 == 999).then_some(name)
+    }
+
+    /// The runtime's description of the code; `None` as for [`name`](Self::name).
+    #[doc(alias = "hipGetErrorString")]
+    pub fn description(self) -> Option<&'static str> {
+        self.name()?;
+        text(loaded()?.symbols.error_text, self)
+    }
+}
+
+type TextOf = unsafe extern "C" fn(HipCode) -> *const c_char;
+
+fn text(text_of: TextOf, code: HipCode) -> Option<&'static str> {
+    // SAFETY: the call takes any number.
+    let text = unsafe { text_of(code) };
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: it is a string of the library, with a zero at its end; the library is never closed.
+    unsafe { CStr::from_ptr(text) }.to_str().ok()
+}
+
+impl fmt::Display for HipCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        match (self.name(), self.description()) {
+            // HIP 5.2 describes a code by its name.
+            (Some(name), Some(description)) if name != description => {
+                write!(f, " {name}: {description}")
+            }
+            (Some(name), _) => write!(f, " {name}"),
+            // No runtime is loaded, or it does not know the number either.
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for HipCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "HipCode({}, {name})", self.0),
+            None => write!(f, "HipCode({})", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_code_is_a_driver_error_and_prints() {
+        for number in [917, 918, 999, 1_053, 123_456, -1, c_int::MIN] {
+            let code = HipCode(number);
+            assert_eq!(code.kind(), ErrorKind::Driver);
+            assert!(code.to_string().contains(&number.to_string()));
+        }
+    }
+
+    #[test]
+    fn what_breaks_a_device_is_a_fault_and_what_breaks_a_capture_is_not_capturing() {
+        for number in [214, 700, 710, 719] {
+            assert_eq!(HipCode(number).kind(), ErrorKind::StreamFault, "{number}");
+        }
+        for number in [900, 901, 905, 906] {
+            assert_eq!(HipCode(number).kind(), ErrorKind::Driver, "{number}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The HIP runtime, as far as this crate calls it: loaded at the first call, never closed.
+
+#[cfg(feature = "hip-sys")]
+mod abi;
+pub(crate) mod capture;
+pub(crate) mod code;
+mod current;
+mod load;
+pub(crate) mod symbols;
+
+use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::sync::{Arc, OnceLock};
+
+use gpu_stream_core::{BackendKind, ContractError, ErrorKind};
+
+use self::code::HipCode;
+pub(crate) use self::current::{Current, Quiet, current};
+use self::load::Source;
+pub(crate) use self::load::is_on_cuda;
+use self::symbols::{DeviceHandle, Optional, Ptr, Symbols};
+use crate::HipError;
+use crate::pool::Pool;
+
+/// The runtime of the process.
+pub(crate) struct Driver {
+    pub(crate) symbols: Symbols,
+    /// As the library was named to the loader.
+    pub(crate) library: Arc<str>,
+    source: Source,
+    /// 70253211 is 7.2.53211.
+    pub(crate) version: i32,
+    /// Whether an error stays in `hipGetLastError` until it is fetched.
+    pub(crate) keeps_errors: bool,
+    /// A flag for events: [`RELEASE_TO_SYSTEM`], where HIP has it.
+    pub(crate) release: c_uint,
+    /// Whether a query of an event breaks the capture of the stream that the event was recorded on,
+    /// also if that was before the capture. So it does in 6.4; not in 5.7, and not in 7.2.
+    pub(crate) query_breaks_captures: bool,
+    /// Whether interprocess events mean what they should. In 7.2 they do. In 5.7 and 6.4 one that
+    /// is recorded behind work counts as done at once, for questions and for waits; in 5.2 a wait
+    /// for one blocks the calling thread, and to destroy one ends the process.
+    interprocess: bool,
+    /// By ordinal.
+    pub(crate) devices: Vec<DeviceEntry>,
+}
+
+/// What is known of one device.
+pub(crate) struct DeviceEntry {
+    handle: DeviceHandle,
+    /// Events of this device that nobody uses at the moment.
+    pub(crate) pool: Pool,
+}
+
+/// `hipEventReleaseToSystem`: what stands before the record is visible to the host when the event is
+/// done, also in memory that is not coherent. HIP's documents promise less of an event without it.
+/// On HIP's NVIDIA platform, where it always is so, there is no such flag.
+const RELEASE_TO_SYSTEM: c_uint = 0x8000_0000;
+
+static DRIVER: OnceLock<Result<Driver, HipError>> = OnceLock::new();
+
+/// The runtime, which the first call loads and starts. What the first call was told is what all
+/// others are.
+pub(crate) fn driver() -> Result<&'static Driver, HipError> {
+    DRIVER.get_or_init(|| Driver::new(load::load()?)).as_ref().map_err(HipError::clone)
+}
+
+/// The runtime, if a call has loaded it already.
+pub(crate) fn loaded() -> Option<&'static Driver> {
+    DRIVER.get()?.as_ref().ok()
+}
+
+/// As [`driver`], with the functions that the program was linked with, if no call was made before.
+/// Whether they are those that are used.
+#[cfg(feature = "hip-sys")]
+pub(crate) fn use_linked() -> Result<bool, HipError> {
+    let driver = DRIVER.get_or_init(|| Driver::new(load::linked()?));
+    let driver = driver.as_ref().map_err(HipError::clone)?;
+    Ok(load::is_linked(&driver.symbols))
+}
+
+impl Driver {
+    fn new(found: load::Found) -> Result<Self, HipError> {
+        let load::Found { library, source, version, symbols } = found;
+        // HIP's NVIDIA platform, whose version is CUDA's, keeps them as well.
+        let keeps_errors = version >= 70_000_000 || is_on_cuda(version);
+        let release = if is_on_cuda(version) { 0 } else { RELEASE_TO_SYSTEM };
+        let mut driver = Driver {
+            symbols,
+            library,
+            source,
+            version,
+            keeps_errors,
+            release,
+            query_breaks_captures: (60_000_000..70_200_000).contains(&version),
+            interprocess: version >= 70_200_000 || is_on_cuda(version),
+            devices: Vec::new(),
+        };
+        let operation = "loading the runtime";
+        let mut count = 0;
+        // SAFETY: `count` is a place for the number.
+        let code = unsafe { (driver.symbols.device_count)(&mut count) };
+        if load::is_no_device(code) {
+            count = 0;
+        } else {
+            check(code, operation, "hipGetDeviceCount")?;
+        }
+        for ordinal in 0..count {
+            let mut handle = 0;
+            // SAFETY: `handle` is a place for the device.
+            let code = unsafe { (driver.symbols.device_get)(&mut handle, ordinal) };
+            check(code, operation, "hipDeviceGet")?;
+            driver.devices.push(DeviceEntry { handle, pool: Pool::default() });
+        }
+        if driver.devices.is_empty() {
+            let Driver { library, version, .. } = driver;
+            return Err(HipError::NoDevice { library, version });
+        }
+        Ok(driver)
+    }
+
+    /// What a report should say of the runtime beside its version.
+    pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
+        let mut details = vec![("number", self.version.to_string())];
+        if let Some(file) = load::file_of(self.symbols.init as usize) {
+            details.push(("file", file));
+        }
+        details.push(("found", self.source.to_string()));
+        let missing = self.symbols.missing();
+        if !missing.is_empty() {
+            details.push(("lacks", missing.join(", ")));
+        }
+        details
+    }
+
+    /// An error where interprocess events do not mean what they should.
+    pub(crate) fn require_interprocess(&self, operation: &'static str) -> Result<(), HipError> {
+        if self.interprocess {
+            return Ok(());
+        }
+        let reason = "up to HIP 6.4 an interprocess event does not wait for the work in front of it; it needs HIP 7.2 or newer";
+        Err(ContractError::Unsupported { operation, backend: BackendKind::Hip, reason }.into())
+    }
+
+    /// How many devices there are.
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.devices.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The events of a device that nobody uses.
+    pub(crate) fn pool(&self, ordinal: u32) -> Option<&Pool> {
+        Some(&self.devices.get(ordinal as usize)?.pool)
+    }
+
+    /// What the runtime calls a device.
+    pub(crate) fn name(&'static self, entry: &DeviceEntry) -> Result<String, HipError> {
+        let _quiet = Quiet::enter(self);
+        let mut name: [c_char; 256] = [0; 256];
+        // SAFETY: `name` has room for 256 characters, of which the runtime uses one for the zero at
+        // the end.
+        let code = unsafe { (self.symbols.device_name)(name.as_mut_ptr(), 256, entry.handle) };
+        check(code, "Backend::probe", "hipDeviceGetName")?;
+        name[255] = 0;
+        // SAFETY: the array ends with a zero.
+        let name = unsafe { CStr::from_ptr(name.as_ptr()) };
+        Ok(name.to_string_lossy().into_owned())
+    }
+
+    /// The ordinal of the device that an explicit stream belongs to, or what the runtime says
+    /// instead.
+    ///
+    /// # Safety
+    /// `stream` is alive.
+    pub(crate) unsafe fn device_of(
+        &self,
+        stream: Ptr,
+        operation: &'static str,
+    ) -> Result<c_int, HipError> {
+        let symbols = &self.symbols;
+        if let Some(ask) = symbols.stream_device.function {
+            let mut device = -1;
+            // SAFETY: the caller promises that the stream is alive; `device` is a place for the
+            // number.
+            let code = unsafe { ask(stream, &mut device) };
+            if code.kind() == ErrorKind::InvalidHandle {
+                return Err(dead(stream, operation));
+            }
+            check(code, operation, symbols.stream_device.name)?;
+            return Ok(device);
+        }
+        let ask = require(symbols.stream_device_id, operation)?;
+        // SAFETY: as above.
+        let device = unsafe { ask(stream) };
+        if device < 0 { Err(dead(stream, operation)) } else { Ok(device) }
+    }
+}
+
+/// What the runtime says of a handle if it knows that it is no stream.
+#[cold]
+pub(crate) fn dead(stream: Ptr, operation: &'static str) -> HipError {
+    let reason = "is no stream that is alive, says the runtime; hand in a stream of this process that was not destroyed";
+    ContractError::InvalidHandle { operation, bits: stream.addr(), reason }.into()
+}
+
+/// An error unless `code` is success.
+#[inline]
+pub(crate) fn check(
+    code: HipCode,
+    operation: &'static str,
+    function: &'static str,
+) -> Result<(), HipError> {
+    if code == HipCode::SUCCESS {
+        return Ok(());
+    }
+    Err(HipError::Driver { operation, function, code })
+}
+
+/// The function, or an error that says since which runtime it is there.
+pub(crate) fn require<F: Copy>(
+    optional: Optional<F>,
+    operation: &'static str,
+) -> Result<F, HipError> {
+    let Optional { function, name: symbol, since } = optional;
+    function.ok_or(HipError::MissingSymbol { operation, symbol, since })
+}

@@ -1,0 +1,150 @@
+//! The functions of the runtime that this crate calls, and nothing more of it.
+//!
+//! Types are those of `hip_runtime_api.h`, with every handle a bare pointer and every code an
+//! integer.
+
+use std::ffi::{c_char, c_int, c_uint, c_void};
+
+use libloading::Library;
+
+use super::code::HipCode;
+
+/// `hipStream_t`, `hipEvent_t`, `hipGraph_t`.
+pub(crate) type Ptr = *mut c_void;
+
+/// `hipDevice_t`: a number.
+pub(crate) type DeviceHandle = c_int;
+
+/// `hipHostFn_t`.
+pub(crate) type HostFn = unsafe extern "C" fn(*mut c_void);
+
+/// `hipStreamCallback_t`. The code is what older runtimes pass for the state of the stream, and
+/// is success whatever happened.
+pub(crate) type StreamCallback = unsafe extern "C" fn(Ptr, HipCode, *mut c_void);
+
+/// `hipIpcEventHandle_t`, which is passed by value.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct IpcHandle {
+    pub(crate) reserved: [u8; 64],
+}
+
+/// A function that some runtimes lack: how it is called, and since which HIP version it is there.
+#[derive(Clone, Copy)]
+pub(crate) struct Optional<F> {
+    pub(crate) function: Option<F>,
+    pub(crate) name: &'static str,
+    pub(crate) since: &'static str,
+}
+
+macro_rules! symbols {
+    (
+        required { $($required:ident = $name:ident ($($argument:ty),*) -> $answer:ty;)* }
+        optional { $($optional:ident = $optional_name:ident $since:literal ($($of_optional:ty),*) -> $optional_answer:ty;)* }
+    ) => {
+        pub(crate) struct Symbols {
+            $(pub(crate) $required: unsafe extern "C" fn($($argument),*) -> $answer,)*
+            $(pub(crate) $optional: Optional<unsafe extern "C" fn($($of_optional),*) -> $optional_answer>,)*
+        }
+
+        impl Symbols {
+            /// All of them, or the name of the first required one that is not there.
+            pub(crate) fn resolve(library: &Library) -> Result<Self, &'static str> {
+                Ok(Symbols {
+                    $($required: {
+                        type Function = unsafe extern "C" fn($($argument),*) -> $answer;
+                        // SAFETY: the runtime's function of this name has this signature, in every
+                        // version of it; the pointer is used while the library is loaded, which is
+                        // for ever.
+                        unsafe { find::<Function>(library, stringify!($name)) }.ok_or(stringify!($name))?
+                    },)*
+                    $($optional: {
+                        type Function = unsafe extern "C" fn($($of_optional),*) -> $optional_answer;
+                        // SAFETY: as above.
+                        let function = unsafe { find::<Function>(library, stringify!($optional_name)) };
+                        Optional { function, name: stringify!($optional_name), since: $since }
+                    },)*
+                })
+            }
+
+            /// Those that hip-sys links, and the optional ones from `others`: a program that names
+            /// one which its runtime lacks does not link.
+            #[cfg(feature = "hip-sys")]
+            pub(crate) fn linked(others: &Library) -> Self {
+                use hip_sys::hiprt;
+                Symbols {
+                    $($required: super::abi::as_ours(
+                        hiprt::$name as unsafe extern "C" fn($(super::abi::any!($argument)),*) -> _,
+                    ),)*
+                    $($optional: {
+                        type Function = unsafe extern "C" fn($($of_optional),*) -> $optional_answer;
+                        // SAFETY: as in `resolve`; what is linked is never unloaded.
+                        let function = unsafe { find::<Function>(others, stringify!($optional_name)) };
+                        Optional { function, name: stringify!($optional_name), since: $since }
+                    },)*
+                }
+            }
+
+            /// The names of those that this runtime lacks.
+            pub(crate) fn missing(&self) -> Vec<&'static str> {
+                let mut missing = Vec::new();
+                $(if self.$optional.function.is_none() {
+                    missing.push(self.$optional.name);
+                })*
+                missing
+            }
+        }
+    };
+}
+
+symbols! {
+    required {
+        init = hipInit(c_uint) -> HipCode;
+        error_name = hipGetErrorName(HipCode) -> *const c_char;
+        error_text = hipGetErrorString(HipCode) -> *const c_char;
+        last_error = hipGetLastError() -> HipCode;
+        peek_error = hipPeekAtLastError() -> HipCode;
+        device_count = hipGetDeviceCount(*mut c_int) -> HipCode;
+        device_get = hipDeviceGet(*mut DeviceHandle, c_int) -> HipCode;
+        device_name = hipDeviceGetName(*mut c_char, c_int, DeviceHandle) -> HipCode;
+        device_priorities = hipDeviceGetStreamPriorityRange(*mut c_int, *mut c_int) -> HipCode;
+        current_device = hipGetDevice(*mut c_int) -> HipCode;
+        set_device = hipSetDevice(c_int) -> HipCode;
+        stream_create = hipStreamCreateWithPriority(*mut Ptr, c_uint, c_int) -> HipCode;
+        stream_destroy = hipStreamDestroy(Ptr) -> HipCode;
+        stream_query = hipStreamQuery(Ptr) -> HipCode;
+        stream_wait_event = hipStreamWaitEvent(Ptr, Ptr, c_uint) -> HipCode;
+        stream_priority = hipStreamGetPriority(Ptr, *mut c_int) -> HipCode;
+        stream_is_capturing = hipStreamIsCapturing(Ptr, *mut c_int) -> HipCode;
+        add_callback = hipStreamAddCallback(Ptr, StreamCallback, *mut c_void, c_uint) -> HipCode;
+        event_create = hipEventCreateWithFlags(*mut Ptr, c_uint) -> HipCode;
+        event_destroy = hipEventDestroy(Ptr) -> HipCode;
+        event_query = hipEventQuery(Ptr) -> HipCode;
+        event_record = hipEventRecord(Ptr, Ptr) -> HipCode;
+        event_elapsed = hipEventElapsedTime(*mut f32, Ptr, Ptr) -> HipCode;
+    }
+    optional {
+        // One of the two is there; HIP's NVIDIA platform may have neither.
+        stream_device = hipStreamGetDevice "5.6" (Ptr, *mut DeviceHandle) -> HipCode;
+        stream_device_id = hipGetStreamDeviceId "4.5" (Ptr) -> c_int;
+        launch_host_func = hipLaunchHostFunc "5.3" (Ptr, HostFn, *mut c_void) -> HipCode;
+        exchange_capture_mode = hipThreadExchangeStreamCaptureMode "5.1" (*mut c_int) -> HipCode;
+        // For a thread that ends in the capture of its own stream.
+        end_capture = hipStreamEndCapture "4.3" (Ptr, *mut Ptr) -> HipCode;
+        graph_destroy = hipGraphDestroy "4.3" (Ptr) -> HipCode;
+        ipc_event_handle = hipIpcGetEventHandle "4.3" (*mut IpcHandle, Ptr) -> HipCode;
+        ipc_open_event = hipIpcOpenEventHandle "4.3" (*mut Ptr, IpcHandle) -> HipCode;
+        stream_capture_info = hipStreamGetCaptureInfo_v2 "5.0"
+            (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut usize) -> HipCode;
+        stream_id = hipStreamGetId "7.2" (Ptr, *mut u64) -> HipCode;
+    }
+}
+
+/// The function with this name.
+///
+/// # Safety
+/// `F` is the type of a pointer to that function, and is used while the library is loaded.
+pub(crate) unsafe fn find<F: Copy>(library: &Library, name: &str) -> Option<F> {
+    // SAFETY: the caller promises the type and the time of use.
+    unsafe { library.get::<F>(name) }.ok().map(|symbol| *symbol)
+}

@@ -1,0 +1,191 @@
+//! What can go wrong on HIP: [`HipError`].
+
+use std::sync::Arc;
+
+use gpu_stream_core::{ContractError, Error, ErrorKind};
+
+use crate::HipCode;
+use crate::driver::is_on_cuda;
+
+/// The error of the HIP backend.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HipError {
+    /// Misuse that the contract names. Of the [kind](Error::kind) that it names.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+
+    /// The runtime was asked and said no. Of the [kind](HipCode::kind) of the code.
+    #[error("{operation}: {function} answered {code}")]
+    Driver {
+        /// The call of the contract.
+        operation: &'static str,
+        /// The runtime's function.
+        function: &'static str,
+        /// Its answer.
+        code: HipCode,
+    },
+
+    /// The call would have destroyed a capture, and was not made. Kind
+    /// [`Capturing`](ErrorKind::Capturing).
+    #[error(
+        "{operation}: {what} is being captured into a graph, and this would end the capture; call it when the capture is over"
+    )]
+    Capturing {
+        /// The call.
+        operation: &'static str,
+        /// What is being captured.
+        what: &'static str,
+    },
+
+    /// The event's last record was made in a capture, which is over. Kind
+    /// [`InvalidEvent`](ErrorKind::InvalidEvent).
+    #[error(
+        "{operation}: the event was last recorded in a capture that is over, where nothing ran; record it outside of a capture first"
+    )]
+    CapturedEvent {
+        /// The call.
+        operation: &'static str,
+    },
+
+    /// The event was recorded on the default stream of a thread that has ended, and HIP cannot be
+    /// asked about it any more. Kind [`InvalidEvent`](ErrorKind::InvalidEvent).
+    #[error(
+        "{operation}: the event was recorded on the default stream of a thread that has ended, and the stream with it; ask before the thread ends, or record on a stream of `Backend::new_stream`"
+    )]
+    ThreadEnded {
+        /// The call.
+        operation: &'static str,
+    },
+
+    /// A host function panicked on the stream. Kind [`StreamFault`](ErrorKind::StreamFault).
+    #[error(
+        "{operation}: a host function of this stream panicked: {message}; the stream stays so, make another for new work"
+    )]
+    HostFunctionPanicked {
+        /// The call.
+        operation: &'static str,
+        /// The panic's message.
+        message: Arc<str>,
+    },
+
+    /// The runtime's library is not there. Kind [`LibraryNotFound`](ErrorKind::LibraryNotFound).
+    #[error(
+        "the HIP runtime's library was not found; tried: {tried}; install ROCm (Debian: apt-get install libamdhip64-5), or name the library in GPU_STREAM_HIP_LIBRARY"
+    )]
+    LibraryNotFound {
+        /// Each name that was tried, with what the loader said.
+        tried: Arc<str>,
+    },
+
+    /// The library lacks a function that is needed. Kind
+    /// [`SymbolNotFound`](ErrorKind::SymbolNotFound).
+    #[error(
+        "{library} has no function {symbol}, so it is not the HIP runtime's library, or is broken; GPU_STREAM_HIP_LIBRARY can name another one"
+    )]
+    SymbolNotFound {
+        /// The function.
+        symbol: &'static str,
+        /// The library, as it was named to the loader.
+        library: Arc<str>,
+    },
+
+    /// The runtime is older than anything this crate works with. Kind
+    /// [`DriverTooOld`](ErrorKind::DriverTooOld).
+    #[error("the HIP runtime {library} is of version {}, and {} or newer is needed; update ROCm", Version(*version), Version(*oldest))]
+    DriverTooOld {
+        /// The library, as it was named to the loader.
+        library: Arc<str>,
+        /// Its version: 50120531 is 5.1.20531.
+        version: i32,
+        /// The oldest version that would do.
+        oldest: i32,
+    },
+
+    /// The runtime works and has no device. Kind [`NoDevice`](ErrorKind::NoDevice).
+    #[error("the HIP runtime {library}, version {}, has no device; see whether rocminfo lists one, whether this user may open /dev/kfd and /dev/dri, and whether HIP_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES hides it", Version(*version))]
+    NoDevice {
+        /// The library, as it was named to the loader.
+        library: Arc<str>,
+        /// Its version: 70253211 is 7.2.53211. 0 if the runtime did not tell.
+        version: i32,
+    },
+
+    /// A capability needs a function that this runtime does not have. Kind
+    /// [`Unsupported`](ErrorKind::Unsupported).
+    #[error(
+        "{operation}: this needs the runtime's function {symbol}, which is there since HIP {since}; update ROCm"
+    )]
+    MissingSymbol {
+        /// The call.
+        operation: &'static str,
+        /// The function.
+        symbol: &'static str,
+        /// The first HIP version that has it.
+        since: &'static str,
+    },
+}
+
+/// A runtime's version for people: 70253211 is 7.2.53211. On HIP's NVIDIA platform it is CUDA's:
+/// 12090 is 12.9.
+pub(crate) struct Version(pub(crate) i32);
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let number = self.0;
+        if number == 0 {
+            f.write_str("unknown")
+        } else if is_on_cuda(number) {
+            write!(f, "of HIP on CUDA {}.{}", number / 1_000, number % 1_000 / 10)
+        } else {
+            let (major, minor) = (number / 10_000_000, number / 100_000 % 100);
+            write!(f, "{major}.{minor}.{}", number % 100_000)
+        }
+    }
+}
+
+impl Error for HipError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            HipError::Contract(error) => error.kind(),
+            HipError::Driver { code, .. } => code.kind(),
+            HipError::Capturing { .. } => ErrorKind::Capturing,
+            HipError::CapturedEvent { .. } => ErrorKind::InvalidEvent,
+            HipError::ThreadEnded { .. } => ErrorKind::InvalidEvent,
+            HipError::HostFunctionPanicked { .. } => ErrorKind::StreamFault,
+            HipError::LibraryNotFound { .. } => ErrorKind::LibraryNotFound,
+            HipError::SymbolNotFound { .. } => ErrorKind::SymbolNotFound,
+            HipError::DriverTooOld { .. } => ErrorKind::DriverTooOld,
+            HipError::NoDevice { .. } => ErrorKind::NoDevice,
+            HipError::MissingSymbol { .. } => ErrorKind::Unsupported,
+        }
+    }
+
+    fn code(&self) -> Option<i32> {
+        match self {
+            HipError::Driver { code, .. } => Some(code.get()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_for_people() {
+        assert_eq!(Version(50_221_153).to_string(), "5.2.21153");
+        assert_eq!(Version(70_253_211).to_string(), "7.2.53211");
+        assert_eq!(Version(12_090).to_string(), "of HIP on CUDA 12.9");
+        assert_eq!(Version(0).to_string(), "unknown");
+        let (version, oldest) = (40_421_401, 50_200_000);
+        let error = HipError::DriverTooOld { library: "l".into(), version, oldest };
+        assert!(error.to_string().contains("4.4.21401"), "{error}");
+    }
+
+    #[test]
+    fn the_error_is_small() {
+        assert!(size_of::<HipError>() <= size_of::<ContractError>() + size_of::<usize>());
+    }
+}

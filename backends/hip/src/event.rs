@@ -1,0 +1,517 @@
+//! A place in a HIP stream's work: [`HipEvent`].
+
+use std::ffi::c_uint;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gpu_stream_core::{
+    BackendKind, CaptureStatus, ContractError, Device, Event, EventOptions, EventStatus,
+    HandleKind, RawEvent, RawStream,
+};
+
+use crate::driver::capture::{self, Relaxed};
+use crate::driver::code::HipCode;
+use crate::driver::symbols::Ptr;
+use crate::driver::{Current, Driver, Quiet, check, driver};
+use crate::slot::{Keeper, Old, Record, Slot, State};
+use crate::{Hip, HipError, host_func, stream, thread_end};
+
+/// `hipEventBlockingSync`.
+pub(crate) const BLOCKING: c_uint = 1;
+/// `hipEventDisableTiming`.
+pub(crate) const DISABLE_TIMING: c_uint = 2;
+/// `hipEventInterprocess`.
+pub(crate) const INTERPROCESS: c_uint = 4;
+
+/// An event of the HIP backend: a `hipEvent_t`.
+///
+/// It belongs to the device that it was made for, and only streams of that device can record it.
+///
+/// HIP's events refer to the stream that they were recorded on, and a call for one may follow that
+/// pointer. So an event shares the stream's owner from the record on, until it is recorded
+/// elsewhere or dropped. Of a thread's default stream, which ends with the thread, the events are
+/// complete from then on: the end of the thread waits for the stream's work, if such an event is
+/// still there. Only [`elapsed_since`](Event::elapsed_since) cannot be answered after that.
+///
+/// An event that was recorded on a stream under capture stands for a node of the graph and not for
+/// work: until it is recorded outside, `status`, `query` and `synchronize` answer
+/// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) while the capture goes on, and
+/// [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) after that. What another library does
+/// with the [`raw`](Event::raw) handle is not seen here: if it records the event, it has to keep
+/// that stream alive as long as the event is used.
+///
+/// Threads that record one event at the same time, one inside a capture and one outside, may get
+/// the answers of either.
+pub struct HipEvent {
+    device: u32,
+    options: EventOptions,
+    /// What the last record is in. A `synchronize` that goes on shares the one that it began with.
+    slot: Mutex<Arc<Slot>>,
+}
+
+impl HipEvent {
+    /// A new event of the device with this ordinal.
+    pub(crate) fn new(
+        driver: &'static Driver,
+        device: u32,
+        options: EventOptions,
+        operation: &'static str,
+    ) -> Result<Self, HipError> {
+        host_func::clear();
+        let raw = create(driver, device, options, operation)?;
+        Ok(Self::of(Slot::new(raw, device, options, true), device, options))
+    }
+
+    /// An event for one record, which must follow before anybody else sees it.
+    pub(crate) fn for_record(
+        driver: &'static Driver,
+        device: u32,
+        operation: &'static str,
+    ) -> Result<Self, HipError> {
+        let slot = slot_for_record(driver, device, EventOptions::new(), operation)?;
+        Ok(Self::of(slot, device, EventOptions::new()))
+    }
+
+    /// An event of another process, opened for the device.
+    pub(crate) fn opened(raw: RawEvent<Hip>, device: u32, options: EventOptions) -> Self {
+        let slot = Slot::new(raw, device, options, false);
+        // When and where it was recorded is not known; nothing of this process is to be kept.
+        let (stream, keeper) = (RawStream::DEFAULT, Keeper::Owner(Default::default()));
+        let mut state = slot.lock();
+        state.last = Some(Record { stream, keeper, captured: None });
+        state.given_out = true;
+        drop(state);
+        Self::of(slot, device, options)
+    }
+
+    fn of(slot: Slot, device: u32, options: EventOptions) -> Self {
+        HipEvent { device, options, slot: Mutex::new(Arc::new(slot)) }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Arc<Slot>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `call` with what the event is at the moment. No record comes in between.
+    #[inline]
+    pub(crate) fn with<T>(&self, call: impl FnOnce(&mut State) -> T) -> T {
+        let slot = self.slot();
+        let mut state = slot.lock();
+        call(&mut state)
+    }
+
+    /// Records on a stream of the event's device: `record` asks the runtime, and `captured` is
+    /// asked before and after that, in which capture the stream is, if in one. What is returned
+    /// beside the outcome is to be dropped outside of all guards.
+    #[inline]
+    pub(crate) fn record_by(
+        &self,
+        driver: &'static Driver,
+        on: (RawStream<Hip>, &Keeper),
+        operation: &'static str,
+        captured: impl Fn() -> Result<Option<Option<u64>>, HipError>,
+        record: impl FnOnce(Ptr) -> HipCode,
+    ) -> (Result<(), HipError>, Old) {
+        let mut slot = self.slot();
+        let before = match captured() {
+            Ok(before) => before,
+            Err(error) => return (Err(error), Old::default()),
+        };
+        let make = |slot: &Slot| {
+            let mut state = slot.lock();
+            let code = record(state.raw.as_ptr());
+            if code != HipCode::SUCCESS {
+                state.not_recorded(on.1);
+                let error = HipError::Driver { operation, function: "hipEventRecord", code };
+                return (Err(error), Old::default());
+            }
+            // Asked again: a capture that began or ended in between counts as well.
+            let captured = before.or_else(|| captured().unwrap_or(Some(None)));
+            (Ok(()), state.recorded(Record { stream: on.0, keeper: on.1.clone(), captured }))
+        };
+        // As good as always: nobody synchronizes.
+        if Arc::get_mut(&mut slot).is_some() {
+            return make(&slot);
+        }
+        if slot.lock().given_out {
+            let waited_for = match self.leave_a_mark(driver, &mut slot, operation) {
+                Ok(waited_for) => Some(waited_for),
+                Err(error) => return (Err(error), Old::default()),
+            };
+            let (outcome, mut old) = make(&slot);
+            old.slot = waited_for;
+            return (outcome, old);
+        }
+        // Who synchronizes waits for the record that was there when it began, and keeps it.
+        let fresh = match slot_for_record(driver, self.device, self.options, operation) {
+            Ok(fresh) => Arc::new(fresh),
+            Err(error) => return (Err(error), Old::default()),
+        };
+        let (outcome, mut old) = make(&fresh);
+        let unused = match outcome {
+            Ok(()) => std::mem::replace(&mut *slot, fresh),
+            Err(_) => fresh,
+        };
+        old.slot = Some(unused);
+        (outcome, old)
+    }
+
+    /// Gives those who synchronize an event of their own that stands for the last record, since the
+    /// handle, which others have, is to be recorded again. Returns what they have.
+    ///
+    /// HIP has no copy of an event. So a stream waits for it, and the mark is made on that; the
+    /// stream is put aside until it is idle, which is when the record is done.
+    #[cold]
+    fn leave_a_mark(
+        &self,
+        driver: &'static Driver,
+        slot: &mut Arc<Slot>,
+        operation: &'static str,
+    ) -> Result<Arc<Slot>, HipError> {
+        let (raw_stream, owner) = stream::create(driver, self.device, 0, operation)?;
+        let mark = create(driver, self.device, EventOptions::new(), operation)?;
+        let next = Slot::new(RawEvent::from_bits(0), self.device, self.options, false);
+        {
+            let (mut state, mut new) = (slot.lock(), next.lock());
+            let is_ordinary = state.last.as_ref().is_some_and(|last| last.captured.is_none());
+            let wait = || {
+                let symbols = &driver.symbols;
+                // SAFETY: both are alive, and so is what the event points to. Flags are 0.
+                let code = unsafe {
+                    (symbols.stream_wait_event)(raw_stream.as_ptr(), state.raw.as_ptr(), 0)
+                };
+                check(code, operation, "hipStreamWaitEvent")?;
+                // SAFETY: both are alive, and of one device.
+                let code = unsafe { (symbols.event_record)(mark.as_ptr(), raw_stream.as_ptr()) };
+                check(code, operation, "hipEventRecord")
+            };
+            // Of a record in a capture, or of a thread that has ended, the runtime is not asked.
+            let marked = if is_ordinary { state.visit(wait).ok() } else { None };
+            match marked {
+                Some(Err(error)) => {
+                    drop((state, new));
+                    // The mark, so that it is destroyed; the handle is not this slot's.
+                    next.lock().raw = mark;
+                    return Err(error);
+                }
+                Some(Ok(())) => {
+                    let keeper = Keeper::Owner(owner);
+                    new.put(state.take());
+                    state.last = Some(Record { stream: raw_stream, keeper, captured: None });
+                }
+                None => new.copy(&state),
+            }
+            new.raw = std::mem::replace(&mut state.raw, mark);
+            (new.given_out, state.given_out) = (true, false);
+        }
+        Ok(std::mem::replace(slot, Arc::new(next)))
+    }
+
+    /// Whether the stream is another thread's own, which cannot be named on this one.
+    fn is_elsewhere(&self, keeper: &Keeper) -> bool {
+        match keeper {
+            Keeper::Owner(_) => false,
+            Keeper::Thread(life) => !thread_end::is_mine(self.device, life),
+        }
+    }
+
+    /// Why the event cannot be asked, if its last record was made in a capture.
+    fn capture_error(
+        &self,
+        driver: &'static Driver,
+        state: &State,
+        operation: &'static str,
+    ) -> Option<HipError> {
+        let Record { stream, keeper, captured } = state.last.as_ref()?;
+        let id = (*captured)?;
+        let now = || {
+            let _quiet = Quiet::enter(driver);
+            let _current = Current::enter(driver, self.device, operation).ok()?;
+            // SAFETY: the record keeps the stream alive, and its device is current.
+            unsafe { capture::id(driver, stream.as_ptr()) }
+        };
+        // Handle 2 means another stream on another thread; there, the capture is taken to be over.
+        let now = if self.is_elsewhere(keeper) { None } else { now() };
+        Some(if now.is_some() && now == id {
+            let what = "the stream that the event was last recorded on";
+            HipError::Capturing { operation, what }
+        } else {
+            HipError::CapturedEvent { operation }
+        })
+    }
+
+    /// An error if the event was last recorded in a capture that is over. To wait for one that goes
+    /// on is how another stream is drawn into the capture.
+    pub(crate) fn refuse_stale(
+        &self,
+        driver: &'static Driver,
+        state: &State,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        match self.capture_error(driver, state, operation) {
+            Some(stale @ HipError::CapturedEvent { .. }) => Err(stale),
+            _ => Ok(()),
+        }
+    }
+
+    /// An error if the stream of the last record is being captured now, where the question would
+    /// break that capture.
+    fn refuse_beside(
+        &self,
+        driver: &'static Driver,
+        state: &State,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        if !driver.query_breaks_captures {
+            return Ok(());
+        }
+        let Some(Record { stream, keeper, .. }) = &state.last else { return Ok(()) };
+        if stream.kind() == HandleKind::Default || self.is_elsewhere(keeper) {
+            return Ok(());
+        }
+        let _current = Current::enter(driver, self.device, operation)?;
+        // SAFETY: the record keeps the stream alive, and its device is current.
+        match unsafe { capture::status(driver, stream.as_ptr(), operation) }? {
+            CaptureStatus::None => Ok(()),
+            _ => Err(refused(state, HipCode::CAPTURED_EVENT, operation, "hipEventQuery")),
+        }
+    }
+
+    /// Whether the last record's work is done; if there was none, it is.
+    fn is_done(
+        &self,
+        driver: &'static Driver,
+        state: &State,
+        operation: &'static str,
+    ) -> Result<bool, HipError> {
+        if let Some(error) = self.capture_error(driver, state, operation) {
+            return Err(error);
+        }
+        let answer = state.visit(|| {
+            let _quiet = Quiet::enter(driver);
+            self.refuse_beside(driver, state, operation)?;
+            let _relaxed = Relaxed::enter(driver, operation)?;
+            ask(driver, state, operation)
+        });
+        answer.unwrap_or_else(|end| end.answer(operation).map(|()| true))
+    }
+
+    /// Whether all work in front of a private mark is done, on a stream that is alive.
+    pub(crate) fn is_mark_passed(
+        &self,
+        driver: &'static Driver,
+        operation: &'static str,
+    ) -> Result<bool, HipError> {
+        self.with(|state| ask(driver, state, operation))
+    }
+}
+
+/// The runtime's event, without anything of ours.
+fn create(
+    driver: &'static Driver,
+    device: u32,
+    options: EventOptions,
+    operation: &'static str,
+) -> Result<RawEvent<Hip>, HipError> {
+    if options.is_interprocess() {
+        driver.require_interprocess(operation)?;
+    }
+    let flag = |on: bool, flag: c_uint| if on { flag } else { 0 };
+    let flags = driver.release
+        | flag(options.is_blocking(), BLOCKING)
+        | flag(!options.is_timed(), DISABLE_TIMING)
+        | flag(options.is_interprocess(), INTERPROCESS);
+    let _quiet = Quiet::enter(driver);
+    let _relaxed = Relaxed::enter(driver, operation)?;
+    let _current = Current::enter(driver, device, operation)?;
+    let mut event = std::ptr::null_mut();
+    // SAFETY: `event` is a place for one event, the flags are those of the options, and the device
+    // is current.
+    let code = unsafe { (driver.symbols.event_create)(&mut event, flags) };
+    check(code, operation, "hipEventCreateWithFlags")?;
+    Ok(RawEvent::from_ptr(event))
+}
+
+/// A slot for a record, which must follow before anybody asks it: from the pool, if one is there.
+fn slot_for_record(
+    driver: &'static Driver,
+    device: u32,
+    options: EventOptions,
+    operation: &'static str,
+) -> Result<Slot, HipError> {
+    let pool = driver.pool(device).filter(|_| options == EventOptions::new());
+    let raw = match pool.and_then(|pool| pool.take()) {
+        Some(raw) => raw,
+        None => create(driver, device, options, operation)?,
+    };
+    Ok(Slot::new(raw, device, options, true))
+}
+
+/// The runtime's answer. What the event points to is alive.
+fn ask(driver: &'static Driver, state: &State, operation: &'static str) -> Result<bool, HipError> {
+    // SAFETY: the event is the slot's, and alive.
+    match unsafe { (driver.symbols.event_query)(state.raw.as_ptr()) } {
+        HipCode::SUCCESS => Ok(true),
+        HipCode::NOT_READY => Ok(false),
+        code => Err(refused(state, code, operation, "hipEventQuery")),
+    }
+}
+
+/// The error for what the runtime said of an event.
+#[cold]
+pub(crate) fn refused(
+    state: &State,
+    code: HipCode,
+    operation: &'static str,
+    function: &'static str,
+) -> HipError {
+    let in_a_capture = state.last.as_ref().is_some_and(|last| last.captured.is_some());
+    match code {
+        // HIP does not tell a record from before a capture from one inside of it: while the stream
+        // is captured, it answers for all of its events so, and the capture goes on.
+        HipCode::CAPTURED_EVENT if !in_a_capture => {
+            let what = "the stream that the event was last recorded on";
+            HipError::Capturing { operation, what }
+        }
+        code => HipError::Driver { operation, function, code },
+    }
+}
+
+// SAFETY: `status` says complete, and `synchronize` returns `Ok`, only if the runtime says success
+// for the event, which stands for all work before its last record, or if it said so of all work of
+// the stream when its thread ended; any other answer but "not ready" is an error. An event from the
+// pool is recorded before anybody can ask it, so an old record is never asked. The runtime binds a
+// wait to the record and holds what it needs of it, so destroying or recording the event again is
+// sound at any time.
+unsafe impl Event for HipEvent {
+    type Backend = Hip;
+
+    fn raw(&self) -> RawEvent<Hip> {
+        self.with(|state| {
+            state.given_out = true;
+            state.raw
+        })
+    }
+
+    fn device(&self) -> Device {
+        Device::new(BackendKind::Hip, self.device)
+    }
+
+    fn options(&self) -> EventOptions {
+        self.options
+    }
+
+    fn status(&self) -> Result<EventStatus, HipError> {
+        let driver = driver()?;
+        self.with(|state| {
+            let done = self.is_done(driver, state, "Event::status")?;
+            Ok(match done {
+                true if state.last.is_none() => EventStatus::Unrecorded,
+                true => EventStatus::Complete,
+                false => EventStatus::Pending,
+            })
+        })
+    }
+
+    /// As [`Event::synchronize`].
+    ///
+    /// It asks again and again, with pauses that grow to a tenth of a millisecond, or to one
+    /// millisecond if the event was made with `blocking`. `hipEventSynchronize` would hold a lock
+    /// meanwhile for which every other thread's query, wait and record of the event has to wait,
+    /// and those do not block.
+    ///
+    /// # Errors
+    /// As there.
+    fn synchronize(&self) -> Result<(), HipError> {
+        const OPERATION: &str = "Event::synchronize";
+        host_func::refuse_inside(OPERATION)?;
+        let driver = driver()?;
+        // The record of now: a later one leaves this slot alone as long as it is shared.
+        let slot = Arc::clone(&self.slot());
+        poll(self.options.is_blocking(), || self.is_done(driver, &slot.lock(), OPERATION))
+    }
+
+    /// As [`Event::elapsed_since`].
+    ///
+    /// # Errors
+    /// Beside those, [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) if one of the
+    /// events was recorded on the default stream of a thread that has ended.
+    fn elapsed_unchecked(&self, start: &Self) -> Result<f32, HipError> {
+        const OPERATION: &str = "Event::elapsed_since";
+        let driver = driver()?;
+        let elapsed = |start: &State, end: &State| {
+            let mut milliseconds = 0.0;
+            let code = start.visit(|| {
+                end.visit(|| {
+                    let _quiet = Quiet::enter(driver);
+                    let _relaxed = Relaxed::enter(driver, OPERATION)?;
+                    let (start, end) = (start.raw.as_ptr(), end.raw.as_ptr());
+                    // SAFETY: the first is a place for the number; both events are ours and alive,
+                    // and so is what they point to.
+                    Ok(unsafe { (driver.symbols.event_elapsed)(&mut milliseconds, start, end) })
+                })
+            });
+            match code.flatten() {
+                Ok(code) => code.map(|code| (code, milliseconds)),
+                Err(_) => Err(HipError::ThreadEnded { operation: OPERATION }),
+            }
+        };
+        // Both are locked, always in one order.
+        let (code, milliseconds) = match std::ptr::from_ref(start).cmp(&std::ptr::from_ref(self)) {
+            std::cmp::Ordering::Equal => self.with(|state| elapsed(state, state)),
+            std::cmp::Ordering::Less => start.with(|s| self.with(|end| elapsed(s, end))),
+            std::cmp::Ordering::Greater => self.with(|end| start.with(|s| elapsed(s, end))),
+        }?;
+        match code {
+            // One of the two was recorded again a moment ago.
+            HipCode::NOT_READY => {
+                let which = if start.status()? == EventStatus::Pending { "start" } else { "end" };
+                Err(ContractError::EventPending { which }.into())
+            }
+            code => {
+                check(code, OPERATION, "hipEventElapsedTime")?;
+                Ok(milliseconds)
+            }
+        }
+    }
+}
+
+/// How often a wait asks before it makes pauses.
+const SPINS: u32 = 200;
+
+/// Returns when `done` says so.
+pub(crate) fn poll(
+    blocking: bool,
+    done: impl Fn() -> Result<bool, HipError>,
+) -> Result<(), HipError> {
+    let longest = Duration::from_micros(if blocking { 1_000 } else { 100 });
+    let mut pause = Duration::ZERO;
+    let mut turns = if blocking { SPINS } else { 0 };
+    while !done()? {
+        if turns < SPINS {
+            turns += 1;
+            std::thread::yield_now();
+        } else {
+            pause = (pause * 2).clamp(Duration::from_micros(10), longest);
+            std::thread::sleep(pause);
+        }
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for HipEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Asks the runtime nothing: printing must not disturb a capture.
+        let (raw, record) = self.with(|state| {
+            let record = match state.last.as_ref().map(|last| last.captured.is_some()) {
+                None => "none",
+                Some(false) => "made",
+                Some(true) => "made in a capture",
+            };
+            (state.raw, record)
+        });
+        let mut text = f.debug_struct("HipEvent");
+        text.field("raw", &raw).field("device", &self.device());
+        text.field("options", &self.options).field("record", &record).finish()
+    }
+}

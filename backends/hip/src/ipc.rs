@@ -1,0 +1,132 @@
+//! Events that another process waits for.
+//!
+//! One process makes an event with `interprocess`, takes its [`IpcEventHandle`], records the event
+//! and sends the handle's 64 bytes; the other opens it and waits, on the host or on a stream.
+//! Records after the opening count too: it is one event.
+//!
+//! This needs HIP 7.2: in the versions before that were tried (5.2, 5.7, 6.4), such an event does not
+//! wait for the work in front of it, or a wait for it blocks the calling thread. There it is refused
+//! with [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported).
+//!
+//! ```no_run
+//! use gpu_stream_core::{Backend, EventOptions, Stream, StreamOptions};
+//! use gpu_stream_hip::Hip;
+//! use gpu_stream_hip::ipc::IpcEventHandle;
+//!
+//! # fn send(_: [u8; 64]) {} fn receive() -> [u8; 64] { [0; 64] }
+//! # fn here() -> Result<(), Box<dyn std::error::Error>> {
+//! // In the one process:
+//! let device = Hip::device(0)?;
+//! let stream = Hip::new_stream(device, StreamOptions::new())?;
+//! let event = Hip::new_event(device, EventOptions::builder().interprocess(true).build()?)?;
+//! stream.record(&event)?;
+//! send(event.ipc_handle()?.to_bytes());
+//!
+//! // In the other:
+//! let handle = IpcEventHandle::from_bytes(receive());
+//! // SAFETY: the first process keeps `event` until this one says that it is done.
+//! let theirs = unsafe { handle.open(device)? };
+//! stream.wait_event(&theirs)?;
+//! # Ok(()) }
+//! ```
+
+use gpu_stream_core::{ContractError, Device, Event, EventOptions, RawEvent};
+
+use crate::driver::capture::Relaxed;
+use crate::driver::symbols::IpcHandle;
+use crate::driver::{Current, Quiet, check, driver, require};
+use crate::{HipError, HipEvent, device};
+
+/// The name of an interprocess event, to be sent to another process of the same machine.
+///
+/// Origin:
+/// [`hipIpcEventHandle_t`](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___device.html).
+#[doc(alias("hipIpcEventHandle_t", "cudaIpcEventHandle_t", "from_ipc_handle"))]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct IpcEventHandle([u8; 64]);
+
+impl IpcEventHandle {
+    /// The handle that another process sent.
+    pub const fn from_bytes(bytes: [u8; 64]) -> Self {
+        IpcEventHandle(bytes)
+    }
+
+    /// The bytes to send.
+    pub const fn to_bytes(self) -> [u8; 64] {
+        self.0
+    }
+
+    /// Opens the other process's event, for `device`, which must be the device that it was made
+    /// for. Does not block.
+    ///
+    /// The event can be waited for, queried and recorded. Whether it was recorded before it was
+    /// opened cannot be told: its status is `Complete` if it was not.
+    ///
+    /// # Errors
+    /// [`BackendMismatch`](gpu_stream_core::ErrorKind::BackendMismatch),
+    /// [`InvalidDevice`](gpu_stream_core::ErrorKind::InvalidDevice);
+    /// [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) before HIP 7.2; what the runtime says of a handle that is none, or is this process's own.
+    ///
+    /// # Safety
+    /// The process that made the event does not destroy it while the event that this returns is
+    /// used.
+    ///
+    /// Origin:
+    /// [`hipIpcOpenEventHandle`](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___device.html),
+    /// [`torch.cuda.Event.from_ipc_handle`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
+    #[doc(alias("hipIpcOpenEventHandle", "cudaIpcOpenEventHandle", "from_ipc_handle"))]
+    pub unsafe fn open(self, device: Device) -> Result<HipEvent, HipError> {
+        const OPERATION: &str = "IpcEventHandle::open";
+        let ordinal = device::ordinal(device, OPERATION)?;
+        let driver = driver()?;
+        driver.require_interprocess(OPERATION)?;
+        let open = require(driver.symbols.ipc_open_event, OPERATION)?;
+        let options = EventOptions::builder().interprocess(true).build()?;
+        let _quiet = Quiet::enter(driver);
+        let _relaxed = Relaxed::enter(driver, OPERATION)?;
+        let _current = Current::enter(driver, ordinal, OPERATION)?;
+        let mut event = std::ptr::null_mut();
+        // SAFETY: `event` is a place for one event, and the device is current. The runtime
+        // looks the handle up.
+        let code = unsafe { open(&mut event, IpcHandle { reserved: self.0 }) };
+        check(code, OPERATION, "hipIpcOpenEventHandle")?;
+        Ok(HipEvent::opened(RawEvent::from_ptr(event), ordinal, options))
+    }
+}
+
+impl HipEvent {
+    /// The handle by which another process can open this event. Does not block.
+    ///
+    /// # Errors
+    /// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the event was not made with
+    /// `interprocess`; [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) where the system
+    /// has no such thing; what else the runtime says.
+    ///
+    /// Origin:
+    /// [`hipIpcGetEventHandle`](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___device.html),
+    /// [`torch.cuda.Event.ipc_handle`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
+    #[doc(alias("hipIpcGetEventHandle", "cudaIpcGetEventHandle"))]
+    pub fn ipc_handle(&self) -> Result<IpcEventHandle, HipError> {
+        const OPERATION: &str = "HipEvent::ipc_handle";
+        if !self.options().is_interprocess() {
+            let reason =
+                "is an event for this process alone; make it with the option `interprocess`";
+            let bits = self.with(|state| state.raw.to_bits());
+            return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
+        }
+        let driver = driver()?;
+        let get = require(driver.symbols.ipc_event_handle, OPERATION)?;
+        let _quiet = Quiet::enter(driver);
+        let _relaxed = Relaxed::enter(driver, OPERATION)?;
+        let _current = Current::enter(driver, self.device().ordinal(), OPERATION)?;
+        let mut handle = IpcHandle { reserved: [0; 64] };
+        let code = self.with(|state| {
+            // The other process knows this handle, and no other in its place.
+            state.given_out = true;
+            // SAFETY: `handle` is a place for one handle, and the event is ours and alive.
+            unsafe { get(&mut handle, state.raw.as_ptr()) }
+        });
+        check(code, OPERATION, "hipIpcGetEventHandle")?;
+        Ok(IpcEventHandle(handle.reserved))
+    }
+}

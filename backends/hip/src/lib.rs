@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod busy;
+mod device;
+mod driver;
+mod error;
+mod event;
+mod fault;
+mod host_func;
+#[cfg(feature = "hip-sys")]
+pub mod interop;
+pub mod ipc;
+mod pool;
+mod slot;
+mod stream;
+mod thread_end;
+
+pub use self::{
+    backend::Hip, driver::code::HipCode, error::HipError, event::HipEvent, stream::HipStream,
+};

@@ -1,0 +1,204 @@
+//! One event of the runtime, and what keeps the stream of its last record alive: [`Slot`].
+//!
+//! A HIP event has a bare pointer to the stream that it was recorded on, and a wait, a query or a
+//! synchronize may follow it. So an event shares what keeps that stream alive, until it is recorded
+//! elsewhere or dropped; and while one thread gives the event to the runtime, no other may record it
+//! on a second stream and so give up the first. A lock is held for each of these calls. None of
+//! them blocks: a wait of the host is made of short questions ([`crate::event`]).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gpu_stream_core::{EventOptions, KeepAlive, RawEvent, RawStream};
+
+use crate::driver::capture::Relaxed;
+use crate::driver::symbols::Ptr;
+use crate::driver::{Driver, Quiet, loaded};
+use crate::thread_end::{End, Life, visit};
+use crate::{Hip, host_func};
+
+/// What keeps a stream alive.
+#[derive(Clone, Debug)]
+pub(crate) enum Keeper {
+    /// Its owner, or, if that is nothing, a promise or the device.
+    Owner(KeepAlive),
+    /// The thread whose default stream it is, which cannot be kept, but visited.
+    Thread(Arc<Life>),
+}
+
+/// The last record of an event.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) stream: RawStream<Hip>,
+    pub(crate) keeper: Keeper,
+    /// Set if it was made in a capture: which one, if the runtime has numbers for them.
+    pub(crate) captured: Option<Option<u64>>,
+}
+
+/// An event of the runtime: destroyed, or given to the pool, when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    device: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) raw: RawEvent<Hip>,
+    pub(crate) last: Option<Record>,
+    /// Streams to which a record that failed may have moved the runtime's pointer: up to 5.7 it
+    /// does.
+    doubt: Vec<Keeper>,
+    /// Whether somebody else has the handle.
+    pub(crate) given_out: bool,
+    /// Whether it can go to the pool: not if it has options, or was in a capture.
+    pub(crate) for_the_pool: bool,
+}
+
+/// What is no longer needed. To be dropped where code of a user may run: it may let an owner go.
+#[must_use = "to be dropped where code of a user may run"]
+#[derive(Debug, Default)]
+#[allow(dead_code, reason = "it is there to be dropped")]
+pub(crate) struct Old {
+    record: Option<Record>,
+    doubt: Vec<Keeper>,
+    pub(crate) slot: Option<Arc<Slot>>,
+}
+
+impl Slot {
+    pub(crate) fn new(
+        raw: RawEvent<Hip>,
+        device: u32,
+        options: EventOptions,
+        for_the_pool: bool,
+    ) -> Self {
+        let for_the_pool = for_the_pool && options == EventOptions::new();
+        let (last, doubt) = (None, Vec::new());
+        let state = State { raw, last, doubt, given_out: false, for_the_pool };
+        Slot { device, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Calls `call` while whatever stream the runtime's event points to is alive. If that was the
+    /// default stream of a thread that has ended: how its work ended; the runtime must not be asked
+    /// then.
+    #[inline]
+    pub(crate) fn visit<T>(&self, call: impl FnOnce() -> T) -> Result<T, End> {
+        match &self.last {
+            // As good as always: nothing to visit.
+            None | Some(Record { keeper: Keeper::Owner(_), .. }) if self.doubt.is_empty() => {
+                Ok(call())
+            }
+            last => {
+                let keepers = last.iter().map(|last| &last.keeper).chain(&self.doubt);
+                let lives = keepers.filter_map(|keeper| match keeper {
+                    Keeper::Thread(life) => Some(&**life),
+                    Keeper::Owner(_) => None,
+                });
+                visit(&mut { lives }, call)
+            }
+        }
+    }
+
+    /// A record was made.
+    #[inline]
+    pub(crate) fn recorded(&mut self, record: Record) -> Old {
+        if record.captured.is_some() {
+            self.for_the_pool = false;
+        }
+        let doubt = std::mem::take(&mut self.doubt);
+        Old { record: self.last.replace(record), doubt, slot: None }
+    }
+
+    /// The runtime was asked for a record, and refused.
+    #[cold]
+    pub(crate) fn not_recorded(&mut self, keeper: &Keeper) {
+        self.doubt.push(keeper.clone());
+    }
+
+    /// Takes out all that keeps streams.
+    pub(crate) fn take(&mut self) -> Old {
+        let doubt = std::mem::take(&mut self.doubt);
+        Old { record: self.last.take(), doubt, slot: None }
+    }
+
+    /// As another, but for the handle.
+    pub(crate) fn copy(&mut self, other: &State) {
+        (self.last, self.doubt) = (other.last.clone(), other.doubt.clone());
+    }
+
+    /// Puts in what was taken out of another.
+    pub(crate) fn put(&mut self, old: Old) {
+        (self.last, self.doubt) = (old.record, old.doubt);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // It exists only if the runtime does.
+        let Some(driver) = loaded() else { return };
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let left = match driver.pool(self.device) {
+            // It is recorded anew before it is asked or waited for, and until then the pointer that
+            // it has to its old stream is not followed.
+            Some(pool) if state.for_the_pool && !state.given_out => pool.give(state.raw).err(),
+            _ => Some(state.raw),
+        };
+        let old = state.take();
+        if left.is_none() && !old.has_owner() {
+            return;
+        }
+        host_func::outside(move || {
+            if let Some(raw) = left {
+                destroy(driver, raw.as_ptr());
+            }
+            // Runs code of a user, in the mode that the thread had.
+            drop(old);
+        });
+    }
+}
+
+impl Old {
+    fn has_owner(&self) -> bool {
+        let keepers = self.record.iter().map(|record| &record.keeper).chain(&self.doubt);
+        keepers.into_iter().any(|keeper| match keeper {
+            Keeper::Owner(owner) => owner.is_owned(),
+            Keeper::Thread(_) => false,
+        })
+    }
+}
+
+fn destroy(driver: &'static Driver, event: Ptr) {
+    let _quiet = Quiet::enter(driver);
+    // Without it a capture may break; without destroying, the event leaks.
+    let _relaxed = Relaxed::enter(driver, "HipEvent::drop").ok();
+    // SAFETY: the event is the slot's, and this is its last use. At the end of the process the
+    // runtime may be gone, and says so; there is nobody to tell.
+    let _ = unsafe { (driver.symbols.event_destroy)(event) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_failed_keeps_both_streams() {
+        let counted = Arc::new(());
+        let keeper = || Keeper::Owner(KeepAlive::owner(Arc::clone(&counted)));
+        let slot = Slot::new(RawEvent::from_bits(8), 0, EventOptions::timed(), false);
+        let record =
+            || Record { stream: RawStream::from_bits(16), keeper: keeper(), captured: None };
+        drop(slot.lock().recorded(record()));
+        slot.lock().not_recorded(&keeper());
+        assert_eq!(Arc::strong_count(&counted), 3);
+        drop(slot.lock().recorded(record()));
+        assert_eq!(Arc::strong_count(&counted), 2);
+        assert!(slot.lock().visit(|| ()).is_ok());
+        drop(slot);
+        assert_eq!(Arc::strong_count(&counted), 1);
+    }
+}

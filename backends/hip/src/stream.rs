@@ -1,0 +1,570 @@
+//! A stream of the HIP runtime: [`HipStream`].
+
+use std::ffi::c_int;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use gpu_stream_core::{
+    BackendKind, CaptureStatus, ContractError, Device, ErrorKind, EventOptions, HandleKind,
+    HostFunc, KeepAlive, PerThread, RawStream, Stream, StreamOptions,
+};
+
+use crate::driver::capture::{self, Relaxed};
+use crate::driver::code::HipCode;
+use crate::driver::symbols::Ptr;
+use crate::driver::{Current, Driver, Quiet, check, current, dead, driver, require};
+use crate::fault::Faults;
+use crate::host_func::{self, Job};
+use crate::slot::Keeper;
+use crate::{Hip, HipError, HipEvent, busy, device, event, thread_end};
+
+/// `hipStreamNonBlocking`: does not synchronise with the default stream.
+pub(crate) const NON_BLOCKING: u32 = 1;
+
+/// `hipStreamPerThread`.
+pub(crate) const PER_THREAD: RawStream<Hip> = RawStream::PER_THREAD;
+
+/// A stream of the HIP backend: a `hipStream_t`, most often somebody else's.
+///
+/// A clone is the same stream. A stream that was made by [`Hip`] is destroyed after the last clone
+/// and the last event that was recorded on it, and what was submitted to it still runs. HIP waits
+/// for a stream's work when it destroys it; so that a drop does not block, a stream that is still
+/// busy is put aside and destroyed by a later call that makes or drops a stream.
+///
+/// Handles 0 and 1 both mean the default stream of the device. Its wrapper has handle 0, whichever
+/// was given: some of HIP's functions crash with 1 (`hipStreamLegacy`).
+#[derive(Clone)]
+pub struct HipStream {
+    raw: RawStream<Hip>,
+    device: u32,
+    keeper: Keeper,
+    faults: Faults,
+}
+
+impl HipStream {
+    /// A new event of this stream's device, not recorded yet. Does not block.
+    ///
+    /// The same as [`Backend::new_event`](gpu_stream_core::Backend::new_event) with that device:
+    /// where CUDA's streams have contexts, HIP's have devices alone.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory), and what else the runtime says.
+    ///
+    /// Origin: torch makes an event at its first record, on the device of that stream.
+    #[doc(alias = "hipEventCreateWithFlags")]
+    pub fn new_event(&self, options: EventOptions) -> Result<HipEvent, HipError> {
+        HipEvent::new(driver()?, self.device, options, "HipStream::new_event")
+    }
+
+    /// Calls `ask` with what it needs current.
+    ///
+    /// Explicit handles need nothing; the default ones need their device.
+    #[inline]
+    fn ask<T>(
+        &self,
+        operation: &'static str,
+        ask: impl FnOnce(&'static Driver, Ptr) -> Result<T, HipError>,
+    ) -> Result<T, HipError> {
+        let (driver, raw) = (driver()?, self.raw.as_ptr());
+        let kind = self.raw.kind();
+        if kind == HandleKind::PerThread {
+            // First: what HIP has of the thread may be gone.
+            thread_end::refuse_ended(operation)?;
+        }
+        let _quiet = Quiet::enter(driver);
+        if kind == HandleKind::Explicit {
+            return ask(driver, raw);
+        }
+        let _current = Current::enter(driver, self.device, operation)?;
+        ask(driver, raw)
+    }
+
+    /// An error for the default stream beside a captured stream that it synchronises with: there,
+    /// whatever names it would break the capture. Asks nothing of other streams.
+    ///
+    /// # Safety
+    /// As [`capture::status`].
+    #[inline]
+    unsafe fn look_if_default(
+        &self,
+        driver: &Driver,
+        raw: Ptr,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        if self.raw.kind() == HandleKind::Default {
+            // SAFETY: the caller promises the same.
+            unsafe { capture::status(driver, raw, operation) }?;
+        }
+        Ok(())
+    }
+
+    /// The stream's id, if the runtime has ids.
+    fn id_if_any(&self) -> Option<u64> {
+        self.id().ok()
+    }
+
+    fn check_fault(&self, operation: &'static str) -> Result<(), HipError> {
+        self.faults.check(operation, || self.id_if_any())
+    }
+}
+
+// SAFETY: `query` says true, and `synchronize` returns `Ok`, only if the runtime says success for
+// the stream, or for an event recorded behind all of its work; the stream is alive by the contract
+// of whoever made the wrapper; any other answer but "not ready" is an error. A stream that is
+// captured, whose work does not run, is refused. `wait_event` is the runtime's, which binds to the
+// event's record at the call and holds what it needs of it.
+unsafe impl Stream for HipStream {
+    type Backend = Hip;
+
+    fn raw(&self) -> RawStream<Hip> {
+        self.raw
+    }
+
+    fn device(&self) -> Device {
+        Device::new(BackendKind::Hip, self.device)
+    }
+
+    fn query(&self) -> Result<bool, HipError> {
+        const OPERATION: &str = "Stream::query";
+        let done = self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            unsafe { capture::refuse(driver, raw, OPERATION) }?;
+            // SAFETY: as above.
+            unsafe { is_idle(driver, raw, self.device, OPERATION) }
+        })?;
+        self.check_fault(OPERATION)?;
+        Ok(done)
+    }
+
+    /// As [`Stream::synchronize`].
+    ///
+    /// If the stream is not idle, it records an event, and asks for it again and again, with pauses
+    /// that grow to a tenth of a millisecond. `hipStreamSynchronize` holds a lock in HIP 7 for which every other thread's
+    /// query, record and host function on the stream has to wait, and those do not block; and up to
+    /// HIP 5.7 it is refused while another stream is captured.
+    ///
+    /// # Errors
+    /// As there.
+    fn synchronize(&self) -> Result<(), HipError> {
+        const OPERATION: &str = "Stream::synchronize";
+        host_func::refuse_inside(OPERATION)?;
+        self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            unsafe {
+                capture::refuse(driver, raw, OPERATION)?;
+                // An idle stream needs no record, which would be work that the device has to do.
+                if is_idle(driver, raw, self.device, OPERATION)? {
+                    return Ok(());
+                }
+                finish(driver, raw, self.device, OPERATION)
+            }
+        })?;
+        self.check_fault(OPERATION)
+    }
+
+    /// As [`Stream::record`]. On a stream that is captured, the event becomes a node of the graph.
+    fn record(&self, event: &HipEvent) -> Result<(), HipError> {
+        const OPERATION: &str = "Stream::record";
+        use gpu_stream_core::Event as _;
+        event.device().check_is(self.device(), OPERATION)?;
+        self.check_fault(OPERATION)?;
+        let (outcome, old) = self.ask(OPERATION, |driver, raw| {
+            let captured = || {
+                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+                Ok(match unsafe { capture::status(driver, raw, OPERATION) }? {
+                    CaptureStatus::None => None,
+                    // SAFETY: as above.
+                    _ => Some(unsafe { capture::id(driver, raw) }),
+                })
+            };
+            // SAFETY: as above; the event is alive, and of the stream's device.
+            let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
+            let on = (self.raw, &self.keeper);
+            Ok(event.record_by(driver, on, OPERATION, captured, record))
+        })?;
+        // Runs code of a user, who may have had the last share in what the event kept.
+        drop(old);
+        outcome
+    }
+
+    fn record_event(&self) -> Result<HipEvent, HipError> {
+        let event = HipEvent::for_record(driver()?, self.device, "Stream::record_event")?;
+        self.record(&event)?;
+        Ok(event)
+    }
+
+    fn wait_event(&self, event: &HipEvent) -> Result<(), HipError> {
+        const OPERATION: &str = "Stream::wait_event";
+        self.check_fault(OPERATION)?;
+        self.ask(OPERATION, |driver, raw| {
+            // SAFETY: `ask` has made current what a default stream needs.
+            unsafe { self.look_if_default(driver, raw, OPERATION) }?;
+            event.with(|state| {
+                event.refuse_stale(driver, state, OPERATION)?;
+                let waited = state.visit(|| {
+                    // SAFETY: the stream is alive, and `ask` has made current what a default one
+                    // needs; the event is alive, and so is what it points to; it may be of any
+                    // device. Flags are 0.
+                    unsafe { (driver.symbols.stream_wait_event)(raw, state.raw.as_ptr(), 0) }
+                });
+                let code = match waited {
+                    Ok(HipCode::SUCCESS) => return Ok(()),
+                    Ok(HipCode::CAPTURE_ISOLATION) => {
+                        // SAFETY: as above.
+                        let own = unsafe { capture::status(driver, raw, OPERATION) }?;
+                        // If this stream is not captured, the event's is: it is said of the event
+                        // then, and by the code for that.
+                        match own {
+                            CaptureStatus::None => HipCode::CAPTURED_EVENT,
+                            _ => HipCode::CAPTURE_ISOLATION,
+                        }
+                    }
+                    Ok(code) => code,
+                    // What the event stands for is over: there is nothing to wait for.
+                    Err(end) => return end.answer(OPERATION),
+                };
+                Err(event::refused(state, code, OPERATION, "hipStreamWaitEvent"))
+            })
+        })
+    }
+
+    /// As [`Stream::priority`].
+    ///
+    /// # Errors
+    /// [`Capturing`](ErrorKind::Capturing) for the default stream while a stream is captured that
+    /// it synchronises with.
+    fn priority(&self) -> Result<i32, HipError> {
+        const OPERATION: &str = "Stream::priority";
+        self.ask(OPERATION, |driver, raw| {
+            // SAFETY: `ask` has made current what a default stream needs.
+            unsafe { self.look_if_default(driver, raw, OPERATION) }?;
+            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+            let mut priority = 0;
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
+            // `priority` is a place for the number.
+            let code = unsafe { (driver.symbols.stream_priority)(raw, &mut priority) };
+            check(code, OPERATION, "hipStreamGetPriority")?;
+            Ok(priority)
+        })
+    }
+
+    /// As [`Stream::id`]. Needs HIP 7.2 or newer.
+    ///
+    /// # Errors
+    /// [`Capturing`](ErrorKind::Capturing) while the stream is captured, and for the default stream
+    /// while a stream is that it synchronises with.
+    fn id(&self) -> Result<u64, HipError> {
+        const OPERATION: &str = "Stream::id";
+        let stream_id = require(driver()?.symbols.stream_id, OPERATION)?;
+        self.ask(OPERATION, |driver, raw| {
+            // SAFETY: `ask` has made current what a default stream needs.
+            unsafe { capture::refuse(driver, raw, OPERATION) }?;
+            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+            let mut id = 0;
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
+            // `id` is a place for the number.
+            check(unsafe { stream_id(raw, &mut id) }, OPERATION, "hipStreamGetId")?;
+            Ok(id)
+        })
+    }
+
+    /// As [`Stream::capture_status`].
+    ///
+    /// # Errors
+    /// [`Capturing`](ErrorKind::Capturing) for the default stream, which itself is never captured,
+    /// while a stream is that it synchronises with: then it cannot be used, and the runtime does
+    /// not say more.
+    fn capture_status(&self) -> Result<CaptureStatus, HipError> {
+        const OPERATION: &str = "Stream::capture_status";
+        self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            unsafe { capture::status(driver, raw, OPERATION) }
+        })
+    }
+
+    /// As [`Stream::launch_host_func`].
+    ///
+    /// A panic of the closure ends in it: it does not reach the runtime, what the closure held is
+    /// dropped, and work behind it runs, since the runtime knows nothing of it. But from then on
+    /// every call on this stream says [`StreamFault`](ErrorKind::StreamFault) with the panic's
+    /// message. Since HIP 7.2 streams have ids, and every wrapper of the stream says so; before,
+    /// only the wrapper that the function was launched through, and its clones.
+    ///
+    /// Inside the closure `synchronize` is refused, and streams and events may be dropped: they are
+    /// destroyed a little later, on another thread.
+    ///
+    /// # Errors
+    /// Beside those, [`Capturing`](ErrorKind::Capturing) on a stream that is captured: a graph may
+    /// be launched many times, and the closure runs once.
+    fn launch_host_func(&self, func: HostFunc) -> Result<(), HipError> {
+        const OPERATION: &str = "Stream::launch_host_func";
+        self.check_fault(OPERATION)?;
+        self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            unsafe { capture::refuse(driver, raw, OPERATION) }
+        })?;
+        let job = Job::into_raw(func, self.faults.key(|| self.id_if_any()));
+        let launched = self.ask(OPERATION, |driver, raw| {
+            let symbols = &driver.symbols;
+            let (code, function) = match symbols.launch_host_func.function {
+                Some(launch) => {
+                    // SAFETY: as above. The function takes the job, and the runtime calls it once,
+                    // since it is no part of a graph.
+                    let code = unsafe { launch(raw, host_func::run, job) };
+                    (code, symbols.launch_host_func.name)
+                }
+                None => {
+                    // SAFETY: as above. Flags must be 0, and are.
+                    let code =
+                        unsafe { (symbols.add_callback)(raw, host_func::run_callback, job, 0) };
+                    (code, "hipStreamAddCallback")
+                }
+            };
+            check(code, OPERATION, function)
+        });
+        // A runtime that reports a fault may speak of earlier work and have taken the function.
+        let refused = |error: &HipError| !matches!(error, HipError::Driver { code, .. } if code.kind() == ErrorKind::StreamFault);
+        if launched.as_ref().is_err_and(refused) {
+            // SAFETY: the job is the one above, and the runtime did not take it.
+            unsafe { Job::drop_raw(job) };
+        }
+        launched
+    }
+}
+
+/// Blocks until all work of the stream is done. Other threads' calls on the stream go on meanwhile.
+///
+/// # Safety
+/// `stream` is alive, or 0 or 2 with its device current; it is of the device `ordinal`.
+pub(crate) unsafe fn finish(
+    driver: &'static Driver,
+    stream: Ptr,
+    ordinal: u32,
+    operation: &'static str,
+) -> Result<(), HipError> {
+    // SAFETY: the caller promises the same.
+    let mark = unsafe { mark(driver, stream, ordinal, operation) }?;
+    let _relaxed = Relaxed::enter(driver, operation)?;
+    event::poll(false, || mark.is_mark_passed(driver, operation))
+}
+
+/// Whether all work of the stream is done.
+///
+/// # Safety
+/// As [`finish`].
+pub(crate) unsafe fn is_idle(
+    driver: &'static Driver,
+    stream: Ptr,
+    ordinal: u32,
+    operation: &'static str,
+) -> Result<bool, HipError> {
+    let _relaxed = Relaxed::enter(driver, operation)?;
+    // SAFETY: the caller promises the stream.
+    match unsafe { (driver.symbols.stream_query)(stream) } {
+        HipCode::SUCCESS => Ok(true),
+        HipCode::NOT_READY => Ok(false),
+        // HIP 5.7 refuses it beside a capture of another stream, in whichever mode the thread is,
+        // and takes the question for an event.
+        HipCode::CAPTURE_UNSUPPORTED => {
+            // SAFETY: the caller promises the same.
+            let mark = unsafe { mark(driver, stream, ordinal, operation) }?;
+            mark.is_mark_passed(driver, operation)
+        }
+        code => Err(HipError::Driver { operation, function: "hipStreamQuery", code }),
+    }
+}
+
+/// An event that stands for all work of the stream so far, for questions while the stream is alive.
+/// Nobody else has it, and it goes back to the pool.
+///
+/// # Safety
+/// As [`finish`].
+unsafe fn mark(
+    driver: &'static Driver,
+    stream: Ptr,
+    ordinal: u32,
+    operation: &'static str,
+) -> Result<HipEvent, HipError> {
+    let mark = HipEvent::for_record(driver, ordinal, operation)?;
+    mark.with(|state| {
+        // SAFETY: the caller promises the stream; the event is alive, and of its device.
+        let code = unsafe { (driver.symbols.event_record)(state.raw.as_ptr(), stream) };
+        check(code, operation, "hipEventRecord")?;
+        // Somebody may have begun a capture since the caller looked, and the mark be a part of it,
+        // which stands for no work.
+        // SAFETY: as above.
+        let captured = unsafe { capture::refuse(driver, stream, operation) };
+        state.for_the_pool &= captured.is_ok();
+        captured
+    })?;
+    Ok(mark)
+}
+
+/// Equal if the device and the handle are.
+impl PartialEq for HipStream {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other)
+    }
+}
+
+impl Eq for HipStream {}
+
+impl Hash for HipStream {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.device, self.raw).hash(state);
+    }
+}
+
+impl std::fmt::Debug for HipStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("HipStream");
+        text.field("raw", &self.raw).field("device", &self.device());
+        match &self.keeper {
+            Keeper::Owner(owner) => text.field("owner", owner),
+            Keeper::Thread(_) => text.field("owner", &"the thread"),
+        };
+        text.finish()
+    }
+}
+
+/// The owner of a stream that we made: destroys it.
+struct Owned {
+    driver: &'static Driver,
+    raw: RawStream<Hip>,
+    ordinal: u32,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let Owned { driver, raw, ordinal } = *self;
+        host_func::outside(move || {
+            // SAFETY: the stream is ours, and this is its last use: it has no wrapper any more, and
+            // no event outside of the pool points to it.
+            unsafe { busy::destroy(driver, raw, ordinal) };
+        });
+    }
+}
+
+pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<HipStream, HipError> {
+    const OPERATION: &str = "Backend::new_stream";
+    device::priority_range(device, OPERATION)?.check(options.priority, OPERATION)?;
+    host_func::clear();
+    let driver = driver()?;
+    busy::clear(driver);
+    let (raw, owner) = create(driver, device.ordinal(), options.priority, OPERATION)?;
+    Ok(known(driver, raw, device.ordinal(), owner))
+}
+
+/// A stream of the runtime, and its owner.
+pub(crate) fn create(
+    driver: &'static Driver,
+    ordinal: u32,
+    priority: c_int,
+    operation: &'static str,
+) -> Result<(RawStream<Hip>, KeepAlive), HipError> {
+    let _quiet = Quiet::enter(driver);
+    let _relaxed = Relaxed::enter(driver, operation)?;
+    let _current = Current::enter(driver, ordinal, operation)?;
+    let mut stream = std::ptr::null_mut();
+    // SAFETY: `stream` is a place for one stream, the flags are valid, and the device is current.
+    let code = unsafe { (driver.symbols.stream_create)(&mut stream, NON_BLOCKING, priority) };
+    check(code, operation, "hipStreamCreateWithPriority")?;
+    let raw = RawStream::from_ptr(stream);
+    Ok((raw, KeepAlive::owner(Arc::new(Owned { driver, raw, ordinal }))))
+}
+
+fn known(driver: &Driver, raw: RawStream<Hip>, device: u32, owner: KeepAlive) -> HipStream {
+    HipStream { raw, device, keeper: Keeper::Owner(owner), faults: Faults::new(driver) }
+}
+
+/// The default stream of `device`.
+pub(crate) fn default_stream(
+    device: Device,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<HipStream, HipError> {
+    let ordinal = device::ordinal(device, operation)?;
+    Ok(known(driver()?, RawStream::DEFAULT, ordinal, owner))
+}
+
+pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, HipError> {
+    const OPERATION: &str = "Backend::per_thread_stream";
+    let ordinal = device::ordinal(device, OPERATION)?;
+    let driver = driver()?;
+    let keeper = Keeper::Thread(thread_end::life(driver, ordinal, OPERATION)?);
+    let faults = Faults::new(driver);
+    let stream = HipStream { raw: PER_THREAD, device: ordinal, keeper, faults };
+    // SAFETY: handle 2 is the calling thread's, and no other wrapper of it is ever made.
+    Ok(unsafe { PerThread::new_unchecked(stream) })
+}
+
+/// # Safety
+/// As `Backend::wrap_stream`.
+pub(crate) unsafe fn wrap(
+    raw: RawStream<Hip>,
+    device: Option<Device>,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<HipStream, HipError> {
+    let driver = driver()?;
+    let _quiet = Quiet::enter(driver);
+    match raw.kind() {
+        HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
+        HandleKind::Default => {
+            let device = match device {
+                Some(device) => device,
+                None => Device::new(BackendKind::Hip, ordinal(current(driver, operation)?)),
+            };
+            default_stream(device, owner, operation)
+        }
+        HandleKind::Explicit => {
+            if let Some(given) = device {
+                device::ordinal(given, operation)?;
+            }
+            let number = {
+                let _relaxed = Relaxed::enter(driver, operation)?;
+                // SAFETY: the caller promises that the stream is alive.
+                unsafe { driver.device_of(raw.as_ptr(), operation) }?
+            };
+            if ordinal(number) >= driver.count() {
+                return Err(dead(raw.as_ptr(), operation));
+            }
+            let stream = known(driver, raw, ordinal(number), owner);
+            if let Some(given) = device {
+                given.check_is(stream.device(), operation)?;
+            }
+            Ok(stream)
+        }
+    }
+}
+
+fn ordinal(device: c_int) -> u32 {
+    u32::try_from(device).unwrap_or(u32::MAX)
+}
+
+/// As [`wrap`], without a call of the runtime.
+///
+/// # Safety
+/// As `Backend::wrap_stream_unchecked`.
+#[inline]
+pub(crate) unsafe fn wrap_unchecked(
+    raw: RawStream<Hip>,
+    device: Device,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<HipStream, HipError> {
+    match raw.kind() {
+        HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
+        HandleKind::Default => default_stream(device, owner, operation),
+        HandleKind::Explicit => {
+            let device = device::ordinal(device, operation)?;
+            Ok(known(driver()?, raw, device, owner))
+        }
+    }
+}
+
+#[cold]
+fn refuse_per_thread(raw: RawStream<Hip>, operation: &'static str) -> HipError {
+    let reason = "is the calling thread's own stream; use `Backend::per_thread_stream`";
+    ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into()
+}

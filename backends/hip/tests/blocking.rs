@@ -1,0 +1,166 @@
+//! While one thread synchronizes, the calls of others go on: with HIP's own calls they would not.
+
+mod support;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use gpu_stream_core::{Backend, Event, EventOptions, EventStatus, Stream, StreamOptions};
+use gpu_stream_hip::{Hip, HipEvent, HipStream};
+use support::bare::{gate, new_stream};
+use support::capture::Capture;
+use support::{device, wrap};
+
+fn main() -> ExitCode {
+    support::main(&[
+        ("beside_an_event_s_synchronize", || beside(|_, event| event.synchronize().unwrap())),
+        ("beside_a_stream_s_synchronize", || beside(|stream, _| stream.synchronize().unwrap())),
+        ("a_synchronize_waits_for_its_record", a_synchronize_waits_for_its_record),
+        ("records_while_others_synchronize", records_while_others_synchronize),
+        ("a_drop_does_not_wait", a_drop_does_not_wait),
+        ("a_drop_beside_a_capture_does_not_wait", a_drop_beside_a_capture_does_not_wait),
+    ])
+}
+
+/// All that does not block, on a stream and an event for which another thread waits behind a gate
+/// that is opened only after it: were it to block, this would not end.
+fn beside(wait: fn(&HipStream, &HipEvent)) {
+    for options in [EventOptions::new(), EventOptions::timed()] {
+        let raw = new_stream(0, 1, 0);
+        let (stream, other) = (wrap(raw), Hip::new_stream(device(), StreamOptions::new()).unwrap());
+        let gate = gate(raw);
+        let event = Hip::new_event(device(), options).unwrap();
+        stream.record(&event).unwrap();
+        let (begin, begun) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                begin.send(()).unwrap();
+                wait(&stream, &event);
+            });
+            begun.recv().unwrap();
+            // It is waiting now, or will be in one of these rounds.
+            for _ in 0..2_000 {
+                assert!(!stream.query().unwrap());
+                assert_eq!(event.status().unwrap(), EventStatus::Pending);
+                std::thread::yield_now();
+            }
+            other.wait_event(&event).unwrap();
+            other.wait_stream(&stream).unwrap();
+            assert_eq!(stream.record_event().unwrap().status().unwrap(), EventStatus::Pending);
+            stream.record(&event).unwrap();
+            stream.launch_host_func(Box::new(|| ())).unwrap();
+            assert!(!waiting.is_finished());
+            gate.open();
+            waiting.join().unwrap();
+        });
+        other.synchronize().unwrap();
+    }
+}
+
+/// The record that counts is the one that was there when the call began: not one that another
+/// thread makes meanwhile, and that is behind a gate which opens only after the call has returned.
+fn a_synchronize_waits_for_its_record() {
+    for options in [EventOptions::new(), EventOptions::timed()] {
+        for given_out in [false, true] {
+            let (raw_first, raw_second) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
+            let (first, second) = (wrap(raw_first), wrap(raw_second));
+            let event = Hip::new_event(device(), options).unwrap();
+            let handle = given_out.then(|| event.raw());
+            let (first_gate, second_gate) = (gate(raw_first), gate(raw_second));
+            first.record(&event).unwrap();
+            let (begin, begun) = mpsc::channel();
+            std::thread::scope(|scope| {
+                let waiting = scope.spawn(|| {
+                    begin.send(()).unwrap();
+                    event.synchronize().unwrap();
+                });
+                begun.recv().unwrap();
+                // It is in the call now, or it counts the second record, and this would not end.
+                for _ in 0..2_000 {
+                    assert!(!waiting.is_finished());
+                    std::thread::yield_now();
+                }
+                second.record(&event).unwrap();
+                assert_eq!(event.status().unwrap(), EventStatus::Pending);
+                first_gate.open();
+                waiting.join().unwrap();
+                assert_eq!(event.status().unwrap(), EventStatus::Pending, "the second record");
+                second_gate.open();
+            });
+            event.synchronize().unwrap();
+            assert_eq!(event.status().unwrap(), EventStatus::Complete);
+            if let Some(handle) = handle {
+                assert_eq!(event.raw(), handle, "a handle that others have is exchanged");
+            }
+        }
+    }
+}
+
+/// Threads synchronize and ask all the time while another records on stream after stream.
+fn records_while_others_synchronize() {
+    let done = AtomicBool::new(false);
+    for given_out in [false, true] {
+        done.store(false, Ordering::SeqCst);
+        let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+        if given_out {
+            event.raw();
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::SeqCst) {
+                        event.synchronize().unwrap();
+                        event.status().unwrap();
+                    }
+                });
+            }
+            for _ in 0..100 {
+                let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+                let ran = Arc::new(AtomicBool::new(false));
+                let runs = Arc::clone(&ran);
+                let func = move || runs.store(true, Ordering::SeqCst);
+                stream.launch_host_func(Box::new(func)).unwrap();
+                stream.record(&event).unwrap();
+                event.synchronize().unwrap();
+                assert!(ran.load(Ordering::SeqCst), "complete, and the work has not run");
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+    }
+}
+
+/// HIP 5.7 does not say whether a stream is busy while another is captured.
+fn a_drop_beside_a_capture_does_not_wait() {
+    for mode in [0, 1, 2] {
+        let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+        let gate = gate(stream.raw().as_ptr());
+        let capture = Capture::begin(new_stream(0, 1, 0), mode);
+        let event = stream.record_event().unwrap();
+        drop(stream);
+        assert_eq!(event.status().unwrap(), EventStatus::Pending);
+        // The last share in the stream.
+        drop(event);
+        capture.alive("dropping a busy stream");
+        capture.end().map(drop).expect("the end of the capture");
+        gate.open();
+    }
+}
+
+/// Streams of ours are dropped with work behind a shut gate; all of it runs.
+fn a_drop_does_not_wait() {
+    let (send, receive) = mpsc::channel();
+    let mut gates = Vec::new();
+    for index in 0..20 {
+        let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+        gates.push(gate(stream.raw().as_ptr()));
+        let send = send.clone();
+        stream.launch_host_func(Box::new(move || send.send(index).unwrap())).unwrap();
+    }
+    drop(send);
+    assert!(receive.try_recv().is_err(), "it ran in front of the gate");
+    gates.iter().for_each(support::bare::Gate::open);
+    let mut ran: Vec<i32> = receive.iter().collect();
+    ran.sort_unstable();
+    assert!(ran.into_iter().eq(0..20));
+}

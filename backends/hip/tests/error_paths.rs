@@ -1,0 +1,421 @@
+//! Every call again, over a runtime that fails on demand: the thread is left as it was found
+//! whichever function of the runtime fails, nothing leaks, and what is looked at before a query is
+//! looked at.
+//!
+//! It shows nothing about a GPU, and needs none: the runtime is the one of `tests/fake`.
+
+mod support;
+
+use std::cell::Cell;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gpu_stream_core::{
+    Backend, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream, StreamOptions,
+};
+use gpu_stream_hip::Hip;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use support::bare::{
+    fetch_error, new_stream, peek_error, set_capture_mode, set_device, thread_state,
+};
+use support::capture::Capture;
+use support::{device, expect_kind, fake, operations, wrap};
+
+type Case = (&'static str, fn(&fake::Fake));
+
+const CASES: [Case; 10] = [
+    ("every_call_succeeds", every_call_succeeds),
+    ("every_function_fails", every_function_fails),
+    ("captures_survive", captures_survive),
+    ("events_are_pooled", events_are_pooled),
+    ("how_many_calls", how_many_calls),
+    ("no_stale_stream_is_reached", no_stale_stream_is_reached),
+    ("a_call_keeps_the_stream_that_it_looks_at", a_call_keeps_the_stream_that_it_looks_at),
+    ("a_failed_record_keeps_the_stream", a_failed_record_keeps_the_stream),
+    ("busy_streams_are_put_aside", busy_streams_are_put_aside),
+    ("codes_that_nobody_knows", codes_that_nobody_knows),
+];
+
+/// The versions whose ways the fake has: errors that every call replaces, and errors that stay.
+const VERSIONS: [&str; 2] = ["60443484", "70253211"];
+
+fn main() -> ExitCode {
+    if let Ok(child) = std::env::var("GPU_STREAM_HIP_CHILD") {
+        let case = CASES.iter().find(|(name, _)| *name == child).expect("a case");
+        (case.1)(&fake::Fake::open());
+        return ExitCode::SUCCESS;
+    }
+    let library = fake::compile(false);
+    let trials = CASES.iter().flat_map(|&(name, _)| {
+        VERSIONS.map(|version| {
+            let library = library.clone();
+            let title = format!("{name}_{}", &version[..1]);
+            Trial::ignorable_test(title, move || run(name, version, library))
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+fn run(
+    name: &str,
+    version: &str,
+    library: Result<std::path::PathBuf, String>,
+) -> Result<Completion, Failed> {
+    let library = match library {
+        Ok(library) => library,
+        Err(reason) => return Ok(Completion::ignored_with(reason)),
+    };
+    let library = library.to_str().ok_or("the path is no text")?;
+    let output =
+        fake::rerun(name, &[("GPU_STREAM_HIP_LIBRARY", library), ("FAKE_HIP_VERSION", version)]);
+    if output.status.success() {
+        return Ok(Completion::Completed);
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+}
+
+fn every_call_succeeds(fake: &fake::Fake) {
+    let world = operations::World::new();
+    let nothing = |_: &str| ();
+    operations::run_all(&world, &nothing, &nothing);
+    // Until the pool is full.
+    for _ in 0..10 {
+        operations::run_all(&world, &nothing, &nothing);
+    }
+    let live = (fake.live_streams(), fake.live_events());
+    operations::run_all(&world, &nothing, &nothing);
+    assert_eq!((fake.live_streams(), fake.live_events()), live, "streams, events that leaked");
+    assert_eq!(fake.stale(), 0, "calls that reached a stream which was destroyed");
+}
+
+/// The runtime's functions that the backend calls, but for those that put things back, whose failure
+/// nobody can mend.
+const FUNCTIONS: [&str; 23] = [
+    "hipDeviceGetName",
+    "hipDeviceGetStreamPriorityRange",
+    "hipGetDevice",
+    "hipSetDevice",
+    "hipThreadExchangeStreamCaptureMode",
+    "hipStreamCreateWithPriority",
+    "hipStreamDestroy",
+    "hipStreamQuery",
+    "hipStreamWaitEvent",
+    "hipStreamGetDevice",
+    "hipStreamGetPriority",
+    "hipStreamGetId",
+    "hipStreamIsCapturing",
+    "hipStreamGetCaptureInfo_v2",
+    "hipLaunchHostFunc",
+    "hipEventCreateWithFlags",
+    "hipEventDestroy",
+    "hipEventQuery",
+    "hipEventRecord",
+    "hipEventElapsedTime",
+    "hipIpcGetEventHandle",
+    "hipGetErrorName",
+    "hipGetErrorString",
+];
+
+fn every_function_fails(fake: &fake::Fake) {
+    let world = operations::World::new();
+    operations::run_all(&world, &|_| (), &|_| ());
+    let failed = Cell::new(0);
+    for function in FUNCTIONS {
+        // Codes of some kinds, one that is a fault, and one that nobody knows.
+        for code in [1, 400, 719, 900, 123_456] {
+            let before = |_: &str| {
+                fake.calls("");
+                fake.fail(function, code);
+            };
+            for device in [0, 1] {
+                set_device(device);
+                let after = |name: &str| {
+                    let error = peek_error();
+                    fake.work();
+                    failed.set(failed.get() + usize::from(fake.calls(function) > 0));
+                    let restores = ["hipSetDevice", "hipThreadExchangeStreamCaptureMode"];
+                    if restores.contains(&function) {
+                        // What could not be put back while the function failed.
+                        set_device(device);
+                        set_capture_mode(0);
+                        fetch_error();
+                        return;
+                    }
+                    let context = format!("{name}, with {function} answering {code}");
+                    assert_eq!(error, 0, "{context}, left an error");
+                    assert_eq!(thread_state(), (device, 0), "{context}: the device and the mode");
+                };
+                operations::run_failing(&world, &before, &after);
+            }
+            set_device(0);
+        }
+    }
+    assert!(failed.get() > 1_000, "only {} calls met the function that failed", failed.get());
+    let (streams, events) = (fake.live_streams(), fake.live_events());
+    operations::run_all(&world, &|_| (), &|_| ());
+    assert_eq!(fake.live_streams(), streams, "streams that leaked");
+    // The pool may have grown, but not without bounds.
+    assert!(fake.live_events() <= events + 256, "{} events, after {events}", fake.live_events());
+    assert_eq!(fake.stale(), 0, "calls that reached a stream which was destroyed");
+}
+
+fn captures_survive(_: &fake::Fake) {
+    for mode in [0, 1, 2] {
+        let raw = new_stream(0, 1, 0);
+        let (stream, other) = (wrap(raw), Hip::new_stream(device(), StreamOptions::new()).unwrap());
+        let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+        let second = new_stream(1, 1, 0);
+        let sent = EventOptions::builder().interprocess(true).build().unwrap();
+        let sent = Hip::new_event(device(), sent);
+        let capture = Capture::begin(raw, mode);
+        let refused = |step, result| {
+            expect_kind(step, result, ErrorKind::Capturing);
+            capture.alive(step);
+        };
+        wrap(second);
+        capture.alive("wrapping a stream of another device");
+        Hip::new_event(Hip::device(1).unwrap(), EventOptions::new()).unwrap();
+        capture.alive("the first call for a device");
+        // Refused in the older of the two versions.
+        sent.and_then(|sent| sent.ipc_handle())
+            .map(drop)
+            .or_else(|error| match error.kind() {
+                ErrorKind::Unsupported => Ok(()),
+                _ => Err(error),
+            })
+            .unwrap();
+        capture.alive("ipc_handle");
+        for _ in 0..2 {
+            refused("query", stream.query().map(drop));
+            refused("synchronize", stream.synchronize());
+            refused("host function", stream.launch_host_func(Box::new(|| ())));
+            stream.record(&event).unwrap();
+            refused("event query", event.query().map(drop));
+            refused("event synchronize", event.synchronize());
+            let handle = RawStream::from_ptr(raw);
+            operations::beside_a_capture(handle, &|step| capture.alive(step));
+            std::thread::scope(|scope| {
+                let ask = || operations::beside_a_capture(handle, &|_| ());
+                scope.spawn(ask).join().expect("another thread");
+            });
+            capture.alive("what another thread did");
+        }
+        capture.end().expect("the end of the capture");
+        expect_kind("event query", event.query(), ErrorKind::InvalidEvent);
+        expect_kind("wait", other.wait_event(&event), ErrorKind::InvalidEvent);
+        stream.record(&event).unwrap();
+        assert_eq!(event.status().unwrap(), EventStatus::Complete);
+        other.wait_event(&event).unwrap();
+    }
+}
+
+fn events_are_pooled(fake: &fake::Fake) {
+    let (one, other) = (
+        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
+        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
+    );
+    one.wait_stream(&other).unwrap();
+    fake.calls("");
+    for _ in 0..100 {
+        one.wait_stream(&other).unwrap();
+        other.fork([&one]).unwrap();
+    }
+    assert_eq!(fake.calls("hipEventCreate"), 0, "events are made anew");
+    // Not those whose handle somebody has, nor those with options.
+    let given = one.record_event().unwrap();
+    given.raw();
+    let live = fake.live_events();
+    drop(given);
+    assert_eq!(
+        fake.live_events(),
+        live - 1,
+        "an event whose handle was given out went into the pool"
+    );
+    for _ in 0..10 {
+        let held: Vec<_> = (0..300).map(|_| one.record_event().unwrap()).collect();
+        assert!(held.iter().all(|event| event.status().unwrap() == EventStatus::Complete));
+    }
+    assert!(fake.live_events() <= 256, "the pool has no bound: {}", fake.live_events());
+    let fresh = Hip::new_event(device(), EventOptions::new()).unwrap();
+    assert_eq!(fresh.status().unwrap(), EventStatus::Unrecorded, "a new event has an old record");
+}
+
+/// What the runtime is asked for the calls that are made most often, on an explicit stream.
+fn how_many_calls(fake: &fake::Fake) {
+    let (one, other) = (
+        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
+        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
+    );
+    one.wait_stream(&other).unwrap();
+    let event = other.record_event().unwrap();
+    // The last error is looked at before and after.
+    let errors = 2;
+    let count = |call: &dyn Fn()| {
+        fake.calls("");
+        call();
+        fake.calls("")
+    };
+    let raw = one.raw();
+    // SAFETY: `one` outlives the wrapper.
+    let unchecked = || drop(unsafe { Hip::stream_from_raw_unchecked(raw, device()) }.unwrap());
+    // SAFETY: as above.
+    let checked = || drop(unsafe { Hip::stream_from_raw(raw, Some(device())) }.unwrap());
+    // `event` was the pool's only one.
+    one.wait_stream(&other).unwrap();
+    assert_eq!(count(&unchecked), 0, "wrapping unchecked");
+    assert_eq!(count(&|| one.wait_stream(&one.clone()).unwrap()), 0, "waiting for oneself");
+    assert_eq!(count(&checked), 3 + errors, "wrapping: mode, hipStreamGetDevice, mode");
+    assert_eq!(count(&|| drop(one.query())), 4 + errors, "query: look, mode, query, mode");
+    assert_eq!(count(&|| one.wait_event(&event).unwrap()), 1 + errors, "wait_event");
+    assert_eq!(count(&|| other.record(&event).unwrap()), 3 + errors, "record: look, record, look");
+    let both = 4 + 2 * errors;
+    assert_eq!(
+        count(&|| one.wait_stream(&other).unwrap()),
+        both,
+        "wait_stream: look, record, wait"
+    );
+    if std::env::var("FAKE_HIP_VERSION").is_ok_and(|version| version.starts_with('7')) {
+        assert_eq!(count(&|| drop(event.query())), 3 + errors, "event query: mode, query, mode");
+    }
+}
+
+/// An event of a stream that was destroyed does not reach the runtime, whoever lets go of what.
+fn no_stale_stream_is_reached(fake: &fake::Fake) {
+    let reader = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let ask = |event: &gpu_stream_hip::HipEvent| {
+        event.synchronize().unwrap();
+        assert_eq!(event.status().unwrap(), EventStatus::Complete);
+        reader.wait_event(event).unwrap();
+        let _ = event.elapsed_since(event);
+    };
+    for options in [EventOptions::new(), EventOptions::timed()] {
+        let event = Hip::new_event(device(), options).unwrap();
+        let streams = fake.live_streams();
+        for _ in 0..3 {
+            let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+            stream.record(&event).unwrap();
+            drop(stream);
+            assert_eq!(fake.live_streams(), streams + 1, "the event keeps one stream");
+            ask(&event);
+        }
+        // The fake ends a thread's own stream with the thread, as HIP does.
+        let event = std::thread::spawn(move || {
+            Hip::per_thread_stream(device()).unwrap().record(&event).unwrap();
+            event
+        });
+        let event = event.join().unwrap();
+        assert_eq!(fake.live_streams(), streams, "recorded elsewhere, the event keeps a stream");
+        ask(&event);
+        reader.record(&event).unwrap();
+        ask(&event);
+    }
+    assert_eq!(fake.stale(), 0, "calls that reached a stream which was destroyed");
+}
+
+/// While the runtime is asked for an event, neither a record elsewhere nor the end of a thread takes
+/// the event's stream away.
+fn a_call_keeps_the_stream_that_it_looks_at(fake: &fake::Fake) {
+    let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    for of_a_thread in [false, true] {
+        let (recorded, may_end) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let recorder = scope.spawn(|| {
+                if of_a_thread {
+                    Hip::per_thread_stream(device()).unwrap().record(&event).unwrap();
+                } else {
+                    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+                    stream.record(&event).unwrap();
+                }
+                recorded.store(true, Ordering::SeqCst);
+                while !may_end.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                if !of_a_thread {
+                    other.record(&event).unwrap();
+                }
+            });
+            while !recorded.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            fake.hold(true);
+            let asking = scope.spawn(|| event.query().unwrap());
+            while !fake.hold(true) {
+                std::thread::yield_now();
+            }
+            may_end.store(true, Ordering::SeqCst);
+            // Time for what must not happen.
+            for _ in 0..10_000 {
+                std::thread::yield_now();
+            }
+            fake.hold(false);
+            assert!(asking.join().unwrap());
+            recorder.join().unwrap();
+        });
+        assert!(event.query().unwrap());
+        assert_eq!(fake.stale(), 0, "of a thread: {of_a_thread}");
+    }
+}
+
+/// HIP 5.7 moves an event's pointer to a stream also if the record there fails.
+fn a_failed_record_keeps_the_stream(fake: &fake::Fake) {
+    let reader = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    reader.record(&event).unwrap();
+    let streams = fake.live_streams();
+    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    fake.fail("hipEventRecord", 2);
+    expect_kind("record", stream.record(&event), ErrorKind::OutOfMemory);
+    fake.work();
+    drop(stream);
+    assert_eq!(fake.live_streams(), streams + 1, "the event does not keep the stream");
+    event.synchronize().unwrap();
+    reader.wait_event(&event).unwrap();
+    // And a thread's own, which ends with it.
+    fake.fail("hipEventRecord", 2);
+    let event = std::thread::spawn(move || {
+        let own = Hip::per_thread_stream(device()).unwrap();
+        expect_kind("record", own.record(&event), ErrorKind::OutOfMemory);
+        event
+    });
+    let event = event.join().unwrap();
+    fake.work();
+    let _ = (event.synchronize(), event.status(), reader.wait_event(&event));
+    reader.record(&event).unwrap();
+    assert_eq!(event.status().unwrap(), EventStatus::Complete);
+    assert_eq!(fake.live_streams(), streams, "recorded elsewhere, the event keeps a stream");
+    assert_eq!(fake.stale(), 0, "calls that reached a stream which was destroyed");
+}
+
+/// A stream that is busy when it is dropped is destroyed when it is idle.
+fn busy_streams_are_put_aside(fake: &fake::Fake) {
+    let keep = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let streams = fake.live_streams();
+    fake.set_busy(true);
+    for _ in 0..5 {
+        drop(Hip::new_stream(device(), StreamOptions::new()).unwrap());
+    }
+    assert_eq!(fake.live_streams(), streams + 5, "busy streams were destroyed");
+    assert!(!keep.query().unwrap());
+    assert_eq!(peek_error(), 0);
+    fake.set_busy(false);
+    // Each call looks at some of them.
+    for _ in 0..5 {
+        drop(Hip::new_stream(device(), StreamOptions::new()).unwrap());
+    }
+    assert_eq!(fake.live_streams(), streams, "streams that are idle were not destroyed");
+}
+
+fn codes_that_nobody_knows(fake: &fake::Fake) {
+    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    for code in [123_456, 919, -7] {
+        fake.fail("hipStreamQuery", code);
+        let error = stream.query().expect_err("an unknown code is no answer");
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Driver, Some(code)));
+        assert!(error.to_string().contains(&code.to_string()), "{error}");
+    }
+    fake.fail("hipStreamQuery", 700);
+    expect_kind("query", stream.query(), ErrorKind::StreamFault);
+    fake.work();
+    assert!(stream.query().unwrap());
+}

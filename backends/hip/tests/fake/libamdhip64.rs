@@ -1,0 +1,413 @@
+//! A runtime without a device behind it: streams, events and captures are kept as the real one keeps
+//! them, and all work is done at once. The tests compile it into a library and name it in
+//! `GPU_STREAM_HIP_LIBRARY`, to see paths that no real runtime takes on demand. Nothing about a GPU
+//! is shown with it.
+//!
+//! Settings are environment variables: `FAKE_HIP_VERSION`, `FAKE_HIP_DEVICES`, and
+//! `FAKE_HIP_NO_DEVICE`, the code for having none. `fake_fail` makes a function fail. `--cfg old`
+//! leaves out what came after HIP 5.2.
+//!
+//! A stream that is destroyed stays in memory, so that a call which reaches it is counted
+//! (`fake_stale`) and not a crash.
+
+#![allow(non_snake_case, clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks)]
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::thread::ThreadId;
+
+type Ptr = *mut c_void;
+
+thread_local! {
+    static DEVICE: Cell<c_int> = const { Cell::new(0) };
+    static MODE: Cell<c_int> = const { Cell::new(0) };
+    static ERROR: Cell<c_int> = const { Cell::new(0) };
+    static OWN: RefCell<Own> = const { RefCell::new(Own(Vec::new())) };
+}
+
+/// A thread's default streams, by device, which end with the thread.
+struct Own(Vec<usize>);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        for address in &self.0 {
+            unsafe { at(*address) }.alive.store(false, SeqCst);
+        }
+    }
+}
+
+/// What fails, and with what.
+static FAIL: Mutex<Option<(String, c_int)>> = Mutex::new(None);
+static CALLS: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+static LIVE_STREAMS: AtomicUsize = AtomicUsize::new(0);
+static LIVE_EVENTS: AtomicUsize = AtomicUsize::new(0);
+static STALE: AtomicUsize = AtomicUsize::new(0);
+static BUSY: AtomicBool = AtomicBool::new(false);
+static HOLD: AtomicBool = AtomicBool::new(false);
+static HELD: AtomicBool = AtomicBool::new(false);
+static NEXT: AtomicU64 = AtomicU64::new(10);
+
+/// The captures that go on: the thread that began each, its mode, and its stream.
+static CAPTURES: Mutex<Vec<(ThreadId, c_int, usize)>> = Mutex::new(Vec::new());
+
+struct Stream {
+    device: c_int,
+    id: u64,
+    priority: c_int,
+    capture: Mutex<(c_int, u64)>,
+    alive: AtomicBool,
+}
+
+struct Event {
+    device: c_int,
+    timed: bool,
+    /// The stream, or 0, and the capture.
+    recorded: Mutex<(usize, u64)>,
+}
+
+fn setting(name: &str, default: c_int) -> c_int {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn version() -> c_int {
+    setting("FAKE_HIP_VERSION", 70_253_211)
+}
+
+fn devices() -> Result<c_int, c_int> {
+    let no_device = setting("FAKE_HIP_NO_DEVICE", 0);
+    if no_device == 0 { Ok(setting("FAKE_HIP_DEVICES", 2)) } else { Err(no_device) }
+}
+
+fn enter(name: &'static str) -> Result<(), c_int> {
+    CALLS.lock().unwrap().push(name);
+    match &*FAIL.lock().unwrap() {
+        Some((which, code)) if which == name => Err(*code),
+        _ => Ok(()),
+    }
+}
+
+/// Up to HIP 6 every call replaces the last error; from 7 on only a real error does.
+fn leave(answer: Result<(), c_int>) -> c_int {
+    let code = answer.err().unwrap_or(0);
+    if version() < 70_000_000 || !matches!(code, 0 | 600) {
+        ERROR.set(code);
+    }
+    code
+}
+
+/// What a call that is unsafe beside captures does: it is refused and breaks them, unless the
+/// thread's mode lets it be. Here all are that might be.
+fn risky() -> Result<(), c_int> {
+    let (thread, mode) = (std::thread::current().id(), MODE.get());
+    let captures = CAPTURES.lock().unwrap();
+    let hit = captures.iter().filter(|(began, of, _)| match mode {
+        0 => if *began == thread { *of != 2 } else { *of == 0 },
+        1 => *began == thread && *of != 2,
+        _ => false,
+    });
+    let broken: Vec<_> = hit.map(|(_, _, stream)| *stream).collect();
+    for address in &broken {
+        unsafe { at(*address) }.capture.lock().unwrap().0 = 2;
+    }
+    if broken.is_empty() { Ok(()) } else { Err(900) }
+}
+
+/// Streams are never freed.
+unsafe fn at(address: usize) -> &'static Stream {
+    unsafe { &*std::ptr::with_exposed_provenance::<Stream>(address) }
+}
+
+fn make(device: c_int, priority: c_int) -> usize {
+    let (id, capture) = (NEXT.fetch_add(1, SeqCst), Mutex::new((0, 0)));
+    let stream = Stream { device, id, priority, capture, alive: AtomicBool::new(true) };
+    Box::into_raw(Box::new(stream)).expose_provenance()
+}
+
+/// An explicit stream, or the thread's own on the current device. The default one is always there,
+/// and has nothing.
+unsafe fn stream(stream: Ptr) -> Result<Option<&'static Stream>, c_int> {
+    let address = match stream.addr() {
+        0 => return Ok(None),
+        // What HIP does with it differs; nothing good.
+        1 => std::process::abort(),
+        2 => OWN.with_borrow_mut(|own| {
+            let index = DEVICE.get() as usize;
+            while own.0.len() <= index {
+                own.0.push(make(own.0.len() as c_int, 0));
+            }
+            own.0[index]
+        }),
+        address => address,
+    };
+    let stream = unsafe { at(address) };
+    if !stream.alive.load(SeqCst) {
+        STALE.fetch_add(1, SeqCst);
+        return Err(709);
+    }
+    Ok(Some(stream))
+}
+
+macro_rules! functions {
+    ($($name:ident ($($argument:ident: $type:ty),*) $body:block)*) => {$(
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($argument: $type),*) -> c_int {
+            let run = || -> Result<(), c_int> { enter(stringify!($name))?; unsafe { $body } };
+            leave(run())
+        }
+    )*};
+}
+
+unsafe fn put<T>(place: *mut T, value: T) -> Result<(), c_int> {
+    unsafe { place.write(value) };
+    Ok(())
+}
+
+functions! {
+    hipRuntimeGetVersion(place: *mut c_int) { put(place, version()) }
+    hipInit(_flags: c_uint) { devices().map(drop) }
+    hipGetDeviceCount(count: *mut c_int) { put(count, devices()?) }
+    hipDeviceGet(device: *mut c_int, ordinal: c_int) { put(device, ordinal) }
+    hipDeviceGetName(name: *mut c_char, _length: c_int, _device: c_int) {
+        std::ptr::copy_nonoverlapping(c"Fake".as_ptr(), name, 5);
+        Ok(())
+    }
+    hipGetDevice(device: *mut c_int) { put(device, DEVICE.get()) }
+    hipSetDevice(device: c_int) {
+        if !(0..devices()?).contains(&device) { return Err(101) }
+        DEVICE.set(device);
+        Ok(())
+    }
+    hipDeviceGetStreamPriorityRange(least: *mut c_int, greatest: *mut c_int) {
+        risky()?;
+        put(least, 1)?;
+        put(greatest, -1)
+    }
+    hipThreadExchangeStreamCaptureMode(mode: *mut c_int) { put(mode, MODE.replace(mode.read())) }
+    hipStreamCreateWithPriority(made: *mut Ptr, _flags: c_uint, priority: c_int) {
+        risky()?;
+        LIVE_STREAMS.fetch_add(1, SeqCst);
+        put(made, std::ptr::with_exposed_provenance_mut(make(DEVICE.get(), priority)))
+    }
+    hipStreamDestroy(raw: Ptr) {
+        risky()?;
+        let stream = stream(raw)?.ok_or(400)?;
+        LIVE_STREAMS.fetch_sub(1, SeqCst);
+        stream.alive.store(false, SeqCst);
+        Ok(())
+    }
+    hipStreamQuery(raw: Ptr) {
+        risky()?;
+        asked(stream(raw)?)?;
+        if BUSY.load(SeqCst) { Err(600) } else { Ok(()) }
+    }
+    hipStreamSynchronize(raw: Ptr) { risky()?; asked(stream(raw)?) }
+    hipStreamGetPriority(raw: Ptr, priority: *mut c_int) { risky()?; put(priority, stream(raw)?.map_or(0, |stream| stream.priority)) }
+    hipStreamIsCapturing(raw: Ptr, status: *mut c_int) {
+        put(status, stream(raw)?.map_or(0, |stream| stream.capture.lock().unwrap().0))
+    }
+    hipStreamBeginCapture(raw: Ptr, mode: c_int) {
+        let stream = stream(raw)?.ok_or(900)?;
+        CAPTURES.lock().unwrap().push((std::thread::current().id(), mode, raw.expose_provenance()));
+        *stream.capture.lock().unwrap() = (1, NEXT.fetch_add(1, SeqCst));
+        Ok(())
+    }
+    hipStreamEndCapture(raw: Ptr, graph: *mut Ptr) {
+        let stream = stream(raw)?.ok_or(900)?;
+        CAPTURES.lock().unwrap().retain(|(_, _, captured)| *captured != raw.addr());
+        let (status, _) = std::mem::replace(&mut *stream.capture.lock().unwrap(), (0, 0));
+        if status == 2 { return Err(901) }
+        put(graph, std::ptr::without_provenance_mut(0x77))
+    }
+    hipStreamAddCallback(raw: Ptr, func: unsafe extern "C" fn(Ptr, c_int, Ptr), data: Ptr, _flags: c_uint) {
+        stream(raw)?;
+        let (raw, data) = (raw.expose_provenance(), data.expose_provenance());
+        let pointer = std::ptr::with_exposed_provenance_mut;
+        std::thread::spawn(move || func(pointer(raw), 0, pointer(data))).join().map_err(|_| 999)
+    }
+    fakeStreamDevice(raw: Ptr, device: *mut c_int) { put(device, stream(raw)?.map_or(DEVICE.get(), |stream| stream.device)) }
+    hipEventCreateWithFlags(event: *mut Ptr, flags: c_uint) {
+        risky()?;
+        LIVE_EVENTS.fetch_add(1, SeqCst);
+        let made = Event { device: DEVICE.get(), timed: flags & 2 == 0, recorded: Mutex::new((0, 0)) };
+        put(event, Box::into_raw(Box::new(made)).cast())
+    }
+    hipEventDestroy(event: Ptr) {
+        risky()?;
+        LIVE_EVENTS.fetch_sub(1, SeqCst);
+        drop(Box::from_raw(event.cast::<Event>()));
+        Ok(())
+    }
+    hipEventQuery(event: Ptr) {
+        risky()?;
+        while HOLD.load(SeqCst) {
+            HELD.store(true, SeqCst);
+            std::thread::yield_now();
+        }
+        good(event)
+    }
+    hipEventSynchronize(event: Ptr) { risky()?; good(event) }
+    hipStreamWaitEvent(raw: Ptr, event: Ptr, _flags: c_uint) { stream(raw)?; good(event) }
+    hipEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr) {
+        risky()?;
+        good(start)?;
+        good(end)?;
+        let timed = |event: Ptr| (*event.cast::<Event>()).timed;
+        if !timed(start) || !timed(end) { return Err(400) }
+        put(milliseconds, 1.5)
+    }
+}
+
+#[cfg(not(old))]
+functions! {
+    hipStreamGetDevice(raw: Ptr, device: *mut c_int) { risky()?; put(device, stream(raw)?.map_or(DEVICE.get(), |stream| stream.device)) }
+    hipLaunchHostFunc(raw: Ptr, func: unsafe extern "C" fn(Ptr), data: Ptr) {
+        stream(raw)?;
+        let data = data.expose_provenance();
+        let run = move || func(std::ptr::with_exposed_provenance_mut(data));
+        std::thread::spawn(run).join().map_err(|_| 999)
+    }
+    hipStreamGetId(raw: Ptr, id: *mut u64) { risky()?; asked(stream(raw)?)?; put(id, stream(raw)?.map_or(1, |stream| stream.id)) }
+    hipStreamGetCaptureInfo_v2(raw: Ptr, status: *mut c_int, id: *mut u64, _graph: *mut Ptr, _nodes: *mut *const Ptr, _count: *mut usize) {
+        let capture = stream(raw)?.map_or((0, 0), |stream| *stream.capture.lock().unwrap());
+        put(status, capture.0)?;
+        put(id, capture.1)
+    }
+    hipIpcGetEventHandle(handle: *mut [u8; 64], _event: Ptr) { risky()?; put(handle, [7; 64]) }
+}
+
+/// As HIP 5.7, it points the event to the stream before it fails.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hipEventRecord(event: Ptr, raw: Ptr) -> c_int {
+    let record = || {
+        let failing = enter("hipEventRecord");
+        let event = unsafe { &*event.cast::<Event>() };
+        let (device, address, capture) = match unsafe { stream(raw) }? {
+            Some(stream) => (
+                stream.device,
+                std::ptr::from_ref(stream).addr(),
+                *stream.capture.lock().unwrap(),
+            ),
+            None => (DEVICE.get(), 0, (0, 0)),
+        };
+        if event.device != device {
+            return Err(400);
+        }
+        if capture.0 == 2 {
+            return Err(901);
+        }
+        event.recorded.lock().unwrap().0 = address;
+        failing?;
+        event.recorded.lock().unwrap().1 = capture.1;
+        Ok(())
+    };
+    leave(record())
+}
+
+/// Answers with the device itself, or −1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hipGetStreamDeviceId(raw: Ptr) -> c_int {
+    let mut device = -1;
+    if unsafe { fakeStreamDevice(raw, &mut device) } == 0 { device } else { -1 }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn hipGetErrorName(code: c_int) -> *const c_char {
+    let _ = enter("hipGetErrorName");
+    if code == 123_456 { c"hipErrorUnknown".as_ptr() } else { c"fakeErrorName".as_ptr() }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn hipGetErrorString(_code: c_int) -> *const c_char {
+    let _ = enter("hipGetErrorString");
+    c"what the fake says of it".as_ptr()
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn hipGetLastError() -> c_int {
+    let _ = enter("hipGetLastError");
+    ERROR.replace(0)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn hipPeekAtLastError() -> c_int {
+    let _ = enter("hipPeekAtLastError");
+    ERROR.get()
+}
+
+// For the tests' own table; there is no memory here, and nothing runs.
+macro_rules! absent {
+    ($($name:ident)*) => {$(
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $name() -> c_int { 999 }
+    )*};
+}
+
+absent! {
+    hipHostMalloc hipMalloc hipFree hipMemsetD32Async hipMemcpyAsync hipStreamWaitValue32 hipStreamWriteValue32
+    hipGraphInstantiate hipGraphLaunch hipGraphDestroy hipGraphExecDestroy
+}
+
+/// As the real one: to ask a stream that is captured breaks the capture.
+fn asked(stream: Option<&Stream>) -> Result<(), c_int> {
+    let Some(stream) = stream else { return Ok(()) };
+    let mut capture = stream.capture.lock().unwrap();
+    if capture.0 == 0 {
+        return Ok(());
+    }
+    capture.0 = 2;
+    Err(900)
+}
+
+/// An event may be asked whose stream is alive, and that was not recorded in a capture.
+unsafe fn good(event: Ptr) -> Result<(), c_int> {
+    let (address, capture) = *unsafe { &*event.cast::<Event>() }.recorded.lock().unwrap();
+    if address != 0 && !unsafe { at(address) }.alive.load(SeqCst) {
+        STALE.fetch_add(1, SeqCst);
+        return Err(709);
+    }
+    if capture == 0 { Ok(()) } else { Err(907) }
+}
+
+/// Makes the function fail from now on; null: none does.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_fail(name: *const c_char, code: c_int) {
+    let failing =
+        (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned());
+    *FAIL.lock().unwrap() = failing.map(|name| (name, code));
+}
+
+/// How often the function was called since the last question about any.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_calls(name: *const c_char) -> usize {
+    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
+    let calls = std::mem::take(&mut *CALLS.lock().unwrap());
+    if name.is_empty() { calls.len() } else { calls.iter().filter(|call| **call == name).count() }
+}
+
+/// Streams and events that were made and not destroyed, and calls that reached a stream which was.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_count(what: c_int) -> usize {
+    match what {
+        0 => LIVE_STREAMS.load(SeqCst),
+        1 => LIVE_EVENTS.load(SeqCst),
+        _ => STALE.load(SeqCst),
+    }
+}
+
+/// Whether streams have work.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_busy(busy: bool) {
+    BUSY.store(busy, SeqCst);
+}
+
+/// Holds questions for events back. Whether one is or was held since the last call with true.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_hold(hold: bool) -> bool {
+    if hold && !HOLD.swap(true, SeqCst) {
+        HELD.store(false, SeqCst);
+    }
+    HOLD.store(hold, SeqCst);
+    HELD.load(SeqCst)
+}

@@ -1,0 +1,208 @@
+//! Machines without the runtime, with something else of its name, with one that is too old, and with
+//! no device. Each is tried in a process of its own, since the library is looked for once.
+
+#[path = "support/fake.rs"]
+#[allow(dead_code, reason = "this test needs no more of it")]
+mod fake;
+
+use std::process::ExitCode;
+
+use gpu_stream_core::{
+    Backend, Device, Error, ErrorKind, EventOptions, KeepAlive, RawStream, Stream, StreamOptions,
+};
+use gpu_stream_hip::{Hip, HipError};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+const LIBRARY: &str = "GPU_STREAM_HIP_LIBRARY";
+
+fn main() -> ExitCode {
+    match std::env::var("GPU_STREAM_HIP_CHILD").as_deref() {
+        Ok("everything") => return every_call(),
+        Ok("optional") => return optional(),
+        Ok("present") => return present(),
+        _ => {}
+    }
+    type Case = fn() -> Result<Completion, Failed>;
+    let cases: [(&str, Case); 7] = [
+        ("no_library", no_library),
+        ("a_wrong_name", a_wrong_name),
+        ("another_library", another_library),
+        ("too_old", too_old),
+        ("no_device", no_device),
+        ("one_that_is_there", one_that_is_there),
+        ("a_function_that_is_missing", a_function_that_is_missing),
+    ];
+    let trials = cases.map(|(name, case)| Trial::ignorable_test(name, case));
+    // Two cases compile the same library.
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
+}
+
+/// Every way in gives the same error, and none panics. Prints the kind and the text.
+fn every_call() -> ExitCode {
+    if Hip::probe().is_ok() {
+        // A runtime would follow the handle below.
+        println!("Works");
+        return ExitCode::SUCCESS;
+    }
+    let device = Device::new(Hip::KIND, 0);
+    let raw = RawStream::from_bits(0x7f00_1000);
+    // SAFETY: without a runtime, no handle is used.
+    let wrapped = unsafe {
+        [
+            Hip::stream_from_raw(raw, None).err(),
+            Hip::stream_from_raw(raw, Some(device)).err(),
+            Hip::stream_from_raw(RawStream::DEFAULT, None).err(),
+            Hip::stream_from_raw_unchecked(raw, device).err(),
+            Hip::wrap_stream(RawStream::LEGACY, None, KeepAlive::nothing()).err(),
+        ]
+    };
+    let others = [
+        Hip::probe().err(),
+        Hip::devices().err(),
+        Hip::device(0).err(),
+        Hip::default_stream(device).err(),
+        Hip::per_thread_stream(device).err(),
+        Hip::new_stream(device, StreamOptions::new()).err(),
+        Hip::new_event(device, EventOptions::new()).err(),
+        Hip::priority_range(device).err(),
+        // SAFETY: as above.
+        unsafe { gpu_stream_hip::ipc::IpcEventHandle::from_bytes([0; 64]).open(device) }.err(),
+    ];
+    let errors: Vec<HipError> = wrapped.into_iter().chain(others).flatten().collect();
+    assert_eq!(errors.len(), 14, "some calls worked: {errors:?}");
+    for error in &errors {
+        assert_eq!((error.kind(), error.to_string()), (errors[0].kind(), errors[0].to_string()));
+    }
+    println!("{}\n{}", errors[0].kind(), errors[0]);
+    ExitCode::SUCCESS
+}
+
+/// What every call says with these variables: the kind, and the text.
+fn seen(variables: &[(&str, &str)]) -> Result<(String, String), Failed> {
+    let output = fake::rerun("everything", variables);
+    if !output.status.success() {
+        return Err(format!("the child failed: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (kind, text) = text.split_once('\n').unwrap_or((&text, ""));
+    Ok((kind.into(), text.trim().into()))
+}
+
+fn expect(seen: (String, String), kind: ErrorKind, parts: &[&str]) -> Result<Completion, Failed> {
+    let (seen_kind, text) = seen;
+    if seen_kind != kind.to_string() {
+        return Err(format!("the kind is {seen_kind} and should be {kind}: {text}").into());
+    }
+    match parts.iter().find(|part| !text.contains(*part)) {
+        Some(part) => Err(format!("the text should name {part}: {text}").into()),
+        None => Ok(Completion::Completed),
+    }
+}
+
+fn no_library() -> Result<Completion, Failed> {
+    let seen = seen(&[(LIBRARY, "")])?;
+    if seen.0 != ErrorKind::LibraryNotFound.to_string() {
+        return Ok(Completion::ignored_with("this machine has a HIP runtime"));
+    }
+    let newest = if cfg!(windows) { "amdhip64_7.dll" } else { "libamdhip64.so.7" };
+    let parts = [newest, "the HIP runtime's library was not found", "name the library in", LIBRARY];
+    expect(seen, ErrorKind::LibraryNotFound, &parts)
+}
+
+fn a_wrong_name() -> Result<Completion, Failed> {
+    let name = "/nowhere/libamdhip64-of-nobody.so";
+    expect(
+        seen(&[(LIBRARY, name)])?,
+        ErrorKind::LibraryNotFound,
+        &[name, LIBRARY, "no other was tried"],
+    )
+}
+
+fn another_library() -> Result<Completion, Failed> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Completion::ignored_with("the name of another library is known on Linux only"));
+    }
+    let name = "libm.so.6";
+    expect(seen(&[(LIBRARY, name)])?, ErrorKind::SymbolNotFound, &[name, "hipRuntimeGetVersion"])
+}
+
+/// The fake library, or the reason to skip.
+macro_rules! fake_library {
+    ($old:expr) => {
+        match fake::compile($old) {
+            Ok(library) => library.to_str().ok_or("the path is no text")?.to_owned(),
+            Err(reason) => return Ok(Completion::ignored_with(reason)),
+        }
+    };
+}
+
+fn too_old() -> Result<Completion, Failed> {
+    let library = fake_library!(false);
+    let seen = seen(&[(LIBRARY, &library), ("FAKE_HIP_VERSION", "40421401")])?;
+    expect(seen, ErrorKind::DriverTooOld, &[&library, "4.4.21401", "5.2.0"])
+}
+
+/// Both numbers that runtimes have for it, and a count of 0.
+fn no_device() -> Result<Completion, Failed> {
+    let library = fake_library!(false);
+    for code in ["0", "100", "101"] {
+        let variables =
+            [(LIBRARY, &*library), ("FAKE_HIP_DEVICES", "0"), ("FAKE_HIP_NO_DEVICE", code)];
+        let parts = [&*library, "7.2.53211", "HIP_VISIBLE_DEVICES"];
+        expect(seen(&variables)?, ErrorKind::NoDevice, &parts)?;
+    }
+    Ok(Completion::Completed)
+}
+
+/// A library that the process has loaded, from wherever, is the one that is used.
+fn one_that_is_there() -> Result<Completion, Failed> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Completion::ignored_with("it can be told on Linux only"));
+    }
+    let library = fake_library!(false);
+    let output = fake::rerun("present", &[("FAKE_HIP_PRESENT", &library), (LIBRARY, "")]);
+    if output.status.success() {
+        return Ok(Completion::Completed);
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+}
+
+fn present() -> ExitCode {
+    let name = std::env::var_os("FAKE_HIP_PRESENT").expect("the library's name");
+    // SAFETY: the library is ours, without initialisers.
+    std::mem::forget(unsafe { libloading::Library::new(&name) }.expect("the fake"));
+    let info = Hip::probe().expect("the fake is used");
+    assert_eq!(info.devices[0].name, "Fake");
+    let found = info.details.iter().find(|(name, _)| *name == "file").expect("the file");
+    assert_eq!(std::ffi::OsString::from(&found.1), name);
+    ExitCode::SUCCESS
+}
+
+/// With a runtime that lacks what is optional, all else works, and what needs it says since when it
+/// is there.
+fn a_function_that_is_missing() -> Result<Completion, Failed> {
+    let library = fake_library!(true);
+    let output = fake::rerun("optional", &[(LIBRARY, &library), ("FAKE_HIP_VERSION", "50221153")]);
+    if output.status.success() {
+        return Ok(Completion::Completed);
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+}
+
+fn optional() -> ExitCode {
+    let device = Hip::device(0).expect("device 0");
+    let stream = Hip::new_stream(device, StreamOptions::new()).expect("new_stream");
+    let error = stream.id().expect_err("there is no hipStreamGetId");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let text = error.to_string();
+    assert!(text.contains("hipStreamGetId") && text.contains("7.2"), "{text}");
+    let options = EventOptions::builder().interprocess(true).build().expect("options");
+    let error = Hip::new_event(device, options).expect_err("before HIP 7.2");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    stream.launch_host_func(Box::new(|| ())).expect("a host function goes by the older call");
+    stream.record_event().expect("record_event");
+    stream.synchronize().expect("synchronize");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,111 @@
+//! The runtime without a device: compiled when a test asks for it, and loaded in a process of the
+//! test's own.
+
+use std::env;
+use std::ffi::{CString, c_char, c_int};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use libloading::Library;
+
+/// Compiles the library; `old` leaves out what came after HIP 5.2. The reason if there is no
+/// compiler.
+pub fn compile(old: bool) -> Result<PathBuf, String> {
+    let name = if old { "old" } else { "new" };
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let library = folder.join(format!("fake_hip_{name}_{}.so", std::process::id()));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/libamdhip64.rs");
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut command = Command::new(&rustc);
+    command.args(["--edition=2024", "--crate-type=cdylib", "--crate-name=fake_hip", "-Awarnings"]);
+    if old {
+        command.arg("--cfg=old");
+    }
+    if cfg!(target_os = "linux") {
+        // The name that the system's loader knows it by, whatever the file is called.
+        command.arg("-Clink-arg=-Wl,-soname,libamdhip64.so.5");
+    }
+    let output = command.arg("-o").arg(&library).arg(source).output();
+    let output = output.map_err(|error| format!("{} did not start: {error}", rustc.display()))?;
+    // A compiler that is there and refuses the source is a failure of the test, not a reason to
+    // skip.
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(library)
+}
+
+/// Runs this test program again, as `child`, with these variables.
+pub fn rerun(child: &str, variables: &[(&str, &str)]) -> Output {
+    let mut command = hsa_sim::this_program().expect("this program");
+    command.env("GPU_STREAM_HIP_CHILD", child).envs(variables.iter().copied());
+    command.output().expect("this program runs a second time")
+}
+
+/// What the fake tells of itself.
+pub struct Fake {
+    fail: unsafe extern "C" fn(*const c_char, c_int),
+    calls: unsafe extern "C" fn(*const c_char) -> usize,
+    count: extern "C" fn(c_int) -> usize,
+    busy: extern "C" fn(bool),
+    hold: extern "C" fn(bool) -> bool,
+}
+
+impl Fake {
+    /// The library that `GPU_STREAM_HIP_LIBRARY` names.
+    pub fn open() -> Self {
+        let name = env::var_os("GPU_STREAM_HIP_LIBRARY").expect("the library's name");
+        // SAFETY: the library is ours, without initialisers, and never closed; these are its
+        // functions' types.
+        unsafe {
+            let library = Box::leak(Box::new(Library::new(name).expect("the fake")));
+            Fake {
+                fail: *library.get("fake_fail").unwrap(),
+                calls: *library.get("fake_calls").unwrap(),
+                count: *library.get("fake_count").unwrap(),
+                busy: *library.get("fake_busy").unwrap(),
+                hold: *library.get("fake_hold").unwrap(),
+            }
+        }
+    }
+
+    pub fn fail(&self, name: &str, code: c_int) {
+        let name = CString::new(name).unwrap();
+        // SAFETY: a string with a zero at its end.
+        unsafe { (self.fail)(name.as_ptr(), code) }
+    }
+
+    pub fn work(&self) {
+        // SAFETY: null is allowed.
+        unsafe { (self.fail)(std::ptr::null(), 0) }
+    }
+
+    /// How often `name` was called since the last question; all calls, if the name is empty.
+    pub fn calls(&self, name: &str) -> usize {
+        let name = CString::new(name).unwrap();
+        // SAFETY: a string with a zero at its end.
+        unsafe { (self.calls)(name.as_ptr()) }
+    }
+
+    pub fn live_streams(&self) -> usize {
+        (self.count)(0)
+    }
+
+    pub fn live_events(&self) -> usize {
+        (self.count)(1)
+    }
+
+    /// Calls that reached a stream which was destroyed.
+    pub fn stale(&self) -> usize {
+        (self.count)(2)
+    }
+
+    /// Whether streams have work from now on.
+    pub fn set_busy(&self, busy: bool) {
+        (self.busy)(busy);
+    }
+
+    /// Holds questions for events back from now on, until it is called with false. Whether one is
+    /// held.
+    pub fn hold(&self, hold: bool) -> bool {
+        (self.hold)(hold)
+    }
+}

@@ -1,0 +1,261 @@
+//! Every call of the backend, on streams of every sort, for the tests that look at what a call
+//! leaves behind.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use gpu_stream_core::Event as _;
+use gpu_stream_core::{
+    Backend, BackendKind, Device, ErrorKind, EventOptions, RawStream, Stream, StreamOptions,
+};
+use gpu_stream_hip::ipc::IpcEventHandle;
+use gpu_stream_hip::{Hip, HipEvent, HipStream};
+
+use super::bare::{self, begin_capture, new_stream};
+
+/// What the calls are made on.
+pub struct World {
+    /// A stream, one that was created blocking, the default stream and, if there is a second
+    /// device, a stream of that.
+    pub streams: Vec<(&'static str, HipStream)>,
+    /// Being captured until the process ends, with an event that was recorded there.
+    captured: HipStream,
+    in_capture: HipEvent,
+    raw: bare::Ptr,
+}
+
+// SAFETY: handles may be used from any thread.
+unsafe impl Sync for World {}
+// SAFETY: as above.
+unsafe impl Send for World {}
+
+impl World {
+    pub fn new() -> Self {
+        let raw = new_stream(0, 1, 0);
+        let mut streams = vec![
+            ("ordinary", super::wrap(raw)),
+            ("blocking", super::wrap(new_stream(0, 0, 0))),
+            ("default", Hip::default_stream(super::device()).expect("default_stream")),
+        ];
+        if super::devices() > 1 {
+            streams.push(("second device", super::wrap(new_stream(1, 1, 0))));
+        }
+        // Last, since not all can be done on a thread that captures. Thread-local: the calls of
+        // other threads are not to be refused for it.
+        let raw_captured = new_stream(0, 1, 0);
+        let captured = super::wrap(raw_captured);
+        begin_capture(raw_captured, 1);
+        let in_capture = captured.record_event().expect("a record in a capture");
+        World { streams, captured, in_capture, raw }
+    }
+}
+
+/// The name of a call, and the call; what it answers is its own affair.
+pub type Operation<'a> = (String, Box<dyn Fn() + 'a>);
+
+pub fn all(world: &World) -> Vec<Operation<'_>> {
+    let mut all: Vec<Operation> = Vec::new();
+    let mut add = |name: String, call: Box<dyn Fn()>| all.push((name, call));
+    // SAFETY: the calls do not outlive `world`, since what is returned borrows it.
+    let world: &'static World = unsafe { &*std::ptr::from_ref(world) };
+    let device = super::device();
+    macro_rules! call {
+        ($name:expr, $call:expr) => {
+            add(
+                $name.to_string(),
+                Box::new(move || {
+                    let _ = $call;
+                }),
+            )
+        };
+    }
+    call!("probe", Hip::probe());
+    call!("devices", Hip::devices());
+    call!("priority_range", Hip::priority_range(device));
+    call!("new_stream", Hip::new_stream(device, StreamOptions::new()));
+    call!(
+        "new_stream of no such priority",
+        Hip::new_stream(device, StreamOptions::new().priority(99))
+    );
+    call!("new_event", Hip::new_event(device, EventOptions::new()));
+    call!("new_event, timed", Hip::new_event(device, EventOptions::timed()));
+    call!("default_stream", Hip::default_stream(device));
+    let absent = [Device::new(BackendKind::Hip, 9_999), Device::new(BackendKind::Cuda, 0)];
+    for absent in absent {
+        call!(format!("new_stream on {absent}"), Hip::new_stream(absent, StreamOptions::new()));
+        call!(format!("new_event on {absent}"), Hip::new_event(absent, EventOptions::new()));
+    }
+    call!("per_thread_stream", {
+        let mine = Hip::per_thread_stream(device);
+        mine.map(|mine| {
+            (
+                mine.query().is_ok(),
+                mine.record_event().is_ok(),
+                mine.synchronize().is_ok(),
+                mine.id().is_ok(),
+            )
+        })
+    });
+    for bits in [0, 1, 2, world.raw.expose_provenance()] {
+        for given in [None, Some(device), Some(absent[0])] {
+            let raw = RawStream::from_bits(bits);
+            // SAFETY: the stream is never destroyed, and the others are refused or always there.
+            call!(format!("wrap {bits:#x} {given:?}"), unsafe { Hip::stream_from_raw(raw, given) });
+        }
+        let raw = RawStream::from_bits(bits);
+        // SAFETY: as above.
+        call!(format!("wrap unchecked {bits:#x}, record"), unsafe {
+            Hip::stream_from_raw_unchecked(raw, device).map(|stream| stream.record_event().is_ok())
+        });
+    }
+    call!("ipc_handle", {
+        let options = EventOptions::builder().interprocess(true).build().unwrap();
+        Hip::new_event(device, options).and_then(|event| event.ipc_handle())
+    });
+    call!(
+        "ipc_handle of an ordinary event",
+        Hip::new_event(device, EventOptions::new()).and_then(|event| event.ipc_handle())
+    );
+    // SAFETY: no process made it.
+    call!("ipc open of zeros", unsafe { IpcEventHandle::from_bytes([0; 64]).open(device) });
+    for (sort, stream) in &world.streams {
+        call!(format!("query, {sort}"), stream.query());
+        call!(format!("synchronize, {sort}"), stream.synchronize());
+        call!(format!("priority, {sort}"), stream.priority());
+        call!(format!("id, {sort}"), stream.id());
+        call!(format!("capture_status, {sort}"), stream.capture_status());
+        call!(format!("record_event, {sort}"), stream.record_event());
+        call!(format!("new_event of the stream, {sort}"), stream.new_event(EventOptions::timed()));
+        call!(format!("host function, {sort}"), {
+            let launched = stream.launch_host_func(Box::new(|| ()));
+            launched.and_then(|()| stream.synchronize())
+        });
+        call!(format!("clone, compare, hash, {sort}"), {
+            let mut hasher = DefaultHasher::new();
+            stream.clone().hash(&mut hasher);
+            (stream.clone() == *stream, hasher.finish())
+        });
+        call!(format!("events, {sort}"), {
+            let make = || stream.new_event(EventOptions::timed());
+            make().and_then(|start| {
+                let end = make()?;
+                let _ = (end.status(), end.elapsed_since(&start));
+                let _ = (stream.record(&start), stream.record(&end), stream.wait_event(&end));
+                let _ = (end.status(), end.query(), end.synchronize());
+                end.elapsed_since(&start)
+            })
+        });
+        call!(format!("record of the first device's event, {sort}"), {
+            Hip::new_event(device, EventOptions::new()).and_then(|event| stream.record(&event))
+        });
+        for (other_sort, other) in &world.streams {
+            call!(format!("{sort} waits for {other_sort}"), stream.wait_stream(other));
+            call!(format!("fork from {sort} to {other_sort}"), stream.fork([other]));
+            call!(format!("join of {other_sort} into {sort}"), stream.join([other]));
+        }
+    }
+    call!("query while captured", world.captured.query());
+    call!("synchronize while captured", world.captured.synchronize());
+    call!("host function while captured", world.captured.launch_host_func(Box::new(|| ())));
+    call!("record while captured", world.captured.record_event());
+    call!("event synchronize while captured", world.in_capture.synchronize());
+    all
+}
+
+/// Runs every call with each device current that there is, and in each capture mode. `before` is
+/// called in front of each, and `after` behind it, with the call's name.
+pub fn run_all(world: &World, before: &dyn Fn(&str), after: &dyn Fn(&str)) {
+    let operations = all(world);
+    for device in 0..super::devices().min(2) {
+        for mode in [0, 1, 2] {
+            bare::set_device(device);
+            bare::set_capture_mode(mode);
+            for (name, call) in &operations {
+                let found = bare::thread_state();
+                bare::fetch_error();
+                before(name);
+                call();
+                // First, since the other questions may replace it.
+                assert_eq!(bare::peek_error(), 0, "{name} left an error");
+                after(name);
+                assert_eq!(
+                    bare::thread_state(),
+                    found,
+                    "{name} changed the thread's device or capture mode"
+                );
+            }
+        }
+    }
+    bare::set_device(0);
+    bare::set_capture_mode(0);
+}
+
+/// As [`run_all`], while calls of the runtime fail: nothing is asked between `before` and `after`.
+pub fn run_failing(world: &World, before: &dyn Fn(&str), after: &dyn Fn(&str)) {
+    for (name, call) in &all(world) {
+        before(name);
+        call();
+        after(name);
+    }
+}
+
+/// All that may be done while `captured` is: to that stream itself, to other streams and to their
+/// events. `check` is told of each step when it is done.
+#[track_caller]
+pub fn beside_a_capture(captured: RawStream<Hip>, check: &dyn Fn(&str)) {
+    let device = super::device();
+    let done = |step: &str, failed: Option<String>| {
+        if let Some(error) = failed {
+            panic!("beside a capture, {step}: {error}");
+        }
+        check(step);
+    };
+    macro_rules! step {
+        ($name:literal, $call:expr) => {{
+            let result = $call;
+            done($name, result.as_ref().err().map(ToString::to_string));
+            result.unwrap()
+        }};
+    }
+    // SAFETY: the tests' streams are never destroyed.
+    let wrapped = unsafe { Hip::stream_from_raw(captured, None) };
+    let wrapped = step!("wrapping the captured stream", wrapped);
+    let has_ids = bare::bare().stream_id.is_some();
+    let no_id = if has_ids { ErrorKind::Capturing } else { ErrorKind::Unsupported };
+    super::expect_kind("the captured stream's id", wrapped.id(), no_id);
+    check("the captured stream's id");
+    step!("the captured stream's priority", wrapped.priority());
+    step!("the captured stream's status", wrapped.capture_status());
+    step!("probe", Hip::probe());
+    step!("priority_range", Hip::priority_range(device));
+    let other = step!("new_stream", Hip::new_stream(device, StreamOptions::new()));
+    let more = step!("new_stream, once more", Hip::new_stream(device, StreamOptions::new()));
+    let timed = EventOptions::timed();
+    let start = step!("new_event", Hip::new_event(device, timed));
+    let end = step!("new_event of a stream", other.new_event(timed));
+    step!("status before a record", start.status());
+    step!("record of the start", other.record(&start));
+    step!("record of the end", other.record(&end));
+    step!("query", other.query());
+    step!("event synchronize", end.synchronize());
+    step!("synchronize", other.synchronize());
+    step!("event query", end.query());
+    step!("elapsed_since", end.elapsed_since(&start));
+    step!("wait_stream", more.wait_stream(&other));
+    step!("fork", other.fork([&more]));
+    step!("join", other.join([&more]));
+    if has_ids {
+        step!("id", other.id());
+    }
+    step!("priority", other.priority());
+    step!("host function", other.launch_host_func(Box::new(|| ())));
+    step!("synchronize behind it", other.synchronize());
+    let event = step!("record_event", other.record_event());
+    step!("event query, of record_event", event.query());
+    drop(event);
+    check("dropping an event into the pool");
+    drop((start, end));
+    check("dropping events");
+    drop((other, more));
+    check("dropping streams");
+}

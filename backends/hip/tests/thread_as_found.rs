@@ -1,0 +1,114 @@
+//! No call changes the thread's current device, its capture mode or its last error, whatever they
+//! are and whether the call succeeds.
+
+mod support;
+
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+
+use gpu_stream_core::{Backend, EventOptions, RawStream, Stream, StreamOptions, StreamOwner};
+use gpu_stream_hip::{Hip, HipStream};
+use support::bare::{bare, fetch_error, gate, new_stream, peek_error, set_device, thread_state};
+use support::{device, devices, operations, wrap};
+
+fn main() -> ExitCode {
+    support::main(&[
+        ("every_call", every_call),
+        ("while_work_is_pending", while_work_is_pending),
+        ("things_dropped_elsewhere", things_dropped_elsewhere),
+        ("an_owner_is_let_go_as_found", an_owner_is_let_go_as_found),
+    ])
+}
+
+fn every_call() {
+    // The capture goes on, on the thread that made the world: this one.
+    let world = operations::World::new();
+    operations::run_all(&world, &|_| (), &|_| ());
+    let counted = operations::all(&world).len();
+    eprintln!("{counted} calls, with {} devices and 3 capture modes", devices().min(2));
+}
+
+fn while_work_is_pending() {
+    for of in 0..devices().min(2) {
+        let raw = new_stream(of, 1, 0);
+        let (stream, other) = (wrap(raw), Hip::new_stream(device(), StreamOptions::new()).unwrap());
+        for current in 0..devices().min(2) {
+            set_device(current);
+            let gate = gate(raw);
+            let found = thread_state();
+            let event = stream.record_event().unwrap();
+            assert!(!stream.query().unwrap() && !event.query_now());
+            other.wait_stream(&stream).unwrap();
+            other.wait_event(&event).unwrap();
+            drop(event);
+            assert_eq!(thread_state(), found);
+            gate.open();
+            other.synchronize().unwrap();
+            assert_eq!(thread_state(), found);
+        }
+    }
+}
+
+trait QueryNow {
+    fn query_now(&self) -> bool;
+}
+
+impl<E: gpu_stream_core::Event> QueryNow for E {
+    fn query_now(&self) -> bool {
+        self.query().unwrap()
+    }
+}
+
+fn things_dropped_elsewhere() {
+    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let events = [EventOptions::new(), EventOptions::timed()]
+        .map(|options| Hip::new_event(device(), options).unwrap());
+    for event in &events {
+        stream.record(event).unwrap();
+    }
+    std::thread::spawn(move || {
+        set_device(devices() - 1);
+        let found = thread_state();
+        drop((stream, events));
+        assert_eq!(thread_state(), found);
+    })
+    .join()
+    .unwrap();
+}
+
+/// The code of an owner, which a record lets go, finds the thread as the caller had it, and what it
+/// leaves there stays.
+fn an_owner_is_let_go_as_found() {
+    struct Theirs(HipStream, mpsc::Sender<(i32, i32)>);
+    // SAFETY: the stream inside is there until the value is dropped.
+    unsafe impl StreamOwner<Hip> for Theirs {
+        fn raw_stream(&self) -> RawStream<Hip> {
+            self.0.raw()
+        }
+    }
+    impl Drop for Theirs {
+        fn drop(&mut self) {
+            self.1.send(thread_state()).unwrap();
+            // SAFETY: takes any number.
+            unsafe { (bare().set_device)(9_999) };
+        }
+    }
+    let of = Hip::device(devices() as u32 - 1).unwrap();
+    let (send, receive) = mpsc::channel();
+    set_device(0);
+    let streams =
+        [Hip::default_stream(of).unwrap(), Hip::new_stream(of, Default::default()).unwrap()];
+    for stream in streams {
+        let event = Hip::new_event(of, EventOptions::new()).unwrap();
+        let inner = Hip::new_stream(of, StreamOptions::new()).unwrap();
+        // `inner` stays: to destroy it would be one more call after the one that failed.
+        let theirs = Arc::new(Theirs(inner.clone(), send.clone()));
+        Hip::stream_from_owner(theirs, None).unwrap().record(&event).unwrap();
+        let found = thread_state();
+        fetch_error();
+        stream.record(&event).unwrap();
+        assert_eq!(peek_error(), 101, "the error that the owner left");
+        fetch_error();
+        assert_eq!(receive.try_recv(), Ok(found));
+    }
+}
