@@ -181,8 +181,8 @@ pub trait Fixture: Send + Sync + 'static {
         false
     }
 
-    /// Whether destroying a busy stream blocks until its work is done, as on HIP. The cases then
-    /// open their gates first.
+    /// Whether dropping a busy stream, the backend's or a foreign one, blocks until its work is done.
+    /// The cases then open their gates first.
     fn destroy_waits(&self) -> bool {
         false
     }

@@ -173,6 +173,8 @@ pub fn errors_leave_the_thread_as_found<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let event = stream.record_event()?;
     check(!stream.query()? && !event.query()?, "done, with the gate shut")?;
+    // Before anything else is called: some drivers note the outcome of the last call only.
+    check_eq("the thread's state after queries", fx.thread_state()?, before.clone())?;
     let absent = absent_device(fx);
     check_err(
         "new_stream",
