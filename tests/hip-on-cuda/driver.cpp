@@ -1,0 +1,71 @@
+// CUDA's driver, looked for when it is first called.
+//
+// HIP's header calls the runtime (cuda*), which is linked into the library and finds the driver by
+// itself, and in places the driver (cu*). Linked, those would keep the library from being loaded at
+// all where there is no driver; then a program would report a broken library and not a missing GPU.
+
+#include <cuda.h>
+#include <dlfcn.h>
+
+namespace {
+
+void *driver() {
+    // Never closed: the driver starts threads of its own.
+    static void *const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    return library;
+}
+
+template <typename Function>
+struct Call {
+    Function *const function;
+    // Without a driver, the code that CUDA has for "no GPU"; with one that is too old for the
+    // function, the code for "not found".
+    const CUresult missing;
+
+    explicit Call(const char *name)
+        : function(driver() ? reinterpret_cast<Function *>(dlsym(driver(), name)) : nullptr),
+          missing(driver() ? CUDA_ERROR_NOT_FOUND : CUDA_ERROR_NO_DEVICE) {}
+
+    template <typename... Arguments>
+    CUresult operator()(Arguments... arguments) const {
+        return function ? function(arguments...) : missing;
+    }
+};
+
+}  // namespace
+
+// <cuda.h> gives some functions the name of their newest version, by a macro: the text is made
+// after that. A definition that does not match the header's declaration does not compile.
+#define TEXT_OF(tokens) #tokens
+#define TEXT(macro) TEXT_OF(macro)
+#define FORWARD(function, parameters, ...)                           \
+    extern "C" CUresult CUDAAPI function parameters {                \
+        static const Call<decltype(function)> call(TEXT(function)); \
+        return call(__VA_ARGS__);                                   \
+    }
+
+FORWARD(cuInit, (unsigned int flags), flags)
+FORWARD(cuDeviceGet, (CUdevice *device, int ordinal), device, ordinal)
+FORWARD(cuDeviceGetName, (char *name, int size, CUdevice device), name, size, device)
+FORWARD(cuDeviceGetAttribute, (int *value, CUdevice_attribute attribute, CUdevice device),
+        value, attribute, device)
+FORWARD(cuCtxPushCurrent, (CUcontext context), context)
+FORWARD(cuCtxPopCurrent, (CUcontext *context), context)
+FORWARD(cuCtxGetDevice, (CUdevice *device), device)
+FORWARD(cuStreamGetCtx, (CUstream stream, CUcontext *context), stream, context)
+FORWARD(cuStreamGetCaptureInfo,
+        (CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
+         const CUgraphNode **nodes, size_t *count),
+        stream, status, id, graph, nodes, count)
+FORWARD(cuStreamWaitValue32,
+        (CUstream stream, CUdeviceptr word, cuuint32_t value, unsigned int flags),
+        stream, word, value, flags)
+FORWARD(cuStreamWriteValue32,
+        (CUstream stream, CUdeviceptr word, cuuint32_t value, unsigned int flags),
+        stream, word, value, flags)
+FORWARD(cuMemcpyDtoH, (void *to, CUdeviceptr from, size_t size), to, from, size)
+FORWARD(cuMemcpyDtoDAsync, (CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream),
+        to, from, size, stream)
+FORWARD(cuMemsetD32, (CUdeviceptr to, unsigned int value, size_t count), to, value, count)
+FORWARD(cuMemsetD32Async, (CUdeviceptr to, unsigned int value, size_t count, CUstream stream),
+        to, value, count, stream)
