@@ -7,7 +7,7 @@ use gpu_stream::{Availability, Library, available};
 use crate::args::Info;
 use crate::notes::wrap;
 use crate::screen::{self, Screen};
-use crate::{Refusal, json};
+use crate::{Refusal, json, machine};
 
 /// Carries the command out. Blocks while drivers start.
 ///
@@ -35,6 +35,10 @@ pub fn draw(available: &[Availability], screen: &Screen) -> String {
             text.push_str(&wrap(&format!("{what:<13}{said}"), 2, 15, screen.width));
         }
     }
+    text.push_str(&format!("\n{}\n", screen.bold("machine")));
+    for (what, said) in machine::facts() {
+        text.push_str(&wrap(&format!("{what:<13}{said}"), 2, 15, screen.width));
+    }
     text
 }
 
@@ -49,6 +53,9 @@ fn facts(item: &Availability) -> Vec<(&'static str, String)> {
     for (index, device) in item.devices().iter().enumerate() {
         let what = if index == 0 { "devices" } else { "" };
         facts.push((what, format!("{}  {}", device.device, device.name)));
+    }
+    for (what, said) in item.probe.iter().flat_map(|info| &info.details) {
+        facts.push((what, said.clone()));
     }
     facts.extend(item.advice().map(|advice| ("what to do", advice.to_owned())));
     facts

@@ -3,10 +3,13 @@
 //! `schema` is 1. Fields may be added under that number; none is taken away or given another
 //! meaning.
 
+use std::collections::BTreeMap;
+
 use gpu_stream::{Availability, BackendInfo, Error as _, Library};
 use gpu_stream_conformance::{CaseInfo, Verdict};
 use serde::Serialize;
 
+use crate::machine;
 use crate::report::{Report, Row};
 
 const SCHEMA: u32 = 1;
@@ -23,6 +26,7 @@ struct Ready {
     version: String,
     library: Option<String>,
     devices: Vec<Device>,
+    details: BTreeMap<&'static str, String>,
 }
 
 #[derive(Serialize)]
@@ -81,6 +85,7 @@ struct Check {
     gpu_stream: &'static str,
     os: &'static str,
     arch: &'static str,
+    machine: BTreeMap<&'static str, String>,
     repeat: u32,
     backends: Vec<Checked>,
     not_checked: Vec<LeftOut>,
@@ -101,6 +106,7 @@ struct Info {
     gpu_stream: &'static str,
     os: &'static str,
     arch: &'static str,
+    machine: BTreeMap<&'static str, String>,
     backends: Vec<Backend>,
 }
 
@@ -130,7 +136,8 @@ fn ready(info: &BackendInfo) -> Ready {
         .iter()
         .map(|device| Device { device: device.device.to_string(), name: device.name.clone() });
     let (version, library) = (info.version.clone(), info.library.clone());
-    Ready { version, library, devices: devices.collect() }
+    let details = info.details.iter().cloned().collect();
+    Ready { version, library, devices: devices.collect(), details }
 }
 
 fn case(case: &CaseInfo) -> Case {
@@ -177,6 +184,7 @@ pub fn of_report(report: &Report) -> serde_json::Result<String> {
         gpu_stream: VERSION,
         os: std::env::consts::OS,
         arch: std::env::consts::ARCH,
+        machine: machine::facts().into_iter().collect(),
         repeat: report.repeat,
         backends: checked.collect(),
         not_checked: left_out.collect(),
@@ -223,6 +231,7 @@ pub fn of_availability(available: &[Availability]) -> serde_json::Result<String>
         gpu_stream: VERSION,
         os: std::env::consts::OS,
         arch: std::env::consts::ARCH,
+        machine: machine::facts().into_iter().collect(),
         backends: backends.collect(),
     })
 }

@@ -7,6 +7,7 @@ pub mod check;
 pub mod info;
 pub mod json;
 pub mod list;
+pub mod machine;
 pub mod matrix;
 pub mod notes;
 pub mod report;

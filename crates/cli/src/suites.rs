@@ -5,7 +5,11 @@ use std::time::Duration;
 use gpu_stream::{Availability, BackendKind};
 #[cfg(feature = "cuda")]
 use gpu_stream_conformance::fixtures::CudaFixture;
+#[cfg(feature = "hip")]
+use gpu_stream_conformance::fixtures::HipFixture;
 use gpu_stream_conformance::fixtures::HostFixture;
+#[cfg(any(feature = "cuda", feature = "hip"))]
+use gpu_stream_conformance::Fixture;
 use gpu_stream_conformance::{Missing, Suite, SuiteOf};
 
 /// The suite on the backend that `item` describes, with this time limit for each case. If the
@@ -18,14 +22,25 @@ pub fn suite(item: &Availability, limit: Duration) -> Box<dyn Suite> {
     match item.backend {
         BackendKind::Host => Box::new(SuiteOf::new(HostFixture).limit(limit)),
         #[cfg(feature = "cuda")]
-        BackendKind::Cuda => match CudaFixture::new() {
-            Ok(fixture) => Box::new(SuiteOf::new(fixture).limit(limit)),
-            Err(reason) => {
-                let reason =
-                    format!("the backend is ready, and the cases cannot run on it: {reason}");
-                Box::new(Missing::new(BackendKind::Cuda, reason))
-            }
-        },
+        BackendKind::Cuda => with(CudaFixture::new(), item.backend, limit),
+        #[cfg(feature = "hip")]
+        BackendKind::Hip => with(HipFixture::new(), item.backend, limit),
         other => Box::new(Missing::new(other, "this command has no fixture for the backend")),
+    }
+}
+
+/// The suite with `fixture`, or, where it could not be made, with every case skipped.
+#[cfg(any(feature = "cuda", feature = "hip"))]
+fn with(
+    fixture: Result<impl Fixture, String>,
+    backend: BackendKind,
+    limit: Duration,
+) -> Box<dyn Suite> {
+    match fixture {
+        Ok(fixture) => Box::new(SuiteOf::new(fixture).limit(limit)),
+        Err(reason) => {
+            let reason = format!("the backend is ready, and the cases cannot run on it: {reason}");
+            Box::new(Missing::new(backend, reason))
+        }
     }
 }

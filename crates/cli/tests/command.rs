@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 const NO_DRIVER: &str = "/no/such/libcuda.so";
+const NO_RUNTIME: &str = "/no/such/libamdhip64.so";
 
 fn command(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-stream"));
@@ -14,9 +15,10 @@ fn command(line: &str) -> Command {
     for variable in ["GPU_STREAM_REQUIRE", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
-    // The same on every machine, with a GPU and without: no CUDA driver. The other half is the run
-    // of the suite on a GPU.
+    // The same on every machine, with a GPU and without: no CUDA driver, no HIP runtime. The other
+    // half is the run of the suite on a GPU.
     command.env("GPU_STREAM_CUDA_LIBRARY", NO_DRIVER);
+    command.env("GPU_STREAM_HIP_LIBRARY", NO_RUNTIME);
     command
 }
 
@@ -55,14 +57,18 @@ fn without_an_argument_it_checks_the_host() {
     assert!(!text.contains('\u{1b}'), "a pipe gets no escape codes");
     let long = text.lines().find(|line| line.chars().count() > 100);
     assert_eq!(long, None);
-    if cfg!(feature = "cuda") {
-        let why =
-            format!("cuda: not run: the CUDA driver's library was not found; tried: {NO_DRIVER}");
-        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains(&why), "{text}");
-    } else {
-        assert!(text.contains("not part of this build: cuda, hip"), "{text}");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let not_found = [
+        ("cuda", cfg!(feature = "cuda"), "the CUDA driver's library", NO_DRIVER),
+        ("hip", cfg!(feature = "hip"), "the HIP runtime's library", NO_RUNTIME),
+    ];
+    for (name, compiled, what, library) in not_found {
+        let why = format!("{name}: not run: {what} was not found; tried: {library}");
+        assert_eq!(words.contains(&why), compiled, "{text}");
     }
+    let absent: Vec<_> = not_found.iter().filter(|item| !item.1).map(|item| item.0).collect();
+    let absent = format!("not part of this build: {}", absent.join(", "));
+    assert_eq!(text.contains(&absent), !absent.ends_with(' '), "{text}");
 }
 
 #[test]
@@ -79,20 +85,18 @@ fn cases_and_backends_are_chosen() {
     assert!(stdout(&output).contains("1 case, 3 times each"), "{}", stdout(&output));
 }
 
-/// What is missing for CUDA, and what to do.
-fn missing_cuda() -> &'static str {
-    if cfg!(feature = "cuda") {
-        "name the library in GPU_STREAM_CUDA_LIBRARY"
-    } else {
-        "feature `cuda`"
-    }
+/// What is missing for a vendor's backend, and what to do.
+fn missing(compiled: bool, not_found: &'static str, not_compiled: &'static str) -> &'static str {
+    if compiled { not_found } else { not_compiled }
 }
 
 #[test]
 fn what_is_not_there_is_refused() {
+    let cuda = "name the library in GPU_STREAM_CUDA_LIBRARY";
+    let hip = "name the library in GPU_STREAM_HIP_LIBRARY";
     let lines = [
-        ("check --backend cuda", missing_cuda()),
-        ("check --backend hip", "has no HIP backend yet"),
+        ("check --backend cuda", missing(cfg!(feature = "cuda"), cuda, "feature `cuda`")),
+        ("check --backend hip", missing(cfg!(feature = "hip"), hip, "feature `hip`")),
         ("check --backend gpu", "host, cuda and hip"),
         ("check --case no_such_case", "no case matches \"no_such_case\""),
         ("check --list --case no_such_case", "no case matches"),
@@ -161,16 +165,18 @@ fn info_says_what_there_is_and_what_to_do() {
     let output = run("info");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = stdout(&output);
-    let cuda = cfg!(feature = "cuda");
-    let headings = match cuda {
-        true => ["\nhost\n", "\ncuda  (DefaultBackend)\n", "\nhip\n"],
-        false => ["\nhost  (DefaultBackend)\n", "\ncuda\n", "\nhip\n"],
+    let (cuda, hip) = (cfg!(feature = "cuda"), cfg!(feature = "hip"));
+    let headings = match (cuda, hip) {
+        (true, _) => ["\nhost\n", "\ncuda  (DefaultBackend)\n", "\nhip\n"],
+        (false, true) => ["\nhost\n", "\ncuda\n", "\nhip  (DefaultBackend)\n"],
+        (false, false) => ["\nhost  (DefaultBackend)\n", "\ncuda\n", "\nhip\n"],
     };
     for part in headings.into_iter().chain(["none needed", "host:0"]) {
         assert!(text.contains(part), "{part:?} is missing in {text}");
     }
     assert_eq!(text.contains(NO_DRIVER), cuda, "{text}");
-    let without = if cuda { 1 } else { 2 };
+    assert_eq!(text.contains(NO_RUNTIME), hip, "{text}");
+    let without = [cuda, hip].into_iter().filter(|compiled| !compiled).count();
     for (part, count) in
         [("compiled in  no", without), ("not looked for", without), ("what to do", 2)]
     {
@@ -180,13 +186,18 @@ fn info_says_what_there_is_and_what_to_do() {
     let backends = value["backends"].as_array().unwrap();
     let names: Vec<_> = backends.iter().map(|backend| &backend["backend"]).collect();
     assert_eq!(names, ["host", "cuda", "hip"]);
-    assert_eq!((&backends[0]["default"], &backends[0]["ready"]), (&(!cuda).into(), &true.into()));
+    let host_is_default = !cuda && !hip;
+    assert_eq!(backends[0]["default"], host_is_default);
+    assert_eq!(backends[0]["ready"], true);
     assert!(backends[0]["devices"][0]["name"].is_string());
-    let kind = if cuda { "LibraryNotFound" } else { "NotCompiled" };
-    assert_eq!(backends[1]["error"]["kind"], kind);
-    assert_eq!(backends[1]["compiled"], cuda);
-    assert_eq!(backends[1]["library_state"], if cuda { "not found" } else { "not looked for" });
-    assert!(backends[1]["advice"].is_string());
+    for (backend, compiled) in [(&backends[1], cuda), (&backends[2], hip)] {
+        let kind = if compiled { "LibraryNotFound" } else { "NotCompiled" };
+        assert_eq!(backend["error"]["kind"], kind);
+        assert_eq!(backend["compiled"], compiled);
+        let state = if compiled { "not found" } else { "not looked for" };
+        assert_eq!(backend["library_state"], state);
+        assert!(backend["advice"].is_string());
+    }
 }
 
 /// Nothing was checked, and that must not pass for nothing found.

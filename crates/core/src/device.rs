@@ -123,12 +123,16 @@ pub struct BackendInfo {
     pub library: Option<String>,
     /// The devices, by ordinal.
     pub devices: Vec<DeviceInfo>,
+    /// What else a report about this backend should say, each under its name: the file that was
+    /// loaded, functions that it lacks, a device's architecture. For people; no program should
+    /// read it.
+    pub details: Vec<(&'static str, String)>,
 }
 
 impl BackendInfo {
-    /// A backend of this version with these devices, and no shared library: set `library` where
-    /// there is one.
+    /// A backend of this version with these devices, no shared library and no details: set those
+    /// where there are any.
     pub fn new(backend: BackendKind, version: impl Into<String>, devices: Vec<DeviceInfo>) -> Self {
-        BackendInfo { backend, version: version.into(), library: None, devices }
+        BackendInfo { backend, version: version.into(), library: None, devices, details: Vec::new() }
     }
 }

@@ -121,6 +121,9 @@ impl Availability {
             ErrorKind::NotCompiled if self.backend == BackendKind::Cuda => {
                 "Build with the feature `cuda` of gpu-stream."
             }
+            ErrorKind::NotCompiled if self.backend == BackendKind::Hip => {
+                "Build with the feature `hip` of gpu-stream."
+            }
             ErrorKind::NotCompiled => {
                 "Use a backend that is ready, as the host is, or a later version of gpu-stream."
             }

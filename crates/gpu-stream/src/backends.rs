@@ -4,20 +4,24 @@ use gpu_stream_core::dynamic::DynBackend;
 use gpu_stream_core::{AnyError, Backend, BackendKind, ContractError};
 #[cfg(feature = "cuda")]
 use gpu_stream_cuda::Cuda;
+#[cfg(feature = "hip")]
+use gpu_stream_hip::Hip;
 use gpu_stream_host::Host;
 
 cfg_if::cfg_if! {
     // The first that is compiled in: cuda, hip, host. A backend brings its own branch, in its place
-    // in that order; `hip` is only reserved yet, and leaves the choice as it is.
+    // in that order.
     if #[cfg(feature = "cuda")] {
         type Chosen = Cuda;
+    } else if #[cfg(feature = "hip")] {
+        type Chosen = Hip;
     } else {
         type Chosen = Host;
     }
 }
 
 /// The backend of a program that has one: the first of cuda, hip and host that this build has. With
-/// the feature `cuda` that is `Cuda`, else the [`Host`].
+/// the feature `cuda` that is `Cuda`, with `hip` and without `cuda` it is `Hip`, else the [`Host`].
 ///
 /// It is for binaries. **A library stays generic** over [`Stream`](crate::Stream): cargo builds it
 /// once with the features of everybody who uses it, so that this alias would change under it when
@@ -31,15 +35,22 @@ pub(crate) const COMPILED: &[&'static dyn DynBackend] = &[
     &Host,
     #[cfg(feature = "cuda")]
     &Cuda,
+    #[cfg(feature = "hip")]
+    &Hip,
 ];
 
 /// Whether an event of any of them may keep its stream's owner alive: their flags, or-ed.
-pub(crate) const SOME_EVENTS_KEEP_OWNER: bool = Host::EVENTS_KEEP_OWNER || CUDA_EVENTS_KEEP_OWNER;
+pub(crate) const SOME_EVENTS_KEEP_OWNER: bool = Host::EVENTS_KEEP_OWNER || CUDA_EVENTS_KEEP_OWNER || HIP_EVENTS_KEEP_OWNER;
 
 #[cfg(feature = "cuda")]
 const CUDA_EVENTS_KEEP_OWNER: bool = Cuda::EVENTS_KEEP_OWNER;
 #[cfg(not(feature = "cuda"))]
 const CUDA_EVENTS_KEEP_OWNER: bool = false;
+
+#[cfg(feature = "hip")]
+const HIP_EVENTS_KEEP_OWNER: bool = Hip::EVENTS_KEEP_OWNER;
+#[cfg(not(feature = "hip"))]
+const HIP_EVENTS_KEEP_OWNER: bool = false;
 
 /// The backend `kind`, ready for use, in its object-safe form.
 ///
@@ -80,7 +91,7 @@ fn why_not_compiled(kind: BackendKind) -> &'static str {
             "the feature `cuda` of gpu-stream is off; build with it, which needs neither a CUDA toolkit nor a driver"
         }
         BackendKind::Hip => {
-            "this version of gpu-stream has no HIP backend yet, and the feature `hip` is only a reserved name; use host"
+            "the feature `hip` of gpu-stream is off; build with it, which needs no ROCm"
         }
         _ => {
             "gpu-stream does not know it; use the backend's own crate, or one of host, cuda and hip"

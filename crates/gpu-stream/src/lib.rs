@@ -11,6 +11,10 @@ pub use gpu_stream_core::*;
 pub use gpu_stream_cuda as cuda;
 #[cfg(feature = "cuda")]
 pub use gpu_stream_cuda::{Cuda, CudaError, CudaEvent, CudaStream};
+#[cfg(feature = "hip")]
+pub use gpu_stream_hip as hip;
+#[cfg(feature = "hip")]
+pub use gpu_stream_hip::{Hip, HipError, HipEvent, HipStream};
 pub use gpu_stream_host as host;
 pub use gpu_stream_host::{Host, HostError, HostEvent, HostStream};
 

@@ -46,6 +46,14 @@ api! {
     gpu_stream::EventOptionsBuilder,
     gpu_stream::EventStatus,
     gpu_stream::HandleKind,
+    #[cfg(feature = "hip")]
+    gpu_stream::Hip,
+    #[cfg(feature = "hip")]
+    gpu_stream::HipError,
+    #[cfg(feature = "hip")]
+    gpu_stream::HipEvent,
+    #[cfg(feature = "hip")]
+    gpu_stream::HipStream,
     gpu_stream::Host,
     gpu_stream::HostError,
     gpu_stream::HostEvent,
@@ -78,6 +86,8 @@ api! {
     gpu_stream::dynamic::DynEvent,
     gpu_stream::dynamic::DynStream,
     gpu_stream::dynamic::SharedStream,
+    #[cfg(feature = "hip")]
+    gpu_stream::hip,
     gpu_stream::host,
     gpu_stream::host::Gate,
     gpu_stream::host::raw,
@@ -106,8 +116,11 @@ mod tests {
         let names: Vec<_> = crates.into_iter().flat_map(exported).collect();
         assert!(names.len() > 40, "the lists were read: {names:?}");
         for name in names {
-            // Without the feature, the names of CUDA are no part of this list.
-            if cfg!(not(feature = "cuda")) && name.to_lowercase().starts_with("cuda") {
+            // Without the feature, the names of a vendor are no part of this list.
+            let of_vendor = |vendor| name.to_lowercase().starts_with(vendor);
+            if cfg!(not(feature = "cuda")) && of_vendor("cuda")
+                || cfg!(not(feature = "hip")) && of_vendor("hip")
+            {
                 continue;
             }
             let item = format!("gpu_stream::{name}");

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Without `hip-sys`, which needs ROCm's headers to be built.
 const FEATURES: [&str; 3] = ["cuda", "cudarc", "hip"];
 
 /// What a build has, one line for each thing.
@@ -65,6 +66,8 @@ fn features_only_add() {
         }
         let cuda = build.features.iter().any(|feature| feature.starts_with("cuda"));
         assert_eq!(build.api.contains("compiled cuda"), cuda, "{:?}", build.features);
+        let hip = build.features.contains("hip");
+        assert_eq!(build.api.contains("compiled hip"), hip, "{:?}", build.features);
         let interop = build.api.contains("item gpu_stream::cuda::interop");
         assert_eq!(interop, build.features.contains("cudarc"), "{:?}", build.features);
     }

@@ -53,19 +53,30 @@ fn one_backend_is_the_default_and_it_is_the_alias() {
 }
 
 #[test]
-fn a_backend_that_does_not_exist_yet_says_so_whatever_features_are_on() {
-    let text = not_compiled(BackendKind::Hip, "later version of gpu-stream");
-    assert!(text.contains("has no HIP backend yet"), "{text}");
+fn the_default_is_the_first_of_cuda_hip_and_host_that_is_compiled_in() {
+    let wanted = match (cfg!(feature = "cuda"), cfg!(feature = "hip")) {
+        (true, _) => BackendKind::Cuda,
+        (false, true) => BackendKind::Hip,
+        (false, false) => BackendKind::Host,
+    };
+    assert_eq!(DefaultBackend::KIND, wanted);
 }
 
 #[cfg(not(feature = "cuda"))]
 #[test]
-fn a_backend_whose_feature_is_off_says_which() {
-    assert_eq!(DefaultBackend::KIND, BackendKind::Host);
+fn without_the_feature_cuda_it_says_so() {
     let text = not_compiled(BackendKind::Cuda, "the feature `cuda`");
     assert!(text.contains("the feature `cuda`"), "{text}");
 }
 
+#[cfg(not(feature = "hip"))]
+#[test]
+fn without_the_feature_hip_it_says_so() {
+    let text = not_compiled(BackendKind::Hip, "the feature `hip`");
+    assert!(text.contains("the feature `hip`"), "{text}");
+}
+
+#[cfg(not(all(feature = "cuda", feature = "hip")))]
 /// The line of a backend that is not part of this build, and whose advice has these words.
 fn not_compiled(kind: BackendKind, advice: &str) -> String {
     let item = of(kind);
@@ -77,29 +88,40 @@ fn not_compiled(kind: BackendKind, advice: &str) -> String {
     item.to_string()
 }
 
-/// Whether there is a driver or not, everybody gives one answer, and nobody panics.
 #[cfg(feature = "cuda")]
 #[test]
-fn the_default_backend_that_is_not_ready_says_why_everywhere() {
-    use gpu_stream::{Any, AnyError, Cuda, StreamOptions};
-    assert_eq!(DefaultBackend::KIND, BackendKind::Cuda);
-    let item = of(BackendKind::Cuda);
-    assert!(item.is_compiled() && item.is_default);
-    let device = gpu_stream::Device::new(BackendKind::Cuda, 0);
+fn cuda_that_is_not_ready_says_why_everywhere() {
+    not_ready_says_why_everywhere::<gpu_stream::Cuda>("libcuda.so.1");
+}
+
+#[cfg(feature = "hip")]
+#[test]
+fn hip_that_is_not_ready_says_why_everywhere() {
+    not_ready_says_why_everywhere::<gpu_stream::Hip>("libamdhip64.so");
+}
+
+/// Whether there is a driver or not, everybody gives one answer, and nobody panics.
+#[cfg(any(feature = "cuda", feature = "hip"))]
+fn not_ready_says_why_everywhere<B: Backend>(library: &str) {
+    use gpu_stream::{Any, AnyError, StreamOptions};
+    let item = of(B::KIND);
+    assert!(item.is_compiled());
+    assert_eq!(item.is_default, DefaultBackend::KIND == B::KIND);
+    let device = gpu_stream::Device::new(B::KIND, 0);
     let first = Any::device(0).unwrap();
     let Err(why) = &item.probe else {
         assert!(matches!(item.library(), Library::Found(Some(_))), "{:?}", item.library());
-        assert_eq!(first, device);
-        assert_eq!(DefaultBackend::device(0).unwrap(), device);
+        assert_ne!(first.backend(), BackendKind::Host);
+        assert_eq!(B::device(0).unwrap(), device);
         return;
     };
-    println!("without a CUDA device: {why}");
-    assert_eq!(first.backend(), BackendKind::Host, "the first device of whatever is ready");
+    println!("without a device of {}: {why}", B::KIND);
+    assert_ne!(first.backend(), B::KIND, "the first device of whatever is ready");
     let answers = [
-        backend(BackendKind::Cuda).err().unwrap(),
-        AnyError::new(DefaultBackend::device(0).unwrap_err()),
-        AnyError::new(Cuda::devices().unwrap_err()),
-        AnyError::new(Cuda::new_stream(device, StreamOptions::new()).unwrap_err()),
+        backend(B::KIND).err().unwrap(),
+        AnyError::new(B::device(0).unwrap_err()),
+        AnyError::new(B::devices().unwrap_err()),
+        AnyError::new(B::new_stream(device, StreamOptions::new()).unwrap_err()),
         Any::new_stream(device, StreamOptions::new()).unwrap_err(),
         Any::default_stream(device).unwrap_err(),
     ];
@@ -108,7 +130,7 @@ fn the_default_backend_that_is_not_ready_says_why_everywhere() {
     }
     assert!(item.to_string().contains(&why.to_string()), "{item}");
     if why.kind() == ErrorKind::LibraryNotFound {
-        assert!(why.to_string().contains("libcuda.so.1") || cfg!(windows), "{why}");
+        assert!(why.to_string().contains(library) || cfg!(windows), "{why}");
         assert_eq!(item.library(), Library::NotFound(why.to_string()));
     }
 }
