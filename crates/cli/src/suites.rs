@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use gpu_stream::{Availability, BackendKind};
+#[cfg(any(feature = "cuda", feature = "hip"))]
+use gpu_stream_conformance::Fixture;
 #[cfg(feature = "cuda")]
 use gpu_stream_conformance::fixtures::CudaFixture;
 #[cfg(feature = "hip")]
 use gpu_stream_conformance::fixtures::HipFixture;
 use gpu_stream_conformance::fixtures::HostFixture;
-#[cfg(any(feature = "cuda", feature = "hip"))]
-use gpu_stream_conformance::Fixture;
 use gpu_stream_conformance::{Missing, Suite, SuiteOf};
 
 /// The suite on the backend that `item` describes, with this time limit for each case. If the

@@ -133,6 +133,12 @@ impl BackendInfo {
     /// A backend of this version with these devices, no shared library and no details: set those
     /// where there are any.
     pub fn new(backend: BackendKind, version: impl Into<String>, devices: Vec<DeviceInfo>) -> Self {
-        BackendInfo { backend, version: version.into(), library: None, devices, details: Vec::new() }
+        BackendInfo {
+            backend,
+            version: version.into(),
+            library: None,
+            devices,
+            details: Vec::new(),
+        }
     }
 }

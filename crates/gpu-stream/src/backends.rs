@@ -40,7 +40,8 @@ pub(crate) const COMPILED: &[&'static dyn DynBackend] = &[
 ];
 
 /// Whether an event of any of them may keep its stream's owner alive: their flags, or-ed.
-pub(crate) const SOME_EVENTS_KEEP_OWNER: bool = Host::EVENTS_KEEP_OWNER || CUDA_EVENTS_KEEP_OWNER || HIP_EVENTS_KEEP_OWNER;
+pub(crate) const SOME_EVENTS_KEEP_OWNER: bool =
+    Host::EVENTS_KEEP_OWNER || CUDA_EVENTS_KEEP_OWNER || HIP_EVENTS_KEEP_OWNER;
 
 #[cfg(feature = "cuda")]
 const CUDA_EVENTS_KEEP_OWNER: bool = Cuda::EVENTS_KEEP_OWNER;
