@@ -70,6 +70,7 @@
 //! | [`EventOptions`], [`StreamOptions`] | how to make one |
 //! | [`StreamOwner`] | what keeps a foreign stream alive |
 //! | [`PerThread`] | a thread's default stream, which stays on its thread |
+//! | [`exchange`] | the integers of DLPack, `__cuda_array_interface__` and `__cuda_stream__` |
 //! | [`dynamic`] | the object-safe form |
 //!
 //! ## Order
@@ -165,6 +166,7 @@ mod device;
 pub mod dynamic;
 mod error;
 mod event;
+pub mod exchange;
 mod handle;
 mod kind;
 mod options;

@@ -1,0 +1,110 @@
+//! What the protocols do not allow: [`ExchangeError`].
+
+use core::fmt;
+
+use super::{Protocol, Value};
+use crate::{BackendKind, Error, ErrorKind};
+
+/// A value that a protocol does not allow. The text says which protocol forbids it, why, and what
+/// to pass instead.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExchangeError {
+    /// The protocol that forbids it.
+    pub protocol: Protocol,
+    /// On which backend.
+    pub backend: BackendKind,
+    /// What was passed, or was to be said; `None` for [`NoSync`](super::Exchanged::NoSync).
+    pub value: Option<Value>,
+    /// Why not.
+    pub why: Forbidden,
+}
+
+/// Why a protocol does not allow a value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Forbidden {
+    /// 0 under CUDA's protocols: it could mean no stream, the default stream or the thread's own.
+    Ambiguous,
+    /// 1 and 2 by DLPack on ROCm.
+    NotOnRocm,
+    /// A negative number that has no meaning.
+    Negative,
+    /// More than a pointer has bits.
+    TooLarge,
+    /// `None`, or no stream, where there must be one.
+    NoStream,
+    /// A stream by DLPack on the CPU, which has none there.
+    NoStreamsHere,
+    /// The protocol says nothing about this backend.
+    Backend,
+    /// `__cuda_stream__` of a version that is not known.
+    Version,
+}
+
+impl fmt::Display for ExchangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ExchangeError { protocol, backend, value, why } = self;
+        match value {
+            Some(value) => write!(f, "{protocol} on {backend}: {value} ")?,
+            None => write!(f, "{protocol} on {backend}: \"no stream\" ")?,
+        }
+        match why {
+            Forbidden::Ambiguous => {
+                let nothing = if *protocol == Protocol::DlPack { "-1" } else { "None" };
+                write!(
+                    f,
+                    "is not allowed, since it could mean no stream, the default stream or the thread's own; pass 1 for the \
+                     default stream, 2 for the thread's own, {nothing} for none"
+                )
+            }
+            Forbidden::NotOnRocm => f.write_str(
+                "is not allowed, since ROCm has no such number there; pass 0 for the default stream, or the handle of \
+                 a stream that was created",
+            ),
+            Forbidden::Negative => match protocol {
+                Protocol::DlPack => {
+                    f.write_str("is no stream; the only negative number is -1, for no stream")
+                }
+                Protocol::CudaArrayInterface => {
+                    f.write_str("is no stream; pass None if there is nothing to wait for")
+                }
+                _ => f.write_str("is no stream; pass the handle as the driver gives it"),
+            },
+            Forbidden::TooLarge => write!(
+                f,
+                "is no stream, since a pointer has {} bits; pass the handle as the driver gives it",
+                usize::BITS
+            ),
+            Forbidden::NoStream => f.write_str(
+                "is not allowed, since a handle always names a stream; pass 1 for the default stream, or the handle of \
+                 a stream that was created",
+            ),
+            Forbidden::NoStreamsHere => {
+                f.write_str("is not allowed, since the protocol has no streams on the CPU; pass None")
+            }
+            Forbidden::Backend => {
+                let way_out = match protocol {
+                    Protocol::CudaArrayInterface => "use DLPack, which does",
+                    _ => "pass the bare handle to a function of that backend",
+                };
+                write!(f, "means nothing, since the protocol says nothing about {backend}; {way_out}")
+            }
+            Forbidden::Version => f.write_str(
+                "is a version of the protocol that is not known here; only 0 is, which gives (0, handle)",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ExchangeError {}
+
+/// [`Unsupported`](ErrorKind::Unsupported) for a backend or a version that the protocol, or this
+/// crate, has nothing for; else [`InvalidHandle`](ErrorKind::InvalidHandle).
+impl Error for ExchangeError {
+    fn kind(&self) -> ErrorKind {
+        match self.why {
+            Forbidden::Backend | Forbidden::Version => ErrorKind::Unsupported,
+            _ => ErrorKind::InvalidHandle,
+        }
+    }
+}
