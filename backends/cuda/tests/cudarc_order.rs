@@ -1,0 +1,124 @@
+//! Kernels are launched by cudarc on its own streams, and ordered by our events on the wrappers of
+//! these streams. cudarc's own tracking of events is off: the order is ours or there is none.
+//! `GPU_STREAM_ROUNDS` says how often (2000).
+
+mod support;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaContext, CudaFunction, LaunchConfig, PushKernelArg};
+use gpu_stream_core::{Backend, EventOptions, Stream};
+use gpu_stream_cuda::{Cuda, CudaStream};
+use support::bare::{PTX, Space};
+use support::device;
+
+fn main() -> ExitCode {
+    support::main(&[
+        ("wait_stream_orders_cudarc", || {
+            always_right(|from, to| to.wait_stream(from).unwrap());
+        }),
+        ("an_event_of_ours_orders_cudarc", || {
+            let event = Cuda::new_event(device(), EventOptions::new()).unwrap();
+            always_right(|from, to| {
+                from.record(&event).unwrap();
+                to.wait_event(&event).unwrap();
+            });
+        }),
+        ("a_stream_of_ours_between", || {
+            let between = Cuda::new_stream(device(), Default::default()).unwrap();
+            always_right(|from, to| {
+                from.fork([&between]).unwrap();
+                to.join([&between]).unwrap();
+            });
+        }),
+        ("without_the_wait_it_is_wrong", || {
+            let wrong = wrong(|_, _| ());
+            let rounds = rounds();
+            assert!(
+                wrong >= rounds as usize / 2,
+                "only {wrong} of {rounds} copies were made too early, so this test cannot tell"
+            );
+        }),
+    ])
+}
+
+fn rounds() -> u32 {
+    let rounds = std::env::var("GPU_STREAM_ROUNDS").ok();
+    rounds.map_or(2_000, |text| text.parse().expect("GPU_STREAM_ROUNDS is a number"))
+}
+
+/// A stream of cudarc's, and our wrapper, which has a share in it.
+struct Pair {
+    theirs: Arc<cudarc::driver::CudaStream>,
+    ours: CudaStream,
+}
+
+impl Pair {
+    fn new(context: &Arc<CudaContext>) -> Self {
+        let theirs = context.new_stream().unwrap();
+        let ours = CudaStream::from_cudarc(&theirs).unwrap();
+        Pair { theirs, ours }
+    }
+
+    fn slow_store(&self, kernel: &CudaFunction, to: u64, value: u32) {
+        let turns = 150_u32;
+        let mut launch = self.theirs.launch_builder(kernel);
+        launch.arg(&to).arg(&value).arg(&turns);
+        // SAFETY: these are the kernel's parameters, and the memory is never freed.
+        unsafe { launch.launch(ONE) }.unwrap();
+    }
+
+    fn copy(&self, kernel: &CudaFunction, to: u64, from: u64) {
+        let mut launch = self.theirs.launch_builder(kernel);
+        launch.arg(&to).arg(&from);
+        // SAFETY: as above.
+        unsafe { launch.launch(ONE) }.unwrap();
+    }
+}
+
+/// One thread.
+const ONE: LaunchConfig =
+    LaunchConfig { grid_dim: (1, 1, 1), block_dim: (1, 1, 1), shared_mem_bytes: 0 };
+
+/// In each round the one stream writes the round's number, slowly, and the other copies it. Returns
+/// how many copies are wrong.
+fn wrong(order: impl Fn(&CudaStream, &CudaStream)) -> usize {
+    let (space, rounds) = (Space::primary(), rounds());
+    let context = CudaContext::new(0).unwrap();
+    // SAFETY: no memory of cudarc's is used here.
+    unsafe { context.disable_event_tracking() };
+    let text = PTX.to_str().unwrap();
+    let module = context.load_module(cudarc::nvrtc::Ptx::from_src(text)).unwrap();
+    let [slow_store, copy] = ["slow_store", "copy"].map(|name| module.load_function(name).unwrap());
+    let (from, to) = (Pair::new(&context), Pair::new(&context));
+    let (word, copies) = (space.words(1), space.words(rounds as usize));
+    // The driver loads a kernel at its first launch, for which it may wait for what runs.
+    from.slow_store(&slow_store, word, 0);
+    from.copy(&copy, word, word);
+    from.ours.synchronize().unwrap();
+    for round in 0..rounds {
+        from.slow_store(&slow_store, word, round + 1);
+        order(&from.ours, &to.ours);
+        to.copy(&copy, copies + u64::from(round) * 4, word);
+        // The next number comes after this copy.
+        from.ours.wait_stream(&to.ours).unwrap();
+        if round % 256 == 255 {
+            to.ours.synchronize().unwrap();
+        }
+    }
+    from.ours.synchronize().unwrap();
+    to.ours.synchronize().unwrap();
+    let seen = space.read(copies, rounds as usize);
+    let wrong: Vec<_> = (1..).zip(seen).filter(|(wanted, seen)| wanted != seen).collect();
+    if let Some(first) = wrong.first() {
+        eprintln!("{} copies are wrong; the first (wanted, seen): {first:?}", wrong.len());
+    }
+    wrong.len()
+}
+
+#[track_caller]
+fn always_right(order: impl Fn(&CudaStream, &CudaStream)) {
+    let wrong = wrong(order);
+    assert_eq!(wrong, 0, "of {} copies, so many were made too early", rounds());
+}
