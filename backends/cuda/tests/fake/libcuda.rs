@@ -267,8 +267,12 @@ macro_rules! absent {
     )*};
 }
 
+// A fake that is built around this one may bring kernels.
+#[cfg(not(kernels))]
+absent! { cuModuleLoadData cuModuleGetFunction cuLaunchKernel }
+
 absent! {
-    cuMemAlloc_v2 cuMemFree_v2 cuMemHostAlloc cuMemcpyDtoH_v2 cuMemsetD32_v2 cuModuleLoadData cuModuleGetFunction cuLaunchKernel
+    cuMemAlloc_v2 cuMemFree_v2 cuMemHostAlloc cuMemcpyDtoH_v2 cuMemsetD32_v2
     cuStreamWaitValue32_v2 cuGraphInstantiateWithFlags cuGraphLaunch cuGraphDestroy cuGraphExecDestroy
 }
 

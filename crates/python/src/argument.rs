@@ -1,0 +1,261 @@
+//! What Python passes for a stream and for a device.
+
+use std::sync::Arc;
+
+use gpu_stream::exchange::{self, Exchanged, Protocol, Value};
+use gpu_stream::{Backend, BackendKind, ContractError, Device, HandleKind, PerThread, Stream};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyInt, PyString, PyTuple};
+
+use crate::error::{raise, wrong_type};
+use crate::owner::PyOwner;
+use crate::stream::ExternalStream;
+use crate::vendor::{KIND, RawStream, TORCH_NAME, Vendor, VendorError, VendorStream};
+
+/// A stream that was passed to a function.
+#[derive(Clone)]
+pub(crate) enum StreamArg {
+    /// One that any thread may use.
+    Shared(VendorStream),
+    /// The calling thread's own on that device: handle 2, which is another stream on each thread,
+    /// and is made anew where it is used.
+    PerThread(Device),
+}
+
+/// Work that takes any stream.
+pub(crate) trait OnStream {
+    type Output;
+
+    fn run<S: Stream<Backend = Vendor>>(self, stream: &S) -> Self::Output;
+}
+
+const WANTED: &str = "give a gpu_stream_torch.ExternalStream, a torch.cuda.Stream, any other object with \
+                      __cuda_stream__, or the handle as an int";
+
+impl StreamArg {
+    /// Reads an argument. An object is kept alive as long as the stream is used; whose handle is
+    /// passed as an `int` keeps the stream alive himself.
+    pub(crate) fn of(given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Self::with(given, None, None)
+    }
+
+    /// The same, for a stream of `device` if there is one, and `owner` kept alive as well.
+    pub(crate) fn with(
+        given: &Bound<'_, PyAny>,
+        device: Option<Device>,
+        owner: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let py = given.py();
+        let mut objects: Vec<_> = owner.into_iter().collect();
+        if let Ok(ours) = given.cast::<ExternalStream>() {
+            let stream = ours.get().stream().clone();
+            if let Some(device) = device {
+                let checked = device.check_is(stream.device(), "ExternalStream");
+                checked.map_err(|error| raise(py, error))?;
+            }
+            if objects.is_empty() {
+                return Ok(StreamArg::Shared(stream));
+            }
+            objects.push(given.clone().unbind());
+            return wrap(py, stream.raw().to_bits(), Some(stream.device()), None, objects);
+        }
+        let meaning = if is_integer(given) {
+            Protocol::Handle.decode(value(given)?, KIND)
+        } else if let Some((version, handle)) = protocol(given)? {
+            objects.push(given.clone().unbind());
+            exchange::cuda_stream(version, handle, KIND)
+        } else if let Some(handle) = attribute(given, "cuda_stream")?.filter(is_integer) {
+            // torch before it had the protocol.
+            objects.push(given.clone().unbind());
+            Protocol::Handle.decode(value(&handle)?, KIND)
+        } else {
+            return Err(wrong_type("stream", WANTED, given));
+        };
+        match meaning.map_err(|error| raise(py, error))? {
+            Exchanged::Stream(bits) => wrap(py, bits, device, device_hint(given), objects),
+            Exchanged::NoSync => Err(wrong_type("stream", WANTED, given)),
+        }
+    }
+
+    /// The stream whose handle came by a protocol, kept alive by `object`.
+    pub(crate) fn of_handle(bits: usize, object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let objects = vec![object.clone().unbind()];
+        wrap(object.py(), bits, None, device_hint(object), objects)
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        match self {
+            StreamArg::Shared(stream) => stream.device(),
+            StreamArg::PerThread(device) => *device,
+        }
+    }
+
+    /// Does `work` on the stream, on this thread.
+    pub(crate) fn on<W, T, E>(&self, work: W) -> Result<T, E>
+    where
+        W: OnStream<Output = Result<T, E>>,
+        E: From<VendorError>,
+    {
+        match self {
+            StreamArg::Shared(stream) => work.run(stream),
+            StreamArg::PerThread(_) => work.run(&self.own()?),
+        }
+    }
+
+    fn own(&self) -> Result<PerThread<VendorStream>, VendorError> {
+        Vendor::per_thread_stream(self.device())
+    }
+}
+
+/// Wraps a handle. `given` and `hint` are what the caller and the object say of its device.
+fn wrap(
+    py: Python<'_>,
+    bits: usize,
+    given: Option<Device>,
+    hint: Option<Device>,
+    objects: Vec<Py<PyAny>>,
+) -> PyResult<StreamArg> {
+    let raw = RawStream::from_bits(bits);
+    py.detach(move || {
+        if raw.kind() == HandleKind::PerThread {
+            if let (Some(given), Some(hint)) = (given, hint) {
+                given.check_is(hint, "a stream handle")?;
+            }
+            let device = match given.or(hint) {
+                Some(device) => device,
+                // SAFETY: the default stream is always there. It is asked for the current device.
+                None => unsafe { Vendor::stream_from_raw(RawStream::DEFAULT, None) }?.device(),
+            };
+            Vendor::per_thread_stream(device)?;
+            return Ok(StreamArg::PerThread(device));
+        }
+        let owner = Arc::new(PyOwner::new(objects, raw, hint));
+        Vendor::stream_from_owner(owner, given).map(StreamArg::Shared)
+    })
+    .map_err(|error: VendorError| raise(py, error))
+}
+
+/// An `int`, and not the `bool` that Python calls one.
+fn is_integer(given: &Bound<'_, PyAny>) -> bool {
+    given.is_instance_of::<PyInt>() && !given.is_instance_of::<PyBool>()
+}
+
+/// An integer of any size, or `None`. Whatever else is no value.
+pub(crate) fn value(given: &Bound<'_, PyAny>) -> PyResult<Value> {
+    if given.is_none() {
+        return Ok(Value::None);
+    }
+    if !is_integer(given) {
+        return Err(wrong_type("stream", "an exchange protocol has an int or None there", given));
+    }
+    match given.extract::<i128>() {
+        Ok(int) => Ok(Value::Int(int)),
+        Err(_) if given.lt(0)? => Ok(Value::Int(i128::MIN)),
+        Err(_) => Ok(Value::TOO_LARGE),
+    }
+}
+
+/// An attribute, if the object has it. That an attribute answers with another error than "there is
+/// none" is for the caller to see.
+fn attribute<'py>(given: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    given.getattr_opt(name)
+}
+
+/// What the object's `__cuda_stream__` says, if it has one.
+fn protocol(given: &Bound<'_, PyAny>) -> PyResult<Option<(Value, Value)>> {
+    let Some(said) = attribute(given, "__cuda_stream__")? else { return Ok(None) };
+    // Some libraries had a property before it became a method.
+    let pair = if said.is_callable() { said.call0()? } else { said };
+    let wanted = "it should give a tuple of two, (0, handle)";
+    let pair = pair.cast::<PyTuple>().map_err(|_| wrong_type("__cuda_stream__", wanted, &pair))?;
+    if pair.len() != 2 {
+        let text = format!("__cuda_stream__: {wanted}, and gave {} numbers", pair.len());
+        return Err(PyValueError::new_err(text));
+    }
+    Ok(Some((value(&pair.get_item(0)?)?, value(&pair.get_item(1)?)?)))
+}
+
+/// The device that an object says it is on: torch's and cuda.core's `device`, CuPy's `device_id`.
+/// The driver knows better for all but the default streams; where they differ, that is an error.
+fn device_hint(given: &Bound<'_, PyAny>) -> Option<Device> {
+    let said = ["device", "device_id"].into_iter().find_map(|name| given.getattr(name).ok())?;
+    // CuPy's default stream says -1.
+    device(&said).ok().flatten()
+}
+
+/// Reads a device: `None`, an index, text as "cuda:0", or an object of torch, CuPy or cuda.core.
+pub(crate) fn device(given: &Bound<'_, PyAny>) -> PyResult<Option<Device>> {
+    if given.is_none() {
+        return Ok(None);
+    }
+    if is_integer(given) {
+        return index(given).map(Some);
+    }
+    if let Ok(text) = given.cast::<PyString>() {
+        return device_of_text(given, &text.to_cow()?);
+    }
+    // torch.device, whose index is None for "the current one".
+    if let Some(found) = attribute(given, "index")?.filter(|found| !found.is_callable()) {
+        let vendor = given.getattr("type")?;
+        check_vendor(given, &vendor.cast::<PyString>()?.to_cow()?)?;
+        return if found.is_none() { Ok(None) } else { index(&found).map(Some) };
+    }
+    for name in ["device_id", "id"] {
+        if let Some(found) = attribute(given, name)?.filter(is_integer) {
+            return index(&found).map(Some);
+        }
+    }
+    let wanted =
+        "give an index, text as \"cuda:0\", a torch.device, or a Device of CuPy or cuda.core";
+    Err(wrong_type("device", wanted, given))
+}
+
+fn device_of_text(given: &Bound<'_, PyAny>, text: &str) -> PyResult<Option<Device>> {
+    let (vendor, ordinal) = match text.split_once(':') {
+        Some((vendor, ordinal)) => (vendor, Some(ordinal)),
+        None => (text, None),
+    };
+    check_vendor(given, vendor)?;
+    let Some(ordinal) = ordinal else { return Ok(None) };
+    match ordinal.parse() {
+        Ok(ordinal) => Ok(Some(Device::new(KIND, ordinal))),
+        Err(_) => Err(no_device(text)),
+    }
+}
+
+fn check_vendor(given: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
+    if name == TORCH_NAME || name == KIND.name() {
+        return Ok(());
+    }
+    match name.parse::<BackendKind>() {
+        Ok(other) => {
+            let (operation, expected) = ("device", KIND);
+            let error = ContractError::BackendMismatch { operation, expected, given: other };
+            Err(raise(given.py(), error))
+        }
+        Err(_) => Err(no_device(name)),
+    }
+}
+
+fn index(given: &Bound<'_, PyAny>) -> PyResult<Device> {
+    match given.extract::<u32>() {
+        Ok(ordinal) => Ok(Device::new(KIND, ordinal)),
+        Err(_) => Err(no_device(&given.str()?.to_cow()?)),
+    }
+}
+
+fn no_device(given: &str) -> PyErr {
+    let name = TORCH_NAME;
+    let text = format!("device: {given:?} names none; devices are {name}:0, {name}:1 and so on");
+    PyValueError::new_err(text)
+}
+
+/// A device that must be named.
+pub(crate) fn named_device(given: &Bound<'_, PyAny>) -> PyResult<Device> {
+    device(given)?.ok_or_else(|| {
+        PyValueError::new_err(
+            "device: there is no current device here; name one, as 0 or \"cuda:0\"",
+        )
+    })
+}

@@ -1,0 +1,166 @@
+"""Captures into a torch.cuda.CUDAGraph: our work is captured with the rest, and questions do no harm."""
+
+import unittest
+
+from support import GpuCase, expect_child, gs
+
+
+class Capture(GpuCase):
+    def setUp(self):
+        super().setUp()
+        import torch
+
+        self.x = torch.zeros(1000, device="cuda")
+        self.y = torch.zeros(1000, device="cuda")
+        self.z = torch.zeros(1000, device="cuda")
+        torch.cuda.synchronize()
+
+    def captured(self, stream, work):
+        """A graph of: y = x, `work`, z = y + 1."""
+        import torch
+
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            self.y.copy_(self.x)
+            work()
+            torch.add(self.y, 1.0, out=self.z)
+        return graph
+
+    def replays(self, graph, wanted):
+        """The graph computes `wanted` of each number, each time."""
+        import torch
+
+        for number in range(20):
+            self.x.fill_(float(number))
+            graph.replay()
+            torch.cuda.synchronize()
+            self.assertTrue(bool((self.z == wanted(number)).all()), number)
+
+    def test_work_on_the_captured_stream(self):
+        import torch
+
+        stream = torch.cuda.Stream()
+        graph = self.captured(stream, lambda: gs.saxpy(2.0, self.x, self.y, stream=stream))
+        self.replays(graph, lambda number: 3.0 * number + 1)
+
+    def test_work_on_the_current_stream(self):
+        import torch
+
+        def work():
+            gs.saxpy(2.0, self.x, self.y, stream=torch.cuda.current_stream())
+
+        self.replays(self.captured(None, work), lambda number: 3.0 * number + 1)
+
+    def test_branches(self):
+        import torch
+
+        stream = torch.cuda.Stream()
+        for branches in [1, 2, 5, 5]:
+            work = lambda: gs.saxpy(2.0, self.x, self.y, stream=stream, branches=branches)  # noqa: B023
+            self.replays(self.captured(stream, work), lambda number: 3.0 * number + 1)
+
+    def test_branches_twice_in_one_capture(self):
+        import torch
+
+        stream = torch.cuda.Stream()
+
+        def work():
+            for _ in range(3):
+                gs.saxpy(1.0, self.x, self.y, stream=stream, branches=3)
+
+        self.replays(self.captured(stream, work), lambda number: 4.0 * number + 1)
+        # The streams that were in the capture are free again.
+        gs.saxpy(1.0, self.x, self.y, stream=stream, branches=9)
+        stream.synchronize()
+
+    def test_fork_and_join_by_hand(self):
+        import torch
+
+        stream, side = torch.cuda.Stream(), gs.new_stream(0)
+
+        def work():
+            main = gs.ExternalStream(stream)
+            side.wait_stream(main)
+            gs.saxpy(2.0, self.x, self.y, stream=side)
+            event = gs.Event()
+            side.record_event(event)
+            main.wait_event(event)
+            self.assertTrue(side.is_capturing())
+
+        self.replays(self.captured(stream, work), lambda number: 3.0 * number + 1)
+        self.assertFalse(side.is_capturing())
+        self.assertTrue(side.query())
+
+    def test_a_stream_of_ours_is_captured(self):
+        ours = gs.new_stream(0)
+        work = lambda: gs.saxpy(2.0, self.x, self.y, stream=ours, branches=2)
+        graph = self.captured(ours.torch_stream(), work)
+        self.replays(graph, lambda number: 3.0 * number + 1)
+
+    def test_questions_do_no_harm(self):
+        import torch
+
+        stream, idle = torch.cuda.Stream(), gs.new_stream(0)
+        before = idle.record_event()
+        idle.synchronize()
+        refused = []
+
+        def work():
+            ours = gs.ExternalStream(stream)
+            self.assertTrue(ours.is_capturing())
+            event = ours.record_event()
+            for call in [
+                ours.query,
+                ours.synchronize,
+                event.query,
+                event.synchronize,
+                lambda: event.status,
+                lambda: ours.keep_until_done(object()),
+            ]:
+                try:
+                    call()
+                except gs.CapturingError as error:
+                    refused.append(error.kind)
+            # Others are answered, although torch's capture is a global one.
+            self.assertTrue(idle.query())
+            self.assertFalse(idle.is_capturing())
+            idle.synchronize()
+            self.assertEqual((before.query(), before.status), (True, "complete"))
+            self.assertTrue(gs.new_stream(0).query())
+            gs.Event(enable_timing=True).record(idle)
+            self.assertEqual(gs.ExternalStream(stream).device, torch.device("cuda", 0))
+            repr(ours), repr(event), hash(ours)
+            gs.saxpy(2.0, self.x, self.y, stream=ours)
+            self.event = event
+
+        self.replays(self.captured(stream, work), lambda number: 3.0 * number + 1)
+        self.assertEqual(refused, ["Capturing"] * 6)
+        with self.assertRaises(gs.MisuseError) as caught:
+            self.event.query()
+        self.assert_kind(caught.exception, "InvalidEvent")
+        self.event.record(stream)
+        self.event.synchronize()
+        self.assertEqual(self.event.status, "complete")
+
+    def test_the_first_call_of_all_is_in_a_capture(self):
+        """The driver is found, the kernels are loaded and the streams made beside the capture."""
+        said = expect_child("""
+import torch
+x, y = torch.ones(1000, device="cuda"), torch.zeros(1000, device="cuda")
+stream = torch.cuda.Stream()
+torch.cuda.synchronize()
+graph = torch.cuda.CUDAGraph()
+with torch.cuda.graph(graph, stream=stream):
+    import gpu_stream_torch as gs
+    gs.saxpy(2.0, x, y, stream=stream, branches=2)
+    gs.saxpy(3.0, x, y, stream=stream)
+for _ in range(4):
+    graph.replay()
+torch.cuda.synchronize()
+print(bool((y == 20).all()))
+""")
+        self.assertEqual(said.strip(), "True")
+
+
+if __name__ == "__main__":
+    unittest.main()
