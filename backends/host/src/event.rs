@@ -8,6 +8,7 @@ use gpu_stream_core::{
 };
 
 use crate::driver::fault::Fault;
+use crate::driver::queue::Queue;
 use crate::driver::record::Record;
 use crate::driver::{driver, task};
 use crate::sync::lock;
@@ -50,6 +51,28 @@ impl HostEvent {
         drop(last);
         drop(old);
         Ok(())
+    }
+
+    /// An event that nobody else has yet, with a record.
+    pub(crate) fn recorded(
+        device: Device,
+        options: EventOptions,
+        record: Record,
+        owner: KeepAlive,
+    ) -> Self {
+        let last = Mutex::new(Last { record: Some(record), owner });
+        HostEvent { device, options, last, number: OnceLock::new() }
+    }
+
+    /// The record at this moment, if `queue` has to wait for it: if there is one, of another queue,
+    /// and it is not complete.
+    pub(crate) fn to_wait_for(&self, queue: &Queue) -> Option<Record> {
+        let last = lock(&self.last);
+        let record = last.record.as_ref()?;
+        // A stream is in order with itself, and what is over needs no wait.
+        let nothing_to_do =
+            std::ptr::eq(&**record.queue(), queue) || matches!(record.is_complete(), Ok(true));
+        (!nothing_to_do).then(|| record.clone())
     }
 
     /// The record at this moment.

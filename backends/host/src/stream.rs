@@ -4,12 +4,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use gpu_stream_core::{
-    BackendKind, CaptureStatus, ContractError, Device, HandleKind, HostFunc, KeepAlive, PerThread,
-    RawStream, Stream, StreamOptions,
+    BackendKind, CaptureStatus, ContractError, Device, EventOptions, HandleKind, HostFunc,
+    KeepAlive, PerThread, RawStream, Stream, StreamOptions,
 };
 
 use crate::driver::pool::Level;
-use crate::driver::queue::{Item, Queue, Refused};
+use crate::driver::queue::{Queue, Refused};
 use crate::driver::record::{Record, Stamp};
 use crate::driver::{Driver, Entry, driver};
 use crate::event::refuse_inside_task;
@@ -55,24 +55,25 @@ impl HostStream {
         "enqueue"
     ))]
     pub fn launch(&self, task: impl FnOnce() + Send + 'static) -> Result<(), HostError> {
-        self.launch_boxed("HostStream::launch", Box::new(task))
+        self.submitted("HostStream::launch", self.queue().launch(task)).map(drop)
     }
 
     pub(crate) fn queue(&self) -> &Arc<Queue> {
         &self.entry.queue
     }
 
-    fn launch_boxed(&self, operation: &'static str, task: HostFunc) -> Result<(), HostError> {
-        self.submit(operation, Item::Task(task)).map(drop)
-    }
-
-    fn submit(&self, operation: &'static str, item: Item) -> Result<u64, HostError> {
-        self.queue().submit(item).map_err(|refused| self.refused(operation, refused))
+    /// The number of what was submitted, or why it was not.
+    fn submitted(
+        &self,
+        operation: &'static str,
+        outcome: Result<u64, Refused>,
+    ) -> Result<u64, HostError> {
+        outcome.map_err(|refused| self.refused(operation, refused))
     }
 
     /// The number of the last item submitted, if the stream can be used.
     fn usable(&self, operation: &'static str) -> Result<u64, HostError> {
-        self.queue().usable().map_err(|refused| self.refused(operation, refused))
+        self.submitted(operation, self.queue().usable())
     }
 
     fn refused(&self, operation: &'static str, refused: Refused) -> HostError {
@@ -125,7 +126,8 @@ unsafe impl Stream for HostStream {
         event.record_with(self.owner.clone(), || {
             let (number, stamp) = if event.options().is_timed() {
                 let stamp = Arc::new(Stamp::default());
-                (self.submit(OPERATION, Item::Stamp(Arc::clone(&stamp)))?, Some(stamp))
+                let number = self.queue().stamp(Arc::clone(&stamp));
+                (self.submitted(OPERATION, number)?, Some(stamp))
             } else {
                 (self.usable(OPERATION)?, None)
             };
@@ -136,14 +138,17 @@ unsafe impl Stream for HostStream {
     fn wait_event(&self, event: &HostEvent) -> Result<(), HostError> {
         const OPERATION: &str = "Stream::wait_event";
         self.usable(OPERATION)?;
-        let Some(record) = event.current() else { return Ok(()) };
-        // A stream is in order with itself, and what is over needs no wait.
-        let nothing_to_do =
-            Arc::ptr_eq(record.queue(), self.queue()) || matches!(record.is_complete(), Ok(true));
-        if nothing_to_do {
-            return Ok(());
+        match event.to_wait_for(self.queue()) {
+            Some(record) => self.submitted(OPERATION, self.queue().wait(record)).map(drop),
+            None => Ok(()),
         }
-        self.submit(OPERATION, Item::Wait(record)).map(drop)
+    }
+
+    /// As the contract says; shorter, since nobody else knows the event yet.
+    fn record_event(&self) -> Result<HostEvent, HostError> {
+        let number = self.usable("Stream::record_event")?;
+        let record = Record::new(Arc::clone(self.queue()), number, None);
+        Ok(HostEvent::recorded(self.device(), EventOptions::new(), record, self.owner.clone()))
     }
 
     fn priority(&self) -> Result<i32, HostError> {
@@ -161,7 +166,7 @@ unsafe impl Stream for HostStream {
 
     /// [`HostStream::launch`], with its rules.
     fn launch_host_func(&self, func: HostFunc) -> Result<(), HostError> {
-        self.launch_boxed("Stream::launch_host_func", func)
+        self.submitted("Stream::launch_host_func", self.queue().launch(func)).map(drop)
     }
 }
 

@@ -6,52 +6,39 @@
 
 #[cfg(not(gpu_stream_loom))]
 mod imp {
+    pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{
-        AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+    pub(crate) use std::thread::yield_now;
 
-    pub(crate) use crossbeam_deque::Injector;
+    /// Std's, with the interface of loom's.
+    #[derive(Default)]
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) fn new(value: T) -> Self {
+            UnsafeCell(std::cell::UnsafeCell::new(value))
+        }
+
+        pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+            access(self.0.get())
+        }
+    }
 }
 
 #[cfg(gpu_stream_loom)]
 mod imp {
+    pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
     pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
+    pub(crate) use loom::thread::yield_now;
 
-    use crossbeam_deque::Steal;
-
-    /// Stands for crossbeam's injector, which loom cannot look into. `is_empty` promises no more
-    /// than crossbeam's does: without a fence it may be behind.
-    pub(crate) struct Injector<T> {
-        items: Mutex<std::collections::VecDeque<T>>,
-        count: AtomicUsize,
-    }
-
-    impl<T> Injector<T> {
-        pub(crate) fn new() -> Self {
-            Injector { items: Mutex::default(), count: AtomicUsize::new(0) }
-        }
-
-        pub(crate) fn push(&self, item: T) {
-            let mut items = self.items.lock().expect("loom");
-            items.push_back(item);
-            self.count.store(items.len(), Ordering::Release);
-        }
-
-        pub(crate) fn steal(&self) -> Steal<T> {
-            let mut items = self.items.lock().expect("loom");
-            let Some(item) = items.pop_front() else { return Steal::Empty };
-            self.count.store(items.len(), Ordering::Release);
-            Steal::Success(item)
-        }
-
-        pub(crate) fn is_empty(&self) -> bool {
-            self.count.load(Ordering::Acquire) == 0
-        }
-    }
+    /// Loom gets on only if a thread that waits for another lets it.
+    pub(crate) use loom::thread::yield_now as spin_loop;
 }
 
 // Std's in both: nothing is ordered by counting references.
@@ -63,6 +50,16 @@ pub(crate) use imp::*;
 /// locks.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Locks, unless another thread holds the lock.
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    use std::sync::TryLockError;
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 /// Waits on `condvar` until `ready` says so.

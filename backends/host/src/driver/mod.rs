@@ -1,10 +1,14 @@
 //! What a vendor's driver is to the other backends: the threads, the streams that are alive, and
 //! the process's end.
 
+mod chunk;
 pub(crate) mod fault;
+mod item;
+mod log;
 pub(crate) mod pool;
 pub(crate) mod progress;
 pub(crate) mod queue;
+mod ready;
 pub(crate) mod record;
 pub(crate) mod signal;
 mod state;

@@ -4,11 +4,14 @@
 //! ready queue lies in a list until one of them takes it. A thread that finds nothing looks again
 //! for a moment, unless another is doing so, and then sleeps.
 
-use crossbeam_deque::Steal;
+use crossbeam_utils::CachePadded;
 use gpu_stream_core::PriorityRange;
 
 use super::queue::Queue;
-use crate::sync::{Arc, AtomicUsize, Condvar, Injector, Mutex, Ordering, fence, lock, wait_until};
+use super::ready::ReadyList;
+use crate::sync::{
+    Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, lock, spin_loop, wait_until, yield_now,
+};
 
 /// How often a thread that found nothing looks again before it sleeps.
 #[cfg(not(gpu_stream_loom))]
@@ -25,6 +28,12 @@ const LINGER: u32 = 0;
 /// One in so many queues is taken from the least urgent end, so that urgent streams cannot stop the
 /// others for ever.
 const FAIRNESS: usize = 64;
+
+/// How many lists there are; the models use one level only, and each look at a list costs them.
+#[cfg(not(gpu_stream_loom))]
+const LEVELS: usize = 3;
+#[cfg(gpu_stream_loom)]
+const LEVELS: usize = 1;
 
 /// Which list a ready queue lies in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,10 +62,19 @@ impl Level {
 
 pub(crate) struct Pool {
     /// By level, most urgent first.
-    ready: [Injector<Arc<Queue>>; 3],
-    /// How many threads are looking for work and will look once more before they sleep.
-    searching: AtomicUsize,
-    /// How many threads sleep, or are about to; written under the lock of `calls`.
+    ready: [ReadyList; LEVELS],
+    sleepers: CachePadded<Sleepers>,
+}
+
+/// Who sleeps, and who is looking.
+///
+/// At most one thread is looking for work, or is on its way from its sleep to do so; it has the
+/// *lookout*. While somebody has it, a push calls nobody: the one who has it will look once more
+/// after giving it back, and then hands on what is left.
+struct Sleepers {
+    lookout: AtomicBool,
+    /// How many threads sleep, or are about to, and were not called; written under the lock of
+    /// `calls`.
     sleeping: AtomicUsize,
     calls: Mutex<Calls>,
     called: Condvar,
@@ -68,23 +86,37 @@ struct Calls {
     stop: bool,
 }
 
+/// How a sleep ended.
+enum Woken {
+    /// By a call, which has given this thread the lookout.
+    Called,
+    /// Before it began, since something was ready.
+    Ready,
+    /// The pool is at its end.
+    Stop,
+}
+
 impl Pool {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Pool {
-            ready: std::array::from_fn(|_| Injector::new()),
-            searching: AtomicUsize::new(0),
-            sleeping: AtomicUsize::new(0),
-            calls: Mutex::new(Calls { up: 0, stop: false }),
-            called: Condvar::new(),
+            ready: std::array::from_fn(|_| ReadyList::new()),
+            sleepers: CachePadded::new(Sleepers {
+                lookout: AtomicBool::new(false),
+                sleeping: AtomicUsize::new(0),
+                calls: Mutex::new(Calls { up: 0, stop: false }),
+                called: Condvar::new(),
+            }),
         })
     }
 
     /// Lets some thread run `queue`.
-    pub(crate) fn push(&self, queue: Arc<Queue>) {
-        if queue.set_in_pool(true) {
+    pub(crate) fn push(&self, queue: &Arc<Queue>) {
+        if queue.state().set_in_pool(true) {
             return;
         }
-        self.ready[queue.level() as usize].push(queue);
+        let level = (queue.level() as usize).min(LEVELS - 1);
+        // SAFETY: the pool did not hold the queue, so it is in none of its lists.
+        unsafe { self.ready[level].push(Arc::clone(queue)) };
         self.call_one();
     }
 
@@ -92,14 +124,20 @@ impl Pool {
         self.ready.iter().any(|level| !level.is_empty())
     }
 
+    /// The same, in order with every push: either we see what was pushed, or the push sees what we
+    /// did before, that we sleep or have given the lookout back.
+    fn has_ready_in_order(&self) -> bool {
+        !self.ready.iter().all(ReadyList::is_empty_in_order)
+    }
+
     /// The life of a thread of the pool.
     pub(crate) fn work(&self) {
         let mut local = Local::new(self);
         let mut turns = 0;
         loop {
-            let next = match local.take() {
+            let next = match local.next.take() {
                 Some(queue) => Some(queue),
-                None => self.next(&mut turns, std::mem::take(&mut local.searching)),
+                None => self.next(&mut turns, std::mem::take(&mut local.lookout)),
             };
             let Some(queue) = next else { return };
             queue.run(&mut local, None);
@@ -109,121 +147,120 @@ impl Pool {
     /// Ends the threads once there is nothing ready.
     #[cfg(gpu_stream_loom)]
     pub(crate) fn stop(&self) {
-        lock(&self.calls).stop = true;
-        self.called.notify_all();
+        lock(&self.sleepers.calls).stop = true;
+        self.sleepers.called.notify_all();
     }
 
     /// Takes a queue, if one is ready; `turns` counts for the calling thread.
     fn pop(&self, turns: &mut usize) -> Option<Arc<Queue>> {
         *turns = turns.wrapping_add(1);
         let from_the_end = turns.is_multiple_of(FAIRNESS);
-        let order = if from_the_end { [2, 1, 0] } else { [0, 1, 2] };
-        order.into_iter().map(|level| &self.ready[level]).find_map(|level| {
+        (0..LEVELS).find_map(|level| {
+            let level = &self.ready[if from_the_end { LEVELS - 1 - level } else { level }];
             while !level.is_empty() {
-                if let Steal::Success(queue) = level.steal() {
-                    queue.set_in_pool(false);
+                if let Some(queue) = level.pop() {
+                    queue.state().set_in_pool(false);
                     return Some(queue);
                 }
+                // Another thread is taking, or pushing, and has only a few steps left.
+                spin_loop();
             }
             None
         })
     }
 
-    /// The next queue to run; `searching` if this thread has said already that it is looking.
-    fn next(&self, turns: &mut usize, mut searching: bool) -> Option<Arc<Queue>> {
-        if let Some(queue) = self.pop(turns) {
-            if searching {
-                self.stop_searching();
-            }
-            return Some(queue);
-        }
+    /// The next queue to run; `lookout` if this thread has that already.
+    fn next(&self, turns: &mut usize, mut lookout: bool) -> Option<Arc<Queue>> {
         loop {
-            let found = self.search(turns, searching).or_else(|| self.pop(turns));
-            searching = false;
+            let mut found = self.pop(turns);
+            if found.is_none() && (lookout || self.take_lookout()) {
+                lookout = true;
+                found = self.look(turns);
+            }
+            if std::mem::take(&mut lookout) {
+                self.give_lookout_back();
+                found = found.or_else(|| self.pop(turns));
+            }
             if found.is_some() {
-                // A push that saw a thread looking has called nobody: what it left is ours to hand
-                // on, and whoever we call does the same.
-                if self.has_ready_after_fence() {
-                    self.call_one();
-                }
                 return found;
             }
-            if !self.sleep() {
-                return None;
+            match self.sleep() {
+                Woken::Called => lookout = true,
+                Woken::Ready => {}
+                Woken::Stop => return None,
             }
         }
     }
 
-    /// Looks for a while, if no other thread does. While somebody looks, `push` calls nobody.
-    fn search(&self, turns: &mut usize, searching: bool) -> Option<Arc<Queue>> {
-        if !searching && !self.start_searching() {
-            return None;
-        }
+    /// Looks for a while. The caller has the lookout.
+    fn look(&self, turns: &mut usize) -> Option<Arc<Queue>> {
         // Looking is cheaper than trying to take, and does not disturb who pushes.
-        let found = (0..LOOKS).find_map(|_| {
+        (0..LOOKS).find_map(|_| {
             if self.has_ready() {
                 return self.pop(turns);
             }
-            pause();
+            // Gives the core away and does not spin on it: where there are few, who pushes may need
+            // it.
+            yield_now();
             None
-        });
-        self.searching.store(0, Ordering::SeqCst);
-        found
+        })
     }
 
-    /// Says that this thread is looking, unless another is.
-    fn start_searching(&self) -> bool {
-        self.searching.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    fn take_lookout(&self) -> bool {
+        let lookout = &self.sleepers.lookout;
+        lookout.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Stops looking, and hands on what a push has left to the one who looks.
-    fn stop_searching(&self) {
-        self.searching.store(0, Ordering::SeqCst);
-        if self.has_ready_after_fence() {
+    /// Gives the lookout back, and calls another thread for what was left to it meanwhile.
+    fn give_lookout_back(&self) {
+        self.sleepers.lookout.store(false, Ordering::Release);
+        if self.has_ready_in_order() {
             self.call_one();
         }
     }
 
-    /// Sleeps until a push calls; `false` if the pool is at its end and nothing is ready.
-    fn sleep(&self) -> bool {
-        let mut calls = lock(&self.calls);
-        self.sleeping.fetch_add(1, Ordering::SeqCst);
-        if !self.has_ready_after_fence() {
-            calls = wait_until(&self.called, calls, |calls| calls.up > 0 || calls.stop);
-            // A call is for one who sleeps: who did not have to leaves it to another.
-            calls.up = calls.up.saturating_sub(1);
+    /// Sleeps until a push calls.
+    fn sleep(&self) -> Woken {
+        let sleepers = &*self.sleepers;
+        let mut calls = lock(&sleepers.calls);
+        sleepers.sleeping.fetch_add(1, Ordering::Relaxed);
+        if self.has_ready_in_order() {
+            sleepers.sleeping.fetch_sub(1, Ordering::Relaxed);
+            return Woken::Ready;
         }
-        self.sleeping.fetch_sub(1, Ordering::SeqCst);
-        !calls.stop || self.has_ready()
+        calls = wait_until(&sleepers.called, calls, |calls| calls.up > 0 || calls.stop);
+        if calls.up == 0 {
+            return Woken::Stop;
+        }
+        calls.up -= 1;
+        Woken::Called
     }
 
-    /// With the fence in `call_one`: either we see what was pushed, or the push sees that we sleep
-    /// or have stopped looking.
-    fn has_ready_after_fence(&self) -> bool {
-        fence(Ordering::SeqCst);
-        self.has_ready()
-    }
-
+    /// Wakes a thread, if one sleeps and none has the lookout, and gives it that.
     fn call_one(&self) {
-        fence(Ordering::SeqCst);
-        if self.searching.load(Ordering::Relaxed) > 0 || self.sleeping.load(Ordering::Relaxed) == 0
-        {
-            return;
-        }
-        let mut calls = lock(&self.calls);
-        if calls.up < self.sleeping.load(Ordering::Relaxed) {
-            calls.up += 1;
-            self.called.notify_one();
+        let sleepers = &*self.sleepers;
+        loop {
+            let nobody_sleeps = sleepers.sleeping.load(Ordering::Relaxed) == 0;
+            if nobody_sleeps || sleepers.lookout.load(Ordering::Relaxed) || !self.take_lookout() {
+                return;
+            }
+            let mut calls = lock(&sleepers.calls);
+            if sleepers.sleeping.load(Ordering::Relaxed) > 0 {
+                sleepers.sleeping.fetch_sub(1, Ordering::Relaxed);
+                calls.up += 1;
+                drop(calls);
+                sleepers.called.notify_one();
+                return;
+            }
+            drop(calls);
+            // All have got up by themselves. A push that has left its queue to us meanwhile is ours
+            // to see to.
+            sleepers.lookout.store(false, Ordering::Release);
+            if !self.has_ready_in_order() {
+                return;
+            }
         }
     }
-}
-
-fn pause() {
-    // Gives the core away and does not spin on it: where there are few, who pushes may need it.
-    #[cfg(not(gpu_stream_loom))]
-    std::thread::yield_now();
-    #[cfg(gpu_stream_loom)]
-    loom::thread::yield_now();
 }
 
 /// What a thread has resumed and not handed to the pool: it runs that itself, as soon as what it
@@ -231,19 +268,19 @@ fn pause() {
 pub(crate) struct Local<'p> {
     pool: &'p Pool,
     next: Option<Arc<Queue>>,
-    /// Whether this thread has said that it is looking for work, ahead of time.
-    searching: bool,
+    /// Whether this thread has the lookout, ahead of time.
+    lookout: bool,
 }
 
 impl<'p> Local<'p> {
     pub(crate) fn new(pool: &'p Pool) -> Self {
-        Local { pool, next: None, searching: false }
+        Local { pool, next: None, lookout: false }
     }
 
     /// Keeps one; the others go to the pool.
     pub(crate) fn keep(&mut self, queue: Arc<Queue>) {
         if let Some(other) = self.next.replace(queue) {
-            self.pool.push(other);
+            self.pool.push(&other);
         }
     }
 
@@ -254,26 +291,35 @@ impl<'p> Local<'p> {
             if self.next.is_some() || self.pool.has_ready() {
                 return;
             }
-            std::hint::spin_loop();
+            spin_loop();
         }
     }
 
-    /// Says that this thread is about to look for work, before it lets go of a queue that it has
-    /// emptied: who submits to that right after then need not call a thread that sleeps.
+    /// Takes the lookout, if it is free, before this thread lets go of a queue that it has emptied:
+    /// who submits to that right after then need not call a thread that sleeps.
     pub(crate) fn look_soon(&mut self) {
-        self.searching = self.next.is_none() && self.pool.start_searching();
+        self.lookout = self.lookout || (self.next.is_none() && self.pool.take_lookout());
     }
 
+    #[inline]
     pub(crate) fn flush(&mut self) {
-        if std::mem::take(&mut self.searching) {
-            self.pool.stop_searching();
+        if self.lookout || self.next.is_some() {
+            self.flush_all();
+        }
+    }
+
+    #[cold]
+    fn flush_all(&mut self) {
+        if std::mem::take(&mut self.lookout) {
+            self.pool.give_lookout_back();
         }
         if let Some(queue) = self.next.take() {
-            self.pool.push(queue);
+            self.pool.push(&queue);
         }
     }
 
-    fn take(&mut self) -> Option<Arc<Queue>> {
-        self.next.take()
+    /// Takes what was kept, if it is `queue`.
+    pub(crate) fn take_if(&mut self, queue: &Arc<Queue>) -> Option<Arc<Queue>> {
+        self.next.take_if(|next| Arc::ptr_eq(next, queue))
     }
 }

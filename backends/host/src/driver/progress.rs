@@ -4,10 +4,13 @@
 //! order. So one number says how far the stream is, a *record* is a stream and a number, and
 //! nothing has to be allocated for either.
 
+use std::cmp::Ordering as Order;
+use std::collections::BinaryHeap;
+
 use super::fault::Fault;
 use super::queue::Queue;
 use super::signal::Signal;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, fence, lock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
 
 /// Who is to be told when a stream has come to a number.
 pub(crate) enum Waiter {
@@ -20,35 +23,43 @@ pub(crate) enum Waiter {
 pub(crate) struct Progress {
     /// All items up to this number have ended, and their closures were dropped.
     done: AtomicU64,
-    /// Whether `list.fault` is set: no number after `done` will ever be reached.
-    faulted: AtomicBool,
     /// The least number that anybody in `list.waiters` waits for, or `NOBODY`.
     next_watched: AtomicU64,
+    /// Whether `list.fault` is set: no number after `done` will ever be reached.
+    faulted: AtomicBool,
     list: Mutex<List>,
 }
 
 const NOBODY: u64 = u64::MAX;
 
 struct List {
-    waiters: Vec<(u64, Waiter)>,
+    waiters: BinaryHeap<Watch>,
     fault: Option<Fault>,
 }
 
+struct Watch {
+    number: u64,
+    waiter: Waiter,
+}
+
 impl Progress {
+    /// Nothing has ended.
     pub(crate) fn new() -> Self {
         Progress {
             done: AtomicU64::new(0),
-            faulted: AtomicBool::new(false),
             next_watched: AtomicU64::new(NOBODY),
-            list: Mutex::new(List { waiters: Vec::new(), fault: None }),
+            faulted: AtomicBool::new(false),
+            list: Mutex::new(List { waiters: BinaryHeap::new(), fault: None }),
         }
     }
 
+    #[inline]
     pub(crate) fn done(&self) -> u64 {
         self.done.load(Ordering::Acquire)
     }
 
     /// Whether `number` was reached; the fault if it never will be.
+    #[inline]
     pub(crate) fn check(&self, number: u64) -> Result<bool, Fault> {
         if self.done() >= number {
             return Ok(true);
@@ -66,32 +77,42 @@ impl Progress {
         }
     }
 
-    /// Says that all items up to `number` have ended. Returns who waited for that; the caller wakes
-    /// them.
-    #[must_use]
-    pub(crate) fn advance(&self, number: u64) -> Vec<Waiter> {
-        self.done.store(number, Ordering::Release);
-        // With the fence in `watch`: either we see what is watched, or the watcher sees the number.
-        fence(Ordering::SeqCst);
-        if self.next_watched.load(Ordering::Relaxed) > number {
-            return Vec::new();
+    /// Says that all items up to `number` have ended, and has `wake` wake who waited for that.
+    #[inline]
+    pub(crate) fn advance(&self, number: u64, mut wake: impl FnMut(Waiter)) {
+        // A read-modify-write, with another of the same variable in `watch`: whichever comes second
+        // sees what the other thread did before. It is a fence and a store in one.
+        self.done.swap(number, Ordering::AcqRel);
+        if self.next_watched.load(Ordering::Relaxed) <= number {
+            self.tell(number, &mut wake);
         }
-        let mut list = lock(&self.list);
-        let reached = list.waiters.extract_if(.., |(wanted, _)| *wanted <= number);
-        let woken = reached.map(|(_, waiter)| waiter).collect();
-        self.next_watched.store(list.next_watched(), Ordering::Relaxed);
-        woken
     }
 
-    /// Says that nothing after `done` will ever end. Returns everybody who waited; the caller wakes
-    /// them.
-    #[must_use]
-    pub(crate) fn fail(&self, fault: Fault) -> Vec<Waiter> {
+    /// Has `wake` wake who waited for `number` or less.
+    #[cold]
+    fn tell(&self, number: u64, wake: &mut impl FnMut(Waiter)) {
+        while self.next_watched.load(Ordering::Relaxed) <= number {
+            let mut list = lock(&self.list);
+            let told = list.waiters.peek().is_some_and(|first| first.number <= number);
+            let told = if told { list.waiters.pop() } else { None };
+            self.next_watched.store(list.next_watched(), Ordering::Relaxed);
+            // Waking takes other locks.
+            drop(list);
+            if let Some(Watch { waiter, .. }) = told {
+                wake(waiter);
+            }
+        }
+    }
+
+    /// Says that nothing after `done` will ever end, and has `wake` wake everybody who waited.
+    pub(crate) fn fail(&self, fault: Fault, wake: impl FnMut(Waiter)) {
         let mut list = lock(&self.list);
         list.fault = Some(fault);
         self.faulted.store(true, Ordering::Release);
         self.next_watched.store(NOBODY, Ordering::Relaxed);
-        list.waiters.drain(..).map(|(_, waiter)| waiter).collect()
+        let waiters = std::mem::take(&mut list.waiters);
+        drop(list);
+        waiters.into_iter().map(|watch| watch.waiter).for_each(wake);
     }
 
     /// Has `waiter` told when `number` is reached or the stream fails; `false`, and nobody is told,
@@ -99,21 +120,42 @@ impl Progress {
     #[must_use]
     pub(crate) fn watch(&self, number: u64, waiter: Waiter) -> bool {
         let mut list = lock(&self.list);
-        list.waiters.push((number, waiter));
-        self.next_watched.store(list.next_watched(), Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if self.done() < number && list.fault.is_none() {
-            return true;
+        self.next_watched.store(list.next_watched().min(number), Ordering::Relaxed);
+        // See `advance`: either we see the number, or the runner sees that it is watched, and then
+        // needs the lock, which we hold.
+        let done = self.done.fetch_add(0, Ordering::AcqRel);
+        if done >= number || list.fault.is_some() {
+            self.next_watched.store(list.next_watched(), Ordering::Relaxed);
+            return false;
         }
-        // Nobody took it out again: that needs the lock, which we hold.
-        list.waiters.pop();
-        self.next_watched.store(list.next_watched(), Ordering::Relaxed);
-        false
+        list.waiters.push(Watch { number, waiter });
+        true
     }
 }
 
 impl List {
     fn next_watched(&self) -> u64 {
-        self.waiters.iter().map(|(number, _)| *number).min().unwrap_or(NOBODY)
+        self.waiters.peek().map_or(NOBODY, |first| first.number)
     }
 }
+
+// By the number, the least one on top of the heap.
+impl Ord for Watch {
+    fn cmp(&self, other: &Self) -> Order {
+        other.number.cmp(&self.number)
+    }
+}
+
+impl PartialOrd for Watch {
+    fn partial_cmp(&self, other: &Self) -> Option<Order> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Watch {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Watch {}

@@ -1,36 +1,40 @@
 //! One stream: an ordered queue of items, and the state that says who may run it.
 //!
-//! Submitting puts an item into the *inbox*. A queue with something in its inbox is `Ready` and
-//! lies in the pool, until somebody runs it: a worker, or a thread that synchronizes. The runner
-//! moves the inbox into `work`, and nobody else touches `work` while the state is `Running`. At a
-//! wait whose record is not complete the queue is `Suspended`: it lies nowhere but among the
-//! waiters of the queue it waits for, and no thread is held.
+//! Submitting puts an item into the *log*. A queue that was quiet becomes `Ready` by that and lies in
+//! the pool, until somebody runs it: a worker, or a thread that synchronizes. Nobody but the runner
+//! takes items out while the state is `Running`. At a wait whose record is not complete the queue is
+//! `Suspended`: it lies nowhere but among the waiters of the queue it waits for, and no thread is
+//! held.
 //!
 //! What the pool holds may be stale: only the change from `Ready` to `Running` gives the right to
-//! run a queue. So a helper can take one that lies in the pool.
+//! run a queue. So a helper can take one that lies in the pool, and so can a runner that comes to a
+//! wait for it.
 
-use std::collections::VecDeque;
-
-use gpu_stream_core::HostFunc;
+use crossbeam_utils::CachePadded;
 
 use super::fault::Fault;
+use super::item::{Control, Task, Value, is_inline};
+use super::log::Log;
 use super::pool::{Level, Local, Pool};
 use super::progress::{Progress, Waiter};
+use super::ready::Link;
 use super::record::{Record, Stamp};
 use super::signal::Signal;
 use super::state::{Run, State};
-use super::task;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use super::task::{self, Inside};
+use crate::sync::{Arc, Mutex, lock, spin_loop};
 
 /// How many items a runner may run before it lets others have the thread.
 const TURN: u32 = 256;
 
-/// One thing that a stream does when it comes to it.
-pub(crate) enum Item {
-    Task(HostFunc),
-    Wait(Record),
-    Stamp(Arc<Stamp>),
-}
+/// How many queues a runner may run inside each other, each since the one before waits for it.
+const NESTED: u32 = 4;
+
+/// How often a thread that synchronizes looks before it sleeps.
+#[cfg(not(gpu_stream_loom))]
+const LOOKS: u32 = 256;
+#[cfg(gpu_stream_loom)]
+const LOOKS: u32 = 0;
 
 /// Why nothing can be submitted.
 pub(crate) enum Refused {
@@ -44,31 +48,18 @@ pub(crate) struct Queue {
     id: u64,
     level: Level,
     pool: Arc<Pool>,
-    state: State,
-    /// Whether the pool holds the queue: once is enough, however often it becomes ready.
-    in_pool: AtomicBool,
-    /// The number of the last item that was submitted; written under the lock of `inbox`.
-    submitted: AtomicU64,
-    /// Whether `inbox` takes nothing any more, and knows why; written under its lock.
-    refusing: AtomicBool,
-    inbox: Mutex<Inbox>,
-    /// Locked for the length of a run, by whoever made the state `Running`; so nobody ever waits
-    /// for it for long.
-    work: Mutex<VecDeque<Item>>,
-    pub(crate) progress: Progress,
-}
-
-struct Inbox {
-    items: VecDeque<Item>,
-    closed: bool,
-    fault: Option<Fault>,
+    /// Why `log` refuses, if it is not that the stream was destroyed; set before.
+    fault: Mutex<Option<Fault>>,
+    turn: CachePadded<(State, Link)>,
+    log: Log,
+    pub(crate) progress: CachePadded<Progress>,
 }
 
 /// How a run ended.
 enum Turn {
     /// Nothing left, and the queue is idle.
     Idle,
-    /// At a wait, and the item was put back.
+    /// At a wait, which was not taken out.
     Held(Record),
     /// The queue has failed.
     Failed(Fault),
@@ -78,27 +69,24 @@ enum Turn {
 
 impl Queue {
     pub(crate) fn new(id: u64, level: Level, pool: &Arc<Pool>) -> Arc<Self> {
-        Self::with_state(id, level, pool, Run::Idle, 0)
+        Self::with_state(id, level, pool, Run::Idle)
     }
 
-    /// A queue with one item that is nobody's to run, and ends when [`release`](Self::release) says
-    /// so.
+    /// A queue that is nobody's to run, and comes to the number 1 when [`release`](Self::release)
+    /// says so.
     pub(crate) fn held(pool: &Arc<Pool>) -> Arc<Self> {
-        Self::with_state(0, Level::Normal, pool, Run::Held, 1)
+        Self::with_state(0, Level::Normal, pool, Run::Held)
     }
 
-    fn with_state(id: u64, level: Level, pool: &Arc<Pool>, run: Run, submitted: u64) -> Arc<Self> {
+    fn with_state(id: u64, level: Level, pool: &Arc<Pool>, run: Run) -> Arc<Self> {
         Arc::new(Queue {
             id,
             level,
             pool: Arc::clone(pool),
-            state: State::new(run),
-            in_pool: AtomicBool::new(false),
-            submitted: AtomicU64::new(submitted),
-            refusing: AtomicBool::new(false),
-            inbox: Mutex::new(Inbox { items: VecDeque::new(), closed: false, fault: None }),
-            work: Mutex::new(VecDeque::new()),
-            progress: Progress::new(),
+            fault: Mutex::default(),
+            turn: CachePadded::new((State::new(run), Link::new())),
+            log: Log::new(),
+            progress: CachePadded::new(Progress::new()),
         })
     }
 
@@ -106,64 +94,90 @@ impl Queue {
         self.id
     }
 
-    /// Says that the pool holds the queue or does not, and whether it did.
-    pub(crate) fn set_in_pool(&self, held: bool) -> bool {
-        self.in_pool.swap(held, Ordering::AcqRel)
-    }
-
     pub(crate) fn level(&self) -> Level {
         self.level
     }
 
-    /// The number of the last item submitted.
-    pub(crate) fn submitted(&self) -> u64 {
-        self.submitted.load(Ordering::Acquire)
+    pub(super) fn state(&self) -> &State {
+        &self.turn.0
     }
 
-    /// Puts `item` behind all others, and says its number.
-    pub(crate) fn submit(self: &Arc<Self>, item: Item) -> Result<u64, Refused> {
-        let mut inbox = lock(&self.inbox);
-        inbox.check()?;
-        inbox.items.push_back(item);
-        let number = self.submitted.load(Ordering::Relaxed) + 1;
-        self.submitted.store(number, Ordering::Release);
-        drop(inbox);
-        if self.state.make_ready() {
-            self.pool.push(Arc::clone(self));
+    pub(super) fn link(&self) -> &Link {
+        &self.turn.1
+    }
+
+    /// The number of the last item submitted.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.log.submitted()
+    }
+
+    /// Puts a closure behind all that was submitted.
+    pub(crate) fn launch<F>(self: &Arc<Self>, task: F) -> Result<u64, Refused>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        if is_inline::<F>() {
+            self.submit(Task(task))
+        } else {
+            let boxed: Box<dyn FnOnce() + Send> = Box::new(task);
+            self.submit(Task(boxed))
         }
-        Ok(number)
+    }
+
+    /// Has all that is submitted from now on wait for `record`.
+    pub(crate) fn wait(self: &Arc<Self>, record: Record) -> Result<u64, Refused> {
+        self.submit(Control::Wait(record))
+    }
+
+    /// Has `stamp` set when all that was submitted has ended, and says the number of that.
+    pub(crate) fn stamp(self: &Arc<Self>, stamp: Arc<Stamp>) -> Result<u64, Refused> {
+        self.submit(Control::Stamp(stamp))
+    }
+
+    fn submit<T: Value>(self: &Arc<Self>, value: T) -> Result<u64, Refused> {
+        let Some(pushed) = self.log.push(value) else { return Err(self.refused()) };
+        if pushed.was_quiet {
+            // We are the first since the queue was left, and its state is ours to change.
+            self.state().set(Run::Ready);
+            self.pool.push(self);
+        }
+        Ok(pushed.number)
     }
 
     /// Whether anything can be submitted, and the number of the last item that was.
     pub(crate) fn usable(&self) -> Result<u64, Refused> {
-        if self.refusing.load(Ordering::Acquire) {
-            lock(&self.inbox).check()?;
-        }
-        Ok(self.submitted())
+        if self.log.is_refusing() { Err(self.refused()) } else { Ok(self.submitted()) }
+    }
+
+    /// Why the log refuses.
+    fn refused(&self) -> Refused {
+        lock(&self.fault).clone().map_or(Refused::Closed, Refused::Faulted)
     }
 
     /// Refuses all that comes from now on. What was submitted still runs.
     pub(crate) fn close(&self) {
-        let mut inbox = lock(&self.inbox);
-        inbox.closed = true;
-        self.refusing.store(true, Ordering::Release);
+        self.log.refuse();
     }
 
-    /// Ends the one item of a queue made by [`held`](Self::held).
+    /// Ends the wait for a queue made by [`held`](Self::held).
     pub(crate) fn release(&self) {
-        for waiter in self.progress.advance(1) {
-            wake(waiter, None);
-        }
+        self.progress.advance(1, |waiter| wake(waiter, None));
     }
 
-    /// Blocks until `number` is reached. With `help`, the calling thread runs the queue itself if
-    /// nobody else does.
+    /// Blocks until `number` is reached. With `help`, the calling thread runs the queue itself, or
+    /// one that it waits for, if nobody else does.
     pub(crate) fn wait_for(self: &Arc<Self>, number: u64, help: bool) -> Result<(), Fault> {
+        let mut looks = 0;
         while !self.progress.check(number)? {
             if help && self.help(number) {
                 continue;
             }
-            let signal = Signal::new();
+            if looks < LOOKS {
+                looks += 1;
+                spin_loop();
+                continue;
+            }
+            let signal = Signal::of_this_thread();
             if self.progress.watch(number, Waiter::Thread(Arc::clone(&signal))) {
                 signal.wait();
             }
@@ -171,26 +185,60 @@ impl Queue {
         Ok(())
     }
 
-    /// Runs the queue on this thread up to `number`, if it lies ready.
+    /// Runs the queue on this thread up to `number`, if it lies ready; or the one that it waits for.
     fn help(self: &Arc<Self>, number: u64) -> bool {
         let mut local = Local::new(&self.pool);
-        let helped = self.run(&mut local, Some(number));
+        let mut helped = self.run(&mut local, Some(number));
+        if !helped && let Some(record) = self.held_by() {
+            helped = record.run(&mut local, NESTED);
+            // That may have resumed this very queue, which is then ours to go on with.
+            if let Some(next) = local.take_if(self) {
+                next.run(&mut local, Some(number));
+            }
+        }
         local.flush();
         helped
+    }
+
+    /// What the queue waits for, if it is suspended.
+    fn held_by(&self) -> Option<Record> {
+        if self.state().get() != Run::Suspended {
+            return None;
+        }
+        match self.log.try_read()?.front()?.control()? {
+            Control::Wait(record) => Some(record.clone()),
+            Control::Stamp(_) => None,
+        }
     }
 
     /// Runs the queue if it is ready: until it is empty, waits, fails, has had its turn or has come
     /// to `until`.
     pub(crate) fn run(self: &Arc<Self>, local: &mut Local<'_>, until: Option<u64>) -> bool {
-        if !self.state.take() {
+        self.run_nested(local, until, NESTED)
+    }
+
+    /// The same. At a wait for a queue that is ready as well, runs that one first, if `nested`
+    /// allows: it has to be run in any case before this one can go on.
+    pub(super) fn run_nested(
+        self: &Arc<Self>,
+        local: &mut Local<'_>,
+        until: Option<u64>,
+        nested: u32,
+    ) -> bool {
+        if !self.state().take() {
             return false;
         }
+        let _inside = Inside::enter();
         let mut left = TURN;
         loop {
             match self.run_items(local, &mut left, until) {
                 Turn::Idle => return true,
                 Turn::Held(record) => {
-                    if self.suspend(record) {
+                    let wanted = until.is_none_or(|until| self.progress.done() < until);
+                    if nested > 0 && wanted && record.run(local, nested - 1) {
+                        continue;
+                    }
+                    if self.suspend(&record) {
                         return true;
                     }
                 }
@@ -199,117 +247,117 @@ impl Queue {
                     return true;
                 }
                 Turn::Over => {
-                    self.state.set(Run::Ready);
-                    self.pool.push(Arc::clone(self));
+                    self.state().set(Run::Ready);
+                    self.pool.push(self);
                     return true;
                 }
             }
         }
     }
 
-    /// Runs items until there is a reason to stop. The lock of `work` is let go before the state
+    /// Runs items until there is a reason to stop. The lock of the reader is let go before the state
     /// changes: whoever runs the queue next finds it free.
     fn run_items(&self, local: &mut Local<'_>, left: &mut u32, until: Option<u64>) -> Turn {
-        let mut work = lock(&self.work);
+        let mut reader = self.log.read();
+        let mut lingered = false;
         loop {
-            while let Some(item) = work.pop_front() {
-                let next = self.progress.done() + 1;
-                let reached = until.is_some_and(|until| next > until);
-                if reached || (*left == 0 && self.pool.has_ready()) {
-                    work.push_front(item);
-                    return Turn::Over;
+            let next = reader.taken() + 1;
+            let Some(item) = reader.front() else {
+                if until.is_none() && !lingered {
+                    lingered = true;
+                    local.linger();
+                    continue;
                 }
-                *left = left.checked_sub(1).unwrap_or(TURN);
-                match item {
-                    Item::Task(task) => {
-                        // What this run has resumed must not wait for a task, which may take long.
-                        local.flush();
-                        if let Err(message) = task::run(task) {
-                            return Turn::Failed(Fault::new(self.id, &message));
-                        }
+                let quiet = || {
+                    if until.is_none() {
+                        local.look_soon();
                     }
-                    Item::Stamp(stamp) => stamp.set(),
-                    Item::Wait(record) => match record.is_complete() {
-                        Ok(true) => {}
-                        Ok(false) => {
-                            work.push_front(Item::Wait(record.clone()));
-                            return Turn::Held(record);
-                        }
-                        Err(fault) => return Turn::Failed(fault),
-                    },
+                    self.state().set(Run::Idle);
+                };
+                match reader.leave(quiet) {
+                    Some(again) => reader = again,
+                    None => return Turn::Idle,
                 }
-                for waiter in self.progress.advance(next) {
-                    wake(waiter, Some(local));
+                continue;
+            };
+            lingered = false;
+            if *left == 0 && self.pool.has_ready() {
+                return Turn::Over;
+            }
+            *left = left.checked_sub(1).unwrap_or(TURN);
+            match item.control() {
+                None => {
+                    if until.is_some_and(|until| next > until) {
+                        return Turn::Over;
+                    }
+                    // What this run has resumed must not wait for a task, which may take long.
+                    local.flush();
+                    if let Err(message) = task::contain(|| item.run()) {
+                        return Turn::Failed(Fault::new(self.id, &message));
+                    }
+                }
+                Some(Control::Wait(record)) => match record.is_complete() {
+                    Ok(true) => item.discard(),
+                    Ok(false) => return Turn::Held(record.clone()),
+                    Err(fault) => return Turn::Failed(fault),
+                },
+                Some(Control::Stamp(stamp)) => {
+                    stamp.set();
+                    item.discard();
                 }
             }
-            if until.is_none() {
-                local.linger();
-            }
-            let mut inbox = lock(&self.inbox);
-            if inbox.items.is_empty() {
-                drop(work);
-                if until.is_none() {
-                    local.look_soon();
-                }
-                // Under the lock of the inbox: who submits next finds the queue idle.
-                self.state.set(Run::Idle);
-                return Turn::Idle;
-            }
-            // Swapping keeps both buffers: no allocation once they have grown.
-            std::mem::swap(&mut inbox.items, &mut work);
+            self.progress.advance(next, |waiter| wake(waiter, Some(local)));
         }
     }
 
     /// Leaves the queue with the one that it waits for; `false` if the record is complete by now.
-    fn suspend(self: &Arc<Self>, record: Record) -> bool {
-        self.state.set(Run::Suspended);
+    fn suspend(self: &Arc<Self>, record: &Record) -> bool {
+        self.state().set(Run::Suspended);
         if record.watch(Waiter::Queue(Arc::clone(self))) {
             return true;
         }
         // Nobody was told, so nobody else has changed the state.
-        self.state.set(Run::Running);
+        self.state().set(Run::Running);
         false
     }
 
     /// Drops all that was submitted, then tells everybody who waits.
     fn fail(&self, fault: Fault, local: &mut Local<'_>) {
-        let mut inbox = lock(&self.inbox);
-        inbox.fault = Some(fault.clone());
-        self.refusing.store(true, Ordering::Release);
-        let rest = std::mem::take(&mut inbox.items);
-        drop(inbox);
-        let work = std::mem::take(&mut *lock(&self.work));
+        *lock(&self.fault) = Some(fault.clone());
+        self.log.refuse();
         // Closures are dropped one by one, since each drop may run code of the user, which may
         // panic as well. The first panic is the one that is reported.
-        work.into_iter().chain(rest).for_each(task::discard);
-        for waiter in self.progress.fail(fault) {
-            wake(waiter, Some(local));
+        let mut reader = self.log.read();
+        while let Some(item) = reader.front() {
+            task::discard(|| item.discard());
         }
-        self.state.set(Run::Idle);
+        drop(reader);
+        self.progress.fail(fault, |waiter| wake(waiter, Some(local)));
+        self.state().set(Run::Idle);
     }
 
     /// Makes a suspended queue ready; the caller sees to it that somebody runs it.
     fn resume(&self) {
-        debug_assert_eq!(self.state.get(), Run::Suspended);
-        self.state.set(Run::Ready);
+        debug_assert_eq!(self.state().get(), Run::Suspended);
+        self.state().set(Run::Ready);
     }
 
     /// Whether all that was submitted has ended.
     pub(crate) fn is_over(&self) -> bool {
-        // The state alone does not tell: an item may be in the inbox, and its submitter just about
+        // The state alone does not tell: an item may be in the log, and its submitter just about
         // to make the queue ready.
         let pending = matches!(self.progress.check(self.submitted()), Ok(false));
-        self.state.get() == Run::Idle && !pending
+        self.state().get() == Run::Idle && !pending
     }
 
     /// For [`settle`](super::settle): how far the queue is, if it can go no further by itself.
     pub(crate) fn at_rest(&self) -> Option<Rest> {
         let (submitted, done) = (self.submitted(), self.progress.done());
-        let held_by = match self.state.get() {
+        let held_by = match self.state().get() {
             Run::Held => None,
             Run::Idle if self.is_over() => None,
-            Run::Suspended => match lock(&self.work).front() {
-                Some(Item::Wait(record)) if matches!(record.is_complete(), Ok(false)) => {
+            Run::Suspended => match self.held_by() {
+                Some(record) if matches!(record.is_complete(), Ok(false)) => {
                     Some(Arc::clone(record.queue()))
                 }
                 _ => return None,
@@ -327,15 +375,6 @@ pub(crate) struct Rest {
     pub(crate) held_by: Option<Arc<Queue>>,
 }
 
-impl Inbox {
-    fn check(&self) -> Result<(), Refused> {
-        if let Some(fault) = &self.fault {
-            return Err(Refused::Faulted(fault.clone()));
-        }
-        if self.closed { Err(Refused::Closed) } else { Ok(()) }
-    }
-}
-
 /// Wakes a waiter. A queue that was resumed stays with the thread that did it, if that thread runs
 /// queues.
 pub(crate) fn wake(waiter: Waiter, local: Option<&mut Local<'_>>) {
@@ -345,7 +384,7 @@ pub(crate) fn wake(waiter: Waiter, local: Option<&mut Local<'_>>) {
             queue.resume();
             match local {
                 Some(local) => local.keep(queue),
-                None => Arc::clone(&queue.pool).push(queue),
+                None => queue.pool.push(&queue),
             }
         }
     }

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::fault::Fault;
+use super::pool::Local;
 use super::progress::Waiter;
 use super::queue::Queue;
 use crate::sync::Arc;
@@ -42,6 +43,11 @@ impl Record {
 
     pub(crate) fn is_complete(&self) -> Result<bool, Fault> {
         self.queue.progress.check(self.number)
+    }
+
+    /// Runs the queue up to this place on the calling thread, if it is ready.
+    pub(super) fn run(&self, local: &mut Local<'_>, nested: u32) -> bool {
+        self.queue.run_nested(local, Some(self.number), nested)
     }
 
     /// Has `waiter` told when the place is passed; `false` if it is already.

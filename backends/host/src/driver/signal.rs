@@ -12,13 +12,28 @@ impl Signal {
         Arc::new(Signal { set: Mutex::new(false), changed: Condvar::new() })
     }
 
+    /// The calling thread's own, which nobody else waits for and which is not set. Whoever takes it
+    /// has it set at most once, and then waits.
+    pub(crate) fn of_this_thread() -> Arc<Self> {
+        #[cfg(not(gpu_stream_loom))]
+        {
+            thread_local! {
+                static OWN: Arc<Signal> = Signal::new();
+            }
+            // At the end of a thread it may be gone.
+            OWN.try_with(Arc::clone).unwrap_or_else(|_| Signal::new())
+        }
+        #[cfg(gpu_stream_loom)]
+        Signal::new()
+    }
+
     pub(crate) fn set(&self) {
         *lock(&self.set) = true;
         self.changed.notify_one();
     }
 
-    /// Blocks until somebody has called [`set`](Self::set).
+    /// Blocks until somebody has called [`set`](Self::set), and takes that back.
     pub(crate) fn wait(&self) {
-        drop(wait_until(&self.changed, lock(&self.set), |set| *set));
+        *wait_until(&self.changed, lock(&self.set), |set| *set) = false;
     }
 }

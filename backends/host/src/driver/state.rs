@@ -1,12 +1,12 @@
 //! Who may run a queue.
 
-use crate::sync::{AtomicU8, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Run {
     /// Nothing to do.
     Idle,
-    /// Something to do, and it lies in the pool.
+    /// Something to do, and somebody is about to run it, or it lies in the pool.
     Ready,
     /// Somebody runs it.
     Running,
@@ -20,37 +20,42 @@ impl Run {
     const ALL: [Run; 5] = [Run::Idle, Run::Ready, Run::Running, Run::Suspended, Run::Held];
 }
 
-/// The state of one queue. Two changes are raced for, and the winner has what goes with it: from
-/// `Idle` to `Ready` the duty to put the queue into the pool, from `Ready` to `Running` the right
-/// to run it. All others are made by the runner, or by the one who was told to resume the queue.
-pub(crate) struct State(AtomicU8);
+/// The state of one queue. One change is raced for, from `Ready` to `Running`, and gives the right
+/// to run the queue. All others are made by the one whose turn it is: the runner, the one who was
+/// told to resume the queue, or the one who submitted to it and found it quiet.
+pub(crate) struct State {
+    run: AtomicU8,
+    /// Whether the pool holds the queue: once is enough, however often it becomes ready.
+    in_pool: AtomicBool,
+}
 
 impl State {
     pub(crate) fn new(run: Run) -> Self {
-        State(AtomicU8::new(run as u8))
+        State { run: AtomicU8::new(run as u8), in_pool: AtomicBool::new(false) }
     }
 
+    #[inline]
     pub(crate) fn get(&self) -> Run {
-        Run::ALL[usize::from(self.0.load(Ordering::Acquire))]
+        Run::ALL[usize::from(self.run.load(Ordering::Acquire))]
     }
 
+    #[inline]
     pub(crate) fn set(&self, run: Run) {
-        self.0.store(run as u8, Ordering::Release);
-    }
-
-    /// From `Idle` to `Ready`, if it is idle.
-    pub(crate) fn make_ready(&self) -> bool {
-        // The look spares the cache line, since most submissions find the queue running.
-        self.get() == Run::Idle && self.change(Run::Idle, Run::Ready)
+        self.run.store(run as u8, Ordering::Release);
     }
 
     /// From `Ready` to `Running`, if it is ready.
+    #[inline]
     pub(crate) fn take(&self) -> bool {
-        self.change(Run::Ready, Run::Running)
+        let (from, to) = (Run::Ready as u8, Run::Running as u8);
+        // The look spares the cache line: a queue that one waits for is mostly run by another.
+        self.get() == Run::Ready
+            && self.run.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    fn change(&self, from: Run, to: Run) -> bool {
-        let (from, to) = (from as u8, to as u8);
-        self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// Says that the pool holds the queue or does not, and whether it did.
+    #[inline]
+    pub(crate) fn set_in_pool(&self, held: bool) -> bool {
+        self.in_pool.swap(held, Ordering::AcqRel)
     }
 }

@@ -4,8 +4,6 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use gpu_stream_core::HostFunc;
-
 thread_local! {
     static RUNNING: Cell<bool> = const { Cell::new(false) };
 }
@@ -17,37 +15,45 @@ pub(crate) fn is_running() -> bool {
     RUNNING.try_with(Cell::get).unwrap_or(false)
 }
 
-/// Runs and drops the closure. A panic in either comes back as its text.
-pub(crate) fn run(task: HostFunc) -> Result<(), String> {
-    inside(|| contain(task))
+/// While this lives, the thread runs tasks.
+pub(crate) struct Inside {
+    before: bool,
+}
+
+impl Inside {
+    pub(crate) fn enter() -> Self {
+        Inside { before: RUNNING.replace(true) }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        RUNNING.set(self.before);
+    }
 }
 
 /// Drops what will not be run, by the rules of a task.
-pub(crate) fn discard<T>(unrun: T) {
-    let _ = inside(|| contain(|| drop(unrun)));
-}
-
-fn inside<R>(code: impl FnOnce() -> R) -> R {
-    let before = RUNNING.replace(true);
-    let outcome = code();
-    RUNNING.set(before);
-    outcome
+pub(crate) fn discard(drop_it: impl FnOnce()) {
+    let _inside = Inside::enter();
+    let _ = contain(drop_it);
 }
 
 /// Runs `code` of a user; a panic comes back as its text.
-fn contain(code: impl FnOnce()) -> Result<(), String> {
+#[inline]
+pub(crate) fn contain(code: impl FnOnce()) -> Result<(), String> {
     // Nothing that `code` leaves half done is seen by us, and what the user shares with it is the
     // user's to judge, as with a thread that panics.
-    let payload = match catch_unwind(AssertUnwindSafe(code)) {
-        Ok(()) => return Ok(()),
-        Err(payload) => payload,
-    };
+    catch_unwind(AssertUnwindSafe(code)).map_err(text_and_drop)
+}
+
+#[cold]
+fn text_and_drop(payload: Box<dyn Any + Send>) -> String {
     let text = text_of(&*payload);
     // The payload of a panic is a value of the user's too, and may panic when it is dropped.
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
     }
-    Err(text)
+    text
 }
 
 fn text_of(payload: &(dyn Any + Send)) -> String {
