@@ -11,8 +11,8 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use workloads::{
-    Contender, Crossbeam, Join, Load, ManyStreams, OnHost, OneStream, Rayon, StdChannel,
-    TakingTurns, Tokio, rest,
+    Contender, Crossbeam, Join, Load, ManyStreams, OnHost, OneStream, OwnStreams, Rayon,
+    SharedStream, StdChannel, TakingTurns, Tokio, rest,
 };
 
 fn main() {
@@ -35,10 +35,22 @@ fn w1_one_stream<C: Contender>(bencher: Bencher) {
     bench::<C, OneStream<C>>(bencher, 100_000, Duration::ZERO);
 }
 
+/// W1p: the same by four producers, 25,000 each.
+#[divan::bench(types = [StdChannel, Crossbeam, Rayon, Tokio, OnHost], sample_count = 25, sample_size = 1)]
+fn w1p_one_stream_of_four_producers<C: Contender>(bencher: Bencher) {
+    bench::<C, SharedStream<C>>(bencher, 100_000, Duration::ZERO);
+}
+
 /// W2: 200 streams with 200 tasks each, round robin, then a wait for each.
 #[divan::bench(types = [StdChannel, Crossbeam, Rayon, Tokio, OnHost], sample_count = 15, sample_size = 1)]
 fn w2_many_streams<C: Contender>(bencher: Bencher) {
     bench::<C, ManyStreams<C>>(bencher, 200, Duration::ZERO);
+}
+
+/// W2p: the same by four producers, 50 streams each.
+#[divan::bench(types = [StdChannel, Crossbeam, Rayon, Tokio, OnHost], sample_count = 15, sample_size = 1)]
+fn w2p_many_streams_of_four_producers<C: Contender>(bencher: Bencher) {
+    bench::<C, OwnStreams<C>>(bencher, 200, Duration::ZERO);
 }
 
 /// W3: 2,000 rounds of two streams that wait for each other: 4,000 hops.

@@ -36,9 +36,12 @@ impl HostStream {
     /// that is submitted later. Does not block.
     ///
     /// The closure runs on a thread of the pool, or on a thread that is blocked in
-    /// [`synchronize`](Stream::synchronize) of this stream or of an event of it
-    /// (`GPU_STREAM_HOST_HELP=0` turns that off). It is dropped before the stream calls it done. It
-    /// may submit work, to this stream too, and may not block on a stream or event. If it panics
+    /// [`synchronize`](Stream::synchronize) of this stream, of a stream that waits for it, or of an
+    /// event of either (`GPU_STREAM_HOST_HELP=0` turns that off). It is dropped before the stream
+    /// calls it done. One of up to 128 bytes, with the alignment of a `u64` or less, is stored
+    /// without an allocation.
+    ///
+    /// It may submit work, to this stream too, and may not block on a stream or event. If it panics
     /// the stream has a fault from then on: what stands behind it is dropped unrun, and every later
     /// call says [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) with the panic's message.
     /// A stream that waits for work behind the fault gets it too; all others go on.

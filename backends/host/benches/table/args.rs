@@ -6,11 +6,14 @@ use super::measure::COLUMNS;
 pub const USAGE: &str = "\
 usage: cargo bench -p gpu-stream-host --bench table -- [OPTIONS]
   --rounds N    rounds, at least 1; 9 if not given
-  --only NAME   only this workload: W1, W2, W3, W4, W4i or W5; may be repeated
+  --only NAME   only this workload: W1, W1p, W2, W2p, W3, W4, W4i or W5;
+                may be repeated
   --quick       small sizes, to see that it runs; the figures mean nothing
   --help        this text
 W1  one stream, 1,000,000 tasks, then a wait
 W2  1,000 streams, 1,000 tasks each, round robin, then a wait for each
+W1p W1 by four producers, a fourth of the tasks each
+W2p W2 by four producers, a fourth of the streams each
 W3  two streams by turns, each task behind a wait for the other's last event, 20,000 rounds of two hops
 W4  one task for an idle stream and a wait; median / p99 of 5,000
 W4i the same after the caller has spun for 200 µs; of 1,000

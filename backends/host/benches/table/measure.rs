@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::machine::status;
 use super::workloads::{
-    Contender, Crossbeam, Join, Load, ManyStreams, OnHost, OneStream, Rayon, StdChannel,
-    TakingTurns, Tokio, rest,
+    Contender, Crossbeam, Join, Load, ManyStreams, OnHost, OneStream, OwnStreams, Rayon,
+    SharedStream, StdChannel, TakingTurns, Tokio, rest,
 };
 
 /// A column of the table.
@@ -27,8 +27,10 @@ pub struct Column {
 enum Work {
     OneStream,
     OneStreamMemory,
+    SharedStream,
     ManyStreams,
     ManyStreamsThreads,
+    OwnStreams,
     TakingTurns,
     RoundTrip,
     RestedRoundTrip,
@@ -36,11 +38,13 @@ enum Work {
 }
 
 /// All columns.
-pub const COLUMNS: [Column; 8] = [
+pub const COLUMNS: [Column; 10] = [
     timed("W1", "W1 ns/task", Work::OneStream),
     Column { compared: false, ..timed("W1", "W1 memory MiB", Work::OneStreamMemory) },
+    timed("W1p", "W1p ns/task", Work::SharedStream),
     timed("W2", "W2 ns/task", Work::ManyStreams),
     Column { compared: false, once: true, ..timed("W2", "W2 threads", Work::ManyStreamsThreads) },
+    timed("W2p", "W2p ns/task", Work::OwnStreams),
     timed("W3", "W3 ns/hop", Work::TakingTurns),
     timed("W4", "W4 µs median / p99", Work::RoundTrip),
     timed("W4i", "W4i µs median / p99", Work::RestedRoundTrip),
@@ -115,6 +119,8 @@ fn measure<C: Contender>(work: Work, quick: bool) -> Figure {
     match work {
         Work::OneStream => whole::<C, OneStream<C>>(size(1_000_000)),
         Work::OneStreamMemory => growth::<C, OneStream<C>>(size(1_000_000)),
+        Work::SharedStream => whole::<C, SharedStream<C>>(size(1_000_000)),
+        Work::OwnStreams => whole::<C, OwnStreams<C>>(size(1_000)),
         Work::ManyStreams => whole::<C, ManyStreams<C>>(size(1_000)),
         Work::ManyStreamsThreads => threads::<C, ManyStreams<C>>(size(1_000)),
         Work::TakingTurns => whole::<C, TakingTurns<C>>(size(20_000)),

@@ -2,16 +2,20 @@
 //!
 //! A task is as small as it can be, an increment, so that what is measured is the stream and not
 //! the work. Streams are made before the clock starts and dropped after it has stopped. The
-//! producer is one thread.
+//! producer is one thread, but where a load says otherwise.
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Contender, Queue};
 
 /// How many streams [`Join`] waits for.
 const BRANCHES: usize = 64;
+
+/// How many threads give tasks in [`SharedStream`] and [`OwnStreams`].
+const PRODUCERS: u64 = 4;
 
 /// Spins for `time`: the caller's core stays awake, and everybody else has time to fall asleep.
 pub fn rest(time: Duration) {
@@ -80,6 +84,15 @@ impl Tally {
         }
     }
 
+    /// One for each producer, of the same counts.
+    fn split(&self) -> Vec<Tally> {
+        (0..PRODUCERS).map(|_| Tally { counts: self.counts, expected: 0 }).collect()
+    }
+
+    fn merge(&mut self, parts: Vec<Tally>) {
+        self.expected += parts.iter().map(|part| part.expected).sum::<u64>();
+    }
+
     fn check(&self, contender: &str) {
         let (ran, early) = (self.counts.ran.load(Ordering::Relaxed), &self.counts.early);
         assert_eq!(ran, self.expected, "{contender}: tasks run (left) and submitted (right)");
@@ -143,6 +156,85 @@ impl<C: Contender> Load<C> for ManyStreams<C> {
             }
         }
         self.streams.iter().for_each(Queue::synchronize);
+    }
+
+    fn check(&self) {
+        self.tally.check(C::NAME);
+    }
+}
+
+/// W1p: four producers give tasks to one stream, each a fourth of the size, and each waits.
+pub struct SharedStream<C: Contender> {
+    stream: C::Stream,
+    tally: Tally,
+    size: u64,
+}
+
+impl<C: Contender> Load<C> for SharedStream<C> {
+    fn new(contender: &C, size: u64) -> Self {
+        SharedStream { stream: contender.stream(), tally: Tally::new(), size: size / PRODUCERS }
+    }
+
+    fn units(&self) -> u64 {
+        self.size * PRODUCERS
+    }
+
+    fn run(&mut self) {
+        let (stream, size) = (&self.stream, self.size);
+        let mut tallies = self.tally.split();
+        thread::scope(|scope| {
+            for tally in &mut tallies {
+                scope.spawn(move || {
+                    for _ in 0..size {
+                        stream.launch(tally.task());
+                    }
+                    stream.synchronize();
+                });
+            }
+        });
+        self.tally.merge(tallies);
+    }
+
+    fn check(&self) {
+        self.tally.check(C::NAME);
+    }
+}
+
+/// W2p: four producers with a fourth of the streams each, to which they give tasks round robin, as
+/// many for each stream as there are streams in all; then each waits for each of its own.
+pub struct OwnStreams<C: Contender> {
+    streams: Vec<C::Stream>,
+    tally: Tally,
+}
+
+impl<C: Contender> Load<C> for OwnStreams<C> {
+    fn new(contender: &C, size: u64) -> Self {
+        let size = size.next_multiple_of(PRODUCERS);
+        OwnStreams { streams: (0..size).map(|_| contender.stream()).collect(), tally: Tally::new() }
+    }
+
+    fn units(&self) -> u64 {
+        let streams = self.streams.len() as u64;
+        streams * streams
+    }
+
+    fn run(&mut self) {
+        let rounds = self.streams.len();
+        let mut tallies = self.tally.split();
+        thread::scope(|scope| {
+            let own = self.streams.chunks(rounds / PRODUCERS as usize);
+            for (tally, own) in tallies.iter_mut().zip(own) {
+                scope.spawn(move || {
+                    for _ in 0..rounds {
+                        for stream in own {
+                            stream.launch(tally.task());
+                        }
+                    }
+                    own.iter().for_each(Queue::synchronize);
+                });
+            }
+        });
+        self.tally.merge(tallies);
     }
 
     fn check(&self) {

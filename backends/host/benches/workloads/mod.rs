@@ -14,7 +14,7 @@ mod on_std;
 mod on_tokio;
 mod threads;
 
-pub use loads::{Join, Load, ManyStreams, OneStream, TakingTurns, rest};
+pub use loads::{Join, Load, ManyStreams, OneStream, OwnStreams, SharedStream, TakingTurns, rest};
 pub use on_crossbeam::Crossbeam;
 pub use on_host::OnHost;
 pub use on_rayon::Rayon;
@@ -30,7 +30,7 @@ pub trait Contender {
     const NAME: &'static str;
 
     /// Its streams. They are dropped before the contender is.
-    type Stream: Queue;
+    type Stream: Queue + Sync;
 
     /// Starts whatever runs the streams.
     fn start() -> Self;

@@ -285,6 +285,27 @@ fn a_push_wakes_a_thread() {
     });
 }
 
+/// A push that saw the lookout taken has called nobody: who gives it back does.
+#[test]
+fn who_gives_the_lookout_back_calls_for_what_was_left() {
+    check_within(2, || {
+        let pool = Pool::new();
+        let stream = queue(9, &pool);
+        let (their_pool, lookout_pool) = (Arc::clone(&pool), Arc::clone(&pool));
+        let worker = thread::spawn(move || their_pool.work());
+        let lookout = thread::spawn(move || {
+            if lookout_pool.take_lookout() {
+                lookout_pool.give_lookout_back();
+            }
+        });
+        let last = submit(&stream, || ());
+        assert!(stream.wait_for(last, false).is_ok());
+        lookout.join().expect("lookout");
+        pool.stop();
+        worker.join().expect("worker");
+    });
+}
+
 /// Two tasks, of which the first to run waits for the second: each gets a thread, though a push
 /// that finds a thread looking calls nobody. (A task should not wait for another stream's; here it
 /// shows that no thread sleeps too long.)

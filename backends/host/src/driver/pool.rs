@@ -117,7 +117,7 @@ impl Pool {
         let level = (queue.level() as usize).min(LEVELS - 1);
         // SAFETY: the pool did not hold the queue, so it is in none of its lists.
         unsafe { self.ready[level].push(Arc::clone(queue)) };
-        self.call_one();
+        self.call_after_push();
     }
 
     pub(crate) fn has_ready(&self) -> bool {
@@ -157,13 +157,16 @@ impl Pool {
         let from_the_end = turns.is_multiple_of(FAIRNESS);
         (0..LEVELS).find_map(|level| {
             let level = &self.ready[if from_the_end { LEVELS - 1 - level } else { level }];
+            let mut tries = 0;
             while !level.is_empty() {
                 if let Some(queue) = level.pop() {
                     queue.state().set_in_pool(false);
                     return Some(queue);
                 }
-                // Another thread is taking, or pushing, and has only a few steps left.
-                spin_loop();
+                // Another thread is taking, or pushing, and has only a few steps left; unless the
+                // system has stopped it right there.
+                tries += 1;
+                if tries < LOOKS { spin_loop() } else { yield_now() }
             }
             None
         })
@@ -206,16 +209,16 @@ impl Pool {
         })
     }
 
-    fn take_lookout(&self) -> bool {
+    pub(super) fn take_lookout(&self) -> bool {
         let lookout = &self.sleepers.lookout;
         lookout.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Gives the lookout back, and calls another thread for what was left to it meanwhile.
-    fn give_lookout_back(&self) {
+    pub(super) fn give_lookout_back(&self) {
         self.sleepers.lookout.store(false, Ordering::Release);
         if self.has_ready_in_order() {
-            self.call_one();
+            self.call();
         }
     }
 
@@ -236,30 +239,33 @@ impl Pool {
         Woken::Called
     }
 
-    /// Wakes a thread, if one sleeps and none has the lookout, and gives it that.
-    fn call_one(&self) {
+    /// Calls a thread, if one sleeps and none has the lookout. Only right after a push, which has
+    /// put both looks in order with the thread that goes to sleep or gives the lookout back.
+    fn call_after_push(&self) {
         let sleepers = &*self.sleepers;
-        loop {
-            let nobody_sleeps = sleepers.sleeping.load(Ordering::Relaxed) == 0;
-            if nobody_sleeps || sleepers.lookout.load(Ordering::Relaxed) || !self.take_lookout() {
-                return;
-            }
-            let mut calls = lock(&sleepers.calls);
-            if sleepers.sleeping.load(Ordering::Relaxed) > 0 {
-                sleepers.sleeping.fetch_sub(1, Ordering::Relaxed);
-                calls.up += 1;
-                drop(calls);
-                sleepers.called.notify_one();
-                return;
-            }
-            drop(calls);
-            // All have got up by themselves. A push that has left its queue to us meanwhile is ours
-            // to see to.
-            sleepers.lookout.store(false, Ordering::Release);
-            if !self.has_ready_in_order() {
-                return;
-            }
+        let somebody_sleeps = sleepers.sleeping.load(Ordering::Relaxed) > 0;
+        if somebody_sleeps && !sleepers.lookout.load(Ordering::Relaxed) {
+            self.call();
         }
+    }
+
+    /// The same, with nothing in order before.
+    fn call(&self) {
+        let sleepers = &*self.sleepers;
+        if !self.take_lookout() {
+            return;
+        }
+        let mut calls = lock(&sleepers.calls);
+        if sleepers.sleeping.load(Ordering::Relaxed) == 0 {
+            // Under the lock: who goes to sleep after this knows that nobody has the lookout, and so
+            // does each push that it did not see.
+            sleepers.lookout.store(false, Ordering::Release);
+            return;
+        }
+        sleepers.sleeping.fetch_sub(1, Ordering::Relaxed);
+        calls.up += 1;
+        drop(calls);
+        sleepers.called.notify_one();
     }
 }
 

@@ -59,8 +59,8 @@ pub(crate) struct Queue {
 enum Turn {
     /// Nothing left, and the queue is idle.
     Idle,
-    /// At a wait, which was not taken out.
-    Held(Record),
+    /// At a wait, which was not taken out, and the one that it is for has the queue.
+    Suspended,
     /// The queue has failed.
     Failed(Fault),
     /// Others want the thread, or the number that the runner wanted is reached.
@@ -229,36 +229,22 @@ impl Queue {
             return false;
         }
         let _inside = Inside::enter();
-        let mut left = TURN;
-        loop {
-            match self.run_items(local, &mut left, until) {
-                Turn::Idle => return true,
-                Turn::Held(record) => {
-                    let wanted = until.is_none_or(|until| self.progress.done() < until);
-                    if nested > 0 && wanted && record.run(local, nested - 1) {
-                        continue;
-                    }
-                    if self.suspend(&record) {
-                        return true;
-                    }
-                }
-                Turn::Failed(fault) => {
-                    self.fail(fault, local);
-                    return true;
-                }
-                Turn::Over => {
-                    self.state().set(Run::Ready);
-                    self.pool.push(self);
-                    return true;
-                }
+        match self.run_items(local, until, nested) {
+            Turn::Idle | Turn::Suspended => {}
+            Turn::Failed(fault) => self.fail(fault, local),
+            Turn::Over => {
+                self.state().set(Run::Ready);
+                self.pool.push(self);
             }
         }
+        true
     }
 
-    /// Runs items until there is a reason to stop. The lock of the reader is let go before the state
-    /// changes: whoever runs the queue next finds it free.
-    fn run_items(&self, local: &mut Local<'_>, left: &mut u32, until: Option<u64>) -> Turn {
+    /// Runs items until there is a reason to stop. The reader is let go before the state changes, so
+    /// that whoever runs the queue next finds it free; only not at a wait, where that is rare.
+    fn run_items(self: &Arc<Self>, local: &mut Local<'_>, until: Option<u64>, nested: u32) -> Turn {
         let mut reader = self.log.read();
+        let mut left = TURN;
         let mut lingered = false;
         loop {
             let next = reader.taken() + 1;
@@ -281,10 +267,10 @@ impl Queue {
                 continue;
             };
             lingered = false;
-            if *left == 0 && self.pool.has_ready() {
+            if left == 0 && self.pool.has_ready() {
                 return Turn::Over;
             }
-            *left = left.checked_sub(1).unwrap_or(TURN);
+            left = left.checked_sub(1).unwrap_or(TURN);
             match item.control() {
                 None => {
                     if until.is_some_and(|until| next > until) {
@@ -298,7 +284,16 @@ impl Queue {
                 }
                 Some(Control::Wait(record)) => match record.is_complete() {
                     Ok(true) => item.discard(),
-                    Ok(false) => return Turn::Held(record.clone()),
+                    Ok(false) => {
+                        let wanted = until.is_none_or(|until| next <= until);
+                        if nested > 0 && wanted && record.run(local, nested - 1) {
+                            continue;
+                        }
+                        if self.suspend(record) {
+                            return Turn::Suspended;
+                        }
+                        continue;
+                    }
                     Err(fault) => return Turn::Failed(fault),
                 },
                 Some(Control::Stamp(stamp)) => {
@@ -338,7 +333,6 @@ impl Queue {
 
     /// Makes a suspended queue ready; the caller sees to it that somebody runs it.
     fn resume(&self) {
-        debug_assert_eq!(self.state().get(), Run::Suspended);
         self.state().set(Run::Ready);
     }
 

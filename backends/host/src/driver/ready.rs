@@ -83,8 +83,8 @@ impl ReadyList {
     pub(super) fn pop(&self) -> Option<Arc<Queue>> {
         let mut first = try_lock(&self.first)?;
         let nobody = self.nobody;
-        // SAFETY, for all of this: links between the first and the last live, since each holds a
-        // share in its queue until it is taken, which needs the lock that we hold.
+        // SAFETY: this goes for all of it. Links between the first and the last live, since each
+        // holds a share in its queue until it is taken, which needs the lock that we hold.
         unsafe {
             if first.0 == nobody {
                 let next = (*nobody).next.load(Ordering::Acquire);

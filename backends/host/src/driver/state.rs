@@ -18,6 +18,16 @@ pub(crate) enum Run {
 
 impl Run {
     const ALL: [Run; 5] = [Run::Idle, Run::Ready, Run::Running, Run::Suspended, Run::Held];
+
+    /// Whether the one whose turn it is makes this change.
+    fn may_become(self, next: Run) -> bool {
+        match next {
+            Run::Idle | Run::Suspended => self == Run::Running,
+            Run::Ready => matches!(self, Run::Idle | Run::Running | Run::Suspended),
+            Run::Running => self == Run::Suspended,
+            Run::Held => false,
+        }
+    }
 }
 
 /// The state of one queue. One change is raced for, from `Ready` to `Running`, and gives the right
@@ -41,6 +51,11 @@ impl State {
 
     #[inline]
     pub(crate) fn set(&self, run: Run) {
+        // So that a second runner is noticed, which the lock of the log's other side would hide.
+        if cfg!(any(debug_assertions, gpu_stream_loom)) {
+            let before = self.get();
+            assert!(before.may_become(run), "a queue that is {before:?} was made {run:?}");
+        }
         self.run.store(run as u8, Ordering::Release);
     }
 
