@@ -306,6 +306,25 @@ fn who_gives_the_lookout_back_calls_for_what_was_left() {
     });
 }
 
+/// Two threads push, of which one may be about to call a thread that has just got up by itself.
+#[test]
+fn two_threads_push() {
+    check_within(2, || {
+        let pool = Pool::new();
+        let streams = [queue(9, &pool), queue(10, &pool)];
+        let (their_pool, theirs) = (Arc::clone(&pool), Arc::clone(&streams[0]));
+        let worker = thread::spawn(move || their_pool.work());
+        let pusher = thread::spawn(move || submit(&theirs, || ()));
+        submit(&streams[1], || ());
+        for stream in &streams {
+            assert!(stream.wait_for(1, false).is_ok());
+        }
+        pusher.join().expect("pusher");
+        pool.stop();
+        worker.join().expect("worker");
+    });
+}
+
 /// Two tasks, of which the first to run waits for the second: each gets a thread, though a push
 /// that finds a thread looking calls nobody. (A task should not wait for another stream's; here it
 /// shows that no thread sleeps too long.)
