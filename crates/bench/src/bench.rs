@@ -1,0 +1,235 @@
+//! A backend measured: [`Bench`], [`BenchOf`].
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use gpu_stream_core::{Backend, BackendKind};
+
+use crate::compare::compare;
+use crate::job::BRANCHES;
+use crate::report::{BackendReport, Fact, FailedOne, Grows, Measured, Operation, Peer};
+use crate::script::{Missing, Script};
+use crate::{Ground, Job, Lane, Library, Plan, Stage, Who, contend, growth, threads};
+
+/// What is to be measured, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// How.
+    pub plan: Plan,
+    /// The operations.
+    pub jobs: Vec<Job>,
+    /// Whether several threads at once are measured.
+    pub threads: bool,
+    /// Whether growth is.
+    pub growth: bool,
+    /// The scripts of peers.
+    pub scripts: Vec<PathBuf>,
+    /// What runs the scripts.
+    pub python: OsString,
+}
+
+/// A backend that can be measured, whatever its types.
+pub trait Bench {
+    /// Which.
+    fn backend(&self) -> BackendKind;
+
+    /// Measures it. `progress` is told what comes next. Blocks until all is measured.
+    ///
+    /// # Errors
+    /// What the backend or the driver says, if not even streams can be had. What fails later stands
+    /// in the report.
+    fn run(&self, wanted: &Wanted, progress: &mut dyn FnMut(&str))
+    -> Result<BackendReport, String>;
+}
+
+/// The backend of a ground.
+pub struct BenchOf<G>(pub G);
+
+impl<G: Ground> Bench for BenchOf<G> {
+    fn backend(&self) -> BackendKind {
+        G::Backend::KIND
+    }
+
+    fn run(
+        &self,
+        wanted: &Wanted,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<BackendReport, String> {
+        let BenchOf(ground) = self;
+        ground.enter_thread()?;
+        let mut report = empty(ground)?;
+        let (main, other) = (&Lane::new(ground)?, &Lane::new(ground)?);
+        let branches = (0..BRANCHES).map(|_| Lane::new(ground)).collect::<Result<Vec<_>, _>>()?;
+        let stage = Stage { ground, main, other, branches: &branches };
+        for job in &wanted.jobs {
+            progress(job.name());
+            report.operations.push(operation(stage, *job, &wanted.plan));
+        }
+        for shared in [false, true].into_iter().filter(|_| wanted.threads) {
+            for count in threads::COUNTS {
+                progress(&format!("{count} threads"));
+                report.threads.push(threads::row(ground, &wanted.plan, count, shared));
+            }
+        }
+        if wanted.growth {
+            for size in growth::ALIVE {
+                progress(&format!("{size} {}", Grows::Alive.title()));
+                report.growth.extend(growth::alive(ground, &wanted.plan, size));
+            }
+            for size in growth::QUEUE {
+                progress(&format!("{size} {}", Grows::Queue.title()));
+                report.growth.push(growth::queue(ground, &wanted.plan, size));
+            }
+        }
+        // Last, since a second process on the device may change what it does for the first.
+        for path in &wanted.scripts {
+            progress(&format!("starting {}", path.display()));
+            match Script::start(&wanted.python, path) {
+                Ok(script) => beside(stage, script, wanted, &mut report, progress),
+                Err(Missing { name, reason }) => report.peers.push(Peer {
+                    name,
+                    version: String::new(),
+                    own_process: true,
+                    missing: Some(reason),
+                }),
+            }
+        }
+        Ok(report)
+    }
+}
+
+fn empty<G: Ground>(ground: &G) -> Result<BackendReport, String> {
+    let info = G::Backend::probe().map_err(|error| error.to_string())?;
+    let device = ground.device();
+    let named = info.devices.iter().find(|one| one.device == device);
+    let peer = |library: &dyn Library<G>| Peer {
+        name: library.name().into(),
+        version: library.version(),
+        own_process: false,
+        missing: None,
+    };
+    Ok(BackendReport {
+        backend: info.backend.name().into(),
+        version: info.version.clone(),
+        device: device.to_string(),
+        device_name: named.map(|one| one.name.clone()).unwrap_or_default(),
+        facts: ground.facts().into_iter().map(|(name, value)| Fact { name, value }).collect(),
+        peers: ground.libraries().into_iter().map(peer).collect(),
+        operations: Vec::new(),
+        threads: Vec::new(),
+        growth: Vec::new(),
+    })
+}
+
+fn operation<G: Ground>(stage: Stage<'_, G>, job: Job, plan: &Plan) -> Operation {
+    let (results, failed) = compare(plan, contend::all(job, stage), || stage.settle());
+    Operation {
+        job,
+        title: job.title().into(),
+        bare_calls: contend::bare_calls(stage.ground, job).map(str::to_owned),
+        results,
+        failed,
+    }
+}
+
+/// The script's jobs, in rounds of their own: the bare driver, ours, and the script.
+fn beside<G: Ground>(
+    stage: Stage<'_, G>,
+    mut script: Script,
+    wanted: &Wanted,
+    report: &mut BackendReport,
+    progress: &mut dyn FnMut(&str),
+) {
+    let who = Who::Peer(script.name.clone());
+    report.peers.push(Peer {
+        name: script.name.clone(),
+        version: script.versions.clone(),
+        own_process: true,
+        missing: None,
+    });
+    for operation in &mut report.operations {
+        let Some(contender) = script.contender(operation.job) else { continue };
+        progress(&format!("{} beside {}", operation.job.name(), who.label()));
+        let mut contenders = contend::pair(operation.job, stage);
+        contenders.push((who.clone(), contender));
+        let (results, failed) = compare(&wanted.plan, contenders, || stage.settle());
+        let ours = crate::report::result(&results, &Who::Ours).map(|ours| ours.ns);
+        let its = results.into_iter().find(|one| one.who == who);
+        operation.results.extend(its.map(|one| Measured { ours_ns: ours, ..one }));
+        let its = failed.into_iter().filter(|one| one.who.as_ref() == Some(&who));
+        operation.failed.extend(its.collect::<Vec<FailedOne>>());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::FakeGround;
+    use crate::report::result;
+
+    fn run(broken: Option<&'static str>, jobs: &[Job]) -> BackendReport {
+        let wanted = Wanted {
+            plan: Plan { limit: std::time::Duration::ZERO, ..Plan::QUICK },
+            jobs: jobs.to_vec(),
+            threads: true,
+            growth: false,
+            scripts: Vec::new(),
+            python: "python3".into(),
+        };
+        let mut told = Vec::new();
+        let bench = BenchOf(FakeGround::new(broken));
+        let report = bench.run(&wanted, &mut |what| told.push(what.to_owned())).unwrap();
+        assert_eq!(told.len(), jobs.len() + 2 * threads::COUNTS.len());
+        report
+    }
+
+    #[test]
+    fn every_operation_has_a_figure_of_ours_beside_the_bare_drivers() {
+        let report = run(None, Job::ALL);
+        assert!(!report.has_failed(), "{:?}", crate::tables::failures(&report));
+        let jobs: Vec<_> = report.operations.iter().map(|one| one.job).collect();
+        assert_eq!(jobs, Job::ALL);
+        for one in &report.operations {
+            let ours = result(&one.results, &Who::Ours).expect("ours");
+            assert!(ours.to_bare.is_some() && ours.ns.count >= Plan::FEWEST);
+            assert_eq!(one.bare_calls.as_deref(), Some(one.job.name()));
+        }
+        let rows: Vec<_> = report.threads.iter().map(|row| (row.shared, row.threads)).collect();
+        let all = |shared| threads::COUNTS.map(|count| (shared, count));
+        assert_eq!(rows, [all(false), all(true)].concat());
+        for row in &report.threads {
+            let who: Vec<_> = row.results.iter().map(|one| &one.who).collect();
+            assert_eq!(who, [&Who::Bare, &Who::Ours]);
+        }
+    }
+
+    #[test]
+    fn a_driver_that_fails_is_named_and_ours_is_measured_alone() {
+        let report = run(Some("wait_event"), &[Job::WaitEvent, Job::Query]);
+        assert!(report.has_failed());
+        let [wait, query] = &report.operations[..] else { panic!() };
+        assert_eq!(wait.failed[0].who, Some(Who::Bare));
+        assert_eq!(wait.failed[0].reason, "wait_event answered 700");
+        assert!(result(&wait.results, &Who::Ours).is_some_and(|ours| ours.to_bare.is_none()));
+        assert!(query.failed.is_empty() && result(&query.results, &Who::Bare).is_some());
+        // The threads, which wait too, say so each and do not hang.
+        assert!(report.threads.iter().all(|row| row.failed.len() == 1 && row.results.len() == 1));
+    }
+
+    #[test]
+    fn growth_goes_round_and_in_rows() {
+        let ground = FakeGround::new(None);
+        let plan = Plan { limit: std::time::Duration::ZERO, ..Plan::QUICK };
+        for row in growth::alive(&ground, &plan, 3) {
+            assert!(row.failed.is_empty() && row.results.len() == 2, "{row:?}");
+        }
+        let row = growth::queue(&ground, &plan, 100);
+        assert!(row.failed.is_empty() && row.results.len() == 2, "{row:?}");
+        // Only whole queues are submitted.
+        ground.bare.take();
+        growth::queue(&ground, &plan, 7);
+        let counts = ground.bare.take();
+        assert_eq!(counts["record"] % 7, 0);
+        assert_eq!(counts["record"], counts["wait_event"]);
+    }
+}

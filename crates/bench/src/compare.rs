@@ -1,0 +1,100 @@
+//! From contenders to results.
+
+use crate::measure::{Failure, Series, in_turn};
+use crate::report::{FailedOne, Measured};
+use crate::{Comparison, Contender, Plan, Spread, Who};
+
+/// Measures the contenders in turn. One that fails is left out, and the others are measured anew
+/// without it. Blocks until all is measured.
+pub fn compare(
+    plan: &Plan,
+    mut contenders: Vec<(Who, Contender<'_>)>,
+    mut settle: impl FnMut() -> Result<(), String>,
+) -> (Vec<Measured>, Vec<FailedOne>) {
+    let mut failed = Vec::new();
+    loop {
+        let (names, mut calls): (Vec<_>, Vec<_>) = contenders.into_iter().unzip();
+        match in_turn(plan, &mut calls, &mut settle) {
+            Ok(series) => return (results(names, &series), failed),
+            Err(Failure { contender: Some(index), reason }) => {
+                failed.push(FailedOne { who: Some(names[index].clone()), reason });
+                contenders = names.into_iter().zip(calls).collect();
+                drop(contenders.remove(index));
+            }
+            Err(Failure { contender: None, reason }) => {
+                failed.push(FailedOne { who: None, reason });
+                return (Vec::new(), failed);
+            }
+        }
+    }
+}
+
+fn results(names: Vec<Who>, series: &[Series]) -> Vec<Measured> {
+    let of = |who: Who| {
+        let place = names.iter().position(|name| *name == who)?;
+        Some(series[place].ns.as_slice())
+    };
+    let (bare, ours) = (of(Who::Bare), of(Who::Ours));
+    let measured = names.iter().zip(series).filter_map(|(who, Series { calls, ns })| {
+        let beside = |other: Option<&[f64]>, same: Who| {
+            other.filter(|_| *who != same).and_then(|other| Comparison::of(ns, other))
+        };
+        Some(Measured {
+            who: who.clone(),
+            calls_per_batch: *calls,
+            ns: Spread::of(ns.iter().copied())?,
+            to_bare: beside(bare, Who::Bare),
+            to_ours: beside(ours, Who::Ours),
+            ours_through_it: ours
+                .filter(|_| *who != Who::Ours)
+                .and_then(|ours| Comparison::of(ours, ns))
+                .map(|comparison| comparison.ratio),
+            ours_ns: None,
+        })
+    });
+    measured.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::report::result;
+
+    fn fake(ns: u64) -> Contender<'static> {
+        Box::new(move |calls| Ok(Duration::from_nanos(ns * calls)))
+    }
+
+    fn plan() -> Plan {
+        Plan { batch: Duration::from_micros(10), ..Plan::USUAL }
+    }
+
+    #[test]
+    fn ratios_go_the_way_that_they_say() {
+        let peer = Who::Peer("slow".into());
+        let contenders =
+            vec![(Who::Bare, fake(100)), (Who::Ours, fake(110)), (peer.clone(), fake(220))];
+        let (results, failed) = compare(&plan(), contenders, || Ok(()));
+        assert!(failed.is_empty());
+        let ours = result(&results, &Who::Ours).unwrap();
+        assert_eq!(ours.ns.count, 31);
+        assert!((ours.to_bare.unwrap().ratio.median - 1.1).abs() < 1e-9);
+        assert!((ours.to_bare.unwrap().difference.median - 10.0).abs() < 1e-9);
+        assert!(ours.to_ours.is_none() && ours.ours_through_it.is_none());
+        let slow = result(&results, &peer).unwrap();
+        assert!((slow.to_ours.unwrap().ratio.median - 2.0).abs() < 1e-9);
+        assert!((slow.ours_through_it.unwrap().median - 0.5).abs() < 1e-9);
+        assert!(result(&results, &Who::Bare).unwrap().to_bare.is_none());
+    }
+
+    #[test]
+    fn one_that_fails_is_left_out_and_named() {
+        let broken: Contender<'_> = Box::new(|_| Err("it said 700".into()));
+        let contenders = vec![(Who::Bare, broken), (Who::Ours, fake(10))];
+        let (results, failed) = compare(&plan(), contenders, || Ok(()));
+        assert_eq!(failed, [FailedOne { who: Some(Who::Bare), reason: "it said 700".into() }]);
+        assert_eq!(results.len(), 1);
+        assert_eq!((&results[0].who, results[0].to_bare), (&Who::Ours, None));
+    }
+}

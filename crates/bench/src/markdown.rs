@@ -1,0 +1,56 @@
+//! The report as Markdown, for a page of measurements.
+
+use crate::report::Report;
+use crate::tables::{self, Grid};
+
+/// The whole report, without a heading of its own and without a date.
+pub fn draw(report: &Report) -> String {
+    let mut text = format!("gpu-stream {}. {}\n", report.gpu_stream, tables::machine(report));
+    text.push_str(&format!("{}\n", tables::method(report)));
+    for backend in &report.backends {
+        text.push_str(&format!("\n## {}\n", tables::backend(backend)));
+        for grid in tables::of(backend) {
+            text.push_str(&table(&grid));
+        }
+        let calls =
+            backend.operations.iter().filter_map(|row| Some((row, row.bare_calls.as_ref()?)));
+        let rows: Vec<_> = calls
+            .map(|(row, calls)| format!("| {} | {} | {calls} |\n", row.job.name(), row.title))
+            .collect();
+        if !rows.is_empty() {
+            text.push_str("\n### What is compared\n\n");
+            text.push_str(
+                "| operation | what is done | the bare driver's calls |\n|---|---|---|\n",
+            );
+            text.extend(rows);
+        }
+        let failures = tables::failures(backend);
+        if !failures.is_empty() {
+            text.push_str("\n### Not measured\n\n");
+            text.extend(failures.iter().map(|line| format!("- {}\n", cell(line))));
+        }
+    }
+    text
+}
+
+fn table(grid: &Grid) -> String {
+    let line = |cells: &[String]| {
+        let cells: Vec<_> = cells.iter().map(|text| cell(text)).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let mut text = format!("\n### {}\n\n{}", grid.title, line(&grid.header));
+    text.push_str("|---|");
+    text.push_str(&"---:|".repeat(grid.header.len() - 1));
+    text.push('\n');
+    text.extend(grid.rows.iter().map(|row| line(row)));
+    if !grid.notes.is_empty() {
+        text.push('\n');
+        text.extend(grid.notes.iter().map(|note| format!("- {}\n", cell(note))));
+    }
+    text
+}
+
+/// Text that cannot end a cell or a line.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}

@@ -1,0 +1,123 @@
+//! What grows, as lines.
+
+use crate::figures::ns;
+use crate::report::{BackendReport, Grows, Measured};
+use crate::{Job, Who};
+
+use super::bars::class;
+use super::text::Canvas;
+
+/// How high a plot is.
+pub(super) const HEIGHT: f64 = 210.0;
+const HEAD: f64 = 30.0;
+const FOOT: f64 = 34.0;
+/// What is left for the figures of the upright axis.
+const SIDE: f64 = 44.0;
+
+/// A plot: sizes to the right, each as far from the next, since each is a multiple of it; figures
+/// upwards, from 0.
+pub(super) struct Plot {
+    title: String,
+    unit: &'static str,
+    sizes: Vec<u64>,
+    lines: Vec<(Who, Vec<(usize, f64)>)>,
+}
+
+/// All plots of a backend.
+pub(super) fn of(report: &BackendReport) -> Vec<Plot> {
+    let mut plots = Vec::new();
+    for shared in [false, true] {
+        let rows = report.threads.iter().filter(|row| row.shared == shared);
+        let source =
+            if shared { "on one shared source stream" } else { "on source streams of their own" };
+        let title = format!("wait_stream, threads {source}");
+        let rows = rows.map(|row| (row.threads as u64, row.results.as_slice()));
+        plots.extend(Plot::new(title, "million calls/s", rows, |size, ns| size as f64 * 1e3 / ns));
+    }
+    for job in crate::growth::JOBS {
+        let rows = report.growth.iter().filter(|row| row.grows == Grows::Alive && row.job == job);
+        let rows = rows.map(|row| (row.size, row.results.as_slice()));
+        let title = format!("{}, {}", job.name(), Grows::Alive.title());
+        plots.extend(Plot::new(title, "ns a call", rows, |_, ns| ns));
+    }
+    let rows = report.growth.iter().filter(|row| row.grows == Grows::Queue);
+    let rows = rows.map(|row| (row.size, row.results.as_slice()));
+    let title = format!("{}, {}", Job::WaitStream.name(), Grows::Queue.title());
+    plots.extend(Plot::new(title, "ns a hop", rows, |_, ns| ns));
+    plots
+}
+
+impl Plot {
+    fn new<'a>(
+        title: String,
+        unit: &'static str,
+        rows: impl Iterator<Item = (u64, &'a [Measured])>,
+        figure: fn(u64, f64) -> f64,
+    ) -> Option<Self> {
+        let (mut sizes, mut lines) = (Vec::new(), Vec::<(Who, Vec<_>)>::new());
+        for (place, (size, results)) in rows.enumerate() {
+            sizes.push(size);
+            for one in results {
+                let point = (place, figure(size, one.ns.median));
+                match lines.iter_mut().find(|(who, _)| *who == one.who) {
+                    Some((_, points)) => points.push(point),
+                    None => lines.push((one.who.clone(), vec![point])),
+                }
+            }
+        }
+        (!lines.is_empty()).then_some(Plot { title, unit, sizes, lines })
+    }
+
+    pub(super) fn draw(&self, canvas: &mut Canvas, x: f64, y: f64, width: f64) {
+        canvas.text(x, y + 12.0, "name", &self.title);
+        canvas.text(x, y + 26.0, "small", self.unit);
+        let values = self.lines.iter().flat_map(|(_, points)| points.iter().map(|point| point.1));
+        let highest = above(values.fold(0.0, f64::max));
+        let (left, top, bottom) = (x + SIDE, y + HEAD + 8.0, y + HEIGHT - FOOT);
+        let steps = self.sizes.len().saturating_sub(1).max(1) as f64;
+        let place = |step: usize| left + (width - SIDE - 10.0) * step as f64 / steps;
+        let height = |value: f64| bottom - (bottom - top) * value / highest;
+        for part in [0.0, 0.5, 1.0] {
+            let at = height(highest * part);
+            canvas.line([left, at, x + width, at], "axis");
+            canvas.text(left - 6.0, at + 4.0, "small end", &ns(highest * part));
+        }
+        for (step, size) in self.sizes.iter().enumerate() {
+            let text = if *size < 100 { size.to_string() } else { ns(*size as f64) };
+            canvas.text(place(step), bottom + 15.0, "small middle", &text);
+        }
+        let mut legend = left;
+        for (who, points) in &self.lines {
+            let at: Vec<_> =
+                points.iter().map(|(step, value)| (place(*step), height(*value))).collect();
+            canvas.curve(&at, class(who));
+            for ((step, value), (x, y)) in points.iter().zip(at) {
+                let told = format!("{}, {}: {value:.2}", who.label(), self.sizes[*step]);
+                canvas.dot(x, y, class(who), &told);
+            }
+            canvas.dot(legend + 4.0, bottom + 27.0, class(who), who.label());
+            canvas.text(legend + 12.0, bottom + 31.0, "small", who.label());
+            legend += 24.0 + 6.0 * who.label().len() as f64;
+        }
+    }
+}
+
+/// The next round number that is not below `value`.
+fn above(value: f64) -> f64 {
+    if value <= 0.0 {
+        return 1.0;
+    }
+    let power = 10_f64.powf(value.log10().floor());
+    let found = [1.0, 2.0, 4.0, 5.0, 10.0].into_iter().find(|step| step * power >= value);
+    found.unwrap_or(10.0) * power
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_end_at_round_numbers() {
+        assert_eq!([0.0, 1.0, 1.7, 230.0, 999.0].map(above), [1.0, 1.0, 2.0, 400.0, 1000.0]);
+    }
+}

@@ -1,0 +1,70 @@
+//! The report as a picture.
+//!
+//! One small chart for each operation, with a bar for each contender. Bars are as long as the time
+//! is, beside the longest bar of the same chart only: charts are not compared with each other,
+//! since operations differ by a factor of thousands. The picture has its own background and two
+//! sets of colours, for readers in the light and in the dark.
+
+mod bars;
+mod lines;
+mod text;
+
+use crate::report::{BackendReport, Report};
+use crate::tables;
+
+use self::text::Canvas;
+
+/// How wide the picture is.
+const WIDTH: f64 = 960.0;
+/// How much is left free at its edges, and between two charts.
+const EDGE: f64 = 24.0;
+
+/// The picture of all backends, one below the other.
+pub fn draw(report: &Report) -> String {
+    let mut canvas = Canvas::default();
+    let mut y = EDGE + 14.0;
+    let title = "What a call costs: the bare driver, gpu-stream, and others";
+    canvas.text(EDGE, y, "title", title);
+    for line in [tables::machine(report), tables::method(report)] {
+        for part in text::folded(&line, 150) {
+            y += 17.0;
+            canvas.text(EDGE, y, "small", &part);
+        }
+    }
+    for backend in &report.backends {
+        y = of_backend(&mut canvas, backend, y + 2.0 * EDGE);
+    }
+    canvas.finish(WIDTH, y + EDGE)
+}
+
+fn of_backend(canvas: &mut Canvas, backend: &BackendReport, mut y: f64) -> f64 {
+    canvas.text(EDGE, y, "head", &tables::backend(backend));
+    y += EDGE;
+    let charts: Vec<_> = backend.operations.iter().filter_map(bars::Chart::of).collect();
+    y = in_columns(y, 3, charts.iter().map(bars::Chart::height), |index, x, y, width| {
+        charts[index].draw(canvas, x, y, width);
+    });
+    let plots = lines::of(backend);
+    in_columns(y, 2, plots.iter().map(|_| lines::HEIGHT), |index, x, y, width| {
+        plots[index].draw(canvas, x, y, width);
+    })
+}
+
+/// Places things of these heights side by side in so many columns; where the next row begins.
+fn in_columns(
+    mut y: f64,
+    columns: usize,
+    heights: impl Iterator<Item = f64>,
+    mut draw: impl FnMut(usize, f64, f64, f64),
+) -> f64 {
+    let heights: Vec<f64> = heights.collect();
+    let width = (WIDTH - EDGE * (columns + 1) as f64) / columns as f64;
+    for (row, in_row) in heights.chunks(columns).enumerate() {
+        for column in 0..in_row.len() {
+            let x = EDGE + (width + EDGE) * column as f64;
+            draw(row * columns + column, x, y, width);
+        }
+        y += in_row.iter().copied().fold(0.0, f64::max) + EDGE;
+    }
+    y
+}

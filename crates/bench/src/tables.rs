@@ -1,0 +1,270 @@
+//! The report as tables, for the terminal and for a document.
+
+use crate::figures::{difference, ns, quartiles, ratio};
+use crate::report::{
+    BackendReport, FailedOne, Grows, GrowthRow, Measured, Operation, ThreadRow, result,
+};
+use crate::{Job, Who};
+
+/// A table before it is drawn.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grid {
+    /// What it shows.
+    pub title: String,
+    /// The head of each column; the first column has names, the others figures.
+    pub header: Vec<String>,
+    /// The cells, row by row.
+    pub rows: Vec<Vec<String>>,
+    /// What stands below it, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// All tables of a backend, those without rows left out.
+pub fn of(report: &BackendReport) -> Vec<Grid> {
+    let mut grids = vec![operations(report), peers(report), threads(report)];
+    grids.extend([alive(report), queue(report)]);
+    grids.retain(|grid| !grid.rows.is_empty());
+    grids
+}
+
+/// A cell of something that was not measured.
+const NONE: &str = "";
+
+/// A column: its head, and its cell in the row of an operation.
+type Column<'a, Row> = (String, Box<dyn Fn(&Row) -> Option<String> + 'a>);
+
+fn column<'a, Row>(head: &str, cell: impl Fn(&Row) -> Option<String> + 'a) -> Column<'a, Row> {
+    (head.into(), Box::new(cell))
+}
+
+/// The grid of these columns; one in which no cell is filled is left out.
+fn grid<Row>(
+    title: &str,
+    first: (&str, &dyn Fn(&Row) -> String),
+    columns: Vec<Column<'_, Row>>,
+    rows: &[&Row],
+) -> Grid {
+    let is_filled = |(_, cell): &Column<'_, Row>| rows.iter().any(|row| cell(row).is_some());
+    let columns: Vec<_> = columns.into_iter().filter(is_filled).collect();
+    let header = [first.0.to_owned()].into_iter().chain(columns.iter().map(|one| one.0.clone()));
+    let row = |row: &&Row| {
+        let cells = columns.iter().map(|(_, cell)| cell(row).unwrap_or(NONE.into()));
+        [first.1(row)].into_iter().chain(cells).collect()
+    };
+    Grid {
+        title: title.into(),
+        header: header.collect(),
+        rows: rows.iter().map(row).collect(),
+        notes: Vec::new(),
+    }
+}
+
+fn of_who<'a>(row: &'a Operation, who: &Who) -> Option<&'a Measured> {
+    result(&row.results, who)
+}
+
+fn operations(report: &BackendReport) -> Grid {
+    let median = |who: Who| move |row: &Operation| of_who(row, &who).map(|one| ns(one.ns.median));
+    let to_bare = |row: &Operation| of_who(row, &Who::Ours)?.to_bare;
+    let columns = vec![
+        column("bare driver", median(Who::Bare)),
+        column("gpu-stream", median(Who::Ours)),
+        column("ratio", |row| {
+            // To do nothing takes no time that anything could be measured by.
+            let compared = to_bare(row).filter(|_| row.job != Job::WrapUnchecked);
+            compared.map(|one| ratio(one.ratio.median))
+        }),
+        column("quartiles", |row| {
+            let compared = to_bare(row).filter(|_| row.job != Job::WrapUnchecked);
+            compared.map(|one| quartiles(&one.ratio, ratio))
+        }),
+        column("difference", |row| to_bare(row).map(|one| difference(one.difference.median))),
+        column("object-safe", |row| {
+            let one = of_who(row, &Who::ObjectSafe)?.to_ours?;
+            Some(difference(one.difference.median))
+        }),
+    ];
+    let rows: Vec<_> = report.operations.iter().filter(|row| !row.results.is_empty()).collect();
+    let name = |row: &Operation| row.job.name().to_owned();
+    let mut grid = grid("Operations, nanoseconds a call", ("operation", &name), columns, &rows);
+    for row in rows {
+        if let Some(one) = of_who(row, &Who::BareOnly) {
+            let (name, time) = (row.job.name(), ns(one.ns.median));
+            grid.notes.push(format!(
+                "{name}: the bare driver's call alone, without the look at the capture, takes {time} ns."
+            ));
+        }
+        if let Some(one) = of_who(row, &Who::Kept).and_then(|one| one.to_ours) {
+            let more = one.difference.scaled(-1.0);
+            let (name, middle) = (row.job.name(), difference(more.median));
+            let spread = quartiles(&more, difference);
+            grid.notes.push(format!(
+                "{name}: {middle} ns ({spread}) to the same with a wrapper that is kept."
+            ));
+        }
+    }
+    if grid.header.iter().any(|head| head == "object-safe") {
+        grid.notes.push("object-safe: what the object-safe form adds to gpu-stream's own.".into());
+    }
+    grid
+}
+
+/// The peers that have figures, in the order of the report.
+fn measured_peers(report: &BackendReport) -> impl Iterator<Item = Who> {
+    let here = report.peers.iter().filter(|peer| peer.missing.is_none());
+    here.map(|peer| Who::Peer(peer.name.clone()))
+}
+
+fn peers(report: &BackendReport) -> Grid {
+    let mut columns = vec![column("gpu-stream", |row: &Operation| {
+        of_who(row, &Who::Ours).map(|one| ns(one.ns.median))
+    })];
+    for who in measured_peers(report) {
+        let head = who.label().to_owned();
+        columns.push(column(&head, move |row: &Operation| {
+            let one = of_who(row, &who)?;
+            let ours = one.ours_through_it?;
+            Some(format!("{} ({})", ns(one.ns.median), ratio(ours.median)))
+        }));
+    }
+    let is_peer = |one: &Measured| matches!(one.who, Who::Peer(_));
+    let rows: Vec<_> =
+        report.operations.iter().filter(|row| row.results.iter().any(is_peer)).collect();
+    let name = |row: &Operation| row.job.name().to_owned();
+    let mut grid = grid("Beside others, nanoseconds a call", ("operation", &name), columns, &rows);
+    grid.notes.push("In brackets: gpu-stream's time through theirs, in the same rounds.".into());
+    for peer in report.peers.iter().filter(|_| !rows.is_empty()) {
+        let place = if peer.own_process { ", in a process of its own" } else { "" };
+        grid.notes.push(match &peer.missing {
+            None => format!("{}: {}{place}.", peer.name, peer.version),
+            Some(reason) => format!("{}: not run: {reason}", peer.name),
+        });
+    }
+    grid
+}
+
+/// Calls in a second, in millions, of so many threads of which each takes so long.
+fn throughput(threads: usize, ns: f64) -> String {
+    format!("{:.2}", threads as f64 * 1e3 / ns)
+}
+
+fn threads(report: &BackendReport) -> Grid {
+    let rate = |who: Who| {
+        move |row: &ThreadRow| {
+            let one = result(&row.results, &who)?;
+            Some(throughput(row.threads, one.ns.median))
+        }
+    };
+    let mut columns = vec![
+        column("source", |row: &ThreadRow| Some(if row.shared { "shared" } else { "own" }.into())),
+        column("bare driver", rate(Who::Bare)),
+        column("gpu-stream", rate(Who::Ours)),
+        // More work in the same time is the inverse of the ratio of times.
+        column("to bare", |row: &ThreadRow| {
+            result(&row.results, &Who::Bare)?.to_ours.map(|one| ratio(one.ratio.median))
+        }),
+        column("quartiles", |row: &ThreadRow| {
+            let compared = result(&row.results, &Who::Bare)?.to_ours;
+            compared.map(|one| quartiles(&one.ratio, ratio))
+        }),
+    ];
+    for who in measured_peers(report) {
+        let head = who.label().to_owned();
+        columns.push(column(&head, rate(who)));
+    }
+    let rows: Vec<_> = report.threads.iter().filter(|row| !row.results.is_empty()).collect();
+    let name = |row: &ThreadRow| row.threads.to_string();
+    grid("Threads, wait_stream, million calls a second in all", ("threads", &name), columns, &rows)
+}
+
+fn alive(report: &BackendReport) -> Grid {
+    let mut rows: Vec<_> = report.growth.iter().filter(|row| row.grows == Grows::Alive).collect();
+    rows.sort_by_key(|row| (row.job, row.size));
+    let median =
+        |who: Who| move |row: &GrowthRow| result(&row.results, &who).map(|one| ns(one.ns.median));
+    let columns = vec![
+        column("alive", |row: &GrowthRow| Some(ns_of_count(row.size))),
+        column("bare driver", median(Who::Bare)),
+        column("gpu-stream", median(Who::Ours)),
+        column("ratio", of_growth),
+    ];
+    let title = "Growth: streams and events alive, nanoseconds a call that goes round all of them";
+    grid(title, ("operation", &|row: &GrowthRow| row.job.name().to_owned()), columns, &rows)
+}
+
+fn of_growth(row: &GrowthRow) -> Option<String> {
+    result(&row.results, &Who::Ours)?.to_bare.map(|one| ratio(one.ratio.median))
+}
+
+fn queue(report: &BackendReport) -> Grid {
+    let rows: Vec<_> = report.growth.iter().filter(|row| row.grows == Grows::Queue).collect();
+    let median =
+        |who: Who| move |row: &GrowthRow| result(&row.results, &who).map(|one| ns(one.ns.median));
+    let columns = vec![
+        column("bare driver", median(Who::Bare)),
+        column("gpu-stream", median(Who::Ours)),
+        column("ratio", of_growth),
+    ];
+    let title = "Growth: hops submitted in a row, nanoseconds a hop";
+    grid(title, ("hops", &|row: &GrowthRow| ns_of_count(row.size)), columns, &rows)
+}
+
+fn ns_of_count(count: u64) -> String {
+    if count < 100 { count.to_string() } else { ns(count as f64) }
+}
+
+/// What could not be measured, a line each.
+pub fn failures(report: &BackendReport) -> Vec<String> {
+    let line = |what: &str, failed: &FailedOne| {
+        let who = failed.who.as_ref().map_or("all", Who::label);
+        format!("{what}, {who}: {}", failed.reason)
+    };
+    let mut lines = Vec::new();
+    for row in &report.operations {
+        lines.extend(row.failed.iter().map(|one| line(row.job.name(), one)));
+    }
+    for row in &report.threads {
+        let source = if row.shared { "one source" } else { "own sources" };
+        let what = format!("{} threads, {source}", row.threads);
+        lines.extend(row.failed.iter().map(|one| line(&what, one)));
+    }
+    for row in &report.growth {
+        let what = format!("{} with {} {}", row.job.name(), row.size, row.grows.title());
+        lines.extend(row.failed.iter().map(|one| line(&what, one)));
+    }
+    lines
+}
+
+/// How it was measured, in a sentence.
+pub fn method(report: &crate::report::Report) -> String {
+    let settings = &report.settings;
+    let mut text = format!(
+        "{} rounds, in each a batch of at least {} ms of every contender, in changing order; medians, ratios and \
+         differences of the batches of one round, and their quartiles.",
+        settings.rounds, settings.batch_ms
+    );
+    if settings.quick {
+        text.push_str(" A quick run: the figures mean nothing.");
+    }
+    if !report.optimized {
+        text.push_str(" Built without optimisation: the figures mean nothing.");
+    }
+    text
+}
+
+/// The machine, in a sentence.
+pub fn machine(report: &crate::report::Report) -> String {
+    let machine = &report.machine;
+    let processor = machine.processor.as_deref().unwrap_or("an unknown processor");
+    let load = machine.load_before.map(|load| format!(", load {load} before"));
+    let (os, arch, load) = (&machine.os, &machine.arch, load.unwrap_or_default());
+    format!("{} cores of {processor}, {os} on {arch}{load}.", machine.cores)
+}
+
+/// A backend, in a line.
+pub fn backend(report: &BackendReport) -> String {
+    let facts: String =
+        report.facts.iter().map(|fact| format!(", {} {}", fact.name, fact.value)).collect();
+    let BackendReport { backend, version, device, device_name, .. } = report;
+    format!("{backend}: version {version}{facts}, on {device} ({device_name})")
+}
