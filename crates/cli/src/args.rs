@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -27,6 +28,8 @@ pub enum Command {
     Check(Check),
     /// Say what each backend is, whether it is there, and what to do about what is missing
     Info(Info),
+    /// Measure what each operation costs, beside the bare driver's calls that do the same job
+    Bench(Bench),
 }
 
 /// How to check.
@@ -75,12 +78,72 @@ pub struct Info {
     pub plain: bool,
 }
 
+/// How to measure.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = BENCH_EXIT_STATUS)]
+pub struct Bench {
+    /// Measure this backend only: host, cuda or hip; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = parse_backend)]
+    pub backend: Vec<BackendKind>,
+
+    /// Measure the operations whose name contains this, or matches it if it has `*` or `?`, and not
+    /// several threads at once; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    pub operation: Vec<String>,
+
+    /// List the operations, and measure none
+    #[arg(long)]
+    pub list: bool,
+
+    /// Measure also among up to 10,000 streams and events, and with queues of up to 100,000 hops
+    #[arg(long)]
+    pub growth: bool,
+
+    /// Let the scripts (*.py) in FOLDER take part: other libraries, each in a process of its own
+    #[arg(long, value_name = "FOLDER")]
+    pub peers: Option<PathBuf>,
+
+    /// What runs the scripts
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    pub python: PathBuf,
+
+    /// Rounds, in each of which everybody has one batch
+    #[arg(long, value_name = "N", default_value = "31", value_parser = parse_rounds)]
+    pub rounds: u32,
+
+    /// Only see that everything runs: few and short batches, whose figures mean nothing
+    #[arg(long, conflicts_with = "rounds")]
+    pub quick: bool,
+
+    /// Write a report for programs to FILE; `-`, or no name, is stdout
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    pub json: Option<String>,
+
+    /// Draw a picture into FILE
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<String>,
+
+    /// Write tables for a document to FILE
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<String>,
+
+    /// No colour, no lines, no progress bar
+    #[arg(long)]
+    pub plain: bool,
+}
+
 const DEFAULT_LIMIT: &str = "60";
 
 const EXIT_STATUS: &str = "Exit status: 0 if nothing failed, 1 if a case failed, 2 if the command line asks for \
                            something that is not there.\n\
                            GPU_STREAM_REQUIRE=host,cuda makes a skip on these backends a failure; cuda:2 asks for two \
                            devices.";
+
+const BENCH_EXIT_STATUS: &str = "Exit status: 0 if all was measured, 1 if something failed, 2 if the command line asks for \
+                                 something that is not there.";
+
+/// Fewer rounds say too little about their spread.
+const FEWEST_ROUNDS: u32 = 31;
 
 impl Arguments {
     /// Whether the output should be plain.
@@ -89,12 +152,21 @@ impl Arguments {
             None => self.check.plain,
             Some(Command::Check(check)) => check.plain,
             Some(Command::Info(info)) => info.plain,
+            Some(Command::Bench(bench)) => bench.plain,
         }
     }
 }
 
 fn parse_backend(name: &str) -> Result<BackendKind, gpu_stream::UnknownBackend> {
     name.parse()
+}
+
+fn parse_rounds(text: &str) -> Result<u32, String> {
+    let rounds: u32 = text.parse().map_err(|_| "not a whole number".to_owned())?;
+    if rounds < FEWEST_ROUNDS {
+        return Err(format!("it must be at least {FEWEST_ROUNDS}; --quick makes fewer"));
+    }
+    Ok(rounds)
 }
 
 fn parse_limit(text: &str) -> Result<Duration, String> {
@@ -149,9 +221,31 @@ mod tests {
     }
 
     #[test]
+    fn bench_has_options_of_its_own() {
+        let line = "bench --backend cuda --operation wait* --rounds 51 --svg a.svg --json";
+        let Some(Command::Bench(bench)) = parse(line).unwrap().command else { panic!("no bench") };
+        assert_eq!((bench.backend, bench.rounds), (vec![BackendKind::Cuda], 51));
+        assert_eq!((bench.svg.as_deref(), bench.json.as_deref()), (Some("a.svg"), Some("-")));
+        assert_eq!((bench.peers, bench.growth, bench.quick), (None, false, false));
+        assert_eq!(bench.python, PathBuf::from("python3"));
+        assert!(parse("bench --plain").unwrap().is_plain());
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
-        let lines =
-            ["--repeat 0", "--limit 0", "--limit soon", "--limit -1", "--backend gpu", "chek"];
+        let lines = [
+            "--repeat 0",
+            "--limit 0",
+            "--limit soon",
+            "--limit -1",
+            "--backend gpu",
+            "chek",
+            "--growth",
+            "bench --rounds 30",
+            "bench --rounds many",
+            "bench --rounds 31 --quick",
+            "bench --case a",
+        ];
         for line in lines {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

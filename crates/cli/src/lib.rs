@@ -3,7 +3,9 @@
 //! This library is the command's inside, apart so that it can be tested with a backend that fails.
 
 pub mod args;
+pub mod bench;
 pub mod check;
+pub mod grounds;
 pub mod info;
 pub mod json;
 pub mod list;
@@ -37,6 +39,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         None => check::command(&arguments.check, &screen),
         Some(Command::Check(check)) => check::command(&check, &screen),
         Some(Command::Info(info)) => info::command(&info, &screen),
+        Some(Command::Bench(bench)) => bench::command(&bench, &screen),
     };
     match done {
         Ok(code) => code,

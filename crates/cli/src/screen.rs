@@ -54,12 +54,20 @@ impl Screen {
 /// # Errors
 /// If the file cannot be made.
 pub fn json_target(name: &str) -> Result<Box<dyn Write>, Refusal> {
+    target("--json", name)
+}
+
+/// The place that an option names, as [`json_target`]; `-` is stdout.
+///
+/// # Errors
+/// If the file cannot be made; the text names the option.
+pub fn target(option: &str, name: &str) -> Result<Box<dyn Write>, Refusal> {
     if name == "-" {
         return Ok(Box::new(io::stdout()));
     }
     match File::create(name) {
         Ok(file) => Ok(Box::new(file)),
-        Err(error) => Err(Refusal(format!("--json: {name} cannot be written: {error}"))),
+        Err(error) => Err(Refusal(format!("{option}: {name} cannot be written: {error}"))),
     }
 }
 

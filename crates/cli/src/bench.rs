@@ -1,0 +1,205 @@
+//! `gpu-stream bench`: what each operation costs.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use comfy_table::CellAlignment;
+use gpu_stream::available;
+use gpu_stream_bench::report::{Report, SCHEMA, Settings};
+use gpu_stream_bench::tables::{self, Grid};
+use gpu_stream_bench::{Job, Plan, Wanted, machine, markdown, script, svg};
+use gpu_stream_conformance::Required;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use wildmatch::WildMatch;
+
+use crate::args::Bench;
+use crate::matrix::{bare_table, bold, text_of};
+use crate::notes::wrap;
+use crate::screen::{self, Screen};
+use crate::select::{self, Backends};
+use crate::{Refusal, grounds};
+
+/// Carries the command out. Blocks until all is measured.
+///
+/// # Errors
+/// If it is asked for something that is not there, or the output cannot be written.
+pub fn command(arguments: &Bench, screen: &Screen) -> Result<ExitCode, Refusal> {
+    let jobs = jobs(&arguments.operation)?;
+    if arguments.list {
+        screen::put(&mut std::io::stdout(), &list(&jobs, screen))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let available = available();
+    let chosen = select::backends(&available, &arguments.backend, &Required::default())?;
+    let wanted = wanted(arguments, jobs)?;
+    let mut files = Files::open(arguments)?;
+    let report = measure(arguments, &wanted, &chosen, screen)?;
+    files.write(&report)?;
+    if arguments.json.as_deref() != Some("-") {
+        screen::put(&mut std::io::stdout(), &draw(&report, &chosen, screen))?;
+    }
+    let failed = report.backends.iter().any(|backend| backend.has_failed());
+    Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// The operations that one of `patterns` matches; all if there is none.
+fn jobs(patterns: &[String]) -> Result<Vec<Job>, Refusal> {
+    let matches = |job: &Job, pattern: &str| match pattern.contains(['*', '?']) {
+        true => WildMatch::new(pattern).matches(job.name()),
+        false => job.name().contains(pattern),
+    };
+    for pattern in patterns {
+        if !Job::ALL.iter().any(|job| matches(job, pattern)) {
+            return Err(Refusal(format!(
+                "no operation matches {pattern:?}; `gpu-stream bench --list` shows all {}",
+                Job::ALL.len()
+            )));
+        }
+    }
+    let wanted = |job: &&Job| patterns.is_empty() || patterns.iter().any(|one| matches(job, one));
+    Ok(Job::ALL.iter().filter(wanted).copied().collect())
+}
+
+fn wanted(arguments: &Bench, jobs: Vec<Job>) -> Result<Wanted, Refusal> {
+    let scripts = arguments.peers.as_deref().map(script::in_folder).transpose();
+    let scripts = scripts.map_err(|reason| Refusal(format!("--peers: {reason}")))?;
+    let plan = match arguments.quick {
+        true => Plan::QUICK,
+        false => Plan { rounds: arguments.rounds, ..Plan::USUAL },
+    };
+    Ok(Wanted {
+        plan,
+        jobs,
+        threads: arguments.operation.is_empty(),
+        growth: arguments.growth,
+        scripts: scripts.unwrap_or_default(),
+        python: arguments.python.clone().into(),
+    })
+}
+
+/// The places for what is written, made before anything runs.
+struct Files {
+    json: Option<Box<dyn Write>>,
+    svg: Option<Box<dyn Write>>,
+    markdown: Option<Box<dyn Write>>,
+}
+
+impl Files {
+    fn open(arguments: &Bench) -> Result<Self, Refusal> {
+        let open = |option, name: &Option<String>| {
+            name.as_deref().map(|name| screen::target(option, name)).transpose()
+        };
+        Ok(Files {
+            json: open("--json", &arguments.json)?,
+            svg: open("--svg", &arguments.svg)?,
+            markdown: open("--markdown", &arguments.markdown)?,
+        })
+    }
+
+    fn write(&mut self, report: &Report) -> Result<(), Refusal> {
+        if let Some(target) = &mut self.json {
+            screen::put(&mut **target, &(serde_json::to_string_pretty(report)? + "\n"))?;
+        }
+        if let Some(target) = &mut self.svg {
+            screen::put(&mut **target, &svg::draw(report))?;
+        }
+        if let Some(target) = &mut self.markdown {
+            screen::put(&mut **target, &markdown::draw(report))?;
+        }
+        Ok(())
+    }
+}
+
+fn measure(
+    arguments: &Bench,
+    wanted: &Wanted,
+    chosen: &Backends,
+    screen: &Screen,
+) -> Result<Report, Refusal> {
+    let mut report = Report {
+        schema: SCHEMA,
+        gpu_stream: env!("CARGO_PKG_VERSION").into(),
+        optimized: !cfg!(debug_assertions),
+        machine: machine::this(),
+        settings: Settings::of(&wanted.plan, arguments.quick),
+        backends: Vec::new(),
+    };
+    let bar = progress_bar(screen);
+    for backend in &chosen.checked {
+        let bench = grounds::bench(*backend)?;
+        let measured = bench.run(wanted, &mut |what| {
+            bar.set_message(format!("{backend} {what}"));
+            bar.tick();
+        });
+        report.backends.push(
+            measured
+                .map_err(|reason| Refusal(format!("{backend} cannot be measured: {reason}")))?,
+        );
+    }
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+fn progress_bar(screen: &Screen) -> ProgressBar {
+    if !screen.progress {
+        return ProgressBar::hidden();
+    }
+    // A template that cannot be read costs the looks and not the run. No timer: a thread that draws
+    // would be measured too.
+    let style = ProgressStyle::with_template("{spinner} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
+}
+
+/// The operations, and what each does.
+pub fn list(jobs: &[Job], screen: &Screen) -> String {
+    let mut table = bare_table(screen);
+    table.set_header([bold("operation"), bold("what is done")]);
+    for job in jobs {
+        table.add_row([job.name(), job.title()]);
+    }
+    format!("{}\n{} operations\n", text_of(table), jobs.len())
+}
+
+/// The whole text of `bench`.
+pub fn draw(report: &Report, chosen: &Backends, screen: &Screen) -> String {
+    let mut text = format!("gpu-stream {}, bench\n", report.gpu_stream);
+    text.push_str(&wrap(&tables::machine(report), 0, 2, screen.width));
+    text.push_str(&wrap(&tables::method(report), 0, 2, screen.width));
+    for backend in &report.backends {
+        text.push('\n');
+        let heading = wrap(&tables::backend(backend), 0, 2, screen.width);
+        text.push_str(&heading);
+        for grid in tables::of(backend) {
+            text.push_str(&format!("\n{}\n{}", screen.bold(&grid.title), table(&grid, screen)));
+            grid.notes.iter().for_each(|note| text.push_str(&wrap(note, 0, 2, screen.width)));
+        }
+        let failures = tables::failures(backend);
+        if !failures.is_empty() {
+            text.push_str(&format!("\n{}\n", screen.bold("Not measured")));
+        }
+        failures.iter().for_each(|line| text.push_str(&wrap(line, 0, 2, screen.width)));
+    }
+    text.push_str(&not_measured(chosen, screen.width));
+    text
+}
+
+fn not_measured(chosen: &Backends, width: usize) -> String {
+    let lines = chosen.left_out.iter().map(|item| {
+        let advice = item.advice.unwrap_or_default();
+        let line = format!("{}: not measured: {}. {advice}", item.backend, item.reason);
+        wrap(line.trim_end(), 0, 2, width)
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
+}
+
+fn table(grid: &Grid, screen: &Screen) -> String {
+    let mut table = bare_table(screen);
+    table.set_header(grid.header.iter().map(|head| bold(head)));
+    table.add_rows(grid.rows.iter());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    text_of(table)
+}
