@@ -122,13 +122,18 @@ fn empty<G: Ground>(ground: &G) -> Result<BackendReport, String> {
 }
 
 fn operation<G: Ground>(stage: Stage<'_, G>, job: Job, plan: &Plan) -> Operation {
-    let (results, failed) = compare(plan, contend::all(job, stage), || stage.settle());
+    let left_out = stage.ground.left_out(job);
+    let (results, failed) = match left_out {
+        None => compare(plan, contend::all(job, stage), || stage.settle()),
+        Some(_) => Default::default(),
+    };
     Operation {
         job,
         title: job.title().into(),
         bare_calls: contend::bare_calls(stage.ground, job).map(str::to_owned),
         results,
         failed,
+        left_out,
     }
 }
 
@@ -147,7 +152,7 @@ fn beside<G: Ground>(
         own_process: true,
         missing: None,
     });
-    for operation in &mut report.operations {
+    for operation in report.operations.iter_mut().filter(|one| one.left_out.is_none()) {
         let Some(contender) = script.contender(operation.job) else { continue };
         progress(&format!("{} beside {}", operation.job.name(), who.label()));
         let mut contenders = contend::pair(operation.job, stage);
@@ -168,6 +173,10 @@ mod tests {
     use crate::report::result;
 
     fn run(broken: Option<&'static str>, jobs: &[Job]) -> BackendReport {
+        run_on(FakeGround::new(broken), jobs)
+    }
+
+    fn run_on(ground: FakeGround, jobs: &[Job]) -> BackendReport {
         let wanted = Wanted {
             plan: Plan { limit: std::time::Duration::ZERO, ..Plan::QUICK },
             jobs: jobs.to_vec(),
@@ -177,7 +186,7 @@ mod tests {
             python: "python3".into(),
         };
         let mut told = Vec::new();
-        let bench = BenchOf(FakeGround::new(broken));
+        let bench = BenchOf(ground);
         let report = bench.run(&wanted, &mut |what| told.push(what.to_owned())).unwrap();
         assert_eq!(told.len(), jobs.len() + 2 * threads::COUNTS.len());
         report
@@ -186,7 +195,7 @@ mod tests {
     #[test]
     fn every_operation_has_a_figure_of_ours_beside_the_bare_drivers() {
         let report = run(None, Job::ALL);
-        assert!(!report.has_failed(), "{:?}", crate::tables::failures(&report));
+        assert!(!report.has_failed(), "{:?}", crate::tables::not_measured(&report));
         let jobs: Vec<_> = report.operations.iter().map(|one| one.job).collect();
         assert_eq!(jobs, Job::ALL);
         for one in &report.operations {
@@ -214,6 +223,19 @@ mod tests {
         assert!(query.failed.is_empty() && result(&query.results, &Who::Bare).is_some());
         // The threads, which wait too, say so each and do not hang.
         assert!(report.threads.iter().all(|row| row.failed.len() == 1 && row.results.len() == 1));
+    }
+
+    /// It is no failure, and nothing of it is called.
+    #[test]
+    fn what_the_driver_lacks_is_left_out_with_a_word() {
+        let mut ground = FakeGround::new(Some("id"));
+        ground.lacks = Some(Job::Id);
+        let report = run_on(ground, &[Job::Id, Job::Query]);
+        assert!(!report.has_failed());
+        let [id, query] = &report.operations[..] else { panic!() };
+        assert!(id.results.is_empty() && query.left_out.is_none() && !query.results.is_empty());
+        let said = crate::tables::not_measured(&report);
+        assert_eq!(said, ["id: this driver has no such call"]);
     }
 
     #[test]

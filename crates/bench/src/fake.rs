@@ -111,12 +111,14 @@ impl Bare for Counting {
 pub(crate) struct FakeGround {
     host: HostGround,
     pub(crate) bare: Counting,
+    /// What the driver lacks.
+    pub(crate) lacks: Option<Job>,
 }
 
 impl FakeGround {
     pub(crate) fn new(broken: Option<&'static str>) -> Self {
         let bare = Counting { broken, ..Counting::default() };
-        FakeGround { host: HostGround::new().unwrap(), bare }
+        FakeGround { host: HostGround::new().unwrap(), bare, lacks: None }
     }
 }
 
@@ -143,5 +145,9 @@ impl Ground for FakeGround {
 
     fn enter_thread(&self) -> Result<(), Failed> {
         self.bare.call("enter_thread")
+    }
+
+    fn left_out(&self, job: Job) -> Option<String> {
+        (self.lacks == Some(job)).then(|| "this driver has no such call".into())
     }
 }

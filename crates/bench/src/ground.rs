@@ -60,7 +60,13 @@ pub trait Ground: Sized + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// What else should stand beside the figures: the version of the kernel's driver, for instance.
+    /// Why a job is left out, on this version of the driver: it lacks the call that the job is. Not
+    /// a failure; reports say it. `None` for a job that is measured.
+    fn left_out(&self, _: Job) -> Option<String> {
+        None
+    }
+
+    /// What else should stand beside the figures: the library that was loaded, for instance.
     fn facts(&self) -> Vec<(String, String)> {
         Vec::new()
     }

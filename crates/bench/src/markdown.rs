@@ -24,10 +24,10 @@ pub fn draw(report: &Report) -> String {
             );
             text.extend(rows);
         }
-        let failures = tables::failures(backend);
-        if !failures.is_empty() {
+        let missing = tables::not_measured(backend);
+        if !missing.is_empty() {
             text.push_str("\n### Not measured\n\n");
-            text.extend(failures.iter().map(|line| format!("- {}\n", cell(line))));
+            text.extend(missing.iter().map(|line| format!("- {}\n", cell(line))));
         }
     }
     text

@@ -3,6 +3,8 @@
 //! [`SCHEMA`] is 1. Fields may be added under that number; none is taken away or given another
 //! meaning. There is no date in it and no name of a host.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Comparison, Job, Plan, Spread, Who};
@@ -30,14 +32,8 @@ pub struct Report {
 /// A machine.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Machine {
-    /// `linux`, for instance.
-    pub os: String,
-    /// `x86_64`, for instance.
-    pub arch: String,
-    /// What the processor calls itself.
-    pub processor: Option<String>,
-    /// How many threads it runs at the same time for this process.
-    pub cores: usize,
+    /// What it says of itself, as [`machine::facts`](crate::machine::facts).
+    pub facts: BTreeMap<String, String>,
     /// How busy it was in the minute before, in threads, where the system says so.
     pub load_before: Option<f64>,
 }
@@ -121,6 +117,9 @@ pub struct Operation {
     pub results: Vec<Measured>,
     /// Who failed, and is not in the results.
     pub failed: Vec<FailedOne>,
+    /// Why nothing was measured, if the driver lacks what the operation needs.
+    #[serde(default)]
+    pub left_out: Option<String>,
 }
 
 /// Who failed.

@@ -213,8 +213,8 @@ fn ns_of_count(count: u64) -> String {
     if count < 100 { count.to_string() } else { ns(count as f64) }
 }
 
-/// What could not be measured, a line each.
-pub fn failures(report: &BackendReport) -> Vec<String> {
+/// What was not measured, a line each: what failed, and what the driver lacks.
+pub fn not_measured(report: &BackendReport) -> Vec<String> {
     let line = |what: &str, failed: &FailedOne| {
         let who = failed.who.as_ref().map_or("all", Who::label);
         format!("{what}, {who}: {}", failed.reason)
@@ -222,6 +222,8 @@ pub fn failures(report: &BackendReport) -> Vec<String> {
     let mut lines = Vec::new();
     for row in &report.operations {
         lines.extend(row.failed.iter().map(|one| line(row.job.name(), one)));
+        let left_out = row.left_out.as_ref();
+        lines.extend(left_out.map(|reason| format!("{}: {reason}", row.job.name())));
     }
     for row in &report.threads {
         let source = if row.shared { "one source" } else { "own sources" };
@@ -255,10 +257,16 @@ pub fn method(report: &crate::report::Report) -> String {
 /// The machine, in a sentence.
 pub fn machine(report: &crate::report::Report) -> String {
     let machine = &report.machine;
-    let processor = machine.processor.as_deref().unwrap_or("an unknown processor");
-    let load = machine.load_before.map(|load| format!(", load {load} before"));
-    let (os, arch, load) = (&machine.os, &machine.arch, load.unwrap_or_default());
-    format!("{} cores of {processor}, {os} on {arch}{load}.", machine.cores)
+    let said = |what: &str| machine.facts.get(what).map(String::as_str);
+    let cores = said("cores").unwrap_or("an unknown number of");
+    let processor = said("processor").unwrap_or("an unknown processor");
+    let mut text = format!("{cores} cores of {processor}");
+    text.extend(said("system").map(|system| format!("; {system}")));
+    for what in ["kernel", "amdgpu", "nvidia"] {
+        text.extend(said(what).map(|version| format!("; {what} {version}")));
+    }
+    text.extend(machine.load_before.map(|load| format!("; load {load} before")));
+    text + "."
 }
 
 /// A backend, in a line.

@@ -174,11 +174,11 @@ pub fn draw(report: &Report, chosen: &Backends, screen: &Screen) -> String {
             text.push_str(&format!("\n{}\n{}", screen.bold(&grid.title), table(&grid, screen)));
             grid.notes.iter().for_each(|note| text.push_str(&wrap(note, 0, 2, screen.width)));
         }
-        let failures = tables::failures(backend);
-        if !failures.is_empty() {
+        let missing = tables::not_measured(backend);
+        if !missing.is_empty() {
             text.push_str(&format!("\n{}\n", screen.bold("Not measured")));
         }
-        failures.iter().for_each(|line| text.push_str(&wrap(line, 0, 2, screen.width)));
+        missing.iter().for_each(|line| text.push_str(&wrap(line, 0, 2, screen.width)));
     }
     text.push_str(&not_measured(chosen, screen.width));
     text

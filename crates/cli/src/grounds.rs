@@ -3,6 +3,8 @@
 use gpu_stream::BackendKind;
 #[cfg(feature = "cuda")]
 use gpu_stream_bench::grounds::CudaGround;
+#[cfg(feature = "hip")]
+use gpu_stream_bench::grounds::HipGround;
 use gpu_stream_bench::grounds::HostGround;
 use gpu_stream_bench::{Bench, BenchOf};
 
@@ -18,6 +20,8 @@ pub fn bench(backend: BackendKind) -> Result<Box<dyn Bench>, Refusal> {
         BackendKind::Host => Ok(Box::new(BenchOf(HostGround::new().map_err(refused)?))),
         #[cfg(feature = "cuda")]
         BackendKind::Cuda => Ok(Box::new(BenchOf(CudaGround::new().map_err(refused)?))),
+        #[cfg(feature = "hip")]
+        BackendKind::Hip => Ok(Box::new(BenchOf(HipGround::new().map_err(refused)?))),
         other => Err(Refusal(format!("this command cannot measure the backend {other}"))),
     }
 }

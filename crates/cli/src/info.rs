@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use gpu_stream::{Availability, Library, available};
+use gpu_stream_bench::machine;
 
 use crate::args::Info;
 use crate::notes::wrap;
 use crate::screen::{self, Screen};
-use crate::{Refusal, json, machine};
+use crate::{Refusal, json};
 
 /// Carries the command out. Blocks while drivers start.
 ///

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use gpu_stream::{Availability, BackendInfo, Error as _, Library};
+use gpu_stream_bench::machine;
 use gpu_stream_conformance::{CaseInfo, Verdict};
 use serde::Serialize;
 
-use crate::machine;
 use crate::report::{Report, Row};
 
 const SCHEMA: u32 = 1;

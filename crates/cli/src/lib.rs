@@ -9,7 +9,6 @@ pub mod grounds;
 pub mod info;
 pub mod json;
 pub mod list;
-pub mod machine;
 pub mod matrix;
 pub mod notes;
 pub mod report;

@@ -13,8 +13,9 @@ fn run(line: &str) -> Output {
     for variable in ["GPU_STREAM_REQUIRE", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
-    // The same on every machine, with a GPU and without: no CUDA driver.
+    // The same on every machine, with a GPU and without: no CUDA driver, no HIP runtime.
     command.env("GPU_STREAM_CUDA_LIBRARY", "/no/such/libcuda.so");
+    command.env("GPU_STREAM_HIP_LIBRARY", "/no/such/libamdhip64.so");
     command.output().expect("the command starts")
 }
 
@@ -89,11 +90,12 @@ fn operations_are_chosen() {
 #[test]
 fn what_is_not_there_is_refused() {
     let cuda = if cfg!(feature = "cuda") { "GPU_STREAM_CUDA_LIBRARY" } else { "feature `cuda`" };
+    let hip = if cfg!(feature = "hip") { "GPU_STREAM_HIP_LIBRARY" } else { "feature `hip`" };
     let empty = folder("no_peers").display().to_string();
     let peers = format!("bench --quick --peers {empty}");
     let lines = [
         ("bench --backend cuda", cuda),
-        ("bench --backend hip", "has no HIP backend yet"),
+        ("bench --backend hip", hip),
         ("bench --backend gpu", "host, cuda and hip"),
         ("bench --operation nothing", "no operation matches \"nothing\""),
         ("bench --list --operation nothing", "no operation matches"),

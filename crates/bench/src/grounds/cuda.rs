@@ -368,12 +368,4 @@ impl Ground for CudaGround {
     fn libraries(&self) -> Vec<&dyn Library<Self>> {
         Vec::new()
     }
-
-    fn facts(&self) -> Vec<(String, String)> {
-        let text = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
-        let mut words = text.lines().next().unwrap_or_default().split_whitespace();
-        let number =
-            words.find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()));
-        number.map(|number| ("kernel driver".into(), number.into())).into_iter().collect()
-    }
 }

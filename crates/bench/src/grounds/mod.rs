@@ -4,8 +4,12 @@
 mod cuda;
 #[cfg(feature = "cudarc")]
 mod cudarc;
+#[cfg(feature = "hip")]
+mod hip;
 mod host;
 
 #[cfg(feature = "cuda")]
 pub use cuda::{CudaBare, CudaBareEvent, CudaForeign, CudaGround};
+#[cfg(feature = "hip")]
+pub use hip::{HipBare, HipBareEvent, HipForeign, HipGround};
 pub use host::{HostForeign, HostGround};

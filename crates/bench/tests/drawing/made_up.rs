@@ -1,0 +1,168 @@
+//! A report in which everything is that can be in one. Its figures are made up.
+
+use gpu_stream_bench::report::{
+    BackendReport, Fact, FailedOne, Grows, GrowthRow, Machine, Measured, Operation, Peer, Report,
+    SCHEMA, Settings, ThreadRow,
+};
+use gpu_stream_bench::{Comparison, Job, Plan, Spread, Who};
+
+pub fn report() -> Report {
+    let facts = [
+        ("system", "Some Linux 12, x86_64"),
+        ("processor", "Some CPU @ 3 GHz"),
+        ("cores", "16"),
+        ("kernel", "6.1"),
+        ("nvidia", "580.159.04"),
+        ("environment", "CUDA_DEVICE_MAX_CONNECTIONS=32"),
+    ];
+    let facts = facts.map(|(what, said)| (what.into(), said.into()));
+    Report {
+        schema: SCHEMA,
+        gpu_stream: "0.1.0".into(),
+        optimized: true,
+        machine: Machine { facts: facts.into(), load_before: Some(0.25) },
+        settings: Settings::of(&Plan::USUAL, false),
+        backends: vec![gpu(), host()],
+    }
+}
+
+fn gpu() -> BackendReport {
+    let (cudarc, torch) = (other("cudarc"), other("PyTorch (Python)"));
+    let mut wait = results(&[
+        (Who::Bare, 501.0),
+        (Who::Ours, 520.0),
+        (Who::ObjectSafe, 528.5),
+        (cudarc.clone(), 1_025.0),
+        (torch, 5_510.0),
+    ]);
+    // In a process of its own, and so in rounds of its own.
+    wait[4].ours_ns = Some(spread(530.0));
+    let mut id = operation(Job::Id, Some("getId"), results(&[(Who::Ours, 55.0)]));
+    id.failed.push(failed(Who::Bare, "getId answered 999 | twice"));
+    let mut priority = operation(Job::Priority, Some("getPriority"), Vec::new());
+    priority.left_out = Some("this driver has no getPriority".into());
+    let operations = vec![
+        operation(
+            Job::WrapUnchecked,
+            Some("nothing"),
+            results(&[(Who::Bare, 0.4), (Who::Ours, 10.2), (cudarc.clone(), 52.0)]),
+        ),
+        operation(
+            Job::Query,
+            Some("isCapturing, query"),
+            results(&[(Who::Bare, 400.0), (Who::BareOnly, 376.0), (Who::Ours, 412.0)]),
+        ),
+        operation(Job::WaitStream, Some("record, wait; the event reused"), wait),
+        operation(
+            Job::ShortLived,
+            Some("7 of record, 10 of wait"),
+            results(&[(Who::Bare, 3_800.0), (Who::Ours, 3_950.0), (Who::Kept, 3_925.0)]),
+        ),
+        id,
+        priority,
+    ];
+    let threads = [(1, false), (16, false), (1, true), (16, true)].map(|(threads, shared)| {
+        let (bare, ours) = if shared { (18_000.0, 6_000.0) } else { (575.0, 590.0) };
+        let results = results(&[(Who::Bare, bare), (Who::Ours, ours), (cudarc.clone(), 1_100.0)]);
+        ThreadRow { threads, shared, results, failed: Vec::new() }
+    });
+    let grows = |grows, size, (bare, ours)| GrowthRow {
+        grows,
+        size,
+        job: Job::WaitStream,
+        results: results(&[(Who::Bare, bare), (Who::Ours, ours)]),
+        failed: Vec::new(),
+    };
+    BackendReport {
+        backend: "cuda".into(),
+        version: "13.0".into(),
+        device: "cuda:0".into(),
+        device_name: "a <fast> GPU & more".into(),
+        facts: vec![Fact { name: "library".into(), value: "libdriver.so.1".into() }],
+        peers: vec![
+            peer("cudarc", "0.19", false, None),
+            peer("CuPy", "", true, Some("ModuleNotFoundError: No module named 'cupy'")),
+            peer("PyTorch (Python)", "torch 2.11.0, CUDA 13.0", true, None),
+        ],
+        operations,
+        threads: threads.into(),
+        growth: vec![
+            grows(Grows::Alive, 1, (500.0, 520.0)),
+            grows(Grows::Alive, 10_000, (900.0, 940.0)),
+            grows(Grows::Queue, 1, (500.0, 520.0)),
+            grows(Grows::Queue, 1_000, (1_200.0, 1_230.0)),
+        ],
+    }
+}
+
+/// A backend without a driver beneath it.
+fn host() -> BackendReport {
+    BackendReport {
+        backend: "host".into(),
+        version: "0.1.0".into(),
+        device: "host:0".into(),
+        device_name: "CPU".into(),
+        facts: Vec::new(),
+        peers: vec![peer("host::raw", "0.1.0", false, None)],
+        operations: vec![
+            operation(Job::Query, None, results(&[(Who::Ours, 21.0), (Who::ObjectSafe, 24.0)])),
+            operation(
+                Job::NewStream,
+                None,
+                results(&[(Who::Ours, 260.0), (other("host::raw"), 300.0)]),
+            ),
+        ],
+        threads: Vec::new(),
+        growth: Vec::new(),
+    }
+}
+
+fn operation(job: Job, bare_calls: Option<&str>, results: Vec<Measured>) -> Operation {
+    Operation {
+        job,
+        title: job.title().into(),
+        bare_calls: bare_calls.map(str::to_owned),
+        results,
+        failed: Vec::new(),
+        left_out: None,
+    }
+}
+
+fn other(name: &str) -> Who {
+    Who::Peer(name.into())
+}
+
+fn peer(name: &str, version: &str, own_process: bool, missing: Option<&str>) -> Peer {
+    let (name, version) = (name.into(), version.into());
+    Peer { name, version, own_process, missing: missing.map(str::to_owned) }
+}
+
+fn failed(who: Who, reason: &str) -> FailedOne {
+    FailedOne { who: Some(who), reason: reason.into() }
+}
+
+/// Those with these medians, beside each other.
+fn results(medians: &[(Who, f64)]) -> Vec<Measured> {
+    let of = |who: Who| medians.iter().find(|one| one.0 == who).map(|one| one.1);
+    let (bare, ours) = (of(Who::Bare), of(Who::Ours));
+    let measured = medians.iter().map(|(who, ns)| Measured {
+        who: who.clone(),
+        calls_per_batch: 1_000,
+        ns: spread(*ns),
+        to_bare: bare.filter(|_| *who != Who::Bare).map(|bare| beside(*ns, bare)),
+        to_ours: ours.filter(|_| *who != Who::Ours).map(|ours| beside(*ns, ours)),
+        ours_through_it: ours.filter(|_| *who != Who::Ours).map(|ours| spread(ours / ns)),
+        ours_ns: None,
+    });
+    measured.collect()
+}
+
+fn beside(one: f64, other: f64) -> Comparison {
+    Comparison { ratio: spread(one / other), difference: spread(1.0).scaled(one - other) }
+}
+
+fn spread(median: f64) -> Spread {
+    let one =
+        Spread { min: 0.96, q1: 0.98, median: 1.0, q3: 1.02, max: 1.1, count: 31, outliers: 1 };
+    one.scaled(median)
+}
