@@ -13,6 +13,7 @@ use crate::driver::capture::{self, Relaxed};
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Context, Current, Driver, check, driver, loaded};
+use crate::sync::thread_number;
 use crate::{Cuda, CudaError, host_func};
 
 /// There was a record.
@@ -100,7 +101,7 @@ impl CudaEvent {
         let Some(primary) = driver.known_primary(device, context) else {
             return Self::new(driver, device, context, options, context_owner(), operation);
         };
-        match primary.pool.take() {
+        match primary.pool.take(thread_number()) {
             Some(raw) => Ok(Self::of(raw, device, context, options, 0, KeepAlive::nothing())),
             None => Self::new(driver, device, context, options, KeepAlive::nothing(), operation),
         }
@@ -314,7 +315,7 @@ impl Drop for CudaEvent {
             *self.state.get_mut() & NOT_POOLED == 0 && self.options == EventOptions::new();
         let primary = driver.known_primary(self.device, self.context);
         let left = match primary {
-            Some(primary) if for_the_pool => primary.pool.give(self.raw).err(),
+            Some(primary) if for_the_pool => primary.pool.give(self.raw, thread_number()).err(),
             _ => Some(self.raw),
         };
         let Some(raw) = left else { return };

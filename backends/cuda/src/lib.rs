@@ -11,7 +11,10 @@ mod host_func;
 pub mod interop;
 pub mod ipc;
 mod pool;
+#[allow(dead_code, reason = "for the waits that come next")]
+mod share;
 mod stream;
+mod sync;
 
 pub use self::{
     backend::Cuda, driver::code::CudaCode, error::CudaError, event::CudaEvent, stream::CudaStream,

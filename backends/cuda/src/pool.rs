@@ -1,62 +1,196 @@
 //! Events that nobody uses at the moment: [`Pool`].
 
-use std::sync::{Mutex, MutexGuard};
-
 use gpu_stream_core::RawEvent;
 
 use crate::Cuda;
+use crate::sync::{AtomicUsize, Ordering};
 
-/// How many events are kept for each device's primary context; what comes back beyond that is
-/// destroyed.
-const MOST: usize = 256;
+/// A thread begins at the line with its number, so that threads do not meet while each has few
+/// events out.
+const LINES: usize = if cfg!(gpu_stream_loom) { 2 } else { 32 };
+const EACH: usize = if cfg!(gpu_stream_loom) { 1 } else { 8 };
+
+/// How many events are kept; what comes back beyond that is destroyed.
+#[cfg(all(test, not(gpu_stream_loom)))]
+const MOST: usize = LINES * EACH;
+
+/// On cache lines of its own: 0, or an event.
+#[repr(align(128))]
+struct Line([AtomicUsize; EACH]);
 
 /// Events of one context, made without timing, that can be recorded anew.
 ///
 /// Making an event is what a wait for a stream would cost most, and a wait binds to the record made
-/// before it, so that an event can go back as soon as its waits are enqueued. Not here: events that
-/// were recorded in a capture, whose handle somebody has, or that have options.
+/// before it, so that an event can go back as soon as its waits are enqueued. Not here: events
+/// whose handle somebody has, that have options, or that people saw recorded in a capture.
+///
+/// There is no lock. A thread finds what it gave back a moment ago where it left it, by one
+/// exchange; what a thread that has ended gave back is found by the others.
 ///
 /// A pool belongs to a context that we keep alive, and lives as long as the process: nothing tears
 /// it down, neither the end of a thread nor that of the process, when the driver may be gone.
-#[derive(Default)]
-pub(crate) struct Pool(Mutex<Vec<RawEvent<Cuda>>>);
+pub(crate) struct Pool([Line; LINES]);
 
 impl Pool {
+    pub(crate) fn new() -> Self {
+        Pool(std::array::from_fn(|_| Line(std::array::from_fn(|_| AtomicUsize::new(0)))))
+    }
+
+    fn home(&self, thread: usize) -> &Line {
+        &self.0[thread % LINES]
+    }
+
     /// One that may have an old record, which is to be replaced before anybody sees the event.
-    pub(crate) fn take(&self) -> Option<RawEvent<Cuda>> {
-        self.lock().pop()
+    #[inline]
+    pub(crate) fn take(&self, thread: usize) -> Option<RawEvent<Cuda>> {
+        self.home(thread).take().or_else(|| self.take_elsewhere())
+    }
+
+    #[cold]
+    fn take_elsewhere(&self) -> Option<RawEvent<Cuda>> {
+        self.0.iter().find_map(Line::take)
     }
 
     /// Takes the event back, or gives it back if there is no room.
-    pub(crate) fn give(&self, event: RawEvent<Cuda>) -> Result<(), RawEvent<Cuda>> {
-        let mut events = self.lock();
-        if events.len() >= MOST {
-            return Err(event);
-        }
-        events.push(event);
-        Ok(())
+    #[inline]
+    pub(crate) fn give(&self, event: RawEvent<Cuda>, thread: usize) -> Result<(), RawEvent<Cuda>> {
+        if self.home(thread).give(event) { Ok(()) } else { self.give_elsewhere(event) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<RawEvent<Cuda>>> {
-        // Nobody panics while holding it, and the list would be good if somebody did.
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    #[cold]
+    fn give_elsewhere(&self, event: RawEvent<Cuda>) -> Result<(), RawEvent<Cuda>> {
+        if self.0.iter().any(|line| line.give(event)) { Ok(()) } else { Err(event) }
     }
 }
 
-#[cfg(test)]
+// Acquire in `take` and Release in `give`: what was done with the event before it was given back
+// comes before what is done with it when it is taken.
+impl Line {
+    #[inline]
+    fn take(&self) -> Option<RawEvent<Cuda>> {
+        for place in &self.0 {
+            if place.load(Ordering::Relaxed) != 0 {
+                let event = place.swap(0, Ordering::Acquire);
+                if event != 0 {
+                    return Some(RawEvent::from_bits(event));
+                }
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn give(&self, event: RawEvent<Cuda>) -> bool {
+        let (free, bits) = (0, event.to_bits());
+        self.0.iter().any(|place| {
+            place.load(Ordering::Relaxed) == free
+                && place.compare_exchange(free, bits, Ordering::Release, Ordering::Relaxed).is_ok()
+        })
+    }
+}
+
+#[cfg(all(test, not(gpu_stream_loom)))]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
     fn it_holds_so_many_and_gives_the_rest_back() {
-        let pool = Pool::default();
-        assert_eq!(pool.take(), None);
+        let pool = Pool::new();
+        assert_eq!(pool.take(3), None);
         let event = RawEvent::from_bits;
         for bits in 1..=MOST {
-            assert_eq!(pool.give(event(bits)), Ok(()));
+            assert_eq!(pool.give(event(bits), bits / 5), Ok(()));
         }
-        assert_eq!(pool.give(event(9_999)), Err(event(9_999)));
-        assert_eq!(pool.take(), Some(event(MOST)));
-        assert_eq!(pool.give(event(9_999)), Ok(()));
+        assert_eq!(pool.give(event(9_999), 7), Err(event(9_999)));
+        let taken: HashSet<_> = (1..=MOST).map(|_| pool.take(11).unwrap().to_bits()).collect();
+        assert_eq!(taken, (1..=MOST).collect());
+        assert_eq!(pool.take(0), None);
+    }
+
+    #[test]
+    fn a_thread_finds_what_it_gave_and_what_others_left() {
+        let (pool, event) = (Pool::new(), RawEvent::from_bits);
+        pool.give(event(10), 1).unwrap();
+        pool.give(event(20), 2).unwrap();
+        assert_eq!(pool.take(2), Some(event(20)));
+        assert_eq!(pool.take(2), Some(event(10)));
+    }
+}
+
+/// `RUSTFLAGS="--cfg gpu_stream_loom" cargo test -p gpu-stream-cuda --lib --release`
+#[cfg(all(test, gpu_stream_loom))]
+mod loom_tests {
+    use std::sync::Arc;
+
+    use loom::cell::UnsafeCell;
+    use loom::thread;
+
+    use super::*;
+
+    const THREADS: usize = 3;
+
+    /// A pool, and what its events were last used for, which loom watches.
+    struct Model {
+        pool: Pool,
+        uses: [UnsafeCell<usize>; THREADS],
+        made: std::sync::atomic::AtomicUsize,
+        destroyed: std::sync::atomic::AtomicUsize,
+    }
+
+    // SAFETY: that is what the model is to show; loom fails it if two threads touch a cell without
+    // an order.
+    unsafe impl Sync for Model {}
+    // SAFETY: as above.
+    unsafe impl Send for Model {}
+
+    impl Model {
+        /// Takes an event, or makes one, uses it and gives it back.
+        fn use_one(&self, thread: usize) {
+            let new = || {
+                let made = self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                RawEvent::from_bits(made + 1)
+            };
+            let event = self.pool.take(thread).unwrap_or_else(new);
+            // SAFETY: checked by loom.
+            self.uses[event.to_bits() - 1].with_mut(|last| unsafe { *last = thread });
+            if self.pool.give(event, thread).is_err() {
+                self.destroyed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// No two threads have one event at a time, what was done with it is done before the next one
+    /// has it, and none is lost.
+    #[test]
+    fn an_event_is_one_threads_at_a_time() {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(|| {
+            let model = Arc::new(Model {
+                pool: Pool::new(),
+                uses: std::array::from_fn(|_| UnsafeCell::new(0)),
+                made: 0.into(),
+                destroyed: 0.into(),
+            });
+            let others: Vec<_> = (1..THREADS)
+                .map(|thread| {
+                    let model = Arc::clone(&model);
+                    thread::spawn(move || model.use_one(thread))
+                })
+                .collect();
+            model.use_one(0);
+            others.into_iter().for_each(|other| other.join().expect("a thread"));
+            let mut left = 0;
+            while model.pool.take(0).is_some() {
+                left += 1;
+            }
+            let count = |number: &std::sync::atomic::AtomicUsize| {
+                number.load(std::sync::atomic::Ordering::Relaxed)
+            };
+            assert_eq!(left + count(&model.destroyed), count(&model.made));
+            assert!(left <= LINES * EACH);
+        });
     }
 }

@@ -69,7 +69,7 @@ impl Driver {
         let context = Context::new(context).ok_or(none)?;
         // Two threads at once retain it twice, which is no harm for something that is never
         // released.
-        Ok(entry.primary.get_or_init(|| Primary { context, pool: Pool::default() }))
+        Ok(entry.primary.get_or_init(|| Primary { context, pool: Pool::new() }))
     }
 
     /// The primary context of the device `ordinal`, if it is `context`. Asks nobody.

@@ -1,0 +1,50 @@
+//! What the pool and the shared records are made of: std's atomics, or loom's when loom checks them
+//! (`--cfg gpu_stream_loom`; a cfg of our own and not `loom`, since other crates listen to that
+//! one).
+
+use std::cell::Cell;
+
+#[cfg(not(gpu_stream_loom))]
+mod imp {
+    pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// What a thread does that looks again and again: the first turns are short, and then it lets
+    /// others run, who may be what it waits for.
+    pub(crate) fn pause(turn: u32) {
+        if turn < 64 { std::hint::spin_loop() } else { std::thread::yield_now() }
+    }
+}
+
+#[cfg(gpu_stream_loom)]
+mod imp {
+    pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
+
+    pub(crate) fn pause(_: u32) {
+        loom::thread::yield_now();
+    }
+}
+
+pub(crate) use imp::*;
+
+thread_local! {
+    // Without a destructor: it is good until the thread's very end, and nothing runs then.
+    static NUMBER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A number of the calling thread, from 1, to spread threads over places. No two threads have the
+/// same.
+#[inline]
+pub(crate) fn thread_number() -> usize {
+    match NUMBER.get() {
+        0 => first_number(),
+        number => number,
+    }
+}
+
+#[cold]
+fn first_number() -> usize {
+    static LAST: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+    NUMBER.set(number);
+    number
+}
