@@ -48,6 +48,10 @@ impl Backend for Cuda {
         device::devices()
     }
 
+    fn device(ordinal: u32) -> Result<Device, CudaError> {
+        device::device(ordinal)
+    }
+
     fn default_stream(device: Device) -> Result<CudaStream, CudaError> {
         let operation = "Backend::default_stream";
         stream::named(RawStream::LEGACY, device, KeepAlive::nothing(), operation)
@@ -73,6 +77,7 @@ impl Backend for Cuda {
         device::priority_range(device, "Backend::priority_range")
     }
 
+    #[inline]
     unsafe fn wrap_stream(
         raw: RawStream<Cuda>,
         device: Option<Device>,
@@ -82,6 +87,7 @@ impl Backend for Cuda {
         unsafe { stream::wrap(raw, device, owner, "Backend::wrap_stream") }
     }
 
+    #[inline]
     unsafe fn wrap_stream_unchecked(
         raw: RawStream<Cuda>,
         device: Device,

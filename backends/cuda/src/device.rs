@@ -4,7 +4,7 @@ use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo, PriorityRang
 
 use crate::CudaError;
 use crate::driver::capture::Relaxed;
-use crate::driver::{Current, check, driver};
+use crate::driver::{Current, check, driver, loaded};
 use crate::error::Version;
 
 pub(crate) fn probe() -> Result<BackendInfo, CudaError> {
@@ -23,13 +23,30 @@ pub(crate) fn devices() -> Result<Vec<Device>, CudaError> {
     Ok(all(driver()?.count()).collect())
 }
 
+/// As the contract has it, without a list of all.
+pub(crate) fn device(ordinal: u32) -> Result<Device, CudaError> {
+    let given = Device::new(BackendKind::Cuda, ordinal);
+    self::ordinal(given, "Backend::device")?;
+    Ok(given)
+}
+
 fn all(count: u32) -> impl Iterator<Item = Device> {
     (0..count).map(|ordinal| Device::new(BackendKind::Cuda, ordinal))
 }
 
+/// Whether the driver is loaded and has named this device.
+#[inline]
+pub(crate) fn exists(device: Device) -> bool {
+    matches!(device.backend(), BackendKind::Cuda)
+        && loaded().is_some_and(|driver| device.ordinal() < driver.count())
+}
+
 /// The ordinal of a device that was given to `operation`, if there is such a device.
+#[inline]
 pub(crate) fn ordinal(device: Device, operation: &'static str) -> Result<u32, CudaError> {
-    device.check_exists(BackendKind::Cuda, driver()?.count(), operation)?;
+    if !exists(device) {
+        device.check_exists(BackendKind::Cuda, driver()?.count(), operation)?;
+    }
     Ok(device.ordinal())
 }
 

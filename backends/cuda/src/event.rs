@@ -1,27 +1,18 @@
 //! A place in a CUDA stream's work: [`CudaEvent`].
 
-use std::ffi::c_uint;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gpu_stream_core::{
     BackendKind, ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
-    RawStream,
 };
 
 use crate::driver::capture::{self, Relaxed};
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Context, Current, Driver, check, driver, loaded};
+use crate::driver::{Context, Current, Driver, Primary, check, driver, loaded};
+use crate::record::{Captured, LastRecord};
 use crate::sync::thread_number;
 use crate::{Cuda, CudaError, host_func};
-
-/// There was a record.
-const RECORDED: u8 = 1;
-/// The last record was made in a capture.
-const CAPTURED: u8 = 2;
-/// The event does not go into the pool: somebody has its handle, or it was in a capture.
-const NOT_POOLED: u8 = 4;
 
 /// An event of the CUDA backend: a `CUevent`.
 ///
@@ -44,21 +35,13 @@ pub struct CudaEvent {
     device: u32,
     context: Context,
     options: EventOptions,
-    state: AtomicU8,
-    /// Set if [`CAPTURED`] is.
-    captured: Mutex<Option<Captured>>,
+    record: LastRecord,
+    /// Somebody has the handle, and may still have it when this is dropped.
+    is_given_out: AtomicBool,
+    /// That of the device, if the event is of it, and its pool may have the event.
+    primary: Option<&'static Primary>,
     /// What keeps a context alive that is not the device's primary one.
     context_owner: KeepAlive,
-}
-
-/// A record in a capture.
-pub(crate) struct Captured {
-    /// Alive as long as `owner` is, or, by the contract of `stream_from_raw`, as long as the event.
-    pub(crate) stream: RawStream<Cuda>,
-    /// The capture, if the driver has numbers for them.
-    pub(crate) id: Option<u64>,
-    #[allow(dead_code, reason = "it is there to be dropped")]
-    pub(crate) owner: KeepAlive,
 }
 
 impl CudaEvent {
@@ -72,39 +55,47 @@ impl CudaEvent {
         context_owner: KeepAlive,
         operation: &'static str,
     ) -> Result<Self, CudaError> {
-        host_func::clear();
         // CU_EVENT_BLOCKING_SYNC, CU_EVENT_DISABLE_TIMING, CU_EVENT_INTERPROCESS.
-        let flags: c_uint = u32::from(options.is_blocking())
+        let flags = u32::from(options.is_blocking())
             | u32::from(!options.is_timed()) << 1
             | u32::from(options.is_interprocess()) << 2;
-        let _relaxed = Relaxed::enter(driver, operation)?;
-        let _current = Current::enter(driver, context, operation)?;
-        let mut event = std::ptr::null_mut();
-        // SAFETY: `event` is a place for one event, the flags are those of the options, and the
-        // context is current.
-        let code = unsafe { (driver.symbols.event_create)(&mut event, flags) };
-        check(code, operation, "cuEventCreate")?;
-        let raw = RawEvent::from_ptr(event);
-        Ok(Self::of(raw, device, context, options, 0, context_owner))
+        let raw = driver.create_event(context, flags, operation)?;
+        // With options, it is not for the pool.
+        let primary = driver.known_primary(device, context);
+        let primary = primary.filter(|_| options == EventOptions::new());
+        Ok(Self::of(raw, device, context, options, LastRecord::none(), primary, context_owner))
     }
 
-    /// An event for one record, which must follow before anybody else sees it: from the pool, if
-    /// the context has one.
+    /// An event of a primary context, for one record, which must follow before anybody else sees
+    /// it: from the pool, if there is one.
     pub(crate) fn for_record(
-        driver: &'static Driver,
-        device: u32,
-        context: Context,
-        context_owner: impl FnOnce() -> KeepAlive,
+        primary: &'static Primary,
         operation: &'static str,
     ) -> Result<Self, CudaError> {
-        let options = EventOptions::new();
-        let Some(primary) = driver.known_primary(device, context) else {
-            return Self::new(driver, device, context, options, context_owner(), operation);
-        };
         match primary.pool.take(thread_number()) {
-            Some(raw) => Ok(Self::of(raw, device, context, options, 0, KeepAlive::nothing())),
-            None => Self::new(driver, device, context, options, KeepAlive::nothing(), operation),
+            Some(raw) => Ok(Self::of_pool(raw, primary, LastRecord::none())),
+            None => Self::new(
+                primary.driver,
+                primary.ordinal,
+                primary.context,
+                EventOptions::new(),
+                KeepAlive::nothing(),
+                operation,
+            ),
         }
+    }
+
+    /// An event of the pool that was recorded a moment ago, outside of a capture.
+    #[inline]
+    pub(crate) fn recorded_one(raw: RawEvent<Cuda>, primary: &'static Primary) -> Self {
+        Self::of_pool(raw, primary, LastRecord::outside())
+    }
+
+    #[inline]
+    fn of_pool(raw: RawEvent<Cuda>, primary: &'static Primary, record: LastRecord) -> Self {
+        let (options, nothing) = (EventOptions::new(), KeepAlive::nothing());
+        let device = primary.ordinal;
+        Self::of(raw, device, primary.context, options, record, Some(primary), nothing)
     }
 
     /// An event of another process, opened in the device's primary context.
@@ -114,24 +105,33 @@ impl CudaEvent {
         context: Context,
         options: EventOptions,
     ) -> Self {
-        Self::of(raw, device, context, options, RECORDED | NOT_POOLED, KeepAlive::nothing())
+        Self::of(raw, device, context, options, LastRecord::outside(), None, KeepAlive::nothing())
     }
 
+    #[inline]
     fn of(
         raw: RawEvent<Cuda>,
         device: u32,
         context: Context,
         options: EventOptions,
-        state: u8,
+        record: LastRecord,
+        primary: Option<&'static Primary>,
         context_owner: KeepAlive,
     ) -> Self {
-        let (state, captured) = (AtomicU8::new(state), Mutex::new(None));
-        CudaEvent { raw, device, context, options, state, captured, context_owner }
+        let is_given_out = AtomicBool::new(false);
+        CudaEvent { raw, device, context, options, record, is_given_out, primary, context_owner }
     }
 
     /// The handle for our own calls, which does not count as given out.
+    #[inline]
     pub(crate) fn as_ptr(&self) -> Ptr {
         self.raw.as_ptr()
+    }
+
+    /// Whether streams of `context` can record the event.
+    #[inline]
+    pub(crate) fn is_of(&self, context: Context) -> bool {
+        self.context == context
     }
 
     /// `Ok` if streams of `context` can record the event.
@@ -140,7 +140,7 @@ impl CudaEvent {
         context: Context,
         operation: &'static str,
     ) -> Result<(), CudaError> {
-        if self.context == context {
+        if self.is_of(context) {
             return Ok(());
         }
         let reason = "is an event of another context of the device than the stream's, which cannot record it; make the \
@@ -149,52 +149,54 @@ impl CudaEvent {
     }
 
     /// A record was made, in a capture or outside.
+    #[inline]
     pub(crate) fn recorded(&self, captured: Option<Captured>) {
-        // Most records of most events: no capture, now or before.
-        if captured.is_none() {
-            let state = self.state.load(Ordering::Acquire);
-            if state & CAPTURED == 0 {
-                if state & RECORDED == 0 {
-                    self.state.fetch_or(RECORDED, Ordering::AcqRel);
-                }
-                return;
-            }
-        }
-        let set = RECORDED | if captured.is_some() { CAPTURED | NOT_POOLED } else { 0 };
-        let mut last = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *last, captured);
-        self.state.fetch_or(set, Ordering::AcqRel);
-        if last.is_none() {
-            self.state.fetch_and(!CAPTURED, Ordering::AcqRel);
-        }
-        // Dropping an owner runs code of a user, who may ask this event.
-        drop(last);
-        drop(old);
+        self.record.made(captured);
+    }
+
+    /// Whether its last record was made in a capture.
+    #[inline]
+    pub(crate) fn is_captured(&self) -> bool {
+        self.record.is_captured()
     }
 
     /// Why the event cannot be asked, if its last record was made in a capture.
+    #[inline]
     fn capture_error(&self, driver: &'static Driver, operation: &'static str) -> Option<CudaError> {
-        if self.state.load(Ordering::Acquire) & CAPTURED == 0 {
+        if !self.is_captured() {
             return None;
         }
-        let last = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
-        let Captured { stream, id, .. } = last.as_ref()?;
-        let now = {
-            let _current = Current::enter(driver, self.context, operation).ok()?;
-            // SAFETY: the stream is alive, as `Captured` says, or it is a default one, and the
-            // context is current. Handle 2 means another stream on another thread; there, the
-            // capture is taken to be over.
-            unsafe { capture::id(driver, stream.as_ptr()) }
-        };
-        Some(if now.is_some() && now == *id {
-            let what = "the stream that the event was last recorded on";
-            CudaError::Capturing { operation, what }
-        } else {
-            CudaError::CapturedEvent { operation }
+        self.find_capture_error(driver, operation)
+    }
+
+    #[cold]
+    fn find_capture_error(
+        &self,
+        driver: &'static Driver,
+        operation: &'static str,
+    ) -> Option<CudaError> {
+        self.record.of_capture(|Captured { stream, id, .. }| {
+            let now = {
+                let _current = match Current::enter(driver, self.context, operation) {
+                    Ok(current) => current,
+                    Err(error) => return error,
+                };
+                // SAFETY: the stream is alive, as `Captured` says, or it is a default one, and the
+                // context is current. Handle 2 means another stream on another thread; there, the
+                // capture is taken to be over.
+                unsafe { capture::id(driver, stream.as_ptr()) }
+            };
+            if now.is_some() && now == *id {
+                let what = "the stream that the event was last recorded on";
+                CudaError::Capturing { operation, what }
+            } else {
+                CudaError::CapturedEvent { operation }
+            }
         })
     }
 
     /// An error if the event was last recorded in a capture.
+    #[inline]
     fn refuse_captured(
         &self,
         driver: &'static Driver,
@@ -205,14 +207,15 @@ impl CudaEvent {
 
     /// An error if the event was last recorded in a capture that is over. To wait for one that goes
     /// on is how another stream is drawn into the capture.
+    #[inline]
     pub(crate) fn refuse_stale(
         &self,
         driver: &'static Driver,
         operation: &'static str,
     ) -> Result<(), CudaError> {
         match self.capture_error(driver, operation) {
-            Some(stale @ CudaError::CapturedEvent { .. }) => Err(stale),
-            _ => Ok(()),
+            Some(CudaError::Capturing { .. }) | None => Ok(()),
+            Some(error) => Err(error),
         }
     }
 
@@ -244,7 +247,7 @@ unsafe impl Event for CudaEvent {
     type Backend = Cuda;
 
     fn raw(&self) -> RawEvent<Cuda> {
-        self.state.fetch_or(NOT_POOLED, Ordering::AcqRel);
+        self.is_given_out.store(true, Ordering::Relaxed);
         self.raw
     }
 
@@ -263,9 +266,7 @@ unsafe impl Event for CudaEvent {
         // SAFETY: the event is ours and alive.
         let ask = || unsafe { (driver.symbols.event_query)(self.as_ptr()) };
         match self.ask(driver, OPERATION, ask)? {
-            CudaCode::SUCCESS if self.state.load(Ordering::Acquire) & RECORDED == 0 => {
-                Ok(EventStatus::Unrecorded)
-            }
+            CudaCode::SUCCESS if !self.record.is_any() => Ok(EventStatus::Unrecorded),
             CudaCode::SUCCESS => Ok(EventStatus::Complete),
             CudaCode::NOT_READY => Ok(EventStatus::Pending),
             code => Err(CudaError::Driver { operation: OPERATION, function: "cuEventQuery", code }),
@@ -308,27 +309,31 @@ unsafe impl Event for CudaEvent {
 }
 
 impl Drop for CudaEvent {
+    #[inline]
     fn drop(&mut self) {
+        match self.primary {
+            Some(primary) if !*self.is_given_out.get_mut() && !self.record.was_ever_captured() => {
+                if let Err(raw) = primary.pool.give(self.raw, thread_number()) {
+                    self.destroy(raw);
+                }
+            }
+            _ => self.destroy(self.raw),
+        }
+    }
+}
+
+impl CudaEvent {
+    /// Destroys the handle, which is this event's and was not given to anybody.
+    #[cold]
+    fn destroy(&mut self, raw: RawEvent<Cuda>) {
         // An event exists only if the driver does.
         let Some(driver) = loaded() else { return };
-        let for_the_pool =
-            *self.state.get_mut() & NOT_POOLED == 0 && self.options == EventOptions::new();
-        let primary = driver.known_primary(self.device, self.context);
-        let left = match primary {
-            Some(primary) if for_the_pool => primary.pool.give(self.raw, thread_number()).err(),
-            _ => Some(self.raw),
-        };
-        let Some(raw) = left else { return };
         let owner = std::mem::take(&mut self.context_owner);
         host_func::outside(move || {
-            // Without it a capture may break; without destroying, the event leaks.
-            let relaxed = Relaxed::enter(driver, "CudaEvent::drop").ok();
             // SAFETY: the event is ours, and this is its last use; its context is alive until
-            // `owner` is dropped. At the end of the process the driver may be gone, and says so;
-            // there is nobody to tell.
-            let _ = unsafe { (driver.symbols.event_destroy)(raw.as_ptr()) };
+            // `owner` is dropped.
+            unsafe { driver.destroy_event(raw) };
             // Runs code of a user, in the mode that the thread had.
-            drop(relaxed);
             drop(owner);
         });
     }
@@ -337,8 +342,7 @@ impl Drop for CudaEvent {
 impl std::fmt::Debug for CudaEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Asks the driver nothing: printing must not disturb a capture.
-        let state = self.state.load(Ordering::Acquire);
-        let record = match (state & RECORDED != 0, state & CAPTURED != 0) {
+        let record = match (self.record.is_any(), self.record.is_captured()) {
             (false, _) => "none",
             (true, false) => "made",
             (true, true) => "made in a capture",

@@ -35,7 +35,13 @@ pub(crate) fn note(stream: u64, panic: &(dyn Any + Send)) {
         faults.push(Fault { stream, message });
     }
     drop(faults);
-    ANY.store(true, Ordering::SeqCst);
+    ANY.store(true, Ordering::Release);
+}
+
+/// Whether a host function has panicked in this process.
+#[inline]
+pub(crate) fn any() -> bool {
+    ANY.load(Ordering::Acquire)
 }
 
 /// An error if a host function of the stream panicked; `id` finds the stream's id, if it has one.
@@ -44,7 +50,7 @@ pub(crate) fn check(
     operation: &'static str,
     id: impl FnOnce() -> Option<u64>,
 ) -> Result<(), CudaError> {
-    if ANY.load(Ordering::SeqCst) { look(operation, id()) } else { Ok(()) }
+    if any() { look(operation, id()) } else { Ok(()) }
 }
 
 #[cold]

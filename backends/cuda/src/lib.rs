@@ -10,8 +10,9 @@ mod host_func;
 #[cfg(feature = "cudarc")]
 pub mod interop;
 pub mod ipc;
+mod order;
 mod pool;
-#[allow(dead_code, reason = "for the waits that come next")]
+mod record;
 mod share;
 mod stream;
 mod sync;

@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use gpu_stream_core::{
     BackendKind, CaptureStatus, ContractError, Device, ErrorKind, EventOptions, HandleKind,
@@ -12,10 +12,11 @@ use gpu_stream_core::{
 use crate::driver::capture::{self, Relaxed};
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Context, Current, Driver, check, driver, require};
-use crate::event::Captured;
+use crate::driver::{Context, Current, Driver, Primary, check, driver, loaded, require};
 use crate::host_func::{self, Job};
-use crate::{Cuda, CudaError, CudaEvent, device, fault};
+use crate::record::Captured;
+use crate::sync::thread_number;
+use crate::{Cuda, CudaError, CudaEvent, device, fault, order};
 
 /// `CU_STREAM_NON_BLOCKING`: does not synchronise with the default stream.
 const NON_BLOCKING: u32 = 1;
@@ -33,6 +34,8 @@ pub struct CudaStream {
     device: u32,
     /// The context, or 0 if it was not asked for yet.
     context: AtomicUsize,
+    /// The device's primary context, if the stream is known to be of it; else null.
+    primary: AtomicPtr<Primary>,
     owner: KeepAlive,
 }
 
@@ -49,18 +52,85 @@ impl CudaStream {
     /// Origin: torch makes an event at its first record, on the device of that stream.
     #[doc(alias = "cuEventCreate")]
     pub fn new_event(&self, options: EventOptions) -> Result<CudaEvent, CudaError> {
-        const OPERATION: &str = "CudaStream::new_event";
-        let (driver, context) = (driver()?, self.context(OPERATION)?);
-        let owner = self.context_owner(driver, context);
-        CudaEvent::new(driver, self.device, context, options, owner, OPERATION)
+        self.new_event_for(options, "CudaStream::new_event")
     }
 
-    /// What keeps the stream's context alive, where that is not the device's primary one.
-    fn context_owner(&self, driver: &Driver, context: Context) -> KeepAlive {
-        match driver.known_primary(self.device, context) {
+    fn new_event_for(
+        &self,
+        options: EventOptions,
+        operation: &'static str,
+    ) -> Result<CudaEvent, CudaError> {
+        let context = self.context(operation)?;
+        let owner = match self.primary() {
             Some(_) => KeepAlive::nothing(),
+            // It keeps the stream's context alive.
             None => self.owner.clone(),
+        };
+        CudaEvent::new(driver()?, self.device, context, options, owner, operation)
+    }
+
+    /// The handle as an integer.
+    #[inline]
+    pub(crate) fn bits(&self) -> usize {
+        self.raw.to_bits()
+    }
+
+    /// Whether both are wrappers of one stream.
+    #[inline]
+    pub(crate) fn is_the_same(&self, other: &Self) -> bool {
+        self.raw == other.raw && self.device == other.device
+    }
+
+    /// The device's primary context, if the stream is of it. `None` also if the driver does not say.
+    pub(crate) fn primary(&self) -> Option<&'static Primary> {
+        if self.is_found() {
+            return self.likely_primary();
         }
+        // SAFETY: only an explicit stream is made without its context, and it is alive as long as
+        // this wrapper.
+        let primary = unsafe { loaded()?.primary_of(self.raw.as_ptr(), Some(self.device)) }?;
+        Some(self.keep_primary(primary))
+    }
+
+    /// Whether the context is known.
+    pub(crate) fn is_found(&self) -> bool {
+        self.context.load(Ordering::Relaxed) != 0
+    }
+
+    /// As [`primary`](Self::primary), and without a question to the driver: while the context is
+    /// not known, this is the device's primary one.
+    ///
+    /// It does for a record of an event of that context. The driver refuses it if the stream is of
+    /// another, and if it does not, the stream is [of this one](Self::found).
+    #[inline]
+    pub(crate) fn likely_primary(&self) -> Option<&'static Primary> {
+        // Acquire: what another thread found.
+        let known = self.primary.load(Ordering::Acquire);
+        if known.is_null() {
+            return self.presumed_primary();
+        }
+        // SAFETY: it is null, or was made of a `&'static Primary`.
+        Some(unsafe { &*known })
+    }
+
+    #[inline]
+    fn presumed_primary(&self) -> Option<&'static Primary> {
+        if self.is_found() { None } else { loaded()?.retained_primary(self.device) }
+    }
+
+    /// The stream has recorded an event of this context, and is of it then.
+    #[inline]
+    pub(crate) fn found(&self, primary: &'static Primary) {
+        if !self.is_found() {
+            self.keep_primary(primary);
+        }
+    }
+
+    #[inline]
+    fn keep_primary(&self, primary: &'static Primary) -> &'static Primary {
+        self.primary.store(std::ptr::from_ref(primary).cast_mut(), Ordering::Release);
+        self.context.store(primary.context.to_bits(), Ordering::Release);
+        primary
     }
 
     /// The stream's context. The driver is asked once.
@@ -80,7 +150,10 @@ impl CudaStream {
         let context = unsafe { driver.context_of(self.raw.as_ptr(), operation) }?;
         let actual = Device::new(BackendKind::Cuda, driver.ordinal_of(context, operation)?);
         self.device().check_is(actual, operation)?;
-        self.context.store(context.to_bits(), Ordering::Relaxed);
+        match driver.known_primary(self.device, context) {
+            Some(primary) => drop(self.keep_primary(primary)),
+            None => self.context.store(context.to_bits(), Ordering::Relaxed),
+        }
         Ok(context)
     }
 
@@ -124,12 +197,138 @@ impl CudaStream {
         Ok(())
     }
 
+    /// The driver, if this is an explicit stream and nothing was seen to be wrong with any.
+    #[inline]
+    fn quick(&self) -> Option<&'static Driver> {
+        if self.raw.kind() == HandleKind::Explicit && !fault::any() { loaded() } else { None }
+    }
+
+    /// The record of most events on most streams. `None` if this one needs more care.
+    #[inline]
+    fn quick_record(&self, event: &CudaEvent) -> Option<CudaCode> {
+        let driver = self.quick()?;
+        let context = Context::from_bits(self.context.load(Ordering::Relaxed));
+        if context.is_some_and(|context| !event.is_of(context)) {
+            return None;
+        }
+        let raw = self.raw.as_ptr();
+        // SAFETY: the stream is alive.
+        if unsafe { capture::is_possible(driver, raw) } {
+            return None;
+        }
+        // SAFETY: the stream is alive, and so is the event; if the event is of another context than
+        // the stream, the driver says so.
+        let code = unsafe { (driver.symbols.event_record)(event.as_ptr(), raw) };
+        if code == CudaCode::SUCCESS {
+            event.recorded(None);
+            return Some(code);
+        }
+        self.is_final(code).then_some(code)
+    }
+
+    /// Likewise, with an event of the pool.
+    #[inline]
+    fn quick_record_event(&self) -> Option<CudaEvent> {
+        let (driver, raw, primary) = (self.quick()?, self.raw.as_ptr(), self.likely_primary()?);
+        // SAFETY: the stream is alive.
+        if unsafe { capture::is_possible(driver, raw) } {
+            return None;
+        }
+        let event = CudaEvent::recorded_one(primary.pool.take(thread_number())?, primary);
+        // SAFETY: as above.
+        let code = unsafe { (driver.symbols.event_record)(event.as_ptr(), raw) };
+        if code != CudaCode::SUCCESS {
+            return None;
+        }
+        self.found(primary);
+        Some(event)
+    }
+
+    /// Whether the driver would say the same once more, if it were asked with more care: with a
+    /// context that is current, and with an event of the stream's own.
+    #[inline]
+    pub(crate) fn is_final(&self, code: CudaCode) -> bool {
+        match code {
+            CudaCode::INVALID_CONTEXT => false,
+            CudaCode::INVALID_HANDLE => self.is_found(),
+            _ => true,
+        }
+    }
+
+    /// The wait of most streams for most events. `None` if this one needs more care.
+    #[inline]
+    fn quick_wait(&self, event: &CudaEvent) -> Option<CudaCode> {
+        let driver = self.quick()?;
+        if event.is_captured() {
+            return None;
+        }
+        // SAFETY: the stream is alive, and so is the event, which may be of any context. Flags are
+        // 0.
+        let code =
+            unsafe { (driver.symbols.stream_wait_event)(self.raw.as_ptr(), event.as_ptr(), 0) };
+        (code != CudaCode::INVALID_CONTEXT).then_some(code)
+    }
+
+    fn record_for(&self, event: &CudaEvent, operation: &'static str) -> Result<(), CudaError> {
+        if !event.is_of(self.context(operation)?) {
+            use gpu_stream_core::Event as _;
+            event.device().check_is(self.device(), operation)?;
+            event.check_context(self.context(operation)?, operation)?;
+        }
+        self.check_fault(operation)?;
+        let captured = self.ask(operation, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            let status = unsafe { capture::status(driver, raw, operation) }?;
+            // SAFETY: as above; the event is alive, and of the stream's context.
+            let code = unsafe { (driver.symbols.event_record)(event.as_ptr(), raw) };
+            check(code, operation, "cuEventRecord")?;
+            Ok(match status {
+                CaptureStatus::None => None,
+                // SAFETY: as above.
+                _ => Some(unsafe { capture::id(driver, raw) }),
+            })
+        })?;
+        event.recorded(captured.map(|id| Captured {
+            stream: self.raw,
+            id,
+            owner: self.owner.clone(),
+        }));
+        Ok(())
+    }
+
+    pub(crate) fn record_event_for(&self, operation: &'static str) -> Result<CudaEvent, CudaError> {
+        let event = match self.primary() {
+            Some(primary) => CudaEvent::for_record(primary, operation)?,
+            None => self.new_event_for(EventOptions::new(), operation)?,
+        };
+        self.record_for(&event, operation)?;
+        Ok(event)
+    }
+
+    pub(crate) fn wait_event_for(
+        &self,
+        event: &CudaEvent,
+        operation: &'static str,
+    ) -> Result<(), CudaError> {
+        self.check_fault(operation)?;
+        self.ask(operation, |driver, raw| {
+            event.refuse_stale(driver, operation)?;
+            // SAFETY: `ask` has made current what a default stream needs.
+            unsafe { self.look_if_default(driver, raw, operation) }?;
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs; the
+            // event is alive, and may be of any context. Flags are 0.
+            let code = unsafe { (driver.symbols.stream_wait_event)(raw, event.as_ptr(), 0) };
+            check(code, operation, "cuStreamWaitEvent")
+        })
+    }
+
     /// The stream's id, if the driver has ids.
     fn id_if_any(&self) -> Option<u64> {
         self.id().ok()
     }
 
-    fn check_fault(&self, operation: &'static str) -> Result<(), CudaError> {
+    #[inline]
+    pub(crate) fn check_fault(&self, operation: &'static str) -> Result<(), CudaError> {
         fault::check(operation, || self.id_if_any())
     }
 }
@@ -141,10 +340,12 @@ impl CudaStream {
 unsafe impl Stream for CudaStream {
     type Backend = Cuda;
 
+    #[inline]
     fn raw(&self) -> RawStream<Cuda> {
         self.raw
     }
 
+    #[inline]
     fn device(&self) -> Device {
         Device::new(BackendKind::Cuda, self.device)
     }
@@ -189,51 +390,76 @@ unsafe impl Stream for CudaStream {
     /// context of the device than the stream: make it with [`CudaStream::new_event`].
     fn record(&self, event: &CudaEvent) -> Result<(), CudaError> {
         const OPERATION: &str = "Stream::record";
-        use gpu_stream_core::Event as _;
-        event.device().check_is(self.device(), OPERATION)?;
-        event.check_context(self.context(OPERATION)?, OPERATION)?;
-        self.check_fault(OPERATION)?;
-        let captured = self.ask(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-            let status = unsafe { capture::status(driver, raw, OPERATION) }?;
-            // SAFETY: as above; the event is alive, and of the stream's context.
-            let code = unsafe { (driver.symbols.event_record)(event.as_ptr(), raw) };
-            check(code, OPERATION, "cuEventRecord")?;
-            Ok(match status {
-                CaptureStatus::None => None,
-                // SAFETY: as above.
-                _ => Some(unsafe { capture::id(driver, raw) }),
-            })
-        })?;
-        event.recorded(captured.map(|id| Captured {
-            stream: self.raw,
-            id,
-            owner: self.owner.clone(),
-        }));
-        Ok(())
+        match self.quick_record(event) {
+            Some(CudaCode::SUCCESS) => Ok(()),
+            Some(code) => check(code, OPERATION, "cuEventRecord"),
+            None => self.record_for(event, OPERATION),
+        }
     }
 
+    #[inline]
     fn record_event(&self) -> Result<CudaEvent, CudaError> {
-        const OPERATION: &str = "Stream::record_event";
-        let (driver, context) = (driver()?, self.context(OPERATION)?);
-        let owner = || self.context_owner(driver, context);
-        let event = CudaEvent::for_record(driver, self.device, context, owner, OPERATION)?;
-        self.record(&event)?;
-        Ok(event)
+        match self.quick_record_event() {
+            Some(event) => Ok(event),
+            None => self.record_event_for("Stream::record_event"),
+        }
     }
 
     fn wait_event(&self, event: &CudaEvent) -> Result<(), CudaError> {
         const OPERATION: &str = "Stream::wait_event";
-        self.check_fault(OPERATION)?;
-        self.ask(OPERATION, |driver, raw| {
-            event.refuse_stale(driver, OPERATION)?;
-            // SAFETY: `ask` has made current what a default stream needs.
-            unsafe { self.look_if_default(driver, raw, OPERATION) }?;
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs; the
-            // event is alive, and may be of any context. Flags are 0.
-            let code = unsafe { (driver.symbols.stream_wait_event)(raw, event.as_ptr(), 0) };
-            check(code, OPERATION, "cuStreamWaitEvent")
-        })
+        match self.quick_wait(event) {
+            Some(CudaCode::SUCCESS) => Ok(()),
+            Some(code) => check(code, OPERATION, "cuStreamWaitEvent"),
+            None => self.wait_event_for(event, OPERATION),
+        }
+    }
+
+    /// As [`Stream::wait_stream`]. Threads that wait for one stream at the same moment may share a
+    /// record of it, which is made after all of them have called.
+    #[inline]
+    fn wait_stream<O: Stream<Backend = Cuda>>(&self, other: &O) -> Result<(), CudaError> {
+        match order::native(other) {
+            Some(other) => order::wait_stream(self, other),
+            // Something laid over a stream, which has its own way to record.
+            None if self.is_same(other) => Ok(()),
+            None => self.wait_event(&other.record_event()?),
+        }
+    }
+
+    #[inline]
+    fn fork<'a, I, O>(&self, branches: I) -> Result<(), CudaError>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = Cuda>,
+    {
+        let mut fork = order::Fork::of(self);
+        for branch in branches {
+            let next = match order::native(branch) {
+                Some(branch) => fork.native(branch),
+                None => fork.layered(branch),
+            };
+            if next.is_break() {
+                break;
+            }
+        }
+        fork.outcome
+    }
+
+    #[inline]
+    fn join<'a, I, O>(&self, branches: I) -> Result<(), CudaError>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = Cuda>,
+    {
+        let (mut relay, mut outcome) = (order::Relay::new(), Ok(()));
+        for branch in branches {
+            let joined = match order::native(branch) {
+                Some(branch) => relay.join(self, branch),
+                None => self.wait_stream(branch),
+            };
+            order::keep_first(&mut outcome, joined);
+        }
+        outcome
     }
 
     /// As [`Stream::priority`].
@@ -336,6 +562,7 @@ impl Clone for CudaStream {
             raw: self.raw,
             device: self.device,
             context: AtomicUsize::new(self.context.load(Ordering::Relaxed)),
+            primary: AtomicPtr::new(self.primary.load(Ordering::Acquire)),
             owner: self.owner.clone(),
         }
     }
@@ -344,7 +571,7 @@ impl Clone for CudaStream {
 /// Equal if the device and the handle are.
 impl PartialEq for CudaStream {
     fn eq(&self, other: &Self) -> bool {
-        self.is_same(other)
+        self.is_the_same(other)
     }
 }
 
@@ -388,9 +615,9 @@ pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<CudaS
     device::priority_range(device, OPERATION)?.check(options.priority, OPERATION)?;
     host_func::clear();
     let driver = driver()?;
-    let context = driver.primary(device.ordinal(), OPERATION)?.context;
+    let primary = driver.primary(device.ordinal(), OPERATION)?;
     let _relaxed = Relaxed::enter(driver, OPERATION)?;
-    let _current = Current::enter(driver, context, OPERATION)?;
+    let _current = Current::enter(driver, primary.context, OPERATION)?;
     let mut stream = std::ptr::null_mut();
     // SAFETY: `stream` is a place for one stream, the flags are valid, and the context is current.
     let code =
@@ -398,14 +625,23 @@ pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<CudaS
     check(code, OPERATION, "cuStreamCreateWithPriority")?;
     let raw = RawStream::from_ptr(stream);
     let owner = KeepAlive::owner(Arc::new(Owned { driver, raw }));
-    Ok(known(raw, device.ordinal(), context, owner))
+    Ok(of_primary(raw, device.ordinal(), primary, owner))
 }
 
-fn known(raw: RawStream<Cuda>, device: u32, context: Context, owner: KeepAlive) -> CudaStream {
-    CudaStream { raw, device, context: AtomicUsize::new(context.to_bits()), owner }
+#[inline]
+fn of_primary(
+    raw: RawStream<Cuda>,
+    device: u32,
+    primary: &'static Primary,
+    owner: KeepAlive,
+) -> CudaStream {
+    let context = AtomicUsize::new(primary.context.to_bits());
+    let primary = AtomicPtr::new(std::ptr::from_ref(primary).cast_mut());
+    CudaStream { raw, device, context, primary, owner }
 }
 
 /// One of the handles 1 and 2, in the primary context of `device`.
+#[cold]
 pub(crate) fn named(
     raw: RawStream<Cuda>,
     device: Device,
@@ -413,8 +649,7 @@ pub(crate) fn named(
     operation: &'static str,
 ) -> Result<CudaStream, CudaError> {
     let ordinal = device::ordinal(device, operation)?;
-    let context = driver()?.primary(ordinal, operation)?.context;
-    Ok(known(raw, ordinal, context, owner))
+    Ok(of_primary(raw, ordinal, driver()?.primary(ordinal, operation)?, owner))
 }
 
 pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
@@ -426,7 +661,38 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>,
 
 /// # Safety
 /// As `Backend::wrap_stream`.
+#[inline]
 pub(crate) unsafe fn wrap(
+    raw: RawStream<Cuda>,
+    device: Option<Device>,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
+    // An explicit stream of a primary context that was used before, and of the device that is
+    // given: all is said with one question.
+    let is_ours = device.is_none_or(|given| matches!(given.backend(), BackendKind::Cuda));
+    if raw.kind() == HandleKind::Explicit
+        && is_ours
+        && let Some(driver) = loaded()
+    {
+        let ordinal = device.map(Device::ordinal);
+        // SAFETY: the caller promises that the stream is alive.
+        if let Some(primary) = unsafe { driver.primary_of(raw.as_ptr(), ordinal) } {
+            return Ok(of_primary(raw, primary.ordinal, primary, owner));
+        }
+    }
+    // SAFETY: as above.
+    unsafe { wrap_carefully(raw, device, owner, operation) }
+}
+
+/// Any other stream: of a context that was not seen before, of another device than was given, or no
+/// explicit one.
+///
+/// # Safety
+/// As `Backend::wrap_stream`.
+#[cold]
+#[inline(never)]
+unsafe fn wrap_carefully(
     raw: RawStream<Cuda>,
     device: Option<Device>,
     owner: KeepAlive,
@@ -434,27 +700,44 @@ pub(crate) unsafe fn wrap(
 ) -> Result<CudaStream, CudaError> {
     let driver = driver()?;
     match raw.kind() {
-        HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
+        HandleKind::PerThread => return Err(refuse_per_thread(raw, operation)),
         HandleKind::Default => {
             let device = match device {
                 Some(device) => device,
                 None => current_device(driver, raw, operation)?,
             };
-            named(RawStream::LEGACY, device, owner, operation)
+            return named(RawStream::LEGACY, device, owner, operation);
         }
-        HandleKind::Explicit => {
-            if let Some(given) = device {
-                device::ordinal(given, operation)?;
-            }
-            // SAFETY: the caller promises that the stream is alive.
-            let context = unsafe { driver.context_of(raw.as_ptr(), operation) }?;
-            let stream = known(raw, driver.ordinal_of(context, operation)?, context, owner);
-            if let Some(given) = device {
-                given.check_is(stream.device(), operation)?;
-            }
-            Ok(stream)
-        }
+        HandleKind::Explicit => {}
     }
+    if let Some(given) = device {
+        device::ordinal(given, operation)?;
+    }
+    // SAFETY: the caller promises that the stream is alive.
+    let context = unsafe { driver.context_of(raw.as_ptr(), operation) }?;
+    let stream = in_context(driver, raw, context, owner, operation)?;
+    if let Some(given) = device {
+        given.check_is(stream.device(), operation)?;
+    }
+    Ok(stream)
+}
+
+/// A stream of the context, which may be one that was not seen before.
+fn in_context(
+    driver: &'static Driver,
+    raw: RawStream<Cuda>,
+    context: Context,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
+    let device = driver.ordinal_of(context, operation)?;
+    Ok(match driver.known_primary(device, context) {
+        Some(primary) => of_primary(raw, device, primary, owner),
+        None => {
+            let (context, primary) = (AtomicUsize::new(context.to_bits()), AtomicPtr::default());
+            CudaStream { raw, device, context, primary, owner }
+        }
+    })
 }
 
 /// As [`wrap`], without a call of the driver for an explicit handle.
@@ -468,13 +751,31 @@ pub(crate) unsafe fn wrap_unchecked(
     owner: KeepAlive,
     operation: &'static str,
 ) -> Result<CudaStream, CudaError> {
+    if raw.kind() == HandleKind::Explicit && device::exists(device) {
+        return Ok(of_unknown(raw, device.ordinal(), owner));
+    }
+    wrap_unchecked_carefully(raw, device, owner, operation)
+}
+
+#[inline]
+fn of_unknown(raw: RawStream<Cuda>, device: u32, owner: KeepAlive) -> CudaStream {
+    let (context, primary) = (AtomicUsize::new(0), AtomicPtr::default());
+    CudaStream { raw, device, context, primary, owner }
+}
+
+/// The driver was not loaded yet, or there is no such device, or the handle is no explicit one.
+#[cold]
+#[inline(never)]
+fn wrap_unchecked_carefully(
+    raw: RawStream<Cuda>,
+    device: Device,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
     match raw.kind() {
         HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
         HandleKind::Default => named(RawStream::LEGACY, device, owner, operation),
-        HandleKind::Explicit => {
-            let device = device::ordinal(device, operation)?;
-            Ok(CudaStream { raw, device, context: AtomicUsize::new(0), owner })
-        }
+        HandleKind::Explicit => Ok(of_unknown(raw, device::ordinal(device, operation)?, owner)),
     }
 }
 

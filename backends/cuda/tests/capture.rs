@@ -23,7 +23,8 @@ fn main() -> ExitCode {
             "events_are_good_again_after_a_record_outside",
             events_are_good_again_after_a_record_outside,
         ),
-        ("a_capture_leaves_no_event_in_the_pool", a_capture_leaves_no_event_in_the_pool),
+        ("what_a_capture_leaves_in_the_pool", what_a_capture_leaves_in_the_pool),
+        ("waits_inside_and_outside_in_turn", waits_inside_and_outside_in_turn),
     ])
 }
 
@@ -233,8 +234,8 @@ fn events_are_good_again_after_a_record_outside() {
     }
 }
 
-/// Events that `wait_stream` recorded in a capture do not come back for the next wait.
-fn a_capture_leaves_no_event_in_the_pool() {
+/// Whatever was recorded in a capture, the next record outside is an ordinary one.
+fn what_a_capture_leaves_in_the_pool() {
     let space = Space::primary();
     let (raw, raw_branch) = (space.stream(1, 0), space.stream(1, 0));
     let (stream, branch) = (wrap(raw), wrap(raw_branch));
@@ -244,6 +245,7 @@ fn a_capture_leaves_no_event_in_the_pool() {
         branch.wait_stream(&stream).expect("fork inside the capture");
         space.slow_store(raw_branch, words, round, 1);
         stream.wait_stream(&branch).expect("join inside the capture");
+        drop(stream.record_event().expect("record_event inside the capture"));
         let graph = capture.graph();
         // The first launch may wait for what runs, and is not to be behind the gate.
         graph.launch(raw);
@@ -259,5 +261,56 @@ fn a_capture_leaves_no_event_in_the_pool() {
         gate.open();
         branch.synchronize().expect("synchronize");
         assert_eq!(space.read(words + 4, 1), [round]);
+    }
+}
+
+/// The events of waits, which nobody sees, are recorded inside of a capture and outside in turn: the
+/// capture stays alive, the graph does what was captured, and the waits outside hold.
+fn waits_inside_and_outside_in_turn() {
+    let space = Space::primary();
+    let raw = [(); 4].map(|()| space.stream(1, 0));
+    let [inside, branch, outside, waiter] = raw.map(wrap);
+    let [raw_inside, raw_branch, raw_outside, raw_waiter] = raw;
+    let words = space.words(6);
+    let (written, forked, joined) = (words, words + 4, words + 8);
+    let (source, copied) = (words + 12, words + 16);
+    for mode in MODES {
+        for round in 1..=20 {
+            space.clear(words, 6);
+            // Memory, and what is copied from it, is made and read outside: the bare driver refuses
+            // that beside a capture.
+            let gate = space.gate(raw_outside);
+            let _current = enter(space.context);
+            let capture = Capture::begin(raw_inside, mode);
+            space.slow_store(raw_inside, written, round, 1);
+            // One event serves a join, and is given back; the next one takes it.
+            branch.join([&inside]).expect("fork inside the capture, by a join");
+            capture.alive("a join inside the capture");
+            assert_eq!(branch.capture_status().unwrap(), CaptureStatus::Active);
+            space.copy(raw_branch, forked, written);
+            space.slow_store(raw_outside, source, round, 1);
+            waiter.join([&outside]).expect("a join outside, while the capture goes on");
+            outside.fork([&waiter]).expect("a fork outside");
+            waiter.wait_stream(&outside).expect("a wait outside");
+            capture.alive("waits outside");
+            assert_eq!(waiter.capture_status().unwrap(), CaptureStatus::None);
+            space.copy(raw_waiter, copied, source);
+            branch.fork([&inside]).expect("join inside the capture, by a fork");
+            capture.alive("a fork inside the capture");
+            space.copy(raw_inside, joined, forked);
+            gate.open();
+            waiter.synchronize().expect("the waiter is in no capture");
+            capture.alive("a wait for the waiter");
+            let graph = capture.graph();
+            assert_eq!(space.read(copied, 1), [round], "mode {mode}: the wait outside");
+            assert_eq!(space.read(words, 3), [0, 0, 0], "captured work ran");
+            graph.launch(raw_inside);
+            // After the capture, too.
+            branch.wait_stream(&inside).expect("a wait after the capture");
+            space.copy(raw_branch, words + 20, joined);
+            branch.synchronize().expect("synchronize");
+            assert_eq!(space.read(words, 3), [round; 3], "mode {mode}: what the graph did");
+            assert_eq!(space.read(words + 20, 1), [round], "mode {mode}: the wait after it");
+        }
     }
 }

@@ -11,7 +11,10 @@ use support::bare::{Bare, Ptr, Space, bare, enter, ok, set_capture_mode, set_cur
 use support::capture::Capture;
 
 fn main() -> ExitCode {
-    support::main(&[("what_calls_do_to_a_capture", what_calls_do_to_a_capture)])
+    support::main(&[
+        ("what_calls_do_to_a_capture", what_calls_do_to_a_capture),
+        ("what_events_are_after_their_capture", what_events_are_after_their_capture),
+    ])
 }
 
 /// What a call may be made on.
@@ -20,6 +23,10 @@ struct Things {
     captured: Ptr,
     /// Recorded on `captured`, inside of the capture.
     captured_event: Ptr,
+    /// Likewise, and it keeps time.
+    captured_timed: Ptr,
+    /// Of another context.
+    foreign_event: Ptr,
     other: Ptr,
     /// Recorded on `other`, and complete.
     events: [Ptr; 2],
@@ -38,10 +45,15 @@ enum Made {
     Plain,
     /// In the relaxed mode.
     Relaxed,
+    /// In whatever mode, to be refused if the event is of another context than the stream.
+    Foreign,
     /// Not at all.
     Never,
 }
-use Made::{Never, Plain, Relaxed};
+use Made::{Foreign, Never, Plain, Relaxed};
+
+/// `CUDA_ERROR_INVALID_HANDLE`.
+const INVALID_HANDLE: c_int = 400;
 
 type Call = unsafe fn(&Bare, &Things) -> c_int;
 
@@ -75,8 +87,8 @@ calls! { |d, t|
     "cuStreamIsCapturing" Plain (d.capture_status)(t.other, &mut 0);
     "cuStreamIsCapturing, captured" Plain (d.capture_status)(t.captured, &mut 0);
     "cuStreamGetCaptureInfo, captured" Plain (d.capture_info)(t.captured, &mut 0, &mut 0, null_mut(), null_mut(), null_mut());
-    "cuStreamGetCtx" Relaxed (d.stream_context)(t.other, &mut null_mut());
-    "cuStreamGetCtx, captured" Relaxed (d.stream_context)(t.captured, &mut null_mut());
+    "cuStreamGetCtx" Plain (d.stream_context)(t.other, &mut null_mut());
+    "cuStreamGetCtx, captured" Plain (d.stream_context)(t.captured, &mut null_mut());
     "cuStreamGetId" Relaxed (d.stream_id)(t.other, &mut 0);
     "cuStreamGetId, captured" Never (d.stream_id)(t.captured, &mut 0);
     "cuStreamGetPriority" Relaxed (d.stream_priority)(t.other, &mut 0);
@@ -91,11 +103,20 @@ calls! { |d, t|
     "cuEventDestroy" Relaxed (d.event_destroy)(t.last_event);
     "cuEventRecord" Plain (d.event_record)(t.last_event, t.other);
     "cuEventRecord, captured" Plain (d.event_record)(t.last_event, t.captured);
+    // The event is then as any other, also while the capture that it was in goes on.
+    "cuEventRecord, captured event" Plain (d.event_record)(t.captured_event, t.other);
+    "cuEventRecord, foreign event" Foreign (d.event_record)(t.foreign_event, t.other);
+    "cuEventRecord, captured, foreign event" Foreign (d.event_record)(t.foreign_event, t.captured);
     "cuEventQuery" Relaxed (d.event_query)(t.events[0]);
     "cuEventQuery, captured" Never (d.event_query)(t.captured_event);
     "cuEventSynchronize" Relaxed (d.event_synchronize)(t.events[0]);
     "cuEventSynchronize, captured" Never (d.event_synchronize)(t.captured_event);
     "cuEventElapsedTime" Relaxed (d.event_elapsed)(&mut 0.0, t.events[0], t.events[1]);
+    "cuEventElapsedTime, untimed" Never (d.event_elapsed)(&mut 0.0, t.last_event, t.last_event);
+    "cuEventElapsedTime, captured untimed" Never (d.event_elapsed)(&mut 0.0, t.captured_event, t.captured_event);
+    "cuEventElapsedTime, captured timed" Never (d.event_elapsed)(&mut 0.0, t.captured_timed, t.captured_timed);
+    "cuEventElapsedTime, to captured untimed" Never (d.event_elapsed)(&mut 0.0, t.events[0], t.captured_event);
+    "cuEventElapsedTime, to captured timed" Never (d.event_elapsed)(&mut 0.0, t.events[0], t.captured_timed);
     "cuStreamWaitEvent" Plain (d.stream_wait_event)(t.other, t.events[0], 0);
     "cuStreamWaitEvent, captured event" Plain (d.stream_wait_event)(t.other, t.captured_event, 0);
     // A misuse: the driver refuses it, and the caller has to know.
@@ -125,6 +146,12 @@ impl Things {
             context: space.context,
             captured,
             captured_event: event_on(other, 2),
+            captured_timed: event_on(other, 0),
+            foreign_event: {
+                let second = Space::second();
+                let _current = enter(second.context);
+                event_on(second.stream(1, 0), 2)
+            },
             other,
             events: [event_on(other, 0), event_on(other, 0)],
             last_stream: null_mut(),
@@ -160,9 +187,10 @@ struct Column {
 fn probe(things: &Things, call: Call, column: Column) -> (c_int, Result<c_int, c_int>) {
     let _current = enter(things.context);
     let capture = Capture::begin(things.captured, column.capture);
-    // SAFETY: both are alive.
-    let code = unsafe { (bare().event_record)(things.captured_event, things.captured) };
-    ok("event_record", code);
+    for event in [things.captured_event, things.captured_timed] {
+        // SAFETY: both are alive.
+        ok("event_record", unsafe { (bare().event_record)(event, things.captured) });
+    }
     capture.alive("a record in the capture");
     let make = || {
         set_current(things.context);
@@ -217,16 +245,108 @@ fn what_calls_do_to_a_capture() {
             }
             let mark = if status == Ok(1) { "" } else { "!" };
             row.push_str(&format!(" {:>7}", format!("{code}{mark}")));
-            let ours = match made {
-                Plain => true,
-                Relaxed => column.thread == 2,
-                Never => false,
+            let wanted = match made {
+                Plain => Some(0),
+                Relaxed if column.thread == 2 => Some(0),
+                Foreign => Some(INVALID_HANDLE),
+                _ => None,
             };
-            if ours && (code, status) != (0, Ok(1)) {
+            if wanted.is_some_and(|wanted| (code, status) != (wanted, Ok(1))) {
                 harmful.push(format!("{name}: code {code}, the capture {status:?}; {column:?}"));
             }
         }
         println!("{row}");
     }
     assert!(harmful.is_empty(), "calls that the backend makes so:\n{}", harmful.join("\n"));
+}
+
+/// How a capture comes to its end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Ended,
+    /// It was broken before.
+    Broken,
+    /// It was broken, and is not ended.
+    BrokenOnly,
+}
+
+/// What the driver says about an event that was recorded in a capture which is over. The backend
+/// does not ask, but says `InvalidEvent` at once: the code does not tell such an event from a bad
+/// argument, and a captured stream that waits for one loses its own capture.
+fn what_events_are_after_their_capture() {
+    type Ask = unsafe fn(&Bare, Ptr, Ptr) -> c_int;
+    const NAMES: [&str; 4] =
+        ["cuEventElapsedTime", "cuEventQuery", "cuEventSynchronize", "cuStreamWaitEvent"];
+    // SAFETY: whoever calls them says that the event and the stream are alive.
+    const ASKS: [Ask; 4] = unsafe {
+        [
+            |d, event, _| (d.event_elapsed)(&mut 0.0, event, event),
+            |d, event, _| (d.event_query)(event),
+            |d, event, _| (d.event_synchronize)(event),
+            |d, event, stream| (d.stream_wait_event)(stream, event, 0),
+        ]
+    };
+    let things = Things::new();
+    let _current = enter(things.context);
+    println!("What the driver answers about an event that was recorded in a capture, by the mode");
+    println!("of the capture and how it came to its end. In the relaxed mode.");
+    println!("{:<30} {:>22} {:>14} {:>20} {:>20}", "", NAMES[0], NAMES[1], NAMES[2], NAMES[3]);
+    let mut unlike = Vec::new();
+    for mode in [0, 1, 2] {
+        for end in [End::Ended, End::Broken, End::BrokenOnly] {
+            for (name, event) in
+                [("untimed", things.captured_event), ("timed", things.captured_timed)]
+            {
+                let codes = ASKS.map(|ask| {
+                    let capture = Capture::begin(things.captured, mode);
+                    // SAFETY: all are alive.
+                    ok("event_record", unsafe { (bare().event_record)(event, things.captured) });
+                    if !matches!(end, End::Ended) {
+                        // SAFETY: as above.
+                        unsafe { (bare().stream_query)(things.captured) };
+                    }
+                    let capture = match end {
+                        End::BrokenOnly => Some(capture),
+                        _ => {
+                            let _ = capture.end();
+                            None
+                        }
+                    };
+                    set_capture_mode(2);
+                    // SAFETY: as above.
+                    let code = unsafe { ask(bare(), event, things.other) };
+                    set_capture_mode(0);
+                    drop(capture);
+                    Space::primary().synchronize(things.other);
+                    code
+                });
+                let [elapsed, query, synchronize, wait] = codes;
+                let row = format!("mode {mode}, {end:?}, {name}");
+                println!("{row:<30} {elapsed:>22} {query:>14} {synchronize:>20} {wait:>20}");
+                // A stale event that answered as if it were good would be a reason to ask it.
+                if [query, synchronize, wait].contains(&0) {
+                    unlike.push(row);
+                }
+            }
+        }
+    }
+    // By a stream that is captured itself.
+    for mode in [0, 1, 2] {
+        drop(Capture::begin(things.captured, mode));
+        let capture = Capture::begin(things.captured, mode);
+        // SAFETY: all are alive.
+        ok("event_record", unsafe {
+            (bare().event_record)(things.captured_event, things.captured)
+        });
+        drop(capture.end());
+        let capture = Capture::begin(things.captured, mode);
+        // SAFETY: as above.
+        let code = unsafe { (bare().stream_wait_event)(things.captured, things.captured_event, 0) };
+        let status = capture.status();
+        println!("mode {mode}, a wait in the next capture: {code}, which is then {status:?}");
+        if code == 0 || status == Ok(1) {
+            unlike.push(format!("mode {mode}, a wait in the next capture"));
+        }
+    }
+    assert!(unlike.is_empty(), "not as the backend takes it: {unlike:?}");
 }

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         ("without_the_wait_it_is_wrong", without_the_wait_it_is_wrong),
         ("many_branches", many_branches),
         ("threads_in_parallel", threads_in_parallel),
+        ("threads_share_a_source", threads_share_a_source),
     ])
 }
 
@@ -119,6 +120,36 @@ fn threads_in_parallel() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| always_right(|from, to| to.wait_stream(from).unwrap()));
+        }
+    });
+}
+
+/// Eight threads submit to one stream, and each lets a stream of its own wait for it. They may share
+/// records of it; none that was made before the thread's own work.
+fn threads_share_a_source() {
+    const THREADS: u32 = 8;
+    let (space, rounds) = (Space::primary(), rounds() / THREADS);
+    let raw_source = space.stream(1, 0);
+    let source = wrap(raw_source);
+    let raw_source = raw_source.expose_provenance();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let raw_source = std::ptr::with_exposed_provenance_mut(raw_source);
+                let raw = space.stream(1, 0);
+                let mine = wrap(raw);
+                let (word, copies) = (space.words(1), space.words(rounds as usize));
+                for round in 0..rounds {
+                    space.slow_store(raw_source, word, round + 1, TURNS / 3);
+                    mine.wait_stream(&source).unwrap();
+                    space.copy(raw, copies + u64::from(round) * 4, word);
+                    // The next number comes after this copy.
+                    source.wait_stream(&mine).unwrap();
+                }
+                mine.synchronize().unwrap();
+                let seen = space.read(copies, rounds as usize);
+                assert_eq!(seen, (1..=rounds).collect::<Vec<_>>());
+            });
         }
     });
 }

@@ -12,19 +12,20 @@ use std::process::ExitCode;
 use gpu_stream_core::{
     Backend, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream, StreamOptions,
 };
-use gpu_stream_cuda::Cuda;
+use gpu_stream_cuda::{Cuda, CudaStream};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use support::bare::{enter, new_context, new_stream, primary_context};
+use support::bare::{enter, new_context, new_stream, primary_context, set_current};
 use support::capture::Capture;
 use support::{device, expect_kind, fake, operations, wrap};
 
 type Case = (&'static str, fn(&fake::Fake));
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     ("every_call_succeeds", every_call_succeeds),
     ("every_function_fails", every_function_fails),
     ("captures_survive", captures_survive),
     ("events_are_pooled", events_are_pooled),
+    ("unchecked_streams_of_any_context", unchecked_streams_of_any_context),
     ("how_many_calls", how_many_calls),
     ("codes_that_nobody_knows", codes_that_nobody_knows),
 ];
@@ -171,7 +172,11 @@ fn captures_survive(_: &fake::Fake) {
             refused("query", stream.query().map(drop));
             refused("synchronize", stream.synchronize());
             refused("host function", stream.launch_host_func(Box::new(|| ())));
+            // What holds for a record outside does not hold for one inside.
+            other.record(&event).unwrap();
+            event.synchronize().unwrap();
             stream.record(&event).unwrap();
+            capture.alive("a record");
             refused("event query", event.query().map(drop));
             refused("event synchronize", event.synchronize());
             let handle = RawStream::from_ptr(raw);
@@ -183,8 +188,11 @@ fn captures_survive(_: &fake::Fake) {
             capture.alive("what another thread did");
         }
         capture.end().expect("the end of the capture");
-        expect_kind("event query", event.query(), ErrorKind::InvalidEvent);
-        expect_kind("wait", other.wait_event(&event), ErrorKind::InvalidEvent);
+        for _ in 0..2 {
+            expect_kind("event query", event.query(), ErrorKind::InvalidEvent);
+            expect_kind("event synchronize", event.synchronize(), ErrorKind::InvalidEvent);
+            expect_kind("wait", other.wait_event(&event), ErrorKind::InvalidEvent);
+        }
         stream.record(&event).unwrap();
         assert_eq!(event.status().unwrap(), EventStatus::Complete);
         other.wait_event(&event).unwrap();
@@ -196,12 +204,15 @@ fn events_are_pooled(fake: &fake::Fake) {
         Cuda::new_stream(device(), StreamOptions::new()).unwrap(),
         Cuda::new_stream(device(), StreamOptions::new()).unwrap(),
     );
-    one.wait_stream(&other).unwrap();
-    fake.calls("");
-    for _ in 0..100 {
+    let all = || {
         one.wait_stream(&other).unwrap();
         other.fork([&one]).unwrap();
-    }
+        other.join([&one]).unwrap();
+        drop(one.record_event().unwrap());
+    };
+    all();
+    fake.calls("");
+    (0..100).for_each(|_| all());
     assert_eq!(fake.calls("cuEventCreate"), 0, "events are made anew");
     // Not those whose handle somebody has, nor those with options.
     let given = one.record_event().unwrap();
@@ -213,13 +224,68 @@ fn events_are_pooled(fake: &fake::Fake) {
         live - 1,
         "an event whose handle was given out went into the pool"
     );
+    // Nor those that were recorded in a capture, even if they were recorded outside since.
+    for again in [false, true] {
+        let _current = enter(primary_context());
+        let capture = Capture::begin(one.raw().as_ptr(), 0);
+        let captured = one.record_event().unwrap();
+        if again {
+            other.record(&captured).unwrap();
+        }
+        let live = fake.live_events();
+        drop(captured);
+        assert_eq!(fake.live_events(), live - 1, "an event of a capture went into the pool");
+        capture.end().expect("the end of the capture");
+    }
     for _ in 0..10 {
         let held: Vec<_> = (0..300).map(|_| one.record_event().unwrap()).collect();
         assert!(held.iter().all(|event| event.status().unwrap() == EventStatus::Complete));
     }
-    assert!(fake.live_events() <= 256, "the pool has no bound: {}", fake.live_events());
+    // With those that `all` used.
+    assert!(fake.live_events() <= 256 + 2, "the pool has no bound: {}", fake.live_events());
     let fresh = Cuda::new_event(device(), EventOptions::new()).unwrap();
     assert_eq!(fresh.status().unwrap(), EventStatus::Unrecorded, "a new event has an old record");
+}
+
+/// A wrapper that was made unchecked is taken to be of the primary context, until the driver says
+/// that it is not.
+fn unchecked_streams_of_any_context(fake: &fake::Fake) {
+    let one = Cuda::new_stream(device(), StreamOptions::new()).unwrap();
+    for (context, is_primary) in [(primary_context(), true), (new_context(), false)] {
+        set_current(std::ptr::null_mut());
+        let raw = new_stream(context, 1, 0);
+        // SAFETY: the tests' streams are never destroyed.
+        let wrap = || unsafe {
+            Cuda::stream_from_raw_unchecked(RawStream::from_ptr(raw), device()).unwrap()
+        };
+        let ordered = |stream: &CudaStream, wait: &dyn Fn(&CudaStream)| {
+            let submitted = fake.submit(raw);
+            wait(stream);
+            assert!(fake.waited(one.raw().as_ptr(), raw) >= submitted, "is not waited for");
+        };
+        for again in [false, true] {
+            let kept = wrap();
+            let stream = || if again { kept.clone() } else { wrap() };
+            for _ in 0..2 {
+                ordered(&stream(), &|stream| one.wait_stream(stream).unwrap());
+                ordered(&stream(), &|stream| stream.fork([&one]).unwrap());
+                ordered(&stream(), &|stream| one.join([stream]).unwrap());
+                ordered(&stream(), &|stream| {
+                    one.wait_event(&stream.record_event().unwrap()).unwrap();
+                });
+                let own = stream().new_event(EventOptions::new()).unwrap();
+                stream().record(&own).unwrap();
+                let foreign = Cuda::new_event(device(), EventOptions::new()).unwrap();
+                let recorded = stream().record(&foreign);
+                if is_primary {
+                    recorded.unwrap();
+                } else {
+                    expect_kind("foreign event", recorded, ErrorKind::InvalidHandle);
+                }
+                assert_eq!(foreign.status().unwrap() == EventStatus::Unrecorded, !is_primary);
+            }
+        }
+    }
 }
 
 /// What the driver is asked for the calls that are made most often, on an explicit stream.
@@ -248,12 +314,21 @@ fn how_many_calls(fake: &fake::Fake) {
     if strict {
         return;
     }
-    assert_eq!(count(&checked), 3, "wrapping: mode, cuStreamGetCtx, mode");
+    assert_eq!(count(&checked), 1, "wrapping: cuStreamGetCtx");
     assert_eq!(count(&|| drop(one.query())), 4, "query: look, mode, query, mode");
     assert_eq!(count(&|| one.wait_event(&event).unwrap()), 1, "wait_event");
     assert_eq!(count(&|| other.record(&event).unwrap()), 2, "record: look, record");
-    assert_eq!(count(&|| one.wait_stream(&other).unwrap()), 3, "wait_stream: look, record, wait");
+    assert_eq!(count(&|| one.wait_stream(&other).unwrap()), 2, "wait_stream: record, wait");
+    let branches = [one.clone(), other.clone(), one.clone()];
+    other.fork(&branches).unwrap();
+    drop(other.record_event().unwrap());
+    assert_eq!(count(&|| other.fork(&branches).unwrap()), 3, "fork: record, two waits");
+    assert_eq!(count(&|| other.join(&branches).unwrap()), 4, "join: two records, two waits");
+    assert_eq!(count(&|| drop(other.record_event().unwrap())), 2, "record_event: look, record");
     assert_eq!(count(&|| drop(event.query())), 3, "event query: mode, query, mode");
+    // SAFETY: `other` outlives the wrapper.
+    let source = unsafe { Cuda::stream_from_raw_unchecked(other.raw(), device()) }.unwrap();
+    assert_eq!(count(&|| one.wait_stream(&source).unwrap()), 2, "wrapped unchecked: record, wait");
 }
 
 fn codes_that_nobody_knows(fake: &fake::Fake) {

@@ -54,6 +54,18 @@ pub(crate) unsafe fn status(
     })
 }
 
+/// Whether the stream may be captured: also if the driver does not say.
+///
+/// # Safety
+/// As [`status`].
+#[inline]
+pub(crate) unsafe fn is_possible(driver: &Driver, stream: Ptr) -> bool {
+    let mut status = 0;
+    // SAFETY: the caller promises the stream; `status` is a place for the number.
+    let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
+    code != CudaCode::SUCCESS || status != 0
+}
+
 /// An error if the stream is being captured.
 ///
 /// # Safety

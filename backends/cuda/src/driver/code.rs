@@ -28,6 +28,9 @@ impl CudaCode {
     pub const NO_DEVICE: Self = CudaCode(100);
     /// `CUDA_ERROR_INVALID_CONTEXT`: among others, none is current and the call needs one.
     pub const INVALID_CONTEXT: Self = CudaCode(201);
+    /// `CUDA_ERROR_INVALID_HANDLE`: among others, the event to be recorded is of another context than
+    /// the stream.
+    pub const INVALID_HANDLE: Self = CudaCode(400);
     /// `CUDA_ERROR_NOT_READY`: no error, work is pending.
     pub const NOT_READY: Self = CudaCode(600);
     /// `CUDA_ERROR_NOT_SUPPORTED`.

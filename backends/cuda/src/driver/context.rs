@@ -1,16 +1,19 @@
 //! Contexts: whose they are, and the primary one of each device.
 
+use std::ffi::c_uint;
 use std::num::NonZero;
 
-use gpu_stream_core::{BackendKind, ContractError, Device};
+use gpu_stream_core::{BackendKind, ContractError, Device, RawEvent};
 
 use super::capture::Relaxed;
 use super::code::CudaCode;
 use super::current::{Current, current};
 use super::symbols::Ptr;
-use super::{Driver, check};
-use crate::CudaError;
+use super::{DeviceEntry, Driver, check};
+use crate::host_func;
 use crate::pool::Pool;
+use crate::share::Sources;
+use crate::{Cuda, CudaError};
 
 /// A context that is alive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,10 +40,48 @@ impl Context {
 /// The context of a device that all its users share, the runtime API and torch among them. Retained
 /// once and never released, as the library is never closed.
 pub(crate) struct Primary {
+    pub(crate) driver: &'static Driver,
+    /// That of the device.
+    pub(crate) ordinal: u32,
     pub(crate) context: Context,
-    /// Events of this context that nobody uses at the moment.
+    /// Events of this context that nobody uses at the moment. None was recorded in a capture.
     pub(crate) pool: Pool,
+    /// Likewise, for records that nobody sees but who waits for them at once.
+    relays: Pool,
+    /// The streams of this context that somebody waits for at the moment.
+    pub(crate) sources: Sources,
 }
+
+impl Primary {
+    fn new(driver: &'static Driver, ordinal: u32, context: Context) -> Self {
+        let (pool, relays) = (Pool::new(), Pool::new());
+        Primary { driver, ordinal, context, pool, relays, sources: Sources::new() }
+    }
+
+    /// An event that is to be recorded, waited for and given back.
+    pub(crate) fn take_relay(
+        &self,
+        thread: usize,
+        operation: &'static str,
+    ) -> Result<RawEvent<Cuda>, CudaError> {
+        match self.relays.take(thread) {
+            Some(event) => Ok(event),
+            None => self.driver.create_event(self.context, DISABLE_TIMING, operation),
+        }
+    }
+
+    pub(crate) fn give_relay(&self, event: RawEvent<Cuda>, thread: usize) {
+        if let Err(event) = self.relays.give(event, thread) {
+            let driver = self.driver;
+            // SAFETY: the event is ours, and this is its last use; nobody has waited for anything
+            // but its record.
+            host_func::outside(move || unsafe { driver.destroy_event(event) });
+        }
+    }
+}
+
+/// `CU_EVENT_DISABLE_TIMING`.
+const DISABLE_TIMING: c_uint = 2;
 
 impl Driver {
     /// The primary context of the device with this ordinal, which must be there.
@@ -49,12 +90,24 @@ impl Driver {
         ordinal: u32,
         operation: &'static str,
     ) -> Result<&'static Primary, CudaError> {
-        let given = Device::new(BackendKind::Cuda, ordinal);
-        let absent = ContractError::InvalidDevice { operation, given, count: self.count() };
-        let entry = self.devices.get(ordinal as usize).ok_or(absent)?;
-        if let Some(primary) = entry.primary.get() {
-            return Ok(primary);
+        let found = self.devices.get(ordinal as usize);
+        let entry = found.ok_or_else(|| {
+            let given = Device::new(BackendKind::Cuda, ordinal);
+            ContractError::InvalidDevice { operation, given, count: self.count() }
+        })?;
+        match entry.primary.get() {
+            Some(primary) => Ok(primary),
+            None => self.retain_primary(ordinal, entry, operation),
         }
+    }
+
+    #[cold]
+    fn retain_primary(
+        &'static self,
+        ordinal: u32,
+        entry: &'static DeviceEntry,
+        operation: &'static str,
+    ) -> Result<&'static Primary, CudaError> {
         let _relaxed = Relaxed::enter(self, operation)?;
         let mut context = std::ptr::null_mut();
         // SAFETY: `context` is a place for one context, and the device is one that the driver
@@ -69,13 +122,77 @@ impl Driver {
         let context = Context::new(context).ok_or(none)?;
         // Two threads at once retain it twice, which is no harm for something that is never
         // released.
-        Ok(entry.primary.get_or_init(|| Primary { context, pool: Pool::new() }))
+        Ok(entry.primary.get_or_init(|| Primary::new(self, ordinal, context)))
     }
 
     /// The primary context of the device `ordinal`, if it is `context`. Asks nobody.
-    pub(crate) fn known_primary(&self, ordinal: u32, context: Context) -> Option<&Primary> {
-        let primary = self.devices.get(ordinal as usize)?.primary.get()?;
-        (primary.context == context).then_some(primary)
+    #[inline]
+    pub(crate) fn known_primary(
+        &'static self,
+        ordinal: u32,
+        context: Context,
+    ) -> Option<&'static Primary> {
+        self.retained_primary(ordinal).filter(|primary| primary.context == context)
+    }
+
+    /// The primary context of the device `ordinal`, if it was used before. Asks nobody.
+    #[inline]
+    pub(crate) fn retained_primary(&'static self, ordinal: u32) -> Option<&'static Primary> {
+        self.devices.get(ordinal as usize)?.primary.get()
+    }
+
+    /// The primary context of an explicit stream, if it is one that was used before, and the
+    /// device's with this ordinal, where one is given. `None` also if the driver does not say.
+    ///
+    /// # Safety
+    /// `stream` is alive.
+    #[inline]
+    pub(crate) unsafe fn primary_of(
+        &'static self,
+        stream: Ptr,
+        ordinal: Option<u32>,
+    ) -> Option<&'static Primary> {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: the caller promises that the stream is alive; `context` is a place for one.
+        let code = unsafe { (self.symbols.stream_context)(stream, &mut context) };
+        if code != CudaCode::SUCCESS {
+            return None;
+        }
+        let is_it = |primary: &&Primary| primary.context.to_bits() == context.addr();
+        match ordinal {
+            Some(ordinal) => self.retained_primary(ordinal).filter(is_it),
+            None => self.devices.iter().filter_map(|entry| entry.primary.get()).find(is_it),
+        }
+    }
+
+    /// A new event of the context.
+    pub(crate) fn create_event(
+        &'static self,
+        context: Context,
+        flags: c_uint,
+        operation: &'static str,
+    ) -> Result<RawEvent<Cuda>, CudaError> {
+        host_func::clear();
+        let _relaxed = Relaxed::enter(self, operation)?;
+        let _current = Current::enter(self, context, operation)?;
+        let mut event = std::ptr::null_mut();
+        // SAFETY: `event` is a place for one event, the flags are valid ones, and the context is
+        // current.
+        let code = unsafe { (self.symbols.event_create)(&mut event, flags) };
+        check(code, operation, "cuEventCreate")?;
+        Ok(RawEvent::from_ptr(event))
+    }
+
+    /// Destroys an event. If it cannot, the event leaks: there is nobody to tell, and at the end of
+    /// the process the driver may be gone.
+    ///
+    /// # Safety
+    /// The event is ours, its context is alive, and this is its last use.
+    pub(crate) unsafe fn destroy_event(&'static self, event: RawEvent<Cuda>) {
+        // Without it a capture may break.
+        let _relaxed = Relaxed::enter(self, "destroying an event").ok();
+        // SAFETY: the caller promises it.
+        let _ = unsafe { (self.symbols.event_destroy)(event.as_ptr()) };
     }
 
     /// The ordinal of the device that `context` belongs to.
@@ -131,8 +248,7 @@ impl Driver {
         stream: Ptr,
         operation: &'static str,
     ) -> Result<Context, CudaError> {
-        // To wrap a stream inside of its capture is the usual thing to do.
-        let _relaxed = Relaxed::enter(self, operation)?;
+        // Harmless to captures, also to that of this stream: no other mode is needed.
         // SAFETY: the caller promises that the stream is alive.
         match unsafe { self.ask_context_of(stream, operation) } {
             // Today's drivers need no current context for this. One that does is content with any.

@@ -39,11 +39,21 @@ static DRIVER: OnceLock<Result<Driver, CudaError>> = OnceLock::new();
 
 /// The driver, which the first call loads and starts. What the first call was told is what all
 /// others are.
+#[inline]
 pub(crate) fn driver() -> Result<&'static Driver, CudaError> {
+    match DRIVER.get() {
+        Some(Ok(driver)) => Ok(driver),
+        _ => first_driver(),
+    }
+}
+
+#[cold]
+fn first_driver() -> Result<&'static Driver, CudaError> {
     DRIVER.get_or_init(Driver::new).as_ref().map_err(CudaError::clone)
 }
 
 /// The driver, if a call has loaded it already.
+#[inline]
 pub(crate) fn loaded() -> Option<&'static Driver> {
     DRIVER.get()?.as_ref().ok()
 }
@@ -72,6 +82,7 @@ impl Driver {
     }
 
     /// How many devices there are.
+    #[inline]
     pub(crate) fn count(&self) -> u32 {
         u32::try_from(self.devices.len()).unwrap_or(u32::MAX)
     }
@@ -100,7 +111,12 @@ pub(crate) fn check(
     if code == CudaCode::SUCCESS {
         return Ok(());
     }
-    Err(CudaError::Driver { operation, function, code })
+    Err(refused(code, operation, function))
+}
+
+#[cold]
+fn refused(code: CudaCode, operation: &'static str, function: &'static str) -> CudaError {
+    CudaError::Driver { operation, function, code }
 }
 
 /// The function, or an error that says since which driver it is there.

@@ -10,8 +10,9 @@
 #![allow(non_snake_case, clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks)]
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::thread::ThreadId;
 
@@ -25,6 +26,11 @@ thread_local! {
 /// What fails, and with what.
 static FAIL: Mutex<Option<(String, c_int)>> = Mutex::new(None);
 static CALLS: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+/// The function whose next call is held back, and whether it is.
+static HOLD: Mutex<(Option<String>, bool)> = Mutex::new((None, false));
+static CHANGED: Condvar = Condvar::new();
+/// How much work was submitted to a stream, and how much of another's work a stream waits for.
+static WORK: Mutex<Option<Work>> = Mutex::new(None);
 static LIVE_STREAMS: AtomicUsize = AtomicUsize::new(0);
 static LIVE_EVENTS: AtomicUsize = AtomicUsize::new(0);
 static NEXT: AtomicU64 = AtomicU64::new(10);
@@ -44,6 +50,18 @@ struct Event {
     context: usize,
     timed: bool,
     recorded: Mutex<(bool, u64)>,
+    /// The stream of the record, and how much of its work is in front of it.
+    place: Mutex<(usize, u64)>,
+}
+
+#[derive(Default)]
+struct Work {
+    submitted: HashMap<usize, u64>,
+    waited_for: HashMap<(usize, usize), u64>,
+}
+
+fn work<T>(ask: impl FnOnce(&mut Work) -> T) -> T {
+    ask(WORK.lock().unwrap().get_or_insert_default())
 }
 
 fn setting(name: &str, default: c_int) -> c_int {
@@ -52,6 +70,15 @@ fn setting(name: &str, default: c_int) -> c_int {
 
 fn enter(name: &'static str) -> Result<(), c_int> {
     CALLS.lock().unwrap().push(name);
+    let mut hold = HOLD.lock().unwrap();
+    if hold.0.as_deref() == Some(name) {
+        *hold = (None, true);
+        CHANGED.notify_all();
+        while hold.1 {
+            hold = CHANGED.wait(hold).unwrap();
+        }
+    }
+    drop(hold);
     match &*FAIL.lock().unwrap() {
         Some((which, code)) if which == name => Err(*code),
         _ => Ok(()),
@@ -72,7 +99,8 @@ fn strict() -> Result<(), c_int> {
 
 /// What a call that is "potentially unsafe" does beside captures, by the driver's documentation: it
 /// is refused and breaks them, unless the thread's mode lets it be. The documentation does not say
-/// which calls are; here all are that might be.
+/// which calls are; here all are that might be, but for those that the backend makes at every wait
+/// and that were seen to be harmless (`tests/capture_probe.rs`).
 fn risky() -> Result<(), c_int> {
     let (thread, mode) = (std::thread::current().id(), MODE.get());
     let captures = CAPTURES.lock().unwrap();
@@ -185,7 +213,6 @@ functions! {
     cuStreamQuery(raw: Ptr) { risky()?; asked(stream(raw)?) }
     cuStreamSynchronize(raw: Ptr) { risky()?; asked(stream(raw)?) }
     cuStreamGetCtx(raw: Ptr, context: *mut Ptr) {
-        risky()?;
         let address = stream(raw)?.map_or_else(current, |stream| stream.context);
         put(context, std::ptr::without_provenance_mut(address))
     }
@@ -216,7 +243,8 @@ functions! {
         risky()?;
         let context = need_context()?;
         LIVE_EVENTS.fetch_add(1, SeqCst);
-        let made = Event { context, timed: flags & 2 == 0, recorded: Mutex::new((false, 0)) };
+        let (recorded, place) = (Mutex::new((false, 0)), Mutex::new((0, 0)));
+        let made = Event { context, timed: flags & 2 == 0, recorded, place };
         put(event, Box::into_raw(Box::new(made)).cast())
     }
     cuEventDestroy_v2(event: Ptr) {
@@ -225,8 +253,8 @@ functions! {
         drop(Box::from_raw(event.cast::<Event>()));
         Ok(())
     }
-    cuEventQuery(event: Ptr) { risky()?; strict()?; not_captured(event) }
-    cuEventSynchronize(event: Ptr) { risky()?; strict()?; not_captured(event) }
+    cuEventQuery(event: Ptr) { risky()?; strict()?; event_asked(event) }
+    cuEventSynchronize(event: Ptr) { risky()?; strict()?; event_asked(event) }
     cuEventRecord(event: Ptr, raw: Ptr) {
         let event = &*event.cast::<Event>();
         let (context, capture) = match stream(raw)? {
@@ -236,14 +264,29 @@ functions! {
         if event.context != context { return Err(400) }
         if capture.0 == 2 { return Err(901) }
         *event.recorded.lock().unwrap() = (true, capture.1);
+        let submitted = work(|work| work.submitted.get(&raw.addr()).copied().unwrap_or(0));
+        *event.place.lock().unwrap() = (raw.addr(), submitted);
         Ok(())
     }
-    cuStreamWaitEvent(raw: Ptr, event: Ptr, _flags: c_uint) { stream(raw)?; not_captured(event) }
+    cuStreamWaitEvent(raw: Ptr, event: Ptr, _flags: c_uint) {
+        stream(raw)?;
+        // Of a capture that goes on, it draws the stream in, which is not shown here.
+        capture_of(event)?;
+        let (source, submitted) = *(*event.cast::<Event>()).place.lock().unwrap();
+        work(|work| {
+            let waited = work.waited_for.entry((raw.addr(), source)).or_default();
+            *waited = submitted.max(*waited);
+        });
+        Ok(())
+    }
     cuEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr) {
         risky()?;
         strict()?;
+        for event in [start, end] {
+            if capture_of(event)?.is_some() { return Err(907) }
+        }
         let timed = |event: Ptr| (*event.cast::<Event>()).timed;
-        if !timed(start) || !timed(end) { return Err(400) }
+        if !timed(start) || !timed(end) { return Err(1) }
         put(milliseconds, 1.5)
     }
 }
@@ -287,9 +330,26 @@ fn asked(stream: Option<&Stream>) -> Result<(), c_int> {
     Err(900)
 }
 
-unsafe fn not_captured(event: Ptr) -> Result<(), c_int> {
+/// The captured stream in whose capture the event was last recorded, if that was in one; 1 if the
+/// capture is over.
+unsafe fn capture_of<'a>(event: Ptr) -> Result<Option<&'a Stream>, c_int> {
     let (_, capture) = *unsafe { &*event.cast::<Event>() }.recorded.lock().unwrap();
-    if capture == 0 { Ok(()) } else { Err(907) }
+    if capture == 0 {
+        return Ok(None);
+    }
+    let captures = CAPTURES.lock().unwrap();
+    // A stream that is captured is not destroyed here.
+    let mut streams = captures.iter().map(|(_, _, stream)| unsafe {
+        &*std::ptr::with_exposed_provenance::<Stream>(*stream)
+    });
+    streams.find(|stream| stream.capture.lock().unwrap().1 == capture).map(Some).ok_or(1)
+}
+
+/// As the real one: to ask an event that was recorded in a capture breaks the capture.
+unsafe fn event_asked(event: Ptr) -> Result<(), c_int> {
+    let Some(stream) = (unsafe { capture_of(event) }?) else { return Ok(()) };
+    stream.capture.lock().unwrap().0 = 2;
+    Err(907)
 }
 
 /// Makes the function fail from now on; null: none does.
@@ -306,6 +366,46 @@ pub unsafe extern "C" fn fake_calls(name: *const c_char) -> usize {
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
     let calls = std::mem::take(&mut *CALLS.lock().unwrap());
     if name.is_empty() { calls.len() } else { calls.iter().filter(|call| **call == name).count() }
+}
+
+/// Holds back the next call of the function, on whichever thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_hold(name: *const c_char) {
+    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+    HOLD.lock().unwrap().0 = Some(name);
+}
+
+/// Waits until a call is held back.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_held() {
+    let mut hold = HOLD.lock().unwrap();
+    while !hold.1 {
+        hold = CHANGED.wait(hold).unwrap();
+    }
+}
+
+/// Lets it go on.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_release() {
+    HOLD.lock().unwrap().1 = false;
+    CHANGED.notify_all();
+}
+
+/// Submits work to a stream; returns how much that is by now.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_submit(stream: Ptr) -> u64 {
+    work(|work| {
+        let submitted = work.submitted.entry(stream.addr()).or_default();
+        *submitted += 1;
+        *submitted
+    })
+}
+
+/// How much of `source`'s work `waiter` waits for.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_waited(waiter: Ptr, source: Ptr) -> u64 {
+    let pair = (waiter.addr(), source.addr());
+    work(|work| work.waited_for.get(&pair).copied().unwrap_or(0))
 }
 
 /// How deep the thread's stack of contexts is.

@@ -2,7 +2,7 @@
 //! test's own.
 
 use std::env;
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -42,6 +42,11 @@ pub struct Fake {
     calls: unsafe extern "C" fn(*const c_char) -> usize,
     depth: extern "C" fn() -> usize,
     live: extern "C" fn(c_int) -> usize,
+    hold: unsafe extern "C" fn(*const c_char),
+    held: extern "C" fn(),
+    release: extern "C" fn(),
+    submit: extern "C" fn(*mut c_void) -> u64,
+    waited: extern "C" fn(*mut c_void, *mut c_void) -> u64,
 }
 
 impl Fake {
@@ -57,6 +62,11 @@ impl Fake {
                 calls: *library.get("fake_calls").unwrap(),
                 depth: *library.get("fake_depth").unwrap(),
                 live: *library.get("fake_live").unwrap(),
+                hold: *library.get("fake_hold").unwrap(),
+                held: *library.get("fake_held").unwrap(),
+                release: *library.get("fake_release").unwrap(),
+                submit: *library.get("fake_submit").unwrap(),
+                waited: *library.get("fake_waited").unwrap(),
             }
         }
     }
@@ -77,6 +87,32 @@ impl Fake {
         let name = CString::new(name).unwrap();
         // SAFETY: a string with a zero at its end.
         unsafe { (self.calls)(name.as_ptr()) }
+    }
+
+    /// Holds back the next call of `name`, whoever makes it.
+    pub fn hold(&self, name: &str) {
+        let name = CString::new(name).unwrap();
+        // SAFETY: a string with a zero at its end.
+        unsafe { (self.hold)(name.as_ptr()) }
+    }
+
+    /// Waits until it is held back.
+    pub fn wait_until_held(&self) {
+        (self.held)();
+    }
+
+    pub fn release(&self) {
+        (self.release)();
+    }
+
+    /// Submits work to a stream; returns how much that is by now.
+    pub fn submit(&self, stream: *mut c_void) -> u64 {
+        (self.submit)(stream)
+    }
+
+    /// How much of `source`'s work `waiter` waits for.
+    pub fn waited(&self, waiter: *mut c_void, source: *mut c_void) -> u64 {
+        (self.waited)(waiter, source)
     }
 
     pub fn depth(&self) -> usize {

@@ -1,0 +1,323 @@
+//! Waits of one stream for another: `wait_stream`, `fork` and `join`.
+//!
+//! All three record an event and wait for it at once, and nobody else sees the event: a *relay*. So
+//! they ask the driver for nothing but that. Whether the stream is captured does not matter to an
+//! event that nobody can ask, and that is recorded anew before it is waited for again.
+//!
+//! That is the quick way, which two explicit streams go whose source is of its device's primary
+//! context, or of one that is not known: then the driver refuses a record that is not of it. All
+//! else, and whatever the driver says no to for want of a current context, goes the careful one, by
+//! an event as everybody sees them.
+
+use std::any::Any;
+use std::ops::ControlFlow;
+
+use gpu_stream_core::{HandleKind, RawEvent, Stream};
+
+use crate::driver::capture;
+use crate::driver::code::CudaCode;
+use crate::driver::symbols::Ptr;
+use crate::driver::{Primary, check};
+use crate::share::Calls;
+use crate::sync::thread_number;
+use crate::{Cuda, CudaError, CudaEvent, CudaStream, fault};
+
+/// `other` as a stream of this crate's own type, if it is one and not something laid over one.
+#[inline]
+pub(crate) fn native<O: Stream>(other: &O) -> Option<&CudaStream> {
+    (other as &dyn Any).downcast_ref()
+}
+
+/// Makes `waiter` wait for all that was submitted to `source` so far.
+pub(crate) fn wait_stream(waiter: &CudaStream, source: &CudaStream) -> Result<(), CudaError> {
+    const OPERATION: &str = "Stream::wait_stream";
+    if waiter.is_the_same(source) {
+        return Ok(());
+    }
+    let Some(primary) = quick(waiter, source) else {
+        return carefully(waiter, source, OPERATION);
+    };
+    let pair = Pair { waiter, source, primary };
+    match primary.sources.wait_for(source.bits(), &pair) {
+        Ok(()) => {
+            source.found(primary);
+            Ok(())
+        }
+        Err(refused) => refused.settle(waiter, source, OPERATION),
+    }
+}
+
+/// The primary context of `source`, or what is taken for it, if both streams can go the quick way.
+#[inline]
+fn quick(waiter: &CudaStream, source: &CudaStream) -> Option<&'static Primary> {
+    let explicit = |stream: &CudaStream| stream.raw().kind() == HandleKind::Explicit;
+    if fault::any() || !explicit(waiter) || !explicit(source) {
+        return None;
+    }
+    source.likely_primary()
+}
+
+/// By an event that is recorded as everybody's are.
+#[cold]
+fn carefully(
+    waiter: &CudaStream,
+    source: &CudaStream,
+    operation: &'static str,
+) -> Result<(), CudaError> {
+    waiter.wait_event_for(&source.record_event_for(operation)?, operation)
+}
+
+/// What the driver answered on the quick way.
+#[derive(Clone, Copy)]
+enum Refused {
+    /// There is no event to be had.
+    Event,
+    Record(CudaCode),
+    Wait(CudaCode),
+}
+
+impl Refused {
+    /// Whether the careful way may do better, or say better what is wrong.
+    fn is_for_want_of_context(self, source: &CudaStream) -> bool {
+        match self {
+            Refused::Event => true,
+            Refused::Record(code) => !source.is_final(code),
+            Refused::Wait(code) => code == CudaCode::INVALID_CONTEXT,
+        }
+    }
+
+    fn check(self, operation: &'static str) -> Result<(), CudaError> {
+        match self {
+            Refused::Event => Ok(()),
+            Refused::Record(code) => check(code, operation, "cuEventRecord"),
+            Refused::Wait(code) => check(code, operation, "cuStreamWaitEvent"),
+        }
+    }
+
+    /// Goes the other way, if that may help; else says what is wrong.
+    #[cold]
+    fn settle(
+        self,
+        waiter: &CudaStream,
+        source: &CudaStream,
+        operation: &'static str,
+    ) -> Result<(), CudaError> {
+        if self.is_for_want_of_context(source) {
+            return carefully(waiter, source, operation);
+        }
+        self.check(operation)
+    }
+}
+
+/// Two explicit streams, of which one waits for the other, and the primary context of the latter.
+struct Pair<'a> {
+    waiter: &'a CudaStream,
+    source: &'a CudaStream,
+    primary: &'static Primary,
+}
+
+impl Pair<'_> {
+    fn source(&self) -> Ptr {
+        self.source.raw().as_ptr()
+    }
+}
+
+fn pointer(event: usize) -> Ptr {
+    RawEvent::<Cuda>::from_bits(event).as_ptr()
+}
+
+impl Calls for Pair<'_> {
+    type Error = Refused;
+
+    fn take(&self) -> Result<usize, Refused> {
+        let relay = self.primary.take_relay(thread_number(), "taking an event");
+        relay.map(RawEvent::to_bits).map_err(|_| Refused::Event)
+    }
+
+    fn give(&self, event: usize) {
+        self.primary.give_relay(RawEvent::from_bits(event), thread_number());
+    }
+
+    fn may_share(&self) -> bool {
+        // SAFETY: the stream is alive.
+        let looked =
+            unsafe { capture::refuse(self.primary.driver, self.source(), "Stream::wait_stream") };
+        looked.is_ok()
+    }
+
+    #[inline]
+    fn record(&self, event: usize) -> Result<(), Refused> {
+        // SAFETY: the stream is alive; the event is ours, and nobody else uses it now. If it is of
+        // another context than the stream, the driver says so.
+        let code =
+            unsafe { (self.primary.driver.symbols.event_record)(pointer(event), self.source()) };
+        if code == CudaCode::SUCCESS { Ok(()) } else { Err(Refused::Record(code)) }
+    }
+
+    #[inline]
+    fn wait(&self, event: usize) -> Result<(), Refused> {
+        let waiter = self.waiter.raw().as_ptr();
+        // SAFETY: the stream is alive, and so is the event, which was recorded a moment ago and may
+        // be of any context. Flags are 0.
+        let code =
+            unsafe { (self.primary.driver.symbols.stream_wait_event)(waiter, pointer(event), 0) };
+        if code == CudaCode::SUCCESS { Ok(()) } else { Err(Refused::Wait(code)) }
+    }
+}
+
+/// A relay that serves several pairs, given back when this is dropped.
+pub(crate) struct Relay(Option<(&'static Primary, usize)>);
+
+impl Relay {
+    pub(crate) fn new() -> Self {
+        Relay(None)
+    }
+
+    /// The event, if it is of that context; else a new one in its place.
+    #[inline]
+    fn of(&mut self, pair: &Pair) -> Result<usize, Refused> {
+        match self.0 {
+            Some((primary, event)) if std::ptr::eq(primary, pair.primary) => Ok(event),
+            _ => self.renew(pair),
+        }
+    }
+
+    #[cold]
+    fn renew(&mut self, pair: &Pair) -> Result<usize, Refused> {
+        let event = pair.take()?;
+        drop(std::mem::replace(self, Relay(Some((pair.primary, event)))));
+        Ok(event)
+    }
+
+    /// Makes `waiter` wait for one branch of several. A wait binds to the record made before it, so
+    /// that one event can be recorded on branch after branch.
+    pub(crate) fn join(
+        &mut self,
+        waiter: &CudaStream,
+        branch: &CudaStream,
+    ) -> Result<(), CudaError> {
+        const OPERATION: &str = "Stream::join";
+        if waiter.is_the_same(branch) {
+            return Ok(());
+        }
+        let Some(primary) = quick(waiter, branch) else {
+            return carefully(waiter, branch, OPERATION);
+        };
+        let pair = Pair { waiter, source: branch, primary };
+        let made = self.of(&pair).and_then(|event| {
+            pair.record(event)?;
+            branch.found(primary);
+            pair.wait(event)
+        });
+        match made {
+            Ok(()) => Ok(()),
+            Err(refused) => refused.settle(waiter, branch, OPERATION),
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some((primary, event)) = self.0.take() {
+            primary.give_relay(RawEvent::from_bits(event), thread_number());
+        }
+    }
+}
+
+/// The record that all branches of a fork wait for, made when the first of them comes.
+pub(crate) struct Fork<'a> {
+    source: &'a CudaStream,
+    relay: Relay,
+    is_recorded: bool,
+    /// For branches that cannot wait for a relay.
+    event: Option<CudaEvent>,
+    /// The first error.
+    pub(crate) outcome: Result<(), CudaError>,
+}
+
+impl<'a> Fork<'a> {
+    const OPERATION: &'static str = "Stream::fork";
+
+    pub(crate) fn of(source: &'a CudaStream) -> Self {
+        let (relay, outcome) = (Relay::new(), Ok(()));
+        Fork { source, relay, is_recorded: false, event: None, outcome }
+    }
+
+    /// Makes one branch wait. Breaks off if the record fails: no branch is to wait then.
+    #[inline]
+    pub(crate) fn native(&mut self, branch: &CudaStream) -> ControlFlow<()> {
+        if branch.is_the_same(self.source) {
+            return ControlFlow::Continue(());
+        }
+        let Some(primary) = quick(branch, self.source) else {
+            return self.carefully(branch);
+        };
+        let pair = Pair { waiter: branch, source: self.source, primary };
+        match self.recorded(&pair).and_then(|event| pair.wait(event)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(refused) => self.refused(branch, refused),
+        }
+    }
+
+    #[inline]
+    fn recorded(&mut self, pair: &Pair) -> Result<usize, Refused> {
+        let event = self.relay.of(pair)?;
+        if !self.is_recorded {
+            pair.record(event)?;
+            self.source.found(pair.primary);
+            self.is_recorded = true;
+        }
+        Ok(event)
+    }
+
+    #[cold]
+    fn refused(&mut self, branch: &CudaStream, refused: Refused) -> ControlFlow<()> {
+        if refused.is_for_want_of_context(self.source) {
+            return self.carefully(branch);
+        }
+        keep_first(&mut self.outcome, refused.check(Self::OPERATION));
+        match refused {
+            Refused::Wait(_) => ControlFlow::Continue(()),
+            Refused::Event | Refused::Record(_) => ControlFlow::Break(()),
+        }
+    }
+
+    #[cold]
+    fn carefully(&mut self, branch: &CudaStream) -> ControlFlow<()> {
+        self.by_event(|event| branch.wait_event_for(event, Self::OPERATION))
+    }
+
+    /// As [`native`](Self::native), for something that is laid over a stream.
+    pub(crate) fn layered<O: Stream<Backend = Cuda>>(&mut self, branch: &O) -> ControlFlow<()> {
+        if branch.is_same(self.source) {
+            return ControlFlow::Continue(());
+        }
+        self.by_event(|event| branch.wait_event(event))
+    }
+
+    fn by_event(
+        &mut self,
+        wait: impl FnOnce(&CudaEvent) -> Result<(), CudaError>,
+    ) -> ControlFlow<()> {
+        let event = match &mut self.event {
+            Some(event) => event,
+            none => match self.source.record_event_for(Self::OPERATION) {
+                Ok(event) => none.insert(event),
+                Err(error) => {
+                    keep_first(&mut self.outcome, Err(error));
+                    return ControlFlow::Break(());
+                }
+            },
+        };
+        keep_first(&mut self.outcome, wait(event));
+        ControlFlow::Continue(())
+    }
+}
+
+/// All branches are tried, and the first error counts.
+#[inline]
+pub(crate) fn keep_first(outcome: &mut Result<(), CudaError>, next: Result<(), CudaError>) {
+    if next.is_err() && outcome.is_ok() {
+        *outcome = next;
+    }
+}
