@@ -8,8 +8,7 @@ use std::thread::available_parallelism;
 use crate::report::Machine;
 
 /// Variables with one of these beginnings change what a driver or a backend does.
-const PREFIXES: [&str; 8] =
-    ["GPU_", "CUDA_", "HIP_", "HSA_", "ROC", "HIPRTC_", "AMD_", "LD_"];
+const PREFIXES: [&str; 8] = ["GPU_", "CUDA_", "HIP_", "HSA_", "ROC", "HIPRTC_", "AMD_", "LD_"];
 
 /// This machine, before anything is measured.
 pub fn this() -> Machine {
