@@ -139,9 +139,9 @@ unsafe impl Stream for HipStream {
     /// As [`Stream::synchronize`].
     ///
     /// If the stream is not idle, it records an event, and asks for it again and again, with pauses
-    /// that grow to a tenth of a millisecond. `hipStreamSynchronize` holds a lock in HIP 7 for which every other thread's
-    /// query, record and host function on the stream has to wait, and those do not block; and up to
-    /// HIP 5.7 it is refused while another stream is captured.
+    /// that grow to a tenth of a millisecond. `hipStreamSynchronize` holds a lock in HIP 7 for which
+    /// every other thread's query, record and host function on the stream has to wait, and those do
+    /// not block; and up to HIP 5.7 it is refused while another stream is captured.
     ///
     /// # Errors
     /// As there.

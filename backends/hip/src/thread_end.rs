@@ -13,8 +13,9 @@
 //! Before HIP means: registered after it. Functions for the end of a thread run in the reverse
 //! order of their registration, and HIP registers its own at the thread's first call, or, in 5.2,
 //! at the first that names handle 2; such a call is made here just before. Rust's `thread_local!`
-//! does not promise that order, hence glibc's own function. Elsewhere (ROCm on Linux is glibc's; Windows ends the threads of a library before
-//! those of the program) the order cannot be had, and threads' default streams are refused.
+//! does not promise that order, hence glibc's own function. Elsewhere (ROCm on Linux is glibc's;
+//! Windows ends the threads of a library before those of the program) the order cannot be had, and
+//! threads' default streams are refused.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;

@@ -1,0 +1,232 @@
+//! How a [`CudaStream`] comes to be: made here, or made by others and wrapped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicUsize};
+
+use gpu_stream_core::{
+    BackendKind, ContractError, Device, HandleKind, KeepAlive, PerThread, RawStream, Stream,
+    StreamOptions,
+};
+
+use super::CudaStream;
+use crate::driver::capture::Relaxed;
+use crate::driver::{Context, Current, Driver, Primary, check, driver, loaded};
+use crate::{Cuda, CudaError, device, host_func};
+
+/// `CU_STREAM_NON_BLOCKING`: does not synchronise with the default stream.
+const NON_BLOCKING: u32 = 1;
+
+/// The owner of a stream that we made: destroys it.
+struct Owned {
+    driver: &'static Driver,
+    raw: RawStream<Cuda>,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let (driver, raw) = (self.driver, self.raw);
+        host_func::outside(move || {
+            let _relaxed = Relaxed::enter(driver, "CudaStream::drop").ok();
+            // SAFETY: the stream is ours, and this is its last use. Work that was submitted still
+            // runs. At the end of the process the driver may be gone, and says so; there is nobody
+            // to tell.
+            let _ = unsafe { (driver.symbols.stream_destroy)(raw.as_ptr()) };
+        });
+    }
+}
+
+pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<CudaStream, CudaError> {
+    const OPERATION: &str = "Backend::new_stream";
+    device::priority_range(device, OPERATION)?.check(options.priority, OPERATION)?;
+    host_func::clear();
+    let driver = driver()?;
+    let primary = driver.primary(device.ordinal(), OPERATION)?;
+    let _relaxed = Relaxed::enter(driver, OPERATION)?;
+    let _current = Current::enter(driver, primary.context, OPERATION)?;
+    let mut stream = std::ptr::null_mut();
+    // SAFETY: `stream` is a place for one stream, the flags are valid, and the context is current.
+    let code =
+        unsafe { (driver.symbols.stream_create)(&mut stream, NON_BLOCKING, options.priority) };
+    check(code, OPERATION, "cuStreamCreateWithPriority")?;
+    let raw = RawStream::from_ptr(stream);
+    let owner = KeepAlive::owner(Arc::new(Owned { driver, raw }));
+    Ok(of_primary(raw, device.ordinal(), primary, owner))
+}
+
+#[inline]
+fn of_primary(
+    raw: RawStream<Cuda>,
+    device: u32,
+    primary: &'static Primary,
+    owner: KeepAlive,
+) -> CudaStream {
+    let context = AtomicUsize::new(primary.context.to_bits());
+    let primary = AtomicPtr::new(std::ptr::from_ref(primary).cast_mut());
+    CudaStream { raw, device, context, primary, owner }
+}
+
+/// One of the handles 1 and 2, in the primary context of `device`.
+#[cold]
+pub(crate) fn named(
+    raw: RawStream<Cuda>,
+    device: Device,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
+    let ordinal = device::ordinal(device, operation)?;
+    Ok(of_primary(raw, ordinal, driver()?.primary(ordinal, operation)?, owner))
+}
+
+pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
+    const OPERATION: &str = "Backend::per_thread_stream";
+    let stream = named(RawStream::PER_THREAD, device, KeepAlive::nothing(), OPERATION)?;
+    // SAFETY: handle 2 is the calling thread's, and no other wrapper of it is ever made.
+    Ok(unsafe { PerThread::new_unchecked(stream) })
+}
+
+/// # Safety
+/// As `Backend::wrap_stream`.
+#[inline]
+pub(crate) unsafe fn wrap(
+    raw: RawStream<Cuda>,
+    device: Option<Device>,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
+    // An explicit stream of a primary context that was used before, and of the device that is
+    // given: all is said with one question.
+    let is_ours = device.is_none_or(|given| matches!(given.backend(), BackendKind::Cuda));
+    if raw.kind() == HandleKind::Explicit
+        && is_ours
+        && let Some(driver) = loaded()
+    {
+        let ordinal = device.map(Device::ordinal);
+        // SAFETY: the caller promises that the stream is alive.
+        if let Some(primary) = unsafe { driver.primary_of(raw.as_ptr(), ordinal) } {
+            return Ok(of_primary(raw, primary.ordinal, primary, owner));
+        }
+    }
+    // SAFETY: as above.
+    unsafe { wrap_carefully(raw, device, owner, operation) }
+}
+
+/// Any other stream: of a context that was not seen before, of another device than was given, or no
+/// explicit one.
+///
+/// # Safety
+/// As `Backend::wrap_stream`.
+#[cold]
+#[inline(never)]
+unsafe fn wrap_carefully(
+    raw: RawStream<Cuda>,
+    device: Option<Device>,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
+    let driver = driver()?;
+    match raw.kind() {
+        HandleKind::PerThread => return Err(refuse_per_thread(raw, operation)),
+        HandleKind::Default => {
+            let device = match device {
+                Some(device) => device,
+                None => current_device(driver, raw, operation)?,
+            };
+            return named(RawStream::LEGACY, device, owner, operation);
+        }
+        HandleKind::Explicit => {}
+    }
+    if let Some(given) = device {
+        device::ordinal(given, operation)?;
+    }
+    // SAFETY: the caller promises that the stream is alive.
+    let context = unsafe { driver.context_of(raw.as_ptr(), operation) }?;
+    let stream = in_context(driver, raw, context, owner, operation)?;
+    if let Some(given) = device {
+        given.check_is(stream.device(), operation)?;
+    }
+    Ok(stream)
+}
+
+/// A stream of the context, which may be one that was not seen before.
+fn in_context(
+    driver: &'static Driver,
+    raw: RawStream<Cuda>,
+    context: Context,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
+    let device = driver.ordinal_of(context, operation)?;
+    Ok(match driver.known_primary(device, context) {
+        Some(primary) => of_primary(raw, device, primary, owner),
+        None => {
+            let (context, primary) = (AtomicUsize::new(context.to_bits()), AtomicPtr::default());
+            CudaStream { raw, device, context, primary, owner }
+        }
+    })
+}
+
+/// As [`wrap`], without a call of the driver for an explicit handle.
+///
+/// # Safety
+/// As `Backend::wrap_stream_unchecked`.
+#[inline]
+pub(crate) unsafe fn wrap_unchecked(
+    raw: RawStream<Cuda>,
+    device: Device,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
+    if raw.kind() == HandleKind::Explicit && device::exists(device) {
+        return Ok(of_unknown(raw, device.ordinal(), owner));
+    }
+    wrap_unchecked_carefully(raw, device, owner, operation)
+}
+
+#[inline]
+fn of_unknown(raw: RawStream<Cuda>, device: u32, owner: KeepAlive) -> CudaStream {
+    let (context, primary) = (AtomicUsize::new(0), AtomicPtr::default());
+    CudaStream { raw, device, context, primary, owner }
+}
+
+/// The driver was not loaded yet, or there is no such device, or the handle is no explicit one.
+#[cold]
+#[inline(never)]
+fn wrap_unchecked_carefully(
+    raw: RawStream<Cuda>,
+    device: Device,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<CudaStream, CudaError> {
+    match raw.kind() {
+        HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
+        HandleKind::Default => named(RawStream::LEGACY, device, owner, operation),
+        HandleKind::Explicit => Ok(of_unknown(raw, device::ordinal(device, operation)?, owner)),
+    }
+}
+
+#[cold]
+fn refuse_per_thread(raw: RawStream<Cuda>, operation: &'static str) -> CudaError {
+    let reason = "is the calling thread's own stream; use `Backend::per_thread_stream`";
+    ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into()
+}
+
+/// The device that handle 0 or 1 means on this thread: that of the current context, or device 0.
+fn current_device(
+    driver: &'static Driver,
+    raw: RawStream<Cuda>,
+    operation: &'static str,
+) -> Result<Device, CudaError> {
+    let Some(context) = driver.current_context(operation)? else {
+        return Ok(Device::new(BackendKind::Cuda, 0));
+    };
+    let ordinal = driver.ordinal_of(context, operation)?;
+    if driver.known_primary(ordinal, context).is_none() {
+        // Each context has a default stream. Device and handle would not tell this one from the
+        // primary context's, and what is taken for one stream is not made to wait.
+        let reason = "would be the default stream of the current context, which is not the primary one of its device and \
+                      cannot be named by device and handle; create a stream in that context, or give the device to mean \
+                      its primary context's";
+        return Err(ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into());
+    }
+    Ok(Device::new(BackendKind::Cuda, ordinal))
+}
