@@ -94,6 +94,15 @@ fn operations(report: &BackendReport) -> Grid {
                 "{name}: the bare driver's call alone, without the look at the capture, takes {time} ns."
             ));
         }
+        if let Some(one) = of_who(row, &Who::BareLooking)
+            && let Some(ours) = one.ours_through_it
+        {
+            let (name, time) = (row.job.name(), ns(one.ns.median));
+            let (middle, spread) = (ratio(ours.median), quartiles(&ours, ratio));
+            grid.notes.push(format!(
+                "{name}: with a look at the capture, which gpu-stream takes, the bare driver's calls take {time} ns; gpu-stream's time through that is {middle} ({spread})."
+            ));
+        }
         if let Some(one) = of_who(row, &Who::Kept).and_then(|one| one.to_ours) {
             let more = one.difference.scaled(-1.0);
             let (name, middle) = (row.job.name(), difference(more.median));

@@ -109,6 +109,25 @@ pub(super) fn without_look<'a, G: Ground>(
     }
 }
 
+/// The same with a look at the capture, where the backend takes one and the job has none.
+pub(super) fn with_look<'a, G: Ground>(
+    bare: &'a G::Bare,
+    job: Job,
+    stage: Stage<'a, G>,
+) -> Result<Option<Contender<'a>>, String> {
+    let main = stage.main.foreign();
+    Ok(match job {
+        Job::Record => {
+            let event = bare.new_event(false)?;
+            Some(calling(move || {
+                bare.refuse_captured(main)?;
+                bare.record(&event, main)
+            }))
+        }
+        _ => None,
+    })
+}
+
 /// A wait binds to the record that is current at the call, so one event does for all.
 #[inline]
 pub(crate) fn wait_stream<G: Ground>(

@@ -53,6 +53,9 @@ pub enum Who {
     Bare,
     /// The bare driver, without the look at the capture that the job has.
     BareOnly,
+    /// The bare driver, with a look at the capture that the job does without and the backend does
+    /// not.
+    BareLooking,
     /// The backend.
     Ours,
     /// The backend through the object-safe form.
@@ -69,6 +72,7 @@ impl Who {
         match self {
             Who::Bare => "bare driver",
             Who::BareOnly => "bare driver, no look",
+            Who::BareLooking => "bare driver, with a look",
             Who::Ours => "gpu-stream",
             Who::ObjectSafe => "gpu-stream, object-safe",
             Who::Kept => "gpu-stream, wrapper kept",
@@ -86,6 +90,8 @@ pub fn all<'a, G: Ground>(job: Job, stage: Stage<'a, G>) -> Vec<(Who, Contender<
     };
     let only = stage.ground.bare().and_then(|bare| bare::without_look(bare, job, stage));
     add(Who::BareOnly, Ok(only));
+    let looking = stage.ground.bare().map(|bare| bare::with_look(bare, job, stage));
+    add(Who::BareLooking, looking.transpose().map(Option::flatten));
     add(Who::ObjectSafe, object_safe::contender(job, stage));
     add(Who::Kept, ours::kept(job, stage));
     for library in stage.ground.libraries() {

@@ -22,7 +22,8 @@ pub(super) struct Chart<'a> {
 impl<'a> Chart<'a> {
     /// `None` if nothing was measured, or nothing but ours.
     pub(super) fn of(operation: &'a Operation) -> Option<Self> {
-        let shown = |one: &&Measured| !matches!(one.who, Who::BareOnly | Who::Kept);
+        let shown =
+            |one: &&Measured| !matches!(one.who, Who::BareOnly | Who::BareLooking | Who::Kept);
         let bars: Vec<_> = operation.results.iter().filter(shown).collect();
         (!bars.is_empty()).then_some(Chart { operation, bars })
     }
@@ -78,7 +79,7 @@ fn short(who: &Who) -> &str {
 
 pub(super) fn class(who: &Who) -> &'static str {
     match who {
-        Who::Bare | Who::BareOnly => "bare",
+        Who::Bare | Who::BareOnly | Who::BareLooking => "bare",
         Who::Ours => "ours",
         Who::ObjectSafe | Who::Kept => "form",
         Who::Peer(_) => "peer",

@@ -52,6 +52,11 @@ fn gpu() -> BackendReport {
             Some("isCapturing, query"),
             results(&[(Who::Bare, 400.0), (Who::BareOnly, 376.0), (Who::Ours, 412.0)]),
         ),
+        operation(
+            Job::Record,
+            Some("record"),
+            results(&[(Who::Bare, 150.0), (Who::BareLooking, 170.0), (Who::Ours, 175.0)]),
+        ),
         operation(Job::WaitStream, Some("record, wait; the event reused"), wait),
         operation(
             Job::ShortLived,
