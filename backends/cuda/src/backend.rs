@@ -77,7 +77,7 @@ impl Backend for Cuda {
         device::priority_range(device, "Backend::priority_range")
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn wrap_stream(
         raw: RawStream<Cuda>,
         device: Option<Device>,
@@ -87,7 +87,7 @@ impl Backend for Cuda {
         unsafe { stream::wrap(raw, device, owner, "Backend::wrap_stream") }
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn wrap_stream_unchecked(
         raw: RawStream<Cuda>,
         device: Device,

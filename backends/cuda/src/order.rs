@@ -228,7 +228,8 @@ impl Drop for Relay {
 pub(crate) struct Fork<'a> {
     source: &'a CudaStream,
     relay: Relay,
-    is_recorded: bool,
+    /// The relay's event, and its context, once it is recorded.
+    recorded: Option<(&'static Primary, usize)>,
     /// For branches that cannot wait for a relay.
     event: Option<CudaEvent>,
     /// The first error.
@@ -240,7 +241,7 @@ impl<'a> Fork<'a> {
 
     pub(crate) fn of(source: &'a CudaStream) -> Self {
         let (relay, outcome) = (Relay::new(), Ok(()));
-        Fork { source, relay, is_recorded: false, event: None, outcome }
+        Fork { source, relay, recorded: None, event: None, outcome }
     }
 
     /// Makes one branch wait. Breaks off if the record fails: no branch is to wait then.
@@ -249,25 +250,31 @@ impl<'a> Fork<'a> {
         if branch.is_the_same(self.source) {
             return ControlFlow::Continue(());
         }
-        let Some(primary) = quick(branch, self.source) else {
-            return self.carefully(branch);
+        let explicit = branch.raw().kind() == HandleKind::Explicit;
+        let recorded = self.recorded.filter(|_| explicit && !fault::any());
+        let outcome = match recorded {
+            Some((primary, event)) => {
+                Pair { waiter: branch, source: self.source, primary }.wait(event)
+            }
+            None => match quick(branch, self.source) {
+                Some(primary) => self.first(branch, primary),
+                None => return self.carefully(branch),
+            },
         };
-        let pair = Pair { waiter: branch, source: self.source, primary };
-        match self.recorded(&pair).and_then(|event| pair.wait(event)) {
+        match outcome {
             Ok(()) => ControlFlow::Continue(()),
             Err(refused) => self.refused(branch, refused),
         }
     }
 
-    #[inline]
-    fn recorded(&mut self, pair: &Pair) -> Result<usize, Refused> {
-        let event = self.relay.of(pair)?;
-        if !self.is_recorded {
-            pair.record(event)?;
-            self.source.found(pair.primary);
-            self.is_recorded = true;
-        }
-        Ok(event)
+    /// The first branch to wait for the relay: records it.
+    fn first(&mut self, branch: &CudaStream, primary: &'static Primary) -> Result<(), Refused> {
+        let pair = Pair { waiter: branch, source: self.source, primary };
+        let event = self.relay.of(&pair)?;
+        pair.record(event)?;
+        self.source.found(primary);
+        self.recorded = Some((primary, event));
+        pair.wait(event)
     }
 
     #[cold]

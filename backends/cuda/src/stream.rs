@@ -388,6 +388,7 @@ unsafe impl Stream for CudaStream {
     /// # Errors
     /// Beside those, [`InvalidHandle`](ErrorKind::InvalidHandle) if the event belongs to another
     /// context of the device than the stream: make it with [`CudaStream::new_event`].
+    #[inline]
     fn record(&self, event: &CudaEvent) -> Result<(), CudaError> {
         const OPERATION: &str = "Stream::record";
         match self.quick_record(event) {
@@ -405,6 +406,7 @@ unsafe impl Stream for CudaStream {
         }
     }
 
+    #[inline]
     fn wait_event(&self, event: &CudaEvent) -> Result<(), CudaError> {
         const OPERATION: &str = "Stream::wait_event";
         match self.quick_wait(event) {

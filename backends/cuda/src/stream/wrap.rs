@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicUsize};
 
 use gpu_stream_core::{
-    BackendKind, ContractError, Device, HandleKind, KeepAlive, PerThread, RawStream, Stream,
-    StreamOptions,
+    BackendKind, ContractError, Device, HandleKind, KeepAlive, PerThread, RawStream, StreamOptions,
 };
 
 use super::CudaStream;
@@ -50,31 +49,61 @@ pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<CudaS
     check(code, OPERATION, "cuStreamCreateWithPriority")?;
     let raw = RawStream::from_ptr(stream);
     let owner = KeepAlive::owner(Arc::new(Owned { driver, raw }));
-    Ok(of_primary(raw, device.ordinal(), primary, owner))
+    Ok(Parts::of_primary(raw, primary).with(owner))
 }
 
-#[inline]
-fn of_primary(
+/// What a wrapper is made of, beside its owner.
+///
+/// The ways that are not gone often return this and no [`CudaStream`], and the others are inlined
+/// into their callers: so a wrapper is made in registers. Handed over in memory it would cost as
+/// much again, for being written in small pieces and read in large ones.
+#[derive(Clone, Copy)]
+struct Parts {
     raw: RawStream<Cuda>,
     device: u32,
-    primary: &'static Primary,
-    owner: KeepAlive,
-) -> CudaStream {
-    let context = AtomicUsize::new(primary.context.to_bits());
-    let primary = AtomicPtr::new(std::ptr::from_ref(primary).cast_mut());
-    CudaStream { raw, device, context, primary, owner }
+    /// 0 if it was not asked for.
+    context: usize,
+    /// Null if the stream is not known to be of it.
+    primary: *const Primary,
+}
+
+impl Parts {
+    #[inline(always)]
+    fn of_primary(raw: RawStream<Cuda>, primary: &'static Primary) -> Self {
+        Parts { raw, device: primary.ordinal, context: primary.context.to_bits(), primary }
+    }
+
+    #[inline(always)]
+    fn of_unknown(raw: RawStream<Cuda>, device: u32) -> Self {
+        Parts { raw, device, context: 0, primary: std::ptr::null() }
+    }
+
+    #[inline(always)]
+    fn with(self, owner: KeepAlive) -> CudaStream {
+        let Parts { raw, device, context, primary } = self;
+        let (context, primary) = (AtomicUsize::new(context), AtomicPtr::new(primary.cast_mut()));
+        CudaStream { raw, device, context, primary, owner }
+    }
 }
 
 /// One of the handles 1 and 2, in the primary context of `device`.
-#[cold]
 pub(crate) fn named(
     raw: RawStream<Cuda>,
     device: Device,
     owner: KeepAlive,
     operation: &'static str,
 ) -> Result<CudaStream, CudaError> {
+    Ok(parts_of_named(raw, device, operation)?.with(owner))
+}
+
+#[cold]
+fn parts_of_named(
+    raw: RawStream<Cuda>,
+    device: Device,
+    operation: &'static str,
+) -> Result<Parts, CudaError> {
     let ordinal = device::ordinal(device, operation)?;
-    Ok(of_primary(raw, ordinal, driver()?.primary(ordinal, operation)?, owner))
+    Ok(Parts::of_primary(raw, driver()?.primary(ordinal, operation)?))
 }
 
 pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
@@ -86,7 +115,7 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>,
 
 /// # Safety
 /// As `Backend::wrap_stream`.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn wrap(
     raw: RawStream<Cuda>,
     device: Option<Device>,
@@ -103,11 +132,14 @@ pub(crate) unsafe fn wrap(
         let ordinal = device.map(Device::ordinal);
         // SAFETY: the caller promises that the stream is alive.
         if let Some(primary) = unsafe { driver.primary_of(raw.as_ptr(), ordinal) } {
-            return Ok(of_primary(raw, primary.ordinal, primary, owner));
+            return Ok(Parts::of_primary(raw, primary).with(owner));
         }
     }
     // SAFETY: as above.
-    unsafe { wrap_carefully(raw, device, owner, operation) }
+    match unsafe { wrap_carefully(raw, device, operation) } {
+        Ok(parts) => Ok(parts.with(owner)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Any other stream: of a context that was not seen before, of another device than was given, or no
@@ -120,9 +152,8 @@ pub(crate) unsafe fn wrap(
 unsafe fn wrap_carefully(
     raw: RawStream<Cuda>,
     device: Option<Device>,
-    owner: KeepAlive,
     operation: &'static str,
-) -> Result<CudaStream, CudaError> {
+) -> Result<Parts, CudaError> {
     let driver = driver()?;
     match raw.kind() {
         HandleKind::PerThread => return Err(refuse_per_thread(raw, operation)),
@@ -131,7 +162,7 @@ unsafe fn wrap_carefully(
                 Some(device) => device,
                 None => current_device(driver, raw, operation)?,
             };
-            return named(RawStream::LEGACY, device, owner, operation);
+            return parts_of_named(RawStream::LEGACY, device, operation);
         }
         HandleKind::Explicit => {}
     }
@@ -140,11 +171,11 @@ unsafe fn wrap_carefully(
     }
     // SAFETY: the caller promises that the stream is alive.
     let context = unsafe { driver.context_of(raw.as_ptr(), operation) }?;
-    let stream = in_context(driver, raw, context, owner, operation)?;
+    let parts = in_context(driver, raw, context, operation)?;
     if let Some(given) = device {
-        given.check_is(stream.device(), operation)?;
+        given.check_is(Device::new(BackendKind::Cuda, parts.device), operation)?;
     }
-    Ok(stream)
+    Ok(parts)
 }
 
 /// A stream of the context, which may be one that was not seen before.
@@ -152,16 +183,12 @@ fn in_context(
     driver: &'static Driver,
     raw: RawStream<Cuda>,
     context: Context,
-    owner: KeepAlive,
     operation: &'static str,
-) -> Result<CudaStream, CudaError> {
+) -> Result<Parts, CudaError> {
     let device = driver.ordinal_of(context, operation)?;
     Ok(match driver.known_primary(device, context) {
-        Some(primary) => of_primary(raw, device, primary, owner),
-        None => {
-            let (context, primary) = (AtomicUsize::new(context.to_bits()), AtomicPtr::default());
-            CudaStream { raw, device, context, primary, owner }
-        }
+        Some(primary) => Parts::of_primary(raw, primary),
+        None => Parts { context: context.to_bits(), ..Parts::of_unknown(raw, device) },
     })
 }
 
@@ -169,7 +196,7 @@ fn in_context(
 ///
 /// # Safety
 /// As `Backend::wrap_stream_unchecked`.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn wrap_unchecked(
     raw: RawStream<Cuda>,
     device: Device,
@@ -177,15 +204,12 @@ pub(crate) unsafe fn wrap_unchecked(
     operation: &'static str,
 ) -> Result<CudaStream, CudaError> {
     if raw.kind() == HandleKind::Explicit && device::exists(device) {
-        return Ok(of_unknown(raw, device.ordinal(), owner));
+        return Ok(Parts::of_unknown(raw, device.ordinal()).with(owner));
     }
-    wrap_unchecked_carefully(raw, device, owner, operation)
-}
-
-#[inline]
-fn of_unknown(raw: RawStream<Cuda>, device: u32, owner: KeepAlive) -> CudaStream {
-    let (context, primary) = (AtomicUsize::new(0), AtomicPtr::default());
-    CudaStream { raw, device, context, primary, owner }
+    match wrap_unchecked_carefully(raw, device, operation) {
+        Ok(parts) => Ok(parts.with(owner)),
+        Err(error) => Err(error),
+    }
 }
 
 /// The driver was not loaded yet, or there is no such device, or the handle is no explicit one.
@@ -194,13 +218,12 @@ fn of_unknown(raw: RawStream<Cuda>, device: u32, owner: KeepAlive) -> CudaStream
 fn wrap_unchecked_carefully(
     raw: RawStream<Cuda>,
     device: Device,
-    owner: KeepAlive,
     operation: &'static str,
-) -> Result<CudaStream, CudaError> {
+) -> Result<Parts, CudaError> {
     match raw.kind() {
         HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
-        HandleKind::Default => named(RawStream::LEGACY, device, owner, operation),
-        HandleKind::Explicit => Ok(of_unknown(raw, device::ordinal(device, operation)?, owner)),
+        HandleKind::Default => parts_of_named(RawStream::LEGACY, device, operation),
+        HandleKind::Explicit => Ok(Parts::of_unknown(raw, device::ordinal(device, operation)?)),
     }
 }
 
