@@ -77,6 +77,28 @@ impl Backend for Cuda {
         device::priority_range(device, "Backend::priority_range")
     }
 
+    // The first two are as they are by default, with the owner that there is not put in at the end.
+    #[inline(always)]
+    unsafe fn stream_from_raw(
+        raw: RawStream<Cuda>,
+        device: Option<Device>,
+    ) -> Result<CudaStream, CudaError> {
+        // SAFETY: the caller promises the same.
+        let parts = unsafe { stream::wrap(raw, device, "Backend::stream_from_raw") }?;
+        Ok(parts.with(KeepAlive::nothing()))
+    }
+
+    #[inline(always)]
+    unsafe fn stream_from_raw_unchecked(
+        raw: RawStream<Cuda>,
+        device: Device,
+    ) -> Result<CudaStream, CudaError> {
+        let operation = "Backend::stream_from_raw_unchecked";
+        // SAFETY: the caller promises the same.
+        let parts = unsafe { stream::wrap_unchecked(raw, device, operation) }?;
+        Ok(parts.with(KeepAlive::nothing()))
+    }
+
     #[inline(always)]
     unsafe fn wrap_stream(
         raw: RawStream<Cuda>,
@@ -84,7 +106,7 @@ impl Backend for Cuda {
         owner: KeepAlive,
     ) -> Result<CudaStream, CudaError> {
         // SAFETY: the caller promises the same.
-        unsafe { stream::wrap(raw, device, owner, "Backend::wrap_stream") }
+        Ok(unsafe { stream::wrap(raw, device, "Backend::wrap_stream") }?.with(owner))
     }
 
     #[inline(always)]
@@ -93,7 +115,8 @@ impl Backend for Cuda {
         device: Device,
         owner: KeepAlive,
     ) -> Result<CudaStream, CudaError> {
+        let operation = "Backend::wrap_stream_unchecked";
         // SAFETY: the caller promises the same.
-        unsafe { stream::wrap_unchecked(raw, device, owner, "Backend::wrap_stream_unchecked") }
+        Ok(unsafe { stream::wrap_unchecked(raw, device, operation) }?.with(owner))
     }
 }

@@ -199,7 +199,7 @@ pub trait Backend: Sized + Send + Sync + 'static {
         "hipStreamGetDevice",
         "cuStreamGetCtx"
     ))]
-    #[inline(always)] // a wrapper costs half as much, made where it is kept
+    #[inline]
     unsafe fn stream_from_raw(
         raw: Self::RawStream,
         device: Option<Device>,
@@ -216,7 +216,7 @@ pub trait Backend: Sized + Send + Sync + 'static {
     ///
     /// # Safety
     /// As [`stream_from_raw`](Self::stream_from_raw), and the handle is a stream of `device`.
-    #[inline(always)] // a wrapper costs half as much, made where it is kept
+    #[inline]
     unsafe fn stream_from_raw_unchecked(
         raw: Self::RawStream,
         device: Device,

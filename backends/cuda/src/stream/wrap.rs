@@ -54,11 +54,11 @@ pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<CudaS
 
 /// What a wrapper is made of, beside its owner.
 ///
-/// The ways that are not gone often return this and no [`CudaStream`], and the others are inlined
-/// into their callers: so a wrapper is made in registers. Handed over in memory it would cost as
-/// much again, for being written in small pieces and read in large ones.
+/// What leads to it is inlined into the caller, and the owner comes last: so a wrapper is made in
+/// registers. Handed over in memory it would cost as much again, for being written in small pieces
+/// and read in large ones.
 #[derive(Clone, Copy)]
-struct Parts {
+pub(crate) struct Parts {
     raw: RawStream<Cuda>,
     device: u32,
     /// 0 if it was not asked for.
@@ -79,7 +79,7 @@ impl Parts {
     }
 
     #[inline(always)]
-    fn with(self, owner: KeepAlive) -> CudaStream {
+    pub(crate) fn with(self, owner: KeepAlive) -> CudaStream {
         let Parts { raw, device, context, primary } = self;
         let (context, primary) = (AtomicUsize::new(context), AtomicPtr::new(primary.cast_mut()));
         CudaStream { raw, device, context, primary, owner }
@@ -119,9 +119,8 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>,
 pub(crate) unsafe fn wrap(
     raw: RawStream<Cuda>,
     device: Option<Device>,
-    owner: KeepAlive,
     operation: &'static str,
-) -> Result<CudaStream, CudaError> {
+) -> Result<Parts, CudaError> {
     // An explicit stream of a primary context that was used before, and of the device that is
     // given: all is said with one question.
     let is_ours = device.is_none_or(|given| matches!(given.backend(), BackendKind::Cuda));
@@ -132,14 +131,11 @@ pub(crate) unsafe fn wrap(
         let ordinal = device.map(Device::ordinal);
         // SAFETY: the caller promises that the stream is alive.
         if let Some(primary) = unsafe { driver.primary_of(raw.as_ptr(), ordinal) } {
-            return Ok(Parts::of_primary(raw, primary).with(owner));
+            return Ok(Parts::of_primary(raw, primary));
         }
     }
     // SAFETY: as above.
-    match unsafe { wrap_carefully(raw, device, operation) } {
-        Ok(parts) => Ok(parts.with(owner)),
-        Err(error) => Err(error),
-    }
+    unsafe { wrap_carefully(raw, device, operation) }
 }
 
 /// Any other stream: of a context that was not seen before, of another device than was given, or no
@@ -200,16 +196,12 @@ fn in_context(
 pub(crate) unsafe fn wrap_unchecked(
     raw: RawStream<Cuda>,
     device: Device,
-    owner: KeepAlive,
     operation: &'static str,
-) -> Result<CudaStream, CudaError> {
+) -> Result<Parts, CudaError> {
     if raw.kind() == HandleKind::Explicit && device::exists(device) {
-        return Ok(Parts::of_unknown(raw, device.ordinal()).with(owner));
+        return Ok(Parts::of_unknown(raw, device.ordinal()));
     }
-    match wrap_unchecked_carefully(raw, device, operation) {
-        Ok(parts) => Ok(parts.with(owner)),
-        Err(error) => Err(error),
-    }
+    wrap_unchecked_carefully(raw, device, operation)
 }
 
 /// The driver was not loaded yet, or there is no such device, or the handle is no explicit one.
