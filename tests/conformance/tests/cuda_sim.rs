@@ -1,0 +1,16 @@
+//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`, with one device.
+//! What could be skipped for want of a machine fails here.
+
+use std::process::ExitCode;
+
+use gpu_stream_conformance::fixtures::CudaFixture;
+use gpu_stream_conformance::harness;
+
+fn main() -> ExitCode {
+    // SAFETY: no other thread is running yet.
+    let simulated = unsafe {
+        std::env::set_var("GPU_STREAM_REQUIRE", "cuda:1");
+        driver_sim::stand_in(1)
+    };
+    harness::main(simulated.and_then(|()| CudaFixture::new()))
+}

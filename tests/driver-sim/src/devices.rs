@@ -1,0 +1,70 @@
+//! The driver itself and the devices.
+
+use std::ffi::{CStr, c_char, c_int, c_uint};
+
+use crate::call::{exports, put};
+use crate::codes::Code;
+use crate::config::config;
+use crate::state::{start, state};
+
+const NAME: &CStr = c"simulated (no GPU)";
+
+/// `CU_DEVICE_ATTRIBUTE_…`, as far as somebody asks: their numbers, and what this machine has.
+const ATTRIBUTES: &[(c_int, c_int)] = &[
+    (1, 1024),       // threads per block
+    (10, 32),        // threads per warp
+    (13, 2_000_000), // kHz
+    (16, 1),         // multiprocessors
+    (31, 1),         // concurrent kernels
+    (41, 1),         // unified addressing
+    (75, 9),         // compute capability
+    (76, 0),
+    (78, 1),  // stream priorities
+    (115, 1), // memory pools: allocations in the order of a stream
+];
+
+exports! {
+    always cuDriverGetVersion(version: *mut c_int) { put(version, config().version) }
+
+    always cuInit(flags: c_uint) {
+        if flags != 0 {
+            return Err(Code::INVALID_VALUE);
+        }
+        if config().gpus == 0 {
+            return Err(Code::NO_DEVICE);
+        }
+        start();
+        Ok(())
+    }
+
+    ready cuDeviceGetCount(count: *mut c_int) {
+        put(count, c_int::try_from(config().gpus).map_err(|_| Code::UNKNOWN)?)
+    }
+
+    ready cuDeviceGet(device: *mut c_int, ordinal: c_int) {
+        state().device(ordinal)?;
+        put(device, ordinal)
+    }
+
+    ready cuDeviceGetName(name: *mut c_char, length: c_int, device: c_int) {
+        state().device(device)?;
+        let room = usize::try_from(length).ok().filter(|&room| room > 0 && !name.is_null());
+        let count = room.ok_or(Code::INVALID_VALUE)?.min(NAME.count_bytes() + 1) - 1;
+        std::ptr::copy_nonoverlapping(NAME.as_ptr(), name, count);
+        put(name.add(count), 0)
+    }
+
+    ready cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, device: c_int) {
+        state().device(device)?;
+        let known = ATTRIBUTES.iter().find(|(number, _)| *number == attribute);
+        put(value, known.map_or(0, |(_, value)| *value))
+    }
+}
+
+/// For programs that want to know what they have loaded: only the simulator has this function. A
+/// text that is always there.
+#[unsafe(no_mangle)]
+pub extern "C" fn driver_sim_version() -> *const c_char {
+    const TEXT: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+    TEXT.as_ptr().cast()
+}

@@ -1,0 +1,288 @@
+//! Memory: the process's own, for all devices and the host alike, with a list of what was allocated.
+//! Work that touches anything else breaks its context.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::collections::BTreeMap;
+use std::ffi::{c_int, c_uint, c_void};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::call::{Answer, Ptr, exports, put};
+use crate::codes::Code;
+use crate::contexts::synchronize;
+use crate::state::state;
+use crate::work::Work;
+
+/// Lengths by address.
+static ALLOCATED: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
+
+const ALIGNMENT: usize = 4096;
+
+fn allocated() -> MutexGuard<'static, BTreeMap<usize, usize>> {
+    ALLOCATED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn layout(length: usize) -> Result<Layout, Code> {
+    Layout::from_size_align(length, ALIGNMENT).map_err(|_| Code::OUT_OF_MEMORY)
+}
+
+fn allocate(length: usize) -> Result<usize, Code> {
+    if length == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    // SAFETY: the length is not 0.
+    let memory = unsafe { alloc_zeroed(layout(length)?) };
+    if memory.is_null() {
+        return Err(Code::OUT_OF_MEMORY);
+    }
+    let address = memory.expose_provenance();
+    allocated().insert(address, length);
+    Ok(address)
+}
+
+/// Frees what [`allocate`] made; anything else is left alone.
+pub fn free(address: usize) {
+    let mut allocated = allocated();
+    let Some(length) = allocated.remove(&address) else { return };
+    let Ok(layout) = layout(length) else { return };
+    // SAFETY: it was allocated with this layout and was in the list, so it was not freed before;
+    // whoever touches memory here has the list's lock.
+    unsafe { dealloc(std::ptr::with_exposed_provenance_mut(address), layout) };
+}
+
+fn holds(allocated: &BTreeMap<usize, usize>, address: usize, length: usize) -> bool {
+    let found = allocated.range(..=address).next_back();
+    found.is_some_and(|(start, room)| {
+        address.checked_add(length).is_some_and(|end| end <= start + room)
+    })
+}
+
+fn is_allocated(address: usize, length: usize) -> bool {
+    holds(&allocated(), address, length)
+}
+
+/// The address of a word to wait for.
+pub fn word(address: u64) -> Result<usize, Code> {
+    let address = usize::try_from(address).map_err(|_| Code::INVALID_VALUE)?;
+    let is_one = address.is_multiple_of(4) && is_allocated(address, 4);
+    if is_one { Ok(address) } else { Err(Code::INVALID_VALUE) }
+}
+
+/// Does `touch` with a word of allocated memory.
+fn with_word<T>(address: usize, touch: impl FnOnce(&AtomicU32) -> T) -> Result<T, Code> {
+    let allocated = allocated();
+    if !address.is_multiple_of(4) || !holds(&allocated, address, 4) {
+        return Err(Code::ILLEGAL_ADDRESS);
+    }
+    // SAFETY: the word is aligned and allocated, and is not freed while we have the lock; the host
+    // and other streams use whole words of it.
+    Ok(touch(unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(address)) }))
+}
+
+pub fn load(address: usize) -> Result<u32, Code> {
+    with_word(address, |word| word.load(Ordering::SeqCst))
+}
+
+pub fn store(address: usize, value: u32) -> Answer {
+    with_word(address, |word| word.store(value, Ordering::SeqCst))
+}
+
+pub fn write(to: usize, bytes: &[u8]) -> Answer {
+    let allocated = allocated();
+    if !holds(&allocated, to, bytes.len()) {
+        return Err(Code::ILLEGAL_ADDRESS);
+    }
+    let to = std::ptr::with_exposed_provenance_mut::<u8>(to);
+    // SAFETY: so many bytes are allocated there, and are not freed while we have the lock; `bytes`
+    // is not of that memory.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    Ok(())
+}
+
+/// One of the two may be the host's own memory.
+pub fn copy(to: usize, from: usize, length: usize) -> Answer {
+    let allocated = allocated();
+    if !holds(&allocated, to, length) && !holds(&allocated, from, length) {
+        return Err(Code::ILLEGAL_ADDRESS);
+    }
+    let from = std::ptr::with_exposed_provenance::<u8>(from);
+    let to = std::ptr::with_exposed_provenance_mut::<u8>(to);
+    // SAFETY: what is allocated is not freed while we have the lock; for the host's own memory,
+    // the caller of the driver promised that it is there until the copy is made.
+    unsafe { std::ptr::copy(from, to, length) };
+    Ok(())
+}
+
+/// A copy to or from the host, which is over when the call is.
+fn copy_now(to: usize, from: usize, length: usize) -> Answer {
+    let context = {
+        let mut state = state();
+        state.refuse_beside_captures()?;
+        let stream = state.stream(std::ptr::null_mut())?;
+        state.submit(stream, Work::Copy { to, from, length })?;
+        state.current()?
+    };
+    synchronize_default(context)
+}
+
+fn synchronize_default(context: usize) -> Answer {
+    use gpu_stream_core::Stream as _;
+    let default = {
+        let state = state();
+        state.streams.get(state.contexts.get(context).legacy).host.clone()
+    };
+    crate::gates::look();
+    default.synchronize().map_err(crate::state::refused)?;
+    state().sound(context)
+}
+
+fn set(stream: Ptr, address: u64, value: &[u8], count: usize) -> Answer {
+    let address = usize::try_from(address).map_err(|_| Code::INVALID_VALUE)?;
+    if count == 0 {
+        return Ok(());
+    }
+    if !is_allocated(address, value.len() * count) {
+        return Err(Code::INVALID_VALUE);
+    }
+    let mut state = state();
+    let stream = state.stream(stream)?;
+    state.submit(stream, Work::Set { address, bytes: Arc::from(value), count })
+}
+
+fn address(of: u64) -> Result<usize, Code> {
+    usize::try_from(of).map_err(|_| Code::INVALID_VALUE)
+}
+
+exports! {
+    ready cuMemAlloc_v2(place: *mut u64, length: usize) {
+        {
+            let mut state = state();
+            state.refuse_beside_captures()?;
+            state.current()?;
+        }
+        put(place, allocate(length)? as u64)
+    }
+
+    ready cuMemFree_v2(memory: u64) {
+        let context = {
+            let mut state = state();
+            state.refuse_beside_captures()?;
+            state.current()?
+        };
+        if !allocated().contains_key(&address(memory)?) {
+            return Err(Code::INVALID_VALUE);
+        }
+        synchronize(context)?;
+        free(address(memory)?);
+        Ok(())
+    }
+
+    ready cuMemAllocAsync(place: *mut u64, length: usize, stream: Ptr) {
+        let mut state = state();
+        let stream = state.stream(stream)?;
+        if state.capture_of(stream)?.is_some() {
+            return Err(Code::NOT_SUPPORTED);
+        }
+        put(place, allocate(length)? as u64)
+    }
+
+    ready cuMemFreeAsync(memory: u64, stream: Ptr) {
+        let address = address(memory)?;
+        if !allocated().contains_key(&address) {
+            return Err(Code::INVALID_VALUE);
+        }
+        let mut state = state();
+        let stream = state.stream(stream)?;
+        state.submit(stream, Work::Free { address })
+    }
+
+    ready cuMemHostAlloc(place: *mut Ptr, length: usize, _flags: c_uint) {
+        state().current()?;
+        put(place, std::ptr::with_exposed_provenance_mut(allocate(length)?))
+    }
+
+    ready cuMemFreeHost(memory: Ptr) {
+        let context = state().current()?;
+        if !allocated().contains_key(&memory.addr()) {
+            return Err(Code::INVALID_VALUE);
+        }
+        synchronize(context)?;
+        free(memory.addr());
+        Ok(())
+    }
+
+    ready cuMemHostGetDevicePointer_v2(place: *mut u64, memory: Ptr, _flags: c_uint) {
+        state().current()?;
+        if !is_allocated(memory.addr(), 1) {
+            return Err(Code::INVALID_VALUE);
+        }
+        put(place, memory.addr() as u64)
+    }
+
+    ready cuPointerGetAttribute(_data: *mut c_void, _attribute: c_int, _pointer: u64) {
+        Err(Code::NOT_SUPPORTED)
+    }
+
+    ready cuMemcpyDtoH_v2(to: *mut c_void, from: u64, length: usize) {
+        copy_now(to.expose_provenance(), address(from)?, length)
+    }
+
+    ready cuMemcpyHtoD_v2(to: u64, from: *const c_void, length: usize) {
+        copy_now(address(to)?, from.expose_provenance(), length)
+    }
+
+    ready cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, length: usize, stream: Ptr) {
+        let (to, from) = (to.expose_provenance(), address(from)?);
+        {
+            let mut state = state();
+            let stream = state.stream(stream)?;
+            state.submit(stream, Work::Copy { to, from, length })?;
+            if state.streams.get(stream).member.is_some() || is_allocated(to, length) {
+                return Ok(());
+            }
+        }
+        // Into memory that is not pinned: the real driver, too, comes back when it is done.
+        match crate::streams::cuStreamSynchronize(stream) {
+            0 => Ok(()),
+            code => Err(Code(code)),
+        }
+    }
+
+    ready cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, length: usize, stream: Ptr) {
+        let to = address(to)?;
+        let from_address = from.expose_provenance();
+        let work = if is_allocated(from_address, length) {
+            Work::Copy { to, from: from_address, length }
+        } else {
+            // Memory that is not pinned may be gone when the call has come back.
+            let bytes = std::slice::from_raw_parts(from.cast::<u8>(), length);
+            Work::Write { to, bytes: Arc::from(bytes) }
+        };
+        let mut state = state();
+        let stream = state.stream(stream)?;
+        state.submit(stream, work)
+    }
+
+    ready cuMemcpyDtoDAsync_v2(to: u64, from: u64, length: usize, stream: Ptr) {
+        let (to, from) = (address(to)?, address(from)?);
+        let mut state = state();
+        let stream = state.stream(stream)?;
+        state.submit(stream, Work::Copy { to, from, length })
+    }
+
+    ready cuMemsetD8_v2(memory: u64, value: u8, count: usize) {
+        set(std::ptr::null_mut(), memory, &[value], count)
+    }
+
+    ready cuMemsetD8Async(memory: u64, value: u8, count: usize, stream: Ptr) {
+        set(stream, memory, &[value], count)
+    }
+
+    ready cuMemsetD32_v2(memory: u64, value: c_uint, count: usize) {
+        set(std::ptr::null_mut(), memory, &value.to_ne_bytes(), count)
+    }
+
+    ready cuMemsetD32Async(memory: u64, value: c_uint, count: usize, stream: Ptr) {
+        set(stream, memory, &value.to_ne_bytes(), count)
+    }
+}

@@ -1,0 +1,151 @@
+//! Work: what a stream does, how it is enqueued, and how it is done.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gpu_stream_core::Stream as _;
+use gpu_stream_host::{Gate, HostStream};
+
+use crate::call::{Answer, Ptr, exports};
+use crate::codes::Code;
+use crate::gates::{self, Until};
+use crate::kernels::Kernel;
+use crate::state::{Fault, State, host_device, refused, state};
+use crate::{memory, thread};
+
+/// `CUhostFn`.
+pub type HostFn = unsafe extern "C" fn(*mut c_void);
+
+/// Something to do, as often as a graph is launched.
+#[derive(Clone)]
+pub enum Work {
+    Kernel(Kernel),
+    Host {
+        function: HostFn,
+        argument: usize,
+    },
+    /// Until a word in memory is right.
+    Wait {
+        address: usize,
+        value: u32,
+        flags: u32,
+    },
+    Set {
+        address: usize,
+        bytes: Arc<[u8]>,
+        count: usize,
+    },
+    Copy {
+        to: usize,
+        from: usize,
+        length: usize,
+    },
+    /// Into memory, from what the call has copied.
+    Write {
+        to: usize,
+        bytes: Arc<[u8]>,
+    },
+    Free {
+        address: usize,
+    },
+}
+
+impl State {
+    /// Enqueues work, or notes it if the stream is captured.
+    pub fn submit(&mut self, stream: usize, work: Work) -> Answer {
+        if let Some(capture) = self.capture_of(stream)? {
+            return self.note(stream, capture, work);
+        }
+        self.in_line(stream)?;
+        let it = self.streams.get(stream);
+        play(&it.host, &self.contexts.get(it.context).fault, work)
+    }
+}
+
+/// Has a stream do `body` when it comes to it, unless its context has failed by then.
+fn launch(host: &HostStream, fault: &Fault, body: impl FnOnce(&Fault) + Send + 'static) -> Answer {
+    let fault = Arc::clone(fault);
+    let task = move || {
+        if fault.load(Ordering::Acquire) == 0 {
+            body(&fault);
+        }
+    };
+    host.launch(task).map_err(refused)
+}
+
+/// Work of a context has failed, and the first failure is what it was.
+pub fn fail(fault: &Fault, code: Code) {
+    let _ = fault.compare_exchange(0, code.0, Ordering::AcqRel, Ordering::Acquire);
+}
+
+/// Holds a stream back from when it comes to it until what `until` says, which is asked then.
+fn hold(
+    host: &HostStream,
+    fault: &Fault,
+    until: impl FnOnce() -> Until + Send + 'static,
+) -> Answer {
+    let gate = Arc::new(Gate::new(host_device()?).map_err(refused)?);
+    let mine = Arc::clone(&gate);
+    launch(host, fault, move |fault| gates::hold(mine, until(), fault))?;
+    host.wait_event(gate.event()).map_err(refused)
+}
+
+/// Enqueues work.
+pub fn play(host: &HostStream, fault: &Fault, work: Work) -> Answer {
+    match work {
+        Work::Kernel(kernel) => {
+            if let Some(time) = kernel.time() {
+                hold(host, fault, move || Until::in_a_while(time))?;
+            }
+            launch(host, fault, move |fault| {
+                if let Err(code) = kernel.run() {
+                    fail(fault, code);
+                }
+            })
+        }
+        Work::Host { function, argument } => launch(host, fault, move |_| {
+            let argument = std::ptr::with_exposed_provenance_mut(argument);
+            // SAFETY: who launched the function promised that it can be called with the argument
+            // when the stream comes to it.
+            thread::inside_host_function(|| unsafe { function(argument) });
+        }),
+        Work::Wait { address, value, flags } => {
+            hold(host, fault, move || Until::Word { address, value, flags })
+        }
+        Work::Set { address, bytes, count } => launch(host, fault, move |fault| {
+            for index in 0..count {
+                if let Err(code) = memory::write(address + index * bytes.len(), &bytes) {
+                    return fail(fault, code);
+                }
+            }
+        }),
+        Work::Copy { to, from, length } => launch(host, fault, move |fault| {
+            if let Err(code) = memory::copy(to, from, length) {
+                fail(fault, code);
+            }
+        }),
+        Work::Write { to, bytes } => launch(host, fault, move |fault| {
+            if let Err(code) = memory::write(to, &bytes) {
+                fail(fault, code);
+            }
+        }),
+        Work::Free { address } => launch(host, fault, move |_| memory::free(address)),
+    }
+}
+
+exports! {
+    ready cuLaunchHostFunc(stream: Ptr, function: Option<HostFn>, argument: *mut c_void) {
+        let function = function.ok_or(Code::INVALID_VALUE)?;
+        let mut state = state();
+        let stream = state.stream(stream)?;
+        state.submit(stream, Work::Host { function, argument: argument.expose_provenance() })
+    }
+
+    ready cuStreamWaitValue32_v2(stream: Ptr, address: u64, value: u32, flags: u32) {
+        let address = memory::word(address)?;
+        let mut state = state();
+        let stream = state.stream(stream)?;
+        state.submit(stream, Work::Wait { address, value, flags })
+    }
+}
