@@ -211,7 +211,37 @@ fn probe(things: &Things, call: Call, column: Column) -> (c_int, Result<c_int, c
     (code, status)
 }
 
+/// Prints what was seen, and keeps it.
+struct Seen(String);
+
+impl Seen {
+    fn say(&mut self, line: &str) {
+        println!("{line}");
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+
+    /// The simulated driver answers what the real one answered when the table was made.
+    fn check(&self) {
+        const MEASURED: &str =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/measurements/cuda-capture-h100.txt");
+        if !support::is_simulated() {
+            return;
+        }
+        match std::fs::read_to_string(MEASURED) {
+            Ok(measured) if measured.contains(&self.0) => {}
+            Ok(measured) => {
+                let unlike = self.0.lines().filter(|line| !measured.contains(line));
+                let unlike: Vec<_> = unlike.collect();
+                panic!("not as a real driver answered:\n{}", unlike.join("\n"));
+            }
+            Err(error) => eprintln!("note: not compared with the real driver's table: {error}"),
+        }
+    }
+}
+
 fn what_calls_do_to_a_capture() {
+    let mut seen = Seen(String::new());
     let columns: Vec<Column> = [0, 1, 2]
         .into_iter()
         .flat_map(|capture| {
@@ -222,18 +252,18 @@ fn what_calls_do_to_a_capture() {
             })
         })
         .collect();
-    println!("Each cell: the driver's code, and ! if the capture was broken after it.");
-    println!(
-        "Columns: the mode of the capture (g global, t thread-local, r relaxed), the thread that"
+    seen.say("Each cell: the driver's code, and ! if the capture was broken after it.");
+    seen.say(
+        "Columns: the mode of the capture (g global, t thread-local, r relaxed), the thread that",
     );
-    println!("calls (own, other), and the mode of that thread.");
-    print!("{:<36}", "");
+    seen.say("calls (own, other), and the mode of that thread.");
+    let mut head = format!("{:<36}", "");
     for Column { capture, elsewhere, thread } in &columns {
         let who = if *elsewhere { "oth" } else { "own" };
         let name = |mode: &c_int| ["g", "t", "r"][*mode as usize];
-        print!(" {:>7}", format!("{}-{who}-{}", name(capture), name(thread)));
+        head.push_str(&format!(" {:>7}", format!("{}-{who}-{}", name(capture), name(thread))));
     }
-    println!();
+    seen.say(&head);
     let mut things = Things::new();
     let mut harmful = Vec::new();
     for (name, made, call) in CALLS {
@@ -255,8 +285,9 @@ fn what_calls_do_to_a_capture() {
                 harmful.push(format!("{name}: code {code}, the capture {status:?}; {column:?}"));
             }
         }
-        println!("{row}");
+        seen.say(&row);
     }
+    seen.check();
     assert!(harmful.is_empty(), "calls that the backend makes so:\n{}", harmful.join("\n"));
 }
 
@@ -288,9 +319,11 @@ fn what_events_are_after_their_capture() {
     };
     let things = Things::new();
     let _current = enter(things.context);
-    println!("What the driver answers about an event that was recorded in a capture, by the mode");
-    println!("of the capture and how it came to its end. In the relaxed mode.");
-    println!("{:<30} {:>22} {:>14} {:>20} {:>20}", "", NAMES[0], NAMES[1], NAMES[2], NAMES[3]);
+    let mut seen = Seen(String::new());
+    seen.say("What the driver answers about an event that was recorded in a capture, by the mode");
+    seen.say("of the capture and how it came to its end. In the relaxed mode.");
+    let [first, second, third, fourth] = NAMES;
+    seen.say(&format!("{:<30} {first:>22} {second:>14} {third:>20} {fourth:>20}", ""));
     let mut unlike = Vec::new();
     for mode in [0, 1, 2] {
         for end in [End::Ended, End::Broken, End::BrokenOnly] {
@@ -322,7 +355,8 @@ fn what_events_are_after_their_capture() {
                 });
                 let [elapsed, query, synchronize, wait] = codes;
                 let row = format!("mode {mode}, {end:?}, {name}");
-                println!("{row:<30} {elapsed:>22} {query:>14} {synchronize:>20} {wait:>20}");
+                let codes = format!("{elapsed:>22} {query:>14} {synchronize:>20} {wait:>20}");
+                seen.say(&format!("{row:<30} {codes}"));
                 // A stale event that answered as if it were good would be a reason to ask it.
                 if [query, synchronize, wait].contains(&0) {
                     unlike.push(row);
@@ -343,10 +377,13 @@ fn what_events_are_after_their_capture() {
         // SAFETY: as above.
         let code = unsafe { (bare().stream_wait_event)(things.captured, things.captured_event, 0) };
         let status = capture.status();
-        println!("mode {mode}, a wait in the next capture: {code}, which is then {status:?}");
+        seen.say(&format!(
+            "mode {mode}, a wait in the next capture: {code}, which is then {status:?}"
+        ));
         if code == 0 || status == Ok(1) {
             unlike.push(format!("mode {mode}, a wait in the next capture"));
         }
     }
+    seen.check();
     assert!(unlike.is_empty(), "not as the backend takes it: {unlike:?}");
 }

@@ -1,6 +1,6 @@
 //! Kernels are launched by cudarc on its own streams, and ordered by our events on the wrappers of
 //! these streams. cudarc's own tracking of events is off: the order is ours or there is none.
-//! `GPU_STREAM_ROUNDS` says how often (2000).
+//! `GPU_STREAM_ROUNDS` says how often (2000; 200 over the simulated driver).
 
 mod support;
 
@@ -11,7 +11,7 @@ use cudarc::driver::{CudaContext, CudaFunction, LaunchConfig, PushKernelArg};
 use gpu_stream_core::{Backend, EventOptions, Stream};
 use gpu_stream_cuda::{Cuda, CudaStream};
 use support::bare::{PTX, Space};
-use support::device;
+use support::{device, rounds};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -41,11 +41,6 @@ fn main() -> ExitCode {
             );
         }),
     ])
-}
-
-fn rounds() -> u32 {
-    let rounds = std::env::var("GPU_STREAM_ROUNDS").ok();
-    rounds.map_or(2_000, |text| text.parse().expect("GPU_STREAM_ROUNDS is a number"))
 }
 
 /// A stream of cudarc's, and our wrapper, which has a share in it.

@@ -1,5 +1,5 @@
 //! Data proves order: a kernel that takes its time writes on a foreign stream, another stream waits
-//! and reads. `GPU_STREAM_ROUNDS` says how often (2000).
+//! and reads. `GPU_STREAM_ROUNDS` says how often (2000; 200 over the simulated driver).
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use gpu_stream_core::{Backend, EventOptions, Stream};
 use gpu_stream_cuda::{Cuda, CudaStream};
 use support::bare::Space;
-use support::{device, wrap};
+use support::{device, rounds, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -24,11 +24,6 @@ fn main() -> ExitCode {
         ("threads_in_parallel", threads_in_parallel),
         ("threads_share_a_source", threads_share_a_source),
     ])
-}
-
-fn rounds() -> u32 {
-    let rounds = std::env::var("GPU_STREAM_ROUNDS").ok();
-    rounds.map_or(2_000, |text| text.parse().expect("GPU_STREAM_ROUNDS is a number"))
 }
 
 /// The writer takes so many thousand cycles: about 75 microseconds on an H100, and the copy behind

@@ -7,10 +7,12 @@ use std::ffi::{c_int, c_uint, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gpu_stream_core::Stream as _;
+
 use crate::call::{Answer, Ptr, exports, put};
 use crate::codes::Code;
 use crate::contexts::synchronize;
-use crate::state::state;
+use crate::state::{refused, state};
 use crate::work::Work;
 
 /// Lengths by address.
@@ -126,13 +128,12 @@ fn copy_now(to: usize, from: usize, length: usize) -> Answer {
 }
 
 fn synchronize_default(context: usize) -> Answer {
-    use gpu_stream_core::Stream as _;
     let default = {
         let state = state();
         state.streams.get(state.contexts.get(context).legacy).host.clone()
     };
     crate::gates::look();
-    default.synchronize().map_err(crate::state::refused)?;
+    default.synchronize().map_err(refused)?;
     state().sound(context)
 }
 
@@ -193,6 +194,14 @@ exports! {
         }
         let mut state = state();
         let stream = state.stream(stream)?;
+        if state.capture_of(stream)?.is_none() {
+            state.in_line(stream)?;
+            if state.streams.get(stream).host.query().map_err(refused)? {
+                // A real driver, too, leaves no work behind on a stream that has none.
+                free(address);
+                return Ok(());
+            }
+        }
         state.submit(stream, Work::Free { address })
     }
 

@@ -1,5 +1,5 @@
-//! What the tests on a GPU share: a `main` that skips with a reason where there is no device, and
-//! the driver without the backend under test.
+//! What the tests on a GPU share: a `main` that takes the simulated driver where there is no other,
+//! and the driver without the backend under test.
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
@@ -16,9 +16,17 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 pub type Case = (&'static str, fn());
 
-/// Runs the cases one after the other; each fails by a panic. Without a device all are skipped,
-/// which is a failure if `GPU_STREAM_REQUIRE` names cuda.
+/// Runs the cases one after the other; each fails by a panic. Where there is no driver, they run
+/// over the simulated one. Without a device all are skipped, which is a failure if
+/// `GPU_STREAM_REQUIRE` names cuda.
 pub fn main(cases: &[Case]) -> ExitCode {
+    if driver_sim::no_driver_here() {
+        // SAFETY: no other thread is running yet.
+        match unsafe { driver_sim::stand_in(1) } {
+            Ok(()) => eprintln!("note: no CUDA driver; these tests run over a simulated one"),
+            Err(reason) => eprintln!("note: no CUDA driver, and no simulated one: {reason}"),
+        }
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let missing = Cuda::probe().err().map(|error| error.to_string());
@@ -39,6 +47,18 @@ pub fn main(cases: &[Case]) -> ExitCode {
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// Whether the tests run over the simulated driver.
+pub fn is_simulated() -> bool {
+    driver_sim::is_loaded()
+}
+
+/// `GPU_STREAM_ROUNDS`, or as many as take a second or so.
+pub fn rounds() -> u32 {
+    let rounds = std::env::var("GPU_STREAM_ROUNDS").ok();
+    let usual = if is_simulated() { 200 } else { 2_000 };
+    rounds.map_or(usual, |text| text.parse().expect("GPU_STREAM_ROUNDS is a number"))
 }
 
 /// The first device.
