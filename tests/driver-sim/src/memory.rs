@@ -251,10 +251,7 @@ exports! {
             }
         }
         // Into memory that is not pinned: the real driver, too, comes back when it is done.
-        match crate::streams::cuStreamSynchronize(stream) {
-            0 => Ok(()),
-            code => Err(Code(code)),
-        }
+        crate::streams::synchronize(stream)
     }
 
     ready cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, length: usize, stream: Ptr) {

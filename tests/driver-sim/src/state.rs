@@ -204,7 +204,9 @@ impl State {
             0 | 1 => Ok(self.contexts.get(self.current_of_thread()?).legacy),
             2 => {
                 let context = self.current_of_thread()?;
-                if let Some(own) = thread::own_stream(context)? {
+                if let Some(own) = thread::own_stream(context)?
+                    && self.is_own_stream(context, own)
+                {
                     return Ok(own);
                 }
                 let own = self.new_stream(context, Kind::PerThread, true, 0)?;
@@ -212,6 +214,14 @@ impl State {
                 Ok(own)
             }
             _ => self.streams.check(stream),
+        }
+    }
+
+    /// Whether what a thread has noted as its own stream is that still: it goes with its context.
+    pub fn is_own_stream(&self, context: usize, stream: usize) -> bool {
+        self.streams.is_alive(stream) && {
+            let it = self.streams.get(stream);
+            it.context == context && it.kind == Kind::PerThread
         }
     }
 

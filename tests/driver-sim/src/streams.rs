@@ -64,6 +64,14 @@ fn asked(state: &mut State, stream: Ptr) -> Result<(usize, Vec<HostStream>), Cod
     Ok((context, all))
 }
 
+/// Waits for what a stream was given so far.
+pub fn synchronize(stream: Ptr) -> Answer {
+    gates::look();
+    let (context, all) = asked(&mut state(), stream)?;
+    all.iter().try_for_each(|stream| stream.synchronize().map_err(refused))?;
+    state().sound(context)
+}
+
 exports! {
     ready cuStreamCreate(made: *mut Ptr, flags: c_uint) { create(made, flags, 0) }
 
@@ -93,12 +101,7 @@ exports! {
         state().sound(context)
     }
 
-    ready cuStreamSynchronize(stream: Ptr) {
-        gates::look();
-        let (context, all) = asked(&mut state(), stream)?;
-        all.iter().try_for_each(|stream| stream.synchronize().map_err(refused))?;
-        state().sound(context)
-    }
+    ready cuStreamSynchronize(stream: Ptr) { synchronize(stream) }
 
     ready cuStreamGetCtx(stream: Ptr, context: *mut Ptr) {
         let mut state = state();

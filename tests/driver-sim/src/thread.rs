@@ -26,7 +26,11 @@ impl Drop for Own {
     fn drop(&mut self) {
         if !self.0.is_empty() {
             let mut state = state::state();
-            self.0.drain(..).for_each(|(_, stream)| state.end_stream(stream));
+            for (context, stream) in self.0.drain(..) {
+                if state.is_own_stream(context, stream) {
+                    state.end_stream(stream);
+                }
+            }
         }
     }
 }
@@ -52,7 +56,7 @@ pub fn number() -> u64 {
 /// The thread's own stream in a context, if there is one; `Err` at the thread's end.
 pub fn own_stream(context: usize) -> Result<Option<usize>, Code> {
     let find = |own: &RefCell<Own>| {
-        own.borrow().0.iter().find(|(of, _)| *of == context).map(|(_, stream)| *stream)
+        own.borrow().0.iter().rfind(|(of, _)| *of == context).map(|(_, stream)| *stream)
     };
     OWN.try_with(find).map_err(|_| Code::INVALID_HANDLE)
 }

@@ -1,0 +1,371 @@
+//! What the simulated driver does: order, the default stream, captures, failing work, faults on
+//! demand. Each test has a context of its own, since a default stream is its context's.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::{null_mut, without_provenance_mut};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use support::{Context, Ptr, driver, get, library, name, ok, run_child, set, started};
+
+const NOT_READY: c_int = 600;
+
+/// Nothing waits for a stream that does not synchronise with the default one, and the rest goes one
+/// after the other.
+#[test]
+fn the_default_stream_and_the_others() {
+    let context = Context::new(0);
+    let legacy = null_mut();
+    let (blocking, free) = (context.stream(0), context.stream(1));
+    let [held, by_legacy, by_blocking, by_free, by_own] = context.words(5) else { unreachable!() };
+    context.gate(blocking, held);
+    context.store(legacy, by_legacy, 1);
+    context.store(blocking, by_blocking, 1);
+    context.store(without_provenance_mut(2), by_own, 1);
+    context.store(free, by_free, 1);
+    context.synchronize(free);
+    assert_eq!(get(by_free), 1);
+    for stream in [legacy, without_provenance_mut(1), without_provenance_mut(2), blocking] {
+        assert_eq!(context.query(stream), NOT_READY, "{stream:?}");
+    }
+    assert_eq!([get(by_legacy), get(by_blocking), get(by_own)], [0; 3]);
+    set(held, 1);
+    context.synchronize(without_provenance_mut(2));
+    assert_eq!([get(by_legacy), get(by_own)], [1; 2]);
+    context.synchronize(legacy);
+    assert_eq!(get(by_blocking), 1, "the default stream waits for all that it synchronises with");
+    // The other way round: who comes after the default stream waits for it.
+    set(held, 0);
+    context.gate(legacy, held);
+    context.copy(blocking, by_legacy, held);
+    assert_eq!(context.query(blocking), NOT_READY);
+    assert_eq!(context.query(free), 0);
+    set(held, 1);
+    context.synchronize(blocking);
+    assert_eq!(get(by_legacy), 1);
+}
+
+#[test]
+fn a_wait_for_a_value_by_each_of_its_ways() {
+    let context = Context::new(0);
+    let [word, done] = context.words(2) else { unreachable!() };
+    // Flags, the value, a word that is not right, one that is.
+    for (flags, value, wrong, right) in
+        [(0, 5, 4, 6), (0, 0x8000_0001, 0x7fff_0000, 0), (1, 5, 6, 5), (2, 6, 9, 4), (3, 1, !1, 0)]
+    {
+        let stream = context.stream(1);
+        set(word, wrong);
+        set(done, 0);
+        let address = word.as_ptr().expose_provenance() as u64;
+        // SAFETY: the word is never freed.
+        ok(unsafe { (driver().stream_wait_value)(stream, address, value, flags) });
+        context.store(stream, done, 1);
+        for _ in 0..200 {
+            std::thread::yield_now();
+            assert_eq!((context.query(stream), get(done)), (NOT_READY, 0), "flags {flags}");
+        }
+        set(word, right);
+        context.synchronize(stream);
+        assert_eq!(get(done), 1);
+    }
+}
+
+/// What the driver allows inside a host function, which runs as on a thread that has nothing
+/// current.
+#[test]
+fn inside_a_host_function() {
+    static CODES: Mutex<Vec<c_int>> = Mutex::new(Vec::new());
+    unsafe extern "C" fn inside(stream: *mut c_void) {
+        let (mut context, mut version, mut text) = (null_mut(), 0, std::ptr::null());
+        // SAFETY: handles are looked up; the rest are places.
+        let codes = unsafe {
+            [
+                (driver().stream_query)(stream),
+                (driver().stream_synchronize)(stream),
+                (driver().event_create)(&mut context, 0),
+                (driver().version)(&mut version),
+                (driver().error_text)(1, &mut text),
+            ]
+        };
+        CODES.lock().unwrap().extend(codes);
+    }
+    let context = Context::new(0);
+    let stream = context.stream(1);
+    // SAFETY: the function takes a stream.
+    ok(unsafe { (driver().launch_host_func)(stream, inside, stream) });
+    context.synchronize(stream);
+    assert_eq!(*CODES.lock().unwrap(), [800, 800, 800, 0, 0]);
+    let mut now = null_mut();
+    // SAFETY: a place for one context.
+    ok(unsafe { (driver().ctx_current)(&mut now) });
+    assert_eq!(now, context.handle, "what was current on the thread that waited");
+}
+
+/// How captures end that are not used as they should be. Thread-local and relaxed ones: a global one
+/// would break on a question of another test's thread.
+#[test]
+fn captures_that_go_wrong() {
+    let driver = started();
+    let context = Context::new(0);
+    let (first, second) = (context.stream(1), context.stream(1));
+    let (event, other) = (context.event(), context.event());
+    let words = context.words(1);
+    let mut graph = null_mut();
+    // SAFETY: handles are looked up; the rest are places.
+    unsafe {
+        let begin = |stream, mode| ok((driver.begin_capture)(stream, mode));
+        let status = |stream| {
+            let mut status = 0;
+            ok((driver.capture_status)(stream, &mut status));
+            status
+        };
+        // A branch that is not joined.
+        begin(first, 1);
+        ok((driver.event_record)(event, first));
+        ok((driver.stream_wait_event)(second, event, 0));
+        context.store(second, &words[0], 1);
+        assert_eq!(status(second), 1);
+        assert_eq!((driver.end_capture)(first, &mut graph), 904);
+        assert!(graph.is_null());
+        assert_eq!([status(first), status(second)], [0, 0]);
+        // Not the stream that it began on.
+        begin(first, 1);
+        ok((driver.event_record)(event, first));
+        ok((driver.stream_wait_event)(second, event, 0));
+        assert_eq!((driver.end_capture)(second, &mut graph), 903);
+        assert_eq!((driver.end_capture)(first, &mut graph), 901);
+        // Two captures that meet.
+        begin(first, 2);
+        begin(second, 2);
+        ok((driver.event_record)(event, first));
+        ok((driver.event_record)(other, second));
+        assert_eq!((driver.stream_wait_event)(second, event, 0), 902);
+        assert_eq!([status(first), status(second)], [2, 2]);
+        assert_eq!((driver.end_capture)(first, &mut graph), 901);
+        assert_eq!((driver.end_capture)(second, &mut graph), 901);
+        // Another thread than that which began it, unless it is relaxed.
+        for (mode, code) in [(1, 908), (2, 0)] {
+            begin(first, mode);
+            let (address, handle) = (first.expose_provenance(), context.handle.addr());
+            let ended = std::thread::spawn(move || {
+                let mut graph = null_mut();
+                ok((started().ctx_set_current)(without_provenance_mut(handle)));
+                (started().end_capture)(without_provenance_mut(address), &mut graph)
+            });
+            assert_eq!(ended.join().unwrap(), code);
+            if code != 0 {
+                ok((driver.end_capture)(first, &mut graph));
+            }
+        }
+        // The default stream, and what is none.
+        assert_eq!((driver.begin_capture)(null_mut(), 1), 900);
+        assert_eq!((driver.end_capture)(first, &mut graph), 401);
+        begin(first, 1);
+        assert_eq!((driver.begin_capture)(first, 1), 401);
+        // A stream that is destroyed takes its capture with it.
+        ok((driver.stream_destroy)(first));
+        assert_eq!(context.query(second), 0, "a capture is left");
+    }
+    assert_eq!(get(&words[0]), 0, "captured work ran");
+}
+
+/// Work that fails breaks its context for good, and no other.
+#[test]
+fn failing_work_breaks_its_context() {
+    let driver = started();
+    for far_away in [false, true] {
+        let (broken, sound) = (Context::new(0), Context::new(0));
+        let whole = sound.stream(1);
+        broken.make_current();
+        let (stream, held) = (broken.stream(1), broken.stream(1));
+        let (before, behind) = (broken.event(), broken.event());
+        let [gate, shut, done] = broken.words(3) else { unreachable!() };
+        static RUN: AtomicI32 = AtomicI32::new(0);
+        unsafe extern "C" fn run(_: *mut c_void) {
+            RUN.fetch_add(1, Ordering::SeqCst);
+        }
+        broken.gate(stream, gate);
+        broken.gate(held, shut);
+        // SAFETY: handles are looked up.
+        unsafe {
+            ok((driver.event_record)(before, stream));
+            if far_away {
+                let (mut nowhere, mut value) = (0x10_u64, 1_u32);
+                let mut parameters = [(&raw mut nowhere).cast(), (&raw mut value).cast()];
+                ok(broken.launch(c"store", stream, &mut parameters));
+            } else {
+                ok(broken.launch(c"trap", stream, &mut []));
+            }
+            ok((driver.launch_host_func)(stream, run, null_mut()));
+            broken.store(stream, done, 1);
+            ok((driver.event_record)(behind, stream));
+            assert_eq!(broken.query(stream), NOT_READY);
+            set(gate, 1);
+            let code = if far_away { 700 } else { 719 };
+            assert_eq!((driver.stream_synchronize)(stream), code);
+            // It does not wait for the gate that is shut, and nor would a GPU that is gone.
+            assert_eq!((driver.stream_synchronize)(held), code);
+            let mut made = null_mut();
+            let answers = [
+                broken.query(stream),
+                broken.query(null_mut()),
+                (driver.event_query)(before),
+                (driver.event_query)(behind),
+                (driver.event_synchronize)(behind),
+                (driver.event_record)(behind, stream),
+                (driver.stream_wait_event)(stream, before, 0),
+                (driver.event_create)(&mut made, 2),
+                (driver.stream_create)(&mut made, 1, 0),
+                (driver.launch_host_func)(stream, run, null_mut()),
+            ];
+            assert_eq!(answers, [code; 10]);
+            assert_eq!((get(done), RUN.load(Ordering::SeqCst)), (0, 0), "work behind it ran");
+            ok((driver.event_destroy)(behind));
+            ok((driver.stream_destroy)(stream));
+        }
+        sound.make_current();
+        sound.store(whole, done, 1);
+        sound.synchronize(whole);
+        assert_eq!(get(done), 1);
+    }
+}
+
+#[test]
+fn kernels_that_are_not_there() {
+    let context = Context::new(0);
+    assert_eq!(context.function(c"nothing").map_err(name), Err("CUDA_ERROR_NOT_FOUND".into()));
+    assert_eq!(context.function(c"unknown").map_err(name), Err("CUDA_ERROR_NOT_SUPPORTED".into()));
+    let other = Context::new(0);
+    let stream = other.stream(1);
+    assert_eq!(context.launch(c"trap", stream, &mut []), 400, "a stream of another context");
+    assert_eq!(other.query(stream), 0);
+}
+
+/// Every number of the header has a name and a text, and no other has.
+#[test]
+fn codes_have_names() {
+    let driver = driver();
+    let text_of = |ask: unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int, code| {
+        let mut text = std::ptr::null();
+        // SAFETY: a place for one pointer; on success it is a text of the library.
+        unsafe {
+            (ask(code, &mut text) == 0).then(|| CStr::from_ptr(text).to_str().unwrap().to_owned())
+        }
+    };
+    let known = |code: &c_int| text_of(driver.error_name, *code).is_some();
+    assert_eq!((-10..2000).filter(known).count(), 106);
+    for code in (-10..2000).filter(known) {
+        let (name, text) = (text_of(driver.error_name, code), text_of(driver.error_text, code));
+        assert!(name.unwrap().starts_with("CUDA_"), "{code}");
+        assert!(!text.unwrap().is_empty(), "{code}");
+    }
+    assert_eq!(name(719), "CUDA_ERROR_LAUNCH_FAILED");
+    assert_eq!(text_of(driver.error_text, 123_456), None);
+}
+
+/// An event for other processes is none for this one.
+#[test]
+fn interprocess_events_within_a_process() {
+    let driver = started();
+    let context = Context::new(0);
+    let (mut event, mut handle) = (null_mut(), [0; 64]);
+    // SAFETY: places for what is made; the handle is passed by value, as a structure of that size.
+    unsafe {
+        assert_eq!((driver.event_create)(&mut event, 4), 1, "with timing");
+        assert_eq!((driver.ipc_event_handle)(&mut handle, context.event()), 400);
+        ok((driver.event_create)(&mut event, 2 | 4));
+        ok((driver.ipc_event_handle)(&mut handle, event));
+        #[repr(C)]
+        struct Handle([u8; 64]);
+        type Open = unsafe extern "C" fn(*mut Ptr, Handle) -> c_int;
+        let open = *library().get::<Open>("cuIpcOpenEventHandle").unwrap();
+        assert_eq!(open(&mut event, Handle(handle)), 201);
+        assert_eq!(open(&mut event, Handle([0; 64])), 205);
+    }
+}
+
+#[test]
+fn faults_on_demand() {
+    use driver_faults::{At, Controls, Fault, Threads};
+    let context = Context::new(0);
+    let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
+    let (driver, stream, mut event) = (started(), context.stream(1), null_mut());
+    controls.set("cuEventCreate", At::Occurrence(2), Threads::This, Fault::Answer(2));
+    controls.set("cuStreamQuery", At::Always, Threads::This, Fault::PassThenAnswer(719));
+    // SAFETY: a place for one event.
+    unsafe {
+        ok((driver.event_create)(&mut event, 2));
+        let made = event;
+        assert_eq!((driver.event_create)(&mut event, 2), 2);
+        assert_eq!(event, made, "nothing was done");
+    }
+    assert_eq!(context.query(stream), 719);
+    assert_eq!(controls.struck(), 2);
+    controls.clear();
+    assert_eq!(context.query(stream), 0);
+    assert_eq!(controls.wrong(), 0);
+}
+
+#[test]
+fn a_machine_without_a_gpu() {
+    // A process of its own, since each has its variables.
+    let output = run_child("none", &[("DRIVER_SIM_GPUS", "0")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Not a test: prints what a call takes.
+/// `cargo test --release -p gpu-stream-driver-sim --test machine -- --ignored --nocapture`
+#[test]
+#[ignore = "prints figures"]
+fn what_a_call_costs() {
+    let driver = started();
+    let context = Context::new(0);
+    let (stream, waiter, event) = (context.stream(1), context.stream(1), context.event());
+    let mut status = 0;
+    let mut time = |what: &str, call: &mut dyn FnMut() -> c_int| {
+        const TIMES: u32 = 20_000;
+        let since = std::time::Instant::now();
+        (0..TIMES).for_each(|_| ok(call()));
+        println!("{what:<40} {:>8} ns", (since.elapsed() / TIMES).as_nanos());
+        context.synchronize(stream);
+        context.synchronize(waiter);
+    };
+    // SAFETY: handles are looked up, and a place for the number.
+    unsafe {
+        time("cuStreamIsCapturing", &mut || (driver.capture_status)(stream, &mut status));
+        time("cuStreamQuery, idle", &mut || (driver.stream_query)(stream));
+        time("cuStreamSynchronize, idle", &mut || (driver.stream_synchronize)(stream));
+        time("cuEventRecord", &mut || (driver.event_record)(event, stream));
+        time("cuEventRecord, cuStreamWaitEvent", &mut || {
+            (driver.event_record)(event, stream) | (driver.stream_wait_event)(waiter, event, 0)
+        });
+        let word = &context.words(1)[0];
+        time("a store", &mut || {
+            context.store(stream, word, 1);
+            0
+        });
+        time("a store, cuStreamSynchronize", &mut || {
+            context.store(stream, word, 1);
+            (driver.stream_synchronize)(stream)
+        });
+        time("cuStreamCreate, cuStreamDestroy", &mut || (driver.stream_destroy)(context.stream(1)));
+        time("cuEventCreate, cuEventDestroy", &mut || (driver.event_destroy)(context.event()));
+    }
+}
+
+/// The other side of [`a_machine_without_a_gpu`].
+#[test]
+fn child() {
+    if support::child().as_deref() == Some("none") {
+        let mut count = 0;
+        // SAFETY: flags are 0, and a place for the number.
+        unsafe {
+            assert_eq!((driver().device_count)(&mut count), 3, "before cuInit");
+            assert_eq!((driver().init)(0), 100);
+            assert_eq!((driver().device_count)(&mut count), 3);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The simulated driver, called as a program calls the real one.
+
+#![allow(dead_code, reason = "no test uses all of it")]
+
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::process::{Command, Output};
+use std::ptr::null_mut;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use libloading::Library;
+
+pub type Ptr = *mut c_void;
+pub type HostFn = unsafe extern "C" fn(*mut c_void);
+
+macro_rules! functions {
+    ($($field:ident = $name:literal ($($argument:ty),*);)*) => {
+        pub struct Driver {
+            $(pub $field: unsafe extern "C" fn($($argument),*) -> c_int,)*
+        }
+
+        impl Driver {
+            fn resolve(library: &Library) -> Self {
+                // SAFETY: that is the function's signature in `cuda.h`; the library is never
+                // closed.
+                Driver { $($field: *unsafe { library.get($name) }.expect($name),)* }
+            }
+        }
+    };
+}
+
+functions! {
+    init = "cuInit" (c_uint);
+    version = "cuDriverGetVersion" (*mut c_int);
+    error_name = "cuGetErrorName" (c_int, *mut *const c_char);
+    error_text = "cuGetErrorString" (c_int, *mut *const c_char);
+    device_count = "cuDeviceGetCount" (*mut c_int);
+    device_name = "cuDeviceGetName" (*mut c_char, c_int, c_int);
+    primary_retain = "cuDevicePrimaryCtxRetain" (*mut Ptr, c_int);
+    ctx_create = "cuCtxCreate_v2" (*mut Ptr, c_uint, c_int);
+    ctx_destroy = "cuCtxDestroy_v2" (Ptr);
+    ctx_current = "cuCtxGetCurrent" (*mut Ptr);
+    ctx_set_current = "cuCtxSetCurrent" (Ptr);
+    ctx_pop = "cuCtxPopCurrent_v2" (*mut Ptr);
+    mem_alloc = "cuMemAlloc_v2" (*mut u64, usize);
+    mem_free = "cuMemFree_v2" (u64);
+    host_alloc = "cuMemHostAlloc" (*mut Ptr, usize, c_uint);
+    module_load = "cuModuleLoadData" (*mut Ptr, *const c_void);
+    module_function = "cuModuleGetFunction" (*mut Ptr, Ptr, *const c_char);
+    launch_kernel = "cuLaunchKernel"
+        (Ptr, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Ptr, *mut Ptr, *mut Ptr);
+    launch_host_func = "cuLaunchHostFunc" (Ptr, HostFn, Ptr);
+    stream_create = "cuStreamCreateWithPriority" (*mut Ptr, c_uint, c_int);
+    stream_destroy = "cuStreamDestroy_v2" (Ptr);
+    stream_query = "cuStreamQuery" (Ptr);
+    stream_synchronize = "cuStreamSynchronize" (Ptr);
+    stream_wait_event = "cuStreamWaitEvent" (Ptr, Ptr, c_uint);
+    stream_wait_value = "cuStreamWaitValue32_v2" (Ptr, u64, u32, c_uint);
+    begin_capture = "cuStreamBeginCapture_v2" (Ptr, c_int);
+    end_capture = "cuStreamEndCapture" (Ptr, *mut Ptr);
+    capture_status = "cuStreamIsCapturing" (Ptr, *mut c_int);
+    graph_launch = "cuGraphLaunch" (Ptr, Ptr);
+    event_create = "cuEventCreate" (*mut Ptr, c_uint);
+    event_destroy = "cuEventDestroy_v2" (Ptr);
+    event_query = "cuEventQuery" (Ptr);
+    event_record = "cuEventRecord" (Ptr, Ptr);
+    event_synchronize = "cuEventSynchronize" (Ptr);
+    ipc_event_handle = "cuIpcGetEventHandle" (*mut [u8; 64], Ptr);
+}
+
+pub fn library() -> &'static Library {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let path = driver_sim::library().expect("cargo has built the library");
+        // SAFETY: its initialiser reads the environment, and hides functions that it names.
+        unsafe { Library::new(path) }.expect("the simulated driver")
+    })
+}
+
+/// The driver, not started.
+pub fn driver() -> &'static Driver {
+    static DRIVER: OnceLock<Driver> = OnceLock::new();
+    DRIVER.get_or_init(|| Driver::resolve(library()))
+}
+
+/// The driver, started.
+pub fn started() -> &'static Driver {
+    // SAFETY: flags are 0.
+    ok(unsafe { (driver().init)(0) });
+    driver()
+}
+
+#[track_caller]
+pub fn ok(code: c_int) {
+    assert_eq!(code, 0, "{}", name(code));
+}
+
+pub fn name(code: c_int) -> String {
+    let mut name = std::ptr::null();
+    // SAFETY: a place for one pointer, which is null or a text of the library afterwards.
+    unsafe {
+        (driver().error_name)(code, &mut name);
+        if name.is_null() {
+            code.to_string()
+        } else {
+            CStr::from_ptr(name).to_str().unwrap().into()
+        }
+    }
+}
+
+const PTX: &CStr = c".version 6.0
+.visible .entry store(.param .u64 to, .param .u32 value) { ret; }
+.visible .entry copy(.param .u64 to, .param .u64 from) { ret; }
+.visible .entry trap() { trap; }
+.visible .entry unknown() { ret; }
+";
+
+/// A context of a device, current on the thread that made it.
+pub struct Context {
+    pub handle: Ptr,
+    module: Ptr,
+}
+
+impl Context {
+    pub fn new(device: c_int) -> Self {
+        let (driver, mut handle, mut module) = (started(), null_mut(), null_mut());
+        // SAFETY: places for what is made; the text ends with a zero.
+        unsafe {
+            ok((driver.ctx_create)(&mut handle, 0, device));
+            ok((driver.module_load)(&mut module, PTX.as_ptr().cast()));
+        }
+        Context { handle, module }
+    }
+
+    pub fn make_current(&self) {
+        // SAFETY: the context is alive.
+        ok(unsafe { (driver().ctx_set_current)(self.handle) });
+    }
+
+    /// Flags 1: it does not synchronise with the default stream.
+    pub fn stream(&self, flags: c_uint) -> Ptr {
+        let mut stream = null_mut();
+        // SAFETY: a place for one stream.
+        ok(unsafe { (driver().stream_create)(&mut stream, flags, 0) });
+        stream
+    }
+
+    /// Without timing.
+    pub fn event(&self) -> Ptr {
+        let mut event = null_mut();
+        // SAFETY: a place for one event.
+        ok(unsafe { (driver().event_create)(&mut event, 2) });
+        event
+    }
+
+    /// Numbers that host and device see, all 0, never freed.
+    pub fn words(&self, count: usize) -> &'static [AtomicU32] {
+        let mut memory = null_mut();
+        // SAFETY: a place for one pointer; the memory is as long, aligned, and never freed.
+        unsafe {
+            ok((driver().host_alloc)(&mut memory, count * 4, 3));
+            std::slice::from_raw_parts(memory.cast::<AtomicU32>(), count)
+        }
+    }
+
+    pub fn function(&self, name: &CStr) -> Result<Ptr, c_int> {
+        let mut function = null_mut();
+        // SAFETY: a place for one function; the name ends with a zero.
+        match unsafe { (driver().module_function)(&mut function, self.module, name.as_ptr()) } {
+            0 => Ok(function),
+            code => Err(code),
+        }
+    }
+
+    pub fn launch(&self, name: &CStr, stream: Ptr, parameters: &mut [Ptr]) -> c_int {
+        let function = self.function(name).expect("a kernel");
+        let all = parameters.as_mut_ptr();
+        let none = null_mut();
+        // SAFETY: the parameters are those of the kernel.
+        unsafe { (driver().launch_kernel)(function, 1, 1, 1, 1, 1, 1, 0, stream, all, none) }
+    }
+
+    #[track_caller]
+    pub fn store(&self, stream: Ptr, to: &AtomicU32, mut value: u32) {
+        let mut to = address(to);
+        ok(self.launch(c"store", stream, &mut [(&raw mut to).cast(), (&raw mut value).cast()]));
+    }
+
+    #[track_caller]
+    pub fn copy(&self, stream: Ptr, to: &AtomicU32, from: &AtomicU32) {
+        let (mut to, mut from) = (address(to), address(from));
+        ok(self.launch(c"copy", stream, &mut [(&raw mut to).cast(), (&raw mut from).cast()]));
+    }
+
+    /// Holds a stream back until the number is 1.
+    #[track_caller]
+    pub fn gate(&self, stream: Ptr, number: &AtomicU32) {
+        // SAFETY: the number is never freed.
+        ok(unsafe { (driver().stream_wait_value)(stream, address(number), 1, 0) });
+    }
+
+    #[track_caller]
+    pub fn synchronize(&self, stream: Ptr) {
+        // SAFETY: handles are looked up.
+        ok(unsafe { (driver().stream_synchronize)(stream) });
+    }
+
+    pub fn query(&self, stream: Ptr) -> c_int {
+        // SAFETY: as above.
+        unsafe { (driver().stream_query)(stream) }
+    }
+}
+
+fn address(number: &AtomicU32) -> u64 {
+    number.as_ptr().expose_provenance() as u64
+}
+
+pub fn get(number: &AtomicU32) -> u32 {
+    number.load(Ordering::SeqCst)
+}
+
+pub fn set(number: &AtomicU32, value: u32) {
+    number.store(value, Ordering::SeqCst);
+}
+
+/// Which part of the test a process of its own is to run.
+const CHILD: &str = "DRIVER_SIM_TEST_CHILD";
+
+pub fn child() -> Option<String> {
+    std::env::var(CHILD).ok()
+}
+
+/// Runs the test `child` of this program in a process of its own, as the part `part`.
+pub fn run_child(part: &str, variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(CHILD, part);
+    command.envs(variables.iter().copied()).output().expect("a second process")
+}
