@@ -21,6 +21,8 @@ mod graphs;
 #[cfg(target_os = "linux")]
 mod hide;
 #[cfg(target_os = "linux")]
+mod host_funcs;
+#[cfg(target_os = "linux")]
 mod ipc;
 #[cfg(target_os = "linux")]
 mod kernels;

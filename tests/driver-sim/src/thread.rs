@@ -17,8 +17,6 @@ struct Stack {
     depth: usize,
 }
 
-const EMPTY: Stack = Stack { contexts: [0; DEEPEST], depth: 0 };
-
 /// A thread's own streams, which end with it: context and stream.
 struct Own(Vec<(usize, usize)>);
 
@@ -36,7 +34,7 @@ impl Drop for Own {
 }
 
 thread_local! {
-    static CONTEXTS: RefCell<Stack> = const { RefCell::new(EMPTY) };
+    static CONTEXTS: RefCell<Stack> = const { RefCell::new(Stack { contexts: [0; DEEPEST], depth: 0 }) };
     static MODE: Cell<c_int> = const { Cell::new(0) };
     static INSIDE: Cell<bool> = const { Cell::new(false) };
     static CALL: Cell<&'static str> = const { Cell::new("") };
@@ -114,15 +112,9 @@ pub fn is_inside_host_function() -> bool {
     INSIDE.get()
 }
 
-/// Runs a host function: as on a thread of the driver's, where nothing is current. The thread may be
-/// one that waits for the stream.
-pub fn inside_host_function(function: impl FnOnce()) {
-    let contexts = CONTEXTS.replace(EMPTY);
-    let (mode, inside) = (MODE.replace(0), INSIDE.replace(true));
-    function();
-    CONTEXTS.replace(contexts);
-    MODE.set(mode);
-    INSIDE.set(inside);
+/// This is the thread that calls host functions.
+pub fn is_the_callers() {
+    INSIDE.set(true);
 }
 
 /// Notes the function that is being called, for what [`crate::tables`] says of a bad handle.

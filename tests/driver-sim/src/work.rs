@@ -10,12 +10,10 @@ use gpu_stream_host::{Gate, HostStream};
 use crate::call::{Answer, Ptr, exports};
 use crate::codes::Code;
 use crate::gates::{self, Until};
+use crate::host_funcs::{Call, HostFn};
 use crate::kernels::Kernel;
+use crate::memory;
 use crate::state::{Fault, State, host_device, refused, state};
-use crate::{memory, thread};
-
-/// `CUhostFn`.
-pub type HostFn = unsafe extern "C" fn(*mut c_void);
 
 /// Something to do, as often as a graph is launched.
 #[derive(Clone)]
@@ -79,15 +77,20 @@ pub fn fail(fault: &Fault, code: Code) {
     let _ = fault.compare_exchange(0, code.0, Ordering::AcqRel, Ordering::Acquire);
 }
 
-/// Holds a stream back from when it comes to it until what `until` says, which is asked then.
+/// Holds a stream back from when it comes to it until the gate that `begin` gets is open.
 fn hold(
     host: &HostStream,
     fault: &Fault,
-    until: impl FnOnce() -> Until + Send + 'static,
+    begin: impl FnOnce(Arc<Gate>, &Fault) + Send + 'static,
 ) -> Answer {
     let gate = Arc::new(Gate::new(host_device()?).map_err(refused)?);
-    let mine = Arc::clone(&gate);
-    launch(host, fault, move |fault| gates::hold(mine, until(), fault))?;
+    let theirs = Arc::clone(&gate);
+    let fault = Arc::clone(fault);
+    let task = move || match fault.load(Ordering::Acquire) {
+        0 => begin(theirs, &fault),
+        _ => theirs.open(),
+    };
+    host.launch(task).map_err(refused)?;
     host.wait_event(gate.event()).map_err(refused)
 }
 
@@ -96,7 +99,9 @@ pub fn play(host: &HostStream, fault: &Fault, work: Work) -> Answer {
     match work {
         Work::Kernel(kernel) => {
             if let Some(time) = kernel.time() {
-                hold(host, fault, move || Until::in_a_while(time))?;
+                hold(host, fault, move |gate, fault| {
+                    gates::hold(gate, Until::in_a_while(time), fault);
+                })?;
             }
             launch(host, fault, move |fault| {
                 if let Err(code) = kernel.run() {
@@ -104,15 +109,12 @@ pub fn play(host: &HostStream, fault: &Fault, work: Work) -> Answer {
                 }
             })
         }
-        Work::Host { function, argument } => launch(host, fault, move |_| {
-            let argument = std::ptr::with_exposed_provenance_mut(argument);
-            // SAFETY: who launched the function promised that it can be called with the argument
-            // when the stream comes to it.
-            thread::inside_host_function(|| unsafe { function(argument) });
+        Work::Host { function, argument } => hold(host, fault, move |gate, fault| {
+            Call { function, argument, fault: Arc::clone(fault), gate }.hand_over();
         }),
-        Work::Wait { address, value, flags } => {
-            hold(host, fault, move || Until::Word { address, value, flags })
-        }
+        Work::Wait { address, value, flags } => hold(host, fault, move |gate, fault| {
+            gates::hold(gate, Until::Word { address, value, flags }, fault);
+        }),
         Work::Set { address, bytes, count } => launch(host, fault, move |fault| {
             for index in 0..count {
                 if let Err(code) = memory::write(address + index * bytes.len(), &bytes) {

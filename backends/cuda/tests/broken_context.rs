@@ -1,0 +1,153 @@
+//! Work that fails takes its whole context with it: from then on every call says so, nothing is taken
+//! for done, and nothing that is behind it happens. Each case runs in a process of its own.
+
+mod support;
+
+use std::process::ExitCode;
+use std::ptr::null_mut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use gpu_stream_core::{
+    Backend, ErrorKind, Event, EventOptions, EventStatus, Stream, StreamOptions,
+};
+use gpu_stream_cuda::Cuda;
+use support::bare::{Ptr, Space, bare, enter, ok, set_current, thread_state};
+use support::{device, expect_kind, wrap};
+
+type Case = (&'static str, fn());
+
+const CASES: [Case; 3] = [
+    ("every_call_says_so", every_call_says_so),
+    ("who_waits_gets_the_fault", who_waits_gets_the_fault),
+    ("another_context_lives", another_context_lives),
+];
+
+/// Set in a process that runs a case.
+const CHILD: &str = "GPU_STREAM_CUDA_BROKEN";
+
+fn main() -> ExitCode {
+    if let Ok(child) = std::env::var(CHILD) {
+        let case = CASES.iter().find(|(name, _)| *name == child).expect("a case");
+        (case.1)();
+        return ExitCode::SUCCESS;
+    }
+    support::main(&[
+        (CASES[0].0, || run(CASES[0].0)),
+        (CASES[1].0, || run(CASES[1].0)),
+        (CASES[2].0, || run(CASES[2].0)),
+    ])
+}
+
+fn run(name: &str) {
+    let mut command = std::process::Command::new(std::env::current_exe().expect("this program"));
+    let output = command.env(CHILD, name).output().expect("this program runs a second time");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Submits work that fails.
+fn fail(space: &Space, stream: Ptr) {
+    let text = c".version 6.0\n.target sm_50\n.address_size 64\n.visible .entry trap() { trap; }\n";
+    let _current = enter(space.context);
+    let (mut module, mut function) = (null_mut(), null_mut());
+    // SAFETY: places for what is made; the texts end with zeros; the kernel has no parameters.
+    unsafe {
+        ok("module_load", (bare().module_load)(&mut module, text.as_ptr().cast()));
+        let name = c"trap".as_ptr();
+        ok("module_function", (bare().module_function)(&mut function, module, name));
+        let code =
+            (bare().launch_kernel)(function, 1, 1, 1, 1, 1, 1, 0, stream, null_mut(), null_mut());
+        ok("launch_kernel", code);
+    }
+}
+
+const FAULT: ErrorKind = ErrorKind::StreamFault;
+
+fn every_call_says_so() {
+    let space = Space::primary();
+    let raw = space.stream(1, 0);
+    let (stream, other) = (wrap(raw), Cuda::new_stream(device(), StreamOptions::new()).unwrap());
+    let timed = || Cuda::new_event(device(), EventOptions::timed()).unwrap();
+    let (start, end, unrecorded) = (timed(), timed(), timed());
+    let complete = other.record_event().unwrap();
+    other.synchronize().unwrap();
+    let gate = space.gate(raw);
+    stream.record(&start).unwrap();
+    fail(space, raw);
+    stream.record(&end).unwrap();
+    let (held, ran) = (Arc::new(()), Arc::new(AtomicU32::new(0)));
+    let inside = (Arc::clone(&held), Arc::clone(&ran));
+    let func = move || {
+        inside.1.fetch_add(1, Ordering::SeqCst);
+    };
+    stream.launch_host_func(Box::new(func)).unwrap();
+    assert!(!stream.query().unwrap());
+    gate.open();
+    expect_kind("synchronize", stream.synchronize(), FAULT);
+    for current in [null_mut(), space.context] {
+        set_current(current);
+        let found = thread_state();
+        for stream in [&stream, &stream.clone(), &wrap(raw), &other] {
+            expect_kind("query", stream.query(), FAULT);
+            expect_kind("synchronize", stream.synchronize(), FAULT);
+            expect_kind("record", stream.record(&unrecorded), FAULT);
+            expect_kind("record_event", stream.record_event(), FAULT);
+            expect_kind("wait_event", stream.wait_event(&complete), FAULT);
+            expect_kind("host function", stream.launch_host_func(Box::new(|| ())), FAULT);
+        }
+        expect_kind("wait_stream", other.wait_stream(&stream), FAULT);
+        expect_kind("fork", stream.fork([&other]), FAULT);
+        expect_kind("join", stream.join([&other]), FAULT);
+        for event in [&start, &end, &complete] {
+            expect_kind("status", event.status(), FAULT);
+            expect_kind("event query", event.query(), FAULT);
+            expect_kind("event synchronize", event.synchronize(), FAULT);
+        }
+        expect_kind("elapsed_since", end.elapsed_since(&start), FAULT);
+        expect_kind("new_event", Cuda::new_event(device(), EventOptions::new()), FAULT);
+        expect_kind("new_stream", Cuda::new_stream(device(), StreamOptions::new()), FAULT);
+        assert_eq!(thread_state(), found);
+    }
+    assert_eq!(ran.load(Ordering::SeqCst), 0, "a host function behind the failure ran");
+    drop((stream, other, start, end, complete, unrecorded));
+}
+
+/// A stream that waits is of the same context, and work that it was given is not done.
+fn who_waits_gets_the_fault() {
+    let space = Space::primary();
+    let (raw, raw_waiter) = (space.stream(1, 0), space.stream(1, 0));
+    let (stream, waiter) = (wrap(raw), wrap(raw_waiter));
+    let number = Arc::new(AtomicU32::new(0));
+    let gate = space.gate(raw);
+    fail(space, raw);
+    waiter.wait_stream(&stream).unwrap();
+    let behind = Arc::clone(&number);
+    let func = move || behind.store(1, Ordering::SeqCst);
+    waiter.launch_host_func(Box::new(func)).unwrap();
+    let event = waiter.record_event().unwrap();
+    assert!(!waiter.query().unwrap());
+    assert_eq!(event.status().unwrap(), EventStatus::Pending);
+    gate.open();
+    expect_kind("event synchronize", event.synchronize(), FAULT);
+    expect_kind("synchronize of the waiter", waiter.synchronize(), FAULT);
+    expect_kind("query of the waiter", waiter.query(), FAULT);
+    assert_eq!(number.load(Ordering::SeqCst), 0, "work behind the failure was done");
+}
+
+/// The device's primary context has nothing to do with what failed in another.
+fn another_context_lives() {
+    let (broken, sound) = (Space::second(), Space::primary());
+    let raw = broken.stream(1, 0);
+    let (stream, other) = (wrap(raw), wrap(sound.stream(1, 0)));
+    fail(broken, raw);
+    expect_kind("synchronize", stream.synchronize(), FAULT);
+    expect_kind("wait_stream for it", other.wait_stream(&stream), FAULT);
+    let word = sound.words(1);
+    sound.slow_store(other.raw().as_ptr(), word, 5, 1);
+    let event = other.record_event().unwrap();
+    other.synchronize().unwrap();
+    assert_eq!(event.status().unwrap(), EventStatus::Complete);
+    assert_eq!(sound.read(word, 1), [5]);
+    expect_kind("wait of a broken stream", stream.wait_event(&event), FAULT);
+    expect_kind("query", stream.query(), FAULT);
+}

@@ -1,0 +1,17 @@
+//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim` as the oldest one
+//! that the backend takes, which lacks all functions that are newer.
+
+use std::process::ExitCode;
+
+use gpu_stream_conformance::fixtures::CudaFixture;
+use gpu_stream_conformance::harness;
+
+fn main() -> ExitCode {
+    // SAFETY: no other thread is running yet.
+    let simulated = unsafe {
+        std::env::set_var("GPU_STREAM_REQUIRE", "cuda:1");
+        std::env::set_var("DRIVER_SIM_VERSION", "11.0");
+        driver_sim::stand_in(1)
+    };
+    harness::main(simulated.and_then(|()| CudaFixture::new()))
+}
