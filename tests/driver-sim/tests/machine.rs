@@ -325,7 +325,7 @@ fn what_a_call_costs() {
     let context = Context::new(0);
     let (stream, waiter, event) = (context.stream(1), context.stream(1), context.event());
     let mut status = 0;
-    let mut time = |what: &str, call: &mut dyn FnMut() -> c_int| {
+    let time = |what: &str, call: &mut dyn FnMut() -> c_int| {
         const TIMES: u32 = 20_000;
         let since = std::time::Instant::now();
         (0..TIMES).for_each(|_| ok(call()));
