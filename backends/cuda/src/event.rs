@@ -11,7 +11,6 @@ use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Context, Current, Driver, Primary, check, driver, loaded};
 use crate::record::{Captured, LastRecord};
-use crate::sync::thread_number;
 use crate::{Cuda, CudaError, host_func};
 
 /// An event of the CUDA backend: a `CUevent`.
@@ -72,7 +71,7 @@ impl CudaEvent {
         primary: &'static Primary,
         operation: &'static str,
     ) -> Result<Self, CudaError> {
-        match primary.pool.take(thread_number()) {
+        match primary.take() {
             Some(raw) => Ok(Self::of_pool(raw, primary, LastRecord::none())),
             None => Self::new(
                 primary.driver,
@@ -313,7 +312,7 @@ impl Drop for CudaEvent {
     fn drop(&mut self) {
         match self.primary {
             Some(primary) if !*self.is_given_out.get_mut() && !self.record.was_ever_captured() => {
-                if let Err(raw) = primary.pool.give(self.raw, thread_number()) {
+                if let Err(raw) = primary.give(self.raw) {
                     self.destroy(raw);
                 }
             }

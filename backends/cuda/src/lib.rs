@@ -11,11 +11,8 @@ mod host_func;
 pub mod interop;
 pub mod ipc;
 mod order;
-mod pool;
 mod record;
-mod share;
 mod stream;
-mod sync;
 
 pub use self::{
     backend::Cuda, driver::code::CudaCode, error::CudaError, event::CudaEvent, stream::CudaStream,

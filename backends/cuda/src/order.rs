@@ -13,13 +13,12 @@ use std::any::Any;
 use std::ops::ControlFlow;
 
 use gpu_stream_core::{HandleKind, RawEvent, Stream};
+use gpu_stream_relay::Calls;
 
 use crate::driver::capture;
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Primary, check};
-use crate::share::Calls;
-use crate::sync::thread_number;
 use crate::{Cuda, CudaError, CudaEvent, CudaStream, fault};
 
 /// `other` as a stream of this crate's own type, if it is one and not something laid over one.
@@ -130,12 +129,12 @@ impl Calls for Pair<'_> {
     type Error = Refused;
 
     fn take(&self) -> Result<usize, Refused> {
-        let relay = self.primary.take_relay(thread_number(), "taking an event");
+        let relay = self.primary.take_relay("taking an event");
         relay.map(RawEvent::to_bits).map_err(|_| Refused::Event)
     }
 
     fn give(&self, event: usize) {
-        self.primary.give_relay(RawEvent::from_bits(event), thread_number());
+        self.primary.give_relay(RawEvent::from_bits(event));
     }
 
     fn may_share(&self) -> bool {
@@ -219,7 +218,7 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         if let Some((primary, event)) = self.0.take() {
-            primary.give_relay(RawEvent::from_bits(event), thread_number());
+            primary.give_relay(RawEvent::from_bits(event));
         }
     }
 }

@@ -92,7 +92,7 @@ impl LastRecord {
     }
 }
 
-#[cfg(all(test, not(gpu_stream_loom)))]
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 

@@ -16,7 +16,6 @@ use crate::driver::symbols::Ptr;
 use crate::driver::{Context, Current, Driver, Primary, check, driver, loaded, require};
 use crate::host_func::{self, Job};
 use crate::record::Captured;
-use crate::sync::thread_number;
 use crate::{Cuda, CudaError, CudaEvent, fault, order};
 
 pub(crate) use self::wrap::{named, new_stream, per_thread_stream, wrap, wrap_unchecked};
@@ -234,7 +233,7 @@ impl CudaStream {
         if unsafe { capture::is_possible(driver, raw) } {
             return None;
         }
-        let event = CudaEvent::recorded_one(primary.pool.take(thread_number())?, primary);
+        let event = CudaEvent::recorded_one(primary.take()?, primary);
         // SAFETY: as above.
         let code = unsafe { (driver.symbols.event_record)(event.as_ptr(), raw) };
         if code != CudaCode::SUCCESS {

@@ -4,6 +4,7 @@ use std::ffi::c_uint;
 use std::num::NonZero;
 
 use gpu_stream_core::{BackendKind, ContractError, Device, RawEvent};
+use gpu_stream_relay::{Pool, Sources, thread_number};
 
 use super::capture::Relaxed;
 use super::code::CudaCode;
@@ -11,8 +12,6 @@ use super::current::{Current, current};
 use super::symbols::Ptr;
 use super::{DeviceEntry, Driver, check};
 use crate::host_func;
-use crate::pool::Pool;
-use crate::share::Sources;
 use crate::{Cuda, CudaError};
 
 /// A context that is alive.
@@ -45,7 +44,7 @@ pub(crate) struct Primary {
     pub(crate) ordinal: u32,
     pub(crate) context: Context,
     /// Events of this context that nobody uses at the moment. None was recorded in a capture.
-    pub(crate) pool: Pool,
+    pool: Pool,
     /// Likewise, for records that nobody sees but who waits for them at once.
     relays: Pool,
     /// The streams of this context that somebody waits for at the moment.
@@ -58,21 +57,30 @@ impl Primary {
         Primary { driver, ordinal, context, pool, relays, sources: Sources::new() }
     }
 
+    /// An event that nobody uses, if there is one. It may have an old record, which is to be replaced
+    /// before anybody sees it.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<RawEvent<Cuda>> {
+        self.pool.take(thread_number()).map(RawEvent::from_bits)
+    }
+
+    /// Takes the event back, or gives it back if there is no room.
+    #[inline]
+    pub(crate) fn give(&self, event: RawEvent<Cuda>) -> Result<(), RawEvent<Cuda>> {
+        self.pool.give(event.to_bits(), thread_number()).map_err(RawEvent::from_bits)
+    }
+
     /// An event that is to be recorded, waited for and given back.
-    pub(crate) fn take_relay(
-        &self,
-        thread: usize,
-        operation: &'static str,
-    ) -> Result<RawEvent<Cuda>, CudaError> {
-        match self.relays.take(thread) {
-            Some(event) => Ok(event),
+    pub(crate) fn take_relay(&self, operation: &'static str) -> Result<RawEvent<Cuda>, CudaError> {
+        match self.relays.take(thread_number()) {
+            Some(event) => Ok(RawEvent::from_bits(event)),
             None => self.driver.create_event(self.context, DISABLE_TIMING, operation),
         }
     }
 
-    pub(crate) fn give_relay(&self, event: RawEvent<Cuda>, thread: usize) {
-        if let Err(event) = self.relays.give(event, thread) {
-            let driver = self.driver;
+    pub(crate) fn give_relay(&self, event: RawEvent<Cuda>) {
+        if let Err(event) = self.relays.give(event.to_bits(), thread_number()) {
+            let (driver, event) = (self.driver, RawEvent::from_bits(event));
             // SAFETY: the event is ours, and this is its last use; nobody has waited for anything
             // but its record.
             host_func::outside(move || unsafe { driver.destroy_event(event) });

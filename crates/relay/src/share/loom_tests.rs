@@ -1,6 +1,6 @@
 //! Loom runs these in every order that the memory model allows, up to so many preemptions.
 //!
-//! `RUSTFLAGS="--cfg gpu_stream_loom" cargo test -p gpu-stream-cuda --lib --release`
+//! `RUSTFLAGS="--cfg gpu_stream_loom" cargo test -p gpu-stream-relay --lib --release`
 //!
 //! The driver is one stream that is waited for, of which each thread submits work. A record notes
 //! how much of each thread's work it stands for; these notes lie in loom's `UnsafeCell`, which
@@ -10,7 +10,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize as Count;
 
-use gpu_stream_core::RawEvent;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -50,13 +49,13 @@ impl Calls for Caller<'_> {
     type Error = ();
 
     fn take(&self) -> Result<usize, ()> {
-        let pooled = self.model.relays.take(self.me).map(RawEvent::to_bits);
+        let pooled = self.model.relays.take(self.me);
         let new = || self.model.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         Ok(pooled.unwrap_or_else(new))
     }
 
     fn give(&self, event: usize) {
-        let _ = self.model.relays.give(RawEvent::from_bits(event), self.me);
+        let _ = self.model.relays.give(event, self.me);
     }
 
     fn may_share(&self) -> bool {

@@ -48,10 +48,14 @@ const REFUSED: usize = 5;
 const MARKS: usize = 7;
 
 /// What the protocol needs of the driver, for one pair of streams. Events are handles, and not 0.
-pub(crate) trait Calls {
+pub trait Calls {
+    /// What a call that failed answers.
     type Error;
 
-    /// An event of the source's context.
+    /// An event of the source's device or context.
+    ///
+    /// # Errors
+    /// There is none to be had.
     fn take(&self) -> Result<usize, Self::Error>;
 
     /// It is no longer needed.
@@ -61,14 +65,22 @@ pub(crate) trait Calls {
     fn may_share(&self) -> bool;
 
     /// Records the event on the source.
+    ///
+    /// # Errors
+    /// What the driver says; the event is then given back, or recorded anew by a later call.
     fn record(&self, event: usize) -> Result<(), Self::Error>;
 
     /// Makes the caller's stream wait for the event's record.
+    ///
+    /// # Errors
+    /// What the driver says.
     fn wait(&self, event: usize) -> Result<(), Self::Error>;
 }
 
-/// The streams of one context, as far as somebody waits for them at the moment.
-pub(crate) struct Sources {
+/// The streams of one device or context, as far as somebody waits for them at the moment. It keeps
+/// an event for each of 256 places, which the streams' handles pick, and is to live as long as the
+/// process: to drop it leaks those.
+pub struct Sources {
     sources: Box<[Source]>,
     seats: Box<[Seat]>,
     rounds: Box<[Round]>,
@@ -95,7 +107,7 @@ pub(crate) enum Broken {
 /// A stream that is waited for.
 #[repr(align(128))]
 #[derive(Default)]
-pub(crate) struct Source {
+struct Source {
     /// 1 while somebody leads.
     held: AtomicUsize,
     /// Whose place it is. Written by the holder.
@@ -128,8 +140,15 @@ struct Round {
 /// Whom a leader has taken: a bit for each seat.
 struct Taken(usize);
 
+impl Default for Sources {
+    fn default() -> Self {
+        Sources::new()
+    }
+}
+
 impl Sources {
-    pub(crate) fn new() -> Self {
+    /// Nobody waits.
+    pub fn new() -> Self {
         fn some<T: Default>(count: usize) -> Box<[T]> {
             std::iter::repeat_with(T::default).take(count).collect()
         }
@@ -150,9 +169,14 @@ impl Sources {
         self.broken == Some(how)
     }
 
-    /// Makes the caller's stream wait for a record of `stream` that is made during this call.
+    /// Makes the caller's stream wait for a record of `stream`, a handle, that is made during this
+    /// call. The caller keeps both streams alive for as long as the call takes; so does each who
+    /// shares the record, by its own call.
+    ///
+    /// # Errors
+    /// The first one of `calls`.
     #[inline]
-    pub(crate) fn wait_for<C: Calls>(&self, stream: usize, calls: &C) -> Result<(), C::Error> {
+    pub fn wait_for<C: Calls>(&self, stream: usize, calls: &C) -> Result<(), C::Error> {
         let source = self.source_of(stream);
         match source.hold() {
             Some(held) => self.lead(&held, stream, calls),
@@ -364,7 +388,7 @@ fn lead_alone<C: Calls>(source: &Source, calls: &C) -> Result<(), C::Error> {
 }
 
 /// A record that serves one who holds nothing.
-pub(crate) fn alone<C: Calls>(calls: &C) -> Result<(), C::Error> {
+fn alone<C: Calls>(calls: &C) -> Result<(), C::Error> {
     let event = record_new(calls)?;
     let outcome = calls.wait(event);
     calls.give(event);

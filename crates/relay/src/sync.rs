@@ -31,10 +31,10 @@ thread_local! {
     static NUMBER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A number of the calling thread, from 1, to spread threads over places. No two threads have the
-/// same.
+/// A number of the calling thread, from 1, to spread threads over places. No two threads of the
+/// process have the same. Good until the thread's very end.
 #[inline]
-pub(crate) fn thread_number() -> usize {
+pub fn thread_number() -> usize {
     match NUMBER.get() {
         0 => first_number(),
         number => number,

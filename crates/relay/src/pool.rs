@@ -1,8 +1,5 @@
 //! Events that nobody uses at the moment: [`Pool`].
 
-use gpu_stream_core::RawEvent;
-
-use crate::Cuda;
 use crate::sync::{AtomicUsize, Ordering};
 
 /// A thread begins at the line with its number, so that threads do not meet while each has few
@@ -18,7 +15,7 @@ const MOST: usize = LINES * EACH;
 #[repr(align(128))]
 struct Line([AtomicUsize; EACH]);
 
-/// Events of one context, made without timing, that can be recorded anew.
+/// Events of one device or context, made without timing, that can be recorded anew. At most 256.
 ///
 /// Making an event is what a wait for a stream would cost most, and a wait binds to the record made
 /// before it, so that an event can go back as soon as its waits are enqueued. Not here: events
@@ -27,12 +24,23 @@ struct Line([AtomicUsize; EACH]);
 /// There is no lock. A thread finds what it gave back a moment ago where it left it, by one
 /// exchange; what a thread that has ended gave back is found by the others.
 ///
-/// A pool belongs to a context that we keep alive, and lives as long as the process: nothing tears
-/// it down, neither the end of a thread nor that of the process, when the driver may be gone.
-pub(crate) struct Pool([Line; LINES]);
+/// A pool is to live as long as the process: nothing tears it down, neither the end of a thread nor
+/// that of the process, when the driver may be gone. To drop one leaks its events.
+///
+/// Origin: PyTorch's `EventPool`, in
+/// [`CUDACachingAllocator.cpp`](https://github.com/pytorch/pytorch/blob/main/c10/cuda/CUDACachingAllocator.cpp),
+/// is one with a lock.
+pub struct Pool([Line; LINES]);
+
+impl Default for Pool {
+    fn default() -> Self {
+        Pool::new()
+    }
+}
 
 impl Pool {
-    pub(crate) fn new() -> Self {
+    /// An empty one.
+    pub fn new() -> Self {
         Pool(std::array::from_fn(|_| Line(std::array::from_fn(|_| AtomicUsize::new(0)))))
     }
 
@@ -41,24 +49,28 @@ impl Pool {
     }
 
     /// One that may have an old record, which is to be replaced before anybody sees the event.
+    /// `None` if there is none. `thread` is the caller's [number](crate::thread_number).
     #[inline]
-    pub(crate) fn take(&self, thread: usize) -> Option<RawEvent<Cuda>> {
+    pub fn take(&self, thread: usize) -> Option<usize> {
         self.home(thread).take().or_else(|| self.take_elsewhere())
     }
 
     #[cold]
-    fn take_elsewhere(&self) -> Option<RawEvent<Cuda>> {
+    fn take_elsewhere(&self) -> Option<usize> {
         self.0.iter().find_map(Line::take)
     }
 
-    /// Takes the event back, or gives it back if there is no room.
+    /// Takes the event, which is not 0, back.
+    ///
+    /// # Errors
+    /// The event, if there is no room: it is to be destroyed.
     #[inline]
-    pub(crate) fn give(&self, event: RawEvent<Cuda>, thread: usize) -> Result<(), RawEvent<Cuda>> {
+    pub fn give(&self, event: usize, thread: usize) -> Result<(), usize> {
         if self.home(thread).give(event) { Ok(()) } else { self.give_elsewhere(event) }
     }
 
     #[cold]
-    fn give_elsewhere(&self, event: RawEvent<Cuda>) -> Result<(), RawEvent<Cuda>> {
+    fn give_elsewhere(&self, event: usize) -> Result<(), usize> {
         if self.0.iter().any(|line| line.give(event)) { Ok(()) } else { Err(event) }
     }
 }
@@ -67,12 +79,12 @@ impl Pool {
 // comes before what is done with it when it is taken.
 impl Line {
     #[inline]
-    fn take(&self) -> Option<RawEvent<Cuda>> {
+    fn take(&self) -> Option<usize> {
         for place in &self.0 {
             if place.load(Ordering::Relaxed) != 0 {
                 let event = place.swap(0, Ordering::Acquire);
                 if event != 0 {
-                    return Some(RawEvent::from_bits(event));
+                    return Some(event);
                 }
             }
         }
@@ -80,11 +92,11 @@ impl Line {
     }
 
     #[inline]
-    fn give(&self, event: RawEvent<Cuda>) -> bool {
-        let (free, bits) = (0, event.to_bits());
+    fn give(&self, event: usize) -> bool {
+        let free = 0;
         self.0.iter().any(|place| {
             place.load(Ordering::Relaxed) == free
-                && place.compare_exchange(free, bits, Ordering::Release, Ordering::Relaxed).is_ok()
+                && place.compare_exchange(free, event, Ordering::Release, Ordering::Relaxed).is_ok()
         })
     }
 }
@@ -99,27 +111,26 @@ mod tests {
     fn it_holds_so_many_and_gives_the_rest_back() {
         let pool = Pool::new();
         assert_eq!(pool.take(3), None);
-        let event = RawEvent::from_bits;
-        for bits in 1..=MOST {
-            assert_eq!(pool.give(event(bits), bits / 5), Ok(()));
+        for event in 1..=MOST {
+            assert_eq!(pool.give(event, event / 5), Ok(()));
         }
-        assert_eq!(pool.give(event(9_999), 7), Err(event(9_999)));
-        let taken: HashSet<_> = (1..=MOST).map(|_| pool.take(11).unwrap().to_bits()).collect();
+        assert_eq!(pool.give(9_999, 7), Err(9_999));
+        let taken: HashSet<_> = (1..=MOST).map(|_| pool.take(11).unwrap()).collect();
         assert_eq!(taken, (1..=MOST).collect());
         assert_eq!(pool.take(0), None);
     }
 
     #[test]
     fn a_thread_finds_what_it_gave_and_what_others_left() {
-        let (pool, event) = (Pool::new(), RawEvent::from_bits);
-        pool.give(event(10), 1).unwrap();
-        pool.give(event(20), 2).unwrap();
-        assert_eq!(pool.take(2), Some(event(20)));
-        assert_eq!(pool.take(2), Some(event(10)));
+        let pool = Pool::new();
+        pool.give(10, 1).unwrap();
+        pool.give(20, 2).unwrap();
+        assert_eq!(pool.take(2), Some(20));
+        assert_eq!(pool.take(2), Some(10));
     }
 }
 
-/// `RUSTFLAGS="--cfg gpu_stream_loom" cargo test -p gpu-stream-cuda --lib --release`
+/// `RUSTFLAGS="--cfg gpu_stream_loom" cargo test -p gpu-stream-relay --lib --release`
 #[cfg(all(test, gpu_stream_loom))]
 mod loom_tests {
     use std::sync::Arc;
@@ -148,13 +159,10 @@ mod loom_tests {
     impl Model {
         /// Takes an event, or makes one, uses it and gives it back.
         fn use_one(&self, thread: usize) {
-            let new = || {
-                let made = self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                RawEvent::from_bits(made + 1)
-            };
+            let new = || self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
             let event = self.pool.take(thread).unwrap_or_else(new);
             // SAFETY: checked by loom.
-            self.uses[event.to_bits() - 1].with_mut(|last| unsafe { *last = thread });
+            self.uses[event - 1].with_mut(|last| unsafe { *last = thread });
             if self.pool.give(event, thread).is_err() {
                 self.destroyed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             }
