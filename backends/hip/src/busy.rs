@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gpu_stream_core::{CaptureStatus, RawStream};
 
+use crate::driver::Driver;
 use crate::driver::capture::{self, Relaxed};
-use crate::driver::{Driver, Quiet};
 use crate::{Hip, stream};
 
 /// Streams with the ordinals of their devices; the first one was looked at longest ago.
@@ -66,7 +66,6 @@ fn clear_idle(driver: &'static Driver) {
 /// # Safety
 /// As [`destroy`].
 unsafe fn destroy_if_idle(driver: &'static Driver, stream: RawStream<Hip>, ordinal: u32) -> bool {
-    let _quiet = Quiet::enter(driver);
     let raw = stream.as_ptr();
     // SAFETY: the caller promises that the stream is alive, and that this is its last use if it is
     // destroyed.
@@ -94,6 +93,6 @@ unsafe fn destroy_now(driver: &'static Driver, stream: RawStream<Hip>) -> bool {
     let _relaxed = Relaxed::enter(driver, OPERATION).ok();
     // SAFETY: the caller promises it. At the end of the process the runtime may be gone, and says
     // so; there is nobody to tell.
-    let _ = unsafe { (driver.symbols.stream_destroy)(stream.as_ptr()) };
+    driver.ignore(unsafe { (driver.symbols.stream_destroy)(stream.as_ptr()) });
     true
 }

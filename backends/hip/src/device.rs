@@ -4,7 +4,7 @@ use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo, PriorityRang
 
 use crate::HipError;
 use crate::driver::capture::Relaxed;
-use crate::driver::{Current, Quiet, check, driver};
+use crate::driver::{Current, driver};
 use crate::error::Version;
 
 pub(crate) fn probe() -> Result<BackendInfo, HipError> {
@@ -40,12 +40,11 @@ pub(crate) fn priority_range(
 ) -> Result<PriorityRange, HipError> {
     let ordinal = ordinal(device, operation)?;
     let driver = driver()?;
-    let _quiet = Quiet::enter(driver);
     let _relaxed = Relaxed::enter(driver, operation)?;
     let _current = Current::enter(driver, ordinal, operation)?;
     let (mut least, mut greatest) = (0, 0);
     // SAFETY: both are places for their numbers.
     let code = unsafe { (driver.symbols.device_priorities)(&mut least, &mut greatest) };
-    check(code, operation, "hipDeviceGetStreamPriorityRange")?;
+    driver.check(code, operation, "hipDeviceGetStreamPriorityRange")?;
     Ok(PriorityRange { least, greatest })
 }

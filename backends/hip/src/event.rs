@@ -12,8 +12,8 @@ use gpu_stream_core::{
 use crate::driver::capture::{self, Relaxed};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Current, Driver, Quiet, check, driver};
-use crate::slot::{Keeper, Old, Record, Slot, State};
+use crate::driver::{Current, DeviceEntry, Driver, driver};
+use crate::slot::{Keeper, Old, Record, State};
 use crate::{Hip, HipError, host_func, stream, thread_end};
 
 /// `hipEventBlockingSync`.
@@ -45,8 +45,53 @@ pub(crate) const INTERPROCESS: c_uint = 4;
 pub struct HipEvent {
     device: u32,
     options: EventOptions,
-    /// What the last record is in. A `synchronize` that goes on shares the one that it began with.
-    slot: Mutex<Arc<Slot>>,
+    place: Mutex<Place>,
+}
+
+/// What an event is at the moment.
+#[derive(Debug)]
+struct Place {
+    state: State,
+    /// What those share who synchronize, and wait for the current record.
+    pin: Option<Arc<Pin>>,
+}
+
+/// Where those who synchronize find what they wait for: still in the event, or, if that was
+/// recorded anew since they began, in here.
+#[derive(Debug, Default)]
+struct Pin(Mutex<Option<State>>);
+
+impl Pin {
+    fn moved(&self) -> MutexGuard<'_, Option<State>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Whether somebody synchronizes.
+    #[inline]
+    fn is_waited_for(&mut self) -> bool {
+        self.pin.as_mut().is_some_and(|pin| Arc::get_mut(pin).is_none())
+    }
+
+    /// Moves what those wait for who synchronize to where they find it, and returns our share in
+    /// that.
+    fn unpin(&mut self, state: State) -> Option<Arc<Pin>> {
+        let pin = self.pin.take()?;
+        *pin.moved() = Some(state);
+        Some(pin)
+    }
+}
+
+/// What a record has made needless. To be dropped where code of a user may run: it may let an owner
+/// go.
+#[must_use = "to be dropped where code of a user may run"]
+#[derive(Debug, Default)]
+#[allow(dead_code, reason = "it is there to be dropped")]
+pub(crate) struct Left {
+    old: Old,
+    unused: Option<State>,
+    pin: Option<Arc<Pin>>,
 }
 
 impl HipEvent {
@@ -59,7 +104,7 @@ impl HipEvent {
     ) -> Result<Self, HipError> {
         host_func::clear();
         let raw = create(driver, device, options, operation)?;
-        Ok(Self::of(Slot::new(raw, device, options, true), device, options))
+        Ok(Self::of(State::new(raw, device, options, true), device, options))
     }
 
     /// An event for one record, which must follow before anybody else sees it.
@@ -68,42 +113,73 @@ impl HipEvent {
         device: u32,
         operation: &'static str,
     ) -> Result<Self, HipError> {
-        let slot = slot_for_record(driver, device, EventOptions::new(), operation)?;
-        Ok(Self::of(slot, device, EventOptions::new()))
+        let state = state_for_record(driver, device, EventOptions::new(), operation)?;
+        Ok(Self::of(state, device, EventOptions::new()))
+    }
+
+    /// As [`for_record`](Self::for_record), if there is one that nobody uses. `entry` is the
+    /// device's.
+    #[inline]
+    pub(crate) fn pooled(entry: &DeviceEntry, device: u32) -> Option<Self> {
+        let state = State::new(entry.events.take()?, device, EventOptions::new(), true);
+        Some(Self::of(state, device, EventOptions::new()))
     }
 
     /// An event of another process, opened for the device.
     pub(crate) fn opened(raw: RawEvent<Hip>, device: u32, options: EventOptions) -> Self {
-        let slot = Slot::new(raw, device, options, false);
+        let mut state = State::new(raw, device, options, false);
         // When and where it was recorded is not known; nothing of this process is to be kept.
         let (stream, keeper) = (RawStream::DEFAULT, Keeper::Owner(Default::default()));
-        let mut state = slot.lock();
         state.last = Some(Record { stream, keeper, captured: None });
         state.given_out = true;
-        drop(state);
-        Self::of(slot, device, options)
+        Self::of(state, device, options)
     }
 
-    fn of(slot: Slot, device: u32, options: EventOptions) -> Self {
-        HipEvent { device, options, slot: Mutex::new(Arc::new(slot)) }
+    #[inline]
+    fn of(state: State, device: u32, options: EventOptions) -> Self {
+        HipEvent { device, options, place: Mutex::new(Place { state, pin: None }) }
     }
 
-    fn slot(&self) -> MutexGuard<'_, Arc<Slot>> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The ordinal of the event's device.
+    #[inline]
+    pub(crate) fn ordinal(&self) -> u32 {
+        self.device
+    }
+
+    #[inline]
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls `call` with what the event is at the moment. No record comes in between.
     #[inline]
     pub(crate) fn with<T>(&self, call: impl FnOnce(&mut State) -> T) -> T {
-        let slot = self.slot();
-        let mut state = slot.lock();
-        call(&mut state)
+        call(&mut self.place().state)
+    }
+
+    /// As [`record_by`](Self::record_by), on a stream that is not captured. `None`, and nothing was
+    /// asked, if this one needs more care: somebody synchronizes.
+    #[inline]
+    pub(crate) fn quick_record(
+        &self,
+        on: (RawStream<Hip>, &Keeper),
+        record: impl FnOnce(Ptr) -> HipCode,
+    ) -> Option<(HipCode, Option<Old>)> {
+        let mut place = self.place();
+        if place.is_waited_for() {
+            return None;
+        }
+        let code = record(place.state.raw.as_ptr());
+        if code != HipCode::SUCCESS {
+            place.state.not_recorded(on.1);
+            return Some((code, None));
+        }
+        Some((code, place.state.recorded_outside(on.0, on.1)))
     }
 
     /// Records on a stream of the event's device: `record` asks the runtime, and `captured` is
     /// asked before and after that, in which capture the stream is, if in one. What is returned
     /// beside the outcome is to be dropped outside of all guards.
-    #[inline]
     pub(crate) fn record_by(
         &self,
         driver: &'static Driver,
@@ -111,18 +187,16 @@ impl HipEvent {
         operation: &'static str,
         captured: impl Fn() -> Result<Option<Option<u64>>, HipError>,
         record: impl FnOnce(Ptr) -> HipCode,
-    ) -> (Result<(), HipError>, Old) {
-        let mut slot = self.slot();
+    ) -> (Result<(), HipError>, Left) {
+        let place = &mut *self.place();
         let before = match captured() {
             Ok(before) => before,
-            Err(error) => return (Err(error), Old::default()),
+            Err(error) => return (Err(error), Default::default()),
         };
-        let make = |slot: &Slot| {
-            let mut state = slot.lock();
+        let make = |state: &mut State| {
             let code = record(state.raw.as_ptr());
-            if code != HipCode::SUCCESS {
+            if let Err(error) = driver.check(code, operation, "hipEventRecord") {
                 state.not_recorded(on.1);
-                let error = HipError::Driver { operation, function: "hipEventRecord", code };
                 return (Err(error), Old::default());
             }
             // Asked again: a capture that began or ended in between counts as well.
@@ -130,34 +204,34 @@ impl HipEvent {
             (Ok(()), state.recorded(Record { stream: on.0, keeper: on.1.clone(), captured }))
         };
         // As good as always: nobody synchronizes.
-        if Arc::get_mut(&mut slot).is_some() {
-            return make(&slot);
-        }
-        if slot.lock().given_out {
-            let waited_for = match self.leave_a_mark(driver, &mut slot, operation) {
-                Ok(waited_for) => Some(waited_for),
-                Err(error) => return (Err(error), Old::default()),
-            };
-            let (outcome, mut old) = make(&slot);
-            old.slot = waited_for;
-            return (outcome, old);
+        if !place.is_waited_for() {
+            let (outcome, old) = make(&mut place.state);
+            return (outcome, Left { old, ..Left::default() });
         }
         // Who synchronizes waits for the record that was there when it began, and keeps it.
-        let fresh = match slot_for_record(driver, self.device, self.options, operation) {
-            Ok(fresh) => Arc::new(fresh),
-            Err(error) => return (Err(error), Old::default()),
+        if place.state.given_out {
+            let pin = match self.leave_a_mark(driver, &place.state, operation) {
+                Ok(mark) => place.unpin(mark),
+                Err(error) => return (Err(error), Left::default()),
+            };
+            let (outcome, old) = make(&mut place.state);
+            return (outcome, Left { old, pin, unused: None });
+        }
+        let mut fresh = match state_for_record(driver, self.device, self.options, operation) {
+            Ok(fresh) => fresh,
+            Err(error) => return (Err(error), Left::default()),
         };
-        let (outcome, mut old) = make(&fresh);
-        let unused = match outcome {
-            Ok(()) => std::mem::replace(&mut *slot, fresh),
-            Err(_) => fresh,
-        };
-        old.slot = Some(unused);
-        (outcome, old)
+        let (outcome, old) = make(&mut fresh);
+        if outcome.is_err() {
+            return (outcome, Left { old, unused: Some(fresh), pin: None });
+        }
+        let before = std::mem::replace(&mut place.state, fresh);
+        let pin = place.unpin(before);
+        (outcome, Left { old, pin, unused: None })
     }
 
     /// Gives those who synchronize an event of their own that stands for the last record, since the
-    /// handle, which others have, is to be recorded again. Returns what they have.
+    /// handle, which others have, is to be recorded again.
     ///
     /// HIP has no copy of an event. So a stream waits for it, and the mark is made on that; the
     /// stream is put aside until it is idle, which is when the record is done.
@@ -165,48 +239,35 @@ impl HipEvent {
     fn leave_a_mark(
         &self,
         driver: &'static Driver,
-        slot: &mut Arc<Slot>,
+        state: &State,
         operation: &'static str,
-    ) -> Result<Arc<Slot>, HipError> {
-        let (raw_stream, owner) = stream::create(driver, self.device, 0, operation)?;
-        let mark = create(driver, self.device, EventOptions::new(), operation)?;
-        let next = Slot::new(RawEvent::from_bits(0), self.device, self.options, false);
-        {
-            let (mut state, mut new) = (slot.lock(), next.lock());
-            let is_ordinary = state.last.as_ref().is_some_and(|last| last.captured.is_none());
-            let wait = || {
-                let symbols = &driver.symbols;
-                // SAFETY: both are alive, and so is what the event points to. Flags are 0.
-                let code = unsafe {
-                    (symbols.stream_wait_event)(raw_stream.as_ptr(), state.raw.as_ptr(), 0)
-                };
-                check(code, operation, "hipStreamWaitEvent")?;
-                // SAFETY: both are alive, and of one device.
-                let code = unsafe { (symbols.event_record)(mark.as_ptr(), raw_stream.as_ptr()) };
-                check(code, operation, "hipEventRecord")
-            };
-            // Of a record in a capture, or of a thread that has ended, the runtime is not asked.
-            let marked = if is_ordinary { state.visit(wait).ok() } else { None };
-            match marked {
-                Some(Err(error)) => {
-                    drop((state, new));
-                    // The mark, so that it is destroyed; the handle is not this slot's.
-                    next.lock().raw = mark;
-                    return Err(error);
-                }
-                Some(Ok(())) => {
-                    let keeper = Keeper::Owner(owner);
-                    new.put(state.take());
-                    state.last = Some(Record { stream: raw_stream, keeper, captured: None });
-                }
-                None => new.copy(&state),
+    ) -> Result<State, HipError> {
+        let (stream, owner) = stream::create(driver, self.device, 0, operation)?;
+        let raw = create(driver, self.device, EventOptions::new(), operation)?;
+        // Destroyed wherever it is dropped.
+        let mut mark = State::new(raw, self.device, self.options, false);
+        let is_ordinary = state.last.as_ref().is_some_and(|last| last.captured.is_none());
+        let wait = || {
+            let symbols = &driver.symbols;
+            // SAFETY: both are alive, and so is what the event points to. Flags are 0.
+            let code =
+                unsafe { (symbols.stream_wait_event)(stream.as_ptr(), state.raw.as_ptr(), 0) };
+            driver.check(code, operation, "hipStreamWaitEvent")?;
+            // SAFETY: both are alive, and of one device.
+            let code = unsafe { (symbols.event_record)(raw.as_ptr(), stream.as_ptr()) };
+            driver.check(code, operation, "hipEventRecord")
+        };
+        // Of a record in a capture, or of a thread that has ended, the runtime is not asked.
+        match if is_ordinary { state.visit(wait).ok() } else { None } {
+            Some(outcome) => {
+                outcome?;
+                let keeper = Keeper::Owner(owner);
+                mark.last = Some(Record { stream, keeper, captured: None });
             }
-            new.raw = std::mem::replace(&mut state.raw, mark);
-            (new.given_out, state.given_out) = (true, false);
+            None => mark.copy(state),
         }
-        Ok(std::mem::replace(slot, Arc::new(next)))
+        Ok(mark)
     }
-
     /// Whether the stream is another thread's own, which cannot be named on this one.
     fn is_elsewhere(&self, keeper: &Keeper) -> bool {
         match keeper {
@@ -216,6 +277,7 @@ impl HipEvent {
     }
 
     /// Why the event cannot be asked, if its last record was made in a capture.
+    #[cold]
     fn capture_error(
         &self,
         driver: &'static Driver,
@@ -225,7 +287,6 @@ impl HipEvent {
         let Record { stream, keeper, captured } = state.last.as_ref()?;
         let id = (*captured)?;
         let now = || {
-            let _quiet = Quiet::enter(driver);
             let _current = Current::enter(driver, self.device, operation).ok()?;
             // SAFETY: the record keeps the stream alive, and its device is current.
             unsafe { capture::id(driver, stream.as_ptr()) }
@@ -262,23 +323,58 @@ impl HipEvent {
         state: &State,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if !driver.query_breaks_captures {
-            return Ok(());
-        }
         let Some(Record { stream, keeper, .. }) = &state.last else { return Ok(()) };
-        if stream.kind() == HandleKind::Default || self.is_elsewhere(keeper) {
-            return Ok(());
-        }
-        let _current = Current::enter(driver, self.device, operation)?;
-        // SAFETY: the record keeps the stream alive, and its device is current.
+        let _current = match stream.kind() {
+            HandleKind::Default => return Ok(()),
+            HandleKind::PerThread if self.is_elsewhere(keeper) => return Ok(()),
+            HandleKind::PerThread => Some(Current::enter(driver, self.device, operation)?),
+            HandleKind::Explicit => None,
+        };
+        // SAFETY: the record keeps the stream alive, and the device is current if it is a thread's.
         match unsafe { capture::status(driver, stream.as_ptr(), operation) }? {
             CaptureStatus::None => Ok(()),
-            _ => Err(refused(state, HipCode::CAPTURED_EVENT, operation, "hipEventQuery")),
+            _ => Err(refused(
+                state.is_captured(),
+                HipCode::CAPTURED_EVENT,
+                operation,
+                "hipEventQuery",
+            )),
         }
     }
 
+    /// The runtime's answer, if it can be had without harm. What the event points to is alive, and
+    /// its last record was made outside of captures.
+    #[inline]
+    fn ask(
+        &self,
+        driver: &'static Driver,
+        state: &State,
+        operation: &'static str,
+    ) -> Result<bool, HipError> {
+        if driver.query_breaks_captures {
+            self.refuse_beside(driver, state, operation)?;
+        }
+        let needed = driver.unsafe_calls.event_query;
+        let _relaxed = Relaxed::enter_if(needed, driver, operation)?;
+        ask(driver, state, operation)
+    }
+
     /// Whether the last record's work is done; if there was none, it is.
+    #[inline]
     fn is_done(
+        &self,
+        driver: &'static Driver,
+        state: &State,
+        operation: &'static str,
+    ) -> Result<bool, HipError> {
+        if state.is_plain() {
+            return self.ask(driver, state, operation);
+        }
+        self.is_done_with_care(driver, state, operation)
+    }
+
+    #[cold]
+    fn is_done_with_care(
         &self,
         driver: &'static Driver,
         state: &State,
@@ -287,13 +383,23 @@ impl HipEvent {
         if let Some(error) = self.capture_error(driver, state, operation) {
             return Err(error);
         }
-        let answer = state.visit(|| {
-            let _quiet = Quiet::enter(driver);
-            self.refuse_beside(driver, state, operation)?;
-            let _relaxed = Relaxed::enter(driver, operation)?;
-            ask(driver, state, operation)
-        });
+        let answer = state.visit(|| self.ask(driver, state, operation));
         answer.unwrap_or_else(|end| end.answer(operation).map(|()| true))
+    }
+
+    /// Whether the record is done that was there when `pin` was taken.
+    fn is_pinned_done(
+        &self,
+        driver: &'static Driver,
+        pin: &Pin,
+        operation: &'static str,
+    ) -> Result<bool, HipError> {
+        // Both, in this order, as who records: so nothing is moved in between.
+        let place = self.place();
+        let moved = pin.moved();
+        let Some(state) = &*moved else { return self.is_done(driver, &place.state, operation) };
+        drop(place);
+        self.is_done(driver, state, operation)
     }
 
     /// Whether all work in front of a private mark is done, on a stream that is alive.
@@ -307,7 +413,7 @@ impl HipEvent {
 }
 
 /// The runtime's event, without anything of ours.
-fn create(
+pub(crate) fn create(
     driver: &'static Driver,
     device: u32,
     options: EventOptions,
@@ -321,51 +427,54 @@ fn create(
         | flag(options.is_blocking(), BLOCKING)
         | flag(!options.is_timed(), DISABLE_TIMING)
         | flag(options.is_interprocess(), INTERPROCESS);
-    let _quiet = Quiet::enter(driver);
     let _relaxed = Relaxed::enter(driver, operation)?;
     let _current = Current::enter(driver, device, operation)?;
     let mut event = std::ptr::null_mut();
     // SAFETY: `event` is a place for one event, the flags are those of the options, and the device
     // is current.
     let code = unsafe { (driver.symbols.event_create)(&mut event, flags) };
-    check(code, operation, "hipEventCreateWithFlags")?;
+    driver.check(code, operation, "hipEventCreateWithFlags")?;
     Ok(RawEvent::from_ptr(event))
 }
 
-/// A slot for a record, which must follow before anybody asks it: from the pool, if one is there.
-fn slot_for_record(
+/// An event for a record, which must follow before anybody asks it: from the pool, if one is there.
+fn state_for_record(
     driver: &'static Driver,
     device: u32,
     options: EventOptions,
     operation: &'static str,
-) -> Result<Slot, HipError> {
-    let pool = driver.pool(device).filter(|_| options == EventOptions::new());
-    let raw = match pool.and_then(|pool| pool.take()) {
+) -> Result<State, HipError> {
+    let entry = driver.entry(device).filter(|_| options == EventOptions::new());
+    let raw = match entry.and_then(|entry| entry.events.take()) {
         Some(raw) => raw,
         None => create(driver, device, options, operation)?,
     };
-    Ok(Slot::new(raw, device, options, true))
+    Ok(State::new(raw, device, options, true))
 }
 
 /// The runtime's answer. What the event points to is alive.
+#[inline]
 fn ask(driver: &'static Driver, state: &State, operation: &'static str) -> Result<bool, HipError> {
-    // SAFETY: the event is the slot's, and alive.
-    match unsafe { (driver.symbols.event_query)(state.raw.as_ptr()) } {
-        HipCode::SUCCESS => Ok(true),
+    // SAFETY: the event is alive: it is destroyed with the state.
+    let code = unsafe { (driver.symbols.event_query)(state.raw.as_ptr()) };
+    if code == HipCode::SUCCESS {
+        return Ok(true);
+    }
+    driver.forget(code);
+    match code {
         HipCode::NOT_READY => Ok(false),
-        code => Err(refused(state, code, operation, "hipEventQuery")),
+        code => Err(refused(state.is_captured(), code, operation, "hipEventQuery")),
     }
 }
 
 /// The error for what the runtime said of an event.
 #[cold]
 pub(crate) fn refused(
-    state: &State,
+    in_a_capture: bool,
     code: HipCode,
     operation: &'static str,
     function: &'static str,
 ) -> HipError {
-    let in_a_capture = state.last.as_ref().is_some_and(|last| last.captured.is_some());
     match code {
         // HIP does not tell a record from before a capture from one inside of it: while the stream
         // is captured, it answers for all of its events so, and the capture goes on.
@@ -426,9 +535,15 @@ unsafe impl Event for HipEvent {
         const OPERATION: &str = "Event::synchronize";
         host_func::refuse_inside(OPERATION)?;
         let driver = driver()?;
-        // The record of now: a later one leaves this slot alone as long as it is shared.
-        let slot = Arc::clone(&self.slot());
-        poll(self.options.is_blocking(), || self.is_done(driver, &slot.lock(), OPERATION))
+        // The record of now.
+        let pin = {
+            let place = &mut *self.place();
+            if self.is_done(driver, &place.state, OPERATION)? {
+                return Ok(());
+            }
+            Arc::clone(place.pin.get_or_insert_default())
+        };
+        poll(self.options.is_blocking(), || self.is_pinned_done(driver, &pin, OPERATION))
     }
 
     /// As [`Event::elapsed_since`].
@@ -443,12 +558,14 @@ unsafe impl Event for HipEvent {
             let mut milliseconds = 0.0;
             let code = start.visit(|| {
                 end.visit(|| {
-                    let _quiet = Quiet::enter(driver);
                     let _relaxed = Relaxed::enter(driver, OPERATION)?;
                     let (start, end) = (start.raw.as_ptr(), end.raw.as_ptr());
                     // SAFETY: the first is a place for the number; both events are ours and alive,
                     // and so is what they point to.
-                    Ok(unsafe { (driver.symbols.event_elapsed)(&mut milliseconds, start, end) })
+                    let code =
+                        unsafe { (driver.symbols.event_elapsed)(&mut milliseconds, start, end) };
+                    driver.ignore(code);
+                    Ok(code)
                 })
             });
             match code.flatten() {
@@ -469,7 +586,7 @@ unsafe impl Event for HipEvent {
                 Err(ContractError::EventPending { which }.into())
             }
             code => {
-                check(code, OPERATION, "hipEventElapsedTime")?;
+                driver.check(code, OPERATION, "hipEventElapsedTime")?;
                 Ok(milliseconds)
             }
         }

@@ -6,6 +6,7 @@
 //! with its clones. A program in which nothing panicked pays one read of a flag for this.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -35,13 +36,48 @@ pub(crate) enum Faults {
     Of(u64),
 }
 
+/// How many numbers a thread takes at once, so that threads do not meet for each.
+const NUMBERS: u64 = 1 << 16;
+
+thread_local! {
+    /// The calling thread's next number, and the first that is not its own.
+    // Without a destructor, so that it is good until the thread's very end.
+    static MINE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// A number that was not returned before.
+#[inline]
+fn number() -> u64 {
+    match MINE.get() {
+        (next, end) if next < end => {
+            MINE.set((next + 1, end));
+            next
+        }
+        _ => first_of_more(),
+    }
+}
+
+#[cold]
+fn first_of_more() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let first = NEXT.fetch_add(NUMBERS, Ordering::Relaxed);
+    MINE.set((first + 1, first + NUMBERS));
+    first
+}
+
+/// Whether a host function has panicked in this process.
+#[inline]
+pub(crate) fn any() -> bool {
+    ANY.load(Ordering::SeqCst)
+}
+
 impl Faults {
+    #[inline]
     pub(crate) fn new(driver: &Driver) -> Self {
         // Of one process only one of the two sorts is used.
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         match driver.symbols.stream_id.function {
             Some(_) => Faults::ById,
-            None => Faults::Of(NEXT.fetch_add(1, Ordering::Relaxed)),
+            None => Faults::Of(number()),
         }
     }
 
@@ -61,7 +97,7 @@ impl Faults {
         operation: &'static str,
         id: impl FnOnce() -> Option<u64>,
     ) -> Result<(), HipError> {
-        if ANY.load(Ordering::SeqCst) { look(operation, self.key(id)) } else { Ok(()) }
+        if any() { look(operation, self.key(id)) } else { Ok(()) }
     }
 }
 
@@ -94,6 +130,19 @@ fn look(operation: &'static str, key: Option<u64>) -> Result<(), HipError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_number_is_given_twice() {
+        let some = || (0..NUMBERS + 10).map(|_| number()).collect::<Vec<_>>();
+        let mut all = std::thread::scope(|scope| {
+            let threads = [scope.spawn(some), scope.spawn(some)];
+            threads.map(|thread| thread.join().unwrap()).concat()
+        });
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
 
     #[test]
     fn a_fault_is_its_streams_and_stays() {

@@ -34,7 +34,7 @@ use gpu_stream_core::{ContractError, Device, Event, EventOptions, RawEvent};
 
 use crate::driver::capture::Relaxed;
 use crate::driver::symbols::IpcHandle;
-use crate::driver::{Current, Quiet, check, driver, require};
+use crate::driver::{Current, driver, require};
 use crate::{HipError, HipEvent, device};
 
 /// The name of an interprocess event, to be sent to another process of the same machine.
@@ -82,14 +82,13 @@ impl IpcEventHandle {
         driver.require_interprocess(OPERATION)?;
         let open = require(driver.symbols.ipc_open_event, OPERATION)?;
         let options = EventOptions::builder().interprocess(true).build()?;
-        let _quiet = Quiet::enter(driver);
         let _relaxed = Relaxed::enter(driver, OPERATION)?;
         let _current = Current::enter(driver, ordinal, OPERATION)?;
         let mut event = std::ptr::null_mut();
         // SAFETY: `event` is a place for one event, and the device is current. The runtime
         // looks the handle up.
         let code = unsafe { open(&mut event, IpcHandle { reserved: self.0 }) };
-        check(code, OPERATION, "hipIpcOpenEventHandle")?;
+        driver.check(code, OPERATION, "hipIpcOpenEventHandle")?;
         Ok(HipEvent::opened(RawEvent::from_ptr(event), ordinal, options))
     }
 }
@@ -116,7 +115,6 @@ impl HipEvent {
         }
         let driver = driver()?;
         let get = require(driver.symbols.ipc_event_handle, OPERATION)?;
-        let _quiet = Quiet::enter(driver);
         let _relaxed = Relaxed::enter(driver, OPERATION)?;
         let _current = Current::enter(driver, self.device().ordinal(), OPERATION)?;
         let mut handle = IpcHandle { reserved: [0; 64] };
@@ -126,7 +124,7 @@ impl HipEvent {
             // SAFETY: `handle` is a place for one handle, and the event is ours and alive.
             unsafe { get(&mut handle, state.raw.as_ptr()) }
         });
-        check(code, OPERATION, "hipIpcGetEventHandle")?;
+        driver.check(code, OPERATION, "hipIpcGetEventHandle")?;
         Ok(IpcEventHandle(handle.reserved))
     }
 }

@@ -11,6 +11,7 @@ mod host_func;
 #[cfg(feature = "hip-sys")]
 pub mod interop;
 pub mod ipc;
+mod order;
 mod pool;
 mod slot;
 mod stream;

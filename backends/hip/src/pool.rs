@@ -1,66 +1,73 @@
-//! Events that nobody uses at the moment: [`Pool`].
+//! Events of a device that nobody uses at the moment.
+//!
+//! Making an event is what a wait for a stream would cost most, and a wait binds to the record made
+//! before it, so that an event can go back as soon as its waits are enqueued. Not here: events that
+//! were recorded in a capture, whose handle somebody has, or that have options.
+//!
+//! An event in a pool may still point to the stream of its last record, which may be gone. HIP does
+//! not follow that pointer when the event is recorded or destroyed, and nothing else is done with it
+//! before it is recorded anew.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::OnceLock;
 
-use gpu_stream_core::RawEvent;
+use gpu_stream_core::{EventOptions, RawEvent};
+use gpu_stream_relay::{Pool, Sources, thread_number};
 
-use crate::Hip;
+use crate::driver::Driver;
+use crate::{Hip, HipError, event, host_func, slot};
 
-/// How many events are kept for each device; what comes back beyond that is
-/// destroyed.
-const MOST: usize = 256;
-
-/// Events of one device, made without timing, that can be recorded anew.
-///
-/// Making an event is what a wait for a stream would cost most, and a wait binds to the record made
-/// before it, so that an event can go back as soon as its waits are enqueued. Not here: events that
-/// were recorded in a capture, whose handle somebody has, or that have options.
-///
-/// An event in the pool may still point to the stream of its last record, which may be gone. HIP
-/// does not follow that pointer when the event is recorded or destroyed, and nothing else is done
-/// with it here.
-///
-/// A pool lives as long as the process: nothing tears it down, neither the end of a thread nor that
-/// of the process, when the runtime may be gone.
+/// For events that people see.
 #[derive(Default)]
-pub(crate) struct Pool(Mutex<Vec<RawEvent<Hip>>>);
+pub(crate) struct Events(Pool);
 
-impl Pool {
+impl Events {
     /// One that may have an old record, which is to be replaced before anybody sees the event.
+    #[inline]
     pub(crate) fn take(&self) -> Option<RawEvent<Hip>> {
-        self.lock().pop()
+        self.0.take(thread_number()).map(RawEvent::from_bits)
     }
 
     /// Takes the event back, or gives it back if there is no room.
+    #[inline]
     pub(crate) fn give(&self, event: RawEvent<Hip>) -> Result<(), RawEvent<Hip>> {
-        let mut events = self.lock();
-        if events.len() >= MOST {
-            return Err(event);
-        }
-        events.push(event);
-        Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<RawEvent<Hip>>> {
-        // Nobody panics while holding it, and the list would be good if somebody did.
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.give(event.to_bits(), thread_number()).map_err(RawEvent::from_bits)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// For records that nobody sees but who waits for them at once.
+#[derive(Default)]
+pub(crate) struct Relays {
+    pool: Pool,
+    /// The streams that somebody waits for at the moment; made for the first.
+    sources: OnceLock<Sources>,
+}
 
-    #[test]
-    fn it_holds_so_many_and_gives_the_rest_back() {
-        let pool = Pool::default();
-        assert_eq!(pool.take(), None);
-        let event = RawEvent::from_bits;
-        for bits in 1..=MOST {
-            assert_eq!(pool.give(event(bits)), Ok(()));
+impl Relays {
+    #[inline]
+    pub(crate) fn sources(&self) -> &Sources {
+        self.sources.get_or_init(Sources::new)
+    }
+
+    /// An event of the device `ordinal`, whose these are, that is to be recorded, waited for and
+    /// given back.
+    #[inline]
+    pub(crate) fn take(
+        &self,
+        driver: &'static Driver,
+        ordinal: u32,
+        operation: &'static str,
+    ) -> Result<RawEvent<Hip>, HipError> {
+        match self.pool.take(thread_number()) {
+            Some(event) => Ok(RawEvent::from_bits(event)),
+            None => event::create(driver, ordinal, EventOptions::new(), operation),
         }
-        assert_eq!(pool.give(event(9_999)), Err(event(9_999)));
-        assert_eq!(pool.take(), Some(event(MOST)));
-        assert_eq!(pool.give(event(9_999)), Ok(()));
+    }
+
+    #[inline]
+    pub(crate) fn give(&self, driver: &'static Driver, event: RawEvent<Hip>) {
+        if let Err(event) = self.pool.give(event.to_bits(), thread_number()) {
+            let event = RawEvent::<Hip>::from_bits(event);
+            host_func::outside(move || slot::destroy(driver, event.as_ptr()));
+        }
     }
 }

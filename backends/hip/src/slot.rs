@@ -1,4 +1,4 @@
-//! One event of the runtime, and what keeps the stream of its last record alive: [`Slot`].
+//! One event of the runtime, and what keeps the stream of its last record alive: [`State`].
 //!
 //! A HIP event has a bare pointer to the stream that it was recorded on, and a wait, a query or a
 //! synchronize may follow it. So an event shares what keeps that stream alive, until it is recorded
@@ -6,13 +6,13 @@
 //! on a second stream and so give up the first. A lock is held for each of these calls. None of
 //! them blocks: a wait of the host is made of short questions ([`crate::event`]).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use gpu_stream_core::{EventOptions, KeepAlive, RawEvent, RawStream};
 
 use crate::driver::capture::Relaxed;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Driver, Quiet, loaded};
+use crate::driver::{Driver, loaded};
 use crate::thread_end::{End, Life, visit};
 use crate::{Hip, host_func};
 
@@ -23,6 +23,18 @@ pub(crate) enum Keeper {
     Owner(KeepAlive),
     /// The thread whose default stream it is, which cannot be kept, but visited.
     Thread(Arc<Life>),
+}
+
+impl Keeper {
+    /// Whether both keep the same, so that one does for the other.
+    #[inline]
+    fn is_same(&self, other: &Keeper) -> bool {
+        match (self, other) {
+            (Keeper::Owner(one), Keeper::Owner(other)) => one.is_same(other),
+            (Keeper::Thread(one), Keeper::Thread(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
 }
 
 /// The last record of an event.
@@ -36,13 +48,8 @@ pub(crate) struct Record {
 
 /// An event of the runtime: destroyed, or given to the pool, when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    device: u32,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
 pub(crate) struct State {
+    device: u32,
     pub(crate) raw: RawEvent<Hip>,
     pub(crate) last: Option<Record>,
     /// Streams to which a record that failed may have moved the runtime's pointer: up to 5.7 it
@@ -61,10 +68,10 @@ pub(crate) struct State {
 pub(crate) struct Old {
     record: Option<Record>,
     doubt: Vec<Keeper>,
-    pub(crate) slot: Option<Arc<Slot>>,
 }
 
-impl Slot {
+impl State {
+    #[inline]
     pub(crate) fn new(
         raw: RawEvent<Hip>,
         device: u32,
@@ -73,16 +80,23 @@ impl Slot {
     ) -> Self {
         let for_the_pool = for_the_pool && options == EventOptions::new();
         let (last, doubt) = (None, Vec::new());
-        let state = State { raw, last, doubt, given_out: false, for_the_pool };
-        Slot { device, state: Mutex::new(state) }
+        State { device, raw, last, doubt, given_out: false, for_the_pool }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the runtime may be asked without more care: the last record was made outside of
+    /// captures, if there was one, and what the event points to is kept.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        let is_plain =
+            |last: &Record| last.captured.is_none() && matches!(last.keeper, Keeper::Owner(_));
+        self.doubt.is_empty() && self.last.as_ref().is_none_or(is_plain)
     }
-}
 
-impl State {
+    /// Whether the last record was made in a capture.
+    pub(crate) fn is_captured(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.captured.is_some())
+    }
+
     /// Calls `call` while whatever stream the runtime's event points to is alive. If that was the
     /// default stream of a thread that has ended: how its work ended; the runtime must not be asked
     /// then.
@@ -104,6 +118,22 @@ impl State {
         }
     }
 
+    /// A record was made, outside of captures. `None`: what is kept is what was.
+    #[inline]
+    pub(crate) fn recorded_outside(
+        &mut self,
+        stream: RawStream<Hip>,
+        keeper: &Keeper,
+    ) -> Option<Old> {
+        let is_it = |last: &Record| {
+            last.captured.is_none() && last.stream == stream && last.keeper.is_same(keeper)
+        };
+        if self.doubt.is_empty() && self.last.as_ref().is_some_and(is_it) {
+            return None;
+        }
+        Some(self.recorded(Record { stream, keeper: keeper.clone(), captured: None }))
+    }
+
     /// A record was made.
     #[inline]
     pub(crate) fn recorded(&mut self, record: Record) -> Old {
@@ -111,7 +141,7 @@ impl State {
             self.for_the_pool = false;
         }
         let doubt = std::mem::take(&mut self.doubt);
-        Old { record: self.last.replace(record), doubt, slot: None }
+        Old { record: self.last.replace(record), doubt }
     }
 
     /// The runtime was asked for a record, and refused.
@@ -123,35 +153,36 @@ impl State {
     /// Takes out all that keeps streams.
     pub(crate) fn take(&mut self) -> Old {
         let doubt = std::mem::take(&mut self.doubt);
-        Old { record: self.last.take(), doubt, slot: None }
+        Old { record: self.last.take(), doubt }
     }
 
     /// As another, but for the handle.
     pub(crate) fn copy(&mut self, other: &State) {
         (self.last, self.doubt) = (other.last.clone(), other.doubt.clone());
     }
-
-    /// Puts in what was taken out of another.
-    pub(crate) fn put(&mut self, old: Old) {
-        (self.last, self.doubt) = (old.record, old.doubt);
-    }
 }
 
-impl Drop for Slot {
+impl Drop for State {
+    #[inline]
     fn drop(&mut self) {
         // It exists only if the runtime does.
         let Some(driver) = loaded() else { return };
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let left = match driver.pool(self.device) {
+        let left = match driver.events(self.device) {
             // It is recorded anew before it is asked or waited for, and until then the pointer that
             // it has to its old stream is not followed.
-            Some(pool) if state.for_the_pool && !state.given_out => pool.give(state.raw).err(),
-            _ => Some(state.raw),
+            Some(events) if self.for_the_pool && !self.given_out => events.give(self.raw).err(),
+            _ => Some(self.raw),
         };
-        let old = state.take();
-        if left.is_none() && !old.has_owner() {
-            return;
+        if left.is_some() || self.has_owner() {
+            self.let_go(driver, left);
         }
+    }
+}
+
+impl State {
+    /// Destroys the event, if it is given, and lets owners go.
+    fn let_go(&mut self, driver: &'static Driver, left: Option<RawEvent<Hip>>) {
+        let old = self.take();
         host_func::outside(move || {
             if let Some(raw) = left {
                 destroy(driver, raw.as_ptr());
@@ -160,11 +191,10 @@ impl Drop for Slot {
             drop(old);
         });
     }
-}
 
-impl Old {
+    #[inline]
     fn has_owner(&self) -> bool {
-        let keepers = self.record.iter().map(|record| &record.keeper).chain(&self.doubt);
+        let keepers = self.last.iter().map(|record| &record.keeper).chain(&self.doubt);
         keepers.into_iter().any(|keeper| match keeper {
             Keeper::Owner(owner) => owner.is_owned(),
             Keeper::Thread(_) => false,
@@ -172,13 +202,12 @@ impl Old {
     }
 }
 
-fn destroy(driver: &'static Driver, event: Ptr) {
-    let _quiet = Quiet::enter(driver);
+pub(crate) fn destroy(driver: &'static Driver, event: Ptr) {
     // Without it a capture may break; without destroying, the event leaks.
     let _relaxed = Relaxed::enter(driver, "HipEvent::drop").ok();
     // SAFETY: the event is the slot's, and this is its last use. At the end of the process the
     // runtime may be gone, and says so; there is nobody to tell.
-    let _ = unsafe { (driver.symbols.event_destroy)(event) };
+    driver.ignore(unsafe { (driver.symbols.event_destroy)(event) });
 }
 
 #[cfg(test)]
@@ -189,16 +218,41 @@ mod tests {
     fn a_record_that_failed_keeps_both_streams() {
         let counted = Arc::new(());
         let keeper = || Keeper::Owner(KeepAlive::owner(Arc::clone(&counted)));
-        let slot = Slot::new(RawEvent::from_bits(8), 0, EventOptions::timed(), false);
+        let mut state = State::new(RawEvent::from_bits(8), 0, EventOptions::timed(), false);
         let record =
             || Record { stream: RawStream::from_bits(16), keeper: keeper(), captured: None };
-        drop(slot.lock().recorded(record()));
-        slot.lock().not_recorded(&keeper());
+        drop(state.recorded(record()));
+        state.not_recorded(&keeper());
         assert_eq!(Arc::strong_count(&counted), 3);
-        drop(slot.lock().recorded(record()));
+        assert!(!state.is_plain());
+        drop(state.recorded(record()));
         assert_eq!(Arc::strong_count(&counted), 2);
-        assert!(slot.lock().visit(|| ()).is_ok());
-        drop(slot);
+        assert!(state.is_plain() && state.visit(|| ()).is_ok());
+        drop(state);
         assert_eq!(Arc::strong_count(&counted), 1);
+    }
+
+    #[test]
+    fn a_record_like_the_last_one_changes_nothing_that_is_kept() {
+        let owner = || Keeper::Owner(KeepAlive::owner(Arc::new(())));
+        let (one, other, nothing) = (owner(), owner(), Keeper::Owner(KeepAlive::nothing()));
+        let (stream, elsewhere) = (RawStream::from_bits(16), RawStream::from_bits(32));
+        let mut state = State::new(RawEvent::from_bits(8), 0, EventOptions::timed(), false);
+        assert!(state.recorded_outside(stream, &one).is_some());
+        assert!(state.recorded_outside(stream, &one.clone()).is_none());
+        for (stream, keeper) in
+            [(stream, &other), (stream, &nothing), (elsewhere, &nothing), (stream, &one)]
+        {
+            assert!(state.recorded_outside(stream, keeper).is_some());
+            assert!(state.last.as_ref().is_some_and(|last| last.keeper.is_same(keeper)));
+        }
+        // After a capture, and after a record that failed.
+        let captured = Record { stream, keeper: one.clone(), captured: Some(None) };
+        drop(state.recorded(captured));
+        assert!(!state.is_plain());
+        assert!(state.recorded_outside(stream, &one).is_some());
+        state.not_recorded(&other);
+        assert!(state.recorded_outside(stream, &one).is_some());
+        assert!(state.is_plain());
     }
 }

@@ -12,11 +12,11 @@ use gpu_stream_core::{
 use crate::driver::capture::{self, Relaxed};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Current, Driver, Quiet, check, current, dead, driver, require};
-use crate::fault::Faults;
+use crate::driver::{Current, Driver, current, dead, driver, loaded, require};
+use crate::fault::{self, Faults};
 use crate::host_func::{self, Job};
 use crate::slot::Keeper;
-use crate::{Hip, HipError, HipEvent, busy, device, event, thread_end};
+use crate::{Hip, HipError, HipEvent, busy, device, event, order, thread_end};
 
 /// `hipStreamNonBlocking`: does not synchronise with the default stream.
 pub(crate) const NON_BLOCKING: u32 = 1;
@@ -71,7 +71,6 @@ impl HipStream {
             // First: what HIP has of the thread may be gone.
             thread_end::refuse_ended(operation)?;
         }
-        let _quiet = Quiet::enter(driver);
         if kind == HandleKind::Explicit {
             return ask(driver, raw);
         }
@@ -96,6 +95,171 @@ impl HipStream {
             unsafe { capture::status(driver, raw, operation) }?;
         }
         Ok(())
+    }
+
+    /// The handle as an integer.
+    #[inline]
+    pub(crate) fn bits(&self) -> usize {
+        self.raw.to_bits()
+    }
+
+    /// The ordinal of the device.
+    #[inline]
+    pub(crate) fn ordinal(&self) -> u32 {
+        self.device
+    }
+
+    /// Whether both are wrappers of one stream.
+    #[inline]
+    pub(crate) fn is_the_same(&self, other: &Self) -> bool {
+        self.raw == other.raw && self.device == other.device
+    }
+
+    /// The runtime, if this is an explicit stream and nothing was seen to be wrong with any.
+    #[inline]
+    pub(crate) fn quick(&self) -> Option<&'static Driver> {
+        if self.raw.kind() == HandleKind::Explicit && !fault::any() { loaded() } else { None }
+    }
+
+    /// As [`quick`](Self::quick), if it is not captured either.
+    #[inline]
+    pub(crate) fn quick_source(&self) -> Option<&'static Driver> {
+        let driver = self.quick()?;
+        // SAFETY: the stream is alive.
+        if unsafe { capture::is_possible(driver, self.raw.as_ptr()) } { None } else { Some(driver) }
+    }
+
+    /// The record of most events on most streams. `None` if this one needs more care.
+    #[inline]
+    fn quick_record(
+        &self,
+        event: &HipEvent,
+        operation: &'static str,
+    ) -> Option<Result<(), HipError>> {
+        if event.ordinal() != self.device {
+            return None;
+        }
+        let (driver, raw) = (self.quick_source()?, self.raw.as_ptr());
+        // SAFETY: the stream is alive, and so is the event, which is of its device.
+        let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
+        let (code, old) = event.quick_record((self.raw, &self.keeper), record)?;
+        let outcome = driver.check(code, operation, "hipEventRecord");
+        // Runs code of a user, who may have had the last share in what the event kept.
+        drop(old);
+        Some(outcome)
+    }
+
+    /// Likewise, with an event of the pool.
+    #[inline]
+    fn quick_record_event(&self, operation: &'static str) -> Option<Result<HipEvent, HipError>> {
+        let event = HipEvent::pooled(loaded()?.entry(self.device)?, self.device)?;
+        Some(self.quick_record(&event, operation)?.map(|()| event))
+    }
+
+    fn record_with_care(&self, event: &HipEvent, operation: &'static str) -> Result<(), HipError> {
+        use gpu_stream_core::Event as _;
+        event.device().check_is(self.device(), operation)?;
+        self.check_fault(operation)?;
+        let (outcome, left) = self.ask(operation, |driver, raw| {
+            let captured = || {
+                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+                Ok(match unsafe { capture::status(driver, raw, operation) }? {
+                    CaptureStatus::None => None,
+                    // SAFETY: as above.
+                    _ => Some(unsafe { capture::id(driver, raw) }),
+                })
+            };
+            // SAFETY: as above; the event is alive, and of the stream's device.
+            let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
+            let on = (self.raw, &self.keeper);
+            Ok(event.record_by(driver, on, operation, captured, record))
+        })?;
+        // Runs code of a user, who may have had the last share in what the event kept.
+        drop(left);
+        outcome
+    }
+
+    pub(crate) fn record_event_for(&self, operation: &'static str) -> Result<HipEvent, HipError> {
+        let event = HipEvent::for_record(driver()?, self.device, operation)?;
+        self.record_with_care(&event, operation)?;
+        Ok(event)
+    }
+
+    /// The wait of most streams for most events. `None` if this one needs more care.
+    #[inline]
+    fn quick_wait(
+        &self,
+        event: &HipEvent,
+        operation: &'static str,
+    ) -> Option<Result<(), HipError>> {
+        let driver = self.quick()?;
+        event.with(|state| {
+            if !state.is_plain() {
+                return None;
+            }
+            let raw = self.raw.as_ptr();
+            // SAFETY: the stream is alive, and so is the event, and what it points to; it may be of
+            // any device. Flags are 0.
+            let code = unsafe { (driver.symbols.stream_wait_event)(raw, state.raw.as_ptr(), 0) };
+            Some(match code {
+                HipCode::SUCCESS => Ok(()),
+                code => Err(self.no_wait(driver, code, false, operation)),
+            })
+        })
+    }
+
+    pub(crate) fn wait_with_care(
+        &self,
+        event: &HipEvent,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        self.check_fault(operation)?;
+        self.ask(operation, |driver, raw| {
+            // SAFETY: `ask` has made current what a default stream needs.
+            unsafe { self.look_if_default(driver, raw, operation) }?;
+            event.with(|state| {
+                event.refuse_stale(driver, state, operation)?;
+                let waited = state.visit(|| {
+                    // SAFETY: the stream is alive, and `ask` has made current what a default one
+                    // needs; the event is alive, and so is what it points to; it may be of any
+                    // device. Flags are 0.
+                    unsafe { (driver.symbols.stream_wait_event)(raw, state.raw.as_ptr(), 0) }
+                });
+                match waited {
+                    Ok(HipCode::SUCCESS) => Ok(()),
+                    Ok(code) => Err(self.no_wait(driver, code, state.is_captured(), operation)),
+                    // What the event stands for is over: there is nothing to wait for.
+                    Err(end) => end.answer(operation),
+                }
+            })
+        })
+    }
+
+    /// The error for what the runtime answered to a wait of this stream for an event, whose last
+    /// record was made in a capture or not. A default stream has its device current.
+    #[cold]
+    pub(crate) fn no_wait(
+        &self,
+        driver: &'static Driver,
+        code: HipCode,
+        in_a_capture: bool,
+        operation: &'static str,
+    ) -> HipError {
+        driver.forget(code);
+        let code = match code {
+            HipCode::CAPTURE_ISOLATION => {
+                // SAFETY: the stream is alive, and what a default one needs is current.
+                match unsafe { capture::status(driver, self.raw.as_ptr(), operation) } {
+                    // This stream is not captured, so the event's is: it is said of the event then,
+                    // and by the code for that.
+                    Ok(CaptureStatus::None) => HipCode::CAPTURED_EVENT,
+                    Ok(_) => HipCode::CAPTURE_ISOLATION,
+                    Err(error) => return error,
+                }
+            }
+            code => code,
+        };
+        event::refused(in_a_capture, code, operation, "hipStreamWaitEvent")
     }
 
     /// The stream's id, if the runtime has ids.
@@ -163,69 +327,79 @@ unsafe impl Stream for HipStream {
     }
 
     /// As [`Stream::record`]. On a stream that is captured, the event becomes a node of the graph.
+    #[inline]
     fn record(&self, event: &HipEvent) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::record";
-        use gpu_stream_core::Event as _;
-        event.device().check_is(self.device(), OPERATION)?;
-        self.check_fault(OPERATION)?;
-        let (outcome, old) = self.ask(OPERATION, |driver, raw| {
-            let captured = || {
-                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-                Ok(match unsafe { capture::status(driver, raw, OPERATION) }? {
-                    CaptureStatus::None => None,
-                    // SAFETY: as above.
-                    _ => Some(unsafe { capture::id(driver, raw) }),
-                })
-            };
-            // SAFETY: as above; the event is alive, and of the stream's device.
-            let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-            let on = (self.raw, &self.keeper);
-            Ok(event.record_by(driver, on, OPERATION, captured, record))
-        })?;
-        // Runs code of a user, who may have had the last share in what the event kept.
-        drop(old);
-        outcome
+        match self.quick_record(event, OPERATION) {
+            Some(outcome) => outcome,
+            None => self.record_with_care(event, OPERATION),
+        }
     }
 
+    #[inline]
     fn record_event(&self) -> Result<HipEvent, HipError> {
-        let event = HipEvent::for_record(driver()?, self.device, "Stream::record_event")?;
-        self.record(&event)?;
-        Ok(event)
+        const OPERATION: &str = "Stream::record_event";
+        match self.quick_record_event(OPERATION) {
+            Some(outcome) => outcome,
+            None => self.record_event_for(OPERATION),
+        }
     }
 
+    #[inline]
     fn wait_event(&self, event: &HipEvent) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::wait_event";
-        self.check_fault(OPERATION)?;
-        self.ask(OPERATION, |driver, raw| {
-            // SAFETY: `ask` has made current what a default stream needs.
-            unsafe { self.look_if_default(driver, raw, OPERATION) }?;
-            event.with(|state| {
-                event.refuse_stale(driver, state, OPERATION)?;
-                let waited = state.visit(|| {
-                    // SAFETY: the stream is alive, and `ask` has made current what a default one
-                    // needs; the event is alive, and so is what it points to; it may be of any
-                    // device. Flags are 0.
-                    unsafe { (driver.symbols.stream_wait_event)(raw, state.raw.as_ptr(), 0) }
-                });
-                let code = match waited {
-                    Ok(HipCode::SUCCESS) => return Ok(()),
-                    Ok(HipCode::CAPTURE_ISOLATION) => {
-                        // SAFETY: as above.
-                        let own = unsafe { capture::status(driver, raw, OPERATION) }?;
-                        // If this stream is not captured, the event's is: it is said of the event
-                        // then, and by the code for that.
-                        match own {
-                            CaptureStatus::None => HipCode::CAPTURED_EVENT,
-                            _ => HipCode::CAPTURE_ISOLATION,
-                        }
-                    }
-                    Ok(code) => code,
-                    // What the event stands for is over: there is nothing to wait for.
-                    Err(end) => return end.answer(OPERATION),
-                };
-                Err(event::refused(state, code, OPERATION, "hipStreamWaitEvent"))
-            })
-        })
+        match self.quick_wait(event, OPERATION) {
+            Some(outcome) => outcome,
+            None => self.wait_with_care(event, OPERATION),
+        }
+    }
+
+    /// As [`Stream::wait_stream`]. Threads that wait for one stream at the same moment may share a
+    /// record of it, which is made after all of them have called.
+    #[inline]
+    fn wait_stream<O: Stream<Backend = Hip>>(&self, other: &O) -> Result<(), HipError> {
+        match order::native(other) {
+            Some(other) => order::wait_stream(self, other),
+            // Something laid over a stream, which has its own way to record.
+            None if self.is_same(other) => Ok(()),
+            None => self.wait_event(&other.record_event()?),
+        }
+    }
+
+    #[inline]
+    fn fork<'a, I, O>(&self, branches: I) -> Result<(), HipError>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = Hip>,
+    {
+        let mut fork = order::Fork::of(self);
+        for branch in branches {
+            let next = match order::native(branch) {
+                Some(branch) => fork.native(branch),
+                None => fork.layered(branch),
+            };
+            if next.is_break() {
+                break;
+            }
+        }
+        fork.outcome
+    }
+
+    #[inline]
+    fn join<'a, I, O>(&self, branches: I) -> Result<(), HipError>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = Hip>,
+    {
+        let (mut relay, mut outcome) = (order::Relay::new(), Ok(()));
+        for branch in branches {
+            let joined = match order::native(branch) {
+                Some(branch) => relay.join(self, branch),
+                None => self.wait_stream(branch),
+            };
+            order::keep_first(&mut outcome, joined);
+        }
+        outcome
     }
 
     /// As [`Stream::priority`].
@@ -243,7 +417,7 @@ unsafe impl Stream for HipStream {
             // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
             // `priority` is a place for the number.
             let code = unsafe { (driver.symbols.stream_priority)(raw, &mut priority) };
-            check(code, OPERATION, "hipStreamGetPriority")?;
+            driver.check(code, OPERATION, "hipStreamGetPriority")?;
             Ok(priority)
         })
     }
@@ -263,7 +437,7 @@ unsafe impl Stream for HipStream {
             let mut id = 0;
             // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
             // `id` is a place for the number.
-            check(unsafe { stream_id(raw, &mut id) }, OPERATION, "hipStreamGetId")?;
+            driver.check(unsafe { stream_id(raw, &mut id) }, OPERATION, "hipStreamGetId")?;
             Ok(id)
         })
     }
@@ -320,7 +494,7 @@ unsafe impl Stream for HipStream {
                     (code, "hipStreamAddCallback")
                 }
             };
-            check(code, OPERATION, function)
+            driver.check(code, OPERATION, function)
         });
         // A runtime that reports a fault may speak of earlier work and have taken the function.
         let refused = |error: &HipError| !matches!(error, HipError::Driver { code, .. } if code.kind() == ErrorKind::StreamFault);
@@ -344,7 +518,7 @@ pub(crate) unsafe fn finish(
 ) -> Result<(), HipError> {
     // SAFETY: the caller promises the same.
     let mark = unsafe { mark(driver, stream, ordinal, operation) }?;
-    let _relaxed = Relaxed::enter(driver, operation)?;
+    let _relaxed = relaxed_for_events(driver, operation)?;
     event::poll(false, || mark.is_mark_passed(driver, operation))
 }
 
@@ -352,15 +526,22 @@ pub(crate) unsafe fn finish(
 ///
 /// # Safety
 /// As [`finish`].
+#[inline]
 pub(crate) unsafe fn is_idle(
     driver: &'static Driver,
     stream: Ptr,
     ordinal: u32,
     operation: &'static str,
 ) -> Result<bool, HipError> {
-    let _relaxed = Relaxed::enter(driver, operation)?;
-    // SAFETY: the caller promises the stream.
-    match unsafe { (driver.symbols.stream_query)(stream) } {
+    let code = {
+        let needed = driver.unsafe_calls.stream_query;
+        let _relaxed = Relaxed::enter_if(needed, driver, operation)?;
+        // SAFETY: the caller promises the stream.
+        let code = unsafe { (driver.symbols.stream_query)(stream) };
+        driver.ignore(code);
+        code
+    };
+    match code {
         HipCode::SUCCESS => Ok(true),
         HipCode::NOT_READY => Ok(false),
         // HIP 5.7 refuses it beside a capture of another stream, in whichever mode the thread is,
@@ -368,10 +549,18 @@ pub(crate) unsafe fn is_idle(
         HipCode::CAPTURE_UNSUPPORTED => {
             // SAFETY: the caller promises the same.
             let mark = unsafe { mark(driver, stream, ordinal, operation) }?;
+            let _relaxed = relaxed_for_events(driver, operation)?;
             mark.is_mark_passed(driver, operation)
         }
         code => Err(HipError::Driver { operation, function: "hipStreamQuery", code }),
     }
+}
+
+fn relaxed_for_events(
+    driver: &'static Driver,
+    operation: &'static str,
+) -> Result<Relaxed, HipError> {
+    Relaxed::enter_if(driver.unsafe_calls.event_query, driver, operation)
 }
 
 /// An event that stands for all work of the stream so far, for questions while the stream is alive.
@@ -389,7 +578,7 @@ unsafe fn mark(
     mark.with(|state| {
         // SAFETY: the caller promises the stream; the event is alive, and of its device.
         let code = unsafe { (driver.symbols.event_record)(state.raw.as_ptr(), stream) };
-        check(code, operation, "hipEventRecord")?;
+        driver.check(code, operation, "hipEventRecord")?;
         // Somebody may have begun a capture since the caller looked, and the mark be a part of it,
         // which stands for no work.
         // SAFETY: as above.
@@ -462,17 +651,17 @@ pub(crate) fn create(
     priority: c_int,
     operation: &'static str,
 ) -> Result<(RawStream<Hip>, KeepAlive), HipError> {
-    let _quiet = Quiet::enter(driver);
     let _relaxed = Relaxed::enter(driver, operation)?;
     let _current = Current::enter(driver, ordinal, operation)?;
     let mut stream = std::ptr::null_mut();
     // SAFETY: `stream` is a place for one stream, the flags are valid, and the device is current.
     let code = unsafe { (driver.symbols.stream_create)(&mut stream, NON_BLOCKING, priority) };
-    check(code, operation, "hipStreamCreateWithPriority")?;
+    driver.check(code, operation, "hipStreamCreateWithPriority")?;
     let raw = RawStream::from_ptr(stream);
     Ok((raw, KeepAlive::owner(Arc::new(Owned { driver, raw, ordinal }))))
 }
 
+#[inline]
 fn known(driver: &Driver, raw: RawStream<Hip>, device: u32, owner: KeepAlive) -> HipStream {
     HipStream { raw, device, keeper: Keeper::Owner(owner), faults: Faults::new(driver) }
 }
@@ -500,14 +689,64 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, 
 
 /// # Safety
 /// As `Backend::wrap_stream`.
+#[inline]
 pub(crate) unsafe fn wrap(
     raw: RawStream<Hip>,
     device: Option<Device>,
     owner: KeepAlive,
     operation: &'static str,
 ) -> Result<HipStream, HipError> {
+    // SAFETY: the caller promises the same.
+    if let Some((driver, device)) = unsafe { quick_device(raw, device, operation) } {
+        return Ok(known(driver, raw, device, owner));
+    }
+    // SAFETY: as above.
+    unsafe { wrap_with_care(raw, device, owner, operation) }
+}
+
+/// The device of an explicit stream that is alive, if it is the one that was given, where one is.
+///
+/// # Safety
+/// As `Backend::wrap_stream`.
+#[inline]
+unsafe fn quick_device(
+    raw: RawStream<Hip>,
+    given: Option<Device>,
+    operation: &'static str,
+) -> Option<(&'static Driver, u32)> {
+    let driver = loaded()?;
+    let ask = driver.symbols.stream_device.function?;
+    if raw.kind() != HandleKind::Explicit {
+        return None;
+    }
+    let mut number = -1;
+    {
+        let _relaxed = Relaxed::enter(driver, operation).ok()?;
+        // SAFETY: the caller promises that the stream is alive; `number` is a place for one.
+        let code = unsafe { ask(raw.as_ptr(), &mut number) };
+        if code != HipCode::SUCCESS {
+            driver.forget(code);
+            return None;
+        }
+    }
+    let device = ordinal(number);
+    let is_it = |given: Device| given == Device::new(BackendKind::Hip, device);
+    (device < driver.count() && given.is_none_or(is_it)).then_some((driver, device))
+}
+
+/// Any other stream, and what is refused.
+///
+/// # Safety
+/// As `Backend::wrap_stream`.
+#[cold]
+#[inline(never)]
+unsafe fn wrap_with_care(
+    raw: RawStream<Hip>,
+    device: Option<Device>,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<HipStream, HipError> {
     let driver = driver()?;
-    let _quiet = Quiet::enter(driver);
     match raw.kind() {
         HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
         HandleKind::Default => {
@@ -538,6 +777,7 @@ pub(crate) unsafe fn wrap(
     }
 }
 
+#[inline]
 fn ordinal(device: c_int) -> u32 {
     u32::try_from(device).unwrap_or(u32::MAX)
 }
@@ -548,6 +788,25 @@ fn ordinal(device: c_int) -> u32 {
 /// As `Backend::wrap_stream_unchecked`.
 #[inline]
 pub(crate) unsafe fn wrap_unchecked(
+    raw: RawStream<Hip>,
+    device: Device,
+    owner: KeepAlive,
+    operation: &'static str,
+) -> Result<HipStream, HipError> {
+    if let Some(driver) = loaded()
+        && raw.kind() == HandleKind::Explicit
+        && device.backend() == BackendKind::Hip
+        && device.ordinal() < driver.count()
+    {
+        return Ok(known(driver, raw, device.ordinal(), owner));
+    }
+    wrap_unchecked_with_care(raw, device, owner, operation)
+}
+
+/// The runtime was not loaded yet, or there is no such device, or the handle is no explicit one.
+#[cold]
+#[inline(never)]
+fn wrap_unchecked_with_care(
     raw: RawStream<Hip>,
     device: Device,
     owner: KeepAlive,

@@ -27,7 +27,7 @@ use gpu_stream_core::{BackendKind, CaptureStatus, ContractError};
 use crate::driver::capture;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Current, Driver, Quiet, loaded};
+use crate::driver::{Current, Driver, loaded};
 use crate::{HipError, stream};
 
 /// The default stream of one thread on one device.
@@ -183,15 +183,14 @@ fn register(
         return Err(ContractError::Unsupported { operation, backend, reason }.into());
     };
     {
-        let _quiet = Quiet::enter(driver);
         // Makes the stream, so that HIP's own function is registered.
         let _current = Current::enter(driver, ordinal, operation)?;
         let mut status = 0;
         // SAFETY: handle 2 is always there, and its device current; `status` is a place for the
         // number. A capture, or what the answer is, does not matter here.
-        let _ = unsafe {
+        driver.ignore(unsafe {
             (driver.symbols.stream_is_capturing)(stream::PER_THREAD.as_ptr(), &mut status)
-        };
+        });
     }
     static OURS: u8 = 0;
     let lives: *const Lives = Box::into_raw(Box::default());
@@ -253,7 +252,6 @@ unsafe extern "C" fn at_end(lives: *mut c_void) {
 /// Waits for all work of the calling thread's default stream on a device.
 fn finish(driver: &'static Driver, ordinal: u32) -> End {
     const OPERATION: &str = "the end of a thread";
-    let _quiet = Quiet::enter(driver);
     let own: Ptr = stream::PER_THREAD.as_ptr();
     let finish = || {
         let _current = Current::enter(driver, ordinal, OPERATION)?;

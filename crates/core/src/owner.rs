@@ -78,6 +78,15 @@ impl KeepAlive {
     pub const fn is_owned(&self) -> bool {
         self.0.is_some()
     }
+
+    /// Whether both are shares in one owner, or both in nothing: then one does for the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
 }
 
 impl From<Arc<dyn Any + Send + Sync>> for KeepAlive {

@@ -4,7 +4,8 @@
 //! To query or synchronize a stream that is being captured kills the capture from HIP 6 on, and is
 //! answered with nonsense before, so [`refuse`] looks first. Some of the other functions are
 //! *unsafe beside a capture* of this thread, or of any other in the mode *global*, as on CUDA;
-//! [`Relaxed`] tells the runtime that the question has nothing to do with the capture.
+//! [`Relaxed`] tells the runtime that the question has nothing to do with the capture, where it
+//! [asks](Unsafe).
 //!
 //! Safe without it are: [`status`] and [`id`]; recording, waiting and host functions, which are
 //! enqueued; and all that concerns the thread's current device.
@@ -16,7 +17,7 @@ use gpu_stream_core::CaptureStatus;
 
 use super::code::HipCode;
 use super::symbols::Ptr;
-use super::{Driver, check, dead, require};
+use super::{Driver, dead, require};
 use crate::HipError;
 
 /// `hipStreamCaptureModeRelaxed`.
@@ -38,6 +39,22 @@ pub(crate) unsafe fn status(
     let mut status = 0;
     // SAFETY: the caller promises the stream; `status` is a place for the number.
     let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
+    if code == HipCode::SUCCESS && status == 0 {
+        return Ok(CaptureStatus::None);
+    }
+    tell(driver, stream, code, status, operation)
+}
+
+/// What an answer to the question in [`status`] means.
+#[cold]
+fn tell(
+    driver: &Driver,
+    stream: Ptr,
+    code: HipCode,
+    status: c_int,
+    operation: &'static str,
+) -> Result<CaptureStatus, HipError> {
+    driver.ignore(code);
     if code == HipCode::CAPTURE_IMPLICIT {
         // The default stream, beside a captured stream that it synchronises with. To this question
         // the runtime answers so and leaves the capture as it is.
@@ -50,12 +67,25 @@ pub(crate) unsafe fn status(
         // What HIP 5.2 says of a handle that is no stream.
         return Err(dead(stream, operation));
     }
-    check(code, operation, "hipStreamIsCapturing")?;
+    driver.check(code, operation, "hipStreamIsCapturing")?;
     Ok(match status {
         0 => CaptureStatus::None,
         ACTIVE => CaptureStatus::Active,
         _ => CaptureStatus::Invalidated,
     })
+}
+
+/// Whether the stream may be captured: also if the runtime does not say.
+///
+/// # Safety
+/// As [`status`].
+#[inline]
+pub(crate) unsafe fn is_possible(driver: &Driver, stream: Ptr) -> bool {
+    let mut status = 0;
+    // SAFETY: the caller promises the stream; `status` is a place for the number.
+    let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
+    driver.ignore(code);
+    code != HipCode::SUCCESS || status != 0
 }
 
 /// An error if the stream is being captured.
@@ -90,15 +120,16 @@ pub(crate) unsafe fn end(
     let mut graph = std::ptr::null_mut();
     // SAFETY: the caller promises the stream; `graph` is a place for one graph.
     let code = unsafe { end(stream, &mut graph) };
+    driver.ignore(code);
     if let (Some(destroy), false) = (driver.symbols.graph_destroy.function, graph.is_null()) {
         // SAFETY: the graph is ours, and this is its last use.
-        let _ = unsafe { destroy(graph) };
+        driver.ignore(unsafe { destroy(graph) });
     }
     // One that was broken, or has branches that were not joined, is an error and over.
     // SAFETY: the caller promises the stream.
     match unsafe { status(driver, stream, operation) }? {
         CaptureStatus::None => Ok(()),
-        _ => check(code, operation, driver.symbols.end_capture.name),
+        _ => driver.check(code, operation, driver.symbols.end_capture.name),
     }
 }
 
@@ -120,45 +151,108 @@ pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<u64> {
     let code = unsafe {
         info(stream, &mut status, &mut id, none(), std::ptr::null_mut(), std::ptr::null_mut())
     };
+    driver.ignore(code);
     (code == HipCode::SUCCESS && status == ACTIVE).then_some(id)
+}
+
+/// Which functions are unsafe beside a capture, so that they need [`Relaxed`]. AMD's runtime checks
+/// few, and more with each version; HIP's NVIDIA platform, all that CUDA does. The table of the test
+/// `capture_probe` has them one by one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Unsafe {
+    /// `hipStreamQuery`. Up to HIP 5.7 the mode makes no difference to it: beside a capture 5.2
+    /// answers, and 5.7 refuses and breaks nothing.
+    pub(crate) stream_query: bool,
+    /// `hipEventQuery`: since HIP 7.
+    pub(crate) event_query: bool,
+    /// All others that were found to be unsafe anywhere.
+    others: bool,
+}
+
+impl Unsafe {
+    /// Of a version that was not tried, all are taken to be so.
+    pub(super) const fn of(version: c_int) -> Self {
+        let is_known = version >= 50_000_000 && version < 70_300_000;
+        Unsafe {
+            stream_query: !is_known || version >= 60_000_000,
+            event_query: !is_known || version >= 70_000_000,
+            others: !is_known,
+        }
+    }
 }
 
 /// While it lives, calls of this thread do not break captures of other streams. The thread's mode
 /// is as before when it is dropped.
 pub(crate) struct Relaxed {
     driver: &'static Driver,
-    /// `None` where the runtime has no modes.
+    /// `None` where the mode was left alone.
     before: Option<c_int>,
     // The mode is the thread's.
     stays_on_its_thread: PhantomData<*const ()>,
 }
 
 impl Relaxed {
+    /// For a call of whatever is neither `hipStreamQuery` nor `hipEventQuery`.
     #[inline]
     pub(crate) fn enter(
         driver: &'static Driver,
         operation: &'static str,
     ) -> Result<Self, HipError> {
-        let mut before = None;
-        if let Some(exchange) = driver.symbols.exchange_capture_mode.function {
-            let mut mode = RELAXED;
-            // SAFETY: `mode` is a valid mode, and a place for the one before.
-            let code = unsafe { exchange(&mut mode) };
-            check(code, operation, driver.symbols.exchange_capture_mode.name)?;
-            before = Some(mode);
-        }
+        Relaxed::enter_if(driver.unsafe_calls.others, driver, operation)
+    }
+
+    /// For a call that needs it if so said.
+    #[inline]
+    pub(crate) fn enter_if(
+        needed: bool,
+        driver: &'static Driver,
+        operation: &'static str,
+    ) -> Result<Self, HipError> {
+        let before = if needed { exchange(driver, operation)? } else { None };
         Ok(Relaxed { driver, before, stays_on_its_thread: PhantomData })
     }
+}
+
+/// The mode that the thread had, if the runtime has modes.
+#[inline]
+fn exchange(driver: &'static Driver, operation: &'static str) -> Result<Option<c_int>, HipError> {
+    let Some(exchange) = driver.symbols.exchange_capture_mode.function else { return Ok(None) };
+    let mut mode = RELAXED;
+    // SAFETY: `mode` is a valid mode, and a place for the one before.
+    let code = unsafe { exchange(&mut mode) };
+    driver.check(code, operation, driver.symbols.exchange_capture_mode.name)?;
+    Ok(Some(mode))
 }
 
 impl Drop for Relaxed {
     #[inline]
     fn drop(&mut self) {
         let exchange = self.driver.symbols.exchange_capture_mode.function;
-        if let (Some(exchange), Some(mut before)) = (exchange, self.before) {
+        if let (Some(mut before), Some(exchange)) = (self.before, exchange) {
             // SAFETY: `before` is the mode that the runtime gave, and a place for ours, which
             // nobody needs. It can only fail when the runtime is gone, and then there are no modes.
-            let _ = unsafe { exchange(&mut before) };
+            self.driver.ignore(unsafe { exchange(&mut before) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_tried_is_taken_to_be_unsafe() {
+        let of = |stream_query, event_query, others| Unsafe { stream_query, event_query, others };
+        for (version, expected) in [
+            (50_221_153, of(false, false, false)),
+            (50_731_921, of(false, false, false)),
+            (60_443_484, of(true, false, false)),
+            (70_253_211, of(true, true, false)),
+            (70_300_000, of(true, true, true)),
+            (80_000_000, of(true, true, true)),
+            (12_090, of(true, true, true)),
+        ] {
+            assert_eq!(Unsafe::of(version), expected, "{version}");
         }
     }
 }

@@ -120,7 +120,9 @@ fn version(get_version: GetVersion, library: &Arc<str>) -> Result<c_int, HipErro
         // HIP up to 5 starts itself for this call, and says nothing else without a device.
         return Err(HipError::NoDevice { library: Arc::clone(library), version });
     }
-    super::check(code, "loading the runtime", VERSION)?;
+    if code != HipCode::SUCCESS {
+        return Err(HipError::Driver { operation: "loading the runtime", function: VERSION, code });
+    }
     if version < OLDEST && !is_on_cuda(version) {
         let library = Arc::clone(library);
         return Err(HipError::DriverTooOld { library, version, oldest: OLDEST });

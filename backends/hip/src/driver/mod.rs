@@ -14,12 +14,12 @@ use std::sync::{Arc, OnceLock};
 use gpu_stream_core::{BackendKind, ContractError, ErrorKind};
 
 use self::code::HipCode;
-pub(crate) use self::current::{Current, Quiet, current};
+pub(crate) use self::current::{Current, current};
 use self::load::Source;
 pub(crate) use self::load::is_on_cuda;
 use self::symbols::{DeviceHandle, Optional, Ptr, Symbols};
 use crate::HipError;
-use crate::pool::Pool;
+use crate::pool::{Events, Relays};
 
 /// The runtime of the process.
 pub(crate) struct Driver {
@@ -29,10 +29,10 @@ pub(crate) struct Driver {
     source: Source,
     /// 70253211 is 7.2.53211.
     pub(crate) version: i32,
-    /// Whether an error stays in `hipGetLastError` until it is fetched.
-    pub(crate) keeps_errors: bool,
     /// A flag for events: [`RELEASE_TO_SYSTEM`], where HIP has it.
     pub(crate) release: c_uint,
+    /// Which functions need the thread's capture mode to be relaxed.
+    pub(crate) unsafe_calls: capture::Unsafe,
     /// Whether a query of an event breaks the capture of the stream that the event was recorded on,
     /// also if that was before the capture. So it does in 6.4; not in 5.7, and not in 7.2.
     pub(crate) query_breaks_captures: bool,
@@ -47,8 +47,9 @@ pub(crate) struct Driver {
 /// What is known of one device.
 pub(crate) struct DeviceEntry {
     handle: DeviceHandle,
-    /// Events of this device that nobody uses at the moment.
-    pub(crate) pool: Pool,
+    /// Events of this device that nobody uses at the moment. None was recorded in a capture.
+    pub(crate) events: Events,
+    pub(crate) relays: Relays,
 }
 
 /// `hipEventReleaseToSystem`: what stands before the record is visible to the host when the event is
@@ -81,16 +82,14 @@ pub(crate) fn use_linked() -> Result<bool, HipError> {
 impl Driver {
     fn new(found: load::Found) -> Result<Self, HipError> {
         let load::Found { library, source, version, symbols } = found;
-        // HIP's NVIDIA platform, whose version is CUDA's, keeps them as well.
-        let keeps_errors = version >= 70_000_000 || is_on_cuda(version);
         let release = if is_on_cuda(version) { 0 } else { RELEASE_TO_SYSTEM };
         let mut driver = Driver {
             symbols,
             library,
             source,
             version,
-            keeps_errors,
             release,
+            unsafe_calls: capture::Unsafe::of(version),
             query_breaks_captures: (60_000_000..70_200_000).contains(&version),
             interprocess: version >= 70_200_000 || is_on_cuda(version),
             devices: Vec::new(),
@@ -102,14 +101,18 @@ impl Driver {
         if load::is_no_device(code) {
             count = 0;
         } else {
-            check(code, operation, "hipGetDeviceCount")?;
+            driver.check(code, operation, "hipGetDeviceCount")?;
         }
         for ordinal in 0..count {
             let mut handle = 0;
             // SAFETY: `handle` is a place for the device.
             let code = unsafe { (driver.symbols.device_get)(&mut handle, ordinal) };
-            check(code, operation, "hipDeviceGet")?;
-            driver.devices.push(DeviceEntry { handle, pool: Pool::default() });
+            driver.check(code, operation, "hipDeviceGet")?;
+            driver.devices.push(DeviceEntry {
+                handle,
+                events: Events::default(),
+                relays: Relays::default(),
+            });
         }
         if driver.devices.is_empty() {
             let Driver { library, version, .. } = driver;
@@ -146,23 +149,74 @@ impl Driver {
         u32::try_from(self.devices.len()).unwrap_or(u32::MAX)
     }
 
+    /// What is known of a device.
+    #[inline]
+    pub(crate) fn entry(&self, ordinal: u32) -> Option<&DeviceEntry> {
+        self.devices.get(ordinal as usize)
+    }
+
     /// The events of a device that nobody uses.
-    pub(crate) fn pool(&self, ordinal: u32) -> Option<&Pool> {
-        Some(&self.devices.get(ordinal as usize)?.pool)
+    #[inline]
+    pub(crate) fn events(&self, ordinal: u32) -> Option<&Events> {
+        Some(&self.entry(ordinal)?.events)
     }
 
     /// What the runtime calls a device.
     pub(crate) fn name(&'static self, entry: &DeviceEntry) -> Result<String, HipError> {
-        let _quiet = Quiet::enter(self);
         let mut name: [c_char; 256] = [0; 256];
         // SAFETY: `name` has room for 256 characters, of which the runtime uses one for the zero at
         // the end.
         let code = unsafe { (self.symbols.device_name)(name.as_mut_ptr(), 256, entry.handle) };
-        check(code, "Backend::probe", "hipDeviceGetName")?;
+        self.check(code, "Backend::probe", "hipDeviceGetName")?;
         name[255] = 0;
         // SAFETY: the array ends with a zero.
         let name = unsafe { CStr::from_ptr(name.as_ptr()) };
         Ok(name.to_string_lossy().into_owned())
+    }
+
+    /// An error unless `code`, the answer of the call that was just made, is success.
+    #[inline]
+    pub(crate) fn check(
+        &self,
+        code: HipCode,
+        operation: &'static str,
+        function: &'static str,
+    ) -> Result<(), HipError> {
+        if code == HipCode::SUCCESS {
+            return Ok(());
+        }
+        self.forget(code);
+        Err(HipError::Driver { operation, function, code })
+    }
+
+    /// As [`check`](Self::check), for an answer that nobody is told.
+    #[inline]
+    pub(crate) fn ignore(&self, code: HipCode) {
+        if code != HipCode::SUCCESS {
+            self.forget(code);
+        }
+    }
+
+    /// Takes the answer of the call that was just made, an error or a mere "not ready", out of the
+    /// thread's last error again. To be called for each answer that is not success, before another
+    /// call.
+    ///
+    /// After a call that succeeds there is nothing to take: it leaves the last error as it was (from
+    /// HIP 7 on, and on HIP's NVIDIA platform) or replaces it with success (up to HIP 6, where an
+    /// error that the caller has not fetched is lost with the next call of anybody, and cannot be
+    /// put back). So no call needs a look beforehand. A call that fails replaces what was there in
+    /// each version.
+    #[cold]
+    pub(crate) fn forget(&self, code: HipCode) {
+        let symbols = &self.symbols;
+        // SAFETY: neither takes anything.
+        unsafe {
+            // Another code: a "not ready" that did not stay, as from HIP 7 on, where what is there
+            // is the caller's.
+            if (symbols.peek_error)() == code {
+                (symbols.last_error)();
+            }
+        }
     }
 
     /// The ordinal of the device that an explicit stream belongs to, or what the runtime says
@@ -181,11 +235,15 @@ impl Driver {
             // SAFETY: the caller promises that the stream is alive; `device` is a place for the
             // number.
             let code = unsafe { ask(stream, &mut device) };
+            if code == HipCode::SUCCESS {
+                return Ok(device);
+            }
+            self.ignore(code);
             if code.kind() == ErrorKind::InvalidHandle {
                 return Err(dead(stream, operation));
             }
-            check(code, operation, symbols.stream_device.name)?;
-            return Ok(device);
+            let function = symbols.stream_device.name;
+            return Err(HipError::Driver { operation, function, code });
         }
         let ask = require(symbols.stream_device_id, operation)?;
         // SAFETY: as above.
@@ -199,19 +257,6 @@ impl Driver {
 pub(crate) fn dead(stream: Ptr, operation: &'static str) -> HipError {
     let reason = "is no stream that is alive, says the runtime; hand in a stream of this process that was not destroyed";
     ContractError::InvalidHandle { operation, bits: stream.addr(), reason }.into()
-}
-
-/// An error unless `code` is success.
-#[inline]
-pub(crate) fn check(
-    code: HipCode,
-    operation: &'static str,
-    function: &'static str,
-) -> Result<(), HipError> {
-    if code == HipCode::SUCCESS {
-        return Ok(());
-    }
-    Err(HipError::Driver { operation, function, code })
 }
 
 /// The function, or an error that says since which runtime it is there.

@@ -88,18 +88,38 @@ fn enter(name: &'static str) -> Result<(), c_int> {
     }
 }
 
-/// Up to HIP 6 every call replaces the last error; from 7 on only a real error does.
+/// HIP's NVIDIA platform.
+fn is_on_cuda() -> bool {
+    version() < 1_000_000
+}
+
+/// Up to HIP 6 every call replaces the last error; from 7 on only a real error does, and on the
+/// NVIDIA platform also "not ready".
 fn leave(answer: Result<(), c_int>) -> c_int {
     let code = answer.err().unwrap_or(0);
-    if version() < 70_000_000 || !matches!(code, 0 | 600) {
+    let replaces = match code {
+        0 => version() < 70_000_000 && !is_on_cuda(),
+        600 => version() < 70_000_000,
+        _ => true,
+    };
+    if replaces {
         ERROR.set(code);
     }
     code
 }
 
-/// What a call that is unsafe beside captures does: it is refused and breaks them, unless the
-/// thread's mode lets it be. Here all are that might be.
+/// A call that is unsafe beside captures on the NVIDIA platform, and taken to be so in versions that
+/// nobody tried.
 fn risky() -> Result<(), c_int> {
+    if is_on_cuda() || version() >= 70_300_000 { risky_since(0) } else { Ok(()) }
+}
+
+/// What a call that is unsafe beside captures does: it is refused and breaks them, unless the
+/// thread's mode lets it be. So it is since this version, and on the NVIDIA platform.
+fn risky_since(since: c_int) -> Result<(), c_int> {
+    if version() < since && !is_on_cuda() {
+        return Ok(());
+    }
     let (thread, mode) = (std::thread::current().id(), MODE.get());
     let captures = CAPTURES.lock().unwrap();
     let hit = captures.iter().filter(|(began, of, _)| match mode {
@@ -198,11 +218,11 @@ functions! {
         Ok(())
     }
     hipStreamQuery(raw: Ptr) {
-        risky()?;
+        risky_since(60_000_000)?;
         asked(stream(raw)?)?;
         if BUSY.load(SeqCst) { Err(600) } else { Ok(()) }
     }
-    hipStreamSynchronize(raw: Ptr) { risky()?; asked(stream(raw)?) }
+    hipStreamSynchronize(raw: Ptr) { risky_since(60_000_000)?; asked(stream(raw)?) }
     hipStreamGetPriority(raw: Ptr, priority: *mut c_int) { risky()?; put(priority, stream(raw)?.map_or(0, |stream| stream.priority)) }
     hipStreamIsCapturing(raw: Ptr, status: *mut c_int) {
         put(status, stream(raw)?.map_or(0, |stream| stream.capture.lock().unwrap().0))
@@ -240,14 +260,14 @@ functions! {
         Ok(())
     }
     hipEventQuery(event: Ptr) {
-        risky()?;
+        risky_since(70_000_000)?;
         while HOLD.load(SeqCst) {
             HELD.store(true, SeqCst);
             std::thread::yield_now();
         }
         good(event)
     }
-    hipEventSynchronize(event: Ptr) { risky()?; good(event) }
+    hipEventSynchronize(event: Ptr) { risky_since(60_000_000)?; good(event) }
     hipStreamWaitEvent(raw: Ptr, event: Ptr, _flags: c_uint) { stream(raw)?; good(event) }
     hipEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr) {
         risky()?;

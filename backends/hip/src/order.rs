@@ -1,0 +1,311 @@
+//! Waits of one stream for another: `wait_stream`, `fork` and `join`.
+//!
+//! All three record an event and wait for it at once, and nobody else sees the event: a *relay*. So
+//! they ask the runtime for little but that: whether the source is captured, since an event that
+//! was recorded in a capture is not to be used elsewhere.
+//!
+//! That is the quick way, which two explicit streams go whose source is not captured. All else goes
+//! the careful one, by an event as everybody sees them.
+//!
+//! HIP's events point to the stream of their last record, and a wait follows that pointer. A relay is
+//! recorded and waited for inside of one call, whose caller keeps the source alive; who shares the
+//! record waits inside of a call of its own, for the same source, and keeps it likewise. After that
+//! the pointer may be stale, and nothing but a new record is done with the event.
+
+use std::any::Any;
+use std::ops::ControlFlow;
+
+use gpu_stream_core::{HandleKind, RawEvent, Stream};
+use gpu_stream_relay::Calls;
+
+use crate::driver::code::HipCode;
+use crate::driver::symbols::Ptr;
+use crate::driver::{DeviceEntry, Driver};
+use crate::{Hip, HipError, HipEvent, HipStream};
+
+/// `other` as a stream of this crate's own type, if it is one and not something laid over one.
+#[inline]
+pub(crate) fn native<O: Stream>(other: &O) -> Option<&HipStream> {
+    (other as &dyn Any).downcast_ref()
+}
+
+/// Makes `waiter` wait for all that was submitted to `source` so far.
+#[inline]
+pub(crate) fn wait_stream(waiter: &HipStream, source: &HipStream) -> Result<(), HipError> {
+    const OPERATION: &str = "Stream::wait_stream";
+    if waiter.is_the_same(source) {
+        return Ok(());
+    }
+    let Some(pair) = Pair::quick(waiter, source) else {
+        return carefully(waiter, source, OPERATION);
+    };
+    match pair.entry.relays.sources().wait_for(source.bits(), &pair) {
+        Ok(()) => Ok(()),
+        Err(refused) => refused.settle(&pair, OPERATION),
+    }
+}
+
+/// By an event that is recorded as everybody's are.
+#[cold]
+fn carefully(
+    waiter: &HipStream,
+    source: &HipStream,
+    operation: &'static str,
+) -> Result<(), HipError> {
+    waiter.wait_with_care(&source.record_event_for(operation)?, operation)
+}
+
+/// What the runtime answered on the quick way.
+#[derive(Clone, Copy)]
+enum Refused {
+    /// There is no event to be had.
+    Event,
+    Record(HipCode),
+    Wait(HipCode),
+}
+
+impl Refused {
+    /// What is wrong.
+    #[cold]
+    fn settle(self, pair: &Pair, operation: &'static str) -> Result<(), HipError> {
+        match self {
+            // It says itself why not.
+            Refused::Event => carefully(pair.waiter, pair.source, operation),
+            Refused::Record(code) => {
+                Err(HipError::Driver { operation, function: "hipEventRecord", code })
+            }
+            Refused::Wait(code) => Err(pair.waiter.no_wait(pair.driver, code, false, operation)),
+        }
+    }
+}
+
+/// Two explicit streams, of which one waits for the other, and what is known of the device of the
+/// latter.
+struct Pair<'a> {
+    waiter: &'a HipStream,
+    source: &'a HipStream,
+    driver: &'static Driver,
+    entry: &'static DeviceEntry,
+}
+
+impl<'a> Pair<'a> {
+    /// If they can go the quick way.
+    #[inline]
+    fn quick(waiter: &'a HipStream, source: &'a HipStream) -> Option<Self> {
+        if waiter.raw().kind() != HandleKind::Explicit {
+            return None;
+        }
+        let driver = source.quick_source()?;
+        Some(Pair { waiter, source, driver, entry: driver.entry(source.ordinal())? })
+    }
+
+    fn source(&self) -> Ptr {
+        self.source.raw().as_ptr()
+    }
+
+    /// The runtime's answer. It is taken out of the last error before another call is made.
+    #[inline]
+    fn said(&self, code: HipCode, refused: impl FnOnce(HipCode) -> Refused) -> Result<(), Refused> {
+        if code == HipCode::SUCCESS {
+            return Ok(());
+        }
+        self.driver.forget(code);
+        Err(refused(code))
+    }
+}
+
+fn pointer(event: usize) -> Ptr {
+    RawEvent::<Hip>::from_bits(event).as_ptr()
+}
+
+impl Calls for Pair<'_> {
+    type Error = Refused;
+
+    fn take(&self) -> Result<usize, Refused> {
+        let ordinal = self.source.ordinal();
+        let relay = self.entry.relays.take(self.driver, ordinal, "taking an event");
+        relay.map(RawEvent::to_bits).map_err(|_| Refused::Event)
+    }
+
+    fn give(&self, event: usize) {
+        self.entry.relays.give(self.driver, RawEvent::from_bits(event));
+    }
+
+    fn may_share(&self) -> bool {
+        self.source.quick_source().is_some()
+    }
+
+    #[inline]
+    fn record(&self, event: usize) -> Result<(), Refused> {
+        // SAFETY: the stream is alive; the event is ours, and nobody else uses it now. If it is of
+        // another device than the stream, the runtime says so.
+        let code = unsafe { (self.driver.symbols.event_record)(pointer(event), self.source()) };
+        self.said(code, Refused::Record)
+    }
+
+    #[inline]
+    fn wait(&self, event: usize) -> Result<(), Refused> {
+        let waiter = self.waiter.raw().as_ptr();
+        // SAFETY: the stream is alive, and so are the event, which was recorded a moment ago and may
+        // be of any device, and its stream: `self` has it. Flags are 0.
+        let code = unsafe { (self.driver.symbols.stream_wait_event)(waiter, pointer(event), 0) };
+        self.said(code, Refused::Wait)
+    }
+}
+
+/// A relay that serves several pairs, given back when this is dropped.
+pub(crate) struct Relay(Option<Taken>);
+
+struct Taken {
+    driver: &'static Driver,
+    entry: &'static DeviceEntry,
+    event: usize,
+}
+
+impl Relay {
+    pub(crate) fn new() -> Self {
+        Relay(None)
+    }
+
+    /// The event, if it is of that device; else a new one in its place.
+    #[inline]
+    fn of(&mut self, pair: &Pair) -> Result<usize, Refused> {
+        match &self.0 {
+            Some(taken) if std::ptr::eq(taken.entry, pair.entry) => Ok(taken.event),
+            _ => self.renew(pair),
+        }
+    }
+
+    fn renew(&mut self, pair: &Pair) -> Result<usize, Refused> {
+        let (driver, entry, event) = (pair.driver, pair.entry, pair.take()?);
+        drop(std::mem::replace(self, Relay(Some(Taken { driver, entry, event }))));
+        Ok(event)
+    }
+
+    /// Makes `waiter` wait for one branch of several. A wait binds to the record made before it, so
+    /// that one event can be recorded on branch after branch.
+    #[inline]
+    pub(crate) fn join(&mut self, waiter: &HipStream, branch: &HipStream) -> Result<(), HipError> {
+        const OPERATION: &str = "Stream::join";
+        if waiter.is_the_same(branch) {
+            return Ok(());
+        }
+        let Some(pair) = Pair::quick(waiter, branch) else {
+            return carefully(waiter, branch, OPERATION);
+        };
+        let made = self.of(&pair).and_then(|event| {
+            pair.record(event)?;
+            pair.wait(event)
+        });
+        match made {
+            Ok(()) => Ok(()),
+            Err(refused) => refused.settle(&pair, OPERATION),
+        }
+    }
+}
+
+impl Drop for Relay {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(Taken { driver, entry, event }) = self.0.take() {
+            entry.relays.give(driver, RawEvent::from_bits(event));
+        }
+    }
+}
+
+/// The record that all branches of a fork wait for, made when the first of them comes.
+pub(crate) struct Fork<'a> {
+    source: &'a HipStream,
+    relay: Relay,
+    /// What the relay was recorded by, once it was.
+    recorded: Option<(&'static Driver, &'static DeviceEntry, usize)>,
+    /// For branches that cannot wait for a relay.
+    event: Option<HipEvent>,
+    /// The first error.
+    pub(crate) outcome: Result<(), HipError>,
+}
+
+impl<'a> Fork<'a> {
+    const OPERATION: &'static str = "Stream::fork";
+
+    #[inline]
+    pub(crate) fn of(source: &'a HipStream) -> Self {
+        let (relay, outcome) = (Relay::new(), Ok(()));
+        Fork { source, relay, recorded: None, event: None, outcome }
+    }
+
+    /// Makes one branch wait. Breaks off if the record fails: no branch is to wait then.
+    #[inline]
+    pub(crate) fn native(&mut self, branch: &HipStream) -> ControlFlow<()> {
+        if branch.is_the_same(self.source) {
+            return ControlFlow::Continue(());
+        }
+        if branch.raw().kind() != HandleKind::Explicit {
+            return self.carefully(branch);
+        }
+        let (pair, event) = match self.recorded {
+            Some((driver, entry, event)) => {
+                (Pair { waiter: branch, source: self.source, driver, entry }, event)
+            }
+            None => {
+                let Some(pair) = Pair::quick(branch, self.source) else {
+                    return self.carefully(branch);
+                };
+                match self.relay.of(&pair).and_then(|event| pair.record(event).map(|()| event)) {
+                    Ok(event) => {
+                        self.recorded = Some((pair.driver, pair.entry, event));
+                        (pair, event)
+                    }
+                    Err(Refused::Event) => return self.carefully(branch),
+                    Err(refused) => {
+                        keep_first(&mut self.outcome, refused.settle(&pair, Self::OPERATION));
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+        };
+        if let Err(refused) = pair.wait(event) {
+            keep_first(&mut self.outcome, refused.settle(&pair, Self::OPERATION));
+        }
+        ControlFlow::Continue(())
+    }
+
+    #[cold]
+    fn carefully(&mut self, branch: &HipStream) -> ControlFlow<()> {
+        self.by_event(|event| branch.wait_with_care(event, Self::OPERATION))
+    }
+
+    /// As [`native`](Self::native), for something that is laid over a stream.
+    pub(crate) fn layered<O: Stream<Backend = Hip>>(&mut self, branch: &O) -> ControlFlow<()> {
+        if branch.is_same(self.source) {
+            return ControlFlow::Continue(());
+        }
+        self.by_event(|event| branch.wait_event(event))
+    }
+
+    fn by_event(
+        &mut self,
+        wait: impl FnOnce(&HipEvent) -> Result<(), HipError>,
+    ) -> ControlFlow<()> {
+        let event = match &mut self.event {
+            Some(event) => event,
+            none => match self.source.record_event_for(Self::OPERATION) {
+                Ok(event) => none.insert(event),
+                Err(error) => {
+                    keep_first(&mut self.outcome, Err(error));
+                    return ControlFlow::Break(());
+                }
+            },
+        };
+        keep_first(&mut self.outcome, wait(event));
+        ControlFlow::Continue(())
+    }
+}
+
+/// All branches are tried, and the first error counts.
+#[inline]
+pub(crate) fn keep_first(outcome: &mut Result<(), HipError>, next: Result<(), HipError>) {
+    if next.is_err() && outcome.is_ok() {
+        *outcome = next;
+    }
+}
