@@ -53,6 +53,10 @@ impl Backend for Hip {
         device::devices()
     }
 
+    fn device(ordinal: u32) -> Result<Device, HipError> {
+        device::device(ordinal)
+    }
+
     fn default_stream(device: Device) -> Result<HipStream, HipError> {
         stream::default_stream(device, KeepAlive::nothing(), "Backend::default_stream")
     }

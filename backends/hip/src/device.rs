@@ -24,6 +24,13 @@ pub(crate) fn devices() -> Result<Vec<Device>, HipError> {
     Ok(all(driver()?.count()).collect())
 }
 
+/// As the contract has it, without a list of all.
+pub(crate) fn device(ordinal: u32) -> Result<Device, HipError> {
+    let given = Device::new(BackendKind::Hip, ordinal);
+    self::ordinal(given, "Backend::device")?;
+    Ok(given)
+}
+
 fn all(count: u32) -> impl Iterator<Item = Device> {
     (0..count).map(|ordinal| Device::new(BackendKind::Hip, ordinal))
 }

@@ -104,7 +104,8 @@ impl HipEvent {
     ) -> Result<Self, HipError> {
         host_func::clear();
         let raw = create(driver, device, options, operation)?;
-        Ok(Self::of(State::new(raw, device, options, true), device, options))
+        // Not for the pool: those who make events and drop them would fill it.
+        Ok(Self::of(State::new(raw, device, options, false), device, options))
     }
 
     /// An event for one record, which must follow before anybody else sees it.
@@ -117,12 +118,20 @@ impl HipEvent {
         Ok(Self::of(state, device, EventOptions::new()))
     }
 
-    /// As [`for_record`](Self::for_record), if there is one that nobody uses. `entry` is the
-    /// device's.
+    /// An event that nobody uses at the moment, recorded on a stream that is not captured. `None` if
+    /// there is none. `entry` is that of the device.
     #[inline]
-    pub(crate) fn pooled(entry: &DeviceEntry, device: u32) -> Option<Self> {
-        let state = State::new(entry.events.take()?, device, EventOptions::new(), true);
-        Some(Self::of(state, device, EventOptions::new()))
+    pub(crate) fn recorded(
+        (entry, device): (&DeviceEntry, u32),
+        on: (RawStream<Hip>, &Keeper),
+        record: impl FnOnce(Ptr) -> HipCode,
+    ) -> Option<(HipCode, Self)> {
+        let mut state = State::new(entry.events.take()?, device, EventOptions::new(), true);
+        let code = record(state.raw.as_ptr());
+        if code == HipCode::SUCCESS {
+            state.last = Some(Record { stream: on.0, keeper: on.1.clone(), captured: None });
+        }
+        Some((code, Self::of(state, device, EventOptions::new())))
     }
 
     /// An event of another process, opened for the device.

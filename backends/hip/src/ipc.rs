@@ -82,7 +82,7 @@ impl IpcEventHandle {
         driver.require_interprocess(OPERATION)?;
         let open = require(driver.symbols.ipc_open_event, OPERATION)?;
         let options = EventOptions::builder().interprocess(true).build()?;
-        let _relaxed = Relaxed::enter(driver, OPERATION)?;
+        let _relaxed = Relaxed::enter_if(true, driver, OPERATION)?;
         let _current = Current::enter(driver, ordinal, OPERATION)?;
         let mut event = std::ptr::null_mut();
         // SAFETY: `event` is a place for one event, and the device is current. The runtime
@@ -115,7 +115,7 @@ impl HipEvent {
         }
         let driver = driver()?;
         let get = require(driver.symbols.ipc_event_handle, OPERATION)?;
-        let _relaxed = Relaxed::enter(driver, OPERATION)?;
+        let _relaxed = Relaxed::enter_if(true, driver, OPERATION)?;
         let _current = Current::enter(driver, self.device().ordinal(), OPERATION)?;
         let mut handle = IpcHandle { reserved: [0; 64] };
         let code = self.with(|state| {

@@ -152,8 +152,12 @@ impl HipStream {
     /// Likewise, with an event of the pool.
     #[inline]
     fn quick_record_event(&self, operation: &'static str) -> Option<Result<HipEvent, HipError>> {
-        let event = HipEvent::pooled(loaded()?.entry(self.device)?, self.device)?;
-        Some(self.quick_record(&event, operation)?.map(|()| event))
+        let (driver, raw) = (self.quick_source()?, self.raw.as_ptr());
+        let of = (driver.entry(self.device)?, self.device);
+        // SAFETY: the stream is alive, and so is the event, which is of its device.
+        let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
+        let (code, event) = HipEvent::recorded(of, (self.raw, &self.keeper), record)?;
+        Some(driver.check(code, operation, "hipEventRecord").map(|()| event))
     }
 
     fn record_with_care(&self, event: &HipEvent, operation: &'static str) -> Result<(), HipError> {

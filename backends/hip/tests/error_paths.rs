@@ -16,14 +16,14 @@ use gpu_stream_core::{
 use gpu_stream_hip::Hip;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use support::bare::{
-    fetch_error, new_stream, peek_error, set_capture_mode, set_device, thread_state,
+    bare, fetch_error, new_stream, peek_error, set_capture_mode, set_device, thread_state,
 };
 use support::capture::Capture;
 use support::{device, expect_kind, fake, operations, wrap};
 
 type Case = (&'static str, fn(&fake::Fake));
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 11] = [
     ("every_call_succeeds", every_call_succeeds),
     ("every_function_fails", every_function_fails),
     ("captures_survive", captures_survive),
@@ -34,6 +34,7 @@ const CASES: [Case; 10] = [
     ("a_failed_record_keeps_the_stream", a_failed_record_keeps_the_stream),
     ("busy_streams_are_put_aside", busy_streams_are_put_aside),
     ("codes_that_nobody_knows", codes_that_nobody_knows),
+    ("the_last_error_of_the_caller", the_last_error_of_the_caller),
 ];
 
 /// The versions whose ways the fake has: errors that every call replaces, errors that stay, and the
@@ -432,4 +433,49 @@ fn codes_that_nobody_knows(fake: &fake::Fake) {
     expect_kind("query", stream.query(), ErrorKind::StreamFault);
     fake.work();
     assert!(stream.query().unwrap());
+}
+
+/// What the caller has not fetched stays while our calls succeed, where errors stay; one of ours that
+/// fails replaces it, and leaves nothing.
+fn the_last_error_of_the_caller(fake: &fake::Fake) {
+    let (one, other) = (
+        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
+        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
+    );
+    let event = one.record_event().unwrap();
+    let fail = || {
+        // SAFETY: takes any number.
+        assert_eq!(unsafe { (bare().set_device)(9_999) }, 101);
+    };
+    let stays = if support::bare::keeps_errors() { 101 } else { 0 };
+    let calls: [(&str, &str, &dyn Fn() -> bool); 7] = [
+        ("hipStreamQuery", "query", &|| one.query().is_ok()),
+        ("hipEventRecord", "record", &|| one.record(&event).is_ok()),
+        ("hipEventRecord", "record_event", &|| one.record_event().is_ok()),
+        ("hipStreamWaitEvent", "wait_event", &|| other.wait_event(&event).is_ok()),
+        ("hipStreamWaitEvent", "wait_stream", &|| other.wait_stream(&one).is_ok()),
+        ("hipEventRecord", "join", &|| one.join([&other]).is_ok()),
+        ("hipEventQuery", "event query", &|| event.query().is_ok()),
+    ];
+    for (function, name, call) in calls {
+        // Warm: nothing is made on the way.
+        assert!(call());
+        fail();
+        assert!(call(), "{name}");
+        assert_eq!(peek_error(), stays, "{name} succeeded");
+        fetch_error();
+        for code in [2, 700] {
+            fail();
+            fake.fail(function, code);
+            assert!(!call(), "{name}");
+            fake.work();
+            assert_eq!(peek_error(), 0, "{name} failed with {code}");
+        }
+    }
+    // "Not ready" is an answer, and on the NVIDIA platform it replaces what was there.
+    fake.set_busy(true);
+    let on_cuda = std::env::var("FAKE_HIP_VERSION").is_ok_and(|version| version == "12090");
+    fail();
+    assert!(!one.query().unwrap());
+    assert_eq!(peek_error(), if on_cuda { 0 } else { stays }, "query, not ready");
 }

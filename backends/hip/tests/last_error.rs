@@ -1,13 +1,17 @@
 //! What our calls leave in `hipGetLastError`: nothing. And what the caller had there stays, where
-//! the runtime itself keeps it.
+//! the runtime itself keeps it, as long as none of our calls fails.
 
 mod support;
 
+use std::ffi::c_int;
 use std::process::ExitCode;
 
 use gpu_stream_core::{Backend, Event, RawStream, Stream, StreamOptions};
 use gpu_stream_hip::Hip;
-use support::bare::{bare, fetch_error, gate, keeps_errors, new_stream, peek_error, version};
+use support::bare::{
+    Bare, Ptr, bare, fetch_error, gate, keeps_errors, new_stream, ok, peek_error, synchronize,
+    version,
+};
 use support::{device, wrap};
 
 fn main() -> ExitCode {
@@ -15,6 +19,7 @@ fn main() -> ExitCode {
         ("not_ready_does_not_stay", not_ready_does_not_stay),
         ("a_refusal_does_not_stay", a_refusal_does_not_stay),
         ("what_the_caller_had", what_the_caller_had),
+        ("what_a_call_that_succeeds_leaves", what_a_call_that_succeeds_leaves),
     ])
 }
 
@@ -72,8 +77,7 @@ fn what_the_caller_had() {
     let gate = gate(raw);
     let keeps_errors = keeps_errors();
     fetch_error();
-    // SAFETY: takes any number.
-    let error = unsafe { (bare().set_device)(9_999) };
+    let error = fail();
     assert_eq!(peek_error(), error);
     let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     assert!(!stream.query().unwrap());
@@ -88,4 +92,57 @@ fn what_the_caller_had() {
     fetch_error();
     gate.open();
     other.synchronize().unwrap();
+}
+
+/// The functions that the backend calls, and does not look at the last error for: one that succeeds
+/// leaves the error that was there, or success, and nothing of its own.
+fn what_a_call_that_succeeds_leaves() {
+    type Call = fn(&Bare, Ptr, Ptr) -> c_int;
+    macro_rules! calls {
+        (|$d:ident, $stream:ident, $event:ident| $($name:literal $call:expr;)*) => {
+            [$((
+                $name,
+                // SAFETY: the handles are alive, and what is written has its place.
+                (|$d, $stream, $event| unsafe { let _ = ($stream, $event); $call }) as Call,
+            )),*]
+        };
+    }
+    let calls = calls! { |d, stream, event|
+        "hipGetDevice" (d.get_device)(&mut 0);
+        "hipSetDevice" (d.set_device)(0);
+        "hipDeviceGetStreamPriorityRange" (d.device_priorities)(&mut 0, &mut 0);
+        "hipThreadExchangeStreamCaptureMode" (d.exchange_capture_mode)(&mut 0);
+        "hipStreamIsCapturing" (d.capture_status)(stream, &mut 0);
+        "hipStreamGetDevice" d.stream_device.map_or(0, |f| f(stream, &mut 0));
+        "hipStreamGetId" d.stream_id.map_or(0, |f| f(stream, &mut 0));
+        "hipStreamGetPriority" (d.stream_priority)(stream, &mut 0);
+        "hipStreamQuery" (d.stream_query)(stream);
+        "hipStreamWaitEvent" (d.stream_wait_event)(stream, event, 0);
+        "hipEventRecord" (d.event_record)(event, stream);
+        "hipEventQuery" { synchronize(stream); fail(); (d.event_query)(event) };
+        "hipEventElapsedTime" { synchronize(stream); fail(); (d.event_elapsed)(&mut 0.0, event, event) };
+    };
+    let (stream, mut event) = (new_stream(0, 1, 0), std::ptr::null_mut());
+    // SAFETY: a place for one event; the stream is alive.
+    unsafe {
+        ok("event_create", (bare().event_create)(&mut event, 0));
+        ok("event_record", (bare().event_record)(event, stream));
+    }
+    synchronize(stream);
+    let error = fail();
+    for (name, call) in calls {
+        fail();
+        ok(name, call(bare(), stream, event));
+        let left = peek_error();
+        eprintln!("{name}: {}", if left == error { "the caller's" } else { "success" });
+        let may_be_lost = !keeps_errors() && left == 0;
+        assert!(left == error || may_be_lost, "{name} leaves {left}");
+        fetch_error();
+    }
+}
+
+/// An error of the caller's; returns its code.
+fn fail() -> c_int {
+    // SAFETY: takes any number.
+    unsafe { (bare().set_device)(9_999) }
 }

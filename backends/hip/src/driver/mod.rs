@@ -61,11 +61,13 @@ static DRIVER: OnceLock<Result<Driver, HipError>> = OnceLock::new();
 
 /// The runtime, which the first call loads and starts. What the first call was told is what all
 /// others are.
+#[inline]
 pub(crate) fn driver() -> Result<&'static Driver, HipError> {
     DRIVER.get_or_init(|| Driver::new(load::load()?)).as_ref().map_err(HipError::clone)
 }
 
 /// The runtime, if a call has loaded it already.
+#[inline]
 pub(crate) fn loaded() -> Option<&'static Driver> {
     DRIVER.get()?.as_ref().ok()
 }

@@ -14,7 +14,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::sync::Mutex;
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::thread::ThreadId;
 
@@ -40,6 +41,11 @@ impl Drop for Own {
 
 /// What fails, and with what.
 static FAIL: Mutex<Option<(String, c_int)>> = Mutex::new(None);
+/// The function whose next call is held back, and whether it is.
+static HOLD_NEXT: Mutex<(Option<String>, bool)> = Mutex::new((None, false));
+static CHANGED: Condvar = Condvar::new();
+/// How much work was submitted to a stream, and how much of another's work a stream waits for.
+static WORK: Mutex<Option<Work>> = Mutex::new(None);
 static CALLS: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
 static LIVE_STREAMS: AtomicUsize = AtomicUsize::new(0);
 static LIVE_EVENTS: AtomicUsize = AtomicUsize::new(0);
@@ -65,6 +71,18 @@ struct Event {
     timed: bool,
     /// The stream, or 0, and the capture.
     recorded: Mutex<(usize, u64)>,
+    /// The stream of the record, and how much of its work is in front of it.
+    place: Mutex<(usize, u64)>,
+}
+
+#[derive(Default)]
+struct Work {
+    submitted: HashMap<usize, u64>,
+    waited_for: HashMap<(usize, usize), u64>,
+}
+
+fn work<T>(ask: impl FnOnce(&mut Work) -> T) -> T {
+    ask(WORK.lock().unwrap().get_or_insert_default())
 }
 
 fn setting(name: &str, default: c_int) -> c_int {
@@ -82,6 +100,15 @@ fn devices() -> Result<c_int, c_int> {
 
 fn enter(name: &'static str) -> Result<(), c_int> {
     CALLS.lock().unwrap().push(name);
+    let mut hold = HOLD_NEXT.lock().unwrap();
+    if hold.0.as_deref() == Some(name) {
+        *hold = (None, true);
+        CHANGED.notify_all();
+        while hold.1 {
+            hold = CHANGED.wait(hold).unwrap();
+        }
+    }
+    drop(hold);
     match &*FAIL.lock().unwrap() {
         Some((which, code)) if which == name => Err(*code),
         _ => Ok(()),
@@ -250,7 +277,8 @@ functions! {
     hipEventCreateWithFlags(event: *mut Ptr, flags: c_uint) {
         risky()?;
         LIVE_EVENTS.fetch_add(1, SeqCst);
-        let made = Event { device: DEVICE.get(), timed: flags & 2 == 0, recorded: Mutex::new((0, 0)) };
+        let (recorded, place) = (Mutex::new((0, 0)), Mutex::new((0, 0)));
+        let made = Event { device: DEVICE.get(), timed: flags & 2 == 0, recorded, place };
         put(event, Box::into_raw(Box::new(made)).cast())
     }
     hipEventDestroy(event: Ptr) {
@@ -268,7 +296,16 @@ functions! {
         good(event)
     }
     hipEventSynchronize(event: Ptr) { risky_since(60_000_000)?; good(event) }
-    hipStreamWaitEvent(raw: Ptr, event: Ptr, _flags: c_uint) { stream(raw)?; good(event) }
+    hipStreamWaitEvent(raw: Ptr, event: Ptr, _flags: c_uint) {
+        stream(raw)?;
+        good(event)?;
+        let (source, submitted) = *(*event.cast::<Event>()).place.lock().unwrap();
+        work(|work| {
+            let waited = work.waited_for.entry((raw.addr(), source)).or_default();
+            *waited = submitted.max(*waited);
+        });
+        Ok(())
+    }
     hipEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr) {
         risky()?;
         good(start)?;
@@ -320,6 +357,8 @@ pub unsafe extern "C" fn hipEventRecord(event: Ptr, raw: Ptr) -> c_int {
         event.recorded.lock().unwrap().0 = address;
         failing?;
         event.recorded.lock().unwrap().1 = capture.1;
+        let submitted = work(|work| work.submitted.get(&raw.addr()).copied().unwrap_or(0));
+        *event.place.lock().unwrap() = (raw.addr(), submitted);
         Ok(())
     };
     leave(record())
@@ -430,4 +469,44 @@ pub extern "C" fn fake_hold(hold: bool) -> bool {
     }
     HOLD.store(hold, SeqCst);
     HELD.load(SeqCst)
+}
+
+/// Holds back the next call of the function, on whichever thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_hold_next(name: *const c_char) {
+    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+    HOLD_NEXT.lock().unwrap().0 = Some(name);
+}
+
+/// Waits until it is held back.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_held() {
+    let mut hold = HOLD_NEXT.lock().unwrap();
+    while !hold.1 {
+        hold = CHANGED.wait(hold).unwrap();
+    }
+}
+
+/// Lets it go on.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_release() {
+    HOLD_NEXT.lock().unwrap().1 = false;
+    CHANGED.notify_all();
+}
+
+/// Submits work to a stream; returns how much that is by now.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_submit(stream: Ptr) -> u64 {
+    work(|work| {
+        let submitted = work.submitted.entry(stream.addr()).or_default();
+        *submitted += 1;
+        *submitted
+    })
+}
+
+/// How much of `source`'s work `waiter` waits for.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_waited(waiter: Ptr, source: Ptr) -> u64 {
+    let pair = (waiter.addr(), source.addr());
+    work(|work| work.waited_for.get(&pair).copied().unwrap_or(0))
 }

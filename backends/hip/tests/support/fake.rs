@@ -2,7 +2,7 @@
 //! test's own.
 
 use std::env;
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -47,6 +47,11 @@ pub struct Fake {
     count: extern "C" fn(c_int) -> usize,
     busy: extern "C" fn(bool),
     hold: extern "C" fn(bool) -> bool,
+    hold_next: unsafe extern "C" fn(*const c_char),
+    held: extern "C" fn(),
+    release: extern "C" fn(),
+    submit: extern "C" fn(*mut c_void) -> u64,
+    waited: extern "C" fn(*mut c_void, *mut c_void) -> u64,
 }
 
 impl Fake {
@@ -63,6 +68,11 @@ impl Fake {
                 count: *library.get("fake_count").unwrap(),
                 busy: *library.get("fake_busy").unwrap(),
                 hold: *library.get("fake_hold").unwrap(),
+                hold_next: *library.get("fake_hold_next").unwrap(),
+                held: *library.get("fake_held").unwrap(),
+                release: *library.get("fake_release").unwrap(),
+                submit: *library.get("fake_submit").unwrap(),
+                waited: *library.get("fake_waited").unwrap(),
             }
         }
     }
@@ -107,5 +117,31 @@ impl Fake {
     /// held.
     pub fn hold(&self, hold: bool) -> bool {
         (self.hold)(hold)
+    }
+
+    /// Holds back the next call of `name`, whoever makes it.
+    pub fn hold_next(&self, name: &str) {
+        let name = CString::new(name).unwrap();
+        // SAFETY: a string with a zero at its end.
+        unsafe { (self.hold_next)(name.as_ptr()) }
+    }
+
+    /// Waits until it is held back.
+    pub fn wait_until_held(&self) {
+        (self.held)();
+    }
+
+    pub fn release(&self) {
+        (self.release)();
+    }
+
+    /// Submits work to a stream; returns how much that is by now.
+    pub fn submit(&self, stream: *mut c_void) -> u64 {
+        (self.submit)(stream)
+    }
+
+    /// How much of `source`'s work `waiter` waits for.
+    pub fn waited(&self, waiter: *mut c_void, source: *mut c_void) -> u64 {
+        (self.waited)(waiter, source)
     }
 }

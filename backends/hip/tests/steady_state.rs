@@ -1,0 +1,253 @@
+//! What calls do not do once they have been made before: make events, allocate, wait for what
+//! another thread does. Counted, over the runtime of `tests/fake`, whose own memory is not, as three
+//! versions of it: each has its own ways to keep faults, captures and errors apart.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::process::ExitCode;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use gpu_stream_core::{Backend, Event, EventOptions, Stream, StreamOptions};
+use gpu_stream_hip::{Hip, HipEvent, HipStream};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use support::{device, fake};
+
+/// Counts what this program allocates.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: the system's allocator does all of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller promises the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+type Case = (&'static str, fn(&fake::Fake));
+
+const CASES: [Case; 6] = [
+    ("the_count_counts", the_count_counts),
+    ("one_thread", |fake| nothing_new(fake, 1)),
+    ("eight_threads_on_their_own_streams", |fake| nothing_new(fake, 8)),
+    ("eight_threads_on_one_stream", eight_threads_on_one_stream),
+    ("nobody_waits_for_another_thread", nobody_waits_for_another_thread),
+    ("threads_that_end_leave_their_events", threads_that_end_leave_their_events),
+];
+
+/// With what came after HIP 5.2 left out in the first.
+const VERSIONS: [&str; 3] = ["50221153", "60443484", "70253211"];
+
+fn main() -> ExitCode {
+    if let Ok(child) = std::env::var("GPU_STREAM_HIP_CHILD") {
+        let case = CASES.iter().find(|(name, _)| *name == child).expect("a case");
+        (case.1)(&fake::Fake::open());
+        return ExitCode::SUCCESS;
+    }
+    let (library, old) = (fake::compile(false), fake::compile(true));
+    let trials = CASES.iter().flat_map(|&(name, _)| {
+        VERSIONS.map(|version| {
+            let library = if version.starts_with('5') { old.clone() } else { library.clone() };
+            let title = format!("{name}_{}", &version[..1]);
+            Trial::ignorable_test(title, move || run(name, version, library))
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+fn run(
+    name: &str,
+    version: &str,
+    library: Result<std::path::PathBuf, String>,
+) -> Result<Completion, Failed> {
+    let library = match library {
+        Ok(library) => library,
+        Err(reason) => return Ok(Completion::ignored_with(reason)),
+    };
+    let library = library.to_str().ok_or("the path is no text")?;
+    let output =
+        fake::rerun(name, &[("GPU_STREAM_HIP_LIBRARY", library), ("FAKE_HIP_VERSION", version)]);
+    if output.status.success() {
+        return Ok(Completion::Completed);
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+}
+
+fn stream() -> HipStream {
+    Hip::new_stream(device(), StreamOptions::new()).unwrap()
+}
+
+/// A thread's streams.
+struct Part {
+    source: HipStream,
+    waiter: HipStream,
+    branches: [HipStream; 4],
+}
+
+impl Part {
+    fn of(source: &HipStream) -> Self {
+        let branches = std::array::from_fn(|_| stream());
+        Part { source: source.clone(), waiter: stream(), branches }
+    }
+
+    /// Has more events out than ever, at the same time as all other threads: who looks for one while
+    /// others give theirs back may overlook those, and is to find another.
+    fn most_at_once(&self, all: &Barrier) {
+        let held = [(); 4].map(|()| self.source.record_event().unwrap());
+        all.wait();
+        // A fork has its event from the first branch to the last.
+        let branches = self.branches.iter().enumerate().map(|(index, branch)| {
+            if index == 1 {
+                all.wait();
+            }
+            branch
+        });
+        self.source.fork(branches).unwrap();
+        drop(held);
+    }
+
+    /// Every call that is made again and again.
+    fn every_call(&self, event: &HipEvent) {
+        let Part { source, waiter, branches } = self;
+        waiter.wait_stream(source).unwrap();
+        source.fork(branches).unwrap();
+        source.join(branches).unwrap();
+        let held = [(); 4].map(|()| source.record_event().unwrap());
+        held.iter().for_each(|event| waiter.wait_event(event).unwrap());
+        source.record(event).unwrap();
+        event.query().unwrap();
+        event.synchronize().unwrap();
+        source.query().unwrap();
+        source.synchronize().unwrap();
+        source.capture_status().unwrap();
+        let (raw, first) = (source.raw(), device());
+        // SAFETY: the stream is alive.
+        let [checked, unchecked] = unsafe {
+            [Hip::stream_from_raw(raw, None), Hip::stream_from_raw_unchecked(raw, first)]
+        };
+        waiter.wait_stream(&checked.unwrap()).unwrap();
+        waiter.wait_stream(&unchecked.unwrap()).unwrap();
+    }
+}
+
+fn the_count_counts(fake: &fake::Fake) {
+    let before = ALLOCATIONS.load(Ordering::SeqCst);
+    drop(Box::new(fake.live_events()));
+    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), before + 1);
+    stream();
+    fake.calls("");
+    drop(Hip::new_event(device(), EventOptions::timed()).unwrap());
+    assert_eq!(fake.calls("hipEventCreateWithFlags"), 1);
+}
+
+/// Runs `call` on so many threads, once to get warm and then `times` times. Returns how many events
+/// were made and how often something was allocated the second time.
+fn count(
+    fake: &fake::Fake,
+    parts: &[Part],
+    times: usize,
+    call: impl Fn(&Part, &HipEvent) + Sync,
+) -> (usize, usize) {
+    let (barrier, threads) = (Barrier::new(parts.len() + 1), Barrier::new(parts.len()));
+    std::thread::scope(|scope| {
+        for part in parts {
+            scope.spawn(|| {
+                let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+                call(part, &event);
+                part.most_at_once(&threads);
+                barrier.wait();
+                barrier.wait();
+                for _ in 0..times {
+                    call(part, &event);
+                }
+                barrier.wait();
+                barrier.wait();
+            });
+        }
+        barrier.wait();
+        fake.calls("");
+        let before = ALLOCATIONS.load(Ordering::SeqCst);
+        barrier.wait();
+        barrier.wait();
+        let allocations = ALLOCATIONS.load(Ordering::SeqCst) - before;
+        let events = fake.calls("hipEventCreateWithFlags");
+        barrier.wait();
+        (events, allocations)
+    })
+}
+
+fn nothing_new(fake: &fake::Fake, threads: usize) {
+    let parts: Vec<_> = (0..threads).map(|_| Part::of(&stream())).collect();
+    let (events, allocations) = count(fake, &parts, 200, Part::every_call);
+    assert_eq!(events, 0, "events were made");
+    assert_eq!(allocations, 0, "something was allocated");
+}
+
+fn eight_threads_on_one_stream(fake: &fake::Fake) {
+    let source = stream();
+    let parts: Vec<_> = (0..8).map(|_| Part::of(&source)).collect();
+    let ordered = |part: &Part, event: &HipEvent| {
+        let (waiter, source) = (part.waiter.raw().as_ptr(), part.source.raw().as_ptr());
+        let submitted = fake.submit(source);
+        part.waiter.wait_stream(&part.source).unwrap();
+        let waited = fake.waited(waiter, source);
+        assert!(waited >= submitted, "work {submitted} is not waited for, only {waited}");
+        part.every_call(event);
+    };
+    let (events, allocations) = count(fake, &parts, 500, ordered);
+    assert_eq!(events, 0, "events were made");
+    assert_eq!(allocations, 0, "something was allocated");
+}
+
+/// One thread is inside the runtime, which does not come back. All others go on, on the same stream
+/// and on so many others that some have the same place in every table.
+fn nobody_waits_for_another_thread(fake: &fake::Fake) {
+    let part = Part::of(&stream());
+    let others: Vec<_> = (0..600).map(|_| stream()).collect();
+    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    for function in ["hipEventRecord", "hipStreamWaitEvent", "hipEventCreateWithFlags"] {
+        // So that there is an event to be made.
+        let held: Vec<_> = (0..600).map(|_| part.source.record_event().unwrap()).collect();
+        fake.hold_next(function);
+        std::thread::scope(|scope| {
+            let (source, branch) = (&part.source, &part.branches[0]);
+            let stuck = scope.spawn(move || {
+                branch.wait_stream(source).unwrap();
+                drop(source.record_event().unwrap());
+            });
+            fake.wait_until_held();
+            part.every_call(&event);
+            for other in &others {
+                part.waiter.wait_stream(other).unwrap();
+            }
+            fake.release();
+            stuck.join().unwrap();
+        });
+        drop(held);
+    }
+}
+
+fn threads_that_end_leave_their_events(fake: &fake::Fake) {
+    let part = Part::of(&stream());
+    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    part.every_call(&event);
+    let live = fake.live_events();
+    for _ in 0..100 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| part.every_call(&event)).join().unwrap();
+        });
+    }
+    assert_eq!(fake.live_events(), live);
+}
