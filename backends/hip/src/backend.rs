@@ -79,6 +79,7 @@ impl Backend for Hip {
         device::priority_range(device, "Backend::priority_range")
     }
 
+    #[inline]
     unsafe fn wrap_stream(
         raw: RawStream<Hip>,
         device: Option<Device>,
@@ -88,6 +89,7 @@ impl Backend for Hip {
         unsafe { stream::wrap(raw, device, owner, "Backend::wrap_stream") }
     }
 
+    #[inline]
     unsafe fn wrap_stream_unchecked(
         raw: RawStream<Hip>,
         device: Device,

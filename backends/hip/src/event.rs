@@ -511,14 +511,17 @@ unsafe impl Event for HipEvent {
         })
     }
 
+    #[inline]
     fn device(&self) -> Device {
         Device::new(BackendKind::Hip, self.device)
     }
 
+    #[inline]
     fn options(&self) -> EventOptions {
         self.options
     }
 
+    #[inline]
     fn status(&self) -> Result<EventStatus, HipError> {
         let driver = driver()?;
         self.with(|state| {

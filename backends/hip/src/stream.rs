@@ -271,6 +271,7 @@ impl HipStream {
         self.id().ok()
     }
 
+    #[inline]
     fn check_fault(&self, operation: &'static str) -> Result<(), HipError> {
         self.faults.check(operation, || self.id_if_any())
     }
@@ -284,14 +285,17 @@ impl HipStream {
 unsafe impl Stream for HipStream {
     type Backend = Hip;
 
+    #[inline]
     fn raw(&self) -> RawStream<Hip> {
         self.raw
     }
 
+    #[inline]
     fn device(&self) -> Device {
         Device::new(BackendKind::Hip, self.device)
     }
 
+    #[inline]
     fn query(&self) -> Result<bool, HipError> {
         const OPERATION: &str = "Stream::query";
         let done = self.ask(OPERATION, |driver, raw| {
@@ -719,12 +723,11 @@ unsafe fn quick_device(
     operation: &'static str,
 ) -> Option<(&'static Driver, u32)> {
     let driver = loaded()?;
-    let ask = driver.symbols.stream_device.function?;
     if raw.kind() != HandleKind::Explicit {
         return None;
     }
     let mut number = -1;
-    {
+    if let Some(ask) = driver.symbols.stream_device.function {
         let _relaxed = Relaxed::enter(driver, operation).ok()?;
         // SAFETY: the caller promises that the stream is alive; `number` is a place for one.
         let code = unsafe { ask(raw.as_ptr(), &mut number) };
@@ -732,6 +735,9 @@ unsafe fn quick_device(
             driver.forget(code);
             return None;
         }
+    } else if let Some(ask) = driver.symbols.stream_device_id.function {
+        // SAFETY: as above. The function is AMD's, and safe beside captures.
+        number = unsafe { ask(raw.as_ptr()) };
     }
     let device = ordinal(number);
     let is_it = |given: Device| given == Device::new(BackendKind::Hip, device);

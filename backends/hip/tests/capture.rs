@@ -5,9 +5,9 @@ mod support;
 use std::process::ExitCode;
 
 use gpu_stream_core::{
-    Backend, CaptureStatus, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream,
+    Backend, CaptureStatus, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream,
 };
-use gpu_stream_hip::Hip;
+use gpu_stream_hip::{Hip, HipError, HipStream};
 use support::bare::{bare, gate, new_stream, ok, synchronize, version, words};
 use support::capture::Capture;
 use support::{device, expect_kind, operations, skip, wrap};
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
             events_are_good_again_after_a_record_outside,
         ),
         ("a_capture_leaves_no_event_in_the_pool", a_capture_leaves_no_event_in_the_pool),
+        ("a_broken_capture_leaves_no_relay", a_broken_capture_leaves_no_relay),
         ("a_thread_s_own_stream", a_thread_s_own_stream),
     ])
 }
@@ -260,6 +261,43 @@ fn a_capture_leaves_no_event_in_the_pool() {
         gate.open();
         branch.synchronize().expect("synchronize");
         assert_eq!(words.get(1), round);
+    }
+}
+
+/// HIP keeps a list of the events that were recorded in a capture, and forgets it only when the
+/// capture ends well. A wait for one of them, recorded anew or not, draws the waiter in.
+fn a_broken_capture_leaves_no_relay() {
+    for _ in 0..3 {
+        let (raw, raw_waiter) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
+        let (stream, waiter) = (wrap(raw), wrap(raw_waiter));
+        let waits: [&dyn Fn(&HipStream) -> Result<(), HipError>; 3] =
+            [&|to| to.wait_stream(&stream), &|to| stream.fork([to]), &|to| to.join([&stream])];
+        // So that each way has an event that it used before.
+        waits.iter().for_each(|wait| wait(&waiter).expect("a wait before the capture"));
+        let capture = Capture::begin(raw, 0);
+        waits.iter().for_each(|wait| wait(&wrap(new_stream(0, 1, 0))).expect("a wait inside"));
+        capture.alive("waits inside the capture");
+        // SAFETY: the stream is alive.
+        let code = unsafe { (bare().stream_query)(raw) };
+        let is_broken = capture.status() != Ok(1);
+        let end = capture.end().map(drop);
+        eprintln!("the question answers {code}, the end {end:?}");
+        if !is_broken {
+            skip("no question breaks a capture in this version");
+        }
+        for wait in waits {
+            // HIP leaves the stream in the state of a broken capture; what the wait says is that.
+            if let Err(error) = wait(&waiter) {
+                assert_eq!(error.kind(), ErrorKind::InvalidEvent, "{error}");
+            }
+            let status = support::capture::status_of(raw_waiter);
+            assert_eq!(status, Ok(0), "the waiter was drawn into a capture that is over");
+        }
+        let gate = gate(raw_waiter);
+        let event = waiter.record_event().expect("record_event");
+        assert_eq!(event.status().expect("status"), EventStatus::Pending);
+        gate.open();
+        event.synchronize().expect("synchronize");
     }
 }
 
