@@ -29,7 +29,7 @@ use crate::{HipError, HipEvent, HipStream, device, stream};
 /// | a stream that is destroyed | is waited for; one of ours that is busy is destroyed later, so that a drop does not block |
 /// | `synchronize` | waits in a way that does not hold up other threads' calls, as HIP's own would |
 /// | the first call on a thread other than the main one | with HIP 6.4, the process crashes at its end if the main thread has used HIP too: an error of its, which can be had without this crate |
-/// | `hipGetLastError` | has nothing of ours after a call; up to HIP 6, where every call of anybody replaces it, fetch yours before |
+/// | `hipGetLastError` | has nothing of ours after a call; up to HIP 6, where every call of anybody replaces it, fetch yours before; from HIP 7 on yours stays, but is lost with a call of ours that fails |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hip;
 
@@ -79,23 +79,46 @@ impl Backend for Hip {
         device::priority_range(device, "Backend::priority_range")
     }
 
-    #[inline]
+    // The first two are as they are by default, with the owner that there is not put in at the end.
+    #[inline(always)]
+    unsafe fn stream_from_raw(
+        raw: RawStream<Hip>,
+        device: Option<Device>,
+    ) -> Result<HipStream, HipError> {
+        // SAFETY: the caller promises the same.
+        let parts = unsafe { stream::wrap(raw, device, "Backend::stream_from_raw") }?;
+        Ok(parts.with(KeepAlive::nothing()))
+    }
+
+    #[inline(always)]
+    unsafe fn stream_from_raw_unchecked(
+        raw: RawStream<Hip>,
+        device: Device,
+    ) -> Result<HipStream, HipError> {
+        let operation = "Backend::stream_from_raw_unchecked";
+        // SAFETY: the caller promises the same.
+        let parts = unsafe { stream::wrap_unchecked(raw, device, operation) }?;
+        Ok(parts.with(KeepAlive::nothing()))
+    }
+
+    #[inline(always)]
     unsafe fn wrap_stream(
         raw: RawStream<Hip>,
         device: Option<Device>,
         owner: KeepAlive,
     ) -> Result<HipStream, HipError> {
         // SAFETY: the caller promises the same.
-        unsafe { stream::wrap(raw, device, owner, "Backend::wrap_stream") }
+        Ok(unsafe { stream::wrap(raw, device, "Backend::wrap_stream") }?.with(owner))
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn wrap_stream_unchecked(
         raw: RawStream<Hip>,
         device: Device,
         owner: KeepAlive,
     ) -> Result<HipStream, HipError> {
+        let operation = "Backend::wrap_stream_unchecked";
         // SAFETY: the caller promises the same.
-        unsafe { stream::wrap_unchecked(raw, device, owner, "Backend::wrap_stream_unchecked") }
+        Ok(unsafe { stream::wrap_unchecked(raw, device, operation) }?.with(owner))
     }
 }

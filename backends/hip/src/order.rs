@@ -21,7 +21,7 @@ use gpu_stream_relay::Calls;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{DeviceEntry, Driver};
-use crate::{Hip, HipError, HipEvent, HipStream};
+use crate::{Hip, HipError, HipEvent, HipStream, fault};
 
 /// `other` as a stream of this crate's own type, if it is one and not something laid over one.
 #[inline]
@@ -243,7 +243,7 @@ impl<'a> Fork<'a> {
         if branch.raw().kind() != HandleKind::Explicit {
             return self.carefully(branch);
         }
-        let (pair, event) = match self.recorded {
+        let (pair, event) = match self.recorded.filter(|_| !fault::any()) {
             Some((driver, entry, event)) => {
                 (Pair { waiter: branch, source: self.source, driver, entry }, event)
             }

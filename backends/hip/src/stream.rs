@@ -669,7 +669,7 @@ pub(crate) fn create(
     Ok((raw, KeepAlive::owner(Arc::new(Owned { driver, raw, ordinal }))))
 }
 
-#[inline]
+#[inline(always)]
 fn known(driver: &Driver, raw: RawStream<Hip>, device: u32, owner: KeepAlive) -> HipStream {
     HipStream { raw, device, keeper: Keeper::Owner(owner), faults: Faults::new(driver) }
 }
@@ -680,8 +680,12 @@ pub(crate) fn default_stream(
     owner: KeepAlive,
     operation: &'static str,
 ) -> Result<HipStream, HipError> {
-    let ordinal = device::ordinal(device, operation)?;
-    Ok(known(driver()?, RawStream::DEFAULT, ordinal, owner))
+    Ok(parts_of_default(device, operation)?.with(owner))
+}
+
+fn parts_of_default(device: Device, operation: &'static str) -> Result<Parts, HipError> {
+    let device = device::ordinal(device, operation)?;
+    Ok(Parts { driver: driver()?, raw: RawStream::DEFAULT, device })
 }
 
 pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, HipError> {
@@ -695,28 +699,45 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, 
     Ok(unsafe { PerThread::new_unchecked(stream) })
 }
 
+/// What a wrapper is made of, beside its owner.
+///
+/// What leads to it is inlined into the caller, and the owner comes last: so a wrapper is made in
+/// registers. Handed over in memory it would cost as much again.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    driver: &'static Driver,
+    raw: RawStream<Hip>,
+    device: u32,
+}
+
+impl Parts {
+    #[inline(always)]
+    pub(crate) fn with(self, owner: KeepAlive) -> HipStream {
+        known(self.driver, self.raw, self.device, owner)
+    }
+}
+
 /// # Safety
 /// As `Backend::wrap_stream`.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn wrap(
     raw: RawStream<Hip>,
     device: Option<Device>,
-    owner: KeepAlive,
     operation: &'static str,
-) -> Result<HipStream, HipError> {
+) -> Result<Parts, HipError> {
     // SAFETY: the caller promises the same.
     if let Some((driver, device)) = unsafe { quick_device(raw, device, operation) } {
-        return Ok(known(driver, raw, device, owner));
+        return Ok(Parts { driver, raw, device });
     }
     // SAFETY: as above.
-    unsafe { wrap_with_care(raw, device, owner, operation) }
+    unsafe { wrap_with_care(raw, device, operation) }
 }
 
 /// The device of an explicit stream that is alive, if it is the one that was given, where one is.
 ///
 /// # Safety
 /// As `Backend::wrap_stream`.
-#[inline]
+#[inline(always)]
 unsafe fn quick_device(
     raw: RawStream<Hip>,
     given: Option<Device>,
@@ -753,9 +774,8 @@ unsafe fn quick_device(
 unsafe fn wrap_with_care(
     raw: RawStream<Hip>,
     device: Option<Device>,
-    owner: KeepAlive,
     operation: &'static str,
-) -> Result<HipStream, HipError> {
+) -> Result<Parts, HipError> {
     let driver = driver()?;
     match raw.kind() {
         HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
@@ -764,7 +784,7 @@ unsafe fn wrap_with_care(
                 Some(device) => device,
                 None => Device::new(BackendKind::Hip, ordinal(current(driver, operation)?)),
             };
-            default_stream(device, owner, operation)
+            parts_of_default(device, operation)
         }
         HandleKind::Explicit => {
             if let Some(given) = device {
@@ -778,11 +798,11 @@ unsafe fn wrap_with_care(
             if ordinal(number) >= driver.count() {
                 return Err(dead(raw.as_ptr(), operation));
             }
-            let stream = known(driver, raw, ordinal(number), owner);
+            let actual = Device::new(BackendKind::Hip, ordinal(number));
             if let Some(given) = device {
-                given.check_is(stream.device(), operation)?;
+                given.check_is(actual, operation)?;
             }
-            Ok(stream)
+            Ok(Parts { driver, raw, device: actual.ordinal() })
         }
     }
 }
@@ -796,21 +816,20 @@ fn ordinal(device: c_int) -> u32 {
 ///
 /// # Safety
 /// As `Backend::wrap_stream_unchecked`.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn wrap_unchecked(
     raw: RawStream<Hip>,
     device: Device,
-    owner: KeepAlive,
     operation: &'static str,
-) -> Result<HipStream, HipError> {
+) -> Result<Parts, HipError> {
     if let Some(driver) = loaded()
         && raw.kind() == HandleKind::Explicit
-        && device.backend() == BackendKind::Hip
+        && matches!(device.backend(), BackendKind::Hip)
         && device.ordinal() < driver.count()
     {
-        return Ok(known(driver, raw, device.ordinal(), owner));
+        return Ok(Parts { driver, raw, device: device.ordinal() });
     }
-    wrap_unchecked_with_care(raw, device, owner, operation)
+    wrap_unchecked_with_care(raw, device, operation)
 }
 
 /// The runtime was not loaded yet, or there is no such device, or the handle is no explicit one.
@@ -819,15 +838,14 @@ pub(crate) unsafe fn wrap_unchecked(
 fn wrap_unchecked_with_care(
     raw: RawStream<Hip>,
     device: Device,
-    owner: KeepAlive,
     operation: &'static str,
-) -> Result<HipStream, HipError> {
+) -> Result<Parts, HipError> {
     match raw.kind() {
         HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
-        HandleKind::Default => default_stream(device, owner, operation),
+        HandleKind::Default => parts_of_default(device, operation),
         HandleKind::Explicit => {
             let device = device::ordinal(device, operation)?;
-            Ok(known(driver()?, raw, device, owner))
+            Ok(Parts { driver: driver()?, raw, device })
         }
     }
 }

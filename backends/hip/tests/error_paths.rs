@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gpu_stream_core::{
     Backend, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream, StreamOptions,
 };
-use gpu_stream_hip::Hip;
+use gpu_stream_hip::{Hip, HipError};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use support::bare::{
     bare, fetch_error, new_stream, peek_error, set_capture_mode, set_device, thread_state,
@@ -23,7 +23,7 @@ use support::{device, expect_kind, fake, operations, wrap};
 
 type Case = (&'static str, fn(&fake::Fake));
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 12] = [
     ("every_call_succeeds", every_call_succeeds),
     ("every_function_fails", every_function_fails),
     ("captures_survive", captures_survive),
@@ -35,6 +35,7 @@ const CASES: [Case; 11] = [
     ("busy_streams_are_put_aside", busy_streams_are_put_aside),
     ("codes_that_nobody_knows", codes_that_nobody_knows),
     ("the_last_error_of_the_caller", the_last_error_of_the_caller),
+    ("a_fault_is_said_by_every_call", a_fault_is_said_by_every_call),
 ];
 
 /// The versions whose ways the fake has: errors that every call replaces, errors that stay, and the
@@ -241,6 +242,10 @@ fn events_are_pooled(fake: &fake::Fake) {
     }
     // And one for each of the streams that was waited for.
     assert!(fake.live_events() <= 256 + 3, "the pool has no bound: {}", fake.live_events());
+    // Nor those that were asked for one by one, by whoever makes and drops many.
+    let live = fake.live_events();
+    drop(Hip::new_event(device(), EventOptions::new()).unwrap());
+    assert_eq!(fake.live_events(), live, "an event of new_event went into the pool");
     let fresh = Hip::new_event(device(), EventOptions::new()).unwrap();
     assert_eq!(fresh.status().unwrap(), EventStatus::Unrecorded, "a new event has an old record");
 }
@@ -478,4 +483,38 @@ fn the_last_error_of_the_caller(fake: &fake::Fake) {
     fail();
     assert!(!one.query().unwrap());
     assert_eq!(peek_error(), if on_cuda { 0 } else { stays }, "query, not ready");
+}
+
+/// Also by those that go a short way while there is no fault.
+fn a_fault_is_said_by_every_call(fake: &fake::Fake) {
+    let new = || Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let (bad, good) = (new(), new());
+    let event = good.record_event().unwrap();
+    // So that there are events to be had.
+    drop([(); 4].map(|()| good.record_event().unwrap()));
+    good.wait_stream(&bad).unwrap();
+    bad.launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant to fail"))))
+        .unwrap();
+    let before = fake.live_events();
+    let calls: [(&str, &dyn Fn() -> Result<(), HipError>); 11] = [
+        ("query", &|| bad.query().map(drop)),
+        ("synchronize", &|| bad.synchronize()),
+        ("record", &|| bad.record(&event)),
+        ("record_event", &|| bad.record_event().map(drop)),
+        ("wait_event", &|| bad.wait_event(&event)),
+        ("wait_stream", &|| bad.wait_stream(&good)),
+        ("wait_stream, by another", &|| good.wait_stream(&bad)),
+        ("fork", &|| bad.fork([&good])),
+        ("fork, by another", &|| good.fork([&new(), &bad])),
+        ("join", &|| bad.join([&good])),
+        ("join, by another", &|| good.join([&new(), &bad])),
+    ];
+    for (name, call) in calls {
+        let error = expect_kind(name, call(), ErrorKind::StreamFault);
+        assert!(error.contains("meant to fail"), "{name}: {error}");
+    }
+    good.record(&event).unwrap();
+    good.wait_stream(&new()).unwrap();
+    assert!(good.query().unwrap());
+    assert!(fake.live_events() <= before + 2, "events that leaked");
 }
