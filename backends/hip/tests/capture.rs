@@ -270,7 +270,8 @@ fn a_broken_capture_leaves_no_relay() {
     for _ in 0..3 {
         let (raw, raw_waiter) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
         let (stream, waiter) = (wrap(raw), wrap(raw_waiter));
-        let waits: [&dyn Fn(&HipStream) -> Result<(), HipError>; 3] =
+        type Wait<'a> = &'a dyn Fn(&HipStream) -> Result<(), HipError>;
+        let waits: [Wait; 3] =
             [&|to| to.wait_stream(&stream), &|to| stream.fork([to]), &|to| to.join([&stream])];
         // So that each way has an event that it used before.
         waits.iter().for_each(|wait| wait(&waiter).expect("a wait before the capture"));
