@@ -1,5 +1,5 @@
-//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`, with two devices.
-//! What could be skipped for want of a machine fails here.
+//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`, with two devices,
+//! and with handles that are used again at once, as a real driver's are.
 
 use std::process::ExitCode;
 
@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
     let simulated = unsafe {
         std::env::set_var("GPU_STREAM_REQUIRE", "cuda:2");
+        std::env::set_var("DRIVER_SIM_REUSE", "1");
         driver_sim::stand_in(2)
     };
     harness::main(simulated.and_then(|()| CudaFixture::new()))

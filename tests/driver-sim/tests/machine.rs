@@ -48,6 +48,44 @@ fn the_default_stream_and_the_others() {
     assert_eq!(get(by_legacy), 1);
 }
 
+/// A wait is for the record that there is when it is made; the event may be gone by
+/// then.
+#[test]
+fn a_wait_is_for_a_record() {
+    let driver = started();
+    let context = Context::new(0);
+    let (source, waiter, later) = (context.stream(1), context.stream(1), context.stream(1));
+    let event = context.event();
+    let [gate, shut, from, to, late] = context.words(5) else { unreachable!() };
+    // SAFETY: handles are looked up.
+    unsafe {
+        ok((driver.stream_wait_event)(waiter, event, 0));
+        context.synchronize(waiter);
+        context.gate(source, gate);
+        context.store(source, from, 7);
+        ok((driver.event_record)(event, source));
+        ok((driver.stream_wait_event)(waiter, event, 0));
+        context.copy(waiter, to, from);
+        context.gate(source, shut);
+        ok((driver.event_record)(event, source));
+        ok((driver.stream_wait_event)(later, event, 0));
+        context.copy(later, late, from);
+        assert_eq!((driver.event_query)(event), NOT_READY);
+        ok((driver.event_destroy)(event));
+    }
+    for _ in 0..200 {
+        std::thread::yield_now();
+        assert_eq!((context.query(waiter), get(to)), (NOT_READY, 0));
+    }
+    set(gate, 1);
+    context.synchronize(waiter);
+    assert_eq!(get(to), 7);
+    assert_eq!((context.query(later), get(late)), (NOT_READY, 0));
+    set(shut, 1);
+    context.synchronize(later);
+    assert_eq!(get(late), 7);
+}
+
 #[test]
 fn a_wait_for_a_value_by_each_of_its_ways() {
     let context = Context::new(0);

@@ -1,0 +1,22 @@
+//! What a test program finds where the driver is not simulated.
+
+/// Has the CUDA backend run over the simulated driver: only on Linux.
+///
+/// # Errors
+/// Always here: the driver is only simulated on Linux.
+///
+/// # Safety
+/// None is needed here.
+pub unsafe fn stand_in(_gpus: usize) -> Result<(), String> {
+    Err("the simulated CUDA driver is for Linux only".into())
+}
+
+/// Whether the simulated driver is to be used: never here.
+pub fn no_driver_here() -> bool {
+    false
+}
+
+/// Whether the process has loaded the simulated driver: never here.
+pub fn is_loaded() -> bool {
+    false
+}
