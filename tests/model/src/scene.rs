@@ -1,0 +1,736 @@
+//! One program on a backend: its streams, events and numbers, and what is looked at when.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use gpu_stream_conformance::fixture::{EventOf, StreamOf};
+use gpu_stream_conformance::outcome::{check, check_eq};
+use gpu_stream_conformance::{Fixture, Outcome, Verdict};
+use gpu_stream_core::{
+    Backend, Device, Event, EventOptions, EventStatus, PerThread, Stream, StreamOptions,
+    StreamOwner,
+};
+
+use crate::clock::Clock;
+use crate::order::{Fact, Gates, Name, Order, Recorded};
+use crate::program::{EventSort, Op, Sort};
+use crate::run::{Counts, Failure};
+use crate::watch::{Over, Running, lock};
+
+/// A number of the fixture's, and what it holds when a program begins.
+pub(crate) struct Number<F: Fixture> {
+    pub(crate) data: F::Data,
+    pub(crate) now: u32,
+}
+
+/// A thread of a program.
+pub(crate) struct Actor<F: Fixture> {
+    thread: usize,
+    /// Its own default streams, which stay here.
+    own: Vec<(u8, PerThread<StreamOf<F>>)>,
+    /// What the answers to its questions have told it to be done.
+    learned: Clock,
+}
+
+impl<F: Fixture> Actor<F> {
+    pub(crate) fn new(thread: usize) -> Self {
+        Actor { thread, own: Vec::new(), learned: Clock::default() }
+    }
+}
+
+/// The owner of a foreign stream, whose end can be seen.
+struct Watched<F: Fixture> {
+    foreign: F::Foreign,
+    gone: Arc<AtomicBool>,
+}
+
+impl<F: Fixture> Drop for Watched<F> {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::SeqCst);
+    }
+}
+
+// SAFETY: the handle is that of the stream inside, which lives as long as this.
+unsafe impl<F: Fixture> StreamOwner<F::Backend> for Watched<F> {
+    fn raw_stream(&self) -> <F::Backend as Backend>::RawStream {
+        self.foreign.raw_stream()
+    }
+}
+
+type Slot<T> = Mutex<Option<Arc<T>>>;
+
+/// A live wrapper, and its queue in the model.
+struct Wrapper<F: Fixture> {
+    stream: StreamOf<F>,
+    queue: usize,
+    /// Whether its owner is gone, if it has one.
+    owner: Option<Arc<AtomicBool>>,
+}
+
+pub(crate) struct Scene<'a, F: Fixture> {
+    fixture: &'a F,
+    devices: &'a [Device],
+    running: Arc<Running<F>>,
+    /// The tasks' numbers, then those of their reads.
+    numbers: Vec<(u8, Number<F>)>,
+    /// The numbers of each task's reads.
+    reads: Vec<Range<usize>>,
+    value: u32,
+    exact: bool,
+    careful: bool,
+    streams: Vec<Slot<Wrapper<F>>>,
+    events: Vec<Slot<EventOf<F>>>,
+    owners: Mutex<Vec<Arc<AtomicBool>>>,
+    /// What raw wrappers wrap: it outlives all of them, and all events.
+    foreign: Mutex<Vec<F::Foreign>>,
+    /// Where each thread is.
+    places: Vec<AtomicUsize>,
+    counts: Mutex<Counts>,
+}
+
+/// The stream with this name, whichever type it has.
+macro_rules! with {
+    ($scene:ident, $actor:ident, $name:expr, |$stream:ident| $body:expr) => {
+        match $actor.own.iter().find(|(name, _)| *name == $name) {
+            Some((_, $stream)) => $body,
+            None => {
+                let wrapper = $scene.wrapper($name)?;
+                let $stream = &wrapper.stream;
+                $body
+            }
+        }
+    };
+}
+
+fn get<T>(slots: &[Slot<T>], name: u8) -> Option<Arc<T>> {
+    slots.get(usize::from(name)).and_then(|slot| lock(slot).clone())
+}
+
+impl<'a, F: Fixture> Scene<'a, F> {
+    pub(crate) fn new(
+        fixture: &'a F,
+        devices: &'a [Device],
+        running: Arc<Running<F>>,
+        numbers: Vec<(u8, Number<F>)>,
+        value: u32,
+        (exact, careful): (bool, bool),
+    ) -> Self {
+        let order = &running.order;
+        let mut next = order.tasks.len();
+        let reads = order.tasks.iter().map(|task| {
+            let count = match &order.program.0[task.statement].op {
+                Op::Task { reads, .. } => reads.len(),
+                _ => 0,
+            };
+            next += count;
+            next - count..next
+        });
+        let reads = reads.collect();
+        let (mut streams, mut events) = (0, 0);
+        for statement in &order.program.0 {
+            match statement.op {
+                Op::Stream { stream, .. } | Op::Clone { stream, .. } => {
+                    streams = streams.max(usize::from(stream) + 1);
+                }
+                Op::Event { event, .. } | Op::RecordNew { event, .. } => {
+                    events = events.max(usize::from(event) + 1);
+                }
+                _ => {}
+            }
+        }
+        Scene {
+            fixture,
+            devices,
+            numbers,
+            reads,
+            value,
+            exact,
+            careful,
+            streams: (0..streams).map(|_| Mutex::new(None)).collect(),
+            events: (0..events).map(|_| Mutex::new(None)).collect(),
+            owners: Mutex::default(),
+            foreign: Mutex::default(),
+            places: (0..order.program.threads()).map(|_| AtomicUsize::new(0)).collect(),
+            counts: Mutex::default(),
+            running,
+        }
+    }
+
+    fn order(&self) -> &Order {
+        &self.running.order
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The statement at which a thread was when the program was given up.
+    pub(crate) fn stuck_at(&self) -> Option<usize> {
+        let places = self.places.iter().map(|place| place.load(Ordering::SeqCst));
+        places.filter(|place| *place < self.order().program.0.len()).min()
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut lock(&self.counts));
+    }
+
+    /// What thread `actor` does, from the first statement to the last.
+    pub(crate) fn act(&self, actor: &mut Actor<F>) -> Result<(), Failure> {
+        let all = self.order().program.0.iter().enumerate();
+        for (index, statement) in all {
+            let mine = usize::from(statement.thread) == actor.thread;
+            if !mine && statement.op != Op::Barrier {
+                continue;
+            }
+            self.places[actor.thread].store(index, Ordering::SeqCst);
+            if self.running.meeting.is_over() {
+                return Err(Failure { statement: None, seen: "another thread failed".into() });
+            }
+            let outcome = match self.meet(&statement.op) {
+                Some(Ok(())) => continue,
+                Some(Err(Over)) => {
+                    return Err(Failure { statement: None, seen: "another thread failed".into() });
+                }
+                None => self.statement(actor, index, &statement.op),
+            };
+            if let Err(verdict) = outcome {
+                // Who waits for this thread would wait for ever, or for a shut gate.
+                self.running.end(self.fixture);
+                return Err(Failure { statement: Some(index), seen: verdict.reason().into() });
+            }
+        }
+        self.places[actor.thread].store(usize::MAX, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn meet(&self, op: &Op) -> Option<Result<(), Over>> {
+        let meeting = &self.running.meeting;
+        match op {
+            Op::Barrier => Some(meeting.barrier(self.threads())),
+            Op::Tell { channel } => {
+                meeting.tell(*channel);
+                Some(Ok(()))
+            }
+            Op::Hear { channel } => Some(meeting.hear(*channel)),
+            _ => None,
+        }
+    }
+
+    fn wrapper(&self, name: u8) -> Result<Arc<Wrapper<F>>, Verdict> {
+        get(&self.streams, name).ok_or_else(|| missing('s', name))
+    }
+
+    fn event(&self, name: u8) -> Result<Arc<EventOf<F>>, Verdict> {
+        get(&self.events, name).ok_or_else(|| missing('e', name))
+    }
+
+    fn wrappers(&self) -> Vec<Arc<Wrapper<F>>> {
+        self.streams.iter().filter_map(|slot| lock(slot).clone()).collect()
+    }
+
+    fn settle(&self) {
+        let wrappers = self.wrappers();
+        let streams: Vec<_> = wrappers.iter().map(|wrapper| &wrapper.stream).collect();
+        self.fixture.settle(&streams);
+    }
+
+    fn statement(&self, actor: &mut Actor<F>, index: usize, op: &Op) -> Outcome {
+        let fact = &self.order().facts[index];
+        match op {
+            Op::Stream { stream, sort, device } => self.make(actor, index, *stream, *sort, *device),
+            Op::Clone { stream, of } => {
+                let of = self.wrapper(*of)?;
+                self.put(*stream, index, of.stream.clone(), of.owner.clone())
+            }
+            Op::Event { event, sort, device } => {
+                let options = match sort {
+                    EventSort::Plain => EventOptions::new(),
+                    EventSort::Timed => EventOptions::timed(),
+                    EventSort::Blocking => EventOptions::builder().blocking(true).build()?,
+                };
+                let made = F::Backend::new_event(self.device(*device)?, options)?;
+                *lock(&self.events[usize::from(*event)]) = Some(Arc::new(made));
+                Ok(())
+            }
+            Op::RecordNew { event, stream } => {
+                let made = with!(self, actor, *stream, |stream| stream.record_event())?;
+                *lock(&self.events[usize::from(*event)]) = Some(Arc::new(made));
+                Ok(())
+            }
+            Op::Task { stream, task, reads } => {
+                let at = self.order().tasks.iter().position(|place| place.statement == index);
+                let at = at.ok_or_else(|| missing('t', *task))?;
+                with!(self, actor, *stream, |stream| self.task(stream, at, reads))
+            }
+            Op::Gate { stream, .. } => {
+                let gate = with!(self, actor, *stream, |stream| self.fixture.gate(stream))?;
+                self.running.shut(gate);
+                Ok(())
+            }
+            Op::Open { .. } => {
+                self.look_at_tasks(index)?;
+                let gate = self.order().gate_at(index).and_then(|gate| self.running.gate(gate));
+                if let Some(gate) = gate {
+                    self.fixture.open(&gate);
+                }
+                Ok(())
+            }
+            Op::Record { stream, event } => {
+                let event = self.event(*event)?;
+                Ok(with!(self, actor, *stream, |stream| stream.record(&event))?)
+            }
+            Op::Wait { stream, event } => {
+                let event = self.event(*event)?;
+                Ok(with!(self, actor, *stream, |stream| stream.wait_event(&event))?)
+            }
+            Op::WaitStream { stream, other } => {
+                Ok(with!(self, actor, *stream, |stream| with!(self, actor, *other, |other| {
+                    stream.wait_stream(other)
+                }))?)
+            }
+            Op::Fork { stream, branches } | Op::Join { stream, branches } => {
+                let wrappers = branches.iter().map(|branch| self.wrapper(*branch));
+                let wrappers = wrappers.collect::<Result<Vec<_>, _>>()?;
+                let branches = wrappers.iter().map(|wrapper| &wrapper.stream);
+                let is_fork = matches!(op, Op::Fork { .. });
+                Ok(with!(self, actor, *stream, |stream| match is_fork {
+                    true => stream.fork(branches),
+                    false => stream.join(branches),
+                })?)
+            }
+            Op::Query { stream } => {
+                let done = with!(self, actor, *stream, |stream| stream.query())?;
+                self.judge(actor, index, "query", done)
+            }
+            Op::QueryEvent { event } => {
+                let event = self.event(*event)?;
+                let (done, status) = (event.query()?, event.status()?);
+                self.judge_status(fact, done, status)?;
+                self.judge(actor, index, "query", done)?;
+                self.judge(actor, index, "status", status != EventStatus::Pending)
+            }
+            Op::Sync { stream } => {
+                if self.careful && self.is_settled(fact.queue) {
+                    self.settle();
+                    let done = self.wrapper(*stream)?.stream.query()?;
+                    check(done, "the stream is stuck: nothing that is shut holds it back")?;
+                }
+                with!(self, actor, *stream, |stream| stream.synchronize())?;
+                self.synchronized(actor, index)?;
+                if self.threads() > 1 {
+                    return Ok(());
+                }
+                let done = with!(self, actor, *stream, |stream| stream.query())?;
+                check(done, "query is false when synchronize has returned")
+            }
+            Op::SyncEvent { event } => {
+                let event = self.event(*event)?;
+                if self.careful && self.is_settled(fact.queue) {
+                    self.settle();
+                    let done = event.query()?;
+                    check(done, "the event is stuck: nothing that is shut holds it back")?;
+                }
+                event.synchronize()?;
+                self.synchronized(actor, index)?;
+                let done = self.threads() > 1 || event.query()?;
+                check(done, "query is false when synchronize has returned")
+            }
+            Op::Look => self.look(index),
+            Op::DropStream { stream } => {
+                let own = actor.own.iter().position(|(name, _)| name == stream);
+                match own {
+                    Some(own) => drop(actor.own.swap_remove(own)),
+                    None => *lock(&self.streams[usize::from(*stream)]) = None,
+                }
+                self.look_at_owners()
+            }
+            Op::DropEvent { event } => {
+                *lock(&self.events[usize::from(*event)]) = None;
+                self.look_at_owners()
+            }
+            // Those are met elsewhere.
+            Op::Barrier | Op::Tell { .. } | Op::Hear { .. } => Ok(()),
+        }
+    }
+
+    fn device(&self, device: u8) -> Result<Device, Verdict> {
+        let found = self.devices.get(usize::from(device)).copied();
+        found.ok_or_else(|| Verdict::failed(format_args!("there is no device {device}")))
+    }
+
+    fn make(
+        &self,
+        actor: &mut Actor<F>,
+        index: usize,
+        name: u8,
+        sort: Sort,
+        device: u8,
+    ) -> Outcome {
+        let device = self.device(device)?;
+        let options = StreamOptions::new();
+        let (stream, owner) = match sort {
+            Sort::New => (F::Backend::new_stream(device, options)?, None),
+            Sort::Default => (F::Backend::default_stream(device)?, None),
+            Sort::Own => {
+                actor.own.push((name, F::Backend::per_thread_stream(device)?));
+                return Ok(());
+            }
+            Sort::Owner => {
+                let gone = Arc::new(AtomicBool::new(false));
+                let foreign = self.fixture.foreign(device, options)?;
+                let owner = Watched::<F> { foreign, gone: Arc::clone(&gone) };
+                lock(&self.owners).push(Arc::clone(&gone));
+                (F::Backend::stream_from_owner(Arc::new(owner), None)?, Some(gone))
+            }
+            Sort::Raw => {
+                let foreign = self.fixture.foreign(device, options)?;
+                let raw = foreign.raw_stream();
+                lock(&self.foreign).push(foreign);
+                // SAFETY: the stream is destroyed in `close`, behind all wrappers and events.
+                (unsafe { F::Backend::stream_from_raw(raw, Some(device)) }?, None)
+            }
+        };
+        check_eq("the device of a new wrapper", stream.device(), device)?;
+        self.put(name, index, stream, owner)
+    }
+
+    /// Gives a wrapper its name. Wrappers are equal if they are of one stream.
+    fn put(
+        &self,
+        name: u8,
+        index: usize,
+        stream: StreamOf<F>,
+        owner: Option<Arc<AtomicBool>>,
+    ) -> Outcome {
+        let queue = self.order().queue_of[index];
+        let queue = queue.ok_or_else(|| missing('s', name))?;
+        if self.threads() == 1 {
+            for other in self.wrappers() {
+                let same = other.queue == queue;
+                check_eq("two wrappers are equal", other.stream == stream, same)?;
+                check_eq("is_same of two wrappers", stream.is_same(&other.stream), same)?;
+                let hashes = hash_of(&other.stream) == hash_of(&stream);
+                check(!same || hashes, "equal wrappers have different hashes")?;
+            }
+        }
+        *lock(&self.streams[usize::from(name)]) = Some(Arc::new(Wrapper { stream, queue, owner }));
+        Ok(())
+    }
+
+    fn task<S>(&self, stream: &S, at: usize, reads: &[u8]) -> Outcome
+    where
+        S: Stream<Backend = F::Backend>,
+    {
+        let (fx, numbers) = (self.fixture, &self.numbers);
+        for (read, place) in reads.iter().zip(self.reads[at].clone()) {
+            let from = self.order().tasks.iter().position(|task| task.name == *read);
+            let from = from.ok_or_else(|| missing('t', *read))?;
+            fx.copy(stream, &numbers[from].1.data, &numbers[place].1.data)?;
+        }
+        fx.store(stream, &numbers[at].1.data, self.value)
+    }
+
+    /// The gates that hold back what comes after `clock`, at a statement and until it is over.
+    fn holding(&self, clock: &Clock, index: usize) -> Gates {
+        self.order().holding(clock, index)
+    }
+
+    fn judge(&self, actor: &mut Actor<F>, index: usize, what: &str, done: bool) -> Outcome {
+        let fact = &self.order().facts[index];
+        if self.holding(&fact.clock, index) != 0 {
+            self.count(|counts| counts.must_be_false += 1);
+            return check(!done, format_args!("{what} says done, and a shut gate comes before it"));
+        }
+        let mut known = fact.known.clone();
+        known.join(&actor.learned);
+        // With other threads about, there may be more before it than this one knows.
+        if self.threads() == 1 && fact.clock.is_within(&known) {
+            self.count(|counts| counts.must_be_true += 1);
+            check(done, format_args!("{what} says not done, and all before it is known to be"))?;
+        }
+        if done { self.learn(actor, &fact.clock, &known, what) } else { Ok(()) }
+    }
+
+    fn judge_status(&self, fact: &Fact, done: bool, status: EventStatus) -> Outcome {
+        let is_unrecorded = status == EventStatus::Unrecorded;
+        match fact.recorded {
+            Recorded::Never => {
+                check(is_unrecorded, format_args!("status of an unrecorded event is {status:?}"))?;
+                check(done, "query of an unrecorded event is false")
+            }
+            Recorded::Yes => check(!is_unrecorded, "status of a recorded event is Unrecorded"),
+            Recorded::Unknown => Ok(()),
+        }?;
+        let agree = self.threads() > 1 || !done || status != EventStatus::Pending;
+        check(agree, "status is Pending when query was true")
+    }
+
+    /// All that comes before `clock` is done, says the backend, and what is new of it is looked at.
+    fn learn(&self, actor: &mut Actor<F>, clock: &Clock, known: &Clock, what: &str) -> Outcome {
+        for (task, (_, number)) in self.order().tasks.iter().zip(&self.numbers) {
+            if task.step.is_in(clock) && !task.step.is_in(known) {
+                let seen = self.fixture.load(&number.data)?;
+                let name = task.name;
+                check(
+                    seen == self.value,
+                    format_args!(
+                        "{what} says done, and the number of task t{name} before it is {seen} and \
+                         not {}",
+                        self.value
+                    ),
+                )?;
+            }
+        }
+        actor.learned.join(clock);
+        Ok(())
+    }
+
+    fn synchronized(&self, actor: &mut Actor<F>, index: usize) -> Outcome {
+        if self.order().shut_at(index) != 0 {
+            self.count(|counts| counts.beside_a_gate += 1);
+        }
+        let fact = &self.order().facts[index];
+        let known = fact.known.clone();
+        self.learn(actor, &fact.clock, &known, "synchronize")
+    }
+
+    /// What a shut gate holds back has not been done.
+    fn look_at_tasks(&self, index: usize) -> Outcome {
+        let mut held = 0;
+        for (task, (_, number)) in self.order().tasks.iter().zip(&self.numbers) {
+            let after = &task.after;
+            // A gate's opening is a statement of this thread too, and not over yet.
+            if self.holding(after, index) == 0 {
+                continue;
+            }
+            held += 1;
+            let (name, seen) = (task.name, self.fixture.load(&number.data)?);
+            check(
+                seen == number.now,
+                format_args!("task t{name} is done, and a shut gate comes before it"),
+            )?;
+        }
+        self.count(|counts| counts.held += held);
+        Ok(())
+    }
+
+    fn look_at_owners(&self) -> Outcome {
+        if self.threads() > 1 {
+            return Ok(());
+        }
+        let gone = self.wrappers().iter().any(|wrapper| {
+            wrapper.owner.as_ref().is_some_and(|gone| gone.load(Ordering::SeqCst))
+        });
+        check(!gone, "an owner was let go, and a wrapper of its stream is there")
+    }
+
+    fn look(&self, index: usize) -> Outcome {
+        self.settle();
+        self.look_at_tasks(index)?;
+        self.look_at_owners()?;
+        let order = self.order();
+        let Some((_, names)) = order.looks.iter().find(|(look, _)| *look == index) else {
+            return Ok(());
+        };
+        let alone = self.threads() == 1;
+        for (name, clock, queue) in names {
+            let is_held = self.holding(clock, index) != 0;
+            // Another thread may be about to drop it, or to use its name again.
+            if !alone && is_dropped(order, *name) {
+                continue;
+            }
+            if !is_held && !(self.exact && alone && self.is_settled(*queue)) {
+                continue;
+            }
+            let done = match name {
+                Name::Stream(stream) => match get(&self.streams, *stream) {
+                    Some(wrapper) => wrapper.stream.query()?,
+                    None => continue,
+                },
+                Name::Event(event) => match get(&self.events, *event) {
+                    Some(event) => event.query()?,
+                    None => continue,
+                },
+            };
+            if is_held {
+                self.count(|counts| counts.must_be_false += 1);
+                check(!done, format_args!("query of {name} is true, and it is held back"))?;
+            } else {
+                self.count(|counts| counts.must_be_true += 1);
+                check(done, format_args!("{name} is stuck: nothing that is shut holds it back"))?;
+            }
+        }
+        if self.exact && alone {
+            let tasks = order.tasks.iter().zip(&self.numbers);
+            let submitted = tasks.filter(|(task, _)| task.statement < index);
+            for (task, (_, number)) in submitted {
+                let queue = order.facts[task.statement].queue;
+                if order.holding(&task.after, index) == 0 && self.is_settled(queue) {
+                    let (name, seen) = (task.name, self.fixture.load(&number.data)?);
+                    check(
+                        seen == self.value,
+                        format_args!("task t{name} is not done, and nothing that is shut holds it"),
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `settle` hears of a queue: not of one whose wrappers are dropped, or that is a thread's
+    /// own.
+    fn is_settled(&self, queue: Option<usize>) -> bool {
+        let live = |queue| self.wrappers().iter().any(|wrapper| wrapper.queue == queue);
+        queue.is_none_or(live)
+    }
+
+    /// Lets everything come to its end, and looks at all the numbers.
+    pub(crate) fn finish(&self, mut actor: Actor<F>) -> Result<(), Failure> {
+        self.end(&mut actor).map_err(|verdict| {
+            self.running.end(self.fixture);
+            Failure { statement: None, seen: verdict.reason().into() }
+        })
+    }
+
+    fn end(&self, actor: &mut Actor<F>) -> Outcome {
+        self.look_at_tasks(self.order().program.0.len())?;
+        self.running.open_all(self.fixture);
+        if self.careful {
+            self.settle();
+            for wrapper in self.wrappers() {
+                let done = wrapper.stream.query()?;
+                check(done, "a stream is stuck in the end, with all gates open")?;
+            }
+        }
+        for wrapper in self.wrappers() {
+            wrapper.stream.synchronize()?;
+        }
+        for (_, own) in &actor.own {
+            own.synchronize()?;
+        }
+        // Streams that have been dropped cannot be asked.
+        for (task, (_, number)) in self.order().tasks.iter().zip(&self.numbers) {
+            let name = task.name;
+            self.until(
+                || Ok(self.fixture.load(&number.data)? == self.value),
+                format_args!("task t{name} was never done"),
+            )?;
+        }
+        for event in self.events.iter().filter_map(|slot| lock(slot).clone()) {
+            event.synchronize()?;
+            check(event.query()?, "query of an event is false in the end")?;
+        }
+        self.look_at_reads()?;
+        self.look_at_owners()?;
+        for foreign in lock(&self.foreign).iter() {
+            self.fixture.foreign_works(foreign)?;
+        }
+        actor.own.clear();
+        self.drop_all();
+        let owners = lock(&self.owners).clone();
+        owners.iter().try_for_each(|gone| {
+            let is_gone = || Ok(gone.load(Ordering::SeqCst));
+            self.until(is_gone, format_args!("an owner is still kept when all is dropped"))
+        })
+    }
+
+    /// Waits until something holds. Only a hang ends the wait otherwise.
+    fn until(
+        &self,
+        holds: impl Fn() -> Result<bool, Verdict>,
+        otherwise: std::fmt::Arguments<'_>,
+    ) -> Outcome {
+        while !holds()? {
+            if self.running.is_hung() {
+                return Err(Verdict::failed(otherwise));
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Each read saw the new number of what comes before, and the old one of what comes after.
+    fn look_at_reads(&self) -> Outcome {
+        let order = self.order();
+        let (mut new, mut old) = (0, 0);
+        for (at, reader) in order.tasks.iter().enumerate() {
+            let Op::Task { reads, .. } = &order.program.0[reader.statement].op else { continue };
+            for (read, place) in reads.iter().zip(self.reads[at].clone()) {
+                let Some(from) = order.tasks.iter().position(|task| task.name == *read) else {
+                    continue;
+                };
+                let (source, before) = (&order.tasks[from], self.numbers[from].1.now);
+                let seen = self.fixture.load(&self.numbers[place].1.data)?;
+                let (reader_name, name) = (reader.name, source.name);
+                let what = format_args!("what task t{reader_name} read of task t{name}").to_string();
+                if source.step.is_in(&reader.after) {
+                    new += 1;
+                    check_eq(format_args!("{what}, which comes before it,"), seen, self.value)?;
+                } else if reader.step.is_in(&source.after) {
+                    old += 1;
+                    check_eq(format_args!("{what}, which comes after it,"), seen, before)?;
+                } else {
+                    let either = seen == self.value || seen == before;
+                    check(either, format_args!("{what} is {seen}, which nobody has stored"))?;
+                }
+            }
+        }
+        let program = &order.program;
+        self.count(|counts| {
+            counts.programs += 1;
+            counts.with_threads += u64::from(program.threads() > 1);
+            counts.with_devices += u64::from(program.devices() > 1);
+            counts.statements += program.0.len() as u64;
+            counts.tasks += order.tasks.len() as u64;
+            counts.read_new += new;
+            counts.read_old += old;
+        });
+        Ok(())
+    }
+
+    fn drop_all(&self) {
+        self.streams.iter().for_each(|slot| *lock(slot) = None);
+        self.events.iter().for_each(|slot| *lock(slot) = None);
+    }
+
+    /// Drops everything, and gives back the numbers, with what they hold.
+    pub(crate) fn close(mut self) -> (Vec<(u8, Number<F>)>, Counts) {
+        self.drop_all();
+        lock(&self.foreign).clear();
+        for (_, number) in &mut self.numbers {
+            number.now = self.fixture.load(&number.data).unwrap_or(number.now);
+        }
+        let counts = *lock(&self.counts);
+        (self.numbers, counts)
+    }
+}
+
+fn missing(letter: char, name: u8) -> Verdict {
+    Verdict::failed(format_args!("the program has no {letter}{name} here"))
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn is_dropped(order: &Order, name: Name) -> bool {
+    order.program.0.iter().any(|statement| match (&statement.op, name) {
+        (Op::DropStream { stream }, Name::Stream(name)) => *stream == name,
+        (Op::DropEvent { event }, Name::Event(name)) => *event == name,
+        _ => false,
+    })
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Name::Stream(stream) => write!(f, "s{stream}"),
+            Name::Event(event) => write!(f, "e{event}"),
+        }
+    }
+}
