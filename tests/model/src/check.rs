@@ -241,7 +241,7 @@ impl Checker<'_> {
 }
 
 /// The statements of `program` that are sound one by one; `refuse` hears of the others.
-fn sound(program: &Program, limits: &Limits, mut refuse: impl FnMut(usize, &'static str)) -> Program {
+pub(crate) fn sound(program: &Program, limits: &Limits, mut refuse: impl FnMut(usize, &'static str)) -> Program {
     let threads = program.threads().min(limits.threads);
     let mut checker = Checker {
         limits,
@@ -273,12 +273,12 @@ fn sound(program: &Program, limits: &Limits, mut refuse: impl FnMut(usize, &'sta
 }
 
 /// What about the whole of a program forbids the statement at `index`.
-fn unbearable(order: &Order, limits: &Limits, index: usize) -> Answer {
+pub(crate) fn unbearable(order: &Order, limits: &Limits, index: usize) -> Answer {
     match order.program.0[index].op {
         Op::Sync { .. } | Op::SyncEvent { .. } => {
-            let shut = order.shut_at(index);
+            let shut = order.unopened_at(index);
             if order.may_hold(index) & shut != 0 {
-                return Err("it may wait for a gate that is shut, and would not return");
+                return Err("it may wait for a gate that is shut until later, and would not return");
             }
             if shut != 0 && order.held_queues(index, shut) > limits.independent {
                 return Err("more streams are held back than the backend can hold while others go on");
@@ -286,7 +286,7 @@ fn unbearable(order: &Order, limits: &Limits, index: usize) -> Answer {
             Ok(())
         }
         Op::DropStream { .. } if limits.destroy_waits => {
-            match order.may_hold(index) & order.shut_at(index) {
+            match order.may_hold(index) & order.unopened_at(index) {
                 0 => Ok(()),
                 _ => Err("a stream that a gate holds back is not destroyed on this backend"),
             }

@@ -223,7 +223,7 @@ impl Draft<'_> {
     }
 }
 
-fn draft(rng: &mut TestRng, limits: &Limits, length: usize) -> Program {
+pub(crate) fn draft(rng: &mut TestRng, limits: &Limits, length: usize) -> Program {
     let mut dice = Dice(rng);
     let threads = if dice.one_in(4) { 1 + dice.below(limits.threads) } else { 1 };
     let devices = if dice.one_in(2) { limits.devices.min(2) } else { 1 };

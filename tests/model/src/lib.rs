@@ -3,6 +3,8 @@
 pub mod campaign;
 pub mod check;
 pub mod clock;
+#[cfg(test)]
+mod exhaustive;
 pub mod generate;
 pub mod harness;
 pub mod kept;

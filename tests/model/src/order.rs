@@ -194,6 +194,12 @@ impl Order {
         })
     }
 
+    /// The gates that are not yet opened at a statement by the order of the text: those that are
+    /// shut, and those that another thread may shut meanwhile.
+    pub fn unopened_at(&self, statement: usize) -> Gates {
+        self.gates_where(|gate| gate.opened_by.is_none_or(|opened| opened > statement))
+    }
+
     /// The gates among what `clock` counts that are shut when a statement begins, and stay so until
     /// it is over or, if it opens one itself, does so, whatever the other threads do.
     pub fn holding(&self, clock: &Clock, statement: usize) -> Gates {
