@@ -28,9 +28,6 @@ const LENGTH: usize = 40;
 /// need not come every time.
 const TRIES: usize = 4;
 
-/// How many smaller programs are tried.
-const CANDIDATES: usize = 1_000;
-
 /// How long a smaller program may take. One that is only slow ends the search early, no more.
 const LIMIT_OF_THE_SMALLER: Duration = Duration::from_secs(3);
 
@@ -146,7 +143,8 @@ pub fn limits_of<F: Fixture>(runner: &Runner<F>) -> Limits {
 pub struct Caught {
     backend: BackendKind,
     seed: u64,
-    number: u64,
+    /// Its number.
+    pub number: u64,
     /// The program as it was made.
     pub program: Program,
     /// What it saw.
@@ -215,7 +213,9 @@ pub fn run<F: Fixture>(
         if let Err(failure) = runner.run(tree.order(), careful) {
             let mut caught = caught(tree.current(), failure);
             runner.limit(LIMIT_OF_THE_SMALLER);
-            (caught.smallest, caught.then) = smallest(runner, tree, careful, caught.failure.clone());
+            let failure = caught.failure.clone();
+            (caught.smallest, caught.then) =
+                smallest(runner, tree, careful, failure, options.candidates);
             runner.limit(options.limit);
             return Err(Box::new(caught));
         }
@@ -231,10 +231,11 @@ fn smallest<F: Fixture>(
     mut tree: Smaller,
     careful: bool,
     failure: Failure,
+    candidates: usize,
 ) -> (Program, Failure) {
     let mut best = (tree.current(), failure);
-    let mut more = tree.simplify();
-    for _ in 0..CANDIDATES {
+    let mut more = candidates > 0 && tree.simplify();
+    for _ in 0..candidates {
         if !more {
             break;
         }

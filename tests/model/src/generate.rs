@@ -141,23 +141,36 @@ impl Draft<'_> {
         }
     }
 
+    /// A record on some stream of the event's device.
+    fn record(&mut self, thread: usize, event: u8) {
+        let device = self.events.iter().find(|(name, _)| *name == event).map(|(_, device)| *device);
+        let streams: Vec<_> =
+            self.streams.iter().filter(|(_, other, _)| Some(*other) == device).copied().collect();
+        if let Some((stream, ..)) = self.dice.of(&streams) {
+            self.say(thread, Op::Record { stream, event });
+        }
+    }
+
+    fn drop_event(&mut self, thread: usize, event: u8) {
+        self.events.retain(|(name, _)| *name != event);
+        self.say(thread, Op::DropEvent { event });
+    }
+
     /// One act of a thread on something that is there.
     fn act(&mut self, thread: usize) {
-        let Some((stream, device, _)) = self.any_stream() else { return self.stream(thread) };
+        let Some((stream, ..)) = self.any_stream() else { return self.stream(thread) };
         let Some(event) = self.any_event() else { return self.event(thread) };
         match self.dice.below(100) {
             0..28 => self.task(thread, stream),
-            28..38 => {
-                // Of an event of the stream's device, where there is one.
-                let of_device = self.events.iter().find(|(_, other)| *other == device);
-                let event = match self.events.iter().find(|(name, _)| *name == event) {
-                    Some((_, other)) if *other == device => event,
-                    _ => of_device.map_or(event, |(name, _)| *name),
-                };
-                self.say(thread, Op::Record { stream, event });
-            }
+            28..38 => self.record(thread, event),
             38..50 => {
                 self.say(thread, Op::Wait { stream, event });
+                match self.dice.below(6) {
+                    // The wait is for the record: neither of these changes it.
+                    0 => self.drop_event(thread, event),
+                    1 | 2 => self.record(thread, event),
+                    _ => {}
+                }
                 self.task(thread, stream);
             }
             50..58 => {
@@ -181,10 +194,7 @@ impl Draft<'_> {
                 self.streams.retain(|(name, ..)| *name != stream);
                 self.say(thread, Op::DropStream { stream });
             }
-            89..93 => {
-                self.events.retain(|(name, _)| *name != event);
-                self.say(thread, Op::DropEvent { event });
-            }
+            89..93 => self.drop_event(thread, event),
             93..96 => self.stream(thread),
             _ => self.event(thread),
         }
@@ -246,6 +256,9 @@ pub(crate) fn draft(rng: &mut TestRng, limits: &Limits, length: usize) -> Progra
     };
     (0..streams).for_each(|_| draft.stream(0));
     (0..events).for_each(|_| draft.event(0));
+    if gates > 0 && draft.dice.one_in(2) {
+        draft.gate();
+    }
     if threads > 1 {
         draft.say(0, Op::Barrier);
     }

@@ -19,11 +19,13 @@ pub struct Options {
     pub exact: bool,
     /// How long a program may take before it is called hung: far more than any needs.
     pub limit: Duration,
+    /// How many smaller programs are tried when one fails.
+    pub candidates: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { exact: false, limit: Duration::from_secs(60) }
+        Options { exact: false, limit: Duration::from_secs(60), candidates: 1_000 }
     }
 }
 

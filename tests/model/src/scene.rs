@@ -84,6 +84,8 @@ pub(crate) struct Scene<'a, F: Fixture> {
     streams: Vec<Slot<Wrapper<F>>>,
     events: Vec<Slot<EventOf<F>>>,
     owners: Mutex<Vec<Arc<AtomicBool>>>,
+    /// The owner of the stream on which each event was recorded last, if it has one.
+    recorded: Vec<Mutex<Option<Arc<AtomicBool>>>>,
     /// What raw wrappers wrap: it outlives all of them, and all events.
     foreign: Mutex<Vec<F::Foreign>>,
     /// Where each thread is.
@@ -152,6 +154,7 @@ impl<'a, F: Fixture> Scene<'a, F> {
             streams: (0..streams).map(|_| Mutex::new(None)).collect(),
             events: (0..events).map(|_| Mutex::new(None)).collect(),
             owners: Mutex::default(),
+            recorded: (0..events).map(|_| Mutex::new(None)).collect(),
             foreign: Mutex::default(),
             places: (0..order.program.threads()).map(|_| AtomicUsize::new(0)).collect(),
             counts: Mutex::default(),
@@ -252,12 +255,12 @@ impl<'a, F: Fixture> Scene<'a, F> {
                     EventSort::Blocking => EventOptions::builder().blocking(true).build()?,
                 };
                 let made = F::Backend::new_event(self.device(*device)?, options)?;
-                *lock(&self.events[usize::from(*event)]) = Some(Arc::new(made));
-                Ok(())
+                self.put_event(*event, made, options)
             }
             Op::RecordNew { event, stream } => {
                 let made = with!(self, actor, *stream, |stream| stream.record_event())?;
-                *lock(&self.events[usize::from(*event)]) = Some(Arc::new(made));
+                self.put_event(*event, made, EventOptions::new())?;
+                self.note_owner(*stream, *event);
                 Ok(())
             }
             Op::Task { stream, task, reads } => {
@@ -279,8 +282,10 @@ impl<'a, F: Fixture> Scene<'a, F> {
                 Ok(())
             }
             Op::Record { stream, event } => {
-                let event = self.event(*event)?;
-                Ok(with!(self, actor, *stream, |stream| stream.record(&event))?)
+                let recorded = self.event(*event)?;
+                with!(self, actor, *stream, |stream| stream.record(&recorded))?;
+                self.note_owner(*stream, *event);
+                Ok(())
             }
             Op::Wait { stream, event } => {
                 let event = self.event(*event)?;
@@ -420,6 +425,22 @@ impl<'a, F: Fixture> Scene<'a, F> {
         Ok(())
     }
 
+    /// Gives an event its name. It is what was asked for, and no other event.
+    fn put_event(&self, name: u8, event: EventOf<F>, options: EventOptions) -> Outcome {
+        check_eq("the options of a new event", event.options(), options)?;
+        let others = self.events.iter().filter_map(|slot| lock(slot).clone());
+        let is_new = others.into_iter().all(|other| other.raw() != event.raw());
+        check(is_new, "a new event has the handle of another")?;
+        *lock(&self.events[usize::from(name)]) = Some(Arc::new(event));
+        *lock(&self.recorded[usize::from(name)]) = None;
+        Ok(())
+    }
+
+    fn note_owner(&self, stream: u8, event: u8) {
+        let owner = get(&self.streams, stream).and_then(|wrapper| wrapper.owner.clone());
+        *lock(&self.recorded[usize::from(event)]) = owner;
+    }
+
     fn task<S>(&self, stream: &S, at: usize, reads: &[u8]) -> Outcome
     where
         S: Stream<Backend = F::Backend>,
@@ -521,10 +542,17 @@ impl<'a, F: Fixture> Scene<'a, F> {
         if self.threads() > 1 {
             return Ok(());
         }
-        let gone = self.wrappers().iter().any(|wrapper| {
-            wrapper.owner.as_ref().is_some_and(|gone| gone.load(Ordering::SeqCst))
-        });
-        check(!gone, "an owner was let go, and a wrapper of its stream is there")
+        let is_gone = |owner: Option<Arc<AtomicBool>>| {
+            owner.is_some_and(|gone| gone.load(Ordering::SeqCst))
+        };
+        let gone = self.wrappers().iter().any(|wrapper| is_gone(wrapper.owner.clone()));
+        check(!gone, "an owner was let go, and a wrapper of its stream is there")?;
+        if F::Backend::EVENTS_KEEP_OWNER {
+            let mut events = self.events.iter().zip(&self.recorded);
+            let gone = events.any(|(event, owner)| lock(event).is_some() && is_gone(lock(owner).clone()));
+            check(!gone, "an owner was let go, and an event of its stream is there")?;
+        }
+        Ok(())
     }
 
     fn look(&self, index: usize) -> Outcome {

@@ -1,2 +1,18 @@
-//! x
-fn main() {}
+//! Random programs on the HIP backend, over the simulated HSA runtime of `tests/hsa-sim` with two
+//! devices.
+
+use std::process::ExitCode;
+
+use gpu_stream_conformance::fixtures::{HipFixture, ask_for_hip_queues};
+use gpu_stream_model::harness;
+use gpu_stream_model::run::Options;
+
+fn main() -> ExitCode {
+    // SAFETY: no other thread is running yet.
+    unsafe {
+        ask_for_hip_queues();
+        std::env::set_var("HSA_SIM_GPUS", "2");
+    }
+    let fixture = hsa_sim::preload().and_then(|()| HipFixture::new());
+    harness::main(fixture, 1_000, Options::default())
+}

@@ -1,2 +1,133 @@
-//! x
-fn main() {}
+//! The random programs are tested themselves: on the conformance suite's mutants, host backends with
+//! one thing done wrong each, they fail.
+//!
+//! Not every mutant can be caught: some are wrong about what no program does. [`out_of_reach`] says
+//! so of each of them, so that a new one has to be thought of.
+
+#[path = "../../../conformance/tests/mutants/backend.rs"]
+mod backend;
+#[path = "../../../conformance/tests/mutants/event.rs"]
+mod event;
+#[path = "../../../conformance/tests/mutants/fixture.rs"]
+mod fixture;
+#[path = "../../../conformance/tests/mutants/mutation.rs"]
+mod mutation;
+#[path = "../../../conformance/tests/mutants/stream.rs"]
+mod stream;
+#[path = "../../../conformance/tests/mutants/tasks.rs"]
+mod tasks;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gpu_stream_model::campaign::{self, Campaign, Caught};
+use gpu_stream_model::run::{Options, Runner};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use fixture::MutantFixture;
+use mutation::Mutation;
+
+/// Several times what is needed for any of them.
+const PROGRAMS: u64 = 1_500;
+
+/// How long a program may take. A hang is what some mutants do wrong; the control has longer.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Why no program catches the mutant.
+fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
+    use Mutation as M;
+    match mutation {
+        M::DeviceNotChecked
+        | M::OwnersWordIgnored
+        | M::AnyOrdinalIsADevice
+        | M::RecordOnAnyDevice
+        | M::AbsentDeviceAccepted
+        | M::StrangeDeviceAccepted
+        | M::StaleHandleAccepted
+        | M::PriorityClamped
+        | M::OwnerKeptByFailure
+        | M::ErrorsNameNothing => Some("programs have no mistakes in them"),
+        M::HandleZeroIsPooled | M::HandleOneIsAnother | M::HandleTwoIsDefault => {
+            Some("programs wrap no handle that has a meaning of its own")
+        }
+        M::LeavesDeviceCurrent | M::LeavesLastError => {
+            Some("programs do not look at the state of the thread")
+        }
+        M::ElapsedUntimed
+        | M::ElapsedPending
+        | M::ElapsedUnrecorded
+        | M::ElapsedRecordsFirst
+        | M::ElapsedNamesTheOther
+        | M::ElapsedWithoutSign
+        | M::ElapsedInSeconds
+        | M::ElapsedToItselfIsOne
+        | M::ElapsedAcrossDevices => Some("programs do not ask how long something took"),
+        M::QueryHidesErrors
+        | M::UnrunTasksLeak
+        | M::FaultIsForgotten
+        | M::FaultSpreads
+        | M::SynchronizeHidesFaults
+        | M::EventHidesFaults
+        | M::WorkBehindFaultIsRun
+        | M::ForkStopsAtABadBranch
+        | M::JoinStopsAtABadBranch => Some("no task of a program fails"),
+        M::ForkRecordsForEach => {
+            Some("nothing is submitted between the branches of a fork while it is being made")
+        }
+        M::PriorityForgotten | M::PriorityRangeReversed | M::IdsAreShared | M::IdOfTheWrapper => {
+            Some("programs ask for no priorities and no ids")
+        }
+        M::LooksCaptured => Some("programs do not ask for captures"),
+        _ => None,
+    }
+}
+
+fn hunt(mutation: Option<Mutation>, limit: Duration) -> Result<Option<Box<Caught>>, Failed> {
+    *event::lock(&stream::SPREAD) = None;
+    // Once caught is enough, however large the program.
+    let options = Options { exact: true, limit, candidates: 0 };
+    let runner = Runner::new(Arc::new(MutantFixture), options);
+    let mut runner = runner.map_err(|verdict| verdict.reason().to_string())?;
+    mutation::set(mutation);
+    let outcome = campaign::run(&mut runner, &Campaign::new(PROGRAMS), &options);
+    mutation::set(None);
+    Ok(outcome.err())
+}
+
+fn must_be_caught(mutation: Mutation) -> Result<Completion, Failed> {
+    if let Some(why) = out_of_reach(mutation) {
+        return Ok(Completion::ignored_with(why));
+    }
+    let (rule, wrong) = (mutation.breaks(), mutation.wrong());
+    match hunt(Some(mutation), LIMIT)? {
+        Some(caught) => {
+            let (number, seen) = (caught.number, &caught.failure.seen);
+            println!("{:4} {wrong}\n     program {number} saw: {seen}", rule.id);
+            Ok(Completion::Completed)
+        }
+        None => Err(format!("{wrong}: none of {PROGRAMS} programs failed; {rule}").into()),
+    }
+}
+
+fn control() -> Result<(), Failed> {
+    match hunt(None, Options::default().limit)? {
+        None => Ok(()),
+        Some(caught) => Err(caught.to_string().into()),
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // There is one mutation at a time in the process.
+    arguments.test_threads = Some(1);
+    let mut all = Mutation::ALL.to_vec();
+    // What these do wrong stays: the default stream never comes to its end after them.
+    let spoils = [Mutation::WaitForOneselfNeverEnds, Mutation::UnrecordedWaitNeverEnds];
+    all.sort_by_key(|mutation| spoils.contains(mutation));
+    let mut trials = vec![Trial::test("control", control)];
+    trials.extend(all.into_iter().map(|mutation| {
+        Trial::ignorable_test(format!("{mutation:?}"), move || must_be_caught(mutation))
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
