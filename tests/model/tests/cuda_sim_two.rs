@@ -1,0 +1,17 @@
+//! Random programs on the CUDA backend, over the simulated driver of `tests/driver-sim` with two
+//! devices.
+
+use std::process::ExitCode;
+
+use gpu_stream_conformance::fixtures::{CudaFixture, ask_for_cuda_queues};
+use gpu_stream_model::harness;
+use gpu_stream_model::run::Options;
+
+fn main() -> ExitCode {
+    // SAFETY: no other thread is running yet.
+    let found = unsafe {
+        ask_for_cuda_queues();
+        driver_sim::stand_in(2)
+    };
+    harness::main(found.and_then(|()| CudaFixture::new()), 1_000, Options::default())
+}
