@@ -172,11 +172,10 @@ impl<F: Fixture> Runner<F> {
         );
         let result = play(&scene);
         let result = match result {
-            Err(_) if running.is_hung() => Err(Failure {
-                statement: scene.stuck_at(),
-                seen: "the program hangs, and came to its end only when all gates were opened"
-                    .into(),
-            }),
+            Err(Failure { seen, .. }) if running.is_hung() => {
+                let opened = "the program hangs, and went on only when all gates were opened";
+                Err(Failure { statement: scene.stuck_at(), seen: format!("{opened}; {seen}") })
+            }
             result => result,
         };
         if result.is_err() {

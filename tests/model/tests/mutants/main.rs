@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gpu_stream_model::campaign::{self, Campaign, Caught};
+use gpu_stream_model::kept;
 use gpu_stream_model::run::{Options, Runner};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -110,6 +111,22 @@ fn must_be_caught(mutation: Mutation) -> Result<Completion, Failed> {
     }
 }
 
+/// A kept program still catches what it was kept for.
+fn must_catch(text: &str, name: &str) -> Result<(), Failed> {
+    let mutation = Mutation::ALL.iter().find(|mutation| format!("{mutation:?}") == name);
+    let mutation = mutation.ok_or_else(|| format!("there is no mutant {name}"))?;
+    let options = Options { exact: true, limit: LIMIT, candidates: 0 };
+    let runner = Runner::new(Arc::new(MutantFixture), options);
+    let mut runner = runner.map_err(|verdict| verdict.reason().to_string())?;
+    mutation::set(Some(*mutation));
+    let outcome = campaign::replay(&mut runner, text, 4);
+    mutation::set(None);
+    match outcome {
+        Err(verdict) if verdict.is_failed() => Ok(()),
+        other => Err(format!("{}: {other:?}", mutation.wrong()).into()),
+    }
+}
+
 fn control() -> Result<(), Failed> {
     match hunt(None, Options::default().limit)? {
         None => Ok(()),
@@ -126,6 +143,11 @@ fn main() -> ExitCode {
     let spoils = [Mutation::WaitForOneselfNeverEnds, Mutation::UnrecordedWaitNeverEnds];
     all.sort_by_key(|mutation| spoils.contains(mutation));
     let mut trials = vec![Trial::test("control", control)];
+    for (program, text) in kept::ALL {
+        trials.extend(kept::catches(text).map(|name| {
+            Trial::test(format!("kept::{program}::{name}"), move || must_catch(text, name))
+        }));
+    }
     trials.extend(all.into_iter().map(|mutation| {
         Trial::ignorable_test(format!("{mutation:?}"), move || must_be_caught(mutation))
     }));
