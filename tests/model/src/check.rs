@@ -241,7 +241,11 @@ impl Checker<'_> {
 }
 
 /// The statements of `program` that are sound one by one; `refuse` hears of the others.
-pub(crate) fn sound(program: &Program, limits: &Limits, mut refuse: impl FnMut(usize, &'static str)) -> Program {
+pub(crate) fn sound(
+    program: &Program,
+    limits: &Limits,
+    mut refuse: impl FnMut(usize, &'static str),
+) -> Program {
     let threads = program.threads().min(limits.threads);
     let mut checker = Checker {
         limits,
@@ -278,10 +282,14 @@ pub(crate) fn unbearable(order: &Order, limits: &Limits, index: usize) -> Answer
         Op::Sync { .. } | Op::SyncEvent { .. } => {
             let shut = order.unopened_at(index);
             if order.may_hold(index) & shut != 0 {
-                return Err("it may wait for a gate that is shut until later, and would not return");
+                return Err(
+                    "it may wait for a gate that is shut until later, and would not return",
+                );
             }
             if shut != 0 && order.held_queues(index, shut) > limits.independent {
-                return Err("more streams are held back than the backend can hold while others go on");
+                return Err(
+                    "more streams are held back than the backend can hold while others go on",
+                );
             }
             Ok(())
         }

@@ -27,15 +27,16 @@ pub fn main<F: Fixture, E: Display>(
     options: Options,
 ) -> ExitCode {
     let backend = F::Backend::KIND;
-    let (required, campaign) =
-        match (Required::from_env(&[backend]), Campaign::from_env(programs)) {
-            (Ok(required), Ok(campaign)) => (required, campaign),
-            (required, campaign) => {
-                let errors = [required.err().map(|e| e.to_string()), campaign.err().map(|e| e.to_string())];
-                errors.into_iter().flatten().for_each(|error| eprintln!("error: {error}"));
-                return ExitCode::FAILURE;
-            }
-        };
+    let (required, campaign) = match (Required::from_env(&[backend]), Campaign::from_env(programs))
+    {
+        (Ok(required), Ok(campaign)) => (required, campaign),
+        (required, campaign) => {
+            let errors =
+                [required.err().map(|e| e.to_string()), campaign.err().map(|e| e.to_string())];
+            errors.into_iter().flatten().for_each(|error| eprintln!("error: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     let mut arguments = Arguments::from_args();
     // One runner, which all take in turn.
     arguments.test_threads = Some(1);

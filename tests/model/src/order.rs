@@ -612,8 +612,9 @@ impl Search<'_> {
     fn event(&mut self, event: usize, statement: usize) {
         let (records, calls) = (&self.order.records[event], &self.order.calls);
         for (place, queue) in records {
-            let is_past =
-                records.iter().any(|(next, _)| calls.before(*place, *next) && calls.before(*next, statement));
+            let is_past = records
+                .iter()
+                .any(|(next, _)| calls.before(*place, *next) && calls.before(*next, statement));
             if *place != statement && !calls.before(statement, *place) && !is_past {
                 self.queue(*queue, *place);
             }

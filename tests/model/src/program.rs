@@ -29,6 +29,7 @@ pub enum EventSort {
 }
 
 /// One act of one thread. Streams, events, tasks, gates and channels go by their numbers.
+#[expect(missing_docs, reason = "each variant's text shows what its fields are")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Op {
     /// `s0 = stream 0`, with `owner`, `raw`, `default` or `own` for another sort.

@@ -542,14 +542,14 @@ impl<'a, F: Fixture> Scene<'a, F> {
         if self.threads() > 1 {
             return Ok(());
         }
-        let is_gone = |owner: Option<Arc<AtomicBool>>| {
-            owner.is_some_and(|gone| gone.load(Ordering::SeqCst))
-        };
+        let is_gone =
+            |owner: Option<Arc<AtomicBool>>| owner.is_some_and(|gone| gone.load(Ordering::SeqCst));
         let gone = self.wrappers().iter().any(|wrapper| is_gone(wrapper.owner.clone()));
         check(!gone, "an owner was let go, and a wrapper of its stream is there")?;
         if F::Backend::EVENTS_KEEP_OWNER {
             let mut events = self.events.iter().zip(&self.recorded);
-            let gone = events.any(|(event, owner)| lock(event).is_some() && is_gone(lock(owner).clone()));
+            let gone =
+                events.any(|(event, owner)| lock(event).is_some() && is_gone(lock(owner).clone()));
             check(!gone, "an owner was let go, and an event of its stream is there")?;
         }
         Ok(())
@@ -570,7 +570,8 @@ impl<'a, F: Fixture> Scene<'a, F> {
             if !alone && is_dropped(order, *name) {
                 continue;
             }
-            if !is_held && !(self.exact && alone && self.is_settled(*queue)) {
+            let must_be_done = !is_held && self.exact && alone && self.is_settled(*queue);
+            if !is_held && !must_be_done {
                 continue;
             }
             let done = match name {
@@ -693,7 +694,8 @@ impl<'a, F: Fixture> Scene<'a, F> {
                 let (source, before) = (&order.tasks[from], self.numbers[from].1.now);
                 let seen = self.fixture.load(&self.numbers[place].1.data)?;
                 let (reader_name, name) = (reader.name, source.name);
-                let what = format_args!("what task t{reader_name} read of task t{name}").to_string();
+                let what =
+                    format_args!("what task t{reader_name} read of task t{name}").to_string();
                 if source.step.is_in(&reader.after) {
                     new += 1;
                     check_eq(format_args!("{what}, which comes before it,"), seen, self.value)?;

@@ -79,8 +79,11 @@ impl FromStr for Program {
             if line.is_empty() {
                 continue;
             }
-            let parsed = statement(line)
-                .map_err(|why| ParseError { line: index + 1, text: line.into(), why })?;
+            let parsed = statement(line).map_err(|why| ParseError {
+                line: index + 1,
+                text: line.into(),
+                why,
+            })?;
             statements.push(parsed);
         }
         Ok(Program(statements))

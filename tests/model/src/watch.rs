@@ -63,11 +63,7 @@ impl Meeting {
         self.changed.notify_all();
     }
 
-    fn until(
-        &self,
-        state: MutexGuard<'_, Met>,
-        holds: impl Fn(&Met) -> bool,
-    ) -> Result<(), Over> {
+    fn until(&self, state: MutexGuard<'_, Met>, holds: impl Fn(&Met) -> bool) -> Result<(), Over> {
         let waits = |state: &mut Met| !state.is_over && !holds(state);
         let state = self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
         if state.is_over { Err(Over) } else { Ok(()) }
@@ -211,4 +207,3 @@ impl<F: Fixture> Watch<F> {
         std::process::exit(101);
     }
 }
-
