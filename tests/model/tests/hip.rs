@@ -18,5 +18,5 @@ fn main() -> ExitCode {
         // Whatever HIP then says is the outcome: it may be HIP's NVIDIA platform.
         eprintln!("note: no AMD GPU, and no simulation of one: {reason}");
     }
-    harness::main(HipFixture::new(), 1_000, Options::default())
+    harness::main(HipFixture::new(), 500, Options::default())
 }

@@ -14,5 +14,5 @@ fn main() -> ExitCode {
         std::env::set_var("HSA_SIM_GPUS", "2");
     }
     let fixture = hsa_sim::preload().and_then(|()| HipFixture::new());
-    harness::main(fixture, 1_000, Options::default())
+    harness::main(fixture, 500, Options::default())
 }

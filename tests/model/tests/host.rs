@@ -9,5 +9,5 @@ use gpu_stream_model::run::Options;
 
 fn main() -> ExitCode {
     let options = Options { exact: true, ..Options::default() };
-    harness::main(Ok::<_, Infallible>(HostFixture::new()), 100_000, options)
+    harness::main(Ok::<_, Infallible>(HostFixture::new()), 20_000, options)
 }
