@@ -391,19 +391,17 @@ fn compare_many(threads: usize, count: u64, length: usize) -> Compared {
 
 #[test]
 fn with_one_thread_the_model_says_what_is_so_and_no_less() {
-    let compared = compare_many(1, 900, 16);
-    println!("{compared:?}");
-    assert!(compared.programs > 500, "{compared:?}");
-    assert!(compared.ordered > 500 && compared.unordered > 500, "{compared:?}");
-    assert!(compared.answers > 300 && compared.missed == 0, "{compared:?}");
+    let compared = compare_many(1, 600, 16);
+    assert!(compared.programs > 400, "{compared:?}");
+    assert!(compared.ordered > 400 && compared.unordered > 400, "{compared:?}");
+    assert!(compared.answers > 200 && compared.missed == 0, "{compared:?}");
 }
 
 #[test]
 fn with_threads_the_model_says_nothing_that_is_not_so() {
-    let compared = compare_many(2, 1_500, 20);
-    println!("{compared:?}");
-    assert!(compared.programs > 80, "{compared:?}");
-    assert!(compared.ordered > 100 && compared.unordered > 50, "{compared:?}");
+    let compared = compare_many(2, 900, 20);
+    assert!(compared.programs > 60, "{compared:?}");
+    assert!(compared.ordered > 60 && compared.unordered > 50, "{compared:?}");
     // What it does not know is little.
     assert!(compared.missed * 10 < compared.ordered, "{compared:?}");
 }
@@ -426,6 +424,5 @@ fn what_is_refused_would_hang() {
         compared.refused += usize::from(refused.is_some());
         compared.programs += 1;
     }
-    println!("{compared:?}");
     assert!(compared.programs > 400 && compared.refused > 30, "{compared:?}");
 }

@@ -127,6 +127,31 @@ fn must_catch(text: &str, name: &str) -> Result<(), Failed> {
     }
 }
 
+/// In a process of its own: runs a program that hangs whatever is opened, without care.
+const HANG: &str = "GPU_STREAM_MODEL_HANG";
+
+const NEVER_ENDS: &str = "s0 = stream 0\ns0 wait s0\nsync s0\n";
+
+fn hang() -> Result<(), Failed> {
+    let options = Options { exact: false, limit: Duration::from_millis(200), candidates: 0 };
+    let runner = Runner::new(Arc::new(MutantFixture), options);
+    let mut runner = runner.map_err(|verdict| verdict.reason().to_string())?;
+    mutation::set(Some(Mutation::WaitForOneselfNeverEnds));
+    let outcome = campaign::replay(&mut runner, NEVER_ENDS, 1);
+    Err(format!("the program should hang: {outcome:?}").into())
+}
+
+/// The watchdog ends such a process, and says which program it was.
+fn a_hang_is_told() -> Result<(), Failed> {
+    let program = std::env::current_exe()?;
+    let output = std::process::Command::new(program).env(HANG, "1").output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(101) && text.contains("hangs") && text.contains(NEVER_ENDS) {
+        return Ok(());
+    }
+    Err(format!("it ended with {} and said: {text}", output.status).into())
+}
+
 fn control() -> Result<(), Failed> {
     match hunt(None, Options::default().limit)? {
         None => Ok(()),
@@ -135,6 +160,12 @@ fn control() -> Result<(), Failed> {
 }
 
 fn main() -> ExitCode {
+    if std::env::var_os(HANG).is_some() {
+        if let Err(failed) = hang() {
+            eprintln!("{}", failed.message().unwrap_or_default());
+        }
+        return ExitCode::FAILURE;
+    }
     let mut arguments = Arguments::from_args();
     // There is one mutation at a time in the process.
     arguments.test_threads = Some(1);
@@ -142,7 +173,8 @@ fn main() -> ExitCode {
     // What these do wrong stays: the default stream never comes to its end after them.
     let spoils = [Mutation::WaitForOneselfNeverEnds, Mutation::UnrecordedWaitNeverEnds];
     all.sort_by_key(|mutation| spoils.contains(mutation));
-    let mut trials = vec![Trial::test("control", control)];
+    let mut trials =
+        vec![Trial::test("control", control), Trial::test("a_hang_is_told", a_hang_is_told)];
     for (program, text) in kept::ALL {
         trials.extend(kept::catches(text).map(|name| {
             Trial::test(format!("kept::{program}::{name}"), move || must_catch(text, name))
