@@ -426,3 +426,90 @@ fn what_is_refused_would_hang() {
     }
     assert!(compared.programs > 400 && compared.refused > 30, "{compared:?}");
 }
+
+/// Small programs of two threads, and the pairs of tasks that must be in order.
+const OF_THREADS: &[(&str, &[(u8, u8)])] = &[
+    // What the teller does afterwards is not known to who hears.
+    (
+        "s0 = stream 0\nbarrier\ns0 task t0\ntell c0\ns0 task t1\n1: hear c0\n1: s0 task t2",
+        &[(0, 1), (0, 2)],
+    ),
+    // Nor is what it has waited for afterwards.
+    (
+        "s0 = stream 0\ns1 = stream 0\nbarrier\ns0 task t0\ntell c0\nsync s0\n1: hear c0\n1: s1 task t1",
+        &[],
+    ),
+    // What it had waited for is.
+    (
+        "s0 = stream 0\ns1 = stream 0\nbarrier\ns0 task t0\nsync s0\ntell c0\n1: hear c0\n1: s1 task t1",
+        &[(0, 1)],
+    ),
+    // After a barrier all know everything.
+    (
+        "s0 = stream 0\ns1 = stream 0\nbarrier\ns0 task t0\n1: s1 task t1\nbarrier\n\
+         s0 wait s1\n1: s1 wait s0\ns0 task t2\n1: s1 task t3",
+        &[(0, 2), (0, 3), (1, 2), (1, 3)],
+    ),
+    // One of two records: which one, nobody knows.
+    (
+        "s0 = stream 0\ns1 = stream 0\ns2 = stream 0\ne0 = event 0\ns0 task t0\ns1 task t1\n\
+         s1 wait s0\nbarrier\ns0 record e0\n1: s1 record e0\nbarrier\ns2 wait e0\ns2 task t2",
+        &[(0, 2)],
+    ),
+    // A record that is being made while another thread waits.
+    (
+        "s0 = stream 0\ns1 = stream 0\ns2 = stream 0\ns0 task t0\ne0 = record s0\nbarrier\n\
+         s1 record e0\n1: s2 wait e0\n1: s2 task t1",
+        &[],
+    ),
+    // The same, the other way round in the text.
+    (
+        "s0 = stream 0\ns1 = stream 0\ns2 = stream 0\ns0 task t0\ne0 = record s0\nbarrier\n\
+         1: s2 wait e0\n1: s2 task t1\ns1 record e0",
+        &[],
+    ),
+    // wait_stream is a snapshot of what its thread knows.
+    (
+        "s0 = stream 0\ns1 = stream 0\nbarrier\ns0 task t0\n1: s0 task t1\n1: s1 wait s0\n1: s1 task t2",
+        &[(1, 2)],
+    ),
+];
+
+#[test]
+fn of_threads_the_model_knows_what_it_should() {
+    for (text, pairs) in OF_THREADS {
+        let program: Program = text.parse().unwrap();
+        let order = check::check(&program, &LIMITS).unwrap_or_else(|why| panic!("{why}\n{text}"));
+        let seen = Explorer::explore(&program, false).unwrap();
+        compare(&order, &seen, None, &mut Compared::default());
+        let said = order.tasks.iter().flat_map(|first| {
+            let later = order.tasks.iter().filter(|second| first.step.is_in(&second.after));
+            later.map(|second| (first.name, second.name))
+        });
+        assert_eq!(said.collect::<Vec<_>>(), *pairs, "\n{program}");
+    }
+}
+
+/// Programs of two threads of which one may wait for ever, and must be refused.
+const THAT_MAY_HANG: &[&str] = &[
+    // The gate may come before what is waited for,
+    "s0 = stream 0\nbarrier\n1: s0 task t0\n1: sync s0\ns0 gate g0",
+    // and so may the record behind a gate,
+    "s0 = stream 0\ns1 = stream 0\ne0 = event 0\nbarrier\n\
+     s0 gate g0\ns0 record e0\n1: s1 wait e0\n1: sync s1",
+    // for which the thread itself may wait, too.
+    "s0 = stream 0\ne0 = event 0\nbarrier\n1: sync e0\ns0 gate g0\ns0 record e0",
+    // It opens the gate only after it has heard of the other, which waits for the gate.
+    "s0 = stream 0\nbarrier\ns0 gate g0\n1: sync s0\n1: tell c0\nhear c0\nopen g0",
+];
+
+#[test]
+fn of_threads_what_may_hang_is_refused() {
+    for text in THAT_MAY_HANG {
+        let program: Program = text.parse().unwrap();
+        let seen = Explorer::explore(&program, false).unwrap();
+        assert!(!seen.stuck.is_empty(), "it cannot hang:\n{program}");
+        let refused = check::check(&program, &LIMITS).unwrap_err();
+        assert!(refused.to_string().contains("would not return"), "{refused}");
+    }
+}

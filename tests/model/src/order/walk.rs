@@ -297,11 +297,7 @@ impl Walk {
         if !all.iter().any(|&place| over(place)) {
             return (Clock::default(), Recorded::Unknown);
         }
-        // A record that is being made may take the place of the one that is known, and what it
-        // comes after is not known here.
-        if !candidates.iter().all(|&place| over(place)) {
-            return (Clock::default(), Recorded::Yes);
-        }
+        // Of a record that another thread makes, and that comes later in the text, nothing is known.
         let clock_of = |place: &usize| {
             let at = self.order.records[event].iter().position(|(record, _)| record == place);
             at.map(|at| self.clocks[event][at].clone()).unwrap_or_default()
