@@ -468,6 +468,12 @@ const OF_THREADS: &[(&str, &[(u8, u8)])] = &[
          1: s2 wait e0\n1: s2 task t1\ns1 record e0",
         &[],
     ),
+    // Who hears of a record waits for it.
+    (
+        "s0 = stream 0\ns1 = stream 0\ne0 = event 0\nbarrier\ns0 task t0\ns0 record e0\ntell c0\n\
+         1: hear c0\n1: s1 wait e0\n1: s1 task t1",
+        &[(0, 1)],
+    ),
     // wait_stream is a snapshot of what its thread knows.
     (
         "s0 = stream 0\ns1 = stream 0\nbarrier\ns0 task t0\n1: s0 task t1\n1: s1 wait s0\n1: s1 task t2",
