@@ -125,11 +125,14 @@ impl HipEvent {
         (entry, device): (&DeviceEntry, u32),
         on: (RawStream<Hip>, &Keeper),
         record: impl FnOnce(Ptr) -> HipCode,
+        captured: impl FnOnce() -> Option<Option<u64>>,
     ) -> Option<(HipCode, Self)> {
         let mut state = State::new(entry.events.take()?, device, EventOptions::new(), true);
         let code = record(state.raw.as_ptr());
         if code == HipCode::SUCCESS {
-            state.last = Some(Record { stream: on.0, keeper: on.1.clone(), captured: None });
+            let (stream, keeper) = (on.0, on.1.clone());
+            state.last = Some(Record { stream, keeper, captured: captured() });
+            state.for_the_pool = !state.is_captured();
         }
         Some((code, Self::of(state, device, EventOptions::new())))
     }
@@ -166,16 +169,18 @@ impl HipEvent {
         call(&mut self.place().state)
     }
 
-    /// As [`record_by`](Self::record_by), on a stream that is not captured. `None`, and nothing was
-    /// asked, if this one needs more care: somebody synchronizes.
+    /// As [`record_by`](Self::record_by), on a stream that was not captured a moment ago; `captured`
+    /// is asked after the record. `None`, and nothing was asked, if this one needs more care:
+    /// somebody synchronizes, or a capture has the event.
     #[inline]
     pub(crate) fn quick_record(
         &self,
         on: (RawStream<Hip>, &Keeper),
         record: impl FnOnce(Ptr) -> HipCode,
+        captured: impl FnOnce() -> Option<Option<u64>>,
     ) -> Option<(HipCode, Option<Old>)> {
         let mut place = self.place();
-        if place.is_waited_for() {
+        if place.is_waited_for() || place.state.is_captured() {
             return None;
         }
         let code = record(place.state.raw.as_ptr());
@@ -183,7 +188,12 @@ impl HipEvent {
             place.state.not_recorded(on.1);
             return Some((code, None));
         }
-        Some((code, place.state.recorded_outside(on.0, on.1)))
+        let captured = captured();
+        if captured.is_none() {
+            return Some((code, place.state.recorded_outside(on.0, on.1)));
+        }
+        let record = Record { stream: on.0, keeper: on.1.clone(), captured };
+        Some((code, Some(place.state.recorded(record))))
     }
 
     /// Records on a stream of the event's device: `record` asks the runtime, and `captured` is
@@ -212,12 +222,21 @@ impl HipEvent {
             let captured = before.or_else(|| captured().unwrap_or(Some(None)));
             (Ok(()), state.recorded(Record { stream: on.0, keeper: on.1.clone(), captured }))
         };
+        let (waited_for, leaves) = (place.is_waited_for(), place.state.is_captured());
+        if leaves && before.is_none() && place.state.given_out && driver.captures_keep_recorded {
+            // The handle has to stay, and who waits for it would be drawn into that capture.
+            let error = self.capture_error(driver, &place.state, operation);
+            if let Some(error @ HipError::Capturing { .. }) = error {
+                return (Err(error), Left::default());
+            }
+        }
         // As good as always: nobody synchronizes.
-        if !place.is_waited_for() {
+        if !waited_for && (!leaves || place.state.given_out) {
             let (outcome, old) = make(&mut place.state);
             return (outcome, Left { old, ..Left::default() });
         }
-        // Who synchronizes waits for the record that was there when it began, and keeps it.
+        // Who synchronizes waits for the record that was there when it began, and keeps it; and a
+        // capture has pointers to the events that were recorded in it.
         if place.state.given_out {
             let pin = match self.leave_a_mark(driver, &place.state, operation) {
                 Ok(mark) => place.unpin(mark),
@@ -235,6 +254,9 @@ impl HipEvent {
             return (outcome, Left { old, unused: Some(fresh), pin: None });
         }
         let before = std::mem::replace(&mut place.state, fresh);
+        if !waited_for {
+            return (outcome, Left { old, unused: Some(before), pin: None });
+        }
         let pin = place.unpin(before);
         (outcome, Left { old, pin, unused: None })
     }

@@ -11,13 +11,19 @@
 //! recorded and waited for inside of one call, whose caller keeps the source alive; who shares the
 //! record waits inside of a call of its own, for the same source, and keeps it likewise. After that
 //! the pointer may be stale, and nothing but a new record is done with the event.
+//!
+//! A capture of the source that another thread begins after the look would have the relay, and HIP
+//! writes to a capture's events when it ends, or takes them for captured until then. So there is a
+//! look behind the record as well, and such a relay is never used or destroyed again.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use gpu_stream_core::{HandleKind, RawEvent, Stream};
 use gpu_stream_relay::Calls;
 
+use crate::driver::capture;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{DeviceEntry, Driver};
@@ -61,6 +67,8 @@ enum Refused {
     /// There is no event to be had.
     Event,
     Record(HipCode),
+    /// A capture began a moment ago, and has the relay.
+    Captured,
     Wait(HipCode),
 }
 
@@ -69,8 +77,8 @@ impl Refused {
     #[cold]
     fn settle(self, pair: &Pair, operation: &'static str) -> Result<(), HipError> {
         match self {
-            // It says itself why not.
-            Refused::Event => carefully(pair.waiter, pair.source, operation),
+            // It says itself why not, or draws the waiter in.
+            Refused::Event | Refused::Captured => carefully(pair.waiter, pair.source, operation),
             Refused::Record(code) => {
                 Err(HipError::Driver { operation, function: "hipEventRecord", code })
             }
@@ -86,9 +94,20 @@ struct Pair<'a> {
     source: &'a HipStream,
     driver: &'static Driver,
     entry: &'static DeviceEntry,
+    /// Whether a capture has the event that was recorded.
+    lost: Cell<bool>,
 }
 
 impl<'a> Pair<'a> {
+    fn new(
+        waiter: &'a HipStream,
+        source: &'a HipStream,
+        driver: &'static Driver,
+        entry: &'static DeviceEntry,
+    ) -> Self {
+        Pair { waiter, source, driver, entry, lost: Cell::new(false) }
+    }
+
     /// If they can go the quick way.
     #[inline]
     fn quick(waiter: &'a HipStream, source: &'a HipStream) -> Option<Self> {
@@ -96,7 +115,7 @@ impl<'a> Pair<'a> {
             return None;
         }
         let driver = source.quick_source()?;
-        Some(Pair { waiter, source, driver, entry: driver.entry(source.ordinal())? })
+        Some(Pair::new(waiter, source, driver, driver.entry(source.ordinal())?))
     }
 
     fn source(&self) -> Ptr {
@@ -128,6 +147,9 @@ impl Calls for Pair<'_> {
     }
 
     fn give(&self, event: usize) {
+        if self.lost.replace(false) {
+            return;
+        }
         self.entry.relays.give(self.driver, RawEvent::from_bits(event));
     }
 
@@ -140,7 +162,13 @@ impl Calls for Pair<'_> {
         // SAFETY: the stream is alive; the event is ours, and nobody else uses it now. If it is of
         // another device than the stream, the runtime says so.
         let code = unsafe { (self.driver.symbols.event_record)(pointer(event), self.source()) };
-        self.said(code, Refused::Record)
+        self.said(code, Refused::Record)?;
+        // SAFETY: the stream is alive.
+        if unsafe { capture::is_possible(self.driver, self.source()) } {
+            self.lost.set(true);
+            return Err(Refused::Captured);
+        }
+        Ok(())
     }
 
     #[inline]
@@ -176,6 +204,17 @@ impl Relay {
         }
     }
 
+    /// Records it for the pair.
+    #[inline]
+    fn record(&mut self, pair: &Pair) -> Result<usize, Refused> {
+        let event = self.of(pair)?;
+        let recorded = pair.record(event);
+        if let Err(Refused::Captured) = recorded {
+            self.0 = None;
+        }
+        recorded.map(|()| event)
+    }
+
     fn renew(&mut self, pair: &Pair) -> Result<usize, Refused> {
         let (driver, entry, event) = (pair.driver, pair.entry, pair.take()?);
         drop(std::mem::replace(self, Relay(Some(Taken { driver, entry, event }))));
@@ -193,10 +232,7 @@ impl Relay {
         let Some(pair) = Pair::quick(waiter, branch) else {
             return carefully(waiter, branch, OPERATION);
         };
-        let made = self.of(&pair).and_then(|event| {
-            pair.record(event)?;
-            pair.wait(event)
-        });
+        let made = self.record(&pair).and_then(|event| pair.wait(event));
         match made {
             Ok(()) => Ok(()),
             Err(refused) => refused.settle(&pair, OPERATION),
@@ -244,19 +280,17 @@ impl<'a> Fork<'a> {
             return self.carefully(branch);
         }
         let (pair, event) = match self.recorded.filter(|_| !fault::any()) {
-            Some((driver, entry, event)) => {
-                (Pair { waiter: branch, source: self.source, driver, entry }, event)
-            }
+            Some((driver, entry, event)) => (Pair::new(branch, self.source, driver, entry), event),
             None => {
                 let Some(pair) = Pair::quick(branch, self.source) else {
                     return self.carefully(branch);
                 };
-                match self.relay.of(&pair).and_then(|event| pair.record(event).map(|()| event)) {
+                match self.relay.record(&pair) {
                     Ok(event) => {
                         self.recorded = Some((pair.driver, pair.entry, event));
                         (pair, event)
                     }
-                    Err(Refused::Event) => return self.carefully(branch),
+                    Err(Refused::Event | Refused::Captured) => return self.carefully(branch),
                     Err(refused) => {
                         keep_first(&mut self.outcome, refused.settle(&pair, Self::OPERATION));
                         return ControlFlow::Break(());

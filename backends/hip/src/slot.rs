@@ -57,6 +57,9 @@ pub(crate) struct State {
     doubt: Vec<Keeper>,
     /// Whether somebody else has the handle.
     pub(crate) given_out: bool,
+    /// Whether a capture may have it that is not the one of the last record, and writes to it when
+    /// it ends. It is not destroyed then.
+    left_to_a_capture: bool,
     /// Whether it can go to the pool: not if it has options, or was in a capture.
     pub(crate) for_the_pool: bool,
 }
@@ -80,7 +83,8 @@ impl State {
     ) -> Self {
         let for_the_pool = for_the_pool && options == EventOptions::new();
         let (last, doubt) = (None, Vec::new());
-        State { device, raw, last, doubt, given_out: false, for_the_pool }
+        let (given_out, left_to_a_capture) = (false, false);
+        State { device, raw, last, doubt, given_out, left_to_a_capture, for_the_pool }
     }
 
     /// Whether the runtime may be asked without more care: the last record was made outside of
@@ -137,6 +141,7 @@ impl State {
     /// A record was made.
     #[inline]
     pub(crate) fn recorded(&mut self, record: Record) -> Old {
+        self.left_to_a_capture |= self.is_captured();
         if record.captured.is_some() {
             self.for_the_pool = false;
         }
@@ -171,6 +176,7 @@ impl Drop for State {
             // It is recorded anew before it is asked or waited for, and until then the pointer that
             // it has to its old stream is not followed.
             Some(events) if self.for_the_pool && !self.given_out => events.give(self.raw).err(),
+            _ if self.is_left_to_a_capture(driver) => None,
             _ => Some(self.raw),
         };
         if left.is_some() || self.has_owner() {
@@ -180,6 +186,12 @@ impl Drop for State {
 }
 
 impl State {
+    /// Whether it must not be destroyed. HIP's captures have bare pointers to the events that were
+    /// recorded in them, and write to those when they end.
+    fn is_left_to_a_capture(&self, driver: &Driver) -> bool {
+        self.left_to_a_capture || driver.captures_keep_destroyed && self.is_captured()
+    }
+
     /// Destroys the event, if it is given, and lets owners go.
     fn let_go(&mut self, driver: &'static Driver, left: Option<RawEvent<Hip>>) {
         let old = self.take();

@@ -129,6 +129,15 @@ impl HipStream {
         if unsafe { capture::is_possible(driver, self.raw.as_ptr()) } { None } else { Some(driver) }
     }
 
+    /// In which capture the stream is, if in one: asked behind a record, since one may have begun
+    /// after the look before it.
+    #[inline]
+    fn captured_behind(&self, driver: &'static Driver) -> Option<Option<u64>> {
+        let raw = self.raw.as_ptr();
+        // SAFETY: the stream is alive.
+        unsafe { capture::is_possible(driver, raw).then(|| capture::id(driver, raw)) }
+    }
+
     /// The record of most events on most streams. `None` if this one needs more care.
     #[inline]
     fn quick_record(
@@ -142,7 +151,8 @@ impl HipStream {
         let (driver, raw) = (self.quick_source()?, self.raw.as_ptr());
         // SAFETY: the stream is alive, and so is the event, which is of its device.
         let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-        let (code, old) = event.quick_record((self.raw, &self.keeper), record)?;
+        let captured = || self.captured_behind(driver);
+        let (code, old) = event.quick_record((self.raw, &self.keeper), record, captured)?;
         let outcome = driver.check(code, operation, "hipEventRecord");
         // Runs code of a user, who may have had the last share in what the event kept.
         drop(old);
@@ -156,7 +166,8 @@ impl HipStream {
         let of = (driver.entry(self.device)?, self.device);
         // SAFETY: the stream is alive, and so is the event, which is of its device.
         let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-        let (code, event) = HipEvent::recorded(of, (self.raw, &self.keeper), record)?;
+        let captured = || self.captured_behind(driver);
+        let (code, event) = HipEvent::recorded(of, (self.raw, &self.keeper), record, captured)?;
         Some(driver.check(code, operation, "hipEventRecord").map(|()| event))
     }
 

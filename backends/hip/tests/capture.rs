@@ -22,6 +22,7 @@ fn main() -> ExitCode {
             "events_are_good_again_after_a_record_outside",
             events_are_good_again_after_a_record_outside,
         ),
+        ("a_record_outside_beside_the_capture", a_record_outside_beside_the_capture),
         ("a_capture_leaves_no_event_in_the_pool", a_capture_leaves_no_event_in_the_pool),
         ("a_broken_capture_leaves_no_relay", a_broken_capture_leaves_no_relay),
         ("a_thread_s_own_stream", a_thread_s_own_stream),
@@ -225,6 +226,38 @@ fn events_are_good_again_after_a_record_outside() {
         gate.open();
         event.synchronize().expect("event synchronize");
         assert_eq!(event.status().unwrap(), EventStatus::Complete);
+    }
+}
+
+/// While the capture goes on: HIP 5.2 would draw who waits for the event into it, and newer ones
+/// write to the event when it ends, also if it is gone by then.
+fn a_record_outside_beside_the_capture() {
+    for handle_is_known in [false, true] {
+        let (raw, raw_other, raw_waiter) =
+            (new_stream(0, 1, 0), new_stream(0, 1, 0), new_stream(0, 1, 0));
+        let (stream, other, waiter) = (wrap(raw), wrap(raw_other), wrap(raw_waiter));
+        let event = Hip::new_event(device(), EventOptions::new()).expect("an event");
+        if handle_is_known {
+            event.raw();
+        }
+        let capture = Capture::begin(raw, 2);
+        stream.record(&event).expect("a record in the capture");
+        let gate = gate(raw_other);
+        let recorded = other.record(&event);
+        if handle_is_known && version() < 50_700_000 {
+            expect_kind("a record outside", recorded, ErrorKind::Capturing);
+            gate.open();
+        } else {
+            recorded.expect("a record outside");
+            waiter.wait_event(&event).expect("a wait");
+            assert_eq!(support::capture::status_of(raw_waiter), Ok(0), "it was drawn in");
+            assert_eq!(event.status().expect("status"), EventStatus::Pending);
+            gate.open();
+            event.synchronize().expect("event synchronize");
+        }
+        drop(event);
+        capture.end().map(drop).expect("the end of the capture");
+        waiter.synchronize().expect("synchronize");
     }
 }
 

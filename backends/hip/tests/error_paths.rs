@@ -8,6 +8,7 @@ mod support;
 
 use std::cell::Cell;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gpu_stream_core::{
@@ -23,10 +24,12 @@ use support::{device, expect_kind, fake, operations, wrap};
 
 type Case = (&'static str, fn(&fake::Fake));
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 14] = [
     ("every_call_succeeds", every_call_succeeds),
     ("every_function_fails", every_function_fails),
     ("captures_survive", captures_survive),
+    ("a_capture_that_begins_after_the_look", a_capture_that_begins_after_the_look),
+    ("no_event_of_a_capture_is_lost", no_event_of_a_capture_is_lost),
     ("events_are_pooled", events_are_pooled),
     ("how_many_calls", how_many_calls),
     ("no_stale_stream_is_reached", no_stale_stream_is_reached),
@@ -63,7 +66,11 @@ fn main() -> ExitCode {
             Trial::ignorable_test(title, move || run(name, version, library))
         })
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+    // Where more of it can go wrong.
+    let (old, name) = (library.clone(), "no_event_of_a_capture_is_lost");
+    let title = format!("{name}_5_2");
+    let old = Trial::ignorable_test(title, move || run(name, "50221153", old));
+    libtest_mimic::run(&Arguments::from_args(), trials.chain([old]).collect()).exit_code()
 }
 
 fn run(
@@ -219,6 +226,77 @@ fn captures_survive(_: &fake::Fake) {
     }
 }
 
+/// A record asks whether the stream is captured. A capture that another thread begins after that is
+/// noticed all the same: the event stands for no work then.
+fn a_capture_that_begins_after_the_look(fake: &fake::Fake) {
+    let raw = new_stream(0, 1, 0);
+    let (stream, waiter) = (wrap(raw), wrap(new_stream(0, 1, 0)));
+    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    // So many that each event of `wait_stream` is recorded.
+    let others: Vec<_> = (0..2_000).map(|_| wrap(new_stream(0, 1, 0))).collect();
+    let during = |call: &(dyn Fn() + Sync)| {
+        // So that the short ways are gone, and have events.
+        call();
+        fake.hold_next("hipEventRecord");
+        let capture = std::thread::scope(|scope| {
+            scope.spawn(call);
+            fake.wait_until_held();
+            let capture = Capture::begin(raw, 2);
+            fake.release();
+            capture
+        });
+        let other = &others[0];
+        waiter.join([other]).unwrap();
+        other.fork([&waiter]).unwrap();
+        other.record_event().unwrap();
+        others.iter().for_each(|other| waiter.wait_stream(other).unwrap());
+        assert_eq!(fake.lost(), 0, "events of the capture were recorded elsewhere");
+        capture.end().map(drop).unwrap();
+    };
+    during(&|| stream.record(&event).unwrap());
+    expect_kind("status", event.status(), ErrorKind::InvalidEvent);
+    let made = Mutex::new(None);
+    during(&|| *made.lock().unwrap() = Some(stream.record_event().unwrap()));
+    let made = made.into_inner().unwrap().unwrap();
+    expect_kind("status", made.status(), ErrorKind::InvalidEvent);
+    // The fake, other than the real one, refuses each wait for such an event.
+    let refused = |result: Result<(), HipError>| drop(result);
+    during(&|| refused(wrap(new_stream(0, 1, 0)).wait_stream(&stream)));
+    during(&|| refused(stream.fork([&wrap(new_stream(0, 1, 0))])));
+    during(&|| refused(wrap(new_stream(0, 1, 0)).join([&stream])));
+}
+
+/// A capture has pointers to the events that were recorded in it, and writes to them when it ends.
+fn no_event_of_a_capture_is_lost(fake: &fake::Fake) {
+    let raw = new_stream(0, 1, 0);
+    let (stream, other) = (wrap(raw), wrap(new_stream(0, 1, 0)));
+    let event = || Hip::new_event(device(), EventOptions::new()).unwrap();
+    let (event, given_out) = (event(), event());
+    given_out.raw();
+    for _ in 0..3 {
+        let capture = Capture::begin(raw, 2);
+        stream.record(&event).unwrap();
+        other.record(&event).unwrap();
+        event.synchronize().unwrap();
+        stream.record(&event).unwrap();
+        drop(stream.record_event().unwrap());
+        assert_eq!(fake.lost(), 0);
+        capture.end().map(drop).unwrap();
+    }
+    // One whose handle somebody has must stay the same; it is not destroyed then.
+    let raw = given_out.raw();
+    let capture = Capture::begin(stream.raw().as_ptr(), 2);
+    stream.record(&given_out).unwrap();
+    if let Err(error) = other.record(&given_out) {
+        assert_eq!(error.kind(), ErrorKind::Capturing, "{error}");
+    }
+    assert_eq!(given_out.raw(), raw);
+    fake.calls("");
+    drop(given_out);
+    assert_eq!(fake.calls("hipEventDestroy"), 0);
+    capture.end().map(drop).unwrap();
+}
+
 fn events_are_pooled(fake: &fake::Fake) {
     let (one, other) = (
         Hip::new_stream(device(), StreamOptions::new()).unwrap(),
@@ -286,16 +364,17 @@ fn how_many_calls(fake: &fake::Fake) {
     assert_eq!(count(&|| drop(one.query())), query, "query: look, mode, query, mode");
     assert_eq!(count(&|| one.synchronize().unwrap()), query, "synchronize, idle: as query");
     assert_eq!(count(&|| one.wait_event(&event).unwrap()), 1, "wait_event");
-    assert_eq!(count(&|| other.record(&event).unwrap()), 2, "record: look, record");
+    assert_eq!(count(&|| other.record(&event).unwrap()), 3, "record: look, record, look");
     drop(other.record_event().unwrap());
-    assert_eq!(count(&|| drop(other.record_event())), 2, "record_event: look, record");
-    assert_eq!(count(&|| one.wait_stream(&other).unwrap()), 3, "wait_stream: look, record, wait");
+    assert_eq!(count(&|| drop(other.record_event())), 3, "record_event: look, record, look");
+    let wait = count(&|| one.wait_stream(&other).unwrap());
+    assert_eq!(wait, 4, "wait_stream: look, record, look, wait");
     let third = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     one.fork([&other]).unwrap();
     let fork = count(&|| one.fork([&other, &third, &one]).unwrap());
-    assert_eq!(fork, 4, "fork: look, record, wait, wait");
+    assert_eq!(fork, 5, "fork: look, record, look, wait, wait");
     let join = count(&|| one.join([&other, &third, &one]).unwrap());
-    assert_eq!(join, 6, "join: look, record, wait; look, record, wait");
+    assert_eq!(join, 8, "join: look, record, look, wait; the same again");
     // In 6.4 the mode makes no difference, and the stream is looked at.
     let event_query = match &version[..1] {
         "5" => 1,

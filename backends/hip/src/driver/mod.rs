@@ -36,6 +36,12 @@ pub(crate) struct Driver {
     /// Whether a query of an event breaks the capture of the stream that the event was recorded on,
     /// also if that was before the capture. So it does in 6.4; not in 5.7, and not in 7.2.
     pub(crate) query_breaks_captures: bool,
+    /// Whether a capture goes on to have an event that was recorded in it and is destroyed. It
+    /// writes to it when it ends: up to 5.4.
+    pub(crate) captures_keep_destroyed: bool,
+    /// Whether a wait for an event that was recorded in a capture, and outside since, draws the
+    /// waiter into that capture while it goes on: up to 5.6.
+    pub(crate) captures_keep_recorded: bool,
     /// Whether interprocess events mean what they should. In 7.2 they do. In 5.7 and 6.4 one that
     /// is recorded behind work counts as done at once, for questions and for waits; in 5.2 a wait
     /// for one blocks the calling thread, and to destroy one ends the process.
@@ -93,6 +99,8 @@ impl Driver {
             release,
             unsafe_calls: capture::Unsafe::of(version),
             query_breaks_captures: (60_000_000..70_200_000).contains(&version),
+            captures_keep_destroyed: version < 50_500_000 && !is_on_cuda(version),
+            captures_keep_recorded: version < 50_700_000 && !is_on_cuda(version),
             interprocess: version >= 70_200_000 || is_on_cuda(version),
             devices: Vec::new(),
         };

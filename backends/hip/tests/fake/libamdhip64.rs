@@ -50,6 +50,8 @@ static CALLS: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
 static LIVE_STREAMS: AtomicUsize = AtomicUsize::new(0);
 static LIVE_EVENTS: AtomicUsize = AtomicUsize::new(0);
 static STALE: AtomicUsize = AtomicUsize::new(0);
+/// Events that a capture still has a pointer to, and which were recorded elsewhere or destroyed.
+static LOST: AtomicUsize = AtomicUsize::new(0);
 static BUSY: AtomicBool = AtomicBool::new(false);
 static HOLD: AtomicBool = AtomicBool::new(false);
 static HELD: AtomicBool = AtomicBool::new(false);
@@ -284,6 +286,10 @@ functions! {
     hipEventDestroy(event: Ptr) {
         risky()?;
         LIVE_EVENTS.fetch_sub(1, SeqCst);
+        // From 5.5 on the stream of the last record forgets it.
+        if version() < 50_500_000 && !is_on_cuda() {
+            lose(&*event.cast::<Event>());
+        }
         drop(Box::from_raw(event.cast::<Event>()));
         Ok(())
     }
@@ -354,6 +360,9 @@ pub unsafe extern "C" fn hipEventRecord(event: Ptr, raw: Ptr) -> c_int {
         if capture.0 == 2 {
             return Err(901);
         }
+        if (address, capture.1) != *event.recorded.lock().unwrap() {
+            lose(event);
+        }
         event.recorded.lock().unwrap().0 = address;
         failing?;
         event.recorded.lock().unwrap().1 = capture.1;
@@ -419,6 +428,18 @@ fn asked(stream: Option<&Stream>) -> Result<(), c_int> {
     Err(900)
 }
 
+/// Counts the event if the capture of its last record goes on: the real one writes to it when it
+/// ends.
+fn lose(event: &Event) {
+    if is_on_cuda() {
+        return;
+    }
+    let (address, capture) = *event.recorded.lock().unwrap();
+    if capture != 0 && unsafe { at(address) }.capture.lock().unwrap().1 == capture {
+        LOST.fetch_add(1, SeqCst);
+    }
+}
+
 /// An event may be asked whose stream is alive, and that was not recorded in a capture.
 unsafe fn good(event: Ptr) -> Result<(), c_int> {
     let (address, capture) = *unsafe { &*event.cast::<Event>() }.recorded.lock().unwrap();
@@ -445,13 +466,15 @@ pub unsafe extern "C" fn fake_calls(name: *const c_char) -> usize {
     if name.is_empty() { calls.len() } else { calls.iter().filter(|call| **call == name).count() }
 }
 
-/// Streams and events that were made and not destroyed, and calls that reached a stream which was.
+/// Streams and events that were made and not destroyed, calls that reached a stream which was, and
+/// events that a capture has and should not.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_count(what: c_int) -> usize {
     match what {
         0 => LIVE_STREAMS.load(SeqCst),
         1 => LIVE_EVENTS.load(SeqCst),
-        _ => STALE.load(SeqCst),
+        2 => STALE.load(SeqCst),
+        _ => LOST.load(SeqCst),
     }
 }
 

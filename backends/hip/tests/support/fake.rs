@@ -108,6 +108,12 @@ impl Fake {
         (self.count)(2)
     }
 
+    /// Events that were recorded elsewhere, or destroyed where that matters, while the capture of
+    /// their last record went on.
+    pub fn lost(&self) -> usize {
+        (self.count)(3)
+    }
+
     /// Whether streams have work from now on.
     pub fn set_busy(&self, busy: bool) {
         (self.busy)(busy);

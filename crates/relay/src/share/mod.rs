@@ -67,7 +67,7 @@ pub trait Calls {
     /// Records the event on the source.
     ///
     /// # Errors
-    /// What the driver says; the event is then given back, or recorded anew by a later call.
+    /// What the driver says; the event is then given back.
     fn record(&self, event: usize) -> Result<(), Self::Error>;
 
     /// Makes the caller's stream wait for the event's record.
@@ -383,7 +383,11 @@ fn lead_alone<C: Calls>(source: &Source, calls: &C) -> Result<(), C::Error> {
         }
         event => event,
     };
-    calls.record(event)?;
+    if let Err(error) = calls.record(event) {
+        source.event.store(0, Ordering::Relaxed);
+        calls.give(event);
+        return Err(error);
+    }
     calls.wait(event)
 }
 
