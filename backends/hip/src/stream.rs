@@ -538,7 +538,14 @@ pub(crate) unsafe fn finish(
     // SAFETY: the caller promises the same.
     let mark = unsafe { mark(driver, stream, ordinal, operation) }?;
     let _relaxed = relaxed_for_events(driver, operation)?;
-    event::poll(false, || mark.is_mark_passed(driver, operation))
+    event::poll(false, || {
+        if driver.query_breaks_captures {
+            // One may have begun since.
+            // SAFETY: the caller promises the same.
+            unsafe { capture::refuse(driver, stream, operation) }?;
+        }
+        mark.is_mark_passed(driver, operation)
+    })
 }
 
 /// Whether all work of the stream is done.

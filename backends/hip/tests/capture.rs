@@ -23,6 +23,7 @@ fn main() -> ExitCode {
             events_are_good_again_after_a_record_outside,
         ),
         ("a_record_outside_beside_the_capture", a_record_outside_beside_the_capture),
+        ("a_capture_that_begins_during_synchronize", a_capture_that_begins_during_synchronize),
         ("a_capture_leaves_no_event_in_the_pool", a_capture_leaves_no_event_in_the_pool),
         ("a_broken_capture_leaves_no_relay", a_broken_capture_leaves_no_relay),
         ("a_thread_s_own_stream", a_thread_s_own_stream),
@@ -226,6 +227,32 @@ fn events_are_good_again_after_a_record_outside() {
         gate.open();
         event.synchronize().expect("event synchronize");
         assert_eq!(event.status().unwrap(), EventStatus::Complete);
+    }
+}
+
+/// One thread synchronizes a stream while another begins to capture it: the capture lives, and who
+/// waits is told, or waits on.
+fn a_capture_that_begins_during_synchronize() {
+    let raw = new_stream(0, 1, 0);
+    let stream = wrap(raw);
+    for _ in 0..5 {
+        let gate = gate(raw);
+        let started = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                started.wait();
+                stream.synchronize()
+            });
+            started.wait();
+            let capture = Capture::begin(raw, 2);
+            gate.open();
+            if let Err(error) = waiter.join().expect("no panic") {
+                assert_eq!(error.kind(), ErrorKind::Capturing, "{error}");
+            }
+            capture.alive("synchronize on another thread");
+            capture.end().map(drop).expect("the end of the capture");
+        });
+        synchronize(raw);
     }
 }
 
