@@ -149,6 +149,13 @@ impl State {
         Old { record: self.last.replace(record), doubt }
     }
 
+    /// A record, of which nothing is kept, may have been made in a capture.
+    #[cold]
+    pub(crate) fn taken_by_a_capture(&mut self, driver: &Driver) {
+        self.for_the_pool = false;
+        self.left_to_a_capture |= driver.captures_keep_destroyed;
+    }
+
     /// The runtime was asked for a record, and refused.
     #[cold]
     pub(crate) fn not_recorded(&mut self, keeper: &Keeper) {

@@ -609,7 +609,9 @@ unsafe fn mark(
         // which stands for no work.
         // SAFETY: as above.
         let captured = unsafe { capture::refuse(driver, stream, operation) };
-        state.for_the_pool &= captured.is_ok();
+        if captured.is_err() {
+            state.taken_by_a_capture(driver);
+        }
         captured
     })?;
     Ok(mark)
