@@ -32,6 +32,8 @@ pub(crate) struct Hand<'w, F: Fixture> {
     events: Vec<EventOf<F>>,
     timed: [EventOf<F>; 2],
     number: F::Data,
+    /// How often each deed is done, of all.
+    weights: Vec<u32>,
     made: u64,
 }
 
@@ -118,8 +120,19 @@ pub(crate) fn name_of<F: Fixture>(doing: u64) -> &'static str {
 }
 
 impl<'w, F: Fixture> Hand<'w, F> {
-    pub(crate) fn new(world: &'w World<F>, seen: &'w Seen, seed: u64) -> Result<Self, Verdict> {
+    pub(crate) fn new(
+        world: &'w World<F>,
+        seen: &'w Seen,
+        seed: u64,
+        only: &[String],
+    ) -> Result<Self, Verdict> {
         let device = world.device;
+        let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part));
+        let weight = |deed: &Deed<F>| if wanted(deed.0) { deed.1 } else { 0 };
+        let weights: Vec<u32> = Deeds::<F>::ALL.iter().map(weight).collect();
+        if weights.iter().all(|&weight| weight == 0) {
+            return Err(Verdict::failed(format_args!("no deed has a name like {only:?}")));
+        }
         let event = |options| BackendOf::<F>::new_event(device, options);
         let stream = || BackendOf::<F>::new_stream(device, StreamOptions::new());
         let hand = Hand {
@@ -130,6 +143,7 @@ impl<'w, F: Fixture> Hand<'w, F> {
             timed: [event(EventOptions::timed())?, event(EventOptions::timed())?],
             number: world.fixture.data(device, 0)?,
             rng: fastrand::Rng::with_seed(seed),
+            weights,
             made: 0,
             seen,
             world,
@@ -141,16 +155,14 @@ impl<'w, F: Fixture> Hand<'w, F> {
     /// Does things by chance until so many calls were made, or all are to stop. Returns how many.
     pub(crate) fn work(&mut self, calls: u64) -> Outcome {
         let all = Deeds::<F>::ALL;
-        let sum: u32 = all.iter().map(|deed| deed.1).sum();
+        let sum: u32 = self.weights.iter().sum();
         let end = self.made + calls;
         while self.made < end && !self.world.tally.is_stopped() {
             let mut pick = self.rng.u32(..sum);
-            let index = all.iter().position(|deed| match pick.checked_sub(deed.1) {
-                Some(left) => {
-                    pick = left;
-                    false
-                }
-                None => true,
+            let index = self.weights.iter().position(|&weight| {
+                let here = pick < weight;
+                pick = pick.saturating_sub(weight);
+                here
             });
             let index = index.unwrap_or(0);
             self.seen.doing.store(index as u64 + 1, Ordering::Relaxed);

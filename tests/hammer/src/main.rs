@@ -23,6 +23,9 @@ struct Arguments {
     threads: u16,
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Do only what has this in its name, as `query`; may be given several times.
+    #[arg(long)]
+    only: Vec<String>,
     /// Seconds without any progress after which the process is ended.
     #[arg(long, default_value_t = 180)]
     limit: u64,
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
     let mut plan = Plan::new(arguments.operations);
     plan.threads = usize::from(arguments.threads);
     plan.seed = arguments.seed;
+    plan.only = arguments.only;
     plan.limit = Duration::from_secs(arguments.limit);
     #[cfg(feature = "plant")]
     {

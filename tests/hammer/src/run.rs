@@ -29,6 +29,8 @@ pub struct Plan {
     /// What the threads do follows from this number and the number of the thread; how they meet does
     /// not.
     pub seed: u64,
+    /// The deeds to do, by parts of their names; all, if there are none. To see which one does it.
+    pub only: Vec<String>,
     /// For how long nothing may move before the process is ended with a message.
     pub limit: Duration,
     /// The defect to plant.
@@ -44,6 +46,7 @@ impl Plan {
             operations,
             parts: 10,
             seed: 1,
+            only: Vec::new(),
             limit: Duration::from_secs(180),
             #[cfg(feature = "plant")]
             plant: None,
@@ -125,7 +128,7 @@ fn live<F: Fixture>(world: &World<F>, plan: &Plan, index: usize, seen: &Seen, me
     let seed = plan.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(index as u64);
     let mut hand = None;
     let made = guarded(|| {
-        hand = Some(Hand::new(world, seen, seed)?);
+        hand = Some(Hand::new(world, seen, seed, &plan.only)?);
         Ok(())
     });
     world.tally.note(index, made);
