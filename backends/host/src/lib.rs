@@ -1,28 +1,28 @@
 #![doc = include_str!("../README.md")]
-// Loom checks the inside of the driver; what lies outside of it is not compiled then, and leaves
+// Loom and shuttle check the inside of the driver; what lies outside of it is not compiled then, and leaves
 // parts unused.
-#![cfg_attr(gpu_stream_loom, allow(dead_code))]
+#![cfg_attr(any(gpu_stream_loom, gpu_stream_shuttle), allow(dead_code))]
 
 mod sync;
 
 mod driver;
 
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod device;
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod error;
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod event;
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod gate;
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod host;
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 pub mod raw;
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod stream;
 
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 pub use self::{
     driver::abandon_at_exit,
     error::{HostError, StreamFault},

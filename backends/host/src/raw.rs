@@ -21,7 +21,9 @@ pub fn create(device: Device, options: StreamOptions) -> Result<RawStream<Host>,
     const OPERATION: &str = "raw::create";
     let device = device::ordinal(device, OPERATION)?;
     Level::PRIORITIES.check(options.priority, OPERATION)?;
-    Ok(RawStream::from_bits(driver()?.create(device, options, true).handle()))
+    let driver = driver()?;
+    let entry = driver.streams.create(&driver.pool, device, options, true);
+    Ok(RawStream::from_bits(entry.handle()))
 }
 
 /// Destroys a stream that [`create`] made. Does not block, and what was submitted still runs.
@@ -35,8 +37,8 @@ pub fn create(device: Device, options: StreamOptions) -> Result<RawStream<Host>,
 #[doc(alias("cuStreamDestroy", "hipStreamDestroy"))]
 pub fn destroy(raw: RawStream<Host>) -> Result<(), HostError> {
     let driver = driver()?;
-    let is_theirs = driver.find(raw.to_bits()).is_some_and(|entry| entry.is_foreign);
-    if is_theirs && driver.destroy(raw.to_bits()) {
+    let is_theirs = driver.streams.find(raw.to_bits()).is_some_and(|entry| entry.is_foreign);
+    if is_theirs && driver.streams.destroy(raw.to_bits()) {
         return Ok(());
     }
     let reason = "is no live stream that `raw::create` made; one that has an owner goes with it";
@@ -47,5 +49,5 @@ pub fn destroy(raw: RawStream<Host>) -> Result<(), HostError> {
 /// Whether `raw` is a stream that was made, by whomever, and not destroyed; a default stream is no
 /// such stream.
 pub fn is_alive(raw: RawStream<Host>) -> bool {
-    driver().is_ok_and(|driver| driver.find(raw.to_bits()).is_some())
+    driver().is_ok_and(|driver| driver.streams.find(raw.to_bits()).is_some())
 }

@@ -204,7 +204,7 @@ struct Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        self.driver.destroy(self.handle);
+        self.driver.streams.destroy(self.handle);
     }
 }
 
@@ -217,7 +217,7 @@ fn create(
     let device = device::ordinal(device, operation)?;
     Level::PRIORITIES.check(options.priority, operation)?;
     let driver = driver()?;
-    let entry = driver.create(device, options, false);
+    let entry = driver.streams.create(&driver.pool, device, options, false);
     let owner = Arc::new(Owned { driver, handle: entry.handle() });
     Ok((entry, KeepAlive::owner(owner)))
 }
@@ -233,7 +233,7 @@ pub(crate) fn default_stream(
     owner: KeepAlive,
 ) -> Result<HostStream, HostError> {
     let ordinal = device::ordinal(device, operation)?;
-    let found = driver()?.default_stream(ordinal);
+    let found = driver()?.streams.default_stream(ordinal);
     let entry = found.ok_or(ContractError::InvalidDevice {
         operation,
         given: device,
@@ -283,7 +283,7 @@ pub(crate) fn wrap(
         }
         HandleKind::Explicit => {
             let reason = "is no live stream of the host backend; it was destroyed, or is another's";
-            let entry = driver()?.find(raw.to_bits()).ok_or(invalid(reason))?;
+            let entry = driver()?.streams.find(raw.to_bits()).ok_or(invalid(reason))?;
             let stream = HostStream { entry, raw, owner };
             if let Some(given) = device {
                 device::ordinal(given, operation)?;

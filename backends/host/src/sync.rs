@@ -1,16 +1,16 @@
-//! The primitives that the queue, the events and the pool are made of: std's, or loom's when loom
-//! checks them.
+//! The primitives that the queue, the events and the pool are made of: std's, or those of loom or
+//! shuttle when these check them.
 //!
-//! Build with `--cfg gpu_stream_loom` for the latter. A cfg of our own and not `loom`, since other
-//! crates listen to that one.
+//! Build with `--cfg gpu_stream_loom` or `--cfg gpu_stream_shuttle` for the latter. A cfg of our own
+//! and not `loom`, since other crates listen to that one.
 
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod imp {
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
-    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
     pub(crate) use std::thread::yield_now;
 
     /// Std's, with the interface of loom's.
@@ -34,14 +34,48 @@ mod imp {
     pub(crate) use loom::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
-    pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
+    pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
     pub(crate) use loom::thread::yield_now;
 
     /// Loom gets on only if a thread that waits for another lets it.
     pub(crate) use loom::thread::yield_now as spin_loop;
 }
 
-// Std's in both: nothing is ordered by counting references.
+#[cfg(gpu_stream_shuttle)]
+mod imp {
+    pub(crate) use shuttle::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    };
+    pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
+    pub(crate) use shuttle::thread::yield_now;
+
+    /// Shuttle, too, has to be told that a thread waits for another.
+    pub(crate) use shuttle::thread::yield_now as spin_loop;
+
+    /// Std's, with the interface of loom's. Others may come to run while it is used, and that no two
+    /// use it at once is checked.
+    #[derive(Default)]
+    pub(crate) struct UnsafeCell<T> {
+        value: std::cell::UnsafeCell<T>,
+        used: AtomicBool,
+    }
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) fn new(value: T) -> Self {
+            let value = std::cell::UnsafeCell::new(value);
+            UnsafeCell { value, used: AtomicBool::new(false) }
+        }
+
+        pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+            assert!(!self.used.swap(true, Ordering::SeqCst), "two threads use one cell");
+            let result = access(self.value.get());
+            self.used.store(false, Ordering::SeqCst);
+            result
+        }
+    }
+}
+
+// Std's in all: nothing is ordered by counting references.
 pub(crate) use std::sync::Arc;
 
 pub(crate) use imp::*;

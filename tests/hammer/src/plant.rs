@@ -21,6 +21,8 @@ pub enum Plant {
     RanTwice,
     /// Work of two streams on one number, without an order: a sanitizer for threads notices.
     Race,
+    /// Two locks of the system that are taken in one order and in the other: helgrind notices.
+    LockOrder,
     /// Work that reads memory freed before it runs: a sanitizer for addresses notices.
     UseAfterFree,
 }
@@ -43,6 +45,31 @@ impl Freed {
     fn read(&self) -> u64 {
         // SAFETY: none, on purpose: the memory was freed.
         unsafe { self.0.read_volatile() }
+    }
+}
+
+/// The system's own lock, since Rust's is not made of it.
+struct Lock(UnsafeCell<libc::pthread_mutex_t>);
+
+// SAFETY: that is what a lock is for.
+unsafe impl Sync for Lock {}
+
+static LOCKS: [Lock; 2] = [const { Lock(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER)) }; 2];
+
+fn lock_in_both_orders() {
+    // So that it does not happen that two threads wait for each other, which is the defect.
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock();
+    for order in [[0, 1], [1, 0]] {
+        // SAFETY: the locks are static and initialised, and each is given back by who took it.
+        unsafe {
+            for one in order {
+                libc::pthread_mutex_lock(LOCKS[one].0.get());
+            }
+            for one in order {
+                libc::pthread_mutex_unlock(LOCKS[one].0.get());
+            }
+        }
     }
 }
 
@@ -85,6 +112,10 @@ pub(crate) fn act<F: Fixture>(hand: &mut Hand<'_, F>) -> Outcome {
             // SAFETY: none, on purpose.
             unsafe { *SHARED.0.get() += 1 };
         }),
+        Plant::LockOrder => {
+            lock_in_both_orders();
+            Ok(())
+        }
         Plant::UseAfterFree => {
             let gate = hand.world.fixture.gate(&stream)?;
             let number = Box::new(7_u64);

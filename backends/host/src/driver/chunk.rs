@@ -6,10 +6,10 @@ use std::ptr;
 use super::item::{self, Kind, Value, Word};
 
 /// How many words of items a chunk has; with its first field it is one KiB.
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 const WORDS: usize = 127;
 /// So that two items of the models fill a chunk.
-#[cfg(gpu_stream_loom)]
+#[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
 const WORDS: usize = 9;
 
 const _: () = assert!(item::MOST < WORDS, "an item and the mark of the end fit");

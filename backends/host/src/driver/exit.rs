@@ -37,5 +37,5 @@ extern "C" fn finish() {
     }
     let Ok(driver) = driver() else { return };
     // Work may submit more work, and make and destroy streams: each look lists them afresh.
-    settle(|| driver.all(), || ABANDON.load(Ordering::SeqCst));
+    settle(|| driver.streams.all(), || ABANDON.load(Ordering::SeqCst));
 }

@@ -13,9 +13,9 @@ use crate::sync::Arc;
 pub(super) type Word = u64;
 
 /// The most words of a closure that lies in the queue itself.
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 const MOST_INLINE: usize = 16;
-#[cfg(gpu_stream_loom)]
+#[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
 const MOST_INLINE: usize = 3;
 
 /// The most words of an item.

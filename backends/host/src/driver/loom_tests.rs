@@ -5,6 +5,7 @@
 //! Data that must not be touched by two threads at once, or must be seen after a wait, lies in
 //! loom's `UnsafeCell`, which fails the model if it is touched without an order.
 
+use gpu_stream_core::StreamOptions;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -15,7 +16,9 @@ use super::progress::{Progress, Waiter};
 use super::queue::{Queue, Refused};
 use super::ready::ReadyList;
 use super::record::Record;
+use super::settle::settle;
 use super::signal::Signal;
+use super::streams::Streams;
 use crate::sync::Arc;
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
@@ -348,5 +351,89 @@ fn two_pushes_find_a_thread_each() {
         for worker in workers {
             worker.join().expect("worker");
         }
+    });
+}
+
+/// A stream that is destroyed with work in it, while the process ends: the work is not lost.
+#[test]
+fn the_end_waits_for_a_stream_that_is_being_destroyed() {
+    check_within(2, || {
+        let pool = Pool::new();
+        let streams = Arc::new(Streams::new(0, &pool));
+        let entry = streams.create(&pool, 0, StreamOptions::new(), false);
+        let (handle, ran) = (entry.handle(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&ran);
+        submit(&entry.queue, move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let theirs = Arc::clone(&streams);
+        let dropper = thread::spawn(move || assert!(theirs.destroy(handle)));
+        let (their_pool, queue) = (Arc::clone(&pool), Arc::clone(&entry.queue));
+        let worker = thread::spawn(move || run_ready(&their_pool, &[queue]));
+        settle(|| streams.all(), || false);
+        assert_eq!(ran.load(Ordering::Relaxed), 1, "the process ends, and work is lost");
+        worker.join().expect("worker");
+        dropper.join().expect("dropper");
+    });
+}
+
+/// The last of two wrappers to go destroys the stream, once, and the work of both is done.
+#[test]
+fn the_last_of_two_owners_destroys_the_stream() {
+    struct Owner(Arc<Streams>, usize, Arc<AtomicUsize>);
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            assert!(self.0.destroy(self.1), "a second time");
+            self.2.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    check_within(2, || {
+        let pool = Pool::new();
+        let streams = Arc::new(Streams::new(0, &pool));
+        let entry = streams.create(&pool, 0, StreamOptions::new(), false);
+        let destroyed = Arc::new(AtomicUsize::new(0));
+        let owner = Arc::new(Owner(Arc::clone(&streams), entry.handle(), Arc::clone(&destroyed)));
+        let ran = Arc::new(AtomicUsize::new(0));
+        // What each thread does with its wrapper.
+        let part = |owner: Arc<Owner>| {
+            let (queue, ran) = (Arc::clone(&entry.queue), Arc::clone(&ran));
+            move || {
+                let count = Arc::clone(&ran);
+                submit(&queue, move || {
+                    count.fetch_add(1, Ordering::Relaxed);
+                });
+                drop(owner);
+            }
+        };
+        let (mine, theirs) = (part(Arc::clone(&owner)), part(owner));
+        let other = thread::spawn(theirs);
+        mine();
+        run_ready(&pool, &[Arc::clone(&entry.queue)]);
+        other.join().expect("the other");
+        assert_eq!(destroyed.load(Ordering::Relaxed), 1);
+        assert!(streams.find(entry.handle()).is_none());
+        assert!(matches!(entry.queue.usable(), Err(Refused::Closed)));
+        run_ready(&pool, &[Arc::clone(&entry.queue)]);
+        assert_eq!(ran.load(Ordering::Relaxed), 2);
+    });
+}
+
+/// Two threads open one gate, which a stream is just coming to.
+#[test]
+fn a_gate_is_opened_by_two() {
+    check_within(2, || {
+        let pool = Pool::new();
+        let (gate, stream) = (Queue::held(&pool), queue(9, &pool));
+        wait_for(&stream, &gate);
+        let last = submit(&stream, || ());
+        let (shut, theirs, their_pool) =
+            (Arc::clone(&gate), Arc::clone(&stream), Arc::clone(&pool));
+        let opener = thread::spawn(move || {
+            shut.release();
+            run_ready(&their_pool, &[theirs]);
+        });
+        gate.release();
+        assert!(stream.wait_for(last, true).is_ok());
+        opener.join().expect("opener");
     });
 }

@@ -14,20 +14,24 @@ pub(crate) mod signal;
 mod state;
 pub(crate) mod task;
 
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod config;
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod exit;
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod process;
-#[cfg(not(gpu_stream_loom))]
 pub(crate) mod settle;
+mod streams;
 
 #[cfg(all(test, gpu_stream_loom))]
 mod loom_tests;
+#[cfg(all(test, gpu_stream_shuttle))]
+mod shuttle_tests;
 
-#[cfg(not(gpu_stream_loom))]
-pub(crate) use process::{Driver, Entry, driver};
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+pub(crate) use process::{Driver, driver};
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+pub(crate) use streams::Entry;
 
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 pub use exit::abandon_at_exit;

@@ -14,15 +14,15 @@ use crate::sync::{
 };
 
 /// How often a thread that found nothing looks again before it sleeps.
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 const LOOKS: u32 = 64;
-#[cfg(gpu_stream_loom)]
+#[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
 const LOOKS: u32 = 1;
 
 /// How long a thread of the pool waits before it looks into the inbox of a queue that it has emptied.
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 const LINGER: u32 = 64;
-#[cfg(gpu_stream_loom)]
+#[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
 const LINGER: u32 = 0;
 
 /// One in so many queues is taken from the least urgent end, so that urgent streams cannot stop the
@@ -145,7 +145,7 @@ impl Pool {
     }
 
     /// Ends the threads once there is nothing ready.
-    #[cfg(gpu_stream_loom)]
+    #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
     pub(crate) fn stop(&self) {
         lock(&self.sleepers.calls).stop = true;
         self.sleepers.called.notify_all();

@@ -31,9 +31,9 @@ const TURN: u32 = 256;
 const NESTED: u32 = 4;
 
 /// How often a thread that synchronizes looks before it sleeps.
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 const LOOKS: u32 = 256;
-#[cfg(gpu_stream_loom)]
+#[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
 const LOOKS: u32 = 0;
 
 /// Why nothing can be submitted.

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::thread;
-use std::time::Duration;
 
 use super::queue::Queue;
-use crate::sync::Arc;
+use crate::sync::{Arc, yield_now};
 
 /// How far a queue is, by its address: what two looks are compared by.
 type Places = BTreeMap<*const Queue, (u64, u64)>;
@@ -22,12 +20,17 @@ pub(crate) fn settle(list: impl Fn() -> Vec<Arc<Queue>>, stop: impl Fn() -> bool
         if stop() {
             return;
         }
-        if round < 100 {
-            thread::yield_now();
-        } else {
-            thread::sleep(Duration::from_micros(50));
-        }
+        pause(round);
         round = round.saturating_add(1);
+    }
+}
+
+/// Lets others run.
+fn pause(round: u32) {
+    if cfg!(any(gpu_stream_loom, gpu_stream_shuttle)) || round < 100 {
+        yield_now();
+    } else {
+        std::thread::sleep(std::time::Duration::from_micros(50));
     }
 }
 

@@ -15,7 +15,7 @@ impl Signal {
     /// The calling thread's own, which nobody else waits for and which is not set. Whoever takes it
     /// has it set at most once, and then waits.
     pub(crate) fn of_this_thread() -> Arc<Self> {
-        #[cfg(not(gpu_stream_loom))]
+        #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
         {
             thread_local! {
                 static OWN: Arc<Signal> = Signal::new();
@@ -23,7 +23,7 @@ impl Signal {
             // At the end of a thread it may be gone.
             OWN.try_with(Arc::clone).unwrap_or_else(|_| Signal::new())
         }
-        #[cfg(gpu_stream_loom)]
+        #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
         Signal::new()
     }
 

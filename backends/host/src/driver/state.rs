@@ -52,7 +52,7 @@ impl State {
     #[inline]
     pub(crate) fn set(&self, run: Run) {
         // So that a second runner is noticed, which the lock of the log's other side would hide.
-        if cfg!(any(debug_assertions, gpu_stream_loom)) {
+        if cfg!(any(debug_assertions, gpu_stream_loom, gpu_stream_shuttle)) {
             let before = self.get();
             assert!(before.may_become(run), "a queue that is {before:?} was made {run:?}");
         }
