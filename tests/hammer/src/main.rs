@@ -108,6 +108,10 @@ fn start(backend: Backend, plan: &Plan) -> Result<Report, String> {
             use gpu_stream_conformance::fixtures::{CudaFixture, ask_for_cuda_queues};
             // SAFETY: no other thread is running yet.
             unsafe { ask_for_cuda_queues() };
+            if driver_sim::no_driver_here() {
+                // SAFETY: as above.
+                unsafe { driver_sim::stand_in(1) }?;
+            }
             Ok(run(CudaFixture::new()?, plan, progress))
         }
         #[cfg(feature = "hip")]

@@ -30,6 +30,11 @@ fn main() -> ExitCode {
     unsafe {
         ask_for_cuda_queues();
         ask_for_hip_queues();
+        if driver_sim::no_driver_here()
+            && let Err(reason) = driver_sim::stand_in(1)
+        {
+            eprintln!("note: no CUDA driver, and no simulation of one: {reason}");
+        }
     }
     let required = match Required::from_env(&[]) {
         Ok(required) => required,
