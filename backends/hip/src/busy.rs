@@ -1,18 +1,26 @@
 //! Streams of ours that nobody has any more, and that still work.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, PoisonError};
 
 use gpu_stream_core::{CaptureStatus, RawStream};
 
 use crate::driver::Driver;
 use crate::driver::capture::{self, Relaxed};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use crate::{Hip, stream};
 
-/// Streams with the ordinals of their devices; the first one was looked at longest ago.
-static BUSY: Mutex<VecDeque<(RawStream<Hip>, u32)>> = Mutex::new(VecDeque::new());
-static ANY: AtomicBool = AtomicBool::new(false);
+#[cfg(all(test, gpu_stream_loom))]
+mod loom_tests;
+
+/// Streams with the ordinals of their devices.
+static BUSY: LazyLock<Busy<(RawStream<Hip>, u32)>> = LazyLock::new(Busy::new);
+
+/// What is to be destroyed when it is idle; the first one was looked at longest ago.
+struct Busy<T> {
+    list: Mutex<VecDeque<T>>,
+    any: AtomicBool,
+}
 
 /// How many of them a call looks at, so that it costs the same however many there are. More than
 /// one: else the list could grow.
@@ -20,8 +28,41 @@ const LOOKS: usize = 4;
 
 const OPERATION: &str = "HipStream::drop";
 
-fn busy() -> MutexGuard<'static, VecDeque<(RawStream<Hip>, u32)>> {
-    BUSY.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T> Busy<T> {
+    fn new() -> Self {
+        Busy { list: Mutex::new(VecDeque::new()), any: AtomicBool::new(false) }
+    }
+
+    fn list(&self) -> MutexGuard<'_, VecDeque<T>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts one in that was busy a moment ago.
+    fn put(&self, busy: T) {
+        self.list().push_back(busy);
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Looks at some, each of which `destroy` destroys, or says that it is busy.
+    #[inline]
+    fn clear(&self, destroy: impl Fn(&T) -> bool) {
+        if self.any.load(Ordering::Relaxed) {
+            self.clear_idle(destroy);
+        }
+    }
+
+    #[cold]
+    fn clear_idle(&self, destroy: impl Fn(&T) -> bool) {
+        for _ in 0..LOOKS {
+            // The runtime is not asked under the lock.
+            let Some(busy) = self.list().pop_front() else { break };
+            if !destroy(&busy) {
+                self.list().push_back(busy);
+            }
+        }
+        let list = self.list();
+        self.any.store(!list.is_empty(), Ordering::Release);
+    }
 }
 
 /// Destroys a stream, at once if it is idle: the runtime would block until its work is done. One
@@ -34,31 +75,15 @@ pub(crate) unsafe fn destroy(driver: &'static Driver, stream: RawStream<Hip>, or
     clear(driver);
     // SAFETY: the caller promises it.
     if !unsafe { destroy_if_idle(driver, stream, ordinal) } {
-        busy().push_back((stream, ordinal));
-        ANY.store(true, Ordering::Release);
+        BUSY.put((stream, ordinal));
     }
 }
 
 /// Destroys some of the streams that have become idle.
 #[inline]
 pub(crate) fn clear(driver: &'static Driver) {
-    if ANY.load(Ordering::Relaxed) {
-        clear_idle(driver);
-    }
-}
-
-#[cold]
-fn clear_idle(driver: &'static Driver) {
-    for _ in 0..LOOKS {
-        // The runtime is not asked under the lock.
-        let Some((stream, ordinal)) = busy().pop_front() else { break };
-        // SAFETY: the stream is ours, and nobody else has it: it was taken out of the list.
-        if !unsafe { destroy_if_idle(driver, stream, ordinal) } {
-            busy().push_back((stream, ordinal));
-        }
-    }
-    let busy = busy();
-    ANY.store(!busy.is_empty(), Ordering::Release);
+    // SAFETY: the stream is ours, and nobody else has it: it was taken out of the list.
+    BUSY.clear(|&(stream, ordinal)| unsafe { destroy_if_idle(driver, stream, ordinal) });
 }
 
 /// Whether it was destroyed.

@@ -15,6 +15,7 @@ mod order;
 mod pool;
 mod slot;
 mod stream;
+mod sync;
 mod thread_end;
 
 pub use self::{

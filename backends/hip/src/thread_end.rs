@@ -20,7 +20,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::panic::catch_unwind;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use gpu_stream_core::{BackendKind, CaptureStatus, ContractError};
 
@@ -28,7 +28,11 @@ use crate::driver::capture;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Current, Driver, loaded};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::{HipError, stream};
+
+#[cfg(all(test, gpu_stream_loom))]
+mod loom_tests;
 
 /// The default stream of one thread on one device.
 #[derive(Debug, Default)]

@@ -4,11 +4,11 @@ use crate::sync::{AtomicUsize, Ordering};
 
 /// A thread begins at the line with its number, so that threads do not meet while each has few
 /// events out.
-const LINES: usize = if cfg!(gpu_stream_loom) { 2 } else { 32 };
-const EACH: usize = if cfg!(gpu_stream_loom) { 1 } else { 8 };
+const LINES: usize = if cfg!(any(gpu_stream_loom, gpu_stream_shuttle)) { 2 } else { 32 };
+const EACH: usize = if cfg!(any(gpu_stream_loom, gpu_stream_shuttle)) { 1 } else { 8 };
 
 /// How many events are kept; what comes back beyond that is destroyed.
-#[cfg(all(test, not(gpu_stream_loom)))]
+#[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
 const MOST: usize = LINES * EACH;
 
 /// On cache lines of its own: 0, or an event.
@@ -101,7 +101,7 @@ impl Line {
     }
 }
 
-#[cfg(all(test, not(gpu_stream_loom)))]
+#[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
 mod tests {
     use std::collections::HashSet;
 

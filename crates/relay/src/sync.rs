@@ -1,10 +1,10 @@
-//! What the pool and the shared records are made of: std's atomics, or loom's when loom checks them
-//! (`--cfg gpu_stream_loom`; a cfg of our own and not `loom`, since other crates listen to that
-//! one).
+//! What the pool and the shared records are made of: std's atomics, or those of loom or shuttle when
+//! these check them (`--cfg gpu_stream_loom`, `--cfg gpu_stream_shuttle`; cfgs of our own and not
+//! `loom`, since other crates listen to that one).
 
 use std::cell::Cell;
 
-#[cfg(not(gpu_stream_loom))]
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod imp {
     pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,6 +24,15 @@ mod imp {
     }
 }
 
+#[cfg(gpu_stream_shuttle)]
+mod imp {
+    pub(crate) use shuttle::sync::atomic::{AtomicUsize, Ordering};
+
+    pub(crate) fn pause(_: u32) {
+        shuttle::thread::yield_now();
+    }
+}
+
 pub(crate) use imp::*;
 
 thread_local! {
@@ -35,6 +44,10 @@ thread_local! {
 /// process have the same. Good until the thread's very end.
 #[inline]
 pub fn thread_number() -> usize {
+    // Its threads are not the system's.
+    #[cfg(gpu_stream_shuttle)]
+    return usize::from(shuttle::current::me()) + 1;
+    #[cfg(not(gpu_stream_shuttle))]
     match NUMBER.get() {
         0 => first_number(),
         number => number,
@@ -42,6 +55,7 @@ pub fn thread_number() -> usize {
 }
 
 #[cold]
+#[cfg_attr(gpu_stream_shuttle, allow(dead_code))]
 fn first_number() -> usize {
     static LAST: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let number = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;

@@ -29,6 +29,10 @@ struct Arguments {
     /// Seconds without any progress after which the process is ended.
     #[arg(long, default_value_t = 180)]
     limit: u64,
+    /// How many MiB of resident memory may come after the first part of a soak, or `any`, where the
+    /// vendor's library is known to keep more and more.
+    #[arg(long, value_parser = mebibytes, default_value = "4")]
+    resident: u64,
     /// Where to write the report as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -63,6 +67,15 @@ fn number(text: &str) -> Result<u64, String> {
     if fits { Ok(number as u64) } else { Err(format!("{text} is no count of calls")) }
 }
 
+/// Bytes of a number of MiB, or of `any`.
+fn mebibytes(text: &str) -> Result<u64, String> {
+    match text {
+        "any" => Ok(u64::MAX),
+        _ => Ok(text.parse::<u32>().map_err(|_| format!("{text} is no number of MiB"))?.into())
+            .map(|count: u64| count << 20),
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut plan = Plan::new(arguments.operations);
@@ -83,7 +96,9 @@ fn main() -> ExitCode {
     };
     let mut findings = report.findings.clone();
     if arguments.what == What::Soak {
-        findings.extend(report.growth(Limits::default()));
+        findings.extend(
+            report.growth(Limits { resident_bytes: arguments.resident, ..Limits::default() }),
+        );
     }
     print!("{}", report.markdown());
     let files = [(arguments.json, report.json()), (arguments.markdown, report.markdown())];

@@ -18,20 +18,22 @@
 
 #[cfg(all(test, gpu_stream_loom))]
 mod loom_tests;
-#[cfg(all(test, not(gpu_stream_loom)))]
+#[cfg(all(test, gpu_stream_shuttle))]
+mod shuttle_tests;
+#[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
 mod tests;
 
 use crate::sync::{AtomicUsize, Ordering, pause, thread_number};
 
 /// How many sources can be told apart. Two that share a place get in each other's way no more than
 /// that one of them makes its own record.
-const SOURCES: usize = if cfg!(gpu_stream_loom) { 1 } else { 256 };
+const SOURCES: usize = if cfg!(any(gpu_stream_loom, gpu_stream_shuttle)) { 1 } else { 256 };
 
 /// How many callers can sit at the same time; as many as there are bits in `asked`, at most.
-const SEATS: usize = if cfg!(gpu_stream_loom) { 2 } else { 32 };
+const SEATS: usize = if cfg!(any(gpu_stream_loom, gpu_stream_shuttle)) { 2 } else { 32 };
 
 /// See [`Sources::patience`].
-const PATIENCE: u32 = if cfg!(gpu_stream_loom) { 1 } else { 192 };
+const PATIENCE: u32 = if cfg!(any(gpu_stream_loom, gpu_stream_shuttle)) { 1 } else { 192 };
 
 /// What a seat says, in its low bits. The others count who has sat on it, so that a leader that
 /// looked a moment ago does not take the next one for the one that it saw.
