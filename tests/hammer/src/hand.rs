@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gpu_stream_conformance::fixture::{BackendOf, EventOf, StreamOf};
 use gpu_stream_conformance::outcome::{check, check_eq};
 use gpu_stream_conformance::{Fixture, Outcome, Verdict};
-use gpu_stream_core::{Backend, BackendKind, Error, ErrorKind, Event, EventOptions, Stream, StreamOptions};
+use gpu_stream_core::{
+    Backend, BackendKind, Error, ErrorKind, Event, EventOptions, Stream, StreamOptions,
+};
 
 use crate::proof::submit;
 use crate::world::{World, foreign};

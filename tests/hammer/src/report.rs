@@ -59,11 +59,13 @@ pub struct Limits {
     pub resident_bytes: u64,
     /// Events that the driver has, and events made that nobody asked for.
     pub events: u64,
+    /// Threads: a driver may start some when it needs them.
+    pub threads: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { heap_bytes: 128 << 10, resident_bytes: 4 << 20, events: 64 }
+        Limits { heap_bytes: 128 << 10, resident_bytes: 4 << 20, events: 64, threads: 4 }
     }
 }
 
@@ -122,7 +124,7 @@ impl Report {
         compare("bytes of the heap", bytes(first), bytes(last), limits.heap_bytes);
         let (one, other) = (first.resident_bytes, last.resident_bytes);
         compare("resident bytes", one, other, limits.resident_bytes);
-        compare("threads", first.threads, last.threads, 0);
+        compare("threads", first.threads, last.threads, limits.threads);
         compare("events alive", first.events_alive(), last.events_alive(), limits.events);
         let (one, other) = (first.events_besides(), last.events_besides());
         compare("events that nobody asked for", one, other, limits.events);
@@ -197,7 +199,12 @@ mod tests {
     }
 
     fn grows(samples: &[(u64, u64, Option<u64>)]) -> Vec<String> {
-        report(samples).growth(Limits { heap_bytes: 10, resident_bytes: 100, events: 5 })
+        report(samples).growth(Limits {
+            heap_bytes: 10,
+            resident_bytes: 100,
+            events: 5,
+            threads: 0,
+        })
     }
 
     #[test]
