@@ -1,0 +1,81 @@
+//! One process: which scenario it is to play, and on what.
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use gpu_stream_conformance::Verdict;
+use gpu_stream_conformance::fixtures::{
+    CudaFixture, HipFixture, HostFixture, ask_for_cuda_queues, ask_for_hip_queues,
+};
+use gpu_stream_core::{Backend, BackendKind};
+use gpu_stream_cuda::Cuda;
+use gpu_stream_hip::Hip;
+
+use crate::play;
+
+const SCENARIO: &str = "GPU_STREAM_ENDS_SCENARIO";
+const BACKEND: &str = "GPU_STREAM_ENDS_BACKEND";
+
+/// The exit code of a scenario that could not be played.
+pub const SKIPPED: i32 = 77;
+
+/// The exit code of one in which something was not as it has to be.
+pub const WRONG: i32 = 70;
+
+/// A command that starts this program again.
+///
+/// # Errors
+/// What the system says.
+pub fn this_program() -> Result<Command, String> {
+    hsa_sim::this_program().map_err(|error| format!("this program is not known: {error}"))
+}
+
+/// Has `command`, which starts this program, play a scenario.
+pub fn as_child_of(command: &mut Command, scenario: &str, backend: BackendKind) {
+    command.env(SCENARIO, scenario).env(BACKEND, backend.name());
+}
+
+/// In a process that is to play a scenario: plays it. `None` in any other.
+pub fn as_child() -> Option<ExitCode> {
+    let scenario = env::var(SCENARIO).ok()?;
+    let backend = env::var(BACKEND).unwrap_or_default();
+    // SAFETY: no other thread is running yet, here and below.
+    unsafe {
+        env::remove_var(SCENARIO);
+        env::remove_var(BACKEND);
+    }
+    // What is played may end the process itself.
+    let played = match backend.parse() {
+        Ok(BackendKind::Host) => play::on(&scenario, || Ok(HostFixture::new())),
+        Ok(BackendKind::Cuda) => {
+            // SAFETY: as above.
+            unsafe { ask_for_cuda_queues() };
+            play::on(&scenario, || {
+                Cuda::probe().map_err(|error| error.to_string())?;
+                CudaFixture::new()
+            })
+        }
+        Ok(BackendKind::Hip) => {
+            // SAFETY: as above.
+            unsafe { ask_for_hip_queues() };
+            if !Path::new("/dev/kfd").exists() && env::var_os("GPU_STREAM_HIP_LIBRARY").is_none() {
+                // What HIP then says is why it was not played.
+                let _ = hsa_sim::preload();
+            }
+            play::on(&scenario, || {
+                Hip::probe().map_err(|error| error.to_string())?;
+                HipFixture::new()
+            })
+        }
+        _ => Err(Verdict::failed(format_args!("{backend:?} is no backend"))),
+    };
+    Some(match played {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(verdict) => {
+            eprintln!("{}", verdict.reason());
+            let code = if verdict.is_failed() { WRONG } else { SKIPPED };
+            std::process::exit(code);
+        }
+    })
+}
