@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,14 +82,14 @@ pub(crate) fn refuse_inside(operation: &'static str) -> Result<(), CudaError> {
 }
 
 /// What is to be destroyed, and could not be where it was dropped.
-static LATER: Mutex<Vec<Box<dyn FnOnce() + Send>>> = Mutex::new(Vec::new());
+static LATER: Mutex<VecDeque<Box<dyn FnOnce() + Send>>> = Mutex::new(VecDeque::new());
 static ANY_LATER: AtomicBool = AtomicBool::new(false);
 
 /// Runs `destroy` now, or, inside a host function, where the driver may not be called, at the next
 /// call on another thread that makes or drops something.
 pub(crate) fn outside(destroy: impl FnOnce() + Send + 'static) {
     if is_inside() {
-        LATER.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(destroy));
+        LATER.lock().unwrap_or_else(PoisonError::into_inner).push_back(Box::new(destroy));
         ANY_LATER.store(true, Ordering::Release);
     } else {
         destroy();
@@ -106,10 +107,17 @@ pub(crate) fn clear() {
 
 #[cold]
 fn clear_all() {
-    ANY_LATER.store(false, Ordering::Relaxed);
-    // Taken out first: what is destroyed may be somebody's, who drops more.
-    let later = std::mem::take(&mut *LATER.lock().unwrap_or_else(PoisonError::into_inner));
-    later.into_iter().for_each(|destroy| destroy());
+    // One by one, and not under the lock: what is destroyed may be somebody's, who drops more, or
+    // panics.
+    loop {
+        let mut later = LATER.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(destroy) = later.pop_front() else {
+            ANY_LATER.store(false, Ordering::Relaxed);
+            return;
+        };
+        drop(later);
+        destroy();
+    }
 }
 
 #[cfg(test)]
@@ -140,8 +148,29 @@ mod tests {
         assert!(!is_inside());
     }
 
+    /// The list is one for all tests.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    #[test]
+    fn a_panic_of_one_that_was_put_off_leaves_the_others() {
+        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let destroyed = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&destroyed);
+        run_now(
+            move || {
+                outside(|| std::panic::resume_unwind(Box::new("an owner's")));
+                outside(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+            },
+            1_004,
+        );
+        assert!(catch_unwind(clear).is_err());
+        clear();
+        assert_eq!(destroyed.load(Ordering::SeqCst), 1);
+    }
+
     #[test]
     fn what_is_dropped_inside_is_destroyed_outside() {
+        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let destroyed = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&destroyed);
         run_now(

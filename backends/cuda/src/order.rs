@@ -18,7 +18,7 @@ use gpu_stream_relay::Calls;
 use crate::driver::capture;
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Primary, check};
+use crate::driver::{Primary, check, loaded};
 use crate::{Cuda, CudaError, CudaEvent, CudaStream, fault};
 
 /// `other` as a stream of this crate's own type, if it is one and not something laid over one.
@@ -53,6 +53,8 @@ fn quick(waiter: &CudaStream, source: &CudaStream) -> Option<&'static Primary> {
     if fault::any() || !explicit(waiter) || !explicit(source) {
         return None;
     }
+    // Not in the child of a fork, though the context is known.
+    loaded()?;
     source.likely_primary()
 }
 

@@ -557,6 +557,17 @@ unsafe impl Stream for CudaStream {
     }
 }
 
+impl Drop for CudaStream {
+    #[inline]
+    fn drop(&mut self) {
+        // The last share in an owner runs code of a user, who may destroy the stream.
+        if self.owner.is_owned() && host_func::is_inside() {
+            let owner = std::mem::take(&mut self.owner);
+            host_func::outside(move || drop(owner));
+        }
+    }
+}
+
 impl Clone for CudaStream {
     fn clone(&self) -> Self {
         CudaStream {

@@ -11,6 +11,7 @@ use gpu_stream_core::{
 
 use crate::driver::capture::{self, Relaxed};
 use crate::driver::code::HipCode;
+use crate::driver::standing;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Current, DeviceEntry, Driver, driver};
 use crate::slot::{Keeper, Old, Record, State};
@@ -638,6 +639,10 @@ pub(crate) fn poll(
     let longest = Duration::from_micros(if blocking { 1_000 } else { 100 });
     let mut pause = Duration::ZERO;
     let mut turns = if blocking { SPINS } else { 0 };
+    let done = || {
+        let _asking = standing::ask()?;
+        done()
+    };
     while !done()? {
         if turns < SPINS {
             turns += 1;

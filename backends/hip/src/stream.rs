@@ -617,6 +617,20 @@ unsafe fn mark(
     Ok(mark)
 }
 
+impl Drop for HipStream {
+    #[inline]
+    fn drop(&mut self) {
+        // The last share in an owner runs code of a user, who may destroy the stream.
+        if let Keeper::Owner(owner) = &mut self.keeper
+            && owner.is_owned()
+            && host_func::is_inside()
+        {
+            let owner = std::mem::take(owner);
+            host_func::outside(move || drop(owner));
+        }
+    }
+}
+
 /// Equal if the device and the handle are.
 impl PartialEq for HipStream {
     fn eq(&self, other: &Self) -> bool {
@@ -646,15 +660,16 @@ impl std::fmt::Debug for HipStream {
 
 /// The owner of a stream that we made: destroys it.
 struct Owned {
-    driver: &'static Driver,
     raw: RawStream<Hip>,
     ordinal: u32,
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        let Owned { driver, raw, ordinal } = *self;
+        let Owned { raw, ordinal } = *self;
         host_func::outside(move || {
+            // It leaks where the runtime must not be called any more.
+            let Some(driver) = loaded() else { return };
             // SAFETY: the stream is ours, and this is its last use: it has no wrapper any more, and
             // no event outside of the pool points to it.
             unsafe { busy::destroy(driver, raw, ordinal) };
@@ -686,7 +701,7 @@ pub(crate) fn create(
     let code = unsafe { (driver.symbols.stream_create)(&mut stream, NON_BLOCKING, priority) };
     driver.check(code, operation, "hipStreamCreateWithPriority")?;
     let raw = RawStream::from_ptr(stream);
-    Ok((raw, KeepAlive::owner(Arc::new(Owned { driver, raw, ordinal }))))
+    Ok((raw, KeepAlive::owner(Arc::new(Owned { raw, ordinal }))))
 }
 
 #[inline(always)]

@@ -10,7 +10,7 @@ use gpu_stream_core::{
 use crate::driver::fault::Fault;
 use crate::driver::queue::Queue;
 use crate::driver::record::Record;
-use crate::driver::{driver, task};
+use crate::driver::{driver, standing, task};
 use crate::sync::lock;
 use crate::{Host, HostError};
 
@@ -103,6 +103,7 @@ unsafe impl Event for HostEvent {
     }
 
     fn status(&self) -> Result<EventStatus, HostError> {
+        standing::refuse_forked()?;
         let Some(record) = self.current() else { return Ok(EventStatus::Unrecorded) };
         match record.is_complete() {
             Ok(true) => Ok(EventStatus::Complete),
@@ -114,12 +115,14 @@ unsafe impl Event for HostEvent {
     fn synchronize(&self) -> Result<(), HostError> {
         const OPERATION: &str = "Event::synchronize";
         refuse_inside_task(OPERATION)?;
+        standing::refuse_forked()?;
         let Some(record) = self.current() else { return Ok(()) };
         let fault = |fault: Fault| HostError::fault(OPERATION, fault);
         record.wait(driver()?.help).map_err(fault)
     }
 
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, HostError> {
+        standing::refuse_forked()?;
         let passed_at = |event: &Self, which| {
             let passed = event.current().and_then(|record| record.passed_at());
             passed.ok_or(ContractError::EventPending { which })
@@ -144,6 +147,9 @@ pub(crate) fn refuse_inside_task(operation: &'static str) -> Result<(), HostErro
 
 impl std::fmt::Debug for HostEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if standing::is_forked() {
+            return f.write_str("HostEvent(of the process that this one was forked from)");
+        }
         // The lock is not held while the caller's formatter is written to.
         let owner = lock(&self.last).owner.clone();
         let mut text = f.debug_struct("HostEvent");

@@ -7,6 +7,7 @@ use gpu_stream_core::{Device, EventOptions, KeepAlive};
 use crate::driver::driver;
 use crate::driver::queue::Queue;
 use crate::driver::record::Record;
+use crate::driver::standing;
 use crate::{HostError, HostEvent, device};
 
 /// Holds back whatever waits for its event, until the program opens it.
@@ -68,6 +69,9 @@ impl Gate {
     /// Opens the gate: its event is complete from now on. Does not block; once open, nothing more
     /// happens.
     pub fn open(&self) {
+        if standing::is_forked() {
+            return; // it is the parent's
+        }
         self.queue.0.release();
     }
 }

@@ -11,7 +11,7 @@ use gpu_stream_core::{
 use crate::driver::pool::Level;
 use crate::driver::queue::{Queue, Refused};
 use crate::driver::record::{Record, Stamp};
-use crate::driver::{Driver, Entry, driver};
+use crate::driver::{Driver, Entry, driver, standing};
 use crate::event::refuse_inside_task;
 use crate::{Host, HostError, HostEvent, device};
 
@@ -82,6 +82,7 @@ impl HostStream {
     fn refused(&self, operation: &'static str, refused: Refused) -> HostError {
         match refused {
             Refused::Faulted(fault) => HostError::fault(operation, fault),
+            Refused::Process(error) => error.into(),
             Refused::Closed => ContractError::InvalidHandle {
                 operation,
                 bits: self.raw.to_bits(),
@@ -126,6 +127,7 @@ unsafe impl Stream for HostStream {
         const OPERATION: &str = "Stream::record";
         use gpu_stream_core::Event as _;
         event.device().check_is(self.device(), OPERATION)?;
+        standing::refuse_forked()?;
         event.record_with(self.owner.clone(), || {
             let (number, stamp) = if event.options().is_timed() {
                 let stamp = Arc::new(Stamp::default());
@@ -247,6 +249,7 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HostStream>,
     thread_local! {
         static STREAMS: std::cell::RefCell<Vec<HostStream>> = const { std::cell::RefCell::new(Vec::new()) };
     }
+    standing::refuse_forked()?;
     let found = STREAMS.try_with(|streams| {
         let mut streams = streams.borrow_mut();
         if let Some(stream) = streams.iter().find(|stream| stream.device() == device) {

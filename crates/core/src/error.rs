@@ -65,9 +65,10 @@ pub enum ErrorKind {
     Capturing,
     /// This backend, or this version of its driver, does not have the capability.
     Unsupported,
-    /// The call is not allowed here: from inside work that a stream is running, for instance.
+    /// The call is not allowed here: from inside work that a stream is running, for instance, or in
+    /// a process that was forked from one that had used the backend.
     ///
-    /// Way out: let another stream wait for an event, instead of a thread.
+    /// Way out: let another stream wait for an event, instead of a thread; or what the text says.
     NotPermitted,
     /// Work on the stream failed. It stays so: every later call on the stream says the same.
     ///
@@ -219,6 +220,26 @@ pub enum ContractError {
         /// Why not, and what to do instead.
         reason: &'static str,
     },
+    /// Every call of a backend in the child of a fork, whose parent had used the backend: threads and
+    /// the driver's state stay with the parent. See [`ErrorKind::NotPermitted`].
+    #[error(
+        "backend {backend} is not permitted in this process: it was forked from one that had used the backend, and a \
+         fork takes no threads and no device along; fork before the first use, or start a new program (exec, spawn)"
+    )]
+    ProcessForked {
+        /// The backend.
+        backend: BackendKind,
+    },
+    /// A call while the process is ending, when the backend takes no more. See
+    /// [`ErrorKind::NotPermitted`].
+    #[error(
+        "backend {backend} is not permitted any more: the process is ending (main has returned, or exit was called); \
+         submit and wait before that"
+    )]
+    ProcessEnding {
+        /// The backend.
+        backend: BackendKind,
+    },
     /// See [`ErrorKind::NotCompiled`].
     #[error("backend {backend} is not part of this build: {reason}")]
     NotCompiled {
@@ -243,7 +264,9 @@ impl Error for ContractError {
             ContractError::EventNotRecorded { .. } => ErrorKind::EventNotRecorded,
             ContractError::EventPending { .. } => ErrorKind::EventPending,
             ContractError::Unsupported { .. } => ErrorKind::Unsupported,
-            ContractError::NotPermitted { .. } => ErrorKind::NotPermitted,
+            ContractError::NotPermitted { .. }
+            | ContractError::ProcessForked { .. }
+            | ContractError::ProcessEnding { .. } => ErrorKind::NotPermitted,
             ContractError::NotCompiled { .. } => ErrorKind::NotCompiled,
         }
     }

@@ -74,6 +74,8 @@ pub fn as_child() -> Option<ExitCode> {
         Ok(()) => ExitCode::SUCCESS,
         Err(verdict) => {
             eprintln!("{}", verdict.reason());
+            // What was submitted may wait for what is not going to happen.
+            gpu_stream_host::abandon_at_exit();
             let code = if verdict.is_failed() { WRONG } else { SKIPPED };
             std::process::exit(code);
         }

@@ -5,6 +5,7 @@ pub(crate) mod code;
 mod context;
 mod current;
 mod load;
+mod standing;
 pub(crate) mod symbols;
 
 use std::ffi::{CStr, c_char};
@@ -35,27 +36,30 @@ pub(crate) struct DeviceEntry {
     primary: OnceLock<Primary>,
 }
 
-static DRIVER: OnceLock<Result<Driver, CudaError>> = OnceLock::new();
-
 /// The driver, which the first call loads and starts. What the first call was told is what all
 /// others are.
 #[inline]
 pub(crate) fn driver() -> Result<&'static Driver, CudaError> {
-    match DRIVER.get() {
-        Some(Ok(driver)) => Ok(driver),
-        _ => first_driver(),
+    match standing::loaded() {
+        Some(driver) => Ok(driver),
+        None => first_driver(),
     }
 }
 
 #[cold]
 fn first_driver() -> Result<&'static Driver, CudaError> {
-    DRIVER.get_or_init(Driver::new).as_ref().map_err(CudaError::clone)
+    static FOUND: OnceLock<Result<Driver, CudaError>> = OnceLock::new();
+    standing::refuse_forked()?;
+    standing::watch_forks();
+    let driver = FOUND.get_or_init(Driver::new).as_ref().map_err(CudaError::clone)?;
+    standing::started(driver);
+    Ok(driver)
 }
 
-/// The driver, if a call has loaded it already.
+/// The driver, if a call has loaded it already, and it may be called.
 #[inline]
 pub(crate) fn loaded() -> Option<&'static Driver> {
-    DRIVER.get()?.as_ref().ok()
+    standing::loaded()
 }
 
 impl Driver {

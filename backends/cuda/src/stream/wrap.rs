@@ -16,15 +16,14 @@ use crate::{Cuda, CudaError, device, host_func};
 const NON_BLOCKING: u32 = 1;
 
 /// The owner of a stream that we made: destroys it.
-struct Owned {
-    driver: &'static Driver,
-    raw: RawStream<Cuda>,
-}
+struct Owned(RawStream<Cuda>);
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        let (driver, raw) = (self.driver, self.raw);
+        let Owned(raw) = *self;
         host_func::outside(move || {
+            // In the child of a fork it is left alone.
+            let Some(driver) = loaded() else { return };
             let _relaxed = Relaxed::enter(driver, "CudaStream::drop").ok();
             // SAFETY: the stream is ours, and this is its last use. Work that was submitted still
             // runs. At the end of the process the driver may be gone, and says so; there is nobody
@@ -48,7 +47,7 @@ pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<CudaS
         unsafe { (driver.symbols.stream_create)(&mut stream, NON_BLOCKING, options.priority) };
     check(code, OPERATION, "cuStreamCreateWithPriority")?;
     let raw = RawStream::from_ptr(stream);
-    let owner = KeepAlive::owner(Arc::new(Owned { driver, raw }));
+    let owner = KeepAlive::owner(Arc::new(Owned(raw)));
     Ok(Parts::of_primary(raw, primary).with(owner))
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod capture;
 pub(crate) mod code;
 mod current;
 mod load;
+pub(crate) mod standing;
 pub(crate) mod symbols;
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
@@ -63,27 +64,40 @@ pub(crate) struct DeviceEntry {
 /// On HIP's NVIDIA platform, where it always is so, there is no such flag.
 const RELEASE_TO_SYSTEM: c_uint = 0x8000_0000;
 
-static DRIVER: OnceLock<Result<Driver, HipError>> = OnceLock::new();
+static FOUND: OnceLock<Result<Driver, HipError>> = OnceLock::new();
 
 /// The runtime, which the first call loads and starts. What the first call was told is what all
 /// others are.
 #[inline]
 pub(crate) fn driver() -> Result<&'static Driver, HipError> {
-    DRIVER.get_or_init(|| Driver::new(load::load()?)).as_ref().map_err(HipError::clone)
+    match standing::loaded() {
+        Some(driver) => Ok(driver),
+        None => first_driver(load::load),
+    }
 }
 
-/// The runtime, if a call has loaded it already.
+#[cold]
+fn first_driver(
+    load: fn() -> Result<load::Found, HipError>,
+) -> Result<&'static Driver, HipError> {
+    standing::refuse()?;
+    standing::watch_forks();
+    let driver = FOUND.get_or_init(|| Driver::new(load()?)).as_ref().map_err(HipError::clone)?;
+    standing::started(driver);
+    Ok(driver)
+}
+
+/// The runtime, if a call has loaded it already, and it may be called.
 #[inline]
 pub(crate) fn loaded() -> Option<&'static Driver> {
-    DRIVER.get()?.as_ref().ok()
+    standing::loaded()
 }
 
 /// As [`driver`], with the functions that the program was linked with, if no call was made before.
 /// Whether they are those that are used.
 #[cfg(feature = "hip-sys")]
 pub(crate) fn use_linked() -> Result<bool, HipError> {
-    let driver = DRIVER.get_or_init(|| Driver::new(load::linked()?));
-    let driver = driver.as_ref().map_err(HipError::clone)?;
+    let driver = first_driver(load::linked)?;
     Ok(load::is_linked(&driver.symbols))
 }
 

@@ -336,6 +336,10 @@ impl Front<'_> {
 
 impl Drop for Log {
     fn drop(&mut self) {
+        if super::standing::is_forked() {
+            // Whoever was there stayed behind, and may have left anything half done.
+            return;
+        }
         let mut reader = self.read();
         while let Some(front) = reader.front() {
             task::discard(|| front.discard());

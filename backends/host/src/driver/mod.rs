@@ -21,6 +21,7 @@ mod exit;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod process;
 pub(crate) mod settle;
+pub(crate) mod standing;
 mod streams;
 
 #[cfg(all(test, gpu_stream_loom))]

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use super::config::Config;
-use super::exit;
 use super::pool::Pool;
 use super::streams::Streams;
+use super::{exit, standing};
 use crate::HostError;
 
 pub(crate) struct Driver {
@@ -22,9 +22,13 @@ pub(crate) struct Driver {
 pub(crate) fn driver() -> Result<&'static Driver, HostError> {
     static DRIVER: OnceLock<Driver> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::new(());
-    if let Some(driver) = DRIVER.get() {
+    if let Some(driver) = DRIVER.get()
+        && !standing::is_forked()
+    {
         return Ok(driver);
     }
+    standing::refuse_forked()?;
+    standing::watch_forks();
     // Not `get_or_init`, since a failure is not kept: a thread that could not be had may be there
     // later.
     let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);

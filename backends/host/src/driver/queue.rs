@@ -11,6 +11,7 @@
 //! wait for it.
 
 use crossbeam_utils::CachePadded;
+use gpu_stream_core::ContractError;
 
 use super::fault::Fault;
 use super::item::{Control, Task, Value, is_inline};
@@ -20,6 +21,7 @@ use super::progress::{Progress, Waiter};
 use super::ready::Link;
 use super::record::{Record, Stamp};
 use super::signal::Signal;
+use super::standing;
 use super::state::{Run, State};
 use super::task::{self, Inside};
 use crate::sync::{Arc, Mutex, lock, spin_loop};
@@ -42,6 +44,8 @@ pub(crate) enum Refused {
     Closed,
     /// A task of it panicked, or it waited for a stream of which one did.
     Faulted(Fault),
+    /// The process has no more use for it.
+    Process(ContractError),
 }
 
 pub(crate) struct Queue {
@@ -135,6 +139,9 @@ impl Queue {
     }
 
     fn submit<T: Value>(self: &Arc<Self>, value: T) -> Result<u64, Refused> {
+        if !standing::is_good() {
+            standing_of_the_process()?;
+        }
         let Some(pushed) = self.log.push(value) else { return Err(self.refused()) };
         if pushed.was_quiet {
             // We are the first since the queue was left, and its state is ours to change.
@@ -146,6 +153,7 @@ impl Queue {
 
     /// Whether anything can be submitted, and the number of the last item that was.
     pub(crate) fn usable(&self) -> Result<u64, Refused> {
+        standing::refuse_forked().map_err(Refused::Process)?;
         if self.log.is_refusing() { Err(self.refused()) } else { Ok(self.submitted()) }
     }
 
@@ -360,6 +368,17 @@ impl Queue {
         };
         Some(Rest { submitted, done, held_by })
     }
+}
+
+/// Whether anything may be submitted now, by the calling thread.
+#[cold]
+fn standing_of_the_process() -> Result<(), Refused> {
+    standing::refuse_forked().map_err(Refused::Process)?;
+    if standing::is_ending() && !task::is_running() {
+        let backend = gpu_stream_core::BackendKind::Host;
+        return Err(Refused::Process(ContractError::ProcessEnding { backend }));
+    }
+    Ok(())
 }
 
 /// Where a queue rests.

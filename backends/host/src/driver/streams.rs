@@ -8,6 +8,7 @@ use gpu_stream_core::StreamOptions;
 use super::fault::FIRST_HANDLE;
 use super::pool::{Level, Pool};
 use super::queue::Queue;
+use super::standing;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, RwLock, RwLockWriteGuard, lock};
 
 pub(crate) struct Streams {
@@ -71,6 +72,10 @@ impl Streams {
     /// Ends the stream with this handle: nothing more can be submitted, and what was still runs.
     /// `false` if there is none.
     pub(crate) fn destroy(&self, handle: usize) -> bool {
+        if standing::is_forked() {
+            // A lock may be held by a thread that stayed behind.
+            return false;
+        }
         // Until the end: who asks for all streams finds this one in one of the two places.
         let mut alive = self.alive_mut();
         let Some(entry) = alive.remove(&handle) else { return false };

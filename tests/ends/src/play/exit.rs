@@ -1,11 +1,11 @@
 //! The end of the process.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use gpu_stream_conformance::{Fixture, Outcome, Verdict};
-use gpu_stream_core::{Event, Stream};
+use gpu_stream_core::{Backend, BackendKind, Event, Stream};
 
 use super::calls::{Kit, every_call};
 use super::{EXITING, all_is_well, busy, say, stream, wait_until};
@@ -40,8 +40,22 @@ pub(super) fn register_early() {
     assert_eq!(failed, 0, "atexit");
 }
 
+struct AtEnd;
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        EXITING.store(true, Ordering::SeqCst);
+    }
+}
+
+thread_local! {
+    static AT_END: AtEnd = const { AtEnd };
+}
+
 /// Likewise, after: what is registered last is called first.
 fn register_late() {
+    // Destructors of thread-local variables come before that, and HIP's waits for host functions.
+    AT_END.with(|_| ());
     // SAFETY: as above.
     let failed = unsafe { libc::atexit(late) };
     assert_eq!(failed, 0, "atexit");
@@ -102,13 +116,25 @@ pub(super) fn while_others_submit<F: Fixture>(fx: &'static F) -> Outcome {
     let _busy = busy(fx)?;
     register_late();
     let rounds = Arc::new(AtomicU32::new(0));
+    let refused = Arc::new(AtomicBool::new(false));
     let shared = stream(fx)?;
+    if F::Backend::KIND == BackendKind::Host {
+        // There the end of the process waits for this, and so comes only if the others are refused.
+        let refused = Arc::clone(&refused);
+        stream(fx)?.launch_host_func(Box::new(move || {
+            wait_until(|| refused.load(Ordering::SeqCst));
+            say("the others were refused");
+        }))?;
+    }
     for _ in 0..3 {
-        let (rounds, shared) = (Arc::clone(&rounds), shared.clone());
+        let (rounds, refused, shared) = (Arc::clone(&rounds), Arc::clone(&refused), shared.clone());
         thread::spawn(move || {
             loop {
                 // What it answers at the end is an error or not; nobody may be held up.
-                let _ = submit(fx, &shared);
+                let outcome = submit(fx, &shared);
+                if outcome.is_err_and(|verdict| verdict.reason().contains("is ending")) {
+                    refused.store(true, Ordering::SeqCst);
+                }
                 rounds.fetch_add(1, Ordering::SeqCst);
             }
         });

@@ -63,13 +63,26 @@ impl<F: Fixture> Held<F> {
     }
 }
 
-pub(super) fn child_exits<F: Fixture>(fx: &'static F) -> Outcome {
+pub(super) fn child_ends<F: Fixture>(fx: &'static F) -> Outcome {
     let held = held(fx)?;
-    check_eq("the code of a child that calls _exit", forked(|| 9)?, 9)?;
-    // SAFETY: ends the process, and runs the functions of atexit, which is what is looked at.
-    let exit = || unsafe { libc::exit(10) };
-    check_eq("the code of a child that calls exit", forked(exit)?, 10)?;
+    check_eq("the code of the child", forked(|| 9)?, 9)?;
     held.finish(fx)
+}
+
+pub(super) fn child_calls_exit<F: Fixture>(fx: &'static F) -> Outcome {
+    let (held, kit) = (held(fx)?, Kit::new(fx)?);
+    // SAFETY: ends the process, and runs the functions of atexit, which is what is looked at.
+    let exit = |code| unsafe { libc::exit(code) };
+    check_eq("the code of a child that does nothing", forked(|| exit(10))?, 10)?;
+    let Held { streams, data, open } = held;
+    let mut all = Some((streams, kit));
+    let code = forked(|| {
+        drop(all.take());
+        exit(11)
+    })?;
+    check_eq("the code of a child that drops all", code, 11)?;
+    let Some((streams, _kit)) = all else { return Err(Verdict::failed("a child's drop was seen")) };
+    Held { streams, data, open }.finish(fx)
 }
 
 /// Makes every call in the child, and says what is not refused as it has to be.
@@ -111,19 +124,7 @@ pub(super) fn child_uses<F: Fixture>(fx: &'static F) -> Outcome {
         })?
     };
     check_eq("the code of the child", code, 0)?;
-    held.finish(fx)?;
-    // And one that drops all that there is, and calls exit.
-    let held = self::held(fx)?;
-    let Held { streams, data, open } = held;
-    let mut all = Some((streams, kit, own_event));
-    let code = forked(|| {
-        drop(all.take());
-        // SAFETY: ends the process, and runs the functions of atexit.
-        unsafe { libc::exit(11) }
-    })?;
-    check_eq("the code of the child", code, 11)?;
-    let Some((streams, ..)) = all else { return Err(Verdict::failed("a child's drop was seen")) };
-    Held { streams, data, open }.finish(fx)
+    held.finish(fx)
 }
 
 pub(super) fn before_the_first_use<F: Fixture>(make: &dyn Fn() -> Result<F, Verdict>) -> Outcome {
