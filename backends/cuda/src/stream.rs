@@ -296,6 +296,8 @@ impl CudaStream {
     }
 
     pub(crate) fn record_event_for(&self, operation: &'static str) -> Result<CudaEvent, CudaError> {
+        // In the child of a fork there is none, though all else is known.
+        driver()?;
         let event = match self.primary() {
             Some(primary) => CudaEvent::for_record(primary, operation)?,
             None => self.new_event_for(EventOptions::new(), operation)?,

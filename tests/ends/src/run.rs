@@ -51,6 +51,10 @@ pub fn as_child() -> Option<ExitCode> {
         Ok(BackendKind::Cuda) => {
             // SAFETY: as above.
             unsafe { ask_for_cuda_queues() };
+            if driver_sim::no_driver_here() {
+                // SAFETY: as above. What CUDA then says is why it was not played.
+                let _ = unsafe { driver_sim::stand_in(1) };
+            }
             play::on(&scenario, || {
                 Cuda::probe().map_err(|error| error.to_string())?;
                 CudaFixture::new()

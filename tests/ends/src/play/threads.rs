@@ -109,7 +109,8 @@ fn at_end<F: Fixture>(fx: &'static F, when: &'static str, wrong: mpsc::Sender<St
             say(&format!("note: {when}: {}: {kind}: {text}", answer.call));
             // A thread's own stream ends with it; all others are as good as ever.
             let is_own = answer.call.contains("own") || answer.call == "per_thread_stream";
-            if !(is_own && kind == ErrorKind::NotPermitted) {
+            let is_gone = matches!(kind, ErrorKind::NotPermitted | ErrorKind::InvalidHandle);
+            if !(is_own && is_gone) {
                 let _ = wrong.send(format!("{when}: {}: {text}", answer.call));
             }
         }
