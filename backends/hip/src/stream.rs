@@ -681,6 +681,7 @@ pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<HipSt
     const OPERATION: &str = "Backend::new_stream";
     device::priority_range(device, OPERATION)?.check(options.priority, OPERATION)?;
     host_func::clear();
+    thread_end::watch();
     let driver = driver()?;
     busy::clear(driver);
     let (raw, owner) = create(driver, device.ordinal(), options.priority, OPERATION)?;

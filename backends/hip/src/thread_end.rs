@@ -143,6 +143,37 @@ pub(crate) fn refuse_ended(operation: &'static str) -> Result<(), HipError> {
     Ok(())
 }
 
+/// Has the end of the calling thread noticed, if it is a thread that has not asked for its default
+/// stream: one that is made when the thread has ended, by a function for the end of the process for
+/// instance, HIP 7.2 destroys twice.
+pub(crate) fn watch() {
+    thread_local! {
+        static WATCHED: Cell<bool> = const { Cell::new(false) };
+    }
+    if WATCHED.replace(true) || !matches!(PHASE.get(), Phase::New) {
+        return;
+    }
+    if let Some(at_thread_end) = at_thread_end() {
+        // SAFETY: `ended` takes whatever it is given; the last argument is as in `register`. If there
+        // is no memory for it, the end is not noticed; there is nothing better to do.
+        unsafe { at_thread_end(ended, std::ptr::null_mut(), ours()) };
+    }
+}
+
+/// Runs at the end of a thread that has not asked for its default stream.
+unsafe extern "C" fn ended(_: *mut c_void) {
+    if matches!(PHASE.get(), Phase::New) {
+        PHASE.set(Phase::Ended);
+    }
+}
+
+/// An address of this crate's, which keeps the library that it is part of from being unloaded before
+/// the thread ends.
+fn ours() -> *mut c_void {
+    static OURS: u8 = 0;
+    std::ptr::from_ref(&OURS).cast_mut().cast()
+}
+
 /// The life of the calling thread's default stream on a device.
 pub(crate) fn life(
     driver: &'static Driver,
@@ -196,13 +227,9 @@ fn register(
             (driver.symbols.stream_is_capturing)(stream::PER_THREAD.as_ptr(), &mut status)
         });
     }
-    static OURS: u8 = 0;
     let lives: *const Lives = Box::into_raw(Box::default());
-    // SAFETY: `at_end` takes the lives, once. The last argument is an address of this crate's,
-    // which keeps the library that it is part of from being unloaded before.
-    let failed = unsafe {
-        at_thread_end(at_end, lives.cast_mut().cast(), std::ptr::from_ref(&OURS).cast_mut().cast())
-    };
+    // SAFETY: `at_end` takes the lives, once.
+    let failed = unsafe { at_thread_end(at_end, lives.cast_mut().cast(), ours()) };
     if failed != 0 {
         // SAFETY: nobody else has it.
         drop(unsafe { Box::from_raw(lives.cast_mut()) });

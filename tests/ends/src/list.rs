@@ -108,6 +108,7 @@ pub const ALL: &[Scenario] = &[
     ),
     scenario("exit::while_others_wait", "main returns while threads are blocked in synchronize"),
     ending(scenario("exit::in_a_host_function", "a host function calls exit"), End::Code(3)),
+    scenario("exit::loaded_by_a_thread", "a thread that has ended made the first call, main others, and main returns"),
     saying(
         scenario("exit::handlers_call", "functions of atexit use streams and events, first and last"),
         &[(ALL_BACKENDS, "played"), (ALL_BACKENDS, "late handler ended"), (ALL_BACKENDS, "early handler ended")],

@@ -19,8 +19,8 @@ pub(crate) use self::current::{Current, current};
 use self::load::Source;
 pub(crate) use self::load::is_on_cuda;
 use self::symbols::{DeviceHandle, Optional, Ptr, Symbols};
-use crate::HipError;
 use crate::pool::{Events, Relays};
+use crate::{HipError, thread_end};
 
 /// The runtime of the process.
 pub(crate) struct Driver {
@@ -84,6 +84,7 @@ fn first_driver(
     standing::watch_forks();
     let driver = FOUND.get_or_init(|| Driver::new(load()?)).as_ref().map_err(HipError::clone)?;
     standing::started(driver);
+    thread_end::watch();
     Ok(driver)
 }
 

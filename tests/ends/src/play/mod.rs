@@ -21,13 +21,19 @@ use gpu_stream_core::{Backend, Device, PerThread, Stream, StreamOptions};
 ///
 /// # Errors
 /// What was not as it has to be; a skip if there is no such backend here.
-pub fn on<F: Fixture>(scenario: &str, make: impl Fn() -> Result<F, String>) -> Outcome {
+pub fn on<F: Fixture>(scenario: &str, make: impl Fn() -> Result<F, String> + Sync) -> Outcome {
     if scenario == "fork::before_the_first_use" {
         return forks::before_the_first_use(&|| make().map_err(Verdict::skipped));
     }
     // Before the backend, so that it is called behind whatever the driver registers.
     exit::register_early();
-    let fx: &'static F = Box::leak(Box::new(make().map_err(Verdict::skipped)?));
+    let made = match scenario {
+        "exit::loaded_by_a_thread" => std::thread::scope(|scope| {
+            scope.spawn(&make).join().map_err(|_| Verdict::failed("a thread panicked"))
+        })?,
+        _ => make(),
+    };
+    let fx: &'static F = Box::leak(Box::new(made.map_err(Verdict::skipped)?));
     let play: fn(&'static F) -> Outcome = match scenario {
         "exit::main_returns" => exit::main_returns,
         "exit::behind_a_gate" => exit::behind_a_gate,
@@ -38,6 +44,7 @@ pub fn on<F: Fixture>(scenario: &str, make: impl Fn() -> Result<F, String>) -> O
         "exit::while_others_submit" => exit::while_others_submit,
         "exit::while_others_wait" => exit::while_others_wait,
         "exit::in_a_host_function" => exit::in_a_host_function,
+        "exit::loaded_by_a_thread" => exit::loaded_by_a_thread,
         "exit::handlers_call" => exit::handlers_call,
         "thread::pooled_events" => threads::pooled_events,
         "thread::busy" => threads::busy,
