@@ -65,15 +65,12 @@ const fn never(scenario: Scenario, never: &'static [&'static str]) -> Scenario {
     Scenario { never, ..scenario }
 }
 
-const fn not_on(
-    scenario: Scenario,
-    not_on: &'static [(BackendKind, &'static str)],
-) -> Scenario {
+const fn not_on(scenario: Scenario, not_on: &'static [(BackendKind, &'static str)]) -> Scenario {
     Scenario { not_on, ..scenario }
 }
 
-/// All of them.
-pub const ALL: &[Scenario] = &[
+/// Those that are played here.
+const OWN: &[Scenario] = &[
     saying(scenario("exit::main_returns", "main returns while streams work"), FINISHED),
     never(
         saying(
@@ -108,15 +105,28 @@ pub const ALL: &[Scenario] = &[
     ),
     scenario("exit::while_others_wait", "main returns while threads are blocked in synchronize"),
     ending(scenario("exit::in_a_host_function", "a host function calls exit"), End::Code(3)),
-    scenario("exit::loaded_by_a_thread", "a thread that has ended made the first call, main others, and main returns"),
+    scenario(
+        "exit::loaded_by_a_thread",
+        "a thread that has ended made the first call, main others, and main returns",
+    ),
     saying(
-        scenario("exit::handlers_call", "functions of atexit use streams and events, first and last"),
-        &[(ALL_BACKENDS, "played"), (ALL_BACKENDS, "late handler ended"), (ALL_BACKENDS, "early handler ended")],
+        scenario(
+            "exit::handlers_call",
+            "functions of atexit use streams and events, first and last",
+        ),
+        &[
+            (ALL_BACKENDS, "played"),
+            (ALL_BACKENDS, "late handler ended"),
+            (ALL_BACKENDS, "early handler ended"),
+        ],
     ),
     scenario("thread::pooled_events", "threads end that have used and pooled events"),
     scenario("thread::busy", "a thread ends whose streams, its own among them, have work"),
     saying(
-        scenario("thread::destructors_before", "a thread-local that was there before the backend's uses it at the thread's end"),
+        scenario(
+            "thread::destructors_before",
+            "a thread-local that was there before the backend's uses it at the thread's end",
+        ),
         &[(ALL_BACKENDS, "played"), (ALL_BACKENDS, "destructor ended")],
     ),
     saying(
@@ -124,14 +134,26 @@ pub const ALL: &[Scenario] = &[
         &[(ALL_BACKENDS, "played"), (ALL_BACKENDS, "destructor ended")],
     ),
     saying(
-        scenario("thread::destructors_of_main", "the same on the main thread, while the process ends"),
+        scenario(
+            "thread::destructors_of_main",
+            "the same on the main thread, while the process ends",
+        ),
         &[(ALL_BACKENDS, "played"), (ALL_BACKENDS, "destructor ended")],
     ),
-    scenario("drop::every_order", "stream, clone, events, owner, waiter and gate are dropped in every order, busy"),
+    scenario(
+        "drop::every_order",
+        "stream, clone, events, owner, waiter and gate are dropped in every order, busy",
+    ),
     scenario("drop::every_order_idle", "the same with no work left"),
     scenario("panic::in_a_host_function", "a host function panics, and so does what it holds"),
-    scenario("panic::in_an_owner", "an owner panics when it is dropped, with its stream and with an event"),
-    scenario("panic::with_all_alive", "a panic unwinds through streams, events and gates that work"),
+    scenario(
+        "panic::in_an_owner",
+        "an owner panics when it is dropped, with its stream and with an event",
+    ),
+    scenario(
+        "panic::with_all_alive",
+        "a panic unwinds through streams, events and gates that work",
+    ),
     scenario("panic::through_calls", "an owner or an iterator of the caller panics inside a call"),
     scenario("fork::child_ends", "a child that uses nothing ends, by _exit"),
     not_on(
@@ -145,15 +167,42 @@ pub const ALL: &[Scenario] = &[
              parent; end a child by _exit, or start a program in it",
         )],
     ),
-    scenario("fork::child_uses", "a child uses what the parent had: every call is refused, and dropping does nothing"),
-    scenario("fork::before_the_first_use", "a child of a parent that has used nothing works as any process"),
+    scenario(
+        "fork::child_uses",
+        "a child uses what the parent had: every call is refused, and dropping does nothing",
+    ),
+    scenario(
+        "fork::before_the_first_use",
+        "a child of a parent that has used nothing works as any process",
+    ),
     scenario("fork::while_others_submit", "children while other threads are inside calls"),
     scenario("fork::exec", "other programs are started while streams work"),
     scenario("twice::two_copies", "three copies of the backend in one process work on one stream"),
     scenario("reentrance::from_a_host_function", "a host function makes every call there is"),
 ];
 
+/// The suite's cases of failing work, each in a process of its own, since it takes a CUDA context
+/// with it. There a case need not pass: see [`play`](crate::play).
+fn faults() -> Vec<Scenario> {
+    let cases = gpu_stream_conformance::cases::ALL.iter().filter(|case| case.area == "faults");
+    let one = |case: &'static gpu_stream_conformance::CaseInfo| {
+        let name: &'static str = format!("fault::{}", case.name).leak();
+        not_on(
+            scenario(name, case.about),
+            &[(Hip, "AMD's runtime ends the process when work fails")],
+        )
+    };
+    cases.map(one).collect()
+}
+
+/// All of them.
+pub fn all() -> &'static [Scenario] {
+    static ALL_OF_THEM: std::sync::LazyLock<Vec<Scenario>> =
+        std::sync::LazyLock::new(|| OWN.iter().copied().chain(faults()).collect());
+    &ALL_OF_THEM
+}
+
 /// The scenario with this name.
 pub fn find(name: &str) -> Option<&'static Scenario> {
-    ALL.iter().find(|scenario| scenario.name == name)
+    all().iter().find(|scenario| scenario.name == name)
 }

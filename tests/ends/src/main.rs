@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
     let mut cells = Vec::new();
-    for scenario in list::ALL.iter().filter(|scenario| wanted(scenario.name)) {
+    for scenario in list::all().iter().filter(|scenario| wanted(scenario.name)) {
         for &backend in &backends {
             let seen = watch::play(scenario, backend);
             println!("{}", table::line(scenario, backend, &seen));
@@ -39,7 +39,11 @@ fn main() -> ExitCode {
         }
     }
     print!("{}", table::draw(&cells, &backends));
-    if cells.iter().any(|(_, _, seen)| seen.is_failed()) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if cells.iter().any(|(_, _, seen)| seen.is_failed()) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn refuse() -> ExitCode {

@@ -20,6 +20,12 @@ const BACKEND: &str = "GPU_STREAM_ENDS_BACKEND";
 /// The exit code of a scenario that could not be played.
 pub const SKIPPED: i32 = 77;
 
+/// The exit code of one that has nothing to show on this version of the driver.
+pub const NOT_HERE: i32 = 78;
+
+/// What HIP 6.4 does not survive.
+const CRASH_HIP_6_4: &[&str] = &["exit::in_a_host_function", "exit::loaded_by_a_thread"];
+
 /// The exit code of one in which something was not as it has to be.
 pub const WRONG: i32 = 70;
 
@@ -57,7 +63,10 @@ pub fn as_child() -> Option<ExitCode> {
             }
             play::on(&scenario, || {
                 Cuda::probe().map_err(|error| error.to_string())?;
-                CudaFixture::new()
+                match scenario.starts_with("fault::") {
+                    true => CudaFixture::with_faults(),
+                    false => CudaFixture::new(),
+                }
             })
         }
         Ok(BackendKind::Hip) => {
@@ -68,7 +77,13 @@ pub fn as_child() -> Option<ExitCode> {
                 let _ = hsa_sim::preload();
             }
             play::on(&scenario, || {
-                Hip::probe().map_err(|error| error.to_string())?;
+                let found = Hip::probe().map_err(|error| error.to_string())?;
+                if found.version.starts_with("6.4") && CRASH_HIP_6_4.contains(&&*scenario) {
+                    // What it has registered for the process's end has to run on the thread that
+                    // loaded it, and finds a freed object otherwise, with or without gpu-stream.
+                    eprintln!("HIP 6.4 crashes at the end of the process by itself");
+                    std::process::exit(NOT_HERE);
+                }
                 HipFixture::new()
             })
         }

@@ -14,7 +14,7 @@ fn word(seen: &Seen) -> &'static str {
     match seen.outcome {
         Outcome::Passed => "ok",
         Outcome::Failed(_) => "FAILED",
-        Outcome::Skipped(_) => "skipped",
+        Outcome::Skipped(_) | Outcome::NotHere(_) => "skipped",
     }
 }
 
@@ -22,7 +22,7 @@ fn word(seen: &Seen) -> &'static str {
 pub fn line(scenario: &Scenario, backend: BackendKind, seen: &Seen) -> String {
     let milliseconds = seen.took.as_millis();
     let mut text = format!("{:<36} {backend:<5} {} ({milliseconds} ms)", scenario.name, word(seen));
-    if let Outcome::Failed(why) | Outcome::Skipped(why) = &seen.outcome {
+    if let Outcome::Failed(why) | Outcome::Skipped(why) | Outcome::NotHere(why) = &seen.outcome {
         let _ = write!(text, ": {why}");
     }
     for note in &seen.notes {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gpu_stream_core::BackendKind;
 
 use crate::list::{End, Scenario};
-use crate::run::{self, SKIPPED};
+use crate::run::{self, NOT_HERE, SKIPPED};
 
 /// How long a process may take; only one that hangs comes near it.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -32,8 +32,10 @@ pub enum Outcome {
     Passed,
     /// Not so, in words.
     Failed(String),
-    /// It was not played, and why.
+    /// It was not played, since the machine lacks something.
     Skipped(String),
+    /// It was not played, since it has nothing to show on this backend or this version of it.
+    NotHere(String),
 }
 
 impl Seen {
@@ -50,7 +52,7 @@ impl Seen {
 /// Plays the scenario. Blocks until its process has ended, or has hung.
 pub fn play(scenario: &Scenario, backend: BackendKind) -> Seen {
     if let Some((_, why)) = scenario.not_on.iter().find(|(kind, _)| *kind == backend) {
-        return Seen::without_a_process(Outcome::Skipped((*why).into()));
+        return Seen::without_a_process(Outcome::NotHere((*why).into()));
     }
     let start = Instant::now();
     let mut command = match run::this_program() {
@@ -71,7 +73,8 @@ pub fn play(scenario: &Scenario, backend: BackendKind) -> Seen {
     let (said, complained) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let status = wait(&mut child, start);
     let (said, complained) = (last_words(&said), last_words(&complained));
-    let (notes, lines): (Vec<_>, Vec<_>) = said.lines().partition(|line| line.starts_with("note: "));
+    let (notes, lines): (Vec<_>, Vec<_>) =
+        said.lines().partition(|line| line.starts_with("note: "));
     Seen {
         outcome: judge(scenario, backend, status, &lines, &complained),
         took: start.elapsed(),
@@ -96,8 +99,11 @@ fn judge(
         Outcome::Failed(format!("{what}{last}{complained}"))
     };
     let Some(status) = status else { return failed(format!("it was still there after {LIMIT:?}")) };
-    if status.code() == Some(SKIPPED) {
-        return Outcome::Skipped(complained.trim().replace('\n', " "));
+    let reason = || complained.trim().replace('\n', " ");
+    match status.code() {
+        Some(SKIPPED) => return Outcome::Skipped(reason()),
+        Some(NOT_HERE) => return Outcome::NotHere(reason()),
+        _ => {}
     }
     let end = match (status.code(), status.signal()) {
         (Some(code), _) => End::Code(code),

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     };
     let cells = Arc::new(Mutex::new(Vec::new()));
     let mut trials = Vec::new();
-    for scenario in list::ALL {
+    for scenario in list::all() {
         for &backend in BackendKind::KNOWN {
             let (cells, required) = (Arc::clone(&cells), Arc::clone(&required));
             let name = format!("{backend}::{}", scenario.name);
@@ -37,12 +37,14 @@ fn main() -> ExitCode {
                 cells.push((scenario, backend, seen));
                 match outcome {
                     Outcome::Passed => Ok(Completion::Completed),
-                    Outcome::Skipped(why) if required.contains(backend) && !by_nature(scenario, backend) => {
+                    Outcome::Skipped(why) if required.contains(backend) => {
                         Err(Failed::from(format!(
                             "skipped, and GPU_STREAM_REQUIRE says that {backend} must not skip: {why}"
                         )))
                     }
-                    Outcome::Skipped(why) => Ok(Completion::ignored_with(why)),
+                    Outcome::Skipped(why) | Outcome::NotHere(why) => {
+                        Ok(Completion::ignored_with(why))
+                    }
                     Outcome::Failed(why) => Err(Failed::from(why)),
                 }
             }));
@@ -50,12 +52,8 @@ fn main() -> ExitCode {
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut cells = cells.lock().unwrap_or_else(PoisonError::into_inner);
-    cells.sort_by_key(|(scenario, ..)| list::ALL.iter().position(|one| one.name == scenario.name));
+    cells
+        .sort_by_key(|(scenario, ..)| list::all().iter().position(|one| one.name == scenario.name));
     print!("{}", table::draw(&cells, BackendKind::KNOWN));
     conclusion.exit_code()
-}
-
-/// Whether no machine would change it.
-fn by_nature(scenario: &list::Scenario, backend: BackendKind) -> bool {
-    scenario.not_on.iter().any(|(kind, _)| *kind == backend)
 }

@@ -77,9 +77,7 @@ pub(crate) fn driver() -> Result<&'static Driver, HipError> {
 }
 
 #[cold]
-fn first_driver(
-    load: fn() -> Result<load::Found, HipError>,
-) -> Result<&'static Driver, HipError> {
+fn first_driver(load: fn() -> Result<load::Found, HipError>) -> Result<&'static Driver, HipError> {
     standing::refuse()?;
     standing::watch_forks();
     let driver = FOUND.get_or_init(|| Driver::new(load()?)).as_ref().map_err(HipError::clone)?;

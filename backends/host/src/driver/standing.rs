@@ -35,7 +35,11 @@ pub(crate) fn is_ending() -> bool {
 /// An error in the child of a fork.
 #[inline]
 pub(crate) fn refuse_forked() -> Result<(), ContractError> {
-    if is_forked() { Err(ContractError::ProcessForked { backend: BackendKind::Host }) } else { Ok(()) }
+    if is_forked() {
+        Err(ContractError::ProcessForked { backend: BackendKind::Host })
+    } else {
+        Ok(())
+    }
 }
 
 /// From here to the guard's end, the process is ending.

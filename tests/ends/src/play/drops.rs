@@ -74,7 +74,8 @@ fn one_order<F: Fixture>(fx: &'static F, order: &[usize], open_at: Option<usize>
         Some(_) => Some(fx.gate(&theirs)?),
         None => None,
     };
-    let data: [_; 3] = [fx.data(ours.device(), 0)?, fx.data(ours.device(), 0)?, fx.data(ours.device(), 0)?];
+    let data: [_; 3] =
+        [fx.data(ours.device(), 0)?, fx.data(ours.device(), 0)?, fx.data(ours.device(), 0)?];
     fx.store(&theirs, &data[0], 1)?;
     let their_event = theirs.record_event()?;
     ours.wait_event(&their_event)?;

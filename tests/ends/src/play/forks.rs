@@ -114,7 +114,8 @@ pub(super) fn child_uses<F: Fixture>(fx: &'static F) -> Outcome {
         forked(move || {
             use gpu_stream_core::Event;
             let mut code = child_calls(fx, kit);
-            let refused = [own.query().is_err(), own_event.status().is_err(), streams[1].query().is_err()];
+            let refused =
+                [own.query().is_err(), own_event.status().is_err(), streams[1].query().is_err()];
             if refused != [true; 3] {
                 say(&format!("note: child: the thread's own, its event, a busy one: {refused:?}"));
                 code = 1;
@@ -171,7 +172,9 @@ pub(super) fn while_others_submit<F: Fixture>(fx: &'static F) -> Outcome {
         .collect();
     let mut outcome = Ok(());
     for round in 0..40 {
-        wait_until(|| rounds.load(Ordering::SeqCst) > round * 10 || threads.iter().any(|t| t.is_finished()));
+        wait_until(|| {
+            rounds.load(Ordering::SeqCst) > round * 10 || threads.iter().any(|t| t.is_finished())
+        });
         outcome = forked(|| child_calls(fx, &kit))
             .and_then(|code| check_eq("the code of a child", code, 0));
         if outcome.is_err() {

@@ -3,6 +3,7 @@
 mod calls;
 mod drops;
 mod exit;
+mod faults;
 mod forks;
 mod panics;
 mod reentrance;
@@ -34,6 +35,11 @@ pub fn on<F: Fixture>(scenario: &str, make: impl Fn() -> Result<F, String> + Syn
         _ => make(),
     };
     let fx: &'static F = Box::leak(Box::new(made.map_err(Verdict::skipped)?));
+    if let Some(case) = scenario.strip_prefix("fault::") {
+        faults::case(fx, case)?;
+        say("played");
+        return Ok(());
+    }
     let play: fn(&'static F) -> Outcome = match scenario {
         "exit::main_returns" => exit::main_returns,
         "exit::behind_a_gate" => exit::behind_a_gate,

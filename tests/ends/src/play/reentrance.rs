@@ -32,7 +32,10 @@ pub(super) fn from_a_host_function<F: Fixture>(fx: &'static F) -> Outcome {
                 Ok(()) => check(!BLOCKS.contains(&call), format_args!("{call} got through"))?,
                 Err((kind, text)) => {
                     say(&format!("note: {call}: {kind}: {text}"));
-                    check(*kind == ErrorKind::NotPermitted, format_args!("{call}: {kind}: {text}"))?;
+                    check(
+                        *kind == ErrorKind::NotPermitted,
+                        format_args!("{call}: {kind}: {text}"),
+                    )?;
                 }
             }
         }

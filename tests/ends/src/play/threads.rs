@@ -1,9 +1,9 @@
 //! The end of threads.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::Arc;
 use std::thread;
 
 use gpu_stream_conformance::outcome::{check, check_eq};

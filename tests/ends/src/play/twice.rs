@@ -15,7 +15,8 @@ use super::{all_is_well, device, say};
 /// `examples/ends_copy.rs`: waits for what was submitted to the stream, changes the number from the
 /// one value to the other on it, and lets it go on after a stream of the copy's own. 0, or what was
 /// wrong.
-type Play = unsafe extern "C" fn(backend: u32, stream: usize, number: *const AtomicU32, from: u32) -> i32;
+type Play =
+    unsafe extern "C" fn(backend: u32, stream: usize, number: *const AtomicU32, from: u32) -> i32;
 
 /// What a copy answers to a handle that is none of its backend's.
 const INVALID_HANDLE: i32 = 2;
@@ -23,9 +24,12 @@ const INVALID_HANDLE: i32 = 2;
 /// The library that cargo has built beside this program.
 fn library() -> Result<PathBuf, Verdict> {
     let programs = [env::current_exe().ok(), env::args_os().next().map(PathBuf::from)];
-    let folders: Vec<_> = programs.iter().flatten().filter_map(|program| program.parent()).collect();
+    let folders: Vec<_> =
+        programs.iter().flatten().filter_map(|program| program.parent()).collect();
     let steps = ["examples", "../examples", "."];
-    let places = folders.iter().flat_map(|folder| steps.map(|step| folder.join(step).join("libends_copy.so")));
+    let places = folders
+        .iter()
+        .flat_map(|folder| steps.map(|step| folder.join(step).join("libends_copy.so")));
     let mut places = places;
     places.find(|place| place.is_file()).ok_or_else(|| {
         Verdict::skipped("libends_copy.so is not there; cargo test builds it, or cargo build --example ends_copy")
