@@ -35,20 +35,49 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How much of what a script writes to its stderr is kept for the reason of a failure.
 const KEPT: usize = 2_000;
 
-#[derive(Deserialize)]
-struct Hello {
-    peer: String,
+/// The first line of a script.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Greeting {
+    /// As it calls itself.
+    pub peer: String,
+    /// The versions of what it measures, in words.
     #[serde(default)]
-    versions: String,
+    pub versions: String,
+    /// The names of the operations that it has.
     #[serde(default)]
-    operations: Vec<String>,
-    missing: Option<String>,
+    pub operations: Vec<String>,
+    /// What it lacks, if it cannot take part.
+    pub missing: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Batch {
     ns: Option<f64>,
     error: Option<String>,
+}
+
+/// Reads the first line of a script.
+///
+/// # Errors
+/// A line that is none, with the line.
+pub fn greeting(line: &str) -> Result<Greeting, String> {
+    serde_json::from_str(line).map_err(|error| format!("it began with {line:?}: {error}"))
+}
+
+/// Reads what a script answers when it has made a batch of calls: the time of all of them.
+///
+/// # Errors
+/// The error that it tells; a line that is no answer, with the line.
+pub fn answer(line: &str) -> Result<Duration, String> {
+    let batch: Batch =
+        serde_json::from_str(line).map_err(|error| format!("it answered {line:?}: {error}"))?;
+    match batch {
+        Batch { error: Some(error), .. } => Err(error),
+        // Not negative, and no longer than can be said.
+        Batch { ns: Some(ns), .. } => Duration::try_from_secs_f64(ns / 1e9)
+            .map_err(|error| format!("it answered {line:?}: {error}")),
+        _ => Err(format!("it answered {line:?}")),
+    }
 }
 
 /// The scripts in `folder`: its files `*.py` but those that begin with `_`, by name.
@@ -123,10 +152,7 @@ impl Script {
         let (lines, complaints) = (read_lines(output), keep_end(errors));
         let (name, versions, jobs) = (file.clone(), String::new(), Vec::new());
         let mut script = Script { name, versions, jobs, child, input, lines, complaints };
-        let hello = script.hear(START).and_then(|line| {
-            serde_json::from_str::<Hello>(&line)
-                .map_err(|error| format!("it began with {line:?}: {error}"))
-        });
+        let hello = script.hear(START).and_then(|line| greeting(&line));
         let hello = hello.map_err(missing)?;
         if let Some(reason) = hello.missing {
             return Err(Missing { name: hello.peer, reason });
@@ -148,16 +174,7 @@ impl Script {
         let line = format!("{} {calls}\n", job.name());
         let said = self.input.write_all(line.as_bytes()).and_then(|()| self.input.flush());
         said.map_err(|error| format!("it does not listen: {error}{}", self.complained()))?;
-        let line = self.hear(BATCH)?;
-        let batch: Batch = serde_json::from_str(&line)
-            .map_err(|error| format!("it answered {line:?}: {error}"))?;
-        match batch {
-            Batch { error: Some(error), .. } => Err(error),
-            Batch { ns: Some(ns), .. } if ns.is_finite() && ns >= 0.0 => {
-                Ok(Duration::from_secs_f64(ns / 1e9))
-            }
-            _ => Err(format!("it answered {line:?}")),
-        }
+        answer(&self.hear(BATCH)?)
     }
 
     fn hear(&mut self, limit: Duration) -> Result<String, String> {

@@ -62,6 +62,7 @@ fn an_answer_that_is_none_is_an_error() {
         ("error", r#"{"error":"cudaErrorInvalidValue"}"#),
         ("empty", "{}"),
         ("negative", r#"{"ns":-1}"#),
+        ("endless", r#"{"ns":1e300}"#),
         ("words", "hello"),
     ] {
         let text = format!("{HELLO}\nwhile read name calls; do echo '{answer}'; done");

@@ -11,8 +11,12 @@ use gpu_stream_core::BackendKind;
 use crate::list::{End, Scenario};
 use crate::run::{self, NOT_HERE, SKIPPED};
 
-/// How long a process may take; only one that hangs comes near it.
-const LIMIT: Duration = Duration::from_secs(20);
+/// How long a process may take; only one that hangs comes near it. `GPU_STREAM_ENDS_LIMIT` says
+/// otherwise, in seconds.
+fn limit() -> Duration {
+    let seconds = std::env::var("GPU_STREAM_ENDS_LIMIT").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(120))
+}
 
 /// What came of one scenario.
 #[derive(Clone, Debug)]
@@ -98,7 +102,9 @@ fn judge(
         };
         Outcome::Failed(format!("{what}{last}{complained}"))
     };
-    let Some(status) = status else { return failed(format!("it was still there after {LIMIT:?}")) };
+    let Some(status) = status else {
+        return failed(format!("it was still there after {:?}", limit()));
+    };
     let reason = || complained.trim().replace('\n', " ");
     match status.code() {
         Some(SKIPPED) => return Outcome::Skipped(reason()),
@@ -128,13 +134,14 @@ fn judge(
 
 /// How it ended; `None` if it hung, and was ended.
 fn wait(child: &mut Child, start: Instant) -> Option<ExitStatus> {
+    let limit = limit();
     loop {
         match child.try_wait() {
             Ok(Some(status)) => {
                 end_group(child);
                 return Some(status);
             }
-            Ok(None) if start.elapsed() < LIMIT => std::thread::sleep(Duration::from_millis(2)),
+            Ok(None) if start.elapsed() < limit => std::thread::sleep(Duration::from_millis(2)),
             Ok(None) | Err(_) => {
                 end_group(child);
                 let _ = child.wait();

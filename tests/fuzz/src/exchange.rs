@@ -1,0 +1,145 @@
+//! The integers of DLPack, `__cuda_array_interface__`, `__cuda_stream__` and bare handles.
+
+use arbitrary::{Arbitrary, Unstructured};
+use gpu_stream_core::exchange::{
+    CUDA_STREAM_VERSION, ExchangeError, Exchanged, Protocol, Value, cuda_stream,
+};
+use gpu_stream_core::{BackendKind, Error, ErrorKind};
+
+const PROTOCOLS: [Protocol; 4] =
+    [Protocol::Handle, Protocol::CudaStream, Protocol::CudaArrayInterface, Protocol::DlPack];
+const BACKENDS: [BackendKind; 4] =
+    [BackendKind::Host, BackendKind::Cuda, BackendKind::Hip, BackendKind::Other("mine")];
+
+#[derive(Arbitrary, Debug)]
+enum Number {
+    None,
+    Near(i8),
+    Handle(u64),
+    Signed(i64),
+    Wide(i128),
+    WideUnsigned(u128),
+    /// Around a power of two.
+    Edge(u8, i8),
+}
+
+impl Number {
+    fn value(&self) -> Value {
+        match *self {
+            Number::None => Value::None,
+            Number::Near(number) => number.into(),
+            Number::Handle(number) => number.into(),
+            Number::Signed(number) => number.into(),
+            Number::Wide(number) => number.into(),
+            Number::WideUnsigned(number) => number.into(),
+            Number::Edge(bits, by) => (1_i128 << (bits % 127)).saturating_add(by.into()).into(),
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    protocol: u8,
+    backend: u8,
+    value: Number,
+    version: Number,
+    stream: Number,
+    integers: (i8, u16, u32, isize, usize, u128),
+}
+
+/// What the protocols say, read off their texts once more: `Some` for a stream or for "no stream".
+fn meaning(protocol: Protocol, backend: BackendKind, value: Value) -> Option<Exchanged> {
+    use BackendKind::{Cuda, Hip, Host};
+    use Protocol::{CudaArrayInterface, CudaStream, DlPack, Handle};
+    let handle = |int: i128| u64::try_from(int).ok().map(|bits| Exchanged::Stream(bits as usize));
+    match (protocol, backend, value) {
+        (Handle, _, Value::Int(int)) => handle(int),
+        (CudaStream, Cuda | Hip, Value::Int(int)) => handle(int),
+        (CudaArrayInterface, Cuda, Value::None) => Some(Exchanged::NoSync),
+        (CudaArrayInterface, Cuda, Value::Int(int)) if int != 0 => handle(int),
+        (DlPack, Cuda, Value::None) => Some(Exchanged::Stream(1)),
+        (DlPack, Hip, Value::None) => Some(Exchanged::Stream(0)),
+        (DlPack, Host, Value::None) => Some(Exchanged::NoSync),
+        (DlPack, Cuda | Hip, Value::Int(-1)) => Some(Exchanged::NoSync),
+        (DlPack, Cuda, Value::Int(int)) if int != 0 => handle(int),
+        (DlPack, Hip, Value::Int(int)) if !matches!(int, 1 | 2) => handle(int),
+        _ => None,
+    }
+}
+
+/// 0 and 1 are one stream.
+fn same(one: Exchanged, other: Exchanged) -> bool {
+    let is_default = |stream| matches!(stream, Exchanged::Stream(0 | 1));
+    one == other || is_default(one) && is_default(other)
+}
+
+fn check_error(error: &ExchangeError, value: Option<Value>) {
+    let text = error.to_string();
+    let kind = error.kind();
+    assert!(matches!(kind, ErrorKind::InvalidHandle | ErrorKind::Unsupported), "{text}");
+    assert_eq!(error.value, value, "{text}");
+    let mut parts = vec![error.protocol.to_string(), error.backend.to_string()];
+    parts.extend(value.map(|value| value.to_string()));
+    for part in parts {
+        assert!(text.contains(&part), "{part:?} is not in {text:?}");
+    }
+}
+
+/// A value and a stream, said and heard.
+pub fn target(bytes: &[u8]) {
+    let Ok(input) = Input::arbitrary(&mut Unstructured::new(bytes)) else { return };
+    let protocol = PROTOCOLS[usize::from(input.protocol) % PROTOCOLS.len()];
+    let backend = BACKENDS[usize::from(input.backend) % BACKENDS.len()];
+    let value = input.value.value();
+
+    let heard = protocol.decode(value, backend);
+    assert_eq!(heard.as_ref().ok().copied(), meaning(protocol, backend, value), "{input:?}");
+    match heard {
+        Err(error) => check_error(&error, Some(value)),
+        Ok(heard) => match protocol.encode(heard, backend) {
+            // What can be heard can be said, and means the same.
+            Ok(said) => {
+                let again = protocol.decode(said, backend).expect("it was just said");
+                assert!(same(again, heard), "{heard:?} was said as {said:?}, which is {again:?}");
+            }
+            Err(error) => panic!("{value:?} means {heard:?}, which cannot be said: {error}"),
+        },
+    }
+
+    let stream = match input.stream.value() {
+        Value::Int(int) => Exchanged::Stream(int as usize),
+        Value::None => Exchanged::NoSync,
+    };
+    match protocol.encode(stream, backend) {
+        Ok(said) => {
+            let heard = protocol.decode(said, backend).expect("it was just said");
+            assert!(same(heard, stream), "{stream:?} was said as {said:?}, which is {heard:?}");
+        }
+        Err(error) => {
+            let value = match stream {
+                Exchanged::Stream(bits) => Some(Value::Int(bits as i128)),
+                Exchanged::NoSync => None,
+            };
+            check_error(&error, value);
+        }
+    }
+
+    let version = input.version.value();
+    let pair = cuda_stream(version, value, backend);
+    if version == Value::Int(CUDA_STREAM_VERSION) {
+        assert_eq!(pair, Protocol::CudaStream.decode(value, backend));
+    } else {
+        let error = pair.expect_err("a version that nobody knows");
+        check_error(&error, Some(error.value.expect("a value is named")));
+    }
+
+    // No integer of Rust's is cut off or wrapped around on its way in.
+    let (a, b, c, d, e, f) = input.integers;
+    let values = [a.into(), b.into(), c.into(), d.into(), e.into(), f.into()];
+    let texts =
+        [a.to_string(), b.to_string(), c.to_string(), d.to_string(), e.to_string(), f.to_string()];
+    for (value, text) in values.into_iter().zip(texts) {
+        let value: Value = value;
+        assert!(value == Value::TOO_LARGE || value.to_string() == text, "{value:?} of {text}");
+    }
+}

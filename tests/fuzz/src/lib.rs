@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+pub mod args;
+pub mod events;
+pub mod exchange;
+pub mod handles;
+pub mod peers;
+pub mod required;
+
+/// Looks at what becomes of these bytes; a panic if it is not what it has to be.
+pub type Target = fn(&[u8]);
+
+/// All targets, by name.
+pub const ALL: &[(&str, Target)] = &[
+    ("args", args::target),
+    ("events", events::target),
+    ("exchange", exchange::target),
+    ("handles", handles::target),
+    ("peers", peers::target),
+    ("required", required::target),
+];
+
+/// The target of this name.
+pub fn find(name: &str) -> Option<Target> {
+    ALL.iter().find(|(known, _)| *known == name).map(|(_, target)| *target)
+}
