@@ -73,8 +73,9 @@ pub fn answer(line: &str) -> Result<Duration, String> {
         serde_json::from_str(line).map_err(|error| format!("it answered {line:?}: {error}"))?;
     match batch {
         Batch { error: Some(error), .. } => Err(error),
-        // Not negative, and no longer than can be said.
-        Batch { ns: Some(ns), .. } => Duration::try_from_secs_f64(ns / 1e9)
+        // Also for one so close to 0 that it would be 0 s: none is negative. Nor longer than can be
+        // said.
+        Batch { ns: Some(ns), .. } if ns >= 0.0 => Duration::try_from_secs_f64(ns / 1e9)
             .map_err(|error| format!("it answered {line:?}: {error}")),
         _ => Err(format!("it answered {line:?}")),
     }
