@@ -159,7 +159,9 @@ mod tests {
         run_now(
             move || {
                 outside(|| std::panic::resume_unwind(Box::new("an owner's")));
-                outside(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+                outside(move || {
+                    count.fetch_add(1, Ordering::SeqCst);
+                });
             },
             1_004,
         );

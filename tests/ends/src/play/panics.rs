@@ -33,7 +33,7 @@ fn panics<T>(run: impl FnOnce() -> T) -> bool {
 pub(super) fn in_a_host_function<F: Fixture>(fx: &'static F) -> Outcome {
     let (first, second, third) = (stream(fx)?, stream(fx)?, stream(fx)?);
     let bomb = Bomb;
-    first.launch_host_func(Box::new(|| fail()))?;
+    first.launch_host_func(Box::new(fail::<()>))?;
     second.launch_host_func(Box::new(move || drop(bomb)))?;
     third.launch_host_func(Box::new(|| resume_unwind(Box::new(Bomb))))?;
     for faulty in [&first, &second, &third] {
