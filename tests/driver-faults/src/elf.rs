@@ -17,20 +17,30 @@ use object::{Endianness, pod};
 /// # Errors
 /// A sentence: the file cannot be read or written, or has no such function.
 pub fn without_symbol(path: &Path, name: &str, out: &Path) -> Result<(), String> {
+    without_symbols(path, &[name], out)
+}
+
+/// As [`without_symbol`], for several functions.
+///
+/// # Errors
+/// As there.
+pub fn without_symbols(path: &Path, names: &[&str], out: &Path) -> Result<(), String> {
     let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let mut bytes = fs::read(path).map_err(|error| at(&error))?;
-    let places = places_of(&bytes, name).map_err(|error| at(&error))?;
-    if places.is_empty() {
-        return Err(at(&format!("has no function `{name}`")));
-    }
-    for place in places {
-        let size = size_of::<Sym64<Endianness>>();
-        let symbol = bytes.get_mut(place..place + size).ok_or_else(|| at(&"cut short"))?;
-        let (symbol, _) = pod::from_bytes_mut::<Sym64<Endianness>>(symbol)
-            .map_err(|()| at(&"its symbols are not aligned"))?;
-        let endian = Endianness::Little;
-        symbol.st_shndx.set(endian, SHN_UNDEF);
-        symbol.st_value.set(endian, 0);
+    for name in names {
+        let places = places_of(&bytes, name).map_err(|error| at(&error))?;
+        if places.is_empty() {
+            return Err(at(&format!("has no function `{name}`")));
+        }
+        for place in places {
+            let size = size_of::<Sym64<Endianness>>();
+            let symbol = bytes.get_mut(place..place + size).ok_or_else(|| at(&"cut short"))?;
+            let (symbol, _) = pod::from_bytes_mut::<Sym64<Endianness>>(symbol)
+                .map_err(|()| at(&"its symbols are not aligned"))?;
+            let endian = Endianness::Little;
+            symbol.st_shndx.set(endian, SHN_UNDEF);
+            symbol.st_value.set(endian, 0);
+        }
     }
     fs::write(out, bytes).map_err(|error| format!("{}: {error}", out.display()))
 }

@@ -8,7 +8,7 @@ mod objects;
 mod plan;
 
 pub use controls::{At, Controls, Fault, Threads};
-pub use elf::without_symbol;
+pub use elf::{without_symbol, without_symbols};
 pub use objects::{gone, made};
 pub use plan::{Action, on_call};
 

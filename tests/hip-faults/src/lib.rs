@@ -1,0 +1,8 @@
+#![doc = include_str!("../README.md")]
+
+mod forward;
+mod functions;
+mod last_error;
+mod real;
+
+driver_faults::export_controls!();
