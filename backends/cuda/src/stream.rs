@@ -6,8 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use gpu_stream_core::{
-    BackendKind, CaptureStatus, Device, ErrorKind, EventOptions, HandleKind, HostFunc, KeepAlive,
-    RawStream, Stream,
+    BackendKind, CaptureStatus, Device, EventOptions, HandleKind, HostFunc, KeepAlive, RawStream,
+    Stream,
 };
 
 use crate::driver::capture::{self, Relaxed};
@@ -46,7 +46,7 @@ impl CudaStream {
     /// `wait_stream`, `fork` and `join` need no such care.
     ///
     /// # Errors
-    /// [`OutOfMemory`](ErrorKind::OutOfMemory), and what else the driver says.
+    /// [`OutOfMemory`](gpu_stream_core::ErrorKind::OutOfMemory), and what else the driver says.
     ///
     /// Origin: torch makes an event at its first record, on the device of that stream.
     #[doc(alias = "cuEventCreate")]
@@ -387,7 +387,7 @@ unsafe impl Stream for CudaStream {
     /// As [`Stream::record`]. On a stream that is captured, the event becomes a node of the graph.
     ///
     /// # Errors
-    /// Beside those, [`InvalidHandle`](ErrorKind::InvalidHandle) if the event belongs to another
+    /// Beside those, [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the event belongs to another
     /// context of the device than the stream: make it with [`CudaStream::new_event`].
     #[inline]
     fn record(&self, event: &CudaEvent) -> Result<(), CudaError> {
@@ -468,7 +468,7 @@ unsafe impl Stream for CudaStream {
     /// As [`Stream::priority`].
     ///
     /// # Errors
-    /// [`Capturing`](ErrorKind::Capturing) for the default stream while a stream is captured that
+    /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream while a stream is captured that
     /// it synchronises with.
     fn priority(&self) -> Result<i32, CudaError> {
         const OPERATION: &str = "Stream::priority";
@@ -488,7 +488,7 @@ unsafe impl Stream for CudaStream {
     /// As [`Stream::id`]. Needs a driver of CUDA 12.0 or newer.
     ///
     /// # Errors
-    /// [`Capturing`](ErrorKind::Capturing) while the stream is captured, and for the default stream
+    /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) while the stream is captured, and for the default stream
     /// while a stream is that it synchronises with: the question would break the capture, in every
     /// mode.
     fn id(&self) -> Result<u64, CudaError> {
@@ -509,7 +509,7 @@ unsafe impl Stream for CudaStream {
     /// As [`Stream::capture_status`].
     ///
     /// # Errors
-    /// [`Capturing`](ErrorKind::Capturing) for the default stream, which itself is never captured,
+    /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream, which itself is never captured,
     /// while a stream is that it synchronises with: then it cannot be used, and the driver does not
     /// say more.
     fn capture_status(&self) -> Result<CaptureStatus, CudaError> {
@@ -524,7 +524,7 @@ unsafe impl Stream for CudaStream {
     ///
     /// A panic of the closure ends in it: it does not reach the driver, what the closure held is
     /// dropped, and work behind it runs, since the driver knows nothing of it. But from then on
-    /// every call on this stream says [`StreamFault`](ErrorKind::StreamFault) with the panic's
+    /// every call on this stream says [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) with the panic's
     /// message, whichever wrapper it is made through. (Streams have no id before CUDA 12.0, and the
     /// panic is then only printed.)
     ///
@@ -532,8 +532,11 @@ unsafe impl Stream for CudaStream {
     /// destroyed a little later, on another thread. If the context breaks before the closure is
     /// run, it is never dropped.
     ///
+    /// A closure whose launch is an error is dropped and does not run any more. If the driver took
+    /// it in spite of what it answered, it may have run by then.
+    ///
     /// # Errors
-    /// Beside those, [`Capturing`](ErrorKind::Capturing) on a stream that is captured: a graph may
+    /// Beside those, [`Capturing`](gpu_stream_core::ErrorKind::Capturing) on a stream that is captured: a graph may
     /// be launched many times, and the closure runs once.
     fn launch_host_func(&self, func: HostFunc) -> Result<(), CudaError> {
         const OPERATION: &str = "Stream::launch_host_func";
@@ -542,18 +545,16 @@ unsafe impl Stream for CudaStream {
             // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
             unsafe { capture::refuse(driver, raw, OPERATION) }
         })?;
-        let job = Job::into_raw(func, self.id_if_any());
+        let job = Job::new(func, self.id_if_any());
         let launched = self.ask(OPERATION, |driver, raw| {
-            // SAFETY: as above. The function takes the job, and the driver calls it once, since it
-            // is no part of a graph.
-            let code = unsafe { (driver.symbols.launch_host_func)(raw, host_func::run, job) };
+            // SAFETY: as above. The function takes a share of the job, and the driver calls it once,
+            // since it is no part of a graph.
+            let code =
+                unsafe { (driver.symbols.launch_host_func)(raw, host_func::run, job.share()) };
             check(code, OPERATION, "cuLaunchHostFunc")
         });
-        // A driver that reports a fault may speak of earlier work and have taken the function.
-        let refused = |error: &CudaError| !matches!(error, CudaError::Driver { code, .. } if code.kind() == ErrorKind::StreamFault);
-        if launched.as_ref().is_err_and(refused) {
-            // SAFETY: the job is the one above, and the driver did not take it.
-            unsafe { Job::drop_raw(job) };
+        if launched.is_err() {
+            job.cancel();
         }
         launched
     }

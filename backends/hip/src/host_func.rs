@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gpu_stream_core::{ContractError, HostFunc};
 
@@ -15,26 +15,34 @@ use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::fault;
 
-/// A closure on its way through the runtime.
-pub(crate) struct Job {
+/// A closure on its way through the runtime, which shares it with the caller until it is clear who has
+/// it: a runtime that refuses it may speak of earlier work, and run it all the same.
+pub(crate) struct Job(Mutex<Option<Work>>);
+
+struct Work {
     func: HostFunc,
     /// The key for a panic, if there is one.
     fault: Option<u64>,
 }
 
 impl Job {
-    /// The pointer that [`run`] takes.
-    pub(crate) fn into_raw(func: HostFunc, fault: Option<u64>) -> *mut c_void {
-        Box::into_raw(Box::new(Job { func, fault })).cast()
+    pub(crate) fn new(func: HostFunc, fault: Option<u64>) -> Arc<Self> {
+        Arc::new(Job(Mutex::new(Some(Work { func, fault }))))
     }
 
-    /// Drops the closure unrun.
-    ///
-    /// # Safety
-    /// `raw` is of [`into_raw`](Self::into_raw), and the runtime will not run it.
-    pub(crate) unsafe fn drop_raw(raw: *mut c_void) {
-        // SAFETY: the caller promises that the pointer is such a box, and that nobody else uses it.
-        drop(unsafe { Box::from_raw(raw.cast::<Job>()) });
+    /// A share for the runtime: the pointer that [`run`] takes.
+    pub(crate) fn share(self: &Arc<Self>) -> *mut c_void {
+        Arc::into_raw(Arc::clone(self)).cast_mut().cast()
+    }
+
+    /// After an error: drops the closure, unless it runs or has run. From here on it does not. The
+    /// runtime's share stays, a few words of memory, since nobody knows whether it has one.
+    pub(crate) fn cancel(&self) {
+        drop(self.take());
+    }
+
+    fn take(&self) -> Option<Work> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -46,10 +54,11 @@ thread_local! {
 /// What the runtime calls, on a thread of its own.
 ///
 /// # Safety
-/// `job` is of [`Job::into_raw`], and is run once.
+/// `job` is of [`Job::share`], and each share is run once at most.
 pub(crate) unsafe extern "C" fn run(job: *mut c_void) {
-    // SAFETY: the caller promises it.
-    let Job { func, fault } = *unsafe { Box::from_raw(job.cast::<Job>()) };
+    // SAFETY: the caller promises that it is a share, which nobody else takes.
+    let job = unsafe { Arc::from_raw(job.cast_const().cast::<Job>()) };
+    let Some(Work { func, fault }) = job.take() else { return };
     INSIDE.set(true);
     // The closure is consumed, and what it holds is dropped, before this returns and the stream
     // goes on. A panic ends here: it must not unwind into the runtime.
@@ -135,15 +144,14 @@ fn clear_all() {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
     use crate::fault::Faults;
 
     fn run_now(func: impl FnOnce() + Send + 'static, stream: u64) {
-        // SAFETY: the job is run once.
-        unsafe { run(Job::into_raw(Box::new(func), Some(stream))) }
+        // SAFETY: the share is run once.
+        unsafe { run(Job::new(Box::new(func), Some(stream)).share()) }
     }
 
     fn check(stream: u64) -> Result<(), HipError> {
@@ -164,6 +172,19 @@ mod tests {
         assert!(error.contains("meant to fail"), "{error}");
         assert!(check(1_002).is_err());
         assert!(!is_inside());
+    }
+
+    #[test]
+    fn what_is_cancelled_is_dropped_and_never_runs() {
+        let held = Arc::new(());
+        let inner = Arc::clone(&held);
+        let job = Job::new(Box::new(move || drop(inner)), None);
+        let (first, second) = (job.share(), job.share());
+        job.cancel();
+        assert_eq!(Arc::strong_count(&held), 1, "what the closure held is still there");
+        // SAFETY: each share is run once: the runtime took the closure twice, in spite of what it said.
+        unsafe { (run(first), run(second)) };
+        assert_eq!(Arc::strong_count(&job), 1);
     }
 
     #[test]

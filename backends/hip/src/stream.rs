@@ -5,8 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use gpu_stream_core::{
-    BackendKind, CaptureStatus, ContractError, Device, ErrorKind, EventOptions, HandleKind,
-    HostFunc, KeepAlive, PerThread, RawStream, Stream, StreamOptions,
+    BackendKind, CaptureStatus, ContractError, Device, EventOptions, HandleKind, HostFunc,
+    KeepAlive, PerThread, RawStream, Stream, StreamOptions,
 };
 
 use crate::driver::capture::{self, Relaxed};
@@ -48,7 +48,7 @@ impl HipStream {
     /// where CUDA's streams have contexts, HIP's have devices alone.
     ///
     /// # Errors
-    /// [`OutOfMemory`](ErrorKind::OutOfMemory), and what else the runtime says.
+    /// [`OutOfMemory`](gpu_stream_core::ErrorKind::OutOfMemory), and what else the runtime says.
     ///
     /// Origin: torch makes an event at its first record, on the device of that stream.
     #[doc(alias = "hipEventCreateWithFlags")]
@@ -424,7 +424,7 @@ unsafe impl Stream for HipStream {
     /// As [`Stream::priority`].
     ///
     /// # Errors
-    /// [`Capturing`](ErrorKind::Capturing) for the default stream while a stream is captured that
+    /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream while a stream is captured that
     /// it synchronises with.
     fn priority(&self) -> Result<i32, HipError> {
         const OPERATION: &str = "Stream::priority";
@@ -444,7 +444,7 @@ unsafe impl Stream for HipStream {
     /// As [`Stream::id`]. Needs HIP 7.2 or newer.
     ///
     /// # Errors
-    /// [`Capturing`](ErrorKind::Capturing) while the stream is captured, and for the default stream
+    /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) while the stream is captured, and for the default stream
     /// while a stream is that it synchronises with.
     fn id(&self) -> Result<u64, HipError> {
         const OPERATION: &str = "Stream::id";
@@ -464,7 +464,7 @@ unsafe impl Stream for HipStream {
     /// As [`Stream::capture_status`].
     ///
     /// # Errors
-    /// [`Capturing`](ErrorKind::Capturing) for the default stream, which itself is never captured,
+    /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream, which itself is never captured,
     /// while a stream is that it synchronises with: then it cannot be used, and the runtime does
     /// not say more.
     fn capture_status(&self) -> Result<CaptureStatus, HipError> {
@@ -479,15 +479,18 @@ unsafe impl Stream for HipStream {
     ///
     /// A panic of the closure ends in it: it does not reach the runtime, what the closure held is
     /// dropped, and work behind it runs, since the runtime knows nothing of it. But from then on
-    /// every call on this stream says [`StreamFault`](ErrorKind::StreamFault) with the panic's
+    /// every call on this stream says [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) with the panic's
     /// message. Since HIP 7.2 streams have ids, and every wrapper of the stream says so; before,
     /// only the wrapper that the function was launched through, and its clones.
     ///
     /// Inside the closure `synchronize` is refused, and streams and events may be dropped: they are
     /// destroyed a little later, on another thread.
     ///
+    /// A closure whose launch is an error is dropped and does not run any more. If the runtime took
+    /// it in spite of what it answered, it may have run by then.
+    ///
     /// # Errors
-    /// Beside those, [`Capturing`](ErrorKind::Capturing) on a stream that is captured: a graph may
+    /// Beside those, [`Capturing`](gpu_stream_core::ErrorKind::Capturing) on a stream that is captured: a graph may
     /// be launched many times, and the closure runs once.
     fn launch_host_func(&self, func: HostFunc) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::launch_host_func";
@@ -496,30 +499,28 @@ unsafe impl Stream for HipStream {
             // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
             unsafe { capture::refuse(driver, raw, OPERATION) }
         })?;
-        let job = Job::into_raw(func, self.faults.key(|| self.id_if_any()));
+        let job = Job::new(func, self.faults.key(|| self.id_if_any()));
         let launched = self.ask(OPERATION, |driver, raw| {
             let symbols = &driver.symbols;
             let (code, function) = match symbols.launch_host_func.function {
                 Some(launch) => {
-                    // SAFETY: as above. The function takes the job, and the runtime calls it once,
-                    // since it is no part of a graph.
-                    let code = unsafe { launch(raw, host_func::run, job) };
+                    // SAFETY: as above. The function takes a share of the job, and the runtime calls
+                    // it once, since it is no part of a graph.
+                    let code = unsafe { launch(raw, host_func::run, job.share()) };
                     (code, symbols.launch_host_func.name)
                 }
                 None => {
                     // SAFETY: as above. Flags must be 0, and are.
-                    let code =
-                        unsafe { (symbols.add_callback)(raw, host_func::run_callback, job, 0) };
+                    let code = unsafe {
+                        (symbols.add_callback)(raw, host_func::run_callback, job.share(), 0)
+                    };
                     (code, "hipStreamAddCallback")
                 }
             };
             driver.check(code, OPERATION, function)
         });
-        // A runtime that reports a fault may speak of earlier work and have taken the function.
-        let refused = |error: &HipError| !matches!(error, HipError::Driver { code, .. } if code.kind() == ErrorKind::StreamFault);
-        if launched.as_ref().is_err_and(refused) {
-            // SAFETY: the job is the one above, and the runtime did not take it.
-            unsafe { Job::drop_raw(job) };
+        if launched.is_err() {
+            job.cancel();
         }
         launched
     }
