@@ -1,5 +1,6 @@
 //! Streams of ours that nobody has any more, and that still work.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{LazyLock, PoisonError};
 
@@ -13,8 +14,20 @@ use crate::{Hip, stream};
 #[cfg(all(test, gpu_stream_loom))]
 mod loom_tests;
 
-/// Streams with the ordinals of their devices.
-static BUSY: LazyLock<Busy<(RawStream<Hip>, u32)>> = LazyLock::new(Busy::new);
+static BUSY: LazyLock<Busy<Dropped>> = LazyLock::new(Busy::new);
+
+/// A stream of ours that nobody has any more.
+struct Dropped {
+    stream: RawStream<Hip>,
+    /// Of its device.
+    ordinal: u32,
+    /// How often the runtime failed to say whether it is idle.
+    failures: Cell<u32>,
+}
+
+/// How often it may fail before the stream is destroyed all the same, which may block: with a fault,
+/// or without a runtime, it will not get better.
+const FAILURES: u32 = 3;
 
 /// What is to be destroyed when it is idle; the first one was looked at longest ago.
 struct Busy<T> {
@@ -73,9 +86,10 @@ impl<T> Busy<T> {
 /// The stream is ours, of the device `ordinal`, and this is its last use.
 pub(crate) unsafe fn destroy(driver: &'static Driver, stream: RawStream<Hip>, ordinal: u32) {
     clear(driver);
+    let dropped = Dropped { stream, ordinal, failures: Cell::new(0) };
     // SAFETY: the caller promises it.
-    if !unsafe { destroy_if_idle(driver, stream, ordinal) } {
-        BUSY.put((stream, ordinal));
+    if !unsafe { destroy_if_idle(driver, &dropped) } {
+        BUSY.put(dropped);
     }
 }
 
@@ -83,28 +97,30 @@ pub(crate) unsafe fn destroy(driver: &'static Driver, stream: RawStream<Hip>, or
 #[inline]
 pub(crate) fn clear(driver: &'static Driver) {
     // SAFETY: the stream is ours, and nobody else has it: it was taken out of the list.
-    BUSY.clear(|&(stream, ordinal)| unsafe { destroy_if_idle(driver, stream, ordinal) });
+    BUSY.clear(|dropped| unsafe { destroy_if_idle(driver, dropped) });
 }
 
 /// Whether it was destroyed.
 ///
 /// # Safety
 /// As [`destroy`].
-unsafe fn destroy_if_idle(driver: &'static Driver, stream: RawStream<Hip>, ordinal: u32) -> bool {
+unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
+    let Dropped { stream, ordinal, ref failures } = *dropped;
     let raw = stream.as_ptr();
     // SAFETY: the caller promises that the stream is alive, and that this is its last use if it is
     // destroyed.
     unsafe {
-        match capture::status(driver, raw, OPERATION) {
-            Ok(CaptureStatus::None) => {}
+        let idle = match capture::status(driver, raw, OPERATION) {
+            Ok(CaptureStatus::None) => stream::is_idle(driver, raw, ordinal, OPERATION),
             // Somebody who knows the handle may end it.
-            Ok(_) => return false,
-            Err(_) => return destroy_now(driver, stream),
-        }
-        match stream::is_idle(driver, raw, ordinal, OPERATION) {
-            Ok(false) => false,
-            // With a fault, or without a runtime, it will not get better.
-            Ok(true) | Err(_) => destroy_now(driver, stream),
+            Ok(_) => Ok(false),
+            Err(error) => Err(error),
+        };
+        failures.update(|failures| failures + u32::from(idle.is_err()));
+        if idle.unwrap_or(failures.get() >= FAILURES) {
+            destroy_now(driver, stream)
+        } else {
+            false
         }
     }
 }
