@@ -124,7 +124,13 @@ impl Relaxed {
         let mut mode = RELAXED;
         // SAFETY: `mode` is a valid mode, and a place for the one before.
         let code = unsafe { (driver.symbols.exchange_capture_mode)(&mut mode) };
-        check(code, operation, "cuThreadExchangeStreamCaptureMode")?;
+        if code != CudaCode::SUCCESS {
+            // If it was done all the same, the mode is the one before.
+            if mode != RELAXED {
+                put_back(driver, mode);
+            }
+            check(code, operation, "cuThreadExchangeStreamCaptureMode")?;
+        }
         Ok(Relaxed { driver, before: mode, stays_on_its_thread: PhantomData })
     }
 }
@@ -132,8 +138,20 @@ impl Relaxed {
 impl Drop for Relaxed {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: `before` is the mode that the driver gave, and a place for ours, which nobody
-        // needs. It can only fail when the driver is gone, and then there are no modes.
-        let _ = unsafe { (self.driver.symbols.exchange_capture_mode)(&mut self.before) };
+        put_back(self.driver, self.before);
+    }
+}
+
+/// Sets the thread's mode to one that the driver gave: once more, if the driver says no, which may be
+/// about something else.
+#[inline]
+fn put_back(driver: &Driver, before: c_int) {
+    for _ in 0..2 {
+        let mut mode = before;
+        // SAFETY: `mode` is a mode that the driver gave, and a place for ours, which nobody needs.
+        // If it fails again the driver is gone, and then there are no modes.
+        if unsafe { (driver.symbols.exchange_capture_mode)(&mut mode) } == CudaCode::SUCCESS {
+            break;
+        }
     }
 }

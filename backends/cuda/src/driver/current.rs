@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use super::code::CudaCode;
 use super::{Context, Driver, check};
 use crate::CudaError;
 
@@ -27,7 +28,13 @@ impl Current {
             // SAFETY: a `Context` is alive: a primary one that we retained, or one whose stream is
             // alive.
             let code = unsafe { (driver.symbols.ctx_push)(context.as_ptr()) };
-            check(code, operation, "cuCtxPushCurrent_v2")?;
+            if code != CudaCode::SUCCESS {
+                // It may have been done all the same.
+                if current(driver, operation).is_ok_and(|now| now == context.as_ptr()) {
+                    pop(driver);
+                }
+                check(code, operation, "cuCtxPushCurrent_v2")?;
+            }
         }
         Ok(Current { driver, pushed, stays_on_its_thread: PhantomData })
     }
@@ -36,11 +43,22 @@ impl Current {
 impl Drop for Current {
     fn drop(&mut self) {
         if self.pushed {
-            let mut popped = std::ptr::null_mut();
-            // SAFETY: `popped` is a place for one context; the one on top is that of `enter`, since
-            // nobody else's code runs between the two. It can only fail when the driver is gone,
-            // and then nothing is current anyway.
-            let _ = unsafe { (self.driver.symbols.ctx_pop)(&mut popped) };
+            pop(self.driver);
+        }
+    }
+}
+
+/// Takes the context from the stack that [`Current::enter`] put there: once more, if the driver says
+/// no and has not done it, since that may be about something else.
+fn pop(driver: &Driver) {
+    for _ in 0..2 {
+        let mut popped = std::ptr::null_mut();
+        // SAFETY: `popped` is a place for one context; the one on top is that of `enter`, since
+        // nobody else's code runs between the two. If it fails again the driver is gone, and then
+        // nothing is current anyway.
+        let code = unsafe { (driver.symbols.ctx_pop)(&mut popped) };
+        if code == CudaCode::SUCCESS || !popped.is_null() {
+            break;
         }
     }
 }

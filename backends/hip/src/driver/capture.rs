@@ -220,18 +220,40 @@ fn exchange(driver: &'static Driver, operation: &'static str) -> Result<Option<c
     let mut mode = RELAXED;
     // SAFETY: `mode` is a valid mode, and a place for the one before.
     let code = unsafe { exchange(&mut mode) };
-    driver.check(code, operation, driver.symbols.exchange_capture_mode.name)?;
-    Ok(Some(mode))
+    let done = driver.check(code, operation, driver.symbols.exchange_capture_mode.name);
+    // If it was done all the same, the mode is the one before.
+    if done.is_err() && mode != RELAXED {
+        put_back(driver, exchange, mode);
+    }
+    done.map(|()| Some(mode))
+}
+
+/// Sets the thread's mode to one that the runtime gave: once more, if the runtime says no, which may
+/// be about something else.
+#[inline]
+fn put_back(
+    driver: &Driver,
+    exchange: unsafe extern "C" fn(*mut c_int) -> HipCode,
+    before: c_int,
+) {
+    for _ in 0..2 {
+        let mut mode = before;
+        // SAFETY: `mode` is a mode that the runtime gave, and a place for ours, which nobody needs.
+        // If it fails again the runtime is gone, and then there are no modes.
+        let code = unsafe { exchange(&mut mode) };
+        if code == HipCode::SUCCESS {
+            break;
+        }
+        driver.ignore(code);
+    }
 }
 
 impl Drop for Relaxed {
     #[inline]
     fn drop(&mut self) {
         let exchange = self.driver.symbols.exchange_capture_mode.function;
-        if let (Some(mut before), Some(exchange)) = (self.before, exchange) {
-            // SAFETY: `before` is the mode that the runtime gave, and a place for ours, which
-            // nobody needs. It can only fail when the runtime is gone, and then there are no modes.
-            self.driver.ignore(unsafe { exchange(&mut before) });
+        if let (Some(before), Some(exchange)) = (self.before, exchange) {
+            put_back(self.driver, exchange, before);
         }
     }
 }

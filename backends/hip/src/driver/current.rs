@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 
 use super::Driver;
+use super::code::HipCode;
 use crate::HipError;
 
 /// Makes a device current. What was current before is so again when the guard is dropped.
@@ -30,7 +31,11 @@ impl Current {
         if before.is_some() {
             // SAFETY: takes any number.
             let code = unsafe { (driver.symbols.set_device)(wanted) };
-            driver.check(code, operation, "hipSetDevice")?;
+            if let Err(error) = driver.check(code, operation, "hipSetDevice") {
+                // It may have been done all the same.
+                put_back(driver, now);
+                return Err(error);
+            }
         }
         Ok(Current { driver, before, stays_on_its_thread: PhantomData })
     }
@@ -39,10 +44,22 @@ impl Current {
 impl Drop for Current {
     fn drop(&mut self) {
         if let Some(before) = self.before {
-            // SAFETY: takes any number, and this one was current on this thread. It can only fail
-            // when the runtime is gone, and then nothing is current anyway.
-            self.driver.ignore(unsafe { (self.driver.symbols.set_device)(before) });
+            put_back(self.driver, before);
         }
+    }
+}
+
+/// Makes the device current that was so before: once more, if the runtime says no, which may be about
+/// something else.
+fn put_back(driver: &Driver, before: c_int) {
+    for _ in 0..2 {
+        // SAFETY: takes any number, and this one was current on this thread. If it fails again the
+        // runtime is gone, and then nothing is current anyway.
+        let code = unsafe { (driver.symbols.set_device)(before) };
+        if code == HipCode::SUCCESS {
+            break;
+        }
+        driver.ignore(code);
     }
 }
 
