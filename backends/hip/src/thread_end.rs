@@ -222,10 +222,16 @@ fn register(
         let _current = Current::enter(driver, ordinal, operation)?;
         let mut status = 0;
         // SAFETY: handle 2 is always there, and its device current; `status` is a place for the
-        // number. A capture, or what the answer is, does not matter here.
-        driver.ignore(unsafe {
+        // number. A capture does not matter here.
+        let code = unsafe {
             (driver.symbols.stream_is_capturing)(stream::PER_THREAD.as_ptr(), &mut status)
-        });
+        };
+        if code == HipCode::CAPTURE_IMPLICIT {
+            driver.ignore(code);
+        } else {
+            // Else the stream may not be there, and would end before ours is called.
+            driver.check(code, operation, "hipStreamIsCapturing")?;
+        }
     }
     let lives: *const Lives = Box::into_raw(Box::default());
     // SAFETY: `at_end` takes the lives, once.
