@@ -117,11 +117,7 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
             Err(error) => Err(error),
         };
         failures.update(|failures| failures + u32::from(idle.is_err()));
-        if idle.unwrap_or(failures.get() >= FAILURES) {
-            destroy_now(driver, stream)
-        } else {
-            false
-        }
+        if idle.unwrap_or(failures.get() >= FAILURES) { destroy_now(driver, stream) } else { false }
     }
 }
 

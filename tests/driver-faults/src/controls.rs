@@ -1,6 +1,5 @@
 //! The test's side: [`Controls`].
 
-use std::collections::HashSet;
 use std::ffi::{CString, OsStr, c_char};
 use std::time::Duration;
 
@@ -64,7 +63,7 @@ controls! {
     struck = "driver_faults_struck" unsafe extern "C" fn() -> u64;
     await_held = "driver_faults_await_held" unsafe extern "C" fn(u64, u64) -> bool;
     release = "driver_faults_release" unsafe extern "C" fn();
-    alive = "driver_faults_alive" unsafe extern "C" fn(*const c_char, *mut usize, usize) -> usize;
+    live = "driver_faults_live" unsafe extern "C" fn(*const c_char) -> u64;
     wrong = "driver_faults_wrong" unsafe extern "C" fn() -> u64;
 }
 
@@ -160,28 +159,10 @@ impl Controls {
     ///
     /// # Panics
     /// If `kind` has a zero in it.
-    pub fn live(&self, kind: &str) -> usize {
+    pub fn live(&self, kind: &str) -> u64 {
         let kind = CString::new(kind).expect("a word");
-        // SAFETY: a C string, and no room.
-        unsafe { (self.alive)(kind.as_ptr(), [].as_mut_ptr(), 0) }
-    }
-
-    /// Their handles.
-    ///
-    /// # Panics
-    /// If `kind` has a zero in it.
-    pub fn alive(&self, kind: &str) -> HashSet<usize> {
-        let kind = CString::new(kind).expect("a word");
-        let mut handles = Vec::new();
-        loop {
-            let room = handles.len();
-            // SAFETY: a C string, and that much room.
-            let count = unsafe { (self.alive)(kind.as_ptr(), handles.as_mut_ptr(), room) };
-            handles.resize(count, 0);
-            if count <= room {
-                return handles.into_iter().collect();
-            }
-        }
+        // SAFETY: a C string.
+        unsafe { (self.live)(kind.as_ptr()) }
     }
 
     /// How many objects were destroyed that were not there, since the process began.

@@ -21,9 +21,7 @@ macro_rules! export_controls {
             driver_faults_struck() -> u64;
             driver_faults_await_held(count: u64, at_most_ms: u64) -> bool;
             driver_faults_release() -> ();
-            driver_faults_alive(
-                kind: *const ::core::ffi::c_char, handles: *mut usize, room: usize
-            ) -> usize;
+            driver_faults_live(kind: *const ::core::ffi::c_char) -> u64;
             driver_faults_wrong() -> u64;
         }
     };
@@ -136,17 +134,13 @@ pub unsafe fn driver_faults_release() {
     plan::release();
 }
 
-/// Writes the handles of the objects of the kind that are alive, as far as there is room. How many
-/// there are.
+/// How many objects of the kind are alive.
 ///
 /// # Safety
-/// `kind` is a C string, and `handles` has room for `room` handles.
-pub unsafe fn driver_faults_alive(kind: *const c_char, handles: *mut usize, room: usize) -> usize {
+/// `kind` is a C string.
+pub unsafe fn driver_faults_live(kind: *const c_char) -> u64 {
     // SAFETY: the caller promises it.
-    let alive = unsafe { string(kind) }.map(objects::alive).unwrap_or_default();
-    // SAFETY: the caller promises the room, and no more than that is written.
-    unsafe { handles.copy_from_nonoverlapping(alive.as_ptr(), room.min(alive.len())) };
-    alive.len()
+    unsafe { string(kind) }.map_or(0, objects::live)
 }
 
 /// How many objects were destroyed that were not there.

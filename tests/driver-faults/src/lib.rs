@@ -6,6 +6,7 @@ mod elf;
 pub mod exports;
 mod objects;
 mod plan;
+pub mod walk;
 
 pub use controls::{At, Controls, Fault, Threads};
 pub use elf::{without_symbol, without_symbols};

@@ -41,6 +41,11 @@ impl CudaCode {
     /// `CUDA_ERROR_CAPTURED_EVENT`: the event's last record was made in a capture.
     pub const CAPTURED_EVENT: Self = CudaCode(907);
 
+    /// The code with this number.
+    pub const fn new(number: i32) -> Self {
+        CudaCode(number)
+    }
+
     /// The number.
     pub const fn get(self) -> i32 {
         self.0

@@ -22,10 +22,18 @@ macro_rules! functions {
         }
 
         impl Bare {
-            fn resolve(library: &Library) -> Result<Self, libloading::Error> {
-                // SAFETY: that is the function's signature in `cuda.h`; the library is never
-                // closed.
-                Ok(Bare { $($field: *unsafe { library.get($name) }?,)* })
+            /// A function that the driver lacks answers that it is not supported.
+            fn resolve(library: &Library) -> Self {
+                Bare { $($field: {
+                    type Function = unsafe extern "C" fn($($argument),*) -> c_int;
+                    unsafe extern "C" fn missing($(_: $argument),*) -> c_int {
+                        801
+                    }
+                    // SAFETY: that is the function's signature in `cuda.h`; the library is never
+                    // closed.
+                    let found = unsafe { library.get::<Function>($name) };
+                    found.map_or(missing as Function, |found| *found)
+                },)* }
             }
         }
     };
@@ -89,7 +97,7 @@ pub fn bare() -> &'static Bare {
         // SAFETY: the backend has loaded it by this name, so that its initialisers have run.
         let library =
             Box::leak(Box::new(unsafe { Library::new(&name) }.expect("the driver's library")));
-        Bare::resolve(library).expect("the driver's functions")
+        Bare::resolve(library)
     })
 }
 

@@ -231,11 +231,7 @@ fn exchange(driver: &'static Driver, operation: &'static str) -> Result<Option<c
 /// Sets the thread's mode to one that the runtime gave: once more, if the runtime says no, which may
 /// be about something else.
 #[inline]
-fn put_back(
-    driver: &Driver,
-    exchange: unsafe extern "C" fn(*mut c_int) -> HipCode,
-    before: c_int,
-) {
+fn put_back(driver: &Driver, exchange: unsafe extern "C" fn(*mut c_int) -> HipCode, before: c_int) {
     for _ in 0..2 {
         let mut mode = before;
         // SAFETY: `mode` is a mode that the runtime gave, and a place for ours, which nobody needs.

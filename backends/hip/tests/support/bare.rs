@@ -29,14 +29,22 @@ macro_rules! functions {
         }
 
         impl Bare {
-            fn resolve(library: &Library) -> Result<Self, libloading::Error> {
-                Ok(Bare {
-                    // SAFETY: that is the function's signature in `hip_runtime_api.h`; the library
-                    // is never closed.
-                    $($field: *unsafe { library.get($name) }?,)*
+            /// A function that the runtime lacks answers that it is not supported.
+            fn resolve(library: &Library) -> Self {
+                Bare {
+                    $($field: {
+                        type Function = unsafe extern "C" fn($($argument),*) -> c_int;
+                        unsafe extern "C" fn missing($(_: $argument),*) -> c_int {
+                            801
+                        }
+                        // SAFETY: that is the function's signature in `hip_runtime_api.h`; the
+                        // library is never closed.
+                        let found = unsafe { library.get::<Function>($name) };
+                        found.map_or(missing as Function, |found| *found)
+                    },)*
                     // SAFETY: as above.
                     $($optional: unsafe { library.get($optional_name) }.ok().map(|found| *found),)*
-                })
+                }
             }
         }
     };
@@ -98,7 +106,7 @@ pub fn bare() -> &'static Bare {
         // SAFETY: the backend has loaded it by this name, so that its initialisers have run.
         let library =
             Box::leak(Box::new(unsafe { Library::new(&name) }.expect("the runtime's library")));
-        Bare::resolve(library).expect("the runtime's functions")
+        Bare::resolve(library)
     })
 }
 
@@ -176,7 +184,9 @@ impl Drop for Entered {
 
 #[track_caller]
 pub fn enter(device: c_int) -> Entered {
-    let (before, _) = thread_state();
+    let mut before = 0;
+    // SAFETY: a place for one device.
+    ok("get_device", unsafe { (bare().get_device)(&mut before) });
     set_device(device);
     Entered(before)
 }

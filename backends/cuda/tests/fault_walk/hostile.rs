@@ -1,0 +1,188 @@
+//! Functions that are missing, versions that are old, a driver that does not start, calls that do not
+//! come back, handles that are used again. A driver is loaded once, so most of it is in processes of
+//! their own.
+
+use std::process::Command;
+
+use driver_faults::walk::hostile::{Held, basics, reused_handles, slow_calls};
+use driver_faults::{At, Fault, Threads};
+use gpu_stream_core::{Backend, Error, ErrorKind, Event, EventOptions, Stream};
+use gpu_stream_cuda::Cuda;
+
+use crate::controls;
+use crate::vendor::OnCuda;
+
+/// Names what a process is for.
+const CHILD: &str = "GPU_STREAM_FAULT_CHILD";
+
+/// In a process of its own: does what the variable names, if it is one.
+pub fn run_as_child() -> bool {
+    let Ok(child) = std::env::var(CHILD) else { return false };
+    match child.split_once(' ').unwrap_or((&child, "")) {
+        ("basics", _) => {}
+        ("reused", _) => {
+            reused_handles::<OnCuda>().expect("a handle that is used again");
+            return true;
+        }
+        ("start", fault) => {
+            let (function, code) = fault.split_once(' ').expect("a function and a code");
+            let code = Fault::Answer(code.parse().expect("a number"));
+            controls().set(function, At::Always, Threads::All, code);
+        }
+        (other, _) => panic!("no such child: {other}"),
+    }
+    for (name, answer) in basics::<OnCuda>() {
+        match answer {
+            Ok(()) => println!("{name}: ok"),
+            Err((kind, text)) => println!("{name}: {kind:?}: {text}"),
+        }
+    }
+    true
+}
+
+/// The lines that such a process prints.
+fn child(child: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.env(CHILD, child).envs(variables.iter().copied());
+    let output = command.output().expect("this program runs a second time");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{child} {variables:?}: {}\n{errors}", output.status);
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// The required functions that the backend calls.
+const REQUIRED: [&str; 31] = [
+    "cuDriverGetVersion",
+    "cuInit",
+    "cuGetErrorName",
+    "cuGetErrorString",
+    "cuDeviceGetCount",
+    "cuDeviceGet",
+    "cuDeviceGetName",
+    "cuDevicePrimaryCtxRetain",
+    "cuDevicePrimaryCtxGetState",
+    "cuCtxGetCurrent",
+    "cuCtxSetCurrent",
+    "cuCtxPushCurrent_v2",
+    "cuCtxPopCurrent_v2",
+    "cuCtxGetDevice",
+    "cuCtxGetStreamPriorityRange",
+    "cuThreadExchangeStreamCaptureMode",
+    "cuStreamCreateWithPriority",
+    "cuStreamDestroy_v2",
+    "cuStreamQuery",
+    "cuStreamSynchronize",
+    "cuStreamWaitEvent",
+    "cuStreamGetCtx",
+    "cuStreamGetPriority",
+    "cuStreamIsCapturing",
+    "cuLaunchHostFunc",
+    "cuEventCreate",
+    "cuEventDestroy_v2",
+    "cuEventQuery",
+    "cuEventSynchronize",
+    "cuEventRecord",
+    "cuEventElapsedTime",
+];
+
+/// The optional ones, and the call that says so if one is missing; the others go on without it.
+const OPTIONAL: [(&str, Option<&str>); 6] = [
+    ("cuIpcGetEventHandle", None),
+    ("cuIpcOpenEventHandle", None),
+    ("cuStreamGetCaptureInfo_v2", None),
+    ("cuStreamGetId", Some("id")),
+    ("cuStreamGetCtx_v2", None),
+    ("cuEventElapsedTime_v2", None),
+];
+
+pub fn a_missing_function_is_named() {
+    for function in REQUIRED {
+        let lines = child("basics", &[("DRIVER_SIM_HIDE", function)]);
+        let [line] = lines.as_slice() else { panic!("{function}: {lines:?}") };
+        assert!(line.starts_with("probe: SymbolNotFound") && line.contains(function), "{line}");
+    }
+    for (function, call) in OPTIONAL {
+        let lines = child("basics", &[("DRIVER_SIM_HIDE", function)]);
+        assert!(lines.len() > 10, "{function}: {lines:?}");
+        for line in lines.iter().filter(|line| !line.ends_with(": ok")) {
+            let expected = call.is_some_and(|call| line.starts_with(&format!("{call}: Unsupp")));
+            assert!(expected && line.contains(function), "{function}: {line}");
+        }
+        let refused = lines.iter().filter(|line| !line.ends_with(": ok")).count();
+        assert_eq!(refused, usize::from(call.is_some()), "{function}: {lines:?}");
+    }
+    println!("{} functions missing, one at a time", REQUIRED.len() + OPTIONAL.len());
+}
+
+pub fn an_old_driver_is_refused_or_does() {
+    let lines = child("basics", &[("DRIVER_SIM_VERSION", "10.2")]);
+    assert!(lines[0].starts_with("probe: DriverTooOld"), "{lines:?}");
+    for version in ["11.0", "11.4", "12.0", "12.8", "13.0"] {
+        let lines = child("basics", &[("DRIVER_SIM_VERSION", version)]);
+        let refused = lines.iter().filter(|line| !line.ends_with(": ok"));
+        let refused: Vec<_> = refused.map(String::as_str).collect();
+        let ids = version.starts_with("11");
+        assert_eq!(refused.len(), usize::from(ids), "{version}: {refused:?}");
+        assert!(refused.iter().all(|line| line.starts_with("id: Unsupported")), "{refused:?}");
+    }
+}
+
+/// Loading is not tried a second time, so each fault has a process of its own.
+pub fn a_driver_that_does_not_start_says_why() {
+    let calls = ["cuDriverGetVersion", "cuInit", "cuDeviceGetCount", "cuDeviceGet"];
+    for function in calls {
+        for code in [2, 100, 803, 999, 12_345, -1] {
+            let lines = child(&format!("start {function} {code}"), &[]);
+            let [line] = lines.as_slice() else { panic!("{function} {code}: {lines:?}") };
+            let no_device = function == "cuInit" && code == 100 && line.contains("NoDevice");
+            let named = line.contains(function) && line.contains(&code.to_string());
+            assert!(named || no_device, "{function} {code}: {line}");
+        }
+    }
+}
+
+pub fn a_handle_that_is_used_again_is_a_new_one() {
+    child("reused", &[("DRIVER_SIM_REUSE", "1")]);
+}
+
+pub fn a_slow_call_holds_up_no_other_stream() {
+    let calls: [(&str, Held<OnCuda>); 10] = [
+        ("cuStreamQuery", |stream| stream.query().map(drop)),
+        ("cuStreamSynchronize", |stream| stream.synchronize()),
+        ("cuStreamIsCapturing", |stream| stream.capture_status().map(drop)),
+        ("cuEventRecord", |stream| stream.record_event().map(drop)),
+        ("cuStreamWaitEvent", |stream| stream.wait_event(&stream.record_event()?)),
+        ("cuEventQuery", |stream| stream.record_event()?.query().map(drop)),
+        ("cuEventSynchronize", |stream| stream.record_event()?.synchronize()),
+        ("cuEventCreate", |stream| stream.new_event(EventOptions::timed()).map(drop)),
+        ("cuLaunchHostFunc", |stream| stream.launch_host_func(Box::new(|| ()))),
+        ("cuStreamCreateWithPriority", |stream| {
+            Cuda::new_stream(stream.device(), Default::default()).map(drop)
+        }),
+    ];
+    let wrong = slow_calls::<OnCuda>(controls(), &calls);
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// All calls fail, on and on: each says so, and nothing ends the process.
+pub fn a_driver_that_is_gone() {
+    let stream = Cuda::new_stream(crate::support::device(), Default::default()).expect("a stream");
+    let event = stream.record_event().expect("a record");
+    let fault = Fault::Answer(4);
+    controls().set("*", At::Always, Threads::All, fault);
+    let answers = [
+        stream.query().map(drop),
+        stream.synchronize(),
+        stream.record(&event),
+        stream.wait_event(&event),
+        event.query().map(drop),
+        stream.launch_host_func(Box::new(|| ())),
+        stream.record_event().map(drop),
+    ];
+    drop((stream, event));
+    controls().clear();
+    for answer in answers {
+        let error = answer.expect_err("nothing works");
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Driver, Some(4)), "{error}");
+    }
+}

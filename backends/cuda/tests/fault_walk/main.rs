@@ -1,0 +1,89 @@
+//! Every call of the backend, with every call of the driver that it makes failing in turn, with
+//! every code: over the simulated driver, also where there is a real one.
+//!
+//! ```sh
+//! cargo test -p gpu-stream-cuda --test fault_walk                           # a part of the codes
+//! GPU_STREAM_FAULT_WALK=full cargo test -p gpu-stream-cuda --test fault_walk --release
+//! GPU_STREAM_FAULT_TRACE=1 cargo test -p gpu-stream-cuda --test fault_walk  # says each combination
+//! ```
+
+mod hostile;
+#[path = "../support/mod.rs"]
+mod support;
+mod vendor;
+
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use driver_faults::walk::{Extent, one, run};
+use driver_faults::{Controls, Fault};
+use vendor::OnCuda;
+
+fn main() -> ExitCode {
+    // SAFETY: no other thread is running yet.
+    unsafe { driver_sim::stand_in(1) }.expect("the simulated driver");
+    if hostile::run_as_child() {
+        return ExitCode::SUCCESS;
+    }
+    support::main(&[
+        ("a_function_that_was_taken_with_an_error", a_function_that_was_taken_with_an_error),
+        ("what_was_changed_with_an_error_is_put_back", what_was_changed_with_an_error_is_put_back),
+        ("what_could_not_be_put_back_is_once_more", what_could_not_be_put_back_is_once_more),
+        ("a_missing_function_is_named", hostile::a_missing_function_is_named),
+        ("an_old_driver_is_refused_or_does", hostile::an_old_driver_is_refused_or_does),
+        ("a_driver_that_does_not_start_says_why", hostile::a_driver_that_does_not_start_says_why),
+        (
+            "a_handle_that_is_used_again_is_a_new_one",
+            hostile::a_handle_that_is_used_again_is_a_new_one,
+        ),
+        ("a_slow_call_holds_up_no_other_stream", hostile::a_slow_call_holds_up_no_other_stream),
+        ("a_driver_that_is_gone", hostile::a_driver_that_is_gone),
+        ("the_walk", the_walk),
+    ])
+}
+
+fn controls() -> &'static Controls {
+    static CONTROLS: OnceLock<Controls> = OnceLock::new();
+    CONTROLS.get_or_init(|| {
+        Controls::of(driver_sim::library().expect("the simulator")).expect("its plan of faults")
+    })
+}
+
+/// A combination of the walk that was once wrong. The operation calls the function that often.
+#[track_caller]
+fn holds(operation: &str, call: (&str, u32), fault: Fault) {
+    let report = one::<OnCuda>(controls(), operation, call, fault);
+    assert_eq!((report.combinations, report.wrong_count), (1, 0), "{report}");
+}
+
+/// The driver ran a closure that had been freed.
+fn a_function_that_was_taken_with_an_error() {
+    for code in [1, 201, 719, 12_345] {
+        holds("host function, ordinary", ("cuLaunchHostFunc", 1), Fault::PassThenAnswer(code));
+        holds("pending: host function", ("cuLaunchHostFunc", 1), Fault::PassThenAnswer(code));
+    }
+}
+
+fn what_was_changed_with_an_error_is_put_back() {
+    let exchange = ("cuThreadExchangeStreamCaptureMode", 1);
+    for fault in [Fault::Answer(1), Fault::PassThenAnswer(1)] {
+        holds("query, ordinary", exchange, fault);
+        holds("query, default", ("cuCtxPushCurrent_v2", 1), fault);
+    }
+}
+
+fn what_could_not_be_put_back_is_once_more() {
+    for fault in [Fault::Answer(1), Fault::PassThenAnswer(1)] {
+        holds("query, ordinary", ("cuThreadExchangeStreamCaptureMode", 2), fault);
+        holds("query, default", ("cuCtxPopCurrent_v2", 1), fault);
+    }
+}
+
+fn the_walk() {
+    let full = std::env::var("GPU_STREAM_FAULT_WALK").is_ok_and(|extent| extent == "full");
+    let extent = if full { Extent::Full } else { Extent::Quick };
+    let report = run::<OnCuda>(controls(), extent);
+    println!("{report}");
+    assert_eq!(report.wrong_count, 0, "see above");
+    assert!(report.combinations >= 2_000, "{} combinations", report.combinations);
+}

@@ -1,0 +1,289 @@
+//! What the walk has to know of CUDA: [`OnCuda`].
+
+use std::ffi::c_int;
+use std::sync::OnceLock;
+
+use driver_faults::walk::{
+    ErrorOf, EventOf, Excuse, May, Operation, Sort, StreamOf, Vendor, World,
+};
+use gpu_stream_core::{Backend, ErrorKind, Event as _, EventOptions};
+use gpu_stream_cuda::ipc::IpcEventHandle;
+use gpu_stream_cuda::{Cuda, CudaCode};
+
+use crate::support;
+use crate::support::bare::{self, Ptr, bare};
+use crate::support::device;
+
+/// What the walk has to know of CUDA.
+pub struct OnCuda;
+
+fn second_context() -> Ptr {
+    static SECOND: OnceLock<usize> = OnceLock::new();
+    let bits = SECOND.get_or_init(|| bare::new_context().expose_provenance());
+    std::ptr::with_exposed_provenance_mut(*bits)
+}
+
+fn pointer(handle: usize) -> Ptr {
+    std::ptr::with_exposed_provenance_mut(handle)
+}
+
+impl Vendor for OnCuda {
+    type Backend = Cuda;
+    type Gate = bare::Gate;
+
+    const CODES: &'static [i32] = &[
+        1, 2, 3, 4, 5, 6, 7, 8, 34, 36, 46, 47, 100, 101, 102, 200, 201, 202, 205, 206, 207, 208,
+        209, 210, 211, 212, 213, 214, 215, 216, 217, 218, 219, 220, 221, 222, 223, 224, 225, 226,
+        227, 300, 301, 302, 303, 304, 400, 401, 402, 500, 600, 700, 701, 702, 703, 704, 705, 708,
+        709, 710, 711, 712, 713, 714, 715, 716, 717, 718, 719, 720, 721, 800, 801, 802, 803, 804,
+        805, 806, 807, 808, 809, 810, 811, 812, 900, 901, 902, 903, 904, 905, 906, 907, 908, 909,
+        910, 911, 912, 913, 914, 915, 916, 917, 918, 919, 999,
+    ];
+
+    const EXCUSES: &'static [Excuse] = &[
+        Excuse {
+            functions: &["cuGetErrorName", "cuGetErrorString"],
+            operations: &[],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "a code without a text is told by its number",
+        },
+        Excuse {
+            functions: &[],
+            operations: &["drop", "the end of a thread"],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "a drop and the end of a thread have nobody to tell",
+        },
+        Excuse {
+            functions: &["cuStreamQuery", "cuEventQuery"],
+            operations: &[],
+            codes: &[600],
+            may: May::AnswerAsClean,
+            reason: "not ready is an answer",
+        },
+        Excuse {
+            functions: &["cuStreamIsCapturing"],
+            operations: &[],
+            codes: &[906],
+            may: May::Say(ErrorKind::Capturing),
+            reason: "what the default stream says beside a capture",
+        },
+        Excuse {
+            functions: &["cuCtxPopCurrent_v2", "cuThreadExchangeStreamCaptureMode"],
+            operations: &[],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "what was changed is put back, and if that fails, once more",
+        },
+        Excuse {
+            functions: &[],
+            operations: &[],
+            codes: &[201],
+            may: May::AnswerAsClean,
+            reason: "for want of a current context the driver is asked again, with one",
+        },
+        Excuse {
+            functions: &["cuEventDestroy_v2"],
+            operations: &[],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "an event that was for the call alone has nobody to tell",
+        },
+        Excuse {
+            functions: &["cuStreamIsCapturing"],
+            operations: &[
+                "record",
+                "wait_stream",
+                "fork",
+                "join",
+                "pending: record",
+                "capture: record_event",
+            ],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "the quick way gives up, and the careful one looks again",
+        },
+        Excuse {
+            functions: &["cuEventRecord", "cuEventCreate"],
+            operations: &[
+                "record_event",
+                "wait_stream",
+                "fork",
+                "join",
+                "pending:",
+                "capture: record_event",
+            ],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "the quick way gives up, and the careful one records again",
+        },
+        Excuse {
+            functions: &["cuStreamGetCtx"],
+            operations: &[
+                "wrap",
+                "record",
+                "wait_stream",
+                "fork",
+                "join",
+                "new event of the stream",
+            ],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "the quick way gives up, and the careful one asks again",
+        },
+        Excuse {
+            functions: &[
+                "cuStreamGetId",
+                "cuStreamIsCapturing",
+                "cuCtxGetCurrent",
+                "cuCtxPushCurrent_v2",
+            ],
+            operations: &["host function", "pending: host function"],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "without the id of the stream, a panic of the function is told by no later call",
+        },
+        Excuse {
+            functions: &["cuStreamGetCaptureInfo_v2"],
+            operations: &["capture: record_event"],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "the record is known to be of a capture, and not of which",
+        },
+        Excuse {
+            functions: &["cuStreamGetCaptureInfo_v2"],
+            operations: &["capture: event"],
+            codes: &[],
+            may: May::Say(ErrorKind::InvalidEvent),
+            reason: "a capture that the driver does not name is taken to be over",
+        },
+    ];
+
+    fn kind_of(code: i32) -> ErrorKind {
+        CudaCode::new(code).kind()
+    }
+
+    fn makes(function: &str) -> Option<&'static str> {
+        match function {
+            "cuStreamCreateWithPriority" => Some("stream"),
+            "cuEventCreate" | "cuIpcOpenEventHandle" => Some("event"),
+            _ => None,
+        }
+    }
+
+    fn destroys(function: &str) -> Option<&'static str> {
+        match function {
+            "cuStreamDestroy_v2" => Some("stream"),
+            "cuEventDestroy_v2" => Some("event"),
+            _ => None,
+        }
+    }
+
+    fn thread_state() -> String {
+        let (context, mode) = bare::thread_state();
+        format!("context {context:#x}, capture mode {mode}")
+    }
+
+    /// First the one that makes the backend change the most.
+    fn enter(setting: usize) -> bool {
+        let (context, mode) = match setting {
+            0 => (std::ptr::null_mut(), 0),
+            1 => (second_context(), 0),
+            2 => (bare::primary_context(), 1),
+            3 => (second_context(), 2),
+            _ => return false,
+        };
+        bare::set_current(context);
+        bare::set_capture_mode(mode);
+        true
+    }
+
+    fn new_stream(sort: Sort) -> Option<usize> {
+        let (context, flags) = match sort {
+            Sort::Ordinary => (bare::primary_context(), 1),
+            Sort::Blocking => (bare::primary_context(), 0),
+            Sort::Elsewhere => (second_context(), 1),
+        };
+        Some(bare::new_stream(context, flags, 0).expose_provenance())
+    }
+
+    fn event_for(
+        stream: &StreamOf<Self>,
+        options: EventOptions,
+    ) -> Result<EventOf<Self>, ErrorOf<Self>> {
+        stream.new_event(options)
+    }
+
+    fn gate(stream: usize) -> bare::Gate {
+        bare::Space::primary().gate(pointer(stream))
+    }
+
+    fn begin_capture(stream: usize) {
+        const GLOBAL: c_int = 0;
+        bare::begin_capture(pointer(stream), GLOBAL);
+    }
+
+    fn is_capture_alive(stream: usize) -> bool {
+        support::capture::status_of(pointer(stream)) == Ok(1)
+    }
+
+    fn end_capture(stream: usize) {
+        let mut graph = std::ptr::null_mut();
+        // SAFETY: the stream is alive, `graph` is a place for one graph, and it is used no more.
+        unsafe {
+            if (bare().end_capture)(pointer(stream), &mut graph) == 0 {
+                (bare().graph_destroy)(graph);
+            }
+        }
+    }
+
+    fn more(_: &World<Self>) -> Vec<Operation<'_>> {
+        let interprocess = || {
+            let options = EventOptions::builder().interprocess(true).build()?;
+            Cuda::new_event(device(), options)
+        };
+        let plain = || Cuda::new_event(device(), EventOptions::new());
+        vec![
+            Operation {
+                name: "ipc_handle".into(),
+                run: Box::new(move |stage| {
+                    let event = interprocess();
+                    let _ = stage.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
+                }),
+            },
+            Operation {
+                name: "ipc_handle of a plain event".into(),
+                run: Box::new(move |stage| {
+                    let event = plain();
+                    let _ = stage.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
+                }),
+            },
+            Operation {
+                name: "ipc open of zeros".into(),
+                run: Box::new(|stage| {
+                    let handle = IpcEventHandle::from_bytes([0; 64]);
+                    // SAFETY: no process made it.
+                    drop(stage.act(|| unsafe { handle.open(device()) }));
+                }),
+            },
+            Operation {
+                name: "text of a code".into(),
+                run: Box::new(|stage| {
+                    let text = stage.act_silent(|| CudaCode::new(1).to_string());
+                    let has_number = text.is_some_and(|text| text.contains('1'));
+                    stage.check(has_number, "the text has the number");
+                }),
+            },
+            Operation {
+                name: "debug of an event".into(),
+                run: Box::new(move |stage| {
+                    let event = plain().expect("an event");
+                    let text = stage.act_silent(|| format!("{event:?}"));
+                    stage.check(text.is_some_and(|text| text.contains("CudaEvent")), "its name");
+                    event.synchronize().expect("synchronize");
+                }),
+            },
+        ]
+    }
+}

@@ -1,0 +1,327 @@
+//! What the walk has to know of HIP: [`OnHip`].
+
+use std::ffi::c_int;
+
+use driver_faults::walk::{
+    ErrorOf, EventOf, Excuse, May, Operation, Sort, StreamOf, Vendor, World,
+};
+use gpu_stream_core::{Backend, ErrorKind, Event as _, EventOptions};
+use gpu_stream_hip::ipc::IpcEventHandle;
+use gpu_stream_hip::{Hip, HipCode};
+
+use crate::support;
+use crate::support::bare::{self, bare};
+use crate::support::{device, devices};
+
+/// What the walk has to know of HIP.
+pub struct OnHip;
+
+impl Vendor for OnHip {
+    type Backend = Hip;
+    type Gate = bare::Gate;
+
+    const CODES: &'static [i32] = &[
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 17, 21, 35, 52, 53, 98, 100, 101, 200, 201, 202, 205,
+        206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 217, 218, 219, 300, 301, 302, 303,
+        304, 400, 401, 500, 600, 700, 701, 702, 704, 705, 708, 709, 710, 712, 713, 719, 720, 801,
+        900, 901, 902, 903, 904, 905, 906, 907, 908, 910, 911, 912, 999, 1052, 1053,
+    ];
+
+    const EXCUSES: &'static [Excuse] = &[
+        Excuse {
+            functions: &["hipPeekAtLastError", "hipGetLastError"],
+            operations: &[],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "the last error is looked at to be left as it was; it says nothing of the call",
+        },
+        Excuse {
+            functions: &["hipGetErrorName", "hipGetErrorString"],
+            operations: &[],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "a code without a text is told by its number",
+        },
+        Excuse {
+            functions: &[],
+            operations: &["drop", "the end of a thread"],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "a drop and the end of a thread have nobody to tell",
+        },
+        Excuse {
+            functions: &["hipStreamQuery", "hipEventQuery"],
+            operations: &[],
+            codes: &[600],
+            may: May::AnswerAsClean,
+            reason: "not ready is an answer",
+        },
+        Excuse {
+            functions: &["hipStreamIsCapturing"],
+            operations: &[],
+            codes: &[1],
+            may: May::Say(ErrorKind::InvalidHandle),
+            reason: "what HIP 5.2 says of a handle that is no stream",
+        },
+        Excuse {
+            functions: &["hipStreamIsCapturing"],
+            operations: &[],
+            codes: &[906],
+            may: May::Say(ErrorKind::Capturing),
+            reason: "what the default stream says beside a capture",
+        },
+        Excuse {
+            functions: &["hipSetDevice", "hipThreadExchangeStreamCaptureMode"],
+            operations: &[],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "what was changed is put back, and if that fails, once more",
+        },
+        Excuse {
+            functions: &["hipStreamIsCapturing"],
+            operations: &[
+                "record",
+                "pending: record",
+                "wait_stream",
+                "fork",
+                "join",
+                "synchronize",
+                "pending: wait_stream",
+                "pending: fork",
+                "pending: join",
+                "capture: record_event beside",
+            ],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "the look behind a record only makes sure; the record was made",
+        },
+        Excuse {
+            functions: &["hipStreamWaitEvent"],
+            operations: &[],
+            codes: &[905, 907],
+            may: May::Say(ErrorKind::Capturing),
+            reason: "HIP says so of an event from before a capture that goes on",
+        },
+        Excuse {
+            functions: &["hipEventQuery"],
+            operations: &[],
+            codes: &[907],
+            may: May::Say(ErrorKind::Capturing),
+            reason: "HIP says so of an event from before a capture that goes on",
+        },
+        Excuse {
+            functions: &["hipEventQuery", "hipEventElapsedTime"],
+            operations: &["elapsed_since"],
+            codes: &[600],
+            may: May::Say(ErrorKind::EventPending),
+            reason: "not ready is what the contract calls pending",
+        },
+        Excuse {
+            functions: &["hipStreamQuery"],
+            operations: &[],
+            codes: &[900],
+            may: May::AnswerAsClean,
+            reason: "beside a capture HIP 5.7 refuses the question, and takes one for an event",
+        },
+        Excuse {
+            functions: &["hipGetStreamDeviceId"],
+            operations: &[],
+            codes: &[],
+            may: May::Say(ErrorKind::InvalidHandle),
+            reason: "it answers with a device, and with none for what is no stream",
+        },
+        Excuse {
+            functions: &["hipGetStreamDeviceId"],
+            operations: &[],
+            codes: &[1],
+            may: May::AnswerAsClean,
+            reason: "it answers with a device, and 1 is one",
+        },
+        Excuse {
+            functions: &["hipGetStreamDeviceId"],
+            operations: &[],
+            codes: &[1],
+            may: May::Say(ErrorKind::DeviceMismatch),
+            reason: "it answers with a device, and 1 is another",
+        },
+        Excuse {
+            functions: &["hipStreamGetCaptureInfo_v2"],
+            operations: &["capture: record_event"],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "the record is known to be of a capture, and not of which",
+        },
+        Excuse {
+            functions: &["hipStreamGetCaptureInfo_v2", "hipGetDevice", "hipSetDevice"],
+            operations: &["capture: event"],
+            codes: &[],
+            may: May::Say(ErrorKind::InvalidEvent),
+            reason: "a capture that the runtime does not name is taken to be over",
+        },
+        Excuse {
+            functions: &["hipStreamGetDevice"],
+            operations: &[],
+            codes: &[400, 709],
+            may: May::Say(ErrorKind::InvalidHandle),
+            reason: "what HIP says of a handle that is no stream",
+        },
+        Excuse {
+            functions: &["hipStreamGetId", "hipStreamIsCapturing", "hipGetDevice"],
+            operations: &["host function", "pending: host function"],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "without the id of the stream, a panic of the function is told by no later call",
+        },
+        Excuse {
+            functions: &["hipStreamIsCapturing"],
+            operations: &["the thread's first call", "per_thread_stream"],
+            codes: &[906],
+            may: May::AnswerAsClean,
+            reason: "the call is there to make the stream, and a capture does not matter to that",
+        },
+        Excuse {
+            functions: &["hipPeekAtLastError", "hipGetLastError"],
+            operations: &[],
+            codes: &[],
+            may: May::ChangeThread,
+            reason: "what the last error was cannot be known from a runtime that does not say",
+        },
+    ];
+
+    fn kind_of(code: i32) -> ErrorKind {
+        HipCode::new(code).kind()
+    }
+
+    fn makes(function: &str) -> Option<&'static str> {
+        match function {
+            "hipStreamCreateWithPriority" => Some("stream"),
+            "hipEventCreateWithFlags" | "hipIpcOpenEventHandle" => Some("event"),
+            _ => None,
+        }
+    }
+
+    fn destroys(function: &str) -> Option<&'static str> {
+        match function {
+            "hipStreamDestroy" => Some("stream"),
+            "hipEventDestroy" => Some("event"),
+            _ => None,
+        }
+    }
+
+    fn thread_state() -> String {
+        // First, since up to HIP 6 every other call replaces it.
+        let error = bare::peek_error();
+        let (device, mode) = bare::thread_state();
+        format!("device {device}, capture mode {mode}, last error {error}")
+    }
+
+    fn forget_error() {
+        bare::fetch_error();
+    }
+
+    /// First the one that makes the backend change the most.
+    fn enter(setting: usize) -> bool {
+        let (device, mode) = match setting {
+            0 => (devices() - 1, 0),
+            1 => (0, 0),
+            2 => (devices() - 1, 1),
+            3 => (0, 2),
+            _ => return false,
+        };
+        bare::set_device(device);
+        bare::set_capture_mode(mode);
+        true
+    }
+
+    fn new_stream(sort: Sort) -> Option<usize> {
+        let (device, flags) = match sort {
+            Sort::Ordinary => (0, 1),
+            Sort::Blocking => (0, 0),
+            Sort::Elsewhere if devices() > 1 => (1, 1),
+            Sort::Elsewhere => return None,
+        };
+        Some(bare::new_stream(device, flags, 0).expose_provenance())
+    }
+
+    fn event_for(
+        stream: &StreamOf<Self>,
+        options: EventOptions,
+    ) -> Result<EventOf<Self>, ErrorOf<Self>> {
+        stream.new_event(options)
+    }
+
+    fn gate(stream: usize) -> bare::Gate {
+        static WORDS: std::sync::OnceLock<bare::Words> = std::sync::OnceLock::new();
+        let words = WORDS.get_or_init(|| bare::words(1));
+        words.gate(std::ptr::with_exposed_provenance_mut(stream), 0)
+    }
+
+    fn begin_capture(stream: usize) {
+        const GLOBAL: c_int = 0;
+        bare::begin_capture(std::ptr::with_exposed_provenance_mut(stream), GLOBAL);
+    }
+
+    fn is_capture_alive(stream: usize) -> bool {
+        support::capture::status_of(std::ptr::with_exposed_provenance_mut(stream)) == Ok(1)
+    }
+
+    fn end_capture(stream: usize) {
+        let mut graph = std::ptr::null_mut();
+        // SAFETY: the stream is alive, `graph` is a place for one graph, and it is used no more.
+        unsafe {
+            let stream = std::ptr::with_exposed_provenance_mut(stream);
+            if (bare().end_capture)(stream, &mut graph) == 0 {
+                (bare().graph_destroy)(graph);
+            }
+        }
+    }
+
+    fn more(_: &World<Self>) -> Vec<Operation<'_>> {
+        let interprocess = || {
+            let options = EventOptions::builder().interprocess(true).build()?;
+            Hip::new_event(device(), options)
+        };
+        let plain = || Hip::new_event(device(), EventOptions::new());
+        vec![
+            Operation {
+                name: "ipc_handle".into(),
+                run: Box::new(move |stage| {
+                    let event = interprocess();
+                    let _ = stage.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
+                }),
+            },
+            Operation {
+                name: "ipc_handle of a plain event".into(),
+                run: Box::new(move |stage| {
+                    let event = plain();
+                    let _ = stage.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
+                }),
+            },
+            Operation {
+                name: "ipc open of zeros".into(),
+                run: Box::new(|stage| {
+                    let handle = IpcEventHandle::from_bytes([0; 64]);
+                    // SAFETY: no process made it.
+                    drop(stage.act(|| unsafe { handle.open(device()) }));
+                }),
+            },
+            Operation {
+                name: "text of a code".into(),
+                run: Box::new(|stage| {
+                    let text = stage.act_silent(|| HipCode::new(1).to_string());
+                    let has_number = text.is_some_and(|text| text.starts_with('1'));
+                    stage.check(has_number, "the text has the number");
+                }),
+            },
+            Operation {
+                name: "debug of an event".into(),
+                run: Box::new(move |stage| {
+                    let event = plain().expect("an event");
+                    let text = stage.act_silent(|| format!("{event:?}"));
+                    stage.check(text.is_some_and(|text| text.contains("HipEvent")), "its name");
+                    event.synchronize().expect("synchronize");
+                }),
+            },
+        ]
+    }
+}
