@@ -219,8 +219,10 @@ impl HipEvent {
                 state.not_recorded(on.1);
                 return (Err(error), Old::default());
             }
-            // Asked again: a capture that began or ended in between counts as well.
-            let captured = before.or_else(|| captured().unwrap_or(Some(None)));
+            // Asked again: a capture that began or ended in between counts as well. If the runtime
+            // does not say, once more, and then none did.
+            let behind = || captured().or_else(|_| captured()).unwrap_or(None);
+            let captured = before.or_else(behind);
             (Ok(()), state.recorded(Record { stream: on.0, keeper: on.1.clone(), captured }))
         };
         let (waited_for, leaves) = (place.is_waited_for(), place.state.is_captured());

@@ -164,7 +164,7 @@ impl Calls for Pair<'_> {
         let code = unsafe { (self.driver.symbols.event_record)(pointer(event), self.source()) };
         self.said(code, Refused::Record)?;
         // SAFETY: the stream is alive.
-        if unsafe { capture::is_possible(self.driver, self.source()) } {
+        if unsafe { capture::has_begun(self.driver, self.source()) } {
             self.lost.set(true);
             return Err(Refused::Captured);
         }

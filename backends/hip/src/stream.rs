@@ -135,7 +135,7 @@ impl HipStream {
     fn captured_behind(&self, driver: &'static Driver) -> Option<Option<u64>> {
         let raw = self.raw.as_ptr();
         // SAFETY: the stream is alive.
-        unsafe { capture::is_possible(driver, raw).then(|| capture::id(driver, raw)) }
+        unsafe { capture::has_begun(driver, raw).then(|| capture::id(driver, raw)) }
     }
 
     /// The record of most events on most streams. `None` if this one needs more care.
@@ -610,8 +610,11 @@ unsafe fn mark(
         // which stands for no work.
         // SAFETY: as above.
         let captured = unsafe { capture::refuse(driver, stream, operation) };
-        if captured.is_err() {
-            state.taken_by_a_capture(driver);
+        match &captured {
+            Ok(()) => {}
+            Err(HipError::Capturing { .. }) => state.taken_by_a_capture(driver),
+            // The runtime does not say.
+            Err(_) => state.for_the_pool = false,
         }
         captured
     })?;

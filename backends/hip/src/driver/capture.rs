@@ -88,6 +88,26 @@ pub(crate) unsafe fn is_possible(driver: &Driver, stream: Ptr) -> bool {
     code != HipCode::SUCCESS || status != 0
 }
 
+/// Whether a capture of the stream has begun since it was looked at, asked behind a record. If the
+/// runtime does not say, it is asked once more, and then none has: what it says may be about
+/// something else, and the record was made.
+///
+/// # Safety
+/// As [`status`].
+#[inline]
+pub(crate) unsafe fn has_begun(driver: &Driver, stream: Ptr) -> bool {
+    for _ in 0..2 {
+        let mut status = 0;
+        // SAFETY: the caller promises the stream; `status` is a place for the number.
+        let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
+        if code == HipCode::SUCCESS {
+            return status != 0;
+        }
+        driver.ignore(code);
+    }
+    false
+}
+
 /// An error if the stream is being captured.
 ///
 /// # Safety
