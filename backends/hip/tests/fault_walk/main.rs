@@ -20,7 +20,6 @@ use driver_faults::{Fault, Threads};
 use gpu_stream_core::Stream as _;
 use support::bare::{self, bare};
 use support::capture::Capture;
-use support::devices;
 use vendor::OnHip;
 
 fn main() -> ExitCode {
@@ -56,6 +55,14 @@ fn holds(operation: &str, call: (&str, u32), fault: Fault) {
     assert_eq!((report.combinations, report.wrong_count), (1, 0), "{report}");
 }
 
+/// As [`holds`], for a call that not every version needs. Whether this one does.
+#[track_caller]
+fn holds_if_called(operation: &str, call: (&str, u32), fault: Fault) -> bool {
+    let report = one::<OnHip>(front::controls(), operation, call, fault);
+    assert_eq!((report.combinations + report.not_met, report.wrong_count), (1, 0), "{report}");
+    report.combinations == 1
+}
+
 /// The runtime ran a closure that had been freed.
 fn a_function_that_was_taken_with_an_error() {
     let has_newer = bare().launch_host_func.is_some();
@@ -67,20 +74,23 @@ fn a_function_that_was_taken_with_an_error() {
 }
 
 fn what_was_changed_with_an_error_is_put_back() {
-    let exchange = ("hipThreadExchangeStreamCaptureMode", 1);
-    holds("query, ordinary", exchange, Fault::PassThenAnswer(1));
-    holds("query, ordinary", exchange, Fault::Answer(1));
-    if devices() > 1 {
-        holds("query, default", ("hipSetDevice", 1), Fault::PassThenAnswer(1));
-    }
+    put_back(1);
 }
 
 fn what_could_not_be_put_back_is_once_more() {
+    put_back(2);
+}
+
+/// With the call that changes something, or with the one that puts it back.
+fn put_back(occurrence: u32) {
+    let mut changed = false;
     for fault in [Fault::Answer(1), Fault::PassThenAnswer(1)] {
-        holds("query, ordinary", ("hipThreadExchangeStreamCaptureMode", 2), fault);
-        if devices() > 1 {
-            holds("query, default", ("hipSetDevice", 2), fault);
-        }
+        let exchange = ("hipThreadExchangeStreamCaptureMode", occurrence);
+        changed |= holds_if_called("query, ordinary", exchange, fault);
+        changed |= holds_if_called("query, default", ("hipSetDevice", occurrence), fault);
+    }
+    if !changed {
+        support::skip("with one device, and without modes, nothing is changed");
     }
 }
 
@@ -115,7 +125,7 @@ fn an_event_goes_before_its_capture() {
     let destroyed = controls.seen().iter().filter(|call| *call == "hipEventDestroy").count();
     controls.clear();
     capture.end().expect("the end of the capture");
-    let may = bare::version() >= 50_700_000;
+    let may = bare::version() >= 50_500_000;
     assert_eq!(destroyed, usize::from(may), "events that were destroyed before the capture's end");
 }
 

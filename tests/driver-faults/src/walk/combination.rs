@@ -299,6 +299,17 @@ impl<V: Vendor> Walk<'_, V> {
             }
         }
         let now = self.controls.live(kind);
+        if now < count {
+            // One of a pool was destroyed that nothing fills up: what is destroyed twice is seen
+            // elsewhere.
+            return;
+        }
+        if now == count + 1
+            && kind == "event"
+            && self.excused(May::LeaveEvent, function, code_of(fault), report)
+        {
+            return;
+        }
         if now != count + 1 || leaves::<V>(function, fault) != Some(kind) {
             report.wrong(format!("{context}: {now} of sort {kind} are alive, {count} before"));
             return;

@@ -130,6 +130,8 @@ pub enum May {
     ChangeThread,
     /// A capture may be broken.
     BreakCapture,
+    /// One more event may be alive.
+    LeaveEvent,
 }
 
 /// How much of the walk is made.
