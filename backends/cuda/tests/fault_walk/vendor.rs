@@ -158,6 +158,13 @@ impl Vendor for OnCuda {
             may: May::Say(ErrorKind::InvalidEvent),
             reason: "a capture that the driver does not name is taken to be over",
         },
+        Excuse {
+            functions: &["cuEventQuery", "cuEventElapsedTime", "cuEventElapsedTime_v2"],
+            operations: &["elapsed_since"],
+            codes: &[600],
+            may: May::Say(ErrorKind::EventPending),
+            reason: "not ready is what the contract calls pending",
+        },
     ];
 
     fn kind_of(code: i32) -> ErrorKind {
