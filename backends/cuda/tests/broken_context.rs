@@ -41,22 +41,41 @@ fn main() -> ExitCode {
 
 fn run(name: &str) {
     let mut command = std::process::Command::new(std::env::current_exe().expect("this program"));
+    // Or the driver may load the work when it is submitted, and wait for the gate.
+    command.env("CUDA_MODULE_LOADING", "EAGER");
     let output = command.env(CHILD, name).output().expect("this program runs a second time");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Submits work that fails.
-fn fail(space: &Space, stream: Ptr) {
-    let text = c".version 6.0\n.target sm_50\n.address_size 64\n.visible .entry trap() { trap; }\n";
-    let _current = enter(space.context);
-    let (mut module, mut function) = (null_mut(), null_mut());
-    // SAFETY: places for what is made; the texts end with zeros; the kernel has no parameters.
-    unsafe {
-        ok("module_load", (bare().module_load)(&mut module, text.as_ptr().cast()));
-        let name = c"trap".as_ptr();
-        ok("module_function", (bare().module_function)(&mut function, module, name));
-        let code =
-            (bare().launch_kernel)(function, 1, 1, 1, 1, 1, 1, 0, stream, null_mut(), null_mut());
+/// Work that fails, ready to be submitted. To load it may wait for the whole context, so that is done
+/// while no gate is shut.
+struct Trap {
+    space: &'static Space,
+    function: Ptr,
+}
+
+impl Trap {
+    fn load(space: &'static Space) -> Self {
+        let text =
+            c".version 6.0\n.target sm_50\n.address_size 64\n.visible .entry trap() { trap; }\n";
+        let _current = enter(space.context);
+        let (mut module, mut function) = (null_mut(), null_mut());
+        // SAFETY: places for what is made; the texts end with zeros.
+        unsafe {
+            ok("module_load", (bare().module_load)(&mut module, text.as_ptr().cast()));
+            let name = c"trap".as_ptr();
+            ok("module_function", (bare().module_function)(&mut function, module, name));
+        }
+        Trap { space, function }
+    }
+
+    fn submit(&self, stream: Ptr) {
+        let _current = enter(self.space.context);
+        let (function, none) = (self.function, null_mut());
+        // SAFETY: the function is loaded, and has no parameters.
+        let code = unsafe {
+            (bare().launch_kernel)(function, 1, 1, 1, 1, 1, 1, 0, stream, none, null_mut())
+        };
         ok("launch_kernel", code);
     }
 }
@@ -71,9 +90,10 @@ fn every_call_says_so() {
     let (start, end, unrecorded) = (timed(), timed(), timed());
     let complete = other.record_event().unwrap();
     other.synchronize().unwrap();
+    let trap = Trap::load(space);
     let gate = space.gate(raw);
     stream.record(&start).unwrap();
-    fail(space, raw);
+    trap.submit(raw);
     stream.record(&end).unwrap();
     let (held, ran) = (Arc::new(()), Arc::new(AtomicU32::new(0)));
     let inside = (Arc::clone(&held), Arc::clone(&ran));
@@ -118,8 +138,9 @@ fn who_waits_gets_the_fault() {
     let (raw, raw_waiter) = (space.stream(1, 0), space.stream(1, 0));
     let (stream, waiter) = (wrap(raw), wrap(raw_waiter));
     let number = Arc::new(AtomicU32::new(0));
+    let trap = Trap::load(space);
     let gate = space.gate(raw);
-    fail(space, raw);
+    trap.submit(raw);
     waiter.wait_stream(&stream).unwrap();
     let behind = Arc::clone(&number);
     let func = move || behind.store(1, Ordering::SeqCst);
@@ -139,7 +160,7 @@ fn another_context_lives() {
     let (broken, sound) = (Space::second(), Space::primary());
     let raw = broken.stream(1, 0);
     let (stream, other) = (wrap(raw), wrap(sound.stream(1, 0)));
-    fail(broken, raw);
+    Trap::load(broken).submit(raw);
     expect_kind("synchronize", stream.synchronize(), FAULT);
     expect_kind("wait_stream for it", other.wait_stream(&stream), FAULT);
     let word = sound.words(1);
