@@ -106,14 +106,18 @@ exports! {
     ready cuStreamGetCtx(stream: Ptr, context: *mut Ptr) {
         let mut state = state();
         let stream = state.stream(stream)?;
-        put(context, std::ptr::without_provenance_mut(state.streams.get(stream).context))
+        let found = state.streams.get(stream).context;
+        state.sound(found)?;
+        put(context, std::ptr::without_provenance_mut(found))
     }
 
     ready cuStreamGetCtx_v2(stream: Ptr, context: *mut Ptr, green: *mut Ptr) {
         let mut state = state();
         let stream = state.stream(stream)?;
+        let found = state.streams.get(stream).context;
+        state.sound(found)?;
         put_if(green, std::ptr::null_mut());
-        put(context, std::ptr::without_provenance_mut(state.streams.get(stream).context))
+        put(context, std::ptr::without_provenance_mut(found))
     }
 
     ready cuStreamGetDevice(stream: Ptr, device: *mut c_int) {
