@@ -72,6 +72,9 @@ pub fn answer(line: &str) -> Result<Duration, String> {
     let batch: Batch =
         serde_json::from_str(line).map_err(|error| format!("it answered {line:?}: {error}"))?;
     match batch {
+        Batch { error: Some(error), .. } if error.trim().is_empty() => {
+            Err(format!("it told of an error and did not say which: {line:?}"))
+        }
         Batch { error: Some(error), .. } => Err(error),
         // Also for one so close to 0 that it would be 0 s: none is negative. Nor longer than can be
         // said.

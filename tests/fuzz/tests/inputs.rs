@@ -6,7 +6,7 @@ use std::path::Path;
 use gpu_stream_fuzz::{ALL, events, find};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// How many inputs each target gets; `GPU_STREAM_FUZZ_CASES` says otherwise.
 fn cases() -> u32 {
@@ -14,10 +14,20 @@ fn cases() -> u32 {
     cases.map_or(3_000, |text| text.parse().expect("GPU_STREAM_FUZZ_CASES is a number"))
 }
 
+/// The same inputs each time, so that a test that passes does so tomorrow; `GPU_STREAM_FUZZ_SEED` asks
+/// for others.
+fn chance() -> TestRng {
+    let seed = std::env::var("GPU_STREAM_FUZZ_SEED").ok();
+    let seed: u64 = seed.map_or(0, |text| text.parse().expect("GPU_STREAM_FUZZ_SEED is a number"));
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
+}
+
 fn run(name: &str, inputs: impl Strategy<Value = Vec<u8>>) {
     let target = find(name).expect("a target");
     let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&inputs, |bytes| {
+    let outcome = TestRunner::new_with_rng(config, chance()).run(&inputs, |bytes| {
         target(&bytes);
         Ok(())
     });
