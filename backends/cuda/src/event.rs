@@ -37,7 +37,8 @@ pub struct CudaEvent {
     record: LastRecord,
     /// Somebody has the handle, and may still have it when this is dropped.
     is_given_out: AtomicBool,
-    /// That of the device, if the event is of it, and its pool may have the event.
+    /// That of the device, if its pool may have the event: not one that was asked for, or whoever makes
+    /// events and drops them would fill the pool, and then each drop look through all of it.
     primary: Option<&'static Primary>,
     /// What keeps a context alive that is not the device's primary one.
     context_owner: KeepAlive,
@@ -59,10 +60,7 @@ impl CudaEvent {
             | u32::from(!options.is_timed()) << 1
             | u32::from(options.is_interprocess()) << 2;
         let raw = driver.create_event(context, flags, operation)?;
-        // With options, it is not for the pool.
-        let primary = driver.known_primary(device, context);
-        let primary = primary.filter(|_| options == EventOptions::new());
-        Ok(Self::of(raw, device, context, options, LastRecord::none(), primary, context_owner))
+        Ok(Self::of(raw, device, context, options, LastRecord::none(), None, context_owner))
     }
 
     /// An event of a primary context, for one record, which must follow before anybody else sees
@@ -73,14 +71,13 @@ impl CudaEvent {
     ) -> Result<Self, CudaError> {
         match primary.take() {
             Some(raw) => Ok(Self::of_pool(raw, primary, LastRecord::none())),
-            None => Self::new(
-                primary.driver,
-                primary.ordinal,
-                primary.context,
-                EventOptions::new(),
-                KeepAlive::nothing(),
-                operation,
-            ),
+            None => {
+                let (driver, ordinal, context) = (primary.driver, primary.ordinal, primary.context);
+                let (options, owner) = (EventOptions::new(), KeepAlive::nothing());
+                let mut event = Self::new(driver, ordinal, context, options, owner, operation)?;
+                event.primary = Some(primary);
+                Ok(event)
+            }
         }
     }
 
