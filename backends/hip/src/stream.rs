@@ -1,25 +1,27 @@
 //! A stream of the HIP runtime: [`HipStream`].
 
-use std::ffi::c_int;
+mod wrap;
+
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 use gpu_stream_core::{
-    BackendKind, CaptureStatus, ContractError, Device, EventOptions, HandleKind, HostFunc,
-    KeepAlive, PerThread, RawStream, Stream, StreamOptions,
+    BackendKind, CaptureStatus, Device, EventOptions, HandleKind, HostFunc, RawStream, Stream,
 };
 
 use crate::driver::capture::{self, Relaxed};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Current, Driver, current, dead, driver, loaded, require};
+use crate::driver::{Current, Driver, driver, loaded, require};
 use crate::fault::{self, Faults};
 use crate::host_func::{self, Job};
 use crate::slot::Keeper;
-use crate::{Hip, HipError, HipEvent, busy, device, event, order, thread_end};
+use crate::{Hip, HipError, HipEvent, event, order, thread_end};
 
-/// `hipStreamNonBlocking`: does not synchronise with the default stream.
-pub(crate) const NON_BLOCKING: u32 = 1;
+#[cfg(feature = "hip-sys")] // where it is compared with the header's
+pub(crate) use self::wrap::NON_BLOCKING;
+pub(crate) use self::wrap::{
+    create, default_stream, new_stream, per_thread_stream, wrap, wrap_unchecked,
+};
 
 /// `hipStreamPerThread`.
 pub(crate) const PER_THREAD: RawStream<Hip> = RawStream::PER_THREAD;
@@ -660,238 +662,4 @@ impl std::fmt::Debug for HipStream {
         };
         text.finish()
     }
-}
-
-/// The owner of a stream that we made: destroys it.
-struct Owned {
-    raw: RawStream<Hip>,
-    ordinal: u32,
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        let Owned { raw, ordinal } = *self;
-        host_func::outside(move || {
-            // It leaks where the runtime must not be called any more.
-            let Some(driver) = loaded() else { return };
-            // SAFETY: the stream is ours, and this is its last use: it has no wrapper any more, and
-            // no event outside of the pool points to it.
-            unsafe { busy::destroy(driver, raw, ordinal) };
-        });
-    }
-}
-
-pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<HipStream, HipError> {
-    const OPERATION: &str = "Backend::new_stream";
-    device::priority_range(device, OPERATION)?.check(options.priority, OPERATION)?;
-    host_func::clear();
-    thread_end::watch();
-    let driver = driver()?;
-    busy::clear(driver);
-    let (raw, owner) = create(driver, device.ordinal(), options.priority, OPERATION)?;
-    Ok(known(driver, raw, device.ordinal(), owner))
-}
-
-/// A stream of the runtime, and its owner.
-pub(crate) fn create(
-    driver: &'static Driver,
-    ordinal: u32,
-    priority: c_int,
-    operation: &'static str,
-) -> Result<(RawStream<Hip>, KeepAlive), HipError> {
-    let _relaxed = Relaxed::enter(driver, operation)?;
-    let _current = Current::enter(driver, ordinal, operation)?;
-    let mut stream = std::ptr::null_mut();
-    // SAFETY: `stream` is a place for one stream, the flags are valid, and the device is current.
-    let code = unsafe { (driver.symbols.stream_create)(&mut stream, NON_BLOCKING, priority) };
-    driver.check(code, operation, "hipStreamCreateWithPriority")?;
-    let raw = RawStream::from_ptr(stream);
-    Ok((raw, KeepAlive::owner(Arc::new(Owned { raw, ordinal }))))
-}
-
-#[inline(always)]
-fn known(driver: &Driver, raw: RawStream<Hip>, device: u32, owner: KeepAlive) -> HipStream {
-    HipStream { raw, device, keeper: Keeper::Owner(owner), faults: Faults::new(driver) }
-}
-
-/// The default stream of `device`.
-pub(crate) fn default_stream(
-    device: Device,
-    owner: KeepAlive,
-    operation: &'static str,
-) -> Result<HipStream, HipError> {
-    Ok(parts_of_default(device, operation)?.with(owner))
-}
-
-fn parts_of_default(device: Device, operation: &'static str) -> Result<Parts, HipError> {
-    let device = device::ordinal(device, operation)?;
-    Ok(Parts { driver: driver()?, raw: RawStream::DEFAULT, device })
-}
-
-pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, HipError> {
-    const OPERATION: &str = "Backend::per_thread_stream";
-    let ordinal = device::ordinal(device, OPERATION)?;
-    let driver = driver()?;
-    let keeper = Keeper::Thread(thread_end::life(driver, ordinal, OPERATION)?);
-    let faults = Faults::new(driver);
-    let stream = HipStream { raw: PER_THREAD, device: ordinal, keeper, faults };
-    // SAFETY: handle 2 is the calling thread's, and no other wrapper of it is ever made.
-    Ok(unsafe { PerThread::new_unchecked(stream) })
-}
-
-/// What a wrapper is made of, beside its owner.
-///
-/// What leads to it is inlined into the caller, and the owner comes last: so a wrapper is made in
-/// registers. Handed over in memory it would cost as much again.
-#[derive(Clone, Copy)]
-pub(crate) struct Parts {
-    driver: &'static Driver,
-    raw: RawStream<Hip>,
-    device: u32,
-}
-
-impl Parts {
-    #[inline(always)]
-    pub(crate) fn with(self, owner: KeepAlive) -> HipStream {
-        known(self.driver, self.raw, self.device, owner)
-    }
-}
-
-/// # Safety
-/// As `Backend::wrap_stream`.
-#[inline(always)]
-pub(crate) unsafe fn wrap(
-    raw: RawStream<Hip>,
-    device: Option<Device>,
-    operation: &'static str,
-) -> Result<Parts, HipError> {
-    // SAFETY: the caller promises the same.
-    if let Some((driver, device)) = unsafe { quick_device(raw, device, operation) } {
-        return Ok(Parts { driver, raw, device });
-    }
-    // SAFETY: as above.
-    unsafe { wrap_with_care(raw, device, operation) }
-}
-
-/// The device of an explicit stream that is alive, if it is the one that was given, where one is.
-///
-/// # Safety
-/// As `Backend::wrap_stream`.
-#[inline(always)]
-unsafe fn quick_device(
-    raw: RawStream<Hip>,
-    given: Option<Device>,
-    operation: &'static str,
-) -> Option<(&'static Driver, u32)> {
-    let driver = loaded()?;
-    if raw.kind() != HandleKind::Explicit {
-        return None;
-    }
-    let mut number = -1;
-    if let Some(ask) = driver.symbols.stream_device.function {
-        let _relaxed = Relaxed::enter(driver, operation).ok()?;
-        // SAFETY: the caller promises that the stream is alive; `number` is a place for one.
-        let code = unsafe { ask(raw.as_ptr(), &mut number) };
-        if code != HipCode::SUCCESS {
-            driver.forget(code);
-            return None;
-        }
-    } else if let Some(ask) = driver.symbols.stream_device_id.function {
-        // SAFETY: as above. The function is AMD's, and safe beside captures.
-        number = unsafe { ask(raw.as_ptr()) };
-    }
-    let device = ordinal(number);
-    let is_it = |given: Device| given == Device::new(BackendKind::Hip, device);
-    (device < driver.count() && given.is_none_or(is_it)).then_some((driver, device))
-}
-
-/// Any other stream, and what is refused.
-///
-/// # Safety
-/// As `Backend::wrap_stream`.
-#[cold]
-#[inline(never)]
-unsafe fn wrap_with_care(
-    raw: RawStream<Hip>,
-    device: Option<Device>,
-    operation: &'static str,
-) -> Result<Parts, HipError> {
-    let driver = driver()?;
-    match raw.kind() {
-        HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
-        HandleKind::Default => {
-            let device = match device {
-                Some(device) => device,
-                None => Device::new(BackendKind::Hip, ordinal(current(driver, operation)?)),
-            };
-            parts_of_default(device, operation)
-        }
-        HandleKind::Explicit => {
-            if let Some(given) = device {
-                device::ordinal(given, operation)?;
-            }
-            let number = {
-                let _relaxed = Relaxed::enter(driver, operation)?;
-                // SAFETY: the caller promises that the stream is alive.
-                unsafe { driver.device_of(raw.as_ptr(), operation) }?
-            };
-            if ordinal(number) >= driver.count() {
-                return Err(dead(raw.as_ptr(), operation));
-            }
-            let actual = Device::new(BackendKind::Hip, ordinal(number));
-            if let Some(given) = device {
-                given.check_is(actual, operation)?;
-            }
-            Ok(Parts { driver, raw, device: actual.ordinal() })
-        }
-    }
-}
-
-#[inline]
-fn ordinal(device: c_int) -> u32 {
-    u32::try_from(device).unwrap_or(u32::MAX)
-}
-
-/// As [`wrap`], without a call of the runtime.
-///
-/// # Safety
-/// As `Backend::wrap_stream_unchecked`.
-#[inline(always)]
-pub(crate) unsafe fn wrap_unchecked(
-    raw: RawStream<Hip>,
-    device: Device,
-    operation: &'static str,
-) -> Result<Parts, HipError> {
-    if let Some(driver) = loaded()
-        && raw.kind() == HandleKind::Explicit
-        && matches!(device.backend(), BackendKind::Hip)
-        && device.ordinal() < driver.count()
-    {
-        return Ok(Parts { driver, raw, device: device.ordinal() });
-    }
-    wrap_unchecked_with_care(raw, device, operation)
-}
-
-/// The runtime was not loaded yet, or there is no such device, or the handle is no explicit one.
-#[cold]
-#[inline(never)]
-fn wrap_unchecked_with_care(
-    raw: RawStream<Hip>,
-    device: Device,
-    operation: &'static str,
-) -> Result<Parts, HipError> {
-    match raw.kind() {
-        HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
-        HandleKind::Default => parts_of_default(device, operation),
-        HandleKind::Explicit => {
-            let device = device::ordinal(device, operation)?;
-            Ok(Parts { driver: driver()?, raw, device })
-        }
-    }
-}
-
-#[cold]
-fn refuse_per_thread(raw: RawStream<Hip>, operation: &'static str) -> HipError {
-    let reason = "is the calling thread's own stream; use `Backend::per_thread_stream`";
-    ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into()
 }
