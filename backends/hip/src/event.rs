@@ -280,7 +280,8 @@ impl HipEvent {
         let raw = create(driver, self.device, EventOptions::new(), operation)?;
         // Destroyed wherever it is dropped.
         let mut mark = State::new(raw, self.device, self.options, false);
-        let is_ordinary = state.last.as_ref().is_some_and(|last| last.captured.is_none());
+        // If we made none, others who have the handle may have made one.
+        let is_ordinary = state.last.as_ref().is_none_or(|last| last.captured.is_none());
         let wait = || {
             let symbols = &driver.symbols;
             // SAFETY: both are alive, and so is what the event points to. Flags are 0.
@@ -302,6 +303,7 @@ impl HipEvent {
         }
         Ok(mark)
     }
+
     /// Whether the stream is another thread's own, which cannot be named on this one.
     fn is_elsewhere(&self, keeper: &Keeper) -> bool {
         match keeper {

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 
 use gpu_stream_core::{Backend, Event, EventOptions, EventStatus, Stream, StreamOptions};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use support::bare::{gate, new_stream};
+use support::bare::{bare, gate, new_stream, ok};
 use support::capture::Capture;
 use support::{device, wrap};
 
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         ("beside_an_event_s_synchronize", || beside(|_, event| event.synchronize().unwrap())),
         ("beside_a_stream_s_synchronize", || beside(|stream, _| stream.synchronize().unwrap())),
         ("a_synchronize_waits_for_its_record", a_synchronize_waits_for_its_record),
+        ("a_synchronize_waits_for_a_record_of_others", a_synchronize_waits_for_a_record_of_others),
         ("records_while_others_synchronize", records_while_others_synchronize),
         ("a_drop_does_not_wait", a_drop_does_not_wait),
         ("a_drop_beside_a_capture_does_not_wait", a_drop_beside_a_capture_does_not_wait),
@@ -110,6 +111,37 @@ fn synchronize_returns_before_the_second(options: EventOptions, given_out: bool)
         assert_eq!(event.raw(), handle, "a handle that others have is exchanged");
     }
     returned
+}
+
+/// Likewise, if the first record is another library's, which has the handle, and we make the second.
+fn a_synchronize_waits_for_a_record_of_others() {
+    let waits = || {
+        let (theirs, ours) = (new_stream(0, 1, 0), wrap(new_stream(0, 1, 0)));
+        let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+        let gate = gate(theirs);
+        // SAFETY: both are alive, and of one device.
+        let code = unsafe { (bare().event_record)(event.raw().as_ptr(), theirs) };
+        ok("event_record", code);
+        let (begin, begun) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                begin.send(()).unwrap();
+                event.synchronize().unwrap();
+            });
+            begun.recv().unwrap();
+            (0..2_000).for_each(|_| std::thread::yield_now());
+            ours.record(&event).unwrap();
+            ours.synchronize().unwrap();
+            // If it began only now, it waits for our record, which is complete: no answer.
+            let stays = (0..20_000).all(|_| {
+                std::thread::yield_now();
+                !waiting.is_finished()
+            });
+            gate.open();
+            stays
+        })
+    };
+    assert!((0..100).any(|_| waits()), "in 100 attempts, it never waited for the others' record");
 }
 
 /// Threads synchronize and ask all the time while another records on stream after stream.
