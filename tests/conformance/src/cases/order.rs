@@ -23,11 +23,23 @@ pub fn stream_runs_in_order<F: Fixture>(fx: &F) -> Outcome {
 
 /// Later work of the waiter runs after the event's record.
 pub fn wait_event_orders<F: Fixture>(fx: &F) -> Outcome {
+    orders(fx, |first, waiter| {
+        let event = first.record_event()?;
+        waiter.wait_event(&event)?;
+        Ok(event)
+    })
+}
+
+/// A stream does what it is given behind `wait` after what another was given before. What `wait`
+/// returns lives until all is done.
+fn orders<F: Fixture, K>(
+    fx: &F,
+    wait: impl FnOnce(&StreamOf<F>, &StreamOf<F>) -> Result<K, Verdict>,
+) -> Outcome {
     let (first, gate) = gated(fx)?;
     let before = work(fx, &first)?;
-    let event = first.record_event()?;
     let waiter = stream(fx)?;
-    waiter.wait_event(&event)?;
+    let _kept = wait(&first, &waiter)?;
     let (copy, after) = (fx.data(waiter.device(), 7)?, work(fx, &waiter)?);
     fx.copy(&waiter, &before, &copy)?;
     check_held(fx, &[&first, &waiter], &after)?;
@@ -59,17 +71,7 @@ pub fn wait_spares_earlier_work<F: Fixture>(fx: &F) -> Outcome {
 
 /// Later work of the waiter runs after the other stream's work so far.
 pub fn wait_stream_orders<F: Fixture>(fx: &F) -> Outcome {
-    let (first, gate) = gated(fx)?;
-    let before = work(fx, &first)?;
-    let waiter = stream(fx)?;
-    waiter.wait_stream(&first)?;
-    let (copy, after) = (fx.data(waiter.device(), 7)?, work(fx, &waiter)?);
-    fx.copy(&waiter, &before, &copy)?;
-    check_held(fx, &[&first, &waiter], &after)?;
-    fx.open(&gate);
-    waiter.synchronize()?;
-    check_done(fx, &after)?;
-    check_eq("what the waiter saw of the other's work", fx.load(&copy)?, 1)
+    orders(fx, |first, waiter| Ok(waiter.wait_stream(first)?))
 }
 
 /// Work that the other stream is given after `wait_stream` is not waited for.

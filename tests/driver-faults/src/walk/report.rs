@@ -58,11 +58,6 @@ impl Report {
             self.outcomes.insert(outcome.to_owned(), 1);
         }
     }
-
-    /// The excuses that nothing needed.
-    pub fn unused(&self) -> Vec<&'static Excuse> {
-        self.excused.iter().filter(|(_, count)| *count == 0).map(|(excuse, _)| *excuse).collect()
-    }
 }
 
 impl fmt::Display for Report {
