@@ -27,7 +27,9 @@ use crate::{CudaError, CudaEvent, CudaStream, device, stream};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cuda;
 
-impl Backend for Cuda {
+// SAFETY: a wrapper stores its owner, and events need no stream. Handles 0 to 2 are wrapped as what they are, a new stream is
+// destroyed with its last share, and a thread's own stream comes out as a `PerThread` alone.
+unsafe impl Backend for Cuda {
     const KIND: BackendKind = BackendKind::Cuda;
 
     /// CUDA's events are good after their stream is gone. (An event of a context that is not the

@@ -35,7 +35,9 @@ use crate::{HipError, HipEvent, HipStream, device, stream};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hip;
 
-impl Backend for Hip {
+// SAFETY: a wrapper stores its owner (`Keeper`), and an event that of the stream of its last record. Handles 0 to 2 are wrapped as
+// what they are, a new stream is destroyed with its last share, and a thread's own stream comes out as a `PerThread` alone.
+unsafe impl Backend for Hip {
     const KIND: BackendKind = BackendKind::Hip;
 
     /// HIP's events point to the stream that they were recorded on.

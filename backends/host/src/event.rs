@@ -1,7 +1,6 @@
 //! A place in a host stream's work: [`HostEvent`].
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use gpu_stream_core::{
     ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
@@ -11,6 +10,7 @@ use crate::driver::fault::Fault;
 use crate::driver::queue::Queue;
 use crate::driver::record::Record;
 use crate::driver::{driver, standing, task};
+use crate::raw_event::Shared;
 use crate::sync::lock;
 use crate::{Host, HostError};
 
@@ -19,15 +19,28 @@ use crate::{Host, HostError};
 /// It holds a *record*: a stream and how far that must come. Recording and waiting allocate
 /// nothing, and an event that keeps time stamps it when the stream comes to it, with the system's
 /// monotonic clock.
+///
+/// The handle that [`raw`](Event::raw) gives is good until the event is dropped:
+/// [`event_from_raw`](gpu_stream_core::Backend::event_from_raw) wraps it, and then both are one event.
 pub struct HostEvent {
     device: Device,
     options: EventOptions,
-    last: Mutex<Last>,
-    number: OnceLock<usize>,
+    place: Mutex<Place>,
+    /// The owner of an event that another library made; `None` for an event of ours.
+    foreign: Option<KeepAlive>,
 }
 
+/// Where the last record is kept.
+enum Place {
+    /// In the event, whose handle nothing else has.
+    Own(Last),
+    /// Under a handle.
+    Shared(Arc<Shared>),
+}
+
+/// A record, and what keeps its stream alive.
 #[derive(Default)]
-struct Last {
+pub(crate) struct Last {
     record: Option<Record>,
     /// The owner of the stream that was recorded.
     owner: KeepAlive,
@@ -35,7 +48,31 @@ struct Last {
 
 impl HostEvent {
     pub(crate) fn new(device: Device, options: EventOptions) -> Self {
-        HostEvent { device, options, last: Mutex::default(), number: OnceLock::new() }
+        Self::of(device, options, Last::default())
+    }
+
+    fn of(device: Device, options: EventOptions, last: Last) -> Self {
+        HostEvent { device, options, place: Mutex::new(Place::Own(last)), foreign: None }
+    }
+
+    /// Wraps an event that another library made.
+    pub(crate) fn wrap(shared: Arc<Shared>, owner: KeepAlive) -> Self {
+        let (device, options) = (shared.device, shared.options);
+        HostEvent {
+            device,
+            options,
+            place: Mutex::new(Place::Shared(shared)),
+            foreign: Some(owner),
+        }
+    }
+
+    /// Calls `call` with the last record, which no other thread changes meanwhile. `call` runs no code
+    /// of a user.
+    fn with<T>(&self, call: impl FnOnce(&mut Last) -> T) -> T {
+        match &mut *lock(&self.place) {
+            Place::Own(last) => call(last),
+            Place::Shared(shared) => call(&mut lock(&shared.last)),
+        }
     }
 
     /// Replaces the record by what `make` makes, which no other record of this event comes in
@@ -45,12 +82,12 @@ impl HostEvent {
         owner: KeepAlive,
         make: impl FnOnce() -> Result<Record, HostError>,
     ) -> Result<(), HostError> {
-        let mut last = lock(&self.last);
-        let old = std::mem::replace(&mut *last, Last { record: Some(make()?), owner });
-        // Dropping an owner runs code of a user, who may ask this event.
-        drop(last);
-        drop(old);
-        Ok(())
+        let replaced = self.with(|last| match make() {
+            Ok(record) => Ok(std::mem::replace(last, Last { record: Some(record), owner })),
+            Err(error) => Err((error, owner)),
+        });
+        // Dropping an owner runs code of a user, which may ask this event: no lock is held here.
+        replaced.map(drop).map_err(|(error, _owner)| error)
     }
 
     /// An event that nobody else has yet, with a record.
@@ -60,24 +97,24 @@ impl HostEvent {
         record: Record,
         owner: KeepAlive,
     ) -> Self {
-        let last = Mutex::new(Last { record: Some(record), owner });
-        HostEvent { device, options, last, number: OnceLock::new() }
+        Self::of(device, options, Last { record: Some(record), owner })
     }
 
     /// The record at this moment, if `queue` has to wait for it: if there is one, of another queue,
     /// and it is not complete.
     pub(crate) fn to_wait_for(&self, queue: &Queue) -> Option<Record> {
-        let last = lock(&self.last);
-        let record = last.record.as_ref()?;
-        // A stream is in order with itself, and what is over needs no wait.
-        let nothing_to_do =
-            std::ptr::eq(&**record.queue(), queue) || matches!(record.is_complete(), Ok(true));
-        (!nothing_to_do).then(|| record.clone())
+        self.with(|last| {
+            let record = last.record.as_ref()?;
+            // A stream is in order with itself, and what is over needs no wait.
+            let nothing_to_do =
+                std::ptr::eq(&**record.queue(), queue) || matches!(record.is_complete(), Ok(true));
+            (!nothing_to_do).then(|| record.clone())
+        })
     }
 
     /// The record at this moment.
     pub(crate) fn current(&self) -> Option<Record> {
-        lock(&self.last).record.clone()
+        self.with(|last| last.record.clone())
     }
 }
 
@@ -88,10 +125,22 @@ impl HostEvent {
 unsafe impl Event for HostEvent {
     type Backend = Host;
 
-    /// A number that no other event of the process has. There is no API that takes it.
+    /// A number that no other event of the process has or will have.
     fn raw(&self) -> RawEvent<Host> {
-        static NEXT: AtomicUsize = AtomicUsize::new(1);
-        RawEvent::from_bits(*self.number.get_or_init(|| NEXT.fetch_add(1, Ordering::Relaxed)))
+        let place = &mut *lock(&self.place);
+        let shared = match place {
+            Place::Shared(shared) => shared,
+            Place::Own(last) => {
+                let shared = Shared::new(self.device, self.options, std::mem::take(last));
+                *place = Place::Shared(Arc::clone(&shared));
+                return shared.handle();
+            }
+        };
+        shared.handle()
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.foreign.is_some()
     }
 
     fn device(&self) -> Device {
@@ -145,13 +194,22 @@ pub(crate) fn refuse_inside_task(operation: &'static str) -> Result<(), HostErro
     Err(ContractError::NotPermitted { operation, reason }.into())
 }
 
+impl Drop for HostEvent {
+    fn drop(&mut self) {
+        let place = self.place.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let (Place::Shared(shared), None) = (place, &self.foreign) {
+            shared.forget();
+        }
+    }
+}
+
 impl std::fmt::Debug for HostEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if standing::is_forked() {
             return f.write_str("HostEvent(of the process that this one was forked from)");
         }
         // The lock is not held while the caller's formatter is written to.
-        let owner = lock(&self.last).owner.clone();
+        let owner = self.with(|last| last.owner.clone());
         let mut text = f.debug_struct("HostEvent");
         text.field("device", &self.device).field("options", &self.options);
         text.field("status", &self.status()).field("owner", &owner).finish()

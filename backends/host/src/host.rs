@@ -10,13 +10,15 @@ use gpu_stream_core::{
 use crate::driver::pool::Level;
 use crate::driver::settle;
 use crate::event::refuse_inside_task;
-use crate::{HostError, HostEvent, HostStream, device, stream};
+use crate::{HostError, HostEvent, HostStream, device, raw_event, stream};
 
 /// The host backend: streams that run closures on CPU threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Host;
 
-impl Backend for Host {
+// SAFETY: a wrapper stores its owner, and an event that of the stream of its last record. A handle is looked up and never
+// followed, and a thread's own stream comes out as a `PerThread` alone.
+unsafe impl Backend for Host {
     const KIND: BackendKind = BackendKind::Host;
 
     /// No host event needs its stream. It is held all the same, so that a program which depends on
@@ -52,12 +54,7 @@ impl Backend for Host {
 
     fn new_event(device: Device, options: EventOptions) -> Result<HostEvent, HostError> {
         const OPERATION: &str = "Backend::new_event";
-        device::ordinal(device, OPERATION)?;
-        if options.is_interprocess() {
-            let reason = "its streams live in one process; use an event without `interprocess`";
-            let (operation, backend) = (OPERATION, Self::KIND);
-            return Err(ContractError::Unsupported { operation, backend, reason }.into());
-        }
+        check_event(device, options, OPERATION)?;
         Ok(HostEvent::new(device, options))
     }
 
@@ -82,6 +79,44 @@ impl Backend for Host {
     ) -> Result<HostStream, HostError> {
         stream::wrap(raw, Some(device), owner, "Backend::wrap_stream_unchecked")
     }
+
+    /// The handle is looked up, and so are device and options, which it knows.
+    unsafe fn wrap_event(
+        raw: RawEvent<Host>,
+        device: Option<Device>,
+        _options: Option<EventOptions>,
+        owner: KeepAlive,
+    ) -> Result<HostEvent, HostError> {
+        raw_event::wrap(raw, device, owner, "Backend::wrap_event")
+    }
+}
+
+/// `Ok` if the backend has such events.
+pub(crate) fn check_event(
+    device: Device,
+    options: EventOptions,
+    operation: &'static str,
+) -> Result<(), HostError> {
+    device::ordinal(device, operation)?;
+    if options.is_interprocess() {
+        let reason = "its streams live in one process; use an event without `interprocess`";
+        return Err(ContractError::Unsupported { operation, backend: Host::KIND, reason }.into());
+    }
+    Ok(())
+}
+
+/// `Ok` if the backend has such streams.
+pub(crate) fn check_stream(
+    options: StreamOptions,
+    operation: &'static str,
+) -> Result<(), HostError> {
+    Level::PRIORITIES.check(options.priority, operation)?;
+    if options.blocking {
+        let reason = "its default stream is a stream like any other, which none synchronises with; use a stream without \
+                      `blocking`, and a wait";
+        return Err(ContractError::Unsupported { operation, backend: Host::KIND, reason }.into());
+    }
+    Ok(())
 }
 
 /// Blocks until none of `streams` can go further by itself: each is idle, has a fault, or waits

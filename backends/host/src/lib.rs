@@ -20,6 +20,8 @@ mod host;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 pub mod raw;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+mod raw_event;
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod stream;
 
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]

@@ -1,14 +1,14 @@
-//! Streams without a wrapper, as another library allocates and hands them out.
+//! Streams and events without a wrapper, as another library allocates and hands them out.
 //!
 //! To the host backend this is what `cuStreamCreate` and `cuStreamDestroy` are to CUDA: the other
 //! side of [`Backend::stream_from_raw`](gpu_stream_core::Backend::stream_from_raw). Handles are
 //! never used twice, so a stale one is told and not mistaken for a new stream.
 
-use gpu_stream_core::{ContractError, Device, RawStream, StreamOptions};
+use gpu_stream_core::{ContractError, Device, EventOptions, RawEvent, RawStream, StreamOptions};
 
 use crate::driver::driver;
-use crate::driver::pool::Level;
-use crate::{Host, HostError, device};
+use crate::host::{check_event, check_stream};
+use crate::{Host, HostError, device, raw_event};
 
 /// Allocates a stream, to be destroyed by hand. Does not block.
 ///
@@ -20,7 +20,7 @@ use crate::{Host, HostError, device};
 pub fn create(device: Device, options: StreamOptions) -> Result<RawStream<Host>, HostError> {
     const OPERATION: &str = "raw::create";
     let device = device::ordinal(device, OPERATION)?;
-    Level::PRIORITIES.check(options.priority, OPERATION)?;
+    check_stream(options, OPERATION)?;
     let driver = driver()?;
     let entry = driver.streams.create(&driver.pool, device, options, true);
     Ok(RawStream::from_bits(entry.handle()))
@@ -50,4 +50,30 @@ pub fn destroy(raw: RawStream<Host>) -> Result<(), HostError> {
 /// such stream.
 pub fn is_alive(raw: RawStream<Host>) -> bool {
     driver().is_ok_and(|driver| driver.streams.find(raw.to_bits()).is_some())
+}
+
+/// Allocates an event, to be destroyed by hand. Does not block.
+///
+/// # Errors
+/// As [`Backend::new_event`](gpu_stream_core::Backend::new_event).
+#[doc(alias("cuEventCreate", "hipEventCreateWithFlags"))]
+pub fn create_event(device: Device, options: EventOptions) -> Result<RawEvent<Host>, HostError> {
+    check_event(device, options, "raw::create_event")?;
+    Ok(raw_event::create(device, options))
+}
+
+/// Destroys an event that [`create_event`] made. Does not block, and waits that were made hold.
+///
+/// # Errors
+/// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if no such event is alive, or if it is
+/// one of a [`HostEvent`](crate::HostEvent).
+#[doc(alias("cuEventDestroy", "hipEventDestroy"))]
+pub fn destroy_event(raw: RawEvent<Host>) -> Result<(), HostError> {
+    if raw_event::destroy(raw) {
+        return Ok(());
+    }
+    let reason =
+        "is no live event that `raw::create_event` made; one of the backend goes with its wrapper";
+    let (operation, bits) = ("raw::destroy_event", raw.to_bits());
+    Err(ContractError::InvalidHandle { operation, bits, reason }.into())
 }

@@ -8,11 +8,11 @@ use gpu_stream_core::{
     KeepAlive, PerThread, RawStream, Stream, StreamOptions,
 };
 
-use crate::driver::pool::Level;
 use crate::driver::queue::{Queue, Refused};
 use crate::driver::record::{Record, Stamp};
 use crate::driver::{Driver, Entry, driver, standing};
 use crate::event::refuse_inside_task;
+use crate::host::check_stream;
 use crate::{Host, HostError, HostEvent, device};
 
 /// A stream of the host backend: closures that run one after the other, on whichever thread is
@@ -217,7 +217,7 @@ fn create(
     operation: &'static str,
 ) -> Result<(Arc<Entry>, KeepAlive), HostError> {
     let device = device::ordinal(device, operation)?;
-    Level::PRIORITIES.check(options.priority, operation)?;
+    check_stream(options, operation)?;
     let driver = driver()?;
     let entry = driver.streams.create(&driver.pool, device, options, false);
     let owner = Arc::new(Owned { driver, handle: entry.handle() });

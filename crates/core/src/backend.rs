@@ -6,8 +6,9 @@ use core::fmt;
 use core::hash::Hash;
 
 use crate::{
-    BackendInfo, BackendKind, ContractError, Device, Error, Event, EventOptions, KeepAlive,
-    PerThread, PriorityRange, RawEvent, RawHandle, RawStream, Stream, StreamOptions, StreamOwner,
+    BackendInfo, BackendKind, ContractError, Device, Error, Event, EventOptions, EventOwner,
+    KeepAlive, PerThread, PriorityRange, RawEvent, RawHandle, RawStream, Stream, StreamOptions,
+    StreamOwner,
 };
 
 /// The error type of the stream `S`'s backend.
@@ -15,6 +16,9 @@ pub type ErrorOf<S> = <<S as Stream>::Backend as Backend>::Error;
 
 /// The event type of the stream `S`'s backend.
 pub type EventOf<S> = <<S as Stream>::Backend as Backend>::Event;
+
+/// The stream type that the stream `S`'s backend names.
+pub type StreamOf<S> = <<S as Stream>::Backend as Backend>::Stream;
 
 /// A vendor: its types, and how streams and events come into being.
 ///
@@ -35,6 +39,9 @@ pub type EventOf<S> = <<S as Stream>::Backend as Backend>::Event;
 ///
 /// Dropping a wrapper never destroys a stream that it does not own.
 ///
+/// Events of others come in the same two ways: [`event_from_raw`](Self::event_from_raw) and
+/// [`event_from_owner`](Self::event_from_owner).
+///
 /// # For backend authors
 /// Nothing here may panic or abort, whatever the arguments and whatever is missing on the machine;
 /// a missing library, function, driver version or device is an error of its own
@@ -42,9 +49,25 @@ pub type EventOf<S> = <<S as Stream>::Backend as Backend>::Event;
 /// [`HandleKind::PerThread`](crate::HandleKind::PerThread) in [`wrap_stream`](Self::wrap_stream).
 /// The [conformance suite] holds a backend to all of it.
 ///
+/// # Safety
+/// Safe code frees memory on the strength of what a backend returns. An implementation promises:
+///
+/// - [`wrap_stream`](Self::wrap_stream) and [`wrap_event`](Self::wrap_event) keep `owner` in the
+///   wrapper and in all clones of it. Where the vendor's events follow a pointer to their stream,
+///   an event also keeps the owner of the stream that recorded it, and
+///   [`EVENTS_KEEP_OWNER`](Self::EVENTS_KEEP_OWNER) is true.
+/// - [`default_stream`](Self::default_stream) and [`new_stream`](Self::new_stream) return a stream
+///   that is alive as long as a wrapper of it is. The stream is no other's than the one named or
+///   made.
+/// - [`per_thread_stream`](Self::per_thread_stream) returns the calling thread's own stream, and no
+///   safe call of the backend gives another wrapper of it to another thread.
+/// - [`new_event`](Self::new_event) returns an event that nothing else records or destroys.
+/// - A handle is given only to the driver that it belongs to.
+/// - Every `Ok` of [`Stream`] and [`Event`] means what their own *Safety* sections say.
+///
 /// [conformance suite]: https://docs.rs/gpu-stream-conformance
 #[doc(alias("ExternalStream", "get_stream_from_external"))]
-pub trait Backend: Sized + Send + Sync + 'static {
+pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// Which vendor, as reports and errors name it. A name of one's own, in
     /// [`BackendKind::Other`], should be no other backend's.
     const KIND: BackendKind;
@@ -260,9 +283,8 @@ pub trait Backend: Sized + Send + Sync + 'static {
     ///
     /// # Safety
     /// For the caller: the stream stays alive as long as `owner` is held by anyone, or, if that is
-    /// [`KeepAlive::nothing`], as [`stream_from_raw`](Self::stream_from_raw) says. For the
-    /// implementer: hold `owner` in the stream, and in events if the vendor's events need their
-    /// stream.
+    /// [`KeepAlive::nothing`], as [`stream_from_raw`](Self::stream_from_raw) says. What the
+    /// implementation promises stands in the trait's own section.
     unsafe fn wrap_stream(
         raw: Self::RawStream,
         device: Option<Device>,
@@ -281,6 +303,90 @@ pub trait Backend: Sized + Send + Sync + 'static {
         device: Device,
         owner: KeepAlive,
     ) -> Result<Self::Stream, Self::Error>;
+
+    /// Wraps an event that another library made, without owning it. Does not block.
+    ///
+    /// The wrapper can be waited for, queried and synchronized, and recorded on streams of its
+    /// device. Dropping it never destroys the event. What another library does with the event counts:
+    /// a record by it replaces ours.
+    ///
+    /// `device` is the device that the event was made for. CUDA and HIP do not tell the device of an
+    /// event. There `None` means the current device of the calling thread, and a wrong device is
+    /// found at the first record.
+    ///
+    /// The wrapper does not know the event's options:
+    /// [`options`](crate::Event::options) answers [`EventOptions::new`], and
+    /// [`elapsed_since`](crate::Event::elapsed_since) asks the driver all the same.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the backend has no events of others;
+    /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) for handle 0, and for one that the backend
+    /// can tell is no event; [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch) where the backend
+    /// can tell the device; else as [`default_stream`](Self::default_stream).
+    ///
+    /// # Safety
+    /// The handle is an event of this backend, in this process, that stays alive until the wrapper is
+    /// gone.
+    ///
+    /// Origin:
+    /// [`cuda::event_ref`](https://nvidia.github.io/cccl/libcudacxx/) in CCCL, a non-owning wrapper
+    /// of a `cudaEvent_t`.
+    #[doc(alias("event_ref", "from_native_handle", "CUevent", "hipEvent_t"))]
+    #[inline]
+    unsafe fn event_from_raw(
+        raw: Self::RawEvent,
+        device: Option<Device>,
+    ) -> Result<Self::Event, Self::Error> {
+        // SAFETY: the caller promises that the event is alive as long as the wrapper, which is what
+        // `wrap_event` asks for where there is no owner.
+        unsafe { Self::wrap_event(raw, device, None, KeepAlive::nothing()) }
+    }
+
+    /// Wraps an event that belongs to `owner`, and keeps the owner alive as long as the wrapper
+    /// lives. Does not block.
+    ///
+    /// `device` is as in [`event_from_raw`](Self::event_from_raw); with `None`, the owner is asked
+    /// first. An owner and a caller that name different devices are an error.
+    ///
+    /// # Errors
+    /// As [`event_from_raw`](Self::event_from_raw); the share in the owner is then given up.
+    #[doc(alias("event_ref", "from_native_handle"))]
+    fn event_from_owner<T: EventOwner<Self>>(
+        owner: Arc<T>,
+        device: Option<Device>,
+    ) -> Result<Self::Event, Self::Error> {
+        let raw = owner.raw_event();
+        let (known, options) = (owner.device(), owner.options());
+        if let (Some(given), Some(actual)) = (device, known) {
+            given.check_is(actual, "Backend::event_from_owner")?;
+        }
+        // SAFETY: the event is alive as long as the owner is, by the contract of `EventOwner`, and
+        // the wrapper holds the owner, by the contract of this trait.
+        unsafe { Self::wrap_event(raw, device.or(known), options, KeepAlive::owner(owner)) }
+    }
+
+    /// For backend authors: the wrapping behind [`event_from_raw`](Self::event_from_raw) and
+    /// [`event_from_owner`](Self::event_from_owner). Store `owner` in the event.
+    ///
+    /// `options` are those that the event was made with, if the owner knows them.
+    ///
+    /// # Errors
+    /// As [`event_from_raw`](Self::event_from_raw).
+    ///
+    /// # Safety
+    /// For the caller: the event stays alive as long as `owner` is held by anyone, or, if that is
+    /// [`KeepAlive::nothing`], as [`event_from_raw`](Self::event_from_raw) says.
+    unsafe fn wrap_event(
+        raw: Self::RawEvent,
+        device: Option<Device>,
+        options: Option<EventOptions>,
+        owner: KeepAlive,
+    ) -> Result<Self::Event, Self::Error> {
+        let _ = (raw, device, options);
+        drop(owner);
+        let (operation, reason) = ("Backend::wrap_event", "it is an optional capability");
+        Err(ContractError::Unsupported { operation, backend: Self::KIND, reason }.into())
+    }
 }
 
 /// A backend whose handles are plain [`RawStream`] and [`RawEvent`], as every vendor's are.

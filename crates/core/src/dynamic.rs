@@ -37,8 +37,8 @@ use core::fmt;
 
 use crate::{
     AnyError, Backend, BackendInfo, BackendKind, CaptureStatus, ContractError, Device, Event,
-    EventOptions, EventStatus, HostFunc, KeepAlive, Native, PerThread, PriorityRange, RawStream,
-    Stream, StreamOptions,
+    EventOptions, EventStatus, HostFunc, KeepAlive, Native, PerThread, PriorityRange, RawEvent,
+    RawStream, Stream, StreamOptions,
 };
 
 mod sealed {
@@ -116,6 +116,18 @@ pub trait DynBackend: sealed::SealedBackend + Send + Sync {
         device: Device,
         owner: KeepAlive,
     ) -> Result<SharedStream, AnyError>;
+
+    /// [`Backend::wrap_event`].
+    ///
+    /// # Safety
+    /// As [`Backend::wrap_event`]; `bits` is a handle of this backend.
+    unsafe fn wrap_event(
+        &self,
+        bits: usize,
+        device: Option<Device>,
+        options: Option<EventOptions>,
+        owner: KeepAlive,
+    ) -> Result<BoxedEvent, AnyError>;
 }
 
 /// [`Stream`] without the types of its backend.
@@ -135,6 +147,12 @@ pub trait DynStream: sealed::SealedStream + fmt::Debug + 'static {
     /// [`Stream::synchronize`].
     fn synchronize(&self) -> Result<(), AnyError>;
 
+    /// [`Stream::new_event`].
+    fn new_event(&self, options: EventOptions) -> Result<BoxedEvent, AnyError>;
+
+    /// [`Stream::new_stream`].
+    fn new_stream(&self, options: StreamOptions) -> Result<SharedStream, AnyError>;
+
     /// [`Stream::record`].
     fn record(&self, event: &dyn DynEvent) -> Result<(), AnyError>;
 
@@ -149,6 +167,9 @@ pub trait DynStream: sealed::SealedStream + fmt::Debug + 'static {
 
     /// [`Stream::priority`].
     fn priority(&self) -> Result<i32, AnyError>;
+
+    /// [`Stream::is_blocking`].
+    fn is_blocking(&self) -> Result<bool, AnyError>;
 
     /// [`Stream::id`].
     fn id(&self) -> Result<u64, AnyError>;
@@ -180,6 +201,9 @@ pub trait DynEvent: sealed::SealedEvent + fmt::Debug + 'static {
 
     /// [`Event::options`].
     fn options(&self) -> EventOptions;
+
+    /// [`Event::is_foreign`].
+    fn is_foreign(&self) -> bool;
 
     /// [`Event::status`].
     fn status(&self) -> Result<EventStatus, AnyError>;
@@ -267,6 +291,18 @@ impl<B: Native> DynBackend for B {
         // SAFETY: the caller promises what `Backend::wrap_stream_unchecked` asks for.
         shared(unsafe { B::wrap_stream_unchecked(RawStream::from_bits(bits), device, owner) })
     }
+
+    unsafe fn wrap_event(
+        &self,
+        bits: usize,
+        device: Option<Device>,
+        options: Option<EventOptions>,
+        owner: KeepAlive,
+    ) -> Result<BoxedEvent, AnyError> {
+        // SAFETY: the caller promises what `Backend::wrap_event` asks for.
+        let event = unsafe { B::wrap_event(RawEvent::from_bits(bits), device, options, owner) };
+        Ok(Box::new(event.map_err(AnyError::new)?))
+    }
 }
 
 fn shared<S, E>(stream: Result<S, E>) -> Result<SharedStream, AnyError>
@@ -296,6 +332,14 @@ impl<S: Stream<Backend: Native> + fmt::Debug> DynStream for S {
 
     fn synchronize(&self) -> Result<(), AnyError> {
         Stream::synchronize(self).map_err(AnyError::new)
+    }
+
+    fn new_event(&self, options: EventOptions) -> Result<BoxedEvent, AnyError> {
+        Ok(Box::new(Stream::new_event(self, options).map_err(AnyError::new)?))
+    }
+
+    fn new_stream(&self, options: StreamOptions) -> Result<SharedStream, AnyError> {
+        shared(Stream::new_stream(self, options))
     }
 
     fn record(&self, event: &dyn DynEvent) -> Result<(), AnyError> {
@@ -333,6 +377,10 @@ impl<S: Stream<Backend: Native> + fmt::Debug> DynStream for S {
         Stream::priority(self).map_err(AnyError::new)
     }
 
+    fn is_blocking(&self) -> Result<bool, AnyError> {
+        Stream::is_blocking(self).map_err(AnyError::new)
+    }
+
     fn id(&self) -> Result<u64, AnyError> {
         Stream::id(self).map_err(AnyError::new)
     }
@@ -346,7 +394,7 @@ impl<S: Stream<Backend: Native> + fmt::Debug> DynStream for S {
     }
 
     fn backend_type(&self) -> TypeId {
-        TypeId::of::<S::Backend>()
+        Stream::backend_type(self)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -369,6 +417,10 @@ impl<E: Event<Backend: Native<Event = E>> + fmt::Debug> DynEvent for E {
 
     fn options(&self) -> EventOptions {
         Event::options(self)
+    }
+
+    fn is_foreign(&self) -> bool {
+        Event::is_foreign(self)
     }
 
     fn status(&self) -> Result<EventStatus, AnyError> {

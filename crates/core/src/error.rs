@@ -58,10 +58,11 @@ pub enum ErrorKind {
     EventNotRecorded,
     /// Elapsed time needs a complete record, and the event's is still pending.
     EventPending,
-    /// The stream is being captured, and the call would have destroyed the capture.
+    /// The stream is being captured, and the call would have broken the capture, or a graph cannot
+    /// hold what the call asks for.
     ///
-    /// The capture goes on as if the call had not been made. Way out: ask after the capture has
-    /// ended.
+    /// The capture goes on as if the call had not been made. Way out: call after the capture has
+    /// ended, or what the text says.
     Capturing,
     /// This backend, or this version of its driver, does not have the capability.
     Unsupported,
@@ -75,6 +76,11 @@ pub enum ErrorKind {
     /// On a GPU a fault takes the whole context with it; on the host only the stream, and the
     /// streams that wait for work behind the fault. Way out: a new stream, or a new process.
     StreamFault,
+    /// The context or device that the stream or event belongs to was destroyed or reset by another
+    /// library (`cudaDeviceReset`, `cuDevicePrimaryCtxReset`, `hipDeviceReset`).
+    ///
+    /// Way out: drop what was made before the reset, and make new streams and events.
+    ContextDestroyed,
     /// No memory, or no other resource such as a thread.
     OutOfMemory,
     /// Anything else that the driver answered: see [`Error::code`].
@@ -131,7 +137,8 @@ pub enum ContractError {
     },
     /// See [`ErrorKind::BackendMismatch`].
     #[error(
-        "{operation}: this takes what belongs to backend {expected}, and was given what belongs to {given}"
+        "{operation}: this takes what belongs to backend {expected}, and was given what belongs to {given}{}",
+        same_name(expected, given)
     )]
     BackendMismatch {
         /// The call.
@@ -240,6 +247,35 @@ pub enum ContractError {
         /// The backend.
         backend: BackendKind,
     },
+    /// A captured stream was to wait for work that its capture cannot hold. See
+    /// [`ErrorKind::Capturing`].
+    #[error(
+        "{operation}: stream {waiter:#x} is being captured into a graph, and {waited_for} {bits:#x}, which it would wait \
+         for, {reason}"
+    )]
+    CaptureIsolation {
+        /// The call.
+        operation: &'static str,
+        /// The handle of the captured stream.
+        waiter: usize,
+        /// `stream` or `event`.
+        waited_for: &'static str,
+        /// The handle of that stream or event.
+        bits: usize,
+        /// What stands against it and what to do, as the end of the sentence.
+        reason: &'static str,
+    },
+    /// A host function for a stream that is captured. See [`ErrorKind::Capturing`].
+    #[error(
+        "{operation}: stream {bits:#x} is being captured into a graph, which may be launched many times, and the closure \
+         runs once; launch it before the capture begins or after it has ended"
+    )]
+    CaptureHostFunc {
+        /// The call.
+        operation: &'static str,
+        /// The handle of the stream.
+        bits: usize,
+    },
     /// See [`ErrorKind::NotCompiled`].
     #[error("backend {backend} is not part of this build: {reason}")]
     NotCompiled {
@@ -248,6 +284,40 @@ pub enum ContractError {
         /// The cargo feature, or the release, that has it.
         reason: &'static str,
     },
+}
+
+impl ContractError {
+    /// For backend authors: the error for a captured stream that would wait for a stream or event
+    /// whose work is in no capture.
+    pub const fn capture_of_uncaptured(
+        operation: &'static str,
+        waiter: usize,
+        waited_for: &'static str,
+        bits: usize,
+    ) -> Self {
+        let reason = "is not part of that capture: a graph holds no order with work outside of it; make the wait before \
+                      the capture begins, or first let the other stream wait for a captured one, which takes it into \
+                      the capture";
+        ContractError::CaptureIsolation { operation, waiter, waited_for, bits, reason }
+    }
+
+    /// For backend authors: the error for a captured stream that would wait for a stream or event of
+    /// another capture.
+    pub const fn capture_of_another(
+        operation: &'static str,
+        waiter: usize,
+        waited_for: &'static str,
+        bits: usize,
+    ) -> Self {
+        let reason = "is part of another capture: two graphs have no order between them; capture both streams into one \
+                      graph, or order the launches of the two graphs";
+        ContractError::CaptureIsolation { operation, waiter, waited_for, bits, reason }
+    }
+}
+
+/// Two backends of one name differ by their types, of which a text can say no more.
+fn same_name(expected: &BackendKind, given: &BackendKind) -> &'static str {
+    if expected == given { " too, but is another type (two versions of one crate?)" } else { "" }
 }
 
 impl Error for ContractError {
@@ -267,6 +337,9 @@ impl Error for ContractError {
             ContractError::NotPermitted { .. }
             | ContractError::ProcessForked { .. }
             | ContractError::ProcessEnding { .. } => ErrorKind::NotPermitted,
+            ContractError::CaptureIsolation { .. } | ContractError::CaptureHostFunc { .. } => {
+                ErrorKind::Capturing
+            }
             ContractError::NotCompiled { .. } => ErrorKind::NotCompiled,
         }
     }

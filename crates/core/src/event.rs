@@ -5,8 +5,12 @@ use crate::{Backend, ContractError, Device, EventOptions};
 /// Where an event's last record stands: the answer of [`Event::status`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EventStatus {
-    /// Never recorded. [`query`](Event::query) calls this done, and a wait for it is nothing: who
-    /// expected a record has a bug, and this is how to see it.
+    /// Never recorded. [`query`](Event::query) calls this done, and a wait for it is nothing. A
+    /// program that expected a record has a bug, and this is how to see it.
+    ///
+    /// Drivers do not tell such an event from a complete one. An event whose handle another library
+    /// has ([`Event::raw`], [`Backend::event_from_raw`]) may have been recorded there, and then the
+    /// answer is [`Complete`](Self::Complete) where it is not certain.
     Unrecorded,
     /// Recorded, and the stream has not come to it yet.
     Pending,
@@ -28,15 +32,20 @@ pub enum EventStatus {
 /// # For backend authors
 /// Required: [`raw`](Self::raw), [`device`](Self::device), [`options`](Self::options),
 /// [`status`](Self::status), [`synchronize`](Self::synchronize),
-/// [`elapsed_unchecked`](Self::elapsed_unchecked). The order of checks in
-/// [`elapsed_since`](Self::elapsed_since) is written here once; do not override it.
+/// [`elapsed_unchecked`](Self::elapsed_unchecked). The reasons of
+/// [`elapsed_since`](Self::elapsed_since), and their order, are written here once; do not override it.
 ///
 /// # Safety
-/// Safe code frees memory on the strength of `query() == Ok(true)`. An implementation must answer
-/// `Ok(true)`, `Ok(Complete)` or return `Ok` from `synchronize` only when all work that stood in
-/// the stream before the last record has ended and its effects are visible to the calling thread,
-/// or when there was no record. A failure of the driver must come out as an error and never as
-/// `true`. Dropping the event must be sound at any time, pending waits included.
+/// Safe code frees memory on the strength of what an event answers. An implementation promises:
+///
+/// - `query` answers `Ok(true)`, `status` answers `Ok(Complete)`, and `synchronize` returns `Ok`, only
+///   when all work that stood in the stream before the last record has ended and its effects are
+///   visible to the calling thread, or when there was no record. The last record is the last one of
+///   any library. A failure of the driver is an error and never `true`.
+/// - `raw`, `device` and `options` answer the same for the life of the value. `raw` is a live event
+///   until the value is dropped.
+/// - Dropping the event is sound at any time, pending waits included, and never destroys an event of
+///   another library.
 ///
 /// Origin:
 /// [`torch.cuda.Event`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html),
@@ -58,6 +67,12 @@ pub unsafe trait Event: Sized + 'static {
 
     /// How the event was made. Does not block.
     fn options(&self) -> EventOptions;
+
+    /// Returns `true` if the event is another library's, wrapped by
+    /// [`Backend::event_from_raw`] or [`Backend::event_from_owner`]. Does not block.
+    fn is_foreign(&self) -> bool {
+        false
+    }
 
     /// Where the last record stands. Does not block.
     ///
@@ -100,10 +115,10 @@ pub unsafe trait Event: Sized + 'static {
     /// The milliseconds from `start` to this event. Does not block.
     ///
     /// ```
-    /// # use gpu_stream_core::{Backend, ErrorOf, Event, EventOptions, Stream};
+    /// # use gpu_stream_core::{ErrorOf, Event, EventOptions, Stream};
     /// fn milliseconds<S: Stream>(stream: &S, work: impl Fn(&S)) -> Result<f32, ErrorOf<S>> {
-    ///     let start = S::Backend::new_event(stream.device(), EventOptions::timed())?;
-    ///     let end = S::Backend::new_event(stream.device(), EventOptions::timed())?;
+    ///     let start = stream.new_event(EventOptions::timed())?;
+    ///     let end = stream.new_event(EventOptions::timed())?;
     ///     stream.record(&start)?;
     ///     work(stream);
     ///     stream.record(&end)?;
@@ -134,9 +149,14 @@ pub unsafe trait Event: Sized + 'static {
     ))]
     fn elapsed_since(&self, start: &Self) -> Result<f32, <Self::Backend as Backend>::Error> {
         start.device().check_is(self.device(), "Event::elapsed_since")?;
+        // The driver is asked first: a success says all that the checks below ask for.
+        let error = match self.elapsed_unchecked(start) {
+            Ok(milliseconds) => return Ok(milliseconds),
+            Err(error) => error,
+        };
         let both = [("start", start), ("end", self)];
         for (which, event) in both {
-            if !event.options().is_timed() {
+            if !event.options().is_timed() && !event.is_foreign() {
                 return Err(ContractError::EventNotTimed { which }.into());
             }
         }
@@ -151,16 +171,18 @@ pub unsafe trait Event: Sized + 'static {
                 return Err(ContractError::EventPending { which }.into());
             }
         }
-        self.elapsed_unchecked(start)
+        // A record that was pending a moment ago may be complete now.
+        self.elapsed_unchecked(start).map_err(|_| error)
     }
 
-    /// For backend authors: the driver's answer, in milliseconds, for two events that were timed,
-    /// recorded and complete a moment ago. Does not block.
+    /// For backend authors: the driver's answer, in milliseconds, for two events of one device. Does
+    /// not block.
     ///
-    /// Another thread may have recorded one of them again since: answer with an error then, of kind
-    /// [`EventPending`](crate::ErrorKind::EventPending) if the backend can tell.
+    /// `Ok` says that both events keep time, were recorded and are complete.
+    /// [`elapsed_since`](Self::elapsed_since) finds the reason for an error.
     ///
     /// # Errors
-    /// What the driver says.
+    /// What the driver says, in particular for an event that keeps no time, was not recorded or is
+    /// pending.
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, <Self::Backend as Backend>::Error>;
 }

@@ -14,13 +14,13 @@
 //! work, so that the caller need not know how you did it:
 //!
 //! ```
-//! use gpu_stream_core::{Backend, ErrorOf, Stream, StreamOptions};
+//! use gpu_stream_core::{ErrorOf, Stream, StreamOptions};
 //!
 //! /// Does two things side by side, and is done, for the caller's stream, when both are.
 //! pub fn run<S: Stream>(caller: &S) -> Result<(), ErrorOf<S>> {
 //!     let sides = [
-//!         S::Backend::new_stream(caller.device(), StreamOptions::new())?,
-//!         S::Backend::new_stream(caller.device(), StreamOptions::new())?,
+//!         caller.new_stream(StreamOptions::new())?,
+//!         caller.new_stream(StreamOptions::new())?,
 //!     ];
 //!     caller.fork(&sides)?; // both start after what the caller has submitted so far
 //!     // … launch on each `side.raw()` …
@@ -68,7 +68,7 @@
 //! | [`RawStream`], [`HandleKind`] | handles, and what the values 0, 1 and 2 mean |
 //! | [`Device`] | `cuda:0` |
 //! | [`EventOptions`], [`StreamOptions`] | how to make one |
-//! | [`StreamOwner`] | what keeps a foreign stream alive |
+//! | [`StreamOwner`], [`EventOwner`] | what keeps a foreign stream or event alive |
 //! | [`PerThread`] | a thread's default stream, which stays on its thread |
 //! | [`exchange`] | the integers of DLPack, `__cuda_array_interface__` and `__cuda_stream__` |
 //! | [`dynamic`] | the object-safe form |
@@ -127,12 +127,12 @@
 //!
 //! | | required | given, may be overridden | optional: `Unsupported` until overridden |
 //! |---|---|---|---|
-//! | [`Backend`] | `probe`, `devices`, `default_stream`, `per_thread_stream`, `new_stream`, `new_event`, `wrap_stream`, `wrap_stream_unchecked` | `device`, `stream_from_raw`, `stream_from_raw_unchecked`, `stream_from_owner` | `priority_range` |
-//! | [`Stream`] | `raw`, `device`, `query`, `synchronize`, `record`, `wait_event` | `record_event`, `wait_stream`, `fork`, `join`, `is_same` | `priority`, `id`, `capture_status`, `launch_host_func` |
+//! | [`Backend`] | `probe`, `devices`, `default_stream`, `per_thread_stream`, `new_stream`, `new_event`, `wrap_stream`, `wrap_stream_unchecked` | `device`, `stream_from_raw`, `stream_from_raw_unchecked`, `stream_from_owner`, `event_from_raw`, `event_from_owner` | `priority_range`, `wrap_event` |
+//! | [`Stream`] | `raw`, `device`, `query`, `synchronize`, `record`, `wait_event` | `new_event`, `new_stream`, `record_event`, `wait_stream`, `fork`, `join`, `is_same` | `priority`, `is_blocking`, `id`, `capture_status`, `launch_host_func` |
 //! | [`Event`] | `raw`, `device`, `options`, `status`, `synchronize`, `elapsed_unchecked` | `query`, `elapsed_since` | |
 //!
-//! `Stream` and `Event` are `unsafe` traits: safe code frees memory on the strength of
-//! `query() == Ok(true)`, so a wrong answer is undefined behaviour in somebody else's program. Read
+//! `Backend`, `Stream` and `Event` are `unsafe` traits: safe code frees memory on the strength of
+//! `query() == Ok(true)`, so a wrong answer is undefined behaviour in another library's program. Read
 //! their *Safety* sections; the rules behind them are few:
 //!
 //! 1. Done means done and visible to the thread that asks. Anything the driver answers that is
@@ -174,13 +174,13 @@ mod owner;
 mod per_thread;
 mod stream;
 
-pub use backend::{Backend, ErrorOf, EventOf, Native};
+pub use backend::{Backend, ErrorOf, EventOf, Native, StreamOf};
 pub use device::{BackendInfo, Device, DeviceInfo};
 pub use error::{AnyError, ContractError, Error, ErrorKind};
 pub use event::{Event, EventStatus};
 pub use handle::{HandleKind, RawEvent, RawHandle, RawStream};
 pub use kind::{BackendKind, UnknownBackend};
 pub use options::{EventOptions, EventOptionsBuilder, PriorityRange, StreamOptions};
-pub use owner::{KeepAlive, StreamOwner};
+pub use owner::{EventOwner, KeepAlive, StreamOwner};
 pub use per_thread::PerThread;
 pub use stream::{CaptureStatus, HostFunc, Stream};

@@ -6,25 +6,43 @@ use crate::ContractError;
 ///
 /// A new stream does not synchronise with the device's default stream, as
 /// [`CU_STREAM_NON_BLOCKING`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html)
-/// has it and as torch makes its own.
+/// has it and as torch makes its own. [`blocking`](Self::blocking) makes one that does.
 #[doc(alias("cuStreamCreateWithPriority", "hipStreamCreateWithPriority"))]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct StreamOptions {
     /// How urgent: lower is more urgent, 0 is normal. See [`PriorityRange`].
     pub priority: i32,
+    /// Whether the stream and the default stream of its context wait for each other's work.
+    pub blocking: bool,
 }
 
 impl StreamOptions {
-    /// Normal priority.
+    /// Normal priority, not blocking.
     pub const fn new() -> Self {
-        StreamOptions { priority: 0 }
+        StreamOptions { priority: 0, blocking: false }
     }
 
     /// The same with this priority. Whether the device has it is checked when the stream is made.
     #[must_use]
     pub const fn priority(mut self, priority: i32) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// The same, *blocking* or not.
+    ///
+    /// Work of a blocking stream runs after all earlier work of the default stream, and work of the
+    /// default stream after all earlier work of every blocking stream. Two blocking streams have no
+    /// order between them. The host backend has no such streams:
+    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    ///
+    /// Origin: [`CU_STREAM_DEFAULT`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html),
+    /// [`hipStreamDefault`](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___stream.html).
+    #[doc(alias("CU_STREAM_DEFAULT", "cudaStreamDefault", "hipStreamDefault"))]
+    #[must_use]
+    pub const fn blocking(mut self, on: bool) -> Self {
+        self.blocking = on;
         self
     }
 }

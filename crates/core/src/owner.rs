@@ -1,10 +1,10 @@
-//! Who keeps a foreign stream alive: [`StreamOwner`] and [`KeepAlive`].
+//! What keeps a foreign stream or event alive: [`StreamOwner`], [`EventOwner`] and [`KeepAlive`].
 
 use alloc::sync::Arc;
 use core::any::Any;
 use core::fmt;
 
-use crate::{Backend, Device};
+use crate::{Backend, Device, EventOptions};
 
 /// Something that a stream belongs to and that keeps it alive: a cudarc stream, a Python object, a
 /// C++ handle class.
@@ -39,10 +39,23 @@ use crate::{Backend, Device};
 /// }
 /// ```
 ///
+/// # What an owner must not keep
+/// A wrapper keeps its owner, and so does an event where
+/// [`EVENTS_KEEP_OWNER`](Backend::EVENTS_KEEP_OWNER) says so. An owner that keeps a wrapper of its own
+/// stream, or an event recorded on it, is a cycle: owner, event, owner. Nothing of it is ever dropped.
+/// Keep such an event beside the owner and not in it, or take it out before the last handle goes. The
+/// same holds for a closure on a stream that holds that stream and never runs.
+///
+/// # Where an owner is dropped
+/// The last share may go on any thread, at the end of any call of the backend. It never goes inside
+/// the driver's callbacks, and no lock of the backend is held then. A panic of the owner's `Drop` in
+/// such a call is caught.
+///
 /// # Safety
 /// While a value of the type lives, [`raw_stream`](Self::raw_stream) returns one and the same
-/// handle, the handle is a live stream of backend `B` (or 0 or 1, the default stream), and nothing
-/// destroys that stream. Dropping the value on any thread is allowed.
+/// handle, [`device`](Self::device) one and the same answer, the handle is a live stream of backend
+/// `B` (or 0 or 1, the default stream), and nothing destroys that stream. Dropping the value on any
+/// thread is allowed.
 pub unsafe trait StreamOwner<B: Backend>: Send + Sync + 'static {
     /// The handle of the stream that this value keeps alive. Does not block.
     fn raw_stream(&self) -> B::RawStream;
@@ -54,7 +67,50 @@ pub unsafe trait StreamOwner<B: Backend>: Send + Sync + 'static {
     }
 }
 
-/// A share in the owner of a stream, whatever its type; or in nothing, for a stream that needs no
+/// Something that an event belongs to and that keeps it alive: an event of cudarc, a Python object, a
+/// C++ handle class.
+///
+/// With an owner, wrapping is safe: [`Backend::event_from_owner`] takes an `Arc` of it, and the wrapper
+/// holds that `Arc`. What [`StreamOwner`] says of cycles and of drops holds here, too.
+///
+/// ```
+/// use gpu_stream_core::{Backend, EventOptions, EventOwner, RawEvent};
+///
+/// /// An event that some C library made for us, with timing, and destroys in `Drop`.
+/// struct TheirEvent<B> { handle: RawEvent<B> }
+///
+/// // SAFETY: the handle is an event of `B` from `new` to `drop`, and nothing else destroys it.
+/// unsafe impl<B: Backend<RawEvent = RawEvent<B>>> EventOwner<B> for TheirEvent<B> {
+///     fn raw_event(&self) -> RawEvent<B> {
+///         self.handle
+///     }
+///
+///     fn options(&self) -> Option<EventOptions> {
+///         Some(EventOptions::timed())
+///     }
+/// }
+/// ```
+///
+/// # Safety
+/// While a value of the type lives, [`raw_event`](Self::raw_event) returns one and the same handle, the
+/// handle is a live event of backend `B`, and nothing destroys that event. Dropping the value on any
+/// thread is allowed.
+pub unsafe trait EventOwner<B: Backend>: Send + Sync + 'static {
+    /// Returns the handle of the event that this value keeps alive. Does not block.
+    fn raw_event(&self) -> B::RawEvent;
+
+    /// Returns the device that the event was made for, where the owner knows it. Does not block.
+    fn device(&self) -> Option<Device> {
+        None
+    }
+
+    /// Returns the options that the event was made with, where the owner knows them. Does not block.
+    fn options(&self) -> Option<EventOptions> {
+        None
+    }
+}
+
+/// A share in the owner of a stream or event, whatever its type; or in nothing, for a stream that needs no
 /// owner.
 ///
 /// For backend authors: hold it in the stream type and clone it with the stream. If

@@ -1,9 +1,13 @@
 //! The default stream of one thread: [`PerThread`].
 
+use core::any::TypeId;
 use core::fmt;
 use core::marker::PhantomData;
 
-use crate::{CaptureStatus, Device, ErrorOf, EventOf, HostFunc, Stream};
+use crate::{
+    CaptureStatus, Device, ErrorOf, EventOf, EventOptions, HostFunc, Stream, StreamOf,
+    StreamOptions,
+};
 
 /// A thread's default stream, which does not leave its thread.
 ///
@@ -102,8 +106,24 @@ unsafe impl<S: Stream> Stream for PerThread<S> {
         self.stream.wait_event(event)
     }
 
+    fn new_event(&self, options: EventOptions) -> Result<EventOf<S>, ErrorOf<S>> {
+        self.stream.new_event(options)
+    }
+
+    fn new_stream(&self, options: StreamOptions) -> Result<StreamOf<S>, ErrorOf<S>> {
+        self.stream.new_stream(options)
+    }
+
     fn record_event(&self) -> Result<EventOf<S>, ErrorOf<S>> {
         self.stream.record_event()
+    }
+
+    fn backend_type(&self) -> TypeId {
+        self.stream.backend_type()
+    }
+
+    fn is_blocking(&self) -> Result<bool, ErrorOf<S>> {
+        self.stream.is_blocking()
     }
 
     fn wait_stream<O: Stream<Backend = S::Backend>>(&self, other: &O) -> Result<(), ErrorOf<S>> {

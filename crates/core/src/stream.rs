@@ -1,8 +1,11 @@
 //! An ordered queue of work on a device: the trait [`Stream`].
 
 use alloc::boxed::Box;
+use core::any::TypeId;
 
-use crate::{Backend, ContractError, Device, ErrorOf, EventOf, EventOptions};
+use crate::{
+    Backend, ContractError, Device, ErrorOf, EventOf, EventOptions, StreamOf, StreamOptions,
+};
 
 /// A closure that a stream runs on the host: [`Stream::launch_host_func`].
 pub type HostFunc = Box<dyn FnOnce() + Send + 'static>;
@@ -58,16 +61,26 @@ pub enum CaptureStatus {
 ///
 /// # Example
 /// What a portable library does with its caller's stream: work on one of its own, between what the
-/// caller did before and what the caller does after.
+/// caller did before and what the caller does after. The stream is made once, in the context of the
+/// caller's: making one costs many times what ordering it does.
 ///
 /// ```
-/// use gpu_stream_core::{Backend, ErrorOf, Stream, StreamOptions};
+/// use gpu_stream_core::{ErrorOf, Stream, StreamOf, StreamOptions};
 ///
-/// fn run<S: Stream>(caller: &S) -> Result<(), ErrorOf<S>> {
-///     let mine = S::Backend::new_stream(caller.device(), StreamOptions::new())?;
-///     mine.wait_stream(caller)?; // after what the caller has submitted so far
-///     // … launch on `mine` …
-///     caller.wait_stream(&mine) // what the caller submits from here on comes after ours
+/// struct Library<S: Stream> {
+///     side: StreamOf<S>,
+/// }
+///
+/// impl<S: Stream> Library<S> {
+///     fn new(caller: &S) -> Result<Self, ErrorOf<S>> {
+///         Ok(Library { side: caller.new_stream(StreamOptions::new())? })
+///     }
+///
+///     fn run(&self, caller: &S) -> Result<(), ErrorOf<S>> {
+///         self.side.wait_stream(caller)?; // after what the caller has submitted so far
+///         // … launch on `self.side` …
+///         caller.wait_stream(&self.side) // what the caller submits from here on comes after
+///     }
 /// }
 /// ```
 ///
@@ -79,12 +92,25 @@ pub enum CaptureStatus {
 /// they are overridden.
 ///
 /// # Safety
-/// Safe code frees memory on the strength of `query() == Ok(true)`. An implementation must answer
-/// `Ok(true)` to `query`, or return `Ok` from `synchronize`, only when all work submitted before
-/// the call has ended and its effects are visible to the calling thread. A failure of the driver
-/// must come out as an error and never as `true`. After `wait_event` returned `Ok`, no work
-/// submitted later to this stream may begin before the work in front of the event's record, as it
-/// was at the call, has ended, whatever becomes of the event.
+/// Safe code frees memory on the strength of what a stream answers. An implementation promises, for
+/// a stream that is alive:
+///
+/// - `query` answers `Ok(true)`, and `synchronize` returns `Ok`, only when all work submitted before
+///   the call has ended and its effects are visible to the calling thread. A failure of the driver
+///   is an error and never `true`.
+/// - After `record` or `record_event` returned `Ok`, the event stands for **all** work submitted to
+///   this stream before the call.
+/// - After `wait_event` returned `Ok`, no work submitted later to this stream begins before the work
+///   in front of the event's record, as it was at the call, has ended, whatever becomes of the event.
+/// - After `wait_stream`, `fork` or `join` returned `Ok`, the later work of each waiting stream
+///   begins after all work submitted to each awaited stream before the call. An override promises the
+///   same as the method that is given here.
+/// - `launch_host_func` runs its closure at most once, after all earlier work, and drops it before
+///   later work of the stream begins. A closure that does not run is dropped all the same.
+/// - `raw`, `device` and `backend_type` answer the same for the life of the value. `is_same` says
+///   `true` only for two wrappers of one stream.
+/// - `new_event` and `new_stream` return what [`Backend`]'s namesakes return, of this stream's
+///   context. That context lives as long as they do.
 ///
 /// [`torch.cuda.ExternalStream`]: https://docs.pytorch.org/docs/stable/generated/torch.cuda.ExternalStream.html
 #[doc(alias("ExternalStream", "CUstream", "cudaStream_t", "hipStream_t", "stream_ref"))]
@@ -142,9 +168,9 @@ pub unsafe trait Stream: Sized + 'static {
     /// asks or waits from now on gets the new one. So one event serves a loop:
     ///
     /// ```
-    /// # use gpu_stream_core::{Backend, ErrorOf, EventOptions, Stream};
+    /// # use gpu_stream_core::{ErrorOf, EventOptions, Stream};
     /// fn pipeline<S: Stream>(copy: &S, compute: &S, rounds: u32) -> Result<(), ErrorOf<S>> {
-    ///     let copied = S::Backend::new_event(copy.device(), EventOptions::new())?;
+    ///     let copied = copy.new_event(EventOptions::new())?;
     ///     for _ in 0..rounds {
     ///         // … launch a copy on `copy` …
     ///         copy.record(&copied)?;
@@ -161,7 +187,8 @@ pub unsafe trait Stream: Sized + 'static {
     ///
     /// # Errors
     /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch) if the event was made for another
-    /// device; [`StreamFault`](crate::ErrorKind::StreamFault),
+    /// device; [`InvalidHandle`](crate::ErrorKind::InvalidHandle) if it was made for another context
+    /// of the device, which [`new_event`](Self::new_event) never does; [`StreamFault`](crate::ErrorKind::StreamFault),
     /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) as [`query`](Self::query). The event is
     /// then as it was before.
     #[doc(alias("cuEventRecord", "cudaEventRecord", "hipEventRecord"))]
@@ -186,6 +213,40 @@ pub unsafe trait Stream: Sized + 'static {
     #[doc(alias("cuStreamWaitEvent", "cudaStreamWaitEvent", "hipStreamWaitEvent"))]
     fn wait_event(&self, event: &EventOf<Self>) -> Result<(), ErrorOf<Self>>;
 
+    /// Makes a new event in this stream's own context, not recorded yet. Does not block.
+    ///
+    /// Unlike [`Backend::new_event`], which makes one for a device, this fits the stream whatever its
+    /// context is: that of another library, or a green context. The event may outlive the stream.
+    ///
+    /// # Errors
+    /// As [`Backend::new_event`].
+    ///
+    /// Origin:
+    /// [`torch.cuda.Event`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html), which
+    /// is made at its first record, for the stream that records it.
+    #[doc(alias("cuEventCreate", "cudaEventCreateWithFlags", "hipEventCreateWithFlags"))]
+    fn new_event(&self, options: EventOptions) -> Result<EventOf<Self>, ErrorOf<Self>> {
+        Self::Backend::new_event(self.device(), options)
+    }
+
+    /// Makes a new stream in this stream's own context. Does not block.
+    ///
+    /// What [`Backend::new_stream`] says of owning holds here: the last wrapper destroys the stream,
+    /// and work that was submitted to it still runs. Keep the stream, and do not make one for each
+    /// call.
+    ///
+    /// # Errors
+    /// As [`Backend::new_stream`].
+    #[doc(alias(
+        "cuStreamCreate",
+        "cudaStreamCreate",
+        "hipStreamCreate",
+        "cuGreenCtxStreamCreate"
+    ))]
+    fn new_stream(&self, options: StreamOptions) -> Result<StreamOf<Self>, ErrorOf<Self>> {
+        Self::Backend::new_stream(self.device(), options)
+    }
+
     /// A new event, without timing, recorded here. Does not block.
     ///
     /// Origin:
@@ -193,10 +254,10 @@ pub unsafe trait Stream: Sized + 'static {
     /// without an argument: "if not given, a new one will be allocated".
     ///
     /// # Errors
-    /// As [`Backend::new_event`] and [`record`](Self::record).
+    /// As [`new_event`](Self::new_event) and [`record`](Self::record).
     #[doc(alias("cuEventCreate", "cudaEventRecord", "hipEventRecord"))]
     fn record_event(&self) -> Result<EventOf<Self>, ErrorOf<Self>> {
-        let event = Self::Backend::new_event(self.device(), EventOptions::new())?;
+        let event = self.new_event(EventOptions::new())?;
         self.record(&event)?;
         Ok(event)
     }
@@ -284,15 +345,25 @@ pub unsafe trait Stream: Sized + 'static {
         outcome
     }
 
-    /// Whether this and `other` are wrappers of one stream: the same device and the same handle.
-    /// Does not block.
+    /// Returns `true` if this and `other` are wrappers of one stream: of one backend type, device and
+    /// handle. Does not block.
     ///
+    /// The type of the backend counts and not its name: two versions of one crate are two backends.
     /// torch calls a native and an external wrapper of one handle unequal; here they are the same.
     fn is_same<O>(&self, other: &O) -> bool
     where
         O: Stream<Backend = Self::Backend>,
     {
-        self.device() == other.device() && self.raw() == other.raw()
+        self.raw() == other.raw()
+            && self.device() == other.device()
+            && self.backend_type() == other.backend_type()
+    }
+
+    /// For layers: the type that carries the stream out. It differs from `Self::Backend` only where
+    /// that is a choice made at run time. Does not block.
+    #[doc(hidden)]
+    fn backend_type(&self) -> TypeId {
+        TypeId::of::<Self::Backend>()
     }
 
     /// Optional: how urgent the stream is; lower is more urgent, 0 is normal. Does not block.
@@ -302,6 +373,22 @@ pub unsafe trait Stream: Sized + 'static {
     #[doc(alias("cuStreamGetPriority", "cudaStreamGetPriority", "hipStreamGetPriority"))]
     fn priority(&self) -> Result<i32, ErrorOf<Self>> {
         Err(unsupported::<Self::Backend>("Stream::priority"))
+    }
+
+    /// Optional: returns `true` if the stream and the default stream of its context wait for each
+    /// other's work. Does not block.
+    ///
+    /// See [`StreamOptions::blocking`]. The default stream itself answers `true`.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor has no such streams.
+    ///
+    /// Origin:
+    /// [`cuStreamGetFlags`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html),
+    /// [`hipStreamGetFlags`](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___stream.html).
+    #[doc(alias("cuStreamGetFlags", "cudaStreamGetFlags", "hipStreamGetFlags"))]
+    fn is_blocking(&self) -> Result<bool, ErrorOf<Self>> {
+        Err(unsupported::<Self::Backend>("Stream::is_blocking"))
     }
 
     /// Optional: a number that no other stream of the process has or will have, unlike the handle,
@@ -329,12 +416,17 @@ pub unsafe trait Stream: Sized + 'static {
     /// inside the call.
     ///
     /// The closure must not call back into the GPU's API and should be short; on some backends all
-    /// streams share the one thread that runs such functions. It does not run if the stream has a
-    /// fault before it.
+    /// streams share the one thread that runs such functions.
+    ///
+    /// The closure runs once or is dropped once. It does not run if work in front of it failed, or if
+    /// a host function in front of it on this stream panicked. It is then dropped, at the latest by
+    /// the next call on the stream that reports the fault: a receiver that waits on a channel in it
+    /// sees the sender go. A call that returns an error has dropped it.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor has no such thing;
-    /// [`StreamFault`](crate::ErrorKind::StreamFault),
+    /// [`Capturing`](crate::ErrorKind::Capturing) on a stream that is captured, since a graph may be
+    /// launched many times; [`StreamFault`](crate::ErrorKind::StreamFault),
     /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) as [`query`](Self::query).
     #[doc(alias(
         "cuLaunchHostFunc",

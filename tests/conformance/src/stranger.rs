@@ -18,7 +18,8 @@ pub(crate) struct StrangerEvent(EventOptions);
 const KIND: BackendKind = BackendKind::Other("stranger");
 const DEVICE: Device = Device::new(KIND, 0);
 
-impl Backend for Stranger {
+// SAFETY: the streams never have work and the handle is followed by nothing, so nothing outlives an owner.
+unsafe impl Backend for Stranger {
     const KIND: BackendKind = KIND;
     const EVENTS_KEEP_OWNER: bool = false;
     type RawStream = RawStream<Self>;

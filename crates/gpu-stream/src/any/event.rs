@@ -60,6 +60,10 @@ unsafe impl Event for AnyEvent {
         self.0.options()
     }
 
+    fn is_foreign(&self) -> bool {
+        self.0.is_foreign()
+    }
+
     fn status(&self) -> Result<EventStatus, AnyError> {
         self.0.status()
     }

@@ -48,7 +48,9 @@ use crate::backends::{COMPILED, SOME_EVENTS_KEEP_OWNER, compiled};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Any;
 
-impl Backend for Any {
+// SAFETY: every call goes to the backend that the device or handle names, which keeps the promises.
+// The owner goes with it.
+unsafe impl Backend for Any {
     /// The name of the choice and not of a backend: streams, events and devices say who carries
     /// them out.
     const KIND: BackendKind = BackendKind::Other("any");
@@ -123,7 +125,8 @@ impl Backend for Any {
         owner: KeepAlive,
     ) -> Result<AnyStream, AnyError> {
         let backend = compiled(raw.backend())?;
-        device.map_or(Ok(()), |device| same_vendor(raw, device, "Backend::wrap_stream"))?;
+        device
+            .map_or(Ok(()), |device| same_vendor(raw.backend(), device, "Backend::wrap_stream"))?;
         // SAFETY: the handle is one of this backend, by the contract of `AnyRawStream`, which the
         // caller keeps together with the rest of the contract of `wrap_stream`; the backend's
         // stream holds `owner`.
@@ -136,9 +139,24 @@ impl Backend for Any {
         owner: KeepAlive,
     ) -> Result<AnyStream, AnyError> {
         let backend = compiled(raw.backend())?;
-        same_vendor(raw, device, "Backend::wrap_stream_unchecked")?;
+        same_vendor(raw.backend(), device, "Backend::wrap_stream_unchecked")?;
         // SAFETY: as in `wrap_stream`, and the caller promises that `device` is right.
         unsafe { backend.wrap_stream_unchecked(raw.bits(), device, owner) }.map(AnyStream::from)
+    }
+
+    unsafe fn wrap_event(
+        raw: AnyRawEvent,
+        device: Option<Device>,
+        options: Option<EventOptions>,
+        owner: KeepAlive,
+    ) -> Result<AnyEvent, AnyError> {
+        let backend = compiled(raw.backend())?;
+        device
+            .map_or(Ok(()), |device| same_vendor(raw.backend(), device, "Backend::wrap_event"))?;
+        // SAFETY: the handle is one of this backend, by the contract of `AnyRawEvent`, which the
+        // caller keeps together with the rest of the contract of `wrap_event`; the backend's event
+        // holds `owner`.
+        unsafe { backend.wrap_event(raw.bits(), device, options, owner) }.map(AnyEvent::from)
     }
 }
 
@@ -163,11 +181,11 @@ fn ready() -> Result<Vec<BackendInfo>, AnyError> {
 }
 
 fn same_vendor(
-    raw: AnyRawStream,
+    expected: BackendKind,
     device: Device,
     operation: &'static str,
 ) -> Result<(), ContractError> {
-    let (expected, given) = (raw.backend(), device.backend());
+    let given = device.backend();
     if expected == given {
         return Ok(());
     }

@@ -5,14 +5,17 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 
 use gpu_stream_core::dynamic::{DynStream, SharedStream};
-use gpu_stream_core::{AnyError, CaptureStatus, ContractError, Device, HostFunc, Native, Stream};
+use gpu_stream_core::{
+    AnyError, CaptureStatus, ContractError, Device, EventOptions, HostFunc, Native, Stream,
+    StreamOptions,
+};
 
 use super::{Any, AnyEvent, AnyRawStream};
 
 /// A stream of [`Any`] backend.
 ///
-/// It means what the stream inside means. Two are equal if backend, device and handle are equal,
-/// however they came to be. Cloning one clones a share in it.
+/// It means what the stream inside means. Two are equal if the backend's type, device and handle are
+/// equal, however they came to be. Cloning one clones a share in it.
 ///
 /// ```
 /// use gpu_stream::prelude::*;
@@ -30,9 +33,9 @@ impl AnyStream {
     /// `stream`, with its backend forgotten by the types. [`downcast_ref`](Self::downcast_ref)
     /// finds it again.
     ///
-    /// It may be a stream of a backend that this crate does not know. Everything works on it but
-    /// what needs a constructor of [`Any`], `Any::new_stream` for instance, which answers
-    /// [`NotCompiled`](crate::ErrorKind::NotCompiled) for its device.
+    /// It may be a stream of a backend that this crate does not know. Everything works on it, its own
+    /// `new_stream` and `new_event` among it. A constructor of [`Any`], `Any::new_stream` for
+    /// instance, answers [`NotCompiled`](crate::ErrorKind::NotCompiled) for its device.
     ///
     /// A thread's default stream stays on its thread, and does not come in here:
     ///
@@ -123,6 +126,18 @@ unsafe impl Stream for AnyStream {
         self.0.record(event.as_dyn())
     }
 
+    fn new_event(&self, options: EventOptions) -> Result<AnyEvent, AnyError> {
+        self.0.new_event(options).map(AnyEvent::from)
+    }
+
+    fn new_stream(&self, options: StreamOptions) -> Result<AnyStream, AnyError> {
+        self.0.new_stream(options).map(AnyStream::from)
+    }
+
+    fn backend_type(&self) -> TypeId {
+        self.0.backend_type()
+    }
+
     fn record_event(&self) -> Result<AnyEvent, AnyError> {
         self.0.record_event().map(AnyEvent::from)
     }
@@ -153,6 +168,10 @@ unsafe impl Stream for AnyStream {
 
     fn priority(&self) -> Result<i32, AnyError> {
         self.0.priority()
+    }
+
+    fn is_blocking(&self) -> Result<bool, AnyError> {
+        self.0.is_blocking()
     }
 
     fn id(&self) -> Result<u64, AnyError> {
