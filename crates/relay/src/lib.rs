@@ -1,9 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+pub mod deferred;
+pub mod host_func;
+pub mod panics;
 mod pool;
 mod share;
 mod sync;
 
+pub use self::deferred::Deferred;
+pub use self::host_func::HostFuncs;
+pub use self::panics::{Panics, Seen, StreamKey};
 pub use self::pool::Pool;
 pub use self::share::{Calls, Sources};
 pub use self::sync::thread_number;

@@ -1,0 +1,199 @@
+//! Code of users that must run with nothing held: [`Deferred`], [`drop_quietly`].
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Destructors that were put off until a public call ends.
+///
+/// The last share in an owner runs code of a user, which may take locks, call the backend, or panic.
+/// It must not run inside a driver's callback, nor while a call holds a lock or a claim. What is
+/// dropped there goes into this list, and every public call that talks to the driver [runs](Self::run)
+/// the list at its end. A list belongs to one backend, and lives as long as the process.
+pub struct Deferred {
+    list: Mutex<VecDeque<Work>>,
+    any: AtomicBool,
+}
+
+thread_local! {
+    // Without a destructor, so that it is good until the thread's very end.
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Default for Deferred {
+    fn default() -> Self {
+        Deferred::new()
+    }
+}
+
+impl Deferred {
+    /// Returns an empty list.
+    pub const fn new() -> Self {
+        Deferred { list: Mutex::new(VecDeque::new()), any: AtomicBool::new(false) }
+    }
+
+    fn list(&self) -> MutexGuard<'_, VecDeque<Work>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts `work` off. Does not run it, and runs no other.
+    pub fn push(&self, work: impl FnOnce() + Send + 'static) {
+        self.list().push_back(Box::new(work));
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Runs what was put off before this call, in that order. A panic of one is caught, and loses no
+    /// other; the panic hook reports it.
+    ///
+    /// Returns at once inside a host function, and inside another call of this function on the same
+    /// thread, which goes on with the list.
+    #[inline]
+    pub fn run(&self) {
+        if self.any.load(Ordering::Acquire) {
+            self.run_all();
+        }
+    }
+
+    #[cold]
+    fn run_all(&self) {
+        if crate::host_func::is_inside() || RUNNING.replace(true) {
+            return;
+        }
+        // What the destructors put off in turn is left for the next call: the loop ends.
+        let count = self.list().len();
+        for _ in 0..count {
+            // No lock is held while it runs.
+            let next = self.list().pop_front();
+            let Some(work) = next else { break };
+            run_quietly(work);
+        }
+        let list = self.list();
+        self.any.store(!list.is_empty(), Ordering::Release);
+        drop(list);
+        RUNNING.set(false);
+    }
+
+    /// Returns how many are waiting.
+    pub fn len(&self) -> usize {
+        self.list().len()
+    }
+
+    /// Returns `true` if none is waiting.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Calls `work` and catches its panic, which the panic hook has reported.
+pub fn run_quietly(work: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+        forget_panic(panic);
+    }
+}
+
+/// Drops a value of a user and catches a panic of its destructor.
+pub fn drop_quietly<T>(value: T) {
+    run_quietly(move || drop(value));
+}
+
+/// Drops a value of a user on the user's own thread. A panic of its destructor goes on to the caller,
+/// unless the thread unwinds already: a second panic would abort the process.
+pub fn drop_here<T>(value: T) {
+    if std::thread::panicking() { drop_quietly(value) } else { drop(value) }
+}
+
+/// Drops what a panic carried, which may panic itself, and again.
+pub(crate) fn forget_panic(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
+}
+
+#[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    fn panics() {
+        std::panic::resume_unwind(Box::new("a destructor's own"));
+    }
+
+    #[test]
+    fn panics_lose_no_other_and_do_not_come_out() {
+        let (list, ran) = (Deferred::new(), Arc::new(AtomicUsize::new(0)));
+        for round in 0..6 {
+            let ran = Arc::clone(&ran);
+            list.push(move || {
+                ran.fetch_add(1, Ordering::SeqCst);
+                if round % 2 == 0 {
+                    panics();
+                }
+            });
+        }
+        list.run();
+        assert_eq!(ran.load(Ordering::SeqCst), 6);
+        assert!(list.is_empty());
+    }
+
+    #[test]
+    fn a_destructor_that_puts_off_another_ends_the_call_and_the_next_runs_it() {
+        static LIST: Deferred = Deferred::new();
+        static RAN: AtomicUsize = AtomicUsize::new(0);
+        fn again() {
+            RAN.fetch_add(1, Ordering::SeqCst);
+            LIST.push(again);
+            LIST.run();
+        }
+        LIST.push(again);
+        for round in 1..5 {
+            LIST.run();
+            assert_eq!((RAN.load(Ordering::SeqCst), LIST.len()), (round, 1));
+        }
+    }
+
+    #[test]
+    fn a_destructor_runs_without_the_lock_of_the_list() {
+        static LIST: Deferred = Deferred::new();
+        static FROM_ELSEWHERE: AtomicUsize = AtomicUsize::new(0);
+        LIST.push(|| {
+            // Another thread uses the list while this one runs.
+            let other = std::thread::spawn(|| {
+                LIST.push(|| _ = FROM_ELSEWHERE.fetch_add(1, Ordering::SeqCst));
+                LIST.run();
+            });
+            other.join().expect("it does not panic");
+        });
+        LIST.run();
+        LIST.run();
+        assert_eq!(FROM_ELSEWHERE.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_panic_that_meets_another_does_not_abort() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panics();
+            }
+        }
+        struct Holder(Option<Bomb>);
+        impl Drop for Holder {
+            fn drop(&mut self) {
+                drop_here(self.0.take());
+            }
+        }
+        let unwound = catch_unwind(|| {
+            let _held = Holder(Some(Bomb));
+            panics();
+        });
+        assert_eq!(unwound.unwrap_err().downcast_ref::<&str>(), Some(&"a destructor's own"));
+        assert!(catch_unwind(|| drop(Holder(Some(Bomb)))).is_err(), "alone, it is the caller's");
+    }
+}

@@ -1,0 +1,257 @@
+//! Closures on their way through a driver: [`HostFuncs`].
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::deferred::{drop_quietly, forget_panic};
+use crate::panics::{Panics, StreamKey};
+
+/// A closure that a stream runs on the host.
+pub type HostFunc = Box<dyn FnOnce() + Send + 'static>;
+
+/// The closures that a driver has, by key.
+///
+/// The driver is given a key as its user data and never a pointer. It may call a function more than
+/// once: one that a capture took becomes a node of the graph, and runs with every launch. The first
+/// call takes the closure, and every other finds nothing. A key is never used again.
+///
+/// A closure that the driver will never call, because its context is broken or gone, is
+/// [taken out](Self::cancel) and dropped.
+pub struct HostFuncs {
+    waiting: Mutex<BTreeMap<usize, Waiting>>,
+    count: AtomicUsize,
+    next: AtomicUsize,
+}
+
+struct Waiting {
+    func: HostFunc,
+    stream: StreamKey,
+}
+
+thread_local! {
+    // Without a destructor, so that it is good until the thread's very end.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Returns `true` if the calling thread is inside a host function of any backend.
+#[inline]
+pub fn is_inside() -> bool {
+    INSIDE.get()
+}
+
+/// Marks the thread as inside a host function until it is dropped.
+struct Inside(bool);
+
+impl Inside {
+    fn enter() -> Self {
+        Inside(INSIDE.replace(true))
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(self.0);
+    }
+}
+
+impl Default for HostFuncs {
+    fn default() -> Self {
+        HostFuncs::new()
+    }
+}
+
+impl HostFuncs {
+    /// Returns an empty table.
+    pub const fn new() -> Self {
+        HostFuncs {
+            waiting: Mutex::new(BTreeMap::new()),
+            count: AtomicUsize::new(0),
+            next: AtomicUsize::new(1),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<usize, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives `func` to the driver: `call` launches it with the key as its user data.
+    ///
+    /// No lock is held during `call`, which may block. If `call` fails, the closure does not run any
+    /// more, and is dropped before this returns, unless the driver has called it already.
+    ///
+    /// # Errors
+    /// That of `call`.
+    pub fn launch<E>(
+        &self,
+        func: HostFunc,
+        stream: StreamKey,
+        call: impl FnOnce(*mut c_void) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let key = self.next.fetch_add(1, Ordering::Relaxed);
+        self.waiting().insert(key, Waiting { func, stream });
+        self.count.fetch_add(1, Ordering::Release);
+        let launched = call(std::ptr::without_provenance_mut(key));
+        if launched.is_err() {
+            drop(self.take(key));
+        }
+        launched
+    }
+
+    fn take(&self, key: usize) -> Option<Waiting> {
+        let taken = self.waiting().remove(&key);
+        if taken.is_some() {
+            self.count.fetch_sub(1, Ordering::Release);
+        }
+        taken
+    }
+
+    /// Runs the closure with the key that `launch` gave to the driver. A call with a key that was used
+    /// does nothing. To be called by the driver's callback, on the driver's thread.
+    ///
+    /// A closure behind one that panicked on the same stream is dropped unrun. A panic ends here and is
+    /// noted in `panics`. What the closure holds is dropped before this returns.
+    pub fn run(&self, user_data: *mut c_void, panics: &Panics) {
+        let Some(Waiting { func, stream }) = self.take(user_data.addr()) else { return };
+        let _inside = Inside::enter();
+        if panics.has(stream) {
+            drop_quietly(func);
+            return;
+        }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(func)) {
+            panics.note(stream, &*panic);
+            forget_panic(panic);
+        }
+    }
+
+    /// Takes out the closures of all streams that `is_dead` names, and drops them, with no lock held.
+    ///
+    /// To be called at the end of a call that saw a fault of the driver, outside of its callbacks. The
+    /// driver's own call of such a closure, if it comes all the same, finds nothing.
+    pub fn cancel(&self, is_dead: impl Fn(StreamKey) -> bool) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut waiting = self.waiting();
+        let of_dead = waiting.iter().filter(|(_, waiting)| is_dead(waiting.stream));
+        let keys: Vec<_> = of_dead.map(|(key, _)| *key).collect();
+        let dead: Vec<_> = keys.iter().filter_map(|key| waiting.remove(key)).collect();
+        drop(waiting);
+        self.count.fetch_sub(dead.len(), Ordering::Release);
+        dead.into_iter().for_each(|waiting| drop_quietly(waiting.func));
+    }
+
+    /// Returns how many closures the driver has.
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Returns `true` if the driver has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const STREAM: StreamKey = StreamKey { scope: 1, handle: 16, id: Some(1) };
+    const OTHER: StreamKey = StreamKey { scope: 2, handle: 32, id: Some(2) };
+
+    fn taken(funcs: &HostFuncs, func: HostFunc, stream: StreamKey) -> *mut c_void {
+        let mut key = std::ptr::null_mut();
+        let launched = funcs.launch(func, stream, |user_data| {
+            key = user_data;
+            Ok::<_, ()>(())
+        });
+        launched.expect("the driver took it");
+        key
+    }
+
+    #[test]
+    fn a_closure_runs_once_however_often_the_driver_calls() {
+        let (funcs, panics, count) = (HostFuncs::new(), Panics::new(), Arc::new(()));
+        let (ran, held) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&count));
+        let inside = Arc::clone(&ran);
+        let key = taken(
+            &funcs,
+            Box::new(move || {
+                assert!(is_inside());
+                inside.fetch_add(1, Ordering::SeqCst);
+                drop(held);
+            }),
+            STREAM,
+        );
+        for _ in 0..3 {
+            funcs.run(key, &panics);
+        }
+        assert_eq!((ran.load(Ordering::SeqCst), Arc::strong_count(&count), funcs.len()), (1, 1, 0));
+        assert!(!is_inside());
+    }
+
+    #[test]
+    fn a_refused_launch_drops_the_closure_and_a_late_call_finds_nothing() {
+        let (funcs, panics, held) = (HostFuncs::new(), Panics::new(), Arc::new(()));
+        let inner = Arc::clone(&held);
+        let mut key = std::ptr::null_mut();
+        let launched = funcs.launch(Box::new(move || drop(inner)), STREAM, |user_data| {
+            key = user_data;
+            Err("refused")
+        });
+        assert_eq!(launched, Err("refused"));
+        assert_eq!(Arc::strong_count(&held), 1);
+        funcs.run(key, &panics);
+        assert!(funcs.is_empty());
+    }
+
+    #[test]
+    fn what_stands_behind_a_panic_is_dropped_unrun_on_that_stream_alone() {
+        let (funcs, panics, held) = (HostFuncs::new(), Panics::new(), Arc::new(()));
+        let fails = || Box::new(|| std::panic::resume_unwind(Box::new("meant to fail")));
+        let key = taken(&funcs, fails(), STREAM);
+        let (inner, outer) = (Arc::clone(&held), Arc::new(AtomicUsize::new(0)));
+        let behind = taken(&funcs, Box::new(move || panic!("runs with {inner:?}")), STREAM);
+        let ran = Arc::clone(&outer);
+        let elsewhere =
+            taken(&funcs, Box::new(move || _ = ran.fetch_add(1, Ordering::SeqCst)), OTHER);
+        [key, behind, elsewhere].into_iter().for_each(|key| funcs.run(key, &panics));
+        assert_eq!((Arc::strong_count(&held), outer.load(Ordering::SeqCst)), (1, 1));
+        assert!(panics.has(STREAM) && !panics.has(OTHER));
+    }
+
+    #[test]
+    fn what_can_no_longer_run_is_dropped_with_no_lock_held() {
+        struct Asks(Arc<HostFuncs>, bool);
+        impl Drop for Asks {
+            fn drop(&mut self) {
+                // Takes the lock of the table.
+                self.0.cancel(|_| false);
+                if self.1 {
+                    std::panic::resume_unwind(Box::new("a destructor's own"));
+                }
+            }
+        }
+        let (funcs, panics) = (Arc::new(HostFuncs::new()), Panics::new());
+        let hold = |panics| {
+            let asks = Asks(Arc::clone(&funcs), panics);
+            Box::new(move || drop(asks))
+        };
+        let keys = [
+            taken(&funcs, hold(true), STREAM),
+            taken(&funcs, hold(true), STREAM),
+            taken(&funcs, hold(false), STREAM),
+        ];
+        let alive = taken(&funcs, hold(false), OTHER);
+        funcs.cancel(|stream| stream.scope == STREAM.scope);
+        assert_eq!((funcs.len(), Arc::strong_count(&funcs)), (1, 2));
+        keys.into_iter().for_each(|key| funcs.run(key, &panics));
+        funcs.run(alive, &panics);
+        assert_eq!((funcs.len(), Arc::strong_count(&funcs)), (0, 1));
+    }
+}
