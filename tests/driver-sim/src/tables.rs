@@ -198,6 +198,13 @@ impl<T> Table<T> {
         })
     }
 
+    /// Returns the handles of the objects that are alive and as `wanted` says.
+    pub fn handles(&self, wanted: impl Fn(&T) -> bool) -> Vec<usize> {
+        let is_one = |slot: &Slot<T>| matches!(slot, Slot::Alive(found) if wanted(found));
+        let found = self.slots.iter().enumerate().filter(|(_, slot)| is_one(slot));
+        found.map(|(index, _)| handle(self.sort, index)).collect()
+    }
+
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots.iter_mut().filter_map(|slot| match slot {
             Slot::Alive(found) => Some(&mut **found),

@@ -103,6 +103,7 @@ fn end_with_objects(end: fn()) -> (Context, Ptr, Ptr) {
     assert_eq!(controls.wrong(), 0);
     assert_eq!(current(), context.handle, "it stays current");
     assert_eq!(answers_by_current(), [201; 5]);
+    assert_eq!(context.function(c"store"), Err(709));
     // It can be made current, and is of no use.
     // SAFETY: handles are looked up.
     unsafe {

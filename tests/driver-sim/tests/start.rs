@@ -16,6 +16,7 @@ use support::{Driver, Ptr, driver, ok, run_child};
 fn a_stub_answers_that_it_is_one() {
     passes("stub", &[("DRIVER_SIM_STUB", "1")]);
     passes("no stub", &[("DRIVER_SIM_STUB", "0")]);
+    passes("a stub beside a driver", &[("DRIVER_SIM_STUB", "other.so,libstub.so")]);
 }
 
 #[test]
@@ -164,6 +165,13 @@ fn child() {
                 ]
             };
             assert_eq!(codes, [wanted; 4]);
+        }
+        Some("a stub beside a driver") => {
+            let copies = Copies::new();
+            for (name, code) in [("libstub.so", 34), ("libdriver.so", 0), ("other.so", 34)] {
+                // SAFETY: flags are 0.
+                assert_eq!(unsafe { (Driver::resolve(copies.load(name).0).init)(0) }, code);
+            }
         }
         Some("starts late") => starts_after(&[3, 3]),
         Some("finds its devices late") => starts_after(&[100]),
