@@ -70,13 +70,11 @@ static void load(void) {
 // Prints a code or another number.
 static void told(const char *what, int number) {
     printf("  %-44s %d\n", what, number);
-    fflush(stdout);
 }
 
 static void must_at(int code, const char *call, int line) {
     if (code) {
         printf("  the set-up failed at line %d: %s: %d\n", line, call, code);
-        fflush(stdout);
         _exit(3);
     }
 }
@@ -139,7 +137,6 @@ static void start(void) {
 
 // Runs one probe in a process of its own.
 static void in_a_process(void (*run)(void), void (*variant)(int), int which) {
-    fflush(stdout);
     pid_t child = fork();
     if (child < 0) {
         perror("fork");
@@ -152,7 +149,6 @@ static void in_a_process(void (*run)(void), void (*variant)(int), int which) {
             variant(which);
         else
             run();
-        fflush(stdout);
         _exit(0);
     }
     int status = 0;
@@ -168,6 +164,7 @@ static void in_a_process(void (*run)(void), void (*variant)(int), int which) {
 static int run_probes(const struct probe *probes, size_t count, void (*variant)(int),
                       const char *only) {
     alarm(SECONDS_IN_ALL);
+    setvbuf(stdout, NULL, _IOLBF, 0);
     int listed = only && !strcmp(only, "--list"), found = 0;
     for (size_t i = 0; i < count; i++)
         if (listed && (!i || strcmp(probes[i].group, probes[i - 1].group)))

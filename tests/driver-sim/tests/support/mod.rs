@@ -13,6 +13,9 @@ use libloading::Library;
 pub type Ptr = *mut c_void;
 pub type HostFn = unsafe extern "C" fn(*mut c_void);
 
+/// `CUDA_ERROR_NOT_READY`.
+pub const NOT_READY: c_int = 600;
+
 macro_rules! functions {
     ($($field:ident = $name:literal ($($argument:ty),*);)*) => {
         pub struct Driver {
