@@ -223,7 +223,7 @@ impl Info {
 }
 
 impl State {
-    /// The arrays are good until the stream is asked again or ends.
+    /// Returns what a capture tells. The arrays are good until the stream is asked again or ends.
     fn info(&mut self, stream: Ptr) -> Result<Info, Code> {
         let (status, id) = self.status(stream)?;
         let (nodes, edges) = (std::ptr::null(), std::ptr::null());

@@ -69,8 +69,8 @@ pub fn is_loaded() -> bool {
     }
 }
 
-/// Enqueues work on `stream`, a handle of the simulator that is loaded, which fails with `code` as a
-/// kernel does: the context of the stream answers with that code from then on.
+/// Enqueues work on `stream` that fails with `code`, as a kernel can. From then on the stream's context
+/// answers with that code. The handle is one of the simulator that is loaded.
 ///
 /// # Errors
 /// The code of the simulator, or -1 if it is not loaded.

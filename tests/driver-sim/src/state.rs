@@ -136,7 +136,7 @@ impl State {
         self.last_number
     }
 
-    /// An error if work of the context has failed, or if the context was reset.
+    /// Returns an error if work of the context has failed, or if the context was reset.
     pub fn sound(&self, context: usize) -> Answer {
         if self.contexts.retired(context).is_some() {
             return Err(Code::CONTEXT_IS_DESTROYED);

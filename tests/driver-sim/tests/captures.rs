@@ -1,4 +1,4 @@
-//! Captures: who may be destroyed inside of one, what is told of it, what its graph does.
+//! Captures: destroyed members, what a capture tells, what its graph does.
 //!
 //! A global capture breaks on a question of another thread, so that the tests take turns.
 #![cfg(target_os = "linux")]
@@ -61,7 +61,7 @@ fn launch(graph: Ptr, stream: Ptr) {
     }
 }
 
-/// What a library does that has streams of its own: fork, work, join, and destroy.
+/// A library with streams of its own does this: fork, work, join, destroy.
 #[test]
 fn a_joined_stream_is_destroyed_inside_a_capture() {
     let (_alone, context) = (alone(), Context::new(0));
@@ -117,7 +117,7 @@ fn a_stream_with_work_is_destroyed_before_it_is_joined() {
     }
 }
 
-/// The capture is over for those who are in it.
+/// The capture is over for its other members.
 #[test]
 fn the_origin_is_destroyed_inside_its_capture() {
     let (_alone, context) = (alone(), Context::new(0));

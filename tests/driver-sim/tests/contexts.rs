@@ -43,7 +43,7 @@ unsafe extern "C" fn count(calls: *mut c_void) {
     unsafe { AtomicU32::from_ptr(calls.cast()) }.fetch_add(1, Ordering::SeqCst);
 }
 
-/// What calls on a stream and an event of a dead context answer.
+/// Returns what calls on a stream and an event of a dead context answer.
 fn answers(stream: Ptr, event: Ptr) -> [c_int; 10] {
     let mut place = null_mut();
     // SAFETY: handles are looked up; the rest are places.
@@ -63,7 +63,7 @@ fn answers(stream: Ptr, event: Ptr) -> [c_int; 10] {
     }
 }
 
-/// What calls answer that need a current context.
+/// Returns what calls answer that need a current context.
 fn answers_by_current() -> [c_int; 5] {
     let (mut made, mut device) = (null_mut(), 0);
     // SAFETY: handles are looked up; the rest are places.
@@ -78,7 +78,7 @@ fn answers_by_current() -> [c_int; 5] {
     }
 }
 
-/// Ends the primary context by `end`, with objects of it left.
+/// Ends the primary context by `end`, while objects of it are kept.
 fn end_with_objects(end: fn()) -> (Context, Ptr, Ptr) {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
@@ -104,7 +104,7 @@ fn end_with_objects(end: fn()) -> (Context, Ptr, Ptr) {
     assert_eq!(current(), context.handle, "it stays current");
     assert_eq!(answers_by_current(), [201; 5]);
     assert_eq!(context.function(c"store"), Err(709));
-    // It can be made current, and is of no use.
+    // It can be made current, and every call under it is refused.
     // SAFETY: handles are looked up.
     unsafe {
         ok((driver().ctx_set_current)(null_mut()));
@@ -119,7 +119,7 @@ fn end_with_objects(end: fn()) -> (Context, Ptr, Ptr) {
     (context, stream, event)
 }
 
-/// The next primary context works, and knows nothing of the objects of the one before.
+/// Checks that the next primary context works, and that objects of the one before stay dead.
 fn next_after(context: &Context, stream: Ptr, event: Ptr, is_same: bool) {
     let next = Context::primary(0);
     assert_eq!(next.handle == context.handle, is_same);
@@ -220,7 +220,7 @@ fn a_reset_breaks_captures_and_comes_between_a_wait_and_its_end() {
     ok(unsafe { (driver().primary_release)(0) });
 }
 
-/// A green context of device 0, and its context.
+/// Makes a green context of device 0. Returns it and its context.
 fn green() -> (Ptr, Ptr) {
     let (mut resource, mut description) = ([0; 18], null_mut());
     let (mut green, mut context) = (null_mut(), null_mut());
@@ -248,8 +248,8 @@ fn green_stream(green: Ptr) -> Ptr {
     stream
 }
 
-/// The context that the driver says a stream has; then what the newer function says, and the green
-/// context.
+/// Returns the context of a stream by the older function, by the newer one, and its green context by
+/// the two functions that name it.
 fn contexts_of(stream: Ptr) -> (Result<Ptr, c_int>, Ptr, [Ptr; 2]) {
     let (mut older, mut newer, mut green, mut asked) =
         (null_mut(), null_mut(), null_mut(), null_mut());
@@ -262,7 +262,8 @@ fn contexts_of(stream: Ptr) -> (Result<Ptr, c_int>, Ptr, [Ptr; 2]) {
     }
 }
 
-/// `older` is what `cuStreamGetCtx` says of a green stream, given its context.
+/// Checks what a green context is for its streams. `older` maps its context to the answer of
+/// `cuStreamGetCtx`.
 fn green_streams(older: fn(Ptr) -> Result<Ptr, c_int>) {
     let primary = Context::primary(0);
     let (plain, of_primary) = (primary.stream(1), primary.event());

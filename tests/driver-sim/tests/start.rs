@@ -70,7 +70,7 @@ impl Drop for Copies {
     }
 }
 
-/// A context and a stream.
+/// Makes a context and returns a stream of it.
 fn stream_of(driver: &Driver) -> Ptr {
     let (mut context, mut stream) = (null_mut(), null_mut());
     // SAFETY: places for what is made.

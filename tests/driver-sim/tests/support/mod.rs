@@ -159,7 +159,7 @@ impl Context {
         Context { handle, module }
     }
 
-    /// The primary context of a device, retained once more, and current.
+    /// Retains the primary context of a device and makes it current.
     pub fn primary(device: c_int) -> Self {
         let (driver, mut handle, mut module) = (started(), null_mut(), null_mut());
         // SAFETY: places for what is made; the text ends with a zero.
@@ -171,7 +171,7 @@ impl Context {
         Context { handle, module }
     }
 
-    /// As one that exists already, with no kernels.
+    /// Wraps a context that exists and makes it current. It has no kernels.
     pub fn of(handle: Ptr) -> Self {
         let context = Context { handle, module: null_mut() };
         context.make_current();
