@@ -1,4 +1,4 @@
-// Prints what a CUDA driver answers in the situations that the simulator had to guess.
+// Prints what a CUDA driver answers in situations that its documentation leaves open.
 //
 //   gcc -O1 -Wall -Wextra -o measure measure.c -ldl
 //   ./measure            all groups

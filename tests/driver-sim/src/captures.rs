@@ -185,6 +185,7 @@ impl State {
     /// 0 no capture, 1 one that goes on, 2 a broken one; and the capture.
     fn status(&mut self, stream: Ptr) -> Result<(c_int, u64), Code> {
         let stream = self.stream(stream)?;
+        self.sound(self.streams.get(stream).context)?;
         if !self.beside_default(stream).is_empty() {
             return Err(Code::CAPTURE_IMPLICIT);
         }
@@ -262,7 +263,7 @@ exports! {
         put(graph, std::ptr::without_provenance_mut(made))
     }
 
-    ready cuStreamIsCapturing(stream: Ptr, status: *mut c_int) {
+    inside cuStreamIsCapturing(stream: Ptr, status: *mut c_int) {
         let (number, _) = state().status(stream)?;
         put(status, number)
     }

@@ -74,8 +74,8 @@ fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, St
         let parts = parts.and_then(|(code, count)| code.parse().ok().zip(count.parse().ok()));
         parts.ok_or("give a code and for how many calls of cuInit, as in 3:2".into())
     })?;
-    let flag = |name: &str| {
-        value(&read, name, false, |text| match text {
+    let flag = |name: &str, usual| {
+        value(&read, name, usual, |text| match text {
             "0" => Ok(false),
             "1" => Ok(true),
             _ => Err("this is 0 or 1".into()),
@@ -94,12 +94,12 @@ fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, St
     Ok(Config {
         gpus,
         version,
-        reuse: flag("DRIVER_SIM_REUSE")?,
+        reuse: flag("DRIVER_SIM_REUSE", false)?,
         hide: hide.map(str::to_owned).collect(),
         stub,
         init_fails,
-        same_context: flag("DRIVER_SIM_SAME_CONTEXT")?,
-        green_801: flag("DRIVER_SIM_GREEN_801")?,
+        same_context: flag("DRIVER_SIM_SAME_CONTEXT", true)?,
+        green_801: flag("DRIVER_SIM_GREEN_801", false)?,
     })
 }
 
@@ -139,7 +139,7 @@ mod tests {
             hide: vec![],
             stub: false,
             init_fails: (0, 0),
-            same_context: false,
+            same_context: true,
             green_801: false,
         };
         assert_eq!(with(&[]), Ok(usual));
@@ -150,7 +150,7 @@ mod tests {
             ("DRIVER_SIM_HIDE", "cuInit, cuDeviceGet,"),
             ("DRIVER_SIM_STUB", "1"),
             ("DRIVER_SIM_INIT_FAILS", "3:2"),
-            ("DRIVER_SIM_SAME_CONTEXT", "1"),
+            ("DRIVER_SIM_SAME_CONTEXT", "0"),
             ("DRIVER_SIM_GREEN_801", "1"),
         ]);
         let asked_for = Config {
@@ -160,7 +160,7 @@ mod tests {
             hide: vec!["cuInit".into(), "cuDeviceGet".into()],
             stub: true,
             init_fails: (3, 2),
-            same_context: true,
+            same_context: false,
             green_801: true,
         };
         assert_eq!(asked, Ok(asked_for));

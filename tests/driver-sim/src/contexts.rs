@@ -22,7 +22,7 @@ fn named(context: Ptr) -> Result<usize, Code> {
         return Ok(0);
     }
     let state = state();
-    // One that was reset can be made current. What needs a current context is refused then.
+    // One that was reset can be made current. Most of what needs a current context is refused then.
     if state.contexts.retired(context.addr()).is_some() {
         return Ok(context.addr());
     }
@@ -37,6 +37,31 @@ pub fn synchronize(context: usize) -> Answer {
     state().sound(context)
 }
 
+/// Waits for the work of a device's primary context, which is about to end.
+fn finish_primary(device: usize) -> Answer {
+    let context = {
+        let state = state();
+        if state.greens.all().any(|green| green.device == device) {
+            return Err(Code::NOT_PERMITTED);
+        }
+        state.primaries[device].context
+    };
+    if context != 0 {
+        // Work that failed is no reason to keep the context.
+        let _ = synchronize(context);
+    }
+    Ok(())
+}
+
+/// Releases the primary context of a device. The last release waits for its work.
+pub fn release_primary(device: usize) -> Answer {
+    let is_last = state().primaries[device].retained == 1;
+    if is_last {
+        finish_primary(device)?;
+    }
+    state().release_primary(device)
+}
+
 exports! {
     ready cuDevicePrimaryCtxRetain(context: *mut Ptr, device: c_int) {
         let mut state = state();
@@ -46,16 +71,14 @@ exports! {
     }
 
     ready cuDevicePrimaryCtxRelease_v2(device: c_int) {
-        let mut state = state();
-        let device = state.device(device)?;
-        state.release_primary(device)
+        let device = state().device(device)?;
+        release_primary(device)
     }
 
     ready cuDevicePrimaryCtxReset_v2(device: c_int) {
-        let mut state = state();
-        let device = state.device(device)?;
-        state.reset_primary(device);
-        Ok(())
+        let device = state().device(device)?;
+        finish_primary(device)?;
+        state().reset_primary(device)
     }
 
     ready cuDevicePrimaryCtxGetState(device: c_int, flags: *mut c_uint, active: *mut c_int) {
@@ -106,8 +129,22 @@ exports! {
 
     ready cuCtxGetDevice(device: *mut c_int) {
         let state = state();
-        let found = state.contexts.get(state.current_of_thread()?).device;
+        let found = match state.ended.get(&thread::current()?) {
+            Some(&device) => device,
+            None => state.contexts.get(state.current_of_thread()?).device,
+        };
         put(device, c_int::try_from(found).map_err(|_| Code::UNKNOWN)?)
+    }
+
+    // Of the current context if none is given.
+    ready cuCtxGetId(context: Ptr, id: *mut u64) {
+        let state = state();
+        let context = if context.is_null() {
+            state.current_of_thread()?
+        } else {
+            state.contexts.check(context)?
+        };
+        put(id, state.contexts.get(context).id)
     }
 
     ready cuCtxGetStreamPriorityRange(least: *mut c_int, greatest: *mut c_int) {
@@ -126,7 +163,7 @@ exports! {
         synchronize(context)
     }
 
-    ready cuThreadExchangeStreamCaptureMode(mode: *mut c_int) {
+    inside cuThreadExchangeStreamCaptureMode(mode: *mut c_int) {
         if mode.is_null() || !(0..=2).contains(&mode.read()) {
             return Err(Code::INVALID_VALUE);
         }

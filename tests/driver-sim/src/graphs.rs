@@ -98,7 +98,7 @@ exports! {
         put(count, room.min(all.len()))
     }
 
-    ready cuGraphLaunch(executable: Ptr, stream: Ptr) {
+    inside cuGraphLaunch(executable: Ptr, stream: Ptr) {
         let mut state = state();
         let executable = state.executables.check(executable)?;
         let stream = state.stream(stream)?;

@@ -1,7 +1,8 @@
 //! Green contexts: parts of a device with a context handle of their own. They stand on the device's
 //! primary context, whose memory and faults they have.
 //!
-//! Streams and events of one belong to its own context handle. The simulator has no multiprocessors,
+//! Streams of one belong to its own context handle. Its events and the primary context's fit the streams
+//! of both. The simulator has no multiprocessors,
 //! so the resources are only checked for being some.
 
 use std::ffi::{c_int, c_uint};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use crate::call::{Ptr, exports, put};
 use crate::codes::Code;
-use crate::contexts::MOST_URGENT;
+use crate::contexts::{MOST_URGENT, release_primary};
 use crate::state::{Context, End, state};
 use crate::streams::Kind;
 
@@ -80,7 +81,8 @@ exports! {
         let green = state.greens.check(green)?;
         let Green { context, device } = state.greens.remove(green);
         state.end_context(context, End::Green);
-        state.release_primary(device)
+        drop(state);
+        release_primary(device)
     }
 
     ready cuCtxFromGreenCtx(context: *mut Ptr, green: Ptr) {

@@ -290,7 +290,7 @@ exports! {
         set(std::ptr::null_mut(), memory, &value.to_ne_bytes(), count)
     }
 
-    ready cuMemsetD32Async(memory: u64, value: c_uint, count: usize, stream: Ptr) {
+    inside cuMemsetD32Async(memory: u64, value: c_uint, count: usize, stream: Ptr) {
         set(stream, memory, &value.to_ne_bytes(), count)
     }
 }

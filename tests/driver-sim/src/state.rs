@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use gpu_stream_core::{Backend, Device, StreamOptions};
@@ -29,6 +29,8 @@ pub struct Context {
     pub is_primary: bool,
     /// The green context that this one stands for.
     pub green: Option<usize>,
+    /// What `cuCtxGetId` returns.
+    pub id: u64,
     pub fault: Fault,
     /// The default stream.
     pub legacy: usize,
@@ -44,14 +46,21 @@ pub struct Primary {
     pub context: usize,
     /// The handle of the last one that ended, or 0.
     pub before: usize,
+    /// Set when one ends whose work has failed. Then there is no other in this process.
+    pub failed: Option<Code>,
 }
+
+/// Since this version, streams of a green context that was destroyed are detached, and can be
+/// destroyed.
+const DETACHES: c_int = 13_010;
 
 /// How a context ends. Decides what the handles of its objects answer afterwards.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// `cuCtxDestroy`: a use of an object ends the process.
     Destroyed,
-    /// The primary context was reset, or released for the last time.
+    /// The primary context was reset, or released for the last time. Until it is retained again, its
+    /// objects answer with a code. After that, a use of one ends the process.
     Reset,
     /// `cuGreenCtxDestroy`.
     Green,
@@ -59,8 +68,10 @@ pub enum End {
 
 impl Context {
     pub fn new(device: usize, green: Option<usize>, fault: Fault) -> Self {
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        let id = IDS.fetch_add(1, Ordering::Relaxed);
         let (legacy, blocking) = (0, Vec::new());
-        Context { device, is_primary: false, green, fault, legacy, blocking }
+        Context { device, is_primary: false, green, id, fault, legacy, blocking }
     }
 }
 
@@ -75,6 +86,8 @@ pub struct State {
     pub functions: Table<Function>,
     pub greens: Table<Green>,
     pub resources: Table<Resources>,
+    /// The devices of contexts that ended and whose handles answer with a code.
+    pub ended: BTreeMap<usize, usize>,
     /// By number.
     pub captures: BTreeMap<u64, Capture>,
     last_number: u64,
@@ -95,6 +108,7 @@ static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
         functions: Table::new(Sort::Function),
         greens: Table::new(Sort::Green),
         resources: Table::new(Sort::Resources),
+        ended: BTreeMap::new(),
         captures: BTreeMap::new(),
         last_number: 0,
     })
@@ -150,10 +164,7 @@ impl State {
     /// The current context, if it has not been destroyed.
     pub fn current_of_thread(&self) -> Result<usize, Code> {
         let context = thread::current()?;
-        if self.contexts.is_alive(context) {
-            return Ok(context);
-        }
-        Err(self.contexts.retired(context).unwrap_or(Code::CONTEXT_IS_DESTROYED))
+        if self.contexts.is_alive(context) { Ok(context) } else { Err(Code::CONTEXT_IS_DESTROYED) }
     }
 
     /// Likewise, if none of its work has failed.
@@ -177,44 +188,62 @@ impl State {
 
     /// Retains the primary context of a device, and makes it if it is not active.
     pub fn retain_primary(&mut self, device: usize) -> Result<usize, Code> {
+        if let Some(code) = self.primaries[device].failed {
+            return Err(code);
+        }
         if self.primaries[device].context == 0 {
             let mut made = Context::new(device, None, Fault::default());
             made.is_primary = true;
             let before = self.primaries[device].before;
             let context = if before != 0 && config().same_context {
                 self.contexts.revive(before, made);
+                self.ended.remove(&before);
                 before
             } else {
                 self.contexts.insert(|_| made)
             };
+            if before != 0 {
+                self.streams.forget_all(before);
+                self.events.forget_all(before);
+                self.functions.forget_all(before);
+                self.modules.forget_all(before);
+            }
             self.primaries[device].context = self.give_default_stream(context)?;
         }
         self.primaries[device].retained += 1;
         Ok(self.primaries[device].context)
     }
 
+    /// Releases the primary context of a device. The last release ends it.
     pub fn release_primary(&mut self, device: usize) -> Answer {
         let primary = &mut self.primaries[device];
         primary.retained = primary.retained.checked_sub(1).ok_or(Code::INVALID_CONTEXT)?;
         if primary.retained == 0 {
-            self.reset_primary(device);
+            self.reset_primary(device)?;
         }
         Ok(())
     }
 
-    /// Ends the primary context of a device, and the green ones that stand on it. Does not release
-    /// it: how often it is retained stays.
-    pub fn reset_primary(&mut self, device: usize) {
+    /// Ends the primary context of a device. Does not release it: how often it is retained stays.
+    pub fn reset_primary(&mut self, device: usize) -> Answer {
+        if self.greens.all().any(|green| green.device == device) {
+            return Err(Code::NOT_PERMITTED);
+        }
         let context = std::mem::take(&mut self.primaries[device].context);
         if context == 0 {
-            return;
+            return Ok(());
         }
         self.primaries[device].before = context;
-        for green in self.greens.handles(|it| it.device == device) {
-            let ended = self.greens.retire(green, Code::CONTEXT_IS_DESTROYED);
-            self.end_context(ended.context, End::Reset);
-        }
+        self.primaries[device].failed = self.sound(context).err();
         self.end_context(context, End::Reset);
+        Ok(())
+    }
+
+    /// Returns the context that says whether an event and a stream fit: for that of a green context,
+    /// the primary one.
+    pub fn root(&self, context: usize) -> usize {
+        let found = self.contexts.get(context);
+        if found.green.is_some() { self.primaries[found.device].context } else { context }
     }
 
     /// Gives a new context its default stream.
@@ -225,6 +254,7 @@ impl State {
     }
 
     /// Ends a context with all that is in it. After a reset, work that has not begun is not done.
+    /// Events of a green context stay with the primary one.
     pub fn end_context(&mut self, context: usize, end: End) {
         if end == End::Reset {
             fail(&self.contexts.get(context).fault, Code::CONTEXT_IS_DESTROYED);
@@ -235,26 +265,30 @@ impl State {
             }
             self.end_stream(stream, end);
         }
+        let root = self.root(context);
         for event in self.events.handles(|it| it.context == context) {
-            if end == End::Destroyed {
-                self.events.remove(event);
-            } else {
-                driver_faults::gone("event", event);
-                self.events.retire(event, Code::CONTEXT_IS_DESTROYED);
+            match end {
+                End::Destroyed => drop(self.events.remove(event)),
+                End::Green => self.events.get_mut(event).context = root,
+                End::Reset => {
+                    driver_faults::gone("event", event);
+                    self.events.retire(event, Code::CONTEXT_IS_DESTROYED, context);
+                }
             }
         }
         if end == End::Reset {
             for function in self.functions.handles(|it| it.context == context) {
-                self.functions.retire(function, Code::CONTEXT_IS_DESTROYED);
+                self.functions.retire(function, Code::CONTEXT_IS_DESTROYED, context);
             }
             for module in self.modules.handles(|it| it.context == context) {
-                self.modules.retire(module, Code::CONTEXT_IS_DESTROYED);
+                self.modules.retire(module, Code::CONTEXT_IS_DESTROYED, context);
             }
         }
-        match end {
-            End::Destroyed => drop(self.contexts.remove(context)),
-            End::Reset => drop(self.contexts.retire(context, Code::INVALID_CONTEXT)),
-            End::Green => drop(self.contexts.retire(context, Code::CONTEXT_IS_DESTROYED)),
+        if end == End::Destroyed {
+            self.contexts.remove(context);
+        } else {
+            let ended = self.contexts.retire(context, Code::CONTEXT_IS_DESTROYED, context);
+            self.ended.insert(context, ended.device);
         }
     }
 
@@ -288,10 +322,14 @@ impl State {
     /// capture leaves the capture alive. The capture that began on the stream cannot be ended any
     /// more: it is over.
     pub fn end_stream(&mut self, stream: usize, end: End) {
+        let of = self.streams.get(stream).context;
         let Stream { context, member, .. } = match end {
             End::Destroyed => self.streams.remove(stream),
-            End::Reset => self.streams.retire(stream, Code::CONTEXT_IS_DESTROYED),
-            End::Green => self.streams.retire(stream, Code::STREAM_DETACHED),
+            End::Reset => self.streams.retire(stream, Code::CONTEXT_IS_DESTROYED, of),
+            End::Green if config().version < DETACHES => {
+                self.streams.retire(stream, Code::CONTEXT_IS_DESTROYED, of)
+            }
+            End::Green => self.streams.retire(stream, Code::STREAM_DETACHED, of),
         };
         self.contexts.get_mut(context).blocking.retain(|&other| other != stream);
         let Some(Member { capture, .. }) = member else { return };

@@ -88,7 +88,6 @@ exports! {
         create(made, flags, priority)
     }
 
-    // The real driver carries this out inside a host function, too.
     inside cuStreamDestroy_v2(stream: Ptr) {
         if stream.addr() <= 2 {
             return Err(Code::INVALID_HANDLE);
@@ -101,11 +100,13 @@ exports! {
         }
         let stream = state.streams.check(stream)?;
         driver_faults::gone("stream", stream);
+        let answer = state.sound(state.streams.get(stream).context);
+        // After a fault it is destroyed all the same, as far as is known.
         state.end_stream(stream, End::Destroyed);
-        Ok(())
+        answer
     }
 
-    ready cuStreamQuery(stream: Ptr) {
+    inside cuStreamQuery(stream: Ptr) {
         gates::look();
         let (context, all) = asked(&mut state(), stream)?;
         for stream in &all {
@@ -116,9 +117,9 @@ exports! {
         state().sound(context)
     }
 
-    ready cuStreamSynchronize(stream: Ptr) { synchronize(stream) }
+    inside cuStreamSynchronize(stream: Ptr) { synchronize(stream) }
 
-    ready cuStreamGetCtx(stream: Ptr, context: *mut Ptr) {
+    inside cuStreamGetCtx(stream: Ptr, context: *mut Ptr) {
         let mut state = state();
         let stream = state.stream(stream)?;
         let found = state.streams.get(stream).context;
@@ -150,20 +151,20 @@ exports! {
         put(device, c_int::try_from(found).map_err(|_| Code::UNKNOWN)?)
     }
 
-    ready cuStreamGetFlags(stream: Ptr, flags: *mut c_uint) {
+    inside cuStreamGetFlags(stream: Ptr, flags: *mut c_uint) {
         let mut state = state();
         let stream = state.stream(stream)?;
         put(flags, u32::from(!state.streams.get(stream).blocking))
     }
 
-    ready cuStreamGetPriority(stream: Ptr, priority: *mut c_int) {
+    inside cuStreamGetPriority(stream: Ptr, priority: *mut c_int) {
         let mut state = state();
         let stream = state.stream(stream)?;
         state.refuse_default(stream)?;
         put(priority, state.streams.get(stream).priority)
     }
 
-    ready cuStreamGetId(stream: Ptr, id: *mut u64) {
+    inside cuStreamGetId(stream: Ptr, id: *mut u64) {
         let mut state = state();
         let stream = state.stream(stream)?;
         state.refuse_captured(stream)?;
@@ -171,7 +172,7 @@ exports! {
         put(id, state.streams.get(stream).id)
     }
 
-    ready cuStreamWaitEvent(stream: Ptr, event: Ptr, flags: c_uint) {
+    inside cuStreamWaitEvent(stream: Ptr, event: Ptr, flags: c_uint) {
         if flags > 1 {
             return Err(Code::INVALID_VALUE);
         }

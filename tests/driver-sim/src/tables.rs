@@ -81,8 +81,12 @@ pub struct Table<T> {
 enum Slot<T> {
     Free,
     Alive(Box<T>),
-    /// A dead object whose handle the driver still recognises. Calls on it answer with the code.
-    Dead(Code),
+    /// A dead object of the context `of`, whose handle the driver still recognises. Calls on it answer
+    /// with the code.
+    Dead {
+        code: Code,
+        of: usize,
+    },
 }
 
 impl<T> Table<T> {
@@ -133,9 +137,10 @@ impl<T> Table<T> {
         found
     }
 
-    /// Ends the object but keeps the handle: from now on, calls on it answer with `code`.
-    pub fn retire(&mut self, handle: usize, code: Code) -> T {
-        self.take(handle, Slot::Dead(code))
+    /// Ends an object of the context `of` but keeps the handle: from now on, calls on it answer with
+    /// `code`.
+    pub fn retire(&mut self, handle: usize, code: Code, of: usize) -> T {
+        self.take(handle, Slot::Dead { code, of })
     }
 
     fn take(&mut self, handle: usize, left: Slot<T>) -> T {
@@ -161,6 +166,15 @@ impl<T> Table<T> {
         }
     }
 
+    /// Frees the handles of all retired objects of the context `of`.
+    pub fn forget_all(&mut self, of: usize) {
+        for index in 0..self.slots.len() {
+            if matches!(self.slots[index], Slot::Dead { of: its, .. } if its == of) {
+                self.forget(handle(self.sort, index));
+            }
+        }
+    }
+
     /// Returns the handle as a number if it names an object that is alive. A null handle and a
     /// retired one are refused with a code.
     pub fn check(&self, handle: Ptr) -> Result<usize, Code> {
@@ -169,7 +183,7 @@ impl<T> Table<T> {
         }
         match &self.slots[self.index(handle.addr())] {
             Slot::Alive(_) => Ok(handle.addr()),
-            Slot::Dead(code) => Err(*code),
+            Slot::Dead { code, .. } => Err(*code),
             Slot::Free => dead(self.sort, handle.addr()),
         }
     }
@@ -185,7 +199,7 @@ impl<T> Table<T> {
             return None;
         }
         match self.slots[self.index(handle)] {
-            Slot::Dead(code) => Some(code),
+            Slot::Dead { code, .. } => Some(code),
             _ => None,
         }
     }

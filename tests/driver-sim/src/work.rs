@@ -150,7 +150,7 @@ exports! {
         state.submit(stream, Work::Fail(Code(code)))
     }
 
-    ready cuLaunchHostFunc(stream: Ptr, function: Option<HostFn>, argument: *mut c_void) {
+    inside cuLaunchHostFunc(stream: Ptr, function: Option<HostFn>, argument: *mut c_void) {
         let function = function.ok_or(Code::INVALID_VALUE)?;
         let mut state = state();
         let stream = state.stream(stream)?;

@@ -47,7 +47,9 @@ fn failing_work_breaks_its_context() {
             // It does not wait for the gate that is shut, and nor would a GPU that is gone.
             assert_eq!((driver.stream_synchronize)(held), code);
             let mut made = null_mut();
+            let mut status = 0;
             let answers = [
+                (driver.capture_status)(stream, &mut status),
                 broken.query(stream),
                 broken.query(null_mut()),
                 (driver.event_query)(before),
@@ -59,10 +61,11 @@ fn failing_work_breaks_its_context() {
                 (driver.stream_create)(&mut made, 1, 0),
                 (driver.launch_host_func)(stream, run, null_mut()),
             ];
-            assert_eq!(answers, [code; 10]);
+            assert_eq!(answers, [code; 11]);
             assert_eq!((get(done), RUN.load(Ordering::SeqCst)), (0, 0), "work behind it ran");
-            ok((driver.event_destroy)(behind));
-            ok((driver.stream_destroy)(stream));
+            // Destroys are carried out, and tell of the fault as well.
+            assert_eq!((driver.event_destroy)(behind), code);
+            assert_eq!((driver.stream_destroy)(stream), code);
         }
         sound.make_current();
         sound.store(whole, done, 1);

@@ -6,7 +6,7 @@ mod support;
 
 use std::ffi::{c_int, c_void};
 use std::ptr::{null_mut, without_provenance_mut};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use driver_faults::{At, Controls, Fault, Threads};
 use support::{Context, NOT_READY, Ptr, driver, get, library, ok, run_child, set, started};
@@ -115,42 +115,72 @@ fn a_wait_for_a_value_by_each_of_its_ways() {
     }
 }
 
-/// What the driver allows inside a host function, which runs as on a thread that has nothing
-/// current. The destroy is carried out, and what was submitted to the stream still runs.
+/// What the driver allows inside a host function, which runs as on a thread that has nothing current.
+/// What is allowed is carried out.
 #[test]
 fn inside_a_host_function() {
-    static CODES: Mutex<Vec<c_int>> = Mutex::new(Vec::new());
-    unsafe extern "C" fn inside(stream: *mut c_void) {
-        let (mut context, mut version, mut text) = (null_mut(), 0, std::ptr::null());
+    struct Within {
+        own: Ptr,
+        other: Ptr,
+        event: Ptr,
+        codes: Vec<c_int>,
+    }
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    unsafe extern "C" fn count(_: *mut c_void) {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+    }
+    unsafe extern "C" fn inside(within: *mut c_void) {
+        // SAFETY: the test waits for this function, and touches nothing of it meanwhile.
+        let within = unsafe { &mut *within.cast::<Within>() };
+        let Within { own, other, event, .. } = *within;
+        let (mut made, mut number, mut text, mut flags) = (null_mut(), 0, std::ptr::null(), 0);
         // SAFETY: handles are looked up; the rest are places.
-        let codes = unsafe {
+        within.codes.extend(unsafe {
             [
-                (driver().stream_query)(stream),
-                (driver().stream_synchronize)(stream),
-                (driver().event_create)(&mut context, 0),
-                (driver().version)(&mut version),
+                (driver().version)(&mut number),
                 (driver().error_text)(1, &mut text),
-                (driver().stream_destroy)(stream),
+                (driver().device_count)(&mut number),
+                (driver().ctx_current)(&mut made),
+                (driver().event_create)(&mut made, 0),
+                (driver().stream_create)(&mut made, 1, 0),
+                (driver().stream_query)(own),
+                (driver().stream_query)(other),
+                (driver().stream_synchronize)(other),
+                (driver().stream_flags)(other, &mut flags),
+                (driver().stream_context)(other, &mut made),
+                (driver().capture_status)(other, &mut number),
+                (driver().event_record)(event, other),
+                (driver().event_synchronize)(event),
+                (driver().event_query)(event),
+                (driver().stream_wait_event)(other, event, 0),
+                (driver().launch_host_func)(other, count, null_mut()),
+                (driver().event_destroy)(event),
+                (driver().stream_destroy)(own),
             ]
-        };
-        CODES.lock().unwrap().extend(codes);
+        });
     }
     let context = Context::new(0);
-    let (stream, event, waiter) = (context.stream(1), context.event(), context.stream(1));
+    let (own, other, waiter) = (context.stream(1), context.stream(1), context.stream(1));
+    let (event, behind) = (context.event(), context.event());
+    let mut within = Within { own, other, event, codes: Vec::new() };
     let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
     let [gate, done] = context.words(2) else { unreachable!() };
-    context.gate(stream, gate);
-    // SAFETY: the function takes a stream; the rest are handles.
+    context.gate(own, gate);
+    // SAFETY: the function gets what it takes, and the rest are handles.
     unsafe {
-        ok((driver().launch_host_func)(stream, inside, stream));
-        context.store(stream, done, 1);
-        ok((driver().event_record)(event, stream));
-        ok((driver().stream_wait_event)(waiter, event, 0));
+        ok((driver().launch_host_func)(own, inside, (&raw mut within).cast()));
+        context.store(own, done, 1);
+        ok((driver().event_record)(behind, own));
+        ok((driver().stream_wait_event)(waiter, behind, 0));
     }
     set(gate, 1);
     context.synchronize(waiter);
-    assert_eq!(*CODES.lock().unwrap(), [800, 800, 800, 0, 0, 0]);
-    assert_eq!((get(done), controls.wrong()), (1, 0));
+    context.synchronize(other);
+    let (refused, not_ready) = (800, NOT_READY);
+    let mut wanted = vec![0, 0, refused, refused, refused, refused, not_ready];
+    wanted.extend([0; 12]);
+    assert_eq!(within.codes, wanted);
+    assert_eq!((get(done), CALLS.load(Ordering::SeqCst), controls.wrong()), (1, 1, 0));
     let mut now = null_mut();
     // SAFETY: a place for one context.
     ok(unsafe { (driver().ctx_current)(&mut now) });

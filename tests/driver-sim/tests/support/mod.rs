@@ -50,6 +50,7 @@ functions! {
     green_stream = "cuGreenCtxStreamCreate" (*mut Ptr, Ptr, c_uint, c_int);
     ctx_of_green = "cuCtxFromGreenCtx" (*mut Ptr, Ptr);
     ctx_device = "cuCtxGetDevice" (*mut c_int);
+    ctx_id = "cuCtxGetId" (Ptr, *mut u64);
     ctx_push = "cuCtxPushCurrent_v2" (Ptr);
     ctx_create = "cuCtxCreate_v2" (*mut Ptr, c_uint, c_int);
     ctx_destroy = "cuCtxDestroy_v2" (Ptr);
