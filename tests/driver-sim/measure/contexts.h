@@ -79,6 +79,31 @@ static void reset_objects_retained(void) { reset_with_objects(0, 1); }
 static void release_objects(void) { reset_with_objects(1, 0); }
 static void release_objects_retained(void) { reset_with_objects(1, 1); }
 
+// How to notice a reset, and what it leaves retained.
+static void numbers(void) {
+    struct setup s = set_up();
+    P again = NULL;
+    unsigned long long before = 0, after = 0, dead = 0;
+    told("cuCtxGetId", f.cuCtxGetId(s.context, &before));
+    end_primary(0);
+    told("cuCtxGetId of the dead one", f.cuCtxGetId(s.context, &dead));
+    told("  the number is the same", dead == before);
+    told("cuDevicePrimaryCtxRetain", f.cuDevicePrimaryCtxRetain(&again, 0));
+    told("cuCtxGetId", f.cuCtxGetId(again, &after));
+    told("  the number is the same", after == before);
+    for (int release = 1; release <= 3; release++) {
+        told("cuDevicePrimaryCtxRelease", f.cuDevicePrimaryCtxRelease_v2(0));
+        state();
+    }
+}
+
+static void release_with_pending_work(void) {
+    struct setup s = set_up();
+    must(f.cuStreamWaitValue32_v2(s.stream, s.gate, 1, 0));
+    printf("  (work is held back by a gate; no more lines: the release waits for it)\n");
+    end_primary(1);
+}
+
 static void destroy_after_reset(int retain_again) {
     struct setup s = set_up();
     P event = new_event(2), again = NULL;

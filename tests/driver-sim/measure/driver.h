@@ -18,6 +18,7 @@ typedef void *P;
     X(cuDevicePrimaryCtxReset_v2, (int)) X(cuDevicePrimaryCtxGetState, (int, unsigned *, int *))   \
     X(cuCtxDestroy_v2, (P)) X(cuCtxGetCurrent, (P *)) X(cuCtxSetCurrent, (P))                      \
     X(cuCtxPushCurrent_v2, (P)) X(cuCtxPopCurrent_v2, (P *)) X(cuCtxGetDevice, (int *))            \
+    X(cuCtxGetId, (P, unsigned long long *))                                                       \
     X(cuCtxSynchronize, (void)) X(cuThreadExchangeStreamCaptureMode, (int *))                      \
     X(cuStreamCreate, (P *, unsigned)) X(cuStreamDestroy_v2, (P)) X(cuStreamQuery, (P))            \
     X(cuStreamSynchronize, (P)) X(cuStreamGetCtx, (P, P *)) X(cuStreamGetCtx_v2, (P, P *, P *))    \

@@ -94,6 +94,8 @@ static const struct probe probes[] = {
     {"reset", "destroys after a reset, retained again", destroy_after_reset_retained, -1},
     {"reset", "pooled events and an old handle", reset_with_pooled_events, -1},
     {"reset", "reset while work is pending", reset_with_pending_work, -1},
+    {"reset", "last release while work is pending", release_with_pending_work, -1},
+    {"reset", "numbers of contexts, and releases", numbers, -1},
     {"green", "streams and events of a green context", green_streams, -1},
     {"green", "a green context is destroyed before its streams", green_destroyed, -1},
     {"green", "a reset beneath a green context", green_reset, -1},

@@ -41,9 +41,7 @@ pub fn synchronize(context: usize) -> Answer {
 fn finish_primary(device: usize) -> Answer {
     let context = {
         let state = state();
-        if state.greens.all().any(|green| green.device == device) {
-            return Err(Code::NOT_PERMITTED);
-        }
+        state.refuse_beneath_green(device)?;
         state.primaries[device].context
     };
     if context != 0 {

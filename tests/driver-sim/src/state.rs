@@ -224,11 +224,15 @@ impl State {
         Ok(())
     }
 
+    /// Refuses to end a primary context on which a green one stands.
+    pub fn refuse_beneath_green(&self, device: usize) -> Answer {
+        let is_any = self.greens.all().any(|green| green.device == device);
+        if is_any { Err(Code::NOT_PERMITTED) } else { Ok(()) }
+    }
+
     /// Ends the primary context of a device. Does not release it: how often it is retained stays.
     pub fn reset_primary(&mut self, device: usize) -> Answer {
-        if self.greens.all().any(|green| green.device == device) {
-            return Err(Code::NOT_PERMITTED);
-        }
+        self.refuse_beneath_green(device)?;
         let context = std::mem::take(&mut self.primaries[device].context);
         if context == 0 {
             return Ok(());
