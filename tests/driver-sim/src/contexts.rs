@@ -6,7 +6,7 @@ use gpu_stream_core::Stream as _;
 
 use crate::call::{Answer, Ptr, exports, put};
 use crate::codes::Code;
-use crate::state::{State, state};
+use crate::state::{End, state};
 use crate::{gates, thread};
 
 /// How urgent a stream can be; a lower number is more.
@@ -18,7 +18,15 @@ fn handle(context: usize) -> Ptr {
 
 /// A context to be made current, or 0.
 fn named(context: Ptr) -> Result<usize, Code> {
-    if context.is_null() { Ok(0) } else { state().contexts.check(context) }
+    if context.is_null() {
+        return Ok(0);
+    }
+    let state = state();
+    // One that was reset can be made current. Most of what needs a current context is refused then.
+    if state.contexts.retired(context.addr()).is_some() {
+        return Ok(context.addr());
+    }
+    state.contexts.check(context)
 }
 
 /// Waits for all work of a context.
@@ -29,42 +37,59 @@ pub fn synchronize(context: usize) -> Answer {
     state().sound(context)
 }
 
-fn release_primary(state: &mut State, device: c_int) -> Answer {
-    let device = state.device(device)?;
-    let primary = &mut state.primaries[device];
-    primary.retained = primary.retained.checked_sub(1).ok_or(Code::INVALID_CONTEXT)?;
-    let context = primary.context;
-    if primary.retained == 0 {
-        primary.context = 0;
-        state.end_context(context);
+/// Waits for the work of a device's primary context, which is about to end.
+fn finish_primary(device: usize) -> Answer {
+    let context = {
+        let state = state();
+        state.refuse_beneath_green(device)?;
+        state.primaries[device].context
+    };
+    if context != 0 {
+        // Work that failed is no reason to keep the context.
+        let _ = synchronize(context);
     }
     Ok(())
+}
+
+/// Releases the primary context of a device. The last release waits for its work.
+pub fn release_primary(device: usize) -> Answer {
+    let is_last = state().primaries[device].retained == 1;
+    if is_last {
+        finish_primary(device)?;
+    }
+    state().release_primary(device)
 }
 
 exports! {
     ready cuDevicePrimaryCtxRetain(context: *mut Ptr, device: c_int) {
         let mut state = state();
         let device = state.device(device)?;
-        if state.primaries[device].retained == 0 {
-            state.primaries[device].context = state.new_context(device, true)?;
-        }
-        state.primaries[device].retained += 1;
-        put(context, handle(state.primaries[device].context))
+        let retained = state.retain_primary(device)?;
+        put(context, handle(retained))
     }
 
-    ready cuDevicePrimaryCtxRelease_v2(device: c_int) { release_primary(&mut state(), device) }
+    ready cuDevicePrimaryCtxRelease_v2(device: c_int) {
+        let device = state().device(device)?;
+        release_primary(device)
+    }
+
+    ready cuDevicePrimaryCtxReset_v2(device: c_int) {
+        let device = state().device(device)?;
+        finish_primary(device)?;
+        state().reset_primary(device)
+    }
 
     ready cuDevicePrimaryCtxGetState(device: c_int, flags: *mut c_uint, active: *mut c_int) {
         let state = state();
         let device = state.device(device)?;
         put(flags, 0)?;
-        put(active, c_int::from(state.primaries[device].retained > 0))
+        put(active, c_int::from(state.primaries[device].context != 0))
     }
 
     ready cuCtxCreate_v2(context: *mut Ptr, _flags: c_uint, device: c_int) {
         let mut state = state();
         let device = state.device(device)?;
-        let made = state.new_context(device, false)?;
+        let made = state.new_context(device)?;
         thread::push(made)?;
         put(context, handle(made))
     }
@@ -72,13 +97,14 @@ exports! {
     ready cuCtxDestroy_v2(context: Ptr) {
         let mut state = state();
         let context = state.contexts.check(context)?;
-        if state.contexts.get(context).is_primary {
+        let of_it = state.contexts.get(context);
+        if of_it.is_primary || of_it.green.is_some() {
             return Err(Code::INVALID_CONTEXT);
         }
         if thread::top() == context {
             thread::pop()?;
         }
-        state.end_context(context);
+        state.end_context(context, End::Destroyed);
         Ok(())
     }
 
@@ -101,12 +127,26 @@ exports! {
 
     ready cuCtxGetDevice(device: *mut c_int) {
         let state = state();
-        let found = state.contexts.get(state.current_of_thread()?).device;
+        let found = match state.ended.get(&thread::current()?) {
+            Some(&device) => device,
+            None => state.contexts.get(state.current_of_thread()?).device,
+        };
         put(device, c_int::try_from(found).map_err(|_| Code::UNKNOWN)?)
     }
 
+    // Of the current context if none is given.
+    ready cuCtxGetId(context: Ptr, id: *mut u64) {
+        let state = state();
+        let context = if context.is_null() {
+            state.current_of_thread()?
+        } else {
+            state.contexts.check(context)?
+        };
+        put(id, state.contexts.get(context).id)
+    }
+
     ready cuCtxGetStreamPriorityRange(least: *mut c_int, greatest: *mut c_int) {
-        thread::current()?;
+        state().current_of_thread()?;
         crate::call::put_if(least, 0);
         crate::call::put_if(greatest, MOST_URGENT);
         Ok(())
@@ -121,7 +161,7 @@ exports! {
         synchronize(context)
     }
 
-    ready cuThreadExchangeStreamCaptureMode(mode: *mut c_int) {
+    inside cuThreadExchangeStreamCaptureMode(mode: *mut c_int) {
         if mode.is_null() || !(0..=2).contains(&mode.read()) {
             return Err(Code::INVALID_VALUE);
         }

@@ -14,7 +14,6 @@ use crate::ipc::Shared;
 use crate::state::{State, host_device, refused, state};
 
 pub struct Event {
-    pub handle: usize,
     pub context: usize,
     pub is_timed: bool,
     pub record: Record,
@@ -57,8 +56,7 @@ impl State {
             given => given,
         };
         let record = if shared.is_some() { Record::Made } else { Record::None };
-        let event =
-            self.events.insert(|handle| Event { handle, context, is_timed, record, host, shared });
+        let event = self.events.insert(|_| Event { context, is_timed, record, host, shared });
         driver_faults::made("event", event);
         Ok(event)
     }
@@ -74,7 +72,7 @@ impl State {
 
     fn record(&mut self, event: usize, stream: usize) -> Answer {
         let context = self.streams.get(stream).context;
-        if self.events.get(event).context != context {
+        if self.root(self.events.get(event).context) != self.root(context) {
             return Err(Code::INVALID_HANDLE);
         }
         if self.capture_of(stream)?.is_some() {
@@ -174,7 +172,7 @@ impl State {
             return Err(Code::INVALID_VALUE);
         }
         let (first, last) = (self.events.get(start), self.events.get(end));
-        if first.context != last.context {
+        if self.root(first.context) != self.root(last.context) {
             return Err(Code::INVALID_HANDLE);
         }
         self.sound(first.context)?;
@@ -195,25 +193,27 @@ exports! {
         put(event, std::ptr::without_provenance_mut(made))
     }
 
-    ready cuEventDestroy_v2(event: Ptr) {
+    inside cuEventDestroy_v2(event: Ptr) {
         let mut state = state();
         let event = state.events.check(event)?;
         driver_faults::gone("event", event);
         let event = state.events.remove(event);
+        // After a fault it is destroyed all the same, as far as is known.
+        let answer = state.sound(event.context);
         // Records that were made still hold who waits for them.
         drop(state);
         drop(event);
-        Ok(())
+        answer
     }
 
-    ready cuEventRecord(event: Ptr, stream: Ptr) {
+    inside cuEventRecord(event: Ptr, stream: Ptr) {
         let mut state = state();
-        let event = state.events.check(event)?;
         let stream = state.stream(stream)?;
+        let event = state.events.check(event)?;
         state.record(event, stream)
     }
 
-    ready cuEventQuery(event: Ptr) {
+    inside cuEventQuery(event: Ptr) {
         gates::look();
         let mut state = state();
         let event = state.events.check(event)?;
@@ -227,7 +227,7 @@ exports! {
         if is_done { Ok(()) } else { Err(Code::NOT_READY) }
     }
 
-    ready cuEventSynchronize(event: Ptr) {
+    inside cuEventSynchronize(event: Ptr) {
         gates::look();
         let (host, gate, context) = {
             let mut state = state();

@@ -130,6 +130,8 @@ fn copy_now(to: usize, from: usize, length: usize) -> Answer {
 fn synchronize_default(context: usize) -> Answer {
     let default = {
         let state = state();
+        // It may have been reset meanwhile.
+        state.sound(context)?;
         state.streams.get(state.contexts.get(context).legacy).host.clone()
     };
     crate::gates::look();
@@ -288,7 +290,7 @@ exports! {
         set(std::ptr::null_mut(), memory, &value.to_ne_bytes(), count)
     }
 
-    ready cuMemsetD32Async(memory: u64, value: c_uint, count: usize, stream: Ptr) {
+    inside cuMemsetD32Async(memory: u64, value: c_uint, count: usize, stream: Ptr) {
         set(stream, memory, &value.to_ne_bytes(), count)
     }
 }
