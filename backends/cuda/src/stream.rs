@@ -6,8 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use gpu_stream_core::{
-    BackendKind, CaptureStatus, Device, EventOptions, HandleKind, HostFunc, KeepAlive, RawStream,
-    Stream,
+    BackendKind, CaptureStatus, Device, Error, ErrorKind, EventOptions, HandleKind, HostFunc,
+    KeepAlive, RawStream, Stream,
 };
 
 use crate::driver::capture::{self, Relaxed};
@@ -146,7 +146,14 @@ impl CudaStream {
         let driver = driver()?;
         // SAFETY: only an explicit stream is made without its context, and it is alive as long as
         // this wrapper.
-        let context = unsafe { driver.context_of(self.raw.as_ptr(), operation) }?;
+        let context = match unsafe { driver.context_of(self.raw.as_ptr(), operation) } {
+            // The driver cannot tell. The caller gave the device, whose primary context it then is;
+            // the driver refuses a record if it is not.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                return Ok(self.keep_primary(driver.primary(self.device, operation)?).context);
+            }
+            answer => answer?,
+        };
         let actual = Device::new(BackendKind::Cuda, driver.ordinal_of(context, operation)?);
         self.device().check_is(actual, operation)?;
         match driver.known_primary(self.device, context) {
