@@ -116,7 +116,10 @@ pub fn a_missing_function_is_named() {
     let refused: Vec<_> = lines.iter().filter(|line| !line.ends_with(": ok")).collect();
     let [line] = refused.as_slice() else { panic!("{lines:?}") };
     assert!(line.starts_with("wrap: Unsupported"), "{line}");
-    assert!(line.contains("cuStreamGetCtx") && line.contains("stream_from_raw_unchecked"), "{line}");
+    assert!(
+        line.contains("cuStreamGetCtx") && line.contains("stream_from_raw_unchecked"),
+        "{line}"
+    );
     println!("{} functions missing, one at a time", REQUIRED.len() + OPTIONAL.len());
 }
 
