@@ -159,7 +159,11 @@ impl Driver {
             let mut handle = 0;
             // SAFETY: `handle` is a valid out-pointer.
             let code = unsafe { (self.symbols.device_get)(&mut handle, ordinal) };
-            self.check(code, "loading the runtime", "hipDeviceGet")?;
+            if code != HipCode::SUCCESS {
+                self.ignore(code);
+                let (library, function) = (Arc::clone(library), "hipDeviceGet");
+                return Err(HipError::NotStarted { library, version, function, code });
+            }
             devices.push(DeviceEntry {
                 handle,
                 events: Events::default(),
@@ -198,7 +202,44 @@ impl Driver {
         if !missing.is_empty() {
             details.push(("lacks", missing.join(", ")));
         }
+        let unsupported = self.unsupported();
+        if !unsupported.is_empty() {
+            details.push(("not supported", unsupported.join(", ")));
+        }
         details
+    }
+
+    /// Returns the functions that are there and answer "not supported". Makes nothing and changes
+    /// nothing, so that it is safe beside captures.
+    fn unsupported(&self) -> Vec<&'static str> {
+        let mut unsupported = Vec::new();
+        let mut note = |code: HipCode, name| {
+            self.ignore(code);
+            if code == HipCode::NOT_SUPPORTED {
+                unsupported.push(name);
+            }
+        };
+        let symbols = &self.symbols;
+        let exchange = symbols.exchange_capture_mode;
+        if let Some(swap) = exchange.function {
+            let mut mode = capture::RELAXED;
+            // SAFETY: `mode` is a valid mode and a valid out-pointer.
+            let code = unsafe { swap(&mut mode) };
+            if code == HipCode::SUCCESS {
+                // SAFETY: `mode` is the thread's own again.
+                self.ignore(unsafe { swap(&mut mode) });
+            }
+            note(code, exchange.name);
+        }
+        let mut number = 0;
+        if let Some(ask) = symbols.stream_device.function {
+            // SAFETY: handle 0 is always there; `number` is a valid out-pointer.
+            note(unsafe { ask(std::ptr::null_mut(), &mut number) }, symbols.stream_device.name);
+        }
+        // SAFETY: as above.
+        let code = unsafe { (symbols.stream_is_capturing)(std::ptr::null_mut(), &mut number) };
+        note(code, "hipStreamIsCapturing");
+        unsupported
     }
 
     /// An error where interprocess events do not mean what they should.
