@@ -156,14 +156,16 @@ fn driver_linked_twice_by_name_is_one() {
     let link = file.with_file_name("another-name.so");
     let _ = std::fs::remove_file(&link);
     std::os::unix::fs::symlink(&file, &link).unwrap();
-    (load(&link), load(&file));
+    load(&link);
+    load(&file);
     assert_eq!(used(), file);
     assert!(ways_in().iter().all(Result::is_ok));
 }
 
 fn two_drivers_are_refused_by_name() {
     let [first, second] = [1, 2].map(|number| wheel("two_drivers_are_refused_by_name", number));
-    (load(&first), load(&second));
+    load(&first);
+    load(&second);
     expect_ambiguous(Cuda::probe(), [&first, &second]);
     let device = Device::new(Cuda::KIND, 0);
     expect_ambiguous(Cuda::new_stream(device, StreamOptions::new()), [&first, &second]);
@@ -174,7 +176,8 @@ fn two_drivers_are_refused_by_name() {
 
 fn variable_decides_between_two() {
     let [first, second] = [1, 2].map(|number| wheel("variable_decides_between_two", number));
-    let (_, driver) = (load(&first), load(&second));
+    load(&first);
+    let driver = load(&second);
     let raw = foreign_stream(driver);
     // SAFETY: no other thread is running.
     unsafe { std::env::set_var(LIBRARY, &second) };

@@ -186,7 +186,8 @@ fn runtime_opened_by_two_names_is_one() {
 
 fn two_runtimes_are_refused_by_name() {
     let [first, second] = [1, 2].map(|number| wheel("two_runtimes_are_refused_by_name", number));
-    (load(&first), load(&second));
+    load(&first);
+    load(&second);
     expect_ambiguous(Hip::probe(), [&first, &second]);
     let device = Device::new(Hip::KIND, 0);
     expect_ambiguous(Hip::new_stream(device, StreamOptions::new()), [&first, &second]);

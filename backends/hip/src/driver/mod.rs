@@ -186,7 +186,8 @@ impl Driver {
         if self.is_named {
             return Ok(());
         }
-        match self.watch.others(&load::SPEC, &self.opened) {
+        let ours_at = self.symbols.init as usize;
+        match self.watch.others(&load::SPEC, &self.opened, ours_at) {
             None => Ok(()),
             Some(files) => Err(HipError::AmbiguousLibrary { operation, files: files.into() }),
         }
