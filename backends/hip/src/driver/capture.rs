@@ -231,6 +231,11 @@ impl Relaxed {
         let before = if needed { exchange(driver, operation)? } else { None };
         Ok(Relaxed { driver, before, stays_on_its_thread: PhantomData })
     }
+
+    /// Returns `true` if the mode was set. A runtime without modes leaves it alone.
+    pub(super) fn is_set(&self) -> bool {
+        self.before.is_some()
+    }
 }
 
 /// The mode that the thread had, if the runtime has modes.

@@ -194,7 +194,10 @@ impl Driver {
     }
 
     /// What a report should say of the runtime beside its version.
-    pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn details(
+        &'static self,
+        operation: &'static str,
+    ) -> Result<Vec<(&'static str, String)>, HipError> {
         let mut details = vec![("number", self.version.to_string())];
         // The same as `BackendInfo::library`, for programs that read it here.
         details.push(("file", self.library.to_string()));
@@ -203,44 +206,34 @@ impl Driver {
         if !missing.is_empty() {
             details.push(("lacks", missing.join(", ")));
         }
-        let unsupported = self.unsupported();
+        let unsupported = self.unsupported(operation)?;
         if !unsupported.is_empty() {
             details.push(("not supported", unsupported.join(", ")));
         }
-        details
+        Ok(details)
     }
 
-    /// Returns the functions that are there and answer "not supported". Makes nothing and changes
-    /// nothing, so that it is safe beside captures.
-    fn unsupported(&self) -> Vec<&'static str> {
+    /// Returns the functions that are there and answer "not supported", as far as a call can tell that
+    /// makes nothing and is safe beside captures.
+    fn unsupported(&'static self, operation: &'static str) -> Result<Vec<&'static str>, HipError> {
         let mut unsupported = Vec::new();
-        let mut note = |code: HipCode, name| {
-            self.ignore(code);
-            if code == HipCode::NOT_SUPPORTED {
-                unsupported.push(name);
-            }
-        };
         let symbols = &self.symbols;
-        let exchange = symbols.exchange_capture_mode;
-        if let Some(swap) = exchange.function {
-            let mut mode = capture::RELAXED;
-            // SAFETY: `mode` is a valid mode and a valid out-pointer.
-            let code = unsafe { swap(&mut mode) };
-            if code == HipCode::SUCCESS {
-                // SAFETY: `mode` is the thread's own again.
-                self.ignore(unsafe { swap(&mut mode) });
-            }
-            note(code, exchange.name);
+        let relaxed = capture::Relaxed::enter_if(true, self, operation)?;
+        if symbols.exchange_capture_mode.function.is_some() && !relaxed.is_set() {
+            unsupported.push(symbols.exchange_capture_mode.name);
         }
-        let mut number = 0;
         if let Some(ask) = symbols.stream_device.function {
+            let (mut number, name) = (0, symbols.stream_device.name);
             // SAFETY: handle 0 is always there; `number` is a valid out-pointer.
-            note(unsafe { ask(std::ptr::null_mut(), &mut number) }, symbols.stream_device.name);
+            match unsafe { ask(std::ptr::null_mut(), &mut number) } {
+                HipCode::NOT_SUPPORTED => {
+                    self.ignore(HipCode::NOT_SUPPORTED);
+                    unsupported.push(name);
+                }
+                code => self.check(code, operation, name)?,
+            }
         }
-        // SAFETY: as above.
-        let code = unsafe { (symbols.stream_is_capturing)(std::ptr::null_mut(), &mut number) };
-        note(code, "hipStreamIsCapturing");
-        unsupported
+        Ok(unsupported)
     }
 
     /// An error where interprocess events do not mean what they should.
