@@ -10,9 +10,12 @@ use crate::{CudaError, CudaEvent, CudaStream, device, stream};
 
 /// The CUDA backend: streams of NVIDIA's driver.
 ///
-/// The first call, whichever it is, loads the driver's library (`libcuda.so.1`, `libcuda.so`, or
-/// what `GPU_STREAM_CUDA_LIBRARY` names; `nvcuda.dll` on Windows). It is never closed, and the
-/// primary context of a device that was used stays retained until the process ends.
+/// The first call that succeeds starts the driver: the one that the process has loaded, under any
+/// name, else `libcuda.so.1` or `libcuda.so` (`nvcuda.dll` on Windows), or what
+/// `GPU_STREAM_CUDA_LIBRARY` names. Two loaded drivers are an
+/// [error](gpu_stream_core::ErrorKind::AmbiguousLibrary); the [crate](crate) says how they are found.
+/// The library is never closed, and the primary context of a device that was used stays retained
+/// until the process ends.
 ///
 /// Where the driver differs from what others do:
 ///
@@ -23,6 +26,8 @@ use crate::{CudaError, CudaEvent, CudaStream, device, stream};
 /// | handle 0 | becomes 1, which means the default stream to every library, however it was compiled |
 /// | handle 0 or 1 without a device | the default stream of the current context's device, or of device 0 if there is none |
 /// | handle 0 or 1 while a context is current that is not its device's primary one | refused without a device: [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) |
+/// | handle 0, 1 or 2 while the process has another driver | refused: [`AmbiguousLibrary`](gpu_stream_core::ErrorKind::AmbiguousLibrary) |
+/// | a driver without `cuStreamGetCtx` | a handle is taken by `stream_from_raw_unchecked` only, in the primary context of the device that is given |
 /// | events of a context that is not the primary one | made by [`CudaStream::new_event`], `record_event` and what is made of it |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cuda;

@@ -6,8 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use gpu_stream_core::{
-    BackendKind, CaptureStatus, Device, EventOptions, HandleKind, HostFunc, KeepAlive, RawStream,
-    Stream,
+    BackendKind, CaptureStatus, Device, Error, ErrorKind, EventOptions, HandleKind, HostFunc,
+    KeepAlive, RawStream, Stream,
 };
 
 use crate::driver::capture::{self, Relaxed};
@@ -146,7 +146,14 @@ impl CudaStream {
         let driver = driver()?;
         // SAFETY: only an explicit stream is made without its context, and it is alive as long as
         // this wrapper.
-        let context = unsafe { driver.context_of(self.raw.as_ptr(), operation) }?;
+        let context = match unsafe { driver.context_of(self.raw.as_ptr(), operation) } {
+            // The driver cannot tell. The caller gave the device, whose primary context it then is;
+            // the driver refuses a record if it is not.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                return Ok(self.keep_primary(driver.primary(self.device, operation)?).context);
+            }
+            answer => answer?,
+        };
         let actual = Device::new(BackendKind::Cuda, driver.ordinal_of(context, operation)?);
         self.device().check_is(actual, operation)?;
         match driver.known_primary(self.device, context) {
@@ -475,11 +482,12 @@ unsafe impl Stream for CudaStream {
         self.ask(OPERATION, |driver, raw| {
             // SAFETY: `ask` has made current what a default stream needs.
             unsafe { self.look_if_default(driver, raw, OPERATION) }?;
+            let ask = require(driver.symbols.stream_priority, OPERATION)?;
             let _relaxed = Relaxed::enter(driver, OPERATION)?;
             let mut priority = 0;
             // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
             // `priority` is a place for the number.
-            let code = unsafe { (driver.symbols.stream_priority)(raw, &mut priority) };
+            let code = unsafe { ask(raw, &mut priority) };
             check(code, OPERATION, "cuStreamGetPriority")?;
             Ok(priority)
         })
@@ -547,10 +555,10 @@ unsafe impl Stream for CudaStream {
         })?;
         let job = Job::new(func, self.id_if_any());
         let launched = self.ask(OPERATION, |driver, raw| {
+            let launch = require(driver.symbols.launch_host_func, OPERATION)?;
             // SAFETY: as above. The function takes a share of the job, and the driver calls it once,
             // since it is no part of a graph.
-            let code =
-                unsafe { (driver.symbols.launch_host_func)(raw, host_func::run, job.share()) };
+            let code = unsafe { launch(raw, host_func::run, job.share()) };
             check(code, OPERATION, "cuLaunchHostFunc")
         });
         if launched.is_err() {

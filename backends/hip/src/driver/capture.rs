@@ -231,6 +231,11 @@ impl Relaxed {
         let before = if needed { exchange(driver, operation)? } else { None };
         Ok(Relaxed { driver, before, stays_on_its_thread: PhantomData })
     }
+
+    /// Returns `true` if the mode was set. A runtime without modes leaves it alone.
+    pub(super) fn is_set(&self) -> bool {
+        self.before.is_some()
+    }
 }
 
 /// The mode that the thread had, if the runtime has modes.
@@ -240,6 +245,11 @@ fn exchange(driver: &'static Driver, operation: &'static str) -> Result<Option<c
     let mut mode = RELAXED;
     // SAFETY: `mode` is a valid mode, and a place for the one before.
     let code = unsafe { exchange(&mut mode) };
+    if code == HipCode::NOT_SUPPORTED {
+        // As good as missing.
+        driver.ignore(code);
+        return Ok(None);
+    }
     let done = driver.check(code, operation, driver.symbols.exchange_capture_mode.name);
     // If it was done all the same, the mode is the one before.
     if done.is_err() && mode != RELAXED {
