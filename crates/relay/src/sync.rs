@@ -19,7 +19,7 @@ mod imp {
             64..192 => std::thread::yield_now(),
             192.. => {
                 let sleep = std::time::Duration::from_micros(50);
-                std::thread::sleep(sleep * (1 << ((turn - 192) / 4).min(4)));
+                std::thread::sleep(sleep * (1 << ((turn - 192) / 64).min(4)));
             }
         }
     }
