@@ -9,6 +9,9 @@
 //! Both are told in one step, so that a submission costs one atomic read-modify-write, and finds out
 //! with it whether somebody has to be told.
 
+#[cfg(all(test, target_os = "linux", not(any(gpu_stream_loom, gpu_stream_shuttle, miri))))]
+mod stall_tests;
+
 use std::ptr;
 
 use crossbeam_utils::CachePadded;

@@ -26,6 +26,8 @@ pub(crate) mod settle;
 pub(crate) mod standing;
 mod streams;
 
+#[cfg(all(test, target_os = "linux", not(any(gpu_stream_loom, gpu_stream_shuttle, miri))))]
+mod asleep;
 #[cfg(all(test, gpu_stream_loom))]
 mod loom_tests;
 #[cfg(all(test, gpu_stream_shuttle))]

@@ -4,6 +4,9 @@
 //! ready queue lies in a list until one of them takes it. A thread that finds nothing looks again
 //! for a moment, unless another is doing so, and then sleeps.
 
+#[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+mod tests;
+
 use crossbeam_utils::CachePadded;
 use gpu_stream_core::PriorityRange;
 
@@ -307,14 +310,10 @@ impl Pool {
 
 /// Returns the level that is searched first, before all levels from the most urgent one on.
 fn first_level(turns: usize) -> usize {
-    if LEVELS == 1 || !turns.is_multiple_of(FAIRNESS) {
+    if LEVELS == 1 || turns % FAIRNESS != FAIRNESS - 1 {
         return 0;
     }
-    // Not the first turn of a thread, or the least urgent level were the first at the start.
-    match turns / FAIRNESS {
-        0 => 0,
-        times => LEVELS - 1 - times % (LEVELS - 1),
-    }
+    1 + turns / FAIRNESS % (LEVELS - 1)
 }
 
 /// What a thread has resumed and not handed to the pool: it runs that itself, as soon as what it

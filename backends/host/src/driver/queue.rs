@@ -87,6 +87,11 @@ impl Queue {
         Self::with_state(0, Level::Normal, pool, Run::Held)
     }
 
+    #[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+    pub(super) fn ready_for_tests(level: Level, pool: &Arc<Pool>) -> Arc<Self> {
+        Self::with_state(0, level, pool, Run::Ready)
+    }
+
     fn with_state(id: u64, level: Level, pool: &Arc<Pool>, run: Run) -> Arc<Self> {
         Arc::new(Queue {
             id,
