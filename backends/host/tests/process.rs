@@ -2,6 +2,8 @@
 //!
 //! Each test starts its own binary again, as a child in which only the part behind `child` runs.
 
+#![cfg(not(miri))]
+
 mod child;
 
 use std::collections::HashSet;

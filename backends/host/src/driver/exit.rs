@@ -32,6 +32,10 @@ pub fn abandon_at_exit() {
 
 /// Has the C library call us when the process ends. Called once.
 pub(crate) fn finish_at_exit() {
+    // Miri has no functions of `atexit`. A program under it waits for its work by itself.
+    if cfg!(miri) {
+        return;
+    }
     // SAFETY: `finish` is a function that lives as long as the program and does not unwind. If it
     // cannot be registered, which needs memory, work may be lost at the end of the process; there
     // is nothing better to do.

@@ -105,6 +105,14 @@ enum Woken {
     Stop,
 }
 
+/// What an attempt to take from a level has come to.
+enum Take {
+    Taken(Arc<Queue>),
+    Empty,
+    /// Another thread is taking, or pushing, and the system has stopped it right there.
+    Disturbed,
+}
+
 impl Pool {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Pool {
@@ -178,37 +186,40 @@ impl Pool {
     fn pop(&self, turns: &mut usize) -> Option<Arc<Queue>> {
         let mut backoff = Backoff::new();
         loop {
+            let first = first_level(*turns);
+            let others = (0..LEVELS).filter(|level| *level != first);
             let mut is_disturbed = false;
-            for level in [first_level(*turns)].into_iter().chain(0..LEVELS) {
-                if let Some(queue) = self.take_from(level) {
-                    *turns = turns.wrapping_add(1);
-                    return Some(queue);
+            for level in [first].into_iter().chain(others) {
+                match self.take_from(level) {
+                    Take::Taken(queue) => {
+                        *turns = turns.wrapping_add(1);
+                        return Some(queue);
+                    }
+                    Take::Empty => {}
+                    Take::Disturbed => is_disturbed = true,
                 }
-                is_disturbed |= !self.ready[level].is_empty();
             }
             if !is_disturbed {
                 return None;
             }
-            // Another thread is taking, or pushing, and the system has stopped it right there.
             backoff.wait();
         }
     }
 
-    /// Takes the first queue of a level. Returns `None` also if other threads are in the way for
-    /// longer than a few steps.
-    fn take_from(&self, level: usize) -> Option<Arc<Queue>> {
+    /// Tries for a few steps to take the first queue of a level.
+    fn take_from(&self, level: usize) -> Take {
         let level = &self.ready[level];
         for _ in 0..LOOKS {
             if level.is_empty() {
-                return None;
+                return Take::Empty;
             }
             if let Some(queue) = level.pop() {
                 queue.state().set_in_pool(false);
-                return Some(queue);
+                return Take::Taken(queue);
             }
             spin_loop();
         }
-        None
+        Take::Disturbed
     }
 
     /// The next queue to run; `lookout` if this thread has that already.
