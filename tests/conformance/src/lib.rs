@@ -2,7 +2,7 @@
 //! stream and its events.
 //!
 //! The contract, `gpu-stream-core`, says in words what `query`, `record`, `wait` and the rest mean.
-//! Here the words are cases: about a hundred and forty plain functions, the same for every vendor,
+//! Here the words are cases: about a hundred and fifty plain functions, the same for every vendor,
 //! each of which names the [rules] that it checks.
 //!
 //! # For users
