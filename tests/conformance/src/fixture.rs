@@ -87,8 +87,8 @@ pub trait Fixture: Send + Sync + 'static {
     /// What the driver says.
     fn foreign(&self, device: Device, options: StreamOptions) -> Result<Self::Foreign, Verdict>;
 
-    /// Submits work to `foreign` with the bare driver and waits for it, to show that nobody has
-    /// destroyed the stream.
+    /// Submits work to `foreign` with the bare driver and waits for it, and so for all work before it,
+    /// to show that the stream was not destroyed.
     ///
     /// # Errors
     /// [`Verdict::Failed`] if the stream is gone.
@@ -190,6 +190,12 @@ pub trait Fixture: Send + Sync + 'static {
     /// How many streams can be held back at the same time while another one still goes on.
     fn independent(&self) -> usize {
         4
+    }
+
+    /// Whether work that a stream runs may submit more work. A GPU's host functions may not call its
+    /// API; the default is `true` only where no number of held streams keeps another from going on.
+    fn work_may_submit(&self) -> bool {
+        self.independent() == usize::MAX
     }
 
     /// The object-safe form of the backend, for the cases about it; `None` skips them.

@@ -1,7 +1,7 @@
 //! The rules that the cases check, each with its number and its words.
 //!
 //! `R1` to `R30` are the numbered rules of the contract, `T1` to `T6` what torch documents of
-//! `ExternalStream`, and `C1` to `C9` what the contract adds to both. Numbers that are missing here
+//! `ExternalStream`, and `C1` to `C10` what the contract adds to both. Numbers that are missing here
 //! are about captures and about exchanging handles with other libraries, which no case checks yet.
 
 use std::fmt;
@@ -75,6 +75,7 @@ rules! {
     C7 "a stream that nobody captures says so"
     C8 "each kind of bad input has its own kind of error, whose text names what was given"
     C9 "the owner is let go with the last that needs it"
+    C10 "a stream that has work gets its turn, whatever the priorities of the others"
 }
 
 #[cfg(test)]

@@ -33,8 +33,12 @@ enum Kind {
 
 #[derive(Default, Debug)]
 pub struct Notes {
-    /// The stream of the last record, for the mutant whose records move on.
+    /// The stream of the last record, for the mutants that need it.
     pub stream: Option<HostStream>,
+    /// The streams of all records, for the mutant that keeps them.
+    pub streams: Vec<HostStream>,
+    /// How many records there were.
+    pub records: usize,
     /// The wrappers of the stream of the last record.
     pub family: Option<Weak<Family>>,
     /// How many waits there were.
@@ -67,6 +71,14 @@ impl MutantEvent {
         lock(&self.0.notes)
     }
 
+    /// Asks until the event is done, whatever its record is by then, or until `is_enough`.
+    fn poll(&self, is_enough: impl Fn() -> bool) -> Result<(), HostError> {
+        while !self.host().query()? && !is_enough() {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
     /// The mutant whose records move on takes them anew before it answers.
     pub fn move_on(&self) -> Result<(), HostError> {
         if on(Mutation::RecordTakesLaterWork)
@@ -81,6 +93,11 @@ impl MutantEvent {
 impl Drop for Inner {
     fn drop(&mut self) {
         let notes = self.notes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if on(Mutation::OwnerKeptByDroppedEvent)
+            && notes.family.as_ref().is_some_and(|family| family.strong_count() == 0)
+        {
+            std::mem::forget(notes.stream.take());
+        }
         notes.releases.iter().for_each(|gate| gate.open());
     }
 }
@@ -134,6 +151,11 @@ unsafe impl Event for MutantEvent {
             Some(Mutation::EventSynchronizeReturns) => Ok(()),
             Some(Mutation::UnrecordedSynchronizeRefused) if unrecorded_event() => Err(unrecorded()),
             Some(Mutation::EventHidesFaults) => self.host().synchronize().or(Ok(())),
+            Some(Mutation::SynchronizeFollowsRecords) => self.poll(|| false),
+            Some(Mutation::SynchronizeEndsWithARecord) => {
+                let before = self.notes().records;
+                self.poll(|| self.notes().records != before)
+            }
             _ => self.host().synchronize(),
         }
     }

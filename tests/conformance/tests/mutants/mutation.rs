@@ -128,6 +128,18 @@ mutations! {
     ErrorsNameNothing C8 "errors do not name what was given";
     OwnerKeptForEver C9 "the owner is never let go";
     OwnerKeptByFailure C9 "the owner is kept when wrapping fails";
+    QueryMissesLateSubmissions T2 "query leaves out what a thread submits right after another thread";
+    RecordMissesLateSubmissions T3 "a record leaves out what a thread submits right after another thread";
+    SynchronizeMissesLateSubmissions T4 "synchronize leaves out what a thread submits right after another thread";
+    SynchronizeFollowsRecords R27 "synchronize of an event waits for records that come after the call, too";
+    SynchronizeEndsWithARecord R10 "synchronize of an event returns when the event is recorded again";
+    RecordPassesThroughDone R10 "an event that is recorded again looks done for a moment";
+    PayloadDropHidesTheFault R29 "a panic in the drop of a panic's value hides the fault";
+    PayloadDropStopsTheStream R29 "a panic in the drop of a panic's value stops the stream for ever";
+    UnrunDropPanicLosesTheRest R28 "a function that panics when it is dropped unrun keeps those behind it from being dropped";
+    MiddlePriorityStarves C10 "a stream of middle priority has no turn while others have work";
+    OwnerKeptByDroppedEvent C9 "an event that is dropped after its stream keeps the owner for ever";
+    EventKeepsEveryOwner C9 "an event keeps the owner of every stream that it was recorded on";
 }
 
 // One value for the process, so that the cases are compiled for all mutants once. 0 is none of

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
 use gpu_stream_core::{
     Backend, CaptureStatus, ContractError, Device, Error, ErrorKind, Event, EventOptions,
@@ -16,7 +17,7 @@ use gpu_stream_host::{Gate, Host, HostError, HostStream, raw};
 use crate::backend::{LAST_ERROR, Mutant, never};
 use crate::event::{MutantEvent, lock};
 use crate::mutation::{Mutation, bypass, current, on};
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, is_starved};
 
 /// A host stream, and what the mutants need to know of it.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Family {
     /// Waits that are made late.
     owed: Mutex<Vec<Owed>>,
     pub tasks: Tasks,
+    /// The thread that submitted last, for the mutants whose submissions come late.
+    last: Mutex<Option<ThreadId>>,
     fault_seen: AtomicBool,
     is_owned: bool,
     /// The stream that somebody else made.
@@ -43,6 +46,7 @@ pub struct Family {
 enum Owed {
     Event(MutantEvent),
     Stream(HostStream),
+    Func(HostFunc),
 }
 
 /// The fault that all streams have, for the mutant whose faults spread.
@@ -101,6 +105,7 @@ impl MutantStream {
             match wait {
                 Owed::Event(event) => self.host.wait_event(event.host())?,
                 Owed::Stream(other) => self.host.wait_stream(&other)?,
+                Owed::Func(func) => self.host.launch_host_func(func)?,
             }
         }
         Ok(())
@@ -108,6 +113,23 @@ impl MutantStream {
 
     fn owe(&self, wait: Owed) {
         lock(&self.family.owed).push(wait);
+    }
+
+    /// Makes what was put off, unless the current mutation is `misses`: then it is left out.
+    fn pay_unless(&self, misses: Mutation) -> Result<(), HostError> {
+        if on(misses) { Ok(()) } else { self.pay() }
+    }
+
+    /// Whether what this thread submits is put off, since another thread submitted before it.
+    fn is_late(&self) -> bool {
+        let me = std::thread::current().id();
+        let mutations = [
+            Mutation::QueryMissesLateSubmissions,
+            Mutation::RecordMissesLateSubmissions,
+            Mutation::SynchronizeMissesLateSubmissions,
+        ];
+        current().is_some_and(|mutation| mutations.contains(&mutation))
+            && lock(&self.family.last).replace(me).is_some_and(|before| before != me)
     }
 
     /// The answer to a question about the stream, with what the mutants make of errors.
@@ -203,7 +225,7 @@ unsafe impl Stream for MutantStream {
     }
 
     fn query(&self) -> Result<bool, HostError> {
-        self.pay()?;
+        self.pay_unless(Mutation::QueryMissesLateSubmissions)?;
         self.family.tasks.run_due();
         let right = self.host.query();
         let right = self.answer(right, true);
@@ -225,7 +247,7 @@ unsafe impl Stream for MutantStream {
     }
 
     fn synchronize(&self) -> Result<(), HostError> {
-        self.pay()?;
+        self.pay_unless(Mutation::SynchronizeMissesLateSubmissions)?;
         self.family.tasks.run_due();
         let right = match current() {
             Some(Mutation::SynchronizeOfDoneRefused) if matches!(self.host.query(), Ok(true)) => {
@@ -236,13 +258,16 @@ unsafe impl Stream for MutantStream {
         };
         self.family.tasks.said_done();
         match current() {
+            Some(Mutation::PayloadDropStopsTheStream) if self.family.tasks.is_broken() => {
+                never()?.event().synchronize()
+            }
             Some(Mutation::SynchronizeHidesFaults) => Ok(()),
             _ => self.answer(right, ()),
         }
     }
 
     fn record(&self, event: &MutantEvent) -> Result<(), HostError> {
-        self.pay()?;
+        self.pay_unless(Mutation::RecordMissesLateSubmissions)?;
         let is_recorded = || !matches!(event.host().status(), Ok(EventStatus::Unrecorded));
         match current() {
             Some(Mutation::RecordDoesNotReplace) if is_recorded() => return Ok(()),
@@ -252,12 +277,22 @@ unsafe impl Stream for MutantStream {
                 let idle = Host::new_stream(self.device, StreamOptions::new())?;
                 return idle.record(event.host());
             }
+            Some(Mutation::RecordPassesThroughDone) if is_recorded() => {
+                let idle = Host::new_stream(self.device, StreamOptions::new())?;
+                idle.record(event.host())?;
+                (0..50).for_each(|_| std::thread::yield_now());
+            }
             _ => {}
         }
         self.answer(self.host.record(event.host()), ())?;
         let mut notes = event.notes();
         notes.family = Some(Arc::downgrade(&self.family));
-        notes.stream = on(Mutation::RecordTakesLaterWork).then(|| self.host.clone());
+        notes.records += 1;
+        let keeps = on(Mutation::RecordTakesLaterWork) || on(Mutation::OwnerKeptByDroppedEvent);
+        notes.stream = keeps.then(|| self.host.clone());
+        if on(Mutation::EventKeepsEveryOwner) {
+            notes.streams.push(self.host.clone());
+        }
         Ok(())
     }
 
@@ -295,6 +330,10 @@ unsafe impl Stream for MutantStream {
             Some(Mutation::BlockingWaitIsNothing) if event.options().is_blocking() => Ok(()),
             Some(Mutation::DroppedEventReleases) => self.wait_while_the_event_lives(event),
             Some(Mutation::WaitBindsToEvent) => {
+                self.owe(Owed::Event(event.clone()));
+                Ok(())
+            }
+            _ if self.is_late() => {
                 self.owe(Owed::Event(event.clone()));
                 Ok(())
             }
@@ -417,6 +456,10 @@ unsafe impl Stream for MutantStream {
 
     fn launch_host_func(&self, func: HostFunc) -> Result<(), HostError> {
         self.pay_waits()?;
+        if self.is_late() || is_starved(&self.host)? {
+            self.owe(Owed::Func(func));
+            return Ok(());
+        }
         self.answer(self.family.tasks.launch(&self.host, func), ())
     }
 }
