@@ -1,4 +1,4 @@
-//! Contexts that end while their handles are kept, and green contexts.
+//! Primary contexts that end while handles of their objects are kept.
 //!
 //! The primary context is the process's, so that the tests take turns.
 #![cfg(target_os = "linux")]
@@ -12,18 +12,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use driver_faults::Controls;
-use support::{Context, Ptr, driver, get, ok, run_child, set};
+use support::{
+    Context, DEAD, Ptr, answers_by_current, driver, get, is_active, ok, reset, run_child, set,
+};
 
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn is_active() -> bool {
-    let (mut flags, mut active) = (0, 0);
-    // SAFETY: places for two numbers.
-    ok(unsafe { (driver().primary_state)(0, &mut flags, &mut active) });
-    active != 0
 }
 
 fn current() -> Ptr {
@@ -31,12 +26,6 @@ fn current() -> Ptr {
     // SAFETY: a place for one context.
     ok(unsafe { (driver().ctx_current)(&mut context) });
     context
-}
-
-/// Resets the primary context.
-fn reset() {
-    // SAFETY: handles that are kept are looked up.
-    ok(unsafe { (driver().primary_reset)(0) });
 }
 
 unsafe extern "C" fn count(calls: *mut c_void) {
@@ -63,25 +52,6 @@ fn answers(stream: Ptr, event: Ptr) -> [c_int; 10] {
         ]
     }
 }
-
-/// Returns what calls answer that need a current context. The last one gets by with a dead one.
-fn answers_by_current() -> [c_int; 5] {
-    let (mut made, mut device) = (null_mut(), 9);
-    // SAFETY: handles are looked up; the rest are places.
-    let codes = unsafe {
-        [
-            (driver().event_create)(&mut made, 2),
-            (driver().stream_create)(&mut made, 1, 0),
-            (driver().stream_query)(null_mut()),
-            (driver().stream_query)(std::ptr::without_provenance_mut(2)),
-            (driver().ctx_device)(&mut device),
-        ]
-    };
-    assert_eq!(device, 0);
-    codes
-}
-
-const DEAD: [c_int; 5] = [709, 709, 709, 709, 0];
 
 fn id(context: Ptr) -> Result<u64, c_int> {
     let mut id = 0;
@@ -214,11 +184,8 @@ fn a_reset_waits_for_work() {
 fn other_drivers_by_variables() {
     for (part, variables) in [
         ("another context", ("DRIVER_SIM_SAME_CONTEXT", "0")),
-        ("green 801", ("DRIVER_SIM_GREEN_801", "1")),
-        ("detached", ("DRIVER_SIM_VERSION", "13.1")),
-        // These break the primary context of their process.
+        // This breaks the primary context of its process.
         ("a fault stays", ("DRIVER_SIM_GPUS", "2")),
-        ("a fault of a green context", ("DRIVER_SIM_GPUS", "1")),
     ] {
         let output = run_child(part, &[variables]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -289,170 +256,6 @@ fn a_reset_ends_captures() {
     }
 }
 
-/// Makes a green context of device 0. Returns it and its context.
-fn green() -> (Ptr, Ptr) {
-    let (mut resource, mut description) = ([0; 18], null_mut());
-    let (mut green, mut context) = (null_mut(), null_mut());
-    let driver = support::started();
-    // SAFETY: places for what is made; the resource is 144 bytes long.
-    unsafe {
-        assert_eq!((driver.device_resource)(0, &mut resource, 77), 914);
-        ok((driver.device_resource)(0, &mut resource, 1));
-        assert_eq!((driver.resource_desc)(&mut description, &mut resource, 0), 1);
-        ok((driver.resource_desc)(&mut description, &mut resource, 1));
-        assert_eq!((driver.green_create)(&mut green, description, 0, 0), 1);
-        ok((driver.green_create)(&mut green, description, 0, 1));
-        ok((driver.ctx_of_green)(&mut context, green));
-    }
-    (green, context)
-}
-
-fn green_stream(green: Ptr) -> Ptr {
-    let mut stream = null_mut();
-    // SAFETY: a place for one stream.
-    unsafe {
-        assert_eq!((driver().green_stream)(&mut stream, green, 0, 0), 1, "a blocking one");
-        ok((driver().green_stream)(&mut stream, green, 1, 0));
-    }
-    stream
-}
-
-/// Returns the context of a stream by the older function, by the newer one, and its green context by
-/// the two functions that name it.
-fn contexts_of(stream: Ptr) -> (Result<Ptr, c_int>, Ptr, [Ptr; 2]) {
-    let (mut older, mut newer, mut green, mut asked) =
-        (null_mut(), null_mut(), null_mut(), null_mut());
-    // SAFETY: places for contexts.
-    unsafe {
-        let code = (driver().stream_context)(stream, &mut older);
-        ok((driver().stream_context_v2)(stream, &mut newer, &mut green));
-        ok((driver().stream_green)(stream, &mut asked));
-        (if code == 0 { Ok(older) } else { Err(code) }, newer, [green, asked])
-    }
-}
-
-/// Checks what a green context is for its streams. `older` maps its context to the answer of
-/// `cuStreamGetCtx`.
-fn green_streams(older: fn(Ptr) -> Result<Ptr, c_int>) {
-    let primary = Context::primary(0);
-    let (plain, of_primary) = (primary.stream(1), primary.event());
-    let (green, handle) = green();
-    assert_ne!(handle, primary.handle);
-    let stream = green_stream(green);
-    assert_eq!(contexts_of(stream), (older(handle), primary.handle, [green; 2]));
-    assert_eq!(contexts_of(plain), (Ok(primary.handle), primary.handle, [null_mut(); 2]));
-    let within = Context::of(handle);
-    let (own, blocking) = (within.event(), within.stream(0));
-    assert_eq!(contexts_of(blocking).2, [green; 2]);
-    assert_eq!(contexts_of(null_mut()).2, [green; 2]);
-    let words = within.words(2);
-    let stranger = Context::new(0).event();
-    Context::of(handle);
-    // SAFETY: handles are looked up.
-    unsafe {
-        // Events of both fit the streams of both. One of another context fits neither.
-        ok((driver().event_record)(of_primary, stream));
-        ok((driver().event_record)(own, plain));
-        assert_eq!((driver().event_record)(stranger, stream), 400);
-        assert_eq!((driver().event_record)(stranger, plain), 400);
-        // A wait goes from one to the other.
-        within.gate(stream, &words[0]);
-        ok((driver().event_record)(own, stream));
-        ok((driver().stream_wait_event)(plain, own, 0));
-        primary.make_current();
-        primary.store(plain, &words[1], 1);
-        for _ in 0..200 {
-            std::thread::yield_now();
-            assert_eq!((primary.query(plain), get(&words[1])), (600, 0));
-        }
-        set(&words[0], 1);
-        primary.synchronize(plain);
-        assert_eq!(get(&words[1]), 1);
-        assert_eq!((driver().ctx_destroy)(handle), 201);
-        // It retains the primary context.
-        ok((driver().primary_release)(0));
-        assert!(is_active());
-        ok((driver().green_destroy)(green));
-        assert!(!is_active());
-    }
-}
-
-#[test]
-fn streams_and_events_of_a_green_context() {
-    let _alone = alone();
-    green_streams(Ok);
-}
-
-/// Destroys a green context before its streams and events, which answer `dead` and, to a destroy, `gone`.
-fn green_destroyed(dead: c_int, gone: c_int) {
-    let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
-    let primary = Context::primary(0);
-    let (first, handle) = green();
-    let (stream, origin) = (green_stream(first), green_stream(first));
-    let member = primary.stream(1);
-    let event = Context::of(handle).event();
-    let live = controls.live("stream");
-    let mut status = -1;
-    // SAFETY: handles are looked up; a place for the number.
-    unsafe {
-        ok((driver().event_record)(event, stream));
-        ok((driver().stream_synchronize)(stream));
-        let captured = Context::of(handle).event();
-        ok((driver().begin_capture)(origin, 2));
-        ok((driver().event_record)(captured, origin));
-        ok((driver().stream_wait_event)(member, captured, 0));
-        ok((driver().green_destroy)(first));
-        assert_eq!((driver().stream_query)(stream), dead);
-        assert_eq!((driver().stream_synchronize)(origin), dead);
-        assert_eq!((driver().event_record)(event, stream), dead);
-        ok((driver().event_query)(event));
-        ok((driver().event_synchronize)(event));
-        assert_eq!(answers_by_current(), DEAD);
-        ok((driver().capture_status)(member, &mut status));
-        assert_eq!(status, 0, "the capture began on a stream that is gone");
-        ok((driver().event_record)(event, member));
-        ok((driver().event_destroy)(event));
-        assert_eq!((driver().stream_destroy)(stream), gone);
-        assert_eq!((driver().stream_destroy)(origin), gone);
-        let left = if gone == 0 { live - 2 } else { live };
-        assert_eq!((controls.live("stream"), controls.wrong()), (left, 0));
-        ok((driver().primary_release)(0));
-    }
-}
-
-#[test]
-fn a_green_context_is_destroyed_before_its_streams() {
-    let _alone = alone();
-    green_destroyed(709, 709);
-}
-
-#[test]
-fn a_primary_context_is_not_reset_beneath_a_green_one() {
-    let _alone = alone();
-    let (green, _) = green();
-    let stream = green_stream(green);
-    // SAFETY: handles are looked up.
-    unsafe {
-        assert_eq!((driver().primary_reset)(0), 800);
-        assert!(is_active());
-        ok((driver().stream_query)(stream));
-        ok((driver().green_destroy)(green));
-    }
-    assert!(!is_active());
-}
-
-/// Work that fails in a green context breaks the primary one, too.
-fn a_fault_of_a_green_context() {
-    let primary = Context::primary(0);
-    let plain = primary.stream(1);
-    let (green, _) = green();
-    let stream = green_stream(green);
-    driver_sim::fail(stream.addr(), 719).expect("the simulator is loaded");
-    // SAFETY: handles are looked up.
-    assert_eq!(unsafe { (driver().stream_synchronize)(stream) }, 719);
-    assert_eq!(primary.query(plain), 719);
-}
-
 /// The parts that have a process of their own.
 #[test]
 fn child() {
@@ -461,10 +264,7 @@ fn child() {
             let (context, stream, event) = end_with_objects(reset);
             next_after(&context, stream, event, false);
         }
-        Some("green 801") => green_streams(|_| Err(801)),
-        Some("detached") => green_destroyed(917, 0),
         Some("a fault stays") => a_fault_stays(),
-        Some("a fault of a green context") => a_fault_of_a_green_context(),
         Some(part) if part.starts_with("an old ") => use_after_retain(part),
         _ => {}
     }

@@ -270,6 +270,40 @@ pub fn set(number: &AtomicU32, value: u32) {
     number.store(value, Ordering::SeqCst);
 }
 
+/// Returns `true` if the primary context of device 0 is active.
+pub fn is_active() -> bool {
+    let (mut flags, mut active) = (0, 0);
+    // SAFETY: places for two numbers.
+    ok(unsafe { (driver().primary_state)(0, &mut flags, &mut active) });
+    active != 0
+}
+
+/// Resets the primary context of device 0.
+pub fn reset() {
+    // SAFETY: handles that are kept are looked up.
+    ok(unsafe { (driver().primary_reset)(0) });
+}
+
+/// Returns what calls answer that need a current context. The last one gets by with a dead one.
+pub fn answers_by_current() -> [c_int; 5] {
+    let (mut made, mut device) = (null_mut(), 9);
+    // SAFETY: handles are looked up; the rest are places.
+    let codes = unsafe {
+        [
+            (driver().event_create)(&mut made, 2),
+            (driver().stream_create)(&mut made, 1, 0),
+            (driver().stream_query)(null_mut()),
+            (driver().stream_query)(std::ptr::without_provenance_mut(2)),
+            (driver().ctx_device)(&mut device),
+        ]
+    };
+    assert_eq!(device, 0);
+    codes
+}
+
+/// What [`answers_by_current`] returns if the current context is dead.
+pub const DEAD: [c_int; 5] = [709, 709, 709, 709, 0];
+
 /// Which part of the test a process of its own is to run.
 const CHILD: &str = "DRIVER_SIM_TEST_CHILD";
 
