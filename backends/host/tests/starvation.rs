@@ -8,7 +8,7 @@ mod child;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use gpu_stream_core::{Backend, Event, EventOptions, Stream, StreamOptions};
+use gpu_stream_core::{Backend, Stream, StreamOptions};
 use gpu_stream_host::{Gate, Host, HostStream, abandon_at_exit, settle};
 
 use child::{in_child, says};
@@ -80,35 +80,6 @@ fn streams_that_resume_each_other_let_others_run() {
         println!("came last: {came_last}");
     });
     assert!(says(&output, "came last: false"), "{output:?}");
-}
-
-/// A thread that waits for an event runs the stream up to there, and not what others have submitted
-/// behind.
-#[test]
-fn a_thread_that_helps_stops_where_its_wait_ends() {
-    const STAMPS: usize = 20_000;
-    let settings = [("GPU_STREAM_HOST_THREADS", "1"), ("GPU_STREAM_HOST_HELP", "1")];
-    let output = in_child("a_thread_that_helps_stops_where_its_wait_ends", &settings, || {
-        let (plug, busy) = (stream(0), stream(0));
-        let (begin, begun) = mpsc::channel::<()>();
-        let (open, opened) = mpsc::channel::<()>();
-        let block = move || {
-            begin.send(()).expect("begin");
-            let _ = opened.recv();
-        };
-        plug.launch(block).expect("launch");
-        begun.recv().expect("begun");
-        busy.launch(|| {}).expect("launch");
-        let here = busy.record_event().expect("event");
-        let timed = Host::new_event(busy.device(), EventOptions::timed()).expect("event");
-        for _ in 0..STAMPS {
-            busy.record(&timed).expect("record");
-        }
-        here.synchronize().expect("synchronize");
-        println!("all done: {}", busy.query().expect("query"));
-        drop(open);
-    });
-    assert!(says(&output, "all done: false"), "{output:?}");
 }
 
 /// Calls `f` when it is dropped.
