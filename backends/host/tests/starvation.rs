@@ -58,37 +58,29 @@ fn every_level_runs_with_more_threads_than_streams() {
 
 /// Streams that resume each other in a ring stay on one thread. Another one has to come to it before
 /// they are done. More than a few are not run inside each other, but one after the other.
-fn a_ring_lets_others_run(test: &str, streams: usize) {
+#[test]
+fn a_long_ring_of_streams_lets_others_run() {
     const WAITS: usize = 40_000;
+    const STREAMS: usize = 16;
     let settings = [("GPU_STREAM_HOST_THREADS", "1"), ("GPU_STREAM_HOST_HELP", "0")];
-    let output = in_child(test, &settings, || {
+    let output = in_child("a_long_ring_of_streams_lets_others_run", &settings, || {
         let (plug, other) = (stream(0), stream(0));
-        let ring: Vec<_> = (0..streams).map(|_| stream(0)).collect();
+        let ring: Vec<_> = (0..STREAMS).map(|_| stream(0)).collect();
         let (open, opened) = mpsc::channel::<()>();
         plug.launch(move || opened.recv().expect("open")).expect("launch");
         ring[0].launch(|| {}).expect("launch");
         for wait in 0..WAITS {
-            let (before, after) = (&ring[wait % streams], &ring[(wait + 1) % streams]);
+            let (before, after) = (&ring[wait % STREAMS], &ring[(wait + 1) % STREAMS]);
             after.wait_stream(before).expect("wait");
         }
         let (tell, told) = mpsc::channel();
-        let last = ring[WAITS % streams].clone();
+        let last = ring[WAITS % STREAMS].clone();
         let look = move || tell.send(last.query().expect("query")).expect("tell");
         other.launch(look).expect("launch");
         open.send(()).expect("open");
         println!("came last: {}", told.recv().expect("it runs"));
     });
     assert!(says(&output, "came last: false"), "{output:?}");
-}
-
-#[test]
-fn two_streams_that_resume_each_other_let_others_run() {
-    a_ring_lets_others_run("two_streams_that_resume_each_other_let_others_run", 2);
-}
-
-#[test]
-fn a_long_ring_of_streams_lets_others_run() {
-    a_ring_lets_others_run("a_long_ring_of_streams_lets_others_run", 16);
 }
 
 /// Calls `f` when it is dropped.
