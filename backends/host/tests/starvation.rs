@@ -8,7 +8,7 @@ mod child;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use gpu_stream_core::{Backend, Event, EventOptions, Stream, StreamOptions};
+use gpu_stream_core::{Backend, Stream, StreamOptions};
 use gpu_stream_host::{Gate, Host, HostStream, abandon_at_exit, settle};
 
 use child::{in_child, says};
@@ -56,59 +56,31 @@ fn every_level_runs_with_more_threads_than_streams() {
     each_level_runs("every_level_runs_with_more_threads_than_streams", "16", 1);
 }
 
-/// Two streams that resume each other stay on one thread. A third one has to come to it before the
-/// two are done.
+/// Streams that resume each other in a ring stay on one thread. Another one has to come to it before
+/// they are done. More than a few are not run inside each other, but one after the other.
 #[test]
-fn streams_that_resume_each_other_let_others_run() {
-    const WAITS: usize = 20_000;
+fn a_long_ring_of_streams_lets_others_run() {
+    const WAITS: usize = 40_000;
+    const STREAMS: usize = 16;
     let settings = [("GPU_STREAM_HOST_THREADS", "1"), ("GPU_STREAM_HOST_HELP", "0")];
-    let output = in_child("streams_that_resume_each_other_let_others_run", &settings, || {
-        let (plug, one, two, third) = (stream(0), stream(0), stream(0), stream(0));
+    let output = in_child("a_long_ring_of_streams_lets_others_run", &settings, || {
+        let (plug, other) = (stream(0), stream(0));
+        let ring: Vec<_> = (0..STREAMS).map(|_| stream(0)).collect();
         let (open, opened) = mpsc::channel::<()>();
         plug.launch(move || opened.recv().expect("open")).expect("launch");
-        one.launch(|| {}).expect("launch");
-        for _ in 0..WAITS {
-            two.wait_stream(&one).expect("wait");
-            one.wait_stream(&two).expect("wait");
+        ring[0].launch(|| {}).expect("launch");
+        for wait in 0..WAITS {
+            let (before, after) = (&ring[wait % STREAMS], &ring[(wait + 1) % STREAMS]);
+            after.wait_stream(before).expect("wait");
         }
         let (tell, told) = mpsc::channel();
-        let last = one.clone();
+        let last = ring[WAITS % STREAMS].clone();
         let look = move || tell.send(last.query().expect("query")).expect("tell");
-        third.launch(look).expect("launch");
+        other.launch(look).expect("launch");
         open.send(()).expect("open");
-        let came_last = told.recv().expect("it runs");
-        println!("came last: {came_last}");
+        println!("came last: {}", told.recv().expect("it runs"));
     });
     assert!(says(&output, "came last: false"), "{output:?}");
-}
-
-/// A thread that waits for an event runs the stream up to there, and not what others have submitted
-/// behind.
-#[test]
-fn a_thread_that_helps_stops_where_its_wait_ends() {
-    const STAMPS: usize = 20_000;
-    let settings = [("GPU_STREAM_HOST_THREADS", "1"), ("GPU_STREAM_HOST_HELP", "1")];
-    let output = in_child("a_thread_that_helps_stops_where_its_wait_ends", &settings, || {
-        let (plug, busy) = (stream(0), stream(0));
-        let (begin, begun) = mpsc::channel::<()>();
-        let (open, opened) = mpsc::channel::<()>();
-        let block = move || {
-            begin.send(()).expect("begin");
-            let _ = opened.recv();
-        };
-        plug.launch(block).expect("launch");
-        begun.recv().expect("begun");
-        busy.launch(|| {}).expect("launch");
-        let here = busy.record_event().expect("event");
-        let timed = Host::new_event(busy.device(), EventOptions::timed()).expect("event");
-        for _ in 0..STAMPS {
-            busy.record(&timed).expect("record");
-        }
-        here.synchronize().expect("synchronize");
-        println!("all done: {}", busy.query().expect("query"));
-        drop(open);
-    });
-    assert!(says(&output, "all done: false"), "{output:?}");
 }
 
 /// Calls `f` when it is dropped.

@@ -158,11 +158,8 @@ impl Pool {
         let mut local = Local::new(self);
         let mut turns = 0;
         loop {
-            if local.is_turn_over() {
-                // Streams that resume each other in turn would keep this thread for ever.
-                local.flush();
-            }
             let queue = match local.next.take() {
+                // Of the same turn: streams that resume each other do not keep this thread for ever.
                 Some(queue) => queue,
                 None => {
                     let lookout = std::mem::take(&mut local.lookout);

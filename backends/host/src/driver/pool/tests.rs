@@ -2,7 +2,7 @@
 
 use super::{FAIRNESS, LEVELS, Level, Local, Pool};
 use crate::driver::queue::Queue;
-use crate::driver::record::Record;
+use crate::driver::record::{Record, Stamp};
 use crate::driver::state::Run;
 use crate::sync::Arc;
 
@@ -86,4 +86,21 @@ fn there_is_nothing_to_run_for_a_record_that_is_complete() {
     assert!(matches!(first.is_complete(), Ok(true)));
     assert_eq!(queue.state().get(), Run::Ready);
     assert!(!first.run(&mut local, 0));
+}
+
+/// A thread that waits for an event runs the stream up to there, and not for as long as others submit
+/// stamps behind.
+#[test]
+fn a_run_with_an_end_stops_a_turn_behind_it() {
+    let stamps = 2 * u64::from(super::TURN);
+    let pool = Pool::new();
+    let queue = Queue::new(0, Level::Normal, &pool);
+    assert!(queue.launch(|| ()).is_ok());
+    for _ in 0..stamps {
+        assert!(queue.stamp(Arc::new(Stamp::default())).is_ok());
+    }
+    // Nothing else is ready, which would end the turn as well.
+    assert!(pool.pop(&mut 0).is_some());
+    assert!(queue.run(&mut Local::new(&pool), Some(1)));
+    assert!((1..stamps).contains(&queue.progress.done()));
 }
