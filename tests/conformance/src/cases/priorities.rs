@@ -14,7 +14,7 @@ const BUSY: usize = 64;
 
 /// How many functions the busy streams may run, all together, while another stream waits for its turn:
 /// far more than any bound on turns, and than a thread runs while the system keeps another waiting.
-const TURNS: usize = 2_000_000;
+const TURNS: usize = 400_000;
 
 /// What the functions share.
 #[derive(Default)]
