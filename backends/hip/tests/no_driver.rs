@@ -1,5 +1,5 @@
 //! Machines without the runtime, with something else of its name, with one that is too old, and with
-//! no device. Each is tried in a process of its own, since the library is looked for once.
+//! no device. Each is tried in a process of its own, since one that has started is kept.
 
 #[path = "support/fake.rs"]
 #[allow(dead_code, reason = "this test needs no more of it")]

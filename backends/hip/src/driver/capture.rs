@@ -245,17 +245,13 @@ fn exchange(driver: &'static Driver, operation: &'static str) -> Result<Option<c
     let mut mode = RELAXED;
     // SAFETY: `mode` is a valid mode, and a place for the one before.
     let code = unsafe { exchange(&mut mode) };
-    if code == HipCode::NOT_SUPPORTED {
-        // As good as missing.
-        driver.ignore(code);
-        return Ok(None);
-    }
     let done = driver.check(code, operation, driver.symbols.exchange_capture_mode.name);
     // If it was done all the same, the mode is the one before.
     if done.is_err() && mode != RELAXED {
         put_back(driver, exchange, mode);
     }
-    done.map(|()| Some(mode))
+    // A function that is there and does nothing is as good as missing.
+    if code == HipCode::NOT_SUPPORTED { Ok(None) } else { done.map(|()| Some(mode)) }
 }
 
 /// Sets the thread's mode to one that the runtime gave: once more, if the runtime says no, which may
