@@ -208,8 +208,12 @@ exports! {
 
     ready cuEventRecord(event: Ptr, stream: Ptr) {
         let mut state = state();
-        let event = state.events.check(event)?;
         let stream = state.stream(stream)?;
+        if state.events.retired(event.addr()).is_some() {
+            // Of a context that was reset, on a stream that is alive.
+            return Err(Code::INVALID_CONTEXT);
+        }
+        let event = state.events.check(event)?;
         state.record(event, stream)
     }
 

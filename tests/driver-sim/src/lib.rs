@@ -12,6 +12,7 @@ cfg_if::cfg_if! {
         mod events;
         mod gates;
         mod graphs;
+        mod green;
         mod hide;
         mod host_funcs;
         mod ipc;
