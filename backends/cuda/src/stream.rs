@@ -475,11 +475,12 @@ unsafe impl Stream for CudaStream {
         self.ask(OPERATION, |driver, raw| {
             // SAFETY: `ask` has made current what a default stream needs.
             unsafe { self.look_if_default(driver, raw, OPERATION) }?;
+            let ask = require(driver.symbols.stream_priority, OPERATION)?;
             let _relaxed = Relaxed::enter(driver, OPERATION)?;
             let mut priority = 0;
             // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
             // `priority` is a place for the number.
-            let code = unsafe { (driver.symbols.stream_priority)(raw, &mut priority) };
+            let code = unsafe { ask(raw, &mut priority) };
             check(code, OPERATION, "cuStreamGetPriority")?;
             Ok(priority)
         })
@@ -547,10 +548,10 @@ unsafe impl Stream for CudaStream {
         })?;
         let job = Job::new(func, self.id_if_any());
         let launched = self.ask(OPERATION, |driver, raw| {
+            let launch = require(driver.symbols.launch_host_func, OPERATION)?;
             // SAFETY: as above. The function takes a share of the job, and the driver calls it once,
             // since it is no part of a graph.
-            let code =
-                unsafe { (driver.symbols.launch_host_func)(raw, host_func::run, job.share()) };
+            let code = unsafe { launch(raw, host_func::run, job.share()) };
             check(code, OPERATION, "cuLaunchHostFunc")
         });
         if launched.is_err() {

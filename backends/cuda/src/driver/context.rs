@@ -3,7 +3,7 @@
 use std::ffi::c_uint;
 use std::num::NonZero;
 
-use gpu_stream_core::{BackendKind, ContractError, Device, RawEvent};
+use gpu_stream_core::{BackendKind, ContractError, Device, ErrorKind, RawEvent};
 use gpu_stream_relay::{Pool, Sources, thread_number};
 
 use super::capture::Relaxed;
@@ -160,9 +160,10 @@ impl Driver {
         stream: Ptr,
         ordinal: Option<u32>,
     ) -> Option<&'static Primary> {
+        let ask = self.symbols.stream_context.function?;
         let mut context = std::ptr::null_mut();
         // SAFETY: the caller promises that the stream is alive; `context` is a place for one.
-        let code = unsafe { (self.symbols.stream_context)(stream, &mut context) };
+        let code = unsafe { ask(stream, &mut context) };
         if code != CudaCode::SUCCESS {
             return None;
         }
@@ -278,10 +279,13 @@ impl Driver {
         operation: &'static str,
     ) -> Result<Context, CudaError> {
         let mut context = std::ptr::null_mut();
-        // SAFETY: the caller promises that the stream is alive; `context` is a place for one
-        // context.
-        let mut code = unsafe { (self.symbols.stream_context)(stream, &mut context) };
-        let mut function = "cuStreamGetCtx";
+        let mut function = self.symbols.stream_context.name;
+        let mut code = match self.symbols.stream_context.function {
+            // SAFETY: the caller promises that the stream is alive; `context` is a place for one
+            // context.
+            Some(ask) => unsafe { ask(stream, &mut context) },
+            None => CudaCode::NOT_SUPPORTED,
+        };
         // A stream of a green context: only the newer function takes it, and names the primary
         // context beneath.
         let newer = self.symbols.stream_context_v2;
@@ -291,11 +295,21 @@ impl Driver {
             code = unsafe { ask(stream, &mut context, &mut green) };
             function = newer.name;
         }
+        if code == CudaCode::NOT_SUPPORTED {
+            let reason = "the driver does not tell a stream's context: cuStreamGetCtx is missing or answers 'not supported'; use `stream_from_raw_unchecked`, and give the device";
+            let backend = BackendKind::Cuda;
+            return Err(ContractError::Unsupported { operation, backend, reason }.into());
+        }
+        if code.kind() == ErrorKind::InvalidHandle {
+            self.check_only_runtime(operation)?;
+        }
         check(code, operation, function)?;
-        Context::new(context).ok_or_else(|| {
+        let Some(context) = Context::new(context) else {
+            self.check_only_runtime(operation)?;
             let reason = "has no context, so it is no stream that is alive";
             let bits = stream.expose_provenance();
-            ContractError::InvalidHandle { operation, bits, reason }.into()
-        })
+            return Err(ContractError::InvalidHandle { operation, bits, reason }.into());
+        };
+        Ok(context)
     }
 }

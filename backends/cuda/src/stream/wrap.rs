@@ -35,7 +35,7 @@ impl Drop for Owned {
 
 pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<CudaStream, CudaError> {
     const OPERATION: &str = "Backend::new_stream";
-    device::priority_range(device, OPERATION)?.check(options.priority, OPERATION)?;
+    device::check_priority(device, options.priority, OPERATION)?;
     host_func::clear();
     let driver = driver()?;
     let primary = driver.primary(device.ordinal(), OPERATION)?;
@@ -102,7 +102,10 @@ fn parts_of_named(
     operation: &'static str,
 ) -> Result<Parts, CudaError> {
     let ordinal = device::ordinal(device, operation)?;
-    Ok(Parts::of_primary(raw, driver()?.primary(ordinal, operation)?))
+    let driver = driver()?;
+    // Every driver of the process has these handles.
+    driver.check_only_runtime(operation)?;
+    Ok(Parts::of_primary(raw, driver.primary(ordinal, operation)?))
 }
 
 pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
@@ -155,7 +158,10 @@ unsafe fn wrap_carefully(
         HandleKind::Default => {
             let device = match device {
                 Some(device) => device,
-                None => current_device(driver, raw, operation)?,
+                None => {
+                    driver.check_only_runtime(operation)?;
+                    current_device(driver, raw, operation)?
+                }
             };
             return parts_of_named(RawStream::LEGACY, device, operation);
         }
