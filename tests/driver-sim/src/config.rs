@@ -1,7 +1,8 @@
 //! What the environment asks for, read once.
 
 use std::env;
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 /// The most devices that one may ask for.
@@ -18,7 +19,8 @@ pub struct Config {
     pub reuse: bool,
     /// `DRIVER_SIM_HIDE`: functions that are missing.
     pub hide: Vec<String>,
-    /// `DRIVER_SIM_STUB`: every function answers as in the toolkit's stub library.
+    /// `DRIVER_SIM_STUB`: every function answers as in the toolkit's stub library. Names of files
+    /// make stubs of copies with these names.
     pub stub: bool,
     /// `DRIVER_SIM_INIT_FAILS`: the code of the first calls of `cuInit`, and how many these are.
     pub init_fails: (c_int, u64),
@@ -37,15 +39,29 @@ pub fn config() -> &'static Config {
             let value = env::var_os(name).filter(|value| !value.is_empty());
             value.map(|value| value.to_string_lossy().into_owned())
         };
-        parse(read).unwrap_or_else(|wrong| {
+        parse(read, &own_file()).unwrap_or_else(|wrong| {
             eprintln!("driver-sim: {wrong}");
             std::process::abort()
         })
     })
 }
 
-/// Reads the configuration. `read` returns the value of a variable that is set and not empty.
-fn parse(read: impl Fn(&str) -> Option<String>) -> Result<Config, String> {
+/// Returns the name of the file that this code was loaded from, without its folder.
+fn own_file() -> String {
+    let mut found = MaybeUninit::<libc::Dl_info>::zeroed();
+    let here = own_file as *const c_void;
+    // SAFETY: `found` is a valid out-pointer, and `here` is only compared with what is loaded.
+    if unsafe { libc::dladdr(here, found.as_mut_ptr()) } == 0 {
+        return String::new();
+    }
+    // SAFETY: `dladdr` succeeded, so that the name is a C string which lives as long as the library.
+    let path = unsafe { CStr::from_ptr(found.assume_init().dli_fname) }.to_string_lossy();
+    path.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// Reads the configuration of the library in the file `file`. `read` returns the value of a variable
+/// that is set and not empty.
+fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, String> {
     let gpus = value(&read, "DRIVER_SIM_GPUS", 1, |text| {
         let what = format!("give the number of GPUs to simulate, 0 to {MOST_GPUS}");
         text.parse().ok().filter(|&number| number <= MOST_GPUS).ok_or(what)
@@ -65,6 +81,14 @@ fn parse(read: impl Fn(&str) -> Option<String>) -> Result<Config, String> {
             _ => Err("this is 0 or 1".into()),
         })
     };
+    let stub = value(&read, "DRIVER_SIM_STUB", false, |text| match text {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ if text.split(',').all(|name| name.contains(".so")) => {
+            Ok(text.split(',').any(|name| name == file))
+        }
+        _ => Err("this is 0, 1, or the names of files with commas between them".into()),
+    })?;
     let hide = read("DRIVER_SIM_HIDE").unwrap_or_default();
     let hide = hide.split(',').map(str::trim).filter(|name| !name.is_empty());
     Ok(Config {
@@ -72,7 +96,7 @@ fn parse(read: impl Fn(&str) -> Option<String>) -> Result<Config, String> {
         version,
         reuse: flag("DRIVER_SIM_REUSE")?,
         hide: hide.map(str::to_owned).collect(),
-        stub: flag("DRIVER_SIM_STUB")?,
+        stub,
         init_fails,
         same_context: flag("DRIVER_SIM_SAME_CONTEXT")?,
         green_801: flag("DRIVER_SIM_GREEN_801")?,
@@ -103,7 +127,7 @@ mod tests {
 
     fn with(variables: &[(&str, &str)]) -> Result<Config, String> {
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
-        parse(|name| find(name).map(|(_, value)| (*value).to_owned()))
+        parse(|name| find(name).map(|(_, value)| (*value).to_owned()), "libcuda.so.1")
     }
 
     #[test]
@@ -140,6 +164,14 @@ mod tests {
             green_801: true,
         };
         assert_eq!(asked, Ok(asked_for));
+    }
+
+    #[test]
+    fn a_stub_can_be_named_by_its_file() {
+        for (names, is_one) in [("a.so,libcuda.so.1", true), ("libcuda.so", false), ("1", true)] {
+            let config = with(&[("DRIVER_SIM_STUB", names)]).expect(names);
+            assert_eq!(config.stub, is_one, "{names}");
+        }
     }
 
     #[test]

@@ -14,7 +14,6 @@ use crate::ipc::Shared;
 use crate::state::{State, host_device, refused, state};
 
 pub struct Event {
-    pub handle: usize,
     pub context: usize,
     pub is_timed: bool,
     pub record: Record,
@@ -57,8 +56,7 @@ impl State {
             given => given,
         };
         let record = if shared.is_some() { Record::Made } else { Record::None };
-        let event =
-            self.events.insert(|handle| Event { handle, context, is_timed, record, host, shared });
+        let event = self.events.insert(|_| Event { context, is_timed, record, host, shared });
         driver_faults::made("event", event);
         Ok(event)
     }

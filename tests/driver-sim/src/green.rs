@@ -14,17 +14,9 @@ use crate::state::{Context, End, state};
 use crate::streams::Kind;
 
 pub struct Green {
-    handle: usize,
     /// What `cuCtxFromGreenCtx` returns.
-    context: usize,
+    pub context: usize,
     pub device: usize,
-}
-
-impl Green {
-    /// Returns the handles of the green context and of its context.
-    pub fn handles(&self) -> (usize, usize) {
-        (self.handle, self.context)
-    }
 }
 
 /// What `cuDevResourceGenerateDesc` makes.
@@ -78,7 +70,7 @@ exports! {
         let fault = Arc::clone(&state.contexts.get(primary).fault);
         let context = state.contexts.insert(|_| Context::new(device, None, fault));
         state.give_default_stream(context)?;
-        let made = state.greens.insert(|handle| Green { handle, context, device });
+        let made = state.greens.insert(|_| Green { context, device });
         state.contexts.get_mut(context).green = Some(made);
         put(green, std::ptr::without_provenance_mut(made))
     }
@@ -86,7 +78,7 @@ exports! {
     ready cuGreenCtxDestroy(green: Ptr) {
         let mut state = state();
         let green = state.greens.check(green)?;
-        let Green { context, device, .. } = state.greens.remove(green);
+        let Green { context, device } = state.greens.remove(green);
         state.end_context(context, End::Green);
         state.release_primary(device)
     }

@@ -210,11 +210,9 @@ impl State {
             return;
         }
         self.primaries[device].before = context;
-        let on_it: Vec<(usize, usize)> =
-            self.greens.all().filter(|it| it.device == device).map(Green::handles).collect();
-        for (green, of_green) in on_it {
-            self.end_context(of_green, End::Reset);
-            self.greens.retire(green, Code::CONTEXT_IS_DESTROYED);
+        for green in self.greens.handles(|it| it.device == device) {
+            let ended = self.greens.retire(green, Code::CONTEXT_IS_DESTROYED);
+            self.end_context(ended.context, End::Reset);
         }
         self.end_context(context, End::Reset);
     }
@@ -231,26 +229,26 @@ impl State {
         if end == End::Reset {
             fail(&self.contexts.get(context).fault, Code::CONTEXT_IS_DESTROYED);
         }
-        let of_it: Vec<(usize, Kind)> = self
-            .streams
-            .all()
-            .filter(|it| it.context == context)
-            .map(|it| (it.handle, it.kind))
-            .collect();
-        for (stream, kind) in of_it {
-            if end == End::Reset && kind == Kind::Explicit {
+        for stream in self.streams.handles(|it| it.context == context) {
+            if end == End::Reset && self.streams.get(stream).kind == Kind::Explicit {
                 driver_faults::gone("stream", stream);
             }
             self.end_stream(stream, end);
         }
-        let of_it: Vec<usize> =
-            self.events.all().filter(|it| it.context == context).map(|it| it.handle).collect();
-        for event in of_it {
+        for event in self.events.handles(|it| it.context == context) {
             if end == End::Destroyed {
                 self.events.remove(event);
             } else {
                 driver_faults::gone("event", event);
                 self.events.retire(event, Code::CONTEXT_IS_DESTROYED);
+            }
+        }
+        if end == End::Reset {
+            for function in self.functions.handles(|it| it.context == context) {
+                self.functions.retire(function, Code::CONTEXT_IS_DESTROYED);
+            }
+            for module in self.modules.handles(|it| it.context == context) {
+                self.modules.retire(module, Code::CONTEXT_IS_DESTROYED);
             }
         }
         match end {
@@ -270,8 +268,7 @@ impl State {
         let options = StreamOptions::new().priority(if priority < 0 { -1 } else { 0 });
         let host = Host::new_stream(host_device()?, options).map_err(refused)?;
         let id = self.next_number();
-        let stream = self.streams.insert(|handle| Stream {
-            handle,
+        let stream = self.streams.insert(|_| Stream {
             context,
             kind,
             blocking,

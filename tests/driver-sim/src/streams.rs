@@ -23,7 +23,6 @@ pub enum Kind {
 }
 
 pub struct Stream {
-    pub handle: usize,
     pub context: usize,
     pub kind: Kind,
     /// Whether it synchronises with the default stream.

@@ -4,7 +4,7 @@
 use crate::call::Ptr;
 use crate::codes::Code;
 use crate::config::config;
-use crate::thread;
+use crate::{copies, thread};
 
 /// What a handle can name. Its number is where its handles lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,7 +62,11 @@ pub fn node_handle(number: usize) -> usize {
 }
 
 fn handle(sort: Sort, index: usize) -> usize {
-    ((sort as usize) << SHIFT) + (index + 1) * STEP
+    first(sort) + (index + 1) * STEP
+}
+
+fn first(sort: Sort) -> usize {
+    (copies::number() << copies::SHIFT) + ((sort as usize) << SHIFT)
 }
 
 /// All things of one sort. A handle is not used again, unless `DRIVER_SIM_REUSE` asks for it: then
@@ -99,7 +103,7 @@ impl<T> Table<T> {
     }
 
     fn index(&self, handle: usize) -> usize {
-        let index = handle.wrapping_sub((self.sort as usize) << SHIFT) / STEP;
+        let index = handle.wrapping_sub(first(self.sort)) / STEP;
         let is_one = handle.is_multiple_of(STEP) && index != 0 && index <= self.slots.len();
         if is_one { index - 1 } else { bad(self.sort, handle) }
     }
@@ -194,6 +198,13 @@ impl<T> Table<T> {
         })
     }
 
+    /// Returns the handles of the objects that are alive and as `wanted` says.
+    pub fn handles(&self, wanted: impl Fn(&T) -> bool) -> Vec<usize> {
+        let is_one = |slot: &Slot<T>| matches!(slot, Slot::Alive(found) if wanted(found));
+        let found = self.slots.iter().enumerate().filter(|(_, slot)| is_one(slot));
+        found.map(|(index, _)| handle(self.sort, index)).collect()
+    }
+
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots.iter_mut().filter_map(|slot| match slot {
             Slot::Alive(found) => Some(&mut **found),
@@ -204,7 +215,7 @@ impl<T> Table<T> {
 
 #[cold]
 fn bad(sort: Sort, handle: usize) -> ! {
-    let other = Sort::ALL.into_iter().find(|&other| other as usize == handle >> SHIFT);
+    let other = Sort::ALL.into_iter().find(|&other| first(other) >> SHIFT == handle >> SHIFT);
     match other.filter(|&other| other != sort) {
         Some(other) => die(sort, handle, &format!("is a handle of a {}", other.name())),
         None => die(sort, handle, "was never made"),

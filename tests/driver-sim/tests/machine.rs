@@ -9,6 +9,7 @@ use std::ptr::{null_mut, without_provenance_mut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use driver_faults::{At, Controls, Fault, Threads};
 use support::{Context, Ptr, driver, get, library, name, ok, run_child, set, started};
 
 const NOT_READY: c_int = 600;
@@ -20,6 +21,12 @@ fn the_default_stream_and_the_others() {
     let context = Context::new(0);
     let legacy = null_mut();
     let (blocking, free) = (context.stream(0), context.stream(1));
+    for (stream, wanted) in [(legacy, 0), (blocking, 0), (free, 1)] {
+        let mut flags = 2;
+        // SAFETY: a place for the flags.
+        ok(unsafe { (driver().stream_flags)(stream, &mut flags) });
+        assert_eq!(flags, wanted, "{stream:?}");
+    }
     let [held, by_legacy, by_blocking, by_free, by_own] = context.words(5) else { unreachable!() };
     context.gate(blocking, held);
     context.store(legacy, by_legacy, 1);
@@ -112,7 +119,7 @@ fn a_wait_for_a_value_by_each_of_its_ways() {
 }
 
 /// What the driver allows inside a host function, which runs as on a thread that has nothing
-/// current.
+/// current. The destroy is carried out, and what was submitted to the stream still runs.
 #[test]
 fn inside_a_host_function() {
     static CODES: Mutex<Vec<c_int>> = Mutex::new(Vec::new());
@@ -126,16 +133,27 @@ fn inside_a_host_function() {
                 (driver().event_create)(&mut context, 0),
                 (driver().version)(&mut version),
                 (driver().error_text)(1, &mut text),
+                (driver().stream_destroy)(stream),
             ]
         };
         CODES.lock().unwrap().extend(codes);
     }
     let context = Context::new(0);
-    let stream = context.stream(1);
-    // SAFETY: the function takes a stream.
-    ok(unsafe { (driver().launch_host_func)(stream, inside, stream) });
-    context.synchronize(stream);
-    assert_eq!(*CODES.lock().unwrap(), [800, 800, 800, 0, 0]);
+    let (stream, event, waiter) = (context.stream(1), context.event(), context.stream(1));
+    let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
+    let [gate, done] = context.words(2) else { unreachable!() };
+    context.gate(stream, gate);
+    // SAFETY: the function takes a stream; the rest are handles.
+    unsafe {
+        ok((driver().launch_host_func)(stream, inside, stream));
+        context.store(stream, done, 1);
+        ok((driver().event_record)(event, stream));
+        ok((driver().stream_wait_event)(waiter, event, 0));
+    }
+    set(gate, 1);
+    context.synchronize(waiter);
+    assert_eq!(*CODES.lock().unwrap(), [800, 800, 800, 0, 0, 0]);
+    assert_eq!((get(done), controls.wrong()), (1, 0));
     let mut now = null_mut();
     // SAFETY: a place for one context.
     ok(unsafe { (driver().ctx_current)(&mut now) });
@@ -214,7 +232,7 @@ fn captures_that_go_wrong() {
 #[test]
 fn failing_work_breaks_its_context() {
     let driver = started();
-    for far_away in [false, true] {
+    for code in [719, 700, 710] {
         let (broken, sound) = (Context::new(0), Context::new(0));
         let whole = sound.stream(1);
         broken.make_current();
@@ -230,19 +248,20 @@ fn failing_work_breaks_its_context() {
         // SAFETY: handles are looked up.
         unsafe {
             ok((driver.event_record)(before, stream));
-            if far_away {
+            if code == 700 {
                 let (mut nowhere, mut value) = (0x10_u64, 1_u32);
                 let mut parameters = [(&raw mut nowhere).cast(), (&raw mut value).cast()];
                 ok(broken.launch(c"store", stream, &mut parameters));
-            } else {
+            } else if code == 719 {
                 ok(broken.launch(c"trap", stream, &mut []));
+            } else {
+                driver_sim::fail(stream.addr(), code).expect("the simulator is loaded");
             }
             ok((driver.launch_host_func)(stream, run, null_mut()));
             broken.store(stream, done, 1);
             ok((driver.event_record)(behind, stream));
             assert_eq!(broken.query(stream), NOT_READY);
             set(gate, 1);
-            let code = if far_away { 700 } else { 719 };
             assert_eq!((driver.stream_synchronize)(stream), code);
             // It does not wait for the gate that is shut, and nor would a GPU that is gone.
             assert_eq!((driver.stream_synchronize)(held), code);
@@ -327,7 +346,6 @@ fn interprocess_events_within_a_process() {
 
 #[test]
 fn faults_on_demand() {
-    use driver_faults::{At, Controls, Fault, Threads};
     let context = Context::new(0);
     let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
     let (driver, stream, mut event) = (started(), context.stream(1), null_mut());

@@ -20,7 +20,7 @@ macro_rules! functions {
         }
 
         impl Driver {
-            fn resolve(library: &Library) -> Self {
+            pub fn resolve(library: &Library) -> Self {
                 // SAFETY: that is the function's signature in `cuda.h`; the library is never
                 // closed.
                 Driver { $($field: *unsafe { library.get($name) }.expect($name),)* }
@@ -37,6 +37,17 @@ functions! {
     device_count = "cuDeviceGetCount" (*mut c_int);
     device_name = "cuDeviceGetName" (*mut c_char, c_int, c_int);
     primary_retain = "cuDevicePrimaryCtxRetain" (*mut Ptr, c_int);
+    primary_release = "cuDevicePrimaryCtxRelease_v2" (c_int);
+    primary_reset = "cuDevicePrimaryCtxReset_v2" (c_int);
+    primary_state = "cuDevicePrimaryCtxGetState" (c_int, *mut c_uint, *mut c_int);
+    device_resource = "cuDeviceGetDevResource" (c_int, *mut [u64; 18], c_int);
+    resource_desc = "cuDevResourceGenerateDesc" (*mut Ptr, *mut [u64; 18], c_uint);
+    green_create = "cuGreenCtxCreate" (*mut Ptr, Ptr, c_int, c_uint);
+    green_destroy = "cuGreenCtxDestroy" (Ptr);
+    green_stream = "cuGreenCtxStreamCreate" (*mut Ptr, Ptr, c_uint, c_int);
+    ctx_of_green = "cuCtxFromGreenCtx" (*mut Ptr, Ptr);
+    ctx_device = "cuCtxGetDevice" (*mut c_int);
+    ctx_push = "cuCtxPushCurrent_v2" (Ptr);
     ctx_create = "cuCtxCreate_v2" (*mut Ptr, c_uint, c_int);
     ctx_destroy = "cuCtxDestroy_v2" (Ptr);
     ctx_current = "cuCtxGetCurrent" (*mut Ptr);
@@ -52,6 +63,10 @@ functions! {
     launch_host_func = "cuLaunchHostFunc" (Ptr, HostFn, Ptr);
     stream_create = "cuStreamCreateWithPriority" (*mut Ptr, c_uint, c_int);
     stream_destroy = "cuStreamDestroy_v2" (Ptr);
+    stream_context = "cuStreamGetCtx" (Ptr, *mut Ptr);
+    stream_context_v2 = "cuStreamGetCtx_v2" (Ptr, *mut Ptr, *mut Ptr);
+    stream_flags = "cuStreamGetFlags" (Ptr, *mut c_uint);
+    stream_green = "cuStreamGetGreenCtx" (Ptr, *mut Ptr);
     stream_query = "cuStreamQuery" (Ptr);
     stream_synchronize = "cuStreamSynchronize" (Ptr);
     stream_wait_event = "cuStreamWaitEvent" (Ptr, Ptr, c_uint);
@@ -59,6 +74,15 @@ functions! {
     begin_capture = "cuStreamBeginCapture_v2" (Ptr, c_int);
     end_capture = "cuStreamEndCapture" (Ptr, *mut Ptr);
     capture_status = "cuStreamIsCapturing" (Ptr, *mut c_int);
+    capture_info = "cuStreamGetCaptureInfo_v2"
+        (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut usize);
+    capture_info_v3 = "cuStreamGetCaptureInfo_v3"
+        (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut *const u64, *mut usize);
+    graph_instantiate = "cuGraphInstantiateWithFlags" (*mut Ptr, Ptr, u64);
+    graph_instantiate_v2 = "cuGraphInstantiate_v2"
+        (*mut Ptr, Ptr, *mut Ptr, *mut c_char, usize);
+    graph_instantiate_with = "cuGraphInstantiateWithParams" (*mut Ptr, Ptr, *mut [u64; 4]);
+    graph_nodes = "cuGraphGetNodes" (Ptr, *mut Ptr, *mut usize);
     graph_launch = "cuGraphLaunch" (Ptr, Ptr);
     event_create = "cuEventCreate" (*mut Ptr, c_uint);
     event_destroy = "cuEventDestroy_v2" (Ptr);
@@ -130,6 +154,25 @@ impl Context {
             ok((driver.module_load)(&mut module, PTX.as_ptr().cast()));
         }
         Context { handle, module }
+    }
+
+    /// The primary context of a device, retained once more, and current.
+    pub fn primary(device: c_int) -> Self {
+        let (driver, mut handle, mut module) = (started(), null_mut(), null_mut());
+        // SAFETY: places for what is made; the text ends with a zero.
+        unsafe {
+            ok((driver.primary_retain)(&mut handle, device));
+            ok((driver.ctx_set_current)(handle));
+            ok((driver.module_load)(&mut module, PTX.as_ptr().cast()));
+        }
+        Context { handle, module }
+    }
+
+    /// As one that exists already, with no kernels.
+    pub fn of(handle: Ptr) -> Self {
+        let context = Context { handle, module: null_mut() };
+        context.make_current();
+        context
     }
 
     pub fn make_current(&self) {
