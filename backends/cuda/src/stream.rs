@@ -47,6 +47,15 @@ pub struct CudaStream {
 }
 
 impl CudaStream {
+    /// Makes a new event in this stream's own context: [`Stream::new_event`], without the trait. Does not
+    /// block.
+    ///
+    /// # Errors
+    /// As [`Stream::new_event`].
+    pub fn new_event(&self, options: EventOptions) -> Result<CudaEvent, CudaError> {
+        self.end(self.new_event_for(options, "Stream::new_event"))
+    }
+
     /// The handle as an integer.
     #[inline]
     pub(crate) fn bits(&self) -> usize {
@@ -262,7 +271,7 @@ unsafe impl Stream for CudaStream {
     /// As [`Stream::new_event`], in the stream's own context, whatever that is. The driver takes a record
     /// only from streams of the event's context.
     fn new_event(&self, options: EventOptions) -> Result<CudaEvent, CudaError> {
-        self.end(self.new_event_for(options, "Stream::new_event"))
+        CudaStream::new_event(self, options)
     }
 
     /// As [`Stream::new_stream`], in the stream's own context, whatever that is.
