@@ -9,9 +9,12 @@ use crate::{CudaError, CudaEvent, CudaStream, device, event, host_func, stream};
 
 /// The CUDA backend: streams of NVIDIA's driver.
 ///
-/// The first call, whichever it is, loads the driver's library (`libcuda.so.1`, `libcuda.so`, or
-/// what `GPU_STREAM_CUDA_LIBRARY` names; `nvcuda.dll` on Windows). It is never closed, and the
-/// primary context of a device that was used stays retained until the process ends.
+/// The first call that succeeds starts the driver: the one that the process has loaded, under any
+/// name, else `libcuda.so.1` or `libcuda.so` (`nvcuda.dll` on Windows), or what
+/// `GPU_STREAM_CUDA_LIBRARY` names. Two loaded drivers are an
+/// [error](gpu_stream_core::ErrorKind::AmbiguousLibrary); the [crate](crate) says how they are found.
+/// The library is never closed, and the primary context of a device that was used stays retained
+/// until the process ends.
 ///
 /// Where the driver differs from what others do:
 ///
@@ -26,6 +29,8 @@ use crate::{CudaError, CudaEvent, CudaStream, device, event, host_func, stream};
 /// | a stream of a green context | its `new_stream` makes one of that green context, which is never blocking |
 /// | events of others | wrapped as what they are; the driver does not tell their device, so the first record finds a wrong one |
 /// | a primary context that another library reset | what was made before says [`ContextDestroyed`](gpu_stream_core::ErrorKind::ContextDestroyed); what is made after works |
+/// | handle 0, 1 or 2 while the process has another driver | refused: [`AmbiguousLibrary`](gpu_stream_core::ErrorKind::AmbiguousLibrary) |
+/// | a driver without `cuStreamGetCtx` | a handle is taken by `stream_from_raw_unchecked` only, in the primary context of the device that is given |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cuda;
 

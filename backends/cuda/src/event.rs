@@ -360,10 +360,7 @@ impl CudaEvent {
     /// Returns an error if the event went with its context: the driver would follow a handle that is
     /// gone.
     fn check_reset(&self, operation: &'static str) -> Result<(), CudaError> {
-        match self.primary {
-            Some(primary) if primary.is_reset() => Err(CudaError::ContextReset { operation }),
-            _ => Ok(()),
-        }
+        self.primary.map_or(Ok(()), |primary| primary.check_alive(operation))
     }
 
     /// Returns the driver's answer to how long after itself the event came. This tells an event of a
@@ -525,11 +522,24 @@ impl CudaEvent {
         Err(ContractError::InvalidHandle { operation, bits, reason }.into())
     }
 
+    /// Returns `true` if the driver says again that no work of the context will run any more.
+    fn is_context_at_end(&self) -> bool {
+        const OPERATION: &str = "CudaEvent::is_context_at_end";
+        let Some(driver) = loaded() else { return false };
+        if self.check_reset(OPERATION).is_err() {
+            return true;
+        }
+        let answer = self.time_of_itself(driver, OPERATION);
+        answer.is_ok_and(CudaCode::is_end_of_context)
+    }
+
     /// The end of a public call: see [`host_func::end`].
     #[inline]
     fn end<T>(&self, outcome: Result<T, CudaError>) -> Result<T, CudaError> {
-        let scope = || self.primary.map(Primary::scope).or(self.context.map(Context::to_bits));
-        host_func::end(outcome, scope)
+        host_func::end(outcome, || {
+            let scope = self.primary.map(Primary::scope).or(self.context.map(Context::to_bits));
+            scope.filter(|_| self.is_context_at_end())
+        })
     }
 }
 

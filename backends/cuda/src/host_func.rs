@@ -61,10 +61,10 @@ pub(crate) fn drop_owner_later(owner: KeepAlive) {
     }
 }
 
-/// The end of a public call in the context `scope`: nothing is held, and code of users may run.
+/// The end of a public call: nothing is held, and code of users may run.
 ///
 /// Runs what was put off, which costs one load where there is nothing. After a fault of the context,
-/// or its end, drops the closures that it will never run.
+/// or its end, drops the closures that it will never run: those of the `scope` that is then asked for.
 #[inline]
 pub(crate) fn end<T>(
     outcome: Result<T, CudaError>,

@@ -71,7 +71,22 @@ impl CudaStream {
     /// The end of a public call: see [`host_func::end`].
     #[inline]
     pub(crate) fn end<T>(&self, outcome: Result<T, CudaError>) -> Result<T, CudaError> {
-        host_func::end(outcome, || self.known_scope())
+        host_func::end(outcome, || self.known_scope().filter(|_| self.is_context_at_end()))
+    }
+
+    /// Returns `true` if the driver says again that no work of the stream's context will run any more.
+    /// An error of one call alone is not enough to drop what others submitted.
+    #[cold]
+    fn is_context_at_end(&self) -> bool {
+        const OPERATION: &str = "CudaStream::is_context_at_end";
+        let answer = self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            unsafe { capture::refuse(driver, raw, OPERATION) }?;
+            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+            // SAFETY: as above.
+            check(unsafe { (driver.symbols.stream_query)(raw) }, OPERATION, "cuStreamQuery")
+        });
+        answer.is_err_and(|error| host_func::is_end_of_context(&error))
     }
 
     /// The end of a public call in which other streams had a part.

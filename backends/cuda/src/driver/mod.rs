@@ -128,7 +128,8 @@ impl Driver {
         if self.origin == Origin::Named {
             return Ok(());
         }
-        match self.watch.others(&load::SPEC, &self.opened) {
+        let ours_at = self.symbols.init as usize;
+        match self.watch.others(&load::SPEC, &self.opened, ours_at) {
             None => Ok(()),
             Some(files) => Err(CudaError::AmbiguousLibrary { operation, files: files.into() }),
         }

@@ -51,27 +51,43 @@ impl Primary {
         Primary { driver, ordinal, context, entry, id, pool, relays, sources }
     }
 
-    /// Returns `true` if the context was reset since. Returns `false` if the driver cannot tell.
+    /// Returns an error if the context was reset since. Returns `Ok` if the driver cannot tell.
     ///
-    /// Asks the driver, by the handle of the context alone, which stays good. A driver without ids
-    /// (before CUDA 12.0) does not tell a context that is in use again.
+    /// Asks the driver once, by the handle of the context, which stays good. A driver without ids
+    /// (before CUDA 12.0) is not asked.
     #[inline]
-    pub(crate) fn is_reset(&self) -> bool {
-        let Some(id) = self.id else { return self.is_inactive() };
-        match self.driver.id_of(self.context) {
-            Ok(now) => now != id,
-            Err(code) => code.is_of_dead_context(),
+    pub(crate) fn check_alive(&self, operation: &'static str) -> Result<(), CudaError> {
+        match self.id.map(|id| (id, self.driver.id_of(self.context))) {
+            Some((id, Ok(now))) if now != id => Err(CudaError::ContextReset { operation }),
+            Some((_, Err(code))) if code.is_of_dead_context() => {
+                Err(CudaError::Driver { operation, function: "cuCtxGetId", code })
+            }
+            _ => Ok(()),
         }
     }
 
+    /// Returns `true` if the context was reset since, as [`check_alive`](Self::check_alive) tells.
+    #[inline]
+    pub(crate) fn is_reset(&self) -> bool {
+        self.check_alive("").is_err()
+    }
+
+    /// Returns `true` if the context was reset since and is not in use again: all that a driver without
+    /// ids tells.
     #[cold]
     fn is_inactive(&self) -> bool {
+        let Ok(_relaxed) = Relaxed::enter(self.driver, "Primary::is_inactive") else { return false };
         let (mut flags, mut active) = (0, 0);
         // SAFETY: both are valid out-pointers, and the driver named the device.
         let code = unsafe {
             (self.driver.symbols.primary_state)(self.entry.handle, &mut flags, &mut active)
         };
         code == CudaCode::SUCCESS && active == 0
+    }
+
+    /// Returns `true` if the context is alive, as far as the driver tells.
+    fn is_alive(&self) -> bool {
+        if self.id.is_some() { !self.is_reset() } else { !self.is_inactive() }
     }
 
     /// What host functions and their panics know this context by. No other has it, nor a later life.
@@ -171,7 +187,7 @@ impl Driver {
         operation: &'static str,
     ) -> Result<&'static Primary, CudaError> {
         match entry.primary.get() {
-            Some(primary) if !primary.is_reset() => Ok(primary),
+            Some(primary) if primary.is_alive() => Ok(primary),
             before => self.retain_primary(ordinal, entry, before, operation),
         }
     }

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use gpu_stream_core::{BackendKind, ContractError, Device, HandleKind, Stream as _};
+use gpu_stream_core::{
+    BackendKind, ContractError, Device, Error as _, ErrorKind, HandleKind, Stream as _,
+};
 
 use super::CudaStream;
 use crate::driver::code::CudaCode;
@@ -94,7 +96,14 @@ impl CudaStream {
         let driver = driver()?;
         // SAFETY: only an explicit stream is made without its context, and it is alive as long as
         // this wrapper.
-        let context = unsafe { driver.context_of(self.raw.as_ptr(), operation) }?;
+        let context = match unsafe { driver.context_of(self.raw.as_ptr(), operation) } {
+            // The driver cannot tell. The caller gave the device, whose primary context it then is;
+            // the driver refuses a record if it is not.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                return Ok(self.keep_primary(driver.primary(self.device, operation)?).context);
+            }
+            answer => answer?,
+        };
         let actual = Device::new(BackendKind::Cuda, driver.ordinal_of(context, operation)?);
         self.device().check_is(actual, operation)?;
         match driver.live_known_primary(self.device, context, operation)? {
@@ -121,15 +130,23 @@ impl CudaStream {
     #[inline]
     fn check_reset(&self, operation: &'static str) -> Result<(), CudaError> {
         match self.known_primary() {
-            Some(primary) if primary.is_reset() => self.renew(primary, operation),
-            _ => Ok(()),
+            Some(primary) => match primary.check_alive(operation) {
+                Ok(()) => Ok(()),
+                Err(error) => self.renew(primary, error, operation),
+            },
+            None => Ok(()),
         }
     }
 
     #[cold]
-    fn renew(&self, primary: &'static Primary, operation: &'static str) -> Result<(), CudaError> {
+    fn renew(
+        &self,
+        primary: &'static Primary,
+        error: CudaError,
+        operation: &'static str,
+    ) -> Result<(), CudaError> {
         if self.raw.kind() == HandleKind::Explicit {
-            return Err(CudaError::ContextReset { operation });
+            return Err(error);
         }
         let live = primary.driver.primary(primary.ordinal, operation)?;
         self.seen.reset();

@@ -206,10 +206,7 @@ unsafe fn wrap_carefully(
         HandleKind::Default => {
             let device = match device {
                 Some(device) => device,
-                None => {
-                    driver.check_only_runtime(operation)?;
-                    current_device(driver, raw, operation)?
-                }
+                None => current_device(driver, raw, operation)?,
             };
             return parts_of_named(RawStream::LEGACY, device, operation);
         }
