@@ -116,13 +116,13 @@ impl CudaEvent {
                 let (place, record) = (Place::of(primary), LastRecord::none());
                 Ok(Self::of(raw, place, options, record, Origin::Pool, nothing))
             }
-            None => {
-                let place = Place::of(primary);
-                let mut event = Self::new(primary.driver, place, options, nothing, operation)?;
-                event.origin = Origin::Pool;
-                Ok(event)
-            }
+            None => Self::new(primary.driver, Place::of(primary), options, nothing, operation),
         }
+    }
+
+    /// The event [was made for a record](Self::for_record), which is made: the pool may have it next.
+    pub(crate) fn is_for_pool(&mut self) {
+        self.origin = Origin::Pool;
     }
 
     /// Returns an event of the pool that is recorded by this thread before it is seen, outside of a
