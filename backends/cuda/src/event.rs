@@ -153,7 +153,9 @@ impl CudaEvent {
         const OPERATION: &str = "Backend::wrap_event";
         if raw.to_bits() == 0 {
             let reason = "is no event: the null handle names none";
-            return Err(ContractError::InvalidHandle { operation: OPERATION, bits: 0, reason }.into());
+            return Err(
+                ContractError::InvalidHandle { operation: OPERATION, bits: 0, reason }.into()
+            );
         }
         let driver = driver()?;
         let device = match device {
@@ -243,7 +245,8 @@ impl CudaEvent {
         // Handles 1 and 2 name a stream on each device.
         self.record.is_by(stream.mark())
             && !self.is_shared()
-            && Device::new(BackendKind::Cuda, self.device) == gpu_stream_core::Stream::device(stream)
+            && Device::new(BackendKind::Cuda, self.device)
+                == gpu_stream_core::Stream::device(stream)
     }
 
     /// Returns `true` if the last record that was made here was made in a capture.

@@ -196,7 +196,8 @@ impl Vendor for OnCuda {
     fn makes(function: &str) -> Option<&'static str> {
         match function {
             "cuStreamCreateWithPriority" => Some("stream"),
-            "cuEventCreate" | "cuIpcOpenEventHandle" => Some("event"),
+            // The last: an event of a context that the driver says is gone is not destroyed.
+            "cuEventCreate" | "cuIpcOpenEventHandle" | "cuCtxGetId" => Some("event"),
             _ => None,
         }
     }
