@@ -1,12 +1,9 @@
 //! The devices that the driver names.
 
-use gpu_stream_core::{
-    BackendInfo, BackendKind, Device, DeviceInfo, Error, ErrorKind, PriorityRange,
-};
+use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo, PriorityRange};
 
 use crate::CudaError;
-use crate::driver::capture::Relaxed;
-use crate::driver::{Current, check, driver, loaded, require};
+use crate::driver::{driver, loaded};
 use crate::error::Version;
 
 pub(crate) fn probe() -> Result<BackendInfo, CudaError> {
@@ -59,25 +56,5 @@ pub(crate) fn priority_range(
 ) -> Result<PriorityRange, CudaError> {
     let ordinal = ordinal(device, operation)?;
     let driver = driver()?;
-    let _relaxed = Relaxed::enter(driver, operation)?;
-    let _current = Current::enter(driver, driver.primary(ordinal, operation)?.context, operation)?;
-    let ask = require(driver.symbols.ctx_priorities, operation)?;
-    let (mut least, mut greatest) = (0, 0);
-    // SAFETY: both are valid out-pointers.
-    let code = unsafe { ask(&mut least, &mut greatest) };
-    check(code, operation, "cuCtxGetStreamPriorityRange")?;
-    Ok(PriorityRange { least, greatest })
-}
-
-/// Returns an error unless the device has this priority. A driver without priorities has 0 only.
-pub(crate) fn check_priority(
-    device: Device,
-    priority: i32,
-    operation: &'static str,
-) -> Result<(), CudaError> {
-    match priority_range(device, operation) {
-        Ok(range) => Ok(range.check(priority, operation)?),
-        Err(error) if priority == 0 && error.kind() == ErrorKind::Unsupported => Ok(()),
-        Err(error) => Err(error),
-    }
+    driver.priorities(driver.primary(ordinal, operation)?.context, operation)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gpu_stream_core::{ContractError, Error, ErrorKind};
 
 use crate::CudaCode;
-use crate::driver::on_start;
+use crate::driver::{advice, on_start};
 
 /// The error of the CUDA backend.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub enum CudaError {
     Contract(#[from] ContractError),
 
     /// The driver was asked and said no. Of the [kind](CudaCode::kind) of the code.
-    #[error("{operation}: {function} answered {code}")]
+    #[error("{operation}: {function} answered {code}{}", advice(*code))]
     Driver {
         /// The call of the contract.
         operation: &'static str,
@@ -44,6 +44,16 @@ pub enum CudaError {
         "{operation}: the event was last recorded in a capture that is over, where nothing ran; record it outside of a capture first"
     )]
     CapturedEvent {
+        /// The call.
+        operation: &'static str,
+    },
+
+    /// The context of the stream or event was reset by another library, and what was made in it is gone.
+    /// Kind [`ContextDestroyed`](ErrorKind::ContextDestroyed).
+    #[error(
+        "{operation}: the context that this was made in was reset by another library (cudaDeviceReset, cuDevicePrimaryCtxReset); drop what was made before, and make new streams and events"
+    )]
+    ContextReset {
         /// The call.
         operation: &'static str,
     },
@@ -161,6 +171,7 @@ impl Error for CudaError {
             CudaError::Driver { code, .. } => code.kind(),
             CudaError::Capturing { .. } => ErrorKind::Capturing,
             CudaError::CapturedEvent { .. } => ErrorKind::InvalidEvent,
+            CudaError::ContextReset { .. } => ErrorKind::ContextDestroyed,
             CudaError::HostFunctionPanicked { .. } => ErrorKind::StreamFault,
             CudaError::LibraryNotFound { .. } => ErrorKind::LibraryNotFound,
             CudaError::AmbiguousLibrary { .. } => ErrorKind::AmbiguousLibrary,

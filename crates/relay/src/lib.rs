@@ -2,8 +2,8 @@
 
 pub mod deferred;
 pub mod host_func;
-pub mod panics;
 pub mod library;
+pub mod panics;
 mod pool;
 mod retry;
 mod share;

@@ -151,9 +151,12 @@ exports! {
         put(device, c_int::try_from(found).map_err(|_| Code::UNKNOWN)?)
     }
 
+    // Not measured on a captured stream: taken to break the capture, as `cuStreamGetId` does.
     inside cuStreamGetFlags(stream: Ptr, flags: *mut c_uint) {
         let mut state = state();
         let stream = state.stream(stream)?;
+        state.refuse_captured(stream)?;
+        state.refuse_default(stream)?;
         put(flags, u32::from(!state.streams.get(stream).blocking))
     }
 

@@ -6,22 +6,25 @@ pub(crate) mod code;
 mod context;
 mod current;
 mod load;
+mod primary;
 mod standing;
 pub(crate) mod symbols;
 
 use std::ffi::{CStr, c_char};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use gpu_stream_relay::RetryCell;
 use gpu_stream_relay::library::{Origin, Watch};
 use libloading::Library;
 
-pub(crate) use self::advice::on_start;
+pub(crate) use self::advice::{advice, on_start};
 use self::code::CudaCode;
-pub(crate) use self::context::{Context, Primary};
+pub(crate) use self::context::Context;
 #[cfg(feature = "cudarc")]
 pub(crate) use self::current::AsFound;
 pub(crate) use self::current::Current;
+pub(crate) use self::primary::Primary;
+use self::primary::PrimaryCell;
 use self::symbols::{DeviceHandle, Optional, Symbols};
 use crate::CudaError;
 
@@ -42,7 +45,7 @@ pub(crate) struct Driver {
 /// What is known of one device.
 pub(crate) struct DeviceEntry {
     handle: DeviceHandle,
-    primary: OnceLock<Primary>,
+    primary: PrimaryCell,
 }
 
 /// Returns the driver, which the first call that succeeds starts. A failure that can pass is not kept.
@@ -111,7 +114,7 @@ impl Driver {
             let mut handle = 0;
             // SAFETY: `handle` is a valid out-pointer.
             check(unsafe { (self.symbols.device_get)(&mut handle, ordinal) }, "cuDeviceGet")?;
-            self.devices.push(DeviceEntry { handle, primary: OnceLock::new() });
+            self.devices.push(DeviceEntry { handle, primary: PrimaryCell::new() });
         }
         Ok(())
     }

@@ -111,11 +111,15 @@ symbols! {
         stream_context = "cuStreamGetCtx" "9.2" (Ptr, *mut Ptr);
         stream_priority = "cuStreamGetPriority" "5.5" (Ptr, *mut c_int);
         launch_host_func = "cuLaunchHostFunc" "10.0" (Ptr, HostFn, *mut c_void);
+        stream_flags = "cuStreamGetFlags" "5.5" (Ptr, *mut c_uint);
         ipc_event_handle = "cuIpcGetEventHandle" "4.1" (*mut IpcHandle, Ptr);
         ipc_open_event = "cuIpcOpenEventHandle" "4.1" (*mut Ptr, IpcHandle);
         stream_capture_info = "cuStreamGetCaptureInfo_v2" "11.3"
             (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut usize);
         stream_id = "cuStreamGetId" "12.0" (Ptr, *mut u64);
+        ctx_id = "cuCtxGetId" "12.0" (Ptr, *mut u64);
+        stream_green = "cuStreamGetGreenCtx" "12.4" (Ptr, *mut Ptr);
+        green_stream_create = "cuGreenCtxStreamCreate" "12.5" (*mut Ptr, Ptr, c_uint, c_int);
         stream_context_v2 = "cuStreamGetCtx_v2" "12.5" (Ptr, *mut Ptr, *mut Ptr);
         event_elapsed_v2 = "cuEventElapsedTime_v2" "12.8" (*mut f32, Ptr, Ptr);
     }

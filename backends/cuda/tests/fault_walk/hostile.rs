@@ -82,12 +82,16 @@ const REQUIRED: [&str; 27] = [
 ];
 
 /// The optional ones, and the call that says so if one is missing; the others go on without it.
-const OPTIONAL: [(&str, Option<&str>); 10] = [
+const OPTIONAL: [(&str, Option<&str>); 14] = [
     ("cuCtxGetStreamPriorityRange", Some("priority_range")),
     // The newer function of the same name answers.
     ("cuStreamGetCtx", None),
     ("cuStreamGetPriority", None),
     ("cuLaunchHostFunc", Some("host function")),
+    ("cuStreamGetFlags", None),
+    ("cuCtxGetId", None),
+    ("cuStreamGetGreenCtx", None),
+    ("cuGreenCtxStreamCreate", None),
     ("cuIpcGetEventHandle", None),
     ("cuIpcOpenEventHandle", None),
     ("cuStreamGetCaptureInfo_v2", None),
@@ -160,7 +164,11 @@ pub fn a_slow_call_holds_up_no_other_stream() {
         ("cuStreamSynchronize", |stream| stream.synchronize()),
         ("cuStreamIsCapturing", |stream| stream.capture_status().map(drop)),
         ("cuEventRecord", |stream| stream.record_event().map(drop)),
-        ("cuStreamWaitEvent", |stream| stream.wait_event(&stream.record_event()?)),
+        ("cuStreamWaitEvent", |stream| {
+            // Of another stream: a wait for the own record makes no call.
+            let other = stream.new_stream(Default::default())?;
+            stream.wait_event(&other.record_event()?)
+        }),
         ("cuEventQuery", |stream| stream.record_event()?.query().map(drop)),
         ("cuEventSynchronize", |stream| stream.record_event()?.synchronize()),
         ("cuEventCreate", |stream| stream.new_event(EventOptions::timed()).map(drop)),
