@@ -7,18 +7,25 @@
 mod list;
 mod support;
 
+pub mod blocking;
 pub mod capabilities;
+pub mod captures;
 pub mod devices;
 pub mod dynamic;
+pub mod ends;
 pub mod errors;
 pub mod events;
 pub mod faults;
+pub mod foreign_events;
 pub mod graphs;
 pub mod handles;
+pub mod identity;
+pub mod kin;
 pub mod lifetimes;
 pub mod order;
 pub mod query;
 pub mod records;
+pub mod reset;
 pub mod threads;
 pub mod timing;
 
