@@ -5,6 +5,7 @@ use std::ffi::{c_int, c_void};
 use driver_faults::Action;
 
 use crate::codes::Code;
+use crate::config::config;
 use crate::{state, thread};
 
 /// Any handle.
@@ -18,6 +19,8 @@ pub type Answer = Result<(), Code>;
 pub enum When {
     /// Also before `cuInit`, and inside a host function.
     Always,
+    /// After `cuInit`, also inside a host function.
+    Inside,
     /// After `cuInit`, and not inside a host function.
     Ready,
 }
@@ -42,6 +45,7 @@ macro_rules! exports {
         }
     )*};
     (@ always) => { $crate::call::When::Always };
+    (@ inside) => { $crate::call::When::Inside };
     (@ ready) => { $crate::call::When::Ready };
 }
 pub(crate) use exports;
@@ -51,13 +55,14 @@ pub fn enter(when: When, name: &'static str, body: impl FnOnce() -> Answer) -> c
     if let Action::Answer(code) = action {
         return code;
     }
-    if when == When::Ready {
-        if !state::is_started() {
-            return Code::NOT_INITIALIZED.0;
-        }
-        if thread::is_inside_host_function() {
-            return Code::NOT_PERMITTED.0;
-        }
+    if config().stub {
+        return Code::STUB_LIBRARY.0;
+    }
+    if when != When::Always && !state::is_started() {
+        return Code::NOT_INITIALIZED.0;
+    }
+    if when == When::Ready && thread::is_inside_host_function() {
+        return Code::NOT_PERMITTED.0;
     }
     thread::in_call(name);
     let answer = body();

@@ -2,7 +2,7 @@
 //! backend saw it on a real driver.
 
 use std::collections::BTreeSet;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 
 use crate::call::{Answer, Ptr, exports, put, put_if};
 use crate::codes::Code;
@@ -21,10 +21,13 @@ pub struct Capture {
     /// The stream that it began on.
     pub origin: usize,
     pub is_broken: bool,
+    /// What it comes to.
+    graph: usize,
     nodes: Vec<Node>,
 }
 
 struct Node {
+    handle: usize,
     work: Work,
     /// Nodes that come before it.
     after: Vec<usize>,
@@ -76,8 +79,15 @@ impl State {
         }
     }
 
+    /// Ends a capture for all its streams, and its graph.
+    pub fn abandon_capture(&mut self, capture: u64) {
+        if let Some(capture) = self.forget_capture(capture) {
+            self.graphs.remove(capture.graph);
+        }
+    }
+
     /// Ends a capture for all its streams.
-    pub fn forget_capture(&mut self, capture: u64) -> Option<Capture> {
+    fn forget_capture(&mut self, capture: u64) -> Option<Capture> {
         for stream in self.streams.all_mut() {
             if stream.member.as_ref().is_some_and(|member| member.capture == capture) {
                 stream.member = None;
@@ -123,7 +133,9 @@ impl State {
         let member = self.streams.get_mut(stream).member.as_mut().ok_or(Code::UNKNOWN)?;
         let capture = self.captures.get_mut(&capture).ok_or(Code::UNKNOWN)?;
         let after = std::mem::replace(&mut member.after, vec![capture.nodes.len()]);
-        capture.nodes.push(Node { work, after });
+        let graph = self.graphs.get_mut(capture.graph);
+        let handle = graph.add_node();
+        capture.nodes.push(Node { handle, work, after });
         Ok(())
     }
 
@@ -138,7 +150,8 @@ impl State {
         }
         let number = self.next_number();
         let (thread, nodes) = (thread::number(), Vec::new());
-        let capture = Capture { mode, thread, origin: stream, is_broken: false, nodes };
+        let graph = self.graphs.insert(|_| Graph::default());
+        let capture = Capture { mode, thread, origin: stream, is_broken: false, graph, nodes };
         self.captures.insert(number, capture);
         self.streams.get_mut(stream).member = Some(Member { capture: number, after: Vec::new() });
         Ok(())
@@ -155,14 +168,18 @@ impl State {
             return Err(Code::CAPTURE_WRONG_THREAD);
         }
         let capture = self.forget_capture(member.capture).ok_or(Code::UNKNOWN)?;
-        if capture.is_broken {
-            return Err(Code::CAPTURE_INVALIDATED);
-        }
-        if !capture.is_joined(&member.after) {
-            return Err(Code::CAPTURE_UNJOINED);
+        let refused = if capture.is_broken {
+            Some(Code::CAPTURE_INVALIDATED)
+        } else {
+            (!capture.is_joined(&member.after)).then_some(Code::CAPTURE_UNJOINED)
+        };
+        if let Some(code) = refused {
+            self.graphs.remove(capture.graph);
+            return Err(code);
         }
         let work = capture.nodes.into_iter().map(|node| node.work).collect();
-        Ok(self.graphs.insert(|_| Graph { work }))
+        self.graphs.get_mut(capture.graph).work = work;
+        Ok(capture.graph)
     }
 
     /// 0 no capture, 1 one that goes on, 2 a broken one; and the capture.
@@ -176,6 +193,54 @@ impl State {
             Some(member) if self.is_broken(member.capture) => (2, 0),
             Some(member) => (1, member.capture),
         })
+    }
+}
+
+/// What `cuStreamGetCaptureInfo` tells. All but the status is for a capture that goes on.
+struct Info {
+    status: c_int,
+    id: u64,
+    graph: usize,
+    nodes: *const Ptr,
+    edges: *const c_void,
+    count: usize,
+}
+
+impl Info {
+    /// Writes what every version of the function tells.
+    ///
+    /// # Safety
+    /// Each is null or a place for what it is for.
+    unsafe fn tell(&self, status: *mut c_int, id: *mut u64, graph: *mut Ptr) -> Answer {
+        // SAFETY: the caller promises the places.
+        unsafe {
+            put(status, self.status)?;
+            put_if(id, self.id);
+            put_if(graph, std::ptr::without_provenance_mut(self.graph));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Returns what a capture tells. The arrays are good until the stream is asked again or ends.
+    fn info(&mut self, stream: Ptr) -> Result<Info, Code> {
+        let (status, id) = self.status(stream)?;
+        let (nodes, edges) = (std::ptr::null(), std::ptr::null());
+        let mut info = Info { status, id, graph: 0, nodes, edges, count: 0 };
+        let stream = self.stream(stream)?;
+        let stream = self.streams.get_mut(stream);
+        if let (1, Some(member)) = (status, &stream.member)
+            && let Some(capture) = self.captures.get(&member.capture)
+        {
+            stream.told.nodes = member.after.iter().map(|&at| capture.nodes[at].handle).collect();
+            stream.told.edges = vec![0; member.after.len()];
+            info.graph = capture.graph;
+            info.nodes = stream.told.nodes.as_ptr().cast();
+            info.edges = stream.told.edges.as_ptr().cast();
+            info.count = member.after.len();
+        }
+        Ok(info)
     }
 }
 
@@ -210,13 +275,32 @@ exports! {
         after: *mut *const Ptr,
         count: *mut usize,
     ) {
-        let (number, capture) = state().status(stream)?;
-        put(status, number)?;
-        put_if(id, capture);
-        // The nodes of the simulator have no handles.
-        put_if(graph, std::ptr::null_mut());
-        put_if(after, std::ptr::null());
-        put_if(count, 0);
+        let mut state = state();
+        let info = state.info(stream)?;
+        info.tell(status, id, graph)?;
+        put_if(after, info.nodes);
+        put_if(count, info.count);
+        Ok(())
+    }
+
+    ready cuStreamGetCaptureInfo_v3(
+        stream: Ptr,
+        status: *mut c_int,
+        id: *mut u64,
+        graph: *mut Ptr,
+        after: *mut *const Ptr,
+        edges: *mut *const c_void,
+        count: *mut usize,
+    ) {
+        if !edges.is_null() && after.is_null() {
+            return Err(Code::INVALID_VALUE);
+        }
+        let mut state = state();
+        let info = state.info(stream)?;
+        info.tell(status, id, graph)?;
+        put_if(after, info.nodes);
+        put_if(edges, info.edges);
+        put_if(count, info.count);
         Ok(())
     }
 }

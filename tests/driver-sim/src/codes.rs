@@ -12,6 +12,7 @@ impl Code {
     pub const INVALID_VALUE: Code = Code(1);
     pub const OUT_OF_MEMORY: Code = Code(2);
     pub const NOT_INITIALIZED: Code = Code(3);
+    pub const STUB_LIBRARY: Code = Code(34);
     pub const NO_DEVICE: Code = Code(100);
     pub const INVALID_DEVICE: Code = Code(101);
     pub const INVALID_IMAGE: Code = Code(200);
@@ -35,6 +36,8 @@ impl Code {
     pub const CAPTURE_IMPLICIT: Code = Code(906);
     pub const CAPTURED_EVENT: Code = Code(907);
     pub const CAPTURE_WRONG_THREAD: Code = Code(908);
+    pub const INVALID_RESOURCE_TYPE: Code = Code(914);
+    pub const STREAM_DETACHED: Code = Code(917);
     pub const UNKNOWN: Code = Code(999);
 }
 

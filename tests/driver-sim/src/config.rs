@@ -1,7 +1,8 @@
 //! What the environment asks for, read once.
 
 use std::env;
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 /// The most devices that one may ask for.
@@ -18,6 +19,15 @@ pub struct Config {
     pub reuse: bool,
     /// `DRIVER_SIM_HIDE`: functions that are missing.
     pub hide: Vec<String>,
+    /// `DRIVER_SIM_STUB`: every function answers as in the toolkit's stub library. Names of files
+    /// make stubs of copies with these names.
+    pub stub: bool,
+    /// `DRIVER_SIM_INIT_FAILS`: the code of the first calls of `cuInit`, and how many these are.
+    pub init_fails: (c_int, u64),
+    /// `DRIVER_SIM_SAME_CONTEXT`: the primary context after a reset has the handle it had before.
+    pub same_context: bool,
+    /// `DRIVER_SIM_GREEN_801`: `cuStreamGetCtx` refuses streams of green contexts.
+    pub green_801: bool,
 }
 
 /// The configuration. What is wrong with it ends the process: a test that asked for something else
@@ -25,44 +35,83 @@ pub struct Config {
 pub fn config() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
     CONFIG.get_or_init(|| {
-        let [gpus, version, reuse, hide] = ["GPUS", "VERSION", "REUSE", "HIDE"].map(|name| {
-            let value = env::var_os(format!("DRIVER_SIM_{name}"));
+        let read = |name: &str| {
+            let value = env::var_os(name).filter(|value| !value.is_empty());
             value.map(|value| value.to_string_lossy().into_owned())
-        });
-        let parsed = parse(gpus.as_deref(), version.as_deref(), reuse.as_deref(), hide.as_deref());
-        parsed.unwrap_or_else(|wrong| {
+        };
+        parse(read, &own_file()).unwrap_or_else(|wrong| {
             eprintln!("driver-sim: {wrong}");
             std::process::abort()
         })
     })
 }
 
-fn parse(
-    gpus: Option<&str>,
-    version: Option<&str>,
-    reuse: Option<&str>,
-    hide: Option<&str>,
-) -> Result<Config, String> {
-    let gpus = match gpus {
-        None | Some("") => 1,
-        Some(text) => text.parse().ok().filter(|&number| number <= MOST_GPUS).ok_or_else(|| {
-            format!("DRIVER_SIM_GPUS={text}: give the number of GPUs to simulate, 0 to {MOST_GPUS}")
-        })?,
+/// Returns the name of the file that this code was loaded from, without its folder.
+fn own_file() -> String {
+    let mut found = MaybeUninit::<libc::Dl_info>::zeroed();
+    let here = own_file as *const c_void;
+    // SAFETY: `found` is a valid out-pointer, and `here` is only compared with what is loaded.
+    if unsafe { libc::dladdr(here, found.as_mut_ptr()) } == 0 {
+        return String::new();
+    }
+    // SAFETY: `dladdr` succeeded, so that the name is a C string which lives as long as the library.
+    let path = unsafe { CStr::from_ptr(found.assume_init().dli_fname) }.to_string_lossy();
+    path.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// Reads the configuration of the library in the file `file`. `read` returns the value of a variable
+/// that is set and not empty.
+fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, String> {
+    let gpus = value(&read, "DRIVER_SIM_GPUS", 1, |text| {
+        let what = format!("give the number of GPUs to simulate, 0 to {MOST_GPUS}");
+        text.parse().ok().filter(|&number| number <= MOST_GPUS).ok_or(what)
+    })?;
+    let version = value(&read, "DRIVER_SIM_VERSION", 13_000, |text| {
+        number_of(text).ok_or("give the version of CUDA to be, as in 12.4".into())
+    })?;
+    let init_fails = value(&read, "DRIVER_SIM_INIT_FAILS", (0, 0), |text| {
+        let parts = text.split_once(':');
+        let parts = parts.and_then(|(code, count)| code.parse().ok().zip(count.parse().ok()));
+        parts.ok_or("give a code and for how many calls of cuInit, as in 3:2".into())
+    })?;
+    let flag = |name: &str| {
+        value(&read, name, false, |text| match text {
+            "0" => Ok(false),
+            "1" => Ok(true),
+            _ => Err("this is 0 or 1".into()),
+        })
     };
-    let version = match version {
-        None | Some("") => 13_000,
-        Some(text) => number_of(text).ok_or_else(|| {
-            format!("DRIVER_SIM_VERSION={text}: give the version of CUDA to be, as in 12.4")
-        })?,
-    };
-    let reuse = match reuse {
-        None | Some("" | "0") => false,
-        Some("1") => true,
-        Some(text) => return Err(format!("DRIVER_SIM_REUSE={text}: this is 0 or 1")),
-    };
-    let names = hide.unwrap_or_default().split(',').map(str::trim);
-    let hide = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    Ok(Config { gpus, version, reuse, hide })
+    let stub = value(&read, "DRIVER_SIM_STUB", false, |text| match text {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ if text.split(',').all(|name| name.contains(".so")) => {
+            Ok(text.split(',').any(|name| name == file))
+        }
+        _ => Err("this is 0, 1, or the names of files with commas between them".into()),
+    })?;
+    let hide = read("DRIVER_SIM_HIDE").unwrap_or_default();
+    let hide = hide.split(',').map(str::trim).filter(|name| !name.is_empty());
+    Ok(Config {
+        gpus,
+        version,
+        reuse: flag("DRIVER_SIM_REUSE")?,
+        hide: hide.map(str::to_owned).collect(),
+        stub,
+        init_fails,
+        same_context: flag("DRIVER_SIM_SAME_CONTEXT")?,
+        green_801: flag("DRIVER_SIM_GREEN_801")?,
+    })
+}
+
+/// Returns the value of a variable, or `usual` if it is not set. The error names the variable.
+fn value<T>(
+    read: &impl Fn(&str) -> Option<String>,
+    name: &str,
+    usual: T,
+    understand: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, String> {
+    let Some(text) = read(name) else { return Ok(usual) };
+    understand(&text).map_err(|what| format!("{name}={text}: {what}"))
 }
 
 /// 12040 for 12.4.
@@ -76,25 +125,75 @@ pub fn number_of(text: &str) -> Option<c_int> {
 mod tests {
     use super::*;
 
+    fn with(variables: &[(&str, &str)]) -> Result<Config, String> {
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+        parse(|name| find(name).map(|(_, value)| (*value).to_owned()), "libcuda.so.1")
+    }
+
     #[test]
     fn one_gpu_of_the_newest_version_unless_asked() {
-        let usual = Config { gpus: 1, version: 13_000, reuse: false, hide: vec![] };
-        assert_eq!(parse(None, None, None, None), Ok(usual));
-        let asked = parse(Some("2"), Some("11.0"), Some("1"), Some("cuInit, cuDeviceGet,"));
-        let hide = vec!["cuInit".into(), "cuDeviceGet".into()];
-        assert_eq!(asked, Ok(Config { gpus: 2, version: 11_000, reuse: true, hide }));
+        let usual = Config {
+            gpus: 1,
+            version: 13_000,
+            reuse: false,
+            hide: vec![],
+            stub: false,
+            init_fails: (0, 0),
+            same_context: false,
+            green_801: false,
+        };
+        assert_eq!(with(&[]), Ok(usual));
+        let asked = with(&[
+            ("DRIVER_SIM_GPUS", "2"),
+            ("DRIVER_SIM_VERSION", "11.0"),
+            ("DRIVER_SIM_REUSE", "1"),
+            ("DRIVER_SIM_HIDE", "cuInit, cuDeviceGet,"),
+            ("DRIVER_SIM_STUB", "1"),
+            ("DRIVER_SIM_INIT_FAILS", "3:2"),
+            ("DRIVER_SIM_SAME_CONTEXT", "1"),
+            ("DRIVER_SIM_GREEN_801", "1"),
+        ]);
+        let asked_for = Config {
+            gpus: 2,
+            version: 11_000,
+            reuse: true,
+            hide: vec!["cuInit".into(), "cuDeviceGet".into()],
+            stub: true,
+            init_fails: (3, 2),
+            same_context: true,
+            green_801: true,
+        };
+        assert_eq!(asked, Ok(asked_for));
+    }
+
+    #[test]
+    fn a_stub_can_be_named_by_its_file() {
+        for (names, is_one) in [("a.so,libcuda.so.1", true), ("libcuda.so", false), ("1", true)] {
+            let config = with(&[("DRIVER_SIM_STUB", names)]).expect(names);
+            assert_eq!(config.stub, is_one, "{names}");
+        }
     }
 
     #[test]
     fn what_cannot_be_is_named() {
-        for bad in ["two", "-1", "17", "1.5"] {
-            let message = parse(Some(bad), None, None, None).unwrap_err();
-            assert!(message.contains(&format!("DRIVER_SIM_GPUS={bad}")), "{message}");
+        for (name, bad) in [
+            ("GPUS", "two"),
+            ("GPUS", "-1"),
+            ("GPUS", "17"),
+            ("GPUS", "1.5"),
+            ("VERSION", "13"),
+            ("VERSION", "12.x"),
+            ("VERSION", "0.4"),
+            ("VERSION", "12.4.1"),
+            ("REUSE", "yes"),
+            ("STUB", "2"),
+            ("INIT_FAILS", "3"),
+            ("INIT_FAILS", "3:"),
+            ("INIT_FAILS", "3:-1"),
+        ] {
+            let name = format!("DRIVER_SIM_{name}");
+            let message = with(&[(&name, bad)]).unwrap_err();
+            assert!(message.contains(&format!("{name}={bad}: ")), "{message}");
         }
-        for bad in ["13", "12.x", "0.4", "12.4.1"] {
-            let message = parse(None, Some(bad), None, None).unwrap_err();
-            assert!(message.contains(&format!("DRIVER_SIM_VERSION={bad}")), "{message}");
-        }
-        assert!(parse(None, None, Some("yes"), None).is_err());
     }
 }

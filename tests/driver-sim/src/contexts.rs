@@ -6,7 +6,7 @@ use gpu_stream_core::Stream as _;
 
 use crate::call::{Answer, Ptr, exports, put};
 use crate::codes::Code;
-use crate::state::{State, state};
+use crate::state::{End, state};
 use crate::{gates, thread};
 
 /// How urgent a stream can be; a lower number is more.
@@ -18,7 +18,15 @@ fn handle(context: usize) -> Ptr {
 
 /// A context to be made current, or 0.
 fn named(context: Ptr) -> Result<usize, Code> {
-    if context.is_null() { Ok(0) } else { state().contexts.check(context) }
+    if context.is_null() {
+        return Ok(0);
+    }
+    let state = state();
+    // One that was reset can be made current. What needs a current context is refused then.
+    if state.contexts.retired(context.addr()).is_some() {
+        return Ok(context.addr());
+    }
+    state.contexts.check(context)
 }
 
 /// Waits for all work of a context.
@@ -29,42 +37,38 @@ pub fn synchronize(context: usize) -> Answer {
     state().sound(context)
 }
 
-fn release_primary(state: &mut State, device: c_int) -> Answer {
-    let device = state.device(device)?;
-    let primary = &mut state.primaries[device];
-    primary.retained = primary.retained.checked_sub(1).ok_or(Code::INVALID_CONTEXT)?;
-    let context = primary.context;
-    if primary.retained == 0 {
-        primary.context = 0;
-        state.end_context(context);
-    }
-    Ok(())
-}
-
 exports! {
     ready cuDevicePrimaryCtxRetain(context: *mut Ptr, device: c_int) {
         let mut state = state();
         let device = state.device(device)?;
-        if state.primaries[device].retained == 0 {
-            state.primaries[device].context = state.new_context(device, true)?;
-        }
-        state.primaries[device].retained += 1;
-        put(context, handle(state.primaries[device].context))
+        let retained = state.retain_primary(device)?;
+        put(context, handle(retained))
     }
 
-    ready cuDevicePrimaryCtxRelease_v2(device: c_int) { release_primary(&mut state(), device) }
+    ready cuDevicePrimaryCtxRelease_v2(device: c_int) {
+        let mut state = state();
+        let device = state.device(device)?;
+        state.release_primary(device)
+    }
+
+    ready cuDevicePrimaryCtxReset_v2(device: c_int) {
+        let mut state = state();
+        let device = state.device(device)?;
+        state.reset_primary(device);
+        Ok(())
+    }
 
     ready cuDevicePrimaryCtxGetState(device: c_int, flags: *mut c_uint, active: *mut c_int) {
         let state = state();
         let device = state.device(device)?;
         put(flags, 0)?;
-        put(active, c_int::from(state.primaries[device].retained > 0))
+        put(active, c_int::from(state.primaries[device].context != 0))
     }
 
     ready cuCtxCreate_v2(context: *mut Ptr, _flags: c_uint, device: c_int) {
         let mut state = state();
         let device = state.device(device)?;
-        let made = state.new_context(device, false)?;
+        let made = state.new_context(device)?;
         thread::push(made)?;
         put(context, handle(made))
     }
@@ -72,13 +76,14 @@ exports! {
     ready cuCtxDestroy_v2(context: Ptr) {
         let mut state = state();
         let context = state.contexts.check(context)?;
-        if state.contexts.get(context).is_primary {
+        let of_it = state.contexts.get(context);
+        if of_it.is_primary || of_it.green.is_some() {
             return Err(Code::INVALID_CONTEXT);
         }
         if thread::top() == context {
             thread::pop()?;
         }
-        state.end_context(context);
+        state.end_context(context, End::Destroyed);
         Ok(())
     }
 
@@ -106,7 +111,7 @@ exports! {
     }
 
     ready cuCtxGetStreamPriorityRange(least: *mut c_int, greatest: *mut c_int) {
-        thread::current()?;
+        state().current_of_thread()?;
         crate::call::put_if(least, 0);
         crate::call::put_if(greatest, MOST_URGENT);
         Ok(())

@@ -1,6 +1,7 @@
 //! The driver itself and the devices.
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::call::{exports, put};
 use crate::codes::Code;
@@ -29,6 +30,11 @@ exports! {
     always cuInit(flags: c_uint) {
         if flags != 0 {
             return Err(Code::INVALID_VALUE);
+        }
+        static CALLS: AtomicU64 = AtomicU64::new(0);
+        let (code, count) = config().init_fails;
+        if CALLS.fetch_add(1, Ordering::Relaxed) < count {
+            return Err(Code(code));
         }
         if config().gpus == 0 {
             return Err(Code::NO_DEVICE);

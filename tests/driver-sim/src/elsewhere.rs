@@ -20,3 +20,11 @@ pub fn no_driver_here() -> bool {
 pub fn is_loaded() -> bool {
     false
 }
+
+/// Enqueues work that fails: never here.
+///
+/// # Errors
+/// Always here: -1, as the simulated driver is not loaded.
+pub fn fail(_stream: usize, _code: std::ffi::c_int) -> Result<(), std::ffi::c_int> {
+    Err(-1)
+}

@@ -14,7 +14,6 @@ use crate::ipc::Shared;
 use crate::state::{State, host_device, refused, state};
 
 pub struct Event {
-    pub handle: usize,
     pub context: usize,
     pub is_timed: bool,
     pub record: Record,
@@ -57,8 +56,7 @@ impl State {
             given => given,
         };
         let record = if shared.is_some() { Record::Made } else { Record::None };
-        let event =
-            self.events.insert(|handle| Event { handle, context, is_timed, record, host, shared });
+        let event = self.events.insert(|_| Event { context, is_timed, record, host, shared });
         driver_faults::made("event", event);
         Ok(event)
     }
@@ -208,8 +206,12 @@ exports! {
 
     ready cuEventRecord(event: Ptr, stream: Ptr) {
         let mut state = state();
-        let event = state.events.check(event)?;
         let stream = state.stream(stream)?;
+        if state.events.retired(event.addr()).is_some() {
+            // Of a context that was reset, on a stream that is alive.
+            return Err(Code::INVALID_CONTEXT);
+        }
+        let event = state.events.check(event)?;
         state.record(event, stream)
     }
 

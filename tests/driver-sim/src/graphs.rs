@@ -1,17 +1,34 @@
 //! Graphs: what was captured, to be launched. A launch does the work in the order in which it was
 //! captured, one piece after the other.
 
+use std::ffi::{c_char, c_int};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gpu_stream_core::Stream as _;
 use gpu_stream_host::HostEvent;
 
-use crate::call::{Ptr, exports, put};
+use crate::call::{Ptr, exports, put, put_if};
+use crate::codes::Code;
 use crate::state::{refused, state};
+use crate::tables::node_handle;
 use crate::work::{Work, play};
 
+#[derive(Default)]
 pub struct Graph {
     pub work: Vec<Work>,
+    /// Handles of the nodes, in the order in which they were captured. No function takes one.
+    nodes: Vec<usize>,
+}
+
+impl Graph {
+    /// Returns the handle of a new node.
+    pub fn add_node(&mut self) -> usize {
+        static LAST: AtomicUsize = AtomicUsize::new(0);
+        let handle = node_handle(LAST.fetch_add(1, Ordering::Relaxed));
+        self.nodes.push(handle);
+        handle
+    }
 }
 
 pub struct Executable {
@@ -20,13 +37,65 @@ pub struct Executable {
     last: Option<HostEvent>,
 }
 
+/// `CUDA_GRAPH_INSTANTIATE_PARAMS`.
+#[repr(C)]
+pub struct Parameters {
+    flags: u64,
+    upload: Ptr,
+    failed: Ptr,
+    result: c_int,
+}
+
+fn instantiate(graph: Ptr) -> Result<Ptr, Code> {
+    let mut state = state();
+    let graph = state.graphs.check(graph)?;
+    let work = Arc::from(&state.graphs.get(graph).work[..]);
+    let made = state.executables.insert(|_| Executable { work, last: None });
+    Ok(std::ptr::without_provenance_mut(made))
+}
+
 exports! {
     ready cuGraphInstantiateWithFlags(executable: *mut Ptr, graph: Ptr, _flags: u64) {
-        let mut state = state();
+        put(executable, instantiate(graph)?)
+    }
+
+    ready cuGraphInstantiate_v2(
+        executable: *mut Ptr,
+        graph: Ptr,
+        failed: *mut Ptr,
+        _text: *mut c_char,
+        _room: usize,
+    ) {
+        put_if(failed, std::ptr::null_mut());
+        put(executable, instantiate(graph)?)
+    }
+
+    ready cuGraphInstantiateWithParams(executable: *mut Ptr, graph: Ptr, parameters: *mut Parameters) {
+        if parameters.is_null() {
+            return Err(Code::INVALID_VALUE);
+        }
+        (*parameters).failed = std::ptr::null_mut();
+        (*parameters).result = 0;
+        put(executable, instantiate(graph)?)
+    }
+
+    // With no array it tells how many there are.
+    ready cuGraphGetNodes(graph: Ptr, nodes: *mut Ptr, count: *mut usize) {
+        let state = state();
         let graph = state.graphs.check(graph)?;
-        let work = Arc::from(&state.graphs.get(graph).work[..]);
-        let made = state.executables.insert(|_| Executable { work, last: None });
-        put(executable, std::ptr::without_provenance_mut(made))
+        let all = &state.graphs.get(graph).nodes;
+        if count.is_null() {
+            return Err(Code::INVALID_VALUE);
+        }
+        if nodes.is_null() {
+            return put(count, all.len());
+        }
+        let room = count.read();
+        for index in 0..room {
+            let node = all.get(index).copied().unwrap_or(0);
+            put(nodes.add(index), std::ptr::without_provenance_mut(node))?;
+        }
+        put(count, room.min(all.len()))
     }
 
     ready cuGraphLaunch(executable: Ptr, stream: Ptr) {

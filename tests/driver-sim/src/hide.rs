@@ -10,13 +10,22 @@ use std::ffi::{CStr, c_int};
 use crate::config::config;
 
 /// Since which version a function is there, if it was not in 11.0.
-const SINCE: [(&CStr, c_int); 9] = [
+const SINCE: [(&CStr, c_int); 18] = [
     (c"cuMemAllocAsync", 11_020),
     (c"cuMemFreeAsync", 11_020),
     (c"cuStreamGetCaptureInfo_v2", 11_030),
     (c"cuGraphInstantiateWithFlags", 11_040),
     (c"cuStreamWaitValue32_v2", 11_070),
     (c"cuStreamGetId", 12_000),
+    (c"cuGraphInstantiateWithParams", 12_000),
+    (c"cuStreamGetCaptureInfo_v3", 12_030),
+    (c"cuDeviceGetDevResource", 12_040),
+    (c"cuDevResourceGenerateDesc", 12_040),
+    (c"cuGreenCtxCreate", 12_040),
+    (c"cuGreenCtxDestroy", 12_040),
+    (c"cuCtxFromGreenCtx", 12_040),
+    (c"cuStreamGetGreenCtx", 12_040),
+    (c"cuGreenCtxStreamCreate", 12_050),
     (c"cuStreamGetCtx_v2", 12_050),
     (c"cuEventElapsedTime_v2", 12_080),
     (c"cuStreamGetDevice", 12_080),

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::call::{Ptr, exports, put};
 use crate::codes::Code;
+use crate::copies;
 use crate::state::state;
 
 /// `CUipcEventHandle`, which is passed by value.
@@ -17,17 +18,19 @@ pub struct IpcHandle {
     reserved: [u8; 64],
 }
 
-/// What a handle of ours begins with; the process and the event's number follow.
+/// What a handle of ours begins with; the process, the event's number and the copy follow.
 const MAGIC: [u8; 16] = *b"driver-sim event";
 
 struct Name {
     process: u32,
+    /// Which copy of the library in that process.
+    copy: u32,
     number: u64,
 }
 
 impl Name {
     fn path(&self) -> String {
-        format!("/dev/shm/gpu-stream-driver-sim-{}-{}", self.process, self.number)
+        format!("/dev/shm/gpu-stream-driver-sim-{}-{}-{}", self.process, self.copy, self.number)
     }
 
     fn to_handle(&self) -> IpcHandle {
@@ -35,6 +38,7 @@ impl Name {
         reserved[..16].copy_from_slice(&MAGIC);
         reserved[16..20].copy_from_slice(&self.process.to_le_bytes());
         reserved[20..28].copy_from_slice(&self.number.to_le_bytes());
+        reserved[28..32].copy_from_slice(&self.copy.to_le_bytes());
         IpcHandle { reserved }
     }
 
@@ -42,7 +46,8 @@ impl Name {
         let rest = handle.reserved.strip_prefix(&MAGIC)?;
         let process = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?);
         let number = u64::from_le_bytes(rest.get(4..12)?.try_into().ok()?);
-        Some(Name { process, number })
+        let copy = u32::from_le_bytes(rest.get(12..16)?.try_into().ok()?);
+        Some(Name { process, copy, number })
     }
 }
 
@@ -67,8 +72,11 @@ unsafe impl Sync for Shared {}
 impl Shared {
     pub fn create() -> Result<Self, Code> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let name =
-            Name { process: std::process::id(), number: NEXT.fetch_add(1, Ordering::Relaxed) };
+        let name = Name {
+            process: std::process::id(),
+            copy: u32::try_from(copies::number()).unwrap_or(0),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+        };
         let mut how = OpenOptions::new();
         let file = how.read(true).write(true).create(true).truncate(true).open(name.path());
         let file = file.map_err(|_| Code::OUT_OF_MEMORY)?;

@@ -11,7 +11,7 @@ use crate::work::Work;
 use crate::{memory, thread};
 
 pub struct Module {
-    context: usize,
+    pub context: usize,
     entries: BTreeSet<String>,
 }
 

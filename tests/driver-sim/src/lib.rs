@@ -8,10 +8,12 @@ cfg_if::cfg_if! {
         mod codes;
         mod config;
         mod contexts;
+        mod copies;
         mod devices;
         mod events;
         mod gates;
         mod graphs;
+        mod green;
         mod hide;
         mod host_funcs;
         mod ipc;
@@ -25,12 +27,12 @@ cfg_if::cfg_if! {
         mod work;
 
         pub use config::MOST_GPUS;
-        pub use locate::{FILE, is_loaded, library, no_driver_here, stand_in, without};
+        pub use locate::{FILE, fail, is_loaded, library, no_driver_here, stand_in, without};
 
         driver_faults::export_controls!();
     } else {
         mod elsewhere;
 
-        pub use elsewhere::{is_loaded, no_driver_here, stand_in};
+        pub use elsewhere::{fail, is_loaded, no_driver_here, stand_in};
     }
 }

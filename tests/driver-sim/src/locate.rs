@@ -1,7 +1,7 @@
 //! What a test program calls to find the simulator.
 
 use std::env;
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString, c_int, c_void};
 use std::path::PathBuf;
 
 /// What cargo calls the cdylib of this crate.
@@ -66,6 +66,33 @@ pub fn is_loaded() -> bool {
     unsafe {
         let found = libc::dlopen(SONAME.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
         !found.is_null() && !libc::dlsym(found, c"driver_sim_version".as_ptr()).is_null()
+    }
+}
+
+/// Enqueues work on `stream` that fails with `code`, as a kernel can. From then on the stream's context
+/// answers with that code. The handle is one of the simulator that is loaded.
+///
+/// # Errors
+/// The code of the simulator, or -1 if it is not loaded.
+pub fn fail(stream: usize, code: c_int) -> Result<(), c_int> {
+    type Fail = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
+    // SAFETY: C strings; nothing is loaded that was not there already.
+    let found = unsafe {
+        let library = libc::dlopen(SONAME.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
+        if library.is_null() {
+            return Err(-1);
+        }
+        libc::dlsym(library, c"driver_sim_fail".as_ptr())
+    };
+    if found.is_null() {
+        return Err(-1);
+    }
+    // SAFETY: only the simulator has a function of this name, and this is its signature.
+    let fail: Fail = unsafe { std::mem::transmute(found) };
+    // SAFETY: the simulator looks the handle up.
+    match unsafe { fail(std::ptr::without_provenance_mut(stream), code) } {
+        0 => Ok(()),
+        code => Err(code),
     }
 }
 

@@ -130,6 +130,8 @@ fn copy_now(to: usize, from: usize, length: usize) -> Answer {
 fn synchronize_default(context: usize) -> Answer {
     let default = {
         let state = state();
+        // It may have been reset meanwhile.
+        state.sound(context)?;
         state.streams.get(state.contexts.get(context).legacy).host.clone()
     };
     crate::gates::look();

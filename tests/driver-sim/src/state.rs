@@ -14,10 +14,12 @@ use crate::codes::Code;
 use crate::config::config;
 use crate::events::Event;
 use crate::graphs::{Executable, Graph};
+use crate::green::{Green, Resources};
 use crate::kernels::{Function, Module};
-use crate::streams::{Kind, Stream};
+use crate::streams::{Kind, Stream, Told};
 use crate::tables::{Sort, Table};
 use crate::thread;
+use crate::work::fail;
 
 /// Why a context is of no use any more: a code that stays, or 0.
 pub type Fault = Arc<AtomicI32>;
@@ -25,6 +27,8 @@ pub type Fault = Arc<AtomicI32>;
 pub struct Context {
     pub device: usize,
     pub is_primary: bool,
+    /// The green context that this one stands for.
+    pub green: Option<usize>,
     pub fault: Fault,
     /// The default stream.
     pub legacy: usize,
@@ -32,11 +36,32 @@ pub struct Context {
     pub blocking: Vec<usize>,
 }
 
-/// The primary context of a device: how often it is retained, and what it is.
+/// The primary context of a device.
 #[derive(Default)]
 pub struct Primary {
     pub retained: usize,
+    /// 0 if it is not active: it was never retained, was released, or was reset.
     pub context: usize,
+    /// The handle of the last one that ended, or 0.
+    pub before: usize,
+}
+
+/// How a context ends. Decides what the handles of its objects answer afterwards.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// `cuCtxDestroy`: a use of an object ends the process.
+    Destroyed,
+    /// The primary context was reset, or released for the last time.
+    Reset,
+    /// `cuGreenCtxDestroy`.
+    Green,
+}
+
+impl Context {
+    pub fn new(device: usize, green: Option<usize>, fault: Fault) -> Self {
+        let (legacy, blocking) = (0, Vec::new());
+        Context { device, is_primary: false, green, fault, legacy, blocking }
+    }
 }
 
 pub struct State {
@@ -48,6 +73,8 @@ pub struct State {
     pub executables: Table<Executable>,
     pub modules: Table<Module>,
     pub functions: Table<Function>,
+    pub greens: Table<Green>,
+    pub resources: Table<Resources>,
     /// By number.
     pub captures: BTreeMap<u64, Capture>,
     last_number: u64,
@@ -66,6 +93,8 @@ static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
         executables: Table::new(Sort::Executable),
         modules: Table::new(Sort::Module),
         functions: Table::new(Sort::Function),
+        greens: Table::new(Sort::Green),
+        resources: Table::new(Sort::Resources),
         captures: BTreeMap::new(),
         last_number: 0,
     })
@@ -107,8 +136,11 @@ impl State {
         self.last_number
     }
 
-    /// An error if work of the context has failed.
+    /// Returns an error if work of the context has failed, or if the context was reset.
     pub fn sound(&self, context: usize) -> Answer {
+        if self.contexts.retired(context).is_some() {
+            return Err(Code::CONTEXT_IS_DESTROYED);
+        }
         match self.contexts.get(context).fault.load(Ordering::Acquire) {
             0 => Ok(()),
             code => Err(Code(code)),
@@ -118,7 +150,10 @@ impl State {
     /// The current context, if it has not been destroyed.
     pub fn current_of_thread(&self) -> Result<usize, Code> {
         let context = thread::current()?;
-        if self.contexts.is_alive(context) { Ok(context) } else { Err(Code::CONTEXT_IS_DESTROYED) }
+        if self.contexts.is_alive(context) {
+            return Ok(context);
+        }
+        Err(self.contexts.retired(context).unwrap_or(Code::CONTEXT_IS_DESTROYED))
     }
 
     /// Likewise, if none of its work has failed.
@@ -133,30 +168,94 @@ impl State {
         index.ok_or(Code::INVALID_DEVICE)
     }
 
-    pub fn new_context(&mut self, device: usize, is_primary: bool) -> Result<usize, Code> {
-        let context = self.contexts.insert(|_| Context {
-            device,
-            is_primary,
-            fault: Fault::default(),
-            legacy: 0,
-            blocking: Vec::new(),
-        });
+    /// Makes a context of its own.
+    pub fn new_context(&mut self, device: usize) -> Result<usize, Code> {
+        let made = Context::new(device, None, Fault::default());
+        let context = self.contexts.insert(|_| made);
+        self.give_default_stream(context)
+    }
+
+    /// Retains the primary context of a device, and makes it if it is not active.
+    pub fn retain_primary(&mut self, device: usize) -> Result<usize, Code> {
+        if self.primaries[device].context == 0 {
+            let mut made = Context::new(device, None, Fault::default());
+            made.is_primary = true;
+            let before = self.primaries[device].before;
+            let context = if before != 0 && config().same_context {
+                self.contexts.revive(before, made);
+                before
+            } else {
+                self.contexts.insert(|_| made)
+            };
+            self.primaries[device].context = self.give_default_stream(context)?;
+        }
+        self.primaries[device].retained += 1;
+        Ok(self.primaries[device].context)
+    }
+
+    pub fn release_primary(&mut self, device: usize) -> Answer {
+        let primary = &mut self.primaries[device];
+        primary.retained = primary.retained.checked_sub(1).ok_or(Code::INVALID_CONTEXT)?;
+        if primary.retained == 0 {
+            self.reset_primary(device);
+        }
+        Ok(())
+    }
+
+    /// Ends the primary context of a device, and the green ones that stand on it. Does not release
+    /// it: how often it is retained stays.
+    pub fn reset_primary(&mut self, device: usize) {
+        let context = std::mem::take(&mut self.primaries[device].context);
+        if context == 0 {
+            return;
+        }
+        self.primaries[device].before = context;
+        for green in self.greens.handles(|it| it.device == device) {
+            let ended = self.greens.retire(green, Code::CONTEXT_IS_DESTROYED);
+            self.end_context(ended.context, End::Reset);
+        }
+        self.end_context(context, End::Reset);
+    }
+
+    /// Gives a new context its default stream.
+    pub fn give_default_stream(&mut self, context: usize) -> Result<usize, Code> {
         let legacy = self.new_stream(context, Kind::Legacy, true, 0)?;
         self.contexts.get_mut(context).legacy = legacy;
         Ok(context)
     }
 
-    /// Ends a context with all that is in it.
-    pub fn end_context(&mut self, context: usize) {
-        let of_it: Vec<usize> =
-            self.streams.all().filter(|it| it.context == context).map(|it| it.handle).collect();
-        of_it.into_iter().for_each(|stream| self.end_stream(stream));
-        let of_it: Vec<usize> =
-            self.events.all().filter(|it| it.context == context).map(|it| it.handle).collect();
-        for event in of_it {
-            self.events.remove(event);
+    /// Ends a context with all that is in it. After a reset, work that has not begun is not done.
+    pub fn end_context(&mut self, context: usize, end: End) {
+        if end == End::Reset {
+            fail(&self.contexts.get(context).fault, Code::CONTEXT_IS_DESTROYED);
         }
-        self.contexts.remove(context);
+        for stream in self.streams.handles(|it| it.context == context) {
+            if end == End::Reset && self.streams.get(stream).kind == Kind::Explicit {
+                driver_faults::gone("stream", stream);
+            }
+            self.end_stream(stream, end);
+        }
+        for event in self.events.handles(|it| it.context == context) {
+            if end == End::Destroyed {
+                self.events.remove(event);
+            } else {
+                driver_faults::gone("event", event);
+                self.events.retire(event, Code::CONTEXT_IS_DESTROYED);
+            }
+        }
+        if end == End::Reset {
+            for function in self.functions.handles(|it| it.context == context) {
+                self.functions.retire(function, Code::CONTEXT_IS_DESTROYED);
+            }
+            for module in self.modules.handles(|it| it.context == context) {
+                self.modules.retire(module, Code::CONTEXT_IS_DESTROYED);
+            }
+        }
+        match end {
+            End::Destroyed => drop(self.contexts.remove(context)),
+            End::Reset => drop(self.contexts.retire(context, Code::INVALID_CONTEXT)),
+            End::Green => drop(self.contexts.retire(context, Code::CONTEXT_IS_DESTROYED)),
+        }
     }
 
     pub fn new_stream(
@@ -169,8 +268,7 @@ impl State {
         let options = StreamOptions::new().priority(if priority < 0 { -1 } else { 0 });
         let host = Host::new_stream(host_device()?, options).map_err(refused)?;
         let id = self.next_number();
-        let stream = self.streams.insert(|handle| Stream {
-            handle,
+        let stream = self.streams.insert(|_| Stream {
             context,
             kind,
             blocking,
@@ -178,6 +276,7 @@ impl State {
             id,
             host,
             member: None,
+            told: Told::default(),
         });
         if blocking && kind != Kind::Legacy {
             self.contexts.get_mut(context).blocking.push(stream);
@@ -185,16 +284,22 @@ impl State {
         Ok(stream)
     }
 
-    /// Ends a stream. What was submitted to it still runs; a capture that it began is over, and one
-    /// that it was drawn into is broken.
-    pub fn end_stream(&mut self, stream: usize) {
-        let Stream { context, member, .. } = self.streams.remove(stream);
+    /// Ends a stream. What was submitted to it still runs. Destroying a stream that was drawn into a
+    /// capture leaves the capture alive. The capture that began on the stream cannot be ended any
+    /// more: it is over.
+    pub fn end_stream(&mut self, stream: usize, end: End) {
+        let Stream { context, member, .. } = match end {
+            End::Destroyed => self.streams.remove(stream),
+            End::Reset => self.streams.retire(stream, Code::CONTEXT_IS_DESTROYED),
+            End::Green => self.streams.retire(stream, Code::STREAM_DETACHED),
+        };
         self.contexts.get_mut(context).blocking.retain(|&other| other != stream);
-        if let Some(Member { capture, .. }) = member {
+        let Some(Member { capture, .. }) = member else { return };
+        if end != End::Destroyed {
             self.break_capture(capture);
-            if self.captures.get(&capture).is_some_and(|it| it.origin == stream) {
-                self.forget_capture(capture);
-            }
+        }
+        if self.captures.get(&capture).is_some_and(|it| it.origin == stream) {
+            self.abandon_capture(capture);
         }
     }
 

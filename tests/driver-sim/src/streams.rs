@@ -8,8 +8,9 @@ use gpu_stream_host::HostStream;
 use crate::call::{Answer, Ptr, exports, put, put_if};
 use crate::captures::Member;
 use crate::codes::Code;
+use crate::config::config;
 use crate::contexts::MOST_URGENT;
-use crate::state::{State, refused, state};
+use crate::state::{End, State, refused, state};
 use crate::{gates, thread};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,6 @@ pub enum Kind {
 }
 
 pub struct Stream {
-    pub handle: usize,
     pub context: usize,
     pub kind: Kind,
     /// Whether it synchronises with the default stream.
@@ -32,6 +32,15 @@ pub struct Stream {
     pub host: HostStream,
     /// The capture that it is in.
     pub member: Option<Member>,
+    pub told: Told,
+}
+
+/// What the last `cuStreamGetCaptureInfo` of a stream points to: the nodes that the stream's next
+/// one comes after, and for each edge eight bytes of zeros.
+#[derive(Default)]
+pub struct Told {
+    pub nodes: Vec<usize>,
+    pub edges: Vec<u64>,
 }
 
 fn create(made: *mut Ptr, flags: c_uint, priority: c_int) -> Answer {
@@ -79,14 +88,20 @@ exports! {
         create(made, flags, priority)
     }
 
-    ready cuStreamDestroy_v2(stream: Ptr) {
+    // The real driver carries this out inside a host function, too.
+    inside cuStreamDestroy_v2(stream: Ptr) {
         if stream.addr() <= 2 {
             return Err(Code::INVALID_HANDLE);
         }
         let mut state = state();
+        if state.streams.retired(stream.addr()) == Some(Code::STREAM_DETACHED) {
+            driver_faults::gone("stream", stream.addr());
+            state.streams.forget(stream.addr());
+            return Ok(());
+        }
         let stream = state.streams.check(stream)?;
         driver_faults::gone("stream", stream);
-        state.end_stream(stream);
+        state.end_stream(stream, End::Destroyed);
         Ok(())
     }
 
@@ -108,6 +123,9 @@ exports! {
         let stream = state.stream(stream)?;
         let found = state.streams.get(stream).context;
         state.sound(found)?;
+        if config().green_801 && state.contexts.get(found).green.is_some() {
+            return Err(Code::NOT_SUPPORTED);
+        }
         put(context, std::ptr::without_provenance_mut(found))
     }
 
@@ -116,8 +134,13 @@ exports! {
         let stream = state.stream(stream)?;
         let found = state.streams.get(stream).context;
         state.sound(found)?;
-        put_if(green, std::ptr::null_mut());
-        put(context, std::ptr::without_provenance_mut(found))
+        let of_it = state.contexts.get(found);
+        let (plain, its_green) = match of_it.green {
+            Some(green) => (state.primaries[of_it.device].context, green),
+            None => (found, 0),
+        };
+        put_if(green, std::ptr::without_provenance_mut(its_green));
+        put(context, std::ptr::without_provenance_mut(plain))
     }
 
     ready cuStreamGetDevice(stream: Ptr, device: *mut c_int) {

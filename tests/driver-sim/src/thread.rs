@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::call::Answer;
 use crate::codes::Code;
-use crate::state;
+use crate::state::{self, End};
 
 /// More than any program pushes.
 const DEEPEST: usize = 64;
@@ -26,7 +26,7 @@ impl Drop for Own {
             let mut state = state::state();
             for (context, stream) in self.0.drain(..) {
                 if state.is_own_stream(context, stream) {
-                    state.end_stream(stream);
+                    state.end_stream(stream, End::Destroyed);
                 }
             }
         }

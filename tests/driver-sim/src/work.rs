@@ -1,6 +1,6 @@
 //! Work: what a stream does, how it is enqueued, and how it is done.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -47,6 +47,8 @@ pub enum Work {
     Free {
         address: usize,
     },
+    /// Fails, as a kernel does that breaks its context.
+    Fail(Code),
 }
 
 impl State {
@@ -133,10 +135,21 @@ pub fn play(host: &HostStream, fault: &Fault, work: Work) -> Answer {
             }
         }),
         Work::Free { address } => launch(host, fault, move |_| memory::free(address)),
+        Work::Fail(code) => launch(host, fault, move |fault| fail(fault, code)),
     }
 }
 
 exports! {
+    // Not of the real driver: enqueues work that fails with the code.
+    ready driver_sim_fail(stream: Ptr, code: c_int) {
+        if code <= 0 {
+            return Err(Code::INVALID_VALUE);
+        }
+        let mut state = state();
+        let stream = state.stream(stream)?;
+        state.submit(stream, Work::Fail(Code(code)))
+    }
+
     ready cuLaunchHostFunc(stream: Ptr, function: Option<HostFn>, argument: *mut c_void) {
         let function = function.ok_or(Code::INVALID_VALUE)?;
         let mut state = state();

@@ -1,17 +1,15 @@
-//! What the simulated driver does: order, the default stream, captures, failing work, faults on
-//! demand. Each test has a context of its own, since a default stream is its context's.
+//! What the simulated driver does: order, the default stream, captures, faults on demand. Each test
+//! has a context of its own, since a default stream is its context's.
 #![cfg(target_os = "linux")]
 
 mod support;
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::ptr::{null_mut, without_provenance_mut};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI32, Ordering};
 
-use support::{Context, Ptr, driver, get, library, name, ok, run_child, set, started};
-
-const NOT_READY: c_int = 600;
+use driver_faults::{At, Controls, Fault, Threads};
+use support::{Context, NOT_READY, Ptr, driver, get, library, ok, run_child, set, started};
 
 /// Nothing waits for a stream that does not synchronise with the default one, and the rest goes one
 /// after the other.
@@ -20,6 +18,12 @@ fn the_default_stream_and_the_others() {
     let context = Context::new(0);
     let legacy = null_mut();
     let (blocking, free) = (context.stream(0), context.stream(1));
+    for (stream, wanted) in [(legacy, 0), (blocking, 0), (free, 1)] {
+        let mut flags = 2;
+        // SAFETY: a place for the flags.
+        ok(unsafe { (driver().stream_flags)(stream, &mut flags) });
+        assert_eq!(flags, wanted, "{stream:?}");
+    }
     let [held, by_legacy, by_blocking, by_free, by_own] = context.words(5) else { unreachable!() };
     context.gate(blocking, held);
     context.store(legacy, by_legacy, 1);
@@ -112,7 +116,7 @@ fn a_wait_for_a_value_by_each_of_its_ways() {
 }
 
 /// What the driver allows inside a host function, which runs as on a thread that has nothing
-/// current.
+/// current. The destroy is carried out, and what was submitted to the stream still runs.
 #[test]
 fn inside_a_host_function() {
     static CODES: Mutex<Vec<c_int>> = Mutex::new(Vec::new());
@@ -126,16 +130,27 @@ fn inside_a_host_function() {
                 (driver().event_create)(&mut context, 0),
                 (driver().version)(&mut version),
                 (driver().error_text)(1, &mut text),
+                (driver().stream_destroy)(stream),
             ]
         };
         CODES.lock().unwrap().extend(codes);
     }
     let context = Context::new(0);
-    let stream = context.stream(1);
-    // SAFETY: the function takes a stream.
-    ok(unsafe { (driver().launch_host_func)(stream, inside, stream) });
-    context.synchronize(stream);
-    assert_eq!(*CODES.lock().unwrap(), [800, 800, 800, 0, 0]);
+    let (stream, event, waiter) = (context.stream(1), context.event(), context.stream(1));
+    let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
+    let [gate, done] = context.words(2) else { unreachable!() };
+    context.gate(stream, gate);
+    // SAFETY: the function takes a stream; the rest are handles.
+    unsafe {
+        ok((driver().launch_host_func)(stream, inside, stream));
+        context.store(stream, done, 1);
+        ok((driver().event_record)(event, stream));
+        ok((driver().stream_wait_event)(waiter, event, 0));
+    }
+    set(gate, 1);
+    context.synchronize(waiter);
+    assert_eq!(*CODES.lock().unwrap(), [800, 800, 800, 0, 0, 0]);
+    assert_eq!((get(done), controls.wrong()), (1, 0));
     let mut now = null_mut();
     // SAFETY: a place for one context.
     ok(unsafe { (driver().ctx_current)(&mut now) });
@@ -210,100 +225,6 @@ fn captures_that_go_wrong() {
     assert_eq!(get(&words[0]), 0, "captured work ran");
 }
 
-/// Work that fails breaks its context for good, and no other.
-#[test]
-fn failing_work_breaks_its_context() {
-    let driver = started();
-    for far_away in [false, true] {
-        let (broken, sound) = (Context::new(0), Context::new(0));
-        let whole = sound.stream(1);
-        broken.make_current();
-        let (stream, held) = (broken.stream(1), broken.stream(1));
-        let (before, behind) = (broken.event(), broken.event());
-        let [gate, shut, done] = broken.words(3) else { unreachable!() };
-        static RUN: AtomicI32 = AtomicI32::new(0);
-        unsafe extern "C" fn run(_: *mut c_void) {
-            RUN.fetch_add(1, Ordering::SeqCst);
-        }
-        broken.gate(stream, gate);
-        broken.gate(held, shut);
-        // SAFETY: handles are looked up.
-        unsafe {
-            ok((driver.event_record)(before, stream));
-            if far_away {
-                let (mut nowhere, mut value) = (0x10_u64, 1_u32);
-                let mut parameters = [(&raw mut nowhere).cast(), (&raw mut value).cast()];
-                ok(broken.launch(c"store", stream, &mut parameters));
-            } else {
-                ok(broken.launch(c"trap", stream, &mut []));
-            }
-            ok((driver.launch_host_func)(stream, run, null_mut()));
-            broken.store(stream, done, 1);
-            ok((driver.event_record)(behind, stream));
-            assert_eq!(broken.query(stream), NOT_READY);
-            set(gate, 1);
-            let code = if far_away { 700 } else { 719 };
-            assert_eq!((driver.stream_synchronize)(stream), code);
-            // It does not wait for the gate that is shut, and nor would a GPU that is gone.
-            assert_eq!((driver.stream_synchronize)(held), code);
-            let mut made = null_mut();
-            let answers = [
-                broken.query(stream),
-                broken.query(null_mut()),
-                (driver.event_query)(before),
-                (driver.event_query)(behind),
-                (driver.event_synchronize)(behind),
-                (driver.event_record)(behind, stream),
-                (driver.stream_wait_event)(stream, before, 0),
-                (driver.event_create)(&mut made, 2),
-                (driver.stream_create)(&mut made, 1, 0),
-                (driver.launch_host_func)(stream, run, null_mut()),
-            ];
-            assert_eq!(answers, [code; 10]);
-            assert_eq!((get(done), RUN.load(Ordering::SeqCst)), (0, 0), "work behind it ran");
-            ok((driver.event_destroy)(behind));
-            ok((driver.stream_destroy)(stream));
-        }
-        sound.make_current();
-        sound.store(whole, done, 1);
-        sound.synchronize(whole);
-        assert_eq!(get(done), 1);
-    }
-}
-
-#[test]
-fn kernels_that_are_not_there() {
-    let context = Context::new(0);
-    assert_eq!(context.function(c"nothing").map_err(name), Err("CUDA_ERROR_NOT_FOUND".into()));
-    assert_eq!(context.function(c"unknown").map_err(name), Err("CUDA_ERROR_NOT_SUPPORTED".into()));
-    let other = Context::new(0);
-    let stream = other.stream(1);
-    assert_eq!(context.launch(c"trap", stream, &mut []), 400, "a stream of another context");
-    assert_eq!(other.query(stream), 0);
-}
-
-/// Every number of the header has a name and a text, and no other has.
-#[test]
-fn codes_have_names() {
-    let driver = driver();
-    let text_of = |ask: unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int, code| {
-        let mut text = std::ptr::null();
-        // SAFETY: a place for one pointer; on success it is a text of the library.
-        unsafe {
-            (ask(code, &mut text) == 0).then(|| CStr::from_ptr(text).to_str().unwrap().to_owned())
-        }
-    };
-    let known = |code: &c_int| text_of(driver.error_name, *code).is_some();
-    assert_eq!((-10..2000).filter(known).count(), 106);
-    for code in (-10..2000).filter(known) {
-        let (name, text) = (text_of(driver.error_name, code), text_of(driver.error_text, code));
-        assert!(name.unwrap().starts_with("CUDA_"), "{code}");
-        assert!(!text.unwrap().is_empty(), "{code}");
-    }
-    assert_eq!(name(719), "CUDA_ERROR_LAUNCH_FAILED");
-    assert_eq!(text_of(driver.error_text, 123_456), None);
-}
-
 /// An event for other processes is none for this one.
 #[test]
 fn interprocess_events_within_a_process() {
@@ -327,7 +248,6 @@ fn interprocess_events_within_a_process() {
 
 #[test]
 fn faults_on_demand() {
-    use driver_faults::{At, Controls, Fault, Threads};
     let context = Context::new(0);
     let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
     let (driver, stream, mut event) = (started(), context.stream(1), null_mut());

@@ -142,7 +142,8 @@ fn a_handle_is_used_again_only_if_that_is_asked_for() {
 
 #[test]
 fn older_drivers_lack_functions() {
-    for version in ["10.2", "11.0", "11.3", "11.7", "12.0", "12.5", "12.8", "13.0"] {
+    for version in ["10.2", "11.0", "11.3", "11.7", "12.0", "12.3", "12.4", "12.5", "12.8", "13.0"]
+    {
         let output = run_child("what is there", &[("DRIVER_SIM_VERSION", version)]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -183,6 +184,11 @@ fn what_is_there() {
         ("cuStreamGetCaptureInfo_v2", 11_030),
         ("cuStreamWaitValue32_v2", 11_070),
         ("cuStreamGetId", 12_000),
+        ("cuGraphInstantiateWithParams", 12_000),
+        ("cuStreamGetCaptureInfo_v3", 12_030),
+        ("cuGreenCtxCreate", 12_040),
+        ("cuStreamGetGreenCtx", 12_040),
+        ("cuGreenCtxStreamCreate", 12_050),
         ("cuStreamGetCtx_v2", 12_050),
         ("cuEventElapsedTime_v2", 12_080),
     ] {

@@ -13,6 +13,9 @@ use libloading::Library;
 pub type Ptr = *mut c_void;
 pub type HostFn = unsafe extern "C" fn(*mut c_void);
 
+/// `CUDA_ERROR_NOT_READY`.
+pub const NOT_READY: c_int = 600;
+
 macro_rules! functions {
     ($($field:ident = $name:literal ($($argument:ty),*);)*) => {
         pub struct Driver {
@@ -20,7 +23,7 @@ macro_rules! functions {
         }
 
         impl Driver {
-            fn resolve(library: &Library) -> Self {
+            pub fn resolve(library: &Library) -> Self {
                 // SAFETY: that is the function's signature in `cuda.h`; the library is never
                 // closed.
                 Driver { $($field: *unsafe { library.get($name) }.expect($name),)* }
@@ -37,6 +40,17 @@ functions! {
     device_count = "cuDeviceGetCount" (*mut c_int);
     device_name = "cuDeviceGetName" (*mut c_char, c_int, c_int);
     primary_retain = "cuDevicePrimaryCtxRetain" (*mut Ptr, c_int);
+    primary_release = "cuDevicePrimaryCtxRelease_v2" (c_int);
+    primary_reset = "cuDevicePrimaryCtxReset_v2" (c_int);
+    primary_state = "cuDevicePrimaryCtxGetState" (c_int, *mut c_uint, *mut c_int);
+    device_resource = "cuDeviceGetDevResource" (c_int, *mut [u64; 18], c_int);
+    resource_desc = "cuDevResourceGenerateDesc" (*mut Ptr, *mut [u64; 18], c_uint);
+    green_create = "cuGreenCtxCreate" (*mut Ptr, Ptr, c_int, c_uint);
+    green_destroy = "cuGreenCtxDestroy" (Ptr);
+    green_stream = "cuGreenCtxStreamCreate" (*mut Ptr, Ptr, c_uint, c_int);
+    ctx_of_green = "cuCtxFromGreenCtx" (*mut Ptr, Ptr);
+    ctx_device = "cuCtxGetDevice" (*mut c_int);
+    ctx_push = "cuCtxPushCurrent_v2" (Ptr);
     ctx_create = "cuCtxCreate_v2" (*mut Ptr, c_uint, c_int);
     ctx_destroy = "cuCtxDestroy_v2" (Ptr);
     ctx_current = "cuCtxGetCurrent" (*mut Ptr);
@@ -52,6 +66,10 @@ functions! {
     launch_host_func = "cuLaunchHostFunc" (Ptr, HostFn, Ptr);
     stream_create = "cuStreamCreateWithPriority" (*mut Ptr, c_uint, c_int);
     stream_destroy = "cuStreamDestroy_v2" (Ptr);
+    stream_context = "cuStreamGetCtx" (Ptr, *mut Ptr);
+    stream_context_v2 = "cuStreamGetCtx_v2" (Ptr, *mut Ptr, *mut Ptr);
+    stream_flags = "cuStreamGetFlags" (Ptr, *mut c_uint);
+    stream_green = "cuStreamGetGreenCtx" (Ptr, *mut Ptr);
     stream_query = "cuStreamQuery" (Ptr);
     stream_synchronize = "cuStreamSynchronize" (Ptr);
     stream_wait_event = "cuStreamWaitEvent" (Ptr, Ptr, c_uint);
@@ -59,6 +77,15 @@ functions! {
     begin_capture = "cuStreamBeginCapture_v2" (Ptr, c_int);
     end_capture = "cuStreamEndCapture" (Ptr, *mut Ptr);
     capture_status = "cuStreamIsCapturing" (Ptr, *mut c_int);
+    capture_info = "cuStreamGetCaptureInfo_v2"
+        (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut usize);
+    capture_info_v3 = "cuStreamGetCaptureInfo_v3"
+        (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut *const u64, *mut usize);
+    graph_instantiate = "cuGraphInstantiateWithFlags" (*mut Ptr, Ptr, u64);
+    graph_instantiate_v2 = "cuGraphInstantiate_v2"
+        (*mut Ptr, Ptr, *mut Ptr, *mut c_char, usize);
+    graph_instantiate_with = "cuGraphInstantiateWithParams" (*mut Ptr, Ptr, *mut [u64; 4]);
+    graph_nodes = "cuGraphGetNodes" (Ptr, *mut Ptr, *mut usize);
     graph_launch = "cuGraphLaunch" (Ptr, Ptr);
     event_create = "cuEventCreate" (*mut Ptr, c_uint);
     event_destroy = "cuEventDestroy_v2" (Ptr);
@@ -130,6 +157,25 @@ impl Context {
             ok((driver.module_load)(&mut module, PTX.as_ptr().cast()));
         }
         Context { handle, module }
+    }
+
+    /// Retains the primary context of a device and makes it current.
+    pub fn primary(device: c_int) -> Self {
+        let (driver, mut handle, mut module) = (started(), null_mut(), null_mut());
+        // SAFETY: places for what is made; the text ends with a zero.
+        unsafe {
+            ok((driver.primary_retain)(&mut handle, device));
+            ok((driver.ctx_set_current)(handle));
+            ok((driver.module_load)(&mut module, PTX.as_ptr().cast()));
+        }
+        Context { handle, module }
+    }
+
+    /// Wraps a context that exists and makes it current. It has no kernels.
+    pub fn of(handle: Ptr) -> Self {
+        let context = Context { handle, module: null_mut() };
+        context.make_current();
+        context
     }
 
     pub fn make_current(&self) {

@@ -1,0 +1,107 @@
+// Prints what a CUDA driver answers in the situations that the simulator had to guess.
+//
+//   gcc -O1 -Wall -Wextra -o measure measure.c -ldl
+//   ./measure            all groups
+//   ./measure reset      one group
+//   ./measure --list     their names
+//
+// CUDA_LIBRARY names the driver's library; without it, libcuda.so.1 is loaded. Needs no header and no
+// toolkit. Each probe is a process of its own, forked before anything of CUDA is used. It ends after
+// 20 seconds, and the whole program after 300.
+
+#include "driver.h"
+
+// In this order: each uses what is above it.
+#include "captures.h"
+#include "inside.h"
+#include "contexts.h"
+
+static void flags(void) {
+    struct setup s = set_up();
+    P blocking = new_stream(0), free_one = new_stream(1);
+    P streams[] = {blocking, free_one, NULL, (P)1, (P)2};
+    static const char *names[] = {"made with 0", "made with 1", "0", "1", "2"};
+    for (int i = 0; i < 5; i++) {
+        unsigned found = 9;
+        int code = f.cuStreamGetFlags(streams[i], &found);
+        printf("  cuStreamGetFlags of stream %-12s %d, flags %u\n", names[i], code, found);
+    }
+    told("gate on the default stream", f.cuStreamWaitValue32_v2(NULL, s.gate, 1, 0));
+    must(f.cuMemsetD32Async(s.device, 1, 1, blocking));
+    must(f.cuMemsetD32Async(s.device + 4, 1, 1, free_one));
+    usleep(100000);
+    told("query of a blocking stream behind it", f.cuStreamQuery(blocking));
+    told("query of a non-blocking one", f.cuStreamQuery(free_one));
+    told("query of stream 2", f.cuStreamQuery((P)2));
+    s.words[0] = 1;
+    told("cuCtxSynchronize", f.cuCtxSynchronize());
+    s.words[0] = 0;
+    told("gate on a blocking stream", f.cuStreamWaitValue32_v2(blocking, s.gate, 1, 0));
+    told("query of the default stream beside it", f.cuStreamQuery(NULL));
+    must(f.cuMemsetD32Async(s.device, 1, 1, NULL));
+    usleep(100000);
+    told("query of the default stream behind it", f.cuStreamQuery(NULL));
+    told("query of a non-blocking one", f.cuStreamQuery(free_one));
+    s.words[0] = 1;
+    told("cuCtxSynchronize", f.cuCtxSynchronize());
+}
+
+static void failed_work(void) {
+    static const char ptx[] = ".version 6.0\n.target sm_50\n.address_size 64\n"
+                              ".visible .entry trap()\n{\n  trap;\n  ret;\n}\n";
+    struct setup s = set_up();
+    P module = NULL, trap = NULL, event = new_event(2);
+    told("cuModuleLoadData", f.cuModuleLoadData(&module, ptx));
+    told("cuModuleGetFunction", f.cuModuleGetFunction(&trap, module, "trap"));
+    must(f.cuEventRecord(event, s.stream));
+    told("gate", f.cuStreamWaitValue32_v2(s.stream, s.gate, 1, 0));
+    told("cuLaunchKernel", f.cuLaunchKernel(trap, 1, 1, 1, 1, 1, 1, 0, s.stream, NULL, NULL));
+    told("cuLaunchHostFunc behind it", f.cuLaunchHostFunc(s.stream, count_call, NULL));
+    s.words[0] = 1;
+    told("cuStreamSynchronize", f.cuStreamSynchronize(s.stream));
+    answers(s.other, event);
+    answers_by_current();
+    told("cuStreamDestroy", f.cuStreamDestroy_v2(s.stream));
+    told("cuEventDestroy", f.cuEventDestroy_v2(event));
+    usleep(200000);
+    told("calls of the host function behind it", (int)calls);
+    end_primary(0);
+    told("cuDevicePrimaryCtxRetain", f.cuDevicePrimaryCtxRetain(&s.context, 0));
+    told("cuCtxSetCurrent", f.cuCtxSetCurrent(s.context));
+    answers_by_current();
+}
+
+#define IN_MODES(group, what, name)                       \
+    {group, what ", mode 0", name##_global, -1},          \
+    {group, what ", mode 1", name##_thread, -1},          \
+    {group, what ", mode 2", name##_relaxed, -1}
+
+static const struct probe probes[] = {
+    IN_MODES("destroy", "a member without work is destroyed", destroy_without_work),
+    IN_MODES("destroy", "a member with work is destroyed unjoined", destroy_with_work),
+    IN_MODES("destroy", "a joined member is destroyed", destroy_joined),
+    IN_MODES("destroy", "the origin is destroyed", destroy_origin),
+    IN_MODES("destroy", "the origin is destroyed, all joined", destroy_origin_joined),
+    {"capture", "waits of a captured stream", wait_outside, -1},
+    {"capture", "a host function as a node", host_node, -1},
+    {"capture", "what a capture tells", capture_info, -1},
+    {"inside", "inside a host function", NULL, INSIDE},
+    {"reset", "reset with objects", reset_objects, -1},
+    {"reset", "reset with objects, then retained again", reset_objects_retained, -1},
+    {"reset", "last release with objects", release_objects, -1},
+    {"reset", "last release with objects, then retained again", release_objects_retained, -1},
+    {"reset", "destroys after a reset", destroy_after_reset_dead, -1},
+    {"reset", "destroys after a reset, retained again", destroy_after_reset_retained, -1},
+    {"reset", "pooled events and an old handle", reset_with_pooled_events, -1},
+    {"reset", "reset while work is pending", reset_with_pending_work, -1},
+    {"green", "streams and events of a green context", green_streams, -1},
+    {"green", "a green context is destroyed before its streams", green_destroyed, -1},
+    {"green", "a reset beneath a green context", green_reset, -1},
+    {"flags", "flags and the default stream", flags, -1},
+    {"fault", "after work that failed", failed_work, -1},
+};
+
+int main(int count, char **arguments) {
+    return run_probes(probes, sizeof probes / sizeof *probes, inside_host_function,
+                      count > 1 ? arguments[1] : NULL);
+}

@@ -1,0 +1,105 @@
+//! Work that fails, kernels that are not there, and what the driver says of codes.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use support::{Context, NOT_READY, driver, get, name, ok, set, started};
+
+/// Work that fails breaks its context for good, and no other.
+#[test]
+fn failing_work_breaks_its_context() {
+    let driver = started();
+    for code in [719, 700, 710] {
+        let (broken, sound) = (Context::new(0), Context::new(0));
+        let whole = sound.stream(1);
+        broken.make_current();
+        let (stream, held) = (broken.stream(1), broken.stream(1));
+        let (before, behind) = (broken.event(), broken.event());
+        let [gate, shut, done] = broken.words(3) else { unreachable!() };
+        static RUN: AtomicI32 = AtomicI32::new(0);
+        unsafe extern "C" fn run(_: *mut c_void) {
+            RUN.fetch_add(1, Ordering::SeqCst);
+        }
+        broken.gate(stream, gate);
+        broken.gate(held, shut);
+        // SAFETY: handles are looked up.
+        unsafe {
+            ok((driver.event_record)(before, stream));
+            if code == 700 {
+                let (mut nowhere, mut value) = (0x10_u64, 1_u32);
+                let mut parameters = [(&raw mut nowhere).cast(), (&raw mut value).cast()];
+                ok(broken.launch(c"store", stream, &mut parameters));
+            } else if code == 719 {
+                ok(broken.launch(c"trap", stream, &mut []));
+            } else {
+                driver_sim::fail(stream.addr(), code).expect("the simulator is loaded");
+            }
+            ok((driver.launch_host_func)(stream, run, null_mut()));
+            broken.store(stream, done, 1);
+            ok((driver.event_record)(behind, stream));
+            assert_eq!(broken.query(stream), NOT_READY);
+            set(gate, 1);
+            assert_eq!((driver.stream_synchronize)(stream), code);
+            // It does not wait for the gate that is shut, and nor would a GPU that is gone.
+            assert_eq!((driver.stream_synchronize)(held), code);
+            let mut made = null_mut();
+            let answers = [
+                broken.query(stream),
+                broken.query(null_mut()),
+                (driver.event_query)(before),
+                (driver.event_query)(behind),
+                (driver.event_synchronize)(behind),
+                (driver.event_record)(behind, stream),
+                (driver.stream_wait_event)(stream, before, 0),
+                (driver.event_create)(&mut made, 2),
+                (driver.stream_create)(&mut made, 1, 0),
+                (driver.launch_host_func)(stream, run, null_mut()),
+            ];
+            assert_eq!(answers, [code; 10]);
+            assert_eq!((get(done), RUN.load(Ordering::SeqCst)), (0, 0), "work behind it ran");
+            ok((driver.event_destroy)(behind));
+            ok((driver.stream_destroy)(stream));
+        }
+        sound.make_current();
+        sound.store(whole, done, 1);
+        sound.synchronize(whole);
+        assert_eq!(get(done), 1);
+    }
+}
+
+#[test]
+fn kernels_that_are_not_there() {
+    let context = Context::new(0);
+    assert_eq!(context.function(c"nothing").map_err(name), Err("CUDA_ERROR_NOT_FOUND".into()));
+    assert_eq!(context.function(c"unknown").map_err(name), Err("CUDA_ERROR_NOT_SUPPORTED".into()));
+    let other = Context::new(0);
+    let stream = other.stream(1);
+    assert_eq!(context.launch(c"trap", stream, &mut []), 400, "a stream of another context");
+    assert_eq!(other.query(stream), 0);
+}
+
+/// Every number of the header has a name and a text, and no other has.
+#[test]
+fn codes_have_names() {
+    let driver = driver();
+    let text_of = |ask: unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int, code| {
+        let mut text = std::ptr::null();
+        // SAFETY: a place for one pointer; on success it is a text of the library.
+        unsafe {
+            (ask(code, &mut text) == 0).then(|| CStr::from_ptr(text).to_str().unwrap().to_owned())
+        }
+    };
+    let known = |code: &c_int| text_of(driver.error_name, *code).is_some();
+    assert_eq!((-10..2000).filter(known).count(), 106);
+    for code in (-10..2000).filter(known) {
+        let (name, text) = (text_of(driver.error_name, code), text_of(driver.error_text, code));
+        assert!(name.unwrap().starts_with("CUDA_"), "{code}");
+        assert!(!text.unwrap().is_empty(), "{code}");
+    }
+    assert_eq!(name(719), "CUDA_ERROR_LAUNCH_FAILED");
+    assert_eq!(text_of(driver.error_text, 123_456), None);
+}

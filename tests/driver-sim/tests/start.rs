@@ -1,0 +1,195 @@
+//! Drivers that do not start, or not at once, and two of them in one process.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::ffi::c_int;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::ptr::null_mut;
+
+use driver_faults::{At, Controls, Fault, Threads};
+use libloading::Library;
+use support::{Driver, Ptr, driver, ok, run_child};
+
+#[test]
+fn a_stub_answers_that_it_is_one() {
+    passes("stub", &[("DRIVER_SIM_STUB", "1")]);
+    passes("no stub", &[("DRIVER_SIM_STUB", "0")]);
+    passes("a stub beside a driver", &[("DRIVER_SIM_STUB", "other.so,libstub.so")]);
+}
+
+#[test]
+fn the_driver_starts_after_so_many_failures() {
+    passes("starts late", &[("DRIVER_SIM_INIT_FAILS", "3:2")]);
+    passes("finds its devices late", &[("DRIVER_SIM_INIT_FAILS", "100:1")]);
+}
+
+#[test]
+fn what_cannot_be_is_named() {
+    for (variable, value) in
+        [("DRIVER_SIM_STUB", "yes"), ("DRIVER_SIM_INIT_FAILS", "3"), ("DRIVER_SIM_GREEN_801", "2")]
+    {
+        let output = run_child("nothing", &[(variable, value)]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(6), "{said}");
+        assert!(said.contains(&format!("{variable}={value}")), "{said}");
+    }
+}
+
+fn passes(part: &str, variables: &[(&str, &str)]) {
+    let output = run_child(part, variables);
+    assert!(output.status.success(), "{part}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Copies of the simulator under names of their own, which are removed when this is dropped.
+struct Copies(PathBuf);
+
+impl Copies {
+    fn new() -> Self {
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!("driver-sim-copies-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Copies(folder)
+    }
+
+    fn load(&self, name: &str) -> (&'static Library, PathBuf) {
+        let path = self.0.join(name);
+        std::fs::copy(driver_sim::library().expect("the library"), &path).expect("a copy");
+        // SAFETY: the initialiser reads the environment, and hides functions that it names.
+        let library = unsafe { Library::new(&path) }.expect("the copy");
+        (Box::leak(Box::new(library)), path)
+    }
+}
+
+impl Drop for Copies {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes a context and returns a stream of it.
+fn stream_of(driver: &Driver) -> Ptr {
+    let (mut context, mut stream) = (null_mut(), null_mut());
+    // SAFETY: places for what is made.
+    unsafe {
+        ok((driver.ctx_create)(&mut context, 0, 0));
+        ok((driver.stream_create)(&mut stream, 1, 0));
+    }
+    stream
+}
+
+#[test]
+fn two_copies_share_nothing() {
+    let copies = Copies::new();
+    let (first, first_path) = copies.load("libcuda-one.so");
+    let (second, second_path) = copies.load("libother.so.7");
+    let (first, second) = (Driver::resolve(first), Driver::resolve(second));
+    let mut count = 0;
+    // SAFETY: flags are 0, places for numbers, and handles are looked up.
+    unsafe {
+        ok((first.init)(0));
+        assert_eq!((second.device_count)(&mut count), 3, "the other was started");
+        ok((second.init)(0));
+        let (one, two) = (stream_of(&first), stream_of(&second));
+        assert_ne!(one, two, "a handle names one thing");
+        // Each has its own context current, and its own faults.
+        let (mut of_first, mut of_second) = (null_mut(), null_mut());
+        ok((first.ctx_current)(&mut of_first));
+        ok((second.ctx_current)(&mut of_second));
+        assert_ne!(of_first, of_second);
+        let plan = Controls::of(&first_path).expect("the plan of faults");
+        plan.set("cuStreamQuery", At::Always, Threads::All, Fault::Answer(999));
+        assert_eq!([(first.stream_query)(one), (second.stream_query)(two)], [999, 0]);
+        plan.clear();
+        let other_plan = Controls::of(&second_path).expect("the plan of faults");
+        assert_eq!((plan.live("stream"), other_plan.live("stream")), (1, 1));
+        // Interprocess events: none is the other's.
+        let mut names = Vec::new();
+        for driver in [&first, &second] {
+            let (mut event, mut name) = (null_mut(), [0; 64]);
+            ok((driver.event_create)(&mut event, 2 | 4));
+            ok((driver.ipc_event_handle)(&mut name, event));
+            names.push(name);
+        }
+        assert_ne!(names[0], names[1]);
+        ok((first.stream_destroy)(one));
+        assert_eq!((second.stream_query)(two), 0);
+    }
+}
+
+#[test]
+fn a_handle_of_another_copy_ends_the_process() {
+    let output = run_child("a handle of another copy", &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(6), "{said}");
+    let text = "cuStreamQuery: stream 0x20000000200 was never made";
+    assert!(said.contains(text), "{said}");
+}
+
+/// Starts a driver whose first calls of `cuInit` answer these codes.
+fn starts_after(codes: &[c_int]) {
+    let driver = driver();
+    let (mut count, mut version) = (0, 0);
+    // SAFETY: flags are 0, and places for numbers.
+    unsafe {
+        for &code in codes {
+            ok((driver.version)(&mut version));
+            assert_eq!((driver.init)(0), code);
+            assert_eq!((driver.device_count)(&mut count), 3);
+        }
+        ok((driver.init)(0));
+        ok((driver.init)(0));
+        ok((driver.device_count)(&mut count));
+        assert_eq!(count, 1);
+    }
+}
+
+/// The parts.
+#[test]
+fn child() {
+    match support::child().as_deref() {
+        Some(part @ ("stub" | "no stub")) => {
+            let driver = driver();
+            let wanted = if part == "stub" { 34 } else { 0 };
+            let (mut version, mut text, mut count) = (0, std::ptr::null(), 0);
+            // SAFETY: flags are 0, and places for what is told.
+            let codes = unsafe {
+                [
+                    (driver.version)(&mut version),
+                    (driver.init)(0),
+                    (driver.device_count)(&mut count),
+                    (driver.error_name)(0, &mut text),
+                ]
+            };
+            assert_eq!(codes, [wanted; 4]);
+        }
+        Some("a stub beside a driver") => {
+            let copies = Copies::new();
+            for (name, code) in [("libstub.so", 34), ("libdriver.so", 0), ("other.so", 34)] {
+                // SAFETY: flags are 0.
+                assert_eq!(unsafe { (Driver::resolve(copies.load(name).0).init)(0) }, code);
+            }
+        }
+        Some("starts late") => starts_after(&[3, 3]),
+        Some("finds its devices late") => starts_after(&[100]),
+        Some("nothing") => drop(driver()),
+        Some("a handle of another copy") => {
+            let copies = Copies::new();
+            let first = Driver::resolve(copies.load("one.so").0);
+            let second = Driver::resolve(copies.load("two.so").0);
+            drop(copies);
+            // SAFETY: flags are 0. The last call is what this is about.
+            unsafe {
+                ok((first.init)(0));
+                ok((second.init)(0));
+                let one = stream_of(&first);
+                stream_of(&second);
+                (second.stream_query)(one);
+            }
+        }
+        _ => {}
+    }
+}
