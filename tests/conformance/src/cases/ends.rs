@@ -124,19 +124,31 @@ fn calls<F: Fixture>(source: &StreamOf<F>, other: &StreamOf<F>) -> Outcome {
 pub fn destructor_waits_for_another_caller<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let (source, side, mine, theirs) = (stream(fx)?, stream(fx)?, stream(fx)?, stream(fx)?);
+    // Where `wait_stream` takes its event from a pool, the pool is empty.
+    let kept = (0..300).map(|_| source.record_event()).collect::<Result<Vec<_>, _>>()?;
     let (begun, has_begun) = channel::<()>();
+    let (left, has_left) = channel::<()>();
     let (ended, has_ended) = channel::<()>();
-    let (begun, has_ended) = (Mutex::new(begun), Mutex::new(has_ended));
     let gone = Arc::new(AtomicUsize::new(0));
-    let is_gone = Arc::clone(&gone);
+    let (is_gone, inside) = (Arc::clone(&gone), left.clone());
+    // The channels are behind a lock only because an owner has to be `Sync`.
+    let channels = Mutex::new((begun, inside, has_ended));
     let owner = wrapped::<F>(&foreign, move || {
-        let _ = begun.lock().unwrap_or_else(PoisonError::into_inner).send(());
+        let (begun, inside, has_ended) =
+            channels.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let _ = (begun.send(()), inside.send(()));
         // Ends when the other thread has made its calls, or when the case is over.
-        let _ = has_ended.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let _ = has_ended.recv();
         is_gone.fetch_add(1, Ordering::SeqCst);
     })?;
-    drop_in_function::<F>(&side, owner)?;
-    thread::scope(|scope| {
+    let function = move || {
+        drop(owner);
+        let _ = left.send(());
+    };
+    optional("host functions", side.launch_host_func(Box::new(function)))?;
+    // The destructor has begun in the function, or is put off by now.
+    let _ = has_left.recv();
+    let outcome = thread::scope(|scope| {
         let (source, theirs) = (&source, &theirs);
         let other = scope.spawn(move || {
             let _ = has_begun.recv();
@@ -144,10 +156,12 @@ pub fn destructor_waits_for_another_caller<F: Fixture>(fx: &F) -> Outcome {
             drop(ended);
             outcome
         });
-        let outcome = until(&gone, 1, || calls::<F>(source, &mine));
+        let outcome = until(&gone, 1, || Ok(mine.wait_stream(source)?));
         let joined = other.join().unwrap_or_else(|_| Err(Verdict::failed("a call panicked")));
         outcome.and(joined)
-    })
+    });
+    drop(kept);
+    outcome
 }
 
 /// Makes calls until `count` owners are gone.

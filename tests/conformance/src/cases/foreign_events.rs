@@ -28,7 +28,8 @@ impl<'f, F: Fixture> Theirs<'f, F> {
     /// Wraps the event. The wrapper has to go before `self`.
     fn wrap(&self) -> Result<EventOf<F>, Verdict> {
         // SAFETY: the cases drop the wrapper before `self`, which destroys the event.
-        Ok(unsafe { F::Backend::event_from_raw(self.raw, Some(self.device)) }?)
+        let wrapped = unsafe { F::Backend::event_from_raw(self.raw, Some(self.device)) };
+        optional("foreign events", wrapped)
     }
 }
 
@@ -179,7 +180,8 @@ pub fn foreign_event_keeps_its_owner<F: Fixture>(fx: &F) -> Outcome {
     let mut owner = Owner::of(&theirs);
     owner.device = Some(theirs.device);
     let gone = Arc::clone(&owner.gone);
-    let wrapped = F::Backend::event_from_owner(Arc::new(owner), None)?;
+    let wrapped = F::Backend::event_from_owner(Arc::new(owner), None);
+    let wrapped = optional("foreign events", wrapped)?;
     let stream = stream(fx)?;
     for _ in 0..3 {
         stream.record(&wrapped)?;
@@ -194,7 +196,7 @@ pub fn foreign_event_keeps_its_owner<F: Fixture>(fx: &F) -> Outcome {
 
 /// Handle 0 is no event, and the error says so.
 pub fn foreign_event_of_handle_zero<F: Fixture>(fx: &F) -> Outcome {
-    drop(Theirs::new(fx, EventOptions::new())?);
+    drop(Theirs::new(fx, EventOptions::new())?.wrap()?);
     let zero = fx.raw_event(0)?;
     // SAFETY: handle 0 is refused.
     let wrapped = unsafe { F::Backend::event_from_raw(zero, Some(device(fx)?)) };

@@ -128,6 +128,36 @@ mutations! {
     ErrorsNameNothing C8 "errors do not name what was given";
     OwnerKeptForEver C9 "the owner is never let go";
     OwnerKeptByFailure C9 "the owner is kept when wrapping fails";
+    QuestionOfCaptureAnswered R23 "query of a captured stream is answered";
+    QuestionEndsCapture R23 "query of a captured stream breaks the capture";
+    EventOfCaptureIsDone R24 "an event of a capture is complete at once";
+    EventOfCaptureForgotten R24 "an event of a capture that is over looks never recorded";
+    WaiterStaysOutside R25 "who waits for a captured stream is not taken into the capture";
+    DropBreaksCapture R31 "dropping a stream of a capture breaks the capture";
+    NewStreamBreaksCapture R31 "making a stream breaks captures in the global mode";
+    OwnWaitIsANode R32 "a wait for the own record in a capture is a node of the graph";
+    OutsideWaitAccepted R33 "a captured stream is told to wait for work outside, and does not";
+    OutsideWaitBreaks R33 "a captured stream that is to wait for work outside is refused, and the capture is broken";
+    CaptureWaitAccepted R34 "a wait between two captures is accepted, and does nothing";
+    HostFunctionIsCaptured R35 "a host function of a captured stream becomes a node of the graph";
+    HostFunctionMisleads R35 "a host function of a captured stream is refused without the reason";
+    QuestionBreaksCaptures R36 "query of any stream breaks captures in the global mode";
+    RefusedFunctionIsKept R37 "a host function that is refused is never dropped";
+    DestructorsUnderALock R38 "what was put off is dropped in wait_stream, under its lock";
+    ResetIsHidden R39 "a reset is not told";
+    PoolOutlivesReset R39 "wait_stream takes an event from before a reset";
+    SameByHandle R40 "two streams of one handle are the same, whatever their devices are";
+    BlockingOrdersNothing R41 "a blocking stream and the default stream do not wait for each other";
+    BlockingFlagForgotten R41 "no stream says that it is blocking";
+    EveryStreamBlocks R41 "every stream waits for the default stream";
+    KinOfTheFirstDevice C10 "new_stream of a stream is on the first device";
+    KinOfTheFirstContext C10 "what a stream makes is of its device's own context";
+    ForeignEventDestroyed C11 "dropping the wrapper of a foreign event destroys the event";
+    ForeignEventOwnerDropped C11 "the wrapper of a foreign event lets its owner go";
+    ForeignEventLooksOwn C11 "a foreign event says that it is not";
+    ForeignEventZeroAccepted C11 "handle 0 is wrapped as a new event";
+    ForeignRecordIgnored C12 "an event that another library recorded looks never recorded";
+    OwnersPileUp C13 "owners that a host function drops are kept for ever";
 }
 
 // One value for the process, so that the cases are compiled for all mutants once. 0 is none of

@@ -1,5 +1,6 @@
 //! What the mutants do to tasks.
 
+use std::cell::Cell;
 use std::mem::{forget, take};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,35 @@ pub struct Tasks {
     due: Mutex<Vec<HostFunc>>,
     is_running: Arc<AtomicBool>,
     is_abandoned: Arc<AtomicBool>,
+}
+
+thread_local! {
+    /// Whether this thread is inside a task whose drops a mutant puts off.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What was dropped inside tasks, and is kept.
+static PUT_OFF: Mutex<Vec<HostStream>> = Mutex::new(Vec::new());
+
+/// Is inside a task until it is dropped.
+struct Inside;
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(false);
+    }
+}
+
+pub fn is_inside() -> bool {
+    INSIDE.get()
+}
+
+pub fn put_off(stream: HostStream) {
+    lock(&PUT_OFF).push(stream);
+}
+
+pub fn drop_what_was_put_off() {
+    drop(take(&mut *lock(&PUT_OFF)));
 }
 
 /// Runs a task that was dropped without being run.
@@ -72,6 +102,11 @@ impl Tasks {
                 func();
                 Ok(())
             }
+            Some(Mutation::OwnersPileUp | Mutation::DestructorsUnderALock) => host.launch(|| {
+                INSIDE.set(true);
+                let _inside = Inside;
+                func();
+            }),
             Some(Mutation::TasksOverlap) => {
                 if self.is_running.load(Ordering::SeqCst) {
                     func();
