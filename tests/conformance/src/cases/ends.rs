@@ -2,7 +2,7 @@
 //! held, and whatever is handed to a stream ends.
 
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -119,27 +119,28 @@ fn calls<F: Fixture>(source: &StreamOf<F>, other: &StreamOf<F>) -> Outcome {
     Ok(())
 }
 
+/// How many calls have run what was put off before them.
+const SOME: usize = 16;
+
 /// An owner whose destructor waits until another thread has made every call on the same source: none of
 /// those calls waits for the destructor.
 pub fn destructor_waits_for_another_caller<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let (source, side, mine, theirs) = (stream(fx)?, stream(fx)?, stream(fx)?, stream(fx)?);
-    // Where `wait_stream` takes its event from a pool, the pool is empty.
-    let kept = (0..300).map(|_| source.record_event()).collect::<Result<Vec<_>, _>>()?;
-    let (begun, has_begun) = channel::<()>();
+    let (begun, has_begun) = channel::<bool>();
     let (left, has_left) = channel::<()>();
     let (ended, has_ended) = channel::<()>();
-    let gone = Arc::new(AtomicUsize::new(0));
-    let (is_gone, inside) = (Arc::clone(&gone), left.clone());
+    let begins = Arc::new(AtomicUsize::new(0));
+    let (has_run, tells, inside) = (Arc::clone(&begins), begun.clone(), left.clone());
     // The channels are behind a lock only because an owner has to be `Sync`.
-    let channels = Mutex::new((begun, inside, has_ended));
+    let channels = Mutex::new((tells, inside, has_ended));
     let owner = wrapped::<F>(&foreign, move || {
-        let (begun, inside, has_ended) =
+        let (tells, inside, has_ended) =
             channels.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let _ = (begun.send(()), inside.send(()));
+        has_run.fetch_add(1, Ordering::SeqCst);
+        let _ = (tells.send(true), inside.send(()));
         // Ends when the other thread has made its calls, or when the case is over.
         let _ = has_ended.recv();
-        is_gone.fetch_add(1, Ordering::SeqCst);
     })?;
     let function = move || {
         drop(owner);
@@ -148,29 +149,21 @@ pub fn destructor_waits_for_another_caller<F: Fixture>(fx: &F) -> Outcome {
     optional("host functions", side.launch_host_func(Box::new(function)))?;
     // The destructor has begun in the function, or is put off by now.
     let _ = has_left.recv();
-    let outcome = thread::scope(|scope| {
+    thread::scope(|scope| {
         let (source, theirs) = (&source, &theirs);
         let other = scope.spawn(move || {
-            let _ = has_begun.recv();
-            let outcome = (0..8).try_for_each(|_| calls::<F>(source, theirs));
+            let is_needed = has_begun.recv() == Ok(true);
+            let outcome = (0..SOME).try_for_each(|_| calls::<F>(source, theirs));
             drop(ended);
-            outcome
+            outcome.and(check(is_needed, "the owner is still kept, although it was dropped"))
         });
-        let outcome = until(&gone, 1, || Ok(mine.wait_stream(source)?));
+        let outcome = (0..SOME).try_for_each(|_| Ok(mine.wait_stream(source)?));
+        if begins.load(Ordering::SeqCst) == 0 {
+            let _ = begun.send(false);
+        }
         let joined = other.join().unwrap_or_else(|_| Err(Verdict::failed("a call panicked")));
         outcome.and(joined)
-    });
-    drop(kept);
-    outcome
-}
-
-/// Makes calls until `count` owners are gone.
-fn until(gone: &AtomicUsize, count: usize, call: impl Fn() -> Outcome) -> Outcome {
-    while gone.load(Ordering::SeqCst) < count {
-        call()?;
-        thread::yield_now();
-    }
-    Ok(())
+    })
 }
 
 /// Owners whose destructors panic, dropped in host functions, harm no caller: every call of other threads
@@ -178,37 +171,44 @@ fn until(gone: &AtomicUsize, count: usize, call: impl Fn() -> Outcome) -> Outcom
 pub fn panicking_destructor_harms_no_caller<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let source = stream(fx)?;
+    // Each owner has a stream of its own: on some backends the panic is a fault of the stream.
+    let sides = streams(fx, 8)?;
     let (panicked, gone) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    for _ in 0..4 {
-        // Each on a stream of its own: on some backends the panic is a fault of the stream.
-        let (first, second) = (stream(fx)?, stream(fx)?);
+    for side in sides.chunks(2) {
         let count = Arc::clone(&panicked);
         let panics = wrapped::<F>(&foreign, move || {
             count.fetch_add(1, Ordering::SeqCst);
             resume_unwind(Box::new("a destructor that is meant to fail"));
         })?;
-        drop_in_function::<F>(&first, panics)?;
+        drop_in_function::<F>(&side[0], panics)?;
         let count = Arc::clone(&gone);
         let quiet = wrapped::<F>(&foreign, move || _ = count.fetch_add(1, Ordering::SeqCst))?;
-        drop_in_function::<F>(&second, quiet)?;
+        drop_in_function::<F>(&side[1], quiet)?;
     }
+    let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let callers = (0..4).map(|_| {
-            let (source, panicked, gone) = (&source, &panicked, &gone);
+            let (source, is_over) = (&source, &is_over);
             scope.spawn(move || -> Outcome {
                 let mine = stream(fx)?;
-                until(panicked, 4, || calls::<F>(source, &mine))?;
-                until(gone, 4, || calls::<F>(source, &mine))?;
+                while !is_over.load(Ordering::SeqCst) {
+                    calls::<F>(source, &mine)?;
+                    thread::yield_now();
+                }
                 calls::<F>(source, &mine)
             })
         });
         let callers: Vec<_> = callers.collect();
+        // All functions have run when this is over, some with a fault.
+        sides.iter().for_each(|side| _ = side.synchronize());
+        is_over.store(true, Ordering::SeqCst);
         callers.into_iter().try_for_each(|caller| {
-            caller
-                .join()
-                .unwrap_or_else(|_| Err(Verdict::failed("a destructor's panic came out of a call")))
+            let came_out = |_| Err(Verdict::failed("a destructor's panic came out of a call"));
+            caller.join().unwrap_or_else(came_out)
         })
     })?;
+    check_eq("how many destructors panicked", panicked.load(Ordering::SeqCst), 4)?;
+    check_eq("how many other owners were dropped", gone.load(Ordering::SeqCst), 4)?;
     let data = work(fx, &source)?;
     source.synchronize()?;
     check_done(fx, &data)
@@ -220,16 +220,16 @@ pub fn destructor_calls_the_backend<F: Fixture>(fx: &F) -> Outcome {
     let (side, source, other) = (stream(fx)?, stream(fx)?, stream(fx)?);
     let (told, answer): (Sender<Outcome>, _) = channel();
     let told = Mutex::new(told);
-    let gone = Arc::new(AtomicUsize::new(0));
-    let (is_gone, asked, waiter) = (Arc::clone(&gone), source.clone(), other.clone());
+    let (asked, waiter) = (source.clone(), other.clone());
     let owner = wrapped::<F>(&foreign, move || {
         let outcome = calls::<F>(&asked, &waiter);
         let _ = told.lock().unwrap_or_else(PoisonError::into_inner).send(outcome);
-        is_gone.fetch_add(1, Ordering::SeqCst);
     })?;
     drop_in_function::<F>(&side, owner)?;
-    until(&gone, 1, || Ok(other.wait_stream(&source)?))?;
-    answer.recv().unwrap_or_else(|_| Err(Verdict::failed("the destructor's calls panicked")))
+    side.synchronize()?;
+    (0..SOME).try_for_each(|_| other.wait_stream(&source))?;
+    let kept = "the destructor has not run, or its calls panicked";
+    answer.try_recv().unwrap_or_else(|_| Err(Verdict::failed(kept)))
 }
 
 /// An owner that is dropped because its event is recorded elsewhere, or dropped, may ask that event and
