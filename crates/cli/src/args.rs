@@ -57,13 +57,17 @@ pub struct Check {
     #[arg(long, value_name = "N", default_value = "1")]
     pub repeat: NonZeroU32,
 
-    /// No colour, no lines, no progress bar
+    /// No colour, no lines, no progress bar; results are printed as they come all the same
     #[arg(long)]
     pub plain: bool,
 
     /// How long one case may take before it counts as hung
     #[arg(long, value_name = "SECONDS", value_parser = parse_limit, default_value = DEFAULT_LIMIT)]
     pub limit: Duration,
+
+    /// Run the case with this index alone, and write its outcome for the command that started this
+    #[arg(long, hide = true, value_name = "INDEX")]
+    pub single: Option<usize>,
 }
 
 /// How to inform.
@@ -134,8 +138,8 @@ pub struct Bench {
 
 const DEFAULT_LIMIT: &str = "60";
 
-const EXIT_STATUS: &str = "Exit status: 0 if nothing failed, 1 if a case failed, 2 if the command line asks for \
-                           something that is not there.\n\
+const EXIT_STATUS: &str = "Exit status: 0 if nothing failed, 1 if a case failed or a backend that was named ran no \
+                           case, 2 if the command line asks for something that is not there.\n\
                            GPU_STREAM_REQUIRE=host,cuda makes a skip on these backends a failure; cuda:2 asks for two \
                            devices.";
 

@@ -17,7 +17,7 @@ use crate::matrix::{bare_table, bold, text_of};
 use crate::notes::wrap;
 use crate::screen::{self, Screen};
 use crate::select::{self, Backends};
-use crate::{Refusal, grounds};
+use crate::{Refusal, environment, grounds};
 
 /// Carries the command out. Blocks until all is measured.
 ///
@@ -165,6 +165,10 @@ pub fn list(jobs: &[Job], screen: &Screen) -> String {
 pub fn draw(report: &Report, chosen: &Backends, screen: &Screen) -> String {
     let mut text = format!("gpu-stream {}, bench\n", report.gpu_stream);
     text.push_str(&wrap(&tables::machine(report), 0, 2, screen.width));
+    // The command sets none for `bench`, so these are the user's.
+    if let Some(variables) = report.machine.facts.get("environment") {
+        text.push_str(&environment::wrap(&format!("environment: {variables}"), screen.width));
+    }
     text.push_str(&wrap(&tables::method(report), 0, 2, screen.width));
     for backend in &report.backends {
         text.push('\n');

@@ -4,22 +4,26 @@ use std::panic;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use gpu_stream::{Availability, available};
-use gpu_stream_conformance::runner::is_hang;
+use gpu_stream::{Availability, BackendKind, available};
+use gpu_stream_conformance::runner::{end_process, is_hang};
 use gpu_stream_conformance::{Outcome, Required, Suite, Verdict};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::Check;
+use crate::environment::{self, Variables};
+use crate::live::Live;
 use crate::report::{Cell, Column, Report, Row};
 use crate::screen::{self, Screen};
 use crate::select::{self, Backends};
-use crate::{Refusal, json, list, matrix, suites};
+use crate::{Refusal, fresh, json, list, matrix, suites};
 
-/// Carries the command out. Blocks until all cases have run.
+/// Carries the command out. Blocks until all cases have run. `set` is what was set in the
+/// environment for it.
+///
+/// If a case hung, the process ends in here, by [`end_process`].
 ///
 /// # Errors
 /// If it is asked for something that is not there, or the output cannot be written.
-pub fn command(arguments: &Check, screen: &Screen) -> Result<ExitCode, Refusal> {
+pub fn command(arguments: &Check, set: Variables, screen: &Screen) -> Result<ExitCode, Refusal> {
     if arguments.list {
         return list::command(arguments, screen);
     }
@@ -29,31 +33,45 @@ pub fn command(arguments: &Check, screen: &Screen) -> Result<ExitCode, Refusal> 
     let chosen = select::backends(&available, &arguments.backend, &required)?;
     let checked: Vec<&Availability> =
         available.iter().filter(|item| chosen.checked.contains(&item.backend)).collect();
+    quiet_panics_of_other_threads();
+    let plan = Plan { patterns: &arguments.case, repeat: arguments.repeat.get(), required };
+    if let Some(index) = arguments.single {
+        let item = checked.first().ok_or_else(|| Refusal("--single needs a --backend".into()))?;
+        let suite = suites::suite(item, arguments.limit);
+        let cell = plan.run_case(&*suite, index, &Live::new(screen, None));
+        screen::put(&mut std::io::stdout(), &fresh::answer(&cell)?)?;
+        // A driver that crashes at the end of the process must not spoil the answer.
+        end_process(0);
+    }
+    let mut json_target = arguments.json.as_deref().map(screen::json_target).transpose()?;
+    let only_json = arguments.json.as_deref() == Some("-");
     let suites: Vec<_> = checked.iter().map(|item| suites::suite(item, arguments.limit)).collect();
     let columns = checked
         .iter()
         .map(|item| Column { backend: item.backend, info: item.probe.as_ref().ok().cloned() });
+    let mut report = plan.report(&suites, columns.collect(), chosen)?;
+    report.environment = environment::of_user(&set);
+    report.set = set;
+    report.named.clone_from(&arguments.backend);
 
-    let columns = columns.collect();
-    let mut json_target = arguments.json.as_deref().map(screen::json_target).transpose()?;
-    let only_json = arguments.json.as_deref() == Some("-");
-
-    quiet_panics_of_other_threads();
-    let plan = Plan { patterns: &arguments.case, repeat: arguments.repeat.get(), required };
-    let report = plan.run(&suites, columns, chosen, screen)?;
+    let mut stdout = std::io::stdout();
+    let mut live = Live::new(screen, if only_json { None } else { Some(&mut stdout) });
+    live.say(&(matrix::head(&report, screen.width) + "\n"))?;
+    let in_fresh_process = |backend, index| fresh::run(arguments, backend, index);
+    plan.fill(&mut report, &suites, &mut live, &in_fresh_process)?;
 
     if let Some(target) = &mut json_target {
         screen::put(&mut **target, &json::of_report(&report)?)?;
     }
     if !only_json {
-        screen::put(&mut std::io::stdout(), &matrix::draw(&report, screen))?;
+        screen::put(&mut std::io::stdout(), &format!("\n{}", matrix::body(&report, screen)))?;
     }
-    if report.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.is_hung) {
-        // What hangs would keep the process from ending, since the host backend finishes its work
-        // first.
-        gpu_stream::host::abandon_at_exit();
+    report.nothing_ran().iter().for_each(|text| screen::complain(text));
+    let is_failed = report.is_failed();
+    if report.has_thread_left() {
+        end_process(is_failed.into());
     }
-    Ok(if report.totals().failed > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if is_failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
 /// What to run, and how.
@@ -66,8 +84,13 @@ pub struct Plan<'a> {
     pub required: Required,
 }
 
+/// Runs a case, given by backend and index, in a process of its own. The error says why it did not
+/// run.
+pub type InFreshProcess<'a> = &'a dyn Fn(BackendKind, usize) -> Result<Cell, String>;
+
 impl Plan<'_> {
     /// Runs the cases of `suites`, which belong to `columns` one by one. Blocks until all have run.
+    /// Those that come after a case that hung do not run, and count as skipped.
     ///
     /// # Errors
     /// A pattern that matches no case.
@@ -78,38 +101,85 @@ impl Plan<'_> {
         chosen: Backends,
         screen: &Screen,
     ) -> Result<Report, Refusal> {
-        let all = suites.first().map_or(&[][..], |suite| suite.cases());
-        let cases = select::cases(all, self.patterns)?;
-        let row = |&index: &usize| Row { case: &all[index], cells: Vec::new() };
-        let mut rows: Vec<Row> = cases.iter().map(row).collect();
+        let mut report = self.report(suites, columns, chosen)?;
+        let nowhere = |_, _| Err("no other process was asked for".into());
+        self.fill(&mut report, suites, &mut Live::new(screen, None), &nowhere)?;
+        Ok(report)
+    }
 
-        let bar = progress_bar(suites.len() * cases.len() * self.repeat as usize, screen);
+    /// Returns a report of the cases to run, without results.
+    ///
+    /// # Errors
+    /// A pattern that matches no case.
+    pub fn report(
+        &self,
+        suites: &[Box<dyn Suite>],
+        columns: Vec<Column>,
+        chosen: Backends,
+    ) -> Result<Report, Refusal> {
+        let all = suites.first().map_or(&[][..], |suite| suite.cases());
+        let row = |index: usize| Row { case: &all[index], index, cells: Vec::new() };
+        Ok(Report {
+            repeat: self.repeat,
+            columns,
+            rows: select::cases(all, self.patterns)?.into_iter().map(row).collect(),
+            left_out: chosen.left_out,
+            named: Vec::new(),
+            set: Variables::new(),
+            environment: Variables::new(),
+        })
+    }
+
+    /// Runs the cases of `report`, and shows each result as it comes. Blocks until all have run.
+    ///
+    /// Once a case has hung, its thread is still there and can hold what later cases need. So each of
+    /// those, whatever its backend, runs `in_fresh_process`.
+    ///
+    /// # Errors
+    /// If the results cannot be shown.
+    pub fn fill(
+        &self,
+        report: &mut Report,
+        suites: &[Box<dyn Suite>],
+        live: &mut Live<'_>,
+        in_fresh_process: InFreshProcess<'_>,
+    ) -> Result<(), Refusal> {
+        live.start(suites.len() * report.rows.len() * self.repeat as usize);
+        let mut is_clean = true;
         for suite in suites {
-            for (row, &index) in rows.iter_mut().zip(&cases) {
-                let name = select::full_name(row.case);
-                bar.set_message(format!("{} {name}", suite.backend()));
-                let cell = self.run_case(&**suite, index, &bar);
-                bar.inc((self.repeat - cell.rounds).into());
+            let backend = suite.backend();
+            for row in &mut report.rows {
+                live.case_begins(backend, row.case);
+                let (cell, left_out) = if is_clean {
+                    let cell = self.run_case(&**suite, row.index, live);
+                    let left_out = self.repeat - cell.rounds;
+                    (cell, left_out)
+                } else {
+                    let cell = in_fresh_process(backend, row.index);
+                    (cell.unwrap_or_else(|why| not_run(&why)), self.repeat)
+                };
+                is_clean &= !cell.is_hung;
+                live.case_ends(backend, row.case, &cell, left_out)?;
                 row.cells.push(cell);
             }
         }
-        bar.finish_and_clear();
-        Ok(Report { repeat: self.repeat, columns, rows, left_out: chosen.left_out })
+        live.end();
+        Ok(())
     }
 
     /// One case, as often as it is asked for, and no oftener than until it does not pass.
-    fn run_case(&self, suite: &dyn Suite, index: usize, bar: &ProgressBar) -> Cell {
+    fn run_case(&self, suite: &dyn Suite, index: usize, live: &Live<'_>) -> Cell {
         let (mut rounds, mut duration, mut outcome) = (0, Duration::ZERO, Ok(()));
         let mut is_hung = false;
         while rounds < self.repeat && outcome.is_ok() {
             let report = suite.run(index);
             rounds += 1;
-            bar.inc(1);
+            live.round_ends();
             duration += report.duration;
             is_hung = is_hang(&report.outcome);
             outcome = self.required.apply(suite.backend(), self.in_round(rounds, report.outcome));
         }
-        Cell { outcome, rounds, duration, is_hung }
+        Cell { outcome, rounds, duration, is_hung, own_process: false }
     }
 
     fn in_round(&self, round: u32, outcome: Outcome) -> Outcome {
@@ -122,18 +192,17 @@ impl Plan<'_> {
     }
 }
 
-fn progress_bar(length: usize, screen: &Screen) -> ProgressBar {
-    if !screen.progress {
-        return ProgressBar::hidden();
+/// The result of a case that did not run for want of a process of its own.
+fn not_run(why: &str) -> Cell {
+    let reason =
+        format!("not run, since an earlier case hung and its thread is still there: {why}");
+    Cell {
+        outcome: Err(Verdict::skipped(reason)),
+        rounds: 0,
+        duration: Duration::ZERO,
+        is_hung: false,
+        own_process: false,
     }
-    let colour = if screen.colour { ".cyan" } else { "" };
-    let template = format!("{{bar:30{colour}}} {{pos}}/{{len}} {{wide_msg}}");
-    // A template that cannot be read costs the looks and not the run.
-    let style = ProgressStyle::with_template(&template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("━╸─");
-    let target = ProgressDrawTarget::stderr();
-    ProgressBar::with_draw_target(Some(length as u64), target).with_style(style)
 }
 
 /// A panic in a case is a failure, whose text stands in the report: it should not come out a second

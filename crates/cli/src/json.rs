@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use gpu_stream::{Availability, BackendInfo, Error as _, Library};
 use gpu_stream_bench::machine;
-use gpu_stream_conformance::{CaseInfo, Verdict};
+use gpu_stream_conformance::CaseInfo;
 use serde::Serialize;
 
+use crate::environment::{self, Variables};
 use crate::report::{Report, Row};
 
 const SCHEMA: u32 = 1;
@@ -55,6 +56,8 @@ struct CaseResult {
     inapplicable: bool,
     rounds: u32,
     seconds: f64,
+    /// It ran in a process of its own, since an earlier case hung.
+    own_process: bool,
 }
 
 #[derive(Serialize)]
@@ -87,10 +90,14 @@ struct Check {
     arch: &'static str,
     machine: BTreeMap<&'static str, String>,
     repeat: u32,
+    /// What the command set in the environment for this run; `machine` has what the user set.
+    set: Variables,
     backends: Vec<Checked>,
     not_checked: Vec<LeftOut>,
     cases: Vec<Case>,
     totals: Totals,
+    /// The backends on which no case ran although they were to be checked, in words.
+    nothing_ran: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -152,9 +159,10 @@ fn row(report: &Report, row: &Row) -> Case {
         backend: column.backend.name(),
         outcome: cell.word(),
         reason: cell.reason().map(str::to_owned),
-        inapplicable: matches!(&cell.outcome, Err(Verdict::Skipped(skip)) if skip.is_by_nature()),
+        inapplicable: cell.is_inapplicable(),
         rounds: cell.rounds,
         seconds: cell.duration.as_secs_f64(),
+        own_process: cell.own_process,
     });
     Case { results: results.collect(), ..case(row.case) }
 }
@@ -184,12 +192,14 @@ pub fn of_report(report: &Report) -> serde_json::Result<String> {
         gpu_stream: VERSION,
         os: std::env::consts::OS,
         arch: std::env::consts::ARCH,
-        machine: machine::facts().into_iter().collect(),
+        machine: environment::facts(&report.set),
+        set: report.set.clone(),
         repeat: report.repeat,
         backends: checked.collect(),
         not_checked: left_out.collect(),
         cases: report.rows.iter().map(|one| row(report, one)).collect(),
         totals: Totals { passed: totals.passed, failed: totals.failed, skipped: totals.skipped },
+        nothing_ran: report.nothing_ran(),
     })
 }
 

@@ -4,6 +4,7 @@ use comfy_table::{Attribute, Cell as Drawn, Color, ContentArrangement, LineStyle
 
 use gpu_stream::ErrorKind;
 
+use crate::environment;
 use crate::notes::{Notes, wrap};
 use crate::report::{Cell, Column, Report, Row};
 use crate::screen::Screen;
@@ -11,14 +12,19 @@ use crate::screen::Screen;
 /// The whole text of `check`: what was checked, the matrix, the reasons, and the totals as the last
 /// line.
 pub fn draw(report: &Report, screen: &Screen) -> String {
-    let mut notes = Notes::default();
-    let table = table(report, screen, &mut notes);
-    let head = head(report, screen.width);
-    let (below, totals) = (notes.draw(screen), report.totals());
-    format!("{head}\n{}{below}\n{totals}\n", text_of(table))
+    format!("{}\n{}", head(report, screen.width), body(report, screen))
 }
 
-fn head(report: &Report, width: usize) -> String {
+/// The matrix, the reasons, and the totals as the last line.
+pub fn body(report: &Report, screen: &Screen) -> String {
+    let mut notes = Notes::default();
+    let table = table(report, screen, &mut notes);
+    let (below, totals) = (notes.draw(screen), report.totals());
+    format!("{}{below}\n{totals}\n", text_of(table))
+}
+
+/// What is checked, in which environment, and what is left out.
+pub fn head(report: &Report, width: usize) -> String {
     let (cases, version) = (report.rows.len(), env!("CARGO_PKG_VERSION"));
     let plural = if cases == 1 { "" } else { "s" };
     let times =
@@ -26,6 +32,14 @@ fn head(report: &Report, width: usize) -> String {
     let mut text = format!("gpu-stream {version}: {cases} case{plural}{times}\n");
     for column in &report.columns {
         text.push_str(&wrap(&title(column), 0, 2, width));
+    }
+    let environment = [
+        ("environment", &report.environment),
+        ("set by check, for more hardware queues and signals than the usual", &report.set),
+    ];
+    for (what, variables) in environment.into_iter().filter(|(_, all)| !all.is_empty()) {
+        let line = format!("{what}: {}", environment::text(variables));
+        text.push_str(&environment::wrap(&line, width));
     }
     let (not_compiled, missing): (Vec<_>, Vec<_>) =
         report.left_out.iter().partition(|item| item.kind == ErrorKind::NotCompiled);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use gpu_stream::{BackendInfo, BackendKind};
 use gpu_stream_conformance::{CaseInfo, Outcome, Verdict};
 
+use crate::environment::Variables;
 use crate::select::LeftOut;
 
 /// A whole run.
@@ -18,6 +19,12 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// The backends that were not checked.
     pub left_out: Vec<LeftOut>,
+    /// The backends that were asked for by name, with `--backend`.
+    pub named: Vec<BackendKind>,
+    /// The environment variables that the command set for this run.
+    pub set: Variables,
+    /// The environment variables of drivers and backends that the user has set.
+    pub environment: Variables,
 }
 
 /// A backend that was checked.
@@ -34,6 +41,8 @@ pub struct Column {
 pub struct Row {
     /// Which.
     pub case: &'static CaseInfo,
+    /// Its place in the list of all cases.
+    pub index: usize,
     /// What came of it, one for each backend.
     pub cells: Vec<Cell>,
 }
@@ -49,6 +58,8 @@ pub struct Cell {
     pub duration: Duration,
     /// Whether it did not come to an end, and its thread was left behind.
     pub is_hung: bool,
+    /// Whether it ran in a process of its own, since an earlier case hung.
+    pub own_process: bool,
 }
 
 impl Cell {
@@ -64,6 +75,11 @@ impl Cell {
     /// Why it did not pass.
     pub fn reason(&self) -> Option<&str> {
         self.outcome.as_ref().err().map(Verdict::reason)
+    }
+
+    /// Whether the backend has nothing to check here, whatever the machine.
+    pub fn is_inapplicable(&self) -> bool {
+        matches!(&self.outcome, Err(Verdict::Skipped(skip)) if skip.is_by_nature())
     }
 
     /// Whether it failed.
@@ -89,6 +105,51 @@ impl Report {
         let cells = || self.rows.iter().flat_map(|row| &row.cells);
         let count = |word| cells().filter(|cell| cell.word() == word).count();
         Totals { passed: count("passed"), failed: count("failed"), skipped: count("skipped") }
+    }
+}
+
+impl Report {
+    /// Whether a case hung in this process, so that its thread is still there.
+    pub fn has_thread_left(&self) -> bool {
+        self.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.is_hung && !cell.own_process)
+    }
+
+    /// Returns a text for each backend that was named and on which no case ran, with the way out.
+    ///
+    /// If none was named, returns one for each backend if no case ran on any: a check that has checked
+    /// nothing must not pass.
+    pub fn nothing_ran(&self) -> Vec<String> {
+        let named = &self.named;
+        let columns = self.columns.iter().enumerate();
+        let idle: Vec<_> = columns.filter(|(index, _)| !self.has_run(*index)).collect();
+        if named.is_empty() && idle.len() < self.columns.len() {
+            return Vec::new();
+        }
+        let wanted = |backend| named.is_empty() || named.contains(&backend);
+        let idle = idle.into_iter().filter(|(_, column)| wanted(column.backend));
+        idle.map(|(index, column)| self.idle_text(index, column.backend)).collect()
+    }
+
+    /// Whether the check failed: a case did, or no case ran where some were to.
+    pub fn is_failed(&self) -> bool {
+        self.totals().failed > 0 || !self.nothing_ran().is_empty()
+    }
+
+    fn has_run(&self, column: usize) -> bool {
+        let word = |row: &Row| row.cells.get(column).map(Cell::word);
+        self.rows.iter().any(|row| word(row).is_some_and(|word| word != "skipped"))
+    }
+
+    fn idle_text(&self, column: usize, backend: BackendKind) -> String {
+        let cells = || self.rows.iter().filter_map(|row| row.cells.get(column));
+        let reason = cells().find_map(Cell::reason).unwrap_or("there is none");
+        let advice = if cells().all(Cell::is_inapplicable) {
+            "choose cases that the backend can run with --case"
+        } else {
+            "mend that (`gpu-stream info` says what was found), or leave the backend out"
+        };
+        let count = cells().count();
+        format!("{backend}: no case ran: all {count} were skipped: {reason}; {advice}")
     }
 }
 

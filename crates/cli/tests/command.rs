@@ -121,6 +121,77 @@ fn a_case_that_does_not_end_in_time_fails_and_the_run_goes_on() {
     let [_, failed, _] = totals(&stdout(&output));
     assert!(failed > 1, "{output:?}");
     assert!(stdout(&output).contains("still running after 100ns"), "{output:?}");
+    assert!(stdout(&output).contains("in a process of its own"), "{output:?}");
+}
+
+#[test]
+fn every_result_is_a_line_before_the_matrix() {
+    for plain in ["", " --plain"] {
+        let text = stdout(&run(&format!("--case order::wait{plain}")));
+        let (lines, matrix) = text.split_once("\ncase ").expect("a matrix");
+        let lines = lines.lines().filter(|line| line.starts_with("passed  host order::wait"));
+        assert_eq!(lines.count(), totals(matrix)[0], "{text}");
+    }
+}
+
+/// The process that a hang makes `check` start for each further case.
+#[test]
+fn a_single_case_is_told_as_one_line_of_json() {
+    let list: Value = serde_json::from_slice(&run("check --list --json -").stdout).unwrap();
+    let last = list["cases"].as_array().unwrap().len() - 1;
+    for (index, outcome) in [(0, "passed"), (last + 1, "failed")] {
+        let output = run(&format!("check --backend host --single {index} --repeat 2"));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["outcome"], outcome, "{answer}");
+    }
+}
+
+/// The variables that drivers read for their hardware queues.
+const QUEUES: [&str; 3] =
+    ["CUDA_DEVICE_MAX_CONNECTIONS", "GPU_MAX_HW_QUEUES", "ROC_SIGNAL_POOL_SIZE"];
+
+/// What `line` writes as JSON, with one of the variables set by the user and the others not.
+fn with_variables(line: &str, user: Option<&str>) -> Value {
+    let mut command = command(line);
+    for name in QUEUES {
+        command.env_remove(name);
+    }
+    user.map(|name| command.env(name, "5"));
+    let output = command.output().expect("the command starts");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn environment(report: &Value) -> &str {
+    let facts = report["machine"].get("facts").unwrap_or(&report["machine"]);
+    facts["environment"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn only_check_sets_variables_and_it_says_which() {
+    let is_compiled = [cfg!(feature = "cuda") || cfg!(feature = "hip"), cfg!(feature = "hip")];
+    let is_compiled = [is_compiled[0], is_compiled[1], is_compiled[1]];
+    for (set_by_user, compiled) in QUEUES.into_iter().zip(is_compiled) {
+        let check = with_variables("check --case wait_twice --json -", Some(set_by_user));
+        assert_eq!(check["set"].get(set_by_user), None, "{check}");
+        assert!(environment(&check).contains(&format!("{set_by_user}=5")), "{check}");
+        let check = with_variables("check --case wait_twice --json -", None);
+        assert_eq!(check["set"].get(set_by_user).is_some(), compiled, "{check}");
+        assert!(!environment(&check).contains(set_by_user), "not the user's: {check}");
+        for line in ["info --json -", "bench --quick --backend host --operation query --json -"] {
+            assert!(!environment(&with_variables(line, None)).contains(set_by_user), "{line}");
+            let user = with_variables(line, Some(set_by_user));
+            assert!(environment(&user).contains(&format!("{set_by_user}=5")), "{line}: {user}");
+        }
+    }
+    let host = with_variables("check --backend host --case wait_twice --json -", None);
+    assert_eq!(host["set"], serde_json::json!({}), "the host needs none");
+    let mut command = command("check --case wait_twice");
+    for name in QUEUES {
+        command.env_remove(name);
+    }
+    let text = stdout(&command.output().unwrap());
+    assert_eq!(text.contains("\nset by check"), is_compiled[0], "{text}");
 }
 
 #[test]

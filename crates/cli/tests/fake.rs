@@ -1,11 +1,13 @@
 //! The command's inside, with backends that fail and skip: what no sound backend shows.
 
-use std::sync::Mutex;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gpu_stream::{Backend, BackendInfo, BackendKind, Device, DeviceInfo, ErrorKind, Host};
 use gpu_stream_cli::check::Plan;
-use gpu_stream_cli::report::{Column, Report, Totals};
+use gpu_stream_cli::live::Live;
+use gpu_stream_cli::report::{Cell, Column, Report, Totals};
 use gpu_stream_cli::screen::Screen;
 use gpu_stream_cli::select::{Backends, LeftOut};
 use gpu_stream_cli::{Refusal, json, matrix};
@@ -274,4 +276,133 @@ fn a_backend_that_is_wanted_and_missing_is_refused_with_advice() {
     let required = Required::parse("cuda", &[]).unwrap();
     let chosen = select::backends(&available, &[], &required).unwrap();
     assert_eq!(chosen.checked, [BackendKind::Host, BackendKind::Cuda]);
+}
+
+/// The text of a case that hung, as the runner says it.
+const HUNG: &str = "still running after 1s; the thread is left behind";
+
+/// A fake whose second case hangs, and whose later ones then fail in the same process.
+fn hanging(backend: BackendKind) -> Box<dyn Suite> {
+    let spoilt = || vec![failed("no stream can be made")];
+    fake(backend, [vec![Ok(())], vec![failed(HUNG)], spoilt(), spoilt()])
+}
+
+#[test]
+fn cases_after_a_hang_run_in_processes_of_their_own() {
+    let spoilt = || vec![failed("no stream can be made")];
+    let suites =
+        [hanging(Host::KIND), fake(BackendKind::Cuda, [spoilt(), spoilt(), spoilt(), spoilt()])];
+    let columns = suites.iter().map(|suite| column(suite.backend())).collect();
+    let plan = plan(2);
+    let mut report = plan.report(&suites, columns, Backends::default()).unwrap();
+    let asked = Mutex::new(Vec::new());
+    let fresh = |backend: BackendKind, index| {
+        asked.lock().unwrap().push((backend, index));
+        let (rounds, duration) = (2, Duration::ZERO);
+        Ok(Cell { outcome: Ok(()), rounds, duration, is_hung: false, own_process: true })
+    };
+    let mut live = Live::new(&Screen::plain(80), None);
+    plan.fill(&mut report, &suites, &mut live, &fresh).unwrap();
+    assert_eq!(report.totals(), Totals { passed: 7, failed: 1, skipped: 0 });
+    assert!(report.rows[1].cells[0].is_hung && report.has_thread_left());
+    let cuda = BackendKind::Cuda;
+    let all = [(Host::KIND, 2), (Host::KIND, 3), (cuda, 0), (cuda, 1), (cuda, 2), (cuda, 3)];
+    assert_eq!(*asked.lock().unwrap(), all);
+}
+
+#[test]
+fn cases_after_a_hang_that_cannot_run_are_no_failures() {
+    let required = Required::parse("host", &[]).unwrap();
+    let plan = Plan { patterns: &[], repeat: 1, required };
+    let report = run(&[hanging(Host::KIND)], plan).unwrap();
+    assert_eq!(report.totals(), Totals { passed: 1, failed: 1, skipped: 2 });
+    let reason = report.rows[3].cells[0].reason().unwrap();
+    assert!(reason.starts_with("not run, since an earlier case hung"), "{reason}");
+    assert_eq!(report.rows[3].cells[0].rounds, 0);
+}
+
+#[test]
+fn a_named_backend_that_runs_no_case_is_a_failure() {
+    let idle = || vec![skipped("the kernels cannot be loaded")];
+    let none = || fake(BackendKind::Cuda, [idle(), idle(), idle(), idle()]);
+    let sound = || fake(Host::KIND, [vec![Ok(())], vec![Ok(())], vec![Ok(())], vec![Ok(())]]);
+    let report = |suites: &[Box<dyn Suite>], named: &[BackendKind]| {
+        let mut report = run(suites, plan(1)).unwrap();
+        report.named = named.to_vec();
+        report
+    };
+    let both = [sound(), none()];
+    assert!(!report(&both, &[]).is_failed(), "nobody asked for the second");
+    assert!(!report(&both, &[Host::KIND]).is_failed());
+    let named = report(&both, &[BackendKind::Cuda]);
+    assert!(named.is_failed());
+    let [text] = &named.nothing_ran()[..] else { panic!("{:?}", named.nothing_ran()) };
+    for part in ["cuda: no case ran", "all 4", "kernels cannot be loaded", "gpu-stream info"] {
+        assert!(text.contains(part), "{part:?} is missing in {text}");
+    }
+    let value: serde_json::Value = serde_json::from_str(&json::of_report(&named).unwrap()).unwrap();
+    assert_eq!(value["nothing_ran"][0], text.as_str());
+    assert!(report(&[none()], &[]).is_failed(), "a check of nothing must not pass");
+    let by_nature = || vec![Err(Verdict::inapplicable("it has no such thing"))];
+    let inapplicable = fake(Host::KIND, [by_nature(), by_nature(), by_nature(), by_nature()]);
+    let text = report(&[inapplicable], &[Host::KIND]).nothing_ran().concat();
+    assert!(text.contains("--case"), "{text}");
+}
+
+/// What is written, and how much of it has been flushed.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<(Vec<u8>, usize)>>);
+
+impl Shared {
+    fn flushed(&self) -> String {
+        let state = self.0.lock().unwrap();
+        String::from_utf8(state.0[..state.1].to_vec()).unwrap()
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().0.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.1 = state.0.len();
+        Ok(())
+    }
+}
+
+/// A suite whose cases pass if the results of those before them can be read already.
+struct Witness(Shared);
+
+impl Suite for Witness {
+    fn backend(&self) -> BackendKind {
+        Host::KIND
+    }
+
+    fn cases(&self) -> &'static [CaseInfo] {
+        CASES
+    }
+
+    fn run(&self, index: usize) -> CaseReport {
+        let flushed = self.0.flushed();
+        let lines = CASES[..index]
+            .iter()
+            .map(|case| format!("passed  host {}::{} (0.000 s)\n", case.area, case.name));
+        let wanted: String = lines.collect();
+        let outcome = if flushed == wanted { Ok(()) } else { failed(&flushed) };
+        CaseReport { outcome, duration: Duration::ZERO }
+    }
+}
+
+#[test]
+fn results_are_printed_and_flushed_as_they_come() {
+    let mut shared = Shared::default();
+    let suites: [Box<dyn Suite>; 1] = [Box::new(Witness(shared.clone()))];
+    let plan = plan(1);
+    let mut report = plan.report(&suites, vec![column(Host::KIND)], Backends::default()).unwrap();
+    let mut live = Live::new(&Screen::plain(80), Some(&mut shared));
+    plan.fill(&mut report, &suites, &mut live, &|_, _| Err("none".into())).unwrap();
+    assert_eq!(report.totals(), Totals { passed: 4, failed: 0, skipped: 0 });
 }

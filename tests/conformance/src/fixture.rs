@@ -119,8 +119,8 @@ pub trait Fixture: Send + Sync + 'static {
     /// What the driver says.
     fn foreign(&self, device: Device, options: StreamOptions) -> Result<Self::Foreign, Verdict>;
 
-    /// Submits work to `foreign` with the bare driver and waits for it, to show that nobody has
-    /// destroyed the stream.
+    /// Submits work to `foreign` with the bare driver and waits for it, and so for all work before it,
+    /// to show that the stream was not destroyed.
     ///
     /// # Errors
     /// [`Verdict::Failed`] if the stream is gone.

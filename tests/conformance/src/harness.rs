@@ -3,10 +3,12 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gpu_stream_core::{Backend, BackendKind};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+use crate::runner::{self, end_process};
 use crate::{Fixture, Missing, Required, Suite, SuiteOf, Verdict};
 
 /// What [`main!`](crate::main) takes: a fixture, or a result with one where making it can fail.
@@ -36,6 +38,9 @@ impl<F: Fixture, E: Display> IntoSuite for Result<F, E> {
 /// it fail.
 ///
 /// Each case is called `area::name`. Blocks until all have run.
+///
+/// After a case that hung, its thread is still there and can hold what later cases need. Those are
+/// not run, and count as ignored. The process then ends in here, without destructors, with code 101.
 pub fn main(suite: impl IntoSuite) -> ExitCode {
     let suite: Arc<dyn Suite> = suite.into_suite().into();
     let backend = suite.backend();
@@ -49,21 +54,39 @@ pub fn main(suite: impl IntoSuite) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // The cases take turns anyway, and one thread prints them in the order of the list.
     arguments.test_threads = Some(1);
+    let is_hung = Arc::new(AtomicBool::new(false));
     let trials = suite.cases().iter().enumerate().map(|(index, case)| {
         let (suite, required) = (Arc::clone(&suite), required.clone());
+        let is_hung = Arc::clone(&is_hung);
         let name = format!("{}::{}", case.area, case.name);
-        Trial::ignorable_test(name, move || finish(backend, &required, &*suite, index))
+        Trial::ignorable_test(name.clone(), move || match is_hung.load(Ordering::SeqCst) {
+            true => Ok(Completion::ignored_with(format!("{AFTER_A_HANG}: --exact {name}"))),
+            false => finish(backend, &required, &*suite, index, &is_hung),
+        })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if is_hung.load(Ordering::SeqCst) {
+        end_process(FAILED);
+    }
+    conclusion.exit_code()
 }
+
+/// The exit code of a test target of which a test failed.
+const FAILED: i32 = 101;
+
+const AFTER_A_HANG: &str =
+    "not run, since an earlier case hung and its thread is still there; run it alone";
 
 fn finish(
     backend: BackendKind,
     required: &Required,
     suite: &dyn Suite,
     index: usize,
+    is_hung: &AtomicBool,
 ) -> Result<Completion, Failed> {
-    match required.apply(backend, suite.run(index).outcome) {
+    let outcome = suite.run(index).outcome;
+    is_hung.fetch_or(runner::is_hang(&outcome), Ordering::SeqCst);
+    match required.apply(backend, outcome) {
         Ok(()) => Ok(Completion::Completed),
         Err(Verdict::Skipped(skip)) => Ok(Completion::ignored_with(skip.reason())),
         Err(Verdict::Failed(reason)) => {
@@ -98,14 +121,15 @@ mod tests {
     fn without_a_fixture_every_case_is_skipped_or_fails_where_required() {
         let suite = Err::<HostFixture, _>("no driver").into_suite();
         assert_eq!(suite.backend(), BackendKind::Host);
-        let free = Required::default();
+        let (free, no_hang) = (Required::default(), AtomicBool::new(false));
         let required = Required::parse("host", &[]).unwrap();
         for index in 0..suite.cases().len() {
-            let skipped = finish(BackendKind::Host, &free, &*suite, index);
+            let skipped = finish(BackendKind::Host, &free, &*suite, index, &no_hang);
             assert!(
                 matches!(skipped, Ok(Completion::Ignored { reason: Some(why) }) if why == "no driver")
             );
-            let failed = finish(BackendKind::Host, &required, &*suite, index).err().unwrap();
+            let failed =
+                finish(BackendKind::Host, &required, &*suite, index, &no_hang).err().unwrap();
             let text = failed.message().unwrap_or_default();
             assert!(text.contains("must not skip: no driver"), "{text}");
         }

@@ -34,109 +34,14 @@
 //! reason. Where making the fixture can fail because a driver is missing, give the `Result`.
 //!
 //! ## Writing a fixture
-//! This one is for the host backend, whose work is closures. `fixtures::HostFixture` is the same with a few more
-//! comforts, behind the feature `host`.
+//! This one is for the host backend, whose work is closures. It passes every case that the backend can run.
+//! `fixtures::HostFixture` is the same with a few more comforts, behind the feature `host`.
 //!
 #![cfg_attr(feature = "host", doc = "```")]
 #![cfg_attr(not(feature = "host"), doc = "```ignore")]
-//! use std::sync::Arc;
-//! use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+#![doc = include_str!("worked_example.rs")]
 //!
-//! use gpu_stream_conformance::{Fixture, Outcome, Suite, SuiteOf, Verdict};
-//! use gpu_stream_core::{Backend, Device, RawStream, Stream, StreamOptions, StreamOwner};
-//! use gpu_stream_host::{Gate, Host, HostStream, raw, settle};
-//!
-//! struct MyFixture;
-//!
-//! /// A stream as another library would make it: by the bare driver, destroyed on drop.
-//! struct Foreign(RawStream<Host>);
-//!
-//! impl Drop for Foreign {
-//!     fn drop(&mut self) {
-//!         let _ = raw::destroy(self.0);
-//!     }
-//! }
-//!
-//! // SAFETY: the stream lives as long as the value.
-//! unsafe impl StreamOwner<Host> for Foreign {
-//!     fn raw_stream(&self) -> RawStream<Host> {
-//!         self.0
-//!     }
-//! }
-//!
-//! impl Fixture for MyFixture {
-//!     type Backend = Host;
-//!     type Foreign = Foreign;
-//!     type Gate = Gate;
-//!     type Data = Arc<AtomicU32>; // on a GPU: an allocation on the device, and a place to copy it to
-//!
-//!     fn raw_stream(&self, bits: usize) -> RawStream<Host> {
-//!         RawStream::from_bits(bits)
-//!     }
-//!
-//!     fn foreign(&self, device: Device, options: StreamOptions) -> Result<Foreign, Verdict> {
-//!         Ok(Foreign(raw::create(device, options)?)) // `?` turns any error into a failed case
-//!     }
-//!
-//!     fn foreign_works(&self, foreign: &Foreign) -> Outcome {
-//!         if raw::is_alive(foreign.0) { Ok(()) } else { Err(Verdict::failed("it is destroyed")) }
-//!     }
-//!
-//!     // On a GPU: a wait for a value in pinned memory (`cuStreamWaitValue32`), or a host function that blocks.
-//!     fn gate<S: Stream<Backend = Host>>(&self, stream: &S) -> Result<Gate, Verdict> {
-//!         let gate = Gate::new(stream.device())?;
-//!         stream.wait_event(gate.event())?;
-//!         Ok(gate)
-//!     }
-//!
-//!     fn open(&self, gate: &Gate) {
-//!         gate.open();
-//!     }
-//!
-//!     fn data(&self, _: Device, value: u32) -> Result<Self::Data, Verdict> {
-//!         Ok(Arc::new(AtomicU32::new(value)))
-//!     }
-//!
-//!     // On a GPU: an asynchronous memset or copy on `stream.raw()`.
-//!     fn store<S>(&self, stream: &S, data: &Self::Data, value: u32) -> Outcome
-//!     where
-//!         S: Stream<Backend = Host>,
-//!     {
-//!         let data = Arc::clone(data);
-//!         Ok(stream.launch_host_func(Box::new(move || data.store(value, SeqCst)))?)
-//!     }
-//!
-//!     fn copy<S>(&self, stream: &S, from: &Self::Data, to: &Self::Data) -> Outcome
-//!     where
-//!         S: Stream<Backend = Host>,
-//!     {
-//!         let (from, to) = (Arc::clone(from), Arc::clone(to));
-//!         Ok(stream.launch_host_func(Box::new(move || to.store(from.load(SeqCst), SeqCst)))?)
-//!     }
-//!
-//!     fn load(&self, data: &Self::Data) -> Result<u32, Verdict> {
-//!         Ok(data.load(SeqCst))
-//!     }
-//!
-//!     // On a GPU: yield for a few milliseconds. It is exact here.
-//!     fn settle(&self, streams: &[&HostStream]) {
-//!         let _ = settle(streams); // it may return early, as far as the cases are concerned
-//!     }
-//!
-//!     // On a GPU, failing work takes the context with it: skip, and say so.
-//!     fn fault(&self, stream: &HostStream) -> Outcome {
-//!         Ok(stream.launch(|| std::panic::resume_unwind(Box::new("meant to fail")))?)
-//!     }
-//!
-//!     // On a GPU: `cudaSetDevice` or `cuCtxSetCurrent`, and what they would give back. The host has none of this.
-//!     fn make_current(&self, _: Device) -> Outcome {
-//!         Ok(())
-//!     }
-//!
-//!     fn thread_state(&self) -> Result<String, Verdict> {
-//!         Ok(String::new())
-//!     }
-//! }
+//! use gpu_stream_conformance::{Suite, SuiteOf};
 //!
 //! let suite = SuiteOf::new(MyFixture);
 //! for (index, case) in suite.cases().iter().enumerate().filter(|(_, case)| case.area == "order") {

@@ -1,7 +1,7 @@
 //! The rules that the cases check, each with its number and its words.
 //!
 //! `R1` to `R41` are the numbered rules of the contract, `T1` to `T6` what torch documents of
-//! `ExternalStream`, and `C1` to `C13` what the contract adds to both. [`ELSEWHERE`] lists the rules
+//! `ExternalStream`, and `C1` to `C14` what the contract adds to both. [`ELSEWHERE`] lists the rules
 //! that no case of the suite checks.
 
 use std::fmt;
@@ -94,6 +94,7 @@ rules! {
     C11 "a foreign event can be waited for, asked, synchronized and recorded; its wrapper keeps its owner and destroys nothing"
     C12 "an event of ours that another library records answers by that record"
     C13 "what is dropped in host functions does not pile up"
+    C14 "a stream that has work gets its turn, whatever the priorities of the others"
 }
 
 /// Rules that no case checks, each with the test of the repository that does.

@@ -1,6 +1,7 @@
 //! Running cases: [`run`], and the object-safe [`Suite`].
 
 use std::any::Any;
+use std::io::Write;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -62,6 +63,23 @@ const STILL_RUNNING: &str = "still running after";
 /// Whether a case failed because it did not come to an end.
 pub fn is_hang(outcome: &Outcome) -> bool {
     matches!(outcome, Err(Verdict::Failed(reason)) if reason.starts_with(STILL_RUNNING))
+}
+
+/// Ends the process at once with `code`, after it has flushed stdout and stderr.
+///
+/// For a process in which a thread was left behind. No function of `atexit` and no static destructor
+/// runs, since it would run beside that thread and free what the thread uses.
+pub fn end_process(code: i32) -> ! {
+    // A closed pipe loses the output in any case.
+    let _ = std::io::stdout().flush();
+    let _ = std::io::stderr().flush();
+    #[cfg(unix)]
+    // SAFETY: `_exit` takes any code, and ends the process without running code of this process.
+    unsafe {
+        libc::_exit(code)
+    }
+    #[cfg(not(unix))]
+    std::process::exit(code)
 }
 
 fn join(running: thread::JoinHandle<()>) -> Outcome {

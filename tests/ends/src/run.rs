@@ -8,6 +8,7 @@ use gpu_stream_conformance::Verdict;
 use gpu_stream_conformance::fixtures::{
     CudaFixture, HipFixture, HostFixture, ask_for_cuda_queues, ask_for_hip_queues,
 };
+use gpu_stream_conformance::runner::end_process;
 use gpu_stream_core::{Backend, BackendKind};
 use gpu_stream_cuda::Cuda;
 use gpu_stream_hip::Hip;
@@ -93,10 +94,8 @@ pub fn as_child() -> Option<ExitCode> {
         Ok(()) => ExitCode::SUCCESS,
         Err(verdict) => {
             eprintln!("{}", verdict.reason());
-            // What was submitted may wait for what is not going to happen.
-            gpu_stream_host::abandon_at_exit();
-            let code = if verdict.is_failed() { WRONG } else { SKIPPED };
-            std::process::exit(code);
+            // What was submitted may wait for what is not going to happen, and a thread may be left.
+            end_process(if verdict.is_failed() { WRONG } else { SKIPPED })
         }
     })
 }

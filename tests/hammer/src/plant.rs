@@ -17,6 +17,8 @@ pub enum Plant {
     Leak,
     /// Work on one stream that needs work on another and does not wait for it: a proof fails.
     NoWait,
+    /// A finding, and a thread that then never goes on: the run ends, and says what was found.
+    Hang,
     /// A closure that counts twice that it ran: the tally does not come out.
     RanTwice,
     /// Work of two streams on one number, without an order: a sanitizer for threads notices.
@@ -100,6 +102,12 @@ pub(crate) fn act<F: Fixture>(hand: &mut Hand<'_, F>) -> Outcome {
             }
             hand.world.fixture.open(&gate);
             Ok(())
+        }
+        Plant::Hang => {
+            tally.found("a finding, and then a hang, as was planted");
+            loop {
+                std::thread::park();
+            }
         }
         Plant::RanTwice => {
             let closure = Closure::new(tally);

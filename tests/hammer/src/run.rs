@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gpu_stream_conformance::fixture::BackendOf;
+use gpu_stream_conformance::runner::end_process;
 use gpu_stream_conformance::{Fixture, Outcome};
 use gpu_stream_core::{Backend, Stream};
 
@@ -15,6 +16,7 @@ use crate::calls::Calls;
 use crate::hand::{Hand, Seen, name_of};
 use crate::memory;
 use crate::report::{Report, Sample};
+use crate::tally::Tally;
 use crate::world::World;
 
 /// What is to be done.
@@ -101,7 +103,7 @@ pub fn run<F: Fixture>(fixture: F, plan: &Plan, progress: impl Fn(&Sample)) -> R
             let (world, meet) = (&world, &meet);
             scope.spawn(move || live(world, plan, index, seen, meet));
         }
-        let watch = scope.spawn(|| watch::<F>(&seen, plan.limit, &over));
+        let watch = scope.spawn(|| watch::<F>(&seen, &world.tally, plan.limit, &over));
         for part in 0..=plan.parts {
             meet.wait();
             let settled = guarded(|| settle(&world));
@@ -165,8 +167,8 @@ fn guarded(code: impl FnOnce() -> Outcome) -> Outcome {
     catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(text)
 }
 
-/// Ends the process if nothing moves.
-fn watch<F: Fixture>(seen: &[Seen], limit: Duration, over: &AtomicBool) {
+/// Ends the process if nothing moves, with what was found until then.
+fn watch<F: Fixture>(seen: &[Seen], tally: &Tally, limit: Duration, over: &AtomicBool) {
     let sum = || seen.iter().map(|seen| seen.calls.load(Ordering::Relaxed)).sum::<u64>();
     let (mut last, mut since) = (sum(), Instant::now());
     while !over.load(Ordering::Relaxed) {
@@ -179,7 +181,11 @@ fn watch<F: Fixture>(seen: &[Seen], limit: Duration, over: &AtomicBool) {
             for (index, seen) in seen.iter().enumerate() {
                 eprintln!("  {index}: {}", name_of::<F>(seen.doing.load(Ordering::Relaxed)));
             }
-            std::process::exit(3);
+            // What was found before must not be lost with the process.
+            for finding in tally.findings() {
+                eprintln!("FOUND: {finding}");
+            }
+            end_process(3);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! with the reason; `GPU_STREAM_REQUIRE=hip` makes that a failure.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use gpu_stream_conformance::fixtures::{
     CudaFixture, HipFixture, HostFixture, ask_for_cuda_queues, ask_for_hip_queues,
@@ -25,7 +26,29 @@ fn operations() -> Result<u64, String> {
     }
 }
 
+/// Set in the process that is to hang.
+const HANG: &str = "GPU_STREAM_HAMMER_HANG";
+
+/// A run that hangs ends its process with code 3, and says what was found before.
+fn a_hang_hides_no_finding() -> Result<(), Failed> {
+    let program = std::env::current_exe()?;
+    let output = std::process::Command::new(program).env(HANG, "1").output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let all = ["nothing has moved", "FOUND: a finding, and then a hang"];
+    if output.status.code() == Some(3) && all.iter().all(|part| text.contains(part)) {
+        return Ok(());
+    }
+    Err(format!("it ended with {} and said: {text}", output.status).into())
+}
+
 fn main() -> ExitCode {
+    if std::env::var_os(HANG).is_some() {
+        let limit = Duration::from_millis(600);
+        let plan = Plan { plant: Some(Plant::Hang), limit, ..Plan::new(OPERATIONS) };
+        let report = run(HostFixture::new(), &plan, |_| ());
+        eprintln!("it did not hang: {:?}", report.findings);
+        return ExitCode::FAILURE;
+    }
     // SAFETY: no other thread is running yet.
     unsafe {
         ask_for_cuda_queues();
@@ -64,6 +87,7 @@ fn main() -> ExitCode {
     for (name, plant, operations, notice) in PLANTED {
         trials.push(Trial::test(name, move || noticed(plant, operations, notice)));
     }
+    trials.push(Trial::test("a_hang_hides_no_finding", a_hang_hides_no_finding));
     let mut arguments = Arguments::from_args();
     // The allocator counts for the whole process.
     arguments.test_threads = Some(1);

@@ -11,6 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::check::{Limits, check};
 use crate::generate::{Programs, Smaller};
+use crate::order::Order;
 use crate::program::Program;
 use crate::run::{Counts, Failure, Options, Runner};
 
@@ -155,6 +156,22 @@ pub struct Caught {
     pub then: Failure,
 }
 
+impl Caught {
+    /// Returns what was found, without the smallest program.
+    fn first(&self) -> String {
+        let Caught { number, seed, backend, .. } = self;
+        let program = with_failure(&self.program, &self.failure);
+        format!(
+            "program {number} of seed {seed} fails on {backend}:\n\n{program}\n{}",
+            self.again()
+        )
+    }
+
+    fn again(&self) -> String {
+        format!("again: {SEED}={}:{} {PROGRAMS}=1", self.seed, self.number)
+    }
+}
+
 impl fmt::Display for Caught {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "program {} of seed {} fails on {}", self.number, self.seed, self.backend)?;
@@ -163,7 +180,7 @@ impl fmt::Display for Caught {
         f.write_str(&with_failure(&self.smallest, &self.then))?;
         writeln!(f, "\nit comes from this one:\n")?;
         f.write_str(&with_failure(&self.program, &self.failure))?;
-        writeln!(f, "\nagain: {SEED}={}:{} {PROGRAMS}=1", self.seed, self.number)
+        writeln!(f, "\n{}", self.again())
     }
 }
 
@@ -212,11 +229,19 @@ pub fn run<F: Fixture>(
         let careful = number % 2 == 0;
         if let Err(failure) = runner.run(tree.order(), careful) {
             let mut caught = caught(tree.current(), failure);
+            // A smaller program can hang, or crash the process: what was found stands by then.
+            if options.candidates > 0 {
+                let found = caught.first();
+                eprintln!("{found}\nlooking for a smaller program");
+                runner.found(Some(found));
+            }
             runner.limit(LIMIT_OF_THE_SMALLER);
             let failure = caught.failure.clone();
-            (caught.smallest, caught.then) =
-                smallest(runner, tree, careful, failure, options.candidates);
+            (caught.smallest, caught.then) = smallest(tree, failure, options.candidates, |order| {
+                try_smaller(runner, order, careful)
+            });
             runner.limit(options.limit);
+            runner.found(None);
             return Err(Box::new(caught));
         }
     }
@@ -225,13 +250,32 @@ pub fn run<F: Fixture>(
     Ok(counts)
 }
 
+/// What came of trying a smaller program.
+enum Tried {
+    Passes,
+    Fails(Failure),
+    /// The backend refuses every program, as in a process that is ending.
+    Useless,
+}
+
+/// Runs a smaller program several times.
+fn try_smaller<F: Fixture>(runner: &mut Runner<F>, order: &Arc<Order>, careful: bool) -> Tried {
+    match (0..TRIES).find_map(|_| runner.run(order, careful).err()) {
+        None => Tried::Passes,
+        Some(_) if !runner.is_usable() => Tried::Useless,
+        Some(failure) => Tried::Fails(failure),
+    }
+}
+
 /// The smallest program of the tree that is found to fail, by proptest's protocol.
-fn smallest<F: Fixture>(
-    runner: &mut Runner<F>,
+///
+/// Once the backend refuses every program, a failure says nothing of the program. The search ends
+/// then, with what was found before.
+fn smallest(
     mut tree: Smaller,
-    careful: bool,
     failure: Failure,
     candidates: usize,
+    mut try_it: impl FnMut(&Arc<Order>) -> Tried,
 ) -> (Program, Failure) {
     let mut best = (tree.current(), failure);
     let mut more = candidates > 0 && tree.simplify();
@@ -239,13 +283,13 @@ fn smallest<F: Fixture>(
         if !more {
             break;
         }
-        let fails = (0..TRIES).find_map(|_| runner.run(tree.order(), careful).err());
-        more = match fails {
-            Some(failure) => {
+        more = match try_it(tree.order()) {
+            Tried::Useless => break,
+            Tried::Fails(failure) => {
                 best = (tree.current(), failure);
                 tree.simplify()
             }
-            None => tree.complicate(),
+            Tried::Passes => tree.complicate(),
         };
     }
     best
@@ -306,6 +350,26 @@ mod tests {
             texts.insert(program.to_string());
         }
         assert!(texts.len() > 290, "only {} of 300 programs differ", texts.len());
+    }
+
+    #[test]
+    fn a_process_that_ends_does_not_replace_the_finding() {
+        let failure = |seen: &str| Failure { statement: None, seen: seen.into() };
+        let tree = || Campaign::new(0).program(0, &LIKE_A_GPU).unwrap();
+        let first = || (tree().current(), failure("a wrong number"));
+        let mut tried = 0;
+        let found = smallest(tree(), failure("a wrong number"), 1_000, |_| {
+            tried += 1;
+            if tried > 1 { Tried::Useless } else { Tried::Passes }
+        });
+        assert_eq!((found, tried), (first(), 2));
+        let found = smallest(tree(), failure("a wrong number"), 1_000, |order| {
+            match order.program.0.len() {
+                0..3 => Tried::Useless,
+                _ => Tried::Fails(failure("a wrong number, too")),
+            }
+        });
+        assert!(found.0.0.len() >= 3 && found.1.seen == "a wrong number, too", "{found:?}");
     }
 
     #[test]

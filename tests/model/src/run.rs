@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gpu_stream_conformance::{Fixture, Verdict};
-use gpu_stream_core::{Backend, Device};
+use gpu_stream_core::{Backend, Device, Stream, StreamOptions};
 
 use crate::order::Order;
 use crate::program::Op;
@@ -129,6 +129,15 @@ impl<F: Fixture> Runner<F> {
         self.devices.len()
     }
 
+    /// Returns `true` if the backend makes a stream on each device, and answers for it.
+    pub(crate) fn is_usable(&self) -> bool {
+        let answers = |device: &Device| {
+            let stream = F::Backend::new_stream(*device, StreamOptions::new());
+            stream.and_then(|stream| stream.query()).is_ok()
+        };
+        self.devices.iter().all(answers)
+    }
+
     /// What has been checked so far.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -137,6 +146,11 @@ impl<F: Fixture> Runner<F> {
     /// What the watchdog says beside a program that hangs.
     pub fn label(&self, text: String) {
         self.watch.label(format!("{}: {text}", F::Backend::KIND));
+    }
+
+    /// Keeps the failure that was found while smaller programs are tried; `None` when that is over.
+    pub(crate) fn found(&self, text: Option<String>) {
+        self.watch.found(text);
     }
 
     /// Another time limit, for the programs to come.

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gpu_stream_conformance::Fixture;
+use gpu_stream_conformance::runner::end_process;
 
 use crate::order::Order;
 
@@ -121,6 +122,8 @@ pub(crate) struct Watch<F: Fixture> {
     changed: Condvar,
     /// What to say beside the program.
     label: Mutex<String>,
+    /// The failure that was found first, while smaller programs are tried.
+    found: Mutex<Option<String>>,
 }
 
 struct State<F: Fixture> {
@@ -140,6 +143,7 @@ impl<F: Fixture> Watch<F> {
             state: Mutex::new(state),
             changed: Condvar::new(),
             label: Mutex::default(),
+            found: Mutex::default(),
         });
         let watching = Arc::clone(&watch);
         thread::Builder::new().name("watchdog".into()).spawn(move || watching.watch())?;
@@ -148,6 +152,11 @@ impl<F: Fixture> Watch<F> {
 
     pub(crate) fn label(&self, text: String) {
         *lock(&self.label) = text;
+    }
+
+    /// Keeps the failure that was found, for a process that ends before it can be returned.
+    pub(crate) fn found(&self, text: Option<String>) {
+        *lock(&self.found) = text;
     }
 
     pub(crate) fn limit(&self, limit: Duration) {
@@ -204,6 +213,12 @@ impl<F: Fixture> Watch<F> {
             lock(&self.label),
             running.order.program
         );
-        std::process::exit(101);
+        if let Some(found) = &*lock(&self.found) {
+            eprintln!(
+                "That was one of the smaller programs. This is what was found first:\n{found}"
+            );
+        }
+        // The threads that hang are left behind.
+        end_process(101)
     }
 }

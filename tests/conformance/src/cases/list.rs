@@ -419,6 +419,34 @@ list! {
         reset_leaves_nothing_stale [R39]
             "After a reset with nothing of ours alive, every call works: what was kept for later use is not used.";
     }
+    racing {
+        own_submission_is_covered_by_query [T2 R22]
+            "Query is false while what the asking thread has just submitted is held back, whatever another thread submits meanwhile.";
+        own_submission_is_covered_by_a_record [T3 R22]
+            "A record stands for what its thread has just submitted, whatever another thread submits meanwhile.";
+        own_submission_is_waited_for [T4 R22]
+            "Synchronize, of the stream and of an event, waits for what its thread has just submitted, whatever another thread submits meanwhile.";
+        synchronize_keeps_its_record [R10 R27 T4]
+            "Synchronize of an event waits for the record that is current at the call, and for no later one, while another thread records the event again and again.";
+        event_recorded_again_is_pending [R10 R22]
+            "An event that is recorded again and again does not look unrecorded, nor done before the work of its record is.";
+    }
+    panics {
+        payload_that_panics [R29 C6]
+            "A host function panics with a value whose own drop panics: the stream reports a fault, what is behind it ends, and other streams live.";
+        dropped_function_that_panics [R29 R28]
+            "Functions behind failed work are all dropped, also if dropping each of them panics.";
+    }
+    priorities {
+        middle_priority_has_its_turn [C14 C4]
+            "A stream of middle priority gets its turn beside many streams of the highest and of the lowest that never run out of work.";
+    }
+    owners {
+        owner_that_keeps_its_event [C9 R5]
+            "An owner that keeps an event of its own stream is let go when that event is dropped, or recorded elsewhere.";
+        owner_goes_inside_a_record [C9 R10]
+            "An owner that shares the event which kept it may end inside the record that lets it go, and call the backend there.";
+    }
     dynamic {
         object_says_the_same [C3]
             "Handle, device, backend and options are those of the typed form.";

@@ -1,8 +1,6 @@
 //! `query` and `synchronize`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use super::support::*;
 
@@ -62,10 +60,13 @@ pub fn synchronize_waits<F: Fixture>(fx: &F) -> Outcome {
     for _ in 0..ROUNDS {
         let (stream, gate) = gated(fx)?;
         let data = work(fx, &stream)?;
-        let seen = returns_before_open(fx, &gate, || {
-            stream.synchronize()?;
-            fx.load(&data)
-        })?;
+        let seen = returns_before_open(
+            || fx.open(&gate),
+            || {
+                stream.synchronize()?;
+                fx.load(&data)
+            },
+        )?;
         check_eq("the number when synchronize returned", seen, 1)?;
         check(stream.query()?, "query is false after synchronize")?;
     }
@@ -78,44 +79,21 @@ pub fn event_synchronize_waits<F: Fixture>(fx: &F) -> Outcome {
         let (stream, gate) = gated(fx)?;
         let data = work(fx, &stream)?;
         let event = stream.record_event()?;
-        let seen = returns_before_open(fx, &gate, || {
-            event.synchronize()?;
-            fx.load(&data)
-        })?;
+        let seen = returns_before_open(
+            || fx.open(&gate),
+            || {
+                event.synchronize()?;
+                fx.load(&data)
+            },
+        )?;
         check_eq("the number when synchronize returned", seen, 1)?;
         check(event.query()?, "query of the event is false after synchronize")?;
     }
     Ok(())
 }
 
-/// How often a call that should block gets the chance to return too early, and how long that is
-/// each time.
+/// How often a call that should block gets the chance to return too early.
 const ROUNDS: usize = 10;
-const CHANCE: Duration = Duration::from_millis(2);
-
-/// Calls `blocks` while another thread opens the gate, late enough for a call that does not block
-/// to have returned.
-fn returns_before_open<F: Fixture, T>(
-    fx: &F,
-    gate: &F::Gate,
-    blocks: impl FnOnce() -> Result<T, Verdict>,
-) -> Result<T, Verdict> {
-    let returned = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            // How long this goes on decides nothing for a backend that is right: it blocks until
-            // the gate opens.
-            let start = Instant::now();
-            while !returned.load(Ordering::SeqCst) && start.elapsed() < CHANCE {
-                thread::yield_now();
-            }
-            fx.open(gate);
-        });
-        let result = blocks();
-        returned.store(true, Ordering::SeqCst);
-        result
-    })
-}
 
 /// Synchronize of a stream that is done returns, again and again.
 pub fn synchronize_of_a_done_stream<F: Fixture>(fx: &F) -> Outcome {

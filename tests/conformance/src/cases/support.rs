@@ -4,6 +4,8 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub(super) use gpu_stream_core::{
     Backend, CaptureStatus, Device, Error, ErrorKind, Event, EventOptions, EventStatus, HandleKind,
@@ -97,6 +99,37 @@ pub(super) fn check_goes_on<F: Fixture>(
 #[track_caller]
 pub(super) fn check_done<F: Fixture>(fx: &F, data: &F::Data) -> Outcome {
     check_eq("the number that the work changes", fx.load(data)?, 1)
+}
+
+/// How long something that should not happen gets to happen. It decides nothing for a backend that is
+/// right.
+const CHANCE: Duration = Duration::from_millis(2);
+
+/// Yields for a moment, or until `is_over`.
+pub(super) fn give_a_chance(is_over: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_over() && start.elapsed() < CHANCE {
+        thread::yield_now();
+    }
+}
+
+/// Calls `blocks` while another thread calls `open`, late enough for a call that does not block to
+/// have returned.
+pub(super) fn returns_before_open<T>(
+    open: impl FnOnce() + Send,
+    blocks: impl FnOnce() -> Result<T, Verdict>,
+) -> Result<T, Verdict> {
+    let returned = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // A backend that is right blocks until the gate opens, however long this takes.
+            give_a_chance(|| returned.load(Ordering::SeqCst));
+            open();
+        });
+        let result = blocks();
+        returned.store(true, Ordering::SeqCst);
+        result
+    })
 }
 
 pub(super) fn hash_of(value: &impl Hash) -> u64 {

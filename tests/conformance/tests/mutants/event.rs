@@ -10,8 +10,8 @@ use gpu_stream_host::{Gate, HostError, HostEvent, HostStream, raw};
 use crate::backend::Mutant;
 use crate::capture::{self, CapturedRecord};
 use crate::error::MutantError;
+use crate::family::Family;
 use crate::mutation::{Mutation, current, on};
-use crate::stream::Family;
 use crate::vendor;
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -36,8 +36,12 @@ enum Kind {
 
 #[derive(Default, Debug)]
 pub struct Notes {
-    /// The stream of the last record, for the mutant whose records move on.
+    /// The stream of the last record, for the mutants that need it.
     pub stream: Option<HostStream>,
+    /// The streams of all records, for the mutant that keeps them.
+    pub streams: Vec<HostStream>,
+    /// How many records there were.
+    pub records: usize,
     /// The wrappers of the stream of the last record.
     pub family: Option<Weak<Family>>,
     /// The last record, if it was made in a capture.
@@ -88,6 +92,14 @@ impl MutantEvent {
         lock(&self.0.notes)
     }
 
+    /// Asks until the event is done, whatever its record is by then, or until `is_enough`.
+    fn poll(&self, is_enough: impl Fn() -> bool) -> Result<(), MutantError> {
+        while !self.host().query()? && !is_enough() {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
     /// The mutant whose records move on takes them anew before it answers.
     pub fn move_on(&self) -> Result<(), MutantError> {
         self.check_alive()?;
@@ -103,6 +115,11 @@ impl MutantEvent {
 impl Drop for Inner {
     fn drop(&mut self) {
         let notes = self.notes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if on(Mutation::OwnerKeptByDroppedEvent)
+            && notes.family.as_ref().is_some_and(|family| family.strong_count() == 0)
+        {
+            std::mem::forget(notes.stream.take());
+        }
         notes.releases.iter().for_each(|gate| gate.open());
         if let (Kind::Own(event), true) = (&self.event, on(Mutation::ForeignEventDestroyed))
             && event.is_foreign()
@@ -182,6 +199,11 @@ unsafe impl Event for MutantEvent {
             Some(Mutation::EventSynchronizeReturns) => Ok(()),
             Some(Mutation::UnrecordedSynchronizeRefused) if unrecorded_event() => Err(unrecorded()),
             Some(Mutation::EventHidesFaults) => self.host().synchronize().or(Ok(())),
+            Some(Mutation::SynchronizeFollowsRecords) => self.poll(|| false),
+            Some(Mutation::SynchronizeEndsWithARecord) => {
+                let before = self.notes().records;
+                self.poll(|| self.notes().records != before)
+            }
             _ => Ok(self.host().synchronize()?),
         }
     }

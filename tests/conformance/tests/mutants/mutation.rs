@@ -158,6 +158,18 @@ mutations! {
     ForeignEventZeroAccepted C11 "handle 0 is wrapped as a new event";
     ForeignRecordIgnored C12 "an event that another library recorded looks never recorded";
     OwnersPileUp C13 "owners that a host function drops are kept for ever";
+    QueryMissesLateSubmissions T2 "query leaves out what a thread submits right after another thread";
+    RecordMissesLateSubmissions T3 "a record leaves out what a thread submits right after another thread";
+    SynchronizeMissesLateSubmissions T4 "synchronize leaves out what a thread submits right after another thread";
+    SynchronizeFollowsRecords R27 "synchronize of an event waits for records that come after the call, too";
+    SynchronizeEndsWithARecord R10 "synchronize of an event returns when the event is recorded again";
+    RecordPassesThroughDone R10 "an event that is recorded again looks done for a moment";
+    PayloadDropHidesTheFault R29 "a panic in the drop of a panic's value hides the fault";
+    PayloadDropStopsTheStream R29 "a panic in the drop of a panic's value stops the stream for ever";
+    UnrunDropPanicLosesTheRest R28 "a function that panics when it is dropped unrun keeps those behind it from being dropped";
+    MiddlePriorityStarves C14 "a stream of middle priority has no turn while others have work";
+    OwnerKeptByDroppedEvent C9 "an event that is dropped after its stream keeps the owner for ever";
+    EventKeepsEveryOwner C9 "an event keeps the owner of every stream that it was recorded on";
 }
 
 // One value for the process, so that the cases are compiled for all mutants once. 0 is none of

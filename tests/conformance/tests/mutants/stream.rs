@@ -1,23 +1,23 @@
 //! The stream of the mutants.
 
 use std::any::Any;
-use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::take;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use gpu_stream_core::{
     Backend, CaptureStatus, ContractError, Device, Error, ErrorKind, Event, EventOptions,
     EventStatus, HostFunc, KeepAlive, RawStream, Stream, StreamOptions,
 };
-use gpu_stream_host::{Gate, Host, HostStream, raw};
+use gpu_stream_host::{Gate, Host, HostStream};
 
 use crate::backend::{LAST_ERROR, Mutant, never};
 use crate::error::MutantError;
 use crate::event::{MutantEvent, lock};
+use crate::family::{Family, Owed};
 use crate::mutation::{Mutation, bypass, current, on};
-use crate::tasks::{self, Tasks};
+use crate::tasks::{self, is_starved};
 use crate::{capture, vendor};
 
 /// A host stream, and what the mutants need to know of it.
@@ -32,47 +32,8 @@ pub struct MutantStream {
     born: u64,
 }
 
-/// What a wrapper and its clones share.
-#[derive(Default)]
-pub struct Family {
-    /// Waits that are made late.
-    owed: Mutex<Vec<Owed>>,
-    pub tasks: Tasks,
-    fault_seen: AtomicBool,
-    is_owned: bool,
-    /// The stream that somebody else made.
-    foreign: Option<RawStream<Host>>,
-    /// The stream's handle.
-    bits: usize,
-}
-
-enum Owed {
-    Event(MutantEvent),
-    Stream(HostStream),
-}
-
 /// The fault that all streams have, for the mutant whose faults spread.
 pub static SPREAD: Mutex<Option<MutantError>> = Mutex::new(None);
-
-impl fmt::Debug for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Family")
-    }
-}
-
-impl Drop for Family {
-    fn drop(&mut self) {
-        if self.is_owned && on(Mutation::OwnedDropAbandons) {
-            self.tasks.abandon();
-        }
-        if let (Some(capture), true) = (capture::of(self.bits), on(Mutation::DropBreaksCapture)) {
-            capture::break_one(capture);
-        }
-        if let (Some(raw), true) = (self.foreign, on(Mutation::DestroyOnDrop)) {
-            let _ = raw::destroy(raw);
-        }
-    }
-}
 
 impl MutantStream {
     /// A stream that belongs to its wrappers.
@@ -139,6 +100,7 @@ impl MutantStream {
             match wait {
                 Owed::Event(event) => self.host.wait_event(event.host())?,
                 Owed::Stream(other) => self.host.wait_stream(&other)?,
+                Owed::Func(func) => self.host.launch_host_func(func)?,
             }
         }
         Ok(())
@@ -146,6 +108,23 @@ impl MutantStream {
 
     fn owe(&self, wait: Owed) {
         lock(&self.family.owed).push(wait);
+    }
+
+    /// Makes what was put off, unless the current mutation is `misses`: then it is left out.
+    fn pay_unless(&self, misses: Mutation) -> Result<(), MutantError> {
+        if on(misses) { Ok(()) } else { self.pay() }
+    }
+
+    /// Whether what this thread submits is put off, since another thread submitted before it.
+    fn is_late(&self) -> bool {
+        let me = std::thread::current().id();
+        let mutations = [
+            Mutation::QueryMissesLateSubmissions,
+            Mutation::RecordMissesLateSubmissions,
+            Mutation::SynchronizeMissesLateSubmissions,
+        ];
+        current().is_some_and(|mutation| mutations.contains(&mutation))
+            && lock(&self.family.last).replace(me).is_some_and(|before| before != me)
     }
 
     /// The answer to a question about the stream, with what the mutants make of errors.
@@ -264,7 +243,7 @@ unsafe impl Stream for MutantStream {
 
     fn query(&self) -> Result<bool, MutantError> {
         self.check_not_captured("Stream::query")?;
-        self.pay()?;
+        self.pay_unless(Mutation::QueryMissesLateSubmissions)?;
         self.family.tasks.run_due();
         let right = self.host.query().map_err(MutantError::from);
         let right = self.answer(right, true);
@@ -287,7 +266,7 @@ unsafe impl Stream for MutantStream {
 
     fn synchronize(&self) -> Result<(), MutantError> {
         self.check_not_captured("Stream::synchronize")?;
-        self.pay()?;
+        self.pay_unless(Mutation::SynchronizeMissesLateSubmissions)?;
         self.family.tasks.run_due();
         let right = match current() {
             Some(Mutation::SynchronizeOfDoneRefused) if matches!(self.host.query(), Ok(true)) => {
@@ -298,13 +277,16 @@ unsafe impl Stream for MutantStream {
         };
         self.family.tasks.said_done();
         match current() {
+            Some(Mutation::PayloadDropStopsTheStream) if self.family.tasks.is_broken() => {
+                Ok(never()?.event().synchronize()?)
+            }
             Some(Mutation::SynchronizeHidesFaults) => Ok(()),
             _ => self.answer(right, ()),
         }
     }
 
     fn record(&self, event: &MutantEvent) -> Result<(), MutantError> {
-        self.pay()?;
+        self.pay_unless(Mutation::RecordMissesLateSubmissions)?;
         let is_recorded = || !matches!(event.host().status(), Ok(EventStatus::Unrecorded));
         if event.notes().context.is_some_and(|context| context != vendor::context_of(self.bits())) {
             let reason = "is an event of another context of the device; use `Stream::new_event`";
@@ -325,6 +307,11 @@ unsafe impl Stream for MutantStream {
                 let idle = Host::new_stream(self.device, StreamOptions::new())?;
                 return Ok(idle.record(event.host())?);
             }
+            Some(Mutation::RecordPassesThroughDone) if is_recorded() => {
+                let idle = Host::new_stream(self.device, StreamOptions::new())?;
+                idle.record(event.host())?;
+                (0..50).for_each(|_| std::thread::yield_now());
+            }
             _ => {}
         }
         let recording = vendor::recording();
@@ -334,7 +321,12 @@ unsafe impl Stream for MutantStream {
         let mut notes = event.notes();
         (notes.captured, notes.is_recorded) = (None, true);
         notes.family = Some(Arc::downgrade(&self.family));
-        notes.stream = on(Mutation::RecordTakesLaterWork).then(|| self.host.clone());
+        notes.records += 1;
+        let keeps = on(Mutation::RecordTakesLaterWork) || on(Mutation::OwnerKeptByDroppedEvent);
+        notes.stream = keeps.then(|| self.host.clone());
+        if on(Mutation::EventKeepsEveryOwner) {
+            notes.streams.push(self.host.clone());
+        }
         Ok(())
     }
 
@@ -396,6 +388,10 @@ unsafe impl Stream for MutantStream {
             Some(Mutation::BlockingWaitIsNothing) if event.options().is_blocking() => Ok(()),
             Some(Mutation::DroppedEventReleases) => self.wait_while_the_event_lives(event),
             Some(Mutation::WaitBindsToEvent) => {
+                self.owe(Owed::Event(event.clone()));
+                Ok(())
+            }
+            _ if self.is_late() => {
                 self.owe(Owed::Event(event.clone()));
                 Ok(())
             }
@@ -552,6 +548,10 @@ unsafe impl Stream for MutantStream {
         if let (Err(error), true) = (self.host.query(), on(Mutation::RefusedFunctionIsKept)) {
             std::mem::forget(func);
             return Err(error.into());
+        }
+        if self.is_late() || is_starved(&self.host)? {
+            self.owe(Owed::Func(func));
+            return Ok(());
         }
         let launched = self.family.tasks.launch(&self.host, func);
         self.answer(launched.map_err(MutantError::from), ())

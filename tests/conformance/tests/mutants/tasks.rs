@@ -1,8 +1,10 @@
 //! What the mutants do to tasks.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::mem::{forget, take};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use gpu_stream_core::{HostFunc, Stream};
@@ -22,6 +24,7 @@ pub struct Tasks {
     due: Mutex<Vec<HostFunc>>,
     is_running: Arc<AtomicBool>,
     is_abandoned: Arc<AtomicBool>,
+    is_broken: Arc<AtomicBool>,
 }
 
 thread_local! {
@@ -72,6 +75,45 @@ impl Drop for RunOnDrop {
     }
 }
 
+/// How many functions of streams with a high or a low priority are pending, for the mutant that then
+/// gives the others no turn.
+static FAVOURED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a function on `host` has to wait for those of the other priorities.
+pub fn is_starved(host: &HostStream) -> Result<bool, HostError> {
+    let is_starving = current() == Some(Mutation::MiddlePriorityStarves);
+    Ok(is_starving && host.priority()? == 0 && FAVOURED.load(Ordering::SeqCst) > 0)
+}
+
+/// Drops `panic`, and says whether that panicked as well.
+fn drop_panics(panic: Box<dyn Any + Send>) -> bool {
+    match catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        Ok(()) => false,
+        Err(again) => {
+            forget(again);
+            true
+        }
+    }
+}
+
+/// A function whose end as an unrun one is watched: once dropping one has panicked, those behind it
+/// are not dropped.
+struct Fragile {
+    func: Option<HostFunc>,
+    is_broken: Arc<AtomicBool>,
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        let Some(func) = self.func.take() else { return };
+        if self.is_broken.load(Ordering::SeqCst) {
+            forget(func);
+        } else if catch_unwind(AssertUnwindSafe(|| drop(func))).is_err() {
+            self.is_broken.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
 impl Tasks {
     /// From now on, what is still to run does not.
     pub fn abandon(&self) {
@@ -82,6 +124,11 @@ impl Tasks {
     pub fn pay(&self, host: &HostStream) -> Result<(), HostError> {
         let overtaken = lock(&self.overtaken).take();
         overtaken.map_or(Ok(()), |func| host.launch_host_func(func))
+    }
+
+    /// Whether the drop of a panic's value has panicked.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::SeqCst)
     }
 
     /// The stream has said that it is done.
@@ -156,6 +203,32 @@ impl Tasks {
                     if !is_abandoned.load(Ordering::SeqCst) {
                         func();
                     }
+                })
+            }
+            Some(Mutation::PayloadDropHidesTheFault | Mutation::PayloadDropStopsTheStream) => {
+                let is_broken = Arc::clone(&self.is_broken);
+                host.launch(move || {
+                    let Err(panic) = catch_unwind(AssertUnwindSafe(func)) else { return };
+                    if !drop_panics(panic) {
+                        resume_unwind(Box::new("a panic whose value is gone"));
+                    }
+                    is_broken.store(true, Ordering::SeqCst);
+                })
+            }
+            Some(Mutation::UnrunDropPanicLosesTheRest) => {
+                let is_broken = Arc::clone(&self.is_broken);
+                let mut fragile = Fragile { func: Some(func), is_broken };
+                host.launch(move || {
+                    if let Some(func) = fragile.func.take() {
+                        func();
+                    }
+                })
+            }
+            Some(Mutation::MiddlePriorityStarves) if host.priority()? != 0 => {
+                FAVOURED.fetch_add(1, Ordering::SeqCst);
+                host.launch(move || {
+                    func();
+                    FAVOURED.fetch_sub(1, Ordering::SeqCst);
                 })
             }
             _ => host.launch_host_func(func),

@@ -1,0 +1,68 @@
+//! Users' code that panics at odd places: in the drop of a panic's value, and in that of a function.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::support::*;
+
+/// Panics when it is dropped, without the message of a panic, unless the thread is panicking.
+struct Bomb(Arc<AtomicUsize>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        if !std::thread::panicking() {
+            resume_unwind(Box::new("dropping this panics"));
+        }
+    }
+}
+
+/// A host function panics with a value whose own drop panics: the stream reports a fault, what is
+/// behind it ends, and other streams live.
+pub fn payload_that_panics<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let (dropped, held) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
+    let (bomb, behind) = (Bomb(Arc::clone(&dropped)), Arc::clone(&held));
+    let func = Box::new(move || resume_unwind(Box::new(bomb)));
+    optional("host functions", stream.launch_host_func(func))?;
+    stream.launch_host_func(Box::new(move || drop(behind)))?;
+    let event = stream.record_event()?;
+    fx.open(&gate);
+    check_err("synchronize", stream.synchronize(), ErrorKind::StreamFault)?;
+    check_err("query", stream.query(), ErrorKind::StreamFault)?;
+    // A fault, or the order that was asked for: but it returns.
+    let _ = event.synchronize();
+    check_eq("how often the value was dropped", dropped.load(Ordering::SeqCst), 1)?;
+    let behind = Arc::strong_count(&held) - 1;
+    check_eq("how many functions behind it still hold something", behind, 0)?;
+    let other = super::support::stream(fx)?;
+    let data = work(fx, &other)?;
+    other.launch_host_func(Box::new(|| ()))?;
+    other.synchronize()?;
+    check_done(fx, &data)
+}
+
+/// Functions behind failed work are all dropped, also if dropping each of them panics.
+pub fn dropped_function_that_panics<F: Fixture>(fx: &F) -> Outcome {
+    const COUNT: usize = 5;
+    let (stream, gate) = gated(fx)?;
+    fx.fault(&stream)?;
+    let (dropped, ran) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    for _ in 0..COUNT {
+        let (bomb, ran) = (Bomb(Arc::clone(&dropped)), Arc::clone(&ran));
+        let func = move || {
+            let _bomb = &bomb;
+            ran.fetch_add(1, Ordering::SeqCst);
+        };
+        optional("host functions", stream.launch_host_func(Box::new(func)))?;
+    }
+    fx.open(&gate);
+    check_err("synchronize", stream.synchronize(), ErrorKind::StreamFault)?;
+    check_eq("how many functions ran behind the fault", ran.load(Ordering::SeqCst), 0)?;
+    check_eq("how many functions were dropped", dropped.load(Ordering::SeqCst), COUNT)?;
+    let other = super::support::stream(fx)?;
+    let data = work(fx, &other)?;
+    other.synchronize()?;
+    check_done(fx, &data)
+}

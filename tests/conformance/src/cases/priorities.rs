@@ -1,0 +1,129 @@
+//! Priorities: no level that has work is passed over for ever.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use gpu_stream_core::PriorityRange;
+
+use super::support::*;
+
+/// How many streams of each kind are busy: more than machines have threads.
+const BUSY: usize = 64;
+
+/// How many functions the busy streams may run, all together, while another stream waits for its turn:
+/// far more than any bound on turns, and than a thread runs while the system keeps another waiting.
+const TURNS: usize = 2_000_000;
+
+/// What the functions share.
+#[derive(Default)]
+struct Turns {
+    /// Whether the turns count.
+    count: AtomicBool,
+    taken: AtomicUsize,
+    is_over: AtomicBool,
+    /// Why no more functions are submitted, if that is not the end of the case.
+    is_refused: AtomicBool,
+    is_nested: AtomicBool,
+}
+
+impl Turns {
+    /// Takes a turn. Returns `false` if there is to be no other.
+    fn take(&self) -> bool {
+        let counts = self.count.load(Ordering::Relaxed);
+        if counts && self.taken.fetch_add(1, Ordering::Relaxed) >= TURNS {
+            self.end();
+        }
+        !self.is_over()
+    }
+
+    fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
+    }
+}
+
+/// Ends the turns with the case, however that ends.
+struct Ends(Arc<Turns>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+thread_local! {
+    /// Whether this thread is submitting: a function that runs meanwhile would recurse without end.
+    static SUBMITTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Submits a function that submits the next one, until it is over.
+fn keep_busy<S: Stream + Clone + Send>(stream: S, turns: Arc<Turns>) -> Result<(), Verdict> {
+    let again = stream.clone();
+    let func = move || {
+        if SUBMITTING.get() {
+            turns.is_nested.store(true, Ordering::SeqCst);
+            turns.end();
+        }
+        if turns.take() && keep_busy(again, Arc::clone(&turns)).is_err() {
+            turns.is_refused.store(true, Ordering::SeqCst);
+            turns.end();
+        }
+    };
+    let before = SUBMITTING.replace(true);
+    let launched = stream.launch_host_func(Box::new(func));
+    SUBMITTING.set(before);
+    optional("host functions", launched)
+}
+
+/// A stream of middle priority gets its turn beside many streams of the highest and of the lowest
+/// that never run out of work.
+pub fn middle_priority_has_its_turn<F: Fixture>(fx: &F) -> Outcome {
+    let device = device(fx)?;
+    let PriorityRange { least, greatest } =
+        optional("priorities", F::Backend::priority_range(device))?;
+    if least - greatest < 2 {
+        return Err(Verdict::inapplicable("the device has no priority between two others"));
+    }
+    let with = |priority| {
+        let mut options = StreamOptions::new();
+        options.priority = priority;
+        F::Backend::new_stream(device, options)
+    };
+    let middle = with(i32::midpoint(least, greatest))?;
+    let mut busy = Vec::new();
+    for _ in 0..BUSY {
+        busy.extend([with(greatest)?, with(least)?]);
+    }
+    let ends = Ends(Arc::default());
+    let turns = &ends.0;
+    for stream in &busy {
+        keep_busy(stream.clone(), Arc::clone(turns))?;
+    }
+    let had_its_turn = Arc::new(AtomicBool::new(false));
+    let (has_it, note) = (Arc::clone(&had_its_turn), Arc::clone(turns));
+    let func = move || {
+        has_it.store(!note.is_over(), Ordering::SeqCst);
+        note.end();
+    };
+    middle.launch_host_func(Box::new(func))?;
+    // Only from now on does it wait for its turn.
+    turns.count.store(true, Ordering::SeqCst);
+    // No call that waits: a backend may run a stream's functions on the thread that waits for it.
+    while !turns.is_over() {
+        thread::yield_now();
+    }
+    middle.synchronize()?;
+    busy.iter().try_for_each(Stream::synchronize)?;
+    let is_nested = turns.is_nested.load(Ordering::SeqCst);
+    check(!is_nested, "a function ran inside the call that submits it")?;
+    if turns.is_refused.load(Ordering::SeqCst) {
+        return Err(Verdict::inapplicable("host functions may not submit on this backend"));
+    }
+    let text = "the stream of middle priority had no turn while the others had";
+    check(had_its_turn.load(Ordering::SeqCst), format_args!("{text} {TURNS}"))
+}
