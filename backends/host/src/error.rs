@@ -1,8 +1,9 @@
 //! What can go wrong on the host: [`HostError`].
 
-use gpu_stream_core::{ContractError, Error, ErrorKind};
+use gpu_stream_core::{BackendKind, ContractError, Error, ErrorKind};
 
 use crate::driver::fault::Fault;
+use crate::driver::queue::NoWait;
 
 /// The error of the host backend.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -64,6 +65,15 @@ impl std::fmt::Display for StreamFault {
 impl HostError {
     pub(crate) fn fault(operation: &'static str, fault: Fault) -> Self {
         HostError::StreamFault { operation, fault: StreamFault(fault) }
+    }
+
+    pub(crate) fn no_wait(operation: &'static str, reason: NoWait) -> Self {
+        match reason {
+            NoWait::Faulted(fault) => HostError::fault(operation, fault),
+            NoWait::ProcessEnding => {
+                ContractError::ProcessEnding { backend: BackendKind::Host }.into()
+            }
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use gpu_stream_core::{
     ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
 };
 
-use crate::driver::fault::Fault;
 use crate::driver::queue::Queue;
 use crate::driver::record::Record;
 use crate::driver::{driver, standing, task};
@@ -166,8 +165,7 @@ unsafe impl Event for HostEvent {
         refuse_inside_task(OPERATION)?;
         standing::refuse_forked()?;
         let Some(record) = self.current() else { return Ok(()) };
-        let fault = |fault: Fault| HostError::fault(OPERATION, fault);
-        record.wait(driver()?.help).map_err(fault)
+        record.wait(driver()?.help).map_err(|reason| HostError::no_wait(OPERATION, reason))
     }
 
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, HostError> {

@@ -6,7 +6,7 @@
 
 use gpu_stream_core::{ContractError, Device, EventOptions, RawEvent, RawStream, StreamOptions};
 
-use crate::driver::driver;
+use crate::driver::{Origin, driver};
 use crate::host::{check_event, check_stream};
 use crate::{Host, HostError, device, raw_event};
 
@@ -22,7 +22,7 @@ pub fn create(device: Device, options: StreamOptions) -> Result<RawStream<Host>,
     let device = device::ordinal(device, OPERATION)?;
     check_stream(options, OPERATION)?;
     let driver = driver()?;
-    let entry = driver.streams.create(&driver.pool, device, options, true);
+    let entry = driver.streams.create(&driver.pool, device, options, Origin::Foreign);
     Ok(RawStream::from_bits(entry.handle()))
 }
 
@@ -37,7 +37,8 @@ pub fn create(device: Device, options: StreamOptions) -> Result<RawStream<Host>,
 #[doc(alias("cuStreamDestroy", "hipStreamDestroy"))]
 pub fn destroy(raw: RawStream<Host>) -> Result<(), HostError> {
     let driver = driver()?;
-    let is_theirs = driver.streams.find(raw.to_bits()).is_some_and(|entry| entry.is_foreign);
+    let is_theirs =
+        driver.streams.find(raw.to_bits()).is_some_and(|entry| entry.origin == Origin::Foreign);
     if is_theirs && driver.streams.destroy(raw.to_bits()) {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use gpu_stream_core::{
 
 use crate::driver::queue::{Queue, Refused};
 use crate::driver::record::{Record, Stamp};
-use crate::driver::{Driver, Entry, driver, standing};
+use crate::driver::{Driver, Entry, Origin, driver, standing};
 use crate::event::refuse_inside_task;
 use crate::host::check_stream;
 use crate::{Host, HostError, HostEvent, device};
@@ -120,7 +120,7 @@ unsafe impl Stream for HostStream {
         refuse_inside_task(OPERATION)?;
         let last = self.usable(OPERATION)?;
         let help = driver()?.help;
-        self.queue().wait_for(last, help).map_err(|fault| HostError::fault(OPERATION, fault))
+        self.queue().wait_for(last, help).map_err(|reason| HostError::no_wait(OPERATION, reason))
     }
 
     fn record(&self, event: &HostEvent) -> Result<(), HostError> {
@@ -214,18 +214,19 @@ impl Drop for Owned {
 fn create(
     device: Device,
     options: StreamOptions,
+    origin: Origin,
     operation: &'static str,
 ) -> Result<(Arc<Entry>, KeepAlive), HostError> {
     let device = device::ordinal(device, operation)?;
     check_stream(options, operation)?;
     let driver = driver()?;
-    let entry = driver.streams.create(&driver.pool, device, options, false);
+    let entry = driver.streams.create(&driver.pool, device, options, origin);
     let owner = Arc::new(Owned { driver, handle: entry.handle() });
     Ok((entry, KeepAlive::owner(owner)))
 }
 
 pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<HostStream, HostError> {
-    let (entry, owner) = create(device, options, "Backend::new_stream")?;
+    let (entry, owner) = create(device, options, Origin::Owned, "Backend::new_stream")?;
     Ok(HostStream { raw: RawStream::from_bits(entry.handle()), entry, owner })
 }
 
@@ -255,7 +256,7 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HostStream>,
         if let Some(stream) = streams.iter().find(|stream| stream.device() == device) {
             return Ok::<_, HostError>(stream.clone());
         }
-        let (entry, owner) = create(device, StreamOptions::new(), OPERATION)?;
+        let (entry, owner) = create(device, StreamOptions::new(), Origin::PerThread, OPERATION)?;
         let stream = HostStream { entry, raw: RawStream::PER_THREAD, owner };
         streams.push(stream.clone());
         Ok(stream)
@@ -285,8 +286,15 @@ pub(crate) fn wrap(
             default_stream(device, operation, owner)
         }
         HandleKind::Explicit => {
-            let reason = "is no live stream of the host backend; it was destroyed, or is another's";
-            let entry = driver()?.streams.find(raw.to_bits()).ok_or(invalid(reason))?;
+            let streams = &driver()?.streams;
+            let entry = streams.find(raw.to_bits()).ok_or_else(|| {
+                invalid(if streams.is_per_thread(raw.to_bits()) {
+                    "is the id of a thread's own stream, and no handle; use \
+                     `Backend::per_thread_stream` on that thread"
+                } else {
+                    "is no live stream of the host backend; it was destroyed, or is another's"
+                })
+            })?;
             let stream = HostStream { entry, raw, owner };
             if let Some(given) = device {
                 device::ordinal(given, operation)?;

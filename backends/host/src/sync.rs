@@ -80,6 +80,41 @@ pub(crate) use std::sync::Arc;
 
 pub(crate) use imp::*;
 
+/// Backs off in a retry loop: spins, then yields, then sleeps.
+///
+/// A thread that waits sleeps in the end because the thread that it waits for may have a lower
+/// priority. A real-time thread that only yields would keep that one off the core for ever. The
+/// sleep has a time and no wake-up, so the other side pays nothing for it.
+pub(crate) struct Backoff(u32);
+
+impl Backoff {
+    #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+    const SPINS: u32 = 64;
+    #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+    const YIELDS: u32 = 64;
+
+    pub(crate) fn new() -> Self {
+        Backoff(0)
+    }
+
+    /// Waits for a moment, longer from call to call: up to 800 µs.
+    #[cold]
+    pub(crate) fn wait(&mut self) {
+        #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+        match self.0.checked_sub(Self::SPINS) {
+            None => spin_loop(),
+            Some(..Self::YIELDS) => yield_now(),
+            Some(turn) => {
+                let doublings = ((turn - Self::YIELDS) / 64).min(4);
+                std::thread::sleep(std::time::Duration::from_micros(50 << doublings));
+            }
+        }
+        #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
+        yield_now();
+        self.0 = self.0.saturating_add(1);
+    }
+}
+
 /// Locks; a panic of another holder changes nothing, since no code of a user runs under any of our
 /// locks.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -2,43 +2,19 @@
 //!
 //! Each test starts its own binary again, as a child in which only the part behind `child` runs.
 
+#![cfg(not(miri))]
+
+mod child;
+
 use std::collections::HashSet;
-use std::env;
-use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use gpu_stream_core::{Backend, Error, ErrorKind, Stream, StreamOptions};
 use gpu_stream_host::{Gate, Host, HostStream, abandon_at_exit};
 
-const CHILD: &str = "GPU_STREAM_TEST_CHILD";
-
-/// In the child: runs `child` and ends the process. In the parent: the child's output.
-fn in_child(test: &str, settings: &[(&str, &str)], child: impl FnOnce()) -> Output {
-    if env::var_os(CHILD).is_some() {
-        child();
-        std::process::exit(0);
-    }
-    let mut command = Command::new(env::current_exe().expect("own path"));
-    command.args([test, "--exact", "--nocapture"]).env(CHILD, "1").envs(settings.iter().copied());
-    let mut running = command.stdout(Stdio::piped()).spawn().expect("child");
-    // A child that hangs is the failure that some of these tests look for.
-    let limit = Instant::now() + Duration::from_secs(60);
-    while running.try_wait().expect("child").is_none() {
-        if Instant::now() > limit {
-            running.kill().expect("kill");
-            panic!("the child of {test} did not end");
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    running.wait_with_output().expect("output")
-}
-
-fn says(output: &Output, text: &str) -> bool {
-    String::from_utf8_lossy(&output.stdout).contains(text)
-}
+use child::{in_child, says};
 
 fn stream() -> HostStream {
     Host::new_stream(Host::device(0).expect("device"), StreamOptions::new()).expect("stream")
@@ -125,14 +101,17 @@ fn a_task_can_end_the_process() {
     assert_eq!(output.status.code(), Some(3));
 }
 
+/// Ends the process when it is dropped.
+struct Exit;
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        std::process::exit(3);
+    }
+}
+
 #[test]
 fn dropping_an_unrun_closure_can_end_the_process() {
-    struct Exit;
-    impl Drop for Exit {
-        fn drop(&mut self) {
-            std::process::exit(3);
-        }
-    }
     let output = in_child("dropping_an_unrun_closure_can_end_the_process", &[], || {
         let stream = stream();
         let gate = Gate::new(stream.device()).expect("gate");

@@ -8,10 +8,20 @@ use std::cell::Cell;
 mod imp {
     pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// What a thread does that looks again and again: the first turns are short, and then it lets
-    /// others run, who may be what it waits for.
+    /// Backs off in a retry loop: spins for 64 turns, yields for 128, then sleeps.
+    ///
+    /// A thread that waits sleeps in the end because the thread that it waits for may have a lower
+    /// priority. A real-time thread that only yields would keep that one off the core for ever. The
+    /// sleep has a time, 50 to 800 µs, and no wake-up: so the other side pays nothing for it.
     pub(crate) fn pause(turn: u32) {
-        if turn < 64 { std::hint::spin_loop() } else { std::thread::yield_now() }
+        match turn {
+            ..64 => std::hint::spin_loop(),
+            64..192 => std::thread::yield_now(),
+            192.. => {
+                let sleep = std::time::Duration::from_micros(50);
+                std::thread::sleep(sleep * (1 << ((turn - 192) / 64).min(4)));
+            }
+        }
     }
 }
 

@@ -9,6 +9,9 @@
 //! Both are told in one step, so that a submission costs one atomic read-modify-write, and finds out
 //! with it whether somebody has to be told.
 
+#[cfg(all(test, target_os = "linux", not(any(gpu_stream_loom, gpu_stream_shuttle, miri))))]
+mod stall_tests;
+
 use std::ptr;
 
 use crossbeam_utils::CachePadded;
@@ -16,9 +19,7 @@ use crossbeam_utils::CachePadded;
 use super::chunk::{Chunk, Place};
 use super::item::{Control, Kind, Value};
 use super::task;
-use crate::sync::{
-    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, UnsafeCell, spin_loop, yield_now,
-};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Backoff, Ordering, UnsafeCell};
 
 pub(super) struct Log {
     tail: CachePadded<Tail>,
@@ -42,9 +43,6 @@ struct Tail {
 const LOCKED: u32 = 1;
 const QUIET: u32 = 2;
 const REFUSING: u32 = 4;
-
-/// How often a thread looks at a lock that is taken before it gives its core away.
-const LOOKS: u32 = 64;
 
 /// The side of the runner.
 struct Head {
@@ -144,10 +142,11 @@ impl Log {
 
     /// The side of the runner; waits while another thread is there.
     pub(super) fn read(&self) -> Reader<'_> {
+        let mut backoff = Backoff::new();
         loop {
             match self.try_read() {
                 Some(reader) => return reader,
-                None => yield_now(),
+                None => backoff.wait(),
             }
         }
     }
@@ -165,7 +164,7 @@ impl Tail {
     #[inline]
     fn lock(&self) -> Turn<'_> {
         let mut flags = self.word.load(Ordering::Relaxed);
-        let mut looks = 0;
+        let mut backoff = Backoff::new();
         loop {
             if flags & LOCKED == 0 {
                 let taken = flags | LOCKED;
@@ -176,14 +175,8 @@ impl Tail {
                 }
                 continue;
             }
-            // Who holds the lock needs no more than a few stores, unless the system has stopped it
-            // right there.
-            looks += 1;
-            if looks < LOOKS {
-                spin_loop();
-            } else {
-                yield_now();
-            }
+            // The holder needs no more than a few stores, unless the system has stopped it there.
+            backoff.wait();
             flags = self.word.load(Ordering::Relaxed);
         }
     }
@@ -265,9 +258,9 @@ impl<'l> Reader<'l> {
     }
 
     /// Leaves an empty queue to whoever submits to it next; `None` then, and otherwise the reader
-    /// again, since something was submitted. Calls `quiet` in between: what that does has happened
-    /// for who submits next.
-    pub(super) fn leave(mut self, quiet: impl FnOnce()) -> Option<Self> {
+    /// again, since something was submitted. Calls `quiet` in between, with whether the queue refuses:
+    /// what that does has happened for who submits next.
+    pub(super) fn leave(mut self, quiet: impl FnOnce(bool)) -> Option<Self> {
         let tail = &self.log.tail;
         let turn = tail.lock();
         let flags = turn.flags;
@@ -281,7 +274,7 @@ impl<'l> Reader<'l> {
         // SAFETY: we hold the lock.
         tail.end.with_mut(|end| unsafe { *end = Place::start_of((*end).chunk()) });
         drop(self);
-        quiet();
+        quiet(flags & REFUSING != 0);
         turn.release(flags | QUIET);
         None
     }

@@ -18,7 +18,7 @@ use super::ready::ReadyList;
 use super::record::Record;
 use super::settle::settle;
 use super::signal::Signal;
-use super::streams::Streams;
+use super::streams::{Origin, Streams};
 use crate::sync::Arc;
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
@@ -360,7 +360,7 @@ fn the_end_waits_for_a_stream_that_is_being_destroyed() {
     check_within(2, || {
         let pool = Pool::new();
         let streams = Arc::new(Streams::new(0, &pool));
-        let entry = streams.create(&pool, 0, StreamOptions::new(), false);
+        let entry = streams.create(&pool, 0, StreamOptions::new(), Origin::Owned);
         let (handle, ran) = (entry.handle(), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&ran);
         submit(&entry.queue, move || {
@@ -390,7 +390,7 @@ fn the_last_of_two_owners_destroys_the_stream() {
     check_within(2, || {
         let pool = Pool::new();
         let streams = Arc::new(Streams::new(0, &pool));
-        let entry = streams.create(&pool, 0, StreamOptions::new(), false);
+        let entry = streams.create(&pool, 0, StreamOptions::new(), Origin::Owned);
         let destroyed = Arc::new(AtomicUsize::new(0));
         let owner = Arc::new(Owner(Arc::clone(&streams), entry.handle(), Arc::clone(&destroyed)));
         let ran = Arc::new(AtomicUsize::new(0));

@@ -4,12 +4,14 @@
 mod chunk;
 pub(crate) mod fault;
 mod item;
+mod leaving;
 mod log;
 pub(crate) mod pool;
 pub(crate) mod progress;
 pub(crate) mod queue;
 mod ready;
 pub(crate) mod record;
+mod runner;
 pub(crate) mod signal;
 mod state;
 pub(crate) mod task;
@@ -24,6 +26,8 @@ pub(crate) mod settle;
 pub(crate) mod standing;
 mod streams;
 
+#[cfg(all(test, target_os = "linux", not(any(gpu_stream_loom, gpu_stream_shuttle, miri))))]
+mod asleep;
 #[cfg(all(test, gpu_stream_loom))]
 mod loom_tests;
 #[cfg(all(test, gpu_stream_shuttle))]
@@ -32,7 +36,7 @@ mod shuttle_tests;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 pub(crate) use process::{Driver, driver};
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
-pub(crate) use streams::Entry;
+pub(crate) use streams::{Entry, Origin};
 
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 pub use exit::abandon_at_exit;

@@ -4,13 +4,18 @@
 //! ready queue lies in a list until one of them takes it. A thread that finds nothing looks again
 //! for a moment, unless another is doing so, and then sleeps.
 
+#[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+mod tests;
+
 use crossbeam_utils::CachePadded;
 use gpu_stream_core::PriorityRange;
 
+use super::leaving::Leaving;
 use super::queue::Queue;
 use super::ready::ReadyList;
 use crate::sync::{
-    Arc, AtomicBool, AtomicUsize, Condvar, Mutex, Ordering, lock, spin_loop, wait_until, yield_now,
+    Arc, AtomicBool, AtomicUsize, Backoff, Condvar, Mutex, Ordering, lock, spin_loop, wait_until,
+    yield_now,
 };
 
 /// How often a thread that found nothing looks again before it sleeps.
@@ -25,9 +30,12 @@ const LINGER: u32 = 64;
 #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
 const LINGER: u32 = 0;
 
-/// One in so many queues is taken from the least urgent end, so that urgent streams cannot stop the
-/// others for ever.
-const FAIRNESS: usize = 64;
+/// How many items a thread may run before it lets other queues have it.
+const TURN: u32 = 256;
+
+/// One in so many queues is taken from a level that is not the most urgent, each such level in its
+/// turn. So no level with work waits for more than a bounded number of others.
+const FAIRNESS: usize = 32;
 
 /// How many lists there are; the models use one level only, and each look at a list costs them.
 #[cfg(not(gpu_stream_loom))]
@@ -64,6 +72,7 @@ pub(crate) struct Pool {
     /// By level, most urgent first.
     ready: [ReadyList; LEVELS],
     sleepers: CachePadded<Sleepers>,
+    leaving: Leaving,
 }
 
 /// Who sleeps, and who is looking.
@@ -96,6 +105,14 @@ enum Woken {
     Stop,
 }
 
+/// What an attempt to take from a level has come to.
+enum Take {
+    Taken(Arc<Queue>),
+    Empty,
+    /// Another thread is taking, or pushing, and the system has stopped it right there.
+    Disturbed,
+}
+
 impl Pool {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Pool {
@@ -106,7 +123,13 @@ impl Pool {
                 calls: Mutex::new(Calls { up: 0, stop: false }),
                 called: Condvar::new(),
             }),
+            leaving: Leaving::new(),
         })
+    }
+
+    /// Returns the streams that were destroyed with work in them.
+    pub(crate) fn leaving(&self) -> &Leaving {
+        &self.leaving
     }
 
     /// Lets some thread run `queue`.
@@ -135,11 +158,19 @@ impl Pool {
         let mut local = Local::new(self);
         let mut turns = 0;
         loop {
-            let next = match local.next.take() {
-                Some(queue) => Some(queue),
-                None => self.next(&mut turns, std::mem::take(&mut local.lookout)),
+            if local.is_turn_over() {
+                // Streams that resume each other in turn would keep this thread for ever.
+                local.flush();
+            }
+            let queue = match local.next.take() {
+                Some(queue) => queue,
+                None => {
+                    let lookout = std::mem::take(&mut local.lookout);
+                    let Some(queue) = self.next(&mut turns, lookout) else { return };
+                    local.begin_turn();
+                    queue
+                }
             };
-            let Some(queue) = next else { return };
             queue.run(&mut local, None);
         }
     }
@@ -151,25 +182,44 @@ impl Pool {
         self.sleepers.called.notify_all();
     }
 
-    /// Takes a queue, if one is ready; `turns` counts for the calling thread.
+    /// Takes a queue, if one is ready. `turns` counts what the calling thread has taken.
     fn pop(&self, turns: &mut usize) -> Option<Arc<Queue>> {
-        *turns = turns.wrapping_add(1);
-        let from_the_end = turns.is_multiple_of(FAIRNESS);
-        (0..LEVELS).find_map(|level| {
-            let level = &self.ready[if from_the_end { LEVELS - 1 - level } else { level }];
-            let mut tries = 0;
-            while !level.is_empty() {
-                if let Some(queue) = level.pop() {
-                    queue.state().set_in_pool(false);
-                    return Some(queue);
+        let mut backoff = Backoff::new();
+        loop {
+            let first = first_level(*turns);
+            let others = (0..LEVELS).filter(|level| *level != first);
+            let mut is_disturbed = false;
+            for level in [first].into_iter().chain(others) {
+                match self.take_from(level) {
+                    Take::Taken(queue) => {
+                        *turns = turns.wrapping_add(1);
+                        return Some(queue);
+                    }
+                    Take::Empty => {}
+                    Take::Disturbed => is_disturbed = true,
                 }
-                // Another thread is taking, or pushing, and has only a few steps left; unless the
-                // system has stopped it right there.
-                tries += 1;
-                if tries < LOOKS { spin_loop() } else { yield_now() }
             }
-            None
-        })
+            if !is_disturbed {
+                return None;
+            }
+            backoff.wait();
+        }
+    }
+
+    /// Tries for a few steps to take the first queue of a level.
+    fn take_from(&self, level: usize) -> Take {
+        let level = &self.ready[level];
+        for _ in 0..LOOKS {
+            if level.is_empty() {
+                return Take::Empty;
+            }
+            if let Some(queue) = level.pop() {
+                queue.state().set_in_pool(false);
+                return Take::Taken(queue);
+            }
+            spin_loop();
+        }
+        Take::Disturbed
     }
 
     /// The next queue to run; `lookout` if this thread has that already.
@@ -269,6 +319,14 @@ impl Pool {
     }
 }
 
+/// Returns the level that is searched first, before all levels from the most urgent one on.
+fn first_level(turns: usize) -> usize {
+    if LEVELS == 1 || turns % FAIRNESS != FAIRNESS - 1 {
+        return 0;
+    }
+    1 + turns / FAIRNESS % (LEVELS - 1)
+}
+
 /// What a thread has resumed and not handed to the pool: it runs that itself, as soon as what it
 /// runs now is over, so that two streams that take turns stay on one core.
 pub(crate) struct Local<'p> {
@@ -276,11 +334,28 @@ pub(crate) struct Local<'p> {
     next: Option<Arc<Queue>>,
     /// Whether this thread has the lookout, ahead of time.
     lookout: bool,
+    /// How many items are left of the turn, over all queues that are run in it.
+    left: u32,
 }
 
 impl<'p> Local<'p> {
     pub(crate) fn new(pool: &'p Pool) -> Self {
-        Local { pool, next: None, lookout: false }
+        Local { pool, next: None, lookout: false, left: TURN }
+    }
+
+    fn begin_turn(&mut self) {
+        self.left = TURN;
+    }
+
+    #[inline]
+    pub(crate) fn is_turn_over(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Counts an item. If the turn is over, nothing else was ready, and a new turn begins.
+    #[inline]
+    pub(crate) fn count_item(&mut self) {
+        self.left = self.left.checked_sub(1).unwrap_or(TURN);
     }
 
     /// Keeps one; the others go to the pool.

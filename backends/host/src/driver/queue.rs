@@ -26,9 +26,6 @@ use super::state::{Run, State};
 use super::task::{self, Inside};
 use crate::sync::{Arc, Mutex, lock, spin_loop};
 
-/// How many items a runner may run before it lets others have the thread.
-const TURN: u32 = 256;
-
 /// How many queues a runner may run inside each other, each since the one before waits for it.
 const NESTED: u32 = 4;
 
@@ -48,6 +45,14 @@ pub(crate) enum Refused {
     Process(ContractError),
 }
 
+/// Why a wait cannot end well.
+pub(crate) enum NoWait {
+    /// What is waited for will never happen.
+    Faulted(Fault),
+    /// A task that has to end before is inside `exit`, which never returns.
+    ProcessEnding,
+}
+
 pub(crate) struct Queue {
     id: u64,
     level: Level,
@@ -61,8 +66,8 @@ pub(crate) struct Queue {
 
 /// How a run ended.
 enum Turn {
-    /// Nothing left, and the queue is idle.
-    Idle,
+    /// Nothing left, and the queue is idle. It may have been closed meanwhile.
+    Idle { is_closed: bool },
     /// At a wait, which was not taken out, and the one that it is for has the queue.
     Suspended,
     /// The queue has failed.
@@ -80,6 +85,11 @@ impl Queue {
     /// says so.
     pub(crate) fn held(pool: &Arc<Pool>) -> Arc<Self> {
         Self::with_state(0, Level::Normal, pool, Run::Held)
+    }
+
+    #[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+    pub(super) fn ready_for_tests(level: Level, pool: &Arc<Pool>) -> Arc<Self> {
+        Self::with_state(0, level, pool, Run::Ready)
     }
 
     fn with_state(id: u64, level: Level, pool: &Arc<Pool>, run: Run) -> Arc<Self> {
@@ -167,6 +177,20 @@ impl Queue {
         self.log.refuse();
     }
 
+    /// Closes the queue, and has the pool keep it until its work has ended.
+    pub(crate) fn leave(self: &Arc<Self>) {
+        self.close();
+        if self.is_over() {
+            return;
+        }
+        self.pool.leaving().add(self);
+        // A runner that ended the queue before it was added did not find it. That runner made the
+        // queue `Idle` before it looked, so this sees it.
+        if self.is_over() {
+            self.pool.leaving().remove(self.id);
+        }
+    }
+
     /// Ends the wait for a queue made by [`held`](Self::held).
     pub(crate) fn release(&self) {
         self.progress.advance(1, |waiter| wake(waiter, None));
@@ -174,9 +198,9 @@ impl Queue {
 
     /// Blocks until `number` is reached. With `help`, the calling thread runs the queue itself, or
     /// one that it waits for, if nobody else does.
-    pub(crate) fn wait_for(self: &Arc<Self>, number: u64, help: bool) -> Result<(), Fault> {
+    pub(crate) fn wait_for(self: &Arc<Self>, number: u64, help: bool) -> Result<(), NoWait> {
         let mut looks = 0;
-        while !self.progress.check(number)? {
+        while !self.progress.check(number).map_err(NoWait::Faulted)? {
             if help && self.help(number) {
                 continue;
             }
@@ -187,10 +211,36 @@ impl Queue {
             }
             let signal = Signal::of_this_thread();
             if self.progress.watch(number, Waiter::Thread(Arc::clone(&signal))) {
-                signal.wait();
+                // The waiter stays in the list until it is told, so it is put in once.
+                while !signal.wait_a_second() {
+                    if self.is_held_by_exit() {
+                        return Err(NoWait::ProcessEnding);
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Returns `true` if a task that blocks this queue is inside `exit`. Also sees to it that a
+    /// queue that has been ready for long has a thread to run it.
+    fn is_held_by_exit(self: &Arc<Self>) -> bool {
+        let mut queue = Arc::clone(self);
+        loop {
+            queue = match queue.state().get() {
+                Run::Running => return queue.state().runner().is_in_exit(),
+                Run::Suspended => match queue.held_by() {
+                    Some(record) => Arc::clone(record.queue()),
+                    None => return false,
+                },
+                Run::Ready => {
+                    #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+                    super::exit::replace_lost_threads();
+                    return false;
+                }
+                Run::Idle | Run::Held => return false,
+            };
+        }
     }
 
     /// Runs the queue on this thread up to `number`, if it lies ready; or the one that it waits for.
@@ -238,7 +288,12 @@ impl Queue {
         }
         let _inside = Inside::enter();
         match self.run_items(local, until, nested) {
-            Turn::Idle | Turn::Suspended => {}
+            Turn::Idle { is_closed } => {
+                if is_closed {
+                    self.pool.leaving().remove(self.id);
+                }
+            }
+            Turn::Suspended => {}
             Turn::Failed(fault) => self.fail(fault, local),
             Turn::Over => {
                 self.state().set(Run::Ready);
@@ -252,7 +307,6 @@ impl Queue {
     /// that whoever runs the queue next finds it free; only not at a wait, where that is rare.
     fn run_items(self: &Arc<Self>, local: &mut Local<'_>, until: Option<u64>, nested: u32) -> Turn {
         let mut reader = self.log.read();
-        let mut left = TURN;
         let mut lingered = false;
         loop {
             let next = reader.taken() + 1;
@@ -262,7 +316,9 @@ impl Queue {
                     local.linger();
                     continue;
                 }
-                let quiet = || {
+                let mut is_closed = false;
+                let quiet = |is_refusing| {
+                    is_closed = is_refusing;
                     if until.is_none() {
                         local.look_soon();
                     }
@@ -270,18 +326,20 @@ impl Queue {
                 };
                 match reader.leave(quiet) {
                     Some(again) => reader = again,
-                    None => return Turn::Idle,
+                    None => return Turn::Idle { is_closed },
                 }
                 continue;
             };
             lingered = false;
-            if left == 0 && self.pool.has_ready() {
+            // Also if no other queue is ready: a thread that synchronizes has an end of its own.
+            let is_past = until.is_some_and(|until| next > until);
+            if local.is_turn_over() && (is_past || self.pool.has_ready()) {
                 return Turn::Over;
             }
-            left = left.checked_sub(1).unwrap_or(TURN);
+            local.count_item();
             match item.control() {
                 None => {
-                    if until.is_some_and(|until| next > until) {
+                    if is_past {
                         return Turn::Over;
                     }
                     // What this run has resumed must not wait for a task, which may take long.
@@ -293,8 +351,7 @@ impl Queue {
                 Some(Control::Wait(record)) => match record.is_complete() {
                     Ok(true) => item.discard(),
                     Ok(false) => {
-                        let wanted = until.is_none_or(|until| next <= until);
-                        if nested > 0 && wanted && record.run(local, nested - 1) {
+                        if nested > 0 && !is_past && record.run(local, nested - 1) {
                             continue;
                         }
                         if self.suspend(record) {
@@ -328,6 +385,8 @@ impl Queue {
     fn fail(&self, fault: Fault, local: &mut Local<'_>) {
         *lock(&self.fault) = Some(fault.clone());
         self.log.refuse();
+        // A destructor may take long, or wait for what this run has resumed.
+        local.flush();
         // Closures are dropped one by one, since each drop may run code of the user, which may
         // panic as well. The first panic is the one that is reported.
         let mut reader = self.log.read();
@@ -337,6 +396,8 @@ impl Queue {
         drop(reader);
         self.progress.fail(fault, |waiter| wake(waiter, Some(local)));
         self.state().set(Run::Idle);
+        // It may be closed as well.
+        self.pool.leaving().remove(self.id);
     }
 
     /// Makes a suspended queue ready; the caller sees to it that somebody runs it.
@@ -358,6 +419,8 @@ impl Queue {
         let held_by = match self.state().get() {
             Run::Held => None,
             Run::Idle if self.is_over() => None,
+            // Its task never ends.
+            Run::Running if self.state().runner().is_lost() => None,
             Run::Suspended => match self.held_by() {
                 Some(record) if matches!(record.is_complete(), Ok(false)) => {
                     Some(Arc::clone(record.queue()))

@@ -111,6 +111,12 @@ impl ReadyList {
         }
     }
 
+    /// Stands in the way of all that take, until the result is dropped.
+    #[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+    pub(super) fn stall(&self) -> impl Sized + '_ {
+        crate::sync::lock(&self.first)
+    }
+
     /// Whether nothing is in the list; may be behind the times.
     pub(super) fn is_empty(&self) -> bool {
         ptr::eq(self.last.load(Ordering::Relaxed), self.nobody)

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::fault::Fault;
 use super::pool::Local;
 use super::progress::Waiter;
-use super::queue::Queue;
+use super::queue::{NoWait, Queue};
 use crate::sync::Arc;
 
 /// The moment at which a stream came to a timed record.
@@ -45,9 +45,11 @@ impl Record {
         self.queue.progress.check(self.number)
     }
 
-    /// Runs the queue up to this place on the calling thread, if it is ready.
+    /// Runs the queue up to this place on the calling thread, if it is ready. Returns `false` if the
+    /// place was passed before: there is nothing to run, and a caller that repeats this would spin.
     pub(super) fn run(&self, local: &mut Local<'_>, nested: u32) -> bool {
-        self.queue.run_nested(local, Some(self.number), nested)
+        !matches!(self.is_complete(), Ok(true))
+            && self.queue.run_nested(local, Some(self.number), nested)
     }
 
     /// Has `waiter` told when the place is passed; `false` if it is already.
@@ -56,7 +58,7 @@ impl Record {
     }
 
     /// Blocks until the place is passed.
-    pub(crate) fn wait(&self, help: bool) -> Result<(), Fault> {
+    pub(crate) fn wait(&self, help: bool) -> Result<(), NoWait> {
         self.queue.wait_for(self.number, help)
     }
 

@@ -11,7 +11,7 @@ type Places = BTreeMap<*const Queue, (u64, u64)>;
 
 /// Blocks until none of the queues in `list`, and none that they wait for, can go further by
 /// itself: each is idle, or waits behind a gate that is shut. Or until `stop` says so.
-pub(crate) fn settle(list: impl Fn() -> Vec<Arc<Queue>>, stop: impl Fn() -> bool) {
+pub(crate) fn settle(list: impl Fn() -> Vec<Arc<Queue>>, mut stop: impl FnMut() -> bool) {
     let mut round = 0u32;
     // One look takes the queues one after the other, and a queue may be woken behind its back, or
     // be new. If two looks agree, then every queue stood still from its place in the first to its

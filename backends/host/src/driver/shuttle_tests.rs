@@ -20,7 +20,7 @@ use super::queue::{Queue, Refused, wake};
 use super::record::Record;
 use super::settle::settle;
 use super::signal::Signal;
-use super::streams::{Entry, Streams};
+use super::streams::{Entry, Origin, Streams};
 use crate::sync::{Arc, UnsafeCell};
 
 /// Schedules of each program, unless the variable says how many.
@@ -88,7 +88,7 @@ impl World {
         let all = Arc::new(Streams::new(0, &pool));
         let create = |index: usize| {
             let options = StreamOptions::new().priority(index as i32 % 3 - 1);
-            all.create(&pool, 0, options, false)
+            all.create(&pool, 0, options, Origin::Owned)
         };
         Arc::new(World {
             entries: (0..streams).map(create).collect(),
@@ -275,7 +275,8 @@ fn the_end_of_the_process_loses_nothing() {
             let ran = Arc::clone(&steps);
             thread::spawn(move || {
                 for _ in 0..2 {
-                    let entry = world.streams.create(&world.pool, 0, StreamOptions::new(), false);
+                    let entry =
+                        world.streams.create(&world.pool, 0, StreamOptions::new(), Origin::Owned);
                     let _ = entry.queue.wait(world.record(0));
                     let ran = Arc::clone(&ran);
                     let taken = entry.queue.launch(move || {

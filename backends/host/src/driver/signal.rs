@@ -1,6 +1,8 @@
 //! What one blocked thread waits for.
 
-use crate::sync::{Arc, Condvar, Mutex, lock, wait_until};
+#[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
+use crate::sync::wait_until;
+use crate::sync::{Arc, Condvar, Mutex, lock};
 
 pub(crate) struct Signal {
     set: Mutex<bool>,
@@ -32,7 +34,27 @@ impl Signal {
         self.changed.notify_one();
     }
 
+    /// Blocks until [`set`](Self::set) was called, and takes that back; or for a second. Returns
+    /// `false` after that. The models have no time, and block.
+    pub(crate) fn wait_a_second(&self) -> bool {
+        #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+        {
+            let second = std::time::Duration::from_secs(1);
+            let (mut set, _) = self
+                .changed
+                .wait_timeout_while(lock(&self.set), second, |set| !*set)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            std::mem::take(&mut *set)
+        }
+        #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
+        {
+            self.wait();
+            true
+        }
+    }
+
     /// Blocks until somebody has called [`set`](Self::set), and takes that back.
+    #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
     pub(crate) fn wait(&self) {
         *wait_until(&self.changed, lock(&self.set), |set| *set) = false;
     }

@@ -1,5 +1,6 @@
 //! Who may run a queue.
 
+use super::runner::Runner;
 use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,11 +38,16 @@ pub(crate) struct State {
     run: AtomicU8,
     /// Whether the pool holds the queue: once is enough, however often it becomes ready.
     in_pool: AtomicBool,
+    runner: Runner,
 }
 
 impl State {
     pub(crate) fn new(run: Run) -> Self {
-        State { run: AtomicU8::new(run as u8), in_pool: AtomicBool::new(false) }
+        State {
+            run: AtomicU8::new(run as u8),
+            in_pool: AtomicBool::new(false),
+            runner: Runner::new(),
+        }
     }
 
     #[inline]
@@ -64,8 +70,17 @@ impl State {
     pub(crate) fn take(&self) -> bool {
         let (from, to) = (Run::Ready as u8, Run::Running as u8);
         // The look spares the cache line: a queue that one waits for is mostly run by another.
-        self.get() == Run::Ready
-            && self.run.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let taken = self.get() == Run::Ready
+            && self.run.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if taken {
+            self.runner.set_current();
+        }
+        taken
+    }
+
+    /// Returns the thread that runs the queue, or has run it last.
+    pub(crate) fn runner(&self) -> &Runner {
+        &self.runner
     }
 
     /// Says that the pool holds the queue or does not, and whether it did.

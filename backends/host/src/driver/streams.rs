@@ -1,6 +1,6 @@
 //! The streams that are alive, and those that left with work in them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use gpu_stream_core::StreamOptions;
@@ -9,24 +9,34 @@ use super::fault::FIRST_HANDLE;
 use super::pool::{Level, Pool};
 use super::queue::Queue;
 use super::standing;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering, RwLock, RwLockWriteGuard, lock};
+use crate::sync::{Arc, AtomicU64, Ordering, RwLock, RwLockWriteGuard};
 
 pub(crate) struct Streams {
     /// The default stream of each device.
     defaults: Vec<Arc<Entry>>,
     next_handle: AtomicU64,
-    alive: RwLock<HashMap<usize, Arc<Entry>>>,
-    /// Streams that were destroyed with work in them, which the end of the process still waits for.
-    /// Locked under `alive`, if both are.
-    leaving: Mutex<Vec<Arc<Queue>>>,
+    /// By handle. A tree and no hash table: it gives its memory back, and has no slow insertion.
+    alive: RwLock<BTreeMap<usize, Arc<Entry>>>,
+    /// Has the streams that were destroyed with work in them. Locked under `alive`, if both are.
+    pool: Arc<Pool>,
+}
+
+/// Where a stream comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// Made without a wrapper, and destroyed by its maker.
+    Foreign,
+    /// Destroyed with its last wrapper.
+    Owned,
+    /// A thread's own: its id is no handle, since the stream must not leave its thread.
+    PerThread,
 }
 
 /// A stream as the driver knows it.
 pub(crate) struct Entry {
     pub(crate) queue: Arc<Queue>,
     pub(crate) device: u32,
-    /// Whether it was made without a wrapper, and is for its maker to destroy.
-    pub(crate) is_foreign: bool,
+    pub(crate) origin: Origin,
 }
 
 impl Streams {
@@ -34,13 +44,13 @@ impl Streams {
     pub(crate) fn new(devices: u32, pool: &Arc<Pool>) -> Self {
         let default = |device| {
             let queue = Queue::new(u64::from(device), Level::Normal, pool);
-            Arc::new(Entry { queue, device, is_foreign: false })
+            Arc::new(Entry { queue, device, origin: Origin::Owned })
         };
         Streams {
             defaults: (0..devices).map(default).collect(),
             next_handle: AtomicU64::new(FIRST_HANDLE),
-            alive: RwLock::new(HashMap::new()),
-            leaving: Mutex::new(Vec::new()),
+            alive: RwLock::new(BTreeMap::new()),
+            pool: Arc::clone(pool),
         }
     }
 
@@ -55,18 +65,27 @@ impl Streams {
         pool: &Arc<Pool>,
         device: u32,
         options: StreamOptions,
-        is_foreign: bool,
+        origin: Origin,
     ) -> Arc<Entry> {
         let handle = self.next_handle.fetch_add(1, Ordering::Relaxed);
         let queue = Queue::new(handle, Level::of(options.priority), pool);
-        let entry = Arc::new(Entry { queue, device, is_foreign });
+        let entry = Arc::new(Entry { queue, device, origin });
         self.alive_mut().insert(entry.handle(), Arc::clone(&entry));
         entry
     }
 
-    /// The stream with this handle, if it is alive.
+    /// Returns the stream with this handle, if it is alive. A thread's own stream has no handle.
     pub(crate) fn find(&self, handle: usize) -> Option<Arc<Entry>> {
-        self.alive.read().unwrap_or_else(PoisonError::into_inner).get(&handle).cloned()
+        self.with_id(handle).filter(|entry| entry.origin != Origin::PerThread)
+    }
+
+    /// Returns `true` if `id` is that of a thread's own stream, which is alive.
+    pub(crate) fn is_per_thread(&self, id: usize) -> bool {
+        self.with_id(id).is_some_and(|entry| entry.origin == Origin::PerThread)
+    }
+
+    fn with_id(&self, id: usize) -> Option<Arc<Entry>> {
+        self.alive.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// Ends the stream with this handle: nothing more can be submitted, and what was still runs.
@@ -79,16 +98,10 @@ impl Streams {
         // Until the end: who asks for all streams finds this one in one of the two places.
         let mut alive = self.alive_mut();
         let Some(entry) = alive.remove(&handle) else { return false };
-        entry.queue.close();
-        if !entry.queue.is_over() {
-            let mut leaving = lock(&self.leaving);
-            // When the list is full and not each time, or many that leave together take long.
-            if leaving.len() == leaving.capacity() {
-                leaving.retain(|queue| !queue.is_over());
-            }
-            leaving.push(Arc::clone(&entry.queue));
-        }
+        entry.queue.leave();
         drop(alive);
+        // Not under the lock: this may be the last share, which frees the stream.
+        drop(entry);
         true
     }
 
@@ -97,12 +110,12 @@ impl Streams {
         let mut all: Vec<_> = self.defaults.iter().map(|entry| Arc::clone(&entry.queue)).collect();
         let alive = self.alive.read().unwrap_or_else(PoisonError::into_inner);
         all.extend(alive.values().map(|entry| Arc::clone(&entry.queue)));
-        all.extend(lock(&self.leaving).iter().cloned());
+        self.pool.leaving().collect(&mut all);
         drop(alive);
         all
     }
 
-    fn alive_mut(&self) -> RwLockWriteGuard<'_, HashMap<usize, Arc<Entry>>> {
+    fn alive_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<usize, Arc<Entry>>> {
         self.alive.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

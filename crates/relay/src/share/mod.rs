@@ -13,9 +13,16 @@
 //! - Nobody waits for a leader without end, nor for one that has another stream's record to make:
 //!   such a caller makes a record of its own, as if it were alone.
 //!
+//! A claim (a source, a seat, a round, an event) is released when its guard is dropped. So a function
+//! of [`Calls`] that fails or panics leaves no other thread waiting. No waiter is claimed while
+//! [`Calls::take`] runs, which may create an event.
+//!
 //! The events are not seen by anybody else. One that was recorded in a capture is recorded anew
 //! before it is waited for again.
 
+mod claims;
+#[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+mod failure_tests;
 #[cfg(all(test, gpu_stream_loom))]
 mod loom_tests;
 #[cfg(all(test, gpu_stream_shuttle))]
@@ -23,6 +30,7 @@ mod shuttle_tests;
 #[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
 mod tests;
 
+use self::claims::{Claimed, OwnEvent, RoundUser};
 use crate::sync::{AtomicUsize, Ordering, pause, thread_number};
 
 /// How many sources can be told apart. Two that share a place get in each other's way no more than
@@ -139,9 +147,6 @@ struct Round {
     event: AtomicUsize,
 }
 
-/// Whom a leader has taken: a bit for each seat.
-struct Taken(usize);
-
 impl Default for Sources {
     fn default() -> Self {
         Sources::new()
@@ -202,7 +207,7 @@ impl Sources {
         if source.asked.load(Ordering::Relaxed) != 0 {
             return self.lead_many(held, stream, calls);
         }
-        lead_alone(source, calls)
+        lead_alone(held, calls)
     }
 
     /// Leads whoever has sat down by now.
@@ -210,42 +215,37 @@ impl Sources {
     fn lead_many<C: Calls>(&self, held: &Held, stream: usize, calls: &C) -> Result<(), C::Error> {
         #[cfg(all(test, gpu_stream_loom))]
         let _served = self.fair.as_ref().map(|fair| fair.lock().expect("nobody panics"));
+        let event = OwnEvent::take(calls)?;
+        let may_share = calls.may_share();
         #[cfg(test)]
-        if self.is_broken(Broken::RecordsTooEarly) {
-            let event = record_new(calls)?;
-            let taken = self.gather(held.0, stream);
-            if let Some(round) = self.round_for(&taken) {
-                self.serve(&taken, round, event);
-                held.let_go();
-                return self.wait_in(round, event, calls);
-            }
+        let is_recorded = self.is_broken(Broken::RecordsTooEarly);
+        #[cfg(not(test))]
+        let is_recorded = false;
+        if is_recorded {
+            event.record()?;
         }
-        let taken = self.gather(held.0, stream);
-        if taken.0 == 0 {
-            return lead_alone(held.0, calls);
-        }
-        let round = if calls.may_share() { self.round_for(&taken) } else { None };
+        let claimed = self.gather(held.0, stream);
+        let round = if may_share && !claimed.is_empty() { claimed.reserve_round() } else { None };
         let Some(round) = round else {
-            self.refuse(&taken);
-            return lead_alone(held.0, calls);
+            drop(claimed);
+            event.record()?;
+            let outcome = event.wait();
+            // Before the event is given back, which may call the driver.
+            held.let_go();
+            return outcome;
         };
-        let event = match record_new(calls) {
-            Ok(event) => event,
-            Err(error) => {
-                self.rounds[round].users.store(0, Ordering::Release);
-                self.refuse(&taken);
-                return Err(error);
-            }
-        };
-        self.serve(&taken, round, event);
+        if !is_recorded {
+            event.record()?;
+        }
+        let user = claimed.serve(round, event);
         // The next leader need not wait until this one has waited.
         held.let_go();
-        self.wait_in(round, event, calls)
+        user.wait()
     }
 
     /// Takes those that sit and wait for `stream`. What is recorded from here on stands for all
     /// that they mean.
-    fn gather(&self, source: &Source, stream: usize) -> Taken {
+    fn gather(&self, source: &Source, stream: usize) -> Claimed<'_> {
         let asked = source.asked.swap(0, Ordering::Acquire);
         let mut taken = 0;
         for index in bits(asked) {
@@ -260,46 +260,7 @@ impl Sources {
                 taken |= 1 << index;
             }
         }
-        Taken(taken)
-    }
-
-    /// A free round, with one user for each that was taken and one for the leader.
-    fn round_for(&self, taken: &Taken) -> Option<usize> {
-        let users = taken.0.count_ones() as usize + 1;
-        self.rounds.iter().position(|round| {
-            let found = round.users.load(Ordering::Relaxed);
-            found == 0
-                && round
-                    .users
-                    .compare_exchange(0, users, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
-        })
-    }
-
-    fn serve(&self, taken: &Taken, round: usize, event: usize) {
-        self.rounds[round].event.store(event, Ordering::Relaxed);
-        for index in bits(taken.0) {
-            let seat = &self.seats[index];
-            seat.round.store(round, Ordering::Relaxed);
-            seat.set(SERVED);
-        }
-    }
-
-    fn refuse(&self, taken: &Taken) {
-        bits(taken.0).for_each(|index| self.seats[index].set(REFUSED));
-    }
-
-    /// Waits for the round's record. The last one of its users gives the event back.
-    fn wait_in<C: Calls>(&self, round: usize, event: usize, calls: &C) -> Result<(), C::Error> {
-        let outcome = calls.wait(event);
-        // Release and Acquire: all have waited before the event is given back.
-        let users = self.rounds[round].users.fetch_sub(1, Ordering::AcqRel);
-        #[cfg(test)]
-        let users = if self.is_broken(Broken::GivesBackTooEarly) { 1 } else { users };
-        if users == 1 {
-            calls.give(event);
-        }
-        outcome
+        Claimed::new(self, taken)
     }
 
     #[cold]
@@ -325,7 +286,7 @@ impl Sources {
                     let round = seat.round.load(Ordering::Relaxed);
                     let event = self.rounds[round].event.load(Ordering::Relaxed);
                     seat.set(EMPTY);
-                    return self.wait_in(round, event, calls);
+                    return RoundUser::new(self, round, event, calls).wait();
                 }
                 REFUSED => {
                     seat.set(EMPTY);
@@ -376,7 +337,8 @@ impl Sources {
 
 /// A record that serves the holder only.
 #[inline]
-fn lead_alone<C: Calls>(source: &Source, calls: &C) -> Result<(), C::Error> {
+fn lead_alone<C: Calls>(held: &Held, calls: &C) -> Result<(), C::Error> {
+    let source = held.0;
     let event = match source.event.load(Ordering::Relaxed) {
         0 => {
             let event = calls.take()?;
@@ -387,6 +349,7 @@ fn lead_alone<C: Calls>(source: &Source, calls: &C) -> Result<(), C::Error> {
     };
     if let Err(error) = calls.record(event) {
         source.event.store(0, Ordering::Relaxed);
+        held.let_go();
         calls.give(event);
         return Err(error);
     }
@@ -395,21 +358,9 @@ fn lead_alone<C: Calls>(source: &Source, calls: &C) -> Result<(), C::Error> {
 
 /// A record that serves one who holds nothing.
 fn alone<C: Calls>(calls: &C) -> Result<(), C::Error> {
-    let event = record_new(calls)?;
-    let outcome = calls.wait(event);
-    calls.give(event);
-    outcome
-}
-
-fn record_new<C: Calls>(calls: &C) -> Result<usize, C::Error> {
-    let event = calls.take()?;
-    match calls.record(event) {
-        Ok(()) => Ok(event),
-        Err(error) => {
-            calls.give(event);
-            Err(error)
-        }
-    }
+    let event = OwnEvent::take(calls)?;
+    event.record()?;
+    event.wait()
 }
 
 fn bits(mut set: usize) -> impl Iterator<Item = usize> {
