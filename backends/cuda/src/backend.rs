@@ -5,14 +5,16 @@ use gpu_stream_core::{
     RawEvent, RawStream, StreamOptions,
 };
 
-use crate::driver::driver;
-use crate::{CudaError, CudaEvent, CudaStream, device, stream};
+use crate::{CudaError, CudaEvent, CudaStream, device, event, host_func, stream};
 
 /// The CUDA backend: streams of NVIDIA's driver.
 ///
-/// The first call, whichever it is, loads the driver's library (`libcuda.so.1`, `libcuda.so`, or
-/// what `GPU_STREAM_CUDA_LIBRARY` names; `nvcuda.dll` on Windows). It is never closed, and the
-/// primary context of a device that was used stays retained until the process ends.
+/// The first call that succeeds starts the driver: the one that the process has loaded, under any
+/// name, else `libcuda.so.1` or `libcuda.so` (`nvcuda.dll` on Windows), or what
+/// `GPU_STREAM_CUDA_LIBRARY` names. Two loaded drivers are an
+/// [error](gpu_stream_core::ErrorKind::AmbiguousLibrary); the [crate](crate) says how they are found.
+/// The library is never closed, and the primary context of a device that was used stays retained
+/// until the process ends.
 ///
 /// Where the driver differs from what others do:
 ///
@@ -23,7 +25,12 @@ use crate::{CudaError, CudaEvent, CudaStream, device, stream};
 /// | handle 0 | becomes 1, which means the default stream to every library, however it was compiled |
 /// | handle 0 or 1 without a device | the default stream of the current context's device, or of device 0 if there is none |
 /// | handle 0 or 1 while a context is current that is not its device's primary one | refused without a device: [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) |
-/// | events of a context that is not the primary one | made by [`CudaStream::new_event`], `record_event` and what is made of it |
+/// | events and streams of a context that is not the primary one | made by the stream's own `new_event`, `new_stream`, `record_event` |
+/// | a stream of a green context | its `new_stream` makes one of that green context, which is never blocking |
+/// | events of others | wrapped as what they are; the driver does not tell their device, so the first record finds a wrong one |
+/// | a primary context that another library reset | what was made before says [`ContextDestroyed`](gpu_stream_core::ErrorKind::ContextDestroyed); what is made after works |
+/// | handle 0, 1 or 2 while the process has another driver | refused: [`AmbiguousLibrary`](gpu_stream_core::ErrorKind::AmbiguousLibrary) |
+/// | a driver without `cuStreamGetCtx` | a handle is taken by `stream_from_raw_unchecked` only, in the primary context of the device that is given |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cuda;
 
@@ -56,27 +63,23 @@ unsafe impl Backend for Cuda {
 
     fn default_stream(device: Device) -> Result<CudaStream, CudaError> {
         let operation = "Backend::default_stream";
-        stream::named(RawStream::LEGACY, device, KeepAlive::nothing(), operation)
+        end(stream::named(RawStream::LEGACY, device, KeepAlive::nothing(), operation))
     }
 
     fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
-        stream::per_thread_stream(device)
+        end(stream::per_thread_stream(device))
     }
 
     fn new_stream(device: Device, options: StreamOptions) -> Result<CudaStream, CudaError> {
-        stream::new_stream(device, options)
+        end(stream::new_stream(device, options))
     }
 
     fn new_event(device: Device, options: EventOptions) -> Result<CudaEvent, CudaError> {
-        const OPERATION: &str = "Backend::new_event";
-        let ordinal = device::ordinal(device, OPERATION)?;
-        let driver = driver()?;
-        let context = driver.primary(ordinal, OPERATION)?.context;
-        CudaEvent::new(driver, ordinal, context, options, KeepAlive::nothing(), OPERATION)
+        end(event::new_event(device, options))
     }
 
     fn priority_range(device: Device) -> Result<PriorityRange, CudaError> {
-        device::priority_range(device, "Backend::priority_range")
+        end(device::priority_range(device, "Backend::priority_range"))
     }
 
     // The first two are as they are by default, with the owner that there is not put in at the end.
@@ -121,4 +124,18 @@ unsafe impl Backend for Cuda {
         // SAFETY: the caller promises the same.
         Ok(unsafe { stream::wrap_unchecked(raw, device, operation) }?.with(owner))
     }
+
+    unsafe fn wrap_event(
+        raw: RawEvent<Cuda>,
+        device: Option<Device>,
+        options: Option<EventOptions>,
+        owner: KeepAlive,
+    ) -> Result<CudaEvent, CudaError> {
+        end(CudaEvent::foreign(raw, device, options, owner))
+    }
+}
+
+/// The end of a public call: runs what was put off.
+fn end<T>(outcome: Result<T, CudaError>) -> Result<T, CudaError> {
+    host_func::end(outcome, || None)
 }

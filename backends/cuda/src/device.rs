@@ -3,8 +3,7 @@
 use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo, PriorityRange};
 
 use crate::CudaError;
-use crate::driver::capture::Relaxed;
-use crate::driver::{Current, check, driver, loaded};
+use crate::driver::{driver, loaded};
 use crate::error::Version;
 
 pub(crate) fn probe() -> Result<BackendInfo, CudaError> {
@@ -16,6 +15,7 @@ pub(crate) fn probe() -> Result<BackendInfo, CudaError> {
     let version = Version(driver.version).to_string();
     let mut info = BackendInfo::new(BackendKind::Cuda, version, devices);
     info.library = Some(driver.library.to_string());
+    info.details = driver.details();
     Ok(info)
 }
 
@@ -56,11 +56,5 @@ pub(crate) fn priority_range(
 ) -> Result<PriorityRange, CudaError> {
     let ordinal = ordinal(device, operation)?;
     let driver = driver()?;
-    let _relaxed = Relaxed::enter(driver, operation)?;
-    let _current = Current::enter(driver, driver.primary(ordinal, operation)?.context, operation)?;
-    let (mut least, mut greatest) = (0, 0);
-    // SAFETY: both are places for their numbers.
-    let code = unsafe { (driver.symbols.ctx_priorities)(&mut least, &mut greatest) };
-    check(code, operation, "cuCtxGetStreamPriorityRange")?;
-    Ok(PriorityRange { least, greatest })
+    driver.priorities(driver.primary(ordinal, operation)?.context, operation)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gpu_stream_core::{ContractError, Error, ErrorKind};
 
 use crate::CudaCode;
+use crate::driver::{advice, on_start};
 
 /// The error of the CUDA backend.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -15,7 +16,7 @@ pub enum CudaError {
     Contract(#[from] ContractError),
 
     /// The driver was asked and said no. Of the [kind](CudaCode::kind) of the code.
-    #[error("{operation}: {function} answered {code}")]
+    #[error("{operation}: {function} answered {code}{}", advice(*code))]
     Driver {
         /// The call of the contract.
         operation: &'static str,
@@ -47,6 +48,16 @@ pub enum CudaError {
         operation: &'static str,
     },
 
+    /// The context of the stream or event was reset by another library, and what was made in it is gone.
+    /// Kind [`ContextDestroyed`](ErrorKind::ContextDestroyed).
+    #[error(
+        "{operation}: the context that this was made in was reset by another library (cudaDeviceReset, cuDevicePrimaryCtxReset); drop what was made before, and make new streams and events"
+    )]
+    ContextReset {
+        /// The call.
+        operation: &'static str,
+    },
+
     /// A host function panicked on the stream. Kind [`StreamFault`](ErrorKind::StreamFault).
     #[error(
         "{operation}: a host function of this stream panicked: {message}; the stream stays so, make another for new work"
@@ -67,6 +78,32 @@ pub enum CudaError {
         tried: Arc<str>,
     },
 
+    /// The process has loaded more than one CUDA driver. Kind
+    /// [`AmbiguousLibrary`](ErrorKind::AmbiguousLibrary).
+    #[error(
+        "{operation}: this process has loaded more than one CUDA driver: {files}; a handle of one is none of the other; load only one, or set GPU_STREAM_CUDA_LIBRARY to the file that the streams are of before the first call"
+    )]
+    AmbiguousLibrary {
+        /// The call.
+        operation: &'static str,
+        /// The files, the one that is used first.
+        files: Arc<str>,
+    },
+
+    /// The driver was found and did not start. Of the [kind](CudaCode::kind) of the code. The next
+    /// call tries again.
+    #[error("the CUDA driver {library}, version {}, did not start: {function} answered {}{}; {}", Version(*version), code.get(), on_start(*code).0, on_start(*code).1)]
+    NotStarted {
+        /// The library's file.
+        library: Arc<str>,
+        /// Its version: 13000 is 13.0. 0 if the driver did not tell.
+        version: i32,
+        /// The driver's function.
+        function: &'static str,
+        /// Its answer.
+        code: CudaCode,
+    },
+
     /// The library lacks a function that is needed. Kind
     /// [`SymbolNotFound`](ErrorKind::SymbolNotFound).
     #[error(
@@ -75,7 +112,7 @@ pub enum CudaError {
     SymbolNotFound {
         /// The function.
         symbol: &'static str,
-        /// The library, as it was named to the loader.
+        /// The library's file.
         library: Arc<str>,
     },
 
@@ -83,7 +120,7 @@ pub enum CudaError {
     /// [`DriverTooOld`](ErrorKind::DriverTooOld).
     #[error("the CUDA driver {library} is of version {}, and {} or newer is needed; update NVIDIA's driver", Version(*version), Version(*oldest))]
     DriverTooOld {
-        /// The library, as it was named to the loader.
+        /// The library's file.
         library: Arc<str>,
         /// Its version: 10020 is 10.2.
         version: i32,
@@ -94,7 +131,7 @@ pub enum CudaError {
     /// The driver works and has no device. Kind [`NoDevice`](ErrorKind::NoDevice).
     #[error("the CUDA driver {library}, version {}, has no device; see whether nvidia-smi lists one, and whether CUDA_VISIBLE_DEVICES hides it", Version(*version))]
     NoDevice {
-        /// The library, as it was named to the loader.
+        /// The library's file.
         library: Arc<str>,
         /// Its version: 13000 is 13.0.
         version: i32,
@@ -103,7 +140,7 @@ pub enum CudaError {
     /// A capability needs a function that this driver does not have yet. Kind
     /// [`Unsupported`](ErrorKind::Unsupported).
     #[error(
-        "{operation}: this needs the driver's function {symbol}, which is there since CUDA {since}; update NVIDIA's driver"
+        "{operation}: this needs the function {symbol}, which NVIDIA's driver has since CUDA {since} and this driver lacks; update it"
     )]
     MissingSymbol {
         /// The call.
@@ -120,7 +157,10 @@ pub(crate) struct Version(pub(crate) i32);
 
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.0 / 1000, self.0 % 1000 / 10)
+        match self.0 {
+            0 => f.write_str("unknown"),
+            number => write!(f, "{}.{}", number / 1000, number % 1000 / 10),
+        }
     }
 }
 
@@ -131,8 +171,11 @@ impl Error for CudaError {
             CudaError::Driver { code, .. } => code.kind(),
             CudaError::Capturing { .. } => ErrorKind::Capturing,
             CudaError::CapturedEvent { .. } => ErrorKind::InvalidEvent,
+            CudaError::ContextReset { .. } => ErrorKind::ContextDestroyed,
             CudaError::HostFunctionPanicked { .. } => ErrorKind::StreamFault,
             CudaError::LibraryNotFound { .. } => ErrorKind::LibraryNotFound,
+            CudaError::AmbiguousLibrary { .. } => ErrorKind::AmbiguousLibrary,
+            CudaError::NotStarted { code, .. } => code.kind(),
             CudaError::SymbolNotFound { .. } => ErrorKind::SymbolNotFound,
             CudaError::DriverTooOld { .. } => ErrorKind::DriverTooOld,
             CudaError::NoDevice { .. } => ErrorKind::NoDevice,
@@ -142,7 +185,7 @@ impl Error for CudaError {
 
     fn code(&self) -> Option<i32> {
         match self {
-            CudaError::Driver { code, .. } => Some(code.get()),
+            CudaError::Driver { code, .. } | CudaError::NotStarted { code, .. } => Some(code.get()),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! A place in a CUDA stream's work: [`CudaEvent`].
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gpu_stream_core::{
@@ -10,112 +11,182 @@ use crate::driver::capture::{self, Relaxed};
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Context, Current, Driver, Primary, check, driver, loaded};
-use crate::record::{Captured, LastRecord};
-use crate::{Cuda, CudaError, host_func};
+use crate::host_func::{self, DEFERRED};
+use crate::record::{Captured, LastRecord, Mark};
+use crate::{Cuda, CudaError, CudaStream, device, ipc};
 
 /// An event of the CUDA backend: a `CUevent`.
 ///
 /// It belongs to the context that it was made in. [`Cuda`]'s `new_event` makes it in the device's
-/// primary context, which is that of torch, the runtime API and cudarc; for a stream of another
-/// context of the device, there is [`CudaStream::new_event`](crate::CudaStream::new_event).
+/// primary context, which is that of torch, the runtime API and cudarc; a stream's `new_event` makes it
+/// in the stream's own context. `Cuda`'s `event_from_raw` and `event_from_owner` wrap one that another
+/// library made, whose context the driver does not tell.
 ///
 /// It is good after the stream that it was recorded on is gone. An event that was recorded on a
 /// stream under capture stands for a node of the graph and not for work: until it is recorded
 /// outside, `status`, `query` and `synchronize` answer
 /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) while the capture goes on, and
-/// [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) after that. What another library does
-/// with the [`raw`](Event::raw) handle is not seen here: if it records the event, the answer to
-/// `status` is `Unrecorded` instead of `Complete`, and all else is as it should be.
+/// [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) after that.
+///
+/// Another library can record an event whose [`raw`](Event::raw) handle it has. From the first `raw` on,
+/// and for a wrapped event, every answer is the driver's. The driver does not tell whether an event
+/// without timing was ever recorded: its status is then `Complete`.
 ///
 /// Threads that record one event at the same time, one inside a capture and one outside, may get
 /// the answers of either.
 pub struct CudaEvent {
     raw: RawEvent<Cuda>,
     device: u32,
-    context: Context,
+    /// `None` for an event of another library.
+    context: Option<Context>,
     options: EventOptions,
     record: LastRecord,
-    /// Somebody has the handle, and may still have it when this is dropped.
+    /// Another library may have the handle, and may still have it when this is dropped.
     is_given_out: AtomicBool,
-    /// That of the device, if its pool may have the event: not one that was asked for, or whoever makes
-    /// events and drops them would fill the pool, and then each drop look through all of it.
+    origin: Origin,
+    /// The life of the device's primary context that the event is of, if it is of one.
     primary: Option<&'static Primary>,
-    /// What keeps a context alive that is not the device's primary one.
-    context_owner: KeepAlive,
+    /// What keeps a context alive that is not the device's primary one, or an event of another library.
+    owner: KeepAlive,
+}
+
+/// Where an event comes from, which decides where it goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Origin {
+    /// Made for one record. The pool of its context may have it. An event that was asked for never goes
+    /// there: a program that makes events and drops them would fill the pool, and each drop would look
+    /// through all of it.
+    Pool,
+    /// Made for the caller, or opened for it.
+    Asked,
+    /// Made by another library.
+    Foreign,
+}
+
+/// A context of a device.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) device: u32,
+    pub(crate) context: Context,
+    /// The life of the device's primary context, if this is it.
+    pub(crate) primary: Option<&'static Primary>,
+}
+
+impl Place {
+    pub(crate) fn of(primary: &'static Primary) -> Self {
+        Place { device: primary.ordinal, context: primary.context, primary: Some(primary) }
+    }
+}
+
+/// Makes a new event in the primary context of a device.
+pub(crate) fn new_event(device: Device, options: EventOptions) -> Result<CudaEvent, CudaError> {
+    const OPERATION: &str = "Backend::new_event";
+    let ordinal = device::ordinal(device, OPERATION)?;
+    let driver = driver()?;
+    let place = Place::of(driver.primary(ordinal, OPERATION)?);
+    CudaEvent::new(driver, place, options, KeepAlive::nothing(), OPERATION)
 }
 
 impl CudaEvent {
-    /// A new event, in a context of the device with this ordinal. `context_owner` keeps the context
-    /// alive.
+    /// Makes a new event. `owner` keeps the context alive.
     pub(crate) fn new(
         driver: &'static Driver,
-        device: u32,
-        context: Context,
+        place: Place,
         options: EventOptions,
-        context_owner: KeepAlive,
+        owner: KeepAlive,
         operation: &'static str,
     ) -> Result<Self, CudaError> {
         // CU_EVENT_BLOCKING_SYNC, CU_EVENT_DISABLE_TIMING, CU_EVENT_INTERPROCESS.
         let flags = u32::from(options.is_blocking())
             | u32::from(!options.is_timed()) << 1
             | u32::from(options.is_interprocess()) << 2;
-        let raw = driver.create_event(context, flags, operation)?;
-        Ok(Self::of(raw, device, context, options, LastRecord::none(), None, context_owner))
+        let raw = driver.create_event(place.context, flags, operation)?;
+        Ok(Self::of(raw, place, options, LastRecord::none(), Origin::Asked, owner))
     }
 
-    /// An event of a primary context, for one record, which must follow before anybody else sees
-    /// it: from the pool, if there is one.
+    /// Returns an event of a primary context, for one record, which must follow before the event is
+    /// seen: from the pool, if there is one.
     pub(crate) fn for_record(
         primary: &'static Primary,
         operation: &'static str,
     ) -> Result<Self, CudaError> {
+        let (options, nothing) = (EventOptions::new(), KeepAlive::nothing());
         match primary.take() {
-            Some(raw) => Ok(Self::of_pool(raw, primary, LastRecord::none())),
+            Some(raw) => {
+                let (place, record) = (Place::of(primary), LastRecord::none());
+                Ok(Self::of(raw, place, options, record, Origin::Pool, nothing))
+            }
             None => {
-                let (driver, ordinal, context) = (primary.driver, primary.ordinal, primary.context);
-                let (options, owner) = (EventOptions::new(), KeepAlive::nothing());
-                let mut event = Self::new(driver, ordinal, context, options, owner, operation)?;
-                event.primary = Some(primary);
+                let place = Place::of(primary);
+                let mut event = Self::new(primary.driver, place, options, nothing, operation)?;
+                event.origin = Origin::Pool;
                 Ok(event)
             }
         }
     }
 
-    /// An event of the pool that was recorded a moment ago, outside of a capture.
+    /// Returns an event of the pool that is recorded by this thread before it is seen, outside of a
+    /// capture.
     #[inline]
-    pub(crate) fn recorded_one(raw: RawEvent<Cuda>, primary: &'static Primary) -> Self {
-        Self::of_pool(raw, primary, LastRecord::outside())
-    }
-
-    #[inline]
-    fn of_pool(raw: RawEvent<Cuda>, primary: &'static Primary, record: LastRecord) -> Self {
-        let (options, nothing) = (EventOptions::new(), KeepAlive::nothing());
-        let device = primary.ordinal;
-        Self::of(raw, device, primary.context, options, record, Some(primary), nothing)
-    }
-
-    /// An event of another process, opened in the device's primary context.
-    pub(crate) fn opened(
+    pub(crate) fn recorded_one(
         raw: RawEvent<Cuda>,
-        device: u32,
-        context: Context,
-        options: EventOptions,
+        primary: &'static Primary,
+        stream: Mark,
     ) -> Self {
-        Self::of(raw, device, context, options, LastRecord::outside(), None, KeepAlive::nothing())
+        let (record, nothing) = (LastRecord::outside(stream), KeepAlive::nothing());
+        Self::of(raw, Place::of(primary), EventOptions::new(), record, Origin::Pool, nothing)
+    }
+
+    /// Returns an event of another process, opened in this context.
+    pub(crate) fn opened(raw: RawEvent<Cuda>, place: Place, options: EventOptions) -> Self {
+        let (record, nothing) = (LastRecord::elsewhere(), KeepAlive::nothing());
+        Self::of(raw, place, options, record, Origin::Asked, nothing)
+    }
+
+    /// Wraps an event of another library: see `Backend::wrap_event`.
+    pub(crate) fn foreign(
+        raw: RawEvent<Cuda>,
+        device: Option<Device>,
+        options: Option<EventOptions>,
+        owner: KeepAlive,
+    ) -> Result<Self, CudaError> {
+        const OPERATION: &str = "Backend::wrap_event";
+        if raw.to_bits() == 0 {
+            let reason = "is no event: the null handle names none";
+            return Err(ContractError::InvalidHandle { operation: OPERATION, bits: 0, reason }.into());
+        }
+        let driver = driver()?;
+        let device = match device {
+            Some(device) => device::ordinal(device, OPERATION)?,
+            None => match driver.current_context(OPERATION)? {
+                Some(context) => driver.ordinal_of(context, OPERATION)?,
+                None => 0,
+            },
+        };
+        Ok(CudaEvent {
+            raw,
+            device,
+            context: None,
+            options: options.unwrap_or_default(),
+            record: LastRecord::elsewhere(),
+            is_given_out: AtomicBool::new(true),
+            origin: Origin::Foreign,
+            primary: None,
+            owner,
+        })
     }
 
     #[inline]
     fn of(
         raw: RawEvent<Cuda>,
-        device: u32,
-        context: Context,
+        Place { device, context, primary }: Place,
         options: EventOptions,
         record: LastRecord,
-        primary: Option<&'static Primary>,
-        context_owner: KeepAlive,
+        origin: Origin,
+        owner: KeepAlive,
     ) -> Self {
-        let is_given_out = AtomicBool::new(false);
-        CudaEvent { raw, device, context, options, record, is_given_out, primary, context_owner }
+        let (context, is_given_out) = (Some(context), AtomicBool::new(false));
+        CudaEvent { raw, device, context, options, record, is_given_out, origin, primary, owner }
     }
 
     /// The handle for our own calls, which does not count as given out.
@@ -124,39 +195,64 @@ impl CudaEvent {
         self.raw.as_ptr()
     }
 
-    /// Whether streams of `context` can record the event.
+    /// The handle as an integer, which does not count as given out.
     #[inline]
-    pub(crate) fn is_of(&self, context: Context) -> bool {
-        self.context == context
+    pub(crate) fn bits(&self) -> usize {
+        self.raw.to_bits()
     }
 
-    /// `Ok` if streams of `context` can record the event.
-    pub(crate) fn check_context(
-        &self,
-        context: Context,
-        operation: &'static str,
-    ) -> Result<(), CudaError> {
-        if self.is_of(context) {
-            return Ok(());
-        }
-        let reason = "is an event of another context of the device than the stream's, which cannot record it; make the \
-                      event with `CudaStream::new_event` of that stream";
-        Err(ContractError::InvalidHandle { operation, bits: self.raw.to_bits(), reason }.into())
+    /// Returns `true` if streams of `context` can record the event, as far as is known.
+    #[inline]
+    pub(crate) fn is_of(&self, context: Context) -> bool {
+        self.context.is_none_or(|own| own == context)
+    }
+
+    /// Returns `true` if the event is known to be of `context`.
+    pub(crate) fn is_certainly_of(&self, context: Context) -> bool {
+        self.context == Some(context)
+    }
+
+    /// Returns `true` if another library may have recorded the event: then the driver is asked and
+    /// nothing that was noted here counts.
+    #[inline]
+    fn is_shared(&self) -> bool {
+        self.is_given_out.load(Ordering::Relaxed)
+    }
+
+    /// A record is about to be made.
+    #[inline]
+    pub(crate) fn record_begins(&self) {
+        self.record.begin();
+    }
+
+    /// A record was refused, as far as the driver says.
+    #[cold]
+    pub(crate) fn record_failed(&self) {
+        self.record.failed();
     }
 
     /// A record was made, in a capture or outside.
     #[inline]
-    pub(crate) fn recorded(&self, captured: Option<Captured>) {
-        self.record.made(captured);
+    pub(crate) fn recorded(&self, stream: Mark, captured: Option<Captured>) {
+        self.record.made(stream, captured);
     }
 
-    /// Whether its last record was made in a capture.
+    /// Returns `true` if the last record was made by `stream`, for certain.
+    #[inline]
+    pub(crate) fn is_last_of(&self, stream: &CudaStream) -> bool {
+        // Handles 1 and 2 name a stream on each device.
+        self.record.is_by(stream.mark())
+            && !self.is_shared()
+            && Device::new(BackendKind::Cuda, self.device) == gpu_stream_core::Stream::device(stream)
+    }
+
+    /// Returns `true` if the last record that was made here was made in a capture.
     #[inline]
     pub(crate) fn is_captured(&self) -> bool {
-        self.record.is_captured()
+        self.record.is_captured() && !self.is_shared()
     }
 
-    /// Why the event cannot be asked, if its last record was made in a capture.
+    /// Returns why the event cannot be asked, if its last record was made in a capture.
     #[inline]
     fn capture_error(&self, driver: &'static Driver, operation: &'static str) -> Option<CudaError> {
         if !self.is_captured() {
@@ -173,7 +269,8 @@ impl CudaEvent {
     ) -> Option<CudaError> {
         self.record.of_capture(|Captured { stream, id, .. }| {
             let now = {
-                let _current = match Current::enter(driver, self.context, operation) {
+                let entered = self.context.map(|own| Current::enter(driver, own, operation));
+                let _current = match entered.transpose() {
                     Ok(current) => current,
                     Err(error) => return error,
                 };
@@ -215,8 +312,96 @@ impl CudaEvent {
         }
     }
 
+    /// Returns an error for a stream in `capture` that would wait for the event, unless the event is of
+    /// that capture. `Ok(false)` says that there is nothing to wait for.
+    pub(crate) fn check_isolation(
+        &self,
+        driver: &'static Driver,
+        waiter: usize,
+        capture: u64,
+        operation: &'static str,
+    ) -> Result<bool, CudaError> {
+        let uncaptured =
+            || ContractError::capture_of_uncaptured(operation, waiter, "event", self.bits()).into();
+        if self.is_shared() {
+            return match self.time_of_itself(driver, operation)? {
+                // Which capture it is of is not told; the driver sees to it.
+                CudaCode::CAPTURED_EVENT => Ok(true),
+                CudaCode::INVALID_HANDLE if self.options.is_timed() => Ok(false),
+                _ => Err(uncaptured()),
+            };
+        }
+        if !self.record.is_any() {
+            return Ok(false);
+        }
+        match self.record.of_capture(|captured| captured.id) {
+            None => Err(uncaptured()),
+            Some(Some(other)) if other != capture => {
+                let bits = self.bits();
+                Err(ContractError::capture_of_another(operation, waiter, "event", bits).into())
+            }
+            Some(_) => Ok(true),
+        }
+    }
+
+    /// Returns the driver's answer to a wait for the event as a result.
+    #[inline]
+    pub(crate) fn check_wait(
+        &self,
+        code: CudaCode,
+        operation: &'static str,
+    ) -> Result<(), CudaError> {
+        if code == CudaCode::INVALID_VALUE && self.is_shared() {
+            return Err(CudaError::CapturedEvent { operation });
+        }
+        check(code, operation, "cuStreamWaitEvent")
+    }
+
+    /// Returns an error if the event went with its context: the driver would follow a handle that is
+    /// gone.
+    fn check_reset(&self, operation: &'static str) -> Result<(), CudaError> {
+        self.primary.map_or(Ok(()), |primary| primary.check_alive(operation))
+    }
+
+    /// Returns the driver's answer to how long after itself the event came. This tells an event of a
+    /// capture that goes on from others, which no other question does without breaking the capture.
+    fn time_of_itself(
+        &self,
+        driver: &'static Driver,
+        operation: &'static str,
+    ) -> Result<CudaCode, CudaError> {
+        let (elapsed, _) = elapsed_time(driver);
+        let mut milliseconds = 0.0;
+        let milliseconds = &raw mut milliseconds;
+        // SAFETY: the first is a valid out-pointer; the event is alive.
+        self.in_context(driver, operation, || unsafe {
+            elapsed(milliseconds, self.as_ptr(), self.as_ptr())
+        })
+    }
+
     /// Calls `ask`, which needs no current context on today's drivers, and once more with one where
     /// it does.
+    fn in_context(
+        &self,
+        driver: &'static Driver,
+        operation: &'static str,
+        ask: impl Fn() -> CudaCode,
+    ) -> Result<CudaCode, CudaError> {
+        match ask() {
+            CudaCode::INVALID_CONTEXT => {
+                let context = match self.context {
+                    Some(context) => context,
+                    None => driver.primary(self.device, operation)?.context,
+                };
+                let _current = Current::enter(driver, context, operation)?;
+                Ok(ask())
+            }
+            code => Ok(code),
+        }
+    }
+
+    /// As [`in_context`](Self::in_context), for a question that breaks captures of others in any mode but
+    /// the relaxed one.
     fn ask(
         &self,
         driver: &'static Driver,
@@ -224,21 +409,156 @@ impl CudaEvent {
         ask: impl Fn() -> CudaCode,
     ) -> Result<CudaCode, CudaError> {
         let _relaxed = Relaxed::enter(driver, operation)?;
-        match ask() {
-            CudaCode::INVALID_CONTEXT => {
-                let _current = Current::enter(driver, self.context, operation)?;
-                Ok(ask())
+        self.in_context(driver, operation, ask)
+    }
+
+    /// Looks at an event that another library may have recorded, before a question that would break
+    /// the capture that the record was made in. Returns the status if this has told it.
+    #[cold]
+    fn look_at_shared(
+        &self,
+        driver: &'static Driver,
+        operation: &'static str,
+    ) -> Result<Option<EventStatus>, CudaError> {
+        match self.time_of_itself(driver, operation)? {
+            CudaCode::SUCCESS => Ok(Some(EventStatus::Complete)),
+            CudaCode::NOT_READY => Ok(Some(EventStatus::Pending)),
+            CudaCode::INVALID_HANDLE if self.options.is_timed() => {
+                Ok(Some(EventStatus::Unrecorded))
             }
-            code => Ok(code),
+            CudaCode::CAPTURED_EVENT => {
+                let what = "the stream that the event was last recorded on";
+                Err(CudaError::Capturing { operation, what })
+            }
+            // An event without timing, or one of a capture that is over.
+            _ => Ok(None),
         }
+    }
+
+    fn ask_status(&self) -> Result<EventStatus, CudaError> {
+        const OPERATION: &str = "Event::status";
+        let driver = driver()?;
+        self.check_reset(OPERATION)?;
+        let is_shared = self.is_shared();
+        if !is_shared {
+            self.refuse_captured(driver, OPERATION)?;
+        } else if let Some(status) = self.look_at_shared(driver, OPERATION)? {
+            return Ok(status);
+        }
+        // SAFETY: the event is alive.
+        let ask = || unsafe { (driver.symbols.event_query)(self.as_ptr()) };
+        match self.ask(driver, OPERATION, ask)? {
+            CudaCode::SUCCESS if !is_shared && !self.record.is_any() => Ok(EventStatus::Unrecorded),
+            CudaCode::SUCCESS => Ok(EventStatus::Complete),
+            CudaCode::NOT_READY => Ok(EventStatus::Pending),
+            CudaCode::INVALID_VALUE if is_shared => {
+                Err(CudaError::CapturedEvent { operation: OPERATION })
+            }
+            code => Err(CudaError::Driver { operation: OPERATION, function: "cuEventQuery", code }),
+        }
+    }
+
+    fn wait_here(&self) -> Result<(), CudaError> {
+        const OPERATION: &str = "Event::synchronize";
+        host_func::refuse_inside(OPERATION)?;
+        let driver = driver()?;
+        self.check_reset(OPERATION)?;
+        let is_shared = self.is_shared();
+        if is_shared {
+            self.look_at_shared(driver, OPERATION)?;
+        } else {
+            self.refuse_captured(driver, OPERATION)?;
+        }
+        // SAFETY: the event is alive.
+        let ask = || unsafe { (driver.symbols.event_synchronize)(self.as_ptr()) };
+        match self.ask(driver, OPERATION, ask)? {
+            CudaCode::INVALID_VALUE if is_shared => {
+                Err(CudaError::CapturedEvent { operation: OPERATION })
+            }
+            code => check(code, OPERATION, "cuEventSynchronize"),
+        }
+    }
+
+    fn ask_elapsed(&self, start: &Self) -> Result<f32, CudaError> {
+        const OPERATION: &str = "Event::elapsed_since";
+        let driver = driver()?;
+        for event in [start, self] {
+            if !event.is_shared() {
+                event.refuse_captured(driver, OPERATION)?;
+            }
+        }
+        let (elapsed, function) = elapsed_time(driver);
+        let milliseconds = Cell::new(0.0);
+        // SAFETY: the first is a valid out-pointer; both events are alive. No capture minds.
+        let ask = || unsafe { elapsed(milliseconds.as_ptr(), start.as_ptr(), self.as_ptr()) };
+        match self.in_context(driver, OPERATION, ask)? {
+            CudaCode::SUCCESS => Ok(milliseconds.get()),
+            CudaCode::NOT_READY => {
+                let start_is_pending = matches!(start.ask_status(), Ok(EventStatus::Pending));
+                let which = if start_is_pending { "start" } else { "end" };
+                Err(ContractError::EventPending { which }.into())
+            }
+            code => {
+                self.explain_elapsed(start, code)?;
+                check(code, OPERATION, function)?;
+                Ok(milliseconds.get())
+            }
+        }
+    }
+
+    /// Returns an error that says what an event of another library lacks, where the driver says that
+    /// one of the two has no time.
+    #[cold]
+    fn explain_elapsed(&self, start: &Self, code: CudaCode) -> Result<(), CudaError> {
+        let is_foreign = |event: &&Self| event.origin == Origin::Foreign;
+        let Some(foreign) = [start, self].into_iter().find(is_foreign) else { return Ok(()) };
+        if code != CudaCode::INVALID_HANDLE && code != CudaCode::INVALID_VALUE {
+            return Ok(());
+        }
+        let reason = "is an event of another library, and the driver has no time for it: it was made without timing, or \
+                      was not recorded, which the driver does not tell apart; make it with timing, and record it outside \
+                      of a capture";
+        let (operation, bits) = ("Event::elapsed_since", foreign.bits());
+        Err(ContractError::InvalidHandle { operation, bits, reason }.into())
+    }
+
+    /// Returns `true` if the driver says again that no work of the context will run any more.
+    fn is_context_at_end(&self) -> bool {
+        const OPERATION: &str = "CudaEvent::is_context_at_end";
+        let Some(driver) = loaded() else { return false };
+        if self.check_reset(OPERATION).is_err() {
+            return true;
+        }
+        let answer = self.time_of_itself(driver, OPERATION);
+        answer.is_ok_and(CudaCode::is_end_of_context)
+    }
+
+    /// The end of a public call: see [`host_func::end`].
+    #[inline]
+    fn end<T>(&self, outcome: Result<T, CudaError>) -> Result<T, CudaError> {
+        host_func::end(outcome, || {
+            let scope = self.primary.map(Primary::scope).or(self.context.map(Context::to_bits));
+            scope.filter(|_| self.is_context_at_end())
+        })
+    }
+}
+
+type ElapsedTime = unsafe extern "C" fn(*mut f32, Ptr, Ptr) -> CudaCode;
+
+/// Returns the driver's function for elapsed time, and its name.
+fn elapsed_time(driver: &'static Driver) -> (ElapsedTime, &'static str) {
+    let newer = driver.symbols.event_elapsed_v2;
+    match newer.function {
+        Some(function) => (function, newer.name),
+        None => (driver.symbols.event_elapsed, "cuEventElapsedTime"),
     }
 }
 
 // SAFETY: `status` says complete, and `synchronize` returns `Ok`, only if the driver says success
-// for the event, which stands for all work before its last record; any other answer but "not ready"
-// is an error. An event from the pool is recorded before anybody can ask it, so an old record is
-// never asked. The driver binds a wait to the record and holds what it needs of it, so destroying
-// or recording the event again is sound at any time.
+// for the event, which stands for all work before its last record, by whichever library; any other
+// answer but "not ready" is an error. An event from the pool is recorded before it can be asked, so an
+// old record is never asked. The driver binds a wait to the record and holds what it needs of it, so
+// destroying or recording the event again is sound at any time. A foreign event is not destroyed.
 unsafe impl Event for CudaEvent {
     type Backend = Cuda;
 
@@ -255,52 +575,20 @@ unsafe impl Event for CudaEvent {
         self.options
     }
 
+    fn is_foreign(&self) -> bool {
+        self.origin == Origin::Foreign
+    }
+
     fn status(&self) -> Result<EventStatus, CudaError> {
-        const OPERATION: &str = "Event::status";
-        let driver = driver()?;
-        self.refuse_captured(driver, OPERATION)?;
-        // SAFETY: the event is ours and alive.
-        let ask = || unsafe { (driver.symbols.event_query)(self.as_ptr()) };
-        match self.ask(driver, OPERATION, ask)? {
-            CudaCode::SUCCESS if !self.record.is_any() => Ok(EventStatus::Unrecorded),
-            CudaCode::SUCCESS => Ok(EventStatus::Complete),
-            CudaCode::NOT_READY => Ok(EventStatus::Pending),
-            code => Err(CudaError::Driver { operation: OPERATION, function: "cuEventQuery", code }),
-        }
+        self.end(self.ask_status())
     }
 
     fn synchronize(&self) -> Result<(), CudaError> {
-        const OPERATION: &str = "Event::synchronize";
-        host_func::refuse_inside(OPERATION)?;
-        let driver = driver()?;
-        self.refuse_captured(driver, OPERATION)?;
-        // SAFETY: the event is ours and alive.
-        let ask = || unsafe { (driver.symbols.event_synchronize)(self.as_ptr()) };
-        check(self.ask(driver, OPERATION, ask)?, OPERATION, "cuEventSynchronize")
+        self.end(self.wait_here())
     }
 
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, CudaError> {
-        const OPERATION: &str = "Event::elapsed_since";
-        let driver = driver()?;
-        let newer = driver.symbols.event_elapsed_v2;
-        let (elapsed, function) = match newer.function {
-            Some(function) => (function, newer.name),
-            None => (driver.symbols.event_elapsed, "cuEventElapsedTime"),
-        };
-        let milliseconds = std::cell::Cell::new(0.0);
-        // SAFETY: the first is a place for the number; both events are ours and alive.
-        let ask = || unsafe { elapsed(milliseconds.as_ptr(), start.as_ptr(), self.as_ptr()) };
-        match self.ask(driver, OPERATION, ask)? {
-            // One of the two was recorded again a moment ago.
-            CudaCode::NOT_READY => {
-                let which = if start.status()? == EventStatus::Pending { "start" } else { "end" };
-                Err(ContractError::EventPending { which }.into())
-            }
-            code => {
-                check(code, OPERATION, function)?;
-                Ok(milliseconds.get())
-            }
-        }
+        self.end(self.ask_elapsed(start))
     }
 }
 
@@ -308,30 +596,58 @@ impl Drop for CudaEvent {
     #[inline]
     fn drop(&mut self) {
         match self.primary {
-            Some(primary) if !*self.is_given_out.get_mut() && !self.record.was_ever_captured() => {
+            Some(primary)
+                if self.origin == Origin::Pool
+                    && !*self.is_given_out.get_mut()
+                    && !self.record.was_ever_captured() =>
+            {
                 if let Err(raw) = primary.give(self.raw) {
                     self.destroy(raw);
                 }
             }
             _ => self.destroy(self.raw),
         }
+        if self.owner.is_owned() || self.record.was_ever_captured() {
+            self.drop_owners();
+        }
+        DEFERRED.run();
     }
 }
 
 impl CudaEvent {
-    /// Destroys the handle, which is this event's and was not given to anybody.
+    /// Destroys the handle, which is this event's, if it is ours.
     #[cold]
     fn destroy(&mut self, raw: RawEvent<Cuda>) {
+        if self.origin == Origin::Foreign {
+            return;
+        }
+        if self.options.is_interprocess() {
+            ipc::forget(raw);
+        }
         // An event exists only if the driver does.
         let Some(driver) = loaded() else { return };
-        let owner = std::mem::take(&mut self.context_owner);
+        let primary = self.primary;
         host_func::outside(move || {
-            // SAFETY: the event is ours, and this is its last use; its context is alive until
-            // `owner` is dropped.
-            unsafe { driver.destroy_event(raw) };
-            // Runs code of a user, in the mode that the thread had.
-            drop(owner);
+            if !primary.is_some_and(Primary::is_reset) {
+                // SAFETY: the event is ours, and this is its last use; its context is alive until the
+                // owner is dropped, which comes after.
+                unsafe { driver.destroy_event(raw) };
+            }
         });
+    }
+
+    /// Drops the owner of the context or of the event, and that of a stream that recorded the event in
+    /// a capture. A panic of one loses no other.
+    #[cold]
+    fn drop_owners(&mut self) {
+        struct Last(KeepAlive);
+        impl Drop for Last {
+            fn drop(&mut self) {
+                host_func::drop_owner(std::mem::take(&mut self.0));
+            }
+        }
+        let _last = Last(self.record.take_owner());
+        host_func::drop_owner(std::mem::take(&mut self.owner));
     }
 }
 

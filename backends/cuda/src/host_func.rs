@@ -1,87 +1,36 @@
-//! Closures on a stream, and what must not happen inside them.
+//! Code of users: closures on a stream, owners, and where they run and are dropped.
+//!
+//! It never runs with anything held: no lock, no claim, no context that was made current. What is
+//! dropped inside a host function, or in the middle of a call, is put off until a public call ends.
 
-use std::any::Any;
-use std::cell::Cell;
-use std::collections::VecDeque;
 use std::ffi::c_void;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use gpu_stream_core::{ContractError, HostFunc};
+use gpu_stream_core::{ContractError, Error, ErrorKind, KeepAlive};
+use gpu_stream_relay::deferred::drop_here;
+use gpu_stream_relay::host_func::is_inside;
+use gpu_stream_relay::{Deferred, HostFuncs, Panics};
 
-use crate::{CudaError, fault};
+use crate::CudaError;
 
-/// A closure on its way through the driver, which shares it with the caller until it is clear who has
-/// it: a driver that refuses it may speak of earlier work, and run it all the same.
-pub(crate) struct Job(Mutex<Option<Work>>);
+/// What waits for the end of a public call.
+pub(crate) static DEFERRED: Deferred = Deferred::new();
 
-struct Work {
-    func: HostFunc,
-    /// The id of the stream, if the driver has ids.
-    stream: Option<u64>,
-}
+/// The closures that the driver has.
+pub(crate) static HOST_FUNCS: HostFuncs = HostFuncs::new();
 
-impl Job {
-    pub(crate) fn new(func: HostFunc, stream: Option<u64>) -> Arc<Self> {
-        Arc::new(Job(Mutex::new(Some(Work { func, stream }))))
-    }
-
-    /// A share for the driver: the pointer that [`run`] takes.
-    pub(crate) fn share(self: &Arc<Self>) -> *mut c_void {
-        Arc::into_raw(Arc::clone(self)).cast_mut().cast()
-    }
-
-    /// After an error: drops the closure, unless it runs or has run. From here on it does not. The
-    /// driver's share stays, a few words of memory, since nobody knows whether it has one.
-    pub(crate) fn cancel(&self) {
-        drop(self.take());
-    }
-
-    fn take(&self) -> Option<Work> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-thread_local! {
-    // Without a destructor, so that it is good until the thread's very end.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-}
+/// The streams on which a closure panicked.
+pub(crate) static PANICS: Panics = Panics::new();
 
 /// What the driver calls, on a thread of its own.
 ///
 /// # Safety
-/// `job` is of [`Job::share`], and each share is run once at most.
-pub(crate) unsafe extern "C" fn run(job: *mut c_void) {
-    // SAFETY: the caller promises that it is a share, which nobody else takes.
-    let job = unsafe { Arc::from_raw(job.cast_const().cast::<Job>()) };
-    let Some(Work { func, stream }) = job.take() else { return };
-    INSIDE.set(true);
-    // The closure is consumed, and what it holds is dropped, before this returns and the stream
-    // goes on. A panic ends here: it must not unwind into the driver.
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(func)) {
-        if let Some(stream) = stream {
-            fault::note(stream, &*panic);
-        }
-        drop_quietly(panic);
-    }
-    INSIDE.set(false);
+/// None: `key` is a number, and may be any. It has the type that the driver asks for.
+pub(crate) unsafe extern "C" fn run(key: *mut c_void) {
+    HOST_FUNCS.run(key, &PANICS);
 }
 
-/// Drops what a panic carried, which may panic itself.
-fn drop_quietly(panic: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(again);
-    }
-}
-
-/// Whether the calling thread is inside a host function.
-pub(crate) fn is_inside() -> bool {
-    INSIDE.get()
-}
-
-/// An error inside a host function: to block there would block the thread that all host functions
-/// run on.
+/// Returns an error inside a host function: to block there would block the thread that all host
+/// functions run on.
 pub(crate) fn refuse_inside(operation: &'static str) -> Result<(), CudaError> {
     if !is_inside() {
         return Ok(());
@@ -90,127 +39,127 @@ pub(crate) fn refuse_inside(operation: &'static str) -> Result<(), CudaError> {
     Err(ContractError::NotPermitted { operation, reason }.into())
 }
 
-/// What is to be destroyed, and could not be where it was dropped.
-static LATER: Mutex<VecDeque<Box<dyn FnOnce() + Send>>> = Mutex::new(VecDeque::new());
-static ANY_LATER: AtomicBool = AtomicBool::new(false);
-
-/// Runs `destroy` now, or, inside a host function, where the driver may not be called, at the next
-/// call on another thread that makes or drops something.
+/// Runs `destroy`, which calls the driver and no code of a user: now, or, inside a host function,
+/// where the driver may not be called, at the end of the next call on another thread.
 pub(crate) fn outside(destroy: impl FnOnce() + Send + 'static) {
-    if is_inside() {
-        LATER.lock().unwrap_or_else(PoisonError::into_inner).push_back(Box::new(destroy));
-        ANY_LATER.store(true, Ordering::Release);
-    } else {
-        destroy();
-        clear();
+    if is_inside() { DEFERRED.push(destroy) } else { destroy() }
+}
+
+/// Drops an owner where a value of the user is dropped: here, or, inside a host function, at the end of
+/// the next call on another thread.
+pub(crate) fn drop_owner(owner: KeepAlive) {
+    if !owner.is_owned() {
+        return;
+    }
+    if is_inside() { DEFERRED.push(move || drop(owner)) } else { drop_here(owner) }
+}
+
+/// Drops an owner at the end of the public call that this is a part of.
+pub(crate) fn drop_owner_later(owner: KeepAlive) {
+    if owner.is_owned() {
+        DEFERRED.push(move || drop(owner));
     }
 }
 
-/// Destroys what was put off.
+/// The end of a public call: nothing is held, and code of users may run.
+///
+/// Runs what was put off, which costs one load where there is nothing. After a fault of the context,
+/// or its end, drops the closures that it will never run: those of the `scope` that is then asked for.
 #[inline]
-pub(crate) fn clear() {
-    if ANY_LATER.load(Ordering::Relaxed) && !is_inside() {
-        clear_all();
+pub(crate) fn end<T>(
+    outcome: Result<T, CudaError>,
+    scope: impl Fn() -> Option<usize>,
+) -> Result<T, CudaError> {
+    if let Err(error) = &outcome {
+        cancel_after(error, scope);
     }
+    DEFERRED.run();
+    outcome
 }
 
 #[cold]
-fn clear_all() {
-    // One by one, and not under the lock: what is destroyed may be somebody's, who drops more, or
-    // panics.
-    loop {
-        let mut later = LATER.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(destroy) = later.pop_front() else {
-            ANY_LATER.store(false, Ordering::Relaxed);
-            return;
-        };
-        drop(later);
-        destroy();
+fn cancel_after(error: &CudaError, scope: impl Fn() -> Option<usize>) {
+    if is_end_of_context(error)
+        && !is_inside()
+        && let Some(scope) = scope()
+    {
+        HOST_FUNCS.cancel(|stream| stream.scope == scope);
+    }
+}
+
+/// Returns `true` if the error says that no work of the context will run any more.
+pub(crate) fn is_end_of_context(error: &CudaError) -> bool {
+    match error {
+        // The panic is the stream's, and the context goes on.
+        CudaError::HostFunctionPanicked { .. } => false,
+        error => matches!(error.kind(), ErrorKind::StreamFault | ErrorKind::ContextDestroyed),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use gpu_stream_relay::StreamKey;
 
     use super::*;
 
-    fn run_now(func: impl FnOnce() + Send + 'static, stream: u64) {
-        // SAFETY: the share is run once.
-        unsafe { run(Job::new(Box::new(func), Some(stream)).share()) }
-    }
-
-    #[test]
-    fn a_panic_stays_inside_and_is_noted() {
-        struct Bomb;
-        impl Drop for Bomb {
-            fn drop(&mut self) {
-                std::panic::resume_unwind(Box::new("the payload's own"));
-            }
-        }
-        run_now(|| std::panic::resume_unwind(Box::new("meant to fail")), 1_001);
-        run_now(|| std::panic::resume_unwind(Box::new(Bomb)), 1_002);
-        let error = fault::check("here", || Some(1_001)).unwrap_err().to_string();
-        assert!(error.contains("meant to fail"), "{error}");
-        assert!(fault::check("here", || Some(1_002)).is_err());
-        assert!(!is_inside());
-    }
-
-    /// The list is one for all tests.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-    #[test]
-    fn a_panic_of_one_that_was_put_off_leaves_the_others() {
-        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let destroyed = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&destroyed);
-        run_now(
-            move || {
-                outside(|| std::panic::resume_unwind(Box::new("an owner's")));
-                outside(move || {
-                    count.fetch_add(1, Ordering::SeqCst);
-                });
-            },
-            1_004,
-        );
-        assert!(catch_unwind(clear).is_err());
-        clear();
-        assert_eq!(destroyed.load(Ordering::SeqCst), 1);
-    }
-
-    #[test]
-    fn what_is_cancelled_is_dropped_and_never_runs() {
-        let held = Arc::new(());
-        let inner = Arc::clone(&held);
-        let job = Job::new(Box::new(move || drop(inner)), None);
-        let (first, second) = (job.share(), job.share());
-        job.cancel();
-        assert_eq!(Arc::strong_count(&held), 1, "what the closure held is still there");
-        // SAFETY: each share is run once: the driver took the closure twice, in spite of what it said.
-        unsafe { (run(first), run(second)) };
-        assert_eq!(Arc::strong_count(&job), 1);
+    /// Runs `func` as the driver does, for a stream of this scope.
+    fn run_now(func: impl FnOnce() + Send + 'static, scope: usize) {
+        let stream = StreamKey { scope, handle: 16, id: None };
+        let launched = HOST_FUNCS.launch(Box::new(func), stream, |key| {
+            // SAFETY: any number is a key.
+            unsafe { run(key) };
+            Ok::<_, ()>(())
+        });
+        assert!(launched.is_ok());
     }
 
     #[test]
     fn what_is_dropped_inside_is_destroyed_outside() {
-        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let destroyed = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&destroyed);
+        let (inner, owner) = (Arc::clone(&destroyed), Arc::new(()));
+        let share = KeepAlive::owner(Arc::clone(&owner));
         run_now(
             move || {
                 assert!(refuse_inside("here").is_err());
-                let inner = Arc::clone(&count);
-                outside(move || {
-                    inner.fetch_add(1, Ordering::SeqCst);
-                });
-                clear();
-                assert_eq!(count.load(Ordering::SeqCst), 0);
+                let inside = Arc::clone(&inner);
+                outside(move || _ = inside.fetch_add(1, Ordering::SeqCst));
+                drop_owner(share);
+                assert!(end(Ok(()), || None).is_ok());
+                assert_eq!(inner.load(Ordering::SeqCst), 0);
             },
-            1_003,
+            1,
         );
-        assert!(fault::check("here", || Some(1_003)).is_ok());
-        clear();
-        assert_eq!(destroyed.load(Ordering::SeqCst), 1);
+        assert!(end(Ok(()), || None).is_ok());
+        // Another test may run the list at this moment.
+        while destroyed.load(Ordering::SeqCst) == 0 || Arc::strong_count(&owner) > 1 {
+            std::thread::yield_now();
+        }
         assert!(refuse_inside("here").is_ok());
+    }
+
+    #[test]
+    fn a_fault_drops_what_its_context_will_not_run_and_a_panic_does_not() {
+        let (held, other) = (Arc::new(()), Arc::new(()));
+        for (scope, held) in [(2, &held), (3, &other)] {
+            let held = Arc::clone(held);
+            let stream = StreamKey { scope, handle: 16, id: None };
+            let taken = HOST_FUNCS.launch(Box::new(move || drop(held)), stream, |_| Ok::<_, ()>(()));
+            assert!(taken.is_ok());
+        }
+        let fault = |code| {
+            let (operation, function) = ("here", "cuStreamQuery");
+            Err::<(), _>(CudaError::Driver { operation, function, code: crate::CudaCode::new(code) })
+        };
+        let panicked = CudaError::HostFunctionPanicked { operation: "here", message: "".into() };
+        assert!(end(Err::<(), _>(panicked), || Some(2)).is_err());
+        assert!(end(fault(400), || Some(2)).is_err());
+        assert_eq!(Arc::strong_count(&held), 2);
+        assert!(end(fault(700), || Some(2)).is_err());
+        assert_eq!((Arc::strong_count(&held), Arc::strong_count(&other)), (1, 2));
+        assert!(end(fault(709), || Some(3)).is_err());
+        assert_eq!(Arc::strong_count(&other), 1);
     }
 }

@@ -101,6 +101,10 @@ impl CudaStream {
     /// `default_stream` of a context that is not the device's primary one.
     #[doc(alias("upgrade_device_stream", "cu_stream"))]
     pub fn from_cudarc(stream: &Arc<theirs::CudaStream>) -> Result<Self, CudaError> {
+        host_func::end(Self::of_cudarc(stream), || None)
+    }
+
+    fn of_cudarc(stream: &Arc<theirs::CudaStream>) -> Result<Self, CudaError> {
         const OPERATION: &str = "CudaStream::from_cudarc";
         let owner = CudarcStream::new(Arc::clone(stream));
         let (raw, device) = (owner.raw_stream(), device_of(stream.context()));

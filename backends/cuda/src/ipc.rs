@@ -26,12 +26,30 @@
 //! # Ok(()) }
 //! ```
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use gpu_stream_core::{ContractError, Device, Event, EventOptions, RawEvent};
 
 use crate::driver::capture::Relaxed;
 use crate::driver::symbols::IpcHandle;
 use crate::driver::{Current, check, driver, require};
-use crate::{CudaError, CudaEvent, device};
+use crate::event::Place;
+use crate::host_func::DEFERRED;
+use crate::{Cuda, CudaError, CudaEvent, device};
+
+/// The handles of events that this process made and has not dropped, each with its event. The driver
+/// does not open one of them here, and answers with a code that says nothing of the reason.
+static MADE_HERE: Mutex<BTreeMap<[u8; 64], usize>> = Mutex::new(BTreeMap::new());
+
+fn made_here() -> MutexGuard<'static, BTreeMap<[u8; 64], usize>> {
+    MADE_HERE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Forgets the handles of an event that is dropped.
+pub(crate) fn forget(event: RawEvent<Cuda>) {
+    made_here().retain(|_, of| *of != event.to_bits());
+}
 
 /// The name of an interprocess event, to be sent to another process of the same machine.
 ///
@@ -73,20 +91,35 @@ impl IpcEventHandle {
     /// [`torch.cuda.Event.from_ipc_handle`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
     #[doc(alias("cuIpcOpenEventHandle", "cudaIpcOpenEventHandle", "from_ipc_handle"))]
     pub unsafe fn open(self, device: Device) -> Result<CudaEvent, CudaError> {
+        // SAFETY: the caller promises the same.
+        let opened = unsafe { self.open_in_primary(device) };
+        DEFERRED.run();
+        opened
+    }
+
+    /// # Safety
+    /// As [`open`](Self::open).
+    unsafe fn open_in_primary(self, device: Device) -> Result<CudaEvent, CudaError> {
         const OPERATION: &str = "IpcEventHandle::open";
+        let own = made_here().get(&self.0).copied();
+        if let Some(bits) = own {
+            let reason = "is the event of this interprocess handle, which this process made: use the event itself here; \
+                          the handle is for another process";
+            return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
+        }
         let ordinal = device::ordinal(device, OPERATION)?;
         let driver = driver()?;
         let open = require(driver.symbols.ipc_open_event, OPERATION)?;
-        let context = driver.primary(ordinal, OPERATION)?.context;
+        let place = Place::of(driver.primary(ordinal, OPERATION)?);
         let options = EventOptions::builder().interprocess(true).build()?;
         let _relaxed = Relaxed::enter(driver, OPERATION)?;
-        let _current = Current::enter(driver, context, OPERATION)?;
+        let _current = Current::enter(driver, place.context, OPERATION)?;
         let mut event = std::ptr::null_mut();
         // SAFETY: `event` is a place for one event, and the context is current. The driver looks
         // the handle up.
         let code = unsafe { open(&mut event, IpcHandle { reserved: self.0 }) };
         check(code, OPERATION, "cuIpcOpenEventHandle")?;
-        Ok(CudaEvent::opened(RawEvent::from_ptr(event), ordinal, context, options))
+        Ok(CudaEvent::opened(RawEvent::from_ptr(event), place, options))
     }
 }
 
@@ -119,6 +152,7 @@ impl CudaEvent {
         // SAFETY: `handle` is a place for one handle, and the event is ours and alive.
         let code = unsafe { get(&mut handle, self.as_ptr()) };
         check(code, OPERATION, "cuIpcGetEventHandle")?;
+        made_here().insert(handle.reserved, self.bits());
         Ok(IpcEventHandle(handle.reserved))
     }
 }

@@ -5,11 +5,11 @@ mod device;
 mod driver;
 mod error;
 mod event;
-mod fault;
 mod host_func;
 #[cfg(feature = "cudarc")]
 pub mod interop;
 pub mod ipc;
+mod isolation;
 mod order;
 mod record;
 mod stream;

@@ -12,14 +12,15 @@
 use std::any::Any;
 use std::ops::ControlFlow;
 
-use gpu_stream_core::{HandleKind, RawEvent, Stream};
+use gpu_stream_core::{RawEvent, Stream};
 use gpu_stream_relay::Calls;
 
 use crate::driver::capture;
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Primary, check, loaded};
-use crate::{Cuda, CudaError, CudaEvent, CudaStream, fault};
+use crate::isolation::check_streams;
+use crate::{Cuda, CudaError, CudaEvent, CudaStream};
 
 /// `other` as a stream of this crate's own type, if it is one and not something laid over one.
 #[inline]
@@ -33,7 +34,7 @@ pub(crate) fn wait_stream(waiter: &CudaStream, source: &CudaStream) -> Result<()
     if waiter.is_the_same(source) {
         return Ok(());
     }
-    let Some(primary) = quick(waiter, source) else {
+    let Some(primary) = quick(waiter, source, OPERATION)? else {
         return carefully(waiter, source, OPERATION);
     };
     let pair = Pair { waiter, source, primary };
@@ -46,16 +47,41 @@ pub(crate) fn wait_stream(waiter: &CudaStream, source: &CudaStream) -> Result<()
     }
 }
 
-/// The primary context of `source`, or what is taken for it, if both streams can go the quick way.
+/// Returns the primary context of `source`, or what is taken for it, if both streams can go the quick
+/// way.
+///
+/// # Errors
+/// `waiter` is captured, and `source` is not part of that capture.
 #[inline]
-fn quick(waiter: &CudaStream, source: &CudaStream) -> Option<&'static Primary> {
-    let explicit = |stream: &CudaStream| stream.raw().kind() == HandleKind::Explicit;
-    if fault::any() || !explicit(waiter) || !explicit(source) {
-        return None;
+fn quick(
+    waiter: &CudaStream,
+    source: &CudaStream,
+    operation: &'static str,
+) -> Result<Option<&'static Primary>, CudaError> {
+    if !source.is_plain() || !check_waiter(waiter, source, operation)? {
+        return Ok(None);
     }
+    Ok(source.likely_primary())
+}
+
+/// Returns `true` if the waiter can go the quick way: it is explicit and has no fault. Asks the driver
+/// once, whether the waiter is captured.
+///
+/// # Errors
+/// `waiter` is captured, and `source` is not part of that capture.
+#[inline]
+fn check_waiter(
+    waiter: &CudaStream,
+    source: &CudaStream,
+    operation: &'static str,
+) -> Result<bool, CudaError> {
     // Not in the child of a fork, though the context is known.
-    loaded()?;
-    source.likely_primary()
+    let (true, Some(driver)) = (waiter.is_plain(), loaded()) else { return Ok(false) };
+    // SAFETY: the stream is alive.
+    if unsafe { capture::is_possible(driver, waiter.raw().as_ptr()) } {
+        check_streams(waiter, source, operation)?;
+    }
+    Ok(true)
 }
 
 /// By an event that is recorded as everybody's are.
@@ -65,6 +91,7 @@ fn carefully(
     source: &CudaStream,
     operation: &'static str,
 ) -> Result<(), CudaError> {
+    check_streams(waiter, source, operation)?;
     waiter.wait_event_for(&source.record_event_for(operation)?, operation)
 }
 
@@ -201,7 +228,7 @@ impl Relay {
         if waiter.is_the_same(branch) {
             return Ok(());
         }
-        let Some(primary) = quick(waiter, branch) else {
+        let Some(primary) = quick(waiter, branch, OPERATION)? else {
             return carefully(waiter, branch, OPERATION);
         };
         let pair = Pair { waiter, source: branch, primary };
@@ -234,7 +261,7 @@ pub(crate) struct Fork<'a> {
     /// For branches that cannot wait for a relay.
     event: Option<CudaEvent>,
     /// The first error.
-    pub(crate) outcome: Result<(), CudaError>,
+    outcome: Result<(), CudaError>,
 }
 
 impl<'a> Fork<'a> {
@@ -245,19 +272,32 @@ impl<'a> Fork<'a> {
         Fork { source, relay, recorded: None, event: None, outcome }
     }
 
+    /// Gives back what the fork had, and returns the first error.
+    pub(crate) fn finish(self) -> Result<(), CudaError> {
+        self.outcome
+    }
+
     /// Makes one branch wait. Breaks off if the record fails: no branch is to wait then.
     #[inline]
     pub(crate) fn native(&mut self, branch: &CudaStream) -> ControlFlow<()> {
         if branch.is_the_same(self.source) {
             return ControlFlow::Continue(());
         }
-        let explicit = branch.raw().kind() == HandleKind::Explicit;
-        let recorded = self.recorded.filter(|_| explicit && !fault::any());
-        let outcome = match recorded {
+        let can_be_quick = match check_waiter(branch, self.source, Self::OPERATION) {
+            Ok(can_be_quick) => can_be_quick && self.source.is_plain(),
+            Err(error) => {
+                keep_first(&mut self.outcome, Err(error));
+                return ControlFlow::Continue(());
+            }
+        };
+        if !can_be_quick {
+            return self.carefully(branch);
+        }
+        let outcome = match self.recorded {
             Some((primary, event)) => {
                 Pair { waiter: branch, source: self.source, primary }.wait(event)
             }
-            None => match quick(branch, self.source) {
+            None => match self.source.likely_primary() {
                 Some(primary) => self.first(branch, primary),
                 None => return self.carefully(branch),
             },
@@ -292,6 +332,10 @@ impl<'a> Fork<'a> {
 
     #[cold]
     fn carefully(&mut self, branch: &CudaStream) -> ControlFlow<()> {
+        if let Err(error) = check_streams(branch, self.source, Self::OPERATION) {
+            keep_first(&mut self.outcome, Err(error));
+            return ControlFlow::Continue(());
+        }
         self.by_event(|event| branch.wait_event_for(event, Self::OPERATION))
     }
 

@@ -88,8 +88,9 @@ fn every_call_says_so() {
     let (stream, other) = (wrap(raw), Cuda::new_stream(device(), StreamOptions::new()).unwrap());
     let timed = || Cuda::new_event(device(), EventOptions::timed()).unwrap();
     let (start, end, unrecorded) = (timed(), timed(), timed());
-    let complete = other.record_event().unwrap();
-    other.synchronize().unwrap();
+    let third = wrap(space.stream(1, 0));
+    let complete = third.record_event().unwrap();
+    third.synchronize().unwrap();
     let trap = Trap::load(space);
     let gate = space.gate(raw);
     stream.record(&start).unwrap();

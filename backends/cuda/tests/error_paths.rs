@@ -314,21 +314,22 @@ fn how_many_calls(fake: &fake::Fake) {
     if strict {
         return;
     }
-    assert_eq!(count(&checked), 1, "wrapping: cuStreamGetCtx");
-    assert_eq!(count(&|| drop(one.query())), 4, "query: look, mode, query, mode");
-    assert_eq!(count(&|| one.wait_event(&event).unwrap()), 1, "wait_event");
+    assert_eq!(count(&checked), 2, "wrapping: cuStreamGetCtx, cuCtxGetId");
+    assert_eq!(count(&|| drop(one.query())), 5, "query: context, look, mode, query, mode");
+    assert_eq!(count(&|| one.wait_event(&event).unwrap()), 2, "wait_event: look, wait");
     assert_eq!(count(&|| other.record(&event).unwrap()), 2, "record: look, record");
-    assert_eq!(count(&|| one.wait_stream(&other).unwrap()), 2, "wait_stream: record, wait");
+    assert_eq!(count(&|| other.wait_event(&event).unwrap()), 1, "of its own record: look");
+    assert_eq!(count(&|| one.wait_stream(&other).unwrap()), 3, "wait_stream: look, record, wait");
     let branches = [one.clone(), other.clone(), one.clone()];
     other.fork(&branches).unwrap();
     drop(other.record_event().unwrap());
-    assert_eq!(count(&|| other.fork(&branches).unwrap()), 3, "fork: record, two waits");
-    assert_eq!(count(&|| other.join(&branches).unwrap()), 4, "join: two records, two waits");
+    assert_eq!(count(&|| other.fork(&branches).unwrap()), 5, "fork: record, two looks and waits");
+    assert_eq!(count(&|| other.join(&branches).unwrap()), 6, "join: two looks, records and waits");
     assert_eq!(count(&|| drop(other.record_event().unwrap())), 2, "record_event: look, record");
-    assert_eq!(count(&|| drop(event.query())), 3, "event query: mode, query, mode");
+    assert_eq!(count(&|| drop(event.query())), 4, "event query: context, mode, query, mode");
     // SAFETY: `other` outlives the wrapper.
     let source = unsafe { Cuda::stream_from_raw_unchecked(other.raw(), device()) }.unwrap();
-    assert_eq!(count(&|| one.wait_stream(&source).unwrap()), 2, "wrapped unchecked: record, wait");
+    assert_eq!(count(&|| one.wait_stream(&source).unwrap()), 4, "unchecked: look, context, record, wait");
 }
 
 fn codes_that_nobody_knows(fake: &fake::Fake) {

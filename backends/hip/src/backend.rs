@@ -10,10 +10,12 @@ use crate::{HipError, HipEvent, HipStream, device, stream};
 
 /// The HIP backend: streams of ROCm's runtime.
 ///
-/// The first call, whichever it is, loads the runtime's library: one that the process has loaded
-/// already (PyTorch for ROCm brings its own), else `libamdhip64.so.7`, `.6`, `.5`, or unversioned;
-/// `amdhip64_7.dll`, `amdhip64_6.dll`, `amdhip64.dll` on Windows; or what `GPU_STREAM_HIP_LIBRARY`
-/// names, and then no other. It is never closed.
+/// The first call that succeeds starts the runtime: the one that the process has loaded, under any
+/// name (PyTorch for ROCm brings its own), else `libamdhip64.so.8`, `.7`, `.6`, `.5`, or unversioned
+/// (`amdhip64_7.dll`, `amdhip64_6.dll`, `amdhip64.dll` on Windows), or what `GPU_STREAM_HIP_LIBRARY`
+/// names, and then no other. Two loaded runtimes are an
+/// [error](gpu_stream_core::ErrorKind::AmbiguousLibrary); the [crate](crate) says how they are found.
+/// The library is never closed.
 ///
 /// Where HIP differs from what others do:
 ///
@@ -23,9 +25,10 @@ use crate::{HipError, HipEvent, HipStream, device, stream};
 /// | failed work | AMD's runtime ends the process |
 /// | handle 1 | becomes 0: some functions crash with it |
 /// | handle 0 or 1 without a device | the default stream of the thread's current device |
+/// | handle 0, 1 or 2 while the process has another runtime | refused: [`AmbiguousLibrary`](gpu_stream_core::ErrorKind::AmbiguousLibrary) |
 /// | an event | shares the owner of the stream that it was recorded on |
 /// | a thread's default stream | ends with the thread, which waits for it if an event was recorded on it; [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) but on Linux with glibc |
-/// | interprocess events | [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) before HIP 7.2, where they do not wait for what is in front of them |
+/// | interprocess events | [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) before HIP 7.2, and on Windows, where they do not wait for what is in front of them |
 /// | a stream that is destroyed | is waited for; one of ours that is busy is destroyed later, so that a drop does not block |
 /// | `synchronize` | waits in a way that does not hold up other threads' calls, as HIP's own would |
 /// | the first call on a thread other than the main one | with HIP 6.4, the process crashes at its end if the main thread has used HIP too: an error of its, which can be had without this crate |

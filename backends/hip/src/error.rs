@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gpu_stream_core::{ContractError, Error, ErrorKind};
 
 use crate::HipCode;
-use crate::driver::is_on_cuda;
+use crate::driver::{is_on_cuda, on_start};
 
 /// The error of the HIP backend.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -78,6 +78,41 @@ pub enum HipError {
         tried: Arc<str>,
     },
 
+    /// The process has loaded more than one HIP runtime. Kind
+    /// [`AmbiguousLibrary`](ErrorKind::AmbiguousLibrary).
+    #[error(
+        "{operation}: this process has loaded more than one HIP runtime: {files}; a handle of one is none of the other; load only one, or set GPU_STREAM_HIP_LIBRARY to the file that the streams are of before the first call"
+    )]
+    AmbiguousLibrary {
+        /// The call.
+        operation: &'static str,
+        /// The files, the one that is used first.
+        files: Arc<str>,
+    },
+
+    /// The library is a HIP runtime, and not AMD's. Kind [`Unsupported`](ErrorKind::Unsupported).
+    #[error("the HIP runtime {library} is not AMD's: it numbers itself {}; only AMD's and HIP on CUDA are known here, name one in GPU_STREAM_HIP_LIBRARY", Version(*version))]
+    NotAmd {
+        /// The library's file.
+        library: Arc<str>,
+        /// How it numbers itself: 10100000 is 1.1.0.
+        version: i32,
+    },
+
+    /// The runtime was found and did not start. Of the [kind](HipCode::kind) of the code. The next
+    /// call tries again.
+    #[error("the HIP runtime {library}, version {}, did not start: {function} answered {}{}; {}", Version(*version), code.get(), on_start(*code).0, on_start(*code).1)]
+    NotStarted {
+        /// The library's file.
+        library: Arc<str>,
+        /// Its version: 70253211 is 7.2.53211. 0 if the runtime did not tell.
+        version: i32,
+        /// The runtime's function.
+        function: &'static str,
+        /// Its answer.
+        code: HipCode,
+    },
+
     /// The library lacks a function that is needed. Kind
     /// [`SymbolNotFound`](ErrorKind::SymbolNotFound).
     #[error(
@@ -86,7 +121,7 @@ pub enum HipError {
     SymbolNotFound {
         /// The function.
         symbol: &'static str,
-        /// The library, as it was named to the loader.
+        /// The library's file.
         library: Arc<str>,
     },
 
@@ -94,7 +129,7 @@ pub enum HipError {
     /// [`DriverTooOld`](ErrorKind::DriverTooOld).
     #[error("the HIP runtime {library} is of version {}, and {} or newer is needed; update ROCm", Version(*version), Version(*oldest))]
     DriverTooOld {
-        /// The library, as it was named to the loader.
+        /// The library's file.
         library: Arc<str>,
         /// Its version: 50120531 is 5.1.20531.
         version: i32,
@@ -105,7 +140,7 @@ pub enum HipError {
     /// The runtime works and has no device. Kind [`NoDevice`](ErrorKind::NoDevice).
     #[error("the HIP runtime {library}, version {}, has no device; see whether rocminfo lists one, whether this user may open /dev/kfd and /dev/dri, and whether HIP_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES hides it", Version(*version))]
     NoDevice {
-        /// The library, as it was named to the loader.
+        /// The library's file.
         library: Arc<str>,
         /// Its version: 70253211 is 7.2.53211. 0 if the runtime did not tell.
         version: i32,
@@ -114,7 +149,7 @@ pub enum HipError {
     /// A capability needs a function that this runtime does not have. Kind
     /// [`Unsupported`](ErrorKind::Unsupported).
     #[error(
-        "{operation}: this needs the runtime's function {symbol}, which is there since HIP {since}; update ROCm"
+        "{operation}: this needs the function {symbol}, which AMD's runtime has since HIP {since} and this runtime lacks; update ROCm"
     )]
     MissingSymbol {
         /// The call.
@@ -154,6 +189,9 @@ impl Error for HipError {
             HipError::ThreadEnded { .. } => ErrorKind::InvalidEvent,
             HipError::HostFunctionPanicked { .. } => ErrorKind::StreamFault,
             HipError::LibraryNotFound { .. } => ErrorKind::LibraryNotFound,
+            HipError::AmbiguousLibrary { .. } => ErrorKind::AmbiguousLibrary,
+            HipError::NotAmd { .. } => ErrorKind::Unsupported,
+            HipError::NotStarted { code, .. } => code.kind(),
             HipError::SymbolNotFound { .. } => ErrorKind::SymbolNotFound,
             HipError::DriverTooOld { .. } => ErrorKind::DriverTooOld,
             HipError::NoDevice { .. } => ErrorKind::NoDevice,
@@ -163,7 +201,7 @@ impl Error for HipError {
 
     fn code(&self) -> Option<i32> {
         match self {
-            HipError::Driver { code, .. } => Some(code.get()),
+            HipError::Driver { code, .. } | HipError::NotStarted { code, .. } => Some(code.get()),
             _ => None,
         }
     }

@@ -504,14 +504,18 @@ unsafe impl Stream for HipStream {
         let job = Job::new(func, self.faults.key(|| self.id_if_any()));
         let launched = self.ask(OPERATION, |driver, raw| {
             let symbols = &driver.symbols;
-            let (code, function) = match symbols.launch_host_func.function {
-                Some(launch) => {
-                    // SAFETY: as above. The function takes a share of the job, and the runtime calls
-                    // it once, since it is no part of a graph.
-                    let code = unsafe { launch(raw, host_func::run, job.share()) };
+            let launched = symbols.launch_host_func.function.map(|launch| {
+                // SAFETY: as above. The function takes a share of the job, and the runtime calls it
+                // once, since it is no part of a graph.
+                unsafe { launch(raw, host_func::run, job.share()) }
+            });
+            let (code, function) = match launched {
+                Some(code) if code != HipCode::NOT_SUPPORTED => {
                     (code, symbols.launch_host_func.name)
                 }
-                None => {
+                // The function is missing, or is there and does nothing.
+                missing => {
+                    driver.ignore(missing.unwrap_or(HipCode::SUCCESS));
                     // SAFETY: as above. Flags must be 0, and are.
                     let code = unsafe {
                         (symbols.add_callback)(raw, host_func::run_callback, job.share(), 0)

@@ -20,10 +20,11 @@ fn main() -> ExitCode {
         Ok("everything") => return every_call(),
         Ok("optional") => return optional(),
         Ok("present") => return present(),
+        Ok("not_supported") => return not_supported(),
         _ => {}
     }
     type Case = fn() -> Result<Completion, Failed>;
-    let cases: [(&str, Case); 7] = [
+    let cases: [(&str, Case); 8] = [
         ("no_library", no_library),
         ("a_wrong_name", a_wrong_name),
         ("another_library", another_library),
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ("no_device", no_device),
         ("one_that_is_there", one_that_is_there),
         ("a_function_that_is_missing", a_function_that_is_missing),
+        ("function_that_is_not_supported", function_that_is_not_supported),
     ];
     let trials = cases.map(|(name, case)| Trial::ignorable_test(name, case));
     // Two cases compile the same library.
@@ -204,5 +206,52 @@ fn optional() -> ExitCode {
     stream.launch_host_func(Box::new(|| ())).expect("a host function goes by the older call");
     stream.record_event().expect("record_event");
     stream.synchronize().expect("synchronize");
+    ExitCode::SUCCESS
+}
+
+/// A function that is there and answers "not supported" counts as missing, where there is a path
+/// without it.
+fn function_that_is_not_supported() -> Result<Completion, Failed> {
+    let library = fake_library!(false);
+    // Of a version whose calls need the capture mode.
+    let variables = [(LIBRARY, &*library), ("FAKE_HIP_VERSION", "70300000")];
+    let output = fake::rerun("not_supported", &variables);
+    if output.status.success() {
+        return Ok(Completion::Completed);
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+}
+
+fn not_supported() -> ExitCode {
+    const NOT_SUPPORTED: i32 = 801;
+    let fake = fake::Fake::open();
+    let device = Hip::device(0).expect("device 0");
+    let stream = Hip::new_stream(device, StreamOptions::new()).expect("new_stream");
+    let lacking = |function: &str| {
+        let info = Hip::probe().expect("it works");
+        info.details.iter().any(|(name, text)| *name == "not supported" && text.contains(function))
+    };
+
+    fake.fail("hipStreamGetDevice", NOT_SUPPORTED);
+    assert!(lacking("hipStreamGetDevice"));
+    for given in [None, Some(device)] {
+        // SAFETY: `stream` outlives the wrapper.
+        let wrapped = unsafe { Hip::stream_from_raw(stream.raw(), given) }.expect("wrapping");
+        assert_eq!(wrapped.device(), device);
+    }
+
+    fake.fail("hipThreadExchangeStreamCaptureMode", NOT_SUPPORTED);
+    assert!(lacking("hipThreadExchangeStreamCaptureMode"));
+    Hip::new_stream(device, StreamOptions::new()).expect("new_stream");
+    assert!(stream.query().expect("query"));
+
+    fake.fail("hipLaunchHostFunc", NOT_SUPPORTED);
+    let (send, receive) = std::sync::mpsc::channel();
+    stream.launch_host_func(Box::new(move || send.send(()).unwrap())).expect("the older call");
+    receive.recv().expect("the closure ran");
+    assert!(receive.recv().is_err(), "the closure is gone");
+
+    fake.work();
+    assert!(!lacking("hip"));
     ExitCode::SUCCESS
 }

@@ -102,8 +102,10 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LibraryNotFound`](crate::ErrorKind::LibraryNotFound),
+    /// [`AmbiguousLibrary`](crate::ErrorKind::AmbiguousLibrary),
     /// [`SymbolNotFound`](crate::ErrorKind::SymbolNotFound),
     /// [`DriverTooOld`](crate::ErrorKind::DriverTooOld), [`NoDevice`](crate::ErrorKind::NoDevice).
+    /// A failure that can pass is not kept: the next call tries again.
     #[doc(alias("cuDriverGetVersion", "hipRuntimeGetVersion"))]
     fn probe() -> Result<BackendInfo, Self::Error>;
 

@@ -22,6 +22,11 @@ pub enum ErrorKind {
     /// Way out: install the driver or runtime, or name the library in the variable that the text
     /// tells. The text lists what was tried.
     LibraryNotFound,
+    /// The process has loaded two libraries of one vendor, and a handle does not say which it is of.
+    ///
+    /// Way out: load one of them only, or name the one to use in the variable that the text tells. The
+    /// text names both files.
+    AmbiguousLibrary,
     /// The library lacks a function without which the backend cannot work.
     ///
     /// Way out: another version of the library, or the right file, if something else has its name.

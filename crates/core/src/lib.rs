@@ -117,7 +117,8 @@
 //! | a stream on which work has failed | [`ErrorKind::StreamFault`], from then on |
 //!
 //! What a machine lacks has kinds of its own: [`NotCompiled`](ErrorKind::NotCompiled),
-//! [`LibraryNotFound`](ErrorKind::LibraryNotFound), [`SymbolNotFound`](ErrorKind::SymbolNotFound),
+//! [`LibraryNotFound`](ErrorKind::LibraryNotFound),
+//! [`AmbiguousLibrary`](ErrorKind::AmbiguousLibrary), [`SymbolNotFound`](ErrorKind::SymbolNotFound),
 //! [`DriverTooOld`](ErrorKind::DriverTooOld), [`NoDevice`](ErrorKind::NoDevice).
 //!
 //! # For backend authors

@@ -131,6 +131,9 @@ impl Availability {
                 "If the vendor's driver is installed, add the folder of its library to LD_LIBRARY_PATH; \
                  without such a device, use a backend that is ready, as the host is."
             }
+            ErrorKind::AmbiguousLibrary => {
+                "Load one of the two libraries only, or set the variable that is named to the file to use."
+            }
             ErrorKind::SymbolNotFound | ErrorKind::DriverTooOld => {
                 "Install a newer driver from the vendor."
             }

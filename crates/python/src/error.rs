@@ -56,6 +56,7 @@ pub(crate) fn of_kind(py: Python<'_>, kind: ErrorKind, code: Option<i32>, text: 
     let error = match kind {
         ErrorKind::NotCompiled
         | ErrorKind::LibraryNotFound
+        | ErrorKind::AmbiguousLibrary
         | ErrorKind::SymbolNotFound
         | ErrorKind::DriverTooOld
         | ErrorKind::NoDevice => UnavailableError::new_err(text),

@@ -2,8 +2,10 @@
 
 pub mod deferred;
 pub mod host_func;
+pub mod library;
 pub mod panics;
 mod pool;
+mod retry;
 mod share;
 mod sync;
 
@@ -11,5 +13,6 @@ pub use self::deferred::Deferred;
 pub use self::host_func::HostFuncs;
 pub use self::panics::{Panics, Seen, StreamKey};
 pub use self::pool::Pool;
+pub use self::retry::RetryCell;
 pub use self::share::{Calls, Sources};
 pub use self::sync::thread_number;

@@ -43,6 +43,12 @@ impl Seen {
     pub const fn new() -> Self {
         Seen(AtomicU64::new(0))
     }
+
+    /// Has the stream looked up anew: it became another one, or could not be told from others.
+    #[cold]
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }
 
 impl Clone for Seen {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod controls;
+mod copies;
 mod elf;
 #[doc(hidden)]
 pub mod exports;
@@ -9,6 +10,7 @@ mod plan;
 pub mod walk;
 
 pub use controls::{At, Controls, Fault, Threads};
+pub use copies::copy_as;
 pub use elf::{without_symbol, without_symbols};
 pub use objects::{gone, made};
 pub use plan::{Action, on_call};

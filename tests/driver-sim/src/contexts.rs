@@ -110,6 +110,16 @@ exports! {
         put(device, c_int::try_from(found).map_err(|_| Code::UNKNOWN)?)
     }
 
+    // Seen on an H200: 709 after a reset, and another number once the context is active again.
+    ready cuCtxGetId(context: Ptr, id: *mut u64) {
+        let state = state();
+        let context = if context.is_null() { thread::current()? } else { context.addr() };
+        if state.contexts.retired(context).is_some() {
+            return Err(Code::CONTEXT_IS_DESTROYED);
+        }
+        put(id, state.contexts.get(context).id)
+    }
+
     ready cuCtxGetStreamPriorityRange(least: *mut c_int, greatest: *mut c_int) {
         state().current_of_thread()?;
         crate::call::put_if(least, 0);

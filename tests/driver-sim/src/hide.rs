@@ -10,12 +10,13 @@ use std::ffi::{CStr, c_int};
 use crate::config::config;
 
 /// Since which version a function is there, if it was not in 11.0.
-const SINCE: [(&CStr, c_int); 18] = [
+const SINCE: [(&CStr, c_int); 19] = [
     (c"cuMemAllocAsync", 11_020),
     (c"cuMemFreeAsync", 11_020),
     (c"cuStreamGetCaptureInfo_v2", 11_030),
     (c"cuGraphInstantiateWithFlags", 11_040),
     (c"cuStreamWaitValue32_v2", 11_070),
+    (c"cuCtxGetId", 12_000),
     (c"cuStreamGetId", 12_000),
     (c"cuGraphInstantiateWithParams", 12_000),
     (c"cuStreamGetCaptureInfo_v3", 12_030),

@@ -30,6 +30,8 @@ pub struct Context {
     /// The green context that this one stands for.
     pub green: Option<usize>,
     pub fault: Fault,
+    /// What no other context of the process has, nor this one after a reset.
+    pub id: u64,
     /// The default stream.
     pub legacy: usize,
     /// Streams that synchronise with it.
@@ -60,7 +62,7 @@ pub enum End {
 impl Context {
     pub fn new(device: usize, green: Option<usize>, fault: Fault) -> Self {
         let (legacy, blocking) = (0, Vec::new());
-        Context { device, is_primary: false, green, fault, legacy, blocking }
+        Context { device, is_primary: false, green, fault, id: 0, legacy, blocking }
     }
 }
 
@@ -217,10 +219,12 @@ impl State {
         self.end_context(context, End::Reset);
     }
 
-    /// Gives a new context its default stream.
+    /// Gives a new context its default stream and its id.
     pub fn give_default_stream(&mut self, context: usize) -> Result<usize, Code> {
         let legacy = self.new_stream(context, Kind::Legacy, true, 0)?;
-        self.contexts.get_mut(context).legacy = legacy;
+        let id = self.next_number();
+        let made = self.contexts.get_mut(context);
+        (made.legacy, made.id) = (legacy, id);
         Ok(context)
     }
 

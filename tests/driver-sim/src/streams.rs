@@ -150,9 +150,12 @@ exports! {
         put(device, c_int::try_from(found).map_err(|_| Code::UNKNOWN)?)
     }
 
+    // Breaks a capture as `cuStreamGetId` does, which was seen on an H200.
     ready cuStreamGetFlags(stream: Ptr, flags: *mut c_uint) {
         let mut state = state();
         let stream = state.stream(stream)?;
+        state.refuse_captured(stream)?;
+        state.refuse_default(stream)?;
         put(flags, u32::from(!state.streams.get(stream).blocking))
     }
 

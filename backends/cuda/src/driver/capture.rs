@@ -106,6 +106,36 @@ pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<u64> {
     (code == CudaCode::SUCCESS && status == 1).then_some(id)
 }
 
+/// The capture that a stream is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Membership {
+    /// None: work runs.
+    None,
+    /// The one with this number; 0 if the driver is too old to say.
+    Active(u64),
+    /// One that was broken, and waits for its end.
+    Broken,
+}
+
+/// Returns the capture that the stream is in. Leaves it alone.
+///
+/// # Safety
+/// As [`status`].
+pub(crate) unsafe fn membership(
+    driver: &Driver,
+    stream: Ptr,
+    operation: &'static str,
+) -> Result<Membership, CudaError> {
+    // SAFETY: the caller promises the same.
+    Ok(match unsafe { status(driver, stream, operation) }? {
+        CaptureStatus::None => Membership::None,
+        // SAFETY: as above. Without a number it was broken a moment ago.
+        CaptureStatus::Active => unsafe { id(driver, stream) }
+            .map_or(Membership::Broken, Membership::Active),
+        CaptureStatus::Invalidated => Membership::Broken,
+    })
+}
+
 /// While it lives, calls of this thread do not break captures of other streams. The thread's mode
 /// is as before when it is dropped.
 pub(crate) struct Relaxed {

@@ -21,6 +21,9 @@ pub struct CudaCode(c_int);
 impl CudaCode {
     /// `CUDA_SUCCESS`.
     pub const SUCCESS: Self = CudaCode(0);
+    /// `CUDA_ERROR_INVALID_VALUE`: among others, the event's last record was made in a capture that is
+    /// over.
+    pub const INVALID_VALUE: Self = CudaCode(1);
     /// `CUDA_ERROR_STUB_LIBRARY`: the library is the one of the toolkit that is there to be linked
     /// against.
     pub const STUB_LIBRARY: Self = CudaCode(34);
@@ -33,6 +36,8 @@ impl CudaCode {
     pub const INVALID_HANDLE: Self = CudaCode(400);
     /// `CUDA_ERROR_NOT_READY`: no error, work is pending.
     pub const NOT_READY: Self = CudaCode(600);
+    /// `CUDA_ERROR_CONTEXT_IS_DESTROYED`: the context was reset or destroyed, and all that was made in it.
+    pub const CONTEXT_IS_DESTROYED: Self = CudaCode(709);
     /// `CUDA_ERROR_NOT_SUPPORTED`.
     pub const NOT_SUPPORTED: Self = CudaCode(801);
     /// `CUDA_ERROR_STREAM_CAPTURE_IMPLICIT`: the default stream was asked while another stream,
@@ -61,9 +66,10 @@ impl CudaCode {
             34 => ErrorKind::LibraryNotFound,
             100 => ErrorKind::NoDevice,
             101 => ErrorKind::InvalidDevice,
-            // 709 is "the context is destroyed", which is also the answer to a handle of something
-            // else.
-            400 | 709 => ErrorKind::InvalidHandle,
+            // 201 is also the answer to a call that needs a current context and has none; such calls
+            // are made again with one.
+            201 | 709 => ErrorKind::ContextDestroyed,
+            400 => ErrorKind::InvalidHandle,
             800 => ErrorKind::NotPermitted,
             801 => ErrorKind::Unsupported,
             // The kernel's part of the driver and the library do not fit together.
@@ -75,6 +81,16 @@ impl CudaCode {
             214 | 220 | 226 | 700 | 702 | 710 | 714..=719 | 721 | 911 => ErrorKind::StreamFault,
             _ => ErrorKind::Driver,
         }
+    }
+
+    /// Returns `true` if the context of what was asked for was reset or destroyed.
+    pub(crate) const fn is_of_dead_context(self) -> bool {
+        matches!(self.kind(), ErrorKind::ContextDestroyed)
+    }
+
+    /// Returns `true` if no work of the context will run any more.
+    pub(crate) const fn is_end_of_context(self) -> bool {
+        matches!(self.kind(), ErrorKind::ContextDestroyed | ErrorKind::StreamFault)
     }
 
     /// The driver's name of the code, `CUDA_ERROR_INVALID_HANDLE` for instance; `None` if the

@@ -1,17 +1,17 @@
-//! Contexts: whose they are, and the primary one of each device.
+//! Contexts: whose they are.
 
 use std::ffi::c_uint;
 use std::num::NonZero;
 
-use gpu_stream_core::{BackendKind, ContractError, Device, RawEvent};
-use gpu_stream_relay::{Pool, Sources, thread_number};
+use gpu_stream_core::{
+    BackendKind, ContractError, Device, Error as _, ErrorKind, PriorityRange, RawEvent,
+};
 
 use super::capture::Relaxed;
 use super::code::CudaCode;
 use super::current::{Current, current};
 use super::symbols::Ptr;
-use super::{DeviceEntry, Driver, check};
-use crate::host_func;
+use super::{Driver, Primary, check, require};
 use crate::{Cuda, CudaError};
 
 /// A context that is alive.
@@ -36,63 +36,8 @@ impl Context {
     }
 }
 
-/// The context of a device that all its users share, the runtime API and torch among them. Retained
-/// once and never released, as the library is never closed.
-pub(crate) struct Primary {
-    pub(crate) driver: &'static Driver,
-    /// That of the device.
-    pub(crate) ordinal: u32,
-    pub(crate) context: Context,
-    /// Events of this context that nobody uses at the moment. None was recorded in a capture.
-    pool: Pool,
-    /// Likewise, for records that nobody sees but who waits for them at once.
-    relays: Pool,
-    /// The streams of this context that somebody waits for at the moment.
-    pub(crate) sources: Sources,
-}
-
-impl Primary {
-    fn new(driver: &'static Driver, ordinal: u32, context: Context) -> Self {
-        let (pool, relays) = (Pool::new(), Pool::new());
-        Primary { driver, ordinal, context, pool, relays, sources: Sources::new() }
-    }
-
-    /// An event that nobody uses, if there is one. It may have an old record, which is to be replaced
-    /// before anybody sees it.
-    #[inline]
-    pub(crate) fn take(&self) -> Option<RawEvent<Cuda>> {
-        self.pool.take(thread_number()).map(RawEvent::from_bits)
-    }
-
-    /// Takes the event back, or gives it back if there is no room.
-    #[inline]
-    pub(crate) fn give(&self, event: RawEvent<Cuda>) -> Result<(), RawEvent<Cuda>> {
-        self.pool.give(event.to_bits(), thread_number()).map_err(RawEvent::from_bits)
-    }
-
-    /// An event that is to be recorded, waited for and given back.
-    pub(crate) fn take_relay(&self, operation: &'static str) -> Result<RawEvent<Cuda>, CudaError> {
-        match self.relays.take(thread_number()) {
-            Some(event) => Ok(RawEvent::from_bits(event)),
-            None => self.driver.create_event(self.context, DISABLE_TIMING, operation),
-        }
-    }
-
-    pub(crate) fn give_relay(&self, event: RawEvent<Cuda>) {
-        if let Err(event) = self.relays.give(event.to_bits(), thread_number()) {
-            let (driver, event) = (self.driver, RawEvent::from_bits(event));
-            // SAFETY: the event is ours, and this is its last use; nobody has waited for anything
-            // but its record.
-            host_func::outside(move || unsafe { driver.destroy_event(event) });
-        }
-    }
-}
-
-/// `CU_EVENT_DISABLE_TIMING`.
-const DISABLE_TIMING: c_uint = 2;
-
 impl Driver {
-    /// The primary context of the device with this ordinal, which must be there.
+    /// Returns the live primary context of the device with this ordinal, which must be there.
     pub(crate) fn primary(
         &'static self,
         ordinal: u32,
@@ -103,34 +48,7 @@ impl Driver {
             let given = Device::new(BackendKind::Cuda, ordinal);
             ContractError::InvalidDevice { operation, given, count: self.count() }
         })?;
-        match entry.primary.get() {
-            Some(primary) => Ok(primary),
-            None => self.retain_primary(ordinal, entry, operation),
-        }
-    }
-
-    #[cold]
-    fn retain_primary(
-        &'static self,
-        ordinal: u32,
-        entry: &'static DeviceEntry,
-        operation: &'static str,
-    ) -> Result<&'static Primary, CudaError> {
-        let _relaxed = Relaxed::enter(self, operation)?;
-        let mut context = std::ptr::null_mut();
-        // SAFETY: `context` is a place for one context, and the device is one that the driver
-        // named.
-        let code = unsafe { (self.symbols.primary_retain)(&mut context, entry.handle) };
-        const FUNCTION: &str = "cuDevicePrimaryCtxRetain";
-        check(code, operation, FUNCTION)?;
-        // Success with a null context is nothing that the driver does; better an error than a later
-        // crash.
-        let none =
-            CudaError::Driver { operation, function: FUNCTION, code: CudaCode::INVALID_CONTEXT };
-        let context = Context::new(context).ok_or(none)?;
-        // Two threads at once retain it twice, which is no harm for something that is never
-        // released.
-        Ok(entry.primary.get_or_init(|| Primary::new(self, ordinal, context)))
+        self.live_primary(ordinal, entry, operation)
     }
 
     /// The primary context of the device `ordinal`, if it is `context`. Asks nobody.
@@ -143,14 +61,30 @@ impl Driver {
         self.retained_primary(ordinal).filter(|primary| primary.context == context)
     }
 
-    /// The primary context of the device `ordinal`, if it was used before. Asks nobody.
+    /// As [`known_primary`](Self::known_primary), of the context's present life: for a stream that is
+    /// alive.
+    pub(crate) fn live_known_primary(
+        &'static self,
+        ordinal: u32,
+        context: Context,
+        operation: &'static str,
+    ) -> Result<Option<&'static Primary>, CudaError> {
+        if self.known_primary(ordinal, context).is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.primary(ordinal, operation)?).filter(|live| live.context == context))
+    }
+
+    /// The primary context of the device `ordinal`, if it was used before. Asks nobody. It may have
+    /// been reset since.
     #[inline]
     pub(crate) fn retained_primary(&'static self, ordinal: u32) -> Option<&'static Primary> {
         self.devices.get(ordinal as usize)?.primary.get()
     }
 
     /// The primary context of an explicit stream, if it is one that was used before, and the
-    /// device's with this ordinal, where one is given. `None` also if the driver does not say.
+    /// device's with this ordinal, where one is given. `None` also if the driver does not say, and if
+    /// the context was reset since.
     ///
     /// # Safety
     /// `stream` is alive.
@@ -160,27 +94,28 @@ impl Driver {
         stream: Ptr,
         ordinal: Option<u32>,
     ) -> Option<&'static Primary> {
+        let ask = self.symbols.stream_context.function?;
         let mut context = std::ptr::null_mut();
         // SAFETY: the caller promises that the stream is alive; `context` is a place for one.
-        let code = unsafe { (self.symbols.stream_context)(stream, &mut context) };
+        let code = unsafe { ask(stream, &mut context) };
         if code != CudaCode::SUCCESS {
             return None;
         }
         let is_it = |primary: &&Primary| primary.context.to_bits() == context.addr();
-        match ordinal {
+        let found = match ordinal {
             Some(ordinal) => self.retained_primary(ordinal).filter(is_it),
             None => self.devices.iter().filter_map(|entry| entry.primary.get()).find(is_it),
-        }
+        };
+        found.filter(|primary| !primary.is_reset())
     }
 
-    /// A new event of the context.
+    /// Makes a new event of the context. Runs no code of a user: the caller may hold a source.
     pub(crate) fn create_event(
         &'static self,
         context: Context,
         flags: c_uint,
         operation: &'static str,
     ) -> Result<RawEvent<Cuda>, CudaError> {
-        host_func::clear();
         let _relaxed = Relaxed::enter(self, operation)?;
         let _current = Current::enter(self, context, operation)?;
         let mut event = std::ptr::null_mut();
@@ -201,6 +136,37 @@ impl Driver {
         let _relaxed = Relaxed::enter(self, "destroying an event").ok();
         // SAFETY: the caller promises it.
         let _ = unsafe { (self.symbols.event_destroy)(event.as_ptr()) };
+    }
+
+    /// Returns the priorities of streams of a context.
+    pub(crate) fn priorities(
+        &'static self,
+        context: Context,
+        operation: &'static str,
+    ) -> Result<PriorityRange, CudaError> {
+        let ask = require(self.symbols.ctx_priorities, operation)?;
+        let _relaxed = Relaxed::enter(self, operation)?;
+        let _current = Current::enter(self, context, operation)?;
+        let (mut least, mut greatest) = (0, 0);
+        // SAFETY: both are valid out-pointers, and the context is current.
+        let code = unsafe { ask(&mut least, &mut greatest) };
+        check(code, operation, "cuCtxGetStreamPriorityRange")?;
+        Ok(PriorityRange { least, greatest })
+    }
+
+    /// Returns an error unless streams of the context have this priority. A driver without priorities
+    /// has 0 only.
+    pub(crate) fn check_priority(
+        &'static self,
+        context: Context,
+        priority: i32,
+        operation: &'static str,
+    ) -> Result<(), CudaError> {
+        match self.priorities(context, operation) {
+            Ok(range) => Ok(range.check(priority, operation)?),
+            Err(error) if priority == 0 && error.kind() == ErrorKind::Unsupported => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The ordinal of the device that `context` belongs to.
@@ -259,7 +225,7 @@ impl Driver {
         // Harmless to captures, also to that of this stream: no other mode is needed.
         // SAFETY: the caller promises that the stream is alive.
         match unsafe { self.ask_context_of(stream, operation) } {
-            // Today's drivers need no current context for this. One that does is content with any.
+            // Today's drivers need no current context for this. One that does takes any.
             Err(CudaError::Driver { code: CudaCode::INVALID_CONTEXT, .. }) => {
                 let any = self.primary(0, operation)?.context;
                 let _current = Current::enter(self, any, operation)?;
@@ -278,10 +244,13 @@ impl Driver {
         operation: &'static str,
     ) -> Result<Context, CudaError> {
         let mut context = std::ptr::null_mut();
-        // SAFETY: the caller promises that the stream is alive; `context` is a place for one
-        // context.
-        let mut code = unsafe { (self.symbols.stream_context)(stream, &mut context) };
-        let mut function = "cuStreamGetCtx";
+        let mut function = self.symbols.stream_context.name;
+        let mut code = match self.symbols.stream_context.function {
+            // SAFETY: the caller promises that the stream is alive; `context` is a place for one
+            // context.
+            Some(ask) => unsafe { ask(stream, &mut context) },
+            None => CudaCode::NOT_SUPPORTED,
+        };
         // A stream of a green context: only the newer function takes it, and names the primary
         // context beneath.
         let newer = self.symbols.stream_context_v2;
@@ -291,11 +260,21 @@ impl Driver {
             code = unsafe { ask(stream, &mut context, &mut green) };
             function = newer.name;
         }
+        if code == CudaCode::NOT_SUPPORTED {
+            let reason = "the driver does not tell a stream's context: cuStreamGetCtx is missing or answers 'not supported'; use `stream_from_raw_unchecked`, and give the device";
+            let backend = BackendKind::Cuda;
+            return Err(ContractError::Unsupported { operation, backend, reason }.into());
+        }
+        if code.kind() == ErrorKind::InvalidHandle {
+            self.check_only_runtime(operation)?;
+        }
         check(code, operation, function)?;
-        Context::new(context).ok_or_else(|| {
+        let Some(context) = Context::new(context) else {
+            self.check_only_runtime(operation)?;
             let reason = "has no context, so it is no stream that is alive";
             let bits = stream.expose_provenance();
-            ContractError::InvalidHandle { operation, bits, reason }.into()
-        })
+            return Err(ContractError::InvalidHandle { operation, bits, reason }.into());
+        };
+        Ok(context)
     }
 }

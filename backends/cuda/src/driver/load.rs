@@ -1,97 +1,179 @@
-//! Finding the driver's library, once.
+//! Finds the driver's library and starts the driver.
 
-use std::env;
-use std::ffi::{OsString, c_int};
+use std::ffi::c_int;
 use std::sync::Arc;
 
+use gpu_stream_relay::library::{Folder, Found as FoundLibrary, LibrarySpec, NotFound, Origin};
 use libloading::Library;
 
 use super::code::CudaCode;
 use super::symbols::{Symbols, find};
 use crate::CudaError;
 
-/// Names the library, instead of the usual names.
-const VARIABLE: &str = "GPU_STREAM_CUDA_LIBRARY";
+/// NVIDIA's driver: its names, its places and what it exports.
+pub(super) static SPEC: LibrarySpec = LibrarySpec {
+    variable: "GPU_STREAM_CUDA_LIBRARY",
+    names: if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so.1", "libcuda.so"] },
+    folders: if cfg!(target_os = "linux") { FOLDERS } else { &[] },
+    functions: &[
+        c"cuInit",
+        c"cuDriverGetVersion",
+        c"cuDeviceGetCount",
+        c"cuCtxGetCurrent",
+        c"cuStreamQuery",
+        c"cuStreamDestroy_v2",
+        c"cuEventRecord",
+        c"cuEventQuery",
+    ],
+    unusable: |library| is_stub(library).then_some(STUB),
+    is_same,
+};
 
-/// Where the loader looks is its own affair: `LD_LIBRARY_PATH`, `ldconfig`, `PATH`.
-const NAMES: &[&str] =
-    if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so.1", "libcuda.so"] };
+/// Where the loader does not look by itself: WSL, NixOS, conda, and containers.
+const FOLDERS: &[Folder] = &[
+    Folder::At("/usr/lib/wsl/lib"),
+    Folder::At("/run/opengl-driver/lib"),
+    Folder::Below { variable: "CONDA_PREFIX", folder: "lib" },
+    Folder::At("/usr/local/nvidia/lib64"),
+    Folder::At("/usr/lib64-nvidia"),
+    Folder::At("/usr/local/cuda/compat"),
+];
+
+const STUB: &str = "the stub that the CUDA toolkit has for linking, and no driver";
 
 /// The oldest driver that has all that is required: 11.0.
 const OLDEST: c_int = 11_000;
 
+/// Tells the driver's version. Needs no initialisation.
+const VERSION: &str = "cuDriverGetVersion";
+type GetVersion = unsafe extern "C" fn(*mut c_int) -> CudaCode;
+
 /// The library and what was found in it.
 pub(super) struct Found {
+    pub(super) opened: Library,
+    /// The library's file.
     pub(super) library: Arc<str>,
+    pub(super) origin: Origin,
     pub(super) version: c_int,
     pub(super) symbols: Symbols,
 }
 
-/// Loads the library and starts the driver.
+/// Finds the library and starts the driver.
 pub(super) fn load() -> Result<Found, CudaError> {
-    let (opened, library) = open()?;
-    // Never closed: the driver starts threads of its own, and has handlers for the end of the
-    // process.
-    let opened: &'static Library = Box::leak(Box::new(opened));
-    let missing = |symbol| CudaError::SymbolNotFound { symbol, library: Arc::clone(&library) };
-
-    // First, since an old driver lacks other functions, and its age is what the user has to know.
-    const VERSION: &str = "cuDriverGetVersion";
-    type Version = unsafe extern "C" fn(*mut c_int) -> CudaCode;
-    // SAFETY: that is the function's signature, and the library is loaded for ever.
-    let get_version: Version = unsafe { find(opened, VERSION) }.ok_or_else(|| missing(VERSION))?;
-    let mut version = 0;
-    // SAFETY: `version` is a place for the number; the call needs no initialisation.
-    let code = unsafe { get_version(&mut version) };
-    let operation = "loading the driver";
-    if code != CudaCode::SUCCESS {
-        return Err(CudaError::Driver { operation, function: VERSION, code });
-    }
-    if version < OLDEST {
-        return Err(CudaError::DriverTooOld { library, version, oldest: OLDEST });
-    }
-
-    let symbols = Symbols::resolve(opened).map_err(missing)?;
-    // SAFETY: flags must be 0, and are.
-    match unsafe { (symbols.init)(0) } {
-        CudaCode::SUCCESS => Ok(Found { library, version, symbols }),
-        CudaCode::NO_DEVICE => Err(CudaError::NoDevice { library, version }),
-        CudaCode::STUB_LIBRARY => {
-            let tried = format!(
-                "{library} is the stub that the CUDA toolkit has for linking, and no driver"
-            );
-            Err(CudaError::LibraryNotFound { tried: tried.into() })
+    // SAFETY: a file of these names is NVIDIA's driver, and so is an object that exports all of its
+    // functions. Whoever sets the variable answers for the file that it names.
+    let FoundLibrary { library: opened, file, origin } =
+        unsafe { SPEC.find() }.map_err(not_found)?;
+    let library: Arc<str> = file.into();
+    match start(&opened, &library) {
+        Ok((version, symbols)) => Ok(Found { opened, library, origin, version, symbols }),
+        Err(error) => {
+            // Not closed: the driver may have started threads of its own.
+            std::mem::forget(opened);
+            Err(error)
         }
-        // The texts are not asked of a driver that did not start.
-        code => Err(CudaError::Driver { operation, function: "cuInit", code }),
     }
 }
 
-/// The library and its name, as it was given to the loader.
-fn open() -> Result<(Library, Arc<str>), CudaError> {
-    let names: Vec<OsString> = match env::var_os(VARIABLE).filter(|name| !name.is_empty()) {
-        Some(name) => vec![name],
-        None => NAMES.iter().map(OsString::from).collect(),
+/// Starts the driver. Returns its version and its functions.
+fn start(opened: &Library, library: &Arc<str>) -> Result<(c_int, Symbols), CudaError> {
+    let shared = || Arc::clone(library);
+    let missing = |symbol| CudaError::SymbolNotFound { symbol, library: shared() };
+    let not_started = |version, function, code| CudaError::NotStarted {
+        library: shared(),
+        version,
+        function,
+        code,
     };
-    let by_variable = env::var_os(VARIABLE).is_some_and(|name| !name.is_empty());
-    let mut tried = String::new();
-    for name in names {
-        let shown = name.to_string_lossy();
-        // SAFETY: loading runs the library's initialisers. By its usual name it is NVIDIA's driver;
-        // by the variable's, it is what the person who set it vouches for.
-        match unsafe { Library::new(&name) } {
-            Ok(library) => return Ok((library, shown.as_ref().into())),
-            Err(error) => {
-                let separator = if tried.is_empty() { "" } else { "; " };
-                // The loader's own text is behind the error, not in it.
-                let reason = std::error::Error::source(&error)
-                    .map_or_else(|| error.to_string(), ToString::to_string);
-                tried.push_str(&format!("{separator}{shown} ({reason})"));
-            }
+    // First, since an old driver lacks other functions, and its age is what the user has to know.
+    let (code, version) = version(opened).ok_or_else(|| missing(VERSION))?;
+    if code != CudaCode::SUCCESS {
+        return Err(not_started(0, VERSION, code));
+    }
+    if version < OLDEST {
+        return Err(CudaError::DriverTooOld { library: shared(), version, oldest: OLDEST });
+    }
+    let symbols = Symbols::resolve(opened).map_err(missing)?;
+    // SAFETY: flags must be 0, and are.
+    match unsafe { (symbols.init)(0) } {
+        CudaCode::SUCCESS => Ok((version, symbols)),
+        CudaCode::NO_DEVICE => Err(CudaError::NoDevice { library: shared(), version }),
+        CudaCode::STUB_LIBRARY => Err(not_found(NotFound::Missing(format!("{library} ({STUB})")))),
+        code => Err(not_started(version, "cuInit", code)),
+    }
+}
+
+fn not_found(error: NotFound) -> CudaError {
+    match error {
+        NotFound::Missing(tried) => CudaError::LibraryNotFound { tried: tried.into() },
+        NotFound::Ambiguous(files) => {
+            CudaError::AmbiguousLibrary { operation: "loading the driver", files: files.into() }
         }
     }
-    if by_variable {
-        tried.push_str(&format!("; {VARIABLE} names it, so that no other was tried"));
+}
+
+/// Returns `true` if a later attempt to start can end otherwise.
+pub(super) fn can_pass(error: &CudaError) -> bool {
+    !matches!(error, CudaError::SymbolNotFound { .. } | CudaError::DriverTooOld { .. })
+}
+
+/// Returns the driver's answer and its version; `None` if the library has no such function.
+fn version(library: &Library) -> Option<(CudaCode, c_int)> {
+    // SAFETY: that is the function's signature, and it is called while the library is open.
+    let get_version: GetVersion = unsafe { find(library, VERSION) }?;
+    let mut version = 0;
+    // SAFETY: `version` is a valid out-pointer; the call needs no initialisation.
+    let code = unsafe { get_version(&mut version) };
+    Some((code, version))
+}
+
+/// Returns `true` for the toolkit's library that exists to be linked against.
+fn is_stub(library: &Library) -> bool {
+    version(library).is_some_and(|(code, _)| code == CudaCode::STUB_LIBRARY)
+}
+
+/// Returns `true` if both libraries lead to one driver.
+///
+/// WSL's `libcuda.so.1` loads the driver proper from elsewhere, and an interposer calls the real
+/// library: a thread's capture mode that is set through one is then read through the other. A driver
+/// that was not started answers with an error instead.
+fn is_same(first: &Library, other: &Library) -> bool {
+    type Init = unsafe extern "C" fn(u32) -> CudaCode;
+    type Exchange = unsafe extern "C" fn(*mut c_int) -> CudaCode;
+    // SAFETY: these are the functions' signatures, and both libraries are open.
+    let (init, exchange, other_exchange) = unsafe {
+        const EXCHANGE: &str = "cuThreadExchangeStreamCaptureMode";
+        (
+            find::<Init>(first, "cuInit"),
+            find::<Exchange>(first, EXCHANGE),
+            find::<Exchange>(other, EXCHANGE),
+        )
+    };
+    let (Some(init), Some(exchange), Some(other_exchange)) = (init, exchange, other_exchange)
+    else {
+        return false;
+    };
+    // SAFETY: flags must be 0, and are.
+    if unsafe { init(0) } != CudaCode::SUCCESS {
+        // Nothing can be told by one that does not start. The caller is told why it did not.
+        return true;
     }
-    Err(CudaError::LibraryNotFound { tried: tried.into() })
+    let swap = |exchange: Exchange, mode: c_int| {
+        let mut mode = mode;
+        // SAFETY: `mode` is a valid mode and a valid out-pointer.
+        (unsafe { exchange(&mut mode) } == CudaCode::SUCCESS).then_some(mode)
+    };
+    // Global and relaxed: at least one of them is not the other driver's mode by chance.
+    let sees = |mode| {
+        let Some(before) = swap(exchange, mode) else { return false };
+        let seen = swap(other_exchange, mode);
+        if let Some(theirs) = seen
+            && theirs != mode
+        {
+            swap(other_exchange, theirs);
+        }
+        swap(exchange, before);
+        seen == Some(mode)
+    };
+    sees(0) && sees(2)
 }

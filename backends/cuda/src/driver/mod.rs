@@ -1,29 +1,41 @@
 //! The CUDA driver, as far as this crate calls it: loaded at the first call, never closed.
 
+mod advice;
 pub(crate) mod capture;
 pub(crate) mod code;
 mod context;
 mod current;
 mod load;
+mod primary;
 mod standing;
 pub(crate) mod symbols;
 
 use std::ffi::{CStr, c_char};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use gpu_stream_relay::RetryCell;
+use gpu_stream_relay::library::{Origin, Watch};
+use libloading::Library;
+
+pub(crate) use self::advice::{advice, on_start};
 use self::code::CudaCode;
-pub(crate) use self::context::{Context, Primary};
+pub(crate) use self::context::Context;
 #[cfg(feature = "cudarc")]
 pub(crate) use self::current::AsFound;
 pub(crate) use self::current::Current;
+pub(crate) use self::primary::Primary;
+use self::primary::PrimaryCell;
 use self::symbols::{DeviceHandle, Optional, Symbols};
 use crate::CudaError;
 
 /// The driver of the process.
 pub(crate) struct Driver {
     pub(crate) symbols: Symbols,
-    /// As the library was named to the loader.
+    /// The library's file.
     pub(crate) library: Arc<str>,
+    origin: Origin,
+    opened: Library,
+    watch: Watch,
     /// 13000 is 13.0.
     pub(crate) version: i32,
     /// By ordinal.
@@ -33,11 +45,10 @@ pub(crate) struct Driver {
 /// What is known of one device.
 pub(crate) struct DeviceEntry {
     handle: DeviceHandle,
-    primary: OnceLock<Primary>,
+    primary: PrimaryCell,
 }
 
-/// The driver, which the first call loads and starts. What the first call was told is what all
-/// others are.
+/// Returns the driver, which the first call that succeeds starts. A failure that can pass is not kept.
 #[inline]
 pub(crate) fn driver() -> Result<&'static Driver, CudaError> {
     match standing::loaded() {
@@ -48,10 +59,10 @@ pub(crate) fn driver() -> Result<&'static Driver, CudaError> {
 
 #[cold]
 fn first_driver() -> Result<&'static Driver, CudaError> {
-    static FOUND: OnceLock<Result<Driver, CudaError>> = OnceLock::new();
+    static DRIVER: RetryCell<Driver, CudaError> = RetryCell::new();
     standing::refuse_forked()?;
     standing::watch_forks();
-    let driver = FOUND.get_or_init(Driver::new).as_ref().map_err(CudaError::clone)?;
+    let driver = DRIVER.get_or_try(Driver::new, load::can_pass)?;
     standing::started(driver);
     Ok(driver)
 }
@@ -64,25 +75,74 @@ pub(crate) fn loaded() -> Option<&'static Driver> {
 
 impl Driver {
     fn new() -> Result<Self, CudaError> {
-        let load::Found { library, version, symbols } = load::load()?;
-        let mut driver = Driver { symbols, library, version, devices: Vec::new() };
-        let operation = "loading the driver";
+        let load::Found { opened, library, origin, version, symbols } = load::load()?;
+        let mut driver = Driver {
+            symbols,
+            library,
+            origin,
+            opened,
+            watch: Watch::default(),
+            version,
+            devices: Vec::new(),
+        };
+        match driver.find_devices() {
+            Ok(()) => Ok(driver),
+            Err(error) => {
+                // Not closed: the driver has started.
+                std::mem::forget(driver.opened);
+                Err(error)
+            }
+        }
+    }
+
+    fn find_devices(&mut self) -> Result<(), CudaError> {
+        let (library, version) = (&self.library, self.version);
+        let check = |code, function| match code {
+            CudaCode::SUCCESS => Ok(()),
+            code => {
+                let library = Arc::clone(library);
+                Err(CudaError::NotStarted { library, version, function, code })
+            }
+        };
         let mut count = 0;
-        // SAFETY: `count` is a place for the number.
-        let code = unsafe { (driver.symbols.device_count)(&mut count) };
-        check(code, operation, "cuDeviceGetCount")?;
+        // SAFETY: `count` is a valid out-pointer.
+        check(unsafe { (self.symbols.device_count)(&mut count) }, "cuDeviceGetCount")?;
+        if count <= 0 {
+            return Err(CudaError::NoDevice { library: Arc::clone(library), version });
+        }
         for ordinal in 0..count {
             let mut handle = 0;
-            // SAFETY: `handle` is a place for the device.
-            let code = unsafe { (driver.symbols.device_get)(&mut handle, ordinal) };
-            check(code, operation, "cuDeviceGet")?;
-            driver.devices.push(DeviceEntry { handle, primary: OnceLock::new() });
+            // SAFETY: `handle` is a valid out-pointer.
+            check(unsafe { (self.symbols.device_get)(&mut handle, ordinal) }, "cuDeviceGet")?;
+            self.devices.push(DeviceEntry { handle, primary: PrimaryCell::new() });
         }
-        if driver.devices.is_empty() {
-            let Driver { library, version, .. } = driver;
-            return Err(CudaError::NoDevice { library, version });
+        Ok(())
+    }
+
+    /// Returns an error if the process has loaded another driver, whose handles could be meant.
+    ///
+    /// For handles 0, 1 and 2, which exist in every driver, and for a handle that this driver refuses.
+    /// The file that `GPU_STREAM_CUDA_LIBRARY` names is what the user has decided for.
+    #[inline]
+    pub(crate) fn check_only_runtime(&self, operation: &'static str) -> Result<(), CudaError> {
+        if self.origin == Origin::Named {
+            return Ok(());
         }
-        Ok(driver)
+        let ours_at = self.symbols.init as usize;
+        match self.watch.others(&load::SPEC, &self.opened, ours_at) {
+            None => Ok(()),
+            Some(files) => Err(CudaError::AmbiguousLibrary { operation, files: files.into() }),
+        }
+    }
+
+    /// What a report should say of the driver beside its version.
+    pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
+        let mut details = vec![("found", self.origin.to_string())];
+        let missing = self.symbols.missing();
+        if !missing.is_empty() {
+            details.push(("lacks", missing.join(", ")));
+        }
+        details
     }
 
     /// How many devices there are.

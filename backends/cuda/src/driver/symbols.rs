@@ -62,6 +62,15 @@ macro_rules! symbols {
                     },)*
                 })
             }
+
+            /// Returns the names of the optional functions that this driver lacks.
+            pub(crate) fn missing(&self) -> Vec<&'static str> {
+                let mut missing = Vec::new();
+                $(if self.$optional.function.is_none() {
+                    missing.push(self.$optional.name);
+                })*
+                missing
+            }
         }
     };
 }
@@ -82,17 +91,13 @@ symbols! {
         ctx_push = "cuCtxPushCurrent_v2" (Ptr);
         ctx_pop = "cuCtxPopCurrent_v2" (*mut Ptr);
         ctx_device = "cuCtxGetDevice" (*mut DeviceHandle);
-        ctx_priorities = "cuCtxGetStreamPriorityRange" (*mut c_int, *mut c_int);
         exchange_capture_mode = "cuThreadExchangeStreamCaptureMode" (*mut c_int);
         stream_create = "cuStreamCreateWithPriority" (*mut Ptr, c_uint, c_int);
         stream_destroy = "cuStreamDestroy_v2" (Ptr);
         stream_query = "cuStreamQuery" (Ptr);
         stream_synchronize = "cuStreamSynchronize" (Ptr);
         stream_wait_event = "cuStreamWaitEvent" (Ptr, Ptr, c_uint);
-        stream_context = "cuStreamGetCtx" (Ptr, *mut Ptr);
-        stream_priority = "cuStreamGetPriority" (Ptr, *mut c_int);
         stream_is_capturing = "cuStreamIsCapturing" (Ptr, *mut c_int);
-        launch_host_func = "cuLaunchHostFunc" (Ptr, HostFn, *mut c_void);
         event_create = "cuEventCreate" (*mut Ptr, c_uint);
         event_destroy = "cuEventDestroy_v2" (Ptr);
         event_query = "cuEventQuery" (Ptr);
@@ -101,11 +106,20 @@ symbols! {
         event_elapsed = "cuEventElapsedTime" (*mut f32, Ptr, Ptr);
     }
     optional {
+        // NVIDIA's driver has these in all versions that are taken; other drivers may not.
+        ctx_priorities = "cuCtxGetStreamPriorityRange" "5.5" (*mut c_int, *mut c_int);
+        stream_context = "cuStreamGetCtx" "9.2" (Ptr, *mut Ptr);
+        stream_priority = "cuStreamGetPriority" "5.5" (Ptr, *mut c_int);
+        launch_host_func = "cuLaunchHostFunc" "10.0" (Ptr, HostFn, *mut c_void);
+        stream_flags = "cuStreamGetFlags" "5.5" (Ptr, *mut c_uint);
         ipc_event_handle = "cuIpcGetEventHandle" "4.1" (*mut IpcHandle, Ptr);
         ipc_open_event = "cuIpcOpenEventHandle" "4.1" (*mut Ptr, IpcHandle);
         stream_capture_info = "cuStreamGetCaptureInfo_v2" "11.3"
             (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut usize);
         stream_id = "cuStreamGetId" "12.0" (Ptr, *mut u64);
+        ctx_id = "cuCtxGetId" "12.0" (Ptr, *mut u64);
+        stream_green = "cuStreamGetGreenCtx" "12.4" (Ptr, *mut Ptr);
+        green_stream_create = "cuGreenCtxStreamCreate" "12.5" (*mut Ptr, Ptr, c_uint, c_int);
         stream_context_v2 = "cuStreamGetCtx_v2" "12.5" (Ptr, *mut Ptr, *mut Ptr);
         event_elapsed_v2 = "cuEventElapsedTime_v2" "12.8" (*mut f32, Ptr, Ptr);
     }

@@ -1,54 +1,96 @@
 //! How a [`CudaStream`] comes to be: made here, or made by others and wrapped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicUsize};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 
 use gpu_stream_core::{
     BackendKind, ContractError, Device, HandleKind, KeepAlive, PerThread, RawStream, StreamOptions,
 };
+use gpu_stream_relay::Seen;
 
 use super::CudaStream;
+use super::kin::flags;
 use crate::driver::capture::Relaxed;
+use crate::driver::code::CudaCode;
 use crate::driver::{Context, Current, Driver, Primary, check, driver, loaded};
-use crate::{Cuda, CudaError, device, host_func};
-
-/// `CU_STREAM_NON_BLOCKING`: does not synchronise with the default stream.
-const NON_BLOCKING: u32 = 1;
+use crate::host_func::{self, HOST_FUNCS, PANICS};
+use crate::{Cuda, CudaError, device};
 
 /// The owner of a stream that we made: destroys it.
-struct Owned(RawStream<Cuda>);
+pub(super) struct Owned {
+    raw: RawStream<Cuda>,
+    /// The life of the primary context that it was made in, if it was made in one.
+    primary: Option<&'static Primary>,
+    /// What host functions and panics know its context by.
+    scope: usize,
+    /// What keeps a context alive that is not the device's primary one.
+    context_owner: KeepAlive,
+}
+
+impl Owned {
+    pub(super) fn new(
+        raw: RawStream<Cuda>,
+        primary: Option<&'static Primary>,
+        scope: usize,
+        context_owner: KeepAlive,
+    ) -> Self {
+        Owned { raw, primary, scope, context_owner }
+    }
+}
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        let Owned(raw) = *self;
+        let (raw, primary, scope) = (self.raw, self.primary, self.scope);
         host_func::outside(move || {
             // In the child of a fork it is left alone.
             let Some(driver) = loaded() else { return };
-            let _relaxed = Relaxed::enter(driver, "CudaStream::drop").ok();
-            // SAFETY: the stream is ours, and this is its last use. Work that was submitted still
-            // runs. At the end of the process the driver may be gone, and says so; there is nobody
-            // to tell.
-            let _ = unsafe { (driver.symbols.stream_destroy)(raw.as_ptr()) };
+            // Before the driver uses the handle again.
+            PANICS.forget(scope, raw.to_bits());
+            let code = if primary.is_some_and(Primary::is_reset) {
+                // It went with its context, and the driver would follow the handle.
+                CudaCode::CONTEXT_IS_DESTROYED
+            } else {
+                let _relaxed = Relaxed::enter(driver, "CudaStream::drop").ok();
+                // SAFETY: the stream is ours, and this is its last use. Work that was submitted still
+                // runs. At the end of the process the driver may be gone, and says so; no caller is
+                // left to tell.
+                unsafe { (driver.symbols.stream_destroy)(raw.as_ptr()) }
+            };
+            if code.is_end_of_context() {
+                // Nothing holds the mode any more: what is dropped is code of users.
+                HOST_FUNCS.cancel(|stream| stream.scope == scope);
+            }
         });
+        host_func::drop_owner(std::mem::take(&mut self.context_owner));
     }
 }
 
 pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<CudaStream, CudaError> {
     const OPERATION: &str = "Backend::new_stream";
-    device::priority_range(device, OPERATION)?.check(options.priority, OPERATION)?;
-    host_func::clear();
+    let ordinal = device::ordinal(device, OPERATION)?;
     let driver = driver()?;
-    let primary = driver.primary(device.ordinal(), OPERATION)?;
-    let _relaxed = Relaxed::enter(driver, OPERATION)?;
-    let _current = Current::enter(driver, primary.context, OPERATION)?;
+    let primary = driver.primary(ordinal, OPERATION)?;
+    driver.check_priority(primary.context, options.priority, OPERATION)?;
+    let raw = create(driver, primary.context, flags(options), options.priority, OPERATION)?;
+    let owned = Owned::new(raw, Some(primary), primary.scope(), KeepAlive::nothing());
+    Ok(Parts::of_primary(raw, primary).with(KeepAlive::owner(Arc::new(owned))))
+}
+
+/// Makes a stream in a context.
+pub(super) fn create(
+    driver: &'static Driver,
+    context: Context,
+    flags: u32,
+    priority: i32,
+    operation: &'static str,
+) -> Result<RawStream<Cuda>, CudaError> {
+    let _relaxed = Relaxed::enter(driver, operation)?;
+    let _current = Current::enter(driver, context, operation)?;
     let mut stream = std::ptr::null_mut();
-    // SAFETY: `stream` is a place for one stream, the flags are valid, and the context is current.
-    let code =
-        unsafe { (driver.symbols.stream_create)(&mut stream, NON_BLOCKING, options.priority) };
-    check(code, OPERATION, "cuStreamCreateWithPriority")?;
-    let raw = RawStream::from_ptr(stream);
-    let owner = KeepAlive::owner(Arc::new(Owned(raw)));
-    Ok(Parts::of_primary(raw, primary).with(owner))
+    // SAFETY: `stream` is a valid out-pointer, the flags are valid, and the context is current.
+    let code = unsafe { (driver.symbols.stream_create)(&mut stream, flags, priority) };
+    check(code, operation, "cuStreamCreateWithPriority")?;
+    Ok(RawStream::from_ptr(stream))
 }
 
 /// What a wrapper is made of, beside its owner.
@@ -68,7 +110,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     #[inline(always)]
-    fn of_primary(raw: RawStream<Cuda>, primary: &'static Primary) -> Self {
+    pub(super) fn of_primary(raw: RawStream<Cuda>, primary: &'static Primary) -> Self {
         Parts { raw, device: primary.ordinal, context: primary.context.to_bits(), primary }
     }
 
@@ -77,11 +119,17 @@ impl Parts {
         Parts { raw, device, context: 0, primary: std::ptr::null() }
     }
 
+    /// A stream of a context that is not the device's primary one.
+    pub(super) fn of_context(raw: RawStream<Cuda>, device: u32, context: Context) -> Self {
+        Parts { context: context.to_bits(), ..Parts::of_unknown(raw, device) }
+    }
+
     #[inline(always)]
     pub(crate) fn with(self, owner: KeepAlive) -> CudaStream {
         let Parts { raw, device, context, primary } = self;
         let (context, primary) = (AtomicUsize::new(context), AtomicPtr::new(primary.cast_mut()));
-        CudaStream { raw, device, context, primary, owner }
+        let (seen, number) = (Seen::new(), AtomicU64::new(0));
+        CudaStream { raw, device, context, primary, seen, number, owner }
     }
 }
 
@@ -102,7 +150,10 @@ fn parts_of_named(
     operation: &'static str,
 ) -> Result<Parts, CudaError> {
     let ordinal = device::ordinal(device, operation)?;
-    Ok(Parts::of_primary(raw, driver()?.primary(ordinal, operation)?))
+    let driver = driver()?;
+    // Every driver of the process has these handles.
+    driver.check_only_runtime(operation)?;
+    Ok(Parts::of_primary(raw, driver.primary(ordinal, operation)?))
 }
 
 pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
@@ -181,9 +232,9 @@ fn in_context(
     operation: &'static str,
 ) -> Result<Parts, CudaError> {
     let device = driver.ordinal_of(context, operation)?;
-    Ok(match driver.known_primary(device, context) {
+    Ok(match driver.live_known_primary(device, context, operation)? {
         Some(primary) => Parts::of_primary(raw, primary),
-        None => Parts { context: context.to_bits(), ..Parts::of_unknown(raw, device) },
+        None => Parts::of_context(raw, device, context),
     })
 }
 

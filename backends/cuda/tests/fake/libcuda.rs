@@ -299,6 +299,8 @@ functions! {
         put(status, capture.0)?;
         put(id, capture.1)
     }
+    // One life of each context.
+    cuCtxGetId(context: Ptr, id: *mut u64) { put(id, context.addr() as u64) }
     cuIpcGetEventHandle(handle: *mut [u8; 64], _event: Ptr) { risky()?; put(handle, [7; 64]) }
 }
 

@@ -84,6 +84,13 @@ impl Vendor for OnCuda {
             reason: "for want of a current context the driver is asked again, with one",
         },
         Excuse {
+            functions: &["cuCtxGetId"],
+            operations: &[],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "a context of which the driver cannot tell is taken to be as it was, and one that is gone is retained anew",
+        },
+        Excuse {
             functions: &["cuEventDestroy_v2"],
             operations: &[],
             codes: &[],

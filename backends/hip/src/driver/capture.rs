@@ -240,6 +240,11 @@ fn exchange(driver: &'static Driver, operation: &'static str) -> Result<Option<c
     let mut mode = RELAXED;
     // SAFETY: `mode` is a valid mode, and a place for the one before.
     let code = unsafe { exchange(&mut mode) };
+    if code == HipCode::NOT_SUPPORTED {
+        // As good as missing.
+        driver.ignore(code);
+        return Ok(None);
+    }
     let done = driver.check(code, operation, driver.symbols.exchange_capture_mode.name);
     // If it was done all the same, the mode is the one before.
     if done.is_err() && mode != RELAXED {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "hip-sys")]
 mod abi;
+mod advice;
 pub(crate) mod capture;
 pub(crate) mod code;
 mod current;
@@ -10,10 +11,15 @@ pub(crate) mod standing;
 pub(crate) mod symbols;
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use gpu_stream_core::{BackendKind, ContractError, ErrorKind};
 
+use gpu_stream_relay::RetryCell;
+use gpu_stream_relay::library::Watch;
+use libloading::Library;
+
+pub(crate) use self::advice::on_start;
 use self::code::HipCode;
 pub(crate) use self::current::{Current, current};
 use self::load::Source;
@@ -25,9 +31,13 @@ use crate::{HipError, thread_end};
 /// The runtime of the process.
 pub(crate) struct Driver {
     pub(crate) symbols: Symbols,
-    /// As the library was named to the loader.
+    /// The library's file.
     pub(crate) library: Arc<str>,
     source: Source,
+    opened: Library,
+    /// The user has named the library.
+    is_named: bool,
+    watch: Watch,
     /// 70253211 is 7.2.53211.
     pub(crate) version: i32,
     /// A flag for events: [`RELEASE_TO_SYSTEM`], where HIP has it.
@@ -64,10 +74,10 @@ pub(crate) struct DeviceEntry {
 /// On HIP's NVIDIA platform, where it always is so, there is no such flag.
 const RELEASE_TO_SYSTEM: c_uint = 0x8000_0000;
 
-static FOUND: OnceLock<Result<Driver, HipError>> = OnceLock::new();
+static DRIVER: RetryCell<Driver, HipError> = RetryCell::new();
 
-/// The runtime, which the first call loads and starts. What the first call was told is what all
-/// others are.
+/// Returns the runtime, which the first call that succeeds starts. A failure that can pass is not
+/// kept.
 #[inline]
 pub(crate) fn driver() -> Result<&'static Driver, HipError> {
     match standing::loaded() {
@@ -80,7 +90,7 @@ pub(crate) fn driver() -> Result<&'static Driver, HipError> {
 fn first_driver(load: fn() -> Result<load::Found, HipError>) -> Result<&'static Driver, HipError> {
     standing::refuse()?;
     standing::watch_forks();
-    let driver = FOUND.get_or_init(|| Driver::new(load()?)).as_ref().map_err(HipError::clone)?;
+    let driver = DRIVER.get_or_try(|| Driver::new(load()?), load::can_pass)?;
     standing::started(driver);
     thread_end::watch();
     Ok(driver)
@@ -102,60 +112,135 @@ pub(crate) fn use_linked() -> Result<bool, HipError> {
 
 impl Driver {
     fn new(found: load::Found) -> Result<Self, HipError> {
-        let load::Found { library, source, version, symbols } = found;
+        let load::Found { opened, library, source, version, symbols } = found;
         let release = if is_on_cuda(version) { 0 } else { RELEASE_TO_SYSTEM };
         let mut driver = Driver {
             symbols,
             library,
             source,
+            opened,
+            is_named: load::is_named(),
+            watch: Watch::default(),
             version,
             release,
             unsafe_calls: capture::Unsafe::of(version),
             query_breaks_captures: (60_000_000..70_200_000).contains(&version),
             captures_keep_destroyed: version < 50_500_000 && !is_on_cuda(version),
             captures_keep_recorded: version < 50_700_000 && !is_on_cuda(version),
-            interprocess: version >= 70_200_000 || is_on_cuda(version),
+            interprocess: !cfg!(windows) && (version >= 70_200_000 || is_on_cuda(version)),
             devices: Vec::new(),
         };
-        let operation = "loading the runtime";
-        let mut count = 0;
-        // SAFETY: `count` is a place for the number.
-        let code = unsafe { (driver.symbols.device_count)(&mut count) };
-        if load::is_no_device(code) {
-            count = 0;
-        } else {
-            driver.check(code, operation, "hipGetDeviceCount")?;
+        match driver.find_devices() {
+            Ok(()) => Ok(driver),
+            Err(error) => {
+                // Not closed: the runtime has started.
+                std::mem::forget(driver.opened);
+                Err(error)
+            }
         }
+    }
+
+    fn find_devices(&mut self) -> Result<(), HipError> {
+        #[cfg(feature = "hip-sys")]
+        if self.source == Source::Linked {
+            // Of those that are found, one was chosen among all.
+            self.check_only_runtime("interop::use_linked")?;
+        }
+        let (library, version) = (&self.library, self.version);
+        let check = |code, function| {
+            self.ignore(code);
+            load::check_start(code, function, version, library)
+        };
+        let mut count = 0;
+        // SAFETY: `count` is a valid out-pointer.
+        check(unsafe { (self.symbols.device_count)(&mut count) }, "hipGetDeviceCount")?;
+        let mut devices = Vec::new();
         for ordinal in 0..count {
             let mut handle = 0;
-            // SAFETY: `handle` is a place for the device.
-            let code = unsafe { (driver.symbols.device_get)(&mut handle, ordinal) };
-            driver.check(code, operation, "hipDeviceGet")?;
-            driver.devices.push(DeviceEntry {
+            // SAFETY: `handle` is a valid out-pointer.
+            let code = unsafe { (self.symbols.device_get)(&mut handle, ordinal) };
+            if code != HipCode::SUCCESS {
+                self.ignore(code);
+                let (library, function) = (Arc::clone(library), "hipDeviceGet");
+                return Err(HipError::NotStarted { library, version, function, code });
+            }
+            devices.push(DeviceEntry {
                 handle,
                 events: Events::default(),
                 relays: Relays::default(),
             });
         }
-        if driver.devices.is_empty() {
-            let Driver { library, version, .. } = driver;
-            return Err(HipError::NoDevice { library, version });
+        if devices.is_empty() {
+            return Err(HipError::NoDevice { library: Arc::clone(library), version });
         }
-        Ok(driver)
+        self.devices = devices;
+        Ok(())
+    }
+
+    /// Returns an error if the process has loaded another runtime, whose handles could be meant.
+    ///
+    /// For handles 0, 1 and 2, which exist in every runtime, and for a handle that this runtime
+    /// refuses. The file that `GPU_STREAM_HIP_LIBRARY` names is what the user has decided for.
+    #[inline]
+    pub(crate) fn check_only_runtime(&self, operation: &'static str) -> Result<(), HipError> {
+        if self.is_named {
+            return Ok(());
+        }
+        let ours_at = self.symbols.init as usize;
+        match self.watch.others(&load::SPEC, &self.opened, ours_at) {
+            None => Ok(()),
+            Some(files) => Err(HipError::AmbiguousLibrary { operation, files: files.into() }),
+        }
     }
 
     /// What a report should say of the runtime beside its version.
     pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
         let mut details = vec![("number", self.version.to_string())];
-        if let Some(file) = load::file_of(self.symbols.init as usize) {
-            details.push(("file", file));
-        }
+        // The same as `BackendInfo::library`, for programs that read it here.
+        details.push(("file", self.library.to_string()));
         details.push(("found", self.source.to_string()));
         let missing = self.symbols.missing();
         if !missing.is_empty() {
             details.push(("lacks", missing.join(", ")));
         }
+        let unsupported = self.unsupported();
+        if !unsupported.is_empty() {
+            details.push(("not supported", unsupported.join(", ")));
+        }
         details
+    }
+
+    /// Returns the functions that are there and answer "not supported". Makes nothing and changes
+    /// nothing, so that it is safe beside captures.
+    fn unsupported(&self) -> Vec<&'static str> {
+        let mut unsupported = Vec::new();
+        let mut note = |code: HipCode, name| {
+            self.ignore(code);
+            if code == HipCode::NOT_SUPPORTED {
+                unsupported.push(name);
+            }
+        };
+        let symbols = &self.symbols;
+        let exchange = symbols.exchange_capture_mode;
+        if let Some(swap) = exchange.function {
+            let mut mode = capture::RELAXED;
+            // SAFETY: `mode` is a valid mode and a valid out-pointer.
+            let code = unsafe { swap(&mut mode) };
+            if code == HipCode::SUCCESS {
+                // SAFETY: `mode` is the thread's own again.
+                self.ignore(unsafe { swap(&mut mode) });
+            }
+            note(code, exchange.name);
+        }
+        let mut number = 0;
+        if let Some(ask) = symbols.stream_device.function {
+            // SAFETY: handle 0 is always there; `number` is a valid out-pointer.
+            note(unsafe { ask(std::ptr::null_mut(), &mut number) }, symbols.stream_device.name);
+        }
+        // SAFETY: as above.
+        let code = unsafe { (symbols.stream_is_capturing)(std::ptr::null_mut(), &mut number) };
+        note(code, "hipStreamIsCapturing");
+        unsupported
     }
 
     /// An error where interprocess events do not mean what they should.
@@ -163,7 +248,11 @@ impl Driver {
         if self.interprocess {
             return Ok(());
         }
-        let reason = "up to HIP 6.4 an interprocess event does not wait for the work in front of it; it needs HIP 7.2 or newer";
+        let reason = if cfg!(windows) {
+            "on Windows an interprocess event of HIP does not wait for the work in front of it; use an event of one process"
+        } else {
+            "up to HIP 6.4 an interprocess event does not wait for the work in front of it; it needs HIP 7.2 or newer"
+        };
         Err(ContractError::Unsupported { operation, backend: BackendKind::Hip, reason }.into())
     }
 
@@ -265,8 +354,11 @@ impl Driver {
             if code.kind() == ErrorKind::InvalidHandle {
                 return Err(dead(stream, operation));
             }
-            let function = symbols.stream_device.name;
-            return Err(HipError::Driver { operation, function, code });
+            // One that is there and does nothing is as good as missing.
+            if code != HipCode::NOT_SUPPORTED {
+                let function = symbols.stream_device.name;
+                return Err(HipError::Driver { operation, function, code });
+            }
         }
         let ask = require(symbols.stream_device_id, operation)?;
         // SAFETY: as above.
@@ -275,10 +367,19 @@ impl Driver {
     }
 }
 
-/// What the runtime says of a handle if it knows that it is no stream.
+/// Returns the error for a handle that the runtime refuses. It can be the handle of another runtime.
 #[cold]
 pub(crate) fn dead(stream: Ptr, operation: &'static str) -> HipError {
-    let reason = "is no stream that is alive, says the runtime; hand in a stream of this process that was not destroyed";
+    if let Some(driver) = loaded()
+        && let Err(error) = driver.check_only_runtime(operation)
+    {
+        return error;
+    }
+    let reason = if stream.addr() <= 2 {
+        "is a default stream, and this runtime refuses it; use a stream of `Backend::new_stream`, or another runtime"
+    } else {
+        "is no stream that is alive, says the runtime; hand in a stream of this process that was not destroyed"
+    };
     ContractError::InvalidHandle { operation, bits: stream.addr(), reason }.into()
 }
 

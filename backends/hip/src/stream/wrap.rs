@@ -81,13 +81,17 @@ pub(crate) fn default_stream(
 
 fn parts_of_default(device: Device, operation: &'static str) -> Result<Parts, HipError> {
     let device = device::ordinal(device, operation)?;
-    Ok(Parts { driver: driver()?, raw: RawStream::DEFAULT, device })
+    let driver = driver()?;
+    // Every runtime of the process has this handle.
+    driver.check_only_runtime(operation)?;
+    Ok(Parts { driver, raw: RawStream::DEFAULT, device })
 }
 
 pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, HipError> {
     const OPERATION: &str = "Backend::per_thread_stream";
     let ordinal = device::ordinal(device, OPERATION)?;
     let driver = driver()?;
+    driver.check_only_runtime(OPERATION)?;
     let keeper = Keeper::Thread(thread_end::life(driver, ordinal, OPERATION)?);
     let faults = Faults::new(driver);
     let stream = HipStream { raw: PER_THREAD, device: ordinal, keeper, faults };

@@ -113,14 +113,21 @@ pub fn a_missing_function_is_named() {
 }
 
 pub fn an_old_runtime_is_refused() {
-    for version in ["50120531", "40421401", "1000000"] {
+    for version in ["50120531", "40421401"] {
         let lines = child("version", &[("HIP_FAULTS_VERSION", version)]);
         let [line] = lines.as_slice() else { panic!("{version}: {lines:?}") };
         assert!(line.starts_with("probe: DriverTooOld"), "{version}: {line}");
     }
+    // No number of AMD's, nor of CUDA's.
+    for (version, shown) in [("1000000", "0.10.0"), ("10100000", "1.1.0")] {
+        let lines = child("version", &[("HIP_FAULTS_VERSION", version)]);
+        let [line] = lines.as_slice() else { panic!("{version}: {lines:?}") };
+        let is_told = line.contains("is not AMD's") && line.contains(shown);
+        assert!(line.starts_with("probe: Unsupported") && is_told, "{version}: {line}");
+    }
 }
 
-/// Loading is not tried a second time, so each fault has a process of its own.
+/// A start that succeeded is kept, so each fault has a process of its own.
 pub fn a_runtime_that_does_not_start_says_why() {
     let calls = ["hipRuntimeGetVersion", "hipInit", "hipGetDeviceCount", "hipDeviceGet"];
     for function in calls {

@@ -1,0 +1,218 @@
+//! Records and waits of a [`CudaStream`].
+//!
+//! Each has a fast path, for an explicit stream without a fault that is not captured, and a slow one
+//! for all others and for what the driver refuses on the fast one.
+
+use std::sync::atomic::Ordering;
+
+use gpu_stream_core::{CaptureStatus, Event as _, EventOptions, HandleKind, Stream as _};
+
+use super::CudaStream;
+use crate::driver::capture::{self, Membership};
+use crate::driver::code::CudaCode;
+use crate::driver::{Context, Driver, check, driver, loaded};
+use crate::host_func::PANICS;
+use crate::record::{Captured, Mark};
+use crate::{CudaError, CudaEvent};
+
+impl CudaStream {
+    /// Returns `true` if this is an explicit stream without a fault, as far as is known.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.raw.kind() == HandleKind::Explicit && PANICS.is_clean(&self.seen)
+    }
+
+    /// Returns the driver if the stream [is plain](Self::is_plain).
+    #[inline]
+    fn quick(&self) -> Option<&'static Driver> {
+        if self.is_plain() { loaded() } else { None }
+    }
+
+    /// Tells records of this stream from those of others.
+    #[inline]
+    pub(crate) fn mark(&self) -> Mark {
+        if self.owner.is_owned() {
+            Mark::of_number(&self.number)
+        } else {
+            Mark::of_handle(self.raw)
+        }
+    }
+
+    /// Returns the number that a clone of the wrapper has: its own is given first, so that both are known
+    /// for one stream.
+    pub(super) fn number_for_clone(&self) -> u64 {
+        if self.owner.is_owned() {
+            Mark::of_number(&self.number);
+        }
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// Tries to record the event on the fast path. Returns `None` if the slow path is needed.
+    #[inline]
+    fn quick_record(&self, event: &CudaEvent) -> Option<CudaCode> {
+        let driver = self.quick()?;
+        let context = Context::from_bits(self.context.load(Ordering::Relaxed));
+        if context.is_some_and(|context| !event.is_of(context)) {
+            return None;
+        }
+        let raw = self.raw.as_ptr();
+        // SAFETY: the stream is alive.
+        if unsafe { capture::is_possible(driver, raw) } {
+            return None;
+        }
+        event.record_begins();
+        // SAFETY: the stream is alive, and so is the event; if the event is of another context than
+        // the stream, the driver says so.
+        let code = unsafe { (driver.symbols.event_record)(event.as_ptr(), raw) };
+        if code == CudaCode::SUCCESS {
+            event.recorded(self.mark(), None);
+            return Some(code);
+        }
+        event.record_failed();
+        // The slow path says which context the event is of.
+        (code != CudaCode::INVALID_HANDLE && self.is_final(code)).then_some(code)
+    }
+
+    /// Tries to record an event of the pool on the fast path. Returns `None` if the slow path is
+    /// needed.
+    #[inline]
+    fn quick_record_event(&self) -> Option<CudaEvent> {
+        let (driver, raw, primary) = (self.quick()?, self.raw.as_ptr(), self.likely_primary()?);
+        // SAFETY: the stream is alive.
+        if unsafe { capture::is_possible(driver, raw) } {
+            return None;
+        }
+        let event = CudaEvent::recorded_one(primary.take()?, primary, self.mark());
+        // SAFETY: as above; the event is alive, and no other thread has it.
+        let code = unsafe { (driver.symbols.event_record)(event.as_ptr(), raw) };
+        if code != CudaCode::SUCCESS {
+            return None;
+        }
+        self.found(primary);
+        Some(event)
+    }
+
+    /// Returns `true` if the driver would answer the same once more on the slow path: with a context
+    /// that is current, and with an event of the stream's own.
+    #[inline]
+    pub(crate) fn is_final(&self, code: CudaCode) -> bool {
+        match code {
+            CudaCode::INVALID_CONTEXT => false,
+            CudaCode::INVALID_HANDLE => self.is_found(),
+            _ => true,
+        }
+    }
+
+    /// Tries to wait on the fast path. Returns `None` if the slow path is needed.
+    #[inline]
+    fn quick_wait(&self, event: &CudaEvent) -> Option<CudaCode> {
+        let (driver, raw) = (self.quick()?, self.raw.as_ptr());
+        if event.is_captured() {
+            return None;
+        }
+        // SAFETY: the stream is alive.
+        if unsafe { capture::is_possible(driver, raw) } {
+            return None;
+        }
+        if event.is_last_of(self) {
+            // The stream's own record: it is behind that anyway.
+            return Some(CudaCode::SUCCESS);
+        }
+        // SAFETY: the stream is alive, and so is the event, which may be of any context. Flags are
+        // 0.
+        let code = unsafe { (driver.symbols.stream_wait_event)(raw, event.as_ptr(), 0) };
+        (code != CudaCode::INVALID_CONTEXT).then_some(code)
+    }
+
+    #[inline]
+    pub(super) fn record_any(&self, event: &CudaEvent) -> Result<(), CudaError> {
+        const OPERATION: &str = "Stream::record";
+        match self.quick_record(event) {
+            Some(CudaCode::SUCCESS) => Ok(()),
+            Some(code) => check(code, OPERATION, "cuEventRecord"),
+            None => self.record_for(event, OPERATION),
+        }
+    }
+
+    #[inline]
+    pub(super) fn record_event_any(&self) -> Result<CudaEvent, CudaError> {
+        match self.quick_record_event() {
+            Some(event) => Ok(event),
+            None => self.record_event_for("Stream::record_event"),
+        }
+    }
+
+    #[inline]
+    pub(super) fn wait_event_any(&self, event: &CudaEvent) -> Result<(), CudaError> {
+        const OPERATION: &str = "Stream::wait_event";
+        match self.quick_wait(event) {
+            Some(CudaCode::SUCCESS) => Ok(()),
+            Some(code) => event.check_wait(code, OPERATION),
+            None => self.wait_event_for(event, OPERATION),
+        }
+    }
+
+    fn record_for(&self, event: &CudaEvent, operation: &'static str) -> Result<(), CudaError> {
+        event.device().check_is(self.device(), operation)?;
+        self.check_fault(operation)?;
+        event.record_begins();
+        let recorded = self.ask(operation, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            let status = unsafe { capture::status(driver, raw, operation) }?;
+            // SAFETY: as above, and the event is alive. A driver that refuses an event of another
+            // context leaves a capture as it is.
+            let code = unsafe { (driver.symbols.event_record)(event.as_ptr(), raw) };
+            if code == CudaCode::INVALID_HANDLE {
+                self.explain_context(event, operation)?;
+            }
+            check(code, operation, "cuEventRecord")?;
+            Ok(match status {
+                CaptureStatus::None => None,
+                // SAFETY: as above.
+                _ => Some(unsafe { capture::id(driver, raw) }),
+            })
+        });
+        let captured = recorded.inspect_err(|_| event.record_failed())?;
+        let captured =
+            captured.map(|id| Captured { stream: self.raw, id, owner: self.owner.clone() });
+        event.recorded(self.mark(), captured);
+        Ok(())
+    }
+
+    pub(crate) fn record_event_for(&self, operation: &'static str) -> Result<CudaEvent, CudaError> {
+        // In the child of a fork there is none, though all else is known.
+        driver()?;
+        let event = match self.primary(operation)? {
+            Some(primary) => CudaEvent::for_record(primary, operation)?,
+            None => self.new_event_for(EventOptions::new(), operation)?,
+        };
+        self.record_for(&event, operation)?;
+        Ok(event)
+    }
+
+    pub(crate) fn wait_event_for(
+        &self,
+        event: &CudaEvent,
+        operation: &'static str,
+    ) -> Result<(), CudaError> {
+        self.check_fault(operation)?;
+        self.ask(operation, |driver, raw| {
+            event.refuse_stale(driver, operation)?;
+            // SAFETY: `ask` has made current what a default stream needs.
+            let member = unsafe { capture::membership(driver, raw, operation) }?;
+            if let Membership::Active(capture) = member
+                && !event.check_isolation(driver, self.bits(), capture, operation)?
+            {
+                return Ok(());
+            }
+            if event.is_last_of(self) && member != Membership::Broken {
+                // The stream's own record, of this capture if it is in one.
+                return Ok(());
+            }
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs; the
+            // event is alive, and may be of any context. Flags are 0.
+            let code = unsafe { (driver.symbols.stream_wait_event)(raw, event.as_ptr(), 0) };
+            event.check_wait(code, operation)
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! A runtime that does not start at first: a failure that can pass is not kept. Over the fake runtime,
+//! each case in a process of its own.
+
+#[path = "support/fake.rs"]
+#[allow(dead_code, reason = "this test needs no more of it")]
+mod fake;
+
+use std::process::ExitCode;
+use std::sync::Barrier;
+
+use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream, StreamOptions};
+use gpu_stream_hip::Hip;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+const LIBRARY: &str = "GPU_STREAM_HIP_LIBRARY";
+
+type Case = (&'static str, fn());
+
+const CASES: [Case; 6] = [
+    ("call_that_failed_is_made_again", call_that_failed_is_made_again),
+    ("device_that_comes_later_is_found", device_that_comes_later_is_found),
+    ("library_that_comes_later_is_found", library_that_comes_later_is_found),
+    ("threads_that_start_at_once_share_one_runtime", threads_that_start_at_once_share_one_runtime),
+    ("runtime_that_is_too_old_stays_so", runtime_that_is_too_old_stays_so),
+    ("runtime_that_is_not_amds_is_refused", runtime_that_is_not_amds_is_refused),
+];
+
+fn main() -> ExitCode {
+    if let Ok(name) = std::env::var("GPU_STREAM_HIP_CHILD") {
+        CASES.iter().find(|(case, _)| *case == name).expect("a case").1();
+        return ExitCode::SUCCESS;
+    }
+    let library = fake::compile(false);
+    let trials = CASES.map(|(name, _)| {
+        let library = library.clone();
+        Trial::ignorable_test(name, move || match &library {
+            Ok(library) => in_child(name, library.to_str().ok_or("the path is no text")?),
+            Err(reason) => Ok(Completion::ignored_with(reason.clone())),
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
+}
+
+fn in_child(case: &str, library: &str) -> Result<Completion, Failed> {
+    let output = fake::rerun(case, &[(LIBRARY, library)]);
+    if output.status.success() {
+        return Ok(Completion::Completed);
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+}
+
+/// All works from here on.
+fn expect_works() {
+    let device = Hip::device(0).expect("device 0");
+    let stream = Hip::new_stream(device, StreamOptions::new()).expect("new_stream");
+    stream.record_event().and_then(|event| event.synchronize()).expect("a record");
+}
+
+#[track_caller]
+fn expect_error(kind: ErrorKind, parts: &[&str]) {
+    let error = Hip::probe().expect_err("the runtime does not start");
+    assert_eq!(error.kind(), kind, "{error}");
+    let text = error.to_string();
+    for part in parts {
+        assert!(text.contains(part), "the text names {part}: {text}");
+    }
+}
+
+fn call_that_failed_is_made_again() {
+    let library = std::env::var(LIBRARY).unwrap();
+    let fake = fake::Fake::open();
+    for (function, code, kind, name) in [
+        ("hipRuntimeGetVersion", 3, ErrorKind::Driver, "hipErrorNotInitialized"),
+        ("hipInit", 3, ErrorKind::Driver, "hipErrorNotInitialized"),
+        ("hipInit", 2, ErrorKind::OutOfMemory, "hipErrorOutOfMemory"),
+        ("hipInit", 999, ErrorKind::Driver, "hipErrorUnknown"),
+        ("hipGetDeviceCount", 3, ErrorKind::Driver, "hipErrorNotInitialized"),
+        ("hipDeviceGet", 999, ErrorKind::Driver, "hipErrorUnknown"),
+    ] {
+        fake.fail(function, code);
+        expect_error(kind, &[&library, function, name]);
+        if function != "hipRuntimeGetVersion" {
+            expect_error(kind, &["version 7.2"]);
+        }
+    }
+    for function in ["hipRuntimeGetVersion", "hipInit", "hipGetDeviceCount"] {
+        for code in [100, 101] {
+            fake.fail(function, code);
+            expect_error(ErrorKind::NoDevice, &[&library]);
+        }
+    }
+    fake.work();
+    expect_works();
+}
+
+fn device_that_comes_later_is_found() {
+    // SAFETY: no other thread is running.
+    unsafe { std::env::set_var("FAKE_HIP_DEVICES", "0") };
+    for _ in 0..3 {
+        expect_error(ErrorKind::NoDevice, &["HIP_VISIBLE_DEVICES"]);
+    }
+    // SAFETY: as above.
+    unsafe { std::env::set_var("FAKE_HIP_DEVICES", "2") };
+    expect_works();
+}
+
+fn library_that_comes_later_is_found() {
+    let library = std::env::var(LIBRARY).unwrap();
+    let later = format!("{library}.later.so");
+    let _ = std::fs::remove_file(&later);
+    // SAFETY: no other thread is running.
+    unsafe { std::env::set_var(LIBRARY, &later) };
+    expect_error(ErrorKind::LibraryNotFound, &[&later]);
+    std::fs::copy(&library, &later).unwrap();
+    expect_works();
+    std::fs::remove_file(&later).unwrap();
+}
+
+fn threads_that_start_at_once_share_one_runtime() {
+    let fake = fake::Fake::open();
+    fake.fail("hipInit", 3);
+    let barrier = Barrier::new(8);
+    let start_all = || {
+        std::thread::scope(|scope| {
+            let start = || {
+                barrier.wait();
+                Hip::devices().map(|devices| devices.len())
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    assert!(start_all().iter().all(Result::is_err));
+    fake.work();
+    fake.calls("");
+    assert!(start_all().iter().all(|answer| matches!(answer, Ok(2))));
+    assert_eq!(fake.calls("hipInit"), 1, "one thread starts the runtime");
+}
+
+fn runtime_that_is_too_old_stays_so() {
+    let fake = fake::Fake::open();
+    // SAFETY: no other thread is running.
+    unsafe { std::env::set_var("FAKE_HIP_VERSION", "40421401") };
+    expect_error(ErrorKind::DriverTooOld, &["4.4.21401"]);
+    fake.calls("");
+    expect_error(ErrorKind::DriverTooOld, &["4.4.21401"]);
+    assert_eq!(fake.calls("hipRuntimeGetVersion"), 0, "a loaded library gets no newer");
+}
+
+fn runtime_that_is_not_amds_is_refused() {
+    let library = std::env::var(LIBRARY).unwrap();
+    // SAFETY: no other thread is running.
+    unsafe { std::env::set_var("FAKE_HIP_VERSION", "10100000") };
+    expect_error(ErrorKind::Unsupported, &[&library, "is not AMD's: it numbers itself 1.1.0"]);
+}

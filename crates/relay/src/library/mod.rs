@@ -1,0 +1,245 @@
+//! Finds a vendor's library: the one that the process has loaded, or else by its known names.
+//!
+//! A process should have one runtime of a vendor, because a stream of one runtime means nothing to
+//! another. The search therefore goes by what an object exports, whatever its file is called: Python
+//! wheels rename the libraries that they bring. Two runtimes are an error that names both files.
+
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+mod by_name;
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+mod elf;
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+mod objects;
+mod watch;
+
+use std::env;
+use std::ffi::{CStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use libloading::Library;
+
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+use self::by_name as objects;
+pub use self::objects::file_of;
+pub use self::watch::Watch;
+
+/// What a vendor's library is, and where it is looked for.
+pub struct LibrarySpec {
+    /// The environment variable that names the file. It overrides the search.
+    pub variable: &'static str,
+    /// Names for the system's loader, in order of preference.
+    pub names: &'static [&'static str],
+    /// Folders that the system's loader may not know. Tried last, with each name.
+    pub folders: &'static [Folder],
+    /// An object that exports all of these functions is a runtime. The first identifies it.
+    pub functions: &'static [&'static CStr],
+    /// Says why a library is not a runtime in spite of its functions: a stub for linking.
+    pub unusable: fn(&Library) -> Option<&'static str>,
+    /// Returns `true` if two libraries are fronts of one runtime, so that a handle of one is a handle
+    /// of the other. The first was chosen.
+    pub is_same: fn(&Library, &Library) -> bool,
+}
+
+/// A folder that may have the library.
+#[derive(Clone, Copy, Debug)]
+pub enum Folder {
+    /// This folder.
+    At(&'static str),
+    /// A folder below the one that an environment variable names.
+    Below {
+        /// The variable.
+        variable: &'static str,
+        /// The folder, relative to the variable's.
+        folder: &'static str,
+    },
+}
+
+impl Folder {
+    fn path(self) -> Option<PathBuf> {
+        match self {
+            Folder::At(path) => Some(path.into()),
+            Folder::Below { variable, folder } => {
+                let top = env::var_os(variable).filter(|value| !value.is_empty())?;
+                Some(Path::new(&top).join(folder))
+            }
+        }
+    }
+}
+
+/// How a library was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The environment variable names it.
+    Named,
+    /// The process had loaded it before.
+    Present,
+    /// It was loaded by this search.
+    Loaded,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Origin::Named => "named by the environment",
+            Origin::Present => "loaded in the process before",
+            Origin::Loaded => "loaded by its name",
+        })
+    }
+}
+
+/// The library that is used.
+pub struct Found {
+    /// Must stay open for as long as its functions are used.
+    pub library: Library,
+    /// The file, as far as it is known; else the name that was given to the loader.
+    pub file: String,
+    /// How it was found.
+    pub origin: Origin,
+}
+
+/// Why no library is used.
+#[derive(Debug)]
+pub enum NotFound {
+    /// There is none. The text lists what was tried, each with the reason.
+    Missing(String),
+    /// The process has loaded more than one. The text lists the files.
+    Ambiguous(String),
+}
+
+impl LibrarySpec {
+    /// Finds the library.
+    ///
+    /// The file that the variable names is used, and no other is tried. Else the runtime that the
+    /// process has loaded is used, under whatever name. Else the known names are tried.
+    ///
+    /// # Safety
+    /// A file that the variable or a known name leads to must be the vendor's library, or must do no
+    /// harm when its initialisers run. Objects of the process that export `functions` must export the
+    /// vendor's functions under these names.
+    pub unsafe fn find(&self) -> Result<Found, NotFound> {
+        let mut tried = Tried(String::new());
+        if let Some(name) = env::var_os(self.variable).filter(|name| !name.is_empty()) {
+            // SAFETY: the caller answers for the file.
+            return match unsafe { self.load(&name, &mut tried) } {
+                Some(library) => Ok(self.found(library, &name, Origin::Named)),
+                None => {
+                    tried.add(&format!("{} names it, so that no other was tried", self.variable));
+                    Err(NotFound::Missing(tried.0))
+                }
+            };
+        }
+        if let Some(library) = self.find_loaded(&mut tried)? {
+            return Ok(self.found(library, &OsString::new(), Origin::Present));
+        }
+        let folders = self.folders.iter().filter_map(|folder| folder.path());
+        let in_folders =
+            folders.flat_map(|folder| self.names.iter().map(move |name| folder.join(name)));
+        // A missing file is not worth a line for each folder and name.
+        let in_folders = in_folders.filter(|file| file.exists()).map(PathBuf::into_os_string);
+        for name in self.names.iter().map(OsString::from).chain(in_folders) {
+            // SAFETY: as above.
+            if let Some(library) = unsafe { self.load(&name, &mut tried) } {
+                return Ok(self.found(library, &name, Origin::Loaded));
+            }
+        }
+        for folder in self.folders.iter().filter_map(|folder| folder.path()) {
+            tried.add(&folder.display().to_string());
+        }
+        Err(NotFound::Missing(tried.0))
+    }
+
+    /// Returns the one runtime that the process has loaded, if it has one.
+    fn find_loaded(&self, tried: &mut Tried) -> Result<Option<Library>, NotFound> {
+        let mut chosen: Option<Library> = None;
+        let mut others = Vec::new();
+        for object in self.loaded() {
+            let Some(library) = object.open() else { continue };
+            if let Some(reason) = (self.unusable)(&library) {
+                tried.add(&format!("{} ({reason})", object.file().display()));
+                continue;
+            }
+            match &chosen {
+                None => {
+                    others.push(object.file());
+                    chosen = Some(library);
+                }
+                Some(first) if (self.is_same)(first, &library) => {}
+                Some(_) => others.push(object.file()),
+            }
+        }
+        if others.len() > 1 {
+            return Err(NotFound::Ambiguous(list(&others)));
+        }
+        Ok(chosen)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    fn loaded(&self) -> Vec<objects::Object> {
+        objects::loaded_with(self.functions)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+    fn loaded(&self) -> Vec<objects::Object> {
+        objects::loaded_with(self.functions, self.names)
+    }
+
+    /// # Safety
+    /// As [`find`](Self::find).
+    unsafe fn load(&self, name: &OsString, tried: &mut Tried) -> Option<Library> {
+        let shown = name.to_string_lossy();
+        // SAFETY: the caller answers for the file's initialisers.
+        match unsafe { Library::new(name) } {
+            Ok(library) => match (self.unusable)(&library) {
+                None => return Some(library),
+                Some(reason) => {
+                    let file = self.file_of(&library).unwrap_or_else(|| shown.into_owned());
+                    tried.add(&format!("{file} ({reason})"));
+                }
+            },
+            Err(error) => {
+                // The loader's own text is behind the error, not in it.
+                let reason = std::error::Error::source(&error)
+                    .map_or_else(|| error.to_string(), ToString::to_string);
+                tried.add(&format!("{shown} ({reason})"));
+            }
+        }
+        None
+    }
+
+    fn found(&self, library: Library, name: &OsString, origin: Origin) -> Found {
+        let file = self.file_of(&library).unwrap_or_else(|| name.to_string_lossy().into_owned());
+        Found { library, file, origin }
+    }
+
+    /// Returns the file of the library, told by its first function.
+    fn file_of(&self, library: &Library) -> Option<String> {
+        let function = address_of(library, self.functions.first()?)?;
+        Some(file_of(function)?.display().to_string())
+    }
+}
+
+/// Returns the address of a function of the library.
+fn address_of(library: &Library, name: &CStr) -> Option<usize> {
+    // SAFETY: the function is not called.
+    let symbol = unsafe { library.get::<unsafe extern "C" fn()>(name.to_bytes_with_nul()) };
+    symbol.ok().map(|function| *function as usize)
+}
+
+/// Joins files for an error text.
+fn list(files: &[PathBuf]) -> String {
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    names.join(" and ")
+}
+
+/// What was tried, for an error text.
+struct Tried(String);
+
+impl Tried {
+    fn add(&mut self, what: &str) {
+        if !self.0.is_empty() {
+            self.0.push_str("; ");
+        }
+        self.0.push_str(what);
+    }
+}
