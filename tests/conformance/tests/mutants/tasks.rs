@@ -53,7 +53,8 @@ pub fn put_off(stream: HostStream) {
 }
 
 pub fn drop_what_was_put_off() {
-    drop(take(&mut *lock(&PUT_OFF)));
+    let all = take(&mut *lock(&PUT_OFF));
+    drop(all);
 }
 
 /// Runs a task that was dropped without being run.
