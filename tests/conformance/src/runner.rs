@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -83,7 +84,14 @@ pub fn end_process(code: i32) -> ! {
 }
 
 fn join(running: thread::JoinHandle<()>) -> Outcome {
-    running.join().map_err(|panic| Verdict::Failed(format!("panicked: {}", text_of(&*panic))))
+    running.join().map_err(|panic| {
+        let verdict = Verdict::Failed(format!("panicked: {}", text_of(&*panic)));
+        // A case may panic with a value whose own drop panics.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(again);
+        }
+        verdict
+    })
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
