@@ -224,6 +224,12 @@ pub trait Fixture: Send + Sync + 'static {
         4
     }
 
+    /// Whether work that a stream runs may submit more work. A GPU's host functions may not call its
+    /// API; the default is `true` only where no number of held streams keeps another from going on.
+    fn work_may_submit(&self) -> bool {
+        self.independent() == usize::MAX
+    }
+
     /// The object-safe form of the backend, for the cases about it; `None` skips them.
     fn dynamic(&self) -> Option<&dyn DynBackend> {
         None

@@ -86,12 +86,16 @@ pub fn end_process(code: i32) -> ! {
 fn join(running: thread::JoinHandle<()>) -> Outcome {
     running.join().map_err(|panic| {
         let verdict = Verdict::Failed(format!("panicked: {}", text_of(&*panic)));
-        // A case may panic with a value whose own drop panics.
-        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-            std::mem::forget(again);
-        }
+        drop_quietly(panic);
         verdict
     })
+}
+
+/// Drops what a panic carried. If that panics as well, its value is leaked, so that it ends there.
+fn drop_quietly(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
@@ -195,6 +199,18 @@ mod tests {
     fn a_panic_is_a_failure_with_its_message() {
         let outcome = run_it(|_| std::panic::resume_unwind(Box::new("oh")), LIMIT);
         assert_eq!(outcome, Err(Verdict::Failed("panicked: oh".into())));
+    }
+
+    #[test]
+    fn a_panic_whose_value_panics_is_a_failure() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                std::panic::resume_unwind(Box::new("dropping this panics"));
+            }
+        }
+        let outcome = run_it(|_| std::panic::resume_unwind(Box::new(Bomb)), LIMIT);
+        assert!(outcome.unwrap_err().reason().starts_with("panicked: "));
     }
 
     #[test]

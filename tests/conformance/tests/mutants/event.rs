@@ -199,7 +199,14 @@ unsafe impl Event for MutantEvent {
             Some(Mutation::EventSynchronizeReturns) => Ok(()),
             Some(Mutation::UnrecordedSynchronizeRefused) if unrecorded_event() => Err(unrecorded()),
             Some(Mutation::EventHidesFaults) => self.host().synchronize().or(Ok(())),
-            Some(Mutation::SynchronizeFollowsRecords) => self.poll(|| false),
+            Some(Mutation::SynchronizeFollowsRecords) => loop {
+                let before = self.notes().records;
+                self.poll(|| false)?;
+                // Otherwise it may have been an earlier record that was done.
+                if self.notes().records == before {
+                    return Ok(());
+                }
+            },
             Some(Mutation::SynchronizeEndsWithARecord) => {
                 let before = self.notes().records;
                 self.poll(|| self.notes().records != before)

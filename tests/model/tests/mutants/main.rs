@@ -72,6 +72,9 @@ fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
         | M::SynchronizeHidesFaults
         | M::EventHidesFaults
         | M::WorkBehindFaultIsRun
+        | M::PayloadDropHidesTheFault
+        | M::PayloadDropStopsTheStream
+        | M::UnrunDropPanicLosesTheRest
         | M::ForkStopsAtABadBranch
         | M::JoinStopsAtABadBranch => Some("no task of a program fails"),
         M::ForkRecordsForEach => {
@@ -79,6 +82,12 @@ fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
         }
         M::PriorityForgotten | M::PriorityRangeReversed | M::IdsAreShared | M::IdOfTheWrapper => {
             Some("programs ask for no priorities and no ids")
+        }
+        M::MiddlePriorityStarves => Some("programs make no streams with priorities"),
+        M::SynchronizeFollowsRecords
+        | M::SynchronizeEndsWithARecord
+        | M::RecordPassesThroughDone => {
+            Some("no event is recorded again while another thread asks it or waits for it")
         }
         M::LooksCaptured => Some("programs do not ask for captures"),
         _ => None,
