@@ -116,13 +116,13 @@ impl CudaEvent {
                 let (place, record) = (Place::of(primary), LastRecord::none());
                 Ok(Self::of(raw, place, options, record, Origin::Pool, nothing))
             }
-            None => {
-                let place = Place::of(primary);
-                let mut event = Self::new(primary.driver, place, options, nothing, operation)?;
-                event.origin = Origin::Pool;
-                Ok(event)
-            }
+            None => Self::new(primary.driver, Place::of(primary), options, nothing, operation),
         }
+    }
+
+    /// The event [was made for a record](Self::for_record), which is made: the pool may have it next.
+    pub(crate) fn is_for_pool(&mut self) {
+        self.origin = Origin::Pool;
     }
 
     /// Returns an event of the pool that is recorded by this thread before it is seen, outside of a
@@ -153,7 +153,9 @@ impl CudaEvent {
         const OPERATION: &str = "Backend::wrap_event";
         if raw.to_bits() == 0 {
             let reason = "is no event: the null handle names none";
-            return Err(ContractError::InvalidHandle { operation: OPERATION, bits: 0, reason }.into());
+            return Err(
+                ContractError::InvalidHandle { operation: OPERATION, bits: 0, reason }.into()
+            );
         }
         let driver = driver()?;
         let device = match device {
@@ -243,7 +245,8 @@ impl CudaEvent {
         // Handles 1 and 2 name a stream on each device.
         self.record.is_by(stream.mark())
             && !self.is_shared()
-            && Device::new(BackendKind::Cuda, self.device) == gpu_stream_core::Stream::device(stream)
+            && Device::new(BackendKind::Cuda, self.device)
+                == gpu_stream_core::Stream::device(stream)
     }
 
     /// Returns `true` if the last record that was made here was made in a capture.

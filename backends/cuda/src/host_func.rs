@@ -146,12 +146,17 @@ mod tests {
         for (scope, held) in [(2, &held), (3, &other)] {
             let held = Arc::clone(held);
             let stream = StreamKey { scope, handle: 16, id: None };
-            let taken = HOST_FUNCS.launch(Box::new(move || drop(held)), stream, |_| Ok::<_, ()>(()));
+            let taken =
+                HOST_FUNCS.launch(Box::new(move || drop(held)), stream, |_| Ok::<_, ()>(()));
             assert!(taken.is_ok());
         }
         let fault = |code| {
             let (operation, function) = ("here", "cuStreamQuery");
-            Err::<(), _>(CudaError::Driver { operation, function, code: crate::CudaCode::new(code) })
+            Err::<(), _>(CudaError::Driver {
+                operation,
+                function,
+                code: crate::CudaCode::new(code),
+            })
         };
         let panicked = CudaError::HostFunctionPanicked { operation: "here", message: "".into() };
         assert!(end(Err::<(), _>(panicked), || Some(2)).is_err());

@@ -10,8 +10,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use gpu_stream_core::{
-    BackendKind, CaptureStatus, ContractError, Device, EventOptions, HandleKind, HostFunc, KeepAlive,
-    RawStream, Stream, StreamOptions,
+    BackendKind, CaptureStatus, ContractError, Device, EventOptions, HandleKind, HostFunc,
+    KeepAlive, RawStream, Stream, StreamOptions,
 };
 use gpu_stream_relay::{Seen, StreamKey};
 

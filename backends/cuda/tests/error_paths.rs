@@ -329,7 +329,11 @@ fn how_many_calls(fake: &fake::Fake) {
     assert_eq!(count(&|| drop(event.query())), 4, "event query: context, mode, query, mode");
     // SAFETY: `other` outlives the wrapper.
     let source = unsafe { Cuda::stream_from_raw_unchecked(other.raw(), device()) }.unwrap();
-    assert_eq!(count(&|| one.wait_stream(&source).unwrap()), 4, "unchecked: look, context, record, wait");
+    assert_eq!(
+        count(&|| one.wait_stream(&source).unwrap()),
+        4,
+        "unchecked: look, context, record, wait"
+    );
 }
 
 fn codes_that_nobody_knows(fake: &fake::Fake) {

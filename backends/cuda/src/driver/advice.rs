@@ -34,7 +34,9 @@ pub(crate) fn advice(code: CudaCode) -> &'static str {
         1 => "; an event may be of a capture that is over: record it outside of a capture first",
         2 => "; free device memory, or drop streams and events that are not needed",
         3 | 4 => "; the driver is not started, or the process is ending",
-        34 => "; this library is the toolkit's stub for linking: name NVIDIA's driver in GPU_STREAM_CUDA_LIBRARY",
+        34 => {
+            "; this library is the toolkit's stub for linking: name NVIDIA's driver in GPU_STREAM_CUDA_LIBRARY"
+        }
         46 => "; another process may hold the device exclusively",
         100 | 101 => "; see what CUDA_VISIBLE_DEVICES hides",
         201 | 709 => {
@@ -77,7 +79,9 @@ pub(crate) fn advice(code: CudaCode) -> &'static str {
         907 => {
             "; the event was last recorded in a capture, which goes on: record it outside of a capture first"
         }
-        908 => "; the capture goes on: end it on the thread that began it, or begin it in the relaxed mode",
+        908 => {
+            "; the capture goes on: end it on the thread that began it, or begin it in the relaxed mode"
+        }
         _ => "",
     }
 }

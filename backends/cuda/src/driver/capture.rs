@@ -130,8 +130,9 @@ pub(crate) unsafe fn membership(
     Ok(match unsafe { status(driver, stream, operation) }? {
         CaptureStatus::None => Membership::None,
         // SAFETY: as above. Without a number it was broken a moment ago.
-        CaptureStatus::Active => unsafe { id(driver, stream) }
-            .map_or(Membership::Broken, Membership::Active),
+        CaptureStatus::Active => {
+            unsafe { id(driver, stream) }.map_or(Membership::Broken, Membership::Active)
+        }
         CaptureStatus::Invalidated => Membership::Broken,
     })
 }

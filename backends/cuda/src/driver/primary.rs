@@ -76,7 +76,9 @@ impl Primary {
     /// ids tells.
     #[cold]
     fn is_inactive(&self) -> bool {
-        let Ok(_relaxed) = Relaxed::enter(self.driver, "Primary::is_inactive") else { return false };
+        let Ok(_relaxed) = Relaxed::enter(self.driver, "Primary::is_inactive") else {
+            return false;
+        };
         let (mut flags, mut active) = (0, 0);
         // SAFETY: both are valid out-pointers, and the driver named the device.
         let code = unsafe {

@@ -7,10 +7,10 @@ use gpu_stream_core::{
 };
 
 use super::CudaStream;
+use crate::CudaError;
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Context, Current, Driver, Primary, driver, loaded};
-use crate::CudaError;
 
 impl CudaStream {
     /// Returns the device's primary context if the stream is of it. Returns `None` also if the driver

@@ -19,7 +19,14 @@ impl CudaStream {
     /// Returns `true` if this is an explicit stream without a fault, as far as is known.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.raw.kind() == HandleKind::Explicit && PANICS.is_clean(&self.seen)
+        self.raw.kind() == HandleKind::Explicit
+            && (PANICS.is_clean(&self.seen) || self.is_found_clean())
+    }
+
+    /// Returns `true` if the stream has no panic, which a new wrapper looks up once.
+    #[cold]
+    fn is_found_clean(&self) -> bool {
+        self.check_fault("CudaStream::is_found_clean").is_ok()
     }
 
     /// Returns the driver if the stream [is plain](Self::is_plain).
@@ -182,11 +189,14 @@ impl CudaStream {
     pub(crate) fn record_event_for(&self, operation: &'static str) -> Result<CudaEvent, CudaError> {
         // In the child of a fork there is none, though all else is known.
         driver()?;
-        let event = match self.primary(operation)? {
-            Some(primary) => CudaEvent::for_record(primary, operation)?,
-            None => self.new_event_for(EventOptions::new(), operation)?,
+        let Some(primary) = self.primary(operation)? else {
+            let event = self.new_event_for(EventOptions::new(), operation)?;
+            self.record_for(&event, operation)?;
+            return Ok(event);
         };
+        let mut event = CudaEvent::for_record(primary, operation)?;
         self.record_for(&event, operation)?;
+        event.is_for_pool();
         Ok(event)
     }
 

@@ -10,8 +10,9 @@ use gpu_stream_relay::Seen;
 
 use super::CudaStream;
 use super::kin::flags;
-use crate::driver::capture::Relaxed;
+use crate::driver::capture::{self, Relaxed};
 use crate::driver::code::CudaCode;
+use crate::driver::symbols::Ptr;
 use crate::driver::{Context, Current, Driver, Primary, check, driver, loaded};
 use crate::host_func::{self, HOST_FUNCS, PANICS};
 use crate::{Cuda, CudaError, device};
@@ -51,10 +52,13 @@ impl Drop for Owned {
                 CudaCode::CONTEXT_IS_DESTROYED
             } else {
                 let _relaxed = Relaxed::enter(driver, "CudaStream::drop").ok();
-                // SAFETY: the stream is ours, and this is its last use. Work that was submitted still
-                // runs. At the end of the process the driver may be gone, and says so; no caller is
-                // left to tell.
-                unsafe { (driver.symbols.stream_destroy)(raw.as_ptr()) }
+                // SAFETY: the stream is ours and alive.
+                let before = unsafe { fault_of(driver, raw.as_ptr()) };
+                // SAFETY: as above, and this is its last use. Work that was submitted still runs. At
+                // the end of the process the driver may be gone, and says so; no caller is left to
+                // tell.
+                let code = unsafe { (driver.symbols.stream_destroy)(raw.as_ptr()) };
+                before.unwrap_or(code)
             };
             if code.is_end_of_context() {
                 // Nothing holds the mode any more: what is dropped is code of users.
@@ -63,6 +67,21 @@ impl Drop for Owned {
         });
         host_func::drop_owner(std::mem::take(&mut self.context_owner));
     }
+}
+
+/// Returns the code of the context's fault, if a closure could wait behind it. A driver may destroy a
+/// stream and say nothing of it.
+///
+/// # Safety
+/// The stream is alive, and the thread's mode is the relaxed one.
+unsafe fn fault_of(driver: &'static Driver, stream: Ptr) -> Option<CudaCode> {
+    // SAFETY: the caller promises the stream. A captured one is not asked.
+    if HOST_FUNCS.is_empty() || unsafe { capture::is_possible(driver, stream) } {
+        return None;
+    }
+    // SAFETY: as above.
+    let code = unsafe { (driver.symbols.stream_query)(stream) };
+    code.is_end_of_context().then_some(code)
 }
 
 pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<CudaStream, CudaError> {

@@ -101,10 +101,11 @@ impl Vendor for OnCuda {
             functions: &["cuStreamIsCapturing"],
             operations: &[
                 "record",
+                "wait_event",
                 "wait_stream",
                 "fork",
                 "join",
-                "pending: record",
+                "pending:",
                 "capture: record_event",
             ],
             codes: &[],
@@ -124,6 +125,20 @@ impl Vendor for OnCuda {
             codes: &[],
             may: May::AnswerAsClean,
             reason: "the quick way gives up, and the careful one records again",
+        },
+        Excuse {
+            functions: &["cuEventRecord"],
+            operations: &["record"],
+            codes: &[400],
+            may: May::AnswerAsClean,
+            reason: "the slow way asks again, to say which context the event is of",
+        },
+        Excuse {
+            functions: &["cuEventElapsedTime", "cuEventElapsedTime_v2"],
+            operations: &["elapsed_since"],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "the contract looks for the reason, and asks again if there is none",
         },
         Excuse {
             functions: &["cuStreamGetCtx"],
@@ -181,7 +196,8 @@ impl Vendor for OnCuda {
     fn makes(function: &str) -> Option<&'static str> {
         match function {
             "cuStreamCreateWithPriority" => Some("stream"),
-            "cuEventCreate" | "cuIpcOpenEventHandle" => Some("event"),
+            // The last: an event of a context that the driver says is gone is not destroyed.
+            "cuEventCreate" | "cuIpcOpenEventHandle" | "cuCtxGetId" => Some("event"),
             _ => None,
         }
     }
@@ -189,7 +205,8 @@ impl Vendor for OnCuda {
     fn destroys(function: &str) -> Option<&'static str> {
         match function {
             "cuStreamDestroy_v2" => Some("stream"),
-            "cuEventDestroy_v2" => Some("event"),
+            // An event of a context that the driver says is gone is not destroyed.
+            "cuEventDestroy_v2" | "cuCtxGetId" => Some("event"),
             _ => None,
         }
     }

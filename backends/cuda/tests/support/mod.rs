@@ -5,6 +5,7 @@
 
 pub mod bare;
 pub mod capture;
+pub mod child;
 pub mod fake;
 pub mod operations;
 

@@ -1,0 +1,308 @@
+//! A captured stream waits for work of its own capture alone. All else is refused before the driver is
+//! asked, with a text that names both, and the captures are alive.
+
+mod support;
+
+use std::process::ExitCode;
+
+use driver_faults::{Controls, Threads};
+use gpu_stream_core::{Backend, CaptureStatus, ErrorKind, Event, EventOptions, RawEvent, Stream};
+use gpu_stream_cuda::{Cuda, CudaError, CudaStream};
+use support::bare::{Ptr, Space, bare, enter, ok};
+use support::capture::{Capture, status_of};
+use support::{device, expect_kind, is_simulated, wrap};
+
+fn main() -> ExitCode {
+    support::main(&[
+        ("a_captured_stream_for_uncaptured_work", a_captured_stream_for_uncaptured_work),
+        ("between_two_captures", between_two_captures),
+        ("what_joins_a_capture", what_joins_a_capture),
+        ("a_join_of_both_kinds", a_join_of_both_kinds),
+        ("events_of_others_in_a_capture", events_of_others_in_a_capture),
+        ("a_host_function_in_a_capture", a_host_function_in_a_capture),
+        ("a_wait_for_the_own_record_makes_no_call", a_wait_for_the_own_record_makes_no_call),
+        ("a_record_by_two_threads_is_waited_for", a_record_by_two_threads_is_waited_for),
+        ("questions_of_flags_and_time", questions_of_flags_and_time),
+    ])
+}
+
+const MODES: [i32; 3] = [0, 1, 2];
+
+#[track_caller]
+fn refused(what: &str, capture: &Capture, waiter: &CudaStream, result: Result<(), CudaError>) {
+    let text = expect_kind(what, result, ErrorKind::Capturing);
+    capture.alive(what);
+    assert!(text.contains(&format!("{:#x}", waiter.raw().to_bits())), "{what}: {text}");
+    assert!(text.contains("capture"), "{what}: {text}");
+}
+
+fn a_captured_stream_for_uncaptured_work() {
+    let space = Space::primary();
+    let _current = enter(space.context);
+    for mode in MODES {
+        let raw = space.stream(1, 0);
+        let (waiter, word) = (wrap(raw), space.words(1));
+        let others = [
+            ("a stream", wrap(space.stream(1, 0))),
+            ("a blocking stream", wrap(space.stream(0, 0))),
+            ("a stream of another context", wrap(Space::second().stream(1, 0))),
+            ("the default stream", Cuda::default_stream(device()).unwrap()),
+        ];
+        let mine = Cuda::per_thread_stream(device()).unwrap();
+        // SAFETY: the tests' streams are never destroyed.
+        let unchecked = unsafe {
+            Cuda::stream_from_raw_unchecked(wrap(space.stream(1, 0)).raw(), device()).unwrap()
+        };
+        let before = waiter.record_event().unwrap();
+        let elsewhere: Vec<_> =
+            others.iter().map(|(_, other)| other.record_event().unwrap()).collect();
+        others.iter().for_each(|(_, other)| other.synchronize().unwrap());
+        let unrecorded = Cuda::new_event(device(), EventOptions::new()).unwrap();
+        let capture = Capture::begin(raw, mode);
+        space.slow_store(raw, word, 3, 1);
+        for (name, other) in &others {
+            let text = expect_kind(name, waiter.wait_stream(other), ErrorKind::Capturing);
+            capture.alive(name);
+            let both = [waiter.raw().to_bits(), other.raw().to_bits()];
+            assert!(both.iter().all(|bits| text.contains(&format!("{bits:#x}"))), "{name}: {text}");
+            refused(name, &capture, &waiter, other.fork([&waiter]));
+            refused(name, &capture, &waiter, waiter.join([other]));
+        }
+        refused("unchecked", &capture, &waiter, waiter.wait_stream(&unchecked));
+        refused("the thread's stream", &capture, &waiter, waiter.wait_stream(&mine));
+        refused("the thread's stream", &capture, &waiter, waiter.join([&mine]));
+        refused("the thread's stream", &capture, &waiter, mine.fork([&waiter]));
+        refused("from before", &capture, &waiter, waiter.wait_event(&before));
+        for event in &elsewhere {
+            refused("an event", &capture, &waiter, waiter.wait_event(event));
+        }
+        // Nothing to wait for, in a capture as outside.
+        waiter.wait_event(&unrecorded).expect("an event that was never recorded");
+        waiter.wait_stream(&waiter.clone()).expect("itself");
+        capture.alive("waits for nothing");
+        assert_eq!(others[0].1.capture_status().unwrap(), CaptureStatus::None);
+        let graph = capture.graph();
+        waiter.wait_event(&before).expect("after the capture");
+        graph.launch(raw);
+        space.synchronize(raw);
+        assert_eq!(space.read(word, 1), [3]);
+    }
+}
+
+fn between_two_captures() {
+    let space = Space::primary();
+    let _current = enter(space.context);
+    for mode in MODES {
+        let raw = [space.stream(1, 0), space.stream(1, 0)];
+        let [one, other] = raw.map(wrap);
+        let captures = raw.map(|raw| Capture::begin(raw, mode));
+        let event = other.record_event().unwrap();
+        let all = [
+            ("wait_stream", one.wait_stream(&other)),
+            ("fork", other.fork([&one])),
+            ("join", one.join([&other])),
+            ("wait_event", one.wait_event(&event)),
+        ];
+        for (name, result) in all {
+            let text = expect_kind(name, result, ErrorKind::Capturing);
+            assert!(text.contains("another capture"), "{name}: {text}");
+            captures.iter().for_each(|capture| capture.alive(name));
+        }
+        captures.into_iter().for_each(|capture| drop(capture.graph()));
+        expect_kind("of a capture that is over", one.wait_event(&event), ErrorKind::InvalidEvent);
+    }
+}
+
+/// An uncaptured stream that waits for a captured one is taken into the capture, whatever the call; and
+/// a library's own streams may go while the capture goes on.
+fn what_joins_a_capture() {
+    let space = Space::primary();
+    let _current = enter(space.context);
+    for mode in MODES {
+        let raw = space.stream(1, 0);
+        let (caller, words) = (wrap(raw), space.words(3));
+        let capture = Capture::begin(raw, mode);
+        space.slow_store(raw, words, 5, 1);
+        {
+            let [left, right, nested] =
+                [(); 3].map(|()| caller.new_stream(Default::default()).unwrap());
+            capture.alive("new_stream");
+            caller.fork([&left, &right]).unwrap();
+            nested.wait_event(&left.record_event().unwrap()).unwrap();
+            for stream in [&left, &right, &nested] {
+                assert_eq!(stream.capture_status().unwrap(), CaptureStatus::Active);
+            }
+            space.copy(nested.raw().as_ptr(), words + 4, words);
+            space.copy(right.raw().as_ptr(), words + 8, words);
+            left.wait_stream(&nested).unwrap();
+            caller.join([&left, &right]).unwrap();
+            capture.alive("a join");
+        }
+        capture.alive("dropping streams");
+        let graph = capture.graph();
+        assert_eq!(space.read(words, 3), [0, 0, 0], "captured work ran");
+        graph.launch(raw);
+        space.synchronize(raw);
+        assert_eq!(space.read(words, 3), [5, 5, 5], "mode {mode}");
+    }
+}
+
+/// The first branch takes the waiter into its capture, and then the second one is refused.
+fn a_join_of_both_kinds() {
+    let space = Space::primary();
+    let _current = enter(space.context);
+    let raw = [space.stream(1, 0), space.stream(1, 0), space.stream(1, 0)];
+    let [captured, plain, waiter] = raw.map(wrap);
+    let capture = Capture::begin(raw[0], 2);
+    refused("join", &capture, &waiter, waiter.join([&captured, &plain]));
+    assert_eq!(status_of(raw[2]), Ok(1));
+    captured.wait_stream(&waiter).expect("back");
+    drop(capture.graph());
+}
+
+fn foreign_event(context: Ptr, flags: u32) -> Ptr {
+    let _current = enter(context);
+    let mut event = std::ptr::null_mut();
+    // SAFETY: a valid out-pointer.
+    ok("event_create", unsafe { (bare().event_create)(&mut event, flags) });
+    event
+}
+
+/// What another library recorded is asked of the driver, which tells it without harm.
+fn events_of_others_in_a_capture() {
+    let space = Space::primary();
+    let _current = enter(space.context);
+    for (mode, flags) in MODES.into_iter().flat_map(|mode| [(mode, 0), (mode, 2)]) {
+        let (raw, raw_other) = (space.stream(1, 0), space.stream(1, 0));
+        let (waiter, other) = (wrap(raw), wrap(raw_other));
+        let [inside, outside] = [(); 2].map(|()| foreign_event(space.context, flags));
+        // SAFETY: both are alive. The tests' events are never destroyed.
+        ok("event_record", unsafe { (bare().event_record)(outside, raw_other) });
+        // SAFETY: as above.
+        let wrapped = |event| unsafe { Cuda::event_from_raw(RawEvent::from_ptr(event), None) };
+        let (theirs, uncaptured) = (wrapped(inside).unwrap(), wrapped(outside).unwrap());
+        let given_out = Cuda::new_event(device(), EventOptions::new()).unwrap();
+        other.record(&given_out).unwrap();
+        let given = given_out.raw().as_ptr();
+        let capture = Capture::begin(raw, mode);
+        refused("a foreign event", &capture, &waiter, waiter.wait_event(&uncaptured));
+        refused("an event given out", &capture, &waiter, waiter.wait_event(&given_out));
+        for event in [inside, given] {
+            // SAFETY: as above.
+            ok("event_record", unsafe { (bare().event_record)(event, raw) });
+        }
+        for event in [&theirs, &given_out] {
+            expect_kind("status", event.status(), ErrorKind::Capturing);
+            expect_kind("query", event.query(), ErrorKind::Capturing);
+            expect_kind("synchronize", event.synchronize(), ErrorKind::Capturing);
+            waiter.wait_event(event).expect("an event of the capture");
+            capture.alive("questions");
+        }
+        expect_kind("elapsed_since", theirs.elapsed_since(&theirs), ErrorKind::Capturing);
+        capture.alive("elapsed_since");
+        other.wait_event(&theirs).expect("is taken in");
+        assert_eq!(other.capture_status().unwrap(), CaptureStatus::Active);
+        waiter.wait_stream(&other).expect("back");
+        drop(capture.graph());
+        for event in [&theirs, &given_out] {
+            expect_kind("status", event.status(), ErrorKind::InvalidEvent);
+            expect_kind("wait", other.wait_event(event), ErrorKind::InvalidEvent);
+        }
+    }
+}
+
+fn a_host_function_in_a_capture() {
+    let space = Space::primary();
+    let _current = enter(space.context);
+    let raw = space.stream(1, 0);
+    let stream = wrap(raw);
+    let capture = Capture::begin(raw, 0);
+    let result = stream.launch_host_func(Box::new(|| ()));
+    let text = expect_kind("host function", result, ErrorKind::Capturing);
+    assert!(text.contains("launched many times") && !text.contains("would end"), "{text}");
+    drop(capture.graph());
+}
+
+fn a_wait_for_the_own_record_makes_no_call() {
+    if !is_simulated() {
+        return;
+    }
+    let space = Space::primary();
+    let controls = Controls::of(driver_sim::library().unwrap()).unwrap();
+    let waits = |call: &dyn Fn()| {
+        controls.watch(Threads::This);
+        call();
+        let seen = controls.seen();
+        controls.clear();
+        seen.iter().filter(|call| *call == "cuStreamWaitEvent").count()
+    };
+    let raw = space.stream(1, 0);
+    let (foreign, again, other) = (wrap(raw), wrap(raw), wrap(space.stream(1, 0)));
+    let ours = Cuda::new_stream(device(), Default::default()).unwrap();
+    let clone = ours.clone();
+    for (by, waiter) in [(&foreign, &again), (&ours, &ours), (&ours, &clone), (&clone, &ours)] {
+        let event = by.record_event().unwrap();
+        assert_eq!(waits(&|| waiter.wait_event(&event).unwrap()), 0);
+        assert_eq!(waits(&|| other.wait_event(&event).unwrap()), 1);
+        other.record(&event).unwrap();
+        assert_eq!(waits(&|| waiter.wait_event(&event).unwrap()), 1, "another's record");
+        by.record(&event).unwrap();
+        assert_eq!(waits(&|| waiter.wait_event(&event).unwrap()), 0);
+        // Another library may record it from here on.
+        event.raw();
+        assert_eq!(waits(&|| waiter.wait_event(&event).unwrap()), 1);
+    }
+    let capture = Capture::begin(raw, 2);
+    let event = foreign.record_event().unwrap();
+    assert_eq!(waits(&|| foreign.wait_event(&event).unwrap()), 0);
+    drop(capture.graph());
+    let default = Cuda::default_stream(device()).unwrap();
+    let event = default.record_event().unwrap();
+    assert_eq!(waits(&|| default.wait_event(&event).unwrap()), 0);
+    // A thread's own stream is another one there.
+    let mine = Cuda::per_thread_stream(device()).unwrap();
+    let event = mine.record_event().unwrap();
+    assert_eq!(waits(&|| mine.wait_event(&event).unwrap()), 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mine = Cuda::per_thread_stream(device()).unwrap();
+            assert_eq!(waits(&|| mine.wait_event(&event).unwrap()), 1);
+        });
+    });
+}
+
+/// Of two threads' records the driver has the order: no wait is left out then.
+fn a_record_by_two_threads_is_waited_for() {
+    let space = Space::primary();
+    let (raw, raw_other) = (space.stream(1, 0), space.stream(1, 0));
+    let (stream, other) = (wrap(raw), wrap(raw_other));
+    let event = Cuda::new_event(device(), EventOptions::new()).unwrap();
+    stream.record(&event).unwrap();
+    let gate = space.gate(raw_other);
+    std::thread::scope(|scope| scope.spawn(|| other.record(&event).unwrap()).join().unwrap());
+    stream.wait_event(&event).unwrap();
+    assert!(!stream.query().unwrap(), "the wait was left out");
+    gate.open();
+    stream.synchronize().unwrap();
+}
+
+/// The questions that are new, beside and of a captured stream.
+fn questions_of_flags_and_time() {
+    let space = Space::primary();
+    let _current = enter(space.context);
+    for mode in MODES {
+        let (raw, raw_blocking) = (space.stream(1, 0), space.stream(0, 0));
+        let (stream, blocking) = (wrap(raw), wrap(raw_blocking));
+        let other = wrap(space.stream(1, 0));
+        let capture = Capture::begin(raw, mode);
+        expect_kind("is_blocking", stream.is_blocking(), ErrorKind::Capturing);
+        assert!(blocking.is_blocking().unwrap() && !other.is_blocking().unwrap());
+        drop(stream.new_event(EventOptions::timed()).unwrap());
+        capture.alive("new_event");
+        drop(capture.graph());
+        let capture = Capture::begin(raw_blocking, mode);
+        assert!(Cuda::default_stream(device()).unwrap().is_blocking().unwrap());
+        capture.alive("is_blocking of the default stream");
+        drop(capture.graph());
+    }
+}

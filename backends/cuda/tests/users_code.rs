@@ -1,0 +1,379 @@
+//! Code of users, owners and closures, runs with nothing held, and soon; and whatever is handed to a
+//! stream ends. Over the simulated driver also where there is a real one: it counts calls and breaks
+//! contexts. Each case runs in a process of its own.
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
+
+use driver_faults::{At, Controls, Fault, Threads};
+use gpu_stream_core::{
+    Backend, ErrorKind, Event, EventOptions, RawStream, Stream, StreamOptions, StreamOwner,
+};
+use gpu_stream_cuda::{Cuda, CudaStream};
+use support::bare::{Ptr, Space, bare, ok};
+use support::capture::Capture;
+use support::{child, device, expect_kind};
+
+const CASES: &[support::Case] = &[
+    ("an_owner_that_takes_a_lock_holds_up_nobody", an_owner_that_takes_a_lock_holds_up_nobody),
+    ("a_panic_of_an_owner_stays_away_from_others", a_panic_of_an_owner_stays_away_from_others),
+    ("two_owners_that_panic_do_not_abort", two_owners_that_panic_do_not_abort),
+    ("what_is_put_off_runs_in_a_steady_loop", what_is_put_off_runs_in_a_steady_loop),
+    ("every_call_runs_what_was_put_off", every_call_runs_what_was_put_off),
+    ("an_owner_of_a_captured_record_is_dropped_outside", an_owner_of_a_captured_record),
+    ("behind_a_fault_closures_are_dropped", behind_a_fault_closures_are_dropped),
+    ("the_last_wrapper_of_a_broken_stream", the_last_wrapper_of_a_broken_stream),
+    ("behind_a_panic_closures_are_dropped_unrun", behind_a_panic_closures_are_dropped_unrun),
+    ("a_panic_on_a_captured_stream_is_not_forgotten", a_panic_on_a_captured_stream),
+    ("panics_elsewhere_cost_no_call", panics_elsewhere_cost_no_call),
+    ("a_graph_runs_a_closure_once", a_graph_runs_a_closure_once),
+];
+
+fn main() -> ExitCode {
+    child::main(CASES, &[])
+}
+
+fn controls() -> Controls {
+    Controls::of(driver_sim::library().unwrap()).unwrap()
+}
+
+fn stream() -> CudaStream {
+    Cuda::new_stream(device(), StreamOptions::new()).unwrap()
+}
+
+/// Something that owns a stream, and does something when it is dropped.
+struct Owner(usize, Box<dyn Fn() + Send + Sync>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        (self.1)();
+    }
+}
+
+// SAFETY: the tests' streams are never destroyed.
+unsafe impl StreamOwner<Cuda> for Owner {
+    fn raw_stream(&self) -> RawStream<Cuda> {
+        RawStream::from_bits(self.0)
+    }
+}
+
+/// A wrapper of one stream, whose owner does this when it is dropped.
+fn owned(on_drop: impl Fn() + Send + Sync + 'static) -> CudaStream {
+    let raw = Space::primary().stream(1, 0).expose_provenance();
+    Cuda::stream_from_owner(Arc::new(Owner(raw, Box::new(on_drop))), None).unwrap()
+}
+
+/// Drops the wrapper in a host function of a stream, and waits for that.
+fn drop_inside(stream: &CudaStream, wrapper: CudaStream) {
+    let (sender, receiver) = channel();
+    let func = move || {
+        drop(wrapper);
+        sender.send(()).unwrap();
+    };
+    stream.launch_host_func(Box::new(func)).unwrap();
+    receiver.recv().unwrap();
+}
+
+/// The destructor runs when the waits are made, and other threads go on while it waits for a lock.
+fn an_owner_that_takes_a_lock_holds_up_nobody() {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let controls: &Controls = Box::leak(Box::new(controls()));
+    let warm = stream();
+    for round in 0..20 {
+        // New ones: their record needs a new event, which was where destructors ran.
+        let (source, mine, other) = (stream(), stream(), stream());
+        let (sender, entered) = channel();
+        let on_drop = move || {
+            sender.send(controls.seen()).unwrap();
+            drop(LOCK.lock().unwrap_or_else(PoisonError::into_inner));
+        };
+        drop_inside(&warm, owned(on_drop));
+        let held = LOCK.lock().unwrap();
+        let waiting = std::thread::spawn({
+            let source = source.clone();
+            move || {
+                controls.watch(Threads::This);
+                mine.wait_stream(&source).unwrap();
+            }
+        });
+        let seen = entered.recv().unwrap();
+        assert_eq!(seen.last().map(String::as_str), Some("cuStreamWaitEvent"), "{round}: {seen:?}");
+        for _ in 0..20 {
+            other.wait_stream(&source).unwrap();
+            source.fork([&other]).unwrap();
+        }
+        drop(held);
+        waiting.join().unwrap();
+        controls.clear();
+    }
+}
+
+fn a_panic_of_an_owner_stays_away_from_others() {
+    let (source, warm) = (stream(), stream());
+    warm.wait_stream(&source).unwrap();
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    for _ in 0..8 {
+        let on_drop = || {
+            DROPPED.fetch_add(1, Ordering::SeqCst);
+            std::panic::resume_unwind(Box::new("the owner's own"));
+        };
+        drop_inside(&warm, owned(on_drop));
+    }
+    let (threads, barrier) = (4, Barrier::new(4));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mine = stream();
+                barrier.wait();
+                for _ in 0..50 {
+                    mine.wait_stream(&source).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(DROPPED.load(Ordering::SeqCst), 8, "a panic of one lost another");
+}
+
+fn two_owners_that_panic_do_not_abort() {
+    let panics = || std::panic::resume_unwind(Box::new("the owner's own"));
+    let alone = owned(panics);
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(alone))).is_err(), "alone, it is the caller's");
+    let pair = (owned(panics), owned(panics));
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(pair))).is_err());
+    // An event of another context has the owner of the stream, and that of a captured record.
+    let raw = Space::second().stream(1, 0).expose_provenance();
+    let other = Cuda::stream_from_owner(Arc::new(Owner(raw, Box::new(panics))), None).unwrap();
+    let event = other.new_event(EventOptions::new()).unwrap();
+    let capture = Capture::begin(std::ptr::with_exposed_provenance_mut(raw), 2);
+    other.record(&event).unwrap();
+    drop(capture.end());
+    let all = (other, event);
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(all))).is_err());
+}
+
+fn what_is_put_off_runs_in_a_steady_loop() {
+    static ALIVE: AtomicUsize = AtomicUsize::new(0);
+    let mine = stream();
+    let raw = Space::primary().stream(1, 0).expose_provenance();
+    for round in 0..20_000 {
+        ALIVE.fetch_add(1, Ordering::SeqCst);
+        let on_drop = Box::new(|| _ = ALIVE.fetch_sub(1, Ordering::SeqCst));
+        let owned = Cuda::stream_from_owner(Arc::new(Owner(raw, on_drop)), None).unwrap();
+        mine.launch_host_func(Box::new(move || drop(owned))).unwrap();
+        mine.synchronize().unwrap();
+        assert!(ALIVE.load(Ordering::SeqCst) < 8, "round {round}");
+    }
+}
+
+fn every_call_runs_what_was_put_off() {
+    let (mine, other) = (stream(), stream());
+    let (event, start) = (other.record_event().unwrap(), || EventOptions::timed());
+    let (first, second) = (mine.new_event(start()).unwrap(), mine.new_event(start()).unwrap());
+    mine.record(&first).unwrap();
+    mine.record(&second).unwrap();
+    mine.synchronize().unwrap();
+    let raw = mine.raw();
+    type Call<'a> = (&'a str, &'a dyn Fn());
+    let calls: [Call; 19] = [
+        ("query", &|| drop(mine.query())),
+        ("synchronize", &|| mine.synchronize().unwrap()),
+        ("record", &|| mine.record(&first).unwrap()),
+        ("record_event", &|| drop(mine.record_event().unwrap())),
+        ("wait_event", &|| mine.wait_event(&event).unwrap()),
+        ("wait_stream", &|| mine.wait_stream(&other).unwrap()),
+        ("fork", &|| mine.fork([&other]).unwrap()),
+        ("join", &|| mine.join([&other]).unwrap()),
+        ("host function", &|| mine.launch_host_func(Box::new(|| ())).unwrap()),
+        ("new_event", &|| std::mem::forget(mine.new_event(EventOptions::new()).unwrap())),
+        ("new_stream", &|| std::mem::forget(mine.new_stream(StreamOptions::new()).unwrap())),
+        ("Backend::new_event", &|| {
+            std::mem::forget(Cuda::new_event(device(), EventOptions::new()).unwrap());
+        }),
+        ("Backend::new_stream", &|| std::mem::forget(stream())),
+        ("status", &|| assert!(event.status().is_ok())),
+        ("event synchronize", &|| event.synchronize().unwrap()),
+        ("elapsed_since", &|| drop(second.elapsed_since(&first))),
+        ("drop of a stream", &|| {
+            // SAFETY: `mine` outlives the wrapper.
+            let wrapper = unsafe { Cuda::stream_from_raw(raw, None) }.unwrap();
+            drop((wrapper, mine.clone()));
+        }),
+        ("capture_status", &|| assert!(mine.capture_status().is_ok())),
+        ("is_blocking", &|| assert!(mine.is_blocking().is_ok())),
+    ];
+    for (name, call) in calls {
+        let held = Arc::new(());
+        let share = Arc::clone(&held);
+        let wrapper = owned(move || drop(Arc::clone(&share)));
+        drop_inside(&other, wrapper);
+        assert_eq!(Arc::strong_count(&held), 2, "{name}: it was dropped in the host function");
+        call();
+        assert_eq!(Arc::strong_count(&held), 1, "{name} did not run what was put off");
+    }
+}
+
+/// The owner of a stream that recorded an event in a capture asks that event when it is dropped.
+fn an_owner_of_a_captured_record() {
+    let raw = Space::primary().stream(1, 0);
+    let event = Arc::new(Cuda::new_event(device(), EventOptions::new()).unwrap());
+    let seen = Arc::clone(&event);
+    let (sender, receiver) = channel();
+    let on_drop = move || sender.send(seen.status().is_ok()).unwrap();
+    let owner = Owner(raw.expose_provenance(), Box::new(on_drop));
+    let captured = Cuda::stream_from_owner(Arc::new(owner), None).unwrap();
+    let capture = Capture::begin(raw, 2);
+    captured.record(&event).unwrap();
+    drop(captured);
+    drop(capture.end());
+    assert!(receiver.try_recv().is_err(), "the event keeps the owner");
+    stream().record(&event).unwrap();
+    assert_eq!(receiver.try_recv(), Ok(true), "at the end of the record, with the event free");
+}
+
+/// Work that fails, once the gate before it is open.
+fn fail(stream: &CudaStream) {
+    type Fail = unsafe extern "C" fn(Ptr, i32) -> i32;
+    let library = driver_sim::library().unwrap();
+    // SAFETY: the library is loaded and never closed, and the function has this type.
+    let code = unsafe {
+        let library = std::mem::ManuallyDrop::new(libloading::Library::new(library).unwrap());
+        let fail = *library.get::<Fail>("driver_sim_fail").unwrap();
+        fail(stream.raw().as_ptr(), 719)
+    };
+    ok("driver_sim_fail", code);
+}
+
+fn behind_a_fault_closures_are_dropped() {
+    let (space, broken, waiter) = (Space::primary(), stream(), stream());
+    let gate = space.gate(broken.raw().as_ptr());
+    fail(&broken);
+    waiter.wait_stream(&broken).unwrap();
+    let (sender, receiver) = channel::<()>();
+    for on in [&broken, &waiter] {
+        let sender = sender.clone();
+        on.launch_host_func(Box::new(move || sender.send(()).unwrap())).unwrap();
+    }
+    drop(sender);
+    gate.open();
+    expect_kind("synchronize", broken.synchronize(), ErrorKind::StreamFault);
+    // The senders are gone, so this does not wait for ever.
+    assert!(receiver.recv().is_err(), "a closure behind failed work ran");
+}
+
+fn the_last_wrapper_of_a_broken_stream() {
+    let (space, broken) = (Space::primary(), stream());
+    let gate = space.gate(broken.raw().as_ptr());
+    fail(&broken);
+    let (sender, receiver) = channel::<()>();
+    broken.launch_host_func(Box::new(move || sender.send(()).unwrap())).unwrap();
+    gate.open();
+    // SAFETY: the stream is alive. It is over when the failure has been seen.
+    while unsafe { (bare().stream_query)(broken.raw().as_ptr()) } == 600 {
+        std::thread::yield_now();
+    }
+    drop(broken);
+    assert!(receiver.recv().is_err(), "a closure behind failed work ran");
+}
+
+fn behind_a_panic_closures_are_dropped_unrun() {
+    let (mine, other) = (stream(), stream());
+    let gate = Space::primary().gate(mine.raw().as_ptr());
+    mine.launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant to fail"))))
+        .unwrap();
+    let (sender, receiver) = channel();
+    mine.launch_host_func(Box::new(move || sender.send(()).unwrap())).unwrap();
+    other.wait_stream(&mine).unwrap();
+    let (elsewhere, after) = channel();
+    other.launch_host_func(Box::new(move || elsewhere.send(()).unwrap())).unwrap();
+    gate.open();
+    assert!(receiver.recv().is_err(), "a closure behind a panic ran");
+    assert_eq!(after.recv(), Ok(()), "that of another stream did not");
+    let text = expect_kind("query", mine.query(), ErrorKind::StreamFault);
+    assert!(text.contains("meant to fail"), "{text}");
+    other.synchronize().unwrap();
+}
+
+/// A panic is told after a capture, in which the stream could not be told from others.
+fn a_panic_on_a_captured_stream() {
+    let mine = stream();
+    mine.launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant to fail"))))
+        .unwrap();
+    // SAFETY: the stream is alive.
+    ok("stream_synchronize", unsafe { (bare().stream_synchronize)(mine.raw().as_ptr()) });
+    let capture = Capture::begin(mine.raw().as_ptr(), 2);
+    drop(mine.record_event());
+    drop(mine.record_event());
+    drop(capture.end());
+    expect_kind("query", mine.query(), ErrorKind::StreamFault);
+    expect_kind("record_event", mine.record_event(), ErrorKind::StreamFault);
+}
+
+fn panics_elsewhere_cost_no_call() {
+    let controls = controls();
+    let (mine, other) = (stream(), stream());
+    let raw = other.raw();
+    let calls = || {
+        mine.wait_stream(&other).unwrap();
+        drop(mine.record_event().unwrap());
+        assert!(mine.query().is_ok());
+        controls.watch(Threads::This);
+        mine.wait_stream(&other).unwrap();
+        mine.fork([&other]).unwrap();
+        mine.join([&other]).unwrap();
+        drop(mine.record_event().unwrap());
+        assert!(mine.query().is_ok());
+        // SAFETY: `other` outlives the wrapper.
+        let wrapper = unsafe { Cuda::stream_from_raw(raw, None) }.unwrap();
+        mine.wait_stream(&wrapper).unwrap();
+        let seen = controls.seen();
+        controls.clear();
+        seen
+    };
+    calls();
+    let before = calls();
+    for _ in 0..3_000 {
+        let panicked = stream();
+        let func = || std::panic::resume_unwind(Box::new("meant to fail"));
+        panicked.launch_host_func(Box::new(func)).unwrap();
+        expect_kind("synchronize", panicked.synchronize(), ErrorKind::StreamFault);
+    }
+    let kept = stream();
+    kept.launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant to fail"))))
+        .unwrap();
+    expect_kind("synchronize", kept.synchronize(), ErrorKind::StreamFault);
+    assert_eq!(calls(), before);
+    assert!(!before.iter().any(|call| call == "cuStreamGetId"), "{before:?}");
+}
+
+/// A capture begins between the look and the launch: the closure is a node of the graph, and the driver
+/// calls it with every launch.
+fn a_graph_runs_a_closure_once() {
+    let controls = controls();
+    let space = Space::primary();
+    let (raw, play) = (space.stream(1, 0), space.stream(1, 0));
+    let mine = support::wrap(raw);
+    let (held, ran) = (Arc::new(()), Arc::new(AtomicUsize::new(0)));
+    let inside = (Arc::clone(&held), Arc::clone(&ran));
+    let func = move || {
+        let _held = &inside.0;
+        inside.1.fetch_add(1, Ordering::SeqCst);
+    };
+    controls.set("cuLaunchHostFunc", At::Occurrence(1), Threads::Others, Fault::Hold);
+    let launching = std::thread::spawn(move || mine.launch_host_func(Box::new(func)));
+    assert!(controls.await_held(1, std::time::Duration::from_secs(60)));
+    let capture = Capture::begin(raw, 2);
+    controls.release();
+    launching.join().unwrap().unwrap();
+    let graph = capture.graph();
+    controls.clear();
+    for _ in 0..3 {
+        graph.launch(play);
+    }
+    space.synchronize(play);
+    assert_eq!((ran.load(Ordering::SeqCst), Arc::strong_count(&held)), (1, 1));
+}
