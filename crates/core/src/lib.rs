@@ -14,17 +14,23 @@
 //! work, so that the caller need not know how you did it:
 //!
 //! ```
-//! use gpu_stream_core::{ErrorOf, Stream, StreamOptions};
+//! use gpu_stream_core::{ErrorOf, Stream, StreamOf, StreamOptions};
 //!
-//! /// Does two things side by side, and is done, for the caller's stream, when both are.
-//! pub fn run<S: Stream>(caller: &S) -> Result<(), ErrorOf<S>> {
-//!     let sides = [
-//!         caller.new_stream(StreamOptions::new())?,
-//!         caller.new_stream(StreamOptions::new())?,
-//!     ];
-//!     caller.fork(&sides)?; // both start after what the caller has submitted so far
-//!     // … launch on each `side.raw()` …
-//!     caller.join(&sides) // what the caller submits from here on starts after both
+//! /// Does two things side by side. Its streams are made once and kept, in the caller's context.
+//! pub struct SideBySide<S: Stream>([StreamOf<S>; 2]);
+//!
+//! impl<S: Stream> SideBySide<S> {
+//!     pub fn new(caller: &S) -> Result<Self, ErrorOf<S>> {
+//!         let side = || caller.new_stream(StreamOptions::new());
+//!         Ok(SideBySide([side()?, side()?]))
+//!     }
+//!
+//!     /// Is done, for the caller's stream, when both things are.
+//!     pub fn run(&self, caller: &S) -> Result<(), ErrorOf<S>> {
+//!         caller.fork(&self.0)?; // both start after what the caller has submitted so far
+//!         // … launch on each `side.raw()` …
+//!         caller.join(&self.0) // what the caller submits from here on starts after both
+//!     }
 //! }
 //! ```
 //!

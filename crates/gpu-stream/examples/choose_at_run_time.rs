@@ -12,12 +12,11 @@ use gpu_stream::{Any, AnyError, HostFunc, HostStream, available, backend};
 
 type Words = mpsc::Sender<&'static str>;
 
-/// What some library does with its caller's stream.
-fn a_library<S: Stream>(caller: &S, said: Words) -> Result<(), ErrorOf<S>> {
-    let mine = S::Backend::new_stream(caller.device(), StreamOptions::new())?;
+/// What some library does with its caller's stream and one of its own, which it keeps.
+fn a_library<S: Stream>(caller: &S, mine: &StreamOf<S>, said: Words) -> Result<(), ErrorOf<S>> {
     mine.wait_stream(caller)?;
     mine.launch_host_func(say("library", said))?;
-    caller.wait_stream(&mine)
+    caller.wait_stream(mine)
 }
 
 /// The launching part: work that a stream can carry.
@@ -60,8 +59,9 @@ fn run(device: Device, said: Words) -> Result<(), AnyError> {
     if stream.downcast_ref::<HostStream>().is_some() {
         println!("this is a stream of CPU threads");
     }
+    let kept = stream.new_stream(StreamOptions::new())?; // once, for all calls of the library
     stream.launch_host_func(say("before", said.clone()))?;
-    a_library(&stream, said.clone())?;
+    a_library(&stream, &kept, said.clone())?;
     stream.launch_host_func(say("after", said))?;
     stream.synchronize()
 }

@@ -11,20 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gpu_stream::DefaultBackend;
 use gpu_stream::prelude::*;
 
-/// Runs `launch` for `count` streams of its own, after all that `caller` has now and before all
-/// that it gets later.
+/// Runs `launch` for each of `branches`, after all that `caller` has now and before all that it gets
+/// later.
 fn fork_join<S: Stream>(
     caller: &S,
-    count: usize,
-    launch: impl Fn(&<S::Backend as Backend>::Stream, usize) -> Result<(), ErrorOf<S>>,
+    branches: &[StreamOf<S>],
+    launch: impl Fn(&StreamOf<S>, usize) -> Result<(), ErrorOf<S>>,
 ) -> Result<(), ErrorOf<S>> {
-    let new_stream = || S::Backend::new_stream(caller.device(), StreamOptions::new());
-    let branches = (0..count).map(|_| new_stream()).collect::<Result<Vec<_>, _>>()?;
-    caller.fork(&branches)?; // one record, which every branch waits for
+    caller.fork(branches)?; // one record, which every branch waits for
     for (index, branch) in branches.iter().enumerate() {
         launch(branch, index)?;
     }
-    caller.join(&branches) // returns at once: the stream waits, not the thread
+    caller.join(branches) // returns at once: the stream waits, not the thread
 }
 
 fn main() -> ExitCode {
@@ -42,6 +40,9 @@ fn run() -> Result<(), <DefaultBackend as Backend>::Error> {
     const ITEMS: u64 = 1_000_000;
     let device = DefaultBackend::device(0)?;
     let caller = DefaultBackend::new_stream(device, StreamOptions::new())?;
+    // Made once and kept: making a stream costs many times what ordering it does.
+    let new_stream = |_| caller.new_stream(StreamOptions::new());
+    let branches = (0..BRANCHES).map(new_stream).collect::<Result<Vec<_>, _>>()?;
 
     // The numbers do not exist before the caller's stream makes them, and the total not before all
     // branches are done.
@@ -52,7 +53,7 @@ fn run() -> Result<(), <DefaultBackend as Backend>::Error> {
     let out = first.clone();
     caller.launch_host_func(Box::new(move || out.store(1, Ordering::Relaxed)))?;
 
-    fork_join(&caller, sums.len(), |branch, index| {
+    fork_join(&caller, &branches, |branch, index| {
         let (first, sums) = (first.clone(), sums.clone());
         branch.launch_host_func(Box::new(move || {
             let from = first.load(Ordering::Relaxed) + index as u64;

@@ -17,7 +17,7 @@ fn time<S: Stream>(
     stream: &S,
     launch: impl FnOnce(&S) -> Result<(), ErrorOf<S>>,
 ) -> Result<(EventOf<S>, EventOf<S>), ErrorOf<S>> {
-    let new_event = || S::Backend::new_event(stream.device(), EventOptions::timed());
+    let new_event = || stream.new_event(EventOptions::timed()); // of the stream's own context
     let (start, end) = (new_event()?, new_event()?);
     stream.record(&start)?;
     launch(stream)?;

@@ -6,5 +6,5 @@
 
 pub use gpu_stream_core::{
     Backend, BackendKind, Device, Error as _, ErrorKind, ErrorOf, Event, EventOf, EventOptions,
-    EventStatus, Stream, StreamOptions,
+    EventStatus, Stream, StreamOf, StreamOptions,
 };

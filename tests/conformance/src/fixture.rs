@@ -1,7 +1,9 @@
 //! What a test needs of a backend beyond the contract: the trait [`Fixture`].
 
 use gpu_stream_core::dynamic::DynBackend;
-use gpu_stream_core::{Backend, BackendKind, Device, Stream, StreamOptions, StreamOwner};
+use gpu_stream_core::{
+    Backend, BackendKind, Device, EventOptions, Stream, StreamOptions, StreamOwner,
+};
 
 use crate::{Outcome, Verdict};
 
@@ -17,6 +19,32 @@ pub type EventOf<F> = <<F as Fixture>::Backend as Backend>::Event;
 /// The raw stream handle of fixture `F`'s backend.
 pub type RawStreamOf<F> = <<F as Fixture>::Backend as Backend>::RawStream;
 
+/// The raw event handle of fixture `F`'s backend.
+pub type RawEventOf<F> = <<F as Fixture>::Backend as Backend>::RawEvent;
+
+/// Which calls a capture forbids, and to which threads.
+///
+/// Origin:
+/// [`CUstreamCaptureMode`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html),
+/// whose numbers these are, and HIP's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CaptureMode {
+    /// Unsafe calls of any thread break the capture.
+    Global = 0,
+    /// Unsafe calls of the thread that began it break the capture.
+    ThreadLocal = 1,
+    /// Unsafe calls are allowed.
+    Relaxed = 2,
+}
+
+impl CaptureMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Global, Self::ThreadLocal, Self::Relaxed];
+}
+
+const NO_EVENTS: &str = "the fixture makes no events without the backend";
+const NO_GRAPHS: &str = "the backend has no graphs";
+
 /// What a backend's test brings: work that a stream can do, a way to hold it back, and streams that
 /// somebody else made.
 ///
@@ -31,8 +59,8 @@ pub type RawStreamOf<F> = <<F as Fixture>::Backend as Backend>::RawStream;
 ///   waits for a stream, since a gate may be shut on any of them, the default stream included. That
 ///   goes for allocating and freeing, which some drivers let wait for the whole device: take
 ///   numbers from memory that was allocated beforehand, and free it at the end.
-/// - Work, gates and foreign streams go by the driver itself, so that a broken wrapper does not
-///   break them too.
+/// - Work, gates, foreign streams and events, and captures go by the driver itself, so that a broken
+///   wrapper does not break them too.
 ///
 /// # What the cases promise a fixture
 /// - Gates are opened in the order in which they were made, and while one is shut nothing is
@@ -47,13 +75,17 @@ pub type RawStreamOf<F> = <<F as Fixture>::Backend as Backend>::RawStream;
 /// - Cases run one at a time, each on a thread of its own that has never called the driver before.
 /// - Everything is dropped in any order, also with gates still shut.
 ///
+/// # Optional
+/// Foreign events, captures, streams of a context of their own, and resets have defaults that skip the
+/// cases about them. A skip is counted, and printed with its reason.
+///
 /// The crate's documentation has a worked example.
 pub trait Fixture: Send + Sync + 'static {
     /// The backend under test.
     type Backend: Backend;
 
     /// A stream made by the bare driver, without our wrapper, that does not synchronise with the
-    /// default stream. Dropping it destroys it, and work that was submitted to it still runs to its
+    /// default stream unless its options say `blocking`. Dropping it destroys it, and work that was submitted to it still runs to its
     /// end.
     type Foreign: StreamOwner<Self::Backend>;
 
@@ -216,4 +248,123 @@ pub trait Fixture: Send + Sync + 'static {
     /// # Errors
     /// What the driver says.
     fn thread_state(&self) -> Result<String, Verdict>;
+
+    /// Optional: the event handle with this integer value.
+    ///
+    /// # Errors
+    /// [`Verdict::inapplicable`] where the fixture has no foreign events.
+    fn raw_event(&self, bits: usize) -> Result<RawEventOf<Self>, Verdict> {
+        let _ = bits;
+        Err(Verdict::inapplicable(NO_EVENTS))
+    }
+
+    /// Optional: makes an event with the bare driver. The case calls
+    /// [`destroy_event`](Self::destroy_event) after the last use.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn create_event(
+        &self,
+        device: Device,
+        options: EventOptions,
+    ) -> Result<RawEventOf<Self>, Verdict> {
+        let _ = (device, options);
+        Err(Verdict::inapplicable(NO_EVENTS))
+    }
+
+    /// Destroys an event of [`create_event`](Self::create_event) with the bare driver. Does not block.
+    ///
+    /// # Errors
+    /// [`Verdict::Failed`] if the event is gone.
+    fn destroy_event(&self, event: RawEventOf<Self>) -> Outcome {
+        let _ = event;
+        Err(Verdict::inapplicable(NO_EVENTS))
+    }
+
+    /// Records `event`, a foreign one or the backend's, on `stream` with the bare driver.
+    ///
+    /// # Errors
+    /// [`Verdict::Failed`] if the event is gone, else what the driver says.
+    fn record_bare<S>(&self, stream: &S, event: RawEventOf<Self>) -> Outcome
+    where
+        S: Stream<Backend = Self::Backend>,
+    {
+        let _ = (stream, event);
+        Err(Verdict::inapplicable(NO_EVENTS))
+    }
+
+    /// Returns `true` if the bare driver says that `event` is complete.
+    ///
+    /// # Errors
+    /// [`Verdict::Failed`] if the event is gone, else what the driver says.
+    fn query_bare(&self, event: RawEventOf<Self>) -> Result<bool, Verdict> {
+        let _ = event;
+        Err(Verdict::inapplicable(NO_EVENTS))
+    }
+
+    /// Optional: makes a stream with the bare driver in a context of its own, which is not the one
+    /// that the backend's own streams have.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn foreign_elsewhere(&self, device: Device) -> Result<Self::Foreign, Verdict> {
+        let _ = device;
+        Err(Verdict::inapplicable("the backend has one context for each device"))
+    }
+
+    /// Optional: begins a capture of `stream` with the bare driver.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn begin_capture<S>(&self, stream: &S, mode: CaptureMode) -> Outcome
+    where
+        S: Stream<Backend = Self::Backend>,
+    {
+        let _ = (stream, mode);
+        Err(Verdict::inapplicable(NO_GRAPHS))
+    }
+
+    /// Returns `true` if the bare driver says that `stream` is in a capture that nothing has broken.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn is_capturing<S>(&self, stream: &S) -> Result<bool, Verdict>
+    where
+        S: Stream<Backend = Self::Backend>,
+    {
+        let _ = stream;
+        Err(Verdict::inapplicable(NO_GRAPHS))
+    }
+
+    /// Ends the capture of `stream` with the bare driver. With `launch`, submits the graph to `stream`
+    /// once. Returns how many nodes the graph has, where the driver tells.
+    ///
+    /// # Errors
+    /// [`Verdict::Failed`] if the capture was broken, or left a stream unjoined.
+    fn end_capture<S>(&self, stream: &S, launch: bool) -> Result<Option<usize>, Verdict>
+    where
+        S: Stream<Backend = Self::Backend>,
+    {
+        let _ = (stream, launch);
+        Err(Verdict::inapplicable(NO_GRAPHS))
+    }
+
+    /// Fails with [`Verdict::inapplicable`] where the vendor's own calls cannot end a capture in which
+    /// a branch forks again.
+    ///
+    /// # Errors
+    /// The reason.
+    fn captures_nested_forks(&self) -> Outcome {
+        Ok(())
+    }
+
+    /// Optional: resets `device` with the bare driver, as another library may. Nothing of the device
+    /// that was made before can be used, that of the fixture included.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn reset(&self, device: Device) -> Outcome {
+        let _ = device;
+        Err(Verdict::inapplicable("the backend has no context that others can reset"))
+    }
 }

@@ -2,7 +2,7 @@
 //! stream and its events.
 //!
 //! The contract, `gpu-stream-core`, says in words what `query`, `record`, `wait` and the rest mean.
-//! Here the words are cases: about a hundred and fifty plain functions, the same for every vendor,
+//! Here the words are cases: about a hundred and eighty plain functions, the same for every vendor,
 //! each of which names the [rules] that it checks.
 //!
 //! # For users
@@ -60,6 +60,7 @@ pub mod cases;
 pub mod fixture;
 pub mod fixtures;
 pub mod harness;
+mod namesake;
 pub mod outcome;
 pub mod required;
 pub mod rules;
@@ -67,7 +68,7 @@ pub mod runner;
 mod stranger;
 
 pub use cases::{Case, CaseInfo};
-pub use fixture::Fixture;
+pub use fixture::{CaptureMode, Fixture};
 pub use outcome::{Outcome, Skip, Verdict};
 pub use required::Required;
 pub use rules::Rule;

@@ -44,6 +44,7 @@ api! {
     gpu_stream::EventOf,
     gpu_stream::EventOptions,
     gpu_stream::EventOptionsBuilder,
+    gpu_stream::EventOwner,
     gpu_stream::EventStatus,
     gpu_stream::HandleKind,
     #[cfg(feature = "hip")]
@@ -68,6 +69,7 @@ api! {
     gpu_stream::RawHandle,
     gpu_stream::RawStream,
     gpu_stream::Stream,
+    gpu_stream::StreamOf,
     gpu_stream::StreamOptions,
     gpu_stream::StreamOwner,
     gpu_stream::UnknownBackend,

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use gpu_stream::prelude::*;
 use gpu_stream::{Any, AnyStream, available, backend};
-use gpu_stream_downstream::{Numbers, prefix_sum};
+use gpu_stream_downstream::{Numbers, Pipeline, prefix_sum};
 
 const USAGE: &str = "usage: gpu-stream-downstream [--backend host|cuda|hip] | --api";
 
@@ -41,12 +41,13 @@ fn run(name: Option<&str>) -> Result<(), Box<dyn Error>> {
         None => Any::device(0)?,
     };
     let caller: AnyStream = Any::new_stream(device, StreamOptions::new())?;
+    let pipeline = Pipeline::new(&caller, 4)?;
     let numbers = Numbers::new(&(1..=1000).collect::<Vec<_>>(), 4);
 
     // What the caller has before and after the library's work, on the caller's own stream.
     let squares = numbers.clone();
     caller.launch_host_func(Box::new(move || squares.change(|value| value * value)))?;
-    prefix_sum(&caller, &numbers)?;
+    prefix_sum(&pipeline, &caller, &numbers)?;
     let halves = numbers.clone();
     caller.launch_host_func(Box::new(move || halves.change(|value| value / 2)))?;
     caller.synchronize()?;

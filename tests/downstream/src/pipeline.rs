@@ -18,12 +18,13 @@ pub struct Pipeline<B: Backend> {
 }
 
 impl<B: Backend> Pipeline<B> {
-    /// A pipeline with `lanes` streams on `device`.
+    /// Makes a pipeline with `lanes` streams in the context of `caller`. Keep it: making streams costs
+    /// many times what ordering them does.
     ///
     /// # Errors
-    /// As [`Backend::new_stream`].
-    pub fn new(device: Device, lanes: usize) -> Result<Self, B::Error> {
-        let new_stream = |_| B::new_stream(device, StreamOptions::new());
+    /// As [`Stream::new_stream`].
+    pub fn new<S: Stream<Backend = B>>(caller: &S, lanes: usize) -> Result<Self, B::Error> {
+        let new_stream = |_| caller.new_stream(StreamOptions::new());
         Ok(Pipeline { lanes: (0..lanes).map(new_stream).collect::<Result<_, _>>()? })
     }
 

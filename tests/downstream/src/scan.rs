@@ -43,33 +43,43 @@ impl Numbers {
     }
 }
 
-/// Replaces each number by the sum of it and all before it, on streams of its own in the middle of
-/// `caller`. Does not block: `numbers` holds the sums for what `caller` gets from here on.
+/// Replaces each number by the sum of it and all before it, on the lanes of `pipeline`, in the middle
+/// of `caller`. Does not block: `numbers` holds the sums for what `caller` gets from here on.
 ///
 /// # Errors
-/// As [`Pipeline::new`] and [`Pipeline::run`].
-pub fn prefix_sum<S: Stream>(caller: &S, numbers: &Numbers) -> Result<(), ErrorOf<S>> {
-    let pipeline = Pipeline::<S::Backend>::new(caller.device(), numbers.parts())?;
-    pipeline.run(caller, &stages(numbers))
+/// As [`Pipeline::run`].
+pub fn prefix_sum<S: Stream>(
+    pipeline: &Pipeline<S::Backend>,
+    caller: &S,
+    numbers: &Numbers,
+) -> Result<(), ErrorOf<S>> {
+    pipeline.run(caller, &stages(numbers, pipeline.lanes().len()))
 }
 
-/// First each lane by itself, then each lane what the ones before it came to.
-fn stages(numbers: &Numbers) -> [Stage; 2] {
+/// First the sums within each part, then each part what the ones before it came to. A lane has every
+/// `lanes`th part.
+fn stages(numbers: &Numbers, lanes: usize) -> [Stage; 2] {
+    let parts = numbers.parts();
+    let of_lane = move |lane: usize| (lane..parts).step_by(lanes);
     let totals: Arc<[Mutex<u64>]> = (0..numbers.parts()).map(|_| Mutex::new(0)).collect();
     let (first, second) = (numbers.clone(), numbers.clone());
     let (write, read) = (Arc::clone(&totals), totals);
     let alone = move |lane: usize| {
-        let mut sum = 0;
-        for value in first.part(lane).iter_mut() {
-            sum += *value;
-            *value = sum;
+        for part in of_lane(lane) {
+            let mut sum = 0;
+            for value in first.part(part).iter_mut() {
+                sum += *value;
+                *value = sum;
+            }
+            *write[part].lock().unwrap_or_else(PoisonError::into_inner) = sum;
         }
-        *write[lane].lock().unwrap_or_else(PoisonError::into_inner) = sum;
     };
     let together = move |lane: usize| {
         let total = |total: &Mutex<u64>| *total.lock().unwrap_or_else(PoisonError::into_inner);
-        let before: u64 = read[..lane].iter().map(total).sum();
-        second.part(lane).iter_mut().for_each(|value| *value += before);
+        for part in of_lane(lane) {
+            let before: u64 = read[..part].iter().map(total).sum();
+            second.part(part).iter_mut().for_each(|value| *value += before);
+        }
     };
     [Arc::new(alone), Arc::new(together)]
 }

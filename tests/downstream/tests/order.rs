@@ -85,7 +85,7 @@ fn settle_all<B: OnHost>(pipeline: &Pipeline<B>, caller: &HostStream) {
 
 fn it_comes_after_what_the_caller_had<B: OnHost>() {
     let (log, (host, caller)) = (Log::default(), caller::<B>());
-    let pipeline = Pipeline::<B>::new(device(), 3).unwrap();
+    let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
     let gate = hold(&host);
     caller.launch_host_func(log.work("caller")).unwrap();
     pipeline.run(&caller, &[log.stage("stage")]).unwrap(); // returns although the gate is shut
@@ -100,7 +100,7 @@ fn it_comes_after_what_the_caller_had<B: OnHost>() {
 fn it_comes_before_what_the_caller_gets<B: OnHost>() {
     for held in 0..3 {
         let (log, (host, caller)) = (Log::default(), caller::<B>());
-        let pipeline = Pipeline::<B>::new(device(), 3).unwrap();
+        let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
         let gate = hold(B::host(&pipeline.lanes()[held]));
         pipeline.run(&caller, &[log.stage("stage")]).unwrap();
         caller.launch_host_func(log.work("caller")).unwrap();
@@ -123,7 +123,7 @@ fn it_comes_before_what_the_caller_gets<B: OnHost>() {
 fn a_stage_waits_for_all_lanes_of_the_one_before<B: OnHost>() {
     for held in 0..3 {
         let (log, (host, caller)) = (Log::default(), caller::<B>());
-        let pipeline = Pipeline::<B>::new(device(), 3).unwrap();
+        let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
         let gate = hold(B::host(&pipeline.lanes()[held]));
         pipeline.run(&caller, &[log.stage("a"), log.stage("b")]).unwrap();
         settle_all(&pipeline, &host);
@@ -138,7 +138,7 @@ fn a_stage_waits_for_all_lanes_of_the_one_before<B: OnHost>() {
 
 fn two_runs_on_one_pipeline_keep_both_callers_in_order<B: OnHost>() {
     let (log, (host, first), (_, second)) = (Log::default(), caller::<B>(), caller::<B>());
-    let pipeline = Pipeline::<B>::new(device(), 2).unwrap();
+    let pipeline = Pipeline::<B>::new(&first, 2).unwrap();
     let gate = hold(&host);
     pipeline.run(&first, &[log.stage("first")]).unwrap();
     pipeline.run(&second, &[log.stage("second")]).unwrap();
@@ -153,7 +153,7 @@ fn two_runs_on_one_pipeline_keep_both_callers_in_order<B: OnHost>() {
 
 fn a_failed_stage_is_not_lost<B: OnHost>() {
     let (log, (_, caller)) = (Log::default(), caller::<B>());
-    let pipeline = Pipeline::<B>::new(device(), 2).unwrap();
+    let pipeline = Pipeline::<B>::new(&caller, 2).unwrap();
     let fails: Stage = Arc::new(|lane| assert_ne!(lane, 1, "this stage fails on purpose"));
     // Either the join says so, if the lane has failed by then, or the caller's stream does when it
     // comes to it.
@@ -172,6 +172,7 @@ fn the_sums_are_right<B: OnHost>() {
         sum * 2
     };
     let wanted: Vec<u64> = values.iter().map(add).collect();
+    let pipeline = Pipeline::<B>::new(&caller::<B>().1, 3).unwrap();
     for parts in [1, 2, 7, 2000] {
         let (host, caller) = caller::<B>();
         let numbers = Numbers::new(&values, parts);
@@ -179,7 +180,7 @@ fn the_sums_are_right<B: OnHost>() {
         let gate = hold(&host);
         let (before, after) = (numbers.clone(), numbers.clone());
         caller.launch_host_func(Box::new(move || before.change(|value| value + 1))).unwrap();
-        prefix_sum(&caller, &numbers).unwrap();
+        prefix_sum(&pipeline, &caller, &numbers).unwrap();
         caller.launch_host_func(Box::new(move || after.change(|value| value * 2))).unwrap();
         assert_eq!(numbers.to_vec(), values, "nothing has happened yet");
         gate.open();
@@ -190,7 +191,7 @@ fn the_sums_are_right<B: OnHost>() {
 
 fn a_pipeline_without_lanes_is_nothing<B: OnHost>() {
     let (log, (_, caller)) = (Log::default(), caller::<B>());
-    let pipeline = Pipeline::<B>::new(device(), 0).unwrap();
+    let pipeline = Pipeline::<B>::new(&caller, 0).unwrap();
     pipeline.run(&caller, &[log.stage("a"), log.stage("b")]).unwrap();
     caller.synchronize().unwrap();
     assert!(log.lines().is_empty());
@@ -222,11 +223,13 @@ on_both! {
 fn a_threads_own_stream_may_be_the_caller() {
     let numbers = Numbers::new(&[1, 2, 3, 4], 2);
     let typed = Host::per_thread_stream(device()).unwrap();
-    prefix_sum(&typed, &numbers).unwrap();
+    let pipeline = Pipeline::new(&typed, 2).unwrap();
+    prefix_sum(&pipeline, &typed, &numbers).unwrap();
     typed.synchronize().unwrap();
     assert_eq!(numbers.to_vec(), [1, 3, 6, 10]);
     let any = Any::per_thread_stream(device()).unwrap();
-    prefix_sum(&any, &numbers).unwrap();
+    let pipeline = Pipeline::new(&any, 2).unwrap();
+    prefix_sum(&pipeline, &any, &numbers).unwrap();
     any.synchronize().unwrap();
     assert_eq!(numbers.to_vec(), [1, 4, 10, 20]);
 }

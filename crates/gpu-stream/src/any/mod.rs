@@ -7,15 +7,17 @@
 //! use gpu_stream::prelude::*;
 //! use gpu_stream::{Any, AnyStream};
 //!
-//! fn a_library<S: Stream>(caller: &S) -> Result<(), ErrorOf<S>> {
-//!     let mine = S::Backend::new_stream(caller.device(), StreamOptions::new())?;
+//! /// What a library does with its caller's stream and one of its own, which it keeps.
+//! fn a_library<S: Stream>(caller: &S, mine: &StreamOf<S>) -> Result<(), ErrorOf<S>> {
 //!     mine.wait_stream(caller)?;
-//!     caller.wait_stream(&mine)
+//!     // … launch on `mine` …
+//!     caller.wait_stream(mine)
 //! }
 //!
 //! let device = Any::devices()?[0]; // a device of whichever backend is ready: `cuda:0`, say, or `host:0`
 //! let stream: AnyStream = Any::new_stream(device, StreamOptions::new())?;
-//! a_library(&stream)?;
+//! let kept = stream.new_stream(StreamOptions::new())?; // of the same backend and context
+//! a_library(&stream, &kept)?;
 //! stream.synchronize()?;
 //! # Ok::<(), gpu_stream::AnyError>(())
 //! ```

@@ -12,6 +12,9 @@ use gpu_stream::{
 pub trait Probe: Send + Sync + 'static {
     /// The error, if it is one, and its text.
     const FAILS: Option<(ErrorKind, &'static str)>;
+
+    /// Whether a wait is accepted; otherwise it is an error, which shows that it was asked for.
+    const WAITS: bool = false;
 }
 
 /// A fake that is ready.
@@ -144,6 +147,9 @@ unsafe impl<P: Probe> Stream for FakeStream<P> {
     }
 
     fn wait_event(&self, _: &FakeEvent<P>) -> Result<(), FakeError> {
+        if P::WAITS {
+            return Ok(());
+        }
         Err(FakeError::Driver(ErrorKind::Driver, "the fake waits for nothing"))
     }
 }

@@ -3,3 +3,4 @@
 mod any;
 mod available;
 mod fake;
+mod identity;

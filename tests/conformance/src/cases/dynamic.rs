@@ -1,5 +1,7 @@
 //! The object-safe form: it says what the typed form says, and tells two vendors apart.
 
+use std::sync::Arc;
+
 use gpu_stream_core::KeepAlive;
 use gpu_stream_core::dynamic::{BoxedEvent, DynBackend, SharedStream};
 
@@ -128,6 +130,59 @@ pub fn object_keeps_the_errors<F: Fixture>(fx: &F) -> Outcome {
     let typed = F::Backend::new_stream(absent, StreamOptions::new());
     let wanted = check_err("new_stream of the type", typed, ErrorKind::InvalidDevice)?;
     check_eq("the text of the error", text, wanted)
+}
+
+/// The streams and events that an object makes of its own context are those of the typed form, and so is
+/// what it says of blocking.
+pub fn object_makes_the_same_kin<F: Fixture>(fx: &F) -> Outcome {
+    let (object, typed) = both_forms(fx)?;
+    let kin = object.new_stream(StreamOptions::new())?;
+    let event = object.new_event(EventOptions::timed())?;
+    check_eq("the stream's device", kin.device(), typed.device())?;
+    check(kin.raw_bits() != object.raw_bits(), "new_stream gave the stream itself")?;
+    check(kin.as_any().is::<StreamOf<F>>(), "the new stream is not the backend's type")?;
+    check_eq("the event's device", event.device(), typed.device())?;
+    check_eq("the event's options", event.options(), EventOptions::timed())?;
+    check(!event.is_foreign(), "an event of our own is foreign")?;
+    check_eq("is_blocking", object.is_blocking().ok(), typed.is_blocking().ok())?;
+    let gate = fx.gate(&typed)?;
+    object.record(&*event)?;
+    kin.wait_event(&*event)?;
+    check(!kin.query()?, "query of an object is true while pending")?;
+    fx.open(&gate);
+    kin.synchronize()?;
+    check_eq("the event's status", event.status()?, EventStatus::Complete)
+}
+
+/// A foreign event by way of the object holds who waits, keeps its owner and is not destroyed.
+pub fn object_wraps_events<F: Fixture>(fx: &F) -> Outcome {
+    let (object, typed) = both_forms(fx)?;
+    let raw = fx.create_event(typed.device(), EventOptions::new())?;
+    let gate = fx.gate(&typed)?;
+    fx.record_bare(&typed, raw)?;
+    let owner = Arc::new(());
+    let keep = KeepAlive::owner(Arc::clone(&owner));
+    let (bits, device) = (raw.to_bits(), Some(typed.device()));
+    // SAFETY: `raw` is an event of this backend, destroyed below, after the wrapper.
+    let event = unsafe { backend(fx)?.wrap_event(bits, device, None, keep) };
+    let event = optional("foreign events", event)?;
+    check_eq("the event's handle", event.raw_bits(), bits)?;
+    check(event.is_foreign(), "a wrapped event is not foreign")?;
+    let (waiter, waiter_typed) = both_forms(fx)?;
+    waiter.wait_event(&*event)?;
+    let data = work(fx, &waiter_typed)?;
+    check_held(fx, &[&typed, &waiter_typed], &data)?;
+    check_eq("the event's status", event.status()?, EventStatus::Pending)?;
+    check_eq("how many keep the owner", Arc::strong_count(&owner), 2)?;
+    fx.open(&gate);
+    waiter.synchronize()?;
+    check_done(fx, &data)?;
+    object.record(&*event)?;
+    event.synchronize()?;
+    drop(event);
+    check_eq("how many keep the owner", Arc::strong_count(&owner), 1)?;
+    check(fx.query_bare(raw)?, "the driver calls the event pending, and it is complete")?;
+    fx.destroy_event(raw)
 }
 
 /// Another vendor's event is refused by record, wait and elapsed time, and the error names both

@@ -308,7 +308,7 @@ list! {
             "A stream that waits for a record behind the failed work gets the fault too, and its work does not run.";
         work_behind_a_fault_is_not_run [R29]
             "Work before the one that fails is done, work behind it is not run.";
-        functions_behind_a_fault_are_dropped [R29 R28]
+        functions_behind_a_fault_are_dropped [R29 R28 R37]
             "Host functions behind the work that fails are dropped with what they hold, without being run.";
         refused_record_leaves_the_event [R29]
             "A record that is refused for a fault leaves the event as it was.";
@@ -326,6 +326,98 @@ list! {
             "A fork or a join that meets a bad branch reports it, and the other branches wait and are waited for all the same.";
         synchronize_inside_work_is_refused [C8]
             "Synchronize from inside work that a stream runs is refused, of the stream itself and of an event.";
+    }
+    kin {
+        kin_fit_the_stream [C10 R2]
+            "The events and streams that a stream makes are of its device and fit it: our own streams, foreign ones, the default stream and a thread's own, on every device.";
+        kin_of_a_stream_in_another_context [C10]
+            "A stream of another context than the device's own makes events and streams that fit it, waits for ordinary streams, and is waited for.";
+        kin_keep_their_options [C10 C4 R18]
+            "`new_stream` keeps the options that it is given, and `new_event` too.";
+    }
+    foreign_events {
+        foreign_event_is_waited_for [C11 T5]
+            "A foreign event that another library has recorded holds back who waits for it, and answers query, status and synchronize by that record.";
+        foreign_event_is_recorded [C11 R10]
+            "A record of a foreign event by us is one for the bare driver, too, and replaces that of the other library.";
+        unrecorded_foreign_event [C11 R15 R16]
+            "A foreign event that nothing has recorded is done, and a wait for it is nothing.";
+        foreign_event_says_so [C11]
+            "A wrapper gives the handle back and says that the event is foreign; our own events say that they are not.";
+        foreign_event_is_not_destroyed [C11]
+            "Dropping wrappers destroys no foreign event, unrecorded, pending or complete, and our new events do not get its handle.";
+        foreign_event_keeps_its_owner [C11 C9]
+            "An owner of a foreign event lives as long as the wrapper does, also across records of ours, and goes with it.";
+        foreign_event_of_handle_zero [C11 C8]
+            "Handle 0 is no event, and the error says so.";
+        foreign_event_of_another_device [C11 R14 C8]
+            "A device that does not fit a foreign event is found: while wrapping, or at the first record.";
+        our_event_recorded_by_another [C12]
+            "An event of ours that another library records answers by that record: query, status, synchronize and waits.";
+        elapsed_of_foreign_records [C12 C11 R19]
+            "Elapsed time is that between the records of another library, of foreign events and of ours.";
+    }
+    blocking {
+        blocking_is_never_ignored [R41 C8]
+            "`blocking` is never ignored: the stream is made and says so, or it is refused as unsupported, and the error names the option.";
+        blocking_is_told [R41]
+            "A stream says whether it is blocking: our own, foreign ones by every wrapper, and the default stream.";
+        blocking_orders_with_the_default_stream [R41]
+            "Work of the default stream waits for earlier work of a blocking stream, ours or foreign, and the other way round.";
+        ordinary_streams_spare_the_default_stream [R41]
+            "A stream that is not blocking goes on while the default stream is held, and the default stream while that stream is.";
+    }
+    identity {
+        equal_is_the_same [R40 R6]
+            "Two streams are equal exactly if they are the same by `is_same`, in both directions, and then their hashes are equal.";
+        one_handle_on_two_devices [R40 R14]
+            "The default streams of two devices have one handle and are two streams: a fork, a join and a wait order them.";
+        namesake_is_another_backend [R40 C3 C8]
+            "A backend of the same name and another type is another backend, though its stream has the same device and handle: a wait is refused as `BackendMismatch`, both ways.";
+    }
+    captures {
+        question_about_a_captured_stream [R23 R36 C7]
+            "Query and synchronize of a captured stream are refused, and the capture lives; `capture_status` tells it.";
+        event_of_a_capture [R24 R36]
+            "An event that was recorded in a capture is `Capturing` while that goes on, `InvalidEvent` after it, and good again once it is recorded outside.";
+        waiter_is_taken_into_the_capture [R25]
+            "A stream that waits for a captured one is captured, too: what it is given goes into the graph.";
+        library_in_a_capture [R31 C1 C2]
+            "A library that forks to streams of its own, makes one, joins them and drops them inside a capture adds its nodes and breaks nothing.";
+        nested_forks_in_a_capture [R31 C1 C2]
+            "Branches of a branch, joined in reverse, add their nodes and break nothing.";
+        own_record_in_a_capture [R32 R12]
+            "A captured stream that waits for its own latest record, or for itself, goes on, and its graph has no node more.";
+        wait_for_uncaptured_work [R33]
+            "A captured stream that would wait for work outside its capture is refused before anything breaks, whichever call asks for it, and the text names both.";
+        wait_between_captures [R34]
+            "A wait of a captured stream for another capture is refused, both are named, and both captures live.";
+        host_function_in_a_capture [R35 R37]
+            "A host function for a captured stream is refused and dropped, and the text gives the reason: a graph may be launched many times.";
+        questions_beside_a_capture [R36]
+            "Questions about streams outside of a capture leave it alive, of its own thread and of another, in every mode.";
+    }
+    ends {
+        functions_behind_a_panic_are_dropped [R37 R29]
+            "Host functions behind one that panicked are dropped unrun: a receiver that waits for one sees the sender go as soon as a call has reported the fault.";
+        refused_function_is_dropped [R37]
+            "A host function that is refused is dropped before the call returns.";
+        destructor_waits_for_another_caller [R38]
+            "An owner whose destructor waits until another thread has made every call on the same source: none of those calls waits for the destructor.";
+        panicking_destructor_harms_no_caller [R38]
+            "Owners whose destructors panic, dropped in host functions, harm no caller: every call of other threads comes back, and no other owner is lost.";
+        destructor_calls_the_backend [R38]
+            "A destructor may call the backend: it asks, records, waits and makes streams.";
+        destructor_asks_the_event_that_kept_it [R38]
+            "An owner that is dropped because its event is recorded elsewhere, or dropped, may ask that event and record it.";
+        owners_dropped_in_functions_do_not_pile_up [C13]
+            "Owners that are dropped in host functions do not pile up: 2,000 rounds of a host function and a synchronize leave a handful.";
+    }
+    reset {
+        reset_is_told_and_got_over [R39]
+            "After a reset the streams and events that were made before answer `ContextDestroyed`, can be dropped, and a new stream works.";
+        reset_leaves_nothing_stale [R39]
+            "After a reset with nothing of ours alive, every call works: what was kept for later use is not used.";
     }
     racing {
         own_submission_is_covered_by_query [T2 R22]
@@ -346,7 +438,7 @@ list! {
             "Functions behind failed work are all dropped, also if dropping each of them panics.";
     }
     priorities {
-        middle_priority_has_its_turn [C10 C4]
+        middle_priority_has_its_turn [C14 C4]
             "A stream of middle priority gets its turn beside many streams of the highest and of the lowest that never run out of work.";
     }
     owners {
@@ -368,6 +460,10 @@ list! {
             "Wrapping by way of the object neither owns nor destroys, and checks the device.";
         object_keeps_the_errors [C3 C8]
             "An error keeps its kind and its text.";
+        object_makes_the_same_kin [C3 C10 R41]
+            "The streams and events that an object makes of its own context are those of the typed form, and so is what it says of blocking.";
+        object_wraps_events [C3 C11]
+            "A foreign event by way of the object holds who waits, keeps its owner and is not destroyed.";
         event_of_another_vendor [C3 C8]
             "Another vendor's event is refused by record, wait and elapsed time, and the error names both vendors.";
         stream_of_another_vendor [C3 C8]

@@ -7,14 +7,20 @@
 mod list;
 mod support;
 
+pub mod blocking;
 pub mod capabilities;
+pub mod captures;
 pub mod devices;
 pub mod dynamic;
+pub mod ends;
 pub mod errors;
 pub mod events;
 pub mod faults;
+pub mod foreign_events;
 pub mod graphs;
 pub mod handles;
+pub mod identity;
+pub mod kin;
 pub mod lifetimes;
 pub mod order;
 pub mod owners;
@@ -23,6 +29,7 @@ pub mod priorities;
 pub mod query;
 pub mod racing;
 pub mod records;
+pub mod reset;
 pub mod threads;
 pub mod timing;
 

@@ -5,13 +5,16 @@ use std::sync::{Arc, OnceLock};
 
 use gpu_stream_core::{
     Backend, BackendInfo, BackendKind, ContractError, Device, Error, ErrorKind, EventOptions,
-    KeepAlive, PerThread, PriorityRange, RawEvent, RawStream, Stream, StreamOptions, StreamOwner,
+    EventOwner, KeepAlive, PerThread, PriorityRange, RawEvent, RawStream, Stream, StreamOptions,
+    StreamOwner,
 };
 use gpu_stream_host::{Gate, Host, HostError};
 
+use crate::error::MutantError;
 use crate::event::MutantEvent;
 use crate::mutation::{Mutation, current, on};
 use crate::stream::MutantStream;
+use crate::{capture, vendor};
 
 /// The host backend with the current [`Mutation`].
 #[derive(Clone, Copy, Debug)]
@@ -35,13 +38,13 @@ pub fn never() -> Result<&'static Gate, HostError> {
 fn forgiving<T>(
     device: Device,
     make: impl Fn(Device) -> Result<T, HostError>,
-) -> Result<T, HostError> {
-    let result = make(device);
+) -> Result<T, MutantError> {
+    let result = make(device).map_err(MutantError::from);
     let Err(error) = &result else { return result };
     match (current(), error.kind()) {
         (Some(Mutation::AbsentDeviceAccepted), ErrorKind::InvalidDevice)
         | (Some(Mutation::StrangeDeviceAccepted), ErrorKind::BackendMismatch) => {
-            make(Host::device(0)?)
+            Ok(make(Host::device(0)?)?)
         }
         (Some(Mutation::ErrorsNameNothing), ErrorKind::InvalidDevice) => {
             let given = Device::new(BackendKind::Host, u32::MAX);
@@ -61,28 +64,28 @@ unsafe impl Backend for Mutant {
     type RawEvent = RawEvent<Self>;
     type Stream = MutantStream;
     type Event = MutantEvent;
-    type Error = HostError;
+    type Error = MutantError;
 
-    fn probe() -> Result<BackendInfo, HostError> {
-        Host::probe()
+    fn probe() -> Result<BackendInfo, MutantError> {
+        Ok(Host::probe()?)
     }
 
-    fn devices() -> Result<Vec<Device>, HostError> {
-        Host::devices()
+    fn devices() -> Result<Vec<Device>, MutantError> {
+        Ok(Host::devices()?)
     }
 
-    fn device(ordinal: u32) -> Result<Device, HostError> {
+    fn device(ordinal: u32) -> Result<Device, MutantError> {
         match current() {
             Some(Mutation::AnyOrdinalIsADevice) => Ok(Device::new(Self::KIND, ordinal)),
-            _ => Host::device(ordinal),
+            _ => Ok(Host::device(ordinal)?),
         }
     }
 
-    fn default_stream(device: Device) -> Result<MutantStream, HostError> {
+    fn default_stream(device: Device) -> Result<MutantStream, MutantError> {
         forgiving(device, |device| Ok(MutantStream::wrapper(Host::default_stream(device)?)))
     }
 
-    fn per_thread_stream(device: Device) -> Result<PerThread<MutantStream>, HostError> {
+    fn per_thread_stream(device: Device) -> Result<PerThread<MutantStream>, MutantError> {
         static SHARED: OnceLock<MutantStream> = OnceLock::new();
         let own = forgiving(device, Host::per_thread_stream)?;
         let stream = match current() {
@@ -101,7 +104,7 @@ unsafe impl Backend for Mutant {
         Ok(unsafe { PerThread::new_unchecked(stream) })
     }
 
-    fn new_stream(device: Device, mut options: StreamOptions) -> Result<MutantStream, HostError> {
+    fn new_stream(device: Device, mut options: StreamOptions) -> Result<MutantStream, MutantError> {
         let mut asked = device;
         match current() {
             Some(Mutation::PriorityClamped) => {
@@ -114,10 +117,19 @@ unsafe impl Backend for Mutant {
             }
             _ => {}
         }
-        forgiving(asked, |device| Ok(MutantStream::owned(Host::new_stream(device, options)?)))
+        if on(Mutation::NewStreamBreaksCapture) {
+            capture::break_global();
+        }
+        let blocking = std::mem::take(&mut options.blocking);
+        let made =
+            forgiving(asked, |device| Ok(MutantStream::owned(Host::new_stream(device, options)?)))?;
+        if blocking {
+            vendor::make_blocking(made.bits(), made.host.device());
+        }
+        Ok(made)
     }
 
-    fn new_event(device: Device, mut options: EventOptions) -> Result<MutantEvent, HostError> {
+    fn new_event(device: Device, mut options: EventOptions) -> Result<MutantEvent, MutantError> {
         match current() {
             Some(Mutation::InterprocessIgnored) => {
                 options = EventOptions::builder().timing(options.is_timed()).build()?;
@@ -133,10 +145,13 @@ unsafe impl Backend for Mutant {
             }
             _ => {}
         }
-        forgiving(device, |device| Ok(MutantEvent::new(Host::new_event(device, options)?)))
+        let event =
+            forgiving(device, |device| Ok(MutantEvent::new(Host::new_event(device, options)?)))?;
+        event.notes().context = Some(0);
+        Ok(event)
     }
 
-    fn priority_range(device: Device) -> Result<PriorityRange, HostError> {
+    fn priority_range(device: Device) -> Result<PriorityRange, MutantError> {
         let range = forgiving(device, Host::priority_range)?;
         match current() {
             Some(Mutation::PriorityRangeReversed) => {
@@ -149,7 +164,7 @@ unsafe impl Backend for Mutant {
     fn stream_from_owner<T: StreamOwner<Self>>(
         owner: Arc<T>,
         device: Option<Device>,
-    ) -> Result<MutantStream, HostError> {
+    ) -> Result<MutantStream, MutantError> {
         let (raw, known) = (owner.raw_stream(), owner.device());
         let device = match (current(), device, known) {
             (Some(Mutation::OwnersWordIgnored), Some(_), Some(known)) => Some(known),
@@ -168,7 +183,7 @@ unsafe impl Backend for Mutant {
         raw: RawStream<Self>,
         device: Option<Device>,
         owner: KeepAlive,
-    ) -> Result<MutantStream, HostError> {
+    ) -> Result<MutantStream, MutantError> {
         // SAFETY: the caller promises what the host backend asks for.
         let wrapped = unsafe { wrap(raw.to_bits(), device, owner.clone()) };
         if wrapped.is_err() && on(Mutation::OwnerKeptByFailure) {
@@ -181,9 +196,44 @@ unsafe impl Backend for Mutant {
         raw: RawStream<Self>,
         device: Device,
         owner: KeepAlive,
-    ) -> Result<MutantStream, HostError> {
+    ) -> Result<MutantStream, MutantError> {
         // SAFETY: the caller promises the same; the host backend looks every handle up.
         unsafe { Self::wrap_stream(raw, Some(device), owner) }
+    }
+
+    fn event_from_owner<T: EventOwner<Self>>(
+        owner: Arc<T>,
+        device: Option<Device>,
+    ) -> Result<MutantEvent, MutantError> {
+        let (raw, known, options) = (owner.raw_event(), owner.device(), owner.options());
+        if let (Some(given), Some(known), false) = (device, known, on(Mutation::OwnersWordIgnored))
+        {
+            given.check_is(known, "Backend::event_from_owner")?;
+        }
+        // SAFETY: the event is alive as long as the owner is; what a mutant does to the owner, the
+        // host backend tells.
+        unsafe { Self::wrap_event(raw, known.or(device), options, KeepAlive::owner(owner)) }
+    }
+
+    unsafe fn wrap_event(
+        raw: RawEvent<Self>,
+        device: Option<Device>,
+        options: Option<EventOptions>,
+        owner: KeepAlive,
+    ) -> Result<MutantEvent, MutantError> {
+        let owner = match current() {
+            Some(Mutation::ForeignEventOwnerDropped) => KeepAlive::nothing(),
+            Some(Mutation::ForeignEventZeroAccepted) if raw.to_bits() == 0 => {
+                return Self::new_event(
+                    device.map_or_else(|| Host::device(0), Ok)?,
+                    options.unwrap_or_default(),
+                );
+            }
+            _ => owner,
+        };
+        let raw = RawEvent::from_bits(raw.to_bits());
+        // SAFETY: the host backend looks every handle up.
+        Ok(MutantEvent::new(unsafe { Host::wrap_event(raw, device, options, owner) }?))
     }
 }
 
@@ -194,8 +244,8 @@ unsafe fn wrap(
     bits: usize,
     device: Option<Device>,
     owner: KeepAlive,
-) -> Result<MutantStream, HostError> {
-    let on_some_device = || Host::device(0);
+) -> Result<MutantStream, MutantError> {
+    let on_some_device = || Ok::<_, MutantError>(Host::device(0)?);
     match (current(), bits) {
         (Some(Mutation::HandleZeroIsPooled), 0) => {
             let device = device.map_or_else(on_some_device, Ok)?;
@@ -224,7 +274,7 @@ unsafe fn wrap(
     // SAFETY: the host backend follows no handle.
     let make = |device| unsafe { Host::wrap_stream(raw, device, for_host.clone()) };
     let wrapped = make(device);
-    let wrapped = match (current(), wrapped) {
+    let wrapped: Result<_, HostError> = match (current(), wrapped) {
         (Some(Mutation::DeviceNotChecked), Err(error))
             if error.kind() == ErrorKind::DeviceMismatch =>
         {
@@ -243,7 +293,8 @@ unsafe fn wrap(
             Err(ContractError::DeviceMismatch { operation, given, actual }.into())
         }
         (_, wrapped) => wrapped,
-    }?;
+    };
+    let wrapped = wrapped?;
     if on(Mutation::OwnerKeptForEver) {
         std::mem::forget(owner);
     }

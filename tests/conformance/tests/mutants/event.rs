@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use gpu_stream_core::{
     ContractError, Device, Event, EventOptions, EventStatus, RawEvent, RawHandle, Stream,
 };
-use gpu_stream_host::{Gate, HostError, HostEvent, HostStream};
+use gpu_stream_host::{Gate, HostError, HostEvent, HostStream, raw};
 
 use crate::backend::Mutant;
+use crate::capture::{self, CapturedRecord};
+use crate::error::MutantError;
+use crate::family::Family;
 use crate::mutation::{Mutation, current, on};
-use crate::stream::Family;
+use crate::vendor;
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -41,6 +44,14 @@ pub struct Notes {
     pub records: usize,
     /// The wrappers of the stream of the last record.
     pub family: Option<Weak<Family>>,
+    /// The last record, if it was made in a capture.
+    pub captured: Option<CapturedRecord>,
+    /// Whether a stream of ours has recorded the event.
+    pub is_recorded: bool,
+    /// The context that the event was made in, if that is known.
+    pub context: Option<usize>,
+    /// How often the device had been reset when the event was made.
+    born: u64,
     /// How many waits there were.
     pub waits: usize,
     /// What lets the waiters go, for the mutant that does so when the event is dropped.
@@ -57,7 +68,17 @@ impl MutantEvent {
     }
 
     fn of(event: Kind) -> Self {
-        MutantEvent(Arc::new(Inner { event, notes: Mutex::default() }))
+        let event = MutantEvent(Arc::new(Inner { event, notes: Mutex::default() }));
+        event.notes().born = vendor::resets_of(event.host().device());
+        event
+    }
+
+    fn check_alive(&self) -> Result<(), MutantError> {
+        let is_stale = self.notes().born != vendor::resets_of(self.host().device());
+        if is_stale && !on(Mutation::ResetIsHidden) {
+            return Err(MutantError::Reset("a call of an event"));
+        }
+        Ok(())
     }
 
     pub fn host(&self) -> &HostEvent {
@@ -72,7 +93,7 @@ impl MutantEvent {
     }
 
     /// Asks until the event is done, whatever its record is by then, or until `is_enough`.
-    fn poll(&self, is_enough: impl Fn() -> bool) -> Result<(), HostError> {
+    fn poll(&self, is_enough: impl Fn() -> bool) -> Result<(), MutantError> {
         while !self.host().query()? && !is_enough() {
             std::thread::yield_now();
         }
@@ -80,7 +101,8 @@ impl MutantEvent {
     }
 
     /// The mutant whose records move on takes them anew before it answers.
-    pub fn move_on(&self) -> Result<(), HostError> {
+    pub fn move_on(&self) -> Result<(), MutantError> {
+        self.check_alive()?;
         if on(Mutation::RecordTakesLaterWork)
             && let Some(stream) = &self.notes().stream
         {
@@ -99,10 +121,15 @@ impl Drop for Inner {
             std::mem::forget(notes.stream.take());
         }
         notes.releases.iter().for_each(|gate| gate.open());
+        if let (Kind::Own(event), true) = (&self.event, on(Mutation::ForeignEventDestroyed))
+            && event.is_foreign()
+        {
+            let _ = raw::destroy_event(event.raw());
+        }
     }
 }
 
-fn unrecorded() -> HostError {
+fn unrecorded() -> MutantError {
     ContractError::EventNotRecorded { which: "start" }.into()
 }
 
@@ -126,9 +153,26 @@ unsafe impl Event for MutantEvent {
         self.host().options()
     }
 
-    fn status(&self) -> Result<EventStatus, HostError> {
+    fn is_foreign(&self) -> bool {
+        self.host().is_foreign() && !on(Mutation::ForeignEventLooksOwn)
+    }
+
+    fn status(&self) -> Result<EventStatus, MutantError> {
         self.move_on()?;
-        let status = self.host().status();
+        let recording = vendor::recording();
+        let _held = vendor::held(&recording);
+        let (captured, is_recorded) = {
+            let notes = self.notes();
+            (notes.captured, notes.is_recorded)
+        };
+        if let Some(record) = captured {
+            let (done, unrecorded) = (EventStatus::Complete, EventStatus::Unrecorded);
+            return capture::question("Event::status", record, done, unrecorded);
+        }
+        if on(Mutation::ForeignRecordIgnored) && !is_recorded {
+            return Ok(EventStatus::Unrecorded);
+        }
+        let status = self.host().status().map_err(MutantError::from);
         let stream_is_gone =
             || self.notes().family.as_ref().is_some_and(|family| family.strong_count() == 0);
         match (current(), &status) {
@@ -144,8 +188,12 @@ unsafe impl Event for MutantEvent {
         }
     }
 
-    fn synchronize(&self) -> Result<(), HostError> {
+    fn synchronize(&self) -> Result<(), MutantError> {
         self.move_on()?;
+        let captured = self.notes().captured;
+        if let Some(record) = captured {
+            return capture::question("Event::synchronize", record, (), ());
+        }
         let unrecorded_event = || matches!(self.host().status(), Ok(EventStatus::Unrecorded));
         match current() {
             Some(Mutation::EventSynchronizeReturns) => Ok(()),
@@ -163,16 +211,19 @@ unsafe impl Event for MutantEvent {
                 let before = self.notes().records;
                 self.poll(|| self.notes().records != before)
             }
-            _ => self.host().synchronize(),
+            _ => Ok(self.host().synchronize()?),
         }
     }
 
-    fn elapsed_since(&self, start: &Self) -> Result<f32, HostError> {
-        let right = self.host().elapsed_since(start.host());
+    fn elapsed_since(&self, start: &Self) -> Result<f32, MutantError> {
+        self.check_alive()?;
+        let right = self.host().elapsed_since(start.host()).map_err(MutantError::from);
+        let is_recorded = self.notes().is_recorded && start.notes().is_recorded;
         let states = [start.host().status()?, self.host().status()?];
         let any = |state| states.contains(&state);
         let untimed = !start.options().is_timed() || !self.options().is_timed();
         match current() {
+            Some(Mutation::ForeignRecordIgnored) if !is_recorded => Err(unrecorded()),
             Some(Mutation::ElapsedUntimed) if untimed => Ok(0.0),
             Some(Mutation::ElapsedPending) if any(EventStatus::Pending) => Ok(0.0),
             Some(Mutation::ElapsedUnrecorded) if any(EventStatus::Unrecorded) => Ok(0.0),
@@ -180,7 +231,9 @@ unsafe impl Event for MutantEvent {
                 Err(unrecorded())
             }
             Some(Mutation::ElapsedNamesTheOther) => match right {
-                Err(HostError::Contract(ContractError::EventPending { which })) => {
+                Err(MutantError::Host(HostError::Contract(ContractError::EventPending {
+                    which,
+                }))) => {
                     let which = if which == "start" { "end" } else { "start" };
                     Err(ContractError::EventPending { which }.into())
                 }
@@ -196,7 +249,7 @@ unsafe impl Event for MutantEvent {
         }
     }
 
-    fn elapsed_unchecked(&self, start: &Self) -> Result<f32, HostError> {
-        self.host().elapsed_unchecked(start.host())
+    fn elapsed_unchecked(&self, start: &Self) -> Result<f32, MutantError> {
+        Ok(self.host().elapsed_unchecked(start.host())?)
     }
 }

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use gpu_stream_conformance::fixtures::{HostData, HostFixture, HostForeign};
-use gpu_stream_conformance::{Fixture, Outcome, Verdict};
+use gpu_stream_conformance::{CaptureMode, Fixture, Outcome, Verdict};
 use gpu_stream_core::dynamic::DynBackend;
-use gpu_stream_core::{Device, RawStream, Stream, StreamOptions, StreamOwner};
-use gpu_stream_host::{Gate, HostStream};
+use gpu_stream_core::{
+    Backend, Device, EventOptions, RawEvent, RawStream, Stream, StreamOptions, StreamOwner,
+};
+use gpu_stream_host::{Gate, Host, HostStream};
 
 use crate::backend::{CURRENT_DEVICE, LAST_ERROR, Mutant};
 use crate::event::MutantEvent;
 use crate::mutation::bypass;
 use crate::stream::MutantStream;
+use crate::{capture, vendor};
 
 pub struct MutantFixture;
 
@@ -28,6 +31,13 @@ fn inside<'s>(streams: &[&'s MutantStream]) -> Vec<&'s HostStream> {
     streams.iter().map(|stream| &stream.host).collect()
 }
 
+/// The host's stream of this handle.
+fn host_of<S: Stream<Backend = Mutant>>(stream: &S) -> Result<HostStream, Verdict> {
+    let (bits, device) = (stream.raw().to_bits(), stream.device());
+    // SAFETY: the host looks every handle up, and the caller holds the stream.
+    Ok(unsafe { Host::stream_from_raw(RawStream::from_bits(bits), Some(device)) }?)
+}
+
 impl Fixture for MutantFixture {
     type Backend = Mutant;
     type Foreign = MutantForeign;
@@ -39,7 +49,11 @@ impl Fixture for MutantFixture {
     }
 
     fn foreign(&self, device: Device, options: StreamOptions) -> Result<MutantForeign, Verdict> {
-        Ok(MutantForeign(HostForeign::new(device, options)?))
+        let foreign = HostForeign::new(device, options.blocking(false))?;
+        if options.blocking {
+            vendor::make_blocking(foreign.raw().to_bits(), device);
+        }
+        Ok(MutantForeign(foreign))
     }
 
     fn foreign_works(&self, foreign: &MutantForeign) -> Outcome {
@@ -48,6 +62,9 @@ impl Fixture for MutantFixture {
 
     fn gate<S: Stream<Backend = Mutant>>(&self, stream: &S) -> Result<Arc<Gate>, Verdict> {
         let gate = Arc::new(Gate::new(stream.device())?);
+        if stream.raw().to_bits() != 2 {
+            vendor::synchronise_implicitly(&host_of(stream)?)?;
+        }
         bypass(|| stream.wait_event(&MutantEvent::of_gate(&gate)))?;
         Ok(gate)
     }
@@ -75,7 +92,13 @@ impl Fixture for MutantFixture {
         from: &HostData,
         to: &HostData,
     ) -> Outcome {
-        from.copy(stream, to)
+        let (from, to) = (from.clone(), to.clone());
+        let bits = stream.raw().to_bits();
+        if capture::of(bits).is_some() {
+            capture::add(bits, Box::new(move |stream| from.copy(stream, &to)));
+            return Ok(());
+        }
+        from.copy(stream, &to)
     }
 
     fn load(&self, data: &HostData) -> Result<u32, Verdict> {
@@ -122,5 +145,72 @@ impl Fixture for MutantFixture {
     fn thread_state(&self) -> Result<String, Verdict> {
         let last_error = LAST_ERROR.with_borrow(Clone::clone);
         Ok(format!("device {}, last error {last_error:?}", CURRENT_DEVICE.get()))
+    }
+
+    fn raw_event(&self, bits: usize) -> Result<RawEvent<Mutant>, Verdict> {
+        Ok(RawEvent::from_bits(bits))
+    }
+
+    fn create_event(
+        &self,
+        device: Device,
+        options: EventOptions,
+    ) -> Result<RawEvent<Mutant>, Verdict> {
+        Ok(RawEvent::from_bits(HostFixture.create_event(device, options)?.to_bits()))
+    }
+
+    fn destroy_event(&self, event: RawEvent<Mutant>) -> Outcome {
+        HostFixture.destroy_event(RawEvent::from_bits(event.to_bits()))
+    }
+
+    fn record_bare<S>(&self, stream: &S, event: RawEvent<Mutant>) -> Outcome
+    where
+        S: Stream<Backend = Mutant>,
+    {
+        HostFixture.record_bare(&host_of(stream)?, RawEvent::from_bits(event.to_bits()))
+    }
+
+    fn query_bare(&self, event: RawEvent<Mutant>) -> Result<bool, Verdict> {
+        HostFixture.query_bare(RawEvent::from_bits(event.to_bits()))
+    }
+
+    fn foreign_elsewhere(&self, device: Device) -> Result<MutantForeign, Verdict> {
+        let foreign = HostForeign::new(device, StreamOptions::new())?;
+        let bits = foreign.raw().to_bits();
+        vendor::put_into_context(bits, bits);
+        Ok(MutantForeign(foreign))
+    }
+
+    fn begin_capture<S>(&self, stream: &S, mode: CaptureMode) -> Outcome
+    where
+        S: Stream<Backend = Mutant>,
+    {
+        capture::begin(stream.raw().to_bits(), mode);
+        Ok(())
+    }
+
+    fn is_capturing<S>(&self, stream: &S) -> Result<bool, Verdict>
+    where
+        S: Stream<Backend = Mutant>,
+    {
+        Ok(capture::is_alive(stream.raw().to_bits()))
+    }
+
+    fn end_capture<S>(&self, stream: &S, launch: bool) -> Result<Option<usize>, Verdict>
+    where
+        S: Stream<Backend = Mutant>,
+    {
+        let nodes = capture::end(stream.raw().to_bits())?;
+        let count = nodes.len();
+        if launch {
+            let stream = host_of(stream)?;
+            nodes.into_iter().try_for_each(|node| node(&stream))?;
+        }
+        Ok(Some(count))
+    }
+
+    fn reset(&self, device: Device) -> Outcome {
+        vendor::reset(device);
+        Ok(())
     }
 }

@@ -1,23 +1,24 @@
 //! The stream of the mutants.
 
 use std::any::Any;
-use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::take;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::thread::ThreadId;
 
 use gpu_stream_core::{
     Backend, CaptureStatus, ContractError, Device, Error, ErrorKind, Event, EventOptions,
     EventStatus, HostFunc, KeepAlive, RawStream, Stream, StreamOptions,
 };
-use gpu_stream_host::{Gate, Host, HostError, HostStream, raw};
+use gpu_stream_host::{Gate, Host, HostStream};
 
 use crate::backend::{LAST_ERROR, Mutant, never};
+use crate::error::MutantError;
 use crate::event::{MutantEvent, lock};
+use crate::family::{Family, Owed};
 use crate::mutation::{Mutation, bypass, current, on};
-use crate::tasks::{Tasks, is_starved};
+use crate::tasks::{self, is_starved};
+use crate::{capture, vendor};
 
 /// A host stream, and what the mutants need to know of it.
 #[derive(Debug)]
@@ -27,47 +28,12 @@ pub struct MutantStream {
     pub device: Device,
     pub family: Arc<Family>,
     owner: KeepAlive,
-}
-
-/// What a wrapper and its clones share.
-#[derive(Default)]
-pub struct Family {
-    /// Waits that are made late.
-    owed: Mutex<Vec<Owed>>,
-    pub tasks: Tasks,
-    /// The thread that submitted last, for the mutants whose submissions come late.
-    last: Mutex<Option<ThreadId>>,
-    fault_seen: AtomicBool,
-    is_owned: bool,
-    /// The stream that somebody else made.
-    foreign: Option<RawStream<Host>>,
-}
-
-enum Owed {
-    Event(MutantEvent),
-    Stream(HostStream),
-    Func(HostFunc),
+    /// How often the device had been reset when the wrapper was made.
+    born: u64,
 }
 
 /// The fault that all streams have, for the mutant whose faults spread.
-pub static SPREAD: Mutex<Option<HostError>> = Mutex::new(None);
-
-impl fmt::Debug for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Family")
-    }
-}
-
-impl Drop for Family {
-    fn drop(&mut self) {
-        if self.is_owned && on(Mutation::OwnedDropAbandons) {
-            self.tasks.abandon();
-        }
-        if let (Some(raw), true) = (self.foreign, on(Mutation::DestroyOnDrop)) {
-            let _ = raw::destroy(raw);
-        }
-    }
-}
+pub static SPREAD: Mutex<Option<MutantError>> = Mutex::new(None);
 
 impl MutantStream {
     /// A stream that belongs to its wrappers.
@@ -88,19 +54,48 @@ impl MutantStream {
 
     fn of(host: HostStream, owner: KeepAlive, kind: impl FnOnce(&mut Family)) -> Self {
         let mut family = Family::default();
+        family.bits = host.raw().to_bits();
         kind(&mut family);
         let raw = RawStream::from_bits(host.raw().to_bits());
-        let device = host.device();
-        MutantStream { host, raw, device, family: Arc::new(family), owner }
+        let (device, born) = (host.device(), vendor::resets_of(host.device()));
+        MutantStream { host, raw, device, family: Arc::new(family), owner, born }
     }
 
     /// Makes the waits, and submits the tasks, that a mutant has put off.
-    pub fn pay(&self) -> Result<(), HostError> {
+    pub fn pay(&self) -> Result<(), MutantError> {
         self.pay_waits()?;
-        self.family.tasks.pay(&self.host)
+        Ok(self.family.tasks.pay(&self.host)?)
     }
 
-    fn pay_waits(&self) -> Result<(), HostError> {
+    /// The stream's handle.
+    pub fn bits(&self) -> usize {
+        self.raw.to_bits()
+    }
+
+    fn check_alive(&self, operation: &'static str) -> Result<(), MutantError> {
+        let is_stale = self.born != vendor::resets_of(self.host.device());
+        if is_stale && !on(Mutation::ResetIsHidden) {
+            return Err(MutantError::Reset(operation));
+        }
+        Ok(())
+    }
+
+    /// Refuses a question about a captured stream.
+    fn check_not_captured(&self, operation: &'static str) -> Result<(), MutantError> {
+        if on(Mutation::QuestionBreaksCaptures) {
+            capture::break_global();
+        }
+        let Some(capture) = capture::of(self.bits()) else { return Ok(()) };
+        match current() {
+            Some(Mutation::QuestionOfCaptureAnswered) => return Ok(()),
+            Some(Mutation::QuestionEndsCapture) => capture::break_one(capture),
+            _ => {}
+        }
+        Err(MutantError::Captured(operation))
+    }
+
+    fn pay_waits(&self) -> Result<(), MutantError> {
+        self.check_alive("a call")?;
         for wait in take(&mut *lock(&self.family.owed)) {
             match wait {
                 Owed::Event(event) => self.host.wait_event(event.host())?,
@@ -116,7 +111,7 @@ impl MutantStream {
     }
 
     /// Makes what was put off, unless the current mutation is `misses`: then it is left out.
-    fn pay_unless(&self, misses: Mutation) -> Result<(), HostError> {
+    fn pay_unless(&self, misses: Mutation) -> Result<(), MutantError> {
         if on(misses) { Ok(()) } else { self.pay() }
     }
 
@@ -133,8 +128,8 @@ impl MutantStream {
     }
 
     /// The answer to a question about the stream, with what the mutants make of errors.
-    fn answer<T>(&self, result: Result<T, HostError>, instead: T) -> Result<T, HostError> {
-        let is_fault = |error: &HostError| error.kind() == ErrorKind::StreamFault;
+    fn answer<T>(&self, result: Result<T, MutantError>, instead: T) -> Result<T, MutantError> {
+        let is_fault = |error: &MutantError| error.kind() == ErrorKind::StreamFault;
         match (current(), result) {
             (Some(Mutation::FaultIsForgotten), Err(error)) if is_fault(&error) => {
                 if self.family.fault_seen.swap(true, Ordering::SeqCst) {
@@ -155,8 +150,20 @@ impl MutantStream {
         }
     }
 
+    fn launch_in_a_capture(&self, func: HostFunc) -> Result<(), MutantError> {
+        let (operation, bits) = ("Stream::launch_host_func", self.bits());
+        match current() {
+            Some(Mutation::HostFunctionIsCaptured) => {
+                capture::add(bits, Box::new(move |stream| Ok(stream.launch_host_func(func)?)));
+                Ok(())
+            }
+            Some(Mutation::HostFunctionMisleads) => Err(MutantError::Captured(operation)),
+            _ => Err(ContractError::CaptureHostFunc { operation, bits }.into()),
+        }
+    }
+
     /// Lets the event's end let the waiter go.
-    fn wait_while_the_event_lives(&self, event: &MutantEvent) -> Result<(), HostError> {
+    fn wait_while_the_event_lives(&self, event: &MutantEvent) -> Result<(), MutantError> {
         let gate = Arc::new(Gate::new(self.device())?);
         let relay = Host::new_stream(event.device(), StreamOptions::new())?;
         relay.wait_event(event.host())?;
@@ -165,6 +172,15 @@ impl MutantStream {
         self.host.wait_event(gate.event())?;
         event.notes().releases.push(gate);
         Ok(())
+    }
+}
+
+impl Drop for MutantStream {
+    fn drop(&mut self) {
+        // Its owner goes later, or never, where a mutant puts that off.
+        if tasks::is_inside() {
+            tasks::put_off(self.host.clone());
+        }
     }
 }
 
@@ -181,6 +197,7 @@ impl Clone for MutantStream {
             device: self.device,
             family: Arc::clone(&self.family),
             owner: self.owner.clone(),
+            born: self.born,
         }
     }
 }
@@ -207,7 +224,7 @@ impl Hash for MutantStream {
     }
 }
 
-fn refused(operation: &'static str) -> HostError {
+fn refused(operation: &'static str) -> MutantError {
     ContractError::NotPermitted { operation, reason: "this mutant does not like it" }.into()
 }
 
@@ -224,10 +241,11 @@ unsafe impl Stream for MutantStream {
         self.device
     }
 
-    fn query(&self) -> Result<bool, HostError> {
+    fn query(&self) -> Result<bool, MutantError> {
+        self.check_not_captured("Stream::query")?;
         self.pay_unless(Mutation::QueryMissesLateSubmissions)?;
         self.family.tasks.run_due();
-        let right = self.host.query();
+        let right = self.host.query().map_err(MutantError::from);
         let right = self.answer(right, true);
         match (current(), &right) {
             (Some(Mutation::QueryIsTrue), _) => Ok(true),
@@ -246,36 +264,48 @@ unsafe impl Stream for MutantStream {
         }
     }
 
-    fn synchronize(&self) -> Result<(), HostError> {
+    fn synchronize(&self) -> Result<(), MutantError> {
+        self.check_not_captured("Stream::synchronize")?;
         self.pay_unless(Mutation::SynchronizeMissesLateSubmissions)?;
         self.family.tasks.run_due();
         let right = match current() {
             Some(Mutation::SynchronizeOfDoneRefused) if matches!(self.host.query(), Ok(true)) => {
                 Err(refused("Stream::synchronize"))
             }
-            Some(Mutation::SynchronizeReturns) => self.host.query().map(drop),
-            _ => self.host.synchronize(),
+            Some(Mutation::SynchronizeReturns) => Ok(self.host.query().map(drop)?),
+            _ => self.host.synchronize().map_err(MutantError::from),
         };
         self.family.tasks.said_done();
         match current() {
             Some(Mutation::PayloadDropStopsTheStream) if self.family.tasks.is_broken() => {
-                never()?.event().synchronize()
+                Ok(never()?.event().synchronize()?)
             }
             Some(Mutation::SynchronizeHidesFaults) => Ok(()),
             _ => self.answer(right, ()),
         }
     }
 
-    fn record(&self, event: &MutantEvent) -> Result<(), HostError> {
+    fn record(&self, event: &MutantEvent) -> Result<(), MutantError> {
         self.pay_unless(Mutation::RecordMissesLateSubmissions)?;
         let is_recorded = || !matches!(event.host().status(), Ok(EventStatus::Unrecorded));
+        if event.notes().context.is_some_and(|context| context != vendor::context_of(self.bits())) {
+            let reason = "is an event of another context of the device; use `Stream::new_event`";
+            let (operation, bits) = ("Stream::record", event.raw().to_bits());
+            return Err(ContractError::InvalidHandle { operation, bits, reason }.into());
+        }
+        if let Some(capture) = capture::of(self.bits()) {
+            let stream = self.bits();
+            event.notes().captured = Some(capture::CapturedRecord { capture, stream });
+            return Ok(());
+        }
+        vendor::synchronise_implicitly(&self.host)?;
         match current() {
             Some(Mutation::RecordDoesNotReplace) if is_recorded() => return Ok(()),
             Some(Mutation::RecordOnAnyDevice) if event.device() != self.device => return Ok(()),
             Some(Mutation::RecordIgnoresWork) => {
                 self.host.record(event.host())?;
                 let idle = Host::new_stream(self.device, StreamOptions::new())?;
-                return idle.record(event.host());
+                return Ok(idle.record(event.host())?);
             }
             Some(Mutation::RecordPassesThroughDone) if is_recorded() => {
                 let idle = Host::new_stream(self.device, StreamOptions::new())?;
@@ -284,8 +314,12 @@ unsafe impl Stream for MutantStream {
             }
             _ => {}
         }
-        self.answer(self.host.record(event.host()), ())?;
+        let recording = vendor::recording();
+        let held = vendor::held(&recording);
+        self.answer(self.host.record(event.host()).map_err(MutantError::from), ())?;
+        drop(held);
         let mut notes = event.notes();
+        (notes.captured, notes.is_recorded) = (None, true);
         notes.family = Some(Arc::downgrade(&self.family));
         notes.records += 1;
         let keeps = on(Mutation::RecordTakesLaterWork) || on(Mutation::OwnerKeptByDroppedEvent);
@@ -296,33 +330,57 @@ unsafe impl Stream for MutantStream {
         Ok(())
     }
 
-    fn record_event(&self) -> Result<MutantEvent, HostError> {
+    fn record_event(&self) -> Result<MutantEvent, MutantError> {
         let options = match current() {
             Some(Mutation::RecordEventIsTimed) => EventOptions::timed(),
             _ => EventOptions::new(),
         };
-        let event = Mutant::new_event(self.device, options)?;
+        let event = self.new_event(options)?;
         self.record(&event)?;
         Ok(event)
     }
 
-    fn wait_event(&self, event: &MutantEvent) -> Result<(), HostError> {
+    fn new_event(&self, options: EventOptions) -> Result<MutantEvent, MutantError> {
+        let event = Mutant::new_event(self.device, options)?;
+        if !on(Mutation::KinOfTheFirstContext) {
+            event.notes().context = Some(vendor::context_of(self.bits()));
+        }
+        Ok(event)
+    }
+
+    fn new_stream(&self, options: StreamOptions) -> Result<MutantStream, MutantError> {
+        let first = on(Mutation::KinOfTheFirstDevice);
+        let device = if first { Host::device(0)? } else { self.device };
+        let stream = Mutant::new_stream(device, options)?;
+        let context = vendor::context_of(self.bits());
+        if context != 0 && !on(Mutation::KinOfTheFirstContext) {
+            vendor::put_into_context(stream.bits(), context);
+        }
+        Ok(stream)
+    }
+
+    fn wait_event(&self, event: &MutantEvent) -> Result<(), MutantError> {
         self.pay()?;
         event.move_on()?;
+        let (bits, captured) = (event.raw().to_bits(), event.notes().captured);
+        if capture::wait_event(self.bits(), bits, captured)? {
+            return Ok(());
+        }
         let is_unrecorded = || matches!(event.host().status(), Ok(EventStatus::Unrecorded));
-        let right = || self.answer(self.host.wait_event(event.host()), ());
+        let right =
+            || self.answer(self.host.wait_event(event.host()).map_err(MutantError::from), ());
         match current() {
             Some(Mutation::WaitIsNothing) => Ok(()),
             Some(Mutation::OnlyFirstWaiterWaits) => {
                 event.notes().waits += 1;
                 if event.notes().waits == 1 { right() } else { Ok(()) }
             }
-            Some(Mutation::WaitBlocksHost) => event.host().synchronize(),
+            Some(Mutation::WaitBlocksHost) => Ok(event.host().synchronize()?),
             Some(Mutation::WaitAcrossDevicesRefused) if event.device() != self.device => {
                 Err(refused("Stream::wait_event"))
             }
             Some(Mutation::UnrecordedWaitNeverEnds) if is_unrecorded() => {
-                self.host.wait_event(never()?.event())
+                Ok(self.host.wait_event(never()?.event())?)
             }
             Some(Mutation::UnrecordedWaitRefused) if is_unrecorded() => {
                 Err(refused("Stream::wait_event"))
@@ -341,14 +399,23 @@ unsafe impl Stream for MutantStream {
         }
     }
 
-    fn wait_stream<O: Stream<Backend = Mutant>>(&self, other: &O) -> Result<(), HostError> {
+    fn wait_stream<O: Stream<Backend = Mutant>>(&self, other: &O) -> Result<(), MutantError> {
+        let claim = vendor::claim();
+        let _held = vendor::held(&claim);
+        if on(Mutation::DestructorsUnderALock) {
+            tasks::drop_what_was_put_off();
+        }
+        capture::ensure_can_wait_stream("Stream::wait_stream", self.bits(), other.raw().to_bits())?;
+        if on(Mutation::PoolOutlivesReset) && vendor::resets_of(self.device) > 0 {
+            return Err(MutantError::Reset("Stream::wait_stream"));
+        }
         let other_native = (other as &dyn Any).downcast_ref::<MutantStream>();
         match (current(), other_native) {
             (Some(Mutation::WaitForOneselfRefused), _) if self.is_same(other) => {
                 return Err(refused("Stream::wait_stream"));
             }
             (Some(Mutation::WaitForOneselfNeverEnds), _) if self.is_same(other) => {
-                return self.host.wait_event(never()?.event());
+                return Ok(self.host.wait_event(never()?.event())?);
             }
             _ if self.is_same(other) => return Ok(()),
             (Some(Mutation::WaitStreamIsNothing), _) => return Ok(()),
@@ -369,7 +436,7 @@ unsafe impl Stream for MutantStream {
         self.wait_event(&other.record_event()?)
     }
 
-    fn fork<'a, I, O>(&self, branches: I) -> Result<(), HostError>
+    fn fork<'a, I, O>(&self, branches: I) -> Result<(), MutantError>
     where
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Mutant>,
@@ -389,6 +456,12 @@ unsafe impl Stream for MutantStream {
                 _ if branch.is_same(self) => continue,
                 _ => {}
             }
+            let waiter = branch.raw().to_bits();
+            outcome =
+                outcome.and(capture::ensure_can_wait_stream("Stream::fork", waiter, self.bits()));
+            if outcome.is_err() && capture::of(waiter).is_some() {
+                continue;
+            }
             let event = match &event {
                 Some(event) => event,
                 None => event.insert(self.record_event()?),
@@ -405,7 +478,7 @@ unsafe impl Stream for MutantStream {
         outcome
     }
 
-    fn join<'a, I, O>(&self, branches: I) -> Result<(), HostError>
+    fn join<'a, I, O>(&self, branches: I) -> Result<(), MutantError>
     where
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Mutant>,
@@ -428,38 +501,59 @@ unsafe impl Stream for MutantStream {
     }
 
     fn is_same<O: Stream<Backend = Mutant>>(&self, other: &O) -> bool {
+        if on(Mutation::SameByHandle) {
+            return self.raw == other.raw();
+        }
         let one_device = on(Mutation::EqualAcrossDevices) || self.device == other.device();
         one_device && (on(Mutation::AllAreEqual) || self.raw == other.raw())
     }
 
-    fn priority(&self) -> Result<i32, HostError> {
+    fn priority(&self) -> Result<i32, MutantError> {
         match current() {
             Some(Mutation::PriorityForgotten) => Ok(0),
-            _ => self.host.priority(),
+            _ => Ok(self.host.priority()?),
         }
     }
 
-    fn id(&self) -> Result<u64, HostError> {
+    fn id(&self) -> Result<u64, MutantError> {
         match current() {
             Some(Mutation::IdsAreShared) => Ok(7),
             Some(Mutation::IdOfTheWrapper) => Ok(Arc::as_ptr(&self.family).addr() as u64),
-            _ => self.host.id(),
+            _ => Ok(self.host.id()?),
         }
     }
 
-    fn capture_status(&self) -> Result<CaptureStatus, HostError> {
+    fn capture_status(&self) -> Result<CaptureStatus, MutantError> {
         match current() {
             Some(Mutation::LooksCaptured) => Ok(CaptureStatus::Active),
-            _ => self.host.capture_status(),
+            _ if capture::is_alive(self.bits()) => Ok(CaptureStatus::Active),
+            _ if capture::of(self.bits()).is_some() => Ok(CaptureStatus::Invalidated),
+            _ => Ok(self.host.capture_status()?),
         }
     }
 
-    fn launch_host_func(&self, func: HostFunc) -> Result<(), HostError> {
+    fn is_blocking(&self) -> Result<bool, MutantError> {
+        match current() {
+            Some(Mutation::BlockingFlagForgotten) => Ok(false),
+            _ => Ok(vendor::is_blocking(self.bits())),
+        }
+    }
+
+    fn launch_host_func(&self, func: HostFunc) -> Result<(), MutantError> {
         self.pay_waits()?;
+        if capture::of(self.bits()).is_some() {
+            return self.launch_in_a_capture(func);
+        }
+        vendor::synchronise_implicitly(&self.host)?;
+        if let (Err(error), true) = (self.host.query(), on(Mutation::RefusedFunctionIsKept)) {
+            std::mem::forget(func);
+            return Err(error.into());
+        }
         if self.is_late() || is_starved(&self.host)? {
             self.owe(Owed::Func(func));
             return Ok(());
         }
-        self.answer(self.family.tasks.launch(&self.host, func), ())
+        let launched = self.family.tasks.launch(&self.host, func);
+        self.answer(launched.map_err(MutantError::from), ())
     }
 }

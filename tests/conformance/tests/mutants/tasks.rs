@@ -1,6 +1,7 @@
 //! What the mutants do to tasks.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::mem::{forget, take};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,6 +25,36 @@ pub struct Tasks {
     is_running: Arc<AtomicBool>,
     is_abandoned: Arc<AtomicBool>,
     is_broken: Arc<AtomicBool>,
+}
+
+thread_local! {
+    /// Whether this thread is inside a task whose drops a mutant puts off.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What was dropped inside tasks, and is kept.
+static PUT_OFF: Mutex<Vec<HostStream>> = Mutex::new(Vec::new());
+
+/// Is inside a task until it is dropped.
+struct Inside;
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(false);
+    }
+}
+
+pub fn is_inside() -> bool {
+    INSIDE.get()
+}
+
+pub fn put_off(stream: HostStream) {
+    lock(&PUT_OFF).push(stream);
+}
+
+pub fn drop_what_was_put_off() {
+    let all = take(&mut *lock(&PUT_OFF));
+    drop(all);
 }
 
 /// Runs a task that was dropped without being run.
@@ -119,6 +150,11 @@ impl Tasks {
                 func();
                 Ok(())
             }
+            Some(Mutation::OwnersPileUp | Mutation::DestructorsUnderALock) => host.launch(|| {
+                INSIDE.set(true);
+                let _inside = Inside;
+                func();
+            }),
             Some(Mutation::TasksOverlap) => {
                 if self.is_running.load(Ordering::SeqCst) {
                     func();

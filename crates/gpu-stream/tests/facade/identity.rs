@@ -1,0 +1,117 @@
+//! Two backends of one name behind `AnyStream`, as two versions of one crate in a program are, and a
+//! backend that the facade does not know.
+
+use std::collections::HashSet;
+
+use gpu_stream::prelude::*;
+use gpu_stream::{Any, AnyError, AnyEvent, AnyStream, Error, StreamOf};
+
+use crate::fake::{Fake, FakeStream, Probe};
+
+/// One version of a third-party backend.
+struct One;
+
+impl Probe for One {
+    const FAILS: Option<(ErrorKind, &'static str)> = None;
+    const WAITS: bool = true;
+}
+
+/// The other version. Its type differs, its name does not.
+struct Other;
+
+impl Probe for Other {
+    const FAILS: Option<(ErrorKind, &'static str)> = None;
+    const WAITS: bool = true;
+}
+
+/// Two streams of one name, device and handle.
+fn twins() -> (AnyStream, AnyStream) {
+    let one = AnyStream::new(FakeStream::<One>::new(0x1000));
+    let other = AnyStream::new(FakeStream::<Other>::new(0x1000));
+    assert_eq!((one.raw(), one.device()), (other.raw(), other.device()));
+    (one, other)
+}
+
+#[track_caller]
+fn check_mismatch<T>(call: &str, result: Result<T, AnyError>) {
+    let error = result.err().unwrap_or_else(|| panic!("{call} said Ok, and orders nothing"));
+    assert_eq!(error.kind(), ErrorKind::BackendMismatch, "{call}: {error}");
+}
+
+#[test]
+fn twins_are_neither_equal_nor_the_same() {
+    let (one, other) = twins();
+    assert_ne!(one, other);
+    assert!(!one.is_same(&other) && !other.is_same(&one));
+    assert_eq!(HashSet::from([one.clone(), other.clone(), one.clone()]).len(), 2);
+    let again = AnyStream::new(FakeStream::<One>::new(0x1000));
+    assert_eq!(one, again);
+    assert!(one.is_same(&again));
+}
+
+#[test]
+fn every_call_that_orders_twins_is_a_mismatch() {
+    let (one, other) = twins();
+    for (one, other) in [(&one, &other), (&other, &one)] {
+        check_mismatch("fork", one.fork([other]));
+        check_mismatch("join", one.join([other]));
+        check_mismatch("wait_stream", one.wait_stream(other));
+        let event = other.record_event().unwrap();
+        check_mismatch("wait_event", one.wait_event(&event));
+        check_mismatch("record", one.record(&event));
+        let timed = |stream: &AnyStream| stream.new_event(EventOptions::timed()).unwrap();
+        check_mismatch("elapsed_since", timed(one).elapsed_since(&timed(other)));
+    }
+    // A stream is passed over only where it is itself.
+    one.fork([&one]).unwrap();
+    one.join([&one.clone()]).unwrap();
+    one.wait_stream(&one).unwrap();
+}
+
+#[test]
+fn the_mismatch_of_twins_tells_that_the_name_is_not_the_reason() {
+    let (one, other) = twins();
+    let text = one.wait_stream(&other).unwrap_err().to_string();
+    assert!(text.contains("fake") && text.contains("two versions"), "{text}");
+}
+
+#[test]
+fn a_mismatched_branch_spoils_no_other() {
+    let (one, other) = twins();
+    let good = AnyStream::new(FakeStream::<One>::new(0x2000));
+    check_mismatch("fork", one.fork([&other, &good]));
+    check_mismatch("join", one.join([&other, &good]));
+}
+
+/// A library that keeps a stream of its own, as README has it.
+struct Library<S: Stream> {
+    side: StreamOf<S>,
+}
+
+impl<S: Stream> Library<S> {
+    fn new(caller: &S) -> Result<Self, ErrorOf<S>> {
+        Ok(Library { side: caller.new_stream(StreamOptions::new())? })
+    }
+
+    fn run(&self, caller: &S) -> Result<(), ErrorOf<S>> {
+        self.side.wait_stream(caller)?;
+        caller.wait_stream(&self.side)?;
+        let event = caller.new_event(EventOptions::new())?;
+        caller.record(&event)?;
+        self.side.wait_event(&event)
+    }
+}
+
+#[test]
+fn a_library_runs_on_a_stream_of_a_backend_that_the_facade_does_not_know() {
+    let caller = AnyStream::new(FakeStream::<One>::new(0x1000));
+    // By the device's name, nothing can be made of it.
+    let by_device = Any::new_stream(caller.device(), StreamOptions::new());
+    assert_eq!(by_device.unwrap_err().kind(), ErrorKind::NotCompiled);
+    let library = Library::new(&caller).unwrap();
+    assert!(library.side.downcast_ref::<FakeStream<One>>().is_some());
+    library.run(&caller).unwrap();
+    let event: AnyEvent = caller.new_event(EventOptions::timed()).unwrap();
+    assert!(event.downcast_ref::<<Fake<One> as Backend>::Event>().is_some());
+    assert_eq!(event.options(), EventOptions::timed());
+}

@@ -1,0 +1,281 @@
+//! What becomes of closures that cannot run, and of what closures let go: users' code runs with nothing
+//! held, and whatever is handed to a stream ends.
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use super::support::*;
+
+/// Submits a host function that panics.
+fn launch_panic<F: Fixture>(stream: &StreamOf<F>) -> Outcome {
+    // Unwinds like a panic, without the panic's message on the terminal.
+    let fail = || resume_unwind(Box::new("a host function that is meant to fail"));
+    optional("host functions", stream.launch_host_func(Box::new(fail)))
+}
+
+#[track_caller]
+fn check_fault<T, E: Error>(what: &str, result: Result<T, E>) -> Outcome {
+    check_err(what, result, ErrorKind::StreamFault).map(drop)
+}
+
+/// Host functions behind one that panicked are dropped unrun: a receiver that waits for one sees the
+/// sender go as soon as a call has reported the fault.
+pub fn functions_behind_a_panic_are_dropped<F: Fixture>(fx: &F) -> Outcome {
+    for by_query in [false, true] {
+        let (stream, gate) = gated(fx)?;
+        launch_panic::<F>(&stream)?;
+        let receivers = (0..10).map(|number| -> Result<Receiver<i32>, Verdict> {
+            let (ran, has_run) = channel();
+            // The receiver is gone only if the case has failed already.
+            stream.launch_host_func(Box::new(move || _ = ran.send(number)))?;
+            Ok(has_run)
+        });
+        let receivers = receivers.collect::<Result<Vec<_>, _>>()?;
+        let pending = receivers.iter().all(|told| told.try_recv() == Err(TryRecvError::Empty));
+        check(pending, "a function behind a shut gate was run or dropped")?;
+        fx.open(&gate);
+        if by_query {
+            while matches!(stream.query(), Ok(false)) {
+                thread::yield_now();
+            }
+            check_fault("query", stream.query())?;
+        } else {
+            check_fault("synchronize", stream.synchronize())?;
+        }
+        for told in receivers {
+            let wanted = Err(TryRecvError::Disconnected);
+            check_eq("what a receiver behind the panic is told", told.try_recv(), wanted)?;
+        }
+    }
+    Ok(())
+}
+
+/// A host function that is refused is dropped before the call returns.
+pub fn refused_function_is_dropped<F: Fixture>(fx: &F) -> Outcome {
+    let stream = stream(fx)?;
+    launch_panic::<F>(&stream)?;
+    check_fault("synchronize", stream.synchronize())?;
+    for _ in 0..3 {
+        let held = Arc::new(());
+        let inner = Arc::clone(&held);
+        let launched = stream.launch_host_func(Box::new(move || drop(inner)));
+        check_fault("launch_host_func behind a panic", launched)?;
+        check_eq("how many refused functions are kept", Arc::strong_count(&held) - 1, 0)?;
+    }
+    Ok(())
+}
+
+/// The owner of a foreign stream, which runs a closure when it is dropped.
+struct Acts<F: Fixture> {
+    foreign: Arc<F::Foreign>,
+    act: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+impl<F: Fixture> Drop for Acts<F> {
+    fn drop(&mut self) {
+        if let Some(act) = self.act.take() {
+            act();
+        }
+    }
+}
+
+// SAFETY: the handle is that of the stream inside, which upholds the contract and lives as long as this.
+unsafe impl<F: Fixture> StreamOwner<F::Backend> for Acts<F> {
+    fn raw_stream(&self) -> <F::Backend as Backend>::RawStream {
+        self.foreign.raw_stream()
+    }
+}
+
+/// A wrapper of `foreign` whose owner runs `act` when the last share in it goes.
+fn wrapped<F: Fixture>(
+    foreign: &Arc<F::Foreign>,
+    act: impl FnOnce() + Send + Sync + 'static,
+) -> Result<StreamOf<F>, Verdict> {
+    let owner = Acts::<F> { foreign: Arc::clone(foreign), act: Some(Box::new(act)) };
+    Ok(F::Backend::stream_from_owner(Arc::new(owner), None)?)
+}
+
+/// Drops `stream` in a host function of `on`.
+fn drop_in_function<F: Fixture>(on: &StreamOf<F>, stream: StreamOf<F>) -> Outcome {
+    optional("host functions", on.launch_host_func(Box::new(move || drop(stream))))
+}
+
+/// Every call that orders, asks or makes something, none of which blocks.
+fn calls<F: Fixture>(source: &StreamOf<F>, other: &StreamOf<F>) -> Outcome {
+    other.wait_stream(source)?;
+    source.fork([other])?;
+    other.join([source])?;
+    let event = source.record_event()?;
+    other.wait_event(&event)?;
+    other.record(&event)?;
+    event.query()?;
+    source.query()?;
+    drop(event);
+    drop(source.new_event(EventOptions::new())?);
+    drop(source.new_stream(StreamOptions::new())?);
+    Ok(())
+}
+
+/// How many calls have run what was put off before them.
+const SOME: usize = 16;
+
+/// An owner whose destructor waits until another thread has made every call on the same source: none of
+/// those calls waits for the destructor.
+pub fn destructor_waits_for_another_caller<F: Fixture>(fx: &F) -> Outcome {
+    let foreign = Arc::new(foreign(fx)?);
+    let (source, side, mine, theirs) = (stream(fx)?, stream(fx)?, stream(fx)?, stream(fx)?);
+    let (begun, has_begun) = channel::<bool>();
+    let (left, has_left) = channel::<()>();
+    let (ended, has_ended) = channel::<()>();
+    let begins = Arc::new(AtomicUsize::new(0));
+    let (has_run, tells, inside) = (Arc::clone(&begins), begun.clone(), left.clone());
+    // The channels are behind a lock only because an owner has to be `Sync`.
+    let channels = Mutex::new((tells, inside, has_ended));
+    let owner = wrapped::<F>(&foreign, move || {
+        let (tells, inside, has_ended) =
+            channels.into_inner().unwrap_or_else(PoisonError::into_inner);
+        has_run.fetch_add(1, Ordering::SeqCst);
+        let _ = (tells.send(true), inside.send(()));
+        // Ends when the other thread has made its calls, or when the case is over.
+        let _ = has_ended.recv();
+    })?;
+    let function = move || {
+        drop(owner);
+        let _ = left.send(());
+    };
+    optional("host functions", side.launch_host_func(Box::new(function)))?;
+    // The destructor has begun in the function, or is put off by now.
+    let _ = has_left.recv();
+    thread::scope(|scope| {
+        let (source, theirs) = (&source, &theirs);
+        let other = scope.spawn(move || {
+            let is_needed = has_begun.recv() == Ok(true);
+            let outcome = (0..SOME).try_for_each(|_| calls::<F>(source, theirs));
+            drop(ended);
+            outcome.and(check(is_needed, "the owner is still kept, although it was dropped"))
+        });
+        let outcome = (0..SOME).try_for_each(|_| Ok(mine.wait_stream(source)?));
+        if begins.load(Ordering::SeqCst) == 0 {
+            let _ = begun.send(false);
+        }
+        let joined = other.join().unwrap_or_else(|_| Err(Verdict::failed("a call panicked")));
+        outcome.and(joined)
+    })
+}
+
+/// Owners whose destructors panic, dropped in host functions, harm no caller: every call of other threads
+/// comes back, and no other owner is lost.
+pub fn panicking_destructor_harms_no_caller<F: Fixture>(fx: &F) -> Outcome {
+    let foreign = Arc::new(foreign(fx)?);
+    let source = stream(fx)?;
+    // Each owner has a stream of its own: on some backends the panic is a fault of the stream.
+    let sides = streams(fx, 8)?;
+    let (panicked, gone) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    for side in sides.chunks(2) {
+        let count = Arc::clone(&panicked);
+        let panics = wrapped::<F>(&foreign, move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            // A second panic on one thread would end the process, and with it the suite.
+            if !thread::panicking() {
+                resume_unwind(Box::new("a destructor that is meant to fail"));
+            }
+        })?;
+        drop_in_function::<F>(&side[0], panics)?;
+        let count = Arc::clone(&gone);
+        let quiet = wrapped::<F>(&foreign, move || _ = count.fetch_add(1, Ordering::SeqCst))?;
+        drop_in_function::<F>(&side[1], quiet)?;
+    }
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let callers = (0..4).map(|_| {
+            let (source, is_over) = (&source, &is_over);
+            scope.spawn(move || -> Outcome {
+                let mine = stream(fx)?;
+                while !is_over.load(Ordering::SeqCst) {
+                    calls::<F>(source, &mine)?;
+                    thread::yield_now();
+                }
+                calls::<F>(source, &mine)
+            })
+        });
+        let callers: Vec<_> = callers.collect();
+        // All functions have run when this is over, some with a fault.
+        sides.iter().for_each(|side| _ = side.synchronize());
+        is_over.store(true, Ordering::SeqCst);
+        callers.into_iter().try_for_each(|caller| {
+            let came_out = |_| Err(Verdict::failed("a destructor's panic came out of a call"));
+            caller.join().unwrap_or_else(came_out)
+        })
+    })?;
+    check_eq("how many destructors panicked", panicked.load(Ordering::SeqCst), 4)?;
+    check_eq("how many other owners were dropped", gone.load(Ordering::SeqCst), 4)?;
+    let data = work(fx, &source)?;
+    source.synchronize()?;
+    check_done(fx, &data)
+}
+
+/// A destructor may call the backend: it asks, records, waits and makes streams.
+pub fn destructor_calls_the_backend<F: Fixture>(fx: &F) -> Outcome {
+    let foreign = Arc::new(foreign(fx)?);
+    let (side, source, other) = (stream(fx)?, stream(fx)?, stream(fx)?);
+    let (told, answer): (Sender<Outcome>, _) = channel();
+    let told = Mutex::new(told);
+    let (asked, waiter) = (source.clone(), other.clone());
+    let owner = wrapped::<F>(&foreign, move || {
+        let outcome = calls::<F>(&asked, &waiter);
+        let _ = told.lock().unwrap_or_else(PoisonError::into_inner).send(outcome);
+    })?;
+    drop_in_function::<F>(&side, owner)?;
+    side.synchronize()?;
+    (0..SOME).try_for_each(|_| other.wait_stream(&source))?;
+    let kept = "the destructor has not run, or its calls panicked";
+    answer.try_recv().unwrap_or_else(|_| Err(Verdict::failed(kept)))
+}
+
+/// An owner that is dropped because its event is recorded elsewhere, or dropped, may ask that event and
+/// record it.
+pub fn destructor_asks_the_event_that_kept_it<F: Fixture>(fx: &F) -> Outcome {
+    let foreign = Arc::new(foreign(fx)?);
+    let (event, other) = (Arc::new(event(fx)?), stream(fx)?);
+    let (told, answer): (Sender<Outcome>, _) = channel();
+    let told = Mutex::new(told);
+    let (asked, again) = (Arc::clone(&event), other.clone());
+    let owner = wrapped::<F>(&foreign, move || {
+        let ask = || -> Outcome {
+            asked.query()?;
+            again.record(&asked)?;
+            Ok(again.wait_event(&asked)?)
+        };
+        let _ = told.lock().unwrap_or_else(PoisonError::into_inner).send(ask());
+    })?;
+    owner.record(&event)?;
+    owner.synchronize()?;
+    drop(owner);
+    other.record(&event)?;
+    other.synchronize()?;
+    let kept = "the owner is still kept, although its event was recorded elsewhere";
+    answer.try_recv().unwrap_or_else(|_| Err(Verdict::failed(kept)))
+}
+
+/// How many owners may be alive after a call that ran what was put off.
+const FEW: usize = 8;
+
+/// Owners that are dropped in host functions do not pile up: 2,000 rounds of a host function and a
+/// synchronize leave a handful.
+pub fn owners_dropped_in_functions_do_not_pile_up<F: Fixture>(fx: &F) -> Outcome {
+    let foreign = Arc::new(foreign(fx)?);
+    let stream = stream(fx)?;
+    let gone = Arc::new(AtomicUsize::new(0));
+    for round in 1..=2_000 {
+        let count = Arc::clone(&gone);
+        let owner = wrapped::<F>(&foreign, move || _ = count.fetch_add(1, Ordering::SeqCst))?;
+        drop_in_function::<F>(&stream, owner)?;
+        stream.synchronize()?;
+        let alive = round - gone.load(Ordering::SeqCst);
+        check(alive <= FEW, format_args!("{alive} of {round} owners are alive"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Which streams are the same: by backend type, device and handle, and by nothing else.
+
+use std::sync::Arc;
+
+use super::support::*;
+use crate::namesake::Namesake;
+
+/// Two streams are equal exactly if they are the same by `is_same`, in both directions, and then their
+/// hashes are equal.
+pub fn equal_is_the_same<F: Fixture>(fx: &F) -> Outcome {
+    let mut all = Vec::new();
+    for device in fx.devices()? {
+        let native = stream_on::<F>(device)?;
+        all.extend([F::Backend::default_stream(device)?, native.clone(), native.clone()]);
+        // SAFETY: a clone in `all` outlives the wrapper; nothing is recorded.
+        all.push(unsafe { F::Backend::stream_from_raw(native.raw(), None) }?);
+        let theirs = fx.foreign(device, StreamOptions::new())?;
+        all.push(F::Backend::stream_from_owner(Arc::new(theirs), None)?);
+    }
+    for (index, one) in all.iter().enumerate() {
+        for (other_index, other) in all.iter().enumerate() {
+            let same = one.is_same(other);
+            let what = format!("of {one:?} and {other:?}");
+            check_eq(format_args!("is_same {what}"), same, other.is_same(one))?;
+            check_eq(format_args!("`==` {what}"), one == other, same)?;
+            check(!same || hash_of(one) == hash_of(other), format_args!("two hashes {what}"))?;
+            check(same || index != other_index, format_args!("a stream is not itself: {one:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The default streams of two devices have one handle and are two streams: a fork, a join and a wait
+/// order them.
+pub fn one_handle_on_two_devices<F: Fixture>(fx: &F) -> Outcome {
+    let (first, second) = two_devices(fx)?;
+    let (one, other) = (F::Backend::default_stream(first)?, F::Backend::default_stream(second)?);
+    for call in ["wait_stream", "fork", "join"] {
+        let gate = fx.gate(&one)?;
+        let before = work(fx, &one)?;
+        match call {
+            "wait_stream" => other.wait_stream(&one)?,
+            "fork" => one.fork([&other])?,
+            _ => other.join([&one])?,
+        }
+        let after = work(fx, &other)?;
+        let held = check_held(fx, &[&one, &other], &after);
+        fx.open(&gate);
+        held.map_err(|verdict| Verdict::failed(format_args!("{call}: {}", verdict.reason())))?;
+        other.synchronize()?;
+        check_done(fx, &before)?;
+        check_done(fx, &after)?;
+    }
+    Ok(())
+}
+
+/// A backend of the same name and another type is another backend, though its stream has the same device
+/// and handle: a wait is refused as `BackendMismatch`, both ways.
+pub fn namesake_is_another_backend<F: Fixture>(fx: &F) -> Outcome {
+    let backend =
+        fx.dynamic().ok_or_else(|| Verdict::inapplicable("the backend has no object-safe form"))?;
+    let stream = backend.new_stream(device(fx)?, StreamOptions::new())?;
+    let twin = Namesake::<F::Backend>::stream(stream.device(), stream.raw_bits());
+    check_eq("the name of the namesake", twin.backend(), stream.backend())?;
+    check_eq("the device of its stream", twin.device(), stream.device())?;
+    check_eq("the handle of its stream", twin.raw_bits(), stream.raw_bits())?;
+    check(twin.backend_type() != stream.backend_type(), "two backends have one type")?;
+    for result in [stream.wait_stream(&*twin), twin.wait_stream(&*stream)] {
+        check_err("wait_stream of a namesake", result, ErrorKind::BackendMismatch)?;
+    }
+    let event = twin.record_event()?;
+    for result in [stream.wait_event(&*event), stream.record(&*event)] {
+        check_err("a namesake's event", result, ErrorKind::BackendMismatch)?;
+    }
+    Ok(stream.synchronize()?)
+}

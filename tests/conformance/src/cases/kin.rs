@@ -1,0 +1,89 @@
+//! What a stream makes of its own context: `Stream::new_event` and `Stream::new_stream`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::support::*;
+
+/// Checks that events and streams that `stream` makes fit it.
+fn check_kin<S: Stream>(stream: &S) -> Outcome {
+    let start = stream.new_event(EventOptions::timed())?;
+    let end = stream.new_event(EventOptions::timed())?;
+    let kin = stream.new_stream(StreamOptions::new())?;
+    check(!kin.is_same(stream), "new_stream gave the stream itself")?;
+    check_eq("the device of the new stream", kin.device(), stream.device())?;
+    for event in [&start, &end] {
+        check_eq("the device of the new event", event.device(), stream.device())?;
+        check_eq("the options of the new event", event.options(), EventOptions::timed())?;
+        check_eq("the status of the new event", event.status()?, EventStatus::Unrecorded)?;
+    }
+    stream.record(&start)?;
+    kin.wait_stream(stream)?;
+    kin.record(&end)?;
+    stream.wait_event(&end)?;
+    stream.synchronize()?;
+    kin.synchronize()?;
+    let elapsed = end.elapsed_since(&start)?;
+    check(elapsed >= 0.0, format_args!("elapsed to a later event is {elapsed}"))?;
+    let of_kin = kin.new_event(EventOptions::new())?;
+    check_eq("the options of the new event", of_kin.options(), EventOptions::new())?;
+    stream.record(&of_kin)?;
+    Ok(of_kin.synchronize()?)
+}
+
+/// The events and streams that a stream makes are of its device and fit it: our own streams, foreign
+/// ones, the default stream and a thread's own, on every device.
+pub fn kin_fit_the_stream<F: Fixture>(fx: &F) -> Outcome {
+    for device in fx.devices()? {
+        check_kin(&stream_on::<F>(device)?)?;
+        check_kin(&F::Backend::default_stream(device)?)?;
+        check_kin(&F::Backend::per_thread_stream(device)?)?;
+        let theirs = fx.foreign(device, StreamOptions::new())?;
+        check_kin(&F::Backend::stream_from_owner(Arc::new(theirs), None)?)?;
+    }
+    Ok(())
+}
+
+/// A stream of another context than the device's own makes events and streams that fit it, waits for
+/// ordinary streams, and is waited for.
+pub fn kin_of_a_stream_in_another_context<F: Fixture>(fx: &F) -> Outcome {
+    let device = device(fx)?;
+    let theirs = fx.foreign_elsewhere(device)?;
+    let stream = F::Backend::stream_from_owner(Arc::new(theirs), None)?;
+    check_eq("the device", stream.device(), device)?;
+    check_kin(&stream)?;
+    let kin = stream.new_stream(StreamOptions::new())?;
+    check_kin(&kin)?;
+    let number = Arc::new(AtomicU32::new(0));
+    let (ordinary, gate) = gated(fx)?;
+    kin.wait_stream(&ordinary)?;
+    let to = Arc::clone(&number);
+    let store = move || to.store(1, Ordering::SeqCst);
+    optional("host functions", kin.launch_host_func(Box::new(store)))?;
+    stream.wait_stream(&kin)?;
+    ordinary.wait_stream(&stream)?;
+    fx.settle(&[&ordinary, &kin, &stream]);
+    check_eq("the number behind the gate", number.load(Ordering::SeqCst), 0)?;
+    check(!stream.query()?, "query of the held stream is true")?;
+    fx.open(&gate);
+    ordinary.synchronize()?;
+    check_eq("the number afterwards", number.load(Ordering::SeqCst), 1)
+}
+
+/// `new_stream` keeps the options that it is given, and `new_event` too.
+pub fn kin_keep_their_options<F: Fixture>(fx: &F) -> Outcome {
+    let stream = stream(fx)?;
+    let blocking = EventOptions::builder().blocking(true).build()?;
+    for options in [EventOptions::new(), EventOptions::timed(), blocking] {
+        check_eq("the options", stream.new_event(options)?.options(), options)?;
+    }
+    let range = optional("priorities", F::Backend::priority_range(stream.device()))?;
+    for priority in [range.greatest, 0, range.least] {
+        let kin = stream.new_stream(StreamOptions::new().priority(priority))?;
+        check_eq("the priority", optional("priority of a stream", kin.priority())?, priority)?;
+    }
+    let given = range.least + 1;
+    let refused = stream.new_stream(StreamOptions::new().priority(given));
+    let text = check_err("new_stream out of range", refused, ErrorKind::InvalidOptions)?;
+    check_names(&text, given)
+}
