@@ -12,7 +12,7 @@ pub(crate) mod symbols;
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::sync::{Arc, OnceLock};
 
-use gpu_stream_core::{BackendKind, ContractError, ErrorKind};
+use gpu_stream_core::{BackendKind, ContractError, Error as _, ErrorKind};
 
 use self::code::HipCode;
 pub(crate) use self::current::{Current, current};
@@ -43,7 +43,14 @@ pub(crate) struct Driver {
     /// Whether a wait for an event that was recorded in a capture, and outside since, draws the
     /// waiter into that capture while it goes on: up to 5.6.
     pub(crate) captures_keep_recorded: bool,
-    /// Whether interprocess events mean what they should. In 7.2 they do. In 5.7 and 6.4 one that
+    /// Whether `hipStreamIsCapturing` and `hipStreamQuery` follow the handle of a stream that is gone: from
+    /// HIP 7 on. `hipStreamGetDevice` looks it up in every version.
+    pub(crate) follows_stale: bool,
+    /// Whether a wait inside of one capture adds nodes to the waiting stream's, and gives the runtime no
+    /// event: from 5.7 on, where some shapes of such waits end the process.
+    pub(crate) adds_dependencies: bool,
+    /// Whether interprocess events keep the contract: on no version of AMD's that was tried. In 7.2 they
+    /// wait well, but to destroy one blocks until all work of the device is done. In 5.7 and 6.4 one that
     /// is recorded behind work counts as done at once, for questions and for waits; in 5.2 a wait
     /// for one blocks the calling thread, and to destroy one ends the process.
     interprocess: bool,
@@ -114,7 +121,9 @@ impl Driver {
             query_breaks_captures: (60_000_000..70_200_000).contains(&version),
             captures_keep_destroyed: version < 50_500_000 && !is_on_cuda(version),
             captures_keep_recorded: version < 50_700_000 && !is_on_cuda(version),
-            interprocess: version >= 70_200_000 || is_on_cuda(version),
+            follows_stale: version >= 70_000_000,
+            adds_dependencies: version >= 50_700_000 && !is_on_cuda(version),
+            interprocess: is_on_cuda(version) && !cfg!(windows),
             devices: Vec::new(),
         };
         let operation = "loading the runtime";
@@ -163,7 +172,8 @@ impl Driver {
         if self.interprocess {
             return Ok(());
         }
-        let reason = "up to HIP 6.4 an interprocess event does not wait for the work in front of it; it needs HIP 7.2 or newer";
+        let reason = "on AMD's runtime an interprocess event does not wait for the work in front of it (up to HIP 6.4), or \
+                      its drop blocks until all work of the device is done (7.2); send the data's readiness by other means";
         Err(ContractError::Unsupported { operation, backend: BackendKind::Hip, reason }.into())
     }
 
@@ -242,6 +252,27 @@ impl Driver {
         }
     }
 
+    /// Returns an error if the runtime does not know an explicit stream any more, which a reset of the
+    /// device has freed, and would follow its handle all the same.
+    ///
+    /// # Safety
+    /// `stream` was alive when it was last used; only a reset has destroyed it since.
+    pub(crate) unsafe fn ensure_known(
+        &'static self,
+        stream: Ptr,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        if !self.follows_stale || self.symbols.stream_device.function.is_none() {
+            return Ok(());
+        }
+        let _relaxed = capture::Relaxed::enter(self, operation)?;
+        // SAFETY: the runtime looks the handle up in its list of streams.
+        match unsafe { self.device_of(stream, operation) } {
+            Err(error) if error.kind() == ErrorKind::InvalidHandle => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// The ordinal of the device that an explicit stream belongs to, or what the runtime says
     /// instead.
     ///
@@ -278,7 +309,7 @@ impl Driver {
 /// What the runtime says of a handle if it knows that it is no stream.
 #[cold]
 pub(crate) fn dead(stream: Ptr, operation: &'static str) -> HipError {
-    let reason = "is no stream that is alive, says the runtime; hand in a stream of this process that was not destroyed";
+    let reason = "is no stream that is alive, says the runtime: it was destroyed, or its device was reset; hand in a stream of this process that is alive";
     ContractError::InvalidHandle { operation, bits: stream.addr(), reason }.into()
 }
 
