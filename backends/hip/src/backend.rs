@@ -5,6 +5,7 @@ use gpu_stream_core::{
     RawEvent, RawStream, StreamOptions,
 };
 
+use crate::call::public_call;
 use crate::driver::driver;
 use crate::{HipError, HipEvent, HipStream, device, stream};
 
@@ -53,7 +54,7 @@ unsafe impl Backend for Hip {
     type Error = HipError;
 
     fn probe() -> Result<BackendInfo, HipError> {
-        device::probe()
+        public_call(device::probe)
     }
 
     fn devices() -> Result<Vec<Device>, HipError> {
@@ -73,13 +74,30 @@ unsafe impl Backend for Hip {
     }
 
     fn new_stream(device: Device, options: StreamOptions) -> Result<HipStream, HipError> {
-        stream::new_stream(device, options)
+        public_call(|| stream::new_stream(device, options, "Backend::new_stream"))
     }
 
     fn new_event(device: Device, options: EventOptions) -> Result<HipEvent, HipError> {
         const OPERATION: &str = "Backend::new_event";
-        let ordinal = device::ordinal(device, OPERATION)?;
-        HipEvent::new(driver()?, ordinal, options, OPERATION)
+        public_call(|| {
+            let ordinal = device::ordinal(device, OPERATION)?;
+            HipEvent::new(driver()?, ordinal, options, OPERATION)
+        })
+    }
+
+    /// As [`Backend::wrap_event`]. With no device, the event is taken to be of the thread's current one.
+    ///
+    /// # Safety
+    /// As there. And HIP's events point to the stream that recorded them last: whichever library that
+    /// was, that stream is alive as long as the wrapper.
+    unsafe fn wrap_event(
+        raw: RawEvent<Hip>,
+        device: Option<Device>,
+        options: Option<EventOptions>,
+        owner: KeepAlive,
+    ) -> Result<HipEvent, HipError> {
+        // SAFETY: the caller promises the same.
+        public_call(|| unsafe { HipEvent::wrap(raw, device, options, owner) })
     }
 
     fn priority_range(device: Device) -> Result<PriorityRange, HipError> {

@@ -6,8 +6,10 @@ use std::sync::{LazyLock, PoisonError};
 
 use gpu_stream_core::{CaptureStatus, RawStream};
 
-use crate::driver::Driver;
+use crate::call::may_destroy;
 use crate::driver::capture::{self, Relaxed};
+use crate::driver::{Driver, loaded};
+use crate::host_func::PANICS;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use crate::{Hip, stream};
 
@@ -21,6 +23,8 @@ struct Dropped {
     stream: RawStream<Hip>,
     /// Of its device.
     ordinal: u32,
+    /// What its panics are found by, where the runtime has no ids.
+    number: u64,
     /// How often the runtime failed to say whether it is idle.
     failures: Cell<u32>,
 }
@@ -79,14 +83,22 @@ impl<T> Busy<T> {
 }
 
 /// Destroys a stream, at once if it is idle: the runtime would block until its work is done. One
-/// that is busy, or under capture, is destroyed by a later call that makes or drops a stream, and by
-/// none at the end of the process, which does not wait for it on CUDA either.
+/// that is busy, or under capture, or dropped by a thread of the runtime, is destroyed at the end of a
+/// later public call. At the end of the process none is, as on CUDA.
 ///
 /// # Safety
 /// The stream is ours, of the device `ordinal`, and this is its last use.
-pub(crate) unsafe fn destroy(driver: &'static Driver, stream: RawStream<Hip>, ordinal: u32) {
+pub(crate) unsafe fn destroy(
+    driver: &'static Driver,
+    stream: RawStream<Hip>,
+    ordinal: u32,
+    number: u64,
+) {
+    let dropped = Dropped { stream, ordinal, number, failures: Cell::new(0) };
+    if !may_destroy() {
+        return BUSY.put(dropped);
+    }
     clear(driver);
-    let dropped = Dropped { stream, ordinal, failures: Cell::new(0) };
     // SAFETY: the caller promises it.
     if !unsafe { destroy_if_idle(driver, &dropped) } {
         BUSY.put(dropped);
@@ -94,10 +106,37 @@ pub(crate) unsafe fn destroy(driver: &'static Driver, stream: RawStream<Hip>, or
 }
 
 /// Destroys some of the streams that have become idle.
-#[inline]
-pub(crate) fn clear(driver: &'static Driver) {
-    // SAFETY: the stream is ours, and nobody else has it: it was taken out of the list.
+fn clear(driver: &'static Driver) {
+    // SAFETY: the stream is ours, and no other has it: it was taken out of the list.
     BUSY.clear(|dropped| unsafe { destroy_if_idle(driver, dropped) });
+}
+
+/// How many public calls of a thread pass between two looks at the list: asking costs more than most
+/// calls.
+const EVERY: u32 = 8;
+
+/// Destroys some of the streams that have become idle, at the end of some public calls.
+#[inline]
+pub(crate) fn visit() {
+    if BUSY.any.load(Ordering::Relaxed) {
+        visit_some();
+    }
+}
+
+#[cold]
+fn visit_some() {
+    thread_local! {
+        // Without a destructor, so that it is good until the thread's very end.
+        static CALLS: Cell<u32> = const { Cell::new(0) };
+    }
+    let calls = CALLS.get().wrapping_add(1);
+    CALLS.set(calls);
+    if calls.is_multiple_of(EVERY)
+        && may_destroy()
+        && let Some(driver) = loaded()
+    {
+        clear(driver);
+    }
 }
 
 /// Whether it was destroyed.
@@ -105,7 +144,7 @@ pub(crate) fn clear(driver: &'static Driver) {
 /// # Safety
 /// As [`destroy`].
 unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
-    let Dropped { stream, ordinal, ref failures } = *dropped;
+    let Dropped { stream, ordinal, number, ref failures } = *dropped;
     let raw = stream.as_ptr();
     // SAFETY: the caller promises that the stream is alive, and that this is its last use if it is
     // destroyed.
@@ -117,7 +156,13 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
             Err(error) => Err(error),
         };
         failures.update(|failures| failures + u32::from(idle.is_err()));
-        if idle.unwrap_or(failures.get() >= FAILURES) { destroy_now(driver, stream) } else { false }
+        if idle.unwrap_or(failures.get() >= FAILURES) {
+            let of_stream = if number != 0 { number as usize } else { stream.to_bits() };
+            PANICS.forget(ordinal as usize, of_stream);
+            destroy_now(driver, stream)
+        } else {
+            false
+        }
     }
 }
 

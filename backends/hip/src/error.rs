@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use gpu_stream_core::{ContractError, Error, ErrorKind};
+use gpu_stream_core::{ContractError, Error, ErrorKind, RawStream};
 
-use crate::HipCode;
 use crate::driver::{is_on_cuda, on_start};
+use crate::{Hip, HipCode};
 
 /// The error of the HIP backend.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub enum HipError {
     Contract(#[from] ContractError),
 
     /// The runtime was asked and said no. Of the [kind](HipCode::kind) of the code.
-    #[error("{operation}: {function} answered {code}")]
+    #[error("{operation}: {function} answered {code}{}", Advice(*code))]
     Driver {
         /// The call of the contract.
         operation: &'static str,
@@ -56,6 +56,18 @@ pub enum HipError {
     ThreadEnded {
         /// The call.
         operation: &'static str,
+    },
+
+    /// The stream, which its owner keeps alive, is not known to the runtime any more: another library has
+    /// reset the device. Kind [`ContextDestroyed`](ErrorKind::ContextDestroyed).
+    #[error(
+        "{operation}: the runtime does not know stream {handle:#x} any more, though its owner is alive: the device was reset (hipDeviceReset); drop what was made before, and make new streams and events"
+    )]
+    Reset {
+        /// The call.
+        operation: &'static str,
+        /// The handle of the stream.
+        handle: usize,
     },
 
     /// A host function panicked on the stream. Kind [`StreamFault`](ErrorKind::StreamFault).
@@ -161,6 +173,18 @@ pub enum HipError {
     },
 }
 
+/// What to do about a code, with what separates it from the text in front.
+struct Advice(HipCode);
+
+impl std::fmt::Display for Advice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.advice() {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A runtime's version for people: 70253211 is 7.2.53211. On HIP's NVIDIA platform it is CUDA's:
 /// 12090 is 12.9.
 pub(crate) struct Version(pub(crate) i32);
@@ -179,6 +203,31 @@ impl std::fmt::Display for Version {
     }
 }
 
+impl HipError {
+    /// Says what a handle that the runtime does not know means for a stream that has an owner: it was
+    /// not destroyed, so the device was reset.
+    pub(crate) fn of_owned_stream(self, stream: RawStream<Hip>) -> Self {
+        let handle = stream.to_bits();
+        let takes_stream = |function: &str| {
+            function.starts_with("hipStream")
+                || matches!(function, "hipEventRecord" | "hipLaunchHostFunc")
+        };
+        match &self {
+            HipError::Driver { operation, function, code: HipCode::CONTEXT_IS_DESTROYED }
+                if takes_stream(function) =>
+            {
+                HipError::Reset { operation, handle }
+            }
+            HipError::Contract(ContractError::InvalidHandle { operation, bits, .. })
+                if *bits == handle =>
+            {
+                HipError::Reset { operation, handle }
+            }
+            _ => self,
+        }
+    }
+}
+
 impl Error for HipError {
     fn kind(&self) -> ErrorKind {
         match self {
@@ -187,6 +236,7 @@ impl Error for HipError {
             HipError::Capturing { .. } => ErrorKind::Capturing,
             HipError::CapturedEvent { .. } => ErrorKind::InvalidEvent,
             HipError::ThreadEnded { .. } => ErrorKind::InvalidEvent,
+            HipError::Reset { .. } => ErrorKind::ContextDestroyed,
             HipError::HostFunctionPanicked { .. } => ErrorKind::StreamFault,
             HipError::LibraryNotFound { .. } => ErrorKind::LibraryNotFound,
             HipError::AmbiguousLibrary { .. } => ErrorKind::AmbiguousLibrary,
@@ -202,6 +252,7 @@ impl Error for HipError {
     fn code(&self) -> Option<i32> {
         match self {
             HipError::Driver { code, .. } | HipError::NotStarted { code, .. } => Some(code.get()),
+            HipError::Reset { .. } => Some(HipCode::CONTEXT_IS_DESTROYED.get()),
             _ => None,
         }
     }

@@ -1,21 +1,27 @@
 //! A place in a HIP stream's work: [`HipEvent`].
 
+mod ask;
+mod record;
+
 use std::ffi::c_uint;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use gpu_stream_core::{
-    BackendKind, CaptureStatus, ContractError, Device, Event, EventOptions, EventStatus,
-    HandleKind, RawEvent, RawStream,
+    BackendKind, ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
+    RawStream,
 };
+use gpu_stream_relay::deferred::drop_here;
 
-use crate::driver::capture::{self, Relaxed};
+use crate::call::public_call;
+use crate::driver::capture::Relaxed;
 use crate::driver::code::HipCode;
-use crate::driver::standing;
-use crate::driver::symbols::Ptr;
-use crate::driver::{Current, DeviceEntry, Driver, driver};
-use crate::slot::{Keeper, Old, Record, State};
-use crate::{Hip, HipError, host_func, stream, thread_end};
+use crate::driver::{Current, Driver, current, driver};
+use crate::host_func::{self, DEFERRED};
+use crate::slot::{EventRef, Handle, Keeper, Record, Retired, Stand, discard_keeper};
+use crate::{Hip, HipError, device};
+
+pub(crate) use self::ask::{is_passed, poll, refused};
+pub(crate) use self::record::{On, Replaced};
 
 /// `hipEventBlockingSync`.
 pub(crate) const BLOCKING: c_uint = 1;
@@ -37,123 +43,175 @@ pub(crate) const INTERPROCESS: c_uint = 4;
 /// An event that was recorded on a stream under capture stands for a node of the graph and not for
 /// work: until it is recorded outside, `status`, `query` and `synchronize` answer
 /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) while the capture goes on, and
-/// [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) after that. What another library does
-/// with the [`raw`](Event::raw) handle is not seen here: if it records the event, it has to keep
-/// that stream alive as long as the event is used.
+/// [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) after that.
+///
+/// # Others that have the handle
+/// Until [`raw`](Event::raw) is called, each record is made on another `hipEvent_t`, so that a record
+/// that blocks on a full queue holds up no question. From then on the handle stays, and the runtime
+/// itself makes a question wait for a record that blocks. If another library records the event, it
+/// has to keep that stream alive as long as the event is used.
 ///
 /// Threads that record one event at the same time, one inside a capture and one outside, may get
 /// the answers of either.
 pub struct HipEvent {
     device: u32,
     options: EventOptions,
+    is_foreign: bool,
     place: Mutex<Place>,
 }
 
-/// What an event is at the moment.
+/// What an event is at the moment. Locked for reads and changes of these fields only, and never across
+/// a call of the runtime or code of a user.
 #[derive(Debug)]
 struct Place {
-    state: State,
+    now: Stand,
+    /// For the next record.
+    spare: Option<EventRef>,
+    /// What records in place have replaced, while calls are inside the runtime with the handle.
+    retired: Vec<Retired>,
     /// What those share who synchronize, and wait for the current record.
     pin: Option<Arc<Pin>>,
 }
 
-/// Where those who synchronize find what they wait for: still in the event, or, if that was
-/// recorded anew since they began, in here.
+/// Where those who synchronize find what they wait for, once the handle was recorded anew in place:
+/// an event of their own that stands for the earlier record.
 #[derive(Debug, Default)]
-struct Pin(Mutex<Option<State>>);
+struct Pin(Mutex<Option<Stand>>);
 
 impl Pin {
-    fn moved(&self) -> MutexGuard<'_, Option<State>> {
+    fn moved(&self) -> MutexGuard<'_, Option<Stand>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if let Some(stand) = self.moved().as_mut() {
+            stand.discard_keepers();
+        }
+    }
+}
+
+/// An event that is given to the runtime: what it stands for does not go away meanwhile.
+pub(crate) struct InUse<'e> {
+    event: &'e HipEvent,
+    stand: Option<Stand>,
+}
+
+impl std::ops::Deref for InUse<'_> {
+    type Target = Stand;
+
+    #[inline]
+    fn deref(&self) -> &Stand {
+        self.stand.as_ref().expect("taken when it is dropped")
+    }
+}
+
+impl Drop for InUse<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let Some(Stand { handle, last, doubt }) = self.stand.take() else { return };
+        let mut keeper = last.map(|last| last.keeper);
+        let mut place = self.event.place();
+        let (mut replaced, mut retired) = (None, Vec::new());
+        if let (Some(mine), Some(now)) = (&keeper, &place.now.last)
+            && mine.is_same(&now.keeper)
+        {
+            // Not the last share.
+            keeper = None;
+        }
+        if handle.is_same(&place.now.handle) {
+            // Under the lock, under which a record in place looks for calls that have the handle.
+            drop(handle);
+            retired = place.take_retired();
+        } else {
+            replaced = Some(handle);
+        }
+        drop(place);
+        drop(replaced);
+        keeper.into_iter().chain(doubt).for_each(discard_keeper);
+        retired.into_iter().for_each(Retired::discard);
+    }
+}
+
 impl Place {
-    /// Whether somebody synchronizes.
+    /// Takes what may be dropped, if no call has the handle any more.
+    #[inline]
+    fn take_retired(&mut self) -> Vec<Retired> {
+        if self.retired.is_empty() || !self.now.handle.is_only() {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.retired)
+    }
+
+    /// Returns `true` if a thread synchronizes.
     #[inline]
     fn is_waited_for(&mut self) -> bool {
         self.pin.as_mut().is_some_and(|pin| Arc::get_mut(pin).is_none())
     }
-
-    /// Moves what those wait for who synchronize to where they find it, and returns our share in
-    /// that.
-    fn unpin(&mut self, state: State) -> Option<Arc<Pin>> {
-        let pin = self.pin.take()?;
-        *pin.moved() = Some(state);
-        Some(pin)
-    }
-}
-
-/// What a record has made needless. To be dropped where code of a user may run: it may let an owner
-/// go.
-#[must_use = "to be dropped where code of a user may run"]
-#[derive(Debug, Default)]
-#[allow(dead_code, reason = "it is there to be dropped")]
-pub(crate) struct Left {
-    old: Old,
-    unused: Option<State>,
-    pin: Option<Arc<Pin>>,
 }
 
 impl HipEvent {
-    /// A new event of the device with this ordinal.
+    /// Makes a new event of the device with this ordinal.
     pub(crate) fn new(
         driver: &'static Driver,
         device: u32,
         options: EventOptions,
         operation: &'static str,
     ) -> Result<Self, HipError> {
-        host_func::clear();
         let raw = create(driver, device, options, operation)?;
-        // Not for the pool: those who make events and drop them would fill it.
-        Ok(Self::of(State::new(raw, device, options, false), device, options))
-    }
-
-    /// An event for one record, which must follow before anybody else sees it.
-    pub(crate) fn for_record(
-        driver: &'static Driver,
-        device: u32,
-        operation: &'static str,
-    ) -> Result<Self, HipError> {
-        let state = state_for_record(driver, device, EventOptions::new(), operation)?;
-        Ok(Self::of(state, device, EventOptions::new()))
-    }
-
-    /// An event that nobody uses at the moment, recorded on a stream that is not captured. `None` if
-    /// there is none. `entry` is that of the device.
-    #[inline]
-    pub(crate) fn recorded(
-        (entry, device): (&DeviceEntry, u32),
-        on: (RawStream<Hip>, &Keeper),
-        record: impl FnOnce(Ptr) -> HipCode,
-        captured: impl FnOnce() -> Option<Option<u64>>,
-    ) -> Option<(HipCode, Self)> {
-        let mut state = State::new(entry.events.take()?, device, EventOptions::new(), true);
-        let code = record(state.raw.as_ptr());
-        if code == HipCode::SUCCESS {
-            let (stream, keeper) = (on.0, on.1.clone());
-            state.last = Some(Record { stream, keeper, captured: captured() });
-            state.for_the_pool = !state.is_captured();
+        // Not for the pool: programs that make events and drop them would fill it.
+        let handle = Handle::new(raw, device, false);
+        if options.is_interprocess() {
+            // Another process knows this handle, and no other in its place.
+            handle.fix();
         }
-        Some((code, Self::of(state, device, EventOptions::new())))
+        Ok(Self::of(Stand::new(handle, None), device, options, false))
     }
 
-    /// An event of another process, opened for the device.
+    /// Wraps an event of another library.
+    ///
+    /// # Safety
+    /// As [`Backend::wrap_event`](gpu_stream_core::Backend::wrap_event).
+    pub(crate) unsafe fn wrap(
+        raw: RawEvent<Hip>,
+        device: Option<Device>,
+        options: Option<EventOptions>,
+        owner: KeepAlive,
+    ) -> Result<Self, HipError> {
+        const OPERATION: &str = "Backend::wrap_event";
+        let driver = driver()?;
+        let ordinal = match device {
+            Some(device) => device::ordinal(device, OPERATION)?,
+            None => u32::try_from(current(driver, OPERATION)?).unwrap_or(u32::MAX),
+        };
+        if raw.to_bits() == 0 {
+            let reason = "is no event; hand in one that hipEventCreate made";
+            return Err(
+                ContractError::InvalidHandle { operation: OPERATION, bits: 0, reason }.into()
+            );
+        }
+        let stand = Stand::new(Handle::foreign(raw, ordinal, owner), None);
+        Ok(Self::of(stand, ordinal, options.unwrap_or_default(), true))
+    }
+
+    /// Wraps an event of another process that was opened for the device.
     pub(crate) fn opened(raw: RawEvent<Hip>, device: u32, options: EventOptions) -> Self {
-        let mut state = State::new(raw, device, options, false);
+        let handle = Handle::new(raw, device, false);
+        handle.give_out();
         // When and where it was recorded is not known; nothing of this process is to be kept.
-        let (stream, keeper) = (RawStream::DEFAULT, Keeper::Owner(Default::default()));
-        state.last = Some(Record { stream, keeper, captured: None });
-        state.given_out = true;
-        Self::of(state, device, options)
+        let (stream, keeper) = (RawStream::DEFAULT, Keeper::Owner(KeepAlive::nothing()));
+        let last = Record { stream, keeper, captured: None };
+        Self::of(Stand::new(handle, Some(last)), device, options, false)
     }
 
     #[inline]
-    fn of(state: State, device: u32, options: EventOptions) -> Self {
-        HipEvent { device, options, place: Mutex::new(Place { state, pin: None }) }
+    fn of(now: Stand, device: u32, options: EventOptions, is_foreign: bool) -> Self {
+        let place = Place { now, spare: None, retired: Vec::new(), pin: None };
+        HipEvent { device, options, is_foreign, place: Mutex::new(place) }
     }
 
-    /// The ordinal of the event's device.
+    /// Returns the ordinal of the event's device.
     #[inline]
     pub(crate) fn ordinal(&self) -> u32 {
         self.device
@@ -164,291 +222,22 @@ impl HipEvent {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls `call` with what the event is at the moment. No record comes in between.
+    /// Returns what the event stands for now, to be given to the runtime.
     #[inline]
-    pub(crate) fn with<T>(&self, call: impl FnOnce(&mut State) -> T) -> T {
-        call(&mut self.place().state)
+    pub(crate) fn in_use(&self) -> InUse<'_> {
+        let stand = Some(self.place().now.clone());
+        InUse { event: self, stand }
     }
 
-    /// As [`record_by`](Self::record_by), on a stream that was not captured a moment ago; `captured`
-    /// is asked after the record. `None`, and nothing was asked, if this one needs more care:
-    /// somebody synchronizes, or a capture has the event.
-    #[inline]
-    pub(crate) fn quick_record(
-        &self,
-        on: (RawStream<Hip>, &Keeper),
-        record: impl FnOnce(Ptr) -> HipCode,
-        captured: impl FnOnce() -> Option<Option<u64>>,
-    ) -> Option<(HipCode, Option<Old>)> {
-        let mut place = self.place();
-        if place.is_waited_for() || place.state.is_captured() {
-            return None;
-        }
-        let code = record(place.state.raw.as_ptr());
-        if code != HipCode::SUCCESS {
-            place.state.not_recorded(on.1);
-            return Some((code, None));
-        }
-        let captured = captured();
-        if captured.is_none() {
-            return Some((code, place.state.recorded_outside(on.0, on.1)));
-        }
-        let record = Record { stream: on.0, keeper: on.1.clone(), captured };
-        Some((code, Some(place.state.recorded(record))))
-    }
-
-    /// Records on a stream of the event's device: `record` asks the runtime, and `captured` is
-    /// asked before and after that, in which capture the stream is, if in one. What is returned
-    /// beside the outcome is to be dropped outside of all guards.
-    pub(crate) fn record_by(
-        &self,
-        driver: &'static Driver,
-        on: (RawStream<Hip>, &Keeper),
-        operation: &'static str,
-        captured: impl Fn() -> Result<Option<Option<u64>>, HipError>,
-        record: impl FnOnce(Ptr) -> HipCode,
-    ) -> (Result<(), HipError>, Left) {
-        let place = &mut *self.place();
-        let before = match captured() {
-            Ok(before) => before,
-            Err(error) => return (Err(error), Default::default()),
-        };
-        let make = |state: &mut State| {
-            let code = record(state.raw.as_ptr());
-            if let Err(error) = driver.check(code, operation, "hipEventRecord") {
-                state.not_recorded(on.1);
-                return (Err(error), Old::default());
-            }
-            // Asked again: a capture that began or ended in between counts as well. If the runtime
-            // does not say, once more, and then none did.
-            let behind = || captured().or_else(|_| captured()).unwrap_or(None);
-            let captured = before.or_else(behind);
-            (Ok(()), state.recorded(Record { stream: on.0, keeper: on.1.clone(), captured }))
-        };
-        let (waited_for, leaves) = (place.is_waited_for(), place.state.is_captured());
-        if leaves && before.is_none() && place.state.given_out && driver.captures_keep_recorded {
-            // The handle has to stay, and who waits for it would be drawn into that capture.
-            let error = self.capture_error(driver, &place.state, operation);
-            if let Some(error @ HipError::Capturing { .. }) = error {
-                return (Err(error), Left::default());
-            }
-        }
-        // As good as always: nobody synchronizes.
-        if !waited_for && (!leaves || place.state.given_out) {
-            let (outcome, old) = make(&mut place.state);
-            return (outcome, Left { old, ..Left::default() });
-        }
-        // Who synchronizes waits for the record that was there when it began, and keeps it; and a
-        // capture has pointers to the events that were recorded in it.
-        if place.state.given_out {
-            let pin = match self.leave_a_mark(driver, &place.state, operation) {
-                Ok(mark) => place.unpin(mark),
-                Err(error) => return (Err(error), Left::default()),
-            };
-            let (outcome, old) = make(&mut place.state);
-            return (outcome, Left { old, pin, unused: None });
-        }
-        let mut fresh = match state_for_record(driver, self.device, self.options, operation) {
-            Ok(fresh) => fresh,
-            Err(error) => return (Err(error), Left::default()),
-        };
-        let (outcome, old) = make(&mut fresh);
-        if outcome.is_err() {
-            return (outcome, Left { old, unused: Some(fresh), pin: None });
-        }
-        let before = std::mem::replace(&mut place.state, fresh);
-        if !waited_for {
-            return (outcome, Left { old, unused: Some(before), pin: None });
-        }
-        let pin = place.unpin(before);
-        (outcome, Left { old, pin, unused: None })
-    }
-
-    /// Gives those who synchronize an event of their own that stands for the last record, since the
-    /// handle, which others have, is to be recorded again.
-    ///
-    /// HIP has no copy of an event. So a stream waits for it, and the mark is made on that; the
-    /// stream is put aside until it is idle, which is when the record is done.
-    #[cold]
-    fn leave_a_mark(
-        &self,
-        driver: &'static Driver,
-        state: &State,
-        operation: &'static str,
-    ) -> Result<State, HipError> {
-        let (stream, owner) = stream::create(driver, self.device, 0, operation)?;
-        let raw = create(driver, self.device, EventOptions::new(), operation)?;
-        // Destroyed wherever it is dropped.
-        let mut mark = State::new(raw, self.device, self.options, false);
-        // If we made none, others who have the handle may have made one.
-        let is_ordinary = state.last.as_ref().is_none_or(|last| last.captured.is_none());
-        let wait = || {
-            let symbols = &driver.symbols;
-            // SAFETY: both are alive, and so is what the event points to. Flags are 0.
-            let code =
-                unsafe { (symbols.stream_wait_event)(stream.as_ptr(), state.raw.as_ptr(), 0) };
-            driver.check(code, operation, "hipStreamWaitEvent")?;
-            // SAFETY: both are alive, and of one device.
-            let code = unsafe { (symbols.event_record)(raw.as_ptr(), stream.as_ptr()) };
-            driver.check(code, operation, "hipEventRecord")
-        };
-        // Of a record in a capture, or of a thread that has ended, the runtime is not asked.
-        match if is_ordinary { state.visit(wait).ok() } else { None } {
-            Some(outcome) => {
-                outcome?;
-                let keeper = Keeper::Owner(owner);
-                mark.last = Some(Record { stream, keeper, captured: None });
-            }
-            None => mark.copy(state),
-        }
-        Ok(mark)
-    }
-
-    /// Whether the stream is another thread's own, which cannot be named on this one.
-    fn is_elsewhere(&self, keeper: &Keeper) -> bool {
-        match keeper {
-            Keeper::Owner(_) => false,
-            Keeper::Thread(life) => !thread_end::is_mine(self.device, life),
-        }
-    }
-
-    /// Why the event cannot be asked, if its last record was made in a capture.
-    #[cold]
-    fn capture_error(
-        &self,
-        driver: &'static Driver,
-        state: &State,
-        operation: &'static str,
-    ) -> Option<HipError> {
-        let Record { stream, keeper, captured } = state.last.as_ref()?;
-        let id = (*captured)?;
-        let now = || {
-            let _current = Current::enter(driver, self.device, operation).ok()?;
-            // SAFETY: the record keeps the stream alive, and its device is current.
-            unsafe { capture::id(driver, stream.as_ptr()) }
-        };
-        // Handle 2 means another stream on another thread; there, the capture is taken to be over.
-        let now = if self.is_elsewhere(keeper) { None } else { now() };
-        Some(if now.is_some() && now == id {
-            let what = "the stream that the event was last recorded on";
-            HipError::Capturing { operation, what }
-        } else {
-            HipError::CapturedEvent { operation }
-        })
-    }
-
-    /// An error if the event was last recorded in a capture that is over. To wait for one that goes
-    /// on is how another stream is drawn into the capture.
-    pub(crate) fn refuse_stale(
-        &self,
-        driver: &'static Driver,
-        state: &State,
-        operation: &'static str,
-    ) -> Result<(), HipError> {
-        match self.capture_error(driver, state, operation) {
-            Some(stale @ HipError::CapturedEvent { .. }) => Err(stale),
-            _ => Ok(()),
-        }
-    }
-
-    /// An error if the stream of the last record is being captured now, where the question would
-    /// break that capture.
-    fn refuse_beside(
-        &self,
-        driver: &'static Driver,
-        state: &State,
-        operation: &'static str,
-    ) -> Result<(), HipError> {
-        let Some(Record { stream, keeper, .. }) = &state.last else { return Ok(()) };
-        let _current = match stream.kind() {
-            HandleKind::Default => return Ok(()),
-            HandleKind::PerThread if self.is_elsewhere(keeper) => return Ok(()),
-            HandleKind::PerThread => Some(Current::enter(driver, self.device, operation)?),
-            HandleKind::Explicit => None,
-        };
-        // SAFETY: the record keeps the stream alive, and the device is current if it is a thread's.
-        match unsafe { capture::status(driver, stream.as_ptr(), operation) }? {
-            CaptureStatus::None => Ok(()),
-            _ => Err(refused(
-                state.is_captured(),
-                HipCode::CAPTURED_EVENT,
-                operation,
-                "hipEventQuery",
-            )),
-        }
-    }
-
-    /// The runtime's answer, if it can be had without harm. What the event points to is alive, and
-    /// its last record was made outside of captures.
-    #[inline]
-    fn ask(
-        &self,
-        driver: &'static Driver,
-        state: &State,
-        operation: &'static str,
-    ) -> Result<bool, HipError> {
-        if driver.query_breaks_captures {
-            self.refuse_beside(driver, state, operation)?;
-        }
-        let needed = driver.unsafe_calls.event_query;
-        let _relaxed = Relaxed::enter_if(needed, driver, operation)?;
-        ask(driver, state, operation)
-    }
-
-    /// Whether the last record's work is done; if there was none, it is.
-    #[inline]
-    fn is_done(
-        &self,
-        driver: &'static Driver,
-        state: &State,
-        operation: &'static str,
-    ) -> Result<bool, HipError> {
-        if state.is_plain() {
-            return self.ask(driver, state, operation);
-        }
-        self.is_done_with_care(driver, state, operation)
-    }
-
-    #[cold]
-    fn is_done_with_care(
-        &self,
-        driver: &'static Driver,
-        state: &State,
-        operation: &'static str,
-    ) -> Result<bool, HipError> {
-        if let Some(error) = self.capture_error(driver, state, operation) {
-            return Err(error);
-        }
-        let answer = state.visit(|| self.ask(driver, state, operation));
-        answer.unwrap_or_else(|end| end.answer(operation).map(|()| true))
-    }
-
-    /// Whether the record is done that was there when `pin` was taken.
-    fn is_pinned_done(
-        &self,
-        driver: &'static Driver,
-        pin: &Pin,
-        operation: &'static str,
-    ) -> Result<bool, HipError> {
-        // Both, in this order, as who records: so nothing is moved in between.
+    /// Returns the handle, which stays from now on.
+    pub(crate) fn give_out(&self) -> RawEvent<Hip> {
         let place = self.place();
-        let moved = pin.moved();
-        let Some(state) = &*moved else { return self.is_done(driver, &place.state, operation) };
-        drop(place);
-        self.is_done(driver, state, operation)
-    }
-
-    /// Whether all work in front of a private mark is done, on a stream that is alive.
-    pub(crate) fn is_mark_passed(
-        &self,
-        driver: &'static Driver,
-        operation: &'static str,
-    ) -> Result<bool, HipError> {
-        self.with(|state| ask(driver, state, operation))
+        place.now.handle.give_out();
+        place.now.handle.raw
     }
 }
 
-/// The runtime's event, without anything of ours.
+/// Makes an event of the runtime, without anything of ours.
 pub(crate) fn create(
     driver: &'static Driver,
     device: u32,
@@ -466,76 +255,24 @@ pub(crate) fn create(
     let _relaxed = Relaxed::enter(driver, operation)?;
     let _current = Current::enter(driver, device, operation)?;
     let mut event = std::ptr::null_mut();
-    // SAFETY: `event` is a place for one event, the flags are those of the options, and the device
-    // is current.
+    // SAFETY: `event` is a valid out-pointer, the flags are those of the options, and the device is
+    // current.
     let code = unsafe { (driver.symbols.event_create)(&mut event, flags) };
     driver.check(code, operation, "hipEventCreateWithFlags")?;
     Ok(RawEvent::from_ptr(event))
 }
 
-/// An event for a record, which must follow before anybody asks it: from the pool, if one is there.
-fn state_for_record(
-    driver: &'static Driver,
-    device: u32,
-    options: EventOptions,
-    operation: &'static str,
-) -> Result<State, HipError> {
-    let entry = driver.entry(device).filter(|_| options == EventOptions::new());
-    let raw = match entry.and_then(|entry| entry.events.take()) {
-        Some(raw) => raw,
-        None => create(driver, device, options, operation)?,
-    };
-    Ok(State::new(raw, device, options, true))
-}
-
-/// The runtime's answer. What the event points to is alive.
-#[inline]
-fn ask(driver: &'static Driver, state: &State, operation: &'static str) -> Result<bool, HipError> {
-    // SAFETY: the event is alive: it is destroyed with the state.
-    let code = unsafe { (driver.symbols.event_query)(state.raw.as_ptr()) };
-    if code == HipCode::SUCCESS {
-        return Ok(true);
-    }
-    driver.forget(code);
-    match code {
-        HipCode::NOT_READY => Ok(false),
-        code => Err(refused(state.is_captured(), code, operation, "hipEventQuery")),
-    }
-}
-
-/// The error for what the runtime said of an event.
-#[cold]
-pub(crate) fn refused(
-    in_a_capture: bool,
-    code: HipCode,
-    operation: &'static str,
-    function: &'static str,
-) -> HipError {
-    match code {
-        // HIP does not tell a record from before a capture from one inside of it: while the stream
-        // is captured, it answers for all of its events so, and the capture goes on.
-        HipCode::CAPTURED_EVENT if !in_a_capture => {
-            let what = "the stream that the event was last recorded on";
-            HipError::Capturing { operation, what }
-        }
-        code => HipError::Driver { operation, function, code },
-    }
-}
-
 // SAFETY: `status` says complete, and `synchronize` returns `Ok`, only if the runtime says success
 // for the event, which stands for all work before its last record, or if it said so of all work of
 // the stream when its thread ended; any other answer but "not ready" is an error. An event from the
-// pool is recorded before anybody can ask it, so an old record is never asked. The runtime binds a
-// wait to the record and holds what it needs of it, so destroying or recording the event again is
-// sound at any time.
+// pool is recorded before anything is asked of it, so an old record is never asked. The runtime binds
+// a wait to the record and holds what it needs of it, so destroying or recording the event again is
+// sound at any time. A foreign event is never destroyed.
 unsafe impl Event for HipEvent {
     type Backend = Hip;
 
     fn raw(&self) -> RawEvent<Hip> {
-        self.with(|state| {
-            state.given_out = true;
-            state.raw
-        })
+        self.give_out()
     }
 
     #[inline]
@@ -549,12 +286,19 @@ unsafe impl Event for HipEvent {
     }
 
     #[inline]
+    fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
+    #[inline]
     fn status(&self) -> Result<EventStatus, HipError> {
-        let driver = driver()?;
-        self.with(|state| {
-            let done = self.is_done(driver, state, "Event::status")?;
+        const OPERATION: &str = "Event::status";
+        public_call(|| {
+            let driver = driver()?;
+            let stand = self.in_use();
+            let done = self.is_done(driver, &stand, OPERATION)?;
             Ok(match done {
-                true if state.last.is_none() => EventStatus::Unrecorded,
+                true if !self.is_recorded(driver, &stand, OPERATION)? => EventStatus::Unrecorded,
                 true => EventStatus::Complete,
                 false => EventStatus::Pending,
             })
@@ -573,16 +317,7 @@ unsafe impl Event for HipEvent {
     fn synchronize(&self) -> Result<(), HipError> {
         const OPERATION: &str = "Event::synchronize";
         host_func::refuse_inside(OPERATION)?;
-        let driver = driver()?;
-        // The record of now.
-        let pin = {
-            let place = &mut *self.place();
-            if self.is_done(driver, &place.state, OPERATION)? {
-                return Ok(());
-            }
-            Arc::clone(place.pin.get_or_insert_default())
-        };
-        poll(self.options.is_blocking(), || self.is_pinned_done(driver, &pin, OPERATION))
+        public_call(|| self.wait_for_now(driver()?, OPERATION))
     }
 
     /// As [`Event::elapsed_since`].
@@ -592,84 +327,54 @@ unsafe impl Event for HipEvent {
     /// events was recorded on the default stream of a thread that has ended.
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, HipError> {
         const OPERATION: &str = "Event::elapsed_since";
-        let driver = driver()?;
-        let elapsed = |start: &State, end: &State| {
-            let mut milliseconds = 0.0;
-            let code = start.visit(|| {
-                end.visit(|| {
-                    let _relaxed = Relaxed::enter(driver, OPERATION)?;
-                    let (start, end) = (start.raw.as_ptr(), end.raw.as_ptr());
-                    // SAFETY: the first is a place for the number; both events are ours and alive,
-                    // and so is what they point to.
-                    let code =
-                        unsafe { (driver.symbols.event_elapsed)(&mut milliseconds, start, end) };
-                    driver.ignore(code);
-                    Ok(code)
-                })
-            });
-            match code.flatten() {
-                Ok(code) => code.map(|code| (code, milliseconds)),
-                Err(_) => Err(HipError::ThreadEnded { operation: OPERATION }),
+        public_call(|| {
+            let driver = driver()?;
+            let (start, end) = (start.in_use(), self.in_use());
+            let (code, milliseconds) = ask::elapsed(driver, &start, &end, OPERATION)?;
+            match code {
+                HipCode::NOT_READY => {
+                    let start_is_done = ask::ask(driver, &start, OPERATION);
+                    let which = if start_is_done.unwrap_or(true) { "end" } else { "start" };
+                    Err(ContractError::EventPending { which }.into())
+                }
+                code => {
+                    driver.check(code, OPERATION, "hipEventElapsedTime")?;
+                    Ok(milliseconds)
+                }
             }
-        };
-        // Both are locked, always in one order.
-        let (code, milliseconds) = match std::ptr::from_ref(start).cmp(&std::ptr::from_ref(self)) {
-            std::cmp::Ordering::Equal => self.with(|state| elapsed(state, state)),
-            std::cmp::Ordering::Less => start.with(|s| self.with(|end| elapsed(s, end))),
-            std::cmp::Ordering::Greater => self.with(|end| start.with(|s| elapsed(s, end))),
-        }?;
-        match code {
-            // One of the two was recorded again a moment ago.
-            HipCode::NOT_READY => {
-                let which = if start.status()? == EventStatus::Pending { "start" } else { "end" };
-                Err(ContractError::EventPending { which }.into())
-            }
-            code => {
-                driver.check(code, OPERATION, "hipEventElapsedTime")?;
-                Ok(milliseconds)
-            }
-        }
+        })
     }
 }
 
-/// How often a wait asks before it makes pauses.
-const SPINS: u32 = 200;
-
-/// Returns when `done` says so.
-pub(crate) fn poll(
-    blocking: bool,
-    done: impl Fn() -> Result<bool, HipError>,
-) -> Result<(), HipError> {
-    let longest = Duration::from_micros(if blocking { 1_000 } else { 100 });
-    let mut pause = Duration::ZERO;
-    let mut turns = if blocking { SPINS } else { 0 };
-    let done = || {
-        let _asking = standing::ask()?;
-        done()
-    };
-    while !done()? {
-        if turns < SPINS {
-            turns += 1;
-            std::thread::yield_now();
+impl Drop for HipEvent {
+    fn drop(&mut self) {
+        let place = self.place.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Stand { last, doubt, .. } = &mut place.now;
+        let keeper = last.take().map(|last| last.keeper).filter(Keeper::is_owner);
+        let (doubt, retired) = (std::mem::take(doubt), std::mem::take(&mut place.retired));
+        if keeper.is_none() && doubt.is_empty() && retired.is_empty() {
+            return;
+        }
+        // The last share in an owner runs code of a user.
+        if host_func::is_inside() {
+            DEFERRED.push(move || drop((keeper, doubt, retired)));
         } else {
-            pause = (pause * 2).clamp(Duration::from_micros(10), longest);
-            std::thread::sleep(pause);
+            drop_here((keeper, doubt, retired));
         }
     }
-    Ok(())
 }
 
 impl std::fmt::Debug for HipEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Asks the runtime nothing: printing must not disturb a capture.
-        let (raw, record) = self.with(|state| {
-            let record = match state.last.as_ref().map(|last| last.captured.is_some()) {
-                None => "none",
-                Some(false) => "made",
-                Some(true) => "made in a capture",
-            };
-            (state.raw, record)
-        });
+        let place = self.place();
+        let record = match place.now.last.as_ref().map(|last| last.captured.is_some()) {
+            None => "none",
+            Some(false) => "made",
+            Some(true) => "made in a capture",
+        };
+        let raw = place.now.handle.raw;
+        drop(place);
         let mut text = f.debug_struct("HipEvent");
         text.field("raw", &raw).field("device", &self.device());
         text.field("options", &self.options).field("record", &record).finish()

@@ -4,9 +4,11 @@
 //! and sends the handle's 64 bytes; the other opens it and waits, on the host or on a stream.
 //! Records after the opening count too: it is one event.
 //!
-//! This needs HIP 7.2: in the versions before that were tried (5.2, 5.7, 6.4), such an event does not
-//! wait for the work in front of it, or a wait for it blocks the calling thread. There it is refused
-//! with [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported).
+//! AMD's runtime has no such events that keep the contract, and there each call is refused with
+//! [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported): up to 6.4 (5.2, 5.7 and 6.4 were tried) such
+//! an event does not wait for the work in front of it, or a wait for it blocks the calling thread; in
+//! 7.2 it waits well, but destroying it blocks until *all* work of the device is done, and so a drop
+//! could wait for work that its own thread holds back. What follows is for HIP's NVIDIA platform.
 //!
 //! ```no_run
 //! use gpu_stream_core::{Backend, EventOptions, Stream, StreamOptions};
@@ -33,6 +35,7 @@
 use gpu_stream_core::{ContractError, Device, Event, EventOptions, RawEvent};
 
 use crate::driver::capture::Relaxed;
+use crate::driver::code::HipCode;
 use crate::driver::symbols::IpcHandle;
 use crate::driver::{Current, driver, require};
 use crate::{HipError, HipEvent, device};
@@ -65,7 +68,9 @@ impl IpcEventHandle {
     /// # Errors
     /// [`BackendMismatch`](gpu_stream_core::ErrorKind::BackendMismatch),
     /// [`InvalidDevice`](gpu_stream_core::ErrorKind::InvalidDevice);
-    /// [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) before HIP 7.2; what the runtime says of a handle that is none, or is this process's own.
+    /// [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) on AMD's runtime;
+    /// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) for a handle that this process has made; what the
+    /// runtime says of one that is none.
     ///
     /// # Safety
     /// The process that made the event does not destroy it while the event that this returns is
@@ -88,6 +93,12 @@ impl IpcEventHandle {
         // SAFETY: `event` is a place for one event, and the device is current. The runtime
         // looks the handle up.
         let code = unsafe { open(&mut event, IpcHandle { reserved: self.0 }) };
+        if code == HipCode::INVALID_CONTEXT {
+            driver.forget(code);
+            let reason = "this process has made the event itself, and the runtime opens the events of other processes \
+                          alone; use the event that the handle was taken from";
+            return Err(ContractError::NotPermitted { operation: OPERATION, reason }.into());
+        }
         driver.check(code, OPERATION, "hipIpcOpenEventHandle")?;
         Ok(HipEvent::opened(RawEvent::from_ptr(event), ordinal, options))
     }
@@ -110,7 +121,7 @@ impl HipEvent {
         if !self.options().is_interprocess() {
             let reason =
                 "is an event for this process alone; make it with the option `interprocess`";
-            let bits = self.with(|state| state.raw.to_bits());
+            let bits = self.in_use().handle.raw.to_bits();
             return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
         }
         let driver = driver()?;
@@ -118,12 +129,10 @@ impl HipEvent {
         let _relaxed = Relaxed::enter_if(true, driver, OPERATION)?;
         let _current = Current::enter(driver, self.device().ordinal(), OPERATION)?;
         let mut handle = IpcHandle { reserved: [0; 64] };
-        let code = self.with(|state| {
-            // The other process knows this handle, and no other in its place.
-            state.given_out = true;
-            // SAFETY: `handle` is a place for one handle, and the event is ours and alive.
-            unsafe { get(&mut handle, state.raw.as_ptr()) }
-        });
+        // The other process knows this handle, and no other in its place.
+        let raw = self.give_out();
+        // SAFETY: `&mut handle` is a valid out-pointer, and the event is ours and alive.
+        let code = unsafe { get(&mut handle, raw.as_ptr()) };
         driver.check(code, OPERATION, "hipIpcGetEventHandle")?;
         Ok(IpcEventHandle(handle.reserved))
     }

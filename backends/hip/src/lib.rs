@@ -2,15 +2,16 @@
 
 mod backend;
 mod busy;
+mod call;
 mod device;
 mod driver;
 mod error;
 mod event;
-mod fault;
 mod host_func;
 #[cfg(feature = "hip-sys")]
 pub mod interop;
 pub mod ipc;
+mod number;
 mod order;
 mod pool;
 mod slot;

@@ -20,14 +20,14 @@ use std::any::Any;
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
-use gpu_stream_core::{HandleKind, RawEvent, Stream};
+use gpu_stream_core::{RawEvent, Stream};
 use gpu_stream_relay::Calls;
 
 use crate::driver::capture;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{DeviceEntry, Driver};
-use crate::{Hip, HipError, HipEvent, HipStream, fault};
+use crate::{Hip, HipError, HipEvent, HipStream};
 
 /// `other` as a stream of this crate's own type, if it is one and not something laid over one.
 #[inline]
@@ -58,7 +58,10 @@ fn carefully(
     source: &HipStream,
     operation: &'static str,
 ) -> Result<(), HipError> {
-    waiter.wait_with_care(&source.record_event_for(operation)?, operation)
+    if waiter.wait_in_capture(source, operation)? {
+        return Ok(());
+    }
+    waiter.wait_slow(&source.record_event_slow(operation)?, operation)
 }
 
 /// What the runtime answered on the quick way.
@@ -87,7 +90,7 @@ impl Refused {
     }
 }
 
-/// Two explicit streams, of which one waits for the other, and what is known of the device of the
+/// Two explicit streams that are not captured, of which one waits for the other, and what is known of the device of the
 /// latter.
 struct Pair<'a> {
     waiter: &'a HipStream,
@@ -111,9 +114,7 @@ impl<'a> Pair<'a> {
     /// If they can go the quick way.
     #[inline]
     fn quick(waiter: &'a HipStream, source: &'a HipStream) -> Option<Self> {
-        if waiter.raw().kind() != HandleKind::Explicit {
-            return None;
-        }
+        waiter.quick_source()?;
         let driver = source.quick_source()?;
         Some(Pair::new(waiter, source, driver, driver.entry(source.ordinal())?))
     }
@@ -276,10 +277,8 @@ impl<'a> Fork<'a> {
         if branch.is_the_same(self.source) {
             return ControlFlow::Continue(());
         }
-        if branch.raw().kind() != HandleKind::Explicit {
-            return self.carefully(branch);
-        }
-        let (pair, event) = match self.recorded.filter(|_| !fault::any()) {
+        let (pair, event) = match self.recorded {
+            Some(_) if branch.quick_source().is_none() => return self.carefully(branch),
             Some((driver, entry, event)) => (Pair::new(branch, self.source, driver, entry), event),
             None => {
                 let Some(pair) = Pair::quick(branch, self.source) else {
@@ -306,7 +305,14 @@ impl<'a> Fork<'a> {
 
     #[cold]
     fn carefully(&mut self, branch: &HipStream) -> ControlFlow<()> {
-        self.by_event(|event| branch.wait_with_care(event, Self::OPERATION))
+        match branch.wait_in_capture(self.source, Self::OPERATION) {
+            Ok(true) => ControlFlow::Continue(()),
+            Ok(false) => self.by_event(|event| branch.wait_slow(event, Self::OPERATION)),
+            Err(error) => {
+                keep_first(&mut self.outcome, Err(error));
+                ControlFlow::Continue(())
+            }
+        }
     }
 
     /// As [`native`](Self::native), for something that is laid over a stream.
@@ -323,7 +329,7 @@ impl<'a> Fork<'a> {
     ) -> ControlFlow<()> {
         let event = match &mut self.event {
             Some(event) => event,
-            none => match self.source.record_event_for(Self::OPERATION) {
+            none => match self.source.record_event_slow(Self::OPERATION) {
                 Ok(event) => none.insert(event),
                 Err(error) => {
                     keep_first(&mut self.outcome, Err(error));

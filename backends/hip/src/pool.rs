@@ -14,23 +14,28 @@ use gpu_stream_core::{EventOptions, RawEvent};
 use gpu_stream_relay::{Pool, Sources, thread_number};
 
 use crate::driver::Driver;
-use crate::{Hip, HipError, event, host_func, slot};
+use crate::slot::EventRef;
+use crate::{Hip, HipError, event, slot};
 
 /// For events that people see.
 #[derive(Default)]
 pub(crate) struct Events(Pool);
 
 impl Events {
-    /// One that may have an old record, which is to be replaced before anybody sees the event.
+    /// Takes one that may have an old record, to be replaced before the event is asked or waited for.
     #[inline]
-    pub(crate) fn take(&self) -> Option<RawEvent<Hip>> {
-        self.0.take(thread_number()).map(RawEvent::from_bits)
+    pub(crate) fn take(&self) -> Option<EventRef> {
+        let event = self.0.take(thread_number())?;
+        // SAFETY: `give` made the number, and the pool returns it once.
+        Some(unsafe { EventRef::from_bits(event) })
     }
 
-    /// Takes the event back, or gives it back if there is no room.
+    /// Takes the event back. Returns it if there is no room.
     #[inline]
-    pub(crate) fn give(&self, event: RawEvent<Hip>) -> Result<(), RawEvent<Hip>> {
-        self.0.give(event.to_bits(), thread_number()).map_err(RawEvent::from_bits)
+    pub(crate) fn give(&self, event: EventRef) -> Result<(), EventRef> {
+        let refused = self.0.give(event.into_bits(), thread_number());
+        // SAFETY: `into_bits` made the number, and the pool has not taken it.
+        refused.map_err(|event| unsafe { EventRef::from_bits(event) })
     }
 }
 
@@ -66,8 +71,7 @@ impl Relays {
     #[inline]
     pub(crate) fn give(&self, driver: &'static Driver, event: RawEvent<Hip>) {
         if let Err(event) = self.pool.give(event.to_bits(), thread_number()) {
-            let event = RawEvent::<Hip>::from_bits(event);
-            host_func::outside(move || slot::destroy(driver, event.as_ptr()));
+            slot::destroy_soon(driver, RawEvent::from_bits(event));
         }
     }
 }

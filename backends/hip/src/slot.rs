@@ -1,20 +1,26 @@
-//! One event of the runtime, and what keeps the stream of its last record alive: [`State`].
+//! One event of the runtime, and what keeps the stream of its record alive: [`Handle`], [`Stand`].
 //!
 //! A HIP event has a bare pointer to the stream that it was recorded on, and a wait, a query or a
-//! synchronize may follow it. So an event shares what keeps that stream alive, until it is recorded
-//! elsewhere or dropped; and while one thread gives the event to the runtime, no other may record it
-//! on a second stream and so give up the first. A lock is held for each of these calls. None of
-//! them blocks: a wait of the host is made of short questions ([`crate::event`]).
+//! synchronize may follow it. Recording and destroying do not. So whoever gives an event to the
+//! runtime holds what keeps that stream alive, for as long as the call takes.
+//!
+//! No lock is held across such a call, since a record or a wait blocks inside the runtime while the
+//! stream's queue is full.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use gpu_stream_core::{EventOptions, KeepAlive, RawEvent, RawStream};
+use gpu_stream_relay::deferred::drop_quietly;
 
-use crate::driver::capture::Relaxed;
+use crate::call::{discard, may_destroy};
+use crate::driver::capture::{CaptureId, Relaxed};
 use crate::driver::symbols::Ptr;
 use crate::driver::{Driver, loaded};
-use crate::thread_end::{End, Life, visit};
-use crate::{Hip, host_func};
+use crate::host_func::{DEFERRED, is_inside};
+use crate::thread_end::{End, Hold, Life, visit};
+use crate::{Hip, HipError, event};
 
 /// What keeps a stream alive.
 #[derive(Clone, Debug)]
@@ -26,15 +32,30 @@ pub(crate) enum Keeper {
 }
 
 impl Keeper {
-    /// Whether both keep the same, so that one does for the other.
+    /// Returns `true` if both keep the same, so that one does for the other.
     #[inline]
-    fn is_same(&self, other: &Keeper) -> bool {
+    pub(crate) fn is_same(&self, other: &Keeper) -> bool {
         match (self, other) {
             (Keeper::Owner(one), Keeper::Owner(other)) => one.is_same(other),
             (Keeper::Thread(one), Keeper::Thread(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
     }
+
+    /// Returns `true` if this is a share in an owner, whose drop may run code of a user.
+    #[inline]
+    pub(crate) fn is_owner(&self) -> bool {
+        matches!(self, Keeper::Owner(owner) if owner.is_owned())
+    }
+}
+
+/// The capture that a record was made in.
+#[derive(Clone, Debug)]
+pub(crate) struct Captured {
+    /// `None` if the runtime did not say.
+    pub(crate) id: Option<CaptureId>,
+    /// The nodes of the graph that the record stands for, where waits are made of them.
+    pub(crate) nodes: Arc<[usize]>,
 }
 
 /// The last record of an event.
@@ -42,53 +63,254 @@ impl Keeper {
 pub(crate) struct Record {
     pub(crate) stream: RawStream<Hip>,
     pub(crate) keeper: Keeper,
-    /// Set if it was made in a capture: which one, if the runtime has numbers for them.
-    pub(crate) captured: Option<Option<u64>>,
+    /// Set if it was made in a capture.
+    pub(crate) captured: Option<Captured>,
 }
 
-/// An event of the runtime: destroyed, or given to the pool, when this is dropped.
+/// The handle is recorded in place, since others know it.
+const FIXED: u8 = 1;
+/// Others may record it.
+const GIVEN: u8 = 2;
+/// A capture has, or may have, a pointer to it.
+const CAPTURED: u8 = 4;
+/// That capture is not the one of the last record. It is not destroyed then, since the capture writes
+/// to it when it ends.
+const LEFT: u8 = 8;
+
+/// An event of the runtime: destroyed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct State {
-    device: u32,
+pub(crate) struct Handle {
     pub(crate) raw: RawEvent<Hip>,
-    pub(crate) last: Option<Record>,
-    /// Streams to which a record that failed may have moved the runtime's pointer: up to 5.7 it
-    /// does.
-    doubt: Vec<Keeper>,
-    /// Whether somebody else has the handle.
-    pub(crate) given_out: bool,
-    /// Whether a capture may have it that is not the one of the last record, and writes to it when
-    /// it ends. It is not destroyed then.
-    left_to_a_capture: bool,
-    /// Whether it can go to the pool: not if it has options, or was in a capture.
-    pub(crate) for_the_pool: bool,
+    device: u32,
+    /// Whether it may go to the pool.
+    poolable: bool,
+    state: AtomicU8,
+    /// Set if another library made the event: what keeps it alive.
+    foreign: Option<KeepAlive>,
 }
 
-/// What is no longer needed. To be dropped where code of a user may run: it may let an owner go.
-#[must_use = "to be dropped where code of a user may run"]
-#[derive(Debug, Default)]
-#[allow(dead_code, reason = "it is there to be dropped")]
-pub(crate) struct Old {
-    record: Option<Record>,
-    doubt: Vec<Keeper>,
-}
-
-impl State {
+impl Handle {
     #[inline]
-    pub(crate) fn new(
-        raw: RawEvent<Hip>,
-        device: u32,
-        options: EventOptions,
-        for_the_pool: bool,
-    ) -> Self {
-        let for_the_pool = for_the_pool && options == EventOptions::new();
-        let (last, doubt) = (None, Vec::new());
-        let (given_out, left_to_a_capture) = (false, false);
-        State { device, raw, last, doubt, given_out, left_to_a_capture, for_the_pool }
+    pub(crate) fn new(raw: RawEvent<Hip>, device: u32, poolable: bool) -> Self {
+        Handle { raw, device, poolable, state: AtomicU8::new(0), foreign: None }
     }
 
-    /// Whether the runtime may be asked without more care: the last record was made outside of
-    /// captures, if there was one, and what the event points to is kept.
+    /// Wraps an event of another library, which is never destroyed here.
+    pub(crate) fn foreign(raw: RawEvent<Hip>, device: u32, owner: KeepAlive) -> Self {
+        let state = AtomicU8::new(FIXED | GIVEN);
+        Handle { raw, device, poolable: false, state, foreign: Some(owner) }
+    }
+
+    #[inline]
+    fn has(&self, bits: u8) -> bool {
+        self.state.load(Ordering::Relaxed) & bits != 0
+    }
+
+    fn set(&self, bits: u8) {
+        self.state.fetch_or(bits, Ordering::Relaxed);
+    }
+
+    /// From here on records are made in place.
+    pub(crate) fn fix(&self) {
+        self.set(FIXED);
+    }
+
+    /// From here on others may record it.
+    pub(crate) fn give_out(&self) {
+        if !self.has(GIVEN) {
+            self.set(FIXED | GIVEN);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.has(FIXED)
+    }
+
+    #[inline]
+    pub(crate) fn is_given_out(&self) -> bool {
+        self.has(GIVEN)
+    }
+
+    /// A capture has a pointer to it, and may write to it when it ends.
+    #[cold]
+    pub(crate) fn taken_by_a_capture(&self) {
+        self.set(CAPTURED);
+    }
+
+    /// It is recorded elsewhere while a capture has a pointer to it.
+    #[cold]
+    pub(crate) fn left_to_a_capture(&self) {
+        self.set(CAPTURED | LEFT);
+    }
+
+    /// Returns `true` if it can be recorded for another use: nothing else has a pointer to it.
+    pub(crate) fn is_reusable(&self) -> bool {
+        !self.has(FIXED | CAPTURED)
+    }
+}
+
+impl Drop for Handle {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(owner) = self.foreign.take() {
+            if owner.is_owned() {
+                discard(owner);
+            }
+            return;
+        }
+        // It exists only if the runtime does; at the end of the process it leaks.
+        let Some(driver) = loaded() else { return };
+        if self.has(LEFT) || self.has(CAPTURED) && driver.captures_keep_destroyed {
+            return;
+        }
+        destroy_soon(driver, self.raw);
+    }
+}
+
+/// A share in an event of the runtime. The last one gives it to the pool, if it may go there.
+#[derive(Clone, Debug)]
+pub(crate) struct EventRef(ManuallyDrop<Arc<Handle>>);
+
+impl EventRef {
+    #[inline]
+    pub(crate) fn new(handle: Handle) -> Self {
+        EventRef(ManuallyDrop::new(Arc::new(handle)))
+    }
+
+    /// Takes one for a record, which must follow before anything else is asked of it: from the pool,
+    /// or made.
+    #[inline]
+    pub(crate) fn for_record(
+        driver: &'static Driver,
+        device: u32,
+        options: EventOptions,
+        operation: &'static str,
+    ) -> Result<Self, HipError> {
+        let poolable = options == EventOptions::new();
+        let entry = driver.entry(device).filter(|_| poolable);
+        if let Some(event) = entry.and_then(|entry| entry.events.take()) {
+            return Ok(event);
+        }
+        let raw = event::create(driver, device, options, operation)?;
+        Ok(EventRef::new(Handle::new(raw, device, poolable)))
+    }
+
+    /// Returns `true` if this is the only share.
+    #[inline]
+    pub(crate) fn is_only(&mut self) -> bool {
+        Arc::get_mut(&mut self.0).is_some()
+    }
+
+    /// Returns how many shares there are.
+    pub(crate) fn shares(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
+    #[inline]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Returns the share as a number that is not 0, for [`from_bits`](Self::from_bits).
+    #[inline]
+    pub(crate) fn into_bits(self) -> usize {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped and not used any more.
+        Arc::into_raw(unsafe { ManuallyDrop::take(&mut this.0) }).expose_provenance()
+    }
+
+    /// Returns the share that the number stands for.
+    ///
+    /// # Safety
+    /// The number is of [`into_bits`](Self::into_bits), and is used once.
+    #[inline]
+    pub(crate) unsafe fn from_bits(bits: usize) -> Self {
+        // SAFETY: it is of `Arc::into_raw`, and used once, as the caller promises.
+        EventRef(ManuallyDrop::new(unsafe {
+            Arc::from_raw(std::ptr::with_exposed_provenance(bits))
+        }))
+    }
+}
+
+impl std::ops::Deref for EventRef {
+    type Target = Handle;
+
+    #[inline]
+    fn deref(&self) -> &Handle {
+        &self.0
+    }
+}
+
+impl Drop for EventRef {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the field is not used any more.
+        let mut handle = unsafe { ManuallyDrop::take(&mut self.0) };
+        // A pooled event is recorded anew before it is asked or waited for, and until then the
+        // pointer that it has to its old stream is not followed.
+        if Arc::get_mut(&mut handle).is_some_and(|handle| handle.poolable && handle.is_reusable())
+            && let Some(driver) = loaded()
+            && let Some(events) = driver.events(handle.device)
+        {
+            let unused = events.give(EventRef(ManuallyDrop::new(handle)));
+            if let Err(mut unused) = unused.map_err(ManuallyDrop::new) {
+                // SAFETY: `unused` is not dropped and not used any more.
+                drop(unsafe { ManuallyDrop::take(&mut unused.0) });
+            }
+        }
+    }
+}
+
+/// Destroys an event now, or at the end of the next public call of a thread that may.
+pub(crate) fn destroy_soon(driver: &'static Driver, raw: RawEvent<Hip>) {
+    if may_destroy() {
+        destroy(driver, raw.as_ptr());
+    } else {
+        DEFERRED.push(move || destroy(driver, raw.as_ptr()));
+    }
+}
+
+fn destroy(driver: &'static Driver, event: Ptr) {
+    // The process may have come to its end since.
+    if loaded().is_none() {
+        return;
+    }
+    // Without it a capture may break; without destroying, the event leaks.
+    let _relaxed = Relaxed::enter(driver, "HipEvent::drop").ok();
+    // SAFETY: the event is ours, and this is its last use. A failure can be told to no caller.
+    driver.ignore(unsafe { (driver.symbols.event_destroy)(event) });
+}
+
+/// What an event stands for: an event of the runtime, its last record, and streams that a record which
+/// failed may have moved the runtime's pointer to (up to 5.7 it does).
+#[derive(Clone, Debug)]
+pub(crate) struct Stand {
+    pub(crate) handle: EventRef,
+    pub(crate) last: Option<Record>,
+    pub(crate) doubt: Vec<Keeper>,
+}
+
+impl Stand {
+    #[inline]
+    pub(crate) fn new(handle: Handle, last: Option<Record>) -> Self {
+        Stand { handle: EventRef::new(handle), last, doubt: Vec::new() }
+    }
+
+    /// The runtime's handle.
+    #[inline]
+    pub(crate) fn raw(&self) -> Ptr {
+        self.handle.raw.as_ptr()
+    }
+
+    /// Returns `true` if nothing was recorded, by us or by others that may have the handle.
+    #[inline]
+    pub(crate) fn is_unrecorded(&self) -> bool {
+        self.last.is_none() && self.doubt.is_empty() && !self.handle.is_given_out()
+    }
+
+    /// Returns `true` if the runtime may be asked on the fast path: the last record was made outside
+    /// of captures, if there was one, and what the event points to is kept.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         let is_plain =
@@ -96,182 +318,106 @@ impl State {
         self.doubt.is_empty() && self.last.as_ref().is_none_or(is_plain)
     }
 
-    /// Whether the last record was made in a capture.
+    /// Returns `true` if the last record was made in a capture.
     pub(crate) fn is_captured(&self) -> bool {
         self.last.as_ref().is_some_and(|last| last.captured.is_some())
     }
 
     /// Calls `call` while whatever stream the runtime's event points to is alive. If that was the
-    /// default stream of a thread that has ended: how its work ended; the runtime must not be asked
-    /// then.
+    /// default stream of a thread that has ended, returns how its work ended; the runtime must not be
+    /// asked then.
     #[inline]
     pub(crate) fn visit<T>(&self, call: impl FnOnce() -> T) -> Result<T, End> {
-        match &self.last {
-            // As good as always: nothing to visit.
-            None | Some(Record { keeper: Keeper::Owner(_), .. }) if self.doubt.is_empty() => {
-                Ok(call())
-            }
-            last => {
-                let keepers = last.iter().map(|last| &last.keeper).chain(&self.doubt);
-                let lives = keepers.filter_map(|keeper| match keeper {
-                    Keeper::Thread(life) => Some(&**life),
-                    Keeper::Owner(_) => None,
-                });
-                visit(&mut { lives }, call)
-            }
+        if self.is_plain() {
+            return Ok(call());
         }
-    }
-
-    /// A record was made, outside of captures. `None`: what is kept is what was.
-    #[inline]
-    pub(crate) fn recorded_outside(
-        &mut self,
-        stream: RawStream<Hip>,
-        keeper: &Keeper,
-    ) -> Option<Old> {
-        let is_it = |last: &Record| {
-            last.captured.is_none() && last.stream == stream && last.keeper.is_same(keeper)
-        };
-        if self.doubt.is_empty() && self.last.as_ref().is_some_and(is_it) {
-            return None;
-        }
-        Some(self.recorded(Record { stream, keeper: keeper.clone(), captured: None }))
-    }
-
-    /// A record was made.
-    #[inline]
-    pub(crate) fn recorded(&mut self, record: Record) -> Old {
-        self.left_to_a_capture |= self.is_captured();
-        if record.captured.is_some() {
-            self.for_the_pool = false;
-        }
-        let doubt = std::mem::take(&mut self.doubt);
-        Old { record: self.last.replace(record), doubt }
-    }
-
-    /// A record, of which nothing is kept, may have been made in a capture.
-    #[cold]
-    pub(crate) fn taken_by_a_capture(&mut self, driver: &Driver) {
-        self.for_the_pool = false;
-        self.left_to_a_capture |= driver.captures_keep_destroyed;
-    }
-
-    /// The runtime was asked for a record, and refused.
-    #[cold]
-    pub(crate) fn not_recorded(&mut self, keeper: &Keeper) {
-        self.doubt.push(keeper.clone());
-    }
-
-    /// Takes out all that keeps streams.
-    pub(crate) fn take(&mut self) -> Old {
-        let doubt = std::mem::take(&mut self.doubt);
-        Old { record: self.last.take(), doubt }
-    }
-
-    /// As another, but for the handle.
-    pub(crate) fn copy(&mut self, other: &State) {
-        (self.last, self.doubt) = (other.last.clone(), other.doubt.clone());
-    }
-}
-
-impl Drop for State {
-    #[inline]
-    fn drop(&mut self) {
-        // It exists only if the runtime does.
-        let Some(driver) = loaded() else { return };
-        let left = match driver.events(self.device) {
-            // It is recorded anew before it is asked or waited for, and until then the pointer that
-            // it has to its old stream is not followed.
-            Some(events) if self.for_the_pool && !self.given_out => events.give(self.raw).err(),
-            _ if self.is_left_to_a_capture(driver) => None,
-            _ => Some(self.raw),
-        };
-        if left.is_some() || self.has_owner() {
-            self.let_go(driver, left);
-        }
-    }
-}
-
-impl State {
-    /// Whether it must not be destroyed. HIP's captures have bare pointers to the events that were
-    /// recorded in them, and write to those when they end.
-    fn is_left_to_a_capture(&self, driver: &Driver) -> bool {
-        self.left_to_a_capture || driver.captures_keep_destroyed && self.is_captured()
-    }
-
-    /// Destroys the event, if it is given, and lets owners go.
-    fn let_go(&mut self, driver: &'static Driver, left: Option<RawEvent<Hip>>) {
-        let old = self.take();
-        host_func::outside(move || {
-            if let Some(raw) = left {
-                destroy(driver, raw.as_ptr());
-            }
-            // Runs code of a user, in the mode that the thread had.
-            drop(old);
+        let keepers = self.last.iter().map(|last| &last.keeper).chain(&self.doubt);
+        let lives = keepers.filter_map(|keeper| match keeper {
+            Keeper::Thread(life) => Some(&**life),
+            Keeper::Owner(_) => None,
         });
+        visit(&mut { lives }, call)
     }
 
+    /// Drops what keeps streams, which may run code of a user.
     #[inline]
-    fn has_owner(&self) -> bool {
-        let keepers = self.last.iter().map(|record| &record.keeper).chain(&self.doubt);
-        keepers.into_iter().any(|keeper| match keeper {
-            Keeper::Owner(owner) => owner.is_owned(),
-            Keeper::Thread(_) => false,
-        })
+    pub(crate) fn discard_keepers(&mut self) {
+        if let Some(last) = self.last.take() {
+            discard_keeper(last.keeper);
+        }
+        for keeper in self.doubt.drain(..) {
+            discard_keeper(keeper);
+        }
     }
 }
 
-pub(crate) fn destroy(driver: &'static Driver, event: Ptr) {
-    // Without it a capture may break; without destroying, the event leaks.
-    let _relaxed = Relaxed::enter(driver, "HipEvent::drop").ok();
-    // SAFETY: the event is the slot's, and this is its last use. At the end of the process the
-    // runtime may be gone, and says so; there is nobody to tell.
-    driver.ignore(unsafe { (driver.symbols.event_destroy)(event) });
+/// Drops a keeper, which may run code of a user.
+#[inline]
+pub(crate) fn discard_keeper(keeper: Keeper) {
+    if keeper.is_owner() {
+        discard(keeper);
+    }
+}
+
+/// Drops a keeper at the end of a call, where nothing is held.
+#[inline]
+pub(crate) fn discard_keeper_now(keeper: Keeper) {
+    if keeper.is_owner() {
+        if is_inside() { discard(keeper) } else { drop_quietly(keeper) }
+    }
+}
+
+/// What a record in place has replaced while other calls had the event: a stream that they may follow
+/// a pointer to. Dropped with nothing held when the last of them is over.
+#[derive(Debug)]
+pub(crate) enum Retired {
+    Keeper(Keeper),
+    /// The new record's, since those calls began before it and do not visit it themselves.
+    #[allow(dead_code, reason = "it is there to be dropped")]
+    Visit(Hold),
+}
+
+impl Retired {
+    pub(crate) fn discard(self) {
+        match self {
+            Retired::Keeper(keeper) => discard_keeper(keeper),
+            Retired::Visit(hold) => drop(hold),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn stand(last: Option<Record>) -> Stand {
+        Stand::new(Handle::new(RawEvent::from_bits(8), 0, false), last)
+    }
+
     #[test]
-    fn a_record_that_failed_keeps_both_streams() {
+    fn a_failed_record_makes_an_event_not_plain_and_its_keepers_are_dropped_once() {
         let counted = Arc::new(());
         let keeper = || Keeper::Owner(KeepAlive::owner(Arc::clone(&counted)));
-        let mut state = State::new(RawEvent::from_bits(8), 0, EventOptions::timed(), false);
-        let record =
-            || Record { stream: RawStream::from_bits(16), keeper: keeper(), captured: None };
-        drop(state.recorded(record()));
-        state.not_recorded(&keeper());
+        let stream = RawStream::from_bits(16);
+        let mut stand = stand(Some(Record { stream, keeper: keeper(), captured: None }));
+        assert!(stand.is_plain() && !stand.is_unrecorded());
+        stand.doubt.push(keeper());
+        assert!(!stand.is_plain() && stand.visit(|| ()).is_ok());
         assert_eq!(Arc::strong_count(&counted), 3);
-        assert!(!state.is_plain());
-        drop(state.recorded(record()));
-        assert_eq!(Arc::strong_count(&counted), 2);
-        assert!(state.is_plain() && state.visit(|| ()).is_ok());
-        drop(state);
+        stand.discard_keepers();
         assert_eq!(Arc::strong_count(&counted), 1);
     }
 
     #[test]
-    fn a_record_like_the_last_one_changes_nothing_that_is_kept() {
-        let owner = || Keeper::Owner(KeepAlive::owner(Arc::new(())));
-        let (one, other, nothing) = (owner(), owner(), Keeper::Owner(KeepAlive::nothing()));
-        let (stream, elsewhere) = (RawStream::from_bits(16), RawStream::from_bits(32));
-        let mut state = State::new(RawEvent::from_bits(8), 0, EventOptions::timed(), false);
-        assert!(state.recorded_outside(stream, &one).is_some());
-        assert!(state.recorded_outside(stream, &one.clone()).is_none());
-        for (stream, keeper) in
-            [(stream, &other), (stream, &nothing), (elsewhere, &nothing), (stream, &one)]
-        {
-            assert!(state.recorded_outside(stream, keeper).is_some());
-            assert!(state.last.as_ref().is_some_and(|last| last.keeper.is_same(keeper)));
-        }
-        // After a capture, and after a record that failed.
-        let captured = Record { stream, keeper: one.clone(), captured: Some(None) };
-        drop(state.recorded(captured));
-        assert!(!state.is_plain());
-        assert!(state.recorded_outside(stream, &one).is_some());
-        state.not_recorded(&other);
-        assert!(state.recorded_outside(stream, &one).is_some());
-        assert!(state.is_plain());
+    fn what_others_or_a_capture_have_is_not_reused() {
+        let plain = stand(None);
+        assert!(plain.is_unrecorded() && plain.handle.is_reusable());
+        plain.handle.fix();
+        assert!(plain.is_unrecorded() && !plain.handle.is_reusable());
+        plain.handle.give_out();
+        assert!(!plain.is_unrecorded());
+        let captured = stand(None);
+        captured.handle.taken_by_a_capture();
+        assert!(!captured.handle.is_reusable());
     }
 }

@@ -1,22 +1,29 @@
 //! A stream of the HIP runtime: [`HipStream`].
 
+mod idle;
+mod record;
+mod wait;
 mod wrap;
 
 use std::hash::{Hash, Hasher};
 
 use gpu_stream_core::{
-    BackendKind, CaptureStatus, Device, EventOptions, HandleKind, HostFunc, RawStream, Stream,
+    BackendKind, CaptureStatus, ContractError, Device, Error, ErrorKind, EventOptions, HandleKind,
+    HostFunc, RawStream, Stream, StreamOptions,
 };
+use gpu_stream_relay::deferred::drop_here;
+use gpu_stream_relay::{Seen, StreamKey};
 
+use crate::call::public_call;
 use crate::driver::capture::{self, Relaxed};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Current, Driver, driver, loaded, require};
-use crate::fault::{self, Faults};
-use crate::host_func::{self, Job};
+use crate::host_func::{self, DEFERRED, HOST_FUNCS, PANICS};
 use crate::slot::Keeper;
-use crate::{Hip, HipError, HipEvent, event, order, thread_end};
+use crate::{Hip, HipError, HipEvent, order, thread_end};
 
+pub(crate) use self::idle::{finish, is_idle};
 #[cfg(feature = "hip-sys")] // where it is compared with the header's
 pub(crate) use self::wrap::NON_BLOCKING;
 pub(crate) use self::wrap::{
@@ -40,7 +47,10 @@ pub struct HipStream {
     raw: RawStream<Hip>,
     device: u32,
     keeper: Keeper,
-    faults: Faults,
+    /// What panics are found by, where the runtime has no ids: shared with the clones. 0 where it has.
+    number: u64,
+    /// Up to which panic of the process this stream was found to have none.
+    seen: Seen,
 }
 
 impl HipStream {
@@ -55,7 +65,57 @@ impl HipStream {
     /// Origin: torch makes an event at its first record, on the device of that stream.
     #[doc(alias = "hipEventCreateWithFlags")]
     pub fn new_event(&self, options: EventOptions) -> Result<HipEvent, HipError> {
-        HipEvent::new(driver()?, self.device, options, "HipStream::new_event")
+        self.call(|| HipEvent::new(driver()?, self.device, options, "HipStream::new_event"))
+    }
+
+    /// Runs the body of a public call.
+    #[inline]
+    fn call<T>(&self, body: impl FnOnce() -> Result<T, HipError>) -> Result<T, HipError> {
+        public_call(|| body().map_err(|error| self.after(error)))
+    }
+
+    /// Drops the closures that can no longer run after `error`, and says what it means for this stream.
+    #[cold]
+    fn after(&self, error: HipError) -> HipError {
+        let is_owned = self.keeper.is_owner() && self.raw.kind() == HandleKind::Explicit;
+        let error = if is_owned { error.of_owned_stream(self.raw) } else { error };
+        if host_func::is_inside() {
+            return error;
+        }
+        let (device, handle) = self.place_of_panics();
+        match (&error, error.kind()) {
+            (HipError::Driver { .. }, ErrorKind::StreamFault) if self.is_broken() => {
+                HOST_FUNCS.cancel(|stream| stream.scope == device);
+            }
+            (_, ErrorKind::ContextDestroyed) if self.is_gone() => {
+                HOST_FUNCS.cancel(|stream| (stream.scope, stream.handle) == (device, handle));
+            }
+            _ => {}
+        }
+        error
+    }
+
+    /// Returns `true` if the runtime does not know the stream when it is asked again.
+    fn is_gone(&self) -> bool {
+        let again = self.ask("Stream::capture_status", |driver, raw| {
+            // SAFETY: the handle was a stream; the runtime looks it up for this question.
+            unsafe { capture::status(driver, raw, "Stream::capture_status") }
+        });
+        again.is_err()
+    }
+
+    /// Returns `true` if the runtime still reports a fault of the device when it is asked again: the
+    /// code of one call may be about that call alone.
+    fn is_broken(&self) -> bool {
+        const OPERATION: &str = "Stream::query";
+        let again = self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            unsafe {
+                capture::refuse(driver, raw, OPERATION)?;
+                is_idle(driver, raw, self.device, OPERATION)
+            }
+        });
+        again.is_err_and(|error| error.kind() == ErrorKind::StreamFault)
     }
 
     /// Calls `ask` with what it needs current.
@@ -120,7 +180,11 @@ impl HipStream {
     /// The runtime, if this is an explicit stream and nothing was seen to be wrong with any.
     #[inline]
     pub(crate) fn quick(&self) -> Option<&'static Driver> {
-        if self.raw.kind() == HandleKind::Explicit && !fault::any() { loaded() } else { None }
+        if self.raw.kind() == HandleKind::Explicit && PANICS.is_clean(&self.seen) {
+            loaded()
+        } else {
+            None
+        }
     }
 
     /// As [`quick`](Self::quick), if it is not captured either.
@@ -131,162 +195,38 @@ impl HipStream {
         if unsafe { capture::is_possible(driver, self.raw.as_ptr()) } { None } else { Some(driver) }
     }
 
-    /// In which capture the stream is, if in one: asked behind a record, since one may have begun
-    /// after the look before it.
-    #[inline]
-    fn captured_behind(&self, driver: &'static Driver) -> Option<Option<u64>> {
-        let raw = self.raw.as_ptr();
-        // SAFETY: the stream is alive.
-        unsafe { capture::has_begun(driver, raw).then(|| capture::id(driver, raw)) }
-    }
-
-    /// The record of most events on most streams. `None` if this one needs more care.
-    #[inline]
-    fn quick_record(
-        &self,
-        event: &HipEvent,
-        operation: &'static str,
-    ) -> Option<Result<(), HipError>> {
-        if event.ordinal() != self.device {
-            return None;
-        }
-        let (driver, raw) = (self.quick_source()?, self.raw.as_ptr());
-        // SAFETY: the stream is alive, and so is the event, which is of its device.
-        let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-        let captured = || self.captured_behind(driver);
-        let (code, old) = event.quick_record((self.raw, &self.keeper), record, captured)?;
-        let outcome = driver.check(code, operation, "hipEventRecord");
-        // Runs code of a user, who may have had the last share in what the event kept.
-        drop(old);
-        Some(outcome)
-    }
-
-    /// Likewise, with an event of the pool.
-    #[inline]
-    fn quick_record_event(&self, operation: &'static str) -> Option<Result<HipEvent, HipError>> {
-        let (driver, raw) = (self.quick_source()?, self.raw.as_ptr());
-        let of = (driver.entry(self.device)?, self.device);
-        // SAFETY: the stream is alive, and so is the event, which is of its device.
-        let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-        let captured = || self.captured_behind(driver);
-        let (code, event) = HipEvent::recorded(of, (self.raw, &self.keeper), record, captured)?;
-        Some(driver.check(code, operation, "hipEventRecord").map(|()| event))
-    }
-
-    fn record_with_care(&self, event: &HipEvent, operation: &'static str) -> Result<(), HipError> {
-        use gpu_stream_core::Event as _;
-        event.device().check_is(self.device(), operation)?;
-        self.check_fault(operation)?;
-        let (outcome, left) = self.ask(operation, |driver, raw| {
-            let captured = || {
-                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-                Ok(match unsafe { capture::status(driver, raw, operation) }? {
-                    CaptureStatus::None => None,
-                    // SAFETY: as above.
-                    _ => Some(unsafe { capture::id(driver, raw) }),
-                })
-            };
-            // SAFETY: as above; the event is alive, and of the stream's device.
-            let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-            let on = (self.raw, &self.keeper);
-            Ok(event.record_by(driver, on, operation, captured, record))
-        })?;
-        // Runs code of a user, who may have had the last share in what the event kept.
-        drop(left);
-        outcome
-    }
-
-    pub(crate) fn record_event_for(&self, operation: &'static str) -> Result<HipEvent, HipError> {
-        let event = HipEvent::for_record(driver()?, self.device, operation)?;
-        self.record_with_care(&event, operation)?;
-        Ok(event)
-    }
-
-    /// The wait of most streams for most events. `None` if this one needs more care.
-    #[inline]
-    fn quick_wait(
-        &self,
-        event: &HipEvent,
-        operation: &'static str,
-    ) -> Option<Result<(), HipError>> {
-        let driver = self.quick()?;
-        event.with(|state| {
-            if !state.is_plain() {
-                return None;
-            }
-            let raw = self.raw.as_ptr();
-            // SAFETY: the stream is alive, and so is the event, and what it points to; it may be of
-            // any device. Flags are 0.
-            let code = unsafe { (driver.symbols.stream_wait_event)(raw, state.raw.as_ptr(), 0) };
-            Some(match code {
-                HipCode::SUCCESS => Ok(()),
-                code => Err(self.no_wait(driver, code, false, operation)),
-            })
-        })
-    }
-
-    pub(crate) fn wait_with_care(
-        &self,
-        event: &HipEvent,
-        operation: &'static str,
-    ) -> Result<(), HipError> {
-        self.check_fault(operation)?;
-        self.ask(operation, |driver, raw| {
-            // SAFETY: `ask` has made current what a default stream needs.
-            unsafe { self.look_if_default(driver, raw, operation) }?;
-            event.with(|state| {
-                event.refuse_stale(driver, state, operation)?;
-                let waited = state.visit(|| {
-                    // SAFETY: the stream is alive, and `ask` has made current what a default one
-                    // needs; the event is alive, and so is what it points to; it may be of any
-                    // device. Flags are 0.
-                    unsafe { (driver.symbols.stream_wait_event)(raw, state.raw.as_ptr(), 0) }
-                });
-                match waited {
-                    Ok(HipCode::SUCCESS) => Ok(()),
-                    Ok(code) => Err(self.no_wait(driver, code, state.is_captured(), operation)),
-                    // What the event stands for is over: there is nothing to wait for.
-                    Err(end) => end.answer(operation),
-                }
-            })
-        })
-    }
-
-    /// The error for what the runtime answered to a wait of this stream for an event, whose last
-    /// record was made in a capture or not. A default stream has its device current.
-    #[cold]
-    pub(crate) fn no_wait(
-        &self,
-        driver: &'static Driver,
-        code: HipCode,
-        in_a_capture: bool,
-        operation: &'static str,
-    ) -> HipError {
-        driver.forget(code);
-        let code = match code {
-            HipCode::CAPTURE_ISOLATION => {
-                // SAFETY: the stream is alive, and what a default one needs is current.
-                match unsafe { capture::status(driver, self.raw.as_ptr(), operation) } {
-                    // This stream is not captured, so the event's is: it is said of the event then,
-                    // and by the code for that.
-                    Ok(CaptureStatus::None) => HipCode::CAPTURED_EVENT,
-                    Ok(_) => HipCode::CAPTURE_ISOLATION,
-                    Err(error) => return error,
-                }
-            }
-            code => code,
-        };
-        event::refused(in_a_capture, code, operation, "hipStreamWaitEvent")
-    }
-
-    /// The stream's id, if the runtime has ids.
+    /// Returns the stream's id, if the runtime has ids and tells it.
     fn id_if_any(&self) -> Option<u64> {
-        self.id().ok()
+        if self.number != 0 { None } else { self.ask_id("Stream::id").ok() }
     }
 
+    /// Returns what closures and panics of the stream are found by.
+    fn place_of_panics(&self) -> (usize, usize) {
+        let of_stream = if self.number != 0 { self.number as usize } else { self.bits() };
+        (self.device as usize, of_stream)
+    }
+
+    /// Returns an error if a host function of the stream panicked.
     #[inline]
     fn check_fault(&self, operation: &'static str) -> Result<(), HipError> {
-        self.faults.check(operation, || self.id_if_any())
+        match PANICS.check(&self.seen, self.place_of_panics(), || self.id_if_any()) {
+            None => Ok(()),
+            Some(message) => Err(HipError::HostFunctionPanicked { operation, message }),
+        }
+    }
+
+    fn ask_id(&self, operation: &'static str) -> Result<u64, HipError> {
+        let stream_id = require(driver()?.symbols.stream_id, operation)?;
+        self.ask(operation, |driver, raw| {
+            // SAFETY: `ask` has made current what a default stream needs.
+            unsafe { capture::refuse(driver, raw, operation) }?;
+            let _relaxed = Relaxed::enter(driver, operation)?;
+            let mut id = 0;
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
+            // `&mut id` is a valid out-pointer.
+            driver.check(unsafe { stream_id(raw, &mut id) }, operation, "hipStreamGetId")?;
+            Ok(id)
+        })
     }
 }
 
@@ -311,14 +251,16 @@ unsafe impl Stream for HipStream {
     #[inline]
     fn query(&self) -> Result<bool, HipError> {
         const OPERATION: &str = "Stream::query";
-        let done = self.ask(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-            unsafe { capture::refuse(driver, raw, OPERATION) }?;
-            // SAFETY: as above.
-            unsafe { is_idle(driver, raw, self.device, OPERATION) }
-        })?;
-        self.check_fault(OPERATION)?;
-        Ok(done)
+        self.call(|| {
+            let done = self.ask(OPERATION, |driver, raw| {
+                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+                unsafe { capture::refuse(driver, raw, OPERATION) }?;
+                // SAFETY: as above.
+                unsafe { is_idle(driver, raw, self.device, OPERATION) }
+            })?;
+            self.check_fault(OPERATION)?;
+            Ok(done)
+        })
     }
 
     /// As [`Stream::synchronize`].
@@ -333,58 +275,74 @@ unsafe impl Stream for HipStream {
     fn synchronize(&self) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::synchronize";
         host_func::refuse_inside(OPERATION)?;
-        self.ask(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-            unsafe {
-                capture::refuse(driver, raw, OPERATION)?;
-                // An idle stream needs no record, which would be work that the device has to do.
-                if is_idle(driver, raw, self.device, OPERATION)? {
-                    return Ok(());
+        self.call(|| {
+            self.ask(OPERATION, |driver, raw| {
+                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+                unsafe {
+                    capture::refuse(driver, raw, OPERATION)?;
+                    // An idle stream needs no record, which would be work that the device has to do.
+                    if is_idle(driver, raw, self.device, OPERATION)? {
+                        return Ok(());
+                    }
+                    finish(driver, raw, self.device, OPERATION)
                 }
-                finish(driver, raw, self.device, OPERATION)
-            }
-        })?;
-        self.check_fault(OPERATION)
+            })?;
+            self.check_fault(OPERATION)
+        })
     }
 
     /// As [`Stream::record`]. On a stream that is captured, the event becomes a node of the graph.
     #[inline]
     fn record(&self, event: &HipEvent) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::record";
-        match self.quick_record(event, OPERATION) {
+        self.call(|| match self.try_record(event, OPERATION) {
             Some(outcome) => outcome,
-            None => self.record_with_care(event, OPERATION),
-        }
+            None => self.record_slow(event, OPERATION),
+        })
     }
 
     #[inline]
     fn record_event(&self) -> Result<HipEvent, HipError> {
         const OPERATION: &str = "Stream::record_event";
-        match self.quick_record_event(OPERATION) {
+        self.call(|| match self.try_record_event(OPERATION) {
             Some(outcome) => outcome,
-            None => self.record_event_for(OPERATION),
-        }
+            None => self.record_event_slow(OPERATION),
+        })
     }
 
+    fn new_event(&self, options: EventOptions) -> Result<HipEvent, HipError> {
+        self.call(|| HipEvent::new(driver()?, self.device, options, "Stream::new_event"))
+    }
+
+    fn new_stream(&self, options: StreamOptions) -> Result<HipStream, HipError> {
+        self.call(|| new_stream(self.device(), options, "Stream::new_stream"))
+    }
+
+    /// As [`Stream::wait_event`].
+    ///
+    /// # Errors
+    /// Beside those, [`Capturing`](gpu_stream_core::ErrorKind::Capturing) if this stream is captured,
+    /// and the event's record is not of the same capture. HIP itself answers with success, and the
+    /// order is in no graph.
     #[inline]
     fn wait_event(&self, event: &HipEvent) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::wait_event";
-        match self.quick_wait(event, OPERATION) {
+        self.call(|| match self.try_wait(event, OPERATION) {
             Some(outcome) => outcome,
-            None => self.wait_with_care(event, OPERATION),
-        }
+            None => self.wait_slow(event, OPERATION),
+        })
     }
 
     /// As [`Stream::wait_stream`]. Threads that wait for one stream at the same moment may share a
     /// record of it, which is made after all of them have called.
     #[inline]
     fn wait_stream<O: Stream<Backend = Hip>>(&self, other: &O) -> Result<(), HipError> {
-        match order::native(other) {
+        self.call(|| match order::native(other) {
             Some(other) => order::wait_stream(self, other),
             // Something laid over a stream, which has its own way to record.
             None if self.is_same(other) => Ok(()),
             None => self.wait_event(&other.record_event()?),
-        }
+        })
     }
 
     #[inline]
@@ -393,17 +351,19 @@ unsafe impl Stream for HipStream {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Hip>,
     {
-        let mut fork = order::Fork::of(self);
-        for branch in branches {
-            let next = match order::native(branch) {
-                Some(branch) => fork.native(branch),
-                None => fork.layered(branch),
-            };
-            if next.is_break() {
-                break;
+        self.call(|| {
+            let mut fork = order::Fork::of(self);
+            for branch in branches {
+                let next = match order::native(branch) {
+                    Some(branch) => fork.native(branch),
+                    None => fork.layered(branch),
+                };
+                if next.is_break() {
+                    break;
+                }
             }
-        }
-        fork.outcome
+            fork.outcome
+        })
     }
 
     #[inline]
@@ -412,15 +372,17 @@ unsafe impl Stream for HipStream {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Hip>,
     {
-        let (mut relay, mut outcome) = (order::Relay::new(), Ok(()));
-        for branch in branches {
-            let joined = match order::native(branch) {
-                Some(branch) => relay.join(self, branch),
-                None => self.wait_stream(branch),
-            };
-            order::keep_first(&mut outcome, joined);
-        }
-        outcome
+        self.call(|| {
+            let (mut relay, mut outcome) = (order::Relay::new(), Ok(()));
+            for branch in branches {
+                let joined = match order::native(branch) {
+                    Some(branch) => relay.join(self, branch),
+                    None => self.wait_stream(branch),
+                };
+                order::keep_first(&mut outcome, joined);
+            }
+            outcome
+        })
     }
 
     /// As [`Stream::priority`].
@@ -430,16 +392,40 @@ unsafe impl Stream for HipStream {
     /// it synchronises with.
     fn priority(&self) -> Result<i32, HipError> {
         const OPERATION: &str = "Stream::priority";
-        self.ask(OPERATION, |driver, raw| {
+        let ask = |driver: &'static Driver, raw| {
             // SAFETY: `ask` has made current what a default stream needs.
             unsafe { self.look_if_default(driver, raw, OPERATION) }?;
             let _relaxed = Relaxed::enter(driver, OPERATION)?;
             let mut priority = 0;
             // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
-            // `priority` is a place for the number.
+            // `&mut priority` is a valid out-pointer.
             let code = unsafe { (driver.symbols.stream_priority)(raw, &mut priority) };
             driver.check(code, OPERATION, "hipStreamGetPriority")?;
             Ok(priority)
+        };
+        self.call(|| self.ask(OPERATION, ask))
+    }
+
+    /// As [`Stream::is_blocking`].
+    ///
+    /// # Errors
+    /// As there.
+    fn is_blocking(&self) -> Result<bool, HipError> {
+        const OPERATION: &str = "Stream::is_blocking";
+        let ask = |driver: &'static Driver, raw| {
+            let get = require(driver.symbols.stream_flags, OPERATION)?;
+            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+            let mut flags = 0;
+            // SAFETY: the stream is alive, and `ask` has made current what a thread's own one needs;
+            // `&mut flags` is a valid out-pointer.
+            let code = unsafe { get(raw, &mut flags) };
+            driver.check(code, OPERATION, "hipStreamGetFlags")?;
+            Ok(flags & wrap::NON_BLOCKING == 0)
+        };
+        self.call(|| match self.raw.kind() {
+            // The stream that the others block for. HIP may break a capture beside it for an answer.
+            HandleKind::Default => driver().map(|_| true),
+            _ => self.ask(OPERATION, ask),
         })
     }
 
@@ -449,18 +435,7 @@ unsafe impl Stream for HipStream {
     /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) while the stream is captured, and for the default stream
     /// while a stream is that it synchronises with.
     fn id(&self) -> Result<u64, HipError> {
-        const OPERATION: &str = "Stream::id";
-        let stream_id = require(driver()?.symbols.stream_id, OPERATION)?;
-        self.ask(OPERATION, |driver, raw| {
-            // SAFETY: `ask` has made current what a default stream needs.
-            unsafe { capture::refuse(driver, raw, OPERATION) }?;
-            let _relaxed = Relaxed::enter(driver, OPERATION)?;
-            let mut id = 0;
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
-            // `id` is a place for the number.
-            driver.check(unsafe { stream_id(raw, &mut id) }, OPERATION, "hipStreamGetId")?;
-            Ok(id)
-        })
+        self.call(|| self.ask_id("Stream::id"))
     }
 
     /// As [`Stream::capture_status`].
@@ -471,160 +446,73 @@ unsafe impl Stream for HipStream {
     /// not say more.
     fn capture_status(&self) -> Result<CaptureStatus, HipError> {
         const OPERATION: &str = "Stream::capture_status";
-        self.ask(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-            unsafe { capture::status(driver, raw, OPERATION) }
+        self.call(|| {
+            self.ask(OPERATION, |driver, raw| {
+                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+                unsafe { capture::status(driver, raw, OPERATION) }
+            })
         })
     }
 
     /// As [`Stream::launch_host_func`].
     ///
-    /// A panic of the closure ends in it: it does not reach the runtime, what the closure held is
-    /// dropped, and work behind it runs, since the runtime knows nothing of it. But from then on
-    /// every call on this stream says [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) with the panic's
-    /// message. Since HIP 7.2 streams have ids, and every wrapper of the stream says so; before,
-    /// only the wrapper that the function was launched through, and its clones.
+    /// A panic of the closure ends in it: it does not reach the runtime, and what the closure held is
+    /// dropped. Device work behind it runs, since the runtime knows nothing of the panic; closures
+    /// behind it are dropped unrun. From then on every call on this stream says
+    /// [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) with the panic's message. Since HIP 7.2
+    /// streams have ids, and every wrapper of the stream says so; before, only the wrapper that the
+    /// function was launched through, and its clones.
     ///
     /// Inside the closure `synchronize` is refused, and streams and events may be dropped: they are
-    /// destroyed a little later, on another thread.
+    /// destroyed at the end of the next call of this crate.
     ///
-    /// A closure whose launch is an error is dropped and does not run any more. If the runtime took
-    /// it in spite of what it answered, it may have run by then.
+    /// The runtime is given a key, and never a pointer: if another thread begins a capture of the
+    /// stream during the call, the graph has a node that runs the closure once and then does nothing.
     ///
     /// # Errors
     /// Beside those, [`Capturing`](gpu_stream_core::ErrorKind::Capturing) on a stream that is captured: a graph may
     /// be launched many times, and the closure runs once.
     fn launch_host_func(&self, func: HostFunc) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::launch_host_func";
-        self.check_fault(OPERATION)?;
-        self.ask(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-            unsafe { capture::refuse(driver, raw, OPERATION) }
-        })?;
-        let job = Job::new(func, self.faults.key(|| self.id_if_any()));
-        let launched = self.ask(OPERATION, |driver, raw| {
-            let symbols = &driver.symbols;
-            let launched = symbols.launch_host_func.function.map(|launch| {
-                // SAFETY: as above. The function takes a share of the job, and the runtime calls it
-                // once, since it is no part of a graph.
-                unsafe { launch(raw, host_func::run, job.share()) }
-            });
-            let (code, function) = match launched {
-                Some(code) if code != HipCode::NOT_SUPPORTED => {
-                    (code, symbols.launch_host_func.name)
-                }
-                // The function is missing, or is there and does nothing.
-                missing => {
-                    driver.ignore(missing.unwrap_or(HipCode::SUCCESS));
-                    // SAFETY: as above. Flags must be 0, and are.
-                    let code = unsafe {
-                        (symbols.add_callback)(raw, host_func::run_callback, job.share(), 0)
+        self.call(|| {
+            self.check_fault(OPERATION)?;
+            let status = self.ask(OPERATION, |driver, raw| {
+                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+                unsafe { capture::status(driver, raw, OPERATION) }
+            })?;
+            if status != CaptureStatus::None {
+                let (operation, bits) = (OPERATION, self.bits());
+                return Err(ContractError::CaptureHostFunc { operation, bits }.into());
+            }
+            let (scope, handle) = self.place_of_panics();
+            let key = StreamKey { scope, handle, id: self.id_if_any() };
+            HOST_FUNCS.launch(func, key, |user_data| {
+                self.ask(OPERATION, |driver, raw| {
+                    let symbols = &driver.symbols;
+                    let launched = symbols.launch_host_func.function.map(|launch| {
+                        // SAFETY: the stream is alive, and `ask` has made current what a default one
+                        // needs. The function takes any user data, and any number of calls.
+                        unsafe { launch(raw, host_func::run, user_data) }
+                    });
+                    let (code, function) = match launched {
+                        Some(code) if code != HipCode::NOT_SUPPORTED => {
+                            (code, symbols.launch_host_func.name)
+                        }
+                        // The function is missing, or is there and does nothing.
+                        missing => {
+                            driver.ignore(missing.unwrap_or(HipCode::SUCCESS));
+                            // SAFETY: as above. Flags must be 0, and are.
+                            let code = unsafe {
+                                (symbols.add_callback)(raw, host_func::run_callback, user_data, 0)
+                            };
+                            (code, "hipStreamAddCallback")
+                        }
                     };
-                    (code, "hipStreamAddCallback")
-                }
-            };
-            driver.check(code, OPERATION, function)
-        });
-        if launched.is_err() {
-            job.cancel();
-        }
-        launched
+                    driver.check(code, OPERATION, function)
+                })
+            })
+        })
     }
-}
-
-/// Blocks until all work of the stream is done. Other threads' calls on the stream go on meanwhile.
-///
-/// # Safety
-/// `stream` is alive, or 0 or 2 with its device current; it is of the device `ordinal`.
-pub(crate) unsafe fn finish(
-    driver: &'static Driver,
-    stream: Ptr,
-    ordinal: u32,
-    operation: &'static str,
-) -> Result<(), HipError> {
-    // SAFETY: the caller promises the same.
-    let mark = unsafe { mark(driver, stream, ordinal, operation) }?;
-    let _relaxed = relaxed_for_events(driver, operation)?;
-    event::poll(false, || {
-        if driver.query_breaks_captures {
-            // One may have begun since.
-            // SAFETY: the caller promises the same.
-            unsafe { capture::refuse(driver, stream, operation) }?;
-        }
-        mark.is_mark_passed(driver, operation)
-    })
-}
-
-/// Whether all work of the stream is done.
-///
-/// # Safety
-/// As [`finish`].
-#[inline]
-pub(crate) unsafe fn is_idle(
-    driver: &'static Driver,
-    stream: Ptr,
-    ordinal: u32,
-    operation: &'static str,
-) -> Result<bool, HipError> {
-    let code = {
-        let needed = driver.unsafe_calls.stream_query;
-        let _relaxed = Relaxed::enter_if(needed, driver, operation)?;
-        // SAFETY: the caller promises the stream.
-        let code = unsafe { (driver.symbols.stream_query)(stream) };
-        driver.ignore(code);
-        code
-    };
-    match code {
-        HipCode::SUCCESS => Ok(true),
-        HipCode::NOT_READY => Ok(false),
-        // HIP 5.7 refuses it beside a capture of another stream, in whichever mode the thread is,
-        // and takes the question for an event.
-        HipCode::CAPTURE_UNSUPPORTED => {
-            // SAFETY: the caller promises the same.
-            let mark = unsafe { mark(driver, stream, ordinal, operation) }?;
-            let _relaxed = relaxed_for_events(driver, operation)?;
-            mark.is_mark_passed(driver, operation)
-        }
-        code => Err(HipError::Driver { operation, function: "hipStreamQuery", code }),
-    }
-}
-
-fn relaxed_for_events(
-    driver: &'static Driver,
-    operation: &'static str,
-) -> Result<Relaxed, HipError> {
-    Relaxed::enter_if(driver.unsafe_calls.event_query, driver, operation)
-}
-
-/// An event that stands for all work of the stream so far, for questions while the stream is alive.
-/// Nobody else has it, and it goes back to the pool.
-///
-/// # Safety
-/// As [`finish`].
-unsafe fn mark(
-    driver: &'static Driver,
-    stream: Ptr,
-    ordinal: u32,
-    operation: &'static str,
-) -> Result<HipEvent, HipError> {
-    let mark = HipEvent::for_record(driver, ordinal, operation)?;
-    mark.with(|state| {
-        // SAFETY: the caller promises the stream; the event is alive, and of its device.
-        let code = unsafe { (driver.symbols.event_record)(state.raw.as_ptr(), stream) };
-        driver.check(code, operation, "hipEventRecord")?;
-        // Somebody may have begun a capture since the caller looked, and the mark be a part of it,
-        // which stands for no work.
-        // SAFETY: as above.
-        let captured = unsafe { capture::refuse(driver, stream, operation) };
-        match &captured {
-            Ok(()) => {}
-            Err(HipError::Capturing { .. }) => state.taken_by_a_capture(driver),
-            // The runtime does not say.
-            Err(_) => state.for_the_pool = false,
-        }
-        captured
-    })?;
-    Ok(mark)
 }
 
 impl Drop for HipStream {
@@ -633,10 +521,13 @@ impl Drop for HipStream {
         // The last share in an owner runs code of a user, who may destroy the stream.
         if let Keeper::Owner(owner) = &mut self.keeper
             && owner.is_owned()
-            && host_func::is_inside()
         {
             let owner = std::mem::take(owner);
-            host_func::outside(move || drop(owner));
+            if host_func::is_inside() {
+                DEFERRED.push(move || drop(owner));
+            } else {
+                drop_here(owner);
+            }
         }
     }
 }

@@ -86,16 +86,43 @@ impl Life {
     }
 }
 
+/// As [`Visit`], for as long as its owner likes: the thread's end waits for it.
+#[derive(Debug)]
+pub(crate) struct Hold(Arc<Life>);
+
+impl Life {
+    /// Returns what keeps the stream, `None` if its thread has ended.
+    pub(crate) fn hold(self: &Arc<Self>) -> Option<Hold> {
+        let mut state = self.state();
+        if state.end.is_some() {
+            return None;
+        }
+        state.visits += 1;
+        drop(state);
+        Some(Hold(Arc::clone(self)))
+    }
+
+    fn left(&self) {
+        let mut state = self.state();
+        state.visits -= 1;
+        if state.visits == 0 {
+            self.left.notify_all();
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.left();
+    }
+}
+
 /// While it lives, the stream is not destroyed.
 struct Visit<'l>(&'l Life);
 
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.visits -= 1;
-        if state.visits == 0 {
-            self.0.left.notify_all();
-        }
+        self.0.left();
     }
 }
 

@@ -363,18 +363,21 @@ fn how_many_calls(fake: &fake::Fake) {
     assert_eq!(count(&checked), 1 + mode, "wrapping: hipStreamGetDevice, mode");
     assert_eq!(count(&|| drop(one.query())), query, "query: look, mode, query, mode");
     assert_eq!(count(&|| one.synchronize().unwrap()), query, "synchronize, idle: as query");
-    assert_eq!(count(&|| one.wait_event(&event).unwrap()), 1, "wait_event");
+    assert_eq!(count(&|| one.wait_event(&event).unwrap()), 2, "wait_event: look, wait");
+    let own = one.record_event().unwrap();
+    assert_eq!(count(&|| one.wait_event(&own).unwrap()), 1, "waiting for oneself: look");
+    drop(own);
     assert_eq!(count(&|| other.record(&event).unwrap()), 3, "record: look, record, look");
     drop(other.record_event().unwrap());
     assert_eq!(count(&|| drop(other.record_event())), 3, "record_event: look, record, look");
     let wait = count(&|| one.wait_stream(&other).unwrap());
-    assert_eq!(wait, 4, "wait_stream: look, record, look, wait");
+    assert_eq!(wait, 5, "wait_stream: look, look, record, look, wait");
     let third = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     one.fork([&other]).unwrap();
     let fork = count(&|| one.fork([&other, &third, &one]).unwrap());
-    assert_eq!(fork, 5, "fork: look, record, look, wait, wait");
+    assert_eq!(fork, 7, "fork: look, look, record, look, wait; look, wait");
     let join = count(&|| one.join([&other, &third, &one]).unwrap());
-    assert_eq!(join, 8, "join: look, record, look, wait; the same again");
+    assert_eq!(join, 10, "join: look, look, record, look, wait; the same again");
     // In 6.4 the mode makes no difference, and the stream is looked at.
     let event_query = match &version[..1] {
         "5" => 1,
@@ -474,6 +477,16 @@ fn a_failed_record_keeps_the_stream(fake: &fake::Fake) {
     let event = Hip::new_event(device(), EventOptions::new()).unwrap();
     reader.record(&event).unwrap();
     let streams = fake.live_streams();
+    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    fake.fail("hipEventRecord", 2);
+    expect_kind("record", stream.record(&event), ErrorKind::OutOfMemory);
+    fake.work();
+    drop(stream);
+    // Another handle than the event's was to be recorded.
+    assert_eq!(fake.live_streams(), streams, "the event keeps a stream that did not record it");
+    event.synchronize().unwrap();
+    // From here on the handle stays.
+    event.raw();
     let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     fake.fail("hipEventRecord", 2);
     expect_kind("record", stream.record(&event), ErrorKind::OutOfMemory);

@@ -10,8 +10,9 @@
 //! Safe without it are: [`status`] and [`id`]; recording, waiting and host functions, which are
 //! enqueued; and all that concerns the thread's current device.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_uint};
 use std::marker::PhantomData;
+use std::sync::{Mutex, PoisonError};
 
 use gpu_stream_core::CaptureStatus;
 
@@ -153,26 +154,142 @@ pub(crate) unsafe fn end(
     }
 }
 
-/// The number of the capture that the stream is in, which no other capture of the process has;
-/// `None` if it is in none. 0 if the runtime does not say.
+/// A capture, as a stream in it knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct CaptureId {
+    /// The runtime's number of the capture; 0 if it does not say. No two captures have the same. Up to
+    /// 5.6 each stream in a capture has another one.
+    number: u64,
+    /// The graph, which all streams of a capture share; 0 if the runtime does not say.
+    graph: usize,
+}
+
+impl CaptureId {
+    /// Returns `true` if both, of which each goes on, are one capture.
+    pub(crate) fn is_same(self, other: Self) -> bool {
+        if self.graph != 0 && other.graph != 0 {
+            self.graph == other.graph
+        } else {
+            self.number == other.number
+        }
+    }
+}
+
+/// The capture that a stream is in, and the nodes that its next work comes after.
+pub(crate) struct CaptureInfo {
+    pub(crate) id: CaptureId,
+    pub(crate) nodes: Vec<usize>,
+}
+
+/// Held while the list of a captured stream's nodes is read or added to: the runtime returns a pointer
+/// into it. Such calls never block, since nothing is submitted.
+static NODES: Mutex<()> = Mutex::new(());
+
+/// Returns the capture that the stream is in; `None` if it is in none, or in one that is broken.
 ///
 /// # Safety
 /// As [`status`].
-pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<u64> {
+pub(crate) unsafe fn info(driver: &Driver, stream: Ptr) -> Option<CaptureInfo> {
+    let _nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: the caller promises the same.
+    unsafe { read_info(driver, stream) }.ok().flatten()
+}
+
+/// As [`info`], for a wait, which must not be made if it cannot be told what it would mean.
+///
+/// # Errors
+/// What the runtime says instead.
+///
+/// # Safety
+/// As [`status`].
+pub(crate) unsafe fn ask_info(
+    driver: &Driver,
+    stream: Ptr,
+    operation: &'static str,
+) -> Result<Option<CaptureInfo>, HipError> {
+    // SAFETY: the caller promises the same.
+    if unsafe { status(driver, stream, operation) }? != CaptureStatus::Active {
+        return Ok(None);
+    }
+    let _nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
+    let function = driver.symbols.stream_capture_info.name;
+    // SAFETY: the caller promises the same.
+    let info = unsafe { read_info(driver, stream) };
+    info.map_err(|code| HipError::Driver { operation, function, code })
+}
+
+/// Returns what [`info`] does. The caller holds [`NODES`].
+///
+/// # Safety
+/// As [`status`].
+unsafe fn read_info(driver: &Driver, stream: Ptr) -> Result<Option<CaptureInfo>, HipCode> {
     let Some(info) = driver.symbols.stream_capture_info.function else {
         // SAFETY: the caller promises the same.
-        let status = unsafe { status(driver, stream, "capture::id") };
-        return matches!(status, Ok(CaptureStatus::Active)).then_some(0);
+        let status = unsafe { status(driver, stream, "capture::info") };
+        let (id, nodes) = (CaptureId { number: 0, graph: 0 }, Vec::new());
+        let is_active = matches!(status, Ok(CaptureStatus::Active));
+        return Ok(is_active.then_some(CaptureInfo { id, nodes }));
     };
-    let (mut status, mut id) = (0, 0);
-    let none = std::ptr::null_mut;
-    // SAFETY: the caller promises the stream; the first two are places for their numbers, the
-    // others may be null and are then not written.
-    let code = unsafe {
-        info(stream, &mut status, &mut id, none(), std::ptr::null_mut(), std::ptr::null_mut())
-    };
+    let (mut status, mut number, mut count) = (0, 0, 0);
+    let (mut graph, mut first) = (std::ptr::null_mut(), std::ptr::null::<Ptr>());
+    // SAFETY: the caller promises the stream; all others are valid out-pointers.
+    let code =
+        unsafe { info(stream, &mut status, &mut number, &mut graph, &mut first, &mut count) };
     driver.ignore(code);
-    (code == HipCode::SUCCESS && status == ACTIVE).then_some(id)
+    if code != HipCode::SUCCESS {
+        return Err(code);
+    }
+    if status != ACTIVE {
+        return Ok(None);
+    }
+    let nodes = if first.is_null() || !driver.adds_dependencies {
+        Vec::new()
+    } else {
+        // SAFETY: the runtime's list has `count` nodes from `first` on, and no call of ours changes it
+        // while the lock is held.
+        unsafe { std::slice::from_raw_parts(first, count) }
+            .iter()
+            .map(|node| node.expose_provenance())
+            .collect()
+    };
+    Ok(Some(CaptureInfo { id: CaptureId { number, graph: graph.addr() }, nodes }))
+}
+
+/// Returns the capture that the stream is in, as [`info`] does.
+///
+/// # Safety
+/// As [`status`].
+pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<CaptureId> {
+    // SAFETY: the caller promises the same.
+    unsafe { info(driver, stream) }.map(|info| info.id)
+}
+
+/// Makes the next work of a captured stream come after `nodes` of its graph, which is what a wait for
+/// an event of the same capture does. Makes no call if it comes after them anyway. Returns `false` if
+/// the runtime refuses.
+///
+/// From 5.7 on the runtime keeps for each stream which others wait for its events, and follows that
+/// without end when a capture ends, if a stream waits for itself, or two for each other. This leaves no
+/// such trace.
+///
+/// # Safety
+/// As [`status`]; the nodes are of the stream's graph.
+pub(crate) unsafe fn add_dependencies(driver: &Driver, stream: Ptr, nodes: &[usize]) -> bool {
+    let Some(update) = driver.symbols.update_dependencies.function else { return false };
+    let _nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: the caller promises the same.
+    let Ok(Some(now)) = (unsafe { read_info(driver, stream) }) else { return false };
+    let missing = nodes.iter().filter(|node| !now.nodes.contains(node));
+    let mut missing: Vec<Ptr> =
+        missing.map(|node| std::ptr::with_exposed_provenance_mut(*node)).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    const ADD: c_uint = 0;
+    // SAFETY: the caller promises the stream and the nodes, of which there are so many.
+    let code = unsafe { update(stream, missing.as_mut_ptr(), missing.len(), ADD) };
+    driver.ignore(code);
+    code == HipCode::SUCCESS
 }
 
 /// Which functions are unsafe beside a capture, so that they need [`Relaxed`]. AMD's runtime checks

@@ -31,6 +31,10 @@ impl HipCode {
     /// `hipErrorInvalidDevice`: there is no such device; from a runtime that has none at all, what
     /// HIP 5 says for [`NO_DEVICE`](Self::NO_DEVICE).
     pub const INVALID_DEVICE: Self = HipCode(101);
+    /// `hipErrorInvalidContext`; also what `hipIpcOpenEventHandle` says of this process's own handle.
+    pub const INVALID_CONTEXT: Self = HipCode(201);
+    /// `hipErrorInvalidHandle`; also what `hipEventElapsedTime` says of an event that was not recorded.
+    pub const INVALID_HANDLE: Self = HipCode(400);
     /// `hipErrorNotReady`: no error, work is pending.
     pub const NOT_READY: Self = HipCode(600);
     /// `hipErrorContextIsDestroyed`: what HIP answers to the handle of a stream that is not alive.
@@ -80,6 +84,35 @@ impl HipCode {
             214 | 700 | 702 | 710 | 714..=719 => ErrorKind::StreamFault,
             _ => ErrorKind::Driver,
         }
+    }
+
+    /// Returns what to do about the code, as the end of a sentence, if a caller can do something.
+    pub(crate) const fn advice(self) -> Option<&'static str> {
+        Some(match self.0 {
+            2 => "drop streams and events that are not needed, or free memory of the device",
+            34 => "this library is a stub without a driver; name another in GPU_STREAM_HIP_LIBRARY",
+            101 => "`Backend::devices` lists those that there are",
+            201 => "the device was reset, or is not of this process; make new streams and events",
+            214 | 700 | 702 | 710 | 714..=719 => {
+                "device work has failed, and the device is broken for this process; start another"
+            }
+            400 => "hand in a stream or event that is alive, and an event of the stream's device",
+            709 => "the stream was destroyed, or its device was reset; hand in one that is alive",
+            800 => "call it outside of host functions and callbacks",
+            801 => "this runtime does not have it; update ROCm",
+            900 => "a stream is being captured; call it when the capture has ended",
+            901 => "the capture is broken; end it, and begin another",
+            902 => "a capture cannot wait for another one; capture both streams into one graph",
+            903 => "the stream belongs to a capture that another stream began; end it there",
+            904 => "let the stream that began the capture wait for each stream that was drawn in",
+            905 => "a capture holds no order with work outside of it; wait before it begins",
+            906 => {
+                "the default stream cannot be used beside this capture; use a non-blocking stream"
+            }
+            907 => "the event was recorded in a capture; record it outside first",
+            908 => "another thread began the capture; end it there, or begin it relaxed",
+            _ => return None,
+        })
     }
 
     /// The runtime's name of the code, `hipErrorInvalidHandle` for instance; `None` if the runtime
@@ -139,6 +172,7 @@ impl fmt::Debug for HipCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::HipError;
 
     #[test]
     fn an_unknown_code_is_a_driver_error_and_prints() {
@@ -147,6 +181,21 @@ mod tests {
             assert_eq!(code.kind(), ErrorKind::Driver);
             assert!(code.to_string().contains(&number.to_string()));
         }
+    }
+
+    #[test]
+    fn what_a_caller_can_cause_has_advice() {
+        let error = |number| {
+            let (operation, function, code) = ("a call", "a function", HipCode(number));
+            HipError::Driver { operation, function, code }.to_string()
+        };
+        for number in [2, 101, 201, 400, 700, 709, 719, 800, 801] {
+            assert!(error(number).contains("; "), "{number}");
+        }
+        for number in 900..=908 {
+            assert!(error(number).contains("; "), "{number}");
+        }
+        assert_eq!(error(999), "a call: a function answered 999");
     }
 
     #[test]

@@ -53,7 +53,11 @@ pub(crate) struct Driver {
     /// Whether a wait for an event that was recorded in a capture, and outside since, draws the
     /// waiter into that capture while it goes on: up to 5.6.
     pub(crate) captures_keep_recorded: bool,
-    /// Whether interprocess events mean what they should. In 7.2 they do. In 5.7 and 6.4 one that
+    /// Whether a wait inside of one capture adds nodes to the waiting stream's, and gives the runtime no
+    /// event: from 5.7 on, where some shapes of such waits end the process.
+    pub(crate) adds_dependencies: bool,
+    /// Whether interprocess events keep the contract: on no version of AMD's that was tried. In 7.2 they
+    /// wait well, but to destroy one blocks until all work of the device is done. In 5.7 and 6.4 one that
     /// is recorded behind work counts as done at once, for questions and for waits; in 5.2 a wait
     /// for one blocks the calling thread, and to destroy one ends the process.
     interprocess: bool,
@@ -127,7 +131,8 @@ impl Driver {
             query_breaks_captures: (60_000_000..70_200_000).contains(&version),
             captures_keep_destroyed: version < 50_500_000 && !is_on_cuda(version),
             captures_keep_recorded: version < 50_700_000 && !is_on_cuda(version),
-            interprocess: !cfg!(windows) && (version >= 70_200_000 || is_on_cuda(version)),
+            adds_dependencies: version >= 50_700_000 && !is_on_cuda(version),
+            interprocess: is_on_cuda(version) && !cfg!(windows),
             devices: Vec::new(),
         };
         match driver.find_devices() {
@@ -244,7 +249,8 @@ impl Driver {
         let reason = if cfg!(windows) {
             "on Windows an interprocess event of HIP does not wait for the work in front of it; use an event of one process"
         } else {
-            "up to HIP 6.4 an interprocess event does not wait for the work in front of it; it needs HIP 7.2 or newer"
+            "on AMD's runtime an interprocess event does not wait for the work in front of it (up to HIP 6.4), or its drop \
+             blocks until all work of the device is done (7.2); use an event of one process, and tell the other by other means"
         };
         Err(ContractError::Unsupported { operation, backend: BackendKind::Hip, reason }.into())
     }
@@ -371,7 +377,8 @@ pub(crate) fn dead(stream: Ptr, operation: &'static str) -> HipError {
     let reason = if stream.addr() <= 2 {
         "is a default stream, and this runtime refuses it; use a stream of `Backend::new_stream`, or another runtime"
     } else {
-        "is no stream that is alive, says the runtime; hand in a stream of this process that was not destroyed"
+        "is no stream that is alive, says the runtime: it was destroyed, or its device was reset; hand in a stream of this \
+         process that is alive"
     };
     ContractError::InvalidHandle { operation, bits: stream.addr(), reason }.into()
 }

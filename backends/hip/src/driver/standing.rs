@@ -24,6 +24,10 @@ static ASKING: AtomicUsize = AtomicUsize::new(0);
 #[cfg(unix)]
 const GRACE: std::time::Duration = std::time::Duration::from_millis(5);
 
+/// How long [`end`] waits at most for threads that ask.
+#[cfg(unix)]
+const LIMIT: std::time::Duration = std::time::Duration::from_millis(100);
+
 const GOOD: u8 = 0;
 const FORKED: u8 = 1;
 const ENDING: u8 = 2;
@@ -104,8 +108,10 @@ extern "C" fn end() {
     }
     STANDING.store(ENDING, Ordering::SeqCst);
     DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
-    // None of them blocks in the runtime.
-    while ASKING.load(Ordering::SeqCst) > 0 {
+    // A question that meets another thread's blocked record of a handle that was given out waits for it
+    // inside the runtime: so there is a limit.
+    let begin = std::time::Instant::now();
+    while ASKING.load(Ordering::SeqCst) > 0 && begin.elapsed() < LIMIT {
         std::thread::yield_now();
     }
     // Threads that are in any other call right now are not counted, which would cost every call. They

@@ -136,6 +136,10 @@ symbols! {
         ipc_open_event = hipIpcOpenEventHandle "4.3" (*mut Ptr, IpcHandle) -> HipCode;
         stream_capture_info = hipStreamGetCaptureInfo_v2 "5.0"
             (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut usize) -> HipCode;
+        // For waits inside of one capture.
+        update_dependencies = hipStreamUpdateCaptureDependencies "4.5"
+            (Ptr, *mut Ptr, usize, c_uint) -> HipCode;
+        stream_flags = hipStreamGetFlags "3.0" (Ptr, *mut c_uint) -> HipCode;
         stream_id = hipStreamGetId "7.2" (Ptr, *mut u64) -> HipCode;
     }
 }

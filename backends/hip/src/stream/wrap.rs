@@ -6,68 +6,91 @@ use std::sync::Arc;
 use gpu_stream_core::{
     BackendKind, ContractError, Device, HandleKind, KeepAlive, PerThread, RawStream, StreamOptions,
 };
+use gpu_stream_relay::Seen;
 
 use super::{HipStream, PER_THREAD};
 use crate::driver::capture::Relaxed;
 use crate::driver::code::HipCode;
 use crate::driver::{Current, Driver, current, dead, driver, loaded};
-use crate::fault::Faults;
+use crate::number::next_number;
 use crate::slot::Keeper;
-use crate::{Hip, HipError, busy, device, host_func, thread_end};
+use crate::{Hip, HipError, busy, device, thread_end};
 
 /// `hipStreamNonBlocking`: does not synchronise with the default stream.
 pub(crate) const NON_BLOCKING: u32 = 1;
+/// `hipStreamDefault`: synchronises with the default stream.
+const BLOCKING: u32 = 0;
 
 /// The owner of a stream that we made: destroys it.
 struct Owned {
     raw: RawStream<Hip>,
     ordinal: u32,
+    number: u64,
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        let Owned { raw, ordinal } = *self;
-        host_func::outside(move || {
-            // It leaks where the runtime must not be called any more.
-            let Some(driver) = loaded() else { return };
-            // SAFETY: the stream is ours, and this is its last use: it has no wrapper any more, and
-            // no event outside of the pool points to it.
-            unsafe { busy::destroy(driver, raw, ordinal) };
-        });
+        // It leaks where the runtime must not be called any more.
+        let Some(driver) = loaded() else { return };
+        let Owned { raw, ordinal, number } = *self;
+        // SAFETY: the stream is ours, and this is its last use: it has no wrapper any more, and
+        // no event outside of the pool points to it.
+        unsafe { busy::destroy(driver, raw, ordinal, number) };
     }
 }
 
-pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<HipStream, HipError> {
-    const OPERATION: &str = "Backend::new_stream";
-    device::priority_range(device, OPERATION)?.check(options.priority, OPERATION)?;
-    host_func::clear();
+pub(crate) fn new_stream(
+    device: Device,
+    options: StreamOptions,
+    operation: &'static str,
+) -> Result<HipStream, HipError> {
+    device::priority_range(device, operation)?.check(options.priority, operation)?;
     thread_end::watch();
     let driver = driver()?;
-    busy::clear(driver);
-    let (raw, owner) = create(driver, device.ordinal(), options.priority, OPERATION)?;
-    Ok(known(driver, raw, device.ordinal(), owner))
+    let (ordinal, number) = (device.ordinal(), number(driver));
+    let (raw, owner) = create_numbered(driver, ordinal, number, options, operation)?;
+    let keeper = Keeper::Owner(owner);
+    Ok(HipStream { raw, device: ordinal, keeper, number, seen: Seen::new() })
 }
 
-/// A stream of the runtime, and its owner.
+/// Makes a stream of the runtime that no wrapper has.
 pub(crate) fn create(
     driver: &'static Driver,
     ordinal: u32,
-    priority: c_int,
+    options: StreamOptions,
+    operation: &'static str,
+) -> Result<(RawStream<Hip>, KeepAlive), HipError> {
+    create_numbered(driver, ordinal, 0, options, operation)
+}
+
+fn create_numbered(
+    driver: &'static Driver,
+    ordinal: u32,
+    number: u64,
+    options: StreamOptions,
     operation: &'static str,
 ) -> Result<(RawStream<Hip>, KeepAlive), HipError> {
     let _relaxed = Relaxed::enter(driver, operation)?;
     let _current = Current::enter(driver, ordinal, operation)?;
     let mut stream = std::ptr::null_mut();
-    // SAFETY: `stream` is a place for one stream, the flags are valid, and the device is current.
-    let code = unsafe { (driver.symbols.stream_create)(&mut stream, NON_BLOCKING, priority) };
+    let flags = if options.blocking { BLOCKING } else { NON_BLOCKING };
+    // SAFETY: `&mut stream` is a valid out-pointer, the flags are valid, and the device is current.
+    let code = unsafe { (driver.symbols.stream_create)(&mut stream, flags, options.priority) };
     driver.check(code, operation, "hipStreamCreateWithPriority")?;
     let raw = RawStream::from_ptr(stream);
-    Ok((raw, KeepAlive::owner(Arc::new(Owned { raw, ordinal }))))
+    Ok((raw, KeepAlive::owner(Arc::new(Owned { raw, ordinal, number }))))
+}
+
+/// Returns what panics of a new wrapper are found by: 0 where the runtime has ids for streams.
+#[inline]
+fn number(driver: &Driver) -> u64 {
+    if driver.symbols.stream_id.function.is_some() { 0 } else { next_number() }
 }
 
 #[inline(always)]
 fn known(driver: &Driver, raw: RawStream<Hip>, device: u32, owner: KeepAlive) -> HipStream {
-    HipStream { raw, device, keeper: Keeper::Owner(owner), faults: Faults::new(driver) }
+    let (keeper, number) = (Keeper::Owner(owner), number(driver));
+    HipStream { raw, device, keeper, number, seen: Seen::new() }
 }
 
 /// The default stream of `device`.
@@ -93,8 +116,8 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, 
     let driver = driver()?;
     driver.check_only_runtime(OPERATION)?;
     let keeper = Keeper::Thread(thread_end::life(driver, ordinal, OPERATION)?);
-    let faults = Faults::new(driver);
-    let stream = HipStream { raw: PER_THREAD, device: ordinal, keeper, faults };
+    let (raw, number, seen) = (PER_THREAD, number(driver), Seen::new());
+    let stream = HipStream { raw, device: ordinal, keeper, number, seen };
     // SAFETY: handle 2 is the calling thread's, and no other wrapper of it is ever made.
     Ok(unsafe { PerThread::new_unchecked(stream) })
 }

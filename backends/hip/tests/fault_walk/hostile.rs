@@ -157,7 +157,10 @@ pub fn a_slow_call_holds_up_no_other_stream() {
         ("hipStreamQuery", |stream| stream.query().map(drop)),
         ("hipStreamIsCapturing", |stream| stream.capture_status().map(drop)),
         ("hipEventRecord", |stream| stream.record_event().map(drop)),
-        ("hipStreamWaitEvent", |stream| stream.wait_event(&stream.record_event()?)),
+        ("hipStreamWaitEvent", |stream| {
+            stream
+                .wait_event(&Hip::new_stream(stream.device(), Default::default())?.record_event()?)
+        }),
         ("hipEventQuery", |stream| stream.record_event()?.query().map(drop)),
         ("hipEventDestroy", |stream| stream.new_event(EventOptions::timed()).map(drop)),
         ("hipEventCreateWithFlags", |stream| stream.new_event(EventOptions::timed()).map(drop)),

@@ -96,6 +96,27 @@ impl Vendor for OnHip {
             reason: "the look behind a record only makes sure; the record was made",
         },
         Excuse {
+            functions: &["hipStreamIsCapturing"],
+            operations: &["wait_event", "pending: wait_event"],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "the fast path gives up, and the slow one asks again, or makes no call at all",
+        },
+        Excuse {
+            functions: &[],
+            operations: &[],
+            codes: &[1, 709],
+            may: May::Say(ErrorKind::ContextDestroyed),
+            reason: "the stream's owner has not destroyed it, so the device was reset",
+        },
+        Excuse {
+            functions: &["hipEventElapsedTime"],
+            operations: &[],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "it is asked first, and once more after the reasons were looked for",
+        },
+        Excuse {
             functions: &["hipStreamWaitEvent"],
             operations: &[],
             codes: &[905, 907],

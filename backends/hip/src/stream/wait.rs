@@ -1,0 +1,261 @@
+//! Waits of a stream for an event, outside of captures and inside.
+//!
+//! | the waiting stream | the event's last record | |
+//! |---|---|---|
+//! | not captured | outside of captures | the runtime's wait |
+//! | not captured | in a capture that goes on | draws the stream into that capture |
+//! | any | in a capture that is over | refused |
+//! | any | on this very stream, in the same capture or none | nothing: no call |
+//! | captured | in the same capture | its nodes are added to the stream's |
+//! | captured | outside, or in another capture | refused: a graph has no such order, and HIP says success |
+//!
+//! Where others have the handle, only the runtime knows the last record. There a captured stream lets
+//! a *probe* stream wait first, and sees which capture that was drawn into.
+
+use gpu_stream_core::{CaptureStatus, ContractError, Stream as _};
+
+use super::{HipStream, create};
+use crate::driver::Driver;
+use crate::driver::capture::{self, CaptureInfo};
+use crate::driver::code::HipCode;
+use crate::driver::is_on_cuda;
+use crate::driver::symbols::Ptr;
+use crate::slot::Stand;
+use crate::{HipError, HipEvent, event};
+
+impl HipStream {
+    /// Returns `true` if the record was made on this stream, outside of captures, and nothing else can
+    /// have moved the event since. What keeps the record's stream alive keeps its handle from being
+    /// used again.
+    #[inline]
+    fn is_own_record(&self, stand: &Stand) -> bool {
+        stand.last.as_ref().is_some_and(|last| {
+            last.stream == self.raw
+                && last.keeper.is_same(&self.keeper)
+                && !stand.handle.is_given_out()
+        })
+    }
+
+    /// Tries to wait for `event` on the fast path. Returns `None` if the slow path is needed.
+    #[inline]
+    pub(super) fn try_wait(
+        &self,
+        event: &HipEvent,
+        operation: &'static str,
+    ) -> Option<Result<(), HipError>> {
+        let driver = self.quick_source()?;
+        let stand = event.in_use();
+        if !stand.is_plain() {
+            return None;
+        }
+        if stand.is_unrecorded() || self.is_own_record(&stand) && event.ordinal() == self.device {
+            return Some(Ok(()));
+        }
+        let raw = self.raw.as_ptr();
+        // SAFETY: the stream is alive, and so is the event, and what it points to; it may be of any
+        // device. Flags are 0.
+        let code = unsafe { (driver.symbols.stream_wait_event)(raw, stand.raw(), 0) };
+        Some(match code {
+            HipCode::SUCCESS => Ok(()),
+            code => Err(self.no_wait(driver, code, false, operation)),
+        })
+    }
+
+    pub(crate) fn wait_slow(
+        &self,
+        event: &HipEvent,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        self.check_fault(operation)?;
+        self.ask(operation, |driver, raw| {
+            // SAFETY: `ask` has made current what a default stream needs.
+            unsafe { self.look_if_default(driver, raw, operation) }?;
+            let stand = event.in_use();
+            if stand.is_unrecorded() {
+                return Ok(());
+            }
+            event.refuse_stale(driver, &stand, operation)?;
+            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            match unsafe { capture::ask_info(driver, raw, operation) }? {
+                None => self.wait_uncaptured(driver, raw, (event, &stand), operation),
+                Some(mine) => self.wait_captured(driver, raw, &mine, (event, &stand), operation),
+            }
+        })
+    }
+
+    /// Waits by the runtime's own call.
+    fn wait_by_runtime(
+        &self,
+        driver: &'static Driver,
+        raw: Ptr,
+        stand: &Stand,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        let waited = stand.visit(|| {
+            // SAFETY: the stream is alive, and what a default one needs is current; the event is
+            // alive, and so is what it points to; it may be of any device. Flags are 0.
+            unsafe { (driver.symbols.stream_wait_event)(raw, stand.raw(), 0) }
+        });
+        match waited {
+            Ok(HipCode::SUCCESS) => Ok(()),
+            Ok(code) => Err(self.no_wait(driver, code, stand.is_captured(), operation)),
+            // What the event stands for is over: there is nothing to wait for.
+            Err(end) => end.answer(operation),
+        }
+    }
+
+    fn wait_uncaptured(
+        &self,
+        driver: &'static Driver,
+        raw: Ptr,
+        (event, stand): (&HipEvent, &Stand),
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        let is_own = self.is_own_record(stand) && event.ordinal() == self.device;
+        if is_own && !stand.is_captured() && stand.doubt.is_empty() {
+            return Ok(());
+        }
+        self.wait_by_runtime(driver, raw, stand, operation)
+    }
+
+    /// Waits inside of the capture `mine` of this stream.
+    #[cold]
+    fn wait_captured(
+        &self,
+        driver: &'static Driver,
+        raw: Ptr,
+        mine: &CaptureInfo,
+        (event, stand): (&HipEvent, &Stand),
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        if is_on_cuda(driver.version) && stand.handle.is_given_out() {
+            // CUDA tells each case itself.
+            return self.wait_by_runtime(driver, raw, stand, operation);
+        }
+        let bits = stand.handle.raw.to_bits();
+        let uncaptured = || {
+            let waiter = self.bits();
+            Err(ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into())
+        };
+        if stand.handle.is_given_out() && driver.adds_dependencies {
+            return self.wait_by_probe(driver, raw, mine, (event, stand), operation);
+        }
+        let Some(captured) = stand.last.as_ref().and_then(|last| last.captured.as_ref()) else {
+            return uncaptured();
+        };
+        match event.live_capture(driver, stand, operation) {
+            Some(theirs) if theirs.is_same(mine.id) => {}
+            Some(_) => {
+                let waiter = self.bits();
+                return Err(
+                    ContractError::capture_of_another(operation, waiter, "event", bits).into()
+                );
+            }
+            None => return Err(HipError::CapturedEvent { operation }),
+        }
+        if self.is_own_record(stand) && event.ordinal() == self.device {
+            return Ok(());
+        }
+        // SAFETY: the stream is alive, and what a default one needs is current; the nodes are of the
+        // capture that both are in.
+        if driver.adds_dependencies
+            && unsafe { capture::add_dependencies(driver, raw, &captured.nodes) }
+        {
+            return Ok(());
+        }
+        self.wait_by_runtime(driver, raw, stand, operation)
+    }
+
+    /// Waits, inside of the capture `mine`, for an event that others may have recorded.
+    #[cold]
+    fn wait_by_probe(
+        &self,
+        driver: &'static Driver,
+        raw: Ptr,
+        mine: &CaptureInfo,
+        (event, stand): (&HipEvent, &Stand),
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        // Destroyed when it is idle and no capture has it any more.
+        let (probe, _owner) = create(driver, event.ordinal(), Default::default(), operation)?;
+        self.wait_by_runtime(driver, probe.as_ptr(), stand, operation)?;
+        let (waiter, bits) = (self.bits(), stand.handle.raw.to_bits());
+        // SAFETY: the probe is alive.
+        match unsafe { capture::ask_info(driver, probe.as_ptr(), operation) }? {
+            None => {
+                Err(ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into())
+            }
+            Some(theirs) if !theirs.id.is_same(mine.id) => {
+                Err(ContractError::capture_of_another(operation, waiter, "event", bits).into())
+            }
+            // SAFETY: the stream is alive, and what a default one needs is current; the nodes are of
+            // the capture that both are in.
+            Some(theirs) => {
+                match unsafe { capture::add_dependencies(driver, raw, &theirs.nodes) } {
+                    true => Ok(()),
+                    false => self.wait_by_runtime(driver, raw, stand, operation),
+                }
+            }
+        }
+    }
+
+    /// Waits for all work of `source` if this stream is captured. Returns `Ok(false)` if that takes an
+    /// event.
+    pub(crate) fn wait_in_capture(
+        &self,
+        source: &HipStream,
+        operation: &'static str,
+    ) -> Result<bool, HipError> {
+        // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+        let info = |stream: &HipStream| {
+            stream
+                .ask(operation, |driver, raw| unsafe { capture::ask_info(driver, raw, operation) })
+        };
+        let Some(mine) = info(self)? else { return Ok(false) };
+        let (waiter, bits) = (self.bits(), source.bits());
+        match info(source)? {
+            None if source.capture_status()? != CaptureStatus::None => {
+                // Broken, or it began just now: the record says which.
+                Ok(false)
+            }
+            None => {
+                Err(ContractError::capture_of_uncaptured(operation, waiter, "stream", bits).into())
+            }
+            Some(theirs) if !theirs.id.is_same(mine.id) => {
+                Err(ContractError::capture_of_another(operation, waiter, "stream", bits).into())
+            }
+            Some(theirs) => self.ask(operation, |driver, raw| {
+                // SAFETY: as above; the nodes are of the capture that both are in.
+                Ok(driver.adds_dependencies
+                    && unsafe { capture::add_dependencies(driver, raw, &theirs.nodes) })
+            }),
+        }
+    }
+
+    /// Returns the error for what the runtime answered to a wait of this stream for an event, whose
+    /// last record was made in a capture or not. A default stream has its device current.
+    #[cold]
+    pub(crate) fn no_wait(
+        &self,
+        driver: &'static Driver,
+        code: HipCode,
+        in_a_capture: bool,
+        operation: &'static str,
+    ) -> HipError {
+        driver.forget(code);
+        let code = match code {
+            HipCode::CAPTURE_ISOLATION => {
+                // SAFETY: the stream is alive, and what a default one needs is current.
+                match unsafe { capture::status(driver, self.raw.as_ptr(), operation) } {
+                    // This stream is not captured, so the event's is: it is said of the event then,
+                    // and by the code for that.
+                    Ok(CaptureStatus::None) => HipCode::CAPTURED_EVENT,
+                    Ok(_) => HipCode::CAPTURE_ISOLATION,
+                    Err(error) => return error,
+                }
+            }
+            code => code,
+        };
+        event::refused(in_a_capture, code, operation, "hipStreamWaitEvent")
+    }
+}

@@ -1,0 +1,170 @@
+//! A call that is blocked inside the runtime, as a record is whose stream has a full queue, holds up no
+//! other: nothing of ours is held meanwhile. And one panic costs other streams nothing.
+//!
+//! The runtime is the one of `tests/fake`, which holds a call back until it is told.
+
+mod support;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gpu_stream_core::{
+    Backend, ErrorKind, Event, EventOptions, EventStatus, Stream, StreamOptions,
+};
+use gpu_stream_hip::{Hip, HipStream};
+use libtest_mimic::{Arguments, Completion, Trial};
+use support::{device, expect_kind, fake};
+
+type Case = (&'static str, fn(&fake::Fake));
+
+const CASES: [Case; 5] = [
+    ("a_blocked_record_holds_up_no_question", a_blocked_record_holds_up_no_question),
+    ("a_blocked_wait_holds_up_no_record", a_blocked_wait_holds_up_no_record),
+    ("exit_beside_a_blocked_record", exit_beside_a_blocked_record),
+    ("exit_beside_a_blocked_question", exit_beside_a_blocked_question),
+    ("a_panic_costs_other_streams_nothing", a_panic_costs_other_streams_nothing),
+];
+
+const VERSIONS: [&str; 3] = ["50731921", "60443484", "70253211"];
+
+fn main() -> ExitCode {
+    if let Ok(child) = std::env::var("GPU_STREAM_HIP_CHILD") {
+        let case = CASES.iter().find(|(name, _)| *name == child).expect("a case");
+        (case.1)(&fake::Fake::open());
+        return ExitCode::SUCCESS;
+    }
+    let library = fake::compile(false);
+    let trials = CASES.iter().flat_map(|&(name, _)| {
+        VERSIONS.map(|version| {
+            let library = library.clone();
+            Trial::ignorable_test(format!("{name}_{}", &version[..1]), move || {
+                let library = match library {
+                    Ok(library) => library,
+                    Err(reason) => return Ok(Completion::ignored_with(reason)),
+                };
+                let library = library.to_str().ok_or("the path is no text")?;
+                let names = [("GPU_STREAM_HIP_LIBRARY", library), ("FAKE_HIP_VERSION", version)];
+                let output = fake::rerun(name, &names);
+                if output.status.success() {
+                    return Ok(Completion::Completed);
+                }
+                Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+            })
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+fn new() -> HipStream {
+    Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
+}
+
+/// Were one of these calls to wait for the record, this would not end.
+fn a_blocked_record_holds_up_no_question(fake: &fake::Fake) {
+    let (stream, other, waiter) = (new(), new(), new());
+    for options in [EventOptions::new(), EventOptions::timed()] {
+        let event = Hip::new_event(device(), options).expect("an event");
+        for was_recorded in [false, true] {
+            fake.hold_next("hipEventRecord");
+            std::thread::scope(|scope| {
+                let blocked = scope.spawn(|| stream.record(&event));
+                fake.wait_until_held();
+                let expected =
+                    if was_recorded { EventStatus::Complete } else { EventStatus::Unrecorded };
+                assert_eq!(event.status().expect("status"), expected);
+                assert!(event.query().expect("query"));
+                event.synchronize().expect("synchronize");
+                waiter.wait_event(&event).expect("wait_event");
+                waiter.wait_stream(&stream).expect("wait_stream");
+                waiter.query().expect("query");
+                other.record(&event).expect("another record");
+                let _ = format!("{event:?}");
+                fake.release();
+                blocked.join().expect("no panic").expect("the record");
+            });
+            assert_eq!(event.status().expect("status"), EventStatus::Complete);
+        }
+    }
+    assert_eq!(fake.stale(), 0);
+}
+
+fn a_blocked_wait_holds_up_no_record(fake: &fake::Fake) {
+    let (stream, other, waiter) = (new(), new(), new());
+    let event = stream.record_event().expect("a record");
+    fake.hold_next("hipStreamWaitEvent");
+    std::thread::scope(|scope| {
+        let blocked = scope.spawn(|| waiter.wait_event(&event));
+        fake.wait_until_held();
+        other.record(&event).expect("a record");
+        assert!(event.query().expect("query"));
+        other.record(&event).expect("one more record");
+        fake.release();
+        blocked.join().expect("no panic").expect("the wait");
+    });
+    assert_eq!(fake.stale(), 0);
+}
+
+/// The handle is given out, so that the record is made in place; another thread synchronizes.
+fn exit_beside_a_blocked_record(fake: &fake::Fake) {
+    let (stream, event) = (new(), Hip::new_event(device(), EventOptions::new()).unwrap());
+    let (stream, event): (&'static _, &'static _) =
+        (Box::leak(stream.into()), Box::leak(event.into()));
+    event.raw();
+    stream.record(event).expect("a record");
+    fake.set_busy(true);
+    static WAITS: AtomicBool = AtomicBool::new(false);
+    std::thread::spawn(|| {
+        WAITS.store(true, Ordering::SeqCst);
+        let _ = event.synchronize();
+    });
+    while !WAITS.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    fake.hold_next("hipEventRecord");
+    std::thread::spawn(|| _ = stream.record(event));
+    fake.wait_until_held();
+    std::process::exit(0);
+}
+
+/// A question that never comes back, as one that waits inside the runtime.
+fn exit_beside_a_blocked_question(fake: &fake::Fake) {
+    let event: &'static _ = Box::leak(new().record_event().expect("a record").into());
+    fake.set_busy(true);
+    fake.hold(true);
+    std::thread::spawn(|| _ = gpu_stream_core::Event::synchronize(event));
+    while !fake.hold(true) {
+        std::thread::yield_now();
+    }
+    std::process::exit(0);
+}
+
+fn a_panic_costs_other_streams_nothing(fake: &fake::Fake) {
+    let (one, other) = (new(), new());
+    let event = one.record_event().expect("a record");
+    let all = || {
+        fake.calls("");
+        one.wait_stream(&other).expect("wait_stream");
+        other.record(&event).expect("a record");
+        one.wait_event(&event).expect("a wait");
+        one.fork([&other]).expect("a fork");
+        one.query().expect("query");
+        fake.calls("")
+    };
+    all();
+    let before = all();
+    let bad: Vec<HipStream> = (0..50).map(|_| new()).collect();
+    for bad in &bad {
+        bad.launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant to fail"))))
+            .expect("a launch");
+        bad.synchronize().expect_err("a fault");
+    }
+    // The first call of each after a panic may look.
+    all();
+    assert_eq!(all(), before, "calls of the runtime, beside 50 streams with a fault");
+    for bad in &bad {
+        expect_kind("a stream with a fault", bad.query(), ErrorKind::StreamFault);
+    }
+    drop(bad);
+    all();
+    assert_eq!(all(), before, "calls of the runtime, when those streams are gone");
+}

@@ -1,0 +1,292 @@
+//! Waits inside of captures: order that a graph cannot hold is refused before the runtime is called, and
+//! every shape of forks and joins leaves the capture alive and its end well.
+
+mod support;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use gpu_stream_core::{
+    Backend, CaptureStatus, ErrorKind, Event, EventOptions, Stream, StreamOptions,
+};
+use gpu_stream_hip::{Hip, HipError, HipEvent, HipStream};
+use support::bare::{Ptr, bare, gate, new_stream, ok, synchronize, version, words};
+use support::capture::Capture;
+use support::{device, expect_kind, wrap};
+
+fn main() -> ExitCode {
+    support::main(&[
+        ("uncaptured_work_is_refused", uncaptured_work_is_refused),
+        ("another_capture_is_refused", another_capture_is_refused),
+        ("a_capture_that_is_over_is_refused", a_capture_that_is_over_is_refused),
+        ("own_records_make_no_edge", own_records_make_no_edge),
+        ("every_shape_ends_well", every_shape_ends_well),
+        ("joins_twice_and_waits_for_each_other", joins_twice_and_waits_for_each_other),
+        ("events_that_others_record", events_that_others_record),
+        ("a_host_function_says_the_true_reason", a_host_function_says_the_true_reason),
+    ])
+}
+
+const MODES: [i32; 3] = [0, 1, 2];
+
+fn new() -> HipStream {
+    Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
+}
+
+fn new_event() -> HipEvent {
+    Hip::new_event(device(), EventOptions::new()).expect("an event")
+}
+
+#[track_caller]
+fn end(capture: Capture) {
+    capture.end().map(drop).expect("the capture is whole at its end");
+}
+
+/// Checks that `result` is refused, names both handles and a way out, and leaves the capture alive.
+#[track_caller]
+fn refused(capture: &Capture, what: &str, result: Result<(), HipError>, handles: [usize; 2]) {
+    let text = expect_kind(what, result, ErrorKind::Capturing);
+    for handle in handles {
+        assert!(text.contains(&format!("{handle:#x}")), "{what}: {text}");
+    }
+    capture.alive(what);
+}
+
+/// By every path, beside work that waits behind a gate, and of which the graph would know nothing.
+fn uncaptured_work_is_refused() {
+    for mode in MODES {
+        let (raw, raw_side) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
+        let (stream, side) = (wrap(raw), wrap(raw_side));
+        let default = Hip::default_stream(device()).expect("default_stream");
+        let own = Hip::per_thread_stream(device()).expect("per_thread_stream");
+        let gate = gate(raw_side);
+        let (before, on_side) = (new_event(), new_event());
+        stream.record(&before).expect("a record before the capture");
+        side.record(&on_side).expect("a record of the side stream");
+        let capture = Capture::begin(raw, mode);
+        let me = stream.raw().to_bits();
+        let it = side.raw().to_bits();
+        refused(&capture, "wait_stream", stream.wait_stream(&side), [me, it]);
+        refused(&capture, "join", stream.join([&side]), [me, it]);
+        refused(&capture, "fork", side.fork([&stream]), [me, it]);
+        refused(&capture, "wait_event", stream.wait_event(&on_side), [me, me]);
+        refused(&capture, "an event from before", stream.wait_event(&before), [me, me]);
+        refused(&capture, "a thread's own", stream.wait_stream(&own), [me, me]);
+        let from_default = stream.wait_stream(&default);
+        refused(&capture, "the default stream", from_default, [me, default.raw().to_bits()]);
+        // Nothing was recorded, so there is nothing to wait for.
+        stream.wait_event(&new_event()).expect("an event that was not recorded");
+        capture.alive("an event that was not recorded");
+        // Other streams are not concerned.
+        let free = new();
+        free.wait_stream(&side).expect("a wait outside");
+        side.fork([&free, &stream]).expect_err("one of the two is captured");
+        capture.alive("a fork to two");
+        gate.open();
+        end(capture);
+        free.synchronize().expect("synchronize");
+        stream.wait_stream(&side).expect("a wait after the capture");
+        stream.synchronize().expect("synchronize after the capture");
+    }
+}
+
+fn another_capture_is_refused() {
+    let (a, b) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
+    let (one, other) = (wrap(a), wrap(b));
+    let captures = [Capture::begin(a, 2), Capture::begin(b, 2)];
+    let inside = other.record_event().expect("a record in the other capture");
+    let handles = [one.raw().to_bits(), other.raw().to_bits()];
+    let waits: [(&str, Result<(), HipError>); 3] = [
+        ("wait_stream", one.wait_stream(&other)),
+        ("join", one.join([&other])),
+        ("fork", other.fork([&one])),
+    ];
+    for (what, wait) in waits {
+        refused(&captures[0], what, wait, handles);
+        captures[1].alive(what);
+    }
+    refused(&captures[0], "wait_event", one.wait_event(&inside), [handles[0]; 2]);
+    captures.into_iter().for_each(end);
+}
+
+fn a_capture_that_is_over_is_refused() {
+    let (a, b) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
+    let (one, other) = (wrap(a), wrap(b));
+    let earlier = Capture::begin(b, 2);
+    let stale = other.record_event().expect("a record in the first capture");
+    end(earlier);
+    let capture = Capture::begin(a, 2);
+    expect_kind("wait_event", one.wait_event(&stale), ErrorKind::InvalidEvent);
+    capture.alive("an event of a capture that is over");
+    end(capture);
+}
+
+/// HIP's end of a capture recurses without end if a stream waits for itself: the process would end.
+fn own_records_make_no_edge() {
+    for mode in MODES {
+        let raw = new_stream(0, 1, 0);
+        let (caller, mine, word) = (wrap(raw), new(), words(2));
+        let capture = Capture::begin(raw, mode);
+        mine.wait_stream(&caller).expect("a fork");
+        for stream in [&mine, &caller] {
+            let event = stream.record_event().expect("a record");
+            let kept = new_event();
+            stream.record(&kept).expect("a record of an event that is kept");
+            stream.wait_event(&event).expect("a wait for its own record");
+            stream.clone().wait_event(&kept).expect("a wait by a clone");
+            stream.wait_stream(&stream.clone()).expect("a wait for itself");
+            stream.join([stream]).expect("a join of itself");
+            stream.fork([stream]).expect("a fork to itself");
+            capture.alive("waits for itself");
+        }
+        word.set(1, 9);
+        word.copy(mine.raw().as_ptr(), 0, 1);
+        caller.wait_stream(&mine).expect("a join");
+        let graph = capture.graph();
+        graph.launch(raw);
+        synchronize(raw);
+        assert_eq!(word.get(0), 9, "the graph has lost work");
+    }
+}
+
+/// Copies along `path`, each number to the next place, by the stream that the path names.
+struct Relay {
+    words: support::bare::Words,
+    next: usize,
+}
+
+impl Relay {
+    fn step(&mut self, stream: &HipStream) {
+        self.words.copy(stream.raw().as_ptr(), self.next + 1, self.next);
+        self.next += 1;
+    }
+}
+
+/// A library forks, nests, joins in turn and drops its streams inside of a caller's capture. The data
+/// goes from stream to stream, so an edge that is lost shows.
+fn every_shape_ends_well() {
+    for (mode, by_events) in MODES.into_iter().flat_map(|mode| [(mode, false), (mode, true)]) {
+        let raw = new_stream(0, 1, 0);
+        let caller = wrap(raw);
+        let mut relay = Relay { words: words(16), next: 0 };
+        let wait = |waiter: &HipStream, source: &HipStream| match by_events {
+            true => waiter.wait_event(&source.record_event().expect("a record")).expect("a wait"),
+            false => waiter.wait_stream(source).expect("a wait"),
+        };
+        let capture = Capture::begin(raw, mode);
+        relay.step(&caller);
+        {
+            // Three levels deep, and back.
+            let [a, b, c] = [new(), new(), new()];
+            wait(&a, &caller);
+            relay.step(&a);
+            wait(&b, &a);
+            relay.step(&b);
+            wait(&c, &b);
+            relay.step(&c);
+            wait(&b, &c);
+            relay.step(&b);
+            wait(&a, &b);
+            relay.step(&a);
+            // Round the ring once more, and to the caller from each.
+            wait(&c, &a);
+            relay.step(&c);
+            [&a, &b, &c].into_iter().for_each(|branch| wait(&caller, branch));
+            capture.alive("a nest of forks and joins");
+        }
+        capture.alive("dropping the streams");
+        relay.step(&caller);
+        let graph = capture.graph();
+        for value in [5, 6] {
+            relay.words.set(0, value);
+            graph.launch(raw);
+            synchronize(raw);
+            assert_eq!(relay.words.get(relay.next), value, "mode {mode}, by events: {by_events}");
+        }
+    }
+}
+
+fn joins_twice_and_waits_for_each_other() {
+    for mode in MODES {
+        let raw = new_stream(0, 1, 0);
+        let caller = wrap(raw);
+        let (branches, words) = ([new(), new()], words(3));
+        let capture = Capture::begin(raw, mode);
+        caller.fork(&branches).expect("a fork");
+        caller.fork(&branches).expect("the same fork again");
+        words.copy(branches[0].raw().as_ptr(), 1, 0);
+        let [one, other] = &branches;
+        other.wait_stream(one).expect("one waits");
+        one.wait_stream(other).expect("and the other");
+        one.fork([other]).expect("by a fork");
+        words.copy(other.raw().as_ptr(), 2, 1);
+        one.join([other]).expect("by a join");
+        caller.join(&branches).expect("a join");
+        caller.join(&branches).expect("the same join again");
+        capture.alive("forks and joins");
+        let graph = capture.graph();
+        words.set(0, 3);
+        graph.launch(raw);
+        synchronize(raw);
+        assert_eq!(words.get(2), 3);
+    }
+}
+
+/// Only the runtime knows what an event stands for that others may have recorded.
+fn events_that_others_record() {
+    let (raw, raw_branch, raw_side) =
+        (new_stream(0, 1, 0), new_stream(0, 1, 0), new_stream(0, 1, 0));
+    let (caller, words) = (wrap(raw), words(3));
+    let record = |event: Ptr, stream: Ptr| {
+        // SAFETY: both are alive, and of one device.
+        ok("event_record", unsafe { (bare().event_record)(event, stream) });
+    };
+    let mut made = std::ptr::null_mut();
+    // SAFETY: a place for one event.
+    ok("event_create", unsafe { (bare().event_create)(&mut made, 2) });
+    // SAFETY: the event is never destroyed, nor is a stream that records it.
+    let foreign = unsafe { Hip::event_from_raw(gpu_stream_core::RawEvent::from_ptr(made), None) };
+    let (foreign, ours) = (foreign.expect("a foreign event"), new_event());
+    for event in [&foreign, &ours] {
+        let handle = event.raw().as_ptr();
+        record(handle, raw_side);
+        let capture = Capture::begin(raw, 2);
+        let bits = [caller.raw().to_bits(), event.raw().to_bits()];
+        refused(&capture, "recorded outside", caller.wait_event(event), bits);
+        let branch = wrap(raw_branch);
+        branch.wait_stream(&caller).expect("a fork");
+        words.copy(raw_branch, 1, 0);
+        record(handle, raw_branch);
+        if version() < 50_700_000 {
+            // HIP 5.2 leaves a stream that a capture drew in captured for ever, and cannot be asked.
+            caller.wait_stream(&branch).expect("a join");
+            end(capture);
+            return;
+        }
+        caller.wait_event(event).expect("recorded in this capture");
+        caller.wait_event(event).expect("and once more");
+        branch.wait_event(event).expect("by the stream that recorded it");
+        words.copy(raw, 2, 1);
+        capture.alive("waits");
+        let graph = capture.graph();
+        words.set(0, 8);
+        words.set(2, 0);
+        graph.launch(raw);
+        synchronize(raw);
+        assert_eq!(words.get(2), 8, "the wait is not in the graph");
+    }
+}
+
+fn a_host_function_says_the_true_reason() {
+    let raw = new_stream(0, 1, 0);
+    let stream = wrap(raw);
+    let (held, capture) = (Arc::new(()), Capture::begin(raw, 2));
+    let inner = Arc::clone(&held);
+    let launched = stream.launch_host_func(Box::new(move || drop(inner)));
+    let text = expect_kind("host function", launched, ErrorKind::Capturing);
+    assert!(text.contains("launched many times") && !text.contains("end the capture"), "{text}");
+    assert_eq!(Arc::strong_count(&held), 1, "a call that fails has dropped the closure");
+    assert_eq!(stream.capture_status().expect("status"), CaptureStatus::Active);
+    capture.alive("a host function");
+    end(capture);
+}
