@@ -196,6 +196,21 @@ pub(super) fn in_a_host_function<F: Fixture>(fx: &'static F) -> Outcome {
     }
 }
 
+pub(super) fn in_a_host_function_too<F: Fixture>(fx: &'static F) -> Outcome {
+    let (ending, other) = (stream(fx)?, stream(fx)?);
+    ending.launch_host_func(Box::new(|| {
+        wait_until(|| EXITING.load(Ordering::SeqCst));
+        std::process::exit(3);
+    }))?;
+    other.launch_host_func(Box::new(|| {
+        wait_until(|| EXITING.load(Ordering::SeqCst));
+        say("the last task ran");
+    }))?;
+    register_late();
+    std::mem::forget((ending, other));
+    Ok(())
+}
+
 pub(super) fn loaded_by_a_thread<F: Fixture>(fx: &'static F) -> Outcome {
     all_is_well(fx)
 }

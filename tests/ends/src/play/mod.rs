@@ -50,6 +50,7 @@ pub fn on<F: Fixture>(scenario: &str, make: impl Fn() -> Result<F, String> + Syn
         "exit::while_others_submit" => exit::while_others_submit,
         "exit::while_others_wait" => exit::while_others_wait,
         "exit::in_a_host_function" => exit::in_a_host_function,
+        "exit::in_a_host_function_too" => exit::in_a_host_function_too,
         "exit::loaded_by_a_thread" => exit::loaded_by_a_thread,
         "exit::handlers_call" => exit::handlers_call,
         "thread::pooled_events" => threads::pooled_events,
