@@ -251,14 +251,20 @@ impl Driver {
             Some(ask) => unsafe { ask(stream, &mut context) },
             None => CudaCode::NOT_SUPPORTED,
         };
-        // A stream of a green context: only the newer function takes it, and names the primary
-        // context beneath.
+        // A stream of a green context: some drivers have only the newer function take it, which names
+        // the primary context beneath. Events of the green context's own fit the stream.
         let newer = self.symbols.stream_context_v2;
         if let (CudaCode::NOT_SUPPORTED, Some(ask)) = (code, newer.function) {
             let mut green = std::ptr::null_mut();
-            // SAFETY: as above, and `green` is a place for one green context.
+            // SAFETY: as above, and `green` is a valid out-pointer.
             code = unsafe { ask(stream, &mut context, &mut green) };
             function = newer.name;
+            if let (false, Some(of_green)) = (green.is_null(), self.symbols.ctx_from_green.function)
+            {
+                // SAFETY: `context` is a valid out-pointer; the green context is alive as its stream is.
+                code = unsafe { of_green(&mut context, green) };
+                function = self.symbols.ctx_from_green.name;
+            }
         }
         if code == CudaCode::NOT_SUPPORTED {
             let reason = "the driver does not tell a stream's context: cuStreamGetCtx is missing or answers 'not supported'; use `stream_from_raw_unchecked`, and give the device";
