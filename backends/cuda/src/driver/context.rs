@@ -3,9 +3,7 @@
 use std::ffi::c_uint;
 use std::num::NonZero;
 
-use gpu_stream_core::{
-    BackendKind, ContractError, Device, Error as _, ErrorKind, PriorityRange, RawEvent,
-};
+use gpu_stream_core::{BackendKind, ContractError, Device, ErrorKind, PriorityRange, RawEvent};
 
 use super::capture::Relaxed;
 use super::code::CudaCode;
@@ -164,7 +162,7 @@ impl Driver {
     ) -> Result<(), CudaError> {
         match self.priorities(context, operation) {
             Ok(range) => Ok(range.check(priority, operation)?),
-            Err(error) if priority == 0 && error.kind() == ErrorKind::Unsupported => Ok(()),
+            Err(error) if priority == 0 && lacks_priorities(&error) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -282,5 +280,16 @@ impl Driver {
             return Err(ContractError::InvalidHandle { operation, bits, reason }.into());
         };
         Ok(context)
+    }
+}
+
+/// Returns `true` if the driver does not know priorities, rather than refuses for another reason.
+fn lacks_priorities(error: &CudaError) -> bool {
+    match error {
+        CudaError::MissingSymbol { .. } => true,
+        CudaError::Driver { function, code, .. } => {
+            *function == "cuCtxGetStreamPriorityRange" && *code == CudaCode::NOT_SUPPORTED
+        }
+        _ => false,
     }
 }
