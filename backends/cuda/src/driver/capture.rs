@@ -129,9 +129,11 @@ pub(crate) unsafe fn membership(
     // SAFETY: the caller promises the same.
     Ok(match unsafe { status(driver, stream, operation) }? {
         CaptureStatus::None => Membership::None,
-        // SAFETY: as above. Without a number it was broken a moment ago.
         CaptureStatus::Active => {
-            unsafe { id(driver, stream) }.map_or(Membership::Broken, Membership::Active)
+            // SAFETY: the caller promises the same.
+            let id = unsafe { id(driver, stream) };
+            // Without a number it was broken a moment ago.
+            id.map_or(Membership::Broken, Membership::Active)
         }
         CaptureStatus::Invalidated => Membership::Broken,
     })

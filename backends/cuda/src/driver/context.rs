@@ -3,9 +3,7 @@
 use std::ffi::c_uint;
 use std::num::NonZero;
 
-use gpu_stream_core::{
-    BackendKind, ContractError, Device, Error as _, ErrorKind, PriorityRange, RawEvent,
-};
+use gpu_stream_core::{BackendKind, ContractError, Device, ErrorKind, PriorityRange, RawEvent};
 
 use super::capture::Relaxed;
 use super::code::CudaCode;
@@ -164,7 +162,7 @@ impl Driver {
     ) -> Result<(), CudaError> {
         match self.priorities(context, operation) {
             Ok(range) => Ok(range.check(priority, operation)?),
-            Err(error) if priority == 0 && error.kind() == ErrorKind::Unsupported => Ok(()),
+            Err(error) if priority == 0 && lacks_priorities(&error) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -251,14 +249,20 @@ impl Driver {
             Some(ask) => unsafe { ask(stream, &mut context) },
             None => CudaCode::NOT_SUPPORTED,
         };
-        // A stream of a green context: only the newer function takes it, and names the primary
-        // context beneath.
+        // A stream of a green context: some drivers have only the newer function take it, which names
+        // the primary context beneath. Events of the green context's own fit the stream.
         let newer = self.symbols.stream_context_v2;
         if let (CudaCode::NOT_SUPPORTED, Some(ask)) = (code, newer.function) {
             let mut green = std::ptr::null_mut();
-            // SAFETY: as above, and `green` is a place for one green context.
+            // SAFETY: as above, and `green` is a valid out-pointer.
             code = unsafe { ask(stream, &mut context, &mut green) };
             function = newer.name;
+            if let (false, Some(of_green)) = (green.is_null(), self.symbols.ctx_from_green.function)
+            {
+                // SAFETY: `context` is a valid out-pointer; the green context is alive as its stream is.
+                code = unsafe { of_green(&mut context, green) };
+                function = self.symbols.ctx_from_green.name;
+            }
         }
         if code == CudaCode::NOT_SUPPORTED {
             let reason = "the driver does not tell a stream's context: cuStreamGetCtx is missing or answers 'not supported'; use `stream_from_raw_unchecked`, and give the device";
@@ -276,5 +280,16 @@ impl Driver {
             return Err(ContractError::InvalidHandle { operation, bits, reason }.into());
         };
         Ok(context)
+    }
+}
+
+/// Returns `true` if the driver does not know priorities, rather than refuses for another reason.
+fn lacks_priorities(error: &CudaError) -> bool {
+    match error {
+        CudaError::MissingSymbol { .. } => true,
+        CudaError::Driver { function, code, .. } => {
+            *function == "cuCtxGetStreamPriorityRange" && *code == CudaCode::NOT_SUPPORTED
+        }
+        _ => false,
     }
 }

@@ -118,6 +118,7 @@ symbols! {
             (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut usize);
         stream_id = "cuStreamGetId" "12.0" (Ptr, *mut u64);
         ctx_id = "cuCtxGetId" "12.0" (Ptr, *mut u64);
+        ctx_from_green = "cuCtxFromGreenCtx" "12.4" (*mut Ptr, Ptr);
         stream_green = "cuStreamGetGreenCtx" "12.4" (Ptr, *mut Ptr);
         green_stream_create = "cuGreenCtxStreamCreate" "12.5" (*mut Ptr, Ptr, c_uint, c_int);
         stream_context_v2 = "cuStreamGetCtx_v2" "12.5" (Ptr, *mut Ptr, *mut Ptr);

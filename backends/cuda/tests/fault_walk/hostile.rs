@@ -82,7 +82,7 @@ const REQUIRED: [&str; 27] = [
 ];
 
 /// The optional ones, and the call that says so if one is missing; the others go on without it.
-const OPTIONAL: [(&str, Option<&str>); 14] = [
+const OPTIONAL: [(&str, Option<&str>); 15] = [
     ("cuCtxGetStreamPriorityRange", Some("priority_range")),
     // The newer function of the same name answers.
     ("cuStreamGetCtx", None),
@@ -92,6 +92,7 @@ const OPTIONAL: [(&str, Option<&str>); 14] = [
     ("cuCtxGetId", None),
     ("cuStreamGetGreenCtx", None),
     ("cuGreenCtxStreamCreate", None),
+    ("cuCtxFromGreenCtx", None),
     ("cuIpcGetEventHandle", None),
     ("cuIpcOpenEventHandle", None),
     ("cuStreamGetCaptureInfo_v2", None),

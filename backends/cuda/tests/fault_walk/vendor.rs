@@ -4,9 +4,11 @@ use std::ffi::c_int;
 use std::sync::OnceLock;
 
 use driver_faults::walk::{
-    ErrorOf, EventOf, Excuse, May, Operation, Sort, StreamOf, Vendor, World,
+    ErrorOf, EventOf, Excuse, May, Operation, Sort, Stage, StreamOf, Vendor, World,
 };
-use gpu_stream_core::{Backend, ErrorKind, Event as _, EventOptions};
+use gpu_stream_core::{
+    Backend, ErrorKind, Event as _, EventOptions, RawEvent, Stream, StreamOptions,
+};
 use gpu_stream_cuda::ipc::IpcEventHandle;
 use gpu_stream_cuda::{Cuda, CudaCode};
 
@@ -91,6 +93,13 @@ impl Vendor for OnCuda {
             reason: "a context of which the driver cannot tell is taken to be as it was, and one that is gone is retained anew",
         },
         Excuse {
+            functions: &["cuCtxGetStreamPriorityRange"],
+            operations: &["new_stream"],
+            codes: &[801],
+            may: May::AnswerAsClean,
+            reason: "a driver without priorities has 0 alone",
+        },
+        Excuse {
             functions: &["cuEventDestroy_v2"],
             operations: &[],
             codes: &[],
@@ -107,6 +116,7 @@ impl Vendor for OnCuda {
                 "join",
                 "pending:",
                 "capture: record_event",
+                "foreign event:",
             ],
             codes: &[],
             may: May::AnswerAsClean,
@@ -128,7 +138,7 @@ impl Vendor for OnCuda {
         },
         Excuse {
             functions: &["cuEventRecord"],
-            operations: &["record"],
+            operations: &["record", "foreign event: record"],
             codes: &[400],
             may: May::AnswerAsClean,
             reason: "the slow way asks again, to say which context the event is of",
@@ -139,6 +149,13 @@ impl Vendor for OnCuda {
             codes: &[],
             may: May::AnswerAsClean,
             reason: "the contract looks for the reason, and asks again if there is none",
+        },
+        Excuse {
+            functions: &["cuEventElapsedTime", "cuEventElapsedTime_v2"],
+            operations: &["foreign event:"],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "the look at an event of others finds nothing, and the question that follows answers",
         },
         Excuse {
             functions: &["cuStreamGetCtx"],
@@ -269,13 +286,15 @@ impl Vendor for OnCuda {
         }
     }
 
-    fn more(_: &World<Self>) -> Vec<Operation<'_>> {
+    fn more(world: &World<Self>) -> Vec<Operation<'_>> {
         let interprocess = || {
             let options = EventOptions::builder().interprocess(true).build()?;
             Cuda::new_event(device(), options)
         };
         let plain = || Cuda::new_event(device(), EventOptions::new());
-        vec![
+        let mut all = kin(world);
+        all.extend(foreign_events(world));
+        all.extend([
             Operation {
                 name: "ipc_handle".into(),
                 run: Box::new(move |stage| {
@@ -315,6 +334,93 @@ impl Vendor for OnCuda {
                     event.synchronize().expect("synchronize");
                 }),
             },
-        ]
+        ]);
+        all
     }
+}
+
+/// What each sort of stream makes in its own context, and is asked of its flags.
+fn kin(world: &World<OnCuda>) -> Vec<Operation<'_>> {
+    let mut all = Vec::new();
+    for (sort, stream) in &world.streams {
+        all.push(Operation {
+            name: format!("is_blocking, {sort}"),
+            run: Box::new(move |stage| _ = stage.act(|| stream.is_blocking())),
+        });
+        for (name, options) in [
+            ("plain", StreamOptions::new()),
+            ("blocking", StreamOptions::new().blocking(true)),
+            ("priority 99", StreamOptions::new().priority(99)),
+        ] {
+            all.push(Operation {
+                name: format!("new_stream of the stream, {name}, {sort}"),
+                run: Box::new(move |stage| {
+                    if let Some(made) = stage.act(|| stream.new_stream(options)) {
+                        made.wait_stream(stream).expect("where nothing fails");
+                        made.synchronize().expect("where nothing fails");
+                    }
+                }),
+            });
+        }
+    }
+    all
+}
+
+/// An event that another library made, for the first device's primary context.
+fn foreign_event() -> RawEvent<Cuda> {
+    static MADE: OnceLock<usize> = OnceLock::new();
+    let bits = MADE.get_or_init(|| {
+        let _current = bare::enter(bare::primary_context());
+        let mut event = std::ptr::null_mut();
+        // SAFETY: a valid out-pointer. The event is never destroyed.
+        bare::ok("event_create", unsafe { (bare().event_create)(&mut event, 0) });
+        event.expose_provenance()
+    });
+    RawEvent::from_bits(*bits)
+}
+
+fn foreign_events(world: &World<OnCuda>) -> Vec<Operation<'_>> {
+    // SAFETY: the event is never destroyed.
+    let wrap = |device| unsafe { Cuda::event_from_raw(foreign_event(), device) };
+    let event = move || wrap(Some(device())).expect("where nothing fails");
+    let (_, stream) = &world.streams[0];
+    fn operation<'w>(name: &str, run: Box<dyn Fn(&Stage) + 'w>) -> Operation<'w> {
+        Operation { name: name.into(), run }
+    }
+    foreign_event();
+    vec![
+        operation("wrap_event, no device", Box::new(move |stage| drop(stage.act(|| wrap(None))))),
+        operation(
+            "wrap_event, a device",
+            Box::new(move |stage| drop(stage.act(|| wrap(Some(device()))))),
+        ),
+        operation(
+            "foreign event: record",
+            Box::new(move |stage| {
+                let event = event();
+                stage.act(|| stream.record(&event));
+            }),
+        ),
+        operation(
+            "foreign event: wait_event",
+            Box::new(move |stage| {
+                let event = event();
+                stage.act(|| stream.wait_event(&event));
+            }),
+        ),
+        operation(
+            "foreign event: status",
+            Box::new(move |stage| {
+                let event = event();
+                stage.act(|| event.status());
+            }),
+        ),
+        operation(
+            "foreign event: synchronize",
+            Box::new(move |stage| {
+                let event = event();
+                stage.act(|| event.synchronize());
+            }),
+        ),
+    ]
 }
