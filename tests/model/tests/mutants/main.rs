@@ -6,8 +6,14 @@
 
 #[path = "../../../conformance/tests/mutants/backend.rs"]
 mod backend;
+#[path = "../../../conformance/tests/mutants/capture.rs"]
+mod capture;
+#[path = "../../../conformance/tests/mutants/error.rs"]
+mod error;
 #[path = "../../../conformance/tests/mutants/event.rs"]
 mod event;
+#[path = "../../../conformance/tests/mutants/family.rs"]
+mod family;
 #[path = "../../../conformance/tests/mutants/fixture.rs"]
 mod fixture;
 #[path = "../../../conformance/tests/mutants/mutation.rs"]
@@ -16,6 +22,8 @@ mod mutation;
 mod stream;
 #[path = "../../../conformance/tests/mutants/tasks.rs"]
 mod tasks;
+#[path = "../../../conformance/tests/mutants/vendor.rs"]
+mod vendor;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -89,13 +97,43 @@ fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
         | M::RecordPassesThroughDone => {
             Some("no event is recorded again while another thread asks it or waits for it")
         }
-        M::LooksCaptured => Some("programs do not ask for captures"),
+        M::LooksCaptured
+        | M::QuestionOfCaptureAnswered
+        | M::QuestionEndsCapture
+        | M::EventOfCaptureIsDone
+        | M::EventOfCaptureForgotten
+        | M::WaiterStaysOutside
+        | M::DropBreaksCapture
+        | M::NewStreamBreaksCapture
+        | M::OwnWaitIsANode
+        | M::OutsideWaitAccepted
+        | M::OutsideWaitBreaks
+        | M::CaptureWaitAccepted
+        | M::HostFunctionIsCaptured
+        | M::HostFunctionMisleads
+        | M::QuestionBreaksCaptures => Some("programs have no captures"),
+        M::RefusedFunctionIsKept | M::DestructorsUnderALock | M::OwnersPileUp => {
+            Some("programs drop no owner in a host function")
+        }
+        M::ResetIsHidden | M::PoolOutlivesReset => Some("programs reset no device"),
+        M::SameByHandle | M::KinOfTheFirstDevice | M::KinOfTheFirstContext => {
+            Some("programs make streams and events by device")
+        }
+        M::BlockingOrdersNothing | M::BlockingFlagForgotten | M::EveryStreamBlocks => {
+            Some("programs make no blocking streams")
+        }
+        M::ForeignEventDestroyed
+        | M::ForeignEventOwnerDropped
+        | M::ForeignEventLooksOwn
+        | M::ForeignEventZeroAccepted
+        | M::ForeignRecordIgnored => Some("programs have no events of another library"),
         _ => None,
     }
 }
 
 fn hunt(mutation: Option<Mutation>, limit: Duration) -> Result<Option<Box<Caught>>, Failed> {
     *event::lock(&stream::SPREAD) = None;
+    vendor::start_anew();
     // Once caught is enough, however large the program.
     let options = Options { exact: true, limit, candidates: 0 };
     let runner = Runner::new(Arc::new(MutantFixture), options);
