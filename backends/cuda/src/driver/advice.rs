@@ -85,3 +85,24 @@ pub(crate) fn advice(code: CudaCode) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_that_a_caller_can_cause_has_advice_and_tells_of_the_capture() {
+        for number in [1, 2, 34, 201, 400, 700, 709, 719, 800, 801].into_iter().chain(900..=908) {
+            let text = advice(CudaCode::new(number));
+            assert!(text.starts_with("; "), "{number}: {text}");
+        }
+        for number in [900, 901, 902, 903, 905, 906] {
+            let text = advice(CudaCode::new(number));
+            assert!(text.contains("broke") || text.contains("broken"), "{number}: {text}");
+        }
+        for number in [907, 908] {
+            assert!(advice(CudaCode::new(number)).contains("goes on"), "{number}");
+        }
+        assert_eq!(advice(CudaCode::new(123_456)), "");
+    }
+}

@@ -146,7 +146,6 @@ pub fn destructor_waits_for_another_caller<F: Fixture>(fx: &F) -> Outcome {
         drop(owner);
         let _ = left.send(());
     };
-    optional("host functions", side.launch_host_func(Box::new(function)))?;
     thread::scope(|scope| {
         let (source, theirs) = (&source, &theirs);
         let other = scope.spawn(move || {
@@ -160,6 +159,8 @@ pub fn destructor_waits_for_another_caller<F: Fixture>(fx: &F) -> Outcome {
             outcome
         });
         let wait = || -> Outcome {
+            // Where it is refused, the destructor runs here and now.
+            optional("host functions", side.launch_host_func(Box::new(function)))?;
             // A question moves the stream on, where the runtime submits work late.
             while has_left.try_recv() == Err(TryRecvError::Empty) {
                 side.query()?;
