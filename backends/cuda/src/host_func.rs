@@ -79,6 +79,10 @@ pub(crate) fn end<T>(
 
 #[cold]
 fn cancel_after(error: &CudaError, scope: impl Fn() -> Option<usize>) {
+    if matches!(error, CudaError::HostFunctionPanicked { .. }) && !is_inside() {
+        // What stands behind a panic never runs.
+        HOST_FUNCS.cancel(|stream| PANICS.has(stream));
+    }
     if is_end_of_context(error)
         && !is_inside()
         && let Some(scope) = scope()

@@ -23,17 +23,21 @@ use crate::{HipError, HipEvent, HipStream, device, stream};
 /// | | |
 /// |---|---|
 /// | a handle that is no live stream | not told reliably: up to HIP 6 an error, [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle), if nothing else is there; in HIP 7 the process crashes |
+/// | `hipDeviceReset` | a stream that has an owner says [`ContextDestroyed`](gpu_stream_core::ErrorKind::ContextDestroyed), another one [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle); from HIP 7 on the runtime follows the handle of a stream that the reset has freed, and the process may crash |
 /// | failed work | AMD's runtime ends the process |
 /// | handle 1 | becomes 0: some functions crash with it |
 /// | handle 0 or 1 without a device | the default stream of the thread's current device |
 /// | handle 0, 1 or 2 while the process has another runtime | refused: [`AmbiguousLibrary`](gpu_stream_core::ErrorKind::AmbiguousLibrary) |
 /// | an event | shares the owner of the stream that it was recorded on |
 /// | a thread's default stream | ends with the thread, which waits for it if an event was recorded on it; [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) but on Linux with glibc |
-/// | interprocess events | [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) before HIP 7.2, and on Windows, where they do not wait for what is in front of them |
+/// | interprocess events | [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) on AMD's runtime: see [`ipc`](crate::ipc) |
+/// | a captured stream that waits for work outside of its capture | [`Capturing`](gpu_stream_core::ErrorKind::Capturing), and the capture lives; HIP itself says success, and the order is in no graph |
+/// | a full queue | a record, a wait or a host function blocks until the queue has room; questions and waits for an event do not wait for a record of it that blocks, until [`raw`](gpu_stream_core::Event::raw) was called |
 /// | a stream that is destroyed | is waited for; one of ours that is busy is destroyed later, so that a drop does not block |
+/// | what is dropped on a thread that has made no call of this crate | is destroyed at the end of the next call of another thread: the thread may be the runtime's, where destroying hangs |
 /// | `synchronize` | waits in a way that does not hold up other threads' calls, as HIP's own would |
 /// | the first call on a thread other than the main one | with HIP 6.4, the process crashes at its end if the main thread has used HIP too: an error of its, which can be had without this crate |
-/// | the end of the process | nothing is waited for; from the functions of `atexit` that were registered before the first call on, every call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted), since the runtime has taken itself down by then |
+/// | the end of the process | nothing is waited for, but for 5 ms, and at most 100 ms for threads that ask; from the functions of `atexit` that were registered before the first call on, every call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted), since the runtime has taken itself down by then |
 /// | the child of a fork | every call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted), if the parent had made one; end it by `_exit`, HIP's own functions can hang in `exit` there |
 /// | `hipGetLastError` | has nothing of ours after a call; up to HIP 6, where every call of anybody replaces it, fetch yours before; from HIP 7 on yours stays, but is lost with a call of ours that fails |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{LazyLock, PoisonError};
 
-use gpu_stream_core::{CaptureStatus, RawStream};
+use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, RawStream};
 
 use crate::call::may_destroy;
 use crate::driver::capture::{self, Relaxed};
@@ -96,7 +96,8 @@ pub(crate) unsafe fn destroy(
 ) {
     let dropped = Dropped { stream, ordinal, number, failures: Cell::new(0) };
     if !may_destroy() {
-        return BUSY.put(dropped);
+        BUSY.put(dropped);
+        return NEW.store(true, Ordering::Release);
     }
     clear(driver);
     // SAFETY: the caller promises it.
@@ -110,6 +111,9 @@ fn clear(driver: &'static Driver) {
     // SAFETY: the stream is ours, and no other has it: it was taken out of the list.
     BUSY.clear(|dropped| unsafe { destroy_if_idle(driver, dropped) });
 }
+
+/// Set if a stream was put into the list that was not looked at yet.
+static NEW: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
 /// How many public calls of a thread pass between two looks at the list: asking costs more than most
 /// calls.
@@ -131,10 +135,14 @@ fn visit_some() {
     }
     let calls = CALLS.get().wrapping_add(1);
     CALLS.set(calls);
-    if calls.is_multiple_of(EVERY)
+    let is_new = NEW.load(Ordering::Relaxed);
+    if (is_new || calls.is_multiple_of(EVERY))
         && may_destroy()
         && let Some(driver) = loaded()
     {
+        if is_new {
+            NEW.store(false, Ordering::Release);
+        }
         clear(driver);
     }
 }
@@ -149,10 +157,13 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
     // SAFETY: the caller promises that the stream is alive, and that this is its last use if it is
     // destroyed.
     unsafe {
-        let idle = match capture::status(driver, raw, OPERATION) {
+        let known = driver.ensure_known(raw, OPERATION);
+        let idle = match known.and_then(|()| capture::status(driver, raw, OPERATION)) {
             Ok(CaptureStatus::None) => stream::is_idle(driver, raw, ordinal, OPERATION),
             // Somebody who knows the handle may end it.
             Ok(_) => Ok(false),
+            // Gone with its device, which was reset. To destroy it again would free it twice.
+            Err(error) if error.kind() == ErrorKind::InvalidHandle => return true,
             Err(error) => Err(error),
         };
         failures.update(|failures| failures + u32::from(idle.is_err()));

@@ -84,6 +84,9 @@ impl HipStream {
         }
         let (device, handle) = self.place_of_panics();
         match (&error, error.kind()) {
+            (HipError::HostFunctionPanicked { .. }, _) => {
+                HOST_FUNCS.cancel(|stream| PANICS.has(stream));
+            }
             (HipError::Driver { .. }, ErrorKind::StreamFault) if self.is_broken() => {
                 HOST_FUNCS.cancel(|stream| stream.scope == device);
             }
@@ -95,11 +98,36 @@ impl HipStream {
         error
     }
 
+    /// Returns an error if the stream has an owner, and a reset of the device has freed it all the same.
+    ///
+    /// # Safety
+    /// As [`Driver::ensure_known`].
+    #[inline]
+    unsafe fn ensure_known(
+        &self,
+        driver: &'static Driver,
+        raw: Ptr,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        if !driver.follows_stale || !self.keeper.is_owner() {
+            return Ok(());
+        }
+        if self.raw.kind() != HandleKind::Explicit {
+            return Ok(());
+        }
+        // SAFETY: the caller promises the same.
+        unsafe { driver.ensure_known(raw, operation) }
+    }
+
     /// Returns `true` if the runtime does not know the stream when it is asked again.
     fn is_gone(&self) -> bool {
-        let again = self.ask("Stream::capture_status", |driver, raw| {
-            // SAFETY: the handle was a stream; the runtime looks it up for this question.
-            unsafe { capture::status(driver, raw, "Stream::capture_status") }
+        const OPERATION: &str = "Stream::capture_status";
+        let again = self.ask(OPERATION, |driver, raw| {
+            // SAFETY: the handle was a stream; the runtime looks it up for these questions.
+            unsafe {
+                self.ensure_known(driver, raw, OPERATION)?;
+                capture::status(driver, raw, OPERATION)
+            }
         });
         again.is_err()
     }
@@ -254,9 +282,11 @@ unsafe impl Stream for HipStream {
         self.call(|| {
             let done = self.ask(OPERATION, |driver, raw| {
                 // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-                unsafe { capture::refuse(driver, raw, OPERATION) }?;
-                // SAFETY: as above.
-                unsafe { is_idle(driver, raw, self.device, OPERATION) }
+                unsafe {
+                    self.ensure_known(driver, raw, OPERATION)?;
+                    capture::refuse(driver, raw, OPERATION)?;
+                    is_idle(driver, raw, self.device, OPERATION)
+                }
             })?;
             self.check_fault(OPERATION)?;
             Ok(done)
@@ -279,6 +309,7 @@ unsafe impl Stream for HipStream {
             self.ask(OPERATION, |driver, raw| {
                 // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
                 unsafe {
+                    self.ensure_known(driver, raw, OPERATION)?;
                     capture::refuse(driver, raw, OPERATION)?;
                     // An idle stream needs no record, which would be work that the device has to do.
                     if is_idle(driver, raw, self.device, OPERATION)? {

@@ -17,7 +17,8 @@ use support::{device, expect_kind, fake};
 
 type Case = (&'static str, fn(&fake::Fake));
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
+    ("streams_dropped_busy_go_in_steady_state", streams_dropped_busy_go_in_steady_state),
     ("a_blocked_record_holds_up_no_question", a_blocked_record_holds_up_no_question),
     ("a_blocked_wait_holds_up_no_record", a_blocked_wait_holds_up_no_record),
     ("exit_beside_a_blocked_record", exit_beside_a_blocked_record),
@@ -57,6 +58,25 @@ fn main() -> ExitCode {
 
 fn new() -> HipStream {
     Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
+}
+
+/// They wait for no call that makes or drops something. A thread that has made no call leaves its
+/// streams and events to the others, too.
+fn streams_dropped_busy_go_in_steady_state(fake: &fake::Fake) {
+    let keep = new();
+    let (streams, events) = (fake.live_streams(), fake.live_events());
+    fake.set_busy(true);
+    let dropped: Vec<HipStream> = (0..20).map(|_| new()).collect();
+    drop(dropped);
+    assert_eq!(fake.live_streams(), streams + 20, "busy streams were destroyed");
+    fake.set_busy(false);
+    let made = (0..20).map(|_| (new(), Hip::new_event(device(), EventOptions::timed()).unwrap()));
+    let made: Vec<_> = made.collect();
+    std::thread::spawn(move || drop(made)).join().expect("no panic");
+    for _ in 0..200 {
+        keep.query().expect("query");
+    }
+    assert_eq!((fake.live_streams(), fake.live_events()), (streams, events), "left");
 }
 
 /// Were one of these calls to wait for the record, this would not end.
@@ -130,8 +150,14 @@ fn exit_beside_a_blocked_record(fake: &fake::Fake) {
 fn exit_beside_a_blocked_question(fake: &fake::Fake) {
     let event: &'static _ = Box::leak(new().record_event().expect("a record").into());
     fake.set_busy(true);
-    fake.hold(true);
+    fake.calls("");
     std::thread::spawn(|| _ = gpu_stream_core::Event::synchronize(event));
+    // It asks again and again from here on.
+    for _ in 0..3 {
+        while fake.calls("hipEventQuery") == 0 {
+            std::thread::yield_now();
+        }
+    }
     while !fake.hold(true) {
         std::thread::yield_now();
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 
 use gpu_stream_core::{Backend, Event, EventOptions, EventStatus, Stream, StreamOptions};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use support::bare::{bare, gate, new_stream, ok};
+use support::bare::{self, bare, gate, new_stream, ok};
 use support::capture::Capture;
 use support::{device, wrap};
 
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         ("a_synchronize_waits_for_a_record_of_others", a_synchronize_waits_for_a_record_of_others),
         ("records_while_others_synchronize", records_while_others_synchronize),
         ("a_drop_does_not_wait", a_drop_does_not_wait),
+        ("no_drop_waits_for_work", no_drop_waits_for_work),
         ("a_drop_beside_a_capture_does_not_wait", a_drop_beside_a_capture_does_not_wait),
     ])
 }
@@ -210,4 +211,57 @@ fn a_drop_does_not_wait() {
     let mut ran: Vec<i32> = receive.iter().collect();
     ran.sort_unstable();
     assert!(ran.into_iter().eq(0..20));
+}
+
+/// Every object in every state, dropped by the thread that lets its work go on, and all work of the
+/// device: were a drop to wait, this would not end.
+fn no_drop_waits_for_work() {
+    let (raw, raw_other) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
+    let (stream, other) = (wrap(raw), wrap(raw_other));
+    let builder = || EventOptions::builder();
+    let options = [
+        EventOptions::new(),
+        EventOptions::timed(),
+        builder().blocking(true).build().unwrap(),
+        builder().interprocess(true).build().unwrap(),
+    ];
+    for is_free in [true, false] {
+        let mut objects: Vec<Box<dyn std::any::Any + Send>> = Vec::new();
+        let complete = options.map(|options| Hip::new_event(device(), options));
+        for event in complete.iter().flatten() {
+            stream.record(event).unwrap();
+        }
+        stream.synchronize().unwrap();
+        // All work of the device, as far as it is ours.
+        let gates = [gate(raw), gate(raw_other)];
+        objects.extend(complete.into_iter().flatten().map(|event| Box::new(event) as _));
+        for given_out in [false, true] {
+            for event in
+                options.map(|options| Hip::new_event(device(), options)).into_iter().flatten()
+            {
+                if given_out {
+                    event.raw();
+                }
+                stream.record(&event).unwrap();
+                other.wait_event(&event).unwrap();
+                objects.push(Box::new(event));
+            }
+            objects.push(Box::new(stream.record_event().unwrap()));
+            objects.push(Box::new(Hip::new_event(device(), EventOptions::new()).unwrap()));
+        }
+        let busy = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+        busy.wait_stream(&stream).unwrap();
+        let last = busy.record_event().unwrap();
+        objects.extend([Box::new(busy) as Box<dyn std::any::Any + Send>, Box::new(last)]);
+        objects.push(Box::new(Hip::new_stream(device(), StreamOptions::new()).unwrap()));
+        if is_free {
+            drop(objects);
+        } else {
+            // A thread that makes no call of the crate.
+            std::thread::spawn(move || drop(objects)).join().unwrap();
+        }
+        gates.iter().for_each(bare::Gate::open);
+        stream.synchronize().unwrap();
+        other.synchronize().unwrap();
+    }
 }

@@ -17,7 +17,6 @@ use support::{device, expect_kind, wrap};
 fn main() -> ExitCode {
     support::main(&[
         ("owners_dropped_in_host_functions_go_soon", owners_dropped_in_host_functions_go_soon),
-        ("streams_dropped_busy_go_soon", streams_dropped_busy_go_soon),
         ("an_owner_may_call_and_block", an_owner_may_call_and_block),
         ("owners_that_panic_lose_no_other", owners_that_panic_lose_no_other),
         ("two_panics_do_not_abort", two_panics_do_not_abort),
@@ -69,27 +68,6 @@ fn owners_dropped_in_host_functions_go_soon() {
         mine.synchronize().expect("synchronize");
         let left = alive.load(Ordering::SeqCst);
         assert!(left <= 2, "{left} owners are alive after round {round}");
-    }
-}
-
-/// They wait for no call that makes or drops something.
-fn streams_dropped_busy_go_soon() {
-    let (keep, raw) = (new(), new_stream(0, 1, 0));
-    let gate = gate(raw);
-    let (theirs, destroyed) = (wrap(raw), Arc::new(AtomicUsize::new(0)));
-    for _ in 0..5 {
-        let busy = new();
-        busy.wait_stream(&theirs).expect("wait_stream");
-        let count = Arc::clone(&destroyed);
-        // Runs behind the gate; what stands in front of the end of the stream.
-        busy.launch_host_func(Box::new(move || _ = count.fetch_add(1, Ordering::SeqCst)))
-            .expect("a launch");
-        drop(busy);
-    }
-    assert_eq!(destroyed.load(Ordering::SeqCst), 0);
-    gate.open();
-    while destroyed.load(Ordering::SeqCst) < 5 {
-        keep.query().expect("query");
     }
 }
 

@@ -14,8 +14,14 @@ use gpu_stream_hip::{Hip, HipEvent};
 use support::bare::{Ptr, bare, gate, new_stream, ok};
 use support::{device, expect_kind, wrap};
 
+const RESET: &str = "in a child: a reset";
+
 fn main() -> ExitCode {
+    if support::run_as_child(&[(RESET, a_reset)]) {
+        return ExitCode::SUCCESS;
+    }
     support::main(&[
+        ("a_device_that_another_library_resets", || support::run_child(RESET)),
         ("a_foreign_event_is_waited_for_and_recorded", a_foreign_event_is_waited_for_and_recorded),
         ("a_foreign_event_is_never_destroyed", a_foreign_event_is_never_destroyed),
         ("an_event_owner_is_kept", an_event_owner_is_kept),
@@ -174,4 +180,37 @@ fn kin_of_a_stream() {
     sibling.record(&event).expect("a record");
     stream.wait_event(&event).expect("a wait");
     stream.synchronize().expect("synchronize");
+}
+
+/// All that the process has is gone with it, so it is a process of its own.
+fn a_reset() {
+    let ours = Hip::new_stream(device(), StreamOptions::new()).expect("a stream");
+    let event = ours.record_event().expect("a record");
+    let busy = Hip::new_stream(device(), StreamOptions::new()).expect("a stream");
+    busy.wait_stream(&ours).expect("wait_stream");
+    ours.synchronize().expect("synchronize");
+    busy.synchronize().expect("synchronize");
+    let theirs = wrap(new_stream(0, 1, 0));
+    // SAFETY: takes nothing.
+    ok("device_reset", unsafe { (bare().device_reset)() });
+    for _ in 0..2 {
+        let text = expect_kind("query", ours.query(), ErrorKind::ContextDestroyed);
+        assert!(text.contains("hipDeviceReset") && text.contains("make new"), "{text}");
+        expect_kind("synchronize", ours.synchronize(), ErrorKind::ContextDestroyed);
+    }
+    if support::bare::version() < 70_000_000 {
+        // HIP 7 would follow the handle.
+        let text = expect_kind("query", theirs.query(), ErrorKind::InvalidHandle);
+        assert!(text.contains("destroyed") && text.contains("reset"), "{text}");
+        expect_kind("a record", ours.record(&event), ErrorKind::ContextDestroyed);
+    }
+    drop((ours, busy));
+    let [one, other] = [(); 2].map(|()| Hip::new_stream(device(), StreamOptions::new()).unwrap());
+    for _ in 0..20 {
+        one.wait_stream(&other).expect("wait_stream");
+        other.fork([&one]).expect("fork");
+        drop(one.record_event().expect("a record"));
+        one.synchronize().expect("synchronize");
+    }
+    drop(event);
 }

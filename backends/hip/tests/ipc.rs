@@ -33,7 +33,7 @@ fn interprocess() -> EventOptions {
 
 fn need_interprocess() {
     if !has_interprocess() {
-        skip("before HIP 7.2 interprocess events are refused");
+        skip("on AMD's runtime interprocess events are refused");
     }
 }
 

@@ -44,6 +44,10 @@ forward! {
         stream: Ptr, status: *mut c_int, id: *mut u64, graph: *mut Ptr, nodes: *mut *const Ptr,
         count: *mut usize
     );
+    fn hipStreamUpdateCaptureDependencies(
+        stream: Ptr, nodes: *mut Ptr, count: usize, flags: c_uint
+    );
+    fn hipStreamGetFlags(stream: Ptr, flags: *mut c_uint);
     fn hipStreamBeginCapture(stream: Ptr, mode: c_int);
     fn hipStreamEndCapture(stream: Ptr, graph: *mut Ptr);
     fn hipStreamAddCallback(stream: Ptr, func: Callback, data: Ptr, flags: c_uint);

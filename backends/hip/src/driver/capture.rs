@@ -266,7 +266,7 @@ pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<CaptureId> {
 
 /// Makes the next work of a captured stream come after `nodes` of its graph, which is what a wait for
 /// an event of the same capture does. Makes no call if it comes after them anyway. Returns `false` if
-/// the runtime refuses.
+/// the runtime refuses, or is of a version where this is not done.
 ///
 /// From 5.7 on the runtime keeps for each stream which others wait for its events, and follows that
 /// without end when a capture ends, if a stream waits for itself, or two for each other. This leaves no
@@ -275,7 +275,8 @@ pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<CaptureId> {
 /// # Safety
 /// As [`status`]; the nodes are of the stream's graph.
 pub(crate) unsafe fn add_dependencies(driver: &Driver, stream: Ptr, nodes: &[usize]) -> bool {
-    let Some(update) = driver.symbols.update_dependencies.function else { return false };
+    let update = driver.symbols.update_dependencies.function.filter(|_| driver.adds_dependencies);
+    let Some(update) = update else { return false };
     let _nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the caller promises the same.
     let Ok(Some(now)) = (unsafe { read_info(driver, stream) }) else { return false };

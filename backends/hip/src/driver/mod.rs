@@ -13,7 +13,7 @@ pub(crate) mod symbols;
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::sync::Arc;
 
-use gpu_stream_core::{BackendKind, ContractError, ErrorKind};
+use gpu_stream_core::{BackendKind, ContractError, Error as _, ErrorKind};
 
 use gpu_stream_relay::RetryCell;
 use gpu_stream_relay::library::Watch;
@@ -53,6 +53,9 @@ pub(crate) struct Driver {
     /// Whether a wait for an event that was recorded in a capture, and outside since, draws the
     /// waiter into that capture while it goes on: up to 5.6.
     pub(crate) captures_keep_recorded: bool,
+    /// Whether `hipStreamIsCapturing` and `hipStreamQuery` follow the handle of a stream that is gone: from
+    /// HIP 7 on. `hipStreamGetDevice` looks it up in every version.
+    pub(crate) follows_stale: bool,
     /// Whether a wait inside of one capture adds nodes to the waiting stream's, and gives the runtime no
     /// event: from 5.7 on, where some shapes of such waits end the process.
     pub(crate) adds_dependencies: bool,
@@ -131,6 +134,7 @@ impl Driver {
             query_breaks_captures: (60_000_000..70_200_000).contains(&version),
             captures_keep_destroyed: version < 50_500_000 && !is_on_cuda(version),
             captures_keep_recorded: version < 50_700_000 && !is_on_cuda(version),
+            follows_stale: version >= 70_000_000,
             adds_dependencies: version >= 50_700_000 && !is_on_cuda(version),
             interprocess: is_on_cuda(version) && !cfg!(windows),
             devices: Vec::new(),
@@ -327,6 +331,27 @@ impl Driver {
             if (symbols.peek_error)() == code {
                 (symbols.last_error)();
             }
+        }
+    }
+
+    /// Returns an error if the runtime does not know an explicit stream any more, which a reset of the
+    /// device has freed, and would follow its handle all the same.
+    ///
+    /// # Safety
+    /// `stream` was alive when it was last used; only a reset has destroyed it since.
+    pub(crate) unsafe fn ensure_known(
+        &'static self,
+        stream: Ptr,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        if !self.follows_stale || self.symbols.stream_device.function.is_none() {
+            return Ok(());
+        }
+        let _relaxed = capture::Relaxed::enter(self, operation)?;
+        // SAFETY: the runtime looks the handle up in its list of streams.
+        match unsafe { self.device_of(stream, operation) } {
+            Err(error) if error.kind() == ErrorKind::InvalidHandle => Err(error),
+            _ => Ok(()),
         }
     }
 

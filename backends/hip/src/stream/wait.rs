@@ -158,9 +158,7 @@ impl HipStream {
         }
         // SAFETY: the stream is alive, and what a default one needs is current; the nodes are of the
         // capture that both are in.
-        if driver.adds_dependencies
-            && unsafe { capture::add_dependencies(driver, raw, &captured.nodes) }
-        {
+        if unsafe { capture::add_dependencies(driver, raw, &captured.nodes) } {
             return Ok(());
         }
         self.wait_by_runtime(driver, raw, stand, operation)
@@ -188,13 +186,13 @@ impl HipStream {
             Some(theirs) if !theirs.id.is_same(mine.id) => {
                 Err(ContractError::capture_of_another(operation, waiter, "event", bits).into())
             }
-            // SAFETY: the stream is alive, and what a default one needs is current; the nodes are of
-            // the capture that both are in.
             Some(theirs) => {
-                match unsafe { capture::add_dependencies(driver, raw, &theirs.nodes) } {
-                    true => Ok(()),
-                    false => self.wait_by_runtime(driver, raw, stand, operation),
+                // SAFETY: the stream is alive, and what a default one needs is current; the nodes are
+                // of the capture that both are in.
+                if unsafe { capture::add_dependencies(driver, raw, &theirs.nodes) } {
+                    return Ok(());
                 }
+                self.wait_by_runtime(driver, raw, stand, operation)
             }
         }
     }
@@ -206,10 +204,13 @@ impl HipStream {
         source: &HipStream,
         operation: &'static str,
     ) -> Result<bool, HipError> {
-        // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+        self.check_fault(operation)?;
+        source.check_fault(operation)?;
         let info = |stream: &HipStream| {
-            stream
-                .ask(operation, |driver, raw| unsafe { capture::ask_info(driver, raw, operation) })
+            stream.ask(operation, |driver, raw| {
+                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+                unsafe { capture::ask_info(driver, raw, operation) }
+            })
         };
         let Some(mine) = info(self)? else { return Ok(false) };
         let (waiter, bits) = (self.bits(), source.bits());
@@ -225,9 +226,9 @@ impl HipStream {
                 Err(ContractError::capture_of_another(operation, waiter, "stream", bits).into())
             }
             Some(theirs) => self.ask(operation, |driver, raw| {
-                // SAFETY: as above; the nodes are of the capture that both are in.
-                Ok(driver.adds_dependencies
-                    && unsafe { capture::add_dependencies(driver, raw, &theirs.nodes) })
+                // SAFETY: the stream is alive, and `ask` has made current what a default one needs; the
+                // nodes are of the capture that both are in.
+                Ok(unsafe { capture::add_dependencies(driver, raw, &theirs.nodes) })
             }),
         }
     }

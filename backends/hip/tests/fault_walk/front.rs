@@ -7,7 +7,7 @@ use driver_faults::{Controls, built, without_symbols};
 use libloading::Library;
 
 /// The functions that some versions of the runtime lack, and the backend does without.
-pub const OPTIONAL: [&str; 10] = [
+pub const OPTIONAL: [&str; 12] = [
     "hipStreamGetDevice",
     "hipGetStreamDeviceId",
     "hipLaunchHostFunc",
@@ -17,6 +17,8 @@ pub const OPTIONAL: [&str; 10] = [
     "hipIpcGetEventHandle",
     "hipIpcOpenEventHandle",
     "hipStreamGetCaptureInfo_v2",
+    "hipStreamUpdateCaptureDependencies",
+    "hipStreamGetFlags",
     "hipStreamGetId",
 ];
 

@@ -107,10 +107,6 @@ fn a_drop_does_not_wait() {
         controls.clear();
         gate.open();
     }
-    // A thread that has made no call may be the runtime's own, and leaves the stream to another.
-    for function in ["hipStreamIsCapturing", "hipStreamQuery"] {
-        holds_if_called("drop, pending: a stream", (function, 1), Fault::Answer(1));
-    }
 }
 
 /// It was taken for one in a capture, if the look behind it failed.

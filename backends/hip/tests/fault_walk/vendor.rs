@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use driver_faults::walk::{
     ErrorOf, EventOf, Excuse, May, Operation, Sort, StreamOf, Vendor, World,
 };
-use gpu_stream_core::{Backend, ErrorKind, Event as _, EventOptions};
+use gpu_stream_core::{Backend, ErrorKind, Event as _, EventOptions, RawEvent, Stream as _};
 use gpu_stream_hip::ipc::IpcEventHandle;
 use gpu_stream_hip::{Hip, HipCode};
 
@@ -338,6 +338,28 @@ impl Vendor for OnHip {
                     let handle = IpcEventHandle::from_bytes([0; 64]);
                     // SAFETY: no process made it.
                     drop(stage.act(|| unsafe { handle.open(device()) }));
+                }),
+            },
+            Operation {
+                name: "is_blocking".into(),
+                run: Box::new(|stage| {
+                    static RAW: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+                    let raw = RAW.get_or_init(|| Self::new_stream(Sort::Ordinary).unwrap());
+                    let stream = support::wrap(std::ptr::with_exposed_provenance_mut(*raw));
+                    let _ = stage.act(|| stream.is_blocking());
+                }),
+            },
+            Operation {
+                name: "wrap a foreign event".into(),
+                run: Box::new(move |stage| {
+                    let mut event = std::ptr::null_mut();
+                    // SAFETY: a place for one event.
+                    bare::ok("event_create", unsafe { (bare().event_create)(&mut event, 2) });
+                    let raw = RawEvent::from_ptr(event);
+                    // SAFETY: the event is destroyed after the wrapper.
+                    drop(stage.act(|| unsafe { Hip::event_from_raw(raw, None) }));
+                    // SAFETY: its last use.
+                    bare::ok("event_destroy", unsafe { (bare().event_destroy)(event) });
                 }),
             },
             Operation {

@@ -53,6 +53,7 @@ macro_rules! functions {
 functions! {
     required {
         get_device = "hipGetDevice" (*mut c_int);
+        device_reset = "hipDeviceReset" ();
         set_device = "hipSetDevice" (c_int);
         device_count = "hipGetDeviceCount" (*mut c_int);
         device_get = "hipDeviceGet" (*mut c_int, c_int);
