@@ -1,5 +1,6 @@
 //! A call that is blocked inside the runtime, as a record is whose stream has a full queue, holds up no
-//! other: nothing of ours is held meanwhile. And one panic costs other streams nothing.
+//! other: nothing of ours is held meanwhile. One that fails leaves no stale stream. And one panic costs
+//! other streams nothing.
 //!
 //! The runtime is the one of `tests/fake`, which holds a call back until it is told.
 
@@ -17,10 +18,11 @@ use support::{device, expect_kind, fake};
 
 type Case = (&'static str, fn(&fake::Fake));
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     ("streams_dropped_busy_go_in_steady_state", streams_dropped_busy_go_in_steady_state),
     ("a_blocked_record_holds_up_no_question", a_blocked_record_holds_up_no_question),
     ("a_blocked_wait_holds_up_no_record", a_blocked_wait_holds_up_no_record),
+    ("a_failed_record_keeps_the_stream", a_failed_record_keeps_the_stream),
     ("exit_beside_a_blocked_record", exit_beside_a_blocked_record),
     ("exit_beside_a_blocked_question", exit_beside_a_blocked_question),
     ("a_panic_costs_other_streams_nothing", a_panic_costs_other_streams_nothing),
@@ -146,18 +148,12 @@ fn exit_beside_a_blocked_record(fake: &fake::Fake) {
     std::process::exit(0);
 }
 
-/// A question that never comes back, as one that waits inside the runtime.
+/// A thread that waits asks a question that never comes back, as one that waits inside the runtime.
 fn exit_beside_a_blocked_question(fake: &fake::Fake) {
-    let event: &'static _ = Box::leak(new().record_event().expect("a record").into());
+    let stream: &'static _ = Box::leak(new().into());
     fake.set_busy(true);
-    fake.calls("");
-    std::thread::spawn(|| _ = gpu_stream_core::Event::synchronize(event));
-    // It asks again and again from here on.
-    for _ in 0..3 {
-        while fake.calls("hipEventQuery") == 0 {
-            std::thread::yield_now();
-        }
-    }
+    fake.hold(true);
+    std::thread::spawn(|| _ = Stream::synchronize(stream));
     while !fake.hold(true) {
         std::thread::yield_now();
     }
@@ -193,4 +189,44 @@ fn a_panic_costs_other_streams_nothing(fake: &fake::Fake) {
     drop(bad);
     all();
     assert_eq!(all(), before, "calls of the runtime, when those streams are gone");
+}
+
+/// HIP 5.7 moves an event's pointer to a stream also if the record there fails.
+fn a_failed_record_keeps_the_stream(fake: &fake::Fake) {
+    let reader = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    reader.record(&event).unwrap();
+    let streams = fake.live_streams();
+    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    fake.fail("hipEventRecord", 2);
+    expect_kind("record", stream.record(&event), ErrorKind::OutOfMemory);
+    fake.work();
+    drop(stream);
+    // Another handle than the event's was to be recorded.
+    assert_eq!(fake.live_streams(), streams, "the event keeps a stream that did not record it");
+    event.synchronize().unwrap();
+    // From here on the handle stays.
+    event.raw();
+    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    fake.fail("hipEventRecord", 2);
+    expect_kind("record", stream.record(&event), ErrorKind::OutOfMemory);
+    fake.work();
+    drop(stream);
+    assert_eq!(fake.live_streams(), streams + 1, "the event does not keep the stream");
+    event.synchronize().unwrap();
+    reader.wait_event(&event).unwrap();
+    // And a thread's own, which ends with it.
+    fake.fail("hipEventRecord", 2);
+    let event = std::thread::spawn(move || {
+        let own = Hip::per_thread_stream(device()).unwrap();
+        expect_kind("record", own.record(&event), ErrorKind::OutOfMemory);
+        event
+    });
+    let event = event.join().unwrap();
+    fake.work();
+    let _ = (event.synchronize(), event.status(), reader.wait_event(&event));
+    reader.record(&event).unwrap();
+    assert_eq!(event.status().unwrap(), EventStatus::Complete);
+    assert_eq!(fake.live_streams(), streams, "recorded elsewhere, the event keeps a stream");
+    assert_eq!(fake.stale(), 0, "calls that reached a stream which was destroyed");
 }

@@ -268,6 +268,12 @@ exports! {
         put(status, number)
     }
 
+    ready cuStreamGetCaptureInfo(stream: Ptr, status: *mut c_int, id: *mut u64) {
+        let mut state = state();
+        let info = state.info(stream)?;
+        info.tell(status, id, std::ptr::null_mut())
+    }
+
     ready cuStreamGetCaptureInfo_v2(
         stream: Ptr,
         status: *mut c_int,

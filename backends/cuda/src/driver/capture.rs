@@ -85,23 +85,29 @@ pub(crate) unsafe fn refuse(
     }
 }
 
-/// The number of the capture that the stream is in, which no other capture of the process has;
-/// `None` if it is in none. 0 if the driver is too old to say.
+/// Returns the number of the capture that the stream is in, which no other capture of the process has;
+/// `None` if it is in none. 0 if the driver does not say.
 ///
 /// # Safety
 /// As [`status`].
 pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<u64> {
-    let Some(info) = driver.symbols.stream_capture_info.function else {
-        // SAFETY: the caller promises the same.
-        let status = unsafe { status(driver, stream, "capture::id") };
-        return matches!(status, Ok(CaptureStatus::Active)).then_some(0);
-    };
+    let (newer, older) =
+        (driver.symbols.stream_capture_info, driver.symbols.stream_capture_info_v1);
     let (mut status, mut id) = (0, 0);
     let none = std::ptr::null_mut;
-    // SAFETY: the caller promises the stream; the first two are places for their numbers, the
-    // others may be null and are then not written.
-    let code = unsafe {
-        info(stream, &mut status, &mut id, none(), std::ptr::null_mut(), std::ptr::null_mut())
+    let code = match (newer.function, older.function) {
+        // SAFETY: the caller promises the stream; the first two are valid out-pointers, the others
+        // may be null and are then not written.
+        (Some(info), _) => unsafe {
+            info(stream, &mut status, &mut id, none(), std::ptr::null_mut(), std::ptr::null_mut())
+        },
+        // SAFETY: the caller promises the stream; both are valid out-pointers.
+        (None, Some(info)) => unsafe { info(stream, &mut status, &mut id) },
+        (None, None) => {
+            // SAFETY: the caller promises the same.
+            let status = unsafe { self::status(driver, stream, "capture::id") };
+            return matches!(status, Ok(CaptureStatus::Active)).then_some(0);
+        }
     };
     (code == CudaCode::SUCCESS && status == 1).then_some(id)
 }

@@ -114,6 +114,7 @@ symbols! {
         stream_flags = "cuStreamGetFlags" "5.5" (Ptr, *mut c_uint);
         ipc_event_handle = "cuIpcGetEventHandle" "4.1" (*mut IpcHandle, Ptr);
         ipc_open_event = "cuIpcOpenEventHandle" "4.1" (*mut Ptr, IpcHandle);
+        stream_capture_info_v1 = "cuStreamGetCaptureInfo" "10.1" (Ptr, *mut c_int, *mut u64);
         stream_capture_info = "cuStreamGetCaptureInfo_v2" "11.3"
             (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut usize);
         stream_id = "cuStreamGetId" "12.0" (Ptr, *mut u64);

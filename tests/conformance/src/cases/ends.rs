@@ -277,7 +277,7 @@ const FEW: usize = 8;
 
 /// Owners that are dropped in host functions do not pile up: 2,000 rounds of a host function and a
 /// synchronize leave a handful.
-pub fn owners_dropped_in_functions_do_not_pile_up<F: Fixture>(fx: &F) -> Outcome {
+pub fn dropped_owners_do_not_pile_up<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let stream = stream(fx)?;
     let gone = Arc::new(AtomicUsize::new(0));

@@ -410,7 +410,7 @@ list! {
             "A destructor may call the backend: it asks, records, waits and makes streams.";
         destructor_asks_the_event_that_kept_it [R38]
             "An owner that is dropped because its event is recorded elsewhere, or dropped, may ask that event and record it.";
-        owners_dropped_in_functions_do_not_pile_up [C13]
+        dropped_owners_do_not_pile_up [C13]
             "Owners that are dropped in host functions do not pile up: 2,000 rounds of a host function and a synchronize leave a handful.";
     }
     reset {
