@@ -11,7 +11,7 @@ use crate::driver::capture::{self, Relaxed};
 use crate::driver::{Driver, loaded};
 use crate::host_func::PANICS;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
-use crate::{Hip, stream};
+use crate::{Hip, HipError, stream};
 
 #[cfg(all(test, gpu_stream_loom))]
 mod loom_tests;
@@ -162,8 +162,16 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
             Ok(CaptureStatus::None) => stream::is_idle(driver, raw, ordinal, OPERATION),
             // Somebody who knows the handle may end it.
             Ok(_) => Ok(false),
-            // Gone with its device, which was reset. To destroy it again would free it twice.
-            Err(error) if error.kind() == ErrorKind::InvalidHandle => return true,
+            // Gone with its device, which was reset. To destroy it again would free it twice. One answer
+            // may be about something else.
+            Err(error) if is_unknown(&error) => {
+                let again = driver.ensure_known(raw, OPERATION);
+                let again = again.and_then(|()| capture::status(driver, raw, OPERATION));
+                if again.is_err_and(|error| is_unknown(&error)) {
+                    return true;
+                }
+                Err(error)
+            }
             Err(error) => Err(error),
         };
         failures.update(|failures| failures + u32::from(idle.is_err()));
@@ -175,6 +183,10 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
             false
         }
     }
+}
+
+fn is_unknown(error: &HipError) -> bool {
+    error.kind() == ErrorKind::InvalidHandle
 }
 
 /// True: it was destroyed.

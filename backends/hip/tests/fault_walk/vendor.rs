@@ -105,9 +105,22 @@ impl Vendor for OnHip {
         Excuse {
             functions: &[],
             operations: &[],
-            codes: &[1, 709],
+            codes: &[1, 400, 709],
             may: May::Say(ErrorKind::ContextDestroyed),
             reason: "the stream's owner has not destroyed it, so the device was reset",
+        },
+        Excuse {
+            functions: &["hipStreamGetDevice"],
+            operations: &[
+                "query",
+                "pending: query",
+                "capture: query",
+                "synchronize",
+                "capture: synchronize",
+            ],
+            codes: &[],
+            may: May::AnswerAsClean,
+            reason: "it is asked only whether the runtime knows the stream, which other codes do not deny",
         },
         Excuse {
             functions: &["hipEventElapsedTime"],
