@@ -4,14 +4,16 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{LazyLock, PoisonError};
 
-use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, RawStream};
+use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, EventOptions, RawStream};
 
 use crate::call::may_destroy;
 use crate::driver::capture::{self, Relaxed};
+use crate::driver::symbols::Ptr;
 use crate::driver::{Driver, loaded};
 use crate::host_func::PANICS;
+use crate::slot::EventRef;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
-use crate::{Hip, HipError, stream};
+use crate::{Hip, HipError, event, stream};
 
 #[cfg(all(test, gpu_stream_loom))]
 mod loom_tests;
@@ -27,6 +29,8 @@ struct Dropped {
     number: u64,
     /// How often the runtime failed to say whether it is idle.
     failures: Cell<u32>,
+    /// Where a destroy waits for the hardware queue: what was recorded to see whether the queue moves.
+    marker: Cell<Option<EventRef>>,
 }
 
 /// How often it may fail before the stream is destroyed all the same, which may block: with a fault,
@@ -94,7 +98,8 @@ pub(crate) unsafe fn destroy(
     ordinal: u32,
     number: u64,
 ) {
-    let dropped = Dropped { stream, ordinal, number, failures: Cell::new(0) };
+    let dropped =
+        Dropped { stream, ordinal, number, failures: Cell::new(0), marker: Cell::new(None) };
     if !may_destroy() {
         BUSY.put(dropped);
         return NEW.store(true, Ordering::Release);
@@ -152,7 +157,7 @@ fn visit_some() {
 /// # Safety
 /// As [`destroy`].
 unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
-    let Dropped { stream, ordinal, number, ref failures } = *dropped;
+    let Dropped { stream, ordinal, number, ref failures, ref marker } = *dropped;
     let raw = stream.as_ptr();
     // SAFETY: the caller promises that the stream is alive, and that this is its last use if it is
     // destroyed.
@@ -175,7 +180,11 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
             Err(error) => Err(error),
         };
         failures.update(|failures| failures + u32::from(idle.is_err()));
+        let is_told = idle.is_ok();
         if idle.unwrap_or(failures.get() >= FAILURES) {
+            if driver.destroy_waits && is_told && !moves(driver, raw, ordinal, marker) {
+                return false;
+            }
             let of_stream = if number != 0 { number as usize } else { stream.to_bits() };
             PANICS.forget(ordinal as usize, of_stream);
             destroy_now(driver, stream)
@@ -183,6 +192,41 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
             false
         }
     }
+}
+
+/// Returns `true` if the hardware queue of an idle stream is not held back by another stream: a marker
+/// passes it at once. One that does not is kept, so that the queue is not filled by those of later looks.
+///
+/// # Safety
+/// The stream is alive, not captured, and of the device `ordinal`.
+unsafe fn moves(
+    driver: &'static Driver,
+    stream: Ptr,
+    ordinal: u32,
+    marker: &Cell<Option<EventRef>>,
+) -> bool {
+    let has_passed = |event: &EventRef| {
+        event::is_passed(driver, event.raw.as_ptr(), false, OPERATION).unwrap_or(false)
+    };
+    if let Some(earlier) = marker.take()
+        && !has_passed(&earlier)
+    {
+        marker.set(Some(earlier));
+        return false;
+    }
+    let options = EventOptions::new();
+    let Ok(now) = EventRef::for_record(driver, ordinal, options, OPERATION) else { return true };
+    // SAFETY: the caller promises the stream; the event is alive, and of its device.
+    let code = unsafe { (driver.symbols.event_record)(now.raw.as_ptr(), stream) };
+    driver.ignore(code);
+    for _ in 0..64 {
+        if has_passed(&now) {
+            return true;
+        }
+        std::thread::yield_now();
+    }
+    marker.set(Some(now));
+    false
 }
 
 fn is_unknown(error: &HipError) -> bool {

@@ -53,6 +53,9 @@ pub(crate) struct Driver {
     /// Whether a wait for an event that was recorded in a capture, and outside since, draws the
     /// waiter into that capture while it goes on: up to 5.6.
     pub(crate) captures_keep_recorded: bool,
+    /// Whether `hipStreamDestroy` waits for the hardware queue, also if the stream is idle and another
+    /// one that shares the queue is held back: in 5.7.
+    pub(crate) destroy_waits: bool,
     /// Whether `hipStreamIsCapturing` and `hipStreamQuery` follow the handle of a stream that is gone: from
     /// HIP 7 on. `hipStreamGetDevice` looks it up in every version.
     pub(crate) follows_stale: bool,
@@ -134,6 +137,7 @@ impl Driver {
             query_breaks_captures: (60_000_000..70_200_000).contains(&version),
             captures_keep_destroyed: version < 50_500_000 && !is_on_cuda(version),
             captures_keep_recorded: version < 50_700_000 && !is_on_cuda(version),
+            destroy_waits: (50_700_000..60_000_000).contains(&version),
             follows_stale: version >= 70_000_000,
             adds_dependencies: version >= 50_700_000 && !is_on_cuda(version),
             interprocess: is_on_cuda(version) && !cfg!(windows),
