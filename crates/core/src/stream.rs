@@ -419,9 +419,10 @@ pub unsafe trait Stream: Sized + 'static {
     /// streams share the one thread that runs such functions.
     ///
     /// The closure runs once or is dropped once. It does not run if work in front of it failed, or if
-    /// a host function in front of it on this stream panicked. It is then dropped, at the latest by
-    /// the next call on the stream that reports the fault: a receiver that waits on a channel in it
-    /// sees the sender go. A call that returns an error has dropped it.
+    /// a host function in front of it on this stream panicked. It is then dropped: by the backend's own
+    /// thread, or at the latest by the next call on the stream that reports the fault. A receiver that
+    /// waits on a channel in it sees the sender go. If this call returns an error, the closure was
+    /// dropped, or the driver has run it.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor has no such thing;

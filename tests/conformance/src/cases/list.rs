@@ -399,7 +399,7 @@ list! {
     }
     ends {
         functions_behind_a_panic_are_dropped [R37 R29]
-            "Host functions behind one that panicked are dropped unrun: a receiver that waits for one sees the sender go as soon as a call has reported the fault.";
+            "Host functions behind one that panicked are dropped unrun: a receiver that waits for one sees the sender go, without another call.";
         refused_function_is_dropped [R37]
             "A host function that is refused is dropped before the call returns.";
         destructor_waits_for_another_caller [R38]

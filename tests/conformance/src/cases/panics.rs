@@ -38,9 +38,9 @@ pub fn payload_that_panics<F: Fixture>(fx: &F) -> Outcome {
     }
     // A fault, or the order that was asked for: but it returns.
     let _ = event.synchronize();
-    check_eq("how often the value was dropped", dropped.load(Ordering::SeqCst), 1)?;
-    let behind = Arc::strong_count(&held) - 1;
-    check_eq("how many functions behind it still hold something", behind, 0)?;
+    check_becomes("how often the value was dropped", || dropped.load(Ordering::SeqCst), 1)?;
+    let behind = || Arc::strong_count(&held) - 1;
+    check_becomes("how many functions behind it still hold something", behind, 0)?;
     let other = super::support::stream(fx)?;
     let data = work(fx, &other)?;
     other.launch_host_func(Box::new(|| ()))?;
@@ -65,7 +65,7 @@ pub fn dropped_function_that_panics<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     check_err("synchronize", stream.synchronize(), ErrorKind::StreamFault)?;
     check_eq("how many functions ran behind the fault", ran.load(Ordering::SeqCst), 0)?;
-    check_eq("how many functions were dropped", dropped.load(Ordering::SeqCst), COUNT)?;
+    check_becomes("how many functions were dropped", || dropped.load(Ordering::SeqCst), COUNT)?;
     let other = super::support::stream(fx)?;
     let data = work(fx, &other)?;
     other.synchronize()?;

@@ -204,3 +204,17 @@ unsafe impl<F: Fixture> StreamOwner<F::Backend> for Watched<F> {
         self.device
     }
 }
+
+/// How long a closure that never runs may be kept after its stream has reported why. Only a backend that
+/// keeps it waits so long.
+pub const LIMIT_OF_A_DROP: Duration = Duration::from_secs(10);
+
+/// Checks that a number becomes `wanted`. The backend's own thread may be dropping what is counted.
+#[track_caller]
+pub fn check_becomes(what: &str, number: impl Fn() -> usize, wanted: usize) -> Outcome {
+    let begun = Instant::now();
+    while number() != wanted && begun.elapsed() < LIMIT_OF_A_DROP {
+        thread::yield_now();
+    }
+    check_eq(what, number(), wanted)
+}
