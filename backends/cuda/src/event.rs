@@ -142,6 +142,21 @@ impl CudaEvent {
         Self::of(raw, place, options, record, Origin::Asked, nothing)
     }
 
+    /// Returns the device that is given, or that of the current context: the driver tells none.
+    fn device_of_foreign(
+        device: Option<Device>,
+        operation: &'static str,
+    ) -> Result<u32, CudaError> {
+        let driver = driver()?;
+        match device {
+            Some(device) => device::ordinal(device, operation),
+            None => match driver.current_context(operation)? {
+                Some(context) => driver.ordinal_of(context, operation),
+                None => Ok(0),
+            },
+        }
+    }
+
     /// Wraps an event of another library: see `Backend::wrap_event`.
     pub(crate) fn foreign(
         raw: RawEvent<Cuda>,
@@ -152,17 +167,17 @@ impl CudaEvent {
         const OPERATION: &str = "Backend::wrap_event";
         if raw.to_bits() == 0 {
             let reason = "is no event: the null handle names none";
+            host_func::drop_owner(owner);
             return Err(
                 ContractError::InvalidHandle { operation: OPERATION, bits: 0, reason }.into()
             );
         }
-        let driver = driver()?;
-        let device = match device {
-            Some(device) => device::ordinal(device, OPERATION)?,
-            None => match driver.current_context(OPERATION)? {
-                Some(context) => driver.ordinal_of(context, OPERATION)?,
-                None => 0,
-            },
+        let device = match Self::device_of_foreign(device, OPERATION) {
+            Ok(device) => device,
+            Err(error) => {
+                host_func::drop_owner(owner);
+                return Err(error);
+            }
         };
         Ok(CudaEvent {
             raw,
@@ -319,16 +334,17 @@ impl CudaEvent {
     /// Destroys the handle, which is this event's, if it is ours.
     #[cold]
     fn destroy(&mut self, raw: RawEvent<Cuda>) {
-        if self.origin == Origin::Foreign {
-            return;
-        }
         if self.options.is_interprocess() {
             ipc::forget(raw);
         }
-        // An event exists only if the driver does.
-        let Some(driver) = loaded() else { return };
+        if self.origin == Origin::Foreign {
+            return;
+        }
         let primary = self.primary;
         host_func::outside(move || {
+            // An event exists only if the driver does. In the child of a fork it is left alone, also if
+            // it was put off before the fork.
+            let Some(driver) = loaded() else { return };
             if !primary.is_some_and(Primary::is_reset) {
                 // SAFETY: the event is ours, and this is its last use; its context is alive until the
                 // owner is dropped, which comes after.

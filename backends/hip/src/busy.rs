@@ -4,13 +4,13 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{LazyLock, PoisonError};
 
-use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, EventOptions, RawStream};
+use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, RawStream};
 
 use crate::call::may_destroy;
 use crate::driver::capture::{self, Relaxed};
 use crate::driver::symbols::Ptr;
 use crate::driver::{Driver, loaded};
-use crate::host_func::PANICS;
+use crate::host_func::{DEFERRED, HOST_FUNCS, PANICS};
 use crate::slot::EventRef;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use crate::{Hip, HipError, event, stream};
@@ -31,6 +31,13 @@ struct Dropped {
     failures: Cell<u32>,
     /// Where a destroy waits for the hardware queue: what was recorded to see whether the queue moves.
     marker: Cell<Option<EventRef>>,
+}
+
+impl Dropped {
+    /// Returns what its closures and panics are found by.
+    fn key(&self) -> usize {
+        if self.number != 0 { self.number as usize } else { self.stream.to_bits() }
+    }
 }
 
 /// How often it may fail before the stream is destroyed all the same, which may block: with a fault,
@@ -157,7 +164,7 @@ fn visit_some() {
 /// # Safety
 /// As [`destroy`].
 unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
-    let Dropped { stream, ordinal, number, ref failures, ref marker } = *dropped;
+    let Dropped { stream, ordinal, ref failures, ref marker, .. } = *dropped;
     let raw = stream.as_ptr();
     // SAFETY: the caller promises that the stream is alive, and that this is its last use if it is
     // destroyed.
@@ -173,6 +180,7 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
                 let again = driver.ensure_known(raw, OPERATION);
                 let again = again.and_then(|()| capture::status(driver, raw, OPERATION));
                 if again.is_err_and(|error| is_unknown(&error)) {
+                    forget(dropped);
                     return true;
                 }
                 Err(error)
@@ -181,12 +189,15 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
         };
         failures.update(|failures| failures + u32::from(idle.is_err()));
         let is_told = idle.is_ok();
+        let is_fault = idle.as_ref().is_err_and(|error| error.kind() == ErrorKind::StreamFault);
         if idle.unwrap_or(failures.get() >= FAILURES) {
             if driver.destroy_waits && is_told && !moves(driver, raw, ordinal, marker) {
                 return false;
             }
-            let of_stream = if number != 0 { number as usize } else { stream.to_bits() };
-            PANICS.forget(ordinal as usize, of_stream);
+            if is_fault {
+                forget(dropped);
+            }
+            PANICS.forget(ordinal as usize, dropped.key());
             destroy_now(driver, stream)
         } else {
             false
@@ -214,11 +225,10 @@ unsafe fn moves(
         marker.set(Some(earlier));
         return false;
     }
-    let options = EventOptions::new();
-    let Ok(now) = EventRef::for_record(driver, ordinal, options, OPERATION) else { return true };
-    // SAFETY: the caller promises the stream; the event is alive, and of its device.
-    let code = unsafe { (driver.symbols.event_record)(now.raw.as_ptr(), stream) };
-    driver.ignore(code);
+    // SAFETY: the caller promises the stream.
+    let Ok(now) = (unsafe { stream::mark(driver, stream, ordinal, OPERATION) }) else {
+        return false;
+    };
     for _ in 0..64 {
         if has_passed(&now) {
             return true;
@@ -227,6 +237,18 @@ unsafe fn moves(
     }
     marker.set(Some(now));
     false
+}
+
+/// Forgets a stream whose work will never run: its panic, and its closures, which are dropped at the end
+/// of a public call.
+fn forget(dropped: &Dropped) {
+    let (scope, handle) = (dropped.ordinal as usize, dropped.key());
+    PANICS.forget(scope, handle);
+    if !HOST_FUNCS.is_empty() {
+        DEFERRED.push(move || {
+            HOST_FUNCS.cancel(|stream| (stream.scope, stream.handle) == (scope, handle));
+        });
+    }
 }
 
 fn is_unknown(error: &HipError) -> bool {

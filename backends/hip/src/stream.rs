@@ -23,7 +23,7 @@ use crate::host_func::{self, DEFERRED, HOST_FUNCS, PANICS};
 use crate::slot::Keeper;
 use crate::{Hip, HipError, HipEvent, order, thread_end};
 
-pub(crate) use self::idle::{finish, is_idle};
+pub(crate) use self::idle::{finish, is_idle, mark};
 #[cfg(feature = "hip-sys")] // where it is compared with the header's
 pub(crate) use self::wrap::NON_BLOCKING;
 pub(crate) use self::wrap::{
@@ -516,7 +516,15 @@ unsafe impl Stream for HipStream {
                 return Err(ContractError::CaptureHostFunc { operation, bits }.into());
             }
             let (scope, handle) = self.place_of_panics();
-            let key = StreamKey { scope, handle, id: self.id_if_any() };
+            // An id that is not told now would hide an earlier panic.
+            let id = match self.number {
+                0 => match self.ask_id(OPERATION) {
+                    Err(error) if error.kind() == ErrorKind::Unsupported => None,
+                    told => Some(told?),
+                },
+                _ => None,
+            };
+            let key = StreamKey { scope, handle, id };
             HOST_FUNCS.launch(func, key, |user_data| {
                 self.ask(OPERATION, |driver, raw| {
                     let symbols = &driver.symbols;

@@ -88,8 +88,9 @@ impl Panics {
         if of_handle.iter().any(|fault| fault.id == stream.id) {
             return;
         }
-        if stream.handle > NAMED {
-            // The handle was used again: the streams that had it are gone.
+        if stream.handle > NAMED && stream.id.is_some() {
+            // The handle was used again: the streams that had it are gone. Without an id that is not
+            // certain.
             of_handle.clear();
         }
         of_handle.push(Fault { id: stream.id, message });

@@ -126,9 +126,14 @@ impl Primary {
     /// Gives a relay back. Runs no code of a user: the caller may hold a source.
     pub(crate) fn give_relay(&self, event: RawEvent<Cuda>) {
         if let Err(event) = self.relays.give(event.to_bits(), thread_number()) {
-            let (driver, event) = (self.driver, RawEvent::from_bits(event));
-            // SAFETY: the event is ours, and this is its last use: the waits for its record are made.
-            host_func::outside(move || unsafe { driver.destroy_event(event) });
+            let event = RawEvent::from_bits(event);
+            host_func::outside(move || {
+                // In the child of a fork it is left alone.
+                let Some(driver) = super::loaded() else { return };
+                // SAFETY: the event is ours, and this is its last use: the waits for its record are
+                // made.
+                unsafe { driver.destroy_event(event) };
+            });
         }
     }
 }

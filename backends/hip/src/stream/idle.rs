@@ -78,7 +78,7 @@ fn relaxed_for_events(
 ///
 /// # Safety
 /// As [`finish`].
-unsafe fn mark(
+pub(crate) unsafe fn mark(
     driver: &'static Driver,
     stream: Ptr,
     ordinal: u32,
