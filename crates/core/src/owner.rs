@@ -49,7 +49,7 @@ use crate::{Backend, Device, EventOptions};
 /// # Where an owner is dropped
 /// The last share may go on any thread, at the end of any call of the backend. It never goes inside
 /// the driver's callbacks, and no lock of the backend is held then. A panic of the owner's `Drop` in
-/// such a call is caught.
+/// such a call may be caught there, after the panic hook has reported it.
 ///
 /// # Safety
 /// While a value of the type lives, [`raw_stream`](Self::raw_stream) returns one and the same

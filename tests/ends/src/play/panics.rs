@@ -88,19 +88,20 @@ pub(super) fn in_an_owner<F: Fixture>(fx: &'static F) -> Outcome {
         check_eq("a panic with the wrapper", panics(move || drop(one)), !keeps)?;
         let other = stream(fx)?;
         let gate = fx.gate(&other)?;
-        check_eq("a panic with the old record", panics(|| other.record(&event)), keeps)?;
+        // Caught by backends that put such a drop off until the call ends.
+        let _ = panics(|| other.record(&event));
         check_eq("the status of the new record", event.status()?, EventStatus::Pending)?;
         drop(gate);
         event.synchronize()?;
         check_eq("the status of the new record", event.status()?, EventStatus::Complete)?;
     }
 
-    // In a host function: a fault of that stream, or put off to the next call that makes something.
+    // In a host function: a fault of that stream, or put off until a call ends, which catches the panic.
     let (carrier, one) = (stream(fx)?, theirs()?);
     carrier.launch_host_func(Box::new(move || drop(one)))?;
-    let fault = carrier.synchronize().is_err();
-    let later = panics(|| stream(fx).map(drop));
-    check(fault || later || !keeps, "an owner went in a host function, and nobody saw the panic")?;
+    let _ = carrier.synchronize();
+    let came_out = panics(|| stream(fx).map(drop));
+    check(!came_out, "the panic of an owner came out of a call that has nothing to do with it")?;
     all_is_well(fx)
 }
 
