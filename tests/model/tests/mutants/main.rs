@@ -115,6 +115,9 @@ fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
         M::RefusedFunctionIsKept | M::DestructorsUnderALock | M::OwnersPileUp => {
             Some("programs drop no owner in a host function")
         }
+        M::EventKeepsEveryOwner => {
+            Some("programs look at an owner when the events that kept it are gone")
+        }
         M::ResetIsHidden | M::PoolOutlivesReset => Some("programs reset no device"),
         M::SameByHandle | M::KinOfTheFirstDevice | M::KinOfTheFirstContext => {
             Some("programs make streams and events by device")
