@@ -24,9 +24,14 @@ pub fn number() -> usize {
 fn reserve(address: usize) -> bool {
     let wanted = std::ptr::without_provenance_mut(address);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    let (length, access, file, offset) = (1_usize, libc::PROT_NONE, -1, 0_usize);
+    // The system is called directly: ThreadSanitizer's own `mmap` ends the process if the address is in
+    // memory that the tool keeps for itself, where the system only refuses it.
     // SAFETY: the flags forbid to replace a mapping that exists. A kernel that does not know
     // `MAP_FIXED_NOREPLACE` takes the address as a wish, and maps nothing over another mapping.
-    let place = unsafe { libc::mmap(wanted, 1, libc::PROT_NONE, flags, -1, 0) };
+    let place =
+        unsafe { libc::syscall(libc::SYS_mmap, wanted, length, access, flags, file, offset) };
+    let place = std::ptr::with_exposed_provenance_mut(place as usize);
     if place == libc::MAP_FAILED {
         return false;
     }
