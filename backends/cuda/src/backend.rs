@@ -63,7 +63,7 @@ unsafe impl Backend for Cuda {
 
     fn default_stream(device: Device) -> Result<CudaStream, CudaError> {
         let operation = "Backend::default_stream";
-        end(stream::named(RawStream::LEGACY, device, KeepAlive::nothing(), operation))
+        end(stream::named(RawStream::LEGACY, device, KeepAlive::none(), operation))
     }
 
     fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
@@ -90,7 +90,7 @@ unsafe impl Backend for Cuda {
     ) -> Result<CudaStream, CudaError> {
         // SAFETY: the caller promises the same.
         let parts = unsafe { stream::wrap(raw, device, "Backend::stream_from_raw") }?;
-        Ok(parts.with(KeepAlive::nothing()))
+        Ok(parts.with(KeepAlive::none()))
     }
 
     #[inline(always)]
@@ -101,11 +101,11 @@ unsafe impl Backend for Cuda {
         let operation = "Backend::stream_from_raw_unchecked";
         // SAFETY: the caller promises the same.
         let parts = unsafe { stream::wrap_unchecked(raw, device, operation) }?;
-        Ok(parts.with(KeepAlive::nothing()))
+        Ok(parts.with(KeepAlive::none()))
     }
 
     #[inline(always)]
-    unsafe fn wrap_stream(
+    unsafe fn stream_from_raw_with_owner(
         raw: RawStream<Cuda>,
         device: Option<Device>,
         owner: KeepAlive,
@@ -115,7 +115,7 @@ unsafe impl Backend for Cuda {
     }
 
     #[inline(always)]
-    unsafe fn wrap_stream_unchecked(
+    unsafe fn stream_from_raw_with_owner_unchecked(
         raw: RawStream<Cuda>,
         device: Device,
         owner: KeepAlive,
@@ -125,7 +125,7 @@ unsafe impl Backend for Cuda {
         Ok(unsafe { stream::wrap_unchecked(raw, device, operation) }?.with(owner))
     }
 
-    unsafe fn wrap_event(
+    unsafe fn event_from_raw_with_owner(
         raw: RawEvent<Cuda>,
         device: Option<Device>,
         options: Option<EventOptions>,

@@ -9,9 +9,9 @@ use gpu_stream_core::{
 };
 
 use crate::driver::symbols::Ptr;
-use crate::driver::{Context, Driver, Primary, driver, loaded};
+use crate::driver::{Context, Driver, PrimaryContext, driver, loaded};
 use crate::host_func::{self, DEFERRED};
-use crate::record::{Captured, LastRecord, Mark};
+use crate::record::{CapturedRecord, LastRecord, Mark};
 use crate::{Cuda, CudaError, CudaStream, device, ipc};
 
 /// An event of the CUDA backend: a `CUevent`.
@@ -41,10 +41,10 @@ pub struct CudaEvent {
     options: EventOptions,
     record: LastRecord,
     /// Another library may have the handle, and may still have it when this is dropped.
-    is_given_out: AtomicBool,
+    is_escaped: AtomicBool,
     origin: Origin,
     /// The life of the device's primary context that the event is of, if it is of one.
-    primary: Option<&'static Primary>,
+    primary: Option<&'static PrimaryContext>,
     /// What keeps a context alive that is not the device's primary one, or an event of another library.
     owner: KeepAlive,
 }
@@ -68,11 +68,11 @@ pub(crate) struct Place {
     pub(crate) device: u32,
     pub(crate) context: Context,
     /// The life of the device's primary context, if this is it.
-    pub(crate) primary: Option<&'static Primary>,
+    pub(crate) primary: Option<&'static PrimaryContext>,
 }
 
 impl Place {
-    pub(crate) fn of(primary: &'static Primary) -> Self {
+    pub(crate) fn of(primary: &'static PrimaryContext) -> Self {
         Place { device: primary.ordinal, context: primary.context, primary: Some(primary) }
     }
 }
@@ -83,7 +83,7 @@ pub(crate) fn new_event(device: Device, options: EventOptions) -> Result<CudaEve
     let ordinal = device::ordinal(device, OPERATION)?;
     let driver = driver()?;
     let place = Place::of(driver.primary(ordinal, OPERATION)?);
-    CudaEvent::new(driver, place, options, KeepAlive::nothing(), OPERATION)
+    CudaEvent::new(driver, place, options, KeepAlive::none(), OPERATION)
 }
 
 impl CudaEvent {
@@ -106,10 +106,10 @@ impl CudaEvent {
     /// Returns an event of a primary context, for one record, which must follow before the event is
     /// seen: from the pool, if there is one.
     pub(crate) fn for_record(
-        primary: &'static Primary,
+        primary: &'static PrimaryContext,
         operation: &'static str,
     ) -> Result<Self, CudaError> {
-        let (options, nothing) = (EventOptions::new(), KeepAlive::nothing());
+        let (options, nothing) = (EventOptions::new(), KeepAlive::none());
         match primary.take() {
             Some(raw) => {
                 let (place, record) = (Place::of(primary), LastRecord::none());
@@ -127,18 +127,18 @@ impl CudaEvent {
     /// Returns an event of the pool that is recorded by this thread before it is seen, outside of a
     /// capture.
     #[inline]
-    pub(crate) fn recorded_one(
+    pub(crate) fn from_pool_recorded(
         raw: RawEvent<Cuda>,
-        primary: &'static Primary,
+        primary: &'static PrimaryContext,
         stream: Mark,
     ) -> Self {
-        let (record, nothing) = (LastRecord::outside(stream), KeepAlive::nothing());
+        let (record, nothing) = (LastRecord::outside(stream), KeepAlive::none());
         Self::of(raw, Place::of(primary), EventOptions::new(), record, Origin::Pool, nothing)
     }
 
     /// Returns an event of another process, opened in this context.
     pub(crate) fn opened(raw: RawEvent<Cuda>, place: Place, options: EventOptions) -> Self {
-        let (record, nothing) = (LastRecord::elsewhere(), KeepAlive::nothing());
+        let (record, nothing) = (LastRecord::elsewhere(), KeepAlive::none());
         Self::of(raw, place, options, record, Origin::Asked, nothing)
     }
 
@@ -157,7 +157,7 @@ impl CudaEvent {
         }
     }
 
-    /// Wraps an event of another library: see `Backend::wrap_event`.
+    /// Wraps an event of another library: see `Backend::event_from_raw_with_owner`.
     pub(crate) fn foreign(
         raw: RawEvent<Cuda>,
         device: Option<Device>,
@@ -185,7 +185,7 @@ impl CudaEvent {
             context: None,
             options: options.unwrap_or_default(),
             record: LastRecord::elsewhere(),
-            is_given_out: AtomicBool::new(true),
+            is_escaped: AtomicBool::new(true),
             origin: Origin::Foreign,
             primary: None,
             owner,
@@ -201,8 +201,8 @@ impl CudaEvent {
         origin: Origin,
         owner: KeepAlive,
     ) -> Self {
-        let (context, is_given_out) = (Some(context), AtomicBool::new(false));
-        CudaEvent { raw, device, context, options, record, is_given_out, origin, primary, owner }
+        let (context, is_escaped) = (Some(context), AtomicBool::new(false));
+        CudaEvent { raw, device, context, options, record, is_escaped, origin, primary, owner }
     }
 
     /// The handle for our own calls, which does not count as given out.
@@ -219,7 +219,7 @@ impl CudaEvent {
 
     /// Returns `true` if streams of `context` can record the event, as far as is known.
     #[inline]
-    pub(crate) fn is_of(&self, context: Context) -> bool {
+    pub(crate) fn belongs_to(&self, context: Context) -> bool {
         self.context.is_none_or(|own| own == context)
     }
 
@@ -232,7 +232,7 @@ impl CudaEvent {
     /// nothing that was noted here counts.
     #[inline]
     fn is_shared(&self) -> bool {
-        self.is_given_out.load(Ordering::Relaxed)
+        self.is_escaped.load(Ordering::Relaxed)
     }
 
     /// A record is about to be made.
@@ -249,8 +249,8 @@ impl CudaEvent {
 
     /// A record was made, in a capture or outside.
     #[inline]
-    pub(crate) fn recorded(&self, stream: Mark, captured: Option<Captured>) {
-        self.record.made(stream, captured);
+    pub(crate) fn recorded(&self, stream: Mark, captured: Option<CapturedRecord>) {
+        self.record.set(stream, captured);
     }
 
     /// Returns `true` if the last record was made by `stream`, for certain.
@@ -279,7 +279,7 @@ unsafe impl Event for CudaEvent {
     type Backend = Cuda;
 
     fn raw(&self) -> RawEvent<Cuda> {
-        self.is_given_out.store(true, Ordering::Relaxed);
+        self.is_escaped.store(true, Ordering::Relaxed);
         self.raw
     }
 
@@ -314,7 +314,7 @@ impl Drop for CudaEvent {
         match self.primary {
             Some(primary)
                 if self.origin == Origin::Pool
-                    && !*self.is_given_out.get_mut()
+                    && !*self.is_escaped.get_mut()
                     && !self.record.was_ever_captured() =>
             {
                 if let Err(raw) = primary.give(self.raw) {
@@ -341,11 +341,11 @@ impl CudaEvent {
             return;
         }
         let primary = self.primary;
-        host_func::outside(move || {
+        host_func::run_outside_host_func(move || {
             // An event exists only if the driver does. In the child of a fork it is left alone, also if
             // it was put off before the fork.
             let Some(driver) = loaded() else { return };
-            if !primary.is_some_and(Primary::is_reset) {
+            if !primary.is_some_and(PrimaryContext::is_reset) {
                 // SAFETY: the event is ours, and this is its last use; its context is alive until the
                 // owner is dropped, which comes after.
                 unsafe { driver.destroy_event(raw) };

@@ -6,9 +6,9 @@
 use std::ffi::c_void;
 
 use gpu_stream_core::{ContractError, Error, ErrorKind, KeepAlive};
-use gpu_stream_relay::deferred::drop_here;
-use gpu_stream_relay::host_func::is_inside;
-use gpu_stream_relay::{Deferred, HostFuncs, Panics};
+use gpu_stream_driver_common::deferred::drop_here;
+use gpu_stream_driver_common::host_func::is_inside;
+use gpu_stream_driver_common::{Deferred, HostFuncs, Panics};
 
 use crate::CudaError;
 
@@ -31,7 +31,7 @@ pub(crate) unsafe extern "C" fn run(key: *mut c_void) {
 
 /// Returns an error inside a host function: to block there would block the thread that all host
 /// functions run on.
-pub(crate) fn refuse_inside(operation: &'static str) -> Result<(), CudaError> {
+pub(crate) fn ensure_outside_host_func(operation: &'static str) -> Result<(), CudaError> {
     if !is_inside() {
         return Ok(());
     }
@@ -41,7 +41,7 @@ pub(crate) fn refuse_inside(operation: &'static str) -> Result<(), CudaError> {
 
 /// Runs `destroy`, which calls the driver and no code of a user: now, or, inside a host function,
 /// where the driver may not be called, at the end of the next call on another thread.
-pub(crate) fn outside(destroy: impl FnOnce() + Send + 'static) {
+pub(crate) fn run_outside_host_func(destroy: impl FnOnce() + Send + 'static) {
     if is_inside() { DEFERRED.push(destroy) } else { destroy() }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use gpu_stream_relay::StreamKey;
+    use gpu_stream_driver_common::StreamKey;
 
     use super::*;
 
@@ -127,9 +127,9 @@ mod tests {
         let share = KeepAlive::owner(Arc::clone(&owner));
         run_now(
             move || {
-                assert!(refuse_inside("here").is_err());
+                assert!(ensure_outside_host_func("here").is_err());
                 let inside = Arc::clone(&inner);
-                outside(move || _ = inside.fetch_add(1, Ordering::SeqCst));
+                run_outside_host_func(move || _ = inside.fetch_add(1, Ordering::SeqCst));
                 drop_owner(share);
                 assert!(end(Ok(()), || None).is_ok());
                 assert_eq!(inner.load(Ordering::SeqCst), 0);
@@ -141,7 +141,7 @@ mod tests {
         while destroyed.load(Ordering::SeqCst) == 0 || Arc::strong_count(&owner) > 1 {
             std::thread::yield_now();
         }
-        assert!(refuse_inside("here").is_ok());
+        assert!(ensure_outside_host_func("here").is_ok());
     }
 
     #[test]

@@ -25,8 +25,8 @@ use gpu_stream_core::{
     StreamOwner,
 };
 
-use crate::driver::capture::Relaxed;
-use crate::driver::{AsFound, Context, driver, loaded};
+use crate::driver::capture::CaptureModeGuard;
+use crate::driver::{Context, SavedContext, driver, loaded};
 use crate::{Cuda, CudaError, CudaStream, host_func};
 
 /// A cudarc stream as the owner of a [`CudaStream`].
@@ -59,12 +59,12 @@ impl Drop for CudarcStream {
     fn drop(&mut self) {
         // SAFETY: taken once, here, and `self` is not used after.
         let stream = unsafe { ManuallyDrop::take(&mut self.0) };
-        host_func::outside(move || {
+        host_func::run_outside_host_func(move || {
             // The last share of it makes its context current before it destroys the stream.
-            let _found = loaded().and_then(AsFound::remember);
+            let _found = loaded().and_then(SavedContext::remember);
             let _relaxed = loaded().and_then(|driver| {
                 // Without it a capture may break; without destroying, the stream leaks.
-                Relaxed::enter(driver, "CudarcStream::drop").ok()
+                CaptureModeGuard::enter(driver, "CudarcStream::drop").ok()
             });
             drop(stream);
         });
@@ -120,7 +120,9 @@ impl CudaStream {
             }
         }
         // SAFETY: the owner keeps the stream alive, as `StreamOwner` says of it.
-        unsafe { Cuda::wrap_stream(raw, Some(device), KeepAlive::owner(Arc::new(owner))) }
+        unsafe {
+            Cuda::stream_from_raw_with_owner(raw, Some(device), KeepAlive::owner(Arc::new(owner)))
+        }
     }
 
     /// This stream as a borrowed one of cudarc, to launch a kernel on it. Does not block, and makes

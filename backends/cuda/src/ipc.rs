@@ -31,9 +31,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gpu_stream_core::{ContractError, Device, Event, EventOptions, RawEvent};
 
-use crate::driver::capture::Relaxed;
+use crate::driver::capture::CaptureModeGuard;
 use crate::driver::symbols::IpcHandle;
-use crate::driver::{Current, check, driver, require};
+use crate::driver::{ContextGuard, check, driver, require};
 use crate::event::Place;
 use crate::host_func::DEFERRED;
 use crate::{Cuda, CudaError, CudaEvent, device};
@@ -112,8 +112,8 @@ impl IpcEventHandle {
         let open = require(driver.symbols.ipc_open_event, OPERATION)?;
         let place = Place::of(driver.primary(ordinal, OPERATION)?);
         let options = EventOptions::builder().interprocess(true).build()?;
-        let _relaxed = Relaxed::enter(driver, OPERATION)?;
-        let _current = Current::enter(driver, place.context, OPERATION)?;
+        let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
+        let _current = ContextGuard::enter(driver, place.context, OPERATION)?;
         let mut event = std::ptr::null_mut();
         // SAFETY: `event` is a place for one event, and the context is current. The driver looks
         // the handle up.
@@ -146,8 +146,8 @@ impl CudaEvent {
         let driver = driver()?;
         let get = require(driver.symbols.ipc_event_handle, OPERATION)?;
         let context = driver.primary(self.device().ordinal(), OPERATION)?.context;
-        let _relaxed = Relaxed::enter(driver, OPERATION)?;
-        let _current = Current::enter(driver, context, OPERATION)?;
+        let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
+        let _current = ContextGuard::enter(driver, context, OPERATION)?;
         let mut handle = IpcHandle { reserved: [0; 64] };
         // SAFETY: `handle` is a place for one handle, and the event is ours and alive.
         let code = unsafe { get(&mut handle, self.as_ptr()) };

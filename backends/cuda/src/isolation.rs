@@ -35,8 +35,8 @@ pub(crate) fn membership(
     stream: &CudaStream,
     operation: &'static str,
 ) -> Result<Membership, CudaError> {
-    stream.ask(operation, |driver, raw| {
-        // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+    stream.with_current(operation, |driver, raw| {
+        // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
         unsafe { capture::membership(driver, raw, operation) }
     })
 }

@@ -10,7 +10,7 @@ mod host_func;
 pub mod interop;
 pub mod ipc;
 mod isolation;
-mod order;
+mod ordering;
 mod record;
 mod stream;
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use gpu_stream_core::{KeepAlive, RawStream};
-use gpu_stream_relay::thread_number;
+use gpu_stream_driver_common::thread_number;
 
 use crate::{Cuda, host_func};
 
@@ -19,7 +19,7 @@ const EVER_CAPTURED: u8 = 4;
 const SHARED: usize = usize::MAX;
 
 /// A record in a capture.
-pub(crate) struct Captured {
+pub(crate) struct CapturedRecord {
     /// Alive as long as `owner` is, or, by the contract of `stream_from_raw`, as long as the event.
     pub(crate) stream: RawStream<Cuda>,
     /// The capture, if the driver has numbers for them.
@@ -78,7 +78,7 @@ impl Mark {
 pub(crate) struct LastRecord {
     state: AtomicU8,
     /// Set if [`CAPTURED`] is.
-    captured: Mutex<Option<Captured>>,
+    captured: Mutex<Option<CapturedRecord>>,
     /// The thread that records the event; 0 if none does yet, [`SHARED`] if several do. The driver has
     /// the order of their records then, and `stream` has not.
     thread: AtomicUsize,
@@ -128,7 +128,7 @@ impl LastRecord {
     }
 
     /// Returns what `find` says of the capture that the last record was made in, if it was in one.
-    pub(crate) fn of_capture<T>(&self, find: impl FnOnce(&Captured) -> T) -> Option<T> {
+    pub(crate) fn map_captured<T>(&self, find: impl FnOnce(&CapturedRecord) -> T) -> Option<T> {
         self.captured.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(find)
     }
 
@@ -171,16 +171,16 @@ impl LastRecord {
 
     /// A record was made, in a capture or outside, after [`begin`](Self::begin).
     #[inline]
-    pub(crate) fn made(&self, stream: Mark, captured: Option<Captured>) {
+    pub(crate) fn set(&self, stream: Mark, captured: Option<CapturedRecord>) {
         self.stream.store(stream.0, Ordering::Release);
         let state = self.state.load(Ordering::Acquire);
         // Most records of most events: not the first, and no capture, now or before.
         if captured.is_some() || state & (RECORDED | CAPTURED) != RECORDED {
-            self.made_anew(captured);
+            self.set_slow(captured);
         }
     }
 
-    fn made_anew(&self, captured: Option<Captured>) {
+    fn set_slow(&self, captured: Option<CapturedRecord>) {
         if captured.is_none() && !self.is_captured() {
             self.state.fetch_or(RECORDED, Ordering::AcqRel);
             return;
@@ -193,7 +193,7 @@ impl LastRecord {
             self.state.fetch_and(!CAPTURED, Ordering::AcqRel);
         }
         drop(last);
-        if let Some(Captured { owner, .. }) = old {
+        if let Some(CapturedRecord { owner, .. }) = old {
             host_func::drop_owner_later(owner);
         }
     }
@@ -201,7 +201,7 @@ impl LastRecord {
     /// Returns the owner that the last record keeps, where the event is dropped.
     pub(crate) fn take_owner(&mut self) -> KeepAlive {
         let last = self.captured.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        last.map_or(KeepAlive::nothing(), |captured| captured.owner)
+        last.map_or(KeepAlive::none(), |captured| captured.owner)
     }
 }
 
@@ -219,28 +219,28 @@ mod tests {
         let owner = Arc::new(());
         let captured = |id| {
             let owner = KeepAlive::owner(Arc::clone(&owner));
-            Some(Captured { stream: RawStream::from_bits(8), id: Some(id), owner })
+            Some(CapturedRecord { stream: RawStream::from_bits(8), id: Some(id), owner })
         };
         // What was dropped goes at the end of a public call, of another test perhaps.
-        let let_go = |shares| {
+        let release = |shares| {
             while Arc::strong_count(&owner) > shares {
                 DEFERRED.run();
             }
         };
         let mut record = LastRecord::none();
         assert!(!record.is_any() && !record.is_captured() && !record.was_ever_captured());
-        record.made(STREAM, None);
+        record.set(STREAM, None);
         assert!(record.is_any() && !record.is_captured() && !record.was_ever_captured());
         for id in [3, 4] {
-            record.made(STREAM, captured(id));
+            record.set(STREAM, captured(id));
             assert!(record.is_any() && record.is_captured() && record.was_ever_captured());
-            assert_eq!(record.of_capture(|last| last.id), Some(Some(id)));
-            let_go(2);
+            assert_eq!(record.map_captured(|last| last.id), Some(Some(id)));
+            release(2);
         }
-        record.made(STREAM, None);
+        record.set(STREAM, None);
         assert!(record.is_any() && !record.is_captured() && record.was_ever_captured());
-        assert_eq!(record.of_capture(|last| last.id), None);
-        let_go(1);
+        assert_eq!(record.map_captured(|last| last.id), None);
+        release(1);
         let outside = LastRecord::outside(STREAM);
         assert!(outside.is_any() && !outside.is_captured() && outside.is_by(STREAM));
     }
@@ -250,7 +250,7 @@ mod tests {
         let record = LastRecord::none();
         let make = |mark| {
             record.begin();
-            record.made(mark, None);
+            record.set(mark, None);
         };
         assert!(!record.is_by(STREAM) && !record.is_by(Mark::NONE));
         make(STREAM);

@@ -13,14 +13,14 @@ use gpu_stream_core::{
     BackendKind, CaptureStatus, ContractError, Device, EventOptions, HandleKind, HostFunc,
     KeepAlive, RawStream, Stream, StreamOptions,
 };
-use gpu_stream_relay::{Seen, StreamKey};
+use gpu_stream_driver_common::{Seen, StreamKey};
 
-use crate::driver::capture::{self, Relaxed};
+use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Driver, Primary, check, driver, require};
+use crate::driver::{Driver, PrimaryContext, check, driver, require};
 use crate::host_func::{self, DEFERRED, HOST_FUNCS, PANICS};
-use crate::{Cuda, CudaError, CudaEvent, order};
+use crate::{Cuda, CudaError, CudaEvent, ordering};
 
 pub(crate) use self::wrap::{named, new_stream, per_thread_stream, wrap, wrap_unchecked};
 
@@ -38,7 +38,7 @@ pub struct CudaStream {
     /// The context, or 0 if it was not asked for yet.
     context: AtomicUsize,
     /// The life of the device's primary context that the stream is known to be of; else null.
-    primary: AtomicPtr<Primary>,
+    primary: AtomicPtr<PrimaryContext>,
     /// Up to which panic of a host function the stream was found to have none.
     seen: Seen,
     /// Tells the stream from others that had its handle: see [`Mark`]. 0 until that is needed.
@@ -53,7 +53,7 @@ impl CudaStream {
     /// # Errors
     /// As [`Stream::new_event`].
     pub fn new_event(&self, options: EventOptions) -> Result<CudaEvent, CudaError> {
-        self.end(self.new_event_for(options, "Stream::new_event"))
+        self.end(self.new_event_slow(options, "Stream::new_event"))
     }
 
     /// The handle as an integer.
@@ -79,10 +79,10 @@ impl CudaStream {
     #[cold]
     fn is_context_at_end(&self) -> bool {
         const OPERATION: &str = "CudaStream::is_context_at_end";
-        let answer = self.ask(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-            unsafe { capture::refuse(driver, raw, OPERATION) }?;
-            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+        let answer = self.with_current(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+            unsafe { capture::ensure_not_capturing(driver, raw, OPERATION) }?;
+            let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
             // SAFETY: as above.
             check(unsafe { (driver.symbols.stream_query)(raw) }, OPERATION, "cuStreamQuery")
         });
@@ -132,10 +132,10 @@ impl CudaStream {
 
     fn ask_id(&self, operation: &'static str) -> Result<u64, CudaError> {
         let stream_id = require(driver()?.symbols.stream_id, operation)?;
-        self.ask(operation, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-            unsafe { capture::refuse(driver, raw, operation) }?;
-            let _relaxed = Relaxed::enter(driver, operation)?;
+        self.with_current(operation, |driver, raw| {
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+            unsafe { capture::ensure_not_capturing(driver, raw, operation) }?;
+            let _relaxed = CaptureModeGuard::enter(driver, operation)?;
             let mut id = 0;
             // SAFETY: as above, and `id` is a valid out-pointer.
             check(unsafe { stream_id(raw, &mut id) }, operation, "cuStreamGetId")?;
@@ -145,10 +145,10 @@ impl CudaStream {
 
     fn ask_done(&self) -> Result<bool, CudaError> {
         const OPERATION: &str = "Stream::query";
-        let done = self.ask(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-            unsafe { capture::refuse(driver, raw, OPERATION) }?;
-            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+        let done = self.with_current(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+            unsafe { capture::ensure_not_capturing(driver, raw, OPERATION) }?;
+            let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
             // SAFETY: as above.
             match unsafe { (driver.symbols.stream_query)(raw) } {
                 CudaCode::SUCCESS => Ok(true),
@@ -164,11 +164,11 @@ impl CudaStream {
 
     fn wait_here(&self) -> Result<(), CudaError> {
         const OPERATION: &str = "Stream::synchronize";
-        host_func::refuse_inside(OPERATION)?;
-        self.ask(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-            unsafe { capture::refuse(driver, raw, OPERATION) }?;
-            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+        host_func::ensure_outside_host_func(OPERATION)?;
+        self.with_current(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+            unsafe { capture::ensure_not_capturing(driver, raw, OPERATION) }?;
+            let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
             // SAFETY: as above.
             let code = unsafe { (driver.symbols.stream_synchronize)(raw) };
             check(code, OPERATION, "cuStreamSynchronize")
@@ -178,13 +178,13 @@ impl CudaStream {
 
     fn ask_priority(&self) -> Result<i32, CudaError> {
         const OPERATION: &str = "Stream::priority";
-        self.ask(OPERATION, |driver, raw| {
-            // SAFETY: `ask` has made current what a default stream needs.
-            unsafe { self.look_if_default(driver, raw, OPERATION) }?;
+        self.with_current(OPERATION, |driver, raw| {
+            // SAFETY: `with_current` has made current what a default stream needs.
+            unsafe { self.ensure_default_not_capturing(driver, raw, OPERATION) }?;
             let ask = require(driver.symbols.stream_priority, OPERATION)?;
-            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+            let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
             let mut priority = 0;
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs;
             // `priority` is a valid out-pointer.
             let code = unsafe { ask(raw, &mut priority) };
             check(code, OPERATION, "cuStreamGetPriority")?;
@@ -197,7 +197,7 @@ impl CudaStream {
     ///
     /// # Safety
     /// As [`capture::status`].
-    unsafe fn look_if_default(
+    unsafe fn ensure_default_not_capturing(
         &self,
         driver: &Driver,
         raw: Ptr,
@@ -215,8 +215,8 @@ impl CudaStream {
     fn launch(&self, func: HostFunc) -> Result<(), CudaError> {
         const OPERATION: &str = "Stream::launch_host_func";
         self.check_fault(OPERATION)?;
-        self.ask(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+        self.with_current(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
             match unsafe { capture::status(driver, raw, OPERATION) }? {
                 CaptureStatus::None => Ok(()),
                 _ => {
@@ -228,7 +228,7 @@ impl CudaStream {
         let (scope, id) = (self.scope(OPERATION)?, self.find_id(OPERATION)?);
         let stream = StreamKey { scope, handle: self.bits(), id };
         HOST_FUNCS.launch(func, stream, |key| {
-            self.ask(OPERATION, |driver, raw| {
+            self.with_current(OPERATION, |driver, raw| {
                 let launch = require(driver.symbols.launch_host_func, OPERATION)?;
                 // SAFETY: as above. The function takes any number, any number of times.
                 let code = unsafe { launch(raw, host_func::run, key) };
@@ -302,8 +302,8 @@ unsafe impl Stream for CudaStream {
     /// record of it, which is made after all of them have called.
     #[inline]
     fn wait_stream<O: Stream<Backend = Cuda>>(&self, other: &O) -> Result<(), CudaError> {
-        match order::native(other) {
-            Some(other) => self.end_with(order::wait_stream(self, other), &[other]),
+        match ordering::downcast(other) {
+            Some(other) => self.end_with(ordering::wait_stream(self, other), &[other]),
             // Something laid over a stream, which has its own way to record.
             None if self.is_same(other) => Ok(()),
             None => self.wait_event(&other.record_event()?),
@@ -316,11 +316,11 @@ unsafe impl Stream for CudaStream {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Cuda>,
     {
-        let mut fork = order::Fork::of(self);
+        let mut fork = ordering::Fork::of(self);
         for branch in branches {
-            let next = match order::native(branch) {
-                Some(branch) => fork.native(branch),
-                None => fork.layered(branch),
+            let next = match ordering::downcast(branch) {
+                Some(branch) => fork.wait_own_type(branch),
+                None => fork.wait_wrapped_type(branch),
             };
             if next.is_break() {
                 break;
@@ -337,16 +337,16 @@ unsafe impl Stream for CudaStream {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Cuda>,
     {
-        let (mut relay, mut outcome) = (order::Relay::new(), Ok(()));
+        let (mut scratch, mut outcome) = (ordering::ScratchEvent::new(), Ok(()));
         for branch in branches {
-            let joined = match order::native(branch) {
-                Some(branch) => relay.join(self, branch),
+            let joined = match ordering::downcast(branch) {
+                Some(branch) => scratch.join(self, branch),
                 None => self.wait_stream(branch),
             };
-            order::keep_first(&mut outcome, joined);
+            ordering::keep_first(&mut outcome, joined);
         }
         // Nothing is held at the end: the relay goes back first.
-        drop(relay);
+        drop(scratch);
         self.end(outcome)
     }
 
@@ -386,8 +386,8 @@ unsafe impl Stream for CudaStream {
     /// say more.
     fn capture_status(&self) -> Result<CaptureStatus, CudaError> {
         const OPERATION: &str = "Stream::capture_status";
-        self.end(self.ask(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+        self.end(self.with_current(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
             unsafe { capture::status(driver, raw, OPERATION) }
         }))
     }

@@ -44,13 +44,13 @@ enum Made {
     /// As it is.
     Plain,
     /// In the relaxed mode.
-    Relaxed,
+    CaptureModeGuard,
     /// In whatever mode, to be refused if the event is of another context than the stream.
     Foreign,
     /// Not at all.
     Never,
 }
-use Made::{Foreign, Never, Plain, Relaxed};
+use Made::{CaptureModeGuard, Foreign, Never, Plain};
 
 /// `CUDA_ERROR_INVALID_HANDLE`.
 const INVALID_HANDLE: c_int = 400;
@@ -75,43 +75,43 @@ calls! { |d, t|
     "cuDeviceGetCount" Plain (d.device_count)(&mut 0);
     "cuDeviceGet" Plain (d.device_get)(&mut 0, 0);
     "cuDeviceGetName" Plain (d.device_name)([0; 256].as_mut_ptr(), 256, 0);
-    "cuDevicePrimaryCtxRetain" Relaxed (d.primary_retain)(&mut null_mut(), 0);
-    "cuDevicePrimaryCtxGetState" Relaxed (d.primary_state)(0, &mut 0, &mut 0);
+    "cuDevicePrimaryCtxRetain" CaptureModeGuard (d.primary_retain)(&mut null_mut(), 0);
+    "cuDevicePrimaryCtxGetState" CaptureModeGuard (d.primary_state)(0, &mut 0, &mut 0);
     "cuCtxGetCurrent" Plain (d.ctx_current)(&mut null_mut());
     "cuCtxSetCurrent" Plain (d.ctx_set_current)(t.context);
     "cuCtxPushCurrent, cuCtxPopCurrent" Plain (d.ctx_push)(t.context) + (d.ctx_pop)(&mut null_mut());
-    "cuCtxGetDevice" Relaxed (d.ctx_device)(&mut 0);
-    "cuCtxGetStreamPriorityRange" Relaxed (d.ctx_priorities)(&mut 0, &mut 0);
-    "cuStreamCreateWithPriority" Relaxed (d.stream_create)(&mut null_mut(), 1, 0);
-    "cuStreamDestroy" Relaxed (d.stream_destroy)(t.last_stream);
+    "cuCtxGetDevice" CaptureModeGuard (d.ctx_device)(&mut 0);
+    "cuCtxGetStreamPriorityRange" CaptureModeGuard (d.ctx_priorities)(&mut 0, &mut 0);
+    "cuStreamCreateWithPriority" CaptureModeGuard (d.stream_create)(&mut null_mut(), 1, 0);
+    "cuStreamDestroy" CaptureModeGuard (d.stream_destroy)(t.last_stream);
     "cuStreamIsCapturing" Plain (d.capture_status)(t.other, &mut 0);
     "cuStreamIsCapturing, captured" Plain (d.capture_status)(t.captured, &mut 0);
     "cuStreamGetCaptureInfo, captured" Plain (d.capture_info)(t.captured, &mut 0, &mut 0, null_mut(), null_mut(), null_mut());
     "cuStreamGetCtx" Plain (d.stream_context)(t.other, &mut null_mut());
     "cuStreamGetCtx, captured" Plain (d.stream_context)(t.captured, &mut null_mut());
-    "cuStreamGetId" Relaxed (d.stream_id)(t.other, &mut 0);
+    "cuStreamGetId" CaptureModeGuard (d.stream_id)(t.other, &mut 0);
     "cuStreamGetId, captured" Never (d.stream_id)(t.captured, &mut 0);
-    "cuStreamGetPriority" Relaxed (d.stream_priority)(t.other, &mut 0);
-    "cuStreamGetPriority, captured" Relaxed (d.stream_priority)(t.captured, &mut 0);
-    "cuStreamQuery" Relaxed (d.stream_query)(t.other);
+    "cuStreamGetPriority" CaptureModeGuard (d.stream_priority)(t.other, &mut 0);
+    "cuStreamGetPriority, captured" CaptureModeGuard (d.stream_priority)(t.captured, &mut 0);
+    "cuStreamQuery" CaptureModeGuard (d.stream_query)(t.other);
     "cuStreamQuery, captured" Never (d.stream_query)(t.captured);
-    "cuStreamSynchronize" Relaxed (d.stream_synchronize)(t.other);
+    "cuStreamSynchronize" CaptureModeGuard (d.stream_synchronize)(t.other);
     "cuStreamSynchronize, captured" Never (d.stream_synchronize)(t.captured);
     "cuLaunchHostFunc" Plain (d.launch_host_func)(t.other, nothing, null_mut());
     "cuLaunchHostFunc, captured" Never (d.launch_host_func)(t.captured, nothing, null_mut());
-    "cuEventCreate" Relaxed (d.event_create)(&mut null_mut(), 2);
-    "cuEventDestroy" Relaxed (d.event_destroy)(t.last_event);
+    "cuEventCreate" CaptureModeGuard (d.event_create)(&mut null_mut(), 2);
+    "cuEventDestroy" CaptureModeGuard (d.event_destroy)(t.last_event);
     "cuEventRecord" Plain (d.event_record)(t.last_event, t.other);
     "cuEventRecord, captured" Plain (d.event_record)(t.last_event, t.captured);
     // The event is then as any other, also while the capture that it was in goes on.
     "cuEventRecord, captured event" Plain (d.event_record)(t.captured_event, t.other);
     "cuEventRecord, foreign event" Foreign (d.event_record)(t.foreign_event, t.other);
     "cuEventRecord, captured, foreign event" Foreign (d.event_record)(t.foreign_event, t.captured);
-    "cuEventQuery" Relaxed (d.event_query)(t.events[0]);
+    "cuEventQuery" CaptureModeGuard (d.event_query)(t.events[0]);
     "cuEventQuery, captured" Never (d.event_query)(t.captured_event);
-    "cuEventSynchronize" Relaxed (d.event_synchronize)(t.events[0]);
+    "cuEventSynchronize" CaptureModeGuard (d.event_synchronize)(t.events[0]);
     "cuEventSynchronize, captured" Never (d.event_synchronize)(t.captured_event);
-    "cuEventElapsedTime" Relaxed (d.event_elapsed)(&mut 0.0, t.events[0], t.events[1]);
+    "cuEventElapsedTime" CaptureModeGuard (d.event_elapsed)(&mut 0.0, t.events[0], t.events[1]);
     "cuEventElapsedTime, untimed" Never (d.event_elapsed)(&mut 0.0, t.last_event, t.last_event);
     "cuEventElapsedTime, captured untimed" Never (d.event_elapsed)(&mut 0.0, t.captured_event, t.captured_event);
     "cuEventElapsedTime, captured timed" Never (d.event_elapsed)(&mut 0.0, t.captured_timed, t.captured_timed);
@@ -277,7 +277,7 @@ fn what_calls_do_to_a_capture() {
             row.push_str(&format!(" {:>7}", format!("{code}{mark}")));
             let wanted = match made {
                 Plain => Some(0),
-                Relaxed if column.thread == 2 => Some(0),
+                CaptureModeGuard if column.thread == 2 => Some(0),
                 Foreign => Some(INVALID_HANDLE),
                 _ => None,
             };

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use driver_faults::{Controls, Threads};
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, RawStream, Stream, StreamOptions};
 use gpu_stream_cuda::{Cuda, CudaStream};
+use gpu_stream_faults::{Controls, Threads};
 use support::bare::{self, ok};
 use support::{child, device, expect_kind};
 

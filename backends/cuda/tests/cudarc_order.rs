@@ -44,16 +44,16 @@ fn main() -> ExitCode {
 }
 
 /// A stream of cudarc's, and our wrapper, which has a share in it.
-struct Pair {
+struct StreamPair {
     theirs: Arc<cudarc::driver::CudaStream>,
     ours: CudaStream,
 }
 
-impl Pair {
+impl StreamPair {
     fn new(context: &Arc<CudaContext>) -> Self {
         let theirs = context.new_stream().unwrap();
         let ours = CudaStream::from_cudarc(&theirs).unwrap();
-        Pair { theirs, ours }
+        StreamPair { theirs, ours }
     }
 
     fn slow_store(&self, kernel: &CudaFunction, to: u64, value: u32) {
@@ -86,7 +86,7 @@ fn wrong(order: impl Fn(&CudaStream, &CudaStream)) -> usize {
     let text = PTX.to_str().unwrap();
     let module = context.load_module(cudarc::nvrtc::Ptx::from_src(text)).unwrap();
     let [slow_store, copy] = ["slow_store", "copy"].map(|name| module.load_function(name).unwrap());
-    let (from, to) = (Pair::new(&context), Pair::new(&context));
+    let (from, to) = (StreamPair::new(&context), StreamPair::new(&context));
     let (word, copies) = (space.words(1), space.words(rounds as usize));
     // The driver loads a kernel at its first launch, for which it may wait for what runs.
     from.slow_store(&slow_store, word, 0);

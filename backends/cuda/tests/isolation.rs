@@ -5,9 +5,9 @@ mod support;
 
 use std::process::ExitCode;
 
-use driver_faults::{Controls, Threads};
 use gpu_stream_core::{Backend, CaptureStatus, ErrorKind, Event, EventOptions, RawEvent, Stream};
 use gpu_stream_cuda::{Cuda, CudaError, CudaStream};
+use gpu_stream_faults::{Controls, Threads};
 use support::bare::{Ptr, Space, bare, enter, ok};
 use support::capture::{Capture, status_of};
 use support::{device, expect_kind, is_simulated, wrap};

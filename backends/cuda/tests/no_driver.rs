@@ -53,7 +53,7 @@ fn every_call() -> ExitCode {
             Cuda::stream_from_raw(raw, Some(device)).err(),
             Cuda::stream_from_raw(RawStream::DEFAULT, None).err(),
             Cuda::stream_from_raw_unchecked(raw, device).err(),
-            Cuda::wrap_stream(RawStream::LEGACY, None, KeepAlive::nothing()).err(),
+            Cuda::stream_from_raw_with_owner(RawStream::LEGACY, None, KeepAlive::none()).err(),
         ]
     };
     let others = [

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 
-use driver_faults::{At, Controls, Fault, Threads};
 use gpu_stream_core::{
     Backend, ErrorKind, Event, EventOptions, RawStream, Stream, StreamOptions, StreamOwner,
 };
 use gpu_stream_cuda::{Cuda, CudaStream};
+use gpu_stream_faults::{At, Controls, InjectedFault, Threads};
 use support::bare::{Ptr, Space, bare, ok};
 use support::capture::Capture;
 use support::{child, device, expect_kind};
@@ -363,7 +363,7 @@ fn a_graph_runs_a_closure_once() {
         let _held = &inside.0;
         inside.1.fetch_add(1, Ordering::SeqCst);
     };
-    controls.set("cuLaunchHostFunc", At::Occurrence(1), Threads::Others, Fault::Hold);
+    controls.set("cuLaunchHostFunc", At::Occurrence(1), Threads::Others, InjectedFault::Hold);
     let launching = std::thread::spawn(move || mine.launch_host_func(Box::new(func)));
     assert!(controls.await_held(1, std::time::Duration::from_secs(60)));
     let capture = Capture::begin(raw, 2);

@@ -43,7 +43,7 @@ use crate::{HipError, HipEvent, HipStream, device, stream};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hip;
 
-// SAFETY: a wrapper stores its owner (`Keeper`), and an event that of the stream of its last record. Handles 0 to 2 are wrapped as
+// SAFETY: a wrapper stores its owner (`StreamKeepAlive`), and an event that of the stream of its last record. Handles 0 to 2 are wrapped as
 // what they are, a new stream is destroyed with its last share, and a thread's own stream comes out as a `PerThread` alone.
 unsafe impl Backend for Hip {
     const KIND: BackendKind = BackendKind::Hip;
@@ -70,7 +70,7 @@ unsafe impl Backend for Hip {
     }
 
     fn default_stream(device: Device) -> Result<HipStream, HipError> {
-        stream::default_stream(device, KeepAlive::nothing(), "Backend::default_stream")
+        stream::default_stream(device, KeepAlive::none(), "Backend::default_stream")
     }
 
     fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, HipError> {
@@ -89,12 +89,12 @@ unsafe impl Backend for Hip {
         })
     }
 
-    /// As [`Backend::wrap_event`]. With no device, the event is taken to be of the thread's current one.
+    /// As [`Backend::event_from_raw_with_owner`]. With no device, the event is taken to be of the thread's current one.
     ///
     /// # Safety
     /// As there. And HIP's events point to the stream that recorded them last: whichever library that
     /// was, that stream is alive as long as the wrapper.
-    unsafe fn wrap_event(
+    unsafe fn event_from_raw_with_owner(
         raw: RawEvent<Hip>,
         device: Option<Device>,
         options: Option<EventOptions>,
@@ -116,7 +116,7 @@ unsafe impl Backend for Hip {
     ) -> Result<HipStream, HipError> {
         // SAFETY: the caller promises the same.
         let parts = unsafe { stream::wrap(raw, device, "Backend::stream_from_raw") }?;
-        Ok(parts.with(KeepAlive::nothing()))
+        Ok(parts.with(KeepAlive::none()))
     }
 
     #[inline(always)]
@@ -127,11 +127,11 @@ unsafe impl Backend for Hip {
         let operation = "Backend::stream_from_raw_unchecked";
         // SAFETY: the caller promises the same.
         let parts = unsafe { stream::wrap_unchecked(raw, device, operation) }?;
-        Ok(parts.with(KeepAlive::nothing()))
+        Ok(parts.with(KeepAlive::none()))
     }
 
     #[inline(always)]
-    unsafe fn wrap_stream(
+    unsafe fn stream_from_raw_with_owner(
         raw: RawStream<Hip>,
         device: Option<Device>,
         owner: KeepAlive,
@@ -141,7 +141,7 @@ unsafe impl Backend for Hip {
     }
 
     #[inline(always)]
-    unsafe fn wrap_stream_unchecked(
+    unsafe fn stream_from_raw_with_owner_unchecked(
         raw: RawStream<Hip>,
         device: Device,
         owner: KeepAlive,

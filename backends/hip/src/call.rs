@@ -10,11 +10,11 @@
 
 use std::cell::Cell;
 
-use gpu_stream_relay::deferred::drop_quietly;
+use gpu_stream_driver_common::deferred::drop_quietly;
 
 use crate::driver::loaded;
 use crate::host_func::{DEFERRED, is_inside};
-use crate::{HipError, busy};
+use crate::{HipError, pending_destroy};
 
 #[derive(Clone, Copy)]
 struct Frame {
@@ -49,7 +49,7 @@ impl Drop for Call {
         // A call inside another one, by a type that is laid over ours, leaves it to the outer one.
         if depth == 1 {
             DEFERRED.run();
-            busy::visit();
+            pending_destroy::reap();
         }
     }
 }

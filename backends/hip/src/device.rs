@@ -3,8 +3,8 @@
 use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo, PriorityRange};
 
 use crate::HipError;
-use crate::driver::capture::Relaxed;
-use crate::driver::{Current, driver};
+use crate::driver::capture::CaptureModeGuard;
+use crate::driver::{DeviceGuard, driver};
 use crate::error::Version;
 
 pub(crate) fn probe() -> Result<BackendInfo, HipError> {
@@ -47,8 +47,8 @@ pub(crate) fn priority_range(
 ) -> Result<PriorityRange, HipError> {
     let ordinal = ordinal(device, operation)?;
     let driver = driver()?;
-    let _relaxed = Relaxed::enter(driver, operation)?;
-    let _current = Current::enter(driver, ordinal, operation)?;
+    let _relaxed = CaptureModeGuard::enter(driver, operation)?;
+    let _current = DeviceGuard::enter(driver, ordinal, operation)?;
     let (mut least, mut greatest) = (0, 0);
     // SAFETY: both are places for their numbers.
     let code = unsafe { (driver.symbols.device_priorities)(&mut least, &mut greatest) };

@@ -10,18 +10,20 @@ use gpu_stream_core::{
     BackendKind, ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
     RawStream,
 };
-use gpu_stream_relay::deferred::drop_here;
+use gpu_stream_driver_common::deferred::drop_here;
 
 use crate::call::public_call;
-use crate::driver::capture::Relaxed;
+use crate::driver::capture::CaptureModeGuard;
 use crate::driver::code::HipCode;
-use crate::driver::{Current, Driver, current, driver};
+use crate::driver::{DeviceGuard, Driver, current, driver};
 use crate::host_func::{self, DEFERRED};
-use crate::slot::{EventRef, Handle, Keeper, Record, Retired, Stand, discard_keeper};
+use crate::owned_event::{
+    DeferredDrop, EventRef, OwnedEvent, Record, Stand, StreamKeepAlive, discard_keeper,
+};
 use crate::{Hip, HipError, device};
 
 pub(crate) use self::ask::{is_passed, poll, refused};
-pub(crate) use self::record::{On, Replaced};
+pub(crate) use self::record::{On, ReplacedRecord};
 
 /// `hipEventBlockingSync`.
 pub(crate) const BLOCKING: c_uint = 1;
@@ -57,34 +59,34 @@ pub struct HipEvent {
     device: u32,
     options: EventOptions,
     is_foreign: bool,
-    place: Mutex<Place>,
+    place: Mutex<EventInner>,
 }
 
 /// What an event is at the moment. Locked for reads and changes of these fields only, and never across
 /// a call of the runtime or code of a user.
 #[derive(Debug)]
-struct Place {
+struct EventInner {
     now: Stand,
     /// For the next record.
     spare: Option<EventRef>,
     /// What records in place have replaced, while calls are inside the runtime with the handle.
-    retired: Vec<Retired>,
+    retired: Vec<DeferredDrop>,
     /// What those share who synchronize, and wait for the current record.
-    pin: Option<Arc<Pin>>,
+    pin: Option<Arc<WaitTarget>>,
 }
 
 /// Where those who synchronize find what they wait for, once the handle was recorded anew in place:
 /// an event of their own that stands for the earlier record.
 #[derive(Debug, Default)]
-struct Pin(Mutex<Option<Stand>>);
+struct WaitTarget(Mutex<Option<Stand>>);
 
-impl Pin {
+impl WaitTarget {
     fn moved(&self) -> MutexGuard<'_, Option<Stand>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Pin {
+impl Drop for WaitTarget {
     fn drop(&mut self) {
         if let Some(stand) = self.moved().as_mut() {
             stand.discard_keepers();
@@ -110,7 +112,7 @@ impl std::ops::Deref for InUse<'_> {
 impl Drop for InUse<'_> {
     #[inline]
     fn drop(&mut self) {
-        let Some(Stand { handle, last, doubt }) = self.stand.take() else { return };
+        let Some(Stand { handle, last, possibly_referenced }) = self.stand.take() else { return };
         let mut keeper = last.map(|last| last.keeper);
         let mut place = self.event.place();
         let (mut replaced, mut retired) = (None, Vec::new());
@@ -129,15 +131,15 @@ impl Drop for InUse<'_> {
         }
         drop(place);
         drop(replaced);
-        keeper.into_iter().chain(doubt).for_each(discard_keeper);
-        retired.into_iter().for_each(Retired::discard);
+        keeper.into_iter().chain(possibly_referenced).for_each(discard_keeper);
+        retired.into_iter().for_each(DeferredDrop::discard);
     }
 }
 
-impl Place {
+impl EventInner {
     /// Takes what may be dropped, if no call has the handle any more.
     #[inline]
-    fn take_retired(&mut self) -> Vec<Retired> {
+    fn take_retired(&mut self) -> Vec<DeferredDrop> {
         if self.retired.is_empty() || !self.now.handle.is_only() {
             return Vec::new();
         }
@@ -146,7 +148,7 @@ impl Place {
 
     /// Returns `true` if a thread synchronizes.
     #[inline]
-    fn is_waited_for(&mut self) -> bool {
+    fn has_waiters(&mut self) -> bool {
         self.pin.as_mut().is_some_and(|pin| Arc::get_mut(pin).is_none())
     }
 }
@@ -161,7 +163,7 @@ impl HipEvent {
     ) -> Result<Self, HipError> {
         let raw = create(driver, device, options, operation)?;
         // Not for the pool: programs that make events and drop them would fill it.
-        let handle = Handle::new(raw, device, false);
+        let handle = OwnedEvent::new(raw, device, false);
         if options.is_interprocess() {
             // Another process knows this handle, and no other in its place.
             handle.fix();
@@ -172,7 +174,7 @@ impl HipEvent {
     /// Wraps an event of another library.
     ///
     /// # Safety
-    /// As [`Backend::wrap_event`](gpu_stream_core::Backend::wrap_event).
+    /// As [`Backend::event_from_raw_with_owner`](gpu_stream_core::Backend::event_from_raw_with_owner).
     pub(crate) unsafe fn wrap(
         raw: RawEvent<Hip>,
         device: Option<Device>,
@@ -191,23 +193,23 @@ impl HipEvent {
                 ContractError::InvalidHandle { operation: OPERATION, bits: 0, reason }.into()
             );
         }
-        let stand = Stand::new(Handle::foreign(raw, ordinal, owner), None);
+        let stand = Stand::new(OwnedEvent::foreign(raw, ordinal, owner), None);
         Ok(Self::of(stand, ordinal, options.unwrap_or_default(), true))
     }
 
     /// Wraps an event of another process that was opened for the device.
     pub(crate) fn opened(raw: RawEvent<Hip>, device: u32, options: EventOptions) -> Self {
-        let handle = Handle::new(raw, device, false);
+        let handle = OwnedEvent::new(raw, device, false);
         handle.give_out();
         // When and where it was recorded is not known; nothing of this process is to be kept.
-        let (stream, keeper) = (RawStream::DEFAULT, Keeper::Owner(KeepAlive::nothing()));
+        let (stream, keeper) = (RawStream::DEFAULT, StreamKeepAlive::Owner(KeepAlive::none()));
         let last = Record { stream, keeper, captured: None };
         Self::of(Stand::new(handle, Some(last)), device, options, false)
     }
 
     #[inline]
     fn of(now: Stand, device: u32, options: EventOptions, is_foreign: bool) -> Self {
-        let place = Place { now, spare: None, retired: Vec::new(), pin: None };
+        let place = EventInner { now, spare: None, retired: Vec::new(), pin: None };
         HipEvent { device, options, is_foreign, place: Mutex::new(place) }
     }
 
@@ -218,7 +220,7 @@ impl HipEvent {
     }
 
     #[inline]
-    fn place(&self) -> MutexGuard<'_, Place> {
+    fn place(&self) -> MutexGuard<'_, EventInner> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -252,8 +254,8 @@ pub(crate) fn create(
         | flag(options.is_blocking(), BLOCKING)
         | flag(!options.is_timed(), DISABLE_TIMING)
         | flag(options.is_interprocess(), INTERPROCESS);
-    let _relaxed = Relaxed::enter(driver, operation)?;
-    let _current = Current::enter(driver, device, operation)?;
+    let _relaxed = CaptureModeGuard::enter(driver, operation)?;
+    let _current = DeviceGuard::enter(driver, device, operation)?;
     let mut event = std::ptr::null_mut();
     // SAFETY: `event` is a valid out-pointer, the flags are those of the options, and the device is
     // current.
@@ -316,7 +318,7 @@ unsafe impl Event for HipEvent {
     /// As there.
     fn synchronize(&self) -> Result<(), HipError> {
         const OPERATION: &str = "Event::synchronize";
-        host_func::refuse_inside(OPERATION)?;
+        host_func::ensure_outside_host_func(OPERATION)?;
         public_call(|| self.wait_for_now(driver()?, OPERATION))
     }
 
@@ -333,7 +335,7 @@ unsafe impl Event for HipEvent {
             let (code, milliseconds) = ask::elapsed(driver, &start, &end, OPERATION)?;
             match code {
                 HipCode::NOT_READY => {
-                    let start_is_done = ask::ask(driver, &start, OPERATION);
+                    let start_is_done = ask::query_runtime(driver, &start, OPERATION);
                     let which = if start_is_done.unwrap_or(true) { "end" } else { "start" };
                     Err(ContractError::EventPending { which }.into())
                 }
@@ -349,17 +351,18 @@ unsafe impl Event for HipEvent {
 impl Drop for HipEvent {
     fn drop(&mut self) {
         let place = self.place.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Stand { last, doubt, .. } = &mut place.now;
-        let keeper = last.take().map(|last| last.keeper).filter(Keeper::is_owner);
-        let (doubt, retired) = (std::mem::take(doubt), std::mem::take(&mut place.retired));
-        if keeper.is_none() && doubt.is_empty() && retired.is_empty() {
+        let Stand { last, possibly_referenced, .. } = &mut place.now;
+        let keeper = last.take().map(|last| last.keeper).filter(StreamKeepAlive::is_owner);
+        let (possibly_referenced, retired) =
+            (std::mem::take(possibly_referenced), std::mem::take(&mut place.retired));
+        if keeper.is_none() && possibly_referenced.is_empty() && retired.is_empty() {
             return;
         }
         // The last share in an owner runs code of a user.
         if host_func::is_inside() {
-            DEFERRED.push(move || drop((keeper, doubt, retired)));
+            DEFERRED.push(move || drop((keeper, possibly_referenced, retired)));
         } else {
-            drop_here((keeper, doubt, retired));
+            drop_here((keeper, possibly_referenced, retired));
         }
     }
 }

@@ -6,9 +6,9 @@
 use std::ffi::c_void;
 
 use gpu_stream_core::ContractError;
-use gpu_stream_relay::{Deferred, HostFuncs, Panics};
+use gpu_stream_driver_common::{Deferred, HostFuncs, Panics};
 
-pub(crate) use gpu_stream_relay::host_func::is_inside;
+pub(crate) use gpu_stream_driver_common::host_func::is_inside;
 
 use crate::HipError;
 use crate::driver::code::HipCode;
@@ -34,7 +34,7 @@ pub(crate) unsafe extern "C" fn run_callback(_stream: Ptr, _code: HipCode, user_
 
 /// Returns an error inside a host function: to block there would block the thread that all host
 /// functions run on.
-pub(crate) fn refuse_inside(operation: &'static str) -> Result<(), HipError> {
+pub(crate) fn ensure_outside_host_func(operation: &'static str) -> Result<(), HipError> {
     if !is_inside() {
         return Ok(());
     }

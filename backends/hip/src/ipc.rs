@@ -34,10 +34,10 @@
 
 use gpu_stream_core::{ContractError, Device, Event, EventOptions, RawEvent};
 
-use crate::driver::capture::Relaxed;
+use crate::driver::capture::CaptureModeGuard;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::IpcHandle;
-use crate::driver::{Current, driver, require};
+use crate::driver::{DeviceGuard, driver, require};
 use crate::{HipError, HipEvent, device};
 
 /// The name of an interprocess event, to be sent to another process of the same machine.
@@ -87,14 +87,14 @@ impl IpcEventHandle {
         driver.require_interprocess(OPERATION)?;
         let open = require(driver.symbols.ipc_open_event, OPERATION)?;
         let options = EventOptions::builder().interprocess(true).build()?;
-        let _relaxed = Relaxed::enter_if(true, driver, OPERATION)?;
-        let _current = Current::enter(driver, ordinal, OPERATION)?;
+        let _relaxed = CaptureModeGuard::enter_if(true, driver, OPERATION)?;
+        let _current = DeviceGuard::enter(driver, ordinal, OPERATION)?;
         let mut event = std::ptr::null_mut();
         // SAFETY: `event` is a place for one event, and the device is current. The runtime
         // looks the handle up.
         let code = unsafe { open(&mut event, IpcHandle { reserved: self.0 }) };
         if code == HipCode::INVALID_CONTEXT {
-            driver.forget(code);
+            driver.clear_last_error(code);
             let reason = "this process has made the event itself, and the runtime opens the events of other processes \
                           alone; use the event that the handle was taken from";
             return Err(ContractError::NotPermitted { operation: OPERATION, reason }.into());
@@ -126,8 +126,8 @@ impl HipEvent {
         }
         let driver = driver()?;
         let get = require(driver.symbols.ipc_event_handle, OPERATION)?;
-        let _relaxed = Relaxed::enter_if(true, driver, OPERATION)?;
-        let _current = Current::enter(driver, self.device().ordinal(), OPERATION)?;
+        let _relaxed = CaptureModeGuard::enter_if(true, driver, OPERATION)?;
+        let _current = DeviceGuard::enter(driver, self.device().ordinal(), OPERATION)?;
         let mut handle = IpcHandle { reserved: [0; 64] };
         // The other process knows this handle, and no other in its place.
         let raw = self.give_out();

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
-mod busy;
 mod call;
 mod device;
 mod driver;
@@ -12,12 +11,13 @@ mod host_func;
 pub mod interop;
 pub mod ipc;
 mod number;
-mod order;
+mod ordering;
+mod owned_event;
+mod pending_destroy;
 mod pool;
-mod slot;
 mod stream;
 mod sync;
-mod thread_end;
+mod thread_exit;
 
 pub use self::{
     backend::Hip, driver::code::HipCode, error::HipError, event::HipEvent, stream::HipStream,

@@ -11,11 +11,11 @@
 use std::sync::OnceLock;
 
 use gpu_stream_core::{EventOptions, RawEvent};
-use gpu_stream_relay::{Pool, Sources, thread_number};
+use gpu_stream_driver_common::{Pool, RecordCoalescer, thread_number};
 
 use crate::driver::Driver;
-use crate::slot::EventRef;
-use crate::{Hip, HipError, event, slot};
+use crate::owned_event::EventRef;
+use crate::{Hip, HipError, event, owned_event};
 
 /// For events that people see.
 #[derive(Default)]
@@ -41,16 +41,16 @@ impl Events {
 
 /// For records that nobody sees but who waits for them at once.
 #[derive(Default)]
-pub(crate) struct Relays {
+pub(crate) struct ScratchEvents {
     pool: Pool,
     /// The streams that somebody waits for at the moment; made for the first.
-    sources: OnceLock<Sources>,
+    coalescer: OnceLock<RecordCoalescer>,
 }
 
-impl Relays {
+impl ScratchEvents {
     #[inline]
-    pub(crate) fn sources(&self) -> &Sources {
-        self.sources.get_or_init(Sources::new)
+    pub(crate) fn coalescer(&self) -> &RecordCoalescer {
+        self.coalescer.get_or_init(RecordCoalescer::new)
     }
 
     /// An event of the device `ordinal`, whose these are, that is to be recorded, waited for and
@@ -71,7 +71,7 @@ impl Relays {
     #[inline]
     pub(crate) fn give(&self, driver: &'static Driver, event: RawEvent<Hip>) {
         if let Err(event) = self.pool.give(event.to_bits(), thread_number()) {
-            slot::destroy_soon(driver, RawEvent::from_bits(event));
+            owned_event::destroy_soon(driver, RawEvent::from_bits(event));
         }
     }
 }

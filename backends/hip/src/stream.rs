@@ -11,19 +11,19 @@ use gpu_stream_core::{
     BackendKind, CaptureStatus, ContractError, Device, Error, ErrorKind, EventOptions, HandleKind,
     HostFunc, RawStream, Stream, StreamOptions,
 };
-use gpu_stream_relay::deferred::drop_here;
-use gpu_stream_relay::{Seen, StreamKey};
+use gpu_stream_driver_common::deferred::drop_here;
+use gpu_stream_driver_common::{Seen, StreamKey};
 
 use crate::call::public_call;
-use crate::driver::capture::{self, Relaxed};
+use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Current, Driver, driver, loaded, require};
+use crate::driver::{DeviceGuard, Driver, driver, loaded, require};
 use crate::host_func::{self, DEFERRED, HOST_FUNCS, PANICS};
-use crate::slot::Keeper;
-use crate::{Hip, HipError, HipEvent, order, thread_end};
+use crate::owned_event::StreamKeepAlive;
+use crate::{Hip, HipError, HipEvent, ordering, thread_exit};
 
-pub(crate) use self::idle::{finish, is_idle, mark};
+pub(crate) use self::idle::{finish, is_idle, record_marker};
 #[cfg(feature = "hip-sys")] // where it is compared with the header's
 pub(crate) use self::wrap::NON_BLOCKING;
 pub(crate) use self::wrap::{
@@ -46,7 +46,7 @@ pub(crate) const PER_THREAD: RawStream<Hip> = RawStream::PER_THREAD;
 pub struct HipStream {
     raw: RawStream<Hip>,
     device: u32,
-    keeper: Keeper,
+    keeper: StreamKeepAlive,
     /// What panics are found by, where the runtime has no ids: shared with the clones. 0 where it has.
     number: u64,
     /// Up to which panic of the process this stream was found to have none.
@@ -122,7 +122,7 @@ impl HipStream {
     /// Returns `true` if the runtime does not know the stream when it is asked again.
     fn is_gone(&self) -> bool {
         const OPERATION: &str = "Stream::capture_status";
-        let again = self.ask(OPERATION, |driver, raw| {
+        let again = self.with_current(OPERATION, |driver, raw| {
             // SAFETY: the handle was a stream; the runtime looks it up for these questions.
             unsafe {
                 self.ensure_known(driver, raw, OPERATION)?;
@@ -136,10 +136,10 @@ impl HipStream {
     /// code of one call may be about that call alone.
     fn is_broken(&self) -> bool {
         const OPERATION: &str = "Stream::query";
-        let again = self.ask(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+        let again = self.with_current(OPERATION, |driver, raw| {
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
             unsafe {
-                capture::refuse(driver, raw, OPERATION)?;
+                capture::ensure_not_capturing(driver, raw, OPERATION)?;
                 is_idle(driver, raw, self.device, OPERATION)
             }
         });
@@ -150,7 +150,7 @@ impl HipStream {
     ///
     /// Explicit handles need nothing; the default ones need their device.
     #[inline]
-    fn ask<T>(
+    fn with_current<T>(
         &self,
         operation: &'static str,
         ask: impl FnOnce(&'static Driver, Ptr) -> Result<T, HipError>,
@@ -159,12 +159,12 @@ impl HipStream {
         let kind = self.raw.kind();
         if kind == HandleKind::PerThread {
             // First: what HIP has of the thread may be gone.
-            thread_end::refuse_ended(operation)?;
+            thread_exit::ensure_thread_alive(operation)?;
         }
         if kind == HandleKind::Explicit {
             return ask(driver, raw);
         }
-        let _current = Current::enter(driver, self.device, operation)?;
+        let _current = DeviceGuard::enter(driver, self.device, operation)?;
         ask(driver, raw)
     }
 
@@ -174,7 +174,7 @@ impl HipStream {
     /// # Safety
     /// As [`capture::status`].
     #[inline]
-    unsafe fn look_if_default(
+    unsafe fn ensure_default_not_capturing(
         &self,
         driver: &Driver,
         raw: Ptr,
@@ -207,7 +207,7 @@ impl HipStream {
 
     /// The runtime, if this is an explicit stream and nothing was seen to be wrong with any.
     #[inline]
-    pub(crate) fn quick(&self) -> Option<&'static Driver> {
+    pub(crate) fn fast_driver(&self) -> Option<&'static Driver> {
         if self.raw.kind() == HandleKind::Explicit && PANICS.is_clean(&self.seen) {
             loaded()
         } else {
@@ -215,12 +215,16 @@ impl HipStream {
         }
     }
 
-    /// As [`quick`](Self::quick), if it is not captured either.
+    /// As [`fast_driver`](Self::fast_driver), if it is not captured either.
     #[inline]
-    pub(crate) fn quick_source(&self) -> Option<&'static Driver> {
-        let driver = self.quick()?;
+    pub(crate) fn try_source_fast(&self) -> Option<&'static Driver> {
+        let driver = self.fast_driver()?;
         // SAFETY: the stream is alive.
-        if unsafe { capture::is_possible(driver, self.raw.as_ptr()) } { None } else { Some(driver) }
+        if unsafe { capture::may_be_capturing(driver, self.raw.as_ptr()) } {
+            None
+        } else {
+            Some(driver)
+        }
     }
 
     /// Returns the stream's id, if the runtime has ids and tells it.
@@ -245,12 +249,12 @@ impl HipStream {
 
     fn ask_id(&self, operation: &'static str) -> Result<u64, HipError> {
         let stream_id = require(driver()?.symbols.stream_id, operation)?;
-        self.ask(operation, |driver, raw| {
-            // SAFETY: `ask` has made current what a default stream needs.
-            unsafe { capture::refuse(driver, raw, operation) }?;
-            let _relaxed = Relaxed::enter(driver, operation)?;
+        self.with_current(operation, |driver, raw| {
+            // SAFETY: `with_current` has made current what a default stream needs.
+            unsafe { capture::ensure_not_capturing(driver, raw, operation) }?;
+            let _relaxed = CaptureModeGuard::enter(driver, operation)?;
             let mut id = 0;
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs;
             // `&mut id` is a valid out-pointer.
             driver.check(unsafe { stream_id(raw, &mut id) }, operation, "hipStreamGetId")?;
             Ok(id)
@@ -280,11 +284,11 @@ unsafe impl Stream for HipStream {
     fn query(&self) -> Result<bool, HipError> {
         const OPERATION: &str = "Stream::query";
         self.call(|| {
-            let done = self.ask(OPERATION, |driver, raw| {
-                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            let done = self.with_current(OPERATION, |driver, raw| {
+                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
                 unsafe {
                     self.ensure_known(driver, raw, OPERATION)?;
-                    capture::refuse(driver, raw, OPERATION)?;
+                    capture::ensure_not_capturing(driver, raw, OPERATION)?;
                     is_idle(driver, raw, self.device, OPERATION)
                 }
             })?;
@@ -304,13 +308,13 @@ unsafe impl Stream for HipStream {
     /// As there.
     fn synchronize(&self) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::synchronize";
-        host_func::refuse_inside(OPERATION)?;
+        host_func::ensure_outside_host_func(OPERATION)?;
         self.call(|| {
-            self.ask(OPERATION, |driver, raw| {
-                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            self.with_current(OPERATION, |driver, raw| {
+                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
                 unsafe {
                     self.ensure_known(driver, raw, OPERATION)?;
-                    capture::refuse(driver, raw, OPERATION)?;
+                    capture::ensure_not_capturing(driver, raw, OPERATION)?;
                     // An idle stream needs no record, which would be work that the device has to do.
                     if is_idle(driver, raw, self.device, OPERATION)? {
                         return Ok(());
@@ -326,7 +330,7 @@ unsafe impl Stream for HipStream {
     #[inline]
     fn record(&self, event: &HipEvent) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::record";
-        self.call(|| match self.try_record(event, OPERATION) {
+        self.call(|| match self.try_record_fast(event, OPERATION) {
             Some(outcome) => outcome,
             None => self.record_slow(event, OPERATION),
         })
@@ -335,7 +339,7 @@ unsafe impl Stream for HipStream {
     #[inline]
     fn record_event(&self) -> Result<HipEvent, HipError> {
         const OPERATION: &str = "Stream::record_event";
-        self.call(|| match self.try_record_event(OPERATION) {
+        self.call(|| match self.try_record_event_fast(OPERATION) {
             Some(outcome) => outcome,
             None => self.record_event_slow(OPERATION),
         })
@@ -358,9 +362,9 @@ unsafe impl Stream for HipStream {
     #[inline]
     fn wait_event(&self, event: &HipEvent) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::wait_event";
-        self.call(|| match self.try_wait(event, OPERATION) {
+        self.call(|| match self.try_wait_fast(event, OPERATION) {
             Some(outcome) => outcome,
-            None => self.wait_slow(event, OPERATION),
+            None => self.wait_event_slow(event, OPERATION),
         })
     }
 
@@ -368,8 +372,8 @@ unsafe impl Stream for HipStream {
     /// record of it, which is made after all of them have called.
     #[inline]
     fn wait_stream<O: Stream<Backend = Hip>>(&self, other: &O) -> Result<(), HipError> {
-        self.call(|| match order::native(other) {
-            Some(other) => order::wait_stream(self, other),
+        self.call(|| match ordering::downcast(other) {
+            Some(other) => ordering::wait_stream(self, other),
             // Something laid over a stream, which has its own way to record.
             None if self.is_same(other) => Ok(()),
             None => self.wait_event(&other.record_event()?),
@@ -383,11 +387,11 @@ unsafe impl Stream for HipStream {
         O: Stream<Backend = Hip>,
     {
         self.call(|| {
-            let mut fork = order::Fork::of(self);
+            let mut fork = ordering::Fork::of(self);
             for branch in branches {
-                let next = match order::native(branch) {
-                    Some(branch) => fork.native(branch),
-                    None => fork.layered(branch),
+                let next = match ordering::downcast(branch) {
+                    Some(branch) => fork.wait_own_type(branch),
+                    None => fork.wait_wrapped_type(branch),
                 };
                 if next.is_break() {
                     break;
@@ -404,13 +408,13 @@ unsafe impl Stream for HipStream {
         O: Stream<Backend = Hip>,
     {
         self.call(|| {
-            let (mut relay, mut outcome) = (order::Relay::new(), Ok(()));
+            let (mut scratch, mut outcome) = (ordering::ScratchEvent::new(), Ok(()));
             for branch in branches {
-                let joined = match order::native(branch) {
-                    Some(branch) => relay.join(self, branch),
+                let joined = match ordering::downcast(branch) {
+                    Some(branch) => scratch.join(self, branch),
                     None => self.wait_stream(branch),
                 };
-                order::keep_first(&mut outcome, joined);
+                ordering::keep_first(&mut outcome, joined);
             }
             outcome
         })
@@ -424,17 +428,17 @@ unsafe impl Stream for HipStream {
     fn priority(&self) -> Result<i32, HipError> {
         const OPERATION: &str = "Stream::priority";
         let ask = |driver: &'static Driver, raw| {
-            // SAFETY: `ask` has made current what a default stream needs.
-            unsafe { self.look_if_default(driver, raw, OPERATION) }?;
-            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+            // SAFETY: `with_current` has made current what a default stream needs.
+            unsafe { self.ensure_default_not_capturing(driver, raw, OPERATION) }?;
+            let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
             let mut priority = 0;
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs;
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs;
             // `&mut priority` is a valid out-pointer.
             let code = unsafe { (driver.symbols.stream_priority)(raw, &mut priority) };
             driver.check(code, OPERATION, "hipStreamGetPriority")?;
             Ok(priority)
         };
-        self.call(|| self.ask(OPERATION, ask))
+        self.call(|| self.with_current(OPERATION, ask))
     }
 
     /// As [`Stream::is_blocking`].
@@ -445,9 +449,9 @@ unsafe impl Stream for HipStream {
         const OPERATION: &str = "Stream::is_blocking";
         let ask = |driver: &'static Driver, raw| {
             let get = require(driver.symbols.stream_flags, OPERATION)?;
-            let _relaxed = Relaxed::enter(driver, OPERATION)?;
+            let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
             let mut flags = 0;
-            // SAFETY: the stream is alive, and `ask` has made current what a thread's own one needs;
+            // SAFETY: the stream is alive, and `with_current` has made current what a thread's own one needs;
             // `&mut flags` is a valid out-pointer.
             let code = unsafe { get(raw, &mut flags) };
             driver.check(code, OPERATION, "hipStreamGetFlags")?;
@@ -456,7 +460,7 @@ unsafe impl Stream for HipStream {
         self.call(|| match self.raw.kind() {
             // The stream that the others block for. HIP may break a capture beside it for an answer.
             HandleKind::Default => driver().map(|_| true),
-            _ => self.ask(OPERATION, ask),
+            _ => self.with_current(OPERATION, ask),
         })
     }
 
@@ -478,8 +482,8 @@ unsafe impl Stream for HipStream {
     fn capture_status(&self) -> Result<CaptureStatus, HipError> {
         const OPERATION: &str = "Stream::capture_status";
         self.call(|| {
-            self.ask(OPERATION, |driver, raw| {
-                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            self.with_current(OPERATION, |driver, raw| {
+                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
                 unsafe { capture::status(driver, raw, OPERATION) }
             })
         })
@@ -507,8 +511,8 @@ unsafe impl Stream for HipStream {
         const OPERATION: &str = "Stream::launch_host_func";
         self.call(|| {
             self.check_fault(OPERATION)?;
-            let status = self.ask(OPERATION, |driver, raw| {
-                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+            let status = self.with_current(OPERATION, |driver, raw| {
+                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
                 unsafe { capture::status(driver, raw, OPERATION) }
             })?;
             if status != CaptureStatus::None {
@@ -526,10 +530,10 @@ unsafe impl Stream for HipStream {
             };
             let key = StreamKey { scope, handle, id };
             HOST_FUNCS.launch(func, key, |user_data| {
-                self.ask(OPERATION, |driver, raw| {
+                self.with_current(OPERATION, |driver, raw| {
                     let symbols = &driver.symbols;
                     let launched = symbols.launch_host_func.function.map(|launch| {
-                        // SAFETY: the stream is alive, and `ask` has made current what a default one
+                        // SAFETY: the stream is alive, and `with_current` has made current what a default one
                         // needs. The function takes any user data, and any number of calls.
                         unsafe { launch(raw, host_func::run, user_data) }
                     });
@@ -539,7 +543,7 @@ unsafe impl Stream for HipStream {
                         }
                         // The function is missing, or is there and does nothing.
                         missing => {
-                            driver.ignore(missing.unwrap_or(HipCode::SUCCESS));
+                            driver.discard(missing.unwrap_or(HipCode::SUCCESS));
                             // SAFETY: as above. Flags must be 0, and are.
                             let code = unsafe {
                                 (symbols.add_callback)(raw, host_func::run_callback, user_data, 0)
@@ -558,7 +562,7 @@ impl Drop for HipStream {
     #[inline]
     fn drop(&mut self) {
         // The last share in an owner runs code of a user, who may destroy the stream.
-        if let Keeper::Owner(owner) = &mut self.keeper
+        if let StreamKeepAlive::Owner(owner) = &mut self.keeper
             && owner.is_owned()
         {
             let owner = std::mem::take(owner);
@@ -591,8 +595,8 @@ impl std::fmt::Debug for HipStream {
         let mut text = f.debug_struct("HipStream");
         text.field("raw", &self.raw).field("device", &self.device());
         match &self.keeper {
-            Keeper::Owner(owner) => text.field("owner", owner),
-            Keeper::Thread(_) => text.field("owner", &"the thread"),
+            StreamKeepAlive::Owner(owner) => text.field("owner", owner),
+            StreamKeepAlive::PerThread(_) => text.field("owner", &"the thread"),
         };
         text.finish()
     }

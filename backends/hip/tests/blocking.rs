@@ -64,10 +64,10 @@ fn beside(wait: fn(&HipStream, &HipEvent)) {
 /// thread makes meanwhile, and that is behind a gate which opens only after the call has returned.
 fn a_synchronize_waits_for_its_record() {
     for options in [EventOptions::new(), EventOptions::timed()] {
-        for given_out in [false, true] {
+        for escaped in [false, true] {
             // Nobody can see that a call has begun. If the thread was held up until the second
             // record was there, it rightly waits for that one, and the attempt says nothing.
-            let seen = (0..100).any(|_| synchronize_returns_before_the_second(options, given_out));
+            let seen = (0..100).any(|_| synchronize_returns_before_the_second(options, escaped));
             assert!(seen, "in 100 attempts, it always waited for a record made after the call");
         }
     }
@@ -75,11 +75,11 @@ fn a_synchronize_waits_for_its_record() {
 
 /// Whether a synchronize that began before a second record, as far as one can tell, returned before
 /// that record was complete.
-fn synchronize_returns_before_the_second(options: EventOptions, given_out: bool) -> bool {
+fn synchronize_returns_before_the_second(options: EventOptions, escaped: bool) -> bool {
     let (raw_first, raw_second) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (first, second) = (wrap(raw_first), wrap(raw_second));
     let event = Hip::new_event(device(), options).unwrap();
-    let handle = given_out.then(|| event.raw());
+    let handle = escaped.then(|| event.raw());
     let (first_gate, second_gate) = (gate(raw_first), gate(raw_second));
     first.record(&event).unwrap();
     let (begin, begun) = mpsc::channel();
@@ -148,10 +148,10 @@ fn a_synchronize_waits_for_a_record_of_others() {
 /// Threads synchronize and ask all the time while another records on stream after stream.
 fn records_while_others_synchronize() {
     let done = AtomicBool::new(false);
-    for given_out in [false, true] {
+    for escaped in [false, true] {
         done.store(false, Ordering::SeqCst);
         let event = Hip::new_event(device(), EventOptions::new()).unwrap();
-        if given_out {
+        if escaped {
             event.raw();
         }
         std::thread::scope(|scope| {
@@ -235,11 +235,11 @@ fn no_drop_waits_for_work() {
         // All work of the device, as far as it is ours.
         let gates = [gate(raw), gate(raw_other)];
         objects.extend(complete.into_iter().flatten().map(|event| Box::new(event) as _));
-        for given_out in [false, true] {
+        for escaped in [false, true] {
             for event in
                 options.map(|options| Hip::new_event(device(), options)).into_iter().flatten()
             {
-                if given_out {
+                if escaped {
                     event.raw();
                 }
                 stream.record(&event).unwrap();

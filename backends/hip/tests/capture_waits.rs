@@ -150,12 +150,12 @@ fn own_records_make_no_edge() {
 }
 
 /// Copies along `path`, each number to the next place, by the stream that the path names.
-struct Relay {
+struct ScratchEvent {
     words: support::bare::Words,
     next: usize,
 }
 
-impl Relay {
+impl ScratchEvent {
     fn step(&mut self, stream: &HipStream) {
         self.words.copy(stream.raw().as_ptr(), self.next + 1, self.next);
         self.next += 1;
@@ -168,40 +168,44 @@ fn every_shape_ends_well() {
     for (mode, by_events) in MODES.into_iter().flat_map(|mode| [(mode, false), (mode, true)]) {
         let raw = new_stream(0, 1, 0);
         let caller = wrap(raw);
-        let mut relay = Relay { words: words(16), next: 0 };
+        let mut scratch = ScratchEvent { words: words(16), next: 0 };
         let wait = |waiter: &HipStream, source: &HipStream| match by_events {
             true => waiter.wait_event(&source.record_event().expect("a record")).expect("a wait"),
             false => waiter.wait_stream(source).expect("a wait"),
         };
         let capture = Capture::begin(raw, mode);
-        relay.step(&caller);
+        scratch.step(&caller);
         {
             // Three levels deep, and back.
             let [a, b, c] = [new(), new(), new()];
             wait(&a, &caller);
-            relay.step(&a);
+            scratch.step(&a);
             wait(&b, &a);
-            relay.step(&b);
+            scratch.step(&b);
             wait(&c, &b);
-            relay.step(&c);
+            scratch.step(&c);
             wait(&b, &c);
-            relay.step(&b);
+            scratch.step(&b);
             wait(&a, &b);
-            relay.step(&a);
+            scratch.step(&a);
             // Round the ring once more, and to the caller from each.
             wait(&c, &a);
-            relay.step(&c);
+            scratch.step(&c);
             [&a, &b, &c].into_iter().for_each(|branch| wait(&caller, branch));
             capture.alive("a nest of forks and joins");
         }
         capture.alive("dropping the streams");
-        relay.step(&caller);
+        scratch.step(&caller);
         let graph = capture.graph();
         for value in [5, 6] {
-            relay.words.set(0, value);
+            scratch.words.set(0, value);
             graph.launch(raw);
             synchronize(raw);
-            assert_eq!(relay.words.get(relay.next), value, "mode {mode}, by events: {by_events}");
+            assert_eq!(
+                scratch.words.get(scratch.next),
+                value,
+                "mode {mode}, by events: {by_events}"
+            );
         }
     }
 }

@@ -270,8 +270,8 @@ fn no_event_of_a_capture_is_lost(fake: &fake::Fake) {
     let raw = new_stream(0, 1, 0);
     let (stream, other) = (wrap(raw), wrap(new_stream(0, 1, 0)));
     let event = || Hip::new_event(device(), EventOptions::new()).unwrap();
-    let (event, given_out) = (event(), event());
-    given_out.raw();
+    let (event, escaped) = (event(), event());
+    escaped.raw();
     for _ in 0..3 {
         let capture = Capture::begin(raw, 2);
         stream.record(&event).unwrap();
@@ -283,15 +283,15 @@ fn no_event_of_a_capture_is_lost(fake: &fake::Fake) {
         capture.end().map(drop).unwrap();
     }
     // One whose handle somebody has must stay the same; it is not destroyed then.
-    let raw = given_out.raw();
+    let raw = escaped.raw();
     let capture = Capture::begin(stream.raw().as_ptr(), 2);
-    stream.record(&given_out).unwrap();
-    if let Err(error) = other.record(&given_out) {
+    stream.record(&escaped).unwrap();
+    if let Err(error) = other.record(&escaped) {
         assert_eq!(error.kind(), ErrorKind::Capturing, "{error}");
     }
-    assert_eq!(given_out.raw(), raw);
+    assert_eq!(escaped.raw(), raw);
     fake.calls("");
-    drop(given_out);
+    drop(escaped);
     assert_eq!(fake.calls("hipEventDestroy"), 0);
     capture.end().map(drop).unwrap();
 }

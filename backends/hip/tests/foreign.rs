@@ -40,7 +40,7 @@ fn theirs(flags: u32) -> Ptr {
     event
 }
 
-fn wrap_event(event: Ptr) -> HipEvent {
+fn event_from_raw_with_owner(event: Ptr) -> HipEvent {
     // SAFETY: the tests' events are never destroyed, nor are the streams that record them.
     unsafe { Hip::event_from_raw(RawEvent::from_ptr(event), None) }.expect("a foreign event")
 }
@@ -52,7 +52,7 @@ fn record(event: Ptr, stream: Ptr) {
 
 fn a_foreign_event_is_waited_for_and_recorded() {
     let (raw, raw_waiter, made) = (new_stream(0, 1, 0), new_stream(0, 1, 0), theirs(2));
-    let (stream, waiter, event) = (wrap(raw), wrap(raw_waiter), wrap_event(made));
+    let (stream, waiter, event) = (wrap(raw), wrap(raw_waiter), event_from_raw_with_owner(made));
     assert!(event.is_foreign() && event.raw().as_ptr() == made);
     assert_eq!((event.device(), event.options()), (device(), EventOptions::new()));
     assert!(event.query().expect("query"));
@@ -78,7 +78,7 @@ fn a_foreign_event_is_never_destroyed() {
     let (made, raw) = (theirs(2), new_stream(0, 1, 0));
     let stream = wrap(raw);
     for _ in 0..20 {
-        let event = wrap_event(made);
+        let event = event_from_raw_with_owner(made);
         stream.record(&event).expect("a record");
         drop(event);
         // Neither destroyed nor pooled: others' records would show.

@@ -57,7 +57,7 @@ fn every_call() -> ExitCode {
             Hip::stream_from_raw(raw, Some(device)).err(),
             Hip::stream_from_raw(RawStream::DEFAULT, None).err(),
             Hip::stream_from_raw_unchecked(raw, device).err(),
-            Hip::wrap_stream(RawStream::LEGACY, None, KeepAlive::nothing()).err(),
+            Hip::stream_from_raw_with_owner(RawStream::LEGACY, None, KeepAlive::none()).err(),
         ]
     };
     let others = [

@@ -8,8 +8,8 @@ use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use driver_faults::{copy_as, without_symbols};
 use gpu_stream_core::{Backend, Device, Error, ErrorKind, RawStream, Stream, StreamOptions};
+use gpu_stream_faults::{copy_as, without_symbols};
 use gpu_stream_hip::{Hip, HipError};
 use libloading::Library;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};

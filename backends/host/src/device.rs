@@ -4,7 +4,7 @@
 use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo};
 
 use crate::HostError;
-use crate::driver::driver;
+use crate::executor::driver;
 
 pub(crate) fn probe() -> Result<BackendInfo, HostError> {
     let threads = driver()?.threads;

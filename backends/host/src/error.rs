@@ -2,8 +2,8 @@
 
 use gpu_stream_core::{BackendKind, ContractError, Error, ErrorKind};
 
-use crate::driver::fault::Fault;
-use crate::driver::queue::NoWait;
+use crate::executor::fault::Fault;
+use crate::executor::queue::NoWait;
 
 /// The error of the host backend.
 #[derive(Clone, Debug, thiserror::Error)]

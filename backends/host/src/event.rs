@@ -6,9 +6,9 @@ use gpu_stream_core::{
     ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
 };
 
-use crate::driver::queue::Queue;
-use crate::driver::record::Record;
-use crate::driver::{driver, standing, task};
+use crate::executor::queue::Queue;
+use crate::executor::record::Record;
+use crate::executor::{driver, process_state, task};
 use crate::raw_event::Shared;
 use crate::sync::lock;
 use crate::{Host, HostError};
@@ -24,13 +24,13 @@ use crate::{Host, HostError};
 pub struct HostEvent {
     device: Device,
     options: EventOptions,
-    place: Mutex<Place>,
+    place: Mutex<RecordStorage>,
     /// The owner of an event that another library made; `None` for an event of ours.
     foreign: Option<KeepAlive>,
 }
 
 /// Where the last record is kept.
-enum Place {
+enum RecordStorage {
     /// In the event, whose handle nothing else has.
     Own(Last),
     /// Under a handle.
@@ -51,7 +51,7 @@ impl HostEvent {
     }
 
     fn of(device: Device, options: EventOptions, last: Last) -> Self {
-        HostEvent { device, options, place: Mutex::new(Place::Own(last)), foreign: None }
+        HostEvent { device, options, place: Mutex::new(RecordStorage::Own(last)), foreign: None }
     }
 
     /// Wraps an event that another library made.
@@ -60,7 +60,7 @@ impl HostEvent {
         HostEvent {
             device,
             options,
-            place: Mutex::new(Place::Shared(shared)),
+            place: Mutex::new(RecordStorage::Shared(shared)),
             foreign: Some(owner),
         }
     }
@@ -69,8 +69,8 @@ impl HostEvent {
     /// of a user.
     fn with<T>(&self, call: impl FnOnce(&mut Last) -> T) -> T {
         match &mut *lock(&self.place) {
-            Place::Own(last) => call(last),
-            Place::Shared(shared) => call(&mut lock(&shared.last)),
+            RecordStorage::Own(last) => call(last),
+            RecordStorage::Shared(shared) => call(&mut lock(&shared.last)),
         }
     }
 
@@ -128,10 +128,10 @@ unsafe impl Event for HostEvent {
     fn raw(&self) -> RawEvent<Host> {
         let place = &mut *lock(&self.place);
         let shared = match place {
-            Place::Shared(shared) => shared,
-            Place::Own(last) => {
+            RecordStorage::Shared(shared) => shared,
+            RecordStorage::Own(last) => {
                 let shared = Shared::new(self.device, self.options, std::mem::take(last));
-                *place = Place::Shared(Arc::clone(&shared));
+                *place = RecordStorage::Shared(Arc::clone(&shared));
                 return shared.handle();
             }
         };
@@ -151,7 +151,7 @@ unsafe impl Event for HostEvent {
     }
 
     fn status(&self) -> Result<EventStatus, HostError> {
-        standing::refuse_forked()?;
+        process_state::ensure_not_forked()?;
         let Some(record) = self.current() else { return Ok(EventStatus::Unrecorded) };
         match record.is_complete() {
             Ok(true) => Ok(EventStatus::Complete),
@@ -162,14 +162,14 @@ unsafe impl Event for HostEvent {
 
     fn synchronize(&self) -> Result<(), HostError> {
         const OPERATION: &str = "Event::synchronize";
-        refuse_inside_task(OPERATION)?;
-        standing::refuse_forked()?;
+        ensure_outside_task(OPERATION)?;
+        process_state::ensure_not_forked()?;
         let Some(record) = self.current() else { return Ok(()) };
         record.wait(driver()?.help).map_err(|reason| HostError::no_wait(OPERATION, reason))
     }
 
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, HostError> {
-        standing::refuse_forked()?;
+        process_state::ensure_not_forked()?;
         let passed_at = |event: &Self, which| {
             let passed = event.current().and_then(|record| record.passed_at());
             passed.ok_or(ContractError::EventPending { which })
@@ -184,7 +184,7 @@ unsafe impl Event for HostEvent {
 
 /// Blocking inside a task would hold a thread of the pool, and for ever if it is the task's own
 /// stream.
-pub(crate) fn refuse_inside_task(operation: &'static str) -> Result<(), HostError> {
+pub(crate) fn ensure_outside_task(operation: &'static str) -> Result<(), HostError> {
     if !task::is_running() {
         return Ok(());
     }
@@ -195,7 +195,7 @@ pub(crate) fn refuse_inside_task(operation: &'static str) -> Result<(), HostErro
 impl Drop for HostEvent {
     fn drop(&mut self) {
         let place = self.place.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let (Place::Shared(shared), None) = (place, &self.foreign) {
+        if let (RecordStorage::Shared(shared), None) = (place, &self.foreign) {
             shared.forget();
         }
     }
@@ -203,7 +203,7 @@ impl Drop for HostEvent {
 
 impl std::fmt::Debug for HostEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if standing::is_forked() {
+        if process_state::is_forked() {
             return f.write_str("HostEvent(of the process that this one was forked from)");
         }
         // The lock is not held while the caller's formatter is written to.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use gpu_stream_core::{Device, EventOptions, KeepAlive};
 
-use crate::driver::driver;
-use crate::driver::queue::Queue;
-use crate::driver::record::Record;
-use crate::driver::standing;
+use crate::executor::driver;
+use crate::executor::process_state;
+use crate::executor::queue::Queue;
+use crate::executor::record::Record;
 use crate::{HostError, HostEvent, device};
 
 /// Holds back whatever waits for its event, until the program opens it.
@@ -55,7 +55,7 @@ impl Gate {
         let queue = Queue::held(&driver()?.pool);
         let event = HostEvent::new(device, EventOptions::new());
         let record = Record::new(Arc::clone(&queue), 1, None);
-        event.record_with(KeepAlive::nothing(), || Ok(record))?;
+        event.record_with(KeepAlive::none(), || Ok(record))?;
         Ok(Gate { event, queue: Shut(queue) })
     }
 
@@ -69,7 +69,7 @@ impl Gate {
     /// Opens the gate: its event is complete from now on. Does not block; once open, nothing more
     /// happens.
     pub fn open(&self) {
-        if standing::is_forked() {
+        if process_state::is_forked() {
             return; // it is the parent's
         }
         self.queue.0.release();

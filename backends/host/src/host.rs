@@ -7,9 +7,9 @@ use gpu_stream_core::{
     PriorityRange, RawEvent, RawStream, StreamOptions,
 };
 
-use crate::driver::pool::Level;
-use crate::driver::settle;
-use crate::event::refuse_inside_task;
+use crate::event::ensure_outside_task;
+use crate::executor::pool::Level;
+use crate::executor::settle;
 use crate::{HostError, HostEvent, HostStream, device, raw_event, stream};
 
 /// The host backend: streams that run closures on CPU threads.
@@ -41,7 +41,7 @@ unsafe impl Backend for Host {
     }
 
     fn default_stream(device: Device) -> Result<HostStream, HostError> {
-        stream::default_stream(device, "Backend::default_stream", KeepAlive::nothing())
+        stream::default_stream(device, "Backend::default_stream", KeepAlive::none())
     }
 
     fn per_thread_stream(device: Device) -> Result<PerThread<HostStream>, HostError> {
@@ -63,7 +63,7 @@ unsafe impl Backend for Host {
         Ok(Level::PRIORITIES)
     }
 
-    unsafe fn wrap_stream(
+    unsafe fn stream_from_raw_with_owner(
         raw: RawStream<Host>,
         device: Option<Device>,
         owner: KeepAlive,
@@ -72,7 +72,7 @@ unsafe impl Backend for Host {
     }
 
     /// The handle is looked up all the same: there is no other way to its stream.
-    unsafe fn wrap_stream_unchecked(
+    unsafe fn stream_from_raw_with_owner_unchecked(
         raw: RawStream<Host>,
         device: Device,
         owner: KeepAlive,
@@ -81,7 +81,7 @@ unsafe impl Backend for Host {
     }
 
     /// The handle is looked up, and so are device and options, which it knows.
-    unsafe fn wrap_event(
+    unsafe fn event_from_raw_with_owner(
         raw: RawEvent<Host>,
         device: Option<Device>,
         _options: Option<EventOptions>,
@@ -130,8 +130,11 @@ pub(crate) fn check_stream(
 /// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) from inside a task.
 ///
 /// [`Gate`]: crate::Gate
-pub fn settle(streams: &[&HostStream]) -> Result<(), HostError> {
-    refuse_inside_task("settle")?;
-    settle::settle(|| streams.iter().map(|stream| Arc::clone(stream.queue())).collect(), || false);
+pub fn wait_quiescent(streams: &[&HostStream]) -> Result<(), HostError> {
+    ensure_outside_task("settle")?;
+    settle::wait_quiescent(
+        || streams.iter().map(|stream| Arc::clone(stream.queue())).collect(),
+        || false,
+    );
     Ok(())
 }

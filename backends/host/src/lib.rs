@@ -5,7 +5,7 @@
 
 mod sync;
 
-mod driver;
+mod executor;
 
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod device;
@@ -26,10 +26,10 @@ mod stream;
 
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 pub use self::{
-    driver::abandon_at_exit,
     error::{HostError, StreamFault},
     event::HostEvent,
+    executor::abandon_at_exit,
     gate::Gate,
-    host::{Host, settle},
+    host::{Host, wait_quiescent},
     stream::HostStream,
 };

@@ -6,7 +6,7 @@
 
 use gpu_stream_core::{ContractError, Device, EventOptions, RawEvent, RawStream, StreamOptions};
 
-use crate::driver::{Origin, driver};
+use crate::executor::{Origin, driver};
 use crate::host::{check_event, check_stream};
 use crate::{Host, HostError, device, raw_event};
 

@@ -8,10 +8,10 @@ use gpu_stream_core::{
     KeepAlive, PerThread, RawStream, Stream, StreamOptions,
 };
 
-use crate::driver::queue::{Queue, Refused};
-use crate::driver::record::{Record, Stamp};
-use crate::driver::{Driver, Entry, Origin, driver, standing};
-use crate::event::refuse_inside_task;
+use crate::event::ensure_outside_task;
+use crate::executor::queue::{Queue, SubmitError};
+use crate::executor::record::{Record, Timestamp};
+use crate::executor::{Driver, Entry, Origin, driver, process_state};
 use crate::host::check_stream;
 use crate::{Host, HostError, HostEvent, device};
 
@@ -69,7 +69,7 @@ impl HostStream {
     fn submitted(
         &self,
         operation: &'static str,
-        outcome: Result<u64, Refused>,
+        outcome: Result<u64, SubmitError>,
     ) -> Result<u64, HostError> {
         outcome.map_err(|refused| self.refused(operation, refused))
     }
@@ -79,11 +79,11 @@ impl HostStream {
         self.submitted(operation, self.queue().usable())
     }
 
-    fn refused(&self, operation: &'static str, refused: Refused) -> HostError {
+    fn refused(&self, operation: &'static str, refused: SubmitError) -> HostError {
         match refused {
-            Refused::Faulted(fault) => HostError::fault(operation, fault),
-            Refused::Process(error) => error.into(),
-            Refused::Closed => ContractError::InvalidHandle {
+            SubmitError::Faulted(fault) => HostError::fault(operation, fault),
+            SubmitError::Process(error) => error.into(),
+            SubmitError::Closed => ContractError::InvalidHandle {
                 operation,
                 bits: self.raw.to_bits(),
                 reason: "was destroyed by its owner; keep the owner alive with `stream_from_owner`",
@@ -117,7 +117,7 @@ unsafe impl Stream for HostStream {
 
     fn synchronize(&self) -> Result<(), HostError> {
         const OPERATION: &str = "Stream::synchronize";
-        refuse_inside_task(OPERATION)?;
+        ensure_outside_task(OPERATION)?;
         let last = self.usable(OPERATION)?;
         let help = driver()?.help;
         self.queue().wait_for(last, help).map_err(|reason| HostError::no_wait(OPERATION, reason))
@@ -127,10 +127,10 @@ unsafe impl Stream for HostStream {
         const OPERATION: &str = "Stream::record";
         use gpu_stream_core::Event as _;
         event.device().check_is(self.device(), OPERATION)?;
-        standing::refuse_forked()?;
+        process_state::ensure_not_forked()?;
         event.record_with(self.owner.clone(), || {
             let (number, stamp) = if event.options().is_timed() {
-                let stamp = Arc::new(Stamp::default());
+                let stamp = Arc::new(Timestamp::default());
                 let number = self.queue().stamp(Arc::clone(&stamp));
                 (self.submitted(OPERATION, number)?, Some(stamp))
             } else {
@@ -250,7 +250,7 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HostStream>,
     thread_local! {
         static STREAMS: std::cell::RefCell<Vec<HostStream>> = const { std::cell::RefCell::new(Vec::new()) };
     }
-    standing::refuse_forked()?;
+    process_state::ensure_not_forked()?;
     let found = STREAMS.try_with(|streams| {
         let mut streams = streams.borrow_mut();
         if let Some(stream) = streams.iter().find(|stream| stream.device() == device) {

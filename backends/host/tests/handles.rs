@@ -19,7 +19,8 @@ fn assert_no_handle(bits: usize) {
     }
     let device = Host::device(0).expect("device");
     // SAFETY: as above.
-    let unchecked = unsafe { Host::wrap_stream_unchecked(raw, device, KeepAlive::nothing()) };
+    let unchecked =
+        unsafe { Host::stream_from_raw_with_owner_unchecked(raw, device, KeepAlive::none()) };
     invalid(unchecked);
     assert_eq!(raw::destroy(raw).expect_err("no handle").kind(), ErrorKind::InvalidHandle);
     assert!(!raw::is_alive(raw));

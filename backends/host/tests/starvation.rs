@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use gpu_stream_core::{Backend, Stream, StreamOptions};
-use gpu_stream_host::{Gate, Host, HostStream, abandon_at_exit, settle};
+use gpu_stream_host::{Gate, Host, HostStream, abandon_at_exit, wait_quiescent};
 
 use child::{in_child, says};
 
@@ -98,7 +98,7 @@ fn a_resumed_stream_does_not_wait_for_destructors_behind_a_fault() {
     let (failing, faulted, resumed) = (stream(0), stream(0), stream(0));
     faulted.launch(|| panic!("meant to")).expect("launch");
     let fault = faulted.record_event().expect("event");
-    settle(&[&faulted]).expect("settle");
+    wait_quiescent(&[&faulted]).expect("settle");
 
     let gate = Gate::new(failing.device()).expect("gate");
     failing.wait_event(gate.event()).expect("wait");
@@ -111,7 +111,7 @@ fn a_resumed_stream_does_not_wait_for_destructors_behind_a_fault() {
         let _ = answer.send(told.recv_timeout(Duration::from_secs(60)));
     });
     failing.launch(move || drop(waits)).expect("launch");
-    settle(&[&failing, &resumed]).expect("settle");
+    wait_quiescent(&[&failing, &resumed]).expect("settle");
     gate.open();
     assert_eq!(answered.recv().expect("it is dropped"), Ok(()), "the resumed stream ran meanwhile");
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 
 use gpu_stream_core::{Backend, Error, ErrorKind, Event, EventOptions, Stream, StreamOptions};
-use gpu_stream_host::{Gate, Host, HostError, HostStream, raw, settle};
+use gpu_stream_host::{Gate, Host, HostError, HostStream, raw, wait_quiescent};
 
 fn stream() -> HostStream {
     Host::new_stream(Host::device(0).expect("device"), StreamOptions::new()).expect("stream")
@@ -89,7 +89,7 @@ fn unrun_tasks_that_panic_when_dropped_do_no_harm() {
         1,
         "all closures were dropped before the fault was told"
     );
-    settle(&[&other]).expect("settle");
+    wait_quiescent(&[&other]).expect("settle");
     assert!(other.query().is_err(), "it waited for work that never happened");
 }
 
@@ -111,7 +111,7 @@ fn dropping_a_gate_opens_it() {
     let ran = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&ran);
     stream.launch(move || count.store(1, Ordering::Relaxed)).expect("launch");
-    settle(&[&stream]).expect("settle");
+    wait_quiescent(&[&stream]).expect("settle");
     assert_eq!(ran.load(Ordering::Relaxed), 0);
     drop(gate);
     stream.synchronize().expect("synchronize");
@@ -175,7 +175,7 @@ fn settle_is_refused_inside_a_task() {
     let stream = stream();
     let (send, receive) = mpsc::channel();
     let inner = stream.clone();
-    stream.launch(move || send.send(settle(&[&inner])).expect("send")).expect("launch");
+    stream.launch(move || send.send(wait_quiescent(&[&inner])).expect("send")).expect("launch");
     let answer = receive.recv().expect("answer");
     assert_eq!(answer.expect_err("refused").kind(), ErrorKind::NotPermitted);
 }

@@ -9,11 +9,14 @@ use crate::compare::compare;
 use crate::job::BRANCHES;
 use crate::report::{BackendReport, Fact, FailedOne, Grows, Measured, Operation, Peer};
 use crate::script::{Missing, Script};
-use crate::{Ground, Job, Lane, Library, Plan, Stage, Who, contend, growth, threads};
+use crate::{
+    BenchFixture, BenchStream, BenchStreams, ContenderKind, Job, Library, Plan, contenders, growth,
+    threads,
+};
 
 /// What is to be measured, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wanted {
+pub struct BenchConfig {
     /// How.
     pub plan: Plan,
     /// The operations.
@@ -38,29 +41,33 @@ pub trait Bench {
     /// # Errors
     /// What the backend or the driver says, if not even streams can be had. What fails later stands
     /// in the report.
-    fn run(&self, wanted: &Wanted, progress: &mut dyn FnMut(&str))
-    -> Result<BackendReport, String>;
+    fn run(
+        &self,
+        wanted: &BenchConfig,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<BackendReport, String>;
 }
 
 /// The backend of a ground.
 pub struct BenchOf<G>(pub G);
 
-impl<G: Ground> Bench for BenchOf<G> {
+impl<G: BenchFixture> Bench for BenchOf<G> {
     fn backend(&self) -> BackendKind {
         G::Backend::KIND
     }
 
     fn run(
         &self,
-        wanted: &Wanted,
+        wanted: &BenchConfig,
         progress: &mut dyn FnMut(&str),
     ) -> Result<BackendReport, String> {
-        let BenchOf(ground) = self;
-        ground.enter_thread()?;
-        let mut report = empty(ground)?;
-        let (main, other) = (&Lane::new(ground)?, &Lane::new(ground)?);
-        let branches = (0..BRANCHES).map(|_| Lane::new(ground)).collect::<Result<Vec<_>, _>>()?;
-        let stage = Stage { ground, main, other, branches: &branches };
+        let BenchOf(fixture) = self;
+        fixture.enter_thread()?;
+        let mut report = empty(fixture)?;
+        let (main, other) = (&BenchStream::new(fixture)?, &BenchStream::new(fixture)?);
+        let branches =
+            (0..BRANCHES).map(|_| BenchStream::new(fixture)).collect::<Result<Vec<_>, _>>()?;
+        let stage = BenchStreams { fixture, main, other, branches: &branches };
         for job in &wanted.jobs {
             progress(job.name());
             report.operations.push(operation(stage, *job, &wanted.plan));
@@ -68,17 +75,17 @@ impl<G: Ground> Bench for BenchOf<G> {
         for shared in [false, true].into_iter().filter(|_| wanted.threads) {
             for count in threads::COUNTS {
                 progress(&format!("{count} threads"));
-                report.threads.push(threads::row(ground, &wanted.plan, count, shared));
+                report.threads.push(threads::row(fixture, &wanted.plan, count, shared));
             }
         }
         if wanted.growth {
             for size in growth::ALIVE {
                 progress(&format!("{size} {}", Grows::Alive.title()));
-                report.growth.extend(growth::alive(ground, &wanted.plan, size));
+                report.growth.extend(growth::alive(fixture, &wanted.plan, size));
             }
             for size in growth::QUEUE {
                 progress(&format!("{size} {}", Grows::Queue.title()));
-                report.growth.push(growth::queue(ground, &wanted.plan, size));
+                report.growth.push(growth::queue(fixture, &wanted.plan, size));
             }
         }
         // Last, since a second process on the device may change what it does for the first.
@@ -98,9 +105,9 @@ impl<G: Ground> Bench for BenchOf<G> {
     }
 }
 
-fn empty<G: Ground>(ground: &G) -> Result<BackendReport, String> {
+fn empty<G: BenchFixture>(fixture: &G) -> Result<BackendReport, String> {
     let info = G::Backend::probe().map_err(|error| error.to_string())?;
-    let device = ground.device();
+    let device = fixture.device();
     let named = info.devices.iter().find(|one| one.device == device);
     let peer = |library: &dyn Library<G>| Peer {
         name: library.name().into(),
@@ -113,24 +120,24 @@ fn empty<G: Ground>(ground: &G) -> Result<BackendReport, String> {
         version: info.version.clone(),
         device: device.to_string(),
         device_name: named.map(|one| one.name.clone()).unwrap_or_default(),
-        facts: ground.facts().into_iter().map(|(name, value)| Fact { name, value }).collect(),
-        peers: ground.libraries().into_iter().map(peer).collect(),
+        facts: fixture.facts().into_iter().map(|(name, value)| Fact { name, value }).collect(),
+        peers: fixture.libraries().into_iter().map(peer).collect(),
         operations: Vec::new(),
         threads: Vec::new(),
         growth: Vec::new(),
     })
 }
 
-fn operation<G: Ground>(stage: Stage<'_, G>, job: Job, plan: &Plan) -> Operation {
-    let left_out = stage.ground.left_out(job);
+fn operation<G: BenchFixture>(stage: BenchStreams<'_, G>, job: Job, plan: &Plan) -> Operation {
+    let left_out = stage.fixture.skip_reason(job);
     let (results, failed) = match left_out {
-        None => compare(plan, contend::all(job, stage), || stage.settle()),
+        None => compare(plan, contenders::all(job, stage), || stage.settle()),
         Some(_) => Default::default(),
     };
     Operation {
         job,
         title: job.title().into(),
-        bare_calls: contend::bare_calls(stage.ground, job).map(str::to_owned),
+        bare_calls: contenders::bare_calls(stage.fixture, job).map(str::to_owned),
         results,
         failed,
         left_out,
@@ -138,14 +145,14 @@ fn operation<G: Ground>(stage: Stage<'_, G>, job: Job, plan: &Plan) -> Operation
 }
 
 /// The script's jobs, in rounds of their own: the bare driver, ours, and the script.
-fn beside<G: Ground>(
-    stage: Stage<'_, G>,
+fn beside<G: BenchFixture>(
+    stage: BenchStreams<'_, G>,
     mut script: Script,
-    wanted: &Wanted,
+    wanted: &BenchConfig,
     report: &mut BackendReport,
     progress: &mut dyn FnMut(&str),
 ) {
-    let who = Who::Peer(script.name.clone());
+    let who = ContenderKind::Peer(script.name.clone());
     report.peers.push(Peer {
         name: script.name.clone(),
         version: script.versions.clone(),
@@ -155,10 +162,10 @@ fn beside<G: Ground>(
     for operation in report.operations.iter_mut().filter(|one| one.left_out.is_none()) {
         let Some(contender) = script.contender(operation.job) else { continue };
         progress(&format!("{} beside {}", operation.job.name(), who.label()));
-        let mut contenders = contend::pair(operation.job, stage);
+        let mut contenders = contenders::pair(operation.job, stage);
         contenders.push((who.clone(), contender));
         let (results, failed) = compare(&wanted.plan, contenders, || stage.settle());
-        let ours = crate::report::result(&results, &Who::Ours).map(|ours| ours.ns);
+        let ours = crate::report::result(&results, &ContenderKind::Ours).map(|ours| ours.ns);
         let its = results.into_iter().find(|one| one.who == who);
         operation.results.extend(its.map(|one| Measured { ours_ns: ours, ..one }));
         let its = failed.into_iter().filter(|one| one.who.as_ref() == Some(&who));
@@ -176,8 +183,8 @@ mod tests {
         run_on(FakeGround::new(broken), jobs)
     }
 
-    fn run_on(ground: FakeGround, jobs: &[Job]) -> BackendReport {
-        let wanted = Wanted {
+    fn run_on(fixture: FakeGround, jobs: &[Job]) -> BackendReport {
+        let wanted = BenchConfig {
             plan: Plan { limit: std::time::Duration::ZERO, ..Plan::QUICK },
             jobs: jobs.to_vec(),
             threads: true,
@@ -186,7 +193,7 @@ mod tests {
             python: "python3".into(),
         };
         let mut told = Vec::new();
-        let bench = BenchOf(ground);
+        let bench = BenchOf(fixture);
         let report = bench.run(&wanted, &mut |what| told.push(what.to_owned())).unwrap();
         assert_eq!(told.len(), jobs.len() + 2 * threads::COUNTS.len());
         report
@@ -199,7 +206,7 @@ mod tests {
         let jobs: Vec<_> = report.operations.iter().map(|one| one.job).collect();
         assert_eq!(jobs, Job::ALL);
         for one in &report.operations {
-            let ours = result(&one.results, &Who::Ours).expect("ours");
+            let ours = result(&one.results, &ContenderKind::Ours).expect("ours");
             assert!(ours.to_bare.is_some() && ours.ns.count >= Plan::FEWEST);
             assert_eq!(one.bare_calls.as_deref(), Some(one.job.name()));
         }
@@ -208,7 +215,7 @@ mod tests {
         assert_eq!(rows, [all(false), all(true)].concat());
         for row in &report.threads {
             let who: Vec<_> = row.results.iter().map(|one| &one.who).collect();
-            assert_eq!(who, [&Who::Bare, &Who::Ours]);
+            assert_eq!(who, [&ContenderKind::Bare, &ContenderKind::Ours]);
         }
     }
 
@@ -217,10 +224,12 @@ mod tests {
         let report = run(Some("wait_event"), &[Job::WaitEvent, Job::Query]);
         assert!(report.has_failed());
         let [wait, query] = &report.operations[..] else { panic!() };
-        assert_eq!(wait.failed[0].who, Some(Who::Bare));
+        assert_eq!(wait.failed[0].who, Some(ContenderKind::Bare));
         assert_eq!(wait.failed[0].reason, "wait_event answered 700");
-        assert!(result(&wait.results, &Who::Ours).is_some_and(|ours| ours.to_bare.is_none()));
-        assert!(query.failed.is_empty() && result(&query.results, &Who::Bare).is_some());
+        assert!(
+            result(&wait.results, &ContenderKind::Ours).is_some_and(|ours| ours.to_bare.is_none())
+        );
+        assert!(query.failed.is_empty() && result(&query.results, &ContenderKind::Bare).is_some());
         // The threads, which wait too, say so each and do not hang.
         assert!(report.threads.iter().all(|row| row.failed.len() == 1 && row.results.len() == 1));
     }
@@ -228,9 +237,9 @@ mod tests {
     /// It is no failure, and nothing of it is called.
     #[test]
     fn what_the_driver_lacks_is_left_out_with_a_word() {
-        let mut ground = FakeGround::new(Some("id"));
-        ground.lacks = Some(Job::Id);
-        let report = run_on(ground, &[Job::Id, Job::Query]);
+        let mut fixture = FakeGround::new(Some("id"));
+        fixture.lacks = Some(Job::Id);
+        let report = run_on(fixture, &[Job::Id, Job::Query]);
         assert!(!report.has_failed());
         let [id, query] = &report.operations[..] else { panic!() };
         assert!(id.results.is_empty() && query.left_out.is_none() && !query.results.is_empty());
@@ -240,17 +249,17 @@ mod tests {
 
     #[test]
     fn growth_goes_round_and_in_rows() {
-        let ground = FakeGround::new(None);
+        let fixture = FakeGround::new(None);
         let plan = Plan { limit: std::time::Duration::ZERO, ..Plan::QUICK };
-        for row in growth::alive(&ground, &plan, 3) {
+        for row in growth::alive(&fixture, &plan, 3) {
             assert!(row.failed.is_empty() && row.results.len() == 2, "{row:?}");
         }
-        let row = growth::queue(&ground, &plan, 100);
+        let row = growth::queue(&fixture, &plan, 100);
         assert!(row.failed.is_empty() && row.results.len() == 2, "{row:?}");
         // Only whole queues are submitted.
-        ground.bare.take();
-        growth::queue(&ground, &plan, 7);
-        let counts = ground.bare.take();
+        fixture.bare.take();
+        growth::queue(&fixture, &plan, 7);
+        let counts = fixture.bare.take();
         assert_eq!(counts["record"] % 7, 0);
         assert_eq!(counts["record"], counts["wait_event"]);
     }

@@ -2,13 +2,13 @@
 
 use crate::measure::{Failure, Series, in_turn};
 use crate::report::{FailedOne, Measured};
-use crate::{Comparison, Contender, Plan, Spread, Who};
+use crate::{Comparison, Contender, ContenderKind, Plan, Spread};
 
 /// Measures the contenders in turn. One that fails is left out, and the others are measured anew
 /// without it. Blocks until all is measured.
 pub fn compare(
     plan: &Plan,
-    mut contenders: Vec<(Who, Contender<'_>)>,
+    mut contenders: Vec<(ContenderKind, Contender<'_>)>,
     mut settle: impl FnMut() -> Result<(), String>,
 ) -> (Vec<Measured>, Vec<FailedOne>) {
     let mut failed = Vec::new();
@@ -29,24 +29,24 @@ pub fn compare(
     }
 }
 
-fn results(names: Vec<Who>, series: &[Series]) -> Vec<Measured> {
-    let of = |who: Who| {
+fn results(names: Vec<ContenderKind>, series: &[Series]) -> Vec<Measured> {
+    let of = |who: ContenderKind| {
         let place = names.iter().position(|name| *name == who)?;
         Some(series[place].ns.as_slice())
     };
-    let (bare, ours) = (of(Who::Bare), of(Who::Ours));
+    let (bare, ours) = (of(ContenderKind::Bare), of(ContenderKind::Ours));
     let measured = names.iter().zip(series).filter_map(|(who, Series { calls, ns })| {
-        let beside = |other: Option<&[f64]>, same: Who| {
+        let beside = |other: Option<&[f64]>, same: ContenderKind| {
             other.filter(|_| *who != same).and_then(|other| Comparison::of(ns, other))
         };
         Some(Measured {
             who: who.clone(),
             calls_per_batch: *calls,
             ns: Spread::of(ns.iter().copied())?,
-            to_bare: beside(bare, Who::Bare),
-            to_ours: beside(ours, Who::Ours),
+            to_bare: beside(bare, ContenderKind::Bare),
+            to_ours: beside(ours, ContenderKind::Ours),
             ours_through_it: ours
-                .filter(|_| *who != Who::Ours)
+                .filter(|_| *who != ContenderKind::Ours)
                 .and_then(|ours| Comparison::of(ours, ns))
                 .map(|comparison| comparison.ratio),
             ours_ns: None,
@@ -72,12 +72,15 @@ mod tests {
 
     #[test]
     fn ratios_go_the_way_that_they_say() {
-        let peer = Who::Peer("slow".into());
-        let contenders =
-            vec![(Who::Bare, fake(100)), (Who::Ours, fake(110)), (peer.clone(), fake(220))];
+        let peer = ContenderKind::Peer("slow".into());
+        let contenders = vec![
+            (ContenderKind::Bare, fake(100)),
+            (ContenderKind::Ours, fake(110)),
+            (peer.clone(), fake(220)),
+        ];
         let (results, failed) = compare(&plan(), contenders, || Ok(()));
         assert!(failed.is_empty());
-        let ours = result(&results, &Who::Ours).unwrap();
+        let ours = result(&results, &ContenderKind::Ours).unwrap();
         assert_eq!(ours.ns.count, 31);
         assert!((ours.to_bare.unwrap().ratio.median - 1.1).abs() < 1e-9);
         assert!((ours.to_bare.unwrap().difference.median - 10.0).abs() < 1e-9);
@@ -85,16 +88,19 @@ mod tests {
         let slow = result(&results, &peer).unwrap();
         assert!((slow.to_ours.unwrap().ratio.median - 2.0).abs() < 1e-9);
         assert!((slow.ours_through_it.unwrap().median - 0.5).abs() < 1e-9);
-        assert!(result(&results, &Who::Bare).unwrap().to_bare.is_none());
+        assert!(result(&results, &ContenderKind::Bare).unwrap().to_bare.is_none());
     }
 
     #[test]
     fn one_that_fails_is_left_out_and_named() {
         let broken: Contender<'_> = Box::new(|_| Err("it said 700".into()));
-        let contenders = vec![(Who::Bare, broken), (Who::Ours, fake(10))];
+        let contenders = vec![(ContenderKind::Bare, broken), (ContenderKind::Ours, fake(10))];
         let (results, failed) = compare(&plan(), contenders, || Ok(()));
-        assert_eq!(failed, [FailedOne { who: Some(Who::Bare), reason: "it said 700".into() }]);
+        assert_eq!(
+            failed,
+            [FailedOne { who: Some(ContenderKind::Bare), reason: "it said 700".into() }]
+        );
         assert_eq!(results.len(), 1);
-        assert_eq!((&results[0].who, results[0].to_bare), (&Who::Ours, None));
+        assert_eq!((&results[0].who, results[0].to_bare), (&ContenderKind::Ours, None));
     }
 }

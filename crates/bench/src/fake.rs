@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use gpu_stream_core::{Device, dynamic};
 use gpu_stream_host::Host;
 
-use crate::grounds::{HostForeign, HostGround};
-use crate::{Bare, Failed, Ground, Job};
+use crate::fixtures::{HostFixture, HostForeign};
+use crate::{Bare, BenchFixture, Failed, Job};
 
 /// How often each function was called.
 pub(crate) type Counts = BTreeMap<&'static str, u64>;
@@ -55,7 +55,7 @@ impl Bare for Counting {
 
     fn new_stream(&self) -> Result<HostForeign, Failed> {
         self.call("stream_create")?;
-        HostGround::new().map_err(|_| Failed { function: "host", code: 1 })?.foreign()
+        HostFixture::new().map_err(|_| Failed { function: "host", code: 1 })?.foreign()
     }
 
     fn check_device(&self, _: &HostForeign) -> Result<(), Failed> {
@@ -109,7 +109,7 @@ impl Bare for Counting {
 }
 
 pub(crate) struct FakeGround {
-    host: HostGround,
+    host: HostFixture,
     pub(crate) bare: Counting,
     /// What the driver lacks.
     pub(crate) lacks: Option<Job>,
@@ -118,11 +118,11 @@ pub(crate) struct FakeGround {
 impl FakeGround {
     pub(crate) fn new(broken: Option<&'static str>) -> Self {
         let bare = Counting { broken, ..Counting::default() };
-        FakeGround { host: HostGround::new().unwrap(), bare, lacks: None }
+        FakeGround { host: HostFixture::new().unwrap(), bare, lacks: None }
     }
 }
 
-impl Ground for FakeGround {
+impl BenchFixture for FakeGround {
     type Backend = Host;
     type Foreign = HostForeign;
     type Bare = Counting;
@@ -147,7 +147,7 @@ impl Ground for FakeGround {
         self.bare.call("enter_thread")
     }
 
-    fn left_out(&self, job: Job) -> Option<String> {
+    fn skip_reason(&self, job: Job) -> Option<String> {
         (self.lacks == Some(job)).then(|| "this driver has no such call".into())
     }
 }

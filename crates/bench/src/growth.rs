@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use gpu_stream_core::{Backend, EventOptions, Stream};
 
 use crate::compare::compare;
-use crate::contend;
-use crate::ground::EventOf;
+use crate::contenders;
+use crate::fixture::EventOf;
 use crate::measure::calling;
 use crate::report::{FailedOne, Grows, GrowthRow};
-use crate::{Bare, Contender, Ground, Job, Lane, Plan, Who};
+use crate::{Bare, BenchFixture, BenchStream, Contender, ContenderKind, Job, Plan};
 
 /// How many streams and events are alive.
 pub const ALIVE: [u64; 5] = [1, 10, 100, 1_000, 10_000];
@@ -26,32 +26,32 @@ fn plan(plan: &Plan) -> Plan {
 }
 
 /// So many streams and events of each kind, and one stream more.
-struct Crowd<G: Ground> {
-    lanes: Vec<Lane<G>>,
+struct Crowd<G: BenchFixture> {
+    lanes: Vec<BenchStream<G>>,
     ours: Vec<EventOf<G>>,
     bare: Vec<<G::Bare as Bare>::Event>,
-    waiting: Lane<G>,
+    waiting: BenchStream<G>,
 }
 
-impl<G: Ground> Crowd<G> {
-    fn new(ground: &G, size: u64) -> Result<Self, String> {
-        let event = || G::Backend::new_event(ground.device(), EventOptions::new());
+impl<G: BenchFixture> Crowd<G> {
+    fn new(fixture: &G, size: u64) -> Result<Self, String> {
+        let event = || G::Backend::new_event(fixture.device(), EventOptions::new());
         let mut crowd = Crowd {
             lanes: Vec::new(),
             ours: Vec::new(),
             bare: Vec::new(),
-            waiting: Lane::new(ground)?,
+            waiting: BenchStream::new(fixture)?,
         };
         for _ in 0..size {
-            crowd.lanes.push(Lane::new(ground)?);
+            crowd.lanes.push(BenchStream::new(fixture)?);
             crowd.ours.push(event().map_err(|error| error.to_string())?);
-            crowd.bare.extend(ground.bare().map(|bare| bare.new_event(false)).transpose()?);
+            crowd.bare.extend(fixture.bare().map(|bare| bare.new_event(false)).transpose()?);
         }
         Ok(crowd)
     }
 
     fn settle(&self) -> Result<(), String> {
-        self.lanes.iter().try_for_each(Lane::settle)?;
+        self.lanes.iter().try_for_each(BenchStream::settle)?;
         self.waiting.settle()
     }
 }
@@ -67,12 +67,12 @@ fn round(size: usize) -> impl FnMut() -> usize {
 }
 
 /// The operations of [`JOBS`], each going round so many streams. Blocks until all is measured.
-pub fn alive<G: Ground>(ground: &G, usual: &Plan, size: u64) -> Vec<GrowthRow> {
+pub fn alive<G: BenchFixture>(fixture: &G, usual: &Plan, size: u64) -> Vec<GrowthRow> {
     let row = |job| {
         let (results, failed) = (Vec::new(), Vec::new());
         GrowthRow { grows: Grows::Alive, size, job, results, failed }
     };
-    let crowd = match Crowd::new(ground, size) {
+    let crowd = match Crowd::new(fixture, size) {
         Ok(crowd) => crowd,
         Err(reason) => {
             let failed = vec![FailedOne { who: None, reason }];
@@ -81,22 +81,22 @@ pub fn alive<G: Ground>(ground: &G, usual: &Plan, size: u64) -> Vec<GrowthRow> {
     };
     let measured = JOBS.map(|job| {
         let mut contenders = Vec::new();
-        if let Some(bare) = ground.bare() {
-            contenders.push((Who::Bare, bare_round(bare, job, &crowd)));
+        if let Some(bare) = fixture.bare() {
+            contenders.push((ContenderKind::Bare, bare_round(bare, job, &crowd)));
         }
-        contenders.push((Who::Ours, our_round(ground, job, &crowd)));
+        contenders.push((ContenderKind::Ours, our_round(fixture, job, &crowd)));
         let (results, failed) = compare(&plan(usual), contenders, || crowd.settle());
         GrowthRow { results, failed, ..row(job) }
     });
     measured.into()
 }
 
-fn our_round<'a, G: Ground>(ground: &'a G, job: Job, crowd: &'a Crowd<G>) -> Contender<'a> {
+fn our_round<'a, G: BenchFixture>(fixture: &'a G, job: Job, crowd: &'a Crowd<G>) -> Contender<'a> {
     let (lanes, events, waiting) = (&crowd.lanes, &crowd.ours, &crowd.waiting);
     let mut next = round(lanes.len());
     match job {
         Job::WrapChecked => {
-            contend::wrap_checked::<G>(ground.device(), move || lanes[next()].foreign())
+            contenders::wrap_checked::<G>(fixture.device(), move || lanes[next()].foreign())
         }
         Job::Query => calling(move || lanes[next()].ours().query()),
         Job::Record => calling(move || {
@@ -107,7 +107,11 @@ fn our_round<'a, G: Ground>(ground: &'a G, job: Job, crowd: &'a Crowd<G>) -> Con
     }
 }
 
-fn bare_round<'a, G: Ground>(bare: &'a G::Bare, job: Job, crowd: &'a Crowd<G>) -> Contender<'a> {
+fn bare_round<'a, G: BenchFixture>(
+    bare: &'a G::Bare,
+    job: Job,
+    crowd: &'a Crowd<G>,
+) -> Contender<'a> {
     let (lanes, events, waiting) = (&crowd.lanes, &crowd.bare, &crowd.waiting);
     let mut next = round(lanes.len());
     match job {
@@ -120,7 +124,7 @@ fn bare_round<'a, G: Ground>(bare: &'a G::Bare, job: Job, crowd: &'a Crowd<G>) -
         _ => calling(move || {
             let index = next();
             let (event, source) = (&events[index], lanes[index].foreign());
-            contend::bare_wait_stream::<G>(bare, event, waiting.foreign(), source)
+            contenders::bare_wait_stream::<G>(bare, event, waiting.foreign(), source)
         }),
     }
 }
@@ -128,10 +132,10 @@ fn bare_round<'a, G: Ground>(bare: &'a G::Bare, job: Job, crowd: &'a Crowd<G>) -
 /// So many hops in a row, from one stream to another and back: each lets the one wait for the
 /// other, so that the device cannot overtake. What counts is how long submitting them takes.
 /// Nanoseconds a hop. Blocks until all is measured.
-pub fn queue<G: Ground>(ground: &G, usual: &Plan, size: u64) -> GrowthRow {
+pub fn queue<G: BenchFixture>(fixture: &G, usual: &Plan, size: u64) -> GrowthRow {
     let (results, failed) = (Vec::new(), Vec::new());
     let mut row = GrowthRow { grows: Grows::Queue, size, job: Job::WaitStream, results, failed };
-    let lanes = Lane::new(ground).and_then(|one| Ok([one, Lane::new(ground)?]));
+    let lanes = BenchStream::new(fixture).and_then(|one| Ok([one, BenchStream::new(fixture)?]));
     let lanes = match lanes {
         Ok(lanes) => lanes,
         Err(reason) => {
@@ -141,19 +145,19 @@ pub fn queue<G: Ground>(ground: &G, usual: &Plan, size: u64) -> GrowthRow {
     };
     let [one, other] = &lanes;
     let mut contenders = Vec::new();
-    if let Some(bare) = ground.bare() {
+    if let Some(bare) = fixture.bare() {
         let event = bare.new_event(false);
-        let hop = move |from: &Lane<G>, to: &Lane<G>| {
+        let hop = move |from: &BenchStream<G>, to: &BenchStream<G>| {
             let event = event.as_ref().map_err(|failed| failed.to_string())?;
-            contend::bare_wait_stream::<G>(bare, event, to.foreign(), from.foreign())
+            contenders::bare_wait_stream::<G>(bare, event, to.foreign(), from.foreign())
                 .map_err(String::from)
         };
-        contenders.push((Who::Bare, hops(size, one, other, hop)));
+        contenders.push((ContenderKind::Bare, hops(size, one, other, hop)));
     }
-    let hop = |from: &Lane<G>, to: &Lane<G>| {
+    let hop = |from: &BenchStream<G>, to: &BenchStream<G>| {
         to.ours().wait_stream(from.ours()).map_err(|error| error.to_string())
     };
-    contenders.push((Who::Ours, hops(size, one, other, hop)));
+    contenders.push((ContenderKind::Ours, hops(size, one, other, hop)));
     let settle = || one.settle().and_then(|()| other.settle());
     (row.results, row.failed) = compare(&plan(usual), contenders, settle);
     row.results.iter_mut().for_each(|one| one.divide_by(size as f64));
@@ -161,11 +165,11 @@ pub fn queue<G: Ground>(ground: &G, usual: &Plan, size: u64) -> GrowthRow {
 }
 
 /// A contender whose call is a whole queue; waiting for its end does not count.
-fn hops<'a, G: Ground>(
+fn hops<'a, G: BenchFixture>(
     size: u64,
-    one: &'a Lane<G>,
-    other: &'a Lane<G>,
-    hop: impl Fn(&Lane<G>, &Lane<G>) -> Result<(), String> + 'a,
+    one: &'a BenchStream<G>,
+    other: &'a BenchStream<G>,
+    hop: impl Fn(&BenchStream<G>, &BenchStream<G>) -> Result<(), String> + 'a,
 ) -> Contender<'a> {
     Box::new(move |queues| {
         let mut time = Duration::ZERO;

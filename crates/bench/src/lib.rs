@@ -2,12 +2,12 @@
 
 mod bench;
 mod compare;
-mod contend;
+mod contenders;
 #[cfg(test)]
 mod fake;
 mod figures;
-mod ground;
-pub mod grounds;
+mod fixture;
+pub mod fixtures;
 mod growth;
 mod job;
 pub mod machine;
@@ -21,9 +21,9 @@ pub mod tables;
 mod threads;
 
 pub use self::{
-    bench::{Bench, BenchOf, Wanted},
-    contend::{Stage, Who},
-    ground::{Bare, EventOf, Failed, Ground, Lane, Library, NoBare, StreamOf},
+    bench::{Bench, BenchConfig, BenchOf},
+    contenders::{BenchStreams, ContenderKind},
+    fixture::{Bare, BenchFixture, BenchStream, EventOf, Failed, Library, NoBare, StreamOf},
     job::{BRANCHES, Job, SIDES},
     measure::{Contender, Plan, calling},
     stats::{Comparison, Spread},

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Comparison, Job, Plan, Spread, Who};
+use crate::{Comparison, ContenderKind, Job, Plan, Spread};
 
 /// The number of the form that the report has.
 pub const SCHEMA: u32 = 1;
@@ -94,7 +94,7 @@ pub struct Fact {
 /// Another library.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Peer {
-    /// As in [`Who::Peer`].
+    /// As in [`ContenderKind::Peer`].
     pub name: String,
     /// Its version, and those of what it stands on.
     pub version: String,
@@ -126,7 +126,7 @@ pub struct Operation {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FailedOne {
     /// Which; `None` if it was nobody's batch.
-    pub who: Option<Who>,
+    pub who: Option<ContenderKind>,
     /// In words.
     pub reason: String,
 }
@@ -135,7 +135,7 @@ pub struct FailedOne {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Measured {
     /// Which.
-    pub who: Who,
+    pub who: ContenderKind,
     /// Calls in each batch.
     pub calls_per_batch: u64,
     /// Nanoseconds a call.
@@ -210,7 +210,7 @@ impl Grows {
 }
 
 /// The result of `who` among these.
-pub fn result<'a>(results: &'a [Measured], who: &Who) -> Option<&'a Measured> {
+pub fn result<'a>(results: &'a [Measured], who: &ContenderKind) -> Option<&'a Measured> {
     results.iter().find(|one| one.who == *who)
 }
 
@@ -233,7 +233,7 @@ mod tests {
         let spread = Spread::of([100.0, 200.0, 300.0]).unwrap();
         let comparison = Comparison::of(&[100.0, 200.0, 300.0], &[50.0, 100.0, 150.0]);
         let mut measured = Measured {
-            who: Who::Ours,
+            who: ContenderKind::Ours,
             calls_per_batch: 4,
             ns: spread,
             to_bare: comparison,

@@ -4,7 +4,7 @@ use crate::figures::{difference, ns, quartiles, ratio};
 use crate::report::{
     BackendReport, FailedOne, Grows, GrowthRow, Measured, Operation, ThreadRow, result,
 };
-use crate::{Job, Who};
+use crate::{ContenderKind, Job};
 
 /// A table before it is drawn.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,16 +59,17 @@ fn grid<Row>(
     }
 }
 
-fn of_who<'a>(row: &'a Operation, who: &Who) -> Option<&'a Measured> {
+fn of_who<'a>(row: &'a Operation, who: &ContenderKind) -> Option<&'a Measured> {
     result(&row.results, who)
 }
 
 fn operations(report: &BackendReport) -> Grid {
-    let median = |who: Who| move |row: &Operation| of_who(row, &who).map(|one| ns(one.ns.median));
-    let to_bare = |row: &Operation| of_who(row, &Who::Ours)?.to_bare;
+    let median =
+        |who: ContenderKind| move |row: &Operation| of_who(row, &who).map(|one| ns(one.ns.median));
+    let to_bare = |row: &Operation| of_who(row, &ContenderKind::Ours)?.to_bare;
     let columns = vec![
-        column("bare driver", median(Who::Bare)),
-        column("gpu-stream", median(Who::Ours)),
+        column("bare driver", median(ContenderKind::Bare)),
+        column("gpu-stream", median(ContenderKind::Ours)),
         column("ratio", |row| {
             // To do nothing takes no time that anything could be measured by.
             let compared = to_bare(row).filter(|_| row.job != Job::WrapUnchecked);
@@ -80,7 +81,7 @@ fn operations(report: &BackendReport) -> Grid {
         }),
         column("difference", |row| to_bare(row).map(|one| difference(one.difference.median))),
         column("object-safe", |row| {
-            let one = of_who(row, &Who::ObjectSafe)?.to_ours?;
+            let one = of_who(row, &ContenderKind::ObjectSafe)?.to_ours?;
             Some(difference(one.difference.median))
         }),
     ];
@@ -88,13 +89,13 @@ fn operations(report: &BackendReport) -> Grid {
     let name = |row: &Operation| row.job.name().to_owned();
     let mut grid = grid("Operations, nanoseconds a call", ("operation", &name), columns, &rows);
     for row in rows {
-        if let Some(one) = of_who(row, &Who::BareOnly) {
+        if let Some(one) = of_who(row, &ContenderKind::BareOnly) {
             let (name, time) = (row.job.name(), ns(one.ns.median));
             grid.notes.push(format!(
                 "{name}: the bare driver's call alone, without the look at the capture, takes {time} ns."
             ));
         }
-        if let Some(one) = of_who(row, &Who::BareLooking)
+        if let Some(one) = of_who(row, &ContenderKind::BareLooking)
             && let Some(ours) = one.ours_through_it
         {
             let (name, time) = (row.job.name(), ns(one.ns.median));
@@ -103,7 +104,7 @@ fn operations(report: &BackendReport) -> Grid {
                 "{name}: with a look at the capture, which gpu-stream takes, the bare driver's calls take {time} ns; gpu-stream's time through that is {middle} ({spread})."
             ));
         }
-        if let Some(one) = of_who(row, &Who::Kept).and_then(|one| one.to_ours) {
+        if let Some(one) = of_who(row, &ContenderKind::Kept).and_then(|one| one.to_ours) {
             let more = one.difference.scaled(-1.0);
             let (name, middle) = (row.job.name(), difference(more.median));
             let spread = quartiles(&more, difference);
@@ -119,14 +120,14 @@ fn operations(report: &BackendReport) -> Grid {
 }
 
 /// The peers that have figures, in the order of the report.
-fn measured_peers(report: &BackendReport) -> impl Iterator<Item = Who> {
+fn measured_peers(report: &BackendReport) -> impl Iterator<Item = ContenderKind> {
     let here = report.peers.iter().filter(|peer| peer.missing.is_none());
-    here.map(|peer| Who::Peer(peer.name.clone()))
+    here.map(|peer| ContenderKind::Peer(peer.name.clone()))
 }
 
 fn peers(report: &BackendReport) -> Grid {
     let mut columns = vec![column("gpu-stream", |row: &Operation| {
-        of_who(row, &Who::Ours).map(|one| ns(one.ns.median))
+        of_who(row, &ContenderKind::Ours).map(|one| ns(one.ns.median))
     })];
     for who in measured_peers(report) {
         let head = who.label().to_owned();
@@ -136,7 +137,7 @@ fn peers(report: &BackendReport) -> Grid {
             Some(format!("{} ({})", ns(one.ns.median), ratio(ours.median)))
         }));
     }
-    let is_peer = |one: &Measured| matches!(one.who, Who::Peer(_));
+    let is_peer = |one: &Measured| matches!(one.who, ContenderKind::Peer(_));
     let rows: Vec<_> =
         report.operations.iter().filter(|row| row.results.iter().any(is_peer)).collect();
     let name = |row: &Operation| row.job.name().to_owned();
@@ -158,7 +159,7 @@ fn throughput(threads: usize, ns: f64) -> String {
 }
 
 fn threads(report: &BackendReport) -> Grid {
-    let rate = |who: Who| {
+    let rate = |who: ContenderKind| {
         move |row: &ThreadRow| {
             let one = result(&row.results, &who)?;
             Some(throughput(row.threads, one.ns.median))
@@ -166,14 +167,14 @@ fn threads(report: &BackendReport) -> Grid {
     };
     let mut columns = vec![
         column("source", |row: &ThreadRow| Some(if row.shared { "shared" } else { "own" }.into())),
-        column("bare driver", rate(Who::Bare)),
-        column("gpu-stream", rate(Who::Ours)),
+        column("bare driver", rate(ContenderKind::Bare)),
+        column("gpu-stream", rate(ContenderKind::Ours)),
         // More work in the same time is the inverse of the ratio of times.
         column("to bare", |row: &ThreadRow| {
-            result(&row.results, &Who::Bare)?.to_ours.map(|one| ratio(one.ratio.median))
+            result(&row.results, &ContenderKind::Bare)?.to_ours.map(|one| ratio(one.ratio.median))
         }),
         column("quartiles", |row: &ThreadRow| {
-            let compared = result(&row.results, &Who::Bare)?.to_ours;
+            let compared = result(&row.results, &ContenderKind::Bare)?.to_ours;
             compared.map(|one| quartiles(&one.ratio, ratio))
         }),
     ];
@@ -189,12 +190,13 @@ fn threads(report: &BackendReport) -> Grid {
 fn alive(report: &BackendReport) -> Grid {
     let mut rows: Vec<_> = report.growth.iter().filter(|row| row.grows == Grows::Alive).collect();
     rows.sort_by_key(|row| (row.job, row.size));
-    let median =
-        |who: Who| move |row: &GrowthRow| result(&row.results, &who).map(|one| ns(one.ns.median));
+    let median = |who: ContenderKind| {
+        move |row: &GrowthRow| result(&row.results, &who).map(|one| ns(one.ns.median))
+    };
     let columns = vec![
         column("alive", |row: &GrowthRow| Some(ns_of_count(row.size))),
-        column("bare driver", median(Who::Bare)),
-        column("gpu-stream", median(Who::Ours)),
+        column("bare driver", median(ContenderKind::Bare)),
+        column("gpu-stream", median(ContenderKind::Ours)),
         column("ratio", of_growth),
     ];
     let title = "Growth: streams and events alive, nanoseconds a call that goes round all of them";
@@ -202,16 +204,17 @@ fn alive(report: &BackendReport) -> Grid {
 }
 
 fn of_growth(row: &GrowthRow) -> Option<String> {
-    result(&row.results, &Who::Ours)?.to_bare.map(|one| ratio(one.ratio.median))
+    result(&row.results, &ContenderKind::Ours)?.to_bare.map(|one| ratio(one.ratio.median))
 }
 
 fn queue(report: &BackendReport) -> Grid {
     let rows: Vec<_> = report.growth.iter().filter(|row| row.grows == Grows::Queue).collect();
-    let median =
-        |who: Who| move |row: &GrowthRow| result(&row.results, &who).map(|one| ns(one.ns.median));
+    let median = |who: ContenderKind| {
+        move |row: &GrowthRow| result(&row.results, &who).map(|one| ns(one.ns.median))
+    };
     let columns = vec![
-        column("bare driver", median(Who::Bare)),
-        column("gpu-stream", median(Who::Ours)),
+        column("bare driver", median(ContenderKind::Bare)),
+        column("gpu-stream", median(ContenderKind::Ours)),
         column("ratio", of_growth),
     ];
     let title = "Growth: hops submitted in a row, nanoseconds a hop";
@@ -225,7 +228,7 @@ fn ns_of_count(count: u64) -> String {
 /// What was not measured, a line each: what failed, and what the driver lacks.
 pub fn not_measured(report: &BackendReport) -> Vec<String> {
     let line = |what: &str, failed: &FailedOne| {
-        let who = failed.who.as_ref().map_or("all", Who::label);
+        let who = failed.who.as_ref().map_or("all", ContenderKind::label);
         format!("{what}, {who}: {}", failed.reason)
     };
     let mut lines = Vec::new();

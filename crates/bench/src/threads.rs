@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::compare::compare;
 use crate::report::{FailedOne, ThreadRow};
-use crate::{Contender, Ground, Lane, Plan, Stage, Who, contend};
+use crate::{BenchFixture, BenchStream, BenchStreams, Contender, ContenderKind, Plan, contenders};
 
 /// How many threads.
 pub const COUNTS: [usize; 5] = [1, 2, 4, 8, 16];
@@ -54,22 +54,23 @@ impl Crew {
 
 /// `wait_stream` by so many threads, each with a waiting stream of its own: the bare driver, ours,
 /// and the libraries. Blocks until all is measured.
-pub fn row<G: Ground>(ground: &G, plan: &Plan, threads: usize, shared: bool) -> ThreadRow {
+pub fn row<G: BenchFixture>(fixture: &G, plan: &Plan, threads: usize, shared: bool) -> ThreadRow {
     let mut row = ThreadRow { threads, shared, results: Vec::new(), failed: Vec::new() };
     let sources = if shared { 1 } else { threads };
-    let lanes = |count| (0..count).map(|_| Lane::new(ground)).collect::<Result<Vec<_>, _>>();
+    let lanes =
+        |count| (0..count).map(|_| BenchStream::new(fixture)).collect::<Result<Vec<_>, _>>();
     match lanes(threads).and_then(|waiting| Ok((waiting, lanes(sources)?))) {
-        Ok((waiting, sources)) => measure(ground, plan, &waiting, &sources, &mut row),
+        Ok((waiting, sources)) => measure(fixture, plan, &waiting, &sources, &mut row),
         Err(reason) => row.failed.push(FailedOne { who: None, reason }),
     }
     row
 }
 
-fn measure<G: Ground>(
-    ground: &G,
+fn measure<G: BenchFixture>(
+    fixture: &G,
     plan: &Plan,
-    waiting: &[Lane<G>],
-    sources: &[Lane<G>],
+    waiting: &[BenchStream<G>],
+    sources: &[BenchStream<G>],
     row: &mut ThreadRow,
 ) {
     let start = Barrier::new(waiting.len());
@@ -82,7 +83,7 @@ fn measure<G: Ground>(
             orders.push(order);
             let (start, say, ready) = (&start, say.clone(), ready.clone());
             let other = &sources[index % sources.len()];
-            let stage = Stage { ground, main, other, branches: &[] };
+            let stage = BenchStreams { fixture, main, other, branches: &[] };
             scope.spawn(move || work(stage, start, &ready, &ordered, &say));
         }
         // Each thread has its own, and the last to end closes the channel.
@@ -95,7 +96,7 @@ fn measure<G: Ground>(
                     let run: Contender<'_> = Box::new(move |calls| crew.run((place, calls)));
                     (who, run)
                 });
-                let settle = || sources.iter().chain(waiting).try_for_each(Lane::settle);
+                let settle = || sources.iter().chain(waiting).try_for_each(BenchStream::settle);
                 let plan = Plan { batch: plan.batch * LONGER, ..*plan };
                 (row.results, row.failed) = compare(&plan, contenders.collect(), settle);
             }
@@ -106,15 +107,15 @@ fn measure<G: Ground>(
 }
 
 /// What one thread does.
-fn work<G: Ground>(
-    stage: Stage<'_, G>,
+fn work<G: BenchFixture>(
+    stage: BenchStreams<'_, G>,
     start: &Barrier,
-    ready: &Sender<Vec<Who>>,
+    ready: &Sender<Vec<ContenderKind>>,
     ordered: &Receiver<Order>,
     say: &Sender<Answer>,
 ) {
-    let entered = stage.ground.enter_thread();
-    let mut contenders = contend::waiting(stage);
+    let entered = stage.fixture.enter_thread();
+    let mut contenders = contenders::waiting(stage);
     if ready.send(contenders.iter().map(|(who, _)| who.clone()).collect()).is_err() {
         return;
     }

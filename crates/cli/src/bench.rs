@@ -7,7 +7,7 @@ use comfy_table::CellAlignment;
 use gpu_stream::available;
 use gpu_stream_bench::report::{Report, SCHEMA, Settings};
 use gpu_stream_bench::tables::{self, Grid};
-use gpu_stream_bench::{Job, Plan, Wanted, machine, markdown, script, svg};
+use gpu_stream_bench::{BenchConfig, Job, Plan, machine, markdown, script, svg};
 use gpu_stream_conformance::Required;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wildmatch::WildMatch;
@@ -15,18 +15,18 @@ use wildmatch::WildMatch;
 use crate::args::Bench;
 use crate::matrix::{bare_table, bold, text_of};
 use crate::notes::wrap;
-use crate::screen::{self, Screen};
+use crate::output::{self, OutputStyle};
 use crate::select::{self, Backends};
-use crate::{Refusal, environment, grounds};
+use crate::{CommandError, environment, fixtures};
 
 /// Carries the command out. Blocks until all is measured.
 ///
 /// # Errors
 /// If it is asked for something that is not there, or the output cannot be written.
-pub fn command(arguments: &Bench, screen: &Screen) -> Result<ExitCode, Refusal> {
+pub fn command(arguments: &Bench, screen: &OutputStyle) -> Result<ExitCode, CommandError> {
     let jobs = jobs(&arguments.operation)?;
     if arguments.list {
-        screen::put(&mut std::io::stdout(), &list(&jobs, screen))?;
+        output::put(&mut std::io::stdout(), &list(&jobs, screen))?;
         return Ok(ExitCode::SUCCESS);
     }
     let available = available();
@@ -36,21 +36,21 @@ pub fn command(arguments: &Bench, screen: &Screen) -> Result<ExitCode, Refusal> 
     let report = measure(arguments, &wanted, &chosen, screen)?;
     files.write(&report)?;
     if arguments.json.as_deref() != Some("-") {
-        screen::put(&mut std::io::stdout(), &draw(&report, &chosen, screen))?;
+        output::put(&mut std::io::stdout(), &draw(&report, &chosen, screen))?;
     }
     let failed = report.backends.iter().any(|backend| backend.has_failed());
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
 /// The operations that one of `patterns` matches; all if there is none.
-fn jobs(patterns: &[String]) -> Result<Vec<Job>, Refusal> {
+fn jobs(patterns: &[String]) -> Result<Vec<Job>, CommandError> {
     let matches = |job: &Job, pattern: &str| match pattern.contains(['*', '?']) {
         true => WildMatch::new(pattern).matches(job.name()),
         false => job.name().contains(pattern),
     };
     for pattern in patterns {
         if !Job::ALL.iter().any(|job| matches(job, pattern)) {
-            return Err(Refusal(format!(
+            return Err(CommandError(format!(
                 "no operation matches {pattern:?}; `gpu-stream bench --list` shows all {}",
                 Job::ALL.len()
             )));
@@ -60,14 +60,14 @@ fn jobs(patterns: &[String]) -> Result<Vec<Job>, Refusal> {
     Ok(Job::ALL.iter().filter(wanted).copied().collect())
 }
 
-fn wanted(arguments: &Bench, jobs: Vec<Job>) -> Result<Wanted, Refusal> {
+fn wanted(arguments: &Bench, jobs: Vec<Job>) -> Result<BenchConfig, CommandError> {
     let scripts = arguments.peers.as_deref().map(script::in_folder).transpose();
-    let scripts = scripts.map_err(|reason| Refusal(format!("--peers: {reason}")))?;
+    let scripts = scripts.map_err(|reason| CommandError(format!("--peers: {reason}")))?;
     let plan = match arguments.quick {
         true => Plan::QUICK,
         false => Plan { rounds: arguments.rounds, ..Plan::USUAL },
     };
-    Ok(Wanted {
+    Ok(BenchConfig {
         plan,
         jobs,
         threads: arguments.operation.is_empty(),
@@ -85,9 +85,9 @@ struct Files {
 }
 
 impl Files {
-    fn open(arguments: &Bench) -> Result<Self, Refusal> {
+    fn open(arguments: &Bench) -> Result<Self, CommandError> {
         let open = |option, name: &Option<String>| {
-            name.as_deref().map(|name| screen::target(option, name)).transpose()
+            name.as_deref().map(|name| output::target(option, name)).transpose()
         };
         Ok(Files {
             json: open("--json", &arguments.json)?,
@@ -96,15 +96,15 @@ impl Files {
         })
     }
 
-    fn write(&mut self, report: &Report) -> Result<(), Refusal> {
+    fn write(&mut self, report: &Report) -> Result<(), CommandError> {
         if let Some(target) = &mut self.json {
-            screen::put(&mut **target, &(serde_json::to_string_pretty(report)? + "\n"))?;
+            output::put(&mut **target, &(serde_json::to_string_pretty(report)? + "\n"))?;
         }
         if let Some(target) = &mut self.svg {
-            screen::put(&mut **target, &svg::draw(report))?;
+            output::put(&mut **target, &svg::draw(report))?;
         }
         if let Some(target) = &mut self.markdown {
-            screen::put(&mut **target, &markdown::draw(report))?;
+            output::put(&mut **target, &markdown::draw(report))?;
         }
         Ok(())
     }
@@ -112,10 +112,10 @@ impl Files {
 
 fn measure(
     arguments: &Bench,
-    wanted: &Wanted,
+    wanted: &BenchConfig,
     chosen: &Backends,
-    screen: &Screen,
-) -> Result<Report, Refusal> {
+    screen: &OutputStyle,
+) -> Result<Report, CommandError> {
     let mut report = Report {
         schema: SCHEMA,
         gpu_stream: env!("CARGO_PKG_VERSION").into(),
@@ -126,21 +126,22 @@ fn measure(
     };
     let bar = progress_bar(screen);
     for backend in &chosen.checked {
-        let bench = grounds::bench(*backend)?;
+        let bench = fixtures::bench(*backend)?;
         let measured = bench.run(wanted, &mut |what| {
             bar.set_message(format!("{backend} {what}"));
             bar.tick();
         });
         report.backends.push(
-            measured
-                .map_err(|reason| Refusal(format!("{backend} cannot be measured: {reason}")))?,
+            measured.map_err(|reason| {
+                CommandError(format!("{backend} cannot be measured: {reason}"))
+            })?,
         );
     }
     bar.finish_and_clear();
     Ok(report)
 }
 
-fn progress_bar(screen: &Screen) -> ProgressBar {
+fn progress_bar(screen: &OutputStyle) -> ProgressBar {
     if !screen.progress {
         return ProgressBar::hidden();
     }
@@ -152,7 +153,7 @@ fn progress_bar(screen: &Screen) -> ProgressBar {
 }
 
 /// The operations, and what each does.
-pub fn list(jobs: &[Job], screen: &Screen) -> String {
+pub fn list(jobs: &[Job], screen: &OutputStyle) -> String {
     let mut table = bare_table(screen);
     table.set_header([bold("operation"), bold("what is done")]);
     for job in jobs {
@@ -162,7 +163,7 @@ pub fn list(jobs: &[Job], screen: &Screen) -> String {
 }
 
 /// The whole text of `bench`.
-pub fn draw(report: &Report, chosen: &Backends, screen: &Screen) -> String {
+pub fn draw(report: &Report, chosen: &Backends, screen: &OutputStyle) -> String {
     let mut text = format!("gpu-stream {}, bench\n", report.gpu_stream);
     text.push_str(&wrap(&tables::machine(report), 0, 2, screen.width));
     // The command sets none for `bench`, so these are the user's.
@@ -198,7 +199,7 @@ fn not_measured(chosen: &Backends, width: usize) -> String {
     if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
-fn table(grid: &Grid, screen: &Screen) -> String {
+fn table(grid: &Grid, screen: &OutputStyle) -> String {
     let mut table = bare_table(screen);
     table.set_header(grid.header.iter().map(|head| bold(head)));
     table.add_rows(grid.rows.iter());

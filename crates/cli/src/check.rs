@@ -11,10 +11,10 @@ use gpu_stream_conformance::{Outcome, Required, Suite, Verdict};
 use crate::args::Check;
 use crate::environment::{self, Variables};
 use crate::live::Live;
+use crate::output::{self, OutputStyle};
 use crate::report::{Cell, Column, Report, Row};
-use crate::screen::{self, Screen};
 use crate::select::{self, Backends};
-use crate::{Refusal, fresh, json, list, matrix, suites};
+use crate::{CommandError, fresh, json, list, matrix, suites};
 
 /// Carries the command out. Blocks until all cases have run. `set` is what was set in the
 /// environment for it.
@@ -23,7 +23,11 @@ use crate::{Refusal, fresh, json, list, matrix, suites};
 ///
 /// # Errors
 /// If it is asked for something that is not there, or the output cannot be written.
-pub fn command(arguments: &Check, set: Variables, screen: &Screen) -> Result<ExitCode, Refusal> {
+pub fn command(
+    arguments: &Check,
+    set: Variables,
+    screen: &OutputStyle,
+) -> Result<ExitCode, CommandError> {
     if arguments.list {
         return list::command(arguments, screen);
     }
@@ -36,14 +40,15 @@ pub fn command(arguments: &Check, set: Variables, screen: &Screen) -> Result<Exi
     quiet_panics_of_other_threads();
     let plan = Plan { patterns: &arguments.case, repeat: arguments.repeat.get(), required };
     if let Some(index) = arguments.single {
-        let item = checked.first().ok_or_else(|| Refusal("--single needs a --backend".into()))?;
+        let item =
+            checked.first().ok_or_else(|| CommandError("--single needs a --backend".into()))?;
         let suite = suites::suite(item, arguments.limit);
         let cell = plan.run_case(&*suite, index, &Live::new(screen, None));
-        screen::put(&mut std::io::stdout(), &fresh::answer(&cell)?)?;
+        output::put(&mut std::io::stdout(), &fresh::answer(&cell)?)?;
         // A driver that crashes at the end of the process must not spoil the answer.
         end_process(0);
     }
-    let mut json_target = arguments.json.as_deref().map(screen::json_target).transpose()?;
+    let mut json_target = arguments.json.as_deref().map(output::json_target).transpose()?;
     let only_json = arguments.json.as_deref() == Some("-");
     let suites: Vec<_> = checked.iter().map(|item| suites::suite(item, arguments.limit)).collect();
     let columns = checked
@@ -61,12 +66,12 @@ pub fn command(arguments: &Check, set: Variables, screen: &Screen) -> Result<Exi
     plan.fill(&mut report, &suites, &mut live, &in_fresh_process)?;
 
     if let Some(target) = &mut json_target {
-        screen::put(&mut **target, &json::of_report(&report)?)?;
+        output::put(&mut **target, &json::of_report(&report)?)?;
     }
     if !only_json {
-        screen::put(&mut std::io::stdout(), &format!("\n{}", matrix::body(&report, screen)))?;
+        output::put(&mut std::io::stdout(), &format!("\n{}", matrix::body(&report, screen)))?;
     }
-    report.nothing_ran().iter().for_each(|text| screen::complain(text));
+    report.nothing_ran().iter().for_each(|text| output::complain(text));
     let is_failed = report.is_failed();
     if report.has_thread_left() {
         end_process(is_failed.into());
@@ -99,8 +104,8 @@ impl Plan<'_> {
         suites: &[Box<dyn Suite>],
         columns: Vec<Column>,
         chosen: Backends,
-        screen: &Screen,
-    ) -> Result<Report, Refusal> {
+        screen: &OutputStyle,
+    ) -> Result<Report, CommandError> {
         let mut report = self.report(suites, columns, chosen)?;
         let nowhere = |_, _| Err("no other process was asked for".into());
         self.fill(&mut report, suites, &mut Live::new(screen, None), &nowhere)?;
@@ -116,7 +121,7 @@ impl Plan<'_> {
         suites: &[Box<dyn Suite>],
         columns: Vec<Column>,
         chosen: Backends,
-    ) -> Result<Report, Refusal> {
+    ) -> Result<Report, CommandError> {
         let all = suites.first().map_or(&[][..], |suite| suite.cases());
         let row = |index: usize| Row { case: &all[index], index, cells: Vec::new() };
         Ok(Report {
@@ -143,7 +148,7 @@ impl Plan<'_> {
         suites: &[Box<dyn Suite>],
         live: &mut Live<'_>,
         in_fresh_process: InFreshProcess<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CommandError> {
         live.start(suites.len() * report.rows.len() * self.repeat as usize);
         let mut is_clean = true;
         for suite in suites {

@@ -7,26 +7,26 @@ use gpu_stream_bench::machine;
 
 use crate::args::Info;
 use crate::notes::wrap;
-use crate::screen::{self, Screen};
-use crate::{Refusal, json};
+use crate::output::{self, OutputStyle};
+use crate::{CommandError, json};
 
 /// Carries the command out. Blocks while drivers start.
 ///
 /// # Errors
 /// If the output cannot be written.
-pub fn command(arguments: &Info, screen: &Screen) -> Result<ExitCode, Refusal> {
+pub fn command(arguments: &Info, screen: &OutputStyle) -> Result<ExitCode, CommandError> {
     let available = available();
     match &arguments.json {
-        None => screen::put(&mut std::io::stdout(), &draw(&available, screen))?,
+        None => output::put(&mut std::io::stdout(), &draw(&available, screen))?,
         Some(name) => {
-            screen::put(&mut *screen::json_target(name)?, &json::of_availability(&available)?)?;
+            output::put(&mut *output::json_target(name)?, &json::of_availability(&available)?)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Everything that is known, backend by backend.
-pub fn draw(available: &[Availability], screen: &Screen) -> String {
+pub fn draw(available: &[Availability], screen: &OutputStyle) -> String {
     let mut text = format!("gpu-stream {}\n", env!("CARGO_PKG_VERSION"));
     for item in available {
         let name = screen.bold(item.backend.name());

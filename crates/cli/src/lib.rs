@@ -6,16 +6,16 @@ pub mod args;
 pub mod bench;
 pub mod check;
 pub mod environment;
+pub mod fixtures;
 pub mod fresh;
-pub mod grounds;
 pub mod info;
 pub mod json;
 pub mod list;
 pub mod live;
 pub mod matrix;
 pub mod notes;
+pub mod output;
 pub mod report;
-pub mod screen;
 pub mod select;
 pub mod suites;
 
@@ -23,15 +23,15 @@ use std::process::ExitCode;
 
 use args::{Arguments, Command};
 use environment::Variables;
-use screen::Screen;
+use output::OutputStyle;
 
 /// Why the command could not do what it was asked: exit status 2.
 #[derive(Debug)]
-pub struct Refusal(pub String);
+pub struct CommandError(pub String);
 
-impl<E: std::error::Error> From<E> for Refusal {
+impl<E: std::error::Error> From<E> for CommandError {
     fn from(error: E) -> Self {
-        Refusal(error.to_string())
+        CommandError(error.to_string())
     }
 }
 
@@ -40,7 +40,7 @@ impl<E: std::error::Error> From<E> for Refusal {
 /// If a case hung, the process ends in here: see
 /// [`end_process`](gpu_stream_conformance::runner::end_process).
 pub fn run(arguments: Arguments, set: Variables) -> ExitCode {
-    let screen = Screen::of_process(arguments.is_plain());
+    let screen = OutputStyle::of_process(arguments.is_plain());
     let done = match arguments.command {
         None => check::command(&arguments.check, set, &screen),
         Some(Command::Check(check)) => check::command(&check, set, &screen),
@@ -49,8 +49,8 @@ pub fn run(arguments: Arguments, set: Variables) -> ExitCode {
     };
     match done {
         Ok(code) => code,
-        Err(Refusal(text)) => {
-            screen::complain(&text);
+        Err(CommandError(text)) => {
+            output::complain(&text);
             ExitCode::from(2)
         }
     }

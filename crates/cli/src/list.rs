@@ -6,25 +6,25 @@ use gpu_stream_conformance::{CaseInfo, cases};
 
 use crate::args::Check;
 use crate::matrix::{bare_table, bold, text_of};
-use crate::screen::{self, Screen};
-use crate::{Refusal, json, select};
+use crate::output::{self, OutputStyle};
+use crate::{CommandError, json, select};
 
 /// Carries the command out.
 ///
 /// # Errors
 /// A pattern that matches no case, or an output that cannot be written.
-pub fn command(arguments: &Check, screen: &Screen) -> Result<ExitCode, Refusal> {
+pub fn command(arguments: &Check, screen: &OutputStyle) -> Result<ExitCode, CommandError> {
     let chosen = select::cases(cases::ALL, &arguments.case)?;
     let chosen: Vec<&CaseInfo> = chosen.into_iter().map(|index| &cases::ALL[index]).collect();
     match &arguments.json {
-        None => screen::put(&mut std::io::stdout(), &draw(&chosen, screen))?,
-        Some(name) => screen::put(&mut *screen::json_target(name)?, &json::of_cases(&chosen)?)?,
+        None => output::put(&mut std::io::stdout(), &draw(&chosen, screen))?,
+        Some(name) => output::put(&mut *output::json_target(name)?, &json::of_cases(&chosen)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The list, grouped by area.
-pub fn draw(cases: &[&CaseInfo], screen: &Screen) -> String {
+pub fn draw(cases: &[&CaseInfo], screen: &OutputStyle) -> String {
     let mut table = bare_table(screen);
     table.set_header([bold("case"), bold("rules"), bold("what it checks")]);
     let mut area = None;

@@ -6,10 +6,10 @@ use gpu_stream::BackendKind;
 use gpu_stream_conformance::CaseInfo;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::Refusal;
+use crate::CommandError;
 use crate::notes::wrap;
+use crate::output::{self, OutputStyle};
 use crate::report::Cell;
-use crate::screen::{self, Screen};
 use crate::select::full_name;
 
 /// Where results are shown while the cases run.
@@ -21,7 +21,7 @@ pub struct Live<'a> {
 
 impl<'a> Live<'a> {
     /// Shows a progress bar if `screen` may have one, and writes a line for each case to `lines`.
-    pub fn new(screen: &Screen, lines: Option<&'a mut dyn Write>) -> Self {
+    pub fn new(screen: &OutputStyle, lines: Option<&'a mut dyn Write>) -> Self {
         Live { bar: progress_bar(screen), lines, width: screen.width }
     }
 
@@ -34,9 +34,9 @@ impl<'a> Live<'a> {
     ///
     /// # Errors
     /// If it cannot be written. A reader that has gone away is no error.
-    pub fn say(&mut self, text: &str) -> Result<(), Refusal> {
+    pub fn say(&mut self, text: &str) -> Result<(), CommandError> {
         let Some(lines) = &mut self.lines else { return Ok(()) };
-        self.bar.suspend(|| screen::put(&mut **lines, text))
+        self.bar.suspend(|| output::put(&mut **lines, text))
     }
 
     /// Shows which case is running.
@@ -59,7 +59,7 @@ impl<'a> Live<'a> {
         case: &CaseInfo,
         cell: &Cell,
         left_out: u32,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CommandError> {
         self.bar.inc(left_out.into());
         let seconds = cell.duration.as_secs_f64();
         let apart = if cell.own_process { ", in a process of its own" } else { "" };
@@ -75,7 +75,7 @@ impl<'a> Live<'a> {
     }
 }
 
-fn progress_bar(screen: &Screen) -> ProgressBar {
+fn progress_bar(screen: &OutputStyle) -> ProgressBar {
     if !screen.progress {
         return ProgressBar::hidden();
     }

@@ -6,17 +6,17 @@ use gpu_stream::ErrorKind;
 
 use crate::environment;
 use crate::notes::{Notes, wrap};
+use crate::output::OutputStyle;
 use crate::report::{Cell, Column, Report, Row};
-use crate::screen::Screen;
 
 /// The whole text of `check`: what was checked, the matrix, the reasons, and the totals as the last
 /// line.
-pub fn draw(report: &Report, screen: &Screen) -> String {
+pub fn draw(report: &Report, screen: &OutputStyle) -> String {
     format!("{}\n{}", head(report, screen.width), body(report, screen))
 }
 
 /// The matrix, the reasons, and the totals as the last line.
-pub fn body(report: &Report, screen: &Screen) -> String {
+pub fn body(report: &Report, screen: &OutputStyle) -> String {
     let mut notes = Notes::default();
     let table = table(report, screen, &mut notes);
     let (below, totals) = (notes.draw(screen), report.totals());
@@ -64,7 +64,7 @@ fn title(column: &Column) -> String {
     format!("{}: version {}, on {}", column.backend, info.version, devices.join(", "))
 }
 
-fn table(report: &Report, screen: &Screen, notes: &mut Notes) -> Table {
+fn table(report: &Report, screen: &OutputStyle, notes: &mut Notes) -> Table {
     let mut table = bare_table(screen);
     let mut header = vec![bold("case"), bold("rules")];
     header.extend(report.columns.iter().map(|column| bold(column.backend.name())));
@@ -88,7 +88,7 @@ fn table(report: &Report, screen: &Screen, notes: &mut Notes) -> Table {
 }
 
 /// A table without lines but one under its header, in the width of the screen.
-pub(crate) fn bare_table(screen: &Screen) -> Table {
+pub(crate) fn bare_table(screen: &OutputStyle) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Dynamic);

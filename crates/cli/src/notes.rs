@@ -1,7 +1,7 @@
 //! The reasons that do not fit into the matrix, numbered and in full.
 
+use crate::output::OutputStyle;
 use crate::report::{Cell, Report};
-use crate::screen::Screen;
 use crate::select::full_name;
 
 /// The numbers that the cells refer to.
@@ -79,7 +79,7 @@ impl Notes {
 
     /// The notes, each part under its heading, no line longer than the screen; empty if there is
     /// none.
-    pub fn draw(&self, screen: &Screen) -> String {
+    pub fn draw(&self, screen: &OutputStyle) -> String {
         let width = screen.width;
         let mut text = String::new();
         if !self.failed.is_empty() {

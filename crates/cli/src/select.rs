@@ -4,16 +4,16 @@ use gpu_stream::{Availability, BackendKind, Error as _, ErrorKind};
 use gpu_stream_conformance::{CaseInfo, Required};
 use wildmatch::WildMatch;
 
-use crate::Refusal;
+use crate::CommandError;
 
 /// The indices of the cases that one of `patterns` matches; all if there is none.
 ///
 /// # Errors
 /// A pattern that matches no case.
-pub fn cases(all: &[CaseInfo], patterns: &[String]) -> Result<Vec<usize>, Refusal> {
+pub fn cases(all: &[CaseInfo], patterns: &[String]) -> Result<Vec<usize>, CommandError> {
     for pattern in patterns {
         if !all.iter().any(|case| matches(case, pattern)) {
-            return Err(Refusal(format!(
+            return Err(CommandError(format!(
                 "no case matches {pattern:?}; `gpu-stream check --list` shows all {}",
                 all.len()
             )));
@@ -70,7 +70,7 @@ pub fn backends(
     available: &[Availability],
     wanted: &[BackendKind],
     required: &Required,
-) -> Result<Backends, Refusal> {
+) -> Result<Backends, CommandError> {
     let mut chosen = Backends::default();
     for item in available {
         let backend = item.backend;
@@ -80,10 +80,10 @@ pub fn backends(
             Ok(_) => chosen.checked.push(backend),
             Err(error) if wanted.contains(&backend) => {
                 let advice = item.advice().unwrap_or_default();
-                return Err(Refusal(format!("--backend {backend}: {error}. {advice}")));
+                return Err(CommandError(format!("--backend {backend}: {error}. {advice}")));
             }
             Err(error) if error.kind() == ErrorKind::InvalidOptions => {
-                return Err(Refusal(format!("backend {backend}: {error}")));
+                return Err(CommandError(format!("backend {backend}: {error}")));
             }
             Err(_) if required.contains(backend) => chosen.checked.push(backend),
             Err(error) => {
@@ -96,7 +96,7 @@ pub fn backends(
         let reasons =
             chosen.left_out.iter().map(|one| format!("\n  {}: {}", one.backend, one.reason));
         let reasons: String = reasons.collect();
-        return Err(Refusal(format!("there is no backend to check:{reasons}")));
+        return Err(CommandError(format!("there is no backend to check:{reasons}")));
     }
     Ok(chosen)
 }

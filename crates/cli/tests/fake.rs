@@ -7,10 +7,10 @@ use std::time::Duration;
 use gpu_stream::{Backend, BackendInfo, BackendKind, Device, DeviceInfo, ErrorKind, Host};
 use gpu_stream_cli::check::Plan;
 use gpu_stream_cli::live::Live;
+use gpu_stream_cli::output::OutputStyle;
 use gpu_stream_cli::report::{Cell, Column, Report, Totals};
-use gpu_stream_cli::screen::Screen;
 use gpu_stream_cli::select::{Backends, LeftOut};
-use gpu_stream_cli::{Refusal, json, matrix};
+use gpu_stream_cli::{CommandError, json, matrix};
 use gpu_stream_conformance::{
     CaseInfo, CaseReport, Missing, Outcome, Required, Suite, Verdict, rules,
 };
@@ -79,7 +79,7 @@ fn suites() -> Vec<Box<dyn Suite>> {
     vec![fake(BackendKind::Host, sound), fake(BackendKind::Cuda, broken)]
 }
 
-fn run(suites: &[Box<dyn Suite>], plan: Plan<'_>) -> Result<Report, Refusal> {
+fn run(suites: &[Box<dyn Suite>], plan: Plan<'_>) -> Result<Report, CommandError> {
     let columns = suites.iter().map(|suite| column(suite.backend())).collect();
     let left_out = vec![LeftOut {
         backend: BackendKind::Hip,
@@ -87,7 +87,7 @@ fn run(suites: &[Box<dyn Suite>], plan: Plan<'_>) -> Result<Report, Refusal> {
         reason: "libamdhip64.so was not found".into(),
         advice: Some("Install it."),
     }];
-    plan.run(suites, columns, Backends { checked: vec![], left_out }, &Screen::plain(80))
+    plan.run(suites, columns, Backends { checked: vec![], left_out }, &OutputStyle::plain(80))
 }
 
 fn plan(repeat: u32) -> Plan<'static> {
@@ -132,13 +132,13 @@ Skipped
 5 passed, 2 failed, 1 skipped
 "
     );
-    assert_eq!(matrix::draw(&report, &Screen::plain(80)), wanted);
+    assert_eq!(matrix::draw(&report, &OutputStyle::plain(80)), wanted);
 }
 
 #[test]
 fn a_wide_screen_has_the_reasons_in_the_matrix() {
     let report = run(&suites(), plan(1)).unwrap();
-    let text = matrix::draw(&report, &Screen::plain(320));
+    let text = matrix::draw(&report, &OutputStyle::plain(320));
     assert!(text.contains(&format!("failed: {LONG}\n")), "{text}");
     assert!(text.contains(&format!("skipped: {NEEDS_TWO}\n")), "{text}");
     assert!(!text.contains("Skipped\n"), "{text}");
@@ -149,7 +149,7 @@ fn a_wide_screen_has_the_reasons_in_the_matrix() {
 fn no_line_is_longer_than_the_screen() {
     let report = run(&suites(), plan(1)).unwrap();
     for width in [60, 80, 100, 200] {
-        let screen = Screen { lines: true, ..Screen::plain(width) };
+        let screen = OutputStyle { lines: true, ..OutputStyle::plain(width) };
         for line in matrix::draw(&report, &screen).lines() {
             assert!(line.chars().count() <= width, "{width}: {line}");
         }
@@ -159,11 +159,11 @@ fn no_line_is_longer_than_the_screen() {
 #[test]
 fn colour_comes_only_where_it_may() {
     let report = run(&suites(), plan(1)).unwrap();
-    assert!(!matrix::draw(&report, &Screen::plain(80)).contains('\u{1b}'));
-    let screen = Screen { colour: true, ..Screen::plain(80) };
+    assert!(!matrix::draw(&report, &OutputStyle::plain(80)).contains('\u{1b}'));
+    let screen = OutputStyle { colour: true, ..OutputStyle::plain(80) };
     let text = matrix::draw(&report, &screen);
     assert!(text.contains('\u{1b}'));
-    assert_eq!(console::strip_ansi_codes(&text), matrix::draw(&report, &Screen::plain(80)));
+    assert_eq!(console::strip_ansi_codes(&text), matrix::draw(&report, &OutputStyle::plain(80)));
     assert_eq!(text.lines().last(), Some("5 passed, 2 failed, 1 skipped"));
 }
 
@@ -198,7 +198,7 @@ fn one_reason_for_all_cases_makes_one_note() {
     let missing: Box<dyn Suite> = Box::new(Missing::new(BackendKind::Cuda, "no driver"));
     let required = Required::parse("cuda", &[]).unwrap();
     let report = run(&[missing], Plan { patterns: &[], repeat: 1, required }).unwrap();
-    let (text, cases) = (matrix::draw(&report, &Screen::plain(80)), report.rows.len());
+    let (text, cases) = (matrix::draw(&report, &OutputStyle::plain(80)), report.rows.len());
     assert!(cases >= 60, "the real list is used here");
     assert_eq!(text.matches("no driver").count(), 1, "{text}");
     assert!(text.contains(&format!(" and {} more on cuda\n", cases - 1)), "{text}");
@@ -207,7 +207,7 @@ fn one_reason_for_all_cases_makes_one_note() {
 
 #[test]
 fn patterns_choose_cases() {
-    let names = |patterns: &[&str]| -> Result<Vec<&str>, Refusal> {
+    let names = |patterns: &[&str]| -> Result<Vec<&str>, CommandError> {
         let patterns: Vec<_> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
         let plan = Plan { patterns: &patterns, ..plan(1) };
         Ok(run(&suites(), plan)?.rows.iter().map(|row| row.case.name).collect())
@@ -221,7 +221,7 @@ fn patterns_choose_cases() {
         ["wait_is_a_snapshot", "fault_stays", "others_live"]
     );
     assert_eq!(names(&["?????_stays"]).unwrap(), ["fault_stays"]);
-    let Refusal(text) = names(&["order", "cuda*"]).unwrap_err();
+    let CommandError(text) = names(&["order", "cuda*"]).unwrap_err();
     assert!(text.contains("no case matches \"cuda*\"") && text.contains("--list"), "{text}");
     assert!(names(&["R2"]).is_err(), "a rule is meant whole");
 }
@@ -266,7 +266,7 @@ fn a_backend_that_is_wanted_and_missing_is_refused_with_advice() {
     let left_out: Vec<_> = chosen.left_out.iter().map(|item| item.backend).collect();
     assert_eq!(left_out, not_ready);
     for &missing in &not_ready {
-        let Refusal(text) = select::backends(&available, &[missing], &none).unwrap_err();
+        let CommandError(text) = select::backends(&available, &[missing], &none).unwrap_err();
         let item = available.iter().find(|item| item.backend == missing).unwrap();
         assert!(text.contains(&format!("--backend {missing}")), "{text}");
         assert!(text.contains(item.advice().unwrap()), "{text}");
@@ -301,7 +301,7 @@ fn cases_after_a_hang_run_in_processes_of_their_own() {
         let (rounds, duration) = (2, Duration::ZERO);
         Ok(Cell { outcome: Ok(()), rounds, duration, is_hung: false, own_process: true })
     };
-    let mut live = Live::new(&Screen::plain(80), None);
+    let mut live = Live::new(&OutputStyle::plain(80), None);
     plan.fill(&mut report, &suites, &mut live, &fresh).unwrap();
     assert_eq!(report.totals(), Totals { passed: 7, failed: 1, skipped: 0 });
     assert!(report.rows[1].cells[0].is_hung && report.has_thread_left());
@@ -402,7 +402,7 @@ fn results_are_printed_and_flushed_as_they_come() {
     let suites: [Box<dyn Suite>; 1] = [Box::new(Witness(shared.clone()))];
     let plan = plan(1);
     let mut report = plan.report(&suites, vec![column(Host::KIND)], Backends::default()).unwrap();
-    let mut live = Live::new(&Screen::plain(80), Some(&mut shared));
+    let mut live = Live::new(&OutputStyle::plain(80), Some(&mut shared));
     plan.fill(&mut report, &suites, &mut live, &|_, _| Err("none".into())).unwrap();
     assert_eq!(report.totals(), Totals { passed: 4, failed: 0, skipped: 0 });
 }

@@ -46,13 +46,13 @@ pub type StreamOf<S> = <<S as Stream>::Backend as Backend>::Stream;
 /// Nothing here may panic or abort, whatever the arguments and whatever is missing on the machine;
 /// a missing library, function, driver version or device is an error of its own
 /// [kind](crate::ErrorKind). Check the device of a handle before the wrapper exists, and refuse
-/// [`HandleKind::PerThread`](crate::HandleKind::PerThread) in [`wrap_stream`](Self::wrap_stream).
+/// [`HandleKind::PerThread`](crate::HandleKind::PerThread) in [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner).
 /// The [conformance suite] holds a backend to all of it.
 ///
 /// # Safety
 /// Safe code frees memory on the strength of what a backend returns. An implementation promises:
 ///
-/// - [`wrap_stream`](Self::wrap_stream) and [`wrap_event`](Self::wrap_event) keep `owner` in the
+/// - [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner) and [`event_from_raw_with_owner`](Self::event_from_raw_with_owner) keep `owner` in the
 ///   wrapper and in all clones of it. Where the vendor's events follow a pointer to their stream,
 ///   an event also keeps the owner of the stream that recorded it, and
 ///   [`EVENTS_KEEP_OWNER`](Self::EVENTS_KEEP_OWNER) is true.
@@ -231,7 +231,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     ) -> Result<Self::Stream, Self::Error> {
         // SAFETY: the caller promises that the stream outlives the wrapper, its clones and its
         // events.
-        unsafe { Self::wrap_stream(raw, device, KeepAlive::nothing()) }
+        unsafe { Self::stream_from_raw_with_owner(raw, device, KeepAlive::none()) }
     }
 
     /// [`stream_from_raw`](Self::stream_from_raw) without asking the driver: `device` is believed.
@@ -247,7 +247,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         device: Device,
     ) -> Result<Self::Stream, Self::Error> {
         // SAFETY: the caller promises the same, and that `device` is right.
-        unsafe { Self::wrap_stream_unchecked(raw, device, KeepAlive::nothing()) }
+        unsafe { Self::stream_from_raw_with_owner_unchecked(raw, device, KeepAlive::none()) }
     }
 
     /// Wraps a stream that belongs to `owner`, and keeps the owner alive as long as the wrapper, a
@@ -273,8 +273,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         }
         // SAFETY: the handle is alive as long as the owner is, by the contract of `StreamOwner`,
         // and the wrapper and all that need the stream hold the owner, by the contract of
-        // `wrap_stream`.
-        unsafe { Self::wrap_stream(raw, device.or(known), KeepAlive::owner(owner)) }
+        // `stream_from_raw_with_owner`.
+        unsafe { Self::stream_from_raw_with_owner(raw, device.or(known), KeepAlive::owner(owner)) }
     }
 
     /// For backend authors: the checked wrapping behind [`stream_from_raw`](Self::stream_from_raw)
@@ -285,22 +285,22 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     ///
     /// # Safety
     /// For the caller: the stream stays alive as long as `owner` is held by anyone, or, if that is
-    /// [`KeepAlive::nothing`], as [`stream_from_raw`](Self::stream_from_raw) says. What the
+    /// [`KeepAlive::none`], as [`stream_from_raw`](Self::stream_from_raw) says. What the
     /// implementation promises stands in the trait's own section.
-    unsafe fn wrap_stream(
+    unsafe fn stream_from_raw_with_owner(
         raw: Self::RawStream,
         device: Option<Device>,
         owner: KeepAlive,
     ) -> Result<Self::Stream, Self::Error>;
 
-    /// For backend authors: as [`wrap_stream`](Self::wrap_stream), believing `device`.
+    /// For backend authors: as [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner), believing `device`.
     ///
     /// # Errors
     /// As [`stream_from_raw_unchecked`](Self::stream_from_raw_unchecked).
     ///
     /// # Safety
-    /// As [`wrap_stream`](Self::wrap_stream), and the handle is a stream of `device`.
-    unsafe fn wrap_stream_unchecked(
+    /// As [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner), and the handle is a stream of `device`.
+    unsafe fn stream_from_raw_with_owner_unchecked(
         raw: Self::RawStream,
         device: Device,
         owner: KeepAlive,
@@ -340,8 +340,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         device: Option<Device>,
     ) -> Result<Self::Event, Self::Error> {
         // SAFETY: the caller promises that the event is alive as long as the wrapper, which is what
-        // `wrap_event` asks for where there is no owner.
-        unsafe { Self::wrap_event(raw, device, None, KeepAlive::nothing()) }
+        // `event_from_raw_with_owner` asks for where there is no owner.
+        unsafe { Self::event_from_raw_with_owner(raw, device, None, KeepAlive::none()) }
     }
 
     /// Wraps an event that belongs to `owner`, and keeps the owner alive as long as the wrapper
@@ -364,7 +364,9 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         }
         // SAFETY: the event is alive as long as the owner is, by the contract of `EventOwner`, and
         // the wrapper holds the owner, by the contract of this trait.
-        unsafe { Self::wrap_event(raw, device.or(known), options, KeepAlive::owner(owner)) }
+        unsafe {
+            Self::event_from_raw_with_owner(raw, device.or(known), options, KeepAlive::owner(owner))
+        }
     }
 
     /// For backend authors: the wrapping behind [`event_from_raw`](Self::event_from_raw) and
@@ -377,8 +379,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     ///
     /// # Safety
     /// For the caller: the event stays alive as long as `owner` is held by anyone, or, if that is
-    /// [`KeepAlive::nothing`], as [`event_from_raw`](Self::event_from_raw) says.
-    unsafe fn wrap_event(
+    /// [`KeepAlive::none`], as [`event_from_raw`](Self::event_from_raw) says.
+    unsafe fn event_from_raw_with_owner(
         raw: Self::RawEvent,
         device: Option<Device>,
         options: Option<EventOptions>,
@@ -394,6 +396,6 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
 /// A backend whose handles are plain [`RawStream`] and [`RawEvent`], as every vendor's are.
 ///
 /// It is implemented for all of them, and says what the [object-safe form](crate::dynamic) needs.
-pub trait Native: Backend<RawStream = RawStream<Self>, RawEvent = RawEvent<Self>> {}
+pub trait PlainHandles: Backend<RawStream = RawStream<Self>, RawEvent = RawEvent<Self>> {}
 
-impl<B: Backend<RawStream = RawStream<B>, RawEvent = RawEvent<B>>> Native for B {}
+impl<B: Backend<RawStream = RawStream<B>, RawEvent = RawEvent<B>>> PlainHandles for B {}

@@ -37,23 +37,23 @@ use core::fmt;
 
 use crate::{
     AnyError, Backend, BackendInfo, BackendKind, CaptureStatus, ContractError, Device, Event,
-    EventOptions, EventStatus, HostFunc, KeepAlive, Native, PerThread, PriorityRange, RawEvent,
-    RawStream, Stream, StreamOptions,
+    EventOptions, EventStatus, HostFunc, KeepAlive, PerThread, PlainHandles, PriorityRange,
+    RawEvent, RawStream, Stream, StreamOptions,
 };
 
 mod sealed {
-    use crate::{Event, Native, Stream};
+    use crate::{Event, PlainHandles, Stream};
 
     // The facade builds an `unsafe impl Stream` on these traits, so nobody may implement them with
     // other answers than those of a `Stream` or an `Event`.
     pub trait SealedStream {}
-    impl<S: Stream<Backend: Native>> SealedStream for S {}
+    impl<S: Stream<Backend: PlainHandles>> SealedStream for S {}
 
     pub trait SealedEvent {}
-    impl<E: Event<Backend: Native<Event = E>>> SealedEvent for E {}
+    impl<E: Event<Backend: PlainHandles<Event = E>>> SealedEvent for E {}
 
     pub trait SealedBackend {}
-    impl<B: Native> SealedBackend for B {}
+    impl<B: PlainHandles> SealedBackend for B {}
 }
 
 /// A stream of some backend, shared, for any thread.
@@ -95,33 +95,33 @@ pub trait DynBackend: sealed::SealedBackend + Send + Sync {
     /// [`Backend::priority_range`].
     fn priority_range(&self, device: Device) -> Result<PriorityRange, AnyError>;
 
-    /// [`Backend::wrap_stream`].
+    /// [`Backend::stream_from_raw_with_owner`].
     ///
     /// # Safety
-    /// As [`Backend::wrap_stream`]; `bits` is a handle of this backend.
-    unsafe fn wrap_stream(
+    /// As [`Backend::stream_from_raw_with_owner`]; `bits` is a handle of this backend.
+    unsafe fn stream_from_raw_with_owner(
         &self,
         bits: usize,
         device: Option<Device>,
         owner: KeepAlive,
     ) -> Result<SharedStream, AnyError>;
 
-    /// [`Backend::wrap_stream_unchecked`].
+    /// [`Backend::stream_from_raw_with_owner_unchecked`].
     ///
     /// # Safety
-    /// As [`Backend::wrap_stream_unchecked`]; `bits` is a handle of this backend.
-    unsafe fn wrap_stream_unchecked(
+    /// As [`Backend::stream_from_raw_with_owner_unchecked`]; `bits` is a handle of this backend.
+    unsafe fn stream_from_raw_with_owner_unchecked(
         &self,
         bits: usize,
         device: Device,
         owner: KeepAlive,
     ) -> Result<SharedStream, AnyError>;
 
-    /// [`Backend::wrap_event`].
+    /// [`Backend::event_from_raw_with_owner`].
     ///
     /// # Safety
-    /// As [`Backend::wrap_event`]; `bits` is a handle of this backend.
-    unsafe fn wrap_event(
+    /// As [`Backend::event_from_raw_with_owner`]; `bits` is a handle of this backend.
+    unsafe fn event_from_raw_with_owner(
         &self,
         bits: usize,
         device: Option<Device>,
@@ -233,7 +233,7 @@ fn mismatch<B: Backend>(operation: &'static str, given: BackendKind) -> AnyError
     ContractError::BackendMismatch { operation, expected: B::KIND, given }.into()
 }
 
-impl<B: Native> DynBackend for B {
+impl<B: PlainHandles> DynBackend for B {
     fn kind(&self) -> BackendKind {
         B::KIND
     }
@@ -272,35 +272,39 @@ impl<B: Native> DynBackend for B {
         B::priority_range(device).map_err(AnyError::new)
     }
 
-    unsafe fn wrap_stream(
+    unsafe fn stream_from_raw_with_owner(
         &self,
         bits: usize,
         device: Option<Device>,
         owner: KeepAlive,
     ) -> Result<SharedStream, AnyError> {
-        // SAFETY: the caller promises what `Backend::wrap_stream` asks for.
-        shared(unsafe { B::wrap_stream(RawStream::from_bits(bits), device, owner) })
+        // SAFETY: the caller promises what `Backend::stream_from_raw_with_owner` asks for.
+        shared(unsafe { B::stream_from_raw_with_owner(RawStream::from_bits(bits), device, owner) })
     }
 
-    unsafe fn wrap_stream_unchecked(
+    unsafe fn stream_from_raw_with_owner_unchecked(
         &self,
         bits: usize,
         device: Device,
         owner: KeepAlive,
     ) -> Result<SharedStream, AnyError> {
-        // SAFETY: the caller promises what `Backend::wrap_stream_unchecked` asks for.
-        shared(unsafe { B::wrap_stream_unchecked(RawStream::from_bits(bits), device, owner) })
+        // SAFETY: the caller promises what `Backend::stream_from_raw_with_owner_unchecked` asks for.
+        shared(unsafe {
+            B::stream_from_raw_with_owner_unchecked(RawStream::from_bits(bits), device, owner)
+        })
     }
 
-    unsafe fn wrap_event(
+    unsafe fn event_from_raw_with_owner(
         &self,
         bits: usize,
         device: Option<Device>,
         options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<BoxedEvent, AnyError> {
-        // SAFETY: the caller promises what `Backend::wrap_event` asks for.
-        let event = unsafe { B::wrap_event(RawEvent::from_bits(bits), device, options, owner) };
+        // SAFETY: the caller promises what `Backend::event_from_raw_with_owner` asks for.
+        let event = unsafe {
+            B::event_from_raw_with_owner(RawEvent::from_bits(bits), device, options, owner)
+        };
         Ok(Box::new(event.map_err(AnyError::new)?))
     }
 }
@@ -313,7 +317,7 @@ where
     Ok(Arc::new(stream.map_err(AnyError::new)?))
 }
 
-impl<S: Stream<Backend: Native> + fmt::Debug> DynStream for S {
+impl<S: Stream<Backend: PlainHandles> + fmt::Debug> DynStream for S {
     fn backend(&self) -> BackendKind {
         S::Backend::KIND
     }
@@ -402,7 +406,7 @@ impl<S: Stream<Backend: Native> + fmt::Debug> DynStream for S {
     }
 }
 
-impl<E: Event<Backend: Native<Event = E>> + fmt::Debug> DynEvent for E {
+impl<E: Event<Backend: PlainHandles<Event = E>> + fmt::Debug> DynEvent for E {
     fn backend(&self) -> BackendKind {
         E::Backend::KIND
     }

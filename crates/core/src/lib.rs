@@ -134,7 +134,7 @@
 //!
 //! | | required | given, may be overridden | optional: `Unsupported` until overridden |
 //! |---|---|---|---|
-//! | [`Backend`] | `probe`, `devices`, `default_stream`, `per_thread_stream`, `new_stream`, `new_event`, `wrap_stream`, `wrap_stream_unchecked` | `device`, `stream_from_raw`, `stream_from_raw_unchecked`, `stream_from_owner`, `event_from_raw`, `event_from_owner` | `priority_range`, `wrap_event` |
+//! | [`Backend`] | `probe`, `devices`, `default_stream`, `per_thread_stream`, `new_stream`, `new_event`, `stream_from_raw_with_owner`, `stream_from_raw_with_owner_unchecked` | `device`, `stream_from_raw`, `stream_from_raw_unchecked`, `stream_from_owner`, `event_from_raw`, `event_from_owner` | `priority_range`, `event_from_raw_with_owner` |
 //! | [`Stream`] | `raw`, `device`, `query`, `synchronize`, `record`, `wait_event` | `new_event`, `new_stream`, `record_event`, `wait_stream`, `fork`, `join`, `is_same` | `priority`, `is_blocking`, `id`, `capture_status`, `launch_host_func` |
 //! | [`Event`] | `raw`, `device`, `options`, `status`, `synchronize`, `elapsed_unchecked` | `query`, `elapsed_since` | |
 //!
@@ -181,7 +181,7 @@ mod owner;
 mod per_thread;
 mod stream;
 
-pub use backend::{Backend, ErrorOf, EventOf, Native, StreamOf};
+pub use backend::{Backend, ErrorOf, EventOf, PlainHandles, StreamOf};
 pub use device::{BackendInfo, Device, DeviceInfo};
 pub use error::{AnyError, ContractError, Error, ErrorKind};
 pub use event::{Event, EventStatus};

@@ -121,7 +121,7 @@ pub struct KeepAlive(Option<Arc<dyn Any + Send + Sync>>);
 
 impl KeepAlive {
     /// No owner: somebody else promised that the stream outlives its wrappers.
-    pub const fn nothing() -> Self {
+    pub const fn none() -> Self {
         KeepAlive(None)
     }
 

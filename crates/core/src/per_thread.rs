@@ -49,7 +49,7 @@ use crate::{
 #[doc(alias("cudaStreamPerThread", "hipStreamPerThread", "CU_STREAM_PER_THREAD"))]
 pub struct PerThread<S> {
     stream: S,
-    stays_on_its_thread: PhantomData<*const ()>,
+    _not_send: PhantomData<*const ()>,
 }
 
 impl<S: Stream> PerThread<S> {
@@ -59,7 +59,7 @@ impl<S: Stream> PerThread<S> {
     /// `stream` wraps the default stream of the calling thread, and no other wrapper of that handle
     /// is or will be reachable by safe code that runs on another thread.
     pub unsafe fn new_unchecked(stream: S) -> Self {
-        PerThread { stream, stays_on_its_thread: PhantomData }
+        PerThread { stream, _not_send: PhantomData }
     }
 
     /// For backend authors: the wrapper inside, free to go to another thread.

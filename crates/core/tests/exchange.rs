@@ -3,11 +3,11 @@
 
 use gpu_stream_core::BackendKind::{self, Cuda, Hip, Host};
 use gpu_stream_core::exchange::{
-    CUDA_STREAM_VERSION, ExchangeError, Exchanged, Forbidden, Protocol, Value, cuda_stream,
+    CUDA_STREAM_VERSION, DecodedStream, ExchangeError, Forbidden, Protocol, Value, cuda_stream,
 };
 use gpu_stream_core::{Error, ErrorKind, HandleKind};
 
-use Exchanged::{NoSync, Stream};
+use DecodedStream::{NoSync, Stream};
 use Protocol::{CudaArrayInterface, CudaStream, DlPack, Handle};
 
 const PROTOCOLS: [Protocol; 4] = [Handle, CudaStream, CudaArrayInterface, DlPack];
@@ -27,7 +27,7 @@ const VALUES: [Value; 8] = [
 
 const HANDLE: usize = 0x7f00_1000;
 
-type Row = (Protocol, BackendKind, [Result<Exchanged, Forbidden>; VALUES.len()]);
+type Row = (Protocol, BackendKind, [Result<DecodedStream, Forbidden>; VALUES.len()]);
 
 /// What each of [`VALUES`] means. Written out from the specifications, and not computed.
 fn table() -> Vec<Row> {
@@ -146,7 +146,7 @@ fn no_integer_becomes_another() {
 /// What one side says, the other understands: the same stream, or the same nothing.
 #[test]
 fn what_is_said_is_understood() {
-    let same = |one: Exchanged, other: Exchanged| match (one, other) {
+    let same = |one: DecodedStream, other: DecodedStream| match (one, other) {
         (Stream(one), Stream(other)) => {
             one == other
                 || HandleKind::of(one) == HandleKind::Default

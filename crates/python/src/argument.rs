@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gpu_stream::exchange::{self, Exchanged, Protocol, Value};
+use gpu_stream::exchange::{self, DecodedStream, Protocol, Value};
 use gpu_stream::{Backend, BackendKind, ContractError, Device, HandleKind, PerThread, Stream};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -73,8 +73,8 @@ impl StreamArg {
             return Err(wrong_type("stream", WANTED, given));
         };
         match meaning.map_err(|error| raise(py, error))? {
-            Exchanged::Stream(bits) => wrap(py, bits, device, device_hint(given), objects),
-            Exchanged::NoSync => Err(wrong_type("stream", WANTED, given)),
+            DecodedStream::Stream(bits) => wrap(py, bits, device, device_hint(given), objects),
+            DecodedStream::NoSync => Err(wrong_type("stream", WANTED, given)),
         }
     }
 

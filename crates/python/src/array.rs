@@ -1,7 +1,7 @@
 //! An array of another library: `__cuda_array_interface__`.
 
 use gpu_stream::ErrorKind;
-use gpu_stream::exchange::{Exchanged, Protocol, Value};
+use gpu_stream::exchange::{DecodedStream, Protocol, Value};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -78,8 +78,8 @@ fn producer(
     };
     let meaning = Protocol::CudaArrayInterface.decode(said, KIND);
     match meaning.map_err(|error| raise(given.py(), error))? {
-        Exchanged::NoSync => Ok(None),
-        Exchanged::Stream(bits) => StreamArg::of_handle(bits, given).map(Some),
+        DecodedStream::NoSync => Ok(None),
+        DecodedStream::Stream(bits) => StreamArg::of_handle(bits, given).map(Some),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use gpu_stream::exchange::{Exchanged, Protocol, Value};
+use gpu_stream::exchange::{DecodedStream, Protocol, Value};
 use gpu_stream::{
     Backend, CaptureStatus, ContractError, Device, EventOptions, HandleKind, Stream, StreamOptions,
 };
@@ -203,7 +203,7 @@ impl ExternalStream {
     /// data: the handle, or the protocol's word for a default stream.
     #[getter]
     fn dlpack_stream(&self, py: Python<'_>) -> PyResult<i128> {
-        let said = Protocol::DlPack.encode(Exchanged::Stream(self.cuda_stream()), KIND);
+        let said = Protocol::DlPack.encode(DecodedStream::Stream(self.cuda_stream()), KIND);
         match said.map_err(|error| raise(py, error))? {
             Value::Int(int) => Ok(int),
             Value::None => unreachable!("a GPU's stream is a number"),

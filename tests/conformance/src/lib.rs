@@ -61,11 +61,11 @@ pub mod fixture;
 pub mod fixtures;
 pub mod harness;
 mod namesake;
+mod null_backend;
 pub mod outcome;
 pub mod required;
 pub mod rules;
 pub mod runner;
-mod stranger;
 
 pub use cases::{Case, CaseInfo};
 pub use fixture::{CaptureMode, Fixture};

@@ -71,7 +71,7 @@ unsafe impl<B: Backend> Backend for Namesake<B> {
         Ok(NamesakeEvent { device, options, backend: PhantomData })
     }
 
-    unsafe fn wrap_stream(
+    unsafe fn stream_from_raw_with_owner(
         _: RawStream<Self>,
         _: Option<Device>,
         _: KeepAlive,
@@ -79,7 +79,7 @@ unsafe impl<B: Backend> Backend for Namesake<B> {
         unsupported("Backend::wrap_stream", B::KIND)
     }
 
-    unsafe fn wrap_stream_unchecked(
+    unsafe fn stream_from_raw_with_owner_unchecked(
         _: RawStream<Self>,
         _: Device,
         _: KeepAlive,

@@ -24,12 +24,12 @@ pub enum Verdict {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Skip {
     reason: String,
-    lacks: Lacks,
+    lacks: Requirement,
 }
 
 /// What a case would need to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Lacks {
+pub(crate) enum Requirement {
     /// Another backend: this one has nothing to check.
     Nothing,
     /// Something of the machine, such as a driver.
@@ -47,10 +47,10 @@ impl Skip {
     /// Whether it is the backend that has nothing to check, on whatever machine; else it is this
     /// machine that lacks something: a driver, a second device.
     pub const fn is_by_nature(&self) -> bool {
-        matches!(self.lacks, Lacks::Nothing)
+        matches!(self.lacks, Requirement::Nothing)
     }
 
-    pub(crate) const fn lacks(&self) -> Lacks {
+    pub(crate) const fn lacks(&self) -> Requirement {
         self.lacks
     }
 }
@@ -65,20 +65,20 @@ impl Verdict {
 
     /// A skip, for something that this machine lacks.
     pub fn skipped(reason: impl Display) -> Self {
-        Verdict::Skipped(Skip { reason: reason.to_string(), lacks: Lacks::Machine })
+        Verdict::Skipped(Skip { reason: reason.to_string(), lacks: Requirement::Machine })
     }
 
     /// A skip, since the case needs `count` devices. `GPU_STREAM_REQUIRE` makes it a failure only
     /// where it asks for so many, as `cuda:2` does.
     pub fn needs_devices(count: u32) -> Self {
         let reason = format!("the case needs {count} devices");
-        Verdict::Skipped(Skip { reason, lacks: Lacks::Devices(count) })
+        Verdict::Skipped(Skip { reason, lacks: Requirement::Devices(count) })
     }
 
     /// A skip, since there is nothing to check on this backend, whatever the machine.
     /// `GPU_STREAM_REQUIRE` leaves it be.
     pub fn inapplicable(reason: impl Display) -> Self {
-        Verdict::Skipped(Skip { reason: reason.to_string(), lacks: Lacks::Nothing })
+        Verdict::Skipped(Skip { reason: reason.to_string(), lacks: Requirement::Nothing })
     }
 
     /// What was seen, or the reason.

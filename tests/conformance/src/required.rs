@@ -2,7 +2,7 @@
 
 use gpu_stream_core::BackendKind;
 
-use crate::outcome::{Lacks, Skip};
+use crate::outcome::{Requirement, Skip};
 use crate::{Outcome, Verdict};
 
 /// The backends of which a skipped case is a failure, as `GPU_STREAM_REQUIRE=host,cuda` names them.
@@ -78,9 +78,9 @@ impl Required {
     /// The outcome itself, where it is one.
     pub fn apply(&self, backend: BackendKind, outcome: Outcome) -> Outcome {
         let must_run = |skip: &Skip| match skip.lacks() {
-            Lacks::Nothing => false,
-            Lacks::Machine => self.contains(backend),
-            Lacks::Devices(count) => self.devices_of(backend) >= count,
+            Requirement::Nothing => false,
+            Requirement::Machine => self.contains(backend),
+            Requirement::Devices(count) => self.devices_of(backend) >= count,
         };
         match outcome {
             Err(Verdict::Skipped(skip)) if must_run(&skip) => {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{Backend, Device, HandleKind, RawStream};
 use gpu_stream_core::{Stream, StreamOptions, StreamOwner};
-use gpu_stream_host::{Gate, Host, HostStream, raw, settle};
+use gpu_stream_host::{Gate, Host, HostStream, raw, wait_quiescent};
 
 struct MyFixture;
 
@@ -98,7 +98,7 @@ impl Fixture for MyFixture {
 
     // On a GPU: yield for a few milliseconds. It is exact here.
     fn settle(&self, streams: &[&HostStream]) {
-        let _ = settle(streams); // it may return early, as far as the cases are concerned
+        let _ = wait_quiescent(streams); // it may return early, as far as the cases are concerned
     }
 
     // On a GPU, failing work takes the context with it: skip, and say so.

@@ -59,7 +59,7 @@ fn in_a_process(name: &str) -> Result<Completion, Failed> {
 fn alone(name: &str) -> ExitCode {
     let ready = if driver_sim::no_driver_here() {
         // SAFETY: no other thread is running yet.
-        unsafe { driver_sim::stand_in(1) }
+        unsafe { driver_sim::install(1) }
     } else {
         Ok(())
     };

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let simulated = unsafe {
         std::env::set_var("GPU_STREAM_REQUIRE", "cuda:1");
         std::env::set_var("DRIVER_SIM_VERSION", "11.0");
-        driver_sim::stand_in(1)
+        driver_sim::install(1)
     };
     harness::main(simulated.and_then(|()| CudaFixture::new()))
 }

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let simulated = unsafe {
         std::env::set_var("GPU_STREAM_REQUIRE", "cuda:2");
         std::env::set_var("DRIVER_SIM_REUSE", "1");
-        driver_sim::stand_in(2)
+        driver_sim::install(2)
     };
     harness::main(simulated.and_then(|()| CudaFixture::new()))
 }

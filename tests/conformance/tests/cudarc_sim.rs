@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
     let simulated = unsafe {
         std::env::set_var("GPU_STREAM_REQUIRE", "cuda:1");
-        driver_sim::stand_in(1)
+        driver_sim::install(1)
     };
     harness::main(simulated.and_then(|()| CudaFixture::with_cudarc()))
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 
-use driver_faults::Action;
+use gpu_stream_faults::Action;
 
 use crate::codes::Code;
 use crate::config::config;
@@ -22,7 +22,7 @@ pub enum When {
     /// After `cuInit`, also inside a host function.
     Inside,
     /// After `cuInit`, and not inside a host function.
-    Ready,
+    Initialized,
 }
 
 /// Exported functions: when they can be called, name, arguments, and what they do.
@@ -46,12 +46,12 @@ macro_rules! exports {
     )*};
     (@ always) => { $crate::call::When::Always };
     (@ inside) => { $crate::call::When::Inside };
-    (@ ready) => { $crate::call::When::Ready };
+    (@ ready) => { $crate::call::When::Initialized };
 }
 pub(crate) use exports;
 
 pub fn enter(when: When, name: &'static str, body: impl FnOnce() -> Answer) -> c_int {
-    let action = driver_faults::on_call(name);
+    let action = gpu_stream_faults::on_call(name);
     if let Action::Answer(code) = action {
         return code;
     }
@@ -61,7 +61,7 @@ pub fn enter(when: When, name: &'static str, body: impl FnOnce() -> Answer) -> c
     if when != When::Always && !state::is_started() {
         return Code::NOT_INITIALIZED.0;
     }
-    if when == When::Ready && thread::is_inside_host_function() {
+    if when == When::Initialized && thread::is_inside_host_function() {
         return Code::NOT_PERMITTED.0;
     }
     thread::in_call(name);

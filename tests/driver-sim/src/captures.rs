@@ -108,7 +108,7 @@ impl State {
     }
 
     /// The captures of streams that the default stream `stream` synchronises with.
-    fn beside_default(&self, stream: usize) -> Vec<u64> {
+    fn captures_blocking_default(&self, stream: usize) -> Vec<u64> {
         let stream = self.streams.get(stream);
         if stream.kind != Kind::Legacy || self.captures.is_empty() {
             return Vec::new();
@@ -120,7 +120,7 @@ impl State {
 
     /// For whatever the default stream is used for.
     pub fn refuse_default(&mut self, stream: usize) -> Answer {
-        let beside = self.beside_default(stream);
+        let beside = self.captures_blocking_default(stream);
         if beside.is_empty() {
             return Ok(());
         }
@@ -144,7 +144,7 @@ impl State {
         if it.kind == Kind::Legacy {
             return Err(Code::CAPTURE_UNSUPPORTED);
         }
-        self.sound(it.context)?;
+        self.check_not_faulted(it.context)?;
         if it.member.is_some() {
             return Err(Code::ILLEGAL_STATE);
         }
@@ -185,8 +185,8 @@ impl State {
     /// 0 no capture, 1 one that goes on, 2 a broken one; and the capture.
     fn status(&mut self, stream: Ptr) -> Result<(c_int, u64), Code> {
         let stream = self.stream(stream)?;
-        self.sound(self.streams.get(stream).context)?;
-        if !self.beside_default(stream).is_empty() {
+        self.check_not_faulted(self.streams.get(stream).context)?;
+        if !self.captures_blocking_default(stream).is_empty() {
             return Err(Code::CAPTURE_IMPLICIT);
         }
         Ok(match &self.streams.get(stream).member {

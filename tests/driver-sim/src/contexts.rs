@@ -34,7 +34,7 @@ pub fn synchronize(context: usize) -> Answer {
     let streams = state().all_of(context);
     gates::look();
     streams.iter().try_for_each(|stream| stream.synchronize().map_err(crate::state::refused))?;
-    state().sound(context)
+    state().check_not_faulted(context)
 }
 
 /// Waits for the work of a device's primary context, which is about to end.

@@ -57,7 +57,7 @@ impl State {
         };
         let record = if shared.is_some() { Record::Made } else { Record::None };
         let event = self.events.insert(|_| Event { context, is_timed, record, host, shared });
-        driver_faults::made("event", event);
+        gpu_stream_faults::made("event", event);
         Ok(event)
     }
 
@@ -80,7 +80,7 @@ impl State {
             self.events.get_mut(event).record = Record::Captured(member);
             return Ok(());
         }
-        self.in_line(stream)?;
+        self.apply_implicit_sync(stream)?;
         let host = &self.streams.get(stream).host;
         let event = self.events.get_mut(event);
         match &event.shared {
@@ -112,7 +112,7 @@ impl State {
                     self.break_capture(capture);
                     return Err(Code::CAPTURE_ISOLATION);
                 }
-                self.in_line(stream)?;
+                self.apply_implicit_sync(stream)?;
                 let it = self.streams.get(stream);
                 let event = self.events.get(event);
                 match &event.shared {
@@ -159,7 +159,7 @@ impl State {
             Now::Nothing | Now::Work => {}
         }
         self.refuse_beside_captures()?;
-        self.sound(self.events.get(event).context)
+        self.check_not_faulted(self.events.get(event).context)
     }
 
     fn elapsed(&mut self, start: Ptr, end: Ptr) -> Result<f32, Code> {
@@ -175,7 +175,7 @@ impl State {
         if self.root(first.context) != self.root(last.context) {
             return Err(Code::INVALID_HANDLE);
         }
-        self.sound(first.context)?;
+        self.check_not_faulted(first.context)?;
         if !first.is_timed || !last.is_timed {
             return Err(Code::INVALID_VALUE);
         }
@@ -196,10 +196,10 @@ exports! {
     inside cuEventDestroy_v2(event: Ptr) {
         let mut state = state();
         let event = state.events.check(event)?;
-        driver_faults::gone("event", event);
+        gpu_stream_faults::gone("event", event);
         let event = state.events.remove(event);
         // After a fault it is destroyed all the same, as far as is known.
-        let answer = state.sound(event.context);
+        let answer = state.check_not_faulted(event.context);
         // Records that were made still hold who waits for them.
         drop(state);
         drop(event);
@@ -223,7 +223,7 @@ exports! {
             None => event.host.query().map_err(refused)?,
             Some(shared) => shared.is_done(),
         };
-        state.sound(event.context)?;
+        state.check_not_faulted(event.context)?;
         if is_done { Ok(()) } else { Err(Code::NOT_READY) }
     }
 
@@ -242,7 +242,7 @@ exports! {
             None => host.synchronize().map_err(refused)?,
             Some(gate) => gate.event().synchronize().map_err(refused)?,
         }
-        state().sound(context)
+        state().check_not_faulted(context)
     }
 
     ready cuEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr) {

@@ -12,7 +12,7 @@ use crate::call::{Ptr, exports, put, put_if};
 use crate::codes::Code;
 use crate::state::{refused, state};
 use crate::tables::node_handle;
-use crate::work::{Work, play};
+use crate::work::{Work, execute};
 
 #[derive(Default)]
 pub struct Graph {
@@ -108,13 +108,13 @@ exports! {
         if state.capture_of(stream)?.is_some() {
             return work.iter().try_for_each(|one| state.submit(stream, one.clone()));
         }
-        state.in_line(stream)?;
+        state.apply_implicit_sync(stream)?;
         let it = state.streams.get(stream);
         if let Some(last) = &state.executables.get(executable).last {
             it.host.wait_event(last).map_err(refused)?;
         }
         let fault = &state.contexts.get(it.context).fault;
-        work.iter().try_for_each(|one| play(&it.host, fault, one.clone()))?;
+        work.iter().try_for_each(|one| execute(&it.host, fault, one.clone()))?;
         let last = it.host.record_event().map_err(refused)?;
         state.executables.get_mut(executable).last = Some(last);
         Ok(())

@@ -99,10 +99,10 @@ exports! {
         let mut state = state();
         let green = state.greens.check(green)?;
         let context = state.greens.get(green).context;
-        state.sound(context)?;
+        state.check_not_faulted(context)?;
         let priority = priority.clamp(MOST_URGENT, 0);
         let made = state.new_stream(context, Kind::Explicit, false, priority)?;
-        driver_faults::made("stream", made);
+        gpu_stream_faults::made("stream", made);
         put(stream, std::ptr::without_provenance_mut(made))
     }
 

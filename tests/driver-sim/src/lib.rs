@@ -14,7 +14,7 @@ cfg_if::cfg_if! {
         mod gates;
         mod graphs;
         mod green;
-        mod hide;
+        mod hide_symbols;
         mod host_funcs;
         mod ipc;
         mod kernels;
@@ -27,12 +27,12 @@ cfg_if::cfg_if! {
         mod work;
 
         pub use config::MOST_GPUS;
-        pub use locate::{FILE, fail, is_loaded, library, no_driver_here, stand_in, without};
+        pub use locate::{FILE, fail, is_loaded, library, no_driver_here, install, without};
 
-        driver_faults::export_controls!();
+        gpu_stream_faults::export_controls!();
     } else {
-        mod elsewhere;
+        mod unsupported;
 
-        pub use elsewhere::{fail, is_loaded, no_driver_here, stand_in};
+        pub use unsupported::{fail, is_loaded, no_driver_here, install};
     }
 }

@@ -20,7 +20,7 @@ const SONAME: &CStr = c"libcuda.so.1";
 /// A sentence for the user that names the places where it was looked for.
 pub fn library() -> Result<PathBuf, String> {
     match env::var_os("DRIVER_SIM_LIBRARY").filter(|name| !name.is_empty()) {
-        None => driver_faults::built(FILE),
+        None => gpu_stream_faults::built(FILE),
         Some(named) => {
             let path = PathBuf::from(named);
             if path.is_file() {
@@ -39,7 +39,7 @@ pub fn library() -> Result<PathBuf, String> {
 ///
 /// # Safety
 /// No other thread is running, as at the start of `main`: it sets environment variables.
-pub unsafe fn stand_in(gpus: usize) -> Result<(), String> {
+pub unsafe fn install(gpus: usize) -> Result<(), String> {
     let library = library()?;
     // SAFETY: nobody else reads or writes the environment meanwhile, as the caller promises.
     unsafe {

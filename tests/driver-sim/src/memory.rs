@@ -131,12 +131,12 @@ fn synchronize_default(context: usize) -> Answer {
     let default = {
         let state = state();
         // It may have been reset meanwhile.
-        state.sound(context)?;
+        state.check_not_faulted(context)?;
         state.streams.get(state.contexts.get(context).legacy).host.clone()
     };
     crate::gates::look();
     default.synchronize().map_err(refused)?;
-    state().sound(context)
+    state().check_not_faulted(context)
 }
 
 fn set(stream: Ptr, address: u64, value: &[u8], count: usize) -> Answer {
@@ -197,7 +197,7 @@ exports! {
         let mut state = state();
         let stream = state.stream(stream)?;
         if state.capture_of(stream)?.is_none() {
-            state.in_line(stream)?;
+            state.apply_implicit_sync(stream)?;
             if state.streams.get(stream).host.query().map_err(refused)? {
                 // A real driver, too, leaves no work behind on a stream that has none.
                 free(address);

@@ -151,7 +151,7 @@ impl State {
     }
 
     /// Returns an error if work of the context has failed, or if the context was reset.
-    pub fn sound(&self, context: usize) -> Answer {
+    pub fn check_not_faulted(&self, context: usize) -> Answer {
         if self.contexts.retired(context).is_some() {
             return Err(Code::CONTEXT_IS_DESTROYED);
         }
@@ -170,7 +170,7 @@ impl State {
     /// Likewise, if none of its work has failed.
     pub fn current(&self) -> Result<usize, Code> {
         let context = self.current_of_thread()?;
-        self.sound(context)?;
+        self.check_not_faulted(context)?;
         Ok(context)
     }
 
@@ -238,7 +238,7 @@ impl State {
             return Ok(());
         }
         self.primaries[device].before = context;
-        self.primaries[device].failed = self.sound(context).err();
+        self.primaries[device].failed = self.check_not_faulted(context).err();
         self.end_context(context, End::Reset);
         Ok(())
     }
@@ -265,7 +265,7 @@ impl State {
         }
         for stream in self.streams.handles(|it| it.context == context) {
             if end == End::Reset && self.streams.get(stream).kind == Kind::Explicit {
-                driver_faults::gone("stream", stream);
+                gpu_stream_faults::gone("stream", stream);
             }
             self.end_stream(stream, end);
         }
@@ -275,7 +275,7 @@ impl State {
                 End::Destroyed => drop(self.events.remove(event)),
                 End::Green => self.events.get_mut(event).context = root,
                 End::Reset => {
-                    driver_faults::gone("event", event);
+                    gpu_stream_faults::gone("event", event);
                     self.events.retire(event, Code::CONTEXT_IS_DESTROYED, context);
                 }
             }

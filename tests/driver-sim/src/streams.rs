@@ -51,7 +51,7 @@ fn create(made: *mut Ptr, flags: c_uint, priority: c_int) -> Answer {
     let context = state.current()?;
     let priority = priority.clamp(MOST_URGENT, 0);
     let stream = state.new_stream(context, Kind::Explicit, flags == 0, priority)?;
-    driver_faults::made("stream", stream);
+    gpu_stream_faults::made("stream", stream);
     // SAFETY: not null, and whoever calls promises that it is a place for one stream.
     unsafe { put(made, std::ptr::without_provenance_mut(stream)) }
 }
@@ -69,7 +69,7 @@ fn asked(state: &mut State, stream: Ptr) -> Result<(usize, Vec<HostStream>), Cod
         let blocking = &state.contexts.get(context).blocking;
         all.extend(blocking.iter().map(|&other| state.streams.get(other).host.clone()));
     }
-    state.sound(context)?;
+    state.check_not_faulted(context)?;
     Ok((context, all))
 }
 
@@ -78,7 +78,7 @@ pub fn synchronize(stream: Ptr) -> Answer {
     gates::look();
     let (context, all) = asked(&mut state(), stream)?;
     all.iter().try_for_each(|stream| stream.synchronize().map_err(refused))?;
-    state().sound(context)
+    state().check_not_faulted(context)
 }
 
 exports! {
@@ -94,13 +94,13 @@ exports! {
         }
         let mut state = state();
         if state.streams.retired(stream.addr()) == Some(Code::STREAM_DETACHED) {
-            driver_faults::gone("stream", stream.addr());
+            gpu_stream_faults::gone("stream", stream.addr());
             state.streams.forget(stream.addr());
             return Ok(());
         }
         let stream = state.streams.check(stream)?;
-        driver_faults::gone("stream", stream);
-        let answer = state.sound(state.streams.get(stream).context);
+        gpu_stream_faults::gone("stream", stream);
+        let answer = state.check_not_faulted(state.streams.get(stream).context);
         // After a fault it is destroyed all the same, as far as is known.
         state.end_stream(stream, End::Destroyed);
         answer
@@ -114,7 +114,7 @@ exports! {
                 return Err(Code::NOT_READY);
             }
         }
-        state().sound(context)
+        state().check_not_faulted(context)
     }
 
     inside cuStreamSynchronize(stream: Ptr) { synchronize(stream) }
@@ -123,7 +123,7 @@ exports! {
         let mut state = state();
         let stream = state.stream(stream)?;
         let found = state.streams.get(stream).context;
-        state.sound(found)?;
+        state.check_not_faulted(found)?;
         if config().green_801 && state.contexts.get(found).green.is_some() {
             return Err(Code::NOT_SUPPORTED);
         }
@@ -134,7 +134,7 @@ exports! {
         let mut state = state();
         let stream = state.stream(stream)?;
         let found = state.streams.get(stream).context;
-        state.sound(found)?;
+        state.check_not_faulted(found)?;
         let of_it = state.contexts.get(found);
         let (plain, its_green) = match of_it.green {
             Some(green) => (state.primaries[of_it.device].context, green),
@@ -189,10 +189,10 @@ exports! {
 impl State {
     /// Puts what is enqueued next on a stream behind the default stream's work, or behind that of
     /// the streams that the default stream synchronises with.
-    pub fn in_line(&mut self, stream: usize) -> Answer {
+    pub fn apply_implicit_sync(&mut self, stream: usize) -> Answer {
         self.refuse_default(stream)?;
         let it = self.streams.get(stream);
-        self.sound(it.context)?;
+        self.check_not_faulted(it.context)?;
         if !it.blocking {
             return Ok(());
         }

@@ -57,9 +57,9 @@ impl State {
         if let Some(capture) = self.capture_of(stream)? {
             return self.note(stream, capture, work);
         }
-        self.in_line(stream)?;
+        self.apply_implicit_sync(stream)?;
         let it = self.streams.get(stream);
-        play(&it.host, &self.contexts.get(it.context).fault, work)
+        execute(&it.host, &self.contexts.get(it.context).fault, work)
     }
 }
 
@@ -97,7 +97,7 @@ fn hold(
 }
 
 /// Enqueues work.
-pub fn play(host: &HostStream, fault: &Fault, work: Work) -> Answer {
+pub fn execute(host: &HostStream, fault: &Fault, work: Work) -> Answer {
     match work {
         Work::Kernel(kernel) => {
             if let Some(time) = kernel.time() {

@@ -11,7 +11,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use driver_faults::Controls;
+use gpu_stream_faults::Controls;
 use support::{
     Context, DEAD, Ptr, answers_by_current, driver, get, is_active, ok, reset, run_child, set,
 };

@@ -9,7 +9,7 @@ use std::ffi::c_int;
 use std::ptr::null_mut;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use driver_faults::Controls;
+use gpu_stream_faults::Controls;
 use support::{Context, DEAD, Ptr, answers_by_current, driver, get, is_active, ok, run_child, set};
 
 fn alone() -> MutexGuard<'static, ()> {

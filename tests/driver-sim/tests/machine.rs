@@ -8,7 +8,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr::{null_mut, without_provenance_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use driver_faults::{At, Controls, Fault, Threads};
+use gpu_stream_faults::{At, Controls, InjectedFault, Threads};
 use support::{Context, NOT_READY, Ptr, driver, get, library, ok, run_child, set, started};
 
 /// Nothing waits for a stream that does not synchronise with the default one, and the rest goes one
@@ -281,8 +281,8 @@ fn faults_on_demand() {
     let context = Context::new(0);
     let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
     let (driver, stream, mut event) = (started(), context.stream(1), null_mut());
-    controls.set("cuEventCreate", At::Occurrence(2), Threads::This, Fault::Answer(2));
-    controls.set("cuStreamQuery", At::Always, Threads::This, Fault::PassThenAnswer(719));
+    controls.set("cuEventCreate", At::Occurrence(2), Threads::This, InjectedFault::Answer(2));
+    controls.set("cuStreamQuery", At::Always, Threads::This, InjectedFault::PassThenAnswer(719));
     // SAFETY: a place for one event.
     unsafe {
         ok((driver.event_create)(&mut event, 2));
@@ -291,7 +291,7 @@ fn faults_on_demand() {
         assert_eq!(event, made, "nothing was done");
     }
     assert_eq!(context.query(stream), 719);
-    assert_eq!(controls.struck(), 2);
+    assert_eq!(controls.triggered(), 2);
     controls.clear();
     assert_eq!(context.query(stream), 0);
     assert_eq!(controls.wrong(), 0);

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::ptr::null_mut;
 
-use driver_faults::{At, Controls, Fault, Threads};
+use gpu_stream_faults::{At, Controls, InjectedFault, Threads};
 use libloading::Library;
 use support::{Driver, Ptr, driver, ok, run_child};
 
@@ -101,7 +101,7 @@ fn two_copies_share_nothing() {
         ok((second.ctx_current)(&mut of_second));
         assert_ne!(of_first, of_second);
         let plan = Controls::of(&first_path).expect("the plan of faults");
-        plan.set("cuStreamQuery", At::Always, Threads::All, Fault::Answer(999));
+        plan.set("cuStreamQuery", At::Always, Threads::All, InjectedFault::Answer(999));
         assert_eq!([(first.stream_query)(one), (second.stream_query)(two)], [999, 0]);
         plan.clear();
         let other_plan = Controls::of(&second_path).expect("the plan of faults");

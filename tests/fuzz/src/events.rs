@@ -16,7 +16,7 @@ fn simulated() -> Option<(Device, [u8; 64])> {
             return None;
         }
         // SAFETY: nothing of the process reads the environment at the same time: the targets do not.
-        unsafe { driver_sim::stand_in(1) }.ok()?;
+        unsafe { driver_sim::install(1) }.ok()?;
         let device = Cuda::device(0).ok()?;
         let options = EventOptions::builder().interprocess(true).build().ok()?;
         let event = Cuda::new_event(device, options).ok()?;

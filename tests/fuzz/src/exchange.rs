@@ -2,7 +2,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use gpu_stream_core::exchange::{
-    CUDA_STREAM_VERSION, ExchangeError, Exchanged, Protocol, Value, cuda_stream,
+    CUDA_STREAM_VERSION, DecodedStream, ExchangeError, Protocol, Value, cuda_stream,
 };
 use gpu_stream_core::{BackendKind, Error, ErrorKind};
 
@@ -48,19 +48,20 @@ struct Input {
 }
 
 /// What the protocols say, read off their texts once more: `Some` for a stream or for "no stream".
-fn meaning(protocol: Protocol, backend: BackendKind, value: Value) -> Option<Exchanged> {
+fn meaning(protocol: Protocol, backend: BackendKind, value: Value) -> Option<DecodedStream> {
     use BackendKind::{Cuda, Hip, Host};
     use Protocol::{CudaArrayInterface, CudaStream, DlPack, Handle};
-    let handle = |int: i128| u64::try_from(int).ok().map(|bits| Exchanged::Stream(bits as usize));
+    let handle =
+        |int: i128| u64::try_from(int).ok().map(|bits| DecodedStream::Stream(bits as usize));
     match (protocol, backend, value) {
         (Handle, _, Value::Int(int)) => handle(int),
         (CudaStream, Cuda | Hip, Value::Int(int)) => handle(int),
-        (CudaArrayInterface, Cuda, Value::None) => Some(Exchanged::NoSync),
+        (CudaArrayInterface, Cuda, Value::None) => Some(DecodedStream::NoSync),
         (CudaArrayInterface, Cuda, Value::Int(int)) if int != 0 => handle(int),
-        (DlPack, Cuda, Value::None) => Some(Exchanged::Stream(1)),
-        (DlPack, Hip, Value::None) => Some(Exchanged::Stream(0)),
-        (DlPack, Host, Value::None) => Some(Exchanged::NoSync),
-        (DlPack, Cuda | Hip, Value::Int(-1)) => Some(Exchanged::NoSync),
+        (DlPack, Cuda, Value::None) => Some(DecodedStream::Stream(1)),
+        (DlPack, Hip, Value::None) => Some(DecodedStream::Stream(0)),
+        (DlPack, Host, Value::None) => Some(DecodedStream::NoSync),
+        (DlPack, Cuda | Hip, Value::Int(-1)) => Some(DecodedStream::NoSync),
         (DlPack, Cuda, Value::Int(int)) if int != 0 => handle(int),
         (DlPack, Hip, Value::Int(int)) if !matches!(int, 1 | 2) => handle(int),
         _ => None,
@@ -68,8 +69,8 @@ fn meaning(protocol: Protocol, backend: BackendKind, value: Value) -> Option<Exc
 }
 
 /// 0 and 1 are one stream.
-fn same(one: Exchanged, other: Exchanged) -> bool {
-    let is_default = |stream| matches!(stream, Exchanged::Stream(0 | 1));
+fn same(one: DecodedStream, other: DecodedStream) -> bool {
+    let is_default = |stream| matches!(stream, DecodedStream::Stream(0 | 1));
     one == other || is_default(one) && is_default(other)
 }
 
@@ -107,8 +108,8 @@ pub fn target(bytes: &[u8]) {
     }
 
     let stream = match input.stream.value() {
-        Value::Int(int) => Exchanged::Stream(int as usize),
-        Value::None => Exchanged::NoSync,
+        Value::Int(int) => DecodedStream::Stream(int as usize),
+        Value::None => DecodedStream::NoSync,
     };
     match protocol.encode(stream, backend) {
         Ok(said) => {
@@ -117,8 +118,8 @@ pub fn target(bytes: &[u8]) {
         }
         Err(error) => {
             let value = match stream {
-                Exchanged::Stream(bits) => Some(Value::Int(bits as i128)),
-                Exchanged::NoSync => None,
+                DecodedStream::Stream(bits) => Some(Value::Int(bits as i128)),
+                DecodedStream::NoSync => None,
             };
             check_error(&error, value);
         }

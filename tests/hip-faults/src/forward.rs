@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use driver_faults::Action;
+use gpu_stream_faults::Action;
 
 use crate::last_error;
 
@@ -12,7 +12,7 @@ pub(crate) const NOT_SUPPORTED: c_int = 801;
 /// Does what the plan says, with a call of the real function. `real` is told whether the call is to
 /// be made at all, and returns what it answered.
 pub(crate) fn by_plan(name: &'static str, real: impl FnOnce() -> c_int) -> c_int {
-    let (pass, planned) = match driver_faults::on_call(name) {
+    let (pass, planned) = match gpu_stream_faults::on_call(name) {
         Action::Pass => (true, None),
         Action::Answer(code) => (false, Some(code)),
         Action::PassThenAnswer(code) => (true, Some(code)),

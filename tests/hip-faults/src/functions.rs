@@ -3,7 +3,7 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
-use driver_faults::{Action, on_call};
+use gpu_stream_faults::{Action, on_call};
 
 use crate::forward::{NOT_SUPPORTED, by_plan, forward, real};
 use crate::{last_error, real};
@@ -91,7 +91,7 @@ macro_rules! making {
                 let code = unsafe { function($made $(, $argument)*) };
                 if code == 0 {
                     // SAFETY: it has just been written.
-                    driver_faults::made($kind, unsafe { $made.read() }.addr());
+                    gpu_stream_faults::made($kind, unsafe { $made.read() }.addr());
                 }
                 code
             })
@@ -122,13 +122,13 @@ macro_rules! destroying {
                 let found = FOUND.get_or_init(|| unsafe { real::find(stringify!($name)) });
                 let Some(function) = found else { return NOT_SUPPORTED };
                 const CONTEXT_IS_DESTROYED: c_int = 709;
-                if !driver_faults::gone($kind, $handle.addr()) {
+                if !gpu_stream_faults::gone($kind, $handle.addr()) {
                     return CONTEXT_IS_DESTROYED;
                 }
                 // SAFETY: the caller promises what the function asks for.
                 let code = unsafe { function($handle) };
                 if code != 0 {
-                    driver_faults::made($kind, $handle.addr());
+                    gpu_stream_faults::made($kind, $handle.addr());
                 }
                 code
             })

@@ -5,4 +5,4 @@ mod functions;
 mod last_error;
 mod real;
 
-driver_faults::export_controls!();
+gpu_stream_faults::export_controls!();

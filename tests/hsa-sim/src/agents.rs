@@ -10,7 +10,7 @@ use crate::config::config;
 use crate::handlers;
 use crate::memory::{self, Pool};
 use crate::queues;
-use crate::trace::{say, trace};
+use crate::trace::{trace, trace_line};
 
 /// A processor of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,7 +207,7 @@ hsa_api! {
                 SUCCESS
             }
             Err(message) => {
-                say(format_args!("{message}"));
+                trace_line(format_args!("{message}"));
                 INVALID_ARGUMENT
             }
         }

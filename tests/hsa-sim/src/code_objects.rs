@@ -15,7 +15,7 @@ use object::{Endianness, Object, ObjectSymbol, SymbolFlags};
 use crate::abi::*;
 use crate::agents::Agent;
 use crate::metadata;
-use crate::trace::{say, trace};
+use crate::trace::{trace, trace_line};
 
 /// A kernel: what its packets are to do.
 pub struct Kernel {
@@ -262,7 +262,7 @@ hsa_api! {
         // SAFETY: the program keeps the bytes as long as the reader.
         let file = unsafe { std::slice::from_raw_parts(reader.bytes, reader.length) };
         if let Err(why) = executable.load(agent, file) {
-            say(format_args!("{agent}: a code object cannot be loaded: {why}"));
+            trace_line(format_args!("{agent}: a code object cannot be loaded: {why}"));
             return INVALID_CODE_OBJECT;
         }
         if !loaded.is_null() {

@@ -12,7 +12,7 @@ use crate::abi::*;
 use crate::clock;
 use crate::kernels;
 use crate::signals::Signal;
-use crate::trace::{say, trace};
+use crate::trace::{trace, trace_line};
 
 /// What to move.
 enum Job {
@@ -47,7 +47,7 @@ fn submit(copy: Copy) -> Status {
     if engine.waiting.len() >= engine.idle {
         let thread = std::thread::Builder::new().name("hsa-sim copy".into()).stack_size(128 * 1024);
         if let Err(error) = thread.spawn(work) {
-            say(format_args!("no thread for a copy: {error}"));
+            trace_line(format_args!("no thread for a copy: {error}"));
             return OUT_OF_RESOURCES;
         }
         // It finds the copy as the idle threads do.

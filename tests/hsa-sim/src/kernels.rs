@@ -12,8 +12,8 @@ use std::sync::atomic::{Ordering, fence};
 use crate::abi::*;
 use crate::code_objects::{self, Kernel};
 use crate::queues::Queue;
-use crate::trace::{say, trace};
-use crate::{fills, memory, park, values};
+use crate::trace::{trace, trace_line};
+use crate::{fills, memory, parking_lot, values};
 
 /// What all kernels that wait for a value sleep at: there is no telling which bytes a copy changes.
 pub static MEMORY: u8 = 0;
@@ -22,7 +22,7 @@ pub static MEMORY: u8 = 0;
 pub fn memory_changed() {
     // Copies are plain stores; the count of sleepers must not be read before them.
     fence(Ordering::SeqCst);
-    park::wake(&raw const MEMORY as usize);
+    parking_lot::wake(&raw const MEMORY as usize);
 }
 
 /// Why a kernel could not be played.
@@ -136,10 +136,10 @@ pub unsafe fn word(address: usize, size: usize) -> u64 {
 /// # Safety
 ///
 /// The packet's arguments lie where it says, and what they point at stays until it is done.
-pub unsafe fn play(queue: &Queue, index: u64, dispatch: &KernelDispatch) -> bool {
+pub unsafe fn execute(queue: &Queue, index: u64, dispatch: &KernelDispatch) -> bool {
     let name = &queue.name;
     let Some(kernel) = code_objects::kernel(dispatch.kernel_object) else {
-        say(format_args!(
+        trace_line(format_args!(
             "{name} #{index}: no loaded kernel at 0x{:x}; the packet does nothing",
             dispatch.kernel_object
         ));
@@ -168,7 +168,7 @@ pub unsafe fn play(queue: &Queue, index: u64, dispatch: &KernelDispatch) -> bool
         Ok(what) => trace!("{name} #{index}: {}: {what}", kernel.name),
         Err(fault) => {
             // As on a GPU, where nobody could tell what the bytes would be from here on.
-            say(format_args!(
+            trace_line(format_args!(
                 "{name} #{index}: kernel {}: {fault}. The process ends.",
                 kernel.name
             ));

@@ -25,7 +25,7 @@ mod metadata;
 #[cfg(target_os = "linux")]
 mod packets;
 #[cfg(target_os = "linux")]
-mod park;
+mod parking_lot;
 #[cfg(target_os = "linux")]
 mod preload;
 #[cfg(target_os = "linux")]

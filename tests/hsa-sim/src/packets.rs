@@ -5,7 +5,7 @@ use crate::clock;
 use crate::kernels;
 use crate::queues::Queue;
 use crate::signals::{Signal, meets};
-use crate::trace::{say, trace};
+use crate::trace::{trace, trace_line};
 
 /// A packet that has been played, and whom to tell.
 pub struct Done {
@@ -29,7 +29,7 @@ impl Done {
 /// # Safety
 ///
 /// The packet's handles and addresses are valid for as long as HSA asks.
-pub unsafe fn play(queue: &Queue, index: u64, packet: &Packet) -> Option<Done> {
+pub unsafe fn execute(queue: &Queue, index: u64, packet: &Packet) -> Option<Done> {
     let (name, start) = (&queue.name, clock::now());
     // SAFETY: every packet begins with this.
     let head = unsafe { packet.head };
@@ -38,7 +38,8 @@ pub unsafe fn play(queue: &Queue, index: u64, packet: &Packet) -> Option<Done> {
             // SAFETY: the header says that it is one.
             let dispatch = unsafe { &packet.dispatch };
             // SAFETY: the caller answers for the addresses in it.
-            unsafe { kernels::play(queue, index, dispatch) }.then_some(dispatch.completion_signal)
+            unsafe { kernels::execute(queue, index, dispatch) }
+                .then_some(dispatch.completion_signal)
         }
         PACKET_BARRIER_AND => {
             // SAFETY: the header says that it is one.
@@ -71,7 +72,7 @@ pub unsafe fn play(queue: &Queue, index: u64, packet: &Packet) -> Option<Done> {
             (!queue.stopped()).then_some(barrier.completion_signal)
         }
         kind => {
-            say(format_args!(
+            trace_line(format_args!(
                 "{name} #{index}: a packet of type {kind}, format {}, is not known here; it is \
                  passed over",
                 head.amd_format

@@ -10,9 +10,9 @@ use std::thread::JoinHandle;
 use crate::abi::*;
 use crate::agents::{self, Agent};
 use crate::packets;
-use crate::park;
+use crate::parking_lot;
 use crate::signals::Signal;
-use crate::trace::{say, trace};
+use crate::trace::{trace, trace_line};
 
 /// Sizes that [`hsa_queue_create`] takes, and that an agent reports.
 pub const MIN_SIZE: u32 = 64;
@@ -91,7 +91,7 @@ impl Queue {
                 *queue.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
             }
             Err(error) => {
-                say(format_args!("{}: no thread for it: {error}", queue.name));
+                trace_line(format_args!("{}: no thread for it: {error}", queue.name));
                 // SAFETY: made by `Box::leak` above, and nobody else has seen it.
                 drop(unsafe { Box::from_raw(ptr::from_ref(queue).cast_mut()) });
                 return None;
@@ -104,7 +104,7 @@ impl Queue {
     /// Ends the thread, in the middle of a wait if need be; what was not played stays so.
     fn destroy(&'static self) {
         self.stop.store(true, Ordering::SeqCst);
-        park::wake_all();
+        parking_lot::wake_all();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
@@ -135,13 +135,13 @@ impl Queue {
         while !self.stopped() {
             // Read before the ring is looked at: a packet that is not there yet rings later.
             let rings = self.doorbell.changes();
-            while self.play_one() {}
+            while self.execute_next() {}
             self.doorbell.wait(None, |_| self.stopped() || self.doorbell.changes() != rings);
         }
     }
 
     /// Plays the next packet, if it is there.
-    fn play_one(&self) -> bool {
+    fn execute_next(&self) -> bool {
         let index = self.read_index().load(Ordering::Relaxed);
         let slot = self.ring[index as usize & (self.ring.len() - 1)].get();
         // SAFETY: every packet begins with its header, which both sides touch atomically.
@@ -152,7 +152,7 @@ impl Queue {
         // SAFETY: a valid header gives the packet to the queue, and the acquire shows all of it.
         let packet = unsafe { slot.read() };
         // SAFETY: who wrote the packet answers for its handles and addresses.
-        let Some(done) = (unsafe { packets::play(self, index, &packet) }) else { return false };
+        let Some(done) = (unsafe { packets::execute(self, index, &packet) }) else { return false };
         // The slot first, then the index that says it is free, then the signal that says it is
         // done.
         header.store(PACKET_INVALID, Ordering::Release);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::abi::*;
 use crate::handlers;
 use crate::memory;
-use crate::park::{self, Patience};
-use crate::trace::{say, trace};
+use crate::parking_lot::{self, WaitOptions};
+use crate::trace::{trace, trace_line};
 
 /// A signal. Its first 64 bytes are `amd_signal_t`, which HIP looks into.
 ///
@@ -144,7 +144,7 @@ impl Signal {
     /// Waits until `holds` is true of the value; false if it gave up first.
     pub fn wait(&self, until: Option<Instant>, mut holds: impl FnMut(i64) -> bool) -> bool {
         let look_again = self.exposed.load(Ordering::SeqCst);
-        park::wait(self.address(), Patience { until, look_again }, || holds(self.load()))
+        parking_lot::wait(self.address(), WaitOptions { until, look_again }, || holds(self.load()))
     }
 
     /// Counts a handler in or out, so that changes are told to the handlers only when there are
@@ -164,7 +164,7 @@ impl Signal {
 
     fn changed(&'static self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
-        park::wake(self.address());
+        parking_lot::wake(self.address());
         if self.watchers.load(Ordering::SeqCst) > 0 {
             handlers::signal_changed(self);
         }
@@ -192,7 +192,7 @@ fn deadline(timeout: u64) -> Option<Instant> {
 
 /// What an operation that cannot report an error answers for handle 0, which is no signal.
 fn no_signal<T: Default>() -> T {
-    say(format_args!("an operation on the signal with handle 0 was left out"));
+    trace_line(format_args!("an operation on the signal with handle 0 was left out"));
     T::default()
 }
 

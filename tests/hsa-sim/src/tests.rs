@@ -15,7 +15,7 @@ use crate::memory::{
     Pool, hsa_amd_memory_lock, hsa_amd_memory_pool_allocate, hsa_amd_memory_pool_free,
     hsa_amd_memory_unlock, hsa_amd_pointer_info,
 };
-use crate::park;
+use crate::parking_lot;
 use crate::queues::{
     hsa_queue_add_write_index_screlease, hsa_queue_create, hsa_queue_destroy,
     hsa_queue_load_read_index_scacquire,
@@ -548,7 +548,7 @@ fn what_is_changed_without_a_word_is_noticed() {
         // SAFETY: a signal, and room for a pointer.
         unsafe { hsa_amd_signal_value_pointer(signal.handle(), &mut value) };
         queue.barrier(PACKET_BARRIER_AND, &[signal], Some(done));
-        park::until_waited_for(signal.address());
+        parking_lot::until_waited_for(signal.address());
         // SAFETY: the value of a live signal, written whole.
         unsafe { value.write_volatile(0) };
         wait(done);
@@ -556,7 +556,7 @@ fn what_is_changed_without_a_word_is_noticed() {
         // A word that a kernel waits for, by the host.
         let (done, block) = (Signal::create(1), [address(word), 0, round, 1, u64::MAX]);
         queue.kernel(waits, &block, Some(done));
-        park::until_waited_for(&raw const MEMORY as usize);
+        parking_lot::until_waited_for(&raw const MEMORY as usize);
         word.store(round as u32, Ordering::SeqCst);
         wait(done);
     }

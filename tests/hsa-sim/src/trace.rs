@@ -51,7 +51,9 @@ pub fn log() -> Option<&'static Log> {
             Trace::File(path) => match File::create(path) {
                 Ok(file) => Some(Mutex::new(file)),
                 Err(error) => {
-                    say(format_args!("HSA_SIM_TRACE={path}: {error}; the log goes to stderr"));
+                    trace_line(format_args!(
+                        "HSA_SIM_TRACE={path}: {error}; the log goes to stderr"
+                    ));
                     None
                 }
             },
@@ -62,6 +64,6 @@ pub fn log() -> Option<&'static Log> {
 }
 
 /// Says something that a user has to know, whether or not there is a log.
-pub fn say(words: Arguments<'_>) {
+pub fn trace_line(words: Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "[hsa-sim] {words}");
 }

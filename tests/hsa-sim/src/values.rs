@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::kernels::{Arguments, Fault, MEMORY, memory_changed, range, word};
-use crate::park::{self, Patience};
+use crate::parking_lot::{self, WaitOptions};
 use crate::queues::Queue;
 use crate::trace::trace;
 
@@ -164,8 +164,10 @@ fn wait_for_word(
     let name = &queue.name;
     trace!("{name}: waits for 0x{address:x}, {size} bytes, now {}: {wait:?}", word.load());
     // The program may open the gate with a store of its own, which wakes nobody.
-    let patience = Patience { until: None, look_again: true };
-    park::wait(&raw const MEMORY as usize, patience, || wait.holds(word.load()) || queue.stopped());
+    let patience = WaitOptions { until: None, look_again: true };
+    parking_lot::wait(&raw const MEMORY as usize, patience, || {
+        wait.holds(word.load()) || queue.stopped()
+    });
     Ok(format!("0x{address:x} is {}", word.load()))
 }
 

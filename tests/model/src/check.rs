@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::clock::Calls;
 use crate::order::Order;
-use crate::program::{Op, Program, Sort, Statement};
+use crate::program::{Op, Program, Statement, StreamKind};
 
 /// What the backend and its fixture allow.
 #[derive(Clone, Copy, Debug)]
@@ -137,17 +137,17 @@ impl Checker<'_> {
     fn admit(&mut self, statement: &Statement) -> Answer {
         match &statement.op {
             Op::Stream { stream, sort, device } => {
-                let is_own = *sort == Sort::Own;
+                let is_own = *sort == StreamKind::Own;
                 if is_own && self.threads > 1 {
                     return Err("a thread's own stream is for programs of one thread");
                 }
                 let other = match sort {
-                    Sort::Own => Some(Sort::Default),
-                    Sort::Default => Some(Sort::Own),
+                    StreamKind::Own => Some(StreamKind::Default),
+                    StreamKind::Default => Some(StreamKind::Own),
                     _ => None,
                 };
                 // On CUDA and HIP these two wait for each other, and on the host they do not.
-                let key = |sort| if sort == Sort::Own { 'o' } else { 'd' };
+                let key = |sort| if sort == StreamKind::Own { 'o' } else { 'd' };
                 if let Some(other) = other
                     && self.things.contains_key(&(key(other), *device))
                 {
@@ -223,19 +223,19 @@ impl Checker<'_> {
             }
             Op::Query { stream } | Op::Sync { stream } => self.used(&[('s', *stream)]),
             Op::QueryEvent { event } | Op::SyncEvent { event } => self.used(&[('e', *event)]),
-            Op::Look if statement.thread != 0 => Err("only thread 0 looks"),
+            Op::Check if statement.thread != 0 => Err("only thread 0 looks"),
             Op::DropStream { stream } => self.end(('s', *stream)),
             Op::DropEvent { event } => self.end(('e', *event)),
-            Op::Tell { channel } => self.one(('c', *channel)),
-            Op::Hear { channel } => {
-                let told = self.things.get(&('c', *channel)).filter(|_| self.threads > 1);
-                let told = told.ok_or("nobody has told this before")?.uses[0];
-                if self.calls.thread(told) == usize::from(statement.thread) {
+            Op::Send { channel } => self.one(('c', *channel)),
+            Op::Recv { channel } => {
+                let messages = self.things.get(&('c', *channel)).filter(|_| self.threads > 1);
+                let messages = messages.ok_or("nobody has told this before")?.uses[0];
+                if self.calls.thread(messages) == usize::from(statement.thread) {
                     return Err("a thread does not listen to itself");
                 }
                 self.one(('h', *channel))
             }
-            Op::Look | Op::Barrier => Ok(()),
+            Op::Check | Op::Barrier => Ok(()),
         }
     }
 }

@@ -54,7 +54,7 @@ pub struct Calls {
     threads: usize,
     /// What each thread knows to be over: how many statements of each.
     known: Vec<Clock>,
-    told: Vec<Option<Clock>>,
+    messages: Vec<Option<Clock>>,
     /// Of each statement: its thread, its number there, and what is over when it begins.
     all: Vec<(usize, u16, Clock)>,
 }
@@ -62,7 +62,12 @@ pub struct Calls {
 impl Calls {
     /// No statement yet.
     pub fn new(threads: usize) -> Self {
-        Calls { threads, known: vec![Clock::default(); threads], told: Vec::new(), all: Vec::new() }
+        Calls {
+            threads,
+            known: vec![Clock::default(); threads],
+            messages: Vec::new(),
+            all: Vec::new(),
+        }
     }
 
     /// Those of a whole program.
@@ -90,9 +95,9 @@ impl Calls {
                 self.known.fill(all);
                 return mark;
             }
-            Op::Hear { channel } => {
-                if let Some(Some(told)) = self.told.get(usize::from(channel)) {
-                    self.known[thread].join(told);
+            Op::Recv { channel } => {
+                if let Some(Some(messages)) = self.messages.get(usize::from(channel)) {
+                    self.known[thread].join(messages);
                 }
             }
             _ => {}
@@ -100,10 +105,10 @@ impl Calls {
         let before = self.known[thread].clone();
         let number = before.get(thread);
         self.known[thread].set(thread, number + 1);
-        if let Op::Tell { channel } = statement.op {
+        if let Op::Send { channel } = statement.op {
             let channel = usize::from(channel);
-            self.told.resize(self.told.len().max(channel + 1), None);
-            self.told[channel] = Some(self.known[thread].clone());
+            self.messages.resize(self.messages.len().max(channel + 1), None);
+            self.messages[channel] = Some(self.known[thread].clone());
         }
         self.all.push((thread, number, before));
         mark

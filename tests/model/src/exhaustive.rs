@@ -9,7 +9,7 @@ use crate::campaign::LIKE_A_GPU;
 use crate::check::{self, Limits};
 use crate::generate;
 use crate::order::{Order, Recorded};
-use crate::program::{Op, Program, Sort};
+use crate::program::{Op, Program, StreamKind};
 
 /// A record: the statement that makes it, and which of its records it is.
 type Record = (usize, usize);
@@ -35,9 +35,9 @@ struct Machine {
     /// How many of its statements each thread is through with.
     through: Vec<usize>,
     blocked: Vec<Option<Blocked>>,
-    told: Vec<u8>,
+    messages: Vec<u8>,
     streams: BTreeMap<u8, usize>,
-    standing: BTreeMap<(bool, u8), usize>,
+    default_queues: BTreeMap<(bool, u8), usize>,
     events: BTreeMap<u8, Option<Record>>,
     queues: Vec<Vec<Act>>,
     heads: Vec<usize>,
@@ -145,7 +145,7 @@ impl<'a> Explorer<'a> {
             if explorer.seen.machines.contains(&machine) {
                 continue;
             }
-            explorer.look(&machine);
+            explorer.check(&machine);
             let next = explorer.next(&machine);
             explorer.seen.machines.insert(machine);
             open.extend(next);
@@ -153,7 +153,7 @@ impl<'a> Explorer<'a> {
         Some(explorer.seen)
     }
 
-    fn look(&mut self, machine: &Machine) {
+    fn check(&mut self, machine: &Machine) {
         let done: Vec<u8> = machine
             .executed()
             .filter_map(|act| if let Act::Task(task) = act { Some(task) } else { None })
@@ -212,11 +212,11 @@ impl<'a> Explorer<'a> {
         match &self.program.0[index].op {
             Op::Stream { stream, sort, device } => {
                 let queue = match sort {
-                    Sort::Default | Sort::Own => {
-                        let key = (*sort == Sort::Own, *device);
-                        let known = next.standing.get(&key).copied();
+                    StreamKind::Default | StreamKind::Own => {
+                        let key = (*sort == StreamKind::Own, *device);
+                        let known = next.default_queues.get(&key).copied();
                         let queue = known.unwrap_or_else(|| next.queue());
-                        next.standing.insert(key, queue);
+                        next.default_queues.insert(key, queue);
                         queue
                     }
                     _ => next.queue(),
@@ -268,7 +268,7 @@ impl<'a> Explorer<'a> {
             Op::SyncEvent { event } => {
                 return self.block(machine, thread, Blocked::Record(machine.events[event]));
             }
-            Op::Look => {}
+            Op::Check => {}
             Op::DropStream { stream } => drop(next.streams.remove(stream)),
             Op::DropEvent { event } => drop(next.events.remove(event)),
             Op::Barrier => {
@@ -280,9 +280,9 @@ impl<'a> Explorer<'a> {
                 }
                 all.skip(1).for_each(|thread| next.through[thread] += 1);
             }
-            Op::Tell { channel } => next.told.push(*channel),
-            Op::Hear { channel } if machine.told.contains(channel) => {}
-            Op::Hear { .. } => return None,
+            Op::Send { channel } => next.messages.push(*channel),
+            Op::Recv { channel } if machine.messages.contains(channel) => {}
+            Op::Recv { .. } => return None,
         }
         Some(next)
     }

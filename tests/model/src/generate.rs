@@ -8,7 +8,7 @@ use rand_core::Rng;
 
 use crate::check::{Limits, repair};
 use crate::order::Order;
-use crate::program::{EventSort, Op, Program, Sort, Statement};
+use crate::program::{EventKind, Op, Program, Statement, StreamKind};
 
 /// Programs within limits.
 #[derive(Clone, Debug)]
@@ -81,14 +81,14 @@ impl Draft<'_> {
             return self.say(thread, Op::Clone { stream, of });
         }
         let sort = match self.dice.below(12) {
-            0..5 => Sort::New,
-            5..8 => Sort::Owner,
-            8..10 => Sort::Raw,
-            _ if self.own && self.threads == 1 => Sort::Own,
-            _ => Sort::Default,
+            0..5 => StreamKind::New,
+            5..8 => StreamKind::Owner,
+            8..10 => StreamKind::Raw,
+            _ if self.own && self.threads == 1 => StreamKind::Own,
+            _ => StreamKind::Default,
         };
         let device = self.device();
-        self.streams.push((stream, device, sort == Sort::Own));
+        self.streams.push((stream, device, sort == StreamKind::Own));
         self.say(thread, Op::Stream { stream, sort, device });
     }
 
@@ -102,9 +102,9 @@ impl Draft<'_> {
             return self.say(thread, Op::RecordNew { event, stream });
         }
         let sort = match self.dice.below(4) {
-            0 => EventSort::Timed,
-            1 => EventSort::Blocking,
-            _ => EventSort::Plain,
+            0 => EventKind::Timed,
+            1 => EventKind::Blocking,
+            _ => EventKind::Plain,
         };
         let device = self.device();
         self.events.push((event, device));
@@ -157,7 +157,7 @@ impl Draft<'_> {
     }
 
     /// One act of a thread on something that is there.
-    fn act(&mut self, thread: usize) {
+    fn step(&mut self, thread: usize) {
         let Some((stream, ..)) = self.any_stream() else { return self.stream(thread) };
         let Some(event) = self.any_event() else { return self.event(thread) };
         match self.dice.below(100) {
@@ -224,12 +224,12 @@ impl Draft<'_> {
         }
         let channel = self.channels;
         self.channels += 1;
-        self.say(from, Op::Tell { channel });
+        self.say(from, Op::Send { channel });
         // What the teller does meanwhile is not known to the listener.
         if self.dice.one_in(2) {
-            self.act(from);
+            self.step(from);
         }
-        self.say(to, Op::Hear { channel });
+        self.say(to, Op::Recv { channel });
     }
 }
 
@@ -265,17 +265,17 @@ pub(crate) fn draft(rng: &mut TestRng, limits: &Limits, length: usize) -> Progra
     while draft.statements.len() < statements {
         let thread = draft.dice.below(threads);
         match draft.dice.below(if gates == 0 { 100 } else { 100 + gates * 2 }) {
-            0..95 => draft.act(thread),
+            0..95 => draft.step(thread),
             95..100 if threads > 1 => draft.meet(),
-            95..100 => draft.say(0, Op::Look),
+            95..100 => draft.say(0, Op::Check),
             number if number % 5 < 2 => draft.gate(),
-            number if number % 5 == 2 => draft.say(0, Op::Look),
+            number if number % 5 == 2 => draft.say(0, Op::Check),
             _ => draft.open(),
         }
     }
     if threads > 1 {
         draft.say(0, Op::Barrier);
-        draft.say(0, Op::Look);
+        draft.say(0, Op::Check);
     }
     Program(draft.statements)
 }

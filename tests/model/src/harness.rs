@@ -10,7 +10,7 @@ use gpu_stream_core::{Backend, BackendKind};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::campaign::{self, Campaign};
-use crate::kept;
+use crate::corpus;
 use crate::run::{Counts, Options, Runner};
 
 /// How often each kept program is run.
@@ -51,7 +51,7 @@ pub fn main<F: Fixture, E: Display>(
         }
     };
     let mut trials = Vec::new();
-    for (name, text) in kept::ALL {
+    for (name, text) in corpus::ALL {
         let (on_runner, required) = (on_runner.clone(), required.clone());
         trials.push(Trial::ignorable_test(format!("kept::{name}"), move || {
             let outcome = on_runner(&|runner| campaign::replay(runner, text, TIMES));

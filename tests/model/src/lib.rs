@@ -18,14 +18,14 @@
 pub mod campaign;
 pub mod check;
 pub mod clock;
+pub mod corpus;
 #[cfg(test)]
 mod exhaustive;
 pub mod generate;
 pub mod harness;
-pub mod kept;
+mod interpreter;
 pub mod order;
 pub mod program;
 pub mod run;
-mod scene;
 pub mod text;
 mod watch;

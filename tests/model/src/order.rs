@@ -8,9 +8,9 @@
 use crate::clock::{Calls, Clock};
 use crate::program::{Op, Program};
 
-mod walk;
+mod build;
 
-use walk::Walk;
+use build::OrderBuilder;
 
 /// A set of gates, by their place in the program: the first is bit 0.
 pub type Gates = u64;
@@ -65,7 +65,7 @@ pub enum Recorded {
 /// What is to be known of a statement, by what it names: the stream or event that is asked,
 /// synchronized or dropped.
 #[derive(Clone, Debug)]
-pub struct Fact {
+pub struct Expectation {
     /// What must come before the thing that is named; for a task, gate, record or wait, before it.
     pub clock: Clock,
     /// What the thread knows to be done, by its own calls of `synchronize` and those it has heard of.
@@ -85,7 +85,7 @@ pub enum Name {
     Event(u8),
 }
 
-/// A wrapper or event, what must come before it, and its queue as in [`Fact`].
+/// A wrapper or event, what must come before it, and its queue as in [`Expectation`].
 pub type Seen = (Name, Clock, Option<usize>);
 
 /// A lowered statement: a record of one queue, and a wait of another for it.
@@ -109,7 +109,7 @@ pub struct Order {
     /// Its tasks, in the order of the text.
     pub tasks: Vec<Task>,
     /// What is to be known of each statement.
-    pub facts: Vec<Fact>,
+    pub facts: Vec<Expectation>,
     /// For each `look`, the live wrappers and events.
     pub looks: Vec<(usize, Vec<Seen>)>,
     /// The queue of each wrapper, by the statement that makes it.
@@ -132,7 +132,7 @@ enum Target {
 impl Order {
     /// The order of a program whose statements are sound.
     pub fn of(program: Program) -> Self {
-        let mut walk = Walk::new(&program);
+        let mut walk = OrderBuilder::new(&program);
         for (index, statement) in program.0.iter().enumerate() {
             walk.statement(index, usize::from(statement.thread), &statement.op);
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What a stream is made with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sort {
+pub enum StreamKind {
     /// `Backend::new_stream`.
     New,
     /// A stream that the bare driver made, wrapped with `Backend::stream_from_owner`.
@@ -19,7 +19,7 @@ pub enum Sort {
 
 /// How an event is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum EventSort {
+pub enum EventKind {
     /// For order alone.
     Plain,
     /// Keeps the time.
@@ -33,11 +33,11 @@ pub enum EventSort {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Op {
     /// `s0 = stream 0`, with `owner`, `raw`, `default` or `own` for another sort.
-    Stream { stream: u8, sort: Sort, device: u8 },
+    Stream { stream: u8, sort: StreamKind, device: u8 },
     /// `s1 = clone s0`: another wrapper of the same stream.
     Clone { stream: u8, of: u8 },
     /// `e0 = event 0`, with `timed` or `blocking` for another sort.
-    Event { event: u8, sort: EventSort, device: u8 },
+    Event { event: u8, sort: EventKind, device: u8 },
     /// `e0 = record s0`: `Stream::record_event`.
     RecordNew { event: u8, stream: u8 },
     /// `s0 task t1 reads t0`: copies what the tasks that it reads have stored, then stores.
@@ -65,7 +65,7 @@ pub enum Op {
     /// `sync e0`.
     SyncEvent { event: u8 },
     /// `look`: gives all work that can run the chance, and looks at what must be held back.
-    Look,
+    Check,
     /// `drop s0`.
     DropStream { stream: u8 },
     /// `drop e0`.
@@ -73,9 +73,9 @@ pub enum Op {
     /// `barrier`: all threads meet.
     Barrier,
     /// `tell c0`: the other end is `hear c0` on another thread.
-    Tell { channel: u8 },
+    Send { channel: u8 },
     /// `hear c0`: goes on when it has been told.
-    Hear { channel: u8 },
+    Recv { channel: u8 },
 }
 
 /// An act, and the thread that does it. A barrier is everybody's.
@@ -142,20 +142,20 @@ impl fmt::Display for Op {
         match self {
             Op::Stream { stream, sort, device } => {
                 let sort = match sort {
-                    Sort::New => "stream",
-                    Sort::Owner => "owner",
-                    Sort::Raw => "raw",
-                    Sort::Default => "default",
-                    Sort::Own => "own",
+                    StreamKind::New => "stream",
+                    StreamKind::Owner => "owner",
+                    StreamKind::Raw => "raw",
+                    StreamKind::Default => "default",
+                    StreamKind::Own => "own",
                 };
                 write!(f, "s{stream} = {sort} {device}")
             }
             Op::Clone { stream, of } => write!(f, "s{stream} = clone s{of}"),
             Op::Event { event, sort, device } => {
                 let sort = match sort {
-                    EventSort::Plain => "event",
-                    EventSort::Timed => "timed",
-                    EventSort::Blocking => "blocking",
+                    EventKind::Plain => "event",
+                    EventKind::Timed => "timed",
+                    EventKind::Blocking => "blocking",
                 };
                 write!(f, "e{event} = {sort} {device}")
             }
@@ -177,12 +177,12 @@ impl fmt::Display for Op {
             Op::QueryEvent { event } => write!(f, "query e{event}"),
             Op::Sync { stream } => write!(f, "sync s{stream}"),
             Op::SyncEvent { event } => write!(f, "sync e{event}"),
-            Op::Look => f.write_str("look"),
+            Op::Check => f.write_str("look"),
             Op::DropStream { stream } => write!(f, "drop s{stream}"),
             Op::DropEvent { event } => write!(f, "drop e{event}"),
             Op::Barrier => f.write_str("barrier"),
-            Op::Tell { channel } => write!(f, "tell c{channel}"),
-            Op::Hear { channel } => write!(f, "hear c{channel}"),
+            Op::Send { channel } => write!(f, "tell c{channel}"),
+            Op::Recv { channel } => write!(f, "hear c{channel}"),
         }
     }
 }

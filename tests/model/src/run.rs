@@ -6,9 +6,9 @@ use std::time::Duration;
 use gpu_stream_conformance::{Fixture, Verdict};
 use gpu_stream_core::{Backend, Device, Stream, StreamOptions};
 
+use crate::interpreter::{Interpreter, Number, ThreadState};
 use crate::order::Order;
 use crate::program::Op;
-use crate::scene::{Actor, Number, Scene};
 use crate::watch::{Running, Watch};
 
 /// How programs are run.
@@ -176,7 +176,7 @@ impl<F: Fixture> Runner<F> {
         self.watch.begin(&running);
         let careful = careful && self.options.exact && order.program.threads() == 1;
         let exact = self.options.exact;
-        let scene = Scene::new(
+        let scene = Interpreter::new(
             &*self.fixture,
             &self.devices,
             Arc::clone(&running),
@@ -237,13 +237,13 @@ impl<F: Fixture> Drop for Runner<F> {
 }
 
 /// All threads of the program, and what is checked when they are done.
-fn play<F: Fixture>(scene: &Scene<'_, F>) -> Result<(), Failure> {
-    let mut first = Actor::new(0);
+fn play<F: Fixture>(scene: &Interpreter<'_, F>) -> Result<(), Failure> {
+    let mut first = ThreadState::new(0);
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..scene.threads())
-            .map(|thread| scope.spawn(move || scene.act(&mut Actor::new(thread))))
+            .map(|thread| scope.spawn(move || scene.run_thread(&mut ThreadState::new(thread))))
             .collect();
-        let mut result = scene.act(&mut first);
+        let mut result = scene.run_thread(&mut first);
         for other in others {
             let panicked = |_| Err(Failure { statement: None, seen: "a thread panicked".into() });
             let theirs = other.join().unwrap_or_else(panicked);

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::program::{EventSort, Op, Program, Sort, Statement};
+use crate::program::{EventKind, Op, Program, Statement, StreamKind};
 
 /// A line that is no statement.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -108,10 +108,10 @@ fn op(words: &mut Words<'_>) -> Result<Op, Why> {
     let unknown = |word: &str| Err(Why::Verb { word: word.into() });
     match first {
         "open" => return Ok(Op::Open { gate: words.name('g')? }),
-        "look" => return Ok(Op::Look),
+        "look" => return Ok(Op::Check),
         "barrier" => return Ok(Op::Barrier),
-        "tell" => return Ok(Op::Tell { channel: words.name('c')? }),
-        "hear" => return Ok(Op::Hear { channel: words.name('c')? }),
+        "tell" => return Ok(Op::Send { channel: words.name('c')? }),
+        "hear" => return Ok(Op::Recv { channel: words.name('c')? }),
         "query" | "sync" | "drop" => {
             let what = words.word();
             let is_event = what.starts_with('e');
@@ -132,9 +132,9 @@ fn op(words: &mut Words<'_>) -> Result<Op, Why> {
         let event = name(first, 'e')?;
         let sort = match words.word() {
             "record" => return Ok(Op::RecordNew { event, stream: words.name('s')? }),
-            "event" => EventSort::Plain,
-            "timed" => EventSort::Timed,
-            "blocking" => EventSort::Blocking,
+            "event" => EventKind::Plain,
+            "timed" => EventKind::Timed,
+            "blocking" => EventKind::Blocking,
             other => return unknown(other),
         };
         return Ok(Op::Event { event, sort, device: words.name(' ')? });
@@ -147,11 +147,11 @@ fn op(words: &mut Words<'_>) -> Result<Op, Why> {
         "=" => {
             let sort = match words.word() {
                 "clone" => return Ok(Op::Clone { stream, of: words.name('s')? }),
-                "stream" => Sort::New,
-                "owner" => Sort::Owner,
-                "raw" => Sort::Raw,
-                "default" => Sort::Default,
-                "own" => Sort::Own,
+                "stream" => StreamKind::New,
+                "owner" => StreamKind::Owner,
+                "raw" => StreamKind::Raw,
+                "default" => StreamKind::Default,
+                "own" => StreamKind::Own,
                 other => return unknown(other),
             };
             Op::Stream { stream, sort, device: words.name(' ')? }

@@ -25,7 +25,7 @@ pub(crate) struct Meeting {
 struct Met {
     arrived: usize,
     rounds: usize,
-    told: Vec<u8>,
+    messages: Vec<u8>,
     is_over: bool,
 }
 
@@ -46,12 +46,12 @@ impl Meeting {
     }
 
     pub(crate) fn tell(&self, channel: u8) {
-        lock(&self.state).told.push(channel);
+        lock(&self.state).messages.push(channel);
         self.changed.notify_all();
     }
 
     pub(crate) fn hear(&self, channel: u8) -> Result<(), Over> {
-        self.until(lock(&self.state), |state| state.told.contains(&channel))
+        self.until(lock(&self.state), |state| state.messages.contains(&channel))
     }
 
     pub(crate) fn is_over(&self) -> bool {

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
     let found = unsafe {
         ask_for_cuda_queues();
-        driver_sim::stand_in(1)
+        driver_sim::install(1)
     };
     harness::main(found.and_then(|()| CudaFixture::new()), 1_000, Options::default())
 }

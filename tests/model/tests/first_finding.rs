@@ -128,7 +128,7 @@ fn in_a_process(then: &str) -> Output {
 }
 
 /// How often the output has the finding, and how to run the program again.
-fn told(output: &Output) -> [usize; 2] {
+fn messages(output: &Output) -> [usize; 2] {
     let text = String::from_utf8_lossy(&output.stderr);
     let count = |part: &str| text.matches(part).count();
     assert!(!text.contains("the process should have ended"), "{text}");
@@ -139,12 +139,12 @@ fn told(output: &Output) -> [usize; 2] {
 fn a_hang_of_a_smaller_program_hides_no_finding() {
     let output = in_a_process("hang");
     assert_eq!(output.status.code(), Some(101), "{output:?}");
-    assert_eq!(told(&output), [2, 2], "before the search, and with the hang: {output:?}");
+    assert_eq!(messages(&output), [2, 2], "before the search, and with the hang: {output:?}");
 }
 
 #[test]
 fn a_smaller_program_that_ends_the_process_hides_no_finding() {
     let output = in_a_process("exit");
     assert_eq!(output.status.code(), Some(9), "{output:?}");
-    assert_eq!(told(&output), [1, 1], "before the search: {output:?}");
+    assert_eq!(messages(&output), [1, 1], "before the search: {output:?}");
 }

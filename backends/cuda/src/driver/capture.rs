@@ -7,7 +7,7 @@
 //! *global* (torch's and the driver's default), such a call is refused with 900 and breaks the
 //! capture, whatever stream it names. The documentation does not list them. Queries of streams and
 //! events are among them, and so is what only reads: a stream's id, for one. None of that has
-//! anything to do with the capture, and [`Relaxed`] tells the driver so.
+//! anything to do with the capture, and [`CaptureModeGuard`] tells the driver so.
 //!
 //! Safe without it are: [`status`] and [`id`]; recording, waiting and host functions, which are
 //! enqueued; and all that concerns the thread's current context.
@@ -59,7 +59,7 @@ pub(crate) unsafe fn status(
 /// # Safety
 /// As [`status`].
 #[inline]
-pub(crate) unsafe fn is_possible(driver: &Driver, stream: Ptr) -> bool {
+pub(crate) unsafe fn may_be_capturing(driver: &Driver, stream: Ptr) -> bool {
     let mut status = 0;
     // SAFETY: the caller promises the stream; `status` is a place for the number.
     let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
@@ -71,7 +71,7 @@ pub(crate) unsafe fn is_possible(driver: &Driver, stream: Ptr) -> bool {
 /// # Safety
 /// As [`status`].
 #[inline]
-pub(crate) unsafe fn refuse(
+pub(crate) unsafe fn ensure_not_capturing(
     driver: &Driver,
     stream: Ptr,
     operation: &'static str,
@@ -147,14 +147,14 @@ pub(crate) unsafe fn membership(
 
 /// While it lives, calls of this thread do not break captures of other streams. The thread's mode
 /// is as before when it is dropped.
-pub(crate) struct Relaxed {
+pub(crate) struct CaptureModeGuard {
     driver: &'static Driver,
     before: c_int,
     // The mode is the thread's.
-    stays_on_its_thread: PhantomData<*const ()>,
+    _not_send: PhantomData<*const ()>,
 }
 
-impl Relaxed {
+impl CaptureModeGuard {
     #[inline]
     pub(crate) fn enter(
         driver: &'static Driver,
@@ -170,11 +170,11 @@ impl Relaxed {
             }
             check(code, operation, "cuThreadExchangeStreamCaptureMode")?;
         }
-        Ok(Relaxed { driver, before: mode, stays_on_its_thread: PhantomData })
+        Ok(CaptureModeGuard { driver, before: mode, _not_send: PhantomData })
     }
 }
 
-impl Drop for Relaxed {
+impl Drop for CaptureModeGuard {
     #[inline]
     fn drop(&mut self) {
         put_back(self.driver, self.before);

@@ -97,19 +97,19 @@ impl CudaCode {
     /// driver does not know it or is not loaded.
     #[doc(alias = "cuGetErrorName")]
     pub fn name(self) -> Option<&'static str> {
-        ask(loaded()?.symbols.error_name, self)
+        driver_text(loaded()?.symbols.error_name, self)
     }
 
     /// The driver's description of the code; `None` as for [`name`](Self::name).
     #[doc(alias = "cuGetErrorString")]
     pub fn description(self) -> Option<&'static str> {
-        ask(loaded()?.symbols.error_text, self)
+        driver_text(loaded()?.symbols.error_text, self)
     }
 }
 
 type TextOf = unsafe extern "C" fn(CudaCode, *mut *const c_char) -> CudaCode;
 
-fn ask(text_of: TextOf, code: CudaCode) -> Option<&'static str> {
+fn driver_text(text_of: TextOf, code: CudaCode) -> Option<&'static str> {
     let mut text = std::ptr::null();
     // SAFETY: `text` is a place for one pointer. The call takes any number.
     let answer = unsafe { text_of(code, &mut text) };

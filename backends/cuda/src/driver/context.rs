@@ -5,11 +5,11 @@ use std::num::NonZero;
 
 use gpu_stream_core::{BackendKind, ContractError, Device, ErrorKind, PriorityRange, RawEvent};
 
-use super::capture::Relaxed;
+use super::capture::CaptureModeGuard;
 use super::code::CudaCode;
-use super::current::{Current, current};
+use super::current::{ContextGuard, current};
 use super::symbols::Ptr;
-use super::{Driver, Primary, check, require};
+use super::{Driver, PrimaryContext, check, require};
 use crate::{Cuda, CudaError};
 
 /// A context that is alive.
@@ -40,7 +40,7 @@ impl Driver {
         &'static self,
         ordinal: u32,
         operation: &'static str,
-    ) -> Result<&'static Primary, CudaError> {
+    ) -> Result<&'static PrimaryContext, CudaError> {
         let found = self.devices.get(ordinal as usize);
         let entry = found.ok_or_else(|| {
             let given = Device::new(BackendKind::Cuda, ordinal);
@@ -55,7 +55,7 @@ impl Driver {
         &'static self,
         ordinal: u32,
         context: Context,
-    ) -> Option<&'static Primary> {
+    ) -> Option<&'static PrimaryContext> {
         self.retained_primary(ordinal).filter(|primary| primary.context == context)
     }
 
@@ -66,7 +66,7 @@ impl Driver {
         ordinal: u32,
         context: Context,
         operation: &'static str,
-    ) -> Result<Option<&'static Primary>, CudaError> {
+    ) -> Result<Option<&'static PrimaryContext>, CudaError> {
         if self.known_primary(ordinal, context).is_none() {
             return Ok(None);
         }
@@ -76,7 +76,7 @@ impl Driver {
     /// The primary context of the device `ordinal`, if it was used before. Asks nobody. It may have
     /// been reset since.
     #[inline]
-    pub(crate) fn retained_primary(&'static self, ordinal: u32) -> Option<&'static Primary> {
+    pub(crate) fn retained_primary(&'static self, ordinal: u32) -> Option<&'static PrimaryContext> {
         self.devices.get(ordinal as usize)?.primary.get()
     }
 
@@ -91,7 +91,7 @@ impl Driver {
         &'static self,
         stream: Ptr,
         ordinal: Option<u32>,
-    ) -> Option<&'static Primary> {
+    ) -> Option<&'static PrimaryContext> {
         let ask = self.symbols.stream_context.function?;
         let mut context = std::ptr::null_mut();
         // SAFETY: the caller promises that the stream is alive; `context` is a place for one.
@@ -99,7 +99,7 @@ impl Driver {
         if code != CudaCode::SUCCESS {
             return None;
         }
-        let is_it = |primary: &&Primary| primary.context.to_bits() == context.addr();
+        let is_it = |primary: &&PrimaryContext| primary.context.to_bits() == context.addr();
         let found = match ordinal {
             Some(ordinal) => self.retained_primary(ordinal).filter(is_it),
             None => self.devices.iter().filter_map(|entry| entry.primary.get()).find(is_it),
@@ -114,8 +114,8 @@ impl Driver {
         flags: c_uint,
         operation: &'static str,
     ) -> Result<RawEvent<Cuda>, CudaError> {
-        let _relaxed = Relaxed::enter(self, operation)?;
-        let _current = Current::enter(self, context, operation)?;
+        let _relaxed = CaptureModeGuard::enter(self, operation)?;
+        let _current = ContextGuard::enter(self, context, operation)?;
         let mut event = std::ptr::null_mut();
         // SAFETY: `event` is a place for one event, the flags are valid ones, and the context is
         // current.
@@ -131,7 +131,7 @@ impl Driver {
     /// The event is ours, its context is alive, and this is its last use.
     pub(crate) unsafe fn destroy_event(&'static self, event: RawEvent<Cuda>) {
         // Without it a capture may break.
-        let _relaxed = Relaxed::enter(self, "destroying an event").ok();
+        let _relaxed = CaptureModeGuard::enter(self, "destroying an event").ok();
         // SAFETY: the caller promises it.
         let _ = unsafe { (self.symbols.event_destroy)(event.as_ptr()) };
     }
@@ -143,8 +143,8 @@ impl Driver {
         operation: &'static str,
     ) -> Result<PriorityRange, CudaError> {
         let ask = require(self.symbols.ctx_priorities, operation)?;
-        let _relaxed = Relaxed::enter(self, operation)?;
-        let _current = Current::enter(self, context, operation)?;
+        let _relaxed = CaptureModeGuard::enter(self, operation)?;
+        let _current = ContextGuard::enter(self, context, operation)?;
         let (mut least, mut greatest) = (0, 0);
         // SAFETY: both are valid out-pointers, and the context is current.
         let code = unsafe { ask(&mut least, &mut greatest) };
@@ -178,10 +178,10 @@ impl Driver {
                 return Ok(ordinal);
             }
         }
-        let _relaxed = Relaxed::enter(self, operation)?;
+        let _relaxed = CaptureModeGuard::enter(self, operation)?;
         let mut handle = 0;
         {
-            let _current = Current::enter(self, context, operation)?;
+            let _current = ContextGuard::enter(self, context, operation)?;
             // SAFETY: `handle` is a place for the device.
             let code = unsafe { (self.symbols.ctx_device)(&mut handle) };
             check(code, operation, "cuCtxGetDevice")?;
@@ -226,7 +226,7 @@ impl Driver {
             // Today's drivers need no current context for this. One that does takes any.
             Err(CudaError::Driver { code: CudaCode::INVALID_CONTEXT, .. }) => {
                 let any = self.primary(0, operation)?.context;
-                let _current = Current::enter(self, any, operation)?;
+                let _current = ContextGuard::enter(self, any, operation)?;
                 // SAFETY: as above.
                 unsafe { self.ask_context_of(stream, operation) }
             }

@@ -10,14 +10,14 @@ use crate::CudaError;
 ///
 /// Explicit handles need none on today's drivers. The making of streams and events does, and
 /// handles 0, 1 and 2, whose meaning it decides.
-pub(crate) struct Current {
+pub(crate) struct ContextGuard {
     driver: &'static Driver,
     pushed: bool,
     // The stack of contexts is the thread's.
-    stays_on_its_thread: PhantomData<*const ()>,
+    _not_send: PhantomData<*const ()>,
 }
 
-impl Current {
+impl ContextGuard {
     pub(crate) fn enter(
         driver: &'static Driver,
         context: Context,
@@ -36,11 +36,11 @@ impl Current {
                 check(code, operation, "cuCtxPushCurrent_v2")?;
             }
         }
-        Ok(Current { driver, pushed, stays_on_its_thread: PhantomData })
+        Ok(ContextGuard { driver, pushed, _not_send: PhantomData })
     }
 }
 
-impl Drop for Current {
+impl Drop for ContextGuard {
     fn drop(&mut self) {
         if self.pushed {
             pop(self.driver);
@@ -48,7 +48,7 @@ impl Drop for Current {
     }
 }
 
-/// Takes the context from the stack that [`Current::enter`] put there: once more, if the driver says
+/// Takes the context from the stack that [`ContextGuard::enter`] put there: once more, if the driver says
 /// no and has not done it, since that may be about something else.
 fn pop(driver: &Driver) {
     for _ in 0..2 {
@@ -66,21 +66,21 @@ fn pop(driver: &Driver) {
 /// Remembers what is current, and makes it so again when dropped: around code of others that
 /// changes it.
 #[cfg_attr(not(feature = "cudarc"), allow(dead_code, reason = "only cudarc needs it"))]
-pub(crate) struct AsFound {
+pub(crate) struct SavedContext {
     driver: &'static Driver,
     found: super::symbols::Ptr,
 }
 
 #[cfg_attr(not(feature = "cudarc"), allow(dead_code, reason = "only cudarc needs it"))]
-impl AsFound {
+impl SavedContext {
     /// `None` if the driver cannot say, which is when it is gone.
     pub(crate) fn remember(driver: &'static Driver) -> Option<Self> {
         let found = current(driver, "AsFound::remember").ok()?;
-        Some(AsFound { driver, found })
+        Some(SavedContext { driver, found })
     }
 }
 
-impl Drop for AsFound {
+impl Drop for SavedContext {
     fn drop(&mut self) {
         if current(self.driver, "AsFound::drop").is_ok_and(|now| now == self.found) {
             return;

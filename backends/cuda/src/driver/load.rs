@@ -3,7 +3,9 @@
 use std::ffi::c_int;
 use std::sync::Arc;
 
-use gpu_stream_relay::library::{Folder, Found as FoundLibrary, LibrarySpec, NotFound, Origin};
+use gpu_stream_driver_common::library::{
+    Folder, Found as FoundLibrary, LibrarySpec, NotFound, Origin,
+};
 use libloading::Library;
 
 use super::code::CudaCode;

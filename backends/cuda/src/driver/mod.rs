@@ -7,24 +7,24 @@ mod context;
 mod current;
 mod load;
 mod primary;
-mod standing;
+mod process_state;
 pub(crate) mod symbols;
 
 use std::ffi::{CStr, c_char};
 use std::sync::Arc;
 
-use gpu_stream_relay::RetryCell;
-use gpu_stream_relay::library::{Origin, Watch};
+use gpu_stream_driver_common::RetryCell;
+use gpu_stream_driver_common::library::{Origin, Watch};
 use libloading::Library;
 
 pub(crate) use self::advice::{advice, on_start};
 use self::code::CudaCode;
 pub(crate) use self::context::Context;
+pub(crate) use self::current::ContextGuard;
 #[cfg(feature = "cudarc")]
-pub(crate) use self::current::AsFound;
-pub(crate) use self::current::Current;
-pub(crate) use self::primary::Primary;
+pub(crate) use self::current::SavedContext;
 use self::primary::PrimaryCell;
+pub(crate) use self::primary::PrimaryContext;
 use self::symbols::{DeviceHandle, Optional, Symbols};
 use crate::CudaError;
 
@@ -51,7 +51,7 @@ pub(crate) struct DeviceEntry {
 /// Returns the driver, which the first call that succeeds starts. A failure that can pass is not kept.
 #[inline]
 pub(crate) fn driver() -> Result<&'static Driver, CudaError> {
-    match standing::loaded() {
+    match process_state::loaded() {
         Some(driver) => Ok(driver),
         None => first_driver(),
     }
@@ -60,17 +60,17 @@ pub(crate) fn driver() -> Result<&'static Driver, CudaError> {
 #[cold]
 fn first_driver() -> Result<&'static Driver, CudaError> {
     static DRIVER: RetryCell<Driver, CudaError> = RetryCell::new();
-    standing::refuse_forked()?;
-    standing::watch_forks();
+    process_state::ensure_not_forked()?;
+    process_state::watch_forks();
     let driver = DRIVER.get_or_try(Driver::new, load::can_pass)?;
-    standing::started(driver);
+    process_state::started(driver);
     Ok(driver)
 }
 
 /// The driver, if a call has loaded it already, and it may be called.
 #[inline]
 pub(crate) fn loaded() -> Option<&'static Driver> {
-    standing::loaded()
+    process_state::loaded()
 }
 
 impl Driver {

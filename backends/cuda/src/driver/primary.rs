@@ -1,13 +1,13 @@
-//! The primary context of each device: [`Primary`].
+//! The primary context of each device: [`PrimaryContext`].
 
 use std::ffi::c_uint;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use gpu_stream_core::RawEvent;
-use gpu_stream_relay::{Pool, Sources, thread_number};
+use gpu_stream_driver_common::{Pool, RecordCoalescer, thread_number};
 
-use super::capture::Relaxed;
+use super::capture::CaptureModeGuard;
 use super::code::CudaCode;
 use super::{Context, DeviceEntry, Driver, check};
 use crate::host_func::{self, DEFERRED, HOST_FUNCS};
@@ -18,9 +18,9 @@ use crate::{Cuda, CudaError};
 /// It is retained once and never released, as the library is never closed. Another library can reset
 /// it (`cudaDeviceReset`, `cuDevicePrimaryCtxReset`). The driver then frees all that was made in it, and
 /// on today's drivers the next life has the same handle. To follow a handle of an earlier life
-/// crashes. So a new life has a new `Primary`, with pools of its own, and the old one stays where it
+/// crashes. So a new life has a new `PrimaryContext`, with pools of its own, and the old one stays where it
 /// is, since wrappers refer to it.
-pub(crate) struct Primary {
+pub(crate) struct PrimaryContext {
     pub(crate) driver: &'static Driver,
     /// That of the device.
     pub(crate) ordinal: u32,
@@ -31,15 +31,15 @@ pub(crate) struct Primary {
     /// Events of this context that are not in use. None was recorded in a capture.
     pool: Pool,
     /// Events of this context for records that only the recording call sees.
-    relays: Pool,
+    scratch_events: Pool,
     /// The streams of this context that another one waits for at the moment.
-    pub(crate) sources: Sources,
+    pub(crate) coalescer: RecordCoalescer,
 }
 
 /// `CU_EVENT_DISABLE_TIMING`.
 const DISABLE_TIMING: c_uint = 2;
 
-impl Primary {
+impl PrimaryContext {
     fn new(
         driver: &'static Driver,
         ordinal: u32,
@@ -47,8 +47,8 @@ impl Primary {
         context: Context,
     ) -> Self {
         let id = driver.id_of(context).ok();
-        let (pool, relays, sources) = (Pool::new(), Pool::new(), Sources::new());
-        Primary { driver, ordinal, context, entry, id, pool, relays, sources }
+        let (pool, scratch_events, coalescer) = (Pool::new(), Pool::new(), RecordCoalescer::new());
+        PrimaryContext { driver, ordinal, context, entry, id, pool, scratch_events, coalescer }
     }
 
     /// Returns an error if the context was reset since. Returns `Ok` if the driver cannot tell.
@@ -76,7 +76,7 @@ impl Primary {
     /// ids tells.
     #[cold]
     fn is_inactive(&self) -> bool {
-        let Ok(_relaxed) = Relaxed::enter(self.driver, "Primary::is_inactive") else {
+        let Ok(_relaxed) = CaptureModeGuard::enter(self.driver, "Primary::is_inactive") else {
             return false;
         };
         let (mut flags, mut active) = (0, 0);
@@ -116,18 +116,21 @@ impl Primary {
     /// Takes an event that is to be recorded, waited for and given back.
     ///
     /// Runs no code of a user: the caller holds a source.
-    pub(crate) fn take_relay(&self, operation: &'static str) -> Result<RawEvent<Cuda>, CudaError> {
-        match self.relays.take(thread_number()) {
+    pub(crate) fn acquire_scratch(
+        &self,
+        operation: &'static str,
+    ) -> Result<RawEvent<Cuda>, CudaError> {
+        match self.scratch_events.take(thread_number()) {
             Some(event) => Ok(RawEvent::from_bits(event)),
             None => self.driver.create_event(self.context, DISABLE_TIMING, operation),
         }
     }
 
     /// Gives a relay back. Runs no code of a user: the caller may hold a source.
-    pub(crate) fn give_relay(&self, event: RawEvent<Cuda>) {
-        if let Err(event) = self.relays.give(event.to_bits(), thread_number()) {
+    pub(crate) fn release_scratch(&self, event: RawEvent<Cuda>) {
+        if let Err(event) = self.scratch_events.give(event.to_bits(), thread_number()) {
             let event = RawEvent::from_bits(event);
-            host_func::outside(move || {
+            host_func::run_outside_host_func(move || {
                 // In the child of a fork it is left alone.
                 let Some(driver) = super::loaded() else { return };
                 // SAFETY: the event is ours, and this is its last use: the waits for its record are
@@ -139,22 +142,26 @@ impl Primary {
 }
 
 /// The current life of a device's primary context, if it was used before.
-pub(crate) struct PrimaryCell(AtomicPtr<Primary>);
+pub(crate) struct PrimaryCell(AtomicPtr<PrimaryContext>);
 
 impl PrimaryCell {
     pub(super) const fn new() -> Self {
         PrimaryCell(AtomicPtr::new(null_mut()))
     }
 
-    /// Returns the `Primary`, without a question to the driver. It may have been reset.
+    /// Returns the `PrimaryContext`, without a question to the driver. It may have been reset.
     #[inline]
-    pub(super) fn get(&self) -> Option<&'static Primary> {
+    pub(super) fn get(&self) -> Option<&'static PrimaryContext> {
         // SAFETY: it is null, or was made from a box that is never freed.
         unsafe { self.0.load(Ordering::Acquire).as_ref() }
     }
 
     /// Puts `made` in the place of `old`. Returns what another thread put there first, if one did.
-    fn replace(&self, old: Option<&'static Primary>, made: Primary) -> &'static Primary {
+    fn replace(
+        &self,
+        old: Option<&'static PrimaryContext>,
+        made: PrimaryContext,
+    ) -> &'static PrimaryContext {
         let old = old.map_or(null_mut(), |old| std::ptr::from_ref(old).cast_mut());
         let new = Box::into_raw(Box::new(made));
         match self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire) {
@@ -164,7 +171,7 @@ impl PrimaryCell {
                 // SAFETY: it was made from a box a moment ago, and no other thread has seen it. It has
                 // no events yet.
                 drop(unsafe { Box::from_raw(new) });
-                // SAFETY: it was made from a box that is never freed. It is not null, since a `Primary`
+                // SAFETY: it was made from a box that is never freed. It is not null, since a `PrimaryContext`
                 // is replaced by another one only.
                 unsafe { &*other }
             }
@@ -192,7 +199,7 @@ impl Driver {
         ordinal: u32,
         entry: &'static DeviceEntry,
         operation: &'static str,
-    ) -> Result<&'static Primary, CudaError> {
+    ) -> Result<&'static PrimaryContext, CudaError> {
         match entry.primary.get() {
             Some(primary) if primary.is_alive() => Ok(primary),
             before => self.retain_primary(ordinal, entry, before, operation),
@@ -204,10 +211,10 @@ impl Driver {
         &'static self,
         ordinal: u32,
         entry: &'static DeviceEntry,
-        before: Option<&'static Primary>,
+        before: Option<&'static PrimaryContext>,
         operation: &'static str,
-    ) -> Result<&'static Primary, CudaError> {
-        let _relaxed = Relaxed::enter(self, operation)?;
+    ) -> Result<&'static PrimaryContext, CudaError> {
+        let _relaxed = CaptureModeGuard::enter(self, operation)?;
         let mut context = null_mut();
         // SAFETY: `context` is a valid out-pointer, and the driver named the device.
         let code = unsafe { (self.symbols.primary_retain)(&mut context, entry.handle) };
@@ -224,6 +231,6 @@ impl Driver {
             DEFERRED.push(move || HOST_FUNCS.cancel(|stream| stream.scope == scope));
         }
         // Two threads at once retain it twice, which is harmless for what is never released.
-        Ok(entry.primary.replace(before, Primary::new(self, ordinal, entry, context)))
+        Ok(entry.primary.replace(before, PrimaryContext::new(self, ordinal, entry, context)))
     }
 }

@@ -6,12 +6,12 @@ use gpu_stream_core::{ContractError, EventStatus};
 
 use super::{CudaEvent, Origin};
 use crate::CudaError;
-use crate::driver::capture::{self, Relaxed};
+use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Context, Current, Driver, Primary, check, driver, loaded};
+use crate::driver::{Context, ContextGuard, Driver, PrimaryContext, check, driver, loaded};
 use crate::host_func;
-use crate::record::Captured;
+use crate::record::CapturedRecord;
 
 impl CudaEvent {
     /// Returns why the event cannot be asked, if its last record was made in a capture.
@@ -29,14 +29,14 @@ impl CudaEvent {
         driver: &'static Driver,
         operation: &'static str,
     ) -> Option<CudaError> {
-        self.record.of_capture(|Captured { stream, id, .. }| {
+        self.record.map_captured(|CapturedRecord { stream, id, .. }| {
             let now = {
-                let entered = self.context.map(|own| Current::enter(driver, own, operation));
+                let entered = self.context.map(|own| ContextGuard::enter(driver, own, operation));
                 let _current = match entered.transpose() {
                     Ok(current) => current,
                     Err(error) => return error,
                 };
-                // SAFETY: the stream is alive, as `Captured` says, or it is a default one, and the
+                // SAFETY: the stream is alive, as `CapturedRecord` says, or it is a default one, and the
                 // context is current. Handle 2 means another stream on another thread; there, the
                 // capture is taken to be over.
                 unsafe { capture::id(driver, stream.as_ptr()) }
@@ -63,7 +63,7 @@ impl CudaEvent {
     /// An error if the event was last recorded in a capture that is over. To wait for one that goes
     /// on is how another stream is drawn into the capture.
     #[inline]
-    pub(crate) fn refuse_stale(
+    pub(crate) fn ensure_not_stale(
         &self,
         driver: &'static Driver,
         operation: &'static str,
@@ -96,7 +96,7 @@ impl CudaEvent {
         if !self.record.is_any() {
             return Ok(false);
         }
-        match self.record.of_capture(|captured| captured.id) {
+        match self.record.map_captured(|captured| captured.id) {
             None => Err(uncaptured()),
             Some(Some(other)) if other != capture => {
                 let bits = self.bits();
@@ -155,7 +155,7 @@ impl CudaEvent {
                     Some(context) => context,
                     None => driver.primary(self.device, operation)?.context,
                 };
-                let _current = Current::enter(driver, context, operation)?;
+                let _current = ContextGuard::enter(driver, context, operation)?;
                 Ok(ask())
             }
             code => Ok(code),
@@ -164,13 +164,13 @@ impl CudaEvent {
 
     /// As [`in_context`](Self::in_context), for a question that breaks captures of others in any mode but
     /// the relaxed one.
-    fn ask(
+    fn query_runtime(
         &self,
         driver: &'static Driver,
         operation: &'static str,
         ask: impl Fn() -> CudaCode,
     ) -> Result<CudaCode, CudaError> {
-        let _relaxed = Relaxed::enter(driver, operation)?;
+        let _relaxed = CaptureModeGuard::enter(driver, operation)?;
         self.in_context(driver, operation, ask)
     }
 
@@ -209,7 +209,7 @@ impl CudaEvent {
         }
         // SAFETY: the event is alive.
         let ask = || unsafe { (driver.symbols.event_query)(self.as_ptr()) };
-        match self.ask(driver, OPERATION, ask)? {
+        match self.query_runtime(driver, OPERATION, ask)? {
             CudaCode::SUCCESS if !is_shared && !self.record.is_any() => Ok(EventStatus::Unrecorded),
             CudaCode::SUCCESS => Ok(EventStatus::Complete),
             CudaCode::NOT_READY => Ok(EventStatus::Pending),
@@ -222,7 +222,7 @@ impl CudaEvent {
 
     pub(super) fn wait_here(&self) -> Result<(), CudaError> {
         const OPERATION: &str = "Event::synchronize";
-        host_func::refuse_inside(OPERATION)?;
+        host_func::ensure_outside_host_func(OPERATION)?;
         let driver = driver()?;
         self.check_reset(OPERATION)?;
         let is_shared = self.is_shared();
@@ -233,7 +233,7 @@ impl CudaEvent {
         }
         // SAFETY: the event is alive.
         let ask = || unsafe { (driver.symbols.event_synchronize)(self.as_ptr()) };
-        match self.ask(driver, OPERATION, ask)? {
+        match self.query_runtime(driver, OPERATION, ask)? {
             CudaCode::INVALID_VALUE if is_shared => {
                 Err(CudaError::CapturedEvent { operation: OPERATION })
             }
@@ -299,7 +299,8 @@ impl CudaEvent {
     #[inline]
     pub(super) fn end<T>(&self, outcome: Result<T, CudaError>) -> Result<T, CudaError> {
         host_func::end(outcome, || {
-            let scope = self.primary.map(Primary::scope).or(self.context.map(Context::to_bits));
+            let scope =
+                self.primary.map(PrimaryContext::scope).or(self.context.map(Context::to_bits));
             scope.filter(|_| self.is_context_at_end())
         })
     }

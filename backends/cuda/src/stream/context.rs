@@ -10,7 +10,7 @@ use super::CudaStream;
 use crate::CudaError;
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Context, Current, Driver, Primary, driver, loaded};
+use crate::driver::{Context, ContextGuard, Driver, PrimaryContext, driver, loaded};
 
 impl CudaStream {
     /// Returns the device's primary context if the stream is of it. Returns `None` also if the driver
@@ -21,8 +21,8 @@ impl CudaStream {
     pub(crate) fn primary(
         &self,
         operation: &'static str,
-    ) -> Result<Option<&'static Primary>, CudaError> {
-        if self.is_found() {
+    ) -> Result<Option<&'static PrimaryContext>, CudaError> {
+        if self.is_context_known() {
             self.check_reset(operation)?;
             return Ok(self.known_primary());
         }
@@ -30,17 +30,17 @@ impl CudaStream {
         // this wrapper.
         let primary = loaded()
             .and_then(|driver| unsafe { driver.primary_of(self.raw.as_ptr(), Some(self.device)) });
-        Ok(primary.map(|primary| self.keep_primary(primary)))
+        Ok(primary.map(|primary| self.cache_primary(primary)))
     }
 
     /// Returns `true` if the context is known.
-    pub(crate) fn is_found(&self) -> bool {
+    pub(crate) fn is_context_known(&self) -> bool {
         self.context.load(Ordering::Relaxed) != 0
     }
 
     #[inline]
-    fn known_primary(&self) -> Option<&'static Primary> {
-        // SAFETY: it is null, or was made of a `&'static Primary`. Acquire: what another thread found.
+    fn known_primary(&self) -> Option<&'static PrimaryContext> {
+        // SAFETY: it is null, or was made of a `&'static PrimaryContext`. Acquire: what another thread found.
         unsafe { self.primary.load(Ordering::Acquire).as_ref() }
     }
 
@@ -50,16 +50,16 @@ impl CudaStream {
     /// It does for a record of an event of that context. The driver refuses it if the stream is of
     /// another, and if it does not, the stream is [of this one](Self::found).
     #[inline]
-    pub(crate) fn likely_primary(&self) -> Option<&'static Primary> {
+    pub(crate) fn known_or_assumed_primary(&self) -> Option<&'static PrimaryContext> {
         match self.known_primary() {
             Some(primary) => Some(primary),
-            None => self.presumed_primary(),
+            None => self.assumed_primary(),
         }
     }
 
     #[inline]
-    fn presumed_primary(&self) -> Option<&'static Primary> {
-        if self.is_found() {
+    fn assumed_primary(&self) -> Option<&'static PrimaryContext> {
+        if self.is_context_known() {
             return None;
         }
         // Events of a life of the context that is over must not come near a stream of the next one.
@@ -68,14 +68,14 @@ impl CudaStream {
 
     /// Notes that the stream has recorded an event of this context, and is of it then.
     #[inline]
-    pub(crate) fn found(&self, primary: &'static Primary) {
-        if !self.is_found() {
-            self.keep_primary(primary);
+    pub(crate) fn learn_context(&self, primary: &'static PrimaryContext) {
+        if !self.is_context_known() {
+            self.cache_primary(primary);
         }
     }
 
     #[inline]
-    fn keep_primary(&self, primary: &'static Primary) -> &'static Primary {
+    fn cache_primary(&self, primary: &'static PrimaryContext) -> &'static PrimaryContext {
         self.primary.store(std::ptr::from_ref(primary).cast_mut(), Ordering::Release);
         self.context.store(primary.context.to_bits(), Ordering::Release);
         primary
@@ -100,14 +100,14 @@ impl CudaStream {
             // The driver cannot tell. The caller gave the device, whose primary context it then is;
             // the driver refuses a record if it is not.
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                return Ok(self.keep_primary(driver.primary(self.device, operation)?).context);
+                return Ok(self.cache_primary(driver.primary(self.device, operation)?).context);
             }
             answer => answer?,
         };
         let actual = Device::new(BackendKind::Cuda, driver.ordinal_of(context, operation)?);
         self.device().check_is(actual, operation)?;
         match driver.live_known_primary(self.device, context, operation)? {
-            Some(primary) => drop(self.keep_primary(primary)),
+            Some(primary) => drop(self.cache_primary(primary)),
             None => self.context.store(context.to_bits(), Ordering::Release),
         }
         Ok(context)
@@ -116,13 +116,13 @@ impl CudaStream {
     /// Returns what host functions and panics know the context by.
     pub(crate) fn scope(&self, operation: &'static str) -> Result<usize, CudaError> {
         let context = self.context(operation)?;
-        Ok(self.known_primary().map_or(context.to_bits(), Primary::scope))
+        Ok(self.known_primary().map_or(context.to_bits(), PrimaryContext::scope))
     }
 
     /// As [`scope`](Self::scope), if the context is known.
     pub(crate) fn known_scope(&self) -> Option<usize> {
         let context = Context::from_bits(self.context.load(Ordering::Acquire))?;
-        Some(self.known_primary().map_or(context.to_bits(), Primary::scope))
+        Some(self.known_primary().map_or(context.to_bits(), PrimaryContext::scope))
     }
 
     /// Returns an error if the stream is of a context that was reset: the driver would follow a handle
@@ -141,7 +141,7 @@ impl CudaStream {
     #[cold]
     fn renew(
         &self,
-        primary: &'static Primary,
+        primary: &'static PrimaryContext,
         error: CudaError,
         operation: &'static str,
     ) -> Result<(), CudaError> {
@@ -150,7 +150,7 @@ impl CudaStream {
         }
         let live = primary.driver.primary(primary.ordinal, operation)?;
         self.seen.reset();
-        self.keep_primary(live);
+        self.cache_primary(live);
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl CudaStream {
     /// Explicit handles need nothing on today's drivers; where one does, `ask` is called a second
     /// time.
     #[inline]
-    pub(crate) fn ask<T>(
+    pub(crate) fn with_current<T>(
         &self,
         operation: &'static str,
         ask: impl Fn(&'static Driver, Ptr) -> Result<T, CudaError>,
@@ -173,7 +173,7 @@ impl CudaStream {
                 answer => return answer,
             }
         }
-        let _current = Current::enter(driver, self.context(operation)?, operation)?;
+        let _current = ContextGuard::enter(driver, self.context(operation)?, operation)?;
         ask(driver, raw)
     }
 

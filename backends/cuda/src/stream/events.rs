@@ -12,7 +12,7 @@ use crate::driver::capture::{self, Membership};
 use crate::driver::code::CudaCode;
 use crate::driver::{Context, Driver, check, driver, loaded};
 use crate::host_func::PANICS;
-use crate::record::{Captured, Mark};
+use crate::record::{CapturedRecord, Mark};
 use crate::{CudaError, CudaEvent};
 
 impl CudaStream {
@@ -31,7 +31,7 @@ impl CudaStream {
 
     /// Returns the driver if the stream [is plain](Self::is_plain).
     #[inline]
-    fn quick(&self) -> Option<&'static Driver> {
+    fn fast_driver(&self) -> Option<&'static Driver> {
         if self.is_plain() { loaded() } else { None }
     }
 
@@ -56,15 +56,15 @@ impl CudaStream {
 
     /// Tries to record the event on the fast path. Returns `None` if the slow path is needed.
     #[inline]
-    fn quick_record(&self, event: &CudaEvent) -> Option<CudaCode> {
-        let driver = self.quick()?;
+    fn try_record_fast(&self, event: &CudaEvent) -> Option<CudaCode> {
+        let driver = self.fast_driver()?;
         let context = Context::from_bits(self.context.load(Ordering::Relaxed));
-        if context.is_some_and(|context| !event.is_of(context)) {
+        if context.is_some_and(|context| !event.belongs_to(context)) {
             return None;
         }
         let raw = self.raw.as_ptr();
         // SAFETY: the stream is alive.
-        if unsafe { capture::is_possible(driver, raw) } {
+        if unsafe { capture::may_be_capturing(driver, raw) } {
             return None;
         }
         event.record_begins();
@@ -77,48 +77,49 @@ impl CudaStream {
         }
         event.record_failed();
         // The slow path says which context the event is of.
-        (code != CudaCode::INVALID_HANDLE && self.is_final(code)).then_some(code)
+        (code != CudaCode::INVALID_HANDLE && self.is_definitive(code)).then_some(code)
     }
 
     /// Tries to record an event of the pool on the fast path. Returns `None` if the slow path is
     /// needed.
     #[inline]
-    fn quick_record_event(&self) -> Option<CudaEvent> {
-        let (driver, raw, primary) = (self.quick()?, self.raw.as_ptr(), self.likely_primary()?);
+    fn try_record_event_fast(&self) -> Option<CudaEvent> {
+        let (driver, raw, primary) =
+            (self.fast_driver()?, self.raw.as_ptr(), self.known_or_assumed_primary()?);
         // SAFETY: the stream is alive.
-        if unsafe { capture::is_possible(driver, raw) } {
+        if unsafe { capture::may_be_capturing(driver, raw) } {
             return None;
         }
-        let event = CudaEvent::recorded_one(primary.take()?, primary, self.mark());
+        let event = CudaEvent::from_pool_recorded(primary.take()?, primary, self.mark());
         // SAFETY: as above; the event is alive, and no other thread has it.
         let code = unsafe { (driver.symbols.event_record)(event.as_ptr(), raw) };
         if code != CudaCode::SUCCESS {
             return None;
         }
-        self.found(primary);
+        self.learn_context(primary);
         Some(event)
     }
 
     /// Returns `true` if the driver would answer the same once more on the slow path: with a context
     /// that is current, and with an event of the stream's own.
     #[inline]
-    pub(crate) fn is_final(&self, code: CudaCode) -> bool {
+    pub(crate) fn is_definitive(&self, code: CudaCode) -> bool {
         match code {
             CudaCode::INVALID_CONTEXT => false,
-            CudaCode::INVALID_HANDLE => self.is_found(),
+            CudaCode::INVALID_HANDLE => self.is_context_known(),
             _ => true,
         }
     }
 
     /// Tries to wait on the fast path. Returns `None` if the slow path is needed.
     #[inline]
-    fn quick_wait(&self, event: &CudaEvent) -> Option<CudaCode> {
-        let (driver, raw) = (self.quick()?, self.raw.as_ptr());
+    fn try_wait_fast(&self, event: &CudaEvent) -> Option<CudaCode> {
+        let (driver, raw) = (self.fast_driver()?, self.raw.as_ptr());
         if event.is_captured() {
             return None;
         }
         // SAFETY: the stream is alive.
-        if unsafe { capture::is_possible(driver, raw) } {
+        if unsafe { capture::may_be_capturing(driver, raw) } {
             return None;
         }
         if event.is_last_of(self) {
@@ -134,37 +135,37 @@ impl CudaStream {
     #[inline]
     pub(super) fn record_any(&self, event: &CudaEvent) -> Result<(), CudaError> {
         const OPERATION: &str = "Stream::record";
-        match self.quick_record(event) {
+        match self.try_record_fast(event) {
             Some(CudaCode::SUCCESS) => Ok(()),
             Some(code) => check(code, OPERATION, "cuEventRecord"),
-            None => self.record_for(event, OPERATION),
+            None => self.record_slow(event, OPERATION),
         }
     }
 
     #[inline]
     pub(super) fn record_event_any(&self) -> Result<CudaEvent, CudaError> {
-        match self.quick_record_event() {
+        match self.try_record_event_fast() {
             Some(event) => Ok(event),
-            None => self.record_event_for("Stream::record_event"),
+            None => self.record_event_slow("Stream::record_event"),
         }
     }
 
     #[inline]
     pub(super) fn wait_event_any(&self, event: &CudaEvent) -> Result<(), CudaError> {
         const OPERATION: &str = "Stream::wait_event";
-        match self.quick_wait(event) {
+        match self.try_wait_fast(event) {
             Some(CudaCode::SUCCESS) => Ok(()),
             Some(code) => event.check_wait(code, OPERATION),
-            None => self.wait_event_for(event, OPERATION),
+            None => self.wait_event_slow(event, OPERATION),
         }
     }
 
-    fn record_for(&self, event: &CudaEvent, operation: &'static str) -> Result<(), CudaError> {
+    fn record_slow(&self, event: &CudaEvent, operation: &'static str) -> Result<(), CudaError> {
         event.device().check_is(self.device(), operation)?;
         self.check_fault(operation)?;
         event.record_begins();
-        let recorded = self.ask(operation, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+        let recorded = self.with_current(operation, |driver, raw| {
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
             let status = unsafe { capture::status(driver, raw, operation) }?;
             // SAFETY: as above, and the event is alive. A driver that refuses an event of another
             // context leaves a capture as it is.
@@ -181,34 +182,37 @@ impl CudaStream {
         });
         let captured = recorded.inspect_err(|_| event.record_failed())?;
         let captured =
-            captured.map(|id| Captured { stream: self.raw, id, owner: self.owner.clone() });
+            captured.map(|id| CapturedRecord { stream: self.raw, id, owner: self.owner.clone() });
         event.recorded(self.mark(), captured);
         Ok(())
     }
 
-    pub(crate) fn record_event_for(&self, operation: &'static str) -> Result<CudaEvent, CudaError> {
+    pub(crate) fn record_event_slow(
+        &self,
+        operation: &'static str,
+    ) -> Result<CudaEvent, CudaError> {
         // In the child of a fork there is none, though all else is known.
         driver()?;
         let Some(primary) = self.primary(operation)? else {
-            let event = self.new_event_for(EventOptions::new(), operation)?;
-            self.record_for(&event, operation)?;
+            let event = self.new_event_slow(EventOptions::new(), operation)?;
+            self.record_slow(&event, operation)?;
             return Ok(event);
         };
         let mut event = CudaEvent::for_record(primary, operation)?;
-        self.record_for(&event, operation)?;
+        self.record_slow(&event, operation)?;
         event.is_for_pool();
         Ok(event)
     }
 
-    pub(crate) fn wait_event_for(
+    pub(crate) fn wait_event_slow(
         &self,
         event: &CudaEvent,
         operation: &'static str,
     ) -> Result<(), CudaError> {
         self.check_fault(operation)?;
-        self.ask(operation, |driver, raw| {
-            event.refuse_stale(driver, operation)?;
-            // SAFETY: `ask` has made current what a default stream needs.
+        self.with_current(operation, |driver, raw| {
+            event.ensure_not_stale(driver, operation)?;
+            // SAFETY: `with_current` has made current what a default stream needs.
             let member = unsafe { capture::membership(driver, raw, operation) }?;
             if let Membership::Active(capture) = member
                 && !event.check_isolation(driver, self.bits(), capture, operation)?
@@ -219,7 +223,7 @@ impl CudaStream {
                 // The stream's own record, of this capture if it is in one.
                 return Ok(());
             }
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs; the
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs; the
             // event is alive, and may be of any context. Flags are 0.
             let code = unsafe { (driver.symbols.stream_wait_event)(raw, event.as_ptr(), 0) };
             event.check_wait(code, operation)

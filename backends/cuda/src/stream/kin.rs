@@ -8,7 +8,7 @@ use gpu_stream_core::{
 
 use super::CudaStream;
 use super::wrap::{Owned, Parts, create};
-use crate::driver::capture::{self, Relaxed};
+use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::symbols::Ptr;
 use crate::driver::{Driver, check, driver, require};
 use crate::event::Place;
@@ -25,7 +25,7 @@ pub(super) fn flags(options: StreamOptions) -> u32 {
 impl CudaStream {
     /// Makes a new event in this stream's own context. An event of another context than the device's
     /// primary one keeps the owner of the stream, which keeps that context.
-    pub(crate) fn new_event_for(
+    pub(crate) fn new_event_slow(
         &self,
         options: EventOptions,
         operation: &'static str,
@@ -34,7 +34,7 @@ impl CudaStream {
         let primary = self.primary(operation)?;
         let context = self.context(operation)?;
         let place = Place { device: self.device, context, primary };
-        let owner = if primary.is_some() { KeepAlive::nothing() } else { self.owner.clone() };
+        let owner = if primary.is_some() { KeepAlive::none() } else { self.owner.clone() };
         CudaEvent::new(driver, place, options, owner, operation)
     }
 
@@ -55,7 +55,7 @@ impl CudaStream {
             Some(primary) => Parts::of_primary(raw, primary),
             None => Parts::of_context(raw, self.device, context),
         };
-        let kept = if primary.is_some() { KeepAlive::nothing() } else { self.owner.clone() };
+        let kept = if primary.is_some() { KeepAlive::none() } else { self.owner.clone() };
         let scope = self.scope(OPERATION)?;
         // A green context goes with the device's primary one.
         let beneath = green.and_then(|_| driver.retained_primary(self.device));
@@ -87,10 +87,10 @@ impl CudaStream {
         if self.raw.kind() != HandleKind::Explicit {
             return Ok(true);
         }
-        self.ask(OPERATION, |driver, raw| {
+        self.with_current(OPERATION, |driver, raw| {
             let ask = require(driver.symbols.stream_flags, OPERATION)?;
             // SAFETY: the stream is alive. While it is captured, the question would break the capture.
-            unsafe { capture::refuse(driver, raw, OPERATION) }?;
+            unsafe { capture::ensure_not_capturing(driver, raw, OPERATION) }?;
             let mut flags = 0;
             // SAFETY: as above, and `flags` is a valid out-pointer.
             check(unsafe { ask(raw, &mut flags) }, OPERATION, "cuStreamGetFlags")?;
@@ -112,7 +112,7 @@ fn create_green(
         return Err(ContractError::Unsupported { operation, backend, reason }.into());
     }
     let create = require(driver.symbols.green_stream_create, operation)?;
-    let _relaxed = Relaxed::enter(driver, operation)?;
+    let _relaxed = CaptureModeGuard::enter(driver, operation)?;
     let mut stream = std::ptr::null_mut();
     // SAFETY: `stream` is a valid out-pointer, and the green context is alive as its stream is.
     let code = unsafe { create(&mut stream, green, NON_BLOCKING, options.priority) };

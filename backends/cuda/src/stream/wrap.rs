@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 use gpu_stream_core::{
     BackendKind, ContractError, Device, HandleKind, KeepAlive, PerThread, RawStream, StreamOptions,
 };
-use gpu_stream_relay::Seen;
+use gpu_stream_driver_common::Seen;
 
 use super::CudaStream;
 use super::kin::flags;
-use crate::driver::capture::{self, Relaxed};
+use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Context, Current, Driver, Primary, check, driver, loaded};
+use crate::driver::{Context, ContextGuard, Driver, PrimaryContext, check, driver, loaded};
 use crate::host_func::{self, HOST_FUNCS, PANICS};
 use crate::{Cuda, CudaError, device};
 
@@ -21,7 +21,7 @@ use crate::{Cuda, CudaError, device};
 pub(super) struct Owned {
     raw: RawStream<Cuda>,
     /// The life of the primary context that it was made in, if it was made in one.
-    primary: Option<&'static Primary>,
+    primary: Option<&'static PrimaryContext>,
     /// What host functions and panics know its context by.
     scope: usize,
     /// What keeps a context alive that is not the device's primary one.
@@ -31,7 +31,7 @@ pub(super) struct Owned {
 impl Owned {
     pub(super) fn new(
         raw: RawStream<Cuda>,
-        primary: Option<&'static Primary>,
+        primary: Option<&'static PrimaryContext>,
         scope: usize,
         context_owner: KeepAlive,
     ) -> Self {
@@ -42,16 +42,16 @@ impl Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         let (raw, primary, scope) = (self.raw, self.primary, self.scope);
-        host_func::outside(move || {
+        host_func::run_outside_host_func(move || {
             // In the child of a fork it is left alone.
             let Some(driver) = loaded() else { return };
             // Before the driver uses the handle again.
-            PANICS.forget(scope, raw.to_bits());
-            let code = if primary.is_some_and(Primary::is_reset) {
+            PANICS.remove(scope, raw.to_bits());
+            let code = if primary.is_some_and(PrimaryContext::is_reset) {
                 // It went with its context, and the driver would follow the handle.
                 CudaCode::CONTEXT_IS_DESTROYED
             } else {
-                let _relaxed = Relaxed::enter(driver, "CudaStream::drop").ok();
+                let _relaxed = CaptureModeGuard::enter(driver, "CudaStream::drop").ok();
                 // SAFETY: the stream is ours and alive.
                 let before = unsafe { fault_of(driver, raw.as_ptr()) };
                 // SAFETY: as above, and this is its last use. Work that was submitted still runs. At
@@ -76,7 +76,7 @@ impl Drop for Owned {
 /// The stream is alive, and the thread's mode is the relaxed one.
 unsafe fn fault_of(driver: &'static Driver, stream: Ptr) -> Option<CudaCode> {
     // SAFETY: the caller promises the stream. A captured one is not asked.
-    if HOST_FUNCS.is_empty() || unsafe { capture::is_possible(driver, stream) } {
+    if HOST_FUNCS.is_empty() || unsafe { capture::may_be_capturing(driver, stream) } {
         return None;
     }
     // SAFETY: as above.
@@ -91,7 +91,7 @@ pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<CudaS
     let primary = driver.primary(ordinal, OPERATION)?;
     driver.check_priority(primary.context, options.priority, OPERATION)?;
     let raw = create(driver, primary.context, flags(options), options.priority, OPERATION)?;
-    let owned = Owned::new(raw, Some(primary), primary.scope(), KeepAlive::nothing());
+    let owned = Owned::new(raw, Some(primary), primary.scope(), KeepAlive::none());
     Ok(Parts::of_primary(raw, primary).with(KeepAlive::owner(Arc::new(owned))))
 }
 
@@ -103,8 +103,8 @@ pub(super) fn create(
     priority: i32,
     operation: &'static str,
 ) -> Result<RawStream<Cuda>, CudaError> {
-    let _relaxed = Relaxed::enter(driver, operation)?;
-    let _current = Current::enter(driver, context, operation)?;
+    let _relaxed = CaptureModeGuard::enter(driver, operation)?;
+    let _current = ContextGuard::enter(driver, context, operation)?;
     let mut stream = std::ptr::null_mut();
     // SAFETY: `stream` is a valid out-pointer, the flags are valid, and the context is current.
     let code = unsafe { (driver.symbols.stream_create)(&mut stream, flags, priority) };
@@ -124,12 +124,12 @@ pub(crate) struct Parts {
     /// 0 if it was not asked for.
     context: usize,
     /// Null if the stream is not known to be of it.
-    primary: *const Primary,
+    primary: *const PrimaryContext,
 }
 
 impl Parts {
     #[inline(always)]
-    pub(super) fn of_primary(raw: RawStream<Cuda>, primary: &'static Primary) -> Self {
+    pub(super) fn of_primary(raw: RawStream<Cuda>, primary: &'static PrimaryContext) -> Self {
         Parts { raw, device: primary.ordinal, context: primary.context.to_bits(), primary }
     }
 
@@ -177,13 +177,13 @@ fn parts_of_named(
 
 pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
     const OPERATION: &str = "Backend::per_thread_stream";
-    let stream = named(RawStream::PER_THREAD, device, KeepAlive::nothing(), OPERATION)?;
+    let stream = named(RawStream::PER_THREAD, device, KeepAlive::none(), OPERATION)?;
     // SAFETY: handle 2 is the calling thread's, and no other wrapper of it is ever made.
     Ok(unsafe { PerThread::new_unchecked(stream) })
 }
 
 /// # Safety
-/// As `Backend::wrap_stream`.
+/// As `Backend::stream_from_raw_with_owner`.
 #[inline(always)]
 pub(crate) unsafe fn wrap(
     raw: RawStream<Cuda>,
@@ -204,17 +204,17 @@ pub(crate) unsafe fn wrap(
         }
     }
     // SAFETY: as above.
-    unsafe { wrap_carefully(raw, device, operation) }
+    unsafe { wrap_slow(raw, device, operation) }
 }
 
 /// Any other stream: of a context that was not seen before, of another device than was given, or no
 /// explicit one.
 ///
 /// # Safety
-/// As `Backend::wrap_stream`.
+/// As `Backend::stream_from_raw_with_owner`.
 #[cold]
 #[inline(never)]
-unsafe fn wrap_carefully(
+unsafe fn wrap_slow(
     raw: RawStream<Cuda>,
     device: Option<Device>,
     operation: &'static str,
@@ -260,7 +260,7 @@ fn in_context(
 /// As [`wrap`], without a call of the driver for an explicit handle.
 ///
 /// # Safety
-/// As `Backend::wrap_stream_unchecked`.
+/// As `Backend::stream_from_raw_with_owner_unchecked`.
 #[inline(always)]
 pub(crate) unsafe fn wrap_unchecked(
     raw: RawStream<Cuda>,
@@ -270,13 +270,13 @@ pub(crate) unsafe fn wrap_unchecked(
     if raw.kind() == HandleKind::Explicit && device::exists(device) {
         return Ok(Parts::of_unknown(raw, device.ordinal()));
     }
-    wrap_unchecked_carefully(raw, device, operation)
+    wrap_unchecked_slow(raw, device, operation)
 }
 
 /// The driver was not loaded yet, or there is no such device, or the handle is no explicit one.
 #[cold]
 #[inline(never)]
-fn wrap_unchecked_carefully(
+fn wrap_unchecked_slow(
     raw: RawStream<Cuda>,
     device: Device,
     operation: &'static str,

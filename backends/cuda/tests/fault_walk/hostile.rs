@@ -4,10 +4,10 @@
 
 use std::process::Command;
 
-use driver_faults::walk::hostile::{Held, basics, reused_handles, slow_calls};
-use driver_faults::{At, Fault, Threads};
 use gpu_stream_core::{Backend, Error, ErrorKind, Event, EventOptions, Stream};
 use gpu_stream_cuda::Cuda;
+use gpu_stream_faults::sweep::hostile::{Held, basics, reused_handles, slow_calls};
+use gpu_stream_faults::{At, InjectedFault, Threads};
 
 use crate::controls;
 use crate::vendor::OnCuda;
@@ -26,7 +26,7 @@ pub fn run_as_child() -> bool {
         }
         ("start", fault) => {
             let (function, code) = fault.split_once(' ').expect("a function and a code");
-            let code = Fault::Answer(code.parse().expect("a number"));
+            let code = InjectedFault::Answer(code.parse().expect("a number"));
             controls().set(function, At::Always, Threads::All, code);
         }
         (other, _) => panic!("no such child: {other}"),
@@ -186,7 +186,7 @@ pub fn a_slow_call_holds_up_no_other_stream() {
 pub fn a_driver_that_is_gone() {
     let stream = Cuda::new_stream(crate::support::device(), Default::default()).expect("a stream");
     let event = stream.record_event().expect("a record");
-    let fault = Fault::Answer(4);
+    let fault = InjectedFault::Answer(4);
     controls().set("*", At::Always, Threads::All, fault);
     let answers = [
         stream.query().map(drop),

@@ -15,13 +15,13 @@ mod vendor;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use driver_faults::walk::{Extent, one, run};
-use driver_faults::{Controls, Fault};
+use gpu_stream_faults::sweep::{Extent, one, run};
+use gpu_stream_faults::{Controls, InjectedFault};
 use vendor::OnCuda;
 
 fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
-    unsafe { driver_sim::stand_in(1) }.expect("the simulated driver");
+    unsafe { driver_sim::install(1) }.expect("the simulated driver");
     if hostile::run_as_child() {
         return ExitCode::SUCCESS;
     }
@@ -51,7 +51,7 @@ fn controls() -> &'static Controls {
 
 /// A combination of the walk that was once wrong. The operation calls the function that often.
 #[track_caller]
-fn holds(operation: &str, call: (&str, u32), fault: Fault) {
+fn holds(operation: &str, call: (&str, u32), fault: InjectedFault) {
     let report = one::<OnCuda>(controls(), operation, call, fault);
     assert_eq!((report.combinations, report.wrong_count), (1, 0), "{report}");
 }
@@ -59,21 +59,29 @@ fn holds(operation: &str, call: (&str, u32), fault: Fault) {
 /// The driver ran a closure that had been freed.
 fn a_function_that_was_taken_with_an_error() {
     for code in [1, 201, 719, 12_345] {
-        holds("host function, ordinary", ("cuLaunchHostFunc", 1), Fault::PassThenAnswer(code));
-        holds("pending: host function", ("cuLaunchHostFunc", 1), Fault::PassThenAnswer(code));
+        holds(
+            "host function, ordinary",
+            ("cuLaunchHostFunc", 1),
+            InjectedFault::PassThenAnswer(code),
+        );
+        holds(
+            "pending: host function",
+            ("cuLaunchHostFunc", 1),
+            InjectedFault::PassThenAnswer(code),
+        );
     }
 }
 
 fn what_was_changed_with_an_error_is_put_back() {
     let exchange = ("cuThreadExchangeStreamCaptureMode", 1);
-    for fault in [Fault::Answer(1), Fault::PassThenAnswer(1)] {
+    for fault in [InjectedFault::Answer(1), InjectedFault::PassThenAnswer(1)] {
         holds("query, ordinary", exchange, fault);
         holds("query, default", ("cuCtxPushCurrent_v2", 1), fault);
     }
 }
 
 fn what_could_not_be_put_back_is_once_more() {
-    for fault in [Fault::Answer(1), Fault::PassThenAnswer(1)] {
+    for fault in [InjectedFault::Answer(1), InjectedFault::PassThenAnswer(1)] {
         holds("query, ordinary", ("cuThreadExchangeStreamCaptureMode", 2), fault);
         holds("query, default", ("cuCtxPopCurrent_v2", 1), fault);
     }

@@ -3,14 +3,15 @@
 use std::ffi::c_int;
 use std::sync::OnceLock;
 
-use driver_faults::walk::{
-    ErrorOf, EventOf, Excuse, May, Operation, Sort, Stage, StreamOf, Vendor, World,
-};
 use gpu_stream_core::{
     Backend, ErrorKind, Event as _, EventOptions, RawEvent, Stream, StreamOptions,
 };
 use gpu_stream_cuda::ipc::IpcEventHandle;
 use gpu_stream_cuda::{Cuda, CudaCode};
+use gpu_stream_faults::sweep::{
+    AllowedOutcome, CallProbe, Deviation, ErrorOf, EventOf, FaultFixture, Operation, Sort,
+    StreamOf, TestStreams,
+};
 
 use crate::support;
 use crate::support::bare::{self, Ptr, bare};
@@ -29,7 +30,7 @@ fn pointer(handle: usize) -> Ptr {
     std::ptr::with_exposed_provenance_mut(handle)
 }
 
-impl Vendor for OnCuda {
+impl FaultFixture for OnCuda {
     type Backend = Cuda;
     type Gate = bare::Gate;
 
@@ -42,71 +43,71 @@ impl Vendor for OnCuda {
         910, 911, 912, 913, 914, 915, 916, 917, 918, 919, 999,
     ];
 
-    const EXCUSES: &'static [Excuse] = &[
-        Excuse {
+    const EXCUSES: &'static [AllowedOutcome] = &[
+        AllowedOutcome {
             functions: &["cuGetErrorName", "cuGetErrorString"],
             operations: &[],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "a code without a text is told by its number",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &[],
             operations: &["drop", "the end of a thread"],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "a drop and the end of a thread have nobody to tell",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuStreamQuery", "cuEventQuery"],
             operations: &[],
             codes: &[600],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "not ready is an answer",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuStreamIsCapturing"],
             operations: &[],
             codes: &[906],
-            may: May::Say(ErrorKind::Capturing),
+            may: Deviation::Say(ErrorKind::Capturing),
             reason: "what the default stream says beside a capture",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuCtxPopCurrent_v2", "cuThreadExchangeStreamCaptureMode"],
             operations: &[],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "what was changed is put back, and if that fails, once more",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &[],
             operations: &[],
             codes: &[201],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "for want of a current context the driver is asked again, with one",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuCtxGetId"],
             operations: &[],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "a context of which the driver cannot tell is taken to be as it was, and one that is gone is retained anew",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuCtxGetStreamPriorityRange"],
             operations: &["new_stream"],
             codes: &[801],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "a driver without priorities has 0 alone",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuEventDestroy_v2"],
             operations: &[],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "an event that was for the call alone has nobody to tell",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuStreamIsCapturing"],
             operations: &[
                 "record",
@@ -119,10 +120,10 @@ impl Vendor for OnCuda {
                 "foreign event:",
             ],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the quick way gives up, and the careful one looks again",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuEventRecord", "cuEventCreate"],
             operations: &[
                 "record_event",
@@ -133,31 +134,31 @@ impl Vendor for OnCuda {
                 "capture: record_event",
             ],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the quick way gives up, and the careful one records again",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuEventRecord"],
             operations: &["record", "foreign event: record"],
             codes: &[400],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the slow way asks again, to say which context the event is of",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuEventElapsedTime", "cuEventElapsedTime_v2"],
             operations: &["elapsed_since"],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the contract looks for the reason, and asks again if there is none",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuEventElapsedTime", "cuEventElapsedTime_v2"],
             operations: &["foreign event:"],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the look at an event of others finds nothing, and the question that follows answers",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuStreamGetCtx"],
             operations: &[
                 "wrap",
@@ -168,10 +169,10 @@ impl Vendor for OnCuda {
                 "new event of the stream",
             ],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the quick way gives up, and the careful one asks again",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &[
                 "cuStreamGetId",
                 "cuStreamIsCapturing",
@@ -180,28 +181,28 @@ impl Vendor for OnCuda {
             ],
             operations: &["host function", "pending: host function"],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "without the id of the stream, a panic of the function is told by no later call",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuStreamGetCaptureInfo_v2"],
             operations: &["capture: record_event"],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the record is known to be of a capture, and not of which",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuStreamGetCaptureInfo_v2"],
             operations: &["capture: event"],
             codes: &[],
-            may: May::Say(ErrorKind::InvalidEvent),
+            may: Deviation::Say(ErrorKind::InvalidEvent),
             reason: "a capture that the driver does not name is taken to be over",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["cuEventQuery", "cuEventElapsedTime", "cuEventElapsedTime_v2"],
             operations: &["elapsed_since"],
             codes: &[600],
-            may: May::Say(ErrorKind::EventPending),
+            may: Deviation::Say(ErrorKind::EventPending),
             reason: "not ready is what the contract calls pending",
         },
     ];
@@ -286,7 +287,7 @@ impl Vendor for OnCuda {
         }
     }
 
-    fn more(world: &World<Self>) -> Vec<Operation<'_>> {
+    fn more(world: &TestStreams<Self>) -> Vec<Operation<'_>> {
         let interprocess = || {
             let options = EventOptions::builder().interprocess(true).build()?;
             Cuda::new_event(device(), options)
@@ -340,7 +341,7 @@ impl Vendor for OnCuda {
 }
 
 /// What each sort of stream makes in its own context, and is asked of its flags.
-fn kin(world: &World<OnCuda>) -> Vec<Operation<'_>> {
+fn kin(world: &TestStreams<OnCuda>) -> Vec<Operation<'_>> {
     let mut all = Vec::new();
     for (sort, stream) in &world.streams {
         all.push(Operation {
@@ -379,12 +380,12 @@ fn foreign_event() -> RawEvent<Cuda> {
     RawEvent::from_bits(*bits)
 }
 
-fn foreign_events(world: &World<OnCuda>) -> Vec<Operation<'_>> {
+fn foreign_events(world: &TestStreams<OnCuda>) -> Vec<Operation<'_>> {
     // SAFETY: the event is never destroyed.
     let wrap = |device| unsafe { Cuda::event_from_raw(foreign_event(), device) };
     let event = move || wrap(Some(device())).expect("where nothing fails");
     let (_, stream) = &world.streams[0];
-    fn operation<'w>(name: &str, run: Box<dyn Fn(&Stage) + 'w>) -> Operation<'w> {
+    fn operation<'w>(name: &str, run: Box<dyn Fn(&CallProbe) + 'w>) -> Operation<'w> {
         Operation { name: name.into(), run }
     }
     foreign_event();

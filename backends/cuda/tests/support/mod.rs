@@ -23,7 +23,7 @@ pub type Case = (&'static str, fn());
 pub fn main(cases: &[Case]) -> ExitCode {
     if driver_sim::no_driver_here() {
         // SAFETY: no other thread is running yet.
-        match unsafe { driver_sim::stand_in(1) } {
+        match unsafe { driver_sim::install(1) } {
             Ok(()) => eprintln!("note: no CUDA driver; these tests run over a simulated one"),
             Err(reason) => eprintln!("note: no CUDA driver, and no simulated one: {reason}"),
         }

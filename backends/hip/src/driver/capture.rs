@@ -4,8 +4,8 @@
 //! To query or synchronize a stream that is being captured kills the capture from HIP 6 on, and is
 //! answered with nonsense before, so [`refuse`] looks first. Some of the other functions are
 //! *unsafe beside a capture* of this thread, or of any other in the mode *global*, as on CUDA;
-//! [`Relaxed`] tells the runtime that the question has nothing to do with the capture, where it
-//! [asks](Unsafe).
+//! [`CaptureModeGuard`] tells the runtime that the question has nothing to do with the capture, where it
+//! [asks](UnsafeCalls).
 //!
 //! Safe without it are: [`status`] and [`id`]; recording, waiting and host functions, which are
 //! enqueued; and all that concerns the thread's current device.
@@ -55,7 +55,7 @@ fn tell(
     status: c_int,
     operation: &'static str,
 ) -> Result<CaptureStatus, HipError> {
-    driver.ignore(code);
+    driver.discard(code);
     if code == HipCode::CAPTURE_IMPLICIT {
         // The default stream, beside a captured stream that it synchronises with. To this question
         // the runtime answers so and leaves the capture as it is.
@@ -81,11 +81,11 @@ fn tell(
 /// # Safety
 /// As [`status`].
 #[inline]
-pub(crate) unsafe fn is_possible(driver: &Driver, stream: Ptr) -> bool {
+pub(crate) unsafe fn may_be_capturing(driver: &Driver, stream: Ptr) -> bool {
     let mut status = 0;
     // SAFETY: the caller promises the stream; `status` is a place for the number.
     let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
-    driver.ignore(code);
+    driver.discard(code);
     code != HipCode::SUCCESS || status != 0
 }
 
@@ -96,7 +96,7 @@ pub(crate) unsafe fn is_possible(driver: &Driver, stream: Ptr) -> bool {
 /// # Safety
 /// As [`status`].
 #[inline]
-pub(crate) unsafe fn has_begun(driver: &Driver, stream: Ptr) -> bool {
+pub(crate) unsafe fn capture_started(driver: &Driver, stream: Ptr) -> bool {
     for _ in 0..2 {
         let mut status = 0;
         // SAFETY: the caller promises the stream; `status` is a place for the number.
@@ -104,7 +104,7 @@ pub(crate) unsafe fn has_begun(driver: &Driver, stream: Ptr) -> bool {
         if code == HipCode::SUCCESS {
             return status != 0;
         }
-        driver.ignore(code);
+        driver.discard(code);
     }
     false
 }
@@ -114,7 +114,7 @@ pub(crate) unsafe fn has_begun(driver: &Driver, stream: Ptr) -> bool {
 /// # Safety
 /// As [`status`].
 #[inline]
-pub(crate) unsafe fn refuse(
+pub(crate) unsafe fn ensure_not_capturing(
     driver: &Driver,
     stream: Ptr,
     operation: &'static str,
@@ -141,10 +141,10 @@ pub(crate) unsafe fn end(
     let mut graph = std::ptr::null_mut();
     // SAFETY: the caller promises the stream; `graph` is a place for one graph.
     let code = unsafe { end(stream, &mut graph) };
-    driver.ignore(code);
+    driver.discard(code);
     if let (Some(destroy), false) = (driver.symbols.graph_destroy.function, graph.is_null()) {
         // SAFETY: the graph is ours, and this is its last use.
-        driver.ignore(unsafe { destroy(graph) });
+        driver.discard(unsafe { destroy(graph) });
     }
     // One that was broken, or has branches that were not joined, is an error and over.
     // SAFETY: the caller promises the stream.
@@ -202,7 +202,7 @@ pub(crate) unsafe fn info(driver: &Driver, stream: Ptr) -> Option<CaptureInfo> {
 ///
 /// # Safety
 /// As [`status`].
-pub(crate) unsafe fn ask_info(
+pub(crate) unsafe fn capture_info(
     driver: &Driver,
     stream: Ptr,
     operation: &'static str,
@@ -235,7 +235,7 @@ unsafe fn read_info(driver: &Driver, stream: Ptr) -> Result<Option<CaptureInfo>,
     // SAFETY: the caller promises the stream; all others are valid out-pointers.
     let code =
         unsafe { info(stream, &mut status, &mut number, &mut graph, &mut first, &mut count) };
-    driver.ignore(code);
+    driver.discard(code);
     if code != HipCode::SUCCESS {
         return Err(code);
     }
@@ -289,15 +289,15 @@ pub(crate) unsafe fn add_dependencies(driver: &Driver, stream: Ptr, nodes: &[usi
     const ADD: c_uint = 0;
     // SAFETY: the caller promises the stream and the nodes, of which there are so many.
     let code = unsafe { update(stream, missing.as_mut_ptr(), missing.len(), ADD) };
-    driver.ignore(code);
+    driver.discard(code);
     code == HipCode::SUCCESS
 }
 
-/// Which functions are unsafe beside a capture, so that they need [`Relaxed`]. AMD's runtime checks
+/// Which functions are unsafe beside a capture, so that they need [`CaptureModeGuard`]. AMD's runtime checks
 /// few, and more with each version; HIP's NVIDIA platform, all that CUDA does. The table of the test
 /// `capture_probe` has them one by one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Unsafe {
+pub(crate) struct UnsafeCalls {
     /// `hipStreamQuery`. Up to HIP 5.7 the mode makes no difference to it: beside a capture 5.2
     /// answers, and 5.7 refuses and breaks nothing.
     pub(crate) stream_query: bool,
@@ -307,11 +307,11 @@ pub(crate) struct Unsafe {
     others: bool,
 }
 
-impl Unsafe {
+impl UnsafeCalls {
     /// Of a version that was not tried, all are taken to be so.
     pub(super) const fn of(version: c_int) -> Self {
         let is_known = version >= 50_000_000 && version < 70_300_000;
-        Unsafe {
+        UnsafeCalls {
             stream_query: !is_known || version >= 60_000_000,
             event_query: !is_known || version >= 70_000_000,
             others: !is_known,
@@ -321,22 +321,22 @@ impl Unsafe {
 
 /// While it lives, calls of this thread do not break captures of other streams. The thread's mode
 /// is as before when it is dropped.
-pub(crate) struct Relaxed {
+pub(crate) struct CaptureModeGuard {
     driver: &'static Driver,
     /// `None` where the mode was left alone.
     before: Option<c_int>,
     // The mode is the thread's.
-    stays_on_its_thread: PhantomData<*const ()>,
+    _not_send: PhantomData<*const ()>,
 }
 
-impl Relaxed {
+impl CaptureModeGuard {
     /// For a call of whatever is neither `hipStreamQuery` nor `hipEventQuery`.
     #[inline]
     pub(crate) fn enter(
         driver: &'static Driver,
         operation: &'static str,
     ) -> Result<Self, HipError> {
-        Relaxed::enter_if(driver.unsafe_calls.others, driver, operation)
+        CaptureModeGuard::enter_if(driver.unsafe_calls.others, driver, operation)
     }
 
     /// For a call that needs it if so said.
@@ -347,7 +347,7 @@ impl Relaxed {
         operation: &'static str,
     ) -> Result<Self, HipError> {
         let before = if needed { exchange(driver, operation)? } else { None };
-        Ok(Relaxed { driver, before, stays_on_its_thread: PhantomData })
+        Ok(CaptureModeGuard { driver, before, _not_send: PhantomData })
     }
 
     /// Returns `true` if the mode was set. A runtime without modes leaves it alone.
@@ -384,11 +384,11 @@ fn put_back(driver: &Driver, exchange: unsafe extern "C" fn(*mut c_int) -> HipCo
         if code == HipCode::SUCCESS {
             break;
         }
-        driver.ignore(code);
+        driver.discard(code);
     }
 }
 
-impl Drop for Relaxed {
+impl Drop for CaptureModeGuard {
     #[inline]
     fn drop(&mut self) {
         let exchange = self.driver.symbols.exchange_capture_mode.function;
@@ -404,7 +404,8 @@ mod tests {
 
     #[test]
     fn what_was_not_tried_is_taken_to_be_unsafe() {
-        let of = |stream_query, event_query, others| Unsafe { stream_query, event_query, others };
+        let of =
+            |stream_query, event_query, others| UnsafeCalls { stream_query, event_query, others };
         for (version, expected) in [
             (50_221_153, of(false, false, false)),
             (50_731_921, of(false, false, false)),
@@ -414,7 +415,7 @@ mod tests {
             (80_000_000, of(true, true, true)),
             (12_090, of(true, true, true)),
         ] {
-            assert_eq!(Unsafe::of(version), expected, "{version}");
+            assert_eq!(UnsafeCalls::of(version), expected, "{version}");
         }
     }
 }

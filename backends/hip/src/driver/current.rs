@@ -12,14 +12,14 @@ use crate::HipError;
 ///
 /// Explicit handles need none. The making of streams and events does, and handles 0 and 2, whose
 /// meaning it decides.
-pub(crate) struct Current {
+pub(crate) struct DeviceGuard {
     driver: &'static Driver,
     before: Option<c_int>,
     // The current device is the thread's.
-    stays_on_its_thread: PhantomData<*const ()>,
+    _not_send: PhantomData<*const ()>,
 }
 
-impl Current {
+impl DeviceGuard {
     pub(crate) fn enter(
         driver: &'static Driver,
         ordinal: u32,
@@ -37,11 +37,11 @@ impl Current {
                 return Err(error);
             }
         }
-        Ok(Current { driver, before, stays_on_its_thread: PhantomData })
+        Ok(DeviceGuard { driver, before, _not_send: PhantomData })
     }
 }
 
-impl Drop for Current {
+impl Drop for DeviceGuard {
     fn drop(&mut self) {
         if let Some(before) = self.before {
             put_back(self.driver, before);
@@ -59,7 +59,7 @@ fn put_back(driver: &Driver, before: c_int) {
         if code == HipCode::SUCCESS {
             break;
         }
-        driver.ignore(code);
+        driver.discard(code);
     }
 }
 

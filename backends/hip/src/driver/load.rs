@@ -5,7 +5,9 @@ use std::ffi::c_int;
 use std::fmt;
 use std::sync::Arc;
 
-use gpu_stream_relay::library::{Folder, Found as FoundLibrary, LibrarySpec, NotFound, Origin};
+use gpu_stream_driver_common::library::{
+    Folder, Found as FoundLibrary, LibrarySpec, NotFound, Origin,
+};
 use libloading::Library;
 
 use super::code::HipCode;
@@ -162,7 +164,7 @@ pub(super) fn can_pass(error: &HipError) -> bool {
 #[cfg(feature = "hip-sys")]
 pub(super) fn linked() -> Result<Found, HipError> {
     let (program, symbols) = linked_symbols();
-    let file = gpu_stream_relay::library::file_of(symbols.init as usize);
+    let file = gpu_stream_driver_common::library::file_of(symbols.init as usize);
     let file = file.map_or_else(|| "libamdhip64.so".into(), |file| file.display().to_string());
     let library: Arc<str> = file.into();
     let get_version =

@@ -7,7 +7,7 @@ pub(crate) mod capture;
 pub(crate) mod code;
 mod current;
 mod load;
-pub(crate) mod standing;
+pub(crate) mod process_state;
 pub(crate) mod symbols;
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
@@ -15,18 +15,18 @@ use std::sync::Arc;
 
 use gpu_stream_core::{BackendKind, ContractError, Error as _, ErrorKind};
 
-use gpu_stream_relay::RetryCell;
-use gpu_stream_relay::library::Watch;
+use gpu_stream_driver_common::RetryCell;
+use gpu_stream_driver_common::library::Watch;
 use libloading::Library;
 
 pub(crate) use self::advice::on_start;
 use self::code::HipCode;
-pub(crate) use self::current::{Current, current};
+pub(crate) use self::current::{DeviceGuard, current};
 use self::load::Source;
 pub(crate) use self::load::is_on_cuda;
 use self::symbols::{DeviceHandle, Optional, Ptr, Symbols};
-use crate::pool::{Events, Relays};
-use crate::{HipError, thread_end};
+use crate::pool::{Events, ScratchEvents};
+use crate::{HipError, thread_exit};
 
 /// The runtime of the process.
 pub(crate) struct Driver {
@@ -43,7 +43,7 @@ pub(crate) struct Driver {
     /// A flag for events: [`RELEASE_TO_SYSTEM`], where HIP has it.
     pub(crate) release: c_uint,
     /// Which functions need the thread's capture mode to be relaxed.
-    pub(crate) unsafe_calls: capture::Unsafe,
+    pub(crate) unsafe_calls: capture::UnsafeCalls,
     /// Whether a query of an event breaks the capture of the stream that the event was recorded on,
     /// also if that was before the capture. So it does in 6.4; not in 5.7, and not in 7.2.
     pub(crate) query_breaks_captures: bool,
@@ -68,15 +68,15 @@ pub(crate) struct Driver {
     /// for one blocks the calling thread, and to destroy one ends the process.
     interprocess: bool,
     /// By ordinal.
-    pub(crate) devices: Vec<DeviceEntry>,
+    pub(crate) devices: Vec<DeviceState>,
 }
 
 /// What is known of one device.
-pub(crate) struct DeviceEntry {
+pub(crate) struct DeviceState {
     handle: DeviceHandle,
     /// Events of this device that nobody uses at the moment. None was recorded in a capture.
     pub(crate) events: Events,
-    pub(crate) relays: Relays,
+    pub(crate) scratch_events: ScratchEvents,
 }
 
 /// `hipEventReleaseToSystem`: what stands before the record is visible to the host when the event is
@@ -90,7 +90,7 @@ static DRIVER: RetryCell<Driver, HipError> = RetryCell::new();
 /// kept.
 #[inline]
 pub(crate) fn driver() -> Result<&'static Driver, HipError> {
-    match standing::loaded() {
+    match process_state::loaded() {
         Some(driver) => Ok(driver),
         None => first_driver(load::load),
     }
@@ -98,18 +98,18 @@ pub(crate) fn driver() -> Result<&'static Driver, HipError> {
 
 #[cold]
 fn first_driver(load: fn() -> Result<load::Found, HipError>) -> Result<&'static Driver, HipError> {
-    standing::refuse()?;
-    standing::watch_forks();
+    process_state::refuse()?;
+    process_state::watch_forks();
     let driver = DRIVER.get_or_try(|| Driver::new(load()?), load::can_pass)?;
-    standing::started(driver);
-    thread_end::watch();
+    process_state::started(driver);
+    thread_exit::register_exit_hook();
     Ok(driver)
 }
 
 /// The runtime, if a call has loaded it already, and it may be called.
 #[inline]
 pub(crate) fn loaded() -> Option<&'static Driver> {
-    standing::loaded()
+    process_state::loaded()
 }
 
 /// As [`driver`], with the functions that the program was linked with, if no call was made before.
@@ -133,7 +133,7 @@ impl Driver {
             watch: Watch::default(),
             version,
             release,
-            unsafe_calls: capture::Unsafe::of(version),
+            unsafe_calls: capture::UnsafeCalls::of(version),
             query_breaks_captures: (60_000_000..70_200_000).contains(&version),
             captures_keep_destroyed: version < 50_500_000 && !is_on_cuda(version),
             captures_keep_recorded: version < 50_700_000 && !is_on_cuda(version),
@@ -161,7 +161,7 @@ impl Driver {
         }
         let (library, version) = (&self.library, self.version);
         let check = |code, function| {
-            self.ignore(code);
+            self.discard(code);
             load::check_start(code, function, version, library)
         };
         let mut count = 0;
@@ -173,14 +173,14 @@ impl Driver {
             // SAFETY: `handle` is a valid out-pointer.
             let code = unsafe { (self.symbols.device_get)(&mut handle, ordinal) };
             if code != HipCode::SUCCESS {
-                self.ignore(code);
+                self.discard(code);
                 let (library, function) = (Arc::clone(library), "hipDeviceGet");
                 return Err(HipError::NotStarted { library, version, function, code });
             }
-            devices.push(DeviceEntry {
+            devices.push(DeviceState {
                 handle,
                 events: Events::default(),
-                relays: Relays::default(),
+                scratch_events: ScratchEvents::default(),
             });
         }
         if devices.is_empty() {
@@ -231,7 +231,7 @@ impl Driver {
     fn unsupported(&'static self, operation: &'static str) -> Result<Vec<&'static str>, HipError> {
         let mut unsupported = Vec::new();
         let symbols = &self.symbols;
-        let relaxed = capture::Relaxed::enter_if(true, self, operation)?;
+        let relaxed = capture::CaptureModeGuard::enter_if(true, self, operation)?;
         if symbols.exchange_capture_mode.function.is_some() && !relaxed.is_set() {
             unsupported.push(symbols.exchange_capture_mode.name);
         }
@@ -240,7 +240,7 @@ impl Driver {
             // SAFETY: handle 0 is always there; `number` is a valid out-pointer.
             match unsafe { ask(std::ptr::null_mut(), &mut number) } {
                 HipCode::NOT_SUPPORTED => {
-                    self.ignore(HipCode::NOT_SUPPORTED);
+                    self.discard(HipCode::NOT_SUPPORTED);
                     unsupported.push(name);
                 }
                 code => self.check(code, operation, name)?,
@@ -270,18 +270,18 @@ impl Driver {
 
     /// What is known of a device.
     #[inline]
-    pub(crate) fn entry(&self, ordinal: u32) -> Option<&DeviceEntry> {
+    pub(crate) fn device_state(&self, ordinal: u32) -> Option<&DeviceState> {
         self.devices.get(ordinal as usize)
     }
 
     /// The events of a device that nobody uses.
     #[inline]
     pub(crate) fn events(&self, ordinal: u32) -> Option<&Events> {
-        Some(&self.entry(ordinal)?.events)
+        Some(&self.device_state(ordinal)?.events)
     }
 
     /// What the runtime calls a device.
-    pub(crate) fn name(&'static self, entry: &DeviceEntry) -> Result<String, HipError> {
+    pub(crate) fn name(&'static self, entry: &DeviceState) -> Result<String, HipError> {
         let mut name: [c_char; 256] = [0; 256];
         // SAFETY: `name` has room for 256 characters, of which the runtime uses one for the zero at
         // the end.
@@ -304,15 +304,15 @@ impl Driver {
         if code == HipCode::SUCCESS {
             return Ok(());
         }
-        self.forget(code);
+        self.clear_last_error(code);
         Err(HipError::Driver { operation, function, code })
     }
 
     /// As [`check`](Self::check), for an answer that nobody is told.
     #[inline]
-    pub(crate) fn ignore(&self, code: HipCode) {
+    pub(crate) fn discard(&self, code: HipCode) {
         if code != HipCode::SUCCESS {
-            self.forget(code);
+            self.clear_last_error(code);
         }
     }
 
@@ -326,7 +326,7 @@ impl Driver {
     /// put back). So no call needs a look beforehand. A call that fails replaces what was there in
     /// each version.
     #[cold]
-    pub(crate) fn forget(&self, code: HipCode) {
+    pub(crate) fn clear_last_error(&self, code: HipCode) {
         let symbols = &self.symbols;
         // SAFETY: neither takes anything.
         unsafe {
@@ -351,7 +351,7 @@ impl Driver {
         if !self.follows_stale || self.symbols.stream_device.function.is_none() {
             return Ok(());
         }
-        let _relaxed = capture::Relaxed::enter(self, operation)?;
+        let _relaxed = capture::CaptureModeGuard::enter(self, operation)?;
         // SAFETY: the runtime looks the handle up in its list of streams.
         match unsafe { self.device_of(stream, operation) } {
             Err(error) if error.kind() == ErrorKind::InvalidHandle => Err(error),
@@ -378,7 +378,7 @@ impl Driver {
             if code == HipCode::SUCCESS {
                 return Ok(device);
             }
-            self.ignore(code);
+            self.discard(code);
             if code.kind() == ErrorKind::InvalidHandle {
                 return Err(dead(stream, operation));
             }

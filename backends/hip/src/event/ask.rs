@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use gpu_stream_core::{CaptureStatus, HandleKind};
 
-use super::{HipEvent, InUse, Pin};
-use crate::driver::capture::{self, Relaxed};
+use super::{HipEvent, InUse, WaitTarget};
+use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Current, Driver, standing};
-use crate::slot::{Captured, Keeper, Record, Stand};
-use crate::{HipError, thread_end};
+use crate::driver::{DeviceGuard, Driver, process_state};
+use crate::owned_event::{CapturedRecord, Record, Stand, StreamKeepAlive};
+use crate::{HipError, thread_exit};
 
 impl HipEvent {
     /// Returns `true` if the keeper is another thread's own stream, which cannot be named here.
-    fn is_elsewhere(&self, keeper: &Keeper) -> bool {
+    fn is_elsewhere(&self, keeper: &StreamKeepAlive) -> bool {
         match keeper {
-            Keeper::Owner(_) => false,
-            Keeper::Thread(life) => !thread_end::is_mine(self.device, life),
+            StreamKeepAlive::Owner(_) => false,
+            StreamKeepAlive::PerThread(life) => !thread_exit::is_mine(self.device, life),
         }
     }
 
@@ -30,12 +30,12 @@ impl HipEvent {
         operation: &'static str,
     ) -> Option<capture::CaptureId> {
         let Record { stream, keeper, captured } = stand.last.as_ref()?;
-        let Captured { id, .. } = captured.as_ref()?;
+        let CapturedRecord { id, .. } = captured.as_ref()?;
         // Handle 2 means another stream on another thread; there, the capture is taken to be over.
         if self.is_elsewhere(keeper) {
             return None;
         }
-        let _current = Current::enter(driver, self.device, operation).ok()?;
+        let _current = DeviceGuard::enter(driver, self.device, operation).ok()?;
         // SAFETY: the record keeps the stream alive, and its device is current.
         let now = unsafe { capture::id(driver, stream.as_ptr()) }?;
         (Some(now) == *id).then_some(now)
@@ -61,7 +61,7 @@ impl HipEvent {
 
     /// Returns an error if the event was last recorded in a capture that is over. To wait for one that
     /// goes on is how another stream is drawn into the capture.
-    pub(crate) fn refuse_stale(
+    pub(crate) fn ensure_not_stale(
         &self,
         driver: &'static Driver,
         stand: &Stand,
@@ -75,7 +75,7 @@ impl HipEvent {
 
     /// Returns an error if the stream of the last record is being captured now, where the question
     /// would break that capture.
-    fn refuse_beside(
+    fn ensure_source_not_capturing(
         &self,
         driver: &'static Driver,
         stand: &Stand,
@@ -85,7 +85,7 @@ impl HipEvent {
         let _current = match stream.kind() {
             HandleKind::Default => return Ok(()),
             HandleKind::PerThread if self.is_elsewhere(keeper) => return Ok(()),
-            HandleKind::PerThread => Some(Current::enter(driver, self.device, operation)?),
+            HandleKind::PerThread => Some(DeviceGuard::enter(driver, self.device, operation)?),
             HandleKind::Explicit => None,
         };
         // SAFETY: the record keeps the stream alive, and the device is current if it is a thread's.
@@ -103,18 +103,18 @@ impl HipEvent {
     /// Returns the runtime's answer, if it can be had without harm. What the event points to is alive,
     /// and its last record was made outside of captures.
     #[inline]
-    fn ask(
+    fn query_runtime(
         &self,
         driver: &'static Driver,
         stand: &Stand,
         operation: &'static str,
     ) -> Result<bool, HipError> {
         if driver.query_breaks_captures {
-            self.refuse_beside(driver, stand, operation)?;
+            self.ensure_source_not_capturing(driver, stand, operation)?;
         }
         let needed = driver.unsafe_calls.event_query;
-        let _relaxed = Relaxed::enter_if(needed, driver, operation)?;
-        ask(driver, stand, operation)
+        let _relaxed = CaptureModeGuard::enter_if(needed, driver, operation)?;
+        query_runtime(driver, stand, operation)
     }
 
     /// Returns `true` if the last record's work is done; also if there was no record.
@@ -128,8 +128,8 @@ impl HipEvent {
         if stand.is_unrecorded() {
             return Ok(true);
         }
-        if stand.is_plain() {
-            return self.ask(driver, stand, operation);
+        if stand.can_query_directly() {
+            return self.query_runtime(driver, stand, operation);
         }
         self.is_done_slow(driver, stand, operation)
     }
@@ -144,7 +144,7 @@ impl HipEvent {
         if let Some(error) = self.capture_error(driver, stand, operation) {
             return Err(error);
         }
-        let answer = stand.visit(|| self.ask(driver, stand, operation));
+        let answer = stand.with_guards(|| self.query_runtime(driver, stand, operation));
         answer.unwrap_or_else(|end| end.answer(operation).map(|()| true))
     }
 
@@ -159,7 +159,7 @@ impl HipEvent {
         if stand.last.is_some() {
             return Ok(true);
         }
-        if !stand.handle.is_given_out() {
+        if !stand.handle.is_escaped() {
             return Ok(false);
         }
         if !self.options.is_timed() {
@@ -200,7 +200,7 @@ impl HipEvent {
     }
 
     /// Returns a pin for what `first` stands for, whose handle may be given out from now on.
-    fn pin(&self, first: &Stand) -> Arc<Pin> {
+    fn pin(&self, first: &Stand) -> Arc<WaitTarget> {
         let mut place = self.place();
         if !first.handle.is_same(&place.now.handle) {
             // Replaced, so that the handle is not recorded again while `first` has it.
@@ -213,7 +213,7 @@ impl HipEvent {
     fn is_pinned_done(
         &self,
         driver: &'static Driver,
-        pin: &Pin,
+        pin: &WaitTarget,
         operation: &'static str,
     ) -> Result<bool, HipError> {
         let of_moved = || {
@@ -236,7 +236,7 @@ impl HipEvent {
 
 /// Returns the runtime's answer, which may be "not ready". What the event points to is alive.
 #[inline]
-pub(super) fn ask(
+pub(super) fn query_runtime(
     driver: &'static Driver,
     stand: &Stand,
     operation: &'static str,
@@ -258,7 +258,7 @@ pub(crate) fn is_passed(
     if code == HipCode::SUCCESS {
         return Ok(true);
     }
-    driver.forget(code);
+    driver.clear_last_error(code);
     match code {
         HipCode::NOT_READY => Ok(false),
         code => Err(refused(in_a_capture, code, operation, "hipEventQuery")),
@@ -273,15 +273,15 @@ pub(super) fn elapsed(
     operation: &'static str,
 ) -> Result<(HipCode, f32), HipError> {
     let mut milliseconds = 0.0;
-    let code = start.visit(|| {
-        end.visit(|| {
-            let _relaxed = Relaxed::enter(driver, operation)?;
+    let code = start.with_guards(|| {
+        end.with_guards(|| {
+            let _relaxed = CaptureModeGuard::enter(driver, operation)?;
             // SAFETY: `&mut milliseconds` is a valid out-pointer; both events are alive, and so is
             // what they point to.
             let code = unsafe {
                 (driver.symbols.event_elapsed)(&mut milliseconds, start.raw(), end.raw())
             };
-            driver.ignore(code);
+            driver.discard(code);
             Ok(code)
         })
     });
@@ -311,7 +311,7 @@ pub(crate) fn refused(
 }
 
 /// How often a wait asks before it makes pauses.
-const SPINS: u32 = 200;
+const SPIN_LIMIT: u32 = 200;
 
 /// Returns when `done` says so.
 pub(crate) fn poll(
@@ -320,13 +320,13 @@ pub(crate) fn poll(
 ) -> Result<(), HipError> {
     let longest = Duration::from_micros(if blocking { 1_000 } else { 100 });
     let mut pause = Duration::ZERO;
-    let mut turns = if blocking { SPINS } else { 0 };
+    let mut turns = if blocking { SPIN_LIMIT } else { 0 };
     let done = || {
-        let _asking = standing::ask()?;
+        let _asking = process_state::begin_poll()?;
         done()
     };
     while !done()? {
-        if turns < SPINS {
+        if turns < SPIN_LIMIT {
             turns += 1;
             std::thread::yield_now();
         } else {

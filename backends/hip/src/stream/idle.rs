@@ -3,10 +3,10 @@
 use gpu_stream_core::EventOptions;
 
 use crate::driver::Driver;
-use crate::driver::capture::{self, Relaxed};
+use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
-use crate::slot::EventRef;
+use crate::owned_event::EventRef;
 use crate::{HipError, event};
 
 /// Blocks until all work of the stream is done. Other threads' calls on the stream go on meanwhile.
@@ -20,15 +20,15 @@ pub(crate) unsafe fn finish(
     operation: &'static str,
 ) -> Result<(), HipError> {
     // SAFETY: the caller promises the same.
-    let mark = unsafe { mark(driver, stream, ordinal, operation) }?;
+    let marker = unsafe { record_marker(driver, stream, ordinal, operation) }?;
     let _relaxed = relaxed_for_events(driver, operation)?;
     event::poll(false, || {
         if driver.query_breaks_captures {
             // One may have begun since.
             // SAFETY: the caller promises the same.
-            unsafe { capture::refuse(driver, stream, operation) }?;
+            unsafe { capture::ensure_not_capturing(driver, stream, operation) }?;
         }
-        event::is_passed(driver, mark.raw.as_ptr(), false, operation)
+        event::is_passed(driver, marker.raw.as_ptr(), false, operation)
     })
 }
 
@@ -45,10 +45,10 @@ pub(crate) unsafe fn is_idle(
 ) -> Result<bool, HipError> {
     let code = {
         let needed = driver.unsafe_calls.stream_query;
-        let _relaxed = Relaxed::enter_if(needed, driver, operation)?;
+        let _relaxed = CaptureModeGuard::enter_if(needed, driver, operation)?;
         // SAFETY: the caller promises the stream.
         let code = unsafe { (driver.symbols.stream_query)(stream) };
-        driver.ignore(code);
+        driver.discard(code);
         code
     };
     match code {
@@ -58,9 +58,9 @@ pub(crate) unsafe fn is_idle(
         // and takes the question for an event.
         HipCode::CAPTURE_UNSUPPORTED => {
             // SAFETY: the caller promises the same.
-            let mark = unsafe { mark(driver, stream, ordinal, operation) }?;
+            let marker = unsafe { record_marker(driver, stream, ordinal, operation) }?;
             let _relaxed = relaxed_for_events(driver, operation)?;
-            event::is_passed(driver, mark.raw.as_ptr(), false, operation)
+            event::is_passed(driver, marker.raw.as_ptr(), false, operation)
         }
         code => Err(HipError::Driver { operation, function: "hipStreamQuery", code }),
     }
@@ -69,8 +69,8 @@ pub(crate) unsafe fn is_idle(
 fn relaxed_for_events(
     driver: &'static Driver,
     operation: &'static str,
-) -> Result<Relaxed, HipError> {
-    Relaxed::enter_if(driver.unsafe_calls.event_query, driver, operation)
+) -> Result<CaptureModeGuard, HipError> {
+    CaptureModeGuard::enter_if(driver.unsafe_calls.event_query, driver, operation)
 }
 
 /// Returns an event that stands for all work of the stream so far, for questions while the stream is
@@ -78,23 +78,23 @@ fn relaxed_for_events(
 ///
 /// # Safety
 /// As [`finish`].
-pub(crate) unsafe fn mark(
+pub(crate) unsafe fn record_marker(
     driver: &'static Driver,
     stream: Ptr,
     ordinal: u32,
     operation: &'static str,
 ) -> Result<EventRef, HipError> {
-    let mark = EventRef::for_record(driver, ordinal, EventOptions::new(), operation)?;
+    let marker = EventRef::for_record(driver, ordinal, EventOptions::new(), operation)?;
     // SAFETY: the caller promises the stream; the event is alive, and of its device.
-    let code = unsafe { (driver.symbols.event_record)(mark.raw.as_ptr(), stream) };
+    let code = unsafe { (driver.symbols.event_record)(marker.raw.as_ptr(), stream) };
     driver.check(code, operation, "hipEventRecord")?;
     // Another thread may have begun a capture since the caller looked, and the mark be a part of it,
     // which stands for no work.
     // SAFETY: as above.
-    let captured = unsafe { capture::refuse(driver, stream, operation) };
+    let captured = unsafe { capture::ensure_not_capturing(driver, stream, operation) };
     if captured.is_err() {
         // Also if the runtime does not say.
-        mark.taken_by_a_capture();
+        marker.mark_captured();
     }
-    captured.map(|()| mark)
+    captured.map(|()| marker)
 }

@@ -7,8 +7,8 @@ use crate::driver::Driver;
 use crate::driver::capture::{self, CaptureInfo};
 use crate::driver::driver;
 use crate::driver::symbols::Ptr;
-use crate::event::{On, Replaced};
-use crate::slot::Captured;
+use crate::event::{On, ReplacedRecord};
+use crate::owned_event::CapturedRecord;
 use crate::{HipError, HipEvent};
 
 impl HipStream {
@@ -20,15 +20,15 @@ impl HipStream {
     /// Returns the capture that the stream is in, if it is in one. Asked behind a record, since a
     /// capture may have begun after the check before it.
     #[inline]
-    fn captured_behind(&self, driver: &'static Driver) -> Option<Captured> {
+    fn capture_id_after_record(&self, driver: &'static Driver) -> Option<CapturedRecord> {
         let raw = self.raw.as_ptr();
         // SAFETY: the stream is alive, and what a default one needs is current.
-        unsafe { capture::has_begun(driver, raw).then(|| captured(driver, raw)) }
+        unsafe { capture::capture_started(driver, raw).then(|| captured(driver, raw)) }
     }
 
     /// Tries to record `event` on the fast path. Returns `None` if the slow path is needed.
     #[inline]
-    pub(super) fn try_record(
+    pub(super) fn try_record_fast(
         &self,
         event: &HipEvent,
         operation: &'static str,
@@ -36,11 +36,15 @@ impl HipStream {
         if event.ordinal() != self.device {
             return None;
         }
-        let (driver, raw) = (self.quick_source()?, self.raw.as_ptr());
+        let (driver, raw) = (self.try_source_fast()?, self.raw.as_ptr());
         // SAFETY: the stream is alive, and so is the event, which is of its device.
         let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-        let captured = || self.captured_behind(driver);
-        Some(event.record(driver, self.on(), operation, record, captured).map(Replaced::discard))
+        let captured = || self.capture_id_after_record(driver);
+        Some(
+            event
+                .record(driver, self.on(), operation, record, captured)
+                .map(ReplacedRecord::discard),
+        )
     }
 
     pub(super) fn record_slow(
@@ -50,12 +54,12 @@ impl HipStream {
     ) -> Result<(), HipError> {
         event.device().check_is(self.device(), operation)?;
         self.check_fault(operation)?;
-        let replaced = self.ask(operation, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+        let replaced = self.with_current(operation, |driver, raw| {
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
             let before = unsafe { captured_before(driver, raw, operation) }?;
             // SAFETY: as above; the event is alive, and of the stream's device.
             let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-            let captured = || self.captured_behind(driver);
+            let captured = || self.capture_id_after_record(driver);
             let on = On { stream: self.raw, keeper: &self.keeper, before: before.as_ref() };
             event.record(driver, on, operation, record, captured)
         })?;
@@ -65,27 +69,27 @@ impl HipStream {
 
     /// Tries to record a pooled event on the fast path. Returns `None` if the slow path is needed.
     #[inline]
-    pub(super) fn try_record_event(
+    pub(super) fn try_record_event_fast(
         &self,
         operation: &'static str,
     ) -> Option<Result<HipEvent, HipError>> {
-        let (driver, raw) = (self.quick_source()?, self.raw.as_ptr());
-        let of = (driver, driver.entry(self.device)?, self.device);
+        let (driver, raw) = (self.try_source_fast()?, self.raw.as_ptr());
+        let of = (driver, driver.device_state(self.device)?, self.device);
         // SAFETY: the stream is alive, and so is the event, which is of its device.
         let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-        let captured = || self.captured_behind(driver);
+        let captured = || self.capture_id_after_record(driver);
         Some(HipEvent::recorded(of, self.on(), operation, record, captured))
     }
 
     pub(crate) fn record_event_slow(&self, operation: &'static str) -> Result<HipEvent, HipError> {
         self.check_fault(operation)?;
-        let entry = driver()?.entry(self.device).expect("a stream's device is there");
-        self.ask(operation, |driver, raw| {
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
+        let entry = driver()?.device_state(self.device).expect("a stream's device is there");
+        self.with_current(operation, |driver, raw| {
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
             let before = unsafe { captured_before(driver, raw, operation) }?;
             // SAFETY: as above; the event is alive, and of the stream's device.
             let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-            let captured = || self.captured_behind(driver);
+            let captured = || self.capture_id_after_record(driver);
             let on = On { stream: self.raw, keeper: &self.keeper, before: before.as_ref() };
             HipEvent::recorded((driver, entry, self.device), on, operation, record, captured)
         })
@@ -96,11 +100,11 @@ impl HipStream {
 ///
 /// # Safety
 /// As [`capture::status`].
-unsafe fn captured(driver: &'static Driver, stream: Ptr) -> Captured {
+unsafe fn captured(driver: &'static Driver, stream: Ptr) -> CapturedRecord {
     // SAFETY: the caller promises the same.
     match unsafe { capture::info(driver, stream) } {
-        Some(CaptureInfo { id, nodes }) => Captured { id: Some(id), nodes: nodes.into() },
-        None => Captured { id: None, nodes: [].into() },
+        Some(CaptureInfo { id, nodes }) => CapturedRecord { id: Some(id), nodes: nodes.into() },
+        None => CapturedRecord { id: None, nodes: [].into() },
     }
 }
 
@@ -112,7 +116,7 @@ unsafe fn captured_before(
     driver: &'static Driver,
     stream: Ptr,
     operation: &'static str,
-) -> Result<Option<Captured>, HipError> {
+) -> Result<Option<CapturedRecord>, HipError> {
     // SAFETY: the caller promises the same.
     Ok(match unsafe { capture::status(driver, stream, operation) }? {
         CaptureStatus::None => None,

@@ -20,7 +20,7 @@ use crate::driver::capture::{self, CaptureInfo};
 use crate::driver::code::HipCode;
 use crate::driver::is_on_cuda;
 use crate::driver::symbols::Ptr;
-use crate::slot::Stand;
+use crate::owned_event::Stand;
 use crate::{HipError, HipEvent, event};
 
 impl HipStream {
@@ -32,20 +32,20 @@ impl HipStream {
         stand.last.as_ref().is_some_and(|last| {
             last.stream == self.raw
                 && last.keeper.is_same(&self.keeper)
-                && !stand.handle.is_given_out()
+                && !stand.handle.is_escaped()
         })
     }
 
     /// Tries to wait for `event` on the fast path. Returns `None` if the slow path is needed.
     #[inline]
-    pub(super) fn try_wait(
+    pub(super) fn try_wait_fast(
         &self,
         event: &HipEvent,
         operation: &'static str,
     ) -> Option<Result<(), HipError>> {
-        let driver = self.quick_source()?;
+        let driver = self.try_source_fast()?;
         let stand = event.in_use();
-        if !stand.is_plain() {
+        if !stand.can_query_directly() {
             return None;
         }
         if stand.is_unrecorded() || self.is_own_record(&stand) && event.ordinal() == self.device {
@@ -57,26 +57,26 @@ impl HipStream {
         let code = unsafe { (driver.symbols.stream_wait_event)(raw, stand.raw(), 0) };
         Some(match code {
             HipCode::SUCCESS => Ok(()),
-            code => Err(self.no_wait(driver, code, false, operation)),
+            code => Err(self.wait_error(driver, code, false, operation)),
         })
     }
 
-    pub(crate) fn wait_slow(
+    pub(crate) fn wait_event_slow(
         &self,
         event: &HipEvent,
         operation: &'static str,
     ) -> Result<(), HipError> {
         self.check_fault(operation)?;
-        self.ask(operation, |driver, raw| {
-            // SAFETY: `ask` has made current what a default stream needs.
-            unsafe { self.look_if_default(driver, raw, operation) }?;
+        self.with_current(operation, |driver, raw| {
+            // SAFETY: `with_current` has made current what a default stream needs.
+            unsafe { self.ensure_default_not_capturing(driver, raw, operation) }?;
             let stand = event.in_use();
             if stand.is_unrecorded() {
                 return Ok(());
             }
-            event.refuse_stale(driver, &stand, operation)?;
-            // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-            match unsafe { capture::ask_info(driver, raw, operation) }? {
+            event.ensure_not_stale(driver, &stand, operation)?;
+            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+            match unsafe { capture::capture_info(driver, raw, operation) }? {
                 None => self.wait_uncaptured(driver, raw, (event, &stand), operation),
                 Some(mine) => self.wait_captured(driver, raw, &mine, (event, &stand), operation),
             }
@@ -91,14 +91,14 @@ impl HipStream {
         stand: &Stand,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        let waited = stand.visit(|| {
+        let waited = stand.with_guards(|| {
             // SAFETY: the stream is alive, and what a default one needs is current; the event is
             // alive, and so is what it points to; it may be of any device. Flags are 0.
             unsafe { (driver.symbols.stream_wait_event)(raw, stand.raw(), 0) }
         });
         match waited {
             Ok(HipCode::SUCCESS) => Ok(()),
-            Ok(code) => Err(self.no_wait(driver, code, stand.is_captured(), operation)),
+            Ok(code) => Err(self.wait_error(driver, code, stand.is_captured(), operation)),
             // What the event stands for is over: there is nothing to wait for.
             Err(end) => end.answer(operation),
         }
@@ -112,7 +112,7 @@ impl HipStream {
         operation: &'static str,
     ) -> Result<(), HipError> {
         let is_own = self.is_own_record(stand) && event.ordinal() == self.device;
-        if is_own && !stand.is_captured() && stand.doubt.is_empty() {
+        if is_own && !stand.is_captured() && stand.possibly_referenced.is_empty() {
             return Ok(());
         }
         self.wait_by_runtime(driver, raw, stand, operation)
@@ -128,7 +128,7 @@ impl HipStream {
         (event, stand): (&HipEvent, &Stand),
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if is_on_cuda(driver.version) && stand.handle.is_given_out() {
+        if is_on_cuda(driver.version) && stand.handle.is_escaped() {
             // CUDA tells each case itself.
             return self.wait_by_runtime(driver, raw, stand, operation);
         }
@@ -137,7 +137,7 @@ impl HipStream {
             let waiter = self.bits();
             Err(ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into())
         };
-        if stand.handle.is_given_out() && driver.adds_dependencies {
+        if stand.handle.is_escaped() && driver.adds_dependencies {
             return self.wait_by_probe(driver, raw, mine, (event, stand), operation);
         }
         let Some(captured) = stand.last.as_ref().and_then(|last| last.captured.as_ref()) else {
@@ -179,7 +179,7 @@ impl HipStream {
         self.wait_by_runtime(driver, probe.as_ptr(), stand, operation)?;
         let (waiter, bits) = (self.bits(), stand.handle.raw.to_bits());
         // SAFETY: the probe is alive.
-        match unsafe { capture::ask_info(driver, probe.as_ptr(), operation) }? {
+        match unsafe { capture::capture_info(driver, probe.as_ptr(), operation) }? {
             None => {
                 Err(ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into())
             }
@@ -207,9 +207,9 @@ impl HipStream {
         self.check_fault(operation)?;
         source.check_fault(operation)?;
         let info = |stream: &HipStream| {
-            stream.ask(operation, |driver, raw| {
-                // SAFETY: the stream is alive, and `ask` has made current what a default one needs.
-                unsafe { capture::ask_info(driver, raw, operation) }
+            stream.with_current(operation, |driver, raw| {
+                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+                unsafe { capture::capture_info(driver, raw, operation) }
             })
         };
         let Some(mine) = info(self)? else { return Ok(false) };
@@ -225,8 +225,8 @@ impl HipStream {
             Some(theirs) if !theirs.id.is_same(mine.id) => {
                 Err(ContractError::capture_of_another(operation, waiter, "stream", bits).into())
             }
-            Some(theirs) => self.ask(operation, |driver, raw| {
-                // SAFETY: the stream is alive, and `ask` has made current what a default one needs; the
+            Some(theirs) => self.with_current(operation, |driver, raw| {
+                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs; the
                 // nodes are of the capture that both are in.
                 Ok(unsafe { capture::add_dependencies(driver, raw, &theirs.nodes) })
             }),
@@ -236,14 +236,14 @@ impl HipStream {
     /// Returns the error for what the runtime answered to a wait of this stream for an event, whose
     /// last record was made in a capture or not. A default stream has its device current.
     #[cold]
-    pub(crate) fn no_wait(
+    pub(crate) fn wait_error(
         &self,
         driver: &'static Driver,
         code: HipCode,
         in_a_capture: bool,
         operation: &'static str,
     ) -> HipError {
-        driver.forget(code);
+        driver.clear_last_error(code);
         let code = match code {
             HipCode::CAPTURE_ISOLATION => {
                 // SAFETY: the stream is alive, and what a default one needs is current.

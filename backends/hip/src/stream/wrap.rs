@@ -6,15 +6,15 @@ use std::sync::Arc;
 use gpu_stream_core::{
     BackendKind, ContractError, Device, HandleKind, KeepAlive, PerThread, RawStream, StreamOptions,
 };
-use gpu_stream_relay::Seen;
+use gpu_stream_driver_common::Seen;
 
 use super::{HipStream, PER_THREAD};
-use crate::driver::capture::Relaxed;
+use crate::driver::capture::CaptureModeGuard;
 use crate::driver::code::HipCode;
-use crate::driver::{Current, Driver, current, dead, driver, loaded};
+use crate::driver::{DeviceGuard, Driver, current, dead, driver, loaded};
 use crate::number::next_number;
-use crate::slot::Keeper;
-use crate::{Hip, HipError, busy, device, thread_end};
+use crate::owned_event::StreamKeepAlive;
+use crate::{Hip, HipError, device, pending_destroy, thread_exit};
 
 /// `hipStreamNonBlocking`: does not synchronise with the default stream.
 pub(crate) const NON_BLOCKING: u32 = 1;
@@ -35,7 +35,7 @@ impl Drop for Owned {
         let Owned { raw, ordinal, number } = *self;
         // SAFETY: the stream is ours, and this is its last use: it has no wrapper any more, and
         // no event outside of the pool points to it.
-        unsafe { busy::destroy(driver, raw, ordinal, number) };
+        unsafe { pending_destroy::destroy(driver, raw, ordinal, number) };
     }
 }
 
@@ -45,11 +45,11 @@ pub(crate) fn new_stream(
     operation: &'static str,
 ) -> Result<HipStream, HipError> {
     device::priority_range(device, operation)?.check(options.priority, operation)?;
-    thread_end::watch();
+    thread_exit::register_exit_hook();
     let driver = driver()?;
     let (ordinal, number) = (device.ordinal(), number(driver));
     let (raw, owner) = create_numbered(driver, ordinal, number, options, operation)?;
-    let keeper = Keeper::Owner(owner);
+    let keeper = StreamKeepAlive::Owner(owner);
     Ok(HipStream { raw, device: ordinal, keeper, number, seen: Seen::new() })
 }
 
@@ -70,8 +70,8 @@ fn create_numbered(
     options: StreamOptions,
     operation: &'static str,
 ) -> Result<(RawStream<Hip>, KeepAlive), HipError> {
-    let _relaxed = Relaxed::enter(driver, operation)?;
-    let _current = Current::enter(driver, ordinal, operation)?;
+    let _relaxed = CaptureModeGuard::enter(driver, operation)?;
+    let _current = DeviceGuard::enter(driver, ordinal, operation)?;
     let mut stream = std::ptr::null_mut();
     let flags = if options.blocking { BLOCKING } else { NON_BLOCKING };
     // SAFETY: `&mut stream` is a valid out-pointer, the flags are valid, and the device is current.
@@ -89,7 +89,7 @@ fn number(driver: &Driver) -> u64 {
 
 #[inline(always)]
 fn known(driver: &Driver, raw: RawStream<Hip>, device: u32, owner: KeepAlive) -> HipStream {
-    let (keeper, number) = (Keeper::Owner(owner), number(driver));
+    let (keeper, number) = (StreamKeepAlive::Owner(owner), number(driver));
     HipStream { raw, device, keeper, number, seen: Seen::new() }
 }
 
@@ -115,7 +115,8 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, 
     let ordinal = device::ordinal(device, OPERATION)?;
     let driver = driver()?;
     driver.check_only_runtime(OPERATION)?;
-    let keeper = Keeper::Thread(thread_end::life(driver, ordinal, OPERATION)?);
+    let keeper =
+        StreamKeepAlive::PerThread(thread_exit::current_rundown(driver, ordinal, OPERATION)?);
     let (raw, number, seen) = (PER_THREAD, number(driver), Seen::new());
     let stream = HipStream { raw, device: ordinal, keeper, number, seen };
     // SAFETY: handle 2 is the calling thread's, and no other wrapper of it is ever made.
@@ -141,7 +142,7 @@ impl Parts {
 }
 
 /// # Safety
-/// As `Backend::wrap_stream`.
+/// As `Backend::stream_from_raw_with_owner`.
 #[inline(always)]
 pub(crate) unsafe fn wrap(
     raw: RawStream<Hip>,
@@ -149,19 +150,19 @@ pub(crate) unsafe fn wrap(
     operation: &'static str,
 ) -> Result<Parts, HipError> {
     // SAFETY: the caller promises the same.
-    if let Some((driver, device)) = unsafe { quick_device(raw, device, operation) } {
+    if let Some((driver, device)) = unsafe { try_device_fast(raw, device, operation) } {
         return Ok(Parts { driver, raw, device });
     }
     // SAFETY: as above.
-    unsafe { wrap_with_care(raw, device, operation) }
+    unsafe { wrap_slow(raw, device, operation) }
 }
 
 /// The device of an explicit stream that is alive, if it is the one that was given, where one is.
 ///
 /// # Safety
-/// As `Backend::wrap_stream`.
+/// As `Backend::stream_from_raw_with_owner`.
 #[inline(always)]
-unsafe fn quick_device(
+unsafe fn try_device_fast(
     raw: RawStream<Hip>,
     given: Option<Device>,
     operation: &'static str,
@@ -172,11 +173,11 @@ unsafe fn quick_device(
     }
     let mut number = -1;
     if let Some(ask) = driver.symbols.stream_device.function {
-        let _relaxed = Relaxed::enter(driver, operation).ok()?;
+        let _relaxed = CaptureModeGuard::enter(driver, operation).ok()?;
         // SAFETY: the caller promises that the stream is alive; `number` is a place for one.
         let code = unsafe { ask(raw.as_ptr(), &mut number) };
         if code != HipCode::SUCCESS {
-            driver.forget(code);
+            driver.clear_last_error(code);
             return None;
         }
     } else if let Some(ask) = driver.symbols.stream_device_id.function {
@@ -191,10 +192,10 @@ unsafe fn quick_device(
 /// Any other stream, and what is refused.
 ///
 /// # Safety
-/// As `Backend::wrap_stream`.
+/// As `Backend::stream_from_raw_with_owner`.
 #[cold]
 #[inline(never)]
-unsafe fn wrap_with_care(
+unsafe fn wrap_slow(
     raw: RawStream<Hip>,
     device: Option<Device>,
     operation: &'static str,
@@ -214,7 +215,7 @@ unsafe fn wrap_with_care(
                 device::ordinal(given, operation)?;
             }
             let number = {
-                let _relaxed = Relaxed::enter(driver, operation)?;
+                let _relaxed = CaptureModeGuard::enter(driver, operation)?;
                 // SAFETY: the caller promises that the stream is alive.
                 unsafe { driver.device_of(raw.as_ptr(), operation) }?
             };
@@ -238,7 +239,7 @@ fn ordinal(device: c_int) -> u32 {
 /// As [`wrap`], without a call of the runtime.
 ///
 /// # Safety
-/// As `Backend::wrap_stream_unchecked`.
+/// As `Backend::stream_from_raw_with_owner_unchecked`.
 #[inline(always)]
 pub(crate) unsafe fn wrap_unchecked(
     raw: RawStream<Hip>,
@@ -252,13 +253,13 @@ pub(crate) unsafe fn wrap_unchecked(
     {
         return Ok(Parts { driver, raw, device: device.ordinal() });
     }
-    wrap_unchecked_with_care(raw, device, operation)
+    wrap_unchecked_slow(raw, device, operation)
 }
 
 /// The runtime was not loaded yet, or there is no such device, or the handle is no explicit one.
 #[cold]
 #[inline(never)]
-fn wrap_unchecked_with_care(
+fn wrap_unchecked_slow(
     raw: RawStream<Hip>,
     device: Device,
     operation: &'static str,

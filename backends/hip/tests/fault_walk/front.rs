@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use driver_faults::{Controls, built, without_symbols};
+use gpu_stream_faults::{Controls, built, without_symbols};
 use libloading::Library;
 
 /// The functions that some versions of the runtime lack, and the backend does without.

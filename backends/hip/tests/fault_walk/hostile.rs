@@ -2,9 +2,9 @@
 //! not come back, handles that are used again. A runtime is loaded once, so most of it is in processes
 //! of their own.
 
-use driver_faults::walk::hostile::{Held, basics, reused_handles, slow_calls};
-use driver_faults::{At, Fault, Threads};
 use gpu_stream_core::{Backend, Error, ErrorKind, Event, EventOptions, Stream};
+use gpu_stream_faults::sweep::hostile::{Held, basics, reused_handles, slow_calls};
+use gpu_stream_faults::{At, InjectedFault, Threads};
 use gpu_stream_hip::Hip;
 
 use crate::front::{self, OPTIONAL, controls};
@@ -22,7 +22,7 @@ pub fn run_as_child() -> bool {
     front::use_layer(&format!("fault_walk_{}", std::process::id()), &hidden);
     if what == "start" {
         let (function, code) = about.split_once(' ').expect("a function and a code");
-        let code = Fault::Answer(code.parse().expect("a number"));
+        let code = InjectedFault::Answer(code.parse().expect("a number"));
         controls().set(function, At::Always, Threads::All, code);
     }
     front::remove_layer();
@@ -177,7 +177,7 @@ pub fn a_slow_call_holds_up_no_other_stream() {
 pub fn a_runtime_that_is_gone() {
     let stream = Hip::new_stream(support::device(), Default::default()).expect("a stream");
     let event = stream.record_event().expect("a record");
-    controls().set("*", At::Always, Threads::All, Fault::Answer(4));
+    controls().set("*", At::Always, Threads::All, InjectedFault::Answer(4));
     let answers = [
         stream.query().map(drop),
         stream.synchronize(),

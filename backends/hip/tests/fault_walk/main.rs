@@ -15,9 +15,9 @@ mod vendor;
 
 use std::process::ExitCode;
 
-use driver_faults::walk::{Extent, one, run};
-use driver_faults::{At, Fault, Threads};
 use gpu_stream_core::{Backend as _, Stream as _};
+use gpu_stream_faults::sweep::{Extent, one, run};
+use gpu_stream_faults::{At, InjectedFault, Threads};
 use gpu_stream_hip::Hip;
 use support::bare::{self, bare};
 use support::capture::Capture;
@@ -51,14 +51,14 @@ fn main() -> ExitCode {
 
 /// A combination of the walk that was once wrong. The operation calls the function that often.
 #[track_caller]
-fn holds(operation: &str, call: (&str, u32), fault: Fault) {
+fn holds(operation: &str, call: (&str, u32), fault: InjectedFault) {
     let report = one::<OnHip>(front::controls(), operation, call, fault);
     assert_eq!((report.combinations, report.wrong_count), (1, 0), "{report}");
 }
 
 /// As [`holds`], for a call that not every version needs. Whether this one does.
 #[track_caller]
-fn holds_if_called(operation: &str, call: (&str, u32), fault: Fault) -> bool {
+fn holds_if_called(operation: &str, call: (&str, u32), fault: InjectedFault) -> bool {
     let report = one::<OnHip>(front::controls(), operation, call, fault);
     assert_eq!((report.combinations + report.not_met, report.wrong_count), (1, 0), "{report}");
     report.combinations == 1
@@ -69,8 +69,8 @@ fn a_function_that_was_taken_with_an_error() {
     let has_newer = bare().launch_host_func.is_some();
     let function = if has_newer { "hipLaunchHostFunc" } else { "hipStreamAddCallback" };
     for code in [1, 719, 12_345] {
-        holds("host function, ordinary", (function, 1), Fault::PassThenAnswer(code));
-        holds("pending: host function", (function, 1), Fault::PassThenAnswer(code));
+        holds("host function, ordinary", (function, 1), InjectedFault::PassThenAnswer(code));
+        holds("pending: host function", (function, 1), InjectedFault::PassThenAnswer(code));
     }
 }
 
@@ -85,7 +85,7 @@ fn what_could_not_be_put_back_is_once_more() {
 /// With the call that changes something, or with the one that puts it back.
 fn put_back(occurrence: u32) {
     let mut changed = false;
-    for fault in [Fault::Answer(1), Fault::PassThenAnswer(1)] {
+    for fault in [InjectedFault::Answer(1), InjectedFault::PassThenAnswer(1)] {
         let exchange = ("hipThreadExchangeStreamCaptureMode", occurrence);
         changed |= holds_if_called("query, ordinary", exchange, fault);
         changed |= holds_if_called("query, default", ("hipSetDevice", occurrence), fault);
@@ -101,7 +101,7 @@ fn a_drop_does_not_wait() {
         let stream = Hip::new_stream(support::device(), Default::default()).expect("a stream");
         let gate = bare::gate(stream.raw().as_ptr());
         let controls = front::controls();
-        controls.set(function, At::Always, Threads::All, Fault::Answer(1));
+        controls.set(function, At::Always, Threads::All, InjectedFault::Answer(1));
         // Would wait for the gate, which this thread opens.
         drop(stream);
         controls.clear();
@@ -111,12 +111,12 @@ fn a_drop_does_not_wait() {
 
 /// It was taken for one in a capture, if the look behind it failed.
 fn a_record_outside_of_captures_stays_one() {
-    holds("record, plain, ordinary", ("hipStreamIsCapturing", 2), Fault::Answer(1));
+    holds("record, plain, ordinary", ("hipStreamIsCapturing", 2), InjectedFault::Answer(1));
 }
 
 /// HIP's function for the end of the thread was not registered, and then is called after ours.
 fn the_thread_s_stream_is_there() {
-    holds("the thread's first call", ("hipStreamIsCapturing", 1), Fault::Answer(1));
+    holds("the thread's first call", ("hipStreamIsCapturing", 1), InjectedFault::Answer(1));
 }
 
 /// The end of a capture in HIP 5.2 writes to the events that were recorded in it, also to those that

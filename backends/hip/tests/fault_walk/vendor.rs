@@ -2,10 +2,11 @@
 
 use std::ffi::c_int;
 
-use driver_faults::walk::{
-    ErrorOf, EventOf, Excuse, May, Operation, Sort, StreamOf, Vendor, World,
-};
 use gpu_stream_core::{Backend, ErrorKind, Event as _, EventOptions, RawEvent, Stream as _};
+use gpu_stream_faults::sweep::{
+    AllowedOutcome, Deviation, ErrorOf, EventOf, FaultFixture, Operation, Sort, StreamOf,
+    TestStreams,
+};
 use gpu_stream_hip::ipc::IpcEventHandle;
 use gpu_stream_hip::{Hip, HipCode};
 
@@ -16,7 +17,7 @@ use crate::support::{device, devices};
 /// What the walk has to know of HIP.
 pub struct OnHip;
 
-impl Vendor for OnHip {
+impl FaultFixture for OnHip {
     type Backend = Hip;
     type Gate = bare::Gate;
 
@@ -27,57 +28,57 @@ impl Vendor for OnHip {
         900, 901, 902, 903, 904, 905, 906, 907, 908, 910, 911, 912, 999, 1052, 1053,
     ];
 
-    const EXCUSES: &'static [Excuse] = &[
-        Excuse {
+    const EXCUSES: &'static [AllowedOutcome] = &[
+        AllowedOutcome {
             functions: &["hipPeekAtLastError", "hipGetLastError"],
             operations: &[],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the last error is looked at to be left as it was; it says nothing of the call",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipGetErrorName", "hipGetErrorString"],
             operations: &[],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "a code without a text is told by its number",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &[],
             operations: &["drop", "the end of a thread"],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "a drop and the end of a thread have nobody to tell",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamQuery", "hipEventQuery"],
             operations: &[],
             codes: &[600],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "not ready is an answer",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamIsCapturing"],
             operations: &[],
             codes: &[1],
-            may: May::Say(ErrorKind::InvalidHandle),
+            may: Deviation::Say(ErrorKind::InvalidHandle),
             reason: "what HIP 5.2 says of a handle that is no stream",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamIsCapturing"],
             operations: &[],
             codes: &[906],
-            may: May::Say(ErrorKind::Capturing),
+            may: Deviation::Say(ErrorKind::Capturing),
             reason: "what the default stream says beside a capture",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipSetDevice", "hipThreadExchangeStreamCaptureMode"],
             operations: &[],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "what was changed is put back, and if that fails, once more",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamIsCapturing"],
             operations: &[
                 "record",
@@ -92,24 +93,24 @@ impl Vendor for OnHip {
                 "capture: record_event",
             ],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the look behind a record only makes sure; the record was made",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamIsCapturing"],
             operations: &["wait_event", "pending: wait_event"],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the fast path gives up, and the slow one asks again, or makes no call at all",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &[],
             operations: &[],
             codes: &[1, 400, 709],
-            may: May::Say(ErrorKind::ContextDestroyed),
+            may: Deviation::Say(ErrorKind::ContextDestroyed),
             reason: "the stream's owner has not destroyed it, so the device was reset",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamGetDevice"],
             operations: &[
                 "query",
@@ -119,119 +120,119 @@ impl Vendor for OnHip {
                 "capture: synchronize",
             ],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "it is asked only whether the runtime knows the stream, which other codes do not deny",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipEventElapsedTime"],
             operations: &[],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "it is asked first, and once more after the reasons were looked for",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamWaitEvent"],
             operations: &[],
             codes: &[905, 907],
-            may: May::Say(ErrorKind::Capturing),
+            may: Deviation::Say(ErrorKind::Capturing),
             reason: "HIP says so of an event from before a capture that goes on",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipEventQuery"],
             operations: &[],
             codes: &[907],
-            may: May::Say(ErrorKind::Capturing),
+            may: Deviation::Say(ErrorKind::Capturing),
             reason: "HIP says so of an event from before a capture that goes on",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipEventQuery", "hipEventElapsedTime"],
             operations: &["elapsed_since"],
             codes: &[600],
-            may: May::Say(ErrorKind::EventPending),
+            may: Deviation::Say(ErrorKind::EventPending),
             reason: "not ready is what the contract calls pending",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamQuery"],
             operations: &[],
             codes: &[900],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "beside a capture HIP 5.7 refuses the question, and takes one for an event",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipGetStreamDeviceId"],
             operations: &[],
             codes: &[],
-            may: May::Say(ErrorKind::InvalidHandle),
+            may: Deviation::Say(ErrorKind::InvalidHandle),
             reason: "it answers with a device, and with none for what is no stream",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipGetStreamDeviceId"],
             operations: &[],
             codes: &[1],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "it answers with a device, and 1 is one",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipGetStreamDeviceId"],
             operations: &[],
             codes: &[1],
-            may: May::Say(ErrorKind::DeviceMismatch),
+            may: Deviation::Say(ErrorKind::DeviceMismatch),
             reason: "it answers with a device, and 1 is another",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamGetCaptureInfo_v2"],
             operations: &["capture: record_event"],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the record is known to be of a capture, and not of which",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamGetCaptureInfo_v2", "hipGetDevice", "hipSetDevice"],
             operations: &["capture: event"],
             codes: &[],
-            may: May::Say(ErrorKind::InvalidEvent),
+            may: Deviation::Say(ErrorKind::InvalidEvent),
             reason: "a capture that the runtime does not name is taken to be over",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamGetDevice"],
             operations: &[],
             codes: &[400, 709],
-            may: May::Say(ErrorKind::InvalidHandle),
+            may: Deviation::Say(ErrorKind::InvalidHandle),
             reason: "what HIP says of a handle that is no stream",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamGetId", "hipStreamIsCapturing", "hipGetDevice"],
             operations: &["host function", "pending: host function"],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "without the id of the stream, a panic of the function is told by no later call",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipStreamIsCapturing"],
             operations: &["the thread's first call", "per_thread_stream"],
             codes: &[906],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the call is there to make the stream, and a capture does not matter to that",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipPeekAtLastError", "hipGetLastError"],
             operations: &[],
             codes: &[],
-            may: May::ChangeThread,
+            may: Deviation::ChangeThread,
             reason: "what the last error was cannot be known from a runtime that does not say",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &[],
             operations: &["capture:"],
             codes: &[],
-            may: May::LeaveEvent,
+            may: Deviation::LeaveEvent,
             reason: "up to HIP 5.4 the end of a capture writes to its events, so they are not destroyed",
         },
-        Excuse {
+        AllowedOutcome {
             functions: &["hipGetStreamDeviceId", "hipStreamGetDevice"],
             operations: &["wrap"],
             codes: &[],
-            may: May::AnswerAsClean,
+            may: Deviation::AnswerAsClean,
             reason: "the quick way gives up, and the careful one asks again",
         },
     ];
@@ -324,7 +325,7 @@ impl Vendor for OnHip {
         }
     }
 
-    fn more(_: &World<Self>) -> Vec<Operation<'_>> {
+    fn more(_: &TestStreams<Self>) -> Vec<Operation<'_>> {
         let interprocess = || {
             let options = EventOptions::builder().interprocess(true).build()?;
             Hip::new_event(device(), options)

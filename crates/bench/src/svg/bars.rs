@@ -2,7 +2,7 @@
 
 use crate::figures::{ns, quartiles, ratio};
 use crate::report::{Measured, Operation, result};
-use crate::{Job, Who};
+use crate::{ContenderKind, Job};
 
 use super::text::Canvas;
 
@@ -22,8 +22,12 @@ pub(super) struct Chart<'a> {
 impl<'a> Chart<'a> {
     /// `None` if nothing was measured, or nothing but ours.
     pub(super) fn of(operation: &'a Operation) -> Option<Self> {
-        let shown =
-            |one: &&Measured| !matches!(one.who, Who::BareOnly | Who::BareLooking | Who::Kept);
+        let shown = |one: &&Measured| {
+            !matches!(
+                one.who,
+                ContenderKind::BareOnly | ContenderKind::BareLooking | ContenderKind::Kept
+            )
+        };
         let bars: Vec<_> = operation.results.iter().filter(shown).collect();
         (!bars.is_empty()).then_some(Chart { operation, bars })
     }
@@ -53,7 +57,7 @@ impl<'a> Chart<'a> {
             let after = left + length.max(to - left) + 5.0;
             canvas.text(after, middle + 4.0, "small", &self.figure(one));
         }
-        if let Some(bare) = result(&self.operation.results, &Who::Bare) {
+        if let Some(bare) = result(&self.operation.results, &ContenderKind::Bare) {
             let at = left + long(bare.ns.median);
             let bottom = y + self.height();
             canvas.line([at, y + HEAD, at, bottom], "mark");
@@ -70,18 +74,18 @@ impl<'a> Chart<'a> {
     }
 }
 
-fn short(who: &Who) -> &str {
+fn short(who: &ContenderKind) -> &str {
     match who {
-        Who::ObjectSafe => "object-safe",
+        ContenderKind::ObjectSafe => "object-safe",
         other => other.label(),
     }
 }
 
-pub(super) fn class(who: &Who) -> &'static str {
+pub(super) fn class(who: &ContenderKind) -> &'static str {
     match who {
-        Who::Bare | Who::BareOnly | Who::BareLooking => "bare",
-        Who::Ours => "ours",
-        Who::ObjectSafe | Who::Kept => "form",
-        Who::Peer(_) => "peer",
+        ContenderKind::Bare | ContenderKind::BareOnly | ContenderKind::BareLooking => "bare",
+        ContenderKind::Ours => "ours",
+        ContenderKind::ObjectSafe | ContenderKind::Kept => "form",
+        ContenderKind::Peer(_) => "peer",
     }
 }

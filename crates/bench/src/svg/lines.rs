@@ -2,7 +2,7 @@
 
 use crate::figures::ns;
 use crate::report::{BackendReport, Grows, Measured};
-use crate::{Job, Who};
+use crate::{ContenderKind, Job};
 
 use super::bars::class;
 use super::text::Canvas;
@@ -20,7 +20,7 @@ pub(super) struct Plot {
     title: String,
     unit: &'static str,
     sizes: Vec<u64>,
-    lines: Vec<(Who, Vec<(usize, f64)>)>,
+    lines: Vec<(ContenderKind, Vec<(usize, f64)>)>,
 }
 
 /// All plots of a backend.
@@ -54,7 +54,7 @@ impl Plot {
         rows: impl Iterator<Item = (u64, &'a [Measured])>,
         figure: fn(u64, f64) -> f64,
     ) -> Option<Self> {
-        let (mut sizes, mut lines) = (Vec::new(), Vec::<(Who, Vec<_>)>::new());
+        let (mut sizes, mut lines) = (Vec::new(), Vec::<(ContenderKind, Vec<_>)>::new());
         for (place, (size, results)) in rows.enumerate() {
             sizes.push(size);
             for one in results {

@@ -4,7 +4,7 @@ use gpu_stream_bench::report::{
     BackendReport, Fact, FailedOne, Grows, GrowthRow, Machine, Measured, Operation, Peer, Report,
     SCHEMA, Settings, ThreadRow,
 };
-use gpu_stream_bench::{Comparison, Job, Plan, Spread, Who};
+use gpu_stream_bench::{Comparison, ContenderKind, Job, Plan, Spread};
 
 pub fn report() -> Report {
     let facts = [
@@ -29,53 +29,73 @@ pub fn report() -> Report {
 fn gpu() -> BackendReport {
     let (cudarc, torch) = (other("cudarc"), other("PyTorch (Python)"));
     let mut wait = results(&[
-        (Who::Bare, 501.0),
-        (Who::Ours, 520.0),
-        (Who::ObjectSafe, 528.5),
+        (ContenderKind::Bare, 501.0),
+        (ContenderKind::Ours, 520.0),
+        (ContenderKind::ObjectSafe, 528.5),
         (cudarc.clone(), 1_025.0),
         (torch, 5_510.0),
     ]);
     // In a process of its own, and so in rounds of its own.
     wait[4].ours_ns = Some(spread(530.0));
-    let mut id = operation(Job::Id, Some("getId"), results(&[(Who::Ours, 55.0)]));
-    id.failed.push(failed(Who::Bare, "getId answered 999 | twice"));
+    let mut id = operation(Job::Id, Some("getId"), results(&[(ContenderKind::Ours, 55.0)]));
+    id.failed.push(failed(ContenderKind::Bare, "getId answered 999 | twice"));
     let mut priority = operation(Job::Priority, Some("getPriority"), Vec::new());
     priority.left_out = Some("this driver has no getPriority".into());
     let operations = vec![
         operation(
             Job::WrapUnchecked,
             Some("nothing"),
-            results(&[(Who::Bare, 0.4), (Who::Ours, 10.2), (cudarc.clone(), 52.0)]),
+            results(&[
+                (ContenderKind::Bare, 0.4),
+                (ContenderKind::Ours, 10.2),
+                (cudarc.clone(), 52.0),
+            ]),
         ),
         operation(
             Job::Query,
             Some("isCapturing, query"),
-            results(&[(Who::Bare, 400.0), (Who::BareOnly, 376.0), (Who::Ours, 412.0)]),
+            results(&[
+                (ContenderKind::Bare, 400.0),
+                (ContenderKind::BareOnly, 376.0),
+                (ContenderKind::Ours, 412.0),
+            ]),
         ),
         operation(
             Job::Record,
             Some("record"),
-            results(&[(Who::Bare, 150.0), (Who::BareLooking, 170.0), (Who::Ours, 175.0)]),
+            results(&[
+                (ContenderKind::Bare, 150.0),
+                (ContenderKind::BareLooking, 170.0),
+                (ContenderKind::Ours, 175.0),
+            ]),
         ),
         operation(Job::WaitStream, Some("record, wait; the event reused"), wait),
         operation(
             Job::ShortLived,
             Some("7 of record, 10 of wait"),
-            results(&[(Who::Bare, 3_800.0), (Who::Ours, 3_950.0), (Who::Kept, 3_925.0)]),
+            results(&[
+                (ContenderKind::Bare, 3_800.0),
+                (ContenderKind::Ours, 3_950.0),
+                (ContenderKind::Kept, 3_925.0),
+            ]),
         ),
         id,
         priority,
     ];
     let threads = [(1, false), (16, false), (1, true), (16, true)].map(|(threads, shared)| {
         let (bare, ours) = if shared { (18_000.0, 6_000.0) } else { (575.0, 590.0) };
-        let results = results(&[(Who::Bare, bare), (Who::Ours, ours), (cudarc.clone(), 1_100.0)]);
+        let results = results(&[
+            (ContenderKind::Bare, bare),
+            (ContenderKind::Ours, ours),
+            (cudarc.clone(), 1_100.0),
+        ]);
         ThreadRow { threads, shared, results, failed: Vec::new() }
     });
     let grows = |grows, size, (bare, ours)| GrowthRow {
         grows,
         size,
         job: Job::WaitStream,
-        results: results(&[(Who::Bare, bare), (Who::Ours, ours)]),
+        results: results(&[(ContenderKind::Bare, bare), (ContenderKind::Ours, ours)]),
         failed: Vec::new(),
     };
     BackendReport {
@@ -110,11 +130,15 @@ fn host() -> BackendReport {
         facts: Vec::new(),
         peers: vec![peer("host::raw", "0.1.0", false, None)],
         operations: vec![
-            operation(Job::Query, None, results(&[(Who::Ours, 21.0), (Who::ObjectSafe, 24.0)])),
+            operation(
+                Job::Query,
+                None,
+                results(&[(ContenderKind::Ours, 21.0), (ContenderKind::ObjectSafe, 24.0)]),
+            ),
             operation(
                 Job::NewStream,
                 None,
-                results(&[(Who::Ours, 260.0), (other("host::raw"), 300.0)]),
+                results(&[(ContenderKind::Ours, 260.0), (other("host::raw"), 300.0)]),
             ),
         ],
         threads: Vec::new(),
@@ -133,8 +157,8 @@ fn operation(job: Job, bare_calls: Option<&str>, results: Vec<Measured>) -> Oper
     }
 }
 
-fn other(name: &str) -> Who {
-    Who::Peer(name.into())
+fn other(name: &str) -> ContenderKind {
+    ContenderKind::Peer(name.into())
 }
 
 fn peer(name: &str, version: &str, own_process: bool, missing: Option<&str>) -> Peer {
@@ -142,21 +166,21 @@ fn peer(name: &str, version: &str, own_process: bool, missing: Option<&str>) -> 
     Peer { name, version, own_process, missing: missing.map(str::to_owned) }
 }
 
-fn failed(who: Who, reason: &str) -> FailedOne {
+fn failed(who: ContenderKind, reason: &str) -> FailedOne {
     FailedOne { who: Some(who), reason: reason.into() }
 }
 
 /// Those with these medians, beside each other.
-fn results(medians: &[(Who, f64)]) -> Vec<Measured> {
-    let of = |who: Who| medians.iter().find(|one| one.0 == who).map(|one| one.1);
-    let (bare, ours) = (of(Who::Bare), of(Who::Ours));
+fn results(medians: &[(ContenderKind, f64)]) -> Vec<Measured> {
+    let of = |who: ContenderKind| medians.iter().find(|one| one.0 == who).map(|one| one.1);
+    let (bare, ours) = (of(ContenderKind::Bare), of(ContenderKind::Ours));
     let measured = medians.iter().map(|(who, ns)| Measured {
         who: who.clone(),
         calls_per_batch: 1_000,
         ns: spread(*ns),
-        to_bare: bare.filter(|_| *who != Who::Bare).map(|bare| beside(*ns, bare)),
-        to_ours: ours.filter(|_| *who != Who::Ours).map(|ours| beside(*ns, ours)),
-        ours_through_it: ours.filter(|_| *who != Who::Ours).map(|ours| spread(ours / ns)),
+        to_bare: bare.filter(|_| *who != ContenderKind::Bare).map(|bare| beside(*ns, bare)),
+        to_ours: ours.filter(|_| *who != ContenderKind::Ours).map(|ours| beside(*ns, ours)),
+        ours_through_it: ours.filter(|_| *who != ContenderKind::Ours).map(|ours| spread(ours / ns)),
         ours_ns: None,
     });
     measured.collect()

@@ -13,7 +13,7 @@ pub struct ExchangeError {
     pub protocol: Protocol,
     /// On which backend.
     pub backend: BackendKind,
-    /// What was passed, or was to be said; `None` for [`NoSync`](super::Exchanged::NoSync).
+    /// What was passed, or was to be said; `None` for [`NoSync`](super::DecodedStream::NoSync).
     pub value: Option<Value>,
     /// Why not.
     pub why: Forbidden,

@@ -5,16 +5,16 @@
 //!
 //! ```
 //! use gpu_stream_core::BackendKind::{Cuda, Hip};
-//! use gpu_stream_core::exchange::{Exchanged, Protocol, Value};
+//! use gpu_stream_core::exchange::{DecodedStream, Protocol, Value};
 //!
 //! // What a consumer passed to our `__dlpack__(stream=)`:
-//! assert_eq!(Protocol::DlPack.decode(1, Cuda)?, Exchanged::Stream(1)); // the default stream
-//! assert_eq!(Protocol::DlPack.decode(-1, Cuda)?, Exchanged::NoSync);
+//! assert_eq!(Protocol::DlPack.decode(1, Cuda)?, DecodedStream::Stream(1)); // the default stream
+//! assert_eq!(Protocol::DlPack.decode(-1, Cuda)?, DecodedStream::NoSync);
 //! let error = Protocol::DlPack.decode(0, Cuda).unwrap_err();
 //! assert!(error.to_string().contains("pass 1"));
 //!
 //! // The same stream, as a producer says it on ROCm:
-//! assert_eq!(Protocol::DlPack.encode(Exchanged::Stream(1), Hip)?, Value::Int(0));
+//! assert_eq!(Protocol::DlPack.encode(DecodedStream::Stream(1), Hip)?, Value::Int(0));
 //! # Ok::<(), gpu_stream_core::exchange::ExchangeError>(())
 //! ```
 //!
@@ -121,7 +121,7 @@ from_integers! { i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize }
 
 /// What was meant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Exchanged {
+pub enum DecodedStream {
     /// No stream: the other side synchronises by itself, or has nothing to wait for.
     NoSync,
     /// The stream with this handle; 0, 1 and 2 as [`HandleKind`](crate::HandleKind) has them.
@@ -138,7 +138,7 @@ impl Protocol {
         self,
         value: impl Into<Value>,
         backend: BackendKind,
-    ) -> Result<Exchanged, ExchangeError> {
+    ) -> Result<DecodedStream, ExchangeError> {
         let value = value.into();
         let forbid = |why| Err(ExchangeError { protocol: self, backend, value: Some(value), why });
         if !self.is_defined_for(backend) {
@@ -149,20 +149,24 @@ impl Protocol {
             (Protocol::Handle | Protocol::CudaStream, _, Value::None) => {
                 return forbid(Forbidden::NoStream);
             }
-            (Protocol::DlPack, BackendKind::Cuda, Value::None) => return Ok(Exchanged::Stream(1)),
-            (Protocol::DlPack, BackendKind::Hip, Value::None) => return Ok(Exchanged::Stream(0)),
-            (_, _, Value::None) => return Ok(Exchanged::NoSync),
+            (Protocol::DlPack, BackendKind::Cuda, Value::None) => {
+                return Ok(DecodedStream::Stream(1));
+            }
+            (Protocol::DlPack, BackendKind::Hip, Value::None) => {
+                return Ok(DecodedStream::Stream(0));
+            }
+            (_, _, Value::None) => return Ok(DecodedStream::NoSync),
         };
         match (self, backend, int) {
             (Protocol::DlPack, BackendKind::Host, _) => forbid(Forbidden::NoStreamsHere),
-            (Protocol::DlPack, _, -1) => Ok(Exchanged::NoSync),
+            (Protocol::DlPack, _, -1) => Ok(DecodedStream::NoSync),
             (_, _, i128::MIN..=-1) => forbid(Forbidden::Negative),
             (Protocol::CudaArrayInterface | Protocol::DlPack, BackendKind::Cuda, 0) => {
                 forbid(Forbidden::Ambiguous)
             }
             (Protocol::DlPack, BackendKind::Hip, 1 | 2) => forbid(Forbidden::NotOnRocm),
             _ => match usize::try_from(int) {
-                Ok(bits) => Ok(Exchanged::Stream(bits)),
+                Ok(bits) => Ok(DecodedStream::Stream(bits)),
                 Err(_) => forbid(Forbidden::TooLarge),
             },
         }
@@ -175,11 +179,15 @@ impl Protocol {
     /// [`ExchangeError`] if the protocol has no word for it: a thread's own stream by DLPack on
     /// ROCm, "no stream" as a handle, any stream on the CPU by DLPack, and a backend for which the
     /// protocol says nothing.
-    pub fn encode(self, stream: Exchanged, backend: BackendKind) -> Result<Value, ExchangeError> {
+    pub fn encode(
+        self,
+        stream: DecodedStream,
+        backend: BackendKind,
+    ) -> Result<Value, ExchangeError> {
         let forbid = |why| {
             let value = match stream {
-                Exchanged::NoSync => None,
-                Exchanged::Stream(bits) => Some(bits.into()),
+                DecodedStream::NoSync => None,
+                DecodedStream::Stream(bits) => Some(bits.into()),
             };
             Err(ExchangeError { protocol: self, backend, value, why })
         };
@@ -187,19 +195,19 @@ impl Protocol {
             return forbid(Forbidden::Backend);
         }
         match (self, backend, stream) {
-            (Protocol::CudaArrayInterface, _, Exchanged::NoSync)
-            | (Protocol::DlPack, BackendKind::Host, Exchanged::NoSync) => Ok(Value::None),
-            (Protocol::DlPack, _, Exchanged::NoSync) => Ok(Value::Int(-1)),
-            (_, _, Exchanged::NoSync) => forbid(Forbidden::NoStream),
+            (Protocol::CudaArrayInterface, _, DecodedStream::NoSync)
+            | (Protocol::DlPack, BackendKind::Host, DecodedStream::NoSync) => Ok(Value::None),
+            (Protocol::DlPack, _, DecodedStream::NoSync) => Ok(Value::Int(-1)),
+            (_, _, DecodedStream::NoSync) => forbid(Forbidden::NoStream),
             (Protocol::DlPack, BackendKind::Host, _) => forbid(Forbidden::NoStreamsHere),
-            (Protocol::DlPack, BackendKind::Hip, Exchanged::Stream(0 | 1)) => Ok(Value::Int(0)),
-            (Protocol::DlPack, BackendKind::Hip, Exchanged::Stream(2)) => {
+            (Protocol::DlPack, BackendKind::Hip, DecodedStream::Stream(0 | 1)) => Ok(Value::Int(0)),
+            (Protocol::DlPack, BackendKind::Hip, DecodedStream::Stream(2)) => {
                 forbid(Forbidden::NotOnRocm)
             }
-            (Protocol::DlPack | Protocol::CudaArrayInterface, _, Exchanged::Stream(0 | 1)) => {
+            (Protocol::DlPack | Protocol::CudaArrayInterface, _, DecodedStream::Stream(0 | 1)) => {
                 Ok(Value::Int(1))
             }
-            (_, _, Exchanged::Stream(bits)) => Ok(bits.into()),
+            (_, _, DecodedStream::Stream(bits)) => Ok(bits.into()),
         }
     }
 
@@ -235,9 +243,9 @@ pub const CUDA_STREAM_VERSION: i128 = 0;
 ///
 /// ```
 /// use gpu_stream_core::BackendKind::Cuda;
-/// use gpu_stream_core::exchange::{Exchanged, cuda_stream};
+/// use gpu_stream_core::exchange::{DecodedStream, cuda_stream};
 ///
-/// assert_eq!(cuda_stream(0, 0x7f00_1000_u64, Cuda), Ok(Exchanged::Stream(0x7f00_1000)));
+/// assert_eq!(cuda_stream(0, 0x7f00_1000_u64, Cuda), Ok(DecodedStream::Stream(0x7f00_1000)));
 /// assert!(cuda_stream(1, 0x7f00_1000_u64, Cuda).is_err()); // a version of tomorrow
 /// ```
 ///
@@ -249,7 +257,7 @@ pub fn cuda_stream(
     version: impl Into<Value>,
     handle: impl Into<Value>,
     backend: BackendKind,
-) -> Result<Exchanged, ExchangeError> {
+) -> Result<DecodedStream, ExchangeError> {
     let protocol = Protocol::CudaStream;
     let version = version.into();
     if version != Value::Int(CUDA_STREAM_VERSION) {

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use gpu_stream_core::dynamic::{BoxedEvent, DynEvent};
-use gpu_stream_core::{AnyError, Device, Event, EventOptions, EventStatus, Native};
+use gpu_stream_core::{AnyError, Device, Event, EventOptions, EventStatus, PlainHandles};
 
 use super::{Any, AnyRawEvent};
 
@@ -19,7 +19,7 @@ impl AnyEvent {
     /// it again.
     pub fn new<E>(event: E) -> Self
     where
-        E: Event<Backend: Native<Event = E>> + fmt::Debug + Send + Sync,
+        E: Event<Backend: PlainHandles<Event = E>> + fmt::Debug + Send + Sync,
     {
         AnyEvent(Box::new(event))
     }

@@ -121,7 +121,7 @@ unsafe impl Backend for Any {
         compiled(device.backend())?.priority_range(device)
     }
 
-    unsafe fn wrap_stream(
+    unsafe fn stream_from_raw_with_owner(
         raw: AnyRawStream,
         device: Option<Device>,
         owner: KeepAlive,
@@ -130,23 +130,25 @@ unsafe impl Backend for Any {
         device
             .map_or(Ok(()), |device| same_vendor(raw.backend(), device, "Backend::wrap_stream"))?;
         // SAFETY: the handle is one of this backend, by the contract of `AnyRawStream`, which the
-        // caller keeps together with the rest of the contract of `wrap_stream`; the backend's
+        // caller keeps together with the rest of the contract of `stream_from_raw_with_owner`; the backend's
         // stream holds `owner`.
-        unsafe { backend.wrap_stream(raw.bits(), device, owner) }.map(AnyStream::from)
+        unsafe { backend.stream_from_raw_with_owner(raw.bits(), device, owner) }
+            .map(AnyStream::from)
     }
 
-    unsafe fn wrap_stream_unchecked(
+    unsafe fn stream_from_raw_with_owner_unchecked(
         raw: AnyRawStream,
         device: Device,
         owner: KeepAlive,
     ) -> Result<AnyStream, AnyError> {
         let backend = compiled(raw.backend())?;
         same_vendor(raw.backend(), device, "Backend::wrap_stream_unchecked")?;
-        // SAFETY: as in `wrap_stream`, and the caller promises that `device` is right.
-        unsafe { backend.wrap_stream_unchecked(raw.bits(), device, owner) }.map(AnyStream::from)
+        // SAFETY: as in `stream_from_raw_with_owner`, and the caller promises that `device` is right.
+        unsafe { backend.stream_from_raw_with_owner_unchecked(raw.bits(), device, owner) }
+            .map(AnyStream::from)
     }
 
-    unsafe fn wrap_event(
+    unsafe fn event_from_raw_with_owner(
         raw: AnyRawEvent,
         device: Option<Device>,
         options: Option<EventOptions>,
@@ -156,9 +158,10 @@ unsafe impl Backend for Any {
         device
             .map_or(Ok(()), |device| same_vendor(raw.backend(), device, "Backend::wrap_event"))?;
         // SAFETY: the handle is one of this backend, by the contract of `AnyRawEvent`, which the
-        // caller keeps together with the rest of the contract of `wrap_event`; the backend's event
+        // caller keeps together with the rest of the contract of `event_from_raw_with_owner`; the backend's event
         // holds `owner`.
-        unsafe { backend.wrap_event(raw.bits(), device, options, owner) }.map(AnyEvent::from)
+        unsafe { backend.event_from_raw_with_owner(raw.bits(), device, options, owner) }
+            .map(AnyEvent::from)
     }
 }
 

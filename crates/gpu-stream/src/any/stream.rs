@@ -6,7 +6,7 @@ use core::hash::{Hash, Hasher};
 
 use gpu_stream_core::dynamic::{DynStream, SharedStream};
 use gpu_stream_core::{
-    AnyError, CaptureStatus, ContractError, Device, EventOptions, HostFunc, Native, Stream,
+    AnyError, CaptureStatus, ContractError, Device, EventOptions, HostFunc, PlainHandles, Stream,
     StreamOptions,
 };
 
@@ -48,7 +48,7 @@ impl AnyStream {
     /// ```
     pub fn new<S>(stream: S) -> Self
     where
-        S: Stream<Backend: Native> + fmt::Debug + Send + Sync,
+        S: Stream<Backend: PlainHandles> + fmt::Debug + Send + Sync,
     {
         AnyStream(std::sync::Arc::new(stream))
     }

@@ -180,7 +180,7 @@ fn wait_stream_orders_and_is_a_snapshot() {
     second.wait_stream(&first).unwrap();
     let late = held(&first); // comes after the snapshot, and stays shut
     second.launch_host_func(note(&log, "second")).unwrap();
-    host::settle(&[second.downcast_ref().unwrap()]).unwrap();
+    host::wait_quiescent(&[second.downcast_ref().unwrap()]).unwrap();
     assert!(!second.query().unwrap() && log.lock().unwrap().is_empty());
     gate.open();
     second.synchronize().unwrap();
@@ -201,7 +201,7 @@ fn a_per_thread_stream_can_be_waited_for() {
     let after = any();
     after.wait_stream(&mine).unwrap();
     after.launch_host_func(note(&log, "after")).unwrap();
-    host::settle(&[after.downcast_ref().unwrap()]).unwrap();
+    host::wait_quiescent(&[after.downcast_ref().unwrap()]).unwrap();
     assert!(!after.query().unwrap() && log.lock().unwrap().is_empty());
     gate.open();
     after.synchronize().unwrap();
@@ -257,7 +257,7 @@ fn a_layer_over_a_stream_can_be_waited_for() {
     let gate = held(&first.0);
     second.wait_stream(&first).unwrap();
     second.launch_host_func(note(&log, "second")).unwrap();
-    host::settle(&[second.downcast_ref().unwrap()]).unwrap();
+    host::wait_quiescent(&[second.downcast_ref().unwrap()]).unwrap();
     assert!(log.lock().unwrap().is_empty());
     gate.open();
     second.synchronize().unwrap();

@@ -105,7 +105,7 @@ unsafe impl<P: Probe> Backend for Fake<P> {
         Ok(FakeEvent(options, PhantomData))
     }
 
-    unsafe fn wrap_stream(
+    unsafe fn stream_from_raw_with_owner(
         raw: RawStream<Self>,
         _: Option<Device>,
         _: KeepAlive,
@@ -113,7 +113,7 @@ unsafe impl<P: Probe> Backend for Fake<P> {
         Ok(FakeStream::new(raw.to_bits()))
     }
 
-    unsafe fn wrap_stream_unchecked(
+    unsafe fn stream_from_raw_with_owner_unchecked(
         raw: RawStream<Self>,
         _: Device,
         _: KeepAlive,

@@ -6,7 +6,7 @@ use gpu_stream_core::KeepAlive;
 use gpu_stream_core::dynamic::{BoxedEvent, DynBackend, SharedStream};
 
 use super::support::*;
-use crate::stranger::Stranger;
+use crate::null_backend::NullBackend;
 
 fn backend<F: Fixture>(fx: &F) -> Result<&dyn DynBackend, Verdict> {
     fx.dynamic().ok_or_else(|| Verdict::inapplicable("the backend has no object-safe form"))
@@ -14,7 +14,7 @@ fn backend<F: Fixture>(fx: &F) -> Result<&dyn DynBackend, Verdict> {
 
 /// Another vendor.
 fn stranger_backend() -> &'static dyn DynBackend {
-    &Stranger
+    &NullBackend
 }
 
 /// A stream in both forms: the object, and a typed wrapper of the same handle for the fixture to
@@ -109,13 +109,14 @@ pub fn object_wraps_the_same<F: Fixture>(fx: &F) -> Outcome {
     let (foreign, device) = (foreign(fx)?, device(fx)?);
     let bits = foreign.raw_stream().to_bits();
     // SAFETY: `foreign` is a stream of this backend and outlives the wrapper; nothing is recorded.
-    let wrapped = unsafe { backend.wrap_stream(bits, Some(device), KeepAlive::nothing()) }?;
+    let wrapped =
+        unsafe { backend.stream_from_raw_with_owner(bits, Some(device), KeepAlive::none()) }?;
     check_eq("the wrapper's handle", wrapped.raw_bits(), bits)?;
     check_eq("the wrapper's device", wrapped.device(), device)?;
     drop(wrapped);
     fx.foreign_works(&foreign)?;
     // SAFETY: it is refused, or else names a stream that is always there.
-    let two = unsafe { backend.wrap_stream(2, Some(device), KeepAlive::nothing()) };
+    let two = unsafe { backend.stream_from_raw_with_owner(2, Some(device), KeepAlive::none()) };
     check_names(
         &check_err("wrapping handle 2", two, ErrorKind::InvalidHandle)?,
         "per_thread_stream",
@@ -164,7 +165,7 @@ pub fn object_wraps_events<F: Fixture>(fx: &F) -> Outcome {
     let keep = KeepAlive::owner(Arc::clone(&owner));
     let (bits, device) = (raw.to_bits(), Some(typed.device()));
     // SAFETY: `raw` is an event of this backend, destroyed below, after the wrapper.
-    let event = unsafe { backend(fx)?.wrap_event(bits, device, None, keep) };
+    let event = unsafe { backend(fx)?.event_from_raw_with_owner(bits, device, None, keep) };
     let event = optional("foreign events", event)?;
     check_eq("the event's handle", event.raw_bits(), bits)?;
     check(event.is_foreign(), "a wrapped event is not foreign")?;

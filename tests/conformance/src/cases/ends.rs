@@ -34,7 +34,8 @@ pub fn functions_behind_a_panic_are_dropped<F: Fixture>(fx: &F) -> Outcome {
             Ok(has_run)
         });
         let receivers = receivers.collect::<Result<Vec<_>, _>>()?;
-        let pending = receivers.iter().all(|told| told.try_recv() == Err(TryRecvError::Empty));
+        let pending =
+            receivers.iter().all(|receiver| receiver.try_recv() == Err(TryRecvError::Empty));
         check(pending, "a function behind a shut gate was run or dropped")?;
         fx.open(&gate);
         if by_query {
@@ -45,11 +46,11 @@ pub fn functions_behind_a_panic_are_dropped<F: Fixture>(fx: &F) -> Outcome {
         } else {
             check_fault("synchronize", stream.synchronize())?;
         }
-        for told in receivers {
+        for receiver in receivers {
             // The backend's own thread may be dropping them at this moment. A backend that keeps one
             // fails after the limit, and no other waits for it.
             let wanted = Err(RecvTimeoutError::Disconnected);
-            let outcome = told.recv_timeout(LIMIT_OF_A_DROP);
+            let outcome = receiver.recv_timeout(LIMIT_OF_A_DROP);
             check_eq("what a receiver behind the panic is told", outcome, wanted)?;
         }
     }
@@ -236,12 +237,12 @@ pub fn panicking_destructor_harms_no_caller<F: Fixture>(fx: &F) -> Outcome {
 pub fn destructor_calls_the_backend<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let (side, source, other) = (stream(fx)?, stream(fx)?, stream(fx)?);
-    let (told, answer): (Sender<Outcome>, _) = channel();
-    let told = Mutex::new(told);
+    let (sender, answer): (Sender<Outcome>, _) = channel();
+    let sender = Mutex::new(sender);
     let (asked, waiter) = (source.clone(), other.clone());
     let owner = wrapped::<F>(&foreign, move || {
         let outcome = calls::<F>(&asked, &waiter);
-        let _ = told.lock().unwrap_or_else(PoisonError::into_inner).send(outcome);
+        let _ = sender.lock().unwrap_or_else(PoisonError::into_inner).send(outcome);
     })?;
     drop_in_function::<F>(&side, owner)?;
     side.synchronize()?;
@@ -255,8 +256,8 @@ pub fn destructor_calls_the_backend<F: Fixture>(fx: &F) -> Outcome {
 pub fn destructor_asks_the_event_that_kept_it<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let (event, other) = (Arc::new(event(fx)?), stream(fx)?);
-    let (told, answer): (Sender<Outcome>, _) = channel();
-    let told = Mutex::new(told);
+    let (sender, answer): (Sender<Outcome>, _) = channel();
+    let sender = Mutex::new(sender);
     let (asked, again) = (Arc::clone(&event), other.clone());
     let owner = wrapped::<F>(&foreign, move || {
         let ask = || -> Outcome {
@@ -264,7 +265,7 @@ pub fn destructor_asks_the_event_that_kept_it<F: Fixture>(fx: &F) -> Outcome {
             again.record(&asked)?;
             Ok(again.wait_event(&asked)?)
         };
-        let _ = told.lock().unwrap_or_else(PoisonError::into_inner).send(ask());
+        let _ = sender.lock().unwrap_or_else(PoisonError::into_inner).send(ask());
     })?;
     owner.record(&event)?;
     owner.synchronize()?;

@@ -193,7 +193,7 @@ list! {
         elapsed_across_devices [R20 C8]
             "Elapsed time between two devices is refused before anything else, and the error names both.";
     }
-    graphs {
+    topology {
         fork_orders_every_branch [C1]
             "Every branch of a fork runs after the source's work so far.";
         fork_makes_one_record [C1]

@@ -17,7 +17,6 @@ pub mod errors;
 pub mod events;
 pub mod faults;
 pub mod foreign_events;
-pub mod graphs;
 pub mod handles;
 pub mod identity;
 pub mod kin;
@@ -32,6 +31,7 @@ pub mod records;
 pub mod reset;
 pub mod threads;
 pub mod timing;
+pub mod topology;
 
 pub use list::{ALL, all};
 

@@ -6,7 +6,7 @@ use super::support::*;
 
 /// An owner that keeps events, and makes calls when it ends.
 struct Keeper<F: Fixture> {
-    watched: Arc<Watched<F>>,
+    watched: Arc<TrackedOwner<F>>,
     events: Mutex<Vec<Arc<EventOf<F>>>>,
     /// A stream to ask when the owner ends.
     other: StreamOf<F>,

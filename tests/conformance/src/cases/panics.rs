@@ -29,11 +29,11 @@ pub fn payload_that_panics<F: Fixture>(fx: &F) -> Outcome {
     stream.launch_host_func(Box::new(move || drop(behind)))?;
     let event = stream.record_event()?;
     fx.open(&gate);
-    let told = stream.synchronize();
+    let outcome = stream.synchronize();
     // An old CUDA driver knows no ids, by which the backend finds a stream's panic: it is printed only.
     let has_id = stream.id().map_err(|error| error.kind()) != Err(ErrorKind::Unsupported);
-    if has_id || told.is_err() {
-        check_err("synchronize", told, ErrorKind::StreamFault)?;
+    if has_id || outcome.is_err() {
+        check_err("synchronize", outcome, ErrorKind::StreamFault)?;
         check_err("query", stream.query(), ErrorKind::StreamFault)?;
     }
     // A fault, or the order that was asked for: but it returns.

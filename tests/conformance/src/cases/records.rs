@@ -174,9 +174,9 @@ pub fn events_are_dropped_at_any_time<F: Fixture>(fx: &F) -> Outcome {
 pub fn record_on_another_device<F: Fixture>(fx: &F) -> Outcome {
     let (near, far) = two_devices(fx)?;
     let event = F::Backend::new_event(near, EventOptions::new())?;
-    let stranger = stream_on::<F>(far)?;
+    let null_backend = stream_on::<F>(far)?;
     let refused = |event: &EventOf<F>| {
-        let result = stranger.record(event);
+        let result = null_backend.record(event);
         let text = check_err("record on another device", result, ErrorKind::DeviceMismatch)?;
         check_names(&text, near)?;
         check_names(&text, far)

@@ -152,7 +152,7 @@ pub(super) fn absent_device<F: Fixture>(fx: &F) -> Device {
 }
 
 /// An owner of a foreign stream, whose end can be seen.
-pub(super) struct Watched<F: Fixture> {
+pub(super) struct TrackedOwner<F: Fixture> {
     foreign: F::Foreign,
     device: Option<Device>,
     gone: Arc<AtomicBool>,
@@ -181,13 +181,13 @@ impl Watch {
 pub(super) fn watched<F: Fixture>(
     fx: &F,
     device: Option<Device>,
-) -> Result<(Arc<Watched<F>>, Watch), Verdict> {
+) -> Result<(Arc<TrackedOwner<F>>, Watch), Verdict> {
     let gone = Arc::new(AtomicBool::new(false));
-    let owner = Watched { foreign: foreign(fx)?, device, gone: Arc::clone(&gone) };
+    let owner = TrackedOwner { foreign: foreign(fx)?, device, gone: Arc::clone(&gone) };
     Ok((Arc::new(owner), Watch(gone)))
 }
 
-impl<F: Fixture> Drop for Watched<F> {
+impl<F: Fixture> Drop for TrackedOwner<F> {
     fn drop(&mut self) {
         self.gone.store(true, Ordering::SeqCst);
     }
@@ -195,7 +195,7 @@ impl<F: Fixture> Drop for Watched<F> {
 
 // SAFETY: the handle is that of the stream inside, which upholds the contract and lives as long as
 // this.
-unsafe impl<F: Fixture> StreamOwner<F::Backend> for Watched<F> {
+unsafe impl<F: Fixture> StreamOwner<F::Backend> for TrackedOwner<F> {
     fn raw_stream(&self) -> <F::Backend as Backend>::RawStream {
         self.foreign.raw_stream()
     }

@@ -176,10 +176,10 @@ unsafe impl Backend for Mutant {
         };
         // SAFETY: the handle is alive as long as the owner is; what a mutant does to the owner, the
         // host backend tells.
-        unsafe { Self::wrap_stream(raw, device, KeepAlive::owner(owner)) }
+        unsafe { Self::stream_from_raw_with_owner(raw, device, KeepAlive::owner(owner)) }
     }
 
-    unsafe fn wrap_stream(
+    unsafe fn stream_from_raw_with_owner(
         raw: RawStream<Self>,
         device: Option<Device>,
         owner: KeepAlive,
@@ -192,13 +192,13 @@ unsafe impl Backend for Mutant {
         wrapped
     }
 
-    unsafe fn wrap_stream_unchecked(
+    unsafe fn stream_from_raw_with_owner_unchecked(
         raw: RawStream<Self>,
         device: Device,
         owner: KeepAlive,
     ) -> Result<MutantStream, MutantError> {
         // SAFETY: the caller promises the same; the host backend looks every handle up.
-        unsafe { Self::wrap_stream(raw, Some(device), owner) }
+        unsafe { Self::stream_from_raw_with_owner(raw, Some(device), owner) }
     }
 
     fn event_from_owner<T: EventOwner<Self>>(
@@ -212,17 +212,19 @@ unsafe impl Backend for Mutant {
         }
         // SAFETY: the event is alive as long as the owner is; what a mutant does to the owner, the
         // host backend tells.
-        unsafe { Self::wrap_event(raw, known.or(device), options, KeepAlive::owner(owner)) }
+        unsafe {
+            Self::event_from_raw_with_owner(raw, known.or(device), options, KeepAlive::owner(owner))
+        }
     }
 
-    unsafe fn wrap_event(
+    unsafe fn event_from_raw_with_owner(
         raw: RawEvent<Self>,
         device: Option<Device>,
         options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<MutantEvent, MutantError> {
         let owner = match current() {
-            Some(Mutation::ForeignEventOwnerDropped) => KeepAlive::nothing(),
+            Some(Mutation::ForeignEventOwnerDropped) => KeepAlive::none(),
             Some(Mutation::ForeignEventZeroAccepted) if raw.to_bits() == 0 => {
                 return Self::new_event(
                     device.map_or_else(|| Host::device(0), Ok)?,
@@ -233,12 +235,14 @@ unsafe impl Backend for Mutant {
         };
         let raw = RawEvent::from_bits(raw.to_bits());
         // SAFETY: the host backend looks every handle up.
-        Ok(MutantEvent::new(unsafe { Host::wrap_event(raw, device, options, owner) }?))
+        Ok(MutantEvent::new(unsafe {
+            Host::event_from_raw_with_owner(raw, device, options, owner)
+        }?))
     }
 }
 
 /// # Safety
-/// As `Backend::wrap_stream`. The host backend looks every handle up and follows none, so that the
+/// As `Backend::stream_from_raw_with_owner`. The host backend looks every handle up and follows none, so that the
 /// mutants which break the promise of an owner meet an error there.
 unsafe fn wrap(
     bits: usize,
@@ -261,18 +265,18 @@ unsafe fn wrap(
         }
         _ => {}
     }
-    let (for_host, mut for_us) = (owner.clone(), KeepAlive::nothing());
+    let (for_host, mut for_us) = (owner.clone(), KeepAlive::none());
     let for_host = match current() {
-        Some(Mutation::OwnerNotKeptByStream) => KeepAlive::nothing(),
+        Some(Mutation::OwnerNotKeptByStream) => KeepAlive::none(),
         Some(Mutation::OwnerNotKeptByEvent) => {
             for_us = for_host;
-            KeepAlive::nothing()
+            KeepAlive::none()
         }
         _ => for_host,
     };
     let raw = RawStream::from_bits(bits);
     // SAFETY: the host backend follows no handle.
-    let make = |device| unsafe { Host::wrap_stream(raw, device, for_host.clone()) };
+    let make = |device| unsafe { Host::stream_from_raw_with_owner(raw, device, for_host.clone()) };
     let wrapped = make(device);
     let wrapped: Result<_, HostError> = match (current(), wrapped) {
         (Some(Mutation::DeviceNotChecked), Err(error))

@@ -38,12 +38,12 @@ pub static SPREAD: Mutex<Option<MutantError>> = Mutex::new(None);
 impl MutantStream {
     /// A stream that belongs to its wrappers.
     pub fn owned(host: HostStream) -> Self {
-        Self::of(host, KeepAlive::nothing(), |family| family.is_owned = true)
+        Self::of(host, KeepAlive::none(), |family| family.is_owned = true)
     }
 
     /// A default stream.
     pub fn wrapper(host: HostStream) -> Self {
-        Self::of(host, KeepAlive::nothing(), |_| ())
+        Self::of(host, KeepAlive::none(), |_| ())
     }
 
     /// A stream that somebody else made.

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use gpu_stream_conformance::runner::end_process;
 use gpu_stream_model::campaign::{self, Campaign, Caught};
-use gpu_stream_model::kept;
+use gpu_stream_model::corpus;
 use gpu_stream_model::run::{Options, Runner};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -226,8 +226,8 @@ fn main() -> ExitCode {
     all.sort_by_key(|mutation| spoils.contains(mutation));
     let mut trials =
         vec![Trial::test("control", control), Trial::test("a_hang_is_told", a_hang_is_told)];
-    for (program, text) in kept::ALL {
-        trials.extend(kept::catches(text).map(|name| {
+    for (program, text) in corpus::ALL {
+        trials.extend(corpus::catches(text).map(|name| {
             Trial::test(format!("kept::{program}::{name}"), move || must_catch(text, name))
         }));
     }

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod coalesce;
+pub mod deferred;
+pub mod host_func;
+pub mod library;
+pub mod panics;
+mod pool;
+mod retry;
+mod sync;
+
+pub use self::coalesce::{EventOps, RecordCoalescer};
+pub use self::deferred::Deferred;
+pub use self::host_func::HostFuncs;
+pub use self::panics::{Panics, Seen, StreamKey};
+pub use self::pool::Pool;
+pub use self::retry::RetryCell;
+pub use self::sync::thread_number;

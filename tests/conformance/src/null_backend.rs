@@ -1,0 +1,145 @@
+//! The smallest backend there is: streams that never have work, of a vendor that nobody knows. The
+//! cases about the object-safe form need a second vendor to mix up with the one under test.
+
+use gpu_stream_core::{
+    Backend, BackendInfo, BackendKind, ContractError, Device, DeviceInfo, Event, EventOptions,
+    EventStatus, KeepAlive, PerThread, RawEvent, RawStream, Stream, StreamOptions,
+};
+
+/// A backend with one device, whose streams are always idle.
+pub(crate) struct NullBackend;
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct StrangerStream;
+
+#[derive(Debug)]
+pub(crate) struct StrangerEvent(EventOptions);
+
+const KIND: BackendKind = BackendKind::Other("stranger");
+const DEVICE: Device = Device::new(KIND, 0);
+
+// SAFETY: the streams never have work and the handle is followed by nothing, so nothing outlives an owner.
+unsafe impl Backend for NullBackend {
+    const KIND: BackendKind = KIND;
+    const EVENTS_KEEP_OWNER: bool = false;
+    type RawStream = RawStream<Self>;
+    type RawEvent = RawEvent<Self>;
+    type Stream = StrangerStream;
+    type Event = StrangerEvent;
+    type Error = ContractError;
+
+    fn probe() -> Result<BackendInfo, ContractError> {
+        Ok(BackendInfo::new(KIND, "1", vec![DeviceInfo::new(DEVICE, "nowhere")]))
+    }
+
+    fn devices() -> Result<Vec<Device>, ContractError> {
+        Ok(vec![DEVICE])
+    }
+
+    fn default_stream(device: Device) -> Result<StrangerStream, ContractError> {
+        device.check_exists(KIND, 1, "Backend::default_stream")?;
+        Ok(StrangerStream)
+    }
+
+    fn per_thread_stream(device: Device) -> Result<PerThread<StrangerStream>, ContractError> {
+        device.check_exists(KIND, 1, "Backend::per_thread_stream")?;
+        // SAFETY: the stream never has work, so nothing can be ordered wrongly from any thread.
+        Ok(unsafe { PerThread::new_unchecked(StrangerStream) })
+    }
+
+    fn new_stream(
+        device: Device,
+        _options: StreamOptions,
+    ) -> Result<StrangerStream, ContractError> {
+        device.check_exists(KIND, 1, "Backend::new_stream")?;
+        Ok(StrangerStream)
+    }
+
+    fn new_event(device: Device, options: EventOptions) -> Result<StrangerEvent, ContractError> {
+        device.check_exists(KIND, 1, "Backend::new_event")?;
+        Ok(StrangerEvent(options))
+    }
+
+    unsafe fn stream_from_raw_with_owner(
+        raw: RawStream<Self>,
+        device: Option<Device>,
+        _owner: KeepAlive,
+    ) -> Result<StrangerStream, ContractError> {
+        let operation = "Backend::wrap_stream";
+        device.unwrap_or(DEVICE).check_exists(KIND, 1, operation)?;
+        match raw.to_bits() {
+            0 => Ok(StrangerStream),
+            bits => {
+                let reason = "is no stream of this backend, which has only handle 0";
+                Err(ContractError::InvalidHandle { operation, bits, reason })
+            }
+        }
+    }
+
+    unsafe fn stream_from_raw_with_owner_unchecked(
+        raw: RawStream<Self>,
+        device: Device,
+        owner: KeepAlive,
+    ) -> Result<StrangerStream, ContractError> {
+        // SAFETY: the caller promises the same, and a check costs nothing.
+        unsafe { Self::stream_from_raw_with_owner(raw, Some(device), owner) }
+    }
+}
+
+// SAFETY: there never is any work, so all of it is always done.
+unsafe impl Stream for StrangerStream {
+    type Backend = NullBackend;
+
+    fn raw(&self) -> RawStream<NullBackend> {
+        RawStream::DEFAULT
+    }
+
+    fn device(&self) -> Device {
+        DEVICE
+    }
+
+    fn query(&self) -> Result<bool, ContractError> {
+        Ok(true)
+    }
+
+    fn synchronize(&self) -> Result<(), ContractError> {
+        Ok(())
+    }
+
+    fn record(&self, _event: &StrangerEvent) -> Result<(), ContractError> {
+        Ok(())
+    }
+
+    fn wait_event(&self, _event: &StrangerEvent) -> Result<(), ContractError> {
+        Ok(())
+    }
+}
+
+// SAFETY: as above; an event that looks never recorded is done.
+unsafe impl Event for StrangerEvent {
+    type Backend = NullBackend;
+
+    fn raw(&self) -> RawEvent<NullBackend> {
+        RawEvent::from_bits(0)
+    }
+
+    fn device(&self) -> Device {
+        DEVICE
+    }
+
+    fn options(&self) -> EventOptions {
+        self.0
+    }
+
+    fn status(&self) -> Result<EventStatus, ContractError> {
+        Ok(EventStatus::Unrecorded)
+    }
+
+    fn synchronize(&self) -> Result<(), ContractError> {
+        Ok(())
+    }
+
+    fn elapsed_unchecked(&self, _start: &Self) -> Result<f32, ContractError> {
+        Ok(0.0)
+    }
+}

@@ -1,0 +1,106 @@
+//! Every call of the contract, one after the other.
+
+use gpu_stream_conformance::fixture::{EventOf, StreamOf};
+use gpu_stream_conformance::{Fixture, Verdict};
+use gpu_stream_core::{
+    Backend, Device, Error, ErrorKind, Event, EventOptions, PerThread, Stream, StreamOptions,
+};
+
+use super::{device, stream};
+
+/// What the calls are made on: made beforehand, and idle.
+pub(super) struct Handles<F: Fixture> {
+    device: Device,
+    pub(super) stream: StreamOf<F>,
+    pub(super) other: StreamOf<F>,
+    recorded: EventOf<F>,
+    fresh: EventOf<F>,
+    timed: (EventOf<F>, EventOf<F>),
+}
+
+/// What one call answered.
+pub(super) struct Answer {
+    pub(super) call: &'static str,
+    pub(super) outcome: Result<(), (ErrorKind, String)>,
+}
+
+impl<F: Fixture> Handles<F> {
+    pub(super) fn new(fx: &F) -> Result<Self, Verdict> {
+        Self::on(fx, stream(fx)?)
+    }
+
+    /// Around a stream that is there.
+    pub(super) fn on(fx: &F, stream: StreamOf<F>) -> Result<Self, Verdict> {
+        let (device, other) = (device(fx)?, self::stream(fx)?);
+        let timed = || F::Backend::new_event(device, EventOptions::timed());
+        let kit = Handles::<F> {
+            device,
+            recorded: stream.record_event()?,
+            fresh: F::Backend::new_event(device, EventOptions::new())?,
+            timed: (timed()?, timed()?),
+            stream,
+            other,
+        };
+        kit.stream.record(&kit.timed.0)?;
+        kit.stream.record(&kit.timed.1)?;
+        kit.stream.synchronize()?;
+        Ok(kit)
+    }
+}
+
+/// Makes every call. `own` is the calling thread's default stream, if it has one.
+pub(super) fn every_call<F: Fixture>(
+    _: &F,
+    kit: &Handles<F>,
+    own: Option<&PerThread<StreamOf<F>>>,
+) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    macro_rules! ask {
+        ($($name:literal: $call:expr;)*) => {$(
+            let outcome = ($call).map(drop).map_err(|error| (error.kind(), error.to_string()));
+            answers.push(Answer { call: $name, outcome });
+        )*};
+    }
+    let Handles { device, stream, other, recorded, fresh, timed } = kit;
+    let device = *device;
+    ask! {
+        "query": stream.query();
+        "synchronize": stream.synchronize();
+        "record": stream.record(fresh);
+        "record_event": stream.record_event();
+        "wait_event": other.wait_event(recorded);
+        "wait_stream": other.wait_stream(stream);
+        "fork": stream.fork([other]);
+        "join": stream.join([other]);
+        "launch_host_func": stream.launch_host_func(Box::new(|| ()));
+        "Event::status": recorded.status();
+        "Event::query": recorded.query();
+        "Event::synchronize": recorded.synchronize();
+        "elapsed_since": timed.1.elapsed_since(&timed.0);
+        "priority": stream.priority();
+        "capture_status": stream.capture_status();
+        "new_stream": F::Backend::new_stream(device, StreamOptions::new());
+        "new_event": F::Backend::new_event(device, EventOptions::new());
+        "new_event, timed": F::Backend::new_event(device, EventOptions::timed());
+        "default_stream": F::Backend::default_stream(device);
+        "per_thread_stream": F::Backend::per_thread_stream(device);
+        "devices": F::Backend::devices();
+        "probe": F::Backend::probe();
+        "priority_range": F::Backend::priority_range(device);
+    }
+    if let Some(own) = own {
+        ask! {
+            "own query": own.query();
+            "own synchronize": own.synchronize();
+            "own record_event": own.record_event();
+            "own launch_host_func": own.launch_host_func(Box::new(|| ()));
+            "own wait_stream": own.wait_stream(stream);
+            "wait_stream of own": stream.wait_stream(own);
+        }
+    }
+    answers
+}
+
+/// Calls that ask nobody, and may be answered wherever they are made.
+pub(super) const ASK_NOBODY: &[&str] =
+    &["elapsed_since", "priority", "capture_status", "priority_range"];

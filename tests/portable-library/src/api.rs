@@ -1,0 +1,132 @@
+//! Every public item of gpu-stream, used once: if a feature took one away, this would not compile.
+
+macro_rules! api {
+    ($($(#[$only:meta])* $item:path),* $(,)?) => {
+        /// Their names.
+        pub const ITEMS: &[&str] = &[$($(#[$only])* stringify!($item)),*];
+
+        $(
+            $(#[$only])*
+            #[allow(unused_imports)]
+            use $item as _;
+        )*
+    };
+}
+
+api! {
+    gpu_stream::Any,
+    gpu_stream::AnyError,
+    gpu_stream::AnyEvent,
+    gpu_stream::AnyRawEvent,
+    gpu_stream::AnyRawStream,
+    gpu_stream::AnyStream,
+    gpu_stream::Availability,
+    gpu_stream::Backend,
+    gpu_stream::BackendInfo,
+    gpu_stream::BackendKind,
+    gpu_stream::CaptureStatus,
+    gpu_stream::ContractError,
+    #[cfg(feature = "cuda")]
+    gpu_stream::Cuda,
+    #[cfg(feature = "cuda")]
+    gpu_stream::CudaError,
+    #[cfg(feature = "cuda")]
+    gpu_stream::CudaEvent,
+    #[cfg(feature = "cuda")]
+    gpu_stream::CudaStream,
+    gpu_stream::DefaultBackend,
+    gpu_stream::Device,
+    gpu_stream::DeviceInfo,
+    gpu_stream::Error,
+    gpu_stream::ErrorKind,
+    gpu_stream::ErrorOf,
+    gpu_stream::Event,
+    gpu_stream::EventOf,
+    gpu_stream::EventOptions,
+    gpu_stream::EventOptionsBuilder,
+    gpu_stream::EventOwner,
+    gpu_stream::EventStatus,
+    gpu_stream::HandleKind,
+    #[cfg(feature = "hip")]
+    gpu_stream::Hip,
+    #[cfg(feature = "hip")]
+    gpu_stream::HipError,
+    #[cfg(feature = "hip")]
+    gpu_stream::HipEvent,
+    #[cfg(feature = "hip")]
+    gpu_stream::HipStream,
+    gpu_stream::Host,
+    gpu_stream::HostError,
+    gpu_stream::HostEvent,
+    gpu_stream::HostFunc,
+    gpu_stream::HostStream,
+    gpu_stream::KeepAlive,
+    gpu_stream::Library,
+    gpu_stream::PlainHandles,
+    gpu_stream::PerThread,
+    gpu_stream::PriorityRange,
+    gpu_stream::RawEvent,
+    gpu_stream::RawHandle,
+    gpu_stream::RawStream,
+    gpu_stream::Stream,
+    gpu_stream::StreamOf,
+    gpu_stream::StreamOptions,
+    gpu_stream::StreamOwner,
+    gpu_stream::UnknownBackend,
+    gpu_stream::any,
+    gpu_stream::available,
+    gpu_stream::backend,
+    #[cfg(feature = "cuda")]
+    gpu_stream::cuda,
+    #[cfg(feature = "cudarc")]
+    gpu_stream::cuda::interop,
+    #[cfg(feature = "cuda")]
+    gpu_stream::cuda::ipc,
+    gpu_stream::dynamic,
+    gpu_stream::dynamic::BoxedEvent,
+    gpu_stream::dynamic::DynBackend,
+    gpu_stream::dynamic::DynEvent,
+    gpu_stream::dynamic::DynStream,
+    gpu_stream::dynamic::SharedStream,
+    #[cfg(feature = "hip")]
+    gpu_stream::hip,
+    gpu_stream::host,
+    gpu_stream::host::Gate,
+    gpu_stream::host::raw,
+    gpu_stream::prelude,
+}
+
+#[cfg(test)]
+mod tests {
+    /// The names that the `pub use` lines of a `lib.rs` give.
+    fn exported(lib: &str) -> Vec<String> {
+        let uses = lib.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next());
+        let names = uses.flat_map(|item| match item.split_once('{') {
+            Some((_, list)) => list.trim_end_matches('}').split(',').collect::<Vec<_>>(),
+            None => vec![item.rsplit([':', ' ']).next().unwrap_or(item)],
+        });
+        let names = names.map(|name| name.trim().to_owned());
+        names.filter(|name| !name.is_empty() && name != "*").collect()
+    }
+
+    #[test]
+    fn the_list_is_complete() {
+        let crates = [
+            include_str!("../../../crates/core/src/lib.rs"),
+            include_str!("../../../crates/gpu-stream/src/lib.rs"),
+        ];
+        let names: Vec<_> = crates.into_iter().flat_map(exported).collect();
+        assert!(names.len() > 40, "the lists were read: {names:?}");
+        for name in names {
+            // Without the feature, the names of a vendor are no part of this list.
+            let of_vendor = |vendor| name.to_lowercase().starts_with(vendor);
+            if cfg!(not(feature = "cuda")) && of_vendor("cuda")
+                || cfg!(not(feature = "hip")) && of_vendor("hip")
+            {
+                continue;
+            }
+            let item = format!("gpu_stream::{name}");
+            assert!(super::ITEMS.contains(&&*item), "{item} is missing in api.rs");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! That the pipeline's work comes after what the caller had, and before what the caller gets. Gates
+//! hold streams back, and the log and the data would be wrong if something did not wait.
+//!
+//! Every test runs on the host's own type of stream and on the one that is chosen at run time.
+
+use std::sync::{Arc, Mutex};
+
+use gpu_stream::host::{Gate, wait_quiescent};
+use gpu_stream::prelude::*;
+use gpu_stream::{Any, AnyStream, Host, HostFunc, HostStream};
+use gpu_stream_portable_library::{Numbers, Pipeline, Stage, prefix_sum};
+
+/// What the tests have to know of a backend that runs on the host.
+trait OnHost: Backend {
+    fn wrap(stream: &HostStream) -> Self::Stream;
+    fn host(stream: &Self::Stream) -> &HostStream;
+}
+
+impl OnHost for Host {
+    fn wrap(stream: &HostStream) -> HostStream {
+        stream.clone()
+    }
+
+    fn host(stream: &HostStream) -> &HostStream {
+        stream
+    }
+}
+
+impl OnHost for Any {
+    fn wrap(stream: &HostStream) -> AnyStream {
+        AnyStream::new(stream.clone())
+    }
+
+    fn host(stream: &AnyStream) -> &HostStream {
+        stream.downcast_ref().expect("a stream of the host")
+    }
+}
+
+fn device() -> Device {
+    Host::device(0).unwrap()
+}
+
+/// The caller's stream, as the host's type and as the one under test.
+fn caller<B: OnHost>() -> (HostStream, B::Stream) {
+    let stream = Host::new_stream(device(), StreamOptions::new()).unwrap();
+    let wrapped = B::wrap(&stream);
+    (stream, wrapped)
+}
+
+fn hold(stream: &HostStream) -> Gate {
+    let gate = Gate::new(device()).unwrap();
+    stream.wait_event(gate.event()).unwrap();
+    gate
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn write(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().push(line.into());
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn work(&self, line: &'static str) -> HostFunc {
+        let log = self.clone();
+        Box::new(move || log.write(line))
+    }
+
+    fn stage(&self, name: &'static str) -> Stage {
+        let log = self.clone();
+        Arc::new(move |lane| log.write(format!("{name}{lane}")))
+    }
+}
+
+/// Everything that nothing holds back has run after this.
+fn settle_all<B: OnHost>(pipeline: &Pipeline<B>, caller: &HostStream) {
+    let mut streams: Vec<_> = pipeline.lanes().iter().map(B::host).collect();
+    streams.push(caller);
+    wait_quiescent(&streams).expect("no task calls this");
+}
+
+fn it_comes_after_what_the_caller_had<B: OnHost>() {
+    let (log, (host, caller)) = (Log::default(), caller::<B>());
+    let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
+    let gate = hold(&host);
+    caller.launch_host_func(log.work("caller")).unwrap();
+    pipeline.run(&caller, &[log.stage("stage")]).unwrap(); // returns although the gate is shut
+    settle_all(&pipeline, &host);
+    assert!(log.lines().is_empty(), "{:?}", log.lines());
+    gate.open();
+    caller.synchronize().unwrap();
+    assert_eq!(log.lines().len(), 4);
+    assert_eq!(log.lines()[0], "caller");
+}
+
+fn it_comes_before_what_the_caller_gets<B: OnHost>() {
+    for held in 0..3 {
+        let (log, (host, caller)) = (Log::default(), caller::<B>());
+        let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
+        let gate = hold(B::host(&pipeline.lanes()[held]));
+        pipeline.run(&caller, &[log.stage("stage")]).unwrap();
+        caller.launch_host_func(log.work("caller")).unwrap();
+        settle_all(&pipeline, &host);
+        let lines = log.lines();
+        assert_eq!(
+            lines.len(),
+            2,
+            "the two lanes that are not held, and not the caller: {lines:?}"
+        );
+        assert!(lines.iter().all(|line| line.starts_with("stage")), "{lines:?}");
+        assert!(!caller.query().unwrap());
+        gate.open();
+        caller.synchronize().unwrap();
+        assert_eq!(log.lines().last().unwrap(), "caller");
+        assert_eq!(log.lines().len(), 4);
+    }
+}
+
+fn a_stage_waits_for_all_lanes_of_the_one_before<B: OnHost>() {
+    for held in 0..3 {
+        let (log, (host, caller)) = (Log::default(), caller::<B>());
+        let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
+        let gate = hold(B::host(&pipeline.lanes()[held]));
+        pipeline.run(&caller, &[log.stage("a"), log.stage("b")]).unwrap();
+        settle_all(&pipeline, &host);
+        let lines = log.lines();
+        assert_eq!(lines.len(), 2, "no lane is in stage b while lane {held} is held: {lines:?}");
+        gate.open();
+        caller.synchronize().unwrap();
+        let stages: String = log.lines().iter().map(|line| &line[..1]).collect();
+        assert_eq!(stages, "aaabbb");
+    }
+}
+
+fn two_runs_on_one_pipeline_keep_both_callers_in_order<B: OnHost>() {
+    let (log, (host, first), (_, second)) = (Log::default(), caller::<B>(), caller::<B>());
+    let pipeline = Pipeline::<B>::new(&first, 2).unwrap();
+    let gate = hold(&host);
+    pipeline.run(&first, &[log.stage("first")]).unwrap();
+    pipeline.run(&second, &[log.stage("second")]).unwrap();
+    second.launch_host_func(log.work("end")).unwrap();
+    settle_all(&pipeline, B::host(&second));
+    assert!(log.lines().is_empty(), "the lanes are in order: {:?}", log.lines());
+    gate.open();
+    second.synchronize().unwrap();
+    assert_eq!(log.lines().len(), 5);
+    assert_eq!(log.lines()[4], "end");
+}
+
+fn a_failed_stage_is_not_lost<B: OnHost>() {
+    let (log, (_, caller)) = (Log::default(), caller::<B>());
+    let pipeline = Pipeline::<B>::new(&caller, 2).unwrap();
+    let fails: Stage = Arc::new(|lane| assert_ne!(lane, 1, "this stage fails on purpose"));
+    // Either the join says so, if the lane has failed by then, or the caller's stream does when it
+    // comes to it.
+    let submitted = pipeline.run(&caller, &[fails]);
+    let later = caller.launch_host_func(log.work("after a fault"));
+    let done = caller.synchronize();
+    let kinds = [submitted, later, done].map(|result| result.err().map(|error| error.kind()));
+    assert!(kinds.contains(&Some(ErrorKind::StreamFault)), "{kinds:?}");
+}
+
+fn the_sums_are_right<B: OnHost>() {
+    let values: Vec<u64> = (0..1009).map(|n| n * n % 257).collect();
+    let mut sum = 0;
+    let add = |value: &u64| {
+        sum += value + 1;
+        sum * 2
+    };
+    let wanted: Vec<u64> = values.iter().map(add).collect();
+    let pipeline = Pipeline::<B>::new(&caller::<B>().1, 3).unwrap();
+    for parts in [1, 2, 7, 2000] {
+        let (host, caller) = caller::<B>();
+        let numbers = Numbers::new(&values, parts);
+        assert_eq!(numbers.parts(), parts);
+        let gate = hold(&host);
+        let (before, after) = (numbers.clone(), numbers.clone());
+        caller.launch_host_func(Box::new(move || before.change(|value| value + 1))).unwrap();
+        prefix_sum(&pipeline, &caller, &numbers).unwrap();
+        caller.launch_host_func(Box::new(move || after.change(|value| value * 2))).unwrap();
+        assert_eq!(numbers.to_vec(), values, "nothing has happened yet");
+        gate.open();
+        caller.synchronize().unwrap();
+        assert_eq!(numbers.to_vec(), wanted, "{parts} parts");
+    }
+}
+
+fn a_pipeline_without_lanes_is_nothing<B: OnHost>() {
+    let (log, (_, caller)) = (Log::default(), caller::<B>());
+    let pipeline = Pipeline::<B>::new(&caller, 0).unwrap();
+    pipeline.run(&caller, &[log.stage("a"), log.stage("b")]).unwrap();
+    caller.synchronize().unwrap();
+    assert!(log.lines().is_empty());
+}
+
+macro_rules! on_both {
+    ($($test:ident)*) => {
+        mod host {
+            $(#[test] fn $test() { super::$test::<gpu_stream::Host>(); })*
+        }
+
+        mod any {
+            $(#[test] fn $test() { super::$test::<gpu_stream::Any>(); })*
+        }
+    };
+}
+
+on_both! {
+    it_comes_after_what_the_caller_had
+    it_comes_before_what_the_caller_gets
+    a_stage_waits_for_all_lanes_of_the_one_before
+    two_runs_on_one_pipeline_keep_both_callers_in_order
+    a_failed_stage_is_not_lost
+    the_sums_are_right
+    a_pipeline_without_lanes_is_nothing
+}
+
+#[test]
+fn a_threads_own_stream_may_be_the_caller() {
+    let numbers = Numbers::new(&[1, 2, 3, 4], 2);
+    let typed = Host::per_thread_stream(device()).unwrap();
+    let pipeline = Pipeline::new(&typed, 2).unwrap();
+    prefix_sum(&pipeline, &typed, &numbers).unwrap();
+    typed.synchronize().unwrap();
+    assert_eq!(numbers.to_vec(), [1, 3, 6, 10]);
+    let any = Any::per_thread_stream(device()).unwrap();
+    let pipeline = Pipeline::new(&any, 2).unwrap();
+    prefix_sum(&pipeline, &any, &numbers).unwrap();
+    any.synchronize().unwrap();
+    assert_eq!(numbers.to_vec(), [1, 4, 10, 20]);
+}

@@ -1,0 +1,81 @@
+//! What all threads share.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gpu_stream_conformance::fixture::{BackendOf, EventOf, RawStreamOf, StreamOf};
+use gpu_stream_conformance::{Fixture, Verdict};
+use gpu_stream_core::{Backend, Device, EventOptions, StreamOptions, StreamOwner};
+
+use crate::counters::Counters;
+use crate::run::Plan;
+
+/// How many events all threads record and wait for.
+const EVENTS: usize = 4;
+
+pub(crate) struct SharedHandles<F: Fixture> {
+    pub(crate) fixture: F,
+    pub(crate) device: Device,
+    pub(crate) default: StreamOf<F>,
+    /// Two of the backend's own, and one that somebody else made.
+    pub(crate) streams: Vec<StreamOf<F>>,
+    pub(crate) events: Vec<EventOf<F>>,
+    pub(crate) counters: Arc<Counters>,
+    #[cfg(feature = "plant")]
+    pub(crate) plant: Option<crate::seeded_bug::SeededBug>,
+}
+
+impl<F: Fixture> SharedHandles<F> {
+    #[cfg_attr(not(feature = "plant"), allow(unused_variables, reason = "what to plant"))]
+    pub(crate) fn new(fixture: F, plan: &Plan) -> Result<Self, Verdict> {
+        let devices = fixture.devices()?;
+        let device = *devices.first().ok_or_else(|| Verdict::failed("there is no device"))?;
+        let counters = Arc::new(Counters::default());
+        let new = || BackendOf::<F>::new_stream(device, StreamOptions::new());
+        let streams = vec![new()?, new()?, foreign(&fixture, device, &counters)?];
+        let event = || BackendOf::<F>::new_event(device, EventOptions::new());
+        let events = std::iter::repeat_with(event).take(EVENTS).collect::<Result<Vec<_>, _>>()?;
+        counters.events.fetch_add(EVENTS as u64, Ordering::Relaxed);
+        Ok(SharedHandles {
+            default: BackendOf::<F>::default_stream(device)?,
+            fixture,
+            device,
+            streams,
+            events,
+            counters,
+            #[cfg(feature = "plant")]
+            plant: plan.plant,
+        })
+    }
+}
+
+/// A foreign stream, wrapped with its owner.
+pub(crate) fn foreign<F: Fixture>(
+    fixture: &F,
+    device: Device,
+    counters: &Arc<Counters>,
+) -> Result<StreamOf<F>, Verdict> {
+    let stream = fixture.foreign(device, StreamOptions::new())?;
+    counters.owners.fetch_add(1, Ordering::Relaxed);
+    let owner = Arc::new(Owner::<F> { counters: Arc::clone(counters), stream });
+    Ok(BackendOf::<F>::stream_from_owner(owner, None)?)
+}
+
+/// Owns a foreign stream, and counts its end.
+struct Owner<F: Fixture> {
+    counters: Arc<Counters>,
+    stream: F::Foreign,
+}
+
+impl<F: Fixture> Drop for Owner<F> {
+    fn drop(&mut self) {
+        self.counters.owners_dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: the stream is the foreign one's, which lives as long as this.
+unsafe impl<F: Fixture> StreamOwner<BackendOf<F>> for Owner<F> {
+    fn raw_stream(&self) -> RawStreamOf<F> {
+        self.stream.raw_stream()
+    }
+}
