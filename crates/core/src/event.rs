@@ -1,6 +1,6 @@
 //! A point in a stream's work: the trait [`Event`].
 
-use crate::{Backend, ContractError, Device, EventOptions};
+use crate::{Backend, ContractError, Device, Error as _, ErrorKind, EventOptions};
 
 /// Where an event's last record stands: the answer of [`Event::status`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,7 +33,8 @@ pub enum EventStatus {
 /// Required: [`raw`](Self::raw), [`device`](Self::device), [`options`](Self::options),
 /// [`status`](Self::status), [`synchronize`](Self::synchronize),
 /// [`elapsed_unchecked`](Self::elapsed_unchecked). The reasons of
-/// [`elapsed_since`](Self::elapsed_since), and their order, are written here once; do not override it.
+/// [`elapsed_since`](Self::elapsed_since), and their order, are written here once. Override it only
+/// for a type that holds events of several backends, which are told apart before their devices are.
 ///
 /// # Safety
 /// Safe code frees memory on the strength of what an event answers. An implementation promises:
@@ -136,7 +137,8 @@ pub unsafe trait Event: Sized + 'static {
     /// where it is `start.elapsed_time(end)`.
     ///
     /// # Errors
-    /// In this order: [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch);
+    /// In this order: [`BackendMismatch`](crate::ErrorKind::BackendMismatch);
+    /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch);
     /// [`EventNotTimed`](crate::ErrorKind::EventNotTimed);
     /// [`EventNotRecorded`](crate::ErrorKind::EventNotRecorded);
     /// [`EventPending`](crate::ErrorKind::EventPending). Of two events with the same fault, the
@@ -152,6 +154,8 @@ pub unsafe trait Event: Sized + 'static {
         // The driver is asked first: a success says all that the checks below ask for.
         let error = match self.elapsed_unchecked(start) {
             Ok(milliseconds) => return Ok(milliseconds),
+            // Two backends can have one name, which the devices do not tell.
+            Err(error) if error.kind() == ErrorKind::BackendMismatch => return Err(error),
             Err(error) => error,
         };
         let both = [("start", start), ("end", self)];

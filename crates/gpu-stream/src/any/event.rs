@@ -76,6 +76,12 @@ unsafe impl Event for AnyEvent {
         self.0.synchronize()
     }
 
+    /// As [`Event::elapsed_since`]. Events of two backends are told apart before their devices are
+    /// compared.
+    fn elapsed_since(&self, start: &Self) -> Result<f32, AnyError> {
+        self.0.elapsed_since(start.as_dyn())
+    }
+
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, AnyError> {
         self.0.elapsed_since(start.as_dyn())
     }

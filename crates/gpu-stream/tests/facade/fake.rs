@@ -15,6 +15,9 @@ pub trait Probe: Send + Sync + 'static {
 
     /// Whether a wait is accepted; otherwise it is an error, which shows that it was asked for.
     const WAITS: bool = false;
+
+    /// The ordinal of the device.
+    const ORDINAL: u32 = 0;
 }
 
 /// A fake that is ready.
@@ -83,7 +86,7 @@ unsafe impl<P: Probe> Backend for Fake<P> {
     }
 
     fn devices() -> Result<Vec<Device>, FakeError> {
-        Ok(vec![Device::new(KIND, 0)])
+        Ok((0..=P::ORDINAL).map(|ordinal| Device::new(KIND, ordinal)).collect())
     }
 
     fn default_stream(device: Device) -> Result<FakeStream<P>, FakeError> {
@@ -96,12 +99,12 @@ unsafe impl<P: Probe> Backend for Fake<P> {
     }
 
     fn new_stream(device: Device, _: StreamOptions) -> Result<FakeStream<P>, FakeError> {
-        device.check_exists(KIND, 1, "Backend::new_stream")?;
+        device.check_exists(KIND, P::ORDINAL + 1, "Backend::new_stream")?;
         Ok(FakeStream::new(0))
     }
 
     fn new_event(device: Device, options: EventOptions) -> Result<FakeEvent<P>, FakeError> {
-        device.check_exists(KIND, 1, "Backend::new_event")?;
+        device.check_exists(KIND, P::ORDINAL + 1, "Backend::new_event")?;
         Ok(FakeEvent(options, PhantomData))
     }
 
@@ -131,7 +134,7 @@ unsafe impl<P: Probe> Stream for FakeStream<P> {
     }
 
     fn device(&self) -> Device {
-        Device::new(KIND, 0)
+        Device::new(KIND, P::ORDINAL)
     }
 
     fn query(&self) -> Result<bool, FakeError> {
@@ -163,7 +166,7 @@ unsafe impl<P: Probe> Event for FakeEvent<P> {
     }
 
     fn device(&self) -> Device {
-        Device::new(KIND, 0)
+        Device::new(KIND, P::ORDINAL)
     }
 
     fn options(&self) -> EventOptions {

@@ -59,8 +59,10 @@ fn every_call_that_orders_twins_is_a_mismatch() {
         let event = other.record_event().unwrap();
         check_mismatch("wait_event", one.wait_event(&event));
         check_mismatch("record", one.record(&event));
-        let timed = |stream: &AnyStream| stream.new_event(EventOptions::timed()).unwrap();
-        check_mismatch("elapsed_since", timed(one).elapsed_since(&timed(other)));
+        for options in [EventOptions::timed(), EventOptions::new()] {
+            let new = |stream: &AnyStream| stream.new_event(options).unwrap();
+            check_mismatch("elapsed_since", new(one).elapsed_since(&new(other)));
+        }
     }
     // A stream is passed over only where it is itself.
     one.fork([&one]).unwrap();
@@ -68,8 +70,25 @@ fn every_call_that_orders_twins_is_a_mismatch() {
     one.wait_stream(&one).unwrap();
 }
 
+/// A version whose stream is of another device.
+struct Elsewhere;
+
+impl Probe for Elsewhere {
+    const FAILS: Option<(ErrorKind, &'static str)> = None;
+    const ORDINAL: u32 = 1;
+}
+
 #[test]
-fn the_mismatch_of_twins_tells_that_the_name_is_not_the_reason() {
+fn the_mismatch_of_twins_comes_before_that_of_their_devices() {
+    let one = AnyStream::new(FakeStream::<One>::new(0x1000));
+    let other = AnyStream::new(FakeStream::<Elsewhere>::new(0x1000));
+    let new = |stream: &AnyStream| stream.new_event(EventOptions::new()).unwrap();
+    check_mismatch("record", one.record(&new(&other)));
+    check_mismatch("elapsed_since", new(&one).elapsed_since(&new(&other)));
+}
+
+#[test]
+fn the_mismatch_of_twins_tells_tells_that_the_name_is_not_the_reason() {
     let (one, other) = twins();
     let text = one.wait_stream(&other).unwrap_err().to_string();
     assert!(text.contains("fake") && text.contains("two versions"), "{text}");
