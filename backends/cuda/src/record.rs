@@ -19,6 +19,7 @@ const EVER_CAPTURED: u8 = 4;
 const SHARED: usize = usize::MAX;
 
 /// A record in a capture.
+#[derive(Clone)]
 pub(crate) struct CapturedRecord {
     /// Alive as long as `owner` is, or, by the contract of `stream_from_raw`, as long as the event.
     pub(crate) stream: RawStream<Cuda>,
@@ -127,9 +128,17 @@ impl LastRecord {
         *self.state.get_mut() & EVER_CAPTURED != 0
     }
 
-    /// Returns what `find` says of the capture that the last record was made in, if it was in one.
-    pub(crate) fn map_captured<T>(&self, find: impl FnOnce(&CapturedRecord) -> T) -> Option<T> {
-        self.captured.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(find)
+    /// Returns the last record if it was made in a capture. The copy keeps the stream alive, and no lock
+    /// is held: the driver may be asked. Drop its owner by [`host_func::drop_owner_later`].
+    pub(crate) fn captured(&self) -> Option<CapturedRecord> {
+        self.captured.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the number of the capture that the last record was made in: `None` if it was in none,
+    /// `Some(None)` if the driver has no numbers for them.
+    pub(crate) fn capture_id(&self) -> Option<Option<u64>> {
+        let last = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|captured| captured.id)
     }
 
     /// Returns `true` if the last record is certainly that of the stream.
@@ -234,12 +243,12 @@ mod tests {
         for id in [3, 4] {
             record.set(STREAM, captured(id));
             assert!(record.is_any() && record.is_captured() && record.was_ever_captured());
-            assert_eq!(record.map_captured(|last| last.id), Some(Some(id)));
+            assert_eq!(record.capture_id(), Some(Some(id)));
             release(2);
         }
         record.set(STREAM, None);
         assert!(record.is_any() && !record.is_captured() && record.was_ever_captured());
-        assert_eq!(record.map_captured(|last| last.id), None);
+        assert_eq!(record.capture_id(), None);
         release(1);
         let outside = LastRecord::outside(STREAM);
         assert!(outside.is_any() && !outside.is_captured() && outside.is_by(STREAM));

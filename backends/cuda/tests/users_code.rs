@@ -9,9 +9,11 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::time::Duration;
 
 use gpu_stream_core::{
-    Backend, ErrorKind, Event, EventOptions, RawStream, Stream, StreamOptions, StreamOwner,
+    Backend, Error as _, ErrorKind, Event, EventOptions, RawStream, Stream, StreamOptions,
+    StreamOwner,
 };
 use gpu_stream_cuda::{Cuda, CudaStream};
 use gpu_stream_faults::{At, Controls, InjectedFault, Threads};
@@ -26,6 +28,7 @@ const CASES: &[support::Case] = &[
     ("what_is_put_off_runs_in_a_steady_loop", what_is_put_off_runs_in_a_steady_loop),
     ("every_call_runs_what_was_put_off", every_call_runs_what_was_put_off),
     ("an_owner_of_a_captured_record_is_dropped_outside", an_owner_of_a_captured_record),
+    ("a_question_about_a_captured_record_holds_up_no_other", a_question_about_a_captured_record),
     ("behind_a_fault_closures_are_dropped", behind_a_fault_closures_are_dropped),
     ("the_last_wrapper_of_a_broken_stream", the_last_wrapper_of_a_broken_stream),
     ("behind_a_panic_closures_are_dropped_unrun", behind_a_panic_closures_are_dropped_unrun),
@@ -37,6 +40,9 @@ const CASES: &[support::Case] = &[
 fn main() -> ExitCode {
     child::main(CASES, &[])
 }
+
+/// How long a thread is waited for that is expected at once.
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn controls() -> Controls {
     Controls::of(driver_sim::library().unwrap()).unwrap()
@@ -235,6 +241,54 @@ fn an_owner_of_a_captured_record() {
     assert_eq!(receiver.try_recv(), Ok(true), "at the end of the record, with the event free");
 }
 
+/// While the driver is asked about the capture that an event was recorded in, another thread records the
+/// event. The owner that the question kept is dropped at the end of that call, with nothing held.
+fn a_question_about_a_captured_record() {
+    let controls: &Controls = Box::leak(Box::new(controls()));
+    for drops_owner in [false, true] {
+        let raw = Space::primary().stream(1, 0);
+        let event = Arc::new(Cuda::new_event(device(), EventOptions::new()).unwrap());
+        let (in_owner, (sender, dropped)) = (Arc::clone(&event), channel());
+        let on_drop = move || {
+            sender.send((std::thread::current().id(), in_owner.status().is_ok())).unwrap();
+        };
+        let owner = Owner(raw.expose_provenance(), Box::new(on_drop));
+        let captured = Cuda::stream_from_owner(Arc::new(owner), None).unwrap();
+        let capture = Capture::begin(raw, 2);
+        captured.record(&event).unwrap();
+        controls.set(
+            "cuStreamGetCaptureInfo_v2",
+            At::Occurrence(1),
+            Threads::Others,
+            InjectedFault::Hold,
+        );
+        let asks = std::thread::spawn({
+            let event = Arc::clone(&event);
+            move || event.status().err().map(|error| error.kind())
+        });
+        let asker = asks.thread().id();
+        assert!(controls.await_held(1, LIMIT));
+        let kept = (!drops_owner).then_some(captured);
+        let (sender, recorded) = channel();
+        let records = std::thread::spawn({
+            let (event, other) = (Arc::clone(&event), stream());
+            move || {
+                let record = other.record(&event);
+                drop((other, event));
+                sender.send(record).unwrap();
+            }
+        });
+        let record = recorded.recv_timeout(LIMIT);
+        controls.release();
+        controls.clear();
+        record.expect("the record waited for the question").unwrap();
+        records.join().unwrap();
+        assert_eq!(asks.join().unwrap(), Some(ErrorKind::Capturing));
+        assert_eq!(dropped.try_recv().ok(), drops_owner.then_some((asker, true)));
+        drop((capture.end(), kept));
+    }
+}
+
 /// Work that fails, once the gate before it is open.
 fn fail(stream: &CudaStream) {
     type Fail = unsafe extern "C" fn(Ptr, i32) -> i32;
@@ -365,7 +419,7 @@ fn a_graph_runs_a_closure_once() {
     };
     controls.set("cuLaunchHostFunc", At::Occurrence(1), Threads::Others, InjectedFault::Hold);
     let launching = std::thread::spawn(move || mine.launch_host_func(Box::new(func)));
-    assert!(controls.await_held(1, std::time::Duration::from_secs(60)));
+    assert!(controls.await_held(1, LIMIT));
     let capture = Capture::begin(raw, 2);
     controls.release();
     launching.join().unwrap().unwrap();

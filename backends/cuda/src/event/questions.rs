@@ -2,16 +2,16 @@
 
 use std::cell::Cell;
 
-use gpu_stream_core::{ContractError, EventStatus};
+use gpu_stream_core::{ContractError, EventStatus, RawStream};
 
 use super::{CudaEvent, Origin};
-use crate::CudaError;
 use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Context, ContextGuard, Driver, PrimaryContext, check, driver, loaded};
 use crate::host_func;
 use crate::record::CapturedRecord;
+use crate::{Cuda, CudaError};
 
 impl CudaEvent {
     /// Returns why the event cannot be asked, if its last record was made in a capture.
@@ -29,25 +29,34 @@ impl CudaEvent {
         driver: &'static Driver,
         operation: &'static str,
     ) -> Option<CudaError> {
-        self.record.map_captured(|CapturedRecord { stream, id, .. }| {
-            let now = {
-                let entered = self.context.map(|own| ContextGuard::enter(driver, own, operation));
-                let _current = match entered.transpose() {
-                    Ok(current) => current,
-                    Err(error) => return error,
-                };
-                // SAFETY: the stream is alive, as `CapturedRecord` says, or it is a default one, and the
-                // context is current. Handle 2 means another stream on another thread; there, the
-                // capture is taken to be over.
-                unsafe { capture::id(driver, stream.as_ptr()) }
-            };
-            if now.is_some() && now == *id {
+        let CapturedRecord { stream, id, owner } = self.record.captured()?;
+        let now = self.capture_of(driver, stream, operation);
+        // It may be the last one: the event can be recorded elsewhere by now.
+        host_func::drop_owner_later(owner);
+        Some(match now {
+            Err(error) => error,
+            Ok(now) if now.is_some() && now == id => {
                 let what = "the stream that the event was last recorded on";
                 CudaError::Capturing { operation, what }
-            } else {
-                CudaError::CapturedEvent { operation }
             }
+            Ok(_) => CudaError::CapturedEvent { operation },
         })
+    }
+
+    /// Returns the number of the capture that `stream` is in. The stream recorded the event in a
+    /// capture, and the caller has its owner.
+    fn capture_of(
+        &self,
+        driver: &'static Driver,
+        stream: RawStream<Cuda>,
+        operation: &'static str,
+    ) -> Result<Option<u64>, CudaError> {
+        let entered = self.context.map(|own| ContextGuard::enter(driver, own, operation));
+        let _current = entered.transpose()?;
+        // SAFETY: the stream is alive, as `CapturedRecord` says, or it is a default one, and the context is
+        // current. Handle 2 means another stream on another thread; there, the capture is taken to be
+        // over.
+        Ok(unsafe { capture::id(driver, stream.as_ptr()) })
     }
 
     /// An error if the event was last recorded in a capture.
@@ -96,7 +105,7 @@ impl CudaEvent {
         if !self.record.is_any() {
             return Ok(false);
         }
-        match self.record.map_captured(|captured| captured.id) {
+        match self.record.capture_id() {
             None => Err(uncaptured()),
             Some(Some(other)) if other != capture => {
                 let bits = self.bits();
