@@ -334,7 +334,8 @@ impl CudaEvent {
     /// Destroys the handle, which is this event's, if it is ours.
     #[cold]
     fn destroy(&mut self, raw: RawEvent<Cuda>) {
-        if self.options.is_interprocess() {
+        // In the child of a fork, another thread of the parent may have held the lock of the handles.
+        if self.options.is_interprocess() && loaded().is_some() {
             ipc::forget(raw);
         }
         if self.origin == Origin::Foreign {

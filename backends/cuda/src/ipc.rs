@@ -101,6 +101,7 @@ impl IpcEventHandle {
     /// As [`open`](Self::open).
     unsafe fn open_in_primary(self, device: Device) -> Result<CudaEvent, CudaError> {
         const OPERATION: &str = "IpcEventHandle::open";
+        let driver = driver()?;
         let own = made_here().get(&self.0).copied();
         if let Some(bits) = own {
             let reason = "is the event of this interprocess handle, which this process made: use the event itself here; \
@@ -108,7 +109,6 @@ impl IpcEventHandle {
             return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
         }
         let ordinal = device::ordinal(device, OPERATION)?;
-        let driver = driver()?;
         let open = require(driver.symbols.ipc_open_event, OPERATION)?;
         let place = Place::of(driver.primary(ordinal, OPERATION)?);
         let options = EventOptions::builder().interprocess(true).build()?;

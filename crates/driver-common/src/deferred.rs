@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::forks::User;
+
 type Work = Box<dyn FnOnce() + Send>;
 
 /// Destructors that were put off until a public call ends.
@@ -15,9 +17,13 @@ type Work = Box<dyn FnOnce() + Send>;
 /// It must not run inside a driver's callback, nor while a call holds a lock or a claim. What is
 /// dropped there goes into this list, and every public call that talks to the driver [runs](Self::run)
 /// the list at its end. A list belongs to one backend, and lives as long as the process.
+///
+/// In the child of a fork, a list that the parent used is left alone: what the parent put off is the
+/// parent's to run, and one of its threads may have held the lock. What is put off there is leaked.
 pub struct Deferred {
     list: Mutex<VecDeque<Work>>,
     any: AtomicBool,
+    user: User,
 }
 
 thread_local! {
@@ -34,7 +40,8 @@ impl Default for Deferred {
 impl Deferred {
     /// Returns an empty list.
     pub const fn new() -> Self {
-        Deferred { list: Mutex::new(VecDeque::new()), any: AtomicBool::new(false) }
+        let (any, user) = (AtomicBool::new(false), User::new());
+        Deferred { list: Mutex::new(VecDeque::new()), any, user }
     }
 
     fn list(&self) -> MutexGuard<'_, VecDeque<Work>> {
@@ -42,7 +49,13 @@ impl Deferred {
     }
 
     /// Puts `work` off. Does not run it, and runs no other.
+    ///
+    /// Leaks it in the child of a fork whose parent used the list.
     pub fn push(&self, work: impl FnOnce() + Send + 'static) {
+        if !self.user.is_this_process() {
+            std::mem::forget(work);
+            return;
+        }
         self.list().push_back(Box::new(work));
         self.any.store(true, Ordering::Release);
     }
@@ -51,7 +64,7 @@ impl Deferred {
     /// other; the panic hook reports it.
     ///
     /// Returns at once inside a host function, and inside another call of this function on the same
-    /// thread, which goes on with the list.
+    /// thread, which goes on with the list. Likewise in the child of a fork whose parent used the list.
     #[inline]
     pub fn run(&self) {
         if self.any.load(Ordering::Acquire) {
@@ -61,7 +74,7 @@ impl Deferred {
 
     #[cold]
     fn run_all(&self) {
-        if crate::host_func::is_inside() || RUNNING.replace(true) {
+        if crate::host_func::is_inside() || !self.user.is_this_process() || RUNNING.replace(true) {
             return;
         }
         // What the destructors put off in turn is left for the next call: the loop ends.
@@ -78,9 +91,9 @@ impl Deferred {
         RUNNING.set(false);
     }
 
-    /// Returns how many are waiting.
+    /// Returns how many are waiting for this process to run them.
     pub fn len(&self) -> usize {
-        self.list().len()
+        if self.user.is_this_process() { self.list().len() } else { 0 }
     }
 
     /// Returns `true` if none is waiting.
@@ -173,6 +186,43 @@ mod tests {
         LIST.run();
         LIST.run();
         assert_eq!(FROM_ELSEWHERE.load(Ordering::SeqCst), 1);
+    }
+
+    /// A thread of the parent has the lock while the process forks.
+    #[cfg(unix)]
+    #[test]
+    fn a_child_of_a_fork_leaves_the_list_of_its_parent_alone() {
+        static LIST: Deferred = Deferred::new();
+        static UNUSED: Deferred = Deferred::new();
+        static RAN: AtomicUsize = AtomicUsize::new(0);
+        let put_off = || _ = RAN.fetch_add(1, Ordering::SeqCst);
+        LIST.push(put_off);
+        let held = LIST.list();
+        // SAFETY: the child makes only calls that are under test here, and ends by `_exit`.
+        let child = match unsafe { libc::fork() } {
+            0 => {
+                // SAFETY: ends a child that waits for the lock.
+                unsafe { libc::alarm(60) };
+                LIST.run();
+                LIST.push(put_off);
+                LIST.run();
+                let mut code = i32::from(RAN.load(Ordering::SeqCst) != 0 || !LIST.is_empty());
+                // A backend that the parent did not use works in the child.
+                UNUSED.push(put_off);
+                UNUSED.run();
+                code |= i32::from(RAN.load(Ordering::SeqCst) != 1) << 1;
+                // SAFETY: ends the process.
+                unsafe { libc::_exit(code) }
+            }
+            child => child,
+        };
+        drop(held);
+        let mut status = -1;
+        // SAFETY: `&mut status` is a valid out-pointer.
+        let waited = unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!((waited, status), (child, 0));
+        LIST.run();
+        assert_eq!(RAN.load(Ordering::SeqCst), 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::deferred::{drop_quietly, forget_panic};
+use crate::forks::User;
 use crate::panics::{Panics, StreamKey};
 
 /// A closure that a stream runs on the host.
@@ -23,6 +24,7 @@ pub type HostFunc = Box<dyn FnOnce() + Send + 'static>;
 /// [taken out](Self::cancel) and dropped.
 pub struct HostFuncs {
     waiting: Mutex<BTreeMap<usize, Waiting>>,
+    user: User,
     count: AtomicUsize,
     next: AtomicUsize,
 }
@@ -69,6 +71,7 @@ impl HostFuncs {
     pub const fn new() -> Self {
         HostFuncs {
             waiting: Mutex::new(BTreeMap::new()),
+            user: User::new(),
             count: AtomicUsize::new(0),
             next: AtomicUsize::new(1),
         }
@@ -91,6 +94,8 @@ impl HostFuncs {
         stream: StreamKey,
         call: impl FnOnce(*mut c_void) -> Result<(), E>,
     ) -> Result<(), E> {
+        // From the first launch on, the table is this process's.
+        let _ = self.user.is_this_process();
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         self.waiting().insert(key, Waiting { func, stream });
         self.count.fetch_add(1, Ordering::Release);
@@ -130,9 +135,10 @@ impl HostFuncs {
     /// Takes out the closures of all streams that `is_dead` names, and drops them, with no lock held.
     ///
     /// To be called at the end of a call that saw a fault of the driver, outside of its callbacks. The
-    /// driver's own call of such a closure, if it comes all the same, finds nothing.
+    /// driver's own call of such a closure, if it comes all the same, finds nothing. In the child of a
+    /// fork, nothing is taken out: the closures are the parent's.
     pub fn cancel(&self, is_dead: impl Fn(StreamKey) -> bool) {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.count.load(Ordering::Acquire) == 0 || !self.user.is_this_process() {
             return;
         }
         let mut waiting = self.waiting();

@@ -2,6 +2,7 @@
 
 mod coalesce;
 pub mod deferred;
+mod forks;
 pub mod host_func;
 pub mod library;
 pub mod panics;

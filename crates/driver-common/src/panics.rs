@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::forks::User;
+
 /// A stream, as host functions and their panics know it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct StreamKey {
@@ -21,12 +23,16 @@ pub struct StreamKey {
 /// A driver knows nothing of a panic, so the fault is kept here. A stream without one pays two reads
 /// for that, however many there are elsewhere: each wrapper remembers in a [`Seen`] up to which panic
 /// it was found to have none.
+///
+/// In the child of a fork no stream can be used, and none is looked up: a thread of the parent may have
+/// held the lock.
 pub struct Panics {
     /// How many panics there were. Changed under the lock.
     epoch: AtomicU64,
     /// Whether the map has any.
     any: AtomicBool,
     faults: Mutex<BTreeMap<(usize, usize), Vec<Fault>>>,
+    user: User,
 }
 
 struct Fault {
@@ -70,7 +76,8 @@ impl Panics {
     /// Returns an empty table.
     pub const fn new() -> Self {
         let faults = Mutex::new(BTreeMap::new());
-        Panics { epoch: AtomicU64::new(0), any: AtomicBool::new(false), faults }
+        let (epoch, any, user) = (AtomicU64::new(0), AtomicBool::new(false), User::new());
+        Panics { epoch, any, faults, user }
     }
 
     fn faults(&self) -> MutexGuard<'_, BTreeMap<(usize, usize), Vec<Fault>>> {
@@ -83,6 +90,9 @@ impl Panics {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         let message: Arc<str> = text.unwrap_or("with no message").into();
+        if !self.user.is_this_process() {
+            return;
+        }
         let mut faults = self.faults();
         let of_handle = faults.entry((stream.scope, stream.handle)).or_default();
         if of_handle.iter().any(|fault| fault.id == stream.id) {
@@ -126,6 +136,9 @@ impl Panics {
         (scope, handle): (usize, usize),
         id: impl FnOnce() -> Option<u64>,
     ) -> Option<Arc<str>> {
+        if !self.user.is_this_process() {
+            return None;
+        }
         let faults = self.faults();
         let epoch = self.epoch.load(Ordering::Relaxed);
         if faults.contains_key(&(scope, handle)) {
@@ -151,6 +164,7 @@ impl Panics {
     pub fn has(&self, stream: StreamKey) -> bool {
         let is_it = |fault: &Fault| fault.id == stream.id;
         self.any.load(Ordering::Acquire)
+            && self.user.is_this_process()
             && self
                 .faults()
                 .get(&(stream.scope, stream.handle))
@@ -160,7 +174,7 @@ impl Panics {
     /// Forgets what is known of an explicit handle, whose stream is destroyed.
     #[inline]
     pub fn remove(&self, scope: usize, handle: usize) {
-        if self.any.load(Ordering::Acquire) {
+        if self.any.load(Ordering::Acquire) && self.user.is_this_process() {
             self.remove_one(scope, handle);
         }
     }
@@ -215,6 +229,35 @@ mod tests {
         panics.note(key(16, 1), &"here");
         assert_eq!(panics.check(&seen, (1, 16), || None), None);
         assert!(panics.check(&seen, (1, 16), || Some(1)).is_some());
+    }
+
+    /// A thread of the parent has the lock while the process forks.
+    #[cfg(unix)]
+    #[test]
+    fn a_child_of_a_fork_looks_no_stream_up() {
+        let panics = Panics::new();
+        panics.note(key(16, 1), &"here");
+        let held = panics.faults();
+        // SAFETY: the child makes only calls that are under test here, and ends by `_exit`.
+        let child = match unsafe { libc::fork() } {
+            0 => {
+                // SAFETY: ends a child that waits for the lock.
+                unsafe { libc::alarm(60) };
+                panics.note(key(32, 1), &"there");
+                panics.remove(1, 16);
+                let found = panics.check(&Seen::new(), (1, 16), || Some(1)).is_some();
+                let code = i32::from(found || panics.has(key(16, 1)));
+                // SAFETY: ends the process.
+                unsafe { libc::_exit(code) }
+            }
+            child => child,
+        };
+        let mut status = -1;
+        // SAFETY: `&mut status` is a valid out-pointer.
+        let waited = unsafe { libc::waitpid(child, &mut status, 0) };
+        drop(held);
+        assert_eq!((waited, status), (child, 0));
+        assert!(panics.has(key(16, 1)));
     }
 
     #[test]

@@ -186,6 +186,10 @@ const OWN: &[Scenario] = &[
         "a child uses what the parent had: every call is refused, and dropping does nothing",
     ),
     scenario(
+        "fork::put_off",
+        "a destructor was put off when the process forks: the parent runs it, and the child does not",
+    ),
+    scenario(
         "fork::before_the_first_use",
         "a child of a parent that has used nothing works as any process",
     ),

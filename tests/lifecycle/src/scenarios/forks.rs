@@ -7,7 +7,7 @@ use std::thread;
 
 use gpu_stream_conformance::outcome::check_eq;
 use gpu_stream_conformance::{Fixture, Outcome, Verdict};
-use gpu_stream_core::{Backend, ErrorKind, Stream};
+use gpu_stream_core::{Backend, ErrorKind, Stream, StreamOptions, StreamOwner};
 
 use super::calls::{ASK_NOBODY, Handles, every_call};
 use super::{check_usable, device, exit, say, stream, wait_until};
@@ -126,6 +126,53 @@ pub(super) fn child_uses<F: Fixture>(fx: &'static F) -> Outcome {
     };
     check_eq("the code of the child", code, 0)?;
     held.finish(fx)
+}
+
+/// An owner that counts how many of its kind were dropped in this process.
+struct Counted<F: Fixture>(F::Foreign);
+
+static DROPPED: AtomicU32 = AtomicU32::new(0);
+
+impl<F: Fixture> Drop for Counted<F> {
+    fn drop(&mut self) {
+        DROPPED.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+// SAFETY: the stream is that of the foreign owner inside, which lives as long as this.
+unsafe impl<F: Fixture> StreamOwner<F::Backend> for Counted<F> {
+    fn raw_stream(&self) -> <F::Backend as Backend>::RawStream {
+        self.0.raw_stream()
+    }
+}
+
+pub(super) fn put_off<F: Fixture>(fx: &'static F) -> Outcome {
+    let (kit, caller) = (Handles::new(fx)?, stream(fx)?);
+    let theirs = fx.foreign(device(fx)?, StreamOptions::new())?;
+    let wrapper = F::Backend::stream_from_owner(Arc::new(Counted::<F>(theirs)), None)?;
+    let (launched, dropped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let flags = (Arc::clone(&launched), Arc::clone(&dropped));
+    // CUDA and HIP put a drop off in here, until the next call ends. The host backend has no need to.
+    caller.launch_host_func(Box::new(move || {
+        wait_until(|| flags.0.load(Ordering::SeqCst));
+        drop(wrapper);
+        flags.1.store(true, Ordering::SeqCst);
+    }))?;
+    launched.store(true, Ordering::SeqCst);
+    wait_until(|| dropped.load(Ordering::SeqCst));
+    let code = forked(|| {
+        let before = DROPPED.load(Ordering::SeqCst);
+        let code = child_calls(fx, &kit);
+        let after = DROPPED.load(Ordering::SeqCst);
+        if after != before {
+            say("note: child: it ran what the parent had put off");
+        }
+        code | i32::from(after != before) << 1
+    })?;
+    check_eq("the code of the child", code, 0)?;
+    caller.synchronize()?;
+    check_eq("owners that the parent dropped", DROPPED.load(Ordering::SeqCst), 1)?;
+    check_usable(fx)
 }
 
 pub(super) fn before_the_first_use<F: Fixture>(make: &dyn Fn() -> Result<F, Verdict>) -> Outcome {

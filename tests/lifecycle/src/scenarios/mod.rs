@@ -67,6 +67,7 @@ pub fn on<F: Fixture>(scenario: &str, make: impl Fn() -> Result<F, String> + Syn
         "fork::child_ends" => forks::child_ends,
         "fork::child_calls_exit" => forks::child_calls_exit,
         "fork::child_uses" => forks::child_uses,
+        "fork::put_off" => forks::put_off,
         "fork::while_others_submit" => forks::while_others_submit,
         "fork::exec" => forks::exec,
         "twice::two_copies" => twice::two_copies,
