@@ -228,6 +228,18 @@ impl CudaEvent {
         self.context == Some(context)
     }
 
+    /// Returns the life of the primary context that the event is of, if it is of one.
+    pub(crate) fn primary(&self) -> Option<&'static PrimaryContext> {
+        self.primary
+    }
+
+    /// Returns `true` if the event may have gone with its context, by what calls have seen. Asks the driver
+    /// nothing.
+    #[inline]
+    pub(crate) fn may_be_gone(&self) -> bool {
+        self.primary.is_some_and(PrimaryContext::may_be_over)
+    }
+
     /// Returns `true` if another library may have recorded the event: then the driver is asked and
     /// nothing that was noted here counts.
     #[inline]

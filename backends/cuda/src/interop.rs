@@ -143,6 +143,8 @@ impl CudaStream {
     ) -> Result<Arc<theirs::CudaStream>, CudaError> {
         const OPERATION: &str = "CudaStream::to_cudarc";
         device_of(context).check_is(self.device(), OPERATION)?;
+        driver()?;
+        self.check_reset(OPERATION)?;
         if context_of(context) != Some(self.context(OPERATION)?) {
             let reason = "is a stream of another context of the device than the one that was given; give cudarc that \
                           context";

@@ -144,6 +144,7 @@ impl CudaEvent {
             return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
         }
         let driver = driver()?;
+        self.check_reset(OPERATION)?;
         let get = require(driver.symbols.ipc_event_handle, OPERATION)?;
         let context = driver.primary(self.device().ordinal(), OPERATION)?.context;
         let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;

@@ -105,12 +105,11 @@ enum FastPathError {
 }
 
 impl FastPathError {
-    /// Whether the careful way may do better, or say better what is wrong.
-    fn is_for_want_of_context(self, source: &CudaStream) -> bool {
+    /// Returns `true` if the slow path may do better, or say better what is wrong.
+    fn is_for_slow_path(self) -> bool {
         match self {
             FastPathError::Event => true,
-            FastPathError::Record(code) => !source.is_definitive(code),
-            FastPathError::Wait(code) => code == CudaCode::INVALID_CONTEXT,
+            FastPathError::Record(code) | FastPathError::Wait(code) => code.is_for_slow_path(),
         }
     }
 
@@ -130,7 +129,7 @@ impl FastPathError {
         source: &CudaStream,
         operation: &'static str,
     ) -> Result<(), CudaError> {
-        if self.is_for_want_of_context(source) {
+        if self.is_for_slow_path() {
             return wait_stream_slow(waiter, source, operation);
         }
         self.check(operation)
@@ -325,7 +324,7 @@ impl<'a> Fork<'a> {
 
     #[cold]
     fn refused(&mut self, branch: &CudaStream, refused: FastPathError) -> ControlFlow<()> {
-        if refused.is_for_want_of_context(self.source) {
+        if refused.is_for_slow_path() {
             return self.wait_stream_slow(branch);
         }
         keep_first(&mut self.outcome, refused.check(Self::OPERATION));

@@ -9,14 +9,18 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, RawStream, Stream, StreamOptions};
-use gpu_stream_cuda::{Cuda, CudaStream};
-use gpu_stream_faults::{Controls, Threads};
+use gpu_stream_cuda::{Cuda, CudaError, CudaEvent, CudaStream};
+use gpu_stream_faults::{At, Controls, InjectedFault, Threads};
 use support::bare::{self, ok};
 use support::{child, device, expect_kind};
 
 const CASES: &[support::Case] = &[
     ("everything_was_dropped_before", everything_was_dropped_before),
     ("what_was_made_before_says_so", what_was_made_before_says_so),
+    ("the_first_is_elapsed_since", the_first_is_elapsed_since),
+    ("the_first_is_a_wait", the_first_is_a_wait),
+    ("the_first_is_a_record", the_first_is_a_record),
+    ("a_question_that_fails_is_no_reset", a_question_that_fails_is_no_reset),
     ("no_handle_of_before_is_followed", no_handle_of_before_is_followed),
     ("the_default_stream_is_that_of_the_next_life", the_default_stream_goes_on),
     ("closures_run_before_the_reset", closures_run_before_the_reset),
@@ -93,7 +97,9 @@ fn what_was_made_before_says_so() {
     for again in [false, true] {
         let (one, other) = (stream(), stream());
         one.wait_stream(&other).unwrap();
-        let events = [one.record_event().unwrap(), one.new_event(EventOptions::timed()).unwrap()];
+        let timed = || one.new_event(EventOptions::timed()).unwrap();
+        let events = [timed(), timed()];
+        one.record(&events[0]).unwrap();
         one.synchronize().unwrap();
         reset(again);
         let gone = ErrorKind::ContextDestroyed;
@@ -108,16 +114,102 @@ fn what_was_made_before_says_so() {
             expect_kind("status", event.status(), gone);
             expect_kind("event synchronize", event.synchronize(), gone);
         }
-        if !again {
-            // Once the context is retained again, the driver follows such handles and crashes, as it does
-            // for bare calls.
-            expect_kind("record", one.record(&events[0]), gone);
-            expect_kind("wait_event", other.wait_event(&events[0]), gone);
-            expect_kind("wait_stream", one.wait_stream(&other), gone);
+        for _ in 0..2 {
+            every_call_says_so(&one, &other, &events);
+            // Other calls, and a life in which all works.
+            use_all(stream);
         }
+        let new = stream();
+        let own = new.record_event().unwrap();
+        expect_kind("record of an old event", new.record(&events[0]), gone);
+        expect_kind("wait for an old event", new.wait_event(&events[0]), gone);
+        expect_kind("wait for an old stream", new.wait_stream(&one), gone);
+        expect_kind("an old stream waits", one.wait_stream(&new), gone);
+        expect_kind("an old stream records", one.record(&own), gone);
+        expect_kind("an old stream waits for an event", one.wait_event(&own), gone);
         use_all(stream);
         expect_kind("query", one.query(), gone);
     }
+}
+
+/// Calls with streams and timed events of before.
+fn every_call_says_so(one: &CudaStream, other: &CudaStream, events: &[CudaEvent; 2]) {
+    let gone = ErrorKind::ContextDestroyed;
+    for event in events {
+        expect_kind("record", one.record(event), gone);
+        expect_kind("wait_event", other.wait_event(event), gone);
+        expect_kind("wait_event by itself", one.wait_event(event), gone);
+        expect_kind("elapsed_since itself", event.elapsed_since(event), gone);
+    }
+    expect_kind("elapsed_since", events[1].elapsed_since(&events[0]), gone);
+    expect_kind("record_event", one.record_event(), gone);
+    expect_kind("wait_stream", one.wait_stream(other), gone);
+    expect_kind("fork", one.fork([other]), gone);
+    expect_kind("join", one.join([other]), gone);
+    expect_kind("priority", one.priority(), gone);
+    expect_kind("is_blocking", one.is_blocking(), gone);
+    expect_kind("capture_status", one.capture_status(), gone);
+}
+
+/// The first call after a reset that another library got over. Where it asks the driver for the context,
+/// it says so, too.
+fn first(call: fn(&CudaStream, &[CudaEvent; 2]) -> Result<(), CudaError>) {
+    let default = Cuda::default_stream(device()).unwrap();
+    let (one, other) = (stream(), stream());
+    let new = || one.new_event(EventOptions::timed()).unwrap();
+    let events = [new(), new()];
+    for event in &events {
+        one.record(event).unwrap();
+    }
+    one.synchronize().unwrap();
+    reset(true);
+    expect_kind("the first call", call(&default, &events), ErrorKind::ContextDestroyed);
+    every_call_says_so(&one, &other, &events);
+    use_all(stream);
+}
+
+fn the_first_is_elapsed_since() {
+    first(|_, [start, end]| end.elapsed_since(start).map(drop));
+}
+
+fn the_first_is_a_wait() {
+    first(|default, [event, _]| default.wait_event(event));
+}
+
+fn the_first_is_a_record() {
+    first(|default, [event, _]| default.record(event));
+}
+
+/// The driver once calls a context destroyed that is alive.
+fn a_question_that_fails_is_no_reset() {
+    let controls = Controls::of(driver_sim::library().unwrap()).unwrap();
+    let (one, space) = (stream(), bare::Space::primary());
+    let event = one.record_event().unwrap();
+    let gate = space.gate(one.raw().as_ptr());
+    let (sender, receiver) = channel();
+    one.launch_host_func(Box::new(move || sender.send(()).unwrap())).unwrap();
+    type Call<'a> = &'a dyn Fn() -> Result<(), CudaError>;
+    let calls: [(Call, bool); 3] = [
+        (&|| Cuda::new_stream(device(), StreamOptions::new()).map(drop), true),
+        (&|| Cuda::new_event(device(), EventOptions::new()).map(drop), true),
+        (&|| one.query().map(drop), false),
+    ];
+    for (call, goes_on) in calls {
+        controls.set("cuCtxGetId", At::Occurrence(1), Threads::This, InjectedFault::Answer(709));
+        let answer = call();
+        controls.clear();
+        if goes_on {
+            answer.unwrap();
+        } else {
+            expect_kind("a question that failed", answer, ErrorKind::ContextDestroyed);
+        }
+        stream().wait_event(&event).unwrap();
+        stream().wait_stream(&one).unwrap();
+        drop(one.record_event().unwrap());
+    }
+    gate.open();
+    one.synchronize().unwrap();
+    assert_eq!(receiver.recv(), Ok(()), "the closure of a stream that is alive was dropped");
 }
 
 /// The real driver follows a handle of a context that was reset, and crashes.

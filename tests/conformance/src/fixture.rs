@@ -367,4 +367,14 @@ pub trait Fixture: Send + Sync + 'static {
         let _ = device;
         Err(Verdict::inapplicable("the backend has no context that others can reset"))
     }
+
+    /// Uses the device after a [`reset`](Self::reset), as another library does that got over it. The
+    /// backend under test is not told.
+    ///
+    /// # Errors
+    /// What the driver says.
+    fn use_again(&self, device: Device) -> Outcome {
+        let _ = device;
+        Err(Verdict::inapplicable("the backend has no context that others can reset"))
+    }
 }

@@ -18,11 +18,14 @@ const PASSED: i32 = 0;
 const FAILED: i32 = 1;
 const SKIPPED: i32 = 2;
 
-const CASES: [&str; 5] = [
+const CASES: [&str; 8] = [
     "functions_behind_a_fault_are_dropped",
     "work_behind_a_fault_is_not_run",
     "waiter_gets_the_fault",
     "reset_is_told_and_got_over",
+    "reset_is_told_by_elapsed_since",
+    "reset_is_told_by_wait_event",
+    "reset_is_told_by_record",
     "reset_leaves_nothing_stale",
 ];
 

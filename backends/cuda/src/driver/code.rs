@@ -88,6 +88,13 @@ impl CudaCode {
         matches!(self.kind(), ErrorKind::ContextDestroyed)
     }
 
+    /// Returns `true` if the slow path may do better with a record or a wait that the driver answered so, or
+    /// say better what is wrong: with a context that is current, an event of the stream's own, and a look at
+    /// whether the contexts are alive.
+    pub(crate) const fn is_for_slow_path(self) -> bool {
+        matches!(self, CudaCode::INVALID_CONTEXT | CudaCode::INVALID_HANDLE)
+    }
+
     /// Returns `true` if no work of the context will run any more.
     pub(crate) const fn is_end_of_context(self) -> bool {
         matches!(self.kind(), ErrorKind::ContextDestroyed | ErrorKind::StreamFault)

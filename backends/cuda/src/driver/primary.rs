@@ -2,7 +2,7 @@
 
 use std::ffi::c_uint;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use gpu_stream_core::RawEvent;
 use gpu_stream_driver_common::{Pool, RecordCoalescer, thread_number};
@@ -28,6 +28,9 @@ pub(crate) struct PrimaryContext {
     entry: &'static DeviceEntry,
     /// The driver's number of this life; `None` if the driver has no such numbers.
     id: Option<u64>,
+    /// What calls of ours have seen of this life: [`ALIVE`], [`DOUBTFUL`] or [`OVER`]. Alone in what it
+    /// tells: nothing else is read or written in its order.
+    seen: AtomicU8,
     /// Events of this context that are not in use. None was recorded in a capture.
     pool: Pool,
     /// Events of this context for records that only the recording call sees.
@@ -35,6 +38,13 @@ pub(crate) struct PrimaryContext {
     /// The streams of this context that another one waits for at the moment.
     pub(crate) coalescer: RecordCoalescer,
 }
+
+/// Nothing was seen of an end.
+const ALIVE: u8 = 0;
+/// The driver last called the context destroyed, which is to be asked again.
+const DOUBTFUL: u8 = 1;
+/// A later life was seen.
+const OVER: u8 = 2;
 
 /// `CU_EVENT_DISABLE_TIMING`.
 const DISABLE_TIMING: c_uint = 2;
@@ -48,7 +58,32 @@ impl PrimaryContext {
     ) -> Self {
         let id = driver.id_of(context).ok();
         let (pool, scratch_events, coalescer) = (Pool::new(), Pool::new(), RecordCoalescer::new());
-        PrimaryContext { driver, ordinal, context, entry, id, pool, scratch_events, coalescer }
+        let seen = AtomicU8::new(ALIVE);
+        PrimaryContext {
+            driver,
+            ordinal,
+            context,
+            entry,
+            id,
+            seen,
+            pool,
+            scratch_events,
+            coalescer,
+        }
+    }
+
+    /// Returns `true` if a call of ours has seen that the context was reset, or may have been. Asks the
+    /// driver nothing.
+    #[inline]
+    pub(crate) fn may_be_over(&self) -> bool {
+        self.seen.load(Ordering::Relaxed) != ALIVE
+    }
+
+    /// Notes what a call has seen, unless a later life was seen already.
+    #[cold]
+    fn note(&self, now: u8) {
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.seen.fetch_update(set, fetch, |before| (before != OVER).then_some(now));
     }
 
     /// Returns an error if the context was reset since. Returns `Ok` if the driver cannot tell.
@@ -57,10 +92,21 @@ impl PrimaryContext {
     /// (before CUDA 12.0) is not asked.
     #[inline]
     pub(crate) fn check_alive(&self, operation: &'static str) -> Result<(), CudaError> {
+        if self.seen.load(Ordering::Relaxed) == OVER {
+            return Err(CudaError::ContextReset { operation });
+        }
         match self.id.map(|id| (id, self.driver.id_of(self.context))) {
-            Some((id, Ok(now))) if now != id => Err(CudaError::ContextReset { operation }),
+            Some((id, Ok(now))) if now != id => {
+                self.note(OVER);
+                Err(CudaError::ContextReset { operation })
+            }
             Some((_, Err(code))) if code.is_of_dead_context() => {
+                self.note(DOUBTFUL);
                 Err(CudaError::Driver { operation, function: "cuCtxGetId", code })
+            }
+            Some((_, Ok(_))) if self.may_be_over() => {
+                self.note(ALIVE);
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -127,15 +173,17 @@ impl PrimaryContext {
     }
 
     /// Gives a relay back. Runs no code of a user: the caller may hold a source.
-    pub(crate) fn release_scratch(&self, event: RawEvent<Cuda>) {
+    pub(crate) fn release_scratch(&'static self, event: RawEvent<Cuda>) {
         if let Err(event) = self.scratch_events.give(event.to_bits(), thread_number()) {
             let event = RawEvent::from_bits(event);
             host_func::run_outside_host_func(move || {
                 // In the child of a fork it is left alone.
                 let Some(driver) = super::loaded() else { return };
-                // SAFETY: the event is ours, and this is its last use: the waits for its record are
-                // made.
-                unsafe { driver.destroy_event(event) };
+                if !self.is_reset() {
+                    // SAFETY: the event is ours, and this is its last use: the waits for its record are
+                    // made. Its context was alive a moment ago.
+                    unsafe { driver.destroy_event(event) };
+                }
             });
         }
     }
@@ -224,13 +272,22 @@ impl Driver {
         let none =
             CudaError::Driver { operation, function: FUNCTION, code: CudaCode::INVALID_CONTEXT };
         let context = Context::new(context).ok_or(none)?;
+        let made = PrimaryContext::new(self, ordinal, entry, context);
         if let Some(before) = before {
+            if made.id.is_some() && made.id == before.id {
+                // It is the same life. What failed was the question.
+                before.note(ALIVE);
+                return Ok(before);
+            }
+            if made.id.is_some() || before.id.is_none() {
+                before.note(OVER);
+            }
             // The streams of that life are gone, and what they did not run. At the end of the call,
             // where nothing is held.
             let scope = before.scope();
             DEFERRED.push(move || HOST_FUNCS.cancel(|stream| stream.scope == scope));
         }
         // Two threads at once retain it twice, which is harmless for what is never released.
-        Ok(entry.primary.replace(before, PrimaryContext::new(self, ordinal, entry, context)))
+        Ok(entry.primary.replace(before, made))
     }
 }

@@ -130,7 +130,7 @@ impl CudaEvent {
 
     /// Returns an error if the event went with its context: the driver would follow a handle that is
     /// gone.
-    fn check_reset(&self, operation: &'static str) -> Result<(), CudaError> {
+    pub(crate) fn check_reset(&self, operation: &'static str) -> Result<(), CudaError> {
         self.primary.map_or(Ok(()), |primary| primary.check_alive(operation))
     }
 
@@ -253,6 +253,11 @@ impl CudaEvent {
     pub(super) fn ask_elapsed(&self, start: &Self) -> Result<f32, CudaError> {
         const OPERATION: &str = "Event::elapsed_since";
         let driver = driver()?;
+        start.check_reset(OPERATION)?;
+        match (start.primary, self.primary) {
+            (Some(one), Some(other)) if std::ptr::eq(one, other) => {}
+            _ => self.check_reset(OPERATION)?,
+        }
         for event in [start, self] {
             if !event.is_shared() {
                 event.refuse_captured(driver, OPERATION)?;

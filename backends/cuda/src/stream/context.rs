@@ -7,10 +7,10 @@ use gpu_stream_core::{
 };
 
 use super::CudaStream;
-use crate::CudaError;
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Context, ContextGuard, Driver, PrimaryContext, driver, loaded};
+use crate::{CudaError, CudaEvent};
 
 impl CudaStream {
     /// Returns the device's primary context if the stream is of it. Returns `None` also if the driver
@@ -36,6 +36,13 @@ impl CudaStream {
     /// Returns `true` if the context is known.
     pub(crate) fn is_context_known(&self) -> bool {
         self.context.load(Ordering::Relaxed) != 0
+    }
+
+    /// Returns `true` if the stream may have gone with its context, by what calls have seen. Asks the driver
+    /// nothing.
+    #[inline]
+    pub(crate) fn may_be_gone(&self) -> bool {
+        self.known_primary().is_some_and(PrimaryContext::may_be_over)
     }
 
     #[inline]
@@ -128,13 +135,26 @@ impl CudaStream {
     /// Returns an error if the stream is of a context that was reset: the driver would follow a handle
     /// that is gone. A default stream is that of the context's next life.
     #[inline]
-    fn check_reset(&self, operation: &'static str) -> Result<(), CudaError> {
+    pub(crate) fn check_reset(&self, operation: &'static str) -> Result<(), CudaError> {
         match self.known_primary() {
             Some(primary) => match primary.check_alive(operation) {
                 Ok(()) => Ok(()),
                 Err(error) => self.renew(primary, error, operation),
             },
             None => Ok(()),
+        }
+    }
+
+    /// Returns an error if the event went with its context. Asks the driver nothing more if the event is of
+    /// this stream's context, of which [`ask`](Self::ask) has seen that it is alive.
+    pub(super) fn check_event(
+        &self,
+        event: &CudaEvent,
+        operation: &'static str,
+    ) -> Result<(), CudaError> {
+        match (self.known_primary(), event.primary()) {
+            (Some(own), Some(of_event)) if std::ptr::eq(own, of_event) => Ok(()),
+            _ => event.check_reset(operation),
         }
     }
 
@@ -180,7 +200,7 @@ impl CudaStream {
     /// Returns an error that says why the driver refused an event of another context, if it is of one.
     pub(crate) fn explain_context(
         &self,
-        event: &crate::CudaEvent,
+        event: &CudaEvent,
         operation: &'static str,
     ) -> Result<(), CudaError> {
         if event.is_certainly_of(self.context(operation)?) {

@@ -16,10 +16,11 @@ use crate::record::{CapturedRecord, Mark};
 use crate::{CudaError, CudaEvent};
 
 impl CudaStream {
-    /// Returns `true` if this is an explicit stream without a fault, as far as is known.
+    /// Returns `true` if this is an explicit stream without a fault, whose context is not seen to be over.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.raw.kind() == HandleKind::Explicit
+            && !self.may_be_gone()
             && (PANICS.is_clean(&self.seen) || self.is_found_clean())
     }
 
@@ -59,7 +60,7 @@ impl CudaStream {
     fn try_record_fast(&self, event: &CudaEvent) -> Option<CudaCode> {
         let driver = self.fast_driver()?;
         let context = Context::from_bits(self.context.load(Ordering::Relaxed));
-        if context.is_some_and(|context| !event.belongs_to(context)) {
+        if event.may_be_gone() || context.is_some_and(|context| !event.belongs_to(context)) {
             return None;
         }
         let raw = self.raw.as_ptr();
@@ -76,8 +77,7 @@ impl CudaStream {
             return Some(code);
         }
         event.record_failed();
-        // The slow path says which context the event is of.
-        (code != CudaCode::INVALID_HANDLE && self.is_definitive(code)).then_some(code)
+        (!code.is_for_slow_path()).then_some(code)
     }
 
     /// Tries to record an event of the pool on the fast path. Returns `None` if the slow path is
@@ -100,22 +100,11 @@ impl CudaStream {
         Some(event)
     }
 
-    /// Returns `true` if the driver would answer the same once more on the slow path: with a context
-    /// that is current, and with an event of the stream's own.
-    #[inline]
-    pub(crate) fn is_definitive(&self, code: CudaCode) -> bool {
-        match code {
-            CudaCode::INVALID_CONTEXT => false,
-            CudaCode::INVALID_HANDLE => self.is_context_known(),
-            _ => true,
-        }
-    }
-
     /// Tries to wait on the fast path. Returns `None` if the slow path is needed.
     #[inline]
     fn try_wait_fast(&self, event: &CudaEvent) -> Option<CudaCode> {
         let (driver, raw) = (self.fast_driver()?, self.raw.as_ptr());
-        if event.is_captured() {
+        if event.is_captured() || event.may_be_gone() {
             return None;
         }
         // SAFETY: the stream is alive.
@@ -129,7 +118,7 @@ impl CudaStream {
         // SAFETY: the stream is alive, and so is the event, which may be of any context. Flags are
         // 0.
         let code = unsafe { (driver.symbols.stream_wait_event)(raw, event.as_ptr(), 0) };
-        (code != CudaCode::INVALID_CONTEXT).then_some(code)
+        (!code.is_for_slow_path()).then_some(code)
     }
 
     #[inline]
@@ -165,6 +154,7 @@ impl CudaStream {
         self.check_fault(operation)?;
         event.record_begins();
         let recorded = self.with_current(operation, |driver, raw| {
+            self.check_event(event, operation)?;
             // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
             let status = unsafe { capture::status(driver, raw, operation) }?;
             // SAFETY: as above, and the event is alive. A driver that refuses an event of another
@@ -211,6 +201,7 @@ impl CudaStream {
     ) -> Result<(), CudaError> {
         self.check_fault(operation)?;
         self.with_current(operation, |driver, raw| {
+            self.check_event(event, operation)?;
             event.ensure_not_stale(driver, operation)?;
             // SAFETY: `with_current` has made current what a default stream needs.
             let member = unsafe { capture::membership(driver, raw, operation) }?;

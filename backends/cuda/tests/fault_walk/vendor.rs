@@ -138,6 +138,13 @@ impl FaultFixture for OnCuda {
             reason: "the quick way gives up, and the careful one records again",
         },
         AllowedOutcome {
+            functions: &["cuStreamWaitEvent"],
+            operations: &["wait_event", "wait_stream", "fork", "join"],
+            codes: &[400],
+            may: Deviation::AnswerAsClean,
+            reason: "the quick way gives up, and the careful one looks for a reset and waits again",
+        },
+        AllowedOutcome {
             functions: &["cuEventRecord"],
             operations: &["record", "foreign event: record"],
             codes: &[400],

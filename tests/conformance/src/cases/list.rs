@@ -416,6 +416,12 @@ list! {
     reset {
         reset_is_told_and_got_over [R39]
             "After a reset the streams and events that were made before answer `ContextDestroyed`, can be dropped, and a new stream works.";
+        reset_is_told_by_elapsed_since [R39]
+            "Events of before a reset answer `ContextDestroyed` to `elapsed_since`, also if another library uses the device again.";
+        reset_is_told_by_wait_event [R39]
+            "A wait for an event of before a reset, or by such a stream, is `ContextDestroyed` once the device is in use again.";
+        reset_is_told_by_record [R39]
+            "A record of an event of before a reset, or on such a stream, is `ContextDestroyed` once the device is in use again.";
         reset_leaves_nothing_stale [R39]
             "After a reset with nothing of ours alive, every call works: what was kept for later use is not used.";
     }

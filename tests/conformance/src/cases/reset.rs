@@ -30,6 +30,82 @@ pub fn reset_is_told_and_got_over<F: Fixture>(fx: &F) -> Outcome {
     check_works::<F>(device)
 }
 
+/// What was made before a reset: a stream, and two timed events that it has recorded.
+struct Before<F: Fixture> {
+    stream: StreamOf<F>,
+    events: [EventOf<F>; 2],
+}
+
+/// Resets the device, and has another library use it again. Drivers may give what is made then the
+/// handles of before.
+fn reset_and_used<F: Fixture>(fx: &F, device: Device) -> Result<Before<F>, Verdict> {
+    let stream = stream_on::<F>(device)?;
+    let new = || F::Backend::new_event(device, EventOptions::timed());
+    let events = [new()?, new()?];
+    for event in &events {
+        stream.record(event)?;
+    }
+    stream.synchronize()?;
+    fx.reset(device)?;
+    fx.use_again(device)?;
+    Ok(Before { stream, events })
+}
+
+fn destroyed<T>(call: &str, result: Result<T, impl Error>) -> Outcome {
+    check_err(call, result, ErrorKind::ContextDestroyed).map(drop)
+}
+
+/// Events of before a reset answer `ContextDestroyed` to `elapsed_since`, also if another library uses the
+/// device again.
+pub fn reset_is_told_by_elapsed_since<F: Fixture>(fx: &F) -> Outcome {
+    let device = device(fx)?;
+    let Before { stream, events: [start, end] } = reset_and_used(fx, device)?;
+    for _ in 0..2 {
+        destroyed("elapsed_since", end.elapsed_since(&start))?;
+        destroyed("elapsed_since itself", start.elapsed_since(&start))?;
+        destroyed("record", stream.record(&start))?;
+        check_works::<F>(device)?;
+    }
+    Ok(())
+}
+
+/// A wait for an event of before a reset, or by such a stream, is `ContextDestroyed` once the device is in
+/// use again.
+pub fn reset_is_told_by_wait_event<F: Fixture>(fx: &F) -> Outcome {
+    let device = device(fx)?;
+    let Before { stream, events: [event, _] } = reset_and_used(fx, device)?;
+    let new = stream_on::<F>(device)?;
+    let own = new.record_event()?;
+    for _ in 0..2 {
+        destroyed("wait_event for an old event", new.wait_event(&event))?;
+        destroyed("wait_event by an old stream", stream.wait_event(&own))?;
+        destroyed("wait_event by the event's stream", stream.wait_event(&event))?;
+        destroyed("wait_stream for an old stream", new.wait_stream(&stream))?;
+        destroyed("wait_stream by an old stream", stream.wait_stream(&new))?;
+        check_works::<F>(device)?;
+    }
+    new.synchronize()?;
+    Ok(())
+}
+
+/// A record of an event of before a reset, or on such a stream, is `ContextDestroyed` once the device is in
+/// use again.
+pub fn reset_is_told_by_record<F: Fixture>(fx: &F) -> Outcome {
+    let device = device(fx)?;
+    let Before { stream, events: [event, _] } = reset_and_used(fx, device)?;
+    let new = stream_on::<F>(device)?;
+    let own = new.record_event()?;
+    for _ in 0..2 {
+        destroyed("record of an old event", new.record(&event))?;
+        destroyed("record on an old stream", stream.record(&own))?;
+        destroyed("record of both", stream.record(&event))?;
+        destroyed("record_event", stream.record_event())?;
+        check_works::<F>(device)?;
+    }
+    new.synchronize()?;
+    Ok(())
+}
+
 /// After a reset with nothing of ours alive, every call works: what was kept for later use is not used.
 pub fn reset_leaves_nothing_stale<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
