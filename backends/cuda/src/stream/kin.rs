@@ -47,9 +47,14 @@ impl CudaStream {
         let green = self.green_context(driver, OPERATION)?;
         let raw = match green {
             Some(green) if !options.blocking => create_green(driver, green, options, OPERATION)?,
-            // `cuGreenCtxStreamCreate` makes no blocking streams. Other creates do, where the context of
-            // the green context is current.
-            _ => create(driver, context, flags(options), options.priority, OPERATION)?,
+            Some(green) => {
+                // `cuGreenCtxStreamCreate` makes no blocking streams. `cuStreamCreate` does, where the
+                // green context is current.
+                // SAFETY: the green context is alive as its stream is.
+                let context = unsafe { driver.context_of_green(green, OPERATION) }?;
+                create(driver, context, flags(options), options.priority, OPERATION)?
+            }
+            None => create(driver, context, flags(options), options.priority, OPERATION)?,
         };
         let parts = match primary {
             Some(primary) => Parts::of_primary(raw, primary),
