@@ -101,6 +101,8 @@ fn what_was_made_before_says_so() {
         let events = [timed(), timed()];
         one.record(&events[0]).unwrap();
         one.synchronize().unwrap();
+        let sent = EventOptions::builder().interprocess(true).build().unwrap();
+        let sent = one.new_event(sent).unwrap();
         reset(again);
         let gone = ErrorKind::ContextDestroyed;
         let text = expect_kind("query", one.query(), gone);
@@ -114,6 +116,7 @@ fn what_was_made_before_says_so() {
             expect_kind("status", event.status(), gone);
             expect_kind("event synchronize", event.synchronize(), gone);
         }
+        expect_kind("ipc_handle", sent.ipc_handle(), gone);
         for _ in 0..2 {
             every_call_says_so(&one, &other, &events);
             // Other calls, and a life in which all works.
