@@ -21,6 +21,8 @@ const CASES: &[support::Case] = &[
     ("the_first_is_a_wait", the_first_is_a_wait),
     ("the_first_is_a_record", the_first_is_a_record),
     ("a_question_that_fails_is_no_reset", a_question_that_fails_is_no_reset),
+    #[cfg(feature = "cudarc")]
+    ("no_stream_of_before_is_given_to_cudarc", no_stream_of_before_is_given_to_cudarc),
     ("no_handle_of_before_is_followed", no_handle_of_before_is_followed),
     ("the_default_stream_is_that_of_the_next_life", the_default_stream_goes_on),
     ("closures_run_before_the_reset", closures_run_before_the_reset),
@@ -213,6 +215,20 @@ fn a_question_that_fails_is_no_reset() {
     gate.open();
     one.synchronize().unwrap();
     assert_eq!(receiver.recv(), Ok(()), "the closure of a stream that is alive was dropped");
+}
+
+#[cfg(feature = "cudarc")]
+fn no_stream_of_before_is_given_to_cudarc() {
+    let one = stream();
+    one.synchronize().unwrap();
+    reset(true);
+    // It finds the driver that is loaded.
+    let context = cudarc::driver::CudaContext::new(0).unwrap();
+    // SAFETY: both are dropped at once.
+    let given = unsafe { one.to_cudarc(&context) };
+    expect_kind("to_cudarc", given, ErrorKind::ContextDestroyed);
+    // SAFETY: as above.
+    drop(unsafe { stream().to_cudarc(&context) }.unwrap());
 }
 
 /// The real driver follows a handle of a context that was reset, and crashes.
