@@ -88,9 +88,9 @@ impl CudaCode {
         matches!(self.kind(), ErrorKind::ContextDestroyed)
     }
 
-    /// Returns `true` if the slow path may do better with a record or a wait that the driver answered so, or
-    /// say better what is wrong: with a context that is current, an event of the stream's own, and a look at
-    /// whether the contexts are alive.
+    /// Returns `true` if a record or a wait that the driver answered so is to be made on the slow path.
+    ///
+    /// That has a context current, an event of the stream's own, and checks that the contexts are alive.
     pub(crate) const fn is_for_slow_path(self) -> bool {
         matches!(self, CudaCode::INVALID_CONTEXT | CudaCode::INVALID_HANDLE)
     }
