@@ -74,15 +74,19 @@ fn owned(on_drop: impl Fn() + Send + Sync + 'static) -> CudaStream {
     Cuda::stream_from_owner(Arc::new(Owner(raw, Box::new(on_drop))), None).unwrap()
 }
 
-/// Drops the wrapper in a host function of a stream, and waits for that.
+/// Drops the wrapper in a host function of a stream, and waits for that. The function begins after the
+/// call that launches it, which would run the destructor at its end.
 fn drop_inside(stream: &CudaStream, wrapper: CudaStream) {
-    let (sender, receiver) = channel();
+    let (launched, has_launched) = channel::<()>();
+    let (dropped, has_dropped) = channel();
     let func = move || {
+        has_launched.recv().unwrap();
         drop(wrapper);
-        sender.send(()).unwrap();
+        dropped.send(()).unwrap();
     };
     stream.launch_host_func(Box::new(func)).unwrap();
-    receiver.recv().unwrap();
+    launched.send(()).unwrap();
+    has_dropped.recv().unwrap();
 }
 
 /// The destructor runs when the waits are made, and other threads go on while it waits for a lock.
