@@ -181,6 +181,9 @@ mod owner;
 mod per_thread;
 mod stream;
 
+/// The earlier name of [`PlainHandles`], for programs that use it.
+#[doc(hidden)]
+pub use backend::PlainHandles as Native;
 pub use backend::{Backend, ErrorOf, EventOf, PlainHandles, StreamOf};
 pub use device::{BackendInfo, Device, DeviceInfo};
 pub use error::{AnyError, ContractError, Error, ErrorKind};
