@@ -13,12 +13,9 @@ use gpu_stream_core::{
     Backend, ErrorKind, Event, EventOptions, EventStatus, Stream, StreamOptions,
 };
 use gpu_stream_hip::{Hip, HipStream};
-use libtest_mimic::{Arguments, Completion, Trial};
 use support::{device, expect_kind, fake};
 
-type Case = (&'static str, fn(&fake::Fake));
-
-const CASES: [Case; 7] = [
+const CASES: [fake::Case; 7] = [
     ("streams_dropped_busy_go_in_steady_state", streams_dropped_busy_go_in_steady_state),
     ("a_blocked_record_holds_up_no_question", a_blocked_record_holds_up_no_question),
     ("a_blocked_wait_holds_up_no_record", a_blocked_wait_holds_up_no_record),
@@ -31,31 +28,7 @@ const CASES: [Case; 7] = [
 const VERSIONS: [&str; 3] = ["50731921", "60443484", "70253211"];
 
 fn main() -> ExitCode {
-    if let Ok(child) = std::env::var("GPU_STREAM_HIP_CHILD") {
-        let case = CASES.iter().find(|(name, _)| *name == child).expect("a case");
-        (case.1)(&fake::Fake::open());
-        return ExitCode::SUCCESS;
-    }
-    let library = fake::compile(false);
-    let trials = CASES.iter().flat_map(|&(name, _)| {
-        VERSIONS.map(|version| {
-            let library = library.clone();
-            Trial::ignorable_test(format!("{name}_{}", &version[..1]), move || {
-                let library = match library {
-                    Ok(library) => library,
-                    Err(reason) => return Ok(Completion::ignored_with(reason)),
-                };
-                let library = library.to_str().ok_or("the path is no text")?;
-                let names = [("GPU_STREAM_HIP_LIBRARY", library), ("FAKE_HIP_VERSION", version)];
-                let output = fake::rerun(name, &names);
-                if output.status.success() {
-                    return Ok(Completion::Completed);
-                }
-                Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
-            })
-        })
-    });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+    fake::main(&CASES, &VERSIONS)
 }
 
 fn new() -> HipStream {

@@ -79,6 +79,8 @@ struct Event {
 
 #[derive(Default)]
 struct Work {
+    /// Streams that are held back.
+    held: Vec<usize>,
     submitted: HashMap<usize, u64>,
     waited_for: HashMap<(usize, usize), u64>,
 }
@@ -102,6 +104,14 @@ fn devices() -> Result<c_int, c_int> {
 
 fn enter(name: &'static str) -> Result<(), c_int> {
     CALLS.lock().unwrap().push(name);
+    hold_here(name);
+    match &*FAIL.lock().unwrap() {
+        Some((which, code)) if which == name => Err(*code),
+        _ => Ok(()),
+    }
+}
+
+fn hold_here(name: &str) {
     let mut hold = HOLD_NEXT.lock().unwrap();
     if hold.0.as_deref() == Some(name) {
         *hold = (None, true);
@@ -109,11 +119,6 @@ fn enter(name: &'static str) -> Result<(), c_int> {
         while hold.1 {
             hold = CHANGED.wait(hold).unwrap();
         }
-    }
-    drop(hold);
-    match &*FAIL.lock().unwrap() {
-        Some((which, code)) if which == name => Err(*code),
-        _ => Ok(()),
     }
 }
 
@@ -299,7 +304,8 @@ functions! {
             HELD.store(true, SeqCst);
             std::thread::yield_now();
         }
-        good(event)
+        good(event)?;
+        if is_pending(event) { Err(600) } else { Ok(()) }
     }
     hipEventSynchronize(event: Ptr) { risky_since(60_000_000)?; good(event) }
     hipStreamWaitEvent(raw: Ptr, event: Ptr, _flags: c_uint) {
@@ -368,6 +374,7 @@ pub unsafe extern "C" fn hipEventRecord(event: Ptr, raw: Ptr) -> c_int {
         event.recorded.lock().unwrap().1 = capture.1;
         let submitted = work(|work| work.submitted.get(&raw.addr()).copied().unwrap_or(0));
         *event.place.lock().unwrap() = (raw.addr(), submitted);
+        hold_here("hipEventRecord, made");
         Ok(())
     };
     leave(record())
@@ -450,6 +457,16 @@ unsafe fn good(event: Ptr) -> Result<(), c_int> {
     if capture == 0 { Ok(()) } else { Err(907) }
 }
 
+/// Whether the event was recorded on a stream that is held back, or on one that waits for such a record.
+unsafe fn is_pending(event: Ptr) -> bool {
+    let (stream, _) = *unsafe { &*event.cast::<Event>() }.place.lock().unwrap();
+    work(|work| {
+        let coalescer = work.waited_for.keys().filter(|(waiter, _)| *waiter == stream);
+        let mut all = coalescer.map(|(_, source)| *source).chain([stream]);
+        all.any(|stream| work.held.contains(&stream))
+    })
+}
+
 /// Makes the function fail from now on; null: none does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fake_fail(name: *const c_char, code: c_int) {
@@ -482,6 +499,15 @@ pub extern "C" fn fake_count(what: c_int) -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_busy(busy: bool) {
     BUSY.store(busy, SeqCst);
+}
+
+/// Holds the stream back, or lets it go on.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_hold_back(stream: Ptr, held: bool) {
+    work(|work| {
+        work.held.retain(|known| *known != stream.addr());
+        work.held.extend(held.then_some(stream.addr()));
+    });
 }
 
 /// Holds questions for events back. Whether one is or was held since the last call with true.

@@ -4,9 +4,43 @@
 use std::env;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, ExitCode, Output};
 
 use libloading::Library;
+use libtest_mimic::{Arguments, Completion, Trial};
+
+/// A case by its name.
+pub type Case = (&'static str, fn(&Fake));
+
+/// Runs each case in a process of its own, over the fake of each version.
+pub fn main(cases: &'static [Case], versions: &'static [&'static str]) -> ExitCode {
+    if let Ok(child) = env::var("GPU_STREAM_HIP_CHILD") {
+        let case = cases.iter().find(|(name, _)| *name == child).expect("a case");
+        (case.1)(&Fake::open());
+        return ExitCode::SUCCESS;
+    }
+    let library = compile(false);
+    let trials = cases.iter().flat_map(|&(name, _)| {
+        let library = &library;
+        versions.iter().map(move |version| {
+            let library = library.clone();
+            Trial::ignorable_test(format!("{name}_{}", &version[..1]), move || {
+                let library = match library {
+                    Ok(library) => library,
+                    Err(reason) => return Ok(Completion::ignored_with(reason)),
+                };
+                let library = library.to_str().ok_or("the path is no text")?;
+                let names = [("GPU_STREAM_HIP_LIBRARY", library), ("FAKE_HIP_VERSION", version)];
+                let output = rerun(name, &names);
+                if output.status.success() {
+                    return Ok(Completion::Completed);
+                }
+                Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+            })
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
 
 /// Compiles the library; `old` leaves out what came after HIP 5.2. The reason if there is no
 /// compiler.
@@ -40,12 +74,16 @@ pub fn rerun(child: &str, variables: &[(&str, &str)]) -> Output {
     command.output().expect("this program runs a second time")
 }
 
+/// See [`Fake::hold_next`].
+pub const MADE: &str = "hipEventRecord, made";
+
 /// What the fake tells of itself.
 pub struct Fake {
     fail: unsafe extern "C" fn(*const c_char, c_int),
     calls: unsafe extern "C" fn(*const c_char) -> usize,
     count: extern "C" fn(c_int) -> usize,
     busy: extern "C" fn(bool),
+    hold_back: extern "C" fn(*mut c_void, bool),
     hold: extern "C" fn(bool) -> bool,
     hold_next: unsafe extern "C" fn(*const c_char),
     held: extern "C" fn(),
@@ -67,6 +105,7 @@ impl Fake {
                 calls: *library.get("fake_calls").unwrap(),
                 count: *library.get("fake_count").unwrap(),
                 busy: *library.get("fake_busy").unwrap(),
+                hold_back: *library.get("fake_hold_back").unwrap(),
                 hold: *library.get("fake_hold").unwrap(),
                 hold_next: *library.get("fake_hold_next").unwrap(),
                 held: *library.get("fake_held").unwrap(),
@@ -119,13 +158,19 @@ impl Fake {
         (self.busy)(busy);
     }
 
+    /// Holds the stream back, or lets it go on: records on it are pending, and so is what waits for them.
+    pub fn hold_back(&self, stream: *mut c_void, held: bool) {
+        (self.hold_back)(stream, held);
+    }
+
     /// Holds questions for events back from now on, until it is called with false. Whether one is
     /// held.
     pub fn hold(&self, hold: bool) -> bool {
         (self.hold)(hold)
     }
 
-    /// Holds back the next call of `name`, whoever makes it.
+    /// Holds back the next call of `name`, whoever makes it; with [`MADE`], the next record when it is
+    /// made.
     pub fn hold_next(&self, name: &str) {
         let name = CString::new(name).unwrap();
         // SAFETY: a string with a zero at its end.
