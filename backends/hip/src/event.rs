@@ -1,10 +1,11 @@
 //! A place in a HIP stream's work: [`HipEvent`].
 
 mod ask;
+mod place;
 mod record;
 
 use std::ffi::c_uint;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gpu_stream_core::{
     BackendKind, ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
@@ -18,11 +19,12 @@ use crate::driver::code::HipCode;
 use crate::driver::{DeviceGuard, Driver, current, driver};
 use crate::host_func::{self, DEFERRED};
 use crate::owned_event::{
-    DeferredDrop, EventRef, OwnedEvent, Record, Stand, StreamKeepAlive, discard_keeper,
+    DeferredDrop, OwnedEvent, Record, Stand, StreamKeepAlive, discard_keeper,
 };
 use crate::{Hip, HipError, device};
 
 pub(crate) use self::ask::{is_passed, poll, refused};
+use self::place::EventInner;
 pub(crate) use self::record::{On, ReplacedRecord};
 
 /// `hipEventBlockingSync`.
@@ -54,44 +56,14 @@ pub(crate) const INTERPROCESS: c_uint = 4;
 /// has to keep that stream alive as long as the event is used.
 ///
 /// Threads that record one event at the same time, one inside a capture and one outside, may get
-/// the answers of either.
+/// the answers of either. If one of them records its own default stream, questions and waits for the
+/// event are an error after that thread has ended, until the event is recorded again: HIP does not
+/// tell which record was the last.
 pub struct HipEvent {
     device: u32,
     options: EventOptions,
     is_foreign: bool,
     place: Mutex<EventInner>,
-}
-
-/// What an event is at the moment. Locked for reads and changes of these fields only, and never across
-/// a call of the runtime or code of a user.
-#[derive(Debug)]
-struct EventInner {
-    now: Stand,
-    /// For the next record.
-    spare: Option<EventRef>,
-    /// What records in place have replaced, while calls are inside the runtime with the handle.
-    retired: Vec<DeferredDrop>,
-    /// What those share who synchronize, and wait for the current record.
-    pin: Option<Arc<WaitTarget>>,
-}
-
-/// Where those who synchronize find what they wait for, once the handle was recorded anew in place:
-/// an event of their own that stands for the earlier record.
-#[derive(Debug, Default)]
-struct WaitTarget(Mutex<Option<Stand>>);
-
-impl WaitTarget {
-    fn moved(&self) -> MutexGuard<'_, Option<Stand>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for WaitTarget {
-    fn drop(&mut self) {
-        if let Some(stand) = self.moved().as_mut() {
-            stand.discard_keepers();
-        }
-    }
 }
 
 /// An event that is given to the runtime: what it stands for does not go away meanwhile.
@@ -131,25 +103,10 @@ impl Drop for InUse<'_> {
         }
         drop(place);
         drop(replaced);
+        let possibly_referenced =
+            possibly_referenced.into_iter().map(|possibly_referenced| possibly_referenced.keeper);
         keeper.into_iter().chain(possibly_referenced).for_each(discard_keeper);
         retired.into_iter().for_each(DeferredDrop::discard);
-    }
-}
-
-impl EventInner {
-    /// Takes what may be dropped, if no call has the handle any more.
-    #[inline]
-    fn take_retired(&mut self) -> Vec<DeferredDrop> {
-        if self.retired.is_empty() || !self.now.handle.is_only() {
-            return Vec::new();
-        }
-        std::mem::take(&mut self.retired)
-    }
-
-    /// Returns `true` if a thread synchronizes.
-    #[inline]
-    fn has_waiters(&mut self) -> bool {
-        self.pin.as_mut().is_some_and(|pin| Arc::get_mut(pin).is_none())
     }
 }
 
@@ -209,8 +166,7 @@ impl HipEvent {
 
     #[inline]
     fn of(now: Stand, device: u32, options: EventOptions, is_foreign: bool) -> Self {
-        let place = EventInner { now, spare: None, retired: Vec::new(), pin: None };
-        HipEvent { device, options, is_foreign, place: Mutex::new(place) }
+        HipEvent { device, options, is_foreign, place: Mutex::new(EventInner::of(now)) }
     }
 
     /// Returns the ordinal of the event's device.

@@ -44,6 +44,14 @@ impl StreamKeepAlive {
         }
     }
 
+    /// Returns the life of the thread whose default stream it is, if it is one.
+    fn current_rundown(&self) -> Option<&Rundown> {
+        match self {
+            StreamKeepAlive::Owner(_) => None,
+            StreamKeepAlive::PerThread(life) => Some(life),
+        }
+    }
+
     /// Returns `true` if this is a share in an owner, whose drop may run code of a user.
     #[inline]
     pub(crate) fn is_owner(&self) -> bool {
@@ -146,6 +154,17 @@ impl OwnedEvent {
         self.set(CAPTURED | LEFT);
     }
 
+    /// Returns `true` if a capture may write to it that is not the one of the last record.
+    #[cfg(test)]
+    pub(crate) fn is_left_to_a_capture(&self) -> bool {
+        self.has(LEFT)
+    }
+
+    /// Returns `true` if no capture has had a pointer to it.
+    pub(crate) fn is_free_of_captures(&self) -> bool {
+        !self.has(CAPTURED)
+    }
+
     /// Returns `true` if it can be recorded for another use: nothing else has a pointer to it.
     pub(crate) fn is_reusable(&self) -> bool {
         !self.has(FIXED | CAPTURED)
@@ -202,11 +221,6 @@ impl EventRef {
     #[inline]
     pub(crate) fn is_only(&mut self) -> bool {
         Arc::get_mut(&mut self.0).is_some()
-    }
-
-    /// Returns how many shares there are.
-    pub(crate) fn shares(&self) -> usize {
-        Arc::strong_count(&self.0)
     }
 
     #[inline]
@@ -284,13 +298,22 @@ fn destroy(driver: &'static Driver, event: Ptr) {
     driver.discard(unsafe { (driver.symbols.event_destroy)(event) });
 }
 
-/// What an event stands for: an event of the runtime, its last record, and streams that a record which
-/// failed may have moved the runtime's pointer to (up to 5.7 it does).
+/// A stream that the runtime's event may point to, although its record is not the last one.
+#[derive(Clone, Debug)]
+pub(crate) struct Doubt {
+    pub(crate) keeper: StreamKeepAlive,
+    /// The number of its record among all of the event.
+    pub(crate) number: u64,
+}
+
+/// What an event stands for: an event of the runtime, its last record, and other streams that the
+/// runtime's pointer may lead to. There are others after records that overlapped, whose order only
+/// the runtime knows, and after one that failed (up to 5.7 it moves the pointer).
 #[derive(Clone, Debug)]
 pub(crate) struct Stand {
     pub(crate) handle: EventRef,
     pub(crate) last: Option<Record>,
-    pub(crate) possibly_referenced: Vec<StreamKeepAlive>,
+    pub(crate) possibly_referenced: Vec<Doubt>,
 }
 
 impl Stand {
@@ -328,18 +351,28 @@ impl Stand {
 
     /// Calls `call` while whatever stream the runtime's event points to is alive. If that was the
     /// default stream of a thread that has ended, returns how its work ended; the runtime must not be
-    /// asked then.
+    /// asked then. If it may have been, but is not that of the last record, how the record's work
+    /// ended cannot be told.
     #[inline]
     pub(crate) fn with_guards<T>(&self, call: impl FnOnce() -> T) -> Result<T, FinalStatus> {
         if self.can_query_directly() {
             return Ok(call());
         }
-        let keepers = self.last.iter().map(|last| &last.keeper).chain(&self.possibly_referenced);
-        let lives = keepers.filter_map(|keeper| match keeper {
-            StreamKeepAlive::PerThread(life) => Some(&**life),
-            StreamKeepAlive::Owner(_) => None,
-        });
-        with_guards(&mut { lives }, call)
+        let visit_doubt = || {
+            let mut lives = self
+                .possibly_referenced
+                .iter()
+                .filter_map(|possibly_referenced| possibly_referenced.keeper.current_rundown());
+            with_guards(&mut lives, call).map_err(|end| {
+                let is_recorded = self.last.is_some() || self.handle.is_escaped();
+                if is_recorded { FinalStatus::Unknown } else { end }
+            })
+        };
+        with_guards(
+            &mut self.last.iter().filter_map(|last| last.keeper.current_rundown()),
+            visit_doubt,
+        )
+        .flatten()
     }
 
     /// Drops what keeps streams, which may run code of a user.
@@ -348,8 +381,8 @@ impl Stand {
         if let Some(last) = self.last.take() {
             discard_keeper(last.keeper);
         }
-        for keeper in self.possibly_referenced.drain(..) {
-            discard_keeper(keeper);
+        for possibly_referenced in self.possibly_referenced.drain(..) {
+            discard_keeper(possibly_referenced.keeper);
         }
     }
 }
@@ -404,7 +437,7 @@ mod tests {
         let stream = RawStream::from_bits(16);
         let mut stand = stand(Some(Record { stream, keeper: keeper(), captured: None }));
         assert!(stand.can_query_directly() && !stand.is_unrecorded());
-        stand.possibly_referenced.push(keeper());
+        stand.possibly_referenced.push(Doubt { keeper: keeper(), number: 1 });
         assert!(!stand.can_query_directly() && stand.with_guards(|| ()).is_ok());
         assert_eq!(Arc::strong_count(&counted), 3);
         stand.discard_keepers();

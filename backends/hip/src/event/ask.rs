@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use gpu_stream_core::{CaptureStatus, HandleKind};
 
-use super::{HipEvent, InUse, WaitTarget};
+use super::place::WaitTarget;
+use super::{HipEvent, InUse};
 use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
@@ -177,7 +178,7 @@ impl HipEvent {
     ) -> Result<(), HipError> {
         let (pin, first) = {
             let mut place = self.place();
-            // A record in place moves the record of now to where the pin has it.
+            // A record in place leaves a mark of the record of now in the pin.
             let is_fixed = place.now.handle.is_fixed();
             let pin = is_fixed.then(|| Arc::clone(place.pin.get_or_insert_default()));
             (pin, InUse { event: self, stand: Some(place.now.clone()) })
@@ -216,21 +217,22 @@ impl HipEvent {
         pin: &WaitTarget,
         operation: &'static str,
     ) -> Result<bool, HipError> {
-        let of_moved = || {
-            let stand = pin.moved().clone();
-            stand.map(|mut stand| {
+        let of_mark = || {
+            pin.marker().map(|mut stand| {
                 let done = self.is_done(driver, &stand, operation);
                 stand.discard_keepers();
                 done
             })
         };
-        if let Some(done) = of_moved() {
+        if let Some(done) = of_mark() {
             return done;
         }
-        let done = self.is_done(driver, &self.in_use(), operation)?;
-        // A record in place is made after the earlier one was moved, so an answer about the new
-        // record comes with a place for the old one.
-        if done { of_moved().unwrap_or(Ok(true)) } else { Ok(false) }
+        match self.is_done(driver, &self.in_use(), operation) {
+            Ok(false) => Ok(false),
+            // A record in place is made after the mark of the earlier one, so an answer or an error of
+            // the new record comes with a mark of the old one.
+            answer => of_mark().unwrap_or(answer),
+        }
     }
 }
 

@@ -1,13 +1,17 @@
 //! Records of an event, none of which holds a lock while it is inside the runtime.
 
+use std::sync::Arc;
+
 use gpu_stream_core::{EventOptions, RawStream};
 
-use super::{EventInner, HipEvent};
+use super::place::{Begun, WaitTarget};
+use super::{HipEvent, InUse};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{DeviceState, Driver};
 use crate::owned_event::{
-    CapturedRecord, DeferredDrop, EventRef, Record, Stand, StreamKeepAlive, discard_keeper_now,
+    CapturedRecord, DeferredDrop, Doubt, EventRef, Record, Stand, StreamKeepAlive,
+    discard_keeper_now,
 };
 use crate::{Hip, HipError, stream};
 
@@ -33,10 +37,10 @@ impl On<'_> {
 #[must_use = "to be discarded with nothing held"]
 #[derive(Default)]
 pub(crate) struct ReplacedRecord {
-    last: Option<Record>,
-    possibly_referenced: Vec<StreamKeepAlive>,
-    handle: Option<EventRef>,
-    retired: Vec<DeferredDrop>,
+    pub(super) last: Option<Record>,
+    pub(super) possibly_referenced: Vec<Doubt>,
+    pub(super) handle: Option<EventRef>,
+    pub(super) retired: Vec<DeferredDrop>,
 }
 
 impl ReplacedRecord {
@@ -44,6 +48,8 @@ impl ReplacedRecord {
     pub(crate) fn discard(self) {
         let ReplacedRecord { last, possibly_referenced, handle, retired } = self;
         drop(handle);
+        let possibly_referenced =
+            possibly_referenced.into_iter().map(|possibly_referenced| possibly_referenced.keeper);
         last.into_iter()
             .map(|last| last.keeper)
             .chain(possibly_referenced)
@@ -87,16 +93,17 @@ impl HipEvent {
         record: impl Fn(Ptr) -> HipCode,
         captured: impl Fn() -> Option<CapturedRecord>,
     ) -> Result<ReplacedRecord, HipError> {
-        let handle = {
+        let (handle, begun) = {
             let mut place = self.place();
             if place.now.handle.is_fixed() {
                 drop(place);
                 return self.record_in_place(driver, on, operation, &record, &captured);
             }
-            match place.unrecorded() {
+            let handle = match place.unrecorded() {
                 Some(first) => Ok(first),
                 None => Err(place.spare.take()),
-            }
+            };
+            (handle, place.begin())
         };
         let handle = match handle {
             Ok(first) => first,
@@ -116,7 +123,7 @@ impl HipEvent {
         if last.captured.is_some() {
             handle.mark_captured();
         }
-        let replaced = self.place().replace(handle, last, on.keeper);
+        let replaced = self.place().replace(handle, begun, last);
         // Else another handle was given out in between, and has to be the one that is recorded.
         match replaced {
             Ok(replaced) => Ok(replaced),
@@ -137,8 +144,8 @@ impl HipEvent {
         record: &dyn Fn(Ptr) -> HipCode,
         captured: &dyn Fn() -> Option<CapturedRecord>,
     ) -> Result<ReplacedRecord, HipError> {
+        let (stand, begun, pins) = self.begin_in_place();
         // The handle stays, and a thread that waits for it would be drawn into that capture.
-        let stand = self.in_use();
         if stand.is_captured()
             && on.before.is_none()
             && driver.captures_keep_recorded
@@ -147,31 +154,38 @@ impl HipEvent {
         {
             return Err(error);
         }
-        let pin = {
-            let mut place = self.place();
-            if place.has_waiters() { place.pin.take() } else { None }
-        };
-        if let Some(pin) = pin {
-            // Who synchronizes waits for the record that was there when it began.
-            let marker = self.clone_record(driver, &stand, operation)?;
-            *pin.moved() = Some(marker);
+        if !pins.is_empty() {
+            // Threads that synchronize wait for the record that was there when they began. They get
+            // a mark of it before it is replaced, by this record or by another that begins meanwhile.
+            let mut marker = self.clone_record(driver, &stand, operation)?;
+            for pin in &pins {
+                pin.set_mark(&marker);
+            }
+            marker.discard_keepers();
+            self.place().marked(&pins);
         }
-        let code = record(stand.raw());
+        let raw = stand.raw();
+        // A record follows no pointer. So it keeps nothing that others replace while it is blocked;
+        // the handle stays with the event.
+        drop(stand);
+        let code = record(raw);
         if let Err(error) = driver.check(code, operation, "hipEventRecord") {
-            self.place().now.possibly_referenced.push(on.keeper.clone());
+            self.place().failed_in_place(on.keeper);
             return Err(error);
         }
         let last = on.record(captured());
-        if last.captured.is_some() {
-            stand.handle.mark_captured();
-        }
-        if stand.is_captured() {
-            stand.handle.leaked_to_capture();
-        }
-        self.place().recorded_in_place(last, on.keeper);
-        // Drops what was retired, if no other call has the handle.
-        drop(stand);
-        Ok(ReplacedRecord::default())
+        let mut place = self.place();
+        place.recorded_in_place(begun, last);
+        let retired = place.take_retired();
+        Ok(ReplacedRecord { retired, ..ReplacedRecord::default() })
+    }
+
+    /// Begins a record in place. Returns what the event stands for, and the pins that are to get a
+    /// mark of it before the record.
+    fn begin_in_place(&self) -> (InUse<'_>, Begun, Vec<Arc<WaitTarget>>) {
+        let mut place = self.place();
+        let pins = place.close_pins();
+        (InUse { event: self, stand: Some(place.now.clone()) }, place.begin(), pins)
     }
 
     /// Makes an event that stands for the record in `stand`, whose handle is to be recorded again.
@@ -209,91 +223,6 @@ impl HipEvent {
                 let (last, possibly_referenced) =
                     (stand.last.clone(), stand.possibly_referenced.clone());
                 Ok(Stand { handle: marker, last, possibly_referenced })
-            }
-        }
-    }
-}
-
-impl EventInner {
-    /// Returns the handle if it was never recorded and no call has it. While it is recorded, the event
-    /// goes on to be unrecorded, which asks the runtime nothing.
-    #[inline]
-    fn unrecorded(&mut self) -> Option<EventRef> {
-        let is_new = self.now.is_unrecorded() && self.now.handle.is_only();
-        is_new.then(|| self.now.handle.clone())
-    }
-
-    /// Keeps a handle whose record failed for the next one. Returns what is left over.
-    #[cold]
-    fn record_failed(&mut self, handle: EventRef, keeper: &StreamKeepAlive) -> Option<EventRef> {
-        if handle.is_same(&self.now.handle) {
-            self.now.possibly_referenced.push(keeper.clone());
-            return Some(handle);
-        }
-        self.spare.replace(handle)
-    }
-
-    /// Puts a new record in the place of the current one.
-    ///
-    /// # Errors
-    /// The new handle, if the current one has to stay and is another.
-    #[inline]
-    fn replace(
-        &mut self,
-        handle: EventRef,
-        last: Record,
-        keeper: &StreamKeepAlive,
-    ) -> Result<ReplacedRecord, EventRef> {
-        if self.now.handle.is_fixed() {
-            if handle.is_same(&self.now.handle) {
-                // Given out meanwhile.
-                self.recorded_in_place(last, keeper);
-                drop(handle);
-                let retired = self.take_retired();
-                return Ok(ReplacedRecord { retired, ..ReplacedRecord::default() });
-            }
-            return Err(handle);
-        }
-        // Those who synchronize have the handle that they wait for.
-        self.pin = None;
-        let last = self.now.last.replace(last);
-        // A share that is not the last needs no care.
-        let last = last.filter(|last| !last.keeper.is_same(keeper));
-        let possibly_referenced = std::mem::take(&mut self.now.possibly_referenced);
-        let mut replaced =
-            ReplacedRecord { last, possibly_referenced, ..ReplacedRecord::default() };
-        if handle.is_same(&self.now.handle) {
-            // The first record of the event.
-            drop(handle);
-            return Ok(replaced);
-        }
-        let mut old = std::mem::replace(&mut self.now.handle, handle);
-        if self.spare.is_none() && old.is_only() && old.is_reusable() {
-            self.spare = Some(old);
-        } else {
-            replaced.handle = Some(old);
-        }
-        Ok(replaced)
-    }
-
-    /// Notes a record of the handle that stays. What it has replaced is kept until no call has the
-    /// handle, since those that have it may follow the pointer to the earlier stream, or to the new.
-    #[cold]
-    fn recorded_in_place(&mut self, last: Record, keeper: &StreamKeepAlive) {
-        // The event's share, and that of the call that has recorded it.
-        const OURS: usize = 2;
-        if let StreamKeepAlive::PerThread(life) = keeper
-            && self.now.handle.shares() > OURS
-        {
-            // Those calls began before they could visit the thread.
-            self.retired.extend(life.hold().map(DeferredDrop::RundownGuard));
-        }
-        let replaced = self.now.last.replace(last).map(|last| last.keeper);
-        let possibly_referenced = std::mem::take(&mut self.now.possibly_referenced);
-        for keeper in replaced.into_iter().chain(possibly_referenced) {
-            let is_it = |known: &DeferredDrop| matches!(known, DeferredDrop::StreamKeepAlive(known) if known.is_same(&keeper));
-            if keeper.is_owner() && !self.retired.iter().any(is_it) {
-                self.retired.push(DeferredDrop::StreamKeepAlive(keeper));
             }
         }
     }

@@ -32,6 +32,7 @@ impl HipStream {
         stand.last.as_ref().is_some_and(|last| {
             last.stream == self.raw
                 && last.keeper.is_same(&self.keeper)
+                && stand.possibly_referenced.is_empty()
                 && !stand.handle.is_escaped()
         })
     }
@@ -112,7 +113,7 @@ impl HipStream {
         operation: &'static str,
     ) -> Result<(), HipError> {
         let is_own = self.is_own_record(stand) && event.ordinal() == self.device;
-        if is_own && !stand.is_captured() && stand.possibly_referenced.is_empty() {
+        if is_own && !stand.is_captured() {
             return Ok(());
         }
         self.wait_by_runtime(driver, raw, stand, operation)
