@@ -7,6 +7,7 @@ use gpu_stream_core::{
 
 use crate::call::public_call;
 use crate::driver::driver;
+use crate::host_func::drop_owner;
 use crate::{HipError, HipEvent, HipStream, device, stream};
 
 /// The HIP backend: streams of ROCm's runtime.
@@ -100,8 +101,10 @@ unsafe impl Backend for Hip {
         options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<HipEvent, HipError> {
-        // SAFETY: the caller promises the same.
-        public_call(|| unsafe { HipEvent::wrap(raw, device, options, owner) })
+        match public_call(|| HipEvent::check_foreign(raw, device, "Backend::wrap_event")) {
+            Ok(device) => Ok(HipEvent::foreign(raw, device, options, owner)),
+            Err(error) => Err(refuse(owner, error)),
+        }
     }
 
     fn priority_range(device: Device) -> Result<PriorityRange, HipError> {
@@ -137,7 +140,10 @@ unsafe impl Backend for Hip {
         owner: KeepAlive,
     ) -> Result<HipStream, HipError> {
         // SAFETY: the caller promises the same.
-        Ok(unsafe { stream::wrap(raw, device, "Backend::wrap_stream") }?.with(owner))
+        match unsafe { stream::wrap(raw, device, "Backend::wrap_stream") } {
+            Ok(parts) => Ok(parts.with(owner)),
+            Err(error) => Err(refuse(owner, error)),
+        }
     }
 
     #[inline(always)]
@@ -148,6 +154,16 @@ unsafe impl Backend for Hip {
     ) -> Result<HipStream, HipError> {
         let operation = "Backend::wrap_stream_unchecked";
         // SAFETY: the caller promises the same.
-        Ok(unsafe { stream::wrap_unchecked(raw, device, operation) }?.with(owner))
+        match unsafe { stream::wrap_unchecked(raw, device, operation) } {
+            Ok(parts) => Ok(parts.with(owner)),
+            Err(error) => Err(refuse(owner, error)),
+        }
     }
+}
+
+/// Drops the owner of what is not wrapped, with nothing held. Returns the error.
+#[cold]
+fn refuse(owner: KeepAlive, error: HipError) -> HipError {
+    drop_owner(owner);
+    error
 }

@@ -128,30 +128,35 @@ impl HipEvent {
         Ok(Self::of(Stand::new(handle, None), device, options, false))
     }
 
-    /// Wraps an event of another library.
-    ///
-    /// # Safety
-    /// As [`Backend::event_from_raw_with_owner`](gpu_stream_core::Backend::event_from_raw_with_owner).
-    pub(crate) unsafe fn wrap(
+    /// Returns the ordinal of the device that a foreign event is of, or is taken to be of. Returns an
+    /// error if it cannot be wrapped.
+    pub(crate) fn check_foreign(
         raw: RawEvent<Hip>,
         device: Option<Device>,
-        options: Option<EventOptions>,
-        owner: KeepAlive,
-    ) -> Result<Self, HipError> {
-        const OPERATION: &str = "Backend::wrap_event";
+        operation: &'static str,
+    ) -> Result<u32, HipError> {
         let driver = driver()?;
         let ordinal = match device {
-            Some(device) => device::ordinal(device, OPERATION)?,
-            None => u32::try_from(current(driver, OPERATION)?).unwrap_or(u32::MAX),
+            Some(device) => device::ordinal(device, operation)?,
+            None => u32::try_from(current(driver, operation)?).unwrap_or(u32::MAX),
         };
         if raw.to_bits() == 0 {
             let reason = "is no event; hand in one that hipEventCreate made";
-            return Err(
-                ContractError::InvalidHandle { operation: OPERATION, bits: 0, reason }.into()
-            );
+            return Err(ContractError::InvalidHandle { operation, bits: 0, reason }.into());
         }
-        let stand = Stand::new(OwnedEvent::foreign(raw, ordinal, owner), None);
-        Ok(Self::of(stand, ordinal, options.unwrap_or_default(), true))
+        Ok(ordinal)
+    }
+
+    /// Wraps an event of another library, for the device that is
+    /// [checked](Self::check_foreign).
+    pub(crate) fn foreign(
+        raw: RawEvent<Hip>,
+        device: u32,
+        options: Option<EventOptions>,
+        owner: KeepAlive,
+    ) -> Self {
+        let stand = Stand::new(OwnedEvent::foreign(raw, device, owner), None);
+        Self::of(stand, device, options.unwrap_or_default(), true)
     }
 
     /// Wraps an event of another process that was opened for the device.

@@ -5,7 +5,8 @@
 
 use std::ffi::c_void;
 
-use gpu_stream_core::ContractError;
+use gpu_stream_core::{ContractError, KeepAlive};
+use gpu_stream_driver_common::deferred::drop_here;
 use gpu_stream_driver_common::{Deferred, HostFuncs, Panics};
 
 pub(crate) use gpu_stream_driver_common::host_func::is_inside;
@@ -40,4 +41,13 @@ pub(crate) fn ensure_outside_host_func(operation: &'static str) -> Result<(), Hi
     }
     let reason = "it is called from a host function, which must not wait for the GPU; let another stream wait for an event instead";
     Err(ContractError::NotPermitted { operation, reason }.into())
+}
+
+/// Drops an owner where a value of the user is dropped: here, or, inside a host function, at the end of
+/// the next call on another thread.
+pub(crate) fn drop_owner(owner: KeepAlive) {
+    if !owner.is_owned() {
+        return;
+    }
+    if is_inside() { DEFERRED.push(move || drop(owner)) } else { drop_here(owner) }
 }

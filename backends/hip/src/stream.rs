@@ -11,7 +11,6 @@ use gpu_stream_core::{
     BackendKind, CaptureStatus, ContractError, Device, Error, ErrorKind, EventOptions, HandleKind,
     HostFunc, RawStream, Stream, StreamOptions,
 };
-use gpu_stream_driver_common::deferred::drop_here;
 use gpu_stream_driver_common::{Seen, StreamKey};
 
 use crate::call::public_call;
@@ -19,7 +18,7 @@ use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{DeviceGuard, Driver, driver, loaded, require};
-use crate::host_func::{self, DEFERRED, HOST_FUNCS, PANICS};
+use crate::host_func::{self, HOST_FUNCS, PANICS};
 use crate::owned_event::StreamKeepAlive;
 use crate::{Hip, HipError, HipEvent, ordering, thread_exit};
 
@@ -565,12 +564,7 @@ impl Drop for HipStream {
         if let StreamKeepAlive::Owner(owner) = &mut self.keeper
             && owner.is_owned()
         {
-            let owner = std::mem::take(owner);
-            if host_func::is_inside() {
-                DEFERRED.push(move || drop(owner));
-            } else {
-                drop_here(owner);
-            }
+            host_func::drop_owner(std::mem::take(owner));
         }
     }
 }

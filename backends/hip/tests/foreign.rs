@@ -5,10 +5,12 @@ mod support;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::ThreadId;
 
 use gpu_stream_core::{
-    Backend, Device, ErrorKind, Event, EventOptions, EventOwner, EventStatus, RawEvent, Stream,
-    StreamOptions,
+    Backend, BackendKind, Device, ErrorKind, Event, EventOptions, EventOwner, EventStatus,
+    KeepAlive, RawEvent, RawStream, Stream, StreamOptions, StreamOwner,
 };
 use gpu_stream_hip::{Hip, HipEvent};
 use support::bare::{Ptr, bare, gate, new_stream, ok};
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         ("a_foreign_event_is_never_destroyed", a_foreign_event_is_never_destroyed),
         ("an_event_owner_is_kept", an_event_owner_is_kept),
         ("what_is_no_event_is_refused", what_is_no_event_is_refused),
+        ("an_owner_of_what_is_refused", an_owner_of_what_is_refused),
         ("a_record_by_another_library", a_record_by_another_library),
         ("blocking_streams", blocking_streams),
         ("kin_of_a_stream", kin_of_a_stream),
@@ -121,14 +124,64 @@ fn an_event_owner_is_kept() {
     assert_eq!(Arc::strong_count(&owner), 1);
 }
 
+fn absent() -> Device {
+    Device::new(BackendKind::Hip, 9_999)
+}
+
 fn what_is_no_event_is_refused() {
     // SAFETY: 0 is refused.
     let null = unsafe { Hip::event_from_raw(RawEvent::from_bits(0), None) };
     expect_kind("handle 0", null, ErrorKind::InvalidHandle);
-    let absent = Device::new(gpu_stream_core::BackendKind::Hip, 9_999);
     // SAFETY: the event is never destroyed.
-    let absent = unsafe { Hip::event_from_raw(RawEvent::from_ptr(theirs(2)), Some(absent)) };
+    let absent = unsafe { Hip::event_from_raw(RawEvent::from_ptr(theirs(2)), Some(absent())) };
     expect_kind("no such device", absent, ErrorKind::InvalidDevice);
+}
+
+/// It is dropped by the call; inside a host function, by the next call on another thread.
+fn an_owner_of_what_is_refused() {
+    /// Tells on which thread it is dropped.
+    struct Owner(Sender<ThreadId>);
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            self.0.send(std::thread::current().id()).expect("the test listens");
+        }
+    }
+    // SAFETY: what names no event is never given out.
+    unsafe impl EventOwner<Hip> for Owner {
+        fn raw_event(&self) -> RawEvent<Hip> {
+            RawEvent::from_bits(0)
+        }
+    }
+    // SAFETY: handle 2 is always there.
+    unsafe impl StreamOwner<Hip> for Owner {
+        fn raw_stream(&self) -> RawStream<Hip> {
+            RawStream::from_bits(2)
+        }
+    }
+    let (say, hear) = channel();
+    let this_thread = std::thread::current().id();
+    let refused: [fn(Owner) -> bool; 4] = [
+        |owner| Hip::event_from_owner(Arc::new(owner), Some(device())).is_err(),
+        |owner| Hip::event_from_owner(Arc::new(owner), Some(absent())).is_err(),
+        |owner| Hip::stream_from_owner(Arc::new(owner), None).is_err(),
+        // SAFETY: it is refused.
+        |owner| unsafe {
+            let (raw, owner) = (RawStream::from_bits(2), KeepAlive::owner(Arc::new(owner)));
+            Hip::stream_from_raw_with_owner_unchecked(raw, device(), owner).is_err()
+        },
+    ];
+    for (index, refused) in refused.into_iter().enumerate() {
+        let owner = || Owner(say.clone());
+        assert!(refused(owner()), "{index} is not refused");
+        assert_eq!(hear.try_recv(), Ok(this_thread), "{index}");
+        let (stream, inside) = (wrap(new_stream(0, 1, 0)), owner());
+        let func = move || assert!(refused(inside), "{index} is not refused");
+        stream.launch_host_func(Box::new(func)).expect("a launch");
+        stream.synchronize().expect("the host function");
+        // The call above has ended, or another does.
+        stream.query().expect("query");
+        assert_eq!(hear.try_recv(), Ok(this_thread), "{index}: dropped in the host function");
+    }
 }
 
 fn a_record_by_another_library() {
