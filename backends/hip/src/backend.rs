@@ -38,7 +38,7 @@ use crate::{HipError, HipEvent, HipStream, device, stream};
 /// | what is dropped on a thread that has made no call of this crate | is destroyed at the end of the next call of another thread: the thread may be the runtime's, where destroying hangs |
 /// | `synchronize` | waits in a way that does not hold up other threads' calls, as HIP's own would |
 /// | the first call on a thread other than the main one | with HIP 6.4, the process crashes at its end if the main thread has used HIP too: an error of its, which can be had without this crate |
-/// | the end of the process | nothing is waited for, but for 5 ms, and at most 100 ms for threads that ask; from the functions of `atexit` that were registered before the first call on, every call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted), since the runtime has taken itself down by then |
+/// | the end of the process | nothing is waited for, but for 5 ms, and at most 100 ms for threads that ask, or that are in a call with an event of the default stream of the thread that calls `exit`; HIP itself waits for the work of that stream; from the functions of `atexit` that were registered before the first call on, every call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted), since the runtime has taken itself down by then |
 /// | the child of a fork | every call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted), if the parent had made one; end it by `_exit`, HIP's own functions can hang in `exit` there |
 /// | `hipGetLastError` | has nothing of ours after a call; up to HIP 6, where every call of anybody replaces it, fetch yours before; from HIP 7 on yours stays, but is lost with a call of ours that fails |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

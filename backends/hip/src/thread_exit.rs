@@ -10,6 +10,9 @@
 //!   marked as ended, and the visits that go on are waited for. From then on the events are
 //!   complete, and go to the runtime only to be recorded elsewhere or to be destroyed.
 //!
+//! A thread that calls `exit` comes here too, before the functions of `atexit`. It waits for visits
+//! no longer than those do. For the work of its own stream HIP itself waits there, in each version.
+//!
 //! Before HIP means: registered after it. Functions for the end of a thread run in the reverse
 //! order of their registration, and HIP registers its own at the thread's first call, or, in 5.2,
 //! at the first that names handle 2; such a call is made here just before. Rust's `thread_local!`
@@ -21,13 +24,14 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::panic::catch_unwind;
 use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::Instant;
 
 use gpu_stream_core::{BackendKind, CaptureStatus, ContractError};
 
 use crate::driver::capture;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{DeviceGuard, Driver, loaded};
+use crate::driver::{DeviceGuard, Driver, loaded, process_state};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::{HipError, stream};
 
@@ -78,11 +82,30 @@ impl Rundown {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From here on nobody visits; who does already is waited for.
-    fn end(&self, end: FinalStatus) {
+    /// Refuses visits from now on, and blocks until those that go on are over.
+    ///
+    /// A visit can be blocked inside the runtime for ever: by a queue that is full. So after
+    /// [`process_state::LIMIT`] this returns nevertheless if `is_exiting` returns `true`.
+    fn end(&self, end: FinalStatus, is_exiting: impl FnOnce() -> bool) {
         let mut state = self.state();
         state.end = Some(end);
-        while state.visits > 0 {
+        let is_over = |state: &RundownState| state.visits == 0;
+        let begin = Instant::now();
+        while !is_over(&state) {
+            let Some(rest) = process_state::LIMIT.checked_sub(begin.elapsed()) else { break };
+            let waited = self.left.wait_timeout(state, rest);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if is_over(&state) {
+            return;
+        }
+        // Visits end under the lock.
+        drop(state);
+        if is_exiting() {
+            return;
+        }
+        let mut state = self.state();
+        while !is_over(&state) {
             state = self.left.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -310,7 +333,7 @@ unsafe extern "C" fn on_thread_exit(lives: *mut c_void) {
         if Arc::strong_count(&life) > 1 {
             let end = || loaded().map_or(FinalStatus::Unknown, |driver| finish(driver, ordinal));
             // Nothing in it should panic; if something does, it must not leave this function.
-            life.end(catch_unwind(end).unwrap_or(FinalStatus::Unknown));
+            life.end(catch_unwind(end).unwrap_or(FinalStatus::Unknown), process_state::is_in_exit);
         }
     }
 }
@@ -337,5 +360,43 @@ fn finish(driver: &'static Driver, ordinal: u32) -> FinalStatus {
         Ok(()) => FinalStatus::Done,
         Err(HipError::Driver { function, code, .. }) => FinalStatus::Failed(function, code),
         Err(_) => FinalStatus::Unknown,
+    }
+}
+
+#[cfg(all(test, not(gpu_stream_loom)))]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+
+    /// The limit is over when `is_exiting` is asked.
+    #[test]
+    fn the_end_of_a_thread_waits_for_visits_without_a_limit() {
+        let (life, is_over) = (Arc::<Rundown>::default(), Arc::new(AtomicBool::new(false)));
+        let visit = life.hold().expect("the thread lives");
+        let (say, hear) = channel();
+        let ending = {
+            let (life, is_over) = (Arc::clone(&life), Arc::clone(&is_over));
+            thread::spawn(move || {
+                life.end(FinalStatus::Done, || say.send(()).is_err());
+                assert!(is_over.load(Ordering::SeqCst), "a visit goes on");
+            })
+        };
+        hear.recv().expect("the end of the limit");
+        assert!(life.hold().is_none(), "a visit after the end");
+        is_over.store(true, Ordering::SeqCst);
+        drop(visit);
+        ending.join().expect("no panic");
+    }
+
+    /// Otherwise this would not end.
+    #[test]
+    fn exit_does_not_wait_for_visits_without_a_limit() {
+        let life = Arc::<Rundown>::default();
+        let _visit = life.hold().expect("the thread lives");
+        life.end(FinalStatus::Done, || true);
+        assert!(life.hold().is_none(), "a visit after the end");
     }
 }

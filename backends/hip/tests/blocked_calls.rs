@@ -15,13 +15,15 @@ use gpu_stream_core::{
 use gpu_stream_hip::{Hip, HipStream};
 use support::{device, expect_kind, fake};
 
-const CASES: [fake::Case; 7] = [
+const CASES: [fake::Case; 9] = [
     ("streams_dropped_busy_go_in_steady_state", streams_dropped_busy_go_in_steady_state),
     ("a_blocked_record_holds_up_no_question", a_blocked_record_holds_up_no_question),
     ("a_blocked_wait_holds_up_no_record", a_blocked_wait_holds_up_no_record),
     ("a_failed_record_keeps_the_stream", a_failed_record_keeps_the_stream),
     ("exit_beside_a_blocked_record", exit_beside_a_blocked_record),
     ("exit_beside_a_blocked_question", exit_beside_a_blocked_question),
+    ("exit_beside_a_blocked_wait", exit_beside_a_blocked_wait),
+    ("exit_of_another_thread_beside_a_blocked_wait", exit_of_another_thread_beside_a_blocked_wait),
     ("a_panic_costs_other_streams_nothing", a_panic_costs_other_streams_nothing),
 ];
 
@@ -133,6 +135,23 @@ fn exit_beside_a_blocked_question(fake: &fake::Fake) {
         std::thread::yield_now();
     }
     std::process::exit(0);
+}
+
+/// Calls `exit` while another thread's wait for an event of this thread's own stream is blocked.
+fn exit_beside_a_blocked_wait(fake: &fake::Fake) {
+    let (own, waiter) = (Hip::per_thread_stream(device()).expect("its own stream"), new());
+    let event: &'static _ = Box::leak(own.record_event().expect("a record").into());
+    fake.hold_next("hipStreamWaitEvent");
+    std::thread::spawn(move || _ = waiter.wait_event(event));
+    fake.wait_until_held();
+    std::process::exit(0);
+}
+
+fn exit_of_another_thread_beside_a_blocked_wait(fake: &fake::Fake) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| exit_beside_a_blocked_wait(fake));
+    });
+    unreachable!("the thread ends the process");
 }
 
 fn a_panic_costs_other_streams_nothing(fake: &fake::Fake) {

@@ -7,6 +7,12 @@
 //! runtime from then on: [`driver`](super::driver) is an error, and what is dropped is left alone. A
 //! call pays nothing for it, since it looks for the runtime anyway.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use std::{
+    ffi::{CStr, c_int},
+    mem::MaybeUninit,
+};
+
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 use gpu_stream_core::{BackendKind, ContractError};
@@ -24,9 +30,9 @@ static ACTIVE_POLLS: AtomicUsize = AtomicUsize::new(0);
 #[cfg(unix)]
 const GRACE: std::time::Duration = std::time::Duration::from_millis(5);
 
-/// How long [`end`] waits at most for threads that ask.
-#[cfg(unix)]
-const LIMIT: std::time::Duration = std::time::Duration::from_millis(100);
+/// How long `exit` waits at most: [`end`] for threads that ask, and the end of its thread for calls with
+/// events of the thread's own stream.
+pub(crate) const LIMIT: std::time::Duration = std::time::Duration::from_millis(100);
 
 const RUNNING: u8 = 0;
 const FORKED: u8 = 1;
@@ -98,6 +104,37 @@ impl Drop for PollGuard {
     fn drop(&mut self) {
         ACTIVE_POLLS.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Returns `true` if the calling thread is inside `exit`. It runs the destructors of its thread-local
+/// variables there, before the functions of `atexit`, and nothing else tells that from the thread's own
+/// end. Also returns `false` if the stack cannot be read.
+///
+/// Takes some time: it walks the stack.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn is_in_exit() -> bool {
+    let mut frames = [std::ptr::null_mut(); 64];
+    // SAFETY: `frames` has room for as many addresses as are asked for.
+    let count = unsafe { libc::backtrace(frames.as_mut_ptr(), frames.len() as c_int) };
+    let count = usize::try_from(count).unwrap_or(0);
+    frames.iter().take(count).any(|frame| {
+        let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+        // The address is behind the call, which may be the last instruction of a function.
+        let call = frame.wrapping_byte_sub(1);
+        // SAFETY: takes any address; `info` is a valid out-pointer.
+        if unsafe { libc::dladdr(call, info.as_mut_ptr()) } == 0 {
+            return false;
+        }
+        // SAFETY: `dladdr` has written it, and all zeros are a valid value.
+        let name = unsafe { info.assume_init() }.dli_sname;
+        // SAFETY: the name is null or a C string of a library whose code is on the stack.
+        !name.is_null() && unsafe { CStr::from_ptr(name) } == c"exit"
+    })
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn is_in_exit() -> bool {
+    false
 }
 
 /// Called by the C library when the process ends, before what the runtime has registered.

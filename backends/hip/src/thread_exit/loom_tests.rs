@@ -53,7 +53,7 @@ fn the_end_waits_for_visits() {
                 assert!(matches!(seen, Ok(()) | Err(FinalStatus::Done)));
             })
         });
-        life.end(FinalStatus::Done);
+        life.end(FinalStatus::Done, || false);
         stream.destroy();
         assert_eq!(with_guards(&mut [&*life].into_iter(), || ()), Err(FinalStatus::Done));
         visitors.map(|visitor| visitor.join().expect("a visitor"));
@@ -67,7 +67,7 @@ fn a_visit_to_two_streams() {
         let both = [stream(), stream()];
         let threads = both.clone().map(|(life, stream)| {
             thread::spawn(move || {
-                life.end(FinalStatus::Done);
+                life.end(FinalStatus::Done, || false);
                 stream.destroy();
             })
         });
