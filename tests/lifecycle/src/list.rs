@@ -105,19 +105,12 @@ const OWN: &[Scenario] = &[
     ),
     scenario("exit::while_others_wait", "main returns while threads are blocked in synchronize"),
     ending(scenario("exit::in_a_host_function", "a host function calls exit"), End::Code(3)),
-    not_on(
-        saying(
-            scenario(
-                "exit::in_a_host_function_too",
-                "a host function calls exit while the process ends, and other work is left",
-            ),
-            FINISHED,
+    saying(
+        scenario(
+            "exit::in_a_host_function_too",
+            "a host function calls exit while the process ends, and other work is left",
         ),
-        &[(
-            Hip,
-            "HIP's own function for the end of the process waits for host functions, and std has this one wait for \
-             that end",
-        )],
+        FINISHED,
     ),
     scenario(
         "exit::loaded_by_a_thread",
