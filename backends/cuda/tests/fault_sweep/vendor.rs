@@ -1,4 +1,4 @@
-//! What the walk has to know of CUDA: [`OnCuda`].
+//! What the fault sweep has to know of CUDA: [`OnCuda`].
 
 use std::ffi::c_int;
 use std::sync::OnceLock;
@@ -17,7 +17,7 @@ use crate::support;
 use crate::support::bare::{self, Ptr, bare};
 use crate::support::device;
 
-/// What the walk has to know of CUDA.
+/// What the fault sweep has to know of CUDA.
 pub struct OnCuda;
 
 fn second_context() -> Ptr {
@@ -43,7 +43,7 @@ impl FaultFixture for OnCuda {
         910, 911, 912, 913, 914, 915, 916, 917, 918, 919, 999,
     ];
 
-    const EXCUSES: &'static [AllowedOutcome] = &[
+    const ALLOWED: &'static [AllowedOutcome] = &[
         AllowedOutcome {
             functions: &["cuGetErrorName", "cuGetErrorString"],
             operations: &[],

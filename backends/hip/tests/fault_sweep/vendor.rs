@@ -1,4 +1,4 @@
-//! What the walk has to know of HIP: [`OnHip`].
+//! What the fault sweep has to know of HIP: [`OnHip`].
 
 use std::ffi::c_int;
 
@@ -14,7 +14,7 @@ use crate::support;
 use crate::support::bare::{self, bare};
 use crate::support::{device, devices};
 
-/// What the walk has to know of HIP.
+/// What the fault sweep has to know of HIP.
 pub struct OnHip;
 
 impl FaultFixture for OnHip {
@@ -28,7 +28,7 @@ impl FaultFixture for OnHip {
         900, 901, 902, 903, 904, 905, 906, 907, 908, 910, 911, 912, 999, 1052, 1053,
     ];
 
-    const EXCUSES: &'static [AllowedOutcome] = &[
+    const ALLOWED: &'static [AllowedOutcome] = &[
         AllowedOutcome {
             functions: &["hipPeekAtLastError", "hipGetLastError"],
             operations: &[],
@@ -264,7 +264,7 @@ impl FaultFixture for OnHip {
         format!("device {device}, capture mode {mode}, last error {error}")
     }
 
-    fn forget_error() {
+    fn clear_last_error() {
         bare::fetch_error();
     }
 

@@ -19,7 +19,7 @@ pub fn run_as_child() -> bool {
     let Ok(child) = std::env::var(CHILD) else { return false };
     let (what, about) = child.split_once(' ').unwrap_or((&child, ""));
     let hidden: Vec<&str> = if what == "hide" { about.split(' ').collect() } else { Vec::new() };
-    front::use_layer(&format!("fault_walk_{}", std::process::id()), &hidden);
+    front::use_layer(&format!("fault_sweep_{}", std::process::id()), &hidden);
     if what == "start" {
         let (function, code) = about.split_once(' ').expect("a function and a code");
         let code = InjectedFault::Answer(code.parse().expect("a number"));

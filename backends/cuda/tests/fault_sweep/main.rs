@@ -2,9 +2,9 @@
 //! every code: over the simulated driver, also where there is a real one.
 //!
 //! ```sh
-//! cargo test -p gpu-stream-cuda --test fault_walk                           # a part of the codes
-//! GPU_STREAM_FAULT_WALK=full cargo test -p gpu-stream-cuda --test fault_walk --release
-//! GPU_STREAM_FAULT_TRACE=1 cargo test -p gpu-stream-cuda --test fault_walk  # says each combination
+//! cargo test -p gpu-stream-cuda --test fault_sweep                          # a part of the codes
+//! GPU_STREAM_FAULT_SWEEP=full cargo test -p gpu-stream-cuda --test fault_sweep --release
+//! GPU_STREAM_FAULT_TRACE=1 cargo test -p gpu-stream-cuda --test fault_sweep # prints each combination
 //! ```
 
 mod hostile;
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         ),
         ("a_slow_call_holds_up_no_other_stream", hostile::a_slow_call_holds_up_no_other_stream),
         ("a_driver_that_is_gone", hostile::a_driver_that_is_gone),
-        ("the_walk", the_walk),
+        ("fault_sweep", fault_sweep),
     ])
 }
 
@@ -49,7 +49,8 @@ fn controls() -> &'static Controls {
     })
 }
 
-/// A combination of the walk that was once wrong. The operation calls the function that often.
+/// Checks a combination of the fault sweep that was once wrong. `call` names the driver's function
+/// and its occurrence in the operation.
 #[track_caller]
 fn holds(operation: &str, call: (&str, u32), fault: InjectedFault) {
     let report = one::<OnCuda>(controls(), operation, call, fault);
@@ -87,8 +88,8 @@ fn what_could_not_be_put_back_is_once_more() {
     }
 }
 
-fn the_walk() {
-    let full = std::env::var("GPU_STREAM_FAULT_WALK").is_ok_and(|extent| extent == "full");
+fn fault_sweep() {
+    let full = std::env::var("GPU_STREAM_FAULT_SWEEP").is_ok_and(|extent| extent == "full");
     let extent = if full { Extent::Full } else { Extent::Quick };
     let report = run::<OnCuda>(controls(), extent);
     println!("{report}");

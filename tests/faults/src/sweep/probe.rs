@@ -1,4 +1,4 @@
-//! One call of the backend, told apart from what is done before and after it: [`CallProbe`].
+//! One call of the backend, apart from the steps before and after it: [`CallProbe`].
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -6,34 +6,35 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gpu_stream_core::{ContractError, Error, ErrorKind};
 
-/// A call of the backend, with what it needs before and what is checked after it.
+/// A call of the backend, with its preparation and the checks after it.
 pub struct Operation<'w> {
-    /// What it is called in reports.
+    /// The name in reports.
     pub name: String,
-    /// Does it, with [`CallProbe::act`] around the call itself. What fails outside of that is a panic.
+    /// Runs the operation. It makes the call itself in [`CallProbe::act`], and panics if another
+    /// step fails.
     pub run: Box<dyn Fn(&CallProbe) + 'w>,
 }
 
-/// What a call of the backend answered.
+/// The outcome of a backend call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Success.
+    /// The call succeeded.
     Done,
-    /// An error.
+    /// The call returned an error.
     Failed {
-        /// Its kind.
+        /// The error's kind.
         kind: ErrorKind,
-        /// The driver's code, if it is about one.
+        /// The driver's code, if the error has one.
         code: Option<i32>,
-        /// Its text.
+        /// The error's text.
         text: String,
     },
-    /// A panic, with its message.
+    /// The call panicked with this message.
     Panicked(String),
 }
 
 impl Outcome {
-    /// Whether two calls ended alike: both with success, or with errors of one kind.
+    /// Returns `true` if both calls succeeded, or both failed with errors of one kind.
     pub fn is_like(&self, other: &Outcome) -> bool {
         match (self, other) {
             (Outcome::Done, Outcome::Done) => true,
@@ -45,7 +46,7 @@ impl Outcome {
     }
 }
 
-/// Where an operation plays.
+/// Separates the call under test from the other steps of an operation, and collects findings.
 pub struct CallProbe<'a> {
     before: &'a dyn Fn(),
     after: &'a dyn Fn(),
@@ -55,7 +56,7 @@ pub struct CallProbe<'a> {
 }
 
 impl<'a> CallProbe<'a> {
-    /// `before` and `after` are called right before and after the call.
+    /// Creates a probe that runs `before` right before the call and `after` right after it.
     pub fn new(before: &'a dyn Fn(), after: &'a dyn Fn()) -> Self {
         CallProbe {
             before,
@@ -66,7 +67,7 @@ impl<'a> CallProbe<'a> {
         }
     }
 
-    /// Makes the call. What it gives is to be dropped after this, where nothing fails any more.
+    /// Makes the call. Returns its value, to be dropped after this function, where no fault is set.
     pub fn act<T, E: Error>(&self, call: impl FnOnce() -> Result<T, E>) -> Option<T> {
         (self.before)();
         let answer = catch_unwind(AssertUnwindSafe(call));
@@ -83,29 +84,29 @@ impl<'a> CallProbe<'a> {
         value
     }
 
-    /// Makes a call that cannot say no, a drop for instance.
+    /// Makes a call that cannot return an error, such as a drop.
     pub fn act_silent<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
         self.act(|| Ok::<T, ContractError>(call()))
     }
 
-    /// Notes what is wrong, unless it holds.
+    /// Reports `what` as wrong unless `holds`.
     pub fn check(&self, holds: bool, what: &str) {
         if !holds {
             self.wrong.borrow_mut().push(what.to_owned());
         }
     }
 
-    /// Notes that a capture is broken, unless it is alive.
+    /// Reports a broken capture unless `alive`.
     pub fn check_capture(&self, alive: bool) {
         *self.broken_captures.borrow_mut() += usize::from(!alive);
     }
 
-    /// Whether the call was made and ended with success.
+    /// Returns `true` if the call succeeded. Returns `false` if it was not made.
     pub fn is_done(&self) -> bool {
         matches!(*self.outcome.borrow(), Some(Outcome::Done))
     }
 
-    /// What came of it: the outcome, what is wrong, and how many captures are broken.
+    /// Returns the outcome, the findings, and the number of broken captures.
     pub(super) fn end(self) -> (Option<Outcome>, Vec<String>, usize) {
         (self.outcome.into_inner(), self.wrong.into_inner(), self.broken_captures.into_inner())
     }

@@ -1,4 +1,4 @@
-//! AMD's own runtime behind a layer that fails on demand (`tests/hip-faults`).
+//! AMD's own runtime behind a layer that fails on demand (`tests/faults/hip`).
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

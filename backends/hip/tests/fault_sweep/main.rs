@@ -1,10 +1,10 @@
 //! Every call of the backend, with every call of the runtime that it makes failing in turn, with
-//! every code: AMD's own runtime, behind the layer of `tests/hip-faults`.
+//! every code: AMD's own runtime, behind the layer of `tests/faults/hip`.
 //!
 //! ```sh
-//! cargo test -p gpu-stream-hip --test fault_walk                           # a part of the codes
-//! GPU_STREAM_FAULT_WALK=full cargo test -p gpu-stream-hip --test fault_walk --release
-//! GPU_STREAM_FAULT_TRACE=1 cargo test -p gpu-stream-hip --test fault_walk  # says each combination
+//! cargo test -p gpu-stream-hip --test fault_sweep                          # a part of the codes
+//! GPU_STREAM_FAULT_SWEEP=full cargo test -p gpu-stream-hip --test fault_sweep --release
+//! GPU_STREAM_FAULT_TRACE=1 cargo test -p gpu-stream-hip --test fault_sweep # prints each combination
 //! ```
 
 mod front;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     if hostile::run_as_child() {
         return ExitCode::SUCCESS;
     }
-    front::use_layer("fault_walk", &[]);
+    front::use_layer("fault_sweep", &[]);
     support::main(&[
         ("a_function_that_was_taken_with_an_error", a_function_that_was_taken_with_an_error),
         ("what_was_changed_with_an_error_is_put_back", what_was_changed_with_an_error_is_put_back),
@@ -45,11 +45,12 @@ fn main() -> ExitCode {
         ),
         ("a_slow_call_holds_up_no_other_stream", hostile::a_slow_call_holds_up_no_other_stream),
         ("a_runtime_that_is_gone", hostile::a_runtime_that_is_gone),
-        ("the_walk", the_walk),
+        ("fault_sweep", fault_sweep),
     ])
 }
 
-/// A combination of the walk that was once wrong. The operation calls the function that often.
+/// Checks a combination of the fault sweep that was once wrong. `call` names the driver's function
+/// and its occurrence in the operation.
 #[track_caller]
 fn holds(operation: &str, call: (&str, u32), fault: InjectedFault) {
     let report = one::<OnHip>(front::controls(), operation, call, fault);
@@ -137,8 +138,8 @@ fn an_event_goes_before_its_capture() {
     assert_eq!(destroyed, usize::from(may), "events that were destroyed before the capture's end");
 }
 
-fn the_walk() {
-    let full = std::env::var("GPU_STREAM_FAULT_WALK").is_ok_and(|extent| extent == "full");
+fn fault_sweep() {
+    let full = std::env::var("GPU_STREAM_FAULT_SWEEP").is_ok_and(|extent| extent == "full");
     let extent = if full { Extent::Full } else { Extent::Quick };
     let report = run::<OnHip>(front::controls(), extent);
     println!("{report}");

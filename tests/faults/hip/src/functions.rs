@@ -1,11 +1,13 @@
-//! The functions that the layer exports. Types are those of `hip_runtime_api.h`, with every handle a
-//! bare pointer and every code an integer.
+//! The functions that the layer exports.
+//!
+//! Types are those of `hip_runtime_api.h`, with every handle a bare pointer and every code an
+//! integer.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
 use gpu_stream_faults::{Action, on_call};
 
-use crate::forward::{NOT_SUPPORTED, by_plan, forward, real};
+use crate::forward::{NOT_SUPPORTED, follow_plan, forward, real};
 use crate::{last_error, real};
 
 /// Any handle.
@@ -64,33 +66,33 @@ forward! {
     fn hipMemsetD32Async(memory: Ptr, value: c_int, count: usize, stream: Ptr);
     fn hipMemcpyAsync(to: Ptr, from: *const c_void, size: usize, kind: c_int, stream: Ptr);
     fn hipGraphInstantiate(
-        made: *mut Ptr, graph: Ptr, node: *mut Ptr, log: *mut c_char, room: usize
+        made: *mut Ptr, graph: Ptr, node: *mut Ptr, log: *mut c_char, capacity: usize
     );
     fn hipGraphLaunch(graph: Ptr, stream: Ptr);
     fn hipGraphDestroy(graph: Ptr);
     fn hipGraphExecDestroy(graph: Ptr);
 }
 
-/// Functions that make something and write its handle to their first argument.
-macro_rules! making {
+/// Exports functions that create an object and write its handle to their first argument.
+macro_rules! creating {
     ($(fn $name:ident($made:ident $(, $argument:ident: $type:ty)*) -> $kind:literal;)*) => {$(
-        /// As the function of the same name in `hip_runtime_api.h`, by the plan; what it makes is
-        /// counted.
+        /// Forwards to the function of the same name in `hip_runtime_api.h`, subject to the plan.
+        /// Counts the object that it creates.
         ///
         /// # Safety
-        /// As there.
+        /// The requirements of that function.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($made: *mut Ptr $(, $argument: $type)*) -> c_int {
-            by_plan(stringify!($name), || {
+            follow_plan(stringify!($name), || {
                 type Function = unsafe extern "C" fn(*mut Ptr $(, $type)*) -> c_int;
                 static FOUND: std::sync::OnceLock<Option<Function>> = std::sync::OnceLock::new();
-                // SAFETY: that is the function's type.
+                // SAFETY: `hip_runtime_api.h` declares the function with this type.
                 let found = FOUND.get_or_init(|| unsafe { real::find(stringify!($name)) });
                 let Some(function) = found else { return NOT_SUPPORTED };
-                // SAFETY: the caller promises what the function asks for.
+                // SAFETY: the caller meets the function's requirements.
                 let code = unsafe { function($made $(, $argument)*) };
                 if code == 0 {
-                    // SAFETY: it has just been written.
+                    // SAFETY: the function succeeded, so it has written the handle.
                     gpu_stream_faults::made($kind, unsafe { $made.read() }.addr());
                 }
                 code
@@ -99,33 +101,35 @@ macro_rules! making {
     )*};
 }
 
-making! {
+creating! {
     fn hipStreamCreateWithPriority(made, flags: c_uint, priority: c_int) -> "stream";
     fn hipEventCreateWithFlags(made, flags: c_uint) -> "event";
     fn hipIpcOpenEventHandle(made, handle: IpcHandle) -> "event";
 }
 
-/// Functions that destroy what they are given.
+/// Exports functions that destroy the object of their argument.
 macro_rules! destroying {
     ($(fn $name:ident($handle:ident) -> $kind:literal;)*) => {$(
-        /// As the function of the same name in `hip_runtime_api.h`, by the plan. What is not there
-        /// is not destroyed again: it is counted, and answered with 709.
+        /// Forwards to the function of the same name in `hip_runtime_api.h`, subject to the plan.
+        ///
+        /// A handle that is not alive is not forwarded: the mistake is counted, and the answer is
+        /// 709.
         ///
         /// # Safety
-        /// As there.
+        /// The requirements of that function.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($handle: Ptr) -> c_int {
-            by_plan(stringify!($name), || {
+            follow_plan(stringify!($name), || {
                 type Function = unsafe extern "C" fn(Ptr) -> c_int;
                 static FOUND: std::sync::OnceLock<Option<Function>> = std::sync::OnceLock::new();
-                // SAFETY: that is the function's type.
+                // SAFETY: `hip_runtime_api.h` declares the function with this type.
                 let found = FOUND.get_or_init(|| unsafe { real::find(stringify!($name)) });
                 let Some(function) = found else { return NOT_SUPPORTED };
                 const CONTEXT_IS_DESTROYED: c_int = 709;
                 if !gpu_stream_faults::gone($kind, $handle.addr()) {
                     return CONTEXT_IS_DESTROYED;
                 }
-                // SAFETY: the caller promises what the function asks for.
+                // SAFETY: the caller meets the function's requirements, and the handle is alive.
                 let code = unsafe { function($handle) };
                 if code != 0 {
                     gpu_stream_faults::made($kind, $handle.addr());
@@ -141,74 +145,76 @@ destroying! {
     fn hipEventDestroy(event) -> "event";
 }
 
-/// The version that the layer shows.
+/// Returns the version that the layer presents: [`real::version`].
 ///
 /// # Safety
-/// `version` is a place for the number.
+/// `version` is a valid out-pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipRuntimeGetVersion(version: *mut c_int) -> c_int {
-    by_plan("hipRuntimeGetVersion", || {
-        let Some(ask) = real!("hipRuntimeGetVersion" as unsafe extern "C" fn(*mut c_int) -> c_int)
+    follow_plan("hipRuntimeGetVersion", || {
+        let Some(function) =
+            real!("hipRuntimeGetVersion" as unsafe extern "C" fn(*mut c_int) -> c_int)
         else {
             return NOT_SUPPORTED;
         };
-        // SAFETY: the caller promises the place.
-        let code = unsafe { ask(version) };
+        // SAFETY: `version` is a valid out-pointer (caller contract).
+        let code = unsafe { function(version) };
         if code == 0 {
-            // SAFETY: as above.
+            // SAFETY: `version` is a valid out-pointer (caller contract).
             unsafe { version.write(real::version()) };
         }
         code
     })
 }
 
-/// Answers with the device itself, or a negative number. A planned code is the answer.
+/// Returns the stream's device, or a negative number on failure. A planned code is returned as it
+/// is.
 ///
 /// # Safety
-/// As the function of the same name in HIP.
+/// The requirements of the function of the same name in `hip_runtime_api.h`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipGetStreamDeviceId(stream: Ptr) -> c_int {
     let real = real!("hipGetStreamDeviceId" as unsafe extern "C" fn(Ptr) -> c_int);
     match (on_call("hipGetStreamDeviceId"), real) {
         (Action::Answer(answer) | Action::PassThenAnswer(answer), _) => answer,
-        // SAFETY: the caller promises what the function asks for.
-        (Action::Pass, Some(ask)) => unsafe { ask(stream) },
+        // SAFETY: the caller meets the function's requirements.
+        (Action::Pass, Some(function)) => unsafe { function(stream) },
         (Action::Pass, None) => -1,
     }
 }
 
-/// Null if anything is planned.
+/// Returns the code's name. Returns null if a fault applies.
 ///
 /// # Safety
-/// Takes any number.
+/// No requirements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipGetErrorName(code: c_int) -> *const c_char {
     let real = real!("hipGetErrorName" as unsafe extern "C" fn(c_int) -> *const c_char);
     match (on_call("hipGetErrorName"), real) {
-        // SAFETY: takes any number.
+        // SAFETY: the function accepts any number.
         (Action::Pass, Some(name)) => unsafe { name(code) },
         _ => std::ptr::null(),
     }
 }
 
-/// Null if anything is planned.
+/// Returns the code's description. Returns null if a fault applies.
 ///
 /// # Safety
-/// Takes any number.
+/// No requirements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipGetErrorString(code: c_int) -> *const c_char {
     let real = real!("hipGetErrorString" as unsafe extern "C" fn(c_int) -> *const c_char);
     match (on_call("hipGetErrorString"), real) {
-        // SAFETY: takes any number.
+        // SAFETY: the function accepts any number.
         (Action::Pass, Some(text)) => unsafe { text(code) },
         _ => std::ptr::null(),
     }
 }
 
-/// The planned code that was answered last, or what the runtime says; it is fetched.
+/// Returns and clears the last error: the planned code that replaced it, else the runtime's own.
 ///
 /// # Safety
-/// Takes nothing.
+/// No requirements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipGetLastError() -> c_int {
     let real = real!("hipGetLastError" as unsafe extern "C" fn() -> c_int);
@@ -216,7 +222,7 @@ pub unsafe extern "C" fn hipGetLastError() -> c_int {
     if let Action::Answer(code) = action {
         return code;
     }
-    // SAFETY: takes nothing.
+    // SAFETY: the function has no requirements.
     let real = real.map_or(NOT_SUPPORTED, |fetch| unsafe { fetch() });
     match (action, last_error::fetch()) {
         (Action::PassThenAnswer(code), _) => code,
@@ -225,17 +231,18 @@ pub unsafe extern "C" fn hipGetLastError() -> c_int {
     }
 }
 
-/// As [`hipGetLastError`], and it stays.
+/// Returns the last error without clearing it: the planned code that replaced it, else the
+/// runtime's own.
 ///
 /// # Safety
-/// Takes nothing.
+/// No requirements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipPeekAtLastError() -> c_int {
     let real = real!("hipPeekAtLastError" as unsafe extern "C" fn() -> c_int);
     match (on_call("hipPeekAtLastError"), last_error::peek()) {
         (Action::Answer(code) | Action::PassThenAnswer(code), _) => code,
         (Action::Pass, Some(planned)) => planned,
-        // SAFETY: takes nothing.
+        // SAFETY: the function has no requirements.
         (Action::Pass, None) => real.map_or(NOT_SUPPORTED, |peek| unsafe { peek() }),
     }
 }

@@ -1,4 +1,4 @@
-//! What the operations are done to: [`TestStreams`].
+//! The streams that the operations use: [`TestStreams`].
 
 use std::sync::Arc;
 
@@ -8,35 +8,35 @@ use gpu_stream_core::{
 
 use super::{FaultFixture, Sort, StreamOf};
 
-/// A stream that was made without the backend, and its owner as the backend sees it. It is never
-/// destroyed.
+/// A stream that was created without the backend, and its owner from the backend's view. It is
+/// never destroyed.
 pub struct Foreign {
     bits: usize,
 }
 
-// SAFETY: the stream is never destroyed.
+// SAFETY: the stream is never destroyed, so it outlives the owner.
 unsafe impl<B: Backend<RawStream = RawStream<B>>> StreamOwner<B> for Foreign {
     fn raw_stream(&self) -> RawStream<B> {
         RawStream::from_bits(self.bits)
     }
 }
 
-/// The streams.
+/// The streams that the operations use.
 pub struct TestStreams<V: FaultFixture> {
     /// The first device.
     pub device: Device,
-    /// Streams of every sort, by name.
+    /// Streams of every kind, by name.
     pub streams: Vec<(&'static str, StreamOf<V>)>,
-    /// The owners of those that were made without the backend.
+    /// The owners of the streams that were created without the backend.
     pub owners: Vec<Arc<Foreign>>,
-    /// One that nobody has wrapped.
+    /// A stream that is wrapped only inside operations.
     pub raw: usize,
-    /// One for captures.
+    /// A stream for captures.
     pub captured: usize,
 }
 
 impl<V: FaultFixture> TestStreams<V> {
-    /// Makes the streams, and fills the pools of events.
+    /// Creates the streams and fills the event pools.
     pub(super) fn new() -> Self {
         let device = V::Backend::device(0).expect("device 0");
         let (mut streams, mut owners) = (Vec::new(), Vec::new());
@@ -57,12 +57,13 @@ impl<V: FaultFixture> TestStreams<V> {
         let own = V::Backend::new_stream(device, StreamOptions::new());
         streams.push(("own", own.expect("a new stream")));
         let new = || V::new_stream(Sort::Ordinary).expect("a stream");
-        let world = TestStreams { device, streams, owners, raw: new(), captured: new() };
-        world.fill_pools();
-        world
+        let test_streams = TestStreams { device, streams, owners, raw: new(), captured: new() };
+        test_streams.fill_pools();
+        test_streams
     }
 
-    /// So that what goes back to a pool is destroyed, and each event counts.
+    /// Fills the event pools, so that an event that is returned to a pool is destroyed and each
+    /// event counts.
     fn fill_pools(&self) {
         for (_, stream) in &self.streams {
             let held: Vec<_> = (0..300).map(|_| stream.record_event().expect("a record")).collect();
@@ -71,20 +72,20 @@ impl<V: FaultFixture> TestStreams<V> {
         }
     }
 
-    /// Puts an event into each pool that has room for one.
+    /// Returns an event to each pool that has room for one.
     pub(super) fn top_up(&self) {
         for (_, stream) in &self.streams {
             drop(V::event_for(stream, EventOptions::new()).expect("an event"));
         }
     }
 
-    /// Lets the backend look at streams that were busy when they were dropped.
+    /// Makes the backend destroy streams that were busy when they were dropped.
     pub(super) fn clear_busy(&self) {
         drop(V::Backend::new_stream(self.device, StreamOptions::new()).expect("a stream"));
     }
 
-    /// How many shares there are in each owner.
-    pub(super) fn shares(&self) -> Vec<usize> {
+    /// Returns the number of references to each owner.
+    pub(super) fn owner_counts(&self) -> Vec<usize> {
         self.owners.iter().map(Arc::strong_count).collect()
     }
 }
