@@ -139,7 +139,7 @@ impl<V: FaultFixture> SweepCase<'_, V> {
                 });
             }
             Ok(left) => report.wrong(format!(
-                "{name}, after {function} had failed: {:?} in place of {:?}",
+                "{name}, after {function} had failed: {:?} instead of {:?}",
                 left.outcome, baseline.outcome
             )),
             Err(text) => {
@@ -188,33 +188,16 @@ impl<V: FaultFixture> SweepCase<'_, V> {
             report.functions.insert(function.to_owned());
             report.codes.insert(code_of(fault));
         }
-        let code = code_of(fault);
         match result {
             Err(text) => {
                 report.wrong(format!("{context}: the steps around the call failed: {text}"))
             }
             Ok(left) => {
                 if triggered.get() > 0 {
-                    self.judge_outcome(baseline, &left.outcome, (function, code), &context, report);
+                    let call = (function, code_of(fault));
+                    self.judge_outcome(baseline, &left.outcome, call, &context, report);
                 }
-                for what in &left.wrong {
-                    report.wrong(format!("{context}: {what}"));
-                }
-                if let Some((before, after)) = &left.thread
-                    && !self.is_allowed(Deviation::ChangeThread, function, code, report)
-                {
-                    let text =
-                        format!("{context}: the thread's state was {before} and is now {after}");
-                    report.wrong(text);
-                }
-                if left.thread.is_some() {
-                    V::enter(self.setting);
-                }
-                if left.broken_captures > 0
-                    && !self.is_allowed(Deviation::BreakCapture, function, code, report)
-                {
-                    report.wrong(format!("{context}: a capture is broken"));
-                }
+                self.judge_deviations(&left, (function, code_of(fault)), &context, report);
             }
         }
         if controls.wrong() != wrong_before {
@@ -231,6 +214,35 @@ impl<V: FaultFixture> SweepCase<'_, V> {
         }
     }
 
+    /// Reports what the operation found wrong, and side effects that the vendor's table does not
+    /// allow. Restores the thread's state if it changed.
+    fn judge_deviations(
+        &self,
+        left: &Leftovers,
+        (function, code): (&str, i32),
+        context: &str,
+        report: &mut Report,
+    ) {
+        for what in &left.wrong {
+            report.wrong(format!("{context}: {what}"));
+        }
+        if let Some((before, after)) = &left.thread
+            && !self.is_allowed(Deviation::ChangeThread, function, code, report)
+        {
+            let text = format!("{context}: the thread's state was {before} and is now {after}");
+            report.wrong(text);
+        }
+        if left.thread.is_some() {
+            V::enter(self.setting);
+        }
+        if left.broken_captures > 0
+            && !self.is_allowed(Deviation::BreakCapture, function, code, report)
+        {
+            report.wrong(format!("{context}: a capture is broken"));
+        }
+    }
+
+    /// Checks the answer of a call that met a fault.
     fn judge_outcome(
         &self,
         baseline: &Baseline,
