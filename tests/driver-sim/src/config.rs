@@ -67,12 +67,12 @@ fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, St
         text.parse().ok().filter(|&number| number <= MAX_GPUS).ok_or(what)
     })?;
     let version = value(&read, "DRIVER_SIM_VERSION", 13_000, |text| {
-        number_of(text).ok_or("give the version of CUDA to be, as in 12.4".into())
+        number_of(text).ok_or("give a CUDA version, such as 12.4".into())
     })?;
     let init_fails = value(&read, "DRIVER_SIM_INIT_FAILS", (0, 0), |text| {
         let parts = text.split_once(':');
         let parts = parts.and_then(|(code, count)| code.parse().ok().zip(count.parse().ok()));
-        parts.ok_or("give a code and for how many calls of cuInit, as in 3:2".into())
+        parts.ok_or("give a code and a number of cuInit calls, such as 3:2".into())
     })?;
     let flag = |name: &str, default| {
         value(&read, name, default, |text| match text {
@@ -87,7 +87,7 @@ fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, St
         _ if text.split(',').all(|name| name.contains(".so")) => {
             Ok(text.split(',').any(|name| name == file))
         }
-        _ => Err("this is 0, 1, or the names of files with commas between them".into()),
+        _ => Err("give 0, 1, or comma-separated file names".into()),
     })?;
     let hidden = read("DRIVER_SIM_HIDE").unwrap_or_default();
     let hidden = hidden.split(',').map(str::trim).filter(|name| !name.is_empty());

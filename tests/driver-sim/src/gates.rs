@@ -100,7 +100,7 @@ pub fn open_when(gate: Arc<Gate>, condition: Condition, fault: &Fault) {
     static WATCHER: LazyLock<()> = LazyLock::new(|| {
         let watcher = thread::Builder::new().name("driver-sim gates".into());
         if let Err(error) = watcher.spawn(watch) {
-            eprintln!("driver-sim: no thread for the gates: {error}");
+            eprintln!("driver-sim: the thread for gates cannot be started: {error}");
             std::process::abort();
         }
     });

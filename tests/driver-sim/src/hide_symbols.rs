@@ -46,7 +46,7 @@ extern "C" fn on_load() {
     // SAFETY: this runs while the library is loaded, before any other code uses its tables.
     let hidden = unsafe { hide_symbols(&names) };
     if let Err(name) = hidden {
-        eprintln!("driver-sim: DRIVER_SIM_HIDE: {name} is no function of the simulator");
+        eprintln!("driver-sim: DRIVER_SIM_HIDE: {name} is not a function of the simulator");
         std::process::abort();
     }
 }

@@ -31,7 +31,7 @@ impl HostFuncCall {
             let (sender, calls) = channel();
             let caller = std::thread::Builder::new().name("driver-sim calls".into());
             if let Err(error) = caller.spawn(|| call_all(calls)) {
-                eprintln!("driver-sim: no thread for host functions: {error}");
+                eprintln!("driver-sim: the thread for host functions cannot be started: {error}");
                 std::process::abort();
             }
             Mutex::new(sender)

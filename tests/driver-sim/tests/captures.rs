@@ -185,18 +185,26 @@ fn info(stream: Ptr) -> Info {
     let all = driver();
     // SAFETY: each pointer is null or a valid out-pointer.
     unsafe {
-        let tell = all.capture_info_v3;
-        ok(tell(stream, &mut status, &mut id, &mut graph, &mut nodes, &mut edges, &mut count));
+        let capture_info = all.capture_info_v3;
+        ok(capture_info(
+            stream,
+            &mut status,
+            &mut id,
+            &mut graph,
+            &mut nodes,
+            &mut edges,
+            &mut count,
+        ));
         let newer = Info { status, id, graph, nodes: copy(nodes, count) };
         if count > 0 {
             assert!(std::slice::from_raw_parts(edges, count).iter().all(|&edge| edge == 0));
         }
-        let tell = all.capture_info;
-        ok(tell(stream, &mut status, &mut id, &mut graph, &mut nodes, &mut count));
+        let capture_info = all.capture_info;
+        ok(capture_info(stream, &mut status, &mut id, &mut graph, &mut nodes, &mut count));
         assert_eq!(newer, Info { status, id, graph, nodes: copy(nodes, count) });
         // Every out-pointer but the status may be null. The nodes may not be null if the edges are
         // requested.
-        ok(tell(stream, &mut status, null_mut(), null_mut(), null_mut(), null_mut()));
+        ok(capture_info(stream, &mut status, null_mut(), null_mut(), null_mut(), null_mut()));
         assert_eq!(
             (all.capture_info_v3)(
                 stream,
@@ -228,7 +236,7 @@ fn capture_info_reports_id_graph_and_dependencies() {
     ok(wait(&context, branch, origin));
     let first = info(origin);
     assert_eq!(first.nodes.len(), 1);
-    assert_eq!(info(branch), first, "a member is told the same");
+    assert_eq!(info(branch), first, "a member reports the same");
     context.store(branch, &words[0], 2);
     context.store(origin, &words[0], 3);
     ok(wait(&context, origin, branch));

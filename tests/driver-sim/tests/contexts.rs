@@ -186,7 +186,7 @@ fn other_drivers_by_variables() {
     for (part, variables) in [
         ("another context", ("DRIVER_SIM_SAME_CONTEXT", "0")),
         // The fault breaks the primary context of its process.
-        ("a fault stays", ("DRIVER_SIM_GPUS", "2")),
+        ("a fault persists", ("DRIVER_SIM_GPUS", "2")),
     ] {
         let output = run_child(part, &[variables]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -220,7 +220,7 @@ fn use_after_retain(part: &str) {
 }
 
 /// After failed work, a reset allows no new context.
-fn a_fault_stays() {
+fn fault_persists() {
     let context = Context::primary(0);
     let stream = context.stream(1);
     driver_sim::fail(stream.addr(), 719).expect("the simulator is loaded");
@@ -265,7 +265,7 @@ fn child() {
             let (context, stream, event) = end_with_objects(reset);
             next_after(&context, stream, event, false);
         }
-        Some("a fault stays") => a_fault_stays(),
+        Some("a fault persists") => fault_persists(),
         Some(part) if part.starts_with("an old ") => use_after_retain(part),
         _ => {}
     }

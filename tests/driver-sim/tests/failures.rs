@@ -18,7 +18,7 @@ fn failing_work_breaks_its_context_only() {
         let whole = sound.stream(1);
         broken.make_current();
         let (stream, held) = (broken.stream(1), broken.stream(1));
-        let (before, behind) = (broken.event(), broken.event());
+        let (before, later) = (broken.event(), broken.event());
         let [gate, shut, done] = broken.words(3) else { unreachable!() };
         static RUN: AtomicI32 = AtomicI32::new(0);
         unsafe extern "C" fn run(_: *mut c_void) {
@@ -40,7 +40,7 @@ fn failing_work_breaks_its_context_only() {
             }
             ok((driver.launch_host_func)(stream, run, null_mut()));
             broken.store(stream, done, 1);
-            ok((driver.event_record)(behind, stream));
+            ok((driver.event_record)(later, stream));
             assert_eq!(broken.query(stream), NOT_READY);
             set(gate, 1);
             assert_eq!((driver.stream_synchronize)(stream), code);
@@ -53,18 +53,18 @@ fn failing_work_breaks_its_context_only() {
                 broken.query(stream),
                 broken.query(null_mut()),
                 (driver.event_query)(before),
-                (driver.event_query)(behind),
-                (driver.event_synchronize)(behind),
-                (driver.event_record)(behind, stream),
+                (driver.event_query)(later),
+                (driver.event_synchronize)(later),
+                (driver.event_record)(later, stream),
                 (driver.stream_wait_event)(stream, before, 0),
                 (driver.event_create)(&mut made, 2),
                 (driver.stream_create)(&mut made, 1, 0),
                 (driver.launch_host_func)(stream, run, null_mut()),
             ];
             assert_eq!(answers, [code; 11]);
-            assert_eq!((get(done), RUN.load(Ordering::SeqCst)), (0, 0), "work behind it ran");
+            assert_eq!((get(done), RUN.load(Ordering::SeqCst)), (0, 0), "later work ran");
             // Destroys are carried out, and report the fault as well.
-            assert_eq!((driver.event_destroy)(behind), code);
+            assert_eq!((driver.event_destroy)(later), code);
             assert_eq!((driver.stream_destroy)(stream), code);
         }
         sound.make_current();
@@ -89,11 +89,13 @@ fn missing_kernel_is_reported() {
 #[test]
 fn every_code_has_a_name_and_a_description() {
     let driver = driver();
-    let text_of = |ask: unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int, code| {
+    let text_of = |text_function: unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int,
+                   code| {
         let mut text = std::ptr::null();
         // SAFETY: the out-pointer is valid. On success it points to a static string of the library.
         unsafe {
-            (ask(code, &mut text) == 0).then(|| CStr::from_ptr(text).to_str().unwrap().to_owned())
+            (text_function(code, &mut text) == 0)
+                .then(|| CStr::from_ptr(text).to_str().unwrap().to_owned())
         }
     };
     let known = |code: &c_int| text_of(driver.error_name, *code).is_some();

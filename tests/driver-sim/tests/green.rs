@@ -48,14 +48,14 @@ fn green_stream(green: Ptr) -> Ptr {
 /// Returns a stream's context by the older function and by the newer one, and its green context by
 /// both functions that report it.
 fn contexts_of(stream: Ptr) -> (Result<Ptr, c_int>, Ptr, [Ptr; 2]) {
-    let (mut older, mut newer, mut green, mut asked) =
+    let (mut older, mut newer, mut green, mut queried) =
         (null_mut(), null_mut(), null_mut(), null_mut());
     // SAFETY: the out-pointers are valid.
     unsafe {
         let code = (driver().stream_context)(stream, &mut older);
         ok((driver().stream_context_v2)(stream, &mut newer, &mut green));
-        ok((driver().stream_green)(stream, &mut asked));
-        (if code == 0 { Ok(older) } else { Err(code) }, newer, [green, asked])
+        ok((driver().stream_green)(stream, &mut queried));
+        (if code == 0 { Ok(older) } else { Err(code) }, newer, [green, queried])
     }
 }
 

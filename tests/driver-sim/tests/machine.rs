@@ -162,7 +162,7 @@ fn host_function_may_make_only_the_allowed_calls() {
     }
     let context = Context::new(0);
     let (own, other, waiter) = (context.stream(1), context.stream(1), context.stream(1));
-    let (event, behind) = (context.event(), context.event());
+    let (event, later) = (context.event(), context.event());
     let mut within = Within { own, other, event, codes: Vec::new() };
     let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
     let [gate, done] = context.words(2) else { unreachable!() };
@@ -172,8 +172,8 @@ fn host_function_may_make_only_the_allowed_calls() {
     unsafe {
         ok((driver().launch_host_func)(own, inside, (&raw mut within).cast()));
         context.store(own, done, 1);
-        ok((driver().event_record)(behind, own));
-        ok((driver().stream_wait_event)(waiter, behind, 0));
+        ok((driver().event_record)(later, own));
+        ok((driver().stream_wait_event)(waiter, later, 0));
     }
     set(gate, 1);
     context.synchronize(waiter);

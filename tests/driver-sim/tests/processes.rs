@@ -170,15 +170,15 @@ fn is_there(name: &str) -> bool {
 }
 
 fn what_is_there() {
-    let asked = std::env::var("DRIVER_SIM_VERSION").unwrap();
-    let (major, minor) = asked.split_once('.').unwrap();
-    let asked = major.parse::<c_int>().unwrap() * 1000 + minor.parse::<c_int>().unwrap() * 10;
+    let expected = std::env::var("DRIVER_SIM_VERSION").unwrap();
+    let (major, minor) = expected.split_once('.').unwrap();
+    let expected = major.parse::<c_int>().unwrap() * 1000 + minor.parse::<c_int>().unwrap() * 10;
     type Version = unsafe extern "C" fn(*mut c_int) -> c_int;
     let mut version = 0;
     // SAFETY: the driver declares the function with this type, and `&mut version` is a valid
     // out-pointer.
     ok(unsafe { library().get::<Version>("cuDriverGetVersion").unwrap()(&mut version) });
-    assert_eq!(version, asked);
+    assert_eq!(version, expected);
     for (name, since) in [
         ("cuStreamQuery", 0),
         ("cuStreamGetCtx", 0),

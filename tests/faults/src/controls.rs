@@ -144,7 +144,7 @@ impl Controls {
     /// Waits until `count` calls are held. Returns `false` if fewer are held after `timeout`.
     ///
     /// The timeout serves tests that would hang otherwise.
-    #[must_use = "it may have given up"]
+    #[must_use = "the wait may have timed out"]
     pub fn await_held(&self, count: u64, timeout: Duration) -> bool {
         let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         // SAFETY: the function has no requirements.

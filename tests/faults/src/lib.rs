@@ -28,12 +28,12 @@ pub fn built(file: &str) -> Result<PathBuf, String> {
     // then names the program that cargo built.
     let programs = [env::current_exe().ok(), env::args_os().next().map(PathBuf::from)];
     let folders = programs.iter().flatten().filter_map(|program| program.parent());
-    let beside =
+    let paths_near =
         |folder: &Path| ["", "deps", "../deps", ".."].map(|step| folder.join(step).join(file));
-    let candidates: Vec<PathBuf> = folders.flat_map(beside).collect();
+    let candidates: Vec<PathBuf> = folders.flat_map(paths_near).collect();
     candidates.iter().find(|candidate| candidate.is_file()).cloned().ok_or_else(|| {
         let names: Vec<String> =
             candidates.iter().map(|candidate| candidate.display().to_string()).collect();
-        format!("{file} was not found; looked for {}", names.join(", "))
+        format!("{file} was not found; build it with cargo (looked for {})", names.join(", "))
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// The action that the plan prescribes for one call of a library function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use = "the plan is asked in order to be followed"]
+#[must_use = "the function must follow the plan"]
 pub enum Action {
     /// Do the work.
     Pass,

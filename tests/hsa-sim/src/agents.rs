@@ -93,7 +93,7 @@ fn all() -> impl Iterator<Item = Agent> {
 ///
 /// # Safety
 ///
-/// `to` has room for the type that HSA gives to this attribute.
+/// `to` has room for the type that HSA defines for this attribute.
 unsafe fn write_attribute(agent: Agent, attribute: u32, to: *mut c_void) -> Option<Status> {
     let gpu = agent.is_gpu();
     let node = agent.node();
@@ -143,7 +143,7 @@ unsafe fn write_attribute(agent: Agent, attribute: u32, to: *mut c_void) -> Opti
 ///
 /// # Safety
 ///
-/// `to` has room for the type that AMD gives to this attribute.
+/// `to` has room for the type that AMD defines for this attribute.
 unsafe fn write_amd_attribute(agent: Agent, attribute: u32, to: *mut c_void) -> Option<Status> {
     let gpu = agent.is_gpu();
     let node = agent.node();
@@ -267,7 +267,7 @@ hsa_api! {
         let Some(agent) = Agent::of(agent) else { return INVALID_AGENT };
         // SAFETY: `value` has room for the attribute's type (caller contract).
         unsafe { write_attribute(agent, attribute, value) }.unwrap_or_else(|| {
-            trace!("{agent}: attribute 0x{attribute:x} is not known here");
+            trace!("{agent}: attribute 0x{attribute:x} is not supported");
             INVALID_ARGUMENT
         })
     }
@@ -291,7 +291,7 @@ hsa_api! {
                 0x201..=0x206 => write_out(value, false),
                 0x207 | 0x208 => write_out(value, 1u16), // EXT_VERSION_MAJOR, EXT_VERSION_MINOR
                 _ => {
-                    trace!("the system's attribute 0x{attribute:x} is not known here");
+                    trace!("the system's attribute 0x{attribute:x} is not supported");
                     INVALID_ARGUMENT
                 }
             }

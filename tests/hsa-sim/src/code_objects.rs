@@ -121,9 +121,12 @@ impl Executable {
             std::slice::from_raw_parts_mut(image.as_mut_ptr().cast::<u8>(), pages * 4096)
         };
         for header in loads() {
-            let data = header.data(endian, file).map_err(|()| "a segment outside the file")?;
+            let data = header.data(endian, file).map_err(|()| "a segment lies outside the file")?;
             let at = header.p_vaddr(endian) as usize;
-            bytes.get_mut(at..at + data.len()).ok_or("a segment too long")?.copy_from_slice(data);
+            bytes
+                .get_mut(at..at + data.len())
+                .ok_or("a segment is too long")?
+                .copy_from_slice(data);
         }
         let mut arguments = HashMap::new();
         for header in headers.iter().filter(|header| header.p_type(endian) == PT_NOTE) {

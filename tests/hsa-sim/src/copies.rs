@@ -48,7 +48,7 @@ fn submit(copy: Copy) -> Status {
     if threads.waiting.len() >= threads.idle {
         let thread = std::thread::Builder::new().name("hsa-sim copy".into()).stack_size(128 * 1024);
         if let Err(error) = thread.spawn(work) {
-            trace_line(format_args!("no thread for a copy: {error}"));
+            trace_line(format_args!("a thread for a copy cannot be started: {error}"));
             return OUT_OF_RESOURCES;
         }
         // The new thread counts as idle and takes the copy like any other.

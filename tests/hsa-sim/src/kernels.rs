@@ -42,17 +42,17 @@ impl Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::NoArgument(name) => {
-                write!(f, "it has no argument {name}; this version of HIP is not known here")
+                write!(f, "it has no argument {name}; this version of HIP is not supported")
             }
             Fault::Memory { address, bytes } => {
                 write!(
                     f,
-                    "it touches {bytes} bytes at 0x{address:x}, which were neither allocated from \
-                     a pool nor locked, or not to that length"
+                    "it accesses {bytes} bytes at 0x{address:x}, which are not part of one allocation or \
+                     locked range"
                 )
             }
             Fault::Unaligned { address } => write!(f, "the word at 0x{address:x} is not aligned"),
-            Fault::Value { name: of, value } => write!(f, "{value} is no {of}"),
+            Fault::Value { name: of, value } => write!(f, "{value} is not a valid {of}"),
         }
     }
 }

@@ -224,7 +224,7 @@ hsa_api! {
                 15 => write_out(value, pool.owner() == Agent::Cpu),  // ACCESSIBLE_BY_ALL
                 17 => write_out(value, 1u32),                        // LOCATION
                 _ => {
-                    trace!("{pool:?}: attribute {attribute} is not known here");
+                    trace!("{pool:?}: attribute {attribute} is not supported");
                     INVALID_ARGUMENT
                 }
             }
@@ -242,7 +242,7 @@ hsa_api! {
             (a, b) if a == b => 1u32,        // allowed by default
             (Agent::Cpu, Agent::Gpu(_)) => 0, // never allowed: no large BAR
             (Agent::Gpu(_), Agent::Cpu) => 1,
-            (_, _) => 2,                     // must be asked for
+            (_, _) => 2,                     // must be requested
         };
         // SAFETY: `value` has room for the attribute's type (caller contract), and each arm writes
         // that type.

@@ -74,8 +74,8 @@ pub unsafe fn execute(queue: &Queue, index: u64, packet: &Packet) -> Option<Comp
         }
         kind => {
             trace_line(format_args!(
-                "{name} #{index}: a packet of type {kind}, format {}, is not known here; it is \
-                 passed over",
+                "{name} #{index}: a packet of type {kind}, format {}, is not supported; it is \
+                 skipped",
                 head.amd_format
             ));
             // SAFETY: all standard packets have the completion signal at the same offset.

@@ -35,8 +35,8 @@ pub fn preload() -> Result<(), String> {
     }
     if handle(SONAME, libc::RTLD_NOW | libc::RTLD_NOLOAD).is_some() {
         return Err(format!(
-            "the process has already loaded another {}: call hsa_sim::preload before anything \
-             loads the HIP library",
+            "the process has already loaded another {}: call hsa_sim::preload before any \
+             code loads the HIP library",
             SONAME.to_string_lossy()
         ));
     }
@@ -48,8 +48,8 @@ pub fn preload() -> Result<(), String> {
     match loaded_version() {
         Some(_) => Ok(()),
         None => Err(format!(
-            "{} was loaded but does not answer as {}: it is not the simulator, or was linked by a \
-             linker that this crate's build script does not know (it needs lld, Rust's default)",
+            "{} was loaded but is not found as {}: it is not the simulator, or was linked by another \
+             linker than lld (Rust's default), which this crate's build script requires",
             path.display(),
             SONAME.to_string_lossy()
         )),
@@ -90,13 +90,13 @@ pub fn library() -> Result<PathBuf, String> {
     // then names the program that cargo built.
     let programs = [env::current_exe().ok(), env::args_os().next().map(PathBuf::from)];
     let folders = programs.iter().flatten().filter_map(|program| program.parent());
-    let candidates: Vec<PathBuf> = folders.flat_map(beside).collect();
+    let candidates: Vec<PathBuf> = folders.flat_map(candidate_paths).collect();
     candidates.iter().find(|candidate| candidate.is_file()).cloned().ok_or_else(|| {
         let names: Vec<String> =
             candidates.iter().map(|candidate| candidate.display().to_string()).collect();
         format!(
-            "the simulated HSA runtime was not found (looked for {}). Cargo builds it where \
-             gpu-stream-hsa-sim is a dependency; HSA_SIM_LIBRARY can name it.",
+            "the simulated HSA runtime was not found; add gpu-stream-hsa-sim as a dependency \
+             or set HSA_SIM_LIBRARY (looked for {})",
             names.join(", ")
         )
     })
@@ -132,7 +132,7 @@ pub fn this_program() -> io::Result<Command> {
 
 /// Returns the paths where cargo may have put the library, relative to a program's folder. Tests
 /// lie beside it, programs above it, and examples in a sibling folder.
-fn beside(folder: &Path) -> [PathBuf; 4] {
+fn candidate_paths(folder: &Path) -> [PathBuf; 4] {
     ["", "deps", "../deps", ".."].map(|step| folder.join(step).join(FILE))
 }
 
@@ -150,7 +150,7 @@ fn loader_error() -> String {
     // SAFETY: `dlerror` has no requirements.
     let text = unsafe { libc::dlerror() };
     if text.is_null() {
-        return "no reason was given".into();
+        return "the dynamic linker gives no reason".into();
     }
     // SAFETY: `text` is not null, so it is a C string that is valid until this thread's next call
     // of the linker.

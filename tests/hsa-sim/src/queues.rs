@@ -33,8 +33,8 @@ pub struct Queue {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-// SAFETY: AQL's protocol governs access to the ring and the indices. A packet's header says who
-// owns the packet, and headers and indices are accessed atomically only. All other exposed fields
+// SAFETY: AQL's protocol governs access to the ring and the indices. A packet's header
+// names its owner, and headers and indices are accessed atomically only. All other exposed fields
 // are written before the queue is shared.
 unsafe impl Sync for Queue {}
 // SAFETY: the argument for `Sync` holds, and no field is bound to a thread.
@@ -91,7 +91,7 @@ impl Queue {
                 *queue.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
             }
             Err(error) => {
-                trace_line(format_args!("{}: no thread for it: {error}", queue.name));
+                trace_line(format_args!("{}: its thread cannot be started: {error}", queue.name));
                 // SAFETY: `queue` is from `Box::leak` above, and no other code has a reference to
                 // it.
                 drop(unsafe { Box::from_raw(ptr::from_ref(queue).cast_mut()) });
@@ -170,7 +170,7 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        trace!("{}: given back", self.name);
+        trace!("{}: freed", self.name);
     }
 }
 

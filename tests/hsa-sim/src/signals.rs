@@ -195,7 +195,7 @@ fn deadline(timeout: u64) -> Option<Instant> {
 
 /// Returns the answer of an operation that cannot report an error, for the null handle.
 fn default_for_null_signal<T: Default>() -> T {
-    trace_line(format_args!("an operation on the signal with handle 0 was left out"));
+    trace_line(format_args!("an operation on the null signal was ignored"));
     T::default()
 }
 

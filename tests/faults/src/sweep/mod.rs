@@ -1,7 +1,7 @@
 //! Fault sweep: every call of a backend, with each driver call that it makes failing in turn, with
 //! every code.
 //!
-//! - A [`FaultFixture`] provides what the sweep needs beside the backend's contract.
+//! - A [`FaultFixture`] provides what the sweep needs in addition to the backend's contract.
 //! - [`operations`] lists the calls, the same for all vendors.
 //! - [`run`] injects one fault after another and checks the answer and the state afterwards.
 //!
@@ -32,7 +32,7 @@ pub type EventOf<V> = <<V as FaultFixture>::Backend as Backend>::Event;
 /// The error type of a vendor's backend.
 pub type ErrorOf<V> = <<V as FaultFixture>::Backend as Backend>::Error;
 
-/// What the sweep needs to know of a backend beside its contract, and direct calls of the driver.
+/// What the sweep needs to know of a backend in addition to its contract, and direct driver calls.
 ///
 /// The direct calls are made while no fault is planned, and panic if they fail.
 pub trait FaultFixture: Sized + 'static {
@@ -45,7 +45,7 @@ pub trait FaultFixture: Sized + 'static {
     /// Every code that the vendor documents, except success.
     const CODES: &'static [i32];
 
-    /// The outcomes that are allowed beside an error that names the driver's function.
+    /// The allowed outcomes other than an error that names the driver's function.
     const ALLOWED: &'static [AllowedOutcome];
 
     /// Returns the error kind that the backend assigns to a code.

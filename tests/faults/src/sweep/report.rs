@@ -25,7 +25,7 @@ pub struct Report {
     pub allowed: Vec<(&'static AllowedOutcome, usize)>,
     /// The findings, up to a limit.
     pub wrong: Vec<String>,
-    /// The number of findings. [`wrong`](Self::wrong) lists the first ones.
+    /// The number of findings. The list `wrong` has the first ones.
     pub wrong_count: usize,
 }
 

@@ -95,7 +95,7 @@ fn rect_copy_copies_each_row() {
 
 #[test]
 fn pointer_info_reports_allocations_and_locks() {
-    let ask = |at: *const c_void| {
+    let pointer_info = |at: *const c_void| {
         let size = size_of::<PointerInfo>() as u32;
         // SAFETY: an all-zero info is valid, and its size is set before the call.
         unsafe {
@@ -115,19 +115,19 @@ fn pointer_info_reports_allocations_and_locks() {
         let pool = Pool::Gpu(0).handle();
         assert_eq!(hsa_amd_memory_pool_allocate(pool, 5000, 0, &mut at), SUCCESS);
         let inside = at.cast::<u8>().add(4999).cast::<c_void>();
-        let info = ask(inside);
+        let info = pointer_info(inside);
         assert_eq!((info.kind, info.agent_base, info.bytes), (POINTER_HSA, at, 8192));
         assert_eq!(info.owner, Agent::Gpu(0).handle());
         assert_eq!(hsa_amd_memory_pool_free(at), SUCCESS);
-        assert_eq!(ask(inside).kind, POINTER_UNKNOWN);
+        assert_eq!(pointer_info(inside).kind, POINTER_UNKNOWN);
         assert_eq!(hsa_amd_memory_pool_free(at), INVALID_ALLOCATION);
 
         let mut local = [0u8; 64];
         let local = local.as_mut_ptr().cast::<c_void>();
         let mut seen = ptr::null_mut();
         assert_eq!(hsa_amd_memory_lock(local, 64, ptr::null(), 0, &mut seen), SUCCESS);
-        assert_eq!((seen, ask(local).kind), (local, POINTER_LOCKED));
+        assert_eq!((seen, pointer_info(local).kind), (local, POINTER_LOCKED));
         hsa_amd_memory_unlock(local);
-        assert_eq!(ask(local).kind, POINTER_UNKNOWN);
+        assert_eq!(pointer_info(local).kind, POINTER_UNKNOWN);
     }
 }

@@ -122,6 +122,6 @@ fn waiting_queue_can_be_destroyed() {
         let queue = TestQueue::new(64);
         queue.kernel(waits, &block, Some(done));
         drop(queue);
-        assert_eq!(done.load(), 1, "a packet that was dropped says that it is done");
+        assert_eq!(done.load(), 1, "a dropped packet reports that it is done");
     }
 }

@@ -44,7 +44,7 @@ fn run() -> i32 {
         let required = std::env::var("GPU_STREAM_REQUIRE").unwrap_or_default();
         let must = required.split(',').any(|name| name.trim() == "hip");
         if must {
-            println!("GPU_STREAM_REQUIRE says that hip must not be skipped");
+            println!("GPU_STREAM_REQUIRE forbids skipping hip");
         }
         return i32::from(must);
     }

@@ -65,7 +65,7 @@ impl<V: FaultFixture> Pending<V> {
         probe.check(ran.load(Ordering::SeqCst) == launched, "submitted work was lost");
         if orders && probe.is_done() {
             let early = too_early.load(Ordering::SeqCst);
-            probe.check(early == 0, "a wait that was said to be made does not hold");
+            probe.check(early == 0, "a wait that the call reported as made has no effect");
         }
     }
 
