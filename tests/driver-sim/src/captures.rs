@@ -10,7 +10,7 @@ use crate::call::{Answer, Ptr, exports, write_optional, write_out};
 use crate::codes::Code;
 use crate::graphs::Graph;
 use crate::state::{State, state};
-use crate::streams::Kind;
+use crate::streams::StreamKind;
 use crate::thread;
 use crate::work::Work;
 
@@ -113,7 +113,7 @@ impl State {
     /// none if `stream` is no default stream.
     fn captures_blocking_default(&self, stream: usize) -> Vec<u64> {
         let stream = self.streams.get(stream);
-        if stream.kind != Kind::Legacy || self.captures.is_empty() {
+        if stream.kind != StreamKind::Legacy || self.captures.is_empty() {
             return Vec::new();
         }
         let blocking = self.contexts.get(stream.context).blocking.iter();
@@ -145,7 +145,7 @@ impl State {
 
     fn begin(&mut self, stream: usize, mode: c_int) -> Answer {
         let it = self.streams.get(stream);
-        if it.kind == Kind::Legacy {
+        if it.kind == StreamKind::Legacy {
             return Err(Code::CAPTURE_UNSUPPORTED);
         }
         self.check_not_faulted(it.context)?;

@@ -179,6 +179,10 @@ unsafe fn write_text(
 }
 
 exports! {
-    always cuGetErrorName(code: c_int, name: *mut *const c_char) { write_text(code, name, |both| both.0) }
-    always cuGetErrorString(code: c_int, text: *mut *const c_char) { write_text(code, text, |both| both.1) }
+    always cuGetErrorName(code: c_int, name: *mut *const c_char) {
+        write_text(code, name, |both| both.0)
+    }
+    always cuGetErrorString(code: c_int, text: *mut *const c_char) {
+        write_text(code, text, |both| both.1)
+    }
 }

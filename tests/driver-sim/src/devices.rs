@@ -10,7 +10,8 @@ use crate::state::{initialize, state};
 
 const NAME: &CStr = c"simulated (no GPU)";
 
-/// The device attributes (`CU_DEVICE_ATTRIBUTE_…`) that this repository queries, with their values.
+/// The device attributes (`CU_DEVICE_ATTRIBUTE_…`) that this repository queries, with their
+/// values.
 const ATTRIBUTES: &[(c_int, c_int)] = &[
     (1, 1024),       // threads per block
     (10, 32),        // threads per warp

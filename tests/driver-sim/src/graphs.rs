@@ -74,7 +74,11 @@ exports! {
         write_out(executable, instantiate(graph)?)
     }
 
-    initialized cuGraphInstantiateWithParams(executable: *mut Ptr, graph: Ptr, parameters: *mut Parameters) {
+    initialized cuGraphInstantiateWithParams(
+        executable: *mut Ptr,
+        graph: Ptr,
+        parameters: *mut Parameters,
+    ) {
         if parameters.is_null() {
             return Err(Code::INVALID_VALUE);
         }

@@ -12,7 +12,7 @@ use crate::call::{Ptr, exports, write_out};
 use crate::codes::Code;
 use crate::contexts::{GREATEST_PRIORITY, release_primary};
 use crate::state::{Context, End, state};
-use crate::streams::Kind;
+use crate::streams::StreamKind;
 
 pub struct Green {
     /// The handle that `cuCtxFromGreenCtx` returns.
@@ -49,7 +49,11 @@ exports! {
         write_out(resource, Resource { kind, inner: [0; 92], multiprocessors: 1, rest: [0; 44] })
     }
 
-    initialized cuDevResourceGenerateDesc(description: *mut Ptr, resources: *mut Resource, count: c_uint) {
+    initialized cuDevResourceGenerateDesc(
+        description: *mut Ptr,
+        resources: *mut Resource,
+        count: c_uint,
+    ) {
         if resources.is_null() || count == 0 {
             return Err(Code::INVALID_VALUE);
         }
@@ -70,7 +74,7 @@ exports! {
         let primary = state.retain_primary(device)?;
         let fault = Arc::clone(&state.contexts.get(primary).fault);
         let context = state.contexts.insert(|_| Context::new(device, None, fault));
-        state.give_default_stream(context)?;
+        state.create_default_stream(context)?;
         let made = state.greens.insert(|_| Green { context, device });
         state.contexts.get_mut(context).green = Some(made);
         write_out(green, std::ptr::without_provenance_mut(made))
@@ -91,7 +95,12 @@ exports! {
         write_out(context, std::ptr::without_provenance_mut(state.greens.get(green).context))
     }
 
-    initialized cuGreenCtxStreamCreate(stream: *mut Ptr, green: Ptr, flags: c_uint, priority: c_int) {
+    initialized cuGreenCtxStreamCreate(
+        stream: *mut Ptr,
+        green: Ptr,
+        flags: c_uint,
+        priority: c_int,
+    ) {
         // A stream of a green context never synchronises with the default stream.
         if stream.is_null() || flags != 1 {
             return Err(Code::INVALID_VALUE);
@@ -101,7 +110,7 @@ exports! {
         let context = state.greens.get(green).context;
         state.check_not_faulted(context)?;
         let priority = priority.clamp(GREATEST_PRIORITY, 0);
-        let made = state.new_stream(context, Kind::Explicit, false, priority)?;
+        let made = state.new_stream(context, StreamKind::Explicit, false, priority)?;
         gpu_stream_faults::made("stream", made);
         write_out(stream, std::ptr::without_provenance_mut(made))
     }

@@ -1,7 +1,7 @@
 //! Missing functions: those newer than `DRIVER_SIM_VERSION`, and those that `DRIVER_SIM_HIDE`
 //! names.
 //!
-//! While the library is loaded, before any code can look up its functions, their entries in the
+//! While the library is loaded, before any code can resolve its functions, their entries in the
 //! table of dynamic symbols are marked as undefined. `dlsym` skips such entries.
 
 use std::ffi::{CStr, c_int};

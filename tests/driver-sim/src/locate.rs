@@ -10,7 +10,7 @@ pub const FILE: &str = "libdriver_sim.so";
 /// The variable that names the CUDA backend's library.
 const BACKEND: &str = "GPU_STREAM_CUDA_LIBRARY";
 
-/// The name under which programs look up the driver, real or simulated.
+/// The name under which programs load the driver, real or simulated.
 const SONAME: &CStr = c"libcuda.so.1";
 
 /// Returns the simulator's path: that in `DRIVER_SIM_LIBRARY`, or the library that cargo built

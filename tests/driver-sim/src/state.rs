@@ -16,7 +16,7 @@ use crate::events::Event;
 use crate::graphs::{Executable, Graph};
 use crate::green::{Green, Resources};
 use crate::kernels::{Function, Module};
-use crate::streams::{CaptureInfoArrays, Kind, Stream};
+use crate::streams::{CaptureInfoArrays, Stream, StreamKind};
 use crate::tables::{HandleKind, Table};
 use crate::thread;
 use crate::work::fail;
@@ -40,7 +40,7 @@ pub struct Context {
 
 /// The primary context of a device.
 #[derive(Default)]
-pub struct Primary {
+pub struct PrimaryContext {
     pub retained: usize,
     /// The context, or 0 if it is not active: it was never retained, was released, or was reset.
     pub context: usize,
@@ -79,7 +79,7 @@ impl Context {
 }
 
 pub struct State {
-    pub primaries: Vec<Primary>,
+    pub primaries: Vec<PrimaryContext>,
     pub contexts: Table<Context>,
     pub streams: Table<Stream>,
     pub events: Table<Event>,
@@ -99,7 +99,7 @@ pub struct State {
 static INITIALIZED: AtomicBool = AtomicBool::new(false);
 
 static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
-    let primaries = (0..config().gpus).map(|_| Primary::default()).collect();
+    let primaries = (0..config().gpus).map(|_| PrimaryContext::default()).collect();
     Mutex::new(State {
         primaries,
         contexts: Table::new(HandleKind::Context),
@@ -187,7 +187,7 @@ impl State {
     pub fn new_context(&mut self, device: usize) -> Result<usize, Code> {
         let made = Context::new(device, None, Fault::default());
         let context = self.contexts.insert(|_| made);
-        self.give_default_stream(context)
+        self.create_default_stream(context)
     }
 
     /// Retains the primary context of a device. Creates it if it is not active.
@@ -212,7 +212,7 @@ impl State {
                 self.functions.forget_all(before);
                 self.modules.forget_all(before);
             }
-            self.primaries[device].context = self.give_default_stream(context)?;
+            self.primaries[device].context = self.create_default_stream(context)?;
         }
         self.primaries[device].retained += 1;
         Ok(self.primaries[device].context)
@@ -256,8 +256,8 @@ impl State {
     }
 
     /// Creates the default stream of a new context.
-    pub fn give_default_stream(&mut self, context: usize) -> Result<usize, Code> {
-        let legacy = self.new_stream(context, Kind::Legacy, true, 0)?;
+    pub fn create_default_stream(&mut self, context: usize) -> Result<usize, Code> {
+        let legacy = self.new_stream(context, StreamKind::Legacy, true, 0)?;
         self.contexts.get_mut(context).legacy = legacy;
         Ok(context)
     }
@@ -269,7 +269,7 @@ impl State {
             fail(&self.contexts.get(context).fault, Code::CONTEXT_IS_DESTROYED);
         }
         for stream in self.streams.handles(|it| it.context == context) {
-            if end == End::Reset && self.streams.get(stream).kind == Kind::Explicit {
+            if end == End::Reset && self.streams.get(stream).kind == StreamKind::Explicit {
                 gpu_stream_faults::gone("stream", stream);
             }
             self.end_stream(stream, end);
@@ -304,7 +304,7 @@ impl State {
     pub fn new_stream(
         &mut self,
         context: usize,
-        kind: Kind,
+        kind: StreamKind,
         blocking: bool,
         priority: c_int,
     ) -> Result<usize, Code> {
@@ -321,7 +321,7 @@ impl State {
             member: None,
             capture_info: CaptureInfoArrays::default(),
         });
-        if blocking && kind != Kind::Legacy {
+        if blocking && kind != StreamKind::Legacy {
             self.contexts.get_mut(context).blocking.push(stream);
         }
         Ok(stream)
@@ -362,7 +362,7 @@ impl State {
                 {
                     return Ok(own);
                 }
-                let own = self.new_stream(context, Kind::PerThread, true, 0)?;
+                let own = self.new_stream(context, StreamKind::PerThread, true, 0)?;
                 thread::keep_own_stream(context, own);
                 Ok(own)
             }
@@ -375,7 +375,7 @@ impl State {
     pub fn is_own_stream(&self, context: usize, stream: usize) -> bool {
         self.streams.is_alive(stream) && {
             let it = self.streams.get(stream);
-            it.context == context && it.kind == Kind::PerThread
+            it.context == context && it.kind == StreamKind::PerThread
         }
     }
 

@@ -14,7 +14,7 @@ use crate::state::{End, State, host_error, state};
 use crate::{gates, thread};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum StreamKind {
     /// The default stream of a context.
     Legacy,
     /// The default stream of a thread.
@@ -24,7 +24,7 @@ pub enum Kind {
 
 pub struct Stream {
     pub context: usize,
-    pub kind: Kind,
+    pub kind: StreamKind,
     /// `true` if it synchronises with the default stream.
     pub blocking: bool,
     pub priority: c_int,
@@ -50,7 +50,7 @@ fn create(made: *mut Ptr, flags: c_uint, priority: c_int) -> Answer {
     let mut state = state();
     let context = state.current()?;
     let priority = priority.clamp(GREATEST_PRIORITY, 0);
-    let stream = state.new_stream(context, Kind::Explicit, flags == 0, priority)?;
+    let stream = state.new_stream(context, StreamKind::Explicit, flags == 0, priority)?;
     gpu_stream_faults::made("stream", stream);
     // SAFETY: `made` is not null, so it is a valid out-pointer, as the driver requires of its
     // caller.
@@ -68,7 +68,7 @@ fn streams_to_check(state: &mut State, stream: Ptr) -> Result<(usize, Vec<HostSt
     state.ensure_capture_mode_allows()?;
     let it = state.streams.get(stream);
     let (context, mut all) = (it.context, vec![it.host.clone()]);
-    if it.kind == Kind::Legacy {
+    if it.kind == StreamKind::Legacy {
         let blocking = &state.contexts.get(context).blocking;
         all.extend(blocking.iter().map(|&other| state.streams.get(other).host.clone()));
     }
@@ -209,7 +209,7 @@ impl State {
             it.host.wait_stream(other).map_err(host_error)
         };
         match it.kind {
-            Kind::Legacy => context.blocking.iter().try_for_each(|&other| wait_for(other)),
+            StreamKind::Legacy => context.blocking.iter().try_for_each(|&other| wait_for(other)),
             _ => wait_for(context.legacy),
         }
     }

@@ -35,7 +35,8 @@ impl Drop for OwnStreams {
 }
 
 thread_local! {
-    static CONTEXTS: RefCell<Stack> = const { RefCell::new(Stack { contexts: [0; MAX_DEPTH], depth: 0 }) };
+    static CONTEXTS: RefCell<Stack> =
+        const { RefCell::new(Stack { contexts: [0; MAX_DEPTH], depth: 0 }) };
     static MODE: Cell<c_int> = const { Cell::new(0) };
     static IS_HOST_FUNC_THREAD: Cell<bool> = const { Cell::new(false) };
     static CALL: Cell<&'static str> = const { Cell::new("") };

@@ -47,12 +47,12 @@ impl Display for Fault {
             Fault::Memory { address, bytes } => {
                 write!(
                     f,
-                    "it accesses {bytes} bytes at 0x{address:x}, which are not part of one allocation or \
-                     locked range"
+                    "it accesses {bytes} bytes at 0x{address:x}, which are not within one allocation \
+                     or locked range"
                 )
             }
             Fault::Unaligned { address } => write!(f, "the word at 0x{address:x} is not aligned"),
-            Fault::Value { name: of, value } => write!(f, "{value} is not a valid {of}"),
+            Fault::Value { name, value } => write!(f, "{value} is not a valid {name}"),
         }
     }
 }

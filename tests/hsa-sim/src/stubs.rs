@@ -1,7 +1,7 @@
 //! Functions that libamdhip64 links but that are not simulated. Each returns an error and logs the
 //! call.
 //!
-//! HIP calls them only when a program uses the feature: images, memory shared with other processes
+//! HIP calls them only when a program uses these features: images, memory shared with other processes
 //! or with graphics, shared virtual memory, files that a GPU reads.
 
 use std::ffi::c_void;

@@ -11,8 +11,8 @@ thread_local! {
     static PLANNED: Cell<c_int> = const { Cell::new(0) };
 }
 
-/// Returns `true` if an error stays the last one until it is fetched. Returns `false` for HIP 1 to 6,
-/// where the next call replaces it.
+/// Returns `true` if an error stays the last one until it is fetched. Returns `false` for HIP 1 to
+/// 6, where the next call replaces it.
 fn keeps_last_error() -> bool {
     !(1_000_000..70_000_000).contains(&real::version())
 }

@@ -64,8 +64,8 @@ pub(super) fn add_wrap<'w, V: FaultFixture>(
         }
         let device = test_streams.device;
         table.add(format!("wrap unchecked, {name}"), move |probe| {
-            // SAFETY: the stream of `test_streams` is never destroyed, and the other handles are rejected
-            // or always valid.
+            // SAFETY: the stream of `test_streams` is never destroyed, and the other handles are
+            // rejected or always valid.
             drop(probe.act(|| unsafe { V::Backend::stream_from_raw_unchecked(raw, device) }));
         });
         type Call<V> = fn(&StreamOf<V>, &StreamOf<V>) -> Answer<V>;
