@@ -289,8 +289,11 @@ unsafe impl Stream for CudaStream {
         CudaStream::new_event(self, options)
     }
 
-    /// As [`Stream::new_stream`], in the stream's own context, whatever that is. A blocking stream keeps
-    /// order with the default stream of that context.
+    /// As [`Stream::new_stream`], in the stream's own context, whatever that is.
+    ///
+    /// # Errors
+    /// Beside those, [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) for a blocking stream beside
+    /// one of a green context.
     fn new_stream(&self, options: StreamOptions) -> Result<Self, CudaError> {
         self.end(self.new_sibling(options))
     }

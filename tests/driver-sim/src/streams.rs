@@ -50,7 +50,9 @@ fn create(made: *mut Ptr, flags: c_uint, priority: c_int) -> Answer {
     let mut state = state();
     let context = state.current()?;
     let priority = priority.clamp(GREATEST_PRIORITY, 0);
-    let stream = state.new_stream(context, StreamKind::Explicit, flags == 0, priority)?;
+    // In a green context, flags of 0 make a non-blocking stream, and the driver reports so.
+    let blocking = flags == 0 && state.contexts.get(context).green.is_none();
+    let stream = state.new_stream(context, StreamKind::Explicit, blocking, priority)?;
     gpu_stream_faults::made("stream", stream);
     // SAFETY: `made` is not null, so it is a valid out-pointer, as the driver requires of its
     // caller.

@@ -70,8 +70,12 @@ fn green_streams(older: fn(Ptr) -> Result<Ptr, c_int>) {
     assert_eq!(contexts_of(stream), (older(handle), primary.handle, [green; 2]));
     assert_eq!(contexts_of(plain), (Ok(primary.handle), primary.handle, [null_mut(); 2]));
     let within = Context::of(handle);
-    let (own, blocking) = (within.event(), within.stream(0));
-    assert_eq!(contexts_of(blocking).2, [green; 2]);
+    let (own, created) = (within.event(), within.stream(0));
+    assert_eq!(contexts_of(created).2, [green; 2]);
+    let mut flags = 0;
+    // SAFETY: the stream is live, and `&mut flags` is a valid out-pointer.
+    ok(unsafe { (driver().stream_flags)(created, &mut flags) });
+    assert_eq!(flags, 1, "flags of 0 make a non-blocking stream here");
     assert_eq!(contexts_of(null_mut()).2, [green; 2]);
     let words = within.words(2);
     let stranger = Context::new(0).event();

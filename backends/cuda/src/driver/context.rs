@@ -234,26 +234,6 @@ impl Driver {
         }
     }
 
-    /// Returns the context of a green context.
-    ///
-    /// # Safety
-    /// `green` is alive.
-    pub(crate) unsafe fn context_of_green(
-        &self,
-        green: Ptr,
-        operation: &'static str,
-    ) -> Result<Context, CudaError> {
-        let ask = require(self.symbols.ctx_from_green, operation)?;
-        let mut context = std::ptr::null_mut();
-        // SAFETY: the caller promises that `green` is alive; `context` is a valid out-pointer.
-        check(unsafe { ask(&mut context, green) }, operation, self.symbols.ctx_from_green.name)?;
-        Context::new(context).ok_or_else(|| {
-            let reason = "is a green context without a context, so it is not alive";
-            let bits = green.expose_provenance();
-            ContractError::InvalidHandle { operation, bits, reason }.into()
-        })
-    }
-
     /// # Safety
     /// As [`context_of`](Self::context_of).
     unsafe fn ask_context_of(
@@ -277,10 +257,11 @@ impl Driver {
             // SAFETY: as above, and `green` is a valid out-pointer.
             code = unsafe { ask(stream, &mut context, &mut green) };
             function = newer.name;
-            let of_green = self.symbols.ctx_from_green.function;
-            if code == CudaCode::SUCCESS && !green.is_null() && of_green.is_some() {
-                // SAFETY: the green context is alive as its stream is.
-                return unsafe { self.context_of_green(green, operation) };
+            if let (false, Some(of_green)) = (green.is_null(), self.symbols.ctx_from_green.function)
+            {
+                // SAFETY: `context` is a valid out-pointer; the green context is alive as its stream is.
+                code = unsafe { of_green(&mut context, green) };
+                function = self.symbols.ctx_from_green.name;
             }
         }
         if code == CudaCode::NOT_SUPPORTED {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use gpu_stream_core::{EventOptions, HandleKind, KeepAlive, RawStream, StreamOptions};
+use gpu_stream_core::{
+    BackendKind, ContractError, EventOptions, HandleKind, KeepAlive, RawStream, StreamOptions,
+};
 
 use super::CudaStream;
 use super::wrap::{Owned, Parts, create};
@@ -46,14 +48,7 @@ impl CudaStream {
         driver.check_priority(context, options.priority, OPERATION)?;
         let green = self.green_context(driver, OPERATION)?;
         let raw = match green {
-            Some(green) if !options.blocking => create_green(driver, green, options, OPERATION)?,
-            Some(green) => {
-                // `cuGreenCtxStreamCreate` makes no blocking streams. `cuStreamCreate` does, where the
-                // green context is current.
-                // SAFETY: the green context is alive as its stream is.
-                let context = unsafe { driver.context_of_green(green, OPERATION) }?;
-                create(driver, context, flags(options), options.priority, OPERATION)?
-            }
+            Some(green) => create_green(driver, green, options, OPERATION)?,
             None => create(driver, context, flags(options), options.priority, OPERATION)?,
         };
         let parts = match primary {
@@ -104,13 +99,18 @@ impl CudaStream {
     }
 }
 
-/// Makes a stream of a green context that is not blocking.
 fn create_green(
     driver: &'static Driver,
     green: Ptr,
     options: StreamOptions,
     operation: &'static str,
 ) -> Result<RawStream<crate::Cuda>, CudaError> {
+    if options.blocking {
+        let reason = "no stream of a green context is blocking; ask for one that is not, or make it in the device's \
+                      primary context with `Backend::new_stream`";
+        let backend = BackendKind::Cuda;
+        return Err(ContractError::Unsupported { operation, backend, reason }.into());
+    }
     let create = require(driver.symbols.green_stream_create, operation)?;
     let _relaxed = CaptureModeGuard::enter(driver, operation)?;
     let mut stream = std::ptr::null_mut();
