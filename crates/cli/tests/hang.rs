@@ -1,4 +1,5 @@
-//! How the process of `check` ends when a case hung: at once, since a thread is left behind.
+//! Tests that `check` ends its process without destructors if a case hung, because the case's thread is
+//! still running.
 
 #![cfg(unix)]
 
@@ -8,20 +9,20 @@ use clap::Parser;
 use gpu_stream_cli::args::Arguments;
 use gpu_stream_cli::environment::Variables;
 
-/// Set in the process that is to hang.
+/// The variable that is set in the child process.
 const CHILD: &str = "GPU_STREAM_CLI_TEST_CHILD";
 
 extern "C" fn at_exit() {
     println!("a function of atexit ran");
 }
 
-/// Only in a process of its own: a check with a case that counts as hung.
+/// Runs a check with a case that counts as hung. Does nothing unless it runs in the child process.
 #[test]
 fn hangs() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    // SAFETY: the function lives as long as the program, and does not unwind.
+    // SAFETY: `at_exit` is a static function, and it does not unwind.
     assert_eq!(unsafe { libc::atexit(at_exit) }, 0);
     let line = ["gpu-stream", "check", "--backend", "host", "--case", "thousand_streams"];
     let arguments = Arguments::parse_from(line.into_iter().chain(["--limit", "0.0000001"]));
@@ -30,7 +31,7 @@ fn hangs() {
 }
 
 #[test]
-fn after_a_hang_no_destructor_of_the_process_runs() {
+fn process_runs_no_destructor_after_a_hang() {
     let program = std::env::current_exe().unwrap();
     let line = ["--exact", "hangs", "--nocapture"];
     let output = Command::new(program).args(line).env(CHILD, "1").output().unwrap();
