@@ -155,7 +155,7 @@ fn run_script<F: BenchFixture>(
     report: &mut BackendReport,
     progress: &mut dyn FnMut(&str),
 ) {
-    let who = ContenderKind::Peer(script.name.clone());
+    let kind = ContenderKind::Peer(script.name.clone());
     report.peers.push(Peer {
         name: script.name.clone(),
         version: script.versions.clone(),
@@ -164,14 +164,14 @@ fn run_script<F: BenchFixture>(
     });
     for operation in report.operations.iter_mut().filter(|one| one.left_out.is_none()) {
         let Some(contender) = script.contender(operation.job) else { continue };
-        progress(&format!("{} beside {}", operation.job.name(), who.label()));
+        progress(&format!("{} beside {}", operation.job.name(), kind.label()));
         let mut contenders = contenders::pair(operation.job, streams);
-        contenders.push((who.clone(), contender));
+        contenders.push((kind.clone(), contender));
         let (results, failed) = compare(&config.plan, contenders, || streams.settle());
         let ours = crate::report::result(&results, &ContenderKind::Ours).map(|ours| ours.ns);
-        let its = results.into_iter().find(|one| one.who == who);
+        let its = results.into_iter().find(|one| one.who == kind);
         operation.results.extend(its.map(|one| Measured { ours_ns: ours, ..one }));
-        let its = failed.into_iter().filter(|one| one.who.as_ref() == Some(&who));
+        let its = failed.into_iter().filter(|one| one.who.as_ref() == Some(&kind));
         operation.failed.extend(its.collect::<Vec<FailedOne>>());
     }
 }
@@ -197,7 +197,7 @@ mod tests {
         };
         let mut messages = Vec::new();
         let bench = BenchOf(fixture);
-        let report = bench.run(&config, &mut |what| messages.push(what.to_owned())).unwrap();
+        let report = bench.run(&config, &mut |name| messages.push(name.to_owned())).unwrap();
         assert_eq!(messages.len(), jobs.len() + 2 * threads::COUNTS.len());
         report
     }
@@ -217,8 +217,8 @@ mod tests {
         let all = |shared| threads::COUNTS.map(|count| (shared, count));
         assert_eq!(rows, [all(false), all(true)].concat());
         for row in &report.threads {
-            let who: Vec<_> = row.results.iter().map(|one| &one.who).collect();
-            assert_eq!(who, [&ContenderKind::Bare, &ContenderKind::Ours]);
+            let kind: Vec<_> = row.results.iter().map(|one| &one.who).collect();
+            assert_eq!(kind, [&ContenderKind::Bare, &ContenderKind::Ours]);
         }
     }
 
@@ -246,8 +246,8 @@ mod tests {
         assert!(!report.has_failed());
         let [id, query] = &report.operations[..] else { panic!() };
         assert!(id.results.is_empty() && query.left_out.is_none() && !query.results.is_empty());
-        let said = crate::tables::not_measured(&report);
-        assert_eq!(said, ["id: this driver has no such call"]);
+        let lines = crate::tables::not_measured(&report);
+        assert_eq!(lines, ["id: this driver has no such call"]);
     }
 
     #[test]

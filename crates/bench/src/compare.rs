@@ -32,23 +32,23 @@ pub fn compare(
 
 /// Summarizes each series and compares it with the bare driver's and the backend's.
 fn results(names: Vec<ContenderKind>, series: &[Series]) -> Vec<Measured> {
-    let of = |who: ContenderKind| {
-        let index = names.iter().position(|name| *name == who)?;
+    let of = |kind: ContenderKind| {
+        let index = names.iter().position(|name| *name == kind)?;
         Some(series[index].ns.as_slice())
     };
     let (bare, ours) = (of(ContenderKind::Bare), of(ContenderKind::Ours));
-    let measured = names.iter().zip(series).filter_map(|(who, Series { calls, ns })| {
-        let beside = |other: Option<&[f64]>, same: ContenderKind| {
-            other.filter(|_| *who != same).and_then(|other| Comparison::of(ns, other))
+    let measured = names.iter().zip(series).filter_map(|(kind, Series { calls, ns })| {
+        let compare_with = |other: Option<&[f64]>, same: ContenderKind| {
+            other.filter(|_| *kind != same).and_then(|other| Comparison::of(ns, other))
         };
         Some(Measured {
-            who: who.clone(),
+            who: kind.clone(),
             calls_per_batch: *calls,
             ns: Spread::of(ns.iter().copied())?,
-            to_bare: beside(bare, ContenderKind::Bare),
-            to_ours: beside(ours, ContenderKind::Ours),
+            to_bare: compare_with(bare, ContenderKind::Bare),
+            to_ours: compare_with(ours, ContenderKind::Ours),
             ours_through_it: ours
-                .filter(|_| *who != ContenderKind::Ours)
+                .filter(|_| *kind != ContenderKind::Ours)
                 .and_then(|ours| Comparison::of(ours, ns))
                 .map(|comparison| comparison.ratio),
             ours_ns: None,
@@ -95,12 +95,12 @@ mod tests {
 
     #[test]
     fn failing_contender_is_removed_and_named() {
-        let broken: Contender<'_> = Box::new(|_| Err("it said 700".into()));
+        let broken: Contender<'_> = Box::new(|_| Err("error 700".into()));
         let contenders = vec![(ContenderKind::Bare, broken), (ContenderKind::Ours, fake(10))];
         let (results, failed) = compare(&plan(), contenders, || Ok(()));
         assert_eq!(
             failed,
-            [FailedOne { who: Some(ContenderKind::Bare), reason: "it said 700".into() }]
+            [FailedOne { who: Some(ContenderKind::Bare), reason: "error 700".into() }]
         );
         assert_eq!(results.len(), 1);
         assert_eq!((&results[0].who, results[0].to_bare), (&ContenderKind::Ours, None));

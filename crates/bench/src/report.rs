@@ -206,15 +206,15 @@ impl Grows {
     /// Returns a description.
     pub const fn title(self) -> &'static str {
         match self {
-            Grows::Alive => "streams and events alive",
+            Grows::Alive => "live streams and events",
             Grows::Queue => "hops submitted in a row",
         }
     }
 }
 
 /// Returns the result of contender `who`.
-pub fn result<'a>(results: &'a [Measured], who: &ContenderKind) -> Option<&'a Measured> {
-    results.iter().find(|one| one.who == *who)
+pub fn result<'a>(results: &'a [Measured], kind: &ContenderKind) -> Option<&'a Measured> {
+    results.iter().find(|one| one.who == *kind)
 }
 
 impl BackendReport {

@@ -61,15 +61,16 @@ fn grid<Row>(
 }
 
 /// Returns the result of contender `who` in a row.
-fn of_who<'a>(row: &'a Operation, who: &ContenderKind) -> Option<&'a Measured> {
-    result(&row.results, who)
+fn result_of<'a>(row: &'a Operation, kind: &ContenderKind) -> Option<&'a Measured> {
+    result(&row.results, kind)
 }
 
 /// Creates the table of operations.
 fn operations(report: &BackendReport) -> Grid {
-    let median =
-        |who: ContenderKind| move |row: &Operation| of_who(row, &who).map(|one| ns(one.ns.median));
-    let to_bare = |row: &Operation| of_who(row, &ContenderKind::Ours)?.to_bare;
+    let median = |kind: ContenderKind| {
+        move |row: &Operation| result_of(row, &kind).map(|one| ns(one.ns.median))
+    };
+    let to_bare = |row: &Operation| result_of(row, &ContenderKind::Ours)?.to_bare;
     let columns = vec![
         column("bare driver", median(ContenderKind::Bare)),
         column("gpu-stream", median(ContenderKind::Ours)),
@@ -84,7 +85,7 @@ fn operations(report: &BackendReport) -> Grid {
         }),
         column("difference", |row| to_bare(row).map(|one| difference(one.difference.median))),
         column("object-safe", |row| {
-            let one = of_who(row, &ContenderKind::ObjectSafe)?.to_ours?;
+            let one = result_of(row, &ContenderKind::ObjectSafe)?.to_ours?;
             Some(difference(one.difference.median))
         }),
     ];
@@ -92,13 +93,13 @@ fn operations(report: &BackendReport) -> Grid {
     let name = |row: &Operation| row.job.name().to_owned();
     let mut grid = grid("Operations, nanoseconds per call", ("operation", &name), columns, &rows);
     for row in rows {
-        if let Some(one) = of_who(row, &ContenderKind::BareOnly) {
+        if let Some(one) = result_of(row, &ContenderKind::BareOnly) {
             let (name, time) = (row.job.name(), ns(one.ns.median));
             grid.notes.push(format!(
                 "{name}: the bare driver's call without the capture check takes {time} ns."
             ));
         }
-        if let Some(one) = of_who(row, &ContenderKind::BareLooking)
+        if let Some(one) = result_of(row, &ContenderKind::BareLooking)
             && let Some(ours) = one.ours_through_it
         {
             let (name, time) = (row.job.name(), ns(one.ns.median));
@@ -107,7 +108,7 @@ fn operations(report: &BackendReport) -> Grid {
                 "{name}: with the capture check that gpu-stream makes, the bare driver's calls take {time} ns; gpu-stream's time divided by that is {middle} ({spread})."
             ));
         }
-        if let Some(one) = of_who(row, &ContenderKind::Kept).and_then(|one| one.to_ours) {
+        if let Some(one) = result_of(row, &ContenderKind::Kept).and_then(|one| one.to_ours) {
             let more = one.difference.scaled(-1.0);
             let (name, middle) = (row.job.name(), difference(more.median));
             let spread = quartiles(&more, difference);
@@ -131,12 +132,12 @@ fn measured_peers(report: &BackendReport) -> impl Iterator<Item = ContenderKind>
 /// Creates the table that compares gpu-stream with the peers.
 fn peers(report: &BackendReport) -> Grid {
     let mut columns = vec![column("gpu-stream", |row: &Operation| {
-        of_who(row, &ContenderKind::Ours).map(|one| ns(one.ns.median))
+        result_of(row, &ContenderKind::Ours).map(|one| ns(one.ns.median))
     })];
-    for who in measured_peers(report) {
-        let head = who.label().to_owned();
+    for kind in measured_peers(report) {
+        let head = kind.label().to_owned();
         columns.push(column(&head, move |row: &Operation| {
-            let one = of_who(row, &who)?;
+            let one = result_of(row, &kind)?;
             let ours = one.ours_through_it?;
             Some(format!("{} ({})", ns(one.ns.median), ratio(ours.median)))
         }));
@@ -165,9 +166,9 @@ fn throughput(threads: usize, ns: f64) -> String {
 
 /// Creates the table of calls from several threads.
 fn threads(report: &BackendReport) -> Grid {
-    let rate = |who: ContenderKind| {
+    let rate = |kind: ContenderKind| {
         move |row: &ThreadRow| {
-            let one = result(&row.results, &who)?;
+            let one = result(&row.results, &kind)?;
             Some(throughput(row.threads, one.ns.median))
         }
     };
@@ -184,9 +185,9 @@ fn threads(report: &BackendReport) -> Grid {
             compared.map(|one| quartiles(&one.ratio, ratio))
         }),
     ];
-    for who in measured_peers(report) {
-        let head = who.label().to_owned();
-        columns.push(column(&head, rate(who)));
+    for kind in measured_peers(report) {
+        let head = kind.label().to_owned();
+        columns.push(column(&head, rate(kind)));
     }
     let rows: Vec<_> = report.threads.iter().filter(|row| !row.results.is_empty()).collect();
     let name = |row: &ThreadRow| row.threads.to_string();
@@ -202,11 +203,11 @@ fn threads(report: &BackendReport) -> Grid {
 fn alive(report: &BackendReport) -> Grid {
     let mut rows: Vec<_> = report.growth.iter().filter(|row| row.grows == Grows::Alive).collect();
     rows.sort_by_key(|row| (row.job, row.size));
-    let median = |who: ContenderKind| {
-        move |row: &GrowthRow| result(&row.results, &who).map(|one| ns(one.ns.median))
+    let median = |kind: ContenderKind| {
+        move |row: &GrowthRow| result(&row.results, &kind).map(|one| ns(one.ns.median))
     };
     let columns = vec![
-        column("alive", |row: &GrowthRow| Some(ns_of_count(row.size))),
+        column("alive", |row: &GrowthRow| Some(format_count(row.size))),
         column("bare driver", median(ContenderKind::Bare)),
         column("gpu-stream", median(ContenderKind::Ours)),
         column("ratio", of_growth),
@@ -223,8 +224,8 @@ fn of_growth(row: &GrowthRow) -> Option<String> {
 /// Creates the table of growth with the length of the queue.
 fn queue(report: &BackendReport) -> Grid {
     let rows: Vec<_> = report.growth.iter().filter(|row| row.grows == Grows::Queue).collect();
-    let median = |who: ContenderKind| {
-        move |row: &GrowthRow| result(&row.results, &who).map(|one| ns(one.ns.median))
+    let median = |kind: ContenderKind| {
+        move |row: &GrowthRow| result(&row.results, &kind).map(|one| ns(one.ns.median))
     };
     let columns = vec![
         column("bare driver", median(ContenderKind::Bare)),
@@ -232,19 +233,19 @@ fn queue(report: &BackendReport) -> Grid {
         column("ratio", of_growth),
     ];
     let title = "Growth: hops submitted in a row, nanoseconds per hop";
-    grid(title, ("hops", &|row: &GrowthRow| ns_of_count(row.size)), columns, &rows)
+    grid(title, ("hops", &|row: &GrowthRow| format_count(row.size)), columns, &rows)
 }
 
 /// Formats a count with separators.
-fn ns_of_count(count: u64) -> String {
+fn format_count(count: u64) -> String {
     if count < 100 { count.to_string() } else { ns(count as f64) }
 }
 
 /// Lists what was not measured, one line each: failures, and functions that the driver lacks.
 pub fn not_measured(report: &BackendReport) -> Vec<String> {
-    let line = |what: &str, failed: &FailedOne| {
-        let who = failed.who.as_ref().map_or("all", ContenderKind::label);
-        format!("{what}, {who}: {}", failed.reason)
+    let line = |label: &str, failed: &FailedOne| {
+        let kind = failed.who.as_ref().map_or("all", ContenderKind::label);
+        format!("{label}, {kind}: {}", failed.reason)
     };
     let mut lines = Vec::new();
     for row in &report.operations {
@@ -254,12 +255,12 @@ pub fn not_measured(report: &BackendReport) -> Vec<String> {
     }
     for row in &report.threads {
         let source = if row.shared { "one source" } else { "own sources" };
-        let what = format!("{} threads, {source}", row.threads);
-        lines.extend(row.failed.iter().map(|one| line(&what, one)));
+        let label = format!("{} threads, {source}", row.threads);
+        lines.extend(row.failed.iter().map(|one| line(&label, one)));
     }
     for row in &report.growth {
-        let what = format!("{} with {} {}", row.job.name(), row.size, row.grows.title());
-        lines.extend(row.failed.iter().map(|one| line(&what, one)));
+        let label = format!("{} with {} {}", row.job.name(), row.size, row.grows.title());
+        lines.extend(row.failed.iter().map(|one| line(&label, one)));
     }
     lines
 }

@@ -94,10 +94,10 @@ fn measure<F: BenchFixture>(
         let workers = Workers { requests, results };
         match waiting.iter().map(|_| names.recv()).last() {
             Some(Ok(names)) => {
-                let contenders = names.into_iter().enumerate().map(|(index, who)| {
+                let contenders = names.into_iter().enumerate().map(|(index, kind)| {
                     let workers = &workers;
                     let run: Contender<'_> = Box::new(move |calls| workers.run((index, calls)));
-                    (who, run)
+                    (kind, run)
                 });
                 let settle = || sources.iter().chain(waiting).try_for_each(BenchStream::settle);
                 let plan = Plan { batch: plan.batch * BATCH_FACTOR, ..*plan };
@@ -119,7 +119,7 @@ fn worker_loop<F: BenchFixture>(
 ) {
     let entered = streams.fixture.enter_thread();
     let mut contenders = contenders::waiting(streams);
-    if ready.send(contenders.iter().map(|(who, _)| who.clone()).collect()).is_err() {
+    if ready.send(contenders.iter().map(|(kind, _)| kind.clone()).collect()).is_err() {
         return;
     }
     while let Ok((index, calls)) = inbox.recv() {

@@ -42,15 +42,15 @@ fn script_runs_the_requested_batches() {
 #[test]
 fn script_that_cannot_run_reports_the_reason() {
     let missing = start("lacks", r#"echo '{"peer":"toy","missing":"no module toy"}'"#).err();
-    let wanted = Missing { name: "toy".into(), reason: "no module toy".into() };
-    assert_eq!(missing, Some(wanted));
+    let expected = Missing { name: "toy".into(), reason: "no module toy".into() };
+    assert_eq!(missing, Some(expected));
 }
 
 #[test]
 fn script_that_exits_is_reported_with_its_stderr() {
     let missing = start("dies", "echo 'the extension did not compile' >&2; exit 3").err().unwrap();
-    let wanted = "it ended; it wrote: the extension did not compile";
-    assert_eq!(missing.reason, wanted);
+    let expected = "it ended; it wrote: the extension did not compile";
+    assert_eq!(missing.reason, expected);
     let text = format!("{HELLO}\nread name calls; echo 'out of memory' >&2");
     let mut script = start("dies_later", &text).ok().unwrap();
     let error = script.contender(Job::Query).unwrap()(10).unwrap_err();

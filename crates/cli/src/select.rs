@@ -20,9 +20,9 @@ pub fn cases(all: &[CaseInfo], patterns: &[String]) -> Result<Vec<usize>, Comman
             )));
         }
     }
-    let wanted =
+    let named =
         |case: &CaseInfo| patterns.is_empty() || patterns.iter().any(|one| matches(case, one));
-    Ok((0..all.len()).filter(|&index| wanted(&all[index])).collect())
+    Ok((0..all.len()).filter(|&index| named(&all[index])).collect())
 }
 
 /// Returns `true` if the case's name or one of its rules matches the pattern.
@@ -62,28 +62,28 @@ pub struct Backends {
     pub left_out: Vec<LeftOut>,
 }
 
-/// Selects the backends in `wanted`, or all available backends if it is empty.
+/// Selects the backends in `named`, or all available backends if it is empty.
 ///
 /// A `required` backend gets its column even if it is not available, so that this counts as a failure.
 ///
 /// # Errors
 /// [`CommandError`] with a remedy:
-/// - if a wanted backend is not available,
+/// - if a named backend is not available,
 /// - if an environment variable has a value that a backend cannot use,
 /// - if no backend is left, because a check of nothing must not pass.
 pub fn backends(
     available: &[Availability],
-    wanted: &[BackendKind],
+    named: &[BackendKind],
     required: &Required,
 ) -> Result<Backends, CommandError> {
     let mut chosen = Backends::default();
     for item in available {
         let backend = item.backend;
-        let is_wanted = wanted.is_empty() || wanted.contains(&backend);
+        let is_wanted = named.is_empty() || named.contains(&backend);
         match &item.probe {
             _ if !is_wanted => {}
             Ok(_) => chosen.checked.push(backend),
-            Err(error) if wanted.contains(&backend) => {
+            Err(error) if named.contains(&backend) => {
                 let advice = item.advice().unwrap_or_default();
                 return Err(CommandError(format!("--backend {backend}: {error}. {advice}")));
             }

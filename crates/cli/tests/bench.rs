@@ -106,11 +106,11 @@ fn unknown_or_missing_arguments_are_rejected() {
         ("bench --quick --svg /no/such/folder/x", "--svg: /no/such/folder/x"),
         ("bench --quick --markdown /no/such/folder/x", "--markdown: /no/such/folder/x"),
     ];
-    for (line, wanted) in lines {
+    for (line, expected) in lines {
         let output = run(line);
         assert_eq!(output.status.code(), Some(2), "{line}: {output:?}");
         assert!(output.stdout.is_empty(), "{line}: {output:?}");
-        assert!(stderr(&output).contains(wanted), "{line}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{line}: {}", stderr(&output));
     }
 }
 

@@ -97,7 +97,7 @@ fn plan(repeat: u32) -> Plan<'static> {
 fn matrix_at_80_columns() {
     let report = run(&suites(), plan(1)).unwrap();
     let version = env!("CARGO_PKG_VERSION");
-    let wanted = format!(
+    let expected = format!(
         "\
 gpu-stream {version}: 4 cases
 host: version 1.2, on host:0 (a device)
@@ -131,7 +131,7 @@ Skipped
 5 passed, 2 failed, 1 skipped
 "
     );
-    assert_eq!(matrix::draw(&report, &OutputStyle::plain(80)), wanted);
+    assert_eq!(matrix::draw(&report, &OutputStyle::plain(80)), expected);
 }
 
 #[test]
@@ -389,8 +389,8 @@ impl Suite for Witness {
         let lines = CASES[..index]
             .iter()
             .map(|case| format!("passed  host {}::{} (0.000 s)\n", case.area, case.name));
-        let wanted: String = lines.collect();
-        let outcome = if flushed == wanted { Ok(()) } else { failed(&flushed) };
+        let expected: String = lines.collect();
+        let outcome = if flushed == expected { Ok(()) } else { failed(&flushed) };
         CaseReport { outcome, duration: Duration::ZERO }
     }
 }

@@ -11,7 +11,7 @@ use crate::measure::calling;
 use crate::{Bare, BenchFixture, Contender, Failed, Job};
 
 /// The driver's event type of fixture `F`.
-type EventOf<F> = <<F as BenchFixture>::Bare as Bare>::Event;
+type BareEventOf<F> = <<F as BenchFixture>::Bare as Bare>::Event;
 
 /// Creates the contender that does `job` with the bare driver.
 pub(super) fn contender<'a, F: BenchFixture>(
@@ -80,7 +80,7 @@ fn complete_event<F: BenchFixture>(
     bare: &F::Bare,
     main: &F::Foreign,
     timed: bool,
-) -> Result<EventOf<F>, Failed> {
+) -> Result<BareEventOf<F>, Failed> {
     let event = bare.new_event(timed)?;
     bare.record(&event, main)?;
     bare.event_synchronize(&event)?;
@@ -91,10 +91,10 @@ fn complete_event<F: BenchFixture>(
 fn with_event<'a, F: BenchFixture, T>(
     bare: &F::Bare,
     main: &F::Foreign,
-    mut call: impl FnMut(&EventOf<F>) -> Result<T, Failed> + 'a,
+    mut call: impl FnMut(&BareEventOf<F>) -> Result<T, Failed> + 'a,
 ) -> Result<Contender<'a>, String>
 where
-    EventOf<F>: 'a,
+    BareEventOf<F>: 'a,
 {
     let event = complete_event::<F>(bare, main, false)?;
     Ok(calling(move || call(&event)))
@@ -141,7 +141,7 @@ pub(super) fn with_capture_check<'a, F: BenchFixture>(
 #[inline]
 pub(crate) fn wait_stream<F: BenchFixture>(
     bare: &F::Bare,
-    event: &EventOf<F>,
+    event: &BareEventOf<F>,
     waiting: &F::Foreign,
     other: &F::Foreign,
 ) -> Result<(), Failed> {
@@ -153,7 +153,7 @@ pub(crate) fn wait_stream<F: BenchFixture>(
 #[inline]
 fn library_function<F: BenchFixture>(
     bare: &F::Bare,
-    event: &EventOf<F>,
+    event: &BareEventOf<F>,
     streams: BenchStreams<'_, F>,
 ) -> Result<(), Failed> {
     let (theirs, own) = (streams.main.foreign(), streams.other.foreign());

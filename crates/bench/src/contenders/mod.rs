@@ -91,8 +91,8 @@ pub fn all<'a, F: BenchFixture>(
     streams: BenchStreams<'a, F>,
 ) -> Vec<(ContenderKind, Contender<'a>)> {
     let mut found = pair(job, streams);
-    let mut add = |who: ContenderKind, contender: Result<Option<Contender<'a>>, String>| {
-        found.extend(contender.transpose().map(|contender| (who, or_fail(contender))));
+    let mut add = |kind: ContenderKind, contender: Result<Option<Contender<'a>>, String>| {
+        found.extend(contender.transpose().map(|contender| (kind, or_fail(contender))));
     };
     let only =
         streams.fixture.bare().and_then(|bare| bare::without_capture_check(bare, job, streams));
@@ -112,7 +112,7 @@ pub fn waiting<'a, F: BenchFixture>(
     streams: BenchStreams<'a, F>,
 ) -> Vec<(ContenderKind, Contender<'a>)> {
     let mut found = all(Job::WaitStream, streams);
-    found.retain(|(who, _)| *who != ContenderKind::ObjectSafe);
+    found.retain(|(kind, _)| *kind != ContenderKind::ObjectSafe);
     found
 }
 

@@ -7,14 +7,14 @@ use crate::job::{BRANCHES, SIDES};
 /// Returns the driver calls that one call of the contender makes.
 ///
 /// Counts ten calls that follow two others, so that setup calls do not count.
-fn calls_of(job: Job, who: &ContenderKind) -> Counts {
+fn calls_of(job: Job, kind: &ContenderKind) -> Counts {
     let fixture = FakeFixture::new(None);
     let all_streams: Vec<_> =
         (0..2 + BRANCHES).map(|_| BenchStream::new(&fixture).unwrap()).collect();
     let (main, other, branches) = (&all_streams[0], &all_streams[1], &all_streams[2..]);
     let streams = BenchStreams { fixture: &fixture, main, other, branches };
     let mut found = all(job, streams);
-    let index = found.iter().position(|(name, _)| name == who).expect("the contender exists");
+    let index = found.iter().position(|(name, _)| name == kind).expect("the contender exists");
     let contender = &mut found[index].1;
     contender(2).unwrap();
     fixture.bare.take();
@@ -33,8 +33,8 @@ fn bare(job: Job) -> Counts {
     calls_of(job, &ContenderKind::Bare)
 }
 
-fn counts<const N: usize>(wanted: [(&'static str, u64); N]) -> Counts {
-    wanted.into()
+fn counts<const N: usize>(expected: [(&'static str, u64); N]) -> Counts {
+    expected.into()
 }
 
 #[test]
@@ -99,11 +99,11 @@ fn every_job_has_all_its_contenders() {
             "{}",
             job.name()
         );
-        for (who, contender) in &mut found {
+        for (kind, contender) in &mut found {
             let done = contender(3);
-            assert!(done.is_ok(), "{}, {}: {done:?}", job.name(), who.label());
+            assert!(done.is_ok(), "{}, {}: {done:?}", job.name(), kind.label());
         }
-        let has = |who: ContenderKind| found.iter().any(|(name, _)| *name == who);
+        let has = |kind: ContenderKind| found.iter().any(|(name, _)| *name == kind);
         let is_short = matches!(job, Job::ShortLived | Job::ShortLivedChecked);
         assert_eq!(has(ContenderKind::Kept), is_short, "{}", job.name());
         assert_eq!(has(ContenderKind::BareOnly), matches!(job, Job::Query | Job::Synchronize));

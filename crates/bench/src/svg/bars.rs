@@ -70,23 +70,23 @@ impl<'a> Chart<'a> {
     fn figure(&self, one: &Measured) -> String {
         let time = ns(one.ns.median);
         match one.to_bare.filter(|_| self.operation.job != Job::WrapUnchecked) {
-            Some(beside) => format!("{time} ({}×)", ratio(beside.ratio.median)),
+            Some(comparison) => format!("{time} ({}×)", ratio(comparison.ratio.median)),
             None => time,
         }
     }
 }
 
 /// Returns a short label that fits before a bar.
-fn short(who: &ContenderKind) -> &str {
-    match who {
+fn short(kind: &ContenderKind) -> &str {
+    match kind {
         ContenderKind::ObjectSafe => "object-safe",
         other => other.label(),
     }
 }
 
 /// Returns the CSS class of a contender.
-pub(super) fn class(who: &ContenderKind) -> &'static str {
-    match who {
+pub(super) fn class(kind: &ContenderKind) -> &'static str {
+    match kind {
         ContenderKind::Bare | ContenderKind::BareOnly | ContenderKind::BareLooking => "bare",
         ContenderKind::Ours => "ours",
         ContenderKind::ObjectSafe | ContenderKind::Kept => "form",

@@ -61,7 +61,7 @@ impl Plot {
             sizes.push(size);
             for one in results {
                 let point = (index, figure(size, one.ns.median));
-                match lines.iter_mut().find(|(who, _)| *who == one.who) {
+                match lines.iter_mut().find(|(kind, _)| *kind == one.who) {
                     Some((_, points)) => points.push(point),
                     None => lines.push((one.who.clone(), vec![point])),
                 }
@@ -78,7 +78,7 @@ impl Plot {
         let highest = round_up(values.fold(0.0, f64::max));
         let (left, top, bottom) = (x + SIDE, y + HEAD + 8.0, y + HEIGHT - FOOT);
         let steps = self.sizes.len().saturating_sub(1).max(1) as f64;
-        let place = |step: usize| left + (width - SIDE - 10.0) * step as f64 / steps;
+        let x_of = |step: usize| left + (width - SIDE - 10.0) * step as f64 / steps;
         let height = |value: f64| bottom - (bottom - top) * value / highest;
         for part in [0.0, 0.5, 1.0] {
             let at = height(highest * part);
@@ -87,20 +87,20 @@ impl Plot {
         }
         for (step, size) in self.sizes.iter().enumerate() {
             let text = if *size < 100 { size.to_string() } else { ns(*size as f64) };
-            canvas.text(place(step), bottom + 15.0, "small middle", &text);
+            canvas.text(x_of(step), bottom + 15.0, "small middle", &text);
         }
         let mut legend = left;
-        for (who, points) in &self.lines {
+        for (kind, points) in &self.lines {
             let at: Vec<_> =
-                points.iter().map(|(step, value)| (place(*step), height(*value))).collect();
-            canvas.curve(&at, class(who));
+                points.iter().map(|(step, value)| (x_of(*step), height(*value))).collect();
+            canvas.curve(&at, class(kind));
             for ((step, value), (x, y)) in points.iter().zip(at) {
-                let tooltip = format!("{}, {}: {value:.2}", who.label(), self.sizes[*step]);
-                canvas.dot(x, y, class(who), &tooltip);
+                let tooltip = format!("{}, {}: {value:.2}", kind.label(), self.sizes[*step]);
+                canvas.dot(x, y, class(kind), &tooltip);
             }
-            canvas.dot(legend + 4.0, bottom + 27.0, class(who), who.label());
-            canvas.text(legend + 12.0, bottom + 31.0, "small", who.label());
-            legend += 24.0 + 6.0 * who.label().len() as f64;
+            canvas.dot(legend + 4.0, bottom + 27.0, class(kind), kind.label());
+            canvas.text(legend + 12.0, bottom + 31.0, "small", kind.label());
+            legend += 24.0 + 6.0 * kind.label().len() as f64;
         }
     }
 }

@@ -167,21 +167,23 @@ fn peer(name: &str, version: &str, own_process: bool, missing: Option<&str>) -> 
     Peer { name, version, own_process, missing: missing.map(str::to_owned) }
 }
 
-fn failed(who: ContenderKind, reason: &str) -> FailedOne {
-    FailedOne { who: Some(who), reason: reason.into() }
+fn failed(kind: ContenderKind, reason: &str) -> FailedOne {
+    FailedOne { who: Some(kind), reason: reason.into() }
 }
 
 /// Creates results with these medians, compared with each other.
 fn results(medians: &[(ContenderKind, f64)]) -> Vec<Measured> {
-    let of = |who: ContenderKind| medians.iter().find(|one| one.0 == who).map(|one| one.1);
+    let of = |kind: ContenderKind| medians.iter().find(|one| one.0 == kind).map(|one| one.1);
     let (bare, ours) = (of(ContenderKind::Bare), of(ContenderKind::Ours));
-    let measured = medians.iter().map(|(who, ns)| Measured {
-        who: who.clone(),
+    let measured = medians.iter().map(|(kind, ns)| Measured {
+        who: kind.clone(),
         calls_per_batch: 1_000,
         ns: spread(*ns),
-        to_bare: bare.filter(|_| *who != ContenderKind::Bare).map(|bare| compare(*ns, bare)),
-        to_ours: ours.filter(|_| *who != ContenderKind::Ours).map(|ours| compare(*ns, ours)),
-        ours_through_it: ours.filter(|_| *who != ContenderKind::Ours).map(|ours| spread(ours / ns)),
+        to_bare: bare.filter(|_| *kind != ContenderKind::Bare).map(|bare| compare(*ns, bare)),
+        to_ours: ours.filter(|_| *kind != ContenderKind::Ours).map(|ours| compare(*ns, ours)),
+        ours_through_it: ours
+            .filter(|_| *kind != ContenderKind::Ours)
+            .map(|ours| spread(ours / ns)),
         ours_ns: None,
     });
     measured.collect()
