@@ -111,7 +111,7 @@ unsafe impl Backend for Cuda {
         owner: KeepAlive,
     ) -> Result<CudaStream, CudaError> {
         // SAFETY: the caller promises the same.
-        Ok(unsafe { stream::wrap(raw, device, "Backend::wrap_stream") }?.with(owner))
+        Ok(unsafe { stream::wrap(raw, device, "Backend::stream_from_raw") }?.with(owner))
     }
 
     #[inline(always)]
@@ -120,7 +120,7 @@ unsafe impl Backend for Cuda {
         device: Device,
         owner: KeepAlive,
     ) -> Result<CudaStream, CudaError> {
-        let operation = "Backend::wrap_stream_unchecked";
+        let operation = "Backend::stream_from_raw_unchecked";
         // SAFETY: the caller promises the same.
         Ok(unsafe { stream::wrap_unchecked(raw, device, operation) }?.with(owner))
     }

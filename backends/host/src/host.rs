@@ -76,7 +76,7 @@ unsafe impl Backend for Host {
         device: Option<Device>,
         owner: KeepAlive,
     ) -> Result<HostStream, HostError> {
-        stream::wrap(raw, device, owner, "Backend::wrap_stream")
+        stream::wrap(raw, device, owner, "Backend::stream_from_raw")
     }
 
     /// Wraps the stream after the same checks as `stream_from_raw_with_owner`: only the lookup by
@@ -86,7 +86,7 @@ unsafe impl Backend for Host {
         device: Device,
         owner: KeepAlive,
     ) -> Result<HostStream, HostError> {
-        stream::wrap(raw, Some(device), owner, "Backend::wrap_stream_unchecked")
+        stream::wrap(raw, Some(device), owner, "Backend::stream_from_raw_unchecked")
     }
 
     /// Wraps an event. The given options are ignored, because the event knows its own.
@@ -96,7 +96,7 @@ unsafe impl Backend for Host {
         _options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<HostEvent, HostError> {
-        event::wrap(raw, device, owner, "Backend::wrap_event")
+        event::wrap(raw, device, owner, "Backend::event_from_raw")
     }
 }
 

@@ -76,7 +76,7 @@ unsafe impl<B: Backend> Backend for Namesake<B> {
         _: Option<Device>,
         _: KeepAlive,
     ) -> Result<NamesakeStream<B>, ContractError> {
-        unsupported("Backend::wrap_stream", B::KIND)
+        unsupported("Backend::stream_from_raw", B::KIND)
     }
 
     unsafe fn stream_from_raw_with_owner_unchecked(
@@ -84,7 +84,7 @@ unsafe impl<B: Backend> Backend for Namesake<B> {
         _: Device,
         _: KeepAlive,
     ) -> Result<NamesakeStream<B>, ContractError> {
-        unsupported("Backend::wrap_stream_unchecked", B::KIND)
+        unsupported("Backend::stream_from_raw_unchecked", B::KIND)
     }
 }
 

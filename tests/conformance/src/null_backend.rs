@@ -65,7 +65,7 @@ unsafe impl Backend for NullBackend {
         device: Option<Device>,
         _owner: KeepAlive,
     ) -> Result<StrangerStream, ContractError> {
-        let operation = "Backend::wrap_stream";
+        let operation = "Backend::stream_from_raw";
         device.unwrap_or(DEVICE).check_exists(KIND, 1, operation)?;
         match raw.to_bits() {
             0 => Ok(StrangerStream),

@@ -128,7 +128,7 @@ unsafe impl Backend for Any {
     ) -> Result<AnyStream, AnyError> {
         let backend = compiled(raw.backend())?;
         device
-            .map_or(Ok(()), |device| same_vendor(raw.backend(), device, "Backend::wrap_stream"))?;
+            .map_or(Ok(()), |device| same_vendor(raw.backend(), device, "Backend::stream_from_raw"))?;
         // SAFETY: the handle is one of this backend, by the contract of `AnyRawStream`, which the
         // caller keeps together with the rest of the contract of `stream_from_raw_with_owner`; the backend's
         // stream holds `owner`.
@@ -142,7 +142,7 @@ unsafe impl Backend for Any {
         owner: KeepAlive,
     ) -> Result<AnyStream, AnyError> {
         let backend = compiled(raw.backend())?;
-        same_vendor(raw.backend(), device, "Backend::wrap_stream_unchecked")?;
+        same_vendor(raw.backend(), device, "Backend::stream_from_raw_unchecked")?;
         // SAFETY: as in `stream_from_raw_with_owner`, and the caller promises that `device` is right.
         unsafe { backend.stream_from_raw_with_owner_unchecked(raw.bits(), device, owner) }
             .map(AnyStream::from)
@@ -156,7 +156,7 @@ unsafe impl Backend for Any {
     ) -> Result<AnyEvent, AnyError> {
         let backend = compiled(raw.backend())?;
         device
-            .map_or(Ok(()), |device| same_vendor(raw.backend(), device, "Backend::wrap_event"))?;
+            .map_or(Ok(()), |device| same_vendor(raw.backend(), device, "Backend::event_from_raw"))?;
         // SAFETY: the handle is one of this backend, by the contract of `AnyRawEvent`, which the
         // caller keeps together with the rest of the contract of `event_from_raw_with_owner`; the backend's event
         // holds `owner`.
