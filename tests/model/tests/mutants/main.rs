@@ -119,7 +119,7 @@ fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
             Some("programs look at an owner when the events that kept it are gone")
         }
         M::ResetIsHidden | M::PoolOutlivesReset => Some("programs reset no device"),
-        M::SameByHandle | M::KinOfTheFirstDevice | M::KinOfTheFirstContext => {
+        M::SameByHandle | M::NewObjectOfTheFirstDevice | M::NewObjectOfTheFirstContext => {
             Some("programs make streams and events by device")
         }
         M::BlockingOrdersNothing | M::BlockingFlagForgotten | M::EveryStreamBlocks => {
@@ -136,7 +136,7 @@ fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
 
 fn hunt(mutation: Option<Mutation>, limit: Duration) -> Result<Option<Box<Caught>>, Failed> {
     *event::lock(&stream::SPREAD) = None;
-    vendor::start_anew();
+    vendor::reset_state();
     // Once caught is enough, however large the program.
     let options = Options { exact: true, limit, candidates: 0 };
     let runner = Runner::new(Arc::new(MutantFixture), options);
