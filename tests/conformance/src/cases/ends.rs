@@ -73,33 +73,33 @@ pub fn refused_function_is_dropped<F: Fixture>(fx: &F) -> Outcome {
 }
 
 /// The owner of a foreign stream that runs a closure when it is dropped.
-struct ActsOnDrop<F: Fixture> {
+struct RunsOnDrop<F: Fixture> {
     foreign: Arc<F::Foreign>,
-    act: Option<Box<dyn FnOnce() + Send + Sync>>,
+    on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
-impl<F: Fixture> Drop for ActsOnDrop<F> {
+impl<F: Fixture> Drop for RunsOnDrop<F> {
     fn drop(&mut self) {
-        if let Some(act) = self.act.take() {
-            act();
+        if let Some(on_drop) = self.on_drop.take() {
+            on_drop();
         }
     }
 }
 
 // SAFETY: the handle is that of the stream inside, which upholds the contract and lives as long as
 // `self`.
-unsafe impl<F: Fixture> StreamOwner<F::Backend> for ActsOnDrop<F> {
+unsafe impl<F: Fixture> StreamOwner<F::Backend> for RunsOnDrop<F> {
     fn raw_stream(&self) -> <F::Backend as Backend>::RawStream {
         self.foreign.raw_stream()
     }
 }
 
-/// Wraps `foreign` with an owner that runs `act` when the last reference to it is dropped.
+/// Wraps `foreign` with an owner that runs `on_drop` when the last reference to it is dropped.
 fn wrapped<F: Fixture>(
     foreign: &Arc<F::Foreign>,
-    act: impl FnOnce() + Send + Sync + 'static,
+    on_drop: impl FnOnce() + Send + Sync + 'static,
 ) -> Result<StreamOf<F>, Verdict> {
-    let owner = ActsOnDrop::<F> { foreign: Arc::clone(foreign), act: Some(Box::new(act)) };
+    let owner = RunsOnDrop::<F> { foreign: Arc::clone(foreign), on_drop: Some(Box::new(on_drop)) };
     Ok(F::Backend::stream_from_owner(Arc::new(owner), None)?)
 }
 
