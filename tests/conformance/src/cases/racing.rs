@@ -42,9 +42,9 @@ fn beside_a_submitter<F: Fixture>(fx: &F, body: impl Fn(&HeldBack<'_, F>) -> Out
         let stream = stream(fx)?;
         let is_function = round % 4 >= 2;
         let submit = || {
-            let (most, behind) =
+            let (most, most_after) =
                 if fx.independent() > MANY { (MANY, MANY) } else { (FEW, FEW_AFTER) };
-            beside(&stream, if round < 4 { 1 } else { most }, behind, || {
+            beside(&stream, if round < 4 { 1 } else { most }, most_after, || {
                 if is_function {
                     hold_by_function(&stream, &body)
                 } else {
@@ -62,11 +62,11 @@ fn beside_a_submitter<F: Fixture>(fx: &F, body: impl Fn(&HeldBack<'_, F>) -> Out
 }
 
 /// Runs `body` beside a thread that submits until `body` ends. It submits up to `most` times, and
-/// up to `behind` times after `body` has begun.
+/// up to `most_after` times after `body` has begun.
 fn beside<S: Stream + Sync>(
     stream: &S,
     most: usize,
-    behind: usize,
+    most_after: usize,
     body: impl FnOnce() -> Outcome,
 ) -> Outcome {
     let (submitted, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -93,7 +93,7 @@ fn beside<S: Stream + Sync>(
         while !has_begun() && !other.is_finished() {
             thread::yield_now();
         }
-        limit.store(submitted.load(Ordering::SeqCst).saturating_add(behind), Ordering::SeqCst);
+        limit.store(submitted.load(Ordering::SeqCst).saturating_add(most_after), Ordering::SeqCst);
         let outcome = body();
         is_over.store(true, Ordering::SeqCst);
         let theirs = other.join().unwrap_or_else(|_| Err(Verdict::failed("a thread panicked")));
