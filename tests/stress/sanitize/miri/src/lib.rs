@@ -1,6 +1,6 @@
-//! What the programs share.
+//! Common code of the programs.
 //!
-//! A program under Miri waits for its work before it ends: Miri has no functions of `atexit`.
+//! A program waits for its work before it returns, because Miri does not support `atexit`.
 
 use std::cell::UnsafeCell;
 use std::sync::Arc;
@@ -8,23 +8,23 @@ use std::sync::Arc;
 use gpu_stream_core::{Backend, StreamOptions};
 use gpu_stream_host::{Host, HostStream};
 
-/// Creates a stream of this priority.
+/// Creates a stream of the given priority.
 pub fn stream(priority: i32) -> HostStream {
     let device = Host::device(0).expect("device");
     Host::new_stream(device, StreamOptions::new().priority(priority)).expect("stream")
 }
 
-/// A number without a lock. Miri reports a data race where streams do not order its users.
+/// Number without a lock. Miri reports a data race if streams do not order its users.
 #[derive(Default)]
 pub struct Number(UnsafeCell<u64>);
 
-// SAFETY: the programs are there to show that streams order all uses, and Miri checks it.
+// SAFETY: streams order all accesses. That is the claim under test, and Miri checks it.
 unsafe impl Sync for Number {}
 
 impl Number {
     /// Adds one, and returns the sum.
     pub fn add(&self) -> u64 {
-        // SAFETY: see `Sync` above.
+        // SAFETY: streams order all accesses (see `Sync`), so no other thread accesses the number now.
         unsafe {
             *self.0.get() += 1;
             *self.0.get()
@@ -32,7 +32,7 @@ impl Number {
     }
 }
 
-/// A task that adds one.
+/// Returns a task that adds one.
 pub fn adds(number: &Arc<Number>) -> impl FnOnce() + Send + 'static {
     let number = Arc::clone(number);
     move || {

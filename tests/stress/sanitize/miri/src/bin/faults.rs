@@ -1,5 +1,5 @@
-//! A task panics. Closures behind it, here and on a stream that waits, are dropped, and their
-//! destructors panic.
+//! A task panics. Later closures, on its stream and on a stream that waits for it, are dropped unrun, and
+//! their destructors panic.
 
 use std::panic::resume_unwind;
 use std::sync::mpsc;
@@ -8,13 +8,13 @@ use gpu_stream_core::{Backend, Stream};
 use gpu_stream_host::{Gate, Host};
 use gpu_stream_miri::stream;
 
-/// Panics when it is dropped, with a payload that does so, too.
+/// Panics on drop if the number is above 0. The payload is a `Bomb` with the next lower number.
 struct Bomb(u32);
 
 impl Drop for Bomb {
     fn drop(&mut self) {
         if self.0 > 0 {
-            // Without a message.
+            // Panics without a message.
             resume_unwind(Box::new(Bomb(self.0 - 1)));
         }
     }
@@ -26,17 +26,17 @@ fn main() {
     failing.wait_event(gate.event()).expect("wait");
     failing.launch(|| resume_unwind(Box::new(Bomb(1)))).expect("launch");
     let (send, receive) = mpsc::channel::<()>();
-    let unrun = |sender: &mpsc::Sender<()>| {
+    let unrun_task = |sender: &mpsc::Sender<()>| {
         let (sender, bomb, size) = (sender.clone(), Bomb(2), [0_u64; 20]);
         move || drop((sender, bomb, size))
     };
-    failing.launch(unrun(&send)).expect("launch");
+    failing.launch(unrun_task(&send)).expect("launch");
     waiting.wait_stream(&failing).expect("wait");
-    waiting.launch(unrun(&send)).expect("launch");
+    waiting.launch(unrun_task(&send)).expect("launch");
     drop(failing);
     gate.open();
     waiting.synchronize().expect_err("fault");
-    // Dropped here: its destructor must not panic into `main`.
+    // The closure is dropped inside `launch`, whose panic must not reach `main`.
     waiting.launch(move || drop(send)).expect_err("fault");
     assert!(receive.recv().is_err());
 }

@@ -1,4 +1,4 @@
-//! Threads submit to one stream at the same time, destroy streams that are busy, and help.
+//! Threads submit to one stream concurrently, destroy busy streams, and help to run work while they wait.
 
 use std::sync::Arc;
 use std::thread;

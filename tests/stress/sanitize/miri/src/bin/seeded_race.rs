@@ -1,4 +1,4 @@
-//! A defect, to see that Miri notices it: two streams that nothing orders use one number.
+//! Seeded bug that Miri must detect: two unordered streams use one number.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! Streams of all priorities that wait for each other use one number without a lock. Closures are small,
-//! large and aligned, and fill more than one chunk of a queue.
+//! Streams of all priorities wait for each other, and use one number without a lock.
+//!
+//! Closures are small, large and over-aligned, and fill more than one chunk of a queue.
 
 use std::sync::Arc;
 use std::thread;
