@@ -1,4 +1,4 @@
-//! A library with copies of the backends of its own: what a plug-in is that was built by itself.
+//! Shared library with its own copies of the backends, like a plug-in that was built separately.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,40 +7,43 @@ use gpu_stream_cuda::Cuda;
 use gpu_stream_hip::Hip;
 use gpu_stream_host::Host;
 
-/// Changes the number from `from` to the next one on the stream, behind what it has, and lets it go
-/// on only after a stream of this copy's own. 0; 1 for an error, 2 for one of the kind
-/// `InvalidHandle`.
+/// Increments `number` from `from` in stream order, on a stream of this copy that `stream` then waits for.
+///
+/// `backend` is 1 for CUDA, 2 for HIP, and any other number for the host. Returns 0 on success, 2 for an error
+/// of the kind `InvalidHandle`, and 1 for any other error.
 ///
 /// # Safety
-/// `stream` is a live stream of the backend, 1 for CUDA, 2 for HIP, else the host's; `number` is
-/// there for ever.
+/// - `stream` is a live stream of the backend.
+/// - `number` stays valid until the process exits.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ends_copy_play(
+pub unsafe extern "C" fn lifecycle_copy_run(
     backend: u32,
     stream: usize,
     number: *const AtomicU32,
     from: u32,
 ) -> i32 {
-    // SAFETY: the caller promises the same, here and below.
+    // SAFETY: `number` is valid until the process exits (caller contract).
     let number = unsafe { &*number };
-    // SAFETY: as above.
-    let played = unsafe {
+    // SAFETY: `stream` is a live stream of the backend (caller contract).
+    let outcome = unsafe {
         match backend {
-            1 => run_scenario::<Cuda>(stream, number, from),
-            2 => run_scenario::<Hip>(stream, number, from),
-            _ => run_scenario::<Host>(stream, number, from),
+            1 => order_through_own_stream::<Cuda>(stream, number, from),
+            2 => order_through_own_stream::<Hip>(stream, number, from),
+            _ => order_through_own_stream::<Host>(stream, number, from),
         }
     };
-    match played {
+    match outcome {
         Ok(()) => 0,
         Err(ErrorKind::InvalidHandle) => 2,
         Err(_) => 1,
     }
 }
 
+/// Orders the increment after `stream`, and `stream` after the increment.
+///
 /// # Safety
 /// `stream` is a live stream of the backend.
-unsafe fn run_scenario<B>(
+unsafe fn order_through_own_stream<B>(
     stream: usize,
     number: &'static AtomicU32,
     from: u32,
@@ -49,22 +52,21 @@ where
     B: Backend<RawStream = RawStream<B>>,
 {
     let kind = |error: B::Error| {
-        eprintln!("a copy: {error}");
+        eprintln!("copy: {error}");
         error.kind()
     };
-    // SAFETY: the caller promises that the stream is alive; nothing that is recorded through the
-    // wrapper is there after this call.
+    // SAFETY: `stream` is live (caller contract), and no record of the wrapper outlives this call.
     let wrapped = unsafe { B::stream_from_raw(RawStream::from_bits(stream), None) };
-    // Not printed: on the host it is what has to come.
-    let theirs = wrapped.map_err(|error| error.kind())?;
-    let ours = B::new_stream(theirs.device(), StreamOptions::new()).map_err(kind)?;
-    ours.wait_stream(&theirs).map_err(kind)?;
+    // Not printed, because the host is expected to return this error.
+    let foreign = wrapped.map_err(|error| error.kind())?;
+    let own = B::new_stream(foreign.device(), StreamOptions::new()).map_err(kind)?;
+    own.wait_stream(&foreign).map_err(kind)?;
     let step = move || {
         let _ = number.compare_exchange(from, from + 1, Ordering::SeqCst, Ordering::SeqCst);
     };
-    ours.launch_host_func(Box::new(step)).map_err(kind)?;
-    theirs.wait_stream(&ours).map_err(kind)?;
-    // Comes and goes with the copy's own pool.
-    let event = theirs.record_event().map_err(kind)?;
-    ours.wait_event(&event).map_err(kind)
+    own.launch_host_func(Box::new(step)).map_err(kind)?;
+    foreign.wait_stream(&own).map_err(kind)?;
+    // This event comes from the pool of this copy.
+    let event = foreign.record_event().map_err(kind)?;
+    own.wait_event(&event).map_err(kind)
 }

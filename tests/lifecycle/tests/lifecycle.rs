@@ -1,5 +1,6 @@
-//! Every scenario on every backend that is there. On a machine without GPUs, HIP is AMD's own
-//! library over `tests/hsa-sim`.
+//! Runs every scenario on every available backend.
+//!
+//! Without an AMD GPU, HIP is AMD's own library over `tests/hsa-sim`.
 
 #![cfg(unix)]
 
@@ -8,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gpu_stream_conformance::Required;
 use gpu_stream_core::BackendKind;
-use gpu_stream_lifecycle::watch::Outcome;
-use gpu_stream_lifecycle::{list, run, table, watch};
+use gpu_stream_lifecycle::supervisor::ScenarioOutcome;
+use gpu_stream_lifecycle::{child, list, supervisor, table};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 fn main() -> ExitCode {
-    if let Some(code) = run::as_child() {
+    if let Some(code) = child::run_if_selected() {
         return code;
     }
     let arguments = Arguments::from_args();
@@ -31,29 +32,30 @@ fn main() -> ExitCode {
             let (cells, required) = (Arc::clone(&cells), Arc::clone(&required));
             let name = format!("{backend}::{}", scenario.name);
             trials.push(Trial::ignorable_test(name, move || {
-                let seen = watch::run(scenario, backend);
-                let outcome = seen.outcome.clone();
+                let result = supervisor::run(scenario, backend);
+                let outcome = result.outcome.clone();
                 let mut cells = cells.lock().unwrap_or_else(PoisonError::into_inner);
-                cells.push((scenario, backend, seen));
+                cells.push((scenario, backend, result));
                 match outcome {
-                    Outcome::Passed => Ok(Completion::Completed),
-                    Outcome::Skipped(why) if required.contains(backend) => {
+                    ScenarioOutcome::Passed => Ok(Completion::Completed),
+                    ScenarioOutcome::Skipped(why) if required.contains(backend) => {
                         Err(Failed::from(format!(
-                            "skipped, and GPU_STREAM_REQUIRE says that {backend} must not skip: {why}"
+                            "skipped, but GPU_STREAM_REQUIRE forbids a skip of {backend}: {why}"
                         )))
                     }
-                    Outcome::Skipped(why) | Outcome::NotHere(why) => {
+                    ScenarioOutcome::Skipped(why) | ScenarioOutcome::NotApplicable(why) => {
                         Ok(Completion::ignored_with(why))
                     }
-                    Outcome::Failed(why) => Err(Failed::from(why)),
+                    ScenarioOutcome::Failed(why) => Err(Failed::from(why)),
                 }
             }));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut cells = cells.lock().unwrap_or_else(PoisonError::into_inner);
-    cells
-        .sort_by_key(|(scenario, ..)| list::all().iter().position(|one| one.name == scenario.name));
+    cells.sort_by_key(|(scenario, ..)| {
+        list::all().iter().position(|other| other.name == scenario.name)
+    });
     print!("{}", table::draw(&cells, BackendKind::KNOWN));
     conclusion.exit_code()
 }

@@ -1,4 +1,4 @@
-//! Processes that are forked from one that works.
+//! Forks of a process that uses the backend.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -9,25 +9,26 @@ use gpu_stream_conformance::outcome::check_eq;
 use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{Backend, ErrorKind, Stream, StreamOptions, StreamOwner};
 
-use super::calls::{ASK_NOBODY, Handles, every_call};
-use super::{check_usable, device, exit, say, stream, wait_until};
+use super::calls::{Handles, LOCAL_CALLS, every_call};
+use super::{check_usable, device, exit, print_line, stream, wait_until};
 
-/// Runs `child` in a child, which it ends by `_exit` with the code that `child` returns, and waits
-/// for that. A child that hangs is ended from outside, with this process.
-fn forked(child: impl FnOnce() -> i32) -> Result<i32, Verdict> {
-    // SAFETY: the child makes only calls that are under test here, and writes by the system alone.
+/// Runs `child` in a forked process, which ends by `_exit` with the returned code. Blocks, and returns the code.
+///
+/// The supervisor kills a child that hangs, together with this process.
+fn run_in_child(child: impl FnOnce() -> i32) -> Result<i32, Verdict> {
+    // SAFETY: the child makes only the calls under test, and prints by system calls.
     match unsafe { libc::fork() } {
         -1 => Err(Verdict::failed(std::io::Error::last_os_error())),
         0 => {
             let code = child();
-            // SAFETY: ends the process.
+            // SAFETY: `_exit` accepts any code.
             unsafe { libc::_exit(code) }
         }
         pid => {
             let mut status = 0;
-            // SAFETY: `status` is a place for the number.
+            // SAFETY: `&mut status` is a valid out-pointer.
             let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
-            check_eq("the child that ended", waited, pid)?;
+            check_eq("the process that was waited for", waited, pid)?;
             if libc::WIFEXITED(status) {
                 return Ok(libc::WEXITSTATUS(status));
             }
@@ -36,69 +37,72 @@ fn forked(child: impl FnOnce() -> i32) -> Result<i32, Verdict> {
     }
 }
 
-/// Work that is held back until the flag is set, on two streams.
-struct Held<F: Fixture> {
+/// Work on two streams that is blocked until `open` is set.
+struct BlockedWork<F: Fixture> {
     streams: [super::StreamOf<F>; 2],
     data: F::Data,
     open: Arc<AtomicBool>,
 }
 
-fn held<F: Fixture>(fx: &F) -> Result<Held<F>, Verdict> {
+/// Submits blocked work to two streams.
+fn block<F: Fixture>(fx: &F) -> Result<BlockedWork<F>, Verdict> {
     let (first, second) = (stream(fx)?, stream(fx)?);
     let (open, data) = (Arc::new(AtomicBool::new(false)), fx.data(first.device(), 0)?);
     let flag = Arc::clone(&open);
     first.launch_host_func(Box::new(move || wait_until(|| flag.load(Ordering::SeqCst))))?;
     second.wait_stream(&first)?;
     fx.store(&second, &data, 1)?;
-    Ok(Held { streams: [first, second], data, open })
+    Ok(BlockedWork { streams: [first, second], data, open })
 }
 
-impl<F: Fixture> Held<F> {
-    /// What the parent had before the fork is done as if there had been none.
+impl<F: Fixture> BlockedWork<F> {
+    /// Unblocks the work, and checks that the fork did not affect the parent.
     fn finish(self, fx: &F) -> Outcome {
         self.open.store(true, Ordering::SeqCst);
         self.streams[1].synchronize()?;
-        check_eq("the number that the work changes", fx.load(&self.data)?, 1)?;
+        check_eq("the number that the work writes", fx.load(&self.data)?, 1)?;
         check_usable(fx)
     }
 }
 
 pub(super) fn child_ends<F: Fixture>(fx: &'static F) -> Outcome {
-    let held = held(fx)?;
-    check_eq("the code of the child", forked(|| 9)?, 9)?;
-    held.finish(fx)
+    let blocked = block(fx)?;
+    check_eq("the exit code of the child", run_in_child(|| 9)?, 9)?;
+    blocked.finish(fx)
 }
 
 pub(super) fn child_calls_exit<F: Fixture>(fx: &'static F) -> Outcome {
-    let (held, kit) = (held(fx)?, Handles::new(fx)?);
-    // SAFETY: ends the process, and runs the functions of atexit, which is what is looked at.
+    let (blocked, handles) = (block(fx)?, Handles::new(fx)?);
+    // SAFETY: `exit` accepts any code. It runs the `atexit` handlers, which are under test.
     let exit = |code| unsafe { libc::exit(code) };
-    check_eq("the code of a child that does nothing", forked(|| exit(10))?, 10)?;
-    let Held { streams, data, open } = held;
-    let mut all = Some((streams, kit));
-    let code = forked(|| {
+    check_eq("the exit code of a child that does nothing", run_in_child(|| exit(10))?, 10)?;
+    let BlockedWork { streams, data, open } = blocked;
+    let mut all = Some((streams, handles));
+    let code = run_in_child(|| {
         drop(all.take());
         exit(11)
     })?;
-    check_eq("the code of a child that drops all", code, 11)?;
-    let Some((streams, _kit)) = all else { return Err(Verdict::failed("a child's drop was seen")) };
-    Held { streams, data, open }.finish(fx)
+    check_eq("the exit code of a child that drops all", code, 11)?;
+    let Some((streams, _handles)) = all else {
+        return Err(Verdict::failed("a drop in the child affected the parent"));
+    };
+    BlockedWork { streams, data, open }.finish(fx)
 }
 
-/// Makes every call in the child, and says what is not refused as it has to be.
-fn child_calls<F: Fixture>(fx: &F, kit: &Handles<F>) -> i32 {
+/// Makes every call in the child, and prints each that is not rejected as required. Returns the exit code.
+fn make_child_calls<F: Fixture>(fx: &F, handles: &Handles<F>) -> i32 {
     let mut wrong = 0;
-    for answer in every_call(fx, kit, None) {
-        match &answer.outcome {
+    for result in every_call(fx, handles, None) {
+        match &result.outcome {
             Err((ErrorKind::NotPermitted, text)) if text.contains("fork") => {}
-            Ok(()) if ASK_NOBODY.contains(&answer.call) => {}
+            Ok(()) if LOCAL_CALLS.contains(&result.call) => {}
             Ok(()) => {
                 wrong += 1;
-                say(&format!("note: child: {}: got through", answer.call));
+                print_line(&format!("note: child: {}: succeeded", result.call));
             }
             Err((kind, text)) => {
                 wrong += 1;
-                say(&format!("note: child: {}: {kind}: {text}", answer.call));
+                print_line(&format!("note: child: {}: {kind}: {text}", result.call));
             }
         }
     }
@@ -106,26 +110,28 @@ fn child_calls<F: Fixture>(fx: &F, kit: &Handles<F>) -> i32 {
 }
 
 pub(super) fn child_uses<F: Fixture>(fx: &'static F) -> Outcome {
-    let (held, kit) = (held(fx)?, Handles::new(fx)?);
+    let (blocked, handles) = (block(fx)?, Handles::new(fx)?);
     let own = F::Backend::per_thread_stream(device(fx)?)?;
     let own_event = own.record_event()?;
     let code = {
-        let (streams, kit, own_event) = (held.streams.clone(), &kit, &own_event);
-        forked(move || {
+        let (streams, handles, own_event) = (blocked.streams.clone(), &handles, &own_event);
+        run_in_child(move || {
             use gpu_stream_core::Event;
-            let mut code = child_calls(fx, kit);
-            let refused =
+            let mut code = make_child_calls(fx, handles);
+            let rejected =
                 [own.query().is_err(), own_event.status().is_err(), streams[1].query().is_err()];
-            if refused != [true; 3] {
-                say(&format!("note: child: the thread's own, its event, a busy one: {refused:?}"));
+            if rejected != [true; 3] {
+                print_line(&format!(
+                    "note: child: rejected (per-thread stream, its event, busy stream): {rejected:?}"
+                ));
                 code = 1;
             }
             drop((streams, own));
             code
         })?
     };
-    check_eq("the code of the child", code, 0)?;
-    held.finish(fx)
+    check_eq("the exit code of the child", code, 0)?;
+    blocked.finish(fx)
 }
 
 /// An owner that counts how many of its kind were dropped in this process.
@@ -146,13 +152,13 @@ unsafe impl<F: Fixture> StreamOwner<F::Backend> for Counted<F> {
     }
 }
 
-pub(super) fn put_off<F: Fixture>(fx: &'static F) -> Outcome {
+pub(super) fn deferred_drop<F: Fixture>(fx: &'static F) -> Outcome {
     let (kit, caller) = (Handles::new(fx)?, stream(fx)?);
     let theirs = fx.foreign(device(fx)?, StreamOptions::new())?;
     let wrapper = F::Backend::stream_from_owner(Arc::new(Counted::<F>(theirs)), None)?;
     let (launched, dropped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let flags = (Arc::clone(&launched), Arc::clone(&dropped));
-    // CUDA and HIP put a drop off in here, until the next call ends. The host backend has no need to.
+    // CUDA and HIP defer a drop in here until the next call ends. The host backend drops at once.
     caller.launch_host_func(Box::new(move || {
         wait_until(|| flags.0.load(Ordering::SeqCst));
         drop(wrapper);
@@ -165,7 +171,7 @@ pub(super) fn put_off<F: Fixture>(fx: &'static F) -> Outcome {
         let code = child_calls(fx, &kit);
         let after = DROPPED.load(Ordering::SeqCst);
         if after != before {
-            say("note: child: it ran what the parent had put off");
+            say("note: child: it ran what the parent had deferred");
         }
         code | i32::from(after != before) << 1
     })?;
@@ -180,30 +186,30 @@ pub(super) fn before_the_first_use<F: Fixture>(make: &dyn Fn() -> Result<F, Verd
         let fx: &'static F = Box::leak(Box::new(make()?));
         check_usable(fx)
     };
-    const NOT_HERE: i32 = 77;
-    let code = forked(|| {
+    const SKIPPED: i32 = 77;
+    let code = run_in_child(|| {
         let code = match work() {
             Ok(()) => 12,
-            Err(verdict) if !verdict.is_failed() => NOT_HERE,
+            Err(verdict) if !verdict.is_failed() => SKIPPED,
             Err(verdict) => {
-                say(&format!("note: child: {}", verdict.reason()));
+                print_line(&format!("note: child: {}", verdict.reason()));
                 1
             }
         };
-        // SAFETY: ends the process, and runs the functions of atexit.
+        // SAFETY: `exit` accepts any code. It runs the `atexit` handlers.
         unsafe { libc::exit(code) }
     })?;
-    if code == NOT_HERE {
+    if code == SKIPPED {
         return work();
     }
-    check_eq("the code of the child", code, 12)?;
+    check_eq("the exit code of the child", code, 12)?;
     work()?;
-    say("played");
+    print_line("done");
     Ok(())
 }
 
 pub(super) fn while_others_submit<F: Fixture>(fx: &'static F) -> Outcome {
-    let (kit, shared) = (Handles::new(fx)?, stream(fx)?);
+    let (handles, shared) = (Handles::new(fx)?, stream(fx)?);
     let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let threads: Vec<_> = (0..3)
         .map(|_| {
@@ -222,8 +228,8 @@ pub(super) fn while_others_submit<F: Fixture>(fx: &'static F) -> Outcome {
         wait_until(|| {
             rounds.load(Ordering::SeqCst) > round * 10 || threads.iter().any(|t| t.is_finished())
         });
-        outcome = forked(|| child_calls(fx, &kit))
-            .and_then(|code| check_eq("the code of a child", code, 0));
+        outcome = run_in_child(|| make_child_calls(fx, &handles))
+            .and_then(|code| check_eq("the exit code of a child", code, 0));
         if outcome.is_err() {
             break;
         }
@@ -238,10 +244,10 @@ pub(super) fn while_others_submit<F: Fixture>(fx: &'static F) -> Outcome {
 }
 
 pub(super) fn exec<F: Fixture>(fx: &'static F) -> Outcome {
-    let held = held(fx)?;
+    let blocked = block(fx)?;
     for _ in 0..20 {
         let status = Command::new("/bin/true").env_clear().status()?;
         check_eq("the status of /bin/true", status.code(), Some(0))?;
     }
-    held.finish(fx)
+    blocked.finish(fx)
 }

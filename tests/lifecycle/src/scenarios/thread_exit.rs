@@ -1,4 +1,4 @@
-//! The end of threads.
+//! Thread exit.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{Backend, ErrorKind, Event, EventStatus, Stream};
 
 use super::calls::{Handles, every_call};
-use super::{check_usable, device, say, stream, wait_until};
+use super::{check_usable, device, print_line, stream, wait_until};
 
-fn joined<T>(thread: thread::JoinHandle<Result<T, Verdict>>) -> Result<T, Verdict> {
+/// Joins a thread, and turns a panic into a failure.
+fn join<T>(thread: thread::JoinHandle<Result<T, Verdict>>) -> Result<T, Verdict> {
     thread.join().map_err(|_| Verdict::failed("a thread panicked"))?
 }
 
@@ -29,7 +30,7 @@ pub(super) fn pooled_events<F: Fixture>(fx: &'static F) -> Outcome {
                         second.wait_event(event)?;
                     }
                     second.wait_stream(&first)?;
-                    // Half of them go to the pool here, half of them from the thread that joins.
+                    // This thread returns half of the events to the pool, the joining thread the other half.
                     kept.truncate(20);
                     let event = second.record_event()?;
                     kept.push(event);
@@ -38,7 +39,7 @@ pub(super) fn pooled_events<F: Fixture>(fx: &'static F) -> Outcome {
             })
             .collect();
         for thread in threads {
-            for event in joined(thread)? {
+            for event in join(thread)? {
                 event.synchronize()?;
             }
         }
@@ -50,7 +51,7 @@ pub(super) fn pooled_events<F: Fixture>(fx: &'static F) -> Outcome {
 pub(super) fn busy<F: Fixture>(fx: &'static F) -> Outcome {
     let open = Arc::new(AtomicBool::new(false));
     let (send, receive) = mpsc::channel();
-    let ending = {
+    let exiting = {
         let open = Arc::clone(&open);
         thread::spawn(move || {
             let own = F::Backend::per_thread_stream(device(fx)?)?;
@@ -66,26 +67,26 @@ pub(super) fn busy<F: Fixture>(fx: &'static F) -> Outcome {
             Ok(())
         })
     };
-    let Ok((events, data)) = receive.recv() else { return joined(ending) };
+    let Ok((events, data)) = receive.recv() else { return join(exiting) };
     for event in &events {
-        check_eq("an event behind work that goes on", event.status()?, EventStatus::Pending)?;
+        check_eq("an event after pending work", event.status()?, EventStatus::Pending)?;
     }
     open.store(true, Ordering::SeqCst);
     for (event, data) in events.iter().zip(&data) {
         event.synchronize()?;
-        check_eq("the number that the work changes", fx.load(data)?, 1)?;
+        check_eq("the number that the work writes", fx.load(data)?, 1)?;
     }
-    joined(ending)?;
+    join(exiting)?;
     for event in &events {
-        check(event.query()?, "an event of a thread that has ended is not done")?;
+        check(event.query()?, "an event of an ended thread is not complete")?;
     }
     check_usable(fx)
 }
 
-/// Runs what it is given when the thread ends.
-struct AtEnd(RefCell<Option<Box<dyn FnOnce()>>>);
+/// Runs a closure when the thread exits.
+struct ExitHook(RefCell<Option<Box<dyn FnOnce()>>>);
 
-impl Drop for AtEnd {
+impl Drop for ExitHook {
     fn drop(&mut self) {
         if let Some(run) = self.0.take() {
             run();
@@ -94,51 +95,56 @@ impl Drop for AtEnd {
 }
 
 thread_local! {
-    static AT_END: AtEnd = const { AtEnd(RefCell::new(None)) };
+    static EXIT_HOOK: ExitHook = const { ExitHook(RefCell::new(None)) };
 }
 
-/// Uses everything at the thread's end. `when` says so in the notes.
-fn at_end<F: Fixture>(fx: &'static F, when: &'static str, wrong: mpsc::Sender<String>) -> Outcome {
-    let kit = Handles::new(fx)?;
+/// Registers a hook that makes every call when the thread exits. `when` labels its notes.
+fn register_exit_hook<F: Fixture>(
+    fx: &'static F,
+    when: &'static str,
+    wrong: mpsc::Sender<String>,
+) -> Outcome {
+    let handles = Handles::new(fx)?;
     let own = F::Backend::per_thread_stream(device(fx)?)?;
     let data = fx.data(own.device(), 0)?;
     fx.store(&own, &data, 1)?;
     let run = move || {
-        for answer in every_call(fx, &kit, Some(&own)) {
-            let Err((kind, text)) = answer.outcome else { continue };
-            say(&format!("note: {when}: {}: {kind}: {text}", answer.call));
-            // A thread's own stream ends with it; all others are as good as ever.
-            let is_own = answer.call.contains("own") || answer.call == "per_thread_stream";
+        for result in every_call(fx, &handles, Some(&own)) {
+            let Err((kind, text)) = result.outcome else { continue };
+            print_line(&format!("note: {when}: {}: {kind}: {text}", result.call));
+            // The per-thread stream ends with its thread. All other handles must still work.
+            let is_own = result.call.contains("own") || result.call == "per_thread_stream";
             let is_gone = matches!(kind, ErrorKind::NotPermitted | ErrorKind::InvalidHandle);
             if !(is_own && is_gone) {
-                let _ = wrong.send(format!("{when}: {}: {text}", answer.call));
+                let _ = wrong.send(format!("{when}: {}: {text}", result.call));
             }
         }
-        drop((kit, own));
+        drop((handles, own));
         if let Err(verdict) = check_usable(fx) {
             let _ = wrong.send(format!("{when}: {}", verdict.reason()));
         }
-        say("destructor ended");
+        print_line("destructor ended");
     };
-    AT_END.with(|at_end| at_end.0.replace(Some(Box::new(run))));
+    EXIT_HOOK.with(|hook| hook.0.replace(Some(Box::new(run))));
     Ok(())
 }
 
-fn in_a_thread<F: Fixture>(fx: &'static F, before: bool) -> Outcome {
+/// Checks a thread-local that is older (`before`) or newer than those of the backend.
+fn check_thread<F: Fixture>(fx: &'static F, before: bool) -> Outcome {
     let (send, receive) = mpsc::channel();
     let thread = thread::spawn(move || {
-        let register = || AT_END.with(|_| ());
+        let register = || EXIT_HOOK.with(|_| ());
         if before {
             register();
         }
-        // Whatever the backend keeps for each thread is there from here on.
+        // From here on, the backend's thread-locals exist.
         let own = F::Backend::per_thread_stream(device(fx)?)?;
         own.synchronize()?;
         check_usable(fx)?;
         register();
-        at_end(fx, if before { "before" } else { "behind" }, send)
+        register_exit_hook(fx, if before { "before" } else { "after" }, send)
     });
-    joined(thread)?;
+    join(thread)?;
     match receive.recv() {
         Ok(wrong) => Err(Verdict::failed(wrong)),
         Err(_) => check_usable(fx),
@@ -146,21 +152,21 @@ fn in_a_thread<F: Fixture>(fx: &'static F, before: bool) -> Outcome {
 }
 
 pub(super) fn destructors_before<F: Fixture>(fx: &'static F) -> Outcome {
-    in_a_thread(fx, true)
+    check_thread(fx, true)
 }
 
-pub(super) fn destructors_behind<F: Fixture>(fx: &'static F) -> Outcome {
-    in_a_thread(fx, false)
+pub(super) fn destructors_after<F: Fixture>(fx: &'static F) -> Outcome {
+    check_thread(fx, false)
 }
 
 pub(super) fn destructors_of_main<F: Fixture>(fx: &'static F) -> Outcome {
     let (send, receive) = mpsc::channel::<String>();
-    at_end(fx, "main", send)?;
-    // Nobody is left to tell but the process's own end: it is said, and the list wants it unsaid.
+    register_exit_hook(fx, "main", send)?;
+    // The process exits before this thread could return a failure, so the thread prints it.
     thread::spawn(move || {
         for wrong in receive {
-            say(&format!("wrong: {wrong}"));
-            say("something was wrong");
+            print_line(&format!("wrong: {wrong}"));
+            print_line("something was wrong");
         }
     });
     Ok(())
