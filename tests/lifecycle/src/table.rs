@@ -1,4 +1,4 @@
-//! Results of the scenarios as text: [`line`], [`draw`].
+//! Results of the scenarios as text: [`line()`], [`draw`].
 
 use std::fmt::Write;
 
