@@ -141,8 +141,11 @@ pub fn target(bytes: &[u8]) {
         check_error(&error, Some(error.value.expect("a value is named")));
     }
 
-    // No integer type is truncated or wrapped on conversion.
-    let (a, b, c, d, e, f) = input.integers;
+    check_integers(input.integers);
+}
+
+/// Checks that no integer type is truncated or wrapped on conversion.
+fn check_integers((a, b, c, d, e, f): (i8, u16, u32, isize, usize, u128)) {
     let values = [a.into(), b.into(), c.into(), d.into(), e.into(), f.into()];
     let texts =
         [a.to_string(), b.to_string(), c.to_string(), d.to_string(), e.to_string(), f.to_string()];

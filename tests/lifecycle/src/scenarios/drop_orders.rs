@@ -76,11 +76,8 @@ fn one_order<F: Fixture>(fx: &'static F, order: &[usize], open_at: Option<usize>
         Some(_) => Some(fx.gate(&foreign_stream)?),
         None => None,
     };
-    let data: [_; 3] = [
-        fx.data(own_stream.device(), 0)?,
-        fx.data(own_stream.device(), 0)?,
-        fx.data(own_stream.device(), 0)?,
-    ];
+    let new_data = || fx.data(own_stream.device(), 0);
+    let data = [new_data()?, new_data()?, new_data()?];
     fx.store(&foreign_stream, &data[0], 1)?;
     let foreign_event = foreign_stream.record_event()?;
     own_stream.wait_event(&foreign_event)?;
