@@ -1,6 +1,6 @@
 //! Checks which programs may run: [`check`], [`repair`].
 //!
-//! A program may run if the rules determine something about its outcome, and if it keeps the promises that the
+//! A program may run if the rules determine its outcome, at least in part. It must also keep the promises that the
 //! cases of the conformance suite make to a fixture.
 
 use std::collections::BTreeMap;

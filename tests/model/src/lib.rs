@@ -3,8 +3,8 @@
 //!
 //! A case of the conformance suite checks one property. A program here combines many operations, on up to three
 //! threads and two devices: streams of all kinds, records, waits, forks, joins, queries, drops, and gates that
-//! block a stream. From the rules alone, a vector-clock model computes which tasks must run before which others,
-//! what a closed gate must block, and what it must not.
+//! block a stream. From the rules alone, a vector-clock model computes the order of the tasks. It also computes what a
+//! closed gate must block, and what it must not.
 //!
 //! - [`program`] and [`text`]: programs, and their text format.
 //! - [`clock`] and [`order`]: the model.

@@ -1,6 +1,6 @@
 //! Fault seeding: deliberate bugs that a run or a sanitizer must detect.
 //!
-//! Behind the feature `seeded-bugs`, never in an ordinary build: some are undefined behaviour on purpose.
+//! Compiled only with the feature `seeded-bugs`, because some are undefined behaviour on purpose.
 
 use std::cell::UnsafeCell;
 
