@@ -207,7 +207,7 @@ const OWN: &[Scenario] = &[
     ),
     scenario(
         "fork::deferred_drop",
-        "a destructor was put off when the process forks: the parent runs it, and the child does not",
+        "a destructor is deferred while the process forks: the parent runs it, and the child does not",
     ),
     scenario(
         "fork::before_the_first_use",

@@ -134,7 +134,7 @@ pub(super) fn child_uses<F: Fixture>(fx: &'static F) -> Outcome {
     blocked.finish(fx)
 }
 
-/// An owner that counts how many of its kind were dropped in this process.
+/// An owner whose drops are counted in this process.
 struct Counted<F: Fixture>(F::Foreign);
 
 static DROPPED: AtomicU32 = AtomicU32::new(0);
@@ -153,7 +153,7 @@ unsafe impl<F: Fixture> StreamOwner<F::Backend> for Counted<F> {
 }
 
 pub(super) fn deferred_drop<F: Fixture>(fx: &'static F) -> Outcome {
-    let (kit, caller) = (Handles::new(fx)?, stream(fx)?);
+    let (handles, caller) = (Handles::new(fx)?, stream(fx)?);
     let theirs = fx.foreign(device(fx)?, StreamOptions::new())?;
     let wrapper = F::Backend::stream_from_owner(Arc::new(Counted::<F>(theirs)), None)?;
     let (launched, dropped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -166,16 +166,16 @@ pub(super) fn deferred_drop<F: Fixture>(fx: &'static F) -> Outcome {
     }))?;
     launched.store(true, Ordering::SeqCst);
     wait_until(|| dropped.load(Ordering::SeqCst));
-    let code = forked(|| {
+    let code = run_in_child(|| {
         let before = DROPPED.load(Ordering::SeqCst);
-        let code = child_calls(fx, &kit);
+        let code = make_child_calls(fx, &handles);
         let after = DROPPED.load(Ordering::SeqCst);
         if after != before {
-            say("note: child: it ran what the parent had deferred");
+            print_line("note: child: it ran a destructor that the parent had deferred");
         }
         code | i32::from(after != before) << 1
     })?;
-    check_eq("the code of the child", code, 0)?;
+    check_eq("the exit code of the child", code, 0)?;
     caller.synchronize()?;
     check_eq("owners that the parent dropped", DROPPED.load(Ordering::SeqCst), 1)?;
     check_usable(fx)
