@@ -156,12 +156,12 @@ fn pointer(event: usize) -> Ptr {
 impl EventOps for StreamPair<'_> {
     type Error = FastPathError;
 
-    fn take(&self) -> Result<usize, FastPathError> {
+    fn acquire(&self) -> Result<usize, FastPathError> {
         let scratch = self.primary.acquire_scratch("taking an event");
         scratch.map(RawEvent::to_bits).map_err(|_| FastPathError::Event)
     }
 
-    fn give(&self, event: usize) {
+    fn release(&self, event: usize) {
         self.primary.release_scratch(RawEvent::from_bits(event));
     }
 
@@ -212,7 +212,7 @@ impl ScratchEvent {
 
     #[cold]
     fn renew(&mut self, pair: &StreamPair) -> Result<usize, FastPathError> {
-        let event = pair.take()?;
+        let event = pair.acquire()?;
         drop(std::mem::replace(self, ScratchEvent(Some((pair.primary, event)))));
         Ok(event)
     }

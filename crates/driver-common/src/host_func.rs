@@ -1,4 +1,4 @@
-//! Closures on their way through a driver: [`HostFuncs`].
+//! Host functions that a driver has not called yet: [`HostFuncs`].
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,14 +14,14 @@ use crate::panics::{Panics, StreamKey};
 /// A closure that a stream runs on the host.
 pub type HostFunc = Box<dyn FnOnce() + Send + 'static>;
 
-/// The closures that a driver has, by key.
+/// The closures that were given to a driver, by key.
 ///
-/// The driver is given a key as its user data and never a pointer. It may call a function more than
-/// once: one that a capture took becomes a node of the graph, and runs with every launch. The first
-/// call takes the closure, and every other finds nothing. A key is never used again.
+/// The driver gets a key as its user data, never a pointer. It may call a function more than once: a
+/// function that a capture took becomes a graph node, which runs with every launch of the graph. The first
+/// call takes the closure, and every later call finds nothing. A key is never reused.
 ///
-/// A closure that the driver will never call, because its context is broken or gone, is
-/// [taken out](Self::cancel) and dropped.
+/// A closure that the driver will never call, because its context is broken or destroyed, is
+/// [cancelled](Self::cancel) and dropped.
 pub struct HostFuncs {
     waiting: Mutex<BTreeMap<usize, Waiting>>,
     user: User,
@@ -35,7 +35,7 @@ struct Waiting {
 }
 
 thread_local! {
-    // Without a destructor, so that it is good until the thread's very end.
+    // Has no destructor, so it stays usable until the thread has ended.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -45,7 +45,7 @@ pub fn is_inside() -> bool {
     INSIDE.get()
 }
 
-/// Marks the thread as inside a host function until it is dropped.
+/// Marks the thread as inside a host function, until it is dropped.
 struct Inside(bool);
 
 impl Inside {
@@ -67,7 +67,7 @@ impl Default for HostFuncs {
 }
 
 impl HostFuncs {
-    /// Returns an empty table.
+    /// Creates an empty table.
     pub const fn new() -> Self {
         HostFuncs {
             waiting: Mutex::new(BTreeMap::new()),
@@ -81,20 +81,20 @@ impl HostFuncs {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives `func` to the driver: `call` launches it with the key as its user data.
+    /// Launches `func`: `call` gives the driver the key as its user data.
     ///
-    /// No lock is held during `call`, which may block. If `call` fails, the closure does not run any
-    /// more, and is dropped before this returns, unless the driver has called it already.
+    /// Holds no lock during `call`, which may block. If `call` fails, the closure is dropped before this
+    /// function returns, unless the driver has called it already.
     ///
     /// # Errors
-    /// That of `call`.
+    /// The error of `call`.
     pub fn launch<E>(
         &self,
         func: HostFunc,
         stream: StreamKey,
         call: impl FnOnce(*mut c_void) -> Result<(), E>,
     ) -> Result<(), E> {
-        // From the first launch on, the table is this process's.
+        // From the first launch on, the table belongs to this process.
         let _ = self.user.is_this_process();
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         self.waiting().insert(key, Waiting { func, stream });
@@ -114,11 +114,11 @@ impl HostFuncs {
         taken
     }
 
-    /// Runs the closure with the key that `launch` gave to the driver. A call with a key that was used
-    /// does nothing. To be called by the driver's callback, on the driver's thread.
+    /// Runs the closure with the key that `launch` gave to the driver. Does nothing for a key that was
+    /// used. Must be called by the driver's callback, on the driver's thread.
     ///
-    /// A closure behind one that panicked on the same stream is dropped unrun. A panic ends here and is
-    /// noted in `panics`. What the closure holds is dropped before this returns.
+    /// A closure that follows a panicked one on the same stream is dropped unrun. A panic is caught here
+    /// and recorded in `panics`. What the closure captured is dropped before this function returns.
     pub fn run(&self, user_data: *mut c_void, panics: &Panics) {
         let Some(Waiting { func, stream }) = self.take(user_data.addr()) else { return };
         let _inside = Inside::enter();
@@ -127,16 +127,17 @@ impl HostFuncs {
             return;
         }
         if let Err(panic) = catch_unwind(AssertUnwindSafe(func)) {
-            panics.note(stream, &*panic);
+            panics.record_panic(stream, &*panic);
             forget_panic(panic);
         }
     }
 
-    /// Takes out the closures of all streams that `is_dead` names, and drops them, with no lock held.
+    /// Removes the closures of all streams for which `is_dead` returns `true`, and drops them with no lock
+    /// held.
     ///
-    /// To be called at the end of a call that saw a fault of the driver, outside of its callbacks. The
-    /// driver's own call of such a closure, if it comes all the same, finds nothing. In the child of a
-    /// fork, nothing is taken out: the closures are the parent's.
+    /// Must be called outside the driver's callbacks, at the end of a call that saw a fault of the driver.
+    /// If the driver calls such a closure anyway, the call finds nothing. Does nothing in the child of a
+    /// fork: the closures are the parent's.
     pub fn cancel(&self, is_dead: impl Fn(StreamKey) -> bool) {
         if self.count.load(Ordering::Acquire) == 0 || !self.user.is_this_process() {
             return;
@@ -150,12 +151,12 @@ impl HostFuncs {
         dead.into_iter().for_each(|waiting| drop_quietly(waiting.func));
     }
 
-    /// Returns how many closures the driver has.
+    /// Returns the number of closures that the driver has.
     pub fn len(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Returns `true` if the driver has none.
+    /// Returns `true` if the driver has no closure.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closure_runs_once_however_often_the_driver_calls() {
+    fn closure_runs_once_for_repeated_driver_calls() {
         let (funcs, panics, count) = (HostFuncs::new(), Panics::new(), Arc::new(()));
         let (ran, held) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&count));
         let inside = Arc::clone(&ran);
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_launch_drops_the_closure_and_a_late_call_finds_nothing() {
+    fn refused_launch_drops_the_closure_and_a_late_call_finds_nothing() {
         let (funcs, panics, held) = (HostFuncs::new(), Panics::new(), Arc::new(()));
         let inner = Arc::clone(&held);
         let mut key = std::ptr::null_mut();
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_a_panic_is_dropped_unrun_on_that_stream_alone() {
+    fn closures_after_a_panic_are_dropped_on_that_stream_only() {
         let (funcs, panics, held) = (HostFuncs::new(), Panics::new(), Arc::new(()));
         let fails = || Box::new(|| std::panic::resume_unwind(Box::new("meant to fail")));
         let key = taken(&funcs, fails(), STREAM);
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_no_longer_run_is_dropped_with_no_lock_held() {
+    fn cancelled_closures_are_dropped_without_the_lock() {
         struct Asks(Arc<HostFuncs>, bool);
         impl Drop for Asks {
             fn drop(&mut self) {
