@@ -1,13 +1,13 @@
-//! Waits of one stream for another: `wait_stream`, `fork` and `join`.
+//! Orders streams after each other: `wait_stream`, `fork` and `join`.
 //!
-//! All three record an event and wait for it at once, and nobody else sees the event: a *relay*. So
-//! they ask the driver for nothing but that. Whether the stream is captured does not matter to an
-//! event that nobody can ask, and that is recorded anew before it is waited for again.
+//! Fast path: both streams are explicit and without a fault, and the source's primary context is known or assumed. The
+//! source records a *scratch event*, which is private to the call, and the waiter waits for it. The driver makes no
+//! other calls but one, which tells whether the waiter is being captured. An unknown context is assumed to be the
+//! device's primary one; the driver rejects the record if it is not. A capture of the source does not matter to a
+//! scratch event: no caller can query it, and it is recorded again before the next wait for it.
 //!
-//! That is the quick way, which two explicit streams go whose source is of its device's primary
-//! context, or of one that is not known: then the driver refuses a record that is not of it. All
-//! else, and whatever the driver says no to for want of a current context, goes the careful one, by
-//! an event as everybody sees them.
+//! Slow path: all other pairs of streams, and what the driver rejects on the fast path. The source records an ordinary
+//! event.
 
 use std::any::Any;
 use std::ops::ControlFlow;
@@ -16,75 +16,77 @@ use gpu_stream_core::{RawEvent, Stream};
 use gpu_stream_driver_common::EventOps;
 
 use crate::driver::capture;
+use crate::driver::check::check;
 use crate::driver::code::CudaCode;
+use crate::driver::loaded;
+use crate::driver::primary::PrimaryContext;
 use crate::driver::symbols::Ptr;
-use crate::driver::{PrimaryContext, check, loaded};
 use crate::isolation::check_streams;
 use crate::{Cuda, CudaError, CudaEvent, CudaStream};
 
-/// `other` as a stream of this crate's own type, if it is one and not something laid over one.
+/// Returns `other` as a stream of this crate. Returns `None` if it is a type around one.
 #[inline]
 pub(crate) fn downcast<O: Stream>(other: &O) -> Option<&CudaStream> {
     (other as &dyn Any).downcast_ref()
 }
 
-/// Makes `waiter` wait for all that was submitted to `source` so far.
+/// Makes `waiter` wait for all work that was submitted to `source`.
 pub(crate) fn wait_stream(waiter: &CudaStream, source: &CudaStream) -> Result<(), CudaError> {
     const OPERATION: &str = "Stream::wait_stream";
-    if waiter.is_the_same(source) {
+    if waiter.is_same_stream(source) {
         return Ok(());
     }
-    let Some(primary) = fast_driver(waiter, source, OPERATION)? else {
-        return wait_stream_slow(waiter, source, OPERATION);
+    // Fast path: both streams are explicit and without a fault, and the source's primary context is known or assumed.
+    let error = match fast_pair(waiter, source, OPERATION)? {
+        None => FastPathError::NotPossible,
+        Some(pair) => match pair.primary.coalescer.wait_for(source.bits(), &pair) {
+            Ok(()) => {
+                source.learn_context(pair.primary);
+                return Ok(());
+            }
+            Err(error) => error,
+        },
     };
-    let pair = StreamPair { waiter, source, primary };
-    match primary.coalescer.wait_for(source.bits(), &pair) {
-        Ok(()) => {
-            source.learn_context(primary);
-            Ok(())
-        }
-        Err(refused) => refused.settle(waiter, source, OPERATION),
-    }
+    error.settle(waiter, source, OPERATION)
 }
 
-/// Returns the primary context of `source`, or what is taken for it, if both streams can go the quick
-/// way.
+/// Returns the pair if the fast path is possible.
 ///
 /// # Errors
-/// `waiter` is captured, and `source` is not part of that capture.
+/// `waiter` is being captured, and `source` is not part of that capture.
 #[inline]
-fn fast_driver(
-    waiter: &CudaStream,
-    source: &CudaStream,
+fn fast_pair<'a>(
+    waiter: &'a CudaStream,
+    source: &'a CudaStream,
     operation: &'static str,
-) -> Result<Option<&'static PrimaryContext>, CudaError> {
+) -> Result<Option<StreamPair<'a>>, CudaError> {
     if !source.is_plain() || !check_waiter(waiter, source, operation)? {
         return Ok(None);
     }
-    Ok(source.known_or_assumed_primary())
+    let primary = source.known_or_assumed_primary();
+    Ok(primary.map(|primary| StreamPair { waiter, source, primary }))
 }
 
-/// Returns `true` if the waiter can go the quick way: it is explicit and has no fault. Asks the driver
-/// once, whether the waiter is captured.
+/// Returns `true` if the waiter allows the fast path: it is explicit and without a fault.
 ///
 /// # Errors
-/// `waiter` is captured, and `source` is not part of that capture.
+/// `waiter` is being captured, and `source` is not part of that capture.
 #[inline]
 fn check_waiter(
     waiter: &CudaStream,
     source: &CudaStream,
     operation: &'static str,
 ) -> Result<bool, CudaError> {
-    // Not in the child of a fork, though the context is known.
+    // No driver is loaded in the child of a fork, although the context is known there.
     let (true, Some(driver)) = (waiter.is_plain(), loaded()) else { return Ok(false) };
-    // SAFETY: the stream is alive.
-    if unsafe { capture::may_be_capturing(driver, waiter.raw().as_ptr()) } {
+    // SAFETY: `waiter` keeps its stream alive.
+    if unsafe { capture::may_be_capturing(&driver.symbols, waiter.as_ptr()) } {
         check_streams(waiter, source, operation)?;
     }
     Ok(true)
 }
 
-/// By an event that is recorded as everybody's are.
+/// Makes `waiter` wait through an ordinary event.
 #[cold]
 fn wait_stream_slow(
     waiter: &CudaStream,
@@ -95,33 +97,36 @@ fn wait_stream_slow(
     waiter.wait_event_slow(&source.record_event_slow(operation)?, operation)
 }
 
-/// What the driver answered on the quick way.
+/// Why the fast path did not order the streams.
 #[derive(Clone, Copy)]
 enum FastPathError {
-    /// There is no event to be had.
-    Event,
+    /// The streams need the slow path, or no scratch event is available.
+    NotPossible,
+    /// The driver rejected the record.
     Record(CudaCode),
+    /// The driver rejected the wait.
     Wait(CudaCode),
 }
 
 impl FastPathError {
-    /// Returns `true` if the slow path may do better, or say better what is wrong.
+    /// Returns `true` if the slow path may succeed, or has the better error.
     fn is_for_slow_path(self) -> bool {
         match self {
-            FastPathError::Event => true,
+            FastPathError::NotPossible => true,
             FastPathError::Record(code) | FastPathError::Wait(code) => code.is_for_slow_path(),
         }
     }
 
+    /// Returns the driver's error.
     fn check(self, operation: &'static str) -> Result<(), CudaError> {
         match self {
-            FastPathError::Event => Ok(()),
+            FastPathError::NotPossible => Ok(()),
             FastPathError::Record(code) => check(code, operation, "cuEventRecord"),
             FastPathError::Wait(code) => check(code, operation, "cuStreamWaitEvent"),
         }
     }
 
-    /// Goes the other way, if that may help; else says what is wrong.
+    /// Takes the slow path if it may help. Returns the driver's error otherwise.
     #[cold]
     fn settle(
         self,
@@ -136,17 +141,11 @@ impl FastPathError {
     }
 }
 
-/// Two explicit streams, of which one waits for the other, and the primary context of the latter.
+/// Two explicit streams, of which one waits for the other, and the primary context of the source.
 struct StreamPair<'a> {
     waiter: &'a CudaStream,
     source: &'a CudaStream,
     primary: &'static PrimaryContext,
-}
-
-impl StreamPair<'_> {
-    fn source(&self) -> Ptr {
-        self.source.raw().as_ptr()
-    }
 }
 
 fn pointer(event: usize) -> Ptr {
@@ -157,8 +156,8 @@ impl EventOps for StreamPair<'_> {
     type Error = FastPathError;
 
     fn acquire(&self) -> Result<usize, FastPathError> {
-        let scratch = self.primary.acquire_scratch("taking an event");
-        scratch.map(RawEvent::to_bits).map_err(|_| FastPathError::Event)
+        let scratch = self.primary.acquire_scratch("acquiring an event");
+        scratch.map(RawEvent::to_bits).map_err(|_| FastPathError::NotPossible)
     }
 
     fn release(&self, event: usize) {
@@ -166,34 +165,38 @@ impl EventOps for StreamPair<'_> {
     }
 
     fn can_coalesce(&self) -> bool {
-        // SAFETY: the stream is alive.
-        let looked = unsafe {
-            capture::ensure_not_capturing(self.primary.driver, self.source(), "Stream::wait_stream")
+        let symbols = self.primary.symbols;
+        // SAFETY: `self.source` keeps its stream alive.
+        let checked = unsafe {
+            capture::ensure_not_capturing(symbols, self.source.as_ptr(), "Stream::wait_stream")
         };
-        looked.is_ok()
+        checked.is_ok()
     }
 
     #[inline]
     fn record(&self, event: usize) -> Result<(), FastPathError> {
-        // SAFETY: the stream is alive; the event is ours, and nobody else uses it now. If it is of
-        // another context than the stream, the driver says so.
-        let code =
-            unsafe { (self.primary.driver.symbols.event_record)(pointer(event), self.source()) };
+        let record = self.primary.symbols.event_record;
+        // SAFETY:
+        // - `self.source` keeps its stream alive.
+        // - The scratch event is alive, and no other thread uses it now.
+        // - If their contexts differ, the driver returns an error.
+        let code = unsafe { record(pointer(event), self.source.as_ptr()) };
         if code == CudaCode::SUCCESS { Ok(()) } else { Err(FastPathError::Record(code)) }
     }
 
     #[inline]
     fn wait(&self, event: usize) -> Result<(), FastPathError> {
-        let waiter = self.waiter.raw().as_ptr();
-        // SAFETY: the stream is alive, and so is the event, which was recorded a moment ago and may
-        // be of any context. Flags are 0.
-        let code =
-            unsafe { (self.primary.driver.symbols.stream_wait_event)(waiter, pointer(event), 0) };
+        let wait = self.primary.symbols.stream_wait_event;
+        // SAFETY:
+        // - `self.waiter` keeps its stream alive.
+        // - The scratch event is alive and recorded. It may be of any context.
+        // - The flags must be 0.
+        let code = unsafe { wait(self.waiter.as_ptr(), pointer(event), 0) };
         if code == CudaCode::SUCCESS { Ok(()) } else { Err(FastPathError::Wait(code)) }
     }
 }
 
-/// A relay that serves several pairs, given back when this is dropped.
+/// A scratch event for several pairs of streams. Released on drop.
 pub(crate) struct ScratchEvent(Option<(&'static PrimaryContext, usize)>);
 
 impl ScratchEvent {
@@ -201,7 +204,7 @@ impl ScratchEvent {
         ScratchEvent(None)
     }
 
-    /// The event, if it is of that context; else a new one in its place.
+    /// Returns the event if it belongs to the pair's context. Replaces it otherwise.
     #[inline]
     fn of(&mut self, pair: &StreamPair) -> Result<usize, FastPathError> {
         match self.0 {
@@ -217,30 +220,34 @@ impl ScratchEvent {
         Ok(event)
     }
 
-    /// Makes `waiter` wait for one branch of several. A wait binds to the record made before it, so
-    /// that one event can be recorded on branch after branch.
+    /// Records the event on the source of the pair.
+    #[inline]
+    fn record(&mut self, pair: &StreamPair) -> Result<usize, FastPathError> {
+        let event = self.of(pair)?;
+        pair.record(event)?;
+        pair.source.learn_context(pair.primary);
+        Ok(event)
+    }
+
+    /// Makes `waiter` wait for one branch. A wait binds to the record that was made before it, so one event can be
+    /// recorded on all branches in turn.
     pub(crate) fn join(
         &mut self,
         waiter: &CudaStream,
         branch: &CudaStream,
     ) -> Result<(), CudaError> {
         const OPERATION: &str = "Stream::join";
-        if waiter.is_the_same(branch) {
+        if waiter.is_same_stream(branch) {
             return Ok(());
         }
-        let Some(primary) = fast_driver(waiter, branch, OPERATION)? else {
-            return wait_stream_slow(waiter, branch, OPERATION);
+        let error = match fast_pair(waiter, branch, OPERATION)? {
+            None => FastPathError::NotPossible,
+            Some(pair) => match self.record(&pair).and_then(|event| pair.wait(event)) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
         };
-        let pair = StreamPair { waiter, source: branch, primary };
-        let made = self.of(&pair).and_then(|event| {
-            pair.record(event)?;
-            branch.learn_context(primary);
-            pair.wait(event)
-        });
-        match made {
-            Ok(()) => Ok(()),
-            Err(refused) => refused.settle(waiter, branch, OPERATION),
-        }
+        error.settle(waiter, branch, OPERATION)
     }
 }
 
@@ -252,13 +259,13 @@ impl Drop for ScratchEvent {
     }
 }
 
-/// The record that all branches of a fork wait for, made when the first of them comes.
+/// One record of the source that all branches of a fork wait for. Made for the first branch.
 pub(crate) struct Fork<'a> {
     source: &'a CudaStream,
     scratch: ScratchEvent,
-    /// The relay's event, and its context, once it is recorded.
+    /// The scratch event and its context, once it is recorded.
     recorded: Option<(&'static PrimaryContext, usize)>,
-    /// For branches that cannot wait for a relay.
+    /// An ordinary event, for branches that need the slow path.
     event: Option<CudaEvent>,
     /// The first error.
     outcome: Result<(), CudaError>,
@@ -272,78 +279,65 @@ impl<'a> Fork<'a> {
         Fork { source, scratch, recorded: None, event: None, outcome }
     }
 
-    /// Gives back what the fork had, and returns the first error.
+    /// Releases the events of the fork, and returns its first error.
     pub(crate) fn finish(self) -> Result<(), CudaError> {
         self.outcome
     }
 
-    /// Makes one branch wait. Breaks off if the record fails: no branch is to wait then.
+    /// Makes one branch of this crate's type wait. Returns `Break` if the record fails: then no branch can wait.
     #[inline]
     pub(crate) fn wait_own_type(&mut self, branch: &CudaStream) -> ControlFlow<()> {
-        if branch.is_the_same(self.source) {
+        if branch.is_same_stream(self.source) {
             return ControlFlow::Continue(());
         }
-        let can_be_quick = match check_waiter(branch, self.source, Self::OPERATION) {
-            Ok(can_be_quick) => can_be_quick && self.source.is_plain(),
-            Err(error) => {
-                keep_first(&mut self.outcome, Err(error));
-                return ControlFlow::Continue(());
-            }
+        let is_fast = match check_waiter(branch, self.source, Self::OPERATION) {
+            Ok(is_plain) => is_plain && self.source.is_plain(),
+            Err(error) => return self.continue_with(Err(error)),
         };
-        if !can_be_quick {
-            return self.wait_stream_slow(branch);
+        if !is_fast {
+            return self.wait_slow(branch);
         }
-        let outcome = match self.recorded {
-            Some((primary, event)) => {
-                StreamPair { waiter: branch, source: self.source, primary }.wait(event)
-            }
-            None => match self.source.known_or_assumed_primary() {
-                Some(primary) => self.first(branch, primary),
-                None => return self.wait_stream_slow(branch),
-            },
-        };
-        match outcome {
+        match self.wait_fast(branch) {
             Ok(()) => ControlFlow::Continue(()),
-            Err(refused) => self.refused(branch, refused),
+            Err(error) => self.settle(branch, error),
         }
     }
 
-    /// The first branch to wait for the relay: records it.
-    fn first(
-        &mut self,
-        branch: &CudaStream,
-        primary: &'static PrimaryContext,
-    ) -> Result<(), FastPathError> {
-        let pair = StreamPair { waiter: branch, source: self.source, primary };
-        let event = self.scratch.of(&pair)?;
-        pair.record(event)?;
-        self.source.learn_context(primary);
+    /// Makes the branch wait for the scratch event, and records that for the first branch.
+    #[inline]
+    fn wait_fast(&mut self, branch: &CudaStream) -> Result<(), FastPathError> {
+        let pair = |primary| StreamPair { waiter: branch, source: self.source, primary };
+        if let Some((primary, event)) = self.recorded {
+            return pair(primary).wait(event);
+        }
+        let primary = self.source.known_or_assumed_primary().ok_or(FastPathError::NotPossible)?;
+        let pair = pair(primary);
+        let event = self.scratch.record(&pair)?;
         self.recorded = Some((primary, event));
         pair.wait(event)
     }
 
     #[cold]
-    fn refused(&mut self, branch: &CudaStream, refused: FastPathError) -> ControlFlow<()> {
-        if refused.is_for_slow_path() {
-            return self.wait_stream_slow(branch);
+    fn settle(&mut self, branch: &CudaStream, error: FastPathError) -> ControlFlow<()> {
+        if error.is_for_slow_path() {
+            return self.wait_slow(branch);
         }
-        keep_first(&mut self.outcome, refused.check(Self::OPERATION));
-        match refused {
+        keep_first(&mut self.outcome, error.check(Self::OPERATION));
+        match error {
             FastPathError::Wait(_) => ControlFlow::Continue(()),
-            FastPathError::Event | FastPathError::Record(_) => ControlFlow::Break(()),
+            FastPathError::NotPossible | FastPathError::Record(_) => ControlFlow::Break(()),
         }
     }
 
     #[cold]
-    fn wait_stream_slow(&mut self, branch: &CudaStream) -> ControlFlow<()> {
-        if let Err(error) = check_streams(branch, self.source, Self::OPERATION) {
-            keep_first(&mut self.outcome, Err(error));
-            return ControlFlow::Continue(());
+    fn wait_slow(&mut self, branch: &CudaStream) -> ControlFlow<()> {
+        match check_streams(branch, self.source, Self::OPERATION) {
+            Ok(()) => self.by_event(|event| branch.wait_event_slow(event, Self::OPERATION)),
+            Err(error) => self.continue_with(Err(error)),
         }
-        self.by_event(|event| branch.wait_event_slow(event, Self::OPERATION))
     }
 
-    /// As [`native`](Self::native), for something that is laid over a stream.
+    /// Makes one branch of a type around a stream wait. Returns `Break` if the record fails.
     pub(crate) fn wait_wrapped_type<O: Stream<Backend = Cuda>>(
         &mut self,
         branch: &O,
@@ -354,6 +348,7 @@ impl<'a> Fork<'a> {
         self.by_event(|event| branch.wait_event(event))
     }
 
+    /// Makes a branch wait for an ordinary event, which is recorded once.
     fn by_event(
         &mut self,
         wait: impl FnOnce(&CudaEvent) -> Result<(), CudaError>,
@@ -368,12 +363,17 @@ impl<'a> Fork<'a> {
                 }
             },
         };
-        keep_first(&mut self.outcome, wait(event));
+        let outcome = wait(event);
+        self.continue_with(outcome)
+    }
+
+    fn continue_with(&mut self, outcome: Result<(), CudaError>) -> ControlFlow<()> {
+        keep_first(&mut self.outcome, outcome);
         ControlFlow::Continue(())
     }
 }
 
-/// All branches are tried, and the first error counts.
+/// Keeps the first error: all branches are tried, and the first error is returned.
 #[inline]
 pub(crate) fn keep_first(outcome: &mut Result<(), CudaError>, next: Result<(), CudaError>) {
     if next.is_err() && outcome.is_ok() {

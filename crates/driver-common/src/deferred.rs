@@ -245,6 +245,9 @@ mod tests {
             panics();
         });
         assert_eq!(unwound.unwrap_err().downcast_ref::<&str>(), Some(&"a destructor's own"));
-        assert!(catch_unwind(|| drop(Holder(Some(Bomb)))).is_err(), "without an unwind the panic propagates");
+        assert!(
+            catch_unwind(|| drop(Holder(Some(Bomb)))).is_err(),
+            "without an unwind the panic propagates"
+        );
     }
 }

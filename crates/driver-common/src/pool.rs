@@ -97,7 +97,6 @@ impl Line {
 
     #[inline]
     fn give(&self, event: usize) -> bool {
-        
         self.0.iter().any(|entry| {
             entry.load(Ordering::Relaxed) == 0
                 && entry.compare_exchange(0, event, Ordering::Release, Ordering::Relaxed).is_ok()

@@ -1,6 +1,5 @@
-//! Functions that are missing, versions that are old, a driver that does not start, calls that do not
-//! come back, handles that are used again. A driver is loaded once, so most of it is in processes of
-//! their own.
+//! Missing functions, old versions, a driver that does not start, calls that block, reused handles. A
+//! process loads one driver, so most cases run in a process of their own.
 
 use std::process::Command;
 
@@ -12,10 +11,10 @@ use gpu_stream_faults::{At, InjectedFault, Threads};
 use crate::controls;
 use crate::vendor::OnCuda;
 
-/// Names what a process is for.
+/// The variable that names the task of a child process.
 const CHILD: &str = "GPU_STREAM_FAULT_CHILD";
 
-/// In a process of its own: does what the variable names, if it is one.
+/// Runs the task that the variable names, if this is a child process.
 pub fn run_as_child() -> bool {
     let Ok(child) = std::env::var(CHILD) else { return false };
     match child.split_once(' ').unwrap_or((&child, "")) {
@@ -40,7 +39,7 @@ pub fn run_as_child() -> bool {
     true
 }
 
-/// The lines that such a process prints.
+/// Returns the lines that a child process prints.
 fn child(child: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.env(CHILD, child).envs(variables.iter().copied());
@@ -81,10 +80,11 @@ const REQUIRED: [&str; 27] = [
     "cuEventElapsedTime",
 ];
 
-/// The optional ones, and the call that says so if one is missing; the others go on without it.
+/// The optional functions, each with the call that names it if it is missing. The other calls work without
+/// it.
 const OPTIONAL: [(&str, Option<&str>); 15] = [
     ("cuCtxGetStreamPriorityRange", Some("priority_range")),
-    // The newer function of the same name answers.
+    // The newer function of the same name answers instead.
     ("cuStreamGetCtx", None),
     ("cuStreamGetPriority", None),
     ("cuLaunchHostFunc", Some("host function")),
@@ -101,7 +101,7 @@ const OPTIONAL: [(&str, Option<&str>); 15] = [
     ("cuEventElapsedTime_v2", None),
 ];
 
-pub fn a_missing_function_is_named() {
+pub fn missing_function_is_named() {
     for function in REQUIRED {
         let lines = child("basics", &[("DRIVER_SIM_HIDE", function)]);
         let [line] = lines.as_slice() else { panic!("{function}: {lines:?}") };
@@ -128,7 +128,7 @@ pub fn a_missing_function_is_named() {
     println!("{} functions missing, one at a time", REQUIRED.len() + OPTIONAL.len());
 }
 
-pub fn an_old_driver_is_refused_or_does() {
+pub fn old_driver_is_rejected_or_works() {
     let lines = child("basics", &[("DRIVER_SIM_VERSION", "10.2")]);
     assert!(lines[0].starts_with("probe: DriverTooOld"), "{lines:?}");
     for version in ["11.0", "11.4", "12.0", "12.8", "13.0"] {
@@ -141,8 +141,8 @@ pub fn an_old_driver_is_refused_or_does() {
     }
 }
 
-/// A start that succeeded is kept, so each fault has a process of its own.
-pub fn a_driver_that_does_not_start_says_why() {
+/// A successful start is kept, so each fault has a process of its own.
+pub fn failed_start_is_explained() {
     let calls = ["cuDriverGetVersion", "cuInit", "cuDeviceGetCount", "cuDeviceGet"];
     for function in calls {
         for code in [2, 100, 803, 999, 12_345, -1] {
@@ -159,14 +159,14 @@ pub fn a_handle_that_is_used_again_is_a_new_one() {
     child("reused", &[("DRIVER_SIM_REUSE", "1")]);
 }
 
-pub fn a_slow_call_holds_up_no_other_stream() {
+pub fn slow_call_blocks_no_other_stream() {
     let calls: [(&str, Held<OnCuda>); 10] = [
         ("cuStreamQuery", |stream| stream.query().map(drop)),
         ("cuStreamSynchronize", |stream| stream.synchronize()),
         ("cuStreamIsCapturing", |stream| stream.capture_status().map(drop)),
         ("cuEventRecord", |stream| stream.record_event().map(drop)),
         ("cuStreamWaitEvent", |stream| {
-            // Of another stream: a wait for the own record makes no call.
+            // An event of another stream: a wait for the stream's own record makes no call.
             let other = stream.new_stream(Default::default())?;
             stream.wait_event(&other.record_event()?)
         }),
@@ -182,8 +182,8 @@ pub fn a_slow_call_holds_up_no_other_stream() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// All calls fail, on and on: each says so, and nothing ends the process.
-pub fn a_driver_that_is_gone() {
+/// All calls fail forever: each returns an error, and the process survives.
+pub fn driver_after_its_shutdown() {
     let stream = Cuda::new_stream(crate::support::device(), Default::default()).expect("a stream");
     let event = stream.record_event().expect("a record");
     let fault = InjectedFault::Answer(4);

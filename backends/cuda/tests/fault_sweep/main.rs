@@ -1,10 +1,10 @@
-//! Every call of the backend, with every call of the driver that it makes failing in turn, with
-//! every code: over the simulated driver, also where there is a real one.
+//! The fault sweep: every call of the backend, with every driver call in it failing in turn, with every
+//! code. Runs over the simulated driver, also on a machine with a real one.
 //!
 //! ```sh
-//! cargo test -p gpu-stream-cuda --test fault_sweep                          # a part of the codes
-//! GPU_STREAM_FAULT_SWEEP=full cargo test -p gpu-stream-cuda --test fault_sweep --release
-//! GPU_STREAM_FAULT_TRACE=1 cargo test -p gpu-stream-cuda --test fault_sweep # prints each combination
+//! cargo test -p gpu-stream-cuda --test fault_walk                           # a part of the codes
+//! GPU_STREAM_FAULT_WALK=full cargo test -p gpu-stream-cuda --test fault_walk --release
+//! GPU_STREAM_FAULT_TRACE=1 cargo test -p gpu-stream-cuda --test fault_walk  # prints each combination
 //! ```
 
 mod hostile;
@@ -26,19 +26,22 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     support::main(&[
-        ("a_function_that_was_taken_with_an_error", a_function_that_was_taken_with_an_error),
-        ("what_was_changed_with_an_error_is_put_back", what_was_changed_with_an_error_is_put_back),
-        ("what_could_not_be_put_back_is_once_more", what_could_not_be_put_back_is_once_more),
-        ("a_missing_function_is_named", hostile::a_missing_function_is_named),
-        ("an_old_driver_is_refused_or_does", hostile::an_old_driver_is_refused_or_does),
-        ("a_driver_that_does_not_start_says_why", hostile::a_driver_that_does_not_start_says_why),
+        (
+            "host_function_accepted_with_an_error_runs_once",
+            host_function_accepted_with_an_error_runs_once,
+        ),
+        ("state_changed_with_an_error_is_restored", state_changed_with_an_error_is_restored),
+        ("failed_restore_is_repeated", failed_restore_is_repeated),
+        ("missing_function_is_named", hostile::missing_function_is_named),
+        ("old_driver_is_rejected_or_works", hostile::old_driver_is_rejected_or_works),
+        ("failed_start_is_explained", hostile::failed_start_is_explained),
         (
             "a_handle_that_is_used_again_is_a_new_one",
             hostile::a_handle_that_is_used_again_is_a_new_one,
         ),
-        ("a_slow_call_holds_up_no_other_stream", hostile::a_slow_call_holds_up_no_other_stream),
-        ("a_driver_that_is_gone", hostile::a_driver_that_is_gone),
-        ("fault_sweep", fault_sweep),
+        ("slow_call_blocks_no_other_stream", hostile::slow_call_blocks_no_other_stream),
+        ("driver_after_its_shutdown", hostile::driver_after_its_shutdown),
+        ("the_fault_sweep", the_fault_sweep),
     ])
 }
 
@@ -49,8 +52,7 @@ fn controls() -> &'static Controls {
     })
 }
 
-/// Checks a combination of the fault sweep that was once wrong. `call` names the driver's function
-/// and its occurrence in the operation.
+/// Checks a combination of the sweep that once failed. The operation calls the function that often.
 #[track_caller]
 fn holds(operation: &str, call: (&str, u32), fault: InjectedFault) {
     let report = one::<OnCuda>(controls(), operation, call, fault);
@@ -58,7 +60,7 @@ fn holds(operation: &str, call: (&str, u32), fault: InjectedFault) {
 }
 
 /// The driver ran a closure that had been freed.
-fn a_function_that_was_taken_with_an_error() {
+fn host_function_accepted_with_an_error_runs_once() {
     for code in [1, 201, 719, 12_345] {
         holds(
             "host function, ordinary",
@@ -73,7 +75,7 @@ fn a_function_that_was_taken_with_an_error() {
     }
 }
 
-fn what_was_changed_with_an_error_is_put_back() {
+fn state_changed_with_an_error_is_restored() {
     let exchange = ("cuThreadExchangeStreamCaptureMode", 1);
     for fault in [InjectedFault::Answer(1), InjectedFault::PassThenAnswer(1)] {
         holds("query, ordinary", exchange, fault);
@@ -81,15 +83,15 @@ fn what_was_changed_with_an_error_is_put_back() {
     }
 }
 
-fn what_could_not_be_put_back_is_once_more() {
+fn failed_restore_is_repeated() {
     for fault in [InjectedFault::Answer(1), InjectedFault::PassThenAnswer(1)] {
         holds("query, ordinary", ("cuThreadExchangeStreamCaptureMode", 2), fault);
         holds("query, default", ("cuCtxPopCurrent_v2", 1), fault);
     }
 }
 
-fn fault_sweep() {
-    let full = std::env::var("GPU_STREAM_FAULT_SWEEP").is_ok_and(|extent| extent == "full");
+fn the_fault_sweep() {
+    let full = std::env::var("GPU_STREAM_FAULT_WALK").is_ok_and(|extent| extent == "full");
     let extent = if full { Extent::Full } else { Extent::Quick };
     let report = run::<OnCuda>(controls(), extent);
     println!("{report}");

@@ -1,4 +1,4 @@
-//! What the fault sweep has to know of CUDA: [`OnCuda`].
+//! The CUDA fixture of the fault sweep: [`OnCuda`].
 
 use std::ffi::c_int;
 use std::sync::OnceLock;
@@ -17,7 +17,7 @@ use crate::support;
 use crate::support::bare::{self, Ptr, bare};
 use crate::support::device;
 
-/// What the fault sweep has to know of CUDA.
+/// The CUDA fixture of the fault sweep.
 pub struct OnCuda;
 
 fn second_context() -> Ptr {
@@ -221,7 +221,7 @@ impl FaultFixture for OnCuda {
     fn makes(function: &str) -> Option<&'static str> {
         match function {
             "cuStreamCreateWithPriority" => Some("stream"),
-            // The last: an event of a context that the driver says is gone is not destroyed.
+            // The last one: an event of a context that the driver reports as destroyed is not destroyed.
             "cuEventCreate" | "cuIpcOpenEventHandle" | "cuCtxGetId" => Some("event"),
             _ => None,
         }
@@ -230,7 +230,7 @@ impl FaultFixture for OnCuda {
     fn destroys(function: &str) -> Option<&'static str> {
         match function {
             "cuStreamDestroy_v2" => Some("stream"),
-            // An event of a context that the driver says is gone is not destroyed.
+            // An event of a context that the driver reports as destroyed is not destroyed.
             "cuEventDestroy_v2" | "cuCtxGetId" => Some("event"),
             _ => None,
         }
@@ -241,7 +241,7 @@ impl FaultFixture for OnCuda {
         format!("context {context:#x}, capture mode {mode}")
     }
 
-    /// First the one that makes the backend change the most.
+    /// The first setting is the one that makes the backend change the most.
     fn enter(setting: usize) -> bool {
         let (context, mode) = match setting {
             0 => (std::ptr::null_mut(), 0),
@@ -286,7 +286,7 @@ impl FaultFixture for OnCuda {
 
     fn end_capture(stream: usize) {
         let mut graph = std::ptr::null_mut();
-        // SAFETY: the stream is alive, `graph` is a place for one graph, and it is used no more.
+        // SAFETY: the stream is alive, `&mut graph` is a valid out-pointer, and the graph is used no more.
         unsafe {
             if (bare().end_capture)(pointer(stream), &mut graph) == 0 {
                 (bare().graph_destroy)(graph);
@@ -321,7 +321,7 @@ impl FaultFixture for OnCuda {
                 name: "ipc open of zeros".into(),
                 run: Box::new(|stage| {
                     let handle = IpcEventHandle::from_bytes([0; 64]);
-                    // SAFETY: no process made it.
+                    // SAFETY: no process created the event, so none destroys it.
                     drop(stage.act(|| unsafe { handle.open(device()) }));
                 }),
             },
@@ -347,7 +347,7 @@ impl FaultFixture for OnCuda {
     }
 }
 
-/// What each sort of stream makes in its own context, and is asked of its flags.
+/// The events and streams that each kind of stream creates in its own context, and its flags.
 fn kin(world: &TestStreams<OnCuda>) -> Vec<Operation<'_>> {
     let mut all = Vec::new();
     for (sort, stream) in &world.streams {
@@ -374,13 +374,13 @@ fn kin(world: &TestStreams<OnCuda>) -> Vec<Operation<'_>> {
     all
 }
 
-/// An event that another library made, for the first device's primary context.
+/// Returns an event that another library created, in the first device's primary context.
 fn foreign_event() -> RawEvent<Cuda> {
     static MADE: OnceLock<usize> = OnceLock::new();
     let bits = MADE.get_or_init(|| {
         let _current = bare::enter(bare::primary_context());
         let mut event = std::ptr::null_mut();
-        // SAFETY: a valid out-pointer. The event is never destroyed.
+        // SAFETY: the out-pointer is valid. The event is never destroyed.
         bare::ok("event_create", unsafe { (bare().event_create)(&mut event, 0) });
         event.expose_provenance()
     });

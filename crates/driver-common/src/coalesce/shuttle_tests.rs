@@ -76,7 +76,10 @@ impl EventOps for Caller<'_> {
 
     fn wait(&self, event: usize) -> Result<(), ()> {
         let record = *self.model.records[event - 1].lock().expect("a lock");
-        assert_eq!(record.stream, self.stream, "an event was recorded again before all callers had waited");
+        assert_eq!(
+            record.stream, self.stream,
+            "an event was recorded again before all callers had waited"
+        );
         assert!(
             record.work[self.me] >= self.submitted,
             "a record was shared that was made before the caller arrived"

@@ -163,7 +163,8 @@ fn callers_that_arrive_during_a_record_share_the_next() {
 
 #[test]
 fn capturing_stream_is_not_coalesced() {
-    let (records, outcomes) = call_three_during_a_record(Driver { captured: true, ..Driver::new() });
+    let (records, outcomes) =
+        call_three_during_a_record(Driver { captured: true, ..Driver::new() });
     assert_eq!((records, outcomes), (4, vec![Ok(()); 3]));
 }
 

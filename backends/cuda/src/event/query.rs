@@ -1,4 +1,4 @@
-//! What a [`CudaEvent`] is asked: by the program, and by a stream that would wait for it.
+//! Driver calls that ask about a [`CudaEvent`], and the checks before a wait for it.
 
 use std::cell::Cell;
 
@@ -6,32 +6,39 @@ use gpu_stream_core::{ContractError, EventStatus, RawStream};
 
 use super::{CudaEvent, Origin};
 use crate::driver::capture::{self, CaptureModeGuard};
+use crate::driver::check::check;
 use crate::driver::code::CudaCode;
-use crate::driver::symbols::Ptr;
-use crate::driver::{Context, ContextGuard, Driver, PrimaryContext, check, driver, loaded};
+use crate::driver::context::{Context, ContextGuard};
+use crate::driver::primary::PrimaryContext;
+use crate::driver::symbols::{Ptr, Symbols};
+use crate::driver::{driver, loaded};
 use crate::host_func;
-use crate::record::CapturedRecord;
+use crate::last_record::CapturedRecord;
 use crate::{Cuda, CudaError};
 
 impl CudaEvent {
-    /// Returns why the event cannot be asked, if its last record was made in a capture.
+    /// Returns the reason why the event cannot be queried, if its last record was made in a capture.
     #[inline]
-    fn capture_error(&self, driver: &'static Driver, operation: &'static str) -> Option<CudaError> {
+    fn capture_error(
+        &self,
+        symbols: &'static Symbols,
+        operation: &'static str,
+    ) -> Option<CudaError> {
         if !self.is_captured() {
             return None;
         }
-        self.find_capture_error(driver, operation)
+        self.find_capture_error(symbols, operation)
     }
 
     #[cold]
     fn find_capture_error(
         &self,
-        driver: &'static Driver,
+        symbols: &'static Symbols,
         operation: &'static str,
     ) -> Option<CudaError> {
         let CapturedRecord { stream, id, owner } = self.record.captured()?;
-        let now = self.capture_of(driver, stream, operation);
-        // It may be the last one: the event can be recorded elsewhere by now.
+        let now = self.capture_of(symbols, stream, operation);
+        // This may be the last reference: another thread can record the event meanwhile.
         host_func::drop_owner_later(owner);
         Some(match now {
             Err(error) => error,
@@ -43,51 +50,51 @@ impl CudaEvent {
         })
     }
 
-    /// Returns the number of the capture that `stream` is in. The stream recorded the event in a
-    /// capture, and the caller has its owner.
+    /// Returns the id of the capture that `stream` is in. The stream recorded the event in a capture, and
+    /// the caller holds its owner.
     fn capture_of(
         &self,
-        driver: &'static Driver,
+        symbols: &'static Symbols,
         stream: RawStream<Cuda>,
         operation: &'static str,
     ) -> Result<Option<u64>, CudaError> {
-        let entered = self.context.map(|own| ContextGuard::enter(driver, own, operation));
+        let entered = self.context.map(|own| ContextGuard::enter(symbols, own, operation));
         let _current = entered.transpose()?;
-        // SAFETY: the stream is alive, as `CapturedRecord` says, or it is a default one, and the context is
-        // current. Handle 2 means another stream on another thread; there, the capture is taken to be
-        // over.
-        Ok(unsafe { capture::id(driver, stream.as_ptr()) })
+        // SAFETY: the stream is alive (contract of `CapturedRecord`), or it is a default one and the
+        // context is current. Handle 2 names another stream on another thread; the capture then counts as
+        // ended.
+        Ok(unsafe { capture::id(symbols, stream.as_ptr()) })
     }
 
-    /// An error if the event was last recorded in a capture.
+    /// Returns an error if the event was last recorded in a capture.
     #[inline]
-    fn refuse_captured(
+    fn ensure_not_captured(
         &self,
-        driver: &'static Driver,
+        symbols: &'static Symbols,
         operation: &'static str,
     ) -> Result<(), CudaError> {
-        self.capture_error(driver, operation).map_or(Ok(()), Err)
+        self.capture_error(symbols, operation).map_or(Ok(()), Err)
     }
 
-    /// An error if the event was last recorded in a capture that is over. To wait for one that goes
-    /// on is how another stream is drawn into the capture.
+    /// Returns an error if the event was last recorded in a capture that has ended. A wait for a record of
+    /// an active capture is allowed: it draws another stream into the capture.
     #[inline]
     pub(crate) fn ensure_not_stale(
         &self,
-        driver: &'static Driver,
+        symbols: &'static Symbols,
         operation: &'static str,
     ) -> Result<(), CudaError> {
-        match self.capture_error(driver, operation) {
+        match self.capture_error(symbols, operation) {
             Some(CudaError::Capturing { .. }) | None => Ok(()),
             Some(error) => Err(error),
         }
     }
 
-    /// Returns an error for a stream in `capture` that would wait for the event, unless the event is of
-    /// that capture. `Ok(false)` says that there is nothing to wait for.
+    /// Returns an error if a stream in `capture` cannot wait for the event, because the event is not part
+    /// of that capture. Returns `Ok(false)` if there is nothing to wait for.
     pub(crate) fn check_isolation(
         &self,
-        driver: &'static Driver,
+        symbols: &'static Symbols,
         waiter: usize,
         capture: u64,
         operation: &'static str,
@@ -95,8 +102,8 @@ impl CudaEvent {
         let uncaptured =
             || ContractError::capture_of_uncaptured(operation, waiter, "event", self.bits()).into();
         if self.is_shared() {
-            return match self.time_of_itself(driver, operation)? {
-                // Which capture it is of is not told; the driver sees to it.
+            return match self.elapsed_since_itself(symbols, operation)? {
+                // The driver does not tell which capture the event belongs to, and checks that itself.
                 CudaCode::CAPTURED_EVENT => Ok(true),
                 CudaCode::INVALID_HANDLE if self.options.is_timed() => Ok(false),
                 _ => Err(uncaptured()),
@@ -115,7 +122,7 @@ impl CudaEvent {
         }
     }
 
-    /// Returns the driver's answer to a wait for the event as a result.
+    /// Converts the driver's code for a wait into a result.
     #[inline]
     pub(crate) fn check_wait(
         &self,
@@ -128,70 +135,68 @@ impl CudaEvent {
         check(code, operation, "cuStreamWaitEvent")
     }
 
-    /// Returns an error if the event went with its context: the driver would follow a handle that is
-    /// gone.
+    /// Returns an error if the event's context was reset: the driver would use a dangling handle.
     pub(crate) fn check_reset(&self, operation: &'static str) -> Result<(), CudaError> {
         self.primary.map_or(Ok(()), |primary| primary.check_alive(operation))
     }
 
-    /// Returns the driver's answer to how long after itself the event came. This tells an event of a
-    /// capture that goes on from others, which no other question does without breaking the capture.
-    fn time_of_itself(
+    /// Calls the driver for the time between the event and itself. The code tells whether the event belongs
+    /// to an active capture. No other driver function tells this without invalidating the capture.
+    fn elapsed_since_itself(
         &self,
-        driver: &'static Driver,
+        symbols: &'static Symbols,
         operation: &'static str,
     ) -> Result<CudaCode, CudaError> {
-        let (elapsed, _) = elapsed_time(driver);
+        let (elapsed, _) = elapsed_time(symbols);
         let mut milliseconds = 0.0;
         let milliseconds = &raw mut milliseconds;
-        // SAFETY: the first is a valid out-pointer; the event is alive.
-        self.in_context(driver, operation, || unsafe {
+        // SAFETY: `milliseconds` is a valid out-pointer, and the event is alive.
+        self.in_context(symbols, operation, || unsafe {
             elapsed(milliseconds, self.as_ptr(), self.as_ptr())
         })
     }
 
-    /// Calls `ask`, which needs no current context on today's drivers, and once more with one where
-    /// it does.
+    /// Calls `call`. Repeats it with a context current if the driver needs one; today's drivers do not.
     fn in_context(
         &self,
-        driver: &'static Driver,
+        symbols: &'static Symbols,
         operation: &'static str,
-        ask: impl Fn() -> CudaCode,
+        call: impl Fn() -> CudaCode,
     ) -> Result<CudaCode, CudaError> {
-        match ask() {
+        match call() {
             CudaCode::INVALID_CONTEXT => {
                 let context = match self.context {
                     Some(context) => context,
-                    None => driver.primary(self.device, operation)?.context,
+                    None => driver()?.primary(self.device, operation)?.context,
                 };
-                let _current = ContextGuard::enter(driver, context, operation)?;
-                Ok(ask())
+                let _current = ContextGuard::enter(symbols, context, operation)?;
+                Ok(call())
             }
             code => Ok(code),
         }
     }
 
-    /// As [`in_context`](Self::in_context), for a question that breaks captures of others in any mode but
-    /// the relaxed one.
-    fn query_runtime(
+    /// Calls `call` as [`in_context`](Self::in_context) does, in the relaxed capture mode. For functions
+    /// that otherwise invalidate captures of other streams.
+    fn in_relaxed_mode(
         &self,
-        driver: &'static Driver,
+        symbols: &'static Symbols,
         operation: &'static str,
-        ask: impl Fn() -> CudaCode,
+        call: impl Fn() -> CudaCode,
     ) -> Result<CudaCode, CudaError> {
-        let _relaxed = CaptureModeGuard::enter(driver, operation)?;
-        self.in_context(driver, operation, ask)
+        let _relaxed = CaptureModeGuard::enter(symbols, operation)?;
+        self.in_context(symbols, operation, call)
     }
 
-    /// Looks at an event that another library may have recorded, before a question that would break
-    /// the capture that the record was made in. Returns the status if this has told it.
+    /// Returns the status of an event that another library may have recorded, as far as a call tells that
+    /// cannot invalidate a capture. Returns `None` if another call is needed.
     #[cold]
-    fn look_at_shared(
+    fn shared_status(
         &self,
-        driver: &'static Driver,
+        symbols: &'static Symbols,
         operation: &'static str,
     ) -> Result<Option<EventStatus>, CudaError> {
-        match self.time_of_itself(driver, operation)? {
+        match self.elapsed_since_itself(symbols, operation)? {
             CudaCode::SUCCESS => Ok(Some(EventStatus::Complete)),
             CudaCode::NOT_READY => Ok(Some(EventStatus::Pending)),
             CudaCode::INVALID_HANDLE if self.options.is_timed() => {
@@ -201,24 +206,24 @@ impl CudaEvent {
                 let what = "the stream that the event was last recorded on";
                 Err(CudaError::Capturing { operation, what })
             }
-            // An event without timing, or one of a capture that is over.
+            // An event without timing, or one of a capture that has ended.
             _ => Ok(None),
         }
     }
 
-    pub(super) fn ask_status(&self) -> Result<EventStatus, CudaError> {
+    pub(super) fn driver_status(&self) -> Result<EventStatus, CudaError> {
         const OPERATION: &str = "Event::status";
-        let driver = driver()?;
+        let symbols = &driver()?.symbols;
         self.check_reset(OPERATION)?;
         let is_shared = self.is_shared();
         if !is_shared {
-            self.refuse_captured(driver, OPERATION)?;
-        } else if let Some(status) = self.look_at_shared(driver, OPERATION)? {
+            self.ensure_not_captured(symbols, OPERATION)?;
+        } else if let Some(status) = self.shared_status(symbols, OPERATION)? {
             return Ok(status);
         }
-        // SAFETY: the event is alive.
-        let ask = || unsafe { (driver.symbols.event_query)(self.as_ptr()) };
-        match self.query_runtime(driver, OPERATION, ask)? {
+        // SAFETY: `self` keeps the event alive.
+        let call = || unsafe { (symbols.event_query)(self.as_ptr()) };
+        match self.in_relaxed_mode(symbols, OPERATION, call)? {
             CudaCode::SUCCESS if !is_shared && !self.record.is_any() => Ok(EventStatus::Unrecorded),
             CudaCode::SUCCESS => Ok(EventStatus::Complete),
             CudaCode::NOT_READY => Ok(EventStatus::Pending),
@@ -229,20 +234,20 @@ impl CudaEvent {
         }
     }
 
-    pub(super) fn wait_here(&self) -> Result<(), CudaError> {
+    pub(super) fn wait_on_host(&self) -> Result<(), CudaError> {
         const OPERATION: &str = "Event::synchronize";
         host_func::ensure_outside_host_func(OPERATION)?;
-        let driver = driver()?;
+        let symbols = &driver()?.symbols;
         self.check_reset(OPERATION)?;
         let is_shared = self.is_shared();
         if is_shared {
-            self.look_at_shared(driver, OPERATION)?;
+            self.shared_status(symbols, OPERATION)?;
         } else {
-            self.refuse_captured(driver, OPERATION)?;
+            self.ensure_not_captured(symbols, OPERATION)?;
         }
-        // SAFETY: the event is alive.
-        let ask = || unsafe { (driver.symbols.event_synchronize)(self.as_ptr()) };
-        match self.query_runtime(driver, OPERATION, ask)? {
+        // SAFETY: `self` keeps the event alive.
+        let call = || unsafe { (symbols.event_synchronize)(self.as_ptr()) };
+        match self.in_relaxed_mode(symbols, OPERATION, call)? {
             CudaCode::INVALID_VALUE if is_shared => {
                 Err(CudaError::CapturedEvent { operation: OPERATION })
             }
@@ -250,9 +255,9 @@ impl CudaEvent {
         }
     }
 
-    pub(super) fn ask_elapsed(&self, start: &Self) -> Result<f32, CudaError> {
+    pub(super) fn elapsed_since_start(&self, start: &Self) -> Result<f32, CudaError> {
         const OPERATION: &str = "Event::elapsed_since";
-        let driver = driver()?;
+        let symbols = &driver()?.symbols;
         start.check_reset(OPERATION)?;
         match (start.primary, self.primary) {
             (Some(one), Some(other)) if std::ptr::eq(one, other) => {}
@@ -260,17 +265,18 @@ impl CudaEvent {
         }
         for event in [start, self] {
             if !event.is_shared() {
-                event.refuse_captured(driver, OPERATION)?;
+                event.ensure_not_captured(symbols, OPERATION)?;
             }
         }
-        let (elapsed, function) = elapsed_time(driver);
+        let (elapsed, function) = elapsed_time(symbols);
         let milliseconds = Cell::new(0.0);
-        // SAFETY: the first is a valid out-pointer; both events are alive. No capture minds.
-        let ask = || unsafe { elapsed(milliseconds.as_ptr(), start.as_ptr(), self.as_ptr()) };
-        match self.in_context(driver, OPERATION, ask)? {
+        // SAFETY: `milliseconds` is a valid out-pointer, and both events are alive. The call leaves
+        // captures intact.
+        let call = || unsafe { elapsed(milliseconds.as_ptr(), start.as_ptr(), self.as_ptr()) };
+        match self.in_context(symbols, OPERATION, call)? {
             CudaCode::SUCCESS => Ok(milliseconds.get()),
             CudaCode::NOT_READY => {
-                let start_is_pending = matches!(start.ask_status(), Ok(EventStatus::Pending));
+                let start_is_pending = matches!(start.driver_status(), Ok(EventStatus::Pending));
                 let which = if start_is_pending { "start" } else { "end" };
                 Err(ContractError::EventPending { which }.into())
             }
@@ -282,8 +288,8 @@ impl CudaEvent {
         }
     }
 
-    /// Returns an error that says what an event of another library lacks, where the driver says that
-    /// one of the two has no time.
+    /// Returns an error that tells what a foreign event lacks, if the driver has no time for one of the
+    /// two.
     #[cold]
     fn explain_elapsed(&self, start: &Self, code: CudaCode) -> Result<(), CudaError> {
         let is_foreign = |event: &&Self| event.origin == Origin::Foreign;
@@ -298,18 +304,18 @@ impl CudaEvent {
         Err(ContractError::InvalidHandle { operation, bits, reason }.into())
     }
 
-    /// Returns `true` if the driver says again that no work of the context will run any more.
+    /// Returns `true` if a second driver call confirms that no work of the context will run any more.
     fn is_context_at_end(&self) -> bool {
         const OPERATION: &str = "CudaEvent::is_context_at_end";
         let Some(driver) = loaded() else { return false };
         if self.check_reset(OPERATION).is_err() {
             return true;
         }
-        let answer = self.time_of_itself(driver, OPERATION);
+        let answer = self.elapsed_since_itself(&driver.symbols, OPERATION);
         answer.is_ok_and(CudaCode::is_end_of_context)
     }
 
-    /// The end of a public call: see [`host_func::end`].
+    /// Ends a public call: see [`host_func::end`].
     #[inline]
     pub(super) fn end<T>(&self, outcome: Result<T, CudaError>) -> Result<T, CudaError> {
         host_func::end(outcome, || {
@@ -322,11 +328,11 @@ impl CudaEvent {
 
 type ElapsedTime = unsafe extern "C" fn(*mut f32, Ptr, Ptr) -> CudaCode;
 
-/// Returns the driver's function for elapsed time, and its name.
-fn elapsed_time(driver: &'static Driver) -> (ElapsedTime, &'static str) {
-    let newer = driver.symbols.event_elapsed_v2;
+/// Returns the driver's newest function for elapsed time, and its name.
+fn elapsed_time(symbols: &'static Symbols) -> (ElapsedTime, &'static str) {
+    let newer = symbols.event_elapsed_v2;
     match newer.function {
         Some(function) => (function, newer.name),
-        None => (driver.symbols.event_elapsed, "cuEventElapsedTime"),
+        None => (symbols.event_elapsed, "cuEventElapsedTime"),
     }
 }
