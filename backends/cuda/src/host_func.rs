@@ -12,6 +12,8 @@ use gpu_stream_driver_common::host_func::is_inside;
 use gpu_stream_driver_common::{Deferred, HostFuncs, Panics};
 
 use crate::CudaError;
+use crate::driver::context;
+use crate::driver::symbols::Symbols;
 
 /// The work that is deferred to the end of a public call.
 pub(crate) static DEFERRED: Deferred = Deferred::new();
@@ -38,6 +40,17 @@ pub(crate) fn ensure_outside_host_func(operation: &'static str) -> Result<(), Cu
     }
     let reason = "it is called from a host function, which must not wait for the GPU; let another stream wait for an event instead";
     Err(ContractError::NotPermitted { operation, reason }.into())
+}
+
+/// Returns an error inside a callback that another library gave to `cuLaunchHostFunc`.
+///
+/// The driver would let the thread block there forever. It answers other calls with 800, so this makes a cheap one: it
+/// reads the thread's current context.
+pub(crate) fn ensure_outside_callback(
+    symbols: &Symbols,
+    operation: &'static str,
+) -> Result<(), CudaError> {
+    context::current_context(symbols, operation).map(drop)
 }
 
 /// Runs `destroy`, which calls the driver and no user code. Inside a host function, where most driver calls

@@ -23,6 +23,10 @@ fn main() -> ExitCode {
         ("unchecked_finds_its_context_later", unchecked_finds_its_context_later),
         ("host_function_panic_is_a_stream_fault", host_function_panic_is_a_stream_fault),
         ("objects_dropped_in_a_host_function", objects_dropped_in_a_host_function),
+        (
+            "synchronize_in_a_foreign_callback_is_rejected",
+            synchronize_in_a_foreign_callback_is_rejected,
+        ),
         #[cfg(feature = "cudarc")]
         ("cudarc_stream_as_the_owner", cudarc_stream_as_the_owner),
         #[cfg(feature = "cudarc")]
@@ -198,6 +202,34 @@ fn objects_dropped_in_a_host_function() {
     }
     carrier.synchronize().unwrap();
     assert_eq!(ran.load(Ordering::SeqCst), 100);
+}
+
+/// Another library's callback blocks on a stream or event. The driver would block forever, and the backend does not know
+/// the callback.
+fn synchronize_in_a_foreign_callback_is_rejected() {
+    struct Arguments {
+        stream: CudaStream,
+        event: CudaEvent,
+        results: std::sync::mpsc::Sender<[Result<(), CudaError>; 2]>,
+    }
+    unsafe extern "C" fn callback(arguments: *mut c_void) {
+        // SAFETY: the pointer comes from the box below, and the driver calls once.
+        let Arguments { stream, event, results } = *unsafe { Box::from_raw(arguments.cast()) };
+        results.send([stream.synchronize(), event.synchronize()]).unwrap();
+    }
+    let stream = Cuda::new_stream(device(), StreamOptions::new()).unwrap();
+    let event = stream.record_event().unwrap();
+    stream.synchronize().unwrap();
+    let (results, received) = std::sync::mpsc::channel();
+    let arguments = Box::into_raw(Box::new(Arguments { stream, event, results }));
+    let carrier = Space::primary().stream(1, 0);
+    // SAFETY: the stream is alive, and `arguments` is valid until the one call.
+    let code = unsafe { (bare().launch_host_func)(carrier, callback, arguments.cast()) };
+    assert_eq!(code, 0);
+    for result in received.recv().unwrap() {
+        let text = expect_kind("in a foreign callback", result, ErrorKind::NotPermitted);
+        assert!(text.contains("host function"), "{text}");
+    }
 }
 
 #[cfg(feature = "cudarc")]

@@ -238,6 +238,7 @@ impl CudaEvent {
         const OPERATION: &str = "Event::synchronize";
         host_func::ensure_outside_host_func(OPERATION)?;
         let symbols = &driver()?.symbols;
+        host_func::ensure_outside_callback(symbols, OPERATION)?;
         self.check_reset(OPERATION)?;
         let is_shared = self.is_shared();
         if is_shared {

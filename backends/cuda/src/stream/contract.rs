@@ -30,6 +30,11 @@ unsafe impl Stream for CudaStream {
         self.end(self.is_done())
     }
 
+    /// Blocks until all submitted work has completed: see [`Stream::synchronize`].
+    ///
+    /// # Errors
+    /// Also [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) inside a callback that another library gave to
+    /// `cuLaunchHostFunc`, on a driver that answers `cuCtxGetCurrent` with 800 there.
     fn synchronize(&self) -> Result<(), CudaError> {
         self.end(self.wait_on_host())
     }

@@ -39,6 +39,7 @@ impl CudaStream {
         const OPERATION: &str = "Stream::synchronize";
         host_func::ensure_outside_host_func(OPERATION)?;
         self.with_current(OPERATION, |symbols, raw| {
+            host_func::ensure_outside_callback(symbols, OPERATION)?;
             // SAFETY: `self` keeps the stream alive, and `with_current` sets the context that a default one needs.
             unsafe { capture::ensure_not_capturing(symbols, raw, OPERATION) }?;
             let _relaxed = CaptureModeGuard::enter(symbols, OPERATION)?;
