@@ -5,6 +5,7 @@ pub mod deferred;
 mod forks;
 pub mod host_func;
 pub mod library;
+pub mod ordering;
 pub mod panics;
 mod pool;
 mod retry;

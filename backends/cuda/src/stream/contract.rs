@@ -3,9 +3,10 @@
 use gpu_stream_core::{
     CaptureStatus, Device, EventOptions, HostFunc, RawStream, Stream, StreamOptions,
 };
+use gpu_stream_driver_common::ordering;
 
 use super::CudaStream;
-use crate::ordering::{self, Fork, ScratchEvent};
+use crate::ordering::CudaOrdering;
 use crate::{Cuda, CudaError, CudaEvent};
 
 // SAFETY:
@@ -76,7 +77,7 @@ unsafe impl Stream for CudaStream {
     #[inline]
     fn wait_stream<O: Stream<Backend = Cuda>>(&self, other: &O) -> Result<(), CudaError> {
         match ordering::downcast(other) {
-            Some(other) => self.end_with(ordering::wait_stream(self, other), other),
+            Some(other) => self.end_with(ordering::wait_stream::<CudaOrdering>(self, other), other),
             // A type around a stream, which records in its own way.
             None if self.is_same(other) => Ok(()),
             None => self.wait_event(&other.record_event()?),
@@ -89,19 +90,7 @@ unsafe impl Stream for CudaStream {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Cuda>,
     {
-        let mut fork = Fork::of(self);
-        for branch in branches {
-            let next = match ordering::downcast(branch) {
-                Some(branch) => fork.wait_own_type(branch),
-                None => fork.wait_wrapped_type(branch),
-            };
-            if next.is_break() {
-                break;
-            }
-        }
-        // The scratch event is released before the call ends.
-        let outcome = fork.finish();
-        self.end(outcome)
+        self.end(ordering::fork::<CudaOrdering, O>(self, branches))
     }
 
     #[inline]
@@ -110,17 +99,7 @@ unsafe impl Stream for CudaStream {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Cuda>,
     {
-        let (mut scratch, mut outcome) = (ScratchEvent::new(), Ok(()));
-        for branch in branches {
-            let joined = match ordering::downcast(branch) {
-                Some(branch) => scratch.join(self, branch),
-                None => self.wait_stream(branch),
-            };
-            ordering::keep_first(&mut outcome, joined);
-        }
-        // The scratch event is released before the call ends.
-        drop(scratch);
-        self.end(outcome)
+        self.end(ordering::join::<CudaOrdering, O>(self, branches))
     }
 
     /// Returns the stream's priority: see [`Stream::priority`].
