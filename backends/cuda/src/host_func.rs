@@ -6,9 +6,9 @@
 
 use std::ffi::c_void;
 
-use gpu_stream_core::{ContractError, Error, ErrorKind, KeepAlive};
+use gpu_stream_core::{Error, ErrorKind, KeepAlive};
 use gpu_stream_driver_common::deferred::drop_here;
-use gpu_stream_driver_common::host_func::is_inside;
+use gpu_stream_driver_common::host_func::{ensure_outside, is_inside};
 use gpu_stream_driver_common::{Deferred, HostFuncs, Panics};
 
 use crate::CudaError;
@@ -35,11 +35,7 @@ pub(crate) unsafe extern "C" fn run(key: *mut c_void) {
 /// Returns an error inside a host function of this process's backends. Blocking there would block the
 /// thread that runs all host functions.
 pub(crate) fn ensure_outside_host_func(operation: &'static str) -> Result<(), CudaError> {
-    if !is_inside() {
-        return Ok(());
-    }
-    let reason = "it is called from a host function, which must not wait for the GPU; let another stream wait for an event instead";
-    Err(ContractError::NotPermitted { operation, reason }.into())
+    Ok(ensure_outside(operation)?)
 }
 
 /// Returns an error inside a callback that another library gave to `cuLaunchHostFunc`.

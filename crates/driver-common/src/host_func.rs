@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use gpu_stream_core::ContractError;
+
 use crate::deferred::{drop_quietly, forget_panic};
 use crate::forks::User;
 use crate::panics::{Panics, StreamKey};
@@ -43,6 +45,16 @@ thread_local! {
 #[inline]
 pub fn is_inside() -> bool {
     INSIDE.get()
+}
+
+/// Returns an error inside a host function of any backend. Blocking there would block the thread that runs all host
+/// functions.
+pub fn ensure_outside(operation: &'static str) -> Result<(), ContractError> {
+    if !is_inside() {
+        return Ok(());
+    }
+    let reason = "it is called from a host function, which must not wait for the GPU; let another stream wait for an event instead";
+    Err(ContractError::NotPermitted { operation, reason })
 }
 
 /// Marks the thread as inside a host function, until it is dropped.
