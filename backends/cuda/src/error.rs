@@ -81,7 +81,7 @@ pub enum CudaError {
     /// The process has loaded more than one CUDA driver. Kind
     /// [`AmbiguousLibrary`](ErrorKind::AmbiguousLibrary).
     #[error(
-        "{operation}: this process has loaded more than one CUDA driver: {files}; a handle of one is none of the other; load only one, or set GPU_STREAM_CUDA_LIBRARY to the file that the streams are of before the first call"
+        "{operation}: this process has loaded more than one CUDA driver: {files}; a handle of one driver is invalid in the other; load only one, or set GPU_STREAM_CUDA_LIBRARY to the file that created the streams, before the first call"
     )]
     AmbiguousLibrary {
         /// The call.

@@ -259,9 +259,9 @@ fn effect_of_each_call_on_a_capture() {
     seen.say("calls (own, other), and the mode of that thread.");
     let mut head = format!("{:<36}", "");
     for Column { capture, elsewhere, thread } in &columns {
-        let who = if *elsewhere { "oth" } else { "own" };
+        let caller = if *elsewhere { "oth" } else { "own" };
         let name = |mode: &c_int| ["g", "t", "r"][*mode as usize];
-        head.push_str(&format!(" {:>7}", format!("{}-{who}-{}", name(capture), name(thread))));
+        head.push_str(&format!(" {:>7}", format!("{}-{caller}-{}", name(capture), name(thread))));
     }
     seen.say(&head);
     let mut things = Things::new();

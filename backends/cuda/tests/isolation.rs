@@ -203,7 +203,7 @@ fn foreign_events_in_a_capture() {
         let given = escaped.raw().as_ptr();
         let capture = Capture::begin(raw, mode);
         expect_rejected("a foreign event", &capture, &waiter, waiter.wait_event(&uncaptured));
-        expect_rejected("an event given out", &capture, &waiter, waiter.wait_event(&escaped));
+        expect_rejected("an escaped event", &capture, &waiter, waiter.wait_event(&escaped));
         for event in [inside, given] {
             // SAFETY: the event and the stream are alive.
             ok("event_record", unsafe { (bare().event_record)(event, raw) });

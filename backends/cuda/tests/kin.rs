@@ -281,7 +281,7 @@ fn event_owner_is_kept_and_dropped() {
         Cuda::event_from_owner(Arc::clone(&owner), Some(wrong)),
         ErrorKind::InvalidDevice,
     );
-    assert_eq!(Arc::strong_count(&owner), 1, "a refused owner is let go");
+    assert_eq!(Arc::strong_count(&owner), 1, "a rejected owner is dropped");
 }
 
 fn another_library_records_our_event() {

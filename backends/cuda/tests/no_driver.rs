@@ -109,7 +109,7 @@ fn no_library() -> Result<Completion, Failed> {
 }
 
 fn wrong_name_in_the_variable() -> Result<Completion, Failed> {
-    let name = "/nowhere/libcuda-of-nobody.so";
+    let name = "/nowhere/libcuda-that-does-not-exist.so";
     expect(
         seen(&[(LIBRARY, name)])?,
         ErrorKind::LibraryNotFound,

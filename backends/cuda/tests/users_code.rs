@@ -229,7 +229,7 @@ fn every_call_runs_deferred_work() {
         drop_inside(&other, wrapper);
         assert_eq!(Arc::strong_count(&held), 2, "{name}: it was dropped in the host function");
         call();
-        assert_eq!(Arc::strong_count(&held), 1, "{name} did not run what was put off");
+        assert_eq!(Arc::strong_count(&held), 1, "{name} did not run the deferred work");
     }
 }
 

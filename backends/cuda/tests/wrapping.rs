@@ -252,7 +252,7 @@ fn cudarc_stream_as_the_owner() {
     drop(stream);
     assert_eq!(support::bare::thread_state(), none, "cudarc left its context current");
     set_current(std::ptr::with_exposed_provenance_mut(before.0));
-    assert!(watch.upgrade().is_none(), "the stream is let go with its last wrapper");
+    assert!(watch.upgrade().is_none(), "the stream is dropped with its last wrapper");
     assert_eq!(event.status().unwrap(), EventStatus::Complete);
 
     let default = CudaStream::from_cudarc(&context.default_stream()).unwrap();

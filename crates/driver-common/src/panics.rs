@@ -129,7 +129,7 @@ impl Panics {
         if self.is_clean(seen) { None } else { self.find(seen, (scope, handle), id) }
     }
 
-    /// As [`check`](Self::check), by a search.
+    /// Searches the message of the stream's panic: [`check`](Self::check) without its fast path.
     #[cold]
     pub fn find(
         &self,

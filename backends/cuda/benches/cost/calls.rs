@@ -250,11 +250,14 @@ fn single_calls(bench: &Bench, table: &mut Table) {
     };
     table.row("synchronize, idle", bench.pair(synchronize, || drop(stream.synchronize())));
     table.row("record", bench.pair(|| record(theirs, raw), || drop(stream.record(&event))));
-    let looked = || {
+    let checked_record = || {
         is_capturing(raw);
         record(theirs, raw);
     };
-    table.row("record (bare: with a look)", bench.pair(looked, || drop(stream.record(&event))));
+    table.row(
+        "record (bare: with a capture check)",
+        bench.pair(checked_record, || drop(stream.record(&event))),
+    );
     bench.settle();
     let event_query = || {
         // SAFETY: the event is alive.

@@ -209,7 +209,7 @@ impl Driver {
         check(code, operation, function)?;
         let Some(context) = Context::new(context) else {
             self.check_only_runtime(operation)?;
-            let reason = "has no context, so it is no stream that is alive";
+            let reason = "has no context, so it is not a live stream; pass a stream that has not been destroyed";
             let bits = stream.expose_provenance();
             return Err(ContractError::InvalidHandle { operation, bits, reason }.into());
         };

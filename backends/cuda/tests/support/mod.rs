@@ -75,7 +75,7 @@ pub fn wrap(stream: bare::Ptr) -> CudaStream {
 #[track_caller]
 pub fn expect_kind<T>(what: &str, result: Result<T, CudaError>, kind: ErrorKind) -> String {
     match result {
-        Ok(_) => panic!("{what} succeeded, and should be refused with {kind}"),
+        Ok(_) => panic!("{what} succeeded, and should fail with {kind}"),
         Err(error) => {
             assert_eq!(error.kind(), kind, "{what}: {error}");
             error.to_string()
