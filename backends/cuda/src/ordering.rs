@@ -140,7 +140,7 @@ impl EventOps for Pair<'_> {
         let wait = self.primary.symbols.stream_wait_event;
         // SAFETY:
         // - `self.waiter` keeps its stream alive.
-        // - The scratch event is alive and recorded. It may be of any context.
+        // - The scratch event is alive and recorded. It may belong to any context.
         // - The flags must be 0.
         let code = unsafe { wait(self.waiter.as_ptr(), pointer(event), 0) };
         if code == CudaCode::SUCCESS { Ok(()) } else { Err(FastPathError::Wait(code)) }

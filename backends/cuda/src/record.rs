@@ -69,7 +69,7 @@ impl CudaStream {
             // The stream's own record: later work of the stream follows it anyway.
             return Some(CudaCode::SUCCESS);
         }
-        // SAFETY: the stream and the event are alive. The event may be of any context. The flags must be 0.
+        // SAFETY: the stream and the event are alive. The event may belong to any context. The flags must be 0.
         let code = unsafe { (symbols.stream_wait_event)(self.as_ptr(), event.as_ptr(), 0) };
         (!code.is_for_slow_path()).then_some(code)
     }
@@ -182,7 +182,7 @@ impl CudaStream {
                 return Ok(());
             }
             // SAFETY: the stream and the event are alive, and the stream's context is current if it needs one. The event
-            // may be of any context. The flags must be 0.
+            // may belong to any context. The flags must be 0.
             let code = unsafe { (symbols.stream_wait_event)(raw, event.as_ptr(), 0) };
             event.check_wait(code, operation)
         })

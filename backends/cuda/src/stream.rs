@@ -74,7 +74,7 @@ impl CudaStream {
         (self.raw, self.owner.clone())
     }
 
-    /// Returns `true` if both wrappers are of one stream.
+    /// Returns `true` if both wrappers stand for one stream.
     #[inline]
     pub(crate) fn is_same_stream(&self, other: &Self) -> bool {
         self.raw == other.raw && self.device == other.device

@@ -208,7 +208,7 @@ fn no_thread_waits_for_another(fake: &fake::Fake) {
     for function in ["cuEventRecord", "cuStreamWaitEvent", "cuEventCreate"] {
         // So that an event must be created.
         let held: Vec<_> = (0..600).map(|_| part.source.record_event().unwrap()).collect();
-        fake.hold(function);
+        fake.block_next(function);
         std::thread::scope(|scope| {
             let (source, branch) = (&part.source, &part.branches[0]);
             let stuck = scope.spawn(move || {

@@ -257,16 +257,16 @@ mod tests {
             }
         }
         let (funcs, panics) = (Arc::new(HostFuncs::new()), Panics::new());
-        let hold = |panics| {
+        let locking = |panics| {
             let asks = Asks(Arc::clone(&funcs), panics);
             Box::new(move || drop(asks))
         };
         let keys = [
-            taken(&funcs, hold(true), STREAM),
-            taken(&funcs, hold(true), STREAM),
-            taken(&funcs, hold(false), STREAM),
+            taken(&funcs, locking(true), STREAM),
+            taken(&funcs, locking(true), STREAM),
+            taken(&funcs, locking(false), STREAM),
         ];
-        let alive = taken(&funcs, hold(false), OTHER);
+        let alive = taken(&funcs, locking(false), OTHER);
         funcs.cancel(|stream| stream.scope == STREAM.scope);
         assert_eq!((funcs.len(), Arc::strong_count(&funcs)), (1, 2));
         keys.into_iter().for_each(|key| funcs.run(key, &panics));

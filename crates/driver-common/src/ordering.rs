@@ -15,7 +15,7 @@ use crate::{EventOps, RecordCoalescer};
 
 /// The scratch events of one device or context. A copy refers to the same events.
 pub trait ScratchEvents: Copy {
-    /// Returns `true` if both are of one device or context.
+    /// Returns `true` if both belong to one device or context.
     fn is_same(self, other: Self) -> bool;
 
     /// Takes back an event that is no longer needed.
@@ -65,7 +65,7 @@ pub trait StreamOrdering {
     /// Two streams on the fast path.
     type Pair<'a>: StreamPair<Stream = Self::Stream, Events = Self::Events>;
 
-    /// Returns `true` if both wrappers are of one stream.
+    /// Returns `true` if both wrappers stand for one stream.
     fn is_same_stream(waiter: &Self::Stream, source: &Self::Stream) -> bool;
 
     /// Returns the pair if the fast path is possible.

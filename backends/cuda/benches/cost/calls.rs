@@ -339,8 +339,8 @@ fn waits(bench: &Bench, table: &mut Table) {
     #[cfg(feature = "cudarc")]
     {
         let context = cudarc::driver::CudaContext::new(0).expect("cudarc's context");
-        let made = || context.new_stream().expect("cudarc's stream");
-        let (theirs, other) = (made(), made());
+        let new_theirs = || context.new_stream().expect("cudarc's stream");
+        let (theirs, other) = (new_theirs(), new_theirs());
         let wrapped = |stream| CudaStream::from_cudarc(stream).expect("from_cudarc");
         let (ours, ours_other) = (wrapped(&theirs), wrapped(&other));
         let join = || {

@@ -88,7 +88,7 @@ impl Fake {
     }
 
     /// Blocks the next call of `name`, on whichever thread.
-    pub fn hold(&self, name: &str) {
+    pub fn block_next(&self, name: &str) {
         let name = CString::new(name).unwrap();
         // SAFETY: the string ends with a NUL.
         unsafe { (self.hold)(name.as_ptr()) }
