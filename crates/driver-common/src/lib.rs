@@ -8,6 +8,7 @@ pub mod library;
 pub mod ordering;
 pub mod panics;
 mod pool;
+mod process_state;
 mod retry;
 mod sync;
 
@@ -16,5 +17,6 @@ pub use self::deferred::Deferred;
 pub use self::host_func::HostFuncs;
 pub use self::panics::{Panics, Seen, StreamKey};
 pub use self::pool::Pool;
+pub use self::process_state::ProcessState;
 pub use self::retry::RetryCell;
 pub use self::sync::thread_number;

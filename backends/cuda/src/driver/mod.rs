@@ -20,6 +20,7 @@ use std::ffi::{CStr, c_char};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use gpu_stream_core::BackendKind;
 use gpu_stream_driver_common::RetryCell;
 use gpu_stream_driver_common::library::{Origin, Watch};
 use libloading::Library;
@@ -27,6 +28,7 @@ use libloading::Library;
 use self::check::check;
 use self::code::CudaCode;
 use self::primary::DeviceState;
+use self::process_state::PROCESS_STATE;
 use self::symbols::Symbols;
 use crate::CudaError;
 
@@ -67,11 +69,11 @@ pub(crate) fn driver() -> Result<&'static Driver, CudaError> {
 fn start_driver() -> Result<&'static Driver, CudaError> {
     static CELL: RetryCell<Driver, CudaError> = RetryCell::new();
     extern "C" fn in_child() {
-        process_state::set_forked();
+        PROCESS_STATE.set_forked();
         DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
     }
-    process_state::ensure_not_forked()?;
-    process_state::watch_forks(in_child);
+    PROCESS_STATE.ensure_running(BackendKind::Cuda)?;
+    PROCESS_STATE.watch_forks(in_child);
     let driver = CELL.get_or_try(Driver::new, load::can_pass)?;
     DRIVER.store(std::ptr::from_ref(driver).cast_mut(), Ordering::Release);
     Ok(driver)

@@ -11,8 +11,9 @@ use super::capture::CaptureModeGuard;
 use super::check::check;
 use super::code::CudaCode;
 use super::context::Context;
+use super::create;
+use super::process_state::PROCESS_STATE;
 use super::symbols::{DeviceHandle, Symbols};
-use super::{create, process_state};
 use crate::host_func::{self, DEFERRED, HOST_FUNCS};
 use crate::{Cuda, CudaError};
 
@@ -173,7 +174,7 @@ impl PrimaryContext {
         if let Err(event) = self.scratch_events.give(event.to_bits(), thread_number()) {
             let event = RawEvent::from_bits(event);
             host_func::run_outside_host_func(move || {
-                if !process_state::is_forked() && !self.is_reset() {
+                if !PROCESS_STATE.is_forked() && !self.is_reset() {
                     // SAFETY:
                     // - The event is ours, and this is its last use: the waits for its record are enqueued.
                     // - Its context is alive, as the check before has shown.
