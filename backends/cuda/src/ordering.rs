@@ -9,7 +9,7 @@
 use std::ops::ControlFlow;
 
 use gpu_stream_core::RawEvent;
-use gpu_stream_driver_common::ordering::{ScratchEvents, StreamOrdering, StreamPair};
+use gpu_stream_driver_common::ordering::{self, ScratchEvents, StreamOrdering, StreamPair};
 use gpu_stream_driver_common::{EventOps, RecordCoalescer};
 
 use crate::driver::capture;
@@ -20,6 +20,12 @@ use crate::driver::primary::PrimaryContext;
 use crate::driver::symbols::Ptr;
 use crate::isolation::check_streams;
 use crate::{Cuda, CudaError, CudaEvent, CudaStream};
+
+/// Makes `waiter` wait for all work that was submitted to `source`.
+// Not generic, so that the fast path is compiled once, in this crate.
+pub(crate) fn wait_stream(waiter: &CudaStream, source: &CudaStream) -> Result<(), CudaError> {
+    ordering::wait_stream::<CudaOrdering>(waiter, source)
+}
 
 /// What CUDA provides for `wait_stream`, `fork` and `join`.
 pub(crate) enum CudaOrdering {}
@@ -34,17 +40,17 @@ impl StreamOrdering for CudaOrdering {
         waiter.is_same_stream(source)
     }
 
-    /// Returns the pair if both streams are explicit and without a fault, and the source's primary context is known or
+    /// Returns the source's primary context if both streams are explicit and without a fault, and the source's primary context is known or
     /// assumed.
     ///
     /// # Errors
     /// `waiter` is being captured, and `source` is not part of that capture.
     #[inline]
-    fn fast_pair<'a>(
-        waiter: &'a CudaStream,
-        source: &'a CudaStream,
+    fn fast_events(
+        waiter: &CudaStream,
+        source: &CudaStream,
         operation: &'static str,
-    ) -> Result<Option<Pair<'a>>, CudaError> {
+    ) -> Result<Option<&'static PrimaryContext>, CudaError> {
         // No driver is loaded in the child of a fork, although the context is known there.
         let (true, true, Some(driver)) = (source.is_plain(), waiter.is_plain(), loaded()) else {
             return Ok(None);
@@ -53,8 +59,16 @@ impl StreamOrdering for CudaOrdering {
         if unsafe { capture::may_be_capturing(&driver.symbols, waiter.as_ptr()) } {
             check_streams(waiter, source, operation)?;
         }
-        let primary = source.known_or_assumed_primary();
-        Ok(primary.map(|primary| Pair { waiter, source, primary }))
+        Ok(source.known_or_assumed_primary())
+    }
+
+    #[inline]
+    fn pair<'a>(
+        waiter: &'a CudaStream,
+        source: &'a CudaStream,
+        primary: &'static PrimaryContext,
+    ) -> Pair<'a> {
+        Pair { waiter, source, primary }
     }
 
     fn prepare_slow(

@@ -68,15 +68,22 @@ pub trait StreamOrdering {
     /// Returns `true` if both wrappers stand for one stream.
     fn is_same_stream(waiter: &Self::Stream, source: &Self::Stream) -> bool;
 
-    /// Returns the pair if the fast path is possible.
+    /// Returns the scratch events of the source's device or context if the fast path is possible.
     ///
     /// # Errors
     /// `waiter` must not wait for `source`.
-    fn fast_pair<'a>(
+    fn fast_events(
+        waiter: &Self::Stream,
+        source: &Self::Stream,
+        operation: &'static str,
+    ) -> Result<Option<Self::Events>, Error<Self>>;
+
+    /// Returns the pair with the events of [`fast_events`](Self::fast_events).
+    fn pair<'a>(
         waiter: &'a Self::Stream,
         source: &'a Self::Stream,
-        operation: &'static str,
-    ) -> Result<Option<Self::Pair<'a>>, Error<Self>>;
+        events: Self::Events,
+    ) -> Self::Pair<'a>;
 
     /// Prepares a wait on the slow path. Returns `Break` if the streams are ordered by now.
     ///
@@ -133,7 +140,8 @@ pub fn wait_stream<B: StreamOrdering>(
         return Ok(());
     }
     // Fast path: the source records a scratch event, or shares a record of another caller.
-    if let Some(pair) = B::fast_pair(waiter, source, OPERATION)? {
+    if let Some(events) = B::fast_events(waiter, source, OPERATION)? {
+        let pair = B::pair(waiter, source, events);
         match pair.coalescer().wait_for(pair.source_bits(), &pair) {
             Ok(()) => {
                 pair.record_accepted();
@@ -220,7 +228,8 @@ fn join_one<B: StreamOrdering>(
     if B::is_same_stream(waiter, branch) {
         return Ok(());
     }
-    if let Some(pair) = B::fast_pair(waiter, branch, OPERATION)? {
+    if let Some(events) = B::fast_events(waiter, branch, OPERATION)? {
+        let pair = B::pair(waiter, branch, events);
         match scratch.record(&pair).and_then(|event| pair.wait(event)) {
             Ok(()) => return Ok(()),
             Err(error) => pair.explain(error, OPERATION).map_or(Ok(()), Err)?,
@@ -299,8 +308,8 @@ impl<'a, B: StreamOrdering> Fork<'a, B> {
         if B::is_same_stream(branch, self.source) {
             return ControlFlow::Continue(());
         }
-        let pair = match B::fast_pair(branch, self.source, Self::OPERATION) {
-            Ok(Some(pair)) => pair,
+        let pair = match B::fast_events(branch, self.source, Self::OPERATION) {
+            Ok(Some(events)) => B::pair(branch, self.source, events),
             Ok(None) => return self.wait_slow(branch),
             Err(error) => return self.continue_with(Err(error)),
         };

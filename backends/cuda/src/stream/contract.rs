@@ -6,7 +6,7 @@ use gpu_stream_core::{
 use gpu_stream_driver_common::ordering;
 
 use super::CudaStream;
-use crate::ordering::CudaOrdering;
+use crate::ordering::{CudaOrdering, wait_stream};
 use crate::{Cuda, CudaError, CudaEvent};
 
 // SAFETY:
@@ -77,7 +77,7 @@ unsafe impl Stream for CudaStream {
     #[inline]
     fn wait_stream<O: Stream<Backend = Cuda>>(&self, other: &O) -> Result<(), CudaError> {
         match ordering::downcast(other) {
-            Some(other) => self.end_with(ordering::wait_stream::<CudaOrdering>(self, other), other),
+            Some(other) => self.end_with(wait_stream(self, other), other),
             // A type around a stream, which records in its own way.
             None if self.is_same(other) => Ok(()),
             None => self.wait_event(&other.record_event()?),
