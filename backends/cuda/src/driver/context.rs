@@ -86,13 +86,13 @@ fn pop(symbols: &Symbols) {
 }
 
 /// Saves the current context, and makes it current again on drop. Used around foreign code that changes it.
-#[cfg(feature = "cudarc")]
+#[cfg_attr(not(feature = "cudarc"), allow(dead_code, reason = "only cudarc needs it"))]
 pub(crate) struct SavedContext {
     symbols: &'static Symbols,
     saved: Ptr,
 }
 
-#[cfg(feature = "cudarc")]
+#[cfg_attr(not(feature = "cudarc"), allow(dead_code, reason = "only cudarc needs it"))]
 impl SavedContext {
     /// Saves the current context. Returns `None` if the driver returns an error, because it is shut down.
     pub(crate) fn save(symbols: &'static Symbols) -> Option<Self> {
@@ -101,7 +101,6 @@ impl SavedContext {
     }
 }
 
-#[cfg(feature = "cudarc")]
 impl Drop for SavedContext {
     fn drop(&mut self) {
         if current(self.symbols, "SavedContext::drop").is_ok_and(|now| now == self.saved) {
