@@ -89,7 +89,7 @@ unsafe impl Backend for Cuda {
         owner: KeepAlive,
     ) -> Result<CudaStream, CudaError> {
         // SAFETY: the stream is live (caller contract).
-        Ok(unsafe { wrap::wrap(raw, device, "Backend::wrap_stream") }?.with(owner))
+        Ok(unsafe { wrap::wrap(raw, device, "Backend::stream_from_raw") }?.with(owner))
     }
 
     #[inline(always)]
@@ -98,7 +98,7 @@ unsafe impl Backend for Cuda {
         device: Device,
         owner: KeepAlive,
     ) -> Result<CudaStream, CudaError> {
-        let operation = "Backend::wrap_stream_unchecked";
+        let operation = "Backend::stream_from_raw_unchecked";
         // SAFETY: the stream is live (caller contract).
         Ok(unsafe { wrap::wrap_unchecked(raw, device, operation) }?.with(owner))
     }

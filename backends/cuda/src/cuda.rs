@@ -18,7 +18,7 @@
 /// | handle 0 or 1 without a device | the default stream of the current context's device, or of device 0 if there is no current context |
 /// | handle 0 or 1 while a context is current that is not its device's primary one | rejected without a device: [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) |
 /// | events and streams of a context that is not the primary one | created by the stream's own `new_event`, `new_stream`, `record_event` |
-/// | a stream of a green context | its `new_stream` creates one of that green context |
+/// | a stream of a green context | its `new_stream` creates one of that green context, which cannot be blocking |
 /// | foreign events | wrapped as they are; the driver does not tell their device, so the first record detects a wrong one |
 /// | a primary context that another library reset | objects created before return [`ContextDestroyed`](gpu_stream_core::ErrorKind::ContextDestroyed); objects created after work |
 /// | handle 0, 1 or 2 while the process has another driver | rejected: [`AmbiguousLibrary`](gpu_stream_core::ErrorKind::AmbiguousLibrary) |

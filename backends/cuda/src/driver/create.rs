@@ -2,7 +2,9 @@
 
 use std::ffi::c_uint;
 
-use gpu_stream_core::{PriorityRange, RawEvent, RawStream, StreamOptions};
+use gpu_stream_core::{
+    BackendKind, ContractError, PriorityRange, RawEvent, RawStream, StreamOptions,
+};
 
 use super::capture::CaptureModeGuard;
 use super::check::{check, require};
@@ -59,7 +61,11 @@ pub(crate) fn create_stream(
     Ok(RawStream::from_ptr(stream))
 }
 
-/// Creates a non-blocking stream in a green context.
+/// Creates a stream in a green context.
+///
+/// # Errors
+/// [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) for a blocking stream. The driver creates none there: with
+/// flags 0 and a green context current, `cuStreamCreate` returns a non-blocking stream.
 ///
 /// # Safety
 /// - `green` is a live green context.
@@ -69,6 +75,12 @@ pub(crate) unsafe fn create_green_stream(
     options: StreamOptions,
     operation: &'static str,
 ) -> Result<RawStream<Cuda>, CudaError> {
+    if options.blocking {
+        let reason = "no stream of a green context is blocking; ask for a non-blocking one, or create it in the device's \
+                      primary context with `Backend::new_stream`";
+        let backend = BackendKind::Cuda;
+        return Err(ContractError::Unsupported { operation, backend, reason }.into());
+    }
     let create = require(symbols.green_stream_create, operation)?;
     let _relaxed = CaptureModeGuard::enter(symbols, operation)?;
     let mut stream = std::ptr::null_mut();

@@ -123,7 +123,7 @@ impl CudaEvent {
         options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<Self, CudaError> {
-        const OPERATION: &str = "Backend::wrap_event";
+        const OPERATION: &str = "Backend::event_from_raw";
         if raw.to_bits() == 0 {
             let reason = "is no event: the null handle names none";
             host_func::drop_owner(owner);

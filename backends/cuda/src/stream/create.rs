@@ -54,16 +54,7 @@ impl CudaStream {
         let green = self.green_context(symbols, OPERATION)?;
         let raw = match green {
             // SAFETY: the green context is alive, because its stream is.
-            Some(green) if !options.blocking => unsafe {
-                create_green_stream(symbols, green, options, OPERATION)?
-            },
-            Some(green) => {
-                // `cuGreenCtxStreamCreate` creates no blocking streams. `cuStreamCreate` does, with the green context
-                // current.
-                // SAFETY: the green context is alive, because its stream is.
-                let context = unsafe { driver.context_of_green(green, OPERATION) }?;
-                create_stream(symbols, context, options, OPERATION)?
-            }
+            Some(green) => unsafe { create_green_stream(symbols, green, options, OPERATION)? },
             None => create_stream(symbols, context, options, OPERATION)?,
         };
         let parts = match primary {

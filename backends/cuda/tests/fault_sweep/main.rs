@@ -2,9 +2,9 @@
 //! code. Runs over the simulated driver, also on a machine with a real one.
 //!
 //! ```sh
-//! cargo test -p gpu-stream-cuda --test fault_walk                           # a part of the codes
-//! GPU_STREAM_FAULT_WALK=full cargo test -p gpu-stream-cuda --test fault_walk --release
-//! GPU_STREAM_FAULT_TRACE=1 cargo test -p gpu-stream-cuda --test fault_walk  # prints each combination
+//! cargo test -p gpu-stream-cuda --test fault_sweep                           # a part of the codes
+//! GPU_STREAM_FAULT_SWEEP=full cargo test -p gpu-stream-cuda --test fault_sweep --release
+//! GPU_STREAM_FAULT_TRACE=1 cargo test -p gpu-stream-cuda --test fault_sweep  # prints each combination
 //! ```
 
 mod hostile;
@@ -91,7 +91,7 @@ fn failed_restore_is_repeated() {
 }
 
 fn the_fault_sweep() {
-    let full = std::env::var("GPU_STREAM_FAULT_WALK").is_ok_and(|extent| extent == "full");
+    let full = std::env::var("GPU_STREAM_FAULT_SWEEP").is_ok_and(|extent| extent == "full");
     let extent = if full { Extent::Full } else { Extent::Quick };
     let report = run::<OnCuda>(controls(), extent);
     println!("{report}");
