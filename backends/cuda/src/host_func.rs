@@ -4,6 +4,7 @@
 //! that is dropped inside a host function, or in the middle of a call, is deferred until a public call
 //! ends.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 
 use gpu_stream_core::{Error, ErrorKind, KeepAlive};
@@ -40,13 +41,21 @@ pub(crate) fn ensure_outside_host_func(operation: &'static str) -> Result<(), Cu
 
 /// Returns an error inside a callback that another library gave to `cuLaunchHostFunc`.
 ///
-/// The driver would let the thread block there forever. It answers other calls with 800, so this makes a cheap one: it
-/// reads the thread's current context.
+/// The driver would let the thread block there forever. It answers other calls with 800, so this makes one of them: it
+/// reads the thread's current context. Callbacks run on threads of the driver, so each thread is checked once.
+#[inline]
 pub(crate) fn ensure_outside_callback(
     symbols: &Symbols,
     operation: &'static str,
 ) -> Result<(), CudaError> {
-    context::current_context(symbols, operation).map(drop)
+    thread_local! {
+        static RUNS_NO_CALLBACKS: Cell<bool> = const { Cell::new(false) };
+    }
+    if !RUNS_NO_CALLBACKS.get() {
+        context::current_context(symbols, operation)?;
+        RUNS_NO_CALLBACKS.set(true);
+    }
+    Ok(())
 }
 
 /// Runs `destroy`, which calls the driver and no user code. Inside a host function, where most driver calls

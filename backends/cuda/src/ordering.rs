@@ -40,26 +40,31 @@ impl StreamOrdering for CudaOrdering {
         waiter.is_same_stream(source)
     }
 
-    /// Returns the source's primary context if both streams are explicit and without a fault, and the source's primary context is known or
-    /// assumed.
+    /// Returns `true` if both streams are explicit and without a fault.
     ///
     /// # Errors
     /// `waiter` is being captured, and `source` is not part of that capture.
     #[inline]
-    fn fast_events(
+    fn is_fast(
         waiter: &CudaStream,
         source: &CudaStream,
         operation: &'static str,
-    ) -> Result<Option<&'static PrimaryContext>, CudaError> {
+    ) -> Result<bool, CudaError> {
         // No driver is loaded in the child of a fork, although the context is known there.
         let (true, true, Some(driver)) = (source.is_plain(), waiter.is_plain(), loaded()) else {
-            return Ok(None);
+            return Ok(false);
         };
         // SAFETY: `waiter` keeps its stream alive.
         if unsafe { capture::may_be_capturing(&driver.symbols, waiter.as_ptr()) } {
             check_streams(waiter, source, operation)?;
         }
-        Ok(source.known_or_assumed_primary())
+        Ok(true)
+    }
+
+    /// Returns the source's primary context, which is known or assumed.
+    #[inline]
+    fn scratch_events(source: &CudaStream) -> Option<&'static PrimaryContext> {
+        source.known_or_assumed_primary()
     }
 
     #[inline]

@@ -68,17 +68,20 @@ pub trait StreamOrdering {
     /// Returns `true` if both wrappers stand for one stream.
     fn is_same_stream(waiter: &Self::Stream, source: &Self::Stream) -> bool;
 
-    /// Returns the scratch events of the source's device or context if the fast path is possible.
+    /// Returns `true` if the streams allow the fast path. It also needs [`scratch_events`](Self::scratch_events).
     ///
     /// # Errors
     /// `waiter` must not wait for `source`.
-    fn fast_events(
+    fn is_fast(
         waiter: &Self::Stream,
         source: &Self::Stream,
         operation: &'static str,
-    ) -> Result<Option<Self::Events>, Error<Self>>;
+    ) -> Result<bool, Error<Self>>;
 
-    /// Returns the pair with the events of [`fast_events`](Self::fast_events).
+    /// Returns the scratch events of the source's device or context. Returns `None` if it has none.
+    fn scratch_events(source: &Self::Stream) -> Option<Self::Events>;
+
+    /// Returns the pair with the events of [`scratch_events`](Self::scratch_events).
     fn pair<'a>(
         waiter: &'a Self::Stream,
         source: &'a Self::Stream,
@@ -140,7 +143,9 @@ pub fn wait_stream<B: StreamOrdering>(
         return Ok(());
     }
     // Fast path: the source records a scratch event, or shares a record of another caller.
-    if let Some(events) = B::fast_events(waiter, source, OPERATION)? {
+    if B::is_fast(waiter, source, OPERATION)?
+        && let Some(events) = B::scratch_events(source)
+    {
         let pair = B::pair(waiter, source, events);
         match pair.coalescer().wait_for(pair.source_bits(), &pair) {
             Ok(()) => {
@@ -228,7 +233,9 @@ fn join_one<B: StreamOrdering>(
     if B::is_same_stream(waiter, branch) {
         return Ok(());
     }
-    if let Some(events) = B::fast_events(waiter, branch, OPERATION)? {
+    if B::is_fast(waiter, branch, OPERATION)?
+        && let Some(events) = B::scratch_events(branch)
+    {
         let pair = B::pair(waiter, branch, events);
         match scratch.record(&pair).and_then(|event| pair.wait(event)) {
             Ok(()) => return Ok(()),
@@ -287,8 +294,8 @@ impl<E: ScratchEvents> Drop for Scratch<E> {
 struct Fork<'a, B: StreamOrdering> {
     source: &'a B::Stream,
     scratch: Scratch<B::Events>,
-    /// `true` once the scratch event is recorded.
-    is_recorded: bool,
+    /// The scratch event, and where it comes from, once it is recorded.
+    recorded: Option<(B::Events, usize)>,
     /// An ordinary event, for branches that need the slow path.
     event: Option<EventOf<B::Stream>>,
     /// The first error.
@@ -299,7 +306,7 @@ impl<'a, B: StreamOrdering> Fork<'a, B> {
     const OPERATION: &'static str = "Stream::fork";
 
     fn of(source: &'a B::Stream) -> Self {
-        Fork { source, scratch: Scratch::None, is_recorded: false, event: None, outcome: Ok(()) }
+        Fork { source, scratch: Scratch::None, recorded: None, event: None, outcome: Ok(()) }
     }
 
     /// Makes one branch of the backend's own type wait. Returns `Break` if the record fails: then no branch can wait.
@@ -308,30 +315,32 @@ impl<'a, B: StreamOrdering> Fork<'a, B> {
         if B::is_same_stream(branch, self.source) {
             return ControlFlow::Continue(());
         }
-        let pair = match B::fast_events(branch, self.source, Self::OPERATION) {
-            Ok(Some(events)) => B::pair(branch, self.source, events),
-            Ok(None) => return self.wait_slow(branch),
+        match B::is_fast(branch, self.source, Self::OPERATION) {
+            Ok(true) => {}
+            Ok(false) => return self.wait_slow(branch),
             Err(error) => return self.continue_with(Err(error)),
-        };
-        let event = match self.scratch {
-            Scratch::Acquired(events, event)
-                if self.is_recorded && events.is_same(pair.events()) =>
-            {
-                event
+        }
+        let (pair, event) = match self.recorded {
+            Some((events, event)) => (B::pair(branch, self.source, events), event),
+            None => {
+                let Some(events) = B::scratch_events(self.source) else {
+                    return self.wait_slow(branch);
+                };
+                let pair = B::pair(branch, self.source, events);
+                match self.scratch.record(&pair) {
+                    Ok(event) => {
+                        self.recorded = Some((events, event));
+                        (pair, event)
+                    }
+                    Err(error) => {
+                        let Some(error) = pair.explain(error, Self::OPERATION) else {
+                            return self.wait_slow(branch);
+                        };
+                        keep_first(&mut self.outcome, Err(error));
+                        return ControlFlow::Break(());
+                    }
+                }
             }
-            _ => match self.scratch.record(&pair) {
-                Ok(event) => {
-                    self.is_recorded = true;
-                    event
-                }
-                Err(error) => {
-                    let Some(error) = pair.explain(error, Self::OPERATION) else {
-                        return self.wait_slow(branch);
-                    };
-                    keep_first(&mut self.outcome, Err(error));
-                    return ControlFlow::Break(());
-                }
-            },
         };
         match pair.wait(event) {
             Ok(()) => ControlFlow::Continue(()),
