@@ -1,6 +1,8 @@
-//! What a call costs beside the runtime's own, on idle streams: nanoseconds a call, the median of 31
-//! batches of 2,000. Compare inside one run only. Over a simulated GPU it says what the backend adds
-//! to AMD's own code, and nothing about a GPU.
+//! Measures the cost of each call beside the runtime's own, on idle streams: nanoseconds a call, as the
+//! median of 31 batches of 2,000.
+//!
+//! Compare figures of one run only. Over a simulated GPU they say what the backend adds to AMD's own
+//! code, and nothing about a GPU.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -13,16 +15,18 @@ use gpu_stream_hip::Hip;
 use support::bare::{bare, new_stream, ok, synchronize};
 use support::{device, wrap};
 
-fn cost(name: &str, mut call: impl FnMut(), mut rest: impl FnMut()) {
+/// Prints the cost of one `call`: the median of all batches, the minimum and the maximum. Runs `between`
+/// after each batch.
+fn cost(name: &str, mut call: impl FnMut(), mut between: impl FnMut()) {
     const CALLS: u32 = 2_000;
     let mut batches: Vec<f64> = (0..31)
         .map(|_| {
-            let since = Instant::now();
+            let start = Instant::now();
             for _ in 0..CALLS {
                 call();
             }
-            let taken = since.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS);
-            rest();
+            let taken = start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS);
+            between();
             taken
         })
         .collect();
@@ -40,81 +44,81 @@ fn main() {
     let (raw, raw_other) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (stream, other) = (wrap(raw), wrap(raw_other));
     let runtime = bare();
-    let mut theirs = std::ptr::null_mut();
-    // SAFETY: a place for one event.
-    ok("event_create", unsafe { (runtime.event_create)(&mut theirs, 2) });
+    let mut bare_event = std::ptr::null_mut();
+    // SAFETY: `&mut bare_event` is a valid out-pointer.
+    ok("event_create", unsafe { (runtime.event_create)(&mut bare_event, 2) });
     let event = Hip::new_event(device(), EventOptions::new()).expect("an event");
     stream.record(&event).expect("record");
-    // SAFETY: both are alive.
-    ok("event_record", unsafe { (runtime.event_record)(theirs, raw) });
+    // SAFETY: the event and the stream are alive.
+    ok("event_record", unsafe { (runtime.event_record)(bare_event, raw) });
     let handle = RawStream::from_ptr(raw);
     let mut status: c_int = 0;
     let mut mode: c_int = 2;
-    // Between the batches, so that no batch has the work of the last one.
-    let rest = || {
+    // Synchronizes between the batches, so that no batch has the work of the previous one.
+    let between = || {
         synchronize(raw);
         synchronize(raw_other);
     };
-    // SAFETY: the handles are alive, and the places are for what is written.
-    cost("runtime: hipPeekAtLastError", || _ = unsafe { (runtime.peek_error)() }, rest);
-    let look = || {
-        // SAFETY: as above.
+    // SAFETY: the function takes no arguments.
+    cost("runtime: hipPeekAtLastError", || _ = unsafe { (runtime.peek_error)() }, between);
+    let is_capturing = || {
+        // SAFETY: the stream is alive, and `&mut status` is a valid out-pointer.
         unsafe { (runtime.capture_status)(raw, &mut status) };
     };
-    cost("runtime: hipStreamIsCapturing", look, rest);
+    cost("runtime: hipStreamIsCapturing", is_capturing, between);
     let exchange = || {
-        // SAFETY: as above.
+        // SAFETY: `&mut mode` points to a valid mode. The second call restores the thread's mode.
         unsafe {
             (runtime.exchange_capture_mode)(&mut mode);
             (runtime.exchange_capture_mode)(&mut mode);
         }
     };
-    cost("runtime: exchange capture mode, twice", exchange, rest);
-    // SAFETY: as above.
-    cost("runtime: hipStreamQuery", || _ = unsafe { (runtime.stream_query)(raw) }, rest);
-    cost("query", || drop(stream.query()), rest);
-    let theirs_wait = || {
-        // SAFETY: as above.
+    cost("runtime: exchange capture mode, twice", exchange, between);
+    // SAFETY: the stream is alive.
+    cost("runtime: hipStreamQuery", || _ = unsafe { (runtime.stream_query)(raw) }, between);
+    cost("query", || drop(stream.query()), between);
+    let bare_synchronize = || {
+        // SAFETY: the stream is alive.
         unsafe { (runtime.stream_synchronize)(raw) };
     };
-    cost("runtime: hipStreamSynchronize", theirs_wait, rest);
-    cost("synchronize", || drop(stream.synchronize()), rest);
-    // SAFETY: as above.
-    cost("runtime: hipEventQuery", || _ = unsafe { (runtime.event_query)(theirs) }, rest);
-    cost("event query", || drop(event.query()), rest);
+    cost("runtime: hipStreamSynchronize", bare_synchronize, between);
+    cost("synchronize", || drop(stream.synchronize()), between);
+    // SAFETY: the event is alive.
+    cost("runtime: hipEventQuery", || _ = unsafe { (runtime.event_query)(bare_event) }, between);
+    cost("event query", || drop(event.query()), between);
     let record = || {
-        // SAFETY: as above.
-        unsafe { (runtime.event_record)(theirs, raw) };
+        // SAFETY: the event and the stream are alive.
+        unsafe { (runtime.event_record)(bare_event, raw) };
     };
-    cost("runtime: hipEventRecord", record, rest);
-    cost("record", || drop(stream.record(&event)), rest);
+    cost("runtime: hipEventRecord", record, between);
+    cost("record", || drop(stream.record(&event)), between);
     let wait = || {
-        // SAFETY: as above.
-        unsafe { (runtime.stream_wait_event)(raw_other, theirs, 0) };
+        // SAFETY: the event and the stream are alive.
+        unsafe { (runtime.stream_wait_event)(raw_other, bare_event, 0) };
     };
-    cost("runtime: hipStreamWaitEvent", wait, rest);
-    cost("wait_event", || drop(other.wait_event(&event)), rest);
+    cost("runtime: hipStreamWaitEvent", wait, between);
+    cost("wait_event", || drop(other.wait_event(&event)), between);
     let both = || {
-        // SAFETY: as above.
+        // SAFETY: the event and both streams are alive.
         unsafe {
-            (runtime.event_record)(theirs, raw);
-            (runtime.stream_wait_event)(raw_other, theirs, 0);
+            (runtime.event_record)(bare_event, raw);
+            (runtime.stream_wait_event)(raw_other, bare_event, 0);
         }
     };
-    cost("runtime: record and wait, one event", both, rest);
-    cost("wait_stream", || drop(other.wait_stream(&stream)), rest);
-    cost("record_event", || drop(stream.record_event()), rest);
+    cost("runtime: record and wait, one event", both, between);
+    cost("wait_stream", || drop(other.wait_stream(&stream)), between);
+    cost("record_event", || drop(stream.record_event()), between);
     let first = device();
-    cost("new_event", || drop(Hip::new_event(first, EventOptions::new())), rest);
+    cost("new_event", || drop(Hip::new_event(first, EventOptions::new())), between);
     // SAFETY: the stream is never destroyed.
     let checked = || drop(unsafe { Hip::stream_from_raw(handle, Some(device())) });
-    cost("wrap, checked", checked, rest);
-    // SAFETY: as above.
+    cost("wrap, checked", checked, between);
+    // SAFETY: the stream is never destroyed, and belongs to this device.
     let unchecked = || drop(unsafe { Hip::stream_from_raw_unchecked(handle, first) });
-    cost("wrap, unchecked", unchecked, rest);
-    cost("id", || drop(stream.id()), rest);
+    cost("wrap, unchecked", unchecked, between);
+    cost("id", || drop(stream.id()), between);
     let default = Hip::default_stream(first).expect("default_stream");
-    cost("default stream: query", || drop(default.query()), rest);
+    cost("default stream: query", || drop(default.query()), between);
     let own = Hip::new_stream(device(), StreamOptions::new()).expect("new_stream");
     own.synchronize().expect("synchronize");
 }
