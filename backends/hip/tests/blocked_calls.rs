@@ -1,8 +1,8 @@
-//! A call that is blocked inside the runtime, as a record is whose stream has a full queue, holds up no
-//! other: nothing of ours is held meanwhile. One that fails leaves no stale stream. And one panic costs
-//! other streams nothing.
+//! Calls that are blocked inside the runtime, as a record is whose stream has a full queue. They block
+//! no other call, because the backend holds no lock meanwhile. Calls that fail leave no stale stream,
+//! and a panic adds no cost to other streams.
 //!
-//! The runtime is the one of `tests/fake`, which holds a call back until it is told.
+//! The runtime is the one of `tests/fake`, which blocks a call until the test releases it.
 
 mod support;
 
@@ -16,15 +16,15 @@ use gpu_stream_hip::{Hip, HipStream};
 use support::{device, expect_kind, fake};
 
 const CASES: [fake::Case; 9] = [
-    ("streams_dropped_busy_go_in_steady_state", streams_dropped_busy_go_in_steady_state),
-    ("a_blocked_record_holds_up_no_question", a_blocked_record_holds_up_no_question),
-    ("a_blocked_wait_holds_up_no_record", a_blocked_wait_holds_up_no_record),
-    ("a_failed_record_keeps_the_stream", a_failed_record_keeps_the_stream),
+    ("busy_streams_are_destroyed_in_steady_state", busy_streams_are_destroyed_in_steady_state),
+    ("blocked_record_blocks_no_query", blocked_record_blocks_no_query),
+    ("blocked_wait_blocks_no_record", blocked_wait_blocks_no_record),
+    ("failed_record_keeps_the_stream", failed_record_keeps_the_stream),
     ("exit_beside_a_blocked_record", exit_beside_a_blocked_record),
-    ("exit_beside_a_blocked_question", exit_beside_a_blocked_question),
+    ("exit_beside_a_blocked_query", exit_beside_a_blocked_query),
     ("exit_beside_a_blocked_wait", exit_beside_a_blocked_wait),
     ("exit_of_another_thread_beside_a_blocked_wait", exit_of_another_thread_beside_a_blocked_wait),
-    ("a_panic_costs_other_streams_nothing", a_panic_costs_other_streams_nothing),
+    ("panic_adds_no_calls_on_other_streams", panic_adds_no_calls_on_other_streams),
 ];
 
 const VERSIONS: [&str; 3] = ["50731921", "60443484", "70253211"];
@@ -37,11 +37,11 @@ fn new() -> HipStream {
     Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
 }
 
-/// They wait for no call that makes or drops something. A thread that has made no call leaves its
-/// streams and events to the others, too.
-fn streams_dropped_busy_go_in_steady_state(fake: &fake::Fake) {
+/// Streams that are dropped while they are busy need no call that creates or drops something. A thread
+/// without any call leaves its streams and events to the other threads.
+fn busy_streams_are_destroyed_in_steady_state(fake: &fake::Fake) {
     let keep = new();
-    // HIP 5.7 needs one of the pool to destroy a stream.
+    // HIP 5.7 needs an event of the pool to destroy a stream.
     drop(keep.record_event().expect("a record"));
     let (streams, events) = (fake.live_streams(), fake.live_events());
     fake.set_busy(true);
@@ -58,8 +58,8 @@ fn streams_dropped_busy_go_in_steady_state(fake: &fake::Fake) {
     assert_eq!((fake.live_streams(), fake.live_events()), (streams, events), "left");
 }
 
-/// Were one of these calls to wait for the record, this would not end.
-fn a_blocked_record_holds_up_no_question(fake: &fake::Fake) {
+/// If one of these calls waited for the record, this test would not end.
+fn blocked_record_blocks_no_query(fake: &fake::Fake) {
     let (stream, other, waiter) = (new(), new(), new());
     for options in [EventOptions::new(), EventOptions::timed()] {
         let event = Hip::new_event(device(), options).expect("an event");
@@ -87,7 +87,7 @@ fn a_blocked_record_holds_up_no_question(fake: &fake::Fake) {
     assert_eq!(fake.stale(), 0);
 }
 
-fn a_blocked_wait_holds_up_no_record(fake: &fake::Fake) {
+fn blocked_wait_blocks_no_record(fake: &fake::Fake) {
     let (stream, other, waiter) = (new(), new(), new());
     let event = stream.record_event().expect("a record");
     fake.hold_next("hipStreamWaitEvent");
@@ -103,7 +103,8 @@ fn a_blocked_wait_holds_up_no_record(fake: &fake::Fake) {
     assert_eq!(fake.stale(), 0);
 }
 
-/// The handle is given out, so that the record is made in place; another thread synchronizes.
+/// Exits while a record in place is blocked and another thread synchronizes the event. The event's
+/// handle has escaped, so the record is made in place.
 fn exit_beside_a_blocked_record(fake: &fake::Fake) {
     let (stream, event) = (new(), Hip::new_event(device(), EventOptions::new()).unwrap());
     let (stream, event): (&'static _, &'static _) =
@@ -125,19 +126,19 @@ fn exit_beside_a_blocked_record(fake: &fake::Fake) {
     std::process::exit(0);
 }
 
-/// A thread that waits asks a question that never comes back, as one that waits inside the runtime.
-fn exit_beside_a_blocked_question(fake: &fake::Fake) {
+/// Exits while a query of a waiting thread is blocked, as a wait inside the runtime is.
+fn exit_beside_a_blocked_query(fake: &fake::Fake) {
     let stream: &'static _ = Box::leak(new().into());
     fake.set_busy(true);
-    fake.hold(true);
+    fake.hold_queries(true);
     std::thread::spawn(|| _ = Stream::synchronize(stream));
-    while !fake.hold(true) {
+    while !fake.hold_queries(true) {
         std::thread::yield_now();
     }
     std::process::exit(0);
 }
 
-/// Calls `exit` while another thread's wait for an event of this thread's own stream is blocked.
+/// Exits while another thread's wait for an event of this thread's own stream is blocked.
 fn exit_beside_a_blocked_wait(fake: &fake::Fake) {
     let (own, waiter) = (Hip::per_thread_stream(device()).expect("its own stream"), new());
     let event: &'static _ = Box::leak(own.record_event().expect("a record").into());
@@ -154,7 +155,7 @@ fn exit_of_another_thread_beside_a_blocked_wait(fake: &fake::Fake) {
     unreachable!("the thread ends the process");
 }
 
-fn a_panic_costs_other_streams_nothing(fake: &fake::Fake) {
+fn panic_adds_no_calls_on_other_streams(fake: &fake::Fake) {
     let (one, other) = (new(), new());
     let event = one.record_event().expect("a record");
     let all = || {
@@ -174,7 +175,7 @@ fn a_panic_costs_other_streams_nothing(fake: &fake::Fake) {
             .expect("a launch");
         bad.synchronize().expect_err("a fault");
     }
-    // The first call of each after a panic may look.
+    // The first call of each kind after a panic may check for faults.
     all();
     assert_eq!(all(), before, "calls of the runtime, beside 50 streams with a fault");
     for bad in &bad {
@@ -182,11 +183,11 @@ fn a_panic_costs_other_streams_nothing(fake: &fake::Fake) {
     }
     drop(bad);
     all();
-    assert_eq!(all(), before, "calls of the runtime, when those streams are gone");
+    assert_eq!(all(), before, "calls of the runtime, after those streams were dropped");
 }
 
-/// HIP 5.7 moves an event's pointer to a stream also if the record there fails.
-fn a_failed_record_keeps_the_stream(fake: &fake::Fake) {
+/// HIP 5.7 points an event to a stream even if the record there fails.
+fn failed_record_keeps_the_stream(fake: &fake::Fake) {
     let reader = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     let event = Hip::new_event(device(), EventOptions::new()).unwrap();
     reader.record(&event).unwrap();
@@ -196,10 +197,10 @@ fn a_failed_record_keeps_the_stream(fake: &fake::Fake) {
     expect_kind("record", stream.record(&event), ErrorKind::OutOfMemory);
     fake.work();
     drop(stream);
-    // Another handle than the event's was to be recorded.
+    // The failed record was made on the spare handle, not on the event's own.
     assert_eq!(fake.live_streams(), streams, "the event keeps a stream that did not record it");
     event.synchronize().unwrap();
-    // From here on the handle stays.
+    // After `raw`, the event keeps its handle.
     event.raw();
     let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     fake.fail("hipEventRecord", 2);
@@ -209,7 +210,7 @@ fn a_failed_record_keeps_the_stream(fake: &fake::Fake) {
     assert_eq!(fake.live_streams(), streams + 1, "the event does not keep the stream");
     event.synchronize().unwrap();
     reader.wait_event(&event).unwrap();
-    // And a thread's own, which ends with it.
+    // A thread's own stream, which ends with the thread.
     fake.fail("hipEventRecord", 2);
     let event = std::thread::spawn(move || {
         let own = Hip::per_thread_stream(device()).unwrap();

@@ -1,4 +1,5 @@
-//! While one thread synchronizes, the calls of others go on: with HIP's own calls they would not.
+//! While one thread synchronizes, the calls of other threads go on. With HIP's own blocking calls they
+//! would not.
 
 mod support;
 
@@ -14,19 +15,22 @@ use support::{device, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
-        ("beside_an_event_s_synchronize", || beside(|_, event| event.synchronize().unwrap())),
-        ("beside_a_stream_s_synchronize", || beside(|stream, _| stream.synchronize().unwrap())),
-        ("a_synchronize_waits_for_its_record", a_synchronize_waits_for_its_record),
-        ("a_synchronize_waits_for_a_record_of_others", a_synchronize_waits_for_a_record_of_others),
-        ("records_while_others_synchronize", records_while_others_synchronize),
-        ("a_drop_does_not_wait", a_drop_does_not_wait),
-        ("no_drop_waits_for_work", no_drop_waits_for_work),
-        ("a_drop_beside_a_capture_does_not_wait", a_drop_beside_a_capture_does_not_wait),
+        ("calls_beside_event_synchronize", || beside(|_, event| event.synchronize().unwrap())),
+        ("calls_beside_stream_synchronize", || beside(|stream, _| stream.synchronize().unwrap())),
+        (
+            "synchronize_waits_for_the_record_at_its_start",
+            synchronize_waits_for_the_record_at_its_start,
+        ),
+        ("synchronize_waits_for_a_foreign_record", synchronize_waits_for_a_foreign_record),
+        ("records_beside_synchronizing_threads", records_beside_synchronizing_threads),
+        ("drop_of_a_busy_stream_does_not_wait", drop_of_a_busy_stream_does_not_wait),
+        ("drop_of_any_object_does_not_wait", drop_of_any_object_does_not_wait),
+        ("drop_beside_a_capture_does_not_wait", drop_beside_a_capture_does_not_wait),
     ])
 }
 
-/// All that does not block, on a stream and an event for which another thread waits behind a gate
-/// that is opened only after it: were it to block, this would not end.
+/// Makes all calls that do not block while another thread runs `wait`. The stream's gate opens only
+/// after them, so a call that blocks would never return.
 fn beside(wait: fn(&HipStream, &HipEvent)) {
     for options in [EventOptions::new(), EventOptions::timed()] {
         let raw = new_stream(0, 1, 0);
@@ -41,7 +45,7 @@ fn beside(wait: fn(&HipStream, &HipEvent)) {
                 wait(&stream, &event);
             });
             begun.recv().unwrap();
-            // It is waiting now, or will be in one of these rounds.
+            // The thread is waiting now, or will be in one of these rounds.
             for _ in 0..2_000 {
                 assert!(!stream.query().unwrap());
                 assert_eq!(event.status().unwrap(), EventStatus::Pending);
@@ -60,21 +64,22 @@ fn beside(wait: fn(&HipStream, &HipEvent)) {
     }
 }
 
-/// The record that counts is the one that was there when the call began: not one that another
-/// thread makes meanwhile, and that is behind a gate which opens only after the call has returned.
-fn a_synchronize_waits_for_its_record() {
+/// `synchronize` waits for the record that was current when the call began, and not for one that another
+/// thread makes meanwhile. The later record waits at a gate that opens only after the call has returned.
+fn synchronize_waits_for_the_record_at_its_start() {
     for options in [EventOptions::new(), EventOptions::timed()] {
         for escaped in [false, true] {
-            // Nobody can see that a call has begun. If the thread was held up until the second
-            // record was there, it rightly waits for that one, and the attempt says nothing.
-            let seen = (0..100).any(|_| synchronize_returns_before_the_second(options, escaped));
-            assert!(seen, "in 100 attempts, it always waited for a record made after the call");
+            // The start of a call cannot be observed. If the second record came before it, the call
+            // rightly waits for that one, and the attempt shows nothing.
+            let returned =
+                (0..100).any(|_| synchronize_returns_before_the_second(options, escaped));
+            assert!(returned, "in 100 attempts, it always waited for a record made after the call");
         }
     }
 }
 
-/// Whether a synchronize that began before a second record, as far as one can tell, returned before
-/// that record was complete.
+/// Returns `true` if a `synchronize` that probably began before a second record returned before that
+/// record was complete.
 fn synchronize_returns_before_the_second(options: EventOptions, escaped: bool) -> bool {
     let (raw_first, raw_second) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (first, second) = (wrap(raw_first), wrap(raw_second));
@@ -97,7 +102,7 @@ fn synchronize_returns_before_the_second(options: EventOptions, escaped: bool) -
         assert_eq!(event.status().unwrap(), EventStatus::Pending);
         first_gate.open();
         first.synchronize().unwrap();
-        // It has all the turns that it needs, if it waits for the first record only.
+        // Enough turns for the thread to return, if it waits for the first record only.
         let returned = (0..20_000).any(|_| {
             std::thread::yield_now();
             waiting.is_finished()
@@ -109,19 +114,19 @@ fn synchronize_returns_before_the_second(options: EventOptions, escaped: bool) -
     event.synchronize().unwrap();
     assert_eq!(event.status().unwrap(), EventStatus::Complete);
     if let Some(handle) = handle {
-        assert_eq!(event.raw(), handle, "a handle that others have is exchanged");
+        assert_eq!(event.raw(), handle, "an escaped handle was replaced");
     }
     returned
 }
 
-/// Likewise, if the first record is another library's, which has the handle, and we make the second.
-fn a_synchronize_waits_for_a_record_of_others() {
+/// Another library makes the first record with the escaped handle, and the crate makes the second.
+fn synchronize_waits_for_a_foreign_record() {
     let waits = || {
-        let (theirs, ours) = (new_stream(0, 1, 0), wrap(new_stream(0, 1, 0)));
+        let (raw, stream) = (new_stream(0, 1, 0), wrap(new_stream(0, 1, 0)));
         let event = Hip::new_event(device(), EventOptions::new()).unwrap();
-        let gate = gate(theirs);
-        // SAFETY: both are alive, and of one device.
-        let code = unsafe { (bare().event_record)(event.raw().as_ptr(), theirs) };
+        let gate = gate(raw);
+        // SAFETY: the event and the stream are alive, and belong to one device.
+        let code = unsafe { (bare().event_record)(event.raw().as_ptr(), raw) };
         ok("event_record", code);
         let (begin, begun) = mpsc::channel();
         std::thread::scope(|scope| {
@@ -131,22 +136,24 @@ fn a_synchronize_waits_for_a_record_of_others() {
             });
             begun.recv().unwrap();
             (0..2_000).for_each(|_| std::thread::yield_now());
-            ours.record(&event).unwrap();
-            ours.synchronize().unwrap();
-            // If it began only now, it waits for our record, which is complete: no answer.
-            let stays = (0..20_000).all(|_| {
+            stream.record(&event).unwrap();
+            stream.synchronize().unwrap();
+            // If the thread began only now, it waits for the second record, which is complete. The
+            // attempt then shows nothing.
+            let is_waiting = (0..20_000).all(|_| {
                 std::thread::yield_now();
                 !waiting.is_finished()
             });
             gate.open();
-            stays
+            is_waiting
         })
     };
-    assert!((0..100).any(|_| waits()), "in 100 attempts, it never waited for the others' record");
+    assert!((0..100).any(|_| waits()), "in 100 attempts, it never waited for the foreign record");
 }
 
-/// Threads synchronize and ask all the time while another records on stream after stream.
-fn records_while_others_synchronize() {
+/// Threads synchronize and query an event all the time while another records it on one new stream after
+/// another.
+fn records_beside_synchronizing_threads() {
     let done = AtomicBool::new(false);
     for escaped in [false, true] {
         done.store(false, Ordering::SeqCst);
@@ -171,15 +178,15 @@ fn records_while_others_synchronize() {
                 stream.launch_host_func(Box::new(func)).unwrap();
                 stream.record(&event).unwrap();
                 event.synchronize().unwrap();
-                assert!(ran.load(Ordering::SeqCst), "complete, and the work has not run");
+                assert!(ran.load(Ordering::SeqCst), "complete before the work has run");
             }
             done.store(true, Ordering::SeqCst);
         });
     }
 }
 
-/// HIP 5.7 does not say whether a stream is busy while another is captured.
-fn a_drop_beside_a_capture_does_not_wait() {
+/// HIP 5.7 cannot tell whether a stream is busy while another is captured.
+fn drop_beside_a_capture_does_not_wait() {
     for mode in [0, 1, 2] {
         let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
         let gate = gate(stream.raw().as_ptr());
@@ -187,7 +194,7 @@ fn a_drop_beside_a_capture_does_not_wait() {
         let event = stream.record_event().unwrap();
         drop(stream);
         assert_eq!(event.status().unwrap(), EventStatus::Pending);
-        // The last share in the stream.
+        // The last reference to the stream.
         drop(event);
         capture.alive("dropping a busy stream");
         capture.end().map(drop).expect("the end of the capture");
@@ -195,8 +202,8 @@ fn a_drop_beside_a_capture_does_not_wait() {
     }
 }
 
-/// Streams of ours are dropped with work behind a shut gate; all of it runs.
-fn a_drop_does_not_wait() {
+/// Streams of the crate are dropped with work behind a shut gate; all of it runs.
+fn drop_of_a_busy_stream_does_not_wait() {
     let (send, receive) = mpsc::channel();
     let mut gates = Vec::new();
     for index in 0..20 {
@@ -206,16 +213,16 @@ fn a_drop_does_not_wait() {
         stream.launch_host_func(Box::new(move || send.send(index).unwrap())).unwrap();
     }
     drop(send);
-    assert!(receive.try_recv().is_err(), "it ran in front of the gate");
+    assert!(receive.try_recv().is_err(), "the work ran before the gate opened");
     gates.iter().for_each(support::bare::Gate::open);
     let mut ran: Vec<i32> = receive.iter().collect();
     ran.sort_unstable();
     assert!(ran.into_iter().eq(0..20));
 }
 
-/// Every object in every state, dropped by the thread that lets its work go on, and all work of the
-/// device: were a drop to wait, this would not end.
-fn no_drop_waits_for_work() {
+/// Drops every object in every state, while all work of the device waits for this thread. If a drop
+/// waited for work, this test would not end.
+fn drop_of_any_object_does_not_wait() {
     let (raw, raw_other) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (stream, other) = (wrap(raw), wrap(raw_other));
     let builder = || EventOptions::builder();
@@ -225,14 +232,14 @@ fn no_drop_waits_for_work() {
         builder().blocking(true).build().unwrap(),
         builder().interprocess(true).build().unwrap(),
     ];
-    for is_free in [true, false] {
+    for on_this_thread in [true, false] {
         let mut objects: Vec<Box<dyn std::any::Any + Send>> = Vec::new();
         let complete = options.map(|options| Hip::new_event(device(), options));
         for event in complete.iter().flatten() {
             stream.record(event).unwrap();
         }
         stream.synchronize().unwrap();
-        // All work of the device, as far as it is ours.
+        // Blocks all work of the device that this test submits.
         let gates = [gate(raw), gate(raw_other)];
         objects.extend(complete.into_iter().flatten().map(|event| Box::new(event) as _));
         for escaped in [false, true] {
@@ -254,10 +261,10 @@ fn no_drop_waits_for_work() {
         let last = busy.record_event().unwrap();
         objects.extend([Box::new(busy) as Box<dyn std::any::Any + Send>, Box::new(last)]);
         objects.push(Box::new(Hip::new_stream(device(), StreamOptions::new()).unwrap()));
-        if is_free {
+        if on_this_thread {
             drop(objects);
         } else {
-            // A thread that makes no call of the crate.
+            // A thread that makes no other call of the crate.
             std::thread::spawn(move || drop(objects)).join().unwrap();
         }
         gates.iter().for_each(bare::Gate::open);

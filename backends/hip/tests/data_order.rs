@@ -1,9 +1,9 @@
-//! Data proves order: work that is held back, and then takes its time, writes on a foreign stream;
-//! another stream waits and reads. `GPU_STREAM_ROUNDS` says how often (2000).
+//! Checks order by data. Work that is held back, and then takes time, writes on a foreign stream;
+//! another stream waits and reads. `GPU_STREAM_ROUNDS` sets the number of rounds (2000).
 //!
-//! HIP takes kernels only as compiled for the device at hand, so the work is a copy within the
-//! device's memory. A fill would do, but HIP 5.2 waits on the host for every 32nd or so, and with
-//! it for a shut gate.
+//! HIP takes kernels only as compiled for the device at hand, so the work is a copy within the device's
+//! memory. A fill would do, but HIP 5.2 waits on the host for about every 32nd, and with it for a shut
+//! gate.
 
 mod support;
 
@@ -18,8 +18,8 @@ use support::{device, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
-        // It needs a pair of streams that share no hardware queue, as the first pair does.
-        ("without_the_wait_it_is_wrong", without_the_wait_it_is_wrong),
+        // Needs a pair of streams that share no hardware queue, as the first pair does.
+        ("copies_are_wrong_without_the_wait", copies_are_wrong_without_the_wait),
         ("wait_stream_orders", || always_right(|from, to| to.wait_stream(from).unwrap())),
         ("wait_event_orders", wait_event_orders),
         ("record_event_orders", || {
@@ -27,8 +27,8 @@ fn main() -> ExitCode {
         }),
         ("fork_orders", || always_right(|from, to| from.fork([to]).unwrap())),
         ("join_orders", || always_right(|from, to| to.join([from]).unwrap())),
-        ("many_branches", many_branches),
-        ("threads_in_parallel", threads_in_parallel),
+        ("fork_and_join_order_many_branches", fork_and_join_order_many_branches),
+        ("threads_with_their_own_streams_keep_order", threads_with_their_own_streams_keep_order),
     ])
 }
 
@@ -37,15 +37,15 @@ fn rounds() -> u32 {
     rounds.map_or(2_000, |text| text.parse().expect("GPU_STREAM_ROUNDS is a number"))
 }
 
-/// So many rounds are submitted while the first is held back: far fewer than a queue takes before it
-/// makes the host wait.
+/// The number of rounds that are submitted while the first is held back: far fewer than a queue takes
+/// before it blocks the host.
 const BATCH: u32 = 16;
 
-/// What is done between the writer's work and the reader's.
+/// Orders the reader (second) after the writer (first).
 type Order<'a> = &'a dyn Fn(&HipStream, &HipStream);
 
-/// In each round `from` writes numbers that end with [`Lane::wanted`], and `to` copies that one.
-/// Returns how many copies are wrong. No order at all is `None`.
+/// Runs all rounds and returns the number of wrong copies. In each round `from` writes numbers that end
+/// with [`Lane::wanted`], and `to` copies that last one. With `None`, nothing orders the two.
 fn wrong(lane: &Lane, order: Option<Order<'_>>) -> usize {
     let (rounds, from, to) = (rounds(), &lane.from, &lane.to);
     lane.clear();
@@ -60,7 +60,7 @@ fn wrong(lane: &Lane, order: Option<Order<'_>>) -> usize {
             // The next numbers come after this copy.
             from.wait_stream(to).unwrap();
         }
-        // Up to here nothing but the order keeps the reader from going on.
+        // The gate is still shut, so only the order keeps the reader from completing.
         match order {
             Some(_) => assert!(!to.query().unwrap(), "the reader did not wait for the writer"),
             None => to.synchronize().unwrap(),
@@ -71,9 +71,9 @@ fn wrong(lane: &Lane, order: Option<Order<'_>>) -> usize {
     to.synchronize().unwrap();
     let wanted = (0..rounds).map(|round| lane.wanted(round));
     let wrong: Vec<_> =
-        wanted.zip(lane.copies.read(rounds)).filter(|(wanted, seen)| wanted != seen).collect();
+        wanted.zip(lane.copies.read(rounds)).filter(|(wanted, copied)| wanted != copied).collect();
     if let Some(first) = wrong.first() {
-        eprintln!("{} copies are wrong; the first (wanted, seen): {first:?}", wrong.len());
+        eprintln!("{} copies are wrong; the first (wanted, copied): {first:?}", wrong.len());
     }
     wrong.len()
 }
@@ -81,7 +81,7 @@ fn wrong(lane: &Lane, order: Option<Order<'_>>) -> usize {
 #[track_caller]
 fn always_right(order: impl Fn(&HipStream, &HipStream)) {
     let wrong = wrong(&lanes()[0], Some(&order));
-    assert_eq!(wrong, 0, "of {} copies, so many were made too early", rounds());
+    assert_eq!(wrong, 0, "of {} copies, this many were made too early", rounds());
 }
 
 fn wait_event_orders() {
@@ -92,18 +92,18 @@ fn wait_event_orders() {
     });
 }
 
-/// The same program without the wait: if this were right too, the tests above would show nothing.
-fn without_the_wait_it_is_wrong() {
+/// The same program without the wait. If its copies were right too, the tests above would show nothing.
+fn copies_are_wrong_without_the_wait() {
     assert_eq!(wrong(&lanes()[0], None), rounds() as usize, "the copies that were made too early");
 }
 
-/// One to eight and back.
-fn many_branches() {
+/// Forks to eight branches, and joins them.
+fn fork_and_join_order_many_branches() {
     const BATCH: u32 = 4;
     let (lanes, rounds) = (lanes(), rounds() / 8);
     let (lane, count) = (&lanes[0], lanes.len() as u32);
     let branches: Vec<_> = lanes.iter().map(|lane| lane.to.clone()).collect();
-    let (middle, ends) = (Numbers::new(count), Numbers::new(count * rounds));
+    let (middle, results) = (Numbers::new(count), Numbers::new(count * rounds));
     lane.clear();
     for batch in (0..rounds).step_by(BATCH as usize) {
         let _gate = lane.gates.gate(lane.raw_from, batch as usize);
@@ -115,18 +115,18 @@ fn many_branches() {
             }
             lane.from.join(&branches).unwrap();
             for index in 0..count {
-                copy(lane.raw_from, ends.at(round * count + index), middle.at(index), 1);
+                copy(lane.raw_from, results.at(round * count + index), middle.at(index), 1);
             }
         }
     }
     lane.from.synchronize().unwrap();
-    let seen = ends.read(count * rounds);
-    let wrong = (0..).zip(&seen).filter(|&(index, &seen)| seen != lane.wanted(index / count));
-    assert_eq!(wrong.count(), 0, "of {} copies, so many were made too early", seen.len());
+    let copied = results.read(count * rounds);
+    let wrong = (0..).zip(&copied).filter(|&(index, &copy)| copy != lane.wanted(index / count));
+    assert_eq!(wrong.count(), 0, "of {} copies, this many were made too early", copied.len());
 }
 
-/// Eight threads, each with its own pair of streams, draw on one pool of events.
-fn threads_in_parallel() {
+/// Eight threads, each with its own pair of streams, share one pool of events.
+fn threads_with_their_own_streams_keep_order() {
     let lanes = lanes();
     std::thread::scope(|scope| {
         let run = |lane| wrong(lane, Some(&|from, to| to.wait_stream(from).unwrap()));
@@ -136,26 +136,27 @@ fn threads_in_parallel() {
     });
 }
 
-/// A pair of foreign streams, and what they work on. All are made before the first gate is shut, and
-/// none is ever freed: to allocate and to free may wait for all streams.
+/// A pair of foreign streams with their memory. All are created before the first gate is shut, and none
+/// is ever freed, because an allocation or a free may wait for all streams.
 struct Lane {
     raw_from: Ptr,
     raw_to: Ptr,
     from: HipStream,
     to: HipStream,
-    /// Each number is its place, counted from 1.
+    /// Each number is its index plus 1.
     ramp: Numbers,
     written: Numbers,
     copies: Numbers,
-    /// One for each batch: a gate that is shut again might be so before the stream has passed it.
+    /// One gate for each batch. A stream might not have passed a gate yet when it is shut again.
     gates: Words,
 }
 
-// SAFETY: streams and memory may be used from any thread, and are there for ever.
+// SAFETY: the runtime accepts streams and memory on any thread, and they are never freed.
 unsafe impl Send for Lane {}
-// SAFETY: as above.
+// SAFETY: the runtime accepts streams and memory on any thread, and they are never freed.
 unsafe impl Sync for Lane {}
 
+/// Returns the lanes of all tests.
 fn lanes() -> &'static [Lane] {
     static LANES: OnceLock<Vec<Lane>> = OnceLock::new();
     LANES.get_or_init(|| (0..8).map(|_| Lane::new(written())).collect())
@@ -178,7 +179,7 @@ impl Lane {
         }
     }
 
-    /// Writes numbers that grow by one, the last being `wanted`: a window onto the ramp.
+    /// Writes consecutive numbers, of which the last is `wanted`: a window onto the ramp.
     fn write(&self, round: u32) {
         copy(self.raw_from, self.written.at(0), self.ramp.at(round), self.written.count);
     }
@@ -187,12 +188,12 @@ impl Lane {
         round + self.written.count
     }
 
-    /// Zeros where streams write, when it returns.
+    /// Zeroes the memory that streams write. All zeros are written when it returns.
     fn clear(&self) {
-        // On HIP's NVIDIA platform some calls want the device to be current, also for its streams.
+        // On HIP's NVIDIA platform some calls require the device to be current, even for its streams.
         bare::set_device(0);
         for numbers in [&self.written, &self.copies] {
-            // SAFETY: the memory is as long.
+            // SAFETY: the memory has `count` numbers, and the stream is alive.
             ok("memset_words", unsafe {
                 (bare().memset_words)(numbers.at(0), 0, numbers.count as usize, self.raw_from)
             });
@@ -201,11 +202,12 @@ impl Lane {
     }
 }
 
-/// How many numbers a write is: 16 MiB, so that a reader that starts together with it is too early.
-/// A simulated device, whose memory a thread of the processor copies, takes long enough for less.
+/// Returns the count of numbers in a write: 16 MiB, so that a reader which starts together with it is
+/// too early. A simulated device, whose memory a thread of the processor copies, takes long enough for
+/// less.
 fn written() -> u32 {
     let mut name = [0_u8; 256];
-    // SAFETY: the place is as long.
+    // SAFETY: the buffer is 256 bytes long.
     ok("device_name", unsafe { (bare().device_name)(name.as_mut_ptr().cast(), 256, 0) });
     let simulated = String::from_utf8_lossy(&name).contains("simulated");
     if simulated { 16 << 10 } else { 4 << 20 }
@@ -221,7 +223,7 @@ impl Numbers {
     fn new(count: u32) -> Self {
         bare::set_device(0);
         let mut address = std::ptr::null_mut();
-        // SAFETY: a place for one address.
+        // SAFETY: `&mut address` is a valid out-pointer.
         ok("mem_alloc", unsafe { (bare().mem_alloc)(&mut address, count as usize * 4) });
         Numbers { address, count }
     }
@@ -250,17 +252,17 @@ impl Numbers {
     }
 }
 
-/// Between host (kind 1: from it, 2: to it) and device; both sides are as long.
+/// Copies between host (kind 1: from it, 2: to it) and device, and waits. Both sides have `size` bytes.
 fn transfer(to: Ptr, from: *const std::ffi::c_void, size: usize, kind: c_int) {
     let default = std::ptr::null_mut();
-    // SAFETY: both sides are as long, and are there until the copy is done.
+    // SAFETY: both sides have `size` bytes, and live until the copy is done.
     ok("copy_async", unsafe { (bare().copy_async)(to, from, size, kind, default) });
     bare::synchronize(default);
 }
 
-/// So many numbers, within the device's memory.
+/// Copies `count` numbers within the device's memory.
 fn copy(stream: Ptr, to: Ptr, from: Ptr, count: u32) {
-    // SAFETY: the stream is alive; the memory is there for ever, and as long. Kind 3: within the
-    // device.
+    // SAFETY: the stream is alive. Both sides have `count` numbers and are never freed. Kind 3: within
+    // the device.
     ok("copy_async", unsafe { (bare().copy_async)(to, from, count as usize * 4, 3, stream) });
 }

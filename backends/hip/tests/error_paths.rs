@@ -1,8 +1,7 @@
-//! Every call again, over a runtime that fails on demand: the thread is left as it was found
-//! whichever function of the runtime fails, nothing leaks, and what is looked at before a query is
-//! looked at.
+//! Every call over a runtime that fails on demand. The thread is restored whichever runtime function
+//! fails, nothing leaks, and the checks before a query are made.
 //!
-//! It shows nothing about a GPU, and needs none: the runtime is the one of `tests/fake`.
+//! The runtime is the one of `tests/fake`. It needs no GPU, and shows nothing about one.
 
 mod support;
 
@@ -28,21 +27,27 @@ const CASES: [Case; 13] = [
     ("every_call_succeeds", every_call_succeeds),
     ("every_function_fails", every_function_fails),
     ("captures_survive", captures_survive),
-    ("a_capture_that_begins_after_the_look", a_capture_that_begins_after_the_look),
-    ("no_event_of_a_capture_is_lost", no_event_of_a_capture_is_lost),
-    ("events_are_pooled", events_are_pooled),
-    ("how_many_calls", how_many_calls),
-    ("no_stale_stream_is_reached", no_stale_stream_is_reached),
-    ("a_call_keeps_the_stream_that_it_looks_at", a_call_keeps_the_stream_that_it_looks_at),
-    ("busy_streams_are_put_aside", busy_streams_are_put_aside),
-    ("codes_that_nobody_knows", codes_that_nobody_knows),
-    ("the_last_error_of_the_caller", the_last_error_of_the_caller),
-    ("a_fault_is_said_by_every_call", a_fault_is_said_by_every_call),
+    (
+        "capture_that_begins_after_the_check_is_noticed",
+        capture_that_begins_after_the_check_is_noticed,
+    ),
+    (
+        "captured_events_stay_intact_until_the_capture_ends",
+        captured_events_stay_intact_until_the_capture_ends,
+    ),
+    ("events_return_to_the_pool", events_return_to_the_pool),
+    ("runtime_calls_of_frequent_operations", runtime_calls_of_frequent_operations),
+    ("destroyed_streams_are_not_used", destroyed_streams_are_not_used),
+    ("event_query_keeps_the_stream_alive", event_query_keeps_the_stream_alive),
+    ("busy_streams_are_destroyed_once_idle", busy_streams_are_destroyed_once_idle),
+    ("unknown_codes_are_reported", unknown_codes_are_reported),
+    ("callers_last_error_is_preserved", callers_last_error_is_preserved),
+    ("every_call_returns_the_fault", every_call_returns_the_fault),
 ];
 
-/// The versions whose ways the fake has: errors that every call replaces, errors that stay; calls that
-/// are unsafe beside captures, none, some and more; and the NVIDIA platform and a version that nobody
-/// tried, where all are.
+/// The versions of the fake. They differ in the last error (replaced by every call, or kept) and in the
+/// calls that are unsafe beside captures (none, some, more). On the NVIDIA platform and in an untested
+/// version all such calls are unsafe.
 const VERSIONS: [(&str, &str); 5] = [
     ("5", "50731921"),
     ("6", "60443484"),
@@ -65,8 +70,8 @@ fn main() -> ExitCode {
             Trial::ignorable_test(title, move || run(name, version, library))
         })
     });
-    // Where more of it can go wrong.
-    let (old, name) = (library.clone(), "no_event_of_a_capture_is_lost");
+    // HIP 5.2 has more ways to lose an event of a capture.
+    let (old, name) = (library.clone(), "captured_events_stay_intact_until_the_capture_ends");
     let title = format!("{name}_5_2");
     let old = Trial::ignorable_test(title, move || run(name, "50221153", old));
     libtest_mimic::run(&Arguments::from_args(), trials.chain([old]).collect()).exit_code()
@@ -94,18 +99,18 @@ fn every_call_succeeds(fake: &fake::Fake) {
     let world = operations::World::new();
     let nothing = |_: &str| ();
     operations::run_all(&world, &nothing, &nothing);
-    // Until the pool is full.
+    // Repeats until the pool is full.
     for _ in 0..10 {
         operations::run_all(&world, &nothing, &nothing);
     }
     let live = (fake.live_streams(), fake.live_events());
     operations::run_all(&world, &nothing, &nothing);
-    assert_eq!((fake.live_streams(), fake.live_events()), live, "streams, events that leaked");
-    assert_eq!(fake.stale(), 0, "calls that reached a stream which was destroyed");
+    assert_eq!((fake.live_streams(), fake.live_events()), live, "leaked streams and events");
+    assert_eq!(fake.stale(), 0, "calls that used a destroyed stream");
 }
 
-/// The runtime's functions that the backend calls, but for those that put things back, whose failure
-/// nobody can mend.
+/// The runtime functions that the backend calls, except those that restore state, whose failure cannot
+/// be repaired.
 const FUNCTIONS: [&str; 23] = [
     "hipDeviceGetName",
     "hipDeviceGetStreamPriorityRange",
@@ -137,7 +142,7 @@ fn every_function_fails(fake: &fake::Fake) {
     operations::run_all(&world, &|_| (), &|_| ());
     let failed = Cell::new(0);
     for function in FUNCTIONS {
-        // Codes of some kinds, one that is a fault, and one that nobody knows.
+        // Codes of some kinds, a stream fault, and an unknown code.
         for code in [1, 400, 719, 900, 123_456] {
             let before = |_: &str| {
                 fake.calls("");
@@ -151,7 +156,7 @@ fn every_function_fails(fake: &fake::Fake) {
                     failed.set(failed.get() + usize::from(fake.calls(function) > 0));
                     let restores = ["hipSetDevice", "hipThreadExchangeStreamCaptureMode"];
                     if restores.contains(&function) {
-                        // What could not be put back while the function failed.
+                        // The failing function could not restore the state, so the test does.
                         set_device(device);
                         set_capture_mode(0);
                         fetch_error();
@@ -169,10 +174,10 @@ fn every_function_fails(fake: &fake::Fake) {
     assert!(failed.get() > 1_000, "only {} calls met the function that failed", failed.get());
     let (streams, events) = (fake.live_streams(), fake.live_events());
     operations::run_all(&world, &|_| (), &|_| ());
-    assert_eq!(fake.live_streams(), streams, "streams that leaked");
-    // The pool may have grown, but not without bounds.
+    assert_eq!(fake.live_streams(), streams, "leaked streams");
+    // The pool may grow, but only up to its bound.
     assert!(fake.live_events() <= events + 512, "{} events, after {events}", fake.live_events());
-    assert_eq!(fake.stale(), 0, "calls that reached a stream which was destroyed");
+    assert_eq!(fake.stale(), 0, "calls that used a destroyed stream");
 }
 
 fn captures_survive(_: &fake::Fake) {
@@ -181,10 +186,10 @@ fn captures_survive(_: &fake::Fake) {
         let (stream, other) = (wrap(raw), Hip::new_stream(device(), StreamOptions::new()).unwrap());
         let event = Hip::new_event(device(), EventOptions::new()).unwrap();
         let second = new_stream(1, 1, 0);
-        let sent = EventOptions::builder().interprocess(true).build().unwrap();
-        let sent = Hip::new_event(device(), sent);
+        let interprocess = EventOptions::builder().interprocess(true).build().unwrap();
+        let interprocess = Hip::new_event(device(), interprocess);
         let capture = Capture::begin(raw, mode);
-        let refused = |step, result| {
+        let expect_rejected = |step, result| {
             expect_kind(step, result, ErrorKind::Capturing);
             capture.alive(step);
         };
@@ -192,8 +197,9 @@ fn captures_survive(_: &fake::Fake) {
         capture.alive("wrapping a stream of another device");
         Hip::new_event(Hip::device(1).unwrap(), EventOptions::new()).unwrap();
         capture.alive("the first call for a device");
-        // Refused in the older of the two versions.
-        sent.and_then(|sent| sent.ipc_handle())
+        // Some versions reject interprocess events.
+        interprocess
+            .and_then(|event| event.ipc_handle())
             .map(drop)
             .or_else(|error| match error.kind() {
                 ErrorKind::Unsupported => Ok(()),
@@ -202,19 +208,19 @@ fn captures_survive(_: &fake::Fake) {
             .unwrap();
         capture.alive("ipc_handle");
         for _ in 0..2 {
-            refused("query", stream.query().map(drop));
-            refused("synchronize", stream.synchronize());
-            refused("host function", stream.launch_host_func(Box::new(|| ())));
+            expect_rejected("query", stream.query().map(drop));
+            expect_rejected("synchronize", stream.synchronize());
+            expect_rejected("host function", stream.launch_host_func(Box::new(|| ())));
             stream.record(&event).unwrap();
-            refused("event query", event.query().map(drop));
-            refused("event synchronize", event.synchronize());
+            expect_rejected("event query", event.query().map(drop));
+            expect_rejected("event synchronize", event.synchronize());
             let handle = RawStream::from_ptr(raw);
             operations::beside_a_capture(handle, &|step| capture.alive(step));
             std::thread::scope(|scope| {
-                let ask = || operations::beside_a_capture(handle, &|_| ());
-                scope.spawn(ask).join().expect("another thread");
+                let call_all = || operations::beside_a_capture(handle, &|_| ());
+                scope.spawn(call_all).join().expect("another thread");
             });
-            capture.alive("what another thread did");
+            capture.alive("the calls of another thread");
         }
         capture.end().expect("the end of the capture");
         expect_kind("event query", event.query(), ErrorKind::InvalidEvent);
@@ -225,16 +231,16 @@ fn captures_survive(_: &fake::Fake) {
     }
 }
 
-/// A record asks whether the stream is captured. A capture that another thread begins after that is
-/// noticed all the same: the event stands for no work then.
-fn a_capture_that_begins_after_the_look(fake: &fake::Fake) {
+/// A record first checks whether the stream is captured. A capture that another thread begins after the
+/// check is noticed anyway: the event then has no work.
+fn capture_that_begins_after_the_check_is_noticed(fake: &fake::Fake) {
     let raw = new_stream(0, 1, 0);
     let (stream, waiter) = (wrap(raw), wrap(new_stream(0, 1, 0)));
     let event = Hip::new_event(device(), EventOptions::new()).unwrap();
-    // So many that each event of `wait_stream` is recorded.
+    // Enough streams that every scratch event is recorded.
     let others: Vec<_> = (0..2_000).map(|_| wrap(new_stream(0, 1, 0))).collect();
     let during = |call: &(dyn Fn() + Sync)| {
-        // So that the short ways are gone, and have events.
+        // Warms up the fast paths, so that they have events.
         call();
         fake.hold_next("hipEventRecord");
         let capture = std::thread::scope(|scope| {
@@ -258,15 +264,15 @@ fn a_capture_that_begins_after_the_look(fake: &fake::Fake) {
     during(&|| *made.lock().unwrap() = Some(stream.record_event().unwrap()));
     let made = made.into_inner().unwrap().unwrap();
     expect_kind("status", made.status(), ErrorKind::InvalidEvent);
-    // The fake, other than the real one, refuses each wait for such an event.
-    let refused = |result: Result<(), HipError>| drop(result);
-    during(&|| refused(wrap(new_stream(0, 1, 0)).wait_stream(&stream)));
-    during(&|| refused(stream.fork([&wrap(new_stream(0, 1, 0))])));
-    during(&|| refused(wrap(new_stream(0, 1, 0)).join([&stream])));
+    // Unlike the real runtime, the fake rejects each wait for such an event.
+    let ignore = |result: Result<(), HipError>| drop(result);
+    during(&|| ignore(wrap(new_stream(0, 1, 0)).wait_stream(&stream)));
+    during(&|| ignore(stream.fork([&wrap(new_stream(0, 1, 0))])));
+    during(&|| ignore(wrap(new_stream(0, 1, 0)).join([&stream])));
 }
 
 /// A capture has pointers to the events that were recorded in it, and writes to them when it ends.
-fn no_event_of_a_capture_is_lost(fake: &fake::Fake) {
+fn captured_events_stay_intact_until_the_capture_ends(fake: &fake::Fake) {
     let raw = new_stream(0, 1, 0);
     let (stream, other) = (wrap(raw), wrap(new_stream(0, 1, 0)));
     let event = || Hip::new_event(device(), EventOptions::new()).unwrap();
@@ -282,7 +288,7 @@ fn no_event_of_a_capture_is_lost(fake: &fake::Fake) {
         assert_eq!(fake.lost(), 0);
         capture.end().map(drop).unwrap();
     }
-    // One whose handle somebody has must stay the same; it is not destroyed then.
+    // An event with an escaped handle must keep it, so it is not destroyed.
     let raw = escaped.raw();
     let capture = Capture::begin(stream.raw().as_ptr(), 2);
     stream.record(&escaped).unwrap();
@@ -296,7 +302,7 @@ fn no_event_of_a_capture_is_lost(fake: &fake::Fake) {
     capture.end().map(drop).unwrap();
 }
 
-fn events_are_pooled(fake: &fake::Fake) {
+fn events_return_to_the_pool(fake: &fake::Fake) {
     let (one, other) = (
         Hip::new_stream(device(), StreamOptions::new()).unwrap(),
         Hip::new_stream(device(), StreamOptions::new()).unwrap(),
@@ -308,33 +314,30 @@ fn events_are_pooled(fake: &fake::Fake) {
         one.wait_stream(&other).unwrap();
         other.fork([&one]).unwrap();
     }
-    assert_eq!(fake.calls("hipEventCreateWithFlags"), 0, "events are made anew");
-    // Not those whose handle somebody has, nor those with options.
-    let given = one.record_event().unwrap();
-    given.raw();
+    assert_eq!(fake.calls("hipEventCreateWithFlags"), 0, "created events");
+    // An event with an escaped handle does not go to the pool, nor does one with options.
+    let escaped = one.record_event().unwrap();
+    escaped.raw();
     let live = fake.live_events();
-    drop(given);
-    assert_eq!(
-        fake.live_events(),
-        live - 1,
-        "an event whose handle was given out went into the pool"
-    );
-    // Nor those that were asked for one by one, by whoever makes and drops many.
+    drop(escaped);
+    assert_eq!(fake.live_events(), live - 1, "an event with an escaped handle went to the pool");
+    // An event of `new_event` does not go to the pool either, because a program may create and drop
+    // many.
     let live = fake.live_events();
     drop(Hip::new_event(device(), EventOptions::new()).unwrap());
-    assert_eq!(fake.live_events(), live, "an event of new_event went into the pool");
+    assert_eq!(fake.live_events(), live, "an event of new_event went to the pool");
     for _ in 0..10 {
         let held: Vec<_> = (0..300).map(|_| one.record_event().unwrap()).collect();
         assert!(held.iter().all(|event| event.status().unwrap() == EventStatus::Complete));
     }
-    // And one for each of the streams that was waited for.
+    // The bound, and one event for each stream that was waited for.
     assert!(fake.live_events() <= 256 + 3, "the pool has no bound: {}", fake.live_events());
     let fresh = Hip::new_event(device(), EventOptions::new()).unwrap();
     assert_eq!(fresh.status().unwrap(), EventStatus::Unrecorded, "a new event has an old record");
 }
 
-/// What the runtime is asked for the calls that are made most often, on an explicit stream.
-fn how_many_calls(fake: &fake::Fake) {
+/// Counts the runtime calls of the most frequent operations on an explicit stream.
+fn runtime_calls_of_frequent_operations(fake: &fake::Fake) {
     let (one, other) = (
         Hip::new_stream(device(), StreamOptions::new()).unwrap(),
         Hip::new_stream(device(), StreamOptions::new()).unwrap(),
@@ -342,10 +345,10 @@ fn how_many_calls(fake: &fake::Fake) {
     one.wait_stream(&other).unwrap();
     let event = other.record_event().unwrap();
     let version = std::env::var("FAKE_HIP_VERSION").expect("the version");
-    // Where the mode is exchanged twice.
+    // The calls that exchange the capture mode, where it is exchanged.
     let mode = if matches!(&version[..1], "5" | "6" | "7") { 0 } else { 2 };
     let query = if version.starts_with('5') { 2 } else { 4 };
-    // From 7 on, whether a reset has freed the stream, which has an owner.
+    // Since HIP 7, a query also checks whether a reset has freed the stream, if that has an owner.
     let query = query + if matches!(&version[..1], "7" | "9") { 1 + mode } else { 0 };
     let count = |call: &dyn Fn()| {
         fake.calls("");
@@ -355,49 +358,49 @@ fn how_many_calls(fake: &fake::Fake) {
     let raw = one.raw();
     // SAFETY: `one` outlives the wrapper.
     let unchecked = || drop(unsafe { Hip::stream_from_raw_unchecked(raw, device()) }.unwrap());
-    // SAFETY: as above.
+    // SAFETY: `one` outlives the wrapper.
     let checked = || drop(unsafe { Hip::stream_from_raw(raw, Some(device())) }.unwrap());
-    // `event` was the pool's only one.
+    // The pool has only `event`, so one is created before the count.
     one.wait_stream(&other).unwrap();
     assert_eq!(count(&unchecked), 0, "wrapping unchecked");
-    assert_eq!(count(&|| one.wait_stream(&one.clone()).unwrap()), 0, "waiting for oneself");
+    assert_eq!(count(&|| one.wait_stream(&one.clone()).unwrap()), 0, "wait for the same stream");
     assert_eq!(count(&checked), 1 + mode, "wrapping: hipStreamGetDevice, mode");
-    assert_eq!(count(&|| drop(one.query())), query, "query: look, mode, query, mode");
-    assert_eq!(count(&|| one.synchronize().unwrap()), query, "synchronize, idle: as query");
-    assert_eq!(count(&|| one.wait_event(&event).unwrap()), 2, "wait_event: look, wait");
+    assert_eq!(count(&|| drop(one.query())), query, "query: check, mode, query, mode");
+    assert_eq!(count(&|| one.synchronize().unwrap()), query, "synchronize, idle: calls of query");
+    assert_eq!(count(&|| one.wait_event(&event).unwrap()), 2, "wait_event: check, wait");
     let own = one.record_event().unwrap();
-    assert_eq!(count(&|| one.wait_event(&own).unwrap()), 1, "waiting for oneself: look");
+    assert_eq!(count(&|| one.wait_event(&own).unwrap()), 1, "wait for its own record: check");
     drop(own);
-    assert_eq!(count(&|| other.record(&event).unwrap()), 3, "record: look, record, look");
+    assert_eq!(count(&|| other.record(&event).unwrap()), 3, "record: check, record, check");
     drop(other.record_event().unwrap());
-    assert_eq!(count(&|| drop(other.record_event())), 3, "record_event: look, record, look");
+    assert_eq!(count(&|| drop(other.record_event())), 3, "record_event: check, record, check");
     let wait = count(&|| one.wait_stream(&other).unwrap());
-    assert_eq!(wait, 5, "wait_stream: look, look, record, look, wait");
+    assert_eq!(wait, 5, "wait_stream: check, check, record, check, wait");
     let third = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     one.fork([&other]).unwrap();
     let fork = count(&|| one.fork([&other, &third, &one]).unwrap());
-    assert_eq!(fork, 7, "fork: look, look, record, look, wait; look, wait");
+    assert_eq!(fork, 7, "fork: check, check, record, check, wait; check, wait");
     let join = count(&|| one.join([&other, &third, &one]).unwrap());
-    assert_eq!(join, 10, "join: look, look, record, look, wait; the same again");
-    // In 6.4 the mode makes no difference, and the stream is looked at.
+    assert_eq!(join, 10, "join: check, check, record, check, wait; the same again");
+    // In HIP 6.4 the mode makes no difference, and the stream is checked instead.
     let event_query = match &version[..1] {
         "5" => 1,
         "6" => 2,
         _ => 3,
     };
     assert_eq!(count(&|| drop(event.query())), event_query, "event query: mode, query, mode");
-    // One that is not ready is taken out of the last error, where it is.
+    // "Not ready" is cleared from the last error in the versions that store it there.
     fake.set_busy(true);
-    let stays = matches!(&version[..1], "5" | "6") || version == "12090";
-    let peek = if stays { 2 } else { 1 };
+    let is_stored = matches!(&version[..1], "5" | "6") || version == "12090";
+    let peek = if is_stored { 2 } else { 1 };
     assert_eq!(count(&|| drop(one.query())), query + peek, "query, not ready");
     assert_eq!(peek_error(), 0);
 }
 
-/// An event of a stream that was destroyed does not reach the runtime, whoever lets go of what.
-fn no_stale_stream_is_reached(fake: &fake::Fake) {
+/// An event of a destroyed stream does not reach the runtime, in whatever order they are dropped.
+fn destroyed_streams_are_not_used(fake: &fake::Fake) {
     let reader = Hip::new_stream(device(), StreamOptions::new()).unwrap();
-    let ask = |event: &gpu_stream_hip::HipEvent| {
+    let use_event = |event: &gpu_stream_hip::HipEvent| {
         event.synchronize().unwrap();
         assert_eq!(event.status().unwrap(), EventStatus::Complete);
         reader.wait_event(event).unwrap();
@@ -411,7 +414,7 @@ fn no_stale_stream_is_reached(fake: &fake::Fake) {
             stream.record(&event).unwrap();
             drop(stream);
             assert_eq!(fake.live_streams(), streams + 1, "the event keeps one stream");
-            ask(&event);
+            use_event(&event);
         }
         // The fake ends a thread's own stream with the thread, as HIP does.
         let event = std::thread::spawn(move || {
@@ -420,23 +423,23 @@ fn no_stale_stream_is_reached(fake: &fake::Fake) {
         });
         let event = event.join().unwrap();
         assert_eq!(fake.live_streams(), streams, "recorded elsewhere, the event keeps a stream");
-        ask(&event);
+        use_event(&event);
         reader.record(&event).unwrap();
-        ask(&event);
+        use_event(&event);
     }
-    assert_eq!(fake.stale(), 0, "calls that reached a stream which was destroyed");
+    assert_eq!(fake.stale(), 0, "calls that used a destroyed stream");
 }
 
-/// While the runtime is asked for an event, neither a record elsewhere nor the end of a thread takes
-/// the event's stream away.
-fn a_call_keeps_the_stream_that_it_looks_at(fake: &fake::Fake) {
+/// During a query of an event, the event's stream stays alive. Neither a record on another stream nor
+/// the end of the stream's thread destroys it.
+fn event_query_keeps_the_stream_alive(fake: &fake::Fake) {
     let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     let event = Hip::new_event(device(), EventOptions::new()).unwrap();
-    for of_a_thread in [false, true] {
+    for is_per_thread in [false, true] {
         let (recorded, may_end) = (AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
             let recorder = scope.spawn(|| {
-                if of_a_thread {
+                if is_per_thread {
                     Hip::per_thread_stream(device()).unwrap().record(&event).unwrap();
                 } else {
                     let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
@@ -446,34 +449,34 @@ fn a_call_keeps_the_stream_that_it_looks_at(fake: &fake::Fake) {
                 while !may_end.load(Ordering::SeqCst) {
                     std::thread::yield_now();
                 }
-                if !of_a_thread {
+                if !is_per_thread {
                     other.record(&event).unwrap();
                 }
             });
             while !recorded.load(Ordering::SeqCst) {
                 std::thread::yield_now();
             }
-            fake.hold(true);
-            let asking = scope.spawn(|| event.query().unwrap());
-            while !fake.hold(true) {
+            fake.hold_queries(true);
+            let querying = scope.spawn(|| event.query().unwrap());
+            while !fake.hold_queries(true) {
                 std::thread::yield_now();
             }
             may_end.store(true, Ordering::SeqCst);
-            // Time for what must not happen.
+            // Leaves time for what must not happen.
             for _ in 0..10_000 {
                 std::thread::yield_now();
             }
-            fake.hold(false);
-            assert!(asking.join().unwrap());
+            fake.hold_queries(false);
+            assert!(querying.join().unwrap());
             recorder.join().unwrap();
         });
         assert!(event.query().unwrap());
-        assert_eq!(fake.stale(), 0, "of a thread: {of_a_thread}");
+        assert_eq!(fake.stale(), 0, "per-thread stream: {is_per_thread}");
     }
 }
 
-/// A stream that is busy when it is dropped is destroyed when it is idle.
-fn busy_streams_are_put_aside(fake: &fake::Fake) {
+/// A stream that is busy when it is dropped is destroyed once it is idle.
+fn busy_streams_are_destroyed_once_idle(fake: &fake::Fake) {
     let keep = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     let streams = fake.live_streams();
     fake.set_busy(true);
@@ -484,14 +487,14 @@ fn busy_streams_are_put_aside(fake: &fake::Fake) {
     assert!(!keep.query().unwrap());
     assert_eq!(peek_error(), 0);
     fake.set_busy(false);
-    // Each call looks at some of them.
+    // Each call checks some of them.
     for _ in 0..5 {
         drop(Hip::new_stream(device(), StreamOptions::new()).unwrap());
     }
-    assert_eq!(fake.live_streams(), streams, "streams that are idle were not destroyed");
+    assert_eq!(fake.live_streams(), streams, "idle streams were not destroyed");
 }
 
-fn codes_that_nobody_knows(fake: &fake::Fake) {
+fn unknown_codes_are_reported(fake: &fake::Fake) {
     let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     for code in [123_456, 919, -7] {
         fake.fail("hipStreamQuery", code);
@@ -505,19 +508,19 @@ fn codes_that_nobody_knows(fake: &fake::Fake) {
     assert!(stream.query().unwrap());
 }
 
-/// What the caller has not fetched stays while our calls succeed, where errors stay; one of ours that
-/// fails replaces it, and leaves nothing.
-fn the_last_error_of_the_caller(fake: &fake::Fake) {
+/// An error that the caller has not fetched stays while calls of the crate succeed, in versions that
+/// keep errors. A failed call of the crate replaces it, and leaves no error of its own.
+fn callers_last_error_is_preserved(fake: &fake::Fake) {
     let (one, other) = (
         Hip::new_stream(device(), StreamOptions::new()).unwrap(),
         Hip::new_stream(device(), StreamOptions::new()).unwrap(),
     );
     let event = one.record_event().unwrap();
     let fail = || {
-        // SAFETY: takes any number.
+        // SAFETY: the function accepts any number.
         assert_eq!(unsafe { (bare().set_device)(9_999) }, 101);
     };
-    let stays = if support::bare::keeps_errors() { 101 } else { 0 };
+    let expected = if support::bare::keeps_errors() { 101 } else { 0 };
     let calls: [(&str, &str, &dyn Fn() -> bool); 7] = [
         ("hipStreamQuery", "query", &|| one.query().is_ok()),
         ("hipEventRecord", "record", &|| one.record(&event).is_ok()),
@@ -528,11 +531,11 @@ fn the_last_error_of_the_caller(fake: &fake::Fake) {
         ("hipEventQuery", "event query", &|| event.query().is_ok()),
     ];
     for (function, name, call) in calls {
-        // Warm: nothing is made on the way.
+        // A warm-up, so that the call creates nothing.
         assert!(call());
         fail();
         assert!(call(), "{name}");
-        assert_eq!(peek_error(), stays, "{name} succeeded");
+        assert_eq!(peek_error(), expected, "{name} succeeded");
         fetch_error();
         for code in [2, 700] {
             fail();
@@ -542,20 +545,20 @@ fn the_last_error_of_the_caller(fake: &fake::Fake) {
             assert_eq!(peek_error(), 0, "{name} failed with {code}");
         }
     }
-    // "Not ready" is an answer, and on the NVIDIA platform it replaces what was there.
+    // "Not ready" is a result. On the NVIDIA platform it replaces the last error.
     fake.set_busy(true);
     let on_cuda = std::env::var("FAKE_HIP_VERSION").is_ok_and(|version| version == "12090");
     fail();
     assert!(!one.query().unwrap());
-    assert_eq!(peek_error(), if on_cuda { 0 } else { stays }, "query, not ready");
+    assert_eq!(peek_error(), if on_cuda { 0 } else { expected }, "query, not ready");
 }
 
-/// Also by those that go a short way while there is no fault.
-fn a_fault_is_said_by_every_call(fake: &fake::Fake) {
+/// The fault is also returned by calls that take a fast path while there is none.
+fn every_call_returns_the_fault(fake: &fake::Fake) {
     let new = || Hip::new_stream(device(), StreamOptions::new()).unwrap();
     let (bad, good) = (new(), new());
     let event = good.record_event().unwrap();
-    // So that there are events to be had.
+    // Fills the pool.
     drop([(); 4].map(|()| good.record_event().unwrap()));
     good.wait_stream(&bad).unwrap();
     bad.launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant to fail"))))
@@ -582,5 +585,5 @@ fn a_fault_is_said_by_every_call(fake: &fake::Fake) {
     good.record(&event).unwrap();
     good.wait_stream(&new()).unwrap();
     assert!(good.query().unwrap());
-    assert!(fake.live_events() <= before + 2, "events that leaked");
+    assert!(fake.live_events() <= before + 2, "leaked events");
 }

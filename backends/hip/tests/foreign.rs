@@ -1,5 +1,5 @@
-//! What others made or recorded, and what the stream decides: foreign events, given-out handles, events
-//! and streams of a stream's device, blocking streams.
+//! Foreign events, handles that have escaped to another library, siblings of a stream on its device, and
+//! blocking streams.
 
 mod support;
 
@@ -16,52 +16,58 @@ use gpu_stream_hip::{Hip, HipEvent};
 use support::bare::{Ptr, bare, gate, new_stream, ok};
 use support::{device, expect_kind, wrap};
 
+/// The child process of `device_reset_by_another_library`.
 const RESET: &str = "in a child: a reset";
 
 fn main() -> ExitCode {
-    if support::run_as_child(&[(RESET, a_reset)]) {
+    if support::run_as_child(&[(RESET, device_reset)]) {
         return ExitCode::SUCCESS;
     }
     support::main(&[
-        ("a_device_that_another_library_resets", || support::run_child(RESET)),
-        ("a_foreign_event_is_waited_for_and_recorded", a_foreign_event_is_waited_for_and_recorded),
-        ("a_foreign_event_is_never_destroyed", a_foreign_event_is_never_destroyed),
-        ("an_event_owner_is_kept", an_event_owner_is_kept),
-        ("what_is_no_event_is_refused", what_is_no_event_is_refused),
-        ("an_owner_of_what_is_refused", an_owner_of_what_is_refused),
-        ("a_record_by_another_library", a_record_by_another_library),
-        ("blocking_streams", blocking_streams),
-        ("kin_of_a_stream", kin_of_a_stream),
+        ("device_reset_by_another_library", || support::run_child(RESET)),
+        (
+            "foreign_event_can_be_waited_for_and_recorded",
+            foreign_event_can_be_waited_for_and_recorded,
+        ),
+        ("foreign_event_is_never_destroyed", foreign_event_is_never_destroyed),
+        ("event_owner_is_kept", event_owner_is_kept),
+        ("invalid_event_handle_is_rejected", invalid_event_handle_is_rejected),
+        ("owner_of_a_rejected_handle_is_dropped", owner_of_a_rejected_handle_is_dropped),
+        ("another_library_records_our_event", another_library_records_our_event),
+        ("streams_report_whether_they_block", streams_report_whether_they_block),
+        ("siblings_of_a_stream_use_its_device", siblings_of_a_stream_use_its_device),
     ])
 }
 
-/// An event of another library: 2 is without timing.
-fn theirs(flags: u32) -> Ptr {
+/// Creates an event with the runtime's own function. Flags 2: without timing.
+fn bare_event(flags: u32) -> Ptr {
     let mut event = std::ptr::null_mut();
-    // SAFETY: a place for one event.
+    // SAFETY: `&mut event` is a valid out-pointer.
     ok("event_create", unsafe { (bare().event_create)(&mut event, flags) });
     event
 }
 
-fn event_from_raw_with_owner(event: Ptr) -> HipEvent {
+/// Wraps an event that is never destroyed.
+fn wrap_event(event: Ptr) -> HipEvent {
     // SAFETY: the tests' events are never destroyed, nor are the streams that record them.
     unsafe { Hip::event_from_raw(RawEvent::from_ptr(event), None) }.expect("a foreign event")
 }
 
+/// Records with the runtime's own function.
 fn record(event: Ptr, stream: Ptr) {
-    // SAFETY: both are alive, and of one device.
+    // SAFETY: the event and the stream are alive, and belong to one device.
     ok("event_record", unsafe { (bare().event_record)(event, stream) });
 }
 
-fn a_foreign_event_is_waited_for_and_recorded() {
-    let (raw, raw_waiter, made) = (new_stream(0, 1, 0), new_stream(0, 1, 0), theirs(2));
-    let (stream, waiter, event) = (wrap(raw), wrap(raw_waiter), event_from_raw_with_owner(made));
+fn foreign_event_can_be_waited_for_and_recorded() {
+    let (raw, raw_waiter, made) = (new_stream(0, 1, 0), new_stream(0, 1, 0), bare_event(2));
+    let (stream, waiter, event) = (wrap(raw), wrap(raw_waiter), wrap_event(made));
     assert!(event.is_foreign() && event.raw().as_ptr() == made);
     assert_eq!((event.device(), event.options()), (device(), EventOptions::new()));
     assert!(event.query().expect("query"));
-    for ours in [false, true] {
+    for by_the_crate in [false, true] {
         let gate = gate(raw);
-        if ours {
+        if by_the_crate {
             stream.record(&event).expect("a record")
         } else {
             record(made, raw)
@@ -77,14 +83,14 @@ fn a_foreign_event_is_waited_for_and_recorded() {
     assert_eq!(event.raw().as_ptr(), made, "another handle was recorded");
 }
 
-fn a_foreign_event_is_never_destroyed() {
-    let (made, raw) = (theirs(2), new_stream(0, 1, 0));
+fn foreign_event_is_never_destroyed() {
+    let (made, raw) = (bare_event(2), new_stream(0, 1, 0));
     let stream = wrap(raw);
     for _ in 0..20 {
-        let event = event_from_raw_with_owner(made);
+        let event = wrap_event(made);
         stream.record(&event).expect("a record");
         drop(event);
-        // Neither destroyed nor pooled: others' records would show.
+        // Neither destroyed nor pooled. A pooled event would show another library's records.
         let other = stream.record_event().expect("a record");
         assert_ne!(other.raw().as_ptr(), made);
         record(made, raw);
@@ -94,7 +100,7 @@ fn a_foreign_event_is_never_destroyed() {
     }
 }
 
-fn an_event_owner_is_kept() {
+fn event_owner_is_kept() {
     struct Owner(usize);
     // SAFETY: the tests' events are never destroyed.
     unsafe impl EventOwner<Hip> for Owner {
@@ -108,14 +114,14 @@ fn an_event_owner_is_kept() {
             Some(EventOptions::timed())
         }
     }
-    let owner = Arc::new(Owner(RawEvent::<Hip>::from_ptr(theirs(0)).to_bits()));
+    let owner = Arc::new(Owner(RawEvent::<Hip>::from_ptr(bare_event(0)).to_bits()));
     let event = Hip::event_from_owner(Arc::clone(&owner), None).expect("a foreign event");
     assert_eq!((Arc::strong_count(&owner), event.options()), (2, EventOptions::timed()));
     let stream = wrap(new_stream(0, 1, 0));
     assert_eq!(
         event.status().expect("status"),
         EventStatus::Unrecorded,
-        "it keeps time, so it tells"
+        "a timed event shows whether it was recorded"
     );
     stream.record(&event).expect("a record");
     event.synchronize().expect("synchronize");
@@ -124,73 +130,76 @@ fn an_event_owner_is_kept() {
     assert_eq!(Arc::strong_count(&owner), 1);
 }
 
+/// Returns a device that does not exist.
 fn absent() -> Device {
     Device::new(BackendKind::Hip, 9_999)
 }
 
-fn what_is_no_event_is_refused() {
-    // SAFETY: 0 is refused.
+fn invalid_event_handle_is_rejected() {
+    // SAFETY: handle 0 is rejected.
     let null = unsafe { Hip::event_from_raw(RawEvent::from_bits(0), None) };
     expect_kind("handle 0", null, ErrorKind::InvalidHandle);
     // SAFETY: the event is never destroyed.
-    let absent = unsafe { Hip::event_from_raw(RawEvent::from_ptr(theirs(2)), Some(absent())) };
+    let absent = unsafe { Hip::event_from_raw(RawEvent::from_ptr(bare_event(2)), Some(absent())) };
     expect_kind("no such device", absent, ErrorKind::InvalidDevice);
 }
 
-/// It is dropped by the call; inside a host function, by the next call on another thread.
-fn an_owner_of_what_is_refused() {
-    /// Tells on which thread it is dropped.
+/// The owner of a rejected handle is dropped by the rejecting call. Inside a host function, the next
+/// call on another thread drops it.
+fn owner_of_a_rejected_handle_is_dropped() {
+    /// Sends the thread on which it is dropped.
     struct Owner(Sender<ThreadId>);
     impl Drop for Owner {
         fn drop(&mut self) {
-            self.0.send(std::thread::current().id()).expect("the test listens");
+            self.0.send(std::thread::current().id()).expect("the receiver");
         }
     }
-    // SAFETY: what names no event is never given out.
+    // SAFETY: handle 0 is no event, so nothing uses it.
     unsafe impl EventOwner<Hip> for Owner {
         fn raw_event(&self) -> RawEvent<Hip> {
             RawEvent::from_bits(0)
         }
     }
-    // SAFETY: handle 2 is always there.
+    // SAFETY: the per-thread stream always exists.
     unsafe impl StreamOwner<Hip> for Owner {
         fn raw_stream(&self) -> RawStream<Hip> {
             RawStream::from_bits(2)
         }
     }
-    let (say, hear) = channel();
+    let (sender, dropped_on) = channel();
     let this_thread = std::thread::current().id();
-    let refused: [fn(Owner) -> bool; 4] = [
+    let rejected: [fn(Owner) -> bool; 4] = [
         |owner| Hip::event_from_owner(Arc::new(owner), Some(device())).is_err(),
         |owner| Hip::event_from_owner(Arc::new(owner), Some(absent())).is_err(),
         |owner| Hip::stream_from_owner(Arc::new(owner), None).is_err(),
-        // SAFETY: it is refused.
+        // SAFETY: handle 2 is rejected.
         |owner| unsafe {
             let (raw, owner) = (RawStream::from_bits(2), KeepAlive::owner(Arc::new(owner)));
             Hip::stream_from_raw_with_owner_unchecked(raw, device(), owner).is_err()
         },
     ];
-    for (index, refused) in refused.into_iter().enumerate() {
-        let owner = || Owner(say.clone());
-        assert!(refused(owner()), "{index} is not refused");
-        assert_eq!(hear.try_recv(), Ok(this_thread), "{index}");
+    for (index, rejected) in rejected.into_iter().enumerate() {
+        let owner = || Owner(sender.clone());
+        assert!(rejected(owner()), "call {index} is not rejected");
+        assert_eq!(dropped_on.try_recv(), Ok(this_thread), "call {index}");
         let (stream, inside) = (wrap(new_stream(0, 1, 0)), owner());
-        let func = move || assert!(refused(inside), "{index} is not refused");
+        let func = move || assert!(rejected(inside), "call {index} is not rejected");
         stream.launch_host_func(Box::new(func)).expect("a launch");
         stream.synchronize().expect("the host function");
-        // The call above has ended, or another does.
+        // The host function's own call has dropped the owner, or this call does.
         stream.query().expect("query");
-        assert_eq!(hear.try_recv(), Ok(this_thread), "{index}: dropped in the host function");
+        let thread = dropped_on.try_recv();
+        assert_eq!(thread, Ok(this_thread), "call {index}: dropped in the host function");
     }
 }
 
-fn a_record_by_another_library() {
+fn another_library_records_our_event() {
     let raw = new_stream(0, 1, 0);
     let [start, end] =
         [(); 2].map(|()| Hip::new_event(device(), EventOptions::timed()).expect("an event"));
     assert_eq!(start.status().expect("status"), EventStatus::Unrecorded);
     let handles = [start.raw().as_ptr(), end.raw().as_ptr()];
-    assert_eq!(start.status().expect("status"), EventStatus::Unrecorded, "it keeps time");
+    assert_eq!(start.status().expect("status"), EventStatus::Unrecorded, "a timed event");
     let untimed = Hip::new_event(device(), EventOptions::new()).expect("an event");
     let handle = untimed.raw().as_ptr();
     let gate = gate(raw);
@@ -207,23 +216,23 @@ fn a_record_by_another_library() {
     assert!(end.elapsed_since(&start).expect("elapsed_since") >= 0.0);
 }
 
-fn blocking_streams() {
+fn streams_report_whether_they_block() {
     let default = Hip::default_stream(device()).expect("default_stream");
     assert!(default.is_blocking().expect("the default stream"));
     for blocking in [false, true] {
         let options = StreamOptions::new().blocking(blocking);
-        let kin = Hip::new_stream(device(), options).expect("a stream");
-        for stream in [kin.new_stream(options).expect("a sibling"), kin] {
+        let stream = Hip::new_stream(device(), options).expect("a stream");
+        for stream in [stream.new_stream(options).expect("a sibling"), stream] {
             assert_eq!(stream.is_blocking().expect("is_blocking"), blocking);
-            let theirs = wrap(stream.raw().as_ptr());
-            assert_eq!(theirs.is_blocking().expect("is_blocking"), blocking);
+            let wrapper = wrap(stream.raw().as_ptr());
+            assert_eq!(wrapper.is_blocking().expect("is_blocking"), blocking);
         }
         let raw = new_stream(0, u32::from(!blocking), 0);
         assert_eq!(wrap(raw).is_blocking().expect("is_blocking"), blocking);
     }
 }
 
-fn kin_of_a_stream() {
+fn siblings_of_a_stream_use_its_device() {
     let last = support::devices() as u32 - 1;
     let of = Hip::device(last).expect("a device");
     let stream = Hip::new_stream(of, StreamOptions::new()).expect("a stream");
@@ -235,29 +244,29 @@ fn kin_of_a_stream() {
     stream.synchronize().expect("synchronize");
 }
 
-/// All that the process has is gone with it, so it is a process of its own.
-fn a_reset() {
-    let ours = Hip::new_stream(device(), StreamOptions::new()).expect("a stream");
-    let event = ours.record_event().expect("a record");
+/// A device reset destroys everything that the process has on the device, so this is a child process.
+fn device_reset() {
+    let own = Hip::new_stream(device(), StreamOptions::new()).expect("a stream");
+    let event = own.record_event().expect("a record");
     let busy = Hip::new_stream(device(), StreamOptions::new()).expect("a stream");
-    busy.wait_stream(&ours).expect("wait_stream");
-    ours.synchronize().expect("synchronize");
+    busy.wait_stream(&own).expect("wait_stream");
+    own.synchronize().expect("synchronize");
     busy.synchronize().expect("synchronize");
-    let theirs = wrap(new_stream(0, 1, 0));
-    // SAFETY: takes nothing.
+    let foreign = wrap(new_stream(0, 1, 0));
+    // SAFETY: the function takes no arguments.
     ok("device_reset", unsafe { (bare().device_reset)() });
     for _ in 0..2 {
-        let text = expect_kind("query", ours.query(), ErrorKind::ContextDestroyed);
+        let text = expect_kind("query", own.query(), ErrorKind::ContextDestroyed);
         assert!(text.contains("hipDeviceReset") && text.contains("make new"), "{text}");
-        expect_kind("synchronize", ours.synchronize(), ErrorKind::ContextDestroyed);
+        expect_kind("synchronize", own.synchronize(), ErrorKind::ContextDestroyed);
     }
     if support::bare::version() < 70_000_000 {
-        // HIP 7 would follow the handle.
-        let text = expect_kind("query", theirs.query(), ErrorKind::InvalidHandle);
+        // HIP 7 would follow the stale handle.
+        let text = expect_kind("query", foreign.query(), ErrorKind::InvalidHandle);
         assert!(text.contains("destroyed") && text.contains("reset"), "{text}");
-        expect_kind("a record", ours.record(&event), ErrorKind::ContextDestroyed);
+        expect_kind("a record", own.record(&event), ErrorKind::ContextDestroyed);
     }
-    drop((ours, busy));
+    drop((own, busy));
     let [one, other] = [(); 2].map(|()| Hip::new_stream(device(), StreamOptions::new()).unwrap());
     for _ in 0..20 {
         one.wait_stream(&other).expect("wait_stream");

@@ -1,4 +1,4 @@
-//! An event of one process is waited for in another, on the GPU.
+//! A stream waits, on the GPU, for an event of another process.
 
 mod support;
 
@@ -11,7 +11,7 @@ use gpu_stream_hip::ipc::IpcEventHandle;
 use support::bare::{gate, new_stream, words};
 use support::{device, expect_kind, has_interprocess, skip, wrap};
 
-/// Set in the second process.
+/// The variable that marks the second process.
 const CHILD: &str = "GPU_STREAM_HIP_IPC_CHILD";
 
 fn main() -> ExitCode {
@@ -21,9 +21,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     support::main(&[
-        ("another_process_is_waited_for", another_process_is_waited_for),
-        ("an_ordinary_event_has_no_handle", an_ordinary_event_has_no_handle),
-        ("a_handle_that_is_none", a_handle_that_is_none),
+        ("stream_waits_for_another_process", stream_waits_for_another_process),
+        ("ordinary_event_has_no_handle", ordinary_event_has_no_handle),
+        ("invalid_handle_is_rejected", invalid_handle_is_rejected),
     ])
 }
 
@@ -33,11 +33,11 @@ fn interprocess() -> EventOptions {
 
 fn need_interprocess() {
     if !has_interprocess() {
-        skip("on AMD's runtime interprocess events are refused");
+        skip("AMD's runtime rejects interprocess events");
     }
 }
 
-/// Records an event behind a gate, sends its handle, and opens the gate when it is told to.
+/// Records an event that is blocked by a gate, sends its handle, and opens the gate on "open".
 fn other_process() {
     let raw = new_stream(0, 1, 0);
     let stream = wrap(raw);
@@ -51,11 +51,11 @@ fn other_process() {
     assert_eq!(lines.next().unwrap().unwrap(), "open");
     assert!(!stream.query().expect("query"), "the gate is shut");
     gate.open();
-    // The event must live until the other side is done.
+    // The event must live until the other process is done.
     assert_eq!(lines.next().unwrap().unwrap(), "done");
 }
 
-fn another_process_is_waited_for() {
+fn stream_waits_for_another_process() {
     need_interprocess();
     let mut child = hsa_sim::this_program()
         .expect("this program")
@@ -70,10 +70,10 @@ fn another_process_is_waited_for() {
     let text = line.strip_prefix("handle ").expect("a handle");
     let byte = |index: usize| u8::from_str_radix(&text[2 * index..2 * index + 2], 16).unwrap();
     let handle = IpcEventHandle::from_bytes(std::array::from_fn(byte));
-    // SAFETY: the other process keeps its event until it is told "done".
+    // SAFETY: the other process keeps its event until this one sends "done".
     let event = unsafe { handle.open(device()) }.expect("open");
     assert!(event.options().is_interprocess());
-    assert_eq!(event.status().unwrap(), EventStatus::Pending, "their gate is shut");
+    assert_eq!(event.status().unwrap(), EventStatus::Pending, "the other process's gate is shut");
 
     let raw = new_stream(0, 1, 0);
     let (stream, word) = (wrap(raw), words(1));
@@ -94,15 +94,15 @@ fn another_process_is_waited_for() {
     assert!(child.wait().unwrap().success(), "the second process failed");
 }
 
-fn an_ordinary_event_has_no_handle() {
+fn ordinary_event_has_no_handle() {
     let event = Hip::new_event(device(), EventOptions::new()).unwrap();
     let text = expect_kind("ipc_handle", event.ipc_handle(), ErrorKind::InvalidHandle);
     assert!(text.contains("interprocess"), "{text}");
 }
 
-fn a_handle_that_is_none() {
+fn invalid_handle_is_rejected() {
     need_interprocess();
-    // SAFETY: no process made it.
+    // SAFETY: no process created the event, so none destroys it.
     let opened = unsafe { IpcEventHandle::from_bytes([0; 64]).open(device()) };
     eprintln!("opening 64 zeros: {}", opened.expect_err("64 zeros were opened"));
 }

@@ -1,5 +1,5 @@
-//! What our calls leave in `hipGetLastError`: nothing. And what the caller had there stays, where
-//! the runtime itself keeps it, as long as none of our calls fails.
+//! Calls of the crate leave nothing in `hipGetLastError`. An error of the caller stays there while the
+//! calls succeed, in versions whose runtime keeps it.
 
 mod support;
 
@@ -16,25 +16,24 @@ use support::{device, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
-        ("not_ready_does_not_stay", not_ready_does_not_stay),
-        ("a_refusal_does_not_stay", a_refusal_does_not_stay),
-        ("what_the_caller_had", what_the_caller_had),
-        ("what_a_call_that_succeeds_leaves", what_a_call_that_succeeds_leaves),
+        ("not_ready_is_cleared", not_ready_is_cleared),
+        ("rejection_is_cleared", rejection_is_cleared),
+        ("callers_error_stays", callers_error_stays),
+        ("successful_call_leaves_no_error", successful_call_leaves_no_error),
     ])
 }
 
-fn not_ready_does_not_stay() {
+fn not_ready_is_cleared() {
     let raw = new_stream(0, 1, 0);
     let stream = wrap(raw);
     let gate = gate(raw);
     let event = stream.record_event().unwrap();
-    // These ask the runtime, and so come first.
-    let (stays, version) = (if keeps_errors() { 0 } else { 600 }, version());
+    // Both call the runtime, and so come first.
+    let (expected, version) = (if keeps_errors() { 0 } else { 600 }, version());
     fetch_error();
-    // What a bare question leaves there.
     // SAFETY: the stream is alive.
     assert_eq!(unsafe { (bare().stream_query)(raw) }, 600);
-    assert_eq!(peek_error(), stays, "of a bare question, in version {version}");
+    assert_eq!(peek_error(), expected, "after a bare query, in version {version}");
     fetch_error();
     for _ in 0..3 {
         assert!(!stream.query().unwrap());
@@ -53,25 +52,25 @@ fn not_ready_does_not_stay() {
     });
 }
 
-fn a_refusal_does_not_stay() {
+fn rejection_is_cleared() {
     if version() < 70_000_000 {
         let raw = new_stream(0, 1, 0);
-        // SAFETY: its last use; up to HIP 6 the runtime knows that it is gone.
+        // SAFETY: the stream is alive, and this is its last use by the runtime.
         unsafe { (bare().stream_destroy)(raw) };
         fetch_error();
-        // SAFETY: as above: it is refused.
-        let refused = unsafe { Hip::stream_from_raw(RawStream::from_ptr(raw), None) };
-        assert!(refused.is_err());
-        assert_eq!(peek_error(), 0, "wrapping a stream that is gone");
+        // SAFETY: up to HIP 6 the runtime recognizes a destroyed stream, and the handle is rejected.
+        let rejected = unsafe { Hip::stream_from_raw(RawStream::from_ptr(raw), None) };
+        assert!(rejected.is_err());
+        assert_eq!(peek_error(), 0, "after wrapping a destroyed stream");
     }
-    // SAFETY: the runtime looks the handle up.
+    // SAFETY: the runtime validates the handle.
     let opened = unsafe { gpu_stream_hip::ipc::IpcEventHandle::from_bytes([0; 64]).open(device()) };
     eprintln!("opening 64 zeros: {:?}", opened.map(drop));
-    assert_eq!(peek_error(), 0, "opening a handle that is none");
+    assert_eq!(peek_error(), 0, "after opening an invalid handle");
 }
 
-/// From HIP 7 on, an error stays until its cause's author fetches it.
-fn what_the_caller_had() {
+/// From HIP 7 on, an error stays until the program fetches it.
+fn callers_error_stays() {
     let raw = new_stream(0, 1, 0);
     let stream = wrap(raw);
     let gate = gate(raw);
@@ -85,24 +84,24 @@ fn what_the_caller_had() {
     let event = stream.record_event().unwrap();
     assert!(!event.query().unwrap());
     if keeps_errors {
-        assert_eq!(peek_error(), error, "the caller's error is lost");
+        assert_eq!(peek_error(), error, "the caller's error was lost");
     } else {
-        assert_eq!(peek_error(), 0, "every call replaces it, and ours leave nothing");
+        assert_eq!(peek_error(), 0, "every call replaces it, and the crate's leave nothing");
     }
     fetch_error();
     gate.open();
     other.synchronize().unwrap();
 }
 
-/// The functions that the backend calls, and does not look at the last error for: one that succeeds
-/// leaves the error that was there, or success, and nothing of its own.
-fn what_a_call_that_succeeds_leaves() {
+/// The functions after which the backend does not check the last error. On success each keeps the
+/// previous error, or resets it to success, and leaves no error of its own.
+fn successful_call_leaves_no_error() {
     type Call = fn(&Bare, Ptr, Ptr) -> c_int;
     macro_rules! calls {
         (|$d:ident, $stream:ident, $event:ident| $($name:literal $call:expr;)*) => {
             [$((
                 $name,
-                // SAFETY: the handles are alive, and what is written has its place.
+                // SAFETY: the handles are alive, and all out-pointers are valid.
                 (|$d, $stream, $event| unsafe { let _ = ($stream, $event); $call }) as Call,
             )),*]
         };
@@ -123,7 +122,7 @@ fn what_a_call_that_succeeds_leaves() {
         "hipEventElapsedTime" { synchronize(stream); fail(); (d.event_elapsed)(&mut 0.0, event, event) };
     };
     let (stream, mut event) = (new_stream(0, 1, 0), std::ptr::null_mut());
-    // SAFETY: a place for one event; the stream is alive.
+    // SAFETY: the stream is alive, and `&mut event` is a valid out-pointer.
     unsafe {
         ok("event_create", (bare().event_create)(&mut event, 0));
         ok("event_record", (bare().event_record)(event, stream));
@@ -141,8 +140,8 @@ fn what_a_call_that_succeeds_leaves() {
     }
 }
 
-/// An error of the caller's; returns its code.
+/// Causes an error of the caller, and returns its code.
 fn fail() -> c_int {
-    // SAFETY: takes any number.
+    // SAFETY: the function accepts any number.
     unsafe { (bare().set_device)(9_999) }
 }

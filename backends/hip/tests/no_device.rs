@@ -1,5 +1,5 @@
-//! AMD's own runtime on a machine without a GPU, and without a simulated one: every call says so.
-//! Skipped where there is no such runtime, or where there is a device.
+//! AMD's own runtime on a machine without a GPU and without a simulated one. Every call reports that
+//! there is no device. Skipped if there is no such runtime, or if there is a device.
 
 mod support;
 
@@ -12,7 +12,7 @@ use gpu_stream_hip::{Hip, HipError};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 fn main() -> ExitCode {
-    let trials = vec![Trial::ignorable_test("every_call_says_that_there_is_none", every_call)];
+    let trials = vec![Trial::ignorable_test("every_call_reports_no_device", every_call)];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -26,7 +26,7 @@ fn every_call() -> Result<Completion, Failed> {
         Err(_) => return no_device().map(|()| Completion::Completed),
     };
     if support::required() {
-        let text = format!("skipped, and GPU_STREAM_REQUIRE says that hip must not skip: {reason}");
+        let text = format!("skipped, but GPU_STREAM_REQUIRE names hip: {reason}");
         return Err(text.into());
     }
     Ok(Completion::ignored_with(reason))
@@ -34,7 +34,7 @@ fn every_call() -> Result<Completion, Failed> {
 
 fn no_device() -> Result<(), Failed> {
     let device = Device::new(BackendKind::Hip, 0);
-    // SAFETY: without a device no handle is used.
+    // SAFETY: without a device, no handle is used.
     let wrapped = unsafe {
         [
             Hip::stream_from_raw(RawStream::from_bits(0x7f00_1000), None).err(),

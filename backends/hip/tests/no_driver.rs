@@ -1,8 +1,8 @@
-//! Machines without the runtime, with something else of its name, with one that is too old, and with
-//! no device. Each is tried in a process of its own, since one that has started is kept.
+//! Machines without the runtime, with another library of its name, with a runtime that is too old, and
+//! without a device. Each case is a process of its own, because a runtime that has started is kept.
 
 #[path = "support/fake.rs"]
-#[allow(dead_code, reason = "this test needs no more of it")]
+#[allow(dead_code, reason = "this test needs only part of it")]
 mod fake;
 
 use std::process::ExitCode;
@@ -26,22 +26,23 @@ fn main() -> ExitCode {
     type Case = fn() -> Result<Completion, Failed>;
     let cases: [(&str, Case); 8] = [
         ("no_library", no_library),
-        ("a_wrong_name", a_wrong_name),
-        ("another_library", another_library),
-        ("too_old", too_old),
+        ("wrong_name_in_the_variable", wrong_name_in_the_variable),
+        ("another_library_under_the_name", another_library_under_the_name),
+        ("old_runtime_is_rejected", old_runtime_is_rejected),
         ("no_device", no_device),
-        ("one_that_is_there", one_that_is_there),
-        ("a_function_that_is_missing", a_function_that_is_missing),
-        ("function_that_is_not_supported", function_that_is_not_supported),
+        ("loaded_runtime_is_used", loaded_runtime_is_used),
+        ("optional_function_is_missing", optional_function_is_missing),
+        ("optional_function_is_not_supported", optional_function_is_not_supported),
     ];
     let trials = cases.map(|(name, case)| Trial::ignorable_test(name, case));
-    // Two cases compile the same library.
+    // Two cases compile the same library, so they run one after the other.
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
 
-/// Every way in gives the same error, and none panics. Prints the kind and the text.
+/// Makes every call that starts the runtime. All must return the same error, and none may panic. Prints
+/// the kind and the text.
 fn every_call() -> ExitCode {
     if Hip::probe().is_ok() {
         // A runtime would follow the handle below.
@@ -69,7 +70,7 @@ fn every_call() -> ExitCode {
         Hip::new_stream(device, StreamOptions::new()).err(),
         Hip::new_event(device, EventOptions::new()).err(),
         Hip::priority_range(device).err(),
-        // SAFETY: as above.
+        // SAFETY: without a runtime, no handle is used.
         unsafe { gpu_stream_hip::ipc::IpcEventHandle::from_bytes([0; 64]).open(device) }.err(),
     ];
     let errors: Vec<HipError> = wrapped.into_iter().chain(others).flatten().collect();
@@ -81,8 +82,8 @@ fn every_call() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What every call says with these variables: the kind, and the text.
-fn seen(variables: &[(&str, &str)]) -> Result<(String, String), Failed> {
+/// Returns the kind and the text that every call reports with these variables.
+fn reported(variables: &[(&str, &str)]) -> Result<(String, String), Failed> {
     let output = fake::rerun("everything", variables);
     if !output.status.success() {
         return Err(format!("the child failed: {}", String::from_utf8_lossy(&output.stderr)).into());
@@ -92,10 +93,14 @@ fn seen(variables: &[(&str, &str)]) -> Result<(String, String), Failed> {
     Ok((kind.into(), text.trim().into()))
 }
 
-fn expect(seen: (String, String), kind: ErrorKind, parts: &[&str]) -> Result<Completion, Failed> {
-    let (seen_kind, text) = seen;
-    if seen_kind != kind.to_string() {
-        return Err(format!("the kind is {seen_kind} and should be {kind}: {text}").into());
+/// Checks the kind of an error, and that its text contains all `parts`.
+fn expect(
+    (reported_kind, text): (String, String),
+    kind: ErrorKind,
+    parts: &[&str],
+) -> Result<Completion, Failed> {
+    if reported_kind != kind.to_string() {
+        return Err(format!("the kind is {reported_kind} and should be {kind}: {text}").into());
     }
     match parts.iter().find(|part| !text.contains(*part)) {
         Some(part) => Err(format!("the text should name {part}: {text}").into()),
@@ -104,33 +109,37 @@ fn expect(seen: (String, String), kind: ErrorKind, parts: &[&str]) -> Result<Com
 }
 
 fn no_library() -> Result<Completion, Failed> {
-    let seen = seen(&[(LIBRARY, "")])?;
-    if seen.0 != ErrorKind::LibraryNotFound.to_string() {
+    let reported = reported(&[(LIBRARY, "")])?;
+    if reported.0 != ErrorKind::LibraryNotFound.to_string() {
         return Ok(Completion::ignored_with("this machine has a HIP runtime"));
     }
     let newest = if cfg!(windows) { "amdhip64_7.dll" } else { "libamdhip64.so.7" };
     let parts = [newest, "the HIP runtime's library was not found", "name the library in", LIBRARY];
-    expect(seen, ErrorKind::LibraryNotFound, &parts)
+    expect(reported, ErrorKind::LibraryNotFound, &parts)
 }
 
-fn a_wrong_name() -> Result<Completion, Failed> {
+fn wrong_name_in_the_variable() -> Result<Completion, Failed> {
     let name = "/nowhere/libamdhip64-of-nobody.so";
     expect(
-        seen(&[(LIBRARY, name)])?,
+        reported(&[(LIBRARY, name)])?,
         ErrorKind::LibraryNotFound,
         &[name, LIBRARY, "no other was tried"],
     )
 }
 
-fn another_library() -> Result<Completion, Failed> {
+fn another_library_under_the_name() -> Result<Completion, Failed> {
     if !cfg!(target_os = "linux") {
-        return Ok(Completion::ignored_with("the name of another library is known on Linux only"));
+        return Ok(Completion::ignored_with("the file of a symbol is known on Linux only"));
     }
     let name = "libm.so.6";
-    expect(seen(&[(LIBRARY, name)])?, ErrorKind::SymbolNotFound, &[name, "hipRuntimeGetVersion"])
+    expect(
+        reported(&[(LIBRARY, name)])?,
+        ErrorKind::SymbolNotFound,
+        &[name, "hipRuntimeGetVersion"],
+    )
 }
 
-/// The fake library, or the reason to skip.
+/// Compiles the fake library, or skips the case with the reason.
 macro_rules! fake_library {
     ($old:expr) => {
         match fake::compile($old) {
@@ -140,28 +149,28 @@ macro_rules! fake_library {
     };
 }
 
-fn too_old() -> Result<Completion, Failed> {
+fn old_runtime_is_rejected() -> Result<Completion, Failed> {
     let library = fake_library!(false);
-    let seen = seen(&[(LIBRARY, &library), ("FAKE_HIP_VERSION", "40421401")])?;
-    expect(seen, ErrorKind::DriverTooOld, &[&library, "4.4.21401", "5.2.0"])
+    let reported = reported(&[(LIBRARY, &library), ("FAKE_HIP_VERSION", "40421401")])?;
+    expect(reported, ErrorKind::DriverTooOld, &[&library, "4.4.21401", "5.2.0"])
 }
 
-/// Both numbers that runtimes have for it, and a count of 0.
+/// Both codes that runtimes return without a device, and a count of 0.
 fn no_device() -> Result<Completion, Failed> {
     let library = fake_library!(false);
     for code in ["0", "100", "101"] {
         let variables =
             [(LIBRARY, &*library), ("FAKE_HIP_DEVICES", "0"), ("FAKE_HIP_NO_DEVICE", code)];
         let parts = [&*library, "7.2.53211", "HIP_VISIBLE_DEVICES"];
-        expect(seen(&variables)?, ErrorKind::NoDevice, &parts)?;
+        expect(reported(&variables)?, ErrorKind::NoDevice, &parts)?;
     }
     Ok(Completion::Completed)
 }
 
-/// A library that the process has loaded, from wherever, is the one that is used.
-fn one_that_is_there() -> Result<Completion, Failed> {
+/// A library that the process has already loaded, from any path, is used.
+fn loaded_runtime_is_used() -> Result<Completion, Failed> {
     if !cfg!(target_os = "linux") {
-        return Ok(Completion::ignored_with("it can be told on Linux only"));
+        return Ok(Completion::ignored_with("loaded libraries are listed on Linux only"));
     }
     let library = fake_library!(false);
     let output = fake::rerun("present", &[("FAKE_HIP_PRESENT", &library), (LIBRARY, "")]);
@@ -173,7 +182,7 @@ fn one_that_is_there() -> Result<Completion, Failed> {
 
 fn present() -> ExitCode {
     let name = std::env::var_os("FAKE_HIP_PRESENT").expect("the library's name");
-    // SAFETY: the library is ours, without initialisers.
+    // SAFETY: the library is ours, and has no initializers.
     std::mem::forget(unsafe { libloading::Library::new(&name) }.expect("the fake"));
     let info = Hip::probe().expect("the fake is used");
     assert_eq!(info.devices[0].name, "Fake");
@@ -182,9 +191,9 @@ fn present() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// With a runtime that lacks what is optional, all else works, and what needs it says since when it
-/// is there.
-fn a_function_that_is_missing() -> Result<Completion, Failed> {
+/// A runtime may lack optional functions. All other calls work, and a call that needs a missing function
+/// names the version that has it.
+fn optional_function_is_missing() -> Result<Completion, Failed> {
     let library = fake_library!(true);
     let output = fake::rerun("optional", &[(LIBRARY, &library), ("FAKE_HIP_VERSION", "50221153")]);
     if output.status.success() {
@@ -203,17 +212,17 @@ fn optional() -> ExitCode {
     let options = EventOptions::builder().interprocess(true).build().expect("options");
     let error = Hip::new_event(device, options).expect_err("before HIP 7.2");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    stream.launch_host_func(Box::new(|| ())).expect("a host function goes by the older call");
+    stream.launch_host_func(Box::new(|| ())).expect("falls back to the older call");
     stream.record_event().expect("record_event");
     stream.synchronize().expect("synchronize");
     ExitCode::SUCCESS
 }
 
-/// A function that is there and answers "not supported" counts as missing, where there is a path
-/// without it.
-fn function_that_is_not_supported() -> Result<Completion, Failed> {
+/// A function that exists but returns "not supported" counts as missing, if the backend can do without
+/// it.
+fn optional_function_is_not_supported() -> Result<Completion, Failed> {
     let library = fake_library!(false);
-    // Of a version whose calls need the capture mode.
+    // A version whose calls need the capture mode.
     let variables = [(LIBRARY, &*library), ("FAKE_HIP_VERSION", "70300000")];
     let output = fake::rerun("not_supported", &variables);
     if output.status.success() {
@@ -249,7 +258,7 @@ fn not_supported() -> ExitCode {
     let (send, receive) = std::sync::mpsc::channel();
     stream.launch_host_func(Box::new(move || send.send(()).unwrap())).expect("the older call");
     receive.recv().expect("the closure ran");
-    assert!(receive.recv().is_err(), "the closure is gone");
+    assert!(receive.recv().is_err(), "the closure was dropped");
 
     fake.work();
     assert!(!lacking("hip"));

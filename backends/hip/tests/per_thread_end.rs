@@ -1,6 +1,6 @@
-//! Events of a thread's default stream, after the thread and with it the stream has ended.
+//! Events of a thread's default stream, after the thread and its stream have ended.
 //!
-//! Each case is a process of its own, in which freed memory is filled.
+//! Each case is a process of its own, with freed memory filled.
 
 mod support;
 
@@ -19,17 +19,20 @@ use gpu_stream_hip::{Hip, HipEvent, HipStream};
 use support::{device, expect_kind};
 
 const CASES: [support::Case; 11] = [
-    ("complete_after_the_end", complete_after_the_end),
-    ("the_end_waits_for_the_work", the_end_waits_for_the_work),
-    ("asked_while_threads_end", asked_while_threads_end),
-    ("recorded_anew", recorded_anew),
-    ("pooled_events", pooled_events),
-    ("two_devices", two_devices),
-    ("used_by_a_destructor_at_the_end", used_by_a_destructor_at_the_end),
-    ("the_main_thread_ends", the_main_thread_ends),
-    ("asked_without_a_pause", asked_without_a_pause),
-    ("the_thread_ends_in_a_capture", the_thread_ends_in_a_capture),
-    ("a_panic_at_the_end", a_panic_at_the_end),
+    ("events_are_complete_after_the_end", events_are_complete_after_the_end),
+    ("end_of_the_thread_waits_for_its_work", end_of_the_thread_waits_for_its_work),
+    ("events_can_be_used_while_threads_end", events_can_be_used_while_threads_end),
+    (
+        "event_of_an_ended_thread_can_be_recorded_again",
+        event_of_an_ended_thread_can_be_recorded_again,
+    ),
+    ("pooled_events_of_ended_threads_are_reused", pooled_events_of_ended_threads_are_reused),
+    ("per_thread_streams_of_two_devices", per_thread_streams_of_two_devices),
+    ("destructor_after_the_stream_is_rejected", destructor_after_the_stream_is_rejected),
+    ("main_thread_ends_beside_queries", main_thread_ends_beside_queries),
+    ("end_of_the_thread_beside_constant_queries", end_of_the_thread_beside_constant_queries),
+    ("end_of_the_thread_in_a_capture", end_of_the_thread_in_a_capture),
+    ("panic_of_a_deferred_owner_at_the_end", panic_of_a_deferred_owner_at_the_end),
 ];
 
 fn main() -> ExitCode {
@@ -40,14 +43,14 @@ fn main() -> ExitCode {
         ($($name:ident)*) => { [$((stringify!($name), || support::run_child(stringify!($name)))),*] };
     }
     let children: [support::Case; 11] = children! {
-        complete_after_the_end the_end_waits_for_the_work asked_while_threads_end recorded_anew
-        pooled_events two_devices used_by_a_destructor_at_the_end the_main_thread_ends
-        asked_without_a_pause the_thread_ends_in_a_capture a_panic_at_the_end
+        events_are_complete_after_the_end end_of_the_thread_waits_for_its_work events_can_be_used_while_threads_end event_of_an_ended_thread_can_be_recorded_again
+        pooled_events_of_ended_threads_are_reused per_thread_streams_of_two_devices destructor_after_the_stream_is_rejected main_thread_ends_beside_queries
+        end_of_the_thread_beside_constant_queries end_of_the_thread_in_a_capture panic_of_a_deferred_owner_at_the_end
     };
     support::main(&children)
 }
 
-fn mine() -> PerThread<HipStream> {
+fn per_thread() -> PerThread<HipStream> {
     Hip::per_thread_stream(device()).expect("per_thread_stream")
 }
 
@@ -55,15 +58,15 @@ fn event(options: EventOptions) -> HipEvent {
     Hip::new_event(device(), options).expect("new_event")
 }
 
-/// Uses the heap, so that what is freed does not look alive by chance.
+/// Reuses freed heap memory, so that a freed object does not look alive by chance.
 fn churn() {
     let blocks: Vec<Vec<u8>> = (0..2_000).map(|index| vec![0xEE; 64 + index % 2_048]).collect();
     std::hint::black_box(&blocks);
 }
 
-/// Every call that could give the event to the runtime.
+/// Makes every call that could pass the event to the runtime, and checks that the event is complete.
 #[track_caller]
-fn ask(event: &HipEvent) {
+fn expect_complete(event: &HipEvent) {
     let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     assert_eq!(event.status().unwrap(), EventStatus::Complete);
     assert!(event.query().unwrap());
@@ -75,10 +78,10 @@ fn ask(event: &HipEvent) {
     }
 }
 
-fn complete_after_the_end() {
+fn events_are_complete_after_the_end() {
     let events = [event(EventOptions::new()), event(EventOptions::timed())];
     let events = thread::spawn(move || {
-        let stream = mine();
+        let stream = per_thread();
         for event in &events {
             stream.record(event).unwrap();
         }
@@ -86,17 +89,17 @@ fn complete_after_the_end() {
     });
     let (events, another) = events.join().unwrap();
     churn();
-    events.iter().chain([&another]).for_each(ask);
+    events.iter().chain([&another]).for_each(expect_complete);
 }
 
-/// The stream's work is held back until the thread has come to its end.
-fn the_end_waits_for_the_work() {
+/// The stream's work is held back until the thread has reached its end.
+fn end_of_the_thread_waits_for_its_work() {
     let (opened, ran) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let (send, receive) = mpsc::channel();
     let ending = {
         let (opened, ran) = (Arc::clone(&opened), Arc::clone(&ran));
         thread::spawn(move || {
-            let stream = mine();
+            let stream = per_thread();
             let held_back = move || {
                 while !opened.load(Ordering::SeqCst) {
                     thread::yield_now();
@@ -111,7 +114,7 @@ fn the_end_waits_for_the_work() {
         })
     };
     let (event, again) = receive.recv().unwrap();
-    // Before, in or behind the thread's end; in any case not done.
+    // Before, during or after the end of the thread. The work is pending in each case.
     for _ in 0..1_000 {
         assert_eq!(event.status().unwrap(), EventStatus::Pending);
         assert!(!again.query().unwrap());
@@ -119,15 +122,15 @@ fn the_end_waits_for_the_work() {
     }
     opened.store(true, Ordering::SeqCst);
     event.synchronize().unwrap();
-    assert_eq!(ran.load(Ordering::SeqCst), 1, "complete, and the work has not run");
+    assert_eq!(ran.load(Ordering::SeqCst), 1, "complete before the work has run");
     ending.join().unwrap();
     churn();
-    ask(&event);
-    ask(&again);
+    expect_complete(&event);
+    expect_complete(&again);
 }
 
-/// Calls for an event go on in some threads while the thread that recorded it ends.
-fn asked_while_threads_end() {
+/// Several threads use an event while the thread that recorded it ends.
+fn events_can_be_used_while_threads_end() {
     let shared = [event(EventOptions::new()), event(EventOptions::timed())];
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -147,7 +150,7 @@ fn asked_while_threads_end() {
         }
         for _ in 0..60 {
             let recorder = scope.spawn(|| {
-                let stream = mine();
+                let stream = per_thread();
                 shared.iter().for_each(|event| stream.record(event).unwrap());
             });
             recorder.join().unwrap();
@@ -155,15 +158,15 @@ fn asked_while_threads_end() {
         }
         done.store(true, Ordering::SeqCst);
     });
-    shared.iter().for_each(ask);
+    shared.iter().for_each(expect_complete);
 }
 
-/// Recorded on a stream that lives, an event of the dead is an ordinary one again.
-fn recorded_anew() {
+/// Recorded on a live stream, the event of an ended thread is an ordinary one again.
+fn event_of_an_ended_thread_can_be_recorded_again() {
     let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     let timed = event(EventOptions::timed());
     let timed = thread::spawn(move || {
-        mine().record(&timed).unwrap();
+        per_thread().record(&timed).unwrap();
         timed
     });
     let timed = timed.join().unwrap();
@@ -174,22 +177,22 @@ fn recorded_anew() {
     gate.open();
     timed.synchronize().unwrap();
     assert_eq!(timed.elapsed_since(&timed).unwrap(), 0.0);
-    // And on another thread's, and this one's.
+    // Recorded on the stream of another thread, and used on that thread.
     let timed = thread::spawn(move || {
-        mine().record(&timed).unwrap();
+        per_thread().record(&timed).unwrap();
         timed.synchronize().unwrap();
         assert_eq!(timed.elapsed_since(&timed).unwrap(), 0.0);
         timed
     });
-    ask(&timed.join().unwrap());
+    expect_complete(&timed.join().unwrap());
 }
 
-/// Events of threads that have ended go to the pool, and come back.
-fn pooled_events() {
+/// Events of ended threads return to the pool, and are reused.
+fn pooled_events_of_ended_threads_are_reused() {
     let reader = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     for _ in 0..30 {
         let events = thread::spawn(|| {
-            let stream = mine();
+            let stream = per_thread();
             let events: Vec<_> = (0..5).map(|_| stream.record_event().unwrap()).collect();
             events
         });
@@ -204,7 +207,7 @@ fn pooled_events() {
 }
 
 /// A thread has a default stream on each device.
-fn two_devices() {
+fn per_thread_streams_of_two_devices() {
     support::need_two_devices();
     let events = thread::spawn(|| {
         [0, 1].map(|ordinal| {
@@ -217,25 +220,26 @@ fn two_devices() {
     });
     let events = events.join().unwrap();
     churn();
-    events.iter().for_each(ask);
+    events.iter().for_each(expect_complete);
 }
 
-/// A thread-local variable that was there before HIP's own goes after them, and asks the stream.
-fn used_by_a_destructor_at_the_end() {
+/// A thread-local variable that is older than HIP's own is destroyed after them. Its destructor uses the
+/// stream, and each call is rejected.
+fn destructor_after_the_stream_is_rejected() {
     struct Late(RefCell<Option<PerThread<HipStream>>>, RefCell<Option<mpsc::Sender<[bool; 5]>>>);
     impl Drop for Late {
         fn drop(&mut self) {
             let stream = self.0.take().expect("a stream");
-            let refused = |result: Result<(), gpu_stream_hip::HipError>| {
+            let rejected = |result: Result<(), gpu_stream_hip::HipError>| {
                 use gpu_stream_core::Error;
                 result.is_err_and(|error| error.kind() == ErrorKind::NotPermitted)
             };
             let answers = [
-                refused(stream.query().map(drop)),
-                refused(stream.synchronize()),
-                refused(stream.record_event().map(drop)),
-                refused(stream.launch_host_func(Box::new(|| ()))),
-                refused(Hip::per_thread_stream(stream.device()).map(drop)),
+                rejected(stream.query().map(drop)),
+                rejected(stream.synchronize()),
+                rejected(stream.record_event().map(drop)),
+                rejected(stream.launch_host_func(Box::new(|| ()))),
+                rejected(Hip::per_thread_stream(stream.device()).map(drop)),
             ];
             self.1.take().expect("a sender").send(answers).expect("a receiver");
         }
@@ -245,9 +249,9 @@ fn used_by_a_destructor_at_the_end() {
     }
     let (send, receive) = mpsc::channel();
     let ending = thread::spawn(move || {
-        // Before the first call of this thread.
+        // Initialized before the first HIP call of this thread.
         LATE.with(|late| late.1.replace(Some(send)));
-        let stream = mine();
+        let stream = per_thread();
         let event = stream.record_event().unwrap();
         LATE.with(|late| late.0.replace(Some(stream)));
         event
@@ -255,17 +259,17 @@ fn used_by_a_destructor_at_the_end() {
     let event = ending.join().unwrap();
     assert_eq!(receive.recv().unwrap(), [true; 5], "query, synchronize, record, function, new one");
     churn();
-    ask(&event);
+    expect_complete(&event);
 }
 
-/// Its functions for the end of a thread run when the process ends.
-fn the_main_thread_ends() {
-    let stream = mine();
+/// The exit hooks of the main thread run when the process ends.
+fn main_thread_ends_beside_queries() {
+    let stream = per_thread();
     let event = stream.record_event().unwrap();
-    let asking = Arc::new(event);
-    let other = Arc::clone(&asking);
+    let event = Arc::new(event);
+    let other = Arc::clone(&event);
     let (send, receive) = mpsc::channel();
-    // Still asks while the process ends.
+    // This thread still queries while the process ends.
     thread::spawn(move || {
         loop {
             let _ = other.query();
@@ -276,9 +280,8 @@ fn the_main_thread_ends() {
     receive.recv().unwrap();
 }
 
-/// So many threads ask that at each moment some call goes on; the end of the thread comes in between
-/// all the same.
-fn asked_without_a_pause() {
+/// So many threads query the event that some query is always running. The thread can end anyway.
+fn end_of_the_thread_beside_constant_queries() {
     let stop = AtomicBool::new(false);
     let shared = event(EventOptions::new());
     thread::scope(|scope| {
@@ -290,22 +293,21 @@ fn asked_without_a_pause() {
             });
         }
         for _ in 0..5 {
-            scope.spawn(|| mine().record(&shared).unwrap()).join().unwrap();
+            scope.spawn(|| per_thread().record(&shared).unwrap()).join().unwrap();
         }
         stop.store(true, Ordering::SeqCst);
     });
-    ask(&shared);
+    expect_complete(&shared);
 }
 
-/// What is recorded in a capture stands for no work: an event from before it is not complete when
-/// such a record is.
-fn the_thread_ends_in_a_capture() {
+/// A record in a capture has no work. An earlier event is not complete just because such a record is.
+fn end_of_the_thread_in_a_capture() {
     let (opened, ran) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let (send, receive) = mpsc::channel();
     let ending = {
         let (opened, ran) = (Arc::clone(&opened), Arc::clone(&ran));
         thread::spawn(move || {
-            let stream = mine();
+            let stream = per_thread();
             let held_back = move || {
                 while !opened.load(Ordering::SeqCst) {
                     thread::yield_now();
@@ -321,9 +323,9 @@ fn the_thread_ends_in_a_capture() {
     };
     let (event, inside) = receive.recv().unwrap();
     for _ in 0..1_000 {
-        // HIP 6 cannot be asked beside the capture, and says so.
+        // HIP 6 cannot query the event beside the capture, and returns an error.
         let done = event.query().unwrap_or(false);
-        assert!(!done || ran.load(Ordering::SeqCst) == 1, "complete, and the work has not run");
+        assert!(!done || ran.load(Ordering::SeqCst) == 1, "complete before the work has run");
         thread::yield_now();
     }
     opened.store(true, Ordering::SeqCst);
@@ -331,19 +333,21 @@ fn the_thread_ends_in_a_capture() {
     churn();
     assert_eq!(ran.load(Ordering::SeqCst), 1);
     match event.query() {
-        Ok(_) => ask(&event),
+        Ok(_) => expect_complete(&event),
         Err(error) if !matches!(support::bare::version() / 100_000, 502 | 600..700) => {
-            panic!("it can be told in this version: {error}")
+            panic!("this version can tell: {error}")
         }
-        // HIP 5.2 does not let the capture be ended there, nor 6.4 if a question has broken it.
-        refusal => drop(expect_kind("of before the capture", refusal, ErrorKind::InvalidEvent)),
+        // HIP 5.2 cannot end the capture there, nor can 6.4 if a query has broken it.
+        rejection => {
+            drop(expect_kind("an event from before", rejection, ErrorKind::InvalidEvent));
+        }
     }
-    expect_kind("of the capture", inside.query(), ErrorKind::InvalidEvent);
+    expect_kind("an event of the capture", inside.query(), ErrorKind::InvalidEvent);
 }
 
-/// What a host function put off is a user's, whose destructor panics. It is run at the end of a call,
-/// and the panic ends there.
-fn a_panic_at_the_end() {
+/// A host function defers the drop of a user's owner, whose destructor panics. The drop runs at the end
+/// of a later call, which catches the panic.
+fn panic_of_a_deferred_owner_at_the_end() {
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
     struct Bomb(Option<HipStream>);
     impl Drop for Bomb {
@@ -353,7 +357,7 @@ fn a_panic_at_the_end() {
             std::panic::resume_unwind(Box::new("meant to fail"));
         }
     }
-    // SAFETY: the stream inside is there until the value is dropped.
+    // SAFETY: the inner stream lives until the owner is dropped.
     unsafe impl StreamOwner<Hip> for Bomb {
         fn raw_stream(&self) -> RawStream<Hip> {
             self.0.as_ref().expect("a stream").raw()
@@ -362,14 +366,14 @@ fn a_panic_at_the_end() {
     let keep = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     let carrier = keep.clone();
     let bomb = Bomb(Some(Hip::new_stream(device(), StreamOptions::new()).unwrap()));
-    let theirs = Hip::stream_from_owner(Arc::new(bomb), None).unwrap();
+    let foreign = Hip::stream_from_owner(Arc::new(bomb), None).unwrap();
     let event = event(EventOptions::timed());
-    theirs.record(&event).unwrap();
-    drop(theirs);
+    foreign.record(&event).unwrap();
+    drop(foreign);
     let ended = thread::spawn(move || {
-        let stream = mine();
+        let stream = per_thread();
         let own = stream.record_event().unwrap();
-        // The last share in the owner goes in a host function, and is put off.
+        // The host function drops the last reference to the owner, which defers the owner's drop.
         carrier.launch_host_func(Box::new(move || drop(event))).unwrap();
         while !carrier.query().unwrap() {
             thread::yield_now();
@@ -379,5 +383,5 @@ fn a_panic_at_the_end() {
     let own = ended.join().unwrap();
     assert_eq!(own.status().unwrap(), EventStatus::Complete);
     Hip::new_stream(device(), StreamOptions::new()).unwrap();
-    assert_eq!(DROPPED.load(Ordering::SeqCst), 1, "it was not run");
+    assert_eq!(DROPPED.load(Ordering::SeqCst), 1, "the deferred drop did not run");
 }

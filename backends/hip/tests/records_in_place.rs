@@ -1,9 +1,9 @@
-//! Records of one event by several threads at once, where others have its handle, so that each is made
-//! in place: the event keeps every stream that the runtime's event may point to, and threads that
-//! synchronize wait for the record that was there when they began.
+//! Overlapping records of one event by several threads. The event's handle has escaped, so each record
+//! is made in place. The event keeps every stream that the runtime's event may point to. Threads that
+//! synchronize wait for the record that was current when they began.
 //!
-//! The runtime is the one of `tests/fake`, which holds a call back until it is told, and knows which
-//! streams are held back.
+//! The runtime is the one of `tests/fake`, which blocks a call until the test releases it, and blocks
+//! streams.
 
 mod support;
 
@@ -19,11 +19,14 @@ use gpu_stream_hip::{Hip, HipEvent, HipStream};
 use support::{device, expect_kind, fake};
 
 const CASES: [fake::Case; 5] = [
-    ("records_that_overlap_keep_both_streams", records_that_overlap_keep_both_streams),
-    ("a_blocked_record_keeps_no_stream_of_others", a_blocked_record_keeps_no_stream_of_others),
-    ("a_thread_that_ends_after_records_overlapped", a_thread_that_ends_after_records_overlapped),
-    ("a_mark_that_fails_is_made_by_the_next_record", a_mark_that_fails_is_made_by_the_next_record),
-    ("a_second_record_makes_a_mark_as_well", a_second_record_makes_a_mark_as_well),
+    ("overlapping_records_keep_both_streams", overlapping_records_keep_both_streams),
+    (
+        "blocked_record_keeps_no_stream_of_other_records",
+        blocked_record_keeps_no_stream_of_other_records,
+    ),
+    ("thread_ends_after_overlapping_records", thread_ends_after_overlapping_records),
+    ("failed_marker_is_repeated_by_the_next_record", failed_marker_is_repeated_by_the_next_record),
+    ("second_record_makes_its_own_marker", second_record_makes_its_own_marker),
 ];
 
 const VERSIONS: [&str; 3] = ["50731921", "60443484", "70253211"];
@@ -32,10 +35,10 @@ fn main() -> ExitCode {
     fake::main(&CASES, &VERSIONS)
 }
 
-/// Runs at the end of a scope, so that a test which fails ends the threads that it holds back.
-struct AtEnd<F: Fn()>(F);
+/// Runs a closure when it is dropped, so that a failing test releases the threads that it blocks.
+struct OnDrop<F: Fn()>(F);
 
-impl<F: Fn()> Drop for AtEnd<F> {
+impl<F: Fn()> Drop for OnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
     }
@@ -45,7 +48,7 @@ fn new() -> HipStream {
     Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
 }
 
-/// An event whose handle others have, recorded on `stream`.
+/// Creates an event whose handle has escaped, and records it on `stream`.
 fn escaped(stream: &HipStream) -> HipEvent {
     let event = Hip::new_event(device(), EventOptions::new()).expect("an event");
     event.raw();
@@ -53,19 +56,19 @@ fn escaped(stream: &HipStream) -> HipEvent {
     event
 }
 
-/// The runtime makes the record on `one` first, and it is noted last.
-fn records_that_overlap_keep_both_streams(fake: &fake::Fake) {
+/// The runtime makes the record on `one` first, but its bookkeeping comes last.
+fn overlapping_records_keep_both_streams(fake: &fake::Fake) {
     let keep = new();
-    // HIP 5.7 needs one of the pool to destroy a stream.
+    // HIP 5.7 needs an event of the pool to destroy a stream.
     drop(keep.record_event().expect("a record"));
     let event = escaped(&keep);
     let streams = fake.live_streams();
     let (one, other) = (new(), new());
-    fake.hold_next(fake::MADE);
+    fake.hold_next(fake::RECORD_END);
     thread::scope(|scope| {
         let blocked = scope.spawn(|| one.record(&event));
         fake.wait_until_held();
-        let _released = AtEnd(|| fake.release());
+        let _released = OnDrop(|| fake.release());
         other.record(&event).expect("the other record");
         fake.release();
         blocked.join().expect("no panic").expect("the record");
@@ -74,29 +77,29 @@ fn records_that_overlap_keep_both_streams(fake: &fake::Fake) {
     assert_eq!(event.status().expect("status"), EventStatus::Complete);
     event.synchronize().expect("synchronize");
     keep.wait_event(&event).expect("a wait");
-    assert_eq!(fake.stale(), 0, "calls that reached a stream which was destroyed");
+    assert_eq!(fake.stale(), 0, "calls that used a destroyed stream");
     assert_eq!(fake.live_streams(), streams + 2);
-    // One that overlaps no other lets both go.
+    // A record that overlaps no other releases both streams.
     keep.record(&event).expect("a record");
     keep.query().expect("query");
     assert_eq!(fake.live_streams(), streams);
 }
 
-fn a_blocked_record_keeps_no_stream_of_others(fake: &fake::Fake) {
+fn blocked_record_keeps_no_stream_of_other_records(fake: &fake::Fake) {
     let (keep, blocked) = (new(), new());
     drop(keep.record_event().expect("a record"));
     let event = escaped(&keep);
     let streams = fake.live_streams();
-    for place in ["hipEventRecord", fake::MADE] {
-        fake.hold_next(place);
+    for point in ["hipEventRecord", fake::RECORD_END] {
+        fake.hold_next(point);
         thread::scope(|scope| {
             let record = scope.spawn(|| blocked.record(&event));
             fake.wait_until_held();
-            let _released = AtEnd(|| fake.release());
+            let _released = OnDrop(|| fake.release());
             for _ in 0..20 {
                 new().record(&event).expect("a record");
                 keep.query().expect("query");
-                assert!(fake.live_streams() <= streams + 2, "{place}");
+                assert!(fake.live_streams() <= streams + 2, "{point}");
                 assert!(event.query().expect("query"));
             }
             fake.release();
@@ -104,28 +107,28 @@ fn a_blocked_record_keeps_no_stream_of_others(fake: &fake::Fake) {
         });
         keep.record(&event).expect("a record");
         keep.query().expect("query");
-        assert_eq!((fake.live_streams(), fake.stale()), (streams, 0), "{place}");
+        assert_eq!((fake.live_streams(), fake.stale()), (streams, 0), "{point}");
     }
 }
 
-/// The runtime's event points to the thread's own stream, and the other one is noted last, or the
-/// reverse. What the event stands for cannot be told then, and the runtime is not asked.
-fn a_thread_that_ends_after_records_overlapped(fake: &fake::Fake) {
+/// The runtime's event points to the thread's own stream, and the bookkeeping of the other record comes
+/// last, or the reverse. The record of the event is then unknown, and the runtime is not called.
+fn thread_ends_after_overlapping_records(fake: &fake::Fake) {
     let keep = new();
     let event = escaped(&keep);
     for own_is_blocked in [false, true] {
         let other = new();
-        let (say, hear) = channel();
-        fake.hold_next(fake::MADE);
+        let (sender, receiver) = channel();
+        fake.hold_next(fake::RECORD_END);
         thread::scope(|scope| {
             let record_own = || {
                 let own = Hip::per_thread_stream(device()).expect("the thread's own");
                 own.record(&event).expect("a record");
-                say.send(()).expect("the test listens");
+                sender.send(()).expect("the receiver");
             };
             let record_other = || {
                 other.record(&event).expect("a record");
-                say.send(()).expect("the test listens");
+                sender.send(()).expect("the receiver");
             };
             let (own, others) = if own_is_blocked {
                 let own = scope.spawn(record_own);
@@ -136,16 +139,17 @@ fn a_thread_that_ends_after_records_overlapped(fake: &fake::Fake) {
                 fake.wait_until_held();
                 (scope.spawn(record_own), others)
             };
-            let _released = AtEnd(|| fake.release());
-            hear.recv().expect("the record that is not blocked");
+            let _released = OnDrop(|| fake.release());
+            receiver.recv().expect("the record that is not blocked");
             fake.release();
-            // A thread that is joined has come to its end, and not only to that of the closure.
+            // A joined thread has ended completely, and not only its closure.
             own.join().expect("no panic");
             others.join().expect("no panic");
         });
         drop(other);
         if own_is_blocked {
-            // Noted last, it is the record, and complete with its thread.
+            // The thread's own record is the current one, because its bookkeeping came last. It
+            // completed with its thread.
             event.synchronize().expect("synchronize");
             assert_eq!(event.status().expect("status"), EventStatus::Complete);
             keep.wait_event(&event).expect("a wait");
@@ -156,74 +160,74 @@ fn a_thread_that_ends_after_records_overlapped(fake: &fake::Fake) {
         }
         keep.record(&event).expect("a record");
         assert_eq!(event.status().expect("status"), EventStatus::Complete);
-        assert_eq!(fake.stale(), 0, "calls that reached a stream which was destroyed");
+        assert_eq!(fake.stale(), 0, "calls that used a destroyed stream");
     }
 }
 
-/// A thread that synchronizes `event`, whose record on `first` is held back, and what the test does
-/// meanwhile. It must not come back before `first` goes on.
-fn while_one_synchronizes(
+/// Runs `meanwhile` while another thread synchronizes `event`. The event's record on `first` is blocked,
+/// and the thread must not return before `first` is released.
+fn during_synchronize(
     fake: &fake::Fake,
     first: &HipStream,
     event: &HipEvent,
     meanwhile: impl FnOnce(&dyn Fn()),
 ) {
     fake.hold_back(first.raw().as_ptr(), true);
-    let goes_on = AtomicBool::new(false);
+    let released = AtomicBool::new(false);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             event.synchronize().expect("synchronize");
-            assert!(goes_on.load(Ordering::SeqCst), "it waited for another record");
+            assert!(released.load(Ordering::SeqCst), "it waited for another record");
         });
-        let goes_on = || {
-            goes_on.store(true, Ordering::SeqCst);
+        let release = || {
+            released.store(true, Ordering::SeqCst);
             fake.hold_back(first.raw().as_ptr(), false);
         };
-        let _goes_on = AtEnd(goes_on);
-        // Its first question may have been asked before; those after it have not.
-        let asks_again = || {
+        let _release = OnDrop(release);
+        // The first query may have begun before this call. The later ones have not.
+        let wait_for_queries = || {
             fake.calls("");
-            let mut asked = 0;
-            while asked < 3 && !waiting.is_finished() {
-                asked += fake.calls("hipEventQuery");
+            let mut queries = 0;
+            while queries < 3 && !waiting.is_finished() {
+                queries += fake.calls("hipEventQuery");
                 thread::yield_now();
             }
         };
-        asks_again();
-        meanwhile(&asks_again);
-        asks_again();
-        goes_on();
-        waiting.join().expect("it waited for its record");
+        wait_for_queries();
+        meanwhile(&wait_for_queries);
+        wait_for_queries();
+        release();
+        waiting.join().expect("the thread waited for its record");
     });
 }
 
-fn a_mark_that_fails_is_made_by_the_next_record(fake: &fake::Fake) {
+fn failed_marker_is_repeated_by_the_next_record(fake: &fake::Fake) {
     let (first, second) = (new(), new());
     for function in ["hipStreamCreateWithPriority", "hipStreamWaitEvent"] {
         let event = escaped(&first);
-        while_one_synchronizes(fake, &first, &event, |asks_again| {
+        during_synchronize(fake, &first, &event, |wait_for_queries| {
             fake.fail(function, 2);
             expect_kind("a record", second.record(&event), ErrorKind::OutOfMemory);
             fake.work();
-            asks_again();
+            wait_for_queries();
             second.record(&event).expect("the next record");
         });
     }
 }
 
-fn a_second_record_makes_a_mark_as_well(fake: &fake::Fake) {
+fn second_record_makes_its_own_marker(fake: &fake::Fake) {
     let (first, second, third) = (new(), new(), new());
-    // The first to record is held back with its mark before the runtime's wait, or before its record.
+    // The first of the two records is blocked in the marker's wait, or in the marker's record.
     for function in ["hipStreamWaitEvent", "hipEventRecord"] {
         let event = escaped(&first);
-        while_one_synchronizes(fake, &first, &event, |asks_again| {
+        during_synchronize(fake, &first, &event, |wait_for_queries| {
             fake.hold_next(function);
             thread::scope(|scope| {
                 let blocked = scope.spawn(|| second.record(&event));
                 fake.wait_until_held();
-                let _released = AtEnd(|| fake.release());
+                let _released = OnDrop(|| fake.release());
                 third.record(&event).expect("the second record");
-                asks_again();
+                wait_for_queries();
                 fake.release();
                 blocked.join().expect("no panic").expect("the record");
             });

@@ -1,8 +1,8 @@
-//! Events whose stream is gone. HIP's events point to the stream that they were recorded on, and
-//! follow that pointer: over HIP 5.7, a bare wait for such an event is a crash. Safe code must not
-//! get there.
+//! Events whose stream was destroyed. An event of HIP points to the stream that it was recorded on, and
+//! follows that pointer. Over HIP 5.7, a bare wait for such an event crashes. Safe code must not get
+//! there.
 //!
-//! Each case is a process of its own, in which freed memory is filled.
+//! Each case is a process of its own, with freed memory filled.
 
 mod support;
 
@@ -18,14 +18,17 @@ use support::bare::{Ptr, bare, gate, new_stream, ok};
 use support::device;
 
 const CASES: [support::Case; 8] = [
-    ("the_stream_is_dropped", the_stream_is_dropped),
-    ("the_owner_is_dropped", the_owner_is_dropped),
-    ("another_record_lets_go", another_record_lets_go),
-    ("threads_record_and_ask", threads_record_and_ask),
-    ("a_pooled_event_is_stale", a_pooled_event_is_stale),
-    ("destroyed_after_its_stream", destroyed_after_its_stream),
-    ("a_call_holds_what_a_record_replaces", a_call_holds_what_a_record_replaces),
-    ("the_process_ends_with_work", the_process_ends_with_work),
+    ("event_outlives_its_stream", event_outlives_its_stream),
+    (
+        "event_keeps_the_owner_until_it_is_recorded_again",
+        event_keeps_the_owner_until_it_is_recorded_again,
+    ),
+    ("another_record_releases_the_owner", another_record_releases_the_owner),
+    ("threads_record_and_query_one_event", threads_record_and_query_one_event),
+    ("pooled_event_of_a_destroyed_stream_is_reused", pooled_event_of_a_destroyed_stream_is_reused),
+    ("bare_event_is_destroyed_after_its_stream", bare_event_is_destroyed_after_its_stream),
+    ("synchronize_keeps_the_replaced_stream", synchronize_keeps_the_replaced_stream),
+    ("process_ends_with_busy_streams", process_ends_with_busy_streams),
 ];
 
 fn main() -> ExitCode {
@@ -36,56 +39,56 @@ fn main() -> ExitCode {
         ($($name:ident)*) => { [$((stringify!($name), || support::run_child(stringify!($name)))),*] };
     }
     let children: [support::Case; 8] = children! {
-        the_stream_is_dropped the_owner_is_dropped another_record_lets_go threads_record_and_ask
-        a_pooled_event_is_stale destroyed_after_its_stream a_call_holds_what_a_record_replaces
-        the_process_ends_with_work
+        event_outlives_its_stream event_keeps_the_owner_until_it_is_recorded_again another_record_releases_the_owner threads_record_and_query_one_event
+        pooled_event_of_a_destroyed_stream_is_reused bare_event_is_destroyed_after_its_stream synchronize_keeps_the_replaced_stream
+        process_ends_with_busy_streams
     };
     support::main(&children)
 }
 
 /// A foreign stream, destroyed with its owner.
-struct Theirs {
+struct ForeignStream {
     raw: Ptr,
     gone: Arc<AtomicUsize>,
 }
 
-// SAFETY: handles may be used from any thread.
-unsafe impl Send for Theirs {}
-// SAFETY: as above.
-unsafe impl Sync for Theirs {}
+// SAFETY: the runtime accepts its handles on any thread.
+unsafe impl Send for ForeignStream {}
+// SAFETY: the runtime accepts its handles on any thread.
+unsafe impl Sync for ForeignStream {}
 
-// SAFETY: the stream is destroyed in `drop` and nowhere else.
-unsafe impl StreamOwner<Hip> for Theirs {
+// SAFETY: the stream is only destroyed in `drop`.
+unsafe impl StreamOwner<Hip> for ForeignStream {
     fn raw_stream(&self) -> RawStream<Hip> {
         RawStream::from_ptr(self.raw)
     }
 }
 
-impl Theirs {
+impl ForeignStream {
     fn wrapped() -> (HipStream, Arc<AtomicUsize>) {
         let gone = Arc::new(AtomicUsize::new(0));
-        let theirs = Theirs { raw: new_stream(0, 1, 0), gone: Arc::clone(&gone) };
-        (Hip::stream_from_owner(Arc::new(theirs), None).expect("wrapping"), gone)
+        let foreign = ForeignStream { raw: new_stream(0, 1, 0), gone: Arc::clone(&gone) };
+        (Hip::stream_from_owner(Arc::new(foreign), None).expect("wrapping"), gone)
     }
 }
 
-impl Drop for Theirs {
+impl Drop for ForeignStream {
     fn drop(&mut self) {
-        // SAFETY: its last use.
+        // SAFETY: the stream is alive, and this is its last use.
         ok("stream_destroy", unsafe { (bare().stream_destroy)(self.raw) });
         self.gone.fetch_add(1, Ordering::SeqCst);
         churn();
     }
 }
 
-/// Uses the heap, so that what is freed does not look alive by chance.
+/// Reuses freed heap memory, so that a freed object does not look alive by chance.
 fn churn() {
     let blocks: Vec<Vec<u8>> = (0..500).map(|index| vec![0xEE; 64 + index * 5 % 2_048]).collect();
     std::hint::black_box(&blocks);
 }
 
-/// Every call that gives the event to the runtime.
-fn ask(event: &HipEvent) {
+/// Makes every call that passes the event to the runtime.
+fn use_event(event: &HipEvent) {
     let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     event.synchronize().unwrap();
     assert!(event.query().unwrap());
@@ -105,42 +108,42 @@ fn events() -> [HipEvent; 2] {
         .map(|options| Hip::new_event(device(), options).unwrap())
 }
 
-/// What the program behind `hipStreamDestroy` and then `hipStreamWaitEvent` comes to here.
-fn the_stream_is_dropped() {
+/// The safe form of a program that calls `hipStreamDestroy` and then `hipStreamWaitEvent`.
+fn event_outlives_its_stream() {
     for event in events() {
         let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
         stream.record(&event).unwrap();
         drop(stream);
         churn();
-        ask(&event);
+        use_event(&event);
     }
 }
 
-fn the_owner_is_dropped() {
+fn event_keeps_the_owner_until_it_is_recorded_again() {
     for event in events() {
-        let (stream, gone) = Theirs::wrapped();
+        let (stream, gone) = ForeignStream::wrapped();
         stream.record(&event).unwrap();
         drop(stream);
         assert_eq!(gone.load(Ordering::SeqCst), 0, "the event does not keep the owner");
-        ask(&event);
-        assert_eq!(gone.load(Ordering::SeqCst), 1, "recorded elsewhere, it still keeps the owner");
+        use_event(&event);
+        assert_eq!(gone.load(Ordering::SeqCst), 1, "the owner is kept after another record");
     }
-    // And with the event itself, whether it goes to the pool or is destroyed.
+    // The drop of the event releases the owner, whether the event returns to the pool or is destroyed.
     for options in [EventOptions::new(), EventOptions::timed()] {
-        let (stream, gone) = Theirs::wrapped();
+        let (stream, gone) = ForeignStream::wrapped();
         let event = Hip::new_event(device(), options).unwrap();
         stream.record(&event).unwrap();
         drop(stream);
         drop(event);
-        assert_eq!(gone.load(Ordering::SeqCst), 1, "dropped, it still keeps the owner");
+        assert_eq!(gone.load(Ordering::SeqCst), 1, "a dropped event keeps the owner");
     }
 }
 
-fn another_record_lets_go() {
+fn another_record_releases_the_owner() {
     let event = Hip::new_event(device(), EventOptions::new()).unwrap();
     let mut before: Option<Arc<AtomicUsize>> = None;
     for _ in 0..50 {
-        let (stream, gone) = Theirs::wrapped();
+        let (stream, gone) = ForeignStream::wrapped();
         stream.record(&event).unwrap();
         let last = before.replace(gone);
         assert!(last.is_none_or(|gone| gone.load(Ordering::SeqCst) == 1));
@@ -150,9 +153,9 @@ fn another_record_lets_go() {
     }
 }
 
-/// One thread records an event on stream after stream, each of which goes at once, and others ask
-/// it meanwhile.
-fn threads_record_and_ask() {
+/// One thread records an event on one stream after another and drops each at once. Other threads use the
+/// event meanwhile.
+fn threads_record_and_query_one_event() {
     let events = events();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -164,7 +167,7 @@ fn threads_record_and_ask() {
                         event.status().unwrap();
                         other.wait_event(event).unwrap();
                         event.synchronize().unwrap();
-                        // Recorded again meanwhile, it may be pending.
+                        // May be pending, because the other thread records it again.
                         let _ = event.elapsed_since(event);
                     }
                 }
@@ -173,7 +176,7 @@ fn threads_record_and_ask() {
         }
         for _ in 0..100 {
             for event in &events {
-                let (stream, _) = Theirs::wrapped();
+                let (stream, _) = ForeignStream::wrapped();
                 stream.record(event).unwrap();
             }
         }
@@ -181,34 +184,34 @@ fn threads_record_and_ask() {
     });
 }
 
-/// `record_event` and `wait_stream` get events back whose stream is gone.
-fn a_pooled_event_is_stale() {
+/// `record_event` and `wait_stream` reuse events whose stream was destroyed.
+fn pooled_event_of_a_destroyed_stream_is_reused() {
     let reader = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     for _ in 0..100 {
-        let (stream, _) = Theirs::wrapped();
+        let (stream, _) = ForeignStream::wrapped();
         reader.wait_stream(&stream).unwrap();
         drop(stream.record_event().unwrap());
     }
     reader.synchronize().unwrap();
 }
 
-/// The runtime's own `hipEventDestroy`, of events whose stream is gone: this is what the pool does
-/// with those that it has no room for.
-fn destroyed_after_its_stream() {
+/// The runtime's own `hipEventDestroy` works on events whose stream was destroyed. The pool calls it for
+/// events that it has no room for.
+fn bare_event_is_destroyed_after_its_stream() {
     for pending in [false, true] {
         for flags in [0, 2] {
             let raw = new_stream(0, 1, 0);
             let mut events = [std::ptr::null_mut(); 20];
             let gate = pending.then(|| gate(raw));
             for event in &mut events {
-                // SAFETY: a place for one event; the stream is alive.
+                // SAFETY: the stream is alive, and `event` is a valid out-pointer.
                 unsafe {
                     ok("event_create", (bare().event_create)(event, flags));
                     ok("event_record", (bare().event_record)(*event, raw));
                 }
             }
             drop(gate);
-            // SAFETY: the last uses: of the stream, and then of the events.
+            // SAFETY: the stream and the events are alive, and these are their last uses.
             unsafe {
                 ok("stream_destroy", (bare().stream_destroy)(raw));
                 churn();
@@ -220,9 +223,9 @@ fn destroyed_after_its_stream() {
     }
 }
 
-/// While a thread synchronizes an event, another records it on a second stream and on a third, and
-/// lets all of them go.
-fn a_call_holds_what_a_record_replaces() {
+/// While a thread synchronizes an event, another records it on a second and a third stream, and drops
+/// all of them.
+fn synchronize_keeps_the_replaced_stream() {
     let event = Hip::new_event(device(), EventOptions::new()).unwrap();
     for _ in 0..20 {
         let first = Hip::new_stream(device(), StreamOptions::new()).unwrap();
@@ -231,20 +234,20 @@ fn a_call_holds_what_a_record_replaces() {
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| event.synchronize());
             for _ in 0..3 {
-                let (stream, _) = Theirs::wrapped();
+                let (stream, _) = ForeignStream::wrapped();
                 stream.record(&event).unwrap();
             }
-            // The waiting thread may have seen the first record, which is behind the gate.
+            // The waiting thread may have found the first record, which is behind the gate.
             drop(shut);
             waiting.join().unwrap().unwrap();
         });
         drop(first);
-        ask(&event);
+        use_event(&event);
     }
 }
 
-/// Streams that are busy when they are dropped, at the end of the process.
-fn the_process_ends_with_work() {
+/// Streams that were busy when they were dropped are still busy when the process ends.
+fn process_ends_with_busy_streams() {
     let mut gates = Vec::new();
     for _ in 0..4 {
         let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();

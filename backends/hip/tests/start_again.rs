@@ -1,8 +1,8 @@
-//! A runtime that does not start at first: a failure that can pass is not kept. Over the fake runtime,
-//! each case in a process of its own.
+//! A runtime that does not start at first. A failure that can be temporary is not kept. Over the fake
+//! runtime, each case in a process of its own.
 
 #[path = "support/fake.rs"]
-#[allow(dead_code, reason = "this test needs no more of it")]
+#[allow(dead_code, reason = "this test needs only part of it")]
 mod fake;
 
 use std::process::ExitCode;
@@ -17,12 +17,12 @@ const LIBRARY: &str = "GPU_STREAM_HIP_LIBRARY";
 type Case = (&'static str, fn());
 
 const CASES: [Case; 6] = [
-    ("call_that_failed_is_made_again", call_that_failed_is_made_again),
-    ("device_that_comes_later_is_found", device_that_comes_later_is_found),
-    ("library_that_comes_later_is_found", library_that_comes_later_is_found),
-    ("threads_that_start_at_once_share_one_runtime", threads_that_start_at_once_share_one_runtime),
-    ("runtime_that_is_too_old_stays_so", runtime_that_is_too_old_stays_so),
-    ("runtime_that_is_not_amds_is_refused", runtime_that_is_not_amds_is_refused),
+    ("failed_call_is_repeated", failed_call_is_repeated),
+    ("device_added_later_is_found", device_added_later_is_found),
+    ("library_installed_later_is_found", library_installed_later_is_found),
+    ("threads_that_start_at_once_start_one_runtime", threads_that_start_at_once_start_one_runtime),
+    ("failure_of_an_old_runtime_is_kept", failure_of_an_old_runtime_is_kept),
+    ("runtime_of_another_vendor_is_rejected", runtime_of_another_vendor_is_rejected),
 ];
 
 fn main() -> ExitCode {
@@ -49,13 +49,14 @@ fn in_child(case: &str, library: &str) -> Result<Completion, Failed> {
     Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
 }
 
-/// All works from here on.
+/// Checks that the runtime starts, and that a record works.
 fn expect_works() {
     let device = Hip::device(0).expect("device 0");
     let stream = Hip::new_stream(device, StreamOptions::new()).expect("new_stream");
     stream.record_event().and_then(|event| event.synchronize()).expect("a record");
 }
 
+/// Checks that the runtime does not start: the kind, and the `parts` of the text.
 #[track_caller]
 fn expect_error(kind: ErrorKind, parts: &[&str]) {
     let error = Hip::probe().expect_err("the runtime does not start");
@@ -66,7 +67,7 @@ fn expect_error(kind: ErrorKind, parts: &[&str]) {
     }
 }
 
-fn call_that_failed_is_made_again() {
+fn failed_call_is_repeated() {
     let library = std::env::var(LIBRARY).unwrap();
     let fake = fake::Fake::open();
     for (function, code, kind, name) in [
@@ -93,18 +94,18 @@ fn call_that_failed_is_made_again() {
     expect_works();
 }
 
-fn device_that_comes_later_is_found() {
+fn device_added_later_is_found() {
     // SAFETY: no other thread is running.
     unsafe { std::env::set_var("FAKE_HIP_DEVICES", "0") };
     for _ in 0..3 {
         expect_error(ErrorKind::NoDevice, &["HIP_VISIBLE_DEVICES"]);
     }
-    // SAFETY: as above.
+    // SAFETY: no other thread is running.
     unsafe { std::env::set_var("FAKE_HIP_DEVICES", "2") };
     expect_works();
 }
 
-fn library_that_comes_later_is_found() {
+fn library_installed_later_is_found() {
     let library = std::env::var(LIBRARY).unwrap();
     let later = format!("{library}.later.so");
     let _ = std::fs::remove_file(&later);
@@ -116,7 +117,7 @@ fn library_that_comes_later_is_found() {
     std::fs::remove_file(&later).unwrap();
 }
 
-fn threads_that_start_at_once_share_one_runtime() {
+fn threads_that_start_at_once_start_one_runtime() {
     let fake = fake::Fake::open();
     fake.fail("hipInit", 3);
     let barrier = Barrier::new(8);
@@ -137,17 +138,18 @@ fn threads_that_start_at_once_share_one_runtime() {
     assert_eq!(fake.calls("hipInit"), 1, "one thread starts the runtime");
 }
 
-fn runtime_that_is_too_old_stays_so() {
+fn failure_of_an_old_runtime_is_kept() {
     let fake = fake::Fake::open();
     // SAFETY: no other thread is running.
     unsafe { std::env::set_var("FAKE_HIP_VERSION", "40421401") };
     expect_error(ErrorKind::DriverTooOld, &["4.4.21401"]);
     fake.calls("");
     expect_error(ErrorKind::DriverTooOld, &["4.4.21401"]);
-    assert_eq!(fake.calls("hipRuntimeGetVersion"), 0, "a loaded library gets no newer");
+    let calls = fake.calls("hipRuntimeGetVersion");
+    assert_eq!(calls, 0, "the version of a loaded library cannot change");
 }
 
-fn runtime_that_is_not_amds_is_refused() {
+fn runtime_of_another_vendor_is_rejected() {
     let library = std::env::var(LIBRARY).unwrap();
     // SAFETY: no other thread is running.
     unsafe { std::env::set_var("FAKE_HIP_VERSION", "10100000") };

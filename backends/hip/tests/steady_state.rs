@@ -1,6 +1,6 @@
-//! What calls do not do once they have been made before: make events, allocate, wait for what
-//! another thread does. Counted, over the runtime of `tests/fake`, whose own memory is not, as three
-//! versions of it: each has its own ways to keep faults, captures and errors apart.
+//! Calls that were made before do not create events, allocate, or wait for another thread. Counted over
+//! the runtime of `tests/fake`, whose own memory does not count. It plays three versions, which keep
+//! faults, captures and errors apart in different ways.
 
 mod support;
 
@@ -14,21 +14,21 @@ use gpu_stream_hip::{Hip, HipEvent, HipStream};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use support::{device, fake};
 
-/// Counts what this program allocates.
+/// Counts the allocations of this program.
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: the system's allocator does all of it.
+// SAFETY: all calls are forwarded to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: the caller promises the same.
+        // SAFETY: `layout` is valid (caller contract).
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
+        // SAFETY: `pointer` and `layout` are valid (caller contract).
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -39,15 +39,15 @@ static ALLOCATOR: Counting = Counting;
 type Case = (&'static str, fn(&fake::Fake));
 
 const CASES: [Case; 6] = [
-    ("the_count_counts", the_count_counts),
+    ("allocations_and_events_are_counted", allocations_and_events_are_counted),
     ("one_thread", |fake| nothing_new(fake, 1)),
     ("eight_threads_on_their_own_streams", |fake| nothing_new(fake, 8)),
     ("eight_threads_on_one_stream", eight_threads_on_one_stream),
-    ("nobody_waits_for_another_thread", nobody_waits_for_another_thread),
-    ("threads_that_end_leave_their_events", threads_that_end_leave_their_events),
+    ("no_thread_waits_for_another", no_thread_waits_for_another),
+    ("ended_threads_leave_their_events", ended_threads_leave_their_events),
 ];
 
-/// With what came after HIP 5.2 left out in the first.
+/// The first omits the functions that are newer than HIP 5.2.
 const VERSIONS: [&str; 3] = ["50221153", "60443484", "70253211"];
 
 fn main() -> ExitCode {
@@ -102,12 +102,12 @@ impl Part {
         Part { source: source.clone(), waiter: stream(), branches }
     }
 
-    /// Has more events out than ever, at the same time as all other threads: who looks for one while
-    /// others give theirs back may overlook those, and is to find another.
+    /// Has the maximum number of events out, at the same time as all other threads. A thread that
+    /// searches while others return their events may miss those, and must find another.
     fn most_at_once(&self, all: &Barrier) {
         let held = [(); 4].map(|()| self.source.record_event().unwrap());
         all.wait();
-        // A fork has its event from the first branch to the last.
+        // A fork holds its event from the first branch to the last.
         let branches = self.branches.iter().enumerate().map(|(index, branch)| {
             if index == 1 {
                 all.wait();
@@ -118,7 +118,7 @@ impl Part {
         drop(held);
     }
 
-    /// Every call that is made again and again.
+    /// Makes every call that a program repeats.
     fn every_call(&self, event: &HipEvent) {
         let Part { source, waiter, branches } = self;
         waiter.wait_stream(source).unwrap();
@@ -133,7 +133,7 @@ impl Part {
         source.synchronize().unwrap();
         source.capture_status().unwrap();
         let (raw, first) = (source.raw(), device());
-        // SAFETY: the stream is alive.
+        // SAFETY: the stream is alive, and belongs to this device.
         let [checked, unchecked] = unsafe {
             [Hip::stream_from_raw(raw, None), Hip::stream_from_raw_unchecked(raw, first)]
         };
@@ -142,7 +142,7 @@ impl Part {
     }
 }
 
-fn the_count_counts(fake: &fake::Fake) {
+fn allocations_and_events_are_counted(fake: &fake::Fake) {
     let before = ALLOCATIONS.load(Ordering::SeqCst);
     drop(Box::new(fake.live_events()));
     assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), before + 1);
@@ -152,8 +152,8 @@ fn the_count_counts(fake: &fake::Fake) {
     assert_eq!(fake.calls("hipEventCreateWithFlags"), 1);
 }
 
-/// Runs `call` on so many threads, twice to get warm and then `times` times. Returns how many events
-/// were made and how often something was allocated the second time.
+/// Runs `call` on one thread for each of `parts`, twice to warm up, and then `times` times. Returns the
+/// numbers of created events and of allocations of the second phase.
 fn count(
     fake: &fake::Fake,
     parts: &[Part],
@@ -193,8 +193,8 @@ fn count(
 fn nothing_new(fake: &fake::Fake, threads: usize) {
     let parts: Vec<_> = (0..threads).map(|_| Part::of(&stream())).collect();
     let (events, allocations) = count(fake, &parts, 200, Part::every_call);
-    assert_eq!(events, 0, "events were made");
-    assert_eq!(allocations, 0, "something was allocated");
+    assert_eq!(events, 0, "created events");
+    assert_eq!(allocations, 0, "allocations");
 }
 
 fn eight_threads_on_one_stream(fake: &fake::Fake) {
@@ -205,27 +205,27 @@ fn eight_threads_on_one_stream(fake: &fake::Fake) {
         let submitted = fake.submit(source);
         part.waiter.wait_stream(&part.source).unwrap();
         let waited = fake.waited(waiter, source);
-        assert!(waited >= submitted, "work {submitted} is not waited for, only {waited}");
+        assert!(waited >= submitted, "the wait covers work {waited} and not {submitted}");
         part.every_call(event);
     };
     let (events, allocations) = count(fake, &parts, 500, ordered);
-    assert_eq!(events, 0, "events were made");
-    assert_eq!(allocations, 0, "something was allocated");
+    assert_eq!(events, 0, "created events");
+    assert_eq!(allocations, 0, "allocations");
 }
 
-/// One thread is inside the runtime, which does not come back. All others go on, on the same stream
-/// and on so many others that some have the same place in every table.
-fn nobody_waits_for_another_thread(fake: &fake::Fake) {
+/// One thread is blocked inside the runtime. All others continue, on the same stream and on many more,
+/// some of which share its entry in every table.
+fn no_thread_waits_for_another(fake: &fake::Fake) {
     let part = Part::of(&stream());
     let others: Vec<_> = (0..600).map(|_| stream()).collect();
     let event = Hip::new_event(device(), EventOptions::new()).unwrap();
     for function in ["hipEventRecord", "hipStreamWaitEvent", "hipEventCreateWithFlags"] {
-        // So that there is an event to be made.
+        // So that an event must be created.
         let held: Vec<_> = (0..600).map(|_| part.source.record_event().unwrap()).collect();
         fake.hold_next(function);
         std::thread::scope(|scope| {
             let (source, branch) = (&part.source, &part.branches[0]);
-            let stuck = scope.spawn(move || {
+            let blocked = scope.spawn(move || {
                 branch.wait_stream(source).unwrap();
                 drop(source.record_event().unwrap());
             });
@@ -235,13 +235,13 @@ fn nobody_waits_for_another_thread(fake: &fake::Fake) {
                 part.waiter.wait_stream(other).unwrap();
             }
             fake.release();
-            stuck.join().unwrap();
+            blocked.join().unwrap();
         });
         drop(held);
     }
 }
 
-fn threads_that_end_leave_their_events(fake: &fake::Fake) {
+fn ended_threads_leave_their_events(fake: &fake::Fake) {
     let part = Part::of(&stream());
     let event = Hip::new_event(device(), EventOptions::new()).unwrap();
     part.every_call(&event);

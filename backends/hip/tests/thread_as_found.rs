@@ -1,5 +1,5 @@
-//! No call changes the thread's current device, its capture mode or its last error, whatever they
-//! are and whether the call succeeds.
+//! No call changes the thread's current device, capture mode or last error, whatever they are and
+//! whether the call succeeds.
 
 mod support;
 
@@ -15,13 +15,13 @@ fn main() -> ExitCode {
     support::main(&[
         ("every_call", every_call),
         ("while_work_is_pending", while_work_is_pending),
-        ("things_dropped_elsewhere", things_dropped_elsewhere),
-        ("an_owner_is_let_go_as_found", an_owner_is_let_go_as_found),
+        ("objects_dropped_on_another_thread", objects_dropped_on_another_thread),
+        ("owner_is_dropped_with_the_callers_state", owner_is_dropped_with_the_callers_state),
     ])
 }
 
 fn every_call() {
-    // The capture goes on, on the thread that made the world: this one.
+    // The capture continues on the thread that created the objects: this one.
     let world = operations::World::new();
     operations::run_all(&world, &|_| (), &|_| ());
     let counted = operations::all(&world).len();
@@ -35,16 +35,16 @@ fn while_work_is_pending() {
         for current in 0..devices().min(2) {
             set_device(current);
             let gate = gate(raw);
-            let found = thread_state();
+            let previous = thread_state();
             let event = stream.record_event().unwrap();
             assert!(!stream.query().unwrap() && !event.query_now());
             other.wait_stream(&stream).unwrap();
             other.wait_event(&event).unwrap();
             drop(event);
-            assert_eq!(thread_state(), found);
+            assert_eq!(thread_state(), previous);
             gate.open();
             other.synchronize().unwrap();
-            assert_eq!(thread_state(), found);
+            assert_eq!(thread_state(), previous);
         }
     }
 }
@@ -59,7 +59,7 @@ impl<E: gpu_stream_core::Event> QueryNow for E {
     }
 }
 
-fn things_dropped_elsewhere() {
+fn objects_dropped_on_another_thread() {
     let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     let events = [EventOptions::new(), EventOptions::timed()]
         .map(|options| Hip::new_event(device(), options).unwrap());
@@ -68,28 +68,28 @@ fn things_dropped_elsewhere() {
     }
     std::thread::spawn(move || {
         set_device(devices() - 1);
-        let found = thread_state();
+        let previous = thread_state();
         drop((stream, events));
-        assert_eq!(thread_state(), found);
+        assert_eq!(thread_state(), previous);
     })
     .join()
     .unwrap();
 }
 
-/// The code of an owner, which a record lets go, finds the thread as the caller had it, and what it
-/// leaves there stays.
-fn an_owner_is_let_go_as_found() {
-    struct Theirs(HipStream, mpsc::Sender<(i32, i32)>);
-    // SAFETY: the stream inside is there until the value is dropped.
-    unsafe impl StreamOwner<Hip> for Theirs {
+/// The destructor of an owner that a record drops runs with the caller's thread state. Its own changes
+/// stay.
+fn owner_is_dropped_with_the_callers_state() {
+    struct Owner(HipStream, mpsc::Sender<(i32, i32)>);
+    // SAFETY: the inner stream lives until the owner is dropped.
+    unsafe impl StreamOwner<Hip> for Owner {
         fn raw_stream(&self) -> RawStream<Hip> {
             self.0.raw()
         }
     }
-    impl Drop for Theirs {
+    impl Drop for Owner {
         fn drop(&mut self) {
             self.1.send(thread_state()).unwrap();
-            // SAFETY: takes any number.
+            // SAFETY: the function accepts any number.
             unsafe { (bare().set_device)(9_999) };
         }
     }
@@ -101,14 +101,14 @@ fn an_owner_is_let_go_as_found() {
     for stream in streams {
         let event = Hip::new_event(of, EventOptions::new()).unwrap();
         let inner = Hip::new_stream(of, StreamOptions::new()).unwrap();
-        // `inner` stays: to destroy it would be one more call after the one that failed.
-        let theirs = Arc::new(Theirs(inner.clone(), send.clone()));
-        Hip::stream_from_owner(theirs, None).unwrap().record(&event).unwrap();
-        let found = thread_state();
+        // `inner` stays alive: its destruction would be one more call after the failed one.
+        let owner = Arc::new(Owner(inner.clone(), send.clone()));
+        Hip::stream_from_owner(owner, None).unwrap().record(&event).unwrap();
+        let previous = thread_state();
         fetch_error();
         stream.record(&event).unwrap();
         assert_eq!(peek_error(), 101, "the error that the owner left");
         fetch_error();
-        assert_eq!(receive.try_recv(), Ok(found));
+        assert_eq!(receive.try_recv(), Ok(previous));
     }
 }

@@ -1,4 +1,4 @@
-//! Wrapping: devices, flags, priorities, handles, owners and host functions.
+//! Wrapping of streams: devices, flags, priorities, handles, owners and host functions.
 
 mod support;
 
@@ -16,22 +16,23 @@ use support::{device, devices, expect_kind, has_interprocess, need_two_devices, 
 fn main() -> ExitCode {
     support::main(&[
         ("every_kind_of_stream", every_kind_of_stream),
-        ("streams_of_two_devices", streams_of_two_devices),
-        ("default_handles", default_handles),
+        ("waits_cross_devices_and_records_do_not", waits_cross_devices_and_records_do_not),
         (
-            "the_legacy_handle_never_reaches_the_runtime",
-            the_legacy_handle_never_reaches_the_runtime,
+            "default_handles_name_the_current_devices_stream",
+            default_handles_name_the_current_devices_stream,
         ),
-        ("unchecked", unchecked),
-        ("a_handle_that_is_gone", a_handle_that_is_gone),
+        ("legacy_handle_never_reaches_the_runtime", legacy_handle_never_reaches_the_runtime),
+        ("unchecked_stream_works", unchecked_stream_works),
+        ("handle_of_a_destroyed_stream_is_rejected", handle_of_a_destroyed_stream_is_rejected),
         ("every_option_of_an_event", every_option_of_an_event),
-        ("a_panic_in_a_host_function_is_a_fault", a_panic_in_a_host_function_is_a_fault),
-        ("things_dropped_in_a_host_function", things_dropped_in_a_host_function),
-        ("what_a_report_says", what_a_report_says),
+        ("host_function_panic_is_a_stream_fault", host_function_panic_is_a_stream_fault),
+        ("objects_dropped_in_a_host_function", objects_dropped_in_a_host_function),
+        ("probe_reports_the_runtime", probe_reports_the_runtime),
     ])
 }
 
-/// Devices, blocking and not, every priority: each works, and is what it was made as.
+/// On each device, streams with each blocking flag and priority work, and have the properties that they
+/// were created with.
 fn every_kind_of_stream() {
     for ordinal in 0..devices().min(2) {
         let of = Hip::device(ordinal as u32).unwrap();
@@ -63,13 +64,13 @@ fn every_kind_of_stream() {
     }
 }
 
-/// Waits go across devices, both ways, whatever is current; records do not.
-fn streams_of_two_devices() {
+/// Waits cross devices in both directions, whichever device is current. Records do not.
+fn waits_cross_devices_and_records_do_not() {
     need_two_devices();
     let (raw_first, raw_second) = (new_stream(0, 1, 0), new_stream(1, 1, 0));
     let (one, other) = (wrap(raw_first), wrap(raw_second));
     assert_ne!(one, other);
-    // SAFETY: refused before it is used.
+    // SAFETY: the handle is rejected before it is used.
     let wrong = unsafe { Hip::stream_from_raw(one.raw(), Some(other.device())) };
     let text = expect_kind("a wrong device", wrong, ErrorKind::DeviceMismatch);
     assert!(text.contains("hip:0") && text.contains("hip:1"), "{text}");
@@ -92,26 +93,26 @@ fn streams_of_two_devices() {
     }
 }
 
-fn default_handles() {
+fn default_handles_name_the_current_devices_stream() {
     for bits in [0, 1] {
         for ordinal in 0..devices().min(2) {
             let _current = enter(ordinal);
-            // SAFETY: the default stream is always there.
+            // SAFETY: the default stream always exists.
             let stream = unsafe { Hip::stream_from_raw(RawStream::from_bits(bits), None) }.unwrap();
             let of = Hip::device(ordinal as u32).unwrap();
             assert_eq!(stream, Hip::default_stream(of).unwrap());
             assert_eq!(stream.raw(), RawStream::DEFAULT);
         }
     }
-    // SAFETY: as above.
+    // SAFETY: the per-thread stream always exists.
     let own = unsafe { Hip::stream_from_raw(RawStream::PER_THREAD, None) };
     let text = expect_kind("handle 2", own, ErrorKind::InvalidHandle);
     assert!(text.contains("per_thread_stream"), "{text}");
 }
 
-/// Each of these is a crash with handle 1 in some version.
-fn the_legacy_handle_never_reaches_the_runtime() {
-    // SAFETY: the default stream is always there.
+/// Each of these calls crashes with handle 1 in some version.
+fn legacy_handle_never_reaches_the_runtime() {
+    // SAFETY: the default stream always exists.
     let stream = unsafe { Hip::stream_from_raw_unchecked(RawStream::LEGACY, device()) }.unwrap();
     let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     stream.priority().unwrap();
@@ -127,10 +128,10 @@ fn the_legacy_handle_never_reaches_the_runtime() {
     }
 }
 
-fn unchecked() {
+fn unchecked_stream_works() {
     let raw = new_stream(0, 1, 0);
     let handle = RawStream::from_ptr(raw);
-    // SAFETY: the stream is of this device and never destroyed.
+    // SAFETY: the stream belongs to this device, and is never destroyed.
     let stream = unsafe { Hip::stream_from_raw_unchecked(handle, device()) }.unwrap();
     assert!(stream.query().unwrap());
     let gate = gate(raw);
@@ -141,15 +142,15 @@ fn unchecked() {
     assert_eq!(stream, wrap(raw));
 }
 
-/// Up to HIP 6 the runtime looks a handle up; HIP 7 follows it, and there is nothing to be tested.
-fn a_handle_that_is_gone() {
+/// Up to HIP 6 the runtime validates a handle. HIP 7 follows it, so there is nothing to test.
+fn handle_of_a_destroyed_stream_is_rejected() {
     if !(1_000_000..70_000_000).contains(&version()) {
         skip("HIP 7 follows every handle, and so does CUDA");
     }
     let raw = new_stream(0, 1, 0);
-    // SAFETY: its last use.
+    // SAFETY: the stream is alive, and this is its last use by the runtime.
     unsafe { (bare().stream_destroy)(raw) };
-    // SAFETY: it is refused.
+    // SAFETY: the runtime validates the handle, and rejects it.
     let wrapped = unsafe { Hip::stream_from_raw(RawStream::from_ptr(raw), None) };
     let text = expect_kind("a destroyed stream", wrapped, ErrorKind::InvalidHandle);
     assert!(text.contains(&format!("{:#x}", raw.addr())), "{text}");
@@ -173,7 +174,7 @@ fn every_option_of_an_event() {
     }
 }
 
-fn a_panic_in_a_host_function_is_a_fault() {
+fn host_function_panic_is_a_stream_fault() {
     let raw = new_stream(0, 1, 0);
     let (stream, other) = (wrap(raw), wrap(new_stream(0, 1, 0)));
     let clone = stream.clone();
@@ -198,15 +199,15 @@ fn a_panic_in_a_host_function_is_a_fault() {
             expect_kind("query by another wrapper", wrap(raw).query(), ErrorKind::StreamFault);
         }
     }
-    assert_eq!(Arc::strong_count(&held), 1, "what the function held was not dropped");
+    assert_eq!(Arc::strong_count(&held), 1, "the function's captures were not dropped");
     other.record(&event).unwrap();
     other.synchronize().unwrap();
     assert!(other.query().unwrap());
 }
 
-/// A host function drops the last share of a stream and of events: nothing hangs, and the functions
-/// behind it run.
-fn things_dropped_in_a_host_function() {
+/// A host function drops the last reference to a stream and to events. Nothing hangs, and the functions
+/// after it run.
+fn objects_dropped_in_a_host_function() {
     let carrier = Hip::new_stream(device(), StreamOptions::new()).unwrap();
     let ran = Arc::new(AtomicU32::new(0));
     for _ in 0..100 {
@@ -226,7 +227,7 @@ fn things_dropped_in_a_host_function() {
     assert_eq!(ran.load(Ordering::SeqCst), 100);
 }
 
-fn what_a_report_says() {
+fn probe_reports_the_runtime() {
     let info = Hip::probe().unwrap();
     eprintln!("{info:#?}");
     let detail = |wanted: &str| {

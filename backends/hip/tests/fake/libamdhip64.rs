@@ -1,14 +1,13 @@
-//! A runtime without a device behind it: streams, events and captures are kept as the real one keeps
-//! them, and all work is done at once. The tests compile it into a library and name it in
-//! `GPU_STREAM_HIP_LIBRARY`, to see paths that no real runtime takes on demand. Nothing about a GPU
-//! is shown with it.
+//! A runtime without a device. It keeps streams, events and captures as the real one does, and completes
+//! all work at once. The tests compile it into a library and name it in `GPU_STREAM_HIP_LIBRARY`, to
+//! reach paths that no real runtime takes on demand. It shows nothing about a GPU.
 //!
-//! Settings are environment variables: `FAKE_HIP_VERSION`, `FAKE_HIP_DEVICES`, and
-//! `FAKE_HIP_NO_DEVICE`, the code for having none. `fake_fail` makes a function fail. `--cfg old`
-//! leaves out what came after HIP 5.2.
+//! Settings are environment variables: `FAKE_HIP_VERSION`, `FAKE_HIP_DEVICES`, and `FAKE_HIP_NO_DEVICE`,
+//! the code for a machine without a device. `fake_fail` makes a function fail. `--cfg old` omits the
+//! functions that are newer than HIP 5.2.
 //!
-//! A stream that is destroyed stays in memory, so that a call which reaches it is counted
-//! (`fake_stale`) and not a crash.
+//! A destroyed stream stays in memory, so that a call which uses it is counted (`fake_count`) and does
+//! not crash.
 
 #![allow(non_snake_case, clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks)]
 
@@ -28,7 +27,7 @@ thread_local! {
     static OWN: RefCell<Own> = const { RefCell::new(Own(Vec::new())) };
 }
 
-/// A thread's default streams, by device, which end with the thread.
+/// A thread's default streams, by device. They end with the thread.
 struct Own(Vec<usize>);
 
 impl Drop for Own {
@@ -39,25 +38,25 @@ impl Drop for Own {
     }
 }
 
-/// What fails, and with what.
+/// The function that fails, and its code.
 static FAIL: Mutex<Option<(String, c_int)>> = Mutex::new(None);
-/// The function whose next call is held back, and whether it is.
+/// The function whose next call is blocked, and `true` while it is.
 static HOLD_NEXT: Mutex<(Option<String>, bool)> = Mutex::new((None, false));
 static CHANGED: Condvar = Condvar::new();
-/// How much work was submitted to a stream, and how much of another's work a stream waits for.
+/// Submitted work, and the work of other streams that each stream waits for.
 static WORK: Mutex<Option<Work>> = Mutex::new(None);
 static CALLS: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
 static LIVE_STREAMS: AtomicUsize = AtomicUsize::new(0);
 static LIVE_EVENTS: AtomicUsize = AtomicUsize::new(0);
 static STALE: AtomicUsize = AtomicUsize::new(0);
-/// Events that a capture still has a pointer to, and which were recorded elsewhere or destroyed.
+/// The number of events that were recorded elsewhere or destroyed while a capture had a pointer to them.
 static LOST: AtomicUsize = AtomicUsize::new(0);
 static BUSY: AtomicBool = AtomicBool::new(false);
 static HOLD: AtomicBool = AtomicBool::new(false);
 static HELD: AtomicBool = AtomicBool::new(false);
 static NEXT: AtomicU64 = AtomicU64::new(10);
 
-/// The captures that go on: the thread that began each, its mode, and its stream.
+/// The active captures: the thread that began each, its mode, and its stream.
 static CAPTURES: Mutex<Vec<(ThreadId, c_int, usize)>> = Mutex::new(Vec::new());
 
 struct Stream {
@@ -73,13 +72,13 @@ struct Event {
     timed: bool,
     /// The stream, or 0, and the capture.
     recorded: Mutex<(usize, u64)>,
-    /// The stream of the record, and how much of its work is in front of it.
-    place: Mutex<(usize, u64)>,
+    /// The stream of the record, and the amount of its work before the record.
+    position: Mutex<(usize, u64)>,
 }
 
 #[derive(Default)]
 struct Work {
-    /// Streams that are held back.
+    /// Blocked streams.
     held: Vec<usize>,
     submitted: HashMap<usize, u64>,
     waited_for: HashMap<(usize, usize), u64>,
@@ -104,14 +103,14 @@ fn devices() -> Result<c_int, c_int> {
 
 fn enter(name: &'static str) -> Result<(), c_int> {
     CALLS.lock().unwrap().push(name);
-    hold_here(name);
+    block_if_held(name);
     match &*FAIL.lock().unwrap() {
         Some((which, code)) if which == name => Err(*code),
         _ => Ok(()),
     }
 }
 
-fn hold_here(name: &str) {
+fn block_if_held(name: &str) {
     let mut hold = HOLD_NEXT.lock().unwrap();
     if hold.0.as_deref() == Some(name) {
         *hold = (None, true);
@@ -122,14 +121,14 @@ fn hold_here(name: &str) {
     }
 }
 
-/// HIP's NVIDIA platform.
+/// Returns `true` on HIP's NVIDIA platform.
 fn is_on_cuda() -> bool {
     version() < 1_000_000
 }
 
-/// Up to HIP 6 every call replaces the last error; from 7 on only a real error does, and on the
-/// NVIDIA platform also "not ready".
-fn leave(answer: Result<(), c_int>) -> c_int {
+/// Stores the code of a call in the last error. Up to HIP 6 every call replaces the last error. From 7
+/// on only a real error does, and on the NVIDIA platform also "not ready".
+fn store_last_error(answer: Result<(), c_int>) -> c_int {
     let code = answer.err().unwrap_or(0);
     let replaces = match code {
         0 => version() < 70_000_000 && !is_on_cuda(),
@@ -142,33 +141,33 @@ fn leave(answer: Result<(), c_int>) -> c_int {
     code
 }
 
-/// A call that is unsafe beside captures on the NVIDIA platform, and taken to be so in versions that
-/// nobody tried.
-fn risky() -> Result<(), c_int> {
-    if is_on_cuda() || version() >= 70_300_000 { risky_since(0) } else { Ok(()) }
+/// Fails as a call that is unsafe beside captures on the NVIDIA platform. Untested versions are assumed
+/// to be the same.
+fn unsafe_beside_captures() -> Result<(), c_int> {
+    if is_on_cuda() || version() >= 70_300_000 { unsafe_beside_captures_since(0) } else { Ok(()) }
 }
 
-/// What a call that is unsafe beside captures does: it is refused and breaks them, unless the
-/// thread's mode lets it be. So it is since this version, and on the NVIDIA platform.
-fn risky_since(since: c_int) -> Result<(), c_int> {
+/// Fails as a call that is unsafe beside captures since the given version, and on the NVIDIA platform:
+/// it is rejected and breaks them, unless the thread's mode allows it.
+fn unsafe_beside_captures_since(since: c_int) -> Result<(), c_int> {
     if version() < since && !is_on_cuda() {
         return Ok(());
     }
     let (thread, mode) = (std::thread::current().id(), MODE.get());
     let captures = CAPTURES.lock().unwrap();
-    let hit = captures.iter().filter(|(began, of, _)| match mode {
+    let affected = captures.iter().filter(|(began, of, _)| match mode {
         0 => if *began == thread { *of != 2 } else { *of == 0 },
         1 => *began == thread && *of != 2,
         _ => false,
     });
-    let broken: Vec<_> = hit.map(|(_, _, stream)| *stream).collect();
+    let broken: Vec<_> = affected.map(|(_, _, stream)| *stream).collect();
     for address in &broken {
         unsafe { at(*address) }.capture.lock().unwrap().0 = 2;
     }
     if broken.is_empty() { Ok(()) } else { Err(900) }
 }
 
-/// Streams are never freed.
+/// Returns the stream at this address. Streams are never freed.
 unsafe fn at(address: usize) -> &'static Stream {
     unsafe { &*std::ptr::with_exposed_provenance::<Stream>(address) }
 }
@@ -179,12 +178,12 @@ fn make(device: c_int, priority: c_int) -> usize {
     Box::into_raw(Box::new(stream)).expose_provenance()
 }
 
-/// An explicit stream, or the thread's own on the current device. The default one is always there,
-/// and has nothing.
+/// Resolves an explicit stream, or the thread's own on the current device. The default stream always
+/// exists, and has no state.
 unsafe fn stream(stream: Ptr) -> Result<Option<&'static Stream>, c_int> {
     let address = match stream.addr() {
         0 => return Ok(None),
-        // What HIP does with it differs; nothing good.
+        // HIP's behaviour with handle 1 differs between versions, and is wrong in all.
         1 => std::process::abort(),
         2 => OWN.with_borrow_mut(|own| {
             let index = DEVICE.get() as usize;
@@ -208,18 +207,18 @@ macro_rules! functions {
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($argument: $type),*) -> c_int {
             let run = || -> Result<(), c_int> { enter(stringify!($name))?; unsafe { $body } };
-            leave(run())
+            store_last_error(run())
         }
     )*};
 }
 
-unsafe fn put<T>(place: *mut T, value: T) -> Result<(), c_int> {
-    unsafe { place.write(value) };
+unsafe fn put<T>(out: *mut T, value: T) -> Result<(), c_int> {
+    unsafe { out.write(value) };
     Ok(())
 }
 
 functions! {
-    hipRuntimeGetVersion(place: *mut c_int) { put(place, version()) }
+    hipRuntimeGetVersion(version_out: *mut c_int) { put(version_out, version()) }
     hipInit(_flags: c_uint) { devices().map(drop) }
     hipGetDeviceCount(count: *mut c_int) { put(count, devices()?) }
     hipDeviceGet(device: *mut c_int, ordinal: c_int) { put(device, ordinal) }
@@ -234,30 +233,30 @@ functions! {
         Ok(())
     }
     hipDeviceGetStreamPriorityRange(least: *mut c_int, greatest: *mut c_int) {
-        risky()?;
+        unsafe_beside_captures()?;
         put(least, 1)?;
         put(greatest, -1)
     }
     hipThreadExchangeStreamCaptureMode(mode: *mut c_int) { put(mode, MODE.replace(mode.read())) }
     hipStreamCreateWithPriority(made: *mut Ptr, _flags: c_uint, priority: c_int) {
-        risky()?;
+        unsafe_beside_captures()?;
         LIVE_STREAMS.fetch_add(1, SeqCst);
         put(made, std::ptr::with_exposed_provenance_mut(make(DEVICE.get(), priority)))
     }
     hipStreamDestroy(raw: Ptr) {
-        risky()?;
+        unsafe_beside_captures()?;
         let stream = stream(raw)?.ok_or(400)?;
         LIVE_STREAMS.fetch_sub(1, SeqCst);
         stream.alive.store(false, SeqCst);
         Ok(())
     }
     hipStreamQuery(raw: Ptr) {
-        risky_since(60_000_000)?;
-        asked(stream(raw)?)?;
+        unsafe_beside_captures_since(60_000_000)?;
+        break_if_captured(stream(raw)?)?;
         if BUSY.load(SeqCst) { Err(600) } else { Ok(()) }
     }
-    hipStreamSynchronize(raw: Ptr) { risky_since(60_000_000)?; asked(stream(raw)?) }
-    hipStreamGetPriority(raw: Ptr, priority: *mut c_int) { risky()?; put(priority, stream(raw)?.map_or(0, |stream| stream.priority)) }
+    hipStreamSynchronize(raw: Ptr) { unsafe_beside_captures_since(60_000_000)?; break_if_captured(stream(raw)?) }
+    hipStreamGetPriority(raw: Ptr, priority: *mut c_int) { unsafe_beside_captures()?; put(priority, stream(raw)?.map_or(0, |stream| stream.priority)) }
     hipStreamIsCapturing(raw: Ptr, status: *mut c_int) {
         put(status, stream(raw)?.map_or(0, |stream| stream.capture.lock().unwrap().0))
     }
@@ -282,16 +281,16 @@ functions! {
     }
     fakeStreamDevice(raw: Ptr, device: *mut c_int) { put(device, stream(raw)?.map_or(DEVICE.get(), |stream| stream.device)) }
     hipEventCreateWithFlags(event: *mut Ptr, flags: c_uint) {
-        risky()?;
+        unsafe_beside_captures()?;
         LIVE_EVENTS.fetch_add(1, SeqCst);
-        let (recorded, place) = (Mutex::new((0, 0)), Mutex::new((0, 0)));
-        let made = Event { device: DEVICE.get(), timed: flags & 2 == 0, recorded, place };
+        let (recorded, position) = (Mutex::new((0, 0)), Mutex::new((0, 0)));
+        let made = Event { device: DEVICE.get(), timed: flags & 2 == 0, recorded, position };
         put(event, Box::into_raw(Box::new(made)).cast())
     }
     hipEventDestroy(event: Ptr) {
-        risky()?;
+        unsafe_beside_captures()?;
         LIVE_EVENTS.fetch_sub(1, SeqCst);
-        // From 5.5 on the stream of the last record forgets it.
+        // From HIP 5.5 on, the stream of the last record drops its pointer to a destroyed event.
         if version() < 50_500_000 && !is_on_cuda() {
             lose(&*event.cast::<Event>());
         }
@@ -299,19 +298,19 @@ functions! {
         Ok(())
     }
     hipEventQuery(event: Ptr) {
-        risky_since(70_000_000)?;
+        unsafe_beside_captures_since(70_000_000)?;
         while HOLD.load(SeqCst) {
             HELD.store(true, SeqCst);
             std::thread::yield_now();
         }
-        good(event)?;
+        check_valid(event)?;
         if is_pending(event) { Err(600) } else { Ok(()) }
     }
-    hipEventSynchronize(event: Ptr) { risky_since(60_000_000)?; good(event) }
+    hipEventSynchronize(event: Ptr) { unsafe_beside_captures_since(60_000_000)?; check_valid(event) }
     hipStreamWaitEvent(raw: Ptr, event: Ptr, _flags: c_uint) {
         stream(raw)?;
-        good(event)?;
-        let (source, submitted) = *(*event.cast::<Event>()).place.lock().unwrap();
+        check_valid(event)?;
+        let (source, submitted) = *(*event.cast::<Event>()).position.lock().unwrap();
         work(|work| {
             let waited = work.waited_for.entry((raw.addr(), source)).or_default();
             *waited = submitted.max(*waited);
@@ -319,9 +318,9 @@ functions! {
         Ok(())
     }
     hipEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr) {
-        risky()?;
-        good(start)?;
-        good(end)?;
+        unsafe_beside_captures()?;
+        check_valid(start)?;
+        check_valid(end)?;
         let timed = |event: Ptr| (*event.cast::<Event>()).timed;
         if !timed(start) || !timed(end) { return Err(400) }
         put(milliseconds, 1.5)
@@ -330,23 +329,23 @@ functions! {
 
 #[cfg(not(old))]
 functions! {
-    hipStreamGetDevice(raw: Ptr, device: *mut c_int) { risky()?; put(device, stream(raw)?.map_or(DEVICE.get(), |stream| stream.device)) }
+    hipStreamGetDevice(raw: Ptr, device: *mut c_int) { unsafe_beside_captures()?; put(device, stream(raw)?.map_or(DEVICE.get(), |stream| stream.device)) }
     hipLaunchHostFunc(raw: Ptr, func: unsafe extern "C" fn(Ptr), data: Ptr) {
         stream(raw)?;
         let data = data.expose_provenance();
         let run = move || func(std::ptr::with_exposed_provenance_mut(data));
         std::thread::spawn(run).join().map_err(|_| 999)
     }
-    hipStreamGetId(raw: Ptr, id: *mut u64) { risky()?; asked(stream(raw)?)?; put(id, stream(raw)?.map_or(1, |stream| stream.id)) }
+    hipStreamGetId(raw: Ptr, id: *mut u64) { unsafe_beside_captures()?; break_if_captured(stream(raw)?)?; put(id, stream(raw)?.map_or(1, |stream| stream.id)) }
     hipStreamGetCaptureInfo_v2(raw: Ptr, status: *mut c_int, id: *mut u64, _graph: *mut Ptr, _nodes: *mut *const Ptr, _count: *mut usize) {
         let capture = stream(raw)?.map_or((0, 0), |stream| *stream.capture.lock().unwrap());
         put(status, capture.0)?;
         put(id, capture.1)
     }
-    hipIpcGetEventHandle(handle: *mut [u8; 64], _event: Ptr) { risky()?; put(handle, [7; 64]) }
+    hipIpcGetEventHandle(handle: *mut [u8; 64], _event: Ptr) { unsafe_beside_captures()?; put(handle, [7; 64]) }
 }
 
-/// As HIP 5.7, it points the event to the stream before it fails.
+/// Points the event to the stream before it fails, as HIP 5.7 does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipEventRecord(event: Ptr, raw: Ptr) -> c_int {
     let record = || {
@@ -373,14 +372,14 @@ pub unsafe extern "C" fn hipEventRecord(event: Ptr, raw: Ptr) -> c_int {
         failing?;
         event.recorded.lock().unwrap().1 = capture.1;
         let submitted = work(|work| work.submitted.get(&raw.addr()).copied().unwrap_or(0));
-        *event.place.lock().unwrap() = (raw.addr(), submitted);
-        hold_here("hipEventRecord, made");
+        *event.position.lock().unwrap() = (raw.addr(), submitted);
+        block_if_held("hipEventRecord, made");
         Ok(())
     };
-    leave(record())
+    store_last_error(record())
 }
 
-/// Answers with the device itself, or −1.
+/// Returns the device itself, or −1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipGetStreamDeviceId(raw: Ptr) -> c_int {
     let mut device = -1;
@@ -396,7 +395,7 @@ pub extern "C" fn hipGetErrorName(code: c_int) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn hipGetErrorString(_code: c_int) -> *const c_char {
     let _ = enter("hipGetErrorString");
-    c"what the fake says of it".as_ptr()
+    c"a text of the fake".as_ptr()
 }
 
 #[unsafe(no_mangle)]
@@ -411,7 +410,7 @@ pub extern "C" fn hipPeekAtLastError() -> c_int {
     ERROR.get()
 }
 
-// For the tests' own table; there is no memory here, and nothing runs.
+// For the table of functions in the tests. The fake has no memory, and runs nothing.
 macro_rules! absent {
     ($($name:ident)*) => {$(
         #[unsafe(no_mangle)]
@@ -424,8 +423,8 @@ absent! {
     hipGraphInstantiate hipGraphLaunch hipGraphDestroy hipGraphExecDestroy
 }
 
-/// As the real one: to ask a stream that is captured breaks the capture.
-fn asked(stream: Option<&Stream>) -> Result<(), c_int> {
+/// Breaks the capture of a stream that is queried, as the real runtime does.
+fn break_if_captured(stream: Option<&Stream>) -> Result<(), c_int> {
     let Some(stream) = stream else { return Ok(()) };
     let mut capture = stream.capture.lock().unwrap();
     if capture.0 == 0 {
@@ -435,8 +434,8 @@ fn asked(stream: Option<&Stream>) -> Result<(), c_int> {
     Err(900)
 }
 
-/// Counts the event if the capture of its last record goes on: the real one writes to it when it
-/// ends.
+/// Counts the event if the capture of its last record is active. The real runtime writes to the event
+/// when the capture ends.
 fn lose(event: &Event) {
     if is_on_cuda() {
         return;
@@ -447,8 +446,8 @@ fn lose(event: &Event) {
     }
 }
 
-/// An event may be asked whose stream is alive, and that was not recorded in a capture.
-unsafe fn good(event: Ptr) -> Result<(), c_int> {
+/// Checks that the event can be used: its stream is alive, and it was not recorded in a capture.
+unsafe fn check_valid(event: Ptr) -> Result<(), c_int> {
     let (address, capture) = *unsafe { &*event.cast::<Event>() }.recorded.lock().unwrap();
     if address != 0 && !unsafe { at(address) }.alive.load(SeqCst) {
         STALE.fetch_add(1, SeqCst);
@@ -457,17 +456,17 @@ unsafe fn good(event: Ptr) -> Result<(), c_int> {
     if capture == 0 { Ok(()) } else { Err(907) }
 }
 
-/// Whether the event was recorded on a stream that is held back, or on one that waits for such a record.
+/// Returns `true` if the event was recorded on a blocked stream, or on one that waits for such a record.
 unsafe fn is_pending(event: Ptr) -> bool {
-    let (stream, _) = *unsafe { &*event.cast::<Event>() }.place.lock().unwrap();
+    let (stream, _) = *unsafe { &*event.cast::<Event>() }.position.lock().unwrap();
     work(|work| {
-        let coalescer = work.waited_for.keys().filter(|(waiter, _)| *waiter == stream);
-        let mut all = coalescer.map(|(_, source)| *source).chain([stream]);
+        let sources = work.waited_for.keys().filter(|(waiter, _)| *waiter == stream);
+        let mut all = sources.map(|(_, source)| *source).chain([stream]);
         all.any(|stream| work.held.contains(&stream))
     })
 }
 
-/// Makes the function fail from now on; null: none does.
+/// Makes the function fail from now on. Null makes none fail.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fake_fail(name: *const c_char, code: c_int) {
     let failing =
@@ -475,7 +474,8 @@ pub unsafe extern "C" fn fake_fail(name: *const c_char, code: c_int) {
     *FAIL.lock().unwrap() = failing.map(|name| (name, code));
 }
 
-/// How often the function was called since the last question about any.
+/// Returns the number of calls of the function since the last count of any, or of all calls if the name
+/// is empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fake_calls(name: *const c_char) -> usize {
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
@@ -483,8 +483,8 @@ pub unsafe extern "C" fn fake_calls(name: *const c_char) -> usize {
     if name.is_empty() { calls.len() } else { calls.iter().filter(|call| **call == name).count() }
 }
 
-/// Streams and events that were made and not destroyed, calls that reached a stream which was, and
-/// events that a capture has and should not.
+/// Returns a count: 0 is streams and 1 events that were created and not destroyed, 2 is calls that used
+/// a destroyed stream, and any other number is events that a capture lost.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_count(what: c_int) -> usize {
     match what {
@@ -495,13 +495,13 @@ pub extern "C" fn fake_count(what: c_int) -> usize {
     }
 }
 
-/// Whether streams have work.
+/// Makes all streams busy or idle.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_busy(busy: bool) {
     BUSY.store(busy, SeqCst);
 }
 
-/// Holds the stream back, or lets it go on.
+/// Blocks the stream, or releases it.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_hold_back(stream: Ptr, held: bool) {
     work(|work| {
@@ -510,9 +510,10 @@ pub extern "C" fn fake_hold_back(stream: Ptr, held: bool) {
     });
 }
 
-/// Holds questions for events back. Whether one is or was held since the last call with true.
+/// Blocks queries of events, or releases them. Returns `true` if one is or was blocked since the last
+/// change to `true`.
 #[unsafe(no_mangle)]
-pub extern "C" fn fake_hold(hold: bool) -> bool {
+pub extern "C" fn fake_hold_queries(hold: bool) -> bool {
     if hold && !HOLD.swap(true, SeqCst) {
         HELD.store(false, SeqCst);
     }
@@ -520,14 +521,14 @@ pub extern "C" fn fake_hold(hold: bool) -> bool {
     HELD.load(SeqCst)
 }
 
-/// Holds back the next call of the function, on whichever thread.
+/// Blocks the next call of the function, on whichever thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fake_hold_next(name: *const c_char) {
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
     HOLD_NEXT.lock().unwrap().0 = Some(name);
 }
 
-/// Waits until it is held back.
+/// Waits until the call is blocked.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_held() {
     let mut hold = HOLD_NEXT.lock().unwrap();
@@ -536,14 +537,14 @@ pub extern "C" fn fake_held() {
     }
 }
 
-/// Lets it go on.
+/// Releases the blocked call.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_release() {
     HOLD_NEXT.lock().unwrap().1 = false;
     CHANGED.notify_all();
 }
 
-/// Submits work to a stream; returns how much that is by now.
+/// Submits work to a stream. Returns the total so far.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_submit(stream: Ptr) -> u64 {
     work(|work| {
@@ -553,7 +554,7 @@ pub extern "C" fn fake_submit(stream: Ptr) -> u64 {
     })
 }
 
-/// How much of `source`'s work `waiter` waits for.
+/// Returns the amount of `source`'s work that `waiter` waits for.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_waited(waiter: Ptr, source: Ptr) -> u64 {
     let pair = (waiter.addr(), source.addr());

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use gpu_stream_faults::{Controls, built, without_symbols};
 use libloading::Library;
 
-/// The functions that some versions of the runtime lack, and the backend does without.
+/// The functions that some versions of the runtime lack, and the backend can do without.
 pub const OPTIONAL: [&str; 12] = [
     "hipStreamGetDevice",
     "hipGetStreamDeviceId",
@@ -22,14 +22,14 @@ pub const OPTIONAL: [&str; 12] = [
     "hipStreamGetId",
 ];
 
-/// Newest first, as the backend has them.
+/// The names of the runtime, newest first, as in the backend.
 const NAMES: [&str; 4] =
     ["libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5", "libamdhip64.so"];
 
-/// A copy of the layer, under a name of its own, with the functions that the real runtime has and
-/// none of `hidden`. A sentence if there is no runtime.
+/// Makes a copy of the layer, under a name of its own, that exports the functions of the real runtime
+/// except `hidden`. Returns the reason if there is no runtime.
 pub fn layer(name: &str, hidden: &[&str]) -> Result<PathBuf, String> {
-    // SAFETY: it is AMD's runtime, which is to be loaded in any case.
+    // SAFETY: the library is AMD's runtime, whose initializers the backend runs as well.
     let real = NAMES.iter().find_map(|name| unsafe { Library::new(*name) }.ok());
     let real = real.ok_or("there is no libamdhip64")?;
     let is_missing = |function: &&str| {
@@ -50,10 +50,11 @@ pub fn layer(name: &str, hidden: &[&str]) -> Result<PathBuf, String> {
     Ok(out)
 }
 
+/// The layer in use.
 static LAYER: OnceLock<PathBuf> = OnceLock::new();
 
-/// Has the backend load the layer, if there is a runtime behind it. While the process has one
-/// thread.
+/// Makes the backend load the layer, if there is a runtime to put it in front of. Must be called while
+/// the process has one thread.
 pub fn use_layer(name: &str, hidden: &[&str]) {
     crate::support::prepare();
     match layer(name, hidden) {
@@ -66,7 +67,7 @@ pub fn use_layer(name: &str, hidden: &[&str]) {
     }
 }
 
-/// The plan of the layer in use.
+/// Returns the controls of the layer in use.
 pub fn controls() -> &'static Controls {
     static CONTROLS: OnceLock<Controls> = OnceLock::new();
     CONTROLS.get_or_init(|| {
@@ -74,7 +75,7 @@ pub fn controls() -> &'static Controls {
     })
 }
 
-/// Deletes the file of the layer, which is loaded: for a process that has a copy of its own.
+/// Deletes the file of the loaded layer. For a process that has a copy of its own.
 pub fn remove_layer() {
     let _ = controls();
     drop(std::fs::remove_file(LAYER.get().expect("a layer")));

@@ -1,6 +1,5 @@
-//! Functions that are missing, versions that are old, a runtime that does not start, calls that do
-//! not come back, handles that are used again. A runtime is loaded once, so most of it is in processes
-//! of their own.
+//! Missing functions, old versions, a runtime that does not start, calls that block, and reused handles.
+//! A process loads one runtime, so most cases run in processes of their own.
 
 use gpu_stream_core::{Backend, Error, ErrorKind, Event, EventOptions, Stream};
 use gpu_stream_faults::sweep::hostile::{Held, basics, reused_handles, slow_calls};
@@ -11,10 +10,10 @@ use crate::front::{self, OPTIONAL, controls};
 use crate::support::{self, bare, skip};
 use crate::vendor::OnHip;
 
-/// Names what a process is for: a word, and what it is about.
+/// The variable that holds the task of a child process: a word, and its argument.
 const CHILD: &str = "GPU_STREAM_FAULT_CHILD";
 
-/// In a process of its own: does what the variable names, if it is one.
+/// Runs the task that the variable names, in a child process. Returns `false` if there is none.
 pub fn run_as_child() -> bool {
     let Ok(child) = std::env::var(CHILD) else { return false };
     let (what, about) = child.split_once(' ').unwrap_or((&child, ""));
@@ -39,7 +38,7 @@ pub fn run_as_child() -> bool {
     true
 }
 
-/// The lines that such a process prints.
+/// Runs a child process and returns the lines that it prints.
 fn child(child: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let mut command = hsa_sim::this_program().expect("this program");
     command.env(CHILD, child).envs(variables.iter().copied());
@@ -50,7 +49,7 @@ fn child(child: &str, variables: &[(&str, &str)]) -> Vec<String> {
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
-/// The required functions.
+/// The functions that the backend requires.
 const REQUIRED: [&str; 24] = [
     "hipRuntimeGetVersion",
     "hipInit",
@@ -78,27 +77,27 @@ const REQUIRED: [&str; 24] = [
     "hipEventElapsedTime",
 ];
 
-pub fn a_missing_function_is_named() {
+pub fn missing_function_is_named() {
     for function in REQUIRED {
         let lines = child(&format!("hide {function}"), &[]);
         let [line] = lines.as_slice() else { panic!("{function}: {lines:?}") };
         assert!(line.starts_with("probe: SymbolNotFound") && line.contains(function), "{line}");
     }
-    let refused = |hidden: &str| -> Vec<String> {
+    let errors = |hidden: &str| -> Vec<String> {
         let lines = child(&format!("hide {hidden}"), &[]);
         assert!(lines.len() > 10, "{hidden}: {lines:?}");
         lines.into_iter().filter(|line| !line.ends_with(": ok")).collect()
     };
-    // What this version refuses in any case: ids and interprocess events, before HIP 7.2.
-    let always = refused("");
+    // Errors of this version in any case: ids and interprocess events, before HIP 7.2.
+    let always = errors("");
     for function in OPTIONAL {
-        let more = refused(function);
+        let more = errors(function);
         let more: Vec<_> = more.iter().filter(|line| !always.contains(line)).collect();
         let expected = |line: &str| match function {
             "hipStreamGetId" => line.starts_with("id: Unsupported") && line.contains(function),
-            // Without modes, a question breaks a capture beside it, which the runtime tells.
+            // Without capture modes, a query breaks a capture beside it, and the runtime reports that.
             "hipThreadExchangeStreamCaptureMode" => line.contains("capture"),
-            // Before HIP 5.6 there is no other function that says it.
+            // Before HIP 5.6 no other function returns a stream's device.
             "hipGetStreamDeviceId" => {
                 bare::version() < 50_600_000 && line.starts_with("wrap: Unsupported")
             }
@@ -106,29 +105,29 @@ pub fn a_missing_function_is_named() {
         };
         assert!(more.iter().all(|line| expected(line)), "{function}: {more:?}");
     }
-    let both = refused("hipStreamGetDevice hipGetStreamDeviceId");
+    let both = errors("hipStreamGetDevice hipGetStreamDeviceId");
     let wrap = both.iter().find(|line| line.starts_with("wrap: Unsupported"));
     assert!(wrap.is_some_and(|line| line.contains("hipGetStreamDeviceId")), "{both:?}");
     println!("{} functions missing, one at a time", REQUIRED.len() + OPTIONAL.len());
 }
 
-pub fn an_old_runtime_is_refused() {
+pub fn old_runtime_is_rejected() {
     for version in ["50120531", "40421401"] {
         let lines = child("version", &[("HIP_FAULTS_VERSION", version)]);
         let [line] = lines.as_slice() else { panic!("{version}: {lines:?}") };
         assert!(line.starts_with("probe: DriverTooOld"), "{version}: {line}");
     }
-    // No number of AMD's, nor of CUDA's.
+    // A version number of neither AMD's nor CUDA's numbering.
     for (version, shown) in [("1000000", "0.10.0"), ("10100000", "1.1.0")] {
         let lines = child("version", &[("HIP_FAULTS_VERSION", version)]);
         let [line] = lines.as_slice() else { panic!("{version}: {lines:?}") };
-        let is_told = line.contains("is not AMD's") && line.contains(shown);
-        assert!(line.starts_with("probe: Unsupported") && is_told, "{version}: {line}");
+        let is_explained = line.contains("is not AMD's") && line.contains(shown);
+        assert!(line.starts_with("probe: Unsupported") && is_explained, "{version}: {line}");
     }
 }
 
-/// A start that succeeded is kept, so each fault has a process of its own.
-pub fn a_runtime_that_does_not_start_says_why() {
+/// A successful start is kept, so each fault has a process of its own.
+pub fn failed_start_is_explained() {
     let calls = ["hipRuntimeGetVersion", "hipInit", "hipGetDeviceCount", "hipDeviceGet"];
     for function in calls {
         for code in [2, 100, 101, 999, 12_345, -1] {
@@ -141,14 +140,14 @@ pub fn a_runtime_that_does_not_start_says_why() {
     }
 }
 
-pub fn a_handle_that_is_used_again_is_a_new_one() {
-    // In a process of its own: what panics there is looked for by all that follows.
+pub fn reused_handle_is_a_new_stream() {
+    // A child process, because a panic in it makes all later calls check for one.
     if child("reused", &[]) != ["used again"] {
-        skip("this runtime gave no handle twice");
+        skip("this runtime reused no handle");
     }
 }
 
-pub fn a_slow_call_holds_up_no_other_stream() {
+pub fn slow_call_blocks_no_other_stream() {
     let launch = match bare::bare().launch_host_func {
         Some(_) => "hipLaunchHostFunc",
         None => "hipStreamAddCallback",
@@ -173,7 +172,7 @@ pub fn a_slow_call_holds_up_no_other_stream() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// All calls fail, on and on: each says so, and nothing ends the process.
+/// All calls fail from now on. Each reports it, and nothing ends the process.
 pub fn a_runtime_that_is_gone() {
     let stream = Hip::new_stream(support::device(), Default::default()).expect("a stream");
     let event = stream.record_event().expect("a record");

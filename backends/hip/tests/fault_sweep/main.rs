@@ -29,21 +29,21 @@ fn main() -> ExitCode {
     }
     front::use_layer("fault_sweep", &[]);
     support::main(&[
-        ("a_function_that_was_taken_with_an_error", a_function_that_was_taken_with_an_error),
-        ("what_was_changed_with_an_error_is_put_back", what_was_changed_with_an_error_is_put_back),
-        ("what_could_not_be_put_back_is_once_more", what_could_not_be_put_back_is_once_more),
-        ("a_drop_does_not_wait", a_drop_does_not_wait),
-        ("a_record_outside_of_captures_stays_one", a_record_outside_of_captures_stays_one),
-        ("the_thread_s_stream_is_there", the_thread_s_stream_is_there),
-        ("an_event_goes_before_its_capture", an_event_goes_before_its_capture),
-        ("a_missing_function_is_named", hostile::a_missing_function_is_named),
-        ("an_old_runtime_is_refused", hostile::an_old_runtime_is_refused),
-        ("a_runtime_that_does_not_start_says_why", hostile::a_runtime_that_does_not_start_says_why),
         (
-            "a_handle_that_is_used_again_is_a_new_one",
-            hostile::a_handle_that_is_used_again_is_a_new_one,
+            "host_function_accepted_with_an_error_runs_once",
+            host_function_accepted_with_an_error_runs_once,
         ),
-        ("a_slow_call_holds_up_no_other_stream", hostile::a_slow_call_holds_up_no_other_stream),
+        ("state_changed_with_an_error_is_restored", state_changed_with_an_error_is_restored),
+        ("failed_restore_is_repeated", failed_restore_is_repeated),
+        ("drop_of_a_busy_stream_does_not_wait", drop_of_a_busy_stream_does_not_wait),
+        ("record_outside_of_captures_stays_one", record_outside_of_captures_stays_one),
+        ("per_thread_stream_exists_after_a_failed_check", per_thread_stream_exists),
+        ("captured_event_is_destroyed_after_its_capture", captured_event_is_destroyed_last),
+        ("missing_function_is_named", hostile::missing_function_is_named),
+        ("old_runtime_is_rejected", hostile::old_runtime_is_rejected),
+        ("failed_start_is_explained", hostile::failed_start_is_explained),
+        ("reused_handle_is_a_new_stream", hostile::reused_handle_is_a_new_stream),
+        ("slow_call_blocks_no_other_stream", hostile::slow_call_blocks_no_other_stream),
         ("a_runtime_that_is_gone", hostile::a_runtime_that_is_gone),
         ("fault_sweep", fault_sweep),
     ])
@@ -57,7 +57,7 @@ fn holds(operation: &str, call: (&str, u32), fault: InjectedFault) {
     assert_eq!((report.combinations, report.wrong_count), (1, 0), "{report}");
 }
 
-/// As [`holds`], for a call that not every version needs. Whether this one does.
+/// Checks a combination whose function not every version calls. Returns `true` if this version calls it.
 #[track_caller]
 fn holds_if_called(operation: &str, call: (&str, u32), fault: InjectedFault) -> bool {
     let report = one::<OnHip>(front::controls(), operation, call, fault);
@@ -65,8 +65,9 @@ fn holds_if_called(operation: &str, call: (&str, u32), fault: InjectedFault) -> 
     report.combinations == 1
 }
 
-/// The runtime ran a closure that had been freed.
-fn a_function_that_was_taken_with_an_error() {
+/// If the runtime accepts the closure and then returns an error, it still runs the closure, which must
+/// not be freed.
+fn host_function_accepted_with_an_error_runs_once() {
     let has_newer = bare().launch_host_func.is_some();
     let function = if has_newer { "hipLaunchHostFunc" } else { "hipStreamAddCallback" };
     for code in [1, 719, 12_345] {
@@ -75,15 +76,15 @@ fn a_function_that_was_taken_with_an_error() {
     }
 }
 
-fn what_was_changed_with_an_error_is_put_back() {
+fn state_changed_with_an_error_is_restored() {
     put_back(1);
 }
 
-fn what_could_not_be_put_back_is_once_more() {
+fn failed_restore_is_repeated() {
     put_back(2);
 }
 
-/// With the call that changes something, or with the one that puts it back.
+/// Fails the call that changes the state (`occurrence` 1), or the one that restores it (2).
 fn put_back(occurrence: u32) {
     let mut changed = false;
     for fault in [InjectedFault::Answer(1), InjectedFault::PassThenAnswer(1)] {
@@ -92,37 +93,37 @@ fn put_back(occurrence: u32) {
         changed |= holds_if_called("query, default", ("hipSetDevice", occurrence), fault);
     }
     if !changed {
-        support::skip("with one device, and without modes, nothing is changed");
+        support::skip("with one device, and without capture modes, no state is changed");
     }
 }
 
-/// A busy stream of which the runtime did not say so was destroyed at once, which waits for it.
-fn a_drop_does_not_wait() {
+/// A failed check must not make a busy stream look idle: the destroy call would wait for its work.
+fn drop_of_a_busy_stream_does_not_wait() {
     for function in ["hipStreamIsCapturing", "hipStreamQuery"] {
         let stream = Hip::new_stream(support::device(), Default::default()).expect("a stream");
         let gate = bare::gate(stream.raw().as_ptr());
         let controls = front::controls();
         controls.set(function, At::Always, Threads::All, InjectedFault::Answer(1));
-        // Would wait for the gate, which this thread opens.
+        // A wait here would never end, because this thread opens the gate.
         drop(stream);
         controls.clear();
         gate.open();
     }
 }
 
-/// It was taken for one in a capture, if the look behind it failed.
-fn a_record_outside_of_captures_stays_one() {
+/// A failed check after the record must not make the record count as captured.
+fn record_outside_of_captures_stays_one() {
     holds("record, plain, ordinary", ("hipStreamIsCapturing", 2), InjectedFault::Answer(1));
 }
 
-/// HIP's function for the end of the thread was not registered, and then is called after ours.
-fn the_thread_s_stream_is_there() {
+/// After a failed check, HIP's exit hook of the thread must still be registered before the one of the
+/// crate.
+fn per_thread_stream_exists() {
     holds("the thread's first call", ("hipStreamIsCapturing", 1), InjectedFault::Answer(1));
 }
 
-/// The end of a capture in HIP 5.2 writes to the events that were recorded in it, also to those that
-/// were destroyed.
-fn an_event_goes_before_its_capture() {
+/// HIP 5.2 writes to the events of a capture when it ends, even to those that were destroyed.
+fn captured_event_is_destroyed_last() {
     let controls = front::controls();
     let raw = bare::new_stream(0, 1, 0);
     let stream = support::wrap(raw);
@@ -134,8 +135,8 @@ fn an_event_goes_before_its_capture() {
     let destroyed = controls.seen().iter().filter(|call| *call == "hipEventDestroy").count();
     controls.clear();
     capture.end().expect("the end of the capture");
-    let may = bare::version() >= 50_500_000;
-    assert_eq!(destroyed, usize::from(may), "events that were destroyed before the capture's end");
+    let is_safe = bare::version() >= 50_500_000;
+    assert_eq!(destroyed, usize::from(is_safe), "events destroyed before the capture's end");
 }
 
 fn fault_sweep() {

@@ -34,49 +34,49 @@ impl FaultFixture for OnHip {
             operations: &[],
             codes: &[],
             may: Deviation::AnswerAsClean,
-            reason: "the last error is looked at to be left as it was; it says nothing of the call",
+            reason: "the last error is only read to be restored; it is no result of the call",
         },
         AllowedOutcome {
             functions: &["hipGetErrorName", "hipGetErrorString"],
             operations: &[],
             codes: &[],
             may: Deviation::AnswerAsClean,
-            reason: "a code without a text is told by its number",
+            reason: "a code without a text is shown as its number",
         },
         AllowedOutcome {
             functions: &[],
             operations: &["drop", "the end of a thread"],
             codes: &[],
             may: Deviation::AnswerAsClean,
-            reason: "a drop and the end of a thread have nobody to tell",
+            reason: "a drop and the end of a thread cannot return an error",
         },
         AllowedOutcome {
             functions: &["hipStreamQuery", "hipEventQuery"],
             operations: &[],
             codes: &[600],
             may: Deviation::AnswerAsClean,
-            reason: "not ready is an answer",
+            reason: "not ready is a result",
         },
         AllowedOutcome {
             functions: &["hipStreamIsCapturing"],
             operations: &[],
             codes: &[1],
             may: Deviation::Say(ErrorKind::InvalidHandle),
-            reason: "what HIP 5.2 says of a handle that is no stream",
+            reason: "HIP 5.2 returns this code for a handle that is not a stream",
         },
         AllowedOutcome {
             functions: &["hipStreamIsCapturing"],
             operations: &[],
             codes: &[906],
             may: Deviation::Say(ErrorKind::Capturing),
-            reason: "what the default stream says beside a capture",
+            reason: "the default stream returns this code beside a capture",
         },
         AllowedOutcome {
             functions: &["hipSetDevice", "hipThreadExchangeStreamCaptureMode"],
             operations: &[],
             codes: &[],
             may: Deviation::AnswerAsClean,
-            reason: "what was changed is put back, and if that fails, once more",
+            reason: "the restore is repeated if it fails",
         },
         AllowedOutcome {
             functions: &["hipStreamIsCapturing"],
@@ -94,14 +94,14 @@ impl FaultFixture for OnHip {
             ],
             codes: &[],
             may: Deviation::AnswerAsClean,
-            reason: "the look behind a record only makes sure; the record was made",
+            reason: "the check after a record only confirms; the record was made",
         },
         AllowedOutcome {
             functions: &["hipStreamIsCapturing"],
             operations: &["wait_event", "pending: wait_event"],
             codes: &[],
             may: Deviation::AnswerAsClean,
-            reason: "the fast path gives up, and the slow one asks again, or makes no call at all",
+            reason: "the fast path falls back; the slow path checks again, or makes no call at all",
         },
         AllowedOutcome {
             functions: &[],
@@ -121,105 +121,105 @@ impl FaultFixture for OnHip {
             ],
             codes: &[],
             may: Deviation::AnswerAsClean,
-            reason: "it is asked only whether the runtime knows the stream, which other codes do not deny",
+            reason: "it only tells whether the runtime knows the stream, and other codes do not deny that",
         },
         AllowedOutcome {
             functions: &["hipEventElapsedTime"],
             operations: &[],
             codes: &[],
             may: Deviation::AnswerAsClean,
-            reason: "it is asked first, and once more after the reasons were looked for",
+            reason: "it is called first, and once more after the check for reasons",
         },
         AllowedOutcome {
             functions: &["hipStreamWaitEvent"],
             operations: &[],
             codes: &[905, 907],
             may: Deviation::Say(ErrorKind::Capturing),
-            reason: "HIP says so of an event from before a capture that goes on",
+            reason: "HIP returns this code for an event from before an active capture",
         },
         AllowedOutcome {
             functions: &["hipEventQuery"],
             operations: &[],
             codes: &[907],
             may: Deviation::Say(ErrorKind::Capturing),
-            reason: "HIP says so of an event from before a capture that goes on",
+            reason: "HIP returns this code for an event from before an active capture",
         },
         AllowedOutcome {
             functions: &["hipEventQuery", "hipEventElapsedTime"],
             operations: &["elapsed_since"],
             codes: &[600],
             may: Deviation::Say(ErrorKind::EventPending),
-            reason: "not ready is what the contract calls pending",
+            reason: "the contract maps not ready to pending",
         },
         AllowedOutcome {
             functions: &["hipStreamQuery"],
             operations: &[],
             codes: &[900],
             may: Deviation::AnswerAsClean,
-            reason: "beside a capture HIP 5.7 refuses the question, and takes one for an event",
+            reason: "HIP 5.7 rejects the query beside a capture, and the backend queries an event instead",
         },
         AllowedOutcome {
             functions: &["hipGetStreamDeviceId"],
             operations: &[],
             codes: &[],
             may: Deviation::Say(ErrorKind::InvalidHandle),
-            reason: "it answers with a device, and with none for what is no stream",
+            reason: "it returns a device, and none for a handle that is not a stream",
         },
         AllowedOutcome {
             functions: &["hipGetStreamDeviceId"],
             operations: &[],
             codes: &[1],
             may: Deviation::AnswerAsClean,
-            reason: "it answers with a device, and 1 is one",
+            reason: "it returns a device, and 1 is a device",
         },
         AllowedOutcome {
             functions: &["hipGetStreamDeviceId"],
             operations: &[],
             codes: &[1],
             may: Deviation::Say(ErrorKind::DeviceMismatch),
-            reason: "it answers with a device, and 1 is another",
+            reason: "it returns a device, and 1 is another device",
         },
         AllowedOutcome {
             functions: &["hipStreamGetCaptureInfo_v2"],
             operations: &["capture: record_event"],
             codes: &[],
             may: Deviation::AnswerAsClean,
-            reason: "the record is known to be of a capture, and not of which",
+            reason: "the record is known to be captured, but not by which capture",
         },
         AllowedOutcome {
             functions: &["hipStreamGetCaptureInfo_v2", "hipGetDevice", "hipSetDevice"],
             operations: &["capture: event"],
             codes: &[],
             may: Deviation::Say(ErrorKind::InvalidEvent),
-            reason: "a capture that the runtime does not name is taken to be over",
+            reason: "a capture that the runtime does not name counts as ended",
         },
         AllowedOutcome {
             functions: &["hipStreamGetDevice"],
             operations: &[],
             codes: &[400, 709],
             may: Deviation::Say(ErrorKind::InvalidHandle),
-            reason: "what HIP says of a handle that is no stream",
+            reason: "HIP returns these codes for a handle that is not a stream",
         },
         AllowedOutcome {
             functions: &["hipStreamGetId", "hipStreamIsCapturing", "hipGetDevice"],
             operations: &["host function", "pending: host function"],
             codes: &[],
             may: Deviation::AnswerAsClean,
-            reason: "without the id of the stream, a panic of the function is told by no later call",
+            reason: "without the stream's id, no later call reports a panic of the function",
         },
         AllowedOutcome {
             functions: &["hipStreamIsCapturing"],
             operations: &["the thread's first call", "per_thread_stream"],
             codes: &[906],
             may: Deviation::AnswerAsClean,
-            reason: "the call is there to make the stream, and a capture does not matter to that",
+            reason: "the call only has to create the stream, which a capture does not affect",
         },
         AllowedOutcome {
             functions: &["hipPeekAtLastError", "hipGetLastError"],
             operations: &[],
             codes: &[],
             may: Deviation::ChangeThread,
-            reason: "what the last error was cannot be known from a runtime that does not say",
+            reason: "the last error is unknown if the runtime does not return it",
         },
         AllowedOutcome {
             functions: &[],
@@ -233,7 +233,7 @@ impl FaultFixture for OnHip {
             operations: &["wrap"],
             codes: &[],
             may: Deviation::AnswerAsClean,
-            reason: "the quick way gives up, and the careful one asks again",
+            reason: "the fast path falls back, and the slow path checks again",
         },
     ];
 
@@ -258,7 +258,7 @@ impl FaultFixture for OnHip {
     }
 
     fn thread_state() -> String {
-        // First, since up to HIP 6 every other call replaces it.
+        // Read first, because up to HIP 6 every other call replaces it.
         let error = bare::peek_error();
         let (device, mode) = bare::thread_state();
         format!("device {device}, capture mode {mode}, last error {error}")
@@ -268,7 +268,7 @@ impl FaultFixture for OnHip {
         bare::fetch_error();
     }
 
-    /// First the one that makes the backend change the most.
+    /// Applies a setting. The one that makes the backend change the most comes first.
     fn enter(setting: usize) -> bool {
         let (device, mode) = match setting {
             0 => (devices() - 1, 0),
@@ -316,7 +316,8 @@ impl FaultFixture for OnHip {
 
     fn end_capture(stream: usize) {
         let mut graph = std::ptr::null_mut();
-        // SAFETY: the stream is alive, `graph` is a place for one graph, and it is used no more.
+        // SAFETY: the stream is alive, `&mut graph` is a valid out-pointer, and the graph is not used
+        // afterwards.
         unsafe {
             let stream = std::ptr::with_exposed_provenance_mut(stream);
             if (bare().end_capture)(stream, &mut graph) == 0 {
@@ -334,62 +335,62 @@ impl FaultFixture for OnHip {
         vec![
             Operation {
                 name: "ipc_handle".into(),
-                run: Box::new(move |stage| {
+                run: Box::new(move |probe| {
                     let event = interprocess();
-                    let _ = stage.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
+                    let _ = probe.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
                 }),
             },
             Operation {
                 name: "ipc_handle of a plain event".into(),
-                run: Box::new(move |stage| {
+                run: Box::new(move |probe| {
                     let event = plain();
-                    let _ = stage.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
+                    let _ = probe.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
                 }),
             },
             Operation {
                 name: "ipc open of zeros".into(),
-                run: Box::new(|stage| {
+                run: Box::new(|probe| {
                     let handle = IpcEventHandle::from_bytes([0; 64]);
-                    // SAFETY: no process made it.
-                    drop(stage.act(|| unsafe { handle.open(device()) }));
+                    // SAFETY: no process created the event, so none destroys it.
+                    drop(probe.act(|| unsafe { handle.open(device()) }));
                 }),
             },
             Operation {
                 name: "is_blocking".into(),
-                run: Box::new(|stage| {
+                run: Box::new(|probe| {
                     static RAW: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
                     let raw = RAW.get_or_init(|| Self::new_stream(Sort::Ordinary).unwrap());
                     let stream = support::wrap(std::ptr::with_exposed_provenance_mut(*raw));
-                    let _ = stage.act(|| stream.is_blocking());
+                    let _ = probe.act(|| stream.is_blocking());
                 }),
             },
             Operation {
                 name: "wrap a foreign event".into(),
-                run: Box::new(move |stage| {
+                run: Box::new(move |probe| {
                     let mut event = std::ptr::null_mut();
-                    // SAFETY: a place for one event.
+                    // SAFETY: `&mut event` is a valid out-pointer.
                     bare::ok("event_create", unsafe { (bare().event_create)(&mut event, 2) });
                     let raw = RawEvent::from_ptr(event);
                     // SAFETY: the event is destroyed after the wrapper.
-                    drop(stage.act(|| unsafe { Hip::event_from_raw(raw, None) }));
-                    // SAFETY: its last use.
+                    drop(probe.act(|| unsafe { Hip::event_from_raw(raw, None) }));
+                    // SAFETY: the event is alive, and this is its last use.
                     bare::ok("event_destroy", unsafe { (bare().event_destroy)(event) });
                 }),
             },
             Operation {
                 name: "text of a code".into(),
-                run: Box::new(|stage| {
-                    let text = stage.act_silent(|| HipCode::new(1).to_string());
+                run: Box::new(|probe| {
+                    let text = probe.act_silent(|| HipCode::new(1).to_string());
                     let has_number = text.is_some_and(|text| text.starts_with('1'));
-                    stage.check(has_number, "the text has the number");
+                    probe.check(has_number, "the text has the number");
                 }),
             },
             Operation {
                 name: "debug of an event".into(),
-                run: Box::new(move |stage| {
+                run: Box::new(move |probe| {
                     let event = plain().expect("an event");
-                    let text = stage.act_silent(|| format!("{event:?}"));
-                    stage.check(text.is_some_and(|text| text.contains("HipEvent")), "its name");
+                    let text = probe.act_silent(|| format!("{event:?}"));
+                    probe.check(text.is_some_and(|text| text.contains("HipEvent")), "its name");
                     event.synchronize().expect("synchronize");
                 }),
             },

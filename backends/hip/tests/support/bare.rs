@@ -1,5 +1,4 @@
-//! The runtime's own calls. Whatever they answer but success is a panic, unless the test asks for
-//! the code.
+//! The runtime's own functions. Any code but success panics, unless the test handles the code.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::sync::OnceLock;
@@ -15,7 +14,7 @@ pub type Ptr = *mut c_void;
 /// A host function.
 pub type HostFn = unsafe extern "C" fn(*mut c_void);
 
-/// What older runtimes take instead.
+/// A callback, which older runtimes take instead of a host function.
 pub type Callback = unsafe extern "C" fn(Ptr, c_int, *mut c_void);
 
 macro_rules! functions {
@@ -29,7 +28,7 @@ macro_rules! functions {
         }
 
         impl Bare {
-            /// A function that the runtime lacks answers that it is not supported.
+            /// Resolves all functions. A function that the runtime lacks returns "not supported".
             fn resolve(library: &Library) -> Self {
                 Bare {
                     $($field: {
@@ -37,12 +36,13 @@ macro_rules! functions {
                         unsafe extern "C" fn missing($(_: $argument),*) -> c_int {
                             801
                         }
-                        // SAFETY: that is the function's signature in `hip_runtime_api.h`; the
+                        // SAFETY: this is the function's signature in `hip_runtime_api.h`, and the
                         // library is never closed.
                         let found = unsafe { library.get::<Function>($name) };
                         found.map_or(missing as Function, |found| *found)
                     },)*
-                    // SAFETY: as above.
+                    // SAFETY: these are the functions' signatures in `hip_runtime_api.h`, and the
+                    // library is never closed.
                     $($optional: unsafe { library.get($optional_name) }.ok().map(|found| *found),)*
                 }
             }
@@ -100,109 +100,113 @@ functions! {
     }
 }
 
+/// Returns the functions of the runtime that the backend uses.
 pub fn bare() -> &'static Bare {
     static BARE: OnceLock<Bare> = OnceLock::new();
     BARE.get_or_init(|| {
         let name = Hip::probe().expect("a runtime").library.expect("a library");
-        // SAFETY: the backend has loaded it by this name, so that its initialisers have run.
+        // SAFETY: the backend has loaded the library by this name, so its initializers have run.
         let library =
             Box::leak(Box::new(unsafe { Library::new(&name) }.expect("the runtime's library")));
         Bare::resolve(library)
     })
 }
 
+/// Panics if `code` is not success.
 #[track_caller]
 pub fn ok(call: &str, code: c_int) {
     assert_eq!(code, 0, "the bare runtime's `{call}`");
 }
 
-/// The runtime's version: 70253211 is 7.2.53211.
+/// Returns the runtime's version: 70253211 is 7.2.53211.
 pub fn version() -> c_int {
     let mut version = 0;
-    // SAFETY: a place for the number.
+    // SAFETY: `&mut version` is a valid out-pointer.
     ok("runtime_version", unsafe { (bare().runtime_version)(&mut version) });
     version
 }
 
-/// Whether errors stay in `hipGetLastError` until they are fetched.
+/// Returns `true` if errors stay in `hipGetLastError` until they are fetched.
 pub fn keeps_errors() -> bool {
     !(1_000_000..70_000_000).contains(&version())
 }
 
-/// The thread's last error, which stays. Any other call may replace it.
+/// Returns the thread's last error without clearing it. Any other call may replace it.
 pub fn peek_error() -> c_int {
-    // SAFETY: takes nothing.
+    // SAFETY: the function takes no arguments.
     unsafe { (bare().peek_error)() }
 }
 
-/// The thread's last error, which is then gone.
+/// Returns the thread's last error and clears it.
 pub fn fetch_error() -> c_int {
-    // SAFETY: takes nothing.
+    // SAFETY: the function takes no arguments.
     unsafe { (bare().last_error)() }
 }
 
-/// The thread's current device and capture mode.
+/// Returns the thread's current device and capture mode.
 #[track_caller]
 pub fn thread_state() -> (c_int, c_int) {
     let (mut device, mut mode) = (0, 0);
-    // SAFETY: places for one device and one mode; the second exchange puts the mode back.
+    // SAFETY: both are valid out-pointers. The second exchange restores the mode.
     unsafe {
         ok("get_device", (bare().get_device)(&mut device));
         ok("exchange_capture_mode", (bare().exchange_capture_mode)(&mut mode));
-        let found = mode;
+        let previous = mode;
         ok("exchange_capture_mode", (bare().exchange_capture_mode)(&mut mode));
-        (device, found)
+        (device, previous)
     }
 }
 
 /// Makes a device current.
 #[track_caller]
 pub fn set_device(device: c_int) {
-    // SAFETY: takes any number.
+    // SAFETY: the function accepts any number.
     ok("set_device", unsafe { (bare().set_device)(device) });
 }
 
 /// Sets the thread's capture mode.
 #[track_caller]
 pub fn set_capture_mode(mut mode: c_int) {
-    // SAFETY: a mode, and a place for the one before.
+    // SAFETY: `&mut mode` is a valid pointer to a valid mode.
     ok("exchange_capture_mode", unsafe { (bare().exchange_capture_mode)(&mut mode) });
 }
 
-/// A device, current until this is dropped; then what was current before is so again.
+/// A device that is current until this is dropped. The drop makes the previous one current again.
 pub struct Entered(c_int);
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // SAFETY: takes any number.
+        // SAFETY: the function accepts any number.
         let code = unsafe { (bare().set_device)(self.0) };
-        // A second panic would hide the first one.
+        // A second panic would abort the process and hide the first one.
         if !std::thread::panicking() {
             ok("set_device", code);
         }
     }
 }
 
+/// Makes a device current until the result is dropped.
 #[track_caller]
 pub fn enter(device: c_int) -> Entered {
     let mut before = 0;
-    // SAFETY: a place for one device.
+    // SAFETY: `&mut before` is a valid out-pointer.
     ok("get_device", unsafe { (bare().get_device)(&mut before) });
     set_device(device);
     Entered(before)
 }
 
-/// A stream, never destroyed but by the test itself. Flags 1: it does not synchronise with the
+/// Creates a stream, which only the test itself destroys. Flags 1: it does not synchronize with the
 /// default stream.
 #[track_caller]
 pub fn new_stream(device: c_int, flags: c_uint, priority: c_int) -> Ptr {
     let _current = enter(device);
     let mut stream = std::ptr::null_mut();
-    // SAFETY: a place for one stream.
+    // SAFETY: `&mut stream` is a valid out-pointer.
     ok("stream_create", unsafe { (bare().stream_create)(&mut stream, flags, priority) });
     stream
 }
 
+/// Waits for all work of a stream.
 #[track_caller]
 pub fn synchronize(stream: Ptr) {
     // SAFETY: the tests' streams are alive.
@@ -212,28 +216,30 @@ pub fn synchronize(stream: Ptr) {
 /// Begins a capture: mode 0 is global, 1 thread-local, 2 relaxed.
 #[track_caller]
 pub fn begin_capture(stream: Ptr, mode: c_int) {
-    // SAFETY: the stream is alive.
+    // SAFETY: the tests' streams are alive.
     ok("begin_capture", unsafe { (bare().begin_capture)(stream, mode) });
 }
 
-/// Numbers in pinned memory that host and device share, all 0, never freed; and as many in the
-/// device's memory, for copies: from host to host the runtime copies by the host's hand, and waits.
+/// Numbers in pinned memory that host and device share, all 0, never freed. As many numbers in the
+/// device's memory serve copies: the runtime makes a copy from host to host on the host, and waits for
+/// it.
 #[derive(Clone, Copy)]
 pub struct Words {
     host: *const AtomicU32,
     between: Ptr,
 }
 
-// SAFETY: the memory may be used from any thread, and is never freed.
+// SAFETY: the memory is valid on any thread, and never freed.
 unsafe impl Send for Words {}
-// SAFETY: as above.
+// SAFETY: the memory is valid on any thread, and never freed.
 unsafe impl Sync for Words {}
 
+/// Allocates `count` numbers, all 0.
 #[track_caller]
 pub fn words(count: usize) -> Words {
     const PORTABLE_AND_MAPPED: c_uint = 1 | 2;
     let (mut host, mut between) = (std::ptr::null_mut(), std::ptr::null_mut());
-    // SAFETY: places for one pointer each; the memory is as long as what is set.
+    // SAFETY: both are valid out-pointers. The host's memory is as long as the range that is set.
     unsafe {
         ok("host_alloc", (bare().host_alloc)(&mut host, count * 4, PORTABLE_AND_MAPPED));
         host.cast::<u8>().write_bytes(0, count * 4);
@@ -244,7 +250,7 @@ pub fn words(count: usize) -> Words {
 
 impl Words {
     fn at(self, index: usize) -> &'static AtomicU32 {
-        // SAFETY: the tests name numbers that they have, and the memory is never freed.
+        // SAFETY: the tests pass indices below the count, and the memory is never freed.
         unsafe { &*self.host.add(index) }
     }
 
@@ -260,22 +266,22 @@ impl Words {
         std::ptr::from_ref(self.at(index)).cast_mut().cast()
     }
 
-    /// The stream stores the number, with its device current.
+    /// Makes the stream store the number. The stream's device must be current.
     #[track_caller]
     pub fn store(self, stream: Ptr, index: usize, value: u32) {
-        // SAFETY: the stream is alive and the memory never freed.
+        // SAFETY: the stream is alive, and the memory is never freed.
         ok("stream_write_value", unsafe {
             (bare().stream_write_value)(stream, self.address(index), value, 0)
         });
     }
 
-    /// The stream copies one number to the place of another.
+    /// Makes the stream copy the number at `from` to `to`.
     #[track_caller]
     pub fn copy(self, stream: Ptr, to: usize, from: usize) {
         const TO_DEVICE: c_int = 1;
         const TO_HOST: c_int = 2;
         let between = self.between.wrapping_byte_add(from * 4);
-        // SAFETY: the stream is alive and the memory never freed.
+        // SAFETY: the stream is alive, and the memory is never freed.
         unsafe {
             ok(
                 "copy_async",
@@ -285,12 +291,12 @@ impl Words {
         }
     }
 
-    /// Holds the stream back until the number is 1.
+    /// Blocks the stream until the number is 1.
     #[track_caller]
     pub fn gate(self, stream: Ptr, index: usize) -> Gate {
         self.set(index, 0);
         const EQUAL: c_uint = 1;
-        // SAFETY: the stream is alive and the memory never freed.
+        // SAFETY: the stream is alive, and the memory is never freed.
         ok("stream_wait_value", unsafe {
             (bare().stream_wait_value)(stream, self.address(index), 1, EQUAL, u32::MAX)
         });
@@ -298,12 +304,13 @@ impl Words {
     }
 }
 
-/// Holds the stream back until it is opened or dropped.
+/// Blocks the stream until the gate is opened or dropped.
 #[track_caller]
 pub fn gate(stream: Ptr) -> Gate {
     words(1).gate(stream, 0)
 }
 
+/// A gate that blocks a stream. The drop opens it.
 pub struct Gate(&'static AtomicU32);
 
 impl Gate {

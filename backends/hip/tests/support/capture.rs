@@ -1,13 +1,13 @@
-//! Captures by the runtime's own calls, which end with the test, however it ends.
+//! Captures by the runtime's own functions. They end with the test, even if it fails.
 
 use std::ffi::c_int;
 
 use super::bare::{Ptr, bare, begin_capture, ok};
 
-/// A capture that goes on. It belongs to the thread that began it.
+/// An active capture. It belongs to the thread that began it.
 ///
-/// A test that fails drops it, which ends the capture: else the runtime would refuse calls of the
-/// tests that follow.
+/// The drop ends the capture, also in a test that fails. Otherwise the runtime would reject calls of
+/// later tests.
 pub struct Capture {
     stream: Ptr,
     mode: c_int,
@@ -15,38 +15,38 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Begins one: mode 0 is global, 1 thread-local, 2 relaxed.
+    /// Begins a capture: mode 0 is global, 1 thread-local, 2 relaxed.
     #[track_caller]
     pub fn begin(stream: Ptr, mode: c_int) -> Self {
         begin_capture(stream, mode);
         Capture { stream, mode, ended: false }
     }
 
-    /// What the runtime says of it: 0 is none, 1 alive, 2 broken. An error is its code.
+    /// Returns the runtime's status: 0 is none, 1 active, 2 broken. An error is the runtime's code.
     pub fn status(&self) -> Result<c_int, c_int> {
         status_of(self.stream)
     }
 
-    /// Panics if the capture is broken, saying that it was so after `step`.
+    /// Panics if the capture is not active. The message names `step`, the last call before.
     #[track_caller]
     pub fn alive(&self, step: &str) {
         let status = self.status();
         assert_eq!(status, Ok(1), "mode {}: the capture is broken after: {step}", self.mode);
     }
 
-    /// Ends it; an error is the runtime's code.
+    /// Ends the capture. An error is the runtime's code.
     pub fn end(mut self) -> Result<CapturedGraph, c_int> {
         self.ended = true;
         end(self.stream).map(CapturedGraph)
     }
 
-    /// Ends it, and panics if it was broken.
+    /// Ends the capture and instantiates its graph. Panics if the capture was broken.
     #[track_caller]
     pub fn graph(self) -> Graph {
         let mode = self.mode;
         match self.end() {
             Ok(graph) => Graph::of(graph),
-            Err(code) => panic!("mode {mode}: the capture was broken, its end says {code}"),
+            Err(code) => panic!("mode {mode}: the capture was broken, its end returned {code}"),
         }
     }
 }
@@ -60,20 +60,20 @@ impl Drop for Capture {
     }
 }
 
-/// What a capture recorded.
+/// The graph that a capture recorded.
 pub struct CapturedGraph(Ptr);
 
 impl Drop for CapturedGraph {
     fn drop(&mut self) {
-        // SAFETY: its last use.
+        // SAFETY: the graph is alive, and this is its last use.
         unsafe { (bare().graph_destroy)(self.0) };
     }
 }
 
-/// What the runtime says of the capture of a stream.
+/// Returns the runtime's capture status of a stream.
 pub fn status_of(stream: Ptr) -> Result<c_int, c_int> {
     let mut status = 0;
-    // SAFETY: the tests' streams are alive, and `status` is a place for the number.
+    // SAFETY: the tests' streams are alive, and `&mut status` is a valid out-pointer.
     match unsafe { (bare().capture_status)(stream, &mut status) } {
         0 => Ok(status),
         code => Err(code),
@@ -82,34 +82,35 @@ pub fn status_of(stream: Ptr) -> Result<c_int, c_int> {
 
 fn end(stream: Ptr) -> Result<Ptr, c_int> {
     let mut graph = std::ptr::null_mut();
-    // SAFETY: a place for one graph; the stream is alive.
+    // SAFETY: the stream is alive, and `&mut graph` is a valid out-pointer.
     match unsafe { (bare().end_capture)(stream, &mut graph) } {
         0 => Ok(graph),
         code => Err(code),
     }
 }
 
-/// The graph of a capture, to be launched.
+/// An executable graph of a capture.
 pub struct Graph(Ptr);
 
 impl Graph {
     #[track_caller]
     fn of(captured: CapturedGraph) -> Self {
         let (mut exec, none) = (std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: a place for one graph; the captured one is alive. No text of an error is asked
-        // for.
+        // SAFETY: the captured graph is alive, and `&mut exec` is a valid out-pointer. Null requests no
+        // error text.
         let code = unsafe {
             (bare().graph_instantiate)(&mut exec, captured.0, none, std::ptr::null_mut(), 0)
         };
         ok("graph_instantiate", code);
-        // HIP 5.2 looks at the captured graph when the other is launched.
+        // HIP 5.2 reads the captured graph when the executable one is launched.
         std::mem::forget(captured);
         Graph(exec)
     }
 
+    /// Launches the graph on `stream`.
     #[track_caller]
     pub fn launch(&self, stream: Ptr) {
-        // SAFETY: both are alive.
+        // SAFETY: the graph and the stream are alive.
         ok("graph_launch", unsafe { (bare().graph_launch)(self.0, stream) });
     }
 }

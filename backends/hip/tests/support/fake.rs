@@ -1,5 +1,4 @@
-//! The runtime without a device: compiled when a test asks for it, and loaded in a process of the
-//! test's own.
+//! The runtime without a device: compiled on demand, and loaded in a process of the test's own.
 
 use std::env;
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -9,10 +8,10 @@ use std::process::{Command, ExitCode, Output};
 use libloading::Library;
 use libtest_mimic::{Arguments, Completion, Trial};
 
-/// A case by its name.
+/// A test case: its name, and its function.
 pub type Case = (&'static str, fn(&Fake));
 
-/// Runs each case in a process of its own, over the fake of each version.
+/// Runs each case over the fake of each version, each in a process of its own.
 pub fn main(cases: &'static [Case], versions: &'static [&'static str]) -> ExitCode {
     if let Ok(child) = env::var("GPU_STREAM_HIP_CHILD") {
         let case = cases.iter().find(|(name, _)| *name == child).expect("a case");
@@ -42,8 +41,8 @@ pub fn main(cases: &'static [Case], versions: &'static [&'static str]) -> ExitCo
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }
 
-/// Compiles the library; `old` leaves out what came after HIP 5.2. The reason if there is no
-/// compiler.
+/// Compiles the library. `old` omits the functions that are newer than HIP 5.2. Returns the reason if
+/// there is no compiler.
 pub fn compile(old: bool) -> Result<PathBuf, String> {
     let name = if old { "old" } else { "new" };
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
@@ -56,35 +55,34 @@ pub fn compile(old: bool) -> Result<PathBuf, String> {
         command.arg("--cfg=old");
     }
     if cfg!(target_os = "linux") {
-        // The name that the system's loader knows it by, whatever the file is called.
+        // The name that the system's loader knows the library by, whatever its file name is.
         command.arg("-Clink-arg=-Wl,-soname,libamdhip64.so.5");
     }
     let output = command.arg("-o").arg(&library).arg(source).output();
     let output = output.map_err(|error| format!("{} did not start: {error}", rustc.display()))?;
-    // A compiler that is there and refuses the source is a failure of the test, not a reason to
-    // skip.
+    // If a compiler exists and rejects the source, the test fails and is not skipped.
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(library)
 }
 
-/// Runs this test program again, as `child`, with these variables.
+/// Runs this test program again as `child`, with these variables.
 pub fn rerun(child: &str, variables: &[(&str, &str)]) -> Output {
     let mut command = hsa_sim::this_program().expect("this program");
     command.env("GPU_STREAM_HIP_CHILD", child).envs(variables.iter().copied());
     command.output().expect("this program runs a second time")
 }
 
-/// See [`Fake::hold_next`].
-pub const MADE: &str = "hipEventRecord, made";
+/// The end of a record, for [`Fake::hold_next`].
+pub const RECORD_END: &str = "hipEventRecord, made";
 
-/// What the fake tells of itself.
+/// The control functions of the fake runtime.
 pub struct Fake {
     fail: unsafe extern "C" fn(*const c_char, c_int),
     calls: unsafe extern "C" fn(*const c_char) -> usize,
     count: extern "C" fn(c_int) -> usize,
     busy: extern "C" fn(bool),
     hold_back: extern "C" fn(*mut c_void, bool),
-    hold: extern "C" fn(bool) -> bool,
+    hold_queries: extern "C" fn(bool) -> bool,
     hold_next: unsafe extern "C" fn(*const c_char),
     held: extern "C" fn(),
     release: extern "C" fn(),
@@ -93,11 +91,11 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// The library that `GPU_STREAM_HIP_LIBRARY` names.
+    /// Opens the library that `GPU_STREAM_HIP_LIBRARY` names.
     pub fn open() -> Self {
         let name = env::var_os("GPU_STREAM_HIP_LIBRARY").expect("the library's name");
-        // SAFETY: the library is ours, without initialisers, and never closed; these are its
-        // functions' types.
+        // SAFETY: the library is ours, has no initializers and is never closed. These are its functions'
+        // signatures.
         unsafe {
             let library = Box::leak(Box::new(Library::new(name).expect("the fake")));
             Fake {
@@ -106,7 +104,7 @@ impl Fake {
                 count: *library.get("fake_count").unwrap(),
                 busy: *library.get("fake_busy").unwrap(),
                 hold_back: *library.get("fake_hold_back").unwrap(),
-                hold: *library.get("fake_hold").unwrap(),
+                hold_queries: *library.get("fake_hold_queries").unwrap(),
                 hold_next: *library.get("fake_hold_next").unwrap(),
                 held: *library.get("fake_held").unwrap(),
                 release: *library.get("fake_release").unwrap(),
@@ -116,82 +114,88 @@ impl Fake {
         }
     }
 
+    /// Makes all calls of `name` fail with `code`, until the next call of `fail` or `work`.
     pub fn fail(&self, name: &str, code: c_int) {
         let name = CString::new(name).unwrap();
-        // SAFETY: a string with a zero at its end.
+        // SAFETY: the string ends with a NUL.
         unsafe { (self.fail)(name.as_ptr(), code) }
     }
 
+    /// Makes no call fail from now on.
     pub fn work(&self) {
-        // SAFETY: null is allowed.
+        // SAFETY: the function accepts null.
         unsafe { (self.fail)(std::ptr::null(), 0) }
     }
 
-    /// How often `name` was called since the last question; all calls, if the name is empty.
+    /// Returns the number of calls of `name` since the last count, or of all calls if the name is empty.
     pub fn calls(&self, name: &str) -> usize {
         let name = CString::new(name).unwrap();
-        // SAFETY: a string with a zero at its end.
+        // SAFETY: the string ends with a NUL.
         unsafe { (self.calls)(name.as_ptr()) }
     }
 
+    /// Returns the number of streams that were created and not destroyed.
     pub fn live_streams(&self) -> usize {
         (self.count)(0)
     }
 
+    /// Returns the number of events that were created and not destroyed.
     pub fn live_events(&self) -> usize {
         (self.count)(1)
     }
 
-    /// Calls that reached a stream which was destroyed.
+    /// Returns the number of calls that used a destroyed stream.
     pub fn stale(&self) -> usize {
         (self.count)(2)
     }
 
-    /// Events that were recorded elsewhere, or destroyed where that matters, while the capture of
-    /// their last record went on.
+    /// Returns the number of events that a capture lost: they were recorded elsewhere, or destroyed
+    /// where that matters, while the capture of their last record was active.
     pub fn lost(&self) -> usize {
         (self.count)(3)
     }
 
-    /// Whether streams have work from now on.
+    /// Makes all streams busy or idle from now on.
     pub fn set_busy(&self, busy: bool) {
         (self.busy)(busy);
     }
 
-    /// Holds the stream back, or lets it go on: records on it are pending, and so is what waits for them.
+    /// Blocks the stream, or releases it. While it is blocked, its records are pending, and so are those
+    /// that wait for them.
     pub fn hold_back(&self, stream: *mut c_void, held: bool) {
         (self.hold_back)(stream, held);
     }
 
-    /// Holds questions for events back from now on, until it is called with false. Whether one is
-    /// held.
-    pub fn hold(&self, hold: bool) -> bool {
-        (self.hold)(hold)
+    /// Blocks all queries of events from now on, or releases them with `false`. Returns `true` if a
+    /// query is or was blocked.
+    pub fn hold_queries(&self, hold: bool) -> bool {
+        (self.hold_queries)(hold)
     }
 
-    /// Holds back the next call of `name`, whoever makes it; with [`MADE`], the next record when it is
-    /// made.
+    /// Blocks the next call of `name`, on whichever thread. With [`RECORD_END`], blocks the next record
+    /// after the runtime has made it.
     pub fn hold_next(&self, name: &str) {
         let name = CString::new(name).unwrap();
-        // SAFETY: a string with a zero at its end.
+        // SAFETY: the string ends with a NUL.
         unsafe { (self.hold_next)(name.as_ptr()) }
     }
 
-    /// Waits until it is held back.
+    /// Waits until the call of [`hold_next`](Self::hold_next) is blocked.
     pub fn wait_until_held(&self) {
         (self.held)();
     }
 
+    /// Releases the call that is blocked.
     pub fn release(&self) {
         (self.release)();
     }
 
-    /// Submits work to a stream; returns how much that is by now.
+    /// Submits work to a stream. Returns the total so far.
     pub fn submit(&self, stream: *mut c_void) -> u64 {
         (self.submit)(stream)
     }
 
-    /// How much of `source`'s work `waiter` waits for.
+    /// Returns the amount of `source`'s work that `waiter` waits for.
     pub fn waited(&self, waiter: *mut c_void, source: *mut c_void) -> u64 {
         (self.waited)(waiter, source)
     }

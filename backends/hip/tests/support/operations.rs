@@ -1,5 +1,4 @@
-//! Every call of the backend, on streams of every sort, for the tests that look at what a call
-//! leaves behind.
+//! Every call of the backend, on every kind of stream, for tests of what a call leaves behind.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -13,20 +12,20 @@ use gpu_stream_hip::{Hip, HipEvent, HipStream};
 
 use super::bare::{self, begin_capture, new_stream};
 
-/// What the calls are made on.
+/// The objects of the calls.
 pub struct World {
-    /// A stream, one that was created blocking, the default stream and, if there is a second
-    /// device, a stream of that.
+    /// An ordinary stream, one that was created blocking, the default stream and, if there is a second
+    /// device, a stream of that device.
     pub streams: Vec<(&'static str, HipStream)>,
-    /// Being captured until the process ends, with an event that was recorded there.
+    /// A stream that is being captured until the process ends, with an event that was recorded there.
     captured: HipStream,
     in_capture: HipEvent,
     raw: bare::Ptr,
 }
 
-// SAFETY: handles may be used from any thread.
+// SAFETY: the runtime accepts its handles on any thread.
 unsafe impl Sync for World {}
-// SAFETY: as above.
+// SAFETY: the runtime accepts its handles on any thread.
 unsafe impl Send for World {}
 
 impl World {
@@ -40,8 +39,8 @@ impl World {
         if super::devices() > 1 {
             streams.push(("second device", super::wrap(new_stream(1, 1, 0))));
         }
-        // Last, since not all can be done on a thread that captures. Thread-local: the calls of
-        // other threads are not to be refused for it.
+        // Last, because a capturing thread cannot make all calls. Thread-local, so that the calls of
+        // other threads are not rejected.
         let raw_captured = new_stream(0, 1, 0);
         let captured = super::wrap(raw_captured);
         begin_capture(raw_captured, 1);
@@ -50,13 +49,14 @@ impl World {
     }
 }
 
-/// The name of a call, and the call; what it answers is its own affair.
+/// A call with its name. Its result does not matter.
 pub type Operation<'a> = (String, Box<dyn Fn() + 'a>);
 
+/// Returns every call of the backend.
 pub fn all(world: &World) -> Vec<Operation<'_>> {
     let mut all: Vec<Operation> = Vec::new();
     let mut add = |name: String, call: Box<dyn Fn()>| all.push((name, call));
-    // SAFETY: the calls do not outlive `world`, since what is returned borrows it.
+    // SAFETY: the calls do not outlive `world`: the return value borrows it.
     let world: &'static World = unsafe { &*std::ptr::from_ref(world) };
     let device = super::device();
     macro_rules! call {
@@ -86,24 +86,24 @@ pub fn all(world: &World) -> Vec<Operation<'_>> {
         call!(format!("new_event on {absent}"), Hip::new_event(absent, EventOptions::new()));
     }
     call!("per_thread_stream", {
-        let mine = Hip::per_thread_stream(device);
-        mine.map(|mine| {
+        let own = Hip::per_thread_stream(device);
+        own.map(|own| {
             (
-                mine.query().is_ok(),
-                mine.record_event().is_ok(),
-                mine.synchronize().is_ok(),
-                mine.id().is_ok(),
+                own.query().is_ok(),
+                own.record_event().is_ok(),
+                own.synchronize().is_ok(),
+                own.id().is_ok(),
             )
         })
     });
     for bits in [0, 1, 2, world.raw.expose_provenance()] {
         for given in [None, Some(device), Some(absent[0])] {
             let raw = RawStream::from_bits(bits);
-            // SAFETY: the stream is never destroyed, and the others are refused or always there.
+            // SAFETY: the stream is never destroyed, and the other handles are rejected or always exist.
             call!(format!("wrap {bits:#x} {given:?}"), unsafe { Hip::stream_from_raw(raw, given) });
         }
         let raw = RawStream::from_bits(bits);
-        // SAFETY: as above.
+        // SAFETY: the stream is never destroyed, and the other handles are rejected or always exist.
         call!(format!("wrap unchecked {bits:#x}, record"), unsafe {
             Hip::stream_from_raw_unchecked(raw, device).map(|stream| stream.record_event().is_ok())
         });
@@ -116,26 +116,26 @@ pub fn all(world: &World) -> Vec<Operation<'_>> {
         "ipc_handle of an ordinary event",
         Hip::new_event(device, EventOptions::new()).and_then(|event| event.ipc_handle())
     );
-    // SAFETY: no process made it.
+    // SAFETY: no process created the event, so none destroys it.
     call!("ipc open of zeros", unsafe { IpcEventHandle::from_bytes([0; 64]).open(device) });
-    for (sort, stream) in &world.streams {
-        call!(format!("query, {sort}"), stream.query());
-        call!(format!("synchronize, {sort}"), stream.synchronize());
-        call!(format!("priority, {sort}"), stream.priority());
-        call!(format!("id, {sort}"), stream.id());
-        call!(format!("capture_status, {sort}"), stream.capture_status());
-        call!(format!("record_event, {sort}"), stream.record_event());
-        call!(format!("new_event of the stream, {sort}"), stream.new_event(EventOptions::timed()));
-        call!(format!("host function, {sort}"), {
+    for (kind, stream) in &world.streams {
+        call!(format!("query, {kind}"), stream.query());
+        call!(format!("synchronize, {kind}"), stream.synchronize());
+        call!(format!("priority, {kind}"), stream.priority());
+        call!(format!("id, {kind}"), stream.id());
+        call!(format!("capture_status, {kind}"), stream.capture_status());
+        call!(format!("record_event, {kind}"), stream.record_event());
+        call!(format!("new_event of the stream, {kind}"), stream.new_event(EventOptions::timed()));
+        call!(format!("host function, {kind}"), {
             let launched = stream.launch_host_func(Box::new(|| ()));
             launched.and_then(|()| stream.synchronize())
         });
-        call!(format!("clone, compare, hash, {sort}"), {
+        call!(format!("clone, compare, hash, {kind}"), {
             let mut hasher = DefaultHasher::new();
             stream.clone().hash(&mut hasher);
             (stream.clone() == *stream, hasher.finish())
         });
-        call!(format!("events, {sort}"), {
+        call!(format!("events, {kind}"), {
             let make = || stream.new_event(EventOptions::timed());
             make().and_then(|start| {
                 let end = make()?;
@@ -145,13 +145,13 @@ pub fn all(world: &World) -> Vec<Operation<'_>> {
                 end.elapsed_since(&start)
             })
         });
-        call!(format!("record of the first device's event, {sort}"), {
+        call!(format!("record of the first device's event, {kind}"), {
             Hip::new_event(device, EventOptions::new()).and_then(|event| stream.record(&event))
         });
-        for (other_sort, other) in &world.streams {
-            call!(format!("{sort} waits for {other_sort}"), stream.wait_stream(other));
-            call!(format!("fork from {sort} to {other_sort}"), stream.fork([other]));
-            call!(format!("join of {other_sort} into {sort}"), stream.join([other]));
+        for (other_kind, other) in &world.streams {
+            call!(format!("{kind} waits for {other_kind}"), stream.wait_stream(other));
+            call!(format!("fork from {kind} to {other_kind}"), stream.fork([other]));
+            call!(format!("join of {other_kind} into {kind}"), stream.join([other]));
         }
     }
     call!("query while captured", world.captured.query());
@@ -162,8 +162,8 @@ pub fn all(world: &World) -> Vec<Operation<'_>> {
     all
 }
 
-/// Runs every call with each device current that there is, and in each capture mode. `before` is
-/// called in front of each, and `after` behind it, with the call's name.
+/// Runs every call with each device current in turn, and in each capture mode. Calls `before` and
+/// `after` around each, with its name.
 pub fn run_all(world: &World, before: &dyn Fn(&str), after: &dyn Fn(&str)) {
     let operations = all(world);
     for device in 0..super::devices().min(2) {
@@ -171,16 +171,16 @@ pub fn run_all(world: &World, before: &dyn Fn(&str), after: &dyn Fn(&str)) {
             bare::set_device(device);
             bare::set_capture_mode(mode);
             for (name, call) in &operations {
-                let found = bare::thread_state();
+                let previous = bare::thread_state();
                 bare::fetch_error();
                 before(name);
                 call();
-                // First, since the other questions may replace it.
+                // Checked first, because other calls of the runtime may replace it.
                 assert_eq!(bare::peek_error(), 0, "{name} left an error");
                 after(name);
                 assert_eq!(
                     bare::thread_state(),
-                    found,
+                    previous,
                     "{name} changed the thread's device or capture mode"
                 );
             }
@@ -190,7 +190,8 @@ pub fn run_all(world: &World, before: &dyn Fn(&str), after: &dyn Fn(&str)) {
     bare::set_capture_mode(0);
 }
 
-/// As [`run_all`], while calls of the runtime fail: nothing is asked between `before` and `after`.
+/// Runs every call while calls of the runtime fail. Calls nothing else of the runtime between `before`
+/// and `after`.
 pub fn run_failing(world: &World, before: &dyn Fn(&str), after: &dyn Fn(&str)) {
     for (name, call) in &all(world) {
         before(name);
@@ -199,8 +200,8 @@ pub fn run_failing(world: &World, before: &dyn Fn(&str), after: &dyn Fn(&str)) {
     }
 }
 
-/// All that may be done while `captured` is: to that stream itself, to other streams and to their
-/// events. `check` is told of each step when it is done.
+/// Makes all calls that are allowed while `captured` is being captured: on that stream, on other streams
+/// and on their events. Calls `check` after each step.
 #[track_caller]
 pub fn beside_a_capture(captured: RawStream<Hip>, check: &dyn Fn(&str)) {
     let device = super::device();
@@ -249,7 +250,7 @@ pub fn beside_a_capture(captured: RawStream<Hip>, check: &dyn Fn(&str)) {
     }
     step!("priority", other.priority());
     step!("host function", other.launch_host_func(Box::new(|| ())));
-    step!("synchronize behind it", other.synchronize());
+    step!("synchronize after it", other.synchronize());
     let event = step!("record_event", other.record_event());
     step!("event query, of record_event", event.query());
     drop(event);
