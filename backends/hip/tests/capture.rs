@@ -1,4 +1,4 @@
-//! Captures survive whatever is asked, and the graphs do what was captured.
+//! Captures survive all calls of the backend, and their graphs do what was captured.
 
 mod support;
 
@@ -14,47 +14,56 @@ use support::{device, expect_kind, operations, skip, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
-        ("a_bare_query_of_a_capture", a_bare_query_of_a_capture),
-        ("asking_leaves_the_capture_alive", asking_leaves_the_capture_alive),
-        ("anything_beside_a_capture", anything_beside_a_capture),
-        ("the_default_stream_beside_a_capture", the_default_stream_beside_a_capture),
+        ("bare_query_of_a_captured_stream", bare_query_of_a_captured_stream),
+        ("queries_leave_the_capture_active", queries_leave_the_capture_active),
+        ("any_call_beside_a_capture_leaves_it_active", any_call_beside_a_capture_leaves_it_active),
         (
-            "events_are_good_again_after_a_record_outside",
-            events_are_good_again_after_a_record_outside,
+            "default_stream_beside_a_capture_is_rejected",
+            default_stream_beside_a_capture_is_rejected,
         ),
-        ("a_record_outside_beside_the_capture", a_record_outside_beside_the_capture),
-        ("a_capture_that_begins_during_synchronize", a_capture_that_begins_during_synchronize),
-        ("a_capture_leaves_no_event_in_the_pool", a_capture_leaves_no_event_in_the_pool),
-        ("a_broken_capture_leaves_no_relay", a_broken_capture_leaves_no_relay),
-        ("a_thread_s_own_stream", a_thread_s_own_stream),
+        (
+            "record_outside_makes_a_captured_event_valid",
+            record_outside_makes_a_captured_event_valid,
+        ),
+        ("record_outside_during_the_capture", record_outside_during_the_capture),
+        (
+            "capture_that_begins_during_synchronize_survives",
+            capture_that_begins_during_synchronize_survives,
+        ),
+        ("events_of_a_capture_do_not_reach_the_pool", events_of_a_capture_do_not_reach_the_pool),
+        (
+            "scratch_event_of_a_broken_capture_is_not_reused",
+            scratch_event_of_a_broken_capture_is_not_reused,
+        ),
+        ("capture_of_the_per_thread_stream", capture_of_the_per_thread_stream),
     ])
 }
 
 const MODES: [i32; 3] = [0, 1, 2];
 
-/// What the tests below would see if the backend did not look first.
-fn a_bare_query_of_a_capture() {
+/// What the tests below would observe if the backend did not check before it queries.
+fn bare_query_of_a_captured_stream() {
     let stream = new_stream(0, 1, 0);
     let capture = Capture::begin(stream, 2);
     // SAFETY: the stream is alive.
     let code = unsafe { (bare().stream_query)(stream) };
     let end = capture.end().err();
     match version() {
-        // "Done", and nothing has run.
+        // HIP 5.2 to 5.6 answers "done", although nothing has run.
         50_200_000..50_700_000 => assert_eq!((code, end), (0, None)),
         50_700_000..60_000_000 => assert_eq!((code, end), (900, None)),
         _ => assert_eq!((code, end), (900, Some(901))),
     }
     for mode in MODES {
-        // For the record: what others' captures do, if one is not careful.
+        // Printed only: what bare calls on other streams do to the capture.
         let (other, mut event) = (new_stream(0, 1, 0), std::ptr::null_mut());
-        // SAFETY: a place for one event; all handles are alive.
+        // SAFETY: the stream is alive, and `&mut event` is a valid out-pointer.
         unsafe {
             ok("event_create", (bare().event_create)(&mut event, 2));
             ok("event_record", (bare().event_record)(event, other));
         }
         let capture = Capture::begin(stream, mode);
-        // SAFETY: as above.
+        // SAFETY: the stream and the event are alive.
         let codes = unsafe {
             [
                 (bare().stream_query)(other),
@@ -69,7 +78,7 @@ fn a_bare_query_of_a_capture() {
     }
 }
 
-fn asking_leaves_the_capture_alive() {
+fn queries_leave_the_capture_active() {
     for mode in MODES {
         let (raw, raw_branch) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
         let (stream, branch) = (wrap(raw), wrap(raw_branch));
@@ -78,46 +87,46 @@ fn asking_leaves_the_capture_alive() {
         before.synchronize().expect("synchronize before the capture");
         let reused = Hip::new_event(device(), EventOptions::new()).expect("an event");
         let capture = Capture::begin(raw, mode);
-        let refused = |step, result| {
+        let expect_rejected = |step, result| {
             expect_kind(step, result, ErrorKind::Capturing);
             capture.alive(step);
         };
-        // What the stream is told to write at once, HIP does not capture; a copy it does.
+        // HIP does not capture a write that the test makes at once from the host. It captures a copy.
         words.set(2, 7);
         words.copy(raw, 0, 2);
         capture.alive("a launch in the capture");
-        refused("query", stream.query().map(drop));
-        refused("synchronize", stream.synchronize());
-        refused("host function", stream.launch_host_func(Box::new(|| ())));
+        expect_rejected("query", stream.query().map(drop));
+        expect_rejected("synchronize", stream.synchronize());
+        expect_rejected("host function", stream.launch_host_func(Box::new(|| ())));
         assert_eq!(stream.capture_status().expect("capture_status"), CaptureStatus::Active);
         stream.record(&reused).expect("a record in the capture");
         capture.alive("a record in the capture");
         let event = stream.record_event().expect("an event in the capture");
         capture.alive("record_event in the capture");
         for event in [&event, &reused] {
-            refused("event query", event.query().map(drop));
-            refused("event status", event.status().map(drop));
-            refused("event synchronize", event.synchronize());
+            expect_rejected("event query", event.query().map(drop));
+            expect_rejected("event status", event.status().map(drop));
+            expect_rejected("event synchronize", event.synchronize());
         }
         match before.query() {
             Ok(done) => assert!(done),
-            // Where the question would break the capture.
-            refusal => refused("a query of an event from before", refusal.map(drop)),
+            // The versions in which the query would break the capture.
+            rejection => expect_rejected("a query of an event from before", rejection.map(drop)),
         }
         capture.alive("a query of an event from before");
         let beside = wrap(new_stream(0, 1, 0));
         match beside.wait_event(&before) {
             Ok(()) => beside.synchronize().expect("synchronize beside it"),
-            // HIP does not tell it from an event in the capture.
-            refusal => refused("a wait for an event from before", refusal),
+            // HIP cannot tell the event from one in the capture.
+            rejection => expect_rejected("a wait for an event from before", rejection),
         }
         capture.alive("a wait for an event from before");
-        // Draws the branch into the capture, and joins it back.
+        // Draws the branch into the capture, and joins it again.
         branch.wait_stream(&stream).expect("fork inside the capture");
         capture.alive("a fork inside the capture");
         words.copy(raw_branch, 1, 0);
-        refused("query of the branch", branch.query().map(drop));
-        refused("synchronize of the branch", branch.synchronize());
+        expect_rejected("query of the branch", branch.query().map(drop));
+        expect_rejected("synchronize of the branch", branch.synchronize());
         stream.wait_stream(&branch).expect("join inside the capture");
         capture.alive("a join inside the capture");
         drop(before);
@@ -136,14 +145,14 @@ fn asking_leaves_the_capture_alive() {
             graph.launch(raw);
             stream.synchronize().expect("synchronize after the capture");
             assert!(stream.query().expect("query after the capture"));
-            assert_eq!([words.get(0), words.get(1)], [7, 7], "mode {mode}: what the graph did");
+            assert_eq!([words.get(0), words.get(1)], [7, 7], "mode {mode}: result of the graph");
         }
     }
 }
 
-/// A capture in whatever mode, of this thread or another, does not mind that other streams are
-/// asked, nor that its own stream is wrapped.
-fn anything_beside_a_capture() {
+/// A capture in any mode, on this thread or another, survives calls on other streams and the wrapping of
+/// its own stream.
+fn any_call_beside_a_capture_leaves_it_active() {
     for mode in MODES {
         let raw = new_stream(0, 1, 0);
         let word = words(2);
@@ -167,39 +176,39 @@ fn anything_beside_a_capture() {
     }
 }
 
-/// The default stream synchronises with a stream that was created blocking: to ask it would break
-/// that one's capture.
-fn the_default_stream_beside_a_capture() {
+/// The default stream synchronizes with every stream that was created blocking. A query of it would
+/// break the capture of such a stream.
+fn default_stream_beside_a_capture_is_rejected() {
     let default = Hip::default_stream(device()).expect("default_stream");
     let event = Hip::new_event(device(), EventOptions::new()).expect("an event");
     for mode in MODES {
         let raw = new_stream(0, 0, 0);
         let word = words(2);
         let capture = Capture::begin(raw, mode);
-        let refused = |step, result| {
+        let expect_rejected = |step, result| {
             expect_kind(step, result, ErrorKind::Capturing);
             capture.alive(step);
         };
         word.set(1, 6);
         word.copy(raw, 0, 1);
         if version() < 50_700_000 {
-            // It does not say that there is a capture, and the questions do not break it.
+            // HIP before 5.7 does not report the capture, and queries do not break it.
             default.query().expect("query");
             default.synchronize().expect("synchronize");
             capture.alive("questions");
             continue;
         }
-        refused("query", default.query().map(drop));
-        refused("synchronize", default.synchronize());
-        refused("record", default.record(&event));
-        refused("record_event", default.record_event().map(drop));
-        refused("wait_event", default.wait_event(&event));
-        refused("host function", default.launch_host_func(Box::new(|| ())));
+        expect_rejected("query", default.query().map(drop));
+        expect_rejected("synchronize", default.synchronize());
+        expect_rejected("record", default.record(&event));
+        expect_rejected("record_event", default.record_event().map(drop));
+        expect_rejected("wait_event", default.wait_event(&event));
+        expect_rejected("host function", default.launch_host_func(Box::new(|| ())));
         if bare().stream_id.is_some() {
-            refused("id", default.id().map(drop));
+            expect_rejected("id", default.id().map(drop));
         }
-        refused("priority", default.priority().map(drop));
-        refused("capture_status", default.capture_status().map(drop));
+        expect_rejected("priority", default.priority().map(drop));
+        expect_rejected("capture_status", default.capture_status().map(drop));
         Hip::default_stream(device()).expect("default_stream");
         capture.alive("default_stream");
         let graph = capture.graph();
@@ -211,7 +220,7 @@ fn the_default_stream_beside_a_capture() {
     }
 }
 
-fn events_are_good_again_after_a_record_outside() {
+fn record_outside_makes_a_captured_event_valid() {
     let raw = new_stream(0, 1, 0);
     let (stream, word) = (wrap(raw), words(2));
     let event = Hip::new_event(device(), EventOptions::new()).expect("an event");
@@ -230,9 +239,9 @@ fn events_are_good_again_after_a_record_outside() {
     }
 }
 
-/// One thread synchronizes a stream while another begins to capture it: the capture lives, and who
-/// waits is told, or waits on.
-fn a_capture_that_begins_during_synchronize() {
+/// One thread synchronizes a stream while another begins to capture it. The capture survives, and the
+/// waiting thread gets an error or waits on.
+fn capture_that_begins_during_synchronize_survives() {
     let raw = new_stream(0, 1, 0);
     let stream = wrap(raw);
     for _ in 0..5 {
@@ -256,9 +265,9 @@ fn a_capture_that_begins_during_synchronize() {
     }
 }
 
-/// While the capture goes on: HIP 5.2 would draw who waits for the event into it, and newer ones
-/// write to the event when it ends, also if it is gone by then.
-fn a_record_outside_beside_the_capture() {
+/// Records an event outside while its capture is active. HIP 5.2 would draw the waiting stream into the
+/// capture. Newer versions write to the event when the capture ends, even if it was destroyed by then.
+fn record_outside_during_the_capture() {
     for handle_is_known in [false, true] {
         let (raw, raw_other, raw_waiter) =
             (new_stream(0, 1, 0), new_stream(0, 1, 0), new_stream(0, 1, 0));
@@ -277,7 +286,7 @@ fn a_record_outside_beside_the_capture() {
         } else {
             recorded.expect("a record outside");
             waiter.wait_event(&event).expect("a wait");
-            assert_eq!(support::capture::status_of(raw_waiter), Ok(0), "it was drawn in");
+            assert_eq!(support::capture::status_of(raw_waiter), Ok(0), "drawn into the capture");
             assert_eq!(event.status().expect("status"), EventStatus::Pending);
             gate.open();
             event.synchronize().expect("event synchronize");
@@ -288,8 +297,8 @@ fn a_record_outside_beside_the_capture() {
     }
 }
 
-/// Events that `wait_stream` recorded in a capture do not come back for the next wait.
-fn a_capture_leaves_no_event_in_the_pool() {
+/// Events that `wait_stream` recorded in a capture are not reused by a later wait.
+fn events_of_a_capture_do_not_reach_the_pool() {
     let (raw, raw_branch) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (stream, branch) = (wrap(raw), wrap(raw_branch));
     let words = words(3);
@@ -300,20 +309,20 @@ fn a_capture_leaves_no_event_in_the_pool() {
             stream.wait_stream(&branch).expect("join inside the capture");
             capture.end().map(drop).expect("the end of the capture");
             assert_eq!(support::capture::status_of(raw_branch), Ok(1));
-            skip("HIP 5.2 leaves a stream that a capture drew in captured for ever");
+            skip("HIP 5.2 never releases a stream that a capture drew in");
         }
         words.set(2, round);
         words.copy(raw_branch, 0, 2);
         stream.wait_stream(&branch).expect("join inside the capture");
         let graph = capture.graph();
-        // The first launch may wait for what runs, and is not to be behind the gate.
+        // The first launch may wait for running work, so it must come before the gate is shut.
         graph.launch(raw);
         synchronize(raw);
         words.set(0, 0);
         words.set(1, 0);
         let gate = gate(raw);
         graph.launch(raw);
-        // Outside: must be an ordinary record, and an ordinary wait.
+        // Outside of the capture, these must be an ordinary record and an ordinary wait.
         let event = stream.record_event().expect("record_event");
         assert_eq!(event.status().unwrap(), EventStatus::Pending);
         branch.wait_event(&event).expect("wait_event");
@@ -324,16 +333,16 @@ fn a_capture_leaves_no_event_in_the_pool() {
     }
 }
 
-/// HIP keeps a list of the events that were recorded in a capture, and forgets it only when the
-/// capture ends well. A wait for one of them, recorded anew or not, draws the waiter in.
-fn a_broken_capture_leaves_no_relay() {
+/// HIP keeps a list of the events that were recorded in a capture, and clears it only when the capture
+/// ends successfully. A wait for one of them draws the waiter in, even if the event was recorded again.
+fn scratch_event_of_a_broken_capture_is_not_reused() {
     for _ in 0..3 {
         let (raw, raw_waiter) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
         let (stream, waiter) = (wrap(raw), wrap(raw_waiter));
         type Wait<'a> = &'a dyn Fn(&HipStream) -> Result<(), HipError>;
         let waits: [Wait; 3] =
             [&|to| to.wait_stream(&stream), &|to| stream.fork([to]), &|to| to.join([&stream])];
-        // So that each way has an event that it used before.
+        // So that each kind of wait has a scratch event from before.
         waits.iter().for_each(|wait| wait(&waiter).expect("a wait before the capture"));
         let capture = Capture::begin(raw, 0);
         waits.iter().for_each(|wait| wait(&wrap(new_stream(0, 1, 0))).expect("a wait inside"));
@@ -342,17 +351,17 @@ fn a_broken_capture_leaves_no_relay() {
         let code = unsafe { (bare().stream_query)(raw) };
         let is_broken = capture.status() != Ok(1);
         let end = capture.end().map(drop);
-        eprintln!("the question answers {code}, the end {end:?}");
+        eprintln!("the query returns {code}, the end of the capture {end:?}");
         if !is_broken {
-            skip("no question breaks a capture in this version");
+            skip("no query breaks a capture in this version");
         }
         for wait in waits {
-            // HIP leaves the stream in the state of a broken capture; what the wait says is that.
+            // HIP leaves the stream in the state of a broken capture, and the wait reports that.
             if let Err(error) = wait(&waiter) {
                 assert_eq!(error.kind(), ErrorKind::InvalidEvent, "{error}");
             }
             let status = support::capture::status_of(raw_waiter);
-            assert_eq!(status, Ok(0), "the waiter was drawn into a capture that is over");
+            assert_eq!(status, Ok(0), "the waiter was drawn into a capture that has ended");
         }
         let gate = gate(raw_waiter);
         let event = waiter.record_event().expect("record_event");
@@ -362,8 +371,8 @@ fn a_broken_capture_leaves_no_relay() {
     }
 }
 
-/// Handle 2 can be captured as well, on its thread.
-fn a_thread_s_own_stream() {
+/// The per-thread stream (handle 2) can be captured as well, on its own thread.
+fn capture_of_the_per_thread_stream() {
     let own = Hip::per_thread_stream(device()).expect("per_thread_stream");
     let other = Hip::new_stream(device(), Default::default()).expect("new_stream");
     for mode in MODES {
@@ -374,12 +383,12 @@ fn a_thread_s_own_stream() {
         expect_kind("event query", event.query(), ErrorKind::Capturing);
         capture.alive("questions");
         std::thread::scope(|scope| {
-            // There, handle 2 is another stream.
-            let elsewhere = scope.spawn(|| event.query());
-            let answer = elsewhere.join().expect("another thread");
-            expect_kind("event query elsewhere", answer, ErrorKind::InvalidEvent);
+            // On that thread, handle 2 is a different stream.
+            let other_thread = scope.spawn(|| event.query());
+            let answer = other_thread.join().expect("another thread");
+            expect_kind("event query other_thread", answer, ErrorKind::InvalidEvent);
         });
-        capture.alive("a question elsewhere");
+        capture.alive("a query on another thread");
         capture.end().map(drop).expect("the end of the capture");
         expect_kind("event query", event.query(), ErrorKind::InvalidEvent);
         expect_kind("wait for it", other.wait_event(&event), ErrorKind::InvalidEvent);

@@ -1,5 +1,5 @@
-//! What each of the runtime's functions does to a capture: a table, for the record, and a check that
-//! the backend makes each in a way that is harmless.
+//! The effect of each runtime function on a capture: prints a table, and checks that the backend makes
+//! each call in a harmless way.
 
 mod support;
 
@@ -11,80 +11,80 @@ use support::bare::{Bare, Ptr, bare, new_stream, ok, set_capture_mode, version};
 use support::capture::Capture;
 
 fn main() -> ExitCode {
-    support::main(&[("what_calls_do_to_a_capture", what_calls_do_to_a_capture)])
+    support::main(&[("effect_of_each_call_on_a_capture", effect_of_each_call_on_a_capture)])
 }
 
-/// What a call may be made on.
-struct Things {
+/// The objects of the calls.
+struct Objects {
     captured: Ptr,
-    /// Recorded on `captured`, inside of the capture.
+    /// An event that was recorded on `captured`, inside the capture.
     captured_event: Ptr,
-    /// Recorded on `captured`, before the capture.
+    /// An event that was recorded on `captured`, before the capture.
     earlier_event: Ptr,
     other: Ptr,
-    /// Recorded on `other`, and complete.
+    /// Events that were recorded on `other`, and are complete.
     events: [Ptr; 2],
-    /// To be destroyed.
+    /// Destroyed by the call under test, as is `last_event`.
     last_stream: Ptr,
     last_event: Ptr,
     memory: Ptr,
 }
 
-// SAFETY: handles may be used from any thread.
-unsafe impl Send for Things {}
-// SAFETY: as above.
-unsafe impl Sync for Things {}
+// SAFETY: the runtime accepts its handles on any thread.
+unsafe impl Send for Objects {}
+// SAFETY: the runtime accepts its handles on any thread.
+unsafe impl Sync for Objects {}
 
-/// How the backend makes the call.
-enum Made {
-    /// As it is.
+/// How the backend makes a call.
+enum Policy {
+    /// In the thread's own capture mode.
     Plain,
-    /// In the relaxed mode on HIP's NVIDIA platform and in versions that nobody tried; else as it is.
-    Careful,
+    /// In the relaxed mode on HIP's NVIDIA platform and in untested versions, else in the thread's own.
+    RelaxedIfUnsure,
     /// In the relaxed mode since HIP 6.
-    Since6,
+    RelaxedSince6,
     /// In the relaxed mode since HIP 7.
-    Since7,
-    /// In the relaxed mode since HIP 7, and in HIP 6 not at all.
-    NotIn6,
+    RelaxedSince7,
+    /// In the relaxed mode since HIP 7, and not at all in HIP 6.
+    RelaxedSince7NotIn6,
     /// Not at all.
     Never,
 }
-use Made::{Careful, Never, NotIn6, Plain, Since6, Since7};
+use Policy::{Never, Plain, RelaxedIfUnsure, RelaxedSince6, RelaxedSince7, RelaxedSince7NotIn6};
 
-impl Made {
-    /// Whether the backend makes the call so on a thread in this mode, in this version.
-    fn so(&self, mode: c_int, version: c_int) -> bool {
-        let is_tried = (50_000_000..70_300_000).contains(&version);
-        let is_before = |since: c_int| is_tried && version < since;
-        let never = match self {
+impl Policy {
+    /// Returns `true` if the backend makes the call on a thread in this mode, in this version.
+    fn allows(&self, mode: c_int, version: c_int) -> bool {
+        let is_tested = (50_000_000..70_300_000).contains(&version);
+        let is_before = |since: c_int| is_tested && version < since;
+        let is_never = match self {
             Never => true,
-            NotIn6 => (60_000_000..70_000_000).contains(&version),
+            RelaxedSince7NotIn6 => (60_000_000..70_000_000).contains(&version),
             _ => false,
         };
-        // What is made as it is, is made in whichever mode the thread is.
-        let as_it_is = match self {
+        // A call that the backend makes in the thread's own mode can come in any mode.
+        let in_any_mode = match self {
             Plain => true,
-            Careful => is_tried,
-            Since6 => is_before(60_000_000),
-            Since7 | NotIn6 => is_before(70_000_000),
+            RelaxedIfUnsure => is_tested,
+            RelaxedSince6 => is_before(60_000_000),
+            RelaxedSince7 | RelaxedSince7NotIn6 => is_before(70_000_000),
             Never => false,
         };
-        !never && (as_it_is || mode == 2)
+        !is_never && (in_any_mode || mode == 2)
     }
 }
 
-type Call = unsafe fn(&Bare, &Things) -> c_int;
+type Call = unsafe fn(&Bare, &Objects) -> c_int;
 
 unsafe extern "C" fn nothing(_: *mut c_void) {}
 
 macro_rules! calls {
-    (|$driver:ident, $things:ident| $($name:literal $made:ident $call:expr;)*) => {
-        const CALLS: &[(&str, Made, Call)] = &[$((
+    (|$driver:ident, $objects:ident| $($name:literal $policy:ident $call:expr;)*) => {
+        const CALLS: &[(&str, Policy, Call)] = &[$((
             $name,
-            $made,
-            // SAFETY: the caller promises that the things are alive; what is written has its place.
-            |$driver, $things| unsafe { let _ = $things; $call },
+            $policy,
+            // SAFETY: all objects are alive (caller contract), and all out-pointers are valid.
+            |$driver, $objects| unsafe { let _ = $objects; $call },
         )),*];
     };
 }
@@ -98,59 +98,59 @@ calls! { |d, t|
     "hipGetDevice" Plain (d.get_device)(&mut 0);
     "hipSetDevice" Plain (d.set_device)(0);
     "hipPeekAtLastError, hipGetLastError" Plain { (d.peek_error)(); (d.last_error)(); 0 };
-    "hipDeviceGetStreamPriorityRange" Careful (d.device_priorities)(&mut 0, &mut 0);
-    "hipStreamCreateWithPriority" Careful (d.stream_create)(&mut null_mut(), 1, 0);
-    "hipStreamDestroy" Careful (d.stream_destroy)(t.last_stream);
+    "hipDeviceGetStreamPriorityRange" RelaxedIfUnsure (d.device_priorities)(&mut 0, &mut 0);
+    "hipStreamCreateWithPriority" RelaxedIfUnsure (d.stream_create)(&mut null_mut(), 1, 0);
+    "hipStreamDestroy" RelaxedIfUnsure (d.stream_destroy)(t.last_stream);
     "hipStreamIsCapturing" Plain (d.capture_status)(t.other, &mut 0);
     "hipStreamIsCapturing, captured" Plain (d.capture_status)(t.captured, &mut 0);
     "hipStreamIsCapturing, default" Plain (d.capture_status)(null_mut(), &mut 0);
     "hipStreamGetCaptureInfo_v2, captured" Plain (d.capture_info)(t.captured, &mut 0, &mut 0, null_mut(), null_mut(), null_mut());
-    "hipStreamGetDevice" Careful d.stream_device.map_or(0, |f| f(t.other, &mut 0));
-    "hipStreamGetDevice, captured" Careful d.stream_device.map_or(0, |f| f(t.captured, &mut 0));
-    "hipStreamGetId" Careful d.stream_id.map_or(0, |f| f(t.other, &mut 0));
+    "hipStreamGetDevice" RelaxedIfUnsure d.stream_device.map_or(0, |f| f(t.other, &mut 0));
+    "hipStreamGetDevice, captured" RelaxedIfUnsure d.stream_device.map_or(0, |f| f(t.captured, &mut 0));
+    "hipStreamGetId" RelaxedIfUnsure d.stream_id.map_or(0, |f| f(t.other, &mut 0));
     "hipStreamGetId, captured" Never d.stream_id.map_or(0, |f| f(t.captured, &mut 0));
-    "hipStreamGetPriority" Careful (d.stream_priority)(t.other, &mut 0);
-    "hipStreamGetPriority, captured" Careful (d.stream_priority)(t.captured, &mut 0);
-    "hipStreamQuery" Since6 ready((d.stream_query)(t.other));
+    "hipStreamGetPriority" RelaxedIfUnsure (d.stream_priority)(t.other, &mut 0);
+    "hipStreamGetPriority, captured" RelaxedIfUnsure (d.stream_priority)(t.captured, &mut 0);
+    "hipStreamQuery" RelaxedSince6 ready((d.stream_query)(t.other));
     "hipStreamQuery, captured" Never (d.stream_query)(t.captured);
-    "hipStreamQuery, default" Since6 ready((d.stream_query)(null_mut()));
+    "hipStreamQuery, default" RelaxedSince6 ready((d.stream_query)(null_mut()));
     "hipStreamSynchronize" Never (d.stream_synchronize)(t.other);
     "hipStreamSynchronize, captured" Never (d.stream_synchronize)(t.captured);
     "hipLaunchHostFunc" Plain d.launch_host_func.map_or(0, |f| f(t.other, nothing, null_mut()));
     "hipLaunchHostFunc, captured" Never d.launch_host_func.map_or(0, |f| f(t.captured, nothing, null_mut()));
     "hipStreamAddCallback" Plain (d.add_callback)(t.other, nothing_back, null_mut(), 0);
     "hipStreamAddCallback, captured" Never (d.add_callback)(t.captured, nothing_back, null_mut(), 0);
-    "hipEventCreateWithFlags" Careful (d.event_create)(&mut null_mut(), 2);
-    "hipEventDestroy" Careful (d.event_destroy)(t.last_event);
+    "hipEventCreateWithFlags" RelaxedIfUnsure (d.event_create)(&mut null_mut(), 2);
+    "hipEventDestroy" RelaxedIfUnsure (d.event_destroy)(t.last_event);
     "hipEventRecord" Plain (d.event_record)(t.last_event, t.other);
     "hipEventRecord, captured" Plain (d.event_record)(t.last_event, t.captured);
     "hipEventRecord, default" Plain (d.event_record)(t.last_event, null_mut());
-    "hipEventQuery" Since7 ready((d.event_query)(t.events[0]));
-    "hipEventQuery, earlier event" NotIn6 ready((d.event_query)(t.earlier_event));
+    "hipEventQuery" RelaxedSince7 ready((d.event_query)(t.events[0]));
+    "hipEventQuery, earlier event" RelaxedSince7NotIn6 ready((d.event_query)(t.earlier_event));
     "hipEventQuery, captured event" Never ready((d.event_query)(t.captured_event));
     "hipEventSynchronize" Never (d.event_synchronize)(t.events[0]);
     "hipEventSynchronize, earlier event" Never (d.event_synchronize)(t.earlier_event);
     "hipEventSynchronize, captured event" Never (d.event_synchronize)(t.captured_event);
-    "hipEventElapsedTime" Careful (d.event_elapsed)(&mut 0.0, t.events[0], t.events[1]);
-    "hipEventElapsedTime, earlier event" Careful (d.event_elapsed)(&mut 0.0, t.earlier_event, t.earlier_event);
+    "hipEventElapsedTime" RelaxedIfUnsure (d.event_elapsed)(&mut 0.0, t.events[0], t.events[1]);
+    "hipEventElapsedTime, earlier event" RelaxedIfUnsure (d.event_elapsed)(&mut 0.0, t.earlier_event, t.earlier_event);
     "hipStreamWaitEvent" Plain (d.stream_wait_event)(t.other, t.events[0], 0);
     "hipStreamWaitEvent, earlier event" Plain (d.stream_wait_event)(t.other, t.earlier_event, 0);
     "hipStreamWaitEvent, captured event" Plain (d.stream_wait_event)(t.other, t.captured_event, 0);
-    // A misuse: what the runtime says of it, the caller has to know.
+    // A misuse that the caller must learn from the runtime's answer.
     "hipStreamWaitEvent, by captured" Never (d.stream_wait_event)(t.captured, t.events[0], 0);
     "hipMalloc" Never (d.mem_alloc)(&mut null_mut(), 4);
     "hipFree" Never (d.mem_free)(t.memory);
 }
 
-/// "Not ready" is an answer.
+/// Maps "not ready" to success.
 fn ready(code: c_int) -> c_int {
     if code == 600 { 0 } else { code }
 }
 
-/// A new event, recorded on the stream and complete.
+/// Creates an event, records it on the stream and waits for it.
 fn event_on(stream: Ptr, flags: u32) -> Ptr {
     let mut event = null_mut();
-    // SAFETY: a place for one event; the stream is alive.
+    // SAFETY: the stream is alive, and `&mut event` is a valid out-pointer.
     unsafe {
         ok("event_create", (bare().event_create)(&mut event, flags));
         ok("event_record", (bare().event_record)(event, stream));
@@ -159,13 +159,13 @@ fn event_on(stream: Ptr, flags: u32) -> Ptr {
     event
 }
 
-impl Things {
+impl Objects {
     fn new() -> Self {
         let (captured, other) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
         let mut memory = null_mut();
-        // SAFETY: a place for one pointer.
+        // SAFETY: `&mut memory` is a valid out-pointer.
         ok("mem_alloc", unsafe { (bare().mem_alloc)(&mut memory, 4) });
-        Things {
+        Objects {
             captured,
             captured_event: event_on(other, 2),
             earlier_event: event_on(other, 0),
@@ -177,48 +177,48 @@ impl Things {
         }
     }
 
-    /// In place of what was destroyed, or drawn into the capture.
+    /// Replaces objects that were destroyed, or drawn into the capture.
     fn renew(&mut self) {
         let renew = || {
             set_capture_mode(2);
-            *self = Things::new();
+            *self = Objects::new();
         };
         std::thread::scope(|scope| scope.spawn(renew).join().expect("another thread"));
     }
 }
 
-/// Where a call is made.
+/// The circumstances of a call.
 #[derive(Clone, Copy, Debug)]
 struct Column {
     /// The mode of the capture.
     capture: c_int,
-    /// Whether another thread calls than the one that captures.
-    elsewhere: bool,
-    /// The mode of the thread that calls.
+    /// `true` if the calling thread is not the capturing one.
+    on_other_thread: bool,
+    /// The mode of the calling thread.
     thread: c_int,
 }
 
-/// The code of the call, and what becomes of the capture.
+/// Makes a call beside a capture. Returns the call's code and the capture's status.
 ///
-/// On threads of its own: after a capture that was broken, HIP goes on to refuse calls on its thread.
-fn probe(things: &Things, call: Call, column: Column) -> (c_int, Result<c_int, c_int>) {
+/// Runs on threads of its own, because HIP keeps rejecting calls on the thread of a broken capture.
+fn probe(objects: &Objects, call: Call, column: Column) -> (c_int, Result<c_int, c_int>) {
     let make = || {
         set_capture_mode(column.thread);
-        // SAFETY: the things are alive: they are made anew after each call.
-        let code = unsafe { call(bare(), things) };
+        // SAFETY: the objects are alive: they are replaced after each call.
+        let code = unsafe { call(bare(), objects) };
         set_capture_mode(0);
         code
     };
     let probe = || {
-        // SAFETY: both are alive.
-        let code = unsafe { (bare().event_record)(things.earlier_event, things.captured) };
+        // SAFETY: the event and the stream are alive.
+        let code = unsafe { (bare().event_record)(objects.earlier_event, objects.captured) };
         ok("event_record", code);
-        let capture = Capture::begin(things.captured, column.capture);
-        // SAFETY: as above.
-        let code = unsafe { (bare().event_record)(things.captured_event, things.captured) };
+        let capture = Capture::begin(objects.captured, column.capture);
+        // SAFETY: the event and the stream are alive.
+        let code = unsafe { (bare().event_record)(objects.captured_event, objects.captured) };
         ok("event_record", code);
         capture.alive("a record in the capture");
-        let code = if column.elsewhere {
+        let code = if column.on_other_thread {
             std::thread::scope(|scope| scope.spawn(make).join().expect("another thread"))
         } else {
             make()
@@ -228,17 +228,15 @@ fn probe(things: &Things, call: Call, column: Column) -> (c_int, Result<c_int, c
     std::thread::scope(|scope| scope.spawn(probe).join().expect("the capturing thread"))
 }
 
-fn what_calls_do_to_a_capture() {
-    let columns: Vec<Column> = [0, 1, 2]
-        .into_iter()
-        .flat_map(|capture| {
-            [(false, 0), (false, 2), (true, 0), (true, 2)].map(|(elsewhere, thread)| Column {
-                capture,
-                elsewhere,
-                thread,
+fn effect_of_each_call_on_a_capture() {
+    let columns: Vec<Column> =
+        [0, 1, 2]
+            .into_iter()
+            .flat_map(|capture| {
+                [(false, 0), (false, 2), (true, 0), (true, 2)]
+                    .map(|(on_other_thread, thread)| Column { capture, on_other_thread, thread })
             })
-        })
-        .collect();
+            .collect();
     println!(
         "HIP {}. Each cell: the runtime's code, not ready as 0, and ! if the capture was broken after it.",
         version()
@@ -248,28 +246,28 @@ fn what_calls_do_to_a_capture() {
     );
     println!("calls (own, other), and the mode of that thread.");
     print!("{:<40}", "");
-    for Column { capture, elsewhere, thread } in &columns {
-        let who = if *elsewhere { "oth" } else { "own" };
+    for Column { capture, on_other_thread, thread } in &columns {
+        let caller = if *on_other_thread { "oth" } else { "own" };
         let name = |mode: &c_int| ["g", "t", "r"][*mode as usize];
-        print!(" {:>7}", format!("{}-{who}-{}", name(capture), name(thread)));
+        print!(" {:>7}", format!("{}-{caller}-{}", name(capture), name(thread)));
     }
     println!();
-    let mut things = Things::new();
+    let mut objects = Objects::new();
     let mut harmful = Vec::new();
-    for (name, made, call) in CALLS {
+    for (name, policy, call) in CALLS {
         let mut row = format!("{name:<40}");
         for &column in &columns {
-            let (code, status) = probe(&things, *call, column);
-            things.renew();
+            let (code, status) = probe(&objects, *call, column);
+            objects.renew();
             let mark = if status == Ok(1) { "" } else { "!" };
             row.push_str(&format!(" {:>7}", format!("{code}{mark}")));
-            let ours = made.so(column.thread, version());
-            // Some are refused beside a capture that goes on, and an error of ours says so.
-            if ours && status != Ok(1) {
+            let is_used = policy.allows(column.thread, version());
+            // The runtime rejects some calls beside an active capture. The backend reports those errors.
+            if is_used && status != Ok(1) {
                 harmful.push(format!("{name}: code {code}, the capture {status:?}; {column:?}"));
             }
         }
         println!("{row}");
     }
-    assert!(harmful.is_empty(), "calls that the backend makes so:\n{}", harmful.join("\n"));
+    assert!(harmful.is_empty(), "harmful calls that the backend makes:\n{}", harmful.join("\n"));
 }

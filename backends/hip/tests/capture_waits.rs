@@ -1,5 +1,5 @@
-//! Waits inside of captures: order that a graph cannot hold is refused before the runtime is called, and
-//! every shape of forks and joins leaves the capture alive and its end well.
+//! Waits inside captures. An order that a graph cannot express is rejected before the runtime is called.
+//! Every shape of forks and joins leaves the capture active, and the capture ends successfully.
 
 mod support;
 
@@ -16,14 +16,29 @@ use support::{device, expect_kind, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
-        ("uncaptured_work_is_refused", uncaptured_work_is_refused),
-        ("another_capture_is_refused", another_capture_is_refused),
-        ("a_capture_that_is_over_is_refused", a_capture_that_is_over_is_refused),
-        ("own_records_make_no_edge", own_records_make_no_edge),
-        ("every_shape_ends_well", every_shape_ends_well),
-        ("joins_twice_and_waits_for_each_other", joins_twice_and_waits_for_each_other),
-        ("events_that_others_record", events_that_others_record),
-        ("a_host_function_says_the_true_reason", a_host_function_says_the_true_reason),
+        (
+            "captured_stream_cannot_wait_for_uncaptured_work",
+            captured_stream_cannot_wait_for_uncaptured_work,
+        ),
+        (
+            "captured_stream_cannot_wait_for_another_capture",
+            captured_stream_cannot_wait_for_another_capture,
+        ),
+        (
+            "captured_stream_cannot_wait_for_an_ended_capture",
+            captured_stream_cannot_wait_for_an_ended_capture,
+        ),
+        ("waits_for_own_records_add_no_edge", waits_for_own_records_add_no_edge),
+        ("nested_forks_and_joins_keep_the_order", nested_forks_and_joins_keep_the_order),
+        (
+            "repeated_joins_and_mutual_waits_keep_the_order",
+            repeated_joins_and_mutual_waits_keep_the_order,
+        ),
+        ("events_recorded_by_another_library", events_recorded_by_another_library),
+        (
+            "host_function_in_a_capture_is_rejected_with_the_reason",
+            host_function_in_a_capture_is_rejected_with_the_reason,
+        ),
     ])
 }
 
@@ -37,14 +52,21 @@ fn new_event() -> HipEvent {
     Hip::new_event(device(), EventOptions::new()).expect("an event")
 }
 
+/// Ends the capture and drops its graph.
 #[track_caller]
 fn end(capture: Capture) {
-    capture.end().map(drop).expect("the capture is whole at its end");
+    capture.end().map(drop).expect("the capture ends successfully");
 }
 
-/// Checks that `result` is refused, names both handles and a way out, and leaves the capture alive.
+/// Checks that `result` is `Capturing`, that its text names both handles, and that the capture is
+/// active.
 #[track_caller]
-fn refused(capture: &Capture, what: &str, result: Result<(), HipError>, handles: [usize; 2]) {
+fn expect_rejected(
+    capture: &Capture,
+    what: &str,
+    result: Result<(), HipError>,
+    handles: [usize; 2],
+) {
     let text = expect_kind(what, result, ErrorKind::Capturing);
     for handle in handles {
         assert!(text.contains(&format!("{handle:#x}")), "{what}: {text}");
@@ -52,8 +74,8 @@ fn refused(capture: &Capture, what: &str, result: Result<(), HipError>, handles:
     capture.alive(what);
 }
 
-/// By every path, beside work that waits behind a gate, and of which the graph would know nothing.
-fn uncaptured_work_is_refused() {
+/// Waits by every function for work that is blocked by a gate and is not part of the graph.
+fn captured_stream_cannot_wait_for_uncaptured_work() {
     for mode in MODES {
         let (raw, raw_side) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
         let (stream, side) = (wrap(raw), wrap(raw_side));
@@ -64,20 +86,21 @@ fn uncaptured_work_is_refused() {
         stream.record(&before).expect("a record before the capture");
         side.record(&on_side).expect("a record of the side stream");
         let capture = Capture::begin(raw, mode);
-        let me = stream.raw().to_bits();
-        let it = side.raw().to_bits();
-        refused(&capture, "wait_stream", stream.wait_stream(&side), [me, it]);
-        refused(&capture, "join", stream.join([&side]), [me, it]);
-        refused(&capture, "fork", side.fork([&stream]), [me, it]);
-        refused(&capture, "wait_event", stream.wait_event(&on_side), [me, me]);
-        refused(&capture, "an event from before", stream.wait_event(&before), [me, me]);
-        refused(&capture, "a thread's own", stream.wait_stream(&own), [me, me]);
+        let [waiter_bits, side_bits] = [stream.raw().to_bits(), side.raw().to_bits()];
+        let (both, twice) = ([waiter_bits, side_bits], [waiter_bits; 2]);
+        expect_rejected(&capture, "wait_stream", stream.wait_stream(&side), both);
+        expect_rejected(&capture, "join", stream.join([&side]), both);
+        expect_rejected(&capture, "fork", side.fork([&stream]), both);
+        expect_rejected(&capture, "wait_event", stream.wait_event(&on_side), twice);
+        expect_rejected(&capture, "an event from before", stream.wait_event(&before), twice);
+        expect_rejected(&capture, "a thread's own", stream.wait_stream(&own), twice);
         let from_default = stream.wait_stream(&default);
-        refused(&capture, "the default stream", from_default, [me, default.raw().to_bits()]);
-        // Nothing was recorded, so there is nothing to wait for.
+        let default_bits = default.raw().to_bits();
+        expect_rejected(&capture, "the default stream", from_default, [waiter_bits, default_bits]);
+        // An unrecorded event has no work to wait for.
         stream.wait_event(&new_event()).expect("an event that was not recorded");
         capture.alive("an event that was not recorded");
-        // Other streams are not concerned.
+        // Streams outside of the capture are unaffected.
         let free = new();
         free.wait_stream(&side).expect("a wait outside");
         side.fork([&free, &stream]).expect_err("one of the two is captured");
@@ -90,7 +113,7 @@ fn uncaptured_work_is_refused() {
     }
 }
 
-fn another_capture_is_refused() {
+fn captured_stream_cannot_wait_for_another_capture() {
     let (a, b) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (one, other) = (wrap(a), wrap(b));
     let captures = [Capture::begin(a, 2), Capture::begin(b, 2)];
@@ -102,14 +125,14 @@ fn another_capture_is_refused() {
         ("fork", other.fork([&one])),
     ];
     for (what, wait) in waits {
-        refused(&captures[0], what, wait, handles);
+        expect_rejected(&captures[0], what, wait, handles);
         captures[1].alive(what);
     }
-    refused(&captures[0], "wait_event", one.wait_event(&inside), [handles[0]; 2]);
+    expect_rejected(&captures[0], "wait_event", one.wait_event(&inside), [handles[0]; 2]);
     captures.into_iter().for_each(end);
 }
 
-fn a_capture_that_is_over_is_refused() {
+fn captured_stream_cannot_wait_for_an_ended_capture() {
     let (a, b) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (one, other) = (wrap(a), wrap(b));
     let earlier = Capture::begin(b, 2);
@@ -121,8 +144,9 @@ fn a_capture_that_is_over_is_refused() {
     end(capture);
 }
 
-/// HIP's end of a capture recurses without end if a stream waits for itself: the process would end.
-fn own_records_make_no_edge() {
+/// HIP's end of a capture recurses without end if a stream waits for itself, which would end the
+/// process.
+fn waits_for_own_records_add_no_edge() {
     for mode in MODES {
         let raw = new_stream(0, 1, 0);
         let (caller, mine, word) = (wrap(raw), new(), words(2));
@@ -130,10 +154,10 @@ fn own_records_make_no_edge() {
         mine.wait_stream(&caller).expect("a fork");
         for stream in [&mine, &caller] {
             let event = stream.record_event().expect("a record");
-            let kept = new_event();
-            stream.record(&kept).expect("a record of an event that is kept");
+            let reused = new_event();
+            stream.record(&reused).expect("a record of an event that is reused");
             stream.wait_event(&event).expect("a wait for its own record");
-            stream.clone().wait_event(&kept).expect("a wait by a clone");
+            stream.clone().wait_event(&reused).expect("a wait by a clone");
             stream.wait_stream(&stream.clone()).expect("a wait for itself");
             stream.join([stream]).expect("a join of itself");
             stream.fork([stream]).expect("a fork to itself");
@@ -145,72 +169,68 @@ fn own_records_make_no_edge() {
         let graph = capture.graph();
         graph.launch(raw);
         synchronize(raw);
-        assert_eq!(word.get(0), 9, "the graph has lost work");
+        assert_eq!(word.get(0), 9, "the graph lost work");
     }
 }
 
-/// Copies along `path`, each number to the next place, by the stream that the path names.
-struct ScratchEvent {
+/// A chain of copies: each step copies a number to the next index, on the stream of that step.
+struct Chain {
     words: support::bare::Words,
     next: usize,
 }
 
-impl ScratchEvent {
+impl Chain {
     fn step(&mut self, stream: &HipStream) {
         self.words.copy(stream.raw().as_ptr(), self.next + 1, self.next);
         self.next += 1;
     }
 }
 
-/// A library forks, nests, joins in turn and drops its streams inside of a caller's capture. The data
-/// goes from stream to stream, so an edge that is lost shows.
-fn every_shape_ends_well() {
+/// A library forks, nests, joins in turn and drops its streams inside a caller's capture. The data
+/// passes from stream to stream, so a lost edge shows as a wrong number.
+fn nested_forks_and_joins_keep_the_order() {
     for (mode, by_events) in MODES.into_iter().flat_map(|mode| [(mode, false), (mode, true)]) {
         let raw = new_stream(0, 1, 0);
         let caller = wrap(raw);
-        let mut scratch = ScratchEvent { words: words(16), next: 0 };
+        let mut chain = Chain { words: words(16), next: 0 };
         let wait = |waiter: &HipStream, source: &HipStream| match by_events {
             true => waiter.wait_event(&source.record_event().expect("a record")).expect("a wait"),
             false => waiter.wait_stream(source).expect("a wait"),
         };
         let capture = Capture::begin(raw, mode);
-        scratch.step(&caller);
+        chain.step(&caller);
         {
             // Three levels deep, and back.
             let [a, b, c] = [new(), new(), new()];
             wait(&a, &caller);
-            scratch.step(&a);
+            chain.step(&a);
             wait(&b, &a);
-            scratch.step(&b);
+            chain.step(&b);
             wait(&c, &b);
-            scratch.step(&c);
+            chain.step(&c);
             wait(&b, &c);
-            scratch.step(&b);
+            chain.step(&b);
             wait(&a, &b);
-            scratch.step(&a);
-            // Round the ring once more, and to the caller from each.
+            chain.step(&a);
+            // Once more around the ring, and to the caller from each.
             wait(&c, &a);
-            scratch.step(&c);
+            chain.step(&c);
             [&a, &b, &c].into_iter().for_each(|branch| wait(&caller, branch));
             capture.alive("a nest of forks and joins");
         }
         capture.alive("dropping the streams");
-        scratch.step(&caller);
+        chain.step(&caller);
         let graph = capture.graph();
         for value in [5, 6] {
-            scratch.words.set(0, value);
+            chain.words.set(0, value);
             graph.launch(raw);
             synchronize(raw);
-            assert_eq!(
-                scratch.words.get(scratch.next),
-                value,
-                "mode {mode}, by events: {by_events}"
-            );
+            assert_eq!(chain.words.get(chain.next), value, "mode {mode}, by events: {by_events}");
         }
     }
 }
 
-fn joins_twice_and_waits_for_each_other() {
+fn repeated_joins_and_mutual_waits_keep_the_order() {
     for mode in MODES {
         let raw = new_stream(0, 1, 0);
         let caller = wrap(raw);
@@ -236,33 +256,35 @@ fn joins_twice_and_waits_for_each_other() {
     }
 }
 
-/// Only the runtime knows what an event stands for that others may have recorded.
-fn events_that_others_record() {
+/// Only the runtime knows the record of an event that another library can record.
+fn events_recorded_by_another_library() {
     let (raw, raw_branch, raw_side) =
         (new_stream(0, 1, 0), new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (caller, words) = (wrap(raw), words(3));
     let record = |event: Ptr, stream: Ptr| {
-        // SAFETY: both are alive, and of one device.
+        // SAFETY: the event and the stream are alive, and belong to one device.
         ok("event_record", unsafe { (bare().event_record)(event, stream) });
     };
-    let mut made = std::ptr::null_mut();
-    // SAFETY: a place for one event.
-    ok("event_create", unsafe { (bare().event_create)(&mut made, 2) });
+    let mut created = std::ptr::null_mut();
+    // SAFETY: `&mut created` is a valid out-pointer.
+    ok("event_create", unsafe { (bare().event_create)(&mut created, 2) });
+    let raw_event = gpu_stream_core::RawEvent::from_ptr(created);
     // SAFETY: the event is never destroyed, nor is a stream that records it.
-    let foreign = unsafe { Hip::event_from_raw(gpu_stream_core::RawEvent::from_ptr(made), None) };
-    let (foreign, ours) = (foreign.expect("a foreign event"), new_event());
-    for event in [&foreign, &ours] {
+    let foreign = unsafe { Hip::event_from_raw(raw_event, None) };
+    let (foreign, own) = (foreign.expect("a foreign event"), new_event());
+    for event in [&foreign, &own] {
         let handle = event.raw().as_ptr();
         record(handle, raw_side);
         let capture = Capture::begin(raw, 2);
         let bits = [caller.raw().to_bits(), event.raw().to_bits()];
-        refused(&capture, "recorded outside", caller.wait_event(event), bits);
+        expect_rejected(&capture, "recorded outside", caller.wait_event(event), bits);
         let branch = wrap(raw_branch);
         branch.wait_stream(&caller).expect("a fork");
         words.copy(raw_branch, 1, 0);
         record(handle, raw_branch);
         if version() < 50_700_000 {
-            // HIP 5.2 leaves a stream that a capture drew in captured for ever, and cannot be asked.
+            // HIP 5.2 never releases a stream that a capture drew in, and such a stream cannot be
+            // queried.
             caller.wait_stream(&branch).expect("a join");
             end(capture);
             return;
@@ -281,7 +303,7 @@ fn events_that_others_record() {
     }
 }
 
-fn a_host_function_says_the_true_reason() {
+fn host_function_in_a_capture_is_rejected_with_the_reason() {
     let raw = new_stream(0, 1, 0);
     let stream = wrap(raw);
     let (held, capture) = (Arc::new(()), Capture::begin(raw, 2));
