@@ -14,16 +14,14 @@ use gpu_stream_core::{
     Backend, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream, StreamOptions,
 };
 use gpu_stream_hip::{Hip, HipError};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::Arguments;
 use support::bare::{
     bare, fetch_error, new_stream, peek_error, set_capture_mode, set_device, thread_state,
 };
 use support::capture::Capture;
 use support::{device, expect_kind, fake, operations, wrap};
 
-type Case = (&'static str, fn(&fake::Fake));
-
-const CASES: [Case; 13] = [
+const CASES: [fake::Case; 13] = [
     ("every_call_succeeds", every_call_succeeds),
     ("every_function_fails", every_function_fails),
     ("captures_survive", captures_survive),
@@ -48,51 +46,29 @@ const CASES: [Case; 13] = [
 /// The versions of the fake. They differ in the last error (replaced by every call, or kept) and in the
 /// calls that are unsafe beside captures (none, some, more). On the NVIDIA platform and in an untested
 /// version all such calls are unsafe.
-const VERSIONS: [(&str, &str); 5] = [
-    ("5", "50731921"),
-    ("6", "60443484"),
-    ("7", "70253211"),
-    ("on_cuda", "12090"),
-    ("new", "90000000"),
+const VERSIONS: [fake::Version; 5] = [
+    fake::Version { title: "5", number: "50731921" },
+    fake::Version { title: "6", number: "60443484" },
+    fake::Version { title: "7", number: "70253211" },
+    fake::Version { title: "on_cuda", number: "12090" },
+    fake::Version { title: "new", number: "90000000" },
 ];
 
+/// The case that HIP 5.2 has more ways to fail: to lose an event of a capture.
+const CASE_OF_5_2: fake::Case = (
+    "captured_events_stay_intact_until_the_capture_ends",
+    captured_events_stay_intact_until_the_capture_ends,
+);
+const VERSION_5_2: fake::Version = fake::Version { title: "5_2", number: "50221153" };
+
 fn main() -> ExitCode {
-    if let Ok(child) = std::env::var("GPU_STREAM_HIP_CHILD") {
-        let case = CASES.iter().find(|(name, _)| *name == child).expect("a case");
-        (case.1)(&fake::Fake::open());
+    if fake::run_as_child(&CASES) {
         return ExitCode::SUCCESS;
     }
     let library = fake::compile(false);
-    let trials = CASES.iter().flat_map(|&(name, _)| {
-        VERSIONS.map(|(title, version)| {
-            let library = library.clone();
-            let title = format!("{name}_{title}");
-            Trial::ignorable_test(title, move || run(name, version, library))
-        })
-    });
-    // HIP 5.2 has more ways to lose an event of a capture.
-    let (old, name) = (library.clone(), "captured_events_stay_intact_until_the_capture_ends");
-    let title = format!("{name}_5_2");
-    let old = Trial::ignorable_test(title, move || run(name, "50221153", old));
-    libtest_mimic::run(&Arguments::from_args(), trials.chain([old]).collect()).exit_code()
-}
-
-fn run(
-    name: &str,
-    version: &str,
-    library: Result<std::path::PathBuf, String>,
-) -> Result<Completion, Failed> {
-    let library = match library {
-        Ok(library) => library,
-        Err(reason) => return Ok(Completion::ignored_with(reason)),
-    };
-    let library = library.to_str().ok_or("the path is no text")?;
-    let output =
-        fake::rerun(name, &[("GPU_STREAM_HIP_LIBRARY", library), ("FAKE_HIP_VERSION", version)]);
-    if output.status.success() {
-        return Ok(Completion::Completed);
-    }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+    let all = VERSIONS.into_iter().flat_map(|version| fake::trials(&CASES, version, &library));
+    let trials = all.chain(fake::trials(&[CASE_OF_5_2], VERSION_5_2, &library)).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 fn every_call_succeeds(fake: &fake::Fake) {

@@ -141,23 +141,25 @@ fn another_library_under_the_name() -> Result<Completion, Failed> {
 
 /// Compiles the fake library, or skips the case with the reason.
 macro_rules! fake_library {
-    ($old:expr) => {
-        match fake::compile($old) {
-            Ok(library) => library.to_str().ok_or("the path is no text")?.to_owned(),
+    () => {
+        match fake::compile(false) {
+            Ok(library) => {
+                library.to_str().ok_or("the library's path is not valid UTF-8")?.to_owned()
+            }
             Err(reason) => return Ok(Completion::ignored_with(reason)),
         }
     };
 }
 
 fn old_runtime_is_rejected() -> Result<Completion, Failed> {
-    let library = fake_library!(false);
+    let library = fake_library!();
     let reported = reported(&[(LIBRARY, &library), ("FAKE_HIP_VERSION", "40421401")])?;
     expect(reported, ErrorKind::DriverTooOld, &[&library, "4.4.21401", "5.2.0"])
 }
 
 /// Both codes that runtimes return without a device, and a count of 0.
 fn no_device() -> Result<Completion, Failed> {
-    let library = fake_library!(false);
+    let library = fake_library!();
     for code in ["0", "100", "101"] {
         let variables =
             [(LIBRARY, &*library), ("FAKE_HIP_DEVICES", "0"), ("FAKE_HIP_NO_DEVICE", code)];
@@ -172,12 +174,8 @@ fn loaded_runtime_is_used() -> Result<Completion, Failed> {
     if !cfg!(target_os = "linux") {
         return Ok(Completion::ignored_with("loaded libraries are listed on Linux only"));
     }
-    let library = fake_library!(false);
-    let output = fake::rerun("present", &[("FAKE_HIP_PRESENT", &library), (LIBRARY, "")]);
-    if output.status.success() {
-        return Ok(Completion::Completed);
-    }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+    let library = fake_library!();
+    fake::completion(fake::rerun("present", &[("FAKE_HIP_PRESENT", &library), (LIBRARY, "")]))
 }
 
 fn present() -> ExitCode {
@@ -194,12 +192,7 @@ fn present() -> ExitCode {
 /// A runtime may lack optional functions. All other calls work, and a call that needs a missing function
 /// names the version that has it.
 fn optional_function_is_missing() -> Result<Completion, Failed> {
-    let library = fake_library!(true);
-    let output = fake::rerun("optional", &[(LIBRARY, &library), ("FAKE_HIP_VERSION", "50221153")]);
-    if output.status.success() {
-        return Ok(Completion::Completed);
-    }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+    fake::in_child("optional", &fake::compile(true), &[("FAKE_HIP_VERSION", "50221153")])
 }
 
 fn optional() -> ExitCode {
@@ -221,14 +214,8 @@ fn optional() -> ExitCode {
 /// A function that exists but returns "not supported" counts as missing, if the backend can do without
 /// it.
 fn optional_function_is_not_supported() -> Result<Completion, Failed> {
-    let library = fake_library!(false);
     // A version whose calls need the capture mode.
-    let variables = [(LIBRARY, &*library), ("FAKE_HIP_VERSION", "70300000")];
-    let output = fake::rerun("not_supported", &variables);
-    if output.status.success() {
-        return Ok(Completion::Completed);
-    }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+    fake::in_child("not_supported", &fake::compile(false), &[("FAKE_HIP_VERSION", "70300000")])
 }
 
 fn not_supported() -> ExitCode {

@@ -16,7 +16,7 @@ use gpu_stream_core::{
     StreamOptions, StreamOwner,
 };
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use support::{device, expect_kind};
+use support::{churn, device, expect_kind};
 
 const CASES: [support::Case; 11] = [
     ("events_are_complete_after_the_end", events_are_complete_after_the_end),
@@ -36,18 +36,7 @@ const CASES: [support::Case; 11] = [
 ];
 
 fn main() -> ExitCode {
-    if support::run_as_child(&CASES) {
-        return ExitCode::SUCCESS;
-    }
-    macro_rules! children {
-        ($($name:ident)*) => { [$((stringify!($name), || support::run_child(stringify!($name)))),*] };
-    }
-    let children: [support::Case; 11] = children! {
-        events_are_complete_after_the_end end_of_the_thread_waits_for_its_work events_can_be_used_while_threads_end event_of_an_ended_thread_can_be_recorded_again
-        pooled_events_of_ended_threads_are_reused per_thread_streams_of_two_devices destructor_after_the_stream_is_rejected main_thread_ends_beside_queries
-        end_of_the_thread_beside_constant_queries end_of_the_thread_in_a_capture panic_of_a_deferred_owner_at_the_end
-    };
-    support::main(&children)
+    support::main_in_children(&CASES)
 }
 
 fn per_thread() -> PerThread<HipStream> {
@@ -56,12 +45,6 @@ fn per_thread() -> PerThread<HipStream> {
 
 fn event(options: EventOptions) -> HipEvent {
     Hip::new_event(device(), options).expect("new_event")
-}
-
-/// Reuses freed heap memory, so that a freed object does not look alive by chance.
-fn churn() {
-    let blocks: Vec<Vec<u8>> = (0..2_000).map(|index| vec![0xEE; 64 + index % 2_048]).collect();
-    std::hint::black_box(&blocks);
 }
 
 /// Makes every call that could pass the event to the runtime, and checks that the event is complete.
@@ -88,7 +71,7 @@ fn events_are_complete_after_the_end() {
         (events, stream.record_event().unwrap())
     });
     let (events, another) = events.join().unwrap();
-    churn();
+    churn(2_000);
     events.iter().chain([&another]).for_each(expect_complete);
 }
 
@@ -124,7 +107,7 @@ fn end_of_the_thread_waits_for_its_work() {
     event.synchronize().unwrap();
     assert_eq!(ran.load(Ordering::SeqCst), 1, "complete before the work has run");
     ending.join().unwrap();
-    churn();
+    churn(2_000);
     expect_complete(&event);
     expect_complete(&again);
 }
@@ -154,7 +137,7 @@ fn events_can_be_used_while_threads_end() {
                 shared.iter().for_each(|event| stream.record(event).unwrap());
             });
             recorder.join().unwrap();
-            churn();
+            churn(2_000);
         }
         done.store(true, Ordering::SeqCst);
     });
@@ -170,7 +153,7 @@ fn event_of_an_ended_thread_can_be_recorded_again() {
         timed
     });
     let timed = timed.join().unwrap();
-    churn();
+    churn(2_000);
     let gate = support::bare::gate(other.raw().as_ptr());
     other.record(&timed).unwrap();
     assert_eq!(timed.status().unwrap(), EventStatus::Pending);
@@ -197,7 +180,7 @@ fn pooled_events_of_ended_threads_are_reused() {
             events
         });
         drop(events.join().unwrap());
-        churn();
+        churn(2_000);
         let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
         reader.wait_stream(&other).unwrap();
         let again: Vec<_> = (0..8).map(|_| other.record_event().unwrap()).collect();
@@ -219,7 +202,7 @@ fn per_thread_streams_of_two_devices() {
         })
     });
     let events = events.join().unwrap();
-    churn();
+    churn(2_000);
     events.iter().for_each(expect_complete);
 }
 
@@ -258,7 +241,7 @@ fn destructor_after_the_stream_is_rejected() {
     });
     let event = ending.join().unwrap();
     assert_eq!(receive.recv().unwrap(), [true; 5], "query, synchronize, record, function, new one");
-    churn();
+    churn(2_000);
     expect_complete(&event);
 }
 
@@ -330,7 +313,7 @@ fn end_of_the_thread_in_a_capture() {
     }
     opened.store(true, Ordering::SeqCst);
     ending.join().unwrap();
-    churn();
+    churn(2_000);
     assert_eq!(ran.load(Ordering::SeqCst), 1);
     match event.query() {
         Ok(_) => expect_complete(&event),

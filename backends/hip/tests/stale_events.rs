@@ -15,7 +15,7 @@ use gpu_stream_core::{
 };
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
 use support::bare::{Ptr, bare, gate, new_stream, ok};
-use support::device;
+use support::{churn, device};
 
 const CASES: [support::Case; 8] = [
     ("event_outlives_its_stream", event_outlives_its_stream),
@@ -32,18 +32,7 @@ const CASES: [support::Case; 8] = [
 ];
 
 fn main() -> ExitCode {
-    if support::run_as_child(&CASES) {
-        return ExitCode::SUCCESS;
-    }
-    macro_rules! children {
-        ($($name:ident)*) => { [$((stringify!($name), || support::run_child(stringify!($name)))),*] };
-    }
-    let children: [support::Case; 8] = children! {
-        event_outlives_its_stream event_keeps_the_owner_until_it_is_recorded_again another_record_releases_the_owner threads_record_and_query_one_event
-        pooled_event_of_a_destroyed_stream_is_reused bare_event_is_destroyed_after_its_stream synchronize_keeps_the_replaced_stream
-        process_ends_with_busy_streams
-    };
-    support::main(&children)
+    support::main_in_children(&CASES)
 }
 
 /// A foreign stream, destroyed with its owner.
@@ -77,14 +66,8 @@ impl Drop for ForeignStream {
         // SAFETY: the stream is alive, and this is its last use.
         ok("stream_destroy", unsafe { (bare().stream_destroy)(self.raw) });
         self.gone.fetch_add(1, Ordering::SeqCst);
-        churn();
+        churn(500);
     }
-}
-
-/// Reuses freed heap memory, so that a freed object does not look alive by chance.
-fn churn() {
-    let blocks: Vec<Vec<u8>> = (0..500).map(|index| vec![0xEE; 64 + index * 5 % 2_048]).collect();
-    std::hint::black_box(&blocks);
 }
 
 /// Makes every call that passes the event to the runtime.
@@ -114,7 +97,7 @@ fn event_outlives_its_stream() {
         let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
         stream.record(&event).unwrap();
         drop(stream);
-        churn();
+        churn(500);
         use_event(&event);
     }
 }
@@ -214,7 +197,7 @@ fn bare_event_is_destroyed_after_its_stream() {
             // SAFETY: the stream and the events are alive, and these are their last uses.
             unsafe {
                 ok("stream_destroy", (bare().stream_destroy)(raw));
-                churn();
+                churn(500);
                 for event in events {
                     ok("event_destroy", (bare().event_destroy)(event));
                 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gpu_stream_core::{Backend, Event, EventOptions, Stream, StreamOptions};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::Arguments;
 use support::{device, fake};
 
 /// Counts the allocations of this program.
@@ -36,9 +36,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-type Case = (&'static str, fn(&fake::Fake));
-
-const CASES: [Case; 6] = [
+const CASES: [fake::Case; 6] = [
     ("allocations_and_events_are_counted", allocations_and_events_are_counted),
     ("one_thread", |fake| nothing_new(fake, 1)),
     ("eight_threads_on_their_own_streams", |fake| nothing_new(fake, 8)),
@@ -48,41 +46,21 @@ const CASES: [Case; 6] = [
 ];
 
 /// The first omits the functions that are newer than HIP 5.2.
-const VERSIONS: [&str; 3] = ["50221153", "60443484", "70253211"];
+const VERSIONS: [fake::Version; 3] = [
+    fake::Version { title: "5", number: "50221153" },
+    fake::Version { title: "6", number: "60443484" },
+    fake::Version { title: "7", number: "70253211" },
+];
 
 fn main() -> ExitCode {
-    if let Ok(child) = std::env::var("GPU_STREAM_HIP_CHILD") {
-        let case = CASES.iter().find(|(name, _)| *name == child).expect("a case");
-        (case.1)(&fake::Fake::open());
+    if fake::run_as_child(&CASES) {
         return ExitCode::SUCCESS;
     }
     let (library, old) = (fake::compile(false), fake::compile(true));
-    let trials = CASES.iter().flat_map(|&(name, _)| {
-        VERSIONS.map(|version| {
-            let library = if version.starts_with('5') { old.clone() } else { library.clone() };
-            let title = format!("{name}_{}", &version[..1]);
-            Trial::ignorable_test(title, move || run(name, version, library))
-        })
+    let trials = VERSIONS.into_iter().flat_map(|version| {
+        fake::trials(&CASES, version, if version.title == "5" { &old } else { &library })
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
-}
-
-fn run(
-    name: &str,
-    version: &str,
-    library: Result<std::path::PathBuf, String>,
-) -> Result<Completion, Failed> {
-    let library = match library {
-        Ok(library) => library,
-        Err(reason) => return Ok(Completion::ignored_with(reason)),
-    };
-    let library = library.to_str().ok_or("the path is no text")?;
-    let output =
-        fake::rerun(name, &[("GPU_STREAM_HIP_LIBRARY", library), ("FAKE_HIP_VERSION", version)]);
-    if output.status.success() {
-        return Ok(Completion::Completed);
-    }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
 }
 
 fn stream() -> HipStream {

@@ -6,39 +6,70 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output};
 
 use libloading::Library;
-use libtest_mimic::{Arguments, Completion, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// A test case: its name, and its function.
 pub type Case = (&'static str, fn(&Fake));
 
 /// Runs each case over the fake of each version, each in a process of its own.
-pub fn main(cases: &'static [Case], versions: &'static [&'static str]) -> ExitCode {
-    if let Ok(child) = env::var("GPU_STREAM_HIP_CHILD") {
-        let case = cases.iter().find(|(name, _)| *name == child).expect("a case");
-        (case.1)(&Fake::open());
+pub fn main(cases: &[Case], versions: &[&'static str]) -> ExitCode {
+    if run_as_child(cases) {
         return ExitCode::SUCCESS;
     }
     let library = compile(false);
-    let trials = cases.iter().flat_map(|&(name, _)| {
-        let library = &library;
-        versions.iter().map(move |version| {
-            let library = library.clone();
-            Trial::ignorable_test(format!("{name}_{}", &version[..1]), move || {
-                let library = match library {
-                    Ok(library) => library,
-                    Err(reason) => return Ok(Completion::ignored_with(reason)),
-                };
-                let library = library.to_str().ok_or("the path is no text")?;
-                let names = [("GPU_STREAM_HIP_LIBRARY", library), ("FAKE_HIP_VERSION", version)];
-                let output = rerun(name, &names);
-                if output.status.success() {
-                    return Ok(Completion::Completed);
-                }
-                Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
-            })
-        })
+    let trials = versions.iter().flat_map(|&version| {
+        trials(cases, Version { title: &version[..1], number: version }, &library)
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+/// Runs the case that `GPU_STREAM_HIP_CHILD` names, in a child process. Returns `false` if there is none.
+pub fn run_as_child(cases: &[Case]) -> bool {
+    let Ok(name) = env::var("GPU_STREAM_HIP_CHILD") else { return false };
+    let case = cases.iter().find(|(case, _)| *case == name).expect("a case");
+    (case.1)(&Fake::open());
+    true
+}
+
+/// A version of the runtime that the fake plays.
+#[derive(Clone, Copy)]
+pub struct Version {
+    /// The suffix of the cases' names.
+    pub title: &'static str,
+    /// The number that the runtime reports: 70253211 is 7.2.53211.
+    pub number: &'static str,
+}
+
+/// Returns a trial for each case, over the fake of one version. They are ignored without a library.
+pub fn trials(cases: &[Case], version: Version, library: &Result<PathBuf, String>) -> Vec<Trial> {
+    let trial = |&(name, _): &Case| {
+        let library = library.clone();
+        Trial::ignorable_test(format!("{name}_{}", version.title), move || {
+            in_child(name, &library, &[("FAKE_HIP_VERSION", version.number)])
+        })
+    };
+    cases.iter().map(trial).collect()
+}
+
+/// Runs `child` over the fake library in a process of its own, with these variables.
+pub fn in_child(
+    child: &str,
+    library: &Result<PathBuf, String>,
+    variables: &[(&str, &str)],
+) -> Result<Completion, Failed> {
+    let library = match library {
+        Ok(library) => library.to_str().ok_or("the library's path is not valid UTF-8")?,
+        Err(reason) => return Ok(Completion::ignored_with(reason.clone())),
+    };
+    completion(rerun(child, &[&[("GPU_STREAM_HIP_LIBRARY", library)][..], variables].concat()))
+}
+
+/// Converts the output of a child process into the result of its case.
+pub fn completion(output: Output) -> Result<Completion, Failed> {
+    if output.status.success() {
+        return Ok(Completion::Completed);
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
 }
 
 /// Compiles the library. `old` omits the functions that are newer than HIP 5.2. Returns the reason if

@@ -21,15 +21,27 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 /// A test case: its name, and its function.
 pub type Case = (&'static str, fn());
 
-/// Runs the cases one after the other. A case fails by a panic. Without a device all are skipped, which
-/// is a failure if `GPU_STREAM_REQUIRE` names hip.
+/// Runs the cases one after the other. A case fails by a panic. Without a device all are skipped, which is a
+/// failure if `GPU_STREAM_REQUIRE` names hip.
 pub fn main(cases: &[Case]) -> ExitCode {
+    run(cases.iter().copied())
+}
+
+/// Runs each case as [`main`] does, but in a process of its own with freed memory filled.
+pub fn main_in_children(cases: &'static [Case]) -> ExitCode {
+    if run_as_child(cases) {
+        return ExitCode::SUCCESS;
+    }
+    run(cases.iter().map(|&(name, _)| (name, move || run_child(name))))
+}
+
+fn run<F: FnOnce() + Send + 'static>(cases: impl Iterator<Item = (&'static str, F)>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     prepare();
     let missing = Hip::probe().err().map(|error| error.to_string());
     let required = required();
-    let trials = cases.iter().map(|&(name, case)| {
+    let trials = cases.map(|(name, case)| {
         let missing = missing.clone();
         Trial::ignorable_test(name, move || match missing {
             None => {
@@ -118,6 +130,13 @@ pub fn run_child(child: &str) {
         skip(&errors);
     }
     assert!(output.status.success(), "{child}: {}\n{errors}", output.status);
+}
+
+/// Reuses freed heap memory, so that a freed object does not look alive by chance.
+pub fn churn(blocks: usize) {
+    let size = |index: usize| 64 + index * 5 % 2_048;
+    let blocks: Vec<Vec<u8>> = (0..blocks).map(|index| vec![0xEE; size(index)]).collect();
+    std::hint::black_box(&blocks);
 }
 
 /// Returns `true` if this runtime has interprocess events: only HIP's NVIDIA platform does.
