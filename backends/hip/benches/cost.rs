@@ -10,10 +10,10 @@ mod support;
 use std::ffi::c_int;
 use std::time::Instant;
 
-use gpu_stream_core::{Backend, Event, EventOptions, RawStream, Stream, StreamOptions};
+use gpu_stream_core::{Backend, Event, EventOptions, RawStream, Stream};
 use gpu_stream_hip::Hip;
-use support::bare::{bare, new_stream, ok, synchronize};
-use support::{device, wrap};
+use support::bare::{self, bare, new_stream, synchronize};
+use support::{device, own_event, own_stream, wrap};
 
 /// Prints the cost of one `call`: the median of all batches, the minimum and the maximum. Runs `between`
 /// after each batch.
@@ -44,13 +44,10 @@ fn main() {
     let (raw, raw_other) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (stream, other) = (wrap(raw), wrap(raw_other));
     let runtime = bare();
-    let mut bare_event = std::ptr::null_mut();
-    // SAFETY: `&mut bare_event` is a valid out-pointer.
-    ok("event_create", unsafe { (runtime.event_create)(&mut bare_event, 2) });
-    let event = Hip::new_event(device(), EventOptions::new()).expect("an event");
+    let bare_event = bare::new_event(2);
+    let event = own_event(EventOptions::new());
     stream.record(&event).expect("record");
-    // SAFETY: the event and the stream are alive.
-    ok("event_record", unsafe { (runtime.event_record)(bare_event, raw) });
+    bare::record(bare_event, raw);
     let handle = RawStream::from_ptr(raw);
     let mut status: c_int = 0;
     let mut mode: c_int = 2;
@@ -119,6 +116,6 @@ fn main() {
     cost("id", || drop(stream.id()), between);
     let default = Hip::default_stream(first).expect("default_stream");
     cost("default stream: query", || drop(default.query()), between);
-    let own = Hip::new_stream(device(), StreamOptions::new()).expect("new_stream");
+    let own = own_stream();
     own.synchronize().expect("synchronize");
 }

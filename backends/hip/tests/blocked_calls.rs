@@ -9,11 +9,9 @@ mod support;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gpu_stream_core::{
-    Backend, ErrorKind, Event, EventOptions, EventStatus, Stream, StreamOptions,
-};
+use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, Stream};
 use gpu_stream_hip::{Hip, HipStream};
-use support::{device, expect_kind, fake};
+use support::{device, expect_kind, fake, own_event, own_stream};
 
 const CASES: [fake::Case; 9] = [
     ("busy_streams_are_destroyed_in_steady_state", busy_streams_are_destroyed_in_steady_state),
@@ -33,23 +31,19 @@ fn main() -> ExitCode {
     fake::main(&CASES, &VERSIONS)
 }
 
-fn new() -> HipStream {
-    Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
-}
-
 /// Streams that are dropped while they are busy need no call that creates or drops something. A thread
 /// without any call leaves its streams and events to the other threads.
 fn busy_streams_are_destroyed_in_steady_state(fake: &fake::Fake) {
-    let keep = new();
+    let keep = own_stream();
     // HIP 5.7 needs an event of the pool to destroy a stream.
     drop(keep.record_event().expect("a record"));
     let (streams, events) = (fake.live_streams(), fake.live_events());
     fake.set_busy(true);
-    let dropped: Vec<HipStream> = (0..20).map(|_| new()).collect();
+    let dropped: Vec<HipStream> = (0..20).map(|_| own_stream()).collect();
     drop(dropped);
     assert_eq!(fake.live_streams(), streams + 20, "busy streams were destroyed");
     fake.set_busy(false);
-    let made = (0..20).map(|_| (new(), Hip::new_event(device(), EventOptions::timed()).unwrap()));
+    let made = (0..20).map(|_| (own_stream(), own_event(EventOptions::timed())));
     let made: Vec<_> = made.collect();
     std::thread::spawn(move || drop(made)).join().expect("no panic");
     for _ in 0..200 {
@@ -60,9 +54,9 @@ fn busy_streams_are_destroyed_in_steady_state(fake: &fake::Fake) {
 
 /// If one of these calls waited for the record, this test would not end.
 fn blocked_record_blocks_no_query(fake: &fake::Fake) {
-    let (stream, other, waiter) = (new(), new(), new());
+    let (stream, other, waiter) = (own_stream(), own_stream(), own_stream());
     for options in [EventOptions::new(), EventOptions::timed()] {
-        let event = Hip::new_event(device(), options).expect("an event");
+        let event = own_event(options);
         for was_recorded in [false, true] {
             fake.hold_next("hipEventRecord");
             std::thread::scope(|scope| {
@@ -88,7 +82,7 @@ fn blocked_record_blocks_no_query(fake: &fake::Fake) {
 }
 
 fn blocked_wait_blocks_no_record(fake: &fake::Fake) {
-    let (stream, other, waiter) = (new(), new(), new());
+    let (stream, other, waiter) = (own_stream(), own_stream(), own_stream());
     let event = stream.record_event().expect("a record");
     fake.hold_next("hipStreamWaitEvent");
     std::thread::scope(|scope| {
@@ -106,7 +100,7 @@ fn blocked_wait_blocks_no_record(fake: &fake::Fake) {
 /// Exits while a record in place is blocked and another thread synchronizes the event. The event's
 /// handle has escaped, so the record is made in place.
 fn exit_beside_a_blocked_record(fake: &fake::Fake) {
-    let (stream, event) = (new(), Hip::new_event(device(), EventOptions::new()).unwrap());
+    let (stream, event) = (own_stream(), own_event(EventOptions::new()));
     let (stream, event): (&'static _, &'static _) =
         (Box::leak(stream.into()), Box::leak(event.into()));
     event.raw();
@@ -128,7 +122,7 @@ fn exit_beside_a_blocked_record(fake: &fake::Fake) {
 
 /// Exits while a query of a waiting thread is blocked, as a wait inside the runtime is.
 fn exit_beside_a_blocked_query(fake: &fake::Fake) {
-    let stream: &'static _ = Box::leak(new().into());
+    let stream: &'static _ = Box::leak(own_stream().into());
     fake.set_busy(true);
     fake.hold_queries(true);
     std::thread::spawn(|| _ = Stream::synchronize(stream));
@@ -140,7 +134,7 @@ fn exit_beside_a_blocked_query(fake: &fake::Fake) {
 
 /// Exits while another thread's wait for an event of this thread's own stream is blocked.
 fn exit_beside_a_blocked_wait(fake: &fake::Fake) {
-    let (own, waiter) = (Hip::per_thread_stream(device()).expect("its own stream"), new());
+    let (own, waiter) = (Hip::per_thread_stream(device()).expect("its own stream"), own_stream());
     let event: &'static _ = Box::leak(own.record_event().expect("a record").into());
     fake.hold_next("hipStreamWaitEvent");
     std::thread::spawn(move || _ = waiter.wait_event(event));
@@ -156,7 +150,7 @@ fn exit_of_another_thread_beside_a_blocked_wait(fake: &fake::Fake) {
 }
 
 fn panic_adds_no_calls_on_other_streams(fake: &fake::Fake) {
-    let (one, other) = (new(), new());
+    let (one, other) = (own_stream(), own_stream());
     let event = one.record_event().expect("a record");
     let all = || {
         fake.calls("");
@@ -169,7 +163,7 @@ fn panic_adds_no_calls_on_other_streams(fake: &fake::Fake) {
     };
     all();
     let before = all();
-    let bad: Vec<HipStream> = (0..50).map(|_| new()).collect();
+    let bad: Vec<HipStream> = (0..50).map(|_| own_stream()).collect();
     for bad in &bad {
         bad.launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant to fail"))))
             .expect("a launch");
@@ -188,11 +182,11 @@ fn panic_adds_no_calls_on_other_streams(fake: &fake::Fake) {
 
 /// HIP 5.7 points an event to a stream even if the record there fails.
 fn failed_record_keeps_the_stream(fake: &fake::Fake) {
-    let reader = Hip::new_stream(device(), StreamOptions::new()).unwrap();
-    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    let reader = own_stream();
+    let event = own_event(EventOptions::new());
     reader.record(&event).unwrap();
     let streams = fake.live_streams();
-    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let stream = own_stream();
     fake.fail("hipEventRecord", 2);
     expect_kind("record", stream.record(&event), ErrorKind::OutOfMemory);
     fake.work();
@@ -202,7 +196,7 @@ fn failed_record_keeps_the_stream(fake: &fake::Fake) {
     event.synchronize().unwrap();
     // After `raw`, the event keeps its handle.
     event.raw();
-    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let stream = own_stream();
     fake.fail("hipEventRecord", 2);
     expect_kind("record", stream.record(&event), ErrorKind::OutOfMemory);
     fake.work();

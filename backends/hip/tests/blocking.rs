@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
-use gpu_stream_core::{Backend, Event, EventOptions, EventStatus, Stream, StreamOptions};
+use gpu_stream_core::{Backend, Event, EventOptions, EventStatus, Stream};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use support::bare::{self, bare, gate, new_stream, ok};
+use support::bare::{self, gate, new_stream};
 use support::capture::Capture;
-use support::{device, wrap};
+use support::{device, own_event, own_stream, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -34,9 +34,9 @@ fn main() -> ExitCode {
 fn beside(wait: fn(&HipStream, &HipEvent)) {
     for options in [EventOptions::new(), EventOptions::timed()] {
         let raw = new_stream(0, 1, 0);
-        let (stream, other) = (wrap(raw), Hip::new_stream(device(), StreamOptions::new()).unwrap());
+        let (stream, other) = (wrap(raw), own_stream());
         let gate = gate(raw);
-        let event = Hip::new_event(device(), options).unwrap();
+        let event = own_event(options);
         stream.record(&event).unwrap();
         let (begin, begun) = mpsc::channel();
         std::thread::scope(|scope| {
@@ -83,7 +83,7 @@ fn synchronize_waits_for_the_record_at_its_start() {
 fn synchronize_returns_before_the_second(options: EventOptions, escaped: bool) -> bool {
     let (raw_first, raw_second) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (first, second) = (wrap(raw_first), wrap(raw_second));
-    let event = Hip::new_event(device(), options).unwrap();
+    let event = own_event(options);
     let handle = escaped.then(|| event.raw());
     let (first_gate, second_gate) = (gate(raw_first), gate(raw_second));
     first.record(&event).unwrap();
@@ -123,11 +123,9 @@ fn synchronize_returns_before_the_second(options: EventOptions, escaped: bool) -
 fn synchronize_waits_for_a_foreign_record() {
     let waits = || {
         let (raw, stream) = (new_stream(0, 1, 0), wrap(new_stream(0, 1, 0)));
-        let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+        let event = own_event(EventOptions::new());
         let gate = gate(raw);
-        // SAFETY: the event and the stream are alive, and belong to one device.
-        let code = unsafe { (bare().event_record)(event.raw().as_ptr(), raw) };
-        ok("event_record", code);
+        bare::record(event.raw().as_ptr(), raw);
         let (begin, begun) = mpsc::channel();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| {
@@ -157,7 +155,7 @@ fn records_beside_synchronizing_threads() {
     let done = AtomicBool::new(false);
     for escaped in [false, true] {
         done.store(false, Ordering::SeqCst);
-        let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+        let event = own_event(EventOptions::new());
         if escaped {
             event.raw();
         }
@@ -171,7 +169,7 @@ fn records_beside_synchronizing_threads() {
                 });
             }
             for _ in 0..100 {
-                let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+                let stream = own_stream();
                 let ran = Arc::new(AtomicBool::new(false));
                 let runs = Arc::clone(&ran);
                 let func = move || runs.store(true, Ordering::SeqCst);
@@ -188,7 +186,7 @@ fn records_beside_synchronizing_threads() {
 /// HIP 5.7 cannot tell whether a stream is busy while another is captured.
 fn drop_beside_a_capture_does_not_wait() {
     for mode in [0, 1, 2] {
-        let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+        let stream = own_stream();
         let gate = gate(stream.raw().as_ptr());
         let capture = Capture::begin(new_stream(0, 1, 0), mode);
         let event = stream.record_event().unwrap();
@@ -207,7 +205,7 @@ fn drop_of_a_busy_stream_does_not_wait() {
     let (send, receive) = mpsc::channel();
     let mut gates = Vec::new();
     for index in 0..20 {
-        let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+        let stream = own_stream();
         gates.push(gate(stream.raw().as_ptr()));
         let send = send.clone();
         stream.launch_host_func(Box::new(move || send.send(index).unwrap())).unwrap();
@@ -254,13 +252,13 @@ fn drop_of_any_object_does_not_wait() {
                 objects.push(Box::new(event));
             }
             objects.push(Box::new(stream.record_event().unwrap()));
-            objects.push(Box::new(Hip::new_event(device(), EventOptions::new()).unwrap()));
+            objects.push(Box::new(own_event(EventOptions::new())));
         }
-        let busy = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+        let busy = own_stream();
         busy.wait_stream(&stream).unwrap();
         let last = busy.record_event().unwrap();
         objects.extend([Box::new(busy) as Box<dyn std::any::Any + Send>, Box::new(last)]);
-        objects.push(Box::new(Hip::new_stream(device(), StreamOptions::new()).unwrap()));
+        objects.push(Box::new(own_stream()));
         if on_this_thread {
             drop(objects);
         } else {

@@ -8,9 +8,9 @@ use gpu_stream_core::{
     Backend, CaptureStatus, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream,
 };
 use gpu_stream_hip::{Hip, HipError, HipStream};
-use support::bare::{bare, gate, new_stream, ok, synchronize, version, words};
+use support::bare::{bare, gate, new_event, new_stream, record, synchronize, version, words};
 use support::capture::Capture;
-use support::{device, expect_kind, operations, skip, wrap};
+use support::{device, expect_kind, operations, own_event, own_stream, skip, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -56,12 +56,8 @@ fn bare_query_of_a_captured_stream() {
     }
     for mode in MODES {
         // Printed only: what bare calls on other streams do to the capture.
-        let (other, mut event) = (new_stream(0, 1, 0), std::ptr::null_mut());
-        // SAFETY: the stream is alive, and `&mut event` is a valid out-pointer.
-        unsafe {
-            ok("event_create", (bare().event_create)(&mut event, 2));
-            ok("event_record", (bare().event_record)(event, other));
-        }
+        let (other, event) = (new_stream(0, 1, 0), new_event(2));
+        record(event, other);
         let capture = Capture::begin(stream, mode);
         // SAFETY: the stream and the event are alive.
         let codes = unsafe {
@@ -85,7 +81,7 @@ fn queries_leave_the_capture_active() {
         let words = words(3);
         let before = stream.record_event().expect("an event before the capture");
         before.synchronize().expect("synchronize before the capture");
-        let reused = Hip::new_event(device(), EventOptions::new()).expect("an event");
+        let reused = own_event(EventOptions::new());
         let capture = Capture::begin(raw, mode);
         let expect_rejected = |step, result| {
             expect_kind(step, result, ErrorKind::Capturing);
@@ -180,7 +176,7 @@ fn any_call_beside_a_capture_leaves_it_active() {
 /// break the capture of such a stream.
 fn default_stream_beside_a_capture_is_rejected() {
     let default = Hip::default_stream(device()).expect("default_stream");
-    let event = Hip::new_event(device(), EventOptions::new()).expect("an event");
+    let event = own_event(EventOptions::new());
     for mode in MODES {
         let raw = new_stream(0, 0, 0);
         let word = words(2);
@@ -223,7 +219,7 @@ fn default_stream_beside_a_capture_is_rejected() {
 fn record_outside_makes_a_captured_event_valid() {
     let raw = new_stream(0, 1, 0);
     let (stream, word) = (wrap(raw), words(2));
-    let event = Hip::new_event(device(), EventOptions::new()).expect("an event");
+    let event = own_event(EventOptions::new());
     for _ in 0..3 {
         let capture = Capture::begin(raw, 1);
         word.copy(raw, 0, 1);
@@ -272,7 +268,7 @@ fn record_outside_during_the_capture() {
         let (raw, raw_other, raw_waiter) =
             (new_stream(0, 1, 0), new_stream(0, 1, 0), new_stream(0, 1, 0));
         let (stream, other, waiter) = (wrap(raw), wrap(raw_other), wrap(raw_waiter));
-        let event = Hip::new_event(device(), EventOptions::new()).expect("an event");
+        let event = own_event(EventOptions::new());
         if handle_is_known {
             event.raw();
         }
@@ -374,7 +370,7 @@ fn scratch_event_of_a_broken_capture_is_not_reused() {
 /// The per-thread stream (handle 2) can be captured as well, on its own thread.
 fn capture_of_the_per_thread_stream() {
     let own = Hip::per_thread_stream(device()).expect("per_thread_stream");
-    let other = Hip::new_stream(device(), Default::default()).expect("new_stream");
+    let other = own_stream();
     for mode in MODES {
         let capture = Capture::begin(own.raw().as_ptr(), mode);
         expect_kind("query", own.query(), ErrorKind::Capturing);

@@ -7,7 +7,9 @@ use std::ffi::{c_int, c_void};
 use std::process::ExitCode;
 use std::ptr::null_mut;
 
-use support::bare::{Bare, Ptr, bare, new_stream, ok, set_capture_mode, version};
+use support::bare::{
+    Bare, Ptr, bare, new_event, new_stream, ok, record, set_capture_mode, synchronize, version,
+};
 use support::capture::Capture;
 
 fn main() -> ExitCode {
@@ -149,13 +151,9 @@ fn ready(code: c_int) -> c_int {
 
 /// Creates an event, records it on the stream and waits for it.
 fn event_on(stream: Ptr, flags: u32) -> Ptr {
-    let mut event = null_mut();
-    // SAFETY: the stream is alive, and `&mut event` is a valid out-pointer.
-    unsafe {
-        ok("event_create", (bare().event_create)(&mut event, flags));
-        ok("event_record", (bare().event_record)(event, stream));
-        ok("stream_synchronize", (bare().stream_synchronize)(stream));
-    }
+    let event = new_event(flags);
+    record(event, stream);
+    synchronize(stream);
     event
 }
 
@@ -210,13 +208,9 @@ fn probe(objects: &Objects, call: Call, column: Column) -> (c_int, Result<c_int,
         code
     };
     let probe = || {
-        // SAFETY: the event and the stream are alive.
-        let code = unsafe { (bare().event_record)(objects.earlier_event, objects.captured) };
-        ok("event_record", code);
+        record(objects.earlier_event, objects.captured);
         let capture = Capture::begin(objects.captured, column.capture);
-        // SAFETY: the event and the stream are alive.
-        let code = unsafe { (bare().event_record)(objects.captured_event, objects.captured) };
-        ok("event_record", code);
+        record(objects.captured_event, objects.captured);
         capture.alive("a record in the capture");
         let code = if column.on_other_thread {
             std::thread::scope(|scope| scope.spawn(make).join().expect("another thread"))

@@ -6,13 +6,11 @@ mod support;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use gpu_stream_core::{
-    Backend, CaptureStatus, ErrorKind, Event, EventOptions, Stream, StreamOptions,
-};
-use gpu_stream_hip::{Hip, HipError, HipEvent, HipStream};
-use support::bare::{Ptr, bare, gate, new_stream, ok, synchronize, version, words};
+use gpu_stream_core::{Backend, CaptureStatus, ErrorKind, Event, EventOptions, RawEvent, Stream};
+use gpu_stream_hip::{Hip, HipError, HipStream};
+use support::bare::{self, gate, new_stream, record, synchronize, version, words};
 use support::capture::Capture;
-use support::{device, expect_kind, wrap};
+use support::{device, expect_kind, own_event, own_stream, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -44,14 +42,6 @@ fn main() -> ExitCode {
 
 const MODES: [i32; 3] = [0, 1, 2];
 
-fn new() -> HipStream {
-    Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
-}
-
-fn new_event() -> HipEvent {
-    Hip::new_event(device(), EventOptions::new()).expect("an event")
-}
-
 /// Ends the capture and drops its graph.
 #[track_caller]
 fn end(capture: Capture) {
@@ -82,7 +72,7 @@ fn captured_stream_cannot_wait_for_uncaptured_work() {
         let default = Hip::default_stream(device()).expect("default_stream");
         let own = Hip::per_thread_stream(device()).expect("per_thread_stream");
         let gate = gate(raw_side);
-        let (before, on_side) = (new_event(), new_event());
+        let (before, on_side) = (own_event(EventOptions::new()), own_event(EventOptions::new()));
         stream.record(&before).expect("a record before the capture");
         side.record(&on_side).expect("a record of the side stream");
         let capture = Capture::begin(raw, mode);
@@ -98,10 +88,10 @@ fn captured_stream_cannot_wait_for_uncaptured_work() {
         let default_bits = default.raw().to_bits();
         expect_rejected(&capture, "the default stream", from_default, [waiter_bits, default_bits]);
         // An unrecorded event has no work to wait for.
-        stream.wait_event(&new_event()).expect("an event that was not recorded");
+        stream.wait_event(&own_event(EventOptions::new())).expect("an event that was not recorded");
         capture.alive("an event that was not recorded");
         // Streams outside of the capture are unaffected.
-        let free = new();
+        let free = own_stream();
         free.wait_stream(&side).expect("a wait outside");
         side.fork([&free, &stream]).expect_err("one of the two is captured");
         capture.alive("a fork to two");
@@ -149,12 +139,12 @@ fn captured_stream_cannot_wait_for_an_ended_capture() {
 fn waits_for_own_records_add_no_edge() {
     for mode in MODES {
         let raw = new_stream(0, 1, 0);
-        let (caller, mine, word) = (wrap(raw), new(), words(2));
+        let (caller, mine, word) = (wrap(raw), own_stream(), words(2));
         let capture = Capture::begin(raw, mode);
         mine.wait_stream(&caller).expect("a fork");
         for stream in [&mine, &caller] {
             let event = stream.record_event().expect("a record");
-            let reused = new_event();
+            let reused = own_event(EventOptions::new());
             stream.record(&reused).expect("a record of an event that is reused");
             stream.wait_event(&event).expect("a wait for its own record");
             stream.clone().wait_event(&reused).expect("a wait by a clone");
@@ -201,7 +191,7 @@ fn nested_forks_and_joins_keep_the_order() {
         chain.step(&caller);
         {
             // Three levels deep, and back.
-            let [a, b, c] = [new(), new(), new()];
+            let [a, b, c] = [own_stream(), own_stream(), own_stream()];
             wait(&a, &caller);
             chain.step(&a);
             wait(&b, &a);
@@ -234,7 +224,7 @@ fn repeated_joins_and_mutual_waits_keep_the_order() {
     for mode in MODES {
         let raw = new_stream(0, 1, 0);
         let caller = wrap(raw);
-        let (branches, words) = ([new(), new()], words(3));
+        let (branches, words) = ([own_stream(), own_stream()], words(3));
         let capture = Capture::begin(raw, mode);
         caller.fork(&branches).expect("a fork");
         caller.fork(&branches).expect("the same fork again");
@@ -261,17 +251,10 @@ fn events_recorded_by_another_library() {
     let (raw, raw_branch, raw_side) =
         (new_stream(0, 1, 0), new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (caller, words) = (wrap(raw), words(3));
-    let record = |event: Ptr, stream: Ptr| {
-        // SAFETY: the event and the stream are alive, and belong to one device.
-        ok("event_record", unsafe { (bare().event_record)(event, stream) });
-    };
-    let mut created = std::ptr::null_mut();
-    // SAFETY: `&mut created` is a valid out-pointer.
-    ok("event_create", unsafe { (bare().event_create)(&mut created, 2) });
-    let raw_event = gpu_stream_core::RawEvent::from_ptr(created);
+    let raw_event = RawEvent::from_ptr(bare::new_event(2));
     // SAFETY: the event is never destroyed, nor is a stream that records it.
     let foreign = unsafe { Hip::event_from_raw(raw_event, None) };
-    let (foreign, own) = (foreign.expect("a foreign event"), new_event());
+    let (foreign, own) = (foreign.expect("a foreign event"), own_event(EventOptions::new()));
     for event in [&foreign, &own] {
         let handle = event.raw().as_ptr();
         record(handle, raw_side);

@@ -11,10 +11,10 @@ use std::ffi::c_int;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use gpu_stream_core::{Backend, EventOptions, Stream};
-use gpu_stream_hip::{Hip, HipStream};
+use gpu_stream_core::{EventOptions, Stream};
+use gpu_stream_hip::HipStream;
 use support::bare::{self, Ptr, Words, bare, ok};
-use support::{device, wrap};
+use support::{own_event, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -85,7 +85,7 @@ fn always_right(order: impl Fn(&HipStream, &HipStream)) {
 }
 
 fn wait_event_orders() {
-    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    let event = own_event(EventOptions::new());
     always_right(|from, to| {
         from.record(&event).unwrap();
         to.wait_event(&event).unwrap();

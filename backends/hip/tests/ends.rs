@@ -7,12 +7,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 
-use gpu_stream_core::{
-    Backend, ErrorKind, Event, EventOptions, RawStream, Stream, StreamOptions, StreamOwner,
-};
+use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, RawStream, Stream, StreamOwner};
 use gpu_stream_hip::{Hip, HipStream};
 use support::bare::{Ptr, bare, gate, new_stream, synchronize};
-use support::{device, expect_kind, wrap};
+use support::{expect_kind, own_event, own_stream, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -36,10 +34,6 @@ fn main() -> ExitCode {
             objects_dropped_in_a_foreign_callback_are_destroyed,
         ),
     ])
-}
-
-fn new() -> HipStream {
-    Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
 }
 
 /// An owner of a stream that is never destroyed. It runs code when it is dropped.
@@ -70,7 +64,7 @@ fn owned(raw: Ptr, at_drop: impl FnMut() + Send + 'static) -> HipStream {
 
 /// A steady loop that creates nothing: it reuses streams and pooled events.
 fn owners_dropped_in_host_functions_are_released_soon() {
-    let (own, raw, alive) = (new(), new_stream(0, 1, 0), Arc::new(AtomicUsize::new(0)));
+    let (own, raw, alive) = (own_stream(), new_stream(0, 1, 0), Arc::new(AtomicUsize::new(0)));
     for round in 0..300 {
         alive.fetch_add(1, Ordering::SeqCst);
         let count = Arc::clone(&alive);
@@ -87,7 +81,7 @@ fn owners_dropped_in_host_functions_are_released_soon() {
 /// The backend holds no lock while it drops an owner: the drop waits for another thread that uses the
 /// same streams.
 fn drop_of_an_owner_may_call_and_block() {
-    let (own, source) = (new(), new());
+    let (own, source) = (own_stream(), own_stream());
     let (raw, gone) = (new_stream(0, 1, 0), Arc::new(AtomicUsize::new(0)));
     let (go, other_thread) = mpsc::channel::<()>();
     let (done, owner_waits) = mpsc::channel::<()>();
@@ -117,7 +111,7 @@ fn drop_of_an_owner_may_call_and_block() {
 }
 
 fn panic_of_an_owner_loses_no_other_owner() {
-    let (own, raw, gone) = (new(), new_stream(0, 1, 0), Arc::new(AtomicUsize::new(0)));
+    let (own, raw, gone) = (own_stream(), new_stream(0, 1, 0), Arc::new(AtomicUsize::new(0)));
     let owners = [(); 6].map(|()| {
         let count = Arc::clone(&gone);
         owned(raw, move || {
@@ -125,8 +119,8 @@ fn panic_of_an_owner_loses_no_other_owner() {
             std::panic::resume_unwind(Box::new("meant to fail"));
         })
     });
-    let event = Hip::new_event(device(), EventOptions::new()).expect("an event");
-    let source = new();
+    let event = own_event(EventOptions::new());
+    let source = own_stream();
     let barrier = &Barrier::new(4);
     std::thread::scope(|scope| {
         own.launch_host_func(Box::new(move || drop(owners))).expect("a launch");
@@ -134,7 +128,7 @@ fn panic_of_an_owner_loses_no_other_owner() {
         for _ in 0..4 {
             let (source, event) = (&source, &event);
             scope.spawn(move || {
-                let waiter = new();
+                let waiter = own_stream();
                 barrier.wait();
                 for _ in 0..50 {
                     waiter.wait_stream(source).expect("no panic of an owner comes out");
@@ -195,7 +189,7 @@ fn closure_after_a_panic_is_dropped_unrun() {
 /// The runtime may reuse the handle of a destroyed stream. The new stream has no fault.
 fn new_stream_with_a_reused_handle_has_no_fault() {
     for _ in 0..20 {
-        let stream = new();
+        let stream = own_stream();
         stream.synchronize().expect("a new stream has no fault");
         stream
             .launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant to fail"))))
@@ -213,8 +207,8 @@ fn objects_dropped_in_a_foreign_callback_are_destroyed() {
         OBJECTS.lock().expect("no panic").clear();
     }
     for _ in 0..10 {
-        let stream = new();
-        let event = Hip::new_event(device(), EventOptions::timed()).expect("an event");
+        let stream = own_stream();
+        let event = own_event(EventOptions::timed());
         stream.record(&event).expect("a record");
         stream.synchronize().expect("synchronize");
         OBJECTS.lock().expect("no panic").push(Box::new((stream, event)));
@@ -226,6 +220,6 @@ fn objects_dropped_in_a_foreign_callback_are_destroyed() {
     synchronize(raw);
     assert!(OBJECTS.lock().expect("no panic").is_empty());
     // The next calls destroy the dropped objects, and continue.
-    let keep = new();
+    let keep = own_stream();
     (0..100).for_each(|_| _ = keep.query().expect("query"));
 }

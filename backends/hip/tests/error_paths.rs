@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gpu_stream_core::{
-    Backend, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream, StreamOptions,
+    Backend, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream,
 };
 use gpu_stream_hip::{Hip, HipError};
 use libtest_mimic::Arguments;
@@ -19,7 +19,7 @@ use support::bare::{
     bare, fetch_error, new_stream, peek_error, set_capture_mode, set_device, thread_state,
 };
 use support::capture::Capture;
-use support::{device, expect_kind, fake, operations, wrap};
+use support::{device, expect_kind, fake, operations, own_event, own_stream, wrap};
 
 const CASES: [fake::Case; 13] = [
     ("every_call_succeeds", every_call_succeeds),
@@ -159,8 +159,8 @@ fn every_function_fails(fake: &fake::Fake) {
 fn captures_survive(_: &fake::Fake) {
     for mode in [0, 1, 2] {
         let raw = new_stream(0, 1, 0);
-        let (stream, other) = (wrap(raw), Hip::new_stream(device(), StreamOptions::new()).unwrap());
-        let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+        let (stream, other) = (wrap(raw), own_stream());
+        let event = own_event(EventOptions::new());
         let second = new_stream(1, 1, 0);
         let interprocess = EventOptions::builder().interprocess(true).build().unwrap();
         let interprocess = Hip::new_event(device(), interprocess);
@@ -212,7 +212,7 @@ fn captures_survive(_: &fake::Fake) {
 fn capture_that_begins_after_the_check_is_noticed(fake: &fake::Fake) {
     let raw = new_stream(0, 1, 0);
     let (stream, waiter) = (wrap(raw), wrap(new_stream(0, 1, 0)));
-    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    let event = own_event(EventOptions::new());
     // Enough streams that every scratch event is recorded.
     let others: Vec<_> = (0..2_000).map(|_| wrap(new_stream(0, 1, 0))).collect();
     let during = |call: &(dyn Fn() + Sync)| {
@@ -251,7 +251,7 @@ fn capture_that_begins_after_the_check_is_noticed(fake: &fake::Fake) {
 fn captured_events_stay_intact_until_the_capture_ends(fake: &fake::Fake) {
     let raw = new_stream(0, 1, 0);
     let (stream, other) = (wrap(raw), wrap(new_stream(0, 1, 0)));
-    let event = || Hip::new_event(device(), EventOptions::new()).unwrap();
+    let event = || own_event(EventOptions::new());
     let (event, escaped) = (event(), event());
     escaped.raw();
     for _ in 0..3 {
@@ -279,10 +279,7 @@ fn captured_events_stay_intact_until_the_capture_ends(fake: &fake::Fake) {
 }
 
 fn events_return_to_the_pool(fake: &fake::Fake) {
-    let (one, other) = (
-        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
-        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
-    );
+    let (one, other) = (own_stream(), own_stream());
     one.wait_stream(&other).unwrap();
     other.fork([&one]).unwrap();
     fake.calls("");
@@ -300,7 +297,7 @@ fn events_return_to_the_pool(fake: &fake::Fake) {
     // An event of `new_event` does not go to the pool either, because a program may create and drop
     // many.
     let live = fake.live_events();
-    drop(Hip::new_event(device(), EventOptions::new()).unwrap());
+    drop(own_event(EventOptions::new()));
     assert_eq!(fake.live_events(), live, "an event of new_event went to the pool");
     for _ in 0..10 {
         let held: Vec<_> = (0..300).map(|_| one.record_event().unwrap()).collect();
@@ -308,16 +305,13 @@ fn events_return_to_the_pool(fake: &fake::Fake) {
     }
     // The bound, and one event for each stream that was waited for.
     assert!(fake.live_events() <= 256 + 3, "the pool has no bound: {}", fake.live_events());
-    let fresh = Hip::new_event(device(), EventOptions::new()).unwrap();
+    let fresh = own_event(EventOptions::new());
     assert_eq!(fresh.status().unwrap(), EventStatus::Unrecorded, "a new event has an old record");
 }
 
 /// Counts the runtime calls of the most frequent operations on an explicit stream.
 fn runtime_calls_of_frequent_operations(fake: &fake::Fake) {
-    let (one, other) = (
-        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
-        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
-    );
+    let (one, other) = (own_stream(), own_stream());
     one.wait_stream(&other).unwrap();
     let event = other.record_event().unwrap();
     let version = std::env::var("FAKE_HIP_VERSION").expect("the version");
@@ -352,7 +346,7 @@ fn runtime_calls_of_frequent_operations(fake: &fake::Fake) {
     assert_eq!(count(&|| drop(other.record_event())), 3, "record_event: check, record, check");
     let wait = count(&|| one.wait_stream(&other).unwrap());
     assert_eq!(wait, 5, "wait_stream: check, check, record, check, wait");
-    let third = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let third = own_stream();
     one.fork([&other]).unwrap();
     let fork = count(&|| one.fork([&other, &third, &one]).unwrap());
     assert_eq!(fork, 7, "fork: check, check, record, check, wait; check, wait");
@@ -375,7 +369,7 @@ fn runtime_calls_of_frequent_operations(fake: &fake::Fake) {
 
 /// An event of a destroyed stream does not reach the runtime, in whatever order they are dropped.
 fn destroyed_streams_are_not_used(fake: &fake::Fake) {
-    let reader = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let reader = own_stream();
     let use_event = |event: &gpu_stream_hip::HipEvent| {
         event.synchronize().unwrap();
         assert_eq!(event.status().unwrap(), EventStatus::Complete);
@@ -383,10 +377,10 @@ fn destroyed_streams_are_not_used(fake: &fake::Fake) {
         let _ = event.elapsed_since(event);
     };
     for options in [EventOptions::new(), EventOptions::timed()] {
-        let event = Hip::new_event(device(), options).unwrap();
+        let event = own_event(options);
         let streams = fake.live_streams();
         for _ in 0..3 {
-            let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+            let stream = own_stream();
             stream.record(&event).unwrap();
             drop(stream);
             assert_eq!(fake.live_streams(), streams + 1, "the event keeps one stream");
@@ -409,8 +403,8 @@ fn destroyed_streams_are_not_used(fake: &fake::Fake) {
 /// During a query of an event, the event's stream stays alive. Neither a record on another stream nor
 /// the end of the stream's thread destroys it.
 fn event_query_keeps_the_stream_alive(fake: &fake::Fake) {
-    let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
-    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    let other = own_stream();
+    let event = own_event(EventOptions::new());
     for is_per_thread in [false, true] {
         let (recorded, may_end) = (AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
@@ -418,7 +412,7 @@ fn event_query_keeps_the_stream_alive(fake: &fake::Fake) {
                 if is_per_thread {
                     Hip::per_thread_stream(device()).unwrap().record(&event).unwrap();
                 } else {
-                    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+                    let stream = own_stream();
                     stream.record(&event).unwrap();
                 }
                 recorded.store(true, Ordering::SeqCst);
@@ -453,11 +447,11 @@ fn event_query_keeps_the_stream_alive(fake: &fake::Fake) {
 
 /// A stream that is busy when it is dropped is destroyed once it is idle.
 fn busy_streams_are_destroyed_once_idle(fake: &fake::Fake) {
-    let keep = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let keep = own_stream();
     let streams = fake.live_streams();
     fake.set_busy(true);
     for _ in 0..5 {
-        drop(Hip::new_stream(device(), StreamOptions::new()).unwrap());
+        drop(own_stream());
     }
     assert_eq!(fake.live_streams(), streams + 5, "busy streams were destroyed");
     assert!(!keep.query().unwrap());
@@ -465,13 +459,13 @@ fn busy_streams_are_destroyed_once_idle(fake: &fake::Fake) {
     fake.set_busy(false);
     // Each call checks some of them.
     for _ in 0..5 {
-        drop(Hip::new_stream(device(), StreamOptions::new()).unwrap());
+        drop(own_stream());
     }
     assert_eq!(fake.live_streams(), streams, "idle streams were not destroyed");
 }
 
 fn unknown_codes_are_reported(fake: &fake::Fake) {
-    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let stream = own_stream();
     for code in [123_456, 919, -7] {
         fake.fail("hipStreamQuery", code);
         let error = stream.query().expect_err("an unknown code is no answer");
@@ -487,10 +481,7 @@ fn unknown_codes_are_reported(fake: &fake::Fake) {
 /// An error that the caller has not fetched stays while calls of the crate succeed, in versions that
 /// keep errors. A failed call of the crate replaces it, and leaves no error of its own.
 fn callers_last_error_is_preserved(fake: &fake::Fake) {
-    let (one, other) = (
-        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
-        Hip::new_stream(device(), StreamOptions::new()).unwrap(),
-    );
+    let (one, other) = (own_stream(), own_stream());
     let event = one.record_event().unwrap();
     let fail = || {
         // SAFETY: the function accepts any number.
@@ -531,7 +522,7 @@ fn callers_last_error_is_preserved(fake: &fake::Fake) {
 
 /// The fault is also returned by calls that take a fast path while there is none.
 fn every_call_returns_the_fault(fake: &fake::Fake) {
-    let new = || Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let new = || own_stream();
     let (bad, good) = (new(), new());
     let event = good.record_event().unwrap();
     // Fills the pool.

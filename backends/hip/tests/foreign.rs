@@ -13,8 +13,8 @@ use gpu_stream_core::{
     KeepAlive, RawEvent, RawStream, Stream, StreamOptions, StreamOwner,
 };
 use gpu_stream_hip::{Hip, HipEvent};
-use support::bare::{Ptr, bare, gate, new_stream, ok};
-use support::{device, expect_kind, wrap};
+use support::bare::{Ptr, bare, gate, new_event, new_stream, ok, record};
+use support::{device, expect_kind, own_event, own_stream, wrap};
 
 /// The child process of `device_reset_by_another_library`.
 const RESET: &str = "in a child: a reset";
@@ -39,28 +39,14 @@ fn main() -> ExitCode {
     ])
 }
 
-/// Creates an event with the runtime's own function. Flags 2: without timing.
-fn bare_event(flags: u32) -> Ptr {
-    let mut event = std::ptr::null_mut();
-    // SAFETY: `&mut event` is a valid out-pointer.
-    ok("event_create", unsafe { (bare().event_create)(&mut event, flags) });
-    event
-}
-
 /// Wraps an event that is never destroyed.
 fn wrap_event(event: Ptr) -> HipEvent {
     // SAFETY: the tests' events are never destroyed, nor are the streams that record them.
     unsafe { Hip::event_from_raw(RawEvent::from_ptr(event), None) }.expect("a foreign event")
 }
 
-/// Records with the runtime's own function.
-fn record(event: Ptr, stream: Ptr) {
-    // SAFETY: the event and the stream are alive, and belong to one device.
-    ok("event_record", unsafe { (bare().event_record)(event, stream) });
-}
-
 fn foreign_event_can_be_waited_for_and_recorded() {
-    let (raw, raw_waiter, made) = (new_stream(0, 1, 0), new_stream(0, 1, 0), bare_event(2));
+    let (raw, raw_waiter, made) = (new_stream(0, 1, 0), new_stream(0, 1, 0), new_event(2));
     let (stream, waiter, event) = (wrap(raw), wrap(raw_waiter), wrap_event(made));
     assert!(event.is_foreign() && event.raw().as_ptr() == made);
     assert_eq!((event.device(), event.options()), (device(), EventOptions::new()));
@@ -84,7 +70,7 @@ fn foreign_event_can_be_waited_for_and_recorded() {
 }
 
 fn foreign_event_is_never_destroyed() {
-    let (made, raw) = (bare_event(2), new_stream(0, 1, 0));
+    let (made, raw) = (new_event(2), new_stream(0, 1, 0));
     let stream = wrap(raw);
     for _ in 0..20 {
         let event = wrap_event(made);
@@ -114,7 +100,7 @@ fn event_owner_is_kept() {
             Some(EventOptions::timed())
         }
     }
-    let owner = Arc::new(Owner(RawEvent::<Hip>::from_ptr(bare_event(0)).to_bits()));
+    let owner = Arc::new(Owner(RawEvent::<Hip>::from_ptr(new_event(0)).to_bits()));
     let event = Hip::event_from_owner(Arc::clone(&owner), None).expect("a foreign event");
     assert_eq!((Arc::strong_count(&owner), event.options()), (2, EventOptions::timed()));
     let stream = wrap(new_stream(0, 1, 0));
@@ -140,7 +126,7 @@ fn invalid_event_handle_is_rejected() {
     let null = unsafe { Hip::event_from_raw(RawEvent::from_bits(0), None) };
     expect_kind("handle 0", null, ErrorKind::InvalidHandle);
     // SAFETY: the event is never destroyed.
-    let absent = unsafe { Hip::event_from_raw(RawEvent::from_ptr(bare_event(2)), Some(absent())) };
+    let absent = unsafe { Hip::event_from_raw(RawEvent::from_ptr(new_event(2)), Some(absent())) };
     expect_kind("no such device", absent, ErrorKind::InvalidDevice);
 }
 
@@ -195,12 +181,11 @@ fn owner_of_a_rejected_handle_is_dropped() {
 
 fn another_library_records_our_event() {
     let raw = new_stream(0, 1, 0);
-    let [start, end] =
-        [(); 2].map(|()| Hip::new_event(device(), EventOptions::timed()).expect("an event"));
+    let [start, end] = [(); 2].map(|()| own_event(EventOptions::timed()));
     assert_eq!(start.status().expect("status"), EventStatus::Unrecorded);
     let handles = [start.raw().as_ptr(), end.raw().as_ptr()];
     assert_eq!(start.status().expect("status"), EventStatus::Unrecorded, "a timed event");
-    let untimed = Hip::new_event(device(), EventOptions::new()).expect("an event");
+    let untimed = own_event(EventOptions::new());
     let handle = untimed.raw().as_ptr();
     let gate = gate(raw);
     handles.into_iter().chain([handle]).for_each(|event| record(event, raw));
@@ -246,9 +231,9 @@ fn siblings_of_a_stream_use_its_device() {
 
 /// A device reset destroys everything that the process has on the device, so this is a child process.
 fn device_reset() {
-    let own = Hip::new_stream(device(), StreamOptions::new()).expect("a stream");
+    let own = own_stream();
     let event = own.record_event().expect("a record");
-    let busy = Hip::new_stream(device(), StreamOptions::new()).expect("a stream");
+    let busy = own_stream();
     busy.wait_stream(&own).expect("wait_stream");
     own.synchronize().expect("synchronize");
     busy.synchronize().expect("synchronize");
@@ -267,7 +252,7 @@ fn device_reset() {
         expect_kind("a record", own.record(&event), ErrorKind::ContextDestroyed);
     }
     drop((own, busy));
-    let [one, other] = [(); 2].map(|()| Hip::new_stream(device(), StreamOptions::new()).unwrap());
+    let [one, other] = [(); 2].map(|()| own_stream());
     for _ in 0..20 {
         one.wait_stream(&other).expect("wait_stream");
         other.fork([&one]).expect("fork");

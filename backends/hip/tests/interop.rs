@@ -4,10 +4,10 @@ mod support;
 
 use std::process::ExitCode;
 
-use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream, StreamOptions};
+use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream};
 use gpu_stream_hip::{Hip, HipCode, HipStream, interop};
 use hip_sys::hiprt;
-use support::{device, need_two_devices};
+use support::{need_two_devices, own_stream};
 
 fn main() -> ExitCode {
     // The linked runtime is loaded before anything can be preloaded, and with it any library of the name
@@ -33,7 +33,7 @@ fn the_linked_runtime_is_used() {
 }
 
 fn stream_and_event_convert_both_ways() {
-    let own = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let own = own_stream();
     let converted: hiprt::hipStream_t = own.to_hip_sys();
     // SAFETY: `own` outlives the wrapper.
     let again = unsafe { HipStream::from_hip_sys(converted, None) }.unwrap();
@@ -48,7 +48,7 @@ fn stream_and_event_convert_both_ways() {
 
 fn wrong_device_is_rejected() {
     need_two_devices();
-    let own = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let own = own_stream();
     let second = Hip::device(1).unwrap();
     // SAFETY: the device is rejected before the stream is used.
     let wrapped = unsafe { HipStream::from_hip_sys(own.to_hip_sys(), Some(second)) };

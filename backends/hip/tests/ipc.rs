@@ -9,7 +9,7 @@ use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, Stre
 use gpu_stream_hip::Hip;
 use gpu_stream_hip::ipc::IpcEventHandle;
 use support::bare::{gate, new_stream, words};
-use support::{device, expect_kind, has_interprocess, skip, wrap};
+use support::{device, expect_kind, has_interprocess, own_event, skip, wrap};
 
 /// The variable that marks the second process.
 const CHILD: &str = "GPU_STREAM_HIP_IPC_CHILD";
@@ -95,7 +95,7 @@ fn stream_waits_for_another_process() {
 }
 
 fn ordinary_event_has_no_handle() {
-    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    let event = own_event(EventOptions::new());
     let text = expect_kind("ipc_handle", event.ipc_handle(), ErrorKind::InvalidHandle);
     assert!(text.contains("interprocess"), "{text}");
 }

@@ -6,13 +6,13 @@ mod support;
 use std::ffi::c_int;
 use std::process::ExitCode;
 
-use gpu_stream_core::{Backend, Event, RawStream, Stream, StreamOptions};
+use gpu_stream_core::{Backend, Event, RawStream, Stream};
 use gpu_stream_hip::Hip;
 use support::bare::{
-    Bare, Ptr, bare, fetch_error, gate, keeps_errors, new_stream, ok, peek_error, synchronize,
-    version,
+    Bare, Ptr, bare, fetch_error, gate, keeps_errors, new_event, new_stream, ok, peek_error,
+    record, synchronize, version,
 };
-use support::{device, wrap};
+use support::{device, own_stream, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -78,7 +78,7 @@ fn callers_error_stays() {
     fetch_error();
     let error = fail();
     assert_eq!(peek_error(), error);
-    let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let other = own_stream();
     assert!(!stream.query().unwrap());
     other.wait_stream(&stream).unwrap();
     let event = stream.record_event().unwrap();
@@ -121,12 +121,8 @@ fn successful_call_leaves_no_error() {
         "hipEventQuery" { synchronize(stream); fail(); (d.event_query)(event) };
         "hipEventElapsedTime" { synchronize(stream); fail(); (d.event_elapsed)(&mut 0.0, event, event) };
     };
-    let (stream, mut event) = (new_stream(0, 1, 0), std::ptr::null_mut());
-    // SAFETY: the stream is alive, and `&mut event` is a valid out-pointer.
-    unsafe {
-        ok("event_create", (bare().event_create)(&mut event, 0));
-        ok("event_record", (bare().event_record)(event, stream));
-    }
+    let (stream, event) = (new_stream(0, 1, 0), new_event(0));
+    record(event, stream);
     synchronize(stream);
     let error = fail();
     for (name, call) in calls {

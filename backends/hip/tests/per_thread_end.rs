@@ -12,11 +12,10 @@ use std::sync::mpsc;
 use std::thread;
 
 use gpu_stream_core::{
-    Backend, ErrorKind, Event, EventOptions, EventStatus, PerThread, RawStream, Stream,
-    StreamOptions, StreamOwner,
+    Backend, ErrorKind, Event, EventOptions, EventStatus, PerThread, RawStream, Stream, StreamOwner,
 };
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use support::{churn, device, expect_kind};
+use support::{churn, device, expect_kind, own_event, own_stream};
 
 const CASES: [support::Case; 11] = [
     ("events_are_complete_after_the_end", events_are_complete_after_the_end),
@@ -43,14 +42,10 @@ fn per_thread() -> PerThread<HipStream> {
     Hip::per_thread_stream(device()).expect("per_thread_stream")
 }
 
-fn event(options: EventOptions) -> HipEvent {
-    Hip::new_event(device(), options).expect("new_event")
-}
-
 /// Makes every call that could pass the event to the runtime, and checks that the event is complete.
 #[track_caller]
 fn expect_complete(event: &HipEvent) {
-    let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let other = own_stream();
     assert_eq!(event.status().unwrap(), EventStatus::Complete);
     assert!(event.query().unwrap());
     event.synchronize().unwrap();
@@ -62,7 +57,7 @@ fn expect_complete(event: &HipEvent) {
 }
 
 fn events_are_complete_after_the_end() {
-    let events = [event(EventOptions::new()), event(EventOptions::timed())];
+    let events = [own_event(EventOptions::new()), own_event(EventOptions::timed())];
     let events = thread::spawn(move || {
         let stream = per_thread();
         for event in &events {
@@ -90,7 +85,7 @@ fn end_of_the_thread_waits_for_its_work() {
                 ran.store(1, Ordering::SeqCst);
             };
             stream.launch_host_func(Box::new(held_back)).unwrap();
-            let (event, again) = (stream.record_event().unwrap(), event(EventOptions::timed()));
+            let (event, again) = (stream.record_event().unwrap(), own_event(EventOptions::timed()));
             stream.record(&again).unwrap();
             assert_eq!(event.status().unwrap(), EventStatus::Pending);
             send.send((event, again)).unwrap();
@@ -114,12 +109,12 @@ fn end_of_the_thread_waits_for_its_work() {
 
 /// Several threads use an event while the thread that recorded it ends.
 fn events_can_be_used_while_threads_end() {
-    let shared = [event(EventOptions::new()), event(EventOptions::timed())];
+    let shared = [own_event(EventOptions::new()), own_event(EventOptions::timed())];
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
-                let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+                let other = own_stream();
                 while !done.load(Ordering::SeqCst) {
                     for event in &shared {
                         event.status().unwrap();
@@ -146,8 +141,8 @@ fn events_can_be_used_while_threads_end() {
 
 /// Recorded on a live stream, the event of an ended thread is an ordinary one again.
 fn event_of_an_ended_thread_can_be_recorded_again() {
-    let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
-    let timed = event(EventOptions::timed());
+    let other = own_stream();
+    let timed = own_event(EventOptions::timed());
     let timed = thread::spawn(move || {
         per_thread().record(&timed).unwrap();
         timed
@@ -172,7 +167,7 @@ fn event_of_an_ended_thread_can_be_recorded_again() {
 
 /// Events of ended threads return to the pool, and are reused.
 fn pooled_events_of_ended_threads_are_reused() {
-    let reader = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let reader = own_stream();
     for _ in 0..30 {
         let events = thread::spawn(|| {
             let stream = per_thread();
@@ -181,7 +176,7 @@ fn pooled_events_of_ended_threads_are_reused() {
         });
         drop(events.join().unwrap());
         churn(2_000);
-        let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+        let other = own_stream();
         reader.wait_stream(&other).unwrap();
         let again: Vec<_> = (0..8).map(|_| other.record_event().unwrap()).collect();
         again.iter().for_each(|event| event.synchronize().unwrap());
@@ -266,7 +261,7 @@ fn main_thread_ends_beside_queries() {
 /// So many threads query the event that some query is always running. The thread can end anyway.
 fn end_of_the_thread_beside_constant_queries() {
     let stop = AtomicBool::new(false);
-    let shared = event(EventOptions::new());
+    let shared = own_event(EventOptions::new());
     thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
@@ -346,11 +341,11 @@ fn panic_of_a_deferred_owner_at_the_end() {
             self.0.as_ref().expect("a stream").raw()
         }
     }
-    let keep = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let keep = own_stream();
     let carrier = keep.clone();
-    let bomb = Bomb(Some(Hip::new_stream(device(), StreamOptions::new()).unwrap()));
+    let bomb = Bomb(Some(own_stream()));
     let foreign = Hip::stream_from_owner(Arc::new(bomb), None).unwrap();
-    let event = event(EventOptions::timed());
+    let event = own_event(EventOptions::timed());
     foreign.record(&event).unwrap();
     drop(foreign);
     let ended = thread::spawn(move || {
@@ -365,6 +360,6 @@ fn panic_of_a_deferred_owner_at_the_end() {
     });
     let own = ended.join().unwrap();
     assert_eq!(own.status().unwrap(), EventStatus::Complete);
-    Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    own_stream();
     assert_eq!(DROPPED.load(Ordering::SeqCst), 1, "the deferred drop did not run");
 }

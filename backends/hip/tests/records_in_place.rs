@@ -12,11 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 
-use gpu_stream_core::{
-    Backend, ErrorKind, Event, EventOptions, EventStatus, Stream, StreamOptions,
-};
+use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, Stream};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use support::{device, expect_kind, fake};
+use support::{device, expect_kind, fake, own_event, own_stream};
 
 const CASES: [fake::Case; 5] = [
     ("overlapping_records_keep_both_streams", overlapping_records_keep_both_streams),
@@ -44,13 +42,9 @@ impl<F: Fn()> Drop for OnDrop<F> {
     }
 }
 
-fn new() -> HipStream {
-    Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
-}
-
 /// Creates an event whose handle has escaped, and records it on `stream`.
 fn escaped(stream: &HipStream) -> HipEvent {
-    let event = Hip::new_event(device(), EventOptions::new()).expect("an event");
+    let event = own_event(EventOptions::new());
     event.raw();
     stream.record(&event).expect("a record");
     event
@@ -58,12 +52,12 @@ fn escaped(stream: &HipStream) -> HipEvent {
 
 /// The runtime makes the record on `one` first, but its bookkeeping comes last.
 fn overlapping_records_keep_both_streams(fake: &fake::Fake) {
-    let keep = new();
+    let keep = own_stream();
     // HIP 5.7 needs an event of the pool to destroy a stream.
     drop(keep.record_event().expect("a record"));
     let event = escaped(&keep);
     let streams = fake.live_streams();
-    let (one, other) = (new(), new());
+    let (one, other) = (own_stream(), own_stream());
     fake.hold_next(fake::RECORD_END);
     thread::scope(|scope| {
         let blocked = scope.spawn(|| one.record(&event));
@@ -86,7 +80,7 @@ fn overlapping_records_keep_both_streams(fake: &fake::Fake) {
 }
 
 fn blocked_record_keeps_no_stream_of_other_records(fake: &fake::Fake) {
-    let (keep, blocked) = (new(), new());
+    let (keep, blocked) = (own_stream(), own_stream());
     drop(keep.record_event().expect("a record"));
     let event = escaped(&keep);
     let streams = fake.live_streams();
@@ -97,7 +91,7 @@ fn blocked_record_keeps_no_stream_of_other_records(fake: &fake::Fake) {
             fake.wait_until_held();
             let _released = OnDrop(|| fake.release());
             for _ in 0..20 {
-                new().record(&event).expect("a record");
+                own_stream().record(&event).expect("a record");
                 keep.query().expect("query");
                 assert!(fake.live_streams() <= streams + 2, "{point}");
                 assert!(event.query().expect("query"));
@@ -114,10 +108,10 @@ fn blocked_record_keeps_no_stream_of_other_records(fake: &fake::Fake) {
 /// The runtime's event points to the thread's own stream, and the bookkeeping of the other record comes
 /// last, or the reverse. The record of the event is then unknown, and the runtime is not called.
 fn thread_ends_after_overlapping_records(fake: &fake::Fake) {
-    let keep = new();
+    let keep = own_stream();
     let event = escaped(&keep);
     for own_is_blocked in [false, true] {
-        let other = new();
+        let other = own_stream();
         let (sender, receiver) = channel();
         fake.hold_next(fake::RECORD_END);
         thread::scope(|scope| {
@@ -202,7 +196,7 @@ fn during_synchronize(
 }
 
 fn failed_marker_is_repeated_by_the_next_record(fake: &fake::Fake) {
-    let (first, second) = (new(), new());
+    let (first, second) = (own_stream(), own_stream());
     for function in ["hipStreamCreateWithPriority", "hipStreamWaitEvent"] {
         let event = escaped(&first);
         during_synchronize(fake, &first, &event, |wait_for_queries| {
@@ -216,7 +210,7 @@ fn failed_marker_is_repeated_by_the_next_record(fake: &fake::Fake) {
 }
 
 fn second_record_makes_its_own_marker(fake: &fake::Fake) {
-    let (first, second, third) = (new(), new(), new());
+    let (first, second, third) = (own_stream(), own_stream(), own_stream());
     // The first of the two records is blocked in the marker's wait, or in the marker's record.
     for function in ["hipStreamWaitEvent", "hipEventRecord"] {
         let event = escaped(&first);

@@ -10,12 +10,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use gpu_stream_core::{
-    Backend, Event, EventOptions, EventStatus, RawStream, Stream, StreamOptions, StreamOwner,
-};
+use gpu_stream_core::{Backend, Event, EventOptions, EventStatus, RawStream, Stream, StreamOwner};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use support::bare::{Ptr, bare, gate, new_stream, ok};
-use support::{churn, device};
+use support::bare::{Ptr, bare, gate, new_event, new_stream, ok, record};
+use support::{churn, own_event, own_stream};
 
 const CASES: [support::Case; 8] = [
     ("event_outlives_its_stream", event_outlives_its_stream),
@@ -72,7 +70,7 @@ impl Drop for ForeignStream {
 
 /// Makes every call that passes the event to the runtime.
 fn use_event(event: &HipEvent) {
-    let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let other = own_stream();
     event.synchronize().unwrap();
     assert!(event.query().unwrap());
     assert_eq!(event.status().unwrap(), EventStatus::Complete);
@@ -87,14 +85,13 @@ fn use_event(event: &HipEvent) {
 }
 
 fn events() -> [HipEvent; 2] {
-    [EventOptions::new(), EventOptions::timed()]
-        .map(|options| Hip::new_event(device(), options).unwrap())
+    [EventOptions::new(), EventOptions::timed()].map(|options| own_event(options))
 }
 
 /// The safe form of a program that calls `hipStreamDestroy` and then `hipStreamWaitEvent`.
 fn event_outlives_its_stream() {
     for event in events() {
-        let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+        let stream = own_stream();
         stream.record(&event).unwrap();
         drop(stream);
         churn(500);
@@ -114,7 +111,7 @@ fn event_keeps_the_owner_until_it_is_recorded_again() {
     // The drop of the event releases the owner, whether the event returns to the pool or is destroyed.
     for options in [EventOptions::new(), EventOptions::timed()] {
         let (stream, gone) = ForeignStream::wrapped();
-        let event = Hip::new_event(device(), options).unwrap();
+        let event = own_event(options);
         stream.record(&event).unwrap();
         drop(stream);
         drop(event);
@@ -123,7 +120,7 @@ fn event_keeps_the_owner_until_it_is_recorded_again() {
 }
 
 fn another_record_releases_the_owner() {
-    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    let event = own_event(EventOptions::new());
     let mut before: Option<Arc<AtomicUsize>> = None;
     for _ in 0..50 {
         let (stream, gone) = ForeignStream::wrapped();
@@ -144,7 +141,7 @@ fn threads_record_and_query_one_event() {
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
-                let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+                let other = own_stream();
                 while !done.load(Ordering::SeqCst) {
                     for event in &events {
                         event.status().unwrap();
@@ -169,7 +166,7 @@ fn threads_record_and_query_one_event() {
 
 /// `record_event` and `wait_stream` reuse events whose stream was destroyed.
 fn pooled_event_of_a_destroyed_stream_is_reused() {
-    let reader = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let reader = own_stream();
     for _ in 0..100 {
         let (stream, _) = ForeignStream::wrapped();
         reader.wait_stream(&stream).unwrap();
@@ -184,15 +181,9 @@ fn bare_event_is_destroyed_after_its_stream() {
     for pending in [false, true] {
         for flags in [0, 2] {
             let raw = new_stream(0, 1, 0);
-            let mut events = [std::ptr::null_mut(); 20];
             let gate = pending.then(|| gate(raw));
-            for event in &mut events {
-                // SAFETY: the stream is alive, and `event` is a valid out-pointer.
-                unsafe {
-                    ok("event_create", (bare().event_create)(event, flags));
-                    ok("event_record", (bare().event_record)(*event, raw));
-                }
-            }
+            let events = [(); 20].map(|()| new_event(flags));
+            events.iter().for_each(|&event| record(event, raw));
             drop(gate);
             // SAFETY: the stream and the events are alive, and these are their last uses.
             unsafe {
@@ -209,9 +200,9 @@ fn bare_event_is_destroyed_after_its_stream() {
 /// While a thread synchronizes an event, another records it on a second and a third stream, and drops
 /// all of them.
 fn synchronize_keeps_the_replaced_stream() {
-    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    let event = own_event(EventOptions::new());
     for _ in 0..20 {
-        let first = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+        let first = own_stream();
         let shut = gate(first.raw().as_ptr());
         first.record(&event).unwrap();
         std::thread::scope(|scope| {
@@ -233,7 +224,7 @@ fn synchronize_keeps_the_replaced_stream() {
 fn process_ends_with_busy_streams() {
     let mut gates = Vec::new();
     for _ in 0..4 {
-        let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+        let stream = own_stream();
         gates.push(gate(stream.raw().as_ptr()));
         let event = stream.record_event().unwrap();
         stream.launch_host_func(Box::new(|| ())).unwrap();

@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gpu_stream_core::{Backend, Event, EventOptions, Stream, StreamOptions};
+use gpu_stream_core::{Backend, Event, EventOptions, Stream};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
 use libtest_mimic::Arguments;
-use support::{device, fake};
+use support::{device, fake, own_event, own_stream};
 
 /// Counts the allocations of this program.
 struct Counting;
@@ -63,10 +63,6 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }
 
-fn stream() -> HipStream {
-    Hip::new_stream(device(), StreamOptions::new()).unwrap()
-}
-
 /// A thread's streams.
 struct Part {
     source: HipStream,
@@ -76,8 +72,8 @@ struct Part {
 
 impl Part {
     fn of(source: &HipStream) -> Self {
-        let branches = std::array::from_fn(|_| stream());
-        Part { source: source.clone(), waiter: stream(), branches }
+        let branches = std::array::from_fn(|_| own_stream());
+        Part { source: source.clone(), waiter: own_stream(), branches }
     }
 
     /// Has the maximum number of events out, at the same time as all other threads. A thread that
@@ -124,9 +120,9 @@ fn allocations_and_events_are_counted(fake: &fake::Fake) {
     let before = ALLOCATIONS.load(Ordering::SeqCst);
     drop(Box::new(fake.live_events()));
     assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), before + 1);
-    stream();
+    own_stream();
     fake.calls("");
-    drop(Hip::new_event(device(), EventOptions::timed()).unwrap());
+    drop(own_event(EventOptions::timed()));
     assert_eq!(fake.calls("hipEventCreateWithFlags"), 1);
 }
 
@@ -142,7 +138,7 @@ fn count(
     std::thread::scope(|scope| {
         for part in parts {
             scope.spawn(|| {
-                let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+                let event = own_event(EventOptions::new());
                 // An event that is recorded again has a second handle from then on.
                 call(part, &event);
                 call(part, &event);
@@ -169,14 +165,14 @@ fn count(
 }
 
 fn nothing_new(fake: &fake::Fake, threads: usize) {
-    let parts: Vec<_> = (0..threads).map(|_| Part::of(&stream())).collect();
+    let parts: Vec<_> = (0..threads).map(|_| Part::of(&own_stream())).collect();
     let (events, allocations) = count(fake, &parts, 200, Part::every_call);
     assert_eq!(events, 0, "created events");
     assert_eq!(allocations, 0, "allocations");
 }
 
 fn eight_threads_on_one_stream(fake: &fake::Fake) {
-    let source = stream();
+    let source = own_stream();
     let parts: Vec<_> = (0..8).map(|_| Part::of(&source)).collect();
     let ordered = |part: &Part, event: &HipEvent| {
         let (waiter, source) = (part.waiter.raw().as_ptr(), part.source.raw().as_ptr());
@@ -194,9 +190,9 @@ fn eight_threads_on_one_stream(fake: &fake::Fake) {
 /// One thread is blocked inside the runtime. All others continue, on the same stream and on many more,
 /// some of which share its entry in every table.
 fn no_thread_waits_for_another(fake: &fake::Fake) {
-    let part = Part::of(&stream());
-    let others: Vec<_> = (0..600).map(|_| stream()).collect();
-    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    let part = Part::of(&own_stream());
+    let others: Vec<_> = (0..600).map(|_| own_stream()).collect();
+    let event = own_event(EventOptions::new());
     for function in ["hipEventRecord", "hipStreamWaitEvent", "hipEventCreateWithFlags"] {
         // So that an event must be created.
         let held: Vec<_> = (0..600).map(|_| part.source.record_event().unwrap()).collect();
@@ -220,8 +216,8 @@ fn no_thread_waits_for_another(fake: &fake::Fake) {
 }
 
 fn ended_threads_leave_their_events(fake: &fake::Fake) {
-    let part = Part::of(&stream());
-    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    let part = Part::of(&own_stream());
+    let event = own_event(EventOptions::new());
     part.every_call(&event);
     part.every_call(&event);
     let live = fake.live_events();

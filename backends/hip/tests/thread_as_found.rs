@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use gpu_stream_core::{Backend, EventOptions, RawStream, Stream, StreamOptions, StreamOwner};
 use gpu_stream_hip::{Hip, HipStream};
 use support::bare::{bare, fetch_error, gate, new_stream, peek_error, set_device, thread_state};
-use support::{device, devices, operations, wrap};
+use support::{devices, operations, own_event, own_stream, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -31,7 +31,7 @@ fn every_call() {
 fn while_work_is_pending() {
     for of in 0..devices().min(2) {
         let raw = new_stream(of, 1, 0);
-        let (stream, other) = (wrap(raw), Hip::new_stream(device(), StreamOptions::new()).unwrap());
+        let (stream, other) = (wrap(raw), own_stream());
         for current in 0..devices().min(2) {
             set_device(current);
             let gate = gate(raw);
@@ -60,9 +60,8 @@ impl<E: gpu_stream_core::Event> QueryNow for E {
 }
 
 fn objects_dropped_on_another_thread() {
-    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
-    let events = [EventOptions::new(), EventOptions::timed()]
-        .map(|options| Hip::new_event(device(), options).unwrap());
+    let stream = own_stream();
+    let events = [EventOptions::new(), EventOptions::timed()].map(|options| own_event(options));
     for event in &events {
         stream.record(event).unwrap();
     }

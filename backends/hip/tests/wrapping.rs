@@ -11,7 +11,10 @@ use gpu_stream_core::{
 };
 use gpu_stream_hip::Hip;
 use support::bare::{bare, enter, gate, new_stream, version, words};
-use support::{device, devices, expect_kind, has_interprocess, need_two_devices, skip, wrap};
+use support::{
+    device, devices, expect_kind, has_interprocess, need_two_devices, own_event, own_stream, skip,
+    wrap,
+};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -114,7 +117,7 @@ fn default_handles_name_the_current_devices_stream() {
 fn legacy_handle_never_reaches_the_runtime() {
     // SAFETY: the default stream always exists.
     let stream = unsafe { Hip::stream_from_raw_unchecked(RawStream::LEGACY, device()) }.unwrap();
-    let other = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let other = own_stream();
     stream.priority().unwrap();
     stream.capture_status().unwrap();
     let event = stream.record_event().unwrap();
@@ -157,7 +160,7 @@ fn handle_of_a_destroyed_stream_is_rejected() {
 }
 
 fn every_option_of_an_event() {
-    let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let stream = own_stream();
     for bits in 0..8 {
         let builder = EventOptions::builder().timing(bits & 1 != 0).blocking(bits & 2 != 0);
         let Ok(options) = builder.interprocess(bits & 4 != 0).build() else { continue };
@@ -186,7 +189,7 @@ fn host_function_panic_is_a_stream_fault() {
             std::panic::resume_unwind(Box::new("meant to fail"));
         }))
         .unwrap();
-    let event = Hip::new_event(device(), EventOptions::new()).unwrap();
+    let event = own_event(EventOptions::new());
     for _ in 0..2 {
         let text = expect_kind("synchronize", stream.synchronize(), ErrorKind::StreamFault);
         assert!(text.contains("meant to fail"), "{text}");
@@ -208,11 +211,11 @@ fn host_function_panic_is_a_stream_fault() {
 /// A host function drops the last reference to a stream and to events. Nothing hangs, and the functions
 /// after it run.
 fn objects_dropped_in_a_host_function() {
-    let carrier = Hip::new_stream(device(), StreamOptions::new()).unwrap();
+    let carrier = own_stream();
     let ran = Arc::new(AtomicU32::new(0));
     for _ in 0..100 {
-        let stream = Hip::new_stream(device(), StreamOptions::new()).unwrap();
-        let event = Hip::new_event(device(), EventOptions::timed()).unwrap();
+        let stream = own_stream();
+        let event = own_event(EventOptions::timed());
         stream.record(&event).unwrap();
         let ran = Arc::clone(&ran);
         let all = (stream.record_event().unwrap(), event, stream);

@@ -7,7 +7,7 @@ use gpu_stream_faults::{At, InjectedFault, Threads};
 use gpu_stream_hip::Hip;
 
 use crate::front::{self, OPTIONAL, controls};
-use crate::support::{self, bare, skip};
+use crate::support::{bare, own_stream, skip};
 use crate::vendor::OnHip;
 
 /// The variable that holds the task of a child process: a word, and its argument.
@@ -174,7 +174,7 @@ pub fn slow_call_blocks_no_other_stream() {
 
 /// All calls fail from now on. Each reports it, and nothing ends the process.
 pub fn a_runtime_that_is_gone() {
-    let stream = Hip::new_stream(support::device(), Default::default()).expect("a stream");
+    let stream = own_stream();
     let event = stream.record_event().expect("a record");
     controls().set("*", At::Always, Threads::All, InjectedFault::Answer(4));
     let answers = [

@@ -15,10 +15,9 @@ mod vendor;
 
 use std::process::ExitCode;
 
-use gpu_stream_core::{Backend as _, Stream as _};
+use gpu_stream_core::Stream as _;
 use gpu_stream_faults::sweep::{Extent, one, run};
 use gpu_stream_faults::{At, InjectedFault, Threads};
-use gpu_stream_hip::Hip;
 use support::bare::{self, bare};
 use support::capture::Capture;
 use vendor::OnHip;
@@ -100,7 +99,7 @@ fn put_back(occurrence: u32) {
 /// A failed check must not make a busy stream look idle: the destroy call would wait for its work.
 fn drop_of_a_busy_stream_does_not_wait() {
     for function in ["hipStreamIsCapturing", "hipStreamQuery"] {
-        let stream = Hip::new_stream(support::device(), Default::default()).expect("a stream");
+        let stream = support::own_stream();
         let gate = bare::gate(stream.raw().as_ptr());
         let controls = front::controls();
         controls.set(function, At::Always, Threads::All, InjectedFault::Answer(1));

@@ -367,9 +367,7 @@ impl FaultFixture for OnHip {
             Operation {
                 name: "wrap a foreign event".into(),
                 run: Box::new(move |probe| {
-                    let mut event = std::ptr::null_mut();
-                    // SAFETY: `&mut event` is a valid out-pointer.
-                    bare::ok("event_create", unsafe { (bare().event_create)(&mut event, 2) });
+                    let event = bare::new_event(2);
                     let raw = RawEvent::from_ptr(event);
                     // SAFETY: the event is destroyed after the wrapper.
                     drop(probe.act(|| unsafe { Hip::event_from_raw(raw, None) }));

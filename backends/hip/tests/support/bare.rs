@@ -206,6 +206,22 @@ pub fn new_stream(device: c_int, flags: c_uint, priority: c_int) -> Ptr {
     stream
 }
 
+/// Creates an event on the current device, which only the test itself destroys. Flags 2: without timing.
+#[track_caller]
+pub fn new_event(flags: c_uint) -> Ptr {
+    let mut event = std::ptr::null_mut();
+    // SAFETY: `&mut event` is a valid out-pointer.
+    ok("event_create", unsafe { (bare().event_create)(&mut event, flags) });
+    event
+}
+
+/// Records an event on a stream of its device.
+#[track_caller]
+pub fn record(event: Ptr, stream: Ptr) {
+    // SAFETY: the tests' events and streams are alive.
+    ok("event_record", unsafe { (bare().event_record)(event, stream) });
+}
+
 /// Waits for all work of a stream.
 #[track_caller]
 pub fn synchronize(stream: Ptr) {

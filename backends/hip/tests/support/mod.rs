@@ -14,8 +14,8 @@ pub mod operations;
 use std::path::Path;
 use std::process::ExitCode;
 
-use gpu_stream_core::{Backend, Device, Error, ErrorKind, RawStream};
-use gpu_stream_hip::{Hip, HipError, HipStream};
+use gpu_stream_core::{Backend, Device, Error, ErrorKind, EventOptions, RawStream, StreamOptions};
+use gpu_stream_hip::{Hip, HipError, HipEvent, HipStream};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// A test case: its name, and its function.
@@ -158,6 +158,18 @@ pub fn required() -> bool {
 /// Returns the first device.
 pub fn device() -> Device {
     Hip::device(0).expect("device 0")
+}
+
+/// Creates a stream on the first device.
+#[track_caller]
+pub fn own_stream() -> HipStream {
+    Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
+}
+
+/// Creates an event on the first device.
+#[track_caller]
+pub fn own_event(options: EventOptions) -> HipEvent {
+    Hip::new_event(device(), options).expect("an event")
 }
 
 /// Wraps a stream that the tests do not destroy before the wrapper.
