@@ -1,14 +1,13 @@
 //! AMD's own runtime on a machine without a GPU and without a simulated one. Every call reports that
 //! there is no device. Skipped if there is no such runtime, or if there is a device.
 
-mod support;
-
 use std::process::ExitCode;
 
 use gpu_stream_core::{
     Backend, BackendKind, Device, Error, ErrorKind, EventOptions, RawStream, StreamOptions,
 };
 use gpu_stream_hip::{Hip, HipError};
+use gpu_stream_test_support::is_required;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 fn main() -> ExitCode {
@@ -25,7 +24,7 @@ fn every_call() -> Result<Completion, Failed> {
         Err(error) if error.kind() == ErrorKind::LibraryNotFound => error.to_string(),
         Err(_) => return no_device().map(|()| Completion::Completed),
     };
-    if support::required() {
+    if is_required(Hip::KIND) {
         let text = format!("skipped, but GPU_STREAM_REQUIRE names hip: {reason}");
         return Err(text.into());
     }

@@ -175,7 +175,7 @@ fn loaded_runtime_is_used() -> Result<Completion, Failed> {
         return Ok(Completion::ignored_with("loaded libraries are listed on Linux only"));
     }
     let library = fake_library!();
-    fake::completion(fake::rerun("present", &[("FAKE_HIP_PRESENT", &library), (LIBRARY, "")]))
+    fake::completion(&fake::rerun("present", &[("FAKE_HIP_PRESENT", &library), (LIBRARY, "")]))
 }
 
 fn present() -> ExitCode {

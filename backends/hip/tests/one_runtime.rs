@@ -11,15 +11,15 @@ use std::process::ExitCode;
 use gpu_stream_core::{Backend, Device, Error, ErrorKind, RawStream, Stream, StreamOptions};
 use gpu_stream_faults::{copy_as, without_symbols};
 use gpu_stream_hip::{Hip, HipError};
+use gpu_stream_test_support::{Case, completion, is_required, run_to_exit, skip};
 use libloading::Library;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use support::fake::CHILDREN;
 
 const LIBRARY: &str = "GPU_STREAM_HIP_LIBRARY";
 
 /// The variable that passes the path of AMD's library to a child process.
 const ORIGINAL: &str = "GPU_STREAM_ONE_RUNTIME";
-
-type Case = (&'static str, fn());
 
 const CASES: [Case; 8] = [
     ("renamed_runtime_is_used", renamed_runtime_is_used),
@@ -34,8 +34,8 @@ const CASES: [Case; 8] = [
 
 fn main() -> ExitCode {
     support::prepare();
-    if let Ok(name) = std::env::var("GPU_STREAM_HIP_CHILD") {
-        CASES.iter().find(|(case, _)| *case == name).expect("a case").1();
+    if let Some(case) = CHILDREN.case(&CASES) {
+        run_to_exit(case);
         return ExitCode::SUCCESS;
     }
     let original = original();
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         let original = original.clone();
         Trial::ignorable_test(name, move || match &original {
             Ok(original) => in_child(name, original),
-            Err(reason) if support::required() => Err(reason.into()),
+            Err(reason) if is_required(Hip::KIND) => Err(reason.into()),
             Err(reason) => Ok(Completion::ignored_with(reason.clone())),
         })
     });
@@ -72,22 +72,10 @@ fn original() -> Result<PathBuf, String> {
 
 /// Runs a case in a child process.
 fn in_child(case: &str, original: &Path) -> Result<Completion, Failed> {
-    let output = hsa_sim::this_program()?
-        .env("GPU_STREAM_HIP_CHILD", case)
-        .env(ORIGINAL, original)
-        .env_remove(LIBRARY)
-        .output()?;
+    let output = CHILDREN.command(case).env(ORIGINAL, original).env_remove(LIBRARY).output()?;
     let _ = std::fs::remove_dir_all(folder(case));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    match output.status.code() {
-        Some(0) => Ok(Completion::Completed),
-        Some(SKIPPED) => Ok(Completion::ignored_with(errors.into_owned())),
-        _ => Err(format!("{}: {errors}", output.status).into()),
-    }
+    completion(&output)
 }
-
-/// The exit code of a child process that skips its case.
-const SKIPPED: i32 = 77;
 
 /// Returns the folder for the copies of a case.
 fn folder(case: &str) -> PathBuf {
@@ -234,8 +222,7 @@ fn handle_of_the_second_runtime_is_rejected() {
     let raw = foreign_stream(load(&second));
     let is_new = Hip::probe().unwrap().version.starts_with(['7', '8']);
     if is_new {
-        eprintln!("from HIP 7 on, the runtime follows a handle that is not its own");
-        std::process::exit(SKIPPED);
+        skip("from HIP 7 on, the runtime follows a handle that is not its own");
     }
     // SAFETY: the stream is never destroyed.
     expect_ambiguous(unsafe { Hip::stream_from_raw(raw, None) }, [&first, &second]);

@@ -15,7 +15,8 @@ use gpu_stream_core::{
     Backend, ErrorKind, Event, EventOptions, EventStatus, PerThread, RawStream, Stream, StreamOwner,
 };
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use support::{churn, device, expect_kind, own_event, own_stream};
+use gpu_stream_test_support::churn;
+use support::{device, expect_kind, own_event, own_stream};
 
 const CASES: [support::Case; 11] = [
     ("events_are_complete_after_the_end", events_are_complete_after_the_end),

@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use gpu_stream_core::{Backend, Event, EventOptions, EventStatus, RawStream, Stream, StreamOwner};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
+use gpu_stream_test_support::churn;
 use support::bare::{Ptr, bare, gate, new_event, new_stream, ok, record};
-use support::{churn, own_event, own_stream};
+use support::{own_event, own_stream};
 
 const CASES: [support::Case; 8] = [
     ("event_outlives_its_stream", event_outlives_its_stream),

@@ -10,11 +10,10 @@ use std::sync::Barrier;
 
 use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream, StreamOptions};
 use gpu_stream_hip::Hip;
+use gpu_stream_test_support::Case;
 use libtest_mimic::{Arguments, Trial};
 
 const LIBRARY: &str = "GPU_STREAM_HIP_LIBRARY";
-
-type Case = (&'static str, fn());
 
 const CASES: [Case; 6] = [
     ("failed_call_is_repeated", failed_call_is_repeated),
@@ -26,8 +25,8 @@ const CASES: [Case; 6] = [
 ];
 
 fn main() -> ExitCode {
-    if let Ok(name) = std::env::var("GPU_STREAM_HIP_CHILD") {
-        CASES.iter().find(|(case, _)| *case == name).expect("a case").1();
+    if let Some(case) = fake::CHILDREN.case(&CASES) {
+        case();
         return ExitCode::SUCCESS;
     }
     let library = fake::compile(false);

@@ -4,37 +4,17 @@
 
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::ExitCode;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gpu_stream_core::{Backend, Event, EventOptions, Stream};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
+use gpu_stream_test_support::CountingAllocator;
 use libtest_mimic::Arguments;
 use support::{device, fake, own_event, own_stream};
 
-/// Counts the allocations of this program.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: all calls are forwarded to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: `layout` is valid (caller contract).
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` and `layout` are valid (caller contract).
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 const CASES: [fake::Case; 6] = [
     ("allocations_and_events_are_counted", allocations_and_events_are_counted),
@@ -117,9 +97,9 @@ impl Part {
 }
 
 fn allocations_and_events_are_counted(fake: &fake::Fake) {
-    let before = ALLOCATIONS.load(Ordering::SeqCst);
+    let before = ALLOCATOR.allocations();
     drop(Box::new(fake.live_events()));
-    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), before + 1);
+    assert_eq!(ALLOCATOR.allocations(), before + 1);
     own_stream();
     fake.calls("");
     drop(own_event(EventOptions::timed()));
@@ -154,10 +134,10 @@ fn count(
         }
         barrier.wait();
         fake.calls("");
-        let before = ALLOCATIONS.load(Ordering::SeqCst);
+        let before = ALLOCATOR.allocations();
         barrier.wait();
         barrier.wait();
-        let allocations = ALLOCATIONS.load(Ordering::SeqCst) - before;
+        let allocations = ALLOCATOR.allocations() - before;
         let events = fake.calls("hipEventCreateWithFlags");
         barrier.wait();
         (events, allocations)

@@ -3,10 +3,16 @@
 use std::env;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Output};
+use std::process::{ExitCode, Output};
 
+pub use gpu_stream_test_support::completion;
+use gpu_stream_test_support::{Children, FakeLibrary};
 use libloading::Library;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// The child processes of the HIP tests.
+pub const CHILDREN: Children =
+    Children { variable: "GPU_STREAM_HIP_CHILD", program: hsa_sim::this_program };
 
 /// A test case: its name, and its function.
 pub type Case = (&'static str, fn(&Fake));
@@ -23,11 +29,10 @@ pub fn main(cases: &[Case], versions: &[&'static str]) -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }
 
-/// Runs the case that `GPU_STREAM_HIP_CHILD` names, in a child process. Returns `false` if there is none.
+/// Runs the case of a child process. Returns `false` if this is not one.
 pub fn run_as_child(cases: &[Case]) -> bool {
-    let Ok(name) = env::var("GPU_STREAM_HIP_CHILD") else { return false };
-    let case = cases.iter().find(|(case, _)| *case == name).expect("a case");
-    (case.1)(&Fake::open());
+    let Some(case) = CHILDREN.case(cases) else { return false };
+    case(&Fake::open());
     true
 }
 
@@ -61,46 +66,25 @@ pub fn in_child(
         Ok(library) => library.to_str().ok_or("the library's path is not valid UTF-8")?,
         Err(reason) => return Ok(Completion::ignored_with(reason.clone())),
     };
-    completion(rerun(child, &[&[("GPU_STREAM_HIP_LIBRARY", library)][..], variables].concat()))
-}
-
-/// Converts the output of a child process into the result of its case.
-pub fn completion(output: Output) -> Result<Completion, Failed> {
-    if output.status.success() {
-        return Ok(Completion::Completed);
-    }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+    completion(&rerun(child, &[&[("GPU_STREAM_HIP_LIBRARY", library)][..], variables].concat()))
 }
 
 /// Compiles the library. `old` omits the functions that are newer than HIP 5.2. Returns the reason if
 /// there is no compiler.
 pub fn compile(old: bool) -> Result<PathBuf, String> {
-    let name = if old { "old" } else { "new" };
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let library = folder.join(format!("fake_hip_{name}_{}.so", std::process::id()));
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/libamdhip64.rs");
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let mut command = Command::new(&rustc);
-    command.args(["--edition=2024", "--crate-type=cdylib", "--crate-name=fake_hip", "-Awarnings"]);
-    if old {
-        command.arg("--cfg=old");
-    }
-    if cfg!(target_os = "linux") {
-        // The name that the system's loader knows the library by, whatever its file name is.
-        command.arg("-Clink-arg=-Wl,-soname,libamdhip64.so.5");
-    }
-    let output = command.arg("-o").arg(&library).arg(source).output();
-    let output = output.map_err(|error| format!("{} did not start: {error}", rustc.display()))?;
-    // If a compiler exists and rejects the source, the test fails and is not skipped.
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(library)
+    let library = FakeLibrary {
+        name: "fake_hip",
+        source: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/libamdhip64.rs"),
+        folder: env!("CARGO_TARGET_TMPDIR"),
+        soname: Some("libamdhip64.so.5"),
+    };
+    library.compile(old)
 }
 
 /// Runs this test program again as `child`, with these variables.
 pub fn rerun(child: &str, variables: &[(&str, &str)]) -> Output {
-    let mut command = hsa_sim::this_program().expect("this program");
-    command.env("GPU_STREAM_HIP_CHILD", child).envs(variables.iter().copied());
-    command.output().expect("this program runs a second time")
+    let mut command = CHILDREN.command(child);
+    command.envs(variables.iter().copied()).output().expect("this program runs a second time")
 }
 
 /// The end of a record, for [`Fake::hold_next`].

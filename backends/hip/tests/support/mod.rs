@@ -14,17 +14,17 @@ pub mod operations;
 use std::path::Path;
 use std::process::ExitCode;
 
-use gpu_stream_core::{Backend, Device, Error, ErrorKind, EventOptions, RawStream, StreamOptions};
-use gpu_stream_hip::{Hip, HipError, HipEvent, HipStream};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use gpu_stream_core::{Backend, Device, EventOptions, RawStream, StreamOptions};
+use gpu_stream_hip::{Hip, HipEvent, HipStream};
+pub use gpu_stream_test_support::{Case, expect_kind, skip};
+use gpu_stream_test_support::{expect_success, run, run_to_exit};
 
-/// A test case: its name, and its function.
-pub type Case = (&'static str, fn());
+use fake::CHILDREN;
 
-/// Runs the cases one after the other. A case fails by a panic. Without a device all are skipped, which is a
-/// failure if `GPU_STREAM_REQUIRE` names hip.
+/// Runs the cases on the devices of this machine, or on simulated ones.
 pub fn main(cases: &[Case]) -> ExitCode {
-    run(cases.iter().copied())
+    prepare();
+    run::<Hip, _>(cases.iter().copied())
 }
 
 /// Runs each case as [`main`] does, but in a process of its own with freed memory filled.
@@ -32,42 +32,8 @@ pub fn main_in_children(cases: &'static [Case]) -> ExitCode {
     if run_as_child(cases) {
         return ExitCode::SUCCESS;
     }
-    run(cases.iter().map(|&(name, _)| (name, move || run_child(name))))
-}
-
-fn run<F: FnOnce() + Send + 'static>(cases: impl Iterator<Item = (&'static str, F)>) -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
     prepare();
-    let missing = Hip::probe().err().map(|error| error.to_string());
-    let required = required();
-    let trials = cases.map(|(name, case)| {
-        let missing = missing.clone();
-        Trial::ignorable_test(name, move || match missing {
-            None => {
-                // A new thread, which has never called the runtime.
-                let outcome = std::thread::Builder::new().name(name.into()).spawn(case)?.join();
-                match outcome.map_err(|panic| panic.downcast::<Skipped>()) {
-                    Ok(()) => Ok(Completion::Completed),
-                    Err(Ok(skipped)) => Ok(Completion::ignored_with(skipped.0)),
-                    Err(Err(_)) => Err(Failed::from("see the panic above")),
-                }
-            }
-            Some(reason) if required => {
-                Err(Failed::from(format!("skipped, but GPU_STREAM_REQUIRE names hip: {reason}")))
-            }
-            Some(reason) => Ok(Completion::ignored_with(reason)),
-        })
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
-}
-
-/// The panic payload of [`skip`].
-struct Skipped(String);
-
-/// Ends a case that cannot run here. It counts as ignored, and the reason is printed.
-pub fn skip(reason: &str) -> ! {
-    std::panic::resume_unwind(Box::new(Skipped(reason.into())))
+    run::<Hip, _>(cases.iter().map(|&(name, _)| (name, move || run_child(name))))
 }
 
 /// Skips the case if there is only one device.
@@ -96,47 +62,23 @@ pub fn prepare() {
     }
 }
 
-/// Runs the case that `GPU_STREAM_HIP_CHILD` names, in a child process. Returns `false` if it names
-/// none.
+/// Runs the case of a child process. Returns `false` if this is not one.
 pub fn run_as_child(cases: &[Case]) -> bool {
-    let Ok(name) = std::env::var("GPU_STREAM_HIP_CHILD") else { return false };
+    let Some(case) = CHILDREN.case(cases) else { return false };
     prepare();
     // Starts the runtime on the main thread. Otherwise HIP 6.4 crashes at process exit.
     Hip::probe().expect("a device");
-    let case = cases.iter().find(|(case, _)| *case == name).expect("a case");
-    if let Err(panic) = std::panic::catch_unwind(case.1) {
-        let Ok(skipped) = panic.downcast::<Skipped>() else { std::process::exit(1) };
-        eprint!("{}", skipped.0);
-        std::process::exit(SKIPPED);
-    }
+    run_to_exit(case);
     true
 }
 
-/// The exit code of a child process that skips its case.
-const SKIPPED: i32 = 77;
-
-/// Runs this program again as `child`, with freed memory filled, so that a use after free does not find
-/// a valid pointer. Panics if the child fails.
+/// Runs this program again as `child`, with freed memory filled, so that a use after free does not find a
+/// valid pointer. Panics if the child fails.
 #[track_caller]
 pub fn run_child(child: &str) {
-    let output = hsa_sim::this_program()
-        .expect("this program")
-        .env("GPU_STREAM_HIP_CHILD", child)
-        .env("GLIBC_TUNABLES", "glibc.malloc.perturb=165")
-        .output()
-        .expect("this program runs a second time");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    if output.status.code() == Some(SKIPPED) {
-        skip(&errors);
-    }
-    assert!(output.status.success(), "{child}: {}\n{errors}", output.status);
-}
-
-/// Reuses freed heap memory, so that a freed object does not look alive by chance.
-pub fn churn(blocks: usize) {
-    let size = |index: usize| 64 + index * 5 % 2_048;
-    let blocks: Vec<Vec<u8>> = (0..blocks).map(|index| vec![0xEE; size(index)]).collect();
-    std::hint::black_box(&blocks);
+    let mut command = CHILDREN.command(child);
+    command.env("GLIBC_TUNABLES", "glibc.malloc.perturb=165");
+    expect_success(child, &command.output().expect("this program runs a second time"));
 }
 
 /// Returns `true` if this runtime has interprocess events: only HIP's NVIDIA platform does.
@@ -147,12 +89,6 @@ pub fn has_interprocess() -> bool {
 /// Returns the number of devices.
 pub fn devices() -> i32 {
     Hip::devices().expect("devices").len() as i32
-}
-
-/// Returns `true` if `GPU_STREAM_REQUIRE` names hip.
-pub fn required() -> bool {
-    let required = std::env::var("GPU_STREAM_REQUIRE").unwrap_or_default();
-    required.split(',').any(|item| item.trim().split(':').next() == Some("hip"))
 }
 
 /// Returns the first device.
@@ -176,16 +112,4 @@ pub fn own_event(options: EventOptions) -> HipEvent {
 pub fn wrap(stream: bare::Ptr) -> HipStream {
     // SAFETY: the tests' streams are alive until the process ends.
     unsafe { Hip::stream_from_raw(RawStream::from_ptr(stream), None) }.expect("wrapping a stream")
-}
-
-/// Checks that `result` is an error of this kind. Returns its text.
-#[track_caller]
-pub fn expect_kind<T>(what: &str, result: Result<T, HipError>, kind: ErrorKind) -> String {
-    match result {
-        Ok(_) => panic!("{what} succeeded, but should be rejected with {kind}"),
-        Err(error) => {
-            assert_eq!(error.kind(), kind, "{what}: {error}");
-            error.to_string()
-        }
-    }
 }
