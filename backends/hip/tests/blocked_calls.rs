@@ -31,8 +31,8 @@ fn main() -> ExitCode {
     fake::main(&CASES, &VERSIONS)
 }
 
-/// Streams that are dropped while they are busy need no call that creates or drops something. A thread
-/// without any call leaves its streams and events to the other threads.
+/// A stream that was busy when it was dropped is destroyed by any later call, not only by one that creates
+/// or drops something. The calls of other threads also destroy what a thread without calls has dropped.
 fn busy_streams_are_destroyed_in_steady_state(fake: &fake::Fake) {
     let keep = own_stream();
     // HIP 5.7 needs an event of the pool to destroy a stream.
@@ -191,7 +191,7 @@ fn failed_record_keeps_the_stream(fake: &fake::Fake) {
     expect_kind("record", stream.record(&event), ErrorKind::OutOfMemory);
     fake.work();
     drop(stream);
-    // The failed record was made on the spare handle, not on the event's own.
+    // The failed record was to use another handle than the event's own.
     assert_eq!(fake.live_streams(), streams, "the event keeps a stream that did not record it");
     event.synchronize().unwrap();
     // After `raw`, the event keeps its handle.

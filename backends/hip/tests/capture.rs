@@ -87,7 +87,7 @@ fn queries_leave_the_capture_active() {
             expect_kind(step, result, ErrorKind::Capturing);
             capture.alive(step);
         };
-        // HIP does not capture a write that the test makes at once from the host. It captures a copy.
+        // HIP does not capture a memory write of the stream (`hipStreamWriteValue32`). It captures a copy.
         words.set(2, 7);
         words.copy(raw, 0, 2);
         capture.alive("a launch in the capture");

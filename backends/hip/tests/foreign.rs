@@ -172,7 +172,7 @@ fn owner_of_a_rejected_handle_is_dropped() {
         let func = move || assert!(rejected(inside), "call {index} is not rejected");
         stream.launch_host_func(Box::new(func)).expect("a launch");
         stream.synchronize().expect("the host function");
-        // The host function's own call has dropped the owner, or this call does.
+        // The end of the call above has dropped the owner, or the end of this one does.
         stream.query().expect("query");
         let thread = dropped_on.try_recv();
         assert_eq!(thread, Ok(this_thread), "call {index}: dropped in the host function");

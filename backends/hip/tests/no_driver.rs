@@ -129,7 +129,7 @@ fn wrong_name_in_the_variable() -> Result<Completion, Failed> {
 
 fn another_library_under_the_name() -> Result<Completion, Failed> {
     if !cfg!(target_os = "linux") {
-        return Ok(Completion::ignored_with("the file of a symbol is known on Linux only"));
+        return Ok(Completion::ignored_with("this case knows another library on Linux only"));
     }
     let name = "libm.so.6";
     expect(

@@ -71,7 +71,7 @@ pub fn capture_that_begins_after_the_check_is_noticed(fake: &fake::Fake) {
     // Enough streams that every scratch event is recorded.
     let others: Vec<_> = (0..2_000).map(|_| wrap(new_stream(0, 1, 0))).collect();
     let during = |call: &(dyn Fn() + Sync)| {
-        // Warms up the fast paths, so that they have events.
+        // So that the call takes the fast path, which has an event.
         call();
         fake.hold_next("hipEventRecord");
         let capture = std::thread::scope(|scope| {

@@ -43,7 +43,7 @@ pub fn runtime_calls_of_frequent_operations(fake: &fake::Fake) {
     one.wait_stream(&other).unwrap();
     let event = other.record_event().unwrap();
     let version = std::env::var("FAKE_HIP_VERSION").expect("the version");
-    // The calls that exchange the capture mode, where it is exchanged.
+    // The capture mode is exchanged twice in the versions that need it.
     let mode = if matches!(&version[..1], "5" | "6" | "7") { 0 } else { 2 };
     let query = if version.starts_with('5') { 2 } else { 4 };
     // Since HIP 7, a query also checks whether a reset has freed the stream, if that has an owner.
