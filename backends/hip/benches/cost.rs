@@ -11,8 +11,8 @@ use std::ffi::c_int;
 use std::time::Instant;
 
 use gpu_stream_core::{Backend, Event, EventOptions, RawStream, Stream};
-use gpu_stream_hip::Hip;
-use support::bare::{self, bare, new_stream, synchronize};
+use gpu_stream_hip::{Hip, HipStream};
+use support::bare::{self, Ptr, bare, new_stream, synchronize};
 use support::{device, own_event, own_stream, wrap};
 
 /// Prints the cost of one `call`: the median of all batches, the minimum and the maximum. Runs `between`
@@ -44,10 +44,6 @@ fn main() {
     let (raw, raw_other) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
     let (stream, other) = (wrap(raw), wrap(raw_other));
     let runtime = bare();
-    let bare_event = bare::new_event(2);
-    let event = own_event(EventOptions::new());
-    stream.record(&event).expect("record");
-    bare::record(bare_event, raw);
     let handle = RawStream::from_ptr(raw);
     let mut status: c_int = 0;
     let mut mode: c_int = 2;
@@ -80,6 +76,32 @@ fn main() {
     };
     cost("runtime: hipStreamSynchronize", bare_synchronize, between);
     cost("synchronize", || drop(stream.synchronize()), between);
+    costs_of_events((raw, raw_other), (&stream, &other));
+    let first = device();
+    cost("new_event", || drop(Hip::new_event(first, EventOptions::new())), between);
+    // SAFETY: the stream is never destroyed.
+    let checked = || drop(unsafe { Hip::stream_from_raw(handle, Some(device())) });
+    cost("wrap, checked", checked, between);
+    // SAFETY: the stream is never destroyed, and belongs to this device.
+    let unchecked = || drop(unsafe { Hip::stream_from_raw_unchecked(handle, first) });
+    cost("wrap, unchecked", unchecked, between);
+    cost("id", || drop(stream.id()), between);
+    let default = Hip::default_stream(first).expect("default_stream");
+    cost("default stream: query", || drop(default.query()), between);
+    let own = own_stream();
+    own.synchronize().expect("synchronize");
+}
+
+/// Prints the costs of records, waits and queries of events: of the runtime's functions and the crate's.
+fn costs_of_events((raw, raw_other): (Ptr, Ptr), (stream, other): (&HipStream, &HipStream)) {
+    let (runtime, bare_event) = (bare(), bare::new_event(2));
+    let event = own_event(EventOptions::new());
+    stream.record(&event).expect("record");
+    bare::record(bare_event, raw);
+    let between = || {
+        synchronize(raw);
+        synchronize(raw_other);
+    };
     // SAFETY: the event is alive.
     cost("runtime: hipEventQuery", || _ = unsafe { (runtime.event_query)(bare_event) }, between);
     cost("event query", || drop(event.query()), between);
@@ -103,19 +125,6 @@ fn main() {
         }
     };
     cost("runtime: record and wait, one event", both, between);
-    cost("wait_stream", || drop(other.wait_stream(&stream)), between);
+    cost("wait_stream", || drop(other.wait_stream(stream)), between);
     cost("record_event", || drop(stream.record_event()), between);
-    let first = device();
-    cost("new_event", || drop(Hip::new_event(first, EventOptions::new())), between);
-    // SAFETY: the stream is never destroyed.
-    let checked = || drop(unsafe { Hip::stream_from_raw(handle, Some(device())) });
-    cost("wrap, checked", checked, between);
-    // SAFETY: the stream is never destroyed, and belongs to this device.
-    let unchecked = || drop(unsafe { Hip::stream_from_raw_unchecked(handle, first) });
-    cost("wrap, unchecked", unchecked, between);
-    cost("id", || drop(stream.id()), between);
-    let default = Hip::default_stream(first).expect("default_stream");
-    cost("default stream: query", || drop(default.query()), between);
-    let own = own_stream();
-    own.synchronize().expect("synchronize");
 }

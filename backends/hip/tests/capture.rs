@@ -8,8 +8,10 @@ use gpu_stream_core::{
     Backend, CaptureStatus, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream,
 };
 use gpu_stream_hip::{Hip, HipError, HipStream};
-use support::bare::{bare, gate, new_event, new_stream, record, synchronize, version, words};
-use support::capture::Capture;
+use support::bare::{
+    Words, bare, gate, new_event, new_stream, record, synchronize, version, words,
+};
+use support::capture::{Capture, Graph};
 use support::{device, expect_kind, operations, own_event, own_stream, skip, wrap};
 
 fn main() -> ExitCode {
@@ -136,14 +138,19 @@ fn queries_leave_the_capture_active() {
         }
         assert_eq!(stream.capture_status().expect("capture_status"), CaptureStatus::None);
         for _ in 0..3 {
-            words.set(0, 0);
-            words.set(1, 0);
-            graph.launch(raw);
-            stream.synchronize().expect("synchronize after the capture");
-            assert!(stream.query().expect("query after the capture"));
-            assert_eq!([words.get(0), words.get(1)], [7, 7], "mode {mode}: result of the graph");
+            launch_and_check(&graph, &stream, words);
         }
     }
+}
+
+/// Launches a graph that copies number 2, a 7, to the numbers 0 and 1.
+fn launch_and_check(graph: &Graph, stream: &HipStream, words: Words) {
+    words.set(0, 0);
+    words.set(1, 0);
+    graph.launch(stream.raw().as_ptr());
+    stream.synchronize().expect("synchronize after the capture");
+    assert!(stream.query().expect("query after the capture"));
+    assert_eq!([words.get(0), words.get(1)], [7, 7], "result of the graph");
 }
 
 /// A capture in any mode, on this thread or another, survives calls on other streams and the wrapping of

@@ -52,40 +52,54 @@ impl World {
 /// A call with its name. Its result does not matter.
 pub type Operation<'a> = (String, Box<dyn Fn() + 'a>);
 
+/// Adds a call to a list of operations.
+macro_rules! add {
+    ($operations:ident, $name:expr, $call:expr) => {
+        $operations.push((
+            $name.to_string(),
+            Box::new(move || {
+                let _ = $call;
+            }),
+        ))
+    };
+}
+
 /// Returns every call of the backend.
 pub fn all(world: &World) -> Vec<Operation<'_>> {
-    let mut all: Vec<Operation> = Vec::new();
-    let mut add = |name: String, call: Box<dyn Fn()>| all.push((name, call));
-    // SAFETY: the calls do not outlive `world`: the return value borrows it.
-    let world: &'static World = unsafe { &*std::ptr::from_ref(world) };
-    let device = super::device();
-    macro_rules! call {
-        ($name:expr, $call:expr) => {
-            add(
-                $name.to_string(),
-                Box::new(move || {
-                    let _ = $call;
-                }),
-            )
-        };
+    let mut all = Vec::new();
+    add_calls_of_the_backend(&mut all, world);
+    for (kind, stream) in &world.streams {
+        add_calls_of_a_stream(&mut all, world, kind, stream);
     }
-    call!("probe", Hip::probe());
-    call!("devices", Hip::devices());
-    call!("priority_range", Hip::priority_range(device));
-    call!("new_stream", Hip::new_stream(device, StreamOptions::new()));
-    call!(
+    add!(all, "query while captured", world.captured.query());
+    add!(all, "synchronize while captured", world.captured.synchronize());
+    add!(all, "host function while captured", world.captured.launch_host_func(Box::new(|| ())));
+    add!(all, "record while captured", world.captured.record_event());
+    add!(all, "event synchronize while captured", world.in_capture.synchronize());
+    all
+}
+
+/// Adds the calls that create or wrap streams and events.
+fn add_calls_of_the_backend<'a>(all: &mut Vec<Operation<'a>>, world: &'a World) {
+    let device = super::device();
+    add!(all, "probe", Hip::probe());
+    add!(all, "devices", Hip::devices());
+    add!(all, "priority_range", Hip::priority_range(device));
+    add!(all, "new_stream", Hip::new_stream(device, StreamOptions::new()));
+    add!(
+        all,
         "new_stream of no such priority",
         Hip::new_stream(device, StreamOptions::new().priority(99))
     );
-    call!("new_event", Hip::new_event(device, EventOptions::new()));
-    call!("new_event, timed", Hip::new_event(device, EventOptions::timed()));
-    call!("default_stream", Hip::default_stream(device));
+    add!(all, "new_event", Hip::new_event(device, EventOptions::new()));
+    add!(all, "new_event, timed", Hip::new_event(device, EventOptions::timed()));
+    add!(all, "default_stream", Hip::default_stream(device));
     let absent = [Device::new(BackendKind::Hip, 9_999), Device::new(BackendKind::Cuda, 0)];
     for absent in absent {
-        call!(format!("new_stream on {absent}"), Hip::new_stream(absent, StreamOptions::new()));
-        call!(format!("new_event on {absent}"), Hip::new_event(absent, EventOptions::new()));
+        add!(all, format!("new_stream on {absent}"), Hip::new_stream(absent, StreamOptions::new()));
+        add!(all, format!("new_event on {absent}"), Hip::new_event(absent, EventOptions::new()));
     }
-    call!("per_thread_stream", {
+    add!(all, "per_thread_stream", {
         let own = Hip::per_thread_stream(device);
         own.map(|own| {
             (
@@ -100,66 +114,71 @@ pub fn all(world: &World) -> Vec<Operation<'_>> {
         for given in [None, Some(device), Some(absent[0])] {
             let raw = RawStream::from_bits(bits);
             // SAFETY: the stream is never destroyed, and the other handles are rejected or always exist.
-            call!(format!("wrap {bits:#x} {given:?}"), unsafe { Hip::stream_from_raw(raw, given) });
+            add!(all, format!("wrap {bits:#x} {given:?}"), unsafe {
+                Hip::stream_from_raw(raw, given)
+            });
         }
         let raw = RawStream::from_bits(bits);
         // SAFETY: the stream is never destroyed, and the other handles are rejected or always exist.
-        call!(format!("wrap unchecked {bits:#x}, record"), unsafe {
+        add!(all, format!("wrap unchecked {bits:#x}, record"), unsafe {
             Hip::stream_from_raw_unchecked(raw, device).map(|stream| stream.record_event().is_ok())
         });
     }
-    call!("ipc_handle", {
+    add!(all, "ipc_handle", {
         let options = EventOptions::builder().interprocess(true).build().unwrap();
         Hip::new_event(device, options).and_then(|event| event.ipc_handle())
     });
-    call!(
+    add!(
+        all,
         "ipc_handle of an ordinary event",
         Hip::new_event(device, EventOptions::new()).and_then(|event| event.ipc_handle())
     );
     // SAFETY: no process created the event, so none destroys it.
-    call!("ipc open of zeros", unsafe { IpcEventHandle::from_bytes([0; 64]).open(device) });
-    for (kind, stream) in &world.streams {
-        call!(format!("query, {kind}"), stream.query());
-        call!(format!("synchronize, {kind}"), stream.synchronize());
-        call!(format!("priority, {kind}"), stream.priority());
-        call!(format!("id, {kind}"), stream.id());
-        call!(format!("capture_status, {kind}"), stream.capture_status());
-        call!(format!("record_event, {kind}"), stream.record_event());
-        call!(format!("new_event of the stream, {kind}"), stream.new_event(EventOptions::timed()));
-        call!(format!("host function, {kind}"), {
-            let launched = stream.launch_host_func(Box::new(|| ()));
-            launched.and_then(|()| stream.synchronize())
-        });
-        call!(format!("clone, compare, hash, {kind}"), {
-            let mut hasher = DefaultHasher::new();
-            stream.clone().hash(&mut hasher);
-            (stream.clone() == *stream, hasher.finish())
-        });
-        call!(format!("events, {kind}"), {
-            let make = || stream.new_event(EventOptions::timed());
-            make().and_then(|start| {
-                let end = make()?;
-                let _ = (end.status(), end.elapsed_since(&start));
-                let _ = (stream.record(&start), stream.record(&end), stream.wait_event(&end));
-                let _ = (end.status(), end.query(), end.synchronize());
-                end.elapsed_since(&start)
-            })
-        });
-        call!(format!("record of the first device's event, {kind}"), {
-            Hip::new_event(device, EventOptions::new()).and_then(|event| stream.record(&event))
-        });
-        for (other_kind, other) in &world.streams {
-            call!(format!("{kind} waits for {other_kind}"), stream.wait_stream(other));
-            call!(format!("fork from {kind} to {other_kind}"), stream.fork([other]));
-            call!(format!("join of {other_kind} into {kind}"), stream.join([other]));
-        }
+    add!(all, "ipc open of zeros", unsafe { IpcEventHandle::from_bytes([0; 64]).open(device) });
+}
+
+/// Adds the calls of a stream and its events, and the waits between it and each other stream.
+fn add_calls_of_a_stream<'a>(
+    all: &mut Vec<Operation<'a>>,
+    world: &'a World,
+    kind: &'a str,
+    stream: &'a HipStream,
+) {
+    let device = super::device();
+    add!(all, format!("query, {kind}"), stream.query());
+    add!(all, format!("synchronize, {kind}"), stream.synchronize());
+    add!(all, format!("priority, {kind}"), stream.priority());
+    add!(all, format!("id, {kind}"), stream.id());
+    add!(all, format!("capture_status, {kind}"), stream.capture_status());
+    add!(all, format!("record_event, {kind}"), stream.record_event());
+    add!(all, format!("new_event of the stream, {kind}"), stream.new_event(EventOptions::timed()));
+    add!(all, format!("host function, {kind}"), {
+        let launched = stream.launch_host_func(Box::new(|| ()));
+        launched.and_then(|()| stream.synchronize())
+    });
+    add!(all, format!("clone, compare, hash, {kind}"), {
+        let mut hasher = DefaultHasher::new();
+        stream.clone().hash(&mut hasher);
+        (stream.clone() == *stream, hasher.finish())
+    });
+    add!(all, format!("events, {kind}"), {
+        let make = || stream.new_event(EventOptions::timed());
+        make().and_then(|start| {
+            let end = make()?;
+            let _ = (end.status(), end.elapsed_since(&start));
+            let _ = (stream.record(&start), stream.record(&end), stream.wait_event(&end));
+            let _ = (end.status(), end.query(), end.synchronize());
+            end.elapsed_since(&start)
+        })
+    });
+    add!(all, format!("record of the first device's event, {kind}"), {
+        Hip::new_event(device, EventOptions::new()).and_then(|event| stream.record(&event))
+    });
+    for (other_kind, other) in &world.streams {
+        add!(all, format!("{kind} waits for {other_kind}"), stream.wait_stream(other));
+        add!(all, format!("fork from {kind} to {other_kind}"), stream.fork([other]));
+        add!(all, format!("join of {other_kind} into {kind}"), stream.join([other]));
     }
-    call!("query while captured", world.captured.query());
-    call!("synchronize while captured", world.captured.synchronize());
-    call!("host function while captured", world.captured.launch_host_func(Box::new(|| ())));
-    call!("record while captured", world.captured.record_event());
-    call!("event synchronize while captured", world.in_capture.synchronize());
-    all
 }
 
 /// Runs every call with each device current in turn, and in each capture mode. Calls `before` and
