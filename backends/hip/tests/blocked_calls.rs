@@ -11,18 +11,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, Stream};
 use gpu_stream_hip::{Hip, HipStream};
+use gpu_stream_test_support::cases;
 use support::{device, expect_kind, fake, own_event, own_stream};
 
-const CASES: [fake::Case; 9] = [
-    ("busy_streams_are_destroyed_in_steady_state", busy_streams_are_destroyed_in_steady_state),
-    ("blocked_record_blocks_no_query", blocked_record_blocks_no_query),
-    ("blocked_wait_blocks_no_record", blocked_wait_blocks_no_record),
-    ("failed_record_keeps_the_stream", failed_record_keeps_the_stream),
-    ("exit_beside_a_blocked_record", exit_beside_a_blocked_record),
-    ("exit_beside_a_blocked_query", exit_beside_a_blocked_query),
-    ("exit_beside_a_blocked_wait", exit_beside_a_blocked_wait),
-    ("exit_of_another_thread_beside_a_blocked_wait", exit_of_another_thread_beside_a_blocked_wait),
-    ("panic_adds_no_calls_on_other_streams", panic_adds_no_calls_on_other_streams),
+const CASES: [fake::Case; 9] = cases![
+    busy_streams_are_destroyed_in_steady_state,
+    blocked_record_blocks_no_query,
+    blocked_wait_blocks_no_record,
+    failed_record_keeps_the_stream,
+    exit_beside_a_blocked_record,
+    exit_beside_a_blocked_query,
+    exit_beside_a_blocked_wait,
+    exit_of_another_thread_beside_a_blocked_wait,
+    panic_adds_no_calls_on_other_streams
 ];
 
 const VERSIONS: [&str; 3] = ["50731921", "60443484", "70253211"];

@@ -8,6 +8,7 @@ use gpu_stream_core::{
     Backend, CaptureStatus, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream,
 };
 use gpu_stream_hip::{Hip, HipError, HipStream};
+use gpu_stream_test_support::cases;
 use support::bare::{
     Words, bare, gate, new_event, new_stream, record, synchronize, version, words,
 };
@@ -15,29 +16,17 @@ use support::capture::{Capture, Graph};
 use support::{device, expect_kind, operations, own_event, own_stream, skip, wrap};
 
 fn main() -> ExitCode {
-    support::main(&[
-        ("bare_query_of_a_captured_stream", bare_query_of_a_captured_stream),
-        ("queries_leave_the_capture_active", queries_leave_the_capture_active),
-        ("any_call_beside_a_capture_leaves_it_active", any_call_beside_a_capture_leaves_it_active),
-        (
-            "default_stream_beside_a_capture_is_rejected",
-            default_stream_beside_a_capture_is_rejected,
-        ),
-        (
-            "record_outside_makes_a_captured_event_valid",
-            record_outside_makes_a_captured_event_valid,
-        ),
-        ("record_outside_during_the_capture", record_outside_during_the_capture),
-        (
-            "capture_that_begins_during_synchronize_survives",
-            capture_that_begins_during_synchronize_survives,
-        ),
-        ("events_of_a_capture_do_not_reach_the_pool", events_of_a_capture_do_not_reach_the_pool),
-        (
-            "scratch_event_of_a_broken_capture_is_not_reused",
-            scratch_event_of_a_broken_capture_is_not_reused,
-        ),
-        ("capture_of_the_per_thread_stream", capture_of_the_per_thread_stream),
+    support::main(&cases![
+        bare_query_of_a_captured_stream,
+        queries_leave_the_capture_active,
+        any_call_beside_a_capture_leaves_it_active,
+        default_stream_beside_a_capture_is_rejected,
+        record_outside_makes_a_captured_event_valid,
+        record_outside_during_the_capture,
+        capture_that_begins_during_synchronize_survives,
+        events_of_a_capture_do_not_reach_the_pool,
+        scratch_event_of_a_broken_capture_is_not_reused,
+        capture_of_the_per_thread_stream
     ])
 }
 

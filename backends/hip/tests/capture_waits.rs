@@ -8,35 +8,21 @@ use std::sync::Arc;
 
 use gpu_stream_core::{Backend, CaptureStatus, ErrorKind, Event, EventOptions, RawEvent, Stream};
 use gpu_stream_hip::{Hip, HipError, HipStream};
+use gpu_stream_test_support::cases;
 use support::bare::{self, gate, new_stream, record, synchronize, version, words};
 use support::capture::Capture;
 use support::{device, expect_kind, own_event, own_stream, wrap};
 
 fn main() -> ExitCode {
-    support::main(&[
-        (
-            "captured_stream_cannot_wait_for_uncaptured_work",
-            captured_stream_cannot_wait_for_uncaptured_work,
-        ),
-        (
-            "captured_stream_cannot_wait_for_another_capture",
-            captured_stream_cannot_wait_for_another_capture,
-        ),
-        (
-            "captured_stream_cannot_wait_for_an_ended_capture",
-            captured_stream_cannot_wait_for_an_ended_capture,
-        ),
-        ("waits_for_own_records_add_no_edge", waits_for_own_records_add_no_edge),
-        ("nested_forks_and_joins_keep_the_order", nested_forks_and_joins_keep_the_order),
-        (
-            "repeated_joins_and_mutual_waits_keep_the_order",
-            repeated_joins_and_mutual_waits_keep_the_order,
-        ),
-        ("events_recorded_by_another_library", events_recorded_by_another_library),
-        (
-            "host_function_in_a_capture_is_rejected_with_the_reason",
-            host_function_in_a_capture_is_rejected_with_the_reason,
-        ),
+    support::main(&cases![
+        captured_stream_cannot_wait_for_uncaptured_work,
+        captured_stream_cannot_wait_for_another_capture,
+        captured_stream_cannot_wait_for_an_ended_capture,
+        waits_for_own_records_add_no_edge,
+        nested_forks_and_joins_keep_the_order,
+        repeated_joins_and_mutual_waits_keep_the_order,
+        events_recorded_by_another_library,
+        host_function_in_a_capture_is_rejected_with_the_reason
     ])
 }
 

@@ -9,30 +9,19 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, RawStream, Stream, StreamOwner};
 use gpu_stream_hip::{Hip, HipStream};
+use gpu_stream_test_support::cases;
 use support::bare::{Ptr, bare, gate, new_stream, synchronize};
 use support::{expect_kind, own_event, own_stream, wrap};
 
 fn main() -> ExitCode {
-    support::main(&[
-        (
-            "owners_dropped_in_host_functions_are_released_soon",
-            owners_dropped_in_host_functions_are_released_soon,
-        ),
-        ("drop_of_an_owner_may_call_and_block", drop_of_an_owner_may_call_and_block),
-        ("panic_of_an_owner_loses_no_other_owner", panic_of_an_owner_loses_no_other_owner),
-        (
-            "panic_of_an_owner_during_unwinding_does_not_abort",
-            panic_of_an_owner_during_unwinding_does_not_abort,
-        ),
-        ("closure_after_a_panic_is_dropped_unrun", closure_after_a_panic_is_dropped_unrun),
-        (
-            "new_stream_with_a_reused_handle_has_no_fault",
-            new_stream_with_a_reused_handle_has_no_fault,
-        ),
-        (
-            "objects_dropped_in_a_foreign_callback_are_destroyed",
-            objects_dropped_in_a_foreign_callback_are_destroyed,
-        ),
+    support::main(&cases![
+        owners_dropped_in_host_functions_are_released_soon,
+        drop_of_an_owner_may_call_and_block,
+        panic_of_an_owner_loses_no_other_owner,
+        panic_of_an_owner_during_unwinding_does_not_abort,
+        closure_after_a_panic_is_dropped_unrun,
+        new_stream_with_a_reused_handle_has_no_fault,
+        objects_dropped_in_a_foreign_callback_are_destroyed
     ])
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream};
 use gpu_stream_hip::{Hip, HipCode, HipStream, interop};
+use gpu_stream_test_support::cases;
 use hip_sys::hiprt;
 use support::{need_two_devices, own_stream};
 
@@ -16,11 +17,11 @@ fn main() -> ExitCode {
     if let Err(error) = interop::use_linked() {
         assert_eq!(error.kind(), ErrorKind::NoDevice, "{error}");
     }
-    support::main(&[
-        ("the_linked_runtime_is_used", the_linked_runtime_is_used),
-        ("stream_and_event_convert_both_ways", stream_and_event_convert_both_ways),
-        ("wrong_device_is_rejected", wrong_device_is_rejected),
-        ("codes_convert", codes_convert),
+    support::main(&cases![
+        the_linked_runtime_is_used,
+        stream_and_event_convert_both_ways,
+        wrong_device_is_rejected,
+        codes_convert
     ])
 }
 

@@ -8,6 +8,7 @@ use std::process::{ExitCode, Stdio};
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, Stream};
 use gpu_stream_hip::Hip;
 use gpu_stream_hip::ipc::IpcEventHandle;
+use gpu_stream_test_support::cases;
 use support::bare::{gate, new_stream, words};
 use support::{device, expect_kind, has_interprocess, own_event, skip, wrap};
 
@@ -20,10 +21,10 @@ fn main() -> ExitCode {
         other_process();
         return ExitCode::SUCCESS;
     }
-    support::main(&[
-        ("stream_waits_for_another_process", stream_waits_for_another_process),
-        ("ordinary_event_has_no_handle", ordinary_event_has_no_handle),
-        ("invalid_handle_is_rejected", invalid_handle_is_rejected),
+    support::main(&cases![
+        stream_waits_for_another_process,
+        ordinary_event_has_no_handle,
+        invalid_handle_is_rejected
     ])
 }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use gpu_stream_core::{Backend, Event, RawStream, Stream};
 use gpu_stream_hip::Hip;
+use gpu_stream_test_support::cases;
 use support::bare::{
     Bare, Ptr, bare, fetch_error, gate, keeps_errors, new_event, new_stream, ok, peek_error,
     record, synchronize, version,
@@ -15,11 +16,11 @@ use support::bare::{
 use support::{device, own_stream, wrap};
 
 fn main() -> ExitCode {
-    support::main(&[
-        ("not_ready_is_cleared", not_ready_is_cleared),
-        ("rejection_is_cleared", rejection_is_cleared),
-        ("callers_error_stays", callers_error_stays),
-        ("successful_call_leaves_no_error", successful_call_leaves_no_error),
+    support::main(&cases![
+        not_ready_is_cleared,
+        rejection_is_cleared,
+        callers_error_stays,
+        successful_call_leaves_no_error
     ])
 }
 

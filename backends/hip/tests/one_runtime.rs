@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use gpu_stream_core::{Backend, Device, Error, ErrorKind, RawStream, Stream, StreamOptions};
 use gpu_stream_faults::{copy_as, without_symbols};
 use gpu_stream_hip::{Hip, HipError};
-use gpu_stream_test_support::{Case, completion, is_required, run_to_exit, skip};
+use gpu_stream_test_support::{Case, cases, completion, is_required, run_to_exit, skip};
 use libloading::Library;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use support::fake::CHILDREN;
@@ -21,15 +21,15 @@ const LIBRARY: &str = "GPU_STREAM_HIP_LIBRARY";
 /// The variable that passes the path of AMD's library to a child process.
 const ORIGINAL: &str = "GPU_STREAM_ONE_RUNTIME";
 
-const CASES: [Case; 8] = [
-    ("renamed_runtime_is_used", renamed_runtime_is_used),
-    ("runtime_of_a_newer_name_is_used", runtime_of_a_newer_name_is_used),
-    ("runtime_opened_by_two_names_is_one", runtime_opened_by_two_names_is_one),
-    ("two_runtimes_are_rejected_by_name", two_runtimes_are_rejected_by_name),
-    ("variable_chooses_one_of_two", variable_chooses_one_of_two),
-    ("second_runtime_loaded_later_is_noticed", second_runtime_loaded_later_is_noticed),
-    ("handle_of_the_second_runtime_is_rejected", handle_of_the_second_runtime_is_rejected),
-    ("shim_with_some_functions_is_no_runtime", shim_with_some_functions_is_no_runtime),
+const CASES: [Case; 8] = cases![
+    renamed_runtime_is_used,
+    runtime_of_a_newer_name_is_used,
+    runtime_opened_by_two_names_is_one,
+    two_runtimes_are_rejected_by_name,
+    variable_chooses_one_of_two,
+    second_runtime_loaded_later_is_noticed,
+    handle_of_the_second_runtime_is_rejected,
+    shim_with_some_functions_is_no_runtime
 ];
 
 fn main() -> ExitCode {

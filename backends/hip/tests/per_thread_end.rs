@@ -15,24 +15,21 @@ use gpu_stream_core::{
     Backend, ErrorKind, Event, EventOptions, EventStatus, PerThread, RawStream, Stream, StreamOwner,
 };
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use gpu_stream_test_support::churn;
+use gpu_stream_test_support::{cases, churn};
 use support::{device, expect_kind, own_event, own_stream};
 
-const CASES: [support::Case; 11] = [
-    ("events_are_complete_after_the_end", events_are_complete_after_the_end),
-    ("end_of_the_thread_waits_for_its_work", end_of_the_thread_waits_for_its_work),
-    ("events_can_be_used_while_threads_end", events_can_be_used_while_threads_end),
-    (
-        "event_of_an_ended_thread_can_be_recorded_again",
-        event_of_an_ended_thread_can_be_recorded_again,
-    ),
-    ("pooled_events_of_ended_threads_are_reused", pooled_events_of_ended_threads_are_reused),
-    ("per_thread_streams_of_two_devices", per_thread_streams_of_two_devices),
-    ("destructor_after_the_stream_is_rejected", destructor_after_the_stream_is_rejected),
-    ("main_thread_ends_beside_queries", main_thread_ends_beside_queries),
-    ("end_of_the_thread_beside_constant_queries", end_of_the_thread_beside_constant_queries),
-    ("end_of_the_thread_in_a_capture", end_of_the_thread_in_a_capture),
-    ("panic_of_a_deferred_owner_at_the_end", panic_of_a_deferred_owner_at_the_end),
+const CASES: [support::Case; 11] = cases![
+    events_are_complete_after_the_end,
+    end_of_the_thread_waits_for_its_work,
+    events_can_be_used_while_threads_end,
+    event_of_an_ended_thread_can_be_recorded_again,
+    pooled_events_of_ended_threads_are_reused,
+    per_thread_streams_of_two_devices,
+    destructor_after_the_stream_is_rejected,
+    main_thread_ends_beside_queries,
+    end_of_the_thread_beside_constant_queries,
+    end_of_the_thread_in_a_capture,
+    panic_of_a_deferred_owner_at_the_end
 ];
 
 fn main() -> ExitCode {

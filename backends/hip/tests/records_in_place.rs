@@ -14,17 +14,15 @@ use std::thread;
 
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, Stream};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
+use gpu_stream_test_support::cases;
 use support::{device, expect_kind, fake, own_event, own_stream};
 
-const CASES: [fake::Case; 5] = [
-    ("overlapping_records_keep_both_streams", overlapping_records_keep_both_streams),
-    (
-        "blocked_record_keeps_no_stream_of_other_records",
-        blocked_record_keeps_no_stream_of_other_records,
-    ),
-    ("thread_ends_after_overlapping_records", thread_ends_after_overlapping_records),
-    ("failed_marker_is_repeated_by_the_next_record", failed_marker_is_repeated_by_the_next_record),
-    ("second_record_makes_its_own_marker", second_record_makes_its_own_marker),
+const CASES: [fake::Case; 5] = cases![
+    overlapping_records_keep_both_streams,
+    blocked_record_keeps_no_stream_of_other_records,
+    thread_ends_after_overlapping_records,
+    failed_marker_is_repeated_by_the_next_record,
+    second_record_makes_its_own_marker
 ];
 
 const VERSIONS: [&str; 3] = ["50731921", "60443484", "70253211"];

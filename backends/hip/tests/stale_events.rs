@@ -12,22 +12,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use gpu_stream_core::{Backend, Event, EventOptions, EventStatus, RawStream, Stream, StreamOwner};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use gpu_stream_test_support::churn;
+use gpu_stream_test_support::{cases, churn};
 use support::bare::{Ptr, bare, gate, new_event, new_stream, ok, record};
 use support::{own_event, own_stream};
 
-const CASES: [support::Case; 8] = [
-    ("event_outlives_its_stream", event_outlives_its_stream),
-    (
-        "event_keeps_the_owner_until_it_is_recorded_again",
-        event_keeps_the_owner_until_it_is_recorded_again,
-    ),
-    ("another_record_releases_the_owner", another_record_releases_the_owner),
-    ("threads_record_and_query_one_event", threads_record_and_query_one_event),
-    ("pooled_event_of_a_destroyed_stream_is_reused", pooled_event_of_a_destroyed_stream_is_reused),
-    ("bare_event_is_destroyed_after_its_stream", bare_event_is_destroyed_after_its_stream),
-    ("synchronize_keeps_the_replaced_stream", synchronize_keeps_the_replaced_stream),
-    ("process_ends_with_busy_streams", process_ends_with_busy_streams),
+const CASES: [support::Case; 8] = cases![
+    event_outlives_its_stream,
+    event_keeps_the_owner_until_it_is_recorded_again,
+    another_record_releases_the_owner,
+    threads_record_and_query_one_event,
+    pooled_event_of_a_destroyed_stream_is_reused,
+    bare_event_is_destroyed_after_its_stream,
+    synchronize_keeps_the_replaced_stream,
+    process_ends_with_busy_streams
 ];
 
 fn main() -> ExitCode {

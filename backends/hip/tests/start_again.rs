@@ -10,18 +10,18 @@ use std::sync::Barrier;
 
 use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream, StreamOptions};
 use gpu_stream_hip::Hip;
-use gpu_stream_test_support::Case;
+use gpu_stream_test_support::{Case, cases};
 use libtest_mimic::{Arguments, Trial};
 
 const LIBRARY: &str = "GPU_STREAM_HIP_LIBRARY";
 
-const CASES: [Case; 6] = [
-    ("failed_call_is_repeated", failed_call_is_repeated),
-    ("device_added_later_is_found", device_added_later_is_found),
-    ("library_installed_later_is_found", library_installed_later_is_found),
-    ("threads_that_start_at_once_start_one_runtime", threads_that_start_at_once_start_one_runtime),
-    ("failure_of_an_old_runtime_is_kept", failure_of_an_old_runtime_is_kept),
-    ("runtime_of_another_vendor_is_rejected", runtime_of_another_vendor_is_rejected),
+const CASES: [Case; 6] = cases![
+    failed_call_is_repeated,
+    device_added_later_is_found,
+    library_installed_later_is_found,
+    threads_that_start_at_once_start_one_runtime,
+    failure_of_an_old_runtime_is_kept,
+    runtime_of_another_vendor_is_rejected
 ];
 
 fn main() -> ExitCode {

@@ -8,15 +8,16 @@ use std::sync::{Arc, mpsc};
 
 use gpu_stream_core::{Backend, EventOptions, RawStream, Stream, StreamOptions, StreamOwner};
 use gpu_stream_hip::{Hip, HipStream};
+use gpu_stream_test_support::cases;
 use support::bare::{bare, fetch_error, gate, new_stream, peek_error, set_device, thread_state};
 use support::{devices, operations, own_event, own_stream, wrap};
 
 fn main() -> ExitCode {
-    support::main(&[
-        ("every_call", every_call),
-        ("while_work_is_pending", while_work_is_pending),
-        ("objects_dropped_on_another_thread", objects_dropped_on_another_thread),
-        ("owner_is_dropped_with_the_callers_state", owner_is_dropped_with_the_callers_state),
+    support::main(&cases![
+        every_call,
+        while_work_is_pending,
+        objects_dropped_on_another_thread,
+        owner_is_dropped_with_the_callers_state
     ])
 }
 

@@ -10,6 +10,7 @@ use gpu_stream_core::{
     Backend, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream, StreamOptions,
 };
 use gpu_stream_hip::Hip;
+use gpu_stream_test_support::cases;
 use support::bare::{bare, enter, gate, new_stream, version, words};
 use support::{
     device, devices, expect_kind, has_interprocess, need_two_devices, own_event, own_stream, skip,
@@ -17,20 +18,17 @@ use support::{
 };
 
 fn main() -> ExitCode {
-    support::main(&[
-        ("every_kind_of_stream", every_kind_of_stream),
-        ("waits_cross_devices_and_records_do_not", waits_cross_devices_and_records_do_not),
-        (
-            "default_handles_name_the_current_devices_stream",
-            default_handles_name_the_current_devices_stream,
-        ),
-        ("legacy_handle_never_reaches_the_runtime", legacy_handle_never_reaches_the_runtime),
-        ("unchecked_stream_works", unchecked_stream_works),
-        ("handle_of_a_destroyed_stream_is_rejected", handle_of_a_destroyed_stream_is_rejected),
-        ("every_option_of_an_event", every_option_of_an_event),
-        ("host_function_panic_is_a_stream_fault", host_function_panic_is_a_stream_fault),
-        ("objects_dropped_in_a_host_function", objects_dropped_in_a_host_function),
-        ("probe_reports_the_runtime", probe_reports_the_runtime),
+    support::main(&cases![
+        every_kind_of_stream,
+        waits_cross_devices_and_records_do_not,
+        default_handles_name_the_current_devices_stream,
+        legacy_handle_never_reaches_the_runtime,
+        unchecked_stream_works,
+        handle_of_a_destroyed_stream_is_rejected,
+        every_option_of_an_event,
+        host_function_panic_is_a_stream_fault,
+        objects_dropped_in_a_host_function,
+        probe_reports_the_runtime
     ])
 }
 

@@ -71,3 +71,9 @@ pub fn expect_kind<T, E: Error>(what: &str, result: Result<T, E>, kind: ErrorKin
         }
     }
 }
+
+/// Lists test cases under the names of their functions.
+#[macro_export]
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => { [$((stringify!($name), $name)),*] };
+}

@@ -1,7 +1,7 @@
 //! What the tests of all backends share. The `tests/support` module of a backend adds the functions of its
 //! own driver.
 //!
-//! - [`run`] runs cases on a device, and skips them without one.
+//! - [`run`] runs the listed [`cases!`] on a device, and skips them without one.
 //! - [`Children`] runs cases in processes of their own.
 //! - [`FakeLibrary`] compiles a driver without a device.
 //! - [`CountingAllocator`] counts allocations.
