@@ -73,7 +73,8 @@ impl MutantEvent {
         event
     }
 
-    fn check_alive(&self) -> Result<(), MutantError> {
+    /// Returns an error if the event is from before a reset.
+    pub fn check_alive(&self) -> Result<(), MutantError> {
         let is_stale = self.notes().born != vendor::resets_of(self.host().device());
         if is_stale && !on(Mutation::ResetIsHidden) {
             return Err(MutantError::Reset("a call of an event"));
@@ -218,6 +219,7 @@ unsafe impl Event for MutantEvent {
 
     fn elapsed_since(&self, start: &Self) -> Result<f32, MutantError> {
         self.check_alive()?;
+        start.check_alive()?;
         let right = self.host().elapsed_since(start.host()).map_err(MutantError::from);
         let is_recorded = self.notes().is_recorded && start.notes().is_recorded;
         let states = [start.host().status()?, self.host().status()?];

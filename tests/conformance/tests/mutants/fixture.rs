@@ -213,4 +213,9 @@ impl Fixture for MutantFixture {
         vendor::reset(device);
         Ok(())
     }
+
+    /// Does nothing: a device of the mutants is usable right after a reset.
+    fn use_again(&self, _device: Device) -> Outcome {
+        Ok(())
+    }
 }

@@ -288,6 +288,7 @@ unsafe impl Stream for MutantStream {
 
     fn record(&self, event: &MutantEvent) -> Result<(), MutantError> {
         self.flush_unless(Mutation::RecordMissesLateSubmissions)?;
+        event.check_alive()?;
         let is_recorded = || !matches!(event.host().status(), Ok(EventStatus::Unrecorded));
         if event.notes().context.is_some_and(|context| context != vendor::context_of(self.bits())) {
             let reason = "is an event of another context of the device; use `Stream::new_event`";
