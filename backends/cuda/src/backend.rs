@@ -89,7 +89,10 @@ unsafe impl Backend for Cuda {
         owner: KeepAlive,
     ) -> Result<CudaStream, CudaError> {
         // SAFETY: the stream is live (caller contract).
-        Ok(unsafe { wrap::wrap(raw, device, "Backend::stream_from_raw") }?.with(owner))
+        match unsafe { wrap::wrap(raw, device, "Backend::stream_from_raw") } {
+            Ok(parts) => Ok(parts.with(owner)),
+            Err(error) => Err(refuse(owner, error)),
+        }
     }
 
     #[inline(always)]
@@ -100,7 +103,10 @@ unsafe impl Backend for Cuda {
     ) -> Result<CudaStream, CudaError> {
         let operation = "Backend::stream_from_raw_unchecked";
         // SAFETY: the stream is live (caller contract).
-        Ok(unsafe { wrap::wrap_unchecked(raw, device, operation) }?.with(owner))
+        match unsafe { wrap::wrap_unchecked(raw, device, operation) } {
+            Ok(parts) => Ok(parts.with(owner)),
+            Err(error) => Err(refuse(owner, error)),
+        }
     }
 
     unsafe fn event_from_raw_with_owner(
@@ -111,6 +117,13 @@ unsafe impl Backend for Cuda {
     ) -> Result<CudaEvent, CudaError> {
         end(CudaEvent::foreign(raw, device, options, owner))
     }
+}
+
+/// Drops the owner of a stream that could not be wrapped, with no lock held. Returns the error.
+#[cold]
+fn refuse(owner: KeepAlive, error: CudaError) -> CudaError {
+    host_func::drop_owner(owner);
+    error
 }
 
 /// Ends a public call: runs the deferred work.

@@ -41,6 +41,7 @@ const CASES: &[support::Case] = &[
     ("panic_on_a_captured_stream_is_reported_later", panic_on_a_captured_stream),
     ("panics_of_other_streams_cost_no_call", panics_of_other_streams_cost_no_call),
     ("graph_runs_a_closure_once", graph_runs_a_closure_once),
+    ("failed_wrapping_during_unwinding_does_not_abort", failed_wrapping_during_unwinding),
 ];
 
 fn main() -> ExitCode {
@@ -440,4 +441,23 @@ fn graph_runs_a_closure_once() {
     }
     space.synchronize(play);
     assert_eq!((ran.load(Ordering::SeqCst), Arc::strong_count(&held)), (1, 1));
+}
+
+/// A failing call drops its owner, whose `Drop` panics, while the thread is already unwinding.
+fn failed_wrapping_during_unwinding() {
+    struct Wraps;
+    impl Drop for Wraps {
+        fn drop(&mut self) {
+            let panics = || std::panic::resume_unwind(Box::new("the owner's own"));
+            // Handle 2 is the calling thread's own stream, which is never wrapped.
+            let owner = || Arc::new(Owner(2, Box::new(panics)));
+            let wrapped = Cuda::stream_from_owner(owner(), None);
+            expect_kind("stream_from_owner", wrapped, ErrorKind::InvalidHandle);
+        }
+    }
+    let unwound = catch_unwind(|| {
+        let _wraps = Wraps;
+        std::panic::resume_unwind(Box::new("the program's own"));
+    });
+    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"the program's own"));
 }

@@ -21,7 +21,8 @@ fn main() -> ExitCode {
         panic_of_an_owner_during_unwinding_does_not_abort,
         closure_after_a_panic_is_dropped_unrun,
         new_stream_with_a_reused_handle_has_no_fault,
-        objects_dropped_in_a_foreign_callback_are_destroyed
+        objects_dropped_in_a_foreign_callback_are_destroyed,
+        failed_wrapping_during_unwinding_does_not_abort
     ])
 }
 
@@ -35,6 +36,13 @@ struct Owner {
 unsafe impl StreamOwner<Hip> for Owner {
     fn raw_stream(&self) -> RawStream<Hip> {
         RawStream::from_bits(self.raw)
+    }
+}
+
+// SAFETY: the null handle is no event, and the backend rejects it without using it.
+unsafe impl gpu_stream_core::EventOwner<Hip> for Owner {
+    fn raw_event(&self) -> gpu_stream_core::RawEvent<Hip> {
+        gpu_stream_core::RawEvent::from_bits(0)
     }
 }
 
@@ -211,4 +219,24 @@ fn objects_dropped_in_a_foreign_callback_are_destroyed() {
     // The next calls destroy the dropped objects, and continue.
     let keep = own_stream();
     (0..100).for_each(|_| _ = keep.query().expect("query"));
+}
+
+/// A failing call drops its owner, whose `Drop` panics, while the thread is already unwinding.
+fn failed_wrapping_during_unwinding_does_not_abort() {
+    struct Wraps;
+    impl Drop for Wraps {
+        fn drop(&mut self) {
+            let panics = || std::panic::resume_unwind(Box::new("the owner's"));
+            // Handle 2 is the calling thread's own stream, which is never wrapped.
+            let owner = || Arc::new(Owner { raw: 2, at_drop: Mutex::new(Box::new(panics)) });
+            let kind = ErrorKind::InvalidHandle;
+            expect_kind("stream_from_owner", Hip::stream_from_owner(owner(), None), kind);
+            expect_kind("event_from_owner", Hip::event_from_owner(owner(), None), kind);
+        }
+    }
+    let unwound = std::panic::catch_unwind(|| {
+        let _wraps = Wraps;
+        std::panic::resume_unwind(Box::new("the caller's"));
+    });
+    assert_eq!(unwound.unwrap_err().downcast_ref::<&str>(), Some(&"the caller's"));
 }

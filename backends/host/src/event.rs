@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use gpu_stream_core::{
-    ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
-};
+use gpu_stream_core::{ContractError, Device, Event, EventOptions, EventStatus, RawEvent};
 
 use crate::executor::queue::Queue;
 use crate::executor::record::Record;
 use crate::executor::{executor, process_state, task};
+use crate::owner::Owner;
 use crate::shared_event::{LastRecord, SharedEvent};
 use crate::sync::lock;
 use crate::{Host, HostError, device};
@@ -27,7 +26,7 @@ pub struct HostEvent {
     options: EventOptions,
     storage: Mutex<RecordStorage>,
     /// The owner of a foreign event. `None` for an event that this backend created.
-    foreign: Option<KeepAlive>,
+    foreign: Option<Owner>,
 }
 
 /// The storage of the last record.
@@ -49,7 +48,7 @@ impl HostEvent {
         device: Device,
         options: EventOptions,
         record: Record,
-        owner: KeepAlive,
+        owner: Owner,
     ) -> Self {
         Self::with_last_record(device, options, LastRecord { record: Some(record), owner })
     }
@@ -72,7 +71,7 @@ impl HostEvent {
     /// `make` runs under the event's lock, so concurrent records of this event do not interleave.
     pub(crate) fn record_with(
         &self,
-        owner: KeepAlive,
+        owner: Owner,
         make: impl FnOnce() -> Result<Record, HostError>,
     ) -> Result<(), HostError> {
         let replaced = self.lock_last(|last| match make() {
@@ -105,7 +104,7 @@ impl HostEvent {
 pub(crate) fn wrap(
     raw: RawEvent<Host>,
     given: Option<Device>,
-    owner: KeepAlive,
+    owner: Owner,
     operation: &'static str,
 ) -> Result<HostEvent, HostError> {
     let Some(shared) = SharedEvent::find(raw) else {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use gpu_stream_core::{Device, EventOptions, KeepAlive};
+use gpu_stream_core::{Device, EventOptions};
 
 use crate::executor::queue::Queue;
 use crate::executor::record::Record;
 use crate::executor::{executor, process_state};
+use crate::owner::Owner;
 use crate::{HostError, HostEvent, device};
 
 /// A latch: its event completes when the program opens the gate.
@@ -55,7 +56,7 @@ impl Gate {
         let queue = Queue::new_external(&executor()?.pool);
         let event = HostEvent::new(device, EventOptions::new());
         let record = Record::new(Arc::clone(&queue), 1, None);
-        event.record_with(KeepAlive::none(), || Ok(record))?;
+        event.record_with(Owner::default(), || Ok(record))?;
         Ok(Gate { event, queue: GateQueue(queue) })
     }
 

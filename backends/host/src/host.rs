@@ -13,9 +13,13 @@ use gpu_stream_core::{
 use crate::executor::level::Level;
 use crate::executor::{settle, task};
 use crate::options::check_event;
+use crate::owner::Owner;
 use crate::{HostError, HostEvent, HostStream, device, event, stream};
 
 /// The host backend: streams that run closures on CPU threads.
+///
+/// If a task drops the last wrapper of an owner, the owner is dropped inside that task. A panic of its
+/// `Drop` gives the stream that runs the task a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Host;
 
@@ -48,7 +52,7 @@ unsafe impl Backend for Host {
     }
 
     fn default_stream(device: Device) -> Result<HostStream, HostError> {
-        stream::default_stream(device, "Backend::default_stream", KeepAlive::none())
+        stream::default_stream(device, "Backend::default_stream", Owner::default())
     }
 
     fn per_thread_stream(device: Device) -> Result<PerThread<HostStream>, HostError> {
@@ -76,7 +80,7 @@ unsafe impl Backend for Host {
         device: Option<Device>,
         owner: KeepAlive,
     ) -> Result<HostStream, HostError> {
-        stream::wrap(raw, device, owner, "Backend::stream_from_raw")
+        stream::wrap(raw, device, owner.into(), "Backend::stream_from_raw")
     }
 
     /// Wraps the stream after the same checks as `stream_from_raw_with_owner`: only the lookup by
@@ -86,7 +90,7 @@ unsafe impl Backend for Host {
         device: Device,
         owner: KeepAlive,
     ) -> Result<HostStream, HostError> {
-        stream::wrap(raw, Some(device), owner, "Backend::stream_from_raw_unchecked")
+        stream::wrap(raw, Some(device), owner.into(), "Backend::stream_from_raw_unchecked")
     }
 
     /// Wraps an event. The given options are ignored, because the event knows its own.
@@ -96,7 +100,7 @@ unsafe impl Backend for Host {
         _options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<HostEvent, HostError> {
-        event::wrap(raw, device, owner, "Backend::event_from_raw")
+        event::wrap(raw, device, owner.into(), "Backend::event_from_raw")
     }
 }
 

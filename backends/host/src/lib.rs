@@ -19,6 +19,8 @@ mod host;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod options;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+mod owner;
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 pub mod raw;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod shared_event;

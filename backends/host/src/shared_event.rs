@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use gpu_stream_core::{Device, EventOptions, KeepAlive, RawEvent};
+use gpu_stream_core::{Device, EventOptions, RawEvent};
 
 use crate::Host;
 use crate::executor::record::Record;
+use crate::owner::Owner;
 use crate::sync::lock;
 
 /// The last record of an event, and the owner that keeps the recorded stream alive.
@@ -17,7 +18,7 @@ pub(crate) struct LastRecord {
     /// The record. `None` for an event that was never recorded.
     pub(crate) record: Option<Record>,
     /// The owner of the stream that was recorded.
-    pub(crate) owner: KeepAlive,
+    pub(crate) owner: Owner,
 }
 
 /// An event that has a handle.

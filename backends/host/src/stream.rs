@@ -12,6 +12,7 @@ use crate::executor::queue::{Queue, SubmitError};
 use crate::executor::record::{Record, Timestamp};
 use crate::executor::{Executor, Origin, StreamEntry, executor, process_state, task};
 use crate::options::check_stream;
+use crate::owner::Owner;
 use crate::{Host, HostError, HostEvent, device};
 
 /// A stream of the host backend. Its closures run one after the other, on any free thread.
@@ -26,7 +27,7 @@ use crate::{Host, HostError, HostEvent, device};
 pub struct HostStream {
     entry: Arc<StreamEntry>,
     raw: RawStream<Host>,
-    owner: KeepAlive,
+    owner: Owner,
 }
 
 impl HostStream {
@@ -223,13 +224,13 @@ fn create(
     options: StreamOptions,
     origin: Origin,
     operation: &'static str,
-) -> Result<(Arc<StreamEntry>, KeepAlive), HostError> {
+) -> Result<(Arc<StreamEntry>, Owner), HostError> {
     let device = device::ordinal(device, operation)?;
     check_stream(options, operation)?;
     let executor = executor()?;
     let entry = executor.streams.create(&executor.pool, device, options, origin);
     let owner = Arc::new(OwnedStream { executor, handle: entry.handle() });
-    Ok((entry, KeepAlive::owner(owner)))
+    Ok((entry, KeepAlive::owner(owner).into()))
 }
 
 /// Creates a stream of [`Backend::new_stream`](gpu_stream_core::Backend::new_stream).
@@ -242,7 +243,7 @@ pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<HostS
 pub(crate) fn default_stream(
     device: Device,
     operation: &'static str,
-    owner: KeepAlive,
+    owner: Owner,
 ) -> Result<HostStream, HostError> {
     let ordinal = device::ordinal(device, operation)?;
     let executor = executor()?;
@@ -283,7 +284,7 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HostStream>,
 pub(crate) fn wrap(
     raw: RawStream<Host>,
     device: Option<Device>,
-    owner: KeepAlive,
+    owner: Owner,
     operation: &'static str,
 ) -> Result<HostStream, HostError> {
     let invalid = |reason| ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason };

@@ -50,7 +50,11 @@ use crate::{Backend, Device, EventOptions};
 /// # Where an owner is dropped
 /// The last reference may be dropped on any thread, at the end of any call of the backend. It is
 /// never dropped inside the driver's callbacks, nor while a lock of the backend is held. A panic of
-/// the owner's `Drop` in such a call may be caught there, after the panic hook has reported it.
+/// the owner's `Drop` in such a call may be caught there, after the panic hook has reported it. It is
+/// also caught if the thread is already unwinding.
+///
+/// The host backend has no driver. An owner that a host function drops is dropped inside that
+/// function, and a panic of its `Drop` gives the stream that runs the function a fault.
 ///
 /// # Safety
 /// While a value of the type lives:
