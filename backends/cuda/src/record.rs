@@ -113,7 +113,7 @@ impl CudaStream {
 
     /// Records the event on any stream, captured ones included.
     fn record_slow(&self, event: &CudaEvent, operation: &'static str) -> Result<(), CudaError> {
-        event.device().check_is(self.own_device(), operation)?;
+        self.own_device().check_can_record(event.device(), operation)?;
         self.check_fault(operation)?;
         event.record_begins();
         let recorded = self.with_current(operation, |symbols, raw| {

@@ -136,7 +136,7 @@ unsafe impl Stream for HostStream {
     fn record(&self, event: &HostEvent) -> Result<(), HostError> {
         const OPERATION: &str = "Stream::record";
         use gpu_stream_core::Event as _;
-        event.device().check_is(self.device(), OPERATION)?;
+        self.device().check_can_record(event.device(), OPERATION)?;
         process_state::ensure_not_forked()?;
         event.record_with(self.owner.clone(), || {
             let (number, timestamp) = if event.options().is_timed() {

@@ -55,6 +55,25 @@ impl Device {
         Err(ContractError::DeviceMismatch { operation, given: self, actual })
     }
 
+    /// Returns `Ok` if a stream of this device can record an event of the device `event`. For backend
+    /// authors.
+    ///
+    /// # Errors
+    /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch), naming `operation` and both devices;
+    /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if not even the backend is the same.
+    pub fn check_can_record(
+        self,
+        event: Device,
+        operation: &'static str,
+    ) -> Result<(), ContractError> {
+        event.check_is(self, operation).map_err(|error| match error {
+            ContractError::DeviceMismatch { given: event, actual: stream, .. } => {
+                ContractError::RecordAcrossDevices { operation, stream, event }
+            }
+            other => other,
+        })
+    }
+
     /// Returns `Ok` if this is one of the `count` devices of `backend`. For backend authors.
     ///
     /// # Errors

@@ -135,10 +135,32 @@ pub enum ContractError {
     DeviceMismatch {
         /// The call.
         operation: &'static str,
-        /// The device that the caller gave, or whose stream the caller used.
+        /// The device that the caller gave.
         given: Device,
-        /// The device that the handle or event belongs to.
+        /// The device that the handle belongs to.
         actual: Device,
+    },
+    /// The event of a record was made for another device. See [`ErrorKind::DeviceMismatch`].
+    #[error(
+        "{operation}: the stream belongs to {stream}, and the event to {event}; record on a stream of the event's          device, or create the event with `Stream::new_event`"
+    )]
+    RecordAcrossDevices {
+        /// The call.
+        operation: &'static str,
+        /// The device of the stream.
+        stream: Device,
+        /// The device of the event.
+        event: Device,
+    },
+    /// The events of `elapsed_since` belong to two devices. See [`ErrorKind::DeviceMismatch`].
+    #[error(
+        "Event::elapsed_since: the start event belongs to {start}, and the end event to {end}; record two events of          one device"
+    )]
+    ElapsedAcrossDevices {
+        /// The device of the start event.
+        start: Device,
+        /// The device of the end event.
+        end: Device,
     },
     /// See [`ErrorKind::BackendMismatch`].
     #[error(
@@ -328,7 +350,9 @@ fn same_name(expected: &BackendKind, given: &BackendKind) -> &'static str {
 impl Error for ContractError {
     fn kind(&self) -> ErrorKind {
         match self {
-            ContractError::DeviceMismatch { .. } => ErrorKind::DeviceMismatch,
+            ContractError::DeviceMismatch { .. }
+            | ContractError::RecordAcrossDevices { .. }
+            | ContractError::ElapsedAcrossDevices { .. } => ErrorKind::DeviceMismatch,
             ContractError::BackendMismatch { .. } => ErrorKind::BackendMismatch,
             ContractError::InvalidDevice { .. } => ErrorKind::InvalidDevice,
             ContractError::InvalidHandle { .. } => ErrorKind::InvalidHandle,

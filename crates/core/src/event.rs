@@ -149,7 +149,13 @@ pub unsafe trait Event: Sized + 'static {
         "hipEventElapsedTime"
     ))]
     fn elapsed_since(&self, start: &Self) -> Result<f32, <Self::Backend as Backend>::Error> {
-        start.device().check_is(self.device(), "Event::elapsed_since")?;
+        let across_devices = |error| match error {
+            ContractError::DeviceMismatch { given: start, actual: end, .. } => {
+                ContractError::ElapsedAcrossDevices { start, end }
+            }
+            other => other,
+        };
+        start.device().check_is(self.device(), "Event::elapsed_since").map_err(across_devices)?;
         // Asks the driver first: a success implies everything that is checked below.
         let error = match self.elapsed_unchecked(start) {
             Ok(milliseconds) => return Ok(milliseconds),

@@ -173,4 +173,6 @@ fn the_errors_come_in_the_order_that_is_documented() {
     let elsewhere = Told { ordinal: 1, ..untimed };
     let error = elsewhere.elapsed_since(&good).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DeviceMismatch);
+    let (start, end) = (good.device(), elsewhere.device());
+    assert_eq!(error, ContractError::ElapsedAcrossDevices { start, end });
 }

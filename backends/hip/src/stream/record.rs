@@ -52,7 +52,7 @@ impl HipStream {
         event: &HipEvent,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        event.device().check_is(self.device(), operation)?;
+        self.device().check_can_record(event.device(), operation)?;
         self.check_fault(operation)?;
         let replaced = self.with_current(operation, |driver, raw| {
             // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.

@@ -182,8 +182,8 @@ pub fn record_on_another_device<F: Fixture>(fx: &F) -> Outcome {
     let refused = |event: &EventOf<F>| {
         let result = far_stream.record(event);
         let text = check_err("record on another device", result, ErrorKind::DeviceMismatch)?;
-        check_names(&text, near)?;
-        check_names(&text, far)
+        check_names(&text, format_args!("the stream belongs to {far}, and the event to {near}"))?;
+        check_names(&text, "Stream::new_event")
     };
     refused(&event)?;
     check_eq("the status afterwards", event.status()?, EventStatus::Unrecorded)?;

@@ -167,8 +167,8 @@ pub fn elapsed_across_devices<F: Fixture>(fx: &F) -> Outcome {
         for end in [&end, &untimed] {
             let kind = ErrorKind::DeviceMismatch;
             let text = check_err("elapsed across devices", end.elapsed_since(&start), kind)?;
-            check_names(&text, near)?;
-            check_names(&text, far)?;
+            check_names(&text, format_args!("the start event belongs to {near}"))?;
+            check_names(&text, format_args!("the end event to {far}"))?;
         }
         here.record(&start)?;
         there.record(&end)?;
