@@ -70,17 +70,26 @@ pub fn other_streams_live<F: Fixture>(fx: &F) -> Outcome {
     check_fault("query of the stream with the fault", faulted.query())
 }
 
-/// Checks that an event recorded before the failing work is complete; one recorded after it reports
-/// the fault.
+/// Checks that an event recorded before the failing work is complete, and streams that wait for it
+/// continue; one recorded after it reports the fault.
 pub fn events_around_a_fault<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let before = stream.record_event()?;
     fx.fault(&stream)?;
     let behind = stream.record_event()?;
+    let (early, late) = (super::support::stream(fx)?, super::support::stream(fx)?);
+    early.wait_event(&before)?;
+    let early_data = work(fx, &early)?;
     fx.open(&gate);
     check_fault("synchronize of the stream", stream.synchronize())?;
     check_eq("the event before the failed work", before.status()?, EventStatus::Complete)?;
     before.synchronize()?;
+    late.wait_event(&before)?;
+    let late_data = work(fx, &late)?;
+    for (waiter, data) in [(early, early_data), (late, late_data)] {
+        waiter.synchronize()?;
+        check_done(fx, &data)?;
+    }
     check_fault("synchronize of the event after it", behind.synchronize())?;
     check_fault("query of the event after it", behind.query())?;
     check_fault("status of the event after it", behind.status())

@@ -303,7 +303,7 @@ list! {
         other_streams_live [R29]
             "A fault does not affect other streams.";
         events_around_a_fault [R29]
-            "An event recorded before the failing work is complete; one recorded after it reports the fault.";
+            "An event recorded before the failing work is complete, and streams that wait for it continue; one recorded after it reports the fault.";
         waiter_gets_the_fault [R29]
             "A stream that waits for a record after the failed work gets the fault, too, and its work does not run.";
         work_behind_a_fault_is_not_run [R29]

@@ -106,6 +106,7 @@ mutations! {
     FaultSpreads R29 "a fault spreads to all other streams";
     SynchronizeHidesFaults R29 "synchronize returns Ok after a fault";
     EventHidesFaults R29 "an event after a fault is complete";
+    FaultReachesEarlierRecords R29 "a wait for a record from before a fault returns the fault";
     WorkBehindFaultIsRun R29 "work after a fault is run";
     OwnedDropAbandons R30 "dropping the last handle discards pending work";
     ForkForgetsTheLast C1 "fork leaves the last branch out";

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::hash::{Hash, Hasher};
 use std::mem::take;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use gpu_stream_core::{
     Backend, CaptureStatus, ContractError, Device, Error, ErrorKind, Event, EventOptions,
@@ -136,6 +136,10 @@ impl MutantStream {
                 if self.family.fault_seen.swap(true, Ordering::SeqCst) {
                     return Ok(instead);
                 }
+                Err(error)
+            }
+            (Some(Mutation::FaultReachesEarlierRecords), Err(error)) if is_fault(&error) => {
+                self.family.fault_seen.store(true, Ordering::SeqCst);
                 Err(error)
             }
             (Some(Mutation::FaultSpreads), result) => {
@@ -373,6 +377,13 @@ unsafe impl Stream for MutantStream {
             || self.answer(self.host.wait_event(event.host()).map_err(MutantError::from), ());
         match current() {
             Some(Mutation::WaitIsNothing) => Ok(()),
+            Some(Mutation::FaultReachesEarlierRecords) => {
+                let source = event.notes().family.as_ref().and_then(Weak::upgrade);
+                if source.is_some_and(|source| source.fault_seen.load(Ordering::SeqCst)) {
+                    return Err(refused("Stream::wait_event"));
+                }
+                right()
+            }
             Some(Mutation::OnlyFirstWaiterWaits) => {
                 event.notes().waits += 1;
                 if event.notes().waits == 1 { right() } else { Ok(()) }
