@@ -89,7 +89,7 @@ unsafe impl Backend for Cuda {
         owner: KeepAlive,
     ) -> Result<CudaStream, CudaError> {
         // SAFETY: the stream is live (caller contract).
-        match unsafe { wrap::wrap(raw, device, "Backend::stream_from_raw") } {
+        match unsafe { wrap::wrap(raw, device, owner.stream_operation()) } {
             Ok(parts) => Ok(parts.with(owner)),
             Err(error) => Err(refuse(owner, error)),
         }
@@ -101,7 +101,7 @@ unsafe impl Backend for Cuda {
         device: Device,
         owner: KeepAlive,
     ) -> Result<CudaStream, CudaError> {
-        let operation = "Backend::stream_from_raw_unchecked";
+        let operation = owner.unchecked_stream_operation();
         // SAFETY: the stream is live (caller contract).
         match unsafe { wrap::wrap_unchecked(raw, device, operation) } {
             Ok(parts) => Ok(parts.with(owner)),

@@ -94,6 +94,8 @@ fn queries_leave_the_capture_active() {
         capture.alive("record_event in the capture");
         for event in [&event, &reused] {
             refused("event query", event.query().map(drop));
+            let text = event.query().expect_err("it is captured").to_string();
+            assert!(text.starts_with("Event::query"), "{text}");
             refused("event status", event.status().map(drop));
             refused("event synchronize", event.synchronize());
         }

@@ -101,7 +101,7 @@ unsafe impl Backend for Hip {
         options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<HipEvent, HipError> {
-        match public_call(|| HipEvent::check_foreign(raw, device, "Backend::event_from_raw")) {
+        match public_call(|| HipEvent::check_foreign(raw, device, owner.event_operation())) {
             Ok(device) => Ok(HipEvent::foreign(raw, device, options, owner)),
             Err(error) => Err(refuse(owner, error)),
         }
@@ -140,7 +140,7 @@ unsafe impl Backend for Hip {
         owner: KeepAlive,
     ) -> Result<HipStream, HipError> {
         // SAFETY: the caller promises the same.
-        match unsafe { stream::wrap(raw, device, "Backend::stream_from_raw") } {
+        match unsafe { stream::wrap(raw, device, owner.stream_operation()) } {
             Ok(parts) => Ok(parts.with(owner)),
             Err(error) => Err(refuse(owner, error)),
         }
@@ -152,7 +152,7 @@ unsafe impl Backend for Hip {
         device: Device,
         owner: KeepAlive,
     ) -> Result<HipStream, HipError> {
-        let operation = "Backend::stream_from_raw_unchecked";
+        let operation = owner.unchecked_stream_operation();
         // SAFETY: the caller promises the same.
         match unsafe { stream::wrap_unchecked(raw, device, operation) } {
             Ok(parts) => Ok(parts.with(owner)),

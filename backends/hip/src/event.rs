@@ -192,6 +192,21 @@ impl HipEvent {
         InUse { event: self, stand }
     }
 
+    /// Returns the status for `operation`, a public call.
+    #[inline]
+    fn ask_status(&self, operation: &'static str) -> Result<EventStatus, HipError> {
+        public_call(|| {
+            let driver = driver()?;
+            let stand = self.in_use();
+            let done = self.is_done(driver, &stand, operation)?;
+            Ok(match done {
+                true if !self.is_recorded(driver, &stand, operation)? => EventStatus::Unrecorded,
+                true => EventStatus::Complete,
+                false => EventStatus::Pending,
+            })
+        })
+    }
+
     /// Returns the handle, which stays from now on.
     pub(crate) fn give_out(&self) -> RawEvent<Hip> {
         let place = self.place();
@@ -255,17 +270,12 @@ unsafe impl Event for HipEvent {
 
     #[inline]
     fn status(&self) -> Result<EventStatus, HipError> {
-        const OPERATION: &str = "Event::status";
-        public_call(|| {
-            let driver = driver()?;
-            let stand = self.in_use();
-            let done = self.is_done(driver, &stand, OPERATION)?;
-            Ok(match done {
-                true if !self.is_recorded(driver, &stand, OPERATION)? => EventStatus::Unrecorded,
-                true => EventStatus::Complete,
-                false => EventStatus::Pending,
-            })
-        })
+        self.ask_status("Event::status")
+    }
+
+    #[inline]
+    fn query(&self) -> Result<bool, HipError> {
+        Ok(self.ask_status("Event::query")? != EventStatus::Pending)
     }
 
     /// As [`Event::synchronize`].

@@ -92,6 +92,8 @@ fn queries_leave_the_capture_active() {
         capture.alive("record_event in the capture");
         for event in [&event, &reused] {
             expect_rejected("event query", event.query().map(drop));
+            let text = event.query().expect_err("it is captured").to_string();
+            assert!(text.starts_with("Event::query"), "{text}");
             expect_rejected("event status", event.status().map(drop));
             expect_rejected("event synchronize", event.synchronize());
         }

@@ -94,6 +94,17 @@ impl HostEvent {
         })
     }
 
+    /// Returns the status of the last record. Errors name `operation`.
+    fn query_status(&self, operation: &'static str) -> Result<EventStatus, HostError> {
+        process_state::ensure_not_forked()?;
+        let Some(record) = self.current_record() else { return Ok(EventStatus::Unrecorded) };
+        match record.is_complete() {
+            Ok(true) => Ok(EventStatus::Complete),
+            Ok(false) => Ok(EventStatus::Pending),
+            Err(fault) => Err(HostError::fault(operation, fault)),
+        }
+    }
+
     /// Returns the current record. Returns `None` if the event was never recorded.
     pub(crate) fn current_record(&self) -> Option<Record> {
         self.lock_last(|last| last.record.clone())
@@ -157,13 +168,11 @@ unsafe impl Event for HostEvent {
     }
 
     fn status(&self) -> Result<EventStatus, HostError> {
-        process_state::ensure_not_forked()?;
-        let Some(record) = self.current_record() else { return Ok(EventStatus::Unrecorded) };
-        match record.is_complete() {
-            Ok(true) => Ok(EventStatus::Complete),
-            Ok(false) => Ok(EventStatus::Pending),
-            Err(fault) => Err(HostError::fault("Event::status", fault)),
-        }
+        self.query_status("Event::status")
+    }
+
+    fn query(&self) -> Result<bool, HostError> {
+        Ok(self.query_status("Event::query")? != EventStatus::Pending)
     }
 
     fn synchronize(&self) -> Result<(), HostError> {

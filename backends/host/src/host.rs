@@ -80,7 +80,8 @@ unsafe impl Backend for Host {
         device: Option<Device>,
         owner: KeepAlive,
     ) -> Result<HostStream, HostError> {
-        stream::wrap(raw, device, owner.into(), "Backend::stream_from_raw")
+        let operation = owner.stream_operation();
+        stream::wrap(raw, device, owner.into(), operation)
     }
 
     /// Wraps the stream after the same checks as `stream_from_raw_with_owner`: only the lookup by
@@ -90,7 +91,8 @@ unsafe impl Backend for Host {
         device: Device,
         owner: KeepAlive,
     ) -> Result<HostStream, HostError> {
-        stream::wrap(raw, Some(device), owner.into(), "Backend::stream_from_raw_unchecked")
+        let operation = owner.unchecked_stream_operation();
+        stream::wrap(raw, Some(device), owner.into(), operation)
     }
 
     /// Wraps an event. The given options are ignored, because the event knows its own.
@@ -100,7 +102,8 @@ unsafe impl Backend for Host {
         _options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<HostEvent, HostError> {
-        event::wrap(raw, device, owner.into(), "Backend::event_from_raw")
+        let operation = owner.event_operation();
+        event::wrap(raw, device, owner.into(), operation)
     }
 }
 

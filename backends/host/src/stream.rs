@@ -1,5 +1,6 @@
 //! Streams of the host backend: [`HostStream`].
 
+use std::any::Any;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -86,6 +87,38 @@ impl HostStream {
         self.number_or_error(operation, self.queue().ensure_usable())
     }
 
+    /// Makes later work wait for `event`. Errors name `operation`, the call of the user.
+    fn wait_event_for(&self, operation: &'static str, event: &HostEvent) -> Result<(), HostError> {
+        self.ensure_usable(operation)?;
+        let Some(record) = event.pending_record(self.queue()) else { return Ok(()) };
+        self.number_or_error(operation, self.queue().submit_wait(record)).map(drop)
+    }
+
+    /// Creates an event and records it. Errors name `operation`, the call of the user.
+    ///
+    /// Needs no lock, because no other thread has the event yet.
+    fn record_event_for(&self, operation: &'static str) -> Result<HostEvent, HostError> {
+        let number = self.ensure_usable(operation)?;
+        let record = Record::new(Arc::clone(self.queue()), number, None);
+        Ok(HostEvent::new_recorded(self.device(), EventOptions::new(), record, self.owner.clone()))
+    }
+
+    /// Makes later work wait for all work of `other`. Errors name `operation`, the call of the user.
+    fn wait_stream_for<O: Stream<Backend = Host>>(
+        &self,
+        operation: &'static str,
+        other: &O,
+    ) -> Result<(), HostError> {
+        if self.is_same(other) {
+            return Ok(());
+        }
+        let event = match downcast(other) {
+            Some(other) => other.record_event_for(operation)?,
+            None => other.record_event()?,
+        };
+        self.wait_event_for(operation, &event)
+    }
+
     /// Creates the error of a submission that failed.
     fn submit_error(&self, operation: &'static str, error: SubmitError) -> HostError {
         match error {
@@ -99,6 +132,11 @@ impl HostStream {
             .into(),
         }
     }
+}
+
+/// Returns `other` as a [`HostStream`]. Returns `None` for a wrapper type around one.
+fn downcast<O: Stream>(other: &O) -> Option<&HostStream> {
+    (other as &dyn Any).downcast_ref()
 }
 
 // SAFETY:
@@ -151,17 +189,47 @@ unsafe impl Stream for HostStream {
     }
 
     fn wait_event(&self, event: &HostEvent) -> Result<(), HostError> {
-        const OPERATION: &str = "Stream::wait_event";
-        self.ensure_usable(OPERATION)?;
-        let Some(record) = event.pending_record(self.queue()) else { return Ok(()) };
-        self.number_or_error(OPERATION, self.queue().submit_wait(record)).map(drop)
+        self.wait_event_for("Stream::wait_event", event)
     }
 
-    /// Creates an event and records it. Needs no lock, because no other thread has the event yet.
     fn record_event(&self) -> Result<HostEvent, HostError> {
-        let number = self.ensure_usable("Stream::record_event")?;
-        let record = Record::new(Arc::clone(self.queue()), number, None);
-        Ok(HostEvent::new_recorded(self.device(), EventOptions::new(), record, self.owner.clone()))
+        self.record_event_for("Stream::record_event")
+    }
+
+    fn wait_stream<O: Stream<Backend = Host>>(&self, other: &O) -> Result<(), HostError> {
+        self.wait_stream_for("Stream::wait_stream", other)
+    }
+
+    fn fork<'a, I, O>(&self, branches: I) -> Result<(), HostError>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = Host>,
+    {
+        const OPERATION: &str = "Stream::fork";
+        let (mut event, mut outcome) = (None, Ok(()));
+        for branch in branches {
+            if branch.is_same(self) {
+                continue;
+            }
+            let event = match &event {
+                Some(event) => event,
+                None => event.insert(self.record_event_for(OPERATION)?),
+            };
+            outcome = outcome.and(match downcast(branch) {
+                Some(branch) => branch.wait_event_for(OPERATION, event),
+                None => branch.wait_event(event),
+            });
+        }
+        outcome
+    }
+
+    fn join<'a, I, O>(&self, branches: I) -> Result<(), HostError>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = Host>,
+    {
+        let wait = |branch| self.wait_stream_for("Stream::join", branch);
+        branches.into_iter().map(wait).fold(Ok(()), Result::and)
     }
 
     fn priority(&self) -> Result<i32, HostError> {

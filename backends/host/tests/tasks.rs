@@ -196,3 +196,33 @@ fn fault_names_the_default_stream_by_its_device() {
     let text = stream.synchronize().expect_err("fault").to_string();
     assert!(text.contains(&format!("the default stream of {device} panicked: boom")), "{text}");
 }
+
+/// Every error of a stream with a fault begins with the call that the program made.
+#[test]
+fn errors_name_the_call_of_the_program() {
+    let (bad, good) = (stream(), stream());
+    let event = good.record_event().expect("event");
+    bad.launch(|| panic_any("meant to")).expect("launch");
+    let after = bad.record_event().expect("event");
+    bad.synchronize().expect_err("fault");
+    let calls = [
+        ("Stream::query", bad.query().map(drop)),
+        ("Stream::record", bad.record(&event)),
+        ("Stream::record_event", bad.record_event().map(drop)),
+        ("Stream::wait_event", bad.wait_event(&event)),
+        ("Stream::wait_stream", bad.wait_stream(&good)),
+        ("Stream::wait_stream", good.wait_stream(&bad)),
+        ("Stream::fork", bad.fork([&good])),
+        ("Stream::fork", good.fork([&bad])),
+        ("Stream::join", bad.join([&good])),
+        ("Stream::join", good.join([&bad])),
+        ("Stream::launch_host_func", bad.launch_host_func(Box::new(|| ()))),
+        ("Event::status", after.status().map(drop)),
+        ("Event::query", after.query().map(drop)),
+        ("Event::synchronize", after.synchronize()),
+    ];
+    for (call, outcome) in calls {
+        let text = outcome.expect_err("fault").to_string();
+        assert!(text.starts_with(&format!("{call}: ")), "{call}: {text}");
+    }
+}

@@ -399,8 +399,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         owner: KeepAlive,
     ) -> Result<Self::Event, Self::Error> {
         let _ = (raw, device, options);
-        drop(owner);
-        let (operation, reason) = ("Backend::event_from_raw", "it is an optional capability");
+        let (operation, reason) = (owner.event_operation(), "it is an optional capability");
         Err(ContractError::Unsupported { operation, backend: Self::KIND, reason }.into())
     }
 }

@@ -144,6 +144,38 @@ impl KeepAlive {
         self.0.is_some()
     }
 
+    /// Returns the call that errors of
+    /// [`stream_from_raw_with_owner`](Backend::stream_from_raw_with_owner) name. For backend authors.
+    ///
+    /// It is [`stream_from_owner`](Backend::stream_from_owner) if there is an owner, and
+    /// [`stream_from_raw`](Backend::stream_from_raw) otherwise.
+    #[inline]
+    pub const fn stream_operation(&self) -> &'static str {
+        if self.is_owned() { "Backend::stream_from_owner" } else { "Backend::stream_from_raw" }
+    }
+
+    /// Returns the call that errors of
+    /// [`stream_from_raw_with_owner_unchecked`](Backend::stream_from_raw_with_owner_unchecked) name.
+    /// For backend authors.
+    #[inline]
+    pub const fn unchecked_stream_operation(&self) -> &'static str {
+        if self.is_owned() {
+            "Backend::stream_from_raw_with_owner_unchecked"
+        } else {
+            "Backend::stream_from_raw_unchecked"
+        }
+    }
+
+    /// Returns the call that errors of
+    /// [`event_from_raw_with_owner`](Backend::event_from_raw_with_owner) name. For backend authors.
+    ///
+    /// It is [`event_from_owner`](Backend::event_from_owner) if there is an owner, and
+    /// [`event_from_raw`](Backend::event_from_raw) otherwise.
+    #[inline]
+    pub const fn event_operation(&self) -> &'static str {
+        if self.is_owned() { "Backend::event_from_owner" } else { "Backend::event_from_raw" }
+    }
+
     /// Returns `true` if both refer to one owner, or both to none. Then either keeps alive what the
     /// other does.
     pub fn is_same(&self, other: &Self) -> bool {

@@ -74,17 +74,17 @@ unsafe impl<B: Backend> Backend for Namesake<B> {
     unsafe fn stream_from_raw_with_owner(
         _: RawStream<Self>,
         _: Option<Device>,
-        _: KeepAlive,
+        owner: KeepAlive,
     ) -> Result<NamesakeStream<B>, ContractError> {
-        unsupported("Backend::stream_from_raw", B::KIND)
+        unsupported(owner.stream_operation(), B::KIND)
     }
 
     unsafe fn stream_from_raw_with_owner_unchecked(
         _: RawStream<Self>,
         _: Device,
-        _: KeepAlive,
+        owner: KeepAlive,
     ) -> Result<NamesakeStream<B>, ContractError> {
-        unsupported("Backend::stream_from_raw_unchecked", B::KIND)
+        unsupported(owner.unchecked_stream_operation(), B::KIND)
     }
 }
 

@@ -61,9 +61,9 @@ unsafe impl Backend for NullBackend {
     unsafe fn stream_from_raw_with_owner(
         raw: RawStream<Self>,
         device: Option<Device>,
-        _owner: KeepAlive,
+        owner: KeepAlive,
     ) -> Result<NullStream, ContractError> {
-        let operation = "Backend::stream_from_raw";
+        let operation = owner.stream_operation();
         device.unwrap_or(DEVICE).check_exists(KIND, 1, operation)?;
         match raw.to_bits() {
             0 => Ok(NullStream),

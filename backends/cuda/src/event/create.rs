@@ -123,15 +123,13 @@ impl CudaEvent {
         options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<Self, CudaError> {
-        const OPERATION: &str = "Backend::event_from_raw";
+        let operation = owner.event_operation();
         if raw.to_bits() == 0 {
             let reason = "is no event: the null handle names none";
             host_func::drop_owner(owner);
-            return Err(
-                ContractError::InvalidHandle { operation: OPERATION, bits: 0, reason }.into()
-            );
+            return Err(ContractError::InvalidHandle { operation, bits: 0, reason }.into());
         }
-        let device = match Self::device_of_foreign(device, OPERATION) {
+        let device = match Self::device_of_foreign(device, operation) {
             Ok(device) => device,
             Err(error) => {
                 host_func::drop_owner(owner);

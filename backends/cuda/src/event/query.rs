@@ -211,26 +211,23 @@ impl CudaEvent {
         }
     }
 
-    pub(super) fn driver_status(&self) -> Result<EventStatus, CudaError> {
-        const OPERATION: &str = "Event::status";
+    pub(super) fn driver_status(&self, operation: &'static str) -> Result<EventStatus, CudaError> {
         let symbols = &driver()?.symbols;
-        self.check_reset(OPERATION)?;
+        self.check_reset(operation)?;
         let is_shared = self.is_shared();
         if !is_shared {
-            self.ensure_not_captured(symbols, OPERATION)?;
-        } else if let Some(status) = self.shared_status(symbols, OPERATION)? {
+            self.ensure_not_captured(symbols, operation)?;
+        } else if let Some(status) = self.shared_status(symbols, operation)? {
             return Ok(status);
         }
         // SAFETY: `self` keeps the event alive.
         let call = || unsafe { (symbols.event_query)(self.as_ptr()) };
-        match self.in_relaxed_mode(symbols, OPERATION, call)? {
+        match self.in_relaxed_mode(symbols, operation, call)? {
             CudaCode::SUCCESS if !is_shared && !self.record.is_any() => Ok(EventStatus::Unrecorded),
             CudaCode::SUCCESS => Ok(EventStatus::Complete),
             CudaCode::NOT_READY => Ok(EventStatus::Pending),
-            CudaCode::INVALID_VALUE if is_shared => {
-                Err(CudaError::CapturedEvent { operation: OPERATION })
-            }
-            code => Err(CudaError::Driver { operation: OPERATION, function: "cuEventQuery", code }),
+            CudaCode::INVALID_VALUE if is_shared => Err(CudaError::CapturedEvent { operation }),
+            code => Err(CudaError::Driver { operation, function: "cuEventQuery", code }),
         }
     }
 
@@ -277,7 +274,8 @@ impl CudaEvent {
         match self.in_context(symbols, OPERATION, call)? {
             CudaCode::SUCCESS => Ok(milliseconds.get()),
             CudaCode::NOT_READY => {
-                let start_is_pending = matches!(start.driver_status(), Ok(EventStatus::Pending));
+                let start_is_pending =
+                    matches!(start.driver_status(OPERATION), Ok(EventStatus::Pending));
                 let which = if start_is_pending { "start" } else { "end" };
                 Err(ContractError::EventPending { which }.into())
             }

@@ -127,9 +127,8 @@ unsafe impl Backend for Any {
         owner: KeepAlive,
     ) -> Result<AnyStream, AnyError> {
         let backend = compiled(raw.backend())?;
-        device.map_or(Ok(()), |device| {
-            same_vendor(raw.backend(), device, "Backend::stream_from_raw")
-        })?;
+        let operation = owner.stream_operation();
+        device.map_or(Ok(()), |device| same_vendor(raw.backend(), device, operation))?;
         // SAFETY: the handle belongs to `backend`: it names that backend, and the caller upholds
         // the contract of `stream_from_raw_with_owner`. The backend's stream holds `owner`.
         unsafe { backend.stream_from_raw_with_owner(raw.bits(), device, owner) }
@@ -142,7 +141,7 @@ unsafe impl Backend for Any {
         owner: KeepAlive,
     ) -> Result<AnyStream, AnyError> {
         let backend = compiled(raw.backend())?;
-        same_vendor(raw.backend(), device, "Backend::stream_from_raw_unchecked")?;
+        same_vendor(raw.backend(), device, owner.unchecked_stream_operation())?;
         // SAFETY: the handle belongs to `backend`, and is a stream of `device` (caller contract).
         // The backend's stream holds `owner`.
         unsafe { backend.stream_from_raw_with_owner_unchecked(raw.bits(), device, owner) }
@@ -156,9 +155,8 @@ unsafe impl Backend for Any {
         owner: KeepAlive,
     ) -> Result<AnyEvent, AnyError> {
         let backend = compiled(raw.backend())?;
-        device.map_or(Ok(()), |device| {
-            same_vendor(raw.backend(), device, "Backend::event_from_raw")
-        })?;
+        let operation = owner.event_operation();
+        device.map_or(Ok(()), |device| same_vendor(raw.backend(), device, operation))?;
         // SAFETY: the handle belongs to `backend`: it names that backend, and the caller upholds
         // the contract of `event_from_raw_with_owner`. The backend's event holds `owner`.
         unsafe { backend.event_from_raw_with_owner(raw.bits(), device, options, owner) }

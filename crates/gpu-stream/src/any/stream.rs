@@ -63,6 +63,24 @@ impl AnyStream {
         &*self.0
     }
 
+    /// Returns an error of `operation` if `other` belongs to another backend.
+    fn check_backend<O: Stream<Backend = Any>>(
+        &self,
+        other: &O,
+        operation: &'static str,
+    ) -> Result<(), AnyError> {
+        let (expected, given) = (self.0.backend(), other.raw().backend());
+        let is_another = match (other as &dyn Typeless).downcast_ref::<AnyStream>() {
+            Some(other) => self.0.backend_type() != other.0.backend_type(),
+            // A foreign wrapper type: only the name of its backend is known.
+            None => expected != given,
+        };
+        if is_another {
+            return Err(ContractError::BackendMismatch { operation, expected, given }.into());
+        }
+        Ok(())
+    }
+
     fn has_type_of(&self, other: &Self) -> bool {
         self.0.as_any().type_id() == other.0.as_any().type_id()
     }
@@ -152,11 +170,7 @@ unsafe impl Stream for AnyStream {
     /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if the other stream belongs to
     /// another backend; otherwise the backend's errors.
     fn wait_stream<O: Stream<Backend = Any>>(&self, other: &O) -> Result<(), AnyError> {
-        let (expected, given) = (self.0.backend(), other.raw().backend());
-        if expected != given {
-            let operation = "Stream::wait_stream";
-            return Err(ContractError::BackendMismatch { operation, expected, given }.into());
-        }
+        self.check_backend(other, "Stream::wait_stream")?;
         match (other as &dyn Typeless).downcast_ref::<AnyStream>() {
             Some(other) if self == other => Ok(()),
             Some(other) if self.has_type_of(other) => self.0.wait_stream(other.as_dyn()),
@@ -164,6 +178,51 @@ unsafe impl Stream for AnyStream {
             // record of it is.
             _ => self.wait_event(&other.record_event()?),
         }
+    }
+
+    /// Makes each of `branches` wait for this stream, as [`Stream::fork`].
+    ///
+    /// # Errors
+    /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if a branch belongs to another backend;
+    /// otherwise the backend's errors.
+    fn fork<'a, I, O>(&self, branches: I) -> Result<(), AnyError>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = Any>,
+    {
+        let (mut event, mut outcome) = (None, Ok(()));
+        for branch in branches {
+            if branch.is_same(self) {
+                continue;
+            }
+            if let Err(error) = self.check_backend(branch, "Stream::fork") {
+                outcome = outcome.and(Err(error));
+                continue;
+            }
+            let event = match &event {
+                Some(event) => event,
+                None => event.insert(self.record_event()?),
+            };
+            outcome = outcome.and(branch.wait_event(event));
+        }
+        outcome
+    }
+
+    /// Makes this stream wait for each of `branches`, as [`Stream::join`].
+    ///
+    /// # Errors
+    /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if a branch belongs to another backend;
+    /// otherwise the backend's errors.
+    fn join<'a, I, O>(&self, branches: I) -> Result<(), AnyError>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = Any>,
+    {
+        let wait = |branch| {
+            self.check_backend(branch, "Stream::join")?;
+            self.wait_stream(branch)
+        };
+        branches.into_iter().map(wait).fold(Ok(()), Result::and)
     }
 
     fn priority(&self) -> Result<i32, AnyError> {

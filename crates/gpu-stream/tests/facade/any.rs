@@ -154,8 +154,16 @@ fn another_vendors_stream_or_event_is_a_backend_mismatch() {
     assert_eq!(kinds, [ErrorKind::BackendMismatch; 9]);
     let text = ours.wait_event(&their_event).unwrap_err().to_string();
     assert!(text.contains("host") && text.contains("fake"), "{text}");
-    let text = ours.wait_stream(&theirs).unwrap_err().to_string();
-    assert!(text.starts_with("Stream::wait_stream"), "the text names the call: {text}");
+    let calls = [
+        ("Stream::wait_stream", ours.wait_stream(&theirs)),
+        ("Stream::fork", ours.fork([&theirs])),
+        ("Stream::join", ours.join([&theirs])),
+    ];
+    for (call, outcome) in calls {
+        let text = outcome.unwrap_err().to_string();
+        assert!(text.starts_with(call), "the text names the call: {text}");
+        assert!(text.contains("to backend host, and was given what belongs to fake"), "{text}");
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Bad handles, and calls from inside work, where the backend can detect them. Cases about wrong
 //! devices, options and events are with the areas of those.
 
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 
+use gpu_stream_core::EventOwner;
+
 use super::support::*;
-use crate::fixture::RawStreamOf;
+use crate::fixture::{RawEventOf, RawStreamOf};
 
 fn needs_lookup<F: Fixture>(fx: &F) -> Outcome {
     if fx.detects_bad_handles() {
@@ -120,4 +123,59 @@ pub fn synchronize_inside_work_is_refused<F: Fixture>(fx: &F) -> Outcome {
         check_names(&text, "synchronize")?;
     }
     check(stream.query()?, "the stream is not done")
+}
+
+/// An owner of handles that every backend refuses.
+struct BadOwner<F: Fixture> {
+    stream: RawStreamOf<F>,
+    event: Option<RawEventOf<F>>,
+}
+
+// SAFETY: the handle is 2, a thread's own stream, which is refused wherever a handle is taken.
+unsafe impl<F: Fixture> StreamOwner<F::Backend> for BadOwner<F> {
+    fn raw_stream(&self) -> RawStreamOf<F> {
+        self.stream
+    }
+}
+
+// SAFETY: the case wraps it only if there is an event handle. That is 0, which is refused.
+unsafe impl<F: Fixture> EventOwner<F::Backend> for BadOwner<F> {
+    fn raw_event(&self) -> RawEventOf<F> {
+        self.event.expect("the case has checked it")
+    }
+}
+
+/// Checks that an error names the call that the program made, and not one that the backend makes for
+/// it.
+pub fn errors_name_the_call<F: Fixture>(fx: &F) -> Outcome {
+    let check_call = |call: &str, text: String| check_names(&text, format_args!("{call}: "));
+    let (absent, invalid) = (absent_device(fx), ErrorKind::InvalidHandle);
+    let kind = ErrorKind::InvalidDevice;
+    let call = "Backend::new_stream";
+    let made = F::Backend::new_stream(absent, StreamOptions::new());
+    check_call(call, check_err(call, made, kind)?)?;
+    let call = "Backend::new_event";
+    let made = F::Backend::new_event(absent, EventOptions::new());
+    check_call(call, check_err(call, made, kind)?)?;
+    let call = "Backend::default_stream";
+    check_call(call, check_err(call, F::Backend::default_stream(absent), kind)?)?;
+    let call = "Backend::per_thread_stream";
+    check_call(call, check_err(call, F::Backend::per_thread_stream(absent), kind)?)?;
+    let (stream, event) = (fx.raw_stream(2), fx.raw_event(0).ok());
+    let call = "Backend::stream_from_raw";
+    // SAFETY: handle 2 is refused.
+    let wrapped = unsafe { F::Backend::stream_from_raw(stream, None) };
+    check_call(call, check_err(call, wrapped, invalid)?)?;
+    let owner = Arc::new(BadOwner::<F> { stream, event });
+    let call = "Backend::stream_from_owner";
+    let wrapped = F::Backend::stream_from_owner(Arc::clone(&owner), None);
+    check_call(call, check_err(call, wrapped, invalid)?)?;
+    let Some(event) = event else { return Ok(()) };
+    let call = "Backend::event_from_raw";
+    // SAFETY: handle 0 is refused.
+    let wrapped = unsafe { F::Backend::event_from_raw(event, Some(device(fx)?)) };
+    check_call(call, check_err(call, wrapped, invalid)?)?;
+    let call = "Backend::event_from_owner";
+    let wrapped = F::Backend::event_from_owner(owner, Some(device(fx)?));
+    check_call(call, check_err(call, wrapped, invalid)?)
 }

@@ -326,6 +326,8 @@ list! {
             "A fork or a join with a bad branch reports it, and the other branches wait and are waited for anyway.";
         synchronize_inside_work_is_refused [C8]
             "Synchronize of a stream or of an event is refused inside work that a stream runs.";
+        errors_name_the_call [C8]
+            "An error names the call that the program made, and not one that the backend makes for it.";
     }
     own_context {
         new_objects_fit_the_stream [C10 R2]

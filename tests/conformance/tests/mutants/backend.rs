@@ -291,6 +291,11 @@ unsafe fn wrap(
         {
             Host::default_stream(Host::device(0)?)
         }
+        (Some(Mutation::ErrorsNameAnotherCall), Err(_)) if bits == 2 => {
+            let reason = "is the calling thread's own stream; use `Backend::per_thread_stream`";
+            let operation = "Backend::stream_from_raw_with_owner";
+            Err(ContractError::InvalidHandle { operation, bits, reason }.into())
+        }
         (Some(Mutation::ErrorsNameNothing), Err(error))
             if error.kind() == ErrorKind::DeviceMismatch =>
         {

@@ -127,6 +127,7 @@ mutations! {
     StrangeDeviceAccepted C8 "another backend's device becomes the first one";
     StaleHandleAccepted C8 "a handle that is not a stream becomes the default stream";
     ErrorsNameNothing C8 "errors do not name the given value";
+    ErrorsNameAnotherCall C8 "an error names a call that the backend makes for the program";
     OwnerKeptForEver C9 "the owner is never dropped";
     OwnerKeptByFailure C9 "the owner is kept when wrapping fails";
     QuestionOfCaptureAnswered R23 "query of a captured stream returns an answer";
