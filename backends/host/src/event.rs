@@ -118,6 +118,8 @@ pub(crate) fn wrap(
     owner: Owner,
     operation: &'static str,
 ) -> Result<HostEvent, HostError> {
+    // The lookup takes a lock that a thread of the parent process may hold.
+    process_state::ensure_not_forked()?;
     let Some(shared) = SharedEvent::find(raw) else {
         let reason = "is not a live event of the host backend; pass a handle of this backend \
                       that has not been destroyed";

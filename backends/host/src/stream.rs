@@ -233,15 +233,18 @@ unsafe impl Stream for HostStream {
     }
 
     fn priority(&self) -> Result<i32, HostError> {
+        process_state::ensure_not_forked()?;
         Ok(self.queue().level().priority())
     }
 
     fn id(&self) -> Result<u64, HostError> {
+        process_state::ensure_not_forked()?;
         Ok(self.queue().id())
     }
 
     /// Returns [`CaptureStatus::None`]: the host has no graphs.
     fn capture_status(&self) -> Result<CaptureStatus, HostError> {
+        process_state::ensure_not_forked()?;
         Ok(CaptureStatus::None)
     }
 

@@ -89,6 +89,14 @@ pub(super) fn every_call<F: Fixture>(
         "probe": F::Backend::probe();
         "priority_range": F::Backend::priority_range(device);
     }
+    // HIP has no ids before 7.2.
+    let id = stream.id();
+    if !id.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unsupported) {
+        call! { "id": id; }
+    }
+    // SAFETY: `recorded` outlives the wrapper.
+    let wrapped = unsafe { F::Backend::event_from_raw(recorded.raw(), Some(device)) };
+    call! { "event_from_raw": wrapped; }
     if let Some(own) = own {
         call! {
             "own query": own.query();
@@ -104,4 +112,4 @@ pub(super) fn every_call<F: Fixture>(
 
 /// Calls that can be answered without the driver, and so may succeed in any state of the process.
 pub(super) const LOCAL_CALLS: &[&str] =
-    &["elapsed_since", "priority", "capture_status", "priority_range"];
+    &["elapsed_since", "priority", "id", "capture_status", "priority_range", "event_from_raw"];
