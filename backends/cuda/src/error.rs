@@ -150,6 +150,19 @@ pub enum CudaError {
     },
 }
 
+impl CudaError {
+    /// Returns the driver's library, if the error names the one that was loaded.
+    pub fn library(&self) -> Option<&str> {
+        match self {
+            CudaError::NotStarted { library, .. }
+            | CudaError::SymbolNotFound { library, .. }
+            | CudaError::DriverTooOld { library, .. }
+            | CudaError::NoDevice { library, .. } => Some(library),
+            _ => None,
+        }
+    }
+}
+
 /// A driver's version as text: 12080 is 12.8.
 pub(crate) struct Version(pub(crate) i32);
 

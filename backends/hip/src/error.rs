@@ -204,6 +204,18 @@ impl std::fmt::Display for Version {
 }
 
 impl HipError {
+    /// Returns the runtime's library, if the error names the one that was loaded.
+    pub fn library(&self) -> Option<&str> {
+        match self {
+            HipError::NotAmd { library, .. }
+            | HipError::NotStarted { library, .. }
+            | HipError::SymbolNotFound { library, .. }
+            | HipError::DriverTooOld { library, .. }
+            | HipError::NoDevice { library, .. } => Some(library),
+            _ => None,
+        }
+    }
+
     /// Says what a handle that the runtime does not know means for a stream that has an owner: it was
     /// not destroyed, so the device was reset.
     pub(crate) fn of_owned_stream(self, stream: RawStream<Hip>) -> Self {

@@ -58,8 +58,8 @@ pub enum Library {
     NotNeeded,
     /// It was not searched for, because the backend is not part of this build.
     NotLookedFor,
-    /// It was loaded. The name is that passed to the loader, if the backend got far enough to
-    /// report it.
+    /// It was loaded. The name is its file, or what was passed to the loader, if the backend reports
+    /// it.
     Found(Option<String>),
     /// It was not found. The text says where it was searched for.
     NotFound(String),
@@ -111,7 +111,7 @@ impl Availability {
             Err(error) => match error.kind() {
                 ErrorKind::NotCompiled => Library::NotLookedFor,
                 ErrorKind::LibraryNotFound => Library::NotFound(error.to_string()),
-                _ => Library::Found(None),
+                _ => Library::Found(library_of(error)),
             },
         }
     }
@@ -147,6 +147,20 @@ impl Availability {
             _ => "Read the driver's error; the vendor's own tool may say more.",
         })
     }
+}
+
+/// Returns the library that the error of a probe names.
+fn library_of(error: &AnyError) -> Option<String> {
+    #[cfg(feature = "cuda")]
+    if let Some(error) = error.downcast_ref::<gpu_stream_cuda::CudaError>() {
+        return error.library().map(str::to_owned);
+    }
+    #[cfg(feature = "hip")]
+    if let Some(error) = error.downcast_ref::<gpu_stream_hip::HipError>() {
+        return error.library().map(str::to_owned);
+    }
+    let _ = error;
+    None
 }
 
 /// One line: `host: ready (default), version 0.1.0, 2 devices`.

@@ -8,6 +8,8 @@ use gpu_stream_cuda::Cuda;
 use gpu_stream_hip::Hip;
 use gpu_stream_host::Host;
 
+use crate::Any;
+
 cfg_if::cfg_if! {
     // The first that is compiled in: cuda, hip, host. Each backend adds a branch, in this order.
     if #[cfg(feature = "cuda")] {
@@ -94,6 +96,9 @@ fn why_not_compiled(kind: BackendKind) -> &'static str {
         }
         BackendKind::Hip => {
             "the feature `hip` of gpu-stream is off; build with it, which needs no ROCm"
+        }
+        Any::KIND => {
+            "it is the choice between backends and has no devices of its own; use `Any::device(n)`"
         }
         _ => {
             "gpu-stream does not know it; use the backend's own crate, or one of host, cuda and hip"

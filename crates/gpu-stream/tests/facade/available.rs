@@ -133,6 +133,10 @@ fn check_one_reason_everywhere<B: Backend>(library: &str) {
         assert!(why.to_string().contains(library) || cfg!(windows), "{why}");
         assert_eq!(item.library(), Library::NotFound(why.to_string()));
     }
+    if why.kind() == ErrorKind::NoDevice {
+        let Library::Found(Some(file)) = item.library() else { panic!("{:?}", item.library()) };
+        assert!(why.to_string().contains(&file), "{file}: {why}");
+    }
 }
 
 #[test]
@@ -141,6 +145,14 @@ fn an_unknown_backend_is_not_compiled_and_the_error_names_a_remedy() {
     assert_eq!(error.kind(), ErrorKind::NotCompiled);
     let text = error.to_string();
     assert!(text.contains("metal") && text.contains("host, cuda and hip"), "{text}");
+}
+
+#[test]
+fn a_device_of_any_itself_is_rejected_with_a_remedy() {
+    use gpu_stream::{Any, Device, StreamOptions};
+    let error = Any::new_stream(Device::new(Any::KIND, 0), StreamOptions::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotCompiled);
+    assert!(error.to_string().contains("`Any::device(n)`"), "{error}");
 }
 
 #[test]
