@@ -164,6 +164,10 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// Creates a new stream, which the wrapper and its clones own. Dropping the last of them
     /// destroys it; work that was submitted to it still runs to its end.
     ///
+    /// At the end of the process, pending work of CUDA is lost. The host first runs all work that no gate
+    /// holds back, so a task that never ends keeps the process running. `gpu_stream_host::abandon_at_exit`
+    /// turns that off.
+    ///
     /// # Errors
     /// As [`default_stream`](Self::default_stream), and
     /// [`InvalidOptions`](crate::ErrorKind::InvalidOptions) for a priority that the device does not

@@ -23,7 +23,8 @@
 //! ```
 //!
 //! The methods have the names of their counterparts, so bring only one of `Stream` and `DynStream`
-//! into scope. A `dyn DynStream` needs neither: methods of a trait object are found without.
+//! into scope, and only one of `Backend` and `DynBackend`. A `dyn DynStream` needs neither: methods
+//! of a trait object are found without.
 //!
 //! A stream and an event of different vendors can meet here, and then the answer is
 //! [`BackendMismatch`](crate::ErrorKind::BackendMismatch). Each method means what its namesake

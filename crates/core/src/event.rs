@@ -79,7 +79,8 @@ pub unsafe trait Event: Sized + 'static {
     /// torch has no counterpart: it does not distinguish an unrecorded event from a complete one.
     ///
     /// # Errors
-    /// [`StreamFault`](crate::ErrorKind::StreamFault) if the work before the record failed;
+    /// [`StreamFault`](crate::ErrorKind::StreamFault) if the work before the record failed. A panic of a
+    /// host function before the record counts as such only on the host;
     /// [`Capturing`](crate::ErrorKind::Capturing) or
     /// [`InvalidEvent`](crate::ErrorKind::InvalidEvent) if the record was made in a capture.
     fn status(&self) -> Result<EventStatus, <Self::Backend as Backend>::Error>;

@@ -171,6 +171,9 @@ impl EventOptionsBuilder {
 
     /// Sets whether the event can be shared with another process. Off by default, and not allowed
     /// together with timing.
+    ///
+    /// Only CUDA has such events, and HIP on an NVIDIA GPU. Creating one returns
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on AMD's runtime and on the host.
     #[doc(alias("CU_EVENT_INTERPROCESS", "hipEventInterprocess"))]
     pub const fn interprocess(mut self, on: bool) -> Self {
         self.0.interprocess = on;

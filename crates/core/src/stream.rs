@@ -373,7 +373,9 @@ pub unsafe trait Stream: Sized + 'static {
     /// Returns the stream's priority: lower is more urgent, 0 is normal. Optional. Does not block.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
+    /// - [`Capturing`](crate::ErrorKind::Capturing) on CUDA and HIP for the default stream, while a
+    ///   stream that synchronizes with it is captured.
     #[doc(alias("cuStreamGetPriority", "cudaStreamGetPriority", "hipStreamGetPriority"))]
     fn priority(&self) -> Result<i32, ErrorOf<Self>> {
         Err(unsupported::<Self::Backend>("Stream::priority"))
@@ -385,7 +387,8 @@ pub unsafe trait Stream: Sized + 'static {
     /// See [`StreamOptions::blocking`]. The default stream itself returns `true`.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor has no such streams.
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor has no such streams.
+    /// - [`Capturing`](crate::ErrorKind::Capturing) on CUDA while the stream is captured.
     ///
     /// Origin:
     /// [`cuStreamGetFlags`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html),
@@ -399,7 +402,9 @@ pub unsafe trait Stream: Sized + 'static {
     /// contrast, is reused after the stream is destroyed. Optional. Does not block.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
+    /// - [`Capturing`](crate::ErrorKind::Capturing) on CUDA and HIP while the stream is captured. The
+    ///   default stream returns it while a stream that synchronizes with it is captured.
     #[doc(alias("cuStreamGetId", "cudaStreamGetId", "hipStreamGetId"))]
     fn id(&self) -> Result<u64, ErrorOf<Self>> {
         Err(unsupported::<Self::Backend>("Stream::id"))
@@ -409,7 +414,9 @@ pub unsafe trait Stream: Sized + 'static {
     /// does not affect the capture.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
+    /// - [`Capturing`](crate::ErrorKind::Capturing) on CUDA and HIP for the default stream, while a
+    ///   stream that synchronizes with it is captured.
     #[doc(alias("cuStreamIsCapturing", "cudaStreamIsCapturing", "hipStreamIsCapturing"))]
     fn capture_status(&self) -> Result<CaptureStatus, ErrorOf<Self>> {
         Err(unsupported::<Self::Backend>("Stream::capture_status"))
@@ -427,6 +434,14 @@ pub unsafe trait Stream: Sized + 'static {
     /// backend's own thread, or at the latest by the next call on the stream that reports the
     /// fault. If it holds the sender of a channel, the receiver sees the sender dropped. If this
     /// call returns an error, the closure was dropped, or the driver has run it.
+    ///
+    /// A panic of the closure is a fault of its stream. On CUDA and HIP it stays with that stream: an
+    /// event recorded after it completes, and a stream that waits for that event continues. On the
+    /// host, both get the fault.
+    ///
+    /// At the end of the process, pending work of CUDA is lost: a closure is then neither run nor dropped.
+    /// Synchronize before that. The host first runs all work that no gate holds back, so a closure that
+    /// never ends keeps the process running. `gpu_stream_host::abandon_at_exit` turns that off.
     ///
     /// # Errors
     /// - [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor does not have it.

@@ -2,7 +2,7 @@
 //! and its events one meaning.
 //!
 //! The contract, `gpu-stream-core`, says in words what `query`, `record`, `wait` and the rest mean.
-//! Here the words are cases: about a hundred and eighty plain functions, the same for every vendor.
+//! Here the words are cases: plain functions, the same for every vendor.
 //! Each names the [rules] that it checks.
 //!
 //! # For users
