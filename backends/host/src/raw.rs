@@ -6,7 +6,7 @@
 
 use gpu_stream_core::{ContractError, Device, EventOptions, RawEvent, RawStream, StreamOptions};
 
-use crate::executor::{Origin, executor};
+use crate::executor::{Origin, executor, process_state};
 use crate::options::{check_event, check_stream};
 use crate::{Host, HostError, device, shared_event};
 
@@ -75,6 +75,7 @@ pub fn create_event(device: Device, options: EventOptions) -> Result<RawEvent<Ho
 /// [`HostEvent`](crate::HostEvent) owns it.
 #[doc(alias("cuEventDestroy", "hipEventDestroy"))]
 pub fn destroy_event(raw: RawEvent<Host>) -> Result<(), HostError> {
+    process_state::ensure_not_forked()?;
     if shared_event::destroy(raw) {
         return Ok(());
     }

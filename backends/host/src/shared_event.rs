@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use gpu_stream_core::{Device, EventOptions, RawEvent};
 
 use crate::Host;
+use crate::executor::process_state;
 use crate::executor::record::Record;
 use crate::owner::Owner;
 use crate::sync::lock;
@@ -57,7 +58,11 @@ impl SharedEvent {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let handle = NEXT.fetch_add(1, Ordering::Relaxed);
         let event = Arc::new(SharedEvent { device, options, handle, last: Mutex::new(last) });
-        lock(&HANDLES).insert(handle, entry(&event));
+        // In the child of a fork, a thread of the parent can have held the lock. No handle can be
+        // wrapped there.
+        if !process_state::is_forked() {
+            lock(&HANDLES).insert(handle, entry(&event));
+        }
         event
     }
 
@@ -68,6 +73,9 @@ impl SharedEvent {
 
     /// Invalidates the handle. Existing wrappers keep sharing the event.
     pub(crate) fn invalidate_handle(&self) {
+        if process_state::is_forked() {
+            return; // A thread of the parent can have held the lock.
+        }
         let entry = lock(&HANDLES).remove(&self.handle);
         drop(entry);
     }
@@ -98,4 +106,67 @@ pub(crate) fn destroy(raw: RawEvent<Host>) -> bool {
     // Dropped outside the lock: this can drop the owner of a stream, which runs code of the user.
     drop(entry);
     is_foreign
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::sync::mpsc;
+
+    use gpu_stream_core::{Backend, ErrorKind, Event, Stream, StreamOptions};
+
+    use super::*;
+    use crate::HostError;
+
+    /// Uses events in the child of a fork, where the lock of the handles is never released. Returns
+    /// an exit code.
+    fn use_events(
+        with_handle: crate::HostEvent,
+        without_handle: crate::HostEvent,
+        foreign: RawEvent<Host>,
+    ) -> i32 {
+        use gpu_stream_core::Error;
+        let is_rejected = |result: Result<(), HostError>| {
+            result.is_err_and(|error| error.kind() == ErrorKind::NotPermitted)
+        };
+        let handle = without_handle.raw();
+        drop((with_handle, without_handle));
+        // SAFETY: the event of this handle is never destroyed.
+        let wrapped = unsafe { Host::event_from_raw(foreign, None) }.map(drop);
+        let all_rejected = is_rejected(wrapped) && is_rejected(crate::raw::destroy_event(foreign));
+        if all_rejected && handle.to_bits() != 0 { 0 } else { 1 }
+    }
+
+    #[test]
+    fn child_of_a_fork_takes_no_lock_of_the_handles() -> Result<(), HostError> {
+        let device = Host::device(0)?;
+        let stream = Host::new_stream(device, StreamOptions::new())?;
+        let (with_handle, without_handle) = (stream.record_event()?, stream.record_event()?);
+        with_handle.raw();
+        let foreign = create(device, EventOptions::new());
+        let (locked, is_locked) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let holder = std::thread::spawn(move || {
+            let _handles = lock(&HANDLES);
+            locked.send(()).expect("send");
+            let _ = released.recv();
+        });
+        is_locked.recv().expect("locked");
+        // SAFETY: the child makes only calls that the backend supports after a fork, and `_exit`.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: `alarm` ends a child that hangs; both accept any number.
+            unsafe {
+                libc::alarm(20);
+                libc::_exit(use_events(with_handle, without_handle, foreign));
+            }
+        }
+        assert!(child > 0, "fork failed");
+        let mut status = 0;
+        // SAFETY: `&mut status` is a valid out-pointer.
+        let waited = unsafe { libc::waitpid(child, &mut status, 0) };
+        drop(release);
+        holder.join().expect("holder");
+        assert_eq!((waited, status), (child, 0));
+        Ok(())
+    }
 }
