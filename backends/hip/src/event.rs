@@ -211,7 +211,7 @@ pub(crate) fn create(
         driver.require_interprocess(operation)?;
     }
     let flag = |on: bool, flag: c_uint| if on { flag } else { 0 };
-    let flags = driver.release
+    let flags = driver.quirks.event_flags
         | flag(options.is_blocking(), BLOCKING)
         | flag(!options.is_timed(), DISABLE_TIMING)
         | flag(options.is_interprocess(), INTERPROCESS);

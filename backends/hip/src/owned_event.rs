@@ -182,7 +182,7 @@ impl Drop for OwnedEvent {
         }
         // It exists only if the runtime does; at the end of the process it leaks.
         let Some(driver) = loaded() else { return };
-        if self.has(LEFT) || self.has(CAPTURED) && driver.captures_keep_destroyed {
+        if self.has(LEFT) || self.has(CAPTURED) && driver.quirks.captures_keep_destroyed {
             return;
         }
         destroy_soon(driver, self.raw);

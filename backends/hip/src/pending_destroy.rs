@@ -191,7 +191,7 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
         let is_told = idle.is_ok();
         let is_fault = idle.as_ref().is_err_and(|error| error.kind() == ErrorKind::StreamFault);
         if idle.unwrap_or(failures.get() >= FAILURES) {
-            if driver.destroy_waits && is_told && !moves(driver, raw, ordinal, marker) {
+            if driver.quirks.destroy_waits && is_told && !moves(driver, raw, ordinal, marker) {
                 return false;
             }
             if is_fault {

@@ -108,7 +108,7 @@ impl HipStream {
         raw: Ptr,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if !driver.follows_stale || !self.keeper.is_owner() {
+        if !driver.quirks.follows_stale || !self.keeper.is_owner() {
             return Ok(());
         }
         if self.raw.kind() != HandleKind::Explicit {

@@ -88,7 +88,7 @@ const _: () = {
     assert!(hiprt::hipEventBlockingSync == crate::event::BLOCKING);
     assert!(hiprt::hipEventDisableTiming == crate::event::DISABLE_TIMING);
     assert!(hiprt::hipEventInterprocess == crate::event::INTERPROCESS);
-    assert!(hiprt::hipEventReleaseToSystem == super::RELEASE_TO_SYSTEM);
+    assert!(hiprt::hipEventReleaseToSystem == super::quirks::RELEASE_TO_SYSTEM);
     let relaxed = hiprt::hipStreamCaptureMode::hipStreamCaptureModeRelaxed;
     assert!(relaxed as i32 == super::capture::RELAXED);
     let active = hiprt::hipStreamCaptureStatus::hipStreamCaptureStatusActive;

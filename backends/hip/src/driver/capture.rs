@@ -5,7 +5,7 @@
 //! answered with nonsense before, so [`refuse`] looks first. Some of the other functions are
 //! *unsafe beside a capture* of this thread, or of any other in the mode *global*, as on CUDA;
 //! [`CaptureModeGuard`] tells the runtime that the question has nothing to do with the capture, where it
-//! [asks](UnsafeCalls).
+//! [asks](super::quirks::UnsafeCalls).
 //!
 //! Safe without it are: [`status`] and [`id`]; recording, waiting and host functions, which are
 //! enqueued; and all that concerns the thread's current device.
@@ -242,7 +242,7 @@ unsafe fn read_info(driver: &Driver, stream: Ptr) -> Result<Option<CaptureInfo>,
     if status != ACTIVE {
         return Ok(None);
     }
-    let nodes = if first.is_null() || !driver.adds_dependencies {
+    let nodes = if first.is_null() || !driver.quirks.adds_dependencies {
         Vec::new()
     } else {
         // SAFETY: the runtime's list has `count` nodes from `first` on, and no call of ours changes it
@@ -275,7 +275,7 @@ pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<CaptureId> {
 /// # Safety
 /// As [`status`]; the nodes are of the stream's graph.
 pub(crate) unsafe fn add_dependencies(driver: &Driver, stream: Ptr, nodes: &[usize]) -> bool {
-    let update = driver.symbols.update_dependencies.function.filter(|_| driver.adds_dependencies);
+    let update = driver.symbols.update_dependencies.function.filter(|_| driver.quirks.adds_dependencies);
     let Some(update) = update else { return false };
     let _nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the caller promises the same.
@@ -291,32 +291,6 @@ pub(crate) unsafe fn add_dependencies(driver: &Driver, stream: Ptr, nodes: &[usi
     let code = unsafe { update(stream, missing.as_mut_ptr(), missing.len(), ADD) };
     driver.discard(code);
     code == HipCode::SUCCESS
-}
-
-/// Which functions are unsafe beside a capture, so that they need [`CaptureModeGuard`]. AMD's runtime checks
-/// few, and more with each version; HIP's NVIDIA platform, all that CUDA does. The table of the test
-/// `capture_probe` has them one by one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct UnsafeCalls {
-    /// `hipStreamQuery`. Up to HIP 5.7 the mode makes no difference to it: beside a capture 5.2
-    /// answers, and 5.7 refuses and breaks nothing.
-    pub(crate) stream_query: bool,
-    /// `hipEventQuery`: since HIP 7.
-    pub(crate) event_query: bool,
-    /// All others that were found to be unsafe anywhere.
-    others: bool,
-}
-
-impl UnsafeCalls {
-    /// Of a version that was not tried, all are taken to be so.
-    pub(super) const fn of(version: c_int) -> Self {
-        let is_known = version >= 50_000_000 && version < 70_300_000;
-        UnsafeCalls {
-            stream_query: !is_known || version >= 60_000_000,
-            event_query: !is_known || version >= 70_000_000,
-            others: !is_known,
-        }
-    }
 }
 
 /// While it lives, calls of this thread do not break captures of other streams. The thread's mode
@@ -336,7 +310,7 @@ impl CaptureModeGuard {
         driver: &'static Driver,
         operation: &'static str,
     ) -> Result<Self, HipError> {
-        CaptureModeGuard::enter_if(driver.unsafe_calls.others, driver, operation)
+        CaptureModeGuard::enter_if(driver.quirks.unsafe_calls.others, driver, operation)
     }
 
     /// For a call that needs it if so said.
@@ -394,28 +368,6 @@ impl Drop for CaptureModeGuard {
         let exchange = self.driver.symbols.exchange_capture_mode.function;
         if let (Some(before), Some(exchange)) = (self.before, exchange) {
             put_back(self.driver, exchange, before);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_not_tried_is_taken_to_be_unsafe() {
-        let of =
-            |stream_query, event_query, others| UnsafeCalls { stream_query, event_query, others };
-        for (version, expected) in [
-            (50_221_153, of(false, false, false)),
-            (50_731_921, of(false, false, false)),
-            (60_443_484, of(true, false, false)),
-            (70_253_211, of(true, true, false)),
-            (70_300_000, of(true, true, true)),
-            (80_000_000, of(true, true, true)),
-            (12_090, of(true, true, true)),
-        ] {
-            assert_eq!(UnsafeCalls::of(version), expected, "{version}");
         }
     }
 }

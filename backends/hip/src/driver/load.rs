@@ -11,6 +11,7 @@ use gpu_stream_driver_common::library::{
 use libloading::Library;
 
 use super::code::HipCode;
+use super::quirks::{OLDEST, OLDEST_OF_AMD, is_on_cuda};
 use super::symbols::{Symbols, find};
 use crate::HipError;
 
@@ -53,12 +54,6 @@ const FOLDERS: &[Folder] = &[
     Folder::Below { variable: "CONDA_PREFIX", folder: "lib" },
 ];
 
-/// The oldest runtime that this crate was tried with: 5.2.
-const OLDEST: c_int = 50_200_000;
-
-/// Below this, no number is that of a runtime of AMD's with these functions. CUDA's are lower still.
-const OLDEST_OF_AMD: c_int = 30_000_000;
-
 /// Where the functions come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Source {
@@ -93,11 +88,6 @@ type GetVersion = unsafe extern "C" fn(*mut c_int) -> HipCode;
 
 /// Tells the runtime's version.
 const VERSION: &str = "hipRuntimeGetVersion";
-
-/// Whether a version is CUDA's, 12090 for instance, which HIP's NVIDIA platform gives for its own.
-pub(crate) const fn is_on_cuda(version: c_int) -> bool {
-    version < 1_000_000
-}
 
 /// What a runtime without any device says: 100 since HIP 6, 101 before. The same 101 from a call
 /// that names a device would be about that one.

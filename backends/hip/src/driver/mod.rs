@@ -8,9 +8,10 @@ pub(crate) mod code;
 mod current;
 mod load;
 pub(crate) mod process_state;
+mod quirks;
 pub(crate) mod symbols;
 
-use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int};
 use std::sync::Arc;
 
 use gpu_stream_core::{BackendKind, ContractError, Error as _, ErrorKind};
@@ -23,7 +24,8 @@ pub(crate) use self::advice::on_start;
 use self::code::HipCode;
 pub(crate) use self::current::{DeviceGuard, current};
 use self::load::Source;
-pub(crate) use self::load::is_on_cuda;
+use self::quirks::Quirks;
+pub(crate) use self::quirks::is_on_cuda;
 use self::symbols::{DeviceHandle, Optional, Ptr, Symbols};
 use crate::pool::{Events, ScratchEvents};
 use crate::{HipError, thread_exit};
@@ -40,33 +42,8 @@ pub(crate) struct Driver {
     watch: Watch,
     /// 70253211 is 7.2.53211.
     pub(crate) version: i32,
-    /// A flag for events: [`RELEASE_TO_SYSTEM`], where HIP has it.
-    pub(crate) release: c_uint,
-    /// Which functions need the thread's capture mode to be relaxed.
-    pub(crate) unsafe_calls: capture::UnsafeCalls,
-    /// Whether a query of an event breaks the capture of the stream that the event was recorded on,
-    /// also if that was before the capture. So it does in 6.4; not in 5.7, and not in 7.2.
-    pub(crate) query_breaks_captures: bool,
-    /// Whether a capture goes on to have an event that was recorded in it and is destroyed. It
-    /// writes to it when it ends: up to 5.4.
-    pub(crate) captures_keep_destroyed: bool,
-    /// Whether a wait for an event that was recorded in a capture, and outside since, draws the
-    /// waiter into that capture while it goes on: up to 5.6.
-    pub(crate) captures_keep_recorded: bool,
-    /// Whether `hipStreamDestroy` waits for the hardware queue, also if the stream is idle and another
-    /// one that shares the queue is held back: in 5.7.
-    pub(crate) destroy_waits: bool,
-    /// Whether `hipStreamIsCapturing` and `hipStreamQuery` follow the handle of a stream that is gone: from
-    /// HIP 7 on. `hipStreamGetDevice` looks it up in every version.
-    pub(crate) follows_stale: bool,
-    /// Whether a wait inside of one capture adds nodes to the waiting stream's, and gives the runtime no
-    /// event: from 5.7 on, where some shapes of such waits end the process.
-    pub(crate) adds_dependencies: bool,
-    /// Whether interprocess events keep the contract: on no version of AMD's that was tried. In 7.2 they
-    /// wait well, but to destroy one blocks until all work of the device is done. In 5.7 and 6.4 one that
-    /// is recorded behind work counts as done at once, for questions and for waits; in 5.2 a wait
-    /// for one blocks the calling thread, and to destroy one ends the process.
-    interprocess: bool,
+    /// How this version differs from others.
+    pub(crate) quirks: Quirks,
     /// By ordinal.
     pub(crate) devices: Vec<DeviceState>,
 }
@@ -78,11 +55,6 @@ pub(crate) struct DeviceState {
     pub(crate) events: Events,
     pub(crate) scratch_events: ScratchEvents,
 }
-
-/// `hipEventReleaseToSystem`: what stands before the record is visible to the host when the event is
-/// done, also in memory that is not coherent. HIP's documents promise less of an event without it.
-/// On HIP's NVIDIA platform, where it always is so, there is no such flag.
-const RELEASE_TO_SYSTEM: c_uint = 0x8000_0000;
 
 static DRIVER: RetryCell<Driver, HipError> = RetryCell::new();
 
@@ -123,7 +95,6 @@ pub(crate) fn use_linked() -> Result<bool, HipError> {
 impl Driver {
     fn new(found: load::Found) -> Result<Self, HipError> {
         let load::Found { opened, library, source, version, symbols } = found;
-        let release = if is_on_cuda(version) { 0 } else { RELEASE_TO_SYSTEM };
         let mut driver = Driver {
             symbols,
             library,
@@ -132,15 +103,7 @@ impl Driver {
             is_named: load::is_named(),
             watch: Watch::default(),
             version,
-            release,
-            unsafe_calls: capture::UnsafeCalls::of(version),
-            query_breaks_captures: (60_000_000..70_200_000).contains(&version),
-            captures_keep_destroyed: version < 50_500_000 && !is_on_cuda(version),
-            captures_keep_recorded: version < 50_700_000 && !is_on_cuda(version),
-            destroy_waits: (50_700_000..60_000_000).contains(&version),
-            follows_stale: version >= 70_000_000,
-            adds_dependencies: version >= 50_700_000 && !is_on_cuda(version),
-            interprocess: is_on_cuda(version) && !cfg!(windows),
+            quirks: Quirks::of(version),
             devices: Vec::new(),
         };
         match driver.find_devices() {
@@ -251,7 +214,7 @@ impl Driver {
 
     /// An error where interprocess events do not mean what they should.
     pub(crate) fn require_interprocess(&self, operation: &'static str) -> Result<(), HipError> {
-        if self.interprocess {
+        if self.quirks.interprocess {
             return Ok(());
         }
         let reason = if cfg!(windows) {
@@ -348,7 +311,7 @@ impl Driver {
         stream: Ptr,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if !self.follows_stale || self.symbols.stream_device.function.is_none() {
+        if !self.quirks.follows_stale || self.symbols.stream_device.function.is_none() {
             return Ok(());
         }
         let _relaxed = capture::CaptureModeGuard::enter(self, operation)?;

@@ -110,10 +110,10 @@ impl HipEvent {
         stand: &Stand,
         operation: &'static str,
     ) -> Result<bool, HipError> {
-        if driver.query_breaks_captures {
+        if driver.quirks.query_breaks_captures {
             self.ensure_source_not_capturing(driver, stand, operation)?;
         }
-        let needed = driver.unsafe_calls.event_query;
+        let needed = driver.quirks.unsafe_calls.event_query;
         let _relaxed = CaptureModeGuard::enter_if(needed, driver, operation)?;
         query_runtime(driver, stand, operation)
     }

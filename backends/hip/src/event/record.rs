@@ -148,7 +148,7 @@ impl HipEvent {
         // The handle stays, and a thread that waits for it would be drawn into that capture.
         if stand.is_captured()
             && on.before.is_none()
-            && driver.captures_keep_recorded
+            && driver.quirks.captures_keep_recorded
             && let Some(error @ HipError::Capturing { .. }) =
                 self.capture_error(driver, &stand, operation)
         {

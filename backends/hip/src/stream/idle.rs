@@ -23,7 +23,7 @@ pub(crate) unsafe fn finish(
     let marker = unsafe { record_marker(driver, stream, ordinal, operation) }?;
     let _relaxed = relaxed_for_events(driver, operation)?;
     event::poll(false, || {
-        if driver.query_breaks_captures {
+        if driver.quirks.query_breaks_captures {
             // One may have begun since.
             // SAFETY: the caller promises the same.
             unsafe { capture::ensure_not_capturing(driver, stream, operation) }?;
@@ -44,7 +44,7 @@ pub(crate) unsafe fn is_idle(
     operation: &'static str,
 ) -> Result<bool, HipError> {
     let code = {
-        let needed = driver.unsafe_calls.stream_query;
+        let needed = driver.quirks.unsafe_calls.stream_query;
         let _relaxed = CaptureModeGuard::enter_if(needed, driver, operation)?;
         // SAFETY: the caller promises the stream.
         let code = unsafe { (driver.symbols.stream_query)(stream) };
@@ -70,7 +70,7 @@ fn relaxed_for_events(
     driver: &'static Driver,
     operation: &'static str,
 ) -> Result<CaptureModeGuard, HipError> {
-    CaptureModeGuard::enter_if(driver.unsafe_calls.event_query, driver, operation)
+    CaptureModeGuard::enter_if(driver.quirks.unsafe_calls.event_query, driver, operation)
 }
 
 /// Returns an event that stands for all work of the stream so far, for questions while the stream is

@@ -138,7 +138,7 @@ impl HipStream {
             let waiter = self.bits();
             Err(ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into())
         };
-        if stand.handle.is_escaped() && driver.adds_dependencies {
+        if stand.handle.is_escaped() && driver.quirks.adds_dependencies {
             return self.wait_by_probe(driver, raw, mine, (event, stand), operation);
         }
         let Some(captured) = stand.last.as_ref().and_then(|last| last.captured.as_ref()) else {
