@@ -292,18 +292,16 @@ unsafe impl Event for HipEvent {
         const OPERATION: &str = "Event::elapsed_since";
         public_call(|| {
             let driver = driver()?;
-            let (start, end) = (start.in_use(), self.in_use());
-            let (code, milliseconds) = ask::elapsed(driver, &start, &end, OPERATION)?;
+            let (first, second) = (start.in_use(), self.in_use());
+            let (code, milliseconds) = ask::elapsed(driver, &first, &second, OPERATION)?;
             match code {
                 HipCode::NOT_READY => {
-                    let start_is_done = ask::query_runtime(driver, &start, OPERATION);
+                    let start_is_done = ask::query_runtime(driver, &first, OPERATION);
                     let which = if start_is_done.unwrap_or(true) { "end" } else { "start" };
                     Err(ContractError::EventPending { which }.into())
                 }
-                code => {
-                    driver.check(code, OPERATION, "hipEventElapsedTime")?;
-                    Ok(milliseconds)
-                }
+                HipCode::SUCCESS => Ok(milliseconds),
+                code => Err(ask::elapsed_error([self, start], code, OPERATION)),
             }
         })
     }

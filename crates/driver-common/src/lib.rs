@@ -9,6 +9,7 @@ pub mod panics;
 mod pool;
 mod retry;
 mod sync;
+pub mod texts;
 
 pub use self::coalesce::{EventOps, RecordCoalescer};
 pub use self::deferred::Deferred;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gpu_stream_core::{CaptureStatus, HandleKind};
+use gpu_stream_core::{CaptureStatus, ContractError, HandleKind};
+use gpu_stream_driver_common::texts::FOREIGN_WITHOUT_TIME;
 
 use super::place::WaitTarget;
 use super::{HipEvent, InUse};
@@ -290,6 +291,24 @@ pub(super) fn elapsed(
     match code.flatten() {
         Ok(code) => code.map(|code| (code, milliseconds)),
         Err(_) => Err(HipError::ThreadEnded { operation }),
+    }
+}
+
+/// Returns the error for what the runtime said of the time between two events. It says of a foreign event
+/// what that lacks.
+#[cold]
+pub(super) fn elapsed_error(
+    events: [&HipEvent; 2],
+    code: HipCode,
+    operation: &'static str,
+) -> HipError {
+    let foreign = events.into_iter().find(|event| event.is_foreign);
+    match (foreign, code) {
+        (Some(event), HipCode::INVALID_HANDLE | HipCode::INVALID_VALUE) => {
+            let (bits, reason) = (event.give_out().to_bits(), FOREIGN_WITHOUT_TIME);
+            ContractError::InvalidHandle { operation, bits, reason }.into()
+        }
+        _ => HipError::Driver { operation, function: "hipEventElapsedTime", code },
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use gpu_stream_core::{EventOptions, RawStream};
+use gpu_stream_core::{ContractError, EventOptions, RawStream};
+use gpu_stream_driver_common::texts::FOREIGN_RECORD_REFUSED;
 
 use super::place::{Begun, WaitTarget};
 use super::{HipEvent, InUse};
@@ -171,6 +172,10 @@ impl HipEvent {
         let code = record(raw);
         if let Err(error) = driver.check(code, operation, "hipEventRecord") {
             self.place().failed_in_place(on.keeper);
+            if self.is_foreign && code == HipCode::INVALID_HANDLE {
+                let (bits, reason) = (raw.addr(), FOREIGN_RECORD_REFUSED);
+                return Err(ContractError::InvalidHandle { operation, bits, reason }.into());
+            }
             return Err(error);
         }
         let last = on.record(captured());
