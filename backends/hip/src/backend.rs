@@ -33,6 +33,8 @@ use crate::{HipError, HipEvent, HipStream, device, stream};
 /// | a thread's default stream | ends with the thread, which waits for it if an event was recorded on it; [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) but on Linux with glibc |
 /// | interprocess events | [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) on AMD's runtime: see [`ipc`](crate::ipc) |
 /// | a captured stream that waits for work outside of its capture | [`Capturing`](gpu_stream_core::ErrorKind::Capturing), and the capture lives; HIP itself says success, and the order is in no graph |
+/// | the default stream waits for a captured stream or event | [`Capturing`](gpu_stream_core::ErrorKind::Capturing), and the capture lives: that stream cannot be captured; on HIP 7.2 the runtime itself says success, and crashes when the capture ends |
+/// | a stream of many host functions | an event is recorded after one closure of 64: without one, the runtime keeps all of a stream and releases them recursively, which overflows its thread's stack after some ten thousands. On HIP 6.4 it does the same with a stream of nothing but records and waits, until a host function or `hipStreamSynchronize` |
 /// | a full queue | a record, a wait or a host function blocks until the queue has room; questions and waits for an event do not wait for a record of it that blocks, until [`raw`](gpu_stream_core::Event::raw) was called |
 /// | a stream that is destroyed | is waited for; one of ours that is busy is destroyed later, so that a drop does not block |
 /// | what is dropped on a thread that has made no call of this crate | is destroyed at the end of the next call of another thread: the thread may be the runtime's, where destroying hangs |

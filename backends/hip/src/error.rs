@@ -38,6 +38,21 @@ pub enum HipError {
         what: &'static str,
     },
 
+    /// The default stream was to wait for work of a capture, and cannot become part of one. Kind
+    /// [`Capturing`](ErrorKind::Capturing).
+    #[error(
+        "{operation}: the default stream (stream 0x0) cannot become part of a capture, and {what} {bits:#x} belongs to one; \
+         use a non-blocking stream of `Backend::new_stream`, or wait when the capture is over"
+    )]
+    DefaultStreamCapture {
+        /// The call.
+        operation: &'static str,
+        /// `stream` or `event`.
+        what: &'static str,
+        /// The handle of that stream or event.
+        bits: usize,
+    },
+
     /// The event's last record was made in a capture, which is over. Kind
     /// [`InvalidEvent`](ErrorKind::InvalidEvent).
     #[error(
@@ -233,7 +248,9 @@ impl Error for HipError {
         match self {
             HipError::Contract(error) => error.kind(),
             HipError::Driver { code, .. } => code.kind(),
-            HipError::Capturing { .. } => ErrorKind::Capturing,
+            HipError::Capturing { .. } | HipError::DefaultStreamCapture { .. } => {
+                ErrorKind::Capturing
+            }
             HipError::CapturedEvent { .. } => ErrorKind::InvalidEvent,
             HipError::ThreadEnded { .. } => ErrorKind::InvalidEvent,
             HipError::Reset { .. } => ErrorKind::ContextDestroyed,

@@ -10,9 +10,10 @@
 //! Safe without it are: [`status`] and [`id`]; recording, waiting and host functions, which are
 //! enqueued; and all that concerns the thread's current device.
 
+use std::collections::BTreeMap;
 use std::ffi::{c_int, c_uint};
 use std::marker::PhantomData;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gpu_stream_core::CaptureStatus;
 
@@ -158,7 +159,7 @@ pub(crate) unsafe fn end(
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct CaptureId {
     /// The runtime's number of the capture; 0 if it does not say. No two captures have the same. Up to
-    /// 5.6 each stream in a capture has another one.
+    /// 5.6 each stream in a capture has another one, and this is the first that was seen of it.
     number: u64,
     /// The graph, which all streams of a capture share; 0 if the runtime does not say.
     graph: usize,
@@ -183,16 +184,45 @@ pub(crate) struct CaptureInfo {
 
 /// Held while the list of a captured stream's nodes is read or added to: the runtime returns a pointer
 /// into it. Such calls never block, since nothing is submitted.
-static NODES: Mutex<()> = Mutex::new(());
+static NODES: Mutex<FirstNumbers> = Mutex::new(FirstNumbers(BTreeMap::new()));
+
+fn lock_nodes() -> MutexGuard<'static, FirstNumbers> {
+    NODES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The capture number that a stream had first, by the number that a wait has given it since.
+///
+/// A graph cannot tell captures apart: the next one may have the same address.
+struct FirstNumbers(BTreeMap<u64, u64>);
+
+impl FirstNumbers {
+    /// The most numbers that are kept: those of captures that are over are not taken out.
+    const LIMIT: usize = 1_024;
+
+    /// Returns the first number of the stream that has `number` now.
+    fn first(&self, number: u64) -> u64 {
+        self.0.get(&number).copied().unwrap_or(number)
+    }
+
+    /// Stores that the stream whose first number is `first` has `number` now. The runtime counts up, so
+    /// the lowest numbers are the oldest, and are dropped beyond the limit.
+    fn insert(&mut self, number: u64, first: u64) {
+        self.0.retain(|_, known| *known != first);
+        self.0.insert(number, first);
+        if self.0.len() > Self::LIMIT {
+            self.0.pop_first();
+        }
+    }
+}
 
 /// Returns the capture that the stream is in; `None` if it is in none, or in one that is broken.
 ///
 /// # Safety
 /// As [`status`].
 pub(crate) unsafe fn info(driver: &Driver, stream: Ptr) -> Option<CaptureInfo> {
-    let _nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
+    let numbers = lock_nodes();
     // SAFETY: the caller promises the same.
-    unsafe { read_info(driver, stream) }.ok().flatten()
+    unsafe { read_info(driver, stream, &numbers) }.ok().flatten()
 }
 
 /// As [`info`], for a wait, which must not be made if it cannot be told what it would mean.
@@ -211,18 +241,22 @@ pub(crate) unsafe fn capture_info(
     if unsafe { status(driver, stream, operation) }? != CaptureStatus::Active {
         return Ok(None);
     }
-    let _nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
+    let numbers = lock_nodes();
     let function = driver.symbols.stream_capture_info.name;
     // SAFETY: the caller promises the same.
-    let info = unsafe { read_info(driver, stream) };
+    let info = unsafe { read_info(driver, stream, &numbers) };
     info.map_err(|code| HipError::Driver { operation, function, code })
 }
 
-/// Returns what [`info`] does. The caller holds [`NODES`].
+/// Returns what [`info`] does. The caller holds [`NODES`], which has `numbers`.
 ///
 /// # Safety
 /// As [`status`].
-unsafe fn read_info(driver: &Driver, stream: Ptr) -> Result<Option<CaptureInfo>, HipCode> {
+unsafe fn read_info(
+    driver: &Driver,
+    stream: Ptr,
+    numbers: &FirstNumbers,
+) -> Result<Option<CaptureInfo>, HipCode> {
     let Some(info) = driver.symbols.stream_capture_info.function else {
         // SAFETY: the caller promises the same.
         let status = unsafe { status(driver, stream, "capture::info") };
@@ -252,7 +286,27 @@ unsafe fn read_info(driver: &Driver, stream: Ptr) -> Result<Option<CaptureInfo>,
             .map(|node| node.expose_provenance())
             .collect()
     };
+    let number = numbers.first(number);
     Ok(Some(CaptureInfo { id: CaptureId { number, graph: graph.addr() }, nodes }))
+}
+
+/// Recognizes a stream again after a wait by the runtime inside of the capture `before`: up to 5.6 the
+/// wait has given the stream another number.
+///
+/// # Safety
+/// As [`status`].
+pub(crate) unsafe fn renumbered(driver: &Driver, stream: Ptr, before: CaptureId) {
+    if !driver.quirks.renumbers_captures {
+        return;
+    }
+    let mut numbers = lock_nodes();
+    // SAFETY: the caller promises the same.
+    if let Ok(Some(CaptureInfo { id: now, .. })) = unsafe { read_info(driver, stream, &numbers) }
+        && now.number != before.number
+        && now.graph == before.graph
+    {
+        numbers.insert(now.number, before.number);
+    }
 }
 
 /// Returns the capture that the stream is in, as [`info`] does.
@@ -275,11 +329,12 @@ pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<CaptureId> {
 /// # Safety
 /// As [`status`]; the nodes are of the stream's graph.
 pub(crate) unsafe fn add_dependencies(driver: &Driver, stream: Ptr, nodes: &[usize]) -> bool {
-    let update = driver.symbols.update_dependencies.function.filter(|_| driver.quirks.adds_dependencies);
+    let update =
+        driver.symbols.update_dependencies.function.filter(|_| driver.quirks.adds_dependencies);
     let Some(update) = update else { return false };
-    let _nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
+    let numbers = lock_nodes();
     // SAFETY: the caller promises the same.
-    let Ok(Some(now)) = (unsafe { read_info(driver, stream) }) else { return false };
+    let Ok(Some(now)) = (unsafe { read_info(driver, stream, &numbers) }) else { return false };
     let missing = nodes.iter().filter(|node| !now.nodes.contains(node));
     let mut missing: Vec<Ptr> =
         missing.map(|node| std::ptr::with_exposed_provenance_mut(*node)).collect();
@@ -369,5 +424,32 @@ impl Drop for CaptureModeGuard {
         if let (Some(before), Some(exchange)) = (self.before, exchange) {
             put_back(self.driver, exchange, before);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_one_stream_lead_to_its_first() {
+        let mut numbers = FirstNumbers(BTreeMap::new());
+        numbers.insert(7, 3);
+        numbers.insert(9, 3);
+        numbers.insert(8, 4);
+        assert_eq!([3, 9, 8, 5].map(|number| numbers.first(number)), [3, 3, 4, 5]);
+        assert_eq!(numbers.first(7), 7, "a number that the stream no longer has");
+    }
+
+    #[test]
+    fn oldest_numbers_are_dropped_beyond_the_limit() {
+        let mut numbers = FirstNumbers(BTreeMap::new());
+        let limit = FirstNumbers::LIMIT as u64;
+        for number in 1..=2 * limit {
+            numbers.insert(10_000 + number, number);
+        }
+        assert_eq!(numbers.0.len(), FirstNumbers::LIMIT);
+        assert_eq!(numbers.first(10_000 + 2 * limit), 2 * limit);
+        assert_eq!(numbers.first(10_001), 10_001);
     }
 }

@@ -121,7 +121,7 @@ impl HipEvent {
 
     /// Returns `true` if the last record's work is done; also if there was no record.
     #[inline]
-    pub(super) fn is_done(
+    pub(crate) fn is_done(
         &self,
         driver: &'static Driver,
         stand: &Stand,

@@ -7,12 +7,13 @@
 //! | any | in a capture that is over | refused |
 //! | any | on this very stream, in the same capture or none | nothing: no call |
 //! | captured | in the same capture | its nodes are added to the stream's |
+//! | the default stream | in a capture that goes on | refused: it cannot be captured |
 //! | captured | outside, or in another capture | refused: a graph has no such order, and HIP says success |
 //!
 //! Where others have the handle, only the runtime knows the last record. There a captured stream lets
 //! a *probe* stream wait first, and sees which capture that was drawn into.
 
-use gpu_stream_core::{CaptureStatus, ContractError, Stream as _};
+use gpu_stream_core::{CaptureStatus, ContractError, Error as _, ErrorKind, HandleKind};
 
 use super::{HipStream, create};
 use crate::driver::Driver;
@@ -116,7 +117,42 @@ impl HipStream {
         if is_own && !stand.is_captured() {
             return Ok(());
         }
+        if self.raw.kind() == HandleKind::Default
+            && self.is_in_capture(driver, event, stand, operation)?
+        {
+            let bits = stand.handle.raw.to_bits();
+            return Err(HipError::DefaultStreamCapture { operation, what: "event", bits });
+        }
         self.wait_by_runtime(driver, raw, stand, operation)
+    }
+
+    /// Returns `true` if the event was recorded in a capture that goes on. Also returns `false` if others
+    /// may have recorded it, and the runtime itself refuses a wait of the default stream for it.
+    fn is_in_capture(
+        &self,
+        driver: &'static Driver,
+        event: &HipEvent,
+        stand: &Stand,
+        operation: &'static str,
+    ) -> Result<bool, HipError> {
+        if stand.is_captured() {
+            return Ok(true);
+        }
+        if !stand.handle.is_escaped() || !driver.quirks.captures_default {
+            return Ok(false);
+        }
+        // The runtime says so of every event whose stream is captured, and only a wait tells the record.
+        match event.is_done(driver, stand, operation) {
+            Err(error) if is_captured_answer(&error) => {
+                let (probe, _owner) =
+                    create(driver, event.ordinal(), Default::default(), operation)?;
+                self.wait_by_runtime(driver, probe.as_ptr(), stand, operation)?;
+                // SAFETY: the probe is alive: `_owner` keeps it.
+                let status = unsafe { capture::status(driver, probe.as_ptr(), operation) }?;
+                Ok(status != CaptureStatus::None)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Waits inside of the capture `mine` of this stream.
@@ -162,7 +198,10 @@ impl HipStream {
         if unsafe { capture::add_dependencies(driver, raw, &captured.nodes) } {
             return Ok(());
         }
-        self.wait_by_runtime(driver, raw, stand, operation)
+        self.wait_by_runtime(driver, raw, stand, operation)?;
+        // SAFETY: the stream is alive, and what a default one needs is current.
+        unsafe { capture::renumbered(driver, raw, mine.id) };
+        Ok(())
     }
 
     /// Waits, inside of the capture `mine`, for an event that others may have recorded.
@@ -213,10 +252,21 @@ impl HipStream {
                 unsafe { capture::capture_info(driver, raw, operation) }
             })
         };
-        let Some(mine) = info(self)? else { return Ok(false) };
         let (waiter, bits) = (self.bits(), source.bits());
+        let status = |stream: &HipStream| {
+            stream.with_current(operation, |driver, raw| {
+                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+                unsafe { capture::status(driver, raw, operation) }
+            })
+        };
+        let Some(mine) = info(self)? else {
+            if self.raw.kind() == HandleKind::Default && status(source)? != CaptureStatus::None {
+                return Err(HipError::DefaultStreamCapture { operation, what: "stream", bits });
+            }
+            return Ok(false);
+        };
         match info(source)? {
-            None if source.capture_status()? != CaptureStatus::None => {
+            None if status(source)? != CaptureStatus::None => {
                 // Broken, or it began just now: the record says which.
                 Ok(false)
             }
@@ -260,4 +310,10 @@ impl HipStream {
         };
         event::refused(in_a_capture, code, operation, "hipStreamWaitEvent")
     }
+}
+
+/// Returns `true` if the runtime said of an event that its stream is captured.
+fn is_captured_answer(error: &HipError) -> bool {
+    error.kind() == ErrorKind::Capturing
+        || matches!(error, HipError::Driver { code: HipCode::CAPTURED_EVENT, .. })
 }
