@@ -28,6 +28,10 @@ fn main() -> ExitCode {
 
 const MODES: [i32; 3] = [0, 1, 2];
 
+fn new_event() -> HipEvent {
+    Hip::new_event(device(), EventOptions::new()).expect("an event")
+}
+
 fn new() -> HipStream {
     Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
 }
@@ -92,7 +96,7 @@ fn default_stream_does_not_wait_for_a_capture() {
         let free = new();
         let capture = Capture::begin(raw, mode);
         let event = captured.record_event().expect("a record");
-        let kept = Hip::new_event(device(), EventOptions::new()).expect("an event");
+        let kept = new_event();
         captured.record(&kept).expect("a record");
         let shared = captured.record_event().expect("a record");
         let shared_bits = shared.raw().to_bits();

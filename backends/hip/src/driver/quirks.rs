@@ -49,9 +49,6 @@ pub(crate) struct Quirks {
     /// A wait inside of one capture adds nodes to the waiting stream's, instead of giving the runtime an
     /// event: some shapes of such waits end the process. From 5.7 on.
     pub(crate) adds_dependencies: bool,
-    /// A wait of the default stream for an event of a capture succeeds, and the end of the capture
-    /// crashes. From 7.0 on; before, the runtime refuses the wait.
-    pub(crate) captures_default: bool,
     /// Interprocess events keep the contract. No version of AMD's that was tried:
     ///
     /// - 5.2: a wait blocks the calling thread, and destroying such an event ends the process.
@@ -73,14 +70,13 @@ impl Quirks {
             destroy_waits: is_amd && version < 60_000_000,
             follows_stale: version >= 70_000_000,
             adds_dependencies: is_amd && version >= 50_700_000,
-            captures_default: version >= 70_000_000,
             interprocess: !is_amd && !cfg!(windows),
         }
     }
 }
 
 /// The functions that are unsafe beside a capture, so that they need
-/// [`CaptureModeGuard`](super::capture::CaptureModeGuard).
+/// [`CaptureModeGuard`](super::CaptureModeGuard).
 ///
 /// AMD's runtime checks few functions, and more with each version. HIP's NVIDIA platform checks all that
 /// CUDA does. The table of the test `capture_probe` lists them one by one.
@@ -134,6 +130,6 @@ mod tests {
         assert_eq!(quirks.event_flags, 0);
         assert!(!quirks.captures_keep_destroyed && !quirks.captures_keep_recorded);
         assert!(!quirks.renumbers_captures && !quirks.destroy_waits && !quirks.follows_stale);
-        assert!(!quirks.adds_dependencies && !quirks.captures_default);
+        assert!(!quirks.adds_dependencies);
     }
 }
