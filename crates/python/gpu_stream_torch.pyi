@@ -1,4 +1,4 @@
-"""Streams of torch, CuPy, cuda.core and the like, taken in, worked on, and handed out."""
+"""Work on streams of torch, CuPy, cuda.core and similar libraries, and streams for them."""
 
 from typing import Any, Literal, Protocol, final
 

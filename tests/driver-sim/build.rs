@@ -1,5 +1,5 @@
-//! Gives the cdylib the driver's own name, so that whoever asks the dynamic linker for
-//! `libcuda.so.1` afterwards, as cudarc does, gets the simulator that is loaded already.
+//! Gives the cdylib the driver's SONAME. A later lookup of `libcuda.so.1`, such as cudarc's, then
+//! finds the loaded simulator.
 
 use std::env;
 

@@ -1,8 +1,8 @@
-// CUDA's driver, looked for when it is first called.
+// Forwards to CUDA's driver, which is loaded at the first call.
 //
 // HIP's header calls the runtime (cuda*), which is linked into the library and finds the driver by
-// itself, and in places the driver (cu*). Linked, those would keep the library from being loaded at
-// all where there is no driver; then a program would report a broken library and not a missing GPU.
+// itself. In places it also calls the driver (cu*). If the driver were linked, the library could not be
+// loaded without it, and a program would report a broken library and not a missing GPU.
 
 #include <cuda.h>
 #include <dlfcn.h>
@@ -18,8 +18,8 @@ void *driver() {
 template <typename Function>
 struct Call {
     Function *const function;
-    // Without a driver, the code that CUDA has for "no GPU"; with one that is too old for the
-    // function, the code for "not found".
+    // CUDA's code for "no GPU" without a driver, and for "not found" with a driver that is too old
+    // to have the function.
     const CUresult missing;
 
     explicit Call(const char *name)
@@ -34,8 +34,8 @@ struct Call {
 
 }  // namespace
 
-// <cuda.h> gives some functions the name of their newest version, by a macro: the text is made
-// after that. A definition that does not match the header's declaration does not compile.
+// By macros, <cuda.h> gives some functions the name of their newest version. TEXT expands these macros
+// before it makes the string. A definition that does not match the header's declaration does not compile.
 #define TEXT_OF(tokens) #tokens
 #define TEXT(macro) TEXT_OF(macro)
 #define FORWARD(function, parameters, ...)                           \

@@ -1,16 +1,15 @@
-// The hip* functions of a library, by way of AMD's own header for NVIDIA's GPUs.
+// Exports the hip* functions of AMD's own header for NVIDIA GPUs.
 //
-// HIP's NVIDIA platform is a header: every function of HIP is an `inline static` one in
-// <hip/nvidia_detail/nvidia_hip_runtime_api.h> that calls CUDA's and translates the code. A program
-// that looks functions up by name at run time finds none of them. This file reads the header and
-// gives those functions names that a loader finds. It maps nothing by itself: what is exported is
-// AMD's mapping, as AMD's header has it, and what the header lacks is not here either.
+// HIP's NVIDIA platform is a header: every HIP function is an `inline static` function in
+// <hip/nvidia_detail/nvidia_hip_runtime_api.h> that calls CUDA and translates the code. A program that
+// resolves functions by name at run time finds none of them. This file includes the header and gives
+// its functions exported names. It adds no mapping of its own: a function that the header lacks is
+// missing here too.
 //
-// How: the header is read with every name below behind a prefix ("names.h", which `build` makes
-// from the lists in this file), so that it defines `amd_hipStreamQuery`; then `hipStreamQuery` is
-// declared as another name of that.
+// "names.h", which `build` generates from the lists in this file, adds a prefix to every listed name.
+// The header thus defines `amd_hipStreamQuery`, and this file declares `hipStreamQuery` as its alias.
 
-// CUDA's headers come first: __CUDACC__, which is defined further down for HIP's, is not for them.
+// CUDA's headers come first, because __CUDACC__ below is meant for HIP's headers only.
 #include <cuda.h>
 #include <cuda_fp16.h>
 #include <cuda_profiler_api.h>
@@ -20,10 +19,10 @@
 
 #include "names.h"
 
-// hipLaunchHostFunc, hipStreamIsCapturing, hipStreamWaitValue32 and the graphs are there for nvcc
-// alone, though nothing in them needs it.
+// The header declares hipLaunchHostFunc, hipStreamIsCapturing, hipStreamWaitValue32 and the graph
+// functions for nvcc only, although nothing in them needs it.
 #define __CUDACC__ 1
-// CUDA 12 gave this function other parameters. HIP's wrapper for it is not exported.
+// CUDA 12 changed this function's parameters. HIP's wrapper for it is not exported.
 #define cudaGraphExecUpdate(...) cudaErrorNotSupported
 #include <hip/hip_runtime_api.h>
 #include <hip/hip_version.h>
@@ -32,8 +31,8 @@
 
 static_assert(HIP_VERSION >= 50700000, "HIP's headers are older than 5.7");
 
-// Another name, for the loader, of a function that the header declares as extern "C". The type is
-// no matter here: a name of machine code has none.
+// Exports an alias of a function that the header declares as extern "C". The alias needs no matching
+// type, because symbols have none.
 #define EXPORT(function)                                     \
     extern "C" void exported_##function() __asm__(#function) \
         __attribute__((alias("amd_" #function), visibility("default")));
@@ -80,7 +79,7 @@ EXPORT(hipEventElapsedTime)
 EXPORT(hipIpcGetEventHandle)
 EXPORT(hipIpcOpenEventHandle)
 
-// Memory: the work that tests give to streams.
+// Memory: the work that tests submit to streams.
 EXPORT(hipMalloc)
 EXPORT(hipFree)
 EXPORT(hipMallocAsync)
@@ -97,8 +96,8 @@ EXPORT(hipMemsetAsync)
 EXPORT(hipMemsetD32)
 EXPORT(hipMemsetD32Async)
 
-// What the header declares for nvcc alone has C++ names, which no other name can be given to. So
-// each is called from a function of the same type, which the compiler checks.
+// Functions that the header declares for nvcc only have C++ names, which cannot be aliased. Each is
+// called from a function of the same type, as the compiler checks.
 #define FORWARD(function, parameters, ...)                                                  \
     extern "C" hipError_t exported_##function parameters __asm__(#function)                 \
         __attribute__((visibility("default")));                                             \
@@ -138,7 +137,7 @@ FORWARD(hipGraphExecDestroy, (hipGraphExec_t graph), graph)
 #define TEXT_OF(tokens) #tokens
 #define TEXT(macro) TEXT_OF(macro)
 
-// Not of HIP: tells a test, and a person with `nm`, that the GPU behind these names is NVIDIA's.
+// Not part of HIP: lets tests, and users of `nm`, detect the NVIDIA platform.
 extern "C" __attribute__((visibility("default"))) const char *hip_on_cuda_version() {
     return "HIP " TEXT(HIP_VERSION_MAJOR) "." TEXT(HIP_VERSION_MINOR) "." TEXT(HIP_VERSION_PATCH)
            " headers, NVIDIA platform, CUDA runtime " TEXT(CUDART_VERSION);

@@ -1,8 +1,9 @@
-//! Gives the cdylib the names that libamdhip64 looks for.
+//! Exports the cdylib's functions under the names that libamdhip64 looks up.
 //!
-//! The rlib of this crate is linked into test programs that also link or load the HIP runtime. Were
-//! its functions called `hsa_*` there, the linker could bind HIP to the copy in the program. So
-//! they are compiled as `simulated_hsa_*`, and only the cdylib gets the real names, as aliases.
+//! The rlib of this crate is linked into test programs that also link or load the HIP runtime. If
+//! its functions were called `hsa_*` there, the linker could bind HIP to the copy in the program.
+//! They are therefore compiled as `simulated_hsa_*`, and only the cdylib gets the real names, as
+//! aliases.
 
 use std::path::Path;
 use std::{env, fs};
@@ -22,12 +23,16 @@ fn main() {
     }
 }
 
-/// The functions of the API in the sources: the macros that declare them have each on a line of its
-/// own that begins with `fn hsa_`.
+/// Returns the API functions in the sources. The declaring macros have each on its own line, which
+/// begins with `fn hsa_`.
 fn exported(sources: &Path) -> Vec<String> {
     let mut names = Vec::new();
     for entry in fs::read_dir(sources).expect("the folder src") {
-        let text = fs::read_to_string(entry.expect("an entry of src").path()).expect("a source");
+        let path = entry.expect("an entry of src").path();
+        if path.is_dir() {
+            continue; // the unit tests, which declare no function of the API
+        }
+        let text = fs::read_to_string(path).expect("a source");
         for line in text.lines().map(str::trim_start) {
             let Some(rest) = line.strip_prefix("fn ") else { continue };
             let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');

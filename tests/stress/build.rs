@@ -1,5 +1,6 @@
-//! Lets a library that the program loads take functions from it: under a sanitizer the simulated CUDA
-//! driver is built with it, too, and the sanitizer itself is in the program.
+//! Exports the program's symbols to the libraries that it loads.
+//!
+//! Under a sanitizer, the simulated CUDA driver is instrumented too, and its sanitizer runtime is in the program.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -1,11 +1,12 @@
-//! The devices that the driver names.
+//! The devices of the driver.
 
 use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo, PriorityRange};
 
 use crate::CudaError;
-use crate::driver::{driver, loaded};
+use crate::driver::{create, driver, loaded};
 use crate::error::Version;
 
+/// Returns what a report shows of the backend.
 pub(crate) fn probe() -> Result<BackendInfo, CudaError> {
     let driver = driver()?;
     let mut devices = Vec::new();
@@ -19,11 +20,12 @@ pub(crate) fn probe() -> Result<BackendInfo, CudaError> {
     Ok(info)
 }
 
+/// Returns all devices.
 pub(crate) fn devices() -> Result<Vec<Device>, CudaError> {
     Ok(all(driver()?.count()).collect())
 }
 
-/// As the contract has it, without a list of all.
+/// Returns the device with this ordinal, without a list of all devices.
 pub(crate) fn device(ordinal: u32) -> Result<Device, CudaError> {
     let given = Device::new(BackendKind::Cuda, ordinal);
     self::ordinal(given, "Backend::device")?;
@@ -34,14 +36,14 @@ fn all(count: u32) -> impl Iterator<Item = Device> {
     (0..count).map(|ordinal| Device::new(BackendKind::Cuda, ordinal))
 }
 
-/// Whether the driver is loaded and has named this device.
+/// Returns `true` if the driver is loaded and has this device.
 #[inline]
 pub(crate) fn exists(device: Device) -> bool {
     matches!(device.backend(), BackendKind::Cuda)
         && loaded().is_some_and(|driver| device.ordinal() < driver.count())
 }
 
-/// The ordinal of a device that was given to `operation`, if there is such a device.
+/// Returns the ordinal of a device, or an error if it does not exist.
 #[inline]
 pub(crate) fn ordinal(device: Device, operation: &'static str) -> Result<u32, CudaError> {
     if !exists(device) {
@@ -50,11 +52,12 @@ pub(crate) fn ordinal(device: Device, operation: &'static str) -> Result<u32, Cu
     Ok(device.ordinal())
 }
 
+/// Returns the priorities that streams of a device can have.
 pub(crate) fn priority_range(
     device: Device,
     operation: &'static str,
 ) -> Result<PriorityRange, CudaError> {
     let ordinal = ordinal(device, operation)?;
     let driver = driver()?;
-    driver.priorities(driver.primary(ordinal, operation)?.context, operation)
+    create::priorities(&driver.symbols, driver.primary(ordinal, operation)?.context, operation)
 }

@@ -1,32 +1,32 @@
-//! What can go wrong on CUDA: [`CudaError`].
+//! The error of the CUDA backend: [`CudaError`].
 
 use std::sync::Arc;
 
 use gpu_stream_core::{ContractError, Error, ErrorKind};
 
-use crate::CudaCode;
-use crate::driver::{advice, on_start};
+use crate::driver::advice::{advice, on_start};
+use crate::driver::code::CudaCode;
 
 /// The error of the CUDA backend.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CudaError {
-    /// Misuse that the contract names. Of the [kind](Error::kind) that it names.
+    /// A violation of the contract. Its [kind](Error::kind) is that of the inner error.
     #[error(transparent)]
     Contract(#[from] ContractError),
 
-    /// The driver was asked and said no. Of the [kind](CudaCode::kind) of the code.
+    /// The driver returned an error code. Its kind is the [kind](CudaCode::kind) of the code.
     #[error("{operation}: {function} answered {code}{}", advice(*code))]
     Driver {
         /// The call of the contract.
         operation: &'static str,
         /// The driver's function.
         function: &'static str,
-        /// Its answer.
+        /// Its result code.
         code: CudaCode,
     },
 
-    /// The call would have destroyed a capture, and was not made. Kind
+    /// The call would have invalidated a capture, and was not made. Kind
     /// [`Capturing`](ErrorKind::Capturing).
     #[error(
         "{operation}: {what} is being captured into a graph, and this would end the capture; call it when the capture is over"
@@ -38,7 +38,7 @@ pub enum CudaError {
         what: &'static str,
     },
 
-    /// The event's last record was made in a capture, which is over. Kind
+    /// The event's last record was made in a capture that has ended. Kind
     /// [`InvalidEvent`](ErrorKind::InvalidEvent).
     #[error(
         "{operation}: the event was last recorded in a capture that is over, where nothing ran; record it outside of a capture first"
@@ -48,8 +48,8 @@ pub enum CudaError {
         operation: &'static str,
     },
 
-    /// The context of the stream or event was reset by another library, and what was made in it is gone.
-    /// Kind [`ContextDestroyed`](ErrorKind::ContextDestroyed).
+    /// Another library reset the context of the stream or event, and everything that was created in it is
+    /// destroyed. Kind [`ContextDestroyed`](ErrorKind::ContextDestroyed).
     #[error(
         "{operation}: the context that this was made in was reset by another library (cudaDeviceReset, cuDevicePrimaryCtxReset); drop what was made before, and make new streams and events"
     )]
@@ -69,43 +69,42 @@ pub enum CudaError {
         message: Arc<str>,
     },
 
-    /// The driver's library is not there. Kind [`LibraryNotFound`](ErrorKind::LibraryNotFound).
+    /// The driver's library was not found. Kind [`LibraryNotFound`](ErrorKind::LibraryNotFound).
     #[error(
         "the CUDA driver's library was not found; tried: {tried}; install NVIDIA's driver, or name the library in GPU_STREAM_CUDA_LIBRARY"
     )]
     LibraryNotFound {
-        /// Each name that was tried, with what the loader said.
+        /// The names that were tried, each with the loader's reason.
         tried: Arc<str>,
     },
 
     /// The process has loaded more than one CUDA driver. Kind
     /// [`AmbiguousLibrary`](ErrorKind::AmbiguousLibrary).
     #[error(
-        "{operation}: this process has loaded more than one CUDA driver: {files}; a handle of one is none of the other; load only one, or set GPU_STREAM_CUDA_LIBRARY to the file that the streams are of before the first call"
+        "{operation}: this process has loaded more than one CUDA driver: {files}; a handle of one driver is invalid in the other; load only one, or set GPU_STREAM_CUDA_LIBRARY to the file that created the streams, before the first call"
     )]
     AmbiguousLibrary {
         /// The call.
         operation: &'static str,
-        /// The files, the one that is used first.
+        /// The files. The first is the one in use.
         files: Arc<str>,
     },
 
-    /// The driver was found and did not start. Of the [kind](CudaCode::kind) of the code. The next
+    /// The driver was found but did not start. Its kind is the [kind](CudaCode::kind) of the code. The next
     /// call tries again.
     #[error("the CUDA driver {library}, version {}, did not start: {function} answered {}{}; {}", Version(*version), code.get(), on_start(*code).0, on_start(*code).1)]
     NotStarted {
         /// The library's file.
         library: Arc<str>,
-        /// Its version: 13000 is 13.0. 0 if the driver did not tell.
+        /// Its version: 13000 is 13.0. 0 if the driver did not tell it.
         version: i32,
         /// The driver's function.
         function: &'static str,
-        /// Its answer.
+        /// Its result code.
         code: CudaCode,
     },
 
-    /// The library lacks a function that is needed. Kind
-    /// [`SymbolNotFound`](ErrorKind::SymbolNotFound).
+    /// The library lacks a required function. Kind [`SymbolNotFound`](ErrorKind::SymbolNotFound).
     #[error(
         "{library} has no function {symbol}, so it is not the CUDA driver's library, or is broken; GPU_STREAM_CUDA_LIBRARY can name another one"
     )]
@@ -116,19 +115,18 @@ pub enum CudaError {
         library: Arc<str>,
     },
 
-    /// The driver is older than anything this crate works with. Kind
-    /// [`DriverTooOld`](ErrorKind::DriverTooOld).
+    /// The driver is older than the oldest supported one. Kind [`DriverTooOld`](ErrorKind::DriverTooOld).
     #[error("the CUDA driver {library} is of version {}, and {} or newer is needed; update NVIDIA's driver", Version(*version), Version(*oldest))]
     DriverTooOld {
         /// The library's file.
         library: Arc<str>,
         /// Its version: 10020 is 10.2.
         version: i32,
-        /// The oldest version that would do.
+        /// The oldest supported version.
         oldest: i32,
     },
 
-    /// The driver works and has no device. Kind [`NoDevice`](ErrorKind::NoDevice).
+    /// The driver started but has no device. Kind [`NoDevice`](ErrorKind::NoDevice).
     #[error("the CUDA driver {library}, version {}, has no device; see whether nvidia-smi lists one, and whether CUDA_VISIBLE_DEVICES hides it", Version(*version))]
     NoDevice {
         /// The library's file.
@@ -137,7 +135,7 @@ pub enum CudaError {
         version: i32,
     },
 
-    /// A capability needs a function that this driver does not have yet. Kind
+    /// A capability needs a function that this driver does not have. Kind
     /// [`Unsupported`](ErrorKind::Unsupported).
     #[error(
         "{operation}: this needs the function {symbol}, which NVIDIA's driver has since CUDA {since} and this driver lacks; update it"
@@ -152,7 +150,7 @@ pub enum CudaError {
     },
 }
 
-/// A driver's version for people: 12080 is 12.8.
+/// A driver's version as text: 12080 is 12.8.
 pub(crate) struct Version(pub(crate) i32);
 
 impl std::fmt::Display for Version {
@@ -196,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_for_people() {
+    fn version_is_printed_as_major_and_minor() {
         assert_eq!(Version(11_000).to_string(), "11.0");
         assert_eq!(Version(12_080).to_string(), "12.8");
         assert_eq!(Version(13_000).to_string(), "13.0");
@@ -206,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_is_small() {
+    fn error_is_at_most_a_word_larger_than_the_contracts() {
         assert!(size_of::<CudaError>() <= size_of::<ContractError>() + size_of::<usize>());
     }
 }

@@ -1,38 +1,40 @@
-//! A place in a CUDA stream's work: [`CudaEvent`].
+//! An event of the CUDA driver: [`CudaEvent`].
 
-mod questions;
+pub(crate) mod create;
+pub(crate) mod exported;
+mod query;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gpu_stream_core::{
-    BackendKind, ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
-};
+use gpu_stream_core::{BackendKind, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent};
 
+use crate::driver::context::Context;
+use crate::driver::create::destroy_event;
+use crate::driver::loaded;
+use crate::driver::primary::PrimaryContext;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Context, Driver, PrimaryContext, driver, loaded};
 use crate::host_func::{self, DEFERRED};
-use crate::record::{CapturedRecord, LastRecord, Mark};
-use crate::{Cuda, CudaError, CudaStream, device, ipc};
+use crate::last_record::{CapturedRecord, LastRecord, Mark};
+use crate::{Cuda, CudaError};
 
 /// An event of the CUDA backend: a `CUevent`.
 ///
-/// It belongs to the context that it was made in. [`Cuda`]'s `new_event` makes it in the device's
-/// primary context, which is that of torch, the runtime API and cudarc; a stream's `new_event` makes it
-/// in the stream's own context. `Cuda`'s `event_from_raw` and `event_from_owner` wrap one that another
-/// library made, whose context the driver does not tell.
+/// It belongs to the context that it was created in. [`Cuda`]'s `new_event` creates it in the device's
+/// primary context, which is that of torch, the runtime API and cudarc. A stream's `new_event` creates it
+/// in the stream's own context. `Cuda`'s `event_from_raw` and `event_from_owner` wrap an event of another
+/// library, whose context the driver does not tell.
 ///
-/// It is good after the stream that it was recorded on is gone. An event that was recorded on a
-/// stream under capture stands for a node of the graph and not for work: until it is recorded
-/// outside, `status`, `query` and `synchronize` answer
-/// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) while the capture goes on, and
-/// [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) after that.
+/// It stays valid after the stream that recorded it is destroyed. An event that was recorded on a stream
+/// under capture stands for a node of the graph and not for work. Until it is recorded outside of a
+/// capture, `status`, `query` and `synchronize` return [`Capturing`](gpu_stream_core::ErrorKind::Capturing)
+/// while the capture continues, and [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) after it.
 ///
-/// Another library can record an event whose [`raw`](Event::raw) handle it has. From the first `raw` on,
-/// and for a wrapped event, every answer is the driver's. The driver does not tell whether an event
-/// without timing was ever recorded: its status is then `Complete`.
+/// Another library can record an event whose [`raw`](Event::raw) handle it has. From the first call of
+/// `raw` on, and for a wrapped event, every answer comes from the driver. The driver does not tell whether
+/// an event without timing was ever recorded: its status is then `Complete`.
 ///
-/// Threads that record one event at the same time, one inside a capture and one outside, may get
-/// the answers of either.
+/// If threads record one event at the same time, one inside a capture and one outside, later calls may
+/// return the results for either record.
 pub struct CudaEvent {
     raw: RawEvent<Cuda>,
     device: u32,
@@ -40,178 +42,36 @@ pub struct CudaEvent {
     context: Option<Context>,
     options: EventOptions,
     record: LastRecord,
-    /// Another library may have the handle, and may still have it when this is dropped.
+    /// `true` if another library may have the handle, even after this event is dropped.
     is_escaped: AtomicBool,
     origin: Origin,
-    /// The life of the device's primary context that the event is of, if it is of one.
+    /// The lifetime of the device's primary context that the event belongs to, if it does.
     primary: Option<&'static PrimaryContext>,
-    /// What keeps a context alive that is not the device's primary one, or an event of another library.
+    /// The owner of a context that is not the device's primary one, or of a foreign event.
     owner: KeepAlive,
 }
 
-/// Where an event comes from, which decides where it goes.
+/// The origin of an event, which decides what its drop does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Origin {
-    /// Made for one record. The pool of its context may have it. An event that was asked for never goes
-    /// there: a program that makes events and drops them would fill the pool, and each drop would look
-    /// through all of it.
+    /// Created for one record. May return to the pool of its context. A requested event never does: a
+    /// program that creates events and drops them would fill the pool, and each drop would search all of
+    /// it.
     Pool,
-    /// Made for the caller, or opened for it.
-    Asked,
-    /// Made by another library.
+    /// Requested by the caller, or opened for it.
+    Requested,
+    /// Created by another library.
     Foreign,
 }
 
-/// A context of a device.
-#[derive(Clone, Copy)]
-pub(crate) struct Place {
-    pub(crate) device: u32,
-    pub(crate) context: Context,
-    /// The life of the device's primary context, if this is it.
-    pub(crate) primary: Option<&'static PrimaryContext>,
-}
-
-impl Place {
-    pub(crate) fn of(primary: &'static PrimaryContext) -> Self {
-        Place { device: primary.ordinal, context: primary.context, primary: Some(primary) }
-    }
-}
-
-/// Makes a new event in the primary context of a device.
-pub(crate) fn new_event(device: Device, options: EventOptions) -> Result<CudaEvent, CudaError> {
-    const OPERATION: &str = "Backend::new_event";
-    let ordinal = device::ordinal(device, OPERATION)?;
-    let driver = driver()?;
-    let place = Place::of(driver.primary(ordinal, OPERATION)?);
-    CudaEvent::new(driver, place, options, KeepAlive::none(), OPERATION)
-}
-
 impl CudaEvent {
-    /// Makes a new event. `owner` keeps the context alive.
-    pub(crate) fn new(
-        driver: &'static Driver,
-        place: Place,
-        options: EventOptions,
-        owner: KeepAlive,
-        operation: &'static str,
-    ) -> Result<Self, CudaError> {
-        // CU_EVENT_BLOCKING_SYNC, CU_EVENT_DISABLE_TIMING, CU_EVENT_INTERPROCESS.
-        let flags = u32::from(options.is_blocking())
-            | u32::from(!options.is_timed()) << 1
-            | u32::from(options.is_interprocess()) << 2;
-        let raw = driver.create_event(place.context, flags, operation)?;
-        Ok(Self::of(raw, place, options, LastRecord::none(), Origin::Asked, owner))
-    }
-
-    /// Returns an event of a primary context, for one record, which must follow before the event is
-    /// seen: from the pool, if there is one.
-    pub(crate) fn for_record(
-        primary: &'static PrimaryContext,
-        operation: &'static str,
-    ) -> Result<Self, CudaError> {
-        let (options, nothing) = (EventOptions::new(), KeepAlive::none());
-        match primary.take() {
-            Some(raw) => {
-                let (place, record) = (Place::of(primary), LastRecord::none());
-                Ok(Self::of(raw, place, options, record, Origin::Pool, nothing))
-            }
-            None => Self::new(primary.driver, Place::of(primary), options, nothing, operation),
-        }
-    }
-
-    /// The event [was made for a record](Self::for_record), which is made: the pool may have it next.
-    pub(crate) fn is_for_pool(&mut self) {
-        self.origin = Origin::Pool;
-    }
-
-    /// Returns an event of the pool that is recorded by this thread before it is seen, outside of a
-    /// capture.
-    #[inline]
-    pub(crate) fn from_pool_recorded(
-        raw: RawEvent<Cuda>,
-        primary: &'static PrimaryContext,
-        stream: Mark,
-    ) -> Self {
-        let (record, nothing) = (LastRecord::outside(stream), KeepAlive::none());
-        Self::of(raw, Place::of(primary), EventOptions::new(), record, Origin::Pool, nothing)
-    }
-
-    /// Returns an event of another process, opened in this context.
-    pub(crate) fn opened(raw: RawEvent<Cuda>, place: Place, options: EventOptions) -> Self {
-        let (record, nothing) = (LastRecord::elsewhere(), KeepAlive::none());
-        Self::of(raw, place, options, record, Origin::Asked, nothing)
-    }
-
-    /// Returns the device that is given, or that of the current context: the driver tells none.
-    fn device_of_foreign(
-        device: Option<Device>,
-        operation: &'static str,
-    ) -> Result<u32, CudaError> {
-        let driver = driver()?;
-        match device {
-            Some(device) => device::ordinal(device, operation),
-            None => match driver.current_context(operation)? {
-                Some(context) => driver.ordinal_of(context, operation),
-                None => Ok(0),
-            },
-        }
-    }
-
-    /// Wraps an event of another library: see `Backend::event_from_raw_with_owner`.
-    pub(crate) fn foreign(
-        raw: RawEvent<Cuda>,
-        device: Option<Device>,
-        options: Option<EventOptions>,
-        owner: KeepAlive,
-    ) -> Result<Self, CudaError> {
-        const OPERATION: &str = "Backend::wrap_event";
-        if raw.to_bits() == 0 {
-            let reason = "is no event: the null handle names none";
-            host_func::drop_owner(owner);
-            return Err(
-                ContractError::InvalidHandle { operation: OPERATION, bits: 0, reason }.into()
-            );
-        }
-        let device = match Self::device_of_foreign(device, OPERATION) {
-            Ok(device) => device,
-            Err(error) => {
-                host_func::drop_owner(owner);
-                return Err(error);
-            }
-        };
-        Ok(CudaEvent {
-            raw,
-            device,
-            context: None,
-            options: options.unwrap_or_default(),
-            record: LastRecord::elsewhere(),
-            is_escaped: AtomicBool::new(true),
-            origin: Origin::Foreign,
-            primary: None,
-            owner,
-        })
-    }
-
-    #[inline]
-    fn of(
-        raw: RawEvent<Cuda>,
-        Place { device, context, primary }: Place,
-        options: EventOptions,
-        record: LastRecord,
-        origin: Origin,
-        owner: KeepAlive,
-    ) -> Self {
-        let (context, is_escaped) = (Some(context), AtomicBool::new(false));
-        CudaEvent { raw, device, context, options, record, is_escaped, origin, primary, owner }
-    }
-
-    /// The handle for our own calls, which does not count as given out.
+    /// Returns the handle for our own calls. Does not mark it as escaped.
     #[inline]
     pub(crate) fn as_ptr(&self) -> Ptr {
         self.raw.as_ptr()
     }
 
-    /// The handle as an integer, which does not count as given out.
+    /// Returns the handle as an integer. Does not mark it as escaped.
     #[inline]
     pub(crate) fn bits(&self) -> usize {
         self.raw.to_bits()
@@ -223,70 +83,72 @@ impl CudaEvent {
         self.context.is_none_or(|own| own == context)
     }
 
-    /// Returns `true` if the event is known to be of `context`.
+    /// Returns `true` if the event is known to belong to `context`.
     pub(crate) fn is_certainly_of(&self, context: Context) -> bool {
         self.context == Some(context)
     }
 
-    /// Returns the life of the primary context that the event is of, if it is of one.
+    /// Returns the lifetime of the primary context that the event belongs to, if it does.
     pub(crate) fn primary(&self) -> Option<&'static PrimaryContext> {
         self.primary
     }
 
-    /// Returns `true` if the event may have gone with its context, by what calls have seen. Asks the driver
-    /// nothing.
+    /// Returns `true` if a call has observed that the event's context ended, or may have. Does not call the
+    /// driver.
     #[inline]
     pub(crate) fn may_be_gone(&self) -> bool {
         self.primary.is_some_and(PrimaryContext::may_be_over)
     }
 
-    /// Returns `true` if another library may have recorded the event: then the driver is asked and
-    /// nothing that was noted here counts.
+    /// Returns `true` if another library may have recorded the event. Then only the driver's answers count,
+    /// not what this crate stored.
     #[inline]
     fn is_shared(&self) -> bool {
         self.is_escaped.load(Ordering::Relaxed)
     }
 
-    /// A record is about to be made.
+    /// Announces a record.
     #[inline]
     pub(crate) fn record_begins(&self) {
         self.record.begin();
     }
 
-    /// A record was refused, as far as the driver says.
+    /// Stores that a record failed, as far as the driver tells.
     #[cold]
     pub(crate) fn record_failed(&self) {
         self.record.failed();
     }
 
-    /// A record was made, in a capture or outside.
+    /// Stores a successful record, in a capture or outside.
     #[inline]
     pub(crate) fn recorded(&self, stream: Mark, captured: Option<CapturedRecord>) {
         self.record.set(stream, captured);
     }
 
-    /// Returns `true` if the last record was made by `stream`, for certain.
+    /// Returns `true` if the stream with this mark on this device certainly made the last record.
     #[inline]
-    pub(crate) fn is_last_of(&self, stream: &CudaStream) -> bool {
+    pub(crate) fn is_last_record_by(&self, stream: Mark, device: Device) -> bool {
         // Handles 1 and 2 name a stream on each device.
-        self.record.is_by(stream.mark())
+        self.record.is_by(stream)
             && !self.is_shared()
-            && Device::new(BackendKind::Cuda, self.device)
-                == gpu_stream_core::Stream::device(stream)
+            && Device::new(BackendKind::Cuda, self.device) == device
     }
 
-    /// Returns `true` if the last record that was made here was made in a capture.
+    /// Returns `true` if the last record by this crate was made in a capture.
     #[inline]
     pub(crate) fn is_captured(&self) -> bool {
         self.record.is_captured() && !self.is_shared()
     }
 }
 
-// SAFETY: `status` says complete, and `synchronize` returns `Ok`, only if the driver says success
-// for the event, which stands for all work before its last record, by whichever library; any other
-// answer but "not ready" is an error. An event from the pool is recorded before it can be asked, so an
-// old record is never asked. The driver binds a wait to the record and holds what it needs of it, so
-// destroying or recording the event again is sound at any time. A foreign event is not destroyed.
+// SAFETY:
+// - `status` returns complete, and `synchronize` returns `Ok`, only if the driver returns success for the
+//   event. The event covers all work before its last record, by whichever library. Any other code than "not
+//   ready" is an error.
+// - A pooled event is recorded before it becomes visible, so an old record is never queried.
+// - The driver binds a wait to the record and keeps what it needs of it, so the event may be destroyed or
+//   recorded again at any time.
+// - A foreign event is not destroyed.
 unsafe impl Event for CudaEvent {
     type Backend = Cuda;
 
@@ -308,15 +170,15 @@ unsafe impl Event for CudaEvent {
     }
 
     fn status(&self) -> Result<EventStatus, CudaError> {
-        self.end(self.ask_status())
+        self.end(self.driver_status())
     }
 
     fn synchronize(&self) -> Result<(), CudaError> {
-        self.end(self.wait_here())
+        self.end(self.wait_on_host())
     }
 
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, CudaError> {
-        self.end(self.ask_elapsed(start))
+        self.end(self.elapsed_since_start(start))
     }
 }
 
@@ -343,31 +205,31 @@ impl Drop for CudaEvent {
 }
 
 impl CudaEvent {
-    /// Destroys the handle, which is this event's, if it is ours.
+    /// Destroys the event `raw`, unless it is foreign.
     #[cold]
     fn destroy(&mut self, raw: RawEvent<Cuda>) {
-        // In the child of a fork, another thread of the parent may have held the lock of the handles.
+        // In the child of a fork the table's lock may be held by a thread of the parent.
         if self.options.is_interprocess() && loaded().is_some() {
-            ipc::forget(raw);
+            exported::forget(raw);
         }
         if self.origin == Origin::Foreign {
             return;
         }
         let primary = self.primary;
         host_func::run_outside_host_func(move || {
-            // An event exists only if the driver does. In the child of a fork it is left alone, also if
-            // it was put off before the fork.
+            // An event exists only after the driver was loaded. In the child of a fork it is left alone,
+            // also if its destruction was deferred before the fork.
             let Some(driver) = loaded() else { return };
             if !primary.is_some_and(PrimaryContext::is_reset) {
-                // SAFETY: the event is ours, and this is its last use; its context is alive until the
-                // owner is dropped, which comes after.
-                unsafe { driver.destroy_event(raw) };
+                // SAFETY: the event is ours, and this is its last use. Its context is alive until the owner
+                // is dropped, which comes after.
+                unsafe { destroy_event(&driver.symbols, raw) };
             }
         });
     }
 
-    /// Drops the owner of the context or of the event, and that of a stream that recorded the event in
-    /// a capture. A panic of one loses no other.
+    /// Drops the owner of the context or of the event, and that of a stream that recorded the event in a
+    /// capture. A panic of one does not lose the other.
     #[cold]
     fn drop_owners(&mut self) {
         struct Last(KeepAlive);
@@ -383,7 +245,7 @@ impl CudaEvent {
 
 impl std::fmt::Debug for CudaEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Asks the driver nothing: printing must not disturb a capture.
+        // Does not call the driver: formatting must not disturb a capture.
         let record = match (self.record.is_any(), self.record.is_captured()) {
             (false, _) => "none",
             (true, false) => "made",

@@ -1,52 +1,62 @@
-//! Code of users: closures on a stream, owners, and where they run and are dropped.
+//! User code: closures on a stream and owners, and where they run and are dropped.
 //!
-//! It never runs with anything held: no lock, no claim, no context that was made current. What is
-//! dropped inside a host function, or in the middle of a call, is put off until a public call ends.
+//! User code never runs with anything held: no lock, no claim, no context that was made current. A value
+//! that is dropped inside a host function, or in the middle of a call, is deferred until a public call
+//! ends.
 
 use std::ffi::c_void;
 
-use gpu_stream_core::{ContractError, Error, ErrorKind, KeepAlive};
+use gpu_stream_core::{Error, ErrorKind, KeepAlive};
 use gpu_stream_driver_common::deferred::drop_here;
-use gpu_stream_driver_common::host_func::is_inside;
+use gpu_stream_driver_common::host_func::{ensure_outside, is_inside};
 use gpu_stream_driver_common::{Deferred, HostFuncs, Panics};
 
 use crate::CudaError;
+use crate::driver::context;
+use crate::driver::symbols::Symbols;
 
-/// What waits for the end of a public call.
+/// The work that is deferred to the end of a public call.
 pub(crate) static DEFERRED: Deferred = Deferred::new();
 
-/// The closures that the driver has.
+/// The closures that the driver has not called yet.
 pub(crate) static HOST_FUNCS: HostFuncs = HostFuncs::new();
 
 /// The streams on which a closure panicked.
 pub(crate) static PANICS: Panics = Panics::new();
 
-/// What the driver calls, on a thread of its own.
+/// Runs the closure with this key. The driver calls it, on a thread of its own.
 ///
 /// # Safety
-/// None: `key` is a number, and may be any. It has the type that the driver asks for.
+/// No requirements: `key` may be any number. The function is unsafe because the driver requires the type.
 pub(crate) unsafe extern "C" fn run(key: *mut c_void) {
     HOST_FUNCS.run(key, &PANICS);
 }
 
-/// Returns an error inside a host function: to block there would block the thread that all host
-/// functions run on.
+/// Returns an error inside a host function of this process's backends. Blocking there would block the
+/// thread that runs all host functions.
 pub(crate) fn ensure_outside_host_func(operation: &'static str) -> Result<(), CudaError> {
-    if !is_inside() {
-        return Ok(());
-    }
-    let reason = "it is called from a host function, which must not wait for the GPU; let another stream wait for an event instead";
-    Err(ContractError::NotPermitted { operation, reason }.into())
+    Ok(ensure_outside(operation)?)
 }
 
-/// Runs `destroy`, which calls the driver and no code of a user: now, or, inside a host function,
-/// where the driver may not be called, at the end of the next call on another thread.
+/// Returns an error inside a callback that another library gave to `cuLaunchHostFunc`.
+///
+/// The driver would let the thread block there forever. It answers other calls with 800, so this makes a cheap one: it
+/// reads the thread's current context.
+pub(crate) fn ensure_outside_callback(
+    symbols: &Symbols,
+    operation: &'static str,
+) -> Result<(), CudaError> {
+    context::current_context(symbols, operation).map(drop)
+}
+
+/// Runs `destroy`, which calls the driver and no user code. Inside a host function, where most driver calls
+/// are not allowed, defers it to the end of the next call on another thread.
 pub(crate) fn run_outside_host_func(destroy: impl FnOnce() + Send + 'static) {
     if is_inside() { DEFERRED.push(destroy) } else { destroy() }
 }
 
-/// Drops an owner where a value of the user is dropped: here, or, inside a host function, at the end of
-/// the next call on another thread.
+/// Drops an owner where a value of the user is dropped. Inside a host function, defers it to the end of the
+/// next call on another thread.
 pub(crate) fn drop_owner(owner: KeepAlive) {
     if !owner.is_owned() {
         return;
@@ -54,17 +64,18 @@ pub(crate) fn drop_owner(owner: KeepAlive) {
     if is_inside() { DEFERRED.push(move || drop(owner)) } else { drop_here(owner) }
 }
 
-/// Drops an owner at the end of the public call that this is a part of.
+/// Drops an owner at the end of the current public call.
 pub(crate) fn drop_owner_later(owner: KeepAlive) {
     if owner.is_owned() {
         DEFERRED.push(move || drop(owner));
     }
 }
 
-/// The end of a public call: nothing is held, and code of users may run.
+/// Ends a public call: nothing is held, and user code may run.
 ///
-/// Runs what was put off, which costs one load where there is nothing. After a fault of the context,
-/// or its end, drops the closures that it will never run: those of the `scope` that is then asked for.
+/// Runs the deferred work, which costs one load if there is none. After a fault or the end of a context,
+/// drops the closures that the context will never run. `scope` returns the key of that context, and is
+/// called only then.
 #[inline]
 pub(crate) fn end<T>(
     outcome: Result<T, CudaError>,
@@ -80,7 +91,7 @@ pub(crate) fn end<T>(
 #[cold]
 fn cancel_after(error: &CudaError, scope: impl Fn() -> Option<usize>) {
     if matches!(error, CudaError::HostFunctionPanicked { .. }) && !is_inside() {
-        // What stands behind a panic never runs.
+        // Closures that follow a panic never run.
         HOST_FUNCS.cancel(|stream| PANICS.has(stream));
     }
     if is_end_of_context(error)
@@ -91,10 +102,10 @@ fn cancel_after(error: &CudaError, scope: impl Fn() -> Option<usize>) {
     }
 }
 
-/// Returns `true` if the error says that no work of the context will run any more.
+/// Returns `true` if the error means that no work of the context will run any more.
 pub(crate) fn is_end_of_context(error: &CudaError) -> bool {
     match error {
-        // The panic is the stream's, and the context goes on.
+        // A panic belongs to the stream, and the context continues.
         CudaError::HostFunctionPanicked { .. } => false,
         error => matches!(error.kind(), ErrorKind::StreamFault | ErrorKind::ContextDestroyed),
     }
@@ -109,11 +120,11 @@ mod tests {
 
     use super::*;
 
-    /// Runs `func` as the driver does, for a stream of this scope.
+    /// Runs `func` as the driver does, for a stream with this scope.
     fn run_now(func: impl FnOnce() + Send + 'static, scope: usize) {
         let stream = StreamKey { scope, handle: 16, id: None };
         let launched = HOST_FUNCS.launch(Box::new(func), stream, |key| {
-            // SAFETY: any number is a key.
+            // SAFETY: `run` accepts any number.
             unsafe { run(key) };
             Ok::<_, ()>(())
         });
@@ -121,23 +132,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_inside_is_destroyed_outside() {
+    fn value_dropped_inside_a_host_function_is_destroyed_outside() {
         let destroyed = Arc::new(AtomicUsize::new(0));
         let (inner, owner) = (Arc::clone(&destroyed), Arc::new(()));
-        let share = KeepAlive::owner(Arc::clone(&owner));
+        let reference = KeepAlive::owner(Arc::clone(&owner));
         run_now(
             move || {
                 assert!(ensure_outside_host_func("here").is_err());
                 let inside = Arc::clone(&inner);
                 run_outside_host_func(move || _ = inside.fetch_add(1, Ordering::SeqCst));
-                drop_owner(share);
+                drop_owner(reference);
                 assert!(end(Ok(()), || None).is_ok());
                 assert_eq!(inner.load(Ordering::SeqCst), 0);
             },
             1,
         );
         assert!(end(Ok(()), || None).is_ok());
-        // Another test may run the list at this moment.
+        // Another test may be running the queue now.
         while destroyed.load(Ordering::SeqCst) == 0 || Arc::strong_count(&owner) > 1 {
             std::thread::yield_now();
         }
@@ -145,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_drops_what_its_context_will_not_run_and_a_panic_does_not() {
+    fn context_fault_drops_its_closures_and_a_panic_does_not() {
         let (held, other) = (Arc::new(()), Arc::new(()));
         for (scope, held) in [(2, &held), (3, &other)] {
             let held = Arc::clone(held);

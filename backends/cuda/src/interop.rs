@@ -1,5 +1,5 @@
-//! From and to [cudarc](https://docs.rs/cudarc): its streams as owners of ours, and ours as
-//! borrowed ones of it.
+//! Conversions from and to [cudarc](https://docs.rs/cudarc): its streams as owners of ours, and ours as
+//! borrowed streams of cudarc.
 //!
 //! ```no_run
 //! use gpu_stream_core::{ErrorOf, Stream};
@@ -26,24 +26,25 @@ use gpu_stream_core::{
 };
 
 use crate::driver::capture::CaptureModeGuard;
-use crate::driver::{Context, SavedContext, driver, loaded};
+use crate::driver::context::{Context, SavedContext};
+use crate::driver::{driver, loaded};
 use crate::{Cuda, CudaError, CudaStream, host_func};
 
 /// A cudarc stream as the owner of a [`CudaStream`].
 ///
-/// For [`Backend::stream_from_owner`]; [`CudaStream::from_cudarc`] is the same with fewer words,
-/// and finds one mistake more. When the last share goes, cudarc destroys the stream; the thread
-/// that drops it keeps its current context, which cudarc by itself would change.
+/// For [`Backend::stream_from_owner`]. [`CudaStream::from_cudarc`] does the same in one call, and detects
+/// one more mistake. cudarc destroys the stream when the last reference is dropped. The thread that drops
+/// it keeps its current context, which cudarc alone would change.
 #[derive(Debug)]
 pub struct CudarcStream(ManuallyDrop<Arc<theirs::CudaStream>>);
 
 impl CudarcStream {
-    /// A share in `stream`.
+    /// Creates an owner from a reference to `stream`.
     pub fn new(stream: Arc<theirs::CudaStream>) -> Self {
         CudarcStream(ManuallyDrop::new(stream))
     }
 
-    /// The stream inside.
+    /// Returns the stream inside.
     pub fn get(&self) -> &Arc<theirs::CudaStream> {
         &self.0
     }
@@ -57,22 +58,24 @@ impl From<Arc<theirs::CudaStream>> for CudarcStream {
 
 impl Drop for CudarcStream {
     fn drop(&mut self) {
-        // SAFETY: taken once, here, and `self` is not used after.
+        // SAFETY: taken once, in the drop, and `self` is not used afterwards.
         let stream = unsafe { ManuallyDrop::take(&mut self.0) };
         host_func::run_outside_host_func(move || {
-            // The last share of it makes its context current before it destroys the stream.
-            let _found = loaded().and_then(SavedContext::remember);
-            let _relaxed = loaded().and_then(|driver| {
-                // Without it a capture may break; without destroying, the stream leaks.
-                CaptureModeGuard::enter(driver, "CudarcStream::drop").ok()
+            // cudarc's destructor makes the stream's context current before it destroys the stream.
+            let symbols = loaded().map(|driver| &driver.symbols);
+            let _saved = symbols.and_then(SavedContext::save);
+            let _relaxed = symbols.and_then(|symbols| {
+                // Without the guard the call can invalidate a capture. Without the call the stream would
+                // leak.
+                CaptureModeGuard::enter(symbols, "CudarcStream::drop").ok()
             });
             drop(stream);
         });
     }
 }
 
-// SAFETY: cudarc destroys the stream when the last share in it is dropped, and gives no way to do
-// so before but unsafe ones. It may be dropped on any thread.
+// SAFETY: cudarc destroys the stream when the last reference is dropped, and otherwise only through unsafe
+// functions. It may be dropped on any thread.
 unsafe impl StreamOwner<Cuda> for CudarcStream {
     fn raw_stream(&self) -> RawStream<Cuda> {
         RawStream::from_ptr(self.0.cu_stream().cast())
@@ -92,13 +95,13 @@ fn context_of(context: &theirs::CudaContext) -> Option<Context> {
 }
 
 impl CudaStream {
-    /// Wraps a cudarc stream, and keeps it alive. Does not block.
+    /// Wraps a cudarc stream and keeps it alive. Does not block.
     ///
     /// # Errors
-    /// As [`Backend::stream_from_owner`]:
-    /// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) for cudarc's
-    /// `per_thread_stream`, which is [`Backend::per_thread_stream`] here, and for its
-    /// `default_stream` of a context that is not the device's primary one.
+    /// Errors as [`Backend::stream_from_owner`]. Also
+    /// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) for two streams of cudarc: its
+    /// `per_thread_stream`, which is [`Backend::per_thread_stream`] here, and its `default_stream` of a
+    /// context that is not the device's primary one.
     #[doc(alias("upgrade_device_stream", "cu_stream"))]
     pub fn from_cudarc(stream: &Arc<theirs::CudaStream>) -> Result<Self, CudaError> {
         host_func::end(Self::of_cudarc(stream), || None)
@@ -119,23 +122,24 @@ impl CudaStream {
                 );
             }
         }
-        // SAFETY: the owner keeps the stream alive, as `StreamOwner` says of it.
+        // SAFETY: the owner keeps the stream alive (contract of `StreamOwner`).
         unsafe {
             Cuda::stream_from_raw_with_owner(raw, Some(device), KeepAlive::owner(Arc::new(owner)))
         }
     }
 
-    /// This stream as a borrowed one of cudarc, to launch a kernel on it. Does not block, and makes
-    /// nothing current (what one does with the result may).
+    /// Returns this stream as a borrowed one of cudarc, for example to launch a kernel on it. Does not
+    /// block, and leaves the current context alone. (A call on the result may change it.)
     ///
     /// # Errors
-    /// [`DeviceMismatch`](gpu_stream_core::ErrorKind::DeviceMismatch) if `context` is of another
-    /// device, naming both; [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if it is
-    /// another context of the device than the stream's.
+    /// - [`DeviceMismatch`](gpu_stream_core::ErrorKind::DeviceMismatch) if `context` belongs to another
+    ///   device; the error names both.
+    /// - [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the stream belongs to another
+    ///   context of the device.
     ///
     /// # Safety
-    /// This wrapper, a clone of it or something else that keeps the stream alive outlives what is
-    /// returned and all that cudarc makes of it (slices allocated on it hold it too).
+    /// - This wrapper, a clone of it, or another owner of the stream outlives the result and everything
+    ///   that cudarc makes of it. (A slice that is allocated on it holds it, too.)
     #[doc(alias("wrap_borrowed_stream", "upgrade_device_stream"))]
     pub unsafe fn to_cudarc(
         &self,
@@ -151,8 +155,8 @@ impl CudaStream {
             let bits = self.raw().to_bits();
             return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
         }
-        // SAFETY: the stream is alive, and its context is this one, as was just seen; the caller
-        // promises the rest.
+        // SAFETY: `self` keeps the stream alive, and its context is `context`, as the check has shown. The
+        // caller keeps the result within the life of the stream.
         Ok(unsafe { context.wrap_borrowed_stream(self.raw().as_ptr().cast()) })
     }
 }

@@ -1,8 +1,8 @@
-//! Events that another process waits for.
+//! Events that other processes can wait for.
 //!
-//! One process makes an event with `interprocess`, takes its [`IpcEventHandle`], records the event
-//! and sends the handle's 64 bytes; the other opens it and waits, on the host or on a stream.
-//! Records after the opening count too: it is one event.
+//! One process creates an event with `interprocess`, takes its [`IpcEventHandle`], records the event and
+//! sends the handle's 64 bytes. The other process opens the handle and waits for the event, on the host or
+//! on a stream. Both have the same event, so records after the opening count, too.
 //!
 //! ```no_run
 //! use gpu_stream_core::{Backend, EventOptions, Stream, StreamOptions};
@@ -26,32 +26,19 @@
 //! # Ok(()) }
 //! ```
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use gpu_stream_core::{ContractError, Device, Event, EventOptions, RawEvent};
 
 use crate::driver::capture::CaptureModeGuard;
+use crate::driver::check::{check, require};
+use crate::driver::context::ContextGuard;
+use crate::driver::driver;
 use crate::driver::symbols::IpcHandle;
-use crate::driver::{ContextGuard, check, driver, require};
-use crate::event::Place;
+use crate::event::create::EventContext;
+use crate::event::exported;
 use crate::host_func::DEFERRED;
-use crate::{Cuda, CudaError, CudaEvent, device};
+use crate::{CudaError, CudaEvent, device};
 
-/// The handles of events that this process made and has not dropped, each with its event. The driver
-/// does not open one of them here, and answers with a code that says nothing of the reason.
-static MADE_HERE: Mutex<BTreeMap<[u8; 64], usize>> = Mutex::new(BTreeMap::new());
-
-fn made_here() -> MutexGuard<'static, BTreeMap<[u8; 64], usize>> {
-    MADE_HERE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Forgets the handles of an event that is dropped.
-pub(crate) fn forget(event: RawEvent<Cuda>) {
-    made_here().retain(|_, of| *of != event.to_bits());
-}
-
-/// The name of an interprocess event, to be sent to another process of the same machine.
+/// The handle of an interprocess event, for another process of the same machine.
 ///
 /// Origin:
 /// [`CUipcEventHandle`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__MEM.html).
@@ -60,76 +47,78 @@ pub(crate) fn forget(event: RawEvent<Cuda>) {
 pub struct IpcEventHandle([u8; 64]);
 
 impl IpcEventHandle {
-    /// The handle that another process sent.
+    /// Creates the handle from the bytes that another process sent.
     pub const fn from_bytes(bytes: [u8; 64]) -> Self {
         IpcEventHandle(bytes)
     }
 
-    /// The bytes to send.
+    /// Returns the bytes to send.
     pub const fn to_bytes(self) -> [u8; 64] {
         self.0
     }
 
-    /// Opens the other process's event, in the primary context of `device`, which must be the
-    /// device that it was made for. Does not block.
+    /// Opens the other process's event in the primary context of `device`, which must be the device that it
+    /// was created for. Does not block.
     ///
-    /// The event can be waited for, queried and recorded. Whether it was recorded before it was
-    /// opened cannot be told: its status is `Complete` if it was not.
+    /// The event can be waited for, queried and recorded. The driver does not tell whether it was recorded
+    /// before it was opened. If it was not, its status is `Complete`.
     ///
     /// # Errors
-    /// [`BackendMismatch`](gpu_stream_core::ErrorKind::BackendMismatch),
-    /// [`InvalidDevice`](gpu_stream_core::ErrorKind::InvalidDevice);
-    /// [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) where the system has no such thing;
-    /// what the driver says of a handle that is none, or is this process's own.
+    /// - [`BackendMismatch`](gpu_stream_core::ErrorKind::BackendMismatch),
+    ///   [`InvalidDevice`](gpu_stream_core::ErrorKind::InvalidDevice).
+    /// - [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the event is this process's own.
+    /// - [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) if the system has no interprocess events.
+    /// - The driver's error for an invalid handle.
     ///
     /// # Safety
-    /// The process that made the event does not destroy it while the event that this returns is
-    /// used.
+    /// - The process that created the event does not destroy it while the returned event is used.
     ///
     /// Origin:
     /// [`cuIpcOpenEventHandle`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__MEM.html),
     /// [`torch.cuda.Event.from_ipc_handle`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
     #[doc(alias("cuIpcOpenEventHandle", "cudaIpcOpenEventHandle", "from_ipc_handle"))]
     pub unsafe fn open(self, device: Device) -> Result<CudaEvent, CudaError> {
-        // SAFETY: the caller promises the same.
+        // SAFETY: the other process keeps the event (caller contract).
         let opened = unsafe { self.open_in_primary(device) };
         DEFERRED.run();
         opened
     }
 
+    /// Opens the event without ending the public call.
+    ///
     /// # Safety
-    /// As [`open`](Self::open).
+    /// - The process that created the event does not destroy it while the returned event is used.
     unsafe fn open_in_primary(self, device: Device) -> Result<CudaEvent, CudaError> {
         const OPERATION: &str = "IpcEventHandle::open";
         let driver = driver()?;
-        let own = made_here().get(&self.0).copied();
-        if let Some(bits) = own {
+        if let Some(bits) = exported::find(&self.0) {
             let reason = "is the event of this interprocess handle, which this process made: use the event itself here; \
                           the handle is for another process";
             return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
         }
         let ordinal = device::ordinal(device, OPERATION)?;
         let open = require(driver.symbols.ipc_open_event, OPERATION)?;
-        let place = Place::of(driver.primary(ordinal, OPERATION)?);
+        let location = EventContext::of(driver.primary(ordinal, OPERATION)?);
         let options = EventOptions::builder().interprocess(true).build()?;
-        let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
-        let _current = ContextGuard::enter(driver, place.context, OPERATION)?;
+        let _relaxed = CaptureModeGuard::enter(&driver.symbols, OPERATION)?;
+        let _current = ContextGuard::enter(&driver.symbols, location.context, OPERATION)?;
         let mut event = std::ptr::null_mut();
-        // SAFETY: `event` is a place for one event, and the context is current. The driver looks
-        // the handle up.
+        // SAFETY: `&mut event` is a valid out-pointer, and the context is current. The driver accepts any
+        // bytes as a handle.
         let code = unsafe { open(&mut event, IpcHandle { reserved: self.0 }) };
         check(code, OPERATION, "cuIpcOpenEventHandle")?;
-        Ok(CudaEvent::opened(RawEvent::from_ptr(event), place, options))
+        Ok(CudaEvent::opened(RawEvent::from_ptr(event), location, options))
     }
 }
 
 impl CudaEvent {
-    /// The handle by which another process can open this event. Does not block.
+    /// Returns the handle by which another process can open this event. Does not block.
     ///
     /// # Errors
-    /// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the event was not made with
-    /// `interprocess`; [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) where the system
-    /// has no such thing; what else the driver says.
+    /// - [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the event was not created with
+    ///   `interprocess`.
+    /// - [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) if the system has no interprocess events.
+    /// - The driver's other errors.
     ///
     /// Origin:
     /// [`cuIpcGetEventHandle`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__MEM.html),
@@ -147,13 +136,13 @@ impl CudaEvent {
         self.check_reset(OPERATION)?;
         let get = require(driver.symbols.ipc_event_handle, OPERATION)?;
         let context = driver.primary(self.device().ordinal(), OPERATION)?.context;
-        let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
-        let _current = ContextGuard::enter(driver, context, OPERATION)?;
+        let _relaxed = CaptureModeGuard::enter(&driver.symbols, OPERATION)?;
+        let _current = ContextGuard::enter(&driver.symbols, context, OPERATION)?;
         let mut handle = IpcHandle { reserved: [0; 64] };
-        // SAFETY: `handle` is a place for one handle, and the event is ours and alive.
+        // SAFETY: `&mut handle` is a valid out-pointer, and `self` keeps the event alive.
         let code = unsafe { get(&mut handle, self.as_ptr()) };
         check(code, OPERATION, "cuIpcGetEventHandle")?;
-        made_here().insert(handle.reserved, self.bits());
+        exported::add(handle.reserved, self.bits());
         Ok(IpcEventHandle(handle.reserved))
     }
 }

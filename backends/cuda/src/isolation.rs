@@ -1,15 +1,16 @@
-//! What a captured stream may wait for: work of its own capture.
+//! Isolation of captures: a stream under capture may wait only for work of its own capture.
 //!
-//! A graph holds no order with work outside of it. The driver answers such a wait with 905, or with 902
-//! if that work is in another capture, and breaks the captures. So the wait is refused before the driver
-//! is asked. A stream that is not captured may wait for a captured one, which takes it into the capture.
+//! A graph holds no order with work outside of it. The driver rejects such a wait with 905, or with 902 if
+//! the work is in another capture, and invalidates the captures. The wait is therefore rejected here,
+//! before the driver is called. A stream that is not being captured may wait for a captured one, which
+//! draws it into the capture.
 
 use gpu_stream_core::ContractError;
 
 use crate::driver::capture::{self, Membership};
 use crate::{CudaError, CudaStream};
 
-/// Returns an error if `waiter` is captured and `source` is not part of that capture.
+/// Returns an error if `waiter` is being captured and `source` is not part of that capture.
 #[cold]
 pub(crate) fn check_streams(
     waiter: &CudaStream,
@@ -25,7 +26,7 @@ pub(crate) fn check_streams(
         Membership::Active(other) if other != capture => {
             Err(ContractError::capture_of_another(operation, waiter, "stream", bits).into())
         }
-        // A broken one is refused by the driver at the record, before the wait.
+        // The driver rejects the record on an invalidated capture, before the wait.
         Membership::Active(_) | Membership::Broken => Ok(()),
     }
 }
@@ -35,8 +36,9 @@ pub(crate) fn membership(
     stream: &CudaStream,
     operation: &'static str,
 ) -> Result<Membership, CudaError> {
-    stream.with_current(operation, |driver, raw| {
-        // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
-        unsafe { capture::membership(driver, raw, operation) }
+    stream.with_current(operation, |symbols, raw| {
+        // SAFETY: `stream` keeps its handle alive, and `with_current` sets the context that a default one
+        // needs.
+        unsafe { capture::membership(symbols, raw, operation) }
     })
 }

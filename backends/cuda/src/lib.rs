@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod cuda;
 mod device;
 mod driver;
 mod error;
@@ -10,10 +11,11 @@ mod host_func;
 pub mod interop;
 pub mod ipc;
 mod isolation;
+mod last_record;
 mod ordering;
 mod record;
 mod stream;
 
 pub use self::{
-    backend::Cuda, driver::code::CudaCode, error::CudaError, event::CudaEvent, stream::CudaStream,
+    cuda::Cuda, driver::code::CudaCode, error::CudaError, event::CudaEvent, stream::CudaStream,
 };

@@ -1,5 +1,5 @@
-//! Work that fails takes its whole context with it: from then on every call says so, nothing is taken
-//! for done, and nothing that is behind it happens. Each case runs in a process of its own.
+//! Failed work breaks its whole context: every later call returns the fault, no unfinished work counts as
+//! done, and no later work runs. Each case runs in a process of its own.
 
 mod support;
 
@@ -18,12 +18,15 @@ use support::{device, expect_kind, wrap};
 type Case = (&'static str, fn());
 
 const CASES: [Case; 3] = [
-    ("every_call_says_so", every_call_says_so),
-    ("who_waits_gets_the_fault", who_waits_gets_the_fault),
-    ("another_context_is_right_or_says_so", another_context_is_right_or_says_so),
+    ("every_call_returns_the_fault", every_call_returns_the_fault),
+    ("waiting_stream_gets_the_fault", waiting_stream_gets_the_fault),
+    (
+        "call_in_another_context_succeeds_or_returns_the_fault",
+        call_in_another_context_succeeds_or_returns_the_fault,
+    ),
 ];
 
-/// Set in a process that runs a case.
+/// The variable that names the case of a child process.
 const CHILD: &str = "GPU_STREAM_CUDA_BROKEN";
 
 fn main() -> ExitCode {
@@ -41,14 +44,13 @@ fn main() -> ExitCode {
 
 fn run(name: &str) {
     let mut command = std::process::Command::new(std::env::current_exe().expect("this program"));
-    // Or the driver may load the work when it is submitted, and wait for the gate.
+    // With lazy loading the driver may load the kernel when it is submitted, and wait for the gate.
     command.env("CUDA_MODULE_LOADING", "EAGER");
     let output = command.env(CHILD, name).output().expect("this program runs a second time");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Work that fails, ready to be submitted. To load it may wait for the whole context, so that is done
-/// while no gate is shut.
+/// A kernel that fails. It is loaded while no gate is shut, because loading may wait for the whole context.
 struct Trap {
     space: &'static Space,
     function: Ptr,
@@ -60,7 +62,7 @@ impl Trap {
             c".version 6.0\n.target sm_50\n.address_size 64\n.visible .entry trap() { trap; }\n";
         let _current = enter(space.context);
         let (mut module, mut function) = (null_mut(), null_mut());
-        // SAFETY: places for what is made; the texts end with zeros.
+        // SAFETY: all out-pointers are valid, and the texts end with a NUL.
         unsafe {
             ok("module_load", (bare().module_load)(&mut module, text.as_ptr().cast()));
             let name = c"trap".as_ptr();
@@ -72,7 +74,7 @@ impl Trap {
     fn submit(&self, stream: Ptr) {
         let _current = enter(self.space.context);
         let (function, none) = (self.function, null_mut());
-        // SAFETY: the function is loaded, and has no parameters.
+        // SAFETY: the function is loaded and has no parameters.
         let code = unsafe {
             (bare().launch_kernel)(function, 1, 1, 1, 1, 1, 1, 0, stream, none, null_mut())
         };
@@ -82,7 +84,7 @@ impl Trap {
 
 const FAULT: ErrorKind = ErrorKind::StreamFault;
 
-fn every_call_says_so() {
+fn every_call_returns_the_fault() {
     let space = Space::primary();
     let raw = space.stream(1, 0);
     let (stream, other) = (wrap(raw), Cuda::new_stream(device(), StreamOptions::new()).unwrap());
@@ -111,7 +113,7 @@ fn every_call_says_so() {
         let handle = RawStream::from_ptr(raw);
         // SAFETY: the stream is never destroyed.
         let asked = unsafe { Cuda::stream_from_raw(handle, None) };
-        // SAFETY: likewise, and it is of this device.
+        // SAFETY: the stream is never destroyed, and belongs to this device.
         let named = unsafe { Cuda::stream_from_raw_unchecked(handle, device()) };
         expect_kind("wrapping", asked, FAULT);
         for stream in [&stream, &stream.clone(), &named.unwrap(), &other] {
@@ -135,12 +137,12 @@ fn every_call_says_so() {
         expect_kind("new_stream", Cuda::new_stream(device(), StreamOptions::new()), FAULT);
         assert_eq!(thread_state(), found);
     }
-    assert_eq!(ran.load(Ordering::SeqCst), 0, "a host function behind the failure ran");
+    assert_eq!(ran.load(Ordering::SeqCst), 0, "a host function after the failure ran");
     drop((stream, other, start, end, complete, unrecorded));
 }
 
-/// A stream that waits is of the same context, and work that it was given is not done.
-fn who_waits_gets_the_fault() {
+/// A waiting stream of the same context: its submitted work is not done.
+fn waiting_stream_gets_the_fault() {
     let space = Space::primary();
     let (raw, raw_waiter) = (space.stream(1, 0), space.stream(1, 0));
     let (stream, waiter) = (wrap(raw), wrap(raw_waiter));
@@ -159,12 +161,12 @@ fn who_waits_gets_the_fault() {
     expect_kind("event synchronize", event.synchronize(), FAULT);
     expect_kind("synchronize of the waiter", waiter.synchronize(), FAULT);
     expect_kind("query of the waiter", waiter.query(), FAULT);
-    assert_eq!(number.load(Ordering::SeqCst), 0, "work behind the failure was done");
+    assert_eq!(number.load(Ordering::SeqCst), 0, "work after the failure was done");
 }
 
-/// A call in another context of the device does what it says, or says what has happened: whether the
-/// failure of one is that of all is the driver's affair. (On an H100 it is.)
-fn another_context_is_right_or_says_so() {
+/// A call in another context of the device succeeds, or returns the fault. Whether a fault of one context
+/// is a fault of all is the driver's choice. (On an H100 it is.)
+fn call_in_another_context_succeeds_or_returns_the_fault() {
     let (broken, sound) = (Space::second(), Space::primary());
     let (raw, word) = (broken.stream(1, 0), sound.words(1));
     let (stream, other) = (wrap(raw), wrap(sound.stream(1, 0)));

@@ -1,4 +1,4 @@
-//! Captures survive whatever is asked, and the graphs do what was captured.
+//! Captures survive every call, and the graphs contain what was captured.
 
 mod support;
 
@@ -14,43 +14,46 @@ use support::{device, expect_kind, operations, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
-        ("a_bare_query_breaks_a_capture", a_bare_query_breaks_a_capture),
-        ("asking_leaves_the_capture_alive", asking_leaves_the_capture_alive),
-        ("anything_beside_a_capture", anything_beside_a_capture),
-        ("cudarc_beside_a_capture", cudarc_beside_a_capture),
-        ("the_default_stream_beside_a_capture", the_default_stream_beside_a_capture),
+        ("bare_query_invalidates_a_capture", bare_query_invalidates_a_capture),
+        ("queries_leave_the_capture_active", queries_leave_the_capture_active),
+        ("any_call_beside_a_capture_leaves_it_active", any_call_beside_a_capture_leaves_it_active),
+        ("cudarc_streams_beside_a_capture", cudarc_streams_beside_a_capture),
         (
-            "events_are_good_again_after_a_record_outside",
-            events_are_good_again_after_a_record_outside,
+            "default_stream_beside_a_capture_is_rejected",
+            default_stream_beside_a_capture_is_rejected,
         ),
-        ("what_a_capture_leaves_in_the_pool", what_a_capture_leaves_in_the_pool),
-        ("waits_inside_and_outside_in_turn", waits_inside_and_outside_in_turn),
+        ("event_is_usable_after_a_record_outside", event_is_usable_after_a_record_outside),
+        ("events_of_a_capture_do_not_reach_the_pool", events_of_a_capture_do_not_reach_the_pool),
+        (
+            "waits_alternate_inside_and_outside_of_a_capture",
+            waits_alternate_inside_and_outside_of_a_capture,
+        ),
     ])
 }
 
 const MODES: [i32; 3] = [0, 1, 2];
 
-/// What the tests below would see if the backend did not look first.
-fn a_bare_query_breaks_a_capture() {
+/// What the tests below would see if the backend did not check first.
+fn bare_query_invalidates_a_capture() {
     let space = Space::primary();
     let _current = enter(space.context);
     let stream = space.stream(1, 0);
     let capture = Capture::begin(stream, 2);
     // SAFETY: the stream is alive.
     let code = unsafe { (bare().stream_query)(stream) };
-    assert_ne!(code, 0, "the driver let a capturing stream be queried");
+    assert_ne!(code, 0, "the driver allowed a query of a capturing stream");
     let end = capture.end().err();
     assert_eq!(end, Some(901), "the capture should be broken after code {code}");
     for mode in MODES {
-        // For the record: what others' captures do, if one is not careful.
+        // Prints what other captures do beside unguarded calls.
         let (other, mut event) = (space.stream(1, 0), std::ptr::null_mut());
-        // SAFETY: a place for one event; all handles are alive.
+        // SAFETY: the out-pointer is valid, and all handles are alive.
         unsafe {
             ok("event_create", (bare().event_create)(&mut event, 2));
             ok("event_record", (bare().event_record)(event, other));
         }
         let capture = Capture::begin(stream, mode);
-        // SAFETY: as above.
+        // SAFETY: all handles are alive.
         let codes = unsafe {
             [
                 (bare().stream_query)(other),
@@ -65,7 +68,7 @@ fn a_bare_query_breaks_a_capture() {
     }
 }
 
-fn asking_leaves_the_capture_alive() {
+fn queries_leave_the_capture_active() {
     let space = Space::primary();
     let _current = enter(space.context);
     for mode in MODES {
@@ -96,7 +99,7 @@ fn asking_leaves_the_capture_alive() {
         }
         assert!(before.query().expect("an event from before"));
         capture.alive("a query of an event from before");
-        // Draws the branch into the capture, and joins it back.
+        // Draws the branch into the capture, and joins it.
         branch.wait_stream(&stream).expect("fork inside the capture");
         capture.alive("a fork inside the capture");
         space.copy(raw_branch, words + 4, words);
@@ -124,9 +127,9 @@ fn asking_leaves_the_capture_alive() {
     }
 }
 
-/// A capture in whatever mode, of this thread or another, does not mind that other streams are
-/// asked, nor that its own stream is wrapped.
-fn anything_beside_a_capture() {
+/// A capture in any mode, of this thread or another, survives queries of other streams and the wrapping of
+/// its own stream.
+fn any_call_beside_a_capture_leaves_it_active() {
     let space = Space::primary();
     for mode in MODES {
         let raw = space.stream(1, 0);
@@ -151,8 +154,8 @@ fn anything_beside_a_capture() {
     }
 }
 
-/// cudarc's streams are wrapped, and the last share in one goes.
-fn cudarc_beside_a_capture() {
+/// cudarc's streams are wrapped, and their last reference is dropped.
+fn cudarc_streams_beside_a_capture() {
     let space = Space::primary();
     let theirs = cudarc::driver::CudaContext::new(0).expect("cudarc's context");
     for mode in MODES {
@@ -178,9 +181,9 @@ fn cudarc_beside_a_capture() {
     }
 }
 
-/// The default stream synchronises with a stream that was created blocking: to ask it would break
-/// that one's capture.
-fn the_default_stream_beside_a_capture() {
+/// The default stream synchronizes with a stream that was created blocking. A query of the default stream
+/// would invalidate a capture of that stream.
+fn default_stream_beside_a_capture_is_rejected() {
     let space = Space::primary();
     let default = Cuda::default_stream(device()).expect("default_stream");
     let event = Cuda::new_event(device(), EventOptions::new()).expect("an event");
@@ -214,7 +217,7 @@ fn the_default_stream_beside_a_capture() {
     }
 }
 
-fn events_are_good_again_after_a_record_outside() {
+fn event_is_usable_after_a_record_outside() {
     let space = Space::primary();
     let raw = space.stream(1, 0);
     let (stream, word) = (wrap(raw), space.words(1));
@@ -235,7 +238,7 @@ fn events_are_good_again_after_a_record_outside() {
 }
 
 /// Whatever was recorded in a capture, the next record outside is an ordinary one.
-fn what_a_capture_leaves_in_the_pool() {
+fn events_of_a_capture_do_not_reach_the_pool() {
     let space = Space::primary();
     let (raw, raw_branch) = (space.stream(1, 0), space.stream(1, 0));
     let (stream, branch) = (wrap(raw), wrap(raw_branch));
@@ -247,13 +250,13 @@ fn what_a_capture_leaves_in_the_pool() {
         stream.wait_stream(&branch).expect("join inside the capture");
         drop(stream.record_event().expect("record_event inside the capture"));
         let graph = capture.graph();
-        // The first launch may wait for what runs, and is not to be behind the gate.
+        // The first launch may wait for running work, and must not wait for the gate.
         graph.launch(raw);
         space.synchronize(raw);
         space.clear(words, 2);
         let gate = space.gate(raw);
         graph.launch(raw);
-        // Outside: must be an ordinary record, and an ordinary wait.
+        // Outside of the capture, both must be ordinary.
         let event = stream.record_event().expect("record_event");
         assert_eq!(event.status().unwrap(), EventStatus::Pending);
         branch.wait_event(&event).expect("wait_event");
@@ -264,9 +267,9 @@ fn what_a_capture_leaves_in_the_pool() {
     }
 }
 
-/// The events of waits, which nobody sees, are recorded inside of a capture and outside in turn: the
-/// capture stays alive, the graph does what was captured, and the waits outside hold.
-fn waits_inside_and_outside_in_turn() {
+/// Scratch events are recorded alternately inside and outside of a capture. The capture stays active, the
+/// graph contains what was captured, and the waits outside hold.
+fn waits_alternate_inside_and_outside_of_a_capture() {
     let space = Space::primary();
     let raw = [(); 4].map(|()| space.stream(1, 0));
     let [inside, branch, outside, waiter] = raw.map(wrap);
@@ -277,13 +280,12 @@ fn waits_inside_and_outside_in_turn() {
     for mode in MODES {
         for round in 1..=20 {
             space.clear(words, 6);
-            // Memory, and what is copied from it, is made and read outside: the bare driver refuses
-            // that beside a capture.
+            // Memory is allocated and read outside of the capture: the driver rejects both beside one.
             let gate = space.gate(raw_outside);
             let _current = enter(space.context);
             let capture = Capture::begin(raw_inside, mode);
             space.slow_store(raw_inside, written, round, 1);
-            // One event serves a join, and is given back; the next one takes it.
+            // One event serves a join and is released; the next join acquires it.
             branch.join([&inside]).expect("fork inside the capture, by a join");
             capture.alive("a join inside the capture");
             assert_eq!(branch.capture_status().unwrap(), CaptureStatus::Active);
@@ -305,7 +307,7 @@ fn waits_inside_and_outside_in_turn() {
             assert_eq!(space.read(copied, 1), [round], "mode {mode}: the wait outside");
             assert_eq!(space.read(words, 3), [0, 0, 0], "captured work ran");
             graph.launch(raw_inside);
-            // After the capture, too.
+            // The same order after the capture.
             branch.wait_stream(&inside).expect("a wait after the capture");
             space.copy(raw_branch, words + 20, joined);
             branch.synchronize().expect("synchronize");

@@ -1,5 +1,5 @@
-//! What each of the driver's functions does to a capture: a table, for the record, and a check that
-//! the backend makes each in a way that is harmless.
+//! What each driver function does to a capture: prints a table, and checks that the backend makes each call
+//! in a harmless way.
 
 mod support;
 
@@ -12,42 +12,42 @@ use support::capture::Capture;
 
 fn main() -> ExitCode {
     support::main(&[
-        ("what_calls_do_to_a_capture", what_calls_do_to_a_capture),
-        ("what_events_are_after_their_capture", what_events_are_after_their_capture),
+        ("effect_of_each_call_on_a_capture", effect_of_each_call_on_a_capture),
+        ("state_of_events_after_their_capture", state_of_events_after_their_capture),
     ])
 }
 
-/// What a call may be made on.
+/// The objects that a call can name.
 struct Things {
     context: Ptr,
     captured: Ptr,
-    /// Recorded on `captured`, inside of the capture.
+    /// An event that was recorded on `captured`, inside of the capture.
     captured_event: Ptr,
-    /// Likewise, and it keeps time.
+    /// A timed event that was recorded on `captured`, inside of the capture.
     captured_timed: Ptr,
-    /// Of another context.
+    /// An event of another context.
     foreign_event: Ptr,
     other: Ptr,
-    /// Recorded on `other`, and complete.
+    /// An event that was recorded on `other`, and is complete.
     events: [Ptr; 2],
-    /// To be destroyed.
+    /// Objects for a call to destroy.
     last_stream: Ptr,
     last_event: Ptr,
     memory: u64,
 }
 
-// SAFETY: handles may be used from any thread.
+// SAFETY: the driver accepts its handles on any thread.
 unsafe impl Sync for Things {}
 
 /// How the backend makes the call.
 enum Made {
-    /// As it is.
+    /// Without a change of the capture mode.
     Plain,
     /// In the relaxed mode.
     CaptureModeGuard,
-    /// In whatever mode, to be refused if the event is of another context than the stream.
+    /// In any mode; fails if the event and the stream belong to different contexts.
     Foreign,
-    /// Not at all.
+    /// The backend does not make the call.
     Never,
 }
 use Made::{CaptureModeGuard, Foreign, Never, Plain};
@@ -64,7 +64,7 @@ macro_rules! calls {
         const CALLS: &[(&str, Made, Call)] = &[$((
             $name,
             $made,
-            // SAFETY: the caller promises that the things are alive; what is written has its place.
+            // SAFETY: the objects are alive (caller contract), and all out-pointers are valid.
             |$driver, $things| unsafe { let _ = $things; $call },
         )),*];
     };
@@ -103,7 +103,7 @@ calls! { |d, t|
     "cuEventDestroy" CaptureModeGuard (d.event_destroy)(t.last_event);
     "cuEventRecord" Plain (d.event_record)(t.last_event, t.other);
     "cuEventRecord, captured" Plain (d.event_record)(t.last_event, t.captured);
-    // The event is then as any other, also while the capture that it was in goes on.
+    // The event is then like any other, also while its former capture continues.
     "cuEventRecord, captured event" Plain (d.event_record)(t.captured_event, t.other);
     "cuEventRecord, foreign event" Foreign (d.event_record)(t.foreign_event, t.other);
     "cuEventRecord, captured, foreign event" Foreign (d.event_record)(t.foreign_event, t.captured);
@@ -119,16 +119,16 @@ calls! { |d, t|
     "cuEventElapsedTime, to captured timed" Never (d.event_elapsed)(&mut 0.0, t.events[0], t.captured_timed);
     "cuStreamWaitEvent" Plain (d.stream_wait_event)(t.other, t.events[0], 0);
     "cuStreamWaitEvent, captured event" Plain (d.stream_wait_event)(t.other, t.captured_event, 0);
-    // A misuse: the driver refuses it, and the caller has to know.
+    // A misuse: the driver rejects it, and the caller has to know.
     "cuStreamWaitEvent, by captured" Never (d.stream_wait_event)(t.captured, t.events[0], 0);
     "cuMemAlloc" Never (d.mem_alloc)(&mut 0, 4);
     "cuMemFree" Never (d.mem_free)(t.memory);
 }
 
-/// A new event of the context that is current, recorded on the stream and complete.
+/// Returns a new event of the current context, recorded on the stream and complete.
 fn event_on(stream: Ptr, flags: u32) -> Ptr {
     let mut event = null_mut();
-    // SAFETY: a place for one event; the stream is alive.
+    // SAFETY: the out-pointer is valid, and the stream is alive.
     unsafe {
         ok("event_create", (bare().event_create)(&mut event, flags));
         ok("event_record", (bare().event_record)(event, stream));
@@ -162,7 +162,7 @@ impl Things {
         things
     }
 
-    /// In place of what was destroyed.
+    /// Replaces the objects that a call has destroyed.
     fn renew(&mut self) {
         let space = Space::primary();
         let _current = enter(space.context);
@@ -172,18 +172,18 @@ impl Things {
     }
 }
 
-/// Where a call is made.
+/// The circumstances of a call.
 #[derive(Clone, Copy, Debug)]
 struct Column {
     /// The mode of the capture.
     capture: c_int,
-    /// Whether another thread calls than the one that captures.
+    /// `true` if another thread than the capturing one makes the call.
     elsewhere: bool,
-    /// The mode of the thread that calls.
+    /// The capture mode of the calling thread.
     thread: c_int,
 }
 
-/// The code of the call, and what becomes of the capture.
+/// Returns the code of the call, and the capture's end.
 fn probe(things: &Things, call: Call, column: Column) -> (c_int, Result<c_int, c_int>) {
     let _current = enter(things.context);
     let capture = Capture::begin(things.captured, column.capture);
@@ -195,7 +195,7 @@ fn probe(things: &Things, call: Call, column: Column) -> (c_int, Result<c_int, c
     let make = || {
         set_current(things.context);
         set_capture_mode(column.thread);
-        // SAFETY: the things are alive: those that a call destroys are made anew after it.
+        // SAFETY: the objects are alive: those that a call destroys are replaced after it.
         let code = unsafe { call(bare(), things) };
         set_capture_mode(0);
         code
@@ -211,7 +211,7 @@ fn probe(things: &Things, call: Call, column: Column) -> (c_int, Result<c_int, c
     (code, status)
 }
 
-/// Prints what was seen, and keeps it.
+/// Prints the lines of a table, and keeps them.
 struct Seen(String);
 
 impl Seen {
@@ -221,7 +221,7 @@ impl Seen {
         self.0.push('\n');
     }
 
-    /// The simulated driver answers what the real one answered when the table was made.
+    /// Checks that the simulated driver answers as the real one did when the table was made.
     fn check(&self) {
         const MEASURED: &str =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/measurements/cuda-capture-h100.txt");
@@ -233,14 +233,14 @@ impl Seen {
             Ok(measured) => {
                 let unlike = self.0.lines().filter(|line| !measured.contains(line));
                 let unlike: Vec<_> = unlike.collect();
-                panic!("not as a real driver answered:\n{}", unlike.join("\n"));
+                panic!("unlike a real driver:\n{}", unlike.join("\n"));
             }
             Err(error) => eprintln!("note: not compared with the real driver's table: {error}"),
         }
     }
 }
 
-fn what_calls_do_to_a_capture() {
+fn effect_of_each_call_on_a_capture() {
     let mut seen = Seen(String::new());
     let columns: Vec<Column> = [0, 1, 2]
         .into_iter()
@@ -259,9 +259,9 @@ fn what_calls_do_to_a_capture() {
     seen.say("calls (own, other), and the mode of that thread.");
     let mut head = format!("{:<36}", "");
     for Column { capture, elsewhere, thread } in &columns {
-        let who = if *elsewhere { "oth" } else { "own" };
+        let caller = if *elsewhere { "oth" } else { "own" };
         let name = |mode: &c_int| ["g", "t", "r"][*mode as usize];
-        head.push_str(&format!(" {:>7}", format!("{}-{who}-{}", name(capture), name(thread))));
+        head.push_str(&format!(" {:>7}", format!("{}-{caller}-{}", name(capture), name(thread))));
     }
     seen.say(&head);
     let mut things = Things::new();
@@ -291,24 +291,24 @@ fn what_calls_do_to_a_capture() {
     assert!(harmful.is_empty(), "calls that the backend makes so:\n{}", harmful.join("\n"));
 }
 
-/// How a capture comes to its end.
+/// How a capture ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Ended,
-    /// It was broken before.
+    /// It was invalidated before its end.
     Broken,
-    /// It was broken, and is not ended.
+    /// It was invalidated, and is not ended.
     BrokenOnly,
 }
 
-/// What the driver says about an event that was recorded in a capture which is over. The backend
-/// does not ask, but says `InvalidEvent` at once: the code does not tell such an event from a bad
-/// argument, and a captured stream that waits for one loses its own capture.
-fn what_events_are_after_their_capture() {
+/// The driver's answers for an event that was recorded in a capture that has ended. The backend does not
+/// ask, and returns `InvalidEvent` at once. The code does not tell such an event from a bad argument, and a
+/// captured stream that waits for one loses its own capture.
+fn state_of_events_after_their_capture() {
     type Ask = unsafe fn(&Bare, Ptr, Ptr) -> c_int;
     const NAMES: [&str; 4] =
         ["cuEventElapsedTime", "cuEventQuery", "cuEventSynchronize", "cuStreamWaitEvent"];
-    // SAFETY: whoever calls them says that the event and the stream are alive.
+    // SAFETY: the callers below pass live events and streams.
     const ASKS: [Ask; 4] = unsafe {
         [
             |d, event, _| (d.event_elapsed)(&mut 0.0, event, event),
@@ -332,10 +332,10 @@ fn what_events_are_after_their_capture() {
             {
                 let codes = ASKS.map(|ask| {
                     let capture = Capture::begin(things.captured, mode);
-                    // SAFETY: all are alive.
+                    // SAFETY: all handles are alive.
                     ok("event_record", unsafe { (bare().event_record)(event, things.captured) });
                     if !matches!(end, End::Ended) {
-                        // SAFETY: as above.
+                        // SAFETY: the stream is alive.
                         unsafe { (bare().stream_query)(things.captured) };
                     }
                     let capture = match end {
@@ -346,7 +346,7 @@ fn what_events_are_after_their_capture() {
                         }
                     };
                     set_capture_mode(2);
-                    // SAFETY: as above.
+                    // SAFETY: the event and the stream are alive.
                     let code = unsafe { ask(bare(), event, things.other) };
                     set_capture_mode(0);
                     drop(capture);
@@ -357,24 +357,24 @@ fn what_events_are_after_their_capture() {
                 let row = format!("mode {mode}, {end:?}, {name}");
                 let codes = format!("{elapsed:>22} {query:>14} {synchronize:>20} {wait:>20}");
                 seen.say(&format!("{row:<30} {codes}"));
-                // A stale event that answered as if it were good would be a reason to ask it.
+                // If a stale event answered as a valid one, the backend could ask it.
                 if [query, synchronize, wait].contains(&0) {
                     unlike.push(row);
                 }
             }
         }
     }
-    // By a stream that is captured itself.
+    // A stream that is itself being captured.
     for mode in [0, 1, 2] {
         drop(Capture::begin(things.captured, mode));
         let capture = Capture::begin(things.captured, mode);
-        // SAFETY: all are alive.
+        // SAFETY: all handles are alive.
         ok("event_record", unsafe {
             (bare().event_record)(things.captured_event, things.captured)
         });
         drop(capture.end());
         let capture = Capture::begin(things.captured, mode);
-        // SAFETY: as above.
+        // SAFETY: all handles are alive.
         let code = unsafe { (bare().stream_wait_event)(things.captured, things.captured_event, 0) };
         let status = capture.status();
         seen.say(&format!(
@@ -385,5 +385,5 @@ fn what_events_are_after_their_capture() {
         }
     }
     seen.check();
-    assert!(unlike.is_empty(), "not as the backend takes it: {unlike:?}");
+    assert!(unlike.is_empty(), "unlike what the backend assumes: {unlike:?}");
 }

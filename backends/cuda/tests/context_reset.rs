@@ -1,6 +1,6 @@
-//! Another library resets the primary context. What was made before says so, no handle of it is
-//! followed, and what is made after works. Each case runs in a process of its own, over the simulated
-//! driver: once with a new handle for the context, and once with the old one, as the real driver has it.
+//! Another library resets the primary context. Old objects return an error, no old handle is used, and new
+//! objects work. Each case runs in a process of its own, over the simulated driver: once with a new handle
+//! for the context, and once with the old one, as the real driver does.
 
 mod support;
 
@@ -15,16 +15,16 @@ use support::bare::{self, ok};
 use support::{child, device, expect_kind};
 
 const CASES: &[support::Case] = &[
-    ("everything_was_dropped_before", everything_was_dropped_before),
-    ("what_was_made_before_says_so", what_was_made_before_says_so),
-    ("the_first_is_elapsed_since", the_first_is_elapsed_since),
-    ("the_first_is_a_wait", the_first_is_a_wait),
-    ("the_first_is_a_record", the_first_is_a_record),
-    ("a_question_that_fails_is_no_reset", a_question_that_fails_is_no_reset),
+    ("reset_after_everything_was_dropped", reset_after_everything_was_dropped),
+    ("old_objects_return_the_reset", old_objects_return_the_reset),
+    ("first_call_is_elapsed_since", first_call_is_elapsed_since),
+    ("first_call_is_a_wait", first_call_is_a_wait),
+    ("first_call_is_a_record", first_call_is_a_record),
+    ("failed_check_is_no_reset", failed_check_is_no_reset),
     #[cfg(feature = "cudarc")]
-    ("no_stream_of_before_is_given_to_cudarc", no_stream_of_before_is_given_to_cudarc),
-    ("no_handle_of_before_is_followed", no_handle_of_before_is_followed),
-    ("the_default_stream_is_that_of_the_next_life", the_default_stream_goes_on),
+    ("old_stream_is_not_passed_to_cudarc", old_stream_is_not_passed_to_cudarc),
+    ("old_handles_are_not_used", old_handles_are_not_used),
+    ("default_stream_becomes_that_of_the_next_lifetime", default_stream_continues),
     ("closures_run_before_the_reset", closures_run_before_the_reset),
 ];
 
@@ -39,7 +39,8 @@ fn stream() -> CudaStream {
     Cuda::new_stream(device(), StreamOptions::new()).unwrap()
 }
 
-/// As `cudaDeviceReset` of another library, which goes on to use the device if `again`.
+/// Resets the context as `cudaDeviceReset` of another library does. The library uses the device again if
+/// `again`.
 fn reset(again: bool) {
     let library = driver_sim::library().unwrap();
     // SAFETY: the library is loaded and never closed, and the function has this type.
@@ -55,12 +56,12 @@ fn reset(again: bool) {
     }
 }
 
-/// Every call that takes an event from a pool, or a context that is known.
-fn use_all(made: impl Fn() -> CudaStream) {
-    let (one, other) = (made(), made());
+/// Makes every call that takes an event from a pool, or that uses a known context.
+fn use_all(new_stream: impl Fn() -> CudaStream) {
+    let (one, other) = (new_stream(), new_stream());
     for _ in 0..3 {
         one.wait_stream(&other).unwrap();
-        one.fork([&other, &made()]).unwrap();
+        one.fork([&other, &new_stream()]).unwrap();
         one.join([&other]).unwrap();
         other.wait_event(&one.record_event().unwrap()).unwrap();
         let held: Vec<_> = (0..4).map(|_| one.record_event().unwrap()).collect();
@@ -78,24 +79,24 @@ fn use_all(made: impl Fn() -> CudaStream) {
     drop(one.new_stream(StreamOptions::new()).unwrap());
 }
 
-fn everything_was_dropped_before() {
+fn reset_after_everything_was_dropped() {
     for again in [false, true, true, false] {
         use_all(stream);
         reset(again);
         use_all(stream);
-        // Streams of others, wrapped in both ways.
+        // Foreign streams, wrapped in both ways.
         reset(true);
         let raw = || RawStream::from_ptr(bare::new_stream(bare::primary_context(), 1, 0));
-        // SAFETY: the streams are never destroyed but by a reset.
+        // SAFETY: only a reset destroys the streams.
         use_all(|| unsafe { Cuda::stream_from_raw(raw(), None) }.unwrap());
         reset(true);
-        // SAFETY: as above, and they are of this device.
+        // SAFETY: only a reset destroys the streams, and they belong to this device.
         use_all(|| unsafe { Cuda::stream_from_raw_unchecked(raw(), device()) }.unwrap());
         use_all(|| Cuda::default_stream(device()).unwrap());
     }
 }
 
-fn what_was_made_before_says_so() {
+fn old_objects_return_the_reset() {
     for again in [false, true] {
         let (one, other) = (stream(), stream());
         one.wait_stream(&other).unwrap();
@@ -121,7 +122,7 @@ fn what_was_made_before_says_so() {
         expect_kind("ipc_handle", sent.ipc_handle(), gone);
         for _ in 0..2 {
             every_call_says_so(&one, &other, &events);
-            // Other calls, and a life in which all works.
+            // The other calls return the reset, too, and the next lifetime works.
             use_all(stream);
         }
         let new = stream();
@@ -137,7 +138,7 @@ fn what_was_made_before_says_so() {
     }
 }
 
-/// Calls with streams and timed events of before.
+/// Checks every call on old streams and old timed events.
 fn every_call_says_so(one: &CudaStream, other: &CudaStream, events: &[CudaEvent; 2]) {
     let gone = ErrorKind::ContextDestroyed;
     for event in events {
@@ -156,8 +157,8 @@ fn every_call_says_so(one: &CudaStream, other: &CudaStream, events: &[CudaEvent;
     expect_kind("capture_status", one.capture_status(), gone);
 }
 
-/// The first call after a reset that another library got over. Where it asks the driver for the context,
-/// it says so, too.
+/// Checks the first call after a reset that another library has recovered from. If the call asks the driver
+/// for the context, it returns the reset, too.
 fn first(call: fn(&CudaStream, &[CudaEvent; 2]) -> Result<(), CudaError>) {
     let default = Cuda::default_stream(device()).unwrap();
     let (one, other) = (stream(), stream());
@@ -173,20 +174,20 @@ fn first(call: fn(&CudaStream, &[CudaEvent; 2]) -> Result<(), CudaError>) {
     use_all(stream);
 }
 
-fn the_first_is_elapsed_since() {
+fn first_call_is_elapsed_since() {
     first(|_, [start, end]| end.elapsed_since(start).map(drop));
 }
 
-fn the_first_is_a_wait() {
+fn first_call_is_a_wait() {
     first(|default, [event, _]| default.wait_event(event));
 }
 
-fn the_first_is_a_record() {
+fn first_call_is_a_record() {
     first(|default, [event, _]| default.record(event));
 }
 
-/// The driver once calls a context destroyed that is alive.
-fn a_question_that_fails_is_no_reset() {
+/// The driver once reports a live context as destroyed.
+fn failed_check_is_no_reset() {
     let controls = Controls::of(driver_sim::library().unwrap()).unwrap();
     let (one, space) = (stream(), bare::Space::primary());
     let event = one.record_event().unwrap();
@@ -214,25 +215,25 @@ fn a_question_that_fails_is_no_reset() {
     }
     gate.open();
     one.synchronize().unwrap();
-    assert_eq!(receiver.recv(), Ok(()), "the closure of a stream that is alive was dropped");
+    assert_eq!(receiver.recv(), Ok(()), "the closure of a live stream was dropped");
 }
 
 #[cfg(feature = "cudarc")]
-fn no_stream_of_before_is_given_to_cudarc() {
+fn old_stream_is_not_passed_to_cudarc() {
     let one = stream();
     one.synchronize().unwrap();
     reset(true);
-    // It finds the driver that is loaded.
+    // cudarc finds the driver that is loaded.
     let context = cudarc::driver::CudaContext::new(0).unwrap();
-    // SAFETY: both are dropped at once.
+    // SAFETY: the result is dropped at once, before the stream.
     let given = unsafe { one.to_cudarc(&context) };
     expect_kind("to_cudarc", given, ErrorKind::ContextDestroyed);
-    // SAFETY: as above.
+    // SAFETY: the result is dropped at once, before the stream.
     drop(unsafe { stream().to_cudarc(&context) }.unwrap());
 }
 
-/// The real driver follows a handle of a context that was reset, and crashes.
-fn no_handle_of_before_is_followed() {
+/// The real driver uses a handle of a reset context, and crashes.
+fn old_handles_are_not_used() {
     let controls = Controls::of(driver_sim::library().unwrap()).unwrap();
     for again in [false, true] {
         let (one, other) = (stream(), stream());
@@ -251,7 +252,7 @@ fn no_handle_of_before_is_followed() {
     }
 }
 
-fn the_default_stream_goes_on() {
+fn default_stream_continues() {
     let default = Cuda::default_stream(device()).unwrap();
     for again in [true, false, true] {
         drop(default.record_event().unwrap());
@@ -264,14 +265,14 @@ fn the_default_stream_goes_on() {
     }
 }
 
-/// The driver waits for all work of the context before it resets it: no closure is left behind.
+/// The driver waits for all work of the context before it resets it, so every closure runs.
 fn closures_run_before_the_reset() {
     let (held, one) = (Arc::new(()), stream());
     let share = Arc::clone(&held);
     let (sender, receiver) = channel();
     one.launch_host_func(Box::new(move || drop((share, sender.send(()))))).unwrap();
     reset(true);
-    assert!(receiver.recv().is_ok(), "a closure in front of the reset did not run");
+    assert!(receiver.recv().is_ok(), "a closure before the reset did not run");
     assert_eq!(Arc::strong_count(&held), 1);
     expect_kind("query", one.query(), ErrorKind::ContextDestroyed);
 }

@@ -1,6 +1,6 @@
-//! Kernels are launched by cudarc on its own streams, and ordered by our events on the wrappers of
-//! these streams. cudarc's own tracking of events is off: the order is ours or there is none.
-//! `GPU_STREAM_ROUNDS` says how often (2000; 200 over the simulated driver).
+//! cudarc launches kernels on its own streams, and our wrappers order these streams. cudarc's own event
+//! tracking is off, so all order comes from this crate. `GPU_STREAM_ROUNDS` sets the number of rounds
+//! (2000; 200 over the simulated driver).
 
 mod support;
 
@@ -18,21 +18,21 @@ fn main() -> ExitCode {
         ("wait_stream_orders_cudarc", || {
             always_right(|from, to| to.wait_stream(from).unwrap());
         }),
-        ("an_event_of_ours_orders_cudarc", || {
+        ("our_event_orders_cudarc", || {
             let event = Cuda::new_event(device(), EventOptions::new()).unwrap();
             always_right(|from, to| {
                 from.record(&event).unwrap();
                 to.wait_event(&event).unwrap();
             });
         }),
-        ("a_stream_of_ours_between", || {
+        ("our_stream_between_orders_cudarc", || {
             let between = Cuda::new_stream(device(), Default::default()).unwrap();
             always_right(|from, to| {
                 from.fork([&between]).unwrap();
                 to.join([&between]).unwrap();
             });
         }),
-        ("without_the_wait_it_is_wrong", || {
+        ("copies_are_wrong_without_the_wait", || {
             let wrong = wrong(|_, _| ());
             let rounds = rounds();
             assert!(
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     ])
 }
 
-/// A stream of cudarc's, and our wrapper, which has a share in it.
+/// A stream of cudarc, and our wrapper, which holds a reference to it.
 struct StreamPair {
     theirs: Arc<cudarc::driver::CudaStream>,
     ours: CudaStream,
@@ -60,35 +60,35 @@ impl StreamPair {
         let turns = 150_u32;
         let mut launch = self.theirs.launch_builder(kernel);
         launch.arg(&to).arg(&value).arg(&turns);
-        // SAFETY: these are the kernel's parameters, and the memory is never freed.
+        // SAFETY: the arguments match the kernel's parameters, and the memory is never freed.
         unsafe { launch.launch(ONE) }.unwrap();
     }
 
     fn copy(&self, kernel: &CudaFunction, to: u64, from: u64) {
         let mut launch = self.theirs.launch_builder(kernel);
         launch.arg(&to).arg(&from);
-        // SAFETY: as above.
+        // SAFETY: the arguments match the kernel's parameters, and the memory is never freed.
         unsafe { launch.launch(ONE) }.unwrap();
     }
 }
 
-/// One thread.
+/// A launch of one thread.
 const ONE: LaunchConfig =
     LaunchConfig { grid_dim: (1, 1, 1), block_dim: (1, 1, 1), shared_mem_bytes: 0 };
 
-/// In each round the one stream writes the round's number, slowly, and the other copies it. Returns
-/// how many copies are wrong.
+/// Writes the round's number slowly on one stream, and copies it on the other, in each round. Returns the
+/// number of wrong copies.
 fn wrong(order: impl Fn(&CudaStream, &CudaStream)) -> usize {
     let (space, rounds) = (Space::primary(), rounds());
     let context = CudaContext::new(0).unwrap();
-    // SAFETY: no memory of cudarc's is used here.
+    // SAFETY: no memory of cudarc is used here, so it needs no tracking.
     unsafe { context.disable_event_tracking() };
     let text = PTX.to_str().unwrap();
     let module = context.load_module(cudarc::nvrtc::Ptx::from_src(text)).unwrap();
     let [slow_store, copy] = ["slow_store", "copy"].map(|name| module.load_function(name).unwrap());
     let (from, to) = (StreamPair::new(&context), StreamPair::new(&context));
     let (word, copies) = (space.words(1), space.words(rounds as usize));
-    // The driver loads a kernel at its first launch, for which it may wait for what runs.
+    // The driver loads a kernel at its first launch, which may wait for running work.
     from.slow_store(&slow_store, word, 0);
     from.copy(&copy, word, word);
     from.ours.synchronize().unwrap();
@@ -96,7 +96,7 @@ fn wrong(order: impl Fn(&CudaStream, &CudaStream)) -> usize {
         from.slow_store(&slow_store, word, round + 1);
         order(&from.ours, &to.ours);
         to.copy(&copy, copies + u64::from(round) * 4, word);
-        // The next number comes after this copy.
+        // The next write must follow this copy.
         from.ours.wait_stream(&to.ours).unwrap();
         if round % 256 == 255 {
             to.ours.synchronize().unwrap();
@@ -115,5 +115,5 @@ fn wrong(order: impl Fn(&CudaStream, &CudaStream)) -> usize {
 #[track_caller]
 fn always_right(order: impl Fn(&CudaStream, &CudaStream)) {
     let wrong = wrong(order);
-    assert_eq!(wrong, 0, "of {} copies, so many were made too early", rounds());
+    assert_eq!(wrong, 0, "number of early copies, of {}", rounds());
 }

@@ -1,5 +1,5 @@
-//! Data proves order: a kernel that takes its time writes on a foreign stream, another stream waits
-//! and reads. `GPU_STREAM_ROUNDS` says how often (2000; 200 over the simulated driver).
+//! Data proves order: a slow kernel writes on a foreign stream, and another stream waits and reads.
+//! `GPU_STREAM_ROUNDS` sets the number of rounds (2000; 200 over the simulated driver).
 
 mod support;
 
@@ -19,19 +19,19 @@ fn main() -> ExitCode {
         }),
         ("fork_orders", || always_right(|from, to| from.fork([to]).unwrap())),
         ("join_orders", || always_right(|from, to| to.join([from]).unwrap())),
-        ("without_the_wait_it_is_wrong", without_the_wait_it_is_wrong),
-        ("many_branches", many_branches),
-        ("threads_in_parallel", threads_in_parallel),
-        ("threads_share_a_source", threads_share_a_source),
+        ("copies_are_wrong_without_the_wait", copies_are_wrong_without_the_wait),
+        ("fork_and_join_order_many_branches", fork_and_join_order_many_branches),
+        ("threads_with_their_own_streams_keep_order", threads_with_their_own_streams_keep_order),
+        ("threads_with_a_shared_source_keep_order", threads_with_a_shared_source_keep_order),
     ])
 }
 
-/// The writer takes so many thousand cycles: about 75 microseconds on an H100, and the copy behind
-/// it is launched in a few.
+/// The duration of the write in thousands of cycles: about 75 microseconds on an H100. The copy is launched
+/// within a few.
 const TURNS: u32 = 150;
 
-/// In each round `from` writes the round's number, and `to` copies it. Returns how many copies are
-/// wrong.
+/// Writes the round's number on `from`, and copies it on `to`, in each round. Returns the number of wrong
+/// copies.
 fn wrong(order: impl Fn(&CudaStream, &CudaStream)) -> usize {
     let (space, rounds) = (Space::primary(), rounds());
     let (raw_from, raw_to) = (space.stream(1, 0), space.stream(1, 0));
@@ -41,7 +41,7 @@ fn wrong(order: impl Fn(&CudaStream, &CudaStream)) -> usize {
         space.slow_store(raw_from, word, round + 1, TURNS);
         order(&from, &to);
         space.copy(raw_to, copies + u64::from(round) * 4, word);
-        // The next number comes after this copy.
+        // The next write must follow this copy.
         from.wait_stream(&to).unwrap();
         if round % 256 == 255 {
             to.synchronize().unwrap();
@@ -60,7 +60,7 @@ fn wrong(order: impl Fn(&CudaStream, &CudaStream)) -> usize {
 #[track_caller]
 fn always_right(order: impl Fn(&CudaStream, &CudaStream)) {
     let wrong = wrong(order);
-    assert_eq!(wrong, 0, "of {} copies, so many were made too early", rounds());
+    assert_eq!(wrong, 0, "number of early copies, of {}", rounds());
 }
 
 fn wait_event_orders() {
@@ -71,8 +71,8 @@ fn wait_event_orders() {
     });
 }
 
-/// The same program without the wait: if this were right too, the tests above would show nothing.
-fn without_the_wait_it_is_wrong() {
+/// The same program without the wait. If this were right, the other tests would prove nothing.
+fn copies_are_wrong_without_the_wait() {
     let wrong = wrong(|_, _| ());
     assert!(
         wrong >= rounds() as usize / 2,
@@ -81,8 +81,8 @@ fn without_the_wait_it_is_wrong() {
     );
 }
 
-/// One to eight and back.
-fn many_branches() {
+/// One stream forks to eight, which join again.
+fn fork_and_join_order_many_branches() {
     const BRANCHES: usize = 8;
     let (space, rounds) = (Space::primary(), rounds() / 8);
     let raw_main = space.stream(1, 0);
@@ -109,8 +109,8 @@ fn many_branches() {
     assert_eq!(wrong.count(), 0);
 }
 
-/// Eight threads, each with its own pair of streams, draw on one pool of events.
-fn threads_in_parallel() {
+/// Eight threads, each with its own pair of streams, share one pool of events.
+fn threads_with_their_own_streams_keep_order() {
     Space::primary();
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -119,9 +119,9 @@ fn threads_in_parallel() {
     });
 }
 
-/// Eight threads submit to one stream, and each lets a stream of its own wait for it. They may share
-/// records of it; none that was made before the thread's own work.
-fn threads_share_a_source() {
+/// Eight threads submit to one stream, and each makes a stream of its own wait for it. They may share
+/// records of it, but none that was made before the thread's own work.
+fn threads_with_a_shared_source_keep_order() {
     const THREADS: u32 = 8;
     let (space, rounds) = (Space::primary(), rounds() / THREADS);
     let raw_source = space.stream(1, 0);
@@ -138,7 +138,7 @@ fn threads_share_a_source() {
                     space.slow_store(raw_source, word, round + 1, TURNS / 3);
                     mine.wait_stream(&source).unwrap();
                     space.copy(raw, copies + u64::from(round) * 4, word);
-                    // The next number comes after this copy.
+                    // The next write must follow this copy.
                     source.wait_stream(&mine).unwrap();
                 }
                 mine.synchronize().unwrap();

@@ -1,8 +1,7 @@
-//! Every call again, over a driver that fails on demand: the thread is left as it was found
-//! whichever function of the driver fails, nothing leaks, and what is looked at before a query is
-//! looked at.
+//! Every call over a driver that fails on demand. Whichever driver function fails, the thread's state is
+//! restored and nothing leaks. Every check before a query is made.
 //!
-//! It shows nothing about a GPU, and needs none: the driver is the one of `tests/fake`.
+//! It shows nothing about a GPU and needs none: the driver is the one of `tests/fake`.
 
 mod support;
 
@@ -26,8 +25,8 @@ const CASES: [Case; 7] = [
     ("captures_survive", captures_survive),
     ("events_are_pooled", events_are_pooled),
     ("unchecked_streams_of_any_context", unchecked_streams_of_any_context),
-    ("how_many_calls", how_many_calls),
-    ("codes_that_nobody_knows", codes_that_nobody_knows),
+    ("number_of_driver_calls", number_of_driver_calls),
+    ("unknown_codes_are_driver_errors", unknown_codes_are_driver_errors),
 ];
 
 fn main() -> ExitCode {
@@ -72,7 +71,7 @@ fn every_call_succeeds(fake: &fake::Fake) {
     let after =
         |name: &str| assert_eq!(fake.depth(), depth.get(), "{name} left a context on the stack");
     operations::run_all(&world, &before, &after);
-    // Until the pool is full.
+    // Fills the pool first.
     for _ in 0..10 {
         operations::run_all(&world, &before, &after);
     }
@@ -81,8 +80,8 @@ fn every_call_succeeds(fake: &fake::Fake) {
     assert_eq!((fake.live_streams(), fake.live_events()), live, "streams, events that leaked");
 }
 
-/// The driver's functions that the backend calls, but for those that put things back, whose failure
-/// nobody can mend.
+/// The driver functions that the backend calls, except those that restore state, whose failure has no
+/// remedy.
 const FUNCTIONS: [&str; 27] = [
     "cuDeviceGetName",
     "cuDevicePrimaryCtxGetState",
@@ -119,7 +118,7 @@ fn every_function_fails(fake: &fake::Fake) {
     let (streams, events) = (fake.live_streams(), fake.live_events());
     let failed = Cell::new(0);
     for function in FUNCTIONS {
-        // A code that retries, one that does not, one that is a fault, and one that nobody knows.
+        // A code with a second attempt, one without, one that is a fault, and an unknown one.
         for code in [201, 400, 719, 123_456] {
             let depth = Cell::new(0);
             let before = |_: &str| {
@@ -139,10 +138,10 @@ fn every_function_fails(fake: &fake::Fake) {
             operations::run_all(&world, &before, &after);
         }
     }
-    assert!(failed.get() > 1_000, "only {} calls met the function that failed", failed.get());
+    assert!(failed.get() > 1_000, "only {} calls reached the failing function", failed.get());
     operations::run_all(&world, &|_| (), &|_| ());
     assert_eq!(fake.live_streams(), streams, "streams that leaked");
-    // The pool may have grown, but not without bounds.
+    // The pool may have grown, within its bound.
     assert!(fake.live_events() <= events + 256, "{} events, after {events}", fake.live_events());
 }
 
@@ -155,7 +154,7 @@ fn captures_survive(_: &fake::Fake) {
         let second = new_stream(new_context(), 1, 0);
         let sent = EventOptions::builder().interprocess(true).build().unwrap();
         let sent = Cuda::new_event(device(), sent).unwrap();
-        // Strict drivers want one where the capture is looked at.
+        // Strict drivers need a current context for the capture check.
         let _current = enter(primary_context());
         let capture = Capture::begin(raw, mode);
         let refused = |step, result| {
@@ -172,7 +171,7 @@ fn captures_survive(_: &fake::Fake) {
             refused("query", stream.query().map(drop));
             refused("synchronize", stream.synchronize());
             refused("host function", stream.launch_host_func(Box::new(|| ())));
-            // What holds for a record outside does not hold for one inside.
+            // A record inside the capture must not count as one outside.
             other.record(&event).unwrap();
             event.synchronize().unwrap();
             stream.record(&event).unwrap();
@@ -213,18 +212,14 @@ fn events_are_pooled(fake: &fake::Fake) {
     all();
     fake.calls("");
     (0..100).for_each(|_| all());
-    assert_eq!(fake.calls("cuEventCreate"), 0, "events are made anew");
-    // Not those whose handle somebody has, nor those with options.
+    assert_eq!(fake.calls("cuEventCreate"), 0, "events were created");
+    // Events whose handle has escaped, or that have options, are not pooled.
     let given = one.record_event().unwrap();
     given.raw();
     let live = fake.live_events();
     drop(given);
-    assert_eq!(
-        fake.live_events(),
-        live - 1,
-        "an event whose handle was given out went into the pool"
-    );
-    // Nor those that were recorded in a capture, even if they were recorded outside since.
+    assert_eq!(fake.live_events(), live - 1, "an escaped event went into the pool");
+    // Nor are events that were recorded in a capture, even if they were recorded outside since.
     for again in [false, true] {
         let _current = enter(primary_context());
         let capture = Capture::begin(one.raw().as_ptr(), 0);
@@ -241,14 +236,13 @@ fn events_are_pooled(fake: &fake::Fake) {
         let held: Vec<_> = (0..300).map(|_| one.record_event().unwrap()).collect();
         assert!(held.iter().all(|event| event.status().unwrap() == EventStatus::Complete));
     }
-    // With those that `all` used.
-    assert!(fake.live_events() <= 256 + 2, "the pool has no bound: {}", fake.live_events());
+    // Includes the events that `all` used.
+    assert!(fake.live_events() <= 256 + 2, "the pool exceeds its bound: {}", fake.live_events());
     let fresh = Cuda::new_event(device(), EventOptions::new()).unwrap();
     assert_eq!(fresh.status().unwrap(), EventStatus::Unrecorded, "a new event has an old record");
 }
 
-/// A wrapper that was made unchecked is taken to be of the primary context, until the driver says
-/// that it is not.
+/// An unchecked wrapper is assumed to be in the primary context, until the driver rejects a record.
 fn unchecked_streams_of_any_context(fake: &fake::Fake) {
     let one = Cuda::new_stream(device(), StreamOptions::new()).unwrap();
     for (context, is_primary) in [(primary_context(), true), (new_context(), false)] {
@@ -288,8 +282,8 @@ fn unchecked_streams_of_any_context(fake: &fake::Fake) {
     }
 }
 
-/// What the driver is asked for the calls that are made most often, on an explicit stream.
-fn how_many_calls(fake: &fake::Fake) {
+/// The driver calls for the most frequent calls on an explicit stream.
+fn number_of_driver_calls(fake: &fake::Fake) {
     let strict = std::env::var("FAKE_CUDA_STRICT").as_deref() == Ok("1");
     let (one, other) = (
         Cuda::new_stream(device(), StreamOptions::new()).unwrap(),
@@ -305,27 +299,27 @@ fn how_many_calls(fake: &fake::Fake) {
     let raw = one.raw();
     // SAFETY: `one` outlives the wrapper.
     let unchecked = || drop(unsafe { Cuda::stream_from_raw_unchecked(raw, device()) }.unwrap());
-    // SAFETY: as above.
+    // SAFETY: `one` outlives the wrapper.
     let checked = || drop(unsafe { Cuda::stream_from_raw(raw, Some(device())) }.unwrap());
-    // `event` was the pool's only one.
+    // `event` was the only pooled one.
     one.wait_stream(&other).unwrap();
     assert_eq!(count(&unchecked), 0, "wrapping unchecked");
-    assert_eq!(count(&|| one.wait_stream(&one.clone()).unwrap()), 0, "waiting for oneself");
+    assert_eq!(count(&|| one.wait_stream(&one.clone()).unwrap()), 0, "wait for the same stream");
     if strict {
         return;
     }
     assert_eq!(count(&checked), 2, "wrapping: cuStreamGetCtx, cuCtxGetId");
-    assert_eq!(count(&|| drop(one.query())), 5, "query: context, look, mode, query, mode");
-    assert_eq!(count(&|| one.wait_event(&event).unwrap()), 2, "wait_event: look, wait");
-    assert_eq!(count(&|| other.record(&event).unwrap()), 2, "record: look, record");
-    assert_eq!(count(&|| other.wait_event(&event).unwrap()), 1, "of its own record: look");
-    assert_eq!(count(&|| one.wait_stream(&other).unwrap()), 3, "wait_stream: look, record, wait");
+    assert_eq!(count(&|| drop(one.query())), 5, "query: context, capture check, mode, query, mode");
+    assert_eq!(count(&|| one.wait_event(&event).unwrap()), 2, "wait_event: capture check, wait");
+    assert_eq!(count(&|| other.record(&event).unwrap()), 2, "record: capture check, record");
+    assert_eq!(count(&|| other.wait_event(&event).unwrap()), 1, "of its own record: capture check");
+    assert_eq!(count(&|| one.wait_stream(&other).unwrap()), 3, "wait_stream: check, record, wait");
     let branches = [one.clone(), other.clone(), one.clone()];
     other.fork(&branches).unwrap();
     drop(other.record_event().unwrap());
-    assert_eq!(count(&|| other.fork(&branches).unwrap()), 5, "fork: record, two looks and waits");
-    assert_eq!(count(&|| other.join(&branches).unwrap()), 6, "join: two looks, records and waits");
-    assert_eq!(count(&|| drop(other.record_event().unwrap())), 2, "record_event: look, record");
+    assert_eq!(count(&|| other.fork(&branches).unwrap()), 5, "fork: record, two checks and waits");
+    assert_eq!(count(&|| other.join(&branches).unwrap()), 6, "join: two checks, records and waits");
+    assert_eq!(count(&|| drop(other.record_event().unwrap())), 2, "record_event: check, record");
     assert_eq!(count(&|| drop(event.query())), 4, "event query: context, mode, query, mode");
     // SAFETY: `other` outlives the wrapper.
     let source = unsafe { Cuda::stream_from_raw_unchecked(other.raw(), device()) }.unwrap();
@@ -336,7 +330,7 @@ fn how_many_calls(fake: &fake::Fake) {
     );
 }
 
-fn codes_that_nobody_knows(fake: &fake::Fake) {
+fn unknown_codes_are_driver_errors(fake: &fake::Fake) {
     let stream = Cuda::new_stream(device(), StreamOptions::new()).unwrap();
     for code in [123_456, 919, -7] {
         fake.fail("cuStreamQuery", code);

@@ -1,4 +1,4 @@
-//! An event of one process is waited for in another, on the GPU.
+//! A process waits on the GPU for an event of another process.
 
 mod support;
 
@@ -11,7 +11,7 @@ use gpu_stream_cuda::ipc::IpcEventHandle;
 use support::bare::Space;
 use support::{device, expect_kind, wrap};
 
-/// Set in the second process.
+/// The variable that is set in the second process.
 const CHILD: &str = "GPU_STREAM_CUDA_IPC_CHILD";
 
 fn main() -> ExitCode {
@@ -20,9 +20,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     support::main(&[
-        ("another_process_is_waited_for", another_process_is_waited_for),
-        ("an_ordinary_event_has_no_handle", an_ordinary_event_has_no_handle),
-        ("a_handle_that_is_none", a_handle_that_is_none),
+        ("stream_waits_for_another_process", stream_waits_for_another_process),
+        ("ordinary_event_has_no_handle", ordinary_event_has_no_handle),
+        ("invalid_handle_is_rejected", invalid_handle_is_rejected),
     ])
 }
 
@@ -30,7 +30,7 @@ fn interprocess() -> EventOptions {
     EventOptions::builder().interprocess(true).build().unwrap()
 }
 
-/// Records an event behind a gate, sends its handle, and opens the gate when it is told to.
+/// Records an event after a gate, sends its handle, and opens the gate on request.
 fn other_process() {
     let space = Space::primary();
     let raw = space.stream(1, 0);
@@ -45,11 +45,11 @@ fn other_process() {
     assert_eq!(lines.next().unwrap().unwrap(), "open");
     assert!(!stream.query().expect("query"), "the gate is shut");
     gate.open();
-    // The event must live until the other side is done.
+    // The event must live until the other process is done.
     assert_eq!(lines.next().unwrap().unwrap(), "done");
 }
 
-fn another_process_is_waited_for() {
+fn stream_waits_for_another_process() {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .env(CHILD, "1")
         .stdin(Stdio::piped())
@@ -62,7 +62,7 @@ fn another_process_is_waited_for() {
     let text = line.strip_prefix("handle ").expect("a handle");
     let byte = |index: usize| u8::from_str_radix(&text[2 * index..2 * index + 2], 16).unwrap();
     let handle = IpcEventHandle::from_bytes(std::array::from_fn(byte));
-    // SAFETY: the other process keeps its event until it is told "done".
+    // SAFETY: the other process keeps its event until it receives "done".
     let event = unsafe { handle.open(device()) }.expect("open");
     assert!(event.options().is_interprocess());
     assert_eq!(event.status().unwrap(), EventStatus::Pending, "their gate is shut");
@@ -87,14 +87,14 @@ fn another_process_is_waited_for() {
     assert!(child.wait().unwrap().success(), "the second process failed");
 }
 
-fn an_ordinary_event_has_no_handle() {
+fn ordinary_event_has_no_handle() {
     let event = Cuda::new_event(device(), EventOptions::new()).unwrap();
     let text = expect_kind("ipc_handle", event.ipc_handle(), ErrorKind::InvalidHandle);
     assert!(text.contains("interprocess"), "{text}");
 }
 
-fn a_handle_that_is_none() {
-    // SAFETY: no process made it.
+fn invalid_handle_is_rejected() {
+    // SAFETY: no process created the event, so none destroys it.
     let opened = unsafe { IpcEventHandle::from_bytes([0; 64]).open(device()) };
     eprintln!("opening 64 zeros: {}", opened.expect_err("64 zeros were opened"));
 }

@@ -1,5 +1,5 @@
-//! A captured stream waits for work of its own capture alone. All else is refused before the driver is
-//! asked, with a text that names both, and the captures are alive.
+//! A stream under capture waits only for work of its own capture. Any other wait is rejected before the
+//! driver is called, with a text that names both streams, and the captures stay active.
 
 mod support;
 
@@ -14,29 +14,43 @@ use support::{device, expect_kind, is_simulated, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
-        ("a_captured_stream_for_uncaptured_work", a_captured_stream_for_uncaptured_work),
-        ("between_two_captures", between_two_captures),
-        ("what_joins_a_capture", what_joins_a_capture),
-        ("a_join_of_both_kinds", a_join_of_both_kinds),
-        ("events_of_others_in_a_capture", events_of_others_in_a_capture),
-        ("a_host_function_in_a_capture", a_host_function_in_a_capture),
-        ("a_wait_for_the_own_record_makes_no_call", a_wait_for_the_own_record_makes_no_call),
-        ("a_record_by_two_threads_is_waited_for", a_record_by_two_threads_is_waited_for),
-        ("questions_of_flags_and_time", questions_of_flags_and_time),
+        (
+            "captured_stream_cannot_wait_for_uncaptured_work",
+            captured_stream_cannot_wait_for_uncaptured_work,
+        ),
+        (
+            "captured_stream_cannot_wait_for_another_capture",
+            captured_stream_cannot_wait_for_another_capture,
+        ),
+        (
+            "uncaptured_stream_joins_a_capture_by_waiting",
+            uncaptured_stream_joins_a_capture_by_waiting,
+        ),
+        ("join_of_captured_and_uncaptured_branches", join_of_captured_and_uncaptured_branches),
+        ("foreign_events_in_a_capture", foreign_events_in_a_capture),
+        ("host_function_in_a_capture_is_rejected", host_function_in_a_capture_is_rejected),
+        ("wait_for_the_own_record_makes_no_call", wait_for_the_own_record_makes_no_call),
+        ("record_by_two_threads_is_waited_for", record_by_two_threads_is_waited_for),
+        ("flags_and_times_during_a_capture", flags_and_times_during_a_capture),
     ])
 }
 
 const MODES: [i32; 3] = [0, 1, 2];
 
 #[track_caller]
-fn refused(what: &str, capture: &Capture, waiter: &CudaStream, result: Result<(), CudaError>) {
+fn expect_rejected(
+    what: &str,
+    capture: &Capture,
+    waiter: &CudaStream,
+    result: Result<(), CudaError>,
+) {
     let text = expect_kind(what, result, ErrorKind::Capturing);
     capture.alive(what);
     assert!(text.contains(&format!("{:#x}", waiter.raw().to_bits())), "{what}: {text}");
     assert!(text.contains("capture"), "{what}: {text}");
 }
 
-fn a_captured_stream_for_uncaptured_work() {
+fn captured_stream_cannot_wait_for_uncaptured_work() {
     let space = Space::primary();
     let _current = enter(space.context);
     for mode in MODES {
@@ -65,18 +79,18 @@ fn a_captured_stream_for_uncaptured_work() {
             capture.alive(name);
             let both = [waiter.raw().to_bits(), other.raw().to_bits()];
             assert!(both.iter().all(|bits| text.contains(&format!("{bits:#x}"))), "{name}: {text}");
-            refused(name, &capture, &waiter, other.fork([&waiter]));
-            refused(name, &capture, &waiter, waiter.join([other]));
+            expect_rejected(name, &capture, &waiter, other.fork([&waiter]));
+            expect_rejected(name, &capture, &waiter, waiter.join([other]));
         }
-        refused("unchecked", &capture, &waiter, waiter.wait_stream(&unchecked));
-        refused("the thread's stream", &capture, &waiter, waiter.wait_stream(&mine));
-        refused("the thread's stream", &capture, &waiter, waiter.join([&mine]));
-        refused("the thread's stream", &capture, &waiter, mine.fork([&waiter]));
-        refused("from before", &capture, &waiter, waiter.wait_event(&before));
+        expect_rejected("unchecked", &capture, &waiter, waiter.wait_stream(&unchecked));
+        expect_rejected("the thread's stream", &capture, &waiter, waiter.wait_stream(&mine));
+        expect_rejected("the thread's stream", &capture, &waiter, waiter.join([&mine]));
+        expect_rejected("the thread's stream", &capture, &waiter, mine.fork([&waiter]));
+        expect_rejected("from before", &capture, &waiter, waiter.wait_event(&before));
         for event in &elsewhere {
-            refused("an event", &capture, &waiter, waiter.wait_event(event));
+            expect_rejected("an event", &capture, &waiter, waiter.wait_event(event));
         }
-        // Nothing to wait for, in a capture as outside.
+        // There is nothing to wait for, inside a capture as outside.
         waiter.wait_event(&unrecorded).expect("an event that was never recorded");
         waiter.wait_stream(&waiter.clone()).expect("itself");
         capture.alive("waits for nothing");
@@ -89,7 +103,7 @@ fn a_captured_stream_for_uncaptured_work() {
     }
 }
 
-fn between_two_captures() {
+fn captured_stream_cannot_wait_for_another_capture() {
     let space = Space::primary();
     let _current = enter(space.context);
     for mode in MODES {
@@ -108,16 +122,17 @@ fn between_two_captures() {
             assert!(text.contains("another capture"), "{name}: {text}");
             captures.iter().for_each(|capture| capture.alive(name));
         }
-        // Both end before a graph is instantiated, which a capture in the global mode does not survive.
+        // Both captures end before a graph is instantiated, which would invalidate a capture in the global
+        // mode.
         let ends = captures.map(|capture| capture.end().map(drop));
         assert_eq!(ends, [Ok(()), Ok(())], "mode {mode}");
         expect_kind("of a capture that is over", one.wait_event(&event), ErrorKind::InvalidEvent);
     }
 }
 
-/// An uncaptured stream that waits for a captured one is taken into the capture, whatever the call; and
-/// a library's own streams may go while the capture goes on.
-fn what_joins_a_capture() {
+/// An uncaptured stream that waits for a captured one is drawn into the capture, by every call. Another
+/// library's streams may be dropped while the capture continues.
+fn uncaptured_stream_joins_a_capture_by_waiting() {
     let space = Space::primary();
     let _current = enter(space.context);
     for mode in MODES {
@@ -149,14 +164,14 @@ fn what_joins_a_capture() {
     }
 }
 
-/// The first branch takes the waiter into its capture, and then the second one is refused.
-fn a_join_of_both_kinds() {
+/// The first branch draws the waiter into its capture, and then the second branch is rejected.
+fn join_of_captured_and_uncaptured_branches() {
     let space = Space::primary();
     let _current = enter(space.context);
     let raw = [space.stream(1, 0), space.stream(1, 0), space.stream(1, 0)];
     let [captured, plain, waiter] = raw.map(wrap);
     let capture = Capture::begin(raw[0], 2);
-    refused("join", &capture, &waiter, waiter.join([&captured, &plain]));
+    expect_rejected("join", &capture, &waiter, waiter.join([&captured, &plain]));
     assert_eq!(status_of(raw[2]), Ok(1));
     captured.wait_stream(&waiter).expect("back");
     drop(capture.graph());
@@ -165,35 +180,35 @@ fn a_join_of_both_kinds() {
 fn foreign_event(context: Ptr, flags: u32) -> Ptr {
     let _current = enter(context);
     let mut event = std::ptr::null_mut();
-    // SAFETY: a valid out-pointer.
+    // SAFETY: the out-pointer is valid.
     ok("event_create", unsafe { (bare().event_create)(&mut event, flags) });
     event
 }
 
-/// What another library recorded is asked of the driver, which tells it without harm.
-fn events_of_others_in_a_capture() {
+/// A record of another library is asked of the driver, in a way that leaves the capture intact.
+fn foreign_events_in_a_capture() {
     let space = Space::primary();
     let _current = enter(space.context);
     for (mode, flags) in MODES.into_iter().flat_map(|mode| [(mode, 0), (mode, 2)]) {
         let (raw, raw_other) = (space.stream(1, 0), space.stream(1, 0));
         let (waiter, other) = (wrap(raw), wrap(raw_other));
         let [inside, outside] = [(); 2].map(|()| foreign_event(space.context, flags));
-        // SAFETY: both are alive. The tests' events are never destroyed.
+        // SAFETY: both handles are alive. The tests' events are never destroyed.
         ok("event_record", unsafe { (bare().event_record)(outside, raw_other) });
-        // SAFETY: as above.
+        // SAFETY: the events are never destroyed.
         let wrapped = |event| unsafe { Cuda::event_from_raw(RawEvent::from_ptr(event), None) };
         let (theirs, uncaptured) = (wrapped(inside).unwrap(), wrapped(outside).unwrap());
-        let given_out = Cuda::new_event(device(), EventOptions::new()).unwrap();
-        other.record(&given_out).unwrap();
-        let given = given_out.raw().as_ptr();
+        let escaped = Cuda::new_event(device(), EventOptions::new()).unwrap();
+        other.record(&escaped).unwrap();
+        let given = escaped.raw().as_ptr();
         let capture = Capture::begin(raw, mode);
-        refused("a foreign event", &capture, &waiter, waiter.wait_event(&uncaptured));
-        refused("an event given out", &capture, &waiter, waiter.wait_event(&given_out));
+        expect_rejected("a foreign event", &capture, &waiter, waiter.wait_event(&uncaptured));
+        expect_rejected("an escaped event", &capture, &waiter, waiter.wait_event(&escaped));
         for event in [inside, given] {
-            // SAFETY: as above.
+            // SAFETY: the event and the stream are alive.
             ok("event_record", unsafe { (bare().event_record)(event, raw) });
         }
-        for event in [&theirs, &given_out] {
+        for event in [&theirs, &escaped] {
             expect_kind("status", event.status(), ErrorKind::Capturing);
             expect_kind("query", event.query(), ErrorKind::Capturing);
             expect_kind("synchronize", event.synchronize(), ErrorKind::Capturing);
@@ -206,14 +221,14 @@ fn events_of_others_in_a_capture() {
         assert_eq!(other.capture_status().unwrap(), CaptureStatus::Active);
         waiter.wait_stream(&other).expect("back");
         drop(capture.graph());
-        for event in [&theirs, &given_out] {
+        for event in [&theirs, &escaped] {
             expect_kind("status", event.status(), ErrorKind::InvalidEvent);
             expect_kind("wait", other.wait_event(event), ErrorKind::InvalidEvent);
         }
     }
 }
 
-fn a_host_function_in_a_capture() {
+fn host_function_in_a_capture_is_rejected() {
     let space = Space::primary();
     let _current = enter(space.context);
     let raw = space.stream(1, 0);
@@ -225,7 +240,7 @@ fn a_host_function_in_a_capture() {
     drop(capture.graph());
 }
 
-fn a_wait_for_the_own_record_makes_no_call() {
+fn wait_for_the_own_record_makes_no_call() {
     if !is_simulated() {
         return;
     }
@@ -250,7 +265,7 @@ fn a_wait_for_the_own_record_makes_no_call() {
         assert_eq!(waits(&|| waiter.wait_event(&event).unwrap()), 1, "another's record");
         by.record(&event).unwrap();
         assert_eq!(waits(&|| waiter.wait_event(&event).unwrap()), 0);
-        // Another library may record it from here on.
+        // From here on another library may record the event.
         event.raw();
         assert_eq!(waits(&|| waiter.wait_event(&event).unwrap()), 1);
     }
@@ -261,7 +276,7 @@ fn a_wait_for_the_own_record_makes_no_call() {
     let default = Cuda::default_stream(device()).unwrap();
     let event = default.record_event().unwrap();
     assert_eq!(waits(&|| default.wait_event(&event).unwrap()), 0);
-    // A thread's own stream is another one there.
+    // A thread's own stream is another stream on that thread.
     let mine = Cuda::per_thread_stream(device()).unwrap();
     let event = mine.record_event().unwrap();
     assert_eq!(waits(&|| mine.wait_event(&event).unwrap()), 0);
@@ -273,8 +288,8 @@ fn a_wait_for_the_own_record_makes_no_call() {
     });
 }
 
-/// Of two threads' records the driver has the order: no wait is left out then.
-fn a_record_by_two_threads_is_waited_for() {
+/// Only the driver knows the order of two threads' records, so no wait is omitted.
+fn record_by_two_threads_is_waited_for() {
     let space = Space::primary();
     let (raw, raw_other) = (space.stream(1, 0), space.stream(1, 0));
     let (stream, other) = (wrap(raw), wrap(raw_other));
@@ -288,8 +303,8 @@ fn a_record_by_two_threads_is_waited_for() {
     stream.synchronize().unwrap();
 }
 
-/// The questions that are new, beside and of a captured stream.
-fn questions_of_flags_and_time() {
+/// The newer functions, on a stream under capture and beside one.
+fn flags_and_times_during_a_capture() {
     let space = Space::primary();
     let _current = enter(space.context);
     for mode in MODES {

@@ -1,5 +1,5 @@
-//! Machines without a driver, with something else of its name, with one that is too old, and with
-//! no device. Each is tried in a process of its own, since a driver that has started is kept.
+//! Machines without a driver, with another library of its name, with a driver that is too old, and without
+//! a device. Each runs in a process of its own, because a started driver is kept.
 
 #[path = "support/fake.rs"]
 #[allow(dead_code, reason = "this test needs no more of it")]
@@ -24,11 +24,11 @@ fn main() -> ExitCode {
     type Case = fn() -> Result<Completion, Failed>;
     let cases: [(&str, Case); 6] = [
         ("no_library", no_library),
-        ("a_wrong_name", a_wrong_name),
-        ("another_library", another_library),
+        ("wrong_name_in_the_variable", wrong_name_in_the_variable),
+        ("another_library_under_the_name", another_library_under_the_name),
         ("too_old", too_old),
         ("no_device", no_device),
-        ("a_function_that_is_missing", a_function_that_is_missing),
+        ("missing_function_is_named", missing_function_is_named),
     ];
     let trials = cases.map(|(name, case)| Trial::ignorable_test(name, case));
     // Two cases compile the same library.
@@ -37,16 +37,16 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
 
-/// Every way in gives the same error, and none panics. Prints the kind and the text.
+/// Makes every call: each returns the same error, and none panics. Prints the kind and the text.
 fn every_call() -> ExitCode {
     if Cuda::probe().is_ok() {
-        // A driver would follow the handle below.
+        // With a driver the call would use the handle below.
         println!("Works");
         return ExitCode::SUCCESS;
     }
     let device = Device::new(Cuda::KIND, 0);
     let raw = RawStream::from_bits(0x7f00_1000);
-    // SAFETY: without a driver, no handle is used.
+    // SAFETY: without a driver no handle is used.
     let wrapped = unsafe {
         [
             Cuda::stream_from_raw(raw, None).err(),
@@ -65,7 +65,7 @@ fn every_call() -> ExitCode {
         Cuda::new_stream(device, StreamOptions::new()).err(),
         Cuda::new_event(device, EventOptions::new()).err(),
         Cuda::priority_range(device).err(),
-        // SAFETY: as above.
+        // SAFETY: without a driver no handle is used.
         unsafe { gpu_stream_cuda::ipc::IpcEventHandle::from_bytes([0; 64]).open(device) }.err(),
     ];
     let errors: Vec<CudaError> = wrapped.into_iter().chain(others).flatten().collect();
@@ -77,7 +77,7 @@ fn every_call() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What every call says with these variables: the kind, and the text.
+/// Returns what every call returns with these variables: the kind, and the text.
 fn seen(variables: &[(&str, &str)]) -> Result<(String, String), Failed> {
     let output = fake::rerun("everything", variables);
     if !output.status.success() {
@@ -108,8 +108,8 @@ fn no_library() -> Result<Completion, Failed> {
     expect(seen, ErrorKind::LibraryNotFound, &names)
 }
 
-fn a_wrong_name() -> Result<Completion, Failed> {
-    let name = "/nowhere/libcuda-of-nobody.so";
+fn wrong_name_in_the_variable() -> Result<Completion, Failed> {
+    let name = "/nowhere/libcuda-that-does-not-exist.so";
     expect(
         seen(&[(LIBRARY, name)])?,
         ErrorKind::LibraryNotFound,
@@ -117,7 +117,7 @@ fn a_wrong_name() -> Result<Completion, Failed> {
     )
 }
 
-fn another_library() -> Result<Completion, Failed> {
+fn another_library_under_the_name() -> Result<Completion, Failed> {
     if !cfg!(target_os = "linux") {
         return Ok(Completion::ignored_with("the name of another library is known on Linux only"));
     }
@@ -125,7 +125,7 @@ fn another_library() -> Result<Completion, Failed> {
     expect(seen(&[(LIBRARY, name)])?, ErrorKind::SymbolNotFound, &[name, "cuDriverGetVersion"])
 }
 
-/// The fake library, or the reason to skip.
+/// Returns the fake library, or the reason to skip.
 macro_rules! fake_library {
     ($old:expr) => {
         match fake::compile($old) {
@@ -147,9 +147,9 @@ fn no_device() -> Result<Completion, Failed> {
     expect(seen, ErrorKind::NoDevice, &[&library, "13.0", "CUDA_VISIBLE_DEVICES"])
 }
 
-/// With a driver that lacks what is optional, all else works, and what needs it says since when it
-/// is there.
-fn a_function_that_is_missing() -> Result<Completion, Failed> {
+/// Over a driver without the optional functions, the calls that need one name the first version that has
+/// it. All other calls work.
+fn missing_function_is_named() -> Result<Completion, Failed> {
     let library = fake_library!(true);
     let output = fake::rerun("optional", &[(LIBRARY, &library), ("FAKE_CUDA_VERSION", "11000")]);
     if output.status.success() {

@@ -1,5 +1,5 @@
-//! Processes that have loaded a CUDA driver under whatever name, two of them, or a stub. The drivers
-//! are copies of the simulated one. A process of its own for each, since a driver is chosen once.
+//! Processes that have loaded a CUDA driver under any name, two drivers, or a stub. The drivers are copies
+//! of the simulated one. Each case runs in a process of its own, because a driver is chosen once.
 
 #[path = "support/fake.rs"]
 #[allow(dead_code, reason = "this test needs no more of it")]
@@ -24,13 +24,13 @@ type Case = (&'static str, fn());
 const CASES: [Case; 10] = [
     ("renamed_driver_is_used", renamed_driver_is_used),
     ("driver_linked_twice_by_name_is_one", driver_linked_twice_by_name_is_one),
-    ("two_drivers_are_refused_by_name", two_drivers_are_refused_by_name),
+    ("two_drivers_are_rejected_by_name", two_drivers_are_rejected_by_name),
     ("variable_decides_between_two", variable_decides_between_two),
-    ("second_driver_that_comes_later_is_noticed", second_driver_that_comes_later_is_noticed),
-    ("second_driver_that_goes_is_forgotten", second_driver_that_goes_is_forgotten),
+    ("second_driver_loaded_later_is_detected", second_driver_loaded_later_is_detected),
+    ("second_driver_that_is_unloaded_is_forgotten", second_driver_that_is_unloaded_is_forgotten),
     ("shim_with_some_functions_is_no_driver", shim_with_some_functions_is_no_driver),
-    ("front_of_the_driver_is_the_same", front_of_the_driver_is_the_same),
-    ("stub_is_passed_over", stub_is_passed_over),
+    ("front_of_the_driver_counts_as_the_same", front_of_the_driver_counts_as_the_same),
+    ("stub_is_skipped", stub_is_skipped),
     ("stub_is_named", stub_is_named),
 ];
 
@@ -49,8 +49,8 @@ fn in_child(case: &str) -> Result<Completion, Failed> {
         return Ok(Completion::ignored_with("the objects of a process are listed on Linux only"));
     }
     let folder = folder(case);
-    // A stub in front of everything, and the driver where only conda has it.
-    let stub_first = case == "stub_is_passed_over";
+    // A stub comes first in the search path, and only conda's folder has the driver.
+    let stub_first = case == "stub_is_skipped";
     if stub_first {
         stub(&folder.join("stub"));
         copy_as(&simulator()?, &folder.join("conda/lib"), "libcuda.so.1", None)?;
@@ -74,26 +74,27 @@ fn simulator() -> Result<PathBuf, String> {
     driver_sim::library()
 }
 
-/// A copy of the driver in a folder of its own, under a name that no list has, inside and outside.
+/// Returns a copy of the driver in a folder of its own, with a file name and an internal name that no list
+/// has.
 fn wheel(case: &str, number: u32) -> PathBuf {
     let soname = Some(("libcuda.so.1", "libwheel.so"));
     let top = folder(case).join(number.to_string());
     copy_as(&simulator().unwrap(), &top, &format!("libwheel-{number}.so"), soname).unwrap()
 }
 
-/// Loads a library as Python loads a module's: for itself. Never closed.
+/// Loads a library as Python loads a module's: with local symbols. Never closes it.
 fn load(file: &Path) -> &'static Library {
-    // SAFETY: the libraries of these tests have no initialisers that matter.
+    // SAFETY: the initializers of the tests' libraries do no harm.
     Box::leak(Box::new(unsafe { Library::new(file) }.unwrap()))
 }
 
-/// Makes a stream of this driver, without the crate under test.
+/// Creates a stream of this driver, without the crate under test.
 fn foreign_stream(driver: &Library) -> RawStream<Cuda> {
     type Retain = unsafe extern "C" fn(*mut *mut c_void, i32) -> i32;
     type Set = unsafe extern "C" fn(*mut c_void) -> i32;
     type Create = unsafe extern "C" fn(*mut *mut c_void, u32, i32) -> i32;
     type Init = unsafe extern "C" fn(u32) -> i32;
-    // SAFETY: these are the functions' signatures; the pointers are valid out-pointers.
+    // SAFETY: these are the functions' signatures, and the out-pointers are valid.
     unsafe {
         let (mut context, mut stream) = (std::ptr::null_mut(), std::ptr::null_mut());
         assert_eq!(driver.get::<Init>("cuInit").unwrap()(0), 0);
@@ -106,7 +107,7 @@ fn foreign_stream(driver: &Library) -> RawStream<Cuda> {
     }
 }
 
-/// The library that is used.
+/// Returns the library in use.
 fn used() -> PathBuf {
     Cuda::probe().expect("a driver").library.expect("the file").into()
 }
@@ -122,16 +123,16 @@ fn expect_ambiguous<T>(answer: Result<T, CudaError>, files: [&Path; 2]) {
     assert!(text.contains(LIBRARY), "{text}");
 }
 
-/// The ways in by a handle that each driver has, or by none.
-fn ways_in() -> Vec<Result<(), CudaError>> {
+/// Makes the calls that accept a handle that every driver has, or no handle.
+fn calls_with_named_handles() -> Vec<Result<(), CudaError>> {
     let device = Device::new(Cuda::KIND, 0);
-    // SAFETY: the default streams are always there.
+    // SAFETY: the default streams always exist.
     let wrap = |raw, device| unsafe { Cuda::stream_from_raw(raw, device) }.map(drop);
     vec![
         wrap(RawStream::DEFAULT, None),
         wrap(RawStream::DEFAULT, Some(device)),
         wrap(RawStream::LEGACY, None),
-        // SAFETY: as above.
+        // SAFETY: the default streams always exist.
         unsafe { Cuda::stream_from_raw_unchecked(RawStream::DEFAULT, device) }.map(drop),
         Cuda::default_stream(device).map(drop),
         Cuda::per_thread_stream(device).map(drop),
@@ -146,7 +147,7 @@ fn renamed_driver_is_used() {
     // SAFETY: the stream is never destroyed.
     let stream = unsafe { Cuda::stream_from_raw(raw, None) }.unwrap();
     assert!(stream.query().unwrap());
-    assert!(ways_in().iter().all(Result::is_ok));
+    assert!(calls_with_named_handles().iter().all(Result::is_ok));
     let info = Cuda::probe().unwrap();
     assert!(info.details.iter().any(|(name, how)| *name == "found" && how.contains("before")));
 }
@@ -159,17 +160,17 @@ fn driver_linked_twice_by_name_is_one() {
     load(&link);
     load(&file);
     assert_eq!(used(), file);
-    assert!(ways_in().iter().all(Result::is_ok));
+    assert!(calls_with_named_handles().iter().all(Result::is_ok));
 }
 
-fn two_drivers_are_refused_by_name() {
-    let [first, second] = [1, 2].map(|number| wheel("two_drivers_are_refused_by_name", number));
+fn two_drivers_are_rejected_by_name() {
+    let [first, second] = [1, 2].map(|number| wheel("two_drivers_are_rejected_by_name", number));
     load(&first);
     load(&second);
     expect_ambiguous(Cuda::probe(), [&first, &second]);
     let device = Device::new(Cuda::KIND, 0);
     expect_ambiguous(Cuda::new_stream(device, StreamOptions::new()), [&first, &second]);
-    for answer in ways_in() {
+    for answer in calls_with_named_handles() {
         expect_ambiguous(answer, [&first, &second]);
     }
 }
@@ -184,26 +185,26 @@ fn variable_decides_between_two() {
     assert_eq!(used(), second);
     // SAFETY: the stream is never destroyed.
     assert!(unsafe { Cuda::stream_from_raw(raw, None) }.unwrap().query().unwrap());
-    assert!(ways_in().iter().all(Result::is_ok));
+    assert!(calls_with_named_handles().iter().all(Result::is_ok));
 }
 
-fn second_driver_that_comes_later_is_noticed() {
-    let case = "second_driver_that_comes_later_is_noticed";
+fn second_driver_loaded_later_is_detected() {
+    let case = "second_driver_loaded_later_is_detected";
     let [first, second] = [1, 2].map(|number| wheel(case, number));
     load(&first);
     let device = Cuda::device(0).unwrap();
     let before = Cuda::default_stream(device).unwrap();
-    assert!(ways_in().iter().all(Result::is_ok));
-    // Another object that is loaded changes nothing.
+    assert!(calls_with_named_handles().iter().all(Result::is_ok));
+    // Another loaded object changes nothing.
     load(Path::new("libm.so.6"));
-    assert!(ways_in().iter().all(Result::is_ok));
+    assert!(calls_with_named_handles().iter().all(Result::is_ok));
     load(&second);
     for _ in 0..2 {
-        for answer in ways_in() {
+        for answer in calls_with_named_handles() {
             expect_ambiguous(answer, [&first, &second]);
         }
     }
-    // What was told apart goes on.
+    // Existing streams continue to work.
     let ours = Cuda::new_stream(device, StreamOptions::new()).unwrap();
     ours.wait_stream(&before).unwrap();
     // SAFETY: `ours` outlives the wrapper.
@@ -211,19 +212,19 @@ fn second_driver_that_comes_later_is_noticed() {
     assert_eq!(again.raw().kind(), HandleKind::Explicit);
 }
 
-fn second_driver_that_goes_is_forgotten() {
-    let case = "second_driver_that_goes_is_forgotten";
+fn second_driver_that_is_unloaded_is_forgotten() {
+    let case = "second_driver_that_is_unloaded_is_forgotten";
     let first = wheel(case, 1);
     load(&first);
     assert_eq!(used(), first);
-    // Without state, so that the C library does unload it.
+    // The library has no thread-local state, so the C library does unload it.
     let second = compile(&folder(case), "second", &functions_that_answer(0));
-    // SAFETY: as in `load`.
+    // SAFETY: the library's initializers do no harm.
     let other = unsafe { Library::new(&second) }.unwrap();
     expect_ambiguous(Cuda::default_stream(Device::new(Cuda::KIND, 0)), [&first, &second]);
     other.close().unwrap();
     assert!(!std::fs::read_to_string("/proc/self/maps").unwrap().contains("second.so"));
-    assert!(ways_in().iter().all(Result::is_ok));
+    assert!(calls_with_named_handles().iter().all(Result::is_ok));
 }
 
 fn shim_with_some_functions_is_no_driver() {
@@ -234,33 +235,33 @@ fn shim_with_some_functions_is_no_driver() {
     load(&shim.with_extension("shim"));
     load(&file);
     assert_eq!(used(), file);
-    assert!(ways_in().iter().all(Result::is_ok));
+    assert!(calls_with_named_handles().iter().all(Result::is_ok));
 }
 
-fn front_of_the_driver_is_the_same() {
-    let case = "front_of_the_driver_is_the_same";
+fn front_of_the_driver_counts_as_the_same() {
+    let case = "front_of_the_driver_counts_as_the_same";
     let file = wheel(case, 1);
     load(&file);
     let front = compile(&folder(case), "front", &front_source(&file));
     load(&front);
     assert_eq!(used(), file);
-    assert!(ways_in().iter().all(Result::is_ok));
-    // Nothing of the thread is changed by the comparison.
+    assert!(calls_with_named_handles().iter().all(Result::is_ok));
+    // The comparison leaves the thread's state unchanged.
     type Exchange = unsafe extern "C" fn(*mut i32) -> i32;
     let mut mode = 0;
-    // SAFETY: that is the signature; `mode` is a valid mode and a valid out-pointer.
+    // SAFETY: `exchange` has this signature, and `&mut mode` is a valid pointer to a valid mode.
     unsafe {
         let exchange = load(&file).get::<Exchange>("cuThreadExchangeStreamCaptureMode").unwrap();
         assert_eq!((exchange(&mut mode), mode), (0, 0));
     }
 }
 
-/// `LD_LIBRARY_PATH` has the stub by the driver's names, and conda's folder has the driver.
-fn stub_is_passed_over() {
-    let folder = folder("stub_is_passed_over");
+/// `LD_LIBRARY_PATH` has the stub under the driver's names, and conda's folder has the driver.
+fn stub_is_skipped() {
+    let folder = folder("stub_is_skipped");
     let used = used();
     assert_eq!(used, folder.join("conda/lib/libcuda.so.1").canonicalize().unwrap());
-    assert!(ways_in().iter().all(Result::is_ok));
+    assert!(calls_with_named_handles().iter().all(Result::is_ok));
 }
 
 fn stub_is_named() {
@@ -274,16 +275,16 @@ fn stub_is_named() {
     assert_eq!(error.kind(), ErrorKind::LibraryNotFound);
     let text = error.to_string();
     assert!(text.contains(file.to_str().unwrap()) && text.contains("stub"), "{text}");
-    // The failure is not kept: the driver comes, the variable goes.
+    // The failure is not kept: the variable is removed, and the driver is found.
     let driver = wheel("stub_is_named", 1);
     load(&driver);
-    // SAFETY: as above.
+    // SAFETY: no other thread is running.
     unsafe { std::env::remove_var(LIBRARY) };
     assert_eq!(used(), driver);
-    assert!(ways_in().iter().all(Result::is_ok));
+    assert!(calls_with_named_handles().iter().all(Result::is_ok));
 }
 
-/// The functions by which a driver is known.
+/// The functions that identify a driver.
 const KNOWN_BY: [&str; 8] = [
     "cuInit",
     "cuDriverGetVersion",
@@ -295,7 +296,7 @@ const KNOWN_BY: [&str; 8] = [
     "cuEventQuery",
 ];
 
-/// The toolkit's stub: every function answers 34.
+/// Builds the toolkit's stub: every function returns 34.
 fn stub(folder: &Path) -> PathBuf {
     let library = compile(folder, "stub", &functions_that_answer(34));
     for name in ["libcuda.so.1", "libcuda.so"] {
@@ -310,7 +311,7 @@ fn functions_that_answer(code: i32) -> String {
     KNOWN_BY.map(function).concat()
 }
 
-/// Passes calls on to the driver in `file`.
+/// Returns the source of a library that forwards calls to the driver in `file`.
 fn front_source(file: &Path) -> String {
     let function = |name: &str| {
         format!(

@@ -1,5 +1,5 @@
-//! A driver that does not start at first: a failure that can pass is not kept. Over the fake driver,
-//! each case in a process of its own.
+//! A driver that does not start at first: a temporary failure is not kept. Over the fake driver, each case
+//! in a process of its own.
 
 #[path = "support/fake.rs"]
 #[allow(dead_code, reason = "this test needs no more of it")]
@@ -17,11 +17,11 @@ const LIBRARY: &str = "GPU_STREAM_CUDA_LIBRARY";
 type Case = (&'static str, fn());
 
 const CASES: [Case; 5] = [
-    ("call_that_failed_is_made_again", call_that_failed_is_made_again),
-    ("device_that_comes_later_is_found", device_that_comes_later_is_found),
-    ("library_that_comes_later_is_found", library_that_comes_later_is_found),
+    ("failed_call_is_repeated", failed_call_is_repeated),
+    ("device_added_later_is_found", device_added_later_is_found),
+    ("library_installed_later_is_found", library_installed_later_is_found),
     ("threads_that_start_at_once_share_one_driver", threads_that_start_at_once_share_one_driver),
-    ("driver_that_is_too_old_stays_so", driver_that_is_too_old_stays_so),
+    ("failure_of_an_old_driver_is_kept", failure_of_an_old_driver_is_kept),
 ];
 
 fn main() -> ExitCode {
@@ -48,7 +48,7 @@ fn in_child(case: &str, library: &str) -> Result<Completion, Failed> {
     Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
 }
 
-/// All works from here on.
+/// Checks that all calls work now.
 fn expect_works() {
     let device = Cuda::device(0).expect("device 0");
     let stream = Cuda::new_stream(device, StreamOptions::new()).expect("new_stream");
@@ -65,7 +65,7 @@ fn expect_error(kind: ErrorKind, parts: &[&str]) {
     }
 }
 
-fn call_that_failed_is_made_again() {
+fn failed_call_is_repeated() {
     let library = std::env::var(LIBRARY).unwrap();
     let fake = fake::Fake::open();
     for (function, code, kind, name) in [
@@ -85,7 +85,7 @@ fn call_that_failed_is_made_again() {
     }
     fake.work();
     expect_works();
-    // The primary context, too.
+    // The primary context is retained again, too.
     let device = Cuda::device(1).expect("device 1");
     fake.fail("cuDevicePrimaryCtxRetain", 2);
     let error = Cuda::default_stream(device).expect_err("there is no memory");
@@ -94,18 +94,18 @@ fn call_that_failed_is_made_again() {
     Cuda::default_stream(device).expect("there is again");
 }
 
-fn device_that_comes_later_is_found() {
+fn device_added_later_is_found() {
     // SAFETY: no other thread is running.
     unsafe { std::env::set_var("FAKE_CUDA_DEVICES", "0") };
     for _ in 0..3 {
         expect_error(ErrorKind::NoDevice, &["CUDA_VISIBLE_DEVICES"]);
     }
-    // SAFETY: as above.
+    // SAFETY: no other thread is running.
     unsafe { std::env::set_var("FAKE_CUDA_DEVICES", "2") };
     expect_works();
 }
 
-fn library_that_comes_later_is_found() {
+fn library_installed_later_is_found() {
     let library = std::env::var(LIBRARY).unwrap();
     let later = format!("{library}.later.so");
     let _ = std::fs::remove_file(&later);
@@ -138,7 +138,7 @@ fn threads_that_start_at_once_share_one_driver() {
     assert_eq!(fake.calls("cuInit"), 1, "one thread starts the driver");
 }
 
-fn driver_that_is_too_old_stays_so() {
+fn failure_of_an_old_driver_is_kept() {
     let fake = fake::Fake::open();
     // SAFETY: no other thread is running.
     unsafe { std::env::set_var("FAKE_CUDA_VERSION", "10020") };

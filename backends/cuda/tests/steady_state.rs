@@ -1,5 +1,5 @@
-//! What calls do not do once they have been made before: make events, allocate, wait for what
-//! another thread does. Counted, over the driver of `tests/fake`, whose own memory is not.
+//! Calls that were made before do not create events, allocate, or wait for another thread. Counted over the
+//! driver of `tests/fake`, whose own memory does not count.
 
 mod support;
 
@@ -13,21 +13,21 @@ use gpu_stream_cuda::{Cuda, CudaStream};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use support::{device, fake};
 
-/// Counts what this program allocates.
+/// Counts the allocations of this program.
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: the system's allocator does all of it.
+// SAFETY: all calls are forwarded to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: the caller promises the same.
+        // SAFETY: `layout` is valid (caller contract).
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
+        // SAFETY: `pointer` and `layout` are valid (caller contract).
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -38,12 +38,12 @@ static ALLOCATOR: Counting = Counting;
 type Case = (&'static str, fn(&fake::Fake));
 
 const CASES: [Case; 6] = [
-    ("the_count_counts", the_count_counts),
+    ("allocations_and_events_are_counted", allocations_and_events_are_counted),
     ("one_thread", |fake| nothing_new(fake, 1)),
     ("eight_threads_on_their_own_streams", |fake| nothing_new(fake, 8)),
     ("eight_threads_on_one_stream", eight_threads_on_one_stream),
-    ("nobody_waits_for_another_thread", nobody_waits_for_another_thread),
-    ("threads_that_end_leave_their_events", threads_that_end_leave_their_events),
+    ("no_thread_waits_for_another", no_thread_waits_for_another),
+    ("ended_threads_leave_their_events", ended_threads_leave_their_events),
 ];
 
 fn main() -> ExitCode {
@@ -90,12 +90,12 @@ impl Part {
         Part { source: source.clone(), waiter: stream(), branches }
     }
 
-    /// Has more events out than ever, at the same time as all other threads: who looks for one while
-    /// others give theirs back may overlook those, and is to find another.
+    /// Has the maximum number of events out, at the same time as all other threads. A thread that searches
+    /// while others return their events may miss those, and must find another.
     fn most_at_once(&self, all: &Barrier) {
         let held = [(); 4].map(|()| self.source.record_event().unwrap());
         all.wait();
-        // A fork has its event from the first branch to the last.
+        // A fork holds its event from the first branch to the last.
         let branches = self.branches.iter().enumerate().map(|(index, branch)| {
             if index == 1 {
                 all.wait();
@@ -106,7 +106,7 @@ impl Part {
         drop(held);
     }
 
-    /// Every call that is made again and again.
+    /// Makes every call that a program repeats.
     fn every_call(&self, event: &gpu_stream_cuda::CudaEvent) {
         let Part { source, waiter, branches } = self;
         waiter.wait_stream(source).unwrap();
@@ -130,7 +130,7 @@ impl Part {
     }
 }
 
-fn the_count_counts(fake: &fake::Fake) {
+fn allocations_and_events_are_counted(fake: &fake::Fake) {
     let before = ALLOCATIONS.load(Ordering::SeqCst);
     drop(Box::new(fake.live_events()));
     assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), before + 1);
@@ -140,8 +140,8 @@ fn the_count_counts(fake: &fake::Fake) {
     assert_eq!(fake.calls("cuEventCreate"), 1);
 }
 
-/// Runs `call` on so many threads, once to get warm and then `times` times. Returns how many events
-/// were made and how often something was allocated the second time.
+/// Runs `call` on each of `threads` threads, first once to warm up, then `times` times. Returns the numbers
+/// of created events and of allocations of the second phase.
 fn count(
     fake: &fake::Fake,
     parts: &[Part],
@@ -199,16 +199,16 @@ fn eight_threads_on_one_stream(fake: &fake::Fake) {
     assert_eq!(allocations, 0, "something was allocated");
 }
 
-/// One thread is inside the driver, which does not come back. All others go on, on the same stream
-/// and on so many others that some have the same place in every table.
-fn nobody_waits_for_another_thread(fake: &fake::Fake) {
+/// One thread is blocked inside the driver. All others continue, on the same stream and on many more, some
+/// of which share its entry in every table.
+fn no_thread_waits_for_another(fake: &fake::Fake) {
     let part = Part::of(&stream());
     let others: Vec<_> = (0..600).map(|_| stream()).collect();
     let event = Cuda::new_event(device(), EventOptions::new()).unwrap();
     for function in ["cuEventRecord", "cuStreamWaitEvent", "cuEventCreate"] {
-        // So that there is an event to be made.
+        // So that an event must be created.
         let held: Vec<_> = (0..600).map(|_| part.source.record_event().unwrap()).collect();
-        fake.hold(function);
+        fake.block_next(function);
         std::thread::scope(|scope| {
             let (source, branch) = (&part.source, &part.branches[0]);
             let stuck = scope.spawn(move || {
@@ -227,7 +227,7 @@ fn nobody_waits_for_another_thread(fake: &fake::Fake) {
     }
 }
 
-fn threads_that_end_leave_their_events(fake: &fake::Fake) {
+fn ended_threads_leave_their_events(fake: &fake::Fake) {
     let part = Part::of(&stream());
     let event = Cuda::new_event(device(), EventOptions::new()).unwrap();
     part.every_call(&event);

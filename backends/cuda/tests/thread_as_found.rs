@@ -1,5 +1,4 @@
-//! No call changes the thread's current context or its capture mode, whatever they are and whether
-//! the call succeeds.
+//! No call changes the thread's current context or its capture mode, whether it succeeds or not.
 
 mod support;
 
@@ -14,12 +13,12 @@ fn main() -> ExitCode {
     support::main(&[
         ("every_call", every_call),
         ("while_work_is_pending", while_work_is_pending),
-        ("things_dropped_elsewhere", things_dropped_elsewhere),
+        ("objects_dropped_on_another_thread", objects_dropped_on_another_thread),
     ])
 }
 
 fn every_call() {
-    // The capture goes on, on the thread that made the world: this one.
+    // The capture continues on the thread that created `world`: this one.
     let world = operations::World::new();
     operations::run_all(&world, &|_| (), &|_| ());
     let counted = operations::all(&world).len();
@@ -58,7 +57,7 @@ impl<E: gpu_stream_core::Event> QueryNow for E {
     }
 }
 
-fn things_dropped_elsewhere() {
+fn objects_dropped_on_another_thread() {
     let stream = Cuda::new_stream(device(), StreamOptions::new()).unwrap();
     let events = [EventOptions::new(), EventOptions::timed()]
         .map(|options| Cuda::new_event(device(), options).unwrap());

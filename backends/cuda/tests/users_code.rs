@@ -1,6 +1,6 @@
-//! Code of users, owners and closures, runs with nothing held, and soon; and whatever is handed to a
-//! stream ends. Over the simulated driver also where there is a real one: it counts calls and breaks
-//! contexts. Each case runs in a process of its own.
+//! User code (owners and closures) runs with nothing held, and soon. Every submitted closure runs or is
+//! dropped. The cases run over the simulated driver, also on a machine with a real one, because it counts
+//! calls and breaks contexts. Each case runs in a process of its own.
 
 mod support;
 
@@ -22,26 +22,32 @@ use support::capture::Capture;
 use support::{child, device, expect_kind};
 
 const CASES: &[support::Case] = &[
-    ("an_owner_that_takes_a_lock_holds_up_nobody", an_owner_that_takes_a_lock_holds_up_nobody),
-    ("a_panic_of_an_owner_stays_away_from_others", a_panic_of_an_owner_stays_away_from_others),
-    ("two_owners_that_panic_do_not_abort", two_owners_that_panic_do_not_abort),
-    ("what_is_put_off_runs_in_a_steady_loop", what_is_put_off_runs_in_a_steady_loop),
-    ("every_call_runs_what_was_put_off", every_call_runs_what_was_put_off),
-    ("an_owner_of_a_captured_record_is_dropped_outside", an_owner_of_a_captured_record),
-    ("a_question_about_a_captured_record_holds_up_no_other", a_question_about_a_captured_record),
-    ("behind_a_fault_closures_are_dropped", behind_a_fault_closures_are_dropped),
-    ("the_last_wrapper_of_a_broken_stream", the_last_wrapper_of_a_broken_stream),
-    ("behind_a_panic_closures_are_dropped_unrun", behind_a_panic_closures_are_dropped_unrun),
-    ("a_panic_on_a_captured_stream_is_not_forgotten", a_panic_on_a_captured_stream),
-    ("panics_elsewhere_cost_no_call", panics_elsewhere_cost_no_call),
-    ("a_graph_runs_a_closure_once", a_graph_runs_a_closure_once),
+    (
+        "owner_that_takes_a_lock_blocks_no_other_thread",
+        owner_that_takes_a_lock_blocks_no_other_thread,
+    ),
+    ("owner_panic_does_not_reach_others", owner_panic_does_not_reach_others),
+    ("two_panicking_owners_do_not_abort", two_panicking_owners_do_not_abort),
+    ("deferred_work_runs_in_a_steady_loop", deferred_work_runs_in_a_steady_loop),
+    ("every_call_runs_deferred_work", every_call_runs_deferred_work),
+    ("owner_of_a_captured_record_is_dropped_outside", owner_of_a_captured_record),
+    ("query_of_a_captured_record_blocks_no_other_thread", query_of_a_captured_record),
+    ("closures_after_a_fault_are_dropped", closures_after_a_fault_are_dropped),
+    (
+        "last_wrapper_of_a_broken_stream_drops_its_closures",
+        last_wrapper_of_a_broken_stream_drops_its_closures,
+    ),
+    ("closures_after_a_panic_are_dropped_unrun", closures_after_a_panic_are_dropped_unrun),
+    ("panic_on_a_captured_stream_is_reported_later", panic_on_a_captured_stream),
+    ("panics_of_other_streams_cost_no_call", panics_of_other_streams_cost_no_call),
+    ("graph_runs_a_closure_once", graph_runs_a_closure_once),
 ];
 
 fn main() -> ExitCode {
     child::main(CASES, &[])
 }
 
-/// How long a thread is waited for that is expected at once.
+/// The time limit for a thread that should be done at once.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn controls() -> Controls {
@@ -52,7 +58,7 @@ fn stream() -> CudaStream {
     Cuda::new_stream(device(), StreamOptions::new()).unwrap()
 }
 
-/// Something that owns a stream, and does something when it is dropped.
+/// An owner of a stream that calls a function when it is dropped.
 struct Owner(usize, Box<dyn Fn() + Send + Sync>);
 
 impl Drop for Owner {
@@ -68,14 +74,14 @@ unsafe impl StreamOwner<Cuda> for Owner {
     }
 }
 
-/// A wrapper of one stream, whose owner does this when it is dropped.
+/// Wraps one stream. `on_drop` is called when its owner is dropped.
 fn owned(on_drop: impl Fn() + Send + Sync + 'static) -> CudaStream {
     let raw = Space::primary().stream(1, 0).expose_provenance();
     Cuda::stream_from_owner(Arc::new(Owner(raw, Box::new(on_drop))), None).unwrap()
 }
 
-/// Drops the wrapper in a host function of a stream, and waits for that. The function begins after the
-/// call that launches it, which would run the destructor at its end.
+/// Drops the wrapper in a host function of a stream, and waits for that. The function begins after the call
+/// that launches it, because that call would run the destructor at its end.
 fn drop_inside(stream: &CudaStream, wrapper: CudaStream) {
     let (launched, has_launched) = channel::<()>();
     let (dropped, has_dropped) = channel();
@@ -89,13 +95,13 @@ fn drop_inside(stream: &CudaStream, wrapper: CudaStream) {
     has_dropped.recv().unwrap();
 }
 
-/// The destructor runs when the waits are made, and other threads go on while it waits for a lock.
-fn an_owner_that_takes_a_lock_holds_up_nobody() {
+/// The destructor runs after the waits are enqueued, and other threads continue while it waits for a lock.
+fn owner_that_takes_a_lock_blocks_no_other_thread() {
     static LOCK: Mutex<()> = Mutex::new(());
     let controls: &Controls = Box::leak(Box::new(controls()));
     let warm = stream();
     for round in 0..20 {
-        // New ones: their record needs a new event, which was where destructors ran.
+        // New streams: their record needs a new event, and a destructor once ran there.
         let (source, mine, other) = (stream(), stream(), stream());
         let (sender, entered) = channel();
         let on_drop = move || {
@@ -123,7 +129,7 @@ fn an_owner_that_takes_a_lock_holds_up_nobody() {
     }
 }
 
-fn a_panic_of_an_owner_stays_away_from_others() {
+fn owner_panic_does_not_reach_others() {
     let (source, warm) = (stream(), stream());
     warm.wait_stream(&source).unwrap();
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
@@ -149,13 +155,13 @@ fn a_panic_of_an_owner_stays_away_from_others() {
     assert_eq!(DROPPED.load(Ordering::SeqCst), 8, "a panic of one lost another");
 }
 
-fn two_owners_that_panic_do_not_abort() {
+fn two_panicking_owners_do_not_abort() {
     let panics = || std::panic::resume_unwind(Box::new("the owner's own"));
     let alone = owned(panics);
     assert!(catch_unwind(AssertUnwindSafe(|| drop(alone))).is_err(), "alone, it is the caller's");
     let pair = (owned(panics), owned(panics));
     assert!(catch_unwind(AssertUnwindSafe(|| drop(pair))).is_err());
-    // An event of another context has the owner of the stream, and that of a captured record.
+    // An event of another context holds the owner of the stream, and that of a captured record.
     let raw = Space::second().stream(1, 0).expose_provenance();
     let other = Cuda::stream_from_owner(Arc::new(Owner(raw, Box::new(panics))), None).unwrap();
     let event = other.new_event(EventOptions::new()).unwrap();
@@ -166,7 +172,7 @@ fn two_owners_that_panic_do_not_abort() {
     assert!(catch_unwind(AssertUnwindSafe(|| drop(all))).is_err());
 }
 
-fn what_is_put_off_runs_in_a_steady_loop() {
+fn deferred_work_runs_in_a_steady_loop() {
     static ALIVE: AtomicUsize = AtomicUsize::new(0);
     let mine = stream();
     let raw = Space::primary().stream(1, 0).expose_provenance();
@@ -180,7 +186,7 @@ fn what_is_put_off_runs_in_a_steady_loop() {
     }
 }
 
-fn every_call_runs_what_was_put_off() {
+fn every_call_runs_deferred_work() {
     let (mine, other) = (stream(), stream());
     let (event, start) = (other.record_event().unwrap(), || EventOptions::timed());
     let (first, second) = (mine.new_event(start()).unwrap(), mine.new_event(start()).unwrap());
@@ -223,12 +229,12 @@ fn every_call_runs_what_was_put_off() {
         drop_inside(&other, wrapper);
         assert_eq!(Arc::strong_count(&held), 2, "{name}: it was dropped in the host function");
         call();
-        assert_eq!(Arc::strong_count(&held), 1, "{name} did not run what was put off");
+        assert_eq!(Arc::strong_count(&held), 1, "{name} did not run the deferred work");
     }
 }
 
-/// The owner of a stream that recorded an event in a capture asks that event when it is dropped.
-fn an_owner_of_a_captured_record() {
+/// The owner of a stream that recorded an event in a capture queries that event when it is dropped.
+fn owner_of_a_captured_record() {
     let raw = Space::primary().stream(1, 0);
     let event = Arc::new(Cuda::new_event(device(), EventOptions::new()).unwrap());
     let seen = Arc::clone(&event);
@@ -245,9 +251,9 @@ fn an_owner_of_a_captured_record() {
     assert_eq!(receiver.try_recv(), Ok(true), "at the end of the record, with the event free");
 }
 
-/// While the driver is asked about the capture that an event was recorded in, another thread records the
-/// event. The owner that the question kept is dropped at the end of that call, with nothing held.
-fn a_question_about_a_captured_record() {
+/// While one thread asks the driver about the capture of an event's record, another thread records the
+/// event. The owner that the first call kept is dropped at the end of that call, with nothing held.
+fn query_of_a_captured_record() {
     let controls: &Controls = Box::leak(Box::new(controls()));
     for drops_owner in [false, true] {
         let raw = Space::primary().stream(1, 0);
@@ -293,7 +299,7 @@ fn a_question_about_a_captured_record() {
     }
 }
 
-/// Work that fails, once the gate before it is open.
+/// Submits work that fails once the gate before it is open.
 fn fail(stream: &CudaStream) {
     type Fail = unsafe extern "C" fn(Ptr, i32) -> i32;
     let library = driver_sim::library().unwrap();
@@ -306,7 +312,7 @@ fn fail(stream: &CudaStream) {
     ok("driver_sim_fail", code);
 }
 
-fn behind_a_fault_closures_are_dropped() {
+fn closures_after_a_fault_are_dropped() {
     let (space, broken, waiter) = (Space::primary(), stream(), stream());
     let gate = space.gate(broken.raw().as_ptr());
     fail(&broken);
@@ -319,18 +325,18 @@ fn behind_a_fault_closures_are_dropped() {
     drop(sender);
     gate.open();
     expect_kind("synchronize", broken.synchronize(), ErrorKind::StreamFault);
-    // The senders are gone, so this does not wait for ever.
+    // The senders are dropped, so this does not wait forever.
     assert!(receiver.recv().is_err(), "a closure behind failed work ran");
 }
 
-fn the_last_wrapper_of_a_broken_stream() {
+fn last_wrapper_of_a_broken_stream_drops_its_closures() {
     let (space, broken) = (Space::primary(), stream());
     let gate = space.gate(broken.raw().as_ptr());
     fail(&broken);
     let (sender, receiver) = channel::<()>();
     broken.launch_host_func(Box::new(move || sender.send(()).unwrap())).unwrap();
     gate.open();
-    // SAFETY: the stream is alive. It is over when the failure has been seen.
+    // SAFETY: the stream is alive. Its work is over when the failure has been reported.
     while unsafe { (bare().stream_query)(broken.raw().as_ptr()) } == 600 {
         std::thread::yield_now();
     }
@@ -338,7 +344,7 @@ fn the_last_wrapper_of_a_broken_stream() {
     assert!(receiver.recv().is_err(), "a closure behind failed work ran");
 }
 
-fn behind_a_panic_closures_are_dropped_unrun() {
+fn closures_after_a_panic_are_dropped_unrun() {
     let (mine, other) = (stream(), stream());
     let gate = Space::primary().gate(mine.raw().as_ptr());
     mine.launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant to fail"))))
@@ -356,8 +362,8 @@ fn behind_a_panic_closures_are_dropped_unrun() {
     other.synchronize().unwrap();
 }
 
-/// A panic is told after a capture, in which the stream could not be told from others.
-fn a_panic_on_a_captured_stream() {
+/// A panic is reported after a capture, during which the stream could not be identified.
+fn panic_on_a_captured_stream() {
     let mine = stream();
     mine.launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant to fail"))))
         .unwrap();
@@ -371,7 +377,7 @@ fn a_panic_on_a_captured_stream() {
     expect_kind("record_event", mine.record_event(), ErrorKind::StreamFault);
 }
 
-fn panics_elsewhere_cost_no_call() {
+fn panics_of_other_streams_cost_no_call() {
     let controls = controls();
     let (mine, other) = (stream(), stream());
     let raw = other.raw();
@@ -408,9 +414,9 @@ fn panics_elsewhere_cost_no_call() {
     assert!(!before.iter().any(|call| call == "cuStreamGetId"), "{before:?}");
 }
 
-/// A capture begins between the look and the launch: the closure is a node of the graph, and the driver
-/// calls it with every launch.
-fn a_graph_runs_a_closure_once() {
+/// A capture begins between the check and the launch. The closure becomes a graph node, which the driver
+/// calls with every launch.
+fn graph_runs_a_closure_once() {
     let controls = controls();
     let space = Space::primary();
     let (raw, play) = (space.stream(1, 0), space.stream(1, 0));

@@ -1,7 +1,8 @@
-//! Wrapping: contexts, flags, priorities, owners, host functions, and cudarc both ways.
+//! Wrapping of streams: contexts, flags, priorities, owners, host functions, and cudarc in both directions.
 
 mod support;
 
+use std::ffi::c_void;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,31 +10,34 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use gpu_stream_core::{
     Backend, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream, StreamOptions,
 };
-use gpu_stream_cuda::Cuda;
-#[cfg(feature = "cudarc")]
-use gpu_stream_cuda::CudaStream;
-use support::bare::{Space, enter, set_current};
+use gpu_stream_cuda::{Cuda, CudaError, CudaEvent, CudaStream};
+use support::bare::{Space, bare, enter, set_current};
 use support::{device, expect_kind, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
         ("every_kind_of_stream", every_kind_of_stream),
         ("streams_of_two_contexts", streams_of_two_contexts),
-        ("an_event_of_another_context", an_event_of_another_context),
+        ("event_of_another_context_is_rejected", event_of_another_context_is_rejected),
         ("default_handles_without_a_device", default_handles_without_a_device),
         ("unchecked_finds_its_context_later", unchecked_finds_its_context_later),
-        ("a_panic_in_a_host_function_is_a_fault", a_panic_in_a_host_function_is_a_fault),
-        ("things_dropped_in_a_host_function", things_dropped_in_a_host_function),
+        ("host_function_panic_is_a_stream_fault", host_function_panic_is_a_stream_fault),
+        ("objects_dropped_in_a_host_function", objects_dropped_in_a_host_function),
+        (
+            "synchronize_in_a_foreign_callback_is_rejected",
+            synchronize_in_a_foreign_callback_is_rejected,
+        ),
         #[cfg(feature = "cudarc")]
-        ("cudarc_as_the_owner", cudarc_as_the_owner),
+        ("cudarc_stream_as_the_owner", cudarc_stream_as_the_owner),
         #[cfg(feature = "cudarc")]
-        ("back_to_cudarc", back_to_cudarc),
+        ("stream_passed_to_cudarc", stream_passed_to_cudarc),
         #[cfg(feature = "cudarc")]
-        ("cudarc_of_another_context", cudarc_of_another_context),
+        ("cudarc_context_that_differs_is_rejected", cudarc_context_that_differs_is_rejected),
     ])
 }
 
-/// Contexts, blocking and not, every priority: each works, and is what it was made as.
+/// Streams of both contexts, blocking and not, of every priority: each works, and has the properties that
+/// it was created with.
 fn every_kind_of_stream() {
     let range = Cuda::priority_range(device()).unwrap();
     eprintln!("priorities {range:?}");
@@ -47,8 +51,8 @@ fn every_kind_of_stream() {
                 assert_eq!(stream.raw().as_ptr(), raw);
                 assert_eq!(stream.priority().unwrap(), priority);
                 stream.id().unwrap();
-                // Before the gate: to set memory waits for the default stream, and that for
-                // blocking streams.
+                // Before the gate: setting memory waits for the default stream, which waits for blocking
+                // streams.
                 let words = space.words(2);
                 let gate = space.gate(raw);
                 assert!(!stream.query().unwrap());
@@ -64,7 +68,7 @@ fn every_kind_of_stream() {
     }
 }
 
-/// Waits go across contexts of one device, both ways, whatever is current.
+/// Waits work across contexts of one device, in both directions, whatever context is current.
 fn streams_of_two_contexts() {
     let (first, second) = (Space::primary(), Space::second());
     let (raw_first, raw_second) = (first.stream(1, 0), second.stream(1, 0));
@@ -89,9 +93,9 @@ fn streams_of_two_contexts() {
     }
 }
 
-/// An event belongs to a context: a stream of another cannot record it, and says how to make one
-/// that it can.
-fn an_event_of_another_context() {
+/// An event belongs to a context. A stream of another context cannot record it, and the error names a
+/// suitable event.
+fn event_of_another_context_is_rejected() {
     let (first, second) = (Space::primary(), Space::second());
     let (one, other) = (wrap(first.stream(1, 0)), wrap(second.stream(1, 0)));
     let event = Cuda::new_event(device(), EventOptions::new()).unwrap();
@@ -116,7 +120,7 @@ fn an_event_of_another_context() {
 fn default_handles_without_a_device() {
     let (first, second) = (Space::primary(), Space::second());
     for bits in [0, 1] {
-        // SAFETY: the default stream is always there.
+        // SAFETY: the default stream always exists.
         let wrap = || unsafe { Cuda::stream_from_raw(RawStream::from_bits(bits), None) };
         set_current(std::ptr::null_mut());
         assert_eq!(wrap().unwrap(), Cuda::default_stream(device()).unwrap());
@@ -126,7 +130,7 @@ fn default_handles_without_a_device() {
         let _current = enter(second.context);
         let text = expect_kind("handle of a second context", wrap(), ErrorKind::InvalidHandle);
         assert!(text.contains("primary"), "{text}");
-        // SAFETY: as above.
+        // SAFETY: the default stream always exists.
         let named = unsafe { Cuda::stream_from_raw(RawStream::from_bits(bits), Some(device())) };
         assert!(named.unwrap().query().is_ok());
     }
@@ -136,7 +140,7 @@ fn unchecked_finds_its_context_later() {
     for space in [Space::primary(), Space::second()] {
         let raw = space.stream(1, 0);
         let handle = RawStream::from_ptr(raw);
-        // SAFETY: the stream is of this device and never destroyed.
+        // SAFETY: the stream belongs to this device and is never destroyed.
         let stream = unsafe { Cuda::stream_from_raw_unchecked(handle, device()) }.unwrap();
         assert!(stream.query().unwrap());
         let gate = space.gate(raw);
@@ -148,7 +152,7 @@ fn unchecked_finds_its_context_later() {
     }
 }
 
-fn a_panic_in_a_host_function_is_a_fault() {
+fn host_function_panic_is_a_stream_fault() {
     let raw = Space::primary().stream(1, 0);
     let (stream, other) = (wrap(raw), wrap(Space::primary().stream(1, 0)));
     let held = Arc::new(());
@@ -178,9 +182,9 @@ fn a_panic_in_a_host_function_is_a_fault() {
     assert!(other.query().unwrap());
 }
 
-/// A host function drops the last share of a stream and of events: nothing hangs, and the functions
-/// behind it run.
-fn things_dropped_in_a_host_function() {
+/// A host function drops the last reference to a stream and to events. Nothing blocks, and the later
+/// functions run.
+fn objects_dropped_in_a_host_function() {
     let carrier = Cuda::new_stream(device(), StreamOptions::new()).unwrap();
     let ran = Arc::new(AtomicU32::new(0));
     for _ in 0..100 {
@@ -200,8 +204,36 @@ fn things_dropped_in_a_host_function() {
     assert_eq!(ran.load(Ordering::SeqCst), 100);
 }
 
+/// Another library's callback blocks on a stream or event. The driver would block forever, and the backend does not know
+/// the callback.
+fn synchronize_in_a_foreign_callback_is_rejected() {
+    struct Arguments {
+        stream: CudaStream,
+        event: CudaEvent,
+        results: std::sync::mpsc::Sender<[Result<(), CudaError>; 2]>,
+    }
+    unsafe extern "C" fn callback(arguments: *mut c_void) {
+        // SAFETY: the pointer comes from the box below, and the driver calls once.
+        let Arguments { stream, event, results } = *unsafe { Box::from_raw(arguments.cast()) };
+        results.send([stream.synchronize(), event.synchronize()]).unwrap();
+    }
+    let stream = Cuda::new_stream(device(), StreamOptions::new()).unwrap();
+    let event = stream.record_event().unwrap();
+    stream.synchronize().unwrap();
+    let (results, received) = std::sync::mpsc::channel();
+    let arguments = Box::into_raw(Box::new(Arguments { stream, event, results }));
+    let carrier = Space::primary().stream(1, 0);
+    // SAFETY: the stream is alive, and `arguments` is valid until the one call.
+    let code = unsafe { (bare().launch_host_func)(carrier, callback, arguments.cast()) };
+    assert_eq!(code, 0);
+    for result in received.recv().unwrap() {
+        let text = expect_kind("in a foreign callback", result, ErrorKind::NotPermitted);
+        assert!(text.contains("host function"), "{text}");
+    }
+}
+
 #[cfg(feature = "cudarc")]
-fn cudarc_as_the_owner() {
+fn cudarc_stream_as_the_owner() {
     let context = cudarc::driver::CudaContext::new(0).unwrap();
     let theirs = context.new_stream().unwrap();
     let stream = CudaStream::from_cudarc(&theirs).unwrap();
@@ -220,7 +252,7 @@ fn cudarc_as_the_owner() {
     drop(stream);
     assert_eq!(support::bare::thread_state(), none, "cudarc left its context current");
     set_current(std::ptr::with_exposed_provenance_mut(before.0));
-    assert!(watch.upgrade().is_none(), "the stream is let go with its last wrapper");
+    assert!(watch.upgrade().is_none(), "the stream is dropped with its last wrapper");
     assert_eq!(event.status().unwrap(), EventStatus::Complete);
 
     let default = CudaStream::from_cudarc(&context.default_stream()).unwrap();
@@ -230,9 +262,9 @@ fn cudarc_as_the_owner() {
     assert!(text.contains("per_thread_stream"), "{text}");
 }
 
-/// A kernel is launched by cudarc on a stream that we lent it, in order with the rest.
+/// cudarc launches a kernel on a borrowed stream of ours, in order with other work.
 #[cfg(feature = "cudarc")]
-fn back_to_cudarc() {
+fn stream_passed_to_cudarc() {
     use cudarc::driver::{LaunchConfig, PushKernelArg};
     let context = cudarc::driver::CudaContext::new(0).unwrap();
     let text = support::bare::PTX.to_str().unwrap();
@@ -242,7 +274,7 @@ fn back_to_cudarc() {
         Cuda::new_stream(device(), StreamOptions::new()).unwrap(),
         Cuda::new_stream(device(), StreamOptions::new()).unwrap(),
     );
-    // SAFETY: `ours` outlives what cudarc has.
+    // SAFETY: `ours` outlives the streams of cudarc.
     let lent = unsafe { ours.to_cudarc(&context) }.unwrap();
     assert_eq!(lent.cu_stream().cast(), ours.raw().as_ptr());
     let mut number = lent.alloc_zeros::<u32>(1).unwrap();
@@ -251,10 +283,10 @@ fn back_to_cudarc() {
         let turns = 40_u32;
         let mut launch = lent.launch_builder(&slow_store);
         launch.arg(&mut number).arg(&round).arg(&turns);
-        // SAFETY: these are the kernel's parameters.
+        // SAFETY: the arguments match the kernel's parameters.
         unsafe { launch.launch(one) }.unwrap();
         reader.wait_stream(&ours).unwrap();
-        // SAFETY: `reader` outlives what cudarc has.
+        // SAFETY: `reader` outlives the streams of cudarc.
         let reading = unsafe { reader.to_cudarc(&context) }.unwrap();
         assert_eq!(reading.clone_dtoh(&number).unwrap(), [round]);
         ours.wait_stream(&reader).unwrap();
@@ -264,10 +296,10 @@ fn back_to_cudarc() {
 }
 
 #[cfg(feature = "cudarc")]
-fn cudarc_of_another_context() {
+fn cudarc_context_that_differs_is_rejected() {
     let context = cudarc::driver::CudaContext::new(0).unwrap();
     let stream = wrap(Space::second().stream(1, 0));
-    // SAFETY: nothing is made of it, since it is refused.
+    // SAFETY: the call is rejected, so no stream is created.
     let lent = unsafe { stream.to_cudarc(&context) };
     expect_kind("to_cudarc of another context", lent, ErrorKind::InvalidHandle);
     assert!(CudaStream::from_cudarc(&context.new_stream().unwrap()).is_ok());

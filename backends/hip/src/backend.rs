@@ -107,7 +107,7 @@ unsafe impl Backend for Hip {
         options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<HipEvent, HipError> {
-        match public_call(|| HipEvent::check_foreign(raw, device, "Backend::wrap_event")) {
+        match public_call(|| HipEvent::check_foreign(raw, device, "Backend::event_from_raw")) {
             Ok(device) => Ok(HipEvent::foreign(raw, device, options, owner)),
             Err(error) => Err(refuse(owner, error)),
         }
@@ -146,7 +146,7 @@ unsafe impl Backend for Hip {
         owner: KeepAlive,
     ) -> Result<HipStream, HipError> {
         // SAFETY: the caller keeps this method's contract, which is that of the callee.
-        match unsafe { stream::wrap(raw, device, "Backend::wrap_stream") } {
+        match unsafe { stream::wrap(raw, device, "Backend::stream_from_raw") } {
             Ok(parts) => Ok(parts.with(owner)),
             Err(error) => Err(refuse(owner, error)),
         }
@@ -158,7 +158,7 @@ unsafe impl Backend for Hip {
         device: Device,
         owner: KeepAlive,
     ) -> Result<HipStream, HipError> {
-        let operation = "Backend::wrap_stream_unchecked";
+        let operation = "Backend::stream_from_raw_unchecked";
         // SAFETY: the caller keeps this method's contract, which is that of the callee.
         match unsafe { stream::wrap_unchecked(raw, device, operation) } {
             Ok(parts) => Ok(parts.with(owner)),

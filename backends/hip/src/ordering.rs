@@ -146,13 +146,13 @@ fn pointer(event: usize) -> Ptr {
 impl EventOps for StreamPair<'_> {
     type Error = FastPathError;
 
-    fn take(&self) -> Result<usize, FastPathError> {
+    fn acquire(&self) -> Result<usize, FastPathError> {
         let ordinal = self.source.ordinal();
         let scratch = self.entry.scratch_events.take(self.driver, ordinal, "Stream::wait_stream");
         scratch.map(RawEvent::to_bits).map_err(|_| FastPathError::Event)
     }
 
-    fn give(&self, event: usize) {
+    fn release(&self, event: usize) {
         if self.lost.replace(false) {
             return;
         }
@@ -224,7 +224,7 @@ impl ScratchEvent {
     }
 
     fn replace(&mut self, pair: &StreamPair) -> Result<usize, FastPathError> {
-        let (driver, entry, event) = (pair.driver, pair.entry, pair.take()?);
+        let (driver, entry, event) = (pair.driver, pair.entry, pair.acquire()?);
         drop(std::mem::replace(self, ScratchEvent(Some(TakenEvent { driver, entry, event }))));
         Ok(event)
     }

@@ -1,8 +1,8 @@
-//! The host backend beside what a user would write instead, each workload by itself.
+//! Compares the host backend with what a user would write instead, one workload at a time.
 //!
-//! `cargo bench -p gpu-stream-host --bench compare`, with a part of a name behind it to run less.
-//! The sizes are smaller than those of the bench `table`, which runs the contenders by turns and is
-//! the one to quote.
+//! `cargo bench -p gpu-stream-host --bench compare`, followed by part of a name to run fewer
+//! workloads. The sizes are smaller than those of the bench `table`, which alternates between the
+//! contenders. Quote the figures of `table`.
 
 mod workloads;
 
@@ -19,8 +19,8 @@ fn main() {
     divan::main();
 }
 
-/// Times whole runs of one load, each after a rest that is not timed, and checks that they did
-/// their work.
+/// Times whole runs of one load, and checks that they did their work. Each run follows a rest,
+/// which is not timed.
 fn bench<C: Contender, L: Load<C>>(bencher: Bencher, size: u64, before: Duration) {
     let contender = C::start();
     let mut load = L::new(&contender, size);
@@ -35,7 +35,7 @@ fn w1_one_stream<C: Contender>(bencher: Bencher) {
     bench::<C, OneStream<C>>(bencher, 100_000, Duration::ZERO);
 }
 
-/// W1p: the same by four producers, 25,000 each.
+/// W1p: W1 with four producers, 25,000 tasks each.
 #[divan::bench(types = [StdChannel, Crossbeam, Rayon, Tokio, OnHost], sample_count = 25, sample_size = 1)]
 fn w1p_one_stream_of_four_producers<C: Contender>(bencher: Bencher) {
     bench::<C, SharedStream<C>>(bencher, 100_000, Duration::ZERO);
@@ -47,7 +47,7 @@ fn w2_many_streams<C: Contender>(bencher: Bencher) {
     bench::<C, ManyStreams<C>>(bencher, 200, Duration::ZERO);
 }
 
-/// W2p: the same by four producers, 50 streams each.
+/// W2p: W2 with four producers, 50 streams each.
 #[divan::bench(types = [StdChannel, Crossbeam, Rayon, Tokio, OnHost], sample_count = 15, sample_size = 1)]
 fn w2p_many_streams_of_four_producers<C: Contender>(bencher: Bencher) {
     bench::<C, OwnStreams<C>>(bencher, 200, Duration::ZERO);
@@ -65,13 +65,14 @@ fn w4_round_trip<C: Contender>(bencher: Bencher) {
     bench::<C, OneStream<C>>(bencher, 1, Duration::ZERO);
 }
 
-/// W4i: the same after the caller has spun for 200 µs.
+/// W4i: W4 after the caller has spun for 200 µs.
 #[divan::bench(types = [StdChannel, Crossbeam, Rayon, Tokio, OnHost], sample_count = 1_000, sample_size = 1)]
 fn w4i_round_trip_after_rest<C: Contender>(bencher: Bencher) {
     bench::<C, OneStream<C>>(bencher, 1, Duration::from_micros(200));
 }
 
-/// W5: 64 streams get a task each, one waits for all of them, the caller for that one.
+/// W5: 64 streams get a task each, one stream waits for all of them, and the caller waits for that
+/// one.
 #[divan::bench(types = [StdChannel, Crossbeam, Rayon, Tokio, OnHost], sample_count = 500, sample_size = 1)]
 fn w5_join<C: Contender>(bencher: Bencher) {
     bench::<C, Join<C>>(bencher, 1, Duration::ZERO);

@@ -1,58 +1,60 @@
-//! What can go wrong on the host: [`HostError`].
+//! The error of the host backend: [`HostError`].
 
 use gpu_stream_core::{BackendKind, ContractError, Error, ErrorKind};
 
 use crate::executor::fault::Fault;
-use crate::executor::queue::NoWait;
+use crate::executor::queue::WaitError;
 
 /// The error of the host backend.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
-    /// Misuse that the contract names. Of the [kind](Error::kind) that it names.
+    /// A violation of the contract of the traits, of the [kind](Error::kind) that the contract
+    /// names.
     #[error(transparent)]
     Contract(#[from] ContractError),
 
-    /// A task of the stream panicked, or of a stream that it waited for. Kind
+    /// A task of the stream, or of a stream that it waited for, panicked. Kind
     /// [`StreamFault`](ErrorKind::StreamFault).
-    #[error("{operation}: {fault}; it stays so, use another stream")]
+    #[error("{operation}: {fault}; the stream stays faulted, use another stream")]
     #[non_exhaustive]
     StreamFault {
-        /// The call.
+        /// The call that failed.
         operation: &'static str,
-        /// Whose task panicked, and with what message.
+        /// The stream whose task panicked, and the message.
         fault: StreamFault,
     },
 
-    /// An environment variable has a value that cannot be used. Kind
+    /// An environment variable has an invalid value. Kind
     /// [`InvalidOptions`](ErrorKind::InvalidOptions).
     #[error(
-        "{variable}={value}: this must be a whole number from {least} to {most}, or not be set"
+        "{variable}={value}: not a whole number from {least} to {most}; correct or unset the variable"
     )]
     #[non_exhaustive]
     InvalidSetting {
-        /// The variable.
+        /// The name of the variable.
         variable: &'static str,
         /// Its value.
         value: String,
-        /// The least number that would do.
+        /// The least valid number.
         least: u32,
-        /// The greatest one.
+        /// The greatest valid number.
         most: u32,
     },
 
-    /// The system gave no thread to run streams on. Kind [`OutOfMemory`](ErrorKind::OutOfMemory).
+    /// The system refused to start a worker thread. Kind [`OutOfMemory`](ErrorKind::OutOfMemory).
     #[error(
         "the host backend cannot start a thread: {reason}; raise the limit on threads and try again"
     )]
     #[non_exhaustive]
     NoThread {
-        /// What the system said.
+        /// The system's reason.
         reason: String,
     },
 }
 
-/// The panic behind [`HostError::StreamFault`]: displays the stream, by its id, and the message.
+/// The panic that caused a [`HostError::StreamFault`]. Displays the id of the stream and the
+/// message.
 #[derive(Clone, Debug)]
 pub struct StreamFault(Fault);
 
@@ -63,14 +65,16 @@ impl std::fmt::Display for StreamFault {
 }
 
 impl HostError {
+    /// Creates the error of a stream with a fault.
     pub(crate) fn fault(operation: &'static str, fault: Fault) -> Self {
         HostError::StreamFault { operation, fault: StreamFault(fault) }
     }
 
-    pub(crate) fn no_wait(operation: &'static str, reason: NoWait) -> Self {
-        match reason {
-            NoWait::Faulted(fault) => HostError::fault(operation, fault),
-            NoWait::ProcessEnding => {
+    /// Creates the error of a wait that failed.
+    pub(crate) fn wait_error(operation: &'static str, error: WaitError) -> Self {
+        match error {
+            WaitError::Faulted(fault) => HostError::fault(operation, fault),
+            WaitError::ProcessEnding => {
                 ContractError::ProcessEnding { backend: BackendKind::Host }.into()
             }
         }

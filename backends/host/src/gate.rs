@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use gpu_stream_core::{Device, EventOptions, KeepAlive};
 
-use crate::executor::driver;
-use crate::executor::process_state;
 use crate::executor::queue::Queue;
 use crate::executor::record::Record;
+use crate::executor::{executor, process_state};
 use crate::{HostError, HostEvent, device};
 
-/// Holds back whatever waits for its event, until the program opens it.
+/// A latch: its event completes when the program opens the gate.
 ///
-/// What
-/// [`cuStreamWaitValue32`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__MEMOP.html) is
-/// on CUDA and a [user
-/// event](https://registry.khronos.org/OpenCL/specs/3.0-unified/html/OpenCL_API.html#clCreateUserEvent)
-/// in OpenCL. No thread is held while the gate is shut. Dropping the gate opens it, so that nothing
-/// that was submitted is lost.
+/// Streams that wait for the event are held back until then. A waiting stream holds no thread.
+/// Dropping the gate opens it, so that no submitted work is lost.
+///
+/// The equivalent on CUDA is
+/// [`cuStreamWaitValue32`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__MEMOP.html), in
+/// OpenCL a
+/// [user event](https://registry.khronos.org/OpenCL/specs/3.0-unified/html/OpenCL_API.html#clCreateUserEvent).
 ///
 /// ```
 /// use gpu_stream_core::{Backend, Stream, StreamOptions};
@@ -38,41 +38,40 @@ use crate::{HostError, HostEvent, device};
 #[must_use = "dropping the gate opens it"]
 pub struct Gate {
     event: HostEvent,
-    queue: Shut,
+    queue: GateQueue,
 }
 
-/// The queue behind the gate, with one item in it that nobody runs.
-struct Shut(Arc<Queue>);
+/// The queue of a gate. Its item 1 completes when the gate is opened.
+struct GateQueue(Arc<Queue>);
 
 impl Gate {
-    /// A gate that is shut. Does not block.
+    /// Creates a closed gate. Does not block.
     ///
     /// # Errors
-    /// [`BackendMismatch`](gpu_stream_core::ErrorKind::BackendMismatch),
-    /// [`InvalidDevice`](gpu_stream_core::ErrorKind::InvalidDevice).
+    /// [`BackendMismatch`](gpu_stream_core::ErrorKind::BackendMismatch) or
+    /// [`InvalidDevice`](gpu_stream_core::ErrorKind::InvalidDevice) if the host has no such device.
     pub fn new(device: Device) -> Result<Self, HostError> {
         device::ordinal(device, "Gate::new")?;
-        let queue = Queue::held(&driver()?.pool);
+        let queue = Queue::new_external(&executor()?.pool);
         let event = HostEvent::new(device, EventOptions::new());
         let record = Record::new(Arc::clone(&queue), 1, None);
         event.record_with(KeepAlive::none(), || Ok(record))?;
-        Ok(Gate { event, queue: Shut(queue) })
+        Ok(Gate { event, queue: GateQueue(queue) })
     }
 
-    /// The event: recorded, and pending until the gate is open.
+    /// Returns the event, which is recorded, and pending until the gate is open.
     ///
-    /// It is an event like any other: whoever records it on a stream makes it stand for that.
+    /// Recording it on a stream replaces the gate's record, as for any event.
     pub fn event(&self) -> &HostEvent {
         &self.event
     }
 
-    /// Opens the gate: its event is complete from now on. Does not block; once open, nothing more
-    /// happens.
+    /// Opens the gate, which completes its event. Does not block. Has no effect on an open gate.
     pub fn open(&self) {
         if process_state::is_forked() {
-            return; // it is the parent's
+            return; // The gate belongs to the parent process.
         }
-        self.queue.0.release();
+        self.queue.0.complete_external();
     }
 }
 
@@ -82,7 +81,7 @@ impl Drop for Gate {
     }
 }
 
-impl std::fmt::Debug for Shut {
+impl std::fmt::Debug for GateQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.0.progress.done() == 0 { "shut" } else { "open" })
     }

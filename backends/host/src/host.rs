@@ -1,29 +1,36 @@
-//! The backend itself: [`Host`].
+//! The backend: [`Host`].
+//!
+//! This module, `stream`, `event` and `shared_event` import each other. The traits require that:
+//! `Backend` names its stream and event types, and these name their backend.
 
 use std::sync::Arc;
 
 use gpu_stream_core::{
-    Backend, BackendInfo, BackendKind, ContractError, Device, EventOptions, KeepAlive, PerThread,
-    PriorityRange, RawEvent, RawStream, StreamOptions,
+    Backend, BackendInfo, BackendKind, Device, EventOptions, KeepAlive, PerThread, PriorityRange,
+    RawEvent, RawStream, StreamOptions,
 };
 
-use crate::event::ensure_outside_task;
-use crate::executor::pool::Level;
-use crate::executor::settle;
-use crate::{HostError, HostEvent, HostStream, device, raw_event, stream};
+use crate::executor::level::Level;
+use crate::executor::{settle, task};
+use crate::options::check_event;
+use crate::{HostError, HostEvent, HostStream, device, event, stream};
 
 /// The host backend: streams that run closures on CPU threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Host;
 
-// SAFETY: a wrapper stores its owner, and an event that of the stream of its last record. A handle is looked up and never
-// followed, and a thread's own stream comes out as a `PerThread` alone.
+// SAFETY:
+// - A wrapper stores the owner that it is given. An event stores the owner of its last record's
+//   stream.
+// - A handle is looked up in a table and never dereferenced.
+// - A per-thread stream is returned only as a `PerThread`.
 unsafe impl Backend for Host {
     const KIND: BackendKind = BackendKind::Host;
 
-    /// No host event needs its stream. It is held all the same, so that a program which depends on
-    /// the shorter life of an owner is found out here and not on the vendor where the longer one is
-    /// needed.
+    /// Always `true`, although no host event needs its stream.
+    ///
+    /// A program that depends on the shorter life of an owner thus fails here, and not only on a
+    /// vendor that needs the longer one.
     const EVENTS_KEEP_OWNER: bool = true;
 
     type RawStream = RawStream<Host>;
@@ -54,7 +61,8 @@ unsafe impl Backend for Host {
 
     fn new_event(device: Device, options: EventOptions) -> Result<HostEvent, HostError> {
         const OPERATION: &str = "Backend::new_event";
-        check_event(device, options, OPERATION)?;
+        device::ordinal(device, OPERATION)?;
+        check_event(options, OPERATION)?;
         Ok(HostEvent::new(device, options))
     }
 
@@ -68,70 +76,45 @@ unsafe impl Backend for Host {
         device: Option<Device>,
         owner: KeepAlive,
     ) -> Result<HostStream, HostError> {
-        stream::wrap(raw, device, owner, "Backend::wrap_stream")
+        stream::wrap(raw, device, owner, "Backend::stream_from_raw")
     }
 
-    /// The handle is looked up all the same: there is no other way to its stream.
+    /// Wraps the stream after the same checks as `stream_from_raw_with_owner`: only the lookup by
+    /// handle leads to a stream.
     unsafe fn stream_from_raw_with_owner_unchecked(
         raw: RawStream<Host>,
         device: Device,
         owner: KeepAlive,
     ) -> Result<HostStream, HostError> {
-        stream::wrap(raw, Some(device), owner, "Backend::wrap_stream_unchecked")
+        stream::wrap(raw, Some(device), owner, "Backend::stream_from_raw_unchecked")
     }
 
-    /// The handle is looked up, and so are device and options, which it knows.
+    /// Wraps an event. The given options are ignored, because the event knows its own.
     unsafe fn event_from_raw_with_owner(
         raw: RawEvent<Host>,
         device: Option<Device>,
         _options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<HostEvent, HostError> {
-        raw_event::wrap(raw, device, owner, "Backend::wrap_event")
+        event::wrap(raw, device, owner, "Backend::event_from_raw")
     }
 }
 
-/// `Ok` if the backend has such events.
-pub(crate) fn check_event(
-    device: Device,
-    options: EventOptions,
-    operation: &'static str,
-) -> Result<(), HostError> {
-    device::ordinal(device, operation)?;
-    if options.is_interprocess() {
-        let reason = "its streams live in one process; use an event without `interprocess`";
-        return Err(ContractError::Unsupported { operation, backend: Host::KIND, reason }.into());
-    }
-    Ok(())
-}
-
-/// `Ok` if the backend has such streams.
-pub(crate) fn check_stream(
-    options: StreamOptions,
-    operation: &'static str,
-) -> Result<(), HostError> {
-    Level::PRIORITIES.check(options.priority, operation)?;
-    if options.blocking {
-        let reason = "its default stream is a stream like any other, which none synchronises with; use a stream without \
-                      `blocking`, and a wait";
-        return Err(ContractError::Unsupported { operation, backend: Host::KIND, reason }.into());
-    }
-    Ok(())
-}
-
-/// Blocks until none of `streams` can go further by itself: each is idle, has a fault, or waits
-/// behind a [`Gate`] that is shut, through however many other streams.
+/// Blocks until none of `streams` can continue by itself.
 ///
-/// For tests, which can then look at what did *not* happen, without a sleep. It is exact: what no
-/// gate holds back has been done. It does not return while another thread keeps submitting to one
-/// of the streams, or while a task of one does not end.
+/// Each stream is then idle, has a fault, or waits for a closed [`Gate`], possibly through other
+/// streams.
+///
+/// Tests use this to check what did *not* happen, without a sleep. It is exact: all work that no
+/// gate holds back is done. It does not return while another thread keeps submitting to one of the
+/// streams, or while a task of one does not end.
 ///
 /// # Errors
-/// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) from inside a task.
+/// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) inside a task.
 ///
 /// [`Gate`]: crate::Gate
 pub fn wait_quiescent(streams: &[&HostStream]) -> Result<(), HostError> {
-    ensure_outside_task("settle")?;
+    task::ensure_outside_task("wait_quiescent")?;
     settle::wait_quiescent(
         || streams.iter().map(|stream| Arc::clone(stream.queue())).collect(),
         || false,

@@ -1,11 +1,10 @@
 #![doc = include_str!("../README.md")]
-// Loom and shuttle check the inside of the driver; what lies outside of it is not compiled then, and leaves
-// parts unused.
+// Loom and shuttle check the executor alone: the other modules are not compiled then, which leaves
+// parts of the executor unused.
 #![cfg_attr(any(gpu_stream_loom, gpu_stream_shuttle), allow(dead_code))]
 
-mod sync;
-
 mod executor;
+mod sync;
 
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod device;
@@ -18,9 +17,11 @@ mod gate;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod host;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+mod options;
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 pub mod raw;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
-mod raw_event;
+mod shared_event;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod stream;
 

@@ -1,4 +1,4 @@
-//! A queue of closures: [`HostStream`].
+//! Streams of the host backend: [`HostStream`].
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -8,48 +8,53 @@ use gpu_stream_core::{
     KeepAlive, PerThread, RawStream, Stream, StreamOptions,
 };
 
-use crate::event::ensure_outside_task;
 use crate::executor::queue::{Queue, SubmitError};
 use crate::executor::record::{Record, Timestamp};
-use crate::executor::{Driver, Entry, Origin, driver, process_state};
-use crate::host::check_stream;
+use crate::executor::{Executor, Origin, StreamEntry, executor, process_state, task};
+use crate::options::check_stream;
 use crate::{Host, HostError, HostEvent, device};
 
-/// A stream of the host backend: closures that run one after the other, on whichever thread is
-/// free.
+/// A stream of the host backend. Its closures run one after the other, on any free thread.
 ///
-/// A clone is the same stream. A stream that was made by [`Host`] is destroyed with the last clone,
-/// and what was submitted to it still runs.
+/// A clone is the same stream. A stream that [`Host`] created is destroyed with its last clone.
+/// Work that was submitted to it still runs.
 ///
-/// A task must not block for what another stream's task does: it holds a thread of a pool that has
-/// as many as the machine has cores. Let the stream wait for an event; a waiting stream holds no
-/// thread.
+/// A task must not block on a task of another stream. It would hold a worker thread, of which there
+/// are only as many as the machine has cores. Let the stream wait for an event instead; a waiting
+/// stream holds no thread.
 #[derive(Clone)]
 pub struct HostStream {
-    entry: Arc<Entry>,
+    entry: Arc<StreamEntry>,
     raw: RawStream<Host>,
     owner: KeepAlive,
 }
 
 impl HostStream {
-    /// Runs `task` when the stream comes to it: after all that was submitted before, and before all
-    /// that is submitted later. Does not block.
+    /// Submits `task`, which runs after all earlier work of the stream and before all later work.
+    /// Does not block.
     ///
-    /// The closure runs on a thread of the pool, or on a thread that is blocked in
-    /// [`synchronize`](Stream::synchronize) of this stream, of a stream that waits for it, or of an
-    /// event of either (`GPU_STREAM_HOST_HELP=0` turns that off). It is dropped before the stream
-    /// calls it done. One of up to 128 bytes, with the alignment of a `u64` or less, is stored
-    /// without an allocation.
+    /// # Where it runs
+    /// On a worker thread, or on a thread that is blocked in [`synchronize`](Stream::synchronize).
+    /// Such a thread synchronizes this stream, a stream that waits for it, or an event of either.
+    /// `GPU_STREAM_HOST_HELP=0` restricts tasks to worker threads.
     ///
-    /// It may submit work, to this stream too, and may not block on a stream or event. If it panics
-    /// the stream has a fault from then on: what stands behind it is dropped unrun, and every later
-    /// call says [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) with the panic's message.
-    /// A stream that waits for work behind the fault gets it too; all others go on.
+    /// # Memory
+    /// A closure of up to 128 bytes, with the alignment of a `u64` or less, is stored without an
+    /// allocation. It is dropped before the stream counts it as complete.
+    ///
+    /// # Rules
+    /// A task may submit work, also to this stream. It must not block on a stream or an event.
+    ///
+    /// A panic gives the stream a fault. Later tasks of the stream are dropped without running, and
+    /// every later call fails with [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) and the
+    /// panic's message. A stream that waits for such a task gets the fault too. All other streams
+    /// continue.
     ///
     /// # Errors
-    /// [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault);
-    /// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the stream was destroyed.
-    /// The closure is dropped.
+    /// - [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) if the stream has a fault.
+    /// - [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the stream was destroyed.
+    ///
+    /// `task` is dropped in both cases.
     #[doc(alias(
         "cuLaunchHostFunc",
         "cudaLaunchHostFunc",
@@ -58,29 +63,31 @@ impl HostStream {
         "enqueue"
     ))]
     pub fn launch(&self, task: impl FnOnce() + Send + 'static) -> Result<(), HostError> {
-        self.submitted("HostStream::launch", self.queue().launch(task)).map(drop)
+        self.number_or_error("HostStream::launch", self.queue().launch(task)).map(drop)
     }
 
+    /// Returns the queue of the stream.
     pub(crate) fn queue(&self) -> &Arc<Queue> {
         &self.entry.queue
     }
 
-    /// The number of what was submitted, or why it was not.
-    fn submitted(
+    /// Returns the number of a submitted item, or the error of `operation`.
+    fn number_or_error(
         &self,
         operation: &'static str,
-        outcome: Result<u64, SubmitError>,
+        result: Result<u64, SubmitError>,
     ) -> Result<u64, HostError> {
-        outcome.map_err(|refused| self.refused(operation, refused))
+        result.map_err(|error| self.submit_error(operation, error))
     }
 
-    /// The number of the last item submitted, if the stream can be used.
-    fn usable(&self, operation: &'static str) -> Result<u64, HostError> {
-        self.submitted(operation, self.queue().usable())
+    /// Returns the number of the last item submitted. Fails if the stream accepts no work.
+    fn ensure_usable(&self, operation: &'static str) -> Result<u64, HostError> {
+        self.number_or_error(operation, self.queue().ensure_usable())
     }
 
-    fn refused(&self, operation: &'static str, refused: SubmitError) -> HostError {
-        match refused {
+    /// Creates the error of a submission that failed.
+    fn submit_error(&self, operation: &'static str, error: SubmitError) -> HostError {
+        match error {
             SubmitError::Faulted(fault) => HostError::fault(operation, fault),
             SubmitError::Process(error) => error.into(),
             SubmitError::Closed => ContractError::InvalidHandle {
@@ -93,11 +100,13 @@ impl HostStream {
     }
 }
 
-// SAFETY: items of a queue end in the order of their submission, closures dropped, before its
-// number passes them, with release and acquire between the two threads; `query` and `synchronize`
-// compare that number with the last one submitted at the call. A fault is an error in both.
-// `wait_event` puts the record itself into the queue, which goes no further before the record is
-// complete, whatever becomes of the event.
+// SAFETY:
+// - The items of a queue complete in the order of their submission. Each closure is dropped before
+//   the progress reaches its number, with a release by the runner and an acquire by the caller.
+// - `query` and `synchronize` compare the progress with the last number submitted at the call.
+// - A fault is an error in both.
+// - `wait_event` submits the record itself. The queue does not continue before that is complete,
+//   even if the event is recorded again or dropped.
 unsafe impl Stream for HostStream {
     type Backend = Host;
 
@@ -111,16 +120,16 @@ unsafe impl Stream for HostStream {
 
     fn query(&self) -> Result<bool, HostError> {
         const OPERATION: &str = "Stream::query";
-        let last = self.usable(OPERATION)?;
+        let last = self.ensure_usable(OPERATION)?;
         self.queue().progress.check(last).map_err(|fault| HostError::fault(OPERATION, fault))
     }
 
     fn synchronize(&self) -> Result<(), HostError> {
         const OPERATION: &str = "Stream::synchronize";
-        ensure_outside_task(OPERATION)?;
-        let last = self.usable(OPERATION)?;
-        let help = driver()?.help;
-        self.queue().wait_for(last, help).map_err(|reason| HostError::no_wait(OPERATION, reason))
+        task::ensure_outside_task(OPERATION)?;
+        let last = self.ensure_usable(OPERATION)?;
+        let help = executor()?.help;
+        self.queue().wait_for(last, help).map_err(|error| HostError::wait_error(OPERATION, error))
     }
 
     fn record(&self, event: &HostEvent) -> Result<(), HostError> {
@@ -129,31 +138,29 @@ unsafe impl Stream for HostStream {
         event.device().check_is(self.device(), OPERATION)?;
         process_state::ensure_not_forked()?;
         event.record_with(self.owner.clone(), || {
-            let (number, stamp) = if event.options().is_timed() {
-                let stamp = Arc::new(Timestamp::default());
-                let number = self.queue().stamp(Arc::clone(&stamp));
-                (self.submitted(OPERATION, number)?, Some(stamp))
+            let (number, timestamp) = if event.options().is_timed() {
+                let timestamp = Arc::new(Timestamp::default());
+                let number = self.queue().submit_timestamp(Arc::clone(&timestamp));
+                (self.number_or_error(OPERATION, number)?, Some(timestamp))
             } else {
-                (self.usable(OPERATION)?, None)
+                (self.ensure_usable(OPERATION)?, None)
             };
-            Ok(Record::new(Arc::clone(self.queue()), number, stamp))
+            Ok(Record::new(Arc::clone(self.queue()), number, timestamp))
         })
     }
 
     fn wait_event(&self, event: &HostEvent) -> Result<(), HostError> {
         const OPERATION: &str = "Stream::wait_event";
-        self.usable(OPERATION)?;
-        match event.to_wait_for(self.queue()) {
-            Some(record) => self.submitted(OPERATION, self.queue().wait(record)).map(drop),
-            None => Ok(()),
-        }
+        self.ensure_usable(OPERATION)?;
+        let Some(record) = event.pending_record(self.queue()) else { return Ok(()) };
+        self.number_or_error(OPERATION, self.queue().submit_wait(record)).map(drop)
     }
 
-    /// As the contract says; shorter, since nobody else knows the event yet.
+    /// Creates an event and records it. Needs no lock, because no other thread has the event yet.
     fn record_event(&self) -> Result<HostEvent, HostError> {
-        let number = self.usable("Stream::record_event")?;
+        let number = self.ensure_usable("Stream::record_event")?;
         let record = Record::new(Arc::clone(self.queue()), number, None);
-        Ok(HostEvent::recorded(self.device(), EventOptions::new(), record, self.owner.clone()))
+        Ok(HostEvent::new_recorded(self.device(), EventOptions::new(), record, self.owner.clone()))
     }
 
     fn priority(&self) -> Result<i32, HostError> {
@@ -164,18 +171,18 @@ unsafe impl Stream for HostStream {
         Ok(self.queue().id())
     }
 
-    /// The host has no graphs: always [`CaptureStatus::None`].
+    /// Returns [`CaptureStatus::None`]: the host has no graphs.
     fn capture_status(&self) -> Result<CaptureStatus, HostError> {
         Ok(CaptureStatus::None)
     }
 
-    /// [`HostStream::launch`], with its rules.
+    /// Submits `func`, with the rules of [`HostStream::launch`].
     fn launch_host_func(&self, func: HostFunc) -> Result<(), HostError> {
-        self.submitted("Stream::launch_host_func", self.queue().launch(func)).map(drop)
+        self.number_or_error("Stream::launch_host_func", self.queue().launch(func)).map(drop)
     }
 }
 
-/// Equal if the device and the handle are.
+/// Compares the device and the handle.
 impl PartialEq for HostStream {
     fn eq(&self, other: &Self) -> bool {
         self.is_same(other)
@@ -198,53 +205,56 @@ impl std::fmt::Debug for HostStream {
     }
 }
 
-/// The owner of a stream that we made: destroys it.
-struct Owned {
-    driver: &'static Driver,
+/// The owner of a stream that this backend created. Destroys the stream on drop.
+struct OwnedStream {
+    executor: &'static Executor,
     handle: usize,
 }
 
-impl Drop for Owned {
+impl Drop for OwnedStream {
     fn drop(&mut self) {
-        self.driver.streams.destroy(self.handle);
+        self.executor.streams.destroy(self.handle);
     }
 }
 
-/// A new stream, and the share in the owner that destroys it.
+/// Creates a stream, and the owner that destroys it.
 fn create(
     device: Device,
     options: StreamOptions,
     origin: Origin,
     operation: &'static str,
-) -> Result<(Arc<Entry>, KeepAlive), HostError> {
+) -> Result<(Arc<StreamEntry>, KeepAlive), HostError> {
     let device = device::ordinal(device, operation)?;
     check_stream(options, operation)?;
-    let driver = driver()?;
-    let entry = driver.streams.create(&driver.pool, device, options, origin);
-    let owner = Arc::new(Owned { driver, handle: entry.handle() });
+    let executor = executor()?;
+    let entry = executor.streams.create(&executor.pool, device, options, origin);
+    let owner = Arc::new(OwnedStream { executor, handle: entry.handle() });
     Ok((entry, KeepAlive::owner(owner)))
 }
 
+/// Creates a stream of [`Backend::new_stream`](gpu_stream_core::Backend::new_stream).
 pub(crate) fn new_stream(device: Device, options: StreamOptions) -> Result<HostStream, HostError> {
     let (entry, owner) = create(device, options, Origin::Owned, "Backend::new_stream")?;
     Ok(HostStream { raw: RawStream::from_bits(entry.handle()), entry, owner })
 }
 
+/// Returns the default stream of `device`, with `owner`.
 pub(crate) fn default_stream(
     device: Device,
     operation: &'static str,
     owner: KeepAlive,
 ) -> Result<HostStream, HostError> {
     let ordinal = device::ordinal(device, operation)?;
-    let found = driver()?.streams.default_stream(ordinal);
-    let entry = found.ok_or(ContractError::InvalidDevice {
+    let executor = executor()?;
+    let entry = executor.streams.default_stream(ordinal).ok_or(ContractError::InvalidDevice {
         operation,
         given: device,
-        count: driver()?.devices,
+        count: executor.devices,
     })?;
     Ok(HostStream { entry, raw: RawStream::DEFAULT, owner })
 }
 
+/// Returns the calling thread's own stream on `device`. The first call creates it.
 pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HostStream>, HostError> {
     const OPERATION: &str = "Backend::per_thread_stream";
     thread_local! {
@@ -261,14 +271,15 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HostStream>,
         streams.push(stream.clone());
         Ok(stream)
     });
-    let reason = "the thread is at its end and its default stream gone; use another stream";
+    let reason = "the thread is exiting, and its default stream was destroyed; use another stream";
     let stream =
         found.map_err(|_| ContractError::NotPermitted { operation: OPERATION, reason })??;
-    // SAFETY: the stream belongs to this thread, and other wrappers of it lie only in this thread's
-    // list.
+    // SAFETY: the stream belongs to this thread, and every other wrapper of it is in this thread's
+    // `STREAMS` or in a `PerThread`.
     Ok(unsafe { PerThread::new_unchecked(stream) })
 }
 
+/// Wraps the stream with the handle `raw`.
 pub(crate) fn wrap(
     raw: RawStream<Host>,
     device: Option<Device>,
@@ -286,13 +297,14 @@ pub(crate) fn wrap(
             default_stream(device, operation, owner)
         }
         HandleKind::Explicit => {
-            let streams = &driver()?.streams;
+            let streams = &executor()?.streams;
             let entry = streams.find(raw.to_bits()).ok_or_else(|| {
                 invalid(if streams.is_per_thread(raw.to_bits()) {
-                    "is the id of a thread's own stream, and no handle; use \
+                    "is the id of a per-thread stream, which is not a handle; use \
                      `Backend::per_thread_stream` on that thread"
                 } else {
-                    "is no live stream of the host backend; it was destroyed, or is another's"
+                    "is not a live stream of the host backend; pass a handle of this backend \
+                     that has not been destroyed"
                 })
             })?;
             let stream = HostStream { entry, raw, owner };

@@ -1,8 +1,7 @@
-//! The primitives that the queue, the events and the pool are made of: std's, or those of loom or
-//! shuttle when these check them.
+//! The synchronization primitives of this crate: std's, loom's or shuttle's.
 //!
-//! Build with `--cfg gpu_stream_loom` or `--cfg gpu_stream_shuttle` for the latter. A cfg of our own
-//! and not `loom`, since other crates listen to that one.
+//! `--cfg gpu_stream_loom` and `--cfg gpu_stream_shuttle` select the latter two. The names are this
+//! workspace's own, because other crates react to `--cfg loom`.
 
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod imp {
@@ -13,7 +12,7 @@ mod imp {
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
     pub(crate) use std::thread::yield_now;
 
-    /// Std's, with the interface of loom's.
+    /// Std's cell, with the interface of loom's.
     #[derive(Default)]
     pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
@@ -37,7 +36,7 @@ mod imp {
     pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
     pub(crate) use loom::thread::yield_now;
 
-    /// Loom gets on only if a thread that waits for another lets it.
+    /// Loom makes progress only if a thread in a retry loop yields.
     pub(crate) use loom::thread::yield_now as spin_loop;
 }
 
@@ -49,11 +48,11 @@ mod imp {
     pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
     pub(crate) use shuttle::thread::yield_now;
 
-    /// Shuttle, too, has to be told that a thread waits for another.
+    /// Shuttle makes progress only if a thread in a retry loop yields.
     pub(crate) use shuttle::thread::yield_now as spin_loop;
 
-    /// Std's, with the interface of loom's. Others may come to run while it is used, and that no two
-    /// use it at once is checked.
+    /// Std's cell, with the interface of loom's. Each access lets other threads run, and panics if
+    /// two threads access the cell at once.
     #[derive(Default)]
     pub(crate) struct UnsafeCell<T> {
         value: std::cell::UnsafeCell<T>,
@@ -75,16 +74,16 @@ mod imp {
     }
 }
 
-// Std's in all: nothing is ordered by counting references.
+// Std's in all three cases: reference counts order nothing in this crate.
 pub(crate) use std::sync::Arc;
 
 pub(crate) use imp::*;
 
 /// Backs off in a retry loop: spins, then yields, then sleeps.
 ///
-/// A thread that waits sleeps in the end because the thread that it waits for may have a lower
-/// priority. A real-time thread that only yields would keep that one off the core for ever. The
-/// sleep has a time and no wake-up, so the other side pays nothing for it.
+/// It sleeps in the end because the other thread can have a lower priority. A real-time thread that
+/// only yields would keep that thread off the core forever. The sleep has a fixed time and needs no
+/// wake-up, so the other thread pays nothing for it.
 pub(crate) struct Backoff(u32);
 
 impl Backoff {
@@ -93,11 +92,12 @@ impl Backoff {
     #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
     const YIELDS: u32 = 64;
 
+    /// Creates a backoff that starts with spinning.
     pub(crate) fn new() -> Self {
         Backoff(0)
     }
 
-    /// Waits for a moment, longer from call to call: up to 800 µs.
+    /// Waits briefly, longer with each call: up to 800 µs.
     #[cold]
     pub(crate) fn wait(&mut self) {
         #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
@@ -115,13 +115,12 @@ impl Backoff {
     }
 }
 
-/// Locks; a panic of another holder changes nothing, since no code of a user runs under any of our
-/// locks.
+/// Locks `mutex`, and ignores poisoning: no code of the user runs under a lock of this crate.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Locks, unless another thread holds the lock.
+/// Tries to lock `mutex`. Returns `None` if another thread holds the lock.
 pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     use std::sync::TryLockError;
     match mutex.try_lock() {
@@ -131,7 +130,7 @@ pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
-/// Waits on `condvar` until `ready` says so.
+/// Waits on `condvar` until `ready` returns `true`.
 pub(crate) fn wait_until<'a, T>(
     condvar: &Condvar,
     mut guard: MutexGuard<'a, T>,

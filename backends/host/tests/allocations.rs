@@ -1,6 +1,6 @@
-//! In the steady state no operation allocates. Counted, over all threads of the process.
+//! Tests that no operation allocates in the steady state, over all threads of the process.
 //!
-//! Alone in its file: other tests would be counted with it.
+//! The test is alone in its file, because it would count the allocations of other tests too.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Barrier;
@@ -13,19 +13,21 @@ use gpu_stream_host::{Host, HostStream};
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static RAN: AtomicU64 = AtomicU64::new(0);
 
+/// Std's allocator, with a count of the allocations.
 struct Counting;
 
-// SAFETY: everything is std's; counting changes nothing.
+// SAFETY: every call forwards to std's allocator, which satisfies the contract. Counting has no
+// effect on it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the one that std asks for.
+        // SAFETY: the contract of `System.alloc` is that of this function (caller contract).
         unsafe { System.alloc(layout) }
     }
 
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(place, layout) };
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: `memory` comes from `System.alloc` with this layout (caller contract).
+        unsafe { System.dealloc(memory, layout) };
     }
 }
 
@@ -35,9 +37,10 @@ static COUNTING: Counting = Counting;
 const ROUNDS: u64 = 2_000;
 const THREADS: u64 = 8;
 
-/// What all of the rounds may allocate together, since it is made at first need: a signal for each
-/// thread, a second chunk and a list of waiters for each stream. One allocation in each round would
-/// be far more.
+/// The number of allocations that all rounds may make together, for what is created once.
+///
+/// That is a parker for each thread, and a second chunk and a list of waiters for each stream. One
+/// allocation in each round would be far more.
 const ONCE: u64 = 100;
 
 fn stream() -> HostStream {
@@ -51,7 +54,7 @@ fn task() -> impl FnOnce() + Send + 'static {
     }
 }
 
-/// Every operation that a program repeats.
+/// Calls every operation that a program repeats.
 fn round(one: &HostStream, other: &HostStream) {
     for _ in 0..3 {
         one.launch(task()).expect("launch");
@@ -67,7 +70,7 @@ fn round(one: &HostStream, other: &HostStream) {
     one.synchronize().expect("synchronize");
 }
 
-/// How many allocations `rounds` makes on each of the threads, which it gets by number.
+/// Calls `rounds` on each thread with the thread's number. Returns the number of allocations.
 fn count(rounds: impl Fn(u64) + Sync) -> u64 {
     let (start, end) = (Barrier::new(THREADS as usize + 1), Barrier::new(THREADS as usize + 1));
     thread::scope(|scope| {
@@ -79,7 +82,7 @@ fn count(rounds: impl Fn(u64) + Sync) -> u64 {
                 end.wait();
             });
         }
-        // All threads are there, and wait for us.
+        // All threads exist by now, and wait at the barrier.
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         start.wait();
         end.wait();
@@ -88,10 +91,10 @@ fn count(rounds: impl Fn(u64) + Sync) -> u64 {
 }
 
 #[test]
-fn the_steady_state_allocates_nothing() {
+fn steady_state_allocates_nothing() {
     let own: Vec<_> = (0..THREADS).map(|_| [stream(), stream()]).collect();
     let shared = [stream(), stream()];
-    // Made once, and then recorded again and again.
+    // Created once, and recorded repeatedly.
     let again = Host::new_event(own[0][0].device(), EventOptions::new()).expect("event");
 
     for [one, other] in own.iter().chain([&shared]) {

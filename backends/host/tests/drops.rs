@@ -1,4 +1,4 @@
-//! Closures that do not run, and destructors that panic: nothing is lost, nothing waits for ever.
+//! Tests of closures that do not run, and of destructors that panic.
 
 use std::panic::panic_any;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -7,14 +7,14 @@ use std::time::Duration;
 use gpu_stream_core::{Backend, Event, Stream, StreamOptions};
 use gpu_stream_host::{Gate, Host, HostStream};
 
-/// Ends a test that would hang otherwise.
+/// The time after which a test fails instead of hanging.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn stream() -> HostStream {
     Host::new_stream(Host::device(0).expect("device"), StreamOptions::new()).expect("stream")
 }
 
-/// Panics when it is dropped, with a payload that does so, too, as deep as this says.
+/// Panics when it is dropped. The payload is a `Bomb` too, up to this depth.
 struct Bomb(u32);
 
 impl Drop for Bomb {
@@ -25,19 +25,19 @@ impl Drop for Bomb {
     }
 }
 
-/// A closure that must not run. Its drop closes the channel, and panics.
+/// Returns a closure that must not run. Dropping it closes the channel, and panics.
 fn unrun(sender: &Sender<()>) -> impl FnOnce() + Send + 'static {
     let (sender, bomb) = (sender.clone(), Bomb(3));
     move || {
         let _all = (&sender, &bomb);
-        unreachable!("it stands behind a fault")
+        unreachable!("it is after a fault")
     }
 }
 
-/// A stream fails; others wait for it, through each other. Every closure behind is dropped, although
-/// no handle is left, and although each drop panics.
+/// A stream fails, and a chain of streams waits for it. All their closures are dropped, although no
+/// handle is left and each drop panics.
 #[test]
-fn closures_behind_a_fault_are_dropped_without_handles() {
+fn closures_after_a_fault_are_dropped_without_handles() {
     let (send, receive) = mpsc::channel();
     let gate = Gate::new(Host::device(0).expect("device")).expect("gate");
     let failing = stream();
@@ -48,7 +48,7 @@ fn closures_behind_a_fault_are_dropped_without_handles() {
     for _ in 0..5 {
         let next = stream();
         next.wait_stream(&last).expect("wait");
-        // One that is boxed, too.
+        // A closure that is too large to be stored inline.
         let (large, closure) = ([0u64; 100], unrun(&send));
         let boxed = move || {
             let _large = &large;
@@ -61,27 +61,26 @@ fn closures_behind_a_fault_are_dropped_without_handles() {
     let event = last.record_event().expect("event");
     drop((last, send, gate));
     assert_eq!(receive.recv_timeout(LIMIT), Err(RecvTimeoutError::Disconnected));
-    event.synchronize().expect_err("the fault has come through");
+    event.synchronize().expect_err("the fault was passed on");
 }
 
-/// What comes later is dropped by the call that refuses it.
 #[test]
-fn a_refused_closure_is_dropped() {
+fn rejected_closure_is_dropped_by_the_call() {
     let stream = stream();
-    stream.launch(|| panic!("meant to")).expect("launch");
+    stream.launch(|| panic!("intended")).expect("launch");
     stream.synchronize().expect_err("fault");
     let (send, receive) = mpsc::channel::<()>();
     let held = send.clone();
-    stream.launch(move || drop(held)).expect_err("refused");
+    stream.launch(move || drop(held)).expect_err("rejected");
     let held = send.clone();
-    stream.launch_host_func(Box::new(move || drop(held))).expect_err("refused");
+    stream.launch_host_func(Box::new(move || drop(held))).expect_err("rejected");
     drop(send);
     assert_eq!(receive.try_recv(), Err(mpsc::TryRecvError::Disconnected));
 }
 
-/// On many streams at once, run and unrun, so that each thread of the pool meets several.
+/// Run and unrun closures panic on many streams at once, so that each worker gets several.
 #[test]
-fn no_thread_is_lost_to_destructors_that_panic() {
+fn workers_survive_destructors_that_panic() {
     const STREAMS: usize = if cfg!(miri) { 4 } else { 64 };
     let (send, receive) = mpsc::channel();
     for _ in 0..STREAMS {
@@ -102,7 +101,7 @@ fn no_thread_is_lost_to_destructors_that_panic() {
         Err(RecvTimeoutError::Timeout) => panic!("a closure was neither run nor dropped"),
     });
     assert_eq!(ran.count(), STREAMS);
-    // All threads live: as many streams as there were work at the same time as one waits.
+    // All workers are alive: they run as many streams again.
     let streams: Vec<_> = (0..STREAMS).map(|_| stream()).collect();
     streams.iter().for_each(|stream| stream.launch(|| ()).expect("launch"));
     streams.iter().for_each(|stream| stream.synchronize().expect("synchronize"));

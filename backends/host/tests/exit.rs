@@ -1,5 +1,6 @@
-//! Two threads end the process: the one from `main`, the other in a task. Std lets the second one wait
-//! inside `exit` for ever, and the first one waits for tasks.
+//! Two threads end the process: the main thread, and a task.
+//!
+//! Std blocks the second one inside `exit` forever, while the first one waits for tasks.
 
 #![cfg(all(target_os = "linux", not(miri)))]
 
@@ -12,7 +13,7 @@ use std::thread;
 use gpu_stream_core::{Backend, ErrorKind, Stream, StreamOptions};
 use gpu_stream_host::{Host, HostStream};
 
-use child::{in_child, says};
+use child::{in_child, prints};
 
 fn stream() -> HostStream {
     Host::new_stream(Host::device(0).expect("device"), StreamOptions::new()).expect("stream")
@@ -20,15 +21,16 @@ fn stream() -> HostStream {
 
 static EXITING: AtomicBool = AtomicBool::new(false);
 
-extern "C" fn note_exit() {
+extern "C" fn set_exiting() {
     EXITING.store(true, Ordering::SeqCst);
 }
 
-/// Has `EXITING` set when the process ends. The driver has to be running already: what is registered
-/// last is called first.
+/// Registers a handler that sets `EXITING` when the process exits.
+///
+/// The executor must be running already: handlers run in reverse order of registration.
 fn watch_exit() {
-    // SAFETY: `note_exit` is a function that only stores to a static.
-    assert_eq!(unsafe { libc::atexit(note_exit) }, 0);
+    // SAFETY: `set_exiting` is live as long as the program, and does not unwind.
+    assert_eq!(unsafe { libc::atexit(set_exiting) }, 0);
 }
 
 fn wait_for_exit() {
@@ -46,8 +48,9 @@ impl Drop for Exit {
     }
 }
 
-/// The process ends; a task calls `exit` meanwhile; work behind it, and beside it, has to be done.
-fn a_task_calls_exit_while_the_process_ends(test: &str, threads: &str, exit_now: fn()) {
+/// A task calls `exit_now` while the process exits. All other work, except what waits for that
+/// task, has to finish.
+fn call_exit_during_exit(test: &str, threads: &str, exit_now: fn()) {
     let settings = [("GPU_STREAM_HOST_THREADS", threads), ("GPU_STREAM_HOST_HELP", "0")];
     let output = in_child(test, &settings, || {
         let (ending, waiting, other) = (stream(), stream(), stream());
@@ -58,7 +61,7 @@ fn a_task_calls_exit_while_the_process_ends(test: &str, threads: &str, exit_now:
         };
         ending.launch(end).expect("launch");
         waiting.wait_stream(&ending).expect("wait");
-        waiting.launch(|| println!("behind exit")).expect("launch");
+        waiting.launch(|| println!("after exit")).expect("launch");
         let late = move || {
             wait_for_exit();
             println!("the last task ran");
@@ -66,33 +69,33 @@ fn a_task_calls_exit_while_the_process_ends(test: &str, threads: &str, exit_now:
         other.launch(late).expect("launch");
     });
     assert_eq!(output.status.code(), Some(0), "the first exit code stands");
-    assert!(says(&output, "the last task ran") && !says(&output, "behind exit"), "{output:?}");
+    assert!(prints(&output, "the last task ran") && !prints(&output, "after exit"), "{output:?}");
 }
 
 #[test]
-fn a_task_may_call_exit_while_the_process_ends() {
-    let test = "a_task_may_call_exit_while_the_process_ends";
-    a_task_calls_exit_while_the_process_ends(test, "2", || exit(3));
+fn task_may_call_exit_during_exit() {
+    let test = "task_may_call_exit_during_exit";
+    call_exit_during_exit(test, "2", || exit(3));
 }
 
-/// The only thread of the pool is lost to the task.
+/// The task blocks the only worker.
 #[test]
-fn the_last_thread_may_call_exit_while_the_process_ends() {
-    let test = "the_last_thread_may_call_exit_while_the_process_ends";
-    a_task_calls_exit_while_the_process_ends(test, "1", || exit(3));
+fn task_on_the_only_worker_may_call_exit_during_exit() {
+    let test = "task_on_the_only_worker_may_call_exit_during_exit";
+    call_exit_during_exit(test, "1", || exit(3));
 }
 
 #[test]
-fn a_destructor_may_call_exit_while_the_process_ends() {
-    let test = "a_destructor_may_call_exit_while_the_process_ends";
-    a_task_calls_exit_while_the_process_ends(test, "2", || drop(Exit));
+fn destructor_may_call_exit_during_exit() {
+    let test = "destructor_may_call_exit_during_exit";
+    call_exit_during_exit(test, "2", || drop(Exit));
 }
 
-/// All threads of the pool, and one more that is inside `exit` on behalf of the process.
+/// More tasks call `exit` than there are workers.
 #[test]
-fn many_tasks_may_call_exit_while_the_process_ends() {
+fn many_tasks_may_call_exit_during_exit() {
     let settings = [("GPU_STREAM_HOST_THREADS", "2")];
-    let output = in_child("many_tasks_may_call_exit_while_the_process_ends", &settings, || {
+    let output = in_child("many_tasks_may_call_exit_during_exit", &settings, || {
         let streams: Vec<_> = (0..5).map(|_| stream()).collect();
         let last = stream();
         watch_exit();
@@ -106,42 +109,42 @@ fn many_tasks_may_call_exit_while_the_process_ends() {
         last.launch(|| println!("the last task ran")).expect("launch");
     });
     assert_eq!(output.status.code(), Some(0));
-    assert!(says(&output, "the last task ran"), "{output:?}");
+    assert!(prints(&output, "the last task ran"), "{output:?}");
 }
 
 #[test]
-fn a_thread_may_call_exit_while_a_task_ends_the_process() {
-    let output = in_child("a_thread_may_call_exit_while_a_task_ends_the_process", &[], || {
+fn thread_may_call_exit_while_a_task_ends_the_process() {
+    let output = in_child("thread_may_call_exit_while_a_task_ends_the_process", &[], || {
         let stream = stream();
         watch_exit();
         stream.launch(|| exit(3)).expect("launch");
-        // The task is inside the handlers of `exit` by then, and stays there until this thread is
-        // inside `exit`, too, or the process is gone.
+        // The task is then inside the exit handlers. It stays there until this thread is inside
+        // `exit` too, or the process has ended.
         wait_for_exit();
     });
     assert_eq!(output.status.code(), Some(3));
 }
 
-/// A thread-local of the thread that ends the process waits for a task that calls `exit`.
+/// A thread-local destructor of the exiting thread waits for a task that calls `exit`.
 #[test]
-fn a_wait_for_a_task_inside_exit_ends() {
+fn wait_for_a_task_inside_exit_fails() {
     struct AtEnd(HostStream);
     impl Drop for AtEnd {
         fn drop(&mut self) {
             EXITING.store(true, Ordering::SeqCst);
             let error = self.0.synchronize().expect_err("the task does not end");
             assert_eq!(gpu_stream_core::Error::kind(&error), ErrorKind::NotPermitted);
-            println!("told: {error}");
+            println!("error: {error}");
         }
     }
     thread_local! {
         static AT_END: std::cell::RefCell<Option<AtEnd>> = const { std::cell::RefCell::new(None) };
     }
     for through in ["0", "1"] {
-        // Without help: the thread would run the task itself, and std ends a process with an abort in
-        // which one thread calls `exit` twice.
+        // Helping is off: the thread would run the task itself, and std aborts a process in which
+        // one thread calls `exit` twice.
         let settings = [("THROUGH_ANOTHER", through), ("GPU_STREAM_HOST_HELP", "0")];
-        let output = in_child("a_wait_for_a_task_inside_exit_ends", &settings, || {
+        let output = in_child("wait_for_a_task_inside_exit_fails", &settings, || {
             let (ending, waiting) = (stream(), stream());
             let end = || {
                 wait_for_exit();
@@ -154,6 +157,6 @@ fn a_wait_for_a_task_inside_exit_ends() {
             AT_END.set(Some(AtEnd(if through { waiting } else { ending })));
         });
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        assert!(says(&output, "told: "), "{output:?}");
+        assert!(prints(&output, "error: "), "{output:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is a handle, and what is none.
+//! Tests of valid and invalid handles.
 
 use std::fmt::Debug;
 
@@ -7,26 +7,27 @@ use gpu_stream_core::{
 };
 use gpu_stream_host::{Host, HostError, HostStream, raw};
 
-fn assert_no_handle(bits: usize) {
+/// Asserts that every call rejects the handle `bits`.
+fn assert_invalid_handle(bits: usize) {
     let raw = RawStream::from_bits(bits);
     let invalid = |result: Result<HostStream, HostError>| {
-        let error = result.expect_err("it is no handle");
+        let error = result.expect_err("not a handle");
         assert_eq!(error.kind(), ErrorKind::InvalidHandle, "{error}");
     };
     for device in [None, Host::device(0).ok(), Host::device(1).ok()] {
-        // SAFETY: nothing is alive by that handle, and the call is to say so.
+        // SAFETY: no stream has this handle. The host backend looks handles up, and rejects it.
         invalid(unsafe { Host::stream_from_raw(raw, device) });
     }
     let device = Host::device(0).expect("device");
-    // SAFETY: as above.
+    // SAFETY: no stream has this handle. The host backend looks handles up, and rejects it.
     let unchecked =
         unsafe { Host::stream_from_raw_with_owner_unchecked(raw, device, KeepAlive::none()) };
     invalid(unchecked);
-    assert_eq!(raw::destroy(raw).expect_err("no handle").kind(), ErrorKind::InvalidHandle);
+    assert_eq!(raw::destroy(raw).expect_err("not a handle").kind(), ErrorKind::InvalidHandle);
     assert!(!raw::is_alive(raw));
 }
 
-/// All numbers in what a value shows of itself.
+/// Returns all numbers in the `Debug` output of a value.
 fn numbers(value: &impl Debug) -> Vec<usize> {
     let text = format!("{value:?} {value:#?}");
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
@@ -38,7 +39,7 @@ fn numbers(value: &impl Debug) -> Vec<usize> {
 }
 
 #[test]
-fn a_threads_own_stream_gets_out_by_nothing_that_it_shows() {
+fn per_thread_stream_cannot_be_wrapped_by_any_number_that_it_shows() {
     let own = Host::per_thread_stream(Host::device(0).expect("device")).expect("stream");
     own.launch_host_func(Box::new(|| {})).expect("launch");
     let event = own.record_event().expect("event");
@@ -46,31 +47,31 @@ fn a_threads_own_stream_gets_out_by_nothing_that_it_shows() {
         vec![own.id().expect("id") as usize, own.raw().to_bits(), event.raw().to_bits()];
     shown.extend(numbers(&own).into_iter().chain(numbers(&event)));
     for bits in shown {
-        // 0 and 1 are the default stream.
+        // 0 and 1 are handles of the default stream.
         if RawStream::<Host>::from_bits(bits).kind() != HandleKind::Default {
-            assert_no_handle(bits);
+            assert_invalid_handle(bits);
         }
     }
-    // It is the thread's own all the same.
+    // The thread itself can still use the stream.
     own.synchronize().expect("synchronize");
 }
 
 #[test]
-fn the_id_of_a_threads_own_stream_is_refused_with_its_reason() {
+fn id_of_a_per_thread_stream_is_rejected_with_a_remedy() {
     let own = Host::per_thread_stream(Host::device(0).expect("device")).expect("stream");
     let raw = RawStream::from_bits(own.id().expect("id") as usize);
-    // SAFETY: nothing is alive by that handle, and the call is to say so.
-    let error = unsafe { Host::stream_from_raw(raw, None) }.expect_err("no handle");
+    // SAFETY: the number is not a handle. The host backend looks handles up, and rejects it.
+    let error = unsafe { Host::stream_from_raw(raw, None) }.expect_err("not a handle");
     assert!(error.to_string().contains("Backend::per_thread_stream"), "{error}");
 }
 
 #[test]
-fn numbers_that_were_never_handed_out_are_no_handles() {
+fn numbers_that_were_never_returned_are_not_handles() {
     let device = Host::device(0).expect("device");
     let stream = Host::new_stream(device, StreamOptions::new()).expect("stream");
     let far = stream.raw().to_bits() + 1_000_000;
     for bits in [3, 0xfff, far, usize::MAX, usize::MAX - 1] {
-        assert_no_handle(bits);
+        assert_invalid_handle(bits);
     }
     // SAFETY: `stream` lives longer than the wrapper.
     let again = unsafe { Host::stream_from_raw(stream.raw(), None) }.expect("a handle");

@@ -1,6 +1,6 @@
-//! What streams that were destroyed leave behind: no memory. Counted, over all threads of the process.
+//! Tests that destroyed streams leave no memory allocated, over all threads of the process.
 //!
-//! Alone in its file: other tests would be counted with it.
+//! The test is alone in its file, because it would count the allocations of other tests too.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -12,20 +12,22 @@ use gpu_stream_host::{Gate, Host, HostStream};
 
 static BYTES: AtomicIsize = AtomicIsize::new(0);
 
+/// Std's allocator, with a count of the allocated bytes.
 struct Counting;
 
-// SAFETY: everything is std's; counting changes nothing.
+// SAFETY: every call forwards to std's allocator, which satisfies the contract. Counting has no
+// effect on it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.fetch_add(layout.size() as isize, Ordering::SeqCst);
-        // SAFETY: the caller's promise is the one that std asks for.
+        // SAFETY: the contract of `System.alloc` is that of this function (caller contract).
         unsafe { System.alloc(layout) }
     }
 
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         BYTES.fetch_sub(layout.size() as isize, Ordering::SeqCst);
-        // SAFETY: as for `alloc`.
-        unsafe { System.dealloc(place, layout) };
+        // SAFETY: `memory` comes from `System.alloc` with this layout (caller contract).
+        unsafe { System.dealloc(memory, layout) };
     }
 }
 
@@ -34,15 +36,16 @@ static COUNTING: Counting = Counting;
 
 const STREAMS: usize = if cfg!(miri) { 20 } else { 5_000 };
 
-/// What may stay: lists that have grown once, and are used again. Less than a stream's memory.
+/// The number of bytes that may stay allocated: lists that have grown once and are reused. Less
+/// than the memory of one stream.
 const KEPT: isize = 1_000;
 
 fn stream(device: Device) -> HostStream {
     Host::new_stream(device, StreamOptions::new()).expect("stream")
 }
 
-/// Destroys many streams while they wait for `gate`, and then opens it.
-fn leave(device: Device, fails: bool) {
+/// Destroys many streams while they wait for a gate, and then opens it.
+fn destroy_many(device: Device, fails: bool) {
     let gate = Gate::new(device).expect("gate");
     let dropped = Arc::new(());
     for _ in 0..STREAMS {
@@ -51,7 +54,7 @@ fn leave(device: Device, fails: bool) {
         let held = Arc::clone(&dropped);
         let work = move || {
             drop(held);
-            // Without a message, or the hook would write it so many times.
+            // `resume_unwind` does not call the panic hook, which would print each panic.
             if fails {
                 std::panic::resume_unwind(Box::new(()));
             }
@@ -69,11 +72,11 @@ fn leave(device: Device, fails: bool) {
 fn destroyed_streams_leave_no_memory_behind() {
     let device = Host::device(0).expect("device");
     for fails in [false, true] {
-        // Once for what is made at first need.
-        leave(device, fails);
+        // The first round allocates what is created once.
+        destroy_many(device, fails);
         let before = BYTES.load(Ordering::SeqCst);
-        leave(device, fails);
-        // The last task has run, and its thread takes a few steps more. A hang shows the fault.
+        destroy_many(device, fails);
+        // The worker of the last task still has a few steps to do. A leak makes the test hang.
         while BYTES.load(Ordering::SeqCst) > before + KEPT {
             thread::yield_now();
         }

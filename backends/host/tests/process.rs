@@ -1,6 +1,7 @@
-//! What holds for a whole process: its end, and the settings that are read at its start.
+//! Tests of a whole process: its exit, and the settings that are read at its start.
 //!
-//! Each test starts its own binary again, as a child in which only the part behind `child` runs.
+//! Each test starts its own binary again as a child process, which runs only the closure that is
+//! passed to `in_child`.
 
 #![cfg(not(miri))]
 
@@ -14,7 +15,7 @@ use std::thread;
 use gpu_stream_core::{Backend, Error, ErrorKind, Stream, StreamOptions};
 use gpu_stream_host::{Gate, Host, HostStream, abandon_at_exit};
 
-use child::{in_child, says};
+use child::{in_child, prints};
 
 fn stream() -> HostStream {
     Host::new_stream(Host::device(0).expect("device"), StreamOptions::new()).expect("stream")
@@ -22,20 +23,21 @@ fn stream() -> HostStream {
 
 static EXITING: AtomicBool = AtomicBool::new(false);
 
-extern "C" fn note_exit() {
+extern "C" fn set_exiting() {
     EXITING.store(true, Ordering::SeqCst);
 }
 
-/// Has `EXITING` set when the process ends, and not before. The driver has to be running already:
-/// what is registered last is called first.
+/// Registers a handler that sets `EXITING` when the process exits.
+///
+/// The executor must be running already: handlers run in reverse order of registration.
 fn watch_exit() {
-    // SAFETY: `note_exit` is a function that only stores to a static.
-    assert_eq!(unsafe { libc::atexit(note_exit) }, 0);
+    // SAFETY: `set_exiting` is live as long as the program, and does not unwind.
+    assert_eq!(unsafe { libc::atexit(set_exiting) }, 0);
 }
 
 #[test]
-fn what_was_submitted_is_finished_at_exit() {
-    let output = in_child("what_was_submitted_is_finished_at_exit", &[], || {
+fn exit_finishes_submitted_work() {
+    let output = in_child("exit_finishes_submitted_work", &[], || {
         let (first, second) = (stream(), stream());
         watch_exit();
         first
@@ -49,12 +51,12 @@ fn what_was_submitted_is_finished_at_exit() {
         second.launch(|| println!("the last task ran")).expect("launch");
     });
     assert!(output.status.success());
-    assert!(says(&output, "the last task ran"), "{output:?}");
+    assert!(prints(&output, "the last task ran"), "{output:?}");
 }
 
 #[test]
-fn abandoned_work_does_not_keep_the_process() {
-    let output = in_child("abandoned_work_does_not_keep_the_process", &[], || {
+fn exit_does_not_wait_for_abandoned_work() {
+    let output = in_child("exit_does_not_wait_for_abandoned_work", &[], || {
         stream()
             .launch(|| {
                 loop {
@@ -68,12 +70,12 @@ fn abandoned_work_does_not_keep_the_process() {
 }
 
 #[test]
-fn a_gate_that_nobody_opens_does_not_keep_the_process() {
-    let output = in_child("a_gate_that_nobody_opens_does_not_keep_the_process", &[], || {
+fn exit_does_not_wait_for_a_gate_that_stays_closed() {
+    let output = in_child("exit_does_not_wait_for_a_gate_that_stays_closed", &[], || {
         let (held, free) = (stream(), stream());
         let gate = Gate::new(held.device()).expect("gate");
         held.wait_event(gate.event()).expect("wait");
-        held.launch(|| println!("behind the gate")).expect("launch");
+        held.launch(|| println!("after the gate")).expect("launch");
         watch_exit();
         free.launch(|| {
             while !EXITING.load(Ordering::SeqCst) {
@@ -85,12 +87,12 @@ fn a_gate_that_nobody_opens_does_not_keep_the_process() {
         std::mem::forget(gate);
     });
     assert!(output.status.success());
-    assert!(says(&output, "beside the gate") && !says(&output, "behind the gate"), "{output:?}");
+    assert!(prints(&output, "beside the gate") && !prints(&output, "after the gate"), "{output:?}");
 }
 
 #[test]
-fn a_task_can_end_the_process() {
-    let output = in_child("a_task_can_end_the_process", &[], || {
+fn task_can_end_the_process() {
+    let output = in_child("task_can_end_the_process", &[], || {
         let stream = stream();
         stream.launch(|| std::process::exit(3)).expect("launch");
         let _ = stream.synchronize();
@@ -128,8 +130,8 @@ fn dropping_an_unrun_closure_can_end_the_process() {
 }
 
 #[test]
-fn work_can_be_abandoned_while_the_process_ends() {
-    let output = in_child("work_can_be_abandoned_while_the_process_ends", &[], || {
+fn task_can_abandon_work_during_exit() {
+    let output = in_child("task_can_abandon_work_during_exit", &[], || {
         let stream = stream();
         watch_exit();
         stream
@@ -147,9 +149,9 @@ fn work_can_be_abandoned_while_the_process_ends() {
     assert!(output.status.success());
 }
 
-/// Work that makes streams and submits to old ones while the process ends is finished as well.
+/// Tasks create streams, and submit to old ones, while the process exits.
 #[test]
-fn work_that_spreads_while_the_process_ends_is_finished() {
+fn exit_finishes_work_that_tasks_submit_meanwhile() {
     fn spread(old: HostStream, left: u32) {
         if left == 0 {
             println!("the last task ran");
@@ -163,9 +165,9 @@ fn work_that_spreads_while_the_process_ends_is_finished() {
         })
         .expect("launch");
     }
-    let test = "work_that_spreads_while_the_process_ends_is_finished";
+    let test = "exit_finishes_work_that_tasks_submit_meanwhile";
     let output = in_child(test, &[], || {
-        // Many, so that each look at all of them takes its time.
+        // Many streams, so that each snapshot of them takes long.
         let idle: Vec<_> = (0..3_000).map(|_| stream()).collect();
         let old = stream();
         watch_exit();
@@ -179,30 +181,30 @@ fn work_that_spreads_while_the_process_ends_is_finished() {
         .expect("launch");
         std::mem::forget(idle);
     });
-    assert!(says(&output, "the last task ran"), "{:?}", output.status);
+    assert!(prints(&output, "the last task ran"), "{:?}", output.status);
 }
 
 #[test]
-fn the_number_of_devices_is_a_setting() {
+fn devices_setting_is_the_number_of_devices() {
     let settings = [("GPU_STREAM_HOST_DEVICES", "5")];
-    let output = in_child("the_number_of_devices_is_a_setting", &settings, || {
+    let output = in_child("devices_setting_is_the_number_of_devices", &settings, || {
         println!("{} devices", Host::devices().expect("devices").len());
     });
-    assert!(says(&output, "5 devices"), "{output:?}");
+    assert!(prints(&output, "5 devices"), "{output:?}");
 }
 
 #[test]
-fn a_setting_that_is_no_number_is_named() {
+fn invalid_setting_is_named_in_the_error() {
     let settings = [("GPU_STREAM_HOST_THREADS", "many")];
-    let output = in_child("a_setting_that_is_no_number_is_named", &settings, || {
-        let error = Host::devices().expect_err("the setting is bad");
+    let output = in_child("invalid_setting_is_named_in_the_error", &settings, || {
+        let error = Host::devices().expect_err("the setting is invalid");
         assert_eq!(error.kind(), ErrorKind::InvalidOptions);
         println!("{error}");
     });
-    assert!(says(&output, "GPU_STREAM_HOST_THREADS=many"), "{output:?}");
+    assert!(prints(&output, "GPU_STREAM_HOST_THREADS=many"), "{output:?}");
 }
 
-/// Runs tasks on 1,000 streams, and says on which threads.
+/// Runs tasks on 1,000 streams, and returns the threads that ran them.
 fn threads_of_a_thousand_streams() -> HashSet<thread::ThreadId> {
     let seen = Arc::new(Mutex::new(HashSet::new()));
     let streams: Vec<_> = (0..1000).map(|_| stream()).collect();
@@ -221,77 +223,77 @@ fn threads_of_a_thousand_streams() -> HashSet<thread::ThreadId> {
     seen.lock().expect("seen").clone()
 }
 
-/// With one thread, which is busy: on which thread does a task of another stream run, when someone
-/// synchronizes that stream? "helped" if on the one that synchronizes.
-fn who_runs_it() -> &'static str {
+/// Synchronizes a stream while the only worker is busy. Returns "helped" if the stream's task ran
+/// on the synchronizing thread, otherwise "not helped".
+fn helped_or_not() -> &'static str {
     let (busy, other) = (stream(), stream());
     let (release, released) = mpsc::channel::<()>();
     busy.launch(move || released.recv().expect("release")).expect("launch");
-    let (tell, ran_on) = mpsc::channel();
-    other.launch(move || tell.send(thread::current().id()).expect("tell")).expect("launch");
+    let (sender, ran_on) = mpsc::channel();
+    other.launch(move || sender.send(thread::current().id()).expect("send")).expect("launch");
     let (begin, begun) = mpsc::channel();
     let waiting = thread::spawn(move || {
         begin.send(()).expect("begin");
         other.synchronize().expect("synchronize");
     });
     begun.recv().expect("begun");
-    // Helping needs no thread of the pool, so let it happen if it will; that it may come late only
-    // hides a fault.
+    // Helping needs no worker, so it can happen now. If it comes too late, the test can only miss
+    // an error, not report a false one.
     let helped = (0..10_000).find_map(|_| {
         thread::yield_now();
         ran_on.try_recv().ok()
     });
     release.send(()).expect("release");
     let ran_on = helped.unwrap_or_else(|| ran_on.recv().expect("it runs"));
-    let by_waiting = ran_on == waiting.thread().id();
+    let by_waiting_thread = ran_on == waiting.thread().id();
     waiting.join().expect("join");
-    if by_waiting { "helped" } else { "not helped" }
+    if by_waiting_thread { "helped" } else { "not helped" }
 }
 
 #[test]
-fn a_thread_that_synchronizes_helps() {
+fn synchronizing_thread_helps() {
     let settings = [("GPU_STREAM_HOST_THREADS", "1")];
-    let output = in_child("a_thread_that_synchronizes_helps", &settings, || {
+    let output = in_child("synchronizing_thread_helps", &settings, || {
         let (stream, busy) = (stream(), stream());
         let (release, released) = mpsc::channel::<()>();
         busy.launch(move || released.recv().expect("release")).expect("launch");
-        // The only thread may be stuck in `busy` by now: nobody but this one can run what follows.
-        stream.launch(|| println!("somebody ran it")).expect("launch");
+        // The only worker can be blocked in `busy` by now: only this thread can run the task.
+        stream.launch(|| println!("the task ran")).expect("launch");
         stream.synchronize().expect("synchronize");
         release.send(()).expect("release");
     });
-    assert!(says(&output, "somebody ran it"), "{output:?}");
+    assert!(prints(&output, "the task ran"), "{output:?}");
 }
 
 #[test]
 fn helping_can_be_turned_off() {
     let settings = [("GPU_STREAM_HOST_THREADS", "1"), ("GPU_STREAM_HOST_HELP", "0")];
-    let output = in_child("helping_can_be_turned_off", &settings, || println!("{}", who_runs_it()));
-    assert!(says(&output, "not helped"), "{output:?}");
-}
-
-#[test]
-fn a_thousand_streams_run_on_as_many_threads_as_were_set() {
-    let settings = [("GPU_STREAM_HOST_THREADS", "3"), ("GPU_STREAM_HOST_HELP", "0")];
     let output =
-        in_child("a_thousand_streams_run_on_as_many_threads_as_were_set", &settings, || {
-            let seen = threads_of_a_thousand_streams();
-            assert!(seen.len() <= 3, "{seen:?}");
-            assert!(!seen.contains(&thread::current().id()), "nobody is to help");
-            println!("at most three");
-        });
-    assert!(says(&output, "at most three"), "{output:?}");
+        in_child("helping_can_be_turned_off", &settings, || println!("{}", helped_or_not()));
+    assert!(prints(&output, "not helped"), "{output:?}");
 }
 
 #[test]
-fn a_thousand_streams_run_on_as_many_threads_as_the_machine_has() {
-    let test = "a_thousand_streams_run_on_as_many_threads_as_the_machine_has";
+fn thousand_streams_run_on_the_configured_threads() {
+    let settings = [("GPU_STREAM_HOST_THREADS", "3"), ("GPU_STREAM_HOST_HELP", "0")];
+    let output = in_child("thousand_streams_run_on_the_configured_threads", &settings, || {
+        let seen = threads_of_a_thousand_streams();
+        assert!(seen.len() <= 3, "{seen:?}");
+        assert!(!seen.contains(&thread::current().id()), "helping is turned off");
+        println!("at most three");
+    });
+    assert!(prints(&output, "at most three"), "{output:?}");
+}
+
+#[test]
+fn thousand_streams_run_on_one_thread_per_core() {
+    let test = "thousand_streams_run_on_one_thread_per_core";
     let output = in_child(test, &[], || {
         let cores = thread::available_parallelism().expect("cores").get().max(2);
         let seen = threads_of_a_thousand_streams();
-        // One more: the thread that synchronizes helps.
+        // One more, because the synchronizing thread helps.
         assert!(seen.len() <= cores + 1, "{} threads for {cores} cores", seen.len());
         println!("not more than the cores");
     });
-    assert!(says(&output, "not more than the cores"), "{output:?}");
+    assert!(prints(&output, "not more than the cores"), "{output:?}");
 }

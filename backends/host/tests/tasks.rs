@@ -1,5 +1,4 @@
-//! What a task may do, and what becomes of one that panics: beyond what the conformance suite asks
-//! of every backend.
+//! Tests of tasks and panics, beyond those of the conformance suite.
 
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,7 +21,7 @@ impl Drop for Bomb {
 }
 
 #[test]
-fn a_task_may_submit_to_its_own_stream() {
+fn task_may_submit_to_its_own_stream() {
     let stream = stream();
     let (send, receive) = mpsc::channel();
     let again = stream.clone();
@@ -37,7 +36,7 @@ fn a_task_may_submit_to_its_own_stream() {
 }
 
 #[test]
-fn a_task_may_not_block() {
+fn task_may_not_block() {
     let stream = stream();
     let event = stream.record_event().expect("event");
     let (send, receive) = mpsc::channel();
@@ -51,11 +50,11 @@ fn a_task_may_not_block() {
         })
         .expect("launch");
     assert_eq!(receive.recv().expect("answers"), [ErrorKind::NotPermitted; 3]);
-    stream.synchronize().expect("the stream itself is well");
+    stream.synchronize().expect("the stream has no fault");
 }
 
 #[test]
-fn a_capture_that_panics_when_dropped_is_a_fault() {
+fn captured_value_that_panics_on_drop_causes_a_fault() {
     let stream = stream();
     let bomb = Bomb;
     stream.launch(move || drop(bomb)).expect("launch");
@@ -65,7 +64,7 @@ fn a_capture_that_panics_when_dropped_is_a_fault() {
 }
 
 #[test]
-fn unrun_tasks_that_panic_when_dropped_do_no_harm() {
+fn unrun_tasks_may_panic_on_drop() {
     let (stream, other) = (stream(), stream());
     let gate = Gate::new(stream.device()).expect("gate");
     stream.wait_event(gate.event()).expect("wait");
@@ -76,7 +75,7 @@ fn unrun_tasks_that_panic_when_dropped_do_no_harm() {
         stream
             .launch(move || {
                 let _all = (&bomb, &counted);
-                unreachable!("it stands behind a fault")
+                unreachable!("it is after a fault")
             })
             .expect("launch");
     }
@@ -87,14 +86,14 @@ fn unrun_tasks_that_panic_when_dropped_do_no_harm() {
     assert_eq!(
         Arc::strong_count(&dropped),
         1,
-        "all closures were dropped before the fault was told"
+        "all closures were dropped before the fault was reported"
     );
-    wait_quiescent(&[&other]).expect("settle");
+    wait_quiescent(&[&other]).expect("quiescent");
     assert!(other.query().is_err(), "it waited for work that never happened");
 }
 
 #[test]
-fn a_panic_with_a_payload_that_panics_is_still_only_a_fault() {
+fn panic_with_a_payload_that_panics_on_drop_is_a_fault() {
     let stream = stream();
     stream.launch(|| panic_any(Bomb)).expect("launch");
     assert_eq!(stream.synchronize().expect_err("fault").kind(), ErrorKind::StreamFault);
@@ -104,21 +103,21 @@ fn a_panic_with_a_payload_that_panics_is_still_only_a_fault() {
 }
 
 #[test]
-fn dropping_a_gate_opens_it() {
+fn gate_opens_on_drop() {
     let stream = stream();
     let gate = Gate::new(stream.device()).expect("gate");
     stream.wait_event(gate.event()).expect("wait");
     let ran = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&ran);
     stream.launch(move || count.store(1, Ordering::Relaxed)).expect("launch");
-    wait_quiescent(&[&stream]).expect("settle");
+    wait_quiescent(&[&stream]).expect("quiescent");
     assert_eq!(ran.load(Ordering::Relaxed), 0);
     drop(gate);
     stream.synchronize().expect("synchronize");
     assert_eq!(ran.load(Ordering::Relaxed), 1);
 }
 
-/// More streams wait than there are threads: a waiting stream holds none, or this would never end.
+/// More streams wait than there are threads. The test hangs if a waiting stream holds a thread.
 #[test]
 fn waiting_streams_hold_no_thread() {
     let gates: Vec<_> =
@@ -150,10 +149,10 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// What a closure behind a fault has captured is dropped by the rules of a task: blocking there,
-/// for a stream that waits for just that drop, would never end.
+/// The values that an unrun closure captured are dropped under the rules of a task. Blocking there,
+/// on a stream that waits for that drop, would never end.
 #[test]
-fn an_unrun_closure_may_not_block_when_dropped() {
+fn unrun_closure_may_not_block_on_drop() {
     let stream = stream();
     let gate = Gate::new(stream.device()).expect("gate");
     stream.wait_event(gate.event()).expect("wait");
@@ -166,22 +165,22 @@ fn an_unrun_closure_may_not_block_when_dropped() {
     stream.record(&event).expect("record");
     gate.open();
     let answer = receive.recv().expect("answer");
-    assert_eq!(answer.expect_err("refused").kind(), ErrorKind::NotPermitted);
+    assert_eq!(answer.expect_err("rejected").kind(), ErrorKind::NotPermitted);
     assert_eq!(stream.synchronize().expect_err("fault").kind(), ErrorKind::StreamFault);
 }
 
 #[test]
-fn settle_is_refused_inside_a_task() {
+fn wait_quiescent_is_rejected_inside_a_task() {
     let stream = stream();
     let (send, receive) = mpsc::channel();
     let inner = stream.clone();
     stream.launch(move || send.send(wait_quiescent(&[&inner])).expect("send")).expect("launch");
     let answer = receive.recv().expect("answer");
-    assert_eq!(answer.expect_err("refused").kind(), ErrorKind::NotPermitted);
+    assert_eq!(answer.expect_err("rejected").kind(), ErrorKind::NotPermitted);
 }
 
 #[test]
-fn a_stream_that_has_an_owner_cannot_be_destroyed_by_its_handle() {
+fn raw_destroy_rejects_a_stream_with_an_owner() {
     let stream = stream();
     let error = raw::destroy(stream.raw()).expect_err("it is owned");
     assert_eq!(error.kind(), ErrorKind::InvalidHandle);
@@ -189,8 +188,8 @@ fn a_stream_that_has_an_owner_cannot_be_destroyed_by_its_handle() {
 }
 
 #[test]
-fn a_fault_names_the_default_stream_by_its_device() {
-    // The last device, so that no other test meets the fault.
+fn fault_names_the_default_stream_by_its_device() {
+    // The last device, so that no other test gets the fault.
     let device = *Host::devices().expect("devices").last().expect("one");
     let stream = Host::default_stream(device).expect("stream");
     stream.launch(|| panic!("boom")).expect("launch");

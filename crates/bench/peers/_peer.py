@@ -1,7 +1,7 @@
-"""What the scripts of the peers have in common: the lines that they exchange with `gpu-stream bench`.
+"""The protocol between the peer scripts and `gpu-stream bench`.
 
-A script says who it is, then makes batches of calls as it is told, and takes the time of each; see the
-module `script` of the crate gpu-stream-bench. By hand: run a script and type `query 1000`.
+A script writes a greeting, then runs the requested batches of calls and times each. The module `script` of
+the crate gpu-stream-bench describes the protocol. To try it by hand, run a script and type `query 1000`.
 """
 
 import json
@@ -9,17 +9,17 @@ import sys
 import time
 from itertools import repeat
 
-# As many as in `fork_16` and `join_16`, and as a library's function forks to.
+# The number of branches in `fork_16` and `join_16`, and in the library function of `short_lived`.
 BRANCHES = 16
 SIDES = 4
 
 
-def say(**what):
-    print(json.dumps(what), flush=True)
+def send(**message):
+    print(json.dumps(message), flush=True)
 
 
 def timed(call):
-    """`call`, as a function that makes so many calls and returns their nanoseconds."""
+    """Returns a function that makes the given number of calls and returns their time in nanoseconds."""
 
     def batch(calls):
         since = time.perf_counter_ns()
@@ -31,25 +31,26 @@ def timed(call):
 
 
 def serve(peer, versions, batches, settle):
-    """Answers until the input ends.
+    """Answers requests until the input ends.
 
-    `batches` has a function for each operation, that makes so many calls and returns nanoseconds;
-    `settle` waits until all streams are idle.
+    `batches` has a function for each operation, which makes the given number of calls and returns their
+    time in nanoseconds. `settle` waits until all streams are idle.
     """
-    say(peer=peer, versions=versions, operations=list(batches))
+    send(peer=peer, versions=versions, operations=list(batches))
     for line in sys.stdin:
         name, calls = line.split()
         calls = int(calls)
         try:
-            # The others had their turn meanwhile: some calls that do not count warm up.
+            # The other contenders ran meanwhile, so some uncounted calls warm up first.
             batches[name](calls // 10 + 1)
             settle()
             ns = batches[name](calls)
             settle()
-            say(ns=ns)
+            send(ns=ns)
         except Exception as error:
-            say(error=f"{type(error).__name__}: {error}")
+            send(error=f"{type(error).__name__}: {error}")
 
 
 def missing(peer, error):
-    say(peer=peer, missing=f"{type(error).__name__}: {error}")
+    """Reports that the script cannot run."""
+    send(peer=peer, missing=f"{type(error).__name__}: {error}")

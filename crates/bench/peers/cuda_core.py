@@ -1,4 +1,4 @@
-"""cuda.core, NVIDIA's own for Python."""
+"""cuda.core, NVIDIA's Python library."""
 
 import _peer
 

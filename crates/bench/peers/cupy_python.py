@@ -27,7 +27,7 @@ def main():
         for one in [other, *branches, main]:
             one.synchronize()
 
-    # CuPy has no wait for a stream: a new event, recorded and waited for, is what its users write.
+    # CuPy has no wait for a stream. Its users record a new event and wait for it.
     def wait_stream(waiting, source):
         now = Event(disable_timing=True)
         source.record(now)

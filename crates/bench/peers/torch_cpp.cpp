@@ -20,7 +20,7 @@ namespace {
 constexpr int kBranches = 16;
 constexpr int kSides = 4;
 
-// What a wait for a stream is in C++: a new event, recorded there and waited for here.
+// Makes `waiting` wait for `source`. In C++ this takes a new event, recorded on the source.
 inline void wait_stream(const CUDAStream& waiting, const CUDAStream& source) {
   CUDAEvent event;
   event.record(source);
@@ -45,21 +45,21 @@ int64_t timed(int64_t calls, Call call) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
 }
 
-// Keeps the compiler from leaving out what nobody uses.
+// Keeps the compiler from removing an unused result.
 template <typename Value>
 inline void keep(const Value& value) {
   asm volatile("" : : "g"(&value) : "memory");
 }
 
-struct Stage {
+struct Streams {
   c10::cuda::CUDAGuard guard{0};
-  // Streams that somebody else made, as a library meets them.
+  // Foreign streams, as a library gets them from its caller.
   std::vector<cudaStream_t> raw;
   std::vector<CUDAStream> streams;
   CUDAEvent reused, recorded;
   CUDAEvent start{cudaEventDefault}, end{cudaEventDefault};
 
-  Stage() {
+  Streams() {
     for (int i = 0; i < 2 + kBranches; ++i) {
       cudaStream_t stream;
       C10_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
@@ -79,14 +79,14 @@ struct Stage {
   }
 };
 
-Stage& stage() {
-  // Never destroyed: the driver may be gone by then.
-  static Stage* made = new Stage;
-  return *made;
+Streams& streams() {
+  // Never destroyed: the driver may be unloaded at process exit.
+  static Streams* instance = new Streams;
+  return *instance;
 }
 
 int64_t run(const std::string& name, int64_t calls) {
-  Stage& s = stage();
+  Streams& s = streams();
   const CUDAStream &main = s.streams[0], &other = s.streams[1];
   const CUDAStream* branches = &s.streams[2];
   cudaStream_t raw = s.raw[0];
@@ -118,7 +118,7 @@ int64_t run(const std::string& name, int64_t calls) {
   throw std::invalid_argument("no such operation: " + name);
 }
 
-void settle() { stage().settle(); }
+void settle() { streams().settle(); }
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-"""PyTorch, from C++: compiles `torch_cpp.cpp`, in which the loops are. Needs a C++ compiler."""
+"""PyTorch from C++. Compiles `torch_cpp.cpp`, which has the timed loops. Needs a C++ compiler."""
 
 import functools
 import os
@@ -30,7 +30,7 @@ def main():
     import torch
     from torch.utils import cpp_extension
 
-    # What the build says must not come between our lines.
+    # The output of the build must not mix with the protocol's lines on stdout.
     out = os.dup(1)
     os.dup2(2, 1)
     try:

@@ -1,4 +1,4 @@
-"""PyTorch, from Python."""
+"""PyTorch from Python."""
 
 import _peer
 

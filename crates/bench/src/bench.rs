@@ -1,4 +1,4 @@
-//! A backend measured: [`Bench`], [`BenchOf`].
+//! Runs all measurements of one backend: [`Bench`], [`BenchOf`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,51 +14,53 @@ use crate::{
     threads,
 };
 
-/// What is to be measured, and how.
+/// The measurements to make.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BenchConfig {
-    /// How.
+    /// The number and the length of the batches.
     pub plan: Plan,
-    /// The operations.
+    /// The operations to measure.
     pub jobs: Vec<Job>,
-    /// Whether several threads at once are measured.
+    /// `true` to measure calls from several threads at once.
     pub threads: bool,
-    /// Whether growth is.
+    /// `true` to measure how costs grow with the number of streams and with the queue length.
     pub growth: bool,
-    /// The scripts of peers.
+    /// The peer scripts to run.
     pub scripts: Vec<PathBuf>,
-    /// What runs the scripts.
+    /// The Python interpreter that runs the scripts.
     pub python: OsString,
 }
 
-/// A backend that can be measured, whatever its types.
+/// A backend that can be measured. The trait hides the backend's types.
 pub trait Bench {
-    /// Which.
+    /// Returns the backend's kind.
     fn backend(&self) -> BackendKind;
 
-    /// Measures it. `progress` is told what comes next. Blocks until all is measured.
+    /// Measures the backend. Blocks until all measurements are done.
+    ///
+    /// Calls `progress` with the name of each measurement before it starts.
     ///
     /// # Errors
-    /// What the backend or the driver says, if not even streams can be had. What fails later stands
-    /// in the report.
+    /// The error text of the backend or the driver if no streams can be created. Later failures are
+    /// listed in the report instead.
     fn run(
         &self,
-        wanted: &BenchConfig,
+        config: &BenchConfig,
         progress: &mut dyn FnMut(&str),
     ) -> Result<BackendReport, String>;
 }
 
-/// The backend of a ground.
-pub struct BenchOf<G>(pub G);
+/// Implements [`Bench`] for the backend of a [`BenchFixture`].
+pub struct BenchOf<F>(pub F);
 
-impl<G: BenchFixture> Bench for BenchOf<G> {
+impl<F: BenchFixture> Bench for BenchOf<F> {
     fn backend(&self) -> BackendKind {
-        G::Backend::KIND
+        F::Backend::KIND
     }
 
     fn run(
         &self,
-        wanted: &BenchConfig,
+        config: &BenchConfig,
         progress: &mut dyn FnMut(&str),
     ) -> Result<BackendReport, String> {
         let BenchOf(fixture) = self;
@@ -67,32 +69,32 @@ impl<G: BenchFixture> Bench for BenchOf<G> {
         let (main, other) = (&BenchStream::new(fixture)?, &BenchStream::new(fixture)?);
         let branches =
             (0..BRANCHES).map(|_| BenchStream::new(fixture)).collect::<Result<Vec<_>, _>>()?;
-        let stage = BenchStreams { fixture, main, other, branches: &branches };
-        for job in &wanted.jobs {
+        let streams = BenchStreams { fixture, main, other, branches: &branches };
+        for job in &config.jobs {
             progress(job.name());
-            report.operations.push(operation(stage, *job, &wanted.plan));
+            report.operations.push(operation(streams, *job, &config.plan));
         }
-        for shared in [false, true].into_iter().filter(|_| wanted.threads) {
+        for shared in [false, true].into_iter().filter(|_| config.threads) {
             for count in threads::COUNTS {
                 progress(&format!("{count} threads"));
-                report.threads.push(threads::row(fixture, &wanted.plan, count, shared));
+                report.threads.push(threads::row(fixture, &config.plan, count, shared));
             }
         }
-        if wanted.growth {
+        if config.growth {
             for size in growth::ALIVE {
                 progress(&format!("{size} {}", Grows::Alive.title()));
-                report.growth.extend(growth::alive(fixture, &wanted.plan, size));
+                report.growth.extend(growth::alive(fixture, &config.plan, size));
             }
             for size in growth::QUEUE {
                 progress(&format!("{size} {}", Grows::Queue.title()));
-                report.growth.push(growth::queue(fixture, &wanted.plan, size));
+                report.growth.push(growth::queue(fixture, &config.plan, size));
             }
         }
-        // Last, since a second process on the device may change what it does for the first.
-        for path in &wanted.scripts {
+        // Scripts run last: a second process on the device may change how the device serves the first.
+        for path in &config.scripts {
             progress(&format!("starting {}", path.display()));
-            match Script::start(&wanted.python, path) {
-                Ok(script) => beside(stage, script, wanted, &mut report, progress),
+            match Script::start(&config.python, path) {
+                Ok(script) => run_script(streams, script, config, &mut report, progress),
                 Err(Missing { name, reason }) => report.peers.push(Peer {
                     name,
                     version: String::new(),
@@ -105,11 +107,12 @@ impl<G: BenchFixture> Bench for BenchOf<G> {
     }
 }
 
-fn empty<G: BenchFixture>(fixture: &G) -> Result<BackendReport, String> {
-    let info = G::Backend::probe().map_err(|error| error.to_string())?;
+/// Creates a report that describes the backend and has no results.
+fn empty<F: BenchFixture>(fixture: &F) -> Result<BackendReport, String> {
+    let info = F::Backend::probe().map_err(|error| error.to_string())?;
     let device = fixture.device();
     let named = info.devices.iter().find(|one| one.device == device);
-    let peer = |library: &dyn Library<G>| Peer {
+    let peer = |library: &dyn Library<F>| Peer {
         name: library.name().into(),
         version: library.version(),
         own_process: false,
@@ -128,31 +131,31 @@ fn empty<G: BenchFixture>(fixture: &G) -> Result<BackendReport, String> {
     })
 }
 
-fn operation<G: BenchFixture>(stage: BenchStreams<'_, G>, job: Job, plan: &Plan) -> Operation {
-    let left_out = stage.fixture.skip_reason(job);
+fn operation<F: BenchFixture>(streams: BenchStreams<'_, F>, job: Job, plan: &Plan) -> Operation {
+    let left_out = streams.fixture.skip_reason(job);
     let (results, failed) = match left_out {
-        None => compare(plan, contenders::all(job, stage), || stage.settle()),
+        None => compare(plan, contenders::all(job, streams), || streams.settle()),
         Some(_) => Default::default(),
     };
     Operation {
         job,
         title: job.title().into(),
-        bare_calls: contenders::bare_calls(stage.fixture, job).map(str::to_owned),
+        bare_calls: contenders::bare_calls(streams.fixture, job).map(str::to_owned),
         results,
         failed,
         left_out,
     }
 }
 
-/// The script's jobs, in rounds of their own: the bare driver, ours, and the script.
-fn beside<G: BenchFixture>(
-    stage: BenchStreams<'_, G>,
+/// Measures the script's jobs against the bare driver and the backend, in rounds of their own.
+fn run_script<F: BenchFixture>(
+    streams: BenchStreams<'_, F>,
     mut script: Script,
-    wanted: &BenchConfig,
+    config: &BenchConfig,
     report: &mut BackendReport,
     progress: &mut dyn FnMut(&str),
 ) {
-    let who = ContenderKind::Peer(script.name.clone());
+    let kind = ContenderKind::Peer(script.name.clone());
     report.peers.push(Peer {
         name: script.name.clone(),
         version: script.versions.clone(),
@@ -161,14 +164,14 @@ fn beside<G: BenchFixture>(
     });
     for operation in report.operations.iter_mut().filter(|one| one.left_out.is_none()) {
         let Some(contender) = script.contender(operation.job) else { continue };
-        progress(&format!("{} beside {}", operation.job.name(), who.label()));
-        let mut contenders = contenders::pair(operation.job, stage);
-        contenders.push((who.clone(), contender));
-        let (results, failed) = compare(&wanted.plan, contenders, || stage.settle());
+        progress(&format!("{} beside {}", operation.job.name(), kind.label()));
+        let mut contenders = contenders::pair(operation.job, streams);
+        contenders.push((kind.clone(), contender));
+        let (results, failed) = compare(&config.plan, contenders, || streams.settle());
         let ours = crate::report::result(&results, &ContenderKind::Ours).map(|ours| ours.ns);
-        let its = results.into_iter().find(|one| one.who == who);
+        let its = results.into_iter().find(|one| one.who == kind);
         operation.results.extend(its.map(|one| Measured { ours_ns: ours, ..one }));
-        let its = failed.into_iter().filter(|one| one.who.as_ref() == Some(&who));
+        let its = failed.into_iter().filter(|one| one.who.as_ref() == Some(&kind));
         operation.failed.extend(its.collect::<Vec<FailedOne>>());
     }
 }
@@ -176,15 +179,15 @@ fn beside<G: BenchFixture>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::FakeGround;
+    use crate::fake::FakeFixture;
     use crate::report::result;
 
     fn run(broken: Option<&'static str>, jobs: &[Job]) -> BackendReport {
-        run_on(FakeGround::new(broken), jobs)
+        run_on(FakeFixture::new(broken), jobs)
     }
 
-    fn run_on(fixture: FakeGround, jobs: &[Job]) -> BackendReport {
-        let wanted = BenchConfig {
+    fn run_on(fixture: FakeFixture, jobs: &[Job]) -> BackendReport {
+        let config = BenchConfig {
             plan: Plan { limit: std::time::Duration::ZERO, ..Plan::QUICK },
             jobs: jobs.to_vec(),
             threads: true,
@@ -192,15 +195,15 @@ mod tests {
             scripts: Vec::new(),
             python: "python3".into(),
         };
-        let mut told = Vec::new();
+        let mut messages = Vec::new();
         let bench = BenchOf(fixture);
-        let report = bench.run(&wanted, &mut |what| told.push(what.to_owned())).unwrap();
-        assert_eq!(told.len(), jobs.len() + 2 * threads::COUNTS.len());
+        let report = bench.run(&config, &mut |name| messages.push(name.to_owned())).unwrap();
+        assert_eq!(messages.len(), jobs.len() + 2 * threads::COUNTS.len());
         report
     }
 
     #[test]
-    fn every_operation_has_a_figure_of_ours_beside_the_bare_drivers() {
+    fn every_operation_is_compared_with_the_bare_driver() {
         let report = run(None, Job::ALL);
         assert!(!report.has_failed(), "{:?}", crate::tables::not_measured(&report));
         let jobs: Vec<_> = report.operations.iter().map(|one| one.job).collect();
@@ -214,13 +217,13 @@ mod tests {
         let all = |shared| threads::COUNTS.map(|count| (shared, count));
         assert_eq!(rows, [all(false), all(true)].concat());
         for row in &report.threads {
-            let who: Vec<_> = row.results.iter().map(|one| &one.who).collect();
-            assert_eq!(who, [&ContenderKind::Bare, &ContenderKind::Ours]);
+            let kind: Vec<_> = row.results.iter().map(|one| &one.who).collect();
+            assert_eq!(kind, [&ContenderKind::Bare, &ContenderKind::Ours]);
         }
     }
 
     #[test]
-    fn a_driver_that_fails_is_named_and_ours_is_measured_alone() {
+    fn failing_driver_call_is_reported_and_the_backend_is_measured_alone() {
         let report = run(Some("wait_event"), &[Job::WaitEvent, Job::Query]);
         assert!(report.has_failed());
         let [wait, query] = &report.operations[..] else { panic!() };
@@ -230,33 +233,33 @@ mod tests {
             result(&wait.results, &ContenderKind::Ours).is_some_and(|ours| ours.to_bare.is_none())
         );
         assert!(query.failed.is_empty() && result(&query.results, &ContenderKind::Bare).is_some());
-        // The threads, which wait too, say so each and do not hang.
+        // The thread measurements call `wait_event` too: each reports the failure and none hangs.
         assert!(report.threads.iter().all(|row| row.failed.len() == 1 && row.results.len() == 1));
     }
 
-    /// It is no failure, and nothing of it is called.
+    /// A missing driver function is no failure, and the contenders never call it.
     #[test]
-    fn what_the_driver_lacks_is_left_out_with_a_word() {
-        let mut fixture = FakeGround::new(Some("id"));
-        fixture.lacks = Some(Job::Id);
+    fn job_that_the_driver_lacks_is_skipped_with_a_reason() {
+        let mut fixture = FakeFixture::new(Some("id"));
+        fixture.missing = Some(Job::Id);
         let report = run_on(fixture, &[Job::Id, Job::Query]);
         assert!(!report.has_failed());
         let [id, query] = &report.operations[..] else { panic!() };
         assert!(id.results.is_empty() && query.left_out.is_none() && !query.results.is_empty());
-        let said = crate::tables::not_measured(&report);
-        assert_eq!(said, ["id: this driver has no such call"]);
+        let lines = crate::tables::not_measured(&report);
+        assert_eq!(lines, ["id: this driver has no such call"]);
     }
 
     #[test]
-    fn growth_goes_round_and_in_rows() {
-        let fixture = FakeGround::new(None);
+    fn growth_measures_all_streams_and_whole_queues() {
+        let fixture = FakeFixture::new(None);
         let plan = Plan { limit: std::time::Duration::ZERO, ..Plan::QUICK };
         for row in growth::alive(&fixture, &plan, 3) {
             assert!(row.failed.is_empty() && row.results.len() == 2, "{row:?}");
         }
         let row = growth::queue(&fixture, &plan, 100);
         assert!(row.failed.is_empty() && row.results.len() == 2, "{row:?}");
-        // Only whole queues are submitted.
+        // Each call submits a whole queue.
         fixture.bare.take();
         growth::queue(&fixture, &plan, 7);
         let counts = fixture.bare.take();

@@ -1,11 +1,12 @@
-//! From contenders to results.
+//! Measures contenders against each other and computes their ratios.
 
-use crate::measure::{Failure, Series, in_turn};
+use crate::measure::{Failure, Series, run_interleaved};
 use crate::report::{FailedOne, Measured};
 use crate::{Comparison, Contender, ContenderKind, Plan, Spread};
 
-/// Measures the contenders in turn. One that fails is left out, and the others are measured anew
-/// without it. Blocks until all is measured.
+/// Measures the contenders interleaved. Blocks until all are measured.
+///
+/// If a contender fails, removes it and measures the others again from the start.
 pub fn compare(
     plan: &Plan,
     mut contenders: Vec<(ContenderKind, Contender<'_>)>,
@@ -14,7 +15,7 @@ pub fn compare(
     let mut failed = Vec::new();
     loop {
         let (names, mut calls): (Vec<_>, Vec<_>) = contenders.into_iter().unzip();
-        match in_turn(plan, &mut calls, &mut settle) {
+        match run_interleaved(plan, &mut calls, &mut settle) {
             Ok(series) => return (results(names, &series), failed),
             Err(Failure { contender: Some(index), reason }) => {
                 failed.push(FailedOne { who: Some(names[index].clone()), reason });
@@ -29,24 +30,25 @@ pub fn compare(
     }
 }
 
+/// Summarizes each series and compares it with the bare driver's and the backend's.
 fn results(names: Vec<ContenderKind>, series: &[Series]) -> Vec<Measured> {
-    let of = |who: ContenderKind| {
-        let place = names.iter().position(|name| *name == who)?;
-        Some(series[place].ns.as_slice())
+    let of = |kind: ContenderKind| {
+        let index = names.iter().position(|name| *name == kind)?;
+        Some(series[index].ns.as_slice())
     };
     let (bare, ours) = (of(ContenderKind::Bare), of(ContenderKind::Ours));
-    let measured = names.iter().zip(series).filter_map(|(who, Series { calls, ns })| {
-        let beside = |other: Option<&[f64]>, same: ContenderKind| {
-            other.filter(|_| *who != same).and_then(|other| Comparison::of(ns, other))
+    let measured = names.iter().zip(series).filter_map(|(kind, Series { calls, ns })| {
+        let compare_with = |other: Option<&[f64]>, same: ContenderKind| {
+            other.filter(|_| *kind != same).and_then(|other| Comparison::of(ns, other))
         };
         Some(Measured {
-            who: who.clone(),
+            who: kind.clone(),
             calls_per_batch: *calls,
             ns: Spread::of(ns.iter().copied())?,
-            to_bare: beside(bare, ContenderKind::Bare),
-            to_ours: beside(ours, ContenderKind::Ours),
+            to_bare: compare_with(bare, ContenderKind::Bare),
+            to_ours: compare_with(ours, ContenderKind::Ours),
             ours_through_it: ours
-                .filter(|_| *who != ContenderKind::Ours)
+                .filter(|_| *kind != ContenderKind::Ours)
                 .and_then(|ours| Comparison::of(ours, ns))
                 .map(|comparison| comparison.ratio),
             ours_ns: None,
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_go_the_way_that_they_say() {
+    fn ratios_divide_in_the_documented_direction() {
         let peer = ContenderKind::Peer("slow".into());
         let contenders = vec![
             (ContenderKind::Bare, fake(100)),
@@ -92,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn one_that_fails_is_left_out_and_named() {
-        let broken: Contender<'_> = Box::new(|_| Err("it said 700".into()));
+    fn failing_contender_is_removed_and_named() {
+        let broken: Contender<'_> = Box::new(|_| Err("error 700".into()));
         let contenders = vec![(ContenderKind::Bare, broken), (ContenderKind::Ours, fake(10))];
         let (results, failed) = compare(&plan(), contenders, || Ok(()));
         assert_eq!(
             failed,
-            [FailedOne { who: Some(ContenderKind::Bare), reason: "it said 700".into() }]
+            [FailedOne { who: Some(ContenderKind::Bare), reason: "error 700".into() }]
         );
         assert_eq!(results.len(), 1);
         assert_eq!((&results[0].who, results[0].to_bare), (&ContenderKind::Ours, None));

@@ -1,4 +1,4 @@
-//! For tests: a bare driver that does nothing but count its calls, beside the host backend.
+//! A fixture for tests: the host backend, with a bare driver that only counts its calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,30 +9,31 @@ use gpu_stream_host::Host;
 use crate::fixtures::{HostFixture, HostForeign};
 use crate::{Bare, BenchFixture, Failed, Job};
 
-/// How often each function was called.
+/// The number of calls of each function.
 pub(crate) type Counts = BTreeMap<&'static str, u64>;
 
+/// A bare driver that counts its calls.
 #[derive(Clone, Default)]
-pub(crate) struct Counting {
+pub(crate) struct CountingDriver {
     counts: Arc<Mutex<Counts>>,
-    /// What fails.
-    pub(crate) broken: Option<&'static str>,
+    /// The function that fails, if any.
+    pub(crate) failing: Option<&'static str>,
 }
 
-impl Counting {
+impl CountingDriver {
     fn call(&self, function: &'static str) -> Result<(), Failed> {
         *self.counts.lock().unwrap().entry(function).or_default() += 1;
-        if self.broken == Some(function) { Err(Failed { function, code: 700 }) } else { Ok(()) }
+        if self.failing == Some(function) { Err(Failed { function, code: 700 }) } else { Ok(()) }
     }
 
-    /// The counts since the last question.
+    /// Returns the counts since the previous call of `take`.
     pub(crate) fn take(&self) -> Counts {
         std::mem::take(&mut *self.counts.lock().unwrap())
     }
 }
 
-/// An event whose end is counted too.
-pub(crate) struct CountedEvent(Counting);
+/// An event whose destruction is counted as well.
+pub(crate) struct CountedEvent(CountingDriver);
 
 impl Drop for CountedEvent {
     fn drop(&mut self) {
@@ -40,7 +41,7 @@ impl Drop for CountedEvent {
     }
 }
 
-impl Bare for Counting {
+impl Bare for CountingDriver {
     type Stream = HostForeign;
     type Event = CountedEvent;
 
@@ -108,24 +109,25 @@ impl Bare for Counting {
     }
 }
 
-pub(crate) struct FakeGround {
+/// The fixture of the host backend with a [`CountingDriver`].
+pub(crate) struct FakeFixture {
     host: HostFixture,
-    pub(crate) bare: Counting,
-    /// What the driver lacks.
-    pub(crate) lacks: Option<Job>,
+    pub(crate) bare: CountingDriver,
+    /// The job that the driver has no function for, if any.
+    pub(crate) missing: Option<Job>,
 }
 
-impl FakeGround {
-    pub(crate) fn new(broken: Option<&'static str>) -> Self {
-        let bare = Counting { broken, ..Counting::default() };
-        FakeGround { host: HostFixture::new().unwrap(), bare, lacks: None }
+impl FakeFixture {
+    pub(crate) fn new(failing: Option<&'static str>) -> Self {
+        let bare = CountingDriver { failing, ..CountingDriver::default() };
+        FakeFixture { host: HostFixture::new().unwrap(), bare, missing: None }
     }
 }
 
-impl BenchFixture for FakeGround {
+impl BenchFixture for FakeFixture {
     type Backend = Host;
     type Foreign = HostForeign;
-    type Bare = Counting;
+    type Bare = CountingDriver;
 
     fn device(&self) -> Device {
         self.host.device()
@@ -139,7 +141,7 @@ impl BenchFixture for FakeGround {
         self.host.foreign()
     }
 
-    fn bare(&self) -> Option<&Counting> {
+    fn bare(&self) -> Option<&CountingDriver> {
         Some(&self.bare)
     }
 
@@ -148,6 +150,6 @@ impl BenchFixture for FakeGround {
     }
 
     fn skip_reason(&self, job: Job) -> Option<String> {
-        (self.lacks == Some(job)).then(|| "this driver has no such call".into())
+        (self.missing == Some(job)).then(|| "this driver has no such call".into())
     }
 }

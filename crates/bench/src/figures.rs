@@ -1,8 +1,8 @@
-//! Numbers as text.
+//! Formats numbers.
 
 use crate::Spread;
 
-/// Nanoseconds, with three digits at the least and no more than one behind the point.
+/// Formats nanoseconds with at least two digits, and with one decimal below 99.95.
 pub fn ns(value: f64) -> String {
     let whole = value.abs() >= 99.95;
     if !whole {
@@ -10,8 +10,8 @@ pub fn ns(value: f64) -> String {
     }
     let digits = format!("{:.0}", value.abs());
     let mut text = String::from(if value < 0.0 { "-" } else { "" });
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
             text.push(',');
         }
         text.push(digit);
@@ -19,18 +19,18 @@ pub fn ns(value: f64) -> String {
     text
 }
 
-/// A ratio.
+/// Formats a ratio, with two decimals below 99.5.
 pub fn ratio(value: f64) -> String {
     if value < 99.5 { format!("{value:.2}") } else { ns(value) }
 }
 
-/// A difference in nanoseconds, with its sign.
+/// Formats a difference in nanoseconds, with its sign.
 pub fn difference(value: f64) -> String {
     let sign = if value < 0.0 { "" } else { "+" };
     format!("{sign}{}", ns(value))
 }
 
-/// The quartiles, each written so.
+/// Formats the quartiles with `write`.
 pub fn quartiles(spread: &Spread, write: fn(f64) -> String) -> String {
     format!("{} to {}", write(spread.q1), write(spread.q3))
 }
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_have_as_many_digits_as_they_mean() {
+    fn figures_are_rounded_to_their_precision() {
         assert_eq!([0.3, 9.96, 99.94, 99.96, 505.4].map(ns), ["0.3", "10.0", "99.9", "100", "505"]);
         assert_eq!([1_932.0, 1_234_567.0, -1_339.2].map(ns), ["1,932", "1,234,567", "-1,339"]);
         assert_eq!([1.049, 0.26, 99.4, 1_000.0].map(ratio), ["1.05", "0.26", "99.40", "1,000"]);

@@ -1,4 +1,4 @@
-//! What the measurement needs of a backend beyond the contract: the trait [`BenchFixture`].
+//! What a measurement needs from a backend beyond the contract: [`BenchFixture`] and [`Bare`].
 
 use std::convert::Infallible;
 use std::fmt;
@@ -9,175 +9,179 @@ use gpu_stream_core::{Backend, Device, PlainHandles, Stream, StreamOwner};
 
 use crate::{BenchStreams, Contender, Job};
 
-/// The stream type of ground `G`'s backend.
-pub type StreamOf<G> = <<G as BenchFixture>::Backend as Backend>::Stream;
+/// The stream type of the backend of fixture `F`.
+pub type StreamOf<F> = <<F as BenchFixture>::Backend as Backend>::Stream;
 
-/// The event type of ground `G`'s backend.
-pub type EventOf<G> = <<G as BenchFixture>::Backend as Backend>::Event;
+/// The event type of the backend of fixture `F`.
+pub type EventOf<F> = <<F as BenchFixture>::Backend as Backend>::Event;
 
-/// The error type of ground `G`'s backend.
-pub type ErrorOf<G> = <<G as BenchFixture>::Backend as Backend>::Error;
+/// The error type of the backend of fixture `F`.
+pub type ErrorOf<F> = <<F as BenchFixture>::Backend as Backend>::Error;
 
-/// What a backend brings to be measured: streams that somebody else made, and the bare driver's
-/// calls that do what its own operations do.
+/// What a backend provides to be measured: foreign streams, and the bare driver's calls that do the
+/// same jobs as the backend's operations.
 ///
-/// The counterpart of the conformance suite's `Fixture`. One device of the backend is measured.
+/// The counterpart of the conformance suite's `Fixture`. Measures one device of the backend.
 pub trait BenchFixture: Sized + Send + Sync + 'static {
-    /// The backend that is measured.
+    /// The measured backend.
     type Backend: PlainHandles;
 
-    /// A stream made by the bare driver, that does not synchronise with the default stream.
-    /// Dropping it destroys it.
+    /// A stream created by the bare driver. It does not synchronize with the default stream.
+    /// Dropping the value destroys the stream.
     type Foreign: StreamOwner<Self::Backend>;
 
-    /// The driver's calls.
+    /// The bare driver's calls.
     type Bare: Bare<Stream = Self::Foreign>;
 
-    /// The device.
+    /// Returns the measured device.
     fn device(&self) -> Device;
 
-    /// The backend's marker, for its object-safe form.
+    /// Returns the backend as an object-safe trait object.
     fn dynamic(&self) -> &dyn DynBackend;
 
-    /// Makes a stream with the bare driver.
+    /// Creates a stream with the bare driver.
     ///
     /// # Errors
-    /// What the driver says.
+    /// The driver's error code.
     fn foreign(&self) -> Result<Self::Foreign, Failed>;
 
-    /// The driver's calls; `None` where there is no driver beneath the backend.
+    /// Returns the bare driver's calls. `None` if there is no driver below the backend.
     fn bare(&self) -> Option<&Self::Bare>;
 
-    /// Readies the calling thread as a program of this vendor would: the device's context current,
-    /// for instance. Called at the start of every thread that measures.
+    /// Prepares the calling thread as a program of this vendor would. For example, makes the
+    /// device's context current.
+    ///
+    /// Every measuring thread calls this first.
     ///
     /// # Errors
-    /// What the driver says.
+    /// The driver's error code.
     fn enter_thread(&self) -> Result<(), Failed>;
 
-    /// Other libraries in this process that do the same jobs.
+    /// Returns other libraries in this process that do the same jobs.
     fn libraries(&self) -> Vec<&dyn Library<Self>> {
         Vec::new()
     }
 
-    /// Why a job is left out, on this version of the driver: it lacks the call that the job is. Not
-    /// a failure; reports say it. `None` for a job that is measured.
+    /// Returns the reason to skip a job: this version of the driver lacks a function for it. `None`
+    /// if the job can be measured.
+    ///
+    /// A skipped job is no failure. Reports list the reason.
     fn skip_reason(&self, _: Job) -> Option<String> {
         None
     }
 
-    /// What else should stand beside the figures: the library that was loaded, for instance.
+    /// Returns further facts for the report, as names and values. For example, the loaded library.
     fn facts(&self) -> Vec<(String, String)> {
         Vec::new()
     }
 }
 
-/// The calls of a bare driver, each as a careful program makes it: the answer is looked at.
+/// The calls of a bare driver, made as a careful program makes them: every result is checked.
 ///
-/// Where a call would break a capture that goes on, the job has a look at the capture before it, in
-/// [`query`](Self::query) and its like. The ones without are named `_only`.
+/// Methods such as [`query`](Self::query) first check that the stream is not capturing, because
+/// their call would break the capture. Their variants without the check end in `_only`.
+///
+/// All methods that return a [`Result`] fail with the driver's error code.
 pub trait Bare: Send + Sync {
-    /// As [`BenchFixture::Foreign`].
+    /// The stream type of the driver, as in [`BenchFixture::Foreign`].
     type Stream: Send + Sync;
 
-    /// An event. Dropping it destroys it.
+    /// The event type of the driver. Dropping the value destroys the event.
     type Event: Send + Sync;
 
-    /// The functions that are called for a job, in words for a table.
+    /// Returns the names of the driver functions that do `job`, as text for a table.
     fn calls(&self, job: Job) -> &'static str;
 
-    /// Makes an event, with or without timing.
-    ///
-    /// # Errors
-    /// What the driver says, here and in all that follow.
+    /// Creates an event, with or without timing.
     fn new_event(&self, timed: bool) -> Result<Self::Event, Failed>;
 
-    /// Makes a stream.
+    /// Creates a stream.
     fn new_stream(&self) -> Result<Self::Stream, Failed>;
 
-    /// Finds the stream's device and compares it with the one that is measured.
+    /// Checks that the stream belongs to the measured device.
     fn check_device(&self, stream: &Self::Stream) -> Result<(), Failed>;
 
-    /// Whether the stream is captured.
+    /// Returns `true` if the stream is capturing.
     fn capture_status(&self, stream: &Self::Stream) -> Result<bool, Failed>;
 
-    /// Whether the stream is done, unless it is captured.
+    /// Returns `true` if all work of the stream is done. Fails if the stream is capturing.
     fn query(&self, stream: &Self::Stream) -> Result<bool, Failed> {
         self.refuse_captured(stream)?;
         self.query_only(stream)
     }
 
-    /// Whether the stream is done.
+    /// Returns `true` if all work of the stream is done. Does not check for a capture.
     fn query_only(&self, stream: &Self::Stream) -> Result<bool, Failed>;
 
-    /// Waits for the stream, unless it is captured.
+    /// Blocks until all work of the stream is done. Fails if the stream is capturing.
     fn synchronize(&self, stream: &Self::Stream) -> Result<(), Failed> {
         self.refuse_captured(stream)?;
         self.synchronize_only(stream)
     }
 
-    /// Waits for the stream.
+    /// Blocks until all work of the stream is done. Does not check for a capture.
     fn synchronize_only(&self, stream: &Self::Stream) -> Result<(), Failed>;
 
-    /// Records the event.
+    /// Records the event on the stream.
     fn record(&self, event: &Self::Event, stream: &Self::Stream) -> Result<(), Failed>;
 
-    /// Lets the stream wait for the event.
+    /// Makes the stream wait for the event's current record.
     fn wait_event(&self, stream: &Self::Stream, event: &Self::Event) -> Result<(), Failed>;
 
-    /// Whether the event is complete.
+    /// Returns `true` if the event is complete.
     fn event_query(&self, event: &Self::Event) -> Result<bool, Failed>;
 
-    /// Waits for the event.
+    /// Blocks until the event is complete.
     fn event_synchronize(&self, event: &Self::Event) -> Result<(), Failed>;
 
-    /// The stream's priority.
+    /// Returns the stream's priority.
     fn priority(&self, stream: &Self::Stream) -> Result<i32, Failed>;
 
-    /// The stream's number, unless it is captured.
+    /// Returns the stream's id. Fails if the stream is capturing.
     fn id(&self, stream: &Self::Stream) -> Result<u64, Failed>;
 
-    /// The milliseconds between two events.
+    /// Returns the time between two events in milliseconds.
     fn elapsed(&self, start: &Self::Event, end: &Self::Event) -> Result<f32, Failed>;
 
-    /// Submits a function that does nothing.
+    /// Submits a host function that does nothing.
     fn host_func(&self, stream: &Self::Stream) -> Result<(), Failed>;
 
-    /// An error if the stream is captured.
+    /// Returns an error if the stream is capturing.
     #[inline]
     fn refuse_captured(&self, stream: &Self::Stream) -> Result<(), Failed> {
         match self.capture_status(stream)? {
             false => Ok(()),
-            true => Err(Failed { function: "the look at the capture", code: 0 }),
+            true => Err(Failed { function: "the capture check", code: 0 }),
         }
     }
 }
 
-/// A library in this process that does the same jobs as ours.
-pub trait Library<G: BenchFixture> {
-    /// How reports name it.
+/// Another library in this process that does the same jobs as gpu-stream.
+pub trait Library<F: BenchFixture> {
+    /// Returns the library's name for reports.
     fn name(&self) -> &'static str;
 
-    /// Its version.
+    /// Returns the library's version.
     fn version(&self) -> String;
 
-    /// The library at this job, on the streams of `stage`; `None` if it has nothing for it.
+    /// Creates a contender that does `job` with the library, on `streams`. `None` if the library has
+    /// no function for the job.
     ///
     /// # Errors
-    /// What the library says while it gets ready.
+    /// The library's error text if its setup fails.
     fn contender<'a>(
         &'a self,
         job: Job,
-        stage: BenchStreams<'a, G>,
+        streams: BenchStreams<'a, F>,
     ) -> Result<Option<Contender<'a>>, String>;
 }
 
-/// A call of a bare driver that did not answer with success.
+/// A call of a bare driver that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failed {
-    /// Which.
+    /// The function's name.
     pub function: &'static str,
-    /// What it answered.
+    /// The returned error code.
     pub code: i32,
 }
 
@@ -195,7 +199,7 @@ impl From<Failed> for String {
     }
 }
 
-/// For a backend without a driver beneath it: there is no value of this type, and no call.
+/// The [`Bare`] of a backend without a driver below it. The type has no values.
 #[derive(Debug)]
 pub struct NoBare<S>(Infallible, PhantomData<fn() -> S>);
 
@@ -231,45 +235,49 @@ impl<S: Send + Sync> Bare for NoBare<S> {
     }
 }
 
-/// A stream that somebody else made, and our wrapper of it.
-pub struct BenchStream<G: BenchFixture> {
-    // Before the stream that it is a wrapper of, so that it goes first.
-    ours: StreamOf<G>,
-    foreign: G::Foreign,
+/// A foreign stream and the backend's wrapper of it.
+pub struct BenchStream<F: BenchFixture> {
+    // Declared before `foreign`, so that the wrapper is dropped before the stream.
+    ours: StreamOf<F>,
+    foreign: F::Foreign,
 }
 
-impl<G: BenchFixture> BenchStream<G> {
-    /// Makes a stream, and gives it some work, that is done before this returns: a stream that
-    /// never had any is cheaper to ask on some drivers, and no program's stream stays so.
+impl<F: BenchFixture> BenchStream<F> {
+    /// Creates a stream, submits some work to it and blocks until the work is done.
+    ///
+    /// On some drivers a stream that never had work is cheaper to query, and no real program keeps
+    /// such a stream.
     ///
     /// # Errors
-    /// What the driver or the backend says.
-    pub fn new(fixture: &G) -> Result<Self, String> {
+    /// The error text of the driver or the backend.
+    pub fn new(fixture: &F) -> Result<Self, String> {
         let foreign = fixture.foreign()?;
-        // SAFETY: the stream lives until `foreign` is dropped, which comes after the wrapper. Only
-        // this crate reaches the wrapper, and it clones none, nor keeps an event beyond the lane.
+        // SAFETY: the stream outlives the wrapper, its clones and its events:
+        // - `foreign` is dropped after the wrapper (field order).
+        // - Only this crate can access the wrapper. It makes no clones, and keeps no event longer than
+        //   the `BenchStream`.
         let ours =
-            unsafe { G::Backend::stream_from_raw(foreign.raw_stream(), Some(fixture.device())) };
-        let lane: Self = BenchStream { ours: ours.map_err(|error| error.to_string())?, foreign };
-        lane.ours.record_event().map_err(|error| error.to_string())?;
-        lane.settle()?;
-        Ok(lane)
+            unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), Some(fixture.device())) };
+        let stream: Self = BenchStream { ours: ours.map_err(|error| error.to_string())?, foreign };
+        stream.ours.record_event().map_err(|error| error.to_string())?;
+        stream.settle()?;
+        Ok(stream)
     }
 
-    /// The wrapper.
-    pub(crate) fn ours(&self) -> &StreamOf<G> {
+    /// Returns the backend's wrapper.
+    pub(crate) fn ours(&self) -> &StreamOf<F> {
         &self.ours
     }
 
-    /// What is wrapped.
-    pub fn foreign(&self) -> &G::Foreign {
+    /// Returns the foreign stream.
+    pub fn foreign(&self) -> &F::Foreign {
         &self.foreign
     }
 
-    /// Waits until the stream is idle.
+    /// Blocks until the stream is idle.
     ///
     /// # Errors
-    /// What the backend says.
+    /// The backend's error text.
     pub fn settle(&self) -> Result<(), String> {
         self.ours.synchronize().map_err(|error| error.to_string())
     }

@@ -1,17 +1,18 @@
-//! The list of what is measured.
+//! The jobs that are measured: [`Job`].
 
 use serde::{Deserialize, Serialize};
 
-/// Streams in a fork or a join.
+/// The number of branches in a fork or a join.
 pub const BRANCHES: usize = 16;
 
-/// Streams that a library function forks to in [`Job::ShortLived`].
+/// The number of branches that the library function of [`Job::ShortLived`] forks to.
 pub const SIDES: usize = 4;
 
 macro_rules! jobs {
     ($($(#[$doc:meta])* $job:ident = $name:literal $title:literal,)*) => {
-        /// Something that a program wants done, whoever does it. All streams are idle, and have had
-        /// work before.
+        /// A task that each contender does with its own library.
+        ///
+        /// All streams are idle at the start, and have had work before.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum Job {
@@ -19,15 +20,15 @@ macro_rules! jobs {
         }
 
         impl Job {
-            /// All of them, in the order in which reports list them.
+            /// All jobs, in the order of the reports.
             pub const ALL: &'static [Job] = &[$(Job::$job),*];
 
-            /// The name, as `--operation`, the reports and the peers' scripts have it.
+            /// Returns the name that `--operation`, the reports and the peer scripts use.
             pub const fn name(self) -> &'static str {
                 match self { $(Job::$job => $name,)* }
             }
 
-            /// What is done, in some words.
+            /// Returns a short description for readers.
             pub const fn title(self) -> &'static str {
                 match self { $(Job::$job => $title,)* }
             }
@@ -36,54 +37,55 @@ macro_rules! jobs {
 }
 
 jobs! {
-    /// `stream_from_raw` with a device, and the wrapper's end.
-    WrapChecked = "wrap_checked" "wrap a handle, its device compared",
-    /// `stream_from_raw_unchecked`, and the wrapper's end.
-    WrapUnchecked = "wrap_unchecked" "wrap a handle, its device believed",
+    /// `stream_from_raw` with a device, and the drop of the wrapper.
+    WrapChecked = "wrap_checked" "wrap a handle, device checked",
+    /// `stream_from_raw_unchecked`, and the drop of the wrapper.
+    WrapUnchecked = "wrap_unchecked" "wrap a handle, device not checked",
     /// `Stream::query`.
-    Query = "query" "ask whether a stream is done",
+    Query = "query" "query an idle stream",
     /// `Stream::synchronize`.
-    Synchronize = "synchronize" "wait on the host for an idle stream",
+    Synchronize = "synchronize" "synchronize an idle stream",
     /// `Stream::record`.
-    Record = "record" "record an event that there is",
-    /// `Stream::record_event`, and the event's end.
-    RecordEvent = "record_event" "record into a new event",
+    Record = "record" "record an existing event",
+    /// `Stream::record_event`, and the drop of the event.
+    RecordEvent = "record_event" "record a new event",
     /// `Event::query`.
-    EventQuery = "event_query" "ask whether an event is complete",
+    EventQuery = "event_query" "query a complete event",
     /// `Event::synchronize`.
-    EventSynchronize = "event_synchronize" "wait on the host for a complete event",
+    EventSynchronize = "event_synchronize" "synchronize a complete event",
     /// `Stream::wait_event`.
-    WaitEvent = "wait_event" "let a stream wait for an event",
+    WaitEvent = "wait_event" "make a stream wait for an event",
     /// `Stream::wait_stream`.
-    WaitStream = "wait_stream" "let a stream wait for a stream",
+    WaitStream = "wait_stream" "make a stream wait for another",
     /// `Stream::fork`.
-    Fork = "fork_16" "let 16 streams wait for one",
+    Fork = "fork_16" "make 16 streams wait for one",
     /// `Stream::join`.
-    Join = "join_16" "let one stream wait for 16",
-    /// `Backend::new_stream`, and the stream's end.
-    NewStream = "new_stream" "make and destroy a stream",
-    /// `Backend::new_event`, and the event's end.
-    NewEvent = "new_event" "make and destroy an event",
-    /// A library's function: wraps the handle that it is given, with the device compared, lets a
-    /// stream of its own wait for it, forks to four and joins them, lets the given stream wait for
-    /// that, and returns.
-    ShortLivedChecked = "short_lived_checked" "wrap (compared), wait, fork 4, join 4, wait",
-    /// The same, with the device believed.
-    ShortLived = "short_lived" "wrap (believed), wait, fork 4, join 4, wait",
+    Join = "join_16" "make one stream wait for 16",
+    /// `Backend::new_stream`, and the drop of the stream.
+    NewStream = "new_stream" "create and destroy a stream",
+    /// `Backend::new_event`, and the drop of the event.
+    NewEvent = "new_event" "create and destroy an event",
+    /// A library function that takes a stream handle and checks its device.
+    ///
+    /// It wraps the handle, makes a stream of its own wait for it, forks to four streams and joins
+    /// them, and makes the caller's stream wait for the result.
+    ShortLivedChecked = "short_lived_checked" "wrap (checked), wait, fork 4, join 4, wait",
+    /// The library function of [`Job::ShortLivedChecked`] without the device check.
+    ShortLived = "short_lived" "wrap (not checked), wait, fork 4, join 4, wait",
     /// `Stream::capture_status`.
-    CaptureStatus = "capture_status" "ask whether a stream is captured",
+    CaptureStatus = "capture_status" "get a stream's capture status",
     /// `Stream::priority`.
-    Priority = "priority" "ask for a stream's priority",
+    Priority = "priority" "get a stream's priority",
     /// `Stream::id`.
-    Id = "id" "ask for a stream's number",
+    Id = "id" "get a stream's id",
     /// `Event::elapsed_since`.
-    ElapsedSince = "elapsed_since" "the time between two events",
-    /// `Stream::launch_host_func`, and a `Stream::synchronize` that waits for it.
-    HostFunc = "host_func" "run a closure on a stream, and wait for it",
+    ElapsedSince = "elapsed_since" "get the time between two events",
+    /// `Stream::launch_host_func`, and a `Stream::synchronize` that waits for the function.
+    HostFunc = "host_func" "run a closure on a stream and wait for it",
 }
 
 impl Job {
-    /// The job with this name.
+    /// Returns the job with this name. `None` if there is no such job.
     pub fn of_name(name: &str) -> Option<Job> {
         Job::ALL.iter().copied().find(|job| job.name() == name)
     }
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_used_once_and_found() {
+    fn job_names_are_unique_and_parse_back() {
         for job in Job::ALL {
             assert_eq!(Job::of_name(job.name()), Some(*job));
             assert_eq!(serde_json::to_value(job).unwrap(), job.name());

@@ -1,5 +1,5 @@
-//! What reports say of the machine: its system, its processor, the kernel's part of the drivers, and
-//! the variables that drivers read. Neither its name nor the time.
+//! Facts about the machine for reports: system, processor, kernel drivers, and the environment
+//! variables that drivers read. Never the host name or the time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,27 +7,29 @@ use std::thread::available_parallelism;
 
 use crate::report::Machine;
 
-/// Variables with one of these beginnings change what a driver or a backend does.
+/// Prefixes of environment variables that change what a driver or a backend does.
 const PREFIXES: [&str; 8] = ["GPU_", "CUDA_", "HIP_", "HSA_", "ROC", "HIPRTC_", "AMD_", "LD_"];
 
-/// This machine, before anything is measured.
+/// Describes this machine. Call it before measuring, because it reads the current load.
 pub fn this() -> Machine {
     let load = read("/proc/loadavg");
     Machine {
-        facts: facts().into_iter().map(|(what, said)| (what.into(), said)).collect(),
+        facts: facts().into_iter().map(|(name, value)| (name.into(), value)).collect(),
         load_before: load.and_then(|text| text.split(' ').next()?.parse().ok()),
     }
 }
 
-/// System, processor, kernel and drivers, each under its name. What cannot be read is left out.
+/// Returns the system, the processor, the kernel and the drivers, each with its name.
+///
+/// Omits what cannot be read.
 pub fn facts() -> Vec<(&'static str, String)> {
     let mut facts = vec![("system", system())];
-    let mut add = |what, said: Option<String>| facts.extend(said.map(|said| (what, said)));
+    let mut add = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
     add("processor", read("/proc/cpuinfo").and_then(|text| processor(&text)));
     add("cores", available_parallelism().ok().map(|count| count.to_string()));
     add("kernel", read("/proc/sys/kernel/osrelease"));
     add("amdgpu", read("/sys/module/amdgpu/version"));
-    let nvidia = || read("/proc/driver/nvidia/version").and_then(|text| number(&text));
+    let nvidia = || read("/proc/driver/nvidia/version").and_then(|text| version_number(&text));
     add("nvidia", read("/sys/module/nvidia/version").or_else(nvidia));
     let variables = environment();
     if !variables.is_empty() {
@@ -38,7 +40,7 @@ pub fn facts() -> Vec<(&'static str, String)> {
     facts
 }
 
-/// The variables that drivers and backends read, with their values.
+/// Returns the environment variables that drivers and backends read, with their values.
 pub fn environment() -> BTreeMap<String, String> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
@@ -49,7 +51,7 @@ fn read(file: &str) -> Option<String> {
     fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
 }
 
-/// The distribution where it says its name, and the architecture.
+/// Returns the name of the distribution, or else of the system, and the architecture.
 fn system() -> String {
     let release = read("/etc/os-release").unwrap_or_default();
     let pretty = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
@@ -57,15 +59,15 @@ fn system() -> String {
     format!("{name}, {}", std::env::consts::ARCH)
 }
 
-/// What the first processor calls itself.
+/// Returns the model name of the first processor.
 fn processor(cpuinfo: &str) -> Option<String> {
     let mut fields = cpuinfo.lines().filter_map(|line| line.split_once(':'));
     let (_, name) = fields.find(|(field, _)| field.trim() == "model name")?;
     Some(name.trim().to_owned())
 }
 
-/// The version in the first line of what NVIDIA's driver says of itself.
-fn number(text: &str) -> Option<String> {
+/// Returns the first word of the first line that looks like a version.
+fn version_number(text: &str) -> Option<String> {
     let mut words = text.lines().next()?.split_whitespace();
     let is_number =
         |word: &&str| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit());
@@ -77,21 +79,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_processor_is_the_first_one_named() {
+    fn processor_is_the_first_model_name() {
         let text = "processor\t: 0\nmodel name\t: Some CPU @ 3 GHz\nmodel name\t: Another\n";
         assert_eq!(processor(text).as_deref(), Some("Some CPU @ 3 GHz"));
         assert_eq!(processor("nothing of the sort"), None);
     }
 
     #[test]
-    fn the_number_of_the_driver_is_found_among_its_words() {
+    fn driver_version_is_found_in_its_version_line() {
         let text = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release\nGCC 12.2";
-        assert_eq!(number(text).as_deref(), Some("580.159.04"));
-        assert_eq!(number("none here"), None);
+        assert_eq!(version_number(text).as_deref(), Some("580.159.04"));
+        assert_eq!(version_number("none here"), None);
     }
 
     #[test]
-    fn the_system_is_named_and_other_variables_are_nobodys_business() {
+    fn facts_have_the_system_and_no_unrelated_variables() {
         let facts = facts();
         assert!(facts[0].1.ends_with(std::env::consts::ARCH), "{facts:?}");
         let names: Vec<_> = environment().into_keys().collect();

@@ -1,9 +1,9 @@
-//! The report as Markdown, for a page of measurements.
+//! Renders a report as Markdown, for a page of measurements.
 
 use crate::report::Report;
 use crate::tables::{self, Grid};
 
-/// The whole report, without a heading of its own and without a date.
+/// Renders the whole report, without a heading of its own and without a date.
 pub fn draw(report: &Report) -> String {
     let mut text = format!("gpu-stream {}. {}\n", report.gpu_stream, tables::machine(report));
     text.push_str(&format!("{}\n", tables::method(report)));
@@ -19,9 +19,7 @@ pub fn draw(report: &Report) -> String {
             .collect();
         if !rows.is_empty() {
             text.push_str("\n### What is compared\n\n");
-            text.push_str(
-                "| operation | what is done | the bare driver's calls |\n|---|---|---|\n",
-            );
+            text.push_str("| operation | description | bare driver's calls |\n|---|---|---|\n");
             text.extend(rows);
         }
         let missing = tables::not_measured(backend);
@@ -33,6 +31,7 @@ pub fn draw(report: &Report) -> String {
     text
 }
 
+/// Renders one table with its title and its notes.
 fn table(grid: &Grid) -> String {
     let line = |cells: &[String]| {
         let cells: Vec<_> = cells.iter().map(|text| cell(text)).collect();
@@ -50,7 +49,7 @@ fn table(grid: &Grid) -> String {
     text
 }
 
-/// Text that cannot end a cell or a line.
+/// Escapes text so that it cannot end a cell or a line.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }

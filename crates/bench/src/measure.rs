@@ -1,15 +1,16 @@
-//! Batches of calls, in turn.
+//! Times batches of calls of several contenders, interleaved.
 
 use std::fmt;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Somebody whose calls are timed: makes so many of them, and says how long that took, and what
-/// went wrong if a call failed.
+/// A library whose calls are timed. The closure makes the given number of calls and returns the time
+/// they took, or the error of a call that failed.
 pub type Contender<'a> = Box<dyn FnMut(u64) -> Result<Duration, String> + 'a>;
 
-/// A contender that makes this call. The first error ends the batch: a call that fails may be a
-/// quick one.
+/// Creates a contender that makes `call` repeatedly.
+///
+/// The first error ends the batch, because a failing call may be faster than a successful one.
 pub fn calling<'a, T, E: fmt::Display>(
     mut call: impl FnMut() -> Result<T, E> + 'a,
 ) -> Contender<'a> {
@@ -17,7 +18,7 @@ pub fn calling<'a, T, E: fmt::Display>(
         let since = Instant::now();
         for _ in 0..calls {
             match call() {
-                // Where it lies, as a program has it: to move it would be measured too.
+                // By reference: a move of the result would be measured too.
                 Ok(answer) => {
                     black_box(&answer);
                 }
@@ -28,21 +29,21 @@ pub fn calling<'a, T, E: fmt::Display>(
     })
 }
 
-/// How to measure.
+/// The number and the length of the batches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Plan {
-    /// Rounds that count. In each, every contender has one batch.
+    /// The number of counted rounds. In each round, every contender runs one batch.
     pub rounds: u32,
-    /// How long a batch should last, at the least.
+    /// The minimum duration of a batch.
     pub batch: Duration,
-    /// Rounds before those that count.
+    /// The number of warm-up rounds, which are not counted.
     pub warm_up: u32,
-    /// When so much time has passed and [`FEWEST`](Self::FEWEST) rounds are there, it is enough.
+    /// The time after which measuring stops, once [`FEWEST`](Self::FEWEST) rounds are counted.
     pub limit: Duration,
 }
 
 impl Plan {
-    /// 31 rounds of batches of 1 ms.
+    /// The usual plan: 31 rounds of batches of 1 ms.
     pub const USUAL: Plan = Plan {
         rounds: 31,
         batch: Duration::from_millis(1),
@@ -50,7 +51,7 @@ impl Plan {
         limit: Duration::from_secs(60),
     };
 
-    /// To see that everything runs. The figures mean nothing.
+    /// A plan that only shows that everything runs. Its figures mean nothing.
     pub const QUICK: Plan = Plan {
         rounds: 3,
         batch: Duration::from_micros(20),
@@ -58,39 +59,40 @@ impl Plan {
         limit: Duration::from_millis(200),
     };
 
-    /// What is measured in any case, be it as slow as it may.
+    /// The minimum number of counted rounds, however long they take.
     pub const FEWEST: usize = 3;
 
-    /// The most calls of a batch, for a clock that stands still.
-    const MOST_CALLS: u64 = 1 << 26;
+    /// The maximum number of calls in a batch, in case the clock does not advance.
+    const MAX_CALLS: u64 = 1 << 26;
 }
 
-/// What came of one contender.
+/// The times of one contender.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Series {
-    /// Calls in each batch.
+    /// The number of calls in each batch.
     pub calls: u64,
-    /// Nanoseconds a call, one value for each round, in the order of the rounds.
+    /// Nanoseconds per call, one value for each round, in the order of the rounds.
     pub ns: Vec<f64>,
 }
 
-/// Which contender failed, by its place in the list, and why.
+/// A failed measurement.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
-    /// The contender; `None` if it was what comes between two batches.
+    /// The index of the failed contender. `None` if the work between two batches failed.
     pub contender: Option<usize>,
-    /// In words.
+    /// The error text.
     pub reason: String,
 }
 
-/// Measures the contenders in turn, and each of the rounds begins with another of them, so that a
-/// machine that grows slower or busier does so for all. `settle` is called before each batch, and
-/// its time does not count: it waits for what the batch before has left behind. Blocks until all is
-/// measured.
+/// Measures the contenders interleaved, batch by batch. Blocks until all are measured.
+///
+/// Each round starts with another contender, so that a machine that becomes slower or busier affects
+/// all of them. Calls `settle` before each batch, to wait for the work of the previous one. The time
+/// of `settle` is not counted.
 ///
 /// # Errors
-/// The first contender that fails ends it.
-pub fn in_turn(
+/// The failure of the first contender that fails, which ends the measurement.
+pub fn run_interleaved(
     plan: &Plan,
     contenders: &mut [Contender<'_>],
     mut settle: impl FnMut() -> Result<(), String>,
@@ -101,12 +103,12 @@ pub fn in_turn(
     };
     let mut series = Vec::new();
     for (index, contender) in contenders.iter_mut().enumerate() {
-        let calls = enough_calls(plan.batch, |calls| batch(index, contender, calls))?;
+        let calls = calibrate(plan.batch, |calls| batch(index, contender, calls))?;
         series.push(Series { calls, ns: Vec::new() });
     }
     let since = Instant::now();
     for round in 0..plan.warm_up + plan.rounds {
-        for index in order(round as usize, contenders.len()) {
+        for index in round_order(round as usize, contenders.len()) {
             let calls = series[index].calls;
             let time = batch(index, &mut contenders[index], calls)?;
             if round >= plan.warm_up {
@@ -121,27 +123,30 @@ pub fn in_turn(
     Ok(series)
 }
 
-/// So many calls that two batches in a row last as long as they should: one alone may have been
-/// slow by chance.
-fn enough_calls(
+/// Finds a number of calls for which two successive batches both last at least `wanted`.
+///
+/// A single batch can be slow by chance.
+fn calibrate(
     wanted: Duration,
     mut batch: impl FnMut(u64) -> Result<Duration, Failure>,
 ) -> Result<u64, Failure> {
     let mut calls = 1;
     loop {
         let time = batch(calls)?.min(batch(calls)?);
-        if time >= wanted || calls >= Plan::MOST_CALLS {
+        if time >= wanted || calls >= Plan::MAX_CALLS {
             return Ok(calls);
         }
         let missing = wanted.as_secs_f64() / time.as_secs_f64().max(1e-9);
         let factor = (missing * 1.1).clamp(1.2, 10.0);
-        calls = ((calls as f64 * factor).ceil() as u64).min(Plan::MOST_CALLS);
+        calls = ((calls as f64 * factor).ceil() as u64).min(Plan::MAX_CALLS);
     }
 }
 
-/// The order of a round: it begins one further than the round before, and after all have begun, the
-/// direction changes, so that nobody always comes after the same one.
-fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
+/// Returns the order of the contenders in a round.
+///
+/// Each round starts one contender later than the previous one. The direction reverses after every
+/// contender has started once, so that no contender always follows the same one.
+fn round_order(round: usize, count: usize) -> impl Iterator<Item = usize> {
     let (lap, first) = (round / count.max(1), round % count.max(1));
     (0..count).map(move |step| match lap % 2 {
         0 => (first + step) % count,
@@ -162,42 +167,43 @@ mod tests {
         limit: Duration::from_secs(60),
     };
 
-    /// A contender whose call takes so many nanoseconds, by a clock of its own.
+    /// Creates a contender whose calls take `ns` nanoseconds each, by a fake clock.
     fn fake(ns: u64) -> Contender<'static> {
         Box::new(move |calls| Ok(Duration::from_nanos(ns * calls)))
     }
 
     #[test]
-    fn a_batch_is_as_long_as_it_should_be() {
-        let found = in_turn(&PLAN, &mut [fake(1), fake(250), fake(7_000_000)], || Ok(())).unwrap();
-        for (series, ns) in found.iter().zip([1.0, 250.0, 7_000_000.0]) {
+    fn batches_last_at_least_the_planned_time() {
+        let series =
+            run_interleaved(&PLAN, &mut [fake(1), fake(250), fake(7_000_000)], || Ok(())).unwrap();
+        for (series, ns) in series.iter().zip([1.0, 250.0, 7_000_000.0]) {
             assert_eq!(series.ns, vec![ns; 31]);
             let long = series.calls as f64 * ns;
             assert!((1e6..=1e7).contains(&long), "{} calls of {ns} ns", series.calls);
         }
-        assert_eq!(found[2].calls, 1);
+        assert_eq!(series[2].calls, 1);
     }
 
     #[test]
-    fn a_clock_that_stands_still_does_not_stop_it() {
-        let found = in_turn(&PLAN, &mut [fake(0)], || Ok(())).unwrap();
-        assert_eq!((found[0].calls, found[0].ns.len()), (Plan::MOST_CALLS, 31));
+    fn calibration_ends_if_the_clock_does_not_advance() {
+        let series = run_interleaved(&PLAN, &mut [fake(0)], || Ok(())).unwrap();
+        assert_eq!((series[0].calls, series[0].ns.len()), (Plan::MAX_CALLS, 31));
     }
 
-    /// The first batch is slow by chance: the number of calls does not follow from it.
+    /// The first batch is slow by chance and must not determine the number of calls.
     #[test]
-    fn one_slow_batch_does_not_decide() {
+    fn calibration_ignores_a_single_slow_batch() {
         let first = Cell::new(true);
         let contender: Contender<'_> = Box::new(|calls| {
             let slow = if first.replace(false) { Duration::from_secs(1) } else { Duration::ZERO };
             Ok(slow + Duration::from_nanos(100 * calls))
         });
-        let found = in_turn(&PLAN, &mut [contender], || Ok(())).unwrap();
-        assert!(found[0].calls >= 10_000, "{}", found[0].calls);
+        let series = run_interleaved(&PLAN, &mut [contender], || Ok(())).unwrap();
+        assert!(series[0].calls >= 10_000, "{}", series[0].calls);
     }
 
     #[test]
-    fn everybody_has_one_batch_a_round_and_nobody_always_comes_first() {
+    fn each_round_has_one_batch_per_contender_in_changing_order() {
         let log = RefCell::new(Vec::new());
         let one = |name| -> Contender<'_> {
             let log = &log;
@@ -211,15 +217,15 @@ mod tests {
             settled.set(settled.get() + 1);
             Ok(())
         };
-        in_turn(&PLAN, &mut [one('a'), one('b')], settle).unwrap();
+        run_interleaved(&PLAN, &mut [one('a'), one('b')], settle).unwrap();
         let log = log.borrow();
-        assert_eq!(settled.get(), log.len(), "each batch begins with nothing left behind");
+        assert_eq!(settled.get(), log.len(), "`settle` is called before each batch");
         let rounds: Vec<&[char]> = log[4..].chunks(2).collect();
         assert_eq!(rounds.len(), 33);
         let count = |order: &[char]| rounds.iter().filter(|round| **round == order).count();
         assert_eq!((count(&['a', 'b']), count(&['b', 'a'])), (17, 16));
-        // With three, the neighbours change too.
-        let orders: Vec<Vec<_>> = (0..6).map(|round| order(round, 3).collect()).collect();
+        // With three contenders, the predecessor of each changes too.
+        let orders: Vec<Vec<_>> = (0..6).map(|round| round_order(round, 3).collect()).collect();
         assert_eq!(orders[0], [0, 1, 2]);
         assert_eq!(orders[1], [1, 2, 0]);
         assert_eq!(orders[3], [0, 2, 1]);
@@ -227,17 +233,17 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_is_named() {
+    fn failure_names_the_contender() {
         let broken: Contender<'_> = Box::new(|_| Err("no such stream".into()));
-        let failure = in_turn(&PLAN, &mut [fake(10), broken], || Ok(())).unwrap_err();
+        let failure = run_interleaved(&PLAN, &mut [fake(10), broken], || Ok(())).unwrap_err();
         assert_eq!(failure.contender, Some(1));
         assert_eq!(failure.reason, "no such stream");
-        let failure = in_turn(&PLAN, &mut [fake(10)], || Err("stuck".into())).unwrap_err();
+        let failure = run_interleaved(&PLAN, &mut [fake(10)], || Err("stuck".into())).unwrap_err();
         assert_eq!((failure.contender, failure.reason.as_str()), (None, "stuck"));
     }
 
     #[test]
-    fn a_call_that_fails_ends_its_batch() {
+    fn failing_call_ends_its_batch() {
         let made = Cell::new(0);
         let call = || {
             made.set(made.get() + 1);
@@ -248,9 +254,9 @@ mod tests {
     }
 
     #[test]
-    fn time_that_runs_out_ends_it_with_as_many_rounds_as_there_are() {
+    fn time_limit_ends_the_measurement_after_the_fewest_rounds() {
         let plan = Plan { limit: Duration::ZERO, ..PLAN };
-        let found = in_turn(&plan, &mut [fake(10)], || Ok(())).unwrap();
-        assert_eq!(found[0].ns.len(), Plan::FEWEST);
+        let series = run_interleaved(&plan, &mut [fake(10)], || Ok(())).unwrap();
+        assert_eq!(series[0].ns.len(), Plan::FEWEST);
     }
 }

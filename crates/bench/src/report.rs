@@ -1,7 +1,7 @@
-//! What came of a run: the types here are what `--json` writes.
+//! The report of a run, as `--json` writes it.
 //!
-//! [`SCHEMA`] is 1. Fields may be added under that number; none is taken away or given another
-//! meaning. There is no date in it and no name of a host.
+//! [`SCHEMA`] is 1. Fields may be added under that number. None is removed or changes its meaning.
+//! The report has no date and no host name.
 
 use std::collections::BTreeMap;
 
@@ -9,150 +9,152 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Comparison, ContenderKind, Job, Plan, Spread};
 
-/// The number of the form that the report has.
+/// The version of the report's schema.
 pub const SCHEMA: u32 = 1;
 
-/// A whole run.
+/// The report of a whole run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// The schema version: [`SCHEMA`].
     pub schema: u32,
-    /// Our version.
+    /// The version of gpu-stream.
     pub gpu_stream: String,
-    /// Whether the program was built with optimisation. If not, the figures mean nothing.
+    /// `true` if the program was built with optimization. If not, the figures mean nothing.
     pub optimized: bool,
-    /// Where it ran.
+    /// The machine that the run was made on.
     pub machine: Machine,
-    /// How it was measured.
+    /// The settings of the run.
     pub settings: Settings,
-    /// What was measured.
+    /// The results of each backend.
     pub backends: Vec<BackendReport>,
 }
 
-/// A machine.
+/// The machine that a run was made on.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Machine {
-    /// What it says of itself, as [`machine::facts`](crate::machine::facts).
+    /// The facts that [`machine::facts`](crate::machine::facts) returns.
     pub facts: BTreeMap<String, String>,
-    /// How busy it was in the minute before, in threads, where the system says so.
+    /// The load average of the minute before the run, in threads. `None` if the system has none.
     pub load_before: Option<f64>,
 }
 
-/// How it was measured.
+/// The settings of a run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Settings {
-    /// Rounds, of one batch of each contender.
+    /// The number of counted rounds, each with one batch per contender.
     pub rounds: u32,
-    /// How long a batch lasts at the least, in milliseconds.
+    /// The minimum duration of a batch in milliseconds.
     pub batch_ms: f64,
-    /// Rounds that are not counted.
+    /// The number of warm-up rounds, which are not counted.
     pub warm_up: u32,
-    /// Whether it was only to see that everything runs. The figures mean nothing then.
+    /// `true` if the run only shows that everything runs. Its figures mean nothing.
     pub quick: bool,
 }
 
 impl Settings {
-    /// Those of `plan`.
+    /// Creates the settings that describe `plan`.
     pub fn of(plan: &Plan, quick: bool) -> Self {
         let batch_ms = plan.batch.as_secs_f64() * 1e3;
         Settings { rounds: plan.rounds, batch_ms, warm_up: plan.warm_up, quick }
     }
 }
 
-/// One backend, on one device.
+/// The results of one backend on one device.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct BackendReport {
-    /// `cuda`, for instance.
+    /// The backend's name, such as `cuda`.
     pub backend: String,
-    /// Of the driver or runtime.
+    /// The version of the driver or runtime.
     pub version: String,
-    /// `cuda:0`, for instance.
+    /// The device, such as `cuda:0`.
     pub device: String,
-    /// What the driver calls it.
+    /// The driver's name for the device.
     pub device_name: String,
-    /// What else is known.
+    /// Further facts, such as the loaded library.
     pub facts: Vec<Fact>,
-    /// Others that were asked to take part.
+    /// The other libraries that were to be measured.
     pub peers: Vec<Peer>,
-    /// Each operation.
+    /// The results of each operation.
     pub operations: Vec<Operation>,
-    /// Several threads at once.
+    /// The results with several threads at once.
     pub threads: Vec<ThreadRow>,
-    /// More and more of everything.
+    /// The results with growing numbers of streams and growing queues.
     pub growth: Vec<GrowthRow>,
 }
 
 /// A name and a value.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Fact {
-    /// Of what.
+    /// The name.
     pub name: String,
-    /// As text.
+    /// The value, as text.
     pub value: String,
 }
 
-/// Another library.
+/// Another library that was to be measured.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Peer {
-    /// As in [`ContenderKind::Peer`].
+    /// The name, as in [`ContenderKind::Peer`].
     pub name: String,
-    /// Its version, and those of what it stands on.
+    /// The versions of the library and of its dependencies.
     pub version: String,
-    /// Whether it ran in a process of its own, by a script.
+    /// `true` if a script measured it in a separate process.
     pub own_process: bool,
-    /// Why it did not take part, if it did not.
+    /// The reason if it was not measured.
     pub missing: Option<String>,
 }
 
-/// An operation.
+/// The results of one operation.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Operation {
-    /// Which.
+    /// The measured job.
     pub job: Job,
-    /// In words.
+    /// The description of the job.
     pub title: String,
-    /// The bare driver's calls that do the same.
+    /// The bare driver's calls that do the same job.
     pub bare_calls: Option<String>,
-    /// What was measured.
+    /// The results, one for each contender.
     pub results: Vec<Measured>,
-    /// Who failed, and is not in the results.
+    /// The contenders that failed, which have no result.
     pub failed: Vec<FailedOne>,
-    /// Why nothing was measured, if the driver lacks what the operation needs.
+    /// The reason if the driver lacks a function that the operation needs, and nothing was measured.
     #[serde(default)]
     pub left_out: Option<String>,
 }
 
-/// Who failed.
+/// A contender that failed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FailedOne {
-    /// Which; `None` if it was nobody's batch.
+    /// The contender. `None` if the failure was outside all batches.
     pub who: Option<ContenderKind>,
-    /// In words.
+    /// The error text.
     pub reason: String,
 }
 
-/// One contender at one operation.
+/// The result of one contender at one operation.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Measured {
-    /// Which.
+    /// The contender.
     pub who: ContenderKind,
-    /// Calls in each batch.
+    /// The number of calls in each batch.
     pub calls_per_batch: u64,
-    /// Nanoseconds a call.
+    /// Nanoseconds per call.
     pub ns: Spread,
-    /// It beside the bare driver, round by round.
+    /// The contender compared with the bare driver, round by round.
     pub to_bare: Option<Comparison>,
-    /// It beside ours, round by round.
+    /// The contender compared with gpu-stream, round by round.
     pub to_ours: Option<Comparison>,
-    /// Ours through it, round by round.
+    /// gpu-stream's time divided by the contender's, round by round.
     pub ours_through_it: Option<Spread>,
-    /// What ours took in the same rounds, if these are not the rounds of the other results: one
-    /// that runs in another process has rounds of its own.
+    /// gpu-stream's time in the contender's own rounds.
+    ///
+    /// Set only for a contender in a separate process, whose rounds are not those of the other
+    /// results.
     pub ours_ns: Option<Spread>,
 }
 
 impl Measured {
-    /// For a contender whose call was so many calls.
+    /// Divides the times by `count`, for a contender whose call makes `count` calls.
     pub(crate) fn divide_by(&mut self, count: f64) {
         self.ns = self.ns.scaled(1.0 / count);
         for one in [&mut self.to_bare, &mut self.to_ours].into_iter().flatten() {
@@ -161,61 +163,62 @@ impl Measured {
     }
 }
 
-/// `wait_stream` by several threads at once, each with a waiting stream of its own.
+/// The results of `wait_stream` from several threads at once, each with a waiting stream of its own.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ThreadRow {
-    /// How many.
+    /// The number of threads.
     pub threads: usize,
-    /// Whether all wait for the same stream, or each for one of its own.
+    /// `true` if all threads share one source stream, `false` if each thread has its own.
     pub shared: bool,
-    /// What was measured: nanoseconds of the wall clock for one call of each of the threads.
+    /// The results: wall-clock nanoseconds in which each of the threads makes one call.
     pub results: Vec<Measured>,
-    /// Who failed.
+    /// The contenders that failed.
     pub failed: Vec<FailedOne>,
 }
 
-/// One operation among many streams, or in a long queue.
+/// The results of one operation with many live streams, or with a long queue.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct GrowthRow {
-    /// What grows.
+    /// The quantity that grows.
     pub grows: Grows,
-    /// How far it has grown.
+    /// The value of that quantity.
     pub size: u64,
-    /// The operation.
+    /// The measured operation.
     pub job: Job,
-    /// What was measured.
+    /// The results, one for each contender.
     pub results: Vec<Measured>,
-    /// Who failed.
+    /// The contenders that failed.
     pub failed: Vec<FailedOne>,
 }
 
-/// What grows.
+/// The quantity that grows in a [`GrowthRow`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grows {
-    /// Streams and events that are alive; the operation goes round all of them.
+    /// The number of live streams and events. The calls use all of them in a cycle.
     Alive,
-    /// Hops from one stream to another and back, submitted in a row. Nanoseconds a hop.
+    /// The number of hops submitted in a row, from one stream to another and back. The results are
+    /// nanoseconds per hop.
     Queue,
 }
 
 impl Grows {
-    /// In words.
+    /// Returns a description.
     pub const fn title(self) -> &'static str {
         match self {
-            Grows::Alive => "streams and events alive",
+            Grows::Alive => "live streams and events",
             Grows::Queue => "hops submitted in a row",
         }
     }
 }
 
-/// The result of `who` among these.
-pub fn result<'a>(results: &'a [Measured], who: &ContenderKind) -> Option<&'a Measured> {
-    results.iter().find(|one| one.who == *who)
+/// Returns the result of contender `who`.
+pub fn result<'a>(results: &'a [Measured], kind: &ContenderKind) -> Option<&'a Measured> {
+    results.iter().find(|one| one.who == *kind)
 }
 
 impl BackendReport {
-    /// Whether something could not be measured.
+    /// Returns `true` if a contender failed in any measurement.
     pub fn has_failed(&self) -> bool {
         let operations = self.operations.iter().map(|one| &one.failed);
         let threads = self.threads.iter().map(|one| &one.failed);
@@ -229,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_divided_keeps_its_ratios() {
+    fn dividing_times_keeps_the_ratios() {
         let spread = Spread::of([100.0, 200.0, 300.0]).unwrap();
         let comparison = Comparison::of(&[100.0, 200.0, 300.0], &[50.0, 100.0, 150.0]);
         let mut measured = Measured {

@@ -1,14 +1,16 @@
-//! Peers in processes of their own.
+//! Peers that run in separate processes: [`Script`].
 //!
-//! A peer is a script that Python runs: it makes streams of its own, does the same jobs through its
-//! library, and takes the time of each batch itself. So it takes its turn among the others, batch
-//! by batch, on the same machine. What it says and hears is a line of JSON each:
+//! A peer is a Python script. It creates its own streams, does the same jobs through its library, and
+//! times each batch itself. Its batches are interleaved with those of the other contenders, on the
+//! same machine. The protocol is line-based:
 //!
-//! - It says first who it is, `{"peer": "torch", "versions": "torch 2.11.0", "operations":
-//!   ["query", …]}`, or `{"peer": "torch", "missing": "No module named torch"}` and ends.
-//! - It hears `query 4000`, makes so many calls, and says `{"ns": 1987654}`, the time of all of
-//!   them, or `{"error": "…"}`. Between two batches it waits until its streams are idle.
-//! - At the end of its input it ends.
+//! - The script first writes a greeting: `{"peer": "torch", "versions": "torch 2.11.0", "operations":
+//!   ["query", …]}`. If it cannot run, it writes `{"peer": "torch", "missing": "No module named
+//!   torch"}` and exits.
+//! - It then reads requests such as `query 4000`. For each it makes that number of calls and writes
+//!   `{"ns": 1987654}`, the time of all calls, or `{"error": "…"}`. Between two batches it waits until
+//!   its streams are idle.
+//! - It exits at the end of its input.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,71 +25,71 @@ use serde::Deserialize;
 
 use crate::{Contender, Job};
 
-/// How long a script may take to say who it is: one compiles an extension first.
-const START: Duration = Duration::from_secs(300);
+/// The time limit for the greeting. One script compiles an extension first.
+const START_LIMIT: Duration = Duration::from_secs(300);
 
-/// How long one batch may take.
-const BATCH: Duration = Duration::from_secs(60);
+/// The time limit for one batch.
+const BATCH_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long to wait for what a script that has ended wrote last.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The time to wait for the last stderr output of a script that has exited.
+const STDERR_WAIT: Duration = Duration::from_secs(2);
 
-/// How much of what a script writes to its stderr is kept for the reason of a failure.
-const KEPT: usize = 2_000;
+/// The number of bytes of stderr output that are kept for error texts.
+const STDERR_LIMIT: usize = 2_000;
 
 /// The first line of a script.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 pub struct Greeting {
-    /// As it calls itself.
+    /// The peer's name.
     pub peer: String,
-    /// The versions of what it measures, in words.
+    /// The versions of the measured library and its dependencies, as text.
     #[serde(default)]
     pub versions: String,
-    /// The names of the operations that it has.
+    /// The names of the operations that the script can measure.
     #[serde(default)]
     pub operations: Vec<String>,
-    /// What it lacks, if it cannot take part.
+    /// The reason if the script cannot run.
     pub missing: Option<String>,
 }
 
+/// A script's answer to a request.
 #[derive(Deserialize)]
 struct Batch {
     ns: Option<f64>,
     error: Option<String>,
 }
 
-/// Reads the first line of a script.
+/// Parses the greeting, the first line of a script.
 ///
 /// # Errors
-/// A line that is none, with the line.
+/// An error text with the line if it is no greeting.
 pub fn greeting(line: &str) -> Result<Greeting, String> {
     serde_json::from_str(line).map_err(|error| format!("it began with {line:?}: {error}"))
 }
 
-/// Reads what a script answers when it has made a batch of calls: the time of all of them.
+/// Parses a script's answer to a request, and returns the time of all its calls.
 ///
 /// # Errors
-/// The error that it tells; a line that is no answer, with the line.
+/// The error that the script reports, or an error text with the line if it is no valid answer.
 pub fn answer(line: &str) -> Result<Duration, String> {
     let batch: Batch =
         serde_json::from_str(line).map_err(|error| format!("it answered {line:?}: {error}"))?;
     match batch {
         Batch { error: Some(error), .. } if error.trim().is_empty() => {
-            Err(format!("it told of an error and did not say which: {line:?}"))
+            Err(format!("it reported an error without a text: {line:?}"))
         }
         Batch { error: Some(error), .. } => Err(error),
-        // Also for one so close to 0 that it would be 0 s: none is negative. Nor longer than can be
-        // said.
+        // Rejects negative times, also those that would round to 0 s, and times too long for `Duration`.
         Batch { ns: Some(ns), .. } if ns >= 0.0 => Duration::try_from_secs_f64(ns / 1e9)
             .map_err(|error| format!("it answered {line:?}: {error}")),
         _ => Err(format!("it answered {line:?}")),
     }
 }
 
-/// The scripts in `folder`: its files `*.py` but those that begin with `_`, by name.
+/// Returns the scripts in `folder`, sorted by name: the files `*.py` whose names do not begin with `_`.
 ///
 /// # Errors
-/// A folder that cannot be read, or has none.
+/// An error text if the folder cannot be read or has no script.
 pub fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let shown = folder.display();
     let entries = folder.read_dir().map_err(|error| format!("{shown}: {error}"))?;
@@ -99,50 +101,50 @@ pub fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_peer).collect();
     found.sort();
     if found.is_empty() {
-        return Err(format!("{shown}: there is no script of a peer (*.py) in it"));
+        return Err(format!("{shown}: no peer script (*.py) in this folder"));
     }
     Ok(found)
 }
 
-/// A script that runs.
+/// A running script. Dropping it kills the process.
 pub struct Script {
-    /// As it calls itself.
+    /// The peer's name.
     pub name: String,
-    /// The versions of what it measures, in words.
+    /// The versions of the measured library and its dependencies, as text.
     pub versions: String,
     jobs: Vec<Job>,
     child: Child,
     input: ChildStdin,
     lines: Receiver<String>,
-    complaints: Complaints,
+    stderr: StderrTail,
 }
 
-/// What a script has written to its stderr.
-struct Complaints {
+/// The end of a script's stderr output.
+struct StderrTail {
     text: Arc<Mutex<String>>,
-    /// Closed when there will be no more.
+    /// Disconnected once the script has closed its stderr.
     end: Receiver<()>,
 }
 
-/// Why a script does not take part.
+/// A script that cannot be measured.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Missing {
-    /// As it calls itself, or its file if it said nothing.
+    /// The peer's name, or the file name if the script wrote no greeting.
     pub name: String,
-    /// In words.
+    /// The reason.
     pub reason: String,
 }
 
 impl Script {
-    /// Starts a script. Blocks until it has said who it is.
+    /// Starts a script. Blocks until it has written its greeting.
     ///
     /// # Errors
-    /// If it does not start, or lacks what it measures.
+    /// [`Missing`] if the script does not start, or reports that it cannot run.
     pub fn start(python: &OsStr, path: &Path) -> Result<Self, Missing> {
         let file = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let missing = |reason| Missing { name: file.clone(), reason };
         let mut command = Command::new(python);
-        // Nothing is to be written beside the scripts.
+        // Keeps Python from writing bytecode into the folder of the scripts.
         command.env("PYTHONDONTWRITEBYTECODE", "1").arg("-u").arg(path);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = command.spawn();
@@ -153,20 +155,20 @@ impl Script {
         let (Some(input), Some(output), Some(errors)) = pipes else {
             return Err(missing("the script has no pipes".into()));
         };
-        let (lines, complaints) = (read_lines(output), keep_end(errors));
+        let (lines, stderr) = (read_lines(output), read_stderr(errors));
         let (name, versions, jobs) = (file.clone(), String::new(), Vec::new());
-        let mut script = Script { name, versions, jobs, child, input, lines, complaints };
-        let hello = script.hear(START).and_then(|line| greeting(&line));
-        let hello = hello.map_err(missing)?;
-        if let Some(reason) = hello.missing {
-            return Err(Missing { name: hello.peer, reason });
+        let mut script = Script { name, versions, jobs, child, input, lines, stderr };
+        let first = script.receive(START_LIMIT).and_then(|line| greeting(&line));
+        let first = first.map_err(missing)?;
+        if let Some(reason) = first.missing {
+            return Err(Missing { name: first.peer, reason });
         }
-        script.jobs = hello.operations.iter().filter_map(|name| Job::of_name(name)).collect();
-        (script.name, script.versions) = (hello.peer, hello.versions);
+        script.jobs = first.operations.iter().filter_map(|name| Job::of_name(name)).collect();
+        (script.name, script.versions) = (first.peer, first.versions);
         Ok(script)
     }
 
-    /// The script at this job, if it has it.
+    /// Creates the contender that does `job` in the script. `None` if the script does not have it.
     pub fn contender(&mut self, job: Job) -> Option<Contender<'_>> {
         if !self.jobs.contains(&job) {
             return None;
@@ -174,29 +176,32 @@ impl Script {
         Some(Box::new(move |calls| self.batch(job, calls)))
     }
 
+    /// Requests a batch and blocks until the script answers.
     fn batch(&mut self, job: Job, calls: u64) -> Result<Duration, String> {
         let line = format!("{} {calls}\n", job.name());
-        let said = self.input.write_all(line.as_bytes()).and_then(|()| self.input.flush());
-        said.map_err(|error| format!("it does not listen: {error}{}", self.complained()))?;
-        answer(&self.hear(BATCH)?)
+        let sent = self.input.write_all(line.as_bytes()).and_then(|()| self.input.flush());
+        sent.map_err(|error| format!("it reads no input: {error}{}", self.stderr_suffix()))?;
+        answer(&self.receive(BATCH_LIMIT)?)
     }
 
-    fn hear(&mut self, limit: Duration) -> Result<String, String> {
+    /// Blocks until the script writes a line, exits, or exceeds the limit.
+    fn receive(&mut self, limit: Duration) -> Result<String, String> {
         self.lines.recv_timeout(limit).map_err(|why| {
             let why = match why {
                 std::sync::mpsc::RecvTimeoutError::Timeout => format!("no answer in {limit:?}"),
                 std::sync::mpsc::RecvTimeoutError::Disconnected => {
-                    // Its last words may still be on their way.
-                    let _ = self.complaints.end.recv_timeout(LAST_WORDS);
+                    // The last stderr output may not have arrived yet.
+                    let _ = self.stderr.end.recv_timeout(STDERR_WAIT);
                     "it ended".into()
                 }
             };
-            why + &self.complained()
+            why + &self.stderr_suffix()
         })
     }
 
-    fn complained(&mut self) -> String {
-        let text = self.complaints.text.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Returns the stderr output as a suffix for an error text. Empty if there is none.
+    fn stderr_suffix(&mut self) -> String {
+        let text = self.stderr.text.lock().unwrap_or_else(PoisonError::into_inner);
         match text.trim() {
             "" => String::new(),
             text => format!("; it wrote: {text}"),
@@ -206,18 +211,19 @@ impl Script {
 
 impl Drop for Script {
     fn drop(&mut self) {
-        // It may hang, and nothing that it has is to be kept.
+        // The process may hang, and it has no state to save.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
+/// Spawns a thread that sends the lines of `output` to the returned channel.
 fn read_lines(output: impl Read + Send + 'static) -> Receiver<String> {
-    let (say, lines) = channel();
+    let (sender, lines) = channel();
     thread::spawn(move || {
         for line in BufReader::new(output).lines() {
             let Ok(line) = line else { return };
-            if say.send(line).is_err() {
+            if sender.send(line).is_err() {
                 return;
             }
         }
@@ -225,7 +231,8 @@ fn read_lines(output: impl Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-fn keep_end(errors: impl Read + Send + 'static) -> Complaints {
+/// Spawns a thread that keeps the last [`STDERR_LIMIT`] bytes of `errors`.
+fn read_stderr(errors: impl Read + Send + 'static) -> StderrTail {
     let (ended, end) = channel();
     let kept = Arc::new(Mutex::new(String::new()));
     let keep = Arc::clone(&kept);
@@ -236,12 +243,12 @@ fn keep_end(errors: impl Read + Send + 'static) -> Complaints {
             let mut text = keep.lock().unwrap_or_else(PoisonError::into_inner);
             text.push_str(&String::from_utf8_lossy(&line));
             text.push('\n');
-            let mut cut = text.len().saturating_sub(KEPT);
+            let mut cut = text.len().saturating_sub(STDERR_LIMIT);
             while !text.is_char_boundary(cut) {
                 cut += 1;
             }
             text.drain(..cut);
         }
     });
-    Complaints { text: kept, end }
+    StderrTail { text: kept, end }
 }

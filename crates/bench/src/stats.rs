@@ -1,31 +1,31 @@
-//! Medians, quartiles, and what lies far outside of them.
+//! Medians, quartiles, and outliers.
 
 use serde::{Deserialize, Serialize};
 
-/// Where the middle of some measured values lies, and how far they are spread.
+/// The median, the quartiles and the range of a set of measured values.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Spread {
     /// The smallest value.
     pub min: f64,
-    /// A quarter of the values is below.
+    /// The first quartile: a quarter of the values is below.
     pub q1: f64,
-    /// Half of the values is below.
+    /// The median: half of the values is below.
     pub median: f64,
-    /// A quarter of the values is above.
+    /// The third quartile: a quarter of the values is above.
     pub q3: f64,
     /// The largest value.
     pub max: f64,
-    /// How many values there are.
+    /// The number of values.
     pub count: usize,
-    /// How many of them lie more than one and a half times the distance of the quartiles outside of
-    /// the quartiles. They are counted and not taken out.
+    /// The number of values that are more than 1.5 interquartile ranges outside of the quartiles.
+    /// They are counted, not removed.
     pub outliers: usize,
 }
 
 impl Spread {
-    /// The spread of `values`; `None` if there is none, or one that is not a number.
+    /// Computes the spread of `values`. Returns `None` if there are no values, or if one is NaN.
     ///
-    /// A quartile between two values lies between them in proportion.
+    /// A quartile between two values is interpolated linearly.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         if sorted.iter().any(|value| value.is_nan()) {
@@ -42,7 +42,8 @@ impl Spread {
 }
 
 impl Spread {
-    /// The spread of the same values, each times `factor`; a negative one turns them round.
+    /// Returns the spread of the same values multiplied by `factor`. A negative factor reverses their
+    /// order.
     #[must_use]
     pub fn scaled(self, factor: f64) -> Self {
         let Spread { min, q1, median, q3, max, .. } = self;
@@ -55,26 +56,28 @@ impl Spread {
     }
 }
 
-/// The value below which this part of the sorted values lies.
+/// Returns the quantile `part` of the sorted values, with linear interpolation.
 fn quantile(sorted: &[f64], part: f64) -> f64 {
-    let place = part * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    below + (above - below) * place.fract()
+    let position = part * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+    below + (above - below) * position.fract()
 }
 
-/// How two series that were measured in turn compare, round by round.
+/// The comparison of two interleaved series, round by round.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Comparison {
-    /// The one's value through the other's, of each round.
+    /// The first value divided by the second, for each round.
     pub ratio: Spread,
-    /// The one's value less the other's, of each round.
+    /// The first value minus the second, for each round.
     pub difference: Spread,
 }
 
 impl Comparison {
-    /// Compares `one` with `other`, value by value: the two of a round were measured right after
-    /// each other, so that a machine that grows slower does so for both. `None` if they are not of
-    /// the same length, or a ratio is not a number.
+    /// Compares `one` with `other`, value by value. Returns `None` if their lengths differ, or if a
+    /// ratio is NaN.
+    ///
+    /// The two values of a round were measured right after each other, so a machine that becomes
+    /// slower affects both.
     pub fn of(one: &[f64], other: &[f64]) -> Option<Self> {
         if one.len() != other.len() {
             return None;
@@ -92,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quartiles_lie_where_they_should() {
+    fn quartiles_are_interpolated() {
         let spread = Spread::of([5.0, 1.0, 4.0, 2.0, 3.0]).unwrap();
         assert_eq!((spread.min, spread.max, spread.count), (1.0, 5.0, 5));
         assert_eq!((spread.q1, spread.median, spread.q3), (2.0, 3.0, 4.0));
@@ -103,35 +106,35 @@ mod tests {
     }
 
     #[test]
-    fn outliers_are_counted_and_stay() {
+    fn outliers_are_counted_and_kept() {
         let mut values = vec![10.0; 20];
         values.extend([11.0, 500.0]);
         let spread = Spread::of(values).unwrap();
         assert_eq!((spread.outliers, spread.max, spread.median), (2, 500.0, 10.0));
-        // At one and a half times the distance, a value is still inside.
+        // A value exactly 1.5 interquartile ranges outside is no outlier.
         let edge = Spread::of([0.0, 10.0, 20.0, 30.0, 40.0]).unwrap();
         assert_eq!(edge.outliers, 0);
     }
 
     #[test]
-    fn what_is_scaled_keeps_its_order() {
+    fn scaling_by_a_negative_factor_reverses_the_order() {
         let turned = Spread::of([1.0, 2.0, 3.0, 4.0, 50.0]).unwrap().scaled(-2.0);
         assert_eq!((turned.min, turned.q1, turned.median), (-100.0, -8.0, -6.0));
         assert_eq!((turned.q3, turned.max, turned.outliers), (-4.0, -2.0, 1));
     }
 
     #[test]
-    fn nothing_has_no_middle() {
+    fn empty_and_nan_values_have_no_spread() {
         assert_eq!(Spread::of([]), None);
         assert_eq!(Spread::of([1.0, f64::NAN]), None);
         assert_eq!(Comparison::of(&[1.0], &[1.0, 2.0]), None);
         assert_eq!(Comparison::of(&[0.0], &[0.0]), None);
     }
 
-    /// A machine that gets ten times slower halfway through: the medians of the two series say
-    /// little, and the ratio of each round is what it was.
+    /// On a machine that becomes slower with each round, the medians of the two series say little, but
+    /// the ratio of each round stays the same.
     #[test]
-    fn rounds_are_compared_one_by_one() {
+    fn series_are_compared_round_by_round() {
         let slower: Vec<f64> = (1..=31).map(|round| 100.0 * f64::from(round)).collect();
         let one: Vec<f64> = slower.iter().map(|value| value * 1.5).collect();
         let comparison = Comparison::of(&one, &slower).unwrap();

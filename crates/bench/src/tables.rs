@@ -1,4 +1,4 @@
-//! The report as tables, for the terminal and for a document.
+//! Lays a report out as tables, for the terminal and for documents: [`Grid`].
 
 use crate::figures::{difference, ns, quartiles, ratio};
 use crate::report::{
@@ -6,20 +6,20 @@ use crate::report::{
 };
 use crate::{ContenderKind, Job};
 
-/// A table before it is drawn.
+/// A table before it is rendered.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grid {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// The head of each column; the first column has names, the others figures.
+    /// The heading of each column. The first column has names, the others have figures.
     pub header: Vec<String>,
     /// The cells, row by row.
     pub rows: Vec<Vec<String>>,
-    /// What stands below it, a sentence each.
+    /// The notes below the table, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// All tables of a backend, those without rows left out.
+/// Creates all tables of a backend, except those without rows.
 pub fn of(report: &BackendReport) -> Vec<Grid> {
     let mut grids = vec![operations(report), peers(report), threads(report)];
     grids.extend([alive(report), queue(report)]);
@@ -27,17 +27,18 @@ pub fn of(report: &BackendReport) -> Vec<Grid> {
     grids
 }
 
-/// A cell of something that was not measured.
+/// The text of a cell without a measurement.
 const NONE: &str = "";
 
-/// A column: its head, and its cell in the row of an operation.
+/// A column: its heading, and a function that returns its cell in a row.
 type Column<'a, Row> = (String, Box<dyn Fn(&Row) -> Option<String> + 'a>);
 
+/// Creates a column.
 fn column<'a, Row>(head: &str, cell: impl Fn(&Row) -> Option<String> + 'a) -> Column<'a, Row> {
     (head.into(), Box::new(cell))
 }
 
-/// The grid of these columns; one in which no cell is filled is left out.
+/// Creates a table. Omits each column that has no filled cell.
 fn grid<Row>(
     title: &str,
     first: (&str, &dyn Fn(&Row) -> String),
@@ -59,19 +60,22 @@ fn grid<Row>(
     }
 }
 
-fn of_who<'a>(row: &'a Operation, who: &ContenderKind) -> Option<&'a Measured> {
-    result(&row.results, who)
+/// Returns the result of contender `who` in a row.
+fn result_of<'a>(row: &'a Operation, kind: &ContenderKind) -> Option<&'a Measured> {
+    result(&row.results, kind)
 }
 
+/// Creates the table of operations.
 fn operations(report: &BackendReport) -> Grid {
-    let median =
-        |who: ContenderKind| move |row: &Operation| of_who(row, &who).map(|one| ns(one.ns.median));
-    let to_bare = |row: &Operation| of_who(row, &ContenderKind::Ours)?.to_bare;
+    let median = |kind: ContenderKind| {
+        move |row: &Operation| result_of(row, &kind).map(|one| ns(one.ns.median))
+    };
+    let to_bare = |row: &Operation| result_of(row, &ContenderKind::Ours)?.to_bare;
     let columns = vec![
         column("bare driver", median(ContenderKind::Bare)),
         column("gpu-stream", median(ContenderKind::Ours)),
         column("ratio", |row| {
-            // To do nothing takes no time that anything could be measured by.
+            // The bare driver does nothing here, so a ratio to its time has no meaning.
             let compared = to_bare(row).filter(|_| row.job != Job::WrapUnchecked);
             compared.map(|one| ratio(one.ratio.median))
         }),
@@ -81,58 +85,59 @@ fn operations(report: &BackendReport) -> Grid {
         }),
         column("difference", |row| to_bare(row).map(|one| difference(one.difference.median))),
         column("object-safe", |row| {
-            let one = of_who(row, &ContenderKind::ObjectSafe)?.to_ours?;
+            let one = result_of(row, &ContenderKind::ObjectSafe)?.to_ours?;
             Some(difference(one.difference.median))
         }),
     ];
     let rows: Vec<_> = report.operations.iter().filter(|row| !row.results.is_empty()).collect();
     let name = |row: &Operation| row.job.name().to_owned();
-    let mut grid = grid("Operations, nanoseconds a call", ("operation", &name), columns, &rows);
+    let mut grid = grid("Operations, nanoseconds per call", ("operation", &name), columns, &rows);
     for row in rows {
-        if let Some(one) = of_who(row, &ContenderKind::BareOnly) {
+        if let Some(one) = result_of(row, &ContenderKind::BareOnly) {
             let (name, time) = (row.job.name(), ns(one.ns.median));
             grid.notes.push(format!(
-                "{name}: the bare driver's call alone, without the look at the capture, takes {time} ns."
+                "{name}: the bare driver's call without the capture check takes {time} ns."
             ));
         }
-        if let Some(one) = of_who(row, &ContenderKind::BareLooking)
+        if let Some(one) = result_of(row, &ContenderKind::BareLooking)
             && let Some(ours) = one.ours_through_it
         {
             let (name, time) = (row.job.name(), ns(one.ns.median));
             let (middle, spread) = (ratio(ours.median), quartiles(&ours, ratio));
             grid.notes.push(format!(
-                "{name}: with a look at the capture, which gpu-stream takes, the bare driver's calls take {time} ns; gpu-stream's time through that is {middle} ({spread})."
+                "{name}: with the capture check that gpu-stream makes, the bare driver's calls take {time} ns; gpu-stream's time divided by that is {middle} ({spread})."
             ));
         }
-        if let Some(one) = of_who(row, &ContenderKind::Kept).and_then(|one| one.to_ours) {
+        if let Some(one) = result_of(row, &ContenderKind::Kept).and_then(|one| one.to_ours) {
             let more = one.difference.scaled(-1.0);
             let (name, middle) = (row.job.name(), difference(more.median));
             let spread = quartiles(&more, difference);
             grid.notes.push(format!(
-                "{name}: {middle} ns ({spread}) to the same with a wrapper that is kept."
+                "{name}: {middle} ns ({spread}) compared with a wrapper that is kept."
             ));
         }
     }
     if grid.header.iter().any(|head| head == "object-safe") {
-        grid.notes.push("object-safe: what the object-safe form adds to gpu-stream's own.".into());
+        grid.notes.push("object-safe: the additional time through the object-safe traits.".into());
     }
     grid
 }
 
-/// The peers that have figures, in the order of the report.
+/// Returns the peers that were measured, in the order of the report.
 fn measured_peers(report: &BackendReport) -> impl Iterator<Item = ContenderKind> {
     let here = report.peers.iter().filter(|peer| peer.missing.is_none());
     here.map(|peer| ContenderKind::Peer(peer.name.clone()))
 }
 
+/// Creates the table that compares gpu-stream with the peers.
 fn peers(report: &BackendReport) -> Grid {
     let mut columns = vec![column("gpu-stream", |row: &Operation| {
-        of_who(row, &ContenderKind::Ours).map(|one| ns(one.ns.median))
+        result_of(row, &ContenderKind::Ours).map(|one| ns(one.ns.median))
     })];
-    for who in measured_peers(report) {
-        let head = who.label().to_owned();
+    for kind in measured_peers(report) {
+        let head = kind.label().to_owned();
         columns.push(column(&head, move |row: &Operation| {
-            let one = of_who(row, &who)?;
+            let one = result_of(row, &kind)?;
             let ours = one.ours_through_it?;
             Some(format!("{} ({})", ns(one.ns.median), ratio(ours.median)))
         }));
@@ -141,27 +146,29 @@ fn peers(report: &BackendReport) -> Grid {
     let rows: Vec<_> =
         report.operations.iter().filter(|row| row.results.iter().any(is_peer)).collect();
     let name = |row: &Operation| row.job.name().to_owned();
-    let mut grid = grid("Beside others, nanoseconds a call", ("operation", &name), columns, &rows);
-    grid.notes.push("In brackets: gpu-stream's time through theirs, in the same rounds.".into());
+    let mut grid =
+        grid("Other libraries, nanoseconds per call", ("operation", &name), columns, &rows);
+    grid.notes.push("In brackets: gpu-stream's time divided by theirs, in the same rounds.".into());
     for peer in report.peers.iter().filter(|_| !rows.is_empty()) {
-        let place = if peer.own_process { ", in a process of its own" } else { "" };
+        let process = if peer.own_process { ", in a separate process" } else { "" };
         grid.notes.push(match &peer.missing {
-            None => format!("{}: {}{place}.", peer.name, peer.version),
+            None => format!("{}: {}{process}.", peer.name, peer.version),
             Some(reason) => format!("{}: not run: {reason}", peer.name),
         });
     }
     grid
 }
 
-/// Calls in a second, in millions, of so many threads of which each takes so long.
+/// Returns million calls per second of all threads, where each thread makes one call in `ns`.
 fn throughput(threads: usize, ns: f64) -> String {
     format!("{:.2}", threads as f64 * 1e3 / ns)
 }
 
+/// Creates the table of calls from several threads.
 fn threads(report: &BackendReport) -> Grid {
-    let rate = |who: ContenderKind| {
+    let rate = |kind: ContenderKind| {
         move |row: &ThreadRow| {
-            let one = result(&row.results, &who)?;
+            let one = result(&row.results, &kind)?;
             Some(throughput(row.threads, one.ns.median))
         }
     };
@@ -169,7 +176,7 @@ fn threads(report: &BackendReport) -> Grid {
         column("source", |row: &ThreadRow| Some(if row.shared { "shared" } else { "own" }.into())),
         column("bare driver", rate(ContenderKind::Bare)),
         column("gpu-stream", rate(ContenderKind::Ours)),
-        // More work in the same time is the inverse of the ratio of times.
+        // The ratio of throughputs is the inverse of the ratio of times.
         column("to bare", |row: &ThreadRow| {
             result(&row.results, &ContenderKind::Bare)?.to_ours.map(|one| ratio(one.ratio.median))
         }),
@@ -178,58 +185,67 @@ fn threads(report: &BackendReport) -> Grid {
             compared.map(|one| quartiles(&one.ratio, ratio))
         }),
     ];
-    for who in measured_peers(report) {
-        let head = who.label().to_owned();
-        columns.push(column(&head, rate(who)));
+    for kind in measured_peers(report) {
+        let head = kind.label().to_owned();
+        columns.push(column(&head, rate(kind)));
     }
     let rows: Vec<_> = report.threads.iter().filter(|row| !row.results.is_empty()).collect();
     let name = |row: &ThreadRow| row.threads.to_string();
-    grid("Threads, wait_stream, million calls a second in all", ("threads", &name), columns, &rows)
+    grid(
+        "Threads, wait_stream, million calls per second in total",
+        ("threads", &name),
+        columns,
+        &rows,
+    )
 }
 
+/// Creates the table of growth with the number of live streams.
 fn alive(report: &BackendReport) -> Grid {
     let mut rows: Vec<_> = report.growth.iter().filter(|row| row.grows == Grows::Alive).collect();
     rows.sort_by_key(|row| (row.job, row.size));
-    let median = |who: ContenderKind| {
-        move |row: &GrowthRow| result(&row.results, &who).map(|one| ns(one.ns.median))
+    let median = |kind: ContenderKind| {
+        move |row: &GrowthRow| result(&row.results, &kind).map(|one| ns(one.ns.median))
     };
     let columns = vec![
-        column("alive", |row: &GrowthRow| Some(ns_of_count(row.size))),
+        column("alive", |row: &GrowthRow| Some(format_count(row.size))),
         column("bare driver", median(ContenderKind::Bare)),
         column("gpu-stream", median(ContenderKind::Ours)),
         column("ratio", of_growth),
     ];
-    let title = "Growth: streams and events alive, nanoseconds a call that goes round all of them";
+    let title = "Growth: live streams and events, nanoseconds per call over all of them in a cycle";
     grid(title, ("operation", &|row: &GrowthRow| row.job.name().to_owned()), columns, &rows)
 }
 
+/// Returns the ratio of gpu-stream's time to the bare driver's.
 fn of_growth(row: &GrowthRow) -> Option<String> {
     result(&row.results, &ContenderKind::Ours)?.to_bare.map(|one| ratio(one.ratio.median))
 }
 
+/// Creates the table of growth with the length of the queue.
 fn queue(report: &BackendReport) -> Grid {
     let rows: Vec<_> = report.growth.iter().filter(|row| row.grows == Grows::Queue).collect();
-    let median = |who: ContenderKind| {
-        move |row: &GrowthRow| result(&row.results, &who).map(|one| ns(one.ns.median))
+    let median = |kind: ContenderKind| {
+        move |row: &GrowthRow| result(&row.results, &kind).map(|one| ns(one.ns.median))
     };
     let columns = vec![
         column("bare driver", median(ContenderKind::Bare)),
         column("gpu-stream", median(ContenderKind::Ours)),
         column("ratio", of_growth),
     ];
-    let title = "Growth: hops submitted in a row, nanoseconds a hop";
-    grid(title, ("hops", &|row: &GrowthRow| ns_of_count(row.size)), columns, &rows)
+    let title = "Growth: hops submitted in a row, nanoseconds per hop";
+    grid(title, ("hops", &|row: &GrowthRow| format_count(row.size)), columns, &rows)
 }
 
-fn ns_of_count(count: u64) -> String {
+/// Formats a count with separators.
+fn format_count(count: u64) -> String {
     if count < 100 { count.to_string() } else { ns(count as f64) }
 }
 
-/// What was not measured, a line each: what failed, and what the driver lacks.
+/// Lists what was not measured, one line each: failures, and functions that the driver lacks.
 pub fn not_measured(report: &BackendReport) -> Vec<String> {
-    let line = |what: &str, failed: &FailedOne| {
-        let who = failed.who.as_ref().map_or("all", ContenderKind::label);
-        format!("{what}, {who}: {}", failed.reason)
+    let line = |label: &str, failed: &FailedOne| {
+        let kind = failed.who.as_ref().map_or("all", ContenderKind::label);
+        format!("{label}, {kind}: {}", failed.reason)
     };
     let mut lines = Vec::new();
     for row in &report.operations {
@@ -239,49 +255,49 @@ pub fn not_measured(report: &BackendReport) -> Vec<String> {
     }
     for row in &report.threads {
         let source = if row.shared { "one source" } else { "own sources" };
-        let what = format!("{} threads, {source}", row.threads);
-        lines.extend(row.failed.iter().map(|one| line(&what, one)));
+        let label = format!("{} threads, {source}", row.threads);
+        lines.extend(row.failed.iter().map(|one| line(&label, one)));
     }
     for row in &report.growth {
-        let what = format!("{} with {} {}", row.job.name(), row.size, row.grows.title());
-        lines.extend(row.failed.iter().map(|one| line(&what, one)));
+        let label = format!("{} with {} {}", row.job.name(), row.size, row.grows.title());
+        lines.extend(row.failed.iter().map(|one| line(&label, one)));
     }
     lines
 }
 
-/// How it was measured, in a sentence.
+/// Describes the method of measurement in a sentence.
 pub fn method(report: &crate::report::Report) -> String {
     let settings = &report.settings;
     let mut text = format!(
-        "{} rounds, in each a batch of at least {} ms of every contender, in changing order; medians, ratios and \
-         differences of the batches of one round, and their quartiles.",
+        "{} rounds; in each, every contender runs a batch of at least {} ms, in changing order; medians and quartiles \
+         of the times, and of the ratios and differences within a round.",
         settings.rounds, settings.batch_ms
     );
     if settings.quick {
         text.push_str(" A quick run: the figures mean nothing.");
     }
     if !report.optimized {
-        text.push_str(" Built without optimisation: the figures mean nothing.");
+        text.push_str(" Built without optimization: the figures mean nothing.");
     }
     text
 }
 
-/// The machine, in a sentence.
+/// Describes the machine in a sentence.
 pub fn machine(report: &crate::report::Report) -> String {
     let machine = &report.machine;
-    let said = |what: &str| machine.facts.get(what).map(String::as_str);
-    let cores = said("cores").unwrap_or("an unknown number of");
-    let processor = said("processor").unwrap_or("an unknown processor");
+    let fact = |name: &str| machine.facts.get(name).map(String::as_str);
+    let cores = fact("cores").unwrap_or("an unknown number of");
+    let processor = fact("processor").unwrap_or("an unknown processor");
     let mut text = format!("{cores} cores of {processor}");
-    text.extend(said("system").map(|system| format!("; {system}")));
-    for what in ["kernel", "amdgpu", "nvidia"] {
-        text.extend(said(what).map(|version| format!("; {what} {version}")));
+    text.extend(fact("system").map(|system| format!("; {system}")));
+    for name in ["kernel", "amdgpu", "nvidia"] {
+        text.extend(fact(name).map(|version| format!("; {name} {version}")));
     }
     text.extend(machine.load_before.map(|load| format!("; load {load} before")));
     text + "."
 }
 
-/// A backend, in a line.
+/// Describes a backend in a line.
 pub fn backend(report: &BackendReport) -> String {
     let facts: String =
         report.facts.iter().map(|fact| format!(", {} {}", fact.name, fact.value)).collect();

@@ -1,4 +1,4 @@
-//! Several threads at once.
+//! Measures calls from several threads at once.
 
 use std::sync::Barrier;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,36 +9,36 @@ use crate::compare::compare;
 use crate::report::{FailedOne, ThreadRow};
 use crate::{BenchFixture, BenchStream, BenchStreams, Contender, ContenderKind, Plan, contenders};
 
-/// How many threads.
+/// The numbers of threads.
 pub const COUNTS: [usize; 5] = [1, 2, 4, 8, 16];
 
-/// How much longer a batch is than that of one thread, so that getting everybody to start counts
-/// for little.
-const LONGER: u32 = 10;
+/// The factor by which a batch is longer than in single-threaded measurements, so that the start of
+/// the threads contributes little.
+const BATCH_FACTOR: u32 = 10;
 
-/// What a thread is told: which contender, and how many calls.
-type Order = (usize, u64);
+/// A request to a worker: the index of the contender, and the number of calls.
+type BatchRequest = (usize, u64);
 
-/// What a thread answers: when it began and ended.
-type Answer = Result<(Instant, Instant), String>;
+/// A worker's answer: the times at which its batch started and ended.
+type BatchResult = Result<(Instant, Instant), String>;
 
-/// The threads, as the one that commands them sees them.
-struct Crew {
-    orders: Vec<Sender<Order>>,
-    answers: Receiver<Answer>,
+/// The channels to and from the worker threads.
+struct Workers {
+    requests: Vec<Sender<BatchRequest>>,
+    results: Receiver<BatchResult>,
 }
 
-impl Crew {
-    /// One batch of all threads: from the first that begins to the last that ends.
-    fn run(&self, order: Order) -> Result<Duration, String> {
+impl Workers {
+    /// Runs one batch on all workers. Returns the time from the first start to the last end.
+    fn run(&self, request: BatchRequest) -> Result<Duration, String> {
         let gone = || "a thread has ended".to_owned();
-        for thread in &self.orders {
-            thread.send(order).map_err(|_| gone())?;
+        for thread in &self.requests {
+            thread.send(request).map_err(|_| gone())?;
         }
         let mut times = Vec::new();
         let mut failed = None;
-        for _ in &self.orders {
-            match self.answers.recv().map_err(|_| gone())? {
+        for _ in &self.requests {
+            match self.results.recv().map_err(|_| gone())? {
                 Ok(time) => times.push(time),
                 Err(reason) => failed = Some(reason),
             }
@@ -52,78 +52,81 @@ impl Crew {
     }
 }
 
-/// `wait_stream` by so many threads, each with a waiting stream of its own: the bare driver, ours,
-/// and the libraries. Blocks until all is measured.
-pub fn row<G: BenchFixture>(fixture: &G, plan: &Plan, threads: usize, shared: bool) -> ThreadRow {
+/// Measures `wait_stream` from several threads at once. Blocks until all contenders are measured.
+///
+/// Each thread has its own waiting stream. The contenders are the bare driver, the backend and the
+/// libraries.
+pub fn row<F: BenchFixture>(fixture: &F, plan: &Plan, threads: usize, shared: bool) -> ThreadRow {
     let mut row = ThreadRow { threads, shared, results: Vec::new(), failed: Vec::new() };
     let sources = if shared { 1 } else { threads };
-    let lanes =
+    let make_streams =
         |count| (0..count).map(|_| BenchStream::new(fixture)).collect::<Result<Vec<_>, _>>();
-    match lanes(threads).and_then(|waiting| Ok((waiting, lanes(sources)?))) {
+    match make_streams(threads).and_then(|waiting| Ok((waiting, make_streams(sources)?))) {
         Ok((waiting, sources)) => measure(fixture, plan, &waiting, &sources, &mut row),
         Err(reason) => row.failed.push(FailedOne { who: None, reason }),
     }
     row
 }
 
-fn measure<G: BenchFixture>(
-    fixture: &G,
+/// Starts one worker for each waiting stream, and measures all contenders.
+fn measure<F: BenchFixture>(
+    fixture: &F,
     plan: &Plan,
-    waiting: &[BenchStream<G>],
-    sources: &[BenchStream<G>],
+    waiting: &[BenchStream<F>],
+    sources: &[BenchStream<F>],
     row: &mut ThreadRow,
 ) {
     let start = Barrier::new(waiting.len());
-    let (say, answers) = channel();
+    let (result_sender, results) = channel();
     let (ready, names) = channel();
     thread::scope(|scope| {
-        let mut orders = Vec::new();
+        let mut requests = Vec::new();
         for (index, main) in waiting.iter().enumerate() {
-            let (order, ordered) = channel();
-            orders.push(order);
-            let (start, say, ready) = (&start, say.clone(), ready.clone());
+            let (request, inbox) = channel();
+            requests.push(request);
+            let (start, result_sender, ready) = (&start, result_sender.clone(), ready.clone());
             let other = &sources[index % sources.len()];
-            let stage = BenchStreams { fixture, main, other, branches: &[] };
-            scope.spawn(move || work(stage, start, &ready, &ordered, &say));
+            let streams = BenchStreams { fixture, main, other, branches: &[] };
+            scope.spawn(move || worker_loop(streams, start, &ready, &inbox, &result_sender));
         }
-        // Each thread has its own, and the last to end closes the channel.
-        drop((say, ready));
-        let crew = Crew { orders, answers };
+        // Each worker has its own clone, so the last worker that ends closes the channels.
+        drop((result_sender, ready));
+        let workers = Workers { requests, results };
         match waiting.iter().map(|_| names.recv()).last() {
             Some(Ok(names)) => {
-                let contenders = names.into_iter().enumerate().map(|(place, who)| {
-                    let crew = &crew;
-                    let run: Contender<'_> = Box::new(move |calls| crew.run((place, calls)));
-                    (who, run)
+                let contenders = names.into_iter().enumerate().map(|(index, kind)| {
+                    let workers = &workers;
+                    let run: Contender<'_> = Box::new(move |calls| workers.run((index, calls)));
+                    (kind, run)
                 });
                 let settle = || sources.iter().chain(waiting).try_for_each(BenchStream::settle);
-                let plan = Plan { batch: plan.batch * LONGER, ..*plan };
+                let plan = Plan { batch: plan.batch * BATCH_FACTOR, ..*plan };
                 (row.results, row.failed) = compare(&plan, contenders.collect(), settle);
             }
             _ => row.failed.push(FailedOne { who: None, reason: "a thread has ended".into() }),
         }
-        // Dropping the orders ends the threads.
+        // Dropping the request senders ends the workers.
     });
 }
 
-/// What one thread does.
-fn work<G: BenchFixture>(
-    stage: BenchStreams<'_, G>,
+/// Runs the requested batches on one worker thread until the request channel closes.
+fn worker_loop<F: BenchFixture>(
+    streams: BenchStreams<'_, F>,
     start: &Barrier,
     ready: &Sender<Vec<ContenderKind>>,
-    ordered: &Receiver<Order>,
-    say: &Sender<Answer>,
+    inbox: &Receiver<BatchRequest>,
+    results: &Sender<BatchResult>,
 ) {
-    let entered = stage.fixture.enter_thread();
-    let mut contenders = contenders::waiting(stage);
-    if ready.send(contenders.iter().map(|(who, _)| who.clone()).collect()).is_err() {
+    let entered = streams.fixture.enter_thread();
+    let mut contenders = contenders::waiting(streams);
+    if ready.send(contenders.iter().map(|(kind, _)| kind.clone()).collect()).is_err() {
         return;
     }
-    while let Ok((place, calls)) = ordered.recv() {
+    while let Ok((index, calls)) = inbox.recv() {
         start.wait();
         let begin = Instant::now();
-        let done = entered.map_err(String::from).and_then(|()| contenders[place].1(calls));
-        if say.send(done.map(|_| (begin, Instant::now()))).is_err() {
+        let done = entered.map_err(String::from).and_then(|()| contenders[index].1(calls));
+        if results.send(done.map(|_| (begin, Instant::now()))).is_err() {
             return;
         }
     }

@@ -1,4 +1,5 @@
-//! Peers in processes of their own, with scripts for `sh`, which understands the same command line.
+//! Tests peers in separate processes. The scripts are for `sh`, which accepts the same command line as
+//! Python.
 
 #![cfg(unix)]
 
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use gpu_stream_bench::Job;
 use gpu_stream_bench::script::{self, Missing, Script};
 
-/// A folder of this test's own, with one script in it.
+/// Writes a script into a folder of this test's own, and returns its path.
 fn written(test: &str, text: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
     fs::create_dir_all(&folder).unwrap();
@@ -26,7 +27,7 @@ const HELLO: &str =
     r#"echo '{"peer":"toy","versions":"toy 1.2","operations":["query","record","no_such_job"]}'"#;
 
 #[test]
-fn a_script_takes_its_turn() {
+fn script_runs_the_requested_batches() {
     let text =
         format!("{HELLO}\nwhile read name calls; do echo \"{{\\\"ns\\\": $((calls * 3))}}\"; done");
     let mut script = start("turn", &text).ok().unwrap();
@@ -39,17 +40,17 @@ fn a_script_takes_its_turn() {
 }
 
 #[test]
-fn what_it_lacks_is_told() {
+fn script_that_cannot_run_reports_the_reason() {
     let missing = start("lacks", r#"echo '{"peer":"toy","missing":"no module toy"}'"#).err();
-    let wanted = Missing { name: "toy".into(), reason: "no module toy".into() };
-    assert_eq!(missing, Some(wanted));
+    let expected = Missing { name: "toy".into(), reason: "no module toy".into() };
+    assert_eq!(missing, Some(expected));
 }
 
 #[test]
-fn a_script_that_dies_is_told_with_its_last_words() {
+fn script_that_exits_is_reported_with_its_stderr() {
     let missing = start("dies", "echo 'the extension did not compile' >&2; exit 3").err().unwrap();
-    let wanted = "it ended; it wrote: the extension did not compile";
-    assert_eq!(missing.reason, wanted);
+    let expected = "it ended; it wrote: the extension did not compile";
+    assert_eq!(missing.reason, expected);
     let text = format!("{HELLO}\nread name calls; echo 'out of memory' >&2");
     let mut script = start("dies_later", &text).ok().unwrap();
     let error = script.contender(Job::Query).unwrap()(10).unwrap_err();
@@ -57,7 +58,7 @@ fn a_script_that_dies_is_told_with_its_last_words() {
 }
 
 #[test]
-fn an_answer_that_is_none_is_an_error() {
+fn invalid_answer_is_an_error() {
     for (test, answer) in [
         ("error", r#"{"error":"cudaErrorInvalidValue"}"#),
         ("empty", "{}"),
@@ -68,15 +69,15 @@ fn an_answer_that_is_none_is_an_error() {
         let text = format!("{HELLO}\nwhile read name calls; do echo '{answer}'; done");
         let mut script = start(test, &text).ok().unwrap();
         let error = script.contender(Job::Query).unwrap()(10).unwrap_err();
-        let said = if test == "error" { "cudaErrorInvalidValue" } else { "it answered" };
-        assert!(error.contains(said), "{test}: {error}");
+        let text = if test == "error" { "cudaErrorInvalidValue" } else { "it answered" };
+        assert!(error.contains(text), "{test}: {error}");
     }
     let missing = start("greeting", "echo hello").err().unwrap();
     assert!(missing.reason.contains("it began with \"hello\""), "{missing:?}");
 }
 
 #[test]
-fn what_does_not_start_is_named() {
+fn interpreter_that_does_not_start_is_named() {
     let path = written("start", "");
     let missing = Script::start(OsStr::new("/no/such/python"), &path).err().unwrap();
     assert_eq!(missing.name, "toy");
@@ -84,7 +85,7 @@ fn what_does_not_start_is_named() {
 }
 
 #[test]
-fn a_folder_has_scripts_or_is_refused() {
+fn folder_without_scripts_is_an_error() {
     let folder = written("folder", HELLO).parent().unwrap().to_path_buf();
     fs::write(folder.join("_shared.py"), "").unwrap();
     fs::write(folder.join("another.py"), "").unwrap();
@@ -94,9 +95,9 @@ fn a_folder_has_scripts_or_is_refused() {
     assert_eq!(names, ["another.py", "toy.py"]);
     let empty = folder.join("empty");
     fs::create_dir_all(&empty).unwrap();
-    assert!(script::in_folder(&empty).unwrap_err().contains("no script of a peer"));
+    assert!(script::in_folder(&empty).unwrap_err().contains("no peer script"));
     assert!(script::in_folder(Path::new("/no/such/folder")).unwrap_err().contains("/no/such"));
-    // Those that are kept beside the crate.
+    // The scripts of this crate.
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
     assert_eq!(script::in_folder(&ours).unwrap().len(), 4);
 }

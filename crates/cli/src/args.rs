@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line: [`Arguments`].
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -7,150 +7,150 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use gpu_stream::BackendKind;
 
-/// GPU streams that somebody else allocated, with one meaning on every vendor: see what this
-/// machine has, and check that it keeps the contract. Without a command, it is `check`.
+/// GPU streams of other libraries, with one meaning on every vendor: shows which backends this
+/// machine has, and checks that they keep the contract. The default command is `check`.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "gpu-stream", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
-    /// What to do.
+    /// The command. `None` means `check`.
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// What `check` takes, for when the word is left out.
+    /// The arguments of `check` if the command is omitted.
     #[command(flatten)]
     pub check: Check,
 }
 
-/// What the command can do.
+/// The commands.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Command {
     /// Run the conformance suite on every backend that this build and this machine have
     Check(Check),
-    /// Say what each backend is, whether it is there, and what to do about what is missing
+    /// Show each backend, whether it is available, and what to do if it is not
     Info(Info),
-    /// Measure what each operation costs, beside the bare driver's calls that do the same job
+    /// Measure each operation, compared with the bare driver's calls that do the same job
     Bench(Bench),
 }
 
-/// How to check.
+/// The arguments of `check`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXIT_STATUS)]
 pub struct Check {
-    /// Check this backend only: host, cuda or hip; may be given several times
+    /// Check only this backend: host, cuda or hip; can be repeated
     #[arg(long, value_name = "NAME", value_parser = parse_backend)]
     pub backend: Vec<BackendKind>,
 
-    /// Run the cases whose `area::name` contains this, or matches it if it has `*` or `?`; a rule
-    /// (R11) stands for its cases; may be given several times
+    /// Run only the cases whose `area::name` contains this, or matches it if it has `*` or `?`; a
+    /// rule (R11) selects its cases; can be repeated
     #[arg(long, value_name = "PATTERN")]
     pub case: Vec<String>,
 
-    /// List the cases and the rules that they check, and run none
+    /// List the cases and the rules that they check, without running them
     #[arg(long)]
     pub list: bool,
 
-    /// Write a report for programs to FILE; `-`, or no name, is stdout
+    /// Write a JSON report to FILE; `-`, or no name, is stdout
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub json: Option<String>,
 
-    /// Run each case so many times; it passes if it passes every time
+    /// Run each case N times; it passes if it passes every time
     #[arg(long, value_name = "N", default_value = "1")]
     pub repeat: NonZeroU32,
 
-    /// No colour, no lines, no progress bar; results are printed as they come all the same
+    /// Use no colours, lines or progress bar; results are still printed as they arrive
     #[arg(long)]
     pub plain: bool,
 
-    /// How long one case may take before it counts as hung
+    /// The time limit after which a case counts as hung
     #[arg(long, value_name = "SECONDS", value_parser = parse_limit, default_value = DEFAULT_LIMIT)]
     pub limit: Duration,
 
-    /// Run the case with this index alone, and write its outcome for the command that started this
+    /// Run only the case with this index, and write its outcome for the parent process
     #[arg(long, hide = true, value_name = "INDEX")]
     pub single: Option<usize>,
 }
 
-/// How to inform.
+/// The arguments of `info`.
 #[derive(Args, Clone, Debug)]
 pub struct Info {
-    /// Write it for programs to FILE; `-`, or no name, is stdout
+    /// Write the information as JSON to FILE; `-`, or no name, is stdout
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub json: Option<String>,
 
-    /// No colour
+    /// Use no colours
     #[arg(long)]
     pub plain: bool,
 }
 
-/// How to measure.
+/// The arguments of `bench`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = BENCH_EXIT_STATUS)]
 pub struct Bench {
-    /// Measure this backend only: host, cuda or hip; may be given several times
+    /// Measure only this backend: host, cuda or hip; can be repeated
     #[arg(long, value_name = "NAME", value_parser = parse_backend)]
     pub backend: Vec<BackendKind>,
 
-    /// Measure the operations whose name contains this, or matches it if it has `*` or `?`, and not
-    /// several threads at once; may be given several times
+    /// Measure only the operations whose name contains this, or matches it if it has `*` or `?`, and
+    /// skip the measurements with several threads; can be repeated
     #[arg(long, value_name = "PATTERN")]
     pub operation: Vec<String>,
 
-    /// List the operations, and measure none
+    /// List the operations, without measuring them
     #[arg(long)]
     pub list: bool,
 
-    /// Measure also among up to 10,000 streams and events, and with queues of up to 100,000 hops
+    /// Also measure with up to 10,000 live streams and events, and with queues of up to 100,000 hops
     #[arg(long)]
     pub growth: bool,
 
-    /// Let the scripts (*.py) in FOLDER take part: other libraries, each in a process of its own
+    /// Also measure other libraries, by the scripts (*.py) in FOLDER, each in a separate process
     #[arg(long, value_name = "FOLDER")]
     pub peers: Option<PathBuf>,
 
-    /// What runs the scripts
+    /// The Python interpreter that runs the scripts
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     pub python: PathBuf,
 
-    /// Rounds, in each of which everybody has one batch
+    /// The number of rounds; each contender runs one batch per round
     #[arg(long, value_name = "N", default_value = "31", value_parser = parse_rounds)]
     pub rounds: u32,
 
-    /// Only see that everything runs: few and short batches, whose figures mean nothing
+    /// Only test that everything runs, with few and short batches whose figures mean nothing
     #[arg(long, conflicts_with = "rounds")]
     pub quick: bool,
 
-    /// Write a report for programs to FILE; `-`, or no name, is stdout
+    /// Write a JSON report to FILE; `-`, or no name, is stdout
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub json: Option<String>,
 
-    /// Draw a picture into FILE
+    /// Write an SVG picture to FILE
     #[arg(long, value_name = "FILE")]
     pub svg: Option<String>,
 
-    /// Write tables for a document to FILE
+    /// Write Markdown tables to FILE
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<String>,
 
-    /// No colour, no lines, no progress bar
+    /// Use no colours, lines or progress bar
     #[arg(long)]
     pub plain: bool,
 }
 
 const DEFAULT_LIMIT: &str = "60";
 
-const EXIT_STATUS: &str = "Exit status: 0 if nothing failed, 1 if a case failed or a backend that was named ran no \
-                           case, 2 if the command line asks for something that is not there.\n\
-                           GPU_STREAM_REQUIRE=host,cuda makes a skip on these backends a failure; cuda:2 asks for two \
+const EXIT_STATUS: &str = "Exit status: 0 if nothing failed, 1 if a case failed or a named backend ran no case, 2 if \
+                           the command line names something that does not exist.\n\
+                           GPU_STREAM_REQUIRE=host,cuda makes a skip on these backends a failure; cuda:2 requires two \
                            devices.";
 
-const BENCH_EXIT_STATUS: &str = "Exit status: 0 if all was measured, 1 if something failed, 2 if the command line asks for \
-                                 something that is not there.";
+const BENCH_EXIT_STATUS: &str = "Exit status: 0 if everything was measured, 1 if something failed, 2 if the command line \
+                                 names something that does not exist.";
 
-/// Fewer rounds say too little about their spread.
+/// The minimum of `--rounds`. Fewer rounds say too little about their spread.
 const FEWEST_ROUNDS: u32 = 31;
 
 impl Arguments {
-    /// Whether the output should be plain.
+    /// Returns `true` if the command has `--plain`.
     pub fn is_plain(&self) -> bool {
         match &self.command {
             None => self.check.plain,
@@ -161,10 +161,12 @@ impl Arguments {
     }
 }
 
+/// Parses the value of `--backend`.
 fn parse_backend(name: &str) -> Result<BackendKind, gpu_stream::UnknownBackend> {
     name.parse()
 }
 
+/// Parses the value of `--rounds`.
 fn parse_rounds(text: &str) -> Result<u32, String> {
     let rounds: u32 = text.parse().map_err(|_| "not a whole number".to_owned())?;
     if rounds < FEWEST_ROUNDS {
@@ -173,6 +175,7 @@ fn parse_rounds(text: &str) -> Result<u32, String> {
     Ok(rounds)
 }
 
+/// Parses the value of `--limit`.
 fn parse_limit(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     let limit = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
@@ -201,12 +204,12 @@ mod tests {
     }
 
     #[test]
-    fn the_declaration_is_sound() {
+    fn command_line_definition_is_valid() {
         Arguments::command().debug_assert();
     }
 
     #[test]
-    fn without_a_word_it_is_check() {
+    fn check_is_the_default_command() {
         for word in ["", "check "] {
             let check = check(&format!("{word}--backend host --backend rocm --case a* --repeat 3"));
             assert_eq!(check.backend, [BackendKind::Host, BackendKind::Hip]);
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn json_without_a_name_is_stdout() {
+    fn json_without_a_file_name_is_stdout() {
         assert_eq!(check("check --json").json.as_deref(), Some("-"));
         assert_eq!(check("check --json - --plain").json.as_deref(), Some("-"));
         assert_eq!(check("--json out.json").json.as_deref(), Some("out.json"));
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn invalid_arguments_are_rejected() {
         let lines = [
             "--repeat 0",
             "--limit 0",

@@ -1,4 +1,4 @@
-//! `gpu-stream bench`: what each operation costs.
+//! `gpu-stream bench`: measures the cost of each operation.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,30 +19,31 @@ use crate::output::{self, OutputStyle};
 use crate::select::{self, Backends};
 use crate::{CommandError, environment, fixtures};
 
-/// Carries the command out. Blocks until all is measured.
+/// Runs the command. Blocks until everything is measured.
 ///
 /// # Errors
-/// If it is asked for something that is not there, or the output cannot be written.
-pub fn command(arguments: &Bench, screen: &OutputStyle) -> Result<ExitCode, CommandError> {
+/// [`CommandError`] if the arguments name something that does not exist, or if the output cannot be
+/// written.
+pub fn command(arguments: &Bench, style: &OutputStyle) -> Result<ExitCode, CommandError> {
     let jobs = jobs(&arguments.operation)?;
     if arguments.list {
-        output::put(&mut std::io::stdout(), &list(&jobs, screen))?;
+        output::put(&mut std::io::stdout(), &list(&jobs, style))?;
         return Ok(ExitCode::SUCCESS);
     }
     let available = available();
     let chosen = select::backends(&available, &arguments.backend, &Required::default())?;
-    let wanted = wanted(arguments, jobs)?;
+    let config = config(arguments, jobs)?;
     let mut files = Files::open(arguments)?;
-    let report = measure(arguments, &wanted, &chosen, screen)?;
+    let report = measure(arguments, &config, &chosen, style)?;
     files.write(&report)?;
     if arguments.json.as_deref() != Some("-") {
-        output::put(&mut std::io::stdout(), &draw(&report, &chosen, screen))?;
+        output::put(&mut std::io::stdout(), &draw(&report, &chosen, style))?;
     }
     let failed = report.backends.iter().any(|backend| backend.has_failed());
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// The operations that one of `patterns` matches; all if there is none.
+/// Returns the operations that match one of `patterns`, or all operations if there are no patterns.
 fn jobs(patterns: &[String]) -> Result<Vec<Job>, CommandError> {
     let matches = |job: &Job, pattern: &str| match pattern.contains(['*', '?']) {
         true => WildMatch::new(pattern).matches(job.name()),
@@ -60,7 +61,8 @@ fn jobs(patterns: &[String]) -> Result<Vec<Job>, CommandError> {
     Ok(Job::ALL.iter().filter(wanted).copied().collect())
 }
 
-fn wanted(arguments: &Bench, jobs: Vec<Job>) -> Result<BenchConfig, CommandError> {
+/// Converts the arguments to a configuration.
+fn config(arguments: &Bench, jobs: Vec<Job>) -> Result<BenchConfig, CommandError> {
     let scripts = arguments.peers.as_deref().map(script::in_folder).transpose();
     let scripts = scripts.map_err(|reason| CommandError(format!("--peers: {reason}")))?;
     let plan = match arguments.quick {
@@ -77,7 +79,7 @@ fn wanted(arguments: &Bench, jobs: Vec<Job>) -> Result<BenchConfig, CommandError
     })
 }
 
-/// The places for what is written, made before anything runs.
+/// The output files, created before anything runs.
 struct Files {
     json: Option<Box<dyn Write>>,
     svg: Option<Box<dyn Write>>,
@@ -85,6 +87,7 @@ struct Files {
 }
 
 impl Files {
+    /// Creates the files that the arguments name.
     fn open(arguments: &Bench) -> Result<Self, CommandError> {
         let open = |option, name: &Option<String>| {
             name.as_deref().map(|name| output::target(option, name)).transpose()
@@ -96,6 +99,7 @@ impl Files {
         })
     }
 
+    /// Writes the report to all files.
     fn write(&mut self, report: &Report) -> Result<(), CommandError> {
         if let Some(target) = &mut self.json {
             output::put(&mut **target, &(serde_json::to_string_pretty(report)? + "\n"))?;
@@ -110,25 +114,26 @@ impl Files {
     }
 }
 
+/// Measures the chosen backends, with a progress bar.
 fn measure(
     arguments: &Bench,
-    wanted: &BenchConfig,
+    config: &BenchConfig,
     chosen: &Backends,
-    screen: &OutputStyle,
+    style: &OutputStyle,
 ) -> Result<Report, CommandError> {
     let mut report = Report {
         schema: SCHEMA,
         gpu_stream: env!("CARGO_PKG_VERSION").into(),
         optimized: !cfg!(debug_assertions),
         machine: machine::this(),
-        settings: Settings::of(&wanted.plan, arguments.quick),
+        settings: Settings::of(&config.plan, arguments.quick),
         backends: Vec::new(),
     };
-    let bar = progress_bar(screen);
+    let bar = progress_bar(style);
     for backend in &chosen.checked {
         let bench = fixtures::bench(*backend)?;
-        let measured = bench.run(wanted, &mut |what| {
-            bar.set_message(format!("{backend} {what}"));
+        let measured = bench.run(config, &mut |name| {
+            bar.set_message(format!("{backend} {name}"));
             bar.tick();
         });
         report.backends.push(
@@ -141,54 +146,56 @@ fn measure(
     Ok(report)
 }
 
-fn progress_bar(screen: &OutputStyle) -> ProgressBar {
-    if !screen.progress {
+/// Creates the progress bar. It is hidden if the style has none.
+fn progress_bar(style: &OutputStyle) -> ProgressBar {
+    if !style.progress {
         return ProgressBar::hidden();
     }
-    // A template that cannot be read costs the looks and not the run. No timer: a thread that draws
-    // would be measured too.
-    let style = ProgressStyle::with_template("{spinner} {wide_msg}")
+    // An invalid template changes only the appearance. The bar has no timer, because its drawing thread
+    // would disturb the measurements.
+    let bar_style = ProgressStyle::with_template("{spinner} {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());
-    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(bar_style)
 }
 
-/// The operations, and what each does.
-pub fn list(jobs: &[Job], screen: &OutputStyle) -> String {
-    let mut table = bare_table(screen);
-    table.set_header([bold("operation"), bold("what is done")]);
+/// Renders the list of operations with their descriptions.
+pub fn list(jobs: &[Job], style: &OutputStyle) -> String {
+    let mut table = bare_table(style);
+    table.set_header([bold("operation"), bold("description")]);
     for job in jobs {
         table.add_row([job.name(), job.title()]);
     }
     format!("{}\n{} operations\n", text_of(table), jobs.len())
 }
 
-/// The whole text of `bench`.
-pub fn draw(report: &Report, chosen: &Backends, screen: &OutputStyle) -> String {
+/// Renders the whole text output of `bench`.
+pub fn draw(report: &Report, chosen: &Backends, style: &OutputStyle) -> String {
     let mut text = format!("gpu-stream {}, bench\n", report.gpu_stream);
-    text.push_str(&wrap(&tables::machine(report), 0, 2, screen.width));
-    // The command sets none for `bench`, so these are the user's.
+    text.push_str(&wrap(&tables::machine(report), 0, 2, style.width));
+    // All variables are the user's: the command sets none for `bench`.
     if let Some(variables) = report.machine.facts.get("environment") {
-        text.push_str(&environment::wrap(&format!("environment: {variables}"), screen.width));
+        text.push_str(&environment::wrap(&format!("environment: {variables}"), style.width));
     }
-    text.push_str(&wrap(&tables::method(report), 0, 2, screen.width));
+    text.push_str(&wrap(&tables::method(report), 0, 2, style.width));
     for backend in &report.backends {
         text.push('\n');
-        let heading = wrap(&tables::backend(backend), 0, 2, screen.width);
+        let heading = wrap(&tables::backend(backend), 0, 2, style.width);
         text.push_str(&heading);
         for grid in tables::of(backend) {
-            text.push_str(&format!("\n{}\n{}", screen.bold(&grid.title), table(&grid, screen)));
-            grid.notes.iter().for_each(|note| text.push_str(&wrap(note, 0, 2, screen.width)));
+            text.push_str(&format!("\n{}\n{}", style.bold(&grid.title), table(&grid, style)));
+            grid.notes.iter().for_each(|note| text.push_str(&wrap(note, 0, 2, style.width)));
         }
         let missing = tables::not_measured(backend);
         if !missing.is_empty() {
-            text.push_str(&format!("\n{}\n", screen.bold("Not measured")));
+            text.push_str(&format!("\n{}\n", style.bold("Not measured")));
         }
-        missing.iter().for_each(|line| text.push_str(&wrap(line, 0, 2, screen.width)));
+        missing.iter().for_each(|line| text.push_str(&wrap(line, 0, 2, style.width)));
     }
-    text.push_str(&not_measured(chosen, screen.width));
+    text.push_str(&not_measured(chosen, style.width));
     text
 }
 
+/// Renders a line for each backend that was left out.
 fn not_measured(chosen: &Backends, width: usize) -> String {
     let lines = chosen.left_out.iter().map(|item| {
         let advice = item.advice.unwrap_or_default();
@@ -199,8 +206,9 @@ fn not_measured(chosen: &Backends, width: usize) -> String {
     if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
-fn table(grid: &Grid, screen: &OutputStyle) -> String {
-    let mut table = bare_table(screen);
+/// Renders one table.
+fn table(grid: &Grid, style: &OutputStyle) -> String {
+    let mut table = bare_table(style);
     table.set_header(grid.header.iter().map(|head| bold(head)));
     table.add_rows(grid.rows.iter());
     for column in table.column_iter_mut().skip(1) {

@@ -1,4 +1,4 @@
-//! `gpu-stream check`: runs the cases.
+//! `gpu-stream check`: runs the conformance suite.
 
 use std::panic;
 use std::process::ExitCode;
@@ -16,20 +16,21 @@ use crate::report::{Cell, Column, Report, Row};
 use crate::select::{self, Backends};
 use crate::{CommandError, fresh, json, list, matrix, suites};
 
-/// Carries the command out. Blocks until all cases have run. `set` is what was set in the
-/// environment for it.
+/// Runs the command. Blocks until all cases have run.
 ///
-/// If a case hung, the process ends in here, by [`end_process`].
+/// `set` has the environment variables that were set for it. If a case hung, ends the process with
+/// [`end_process`] instead of returning.
 ///
 /// # Errors
-/// If it is asked for something that is not there, or the output cannot be written.
+/// [`CommandError`] if the arguments name something that does not exist, or if the output cannot be
+/// written.
 pub fn command(
     arguments: &Check,
     set: Variables,
-    screen: &OutputStyle,
+    style: &OutputStyle,
 ) -> Result<ExitCode, CommandError> {
     if arguments.list {
-        return list::command(arguments, screen);
+        return list::command(arguments, style);
     }
     let available = available();
     let kinds: Vec<_> = available.iter().map(|item| item.backend).collect();
@@ -43,9 +44,9 @@ pub fn command(
         let item =
             checked.first().ok_or_else(|| CommandError("--single needs a --backend".into()))?;
         let suite = suites::suite(item, arguments.limit);
-        let cell = plan.run_case(&*suite, index, &Live::new(screen, None));
+        let cell = plan.run_case(&*suite, index, &Live::new(style, None));
         output::put(&mut std::io::stdout(), &fresh::answer(&cell)?)?;
-        // A driver that crashes at the end of the process must not spoil the answer.
+        // Skips destructors: a driver that crashes at process exit must not change the exit status.
         end_process(0);
     }
     let mut json_target = arguments.json.as_deref().map(output::json_target).transpose()?;
@@ -60,8 +61,8 @@ pub fn command(
     report.named.clone_from(&arguments.backend);
 
     let mut stdout = std::io::stdout();
-    let mut live = Live::new(screen, if only_json { None } else { Some(&mut stdout) });
-    live.say(&(matrix::head(&report, screen.width) + "\n"))?;
+    let mut live = Live::new(style, if only_json { None } else { Some(&mut stdout) });
+    live.say(&(matrix::head(&report, style.width) + "\n"))?;
     let in_fresh_process = |backend, index| fresh::run(arguments, backend, index);
     plan.fill(&mut report, &suites, &mut live, &in_fresh_process)?;
 
@@ -69,7 +70,7 @@ pub fn command(
         output::put(&mut **target, &json::of_report(&report)?)?;
     }
     if !only_json {
-        output::put(&mut std::io::stdout(), &format!("\n{}", matrix::body(&report, screen)))?;
+        output::put(&mut std::io::stdout(), &format!("\n{}", matrix::body(&report, style)))?;
     }
     report.nothing_ran().iter().for_each(|text| output::complain(text));
     let is_failed = report.is_failed();
@@ -79,43 +80,44 @@ pub fn command(
     Ok(if is_failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// What to run, and how.
+/// The cases to run, and how often.
 pub struct Plan<'a> {
-    /// As `--case`.
+    /// The patterns of `--case`.
     pub patterns: &'a [String],
-    /// As `--repeat`.
+    /// The number of `--repeat`.
     pub repeat: u32,
-    /// Whose skips are failures.
+    /// The backends whose skips are failures.
     pub required: Required,
 }
 
-/// Runs a case, given by backend and index, in a process of its own. The error says why it did not
-/// run.
+/// A function that runs a case, given by backend and index, in a separate process. The error is the
+/// reason why the case did not run.
 pub type InFreshProcess<'a> = &'a dyn Fn(BackendKind, usize) -> Result<Cell, String>;
 
 impl Plan<'_> {
-    /// Runs the cases of `suites`, which belong to `columns` one by one. Blocks until all have run.
-    /// Those that come after a case that hung do not run, and count as skipped.
+    /// Runs the cases of `suites`, one suite for each of `columns`. Blocks until all have run.
+    ///
+    /// The cases after a case that hung do not run, and count as skipped.
     ///
     /// # Errors
-    /// A pattern that matches no case.
+    /// [`CommandError`] if a pattern matches no case.
     pub fn run(
         &self,
         suites: &[Box<dyn Suite>],
         columns: Vec<Column>,
         chosen: Backends,
-        screen: &OutputStyle,
+        style: &OutputStyle,
     ) -> Result<Report, CommandError> {
         let mut report = self.report(suites, columns, chosen)?;
-        let nowhere = |_, _| Err("no other process was asked for".into());
-        self.fill(&mut report, suites, &mut Live::new(screen, None), &nowhere)?;
+        let unavailable = |_, _| Err("separate processes are not available here".into());
+        self.fill(&mut report, suites, &mut Live::new(style, None), &unavailable)?;
         Ok(report)
     }
 
-    /// Returns a report of the cases to run, without results.
+    /// Creates a report of the cases to run, without results.
     ///
     /// # Errors
-    /// A pattern that matches no case.
+    /// [`CommandError`] if a pattern matches no case.
     pub fn report(
         &self,
         suites: &[Box<dyn Suite>],
@@ -135,13 +137,13 @@ impl Plan<'_> {
         })
     }
 
-    /// Runs the cases of `report`, and shows each result as it comes. Blocks until all have run.
+    /// Runs the cases of `report`, and shows each result as it arrives. Blocks until all have run.
     ///
-    /// Once a case has hung, its thread is still there and can hold what later cases need. So each of
-    /// those, whatever its backend, runs `in_fresh_process`.
+    /// The thread of a case that hung keeps running, and can hold resources that later cases need. Each
+    /// later case, on any backend, therefore runs with `in_fresh_process`.
     ///
     /// # Errors
-    /// If the results cannot be shown.
+    /// [`CommandError`] if a result cannot be written.
     pub fn fill(
         &self,
         report: &mut Report,
@@ -172,7 +174,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// One case, as often as it is asked for, and no oftener than until it does not pass.
+    /// Runs one case `repeat` times, or until it does not pass.
     fn run_case(&self, suite: &dyn Suite, index: usize, live: &Live<'_>) -> Cell {
         let (mut rounds, mut duration, mut outcome) = (0, Duration::ZERO, Ok(()));
         let mut is_hung = false;
@@ -187,6 +189,7 @@ impl Plan<'_> {
         Cell { outcome, rounds, duration, is_hung, own_process: false }
     }
 
+    /// Adds the round to the text of a failure if the case is repeated.
     fn in_round(&self, round: u32, outcome: Outcome) -> Outcome {
         match outcome {
             Err(Verdict::Failed(reason)) if self.repeat > 1 => {
@@ -197,10 +200,10 @@ impl Plan<'_> {
     }
 }
 
-/// The result of a case that did not run for want of a process of its own.
+/// Returns the result of a case that did not run because no separate process could be started.
 fn not_run(why: &str) -> Cell {
     let reason =
-        format!("not run, since an earlier case hung and its thread is still there: {why}");
+        format!("not run, since an earlier case hung and its thread is still running: {why}");
     Cell {
         outcome: Err(Verdict::skipped(reason)),
         rounds: 0,
@@ -210,14 +213,16 @@ fn not_run(why: &str) -> Cell {
     }
 }
 
-/// A panic in a case is a failure, whose text stands in the report: it should not come out a second
-/// time, in the middle of the progress bar. One of the command itself should.
+/// Suppresses the panic messages of all threads but the calling one.
+///
+/// A panic in a case is a failure, and the report has its text. The message must not also appear in the
+/// middle of the progress bar. A panic of the command itself is still printed.
 fn quiet_panics_of_other_threads() {
-    let here = std::thread::current().id();
-    let usual = panic::take_hook();
+    let this_thread = std::thread::current().id();
+    let default_hook = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        if std::thread::current().id() == here {
-            usual(panic);
+        if std::thread::current().id() == this_thread {
+            default_hook(panic);
         }
     }));
 }

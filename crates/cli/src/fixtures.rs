@@ -1,4 +1,4 @@
-//! What there is to measure, for each backend of this build.
+//! Creates the benchmark of each backend in this build.
 
 use gpu_stream::BackendKind;
 #[cfg(feature = "cuda")]
@@ -10,10 +10,11 @@ use gpu_stream_bench::{Bench, BenchOf};
 
 use crate::CommandError;
 
-/// The measurement of a backend that is ready. May take long: drivers start.
+/// Creates the benchmark of an available backend. Can take long, because drivers are initialized.
 ///
 /// # Errors
-/// If the driver's own calls cannot be had, or the command has none for this backend.
+/// [`CommandError`] if the driver's own functions are not available, or if this build has no fixture for
+/// the backend.
 pub fn bench(backend: BackendKind) -> Result<Box<dyn Bench>, CommandError> {
     let refused = |reason| CommandError(format!("{backend} cannot be measured: {reason}"));
     match backend {

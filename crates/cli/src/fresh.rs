@@ -1,7 +1,7 @@
-//! One case in a process of its own, for the cases that come after one that hung.
+//! Runs a case in a separate process, after an earlier case hung.
 //!
-//! The thread of a case that hung is left behind, and what it holds can make every later case of the
-//! process fail or hang. The command then starts itself again for each of them, as
+//! The thread of a case that hung keeps running, and the resources that it holds can make every later
+//! case of the process fail or hang. For each later case the command starts itself again, as
 //! `check --backend NAME --single INDEX`, and reads the outcome from that process's stdout.
 
 use std::io::Read;
@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 use crate::args::Check;
 use crate::report::Cell;
 
-/// How long a process may take beside its rounds: a driver starts, and a fixture is made.
+/// The time limit of a process in addition to its rounds, for driver and fixture initialization.
 const START: Duration = Duration::from_secs(120);
 
-/// What the process says, as one line of JSON.
+/// The output of the process, as one line of JSON.
 #[derive(Serialize, Deserialize)]
 struct Answer {
     outcome: String,
@@ -31,10 +31,10 @@ struct Answer {
     is_hung: bool,
 }
 
-/// Returns the line that tells the starting process what came of the case.
+/// Serializes the result of a case as a line for the parent process.
 ///
 /// # Errors
-/// None that is known: every value here can be written.
+/// None are known: every value can be serialized.
 pub fn answer(cell: &Cell) -> serde_json::Result<String> {
     let answer = Answer {
         outcome: cell.word().into(),
@@ -47,11 +47,11 @@ pub fn answer(cell: &Cell) -> serde_json::Result<String> {
     Ok(serde_json::to_string(&answer)? + "\n")
 }
 
-/// Runs case `index` on `backend` in a process of its own. Blocks until that has ended, and ends it
-/// if it hangs.
+/// Runs case `index` on `backend` in a separate process. Blocks until the process has ended, and kills
+/// it if it hangs.
 ///
 /// # Errors
-/// Why no process could be started. The case has not run then.
+/// The reason if no process could be started. The case has not run then.
 pub fn run(arguments: &Check, backend: BackendKind, index: usize) -> Result<Cell, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let limit = arguments.limit.as_secs_f64();
@@ -62,34 +62,36 @@ pub fn run(arguments: &Check, backend: BackendKind, index: usize) -> Result<Cell
     let start = Instant::now();
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let whole = arguments.limit.saturating_mul(arguments.repeat.get()).saturating_add(START);
-    let said = read(&mut child, whole);
-    if said.is_none() {
-        // It fails only if the process has ended meanwhile.
+    let output = read(&mut child, whole);
+    if output.is_none() {
+        // Fails only if the process has ended meanwhile.
         let _ = child.kill();
     }
     let ended = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-    let answer = said.as_ref().and_then(|said| said.lines().rev().find_map(parse));
-    Ok(answer.map_or_else(|| lost(said.is_none(), &ended, start.elapsed()), cell))
+    let answer = output.as_ref().and_then(|output| output.lines().rev().find_map(parse));
+    Ok(answer.map_or_else(|| lost(output.is_none(), &ended, start.elapsed()), cell))
 }
 
-/// Returns what `child` writes until it ends; `None` if it is still there after `limit`.
+/// Returns the output of `child` until it ends. `None` if it is still running after `limit`.
 fn read(child: &mut Child, limit: Duration) -> Option<String> {
     let (sender, receiver) = channel();
     let mut pipe = child.stdout.take()?;
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What came before an error is used.
+        // Output before a read error is still used.
         let _ = pipe.read_to_end(&mut bytes);
-        // The receiver is gone only if the process counts as hung.
+        // Fails only if the process counts as hung, and the receiver is dropped.
         let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
     });
     receiver.recv_timeout(limit).ok()
 }
 
+/// Parses a line of output. Returns `None` if it is no answer.
 fn parse(line: &str) -> Option<Answer> {
     serde_json::from_str(line).ok()
 }
 
+/// Converts an answer to the result of a case.
 fn cell(answer: Answer) -> Cell {
     let reason = answer.reason.unwrap_or_default();
     let outcome = match (answer.outcome.as_str(), answer.inapplicable) {
@@ -120,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_comes_back_as_it_was() {
+    fn answer_round_trips() {
         let outcomes = [
             Ok(()),
             Err(Verdict::Failed("seen\n\"twice\"".into())),
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_without_an_answer_is_a_failure_that_says_how_it_ended() {
+    fn process_without_an_answer_is_a_failure_with_its_exit_status() {
         let cell = lost(false, "signal: 11", Duration::ZERO);
         assert!(cell.is_failed() && !cell.is_hung);
         assert!(cell.reason().unwrap().contains("signal: 11"), "{cell:?}");

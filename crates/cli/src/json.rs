@@ -1,7 +1,6 @@
-//! What `--json` writes.
+//! The JSON output of `check`, `check --list` and `info`.
 //!
-//! `schema` is 1. Fields may be added under that number; none is taken away or given another
-//! meaning.
+//! `schema` is 1. Fields may be added under that number. None is removed or changes its meaning.
 
 use std::collections::BTreeMap;
 
@@ -51,12 +50,12 @@ struct CaseResult {
     backend: &'static str,
     outcome: &'static str,
     reason: Option<String>,
-    /// A skip that no machine and no `GPU_STREAM_REQUIRE` would change: the backend has nothing to
-    /// check there.
+    /// `true` for a skip that no machine and no `GPU_STREAM_REQUIRE` would change, because the backend
+    /// has nothing to check there.
     inapplicable: bool,
     rounds: u32,
     seconds: f64,
-    /// It ran in a process of its own, since an earlier case hung.
+    /// `true` if it ran in a separate process, because an earlier case hung.
     own_process: bool,
 }
 
@@ -90,13 +89,13 @@ struct Check {
     arch: &'static str,
     machine: BTreeMap<&'static str, String>,
     repeat: u32,
-    /// What the command set in the environment for this run; `machine` has what the user set.
+    /// The variables that the command set for this run. `machine` has the user's variables.
     set: Variables,
     backends: Vec<Checked>,
     not_checked: Vec<LeftOut>,
     cases: Vec<Case>,
     totals: Totals,
-    /// The backends on which no case ran although they were to be checked, in words.
+    /// A text for each backend on which no case ran although it was to be checked.
     nothing_ran: Vec<String>,
 }
 
@@ -137,6 +136,7 @@ struct Problem {
     text: String,
 }
 
+/// Converts the description of an available backend.
 fn ready(info: &BackendInfo) -> Ready {
     let devices = info
         .devices
@@ -147,12 +147,14 @@ fn ready(info: &BackendInfo) -> Ready {
     Ready { version, library, devices: devices.collect(), details }
 }
 
+/// Converts a case, without results.
 fn case(case: &CaseInfo) -> Case {
     let rules = case.rules.iter().map(|rule| Rule { id: rule.id, text: rule.text });
     let (area, name, about) = (case.area, case.name, case.about);
     Case { area, name, about, rules: rules.collect(), results: Vec::new() }
 }
 
+/// Converts a case with its results.
 fn row(report: &Report, row: &Row) -> Case {
     let cells = row.cells.iter().zip(&report.columns);
     let results = cells.map(|(cell, column)| CaseResult {
@@ -167,14 +169,15 @@ fn row(report: &Report, row: &Row) -> Case {
     Case { results: results.collect(), ..case(row.case) }
 }
 
+/// Serializes a value with a final newline.
 fn text(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
-/// A run of `check`.
+/// Serializes the report of `check`.
 ///
 /// # Errors
-/// None that is known: every value here can be written.
+/// None are known: every value can be serialized.
 pub fn of_report(report: &Report) -> serde_json::Result<String> {
     let totals = report.totals();
     let checked = report.columns.iter().map(|column| Checked {
@@ -203,19 +206,19 @@ pub fn of_report(report: &Report) -> serde_json::Result<String> {
     })
 }
 
-/// The answer of `check --list`.
+/// Serializes the output of `check --list`.
 ///
 /// # Errors
-/// None that is known.
+/// None are known: every value can be serialized.
 pub fn of_cases(cases: &[&CaseInfo]) -> serde_json::Result<String> {
     let cases = cases.iter().map(|one| case(one)).collect();
     text(&List { schema: SCHEMA, gpu_stream: VERSION, cases })
 }
 
-/// The answer of `info`.
+/// Serializes the output of `info`.
 ///
 /// # Errors
-/// None that is known.
+/// None are known: every value can be serialized.
 pub fn of_availability(available: &[Availability]) -> serde_json::Result<String> {
     let backends = available.iter().map(|item| Backend {
         backend: item.backend.name(),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
-//! This library is the command's inside, apart so that it can be tested with a backend that fails.
+//! This library implements the command. It is separate from the binary so that tests can run it with a
+//! backend that fails.
 
 pub mod args;
 pub mod bench;
@@ -25,7 +26,7 @@ use args::{Arguments, Command};
 use environment::Variables;
 use output::OutputStyle;
 
-/// Why the command could not do what it was asked: exit status 2.
+/// The error text of a command that could not run. The exit status is then 2.
 #[derive(Debug)]
 pub struct CommandError(pub String);
 
@@ -35,17 +36,17 @@ impl<E: std::error::Error> From<E> for CommandError {
     }
 }
 
-/// Runs the command. Blocks until it is done. `set` is what [`environment::prepare`] has set for it.
+/// Runs the command. Blocks until it is done.
 ///
-/// If a case hung, the process ends in here: see
-/// [`end_process`](gpu_stream_conformance::runner::end_process).
+/// `set` has the variables that [`environment::prepare`] has set. If a case hung, ends the process with
+/// [`end_process`](gpu_stream_conformance::runner::end_process) instead of returning.
 pub fn run(arguments: Arguments, set: Variables) -> ExitCode {
-    let screen = OutputStyle::of_process(arguments.is_plain());
+    let style = OutputStyle::of_process(arguments.is_plain());
     let done = match arguments.command {
-        None => check::command(&arguments.check, set, &screen),
-        Some(Command::Check(check)) => check::command(&check, set, &screen),
-        Some(Command::Info(info)) => info::command(&info, &screen),
-        Some(Command::Bench(bench)) => bench::command(&bench, &screen),
+        None => check::command(&arguments.check, set, &style),
+        Some(Command::Check(check)) => check::command(&check, set, &style),
+        Some(Command::Info(info)) => info::command(&info, &style),
+        Some(Command::Bench(bench)) => bench::command(&bench, &style),
     };
     match done {
         Ok(code) => code,

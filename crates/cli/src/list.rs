@@ -1,4 +1,4 @@
-//! `gpu-stream check --list`: the cases and the rules that they check.
+//! `gpu-stream check --list`: lists the cases and the rules that they check.
 
 use std::process::ExitCode;
 
@@ -9,23 +9,23 @@ use crate::matrix::{bare_table, bold, text_of};
 use crate::output::{self, OutputStyle};
 use crate::{CommandError, json, select};
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
-/// A pattern that matches no case, or an output that cannot be written.
-pub fn command(arguments: &Check, screen: &OutputStyle) -> Result<ExitCode, CommandError> {
+/// [`CommandError`] if a pattern matches no case, or if the output cannot be written.
+pub fn command(arguments: &Check, style: &OutputStyle) -> Result<ExitCode, CommandError> {
     let chosen = select::cases(cases::ALL, &arguments.case)?;
     let chosen: Vec<&CaseInfo> = chosen.into_iter().map(|index| &cases::ALL[index]).collect();
     match &arguments.json {
-        None => output::put(&mut std::io::stdout(), &draw(&chosen, screen))?,
+        None => output::put(&mut std::io::stdout(), &draw(&chosen, style))?,
         Some(name) => output::put(&mut *output::json_target(name)?, &json::of_cases(&chosen)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The list, grouped by area.
-pub fn draw(cases: &[&CaseInfo], screen: &OutputStyle) -> String {
-    let mut table = bare_table(screen);
+/// Renders the list, grouped by area.
+pub fn draw(cases: &[&CaseInfo], style: &OutputStyle) -> String {
+    let mut table = bare_table(style);
     table.set_header([bold("case"), bold("rules"), bold("what it checks")]);
     let mut area = None;
     for case in cases {

@@ -1,4 +1,4 @@
-//! Shows results as they come: a line for each case, and a progress bar where there is a terminal.
+//! Shows results as they arrive: a line for each case, and a progress bar on a terminal.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use crate::output::{self, OutputStyle};
 use crate::report::Cell;
 use crate::select::full_name;
 
-/// Where results are shown while the cases run.
+/// The display of results while the cases run.
 pub struct Live<'a> {
     bar: ProgressBar,
     lines: Option<&'a mut dyn Write>,
@@ -20,12 +20,13 @@ pub struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    /// Shows a progress bar if `screen` may have one, and writes a line for each case to `lines`.
-    pub fn new(screen: &OutputStyle, lines: Option<&'a mut dyn Write>) -> Self {
-        Live { bar: progress_bar(screen), lines, width: screen.width }
+    /// Creates a display that writes a line for each case to `lines`. It has a progress bar if `style`
+    /// allows one.
+    pub fn new(style: &OutputStyle, lines: Option<&'a mut dyn Write>) -> Self {
+        Live { bar: progress_bar(style), lines, width: style.width }
     }
 
-    /// Announces that `rounds` rounds are to be run.
+    /// Sets the total number of rounds.
     pub fn start(&mut self, rounds: usize) {
         self.bar.set_length(rounds as u64);
     }
@@ -33,13 +34,13 @@ impl<'a> Live<'a> {
     /// Writes `text` above the bar, and flushes it.
     ///
     /// # Errors
-    /// If it cannot be written. A reader that has gone away is no error.
+    /// [`CommandError`] if the text cannot be written. A closed pipe is no error.
     pub fn say(&mut self, text: &str) -> Result<(), CommandError> {
         let Some(lines) = &mut self.lines else { return Ok(()) };
         self.bar.suspend(|| output::put(&mut **lines, text))
     }
 
-    /// Shows which case is running.
+    /// Shows the name of the running case.
     pub fn case_begins(&self, backend: BackendKind, case: &CaseInfo) {
         self.bar.set_message(format!("{backend} {}", full_name(case)));
     }
@@ -49,10 +50,10 @@ impl<'a> Live<'a> {
         self.bar.inc(1);
     }
 
-    /// Writes the result of a case, and counts the rounds that were left out.
+    /// Writes the result of a case, and counts the rounds that were skipped.
     ///
     /// # Errors
-    /// As [`say`](Self::say).
+    /// [`CommandError`] if the line cannot be written. A closed pipe is no error.
     pub fn case_ends(
         &mut self,
         backend: BackendKind,
@@ -62,28 +63,29 @@ impl<'a> Live<'a> {
     ) -> Result<(), CommandError> {
         self.bar.inc(left_out.into());
         let seconds = cell.duration.as_secs_f64();
-        let apart = if cell.own_process { ", in a process of its own" } else { "" };
+        let process = if cell.own_process { ", in a separate process" } else { "" };
         let reason = cell.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
         let (word, name) = (cell.word(), full_name(case));
-        let line = format!("{word:<7} {backend} {name} ({seconds:.3} s{apart}){reason}");
+        let line = format!("{word:<7} {backend} {name} ({seconds:.3} s{process}){reason}");
         self.say(&wrap(&line, 0, 8, self.width))
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn end(&mut self) {
         self.bar.finish_and_clear();
     }
 }
 
-fn progress_bar(screen: &OutputStyle) -> ProgressBar {
-    if !screen.progress {
+/// Creates the progress bar. It is hidden if the style has none.
+fn progress_bar(style: &OutputStyle) -> ProgressBar {
+    if !style.progress {
         return ProgressBar::hidden();
     }
-    let colour = if screen.colour { ".cyan" } else { "" };
+    let colour = if style.colour { ".cyan" } else { "" };
     let template = format!("{{bar:30{colour}}} {{pos}}/{{len}} {{wide_msg}}");
-    // A template that cannot be read costs the looks and not the run.
-    let style = ProgressStyle::with_template(&template)
+    // An invalid template changes only the appearance.
+    let bar_style = ProgressStyle::with_template(&template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸─");
-    ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style)
+    ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(bar_style)
 }

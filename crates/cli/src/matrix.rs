@@ -1,4 +1,4 @@
-//! The matrix: a row for each case, grouped by area; a column for each backend.
+//! Renders the matrix of results: a row for each case, grouped by area, and a column for each backend.
 
 use comfy_table::{Attribute, Cell as Drawn, Color, ContentArrangement, LineStyle, Table, presets};
 
@@ -9,21 +9,21 @@ use crate::notes::{Notes, wrap};
 use crate::output::OutputStyle;
 use crate::report::{Cell, Column, Report, Row};
 
-/// The whole text of `check`: what was checked, the matrix, the reasons, and the totals as the last
-/// line.
-pub fn draw(report: &Report, screen: &OutputStyle) -> String {
-    format!("{}\n{}", head(report, screen.width), body(report, screen))
+/// Renders the whole text output of `check`: the heading, the matrix, the reasons, and the totals as the
+/// last line.
+pub fn draw(report: &Report, style: &OutputStyle) -> String {
+    format!("{}\n{}", head(report, style.width), body(report, style))
 }
 
-/// The matrix, the reasons, and the totals as the last line.
-pub fn body(report: &Report, screen: &OutputStyle) -> String {
+/// Renders the matrix, the reasons, and the totals as the last line.
+pub fn body(report: &Report, style: &OutputStyle) -> String {
     let mut notes = Notes::default();
-    let table = table(report, screen, &mut notes);
-    let (below, totals) = (notes.draw(screen), report.totals());
+    let table = table(report, style, &mut notes);
+    let (below, totals) = (notes.draw(style), report.totals());
     format!("{}{below}\n{totals}\n", text_of(table))
 }
 
-/// What is checked, in which environment, and what is left out.
+/// Renders the heading: the backends, the environment variables, and the backends that are left out.
 pub fn head(report: &Report, width: usize) -> String {
     let (cases, version) = (report.rows.len(), env!("CARGO_PKG_VERSION"));
     let plural = if cases == 1 { "" } else { "s" };
@@ -35,10 +35,10 @@ pub fn head(report: &Report, width: usize) -> String {
     }
     let environment = [
         ("environment", &report.environment),
-        ("set by check, for more hardware queues and signals than the usual", &report.set),
+        ("set by check, for more hardware queues and signals than by default", &report.set),
     ];
-    for (what, variables) in environment.into_iter().filter(|(_, all)| !all.is_empty()) {
-        let line = format!("{what}: {}", environment::text(variables));
+    for (name, variables) in environment.into_iter().filter(|(_, all)| !all.is_empty()) {
+        let line = format!("{name}: {}", environment::text(variables));
         text.push_str(&environment::wrap(&line, width));
     }
     let (not_compiled, missing): (Vec<_>, Vec<_>) =
@@ -51,12 +51,13 @@ pub fn head(report: &Report, width: usize) -> String {
     if !not_compiled.is_empty() {
         let names: Vec<_> = not_compiled.iter().map(|item| item.backend.name()).collect();
         let names = names.join(", ");
-        let line = format!("not part of this build: {names} (`gpu-stream info` says more)");
+        let line = format!("not part of this build: {names} (`gpu-stream info` shows more)");
         text.push_str(&wrap(&line, 0, 2, width));
     }
     text
 }
 
+/// Describes a backend in a line.
 fn title(column: &Column) -> String {
     let Some(info) = &column.info else { return format!("{}: not ready", column.backend) };
     let named = info.devices.iter().map(|device| format!("{} ({})", device.device, device.name));
@@ -64,13 +65,14 @@ fn title(column: &Column) -> String {
     format!("{}: version {}, on {}", column.backend, info.version, devices.join(", "))
 }
 
-fn table(report: &Report, screen: &OutputStyle, notes: &mut Notes) -> Table {
-    let mut table = bare_table(screen);
+/// Creates the table of results. Collects long reasons in `notes`.
+fn table(report: &Report, style: &OutputStyle, notes: &mut Notes) -> Table {
+    let mut table = bare_table(style);
     let mut header = vec![bold("case"), bold("rules")];
     header.extend(report.columns.iter().map(|column| bold(column.backend.name())));
     table.set_header(header);
 
-    let width = outcome_width(report, screen.width);
+    let width = outcome_width(report, style.width);
     let mut area = None;
     for (index, row) in report.rows.iter().enumerate() {
         if area != Some(row.case.area) {
@@ -87,16 +89,16 @@ fn table(report: &Report, screen: &OutputStyle, notes: &mut Notes) -> Table {
     table
 }
 
-/// A table without lines but one under its header, in the width of the screen.
-pub(crate) fn bare_table(screen: &OutputStyle) -> Table {
+/// Creates an empty table without lines, except one below its header.
+pub(crate) fn bare_table(style: &OutputStyle) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(u16::try_from(screen.width).unwrap_or(u16::MAX));
-    if screen.lines {
+    table.set_width(u16::try_from(style.width).unwrap_or(u16::MAX));
+    if style.lines {
         table.style_mut().header_separator = LineStyle::none().fill('─').junction('─');
     }
-    if screen.colour {
+    if style.colour {
         table.enforce_styling().style_text_only();
     } else {
         table.force_no_tty();
@@ -104,7 +106,7 @@ pub(crate) fn bare_table(screen: &OutputStyle) -> Table {
     table
 }
 
-/// The table as lines, without blanks at their ends.
+/// Renders the table without trailing blanks.
 pub(crate) fn text_of(mut table: Table) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, PADDING as u16));
@@ -112,13 +114,15 @@ pub(crate) fn text_of(mut table: Table) -> String {
     table.trim_fmt() + "\n"
 }
 
-/// Blanks between two columns.
+/// The number of blanks between two columns.
 const PADDING: usize = 2;
 
+/// Creates a bold cell.
 pub(crate) fn bold(text: &str) -> Drawn {
     Drawn::new(text).add_attribute(Attribute::Bold)
 }
 
+/// Creates the cell of a result, coloured by its outcome.
 fn coloured(cell: &Cell, text: String) -> Drawn {
     let drawn = Drawn::new(text);
     match cell.word() {
@@ -128,12 +132,13 @@ fn coloured(cell: &Cell, text: String) -> Drawn {
     }
 }
 
+/// Returns the ids of the rules that a case checks.
 fn rules(row: &Row) -> String {
     let ids: Vec<_> = row.case.rules.iter().map(|rule| rule.id).collect();
     ids.join(" ")
 }
 
-/// What is left of the screen for each backend, beside the names and the rules.
+/// Returns the width that remains for each backend next to the names and the rules.
 fn outcome_width(report: &Report, width: usize) -> usize {
     let widest =
         |text: &dyn Fn(&Row) -> usize| report.rows.iter().map(text).max().unwrap_or_default();

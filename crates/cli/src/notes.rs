@@ -1,10 +1,10 @@
-//! The reasons that do not fit into the matrix, numbered and in full.
+//! The numbered notes below the matrix: [`Notes`].
 
 use crate::output::OutputStyle;
 use crate::report::{Cell, Report};
 use crate::select::full_name;
 
-/// The numbers that the cells refer to.
+/// The notes with the reasons that do not fit into the matrix.
 #[derive(Default, Debug)]
 pub struct Notes {
     failed: Vec<(usize, Failure)>,
@@ -22,8 +22,10 @@ struct Failure {
 }
 
 impl Notes {
-    /// The text of the cell at `row` and `column` of `report`, which may take `width` columns: the
-    /// reason stands in it if it fits, else the number of a note. A failure has a note in any case.
+    /// Returns the text of the cell at `row` and `column` of `report`, with the reason if it fits into
+    /// `width`, or else with the number of a note.
+    ///
+    /// A failure always gets a note.
     pub fn cell(&mut self, report: &Report, row: usize, column: usize, width: usize) -> String {
         let cell = &report.rows[row].cells[column];
         let Some(reason) = cell.reason() else { return cell.word().into() };
@@ -39,12 +41,13 @@ impl Notes {
         }
     }
 
+    /// Returns the next number.
     fn next(&mut self) -> usize {
         self.last += 1;
         self.last
     }
 
-    /// One note serves all cells that were skipped for one reason.
+    /// Returns the number of the note for a skip. All skips for the same reason share a note.
     fn skip(&mut self, reason: &str) -> usize {
         if let Some((number, _)) = self.skipped.iter().find(|(_, known)| known == reason) {
             return *number;
@@ -54,8 +57,9 @@ impl Notes {
         number
     }
 
-    /// Cases of one backend that failed for one reason, a missing driver for instance, share a
-    /// note.
+    /// Returns the number of the note for a failure.
+    ///
+    /// Cases of one backend that failed for the same reason, such as a missing driver, share a note.
     fn failure(&mut self, report: &Report, row: usize, column: usize, cell: &Cell) -> usize {
         let backend = report.columns[column].backend.name();
         let reason = cell.reason().unwrap_or_default();
@@ -77,13 +81,12 @@ impl Notes {
         number
     }
 
-    /// The notes, each part under its heading, no line longer than the screen; empty if there is
-    /// none.
-    pub fn draw(&self, screen: &OutputStyle) -> String {
-        let width = screen.width;
+    /// Renders the notes under their headings, wrapped to the style's width. Empty if there are none.
+    pub fn draw(&self, style: &OutputStyle) -> String {
+        let width = style.width;
         let mut text = String::new();
         if !self.failed.is_empty() {
-            text.push_str(&format!("\n{}\n", screen.bold("Failed")));
+            text.push_str(&format!("\n{}\n", style.bold("Failed")));
         }
         for (number, failure) in &self.failed {
             text.push_str(&wrap(&format!("[{number}] {}", failure.title()), 0, 4, width));
@@ -92,7 +95,7 @@ impl Notes {
             rules.for_each(|rule| text.push_str(&wrap(rule, 4, 6, width)));
         }
         if !self.skipped.is_empty() {
-            text.push_str(&format!("\n{}\n", screen.bold("Skipped")));
+            text.push_str(&format!("\n{}\n", style.bold("Skipped")));
         }
         for (number, reason) in &self.skipped {
             text.push_str(&wrap(&format!("[{number}] {reason}"), 0, 4, width));
@@ -102,6 +105,7 @@ impl Notes {
 }
 
 impl Failure {
+    /// Returns the names of the failed cases and of the backend.
     fn title(&self) -> String {
         match self.cases {
             1 => format!("{} on {}", self.first, self.backend),
@@ -110,8 +114,8 @@ impl Failure {
     }
 }
 
-/// `text` in lines of at most `width`, with `first` blanks before the first line and `others`
-/// before the others.
+/// Wraps `text` into lines of at most `width`. Indents the first line by `first` blanks and the others by
+/// `others`.
 pub fn wrap(text: &str, first: usize, others: usize, width: usize) -> String {
     let (first, others) = (" ".repeat(first), " ".repeat(others));
     let options = textwrap::Options::new(width.max(20))

@@ -1,28 +1,28 @@
-//! Where the output goes, and what may be put there.
+//! Writes the output: targets, style, and errors.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::CommandError;
 
-/// The width of text that goes into a file or a pipe.
+/// The width of text that is written to a file or a pipe.
 const WIDTH_OF_A_FILE: usize = 100;
 
-/// What the output may look like.
+/// The style of the output.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutputStyle {
-    /// Columns.
+    /// The width in characters.
     pub width: usize,
-    /// Whether colours may be used.
+    /// `true` if colours may be used.
     pub colour: bool,
-    /// Whether lines may be drawn.
+    /// `true` if lines may be drawn.
     pub lines: bool,
-    /// Whether a progress bar may be shown on stderr.
+    /// `true` if a progress bar may be shown on stderr.
     pub progress: bool,
 }
 
 impl OutputStyle {
-    /// What this process may do with its stdout and stderr.
+    /// Determines the style from this process's stdout, stderr and environment.
     pub fn of_process(plain: bool) -> Self {
         let terminal = io::stdout().is_terminal();
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -37,30 +37,33 @@ impl OutputStyle {
         }
     }
 
-    /// `text` as a heading.
+    /// Formats `text` as a heading.
     pub fn bold(&self, text: &str) -> String {
         console::style(text).bold().force_styling(self.colour).to_string()
     }
 
-    /// A screen like a file's, for tests.
+    /// Returns the style of a file with the given width, for tests.
     pub const fn plain(width: usize) -> Self {
         OutputStyle { width, colour: false, lines: false, progress: false }
     }
 }
 
-/// The place that `--json` names. A file is made at once, so that a bad name is found before
-/// anything runs.
+/// Opens the target of `--json`. `-` is stdout.
+///
+/// Creates a file at once, so that an invalid name is found before anything runs.
 ///
 /// # Errors
-/// If the file cannot be made.
+/// [`CommandError`] if the file cannot be created.
 pub fn json_target(name: &str) -> Result<Box<dyn Write>, CommandError> {
     target("--json", name)
 }
 
-/// The place that an option names, as [`json_target`]; `-` is stdout.
+/// Opens the target of an output option. `-` is stdout.
+///
+/// Creates a file at once, so that an invalid name is found before anything runs.
 ///
 /// # Errors
-/// If the file cannot be made; the text names the option.
+/// [`CommandError`] with the option's name if the file cannot be created.
 pub fn target(option: &str, name: &str) -> Result<Box<dyn Write>, CommandError> {
     if name == "-" {
         return Ok(Box::new(io::stdout()));
@@ -71,11 +74,12 @@ pub fn target(option: &str, name: &str) -> Result<Box<dyn Write>, CommandError> 
     }
 }
 
-/// Writes `text` to `target`. A reader that has gone away, as `head` does, is no error: it has what
-/// it wanted.
+/// Writes `text` to `target`, and flushes it.
+///
+/// A closed pipe is no error, because a reader such as `head` stops reading when it has enough.
 ///
 /// # Errors
-/// If the text cannot be written for any other reason.
+/// [`CommandError`] if the text cannot be written for any other reason.
 pub fn put(target: &mut dyn Write, text: &str) -> Result<(), CommandError> {
     let written = target.write_all(text.as_bytes()).and_then(|()| target.flush());
     match written {
@@ -86,9 +90,9 @@ pub fn put(target: &mut dyn Write, text: &str) -> Result<(), CommandError> {
     }
 }
 
-/// Says on stderr why the command stops.
+/// Writes an error message to stderr.
 pub fn complain(text: &str) {
-    // There is nobody left to tell if this fails.
+    // A failure here cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "error: {text}");
 }
 
@@ -109,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_left_is_no_error_and_a_full_disk_is() {
+    fn closed_pipe_is_no_error_and_a_full_disk_is() {
         assert!(put(&mut Closed(ErrorKind::BrokenPipe), "text").is_ok());
         let CommandError(text) = put(&mut Closed(ErrorKind::StorageFull), "text").unwrap_err();
         assert!(text.contains("cannot be written"), "{text}");
     }
 
     #[test]
-    fn a_file_that_cannot_be_made_is_named() {
+    fn file_that_cannot_be_created_is_named() {
         let Err(CommandError(text)) = json_target("/no/such/folder/x.json") else { panic!("made") };
         assert!(text.contains("/no/such/folder/x.json"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! What came of a run, before it is drawn or written.
+//! The results of a run, before they are rendered: [`Report`].
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use gpu_stream_conformance::{CaseInfo, Outcome, Verdict};
 use crate::environment::Variables;
 use crate::select::LeftOut;
 
-/// A whole run.
+/// The results of a whole run.
 #[derive(Clone)]
 pub struct Report {
-    /// How often each case was to be run.
+    /// The number of times that each case was to run.
     pub repeat: u32,
     /// The backends, in the order of the cells of each row.
     pub columns: Vec<Column>,
@@ -19,7 +19,7 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// The backends that were not checked.
     pub left_out: Vec<LeftOut>,
-    /// The backends that were asked for by name, with `--backend`.
+    /// The backends that `--backend` names.
     pub named: Vec<BackendKind>,
     /// The environment variables that the command set for this run.
     pub set: Variables,
@@ -27,43 +27,43 @@ pub struct Report {
     pub environment: Variables,
 }
 
-/// A backend that was checked.
+/// A checked backend.
 #[derive(Clone, Debug)]
 pub struct Column {
-    /// Which.
+    /// The backend's kind.
     pub backend: BackendKind,
-    /// What it says of itself; `None` if it is not ready.
+    /// The result of its probe. `None` if it is not available.
     pub info: Option<BackendInfo>,
 }
 
-/// A case.
+/// A case with its results.
 #[derive(Clone)]
 pub struct Row {
-    /// Which.
+    /// The case.
     pub case: &'static CaseInfo,
-    /// Its place in the list of all cases.
+    /// The index in the list of all cases.
     pub index: usize,
-    /// What came of it, one for each backend.
+    /// The results, one for each backend.
     pub cells: Vec<Cell>,
 }
 
-/// A case on a backend.
+/// The result of a case on a backend.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cell {
-    /// Passed, or why not. If it was to be repeated, a failure's text names the round.
+    /// The outcome. If the case was repeated, the text of a failure names the round.
     pub outcome: Outcome,
-    /// How often it was run. It stops at the first round that does not pass.
+    /// The number of rounds that ran. The first round that does not pass is the last.
     pub rounds: u32,
-    /// How long all rounds took together, by the wall clock.
+    /// The wall-clock time of all rounds together.
     pub duration: Duration,
-    /// Whether it did not come to an end, and its thread was left behind.
+    /// `true` if the case hung, and its thread is still running.
     pub is_hung: bool,
-    /// Whether it ran in a process of its own, since an earlier case hung.
+    /// `true` if it ran in a separate process, because an earlier case hung.
     pub own_process: bool,
 }
 
 impl Cell {
-    /// `passed`, `failed` or `skipped`.
+    /// Returns `passed`, `failed` or `skipped`.
     pub fn word(&self) -> &'static str {
         match &self.outcome {
             Ok(()) => "passed",
@@ -72,35 +72,35 @@ impl Cell {
         }
     }
 
-    /// Why it did not pass.
+    /// Returns the reason why the case did not pass. `None` if it passed.
     pub fn reason(&self) -> Option<&str> {
         self.outcome.as_ref().err().map(Verdict::reason)
     }
 
-    /// Whether the backend has nothing to check here, whatever the machine.
+    /// Returns `true` if the backend has nothing to check here, on any machine.
     pub fn is_inapplicable(&self) -> bool {
         matches!(&self.outcome, Err(Verdict::Skipped(skip)) if skip.is_by_nature())
     }
 
-    /// Whether it failed.
+    /// Returns `true` if the case failed.
     pub fn is_failed(&self) -> bool {
         self.outcome.as_ref().err().is_some_and(Verdict::is_failed)
     }
 }
 
-/// How many cells came out how.
+/// The numbers of results by outcome.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Totals {
-    /// Passed.
+    /// The number that passed.
     pub passed: usize,
-    /// Failed.
+    /// The number that failed.
     pub failed: usize,
-    /// Skipped.
+    /// The number that were skipped.
     pub skipped: usize,
 }
 
 impl Report {
-    /// The count over all cases and backends.
+    /// Counts the results of all cases on all backends.
     pub fn totals(&self) -> Totals {
         let cells = || self.rows.iter().flat_map(|row| &row.cells);
         let count = |word| cells().filter(|cell| cell.word() == word).count();
@@ -109,15 +109,15 @@ impl Report {
 }
 
 impl Report {
-    /// Whether a case hung in this process, so that its thread is still there.
+    /// Returns `true` if a case hung in this process, so that its thread is still running.
     pub fn has_thread_left(&self) -> bool {
         self.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.is_hung && !cell.own_process)
     }
 
-    /// Returns a text for each backend that was named and on which no case ran, with the way out.
+    /// Returns a text with a remedy for each named backend on which no case ran.
     ///
-    /// If none was named, returns one for each backend if no case ran on any: a check that has checked
-    /// nothing must not pass.
+    /// If no backend was named and no case ran on any, returns a text for each backend, because a check
+    /// that checked nothing must not pass.
     pub fn nothing_ran(&self) -> Vec<String> {
         let named = &self.named;
         let columns = self.columns.iter().enumerate();
@@ -130,30 +130,32 @@ impl Report {
         idle.map(|(index, column)| self.idle_text(index, column.backend)).collect()
     }
 
-    /// Whether the check failed: a case did, or no case ran where some were to.
+    /// Returns `true` if a case failed, or if no case ran on a backend that was to be checked.
     pub fn is_failed(&self) -> bool {
         self.totals().failed > 0 || !self.nothing_ran().is_empty()
     }
 
+    /// Returns `true` if a case ran on the backend of `column`.
     fn has_run(&self, column: usize) -> bool {
         let word = |row: &Row| row.cells.get(column).map(Cell::word);
         self.rows.iter().any(|row| word(row).is_some_and(|word| word != "skipped"))
     }
 
+    /// Returns the text for a backend on which no case ran.
     fn idle_text(&self, column: usize, backend: BackendKind) -> String {
         let cells = || self.rows.iter().filter_map(|row| row.cells.get(column));
         let reason = cells().find_map(Cell::reason).unwrap_or("there is none");
         let advice = if cells().all(Cell::is_inapplicable) {
-            "choose cases that the backend can run with --case"
+            "use --case to select cases that the backend can run"
         } else {
-            "mend that (`gpu-stream info` says what was found), or leave the backend out"
+            "fix that (`gpu-stream info` shows what was found), or omit the backend"
         };
         let count = cells().count();
         format!("{backend}: no case ran: all {count} were skipped: {reason}; {advice}")
     }
 }
 
-/// The last line of `check`.
+/// Formats the last line of `check`.
 impl std::fmt::Display for Totals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)

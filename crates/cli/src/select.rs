@@ -1,4 +1,4 @@
-//! Which cases and which backends: `--case` and `--backend`.
+//! Selects the cases and the backends: `--case` and `--backend`.
 
 use gpu_stream::{Availability, BackendKind, Error as _, ErrorKind};
 use gpu_stream_conformance::{CaseInfo, Required};
@@ -6,10 +6,11 @@ use wildmatch::WildMatch;
 
 use crate::CommandError;
 
-/// The indices of the cases that one of `patterns` matches; all if there is none.
+/// Returns the indices of the cases that match one of `patterns`, or of all cases if there are no
+/// patterns.
 ///
 /// # Errors
-/// A pattern that matches no case.
+/// [`CommandError`] if a pattern matches no case.
 pub fn cases(all: &[CaseInfo], patterns: &[String]) -> Result<Vec<usize>, CommandError> {
     for pattern in patterns {
         if !all.iter().any(|case| matches(case, pattern)) {
@@ -19,11 +20,12 @@ pub fn cases(all: &[CaseInfo], patterns: &[String]) -> Result<Vec<usize>, Comman
             )));
         }
     }
-    let wanted =
+    let named =
         |case: &CaseInfo| patterns.is_empty() || patterns.iter().any(|one| matches(case, one));
-    Ok((0..all.len()).filter(|&index| wanted(&all[index])).collect())
+    Ok((0..all.len()).filter(|&index| named(&all[index])).collect())
 }
 
+/// Returns `true` if the case's name or one of its rules matches the pattern.
 fn matches(case: &CaseInfo, pattern: &str) -> bool {
     let name = full_name(case);
     if pattern.contains(['*', '?']) {
@@ -33,52 +35,55 @@ fn matches(case: &CaseInfo, pattern: &str) -> bool {
     name.contains(pattern) || case.rules.iter().any(|rule| rule.id == pattern)
 }
 
-/// The case as `--case` knows it and as `cargo test` prints it.
+/// Returns the name that `--case` matches and that `cargo test` prints.
 pub fn full_name(case: &CaseInfo) -> String {
     format!("{}::{}", case.area, case.name)
 }
 
-/// A backend that gets no column, and why.
+/// A backend that is not checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeftOut {
-    /// Which.
+    /// The backend's kind.
     pub backend: BackendKind,
-    /// What kind of thing is missing.
+    /// The kind of the probe's error.
     pub kind: ErrorKind,
-    /// What is missing, in words.
+    /// The text of the probe's error.
     pub reason: String,
-    /// What to do about it.
+    /// The remedy.
     pub advice: Option<&'static str>,
 }
 
 /// The backends to check, and those that are left out.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Backends {
-    /// One column each.
+    /// The backends to check, each a column of the matrix.
     pub checked: Vec<BackendKind>,
-    /// The rest of those that the project knows.
+    /// The other backends of the project.
     pub left_out: Vec<LeftOut>,
 }
 
-/// Chooses the backends: the ones that are `wanted`, or all that are ready. One that is `required`
-/// gets its column even if it is missing, so that this counts as a failure.
+/// Selects the backends in `named`, or all available backends if it is empty.
+///
+/// A `required` backend gets its column even if it is not available, so that this counts as a failure.
 ///
 /// # Errors
-/// A wanted backend that is not ready, or a setting that a backend cannot use, with what to do; and
-/// no backend at all, since a check that checks nothing must not pass for one that found nothing.
+/// [`CommandError`] with a remedy:
+/// - if a named backend is not available,
+/// - if an environment variable has a value that a backend cannot use,
+/// - if no backend is left, because a check of nothing must not pass.
 pub fn backends(
     available: &[Availability],
-    wanted: &[BackendKind],
+    named: &[BackendKind],
     required: &Required,
 ) -> Result<Backends, CommandError> {
     let mut chosen = Backends::default();
     for item in available {
         let backend = item.backend;
-        let is_wanted = wanted.is_empty() || wanted.contains(&backend);
+        let is_wanted = named.is_empty() || named.contains(&backend);
         match &item.probe {
             _ if !is_wanted => {}
             Ok(_) => chosen.checked.push(backend),
-            Err(error) if wanted.contains(&backend) => {
+            Err(error) if named.contains(&backend) => {
                 let advice = item.advice().unwrap_or_default();
                 return Err(CommandError(format!("--backend {backend}: {error}. {advice}")));
             }

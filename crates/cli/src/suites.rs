@@ -1,4 +1,4 @@
-//! The suite for each backend of this build.
+//! Creates the conformance suite of each backend in this build.
 
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use gpu_stream_conformance::fixtures::HipFixture;
 use gpu_stream_conformance::fixtures::HostFixture;
 use gpu_stream_conformance::{Missing, Suite, SuiteOf};
 
-/// The suite on the backend that `item` describes, with this time limit for each case. If the
-/// backend is not ready, or what the cases need cannot be had, every case is skipped, with the
+/// Creates the suite for the backend of `item`, with a time limit for each case.
+///
+/// If the backend or a resource of the cases is not available, the suite skips every case with the
 /// reason.
 pub fn suite(item: &Availability, limit: Duration) -> Box<dyn Suite> {
     if let Err(error) = &item.probe {
@@ -29,7 +30,7 @@ pub fn suite(item: &Availability, limit: Duration) -> Box<dyn Suite> {
     }
 }
 
-/// The suite with `fixture`, or, where it could not be made, with every case skipped.
+/// Creates the suite with `fixture`. If `fixture` is an error, the suite skips every case.
 #[cfg(any(feature = "cuda", feature = "hip"))]
 fn with(
     fixture: Result<impl Fixture, String>,
@@ -39,7 +40,7 @@ fn with(
     match fixture {
         Ok(fixture) => Box::new(SuiteOf::new(fixture).limit(limit)),
         Err(reason) => {
-            let reason = format!("the backend is ready, and the cases cannot run on it: {reason}");
+            let reason = format!("the backend is ready, but the cases cannot run on it: {reason}");
             Box::new(Missing::new(backend, reason))
         }
     }

@@ -1,5 +1,5 @@
-//! `gpu-stream bench` as a user and as a script see it. That its figures mean something is not for
-//! a test: here they are quick ones, which do not.
+//! Tests `gpu-stream bench` as users and scripts run it. The runs are quick, so their figures mean
+//! nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn run(line: &str) -> Output {
     for variable in ["GPU_STREAM_REQUIRE", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
-    // The same on every machine, with a GPU and without: no CUDA driver, no HIP runtime.
+    // Hides the CUDA driver and the HIP runtime, so that the result is the same on every machine.
     command.env("GPU_STREAM_CUDA_LIBRARY", "/no/such/libcuda.so");
     command.env("GPU_STREAM_HIP_LIBRARY", "/no/such/libamdhip64.so");
     command.output().expect("the command starts")
@@ -34,7 +34,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 #[test]
-fn the_host_is_measured_and_all_is_written() {
+fn bench_measures_the_host_and_writes_all_files() {
     let folder = folder("bench");
     let at = |name: &str| folder.join(name).display().to_string();
     let (json, svg, markdown) = (at("b.json"), at("b.svg"), at("b.md"));
@@ -74,7 +74,7 @@ fn the_host_is_measured_and_all_is_written() {
 }
 
 #[test]
-fn operations_are_chosen() {
+fn operation_option_selects_operations() {
     let output = run("bench --quick --plain --backend host --operation wait* --json -");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -88,7 +88,7 @@ fn operations_are_chosen() {
 }
 
 #[test]
-fn what_is_not_there_is_refused() {
+fn unknown_or_missing_arguments_are_rejected() {
     let cuda = if cfg!(feature = "cuda") { "GPU_STREAM_CUDA_LIBRARY" } else { "feature `cuda`" };
     let hip = if cfg!(feature = "hip") { "GPU_STREAM_HIP_LIBRARY" } else { "feature `hip`" };
     let empty = folder("no_peers").display().to_string();
@@ -101,23 +101,23 @@ fn what_is_not_there_is_refused() {
         ("bench --list --operation nothing", "no operation matches"),
         ("bench --rounds 3", "at least 31"),
         ("bench --peers /no/such/folder", "--peers: /no/such/folder"),
-        (&peers, "no script of a peer"),
+        (&peers, "no peer script"),
         ("bench --quick --json /no/such/folder/x", "--json: /no/such/folder/x"),
         ("bench --quick --svg /no/such/folder/x", "--svg: /no/such/folder/x"),
         ("bench --quick --markdown /no/such/folder/x", "--markdown: /no/such/folder/x"),
     ];
-    for (line, wanted) in lines {
+    for (line, expected) in lines {
         let output = run(line);
         assert_eq!(output.status.code(), Some(2), "{line}: {output:?}");
         assert!(output.stdout.is_empty(), "{line}: {output:?}");
-        assert!(stderr(&output).contains(wanted), "{line}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{line}: {}", stderr(&output));
     }
 }
 
-/// Scripts for `sh`, which understands the same command line as Python's interpreter.
+/// The scripts are for `sh`, which accepts the same command line as Python's interpreter.
 #[cfg(unix)]
 #[test]
-fn peers_take_part_and_those_that_cannot_are_named() {
+fn peers_are_measured_and_missing_ones_are_named() {
     let folder = folder("peers");
     let turn = "while read name calls; do echo \"{\\\"ns\\\": $((calls * 700))}\"; done";
     let hello = r#"echo '{"peer":"toy","versions":"toy 1.2","operations":["query"]}'"#;
@@ -134,10 +134,10 @@ fn peers_take_part_and_those_that_cannot_are_named() {
     }
 }
 
-/// A peer that fails is left out, and the exit status says so.
+/// A peer that fails is removed, and the exit status is 1.
 #[cfg(unix)]
 #[test]
-fn a_peer_that_fails_is_a_failure() {
+fn failing_peer_is_a_failure() {
     let folder = folder("broken_peers");
     let hello = r#"echo '{"peer":"toy","versions":"1","operations":["query"]}'"#;
     let turn = r#"while read name calls; do echo '{"error":"out of streams"}'; done"#;

@@ -1,4 +1,4 @@
-//! The command as a user and as a script see it: text, files, exit statuses and pipes.
+//! Tests the command as users and scripts run it: text, files, exit statuses and pipes.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ fn command(line: &str) -> Command {
     for variable in ["GPU_STREAM_REQUIRE", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
-    // The same on every machine, with a GPU and without: no CUDA driver, no HIP runtime. The other
-    // half is the run of the suite on a GPU.
+    // Hides the CUDA driver and the HIP runtime, so that the result is the same on every machine. Runs
+    // of the suite on a GPU test the rest.
     command.env("GPU_STREAM_CUDA_LIBRARY", NO_DRIVER);
     command.env("GPU_STREAM_HIP_LIBRARY", NO_RUNTIME);
     command
@@ -34,7 +34,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// The three numbers of the last line, which must look exactly so.
+/// Returns the three numbers of the last line. Panics if the line has another format.
 fn totals(text: &str) -> [usize; 3] {
     let line = text.strip_suffix('\n').and_then(|text| text.lines().last()).expect("a last line");
     let words: Vec<_> = line.split(' ').collect();
@@ -45,7 +45,7 @@ fn totals(text: &str) -> [usize; 3] {
 }
 
 #[test]
-fn without_an_argument_it_checks_the_host() {
+fn command_without_arguments_checks_the_host() {
     let output = run("");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = stdout(&output);
@@ -72,26 +72,26 @@ fn without_an_argument_it_checks_the_host() {
 }
 
 #[test]
-fn plain_is_ascii() {
+fn plain_output_is_ascii() {
     let text = stdout(&run("check --plain --case order"));
     assert!(text.is_ascii(), "{text}");
 }
 
 #[test]
-fn cases_and_backends_are_chosen() {
+fn options_select_cases_and_backends() {
     let output = run("--case order::wait_twice --backend host --backend cpu --repeat 3 --limit 30");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(totals(&stdout(&output)), [1, 0, 0]);
     assert!(stdout(&output).contains("1 case, 3 times each"), "{}", stdout(&output));
 }
 
-/// What is missing for a vendor's backend, and what to do.
+/// Returns the expected remedy for a vendor's backend that is not available.
 fn missing(compiled: bool, not_found: &'static str, not_compiled: &'static str) -> &'static str {
     if compiled { not_found } else { not_compiled }
 }
 
 #[test]
-fn what_is_not_there_is_refused() {
+fn unknown_or_missing_arguments_are_rejected() {
     let cuda = "name the library in GPU_STREAM_CUDA_LIBRARY";
     let hip = "name the library in GPU_STREAM_HIP_LIBRARY";
     let lines = [
@@ -106,26 +106,26 @@ fn what_is_not_there_is_refused() {
         ("check --json /no/such/folder/x", "/no/such/folder/x"),
         ("inform", "inform"),
     ];
-    for (line, wanted) in lines {
+    for (line, expected) in lines {
         let output = run(line);
         assert_eq!(output.status.code(), Some(2), "{line}: {output:?}");
         assert!(output.stdout.is_empty(), "{line}: {output:?}");
-        assert!(stderr(&output).contains(wanted), "{line}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{line}: {}", stderr(&output));
     }
 }
 
 #[test]
-fn a_case_that_does_not_end_in_time_fails_and_the_run_goes_on() {
+fn case_that_exceeds_the_limit_fails_and_the_run_continues() {
     let output = run("--case order:: --limit 0.0000001");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let [_, failed, _] = totals(&stdout(&output));
     assert!(failed > 1, "{output:?}");
     assert!(stdout(&output).contains("still running after 100ns"), "{output:?}");
-    assert!(stdout(&output).contains("in a process of its own"), "{output:?}");
+    assert!(stdout(&output).contains("in a separate process"), "{output:?}");
 }
 
 #[test]
-fn every_result_is_a_line_before_the_matrix() {
+fn each_result_has_a_line_before_the_matrix() {
     for plain in ["", " --plain"] {
         let text = stdout(&run(&format!("--case order::wait{plain}")));
         let (lines, matrix) = text.split_once("\ncase ").expect("a matrix");
@@ -134,9 +134,9 @@ fn every_result_is_a_line_before_the_matrix() {
     }
 }
 
-/// The process that a hang makes `check` start for each further case.
+/// After a hang, `check` starts such a process for each further case.
 #[test]
-fn a_single_case_is_told_as_one_line_of_json() {
+fn single_case_is_reported_as_one_line_of_json() {
     let list: Value = serde_json::from_slice(&run("check --list --json -").stdout).unwrap();
     let last = list["cases"].as_array().unwrap().len() - 1;
     for (index, outcome) in [(0, "passed"), (last + 1, "failed")] {
@@ -147,11 +147,11 @@ fn a_single_case_is_told_as_one_line_of_json() {
     }
 }
 
-/// The variables that drivers read for their hardware queues.
+/// The variables with which drivers size their hardware queues and signals.
 const QUEUES: [&str; 3] =
     ["CUDA_DEVICE_MAX_CONNECTIONS", "GPU_MAX_HW_QUEUES", "ROC_SIGNAL_POOL_SIZE"];
 
-/// What `line` writes as JSON, with one of the variables set by the user and the others not.
+/// Returns the JSON output of `line`, with one of the variables set by the user and the others unset.
 fn with_variables(line: &str, user: Option<&str>) -> Value {
     let mut command = command(line);
     for name in QUEUES {
@@ -168,7 +168,7 @@ fn environment(report: &Value) -> &str {
 }
 
 #[test]
-fn only_check_sets_variables_and_it_says_which() {
+fn only_check_sets_variables_and_reports_them() {
     let is_compiled = [cfg!(feature = "cuda") || cfg!(feature = "hip"), cfg!(feature = "hip")];
     let is_compiled = [is_compiled[0], is_compiled[1], is_compiled[1]];
     for (set_by_user, compiled) in QUEUES.into_iter().zip(is_compiled) {
@@ -195,7 +195,7 @@ fn only_check_sets_variables_and_it_says_which() {
 }
 
 #[test]
-fn a_required_backend_that_is_missing_fails() {
+fn missing_required_backend_fails() {
     let output = command("--case wait_twice").env("GPU_STREAM_REQUIRE", "cuda").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(totals(&stdout(&output)), [1, 1, 0]);
@@ -205,7 +205,7 @@ fn a_required_backend_that_is_missing_fails() {
 }
 
 #[test]
-fn json_goes_to_a_file_beside_the_matrix_or_alone_to_stdout() {
+fn json_goes_to_a_file_with_the_matrix_or_alone_to_stdout() {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("report.json");
     let output = command("--case order::").arg("--json").arg(&file).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -219,7 +219,7 @@ fn json_goes_to_a_file_beside_the_matrix_or_alone_to_stdout() {
 }
 
 #[test]
-fn the_list_names_every_case_with_its_rules() {
+fn list_has_every_case_with_its_rules() {
     let text = stdout(&run("--list"));
     let list: Value = serde_json::from_slice(&run("--list --json").stdout).unwrap();
     for case in list["cases"].as_array().unwrap() {
@@ -232,7 +232,7 @@ fn the_list_names_every_case_with_its_rules() {
 }
 
 #[test]
-fn info_says_what_there_is_and_what_to_do() {
+fn info_shows_backends_and_remedies() {
     let output = run("info");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = stdout(&output);
@@ -245,8 +245,8 @@ fn info_says_what_there_is_and_what_to_do() {
     for part in headings.into_iter().chain(["none needed", "host:0"]) {
         assert!(text.contains(part), "{part:?} is missing in {text}");
     }
-    // The last part has the variables, and so these names in any case.
-    let (backends, machine) = text.split_once("\nmachine\n").expect("what the machine is");
+    // The machine's part lists the variables, so it always has these names.
+    let (backends, machine) = text.split_once("\nmachine\n").expect("a part for the machine");
     assert_eq!(backends.contains(NO_DRIVER), cuda, "{text}");
     assert_eq!(backends.contains(NO_RUNTIME), hip, "{text}");
     let words = machine.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -275,9 +275,9 @@ fn info_says_what_there_is_and_what_to_do() {
     }
 }
 
-/// Nothing was checked, and that must not pass for nothing found.
+/// Nothing is checked, and that must not look like a pass.
 #[test]
-fn a_setting_that_cannot_be_used_is_refused() {
+fn invalid_setting_is_rejected() {
     let wrong = |line: &str| {
         command(line).env("GPU_STREAM_HOST_THREADS", "many").output().expect("it starts")
     };
@@ -291,14 +291,14 @@ fn a_setting_that_cannot_be_used_is_refused() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_trouble() {
+fn closed_pipe_is_no_error() {
     for line in ["", "--list", "info", "--json -", "info --json", "--help"] {
         let mut child = command(line)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the command starts");
-        // The reader goes before the first byte is there, or after the first line.
+        // The reader closes before the first byte, or after the first line.
         let mut first = String::new();
         let mut reader = BufReader::with_capacity(1, child.stdout.take().unwrap());
         if line.starts_with("--") {

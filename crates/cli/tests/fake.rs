@@ -1,4 +1,4 @@
-//! The command's inside, with backends that fail and skip: what no sound backend shows.
+//! Tests the library behind the command with fake backends that fail, skip and hang.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -27,8 +27,7 @@ static CASES: &[CaseInfo] = &[
     CaseInfo { name: "others_live", area: "faults", rules: &[rules::R29], about: "They live." },
 ];
 
-/// A backend whose outcomes are written down: for each case, those of the rounds, the last one for
-/// ever.
+/// A backend with scripted outcomes: for each case one per round. The last one repeats forever.
 struct Fake {
     backend: BackendKind,
     rounds: Mutex<Vec<Vec<Outcome>>>,
@@ -95,10 +94,10 @@ fn plan(repeat: u32) -> Plan<'static> {
 }
 
 #[test]
-fn the_matrix_at_80_columns() {
+fn matrix_at_80_columns() {
     let report = run(&suites(), plan(1)).unwrap();
     let version = env!("CARGO_PKG_VERSION");
-    let wanted = format!(
+    let expected = format!(
         "\
 gpu-stream {version}: 4 cases
 host: version 1.2, on host:0 (a device)
@@ -132,11 +131,11 @@ Skipped
 5 passed, 2 failed, 1 skipped
 "
     );
-    assert_eq!(matrix::draw(&report, &OutputStyle::plain(80)), wanted);
+    assert_eq!(matrix::draw(&report, &OutputStyle::plain(80)), expected);
 }
 
 #[test]
-fn a_wide_screen_has_the_reasons_in_the_matrix() {
+fn wide_matrix_has_the_reasons_in_its_cells() {
     let report = run(&suites(), plan(1)).unwrap();
     let text = matrix::draw(&report, &OutputStyle::plain(320));
     assert!(text.contains(&format!("failed: {LONG}\n")), "{text}");
@@ -146,29 +145,29 @@ fn a_wide_screen_has_the_reasons_in_the_matrix() {
 }
 
 #[test]
-fn no_line_is_longer_than_the_screen() {
+fn no_line_exceeds_the_width() {
     let report = run(&suites(), plan(1)).unwrap();
     for width in [60, 80, 100, 200] {
-        let screen = OutputStyle { lines: true, ..OutputStyle::plain(width) };
-        for line in matrix::draw(&report, &screen).lines() {
+        let style = OutputStyle { lines: true, ..OutputStyle::plain(width) };
+        for line in matrix::draw(&report, &style).lines() {
             assert!(line.chars().count() <= width, "{width}: {line}");
         }
     }
 }
 
 #[test]
-fn colour_comes_only_where_it_may() {
+fn colours_appear_only_if_allowed() {
     let report = run(&suites(), plan(1)).unwrap();
     assert!(!matrix::draw(&report, &OutputStyle::plain(80)).contains('\u{1b}'));
-    let screen = OutputStyle { colour: true, ..OutputStyle::plain(80) };
-    let text = matrix::draw(&report, &screen);
+    let style = OutputStyle { colour: true, ..OutputStyle::plain(80) };
+    let text = matrix::draw(&report, &style);
     assert!(text.contains('\u{1b}'));
     assert_eq!(console::strip_ansi_codes(&text), matrix::draw(&report, &OutputStyle::plain(80)));
     assert_eq!(text.lines().last(), Some("5 passed, 2 failed, 1 skipped"));
 }
 
 #[test]
-fn repeating_stops_at_the_first_failure_and_names_the_round() {
+fn repeated_case_stops_at_the_first_failure_and_names_the_round() {
     let third = vec![Ok(()), Ok(()), failed("lost"), Ok(())];
     let suites = [fake(
         BackendKind::Host,
@@ -185,7 +184,7 @@ fn repeating_stops_at_the_first_failure_and_names_the_round() {
 }
 
 #[test]
-fn a_required_backend_must_not_skip() {
+fn skip_on_a_required_backend_is_a_failure() {
     let required = Required::parse("cuda", &[]).unwrap();
     let report = run(&suites(), Plan { patterns: &[], repeat: 1, required }).unwrap();
     assert_eq!(report.totals(), Totals { passed: 5, failed: 3, skipped: 0 });
@@ -194,19 +193,19 @@ fn a_required_backend_must_not_skip() {
 }
 
 #[test]
-fn one_reason_for_all_cases_makes_one_note() {
+fn failures_with_one_reason_share_a_note() {
     let missing: Box<dyn Suite> = Box::new(Missing::new(BackendKind::Cuda, "no driver"));
     let required = Required::parse("cuda", &[]).unwrap();
     let report = run(&[missing], Plan { patterns: &[], repeat: 1, required }).unwrap();
     let (text, cases) = (matrix::draw(&report, &OutputStyle::plain(80)), report.rows.len());
-    assert!(cases >= 60, "the real list is used here");
+    assert!(cases >= 60, "this test uses the real list of cases");
     assert_eq!(text.matches("no driver").count(), 1, "{text}");
     assert!(text.contains(&format!(" and {} more on cuda\n", cases - 1)), "{text}");
     assert!(text.ends_with(&format!("\n0 passed, {cases} failed, 0 skipped\n")), "{text}");
 }
 
 #[test]
-fn patterns_choose_cases() {
+fn patterns_select_cases() {
     let names = |patterns: &[&str]| -> Result<Vec<&str>, CommandError> {
         let patterns: Vec<_> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
         let plan = Plan { patterns: &patterns, ..plan(1) };
@@ -223,11 +222,11 @@ fn patterns_choose_cases() {
     assert_eq!(names(&["?????_stays"]).unwrap(), ["fault_stays"]);
     let CommandError(text) = names(&["order", "cuda*"]).unwrap_err();
     assert!(text.contains("no case matches \"cuda*\"") && text.contains("--list"), "{text}");
-    assert!(names(&["R2"]).is_err(), "a rule is meant whole");
+    assert!(names(&["R2"]).is_err(), "a rule matches only as a whole");
 }
 
 #[test]
-fn the_report_for_programs() {
+fn json_report_has_all_fields() {
     let report = run(&suites(), plan(1)).unwrap();
     let value: serde_json::Value =
         serde_json::from_str(&json::of_report(&report).unwrap()).unwrap();
@@ -253,7 +252,7 @@ fn the_report_for_programs() {
 }
 
 #[test]
-fn a_backend_that_is_wanted_and_missing_is_refused_with_advice() {
+fn missing_backend_is_an_error_with_a_remedy_if_it_is_named() {
     use gpu_stream_cli::select;
     let available = gpu_stream::available();
     let none = Required::default();
@@ -278,26 +277,26 @@ fn a_backend_that_is_wanted_and_missing_is_refused_with_advice() {
     assert_eq!(chosen.checked, [BackendKind::Host, BackendKind::Cuda]);
 }
 
-/// The text of a case that hung, as the runner says it.
+/// The runner's text for a case that hung.
 const HUNG: &str = "still running after 1s; the thread is left behind";
 
-/// A fake whose second case hangs, and whose later ones then fail in the same process.
+/// Creates a fake suite whose second case hangs, and whose later cases fail in the same process.
 fn hanging(backend: BackendKind) -> Box<dyn Suite> {
     let spoilt = || vec![failed("no stream can be made")];
     fake(backend, [vec![Ok(())], vec![failed(HUNG)], spoilt(), spoilt()])
 }
 
 #[test]
-fn cases_after_a_hang_run_in_processes_of_their_own() {
+fn cases_after_a_hang_run_in_separate_processes() {
     let spoilt = || vec![failed("no stream can be made")];
     let suites =
         [hanging(Host::KIND), fake(BackendKind::Cuda, [spoilt(), spoilt(), spoilt(), spoilt()])];
     let columns = suites.iter().map(|suite| column(suite.backend())).collect();
     let plan = plan(2);
     let mut report = plan.report(&suites, columns, Backends::default()).unwrap();
-    let asked = Mutex::new(Vec::new());
+    let calls = Mutex::new(Vec::new());
     let fresh = |backend: BackendKind, index| {
-        asked.lock().unwrap().push((backend, index));
+        calls.lock().unwrap().push((backend, index));
         let (rounds, duration) = (2, Duration::ZERO);
         Ok(Cell { outcome: Ok(()), rounds, duration, is_hung: false, own_process: true })
     };
@@ -307,11 +306,11 @@ fn cases_after_a_hang_run_in_processes_of_their_own() {
     assert!(report.rows[1].cells[0].is_hung && report.has_thread_left());
     let cuda = BackendKind::Cuda;
     let all = [(Host::KIND, 2), (Host::KIND, 3), (cuda, 0), (cuda, 1), (cuda, 2), (cuda, 3)];
-    assert_eq!(*asked.lock().unwrap(), all);
+    assert_eq!(*calls.lock().unwrap(), all);
 }
 
 #[test]
-fn cases_after_a_hang_that_cannot_run_are_no_failures() {
+fn cases_that_cannot_run_after_a_hang_are_skipped() {
     let required = Required::parse("host", &[]).unwrap();
     let plan = Plan { patterns: &[], repeat: 1, required };
     let report = run(&[hanging(Host::KIND)], plan).unwrap();
@@ -322,7 +321,7 @@ fn cases_after_a_hang_that_cannot_run_are_no_failures() {
 }
 
 #[test]
-fn a_named_backend_that_runs_no_case_is_a_failure() {
+fn named_backend_that_runs_no_case_is_a_failure() {
     let idle = || vec![skipped("the kernels cannot be loaded")];
     let none = || fake(BackendKind::Cuda, [idle(), idle(), idle(), idle()]);
     let sound = || fake(Host::KIND, [vec![Ok(())], vec![Ok(())], vec![Ok(())], vec![Ok(())]]);
@@ -332,7 +331,7 @@ fn a_named_backend_that_runs_no_case_is_a_failure() {
         report
     };
     let both = [sound(), none()];
-    assert!(!report(&both, &[]).is_failed(), "nobody asked for the second");
+    assert!(!report(&both, &[]).is_failed(), "the second backend is not named");
     assert!(!report(&both, &[Host::KIND]).is_failed());
     let named = report(&both, &[BackendKind::Cuda]);
     assert!(named.is_failed());
@@ -349,7 +348,7 @@ fn a_named_backend_that_runs_no_case_is_a_failure() {
     assert!(text.contains("--case"), "{text}");
 }
 
-/// What is written, and how much of it has been flushed.
+/// A writer that records what is written, and how much of it has been flushed.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<(Vec<u8>, usize)>>);
 
@@ -373,7 +372,7 @@ impl Write for Shared {
     }
 }
 
-/// A suite whose cases pass if the results of those before them can be read already.
+/// A suite whose cases pass if the results of all earlier cases have been flushed.
 struct Witness(Shared);
 
 impl Suite for Witness {
@@ -390,14 +389,14 @@ impl Suite for Witness {
         let lines = CASES[..index]
             .iter()
             .map(|case| format!("passed  host {}::{} (0.000 s)\n", case.area, case.name));
-        let wanted: String = lines.collect();
-        let outcome = if flushed == wanted { Ok(()) } else { failed(&flushed) };
+        let expected: String = lines.collect();
+        let outcome = if flushed == expected { Ok(()) } else { failed(&flushed) };
         CaseReport { outcome, duration: Duration::ZERO }
     }
 }
 
 #[test]
-fn results_are_printed_and_flushed_as_they_come() {
+fn results_are_flushed_as_they_arrive() {
     let mut shared = Shared::default();
     let suites: [Box<dyn Suite>; 1] = [Box::new(Witness(shared.clone()))];
     let plan = plan(1);

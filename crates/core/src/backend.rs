@@ -27,27 +27,29 @@ pub type StreamOf<S> = <<S as Stream>::Backend as Backend>::Stream;
 /// the first call, whichever that is.
 ///
 /// # For users
-/// There are two ways in for a stream that somebody else allocated:
+/// There are two ways to wrap a stream that another library allocated:
 ///
-/// | | who keeps the stream alive | |
+/// | | what keeps the stream alive | |
 /// |---|---|---|
 /// | [`stream_from_raw`](Self::stream_from_raw) | you promise it | `unsafe`, the one unsafe act |
 /// | [`stream_from_owner`](Self::stream_from_owner) | the wrapper, through a shared owner | safe |
 ///
-/// and three for one that nobody has yet: [`default_stream`](Self::default_stream),
-/// [`per_thread_stream`](Self::per_thread_stream) and [`new_stream`](Self::new_stream).
+/// Three functions return a stream that no other library has:
+/// [`default_stream`](Self::default_stream), [`per_thread_stream`](Self::per_thread_stream) and
+/// [`new_stream`](Self::new_stream).
 ///
 /// Dropping a wrapper never destroys a stream that it does not own.
 ///
-/// Events of others come in the same two ways: [`event_from_raw`](Self::event_from_raw) and
+/// A foreign event is wrapped in the same two ways: [`event_from_raw`](Self::event_from_raw) and
 /// [`event_from_owner`](Self::event_from_owner).
 ///
 /// # For backend authors
-/// Nothing here may panic or abort, whatever the arguments and whatever is missing on the machine;
-/// a missing library, function, driver version or device is an error of its own
-/// [kind](crate::ErrorKind). Check the device of a handle before the wrapper exists, and refuse
-/// [`HandleKind::PerThread`](crate::HandleKind::PerThread) in [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner).
-/// The [conformance suite] holds a backend to all of it.
+/// No function may panic or abort, whatever the arguments are and whatever the machine lacks. A
+/// missing library, function, driver version or device is an error of its own
+/// [kind](crate::ErrorKind). Check the device of a handle before the wrapper exists, and reject
+/// [`HandleKind::PerThread`](crate::HandleKind::PerThread) in
+/// [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner). The [conformance suite] tests
+/// all of it.
 ///
 /// # Safety
 /// Safe code frees memory on the strength of what a backend returns. An implementation promises:
@@ -57,8 +59,8 @@ pub type StreamOf<S> = <<S as Stream>::Backend as Backend>::Stream;
 ///   an event also keeps the owner of the stream that recorded it, and
 ///   [`EVENTS_KEEP_OWNER`](Self::EVENTS_KEEP_OWNER) is true.
 /// - [`default_stream`](Self::default_stream) and [`new_stream`](Self::new_stream) return a stream
-///   that is alive as long as a wrapper of it is. The stream is no other's than the one named or
-///   made.
+///   that is alive as long as a wrapper of it is. The stream is the default stream of `device`, or
+///   a new stream that nothing else owns.
 /// - [`per_thread_stream`](Self::per_thread_stream) returns the calling thread's own stream, and no
 ///   safe call of the backend gives another wrapper of it to another thread.
 /// - [`new_event`](Self::new_event) returns an event that nothing else records or destroys.
@@ -68,17 +70,17 @@ pub type StreamOf<S> = <<S as Stream>::Backend as Backend>::Stream;
 /// [conformance suite]: https://docs.rs/gpu-stream-conformance
 #[doc(alias("ExternalStream", "get_stream_from_external"))]
 pub unsafe trait Backend: Sized + Send + Sync + 'static {
-    /// Which vendor, as reports and errors name it. A name of one's own, in
-    /// [`BackendKind::Other`], should be no other backend's.
+    /// The vendor, as reports and errors name it. A name in [`BackendKind::Other`] should be
+    /// unique.
     const KIND: BackendKind;
 
-    /// Whether an event, once recorded, may keep the owner of that stream alive until it is
-    /// recorded elsewhere or dropped. False says that none does.
+    /// `true` if an event, once recorded, may keep the owner of that stream alive until it is
+    /// recorded elsewhere or dropped.
     ///
-    /// True where the vendor's events refer to their stream: HIP keeps a bare pointer to it, and a
-    /// wait for the event after the stream's end may follow that pointer. Where it is false, events
-    /// are good after their stream is gone. Either way safe code has nothing to fear, and no
-    /// portable program should depend on the answer.
+    /// It is `true` where the vendor's events refer to their stream. HIP keeps a bare pointer to
+    /// the stream, and a wait for the event after the stream's end may follow that pointer. Where
+    /// it is `false`, events are valid after their stream is destroyed. Safe code is sound in both
+    /// cases, and no portable program should depend on the value.
     const EVENTS_KEEP_OWNER: bool;
 
     /// The vendor's stream handle: [`RawStream<Self>`] unless there is a reason.
@@ -87,8 +89,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// The vendor's event handle: [`RawEvent<Self>`] unless there is a reason.
     type RawEvent: RawHandle;
 
-    /// The stream: the handle, its device and a share in its owner. Cloning it clones the share and
-    /// not the stream. Equal if device and handle are equal.
+    /// The stream: the handle, its device and a reference to its owner. Cloning it clones the
+    /// reference and not the stream. Equal if device and handle are equal.
     type Stream: Stream<Backend = Self> + Clone + Eq + Hash + fmt::Debug + Send + Sync;
 
     /// The event. Dropping it destroys the vendor's event, at any time.
@@ -97,8 +99,10 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// The error, small enough to be returned by value.
     type Error: Error + From<ContractError>;
 
-    /// What is there: version, library, devices. The first call may take long (a driver starts);
-    /// none fails for want of anything but with an error.
+    /// Returns the version, the library and the devices of this backend. The first call may take
+    /// long, because it starts the driver.
+    ///
+    /// Whatever is missing on the machine is an error.
     ///
     /// # Errors
     /// [`LibraryNotFound`](crate::ErrorKind::LibraryNotFound),
@@ -109,14 +113,14 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     #[doc(alias("cuDriverGetVersion", "hipRuntimeGetVersion"))]
     fn probe() -> Result<BackendInfo, Self::Error>;
 
-    /// The devices, by ordinal. Does not block once the driver has started.
+    /// Returns the devices, by ordinal. Does not block once the driver has started.
     ///
     /// # Errors
     /// As [`probe`](Self::probe).
     #[doc(alias("device_count", "cuDeviceGetCount", "hipGetDeviceCount"))]
     fn devices() -> Result<Vec<Device>, Self::Error>;
 
-    /// The device with this ordinal, if there is one.
+    /// Returns the device with this ordinal, if there is one.
     ///
     /// # Errors
     /// As [`probe`](Self::probe), and [`InvalidDevice`](crate::ErrorKind::InvalidDevice).
@@ -130,8 +134,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         })
     }
 
-    /// The default stream of `device`, which always exists: handle 0, also called the null or
-    /// legacy stream.
+    /// Returns the default stream of `device`, which always exists: handle 0, also called the null
+    /// or legacy stream.
     ///
     /// On CUDA and HIP it synchronises with every stream that was created *blocking*; on the host
     /// it is a stream like any other. torch 2.11 hands out a stream of its pool for handle 0; here
@@ -146,8 +150,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     #[doc(alias("CU_STREAM_LEGACY", "cudaStreamLegacy", "hipStreamLegacy", "null stream"))]
     fn default_stream(device: Device) -> Result<Self::Stream, Self::Error>;
 
-    /// The calling thread's default stream on `device`: handle 2. Its type does not leave the
-    /// thread.
+    /// Returns the calling thread's default stream on `device`: handle 2. Its type does not leave
+    /// the thread.
     ///
     /// # Errors
     /// As [`default_stream`](Self::default_stream).
@@ -157,8 +161,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     #[doc(alias("CU_STREAM_PER_THREAD", "cudaStreamPerThread", "hipStreamPerThread"))]
     fn per_thread_stream(device: Device) -> Result<PerThread<Self::Stream>, Self::Error>;
 
-    /// A new stream, which the wrapper and its clones own: the last one to go destroys it, and work
-    /// that was submitted to it still runs to its end.
+    /// Creates a new stream, which the wrapper and its clones own. Dropping the last of them
+    /// destroys it; work that was submitted to it still runs to its end.
     ///
     /// # Errors
     /// As [`default_stream`](Self::default_stream), and
@@ -170,7 +174,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     #[doc(alias("cuStreamCreate", "cudaStreamCreate", "hipStreamCreate"))]
     fn new_stream(device: Device, options: StreamOptions) -> Result<Self::Stream, Self::Error>;
 
-    /// A new event for streams of `device`, not recorded yet.
+    /// Creates a new event for streams of `device`, not recorded yet.
     ///
     /// # Errors
     /// As [`default_stream`](Self::default_stream), and
@@ -181,7 +185,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     #[doc(alias("cuEventCreate", "cudaEventCreateWithFlags", "hipEventCreateWithFlags"))]
     fn new_event(device: Device, options: EventOptions) -> Result<Self::Event, Self::Error>;
 
-    /// Optional: the priorities that streams of `device` can have.
+    /// Returns the priorities that streams of `device` can have. Optional.
     ///
     /// # Errors
     /// As [`default_stream`](Self::default_stream), and
@@ -193,15 +197,16 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         Err(ContractError::Unsupported { operation, backend: Self::KIND, reason }.into())
     }
 
-    /// Wraps a stream that somebody else allocated, without owning it.
+    /// Wraps a stream that another library allocated, without owning it.
     ///
     /// Handles 0 and 1 are both the default stream, and their wrappers are equal: a backend turns
     /// one into the other.
     ///
-    /// With `device` `None` the device is taken from the handle, and for handle 0, which does not
-    /// say, it is the current device of the calling thread (on the host: device 0). With `Some`, it
-    /// is compared with what the handle says, so that a wrong device is found here; torch finds it
-    /// when "subsequent launches using this stream may fail".
+    /// If `device` is `None`, the device is that of the handle. Handle 0 does not determine it:
+    /// there it is the current device of the calling thread (on the host: device 0).
+    ///
+    /// If `device` is `Some`, it is compared with the handle's device, so that a wrong device is
+    /// found here. torch finds it when "subsequent launches using this stream may fail".
     ///
     /// # Errors
     /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch), naming both;
@@ -210,8 +215,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// is no stream; else as [`default_stream`](Self::default_stream).
     ///
     /// # Safety
-    /// The handle is 0, 1 or a stream of this backend, in this process, that stays alive until the
-    /// wrapper, all clones of it and every event recorded through one of them are gone.
+    /// The handle is 0, 1 or a stream of this backend, in this process. It stays alive until the
+    /// wrapper, all its clones and every event recorded through one of them are dropped.
     ///
     /// Origin:
     /// [`torch.cuda.ExternalStream`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.ExternalStream.html):
@@ -229,15 +234,16 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         raw: Self::RawStream,
         device: Option<Device>,
     ) -> Result<Self::Stream, Self::Error> {
-        // SAFETY: the caller promises that the stream outlives the wrapper, its clones and its
-        // events.
+        // SAFETY: the stream outlives the wrapper, its clones and its events (caller contract).
         unsafe { Self::stream_from_raw_with_owner(raw, device, KeepAlive::none()) }
     }
 
-    /// [`stream_from_raw`](Self::stream_from_raw) without asking the driver: `device` is believed.
+    /// Wraps a foreign stream without asking the driver: `device` is trusted. Otherwise does what
+    /// [`stream_from_raw`](Self::stream_from_raw) does.
     ///
     /// # Errors
-    /// As [`stream_from_raw`](Self::stream_from_raw), as far as it can be told without asking.
+    /// As [`stream_from_raw`](Self::stream_from_raw), as far as they can be found without asking
+    /// the driver.
     ///
     /// # Safety
     /// As [`stream_from_raw`](Self::stream_from_raw), and the handle is a stream of `device`.
@@ -246,19 +252,20 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         raw: Self::RawStream,
         device: Device,
     ) -> Result<Self::Stream, Self::Error> {
-        // SAFETY: the caller promises the same, and that `device` is right.
+        // SAFETY: the stream outlives the wrapper, its clones and its events, and belongs to
+        // `device` (caller contract).
         unsafe { Self::stream_from_raw_with_owner_unchecked(raw, device, KeepAlive::none()) }
     }
 
-    /// Wraps a stream that belongs to `owner`, and keeps the owner alive as long as the wrapper, a
-    /// clone of it or, where [`EVENTS_KEEP_OWNER`](Self::EVENTS_KEEP_OWNER) says so, an event
-    /// recorded through one of them lives.
+    /// Wraps a stream that belongs to `owner`, and keeps the owner alive until the wrapper and all
+    /// its clones are dropped. If [`EVENTS_KEEP_OWNER`](Self::EVENTS_KEEP_OWNER) is set, events
+    /// recorded through them keep it alive, too.
     ///
     /// `device` is as in [`stream_from_raw`](Self::stream_from_raw); with `None`, the owner is
-    /// asked first. An owner and a caller that name different devices are found too.
+    /// asked first. An owner and a caller that name different devices are an error.
     ///
     /// # Errors
-    /// As [`stream_from_raw`](Self::stream_from_raw); the share in the owner is then given up.
+    /// As [`stream_from_raw`](Self::stream_from_raw). The reference to the owner is then dropped.
     ///
     /// Origin: what users of torch's `ExternalStream` have to do by hand.
     #[doc(alias("ExternalStream", "wrap", "upgrade_device_stream"))]
@@ -271,35 +278,37 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         if let (Some(given), Some(actual)) = (device, known) {
             given.check_is(actual, "Backend::stream_from_owner")?;
         }
-        // SAFETY: the handle is alive as long as the owner is, by the contract of `StreamOwner`,
-        // and the wrapper and all that need the stream hold the owner, by the contract of
-        // `stream_from_raw_with_owner`.
+        // SAFETY: the handle is live while the owner is (contract of `StreamOwner`). The wrapper
+        // and all that need the stream hold the owner (contract of `stream_from_raw_with_owner`).
         unsafe { Self::stream_from_raw_with_owner(raw, device.or(known), KeepAlive::owner(owner)) }
     }
 
-    /// For backend authors: the checked wrapping behind [`stream_from_raw`](Self::stream_from_raw)
-    /// and [`stream_from_owner`](Self::stream_from_owner). Store `owner` in the stream.
+    /// Wraps and checks a stream for [`stream_from_raw`](Self::stream_from_raw) and
+    /// [`stream_from_owner`](Self::stream_from_owner). For backend authors: store `owner` in the
+    /// stream.
     ///
     /// # Errors
     /// As [`stream_from_raw`](Self::stream_from_raw).
     ///
     /// # Safety
-    /// For the caller: the stream stays alive as long as `owner` is held by anyone, or, if that is
-    /// [`KeepAlive::none`], as [`stream_from_raw`](Self::stream_from_raw) says. What the
-    /// implementation promises stands in the trait's own section.
+    /// For the caller: the stream stays alive as long as `owner` is held. If `owner` is
+    /// [`KeepAlive::none`], it stays alive as [`stream_from_raw`](Self::stream_from_raw) requires.
+    /// The trait's own section says what the implementation promises.
     unsafe fn stream_from_raw_with_owner(
         raw: Self::RawStream,
         device: Option<Device>,
         owner: KeepAlive,
     ) -> Result<Self::Stream, Self::Error>;
 
-    /// For backend authors: as [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner), believing `device`.
+    /// Wraps a stream without asking the driver: `device` is trusted. For backend authors:
+    /// otherwise does what [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner) does.
     ///
     /// # Errors
     /// As [`stream_from_raw_unchecked`](Self::stream_from_raw_unchecked).
     ///
     /// # Safety
-    /// As [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner), and the handle is a stream of `device`.
+    /// As [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner), and the handle is a
+    /// stream of `device`.
     unsafe fn stream_from_raw_with_owner_unchecked(
         raw: Self::RawStream,
         device: Device,
@@ -316,15 +325,17 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// event. There `None` means the current device of the calling thread, and a wrong device is
     /// found at the first record.
     ///
-    /// The wrapper does not know the event's options:
-    /// [`options`](crate::Event::options) answers [`EventOptions::new`], and
-    /// [`elapsed_since`](crate::Event::elapsed_since) asks the driver all the same.
+    /// The wrapper does not know the event's options: [`options`](crate::Event::options) answers
+    /// [`EventOptions::new`], and [`elapsed_since`](crate::Event::elapsed_since) asks the driver
+    /// anyway.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the backend has no events of others;
-    /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) for handle 0, and for one that the backend
-    /// can tell is no event; [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch) where the backend
-    /// can tell the device; else as [`default_stream`](Self::default_stream).
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported) where the backend has no foreign events.
+    /// - [`InvalidHandle`](crate::ErrorKind::InvalidHandle) for handle 0, and for one that the
+    ///   backend can tell is not an event.
+    /// - [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch) where the backend can tell the
+    ///   device.
+    /// - Otherwise those of [`default_stream`](Self::default_stream).
     ///
     /// # Safety
     /// The handle is an event of this backend, in this process, that stays alive until the wrapper is
@@ -339,8 +350,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         raw: Self::RawEvent,
         device: Option<Device>,
     ) -> Result<Self::Event, Self::Error> {
-        // SAFETY: the caller promises that the event is alive as long as the wrapper, which is what
-        // `event_from_raw_with_owner` asks for where there is no owner.
+        // SAFETY: the event outlives the wrapper (caller contract), as `event_from_raw_with_owner`
+        // requires where there is no owner.
         unsafe { Self::event_from_raw_with_owner(raw, device, None, KeepAlive::none()) }
     }
 
@@ -351,7 +362,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// first. An owner and a caller that name different devices are an error.
     ///
     /// # Errors
-    /// As [`event_from_raw`](Self::event_from_raw); the share in the owner is then given up.
+    /// As [`event_from_raw`](Self::event_from_raw). The reference to the owner is then dropped.
     #[doc(alias("event_ref", "from_native_handle"))]
     fn event_from_owner<T: EventOwner<Self>>(
         owner: Arc<T>,
@@ -362,15 +373,16 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         if let (Some(given), Some(actual)) = (device, known) {
             given.check_is(actual, "Backend::event_from_owner")?;
         }
-        // SAFETY: the event is alive as long as the owner is, by the contract of `EventOwner`, and
-        // the wrapper holds the owner, by the contract of this trait.
+        // SAFETY: the event is live while the owner is (contract of `EventOwner`). The wrapper
+        // holds the owner (contract of this trait).
         unsafe {
             Self::event_from_raw_with_owner(raw, device.or(known), options, KeepAlive::owner(owner))
         }
     }
 
-    /// For backend authors: the wrapping behind [`event_from_raw`](Self::event_from_raw) and
-    /// [`event_from_owner`](Self::event_from_owner). Store `owner` in the event.
+    /// Wraps an event for [`event_from_raw`](Self::event_from_raw) and
+    /// [`event_from_owner`](Self::event_from_owner). For backend authors: store `owner` in the
+    /// event.
     ///
     /// `options` are those that the event was made with, if the owner knows them.
     ///
@@ -378,8 +390,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// As [`event_from_raw`](Self::event_from_raw).
     ///
     /// # Safety
-    /// For the caller: the event stays alive as long as `owner` is held by anyone, or, if that is
-    /// [`KeepAlive::none`], as [`event_from_raw`](Self::event_from_raw) says.
+    /// For the caller: the event stays alive as long as `owner` is held. If `owner` is
+    /// [`KeepAlive::none`], it stays alive as [`event_from_raw`](Self::event_from_raw) requires.
     unsafe fn event_from_raw_with_owner(
         raw: Self::RawEvent,
         device: Option<Device>,
@@ -388,7 +400,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     ) -> Result<Self::Event, Self::Error> {
         let _ = (raw, device, options);
         drop(owner);
-        let (operation, reason) = ("Backend::wrap_event", "it is an optional capability");
+        let (operation, reason) = ("Backend::event_from_raw", "it is an optional capability");
         Err(ContractError::Unsupported { operation, backend: Self::KIND, reason }.into())
     }
 }

@@ -8,9 +8,9 @@ use crate::{BackendKind, ContractError};
 
 /// One device of one backend, as `cuda:0` is in torch.
 ///
-/// The ordinal is the vendor's own, after `CUDA_VISIBLE_DEVICES` or `HIP_VISIBLE_DEVICES` had their
-/// say. A `Device` is a name and not a promise: that the device exists is checked where it is used,
-/// and the answer is [`InvalidDevice`](crate::ErrorKind::InvalidDevice) if it does not.
+/// The ordinal is the vendor's own, after `CUDA_VISIBLE_DEVICES` or `HIP_VISIBLE_DEVICES` were
+/// applied. A `Device` is a name and not a promise. The call that uses it checks that the device
+/// exists, and returns [`InvalidDevice`](crate::ErrorKind::InvalidDevice) if it does not.
 ///
 /// Origin:
 /// [`torch.device`](https://docs.pytorch.org/docs/stable/tensor_attributes.html#torch.device),
@@ -23,23 +23,23 @@ pub struct Device {
 }
 
 impl Device {
-    /// The device `ordinal`, counted from 0, of `backend`. Asks nobody.
+    /// Creates the name of device `ordinal`, counted from 0, of `backend`. Asks no driver.
     pub const fn new(backend: BackendKind, ordinal: u32) -> Self {
         Device { backend, ordinal }
     }
 
-    /// The backend whose device this is.
+    /// Returns the backend whose device this is.
     pub const fn backend(self) -> BackendKind {
         self.backend
     }
 
-    /// The vendor's ordinal, counted from 0.
+    /// Returns the vendor's ordinal, counted from 0.
     pub const fn ordinal(self) -> u32 {
         self.ordinal
     }
 
-    /// For backend authors: `Ok` if `self`, which the caller gave, is the device that the driver
-    /// named.
+    /// Returns `Ok` if `self`, which the caller gave, is the device that the driver named. For
+    /// backend authors.
     ///
     /// # Errors
     /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch), naming `operation` and both devices;
@@ -55,7 +55,7 @@ impl Device {
         Err(ContractError::DeviceMismatch { operation, given: self, actual })
     }
 
-    /// For backend authors: `Ok` if this is one of the `count` devices of `backend`.
+    /// Returns `Ok` if this is one of the `count` devices of `backend`. For backend authors.
     ///
     /// # Errors
     /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) for another vendor's device,
@@ -103,13 +103,13 @@ pub struct DeviceInfo {
 }
 
 impl DeviceInfo {
-    /// A device and its name.
+    /// Creates the description of a device from its name.
     pub fn new(device: Device, name: impl Into<String>) -> Self {
         DeviceInfo { device, name: name.into() }
     }
 }
 
-/// What a backend that is ready for use says of itself: the answer of
+/// What a backend that is ready for use reports about itself: the result of
 /// [`Backend::probe`](crate::Backend::probe).
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -130,8 +130,8 @@ pub struct BackendInfo {
 }
 
 impl BackendInfo {
-    /// A backend of this version with these devices, no shared library and no details: set those
-    /// where there are any.
+    /// Creates the description of a backend with this version and these devices. There is no
+    /// library and there are no details until the fields are set.
     pub fn new(backend: BackendKind, version: impl Into<String>, devices: Vec<DeviceInfo>) -> Self {
         BackendInfo {
             backend,

@@ -1,9 +1,9 @@
 //! The object-safe form, for programs that choose the vendor at run time.
 //!
-//! [`DynBackend`], [`DynStream`] and [`DynEvent`] say what [`Backend`], [`Stream`] and [`Event`]
-//! say, with the types of the backend taken out: a stream is a `dyn DynStream`, a handle an integer
-//! beside a [`BackendKind`], an error an [`AnyError`]. They are implemented for every backend,
-//! stream and event, and cannot be implemented by hand.
+//! [`DynBackend`], [`DynStream`] and [`DynEvent`] are [`Backend`], [`Stream`] and [`Event`] without
+//! the types of the backend. A stream is a `dyn DynStream`, a handle is an integer beside a
+//! [`BackendKind`], and an error is an [`AnyError`]. They are implemented for every backend, stream
+//! and event, and cannot be implemented by hand.
 //!
 //! **Most programs do not need this module.** The facade crate `gpu-stream` has `Any`, a
 //! [`Backend`] made of these traits, whose streams a library written against [`Stream`] takes like
@@ -27,7 +27,7 @@
 //!
 //! A stream and an event of different vendors can meet here, and then the answer is
 //! [`BackendMismatch`](crate::ErrorKind::BackendMismatch). Each method means what its namesake
-//! says, blocks where that blocks, and has its errors beside that one.
+//! means, blocks where that blocks, and returns its errors and this one.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -44,8 +44,8 @@ use crate::{
 mod sealed {
     use crate::{Event, PlainHandles, Stream};
 
-    // The facade builds an `unsafe impl Stream` on these traits, so nobody may implement them with
-    // other answers than those of a `Stream` or an `Event`.
+    // The facade builds an `unsafe impl Stream` on these traits. So they are sealed: every
+    // implementation answers as a `Stream` or an `Event` does.
     pub trait SealedStream {}
     impl<S: Stream<Backend: PlainHandles>> SealedStream for S {}
 
@@ -64,38 +64,37 @@ pub type BoxedEvent = Box<dyn DynEvent + Send + Sync>;
 
 /// [`Backend`] without its types. A backend's marker value is one: `&Host` is a `&dyn DynBackend`.
 pub trait DynBackend: sealed::SealedBackend + Send + Sync {
-    /// [`Backend::KIND`].
+    /// Returns [`Backend::KIND`].
     fn kind(&self) -> BackendKind;
 
-    /// [`Backend::EVENTS_KEEP_OWNER`].
+    /// Returns [`Backend::EVENTS_KEEP_OWNER`].
     fn events_keep_owner(&self) -> bool;
 
-    /// [`Backend::probe`].
+    /// Calls [`Backend::probe`].
     fn probe(&self) -> Result<BackendInfo, AnyError>;
 
-    /// [`Backend::devices`].
+    /// Calls [`Backend::devices`].
     fn devices(&self) -> Result<Vec<Device>, AnyError>;
 
-    /// [`Backend::default_stream`].
+    /// Calls [`Backend::default_stream`].
     fn default_stream(&self, device: Device) -> Result<SharedStream, AnyError>;
 
-    /// [`Backend::per_thread_stream`], as a stream that would let itself be carried to another
-    /// thread.
+    /// Calls [`Backend::per_thread_stream`], and returns a stream whose type is `Send` and `Sync`.
     ///
     /// # Safety
     /// The stream must be used on the calling thread only.
     unsafe fn per_thread_stream(&self, device: Device) -> Result<SharedStream, AnyError>;
 
-    /// [`Backend::new_stream`].
+    /// Calls [`Backend::new_stream`].
     fn new_stream(&self, device: Device, options: StreamOptions) -> Result<SharedStream, AnyError>;
 
-    /// [`Backend::new_event`].
+    /// Calls [`Backend::new_event`].
     fn new_event(&self, device: Device, options: EventOptions) -> Result<BoxedEvent, AnyError>;
 
-    /// [`Backend::priority_range`].
+    /// Calls [`Backend::priority_range`].
     fn priority_range(&self, device: Device) -> Result<PriorityRange, AnyError>;
 
-    /// [`Backend::stream_from_raw_with_owner`].
+    /// Calls [`Backend::stream_from_raw_with_owner`].
     ///
     /// # Safety
     /// As [`Backend::stream_from_raw_with_owner`]; `bits` is a handle of this backend.
@@ -106,7 +105,7 @@ pub trait DynBackend: sealed::SealedBackend + Send + Sync {
         owner: KeepAlive,
     ) -> Result<SharedStream, AnyError>;
 
-    /// [`Backend::stream_from_raw_with_owner_unchecked`].
+    /// Calls [`Backend::stream_from_raw_with_owner_unchecked`].
     ///
     /// # Safety
     /// As [`Backend::stream_from_raw_with_owner_unchecked`]; `bits` is a handle of this backend.
@@ -117,7 +116,7 @@ pub trait DynBackend: sealed::SealedBackend + Send + Sync {
         owner: KeepAlive,
     ) -> Result<SharedStream, AnyError>;
 
-    /// [`Backend::event_from_raw_with_owner`].
+    /// Calls [`Backend::event_from_raw_with_owner`].
     ///
     /// # Safety
     /// As [`Backend::event_from_raw_with_owner`]; `bits` is a handle of this backend.
@@ -132,92 +131,93 @@ pub trait DynBackend: sealed::SealedBackend + Send + Sync {
 
 /// [`Stream`] without the types of its backend.
 pub trait DynStream: sealed::SealedStream + fmt::Debug + 'static {
-    /// The backend that carries the stream out.
+    /// Returns the backend that executes the stream.
     fn backend(&self) -> BackendKind;
 
-    /// [`Stream::raw`], as an integer.
+    /// Returns [`Stream::raw`] as an integer.
     fn raw_bits(&self) -> usize;
 
-    /// [`Stream::device`].
+    /// Calls [`Stream::device`].
     fn device(&self) -> Device;
 
-    /// [`Stream::query`].
+    /// Calls [`Stream::query`].
     fn query(&self) -> Result<bool, AnyError>;
 
-    /// [`Stream::synchronize`].
+    /// Calls [`Stream::synchronize`].
     fn synchronize(&self) -> Result<(), AnyError>;
 
-    /// [`Stream::new_event`].
+    /// Calls [`Stream::new_event`].
     fn new_event(&self, options: EventOptions) -> Result<BoxedEvent, AnyError>;
 
-    /// [`Stream::new_stream`].
+    /// Calls [`Stream::new_stream`].
     fn new_stream(&self, options: StreamOptions) -> Result<SharedStream, AnyError>;
 
-    /// [`Stream::record`].
+    /// Calls [`Stream::record`].
     fn record(&self, event: &dyn DynEvent) -> Result<(), AnyError>;
 
-    /// [`Stream::record_event`].
+    /// Calls [`Stream::record_event`].
     fn record_event(&self) -> Result<BoxedEvent, AnyError>;
 
-    /// [`Stream::wait_event`].
+    /// Calls [`Stream::wait_event`].
     fn wait_event(&self, event: &dyn DynEvent) -> Result<(), AnyError>;
 
-    /// [`Stream::wait_stream`].
+    /// Calls [`Stream::wait_stream`].
     fn wait_stream(&self, other: &dyn DynStream) -> Result<(), AnyError>;
 
-    /// [`Stream::priority`].
+    /// Calls [`Stream::priority`].
     fn priority(&self) -> Result<i32, AnyError>;
 
-    /// [`Stream::is_blocking`].
+    /// Calls [`Stream::is_blocking`].
     fn is_blocking(&self) -> Result<bool, AnyError>;
 
-    /// [`Stream::id`].
+    /// Calls [`Stream::id`].
     fn id(&self) -> Result<u64, AnyError>;
 
-    /// [`Stream::capture_status`].
+    /// Calls [`Stream::capture_status`].
     fn capture_status(&self) -> Result<CaptureStatus, AnyError>;
 
-    /// [`Stream::launch_host_func`].
+    /// Calls [`Stream::launch_host_func`].
     fn launch_host_func(&self, func: HostFunc) -> Result<(), AnyError>;
 
-    /// The type that implements [`Backend`]: what two streams must have in common to be one
-    /// backend's. Unlike [`backend`](Self::backend), which is a name, it cannot be shared by two.
+    /// Returns the id of the type that implements [`Backend`]. Two streams belong to one backend if
+    /// this is equal. The name that [`backend`](Self::backend) returns can be the name of two
+    /// backends.
     fn backend_type(&self) -> TypeId;
 
-    /// The stream as the type that it is, for `downcast_ref`.
+    /// Returns the stream as `Any`, for `downcast_ref`.
     fn as_any(&self) -> &dyn Any;
 }
 
 /// [`Event`] without the types of its backend.
 pub trait DynEvent: sealed::SealedEvent + fmt::Debug + 'static {
-    /// The backend whose event this is.
+    /// Returns the backend whose event this is.
     fn backend(&self) -> BackendKind;
 
-    /// [`Event::raw`], as an integer.
+    /// Returns [`Event::raw`] as an integer.
     fn raw_bits(&self) -> usize;
 
-    /// [`Event::device`].
+    /// Calls [`Event::device`].
     fn device(&self) -> Device;
 
-    /// [`Event::options`].
+    /// Calls [`Event::options`].
     fn options(&self) -> EventOptions;
 
-    /// [`Event::is_foreign`].
+    /// Calls [`Event::is_foreign`].
     fn is_foreign(&self) -> bool;
 
-    /// [`Event::status`].
+    /// Calls [`Event::status`].
     fn status(&self) -> Result<EventStatus, AnyError>;
 
-    /// [`Event::query`].
+    /// Calls [`Event::query`].
     fn query(&self) -> Result<bool, AnyError>;
 
-    /// [`Event::synchronize`].
+    /// Calls [`Event::synchronize`].
     fn synchronize(&self) -> Result<(), AnyError>;
 
-    /// [`Event::elapsed_since`].
+    /// Calls [`Event::elapsed_since`].
     fn elapsed_since(&self, start: &dyn DynEvent) -> Result<f32, AnyError>;
 
-    /// The event as the type that it is, for `downcast_ref`.
+    /// Returns the event as `Any`, for `downcast_ref`.
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -256,7 +256,7 @@ impl<B: PlainHandles> DynBackend for B {
 
     unsafe fn per_thread_stream(&self, device: Device) -> Result<SharedStream, AnyError> {
         let stream = B::per_thread_stream(device).map_err(AnyError::new)?;
-        // SAFETY: the caller promises to use it on this thread only.
+        // SAFETY: the stream is used on this thread only (caller contract).
         Ok(Arc::new(unsafe { stream.into_inner_unchecked() }))
     }
 
@@ -278,7 +278,7 @@ impl<B: PlainHandles> DynBackend for B {
         device: Option<Device>,
         owner: KeepAlive,
     ) -> Result<SharedStream, AnyError> {
-        // SAFETY: the caller promises what `Backend::stream_from_raw_with_owner` asks for.
+        // SAFETY: the caller contract is that of `Backend::stream_from_raw_with_owner`.
         shared(unsafe { B::stream_from_raw_with_owner(RawStream::from_bits(bits), device, owner) })
     }
 
@@ -288,7 +288,7 @@ impl<B: PlainHandles> DynBackend for B {
         device: Device,
         owner: KeepAlive,
     ) -> Result<SharedStream, AnyError> {
-        // SAFETY: the caller promises what `Backend::stream_from_raw_with_owner_unchecked` asks for.
+        // SAFETY: the caller contract is that of `Backend::stream_from_raw_with_owner_unchecked`.
         shared(unsafe {
             B::stream_from_raw_with_owner_unchecked(RawStream::from_bits(bits), device, owner)
         })
@@ -301,7 +301,7 @@ impl<B: PlainHandles> DynBackend for B {
         options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Result<BoxedEvent, AnyError> {
-        // SAFETY: the caller promises what `Backend::event_from_raw_with_owner` asks for.
+        // SAFETY: the caller contract is that of `Backend::event_from_raw_with_owner`.
         let event = unsafe {
             B::event_from_raw_with_owner(RawEvent::from_bits(bits), device, options, owner)
         };
@@ -370,7 +370,7 @@ impl<S: Stream<Backend: PlainHandles> + fmt::Debug> DynStream for S {
         } else if let Some(other) = native.downcast_ref::<S>() {
             Stream::wait_stream(self, other).map_err(AnyError::new)
         } else if other.backend_type() == TypeId::of::<S::Backend>() {
-            // A type that is laid over a stream of this backend: its events are the backend's.
+            // A wrapper type around a stream of this backend: its events are the backend's.
             DynStream::wait_event(self, &*other.record_event()?)
         } else {
             Err(mismatch::<S::Backend>("Stream::wait_stream", other.backend()))

@@ -1,4 +1,4 @@
-//! What can go wrong, in words that are the same on every backend: [`ErrorKind`], [`Error`],
+//! The errors, in words that are the same on every backend: [`ErrorKind`], [`Error`],
 //! [`ContractError`], [`AnyError`].
 
 use alloc::boxed::Box;
@@ -17,15 +17,15 @@ pub enum ErrorKind {
     ///
     /// Way out: build with the feature that the text names.
     NotCompiled,
-    /// The vendor's shared library is not on this machine, or not where the loader looks.
+    /// The vendor's shared library is not on this machine, or not where the loader searches.
     ///
     /// Way out: install the driver or runtime, or name the library in the variable that the text
-    /// tells. The text lists what was tried.
+    /// names. The text lists what was tried.
     LibraryNotFound,
-    /// The process has loaded two libraries of one vendor, and a handle does not say which it is of.
+    /// The process has loaded two libraries of one vendor, and a handle does not say which one it belongs to.
     ///
-    /// Way out: load one of them only, or name the one to use in the variable that the text tells. The
-    /// text names both files.
+    /// Way out: load one of them only, or name the one to use in the variable that the text names.
+    /// The text names both files.
     AmbiguousLibrary,
     /// The library lacks a function without which the backend cannot work.
     ///
@@ -43,13 +43,13 @@ pub enum ErrorKind {
     /// Only programs that choose the vendor at run time can do this; in all others it does not
     /// compile, but for a [`Device`].
     BackendMismatch,
-    /// The device that was given is not the one that the handle belongs to, or two things that
-    /// belong to different devices were used together where that is not allowed.
+    /// The given device is not the one that the handle belongs to. Or two things of different
+    /// devices were used together where that is not allowed.
     DeviceMismatch,
     /// There is no device with that ordinal.
     InvalidDevice,
-    /// The handle is no live stream or event of this backend, as far as the backend can tell, or is
-    /// one that this call does not take.
+    /// The handle is not a live stream or event of this backend, as far as the backend can tell. Or
+    /// it is one that this call does not accept.
     InvalidHandle,
     /// Options that contradict each other or that the device does not have.
     InvalidOptions,
@@ -71,15 +71,15 @@ pub enum ErrorKind {
     Capturing,
     /// This backend, or this version of its driver, does not have the capability.
     Unsupported,
-    /// The call is not allowed here: from inside work that a stream is running, for instance, or in
-    /// a process that was forked from one that had used the backend.
+    /// The call is not allowed here. Examples: inside work that a stream is running, or in a
+    /// process forked from one that had used the backend.
     ///
     /// Way out: let another stream wait for an event, instead of a thread; or what the text says.
     NotPermitted,
     /// Work on the stream failed. It stays so: every later call on the stream says the same.
     ///
-    /// On a GPU a fault takes the whole context with it; on the host only the stream, and the
-    /// streams that wait for work behind the fault. Way out: a new stream, or a new process.
+    /// On a GPU a fault ends the whole context. On the host it ends only the stream, and the
+    /// streams that wait for work after the fault. Way out: a new stream, or a new process.
     StreamFault,
     /// The context or device that the stream or event belongs to was destroyed or reset by another
     /// library (`cudaDeviceReset`, `cuDevicePrimaryCtxReset`, `hipDeviceReset`).
@@ -100,8 +100,8 @@ impl fmt::Display for ErrorKind {
 
 /// The error of a backend.
 ///
-/// A backend's own type says more (the vendor's name and text of the code, the call that failed);
-/// this is what portable code can ask of any of them.
+/// A backend's own type says more: the vendor's name and text of the code, and the call that
+/// failed. This trait is what portable code can ask of any of them.
 ///
 /// ```
 /// use gpu_stream_core::{Error, ErrorKind};
@@ -111,11 +111,11 @@ impl fmt::Display for ErrorKind {
 /// }
 /// ```
 pub trait Error: core::error::Error + Send + Sync + 'static {
-    /// The kind of failure, the same for the same misuse on every backend.
+    /// Returns the kind of failure, which is the same for the same misuse on every backend.
     fn kind(&self) -> ErrorKind;
 
-    /// The vendor's number for it (`CUresult`, `hipError_t`), if the driver was asked and said no.
-    /// It may be a number that the vendor's headers do not know yet.
+    /// Returns the vendor's code (`CUresult`, `hipError_t`) if a driver call failed. It may be a
+    /// number that the vendor's headers do not know yet.
     fn code(&self) -> Option<i32> {
         None
     }
@@ -232,8 +232,8 @@ pub enum ContractError {
         /// Why not, and what to do instead.
         reason: &'static str,
     },
-    /// Every call of a backend in the child of a fork, whose parent had used the backend: threads and
-    /// the driver's state stay with the parent. See [`ErrorKind::NotPermitted`].
+    /// A call of a backend in the child of a fork whose parent had used it. Threads and the
+    /// driver's state stay with the parent. See [`ErrorKind::NotPermitted`].
     #[error(
         "backend {backend} is not permitted in this process: it was forked from one that had used the backend, and a \
          fork takes no threads and no device along; fork before the first use, or start a new program (exec, spawn)"
@@ -242,7 +242,7 @@ pub enum ContractError {
         /// The backend.
         backend: BackendKind,
     },
-    /// A call while the process is ending, when the backend takes no more. See
+    /// A call while the process is ending, when the backend accepts no more. See
     /// [`ErrorKind::NotPermitted`].
     #[error(
         "backend {backend} is not permitted any more: the process is ending (main has returned, or exit was called); \
@@ -267,7 +267,7 @@ pub enum ContractError {
         waited_for: &'static str,
         /// The handle of that stream or event.
         bits: usize,
-        /// What stands against it and what to do, as the end of the sentence.
+        /// Why not and what to do, as the end of the sentence.
         reason: &'static str,
     },
     /// A host function for a stream that is captured. See [`ErrorKind::Capturing`].
@@ -292,8 +292,8 @@ pub enum ContractError {
 }
 
 impl ContractError {
-    /// For backend authors: the error for a captured stream that would wait for a stream or event
-    /// whose work is in no capture.
+    /// Creates the error for a captured stream that would wait for uncaptured work of a stream or
+    /// event. For backend authors.
     pub const fn capture_of_uncaptured(
         operation: &'static str,
         waiter: usize,
@@ -306,8 +306,8 @@ impl ContractError {
         ContractError::CaptureIsolation { operation, waiter, waited_for, bits, reason }
     }
 
-    /// For backend authors: the error for a captured stream that would wait for a stream or event of
-    /// another capture.
+    /// Creates the error for a captured stream that would wait for a stream or event of another
+    /// capture. For backend authors.
     pub const fn capture_of_another(
         operation: &'static str,
         waiter: usize,
@@ -320,7 +320,7 @@ impl ContractError {
     }
 }
 
-/// Two backends of one name differ by their types, of which a text can say no more.
+/// Returns what to add where both backends have one name, and only their types differ.
 fn same_name(expected: &BackendKind, given: &BackendKind) -> &'static str {
     if expected == given { " too, but is another type (two versions of one crate?)" } else { "" }
 }
@@ -352,9 +352,9 @@ impl Error for ContractError {
 
 /// The error of any backend, for programs that choose the backend at run time.
 ///
-/// It keeps the kind, the code and the text of the backend's own error, and goes on to whatever is
-/// behind that one. It is one pointer wide and allocates when it is made, which is on the error
-/// path only.
+/// It keeps the kind, the code and the text of the backend's own error. Its
+/// [`source`](core::error::Error::source) is that error's source. It is one pointer wide and
+/// allocates when it is made, which is on the error path only.
 #[derive(Debug)]
 pub struct AnyError(Box<AnyErrorInner>);
 
@@ -366,7 +366,7 @@ struct AnyErrorInner {
 }
 
 impl AnyError {
-    /// Keeps `error` and what the contract can ask of it.
+    /// Wraps `error`, and keeps its kind and code.
     pub fn new<E: Error>(error: E) -> Self {
         AnyError(Box::new(AnyErrorInner {
             kind: error.kind(),
@@ -375,7 +375,7 @@ impl AnyError {
         }))
     }
 
-    /// The backend's own error, if it is an `E`.
+    /// Returns the backend's own error, if it is an `E`.
     pub fn downcast_ref<E: Error>(&self) -> Option<&E> {
         self.0.error.downcast_ref()
     }
@@ -388,7 +388,8 @@ impl fmt::Display for AnyError {
 }
 
 impl core::error::Error for AnyError {
-    // The text above is that of the inner error, so the chain goes on with what is behind that one.
+    // `Display` prints the text of the inner error, so the chain continues with that error's
+    // source.
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         self.0.error.source()
     }

@@ -2,15 +2,15 @@
 
 use crate::{Backend, ContractError, Device, Error as _, ErrorKind, EventOptions};
 
-/// Where an event's last record stands: the answer of [`Event::status`].
+/// How far an event's last record has come: the result of [`Event::status`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EventStatus {
     /// Never recorded. [`query`](Event::query) calls this done, and a wait for it is nothing. A
     /// program that expected a record has a bug, and this is how to see it.
     ///
-    /// Drivers do not tell such an event from a complete one. An event whose handle another library
-    /// has ([`Event::raw`], [`Backend::event_from_raw`]) may have been recorded there, and then the
-    /// answer is [`Complete`](Self::Complete) where it is not certain.
+    /// Drivers do not distinguish such an event from a complete one. Another library that has the
+    /// handle ([`Event::raw`], [`Backend::event_from_raw`]) may have recorded the event. Where that
+    /// is not certain, the status is [`Complete`](Self::Complete).
     Unrecorded,
     /// Recorded, and the stream has not come to it yet.
     Pending,
@@ -20,29 +20,28 @@ pub enum EventStatus {
 
 /// A point in a stream's work, that others can wait for and that may keep the time.
 ///
-/// An event is made once ([`Backend::new_event`]) and recorded as often as one likes
+/// An event is made once ([`Backend::new_event`]) and can be recorded any number of times
 /// ([`Stream::record`](crate::Stream::record)). A wait binds to the record that is current **when
-/// the wait is called**: recording again moves the event on and leaves the waits that were made
-/// before it as they are. So an event can be reused, or dropped, as soon as the waits for it are
-/// enqueued.
+/// the wait is called**. Recording the event again does not change the waits that were made before.
+/// So an event can be reused, or dropped, as soon as the waits for it are enqueued.
 ///
-/// The last record counts, for `query` as for everything else; two threads that record the same
-/// event at once get an event that holds one of the two records.
+/// The last record counts, for `query` and for everything else. If two threads record the same
+/// event at once, it holds one of the two records.
 ///
 /// # For backend authors
 /// Required: [`raw`](Self::raw), [`device`](Self::device), [`options`](Self::options),
 /// [`status`](Self::status), [`synchronize`](Self::synchronize),
-/// [`elapsed_unchecked`](Self::elapsed_unchecked). The reasons of
-/// [`elapsed_since`](Self::elapsed_since), and their order, are written here once. Override it only
-/// for a type that holds events of several backends, which are told apart before their devices are.
+/// [`elapsed_unchecked`](Self::elapsed_unchecked). [`elapsed_since`](Self::elapsed_since) fixes the
+/// errors and their order for all backends. Override it only for a type that holds events of several
+/// backends, which are told apart before their devices are.
 ///
 /// # Safety
-/// Safe code frees memory on the strength of what an event answers. An implementation promises:
+/// Safe code frees memory on the strength of an event's answer. An implementation promises:
 ///
-/// - `query` answers `Ok(true)`, `status` answers `Ok(Complete)`, and `synchronize` returns `Ok`, only
-///   when all work that stood in the stream before the last record has ended and its effects are
-///   visible to the calling thread, or when there was no record. The last record is the last one of
-///   any library. A failure of the driver is an error and never `true`.
+/// - `query` returns `Ok(true)`, `status` returns `Ok(Complete)`, and `synchronize` returns `Ok`,
+///   only if all work submitted to the stream before the last record has ended, or if there was no
+///   record. The effects of that work are then visible to the calling thread. The last record is
+///   the last one of any library. A failure of the driver is an error and never `true`.
 /// - `raw`, `device` and `options` answer the same for the life of the value. `raw` is a live event
 ///   until the value is dropped.
 /// - Dropping the event is sound at any time, pending waits included, and never destroys an event of
@@ -57,16 +56,16 @@ pub unsafe trait Event: Sized + 'static {
     /// The backend whose event this is.
     type Backend: Backend;
 
-    /// The handle, for another library's API. It is good as long as the event lives. Does not
-    /// block.
+    /// Returns the handle, for another library's API. It is valid as long as the event lives. Does
+    /// not block.
     #[doc(alias("cuda_event", "event_id"))]
     fn raw(&self) -> <Self::Backend as Backend>::RawEvent;
 
-    /// The device that the event was made for; only streams of it can record the event. Does not
-    /// block.
+    /// Returns the device that the event was made for. Only streams of that device can record the
+    /// event. Does not block.
     fn device(&self) -> Device;
 
-    /// How the event was made. Does not block.
+    /// Returns the options that the event was made with. Does not block.
     fn options(&self) -> EventOptions;
 
     /// Returns `true` if the event is another library's, wrapped by
@@ -75,9 +74,9 @@ pub unsafe trait Event: Sized + 'static {
         false
     }
 
-    /// Where the last record stands. Does not block.
+    /// Returns how far the last record has come. Does not block.
     ///
-    /// torch has no counterpart: there an unrecorded event and a complete one look the same.
+    /// torch has no counterpart: it does not distinguish an unrecorded event from a complete one.
     ///
     /// # Errors
     /// [`StreamFault`](crate::ErrorKind::StreamFault) if the work before the record failed;
@@ -85,8 +84,8 @@ pub unsafe trait Event: Sized + 'static {
     /// [`InvalidEvent`](crate::ErrorKind::InvalidEvent) if the record was made in a capture.
     fn status(&self) -> Result<EventStatus, <Self::Backend as Backend>::Error>;
 
-    /// Whether all work before the last record is done; true for an event that was never recorded.
-    /// Does not block.
+    /// Returns `true` if all work before the last record is done. Also returns `true` for an event
+    /// that was never recorded. Does not block.
     ///
     /// Origin:
     /// [`torch.cuda.Event.query`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
@@ -113,7 +112,7 @@ pub unsafe trait Event: Sized + 'static {
     #[doc(alias("cuEventSynchronize", "cudaEventSynchronize", "hipEventSynchronize"))]
     fn synchronize(&self) -> Result<(), <Self::Backend as Backend>::Error>;
 
-    /// The milliseconds from `start` to this event. Does not block.
+    /// Returns the milliseconds from `start` to this event. Does not block.
     ///
     /// ```
     /// # use gpu_stream_core::{ErrorOf, Event, EventOptions, Stream};
@@ -128,7 +127,7 @@ pub unsafe trait Event: Sized + 'static {
     /// }
     /// ```
     ///
-    /// The unit and the type are the drivers'. The answer is negative if this event came first, and
+    /// The unit and the type are the drivers'. The result is negative if this event came first, and
     /// 0 for an event and itself. The events may have been recorded on different streams of one
     /// device.
     ///
@@ -151,7 +150,7 @@ pub unsafe trait Event: Sized + 'static {
     ))]
     fn elapsed_since(&self, start: &Self) -> Result<f32, <Self::Backend as Backend>::Error> {
         start.device().check_is(self.device(), "Event::elapsed_since")?;
-        // The driver is asked first: a success says all that the checks below ask for.
+        // Asks the driver first: a success implies everything that is checked below.
         let error = match self.elapsed_unchecked(start) {
             Ok(milliseconds) => return Ok(milliseconds),
             // Two backends can have one name, which the devices do not tell.
@@ -179,14 +178,14 @@ pub unsafe trait Event: Sized + 'static {
         self.elapsed_unchecked(start).map_err(|_| error)
     }
 
-    /// For backend authors: the driver's answer, in milliseconds, for two events of one device. Does
-    /// not block.
+    /// Asks the driver for the milliseconds between two events of one device. For backend authors.
+    /// Does not block.
     ///
-    /// `Ok` says that both events keep time, were recorded and are complete.
+    /// `Ok` means that both events keep time, were recorded and are complete.
     /// [`elapsed_since`](Self::elapsed_since) finds the reason for an error.
     ///
     /// # Errors
-    /// What the driver says, in particular for an event that keeps no time, was not recorded or is
-    /// pending.
+    /// Returns what the driver says, in particular for an event that keeps no time, was not
+    /// recorded or is pending.
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, <Self::Backend as Backend>::Error>;
 }

@@ -28,7 +28,7 @@ use core::marker::PhantomData;
 
 /// What a stream handle's value means before any driver is asked.
 ///
-/// The vendors agree on three small values, and everything else is a stream that somebody created.
+/// The vendors agree on three small values. Every other value is a stream that was created.
 ///
 /// ```
 /// use gpu_stream_core::HandleKind;
@@ -39,8 +39,8 @@ use core::marker::PhantomData;
 /// assert_eq!(HandleKind::of(0x7f00_1000), HandleKind::Explicit);
 /// ```
 ///
-/// The exchange protocols have rules of their own for these values (DLPack forbids 0 on CUDA, and 1
-/// and 2 on ROCm): they are about what may be passed on, not about what it means.
+/// The exchange protocols have rules of their own for these values: DLPack forbids 0 on CUDA, and 1
+/// and 2 on ROCm. Those rules say what may be passed, not what it means.
 #[doc(alias(
     "CU_STREAM_LEGACY",
     "CU_STREAM_PER_THREAD",
@@ -61,7 +61,7 @@ pub enum HandleKind {
 }
 
 impl HandleKind {
-    /// The kind of the stream handle whose integer value is `bits`.
+    /// Returns the kind of the stream handle whose integer value is `bits`.
     pub const fn of(bits: usize) -> Self {
         match bits {
             0 | 1 => HandleKind::Default,
@@ -71,10 +71,10 @@ impl HandleKind {
     }
 }
 
-/// What every raw handle can do: be compared, printed, and read as an integer.
+/// A raw handle, which can be compared, printed and read as an integer.
 pub trait RawHandle: Copy + Eq + Hash + fmt::Debug + Send + Sync + 'static {
-    /// The integer that other libraries exchange: `stream.cuda_stream` in torch, `stream.ptr` in
-    /// CuPy.
+    /// Returns the integer that other libraries exchange: `stream.cuda_stream` in torch,
+    /// `stream.ptr` in CuPy.
     fn to_bits(self) -> usize;
 }
 
@@ -88,29 +88,30 @@ macro_rules! raw_handle {
         }
 
         impl<B> $name<B> {
-            /// The handle with this integer value. Asks nobody, and promises nothing about the
-            /// value.
+            /// Creates the handle with this integer value. Asks no driver, and promises nothing
+            /// about the value.
             pub const fn from_bits(bits: usize) -> Self {
                 Self { bits, vendor: PhantomData }
             }
 
-            /// The integer value.
+            /// Returns the integer value.
             pub const fn to_bits(self) -> usize {
                 self.bits
             }
 
-            /// The handle that a C or C++ program has as a pointer.
+            /// Creates the handle from the pointer that a C or C++ program has.
             pub fn from_ptr(pointer: *mut c_void) -> Self {
                 Self::from_bits(pointer.expose_provenance())
             }
 
-            /// The handle as the opaque pointer that the vendor's C functions take.
+            /// Returns the handle as the opaque pointer that the vendor's C functions take.
             pub fn as_ptr(self) -> *mut c_void {
                 core::ptr::with_exposed_provenance_mut(self.bits)
             }
         }
 
-        // By hand, since a derive would ask the same of `B`, which is only a name here.
+        // Implemented by hand: a derive would require the same trait of `B`, which is only a name
+        // here.
         impl<B> Clone for $name<B> {
             fn clone(&self) -> Self {
                 *self
@@ -150,9 +151,8 @@ macro_rules! raw_handle {
 raw_handle! {
     /// A stream handle of backend `B`, as its vendor has it: `CUstream`, `hipStream_t`.
     ///
-    /// It is an integer with a vendor's name: it owns nothing, and may be stale. Nothing can be
-    /// done with it but wrap it, which is
-    /// [`Backend::stream_from_raw`](crate::Backend::stream_from_raw).
+    /// It is an integer with a vendor's name: it owns nothing, and may be stale. Its only use is to
+    /// be wrapped: [`Backend::stream_from_raw`](crate::Backend::stream_from_raw).
     #[doc(alias("CUstream", "cudaStream_t", "hipStream_t", "stream_ptr"))]
     RawStream, "RawStream"
 }
@@ -160,7 +160,7 @@ raw_handle! {
 raw_handle! {
     /// An event handle of backend `B`, as its vendor has it: `CUevent`, `hipEvent_t`.
     ///
-    /// For handing one of our events to another library; it is good as long as the event is.
+    /// For passing an event to another library; it is valid as long as the event lives.
     #[doc(alias("CUevent", "cudaEvent_t", "hipEvent_t"))]
     RawEvent, "RawEvent"
 }
@@ -173,7 +173,7 @@ impl<B> RawStream<B> {
     /// 2: the calling thread's default stream (`CU_STREAM_PER_THREAD`, `hipStreamPerThread`).
     pub const PER_THREAD: Self = Self::from_bits(2);
 
-    /// What the value means before any driver is asked.
+    /// Returns what the value means before any driver is asked.
     pub const fn kind(self) -> HandleKind {
         HandleKind::of(self.bits)
     }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-/// The vendor, or the CPU, that carries a stream out.
+/// The vendor, or the CPU, that executes a stream.
 ///
 /// ```
 /// use gpu_stream_core::BackendKind;
@@ -13,9 +13,9 @@ use core::str::FromStr;
 /// assert!("metal".parse::<BackendKind>().is_err());
 /// ```
 ///
-/// Every known backend has a variant in every build: which of them are *compiled in* is a question
-/// for the facade's `available()`, so that a program can name a backend it was built without and be
-/// told so.
+/// Every known backend has a variant in every build. The facade's `available()` says which are
+/// *compiled in*. A program can name a backend that it was built without, and gets an error that
+/// says so.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub enum BackendKind {
@@ -25,7 +25,7 @@ pub enum BackendKind {
     Cuda,
     /// AMD, through the HIP runtime of ROCm.
     Hip,
-    /// A backend that this project does not know, by a name of its own (lower case, no spaces).
+    /// A backend that this project does not know, with a name of its own (lower case, no spaces).
     Other(&'static str),
 }
 
@@ -34,7 +34,7 @@ impl BackendKind {
     pub const KNOWN: &'static [BackendKind] =
         &[BackendKind::Host, BackendKind::Cuda, BackendKind::Hip];
 
-    /// The lower-case name, as it stands in `cuda:0`, in a cargo feature and on the command line.
+    /// Returns the lower-case name, as in `cuda:0`, in a cargo feature and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             BackendKind::Host => "host",
@@ -51,12 +51,12 @@ impl fmt::Display for BackendKind {
     }
 }
 
-/// A name that is no known backend's.
+/// The error for a name that no known backend has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("no backend has this name: the known ones are host, cuda and hip")]
 pub struct UnknownBackend;
 
-/// Reads `host`, `cuda` or `hip`; `cpu` and `rocm`, the other usual names, are understood too.
+/// Parses `host`, `cuda` or `hip`; also accepts `cpu` and `rocm`, the other usual names.
 impl FromStr for BackendKind {
     type Err = UnknownBackend;
 

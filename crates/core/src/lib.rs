@@ -1,22 +1,24 @@
-//! One contract for a GPU stream, and its events, that somebody else allocated.
+//! One contract for a GPU stream, and its events, that another library allocated.
 //!
-//! PyTorch, cudarc, CuPy or a C++ program has a stream; a library written in Rust is to work on it,
-//! or beside it, and in order with it. This crate says what that means, once for all vendors, in
+//! PyTorch, cudarc, CuPy or a C++ program has a stream. A library written in Rust works on it, or
+//! beside it, and in order with it. This crate defines what that means, once for all vendors, in
 //! the words of [`torch.cuda.ExternalStream`]. It is all traits, names and errors: `no_std` with
-//! `alloc`, and no vendor code. A *backend* crate carries the contract out (`gpu-stream-host` on
-//! CPU threads), the facade crate `gpu-stream` puts the backends behind cargo features, and
-//! `gpu-stream-conformance` tests that each of them means the same.
+//! `alloc`, and no vendor code.
+//!
+//! - A *backend* crate implements the contract: `gpu-stream-host` does it on CPU threads.
+//! - The facade crate `gpu-stream` offers the backends as cargo features.
+//! - `gpu-stream-conformance` tests that all backends mean the same.
 //!
 //! # For users
 //!
 //! **Authors of portable libraries** write against [`Stream`] and name no vendor. Take the caller's
-//! stream, work on it or on streams of your own, and leave the caller's stream in order after your
-//! work, so that the caller need not know how you did it:
+//! stream, and work on it or on streams of your own. Leave the caller's stream in order after your
+//! work, so that the caller need not know which streams you used:
 //!
 //! ```
 //! use gpu_stream_core::{ErrorOf, Stream, StreamOf, StreamOptions};
 //!
-//! /// Does two things side by side. Its streams are made once and kept, in the caller's context.
+//! /// Runs two pieces of work in parallel. Its streams are made once, in the caller's context.
 //! pub struct SideBySide<S: Stream>([StreamOf<S>; 2]);
 //!
 //! impl<S: Stream> SideBySide<S> {
@@ -25,7 +27,7 @@
 //!         Ok(SideBySide([side()?, side()?]))
 //!     }
 //!
-//!     /// Is done, for the caller's stream, when both things are.
+//!     /// Submits both. Later work of the caller's stream starts after both.
 //!     pub fn run(&self, caller: &S) -> Result<(), ErrorOf<S>> {
 //!         caller.fork(&self.0)?; // both start after what the caller has submitted so far
 //!         // … launch on each `side.raw()` …
@@ -34,15 +36,15 @@
 //! }
 //! ```
 //!
-//! Nothing in it blocks: order is made on the device, and the host goes on.
+//! Nothing in it blocks: the device keeps the order, and the host continues.
 //!
 //! **Authors of applications** pick the vendor, by the facade's cargo features or at run time, and
-//! bring the stream. There are two ways in for one that another library allocated:
+//! bring the stream. There are two ways to wrap one that another library allocated:
 //!
 //! - [`Backend::stream_from_owner`] takes something that keeps the stream alive, such as a cudarc
 //!   stream or a Python object, and keeps *that* alive. It is safe.
-//! - [`Backend::stream_from_raw`] takes the bare handle. It is `unsafe`, since somebody has to
-//!   promise that the stream outlives its wrapper, and that is you.
+//! - [`Backend::stream_from_raw`] takes the bare handle. It is `unsafe`, because you have to
+//!   promise that the stream outlives its wrapper.
 //!
 //! ```
 //! use gpu_stream_core::{Backend, RawStream, Stream};
@@ -93,7 +95,7 @@
 //! Y and Z run after A and B. C came later and is not waited for, and X, which was there before,
 //! waits for nothing. Recording an event again, dropping it, or dropping the streams' wrappers
 //! changes none of this. A wait for an event that was **never recorded is nothing**: no error, and
-//! no wait. That is what torch, CUDA and HIP do, and [`Event::status`] tells.
+//! no wait. That is what torch, CUDA and HIP do, and [`Event::status`] detects it.
 //!
 //! ## Threads
 //!
@@ -101,18 +103,18 @@
 //! whatever device or context is current there. No call changes what is current. The exception is a
 //! thread's own default stream, whose type [`PerThread`] is neither.
 //!
-//! If two threads submit to one stream, each sees its own submissions in order, and which of the
-//! two comes first is theirs to settle.
+//! If two threads submit to one stream, each sees its own submissions in order. The threads must
+//! decide between them which comes first.
 //!
 //! ## Errors
 //!
-//! Every call that can fail returns the backend's error, and [`Error::kind`] says what it was in
-//! words that are the same for all. Not ready is no error: it is `Ok(false)`. A failure is never
+//! Every call that can fail returns the backend's error. [`Error::kind`] names the failure in the
+//! same words on all backends. Not ready is not an error: it is `Ok(false)`. A failure is never
 //! `false`, and never a panic.
 //!
-//! | you gave | you get |
+//! | argument | error |
 //! |---|---|
-//! | a handle that is no stream, as far as can be told; handle 2 | [`ErrorKind::InvalidHandle`] |
+//! | a handle that is not a stream, as far as the backend can tell; handle 2 | [`ErrorKind::InvalidHandle`] |
 //! | the wrong device; an event of another device | [`ErrorKind::DeviceMismatch`] |
 //! | a device that does not exist | [`ErrorKind::InvalidDevice`] |
 //! | another vendor's device, stream or event | [`ErrorKind::BackendMismatch`] |
@@ -130,37 +132,37 @@
 //! # For backend authors
 //!
 //! A backend is a type without values that implements [`Backend`], a stream, an event and an error.
-//! The required methods are the ones that need the vendor; the rest is given.
+//! The required methods are the ones that need the vendor; the rest have defaults.
 //!
-//! | | required | given, may be overridden | optional: `Unsupported` until overridden |
+//! | | required | default, may be overridden | optional: `Unsupported` until overridden |
 //! |---|---|---|---|
 //! | [`Backend`] | `probe`, `devices`, `default_stream`, `per_thread_stream`, `new_stream`, `new_event`, `stream_from_raw_with_owner`, `stream_from_raw_with_owner_unchecked` | `device`, `stream_from_raw`, `stream_from_raw_unchecked`, `stream_from_owner`, `event_from_raw`, `event_from_owner` | `priority_range`, `event_from_raw_with_owner` |
 //! | [`Stream`] | `raw`, `device`, `query`, `synchronize`, `record`, `wait_event` | `new_event`, `new_stream`, `record_event`, `wait_stream`, `fork`, `join`, `is_same` | `priority`, `is_blocking`, `id`, `capture_status`, `launch_host_func` |
 //! | [`Event`] | `raw`, `device`, `options`, `status`, `synchronize`, `elapsed_unchecked` | `query`, `elapsed_since` | |
 //!
-//! `Backend`, `Stream` and `Event` are `unsafe` traits: safe code frees memory on the strength of
-//! `query() == Ok(true)`, so a wrong answer is undefined behaviour in another library's program. Read
-//! their *Safety* sections; the rules behind them are few:
+//! `Backend`, `Stream` and `Event` are `unsafe` traits. Safe code frees memory on the strength of
+//! `query() == Ok(true)`, so a wrong answer is undefined behaviour in another library's program.
+//! Read their *Safety* sections; the rules are few:
 //!
-//! 1. Done means done and visible to the thread that asks. Anything the driver answers that is
+//! 1. Done means done and visible to the calling thread. Anything the driver answers that is
 //!    neither "done" nor "not ready" is an error. Keep its codes as integers: an enum of the codes
 //!    that you know is undefined behaviour with a newer driver.
 //! 2. A wait binds to the record that is current at the call, and outlives the event.
 //! 3. The wrapper holds its [`KeepAlive`]; if the vendor's events refer to their stream, events
-//!    hold it too ([`Backend::EVENTS_KEEP_OWNER`]). Nothing that is not owned is destroyed.
+//!    hold it too ([`Backend::EVENTS_KEEP_OWNER`]). A backend destroys only what it owns.
 //! 4. The device of a handle is compared before a wrapper exists.
-//! 5. The thread is left as it was found, on every path: current device, context, last error.
+//! 5. Every path leaves the thread as it was: current device, context, last error.
 //! 6. A call that would destroy a capture is not made.
 //! 7. Nothing panics. A missing library, symbol, device or version is an error with a kind.
 //!
-//! What is policy and not vendor is here already, so that all backends have the same:
-//! [`Device::check_is`] and [`Device::check_exists`], [`PriorityRange::check`], the order of checks
-//! in [`Event::elapsed_since`], and [`ContractError`], which a backend's error wraps and whose
-//! texts name the call, the value and the way out.
+//! Policy that does not depend on the vendor is in this crate, and all backends share it:
+//! [`Device::check_is`] and [`Device::check_exists`], [`PriorityRange::check`] and the order of
+//! checks in [`Event::elapsed_since`]. A backend's error wraps [`ContractError`], whose texts name
+//! the call, the value and the way out.
 //!
-//! Then run the conformance suite (`gpu-stream-conformance`): a fixture of some hundred lines says
-//! how to make a foreign stream, hold one back and move a number on it, and the suite does the
-//! rest. `gpu-stream-host` is the worked example, with a driver of its own inside.
+//! Then run the conformance suite, `gpu-stream-conformance`. It needs a fixture of some hundred
+//! lines, which makes a foreign stream, holds one back and moves a number on it. `gpu-stream-host`
+//! is the worked example, with an executor of its own.
 //!
 //! [`torch.cuda.ExternalStream`]: https://docs.pytorch.org/docs/stable/generated/torch.cuda.ExternalStream.html
 

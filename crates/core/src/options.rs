@@ -1,8 +1,8 @@
-//! How a stream or an event is to be made: options that are checked when they are built.
+//! Options of streams and events, checked when they are built.
 
 use crate::ContractError;
 
-/// How to make a stream: [`Backend::new_stream`](crate::Backend::new_stream).
+/// Options of a new stream, for [`Backend::new_stream`](crate::Backend::new_stream).
 ///
 /// A new stream does not synchronise with the device's default stream, as
 /// [`CU_STREAM_NON_BLOCKING`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html)
@@ -11,30 +11,31 @@ use crate::ContractError;
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct StreamOptions {
-    /// How urgent: lower is more urgent, 0 is normal. See [`PriorityRange`].
+    /// The priority: lower is more urgent, 0 is normal. See [`PriorityRange`].
     pub priority: i32,
-    /// Whether the stream and the default stream of its context wait for each other's work.
+    /// `true` if the stream and the default stream of its context wait for each other's work.
     pub blocking: bool,
 }
 
 impl StreamOptions {
-    /// Normal priority, not blocking.
+    /// Creates options with normal priority, not blocking.
     pub const fn new() -> Self {
         StreamOptions { priority: 0, blocking: false }
     }
 
-    /// The same with this priority. Whether the device has it is checked when the stream is made.
+    /// Sets the priority. [`Backend::new_stream`](crate::Backend::new_stream) checks that the
+    /// device has it.
     #[must_use]
     pub const fn priority(mut self, priority: i32) -> Self {
         self.priority = priority;
         self
     }
 
-    /// The same, *blocking* or not.
+    /// Sets whether the stream is *blocking*.
     ///
-    /// Work of a blocking stream runs after all earlier work of the default stream, and work of the
-    /// default stream after all earlier work of every blocking stream. Two blocking streams have no
-    /// order between them. The host backend has no such streams:
+    /// Work of a blocking stream runs after all earlier work of the default stream. Work of the
+    /// default stream runs after all earlier work of every blocking stream. Two blocking streams
+    /// have no order between them. The host backend has no such streams:
     /// [`Unsupported`](crate::ErrorKind::Unsupported).
     ///
     /// Origin: [`CU_STREAM_DEFAULT`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html),
@@ -65,10 +66,9 @@ pub struct PriorityRange {
 }
 
 impl PriorityRange {
-    /// For backend authors: `Ok` if `priority` lies in the range.
+    /// Returns `Ok` if `priority` lies in the range. For backend authors.
     ///
-    /// The vendors clamp a number outside it without a word; here it is an error, which names the
-    /// range.
+    /// The vendors silently clamp a number outside it. Here it is an error, which names the range.
     ///
     /// # Errors
     /// [`InvalidOptions`](crate::ErrorKind::InvalidOptions).
@@ -85,11 +85,11 @@ impl PriorityRange {
     }
 }
 
-/// How to make an event: [`Backend::new_event`](crate::Backend::new_event).
+/// Options of a new event, for [`Backend::new_event`](crate::Backend::new_event).
 ///
-/// [`EventOptions::new`] is an event for order alone, which is the cheapest;
-/// [`EventOptions::timed`] one that also keeps the time. Anything else is built, and what
-/// contradicts itself is refused there and not at the first use:
+/// [`EventOptions::new`] is for an event that only makes order, which is the cheapest.
+/// [`EventOptions::timed`] is for one that also keeps the time. Other options come from the
+/// [`builder`](Self::builder), which rejects contradictions before the first use:
 ///
 /// ```
 /// use gpu_stream_core::{Error as _, ErrorKind, EventOptions};
@@ -114,12 +114,13 @@ pub struct EventOptions {
 }
 
 impl EventOptions {
-    /// An event for order alone: no timing, a synchronize that may spin, for this process.
+    /// Creates options for an event that only makes order: no timing, a synchronize that may spin,
+    /// for this process.
     pub const fn new() -> Self {
         EventOptions { timing: false, blocking: false, interprocess: false }
     }
 
-    /// An event that keeps the time at which its stream reached it.
+    /// Creates options for an event that keeps the time at which its stream reached it.
     pub const fn timed() -> Self {
         EventOptions { timing: true, blocking: false, interprocess: false }
     }
@@ -129,19 +130,19 @@ impl EventOptions {
         EventOptionsBuilder(EventOptions::new())
     }
 
-    /// Whether the event keeps the time, which [`elapsed_since`](crate::Event::elapsed_since) needs
-    /// of both.
+    /// Returns `true` if the event keeps the time. [`elapsed_since`](crate::Event::elapsed_since)
+    /// needs that of both events.
     pub const fn is_timed(self) -> bool {
         self.timing
     }
 
-    /// Whether [`Event::synchronize`](crate::Event::synchronize) puts the thread to sleep at once
-    /// instead of spinning.
+    /// Returns `true` if [`Event::synchronize`](crate::Event::synchronize) puts the thread to sleep
+    /// at once instead of spinning.
     pub const fn is_blocking(self) -> bool {
         self.blocking
     }
 
-    /// Whether the event may be shared with another process.
+    /// Returns `true` if the event may be shared with another process.
     pub const fn is_interprocess(self) -> bool {
         self.interprocess
     }
@@ -153,34 +154,34 @@ impl EventOptions {
 pub struct EventOptionsBuilder(EventOptions);
 
 impl EventOptionsBuilder {
-    /// Keep the time; off by default.
+    /// Sets whether the event keeps the time. Off by default.
     #[doc(alias = "enable_timing")]
     pub const fn timing(mut self, on: bool) -> Self {
         self.0.timing = on;
         self
     }
 
-    /// Sleep in [`Event::synchronize`](crate::Event::synchronize) instead of spinning; off by
-    /// default. It changes nothing else.
+    /// Sets whether [`Event::synchronize`](crate::Event::synchronize) sleeps instead of spinning.
+    /// Off by default. It changes nothing else.
     #[doc(alias("CU_EVENT_BLOCKING_SYNC", "hipEventBlockingSync"))]
     pub const fn blocking(mut self, on: bool) -> Self {
         self.0.blocking = on;
         self
     }
 
-    /// Allow the event to be shared with another process; off by default, and not together with
-    /// timing.
+    /// Sets whether the event can be shared with another process. Off by default, and not allowed
+    /// together with timing.
     #[doc(alias("CU_EVENT_INTERPROCESS", "hipEventInterprocess"))]
     pub const fn interprocess(mut self, on: bool) -> Self {
         self.0.interprocess = on;
         self
     }
 
-    /// The options, if they go together.
+    /// Returns the options, if they do not contradict each other.
     ///
     /// # Errors
     /// [`InvalidOptions`](crate::ErrorKind::InvalidOptions): interprocess needs timing off, on
-    /// every vendor. torch finds that out at the first record.
+    /// every vendor. torch reports that at the first record.
     pub const fn build(self) -> Result<EventOptions, ContractError> {
         if self.0.interprocess && self.0.timing {
             return Err(ContractError::InterprocessTiming);

@@ -1,4 +1,5 @@
-//! What keeps a foreign stream or event alive: [`StreamOwner`], [`EventOwner`] and [`KeepAlive`].
+//! Owners, which keep a foreign stream or event alive: [`StreamOwner`], [`EventOwner`] and
+//! [`KeepAlive`].
 
 use alloc::sync::Arc;
 use core::any::Any;
@@ -9,9 +10,9 @@ use crate::{Backend, Device, EventOptions};
 /// Something that a stream belongs to and that keeps it alive: a cudarc stream, a Python object, a
 /// C++ handle class.
 ///
-/// With an owner, wrapping is safe: [`Backend::stream_from_owner`] takes an `Arc` of it, and the
-/// wrapper, all clones of it and, where the vendor needs that, every event recorded through it hold
-/// that `Arc`. The last of them to go lets the owner go.
+/// With an owner, wrapping is safe: [`Backend::stream_from_owner`] takes an `Arc` of it. The
+/// wrapper and all its clones hold that `Arc`. Where the vendor needs it, every event recorded
+/// through them holds it, too. Dropping the last of them drops the owner.
 ///
 /// ```
 /// use gpu_stream_core::{Backend, RawStream, StreamOwner};
@@ -41,27 +42,31 @@ use crate::{Backend, Device, EventOptions};
 ///
 /// # What an owner must not keep
 /// A wrapper keeps its owner, and so does an event where
-/// [`EVENTS_KEEP_OWNER`](Backend::EVENTS_KEEP_OWNER) says so. An owner that keeps a wrapper of its own
-/// stream, or an event recorded on it, is a cycle: owner, event, owner. Nothing of it is ever dropped.
-/// Keep such an event beside the owner and not in it, or take it out before the last handle goes. The
-/// same holds for a closure on a stream that holds that stream and never runs.
+/// [`EVENTS_KEEP_OWNER`](Backend::EVENTS_KEEP_OWNER) is set. An owner that keeps a wrapper of its
+/// own stream, or an event recorded on it, is a cycle: owner, event, owner. Nothing of it is ever
+/// dropped. Keep such an event beside the owner and not in it, or take it out before the last
+/// handle is dropped. A closure that holds its own stream, and never runs, is such a cycle, too.
 ///
 /// # Where an owner is dropped
-/// The last share may go on any thread, at the end of any call of the backend. It never goes inside
-/// the driver's callbacks, and no lock of the backend is held then. A panic of the owner's `Drop` in
-/// such a call may be caught there, after the panic hook has reported it.
+/// The last reference may be dropped on any thread, at the end of any call of the backend. It is
+/// never dropped inside the driver's callbacks, nor while a lock of the backend is held. A panic of
+/// the owner's `Drop` in such a call may be caught there, after the panic hook has reported it.
 ///
 /// # Safety
-/// While a value of the type lives, [`raw_stream`](Self::raw_stream) returns one and the same
-/// handle, [`device`](Self::device) one and the same answer, the handle is a live stream of backend
-/// `B` (or 0 or 1, the default stream), and nothing destroys that stream. Dropping the value on any
-/// thread is allowed.
+/// While a value of the type lives:
+///
+/// - [`raw_stream`](Self::raw_stream) returns one and the same handle, and [`device`](Self::device)
+///   one and the same answer.
+/// - The handle is a live stream of backend `B` (or 0 or 1, the default stream), and nothing
+///   destroys that stream.
+///
+/// Dropping the value on any thread is allowed.
 pub unsafe trait StreamOwner<B: Backend>: Send + Sync + 'static {
-    /// The handle of the stream that this value keeps alive. Does not block.
+    /// Returns the handle of the stream that this value keeps alive. Does not block.
     fn raw_stream(&self) -> B::RawStream;
 
-    /// The device, where the owner knows it; it is compared with what the driver says. Does not
-    /// block.
+    /// Returns the device, where the owner knows it. It is compared with what the driver says. Does
+    /// not block.
     fn device(&self) -> Option<Device> {
         None
     }
@@ -70,8 +75,8 @@ pub unsafe trait StreamOwner<B: Backend>: Send + Sync + 'static {
 /// Something that an event belongs to and that keeps it alive: an event of cudarc, a Python object, a
 /// C++ handle class.
 ///
-/// With an owner, wrapping is safe: [`Backend::event_from_owner`] takes an `Arc` of it, and the wrapper
-/// holds that `Arc`. What [`StreamOwner`] says of cycles and of drops holds here, too.
+/// With an owner, wrapping is safe: [`Backend::event_from_owner`] takes an `Arc` of it, and the
+/// wrapper holds that `Arc`. The rules of [`StreamOwner`] about cycles and drops hold here, too.
 ///
 /// ```
 /// use gpu_stream_core::{Backend, EventOptions, EventOwner, RawEvent};
@@ -92,9 +97,9 @@ pub unsafe trait StreamOwner<B: Backend>: Send + Sync + 'static {
 /// ```
 ///
 /// # Safety
-/// While a value of the type lives, [`raw_event`](Self::raw_event) returns one and the same handle, the
-/// handle is a live event of backend `B`, and nothing destroys that event. Dropping the value on any
-/// thread is allowed.
+/// While a value of the type lives, [`raw_event`](Self::raw_event) returns one and the same handle.
+/// The handle is a live event of backend `B`, and nothing destroys that event. Dropping the value
+/// on any thread is allowed.
 pub unsafe trait EventOwner<B: Backend>: Send + Sync + 'static {
     /// Returns the handle of the event that this value keeps alive. Does not block.
     fn raw_event(&self) -> B::RawEvent;
@@ -110,32 +115,33 @@ pub unsafe trait EventOwner<B: Backend>: Send + Sync + 'static {
     }
 }
 
-/// A share in the owner of a stream or event, whatever its type; or in nothing, for a stream that needs no
-/// owner.
+/// A reference to the owner of a stream or event, whatever its type; or none, for a stream that
+/// needs no owner.
 ///
 /// For backend authors: hold it in the stream type and clone it with the stream. If
-/// [`Backend::EVENTS_KEEP_OWNER`] is set, an event holds a clone from the record on until the next
-/// record.
+/// [`Backend::EVENTS_KEEP_OWNER`] is set, an event holds a clone from one record until the next.
 #[derive(Clone, Default)]
 pub struct KeepAlive(Option<Arc<dyn Any + Send + Sync>>);
 
 impl KeepAlive {
-    /// No owner: somebody else promised that the stream outlives its wrappers.
+    /// Creates a value without an owner: the caller of the `unsafe` wrapping promised that the
+    /// stream outlives its wrappers.
     pub const fn none() -> Self {
         KeepAlive(None)
     }
 
-    /// A share in `owner`. One that has no type any more comes in by `From`.
+    /// Creates a reference to `owner`. A type-erased `Arc` is converted by `From`.
     pub fn owner<T: Any + Send + Sync>(owner: Arc<T>) -> Self {
         KeepAlive(Some(owner))
     }
 
-    /// Whether there is an owner.
+    /// Returns `true` if there is an owner.
     pub const fn is_owned(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether both are shares in one owner, or both in nothing: then one does for the other.
+    /// Returns `true` if both refer to one owner, or both to none. Then either keeps alive what the
+    /// other does.
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (None, None) => true,

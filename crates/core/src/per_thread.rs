@@ -11,8 +11,8 @@ use crate::{
 
 /// A thread's default stream, which does not leave its thread.
 ///
-/// The handle (2 on CUDA and HIP) means another stream on every thread: a wrapper that is carried
-/// to another thread would quietly order something else. So this type is neither `Send` nor `Sync`,
+/// The handle (2 on CUDA and HIP) means another stream on every thread. A wrapper that is moved to
+/// another thread would silently order something else. So this type is neither `Send` nor `Sync`,
 /// and does not show the wrapper inside. Events recorded through it are ordinary and may go
 /// anywhere.
 ///
@@ -24,7 +24,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// The same on another thread does not compile:
+/// Using it on another thread does not compile:
 ///
 /// ```compile_fail,E0277
 /// use gpu_stream_core::{ErrorOf, PerThread, Stream};
@@ -34,7 +34,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// although it does with the ordinary stream of the same backend:
+/// An ordinary stream of the same backend can be used there:
 ///
 /// ```
 /// use gpu_stream_core::{ErrorOf, Stream};
@@ -53,16 +53,16 @@ pub struct PerThread<S> {
 }
 
 impl<S: Stream> PerThread<S> {
-    /// For backend authors: `stream` as the calling thread's own.
+    /// Makes `stream` the calling thread's own. For backend authors.
     ///
     /// # Safety
-    /// `stream` wraps the default stream of the calling thread, and no other wrapper of that handle
-    /// is or will be reachable by safe code that runs on another thread.
+    /// `stream` wraps the default stream of the calling thread. No other wrapper of that handle is,
+    /// or will be, reachable by safe code on another thread.
     pub unsafe fn new_unchecked(stream: S) -> Self {
         PerThread { stream, _not_send: PhantomData }
     }
 
-    /// For backend authors: the wrapper inside, free to go to another thread.
+    /// Returns the wrapper inside, whose type can be sent to another thread. For backend authors.
     ///
     /// # Safety
     /// It must be used on this thread only.
@@ -77,8 +77,8 @@ impl<S: fmt::Debug> fmt::Debug for PerThread<S> {
     }
 }
 
-// SAFETY: every answer is that of the stream inside, which upholds the contract, asked on the
-// thread that it belongs to.
+// SAFETY: every method forwards to the stream inside, which upholds the contract. `PerThread` is
+// not `Send`, so the call is made on the thread that the stream belongs to.
 unsafe impl<S: Stream> Stream for PerThread<S> {
     type Backend = S::Backend;
 

@@ -10,7 +10,7 @@ use crate::{
 /// A closure that a stream runs on the host: [`Stream::launch_host_func`].
 pub type HostFunc = Box<dyn FnOnce() + Send + 'static>;
 
-/// Whether a stream is being captured into a graph.
+/// The capture state of a stream: a captured stream's work goes into a graph.
 ///
 /// Origin:
 /// [`cuStreamIsCapturing`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html).
@@ -21,20 +21,20 @@ pub enum CaptureStatus {
     None,
     /// Captured: work goes into a graph and does not run.
     Active,
-    /// A capture that was broken, and waits for its end.
+    /// Captured, but the capture is broken and has not been ended yet.
     Invalidated,
 }
 
-/// An ordered queue of work on one device, usually somebody else's.
+/// An ordered queue of work on one device, usually allocated by another library.
 ///
 /// It means what [`torch.cuda.ExternalStream`] means: a wrapper of a stream that another library
-/// allocated, which it neither owns nor destroys. Everything here is about *when*: work itself is
-/// launched by whoever knows how (cudarc, a C++ kernel, the host backend's `launch`), on the handle
-/// that [`raw`](Self::raw) gives.
+/// allocated, which it neither owns nor destroys. Everything here is about *when*. Work itself is
+/// launched by other code (cudarc, a C++ kernel, the host backend's `launch`) on the handle that
+/// [`raw`](Self::raw) returns.
 ///
 /// # Order
-/// Work on one stream runs in the order in which it was submitted. Work on two streams has no
-/// order, until one is made:
+/// Work on one stream runs in the order in which it was submitted. Work on two streams has no order
+/// until a call makes one:
 ///
 /// | call | what it orders |
 /// |---|---|
@@ -43,7 +43,7 @@ pub enum CaptureStatus {
 /// | [`wait_stream`](Self::wait_stream) | all later work of this stream runs after all *earlier* work of the other |
 /// | [`fork`](Self::fork) | all later work of many streams runs after all earlier work of this one |
 /// | [`join`](Self::join) | all later work of this stream runs after all earlier work of many |
-/// | [`synchronize`](Self::synchronize) | the calling thread goes on after all earlier work |
+/// | [`synchronize`](Self::synchronize) | the calling thread continues after all earlier work |
 ///
 /// "Earlier" and "later" are as seen by one thread; if several threads submit to one stream, they
 /// need an order of their own among themselves. Order is visibility too: work that runs after other
@@ -56,13 +56,12 @@ pub enum CaptureStatus {
 /// them freely. The one exception is a thread's default stream, which is another stream on each
 /// thread and has a type that stays on its thread: [`PerThread`](crate::PerThread).
 ///
-/// Calls leave the thread as they found it: no current device, current context or last error is
-/// changed.
+/// Calls leave the thread as it was: no current device, current context or last error is changed.
 ///
 /// # Example
-/// What a portable library does with its caller's stream: work on one of its own, between what the
-/// caller did before and what the caller does after. The stream is made once, in the context of the
-/// caller's: making one costs many times what ordering it does.
+/// A portable library works on a stream of its own, after what its caller did before and before
+/// what the caller does next. The stream is made once, in the context of the caller's: making one
+/// costs many times what ordering it does.
 ///
 /// ```
 /// use gpu_stream_core::{ErrorOf, Stream, StreamOf, StreamOptions};
@@ -87,46 +86,48 @@ pub enum CaptureStatus {
 /// # For backend authors
 /// Required: [`raw`](Self::raw), [`device`](Self::device), [`query`](Self::query),
 /// [`synchronize`](Self::synchronize), [`record`](Self::record), [`wait_event`](Self::wait_event).
-/// The rest is made of these and may be overridden where the vendor has something cheaper, with the
-/// same meaning. Optional capabilities answer [`Unsupported`](crate::ErrorKind::Unsupported) until
-/// they are overridden.
+/// The rest is built on these and may be overridden where the vendor has something cheaper, with
+/// the same meaning. Optional capabilities return [`Unsupported`](crate::ErrorKind::Unsupported)
+/// until they are overridden.
 ///
 /// # Safety
-/// Safe code frees memory on the strength of what a stream answers. An implementation promises, for
-/// a stream that is alive:
+/// Safe code frees memory on the strength of a stream's answer. An implementation promises, for a
+/// stream that is alive:
 ///
-/// - `query` answers `Ok(true)`, and `synchronize` returns `Ok`, only when all work submitted before
-///   the call has ended and its effects are visible to the calling thread. A failure of the driver
-///   is an error and never `true`.
+/// - `query` returns `Ok(true)`, and `synchronize` returns `Ok`, only when all work submitted
+///   before the call has ended. Its effects are then visible to the calling thread. A failure of
+///   the driver is an error and never `true`.
 /// - After `record` or `record_event` returned `Ok`, the event stands for **all** work submitted to
 ///   this stream before the call.
-/// - After `wait_event` returned `Ok`, no work submitted later to this stream begins before the work
-///   in front of the event's record, as it was at the call, has ended, whatever becomes of the event.
+/// - After `wait_event` returned `Ok`, later work of this stream begins only after the work before
+///   the event's record has ended. The record is the one that was current at the call, whatever
+///   happens to the event afterwards.
 /// - After `wait_stream`, `fork` or `join` returned `Ok`, the later work of each waiting stream
 ///   begins after all work submitted to each awaited stream before the call. An override promises the
 ///   same as the method that is given here.
 /// - `launch_host_func` runs its closure at most once, after all earlier work, and drops it before
-///   later work of the stream begins. A closure that does not run is dropped all the same.
-/// - `raw`, `device` and `backend_type` answer the same for the life of the value. `is_same` says
-///   `true` only for two wrappers of one stream.
+///   later work of the stream begins. A closure that does not run is dropped anyway.
+/// - `raw`, `device` and `backend_type` return the same for the life of the value. `is_same`
+///   returns `true` only for two wrappers of one stream.
 /// - `new_event` and `new_stream` return what [`Backend`]'s namesakes return, of this stream's
 ///   context. That context lives as long as they do.
 ///
 /// [`torch.cuda.ExternalStream`]: https://docs.pytorch.org/docs/stable/generated/torch.cuda.ExternalStream.html
 #[doc(alias("ExternalStream", "CUstream", "cudaStream_t", "hipStream_t", "stream_ref"))]
 pub unsafe trait Stream: Sized + 'static {
-    /// The backend that carries the stream out.
+    /// The backend that executes the stream.
     type Backend: Backend;
 
-    /// The handle, to launch work with. It is good as long as the stream lives. Does not block.
+    /// Returns the handle, to launch work with. It is valid as long as the stream lives. Does not
+    /// block.
     #[doc(alias("cuda_stream", "ptr", "stream_ptr", "__cuda_stream__"))]
     fn raw(&self) -> <Self::Backend as Backend>::RawStream;
 
-    /// The device that the stream belongs to. Does not block.
+    /// Returns the device that the stream belongs to. Does not block.
     #[doc(alias("cuStreamGetCtx", "cudaStreamGetDevice", "hipStreamGetDevice"))]
     fn device(&self) -> Device;
 
-    /// Whether all work submitted to the stream before this call is done. Does not block.
+    /// Returns `true` if all work submitted to the stream before this call is done. Does not block.
     ///
     /// Not ready is `Ok(false)`, never an error; a failure is an error, never `false`.
     ///
@@ -144,10 +145,11 @@ pub unsafe trait Stream: Sized + 'static {
     /// ```
     ///
     /// # Errors
-    /// [`StreamFault`](crate::ErrorKind::StreamFault) if work on the stream failed;
-    /// [`Capturing`](crate::ErrorKind::Capturing) if the stream is being captured, and the capture
-    /// goes on; [`InvalidHandle`](crate::ErrorKind::InvalidHandle) where the backend can tell that
-    /// the stream was destroyed.
+    /// - [`StreamFault`](crate::ErrorKind::StreamFault) if work on the stream failed.
+    /// - [`Capturing`](crate::ErrorKind::Capturing) if the stream is being captured. The capture
+    ///   goes on.
+    /// - [`InvalidHandle`](crate::ErrorKind::InvalidHandle) where the backend can tell that the
+    ///   stream was destroyed.
     #[doc(alias("cuStreamQuery", "cudaStreamQuery", "hipStreamQuery", "is_done"))]
     fn query(&self) -> Result<bool, ErrorOf<Self>>;
 
@@ -161,11 +163,11 @@ pub unsafe trait Stream: Sized + 'static {
     #[doc(alias("cuStreamSynchronize", "cudaStreamSynchronize", "hipStreamSynchronize", "sync"))]
     fn synchronize(&self) -> Result<(), ErrorOf<Self>>;
 
-    /// Records `event` here: from now on it stands for all work submitted to this stream so far.
-    /// Does not block.
+    /// Records `event` on this stream: from now on it stands for all work submitted to the stream
+    /// so far. Does not block.
     ///
-    /// A second record replaces the first: who already waits for the event keeps the old one, who
-    /// asks or waits from now on gets the new one. So one event serves a loop:
+    /// A second record replaces the first. Waits that were made before keep the old one; queries
+    /// and waits from now on use the new one. So one event serves a loop:
     ///
     /// ```
     /// # use gpu_stream_core::{ErrorOf, EventOptions, Stream};
@@ -186,11 +188,14 @@ pub unsafe trait Stream: Sized + 'static {
     /// with an argument.
     ///
     /// # Errors
-    /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch) if the event was made for another
-    /// device; [`InvalidHandle`](crate::ErrorKind::InvalidHandle) if it was made for another context
-    /// of the device, which [`new_event`](Self::new_event) never does; [`StreamFault`](crate::ErrorKind::StreamFault),
-    /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) as [`query`](Self::query). The event is
-    /// then as it was before.
+    /// The event is then as it was before.
+    ///
+    /// - [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch) if the event was made for another
+    ///   device.
+    /// - [`InvalidHandle`](crate::ErrorKind::InvalidHandle) if it was made for another context of
+    ///   the device. An event from [`new_event`](Self::new_event) of this stream never is.
+    /// - [`StreamFault`](crate::ErrorKind::StreamFault),
+    ///   [`InvalidHandle`](crate::ErrorKind::InvalidHandle) as [`query`](Self::query).
     #[doc(alias("cuEventRecord", "cudaEventRecord", "hipEventRecord"))]
     fn record(&self, event: &EventOf<Self>) -> Result<(), ErrorOf<Self>>;
 
@@ -199,8 +204,8 @@ pub unsafe trait Stream: Sized + 'static {
     ///
     /// The wait binds to the record and not to the event: the event may be recorded again, or
     /// dropped, right after. A wait for an event that was **never recorded is nothing**, as it is
-    /// in torch, CUDA and HIP; see [`Event::status`](crate::Event::status). Waiting for an event of
-    /// another device of the same backend is fine.
+    /// in torch, CUDA and HIP; see [`Event::status`](crate::Event::status). The event may belong to
+    /// another device of the same backend.
     ///
     /// Origin: torch: "makes all future work submitted to the stream wait for an event … returns
     /// without waiting for event: only future operations are affected".
@@ -208,15 +213,15 @@ pub unsafe trait Stream: Sized + 'static {
     /// # Errors
     /// [`StreamFault`](crate::ErrorKind::StreamFault),
     /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) as [`query`](Self::query). If the work
-    /// *before the record* failed, a backend may say so here, or let this stream have the fault
-    /// when it comes to the wait.
+    /// *before the record* failed, a backend may return that here, or fault this stream when it
+    /// reaches the wait.
     #[doc(alias("cuStreamWaitEvent", "cudaStreamWaitEvent", "hipStreamWaitEvent"))]
     fn wait_event(&self, event: &EventOf<Self>) -> Result<(), ErrorOf<Self>>;
 
     /// Makes a new event in this stream's own context, not recorded yet. Does not block.
     ///
-    /// Unlike [`Backend::new_event`], which makes one for a device, this fits the stream whatever its
-    /// context is: that of another library, or a green context. The event may outlive the stream.
+    /// [`Backend::new_event`] makes one for a device. This one fits the stream whatever its context
+    /// is: that of another library, or a green context. The event may outlive the stream.
     ///
     /// # Errors
     /// As [`Backend::new_event`].
@@ -231,9 +236,8 @@ pub unsafe trait Stream: Sized + 'static {
 
     /// Makes a new stream in this stream's own context. Does not block.
     ///
-    /// What [`Backend::new_stream`] says of owning holds here: the last wrapper destroys the stream,
-    /// and work that was submitted to it still runs. Keep the stream, and do not make one for each
-    /// call.
+    /// As with [`Backend::new_stream`], dropping the last wrapper destroys the stream, and work
+    /// that was submitted to it still runs. Keep the stream, and do not make one for each call.
     ///
     /// # Errors
     /// As [`Backend::new_stream`].
@@ -247,7 +251,7 @@ pub unsafe trait Stream: Sized + 'static {
         Self::Backend::new_stream(self.device(), options)
     }
 
-    /// A new event, without timing, recorded here. Does not block.
+    /// Creates a new event, without timing, and records it on this stream. Does not block.
     ///
     /// Origin:
     /// [`torch.cuda.Stream.record_event`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Stream.html)
@@ -265,8 +269,8 @@ pub unsafe trait Stream: Sized + 'static {
     /// Makes all work submitted to this stream from now on wait for all work submitted to `other`
     /// so far. Does not block: only the stream waits.
     ///
-    /// A snapshot: what is submitted to `other` later is not waited for. Waiting for oneself is
-    /// legal, changes nothing and asks no driver.
+    /// It is a snapshot: work that is submitted to `other` later is not waited for. A stream may
+    /// wait for itself; that changes nothing and asks no driver.
     ///
     /// Origin: torch: "all future work submitted to this stream will wait until all kernels
     /// submitted to a given stream at the time of call complete … returns without waiting".
@@ -285,8 +289,8 @@ pub unsafe trait Stream: Sized + 'static {
         self.wait_event(&other.record_event()?)
     }
 
-    /// One to many: makes all work submitted to each of `branches` from now on wait for all work
-    /// submitted to this stream so far. Does not block.
+    /// Makes all later work of each of `branches` wait for all work submitted to this stream so far
+    /// (one to many). Does not block.
     ///
     /// ```
     /// # use gpu_stream_core::{ErrorOf, Stream};
@@ -297,12 +301,12 @@ pub unsafe trait Stream: Sized + 'static {
     /// # }
     /// ```
     ///
-    /// One record serves all, where a `wait_stream` from each branch would make one each. This
-    /// stream among its own branches is passed over; with no branch nothing happens.
+    /// One record serves all branches; a `wait_stream` from each branch would make one each. If
+    /// this stream is among its own branches, it is skipped. With no branch nothing happens.
     ///
     /// # Errors
     /// As [`wait_stream`](Self::wait_stream). All branches that can wait do, and the first error is
-    /// returned; if the record fails, none waits.
+    /// returned. If the record fails, no branch waits.
     #[doc(alias("wait_stream", "broadcast"))]
     fn fork<'a, I, O>(&self, branches: I) -> Result<(), ErrorOf<Self>>
     where
@@ -324,14 +328,14 @@ pub unsafe trait Stream: Sized + 'static {
         outcome
     }
 
-    /// Many to one: makes all work submitted to this stream from now on wait for all work submitted
-    /// to each of `branches` so far. Does not block.
+    /// Makes all later work of this stream wait for all work submitted to each of `branches` so far
+    /// (many to one). Does not block.
     ///
     /// This stream among its own branches is passed over; with no branch nothing happens.
     ///
     /// # Errors
-    /// As [`wait_stream`](Self::wait_stream). All branches that can be waited for are, and the
-    /// first error is returned.
+    /// As [`wait_stream`](Self::wait_stream). This stream waits for all branches that it can wait
+    /// for, and the first error is returned.
     #[doc(alias("wait_stream", "gather"))]
     fn join<'a, I, O>(&self, branches: I) -> Result<(), ErrorOf<Self>>
     where
@@ -345,7 +349,7 @@ pub unsafe trait Stream: Sized + 'static {
         outcome
     }
 
-    /// Returns `true` if this and `other` are wrappers of one stream: of one backend type, device and
+    /// Returns `true` if this and `other` wrap one stream: they have one backend type, device and
     /// handle. Does not block.
     ///
     /// The type of the backend counts and not its name: two versions of one crate are two backends.
@@ -359,14 +363,14 @@ pub unsafe trait Stream: Sized + 'static {
             && self.backend_type() == other.backend_type()
     }
 
-    /// For layers: the type that carries the stream out. It differs from `Self::Backend` only where
-    /// that is a choice made at run time. Does not block.
+    /// Returns the id of the backend type that executes the stream. It differs from `Self::Backend`
+    /// only where that is chosen at run time. For wrapper types. Does not block.
     #[doc(hidden)]
     fn backend_type(&self) -> TypeId {
         TypeId::of::<Self::Backend>()
     }
 
-    /// Optional: how urgent the stream is; lower is more urgent, 0 is normal. Does not block.
+    /// Returns the stream's priority: lower is more urgent, 0 is normal. Optional. Does not block.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
@@ -375,10 +379,10 @@ pub unsafe trait Stream: Sized + 'static {
         Err(unsupported::<Self::Backend>("Stream::priority"))
     }
 
-    /// Optional: returns `true` if the stream and the default stream of its context wait for each
-    /// other's work. Does not block.
+    /// Returns `true` if the stream and the default stream of its context wait for each other's
+    /// work. Optional. Does not block.
     ///
-    /// See [`StreamOptions::blocking`]. The default stream itself answers `true`.
+    /// See [`StreamOptions::blocking`]. The default stream itself returns `true`.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor has no such streams.
@@ -391,8 +395,8 @@ pub unsafe trait Stream: Sized + 'static {
         Err(unsupported::<Self::Backend>("Stream::is_blocking"))
     }
 
-    /// Optional: a number that no other stream of the process has or will have, unlike the handle,
-    /// which is reused after the stream is gone. Does not block.
+    /// Returns a number that no other stream of the process has or will have. The handle, in
+    /// contrast, is reused after the stream is destroyed. Optional. Does not block.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
@@ -401,8 +405,8 @@ pub unsafe trait Stream: Sized + 'static {
         Err(unsupported::<Self::Backend>("Stream::id"))
     }
 
-    /// Optional: whether the stream is being captured into a graph. Does not block, and leaves the
-    /// capture alone.
+    /// Returns whether the stream is being captured into a graph. Optional. Does not block, and
+    /// does not affect the capture.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
@@ -411,24 +415,25 @@ pub unsafe trait Stream: Sized + 'static {
         Err(unsupported::<Self::Backend>("Stream::capture_status"))
     }
 
-    /// Optional: runs `func` on the host when the stream comes to it, after all earlier work; later
-    /// work waits until it has returned and was dropped. Does not block, and never runs `func`
+    /// Runs `func` on the host when the stream reaches it, after all earlier work. Later work waits
+    /// until it has returned and was dropped. Optional. Does not block, and never runs `func`
     /// inside the call.
     ///
-    /// The closure must not call back into the GPU's API and should be short; on some backends all
+    /// The closure must not call back into the GPU's API, and should be short: on some backends all
     /// streams share the one thread that runs such functions.
     ///
-    /// The closure runs once or is dropped once. It does not run if work in front of it failed, or if
-    /// a host function in front of it on this stream panicked. It is then dropped: by the backend's own
-    /// thread, or at the latest by the next call on the stream that reports the fault. A receiver that
-    /// waits on a channel in it sees the sender go. If this call returns an error, the closure was
-    /// dropped, or the driver has run it.
+    /// The closure runs once or is dropped once. It does not run if earlier work of the stream
+    /// failed, or if an earlier host function of the stream panicked. It is then dropped: by the
+    /// backend's own thread, or at the latest by the next call on the stream that reports the
+    /// fault. If it holds the sender of a channel, the receiver sees the sender dropped. If this
+    /// call returns an error, the closure was dropped, or the driver has run it.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor has no such thing;
-    /// [`Capturing`](crate::ErrorKind::Capturing) on a stream that is captured, since a graph may be
-    /// launched many times; [`StreamFault`](crate::ErrorKind::StreamFault),
-    /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) as [`query`](Self::query).
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor does not have it.
+    /// - [`Capturing`](crate::ErrorKind::Capturing) on a stream that is captured, because a graph
+    ///   may be launched many times.
+    /// - [`StreamFault`](crate::ErrorKind::StreamFault),
+    ///   [`InvalidHandle`](crate::ErrorKind::InvalidHandle) as [`query`](Self::query).
     #[doc(alias(
         "cuLaunchHostFunc",
         "cudaLaunchHostFunc",

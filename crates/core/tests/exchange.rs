@@ -13,7 +13,7 @@ use Protocol::{CudaArrayInterface, CudaStream, DlPack, Handle};
 const PROTOCOLS: [Protocol; 4] = [Handle, CudaStream, CudaArrayInterface, DlPack];
 const BACKENDS: [BackendKind; 4] = [Cuda, Hip, Host, BackendKind::Other("metal")];
 
-/// Every value that a specification speaks of: `None`, −2 to 3, a handle.
+/// Every value that a specification names: `None`, −2 to 3, a handle.
 const VALUES: [Value; 8] = [
     Value::None,
     Value::Int(-2),
@@ -29,7 +29,7 @@ const HANDLE: usize = 0x7f00_1000;
 
 type Row = (Protocol, BackendKind, [Result<DecodedStream, Forbidden>; VALUES.len()]);
 
-/// What each of [`VALUES`] means. Written out from the specifications, and not computed.
+/// Returns what each of [`VALUES`] means. Written out from the specifications, and not computed.
 fn table() -> Vec<Row> {
     use Forbidden::{Ambiguous, Backend, Negative, NoStream, NoStreamsHere, NotOnRocm};
     let (two, three, handle) = (Ok(Stream(2)), Ok(Stream(3)), Ok(Stream(HANDLE)));
@@ -64,7 +64,7 @@ fn table() -> Vec<Row> {
 }
 
 #[test]
-fn each_value_means_what_the_specification_says() {
+fn decode_follows_the_specification_for_each_value() {
     let table = table();
     assert_eq!(table.len(), PROTOCOLS.len() * BACKENDS.len());
     for (protocol, backend, row) in table {
@@ -76,7 +76,7 @@ fn each_value_means_what_the_specification_says() {
 }
 
 #[test]
-fn each_stream_is_said_as_the_specification_says() {
+fn encode_follows_the_specification_for_each_stream() {
     use Forbidden::{Backend, NoStream, NoStreamsHere, NotOnRocm};
     let meanings = [NoSync, Stream(0), Stream(1), Stream(2), Stream(HANDLE)];
     let int = |int: i128| Ok(Value::Int(int));
@@ -115,15 +115,15 @@ fn each_stream_is_said_as_the_specification_says() {
     }
 }
 
-/// Integers around every power of two, of both signs.
+/// Returns integers around every power of two, of both signs.
 fn integers() -> impl Iterator<Item = i128> {
     let near = |power: u32| (-4..=4).map(move |step| (1_i128 << power) + step);
     (0..126).flat_map(near).flat_map(|int| [int, -int]).chain([i128::MIN, i128::MAX])
 }
 
-/// A handle, and nothing else: no integer is wrapped, cut off, or taken for another.
+/// Checks that an integer means its own handle: none is wrapped, truncated or taken for another.
 #[test]
-fn no_integer_becomes_another() {
+fn decode_never_turns_one_integer_into_another() {
     for int in integers() {
         for (protocol, backend) in PROTOCOLS.into_iter().flat_map(|p| BACKENDS.map(|b| (p, b))) {
             match protocol.decode(int, backend) {
@@ -143,9 +143,9 @@ fn no_integer_becomes_another() {
     }
 }
 
-/// What one side says, the other understands: the same stream, or the same nothing.
+/// Checks that decoding an encoded stream returns the same stream, or the same absence of one.
 #[test]
-fn what_is_said_is_understood() {
+fn decode_inverts_encode() {
     let same = |one: DecodedStream, other: DecodedStream| match (one, other) {
         (Stream(one), Stream(other)) => {
             one == other
@@ -173,7 +173,7 @@ fn what_is_said_is_understood() {
 }
 
 #[test]
-fn the_pair_of_cuda_stream() {
+fn cuda_stream_accepts_only_version_zero() {
     assert_eq!(cuda_stream(CUDA_STREAM_VERSION, HANDLE, Cuda), Ok(Stream(HANDLE)));
     assert_eq!(cuda_stream(0, 0, Hip), Ok(Stream(0)));
     for version in [Value::None, Value::Int(1), Value::Int(-1), Value::TOO_LARGE] {
@@ -185,9 +185,10 @@ fn the_pair_of_cuda_stream() {
     assert_eq!(cuda_stream(0, None::<u64>, Cuda).unwrap_err().why, Forbidden::NoStream);
 }
 
-/// Each text names the protocol, the backend, the value and a way out; each kind is its own.
+/// Checks that each text names the protocol, the backend, the value and a way out, and that each
+/// kind is right.
 #[test]
-fn errors_say_who_forbids_what_and_what_to_do() {
+fn errors_name_the_protocol_the_value_and_the_remedy() {
     let cases: [(Protocol, BackendKind, Value, ErrorKind, &[&str]); 9] = [
         (DlPack, Cuda, 0.into(), ErrorKind::InvalidHandle, &["pass 1", "-1 for none"]),
         (
@@ -218,9 +219,9 @@ fn errors_say_who_forbids_what_and_what_to_do() {
     assert!(unsaid.to_string().contains("no stream"), "{unsaid}");
 }
 
-/// Rust's own integers do not wrap on their way in.
+/// Checks that Rust's integers do not wrap in the conversion to [`Value`].
 #[test]
-fn values_keep_their_sign_and_size() {
+fn value_conversion_keeps_sign_and_size() {
     assert_eq!(Value::from(u64::MAX), Value::Int(u64::MAX.into()));
     assert_eq!(Value::from(-1_i8), Value::Int(-1));
     assert_eq!(Value::from(u128::MAX), Value::TOO_LARGE);

@@ -1,4 +1,4 @@
-//! Code of users that must run with nothing held: [`Deferred`], [`drop_quietly`].
+//! User code that must run with nothing held: [`Deferred`], [`drop_quietly`].
 
 use std::any::Any;
 use std::cell::Cell;
@@ -11,15 +11,15 @@ use crate::forks::User;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// Destructors that were put off until a public call ends.
+/// Destructors that are deferred until a public call ends.
 ///
-/// The last share in an owner runs code of a user, which may take locks, call the backend, or panic.
-/// It must not run inside a driver's callback, nor while a call holds a lock or a claim. What is
-/// dropped there goes into this list, and every public call that talks to the driver [runs](Self::run)
-/// the list at its end. A list belongs to one backend, and lives as long as the process.
+/// Dropping the last reference to an owner runs user code, which may take locks, call the backend, or
+/// panic. It must not run inside a driver's callback, nor while a call holds a lock or a claim. A value
+/// that is dropped there is queued here. Every public call that talks to the driver [runs](Self::run) the
+/// queue at its end. A queue belongs to one backend and lives as long as the process.
 ///
-/// In the child of a fork, a list that the parent used is left alone: what the parent put off is the
-/// parent's to run, and one of its threads may have held the lock. What is put off there is leaked.
+/// The child of a fork leaves a queue alone that its parent used. What the parent deferred is the parent's
+/// to run, and one of its threads may have held the lock. Work that is deferred there is leaked.
 pub struct Deferred {
     list: Mutex<VecDeque<Work>>,
     any: AtomicBool,
@@ -27,7 +27,7 @@ pub struct Deferred {
 }
 
 thread_local! {
-    // Without a destructor, so that it is good until the thread's very end.
+    // Has no destructor, so it stays usable until the thread has ended.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -38,7 +38,7 @@ impl Default for Deferred {
 }
 
 impl Deferred {
-    /// Returns an empty list.
+    /// Creates an empty queue.
     pub const fn new() -> Self {
         let (any, user) = (AtomicBool::new(false), User::new());
         Deferred { list: Mutex::new(VecDeque::new()), any, user }
@@ -48,9 +48,9 @@ impl Deferred {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts `work` off. Does not run it, and runs no other.
+    /// Queues `work`. Runs neither it nor any other work.
     ///
-    /// Leaks it in the child of a fork whose parent used the list.
+    /// Leaks `work` in the child of a fork whose parent used the queue.
     pub fn push(&self, work: impl FnOnce() + Send + 'static) {
         if !self.user.is_this_process() {
             std::mem::forget(work);
@@ -60,11 +60,12 @@ impl Deferred {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Runs what was put off before this call, in that order. A panic of one is caught, and loses no
-    /// other; the panic hook reports it.
+    /// Runs all work that was queued before this call, in that order. Catches the panic of each item, so
+    /// that it loses no other; the panic hook reports it.
     ///
-    /// Returns at once inside a host function, and inside another call of this function on the same
-    /// thread, which goes on with the list. Likewise in the child of a fork whose parent used the list.
+    /// Returns at once inside a host function, and inside another call of this function on the same thread,
+    /// which continues with the queue. Also returns at once in the child of a fork whose parent used the
+    /// queue.
     #[inline]
     pub fn run(&self) {
         if self.any.load(Ordering::Acquire) {
@@ -77,10 +78,10 @@ impl Deferred {
         if crate::host_func::is_inside() || !self.user.is_this_process() || RUNNING.replace(true) {
             return;
         }
-        // What the destructors put off in turn is left for the next call: the loop ends.
+        // Work that the destructors defer in turn is left for the next call, so the loop ends.
         let count = self.list().len();
         for _ in 0..count {
-            // No lock is held while it runs.
+            // No lock is held while `work` runs.
             let next = self.list().pop_front();
             let Some(work) = next else { break };
             run_quietly(work);
@@ -91,36 +92,36 @@ impl Deferred {
         RUNNING.set(false);
     }
 
-    /// Returns how many are waiting for this process to run them.
+    /// Returns the number of items that this process will run.
     pub fn len(&self) -> usize {
         if self.user.is_this_process() { self.list().len() } else { 0 }
     }
 
-    /// Returns `true` if none is waiting.
+    /// Returns `true` if no item is queued.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Calls `work` and catches its panic, which the panic hook has reported.
+/// Calls `work` and catches its panic. The panic hook has reported it.
 pub fn run_quietly(work: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
         forget_panic(panic);
     }
 }
 
-/// Drops a value of a user and catches a panic of its destructor.
+/// Drops a user's value and catches a panic of its destructor.
 pub fn drop_quietly<T>(value: T) {
     run_quietly(move || drop(value));
 }
 
-/// Drops a value of a user on the user's own thread. A panic of its destructor goes on to the caller,
-/// unless the thread unwinds already: a second panic would abort the process.
+/// Drops a user's value on the user's own thread. A panic of its destructor propagates to the caller,
+/// unless the thread is already unwinding: a second panic would abort the process.
 pub fn drop_here<T>(value: T) {
     if std::thread::panicking() { drop_quietly(value) } else { drop(value) }
 }
 
-/// Drops what a panic carried, which may panic itself, and again.
+/// Drops the payload of a panic. Leaks what a panicking destructor of the payload throws in turn.
 pub(crate) fn forget_panic(panic: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(again);
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn panics_lose_no_other_and_do_not_come_out() {
+    fn panicking_items_lose_no_other_and_do_not_propagate() {
         let (list, ran) = (Deferred::new(), Arc::new(AtomicUsize::new(0)));
         for round in 0..6 {
             let ran = Arc::clone(&ran);
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destructor_that_puts_off_another_ends_the_call_and_the_next_runs_it() {
+    fn work_deferred_by_a_destructor_runs_in_the_next_call() {
         static LIST: Deferred = Deferred::new();
         static RAN: AtomicUsize = AtomicUsize::new(0);
         fn again() {
@@ -172,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn a_destructor_runs_without_the_lock_of_the_list() {
+    fn destructor_runs_without_the_lock() {
         static LIST: Deferred = Deferred::new();
         static FROM_ELSEWHERE: AtomicUsize = AtomicUsize::new(0);
         LIST.push(|| {
-            // Another thread uses the list while this one runs.
+            // Another thread uses the queue while this destructor runs.
             let other = std::thread::spawn(|| {
                 LIST.push(|| _ = FROM_ELSEWHERE.fetch_add(1, Ordering::SeqCst));
                 LIST.run();
@@ -188,30 +189,30 @@ mod tests {
         assert_eq!(FROM_ELSEWHERE.load(Ordering::SeqCst), 1);
     }
 
-    /// A thread of the parent has the lock while the process forks.
+    /// The parent's thread holds the lock while the process forks.
     #[cfg(unix)]
     #[test]
-    fn a_child_of_a_fork_leaves_the_list_of_its_parent_alone() {
+    fn child_of_a_fork_leaves_the_parents_queue_alone() {
         static LIST: Deferred = Deferred::new();
         static UNUSED: Deferred = Deferred::new();
         static RAN: AtomicUsize = AtomicUsize::new(0);
-        let put_off = || _ = RAN.fetch_add(1, Ordering::SeqCst);
-        LIST.push(put_off);
+        let item = || _ = RAN.fetch_add(1, Ordering::SeqCst);
+        LIST.push(item);
         let held = LIST.list();
-        // SAFETY: the child makes only calls that are under test here, and ends by `_exit`.
+        // SAFETY: the child makes only the calls under test, and ends by `_exit`.
         let child = match unsafe { libc::fork() } {
             0 => {
-                // SAFETY: ends a child that waits for the lock.
+                // SAFETY: `alarm` has no requirements. It ends a child that blocks on the lock.
                 unsafe { libc::alarm(60) };
                 LIST.run();
-                LIST.push(put_off);
+                LIST.push(item);
                 LIST.run();
                 let mut code = i32::from(RAN.load(Ordering::SeqCst) != 0 || !LIST.is_empty());
                 // A backend that the parent did not use works in the child.
-                UNUSED.push(put_off);
+                UNUSED.push(item);
                 UNUSED.run();
                 code |= i32::from(RAN.load(Ordering::SeqCst) != 1) << 1;
-                // SAFETY: ends the process.
+                // SAFETY: `_exit` has no requirements.
                 unsafe { libc::_exit(code) }
             }
             child => child,
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_that_meets_another_does_not_abort() {
+    fn destructor_panic_during_an_unwind_does_not_abort() {
         struct Bomb;
         impl Drop for Bomb {
             fn drop(&mut self) {
@@ -244,6 +245,9 @@ mod tests {
             panics();
         });
         assert_eq!(unwound.unwrap_err().downcast_ref::<&str>(), Some(&"a destructor's own"));
-        assert!(catch_unwind(|| drop(Holder(Some(Bomb)))).is_err(), "alone, it is the caller's");
+        assert!(
+            catch_unwind(|| drop(Holder(Some(Bomb)))).is_err(),
+            "without an unwind the panic propagates"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Closures on their way through a driver: [`HostFuncs`].
+//! Host functions that a driver has not called yet: [`HostFuncs`].
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use gpu_stream_core::ContractError;
+
 use crate::deferred::{drop_quietly, forget_panic};
 use crate::forks::User;
 use crate::panics::{Panics, StreamKey};
@@ -14,14 +16,14 @@ use crate::panics::{Panics, StreamKey};
 /// A closure that a stream runs on the host.
 pub type HostFunc = Box<dyn FnOnce() + Send + 'static>;
 
-/// The closures that a driver has, by key.
+/// The closures that were given to a driver, by key.
 ///
-/// The driver is given a key as its user data and never a pointer. It may call a function more than
-/// once: one that a capture took becomes a node of the graph, and runs with every launch. The first
-/// call takes the closure, and every other finds nothing. A key is never used again.
+/// The driver gets a key as its user data, never a pointer. It may call a function more than once: a
+/// function that a capture took becomes a graph node, which runs with every launch of the graph. The first
+/// call takes the closure, and every later call finds nothing. A key is never reused.
 ///
-/// A closure that the driver will never call, because its context is broken or gone, is
-/// [taken out](Self::cancel) and dropped.
+/// A closure that the driver will never call, because its context is broken or destroyed, is
+/// [cancelled](Self::cancel) and dropped.
 pub struct HostFuncs {
     waiting: Mutex<BTreeMap<usize, Waiting>>,
     user: User,
@@ -35,7 +37,7 @@ struct Waiting {
 }
 
 thread_local! {
-    // Without a destructor, so that it is good until the thread's very end.
+    // Has no destructor, so it stays usable until the thread has ended.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -45,7 +47,17 @@ pub fn is_inside() -> bool {
     INSIDE.get()
 }
 
-/// Marks the thread as inside a host function until it is dropped.
+/// Returns an error inside a host function of any backend. Blocking there would block the thread that runs all host
+/// functions.
+pub fn ensure_outside(operation: &'static str) -> Result<(), ContractError> {
+    if !is_inside() {
+        return Ok(());
+    }
+    let reason = "it is called from a host function, which must not wait for the GPU; let another stream wait for an event instead";
+    Err(ContractError::NotPermitted { operation, reason })
+}
+
+/// Marks the thread as inside a host function, until it is dropped.
 struct Inside(bool);
 
 impl Inside {
@@ -67,7 +79,7 @@ impl Default for HostFuncs {
 }
 
 impl HostFuncs {
-    /// Returns an empty table.
+    /// Creates an empty table.
     pub const fn new() -> Self {
         HostFuncs {
             waiting: Mutex::new(BTreeMap::new()),
@@ -81,20 +93,20 @@ impl HostFuncs {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives `func` to the driver: `call` launches it with the key as its user data.
+    /// Launches `func`: `call` gives the driver the key as its user data.
     ///
-    /// No lock is held during `call`, which may block. If `call` fails, the closure does not run any
-    /// more, and is dropped before this returns, unless the driver has called it already.
+    /// Holds no lock during `call`, which may block. If `call` fails, the closure is dropped before this
+    /// function returns, unless the driver has called it already.
     ///
     /// # Errors
-    /// That of `call`.
+    /// The error of `call`.
     pub fn launch<E>(
         &self,
         func: HostFunc,
         stream: StreamKey,
         call: impl FnOnce(*mut c_void) -> Result<(), E>,
     ) -> Result<(), E> {
-        // From the first launch on, the table is this process's.
+        // From the first launch on, the table belongs to this process.
         let _ = self.user.is_this_process();
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         self.waiting().insert(key, Waiting { func, stream });
@@ -114,11 +126,11 @@ impl HostFuncs {
         taken
     }
 
-    /// Runs the closure with the key that `launch` gave to the driver. A call with a key that was used
-    /// does nothing. To be called by the driver's callback, on the driver's thread.
+    /// Runs the closure with the key that `launch` gave to the driver. Does nothing for a key that was
+    /// used. Must be called by the driver's callback, on the driver's thread.
     ///
-    /// A closure behind one that panicked on the same stream is dropped unrun. A panic ends here and is
-    /// noted in `panics`. What the closure holds is dropped before this returns.
+    /// A closure that follows a panicked one on the same stream is dropped unrun. A panic is caught here
+    /// and recorded in `panics`. What the closure captured is dropped before this function returns.
     pub fn run(&self, user_data: *mut c_void, panics: &Panics) {
         let Some(Waiting { func, stream }) = self.take(user_data.addr()) else { return };
         let _inside = Inside::enter();
@@ -127,16 +139,17 @@ impl HostFuncs {
             return;
         }
         if let Err(panic) = catch_unwind(AssertUnwindSafe(func)) {
-            panics.note(stream, &*panic);
+            panics.record_panic(stream, &*panic);
             forget_panic(panic);
         }
     }
 
-    /// Takes out the closures of all streams that `is_dead` names, and drops them, with no lock held.
+    /// Removes the closures of all streams for which `is_dead` returns `true`, and drops them with no lock
+    /// held.
     ///
-    /// To be called at the end of a call that saw a fault of the driver, outside of its callbacks. The
-    /// driver's own call of such a closure, if it comes all the same, finds nothing. In the child of a
-    /// fork, nothing is taken out: the closures are the parent's.
+    /// Must be called outside the driver's callbacks, at the end of a call that saw a fault of the driver.
+    /// If the driver calls such a closure anyway, the call finds nothing. Does nothing in the child of a
+    /// fork: the closures are the parent's.
     pub fn cancel(&self, is_dead: impl Fn(StreamKey) -> bool) {
         if self.count.load(Ordering::Acquire) == 0 || !self.user.is_this_process() {
             return;
@@ -150,12 +163,12 @@ impl HostFuncs {
         dead.into_iter().for_each(|waiting| drop_quietly(waiting.func));
     }
 
-    /// Returns how many closures the driver has.
+    /// Returns the number of closures that the driver has.
     pub fn len(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Returns `true` if the driver has none.
+    /// Returns `true` if the driver has no closure.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -181,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closure_runs_once_however_often_the_driver_calls() {
+    fn closure_runs_once_for_repeated_driver_calls() {
         let (funcs, panics, count) = (HostFuncs::new(), Panics::new(), Arc::new(()));
         let (ran, held) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&count));
         let inside = Arc::clone(&ran);
@@ -202,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_launch_drops_the_closure_and_a_late_call_finds_nothing() {
+    fn refused_launch_drops_the_closure_and_a_late_call_finds_nothing() {
         let (funcs, panics, held) = (HostFuncs::new(), Panics::new(), Arc::new(()));
         let inner = Arc::clone(&held);
         let mut key = std::ptr::null_mut();
@@ -217,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_a_panic_is_dropped_unrun_on_that_stream_alone() {
+    fn closures_after_a_panic_are_dropped_on_that_stream_only() {
         let (funcs, panics, held) = (HostFuncs::new(), Panics::new(), Arc::new(()));
         let fails = || Box::new(|| std::panic::resume_unwind(Box::new("meant to fail")));
         let key = taken(&funcs, fails(), STREAM);
@@ -232,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_no_longer_run_is_dropped_with_no_lock_held() {
+    fn cancelled_closures_are_dropped_without_the_lock() {
         struct Asks(Arc<HostFuncs>, bool);
         impl Drop for Asks {
             fn drop(&mut self) {
@@ -244,16 +257,16 @@ mod tests {
             }
         }
         let (funcs, panics) = (Arc::new(HostFuncs::new()), Panics::new());
-        let hold = |panics| {
+        let locking = |panics| {
             let asks = Asks(Arc::clone(&funcs), panics);
             Box::new(move || drop(asks))
         };
         let keys = [
-            taken(&funcs, hold(true), STREAM),
-            taken(&funcs, hold(true), STREAM),
-            taken(&funcs, hold(false), STREAM),
+            taken(&funcs, locking(true), STREAM),
+            taken(&funcs, locking(true), STREAM),
+            taken(&funcs, locking(false), STREAM),
         ];
-        let alive = taken(&funcs, hold(false), OTHER);
+        let alive = taken(&funcs, locking(false), OTHER);
         funcs.cancel(|stream| stream.scope == STREAM.scope);
         assert_eq!((funcs.len(), Arc::strong_count(&funcs)), (1, 2));
         keys.into_iter().for_each(|key| funcs.run(key, &panics));

@@ -7,29 +7,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::forks::User;
 
-/// A stream, as host functions and their panics know it.
+/// The identity of a stream for host functions and their panics.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct StreamKey {
-    /// What breaks as a whole when work fails: the context, or the device.
+    /// The unit that fails as a whole when work fails: the context, or the device.
     pub scope: usize,
-    /// The handle, which the driver uses again after the stream is gone.
+    /// The handle. The driver reuses it after the stream is destroyed.
     pub handle: usize,
-    /// A number that tells this stream from others that had the handle; `None` if there is none.
+    /// A number that no other stream with this handle has; `None` if the driver has none.
     pub id: Option<u64>,
 }
 
 /// The streams on which a host function panicked.
 ///
-/// A driver knows nothing of a panic, so the fault is kept here. A stream without one pays two reads
-/// for that, however many there are elsewhere: each wrapper remembers in a [`Seen`] up to which panic
-/// it was found to have none.
+/// A driver does not know of a panic, so the fault is kept here. A stream without one pays two loads,
+/// however many other streams have one: each wrapper remembers in a [`Seen`] the latest panic that it was
+/// checked against.
 ///
 /// In the child of a fork no stream can be used, and none is looked up: a thread of the parent may have
 /// held the lock.
 pub struct Panics {
-    /// How many panics there were. Changed under the lock.
+    /// The number of panics. Changed under the lock.
     epoch: AtomicU64,
-    /// Whether the map has any.
+    /// `true` if the map is not empty.
     any: AtomicBool,
     faults: Mutex<BTreeMap<(usize, usize), Vec<Fault>>>,
     user: User,
@@ -40,17 +40,18 @@ struct Fault {
     message: Arc<str>,
 }
 
-/// Up to which panic of the process a wrapper's stream was found to have none.
+/// The latest panic of the process that a wrapper's stream was checked against without a match.
 #[derive(Default, Debug)]
 pub struct Seen(AtomicU64);
 
 impl Seen {
-    /// Returns one for a new wrapper, whose stream was not looked up yet.
+    /// Creates the state of a new wrapper, whose stream was not checked yet.
     pub const fn new() -> Self {
         Seen(AtomicU64::new(0))
     }
 
-    /// Has the stream looked up anew: it became another one, or could not be told from others.
+    /// Makes the next call check the stream again. Needed when the wrapper stands for another stream, or
+    /// when the stream could not be identified.
     #[cold]
     pub fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
@@ -63,7 +64,7 @@ impl Clone for Seen {
     }
 }
 
-/// The handles 0, 1 and 2, which stand for one stream in each context or on each thread.
+/// The largest of handles 0, 1 and 2, which name one stream in each context or on each thread.
 const NAMED: usize = 2;
 
 impl Default for Panics {
@@ -73,7 +74,7 @@ impl Default for Panics {
 }
 
 impl Panics {
-    /// Returns an empty table.
+    /// Creates an empty table.
     pub const fn new() -> Self {
         let faults = Mutex::new(BTreeMap::new());
         let (epoch, any, user) = (AtomicU64::new(0), AtomicBool::new(false), User::new());
@@ -84,9 +85,9 @@ impl Panics {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a host function of `stream` panicked. The first panic of a stream counts; the rest
-    /// may be its consequences.
-    pub fn note(&self, stream: StreamKey, panic: &(dyn Any + Send)) {
+    /// Records that a host function of `stream` panicked. Keeps the first panic of a stream; later ones may
+    /// be its consequences.
+    pub fn record_panic(&self, stream: StreamKey, panic: &(dyn Any + Send)) {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         let message: Arc<str> = text.unwrap_or("with no message").into();
@@ -99,7 +100,7 @@ impl Panics {
             return;
         }
         if stream.handle > NAMED && stream.id.is_some() {
-            // The handle was used again: the streams that had it are gone. Without an id that is not
+            // The handle was reused, so the streams that had it are gone. Without an id that is not
             // certain.
             of_handle.clear();
         }
@@ -108,16 +109,16 @@ impl Panics {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
-    /// Returns `true` if the stream of the wrapper that has `seen` has no panic, as far as two reads
-    /// tell. After `false`, [`find`](Self::find) says.
+    /// Returns `true` if two loads show that the stream of the wrapper with `seen` has no panic. After
+    /// `false`, call [`find`](Self::find).
     #[inline]
     pub fn is_clean(&self, seen: &Seen) -> bool {
         !self.any.load(Ordering::Acquire)
             || seen.0.load(Ordering::Relaxed) == self.epoch.load(Ordering::Acquire)
     }
 
-    /// Returns the message of the stream's panic, if there was one. `id` finds the stream's id, and is
-    /// called only if a stream with this handle has a panic.
+    /// Returns the message of the stream's panic, if it has one. Calls `id`, which finds the stream's id,
+    /// only if a stream with this handle has a panic.
     #[inline]
     pub fn check(
         &self,
@@ -128,7 +129,7 @@ impl Panics {
         if self.is_clean(seen) { None } else { self.find(seen, (scope, handle), id) }
     }
 
-    /// As [`check`](Self::check), by a search.
+    /// Searches the message of the stream's panic: [`check`](Self::check) without its fast path.
     #[cold]
     pub fn find(
         &self,
@@ -152,7 +153,7 @@ impl Panics {
                 return Some(Arc::clone(&fault.message));
             }
             if id.is_none() && !of_handle.is_empty() {
-                // The driver did not tell the id, beside a capture for instance. It may do so next time.
+                // The driver did not tell the id, for instance during a capture. The next call asks again.
                 return None;
             }
         }
@@ -171,7 +172,7 @@ impl Panics {
                 .is_some_and(|of_handle| of_handle.iter().any(is_it))
     }
 
-    /// Forgets what is known of an explicit handle, whose stream is destroyed.
+    /// Forgets the panics of an explicit handle whose stream is destroyed.
     #[inline]
     pub fn remove(&self, scope: usize, handle: usize) {
         if self.any.load(Ordering::Acquire) && self.user.is_this_process() {
@@ -196,10 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_its_streams_and_the_first_counts() {
+    fn first_panic_belongs_to_its_stream() {
         let panics = Panics::new();
-        panics.note(key(16, 7), &"first");
-        panics.note(key(16, 7), &String::from("second"));
+        panics.record_panic(key(16, 7), &"first");
+        panics.record_panic(key(16, 7), &String::from("second"));
         let find = |id| panics.check(&Seen::new(), (1, 16), || id);
         assert_eq!(find(Some(7)).as_deref(), Some("first"));
         assert_eq!((find(Some(8)), find(None)), (None, None));
@@ -208,46 +209,46 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_one_asks_the_driver_never_and_searches_once_for_each_panic() {
+    fn clean_stream_never_asks_the_driver_and_searches_once_for_each_panic() {
         let (panics, seen) = (Panics::new(), Seen::new());
         let never = || -> Option<u64> { unreachable!("no stream with this handle has a panic") };
         for round in 0..3_000 {
-            panics.note(key(1_000 + round, 1), &"elsewhere");
+            panics.record_panic(key(1_000 + round, 1), &"elsewhere");
         }
         assert!(!panics.is_clean(&seen));
         assert_eq!(panics.check(&seen, (1, 16), never), None);
         assert!(panics.is_clean(&seen) && panics.is_clean(&seen.clone()));
-        panics.note(key(16, 1), &"here");
+        panics.record_panic(key(16, 1), &"here");
         assert!(!panics.is_clean(&seen));
         assert!(panics.check(&seen, (1, 16), || Some(1)).is_some());
-        assert!(!panics.is_clean(&seen), "a stream that has one is looked up each time");
+        assert!(!panics.is_clean(&seen), "a stream with a panic is looked up each time");
     }
 
     #[test]
-    fn a_stream_whose_id_is_not_told_is_looked_up_again() {
+    fn stream_without_a_known_id_is_looked_up_again() {
         let (panics, seen) = (Panics::new(), Seen::new());
-        panics.note(key(16, 1), &"here");
+        panics.record_panic(key(16, 1), &"here");
         assert_eq!(panics.check(&seen, (1, 16), || None), None);
         assert!(panics.check(&seen, (1, 16), || Some(1)).is_some());
     }
 
-    /// A thread of the parent has the lock while the process forks.
+    /// The parent's thread holds the lock while the process forks.
     #[cfg(unix)]
     #[test]
-    fn a_child_of_a_fork_looks_no_stream_up() {
+    fn child_of_a_fork_finds_no_panic() {
         let panics = Panics::new();
-        panics.note(key(16, 1), &"here");
+        panics.record_panic(key(16, 1), &"here");
         let held = panics.faults();
-        // SAFETY: the child makes only calls that are under test here, and ends by `_exit`.
+        // SAFETY: the child makes only the calls under test, and ends by `_exit`.
         let child = match unsafe { libc::fork() } {
             0 => {
-                // SAFETY: ends a child that waits for the lock.
+                // SAFETY: `alarm` has no requirements. It ends a child that blocks on the lock.
                 unsafe { libc::alarm(60) };
-                panics.note(key(32, 1), &"there");
+                panics.record_panic(key(32, 1), &"there");
                 panics.remove(1, 16);
                 let found = panics.check(&Seen::new(), (1, 16), || Some(1)).is_some();
                 let code = i32::from(found || panics.has(key(16, 1)));
-                // SAFETY: ends the process.
+                // SAFETY: `_exit` has no requirements.
                 unsafe { libc::_exit(code) }
             }
             child => child,
@@ -261,21 +262,21 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_gone_is_forgotten() {
+    fn destroyed_stream_is_forgotten() {
         let panics = Panics::new();
-        panics.note(key(16, 1), &"first");
-        // The handle is another stream's now, and so is the panic.
-        panics.note(key(16, 2), &"second");
+        panics.record_panic(key(16, 1), &"first");
+        // The handle belongs to another stream now, and so does the panic.
+        panics.record_panic(key(16, 2), &"second");
         assert!(!panics.has(key(16, 1)) && panics.has(key(16, 2)));
         panics.remove(1, 16);
         assert!(!panics.has(key(16, 2)) && panics.is_clean(&Seen::new()));
     }
 
     #[test]
-    fn handle_2_is_another_stream_on_each_thread() {
+    fn handle_2_names_another_stream_on_each_thread() {
         let panics = Panics::new();
-        panics.note(key(2, 1), &"one thread's");
-        panics.note(key(2, 2), &"another thread's");
+        panics.record_panic(key(2, 1), &"one thread's");
+        panics.record_panic(key(2, 2), &"another thread's");
         let find = |id| panics.check(&Seen::new(), (1, 2), || Some(id));
         assert_eq!(find(1).as_deref(), Some("one thread's"));
         assert_eq!(find(2).as_deref(), Some("another thread's"));

@@ -1,35 +1,38 @@
-//! Events that nobody uses at the moment: [`Pool`].
+//! A lock-free pool of unused events: [`Pool`].
 
 use crate::sync::{AtomicUsize, Ordering};
 
-/// A thread begins at the line with its number, so that threads do not meet while each has few
-/// events out.
+/// The number of lines. A thread starts at the line that its number selects, so threads rarely contend
+/// while each has few events out.
 const LINES: usize = if cfg!(any(gpu_stream_loom, gpu_stream_shuttle)) { 2 } else { 32 };
+/// The number of events in a line.
 const EACH: usize = if cfg!(any(gpu_stream_loom, gpu_stream_shuttle)) { 1 } else { 8 };
 
-/// How many events are kept; what comes back beyond that is destroyed.
+/// The number of events that a pool keeps. It returns any further event to its caller.
 #[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
 const MOST: usize = LINES * EACH;
 
-/// On cache lines of its own: 0, or an event.
+/// A cache-line-aligned group of entries: each is 0 or an event.
 #[repr(align(128))]
 struct Line([AtomicUsize; EACH]);
 
-/// Events of one device or context, made without timing, that can be recorded anew. At most 256.
+/// Unused events of one device or context, made without timing, which can be recorded again. Keeps at most
+/// 256.
 ///
-/// Making an event is what a wait for a stream would cost most, and a wait binds to the record made
-/// before it, so that an event can go back as soon as its waits are enqueued. Not here: events
-/// whose handle somebody has, that have options, or that people saw recorded in a capture.
+/// Creating an event is the most expensive part of a wait for a stream. A wait binds to the record that was
+/// made before it, so an event can return to the pool as soon as its waits are enqueued. Events with
+/// options do not belong here. Nor do events whose handle a caller has, or whose record in a capture was
+/// visible to one.
 ///
-/// There is no lock. A thread finds what it gave back a moment ago where it left it, by one
-/// exchange; what a thread that has ended gave back is found by the others.
+/// There is no lock. A thread finds the event that it returned last with one exchange. Events that an ended
+/// thread returned are found by the others.
 ///
-/// A pool is to live as long as the process: nothing tears it down, neither the end of a thread nor
-/// that of the process, when the driver may be gone. To drop one leaks its events.
+/// A pool should live as long as the process. Nothing tears it down: neither the end of a thread nor that
+/// of the process, when the driver may be gone. Dropping a pool leaks its events.
 ///
 /// Origin: PyTorch's `EventPool`, in
 /// [`CUDACachingAllocator.cpp`](https://github.com/pytorch/pytorch/blob/main/c10/cuda/CUDACachingAllocator.cpp),
-/// is one with a lock.
+/// is a pool with a lock.
 pub struct Pool([Line; LINES]);
 
 impl Default for Pool {
@@ -39,7 +42,7 @@ impl Default for Pool {
 }
 
 impl Pool {
-    /// An empty one.
+    /// Creates an empty pool.
     pub fn new() -> Self {
         Pool(std::array::from_fn(|_| Line(std::array::from_fn(|_| AtomicUsize::new(0)))))
     }
@@ -48,8 +51,9 @@ impl Pool {
         &self.0[thread % LINES]
     }
 
-    /// One that may have an old record, which is to be replaced before anybody sees the event.
-    /// `None` if there is none. `thread` is the caller's [number](crate::thread_number).
+    /// Takes an event, or returns `None` if the pool is empty. The event may have an old record, which the
+    /// caller must replace before the event becomes visible. `thread` is the caller's
+    /// [number](crate::thread_number).
     #[inline]
     pub fn take(&self, thread: usize) -> Option<usize> {
         self.home(thread).take().or_else(|| self.take_elsewhere())
@@ -60,10 +64,10 @@ impl Pool {
         self.0.iter().find_map(Line::take)
     }
 
-    /// Takes the event, which is not 0, back.
+    /// Returns the event, which is not 0, to the pool.
     ///
     /// # Errors
-    /// The event, if there is no room: it is to be destroyed.
+    /// The event, if the pool is full. The caller must destroy it.
     #[inline]
     pub fn give(&self, event: usize, thread: usize) -> Result<(), usize> {
         if self.home(thread).give(event) { Ok(()) } else { self.give_elsewhere(event) }
@@ -75,14 +79,14 @@ impl Pool {
     }
 }
 
-// Acquire in `take` and Release in `give`: what was done with the event before it was given back
-// comes before what is done with it when it is taken.
+// Acquire in `take` and Release in `give`: all uses of an event before `give` happen before those after
+// `take`.
 impl Line {
     #[inline]
     fn take(&self) -> Option<usize> {
-        for place in &self.0 {
-            if place.load(Ordering::Relaxed) != 0 {
-                let event = place.swap(0, Ordering::Acquire);
+        for entry in &self.0 {
+            if entry.load(Ordering::Relaxed) != 0 {
+                let event = entry.swap(0, Ordering::Acquire);
                 if event != 0 {
                     return Some(event);
                 }
@@ -93,10 +97,9 @@ impl Line {
 
     #[inline]
     fn give(&self, event: usize) -> bool {
-        let free = 0;
-        self.0.iter().any(|place| {
-            place.load(Ordering::Relaxed) == free
-                && place.compare_exchange(free, event, Ordering::Release, Ordering::Relaxed).is_ok()
+        self.0.iter().any(|entry| {
+            entry.load(Ordering::Relaxed) == 0
+                && entry.compare_exchange(0, event, Ordering::Release, Ordering::Relaxed).is_ok()
         })
     }
 }
@@ -108,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_holds_so_many_and_gives_the_rest_back() {
+    fn pool_returns_excess_events_to_the_caller() {
         let pool = Pool::new();
         assert_eq!(pool.take(3), None);
         for event in 1..=MOST {
@@ -121,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_finds_what_it_gave_and_what_others_left() {
+    fn thread_finds_its_own_event_first_and_then_others() {
         let pool = Pool::new();
         pool.give(10, 1).unwrap();
         pool.give(20, 2).unwrap();
@@ -142,7 +145,7 @@ mod loom_tests {
 
     const THREADS: usize = 3;
 
-    /// A pool, and what its events were last used for, which loom watches.
+    /// A pool, and the last user of each event, which loom checks.
     struct Model {
         pool: Pool,
         uses: [UnsafeCell<usize>; THREADS],
@@ -150,18 +153,17 @@ mod loom_tests {
         destroyed: std::sync::atomic::AtomicUsize,
     }
 
-    // SAFETY: that is what the model is to show; loom fails it if two threads touch a cell without
-    // an order.
+    // SAFETY: this is what the model checks. Loom fails it if two threads access a cell without an order.
     unsafe impl Sync for Model {}
-    // SAFETY: as above.
+    // SAFETY: the same check covers it.
     unsafe impl Send for Model {}
 
     impl Model {
-        /// Takes an event, or makes one, uses it and gives it back.
+        /// Takes or creates an event, uses it, and returns it.
         fn use_one(&self, thread: usize) {
             let new = || self.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
             let event = self.pool.take(thread).unwrap_or_else(new);
-            // SAFETY: checked by loom.
+            // SAFETY: loom checks that no other access is concurrent.
             self.uses[event - 1].with_mut(|last| unsafe { *last = thread });
             if self.pool.give(event, thread).is_err() {
                 self.destroyed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -169,10 +171,10 @@ mod loom_tests {
         }
     }
 
-    /// No two threads have one event at a time, what was done with it is done before the next one
-    /// has it, and none is lost.
+    /// Checks that no two threads have an event at the same time, that its uses are ordered, and that no
+    /// event is lost.
     #[test]
-    fn an_event_is_one_threads_at_a_time() {
+    fn event_has_one_user_at_a_time() {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(3);
         builder.check(|| {
@@ -189,7 +191,7 @@ mod loom_tests {
                 })
                 .collect();
             model.use_one(0);
-            others.into_iter().for_each(|other| other.join().expect("a thread"));
+            others.into_iter().for_each(|other| other.join().expect("no thread panics"));
             let mut left = 0;
             while model.pool.take(0).is_some() {
                 left += 1;

@@ -1,14 +1,14 @@
-//! A value that is made once, by the first attempt that succeeds: [`RetryCell`].
+//! A value that the first successful attempt makes: [`RetryCell`].
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Keeps a success for ever, and a failure only if it cannot pass.
+/// A cell that keeps a success forever, and a failure only if it is permanent.
 ///
-/// `OnceLock<Result<T, E>>` would keep every failure: a driver that is still loading when the first
-/// call comes would be missing for the rest of the process.
+/// `OnceLock<Result<T, E>>` would keep every failure. A driver that is still loading at the first call
+/// would then be missing for the rest of the process.
 pub struct RetryCell<T, E> {
     value: OnceLock<T>,
-    /// The failure that no later attempt can mend. Locked during an attempt: there is one at a time.
+    /// The permanent failure. Locked during an attempt, so there is one attempt at a time.
     failure: Mutex<Option<E>>,
 }
 
@@ -18,10 +18,10 @@ impl<T, E: Clone> RetryCell<T, E> {
         RetryCell { value: OnceLock::new(), failure: Mutex::new(None) }
     }
 
-    /// Returns the value, which `make` makes if there is none yet.
+    /// Returns the value. Calls `make` if there is none yet.
     ///
     /// # Errors
-    /// The failure of `make`. The next call tries again if `can_pass` says so of it.
+    /// The failure of `make`. The next call tries again if `can_pass` returns `true` for it.
     pub fn get_or_try(
         &self,
         make: impl FnOnce() -> Result<T, E>,
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failure_that_can_pass_is_tried_again_and_success_is_kept() {
+    fn passing_failure_is_retried_and_success_is_kept() {
         let cell = RetryCell::<u32, &str>::new();
         assert_eq!(cell.get_or_try(|| Err("busy"), |_| true), Err("busy"));
         assert_eq!(cell.get_or_try(|| Ok(1), |_| true), Ok(&1));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_that_cannot_pass_is_kept() {
+    fn permanent_failure_is_kept() {
         let cell = RetryCell::<u32, &str>::new();
         assert_eq!(cell.get_or_try(|| Err("too old"), |_| false), Err("too old"));
         assert_eq!(cell.get_or_try(|| Ok(1), |_| true), Err("too old"));

@@ -1,6 +1,6 @@
-//! What the pool and the shared records are made of: std's atomics, or those of loom or shuttle when
-//! these check them (`--cfg gpu_stream_loom`, `--cfg gpu_stream_shuttle`; cfgs of our own and not
-//! `loom`, since other crates listen to that one).
+//! The atomics of the pool and of the coalescer: std's, or those of loom or shuttle under `--cfg
+//! gpu_stream_loom` or `--cfg gpu_stream_shuttle`. The cfgs have names of their own because other crates
+//! react to `loom`.
 
 use std::cell::Cell;
 
@@ -10,9 +10,9 @@ mod imp {
 
     /// Backs off in a retry loop: spins for 64 turns, yields for 128, then sleeps.
     ///
-    /// A thread that waits sleeps in the end because the thread that it waits for may have a lower
-    /// priority. A real-time thread that only yields would keep that one off the core for ever. The
-    /// sleep has a time, 50 to 800 µs, and no wake-up: so the other side pays nothing for it.
+    /// A waiting thread sleeps in the end because the thread that it waits for may have a lower priority. A
+    /// real-time thread that only yields would keep that thread off the core forever. The sleep is timed,
+    /// 50 to 800 µs, and needs no wake-up, so it costs the other side nothing.
     pub(crate) fn pause(turn: u32) {
         match turn {
             ..64 => std::hint::spin_loop(),
@@ -46,15 +46,15 @@ mod imp {
 pub(crate) use imp::*;
 
 thread_local! {
-    // Without a destructor: it is good until the thread's very end, and nothing runs then.
+    // Has no destructor, so it stays usable until the thread has ended.
     static NUMBER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A number of the calling thread, from 1, to spread threads over places. No two threads of the
-/// process have the same. Good until the thread's very end.
+/// Returns the number of the calling thread, counted from 1. It selects where the thread starts in shared
+/// tables. No two threads of the process have the same number. Works until the thread has ended.
 #[inline]
 pub fn thread_number() -> usize {
-    // Its threads are not the system's.
+    // Shuttle's threads are not those of the system.
     #[cfg(gpu_stream_shuttle)]
     return usize::from(shuttle::current::me()) + 1;
     #[cfg(not(gpu_stream_shuttle))]

@@ -1,8 +1,8 @@
-//! One stream to many and back: the caller's stream, four branches that work side by side, and the
-//! caller's again.
+//! One stream to many and back: the caller's stream, four branches that work in parallel, and the
+//! caller's stream again.
 //!
-//! `fork_join` is for any backend, and so is all else here: work goes through `launch_host_func`.
-//! In a program with kernels, only the launching part changes: the three closures of `run`.
+//! Everything here is for any backend, since it submits work by `launch_host_func`. In a program
+//! with kernels, only the three closures of `run` change.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gpu_stream::DefaultBackend;
 use gpu_stream::prelude::*;
 
-/// Runs `launch` for each of `branches`, after all that `caller` has now and before all that it gets
-/// later.
+/// Runs `launch` for each of `branches`, after all current work of `caller` and before all its
+/// later work.
 fn fork_join<S: Stream>(
     caller: &S,
     branches: &[StreamOf<S>],
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}"); // no driver, say: the text names what was tried
+            eprintln!("error: {error}"); // for instance no driver: the text names what was tried
             ExitCode::FAILURE
         }
     }
@@ -44,7 +44,7 @@ fn run() -> Result<(), <DefaultBackend as Backend>::Error> {
     let new_stream = |_| caller.new_stream(StreamOptions::new());
     let branches = (0..BRANCHES).map(new_stream).collect::<Result<Vec<_>, _>>()?;
 
-    // The numbers do not exist before the caller's stream makes them, and the total not before all
+    // The caller's stream makes the first number before the branches start, and the total after all
     // branches are done.
     let first = Arc::new(AtomicU64::new(0));
     let sums: Arc<Vec<AtomicU64>> = Arc::new((0..BRANCHES).map(|_| AtomicU64::new(0)).collect());

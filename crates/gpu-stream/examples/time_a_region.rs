@@ -1,8 +1,8 @@
-//! Takes the time of a region of a stream's work, with two events: the stream's own time, and not
-//! the thread's, which goes on at once.
+//! Measures the time of a region of a stream's work, with two events. It is the stream's time and
+//! not the thread's, which continues at once.
 //!
-//! `time` is for any backend, and so is all else here: work goes through `launch_host_func`. In a
-//! program with kernels, only the launching part changes: the closure of `run`.
+//! Everything here is for any backend, since it submits work by `launch_host_func`. In a program
+//! with kernels, only the closure of `run` changes.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use std::time::Instant;
 use gpu_stream::DefaultBackend;
 use gpu_stream::prelude::*;
 
-/// The events around what `launch` submits to `stream`. Does not block.
+/// Returns events recorded before and after what `launch` submits to `stream`. Does not block.
 fn time<S: Stream>(
     stream: &S,
     launch: impl FnOnce(&S) -> Result<(), ErrorOf<S>>,
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}"); // no driver, say: the text names what was tried
+            eprintln!("error: {error}"); // for instance no driver: the text names what was tried
             ExitCode::FAILURE
         }
     }
@@ -48,13 +48,13 @@ fn run() -> Result<(), Box<dyn Error>> {
         }))
     })?;
 
-    end.synchronize()?; // elapsed time needs both events complete; before, it is an error that says so
+    end.synchronize()?; // elapsed time is an error until both events are complete
     let milliseconds = end.elapsed_since(&start)?;
     let (sum, inside) = receive.recv()?;
 
     println!("the sum of 5,000,000 square roots on {device}: {sum:.3e}, in {milliseconds:.3} ms");
-    // The region holds the work, so it took at least as long. (One in a hundred is for the clocks,
-    // which are two if the stream is a GPU's, and for the rounding of the `f32`.)
+    // The region contains the work, so it took at least as long. The tolerance of 1 % covers the
+    // rounding of the `f32`, and the two clocks if the stream belongs to a GPU.
     assert!(f64::from(milliseconds) / 1e3 >= inside.as_secs_f64() * 0.99);
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! Wraps a stream that another library allocated, in both ways: on a promise, and with its owner.
+//! Wraps a stream that another library allocated, in both ways: by its handle, and with its owner.
 //!
-//! The other library is played by `theirs` below, on the default backend of this build. In a real
-//! program that module and `launch` change, and nothing else: a stream of torch comes as the
-//! integer `stream.cuda_stream`, one of C++ as a pointer, one of cudarc as
-//! `gpu_stream::cuda::interop` says.
+//! The module `theirs` stands for the other library, on the default backend of this build. In a
+//! real program only that module and `launch` change. A stream of torch is the integer
+//! `stream.cuda_stream`, one of C++ is a pointer, and `gpu_stream::cuda::interop` converts one of
+//! cudarc.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use gpu_stream::DefaultBackend as B;
 use gpu_stream::prelude::*;
 
-/// The library that allocates streams, and does not know who wraps them.
+/// The library that allocates streams, and does not know their wrappers.
 mod theirs {
     use gpu_stream::prelude::*;
     use gpu_stream::{DefaultBackend as B, StreamOwner};
@@ -37,7 +37,7 @@ mod theirs {
         }
     }
 
-    // SAFETY: the handle is a live stream from `new` to `drop`, it never changes, and nothing else
+    // SAFETY: the handle is a live stream from `new` to `drop`. It never changes, and nothing else
     // destroys it.
     unsafe impl StreamOwner<B> for TheirStream {
         fn raw_stream(&self) -> Handle {
@@ -46,8 +46,7 @@ mod theirs {
     }
 }
 
-/// The launching part: how work comes onto a stream is the vendor's business, but for functions on
-/// the host.
+/// Submits work to `stream`. Only host functions can be launched without the vendor's API.
 fn launch<S: Stream>(stream: &S, counter: &Arc<AtomicU32>) -> Result<(), ErrorOf<S>> {
     let counter = counter.clone();
     stream.launch_host_func(Box::new(move || {
@@ -59,7 +58,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}"); // no driver, say: the text names what was tried
+            eprintln!("error: {error}"); // for instance no driver: the text names what was tried
             ExitCode::FAILURE
         }
     }
@@ -69,19 +68,19 @@ fn run() -> Result<(), <B as Backend>::Error> {
     let done = Arc::new(AtomicU32::new(0));
     let device = B::device(0)?;
 
-    // On a promise. The device is taken from the handle; a wrong one would be an error that names
-    // both.
+    // By the handle, which is `unsafe`. The device is that of the handle; a wrong one would be an
+    // error that names both.
     let foreign = theirs::TheirStream::new(device)?;
-    // SAFETY: `foreign` lives longer than the wrapper, and nothing is recorded through it.
+    // SAFETY: `foreign` outlives the wrapper, and nothing is recorded through it.
     let stream = unsafe { B::stream_from_raw(foreign.handle(), None)? };
     launch(&stream, &done)?;
     stream.synchronize()?;
     println!("wrapped {:?}, a stream of {}", stream.raw(), stream.device());
     drop(stream);
-    println!("the wrapper is gone, and their stream is as it was");
+    println!("the wrapper is dropped, and their stream is unchanged");
     drop(foreign);
 
-    // With its owner: safe, since the wrapper holds the owner, and so does every clone of it.
+    // With its owner, which is safe: the wrapper and every clone of it hold the owner.
     let owner = Arc::new(theirs::TheirStream::new(device)?);
     let stream = B::stream_from_owner(owner, Some(device))?;
     let clone = stream.clone();

@@ -1,4 +1,4 @@
-//! What there is on this machine: [`available`].
+//! The backends and devices of this machine: [`available`].
 
 use core::fmt;
 
@@ -8,12 +8,12 @@ use gpu_stream_core::{AnyError, Backend, BackendInfo, BackendKind, DeviceInfo, E
 use crate::DefaultBackend;
 use crate::backends::compiled;
 
-/// What this build and this machine have, for every backend that the project knows, in the order of
+/// Returns what this build and this machine have, for every known backend, in the order of
 /// [`BackendKind::KNOWN`].
 ///
-/// It never fails and never panics: what is missing is part of the answer. The first call may take
-/// long, since every driver that is compiled in starts; nothing blocks after that. It asks anew on
-/// every call.
+/// It never fails and never panics: what is missing is part of the result. The first call may take
+/// long, because it starts every driver that is compiled in. Later calls do not block. Every call
+/// probes again.
 ///
 /// ```
 /// use gpu_stream::available;
@@ -38,36 +38,36 @@ pub fn available() -> Vec<Availability> {
         .collect()
 }
 
-/// What is known of one backend: an item of [`available`].
+/// The availability of one backend: an item of [`available`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Availability {
-    /// Which backend.
+    /// The backend.
     pub backend: BackendKind,
-    /// Whether it is the [`DefaultBackend`] of this build.
+    /// `true` if it is the [`DefaultBackend`] of this build.
     pub is_default: bool,
-    /// What it said when it was asked: version, library and devices; or why it cannot be used.
+    /// The result of the probe: version, library and devices; or why the backend cannot be used.
     pub probe: Result<BackendInfo, AnyError>,
 }
 
-/// Whether the shared library of a backend was found: [`Availability::library`].
+/// The state of a backend's shared library: [`Availability::library`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Library {
     /// The backend needs none.
     NotNeeded,
-    /// Nobody looked, since the backend is not part of this build.
+    /// It was not searched for, because the backend is not part of this build.
     NotLookedFor,
-    /// It was loaded; with the name that the loader was given, if the backend came far enough to
-    /// tell.
+    /// It was loaded. The name is that passed to the loader, if the backend got far enough to
+    /// report it.
     Found(Option<String>),
-    /// It was looked for and not found. The text says where.
+    /// It was not found. The text says where it was searched for.
     NotFound(String),
 }
 
 impl Availability {
-    /// Asks `backend`, which may be one that this crate does not know. May take long at the first
-    /// time: the driver starts.
+    /// Probes `backend`, which may be one that this crate does not know. The first call may take
+    /// long, because it starts the driver.
     pub fn of(backend: &dyn DynBackend) -> Self {
         Availability::new(backend.kind(), backend.probe())
     }
@@ -76,32 +76,33 @@ impl Availability {
         Availability { backend, is_default: backend == DefaultBackend::KIND, probe }
     }
 
-    /// Whether the backend is part of this build.
+    /// Returns `true` if the backend is part of this build.
     pub fn is_compiled(&self) -> bool {
         self.why_not() != Some(ErrorKind::NotCompiled)
     }
 
-    /// Whether it can be used: compiled in, its library found, and a device there.
+    /// Returns `true` if the backend can be used: it is compiled in, its library was found, and
+    /// there is a device.
     pub fn is_ready(&self) -> bool {
         self.probe.is_ok()
     }
 
-    /// What kind of thing is missing; `None` if it is ready.
+    /// Returns the kind of what is missing; `None` if the backend is ready.
     pub fn why_not(&self) -> Option<ErrorKind> {
         self.probe.as_ref().err().map(Error::kind)
     }
 
-    /// The version of the driver or runtime, if the backend is ready.
+    /// Returns the version of the driver or runtime, if the backend is ready.
     pub fn version(&self) -> Option<&str> {
         self.probe.as_ref().ok().map(|info| info.version.as_str())
     }
 
-    /// The devices; none if the backend is not ready.
+    /// Returns the devices; none if the backend is not ready.
     pub fn devices(&self) -> &[DeviceInfo] {
         self.probe.as_ref().map_or(&[], |info| &info.devices)
     }
 
-    /// Whether the backend's shared library was found, and where it was looked for.
+    /// Returns whether the backend's shared library was found, and where it was searched for.
     pub fn library(&self) -> Library {
         match &self.probe {
             Ok(info) if info.library.is_none() => Library::NotNeeded,
@@ -115,7 +116,7 @@ impl Availability {
         }
     }
 
-    /// What to do about what is missing, as a sentence; `None` if nothing is.
+    /// Returns what to do about what is missing, as a sentence; `None` if nothing is missing.
     pub fn advice(&self) -> Option<&'static str> {
         Some(match self.why_not()? {
             ErrorKind::NotCompiled if self.backend == BackendKind::Cuda => {
@@ -132,7 +133,7 @@ impl Availability {
                  without such a device, use a backend that is ready, as the host is."
             }
             ErrorKind::AmbiguousLibrary => {
-                "Load one of the two libraries only, or set the variable that is named to the file to use."
+                "Load only one of the two libraries, or set the variable that the error names to the file to use."
             }
             ErrorKind::SymbolNotFound | ErrorKind::DriverTooOld => {
                 "Install a newer driver from the vendor."
@@ -141,9 +142,9 @@ impl Availability {
                 "Check that the vendor's own tool lists a device, that this user may open it, and that no \
                  *_VISIBLE_DEVICES variable hides it."
             }
-            ErrorKind::InvalidOptions => "Correct or unset the variable that is named.",
-            ErrorKind::OutOfMemory => "Free the resource that is named, or raise its limit.",
-            _ => "Read what the driver answered; the vendor's own tool may say more.",
+            ErrorKind::InvalidOptions => "Correct or unset the variable that the error names.",
+            ErrorKind::OutOfMemory => "Free the resource that the error names, or raise its limit.",
+            _ => "Read the driver's error; the vendor's own tool may say more.",
         })
     }
 }

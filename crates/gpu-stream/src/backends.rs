@@ -1,4 +1,4 @@
-//! Which backends this build has. A backend enters the facade here and nowhere else.
+//! The backends of this build. A backend enters the facade here and nowhere else.
 
 use gpu_stream_core::dynamic::DynBackend;
 use gpu_stream_core::{AnyError, Backend, BackendKind, ContractError};
@@ -9,8 +9,7 @@ use gpu_stream_hip::Hip;
 use gpu_stream_host::Host;
 
 cfg_if::cfg_if! {
-    // The first that is compiled in: cuda, hip, host. A backend brings its own branch, in its place
-    // in that order.
+    // The first that is compiled in: cuda, hip, host. Each backend adds a branch, in this order.
     if #[cfg(feature = "cuda")] {
         type Chosen = Cuda;
     } else if #[cfg(feature = "hip")] {
@@ -20,14 +19,15 @@ cfg_if::cfg_if! {
     }
 }
 
-/// The backend of a program that has one: the first of cuda, hip and host that this build has. With
-/// the feature `cuda` that is `Cuda`, with `hip` and without `cuda` it is `Hip`, else the [`Host`].
+/// The backend of a program that uses one: the first of cuda, hip and host that this build has.
+/// With the feature `cuda` it is `Cuda`, with `hip` and without `cuda` it is `Hip`, otherwise
+/// [`Host`].
 ///
-/// It is for binaries. **A library stays generic** over [`Stream`](crate::Stream): cargo builds it
-/// once with the features of everybody who uses it, so that this alias would change under it when
-/// some other crate turns a feature on. Nor does the alias look at the machine: where the driver is
-/// missing, every call says [`LibraryNotFound`](crate::ErrorKind::LibraryNotFound). A program that
-/// falls back then uses [`Any`](crate::Any), or asks [`available`](crate::available).
+/// It is for binaries. **A library stays generic** over [`Stream`](crate::Stream). Cargo builds a
+/// library once, with the features of all its users, so this alias would change when another crate
+/// turns a feature on. The alias does not depend on the machine, either. Where the driver is
+/// missing, every call returns [`LibraryNotFound`](crate::ErrorKind::LibraryNotFound). A program
+/// with a fallback uses [`Any`](crate::Any), or calls [`available`](crate::available).
 pub type DefaultBackend = Chosen;
 
 /// All backends of this build, in the order of [`BackendKind::KNOWN`].
@@ -39,7 +39,8 @@ pub(crate) const COMPILED: &[&'static dyn DynBackend] = &[
     &Hip,
 ];
 
-/// Whether an event of any of them may keep its stream's owner alive: their flags, or-ed.
+/// `true` if an event of any of them may keep its stream's owner alive: the disjunction of their
+/// flags.
 pub(crate) const SOME_EVENTS_KEEP_OWNER: bool =
     Host::EVENTS_KEEP_OWNER || CUDA_EVENTS_KEEP_OWNER || HIP_EVENTS_KEEP_OWNER;
 
@@ -53,10 +54,10 @@ const HIP_EVENTS_KEEP_OWNER: bool = Hip::EVENTS_KEEP_OWNER;
 #[cfg(not(feature = "hip"))]
 const HIP_EVENTS_KEEP_OWNER: bool = false;
 
-/// The backend `kind`, ready for use, in its object-safe form.
+/// Returns the backend `kind`, ready for use, in its object-safe form.
 ///
-/// It is probed, so that what is missing comes out here and not at the first stream. The first call
-/// for a backend may take long (a driver starts); none blocks after that.
+/// It is probed, so that this call reports what is missing, and not the first stream. The first
+/// call for a backend may take long, because it starts the driver. Later calls do not block.
 ///
 /// ```
 /// use gpu_stream::{BackendKind, Error, ErrorKind, backend};
@@ -79,13 +80,13 @@ pub fn backend(kind: BackendKind) -> Result<&'static dyn DynBackend, AnyError> {
     Ok(found)
 }
 
-/// The backend `kind` as it was compiled in, without asking it anything.
+/// Returns the backend `kind` if it is compiled in, without probing it.
 pub(crate) fn compiled(kind: BackendKind) -> Result<&'static dyn DynBackend, ContractError> {
     let found = COMPILED.iter().copied().find(|backend| backend.kind() == kind);
     found.ok_or(ContractError::NotCompiled { backend: kind, reason: why_not_compiled(kind) })
 }
 
-/// The end of the sentence "backend … is not part of this build".
+/// Returns the end of the sentence "backend … is not part of this build".
 fn why_not_compiled(kind: BackendKind) -> &'static str {
     match kind {
         BackendKind::Cuda => {

@@ -1,4 +1,4 @@
-//! What Python passes for a stream and for a device.
+//! Reads the Python arguments for streams and devices: [`StreamArg`], [`device`].
 
 use std::sync::Arc;
 
@@ -13,34 +13,38 @@ use crate::owner::PyOwner;
 use crate::stream::ExternalStream;
 use crate::vendor::{KIND, RawStream, TORCH_NAME, Vendor, VendorError, VendorStream};
 
-/// A stream that was passed to a function.
+/// A stream argument of a function.
 #[derive(Clone)]
 pub(crate) enum StreamArg {
-    /// One that any thread may use.
+    /// A stream that any thread may use.
     Shared(VendorStream),
-    /// The calling thread's own on that device: handle 2, which is another stream on each thread,
-    /// and is made anew where it is used.
+    /// The calling thread's own stream on the device, handle 2.
+    ///
+    /// It is another stream on each thread, so it is wrapped again at each use.
     PerThread(Device),
 }
 
-/// Work that takes any stream.
+/// Work that can run on any stream type.
 pub(crate) trait OnStream {
+    /// The result of the work.
     type Output;
 
+    /// Does the work on `stream`.
     fn run<S: Stream<Backend = Vendor>>(self, stream: &S) -> Self::Output;
 }
 
-const WANTED: &str = "give a gpu_stream_torch.ExternalStream, a torch.cuda.Stream, any other object with \
+const REMEDY: &str = "pass a gpu_stream_torch.ExternalStream, a torch.cuda.Stream, any other object with \
                       __cuda_stream__, or the handle as an int";
 
 impl StreamArg {
-    /// Reads an argument. An object is kept alive as long as the stream is used; whose handle is
-    /// passed as an `int` keeps the stream alive himself.
+    /// Reads a stream argument. Keeps an object alive as long as the stream is used.
+    ///
+    /// For a handle as an `int`, the Python caller keeps the stream alive.
     pub(crate) fn of(given: &Bound<'_, PyAny>) -> PyResult<Self> {
         Self::with(given, None, None)
     }
 
-    /// The same, for a stream of `device` if there is one, and `owner` kept alive as well.
+    /// Reads a stream argument, checks that it belongs to `device`, and also keeps `owner` alive.
     pub(crate) fn with(
         given: &Bound<'_, PyAny>,
         device: Option<Device>,
@@ -60,30 +64,31 @@ impl StreamArg {
             objects.push(given.clone().unbind());
             return wrap(py, stream.raw().to_bits(), Some(stream.device()), None, objects);
         }
-        let meaning = if is_integer(given) {
+        let decoded = if is_integer(given) {
             Protocol::Handle.decode(value(given)?, KIND)
         } else if let Some((version, handle)) = protocol(given)? {
             objects.push(given.clone().unbind());
             exchange::cuda_stream(version, handle, KIND)
         } else if let Some(handle) = attribute(given, "cuda_stream")?.filter(is_integer) {
-            // torch before it had the protocol.
+            // Versions of torch without the protocol.
             objects.push(given.clone().unbind());
             Protocol::Handle.decode(value(&handle)?, KIND)
         } else {
-            return Err(wrong_type("stream", WANTED, given));
+            return Err(wrong_type("stream", REMEDY, given));
         };
-        match meaning.map_err(|error| raise(py, error))? {
+        match decoded.map_err(|error| raise(py, error))? {
             DecodedStream::Stream(bits) => wrap(py, bits, device, device_hint(given), objects),
-            DecodedStream::NoSync => Err(wrong_type("stream", WANTED, given)),
+            DecodedStream::NoSync => Err(wrong_type("stream", REMEDY, given)),
         }
     }
 
-    /// The stream whose handle came by a protocol, kept alive by `object`.
+    /// Wraps a handle that a protocol provided. `object` keeps the stream alive.
     pub(crate) fn of_handle(bits: usize, object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let objects = vec![object.clone().unbind()];
         wrap(object.py(), bits, None, device_hint(object), objects)
     }
 
+    /// Returns the stream's device.
     pub(crate) fn device(&self) -> Device {
         match self {
             StreamArg::Shared(stream) => stream.device(),
@@ -91,7 +96,7 @@ impl StreamArg {
         }
     }
 
-    /// Does `work` on the stream, on this thread.
+    /// Does `work` on the stream, on the calling thread.
     pub(crate) fn on<W, T, E>(&self, work: W) -> Result<T, E>
     where
         W: OnStream<Output = Result<T, E>>,
@@ -99,16 +104,19 @@ impl StreamArg {
     {
         match self {
             StreamArg::Shared(stream) => work.run(stream),
-            StreamArg::PerThread(_) => work.run(&self.own()?),
+            StreamArg::PerThread(_) => work.run(&self.per_thread_stream()?),
         }
     }
 
-    fn own(&self) -> Result<PerThread<VendorStream>, VendorError> {
+    /// Wraps the calling thread's own stream.
+    fn per_thread_stream(&self) -> Result<PerThread<VendorStream>, VendorError> {
         Vendor::per_thread_stream(self.device())
     }
 }
 
-/// Wraps a handle. `given` and `hint` are what the caller and the object say of its device.
+/// Wraps a handle.
+///
+/// `given` is the device that the caller names, and `hint` the one that the object reports.
 fn wrap(
     py: Python<'_>,
     bits: usize,
@@ -124,7 +132,7 @@ fn wrap(
             }
             let device = match given.or(hint) {
                 Some(device) => device,
-                // SAFETY: the default stream is always there. It is asked for the current device.
+                // SAFETY: the default stream is always live. It is wrapped only to get the current device.
                 None => unsafe { Vendor::stream_from_raw(RawStream::DEFAULT, None) }?.device(),
             };
             Vendor::per_thread_stream(device)?;
@@ -136,18 +144,19 @@ fn wrap(
     .map_err(|error: VendorError| raise(py, error))
 }
 
-/// An `int`, and not the `bool` that Python calls one.
+/// Returns `true` for an `int`. Returns `false` for a `bool`, which is a subclass of `int` in Python.
 fn is_integer(given: &Bound<'_, PyAny>) -> bool {
     given.is_instance_of::<PyInt>() && !given.is_instance_of::<PyBool>()
 }
 
-/// An integer of any size, or `None`. Whatever else is no value.
+/// Reads an integer of any size, or `None`.
 pub(crate) fn value(given: &Bound<'_, PyAny>) -> PyResult<Value> {
     if given.is_none() {
         return Ok(Value::None);
     }
     if !is_integer(given) {
-        return Err(wrong_type("stream", "an exchange protocol has an int or None there", given));
+        let remedy = "pass an int or None, as the exchange protocols require";
+        return Err(wrong_type("stream", remedy, given));
     }
     match given.extract::<i128>() {
         Ok(int) => Ok(Value::Int(int)),
@@ -156,35 +165,39 @@ pub(crate) fn value(given: &Bound<'_, PyAny>) -> PyResult<Value> {
     }
 }
 
-/// An attribute, if the object has it. That an attribute answers with another error than "there is
-/// none" is for the caller to see.
+/// Returns an attribute, or `None` if the object does not have it. Passes on any other error of the
+/// attribute.
 fn attribute<'py>(given: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     given.getattr_opt(name)
 }
 
-/// What the object's `__cuda_stream__` says, if it has one.
+/// Returns the version and the handle of the object's `__cuda_stream__`. `None` if it has no such
+/// attribute.
 fn protocol(given: &Bound<'_, PyAny>) -> PyResult<Option<(Value, Value)>> {
-    let Some(said) = attribute(given, "__cuda_stream__")? else { return Ok(None) };
+    let Some(found) = attribute(given, "__cuda_stream__")? else { return Ok(None) };
     // Some libraries had a property before it became a method.
-    let pair = if said.is_callable() { said.call0()? } else { said };
-    let wanted = "it should give a tuple of two, (0, handle)";
-    let pair = pair.cast::<PyTuple>().map_err(|_| wrong_type("__cuda_stream__", wanted, &pair))?;
+    let pair = if found.is_callable() { found.call0()? } else { found };
+    let remedy = "return a tuple of two integers, (0, handle)";
+    let pair = pair.cast::<PyTuple>().map_err(|_| wrong_type("__cuda_stream__", remedy, &pair))?;
     if pair.len() != 2 {
-        let text = format!("__cuda_stream__: {wanted}, and gave {} numbers", pair.len());
+        let text = format!("__cuda_stream__: it returned {} values; {remedy}", pair.len());
         return Err(PyValueError::new_err(text));
     }
     Ok(Some((value(&pair.get_item(0)?)?, value(&pair.get_item(1)?)?)))
 }
 
-/// The device that an object says it is on: torch's and cuda.core's `device`, CuPy's `device_id`.
-/// The driver knows better for all but the default streams; where they differ, that is an error.
+/// Returns the device that an object reports: torch's and cuda.core's `device`, CuPy's `device_id`.
+///
+/// The driver knows the device of every stream except the default streams. If the two differ, the
+/// wrapping fails.
 fn device_hint(given: &Bound<'_, PyAny>) -> Option<Device> {
-    let said = ["device", "device_id"].into_iter().find_map(|name| given.getattr(name).ok())?;
-    // CuPy's default stream says -1.
-    device(&said).ok().flatten()
+    let found = ["device", "device_id"].into_iter().find_map(|name| given.getattr(name).ok())?;
+    // CuPy's default stream reports -1, which is no device.
+    device(&found).ok().flatten()
 }
 
-/// Reads a device: `None`, an index, text as "cuda:0", or an object of torch, CuPy or cuda.core.
+/// Reads a device argument: `None`, an index, text such as "cuda:0", or an object of torch, CuPy or
+/// cuda.core.
 pub(crate) fn device(given: &Bound<'_, PyAny>) -> PyResult<Option<Device>> {
     if given.is_none() {
         return Ok(None);
@@ -195,7 +208,7 @@ pub(crate) fn device(given: &Bound<'_, PyAny>) -> PyResult<Option<Device>> {
     if let Ok(text) = given.cast::<PyString>() {
         return device_of_text(given, &text.to_cow()?);
     }
-    // torch.device, whose index is None for "the current one".
+    // torch.device: its index is None for the current device.
     if let Some(found) = attribute(given, "index")?.filter(|found| !found.is_callable()) {
         let vendor = given.getattr("type")?;
         check_vendor(given, &vendor.cast::<PyString>()?.to_cow()?)?;
@@ -206,11 +219,12 @@ pub(crate) fn device(given: &Bound<'_, PyAny>) -> PyResult<Option<Device>> {
             return index(&found).map(Some);
         }
     }
-    let wanted =
-        "give an index, text as \"cuda:0\", a torch.device, or a Device of CuPy or cuda.core";
-    Err(wrong_type("device", wanted, given))
+    let remedy =
+        "pass an index, text such as \"cuda:0\", a torch.device, or a Device of CuPy or cuda.core";
+    Err(wrong_type("device", remedy, given))
 }
 
+/// Parses text such as "cuda:0". Returns `None` for text without an index.
 fn device_of_text(given: &Bound<'_, PyAny>, text: &str) -> PyResult<Option<Device>> {
     let (vendor, ordinal) = match text.split_once(':') {
         Some((vendor, ordinal)) => (vendor, Some(ordinal)),
@@ -224,6 +238,7 @@ fn device_of_text(given: &Bound<'_, PyAny>, text: &str) -> PyResult<Option<Devic
     }
 }
 
+/// Returns an error unless `name` is the vendor of this build.
 fn check_vendor(given: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
     if name == TORCH_NAME || name == KIND.name() {
         return Ok(());
@@ -238,6 +253,7 @@ fn check_vendor(given: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
     }
 }
 
+/// Reads a device index.
 fn index(given: &Bound<'_, PyAny>) -> PyResult<Device> {
     match given.extract::<u32>() {
         Ok(ordinal) => Ok(Device::new(KIND, ordinal)),
@@ -245,17 +261,18 @@ fn index(given: &Bound<'_, PyAny>) -> PyResult<Device> {
     }
 }
 
+/// Creates the error for a name that is no device.
 fn no_device(given: &str) -> PyErr {
     let name = TORCH_NAME;
-    let text = format!("device: {given:?} names none; devices are {name}:0, {name}:1 and so on");
+    let text = format!("device: {given:?} is no device; use {name}:0, {name}:1 and so on");
     PyValueError::new_err(text)
 }
 
-/// A device that must be named.
+/// Reads a device argument that must name a device.
 pub(crate) fn named_device(given: &Bound<'_, PyAny>) -> PyResult<Device> {
     device(given)?.ok_or_else(|| {
         PyValueError::new_err(
-            "device: there is no current device here; name one, as 0 or \"cuda:0\"",
+            "device: there is no current device; name one, such as 0 or \"cuda:0\"",
         )
     })
 }

@@ -1,4 +1,4 @@
-//! An array of another library: `__cuda_array_interface__`.
+//! Reads an array of another library, by `__cuda_array_interface__`: [`Array`].
 
 use gpu_stream::ErrorKind;
 use gpu_stream::exchange::{DecodedStream, Protocol, Value};
@@ -9,7 +9,7 @@ use crate::argument::{StreamArg, value};
 use crate::error::{of_kind, raise, wrong_type};
 use crate::vendor::KIND;
 
-/// `f32` numbers in a row.
+/// A contiguous array of `f32` on the GPU.
 ///
 /// Origin:
 /// [Numba](https://nvidia.github.io/numba-cuda/user/cuda_array_interface.html).
@@ -17,19 +17,20 @@ pub(crate) struct Array {
     pub(crate) address: u64,
     pub(crate) len: u64,
     pub(crate) read_only: bool,
-    /// The stream on which the data becomes ready, if the producer names one.
+    /// The stream that produces the data, if the array names one.
     pub(crate) producer: Option<StreamArg>,
 }
 
 impl Array {
     /// Reads the argument `name`.
     pub(crate) fn of(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let wanted = "give an array on the GPU that has __cuda_array_interface__, as torch's and CuPy's have";
+        let remedy =
+            "pass an array on the GPU with __cuda_array_interface__, such as torch's or CuPy's";
         let Some(interface) = given.getattr_opt("__cuda_array_interface__")? else {
-            return Err(wrong_type(name, wanted, given));
+            return Err(wrong_type(name, remedy, given));
         };
         let interface =
-            interface.cast::<PyDict>().map_err(|_| wrong_type(name, wanted, &interface))?;
+            interface.cast::<PyDict>().map_err(|_| wrong_type(name, remedy, &interface))?;
         let entry = |key: &str| -> PyResult<Bound<'_, PyAny>> {
             interface.get_item(key)?.ok_or_else(|| {
                 let text = format!("{name}: __cuda_array_interface__ has no entry {key:?}");
@@ -42,7 +43,7 @@ impl Array {
         let typestr: String = entry("typestr")?.extract()?;
         if typestr != "<f4" {
             return Err(misuse(format!(
-                "its numbers are of type {typestr:?}, and should be \"<f4\"; convert it to float32"
+                "the element type is {typestr:?}; convert the array to float32 (\"<f4\")"
             )));
         }
         let shape: Vec<u64> = entry("shape")?.extract()?;
@@ -52,39 +53,40 @@ impl Array {
             let strides: Vec<i64> = strides.extract()?;
             if !is_contiguous(&shape, &strides) {
                 return Err(misuse(format!(
-                    "it is not contiguous (shape {shape:?}, strides {strides:?}); make it so"
+                    "not contiguous (shape {shape:?}, strides {strides:?}); pass a contiguous array"
                 )));
             }
         }
         if interface.get_item("mask")?.is_some_and(|mask| !mask.is_none()) {
-            return Err(misuse("it has a mask, which is not understood here".into()));
+            return Err(misuse("a mask is not supported; pass an array without one".into()));
         }
         let data = entry("data")?;
         let (address, read_only): (u64, bool) =
-            data.cast::<PyTuple>().map_err(|_| wrong_type(name, wanted, &data))?.extract()?;
+            data.cast::<PyTuple>().map_err(|_| wrong_type(name, remedy, &data))?.extract()?;
         let producer = producer(given, interface)?;
         Ok(Array { address, len, read_only, producer })
     }
 }
 
-/// The interface has a stream since its version 3.
+/// Returns the stream that produces the data, if the array names one. The interface has this entry since
+/// version 3.
 fn producer(
     given: &Bound<'_, PyAny>,
     interface: &Bound<'_, PyDict>,
 ) -> PyResult<Option<StreamArg>> {
-    let said = match interface.get_item("stream")? {
+    let number = match interface.get_item("stream")? {
         Some(stream) => value(&stream)?,
         None => Value::None,
     };
-    let meaning = Protocol::CudaArrayInterface.decode(said, KIND);
-    match meaning.map_err(|error| raise(given.py(), error))? {
+    let decoded = Protocol::CudaArrayInterface.decode(number, KIND);
+    match decoded.map_err(|error| raise(given.py(), error))? {
         DecodedStream::NoSync => Ok(None),
         DecodedStream::Stream(bits) => StreamArg::of_handle(bits, given).map(Some),
     }
 }
 
-/// Whether the last index runs over neighbours, the one before over their rows, and so on. Strides
-/// of sizes 0 and 1 say nothing.
+/// Returns `true` if the array is contiguous in row-major order. Ignores the strides of dimensions of
+/// size 0 and 1.
 fn is_contiguous(shape: &[u64], strides: &[i64]) -> bool {
     let mut expected = 4;
     shape.len() == strides.len()

@@ -1,4 +1,4 @@
-//! Errors as Python's exceptions, with the texts that they have in Rust.
+//! Python exceptions for errors, with the same texts as in Rust.
 
 use gpu_stream::{Error, ErrorKind};
 use pyo3::create_exception;
@@ -9,9 +9,9 @@ create_exception!(
     gpu_stream_torch,
     StreamError,
     PyRuntimeError,
-    "What a call on a stream or an event answered but success.\n\n\
-     `kind` is a word that is the same on every vendor, such as \"DeviceMismatch\"; `code` is the \
-     driver's number, or None if it was not the driver that said no."
+    "A failed call on a stream or an event.\n\n\
+     `kind` is a word that is the same on every vendor, such as \"DeviceMismatch\". `code` is the \
+     driver's error code, or None if the error does not come from the driver."
 );
 create_exception!(
     gpu_stream_torch,
@@ -23,21 +23,22 @@ create_exception!(
     gpu_stream_torch,
     MisuseError,
     StreamError,
-    "What was given is no stream, is of another device, or cannot be used like that."
+    "An argument is not a stream, belongs to another device, or cannot be used in this way."
 );
 create_exception!(
     gpu_stream_torch,
     CapturingError,
     StreamError,
-    "The call would have ended a capture into a graph, and was not made; the capture goes on."
+    "The call would have ended a graph capture. It was not made, and the capture continues."
 );
 create_exception!(
     gpu_stream_torch,
     FaultError,
     StreamError,
-    "Work on the stream failed; the stream, and on a GPU its whole context, stays so."
+    "Work on the stream failed. The fault is permanent, on a GPU for the whole context."
 );
 
+/// Adds the exception classes to the module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("StreamError", py.get_type::<StreamError>())?;
@@ -47,11 +48,12 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("FaultError", py.get_type::<FaultError>())
 }
 
-/// The exception for an error of gpu-stream.
+/// Creates the exception for an error of gpu-stream.
 pub(crate) fn raise(py: Python<'_>, error: impl Error) -> PyErr {
     of_kind(py, error.kind(), error.code(), error.to_string())
 }
 
+/// Creates the exception for an error kind, with the given code and text.
 pub(crate) fn of_kind(py: Python<'_>, kind: ErrorKind, code: Option<i32>, text: String) -> PyErr {
     let error = match kind {
         ErrorKind::NotCompiled
@@ -66,15 +68,15 @@ pub(crate) fn of_kind(py: Python<'_>, kind: ErrorKind, code: Option<i32>, text: 
         _ => MisuseError::new_err(text),
     };
     let value = error.value(py);
-    let said = value.setattr("kind", kind.to_string()).and_then(|()| value.setattr("code", code));
-    said.err().unwrap_or(error)
+    let set = value.setattr("kind", kind.to_string()).and_then(|()| value.setattr("code", code));
+    set.err().unwrap_or(error)
 }
 
-/// Misuse that only Python's side can see: what was given is not what it should be.
-pub(crate) fn wrong_type(what: &str, wanted: &str, given: &Bound<'_, PyAny>) -> PyErr {
+/// Creates the `TypeError` for an argument `what` of a wrong type. `remedy` says what to pass instead.
+pub(crate) fn wrong_type(what: &str, remedy: &str, given: &Bound<'_, PyAny>) -> PyErr {
     let given = match given.get_type().fully_qualified_name() {
         Ok(name) => name.to_string(),
         Err(error) => return error,
     };
-    PyTypeError::new_err(format!("{what}: {wanted}, and not {given}"))
+    PyTypeError::new_err(format!("{what}: type {given} is not accepted; {remedy}"))
 }

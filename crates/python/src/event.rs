@@ -1,4 +1,4 @@
-//! An event, as `torch.cuda.Event` is one.
+//! The Python class [`Event`], with the methods of `torch.cuda.Event`.
 
 use std::sync::OnceLock;
 
@@ -11,18 +11,18 @@ use crate::error::raise;
 use crate::stream::torch_device;
 use crate::vendor::{self, Vendor, VendorError, VendorEvent};
 
-/// A place in a stream's work.
+/// A point in a stream's work.
 ///
-/// As torch's, it is made by the driver when it is first recorded, on that stream's device. Unlike
-/// torch's it may be used from any thread, and `record` and `wait` need a stream: nothing is
-/// current here.
+/// As in torch, the driver creates the event at its first record, on the stream's device. Unlike
+/// torch's, an event can be used from any thread, and `record` and `wait` take a stream, because there
+/// is no current stream.
 #[pyclass(frozen, weakref, module = "gpu_stream_torch")]
 pub(crate) struct Event {
     options: EventOptions,
     event: OnceLock<VendorEvent>,
 }
 
-/// Records the event on whichever stream.
+/// Records an event on any stream.
 struct Record<'e>(&'e Event);
 
 impl OnStream for Record<'_> {
@@ -30,10 +30,11 @@ impl OnStream for Record<'_> {
 
     fn run<S: Stream<Backend = Vendor>>(self, stream: &S) -> Self::Output {
         let make = || Vendor::new_event(stream.device(), self.0.options);
-        stream.record(self.0.made(make)?)
+        stream.record(self.0.get_or_create(make)?)
     }
 }
 
+/// Makes any stream wait for an event.
 struct Wait<'e>(&'e VendorEvent);
 
 impl OnStream for Wait<'_> {
@@ -45,31 +46,34 @@ impl OnStream for Wait<'_> {
 }
 
 impl Event {
+    /// Creates an event that is not recorded. The driver's event is created later.
     pub(crate) fn new(options: EventOptions) -> Self {
         Event { options, event: OnceLock::new() }
     }
 
-    /// The driver's event, made by `make` if there is none yet.
-    fn made(
+    /// Returns the driver's event. Creates it with `make` if there is none yet.
+    fn get_or_create(
         &self,
         make: impl FnOnce() -> Result<VendorEvent, VendorError>,
     ) -> Result<&VendorEvent, VendorError> {
         if self.event.get().is_none() {
-            // Two threads may both make one: the second is dropped.
+            // If two threads create an event at the same time, the second one is dropped.
             let _ = self.event.set(make()?);
         }
         Ok(self.event.get().expect("it was just set"))
     }
 
+    /// Records the event on `stream`. Does not block.
     pub(crate) fn record_on(&self, stream: &StreamArg) -> Result<(), VendorError> {
         if let StreamArg::Shared(shared) = stream {
-            // In the stream's own context, which need not be the device's primary one.
-            self.made(|| vendor::new_event(shared, self.options))?;
+            // Created in the stream's own context, which may not be the device's primary context.
+            self.get_or_create(|| vendor::new_event(shared, self.options))?;
         }
         stream.on(Record(self))
     }
 
-    pub(crate) fn hold_back(&self, stream: &StreamArg) -> Result<(), VendorError> {
+    /// Makes `stream` wait for the event's last record. Does nothing if it was never recorded.
+    pub(crate) fn wait_on(&self, stream: &StreamArg) -> Result<(), VendorError> {
         match self.event.get() {
             Some(event) => stream.on(Wait(event)),
             None => Ok(()),
@@ -79,7 +83,7 @@ impl Event {
 
 #[pymethods]
 impl Event {
-    /// An event that is not recorded yet. `interprocess` needs `enable_timing` off.
+    /// Creates an event that is not recorded. `interprocess` requires `enable_timing=False`.
     #[new]
     #[pyo3(signature = (enable_timing = false, blocking = false, interprocess = false))]
     fn py_new(
@@ -93,20 +97,21 @@ impl Event {
         Ok(Event::new(options.map_err(|error| raise(py, error))?))
     }
 
-    /// From now on the event stands for all work submitted to `stream` so far. Does not block.
+    /// Records the event: from now on it represents all work submitted to `stream` so far. Does not block.
     fn record(&self, py: Python<'_>, stream: &Bound<'_, PyAny>) -> PyResult<()> {
         let stream = StreamArg::of(stream)?;
         py.detach(|| self.record_on(&stream)).map_err(|error| raise(py, error))
     }
 
-    /// All work submitted to `stream` from now on waits for the event's last record. Does not
-    /// block. Nothing happens if the event was never recorded.
+    /// Makes all later work of `stream` wait for the event's last record. Does not block, and does
+    /// nothing if the event was never recorded.
     fn wait(&self, py: Python<'_>, stream: &Bound<'_, PyAny>) -> PyResult<()> {
         let stream = StreamArg::of(stream)?;
-        py.detach(|| self.hold_back(&stream)).map_err(|error| raise(py, error))
+        py.detach(|| self.wait_on(&stream)).map_err(|error| raise(py, error))
     }
 
-    /// Whether all work before the last record is done; true if there is none. Does not block.
+    /// Returns True if all work before the last record is done. Also returns True if the event was never
+    /// recorded. Does not block.
     fn query(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(event) = self.event.get() else { return Ok(true) };
         py.detach(|| event.query()).map_err(|error| raise(py, error))
@@ -118,8 +123,8 @@ impl Event {
         py.detach(|| event.synchronize()).map_err(|error| raise(py, error))
     }
 
-    /// Milliseconds from this event to `end_event`, both made with `enable_timing`, recorded and
-    /// complete. Does not block.
+    /// Returns the milliseconds from this event to `end_event`. Both must have `enable_timing`, and be
+    /// recorded and complete. Does not block.
     fn elapsed_time(&self, py: Python<'_>, end_event: &Bound<'_, Event>) -> PyResult<f32> {
         let end = end_event.get();
         let both = [("start", self), ("end", end)];
@@ -139,8 +144,9 @@ impl Event {
         py.detach(|| end.elapsed_since(start)).map_err(|error| raise(py, error))
     }
 
-    /// "unrecorded", "pending" or "complete". Does not block. torch has no such question: there an
-    /// event that was never recorded and one that is complete look the same.
+    /// Returns "unrecorded", "pending" or "complete". Does not block.
+    ///
+    /// torch has no equivalent: it does not distinguish an unrecorded event from a complete one.
     #[getter]
     fn status(&self, py: Python<'_>) -> PyResult<&'static str> {
         let Some(event) = self.event.get() else { return Ok("unrecorded") };
@@ -151,19 +157,19 @@ impl Event {
         }
     }
 
-    /// The device of the stream that recorded it, or None.
+    /// Returns the device of the stream that recorded the event. None before the first record.
     #[getter]
     fn device<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.event.get().map(|event| torch_device(py, event.device())).transpose()
     }
 
-    /// The driver's handle, or 0 before the first record.
+    /// Returns the driver's handle. 0 before the first record.
     #[getter]
     fn cuda_event(&self) -> usize {
         self.event.get().map_or(0, |event| event.raw().to_bits())
     }
 
-    /// As `cuda_event`, under the name that CuPy looks for.
+    /// Returns the driver's handle, under the name that CuPy reads. 0 before the first record.
     #[getter]
     fn ptr(&self) -> usize {
         self.cuda_event()
@@ -171,7 +177,7 @@ impl Event {
 
     fn __repr__(&self) -> String {
         match self.event.get() {
-            // By its `Debug`, which does not count as giving the handle away.
+            // `Debug` does not count as handing the handle out.
             Some(event) => format!("<gpu_stream_torch.Event {event:?}>"),
             None => "<gpu_stream_torch.Event, not recorded yet>".into(),
         }

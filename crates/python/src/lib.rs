@@ -4,15 +4,15 @@ mod argument;
 mod array;
 mod error;
 mod event;
-mod lanes;
 mod owner;
 mod saxpy;
 mod stream;
+mod stream_pool;
 mod vendor;
 
 use pyo3::prelude::*;
 
-/// Streams of torch, CuPy, cuda.core and the like, taken in, worked on, and handed out.
+/// Work on streams of torch, CuPy, cuda.core and similar libraries, and streams for them.
 #[pymodule]
 fn gpu_stream_torch(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::ExternalStream>()?;

@@ -1,33 +1,36 @@
-//! A Python object that keeps a stream alive.
+//! Keeps the Python object of a stream alive: [`PyOwner`].
 
 use gpu_stream::{Device, StreamOwner};
 use pyo3::prelude::*;
 
 use crate::vendor::{RawStream, Vendor};
 
-/// The object that a stream came from.
+/// The Python objects that keep a stream alive.
 ///
-/// It is let go wherever the last wrapper goes: on a thread that is attached to the interpreter, at
-/// once; on any other, or after the interpreter's end, PyO3 puts it on a list that the next call
-/// into this module, or nobody, empties. Neither way takes the interpreter's lock, so that dropping
-/// one is allowed in a driver's callback and while the process ends.
+/// Dropped with the last wrapper. On a thread that is attached to the interpreter, the reference counts
+/// are decremented at once. On any other thread PyO3 defers the decrement to the next call into this
+/// module; after interpreter exit it never happens. Neither case takes the interpreter's lock, so a
+/// `PyOwner` may be dropped in a driver's callback and during process exit.
 pub(crate) struct PyOwner {
-    #[allow(dead_code, reason = "it is there to be dropped")]
+    #[allow(dead_code, reason = "held only to be dropped")]
     objects: Vec<Py<PyAny>>,
     raw: RawStream,
     device: Option<Device>,
 }
 
 impl PyOwner {
-    /// `objects` keep the stream `raw` alive.
+    /// Creates an owner. `objects` keep the stream `raw` alive.
     pub(crate) fn new(objects: Vec<Py<PyAny>>, raw: RawStream, device: Option<Device>) -> Self {
         PyOwner { objects, raw, device }
     }
 }
 
-// SAFETY: the handle does not change. That the stream lives as long as its object does is what the
-// protocols say by which it came (`__cuda_stream__`, `__cuda_array_interface__`), or what the
-// caller says who passed an owner. A `Py` may be dropped on any thread.
+// SAFETY:
+// - The handle does not change.
+// - The stream is live as long as its objects. The protocols `__cuda_stream__` and
+//   `__cuda_array_interface__` guarantee this for their objects. For a bare handle, the Python caller
+//   guarantees it.
+// - A `Py` may be dropped on any thread.
 unsafe impl StreamOwner<Vendor> for PyOwner {
     fn raw_stream(&self) -> RawStream {
         self.raw

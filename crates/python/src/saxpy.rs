@@ -1,4 +1,4 @@
-//! Work of our own: `y += a * x`.
+//! The Python function [`saxpy()`]: `y += a * x` on the caller's stream.
 
 use gpu_stream::{ErrorKind, Stream};
 use pyo3::prelude::*;
@@ -6,17 +6,17 @@ use pyo3::prelude::*;
 use crate::argument::{OnStream, StreamArg};
 use crate::array::Array;
 use crate::error::of_kind;
-use crate::lanes::Lanes;
-use crate::vendor::{Kernels, Lent, Vendor, VendorError, WorkError};
+use crate::stream_pool::PooledStreams;
+use crate::vendor::{Kernels, LaunchStream, Vendor, VendorError, WorkError};
 
-/// y += a * x, of two arrays of float32 with as many elements, on `stream`. Does not block.
+/// Computes y += a * x for two float32 arrays of equal length, on `stream`. Does not block.
 ///
-/// The work comes after what was submitted to `stream` so far and, if an array names the stream on
-/// which it was made, after that; what is submitted to `stream` from here on comes after the work.
-/// With `branches`, the work is split over so many streams of our own, and that is as true.
+/// The work runs after all work submitted to `stream` so far, and after the stream that produces an
+/// array, if the array names one. Later work of `stream` runs after it. With `branches`, the work is
+/// split over that number of internal streams, with the same order.
 ///
-/// The arrays' memory must stay theirs until the work is done, as it is for torch's own functions
-/// if `stream` is the current stream; else see `ExternalStream.keep_until_done`.
+/// The arrays' memory must stay allocated until the work is done. torch guarantees this if `stream` is
+/// the current stream, as for its own functions. Otherwise use `ExternalStream.keep_until_done`.
 #[pyfunction]
 #[pyo3(signature = (a, x, y, *, stream, branches = 0))]
 pub(crate) fn saxpy(
@@ -31,27 +31,31 @@ pub(crate) fn saxpy(
     let caller = StreamArg::of(stream)?;
     let (x, y) = (Array::of("x", x)?, Array::of("y", y)?);
     if x.len != y.len {
-        let text = format!("saxpy: x has {} elements and y has {}; give as many", x.len, y.len);
+        let text = format!(
+            "saxpy: x has {} elements and y has {}; pass arrays of equal length",
+            x.len, y.len
+        );
         return Err(misuse(text));
     }
     if y.read_only {
-        return Err(misuse("saxpy: y is read-only, and would be written; give a copy".into()));
+        return Err(misuse("saxpy: y is read-only; pass a writable array".into()));
     }
-    if branches > MOST_BRANCHES {
-        let text = format!("saxpy: branches is {branches}, and {MOST_BRANCHES} is the most");
+    if branches > MAX_BRANCHES {
+        let text = format!("saxpy: branches is {branches}; pass at most {MAX_BRANCHES}");
         return Err(misuse(text));
     }
     let done = py.detach(|| {
         let work = Work { a, x: &x, y: &y, branches, kernels: &*Kernels::of(caller.device())? };
         work.check(&caller)?;
-        let lent = work.lend(&caller)?;
-        caller.on(Ordered { work, lent })
+        let launch_stream = work.launch_stream(&caller)?;
+        caller.on(OrderedWork { work, launch_stream })
     });
     done.map_err(|error: WorkError| of_kind(py, error.kind(), error.code(), error.to_string()))
 }
 
-const MOST_BRANCHES: usize = 32;
+const MAX_BRANCHES: usize = 32;
 
+/// The arguments of a call, and the kernels of its device.
 #[derive(Clone, Copy)]
 struct Work<'w> {
     a: f32,
@@ -61,13 +65,14 @@ struct Work<'w> {
     kernels: &'w Kernels,
 }
 
-/// The work in its place on the caller's stream.
-struct Ordered<'w> {
+/// Does the work in order with the caller's stream.
+struct OrderedWork<'w> {
     work: Work<'w>,
-    lent: Lent,
+    launch_stream: LaunchStream,
 }
 
 impl Work<'_> {
+    /// Checks that both arrays are on the caller's device.
     fn check(&self, caller: &StreamArg) -> Result<(), WorkError> {
         if self.x.len == 0 {
             return Ok(());
@@ -76,28 +81,30 @@ impl Work<'_> {
         self.kernels.check_memory("y", self.y.address, caller.device())
     }
 
-    fn lend(&self, caller: &StreamArg) -> Result<Lent, WorkError> {
+    fn launch_stream(&self, caller: &StreamArg) -> Result<LaunchStream, WorkError> {
         match caller {
-            // SAFETY: the caller's stream outlives this call, and with it what cudarc has.
-            StreamArg::Shared(stream) => unsafe { self.kernels.lend(stream) },
-            StreamArg::PerThread(_) => Ok(self.kernels.lend_own()),
+            // SAFETY: `caller` keeps the stream alive during this call, and the result is dropped within
+            // the call.
+            StreamArg::Shared(stream) => unsafe { self.kernels.launch_stream(stream) },
+            StreamArg::PerThread(_) => Ok(self.kernels.per_thread_launch_stream()),
         }
     }
 
-    /// One of `parts` equal parts, on one stream.
-    fn launch(&self, stream: &Lent, part: u64, parts: u64) -> Result<(), WorkError> {
+    /// Launches one of `parts` equal parts on `stream`.
+    fn launch(&self, stream: &LaunchStream, part: u64, parts: u64) -> Result<(), WorkError> {
         let each = self.x.len.div_ceil(parts);
         let from = (each * part).min(self.x.len);
         let len = each.min(self.x.len - from);
         let (x, y) = (self.x.address + 4 * from, self.y.address + 4 * from);
-        // SAFETY: both arrays have that many numbers, by what their library says of them, in
-        // memory of the device, as was checked; that it stays theirs is the caller's part, as it
-        // is with every function that takes a stream.
+        // SAFETY:
+        // - Both arrays have at least `from + len` elements, according to their library.
+        // - Their memory is on the device: `check` has verified it.
+        // - The memory stays allocated until the work is done (documented contract of `saxpy`).
         unsafe { self.kernels.saxpy(stream, self.a, x, y, len) }
     }
 }
 
-/// Makes a stream wait for an array's producer.
+/// Makes a stream wait for the stream that produces an array.
 struct AfterProducer<'s, S>(&'s S);
 
 impl<S: Stream<Backend = Vendor>> OnStream for AfterProducer<'_, S> {
@@ -108,29 +115,29 @@ impl<S: Stream<Backend = Vendor>> OnStream for AfterProducer<'_, S> {
     }
 }
 
-impl OnStream for Ordered<'_> {
+impl OnStream for OrderedWork<'_> {
     type Output = Result<(), WorkError>;
 
     fn run<S: Stream<Backend = Vendor>>(self, caller: &S) -> Self::Output {
-        let Ordered { work, lent } = self;
+        let OrderedWork { work, launch_stream } = self;
         for array in [work.x, work.y] {
             if let Some(producer) = &array.producer {
                 producer.on(AfterProducer(caller))?;
             }
         }
         if work.branches == 0 {
-            return work.launch(&lent, 0, 1);
+            return work.launch(&launch_stream, 0, 1);
         }
-        let lanes = Lanes::take(caller.device(), work.branches)?;
-        caller.fork(lanes.iter())?;
-        let parts = lanes.len() as u64;
-        let launched = (0..).zip(lanes.iter()).try_for_each(|(part, lane)| {
-            // SAFETY: the lane outlives what cudarc has of it.
-            let lent = unsafe { work.kernels.lend(lane) }?;
-            work.launch(&lent, part, parts)
+        let branches = PooledStreams::take(caller.device(), work.branches)?;
+        caller.fork(branches.iter())?;
+        let parts = branches.len() as u64;
+        let launched = (0..).zip(branches.iter()).try_for_each(|(part, branch)| {
+            // SAFETY: `branches` keeps the stream alive, and is dropped after the result.
+            let launch_stream = unsafe { work.kernels.launch_stream(branch) }?;
+            work.launch(&launch_stream, part, parts)
         });
-        // Also after a failure: what was launched is work that the caller's stream comes after.
-        caller.join(lanes.iter())?;
+        // Joins also after a failure, because some parts may have been launched.
+        caller.join(branches.iter())?;
         launched
     }
 }

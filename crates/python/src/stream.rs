@@ -1,4 +1,4 @@
-//! A stream, as `torch.cuda.ExternalStream` is one.
+//! The Python class [`ExternalStream`], with the methods of `torch.cuda.ExternalStream`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -14,31 +14,33 @@ use crate::error::{raise, wrong_type};
 use crate::event::Event;
 use crate::vendor::{KIND, TORCH_NAME, Vendor, VendorError, VendorStream};
 
-/// A stream that somebody else made, or `new_stream`.
+/// A foreign stream, or one created by `new_stream`.
 ///
-/// `stream` is the handle as an int, which must stay alive as long as this object and what was made
-/// of it; or an object with `__cuda_stream__`, as torch, CuPy and cuda.core have it, which is kept
-/// alive. `device` is compared with what the driver says, and taken from it if it is None. `owner`
-/// is any object that is to be kept alive beside it.
+/// `stream` is an object with `__cuda_stream__`, such as a stream of torch, CuPy or cuda.core. It is kept
+/// alive. `stream` can also be a handle as an int. That stream must outlive this object and everything
+/// created from it. `device` is checked against the driver's answer. If it is None, the driver's answer
+/// is used. `owner` is any object to keep alive as well.
 #[pyclass(frozen, weakref, module = "gpu_stream_torch")]
 pub(crate) struct ExternalStream {
     stream: VendorStream,
 }
 
 impl ExternalStream {
+    /// Returns the wrapped stream.
     pub(crate) fn stream(&self) -> &VendorStream {
         &self.stream
     }
 
+    /// Returns the stream as an argument.
     fn arg(&self) -> StreamArg {
         StreamArg::Shared(self.stream.clone())
     }
 }
 
-/// Makes one stream wait for whichever other.
-struct HoldBack<'s>(&'s VendorStream);
+/// Makes a stream wait for any other.
+struct WaitStream<'s>(&'s VendorStream);
 
-impl OnStream for HoldBack<'_> {
+impl OnStream for WaitStream<'_> {
     type Output = Result<(), VendorError>;
 
     fn run<S: Stream<Backend = Vendor>>(self, other: &S) -> Self::Output {
@@ -59,9 +61,9 @@ impl ExternalStream {
         match StreamArg::with(stream, device, owner)? {
             StreamArg::Shared(stream) => Ok(ExternalStream { stream }),
             StreamArg::PerThread(_) => {
-                let reason = "is the calling thread's own stream, which is another one on each thread, and no object \
-                              could carry; pass it to a function, which uses it during the call, or take a stream that \
-                              was created";
+                let reason = "is the calling thread's own stream, which is another one on each thread and cannot be \
+                              held by an object; pass it to a function, which uses it during the call, or wrap a \
+                              created stream";
                 let operation = "ExternalStream";
                 let error = ContractError::InvalidHandle { operation, bits: 2, reason };
                 Err(raise(stream.py(), error))
@@ -69,7 +71,7 @@ impl ExternalStream {
         }
     }
 
-    /// Whether all work submitted to the stream so far is done. Does not block.
+    /// Returns True if all work submitted to the stream so far is done. Does not block.
     fn query(&self, py: Python<'_>) -> PyResult<bool> {
         py.detach(|| self.stream.query()).map_err(|error| raise(py, error))
     }
@@ -80,8 +82,9 @@ impl ExternalStream {
         py.detach(|| self.stream.synchronize()).map_err(|error| raise(py, error))
     }
 
-    /// Records an event here, a new one without timing if none is given, and returns it. Does not
-    /// block. An event of torch's is recorded by torch.
+    /// Records an event on the stream and returns it. Does not block.
+    ///
+    /// Without an argument, records a new event without timing. torch records a torch.cuda.Event.
     #[pyo3(signature = (event = None))]
     fn record_event<'py>(
         slf: &Bound<'py, Self>,
@@ -98,57 +101,56 @@ impl ExternalStream {
         } else if is_torch_event(&event)? {
             event.call_method1("record", (Self::torch_stream(slf)?,))?;
         } else {
-            let wanted = "give a gpu_stream_torch.Event or a torch.cuda.Event";
-            return Err(wrong_type("event", wanted, &event));
+            let remedy = "pass a gpu_stream_torch.Event or a torch.cuda.Event";
+            return Err(wrong_type("event", remedy, &event));
         }
         Ok(event)
     }
 
-    /// All work submitted from now on waits for the event's last record. Does not block. An event
-    /// of torch's is waited for by torch.
+    /// Makes all later work of the stream wait for the event's last record. Does not block.
+    ///
+    /// For a torch.cuda.Event, torch makes the wait.
     fn wait_event(slf: &Bound<'_, Self>, event: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if let Ok(ours) = event.cast::<Event>() {
             let (ours, stream) = (ours.get(), slf.get().arg());
-            return py.detach(|| ours.hold_back(&stream)).map_err(|error| raise(py, error));
+            return py.detach(|| ours.wait_on(&stream)).map_err(|error| raise(py, error));
         }
         if is_torch_event(event)? {
             return event.call_method1("wait", (Self::torch_stream(slf)?,)).map(drop);
         }
-        let wanted = "give a gpu_stream_torch.Event or a torch.cuda.Event; for another library's, let that \
+        let remedy = "pass a gpu_stream_torch.Event or a torch.cuda.Event; for another library's event, make that \
                       library's stream wait, or use wait_stream";
-        Err(wrong_type("event", wanted, event))
+        Err(wrong_type("event", remedy, event))
     }
 
-    /// All work submitted from now on waits for all work submitted to `stream` so far. Does not
-    /// block.
+    /// Makes all later work of this stream wait for all work submitted to `stream` so far. Does not block.
     fn wait_stream(&self, py: Python<'_>, stream: &Bound<'_, PyAny>) -> PyResult<()> {
         let other = StreamArg::of(stream)?;
-        py.detach(|| other.on(HoldBack(&self.stream))).map_err(|error| raise(py, error))
+        py.detach(|| other.on(WaitStream(&self.stream))).map_err(|error| raise(py, error))
     }
 
-    /// Keeps `object` alive until all work submitted to the stream so far is done: memory that the
-    /// work still uses, for instance. Does not block.
+    /// Keeps `object` alive until all work submitted to the stream so far is done. Does not block.
     ///
-    /// The driver's thread that sees the work done does not take the interpreter's lock: the object
-    /// is let go by the next call into this module. Refused while the stream is captured.
+    /// For example, the object can be memory that the work uses. The driver's callback thread does not
+    /// take the interpreter's lock, so the next call into this module releases the object. Raises
+    /// CapturingError while the stream is capturing.
     fn keep_until_done(&self, py: Python<'_>, object: Py<PyAny>) -> PyResult<()> {
         let keep = Box::new(move || drop(object));
         py.detach(|| self.stream.launch_host_func(keep)).map_err(|error| raise(py, error))
     }
 
-    /// Whether the stream is being captured into a graph. Does not block, and leaves the capture
-    /// alone.
+    /// Returns True if the stream is being captured into a graph. Does not block or affect the capture.
     fn is_capturing(&self, py: Python<'_>) -> PyResult<bool> {
         let status = py.detach(|| self.stream.capture_status());
         Ok(status.map_err(|error| raise(py, error))? != CaptureStatus::None)
     }
 
-    /// The same stream as a torch.cuda.Stream, which keeps this object alive: for
+    /// Returns the stream as a torch.cuda.Stream, which keeps this object alive. Use it with
     /// `with torch.cuda.stream(…)` and `tensor.record_stream(…)`.
     ///
-    /// torch takes neither 0 nor 1 for a handle; for a default stream, this is
-    /// `torch.cuda.default_stream`.
+    /// torch accepts neither 0 nor 1 as a handle, so this returns `torch.cuda.default_stream` for a default
+    /// stream.
     fn torch_stream<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let cuda = slf.py().import("torch.cuda")?;
         let stream = &slf.get().stream;
@@ -161,7 +163,7 @@ impl ExternalStream {
         Ok(torchs)
     }
 
-    /// Whether both are wrappers of one stream, whoever made them.
+    /// Returns True if both wrap the same stream, even if different libraries created the wrappers.
     fn is_same(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
         Ok(match StreamArg::of(other)? {
             StreamArg::Shared(other) => self.stream == other,
@@ -169,54 +171,54 @@ impl ExternalStream {
         })
     }
 
-    /// The device: a torch.device if torch is imported, else text as "cuda:0".
+    /// Returns the device: a torch.device if torch is imported, otherwise text such as "cuda:0".
     #[getter]
     fn device<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         torch_device(py, self.stream.device())
     }
 
-    /// The device's index.
+    /// Returns the device's index.
     #[getter]
     fn device_id(&self) -> u32 {
         self.stream.device().ordinal()
     }
 
-    /// How urgent: lower is more urgent, 0 is normal.
+    /// Returns the priority. A lower number is more urgent, and 0 is normal.
     #[getter]
     fn priority(&self, py: Python<'_>) -> PyResult<i32> {
         py.detach(|| self.stream.priority()).map_err(|error| raise(py, error))
     }
 
-    /// The handle. Whoever uses it keeps this object alive.
+    /// Returns the handle. Keep this object alive while the handle is used.
     #[getter]
     fn cuda_stream(&self) -> usize {
         self.stream.raw().to_bits()
     }
 
-    /// As `cuda_stream`, under the name that CuPy uses.
+    /// Returns the handle, under the name that CuPy reads. Keep this object alive while it is used.
     #[getter]
     fn ptr(&self) -> usize {
         self.cuda_stream()
     }
 
-    /// What to pass to another library's `__dlpack__(stream=)`, which makes this stream wait for the
-    /// data: the handle, or the protocol's word for a default stream.
+    /// Returns the number to pass to another library's `__dlpack__(stream=)`, which makes this stream wait
+    /// for the data. It is the handle, or the protocol's number for a default stream.
     #[getter]
     fn dlpack_stream(&self, py: Python<'_>) -> PyResult<i128> {
-        let said = Protocol::DlPack.encode(DecodedStream::Stream(self.cuda_stream()), KIND);
-        match said.map_err(|error| raise(py, error))? {
+        let number = Protocol::DlPack.encode(DecodedStream::Stream(self.cuda_stream()), KIND);
+        match number.map_err(|error| raise(py, error))? {
             Value::Int(int) => Ok(int),
-            Value::None => unreachable!("a GPU's stream is a number"),
+            Value::None => unreachable!("DLPack has a number for every GPU stream"),
         }
     }
 
-    /// For functions of ctypes.
+    /// Returns the handle for functions of ctypes.
     #[getter]
     fn _as_parameter_<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         py.import("ctypes")?.call_method1("c_void_p", (self.cuda_stream(),))
     }
 
-    /// The protocol by which CuPy and cuda.core take this stream: (0, handle).
+    /// Returns (0, handle): the protocol by which CuPy and cuda.core accept this stream.
     fn __cuda_stream__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         (0, self.cuda_stream()).into_pyobject(py)
     }
@@ -239,13 +241,13 @@ impl ExternalStream {
     }
 }
 
-/// An event that torch records and waits for: it has a handle, and takes torch's streams only.
+/// Returns `true` if `event` is a torch.cuda.Event. It accepts only torch's streams.
 fn is_torch_event(event: &Bound<'_, PyAny>) -> PyResult<bool> {
     let imported = event.py().import("sys")?.getattr("modules")?.contains("torch")?;
     Ok(imported && event.is_instance(&event.py().import("torch.cuda")?.getattr("Event")?)?)
 }
 
-/// A device as torch has it, or as text.
+/// Converts a device to a torch.device, or to text if torch is not imported.
 pub(crate) fn torch_device(py: Python<'_>, device: Device) -> PyResult<Bound<'_, PyAny>> {
     let modules = py.import("sys")?.getattr("modules")?;
     let torch = modules.call_method1("get", ("torch",))?;
@@ -255,8 +257,9 @@ pub(crate) fn torch_device(py: Python<'_>, device: Device) -> PyResult<Bound<'_,
     }
 }
 
-/// A new stream of `device`, that is destroyed when nobody holds it any more. `priority` is 0 for
-/// normal; lower is more urgent.
+/// Creates a stream of `device`, which is destroyed when its last reference is dropped.
+///
+/// `priority` 0 is normal, and a lower number is more urgent.
 #[pyfunction]
 #[pyo3(signature = (device, priority = 0))]
 pub(crate) fn new_stream(device: &Bound<'_, PyAny>, priority: i32) -> PyResult<ExternalStream> {
@@ -267,7 +270,7 @@ pub(crate) fn new_stream(device: &Bound<'_, PyAny>, priority: i32) -> PyResult<E
     Ok(ExternalStream { stream: made.map_err(|error| raise(py, error))? })
 }
 
-/// The default stream of `device`, which is always there.
+/// Returns the default stream of `device`, which always exists.
 #[pyfunction]
 pub(crate) fn default_stream(device: &Bound<'_, PyAny>) -> PyResult<ExternalStream> {
     let py = device.py();
@@ -276,15 +279,15 @@ pub(crate) fn default_stream(device: &Bound<'_, PyAny>) -> PyResult<ExternalStre
     Ok(ExternalStream { stream: found.map_err(|error| raise(py, error))? })
 }
 
-/// What there is: the backend, the driver's version and library, and the devices' names.
+/// Returns the backend, the driver's version and library, and the names of the devices.
 #[pyfunction]
 pub(crate) fn probe(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = py.detach(Vendor::probe).map_err(|error| raise(py, error))?;
-    let said = PyDict::new(py);
-    said.set_item("backend", KIND.name())?;
-    said.set_item("version", info.version)?;
-    said.set_item("library", info.library)?;
+    let result = PyDict::new(py);
+    result.set_item("backend", KIND.name())?;
+    result.set_item("version", info.version)?;
+    result.set_item("library", info.library)?;
     let names: Vec<_> = info.devices.into_iter().map(|device| device.name).collect();
-    said.set_item("devices", names)?;
-    Ok(said)
+    result.set_item("devices", names)?;
+    Ok(result)
 }

@@ -1,7 +1,7 @@
-//! The vendor of this build, and nothing of it elsewhere: another one is another file like this.
+//! Everything that depends on the vendor of this build. Another vendor needs another such file.
 
 #[cfg(not(feature = "cuda"))]
-compile_error!("turn a vendor's feature on: cuda");
+compile_error!("no vendor is selected; enable the feature `cuda`");
 
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
@@ -19,10 +19,10 @@ pub(crate) type RawStream = gpu_stream::RawStream<Vendor>;
 
 pub(crate) const KIND: BackendKind = Vendor::KIND;
 
-/// What torch calls the vendor's devices, in `torch.device("cuda:0")`. (On ROCm it is the same.)
+/// torch's name for the vendor's devices, as in `torch.device("cuda:0")`. It is the same on ROCm.
 pub(crate) const TORCH_NAME: &str = "cuda";
 
-/// A new event that streams of the same context as `stream` can record.
+/// Creates an event in the context of `stream`.
 pub(crate) fn new_event(
     stream: &VendorStream,
     options: EventOptions,
@@ -30,13 +30,13 @@ pub(crate) fn new_event(
     stream.new_event(options)
 }
 
-/// What can go wrong with work.
+/// The error of a call that launches work.
 pub(crate) enum WorkError {
-    /// With a stream.
+    /// A call on a stream failed.
     Stream(VendorError),
-    /// With a kernel.
+    /// A call that loads or launches a kernel failed.
     Driver { call: &'static str, error: DriverError },
-    /// With what was given.
+    /// An argument is invalid.
     Misuse(ErrorKind, String),
 }
 
@@ -53,6 +53,7 @@ impl From<ContractError> for WorkError {
 }
 
 impl WorkError {
+    /// Returns the error's kind.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             WorkError::Stream(error) => error.kind(),
@@ -61,6 +62,7 @@ impl WorkError {
         }
     }
 
+    /// Returns the driver's error code. `None` if the error does not come from the driver.
     pub(crate) fn code(&self) -> Option<i32> {
         match self {
             WorkError::Stream(error) => error.code(),
@@ -80,12 +82,13 @@ impl std::fmt::Display for WorkError {
     }
 }
 
+/// Returns a function that converts an error of `call`.
 fn driver(call: &'static str) -> impl Fn(DriverError) -> WorkError {
     move |error| WorkError::Driver { call, error }
 }
 
-/// A stream to launch on, as cudarc has it.
-pub(crate) type Lent = Arc<cudarc::driver::CudaStream>;
+/// A stream as cudarc's type, to launch kernels on.
+pub(crate) type LaunchStream = Arc<cudarc::driver::CudaStream>;
 
 /// The kernels of this module on one device.
 pub(crate) struct Kernels {
@@ -96,7 +99,7 @@ pub(crate) struct Kernels {
 const PTX: &str = include_str!("saxpy.ptx");
 
 impl Kernels {
-    /// The kernels on `device`, which are loaded by the first call for it.
+    /// Returns the kernels on `device`. The first call for a device loads them.
     pub(crate) fn of(device: Device) -> Result<Arc<Self>, WorkError> {
         static LOADED: Mutex<Option<HashMap<u32, Arc<Kernels>>>> = Mutex::new(None);
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,58 +112,64 @@ impl Kernels {
         Ok(kernels)
     }
 
+    /// Loads the kernels on `device`.
     fn load(device: Device) -> Result<Self, WorkError> {
-        // SAFETY: it opens the driver's library, whose initialisers have run for the stream that
-        // was wrapped before. Without this look, cudarc would panic where it finds none.
+        // Without this check, cudarc would panic if it does not find the driver.
+        // SAFETY: the call opens the driver's library. Its initializers have already run, because a stream
+        // was wrapped before.
         if !unsafe { sys::is_culib_present() } {
-            let text = "cudarc, which launches the kernels, finds no CUDA driver by its usual names, though \
-                        GPU_STREAM_CUDA_LIBRARY may name one; put it where the loader looks";
+            let text = "cudarc, which launches the kernels, does not find the CUDA driver by its usual names, \
+                        even if GPU_STREAM_CUDA_LIBRARY names it; put the driver's library on the loader's search \
+                        path";
             return Err(WorkError::Misuse(ErrorKind::LibraryNotFound, text.into()));
         }
-        let _found = AsFound::enter()?;
+        let _saved = SavedContext::enter()?;
         let context =
             CudaContext::new(device.ordinal() as usize).map_err(driver("CudaContext::new"))?;
         let text = cudarc::nvrtc::Ptx::from_src(PTX);
         let module = context.load_module(text).map_err(driver("cuModuleLoadData"))?;
         let saxpy = module.load_function("saxpy").map_err(driver("cuModuleGetFunction"))?;
-        // The driver loads a function when it is first used, for which it may wait for what runs,
-        // and which may be in a capture. To ask for an attribute loads it now.
+        // Reading an attribute loads the function now. Otherwise the driver loads it at the first launch,
+        // which may be in a capture, and loading may wait for running work.
         saxpy.num_regs().map_err(driver("cuFuncGetAttribute"))?;
         Ok(Kernels { context, saxpy })
     }
 
-    /// `stream` as one of cudarc's.
+    /// Converts `stream` to cudarc's type.
     ///
     /// # Safety
-    /// `stream` outlives what is returned.
-    pub(crate) unsafe fn lend(&self, stream: &VendorStream) -> Result<Lent, WorkError> {
-        // SAFETY: the caller promises the same.
+    /// - `stream` outlives the returned value.
+    pub(crate) unsafe fn launch_stream(
+        &self,
+        stream: &VendorStream,
+    ) -> Result<LaunchStream, WorkError> {
+        // SAFETY: `stream` outlives the result (caller contract).
         Ok(unsafe { stream.to_cudarc(&self.context) }?)
     }
 
-    /// The calling thread's own stream as one of cudarc's, for this thread.
-    pub(crate) fn lend_own(&self) -> Lent {
+    /// Returns the calling thread's own stream as cudarc's type, for use on this thread.
+    pub(crate) fn per_thread_launch_stream(&self) -> LaunchStream {
         let handle = std::ptr::without_provenance_mut(RawStream::PER_THREAD.to_bits());
-        // SAFETY: handle 2 is always there, in the context that cudarc makes current.
+        // SAFETY: handle 2 is always live, in the context that cudarc makes current.
         unsafe { self.context.wrap_borrowed_stream(handle) }
     }
 
-    /// Submits `y[i] += a * x[i]` for `len` elements. Leaves what is current as it is.
+    /// Launches `y[i] += a * x[i]` for `len` elements. Restores the current context afterwards.
     ///
     /// # Safety
-    /// `x` and `y` are addresses of `len` `f32` on the kernels' device, which live until the work
-    /// is done, and nobody else writes meanwhile.
+    /// - `x` and `y` are addresses of `len` `f32` on the kernels' device.
+    /// - The memory stays allocated until the work is done, and nothing else writes it meanwhile.
     pub(crate) unsafe fn saxpy(
         &self,
-        stream: &Lent,
+        stream: &LaunchStream,
         a: f32,
         x: u64,
         y: u64,
         len: u64,
     ) -> Result<(), WorkError> {
-        /// Threads of a block.
+        /// The number of threads in a block.
         const BLOCK: u32 = 256;
-        /// Blocks at most; a thread goes on to further elements.
+        /// The maximum number of blocks. Each thread loops over further elements.
         const BLOCKS: u64 = 4096;
         if len == 0 {
             return Ok(());
@@ -173,24 +182,25 @@ impl Kernels {
         };
         let mut launch = stream.launch_builder(&self.saxpy);
         launch.arg(&a).arg(&x).arg(&y).arg(&len);
-        let _found = AsFound::enter()?;
-        // SAFETY: these are the kernel's parameters; the caller promises the rest.
+        let _saved = SavedContext::enter()?;
+        // SAFETY: the arguments match the kernel's parameters. The memory is valid for `len` elements
+        // until the work is done (caller contract).
         unsafe { launch.launch(config) }.map_err(driver("cuLaunchKernel"))?;
         Ok(())
     }
 
-    /// `Ok` if `address` is memory of `device`, as far as the driver can tell.
+    /// Returns an error unless the driver knows `address` as memory of `device`.
     pub(crate) fn check_memory(
         &self,
         what: &str,
         address: u64,
         device: Device,
     ) -> Result<(), WorkError> {
-        let _found = AsFound::enter()?;
+        let _saved = SavedContext::enter()?;
         self.context.bind_to_thread().map_err(driver("cuCtxSetCurrent"))?;
         let mut ordinal: c_int = -1;
-        // SAFETY: that attribute is an `int`, for which there is a place; the address is looked up
-        // and not followed.
+        // SAFETY: the attribute is an `int`, and `&raw mut ordinal` is a valid out-pointer for it. The
+        // driver looks the address up and does not dereference it.
         let code = unsafe {
             sys::cuPointerGetAttribute(
                 (&raw mut ordinal).cast::<c_void>(),
@@ -200,13 +210,13 @@ impl Kernels {
         };
         if code != sys::CUresult::CUDA_SUCCESS {
             let text = format!(
-                "{what}: {address:#x} is no memory that the driver knows ({code:?}); give an array that is on {device}"
+                "{what}: address {address:#x} is not known to the driver ({code:?}); pass an array on {device}"
             );
             return Err(WorkError::Misuse(ErrorKind::InvalidHandle, text));
         }
         if u32::try_from(ordinal) != Ok(device.ordinal()) {
             let text = format!(
-                "{what}: the array is on {}:{ordinal} and the stream on {device}; bring them to one device",
+                "{what}: the array is on {}:{ordinal} and the stream on {device}; use one device for both",
                 KIND.name()
             );
             return Err(WorkError::Misuse(ErrorKind::DeviceMismatch, text));
@@ -215,29 +225,32 @@ impl Kernels {
     }
 }
 
-/// What cudarc does changes which context is current, and may not be asked beside somebody's
-/// capture: while this lives the thread's capture mode is "relaxed", and when it goes, both are as
-/// they were.
-struct AsFound {
+/// Saves the thread's current context and capture mode, and restores both on drop.
+///
+/// cudarc changes the current context, and makes calls that the driver rejects during another stream's
+/// capture. While this value lives, the thread's capture mode is "relaxed", which allows them.
+struct SavedContext {
     context: sys::CUcontext,
     mode: sys::CUstreamCaptureMode,
 }
 
-impl AsFound {
+impl SavedContext {
+    /// Saves the current context and sets the capture mode to "relaxed".
     fn enter() -> Result<Self, WorkError> {
         let context = result::ctx::get_current().map_err(driver("cuCtxGetCurrent"))?;
         let mut mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
-        // SAFETY: a mode, and a place for the one before.
+        // SAFETY: `&mut mode` is valid: the driver reads the new mode and writes the previous one.
         let code = unsafe { sys::cuThreadExchangeStreamCaptureMode(&mut mode) };
         code.result().map_err(driver("cuThreadExchangeStreamCaptureMode"))?;
-        Ok(AsFound { context: context.unwrap_or(std::ptr::null_mut()), mode })
+        Ok(SavedContext { context: context.unwrap_or(std::ptr::null_mut()), mode })
     }
 }
 
-impl Drop for AsFound {
+impl Drop for SavedContext {
     fn drop(&mut self) {
-        // SAFETY: the context was current on this thread a moment ago, or is none, and the mode was
-        // the thread's. If the driver refuses there is nobody to tell.
+        // Errors are ignored, because drop cannot report them.
+        // SAFETY: `context` was current on this thread in `enter`, or is null. `mode` was the thread's
+        // capture mode, and `&mut self.mode` is a valid pointer.
         unsafe {
             let _ = result::ctx::set_current(self.context);
             let _ = sys::cuThreadExchangeStreamCaptureMode(&mut self.mode);

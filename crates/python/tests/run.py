@@ -1,10 +1,10 @@
-"""Runs all tests beside this file, with the standard library alone; pytest runs them as well.
+"""Runs all tests in this folder with only the standard library. pytest runs them as well.
 
     python3 run.py [--out FOLDER] [--only MODULE ...] [--timeout SECONDS]
 
-Each file is a process of its own, so that one that hangs or crashes takes no other with it. What it
-prints goes to FOLDER/interop.txt as well, and FOLDER/interop.json has each test with its outcome.
-A test that was skipped is counted, with its reason; `GPU_STREAM_REQUIRE=cuda` makes it a failure.
+Each file runs in a separate process, so that a hang or a crash does not affect the others. The output
+is also written to FOLDER/interop.txt. FOLDER/interop.json has each test with its outcome. A skipped test
+is counted, with its reason. `GPU_STREAM_REQUIRE=cuda` makes it a failure.
 """
 
 import argparse
@@ -21,7 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 class Result(unittest.TestResult):
-    """Writes a line at each test's begin and end."""
+    """Writes a line at the start and at the end of each test."""
 
     def __init__(self, path):
         super().__init__()
@@ -67,13 +67,13 @@ class Result(unittest.TestResult):
 
 
 def run_here(module, path):
-    """In the child."""
+    """Runs the tests of one file in this process, the child."""
     sys.path.insert(0, str(HERE))
     unittest.defaultTestLoader.loadTestsFromName(module).run(Result(path))
 
 
 def run_module(module, timeout):
-    """The outcomes of one file's tests, in order."""
+    """Runs the tests of one file in a child process. Returns their outcomes in order."""
     path = pathlib.Path(tempfile.mkdtemp()) / "lines"
     path.touch()
     command = [sys.executable, "-X", "faulthandler", str(HERE / "run.py"), "--here", module, str(path)]
@@ -104,22 +104,23 @@ for name in ["torch", "cupy", "cuda.core", "numpy"]:
     try:
         print(name, importlib.import_module(name).__version__)
     except Exception as error:
-        print(name, "is not there:", error)
+        print(name, "is not available:", error)
 """
 
 
 def machine():
-    """Where this runs, in lines."""
+    """Returns lines that describe the machine and the versions."""
     probe = "import support; print(support.missing_gpu() or support.gs.probe())"
     environment = dict(os.environ, PYTHONPATH=str(HERE))
     command = [sys.executable, "-c", VERSIONS + probe]
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     lines = [f"Python {platform.python_version()} on {platform.platform()}"]
     required = os.environ.get("GPU_STREAM_REQUIRE", "")
-    return lines + [f"GPU_STREAM_REQUIRE={required}"] + (said.stdout + said.stderr).splitlines()
+    return lines + [f"GPU_STREAM_REQUIRE={required}"] + (child.stdout + child.stderr).splitlines()
 
 
 def main():
+    """Runs the tests, and returns the exit status."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--out", type=pathlib.Path)
     arguments.add_argument("--only", nargs="*")
@@ -152,9 +153,9 @@ def main():
             if test["outcome"] == "failed":
                 say(f"  FAILED   {name}\n" + "\n".join(f"    {line}" for line in reason.splitlines()))
             else:
-                said = "" if not reason else ": as above" if reason == last else f": {reason}"
+                suffix = "" if not reason else ": same reason" if reason == last else f": {reason}"
                 last = reason or last
-                say(f"  {test['outcome']:8} {name}{said}")
+                say(f"  {test['outcome']:8} {name}{suffix}")
     counts = {
         outcome: sum(test["outcome"] == outcome for test in results)
         for outcome in ["passed", "skipped", "failed"]

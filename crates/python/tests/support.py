@@ -1,7 +1,7 @@
-"""What the tests share: the extension, a skip that is counted and can be made to fail, gates.
+"""Shared test code: the extension, counted skips that can be made failures, gates.
 
-`GPU_STREAM_REQUIRE=cuda` makes a failure of every test that is skipped for want of a driver, a device
-or a library; `cuda:2` does so for want of a second device.
+`GPU_STREAM_REQUIRE=cuda` turns a skip into a failure if a driver, a device or a library is missing.
+`cuda:2` does the same if a second device is missing.
 """
 
 import ctypes
@@ -13,14 +13,14 @@ import sys
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
-# The library lies beside the tests where it was not installed.
+# If the library is not installed, it is in this folder.
 sys.path.append(str(HERE))
 
 import gpu_stream_torch as gs  # noqa: E402
 
 
 def required_devices():
-    """How many devices of CUDA must be there; 0 if none must."""
+    """Returns the number of CUDA devices that must be available. 0 if none is required."""
     most = 0
     for item in os.environ.get("GPU_STREAM_REQUIRE", "").split(","):
         name, _, count = item.strip().partition(":")
@@ -30,7 +30,7 @@ def required_devices():
 
 
 def missing_gpu():
-    """Why there is no GPU, or None."""
+    """Returns the reason why no GPU is available, or None."""
     try:
         gs.probe()
         return None
@@ -43,7 +43,7 @@ def device_count():
 
 
 class GpuCase(unittest.TestCase):
-    """Tests that need a GPU, the libraries in `libraries`, and so many `devices`."""
+    """A test case that needs a GPU, the libraries in `libraries`, and the number of `devices`."""
 
     libraries = ("torch",)
     devices = 1
@@ -51,7 +51,7 @@ class GpuCase(unittest.TestCase):
     def setUp(self):
         reason = missing_gpu()
         if reason is None and device_count() < self.devices:
-            reason = f"needs {self.devices} devices, and there is {device_count()}"
+            reason = f"needs {self.devices} devices, found {device_count()}"
             self.lacking(reason, fail=required_devices() >= self.devices)
         if reason is not None:
             self.lacking(reason, fail=required_devices() > 0)
@@ -59,14 +59,16 @@ class GpuCase(unittest.TestCase):
             self.need(name)
 
     def need(self, library):
+        """Skips the test if the library cannot be imported."""
         try:
             importlib.import_module(library)
         except ImportError as error:
             self.lacking(f"{library}: {error}", fail=required_devices() > 0)
 
     def lacking(self, reason, fail):
+        """Skips the test, or fails it if skips are not allowed."""
         if fail:
-            self.fail(f"skipped, and GPU_STREAM_REQUIRE says that cuda must not skip: {reason}")
+            self.fail(f"skipped, but GPU_STREAM_REQUIRE requires cuda: {reason}")
         self.skipTest(reason)
 
     def assert_kind(self, error, kind):
@@ -75,7 +77,7 @@ class GpuCase(unittest.TestCase):
 
 
 def run_child(code, environment=None, timeout=120, arguments=()):
-    """Runs Python in a process of its own. One that hangs is stopped, and fails."""
+    """Runs Python code in a separate process. Kills it and fails if it hangs."""
     variables = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
     variables.update(environment or {})
     command = [sys.executable, "-X", "faulthandler", "-c", code, *arguments]
@@ -90,7 +92,7 @@ def run_child(code, environment=None, timeout=120, arguments=()):
 
 
 def expect_child(code, **options):
-    """The same, of a program that must succeed. Returns what it printed."""
+    """Runs Python code that must succeed in a separate process. Returns its output."""
     done = run_child(code, **options)
     if done.returncode != 0:
         raise AssertionError(f"it ended with {done.returncode}: {done.stdout}{done.stderr}")
@@ -98,7 +100,7 @@ def expect_child(code, **options):
 
 
 class Driver:
-    """The driver's own functions, by ctypes. `holding` keeps the interpreter's lock in a call."""
+    """The driver's own functions, by ctypes. With `holding`, calls keep the interpreter's lock."""
 
     def __init__(self, holding=False):
         make = ctypes.PyDLL if holding else ctypes.CDLL
@@ -125,11 +127,11 @@ class Driver:
 
 
 class Word:
-    """A number that host and device see. Its memory is never freed."""
+    """A number in memory shared by host and device. The memory is never freed."""
 
     def __init__(self, driver):
         memory = ctypes.c_void_p()
-        # Portable and mapped: good in all contexts, at one address.
+        # Portable and mapped: valid in all contexts, at the same address.
         driver.call("cuMemHostAlloc", ctypes.byref(memory), ctypes.c_size_t(4), 1 | 2)
         self.driver = driver
         self.address = memory.value
@@ -137,12 +139,12 @@ class Word:
         self.number.value = 0
 
     def hold_back(self, stream, value=1):
-        """The stream waits until the number is at least `value`."""
+        """Makes the stream wait until the number is at least `value`."""
         handle, address = ctypes.c_void_p(stream.cuda_stream), ctypes.c_uint64(self.address)
         self.driver.call("cuStreamWaitValue32_v2", handle, address, ctypes.c_uint32(value), 0)
 
     def written_by(self, stream, value):
-        """The stream writes the number when it comes here."""
+        """Makes the stream write the number after its work so far."""
         handle, address = ctypes.c_void_p(stream.cuda_stream), ctypes.c_uint64(self.address)
         self.driver.call("cuStreamWriteValue32_v2", handle, address, ctypes.c_uint32(value), 0)
 
@@ -151,7 +153,7 @@ class Word:
 
 
 class Handle:
-    """An object that is a stream by the protocol and nothing else."""
+    """An object with only the `__cuda_stream__` protocol."""
 
     def __init__(self, handle, version=0):
         self.handle = handle

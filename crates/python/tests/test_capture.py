@@ -1,4 +1,4 @@
-"""Captures into a torch.cuda.CUDAGraph: our work is captured with the rest, and questions do no harm."""
+"""Captures into a torch.cuda.CUDAGraph: the extension's work is captured, and queries do not break it."""
 
 import unittest
 
@@ -16,7 +16,7 @@ class Capture(GpuCase):
         torch.cuda.synchronize()
 
     def captured(self, stream, work):
-        """A graph of: y = x, `work`, z = y + 1."""
+        """Captures a graph of: y = x, `work`, z = y + 1."""
         import torch
 
         graph = torch.cuda.CUDAGraph()
@@ -27,7 +27,7 @@ class Capture(GpuCase):
         return graph
 
     def replays(self, graph, wanted):
-        """The graph computes `wanted` of each number, each time."""
+        """Asserts that each replay of the graph computes `wanted` of the input."""
         import torch
 
         for number in range(20):
@@ -69,7 +69,7 @@ class Capture(GpuCase):
                 gs.saxpy(1.0, self.x, self.y, stream=stream, branches=3)
 
         self.replays(self.captured(stream, work), lambda number: 4.0 * number + 1)
-        # The streams that were in the capture are free again.
+        # The streams of the capture can be reused now.
         gs.saxpy(1.0, self.x, self.y, stream=stream, branches=9)
         stream.synchronize()
 
@@ -91,13 +91,13 @@ class Capture(GpuCase):
         self.assertFalse(side.is_capturing())
         self.assertTrue(side.query())
 
-    def test_a_stream_of_ours_is_captured(self):
+    def test_own_stream_can_be_captured(self):
         ours = gs.new_stream(0)
         work = lambda: gs.saxpy(2.0, self.x, self.y, stream=ours, branches=2)
         graph = self.captured(ours.torch_stream(), work)
         self.replays(graph, lambda number: 3.0 * number + 1)
 
-    def test_questions_do_no_harm(self):
+    def test_queries_do_not_break_a_capture(self):
         import torch
 
         stream, idle = torch.cuda.Stream(), gs.new_stream(0)
@@ -121,7 +121,7 @@ class Capture(GpuCase):
                     call()
                 except gs.CapturingError as error:
                     refused.append(error.kind)
-            # Others are answered, although torch's capture is a global one.
+            # Queries of other streams work, although torch's capture is in global mode.
             self.assertTrue(idle.query())
             self.assertFalse(idle.is_capturing())
             idle.synchronize()
@@ -142,9 +142,9 @@ class Capture(GpuCase):
         self.event.synchronize()
         self.assertEqual(self.event.status, "complete")
 
-    def test_the_first_call_of_all_is_in_a_capture(self):
-        """The driver is found, the kernels are loaded and the streams made beside the capture."""
-        said = expect_child("""
+    def test_first_call_of_the_process_is_in_a_capture(self):
+        """Loads the driver and the kernels, and creates the streams, during the capture."""
+        output = expect_child("""
 import torch
 x, y = torch.ones(1000, device="cuda"), torch.zeros(1000, device="cuda")
 stream = torch.cuda.Stream()
@@ -159,7 +159,7 @@ for _ in range(4):
 torch.cuda.synchronize()
 print(bool((y == 20).all()))
 """)
-        self.assertEqual(said.strip(), "True")
+        self.assertEqual(output.strip(), "True")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The extension on a driver without a device, which is compiled here: that arguments arrive, owners
-are kept and let go, and errors come out. Nothing about order is shown with it.
+"""Tests on a fake driver without a device, which is compiled here.
 
-Needs rustc and the project's sources; the whole file is skipped without.
+They test that arguments reach the driver, that owners are kept alive and released, and that errors are
+reported. They test nothing about order. They need rustc and the project's sources, and are skipped
+without them.
 """
 
 import pathlib
@@ -25,7 +26,7 @@ def setUpModule():
         return
     FOLDER = tempfile.TemporaryDirectory()
     library = pathlib.Path(FOLDER.name) / "libcuda.so.1"
-    # Under the driver's own name, since cudarc looks for no other.
+    # Under the driver's own name, the only one that cudarc searches for.
     subprocess.run(
         ["rustc", "--edition=2024", "--crate-type=cdylib", "--crate-name=fake_cuda", "-Awarnings"]
         + ["--cfg=kernels", "-o", str(library), str(source)],
@@ -46,8 +47,8 @@ fake = ctypes.PyDLL("libcuda.so.1")
 live = lambda: fake.fake_live(0)
 
 class Array:
-    # Numbers in host memory, as the fake takes them for a device's: device 0 where the address ends
-    # in 0, device 1 where it ends in 8.
+    # An array in host memory that the fake driver treats as device memory: on device 0 if the address
+    # ends in 0, on device 1 if it ends in 8.
     def __init__(self, numbers, at=0, **changes):
         size = len(numbers)
         self.memory = ctypes.create_string_buffer(4 * size + 32)
@@ -62,7 +63,7 @@ class Array:
         return self.interface
 
 class Stream:
-    # Somebody's stream: made by the driver, and destroyed with the object.
+    # A foreign stream: created by the driver, and destroyed with the object.
     def __init__(self, device=0):
         self.made = gs.new_stream(device)
 
@@ -86,17 +87,17 @@ def raises(exception, kind, *parts):
 class FakeDriver(unittest.TestCase):
     def setUp(self):
         if REASON is not None:
-            # No GPU is lacking: a machine that runs the GPU tests need not have rustc.
+            # Not a missing GPU: a machine that runs the GPU tests may have no rustc.
             self.skipTest(REASON)
 
     def child(self, code, **environment):
-        # A GPU's driver, if there is one, is not this one.
+        # Selects the fake driver, even if the machine has a real one.
         environment["LD_LIBRARY_PATH"] = FOLDER.name
         environment["GPU_STREAM_CUDA_LIBRARY"] = str(pathlib.Path(FOLDER.name) / "libcuda.so.1")
-        said = expect_child(HEAD + code + "\nprint('to the end')", environment=environment)
-        self.assertTrue(said.endswith("to the end\n"), said)
+        output = expect_child(HEAD + code + "\nprint('finished')", environment=environment)
+        self.assertTrue(output.endswith("finished\n"), output)
 
-    def test_a_stream_and_its_attributes(self):
+    def test_stream_attributes(self):
         self.child("""
 s = gs.new_stream("cuda:1", priority=-2)
 assert s.device == "cuda:1" and s.device_id == 1 and s.priority == -2
@@ -144,7 +145,7 @@ for device in [Torch(), Cupy(), CudaCore(), 1]:
 assert gs.ExternalStream(gs.new_stream(1), device=TorchCurrent()).device_id == 1
 with raises(gs.MisuseError, "BackendMismatch"):
     gs.new_stream(Cpu())
-# What an object says of its device is compared, and is all there is for a default stream.
+# The device that an object reports is checked. For a default stream it is the only source.
 class Default(Stream):
     device = Torch()
     def __cuda_stream__(self):
@@ -161,7 +162,7 @@ class CupyDefault:
 assert gs.ExternalStream(CupyDefault()) == gs.default_stream(0)
 """)
 
-    def test_owners_are_kept_and_let_go(self):
+    def test_owners_are_kept_alive_and_released(self):
         self.child("""
 theirs = Stream()
 watch = weakref.ref(theirs)
@@ -177,7 +178,7 @@ gc.collect()
 assert watch() is not None and copy.query()
 del copy
 gc.collect()
-assert watch() is None and live() == 0, "the owner is let go with the last wrapper"
+assert watch() is None and live() == 0, "the owner is released with the last wrapper"
 assert event.query() and event.status == "complete"
 
 # An int with an owner, and an object with another one.
@@ -196,7 +197,7 @@ del more
 gc.collect()
 assert watches[0]() is None
 
-# A refusal gives the share up, and so does a function when it is done.
+# A failed call releases its reference, and so does a function that returns.
 theirs = Stream(1)
 watch = weakref.ref(theirs)
 with raises(gs.MisuseError, "DeviceMismatch"):
@@ -208,7 +209,7 @@ gc.collect()
 assert watch() is None and live() == 0
 """)
 
-    def test_dropped_on_another_thread_and_at_the_end(self):
+    def test_owners_are_released_on_another_thread_and_at_exit(self):
         self.child("""
 import threading
 theirs = Stream()
@@ -220,7 +221,7 @@ thread.start()
 thread.join()
 gc.collect()
 assert watch() is None and live() == 0
-# These live until the interpreter ends, and after it.
+# These live until interpreter exit, and beyond.
 kept = gs.ExternalStream(Stream())
 kept_event = kept.record_event()
 module = sys.modules[__name__]
@@ -236,7 +237,7 @@ stream = gs.new_stream(0)
 stream.keep_until_done(thing)
 del thing
 stream.query()
-assert watch() is None, "let go when the work is done"
+assert watch() is None, "released when the work is done"
 """)
 
     def test_events(self):
@@ -285,10 +286,10 @@ for branches in range(0, 9):
     assert fake.fake_launches() - before == used, branches
 empty = Array([0.0], shape=(0,), data=(0, False))
 gs.saxpy(1.0, empty, empty, stream=stream)
-assert live() == 9, "the streams to fork to are kept for the next call"
+assert live() == 9, "the streams to fork to are pooled for the next call"
 """)
 
-    def test_what_saxpy_refuses(self):
+    def test_saxpy_rejects_invalid_arguments(self):
         self.child("""
 stream = gs.new_stream(0)
 x = Array([1.0, 2.0])
@@ -317,13 +318,13 @@ with raises(gs.MisuseError, "InvalidHandle", "33"):
     call(x, x, branches=33)
 with raises(OverflowError, None):
     call(x, x, branches=-1)
-# Where the data is made on another stream, that is waited for.
+# saxpy waits for the stream that produces the data.
 producer = gs.new_stream(0)
 call(bad(stream=1), bad(stream=producer.cuda_stream))
 call(bad(stream=2), bad(stream=stream.cuda_stream))
 """)
 
-    def test_the_thread_is_left_as_found(self):
+    def test_context_and_capture_mode_are_restored(self):
         self.child("""
 fake.fake_depth.restype = ctypes.c_size_t
 x = Array([1.0, 2.0])
@@ -343,7 +344,7 @@ fake.cuThreadExchangeStreamCaptureMode(ctypes.byref(mode))
 assert mode.value == 0
 """)
 
-    def test_a_capture_survives(self):
+    def test_capture_survives_queries(self):
         self.child("""
 stream, x = gs.new_stream(0), Array([1.0, 2.0])
 handle = ctypes.c_void_p(stream.cuda_stream)
@@ -364,7 +365,7 @@ with raises(gs.MisuseError, "InvalidEvent"):
     event.query()
 """)
 
-    def test_the_driver_says_no(self):
+    def test_driver_errors_become_exceptions(self):
         self.child("""
 stream, x = gs.new_stream(0), Array([1.0, 2.0])
 fail = lambda name, code: fake.fake_fail(name and name.encode(), code)
@@ -384,8 +385,8 @@ fail(None, 0)
 gs.saxpy(1.0, x, x, stream=stream, branches=2)
 """)
 
-    def test_a_driver_that_cudarc_does_not_find(self):
-        # Ours is named by the variable; cudarc looks under the usual names only.
+    def test_driver_that_cudarc_does_not_find(self):
+        # The variable names the fake driver. cudarc searches only for the usual names.
         code = """
 stream, x = gs.new_stream(0), None
 Named = type("Named", (), dict(__cuda_array_interface__=dict(

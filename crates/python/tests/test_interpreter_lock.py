@@ -1,7 +1,7 @@
-"""The interpreter's lock is released in calls that block, and no callback of the driver takes it.
+"""Blocking calls release the interpreter's lock, and no callback of the driver takes it.
 
-Each test is a process of its own, in which no thread gives the lock up but where the program says so:
-the interpreter's switch interval is an hour. What would be wrong hangs, and the process is stopped.
+Each test runs in a separate process with a switch interval of an hour, so that no thread releases the
+lock except where the program does so. A defect makes the process hang, and it is killed.
 """
 
 import unittest
@@ -13,7 +13,7 @@ import sys, threading, weakref, gc
 from support import Driver, Word, gs
 
 sys.setswitchinterval(3600.0)
-# `PyDLL`: a call of the driver by the program does not give the lock up either.
+# `PyDLL`: direct calls of the driver do not release the lock either.
 driver = Driver(holding=True)
 driver.enter()
 """
@@ -26,7 +26,7 @@ barrier.acquire()
 opened = []
 
 def opener():
-    barrier.acquire()  # Waits, with the interpreter's lock given up.
+    barrier.acquire()  # Blocks, with the interpreter's lock released.
     gate.open()
     opened.append(True)
 
@@ -36,7 +36,7 @@ gate.hold_back(stream)
 event = stream.record_event()
 assert not event.query()
 block = {block}
-# The opener may go on from here; it cannot before the lock is given up, which is in the next call.
+# The opener can continue once the interpreter's lock is released, which the next call must do.
 barrier.release()
 assert not opened
 block()
@@ -65,47 +65,47 @@ class Blocks(GpuCase):
 class Callbacks(GpuCase):
     libraries = ()
 
-    def test_a_callback_does_not_take_it(self):
-        """The object is dropped by the driver's thread while this one holds the lock and looks, and
-        what comes behind in the stream is seen to run.
+    def test_callback_does_not_take_the_lock(self):
+        """The driver's thread drops the object while this thread holds the lock and polls. Later work of
+        the stream must still run.
         """
-        said = expect_child(HEAD + """
+        output = expect_child(HEAD + """
 class Thing:
     pass
 
-stream, behind = gs.new_stream(0), Word(driver)
+stream, marker = gs.new_stream(0), Word(driver)
 for round_ in range(1, 1001):
     thing = Thing()
     watch = weakref.ref(thing)
     stream.keep_until_done(thing)
     del thing
-    behind.written_by(stream, round_)
-    number = behind.number
+    marker.written_by(stream, round_)
+    number = marker.number
     while number.value != round_:
         pass
-    # Nobody could take the lock to let it go.
+    # No other thread could take the lock to release the object.
     assert watch() is not None
     stream.query()
     assert watch() is None
 print("done")
 """)
-        self.assertEqual(said.strip(), "done")
+        self.assertEqual(output.strip(), "done")
 
-    def test_owners_are_let_go_beside_a_busy_interpreter(self):
-        """A callback drops a wrapper whose end lets the stream's owner go."""
-        said = expect_child(HEAD + """
+    def test_owners_are_released_while_the_interpreter_is_busy(self):
+        """A callback drops a wrapper, which releases the stream's owner."""
+        output = expect_child(HEAD + """
 class Owner:
     pass
 
-carrier, behind = gs.new_stream(0), Word(driver)
+carrier, marker = gs.new_stream(0), Word(driver)
 for round_ in range(1, 201):
     inner, owner = gs.new_stream(0), Owner()
     watch = weakref.ref(owner)
     wrapped = gs.ExternalStream(inner.cuda_stream, owner=(owner, inner))
     carrier.keep_until_done(wrapped)
     del inner, owner, wrapped
-    behind.written_by(carrier, round_)
-    number = behind.number
+    marker.written_by(carrier, round_)
+    number = marker.number
     while number.value != round_:
         pass
     assert watch() is not None
@@ -114,12 +114,12 @@ for round_ in range(1, 201):
     assert watch() is None
 print("done")
 """)
-        self.assertEqual(said.strip(), "done")
+        self.assertEqual(output.strip(), "done")
 
-    def test_the_end_of_the_process(self):
-        """Work, callbacks and streams are left behind as they are."""
+    def test_process_exit_with_pending_work(self):
+        """The process exits with pending work, callbacks and streams."""
         for _ in range(5):
-            said = expect_child(HEAD + """
+            output = expect_child(HEAD + """
 stream, gate = gs.new_stream(0), Word(driver)
 stream.keep_until_done(object())
 gate.hold_back(stream)
@@ -129,12 +129,12 @@ gs.forever = [stream, event, gs.ExternalStream(stream, owner=object())]
 gate.open()
 print("done")
 """)
-            self.assertEqual(said.strip(), "done")
+            self.assertEqual(output.strip(), "done")
 
 
 class Threads(GpuCase):
     def test_many_threads_on_one_stream(self):
-        """Streams and events are used from any thread, with the interpreter switching as it likes."""
+        """Uses streams and events from several threads, with the default switch interval."""
         import threading
 
         import torch

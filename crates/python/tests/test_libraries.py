@@ -1,5 +1,6 @@
-"""Streams of torch, CuPy and cuda.core to us, and ours to them: the same handle, kept alive, and work
-on it in order.
+"""Passes streams of torch, CuPy and cuda.core to the extension, and the extension's streams to them.
+
+The tests check that the handle is the same, that the stream is kept alive, and that work is in order.
 """
 
 import gc
@@ -10,7 +11,7 @@ from support import GpuCase, Handle, gs
 
 
 class Torch(GpuCase):
-    def test_a_stream_of_torch_in_every_form(self):
+    def test_torch_stream_in_every_form(self):
         import torch
 
         theirs = torch.cuda.Stream()
@@ -40,7 +41,7 @@ class Torch(GpuCase):
                 ours.synchronize()
                 self.assertTrue(torch.equal(y, 3.0 * (1.0 + 2.0 * x)))
 
-    def test_the_current_stream_and_the_default_one(self):
+    def test_current_stream_and_default_stream(self):
         import torch
 
         current = torch.cuda.current_stream()
@@ -79,7 +80,7 @@ class Torch(GpuCase):
         gc.collect()
         self.assertIsNone(watch())
 
-    def test_torchs_methods_take_ours_and_ours_take_torchs(self):
+    def test_methods_accept_each_others_streams_and_events(self):
         import torch
 
         theirs, ours = torch.cuda.Stream(), gs.new_stream(0)
@@ -100,7 +101,7 @@ class Torch(GpuCase):
         ours.synchronize()
         theirs.synchronize()
 
-    def test_dlpack_takes_our_number(self):
+    def test_dlpack_accepts_dlpack_stream(self):
         import torch
 
         ours = gs.new_stream(0)
@@ -108,7 +109,7 @@ class Torch(GpuCase):
         self.assertIsNotNone(x.__dlpack__(stream=ours.dlpack_stream))
         self.assertIsNotNone(x.__dlpack__(stream=gs.default_stream(0).dlpack_stream))
 
-    def test_arrays_that_are_not_ours_to_take(self):
+    def test_unsupported_arrays_are_rejected(self):
         import torch
 
         stream = gs.new_stream(0)
@@ -120,7 +121,7 @@ class Torch(GpuCase):
             gs.saxpy(1.0, x, torch.ones(16, device="cuda", requires_grad=True), stream=stream)
         self.assertTrue(stream.query())
 
-    def test_what_is_current_stays(self):
+    def test_current_context_device_and_stream_are_unchanged(self):
         import torch
         from support import Driver
 
@@ -139,7 +140,7 @@ class Torch(GpuCase):
 class Cupy(GpuCase):
     libraries = ("cupy",)
 
-    def test_a_stream_of_cupy(self):
+    def test_cupy_stream(self):
         import cupy
 
         theirs = cupy.cuda.Stream(non_blocking=True)
@@ -154,7 +155,7 @@ class Cupy(GpuCase):
         ours = gs.ExternalStream(theirs)
         self.assertEqual((ours.ptr, ours.device_id), (theirs.ptr, theirs.device_id))
 
-    def test_cupys_stream_is_kept_alive(self):
+    def test_cupy_stream_is_kept_alive(self):
         import cupy
 
         theirs = cupy.cuda.Stream(non_blocking=True)
@@ -171,7 +172,7 @@ class Cupy(GpuCase):
         event.synchronize()
         self.assertEqual(event.status, "complete")
 
-    def test_cupys_default_streams(self):
+    def test_cupy_default_streams(self):
         import cupy
 
         self.assertEqual(gs.ExternalStream(cupy.cuda.Stream.null), gs.default_stream(0))
@@ -197,14 +198,14 @@ class Cupy(GpuCase):
         del ours
         gc.collect()
         self.assertIsNotNone(watch(), "CuPy keeps it alive")
-        # CuPy's methods ask an event for its handle only.
+        # CuPy's methods read only the handle of an event.
         event = gs.Event()
         event.record(theirs)
         cupy.cuda.Stream(non_blocking=True).wait_event(event)
 
-    def produced_and_taken(self, taken):
-        """An array grows slowly on CuPy's stream, and our kernel adds it up on ours, that nobody
-        tells to wait. Whether the sum is right.
+    def is_sum_right(self, convert):
+        """CuPy increments an array slowly on its stream. The extension's kernel adds it up on another
+        stream, without an explicit wait. Returns True if the sum is right.
         """
         import cupy
 
@@ -221,20 +222,20 @@ class Cupy(GpuCase):
             with producer:
                 for _ in range(8):
                     source += 1
-                gs.saxpy(1.0, taken(source), taken(y), stream=ours)
+                gs.saxpy(1.0, convert(source), convert(y), stream=ours)
             ours.synchronize()
             producer.synchronize()
         return bool((y == sum(8 * (round_ + 1) for round_ in range(rounds))).all())
 
-    def test_a_stream_in_the_array_is_waited_for(self):
-        self.assertTrue(self.produced_and_taken(lambda array: array))
+    def test_stream_named_by_an_array_is_waited_for(self):
+        self.assertTrue(self.is_sum_right(lambda array: array))
 
-    def test_an_array_that_names_no_stream_is_not(self):
+    def test_array_without_a_stream_is_not_waited_for(self):
         class Silent:
             def __init__(self, array):
                 self.__cuda_array_interface__ = dict(array.__cuda_array_interface__, stream=None)
 
-        self.assertFalse(self.produced_and_taken(Silent), "so the test above shows nothing")
+        self.assertFalse(self.is_sum_right(Silent), "so the test with a stream shows nothing")
 
 
 class CudaCore(GpuCase):
@@ -249,7 +250,7 @@ class CudaCore(GpuCase):
         self.device = Device(0)
         self.device.set_current()
 
-    def test_a_stream_of_cuda_core(self):
+    def test_cuda_core_stream(self):
         import torch
 
         theirs = self.device.create_stream()
@@ -265,7 +266,7 @@ class CudaCore(GpuCase):
         with self.assertRaises(ValueError):
             gs.ExternalStream(theirs, device="cuda:x")
 
-    def test_its_device_names_a_device(self):
+    def test_cuda_core_device(self):
         self.assertEqual(gs.new_stream(self.device).device_id, 0)
 
     def test_ours_to_cuda_core(self):
@@ -281,7 +282,7 @@ class CudaCore(GpuCase):
         self.assertIsNotNone(watch(), "cuda.core keeps it alive")
         theirs.sync()
 
-    def test_its_default_streams(self):
+    def test_cuda_core_default_streams(self):
         from cuda.core import LEGACY_DEFAULT_STREAM, PER_THREAD_DEFAULT_STREAM
 
         self.assertEqual(gs.ExternalStream(LEGACY_DEFAULT_STREAM), gs.default_stream(0))

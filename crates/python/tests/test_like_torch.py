@@ -1,4 +1,6 @@
-"""What PyTorch's own tests of streams and events check, put to our classes: named after them."""
+"""Checks of PyTorch's own tests of streams and events, applied to the extension's classes. The tests have
+the names of PyTorch's tests.
+"""
 
 import gc
 import unittest
@@ -9,7 +11,7 @@ from support import Driver, GpuCase, Handle, Word, gs
 
 class External(GpuCase):
     def test_external_streams(self):
-        """A handle from elsewhere: the wrapper has it, and the device it belongs to."""
+        """The wrapper of a foreign handle has that handle and its device."""
         import torch
 
         maker = torch.cuda.Stream()
@@ -25,14 +27,14 @@ class External(GpuCase):
         import torch
 
         for stream in [gs.new_stream(0), gs.ExternalStream(torch.cuda.Stream()), gs.default_stream(0)]:
-            said = stream.__cuda_stream__()
-            self.assertIsInstance(said, tuple)
-            self.assertEqual(said, (0, stream.cuda_stream))
-            self.assertEqual([type(number) for number in said], [int, int])
-            self.assertEqual(gs.ExternalStream(Handle(said[1])), stream)
+            pair = stream.__cuda_stream__()
+            self.assertIsInstance(pair, tuple)
+            self.assertEqual(pair, (0, stream.cuda_stream))
+            self.assertEqual([type(number) for number in pair], [int, int])
+            self.assertEqual(gs.ExternalStream(Handle(pair[1])), stream)
 
     def test_streams(self):
-        """query, synchronize, a context manager of torch's around ours, and equality."""
+        """query, synchronize, torch's context manager with the extension's stream, and equality."""
         import torch
 
         torch.cuda.init()
@@ -53,7 +55,7 @@ class External(GpuCase):
 
 class Events(GpuCase):
     def test_events(self):
-        """An unrecorded event is done; one behind work is not until it is; the time between."""
+        """An unrecorded event is complete. A recorded one is complete once the work before it is done."""
         import torch
 
         torch.cuda.init()
@@ -81,7 +83,7 @@ class Events(GpuCase):
         self.assertEqual(event.device, torch.device("cuda", 0))
 
     def test_events_elapsedtime(self):
-        """Each missing thing has an error of its own; torch raises ValueError or RuntimeError."""
+        """Each invalid call has an error kind of its own. torch raises ValueError or RuntimeError."""
         ours = gs.new_stream(0)
         timed, plain = gs.Event(enable_timing=True), gs.Event()
         for start, end, kind in [
@@ -106,7 +108,7 @@ class Events(GpuCase):
         self.assertIn("gpu_stream_torch.ExternalStream", repr(ours))
 
     def test_event_wait(self):
-        """A wait holds later work back, and does not block the host."""
+        """A wait delays later work, and does not block the host."""
         import torch
 
         torch.cuda.init()
@@ -136,18 +138,18 @@ class Events(GpuCase):
 
 
 class RecordStream(GpuCase):
-    # Bytes of such a size are not split or merged by torch's allocator.
+    # torch's allocator does not split or merge blocks of this size.
     SIZE = 1 << 24
 
-    def is_given_away(self, recorded):
-        """Whether torch's allocator gives away memory that our stream still has to read."""
+    def is_reused_early(self, recorded):
+        """Returns True if torch's allocator reuses memory that the extension's stream has yet to read."""
         import torch
 
         torch.cuda.init()
         gate = Word(Driver())
         ours = gs.new_stream(0)
         result = torch.zeros(self.SIZE, device="cuda")
-        # The kernels are loaded, and the allocator has two blocks to choose from.
+        # Loads the kernels, and gives the allocator two free blocks.
         blocks = [torch.full((self.SIZE,), 1.0, device="cuda") for _ in range(2)]
         gs.saxpy(0.0, blocks[0], result, stream=ours)
         torch.cuda.synchronize()
@@ -163,21 +165,21 @@ class RecordStream(GpuCase):
         del temporary
         other = torch.full((self.SIZE,), 7.0, device="cuda")
         torch.cuda.current_stream().synchronize()
-        given_away = other.data_ptr() == address
+        reused = other.data_ptr() == address
         gate.open()
         ours.synchronize()
-        self.assertTrue(bool((result == (7.0 if given_away else 3.0)).all()))
-        return given_away
+        self.assertTrue(bool((result == (7.0 if reused else 3.0)).all()))
+        return reused
 
     def test_record_stream(self):
-        """torch's allocator gives memory away again only when our stream is done with it."""
-        self.assertFalse(self.is_given_away(recorded=True))
+        """torch's allocator reuses memory only after the extension's stream is done with it."""
+        self.assertFalse(self.is_reused_early(recorded=True))
 
-    def test_without_record_stream_it_is_wrong(self):
-        self.assertTrue(self.is_given_away(recorded=False), "so the test above shows nothing")
+    def test_memory_is_reused_early_without_record_stream(self):
+        self.assertTrue(self.is_reused_early(recorded=False), "so test_record_stream shows nothing")
 
     def test_keep_until_done(self):
-        """Our own way to the same: the tensor itself lives until our stream is done with it."""
+        """The extension's equivalent: the tensor lives until the stream is done with it."""
         import torch
 
         torch.cuda.init()
@@ -235,7 +237,7 @@ class TwoDevices(GpuCase):
         self.assertEqual(early.device, torch.device("cuda:0"))
 
     def test_streams_multi_gpu(self):
-        """query, synchronize and equality, whichever device is current."""
+        """query, synchronize and equality, with each device current."""
         import torch
 
         torch.cuda.init()

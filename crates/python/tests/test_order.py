@@ -1,6 +1,8 @@
-"""Data proves order: torch's matrix products on its streams and our kernels on ours, thousands of
-rounds, in which each number is right if and only if the one waited for the other. The same without
-the wait is wrong. `GPU_STREAM_ROUNDS` says how often (3000).
+"""Tests of order between torch's streams and the extension's, with data.
+
+torch computes matrix products on its stream, and the extension runs kernels on its own, for thousands of
+rounds. Each number is correct if and only if one stream waited for the other. Without the wait the
+results are wrong. `GPU_STREAM_ROUNDS` sets the number of rounds (3000 by default).
 """
 
 import os
@@ -14,12 +16,12 @@ ROW = 1024
 
 
 class TorchFirst(GpuCase):
-    """In each round torch multiplies two matrices on its stream, so that every number of the product
-    is the round's; then our kernel adds the product's last row to zeros, on ours.
+    """In each round torch multiplies two matrices on its stream, so that every number of the product is the
+    round's number. Then the extension's kernel adds the product's last row to zeros, on its own stream.
     """
 
     def wrong(self, order, branches=0, rounds=ROUNDS, theirs=None):
-        """How many rounds went wrong. `order` is to make the second stream wait for the first."""
+        """Returns the number of wrong rounds. `order` makes the second stream wait for the first."""
         import torch
 
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -38,7 +40,7 @@ class TorchFirst(GpuCase):
                 torch.mm(a, b, out=product)
             order(theirs, ours)
             gs.saxpy(1.0, row, out[round_], stream=ours, branches=branches)
-            # The next product comes after our reading of this one.
+            # The next product must not overwrite this one before it is read.
             theirs.wait_stream(ours)
             if round_ == 0 or round_ % 256 == 255:
                 ours.synchronize()
@@ -49,7 +51,7 @@ class TorchFirst(GpuCase):
         return int((out != wanted).any(dim=1).sum())
 
     def always_right(self, order, **more):
-        self.assertEqual(self.wrong(order, **more), 0, f"of {ROUNDS} rounds, so many were too early")
+        self.assertEqual(self.wrong(order, **more), 0, f"wrong rounds of {ROUNDS}")
 
     def test_wait_stream(self):
         self.always_right(lambda theirs, ours: ours.wait_stream(theirs))
@@ -109,19 +111,19 @@ class TorchFirst(GpuCase):
 
         self.always_right(order)
 
-    def test_without_the_wait_it_is_wrong(self):
+    def test_results_are_wrong_without_the_wait(self):
         wrong = self.wrong(lambda theirs, ours: None)
         self.assertGreaterEqual(
-            wrong, ROUNDS // 2, f"only {wrong} of {ROUNDS} rounds were wrong, so the others show nothing"
+            wrong, ROUNDS // 2, f"only {wrong} of {ROUNDS} rounds were wrong, so the other tests show nothing"
         )
 
 
 class OursFirst(GpuCase):
-    """In each round our kernel adds 1 to a number on our stream, behind something slow; then torch
-    copies it, on its own.
+    """In each round the extension's kernel adds 1 to a number on its stream, after slow work. Then torch
+    copies the number on its own stream.
     """
 
-    # Cycles that torch's sleeping kernel takes: about 200 microseconds.
+    # Cycles for torch's sleep kernel: about 200 microseconds.
     SLOW = 400_000
 
     def wrong(self, order):
@@ -166,14 +168,14 @@ class OursFirst(GpuCase):
     def test_our_wrapper_of_torchs_stream_waits(self):
         self.assertEqual(self.wrong(lambda ours, theirs: gs.ExternalStream(theirs).wait_stream(ours)), 0)
 
-    def test_without_the_wait_it_is_wrong(self):
+    def test_results_are_wrong_without_the_wait(self):
         wrong = self.wrong(lambda ours, theirs: None)
-        self.assertGreaterEqual(wrong, ROUNDS // 2, "too few were wrong, so the others show nothing")
+        self.assertGreaterEqual(wrong, ROUNDS // 2, "too few were wrong, so the other tests show nothing")
 
 
 class OnTheCallersStream(GpuCase):
-    """The caller knows one stream only: what it does before and after the call is in order with what
-    we do on streams of ours.
+    """The caller uses only one stream. Its work before and after the call is in order with the extension's
+    work on internal streams.
     """
 
     def test_branches_are_between_before_and_after(self):

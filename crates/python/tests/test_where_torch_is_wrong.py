@@ -1,5 +1,7 @@
-"""Cases in which PyTorch 2.11's ExternalStream is wrong, beside ours. What torch does is asserted as
-well: a version that does better makes these fail, and they can go.
+"""Cases in which PyTorch 2.11's ExternalStream is wrong and the extension's is right.
+
+torch's behaviour is asserted as well. A version of torch that fixes a case makes its test fail, and the
+assertion can then be removed.
 """
 
 import gc
@@ -14,14 +16,14 @@ class Handles(GpuCase):
         import torch
 
         torchs = torch.cuda.ExternalStream(0)
-        self.assertNotEqual(torchs.cuda_stream, 0, "torch hands out a stream of its pool")
+        self.assertNotEqual(torchs.cuda_stream, 0, "torch returns a stream of its pool")
         self.assertNotEqual(torchs, torch.cuda.default_stream())
         ours = gs.ExternalStream(0)
         self.assertEqual(ours, gs.default_stream(0))
         self.assertEqual(ours, gs.ExternalStream(torch.cuda.default_stream()))
         self.assertEqual(ours.torch_stream(), torch.cuda.default_stream())
 
-    def test_a_number_that_is_too_large(self):
+    def test_integer_that_is_too_large(self):
         import torch
 
         for number in [2**64, 2**64 + torch.cuda.Stream().cuda_stream]:
@@ -43,7 +45,7 @@ class Handles(GpuCase):
 class Owners(GpuCase):
     libraries = ("torch", "cupy")
 
-    def test_a_stream_whose_owner_is_gone(self):
+    def test_owner_of_a_wrapped_stream_is_kept_alive(self):
         import cupy
         import torch
 
@@ -64,7 +66,7 @@ class Owners(GpuCase):
         ours.synchronize()
         self.assertTrue(bool((x == 2).all()))
 
-    def test_torchs_wrapper_made_by_us_keeps_the_owner(self):
+    def test_torch_stream_keeps_the_owner_alive(self):
         import cupy
 
         theirs = cupy.cuda.Stream(non_blocking=True)
@@ -80,7 +82,7 @@ class Owners(GpuCase):
 
 
 class Captures(GpuCase):
-    def test_a_question_ends_torchs_capture_and_not_ours(self):
+    def test_query_breaks_a_capture_in_torch_only(self):
         child = """
 import sys, torch
 import gpu_stream_torch as gs
@@ -111,12 +113,12 @@ print(type(refused).__name__, ended)
 class Devices(GpuCase):
     devices = 2
 
-    def test_a_wrong_device(self):
+    def test_wrong_device(self):
         import torch
 
         theirs = torch.cuda.Stream(device=1)
         for wrong in [torch.cuda.ExternalStream(theirs.cuda_stream, device=0)]:
-            self.assertEqual(wrong.device, torch.device("cuda:0"), "torch believes it")
+            self.assertEqual(wrong.device, torch.device("cuda:0"), "torch does not check it")
             with self.assertRaises(gs.MisuseError) as caught:
                 gs.ExternalStream(wrong)
             self.assert_kind(caught.exception, "DeviceMismatch")
@@ -126,18 +128,18 @@ class Devices(GpuCase):
         for name in ["cuda:0", "cuda:1"]:
             self.assertIn(name, str(caught.exception))
 
-    def test_no_device_means_the_streams_own(self):
+    def test_default_device_is_the_streams_own(self):
         import torch
 
         theirs = torch.cuda.Stream(device=1)
         with torch.cuda.device(0):
             torchs = torch.cuda.ExternalStream(theirs.cuda_stream)
-            self.assertEqual(torchs.device, torch.device("cuda:0"), "torch takes the current one")
+            self.assertEqual(torchs.device, torch.device("cuda:0"), "torch uses the current device")
             self.assertEqual(gs.ExternalStream(theirs.cuda_stream).device, torch.device("cuda:1"))
 
 
 class OneDevice(GpuCase):
-    def test_a_device_that_is_not_there(self):
+    def test_device_that_does_not_exist(self):
         import torch
         from support import device_count
 

@@ -1,11 +1,11 @@
-"""What a machine without a GPU says. Where there is one, its driver is hidden in a child."""
+"""Tests on a machine without a GPU. On a machine with one, a child process hides the driver."""
 
 import json
 import unittest
 
 from support import Handle, expect_child, gs
 
-# Each call, and what it raises, one line each.
+# Makes each call and prints the exceptions as JSON.
 CHILD = """
 import json, sys
 import gpu_stream_torch as gs
@@ -42,7 +42,7 @@ class NoDriver(unittest.TestCase):
     def seen(self, library):
         return json.loads(expect_child(CHILD, environment={"GPU_STREAM_CUDA_LIBRARY": library}))
 
-    def test_every_call_says_that_there_is_no_library(self):
+    def test_every_call_reports_a_missing_library(self):
         nowhere = "/nowhere/libcuda.so.1"
         seen = self.seen(nowhere)
         self.assertEqual(len(seen), 11)
@@ -52,13 +52,13 @@ class NoDriver(unittest.TestCase):
             self.assertIn(nowhere, raised[2], name)
             self.assertIn("GPU_STREAM_CUDA_LIBRARY", raised[2], name)
 
-    def test_another_library_is_not_the_driver(self):
+    def test_library_without_the_functions_is_rejected(self):
         for name, raised in self.seen("libm.so.6").items():
             self.assertEqual(raised[:2], ["UnavailableError", "SymbolNotFound"], name)
 
 
 class Arguments(unittest.TestCase):
-    """What is refused before any driver is asked."""
+    """Arguments that are rejected before any call of the driver."""
 
     def refused(self, call, exception, kind, *parts):
         with self.assertRaises(exception) as caught:
@@ -69,25 +69,25 @@ class Arguments(unittest.TestCase):
         for part in parts:
             self.assertIn(part, str(caught.exception))
 
-    def test_the_classes_of_errors(self):
+    def test_exception_classes(self):
         self.assertTrue(issubclass(gs.StreamError, RuntimeError))
         for name in ["UnavailableError", "MisuseError", "CapturingError", "FaultError"]:
             self.assertTrue(issubclass(getattr(gs, name), gs.StreamError), name)
         self.assertEqual(gs.BACKEND, "cuda")
 
-    def test_integers_that_are_no_handle(self):
+    def test_invalid_integers_are_rejected(self):
         for number in [-1, -(2**70), -(2**200), 2**64, 2**64 + 4096, 2**127, 2**200]:
             call = lambda: gs.ExternalStream(number)  # noqa: B023
             self.refused(call, gs.MisuseError, "InvalidHandle", "a stream handle on cuda")
             call = lambda: gs.ExternalStream(Handle(number))  # noqa: B023
             self.refused(call, gs.MisuseError, "InvalidHandle", "__cuda_stream__()")
 
-    def test_what_is_no_stream(self):
+    def test_objects_that_are_no_stream_are_rejected(self):
         for given in [None, True, 1.5, "stream", b"", object(), [1], {}]:
             call = lambda: gs.ExternalStream(given)  # noqa: B023
             self.refused(call, TypeError, None, "__cuda_stream__", type(given).__name__)
 
-    def test_what_is_wrong_with_the_protocol(self):
+    def test_invalid_protocol_results_are_rejected(self):
         call = lambda: gs.ExternalStream(Handle(4096, version=1))
         self.refused(call, gs.MisuseError, "Unsupported", "version", "(0, handle)")
         call = lambda: gs.ExternalStream(Handle(None))
@@ -99,7 +99,7 @@ class Arguments(unittest.TestCase):
             call = lambda: gs.ExternalStream(Pair(pair))  # noqa: B023
             self.refused(call, TypeError, None)
 
-    def test_what_the_protocol_raises_comes_through(self):
+    def test_exceptions_of_the_protocol_are_passed_on(self):
         with self.assertRaises(ZeroDivisionError):
             gs.ExternalStream(Raises())
 
@@ -141,7 +141,7 @@ class Pair:
 class Raises:
     @property
     def __cuda_stream__(self):
-        raise ZeroDivisionError("of the object's own")
+        raise ZeroDivisionError("raised by the object")
 
 
 if __name__ == "__main__":

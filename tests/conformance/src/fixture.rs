@@ -1,4 +1,4 @@
-//! What a test needs of a backend beyond the contract: the trait [`Fixture`].
+//! What a test needs from a backend beyond the contract: the trait [`Fixture`].
 
 use gpu_stream_core::dynamic::DynBackend;
 use gpu_stream_core::{
@@ -45,58 +45,57 @@ impl CaptureMode {
 const NO_EVENTS: &str = "the fixture makes no events without the backend";
 const NO_GRAPHS: &str = "the backend has no graphs";
 
-/// What a backend's test brings: work that a stream can do, a way to hold it back, and streams that
-/// somebody else made.
+/// The test tools of a backend: work that a stream can do, a way to hold it back, and streams that
+/// the backend did not make.
 ///
-/// The contract is about *when*, so a case needs work whose place in time can be seen: a number on
-/// a device that a stream stores and copies ([`Data`](Self::Data)), and a [`Gate`](Self::Gate) that
-/// holds a stream's later work back until the case opens it. Order is then shown by data that would
-/// be wrong, and by data that has not changed while a gate is shut. No case decides anything by the
-/// clock.
+/// The contract is about *when*, so a case needs work whose place in time is visible. That is a
+/// number on a device that a stream stores and copies ([`Data`](Self::Data)). A
+/// [`Gate`](Self::Gate) holds a stream's later work back until the case opens it. Order is then
+/// shown by data that would be wrong, and by data that has not changed while a gate is shut. No
+/// case decides anything by the clock.
 ///
 /// # What a fixture promises the cases
 /// - Nothing but [`foreign_works`](Fixture::foreign_works) and [`finishes`](Fixture::finishes)
-///   waits for a stream, since a gate may be shut on any of them, the default stream included. That
-///   goes for allocating and freeing, which some drivers let wait for the whole device: take
-///   numbers from memory that was allocated beforehand, and free it at the end.
-/// - Work, gates, foreign streams and events, and captures go by the driver itself, so that a broken
-///   wrapper does not break them too.
+///   waits for a stream, since a gate may be shut on any of them, the default stream included.
+///   Allocating and freeing wait for the whole device on some drivers. So take numbers from memory
+///   that was allocated beforehand, and free it at the end.
+/// - Work, gates, foreign streams and events, and captures use the driver directly, so that a
+///   broken wrapper does not break them too.
 ///
 /// # What the cases promise a fixture
-/// - Gates are opened in the order in which they were made, and while one is shut nothing is
-///   expected to *finish* that was gated by a later one. So gates may all sit on one thread, as
-///   host functions do on some vendors.
+/// - Gates are opened in the order in which they were made. While one is shut, no work after a
+///   later one is expected to *finish*. So gates may all block one thread, as host functions do on
+///   some vendors.
 /// - Data and the stream that works on it are on one device; [`copy`](Self::copy) is between data
 ///   of one device.
-/// - While a stream is held back, no more than [`independent`](Self::independent) streams are, if
-///   another is expected to go on: GPUs map streams onto a small number of hardware queues.
-/// - Where [`destroy_waits`](Self::destroy_waits) says so, no stream is destroyed while a gate
+/// - If a stream is expected to continue, at most [`independent`](Self::independent) others are
+///   held back: GPUs map streams onto a small number of hardware queues.
+/// - Where [`destroy_waits`](Self::destroy_waits) is `true`, no stream is destroyed while a gate
 ///   holds its work back, unless the case fails.
 /// - Cases run one at a time, each on a thread of its own that has never called the driver before.
-/// - Everything is dropped in any order, also with gates still shut.
+/// - Values may be dropped in any order, even while gates are shut.
 ///
 /// # Optional
-/// Foreign events, captures, streams of a context of their own, and resets have defaults that skip the
-/// cases about them. A skip is counted, and printed with its reason.
+/// Foreign events, captures, streams in another context, and resets have defaults that skip the cases
+/// about them. A skip is counted, and printed with its reason.
 ///
 /// The crate's documentation has a worked example.
 pub trait Fixture: Send + Sync + 'static {
     /// The backend under test.
     type Backend: Backend;
 
-    /// A stream made by the bare driver, without our wrapper, that does not synchronise with the
-    /// default stream unless its options say `blocking`. Dropping it destroys it, and work that was submitted to it still runs to its
-    /// end.
+    /// A stream made by the bare driver, without the wrapper under test. It synchronises with the
+    /// default stream only if its options say `blocking`. Dropping it destroys it, and work that
+    /// was submitted to it still runs to its end.
     type Foreign: StreamOwner<Self::Backend>;
 
-    /// Holds back what was submitted to one stream after it. Dropping it opens it.
+    /// A gate, which holds back what is submitted to one stream after it. Dropping it opens it.
     type Gate: Send + Sync + 'static;
 
-    /// A number that the work of one device reaches, 32 bits without a sign. Dropping it with work
-    /// pending is allowed.
+    /// A `u32` that work on one device can access. Dropping it with work pending is allowed.
     type Data: Send + Sync + 'static;
 
-    /// The devices to test. Cases that need two are skipped if there is one.
+    /// Returns the devices to test. Cases that need two are skipped if there is one.
     ///
     /// # Errors
     /// As [`Backend::devices`].
@@ -104,13 +103,13 @@ pub trait Fixture: Send + Sync + 'static {
         Ok(Self::Backend::devices()?)
     }
 
-    /// The backend that the devices belong to: the one under test, unless that passes its calls on
-    /// to others, as the run-time choice does.
+    /// Returns the backend that the devices belong to. It is the one under test, unless that
+    /// forwards its calls to others, as the run-time choice does.
     fn device_backend(&self) -> BackendKind {
         Self::Backend::KIND
     }
 
-    /// The handle with this integer value.
+    /// Returns the handle with this integer value.
     fn raw_stream(&self, bits: usize) -> RawStreamOf<Self>;
 
     /// Makes a stream with the bare driver.
@@ -119,14 +118,14 @@ pub trait Fixture: Send + Sync + 'static {
     /// What the driver says.
     fn foreign(&self, device: Device, options: StreamOptions) -> Result<Self::Foreign, Verdict>;
 
-    /// Submits work to `foreign` with the bare driver and waits for it, and so for all work before it,
-    /// to show that the stream was not destroyed.
+    /// Submits work to `foreign` with the bare driver and waits for it, to show that the stream was
+    /// not destroyed. So it waits for all earlier work, too.
     ///
     /// # Errors
     /// [`Verdict::Failed`] if the stream is gone.
     fn foreign_works(&self, foreign: &Self::Foreign) -> Outcome;
 
-    /// Shuts a gate on `stream`: what is submitted from now on is held back. Does not block.
+    /// Shuts a gate on `stream`: work that is submitted from now on is held back. Does not block.
     ///
     /// Use what is *not* under test where you can: the driver's own call on the raw handle.
     ///
@@ -134,16 +133,16 @@ pub trait Fixture: Send + Sync + 'static {
     /// What the driver says.
     fn gate<S: Stream<Backend = Self::Backend>>(&self, stream: &S) -> Result<Self::Gate, Verdict>;
 
-    /// Opens the gate. A second time does nothing.
+    /// Opens the gate. A second call does nothing.
     fn open(&self, gate: &Self::Gate);
 
-    /// A number on `device`, which holds `value` before this returns.
+    /// Creates a number on `device`, which holds `value` before this returns.
     ///
     /// # Errors
     /// What the driver says.
     fn data(&self, device: Device, value: u32) -> Result<Self::Data, Verdict>;
 
-    /// Submits to `stream`: write `value` into `data`. Does not block.
+    /// Submits a store of `value` into `data` to `stream`. Does not block.
     ///
     /// # Errors
     /// What the driver says.
@@ -154,7 +153,7 @@ pub trait Fixture: Send + Sync + 'static {
         value: u32,
     ) -> Outcome;
 
-    /// Submits to `stream`: copy what `from` holds by then into `to`. Does not block.
+    /// Submits a copy of what `from` holds by then into `to`, to `stream`. Does not block.
     ///
     /// # Errors
     /// What the driver says.
@@ -165,7 +164,7 @@ pub trait Fixture: Send + Sync + 'static {
         to: &Self::Data,
     ) -> Outcome;
 
-    /// What `data` holds at this moment, without waiting for any stream, shut gates included.
+    /// Returns what `data` holds at this moment, without waiting for any stream or gate.
     ///
     /// # Errors
     /// What the driver says.
@@ -174,16 +173,16 @@ pub trait Fixture: Send + Sync + 'static {
     /// Gives all work of `streams` that nothing holds back the chance to run. The streams are named
     /// in the order in which they depend on each other.
     ///
-    /// A case calls it before it looks whether held work was really held. An early return can miss
-    /// a broken backend and never fails a right one, so best effort is enough: yielding for some
-    /// milliseconds does.
+    /// A case calls it before it checks that held work was really held. An early return can miss a
+    /// broken backend and never fails a correct one. So best effort is enough: yielding for some
+    /// milliseconds is fine.
     fn settle(&self, streams: &[&StreamOf<Self>]);
 
-    /// Whether all work of `streams` comes to its end although some *other* stream is held back.
+    /// Returns `true` if all work of `streams` finishes although some *other* stream is held back.
     /// The streams are named in the order in which they depend on each other.
     ///
-    /// A backend that can tell that a stream is stuck says so here; otherwise the call blocks, and
-    /// the runner's time limit says it instead.
+    /// A backend that can tell that a stream is stuck returns `false`. Otherwise the call blocks,
+    /// and the runner's time limit ends the case.
     ///
     /// # Errors
     /// What the backend says.
@@ -194,62 +193,65 @@ pub trait Fixture: Send + Sync + 'static {
         Ok(true)
     }
 
-    /// Submits work that fails to `stream`, and to no other.
+    /// Submits work that fails to `stream`, and to no other stream.
     ///
     /// # Errors
-    /// [`Verdict::inapplicable`] where failing work would take more down than its stream, as a CUDA
+    /// [`Verdict::inapplicable`] where failing work would end more than its stream, such as a CUDA
     /// context.
     fn fault(&self, stream: &StreamOf<Self>) -> Outcome;
 
-    /// Whether the backend looks a handle up before it uses it, so that a destroyed or made-up one
-    /// is an error and not a crash. The vendors do not; the cases that hand in such handles are
-    /// skipped then.
+    /// Returns `true` if the backend validates a handle before it uses it. A destroyed or made-up
+    /// handle is then an error and not a crash. The vendors do not validate; then the cases with
+    /// such handles are skipped.
     fn detects_bad_handles(&self) -> bool {
         false
     }
 
-    /// Whether the backend can tell that it is called from inside work that a stream is running.
+    /// Returns `true` if the backend can tell that it is called from inside work that a stream is
+    /// running.
     fn detects_calls_from_work(&self) -> bool {
         false
     }
 
-    /// Whether dropping a busy stream, the backend's or a foreign one, blocks until its work is done.
-    /// The cases then open their gates first.
+    /// Returns `true` if dropping a busy stream, the backend's or a foreign one, blocks until its
+    /// work is done. The cases then open their gates first.
     fn destroy_waits(&self) -> bool {
         false
     }
 
-    /// How many streams can be held back at the same time while another one still goes on.
+    /// Returns how many streams can be held back at the same time while another one still
+    /// continues.
     fn independent(&self) -> usize {
         4
     }
 
-    /// Whether work that a stream runs may submit more work. A GPU's host functions may not call its
-    /// API; the default is `true` only where no number of held streams keeps another from going on.
+    /// Returns `true` if work that a stream runs may submit more work. A GPU's host functions may
+    /// not call its API. The default is `true` only if no number of held streams can block another
+    /// one.
     fn work_may_submit(&self) -> bool {
         self.independent() == usize::MAX
     }
 
-    /// The object-safe form of the backend, for the cases about it; `None` skips them.
+    /// Returns the object-safe form of the backend, for the cases about it. `None` skips them.
     fn dynamic(&self) -> Option<&dyn DynBackend> {
         None
     }
 
-    /// Makes `device` the calling thread's current one, by the bare driver; nothing to do where the
-    /// backend knows no such thing.
+    /// Makes `device` the calling thread's current one, by the bare driver. Does nothing where the
+    /// backend has no current device.
     ///
     /// # Errors
     /// What the driver says.
     fn make_current(&self, device: Device) -> Outcome;
 
-    /// The calling thread's state in the driver, as text to compare: current device or context,
-    /// last error. Empty where the backend keeps none.
+    /// Returns the calling thread's state in the driver, as text to compare: current device or
+    /// context, last error. The text is empty where the backend keeps none.
     ///
     /// # Errors
     /// What the driver says.
     fn thread_state(&self) -> Result<String, Verdict>;
 
-    /// Optional: the event handle with this integer value.
+    /// Returns the event handle with this integer value. Optional.
     ///
     /// # Errors
     /// [`Verdict::inapplicable`] where the fixture has no foreign events.
@@ -258,7 +260,7 @@ pub trait Fixture: Send + Sync + 'static {
         Err(Verdict::inapplicable(NO_EVENTS))
     }
 
-    /// Optional: makes an event with the bare driver. The case calls
+    /// Makes an event with the bare driver. Optional. The case calls
     /// [`destroy_event`](Self::destroy_event) after the last use.
     ///
     /// # Errors
@@ -302,8 +304,8 @@ pub trait Fixture: Send + Sync + 'static {
         Err(Verdict::inapplicable(NO_EVENTS))
     }
 
-    /// Optional: makes a stream with the bare driver in a context of its own, which is not the one
-    /// that the backend's own streams have.
+    /// Makes a stream with the bare driver in a new context, which differs from that of the
+    /// backend's own streams. Optional.
     ///
     /// # Errors
     /// What the driver says.
@@ -312,7 +314,7 @@ pub trait Fixture: Send + Sync + 'static {
         Err(Verdict::inapplicable("the backend has one context for each device"))
     }
 
-    /// Optional: begins a capture of `stream` with the bare driver.
+    /// Begins a capture of `stream` with the bare driver. Optional.
     ///
     /// # Errors
     /// What the driver says.
@@ -324,7 +326,7 @@ pub trait Fixture: Send + Sync + 'static {
         Err(Verdict::inapplicable(NO_GRAPHS))
     }
 
-    /// Returns `true` if the bare driver says that `stream` is in a capture that nothing has broken.
+    /// Returns `true` if the bare driver says that `stream` is in a capture that is not broken.
     ///
     /// # Errors
     /// What the driver says.
@@ -336,8 +338,8 @@ pub trait Fixture: Send + Sync + 'static {
         Err(Verdict::inapplicable(NO_GRAPHS))
     }
 
-    /// Ends the capture of `stream` with the bare driver. With `launch`, submits the graph to `stream`
-    /// once. Returns how many nodes the graph has, where the driver tells.
+    /// Ends the capture of `stream` with the bare driver. With `launch`, submits the graph to
+    /// `stream` once. Returns the number of nodes of the graph, where the driver knows it.
     ///
     /// # Errors
     /// [`Verdict::Failed`] if the capture was broken, or left a stream unjoined.
@@ -358,8 +360,8 @@ pub trait Fixture: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Optional: resets `device` with the bare driver, as another library may. Nothing of the device
-    /// that was made before can be used, that of the fixture included.
+    /// Resets `device` with the bare driver, as another library may. Optional. Nothing that was
+    /// made on the device before can be used afterwards, not even the fixture's own.
     ///
     /// # Errors
     /// What the driver says.

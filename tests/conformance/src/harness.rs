@@ -11,10 +11,11 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use crate::runner::{self, end_process};
 use crate::{Fixture, Missing, Required, Suite, SuiteOf, Verdict};
 
-/// What [`main!`](crate::main) takes: a fixture, or a result with one where making it can fail.
+/// The argument of [`main!`](crate::main): a fixture, or a result with one where making it can
+/// fail.
 pub trait IntoSuite {
-    /// The suite on the fixture's backend. If there is no fixture, every case is skipped, with that
-    /// reason.
+    /// Returns the suite on the fixture's backend. If there is no fixture, every case is skipped
+    /// with that reason.
     fn into_suite(self) -> Box<dyn Suite>;
 }
 
@@ -33,14 +34,15 @@ impl<F: Fixture, E: Display> IntoSuite for Result<F, E> {
     }
 }
 
-/// Runs the suite as `cargo test` runs tests: filters, `--list`, `--exact` and `--skip` work, a
-/// skipped case is counted and printed as ignored, with its reason, and `GPU_STREAM_REQUIRE` makes
-/// it fail.
+/// Runs the suite as `cargo test` runs tests: filters, `--list`, `--exact` and `--skip` work. A
+/// skipped case is counted and printed as ignored, with its reason; `GPU_STREAM_REQUIRE` makes it
+/// fail.
 ///
 /// Each case is called `area::name`. Blocks until all have run.
 ///
-/// After a case that hung, its thread is still there and can hold what later cases need. Those are
-/// not run, and count as ignored. The process then ends in here, without destructors, with code 101.
+/// If a case hangs, its thread stays and can hold what later cases need. The later cases are not
+/// run, and count as ignored. The process then ends inside this call, without destructors, with
+/// code 101.
 pub fn main(suite: impl IntoSuite) -> ExitCode {
     let suite: Arc<dyn Suite> = suite.into_suite().into();
     let backend = suite.backend();
@@ -52,7 +54,7 @@ pub fn main(suite: impl IntoSuite) -> ExitCode {
         }
     };
     let mut arguments = Arguments::from_args();
-    // The cases take turns anyway, and one thread prints them in the order of the list.
+    // Only one case runs at a time anyway, and one thread prints them in the order of the list.
     arguments.test_threads = Some(1);
     let is_hung = Arc::new(AtomicBool::new(false));
     let trials = suite.cases().iter().enumerate().map(|(index, case)| {
@@ -71,7 +73,7 @@ pub fn main(suite: impl IntoSuite) -> ExitCode {
     conclusion.exit_code()
 }
 
-/// The exit code of a test target of which a test failed.
+/// The exit code of a test target in which a test failed.
 const FAILED: i32 = 101;
 
 const AFTER_A_HANG: &str =
@@ -97,10 +99,10 @@ fn finish(
     }
 }
 
-/// The `main` of a test target (`harness = false`) that runs the suite on one backend.
+/// Defines the `main` of a test target (`harness = false`) that runs the suite on one backend.
 ///
-/// It takes a [`Fixture`](crate::Fixture), or a `Result` with one: then the error is the reason for
-/// which every case is skipped.
+/// It takes a [`Fixture`](crate::Fixture), or a `Result` with one. An error is the reason for which
+/// every case is skipped.
 ///
 /// The [crate's documentation](crate#for-backend-authors) shows it in use.
 #[macro_export]

@@ -1,22 +1,23 @@
-//! The conformance suite of gpu-stream: named cases that hold every backend to the one meaning of a
-//! stream and its events.
+//! The conformance suite of gpu-stream: named cases that check that every backend gives a stream
+//! and its events one meaning.
 //!
 //! The contract, `gpu-stream-core`, says in words what `query`, `record`, `wait` and the rest mean.
-//! Here the words are cases: about a hundred and eighty plain functions, the same for every vendor,
-//! each of which names the [rules] that it checks.
+//! Here the words are cases: about a hundred and eighty plain functions, the same for every vendor.
+//! Each names the [rules] that it checks.
 //!
 //! # For users
 //! The command `gpu-stream check` runs these cases on every backend of your machine. A case
-//! **passed**, **failed** with what was seen, or was **skipped** with the reason: the machine has
-//! one device, or the driver would crash where another tells. A skip counts as neither of the
-//! others. With `GPU_STREAM_REQUIRE=cuda,hip` in the environment, a skip of a backend that is named
-//! there, for something that the machine lacks, is a failure: for machines that are known to have
-//! the hardware.
+//! **passed**, **failed** with what was seen, or was **skipped** with the reason: for instance, the
+//! machine has one device, or the driver would crash. A skip counts as neither pass nor failure.
+//!
+//! `GPU_STREAM_REQUIRE=cuda,hip` in the environment is for machines that are known to have the
+//! hardware. A skip of a backend that it names, for something that the machine lacks, is then a
+//! failure.
 //!
 //! # For backend authors
-//! A backend's test needs things that the contract leaves out on purpose: work for a stream to do,
-//! a way to hold it back, and a stream that was made without the wrapper. That is a [`Fixture`].
-//! With one, a test target is:
+//! A backend's test needs things that the contract leaves out on purpose. They are work for a
+//! stream to do, a way to hold it back, and a stream that was made without the wrapper. A
+//! [`Fixture`] provides them. With one, a test target is:
 //!
 //! ```toml
 //! [[test]]
@@ -30,8 +31,9 @@
 //! gpu_stream_conformance::main!(MyFixture::new());
 //! ```
 //!
-//! and `cargo test` runs every case: filters, `--list` and `--skip` work, a skipped case is shown as ignored, with its
-//! reason. Where making the fixture can fail because a driver is missing, give the `Result`.
+//! and `cargo test` runs every case: filters, `--list` and `--skip` work, a skipped case is shown
+//! as ignored, with its reason. If making the fixture can fail because a driver is missing, pass
+//! the `Result`.
 //!
 //! ## Writing a fixture
 //! This one is for the host backend, whose work is closures. It passes every case that the backend can run.
@@ -50,11 +52,12 @@
 //! ```
 //!
 //! ## What a case may do
-//! A case runs on a thread of its own, and only one at a time. Order is shown by gates that the case opens and by data
-//! that would be wrong; no case decides anything by the clock. One that does not end within the [limit](runner::LIMIT)
-//! failed, and the run goes on without it.
+//! A case runs on a thread of its own, and only one at a time. Gates that the case opens, and data
+//! that would be wrong, show the order; no case decides anything by the clock. A case that does not
+//! end within the [limit](runner::LIMIT) fails, and the run continues without it.
 //!
-//! The suite is tested itself: host backends with one rule broken each must be caught, by a case that names that rule.
+//! The suite is tested by fault seeding: each of many host backends breaks one rule, and a case
+//! that names that rule must catch it.
 
 pub mod cases;
 pub mod fixture;

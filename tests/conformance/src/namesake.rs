@@ -1,5 +1,5 @@
-//! A backend of the same name as another, with streams of any device and handle: two versions of one
-//! crate in one program look like this.
+//! A backend with the name of another backend, and streams with any device and handle. It stands
+//! for two versions of one crate in one program.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn unsupported<T>(operation: &'static str, backend: BackendKind) -> Result<T, Co
     Err(ContractError::Unsupported { operation, backend, reason })
 }
 
-// SAFETY: the streams never have work and the handle is followed by nothing, so nothing outlives an
+// SAFETY: the streams never have work and no code dereferences the handle, so nothing outlives an
 // owner.
 unsafe impl<B: Backend> Backend for Namesake<B> {
     const KIND: BackendKind = B::KIND;
@@ -76,7 +76,7 @@ unsafe impl<B: Backend> Backend for Namesake<B> {
         _: Option<Device>,
         _: KeepAlive,
     ) -> Result<NamesakeStream<B>, ContractError> {
-        unsupported("Backend::wrap_stream", B::KIND)
+        unsupported("Backend::stream_from_raw", B::KIND)
     }
 
     unsafe fn stream_from_raw_with_owner_unchecked(
@@ -84,7 +84,7 @@ unsafe impl<B: Backend> Backend for Namesake<B> {
         _: Device,
         _: KeepAlive,
     ) -> Result<NamesakeStream<B>, ContractError> {
-        unsupported("Backend::wrap_stream_unchecked", B::KIND)
+        unsupported("Backend::stream_from_raw_unchecked", B::KIND)
     }
 }
 
@@ -117,7 +117,7 @@ unsafe impl<B: Backend> Stream for NamesakeStream<B> {
     }
 }
 
-// SAFETY: there never is any work; an event that looks never recorded is done.
+// SAFETY: there never is any work. The status is always `Unrecorded`, and such an event is done.
 unsafe impl<B: Backend> Event for NamesakeEvent<B> {
     type Backend = Namesake<B>;
 
@@ -146,7 +146,7 @@ unsafe impl<B: Backend> Event for NamesakeEvent<B> {
     }
 }
 
-// By hand, since a derive would ask the same of `B`.
+// Implemented by hand: a derive would require the same trait of `B`.
 impl<B> Clone for NamesakeStream<B> {
     fn clone(&self) -> Self {
         NamesakeStream { device: self.device, raw: self.raw }

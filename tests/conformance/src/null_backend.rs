@@ -1,5 +1,5 @@
-//! The smallest backend there is: streams that never have work, of a vendor that nobody knows. The
-//! cases about the object-safe form need a second vendor to mix up with the one under test.
+//! A backend of an unknown vendor, whose streams never have work. The cases about the object-safe
+//! form need a second vendor beside the one under test.
 
 use gpu_stream_core::{
     Backend, BackendInfo, BackendKind, ContractError, Device, DeviceInfo, Event, EventOptions,
@@ -10,22 +10,23 @@ use gpu_stream_core::{
 pub(crate) struct NullBackend;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct StrangerStream;
+pub(crate) struct NullStream;
 
 #[derive(Debug)]
-pub(crate) struct StrangerEvent(EventOptions);
+pub(crate) struct NullEvent(EventOptions);
 
-const KIND: BackendKind = BackendKind::Other("stranger");
+const KIND: BackendKind = BackendKind::Other("null");
 const DEVICE: Device = Device::new(KIND, 0);
 
-// SAFETY: the streams never have work and the handle is followed by nothing, so nothing outlives an owner.
+// SAFETY: the streams never have work and no code dereferences the handle, so nothing outlives an
+// owner.
 unsafe impl Backend for NullBackend {
     const KIND: BackendKind = KIND;
     const EVENTS_KEEP_OWNER: bool = false;
     type RawStream = RawStream<Self>;
     type RawEvent = RawEvent<Self>;
-    type Stream = StrangerStream;
-    type Event = StrangerEvent;
+    type Stream = NullStream;
+    type Event = NullEvent;
     type Error = ContractError;
 
     fn probe() -> Result<BackendInfo, ContractError> {
@@ -36,39 +37,36 @@ unsafe impl Backend for NullBackend {
         Ok(vec![DEVICE])
     }
 
-    fn default_stream(device: Device) -> Result<StrangerStream, ContractError> {
+    fn default_stream(device: Device) -> Result<NullStream, ContractError> {
         device.check_exists(KIND, 1, "Backend::default_stream")?;
-        Ok(StrangerStream)
+        Ok(NullStream)
     }
 
-    fn per_thread_stream(device: Device) -> Result<PerThread<StrangerStream>, ContractError> {
+    fn per_thread_stream(device: Device) -> Result<PerThread<NullStream>, ContractError> {
         device.check_exists(KIND, 1, "Backend::per_thread_stream")?;
         // SAFETY: the stream never has work, so nothing can be ordered wrongly from any thread.
-        Ok(unsafe { PerThread::new_unchecked(StrangerStream) })
+        Ok(unsafe { PerThread::new_unchecked(NullStream) })
     }
 
-    fn new_stream(
-        device: Device,
-        _options: StreamOptions,
-    ) -> Result<StrangerStream, ContractError> {
+    fn new_stream(device: Device, _options: StreamOptions) -> Result<NullStream, ContractError> {
         device.check_exists(KIND, 1, "Backend::new_stream")?;
-        Ok(StrangerStream)
+        Ok(NullStream)
     }
 
-    fn new_event(device: Device, options: EventOptions) -> Result<StrangerEvent, ContractError> {
+    fn new_event(device: Device, options: EventOptions) -> Result<NullEvent, ContractError> {
         device.check_exists(KIND, 1, "Backend::new_event")?;
-        Ok(StrangerEvent(options))
+        Ok(NullEvent(options))
     }
 
     unsafe fn stream_from_raw_with_owner(
         raw: RawStream<Self>,
         device: Option<Device>,
         _owner: KeepAlive,
-    ) -> Result<StrangerStream, ContractError> {
-        let operation = "Backend::wrap_stream";
+    ) -> Result<NullStream, ContractError> {
+        let operation = "Backend::stream_from_raw";
         device.unwrap_or(DEVICE).check_exists(KIND, 1, operation)?;
         match raw.to_bits() {
-            0 => Ok(StrangerStream),
+            0 => Ok(NullStream),
             bits => {
                 let reason = "is no stream of this backend, which has only handle 0";
                 Err(ContractError::InvalidHandle { operation, bits, reason })
@@ -80,14 +78,14 @@ unsafe impl Backend for NullBackend {
         raw: RawStream<Self>,
         device: Device,
         owner: KeepAlive,
-    ) -> Result<StrangerStream, ContractError> {
-        // SAFETY: the caller promises the same, and a check costs nothing.
+    ) -> Result<NullStream, ContractError> {
+        // SAFETY: the caller contract implies that of the checked function.
         unsafe { Self::stream_from_raw_with_owner(raw, Some(device), owner) }
     }
 }
 
 // SAFETY: there never is any work, so all of it is always done.
-unsafe impl Stream for StrangerStream {
+unsafe impl Stream for NullStream {
     type Backend = NullBackend;
 
     fn raw(&self) -> RawStream<NullBackend> {
@@ -106,17 +104,17 @@ unsafe impl Stream for StrangerStream {
         Ok(())
     }
 
-    fn record(&self, _event: &StrangerEvent) -> Result<(), ContractError> {
+    fn record(&self, _event: &NullEvent) -> Result<(), ContractError> {
         Ok(())
     }
 
-    fn wait_event(&self, _event: &StrangerEvent) -> Result<(), ContractError> {
+    fn wait_event(&self, _event: &NullEvent) -> Result<(), ContractError> {
         Ok(())
     }
 }
 
-// SAFETY: as above; an event that looks never recorded is done.
-unsafe impl Event for StrangerEvent {
+// SAFETY: there never is any work. The status is always `Unrecorded`, and such an event is done.
+unsafe impl Event for NullEvent {
     type Backend = NullBackend;
 
     fn raw(&self) -> RawEvent<NullBackend> {

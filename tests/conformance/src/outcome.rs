@@ -1,4 +1,4 @@
-//! What came of a case: [`Outcome`], [`Verdict`], and the checks that make one.
+//! The outcome of a case: [`Outcome`], [`Verdict`], and the checks that make one.
 
 use std::fmt::{Debug, Display};
 use std::panic::Location;
@@ -10,11 +10,11 @@ pub type Outcome = Result<(), Verdict>;
 
 /// Why a case did not pass.
 ///
-/// Any error turns into `Failed` through `?`, with its text and the line of the case, so that a
-/// case can call a backend and a fixture without more ado.
+/// The operator `?` turns any error into `Failed`, with its text and the line of the case. So a
+/// case can call a backend and a fixture directly.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// The backend does not do what the contract says, and this is what was seen.
+    /// The backend does not do what the contract says. The text says what was seen.
     Failed(String),
     /// The case did not run here. It counts as neither passed nor failed.
     Skipped(Skip),
@@ -27,7 +27,7 @@ pub struct Skip {
     lacks: Requirement,
 }
 
-/// What a case would need to run.
+/// What a skipped case would need to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Requirement {
     /// Another backend: this one has nothing to check.
@@ -39,13 +39,13 @@ pub(crate) enum Requirement {
 }
 
 impl Skip {
-    /// The reason.
+    /// Returns the reason.
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// Whether it is the backend that has nothing to check, on whatever machine; else it is this
-    /// machine that lacks something: a driver, a second device.
+    /// Returns `true` if the backend has nothing to check, on any machine. Returns `false` if this
+    /// machine lacks something: a driver, a second device.
     pub const fn is_by_nature(&self) -> bool {
         matches!(self.lacks, Requirement::Nothing)
     }
@@ -56,32 +56,32 @@ impl Skip {
 }
 
 impl Verdict {
-    /// A failure, with what was seen and the line of the caller.
+    /// Creates a failure, with what was seen and the line of the caller.
     #[track_caller]
     pub fn failed(seen: impl Display) -> Self {
         let place = Location::caller();
         Verdict::Failed(format!("{seen} ({}:{})", file_name(place.file()), place.line()))
     }
 
-    /// A skip, for something that this machine lacks.
+    /// Creates a skip for something that this machine lacks.
     pub fn skipped(reason: impl Display) -> Self {
         Verdict::Skipped(Skip { reason: reason.to_string(), lacks: Requirement::Machine })
     }
 
-    /// A skip, since the case needs `count` devices. `GPU_STREAM_REQUIRE` makes it a failure only
-    /// where it asks for so many, as `cuda:2` does.
+    /// Creates a skip because the case needs `count` devices. `GPU_STREAM_REQUIRE` makes it a
+    /// failure only if it requires so many, as `cuda:2` does.
     pub fn needs_devices(count: u32) -> Self {
         let reason = format!("the case needs {count} devices");
         Verdict::Skipped(Skip { reason, lacks: Requirement::Devices(count) })
     }
 
-    /// A skip, since there is nothing to check on this backend, whatever the machine.
-    /// `GPU_STREAM_REQUIRE` leaves it be.
+    /// Creates a skip because there is nothing to check on this backend, on any machine.
+    /// `GPU_STREAM_REQUIRE` does not make it a failure.
     pub fn inapplicable(reason: impl Display) -> Self {
         Verdict::Skipped(Skip { reason: reason.to_string(), lacks: Requirement::Nothing })
     }
 
-    /// What was seen, or the reason.
+    /// Returns what was seen, or the reason of a skip.
     pub fn reason(&self) -> &str {
         match self {
             Verdict::Failed(reason) => reason,
@@ -89,13 +89,13 @@ impl Verdict {
         }
     }
 
-    /// Whether this is a failure and not a skip.
+    /// Returns `true` if this is a failure and not a skip.
     pub const fn is_failed(&self) -> bool {
         matches!(self, Verdict::Failed(_))
     }
 }
 
-// `Verdict` is no error itself, which is what allows this.
+// Possible only because `Verdict` does not implement `Error`.
 impl<E: std::error::Error> From<E> for Verdict {
     #[track_caller]
     fn from(error: E) -> Self {
@@ -116,7 +116,7 @@ pub fn check(holds: bool, seen: impl Display) -> Outcome {
     if holds { Ok(()) } else { Err(Verdict::failed(seen)) }
 }
 
-/// Fails the case unless `seen` equals `wanted`; `what` says what was looked at.
+/// Fails the case unless `seen` equals `wanted`; `what` names what was examined.
 ///
 /// # Errors
 /// [`Verdict::Failed`], with both values.
@@ -129,7 +129,7 @@ pub fn check_eq<T: PartialEq + Debug>(what: impl Display, seen: T, wanted: T) ->
 /// error's text.
 ///
 /// # Errors
-/// [`Verdict::Failed`], with what came instead.
+/// [`Verdict::Failed`], with the result that came instead.
 #[track_caller]
 pub fn check_err<T, E: Error>(
     what: impl Display,
@@ -148,8 +148,8 @@ pub fn check_err<T, E: Error>(
     }
 }
 
-/// Fails the case unless an error's `text` contains `part`, which is what the reader needs to find
-/// the mistake.
+/// Fails the case unless an error's `text` contains `part`, which the reader needs to find the
+/// mistake.
 ///
 /// # Errors
 /// [`Verdict::Failed`], with the text.

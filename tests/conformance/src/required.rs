@@ -1,20 +1,22 @@
-//! Which backends must not skip: [`Required`].
+//! The backends that must not skip: [`Required`].
 
 use gpu_stream_core::BackendKind;
 
 use crate::outcome::{Requirement, Skip};
 use crate::{Outcome, Verdict};
 
-/// The backends of which a skipped case is a failure, as `GPU_STREAM_REQUIRE=host,cuda` names them.
+/// The backends whose skipped cases are failures, as `GPU_STREAM_REQUIRE=host,cuda` names them.
 ///
 /// On a machine that is known to have a GPU, a driver that does not load should not pass as
-/// "skipped". Two kinds of skip are no failure all the same: a case that has nothing to check on the
-/// backend, whatever the machine ([`Verdict::inapplicable`]), and a case that needs more devices than
-/// the one that is required ([`Verdict::needs_devices`]). `cuda:2` requires two.
+/// "skipped". Two kinds of skip never are failures:
+///
+/// - The case has nothing to check on the backend, on any machine ([`Verdict::inapplicable`]).
+/// - The case needs more devices than the one that is required ([`Verdict::needs_devices`]).
+///   `cuda:2` requires two.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Required(Vec<(BackendKind, u32)>);
 
-/// A list of required backends that cannot be read.
+/// The error for a list of required backends that cannot be parsed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "{VARIABLE}: {name:?} names no backend; give names with commas between them, of {known}, each \
@@ -29,17 +31,18 @@ pub struct UnknownRequired {
 pub const VARIABLE: &str = "GPU_STREAM_REQUIRE";
 
 impl Required {
-    /// What the environment variable `GPU_STREAM_REQUIRE` says; nothing if it is not set. `tested`
-    /// are the backends that may be named beside the known ones.
+    /// Reads the environment variable `GPU_STREAM_REQUIRE`. Nothing is required if it is not set.
+    /// `tested` are the backends that may be named beside the known ones.
     ///
     /// # Errors
-    /// A name that is no backend's: a typing error must not pass for "nothing is required".
+    /// [`UnknownRequired`] for a name that no backend has: a typing error must not mean "nothing is
+    /// required".
     pub fn from_env(tested: &[BackendKind]) -> Result<Self, UnknownRequired> {
         let value = std::env::var_os(VARIABLE).unwrap_or_default();
         Self::parse(&value.to_string_lossy(), tested)
     }
 
-    /// Reads names with commas between them.
+    /// Parses names with commas between them.
     ///
     /// # Errors
     /// As [`from_env`](Self::from_env).
@@ -61,21 +64,22 @@ impl Required {
         Ok(Required(required.collect::<Result<_, _>>()?))
     }
 
-    /// Whether cases of `backend` must run.
+    /// Returns `true` if cases of `backend` must run.
     pub fn contains(&self, backend: BackendKind) -> bool {
         self.devices_of(backend) > 0
     }
 
-    /// How many devices of `backend` are required; none if the backend is not.
+    /// Returns how many devices of `backend` are required; 0 if the backend is not required.
     fn devices_of(&self, backend: BackendKind) -> u32 {
         let of_it = self.0.iter().filter(|(kind, _)| *kind == backend);
         of_it.map(|(_, devices)| *devices).max().unwrap_or(0)
     }
 
-    /// The outcome as it counts: a skip on a required backend is a failure that says so.
+    /// Returns the outcome as it counts. A skip on a required backend becomes a failure that says
+    /// so.
     ///
     /// # Errors
-    /// The outcome itself, where it is one.
+    /// The outcome itself, if it is an error.
     pub fn apply(&self, backend: BackendKind, outcome: Outcome) -> Outcome {
         let must_run = |skip: &Skip| match skip.lacks() {
             Requirement::Nothing => false,
@@ -129,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nobody_has_is_an_error() {
+    fn a_name_that_no_backend_has_is_an_error() {
         let error = Required::parse("host,cudda", &[]).unwrap_err();
         assert!(error.to_string().contains("cudda"), "{error}");
         let own = BackendKind::Other("mine");

@@ -13,25 +13,26 @@ use gpu_stream_core::{Backend, BackendKind};
 use crate::cases::{self, Case, CaseInfo};
 use crate::{Fixture, Outcome, Verdict};
 
-/// How long a case may take before it is called hung: far more than any needs.
+/// The time after which a case counts as hung: far more than any case needs.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// What came of one case.
+/// The result of one case.
 #[derive(Clone, Debug)]
 pub struct CaseReport {
-    /// Passed, or why not.
+    /// Whether the case passed, or why not.
     pub outcome: Outcome,
-    /// How long it took, by the wall clock.
+    /// The duration, by the wall clock.
     pub duration: Duration,
 }
 
-// A case may use the default stream, or ask what is current: two at once would disturb each other.
+// A case may use the default stream, or read what is current: two cases at once would disturb each
+// other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Runs one case on a thread of its own. Blocks until it ends, or until `limit` has passed.
 ///
-/// A panic is a failure. A case that is still running after `limit` is a failure too; its thread is
-/// left behind, since a thread cannot be stopped, and the next case can run.
+/// A panic is a failure. A case that is still running after `limit` is a failure, too. Its thread
+/// keeps running, since a thread cannot be stopped, and the next case can run.
 pub fn run<F: Fixture>(fixture: &Arc<F>, case: &Case<F>, limit: Duration) -> CaseReport {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let start = Instant::now();
@@ -40,9 +41,9 @@ pub fn run<F: Fixture>(fixture: &Arc<F>, case: &Case<F>, limit: Duration) -> Cas
         let (fixture, run) = (Arc::clone(fixture), case.run);
         move || {
             let outcome = run(&fixture);
-            // What the case's thread holds of the driver must not outlive the case.
+            // The driver state that the case's thread holds must not outlive the case.
             drop(fixture);
-            // The receiver is gone only if the case has already been called hung.
+            // The receiver is dropped only if the case already counts as hung.
             let _ = done.send(outcome);
         }
     };
@@ -61,15 +62,15 @@ pub fn run<F: Fixture>(fixture: &Arc<F>, case: &Case<F>, limit: Duration) -> Cas
 
 const STILL_RUNNING: &str = "still running after";
 
-/// Whether a case failed because it did not come to an end.
+/// Returns `true` if a case failed because it did not end.
 pub fn is_hang(outcome: &Outcome) -> bool {
     matches!(outcome, Err(Verdict::Failed(reason)) if reason.starts_with(STILL_RUNNING))
 }
 
 /// Ends the process at once with `code`, after it has flushed stdout and stderr.
 ///
-/// For a process in which a thread was left behind. No function of `atexit` and no static destructor
-/// runs, since it would run beside that thread and free what the thread uses.
+/// For a process in which the thread of a hung case still runs. No function of `atexit` and no
+/// static destructor runs, since it would run beside that thread and free what the thread uses.
 pub fn end_process(code: i32) -> ! {
     // A closed pipe loses the output in any case.
     let _ = std::io::stdout().flush();
@@ -91,7 +92,7 @@ fn join(running: thread::JoinHandle<()>) -> Outcome {
     })
 }
 
-/// Drops what a panic carried. If that panics as well, its value is leaked, so that it ends there.
+/// Drops the payload of a panic. If that panics as well, the second payload is leaked.
 fn drop_quietly(panic: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(again);
@@ -108,12 +109,12 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
     }
 }
 
-/// The suite on one backend, without its types: what a program holds that runs several.
+/// The suite on one backend, without its types, for a program that runs several suites.
 pub trait Suite: Send + Sync {
-    /// The backend under test.
+    /// Returns the backend under test.
     fn backend(&self) -> BackendKind;
 
-    /// The cases, in the order of the list; the same for every backend.
+    /// Returns the cases, in the order of the list. They are the same for every backend.
     fn cases(&self) -> &'static [CaseInfo] {
         cases::ALL
     }
@@ -121,7 +122,7 @@ pub trait Suite: Send + Sync {
     /// Runs the case at `index` of [`cases`](Self::cases). Blocks until it ends, or until the
     /// suite's limit has passed.
     ///
-    /// An index that is too high is a failure that says so.
+    /// An index that is too high returns a failure that says so.
     fn run(&self, index: usize) -> CaseReport;
 }
 
@@ -133,12 +134,12 @@ pub struct SuiteOf<F: Fixture> {
 }
 
 impl<F: Fixture> SuiteOf<F> {
-    /// All cases, with the usual [`LIMIT`].
+    /// Creates the suite with all cases and the usual [`LIMIT`].
     pub fn new(fixture: F) -> Self {
         SuiteOf { fixture: Arc::new(fixture), cases: cases::all(), limit: LIMIT }
     }
 
-    /// The same with another time limit for each case.
+    /// Sets another time limit for each case.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -162,14 +163,15 @@ impl<F: Fixture> Suite for SuiteOf<F> {
     }
 }
 
-/// A backend that cannot be tested here: every case is skipped, for the one reason.
+/// A backend that cannot be tested here: every case is skipped, for one reason.
 pub struct Missing {
     backend: BackendKind,
     reason: String,
 }
 
 impl Missing {
-    /// `reason` is what is missing, as the backend's own error says it.
+    /// Creates the suite of a missing backend. `reason` says what is missing, in the words of the
+    /// backend's error.
     pub fn new(backend: BackendKind, reason: impl Into<String>) -> Self {
         Missing { backend, reason: reason.into() }
     }
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_and_a_skip_come_out_as_they_are() {
+    fn a_failure_and_a_skip_are_returned_unchanged() {
         let failed = run_it(|_| Err(Verdict::Failed("seen".into())), LIMIT);
         assert_eq!(failed, Err(Verdict::Failed("seen".into())));
         let skipped = run_it(|_| Err(Verdict::skipped("none here")), LIMIT);

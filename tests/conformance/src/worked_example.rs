@@ -8,7 +8,7 @@ use gpu_stream_host::{Gate, Host, HostStream, raw, wait_quiescent};
 
 struct MyFixture;
 
-/// A stream as another library would make it: by the bare driver, destroyed on drop.
+/// A stream made as another library would make it: by the bare driver, destroyed on drop.
 struct Foreign(RawStream<Host>);
 
 impl Drop for Foreign {
@@ -17,15 +17,16 @@ impl Drop for Foreign {
     }
 }
 
-// SAFETY: the stream lives as long as the value.
+// SAFETY: the handle is a live stream until the value is dropped, and nothing else destroys it.
 unsafe impl StreamOwner<Host> for Foreign {
     fn raw_stream(&self) -> RawStream<Host> {
         self.0
     }
 }
 
-/// The stream by its handle alone. Work and gates are made with this and not with `stream`, which is
-/// under test and may be broken. On a GPU: nothing, since the driver's calls take the handle.
+/// Wraps the handle of `stream` again. Work and gates use the result and not `stream`, which is
+/// under test and may be broken. On a GPU this is not needed, since the driver's calls take the
+/// handle.
 fn bare<S: Stream<Backend = Host>>(stream: &S) -> Result<HostStream, Verdict> {
     if stream.raw().kind() == HandleKind::PerThread {
         let own = Host::per_thread_stream(stream.device())?;
@@ -40,7 +41,7 @@ impl Fixture for MyFixture {
     type Backend = Host;
     type Foreign = Foreign;
     type Gate = Gate;
-    type Data = Arc<AtomicU32>; // on a GPU: an allocation on the device, and a place to copy it to
+    type Data = Arc<AtomicU32>; // on a GPU: x
 
     fn raw_stream(&self, bits: usize) -> RawStream<Host> {
         RawStream::from_bits(bits)
@@ -50,7 +51,7 @@ impl Fixture for MyFixture {
         Ok(Foreign(raw::create(device, options)?)) // `?` turns any error into a failed case
     }
 
-    // Waits for all work of the stream, which some cases rely on. On a GPU: `cuStreamSynchronize`.
+    // Waits for all work of the stream; some cases rely on that. On a GPU: `cuStreamSynchronize`.
     fn foreign_works(&self, foreign: &Foreign) -> Outcome {
         if !raw::is_alive(foreign.0) {
             return Err(Verdict::failed("the stream was destroyed"));
@@ -98,15 +99,16 @@ impl Fixture for MyFixture {
 
     // On a GPU: yield for a few milliseconds. It is exact here.
     fn settle(&self, streams: &[&HostStream]) {
-        let _ = wait_quiescent(streams); // it may return early, as far as the cases are concerned
+        let _ = wait_quiescent(streams); // an early return is allowed
     }
 
-    // On a GPU, failing work takes the context with it: skip, and say so.
+    // On a GPU, failing work ends the whole context: skip, and say so.
     fn fault(&self, stream: &HostStream) -> Outcome {
         Ok(stream.launch(|| std::panic::resume_unwind(Box::new("meant to fail")))?)
     }
 
-    // On a GPU: `cudaSetDevice` or `cuCtxSetCurrent`, and what they would give back. The host has none of this.
+    // On a GPU: `cudaSetDevice` or `cuCtxSetCurrent`, and the matching getters. The host has no
+    // current device.
     fn make_current(&self, _: Device) -> Outcome {
         Ok(())
     }

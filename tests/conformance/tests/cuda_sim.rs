@@ -1,5 +1,5 @@
 //! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`, with one device.
-//! What could be skipped for want of a machine fails here.
+//! A skip because the machine lacks something is a failure here.
 
 use std::process::ExitCode;
 

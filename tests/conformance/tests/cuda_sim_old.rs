@@ -1,5 +1,5 @@
-//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim` as the oldest one
-//! that the backend takes, which lacks all functions that are newer.
+//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`. It simulates the
+//! oldest version that the backend accepts, which lacks all newer functions.
 
 use std::process::ExitCode;
 

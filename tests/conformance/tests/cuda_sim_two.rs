@@ -1,5 +1,5 @@
-//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`, with two devices,
-//! and with handles that are used again at once, as a real driver's are.
+//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`, with two devices.
+//! It reuses handles at once, as a real driver does.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
-//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`, with one device and foreign
-//! streams made by cudarc.
-//! What could be skipped for want of a machine fails here.
+//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`, with one device
+//! and foreign streams made by cudarc. A skip because the machine lacks something is a failure
+//! here.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! The suite on the HIP backend: on an AMD GPU if the machine has one, else over the simulated HSA
-//! runtime of `tests/hsa-sim`, with one device.
+//! The suite on the HIP backend: on an AMD GPU if the machine has one, otherwise over the simulated
+//! HSA runtime of `tests/hsa-sim` with one device.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,7 +14,8 @@ fn main() -> ExitCode {
     if !Path::new("/dev/kfd").exists()
         && let Err(reason) = hsa_sim::preload()
     {
-        // Whatever HIP then says is the cases' outcome: it may be HIP's NVIDIA platform.
+        // Not fatal: HIP may still work, on its NVIDIA platform. What it reports is the cases'
+        // outcome.
         eprintln!("note: no AMD GPU, and no simulation of one: {reason}");
     }
     let fixture = HipFixture::new();

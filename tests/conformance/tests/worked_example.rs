@@ -1,5 +1,6 @@
-//! The worked example of the crate's documentation, word for word: its fixture passes the suite, and
-//! makes work and gates by the driver, as `Fixture` asks, not by the wrapper under test.
+//! The worked example of the crate's documentation, included verbatim. Its fixture passes the
+//! suite. It makes work and gates with the driver, as `Fixture` requires, and not with the wrapper
+//! under test.
 
 use std::process::ExitCode;
 use std::sync::atomic::AtomicUsize;
@@ -10,7 +11,7 @@ use gpu_stream_host::{HostError, HostEvent};
 
 include!("../src/worked_example.rs");
 
-/// A wrapper that is broken: it has a handle and a device, and refuses all else, which it counts.
+/// A broken wrapper: it has a handle and a device, and refuses and counts all other calls.
 struct Broken {
     inside: HostStream,
     calls: AtomicUsize,
@@ -23,7 +24,7 @@ impl Broken {
     }
 }
 
-// SAFETY: no answer is `Ok`.
+// SAFETY: no call returns `Ok`.
 unsafe impl Stream for Broken {
     type Backend = Host;
 
@@ -60,8 +61,8 @@ unsafe impl Stream for Broken {
     }
 }
 
-/// Work and gates of the fixture work on a wrapper that answers nothing.
-fn goes_by_the_driver(fixture: &impl Fixture<Backend = Host>) {
+/// Checks that the fixture's work and gates do not call the wrapper.
+fn check_uses_the_driver(fixture: &impl Fixture<Backend = Host>) {
     for device in Host::devices().unwrap() {
         let owned = Host::new_stream(device, StreamOptions::new()).unwrap();
         for inside in [owned, Host::default_stream(device).unwrap()] {
@@ -82,7 +83,7 @@ fn goes_by_the_driver(fixture: &impl Fixture<Backend = Host>) {
 }
 
 fn main() -> ExitCode {
-    goes_by_the_driver(&MyFixture);
-    goes_by_the_driver(&fixtures::HostFixture::new());
+    check_uses_the_driver(&MyFixture);
+    check_uses_the_driver(&fixtures::HostFixture::new());
     harness::main(MyFixture)
 }

@@ -1,6 +1,6 @@
-// Captures: who is destroyed inside of one, what breaks one, what it tells.
+// Captures: destruction of members, causes of breaking, and capture info.
 
-// How the destroyed stream takes part in the capture.
+// The part that the destroyed stream has in the capture.
 enum part { WITHOUT_WORK, WITH_WORK, JOINED, ORIGIN, ORIGIN_JOINED };
 
 static void destroy_in_capture(int mode, enum part part) {
@@ -18,28 +18,28 @@ static void destroy_in_capture(int mode, enum part part) {
         must(f.cuStreamWaitEvent(s.stream, event, 0));
     }
     if (part == ORIGIN || part == ORIGIN_JOINED) {
-        told("destroy the origin", f.cuStreamDestroy_v2(s.stream));
-        told("cuStreamIsCapturing of the member", f.cuStreamIsCapturing(s.other, &status));
-        told("  status", status);
-        told("cuStreamEndCapture of the member", f.cuStreamEndCapture(s.other, &graph));
-        told("cuStreamQuery of the member", f.cuStreamQuery(s.other));
-        told("cuStreamQuery of a third stream", f.cuStreamQuery(new_stream(1)));
-        told("cuMemAlloc", f.cuMemAlloc_v2(&s.device, 4));
+        report("destroy the origin", f.cuStreamDestroy_v2(s.stream));
+        report("cuStreamIsCapturing of the member", f.cuStreamIsCapturing(s.other, &status));
+        report("  status", status);
+        report("cuStreamEndCapture of the member", f.cuStreamEndCapture(s.other, &graph));
+        report("cuStreamQuery of the member", f.cuStreamQuery(s.other));
+        report("cuStreamQuery of a third stream", f.cuStreamQuery(new_stream(1)));
+        report("cuMemAlloc", f.cuMemAlloc_v2(&s.device, 4));
         return;
     }
-    told("destroy the member", f.cuStreamDestroy_v2(s.other));
-    told("cuStreamIsCapturing of the origin", f.cuStreamIsCapturing(s.stream, &status));
-    told("  status", status);
-    told("cuStreamEndCapture", f.cuStreamEndCapture(s.stream, &graph));
+    report("destroy the member", f.cuStreamDestroy_v2(s.other));
+    report("cuStreamIsCapturing of the origin", f.cuStreamIsCapturing(s.stream, &status));
+    report("  status", status);
+    report("cuStreamEndCapture", f.cuStreamEndCapture(s.stream, &graph));
     if (!graph)
         return;
-    told("cuGraphInstantiate", f.cuGraphInstantiateWithFlags(&executable, graph, 0));
-    told("cuGraphLaunch", f.cuGraphLaunch(executable, s.stream));
-    told("cuStreamSynchronize", f.cuStreamSynchronize(s.stream));
+    report("cuGraphInstantiate", f.cuGraphInstantiateWithFlags(&executable, graph, 0));
+    report("cuGraphLaunch", f.cuGraphLaunch(executable, s.stream));
+    report("cuStreamSynchronize", f.cuStreamSynchronize(s.stream));
     unsigned words[2] = {0, 0};
-    told("cuMemcpyDtoH", f.cuMemcpyDtoH_v2(words, s.device, sizeof words));
-    told("  the origin's word (7)", (int)words[0]);
-    told("  the member's word (8)", (int)words[1]);
+    report("cuMemcpyDtoH", f.cuMemcpyDtoH_v2(words, s.device, sizeof words));
+    report("  the origin's word (7)", (int)words[0]);
+    report("  the member's word (8)", (int)words[1]);
 }
 
 #define DESTROY(name, part)                                       \
@@ -96,14 +96,14 @@ static void host_node(void) {
     P graph = NULL, executable = NULL;
     int marker;
     must(f.cuStreamBeginCapture_v2(s.stream, 1));
-    told("cuLaunchHostFunc, captured", f.cuLaunchHostFunc(s.stream, count_call, &marker));
-    told("cuStreamEndCapture", f.cuStreamEndCapture(s.stream, &graph));
-    told("cuGraphInstantiate", f.cuGraphInstantiateWithFlags(&executable, graph, 0));
+    report("cuLaunchHostFunc, captured", f.cuLaunchHostFunc(s.stream, count_call, &marker));
+    report("cuStreamEndCapture", f.cuStreamEndCapture(s.stream, &graph));
+    report("cuGraphInstantiate", f.cuGraphInstantiateWithFlags(&executable, graph, 0));
     for (int launch = 1; launch <= 3; launch++) {
-        told("cuGraphLaunch", f.cuGraphLaunch(executable, s.stream));
-        told("cuStreamSynchronize", f.cuStreamSynchronize(s.stream));
-        told("  calls so far", (int)calls);
-        told("  the argument is the same", last_argument == &marker);
+        report("cuGraphLaunch", f.cuGraphLaunch(executable, s.stream));
+        report("cuStreamSynchronize", f.cuStreamSynchronize(s.stream));
+        report("  calls so far", (int)calls);
+        report("  the argument is the same", last_argument == &marker);
     }
 }
 
@@ -116,11 +116,11 @@ static void capture_info(void) {
     unsigned long long id = 0;
     int status = -1;
     must(f.cuStreamBeginCapture_v2(s.stream, 1));
-    told("v2, empty", f.cuStreamGetCaptureInfo_v2(s.stream, &status, &id, &graph, &nodes, &count));
-    told("  status", status);
-    told("  has a number", id != 0);
-    told("  has a graph", graph != NULL);
-    told("  nodes", (int)count);
+    report("v2, empty", f.cuStreamGetCaptureInfo_v2(s.stream, &status, &id, &graph, &nodes, &count));
+    report("  status", status);
+    report("  has a number", id != 0);
+    report("  has a graph", graph != NULL);
+    report("  nodes", (int)count);
     must(f.cuMemsetD32Async(s.device, 7, 1, s.stream));
     must(f.cuEventRecord(event, s.stream));
     must(f.cuStreamWaitEvent(s.other, event, 0));
@@ -128,13 +128,13 @@ static void capture_info(void) {
     must(f.cuMemsetD32Async(s.device + 8, 9, 1, s.stream));
     must(f.cuEventRecord(event, s.other));
     must(f.cuStreamWaitEvent(s.stream, event, 0));
-    told("v3, joined", f.cuStreamGetCaptureInfo_v3(s.stream, &status, &id, &graph, &nodes, &edges,
+    report("v3, joined", f.cuStreamGetCaptureInfo_v3(s.stream, &status, &id, &graph, &nodes, &edges,
                                                    &count));
-    told("  nodes", (int)count);
-    told("v3, edges without nodes", f.cuStreamGetCaptureInfo_v3(s.stream, &status, NULL, NULL, NULL,
+    report("  nodes", (int)count);
+    report("v3, edges without nodes", f.cuStreamGetCaptureInfo_v3(s.stream, &status, NULL, NULL, NULL,
                                                                 &edges, NULL));
-    told("cuStreamEndCapture", f.cuStreamEndCapture(s.stream, &ended));
-    told("  it is the graph of before", ended == graph);
-    told("cuGraphGetNodes", f.cuGraphGetNodes(ended, NULL, &all));
-    told("  nodes", (int)all);
+    report("cuStreamEndCapture", f.cuStreamEndCapture(s.stream, &ended));
+    report("  it is the graph of before", ended == graph);
+    report("cuGraphGetNodes", f.cuGraphGetNodes(ended, NULL, &all));
+    report("  nodes", (int)all);
 }

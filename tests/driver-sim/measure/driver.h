@@ -1,4 +1,4 @@
-// The driver's functions, found by name, and how probes are run.
+// Resolves the driver's functions by name, and runs the probes.
 
 #include <dlfcn.h>
 #include <signal.h>
@@ -50,8 +50,8 @@ typedef void *P;
 #define MEMBER(name, arguments) int(*name) arguments;
 static struct { FUNCTIONS(MEMBER) } f;
 
-// Called in the place of a function that is missing. On the platforms that this is for, a caller may
-// pass more arguments than a function takes.
+// Replaces a missing function. On the supported platforms, a caller may pass more arguments than a
+// function takes.
 static int missing(void) { return -1; }
 
 static void load(void) {
@@ -69,7 +69,7 @@ static void load(void) {
 }
 
 // Prints a code or another number.
-static void told(const char *what, int number) {
+static void report(const char *what, int number) {
     printf("  %-44s %d\n", what, number);
 }
 
@@ -100,7 +100,7 @@ struct setup {
     unsigned long long gate;   // the address of `words` on the device
 };
 
-// The primary context of device 0, current, with two streams and memory.
+// Makes the primary context of device 0 current, and creates two streams and memory.
 static struct setup set_up(void) {
     struct setup s;
     P words = NULL;

@@ -1,6 +1,6 @@
 // Calls inside a host function.
 
-// What calls in a host function are made on.
+// The objects that the calls in a host function use.
 static struct {
     struct setup s;
     P idle, event, graph;
@@ -86,6 +86,6 @@ static void inside_host_function(int which) {
     while (!in.is_over)
         usleep(1000);
     if (which != 18)
-        told("    then cuStreamSynchronize", f.cuStreamSynchronize(in.s.stream));
-    told("    then cuCtxSynchronize", f.cuCtxSynchronize());
+        report("    then cuStreamSynchronize", f.cuStreamSynchronize(in.s.stream));
+    report("    then cuCtxSynchronize", f.cuCtxSynchronize());
 }

@@ -6,12 +6,12 @@
 //   ./measure --list     their names
 //
 // CUDA_LIBRARY names the driver's library; without it, libcuda.so.1 is loaded. Needs no header and no
-// toolkit. Each probe is a process of its own, forked before anything of CUDA is used. It ends after
+// toolkit. Each probe runs in its own process, forked before any use of CUDA. It is ended after
 // 20 seconds, and the whole program after 300.
 
 #include "driver.h"
 
-// In this order: each uses what is above it.
+// The order matters: each header uses the ones before it.
 #include "captures.h"
 #include "inside.h"
 #include "contexts.h"
@@ -26,24 +26,24 @@ static void flags(void) {
         int code = f.cuStreamGetFlags(streams[i], &found);
         printf("  cuStreamGetFlags of stream %-12s %d, flags %u\n", names[i], code, found);
     }
-    told("gate on the default stream", f.cuStreamWaitValue32_v2(NULL, s.gate, 1, 0));
+    report("gate on the default stream", f.cuStreamWaitValue32_v2(NULL, s.gate, 1, 0));
     must(f.cuMemsetD32Async(s.device, 1, 1, blocking));
     must(f.cuMemsetD32Async(s.device + 4, 1, 1, free_one));
     usleep(100000);
-    told("query of a blocking stream behind it", f.cuStreamQuery(blocking));
-    told("query of a non-blocking one", f.cuStreamQuery(free_one));
-    told("query of stream 2", f.cuStreamQuery((P)2));
+    report("query of a blocking stream behind it", f.cuStreamQuery(blocking));
+    report("query of a non-blocking one", f.cuStreamQuery(free_one));
+    report("query of stream 2", f.cuStreamQuery((P)2));
     s.words[0] = 1;
-    told("cuCtxSynchronize", f.cuCtxSynchronize());
+    report("cuCtxSynchronize", f.cuCtxSynchronize());
     s.words[0] = 0;
-    told("gate on a blocking stream", f.cuStreamWaitValue32_v2(blocking, s.gate, 1, 0));
-    told("query of the default stream beside it", f.cuStreamQuery(NULL));
+    report("gate on a blocking stream", f.cuStreamWaitValue32_v2(blocking, s.gate, 1, 0));
+    report("query of the default stream beside it", f.cuStreamQuery(NULL));
     must(f.cuMemsetD32Async(s.device, 1, 1, NULL));
     usleep(100000);
-    told("query of the default stream behind it", f.cuStreamQuery(NULL));
-    told("query of a non-blocking one", f.cuStreamQuery(free_one));
+    report("query of the default stream behind it", f.cuStreamQuery(NULL));
+    report("query of a non-blocking one", f.cuStreamQuery(free_one));
     s.words[0] = 1;
-    told("cuCtxSynchronize", f.cuCtxSynchronize());
+    report("cuCtxSynchronize", f.cuCtxSynchronize());
 }
 
 static void failed_work(void) {
@@ -51,23 +51,23 @@ static void failed_work(void) {
                               ".visible .entry trap()\n{\n  trap;\n  ret;\n}\n";
     struct setup s = set_up();
     P module = NULL, trap = NULL, event = new_event(2);
-    told("cuModuleLoadData", f.cuModuleLoadData(&module, ptx));
-    told("cuModuleGetFunction", f.cuModuleGetFunction(&trap, module, "trap"));
+    report("cuModuleLoadData", f.cuModuleLoadData(&module, ptx));
+    report("cuModuleGetFunction", f.cuModuleGetFunction(&trap, module, "trap"));
     must(f.cuEventRecord(event, s.stream));
-    told("gate", f.cuStreamWaitValue32_v2(s.stream, s.gate, 1, 0));
-    told("cuLaunchKernel", f.cuLaunchKernel(trap, 1, 1, 1, 1, 1, 1, 0, s.stream, NULL, NULL));
-    told("cuLaunchHostFunc behind it", f.cuLaunchHostFunc(s.stream, count_call, NULL));
+    report("gate", f.cuStreamWaitValue32_v2(s.stream, s.gate, 1, 0));
+    report("cuLaunchKernel", f.cuLaunchKernel(trap, 1, 1, 1, 1, 1, 1, 0, s.stream, NULL, NULL));
+    report("cuLaunchHostFunc behind it", f.cuLaunchHostFunc(s.stream, count_call, NULL));
     s.words[0] = 1;
-    told("cuStreamSynchronize", f.cuStreamSynchronize(s.stream));
+    report("cuStreamSynchronize", f.cuStreamSynchronize(s.stream));
     answers(s.other, event);
     answers_by_current();
-    told("cuStreamDestroy", f.cuStreamDestroy_v2(s.stream));
-    told("cuEventDestroy", f.cuEventDestroy_v2(event));
+    report("cuStreamDestroy", f.cuStreamDestroy_v2(s.stream));
+    report("cuEventDestroy", f.cuEventDestroy_v2(event));
     usleep(200000);
-    told("calls of the host function behind it", (int)calls);
+    report("calls of the host function behind it", (int)calls);
     end_primary(0);
-    told("cuDevicePrimaryCtxRetain", f.cuDevicePrimaryCtxRetain(&s.context, 0));
-    told("cuCtxSetCurrent", f.cuCtxSetCurrent(s.context));
+    report("cuDevicePrimaryCtxRetain", f.cuDevicePrimaryCtxRetain(&s.context, 0));
+    report("cuCtxSetCurrent", f.cuCtxSetCurrent(s.context));
     answers_by_current();
 }
 

@@ -1,4 +1,4 @@
-//! How every exported function is entered: [`exports`].
+//! The entry of every exported function: [`exports`].
 
 use std::ffi::{c_int, c_void};
 
@@ -11,33 +11,33 @@ use crate::{state, thread};
 /// Any handle.
 pub type Ptr = *mut c_void;
 
-/// What a function answers, but for what it writes.
+/// The result of a driver function, apart from its out-pointers.
 pub type Answer = Result<(), Code>;
 
-/// When a function can be called.
+/// The conditions under which a function can be called.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// Also before `cuInit`, and inside a host function.
     Always,
     /// After `cuInit`, also inside a host function.
     Inside,
-    /// After `cuInit`, and not inside a host function.
+    /// After `cuInit`, but not inside a host function.
     Initialized,
 }
 
-/// Exported functions: when they can be called, name, arguments, and what they do.
+/// Exports driver functions, each with its call condition ([`When`]), name, arguments and body.
 macro_rules! exports {
     ($($when:ident $name:ident($($argument:ident: $type:ty),* $(,)?) $body:block)*) => {$(
-        /// As the driver's function of this name.
+        /// Simulates the driver's function of this name.
         ///
         /// # Safety
-        /// As the driver's, but for handles, which are looked up.
+        /// The requirements of the driver's function, except for handles, which are checked.
         #[allow(non_snake_case, reason = "the driver's name")]
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($argument: $type),*) -> ::std::ffi::c_int {
             let body = || -> $crate::call::Answer {
-                // SAFETY: whoever calls a function of the driver promises that what it writes to and
-                // reads from is there; nothing else here is unsafe.
+                // SAFETY: the pointers are valid, as the driver's function requires of its caller.
+                // The body needs nothing else.
                 #[allow(unused_unsafe, reason = "not all of them have arguments to write to")]
                 unsafe { $body }
             };
@@ -46,7 +46,7 @@ macro_rules! exports {
     )*};
     (@ always) => { $crate::call::When::Always };
     (@ inside) => { $crate::call::When::Inside };
-    (@ ready) => { $crate::call::When::Initialized };
+    (@ initialized) => { $crate::call::When::Initialized };
 }
 pub(crate) use exports;
 
@@ -58,13 +58,13 @@ pub fn enter(when: When, name: &'static str, body: impl FnOnce() -> Answer) -> c
     if config().stub {
         return Code::STUB_LIBRARY.0;
     }
-    if when != When::Always && !state::is_started() {
+    if when != When::Always && !state::is_initialized() {
         return Code::NOT_INITIALIZED.0;
     }
     if when == When::Initialized && thread::is_inside_host_function() {
         return Code::NOT_PERMITTED.0;
     }
-    thread::in_call(name);
+    thread::set_current_call(name);
     let answer = body();
     match action {
         Action::PassThenAnswer(code) => code,
@@ -72,26 +72,26 @@ pub fn enter(when: When, name: &'static str, body: impl FnOnce() -> Answer) -> c
     }
 }
 
-/// Writes to a place that the caller named.
+/// Writes to the caller's out-pointer. Returns an error if it is null.
 ///
 /// # Safety
-/// `place` is null, or a place for a `T`.
-pub unsafe fn put<T>(place: *mut T, value: T) -> Answer {
-    if place.is_null() {
+/// `out` is null or valid for a write of `T`.
+pub unsafe fn write_out<T>(out: *mut T, value: T) -> Answer {
+    if out.is_null() {
         return Err(Code::INVALID_VALUE);
     }
-    // SAFETY: the caller promises it.
-    unsafe { place.write(value) };
+    // SAFETY: `out` is not null, so it is valid for a write (caller contract).
+    unsafe { out.write(value) };
     Ok(())
 }
 
-/// Likewise, where null means that nobody wants to know.
+/// Writes to the caller's out-pointer. Does nothing if it is null.
 ///
 /// # Safety
-/// As [`put`].
-pub unsafe fn put_if<T>(place: *mut T, value: T) {
-    if !place.is_null() {
-        // SAFETY: the caller promises it.
-        unsafe { place.write(value) };
+/// `out` is null or valid for a write of `T`.
+pub unsafe fn write_optional<T>(out: *mut T, value: T) {
+    if !out.is_null() {
+        // SAFETY: `out` is not null, so it is valid for a write (caller contract).
+        unsafe { out.write(value) };
     }
 }

@@ -1,27 +1,29 @@
-//! Captures: work that is noted and not done. What breaks one is as `capture_probe` of the CUDA
-//! backend saw it on a real driver.
+//! Stream captures: work that is recorded in a graph and not done.
+//!
+//! The rules for what breaks a capture are those that the CUDA backend's `capture_probe` observed
+//! on a real driver.
 
 use std::collections::BTreeSet;
 use std::ffi::{c_int, c_void};
 
-use crate::call::{Answer, Ptr, exports, put, put_if};
+use crate::call::{Answer, Ptr, exports, write_optional, write_out};
 use crate::codes::Code;
 use crate::graphs::Graph;
 use crate::state::{State, state};
-use crate::streams::Kind;
+use crate::streams::StreamKind;
 use crate::thread;
 use crate::work::Work;
 
-/// A capture that goes on, or is broken and not ended yet.
+/// A capture that is active, or broken and not ended yet.
 pub struct Capture {
-    /// 0 global, 1 thread-local, 2 relaxed.
+    /// The mode: 0 global, 1 thread-local, 2 relaxed.
     pub mode: c_int,
-    /// The thread that began it.
+    /// The thread that began the capture.
     pub thread: u64,
-    /// The stream that it began on.
+    /// The stream on which the capture began.
     pub origin: usize,
     pub is_broken: bool,
-    /// What it comes to.
+    /// The graph that the capture produces.
     graph: usize,
     nodes: Vec<Node>,
 }
@@ -29,20 +31,20 @@ pub struct Capture {
 struct Node {
     handle: usize,
     work: Work,
-    /// Nodes that come before it.
+    /// The indices of the nodes that this node depends on.
     after: Vec<usize>,
 }
 
-/// A stream's part in a capture.
+/// The state of a stream in a capture.
 #[derive(Clone)]
 pub struct Member {
     pub capture: u64,
-    /// What the stream's next node comes after.
+    /// The dependencies of the stream's next node.
     pub after: Vec<usize>,
 }
 
 impl Capture {
-    /// Whether every node comes before the end, which the origin has come to.
+    /// Returns `true` if all nodes precede `end`, the origin's last nodes.
     fn is_joined(&self, end: &[usize]) -> bool {
         let (mut open, mut seen) = (end.to_vec(), BTreeSet::new());
         while let Some(node) = open.pop() {
@@ -55,7 +57,7 @@ impl Capture {
 }
 
 impl State {
-    /// The capture that a stream is in; an error if it is broken.
+    /// Returns the stream's capture. Returns an error if it is broken.
     pub fn capture_of(&self, stream: usize) -> Result<Option<u64>, Code> {
         match &self.streams.get(stream).member {
             None => Ok(None),
@@ -68,7 +70,7 @@ impl State {
         self.captures.get(&capture).is_none_or(|capture| capture.is_broken)
     }
 
-    /// Whether a capture goes on and is not broken.
+    /// Returns `true` if the capture is active and not broken.
     pub fn is_alive(&self, capture: u64) -> bool {
         !self.is_broken(capture)
     }
@@ -79,15 +81,15 @@ impl State {
         }
     }
 
-    /// Ends a capture for all its streams, and its graph.
+    /// Ends a capture for all its streams and drops its graph.
     pub fn abandon_capture(&mut self, capture: u64) {
-        if let Some(capture) = self.forget_capture(capture) {
+        if let Some(capture) = self.remove_capture(capture) {
             self.graphs.remove(capture.graph);
         }
     }
 
     /// Ends a capture for all its streams.
-    fn forget_capture(&mut self, capture: u64) -> Option<Capture> {
+    fn remove_capture(&mut self, capture: u64) -> Option<Capture> {
         for stream in self.streams.all_mut() {
             if stream.member.as_ref().is_some_and(|member| member.capture == capture) {
                 stream.member = None;
@@ -96,8 +98,8 @@ impl State {
         self.captures.remove(&capture)
     }
 
-    /// For what cannot be asked of a stream that is captured.
-    pub fn refuse_captured(&mut self, stream: usize) -> Answer {
+    /// Returns an error, and breaks the capture, if the stream is capturing.
+    pub fn ensure_not_captured(&mut self, stream: usize) -> Answer {
         match self.capture_of(stream)? {
             None => Ok(()),
             Some(capture) => {
@@ -107,10 +109,11 @@ impl State {
         }
     }
 
-    /// The captures of streams that the default stream `stream` synchronises with.
+    /// Returns the captures of streams that the default stream `stream` synchronises with. Returns
+    /// none if `stream` is no default stream.
     fn captures_blocking_default(&self, stream: usize) -> Vec<u64> {
         let stream = self.streams.get(stream);
-        if stream.kind != Kind::Legacy || self.captures.is_empty() {
+        if stream.kind != StreamKind::Legacy || self.captures.is_empty() {
             return Vec::new();
         }
         let blocking = self.contexts.get(stream.context).blocking.iter();
@@ -118,8 +121,9 @@ impl State {
         members.map(|member| member.capture).collect()
     }
 
-    /// For whatever the default stream is used for.
-    pub fn refuse_default(&mut self, stream: usize) -> Answer {
+    /// Returns an error, and breaks the captures, if `stream` is a default stream that synchronises
+    /// with capturing streams.
+    pub fn ensure_default_not_capturing(&mut self, stream: usize) -> Answer {
         let beside = self.captures_blocking_default(stream);
         if beside.is_empty() {
             return Ok(());
@@ -128,8 +132,8 @@ impl State {
         Err(Code::CAPTURE_IMPLICIT)
     }
 
-    /// Notes work of a stream that is captured.
-    pub fn note(&mut self, stream: usize, capture: u64, work: Work) -> Answer {
+    /// Adds work of a capturing stream to its capture.
+    pub fn capture_work(&mut self, stream: usize, capture: u64, work: Work) -> Answer {
         let member = self.streams.get_mut(stream).member.as_mut().ok_or(Code::UNKNOWN)?;
         let capture = self.captures.get_mut(&capture).ok_or(Code::UNKNOWN)?;
         let after = std::mem::replace(&mut member.after, vec![capture.nodes.len()]);
@@ -141,7 +145,7 @@ impl State {
 
     fn begin(&mut self, stream: usize, mode: c_int) -> Answer {
         let it = self.streams.get(stream);
-        if it.kind == Kind::Legacy {
+        if it.kind == StreamKind::Legacy {
             return Err(Code::CAPTURE_UNSUPPORTED);
         }
         self.check_not_faulted(it.context)?;
@@ -167,13 +171,13 @@ impl State {
         if capture.thread != thread::number() && capture.mode != 2 {
             return Err(Code::CAPTURE_WRONG_THREAD);
         }
-        let capture = self.forget_capture(member.capture).ok_or(Code::UNKNOWN)?;
-        let refused = if capture.is_broken {
+        let capture = self.remove_capture(member.capture).ok_or(Code::UNKNOWN)?;
+        let error = if capture.is_broken {
             Some(Code::CAPTURE_INVALIDATED)
         } else {
             (!capture.is_joined(&member.after)).then_some(Code::CAPTURE_UNJOINED)
         };
-        if let Some(code) = refused {
+        if let Some(code) = error {
             self.graphs.remove(capture.graph);
             return Err(code);
         }
@@ -182,7 +186,8 @@ impl State {
         Ok(capture.graph)
     }
 
-    /// 0 no capture, 1 one that goes on, 2 a broken one; and the capture.
+    /// Returns the capture status and the capture's number. The status is 0 without a capture, 1
+    /// for an active capture and 2 for a broken one.
     fn status(&mut self, stream: Ptr) -> Result<(c_int, u64), Code> {
         let stream = self.stream(stream)?;
         self.check_not_faulted(self.streams.get(stream).context)?;
@@ -197,7 +202,7 @@ impl State {
     }
 }
 
-/// What `cuStreamGetCaptureInfo` tells. All but the status is for a capture that goes on.
+/// The answer of `cuStreamGetCaptureInfo`. Only `status` is set unless the capture is active.
 struct Info {
     status: c_int,
     id: u64,
@@ -208,23 +213,24 @@ struct Info {
 }
 
 impl Info {
-    /// Writes what every version of the function tells.
+    /// Writes the fields that all versions of the function share.
     ///
     /// # Safety
-    /// Each is null or a place for what it is for.
-    unsafe fn tell(&self, status: *mut c_int, id: *mut u64, graph: *mut Ptr) -> Answer {
-        // SAFETY: the caller promises the places.
+    /// Each pointer is null or a valid out-pointer.
+    unsafe fn write(&self, status: *mut c_int, id: *mut u64, graph: *mut Ptr) -> Answer {
+        // SAFETY: each pointer is null or a valid out-pointer (caller contract).
         unsafe {
-            put(status, self.status)?;
-            put_if(id, self.id);
-            put_if(graph, std::ptr::without_provenance_mut(self.graph));
+            write_out(status, self.status)?;
+            write_optional(id, self.id);
+            write_optional(graph, std::ptr::without_provenance_mut(self.graph));
         }
         Ok(())
     }
 }
 
 impl State {
-    /// Returns what a capture tells. The arrays are good until the stream is asked again or ends.
+    /// Returns the capture info of a stream. The arrays are valid until the next query of the
+    /// stream or its end.
     fn info(&mut self, stream: Ptr) -> Result<Info, Code> {
         let (status, id) = self.status(stream)?;
         let (nodes, edges) = (std::ptr::null(), std::ptr::null());
@@ -234,11 +240,12 @@ impl State {
         if let (1, Some(member)) = (status, &stream.member)
             && let Some(capture) = self.captures.get(&member.capture)
         {
-            stream.told.nodes = member.after.iter().map(|&at| capture.nodes[at].handle).collect();
-            stream.told.edges = vec![0; member.after.len()];
+            stream.capture_info.nodes =
+                member.after.iter().map(|&at| capture.nodes[at].handle).collect();
+            stream.capture_info.edges = vec![0; member.after.len()];
             info.graph = capture.graph;
-            info.nodes = stream.told.nodes.as_ptr().cast();
-            info.edges = stream.told.edges.as_ptr().cast();
+            info.nodes = stream.capture_info.nodes.as_ptr().cast();
+            info.edges = stream.capture_info.edges.as_ptr().cast();
             info.count = member.after.len();
         }
         Ok(info)
@@ -246,7 +253,7 @@ impl State {
 }
 
 exports! {
-    ready cuStreamBeginCapture_v2(stream: Ptr, mode: c_int) {
+    initialized cuStreamBeginCapture_v2(stream: Ptr, mode: c_int) {
         if !(0..=2).contains(&mode) {
             return Err(Code::INVALID_VALUE);
         }
@@ -255,26 +262,26 @@ exports! {
         state.begin(stream, mode)
     }
 
-    ready cuStreamEndCapture(stream: Ptr, graph: *mut Ptr) {
-        put(graph, std::ptr::null_mut())?;
+    initialized cuStreamEndCapture(stream: Ptr, graph: *mut Ptr) {
+        write_out(graph, std::ptr::null_mut())?;
         let mut state = state();
         let stream = state.stream(stream)?;
         let made = state.end(stream)?;
-        put(graph, std::ptr::without_provenance_mut(made))
+        write_out(graph, std::ptr::without_provenance_mut(made))
     }
 
     inside cuStreamIsCapturing(stream: Ptr, status: *mut c_int) {
         let (number, _) = state().status(stream)?;
-        put(status, number)
+        write_out(status, number)
     }
 
-    ready cuStreamGetCaptureInfo(stream: Ptr, status: *mut c_int, id: *mut u64) {
+    initialized cuStreamGetCaptureInfo(stream: Ptr, status: *mut c_int, id: *mut u64) {
         let mut state = state();
         let info = state.info(stream)?;
-        info.tell(status, id, std::ptr::null_mut())
+        info.write(status, id, std::ptr::null_mut())
     }
 
-    ready cuStreamGetCaptureInfo_v2(
+    initialized cuStreamGetCaptureInfo_v2(
         stream: Ptr,
         status: *mut c_int,
         id: *mut u64,
@@ -284,13 +291,13 @@ exports! {
     ) {
         let mut state = state();
         let info = state.info(stream)?;
-        info.tell(status, id, graph)?;
-        put_if(after, info.nodes);
-        put_if(count, info.count);
+        info.write(status, id, graph)?;
+        write_optional(after, info.nodes);
+        write_optional(count, info.count);
         Ok(())
     }
 
-    ready cuStreamGetCaptureInfo_v3(
+    initialized cuStreamGetCaptureInfo_v3(
         stream: Ptr,
         status: *mut c_int,
         id: *mut u64,
@@ -304,10 +311,10 @@ exports! {
         }
         let mut state = state();
         let info = state.info(stream)?;
-        info.tell(status, id, graph)?;
-        put_if(after, info.nodes);
-        put_if(edges, info.edges);
-        put_if(count, info.count);
+        info.write(status, id, graph)?;
+        write_optional(after, info.nodes);
+        write_optional(edges, info.edges);
+        write_optional(count, info.count);
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! What the driver answers, and what it says of that.
+//! The driver's result codes, with their names and descriptions.
 
 use std::ffi::{CStr, c_char, c_int};
 
-use crate::call::{Answer, exports, put};
+use crate::call::{Answer, exports, write_out};
 
 /// A `CUresult` that is not success.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +43,8 @@ impl Code {
 
 macro_rules! known {
     ($($code:literal $name:ident $text:literal;)*) => {
-        /// Name and description of a code; `None` for a number that no header has.
+        /// Returns the name and the description of a code. Returns `None` for a number that no
+        /// header defines.
         fn known(code: c_int) -> Option<(&'static CStr, &'static CStr)> {
             let texts = match code {
                 $($code => (concat!(stringify!($name), "\0"), concat!($text, "\0")),)*
@@ -164,19 +165,24 @@ known! {
 919 CUDA_ERROR_FABRIC_NOT_READY "fabric not ready";
 999 CUDA_ERROR_UNKNOWN "unknown error";}
 
-/// Writes the name or the description, or null for an unknown code.
-unsafe fn tell(
+/// Writes the name or the description of a code. Writes null, and returns an error, if the code is
+/// unknown.
+unsafe fn write_text(
     code: c_int,
-    place: *mut *const c_char,
+    out: *mut *const c_char,
     pick: fn((&'static CStr, &'static CStr)) -> &'static CStr,
 ) -> Answer {
     let text = known(code).map(pick);
-    // SAFETY: the caller promises the place.
-    unsafe { put(place, text.map_or(std::ptr::null(), CStr::as_ptr)) }?;
+    // SAFETY: `out` is null or a valid out-pointer (caller contract).
+    unsafe { write_out(out, text.map_or(std::ptr::null(), CStr::as_ptr)) }?;
     text.map(drop).ok_or(Code::INVALID_VALUE)
 }
 
 exports! {
-    always cuGetErrorName(code: c_int, name: *mut *const c_char) { tell(code, name, |both| both.0) }
-    always cuGetErrorString(code: c_int, text: *mut *const c_char) { tell(code, text, |both| both.1) }
+    always cuGetErrorName(code: c_int, name: *mut *const c_char) {
+        write_text(code, name, |both| both.0)
+    }
+    always cuGetErrorString(code: c_int, text: *mut *const c_char) {
+        write_text(code, text, |both| both.1)
+    }
 }

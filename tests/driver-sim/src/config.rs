@@ -1,37 +1,37 @@
-//! What the environment asks for, read once.
+//! The configuration, read once from the environment.
 
 use std::env;
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
-/// The most devices that one may ask for.
-pub const MOST_GPUS: usize = 16;
+/// The maximum number of devices.
+pub const MAX_GPUS: usize = 16;
 
-/// How the simulated machine is made.
+/// The configuration of the simulated machine.
 #[derive(Debug, PartialEq)]
 pub struct Config {
-    /// `DRIVER_SIM_GPUS`, 1 if it is not set. 0 is a machine with no GPU.
+    /// `DRIVER_SIM_GPUS`. Default: 1. 0 simulates a machine without a GPU.
     pub gpus: usize,
-    /// `DRIVER_SIM_VERSION`, 13.0 if it is not set, as the driver says it: 13000.
+    /// `DRIVER_SIM_VERSION` as the driver reports it (13000). Default: 13.0.
     pub version: c_int,
-    /// `DRIVER_SIM_REUSE`: a handle that was freed is the next one handed out.
+    /// `DRIVER_SIM_REUSE`: reuse the handle that was freed last.
     pub reuse: bool,
     /// `DRIVER_SIM_HIDE`: functions that are missing.
-    pub hide: Vec<String>,
-    /// `DRIVER_SIM_STUB`: every function answers as in the toolkit's stub library. Names of files
-    /// make stubs of copies with these names.
+    pub hidden: Vec<String>,
+    /// `DRIVER_SIM_STUB`: every function answers as in the toolkit's stub library. File names in
+    /// the variable make stubs of the copies with these names.
     pub stub: bool,
-    /// `DRIVER_SIM_INIT_FAILS`: the code of the first calls of `cuInit`, and how many these are.
+    /// `DRIVER_SIM_INIT_FAILS`: the code that the first calls of `cuInit` return, and their number.
     pub init_fails: (c_int, u64),
-    /// `DRIVER_SIM_SAME_CONTEXT`: the primary context after a reset has the handle it had before.
+    /// `DRIVER_SIM_SAME_CONTEXT`: the primary context keeps its handle after a reset.
     pub same_context: bool,
-    /// `DRIVER_SIM_GREEN_801`: `cuStreamGetCtx` refuses streams of green contexts.
+    /// `DRIVER_SIM_GREEN_801`: `cuStreamGetCtx` rejects streams of green contexts.
     pub green_801: bool,
 }
 
-/// The configuration. What is wrong with it ends the process: a test that asked for something else
-/// than it gets would say nothing.
+/// Returns the configuration. An invalid value aborts the process, because a test with another
+/// configuration than its own would prove nothing.
 pub fn config() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
     CONFIG.get_or_init(|| {
@@ -50,32 +50,32 @@ pub fn config() -> &'static Config {
 fn own_file() -> String {
     let mut found = MaybeUninit::<libc::Dl_info>::zeroed();
     let here = own_file as *const c_void;
-    // SAFETY: `found` is a valid out-pointer, and `here` is only compared with what is loaded.
+    // SAFETY: `found` is a valid out-pointer, and `here` is only compared with addresses.
     if unsafe { libc::dladdr(here, found.as_mut_ptr()) } == 0 {
         return String::new();
     }
-    // SAFETY: `dladdr` succeeded, so that the name is a C string which lives as long as the library.
+    // SAFETY: `dladdr` succeeded, so the name is a C string that lives as long as the library.
     let path = unsafe { CStr::from_ptr(found.assume_init().dli_fname) }.to_string_lossy();
     path.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-/// Reads the configuration of the library in the file `file`. `read` returns the value of a variable
-/// that is set and not empty.
+/// Parses the configuration of the library in the file `file`. `read` returns the value of a
+/// variable that is set and not empty.
 fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, String> {
     let gpus = value(&read, "DRIVER_SIM_GPUS", 1, |text| {
-        let what = format!("give the number of GPUs to simulate, 0 to {MOST_GPUS}");
-        text.parse().ok().filter(|&number| number <= MOST_GPUS).ok_or(what)
+        let what = format!("give the number of GPUs to simulate, 0 to {MAX_GPUS}");
+        text.parse().ok().filter(|&number| number <= MAX_GPUS).ok_or(what)
     })?;
     let version = value(&read, "DRIVER_SIM_VERSION", 13_000, |text| {
-        number_of(text).ok_or("give the version of CUDA to be, as in 12.4".into())
+        number_of(text).ok_or("give a CUDA version, such as 12.4".into())
     })?;
     let init_fails = value(&read, "DRIVER_SIM_INIT_FAILS", (0, 0), |text| {
         let parts = text.split_once(':');
         let parts = parts.and_then(|(code, count)| code.parse().ok().zip(count.parse().ok()));
-        parts.ok_or("give a code and for how many calls of cuInit, as in 3:2".into())
+        parts.ok_or("give a code and a number of cuInit calls, such as 3:2".into())
     })?;
-    let flag = |name: &str, usual| {
-        value(&read, name, usual, |text| match text {
+    let flag = |name: &str, default| {
+        value(&read, name, default, |text| match text {
             "0" => Ok(false),
             "1" => Ok(true),
             _ => Err("this is 0 or 1".into()),
@@ -87,15 +87,15 @@ fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, St
         _ if text.split(',').all(|name| name.contains(".so")) => {
             Ok(text.split(',').any(|name| name == file))
         }
-        _ => Err("this is 0, 1, or the names of files with commas between them".into()),
+        _ => Err("give 0, 1, or comma-separated file names".into()),
     })?;
-    let hide = read("DRIVER_SIM_HIDE").unwrap_or_default();
-    let hide = hide.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let hidden = read("DRIVER_SIM_HIDE").unwrap_or_default();
+    let hidden = hidden.split(',').map(str::trim).filter(|name| !name.is_empty());
     Ok(Config {
         gpus,
         version,
         reuse: flag("DRIVER_SIM_REUSE", false)?,
-        hide: hide.map(str::to_owned).collect(),
+        hidden: hidden.map(str::to_owned).collect(),
         stub,
         init_fails,
         same_context: flag("DRIVER_SIM_SAME_CONTEXT", true)?,
@@ -103,18 +103,18 @@ fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, St
     })
 }
 
-/// Returns the value of a variable, or `usual` if it is not set. The error names the variable.
+/// Returns the value of a variable, or `default` if it is not set. The error names the variable.
 fn value<T>(
     read: &impl Fn(&str) -> Option<String>,
     name: &str,
-    usual: T,
+    default: T,
     understand: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<T, String> {
-    let Some(text) = read(name) else { return Ok(usual) };
+    let Some(text) = read(name) else { return Ok(default) };
     understand(&text).map_err(|what| format!("{name}={text}: {what}"))
 }
 
-/// 12040 for 12.4.
+/// Parses a version: 12040 for `12.4`.
 pub fn number_of(text: &str) -> Option<c_int> {
     let (major, minor) = text.split_once('.')?;
     let (major, minor) = (major.parse::<c_int>().ok()?, minor.parse::<c_int>().ok()?);
@@ -131,19 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn one_gpu_of_the_newest_version_unless_asked() {
-        let usual = Config {
+    fn config_has_defaults_and_parses_each_variable() {
+        let default = Config {
             gpus: 1,
             version: 13_000,
             reuse: false,
-            hide: vec![],
+            hidden: vec![],
             stub: false,
             init_fails: (0, 0),
             same_context: true,
             green_801: false,
         };
-        assert_eq!(with(&[]), Ok(usual));
-        let asked = with(&[
+        assert_eq!(with(&[]), Ok(default));
+        let configured = with(&[
             ("DRIVER_SIM_GPUS", "2"),
             ("DRIVER_SIM_VERSION", "11.0"),
             ("DRIVER_SIM_REUSE", "1"),
@@ -157,17 +157,17 @@ mod tests {
             gpus: 2,
             version: 11_000,
             reuse: true,
-            hide: vec!["cuInit".into(), "cuDeviceGet".into()],
+            hidden: vec!["cuInit".into(), "cuDeviceGet".into()],
             stub: true,
             init_fails: (3, 2),
             same_context: false,
             green_801: true,
         };
-        assert_eq!(asked, Ok(asked_for));
+        assert_eq!(configured, Ok(asked_for));
     }
 
     #[test]
-    fn a_stub_can_be_named_by_its_file() {
+    fn stub_is_selected_by_file_name() {
         for (names, is_one) in [("a.so,libcuda.so.1", true), ("libcuda.so", false), ("1", true)] {
             let config = with(&[("DRIVER_SIM_STUB", names)]).expect(names);
             assert_eq!(config.stub, is_one, "{names}");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_named() {
+    fn invalid_value_is_named() {
         for (name, bad) in [
             ("GPUS", "two"),
             ("GPUS", "-1"),

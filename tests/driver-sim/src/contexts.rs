@@ -1,28 +1,29 @@
-//! Contexts: the primary one of each device, others, and the thread's stack of them.
+//! Contexts: primary contexts, explicit contexts, and each thread's context stack.
 
 use std::ffi::{c_int, c_uint};
 
 use gpu_stream_core::Stream as _;
 
-use crate::call::{Answer, Ptr, exports, put};
+use crate::call::{Answer, Ptr, exports, write_out};
 use crate::codes::Code;
 use crate::state::{End, state};
 use crate::{gates, thread};
 
-/// How urgent a stream can be; a lower number is more.
-pub const MOST_URGENT: c_int = -5;
+/// The highest stream priority. Lower numbers are more urgent.
+pub const GREATEST_PRIORITY: c_int = -5;
 
 fn handle(context: usize) -> Ptr {
     std::ptr::without_provenance_mut(context)
 }
 
-/// A context to be made current, or 0.
+/// Returns a context that can be made current, or 0 for none.
 fn named(context: Ptr) -> Result<usize, Code> {
     if context.is_null() {
         return Ok(0);
     }
     let state = state();
-    // One that was reset can be made current. Most of what needs a current context is refused then.
+    // A context that was reset can be made current. Most calls that need a current context then
+    // fail.
     if state.contexts.retired(context.addr()).is_some() {
         return Ok(context.addr());
     }
@@ -32,8 +33,8 @@ fn named(context: Ptr) -> Result<usize, Code> {
 /// Waits for all work of a context.
 pub fn synchronize(context: usize) -> Answer {
     let streams = state().all_of(context);
-    gates::look();
-    streams.iter().try_for_each(|stream| stream.synchronize().map_err(crate::state::refused))?;
+    gates::poll();
+    streams.iter().try_for_each(|stream| stream.synchronize().map_err(crate::state::host_error))?;
     state().check_not_faulted(context)
 }
 
@@ -41,11 +42,11 @@ pub fn synchronize(context: usize) -> Answer {
 fn finish_primary(device: usize) -> Answer {
     let context = {
         let state = state();
-        state.refuse_beneath_green(device)?;
+        state.ensure_no_green_context(device)?;
         state.primaries[device].context
     };
     if context != 0 {
-        // Work that failed is no reason to keep the context.
+        // Failed work does not keep the context alive.
         let _ = synchronize(context);
     }
     Ok(())
@@ -61,40 +62,40 @@ pub fn release_primary(device: usize) -> Answer {
 }
 
 exports! {
-    ready cuDevicePrimaryCtxRetain(context: *mut Ptr, device: c_int) {
+    initialized cuDevicePrimaryCtxRetain(context: *mut Ptr, device: c_int) {
         let mut state = state();
         let device = state.device(device)?;
         let retained = state.retain_primary(device)?;
-        put(context, handle(retained))
+        write_out(context, handle(retained))
     }
 
-    ready cuDevicePrimaryCtxRelease_v2(device: c_int) {
+    initialized cuDevicePrimaryCtxRelease_v2(device: c_int) {
         let device = state().device(device)?;
         release_primary(device)
     }
 
-    ready cuDevicePrimaryCtxReset_v2(device: c_int) {
+    initialized cuDevicePrimaryCtxReset_v2(device: c_int) {
         let device = state().device(device)?;
         finish_primary(device)?;
         state().reset_primary(device)
     }
 
-    ready cuDevicePrimaryCtxGetState(device: c_int, flags: *mut c_uint, active: *mut c_int) {
+    initialized cuDevicePrimaryCtxGetState(device: c_int, flags: *mut c_uint, active: *mut c_int) {
         let state = state();
         let device = state.device(device)?;
-        put(flags, 0)?;
-        put(active, c_int::from(state.primaries[device].context != 0))
+        write_out(flags, 0)?;
+        write_out(active, c_int::from(state.primaries[device].context != 0))
     }
 
-    ready cuCtxCreate_v2(context: *mut Ptr, _flags: c_uint, device: c_int) {
+    initialized cuCtxCreate_v2(context: *mut Ptr, _flags: c_uint, device: c_int) {
         let mut state = state();
         let device = state.device(device)?;
         let made = state.new_context(device)?;
         thread::push(made)?;
-        put(context, handle(made))
+        write_out(context, handle(made))
     }
 
-    ready cuCtxDestroy_v2(context: Ptr) {
+    initialized cuCtxDestroy_v2(context: Ptr) {
         let mut state = state();
         let context = state.contexts.check(context)?;
         let of_it = state.contexts.get(context);
@@ -108,54 +109,54 @@ exports! {
         Ok(())
     }
 
-    ready cuCtxGetCurrent(context: *mut Ptr) { put(context, handle(thread::top())) }
+    initialized cuCtxGetCurrent(context: *mut Ptr) { write_out(context, handle(thread::top())) }
 
-    ready cuCtxSetCurrent(context: Ptr) { thread::set_current(named(context)?) }
+    initialized cuCtxSetCurrent(context: Ptr) { thread::set_current(named(context)?) }
 
-    ready cuCtxPushCurrent_v2(context: Ptr) {
+    initialized cuCtxPushCurrent_v2(context: Ptr) {
         match named(context)? {
             0 => Err(Code::INVALID_CONTEXT),
             context => thread::push(context),
         }
     }
 
-    ready cuCtxPopCurrent_v2(context: *mut Ptr) {
+    initialized cuCtxPopCurrent_v2(context: *mut Ptr) {
         let popped = handle(thread::pop()?);
-        crate::call::put_if(context, popped);
+        crate::call::write_optional(context, popped);
         Ok(())
     }
 
-    ready cuCtxGetDevice(device: *mut c_int) {
+    initialized cuCtxGetDevice(device: *mut c_int) {
         let state = state();
         let found = match state.ended.get(&thread::current()?) {
             Some(&device) => device,
             None => state.contexts.get(state.current_of_thread()?).device,
         };
-        put(device, c_int::try_from(found).map_err(|_| Code::UNKNOWN)?)
+        write_out(device, c_int::try_from(found).map_err(|_| Code::UNKNOWN)?)
     }
 
-    // Of the current context if none is given.
-    ready cuCtxGetId(context: Ptr, id: *mut u64) {
+    // A null `context` means the current one.
+    initialized cuCtxGetId(context: Ptr, id: *mut u64) {
         let state = state();
         let context = if context.is_null() {
             state.current_of_thread()?
         } else {
             state.contexts.check(context)?
         };
-        put(id, state.contexts.get(context).id)
+        write_out(id, state.contexts.get(context).id)
     }
 
-    ready cuCtxGetStreamPriorityRange(least: *mut c_int, greatest: *mut c_int) {
+    initialized cuCtxGetStreamPriorityRange(least: *mut c_int, greatest: *mut c_int) {
         state().current_of_thread()?;
-        crate::call::put_if(least, 0);
-        crate::call::put_if(greatest, MOST_URGENT);
+        crate::call::write_optional(least, 0);
+        crate::call::write_optional(greatest, GREATEST_PRIORITY);
         Ok(())
     }
 
-    ready cuCtxSynchronize() {
+    initialized cuCtxSynchronize() {
         let context = {
             let mut state = state();
-            state.refuse_beside_captures()?;
+            state.ensure_capture_mode_allows()?;
             state.current()?
         };
         synchronize(context)
@@ -165,6 +166,6 @@ exports! {
         if mode.is_null() || !(0..=2).contains(&mode.read()) {
             return Err(Code::INVALID_VALUE);
         }
-        put(mode, thread::exchange_mode(mode.read()))
+        write_out(mode, thread::exchange_mode(mode.read()))
     }
 }

@@ -1,16 +1,17 @@
-//! The driver itself and the devices.
+//! Initialization, version and devices.
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::call::{exports, put};
+use crate::call::{exports, write_out};
 use crate::codes::Code;
 use crate::config::config;
-use crate::state::{start, state};
+use crate::state::{initialize, state};
 
 const NAME: &CStr = c"simulated (no GPU)";
 
-/// `CU_DEVICE_ATTRIBUTE_…`, as far as somebody asks: their numbers, and what this machine has.
+/// The device attributes (`CU_DEVICE_ATTRIBUTE_…`) that this repository queries, with their
+/// values.
 const ATTRIBUTES: &[(c_int, c_int)] = &[
     (1, 1024),       // threads per block
     (10, 32),        // threads per warp
@@ -25,7 +26,7 @@ const ATTRIBUTES: &[(c_int, c_int)] = &[
 ];
 
 exports! {
-    always cuDriverGetVersion(version: *mut c_int) { put(version, config().version) }
+    always cuDriverGetVersion(version: *mut c_int) { write_out(version, config().version) }
 
     always cuInit(flags: c_uint) {
         if flags != 0 {
@@ -39,36 +40,36 @@ exports! {
         if config().gpus == 0 {
             return Err(Code::NO_DEVICE);
         }
-        start();
+        initialize();
         Ok(())
     }
 
-    ready cuDeviceGetCount(count: *mut c_int) {
-        put(count, c_int::try_from(config().gpus).map_err(|_| Code::UNKNOWN)?)
+    initialized cuDeviceGetCount(count: *mut c_int) {
+        write_out(count, c_int::try_from(config().gpus).map_err(|_| Code::UNKNOWN)?)
     }
 
-    ready cuDeviceGet(device: *mut c_int, ordinal: c_int) {
+    initialized cuDeviceGet(device: *mut c_int, ordinal: c_int) {
         state().device(ordinal)?;
-        put(device, ordinal)
+        write_out(device, ordinal)
     }
 
-    ready cuDeviceGetName(name: *mut c_char, length: c_int, device: c_int) {
+    initialized cuDeviceGetName(name: *mut c_char, length: c_int, device: c_int) {
         state().device(device)?;
         let room = usize::try_from(length).ok().filter(|&room| room > 0 && !name.is_null());
         let count = room.ok_or(Code::INVALID_VALUE)?.min(NAME.count_bytes() + 1) - 1;
         std::ptr::copy_nonoverlapping(NAME.as_ptr(), name, count);
-        put(name.add(count), 0)
+        write_out(name.add(count), 0)
     }
 
-    ready cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, device: c_int) {
+    initialized cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, device: c_int) {
         state().device(device)?;
         let known = ATTRIBUTES.iter().find(|(number, _)| *number == attribute);
-        put(value, known.map_or(0, |(_, value)| *value))
+        write_out(value, known.map_or(0, |(_, value)| *value))
     }
 }
 
-/// For programs that want to know what they have loaded: only the simulator has this function. A
-/// text that is always there.
+/// Returns a static version string. Only the simulator exports this function, so a program can
+/// detect it.
 #[unsafe(no_mangle)]
 pub extern "C" fn driver_sim_version() -> *const c_char {
     const TEXT: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");

@@ -1,4 +1,4 @@
-//! Events: making, recording, waiting, asking, destroying.
+//! Events: creation, records, waits, queries, destruction.
 
 use std::ffi::c_uint;
 use std::sync::Arc;
@@ -6,39 +6,39 @@ use std::sync::Arc;
 use gpu_stream_core::{Backend, Error as _, ErrorKind, Event as _, EventOptions, Stream as _};
 use gpu_stream_host::{Host, HostEvent};
 
-use crate::call::{Answer, Ptr, exports, put};
+use crate::call::{Answer, Ptr, exports, write_out};
 use crate::captures::Member;
 use crate::codes::Code;
 use crate::gates;
 use crate::ipc::Shared;
-use crate::state::{State, host_device, refused, state};
+use crate::state::{State, host_device, host_error, state};
 
 pub struct Event {
     pub context: usize,
     pub is_timed: bool,
     pub record: Record,
-    /// What stands for the event in the host backend. A thread that waits for it has a share.
+    /// The host backend's event. A waiting thread holds a reference.
     pub host: Arc<HostEvent>,
-    /// For an interprocess event: what all processes see.
+    /// The state that all processes see, for an interprocess event.
     pub shared: Option<Arc<Shared>>,
 }
 
 /// An event's last record.
 pub enum Record {
     None,
-    /// It is in `host`, or in `shared`.
+    /// A record of work, held in `host` or `shared`.
     Made,
-    /// In a capture, which may be over.
+    /// A node of a capture. The capture may have ended.
     Captured(Member),
 }
 
-/// What an event stands for now.
-enum Now {
-    Nothing,
+/// An event's current record, with a capture's state taken into account.
+enum CurrentRecord {
+    None,
     Work,
-    /// A place in a capture that goes on.
-    Place(Member),
-    /// A place in a capture that is over or broken.
+    /// A node of an active capture.
+    Capture(Member),
+    /// A node of a capture that has ended or is broken.
     Stale,
 }
 
@@ -50,7 +50,7 @@ impl State {
         }
         let context = self.current()?;
         let options = if is_timed { EventOptions::timed() } else { EventOptions::new() };
-        let host = Arc::new(Host::new_event(host_device()?, options).map_err(refused)?);
+        let host = Arc::new(Host::new_event(host_device()?, options).map_err(host_error)?);
         let shared = match shared {
             None if is_shared => Some(Arc::new(Shared::create()?)),
             given => given,
@@ -61,12 +61,14 @@ impl State {
         Ok(event)
     }
 
-    fn now(&self, event: usize) -> Now {
+    fn current_record(&self, event: usize) -> CurrentRecord {
         match &self.events.get(event).record {
-            Record::None => Now::Nothing,
-            Record::Made => Now::Work,
-            Record::Captured(member) if self.is_alive(member.capture) => Now::Place(member.clone()),
-            Record::Captured(_) => Now::Stale,
+            Record::None => CurrentRecord::None,
+            Record::Made => CurrentRecord::Work,
+            Record::Captured(member) if self.is_alive(member.capture) => {
+                CurrentRecord::Capture(member.clone())
+            }
+            Record::Captured(_) => CurrentRecord::Stale,
         }
     }
 
@@ -84,10 +86,10 @@ impl State {
         let host = &self.streams.get(stream).host;
         let event = self.events.get_mut(event);
         match &event.shared {
-            None => host.record(&event.host).map_err(refused)?,
+            None => host.record(&event.host).map_err(host_error)?,
             Some(shared) => {
                 let (number, shared) = (shared.next(), Arc::clone(shared));
-                host.launch(move || shared.reach(number)).map_err(refused)?;
+                host.launch(move || shared.reach(number)).map_err(host_error)?;
             }
         }
         event.record = Record::Made;
@@ -95,19 +97,19 @@ impl State {
     }
 
     pub fn wait_event(&mut self, stream: usize, event: usize) -> Answer {
-        match self.now(event) {
-            Now::Place(place) => self.draw_in(stream, place),
-            Now::Stale => {
+        match self.current_record(event) {
+            CurrentRecord::Capture(member) => self.join_capture(stream, member),
+            CurrentRecord::Stale => {
                 if let Some(capture) = self.capture_of(stream)? {
                     self.break_capture(capture);
                 }
                 Err(Code::INVALID_VALUE)
             }
-            Now::Nothing => {
+            CurrentRecord::None => {
                 self.capture_of(stream)?;
-                self.refuse_default(stream)
+                self.ensure_default_not_capturing(stream)
             }
-            Now::Work => {
+            CurrentRecord::Work => {
                 if let Some(capture) = self.capture_of(stream)? {
                     self.break_capture(capture);
                     return Err(Code::CAPTURE_ISOLATION);
@@ -116,59 +118,60 @@ impl State {
                 let it = self.streams.get(stream);
                 let event = self.events.get(event);
                 match &event.shared {
-                    None => it.host.wait_event(&event.host).map_err(refused),
+                    None => it.host.wait_event(&event.host).map_err(host_error),
                     Some(shared) => {
                         let fault = &self.contexts.get(it.context).fault;
                         let gate = gates::for_record(shared, fault)?;
-                        it.host.wait_event(gate.event()).map_err(refused)
+                        it.host.wait_event(gate.event()).map_err(host_error)
                     }
                 }
             }
         }
     }
 
-    /// Makes a stream wait for a place in a capture, by which it becomes a part of it.
-    fn draw_in(&mut self, stream: usize, place: Member) -> Answer {
-        self.refuse_default(stream)?;
+    /// Makes a stream wait for a node of a capture, and thereby join the capture.
+    fn join_capture(&mut self, stream: usize, other: Member) -> Answer {
+        self.ensure_default_not_capturing(stream)?;
         match self.capture_of(stream)? {
-            None => self.streams.get_mut(stream).member = Some(place),
-            Some(capture) if capture == place.capture => {
+            None => self.streams.get_mut(stream).member = Some(other),
+            Some(capture) if capture == other.capture => {
                 if let Some(member) = &mut self.streams.get_mut(stream).member {
-                    member.after.extend(place.after);
+                    member.after.extend(other.after);
                     member.after.sort_unstable();
                     member.after.dedup();
                 }
             }
             Some(capture) => {
                 self.break_capture(capture);
-                self.break_capture(place.capture);
+                self.break_capture(other.capture);
                 return Err(Code::CAPTURE_MERGE);
             }
         }
         Ok(())
     }
 
-    /// For what cannot be asked of an event whose record is in a capture.
-    fn ask(&mut self, event: usize) -> Answer {
-        match self.now(event) {
-            Now::Place(place) => {
-                self.break_capture(place.capture);
+    /// Returns an error if the event must not be queried: its record is in a capture, a capture
+    /// forbids it, or its context has failed.
+    fn ensure_queryable(&mut self, event: usize) -> Answer {
+        match self.current_record(event) {
+            CurrentRecord::Capture(member) => {
+                self.break_capture(member.capture);
                 return Err(Code::CAPTURED_EVENT);
             }
-            Now::Stale => return Err(Code::INVALID_VALUE),
-            Now::Nothing | Now::Work => {}
+            CurrentRecord::Stale => return Err(Code::INVALID_VALUE),
+            CurrentRecord::None | CurrentRecord::Work => {}
         }
-        self.refuse_beside_captures()?;
+        self.ensure_capture_mode_allows()?;
         self.check_not_faulted(self.events.get(event).context)
     }
 
     fn elapsed(&mut self, start: Ptr, end: Ptr) -> Result<f32, Code> {
         let (start, end) = (self.events.check(start)?, self.events.check(end)?);
-        let now = [self.now(start), self.now(end)];
-        if now.iter().any(|now| matches!(now, Now::Place(_))) {
+        let records = [self.current_record(start), self.current_record(end)];
+        if records.iter().any(|record| matches!(record, CurrentRecord::Capture(_))) {
             return Err(Code::CAPTURED_EVENT);
         }
-        if now.iter().any(|now| matches!(now, Now::Stale)) {
+        if records.iter().any(|record| matches!(record, CurrentRecord::Stale)) {
             return Err(Code::INVALID_VALUE);
         }
         let (first, last) = (self.events.get(start), self.events.get(end));
@@ -182,15 +185,15 @@ impl State {
         last.host.elapsed_since(&first.host).map_err(|error| match error.kind() {
             ErrorKind::EventPending => Code::NOT_READY,
             ErrorKind::EventNotRecorded => Code::INVALID_HANDLE,
-            _ => refused(error),
+            _ => host_error(error),
         })
     }
 }
 
 exports! {
-    ready cuEventCreate(event: *mut Ptr, flags: c_uint) {
+    initialized cuEventCreate(event: *mut Ptr, flags: c_uint) {
         let made = state().new_event(flags, None)?;
-        put(event, std::ptr::without_provenance_mut(made))
+        write_out(event, std::ptr::without_provenance_mut(made))
     }
 
     inside cuEventDestroy_v2(event: Ptr) {
@@ -198,9 +201,9 @@ exports! {
         let event = state.events.check(event)?;
         gpu_stream_faults::gone("event", event);
         let event = state.events.remove(event);
-        // After a fault it is destroyed all the same, as far as is known.
+        // The event is destroyed despite a fault, as far as is known.
         let answer = state.check_not_faulted(event.context);
-        // Records that were made still hold who waits for them.
+        // Waits for records that were made stay in force after the event is destroyed.
         drop(state);
         drop(event);
         answer
@@ -214,13 +217,13 @@ exports! {
     }
 
     inside cuEventQuery(event: Ptr) {
-        gates::look();
+        gates::poll();
         let mut state = state();
         let event = state.events.check(event)?;
-        state.ask(event)?;
+        state.ensure_queryable(event)?;
         let event = state.events.get(event);
         let is_done = match &event.shared {
-            None => event.host.query().map_err(refused)?,
+            None => event.host.query().map_err(host_error)?,
             Some(shared) => shared.is_done(),
         };
         state.check_not_faulted(event.context)?;
@@ -228,30 +231,30 @@ exports! {
     }
 
     inside cuEventSynchronize(event: Ptr) {
-        gates::look();
+        gates::poll();
         let (host, gate, context) = {
             let mut state = state();
             let event = state.events.check(event)?;
-            state.ask(event)?;
+            state.ensure_queryable(event)?;
             let event = state.events.get(event);
             let fault = &state.contexts.get(event.context).fault;
             let gate = event.shared.as_ref().map(|shared| gates::for_record(shared, fault));
             (Arc::clone(&event.host), gate.transpose()?, event.context)
         };
         match gate {
-            None => host.synchronize().map_err(refused)?,
-            Some(gate) => gate.event().synchronize().map_err(refused)?,
+            None => host.synchronize().map_err(host_error)?,
+            Some(gate) => gate.event().synchronize().map_err(host_error)?,
         }
         state().check_not_faulted(context)
     }
 
-    ready cuEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr) {
+    initialized cuEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr) {
         let elapsed = state().elapsed(start, end)?;
-        put(milliseconds, elapsed)
+        write_out(milliseconds, elapsed)
     }
 
-    ready cuEventElapsedTime_v2(milliseconds: *mut f32, start: Ptr, end: Ptr) {
+    initialized cuEventElapsedTime_v2(milliseconds: *mut f32, start: Ptr, end: Ptr) {
         let elapsed = state().elapsed(start, end)?;
-        put(milliseconds, elapsed)
+        write_out(milliseconds, elapsed)
     }
 }

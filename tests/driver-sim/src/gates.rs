@@ -1,5 +1,7 @@
-//! Streams that are held back until a word in memory is right, a time has passed, or another process
-//! has come to something. A thread looks after them, and so does every call that asks or waits.
+//! Gates: hold a stream back until a word in memory matches, a time has passed, or another process
+//! reaches a record.
+//!
+//! A thread polls the conditions, and so does every call that queries or waits.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -11,12 +13,13 @@ use gpu_stream_host::Gate;
 use crate::codes::Code;
 use crate::ipc::Shared;
 use crate::memory;
-use crate::state::{Fault, host_device, refused};
+use crate::state::{Fault, host_device, host_error};
 use crate::work::fail;
 
-/// What a gate waits for.
-pub enum Until {
-    /// `cuStreamWaitValue32`: at least, equal, any bit, not all bits, by the lowest bits of `flags`.
+/// The condition that opens a gate.
+pub enum Condition {
+    /// `cuStreamWaitValue32`. The lowest bits of `flags` select the comparison: at least, equal,
+    /// any bit, or not all bits.
     Word {
         address: usize,
         value: u32,
@@ -29,14 +32,14 @@ pub enum Until {
     },
 }
 
-impl Until {
-    pub fn in_a_while(time: Duration) -> Self {
-        Until::Moment(Instant::now() + time)
+impl Condition {
+    pub fn after(time: Duration) -> Self {
+        Condition::Moment(Instant::now() + time)
     }
 
-    fn is_over(&self) -> Result<bool, Code> {
+    fn is_met(&self) -> Result<bool, Code> {
         Ok(match self {
-            Until::Word { address, value, flags } => {
+            Condition::Word { address, value, flags } => {
                 let word = memory::load(*address)?;
                 match flags & 3 {
                     0 => word.wrapping_sub(*value).cast_signed() >= 0,
@@ -45,104 +48,104 @@ impl Until {
                     _ => !(word | value) != 0,
                 }
             }
-            Until::Moment(moment) => Instant::now() >= *moment,
-            Until::Record { shared, number } => shared.has_reached(*number),
+            Condition::Moment(moment) => Instant::now() >= *moment,
+            Condition::Record { shared, number } => shared.has_reached(*number),
         })
     }
 }
 
-/// A gate that is opened when this is dropped.
-struct Held {
+/// A gate and its condition. Opens the gate on drop.
+struct PendingGate {
     gate: Arc<Gate>,
-    until: Until,
+    condition: Condition,
     fault: Fault,
 }
 
-impl Held {
-    fn is_over(&self) -> bool {
+impl PendingGate {
+    fn is_met(&self) -> bool {
         if self.fault.load(Ordering::Acquire) != 0 {
             return true;
         }
-        self.until.is_over().unwrap_or_else(|code| {
+        self.condition.is_met().unwrap_or_else(|code| {
             fail(&self.fault, code);
             true
         })
     }
 }
 
-impl Drop for Held {
+impl Drop for PendingGate {
     fn drop(&mut self) {
         self.gate.open();
     }
 }
 
-static HELD: Mutex<Vec<Held>> = Mutex::new(Vec::new());
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-static MORE: Condvar = Condvar::new();
+static PENDING: Mutex<Vec<PendingGate>> = Mutex::new(Vec::new());
+static PENDING_COUNT: AtomicUsize = AtomicUsize::new(0);
+static ADDED: Condvar = Condvar::new();
 
-/// So many looks go without a pause after something has changed.
-const EAGER: u32 = 64;
+/// The number of polls without a pause after the last change.
+const SPIN_LIMIT: u32 = 64;
 const PAUSE: Duration = Duration::from_micros(50);
 
-fn held() -> MutexGuard<'static, Vec<Held>> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+fn pending() -> MutexGuard<'static, Vec<PendingGate>> {
+    PENDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opens `gate` when `until` is over or the context has failed.
-pub fn hold(gate: Arc<Gate>, until: Until, fault: &Fault) {
-    let one = Held { gate, until, fault: Arc::clone(fault) };
-    if one.is_over() {
+/// Opens `gate` when `condition` is met or the context has failed.
+pub fn open_when(gate: Arc<Gate>, condition: Condition, fault: &Fault) {
+    let one = PendingGate { gate, condition, fault: Arc::clone(fault) };
+    if one.is_met() {
         return;
     }
     static WATCHER: LazyLock<()> = LazyLock::new(|| {
         let watcher = thread::Builder::new().name("driver-sim gates".into());
         if let Err(error) = watcher.spawn(watch) {
-            eprintln!("driver-sim: no thread for the gates: {error}");
+            eprintln!("driver-sim: the thread for gates cannot be started: {error}");
             std::process::abort();
         }
     });
     LazyLock::force(&WATCHER);
-    let mut held = held();
-    held.push(one);
-    COUNT.store(held.len(), Ordering::Release);
-    MORE.notify_one();
+    let mut pending = pending();
+    pending.push(one);
+    PENDING_COUNT.store(pending.len(), Ordering::Release);
+    ADDED.notify_one();
 }
 
-/// A gate for a record that is made by now, in whatever process.
+/// Returns a gate that opens when the last record made so far, in any process, is reached.
 pub fn for_record(shared: &Arc<Shared>, fault: &Fault) -> Result<Arc<Gate>, Code> {
-    let gate = Arc::new(Gate::new(host_device()?).map_err(refused)?);
-    let until = Until::Record { shared: Arc::clone(shared), number: shared.made() };
-    hold(Arc::clone(&gate), until, fault);
+    let gate = Arc::new(Gate::new(host_device()?).map_err(host_error)?);
+    let condition = Condition::Record { shared: Arc::clone(shared), number: shared.made() };
+    open_when(Arc::clone(&gate), condition, fault);
     Ok(gate)
 }
 
-/// Opens what is over.
-pub fn look() {
-    if COUNT.load(Ordering::Acquire) != 0
-        && let Ok(mut held) = HELD.try_lock()
+/// Opens the gates whose conditions are met. Does nothing if another thread is polling.
+pub fn poll() {
+    if PENDING_COUNT.load(Ordering::Acquire) != 0
+        && let Ok(mut pending) = PENDING.try_lock()
     {
-        open(&mut held);
+        open_met(&mut pending);
     }
 }
 
-/// Whether any gate was opened.
-fn open(held: &mut Vec<Held>) -> bool {
-    let before = held.len();
-    held.retain(|one| !one.is_over());
-    COUNT.store(held.len(), Ordering::Release);
-    held.len() < before
+/// Opens the gates whose conditions are met. Returns `true` if it opened any.
+fn open_met(pending: &mut Vec<PendingGate>) -> bool {
+    let before = pending.len();
+    pending.retain(|one| !one.is_met());
+    PENDING_COUNT.store(pending.len(), Ordering::Release);
+    pending.len() < before
 }
 
 fn watch() {
-    let mut looks = 0;
+    let mut idle_polls = 0;
     loop {
-        let mut held = held();
-        while held.is_empty() {
-            held = MORE.wait(held).unwrap_or_else(PoisonError::into_inner);
-            looks = 0;
+        let mut pending = pending();
+        while pending.is_empty() {
+            pending = ADDED.wait(pending).unwrap_or_else(PoisonError::into_inner);
+            idle_polls = 0;
         }
-        looks = if open(&mut held) { 0 } else { looks + 1 };
-        drop(held);
-        if looks < EAGER { thread::yield_now() } else { thread::sleep(PAUSE) }
+        idle_polls = if open_met(&mut pending) { 0 } else { idle_polls + 1 };
+        drop(pending);
+        if idle_polls < SPIN_LIMIT { thread::yield_now() } else { thread::sleep(PAUSE) }
     }
 }

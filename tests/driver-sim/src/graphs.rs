@@ -1,5 +1,6 @@
-//! Graphs: what was captured, to be launched. A launch does the work in the order in which it was
-//! captured, one piece after the other.
+//! Graphs: captured work that can be launched.
+//!
+//! A launch does the work sequentially, in the order in which it was captured.
 
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;
@@ -8,21 +9,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gpu_stream_core::Stream as _;
 use gpu_stream_host::HostEvent;
 
-use crate::call::{Ptr, exports, put, put_if};
+use crate::call::{Ptr, exports, write_optional, write_out};
 use crate::codes::Code;
-use crate::state::{refused, state};
+use crate::state::{host_error, state};
 use crate::tables::node_handle;
 use crate::work::{Work, execute};
 
 #[derive(Default)]
 pub struct Graph {
     pub work: Vec<Work>,
-    /// Handles of the nodes, in the order in which they were captured. No function takes one.
+    /// Handles of the nodes, in capture order. No function takes one.
     nodes: Vec<usize>,
 }
 
 impl Graph {
-    /// Returns the handle of a new node.
+    /// Adds a node and returns its handle.
     pub fn add_node(&mut self) -> usize {
         static LAST: AtomicUsize = AtomicUsize::new(0);
         let handle = node_handle(LAST.fetch_add(1, Ordering::Relaxed));
@@ -33,7 +34,7 @@ impl Graph {
 
 pub struct Executable {
     work: Arc<[Work]>,
-    /// Behind the last launch: the next one comes after it, on whatever stream.
+    /// An event after the last launch. The next launch waits for it, on any stream.
     last: Option<HostEvent>,
 }
 
@@ -46,10 +47,11 @@ pub struct Parameters {
     result: c_int,
 }
 
-/// Seen on an H200: beside a capture in the global mode the answer is 900, and the capture is broken.
+/// Instantiates a graph. During a global capture it returns 900 and breaks the capture, as observed
+/// on an H200.
 fn instantiate(graph: Ptr) -> Result<Ptr, Code> {
     let mut state = state();
-    state.refuse_beside_captures()?;
+    state.ensure_capture_mode_allows()?;
     let graph = state.graphs.check(graph)?;
     let work = Arc::from(&state.graphs.get(graph).work[..]);
     let made = state.executables.insert(|_| Executable { work, last: None });
@@ -57,32 +59,36 @@ fn instantiate(graph: Ptr) -> Result<Ptr, Code> {
 }
 
 exports! {
-    ready cuGraphInstantiateWithFlags(executable: *mut Ptr, graph: Ptr, _flags: u64) {
-        put(executable, instantiate(graph)?)
+    initialized cuGraphInstantiateWithFlags(executable: *mut Ptr, graph: Ptr, _flags: u64) {
+        write_out(executable, instantiate(graph)?)
     }
 
-    ready cuGraphInstantiate_v2(
+    initialized cuGraphInstantiate_v2(
         executable: *mut Ptr,
         graph: Ptr,
         failed: *mut Ptr,
         _text: *mut c_char,
         _room: usize,
     ) {
-        put_if(failed, std::ptr::null_mut());
-        put(executable, instantiate(graph)?)
+        write_optional(failed, std::ptr::null_mut());
+        write_out(executable, instantiate(graph)?)
     }
 
-    ready cuGraphInstantiateWithParams(executable: *mut Ptr, graph: Ptr, parameters: *mut Parameters) {
+    initialized cuGraphInstantiateWithParams(
+        executable: *mut Ptr,
+        graph: Ptr,
+        parameters: *mut Parameters,
+    ) {
         if parameters.is_null() {
             return Err(Code::INVALID_VALUE);
         }
         (*parameters).failed = std::ptr::null_mut();
         (*parameters).result = 0;
-        put(executable, instantiate(graph)?)
+        write_out(executable, instantiate(graph)?)
     }
 
-    // With no array it tells how many there are.
-    ready cuGraphGetNodes(graph: Ptr, nodes: *mut Ptr, count: *mut usize) {
+    // With a null array, only the number of nodes is written.
+    initialized cuGraphGetNodes(graph: Ptr, nodes: *mut Ptr, count: *mut usize) {
         let state = state();
         let graph = state.graphs.check(graph)?;
         let all = &state.graphs.get(graph).nodes;
@@ -90,14 +96,14 @@ exports! {
             return Err(Code::INVALID_VALUE);
         }
         if nodes.is_null() {
-            return put(count, all.len());
+            return write_out(count, all.len());
         }
         let room = count.read();
         for index in 0..room {
             let node = all.get(index).copied().unwrap_or(0);
-            put(nodes.add(index), std::ptr::without_provenance_mut(node))?;
+            write_out(nodes.add(index), std::ptr::without_provenance_mut(node))?;
         }
-        put(count, room.min(all.len()))
+        write_out(count, room.min(all.len()))
     }
 
     inside cuGraphLaunch(executable: Ptr, stream: Ptr) {
@@ -111,23 +117,23 @@ exports! {
         state.apply_implicit_sync(stream)?;
         let it = state.streams.get(stream);
         if let Some(last) = &state.executables.get(executable).last {
-            it.host.wait_event(last).map_err(refused)?;
+            it.host.wait_event(last).map_err(host_error)?;
         }
         let fault = &state.contexts.get(it.context).fault;
         work.iter().try_for_each(|one| execute(&it.host, fault, one.clone()))?;
-        let last = it.host.record_event().map_err(refused)?;
+        let last = it.host.record_event().map_err(host_error)?;
         state.executables.get_mut(executable).last = Some(last);
         Ok(())
     }
 
-    ready cuGraphDestroy(graph: Ptr) {
+    initialized cuGraphDestroy(graph: Ptr) {
         let mut state = state();
         let graph = state.graphs.check(graph)?;
         state.graphs.remove(graph);
         Ok(())
     }
 
-    ready cuGraphExecDestroy(executable: Ptr) {
+    initialized cuGraphExecDestroy(executable: Ptr) {
         let mut state = state();
         let executable = state.executables.check(executable)?;
         state.executables.remove(executable);

@@ -1,26 +1,26 @@
-//! Green contexts: parts of a device with a context handle of their own. They stand on the device's
-//! primary context, whose memory and faults they have.
+//! Green contexts: parts of a device, each with its own context handle, on the device's primary
+//! context. They share its memory and its faults.
 //!
-//! Streams of one belong to its own context handle. Its events and the primary context's fit the streams
-//! of both. The simulator has no multiprocessors,
-//! so the resources are only checked for being some.
+//! A stream of a green context belongs to that context's handle. Events of the green context and of
+//! the primary context can be used on streams of both. The simulator has no multiprocessors: it
+//! only checks that resources are given.
 
 use std::ffi::{c_int, c_uint};
 use std::sync::Arc;
 
-use crate::call::{Ptr, exports, put};
+use crate::call::{Ptr, exports, write_out};
 use crate::codes::Code;
-use crate::contexts::{MOST_URGENT, release_primary};
+use crate::contexts::{GREATEST_PRIORITY, release_primary};
 use crate::state::{Context, End, state};
-use crate::streams::Kind;
+use crate::streams::StreamKind;
 
 pub struct Green {
-    /// What `cuCtxFromGreenCtx` returns.
+    /// The handle that `cuCtxFromGreenCtx` returns.
     pub context: usize,
     pub device: usize,
 }
 
-/// What `cuDevResourceGenerateDesc` makes.
+/// The object that `cuDevResourceGenerateDesc` creates.
 pub struct Resources;
 
 /// `CUdevResource`. The multiprocessors follow the inner bytes.
@@ -41,15 +41,19 @@ const MULTIPROCESSORS: c_int = 1;
 const DEFAULT_STREAM: c_uint = 1;
 
 exports! {
-    ready cuDeviceGetDevResource(device: c_int, resource: *mut Resource, kind: c_int) {
+    initialized cuDeviceGetDevResource(device: c_int, resource: *mut Resource, kind: c_int) {
         state().device(device)?;
         if kind != MULTIPROCESSORS {
             return Err(Code::INVALID_RESOURCE_TYPE);
         }
-        put(resource, Resource { kind, inner: [0; 92], multiprocessors: 1, rest: [0; 44] })
+        write_out(resource, Resource { kind, inner: [0; 92], multiprocessors: 1, rest: [0; 44] })
     }
 
-    ready cuDevResourceGenerateDesc(description: *mut Ptr, resources: *mut Resource, count: c_uint) {
+    initialized cuDevResourceGenerateDesc(
+        description: *mut Ptr,
+        resources: *mut Resource,
+        count: c_uint,
+    ) {
         if resources.is_null() || count == 0 {
             return Err(Code::INVALID_VALUE);
         }
@@ -57,10 +61,10 @@ exports! {
             return Err(Code::INVALID_RESOURCE_TYPE);
         }
         let made = state().resources.insert(|_| Resources);
-        put(description, std::ptr::without_provenance_mut(made))
+        write_out(description, std::ptr::without_provenance_mut(made))
     }
 
-    ready cuGreenCtxCreate(green: *mut Ptr, description: Ptr, device: c_int, flags: c_uint) {
+    initialized cuGreenCtxCreate(green: *mut Ptr, description: Ptr, device: c_int, flags: c_uint) {
         let mut state = state();
         if green.is_null() || description.is_null() || flags != DEFAULT_STREAM {
             return Err(Code::INVALID_VALUE);
@@ -70,13 +74,13 @@ exports! {
         let primary = state.retain_primary(device)?;
         let fault = Arc::clone(&state.contexts.get(primary).fault);
         let context = state.contexts.insert(|_| Context::new(device, None, fault));
-        state.give_default_stream(context)?;
+        state.create_default_stream(context)?;
         let made = state.greens.insert(|_| Green { context, device });
         state.contexts.get_mut(context).green = Some(made);
-        put(green, std::ptr::without_provenance_mut(made))
+        write_out(green, std::ptr::without_provenance_mut(made))
     }
 
-    ready cuGreenCtxDestroy(green: Ptr) {
+    initialized cuGreenCtxDestroy(green: Ptr) {
         let mut state = state();
         let green = state.greens.check(green)?;
         let Green { context, device } = state.greens.remove(green);
@@ -85,13 +89,18 @@ exports! {
         release_primary(device)
     }
 
-    ready cuCtxFromGreenCtx(context: *mut Ptr, green: Ptr) {
+    initialized cuCtxFromGreenCtx(context: *mut Ptr, green: Ptr) {
         let state = state();
         let green = state.greens.check(green)?;
-        put(context, std::ptr::without_provenance_mut(state.greens.get(green).context))
+        write_out(context, std::ptr::without_provenance_mut(state.greens.get(green).context))
     }
 
-    ready cuGreenCtxStreamCreate(stream: *mut Ptr, green: Ptr, flags: c_uint, priority: c_int) {
+    initialized cuGreenCtxStreamCreate(
+        stream: *mut Ptr,
+        green: Ptr,
+        flags: c_uint,
+        priority: c_int,
+    ) {
         // A stream of a green context never synchronises with the default stream.
         if stream.is_null() || flags != 1 {
             return Err(Code::INVALID_VALUE);
@@ -100,16 +109,16 @@ exports! {
         let green = state.greens.check(green)?;
         let context = state.greens.get(green).context;
         state.check_not_faulted(context)?;
-        let priority = priority.clamp(MOST_URGENT, 0);
-        let made = state.new_stream(context, Kind::Explicit, false, priority)?;
+        let priority = priority.clamp(GREATEST_PRIORITY, 0);
+        let made = state.new_stream(context, StreamKind::Explicit, false, priority)?;
         gpu_stream_faults::made("stream", made);
-        put(stream, std::ptr::without_provenance_mut(made))
+        write_out(stream, std::ptr::without_provenance_mut(made))
     }
 
-    ready cuStreamGetGreenCtx(stream: Ptr, green: *mut Ptr) {
+    initialized cuStreamGetGreenCtx(stream: Ptr, green: *mut Ptr) {
         let mut state = state();
         let stream = state.stream(stream)?;
         let found = state.contexts.get(state.streams.get(stream).context).green;
-        put(green, std::ptr::without_provenance_mut(found.unwrap_or(0)))
+        write_out(green, std::ptr::without_provenance_mut(found.unwrap_or(0)))
     }
 }

@@ -1,15 +1,14 @@
-//! Functions that are missing: those that are newer than `DRIVER_SIM_VERSION`, and those that
-//! `DRIVER_SIM_HIDE` names.
+//! Missing functions: those newer than `DRIVER_SIM_VERSION`, and those that `DRIVER_SIM_HIDE`
+//! names.
 //!
-//! When the library is loaded, before anybody can look for a function in it, the entries of these in
-//! its table of dynamic symbols are turned into symbols that it needs and does not have. `dlsym`
-//! passes those over.
+//! While the library is loaded, before any code can resolve its functions, their entries in the
+//! table of dynamic symbols are marked as undefined. `dlsym` skips such entries.
 
 use std::ffi::{CStr, c_int};
 
 use crate::config::config;
 
-/// Since which version a function is there, if it was not in 11.0.
+/// The functions that CUDA 11.0 lacks, each with the first version that has it.
 const SINCE: [(&CStr, c_int); 19] = [
     (c"cuMemAllocAsync", 11_020),
     (c"cuMemFreeAsync", 11_020),
@@ -34,87 +33,90 @@ const SINCE: [(&CStr, c_int); 19] = [
 
 #[used]
 #[unsafe(link_section = ".init_array")]
-static AT_LOAD: extern "C" fn() = at_load;
+static ON_LOAD: extern "C" fn() = on_load;
 
-extern "C" fn at_load() {
+extern "C" fn on_load() {
     let config = config();
-    let mut names: Vec<&[u8]> = config.hide.iter().map(|name| name.as_bytes()).collect();
+    let mut names: Vec<&[u8]> = config.hidden.iter().map(|name| name.as_bytes()).collect();
     let newer = SINCE.iter().filter(|(_, since)| *since > config.version);
     names.extend(newer.map(|(name, _)| name.to_bytes()));
     if names.is_empty() {
         return;
     }
-    // SAFETY: this is run while the library is loaded, before anybody else uses its tables.
-    let wrong = unsafe { hide(&names) };
-    if let Err(name) = wrong {
-        eprintln!("driver-sim: DRIVER_SIM_HIDE: {name} is no function of the simulator");
+    // SAFETY: this runs while the library is loaded, before any other code uses its tables.
+    let hidden = unsafe { hide_symbols(&names) };
+    if let Err(name) = hidden {
+        eprintln!("driver-sim: DRIVER_SIM_HIDE: {name} is not a function of the simulator");
         std::process::abort();
     }
 }
 
-/// `DT_STRTAB`, `DT_SYMTAB`, `DT_GNU_HASH`: where the names, the symbols and their hashes are.
-const NAMES: usize = 5;
-const SYMBOLS: usize = 6;
-const HASHES: usize = 0x6fff_fef5;
+/// Tags of the dynamic section: the tables of names, symbols and symbol hashes.
+const DT_STRTAB: usize = 5;
+const DT_SYMTAB: usize = 6;
+const DT_GNU_HASH: usize = 0x6fff_fef5;
 
-/// What `_DYNAMIC` is an array of.
+/// An entry of `_DYNAMIC`.
 #[repr(C)]
-struct Entry {
+struct DynamicEntry {
     tag: usize,
     value: usize,
 }
 
 unsafe extern "C" {
-    /// Every library's own list of where its tables are, up to a tag of 0. The dynamic linker has put
-    /// addresses into it.
+    /// The library's dynamic section, terminated by a tag of 0. The dynamic linker has relocated
+    /// its addresses.
     #[link_name = "_DYNAMIC"]
-    static DYNAMIC: Entry;
+    static DYNAMIC: DynamicEntry;
 }
 
+/// Marks the named functions as undefined. Returns the first name that is no exported function as
+/// an error.
+///
 /// # Safety
-/// The library is being loaded, and nobody else uses its tables.
-unsafe fn hide<'a>(hidden: &[&'a [u8]]) -> Result<(), std::borrow::Cow<'a, str>> {
-    // SAFETY: the linker made these tables as the format has them.
+/// The library is being loaded, and no other code uses its tables.
+unsafe fn hide_symbols<'a>(hidden: &[&'a [u8]]) -> Result<(), std::borrow::Cow<'a, str>> {
+    // SAFETY: the linker made these tables in the ELF format.
     let (symbols, count, names) = unsafe {
-        let Some((names, symbols, hashes)) = table(NAMES)
-            .zip(table(SYMBOLS))
-            .zip(table(HASHES))
+        let Some((names, symbols, hashes)) = dynamic_table(DT_STRTAB)
+            .zip(dynamic_table(DT_SYMTAB))
+            .zip(dynamic_table(DT_GNU_HASH))
             .map(|((names, symbols), hashes)| (names, symbols, hashes))
         else {
             return Ok(());
         };
-        (symbols.cast::<libc::Elf64_Sym>().cast_mut(), count(hashes.cast()), names)
+        (symbols.cast::<libc::Elf64_Sym>().cast_mut(), symbol_count(hashes.cast()), names)
     };
-    // SAFETY: the name is one of the table, which ends each with a zero.
+    // SAFETY: `index` is below `count`, and the string table terminates each name with a NUL.
     let name_of = |index: usize| unsafe {
         CStr::from_ptr(names.add((*symbols.add(index)).st_name as usize).cast()).to_bytes()
     };
     let find = |name: &[u8]| (0..count).find(|&index| name_of(index) == name);
-    // In a program that only links this crate, for its functions in Rust, there is nothing to hide.
+    // A program that only links this crate's Rust functions exports nothing to hide.
     if find(b"cuInit").is_none() {
         return Ok(());
     }
     for name in hidden {
         let index = find(name).ok_or_else(|| String::from_utf8_lossy(name))?;
-        // SAFETY: the entry is in the table, which is mapped, and nobody uses it yet.
+        // SAFETY: the entry lies in the mapped symbol table, and no other code uses it yet.
         unsafe {
             let symbol = symbols.add(index);
-            protect(symbol, libc::PROT_READ | libc::PROT_WRITE);
+            set_protection(symbol, libc::PROT_READ | libc::PROT_WRITE);
             (*symbol).st_shndx = 0;
             (*symbol).st_value = 0;
-            protect(symbol, libc::PROT_READ);
+            set_protection(symbol, libc::PROT_READ);
         }
     }
     Ok(())
 }
 
-/// The address of a table of this library.
+/// Returns the address of a table in this library's dynamic section.
 ///
 /// # Safety
-/// As [`hide`].
-unsafe fn table(tag: usize) -> Option<*const u8> {
+/// The library's dynamic section is relocated.
+unsafe fn dynamic_table(tag: usize) -> Option<*const u8> {
     let mut entry = &raw const DYNAMIC;
-    // SAFETY: the list ends with a tag of 0.
+    // SAFETY: the dynamic section is terminated by a tag of 0.
     unsafe {
         while (*entry).tag != 0 {
             if (*entry).tag == tag {
@@ -126,13 +128,14 @@ unsafe fn table(tag: usize) -> Option<*const u8> {
     None
 }
 
-/// How many symbols the table has, which only its hashes tell: the last of the last chain.
+/// Returns the number of symbols, which only the hash table reveals: one more than the end of the
+/// last chain.
 ///
 /// # Safety
-/// `hashes` is such a table.
-unsafe fn count(hashes: *const u32) -> usize {
-    // SAFETY: a head of four numbers, filters of 64 bits, buckets, and a chain for each symbol from
-    // `first` on, which ends at an odd number.
+/// `hashes` points to the library's `DT_GNU_HASH` table.
+unsafe fn symbol_count(hashes: *const u32) -> usize {
+    // SAFETY: the table consists of a header of four numbers, 64-bit filters, buckets, and a chain
+    // entry for each symbol from `first` on. An odd entry ends a chain.
     unsafe {
         let (buckets, first, filters) = (*hashes, *hashes.add(1), *hashes.add(2));
         let bucket = hashes.add(4 + 2 * filters as usize);
@@ -149,16 +152,16 @@ unsafe fn count(hashes: *const u32) -> usize {
     }
 }
 
-/// Sets what may be done with the pages of a symbol.
+/// Sets the protection of the pages that hold a symbol.
 ///
 /// # Safety
-/// They are of the table of symbols.
-unsafe fn protect(symbol: *mut libc::Elf64_Sym, access: c_int) {
-    // SAFETY: it may be asked at any time.
+/// `symbol` lies in this library's symbol table.
+unsafe fn set_protection(symbol: *mut libc::Elf64_Sym, access: c_int) {
+    // SAFETY: `sysconf` has no requirements.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.unsigned_abs() as usize;
     let start = symbol.addr() & !(page - 1);
     let length = symbol.addr() + size_of::<libc::Elf64_Sym>() - start;
-    // SAFETY: the pages are mapped, and are read by everybody in any case.
+    // SAFETY: the pages are mapped, and stay readable for other code.
     if unsafe { libc::mprotect(symbol.with_addr(start).cast(), length, access) } != 0 {
         eprintln!("driver-sim: the table of symbols cannot be written");
         std::process::abort();

@@ -1,5 +1,7 @@
-//! Host functions: all of the process are called by one thread, one after the other, as the real
-//! driver does it. One that blocks holds up the others, and no other work.
+//! Host functions: one thread calls all of the process's host functions in sequence, as the real
+//! driver does.
+//!
+//! A host function that blocks delays the others, but no other work.
 
 use std::ffi::c_void;
 use std::sync::atomic::Ordering;
@@ -14,38 +16,38 @@ use crate::thread;
 /// `CUhostFn`.
 pub type HostFn = unsafe extern "C" fn(*mut c_void);
 
-/// A function whose turn it is on its stream, which goes on when the gate is open.
-pub struct Call {
+/// A host function that is due on its stream. The stream continues when the gate opens.
+pub struct HostFuncCall {
     pub function: HostFn,
     pub argument: usize,
     pub fault: Fault,
     pub gate: Arc<Gate>,
 }
 
-impl Call {
-    /// Hands it to the thread that calls.
-    pub fn hand_over(self) {
-        static CALLER: LazyLock<Mutex<Sender<Call>>> = LazyLock::new(|| {
+impl HostFuncCall {
+    /// Sends the call to the thread that calls host functions.
+    pub fn dispatch(self) {
+        static CALLER: LazyLock<Mutex<Sender<HostFuncCall>>> = LazyLock::new(|| {
             let (sender, calls) = channel();
             let caller = std::thread::Builder::new().name("driver-sim calls".into());
             if let Err(error) = caller.spawn(|| call_all(calls)) {
-                eprintln!("driver-sim: no thread for host functions: {error}");
+                eprintln!("driver-sim: the thread for host functions cannot be started: {error}");
                 std::process::abort();
             }
             Mutex::new(sender)
         });
         let caller = CALLER.lock().unwrap_or_else(PoisonError::into_inner);
-        // The other end is there as long as the process.
+        // The receiver lives as long as the process.
         let _ = caller.send(self);
     }
 }
 
-fn call_all(calls: Receiver<Call>) {
-    thread::is_the_callers();
-    for Call { function, argument, fault, gate } in calls {
+fn call_all(calls: Receiver<HostFuncCall>) {
+    thread::mark_host_func_thread();
+    for HostFuncCall { function, argument, fault, gate } in calls {
         if fault.load(Ordering::Acquire) == 0 {
-            // SAFETY: who launched the function promised that it can be called with the argument
-            // when the stream comes to it.
+            // SAFETY: the caller of the launch promised that `function` can be called with
+            // `argument` when the stream reaches it.
             unsafe { function(std::ptr::with_exposed_provenance_mut(argument)) };
         }
         gate.open();

@@ -1,10 +1,10 @@
-//! Modules, and the kernels that the simulator can play: it goes by their names.
+//! Modules, and the kernels that the simulator can run, identified by name.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char, c_uint, c_void};
 use std::time::Duration;
 
-use crate::call::{Answer, Ptr, exports, put};
+use crate::call::{Answer, Ptr, exports, write_out};
 use crate::codes::Code;
 use crate::state::state;
 use crate::work::Work;
@@ -17,34 +17,36 @@ pub struct Module {
 
 pub struct Function {
     pub context: usize,
-    play: Play,
+    kind: KernelKind,
 }
 
-/// What a kernel does.
+/// A kernel that the simulator knows.
 #[derive(Clone, Copy)]
-enum Play {
+enum KernelKind {
     /// `store(u64 to, u32 value)`.
     Store,
-    /// `copy(u64 to, u64 from)`: one word.
+    /// `copy(u64 to, u64 from)`: copies one word.
     Copy,
-    /// `slow_store(u64 to, u32 value, u32 turns)`: stores after so many turns.
+    /// `slow_store(u64 to, u32 value, u32 turns)`: stores after that many turns.
     SlowStore,
     /// `trap()`: fails.
     Trap,
 }
 
-const KNOWN: [(&str, Play); 4] = [
-    ("store", Play::Store),
-    ("copy", Play::Copy),
-    ("slow_store", Play::SlowStore),
-    ("trap", Play::Trap),
+const KNOWN: [(&str, KernelKind); 4] = [
+    ("store", KernelKind::Store),
+    ("copy", KernelKind::Copy),
+    ("slow_store", KernelKind::SlowStore),
+    ("trap", KernelKind::Trap),
 ];
 
-/// A turn of `slow_store`. On an H100 it is half a microsecond; here it is more, so that what does
-/// not wait for the kernel overtakes it on a busy machine too.
+/// The duration of a turn of `slow_store`.
+///
+/// On an H100 a turn takes half a microsecond. It takes longer here so that work which does not
+/// wait for the kernel overtakes it on a busy machine too.
 const TURN: Duration = Duration::from_micros(4);
 
-/// A launch of a kernel.
+/// A kernel launch.
 #[derive(Clone, Copy)]
 pub enum Kernel {
     Store { to: usize, value: u32, time: Option<Duration> },
@@ -53,7 +55,7 @@ pub enum Kernel {
 }
 
 impl Kernel {
-    /// How long it takes, if that is more than a moment.
+    /// Returns how long the kernel takes. Returns `None` if it finishes at once.
     pub fn time(self) -> Option<Duration> {
         match self {
             Kernel::Store { time, .. } => time,
@@ -70,7 +72,7 @@ impl Kernel {
     }
 }
 
-/// The names of the kernels in a text of PTX.
+/// Returns the names of the kernels in a PTX text.
 fn entries(text: &str) -> BTreeSet<String> {
     let after = text.split(".entry").skip(1);
     let name = |rest: &str| rest.split('(').next().map(|name| name.trim().to_owned());
@@ -80,24 +82,24 @@ fn entries(text: &str) -> BTreeSet<String> {
 /// Reads the parameters of a launch.
 ///
 /// # Safety
-/// `parameters` are those of the kernel.
-unsafe fn read(play: Play, parameters: *const *const c_void) -> Kernel {
-    // SAFETY: the caller promises as many parameters as are read, each of its size.
+/// `parameters` points to pointers to the kernel's parameters, each of its type.
+unsafe fn read(kind: KernelKind, parameters: *const *const c_void) -> Kernel {
+    // SAFETY: parameter `index` exists and is a `u64` (caller contract).
     let long = |index| unsafe { (*parameters.add(index)).cast::<u64>().read_unaligned() as usize };
-    // SAFETY: as above.
+    // SAFETY: parameter `index` exists and is a `u32` (caller contract).
     let short = |index| unsafe { (*parameters.add(index)).cast::<u32>().read_unaligned() };
-    match play {
-        Play::Store => Kernel::Store { to: long(0), value: short(1), time: None },
-        Play::SlowStore => {
+    match kind {
+        KernelKind::Store => Kernel::Store { to: long(0), value: short(1), time: None },
+        KernelKind::SlowStore => {
             Kernel::Store { to: long(0), value: short(1), time: Some(TURN * short(2)) }
         }
-        Play::Copy => Kernel::Copy { to: long(0), from: long(1) },
-        Play::Trap => Kernel::Trap,
+        KernelKind::Copy => Kernel::Copy { to: long(0), from: long(1) },
+        KernelKind::Trap => Kernel::Trap,
     }
 }
 
 exports! {
-    ready cuModuleLoadData(module: *mut Ptr, image: *const c_void) {
+    initialized cuModuleLoadData(module: *mut Ptr, image: *const c_void) {
         if image.is_null() {
             return Err(Code::INVALID_VALUE);
         }
@@ -108,17 +110,17 @@ exports! {
         let mut state = state();
         let context = state.current()?;
         let made = state.modules.insert(|_| Module { context, entries: entries(text) });
-        put(module, std::ptr::without_provenance_mut(made))
+        write_out(module, std::ptr::without_provenance_mut(made))
     }
 
-    ready cuModuleUnload(module: Ptr) {
+    initialized cuModuleUnload(module: Ptr) {
         let mut state = state();
         let module = state.modules.check(module)?;
         state.modules.remove(module);
         Ok(())
     }
 
-    ready cuModuleGetFunction(function: *mut Ptr, module: Ptr, name: *const c_char) {
+    initialized cuModuleGetFunction(function: *mut Ptr, module: Ptr, name: *const c_char) {
         let mut state = state();
         let module = state.modules.check(module)?;
         let Module { context, entries } = state.modules.get(module);
@@ -126,15 +128,15 @@ exports! {
         if !entries.contains(&*name) {
             return Err(Code::NOT_FOUND);
         }
-        let Some((_, play)) = KNOWN.iter().find(|(known, _)| *known == name) else {
-            eprintln!("driver-sim: {}: the kernel {name} is not simulated", thread::call());
+        let Some((_, kind)) = KNOWN.iter().find(|(known, _)| *known == name) else {
+            eprintln!("driver-sim: {}: the kernel {name} is not simulated", thread::current_call());
             return Err(Code::NOT_SUPPORTED);
         };
-        let made = state.functions.insert(|_| Function { context, play: *play });
-        put(function, std::ptr::without_provenance_mut(made))
+        let made = state.functions.insert(|_| Function { context, kind: *kind });
+        write_out(function, std::ptr::without_provenance_mut(made))
     }
 
-    ready cuLaunchKernel(
+    initialized cuLaunchKernel(
         function: Ptr,
         _grid_x: c_uint,
         _grid_y: c_uint,
@@ -153,11 +155,11 @@ exports! {
         let mut state = state();
         let function = state.functions.check(function)?;
         let stream = state.stream(stream)?;
-        let Function { context, play } = *state.functions.get(function);
+        let Function { context, kind } = *state.functions.get(function);
         if state.streams.get(stream).context != context {
             return Err(Code::INVALID_HANDLE);
         }
-        let kernel = read(play, parameters);
+        let kernel = read(kind, parameters);
         state.submit(stream, Work::Kernel(kernel))
     }
 }

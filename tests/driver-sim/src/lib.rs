@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 cfg_if::cfg_if! {
-    // Under loom the host backend is only its inside.
+    // Under loom, the host backend consists of its internals only.
     if #[cfg(all(target_os = "linux", not(gpu_stream_loom)))] {
         mod call;
         mod captures;
@@ -26,7 +26,7 @@ cfg_if::cfg_if! {
         mod thread;
         mod work;
 
-        pub use config::MOST_GPUS;
+        pub use config::MAX_GPUS;
         pub use locate::{FILE, fail, is_loaded, library, no_driver_here, install, without};
 
         gpu_stream_faults::export_controls!();

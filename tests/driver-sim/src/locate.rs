@@ -1,23 +1,23 @@
-//! What a test program calls to find the simulator.
+//! Functions with which a test program finds and installs the simulator.
 
 use std::env;
 use std::ffi::{CStr, OsStr, OsString, c_int, c_void};
 use std::path::PathBuf;
 
-/// What cargo calls the cdylib of this crate.
+/// The file name that cargo gives this crate's cdylib.
 pub const FILE: &str = "libdriver_sim.so";
 
 /// The variable that names the CUDA backend's library.
 const BACKEND: &str = "GPU_STREAM_CUDA_LIBRARY";
 
-/// The name under which the real driver and the simulator are looked for.
+/// The name under which programs load the driver, real or simulated.
 const SONAME: &CStr = c"libcuda.so.1";
 
-/// Where the simulator is: what `DRIVER_SIM_LIBRARY` names, or the library that cargo built beside
-/// the running program. Set `GPU_STREAM_CUDA_LIBRARY` to it.
+/// Returns the simulator's path: that in `DRIVER_SIM_LIBRARY`, or the library that cargo built
+/// beside the running program. Set `GPU_STREAM_CUDA_LIBRARY` to it.
 ///
 /// # Errors
-/// A sentence for the user that names the places where it was looked for.
+/// A message for the user that lists the paths that were tried.
 pub fn library() -> Result<PathBuf, String> {
     match env::var_os("DRIVER_SIM_LIBRARY").filter(|name| !name.is_empty()) {
         None => gpu_stream_faults::built(FILE),
@@ -31,17 +31,18 @@ pub fn library() -> Result<PathBuf, String> {
     }
 }
 
-/// Has the CUDA backend of this process run over the simulator, with so many devices: sets
-/// `GPU_STREAM_CUDA_LIBRARY` and `DRIVER_SIM_GPUS`. Call it before anything loads CUDA.
+/// Makes the CUDA backend of this process run over the simulator, with `gpus` devices.
+///
+/// Sets `GPU_STREAM_CUDA_LIBRARY` and `DRIVER_SIM_GPUS`. Call it before any code loads CUDA.
 ///
 /// # Errors
-/// As [`library`].
+/// Errors as [`library`].
 ///
 /// # Safety
-/// No other thread is running, as at the start of `main`: it sets environment variables.
+/// No other thread is running, as at the start of `main`: this function sets environment variables.
 pub unsafe fn install(gpus: usize) -> Result<(), String> {
     let library = library()?;
-    // SAFETY: nobody else reads or writes the environment meanwhile, as the caller promises.
+    // SAFETY: no other thread runs (caller contract), so none accesses the environment.
     unsafe {
         env::set_var(BACKEND, library);
         env::set_var("DRIVER_SIM_GPUS", gpus.to_string());
@@ -49,34 +50,38 @@ pub unsafe fn install(gpus: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether this machine has no CUDA driver and nothing names one: then tests that want a device go
-/// over the simulator. Does not start a driver that is there.
+/// Returns `true` if this machine has no CUDA driver and no variable names one. Tests that need a
+/// device then use the simulator.
+///
+/// It does not start a driver that is present.
 pub fn no_driver_here() -> bool {
     if env::var_os(BACKEND).is_some_and(|name| !name.is_empty()) {
         return false;
     }
-    // SAFETY: a C string. Loading the real driver starts nothing before `cuInit`.
+    // SAFETY: the name is a C string. Loading the real driver starts nothing before `cuInit`.
     let found = unsafe { libc::dlopen(SONAME.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL) };
     found.is_null()
 }
 
-/// Whether the process has loaded the simulator as its driver.
+/// Returns `true` if the process has loaded the simulator as its driver.
 pub fn is_loaded() -> bool {
-    // SAFETY: C strings; nothing is loaded that was not there already.
+    // SAFETY: the names are C strings, and `RTLD_NOLOAD` loads nothing.
     unsafe {
         let found = libc::dlopen(SONAME.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
         !found.is_null() && !libc::dlsym(found, c"driver_sim_version".as_ptr()).is_null()
     }
 }
 
-/// Enqueues work on `stream` that fails with `code`, as a kernel can. From then on the stream's context
-/// answers with that code. The handle is one of the simulator that is loaded.
+/// Enqueues work on `stream` that fails with `code`, as a kernel can. From then on, the stream's
+/// context returns that code.
+///
+/// `stream` is a handle of the loaded simulator.
 ///
 /// # Errors
-/// The code of the simulator, or -1 if it is not loaded.
+/// The simulator's code, or -1 if the simulator is not loaded.
 pub fn fail(stream: usize, code: c_int) -> Result<(), c_int> {
     type Fail = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
-    // SAFETY: C strings; nothing is loaded that was not there already.
+    // SAFETY: the names are C strings, and `RTLD_NOLOAD` loads nothing.
     let found = unsafe {
         let library = libc::dlopen(SONAME.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
         if library.is_null() {
@@ -87,16 +92,16 @@ pub fn fail(stream: usize, code: c_int) -> Result<(), c_int> {
     if found.is_null() {
         return Err(-1);
     }
-    // SAFETY: only the simulator has a function of this name, and this is its signature.
+    // SAFETY: only the simulator exports a function of this name, and it has this signature.
     let fail: Fail = unsafe { std::mem::transmute(found) };
-    // SAFETY: the simulator looks the handle up.
+    // SAFETY: the simulator checks the handle.
     match unsafe { fail(std::ptr::without_provenance_mut(stream), code) } {
         0 => Ok(()),
         code => Err(code),
     }
 }
 
-/// What to give `DRIVER_SIM_HIDE`, so that these functions are missing.
+/// Returns the value of `DRIVER_SIM_HIDE` that hides these functions.
 pub fn without<S: AsRef<OsStr>>(names: &[S]) -> OsString {
     names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(OsStr::new(","))
 }

@@ -1,5 +1,5 @@
-//! Memory: the process's own, for all devices and the host alike, with a list of what was allocated.
-//! Work that touches anything else breaks its context.
+//! Memory: the process's own, for the host and all devices, with a list of the allocations. Work
+//! that touches other memory breaks its context.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gpu_stream_core::Stream as _;
 
-use crate::call::{Answer, Ptr, exports, put};
+use crate::call::{Answer, Ptr, exports, write_out};
 use crate::codes::Code;
 use crate::contexts::synchronize;
-use crate::state::{refused, state};
+use crate::state::{host_error, state};
 use crate::work::Work;
 
-/// Lengths by address.
+/// The length of each allocation, by address.
 static ALLOCATED: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
 
 const ALIGNMENT: usize = 4096;
@@ -42,13 +42,13 @@ fn allocate(length: usize) -> Result<usize, Code> {
     Ok(address)
 }
 
-/// Frees what [`allocate`] made; anything else is left alone.
+/// Frees an allocation of [`allocate`]. Ignores any other address.
 pub fn free(address: usize) {
     let mut allocated = allocated();
     let Some(length) = allocated.remove(&address) else { return };
     let Ok(layout) = layout(length) else { return };
-    // SAFETY: it was allocated with this layout and was in the list, so it was not freed before;
-    // whoever touches memory here has the list's lock.
+    // SAFETY: the list held the allocation with this layout, so it was not freed before. All other
+    // code that accesses it holds the list's lock.
     unsafe { dealloc(std::ptr::with_exposed_provenance_mut(address), layout) };
 }
 
@@ -63,21 +63,21 @@ fn is_allocated(address: usize, length: usize) -> bool {
     holds(&allocated(), address, length)
 }
 
-/// The address of a word to wait for.
+/// Returns the address of a word that a stream can wait for.
 pub fn word(address: u64) -> Result<usize, Code> {
     let address = usize::try_from(address).map_err(|_| Code::INVALID_VALUE)?;
     let is_one = address.is_multiple_of(4) && is_allocated(address, 4);
     if is_one { Ok(address) } else { Err(Code::INVALID_VALUE) }
 }
 
-/// Does `touch` with a word of allocated memory.
+/// Calls `touch` with a word of allocated memory.
 fn with_word<T>(address: usize, touch: impl FnOnce(&AtomicU32) -> T) -> Result<T, Code> {
     let allocated = allocated();
     if !address.is_multiple_of(4) || !holds(&allocated, address, 4) {
         return Err(Code::ILLEGAL_ADDRESS);
     }
-    // SAFETY: the word is aligned and allocated, and is not freed while we have the lock; the host
-    // and other streams use whole words of it.
+    // SAFETY: the word is aligned and allocated, and cannot be freed while the lock is held. The
+    // host and other streams access it as a whole word.
     Ok(touch(unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(address)) }))
 }
 
@@ -95,13 +95,13 @@ pub fn write(to: usize, bytes: &[u8]) -> Answer {
         return Err(Code::ILLEGAL_ADDRESS);
     }
     let to = std::ptr::with_exposed_provenance_mut::<u8>(to);
-    // SAFETY: so many bytes are allocated there, and are not freed while we have the lock; `bytes`
-    // is not of that memory.
+    // SAFETY: that many bytes are allocated at `to`, and cannot be freed while the lock is held.
+    // `bytes` does not overlap them.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
     Ok(())
 }
 
-/// One of the two may be the host's own memory.
+/// Copies memory. At most one of the two addresses is ordinary host memory.
 pub fn copy(to: usize, from: usize, length: usize) -> Answer {
     let allocated = allocated();
     if !holds(&allocated, to, length) && !holds(&allocated, from, length) {
@@ -109,17 +109,17 @@ pub fn copy(to: usize, from: usize, length: usize) -> Answer {
     }
     let from = std::ptr::with_exposed_provenance::<u8>(from);
     let to = std::ptr::with_exposed_provenance_mut::<u8>(to);
-    // SAFETY: what is allocated is not freed while we have the lock; for the host's own memory,
-    // the caller of the driver promised that it is there until the copy is made.
+    // SAFETY: allocated memory cannot be freed while the lock is held. Ordinary host memory is
+    // valid until the copy is made, as the driver requires of its caller.
     unsafe { std::ptr::copy(from, to, length) };
     Ok(())
 }
 
-/// A copy to or from the host, which is over when the call is.
+/// Copies to or from the host, and returns when the copy is done.
 fn copy_now(to: usize, from: usize, length: usize) -> Answer {
     let context = {
         let mut state = state();
-        state.refuse_beside_captures()?;
+        state.ensure_capture_mode_allows()?;
         let stream = state.stream(std::ptr::null_mut())?;
         state.submit(stream, Work::Copy { to, from, length })?;
         state.current()?
@@ -130,12 +130,12 @@ fn copy_now(to: usize, from: usize, length: usize) -> Answer {
 fn synchronize_default(context: usize) -> Answer {
     let default = {
         let state = state();
-        // It may have been reset meanwhile.
+        // The context may have been reset meanwhile.
         state.check_not_faulted(context)?;
         state.streams.get(state.contexts.get(context).legacy).host.clone()
     };
-    crate::gates::look();
-    default.synchronize().map_err(refused)?;
+    crate::gates::poll();
+    default.synchronize().map_err(host_error)?;
     state().check_not_faulted(context)
 }
 
@@ -157,19 +157,19 @@ fn address(of: u64) -> Result<usize, Code> {
 }
 
 exports! {
-    ready cuMemAlloc_v2(place: *mut u64, length: usize) {
+    initialized cuMemAlloc_v2(out: *mut u64, length: usize) {
         {
             let mut state = state();
-            state.refuse_beside_captures()?;
+            state.ensure_capture_mode_allows()?;
             state.current()?;
         }
-        put(place, allocate(length)? as u64)
+        write_out(out, allocate(length)? as u64)
     }
 
-    ready cuMemFree_v2(memory: u64) {
+    initialized cuMemFree_v2(memory: u64) {
         let context = {
             let mut state = state();
-            state.refuse_beside_captures()?;
+            state.ensure_capture_mode_allows()?;
             state.current()?
         };
         if !allocated().contains_key(&address(memory)?) {
@@ -180,16 +180,16 @@ exports! {
         Ok(())
     }
 
-    ready cuMemAllocAsync(place: *mut u64, length: usize, stream: Ptr) {
+    initialized cuMemAllocAsync(out: *mut u64, length: usize, stream: Ptr) {
         let mut state = state();
         let stream = state.stream(stream)?;
         if state.capture_of(stream)?.is_some() {
             return Err(Code::NOT_SUPPORTED);
         }
-        put(place, allocate(length)? as u64)
+        write_out(out, allocate(length)? as u64)
     }
 
-    ready cuMemFreeAsync(memory: u64, stream: Ptr) {
+    initialized cuMemFreeAsync(memory: u64, stream: Ptr) {
         let address = address(memory)?;
         if !allocated().contains_key(&address) {
             return Err(Code::INVALID_VALUE);
@@ -198,8 +198,8 @@ exports! {
         let stream = state.stream(stream)?;
         if state.capture_of(stream)?.is_none() {
             state.apply_implicit_sync(stream)?;
-            if state.streams.get(stream).host.query().map_err(refused)? {
-                // A real driver, too, leaves no work behind on a stream that has none.
+            if state.streams.get(stream).host.query().map_err(host_error)? {
+                // On an idle stream, a real driver also enqueues no work.
                 free(address);
                 return Ok(());
             }
@@ -207,12 +207,12 @@ exports! {
         state.submit(stream, Work::Free { address })
     }
 
-    ready cuMemHostAlloc(place: *mut Ptr, length: usize, _flags: c_uint) {
+    initialized cuMemHostAlloc(out: *mut Ptr, length: usize, _flags: c_uint) {
         state().current()?;
-        put(place, std::ptr::with_exposed_provenance_mut(allocate(length)?))
+        write_out(out, std::ptr::with_exposed_provenance_mut(allocate(length)?))
     }
 
-    ready cuMemFreeHost(memory: Ptr) {
+    initialized cuMemFreeHost(memory: Ptr) {
         let context = state().current()?;
         if !allocated().contains_key(&memory.addr()) {
             return Err(Code::INVALID_VALUE);
@@ -222,27 +222,27 @@ exports! {
         Ok(())
     }
 
-    ready cuMemHostGetDevicePointer_v2(place: *mut u64, memory: Ptr, _flags: c_uint) {
+    initialized cuMemHostGetDevicePointer_v2(out: *mut u64, memory: Ptr, _flags: c_uint) {
         state().current()?;
         if !is_allocated(memory.addr(), 1) {
             return Err(Code::INVALID_VALUE);
         }
-        put(place, memory.addr() as u64)
+        write_out(out, memory.addr() as u64)
     }
 
-    ready cuPointerGetAttribute(_data: *mut c_void, _attribute: c_int, _pointer: u64) {
+    initialized cuPointerGetAttribute(_data: *mut c_void, _attribute: c_int, _pointer: u64) {
         Err(Code::NOT_SUPPORTED)
     }
 
-    ready cuMemcpyDtoH_v2(to: *mut c_void, from: u64, length: usize) {
+    initialized cuMemcpyDtoH_v2(to: *mut c_void, from: u64, length: usize) {
         copy_now(to.expose_provenance(), address(from)?, length)
     }
 
-    ready cuMemcpyHtoD_v2(to: u64, from: *const c_void, length: usize) {
+    initialized cuMemcpyHtoD_v2(to: u64, from: *const c_void, length: usize) {
         copy_now(address(to)?, from.expose_provenance(), length)
     }
 
-    ready cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, length: usize, stream: Ptr) {
+    initialized cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, length: usize, stream: Ptr) {
         let (to, from) = (to.expose_provenance(), address(from)?);
         {
             let mut state = state();
@@ -252,17 +252,17 @@ exports! {
                 return Ok(());
             }
         }
-        // Into memory that is not pinned: the real driver, too, comes back when it is done.
+        // The memory is not pinned: the real driver also returns only when the copy is done.
         crate::streams::synchronize(stream)
     }
 
-    ready cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, length: usize, stream: Ptr) {
+    initialized cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, length: usize, stream: Ptr) {
         let to = address(to)?;
         let from_address = from.expose_provenance();
         let work = if is_allocated(from_address, length) {
             Work::Copy { to, from: from_address, length }
         } else {
-            // Memory that is not pinned may be gone when the call has come back.
+            // Memory that is not pinned may be freed after the call returns.
             let bytes = std::slice::from_raw_parts(from.cast::<u8>(), length);
             Work::Write { to, bytes: Arc::from(bytes) }
         };
@@ -271,22 +271,22 @@ exports! {
         state.submit(stream, work)
     }
 
-    ready cuMemcpyDtoDAsync_v2(to: u64, from: u64, length: usize, stream: Ptr) {
+    initialized cuMemcpyDtoDAsync_v2(to: u64, from: u64, length: usize, stream: Ptr) {
         let (to, from) = (address(to)?, address(from)?);
         let mut state = state();
         let stream = state.stream(stream)?;
         state.submit(stream, Work::Copy { to, from, length })
     }
 
-    ready cuMemsetD8_v2(memory: u64, value: u8, count: usize) {
+    initialized cuMemsetD8_v2(memory: u64, value: u8, count: usize) {
         set(std::ptr::null_mut(), memory, &[value], count)
     }
 
-    ready cuMemsetD8Async(memory: u64, value: u8, count: usize, stream: Ptr) {
+    initialized cuMemsetD8Async(memory: u64, value: u8, count: usize, stream: Ptr) {
         set(stream, memory, &[value], count)
     }
 
-    ready cuMemsetD32_v2(memory: u64, value: c_uint, count: usize) {
+    initialized cuMemsetD32_v2(memory: u64, value: c_uint, count: usize) {
         set(std::ptr::null_mut(), memory, &value.to_ne_bytes(), count)
     }
 

@@ -1,4 +1,4 @@
-//! All that the driver knows, behind one lock.
+//! The state of the driver, behind one lock.
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
@@ -16,51 +16,54 @@ use crate::events::Event;
 use crate::graphs::{Executable, Graph};
 use crate::green::{Green, Resources};
 use crate::kernels::{Function, Module};
-use crate::streams::{Kind, Stream, Told};
-use crate::tables::{Sort, Table};
+use crate::streams::{CaptureInfoArrays, Stream, StreamKind};
+use crate::tables::{HandleKind, Table};
 use crate::thread;
 use crate::work::fail;
 
-/// Why a context is of no use any more: a code that stays, or 0.
+/// The sticky error of a context: a code, or 0.
 pub type Fault = Arc<AtomicI32>;
 
 pub struct Context {
     pub device: usize,
     pub is_primary: bool,
-    /// The green context that this one stands for.
+    /// The green context that this context handle belongs to.
     pub green: Option<usize>,
-    /// What `cuCtxGetId` returns.
+    /// The number that `cuCtxGetId` returns.
     pub id: u64,
     pub fault: Fault,
     /// The default stream.
     pub legacy: usize,
-    /// Streams that synchronise with it.
+    /// Streams that synchronise with the default stream.
     pub blocking: Vec<usize>,
 }
 
 /// The primary context of a device.
 #[derive(Default)]
-pub struct Primary {
+pub struct PrimaryContext {
     pub retained: usize,
-    /// 0 if it is not active: it was never retained, was released, or was reset.
+    /// The context, or 0 if it is not active: it was never retained, was released, or was reset.
     pub context: usize,
-    /// The handle of the last one that ended, or 0.
+    /// The handle of the last primary context that ended, or 0.
     pub before: usize,
-    /// Set when one ends whose work has failed. Then there is no other in this process.
+    /// The error of a primary context that ended after its work had failed. It prevents another one
+    /// in this process.
     pub failed: Option<Code>,
 }
 
-/// Since this version, streams of a green context that was destroyed are detached, and can be
-/// destroyed.
-const DETACHES: c_int = 13_010;
+/// The first version that detaches the streams of a destroyed green context. Detached streams can
+/// be destroyed.
+const DETACHES_SINCE: c_int = 13_010;
 
-/// How a context ends. Decides what the handles of its objects answer afterwards.
+/// The way a context ends. It decides what calls on its objects' handles answer afterwards.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// `cuCtxDestroy`: a use of an object ends the process.
+    /// `cuCtxDestroy`: a use of an object aborts the process.
     Destroyed,
-    /// The primary context was reset, or released for the last time. Until it is retained again, its
-    /// objects answer with a code. After that, a use of one ends the process.
+    /// The primary context was reset, or released for the last time.
+    ///
+    /// Until it is retained again, calls on its objects return a code. After that, a use of one
+    /// aborts the process.
     Reset,
     /// `cuGreenCtxDestroy`.
     Green,
@@ -76,7 +79,7 @@ impl Context {
 }
 
 pub struct State {
-    pub primaries: Vec<Primary>,
+    pub primaries: Vec<PrimaryContext>,
     pub contexts: Table<Context>,
     pub streams: Table<Stream>,
     pub events: Table<Event>,
@@ -86,65 +89,66 @@ pub struct State {
     pub functions: Table<Function>,
     pub greens: Table<Green>,
     pub resources: Table<Resources>,
-    /// The devices of contexts that ended and whose handles answer with a code.
+    /// Contexts that ended and whose handles answer with a code, each with its device.
     pub ended: BTreeMap<usize, usize>,
-    /// By number.
+    /// The captures, by number.
     pub captures: BTreeMap<u64, Capture>,
     last_number: u64,
 }
 
-static STARTED: AtomicBool = AtomicBool::new(false);
+static INITIALIZED: AtomicBool = AtomicBool::new(false);
 
 static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
-    let primaries = (0..config().gpus).map(|_| Primary::default()).collect();
+    let primaries = (0..config().gpus).map(|_| PrimaryContext::default()).collect();
     Mutex::new(State {
         primaries,
-        contexts: Table::new(Sort::Context),
-        streams: Table::new(Sort::Stream),
-        events: Table::new(Sort::Event),
-        graphs: Table::new(Sort::Graph),
-        executables: Table::new(Sort::Executable),
-        modules: Table::new(Sort::Module),
-        functions: Table::new(Sort::Function),
-        greens: Table::new(Sort::Green),
-        resources: Table::new(Sort::Resources),
+        contexts: Table::new(HandleKind::Context),
+        streams: Table::new(HandleKind::Stream),
+        events: Table::new(HandleKind::Event),
+        graphs: Table::new(HandleKind::Graph),
+        executables: Table::new(HandleKind::Executable),
+        modules: Table::new(HandleKind::Module),
+        functions: Table::new(HandleKind::Function),
+        greens: Table::new(HandleKind::Green),
+        resources: Table::new(HandleKind::Resources),
         ended: BTreeMap::new(),
         captures: BTreeMap::new(),
         last_number: 0,
     })
 });
 
-/// Never held while a stream's work is waited for.
+/// Locks the state. The lock is never held while waiting for a stream's work.
 pub fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether `cuInit` was called.
-pub fn is_started() -> bool {
-    STARTED.load(Ordering::Relaxed)
+/// Returns `true` if `cuInit` was called.
+pub fn is_initialized() -> bool {
+    INITIALIZED.load(Ordering::Relaxed)
 }
 
-pub fn start() {
-    if !STARTED.swap(true, Ordering::Relaxed) {
-        // As the real driver: what is pending at the end of the process is not waited for.
+pub fn initialize() {
+    if !INITIALIZED.swap(true, Ordering::Relaxed) {
+        // The real driver also does not wait for pending work when the process exits.
         gpu_stream_host::abandon_at_exit();
     }
 }
 
-/// The one device of the host backend that all streams are on. Which simulated device they belong
-/// to is kept here.
+/// Returns the host backend's only device, on which all streams run. The simulator itself keeps
+/// track of the simulated devices.
 pub fn host_device() -> Result<Device, Code> {
-    Host::device(0).map_err(refused)
+    Host::device(0).map_err(host_error)
 }
 
-/// What the host backend refuses: it has no thread or a setting of it is wrong.
-pub fn refused(error: gpu_stream_host::HostError) -> Code {
-    eprintln!("driver-sim: {}: {error}", thread::call());
+/// Reports an error of the host backend (no thread, or an invalid setting) and returns the code for
+/// it.
+pub fn host_error(error: gpu_stream_host::HostError) -> Code {
+    eprintln!("driver-sim: {}: {error}", thread::current_call());
     Code::UNKNOWN
 }
 
 impl State {
-    /// A number that no stream and no capture had before.
+    /// Returns a number that no stream and no capture has had before.
     pub fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
@@ -161,13 +165,13 @@ impl State {
         }
     }
 
-    /// The current context, if it has not been destroyed.
+    /// Returns the current context. Returns an error if it was destroyed.
     pub fn current_of_thread(&self) -> Result<usize, Code> {
         let context = thread::current()?;
         if self.contexts.is_alive(context) { Ok(context) } else { Err(Code::CONTEXT_IS_DESTROYED) }
     }
 
-    /// Likewise, if none of its work has failed.
+    /// Returns the current context. Returns an error if it was destroyed or its work has failed.
     pub fn current(&self) -> Result<usize, Code> {
         let context = self.current_of_thread()?;
         self.check_not_faulted(context)?;
@@ -179,14 +183,14 @@ impl State {
         index.ok_or(Code::INVALID_DEVICE)
     }
 
-    /// Makes a context of its own.
+    /// Creates an explicit context.
     pub fn new_context(&mut self, device: usize) -> Result<usize, Code> {
         let made = Context::new(device, None, Fault::default());
         let context = self.contexts.insert(|_| made);
-        self.give_default_stream(context)
+        self.create_default_stream(context)
     }
 
-    /// Retains the primary context of a device, and makes it if it is not active.
+    /// Retains the primary context of a device. Creates it if it is not active.
     pub fn retain_primary(&mut self, device: usize) -> Result<usize, Code> {
         if let Some(code) = self.primaries[device].failed {
             return Err(code);
@@ -208,7 +212,7 @@ impl State {
                 self.functions.forget_all(before);
                 self.modules.forget_all(before);
             }
-            self.primaries[device].context = self.give_default_stream(context)?;
+            self.primaries[device].context = self.create_default_stream(context)?;
         }
         self.primaries[device].retained += 1;
         Ok(self.primaries[device].context)
@@ -224,15 +228,16 @@ impl State {
         Ok(())
     }
 
-    /// Refuses to end a primary context on which a green one stands.
-    pub fn refuse_beneath_green(&self, device: usize) -> Answer {
+    /// Returns an error if a green context exists on the device's primary context, which then
+    /// cannot end.
+    pub fn ensure_no_green_context(&self, device: usize) -> Answer {
         let is_any = self.greens.all().any(|green| green.device == device);
         if is_any { Err(Code::NOT_PERMITTED) } else { Ok(()) }
     }
 
-    /// Ends the primary context of a device. Does not release it: how often it is retained stays.
+    /// Ends the primary context of a device. Its retain count stays.
     pub fn reset_primary(&mut self, device: usize) -> Answer {
-        self.refuse_beneath_green(device)?;
+        self.ensure_no_green_context(device)?;
         let context = std::mem::take(&mut self.primaries[device].context);
         if context == 0 {
             return Ok(());
@@ -243,28 +248,28 @@ impl State {
         Ok(())
     }
 
-    /// Returns the context that says whether an event and a stream fit: for that of a green context,
-    /// the primary one.
+    /// Returns the context that decides whether an event and a stream fit. For a green context that
+    /// is the primary one.
     pub fn root(&self, context: usize) -> usize {
         let found = self.contexts.get(context);
         if found.green.is_some() { self.primaries[found.device].context } else { context }
     }
 
-    /// Gives a new context its default stream.
-    pub fn give_default_stream(&mut self, context: usize) -> Result<usize, Code> {
-        let legacy = self.new_stream(context, Kind::Legacy, true, 0)?;
+    /// Creates the default stream of a new context.
+    pub fn create_default_stream(&mut self, context: usize) -> Result<usize, Code> {
+        let legacy = self.new_stream(context, StreamKind::Legacy, true, 0)?;
         self.contexts.get_mut(context).legacy = legacy;
         Ok(context)
     }
 
-    /// Ends a context with all that is in it. After a reset, work that has not begun is not done.
-    /// Events of a green context stay with the primary one.
+    /// Ends a context and its objects. A reset cancels work that has not begun. Events of a green
+    /// context stay with the primary context.
     pub fn end_context(&mut self, context: usize, end: End) {
         if end == End::Reset {
             fail(&self.contexts.get(context).fault, Code::CONTEXT_IS_DESTROYED);
         }
         for stream in self.streams.handles(|it| it.context == context) {
-            if end == End::Reset && self.streams.get(stream).kind == Kind::Explicit {
+            if end == End::Reset && self.streams.get(stream).kind == StreamKind::Explicit {
                 gpu_stream_faults::gone("stream", stream);
             }
             self.end_stream(stream, end);
@@ -299,12 +304,12 @@ impl State {
     pub fn new_stream(
         &mut self,
         context: usize,
-        kind: Kind,
+        kind: StreamKind,
         blocking: bool,
         priority: c_int,
     ) -> Result<usize, Code> {
         let options = StreamOptions::new().priority(if priority < 0 { -1 } else { 0 });
-        let host = Host::new_stream(host_device()?, options).map_err(refused)?;
+        let host = Host::new_stream(host_device()?, options).map_err(host_error)?;
         let id = self.next_number();
         let stream = self.streams.insert(|_| Stream {
             context,
@@ -314,23 +319,24 @@ impl State {
             id,
             host,
             member: None,
-            told: Told::default(),
+            capture_info: CaptureInfoArrays::default(),
         });
-        if blocking && kind != Kind::Legacy {
+        if blocking && kind != StreamKind::Legacy {
             self.contexts.get_mut(context).blocking.push(stream);
         }
         Ok(stream)
     }
 
-    /// Ends a stream. What was submitted to it still runs. Destroying a stream that was drawn into a
-    /// capture leaves the capture alive. The capture that began on the stream cannot be ended any
-    /// more: it is over.
+    /// Ends a stream. Its submitted work still runs.
+    ///
+    /// A capture survives the destruction of a stream that joined it. It ends with the destruction
+    /// of its origin, because it can no longer be ended there.
     pub fn end_stream(&mut self, stream: usize, end: End) {
         let of = self.streams.get(stream).context;
         let Stream { context, member, .. } = match end {
             End::Destroyed => self.streams.remove(stream),
             End::Reset => self.streams.retire(stream, Code::CONTEXT_IS_DESTROYED, of),
-            End::Green if config().version < DETACHES => {
+            End::Green if config().version < DETACHES_SINCE => {
                 self.streams.retire(stream, Code::CONTEXT_IS_DESTROYED, of)
             }
             End::Green => self.streams.retire(stream, Code::STREAM_DETACHED, of),
@@ -345,7 +351,7 @@ impl State {
         }
     }
 
-    /// The stream that a handle means on this thread.
+    /// Returns the stream that a handle means on this thread.
     pub fn stream(&mut self, stream: Ptr) -> Result<usize, Code> {
         match stream.addr() {
             0 | 1 => Ok(self.contexts.get(self.current_of_thread()?).legacy),
@@ -356,7 +362,7 @@ impl State {
                 {
                     return Ok(own);
                 }
-                let own = self.new_stream(context, Kind::PerThread, true, 0)?;
+                let own = self.new_stream(context, StreamKind::PerThread, true, 0)?;
                 thread::keep_own_stream(context, own);
                 Ok(own)
             }
@@ -364,15 +370,16 @@ impl State {
         }
     }
 
-    /// Whether what a thread has noted as its own stream is that still: it goes with its context.
+    /// Returns `true` if `stream` is still the thread's own stream in `context`. The stream ends
+    /// with its context.
     pub fn is_own_stream(&self, context: usize, stream: usize) -> bool {
         self.streams.is_alive(stream) && {
             let it = self.streams.get(stream);
-            it.context == context && it.kind == Kind::PerThread
+            it.context == context && it.kind == StreamKind::PerThread
         }
     }
 
-    /// The streams of a context, as the host backend has them.
+    /// Returns the host backend's streams of a context.
     pub fn all_of(&self, context: usize) -> Vec<HostStream> {
         let of_it = self.streams.all().filter(|stream| stream.context == context);
         of_it.map(|stream| stream.host.clone()).collect()

@@ -1,44 +1,44 @@
-//! Streams: making, asking, destroying.
+//! Streams: creation, queries, destruction, implicit synchronization.
 
 use std::ffi::{c_int, c_uint};
 
 use gpu_stream_core::Stream as _;
 use gpu_stream_host::HostStream;
 
-use crate::call::{Answer, Ptr, exports, put, put_if};
+use crate::call::{Answer, Ptr, exports, write_optional, write_out};
 use crate::captures::Member;
 use crate::codes::Code;
 use crate::config::config;
-use crate::contexts::MOST_URGENT;
-use crate::state::{End, State, refused, state};
+use crate::contexts::GREATEST_PRIORITY;
+use crate::state::{End, State, host_error, state};
 use crate::{gates, thread};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum StreamKind {
     /// The default stream of a context.
     Legacy,
-    /// A thread's own.
+    /// The default stream of a thread.
     PerThread,
     Explicit,
 }
 
 pub struct Stream {
     pub context: usize,
-    pub kind: Kind,
-    /// Whether it synchronises with the default stream.
+    pub kind: StreamKind,
+    /// `true` if it synchronises with the default stream.
     pub blocking: bool,
     pub priority: c_int,
     pub id: u64,
     pub host: HostStream,
-    /// The capture that it is in.
+    /// The stream's state in its capture, if it is capturing.
     pub member: Option<Member>,
-    pub told: Told,
+    pub capture_info: CaptureInfoArrays,
 }
 
-/// What the last `cuStreamGetCaptureInfo` of a stream points to: the nodes that the stream's next
-/// one comes after, and for each edge eight bytes of zeros.
+/// The arrays that the stream's last `cuStreamGetCaptureInfo` returned: the dependencies of its
+/// next node, and eight zero bytes for each edge.
 #[derive(Default)]
-pub struct Told {
+pub struct CaptureInfoArrays {
     pub nodes: Vec<usize>,
     pub edges: Vec<u64>,
 }
@@ -49,23 +49,28 @@ fn create(made: *mut Ptr, flags: c_uint, priority: c_int) -> Answer {
     }
     let mut state = state();
     let context = state.current()?;
-    let priority = priority.clamp(MOST_URGENT, 0);
-    let stream = state.new_stream(context, Kind::Explicit, flags == 0, priority)?;
+    let priority = priority.clamp(GREATEST_PRIORITY, 0);
+    // In a green context, flags of 0 make a non-blocking stream, and the driver reports so.
+    let blocking = flags == 0 && state.contexts.get(context).green.is_none();
+    let stream = state.new_stream(context, StreamKind::Explicit, blocking, priority)?;
     gpu_stream_faults::made("stream", stream);
-    // SAFETY: not null, and whoever calls promises that it is a place for one stream.
-    unsafe { put(made, std::ptr::without_provenance_mut(stream)) }
+    // SAFETY: `made` is not null, so it is a valid out-pointer, as the driver requires of its
+    // caller.
+    unsafe { write_out(made, std::ptr::without_provenance_mut(stream)) }
 }
 
-/// What has to be done before a stream's work is: its own, and for the default stream that of all
-/// which it synchronises with. An error where asking is refused.
-fn asked(state: &mut State, stream: Ptr) -> Result<(usize, Vec<HostStream>), Code> {
+/// Returns the stream's context and the host streams that must be idle for `stream` to be idle. For
+/// the default stream these include all that it synchronises with.
+///
+/// Returns an error if the stream must not be queried.
+fn streams_to_check(state: &mut State, stream: Ptr) -> Result<(usize, Vec<HostStream>), Code> {
     let stream = state.stream(stream)?;
-    state.refuse_captured(stream)?;
-    state.refuse_default(stream)?;
-    state.refuse_beside_captures()?;
+    state.ensure_not_captured(stream)?;
+    state.ensure_default_not_capturing(stream)?;
+    state.ensure_capture_mode_allows()?;
     let it = state.streams.get(stream);
     let (context, mut all) = (it.context, vec![it.host.clone()]);
-    if it.kind == Kind::Legacy {
+    if it.kind == StreamKind::Legacy {
         let blocking = &state.contexts.get(context).blocking;
         all.extend(blocking.iter().map(|&other| state.streams.get(other).host.clone()));
     }
@@ -73,18 +78,18 @@ fn asked(state: &mut State, stream: Ptr) -> Result<(usize, Vec<HostStream>), Cod
     Ok((context, all))
 }
 
-/// Waits for what a stream was given so far.
+/// Waits for all work that was submitted to a stream.
 pub fn synchronize(stream: Ptr) -> Answer {
-    gates::look();
-    let (context, all) = asked(&mut state(), stream)?;
-    all.iter().try_for_each(|stream| stream.synchronize().map_err(refused))?;
+    gates::poll();
+    let (context, all) = streams_to_check(&mut state(), stream)?;
+    all.iter().try_for_each(|stream| stream.synchronize().map_err(host_error))?;
     state().check_not_faulted(context)
 }
 
 exports! {
-    ready cuStreamCreate(made: *mut Ptr, flags: c_uint) { create(made, flags, 0) }
+    initialized cuStreamCreate(made: *mut Ptr, flags: c_uint) { create(made, flags, 0) }
 
-    ready cuStreamCreateWithPriority(made: *mut Ptr, flags: c_uint, priority: c_int) {
+    initialized cuStreamCreateWithPriority(made: *mut Ptr, flags: c_uint, priority: c_int) {
         create(made, flags, priority)
     }
 
@@ -101,16 +106,16 @@ exports! {
         let stream = state.streams.check(stream)?;
         gpu_stream_faults::gone("stream", stream);
         let answer = state.check_not_faulted(state.streams.get(stream).context);
-        // After a fault it is destroyed all the same, as far as is known.
+        // The stream is destroyed despite a fault, as far as is known.
         state.end_stream(stream, End::Destroyed);
         answer
     }
 
     inside cuStreamQuery(stream: Ptr) {
-        gates::look();
-        let (context, all) = asked(&mut state(), stream)?;
+        gates::poll();
+        let (context, all) = streams_to_check(&mut state(), stream)?;
         for stream in &all {
-            if !stream.query().map_err(refused)? {
+            if !stream.query().map_err(host_error)? {
                 return Err(Code::NOT_READY);
             }
         }
@@ -127,10 +132,10 @@ exports! {
         if config().green_801 && state.contexts.get(found).green.is_some() {
             return Err(Code::NOT_SUPPORTED);
         }
-        put(context, std::ptr::without_provenance_mut(found))
+        write_out(context, std::ptr::without_provenance_mut(found))
     }
 
-    ready cuStreamGetCtx_v2(stream: Ptr, context: *mut Ptr, green: *mut Ptr) {
+    initialized cuStreamGetCtx_v2(stream: Ptr, context: *mut Ptr, green: *mut Ptr) {
         let mut state = state();
         let stream = state.stream(stream)?;
         let found = state.streams.get(stream).context;
@@ -140,39 +145,40 @@ exports! {
             Some(green) => (state.primaries[of_it.device].context, green),
             None => (found, 0),
         };
-        put_if(green, std::ptr::without_provenance_mut(its_green));
-        put(context, std::ptr::without_provenance_mut(plain))
+        write_optional(green, std::ptr::without_provenance_mut(its_green));
+        write_out(context, std::ptr::without_provenance_mut(plain))
     }
 
-    ready cuStreamGetDevice(stream: Ptr, device: *mut c_int) {
+    initialized cuStreamGetDevice(stream: Ptr, device: *mut c_int) {
         let mut state = state();
         let stream = state.stream(stream)?;
         let found = state.contexts.get(state.streams.get(stream).context).device;
-        put(device, c_int::try_from(found).map_err(|_| Code::UNKNOWN)?)
+        write_out(device, c_int::try_from(found).map_err(|_| Code::UNKNOWN)?)
     }
 
-    // Not measured on a captured stream: taken to break the capture, as `cuStreamGetId` does.
+    // Not measured on a capturing stream. It is assumed to break the capture, as `cuStreamGetId`
+    // does.
     inside cuStreamGetFlags(stream: Ptr, flags: *mut c_uint) {
         let mut state = state();
         let stream = state.stream(stream)?;
-        state.refuse_captured(stream)?;
-        state.refuse_default(stream)?;
-        put(flags, u32::from(!state.streams.get(stream).blocking))
+        state.ensure_not_captured(stream)?;
+        state.ensure_default_not_capturing(stream)?;
+        write_out(flags, u32::from(!state.streams.get(stream).blocking))
     }
 
     inside cuStreamGetPriority(stream: Ptr, priority: *mut c_int) {
         let mut state = state();
         let stream = state.stream(stream)?;
-        state.refuse_default(stream)?;
-        put(priority, state.streams.get(stream).priority)
+        state.ensure_default_not_capturing(stream)?;
+        write_out(priority, state.streams.get(stream).priority)
     }
 
     inside cuStreamGetId(stream: Ptr, id: *mut u64) {
         let mut state = state();
         let stream = state.stream(stream)?;
-        state.refuse_captured(stream)?;
-        state.refuse_default(stream)?;
-        put(id, state.streams.get(stream).id)
+        state.ensure_not_captured(stream)?;
+        state.ensure_default_not_capturing(stream)?;
+        write_out(id, state.streams.get(stream).id)
     }
 
     inside cuStreamWaitEvent(stream: Ptr, event: Ptr, flags: c_uint) {
@@ -187,10 +193,10 @@ exports! {
 }
 
 impl State {
-    /// Puts what is enqueued next on a stream behind the default stream's work, or behind that of
-    /// the streams that the default stream synchronises with.
+    /// Applies implicit synchronization before the next work of a stream. A blocking stream waits
+    /// for the default stream, and the default stream waits for all blocking streams.
     pub fn apply_implicit_sync(&mut self, stream: usize) -> Answer {
-        self.refuse_default(stream)?;
+        self.ensure_default_not_capturing(stream)?;
         let it = self.streams.get(stream);
         self.check_not_faulted(it.context)?;
         if !it.blocking {
@@ -199,19 +205,20 @@ impl State {
         let context = self.contexts.get(it.context);
         let wait_for = |other: usize| {
             let other = &self.streams.get(other).host;
-            if other.query().map_err(refused)? {
+            if other.query().map_err(host_error)? {
                 return Ok(());
             }
-            it.host.wait_stream(other).map_err(refused)
+            it.host.wait_stream(other).map_err(host_error)
         };
         match it.kind {
-            Kind::Legacy => context.blocking.iter().try_for_each(|&other| wait_for(other)),
+            StreamKind::Legacy => context.blocking.iter().try_for_each(|&other| wait_for(other)),
             _ => wait_for(context.legacy),
         }
     }
 
-    /// Whether this thread's mode lets a call be that might have to do with somebody's capture.
-    pub fn refuse_beside_captures(&mut self) -> Answer {
+    /// Returns an error, and breaks the captures concerned, if an active capture forbids unsafe
+    /// calls of this thread in its capture mode.
+    pub fn ensure_capture_mode_allows(&mut self) -> Answer {
         if self.captures.is_empty() {
             return Ok(());
         }

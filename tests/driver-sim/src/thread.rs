@@ -1,4 +1,4 @@
-//! What the driver keeps for a thread: its stack of contexts, its capture mode, its own streams.
+//! The driver's per-thread state: context stack, capture mode, per-thread streams.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
@@ -8,19 +8,20 @@ use crate::call::Answer;
 use crate::codes::Code;
 use crate::state::{self, End};
 
-/// More than any program pushes.
-const DEEPEST: usize = 64;
+/// The maximum depth of the context stack, more than any program needs.
+const MAX_DEPTH: usize = 64;
 
-/// Contexts, the current one last. It has no destructor, so that it is good until the thread's end.
+/// A context stack with the current context last. It has no destructor, so it is valid until the
+/// thread ends.
 struct Stack {
-    contexts: [usize; DEEPEST],
+    contexts: [usize; MAX_DEPTH],
     depth: usize,
 }
 
-/// A thread's own streams, which end with it: context and stream.
-struct Own(Vec<(usize, usize)>);
+/// A thread's own streams, as pairs of context and stream. They end with the thread.
+struct OwnStreams(Vec<(usize, usize)>);
 
-impl Drop for Own {
+impl Drop for OwnStreams {
     fn drop(&mut self) {
         if !self.0.is_empty() {
             let mut state = state::state();
@@ -34,15 +35,16 @@ impl Drop for Own {
 }
 
 thread_local! {
-    static CONTEXTS: RefCell<Stack> = const { RefCell::new(Stack { contexts: [0; DEEPEST], depth: 0 }) };
+    static CONTEXTS: RefCell<Stack> =
+        const { RefCell::new(Stack { contexts: [0; MAX_DEPTH], depth: 0 }) };
     static MODE: Cell<c_int> = const { Cell::new(0) };
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    static IS_HOST_FUNC_THREAD: Cell<bool> = const { Cell::new(false) };
     static CALL: Cell<&'static str> = const { Cell::new("") };
     static NUMBER: Cell<u64> = const { Cell::new(0) };
-    static OWN: RefCell<Own> = const { RefCell::new(Own(Vec::new())) };
+    static OWN: RefCell<OwnStreams> = const { RefCell::new(OwnStreams(Vec::new())) };
 }
 
-/// A number that no other thread of the process has or had.
+/// Returns a number that is unique to this thread in the process.
 pub fn number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     if NUMBER.get() == 0 {
@@ -51,9 +53,9 @@ pub fn number() -> u64 {
     NUMBER.get()
 }
 
-/// The thread's own stream in a context, if there is one; `Err` at the thread's end.
+/// Returns the thread's own stream in a context. Returns an error while the thread exits.
 pub fn own_stream(context: usize) -> Result<Option<usize>, Code> {
-    let find = |own: &RefCell<Own>| {
+    let find = |own: &RefCell<OwnStreams>| {
         own.borrow().0.iter().rfind(|(of, _)| *of == context).map(|(_, stream)| *stream)
     };
     OWN.try_with(find).map_err(|_| Code::INVALID_HANDLE)
@@ -63,7 +65,7 @@ pub fn keep_own_stream(context: usize, stream: usize) {
     OWN.with_borrow_mut(|own| own.0.push((context, stream)));
 }
 
-/// The current context, or 0.
+/// Returns the current context, or 0.
 pub fn top() -> usize {
     CONTEXTS.with_borrow(|stack| match stack.depth {
         0 => 0,
@@ -78,7 +80,7 @@ pub fn current() -> Result<usize, Code> {
     }
 }
 
-/// Puts `context` in the place of the current one; 0 takes that away.
+/// Replaces the current context with `context`. 0 only removes it.
 pub fn set_current(context: usize) -> Answer {
     let _ = pop();
     if context == 0 { Ok(()) } else { push(context) }
@@ -109,20 +111,21 @@ pub fn mode() -> c_int {
 }
 
 pub fn is_inside_host_function() -> bool {
-    INSIDE.get()
+    IS_HOST_FUNC_THREAD.get()
 }
 
-/// This is the thread that calls host functions.
-pub fn is_the_callers() {
-    INSIDE.set(true);
+/// Marks this thread as the one that calls host functions.
+pub fn mark_host_func_thread() {
+    IS_HOST_FUNC_THREAD.set(true);
 }
 
-/// Notes the function that is being called, for what [`crate::tables`] says of a bad handle.
-pub fn in_call(name: &'static str) {
+/// Records the function that is being called, for the messages of [`crate::tables`] about bad
+/// handles.
+pub fn set_current_call(name: &'static str) {
     CALL.set(name);
 }
 
-/// The function that is being called.
-pub fn call() -> &'static str {
+/// Returns the function that is being called.
+pub fn current_call() -> &'static str {
     CALL.get()
 }

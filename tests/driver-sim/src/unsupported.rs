@@ -1,30 +1,30 @@
-//! What a test program finds where the driver is not simulated.
+//! Stubs for platforms without the simulated driver.
 
-/// Has the CUDA backend run over the simulated driver: only on Linux.
+/// Returns an error: the driver is simulated on Linux only.
 ///
 /// # Errors
-/// Always here: the driver is only simulated on Linux.
+/// Always, on this platform.
 ///
 /// # Safety
-/// None is needed here.
+/// No requirements on this platform.
 pub unsafe fn install(_gpus: usize) -> Result<(), String> {
     Err("the simulated CUDA driver is for Linux only".into())
 }
 
-/// Whether the simulated driver is to be used: never here.
+/// Returns `false`: the simulated driver cannot be used on this platform.
 pub fn no_driver_here() -> bool {
     false
 }
 
-/// Whether the process has loaded the simulated driver: never here.
+/// Returns `false`: the simulated driver cannot be loaded on this platform.
 pub fn is_loaded() -> bool {
     false
 }
 
-/// Enqueues work that fails: never here.
+/// Returns an error: the simulated driver cannot be loaded on this platform.
 ///
 /// # Errors
-/// Always here: -1, as the simulated driver is not loaded.
+/// Always -1, on this platform.
 pub fn fail(_stream: usize, _code: std::ffi::c_int) -> Result<(), std::ffi::c_int> {
     Err(-1)
 }

@@ -1,4 +1,4 @@
-//! Work: what a stream does, how it is enqueued, and how it is done.
+//! Work of a stream: its kinds, how it is enqueued, and how it is done.
 
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use gpu_stream_host::{Gate, HostStream};
 
 use crate::call::{Answer, Ptr, exports};
 use crate::codes::Code;
-use crate::gates::{self, Until};
-use crate::host_funcs::{Call, HostFn};
+use crate::gates::{self, Condition};
+use crate::host_funcs::{HostFn, HostFuncCall};
 use crate::kernels::Kernel;
 use crate::memory;
-use crate::state::{Fault, State, host_device, refused, state};
+use crate::state::{Fault, State, host_device, host_error, state};
 
-/// Something to do, as often as a graph is launched.
+/// A unit of work, repeated by each launch of a graph.
 #[derive(Clone)]
 pub enum Work {
     Kernel(Kernel),
@@ -23,7 +23,7 @@ pub enum Work {
         function: HostFn,
         argument: usize,
     },
-    /// Until a word in memory is right.
+    /// Waits until a word in memory matches.
     Wait {
         address: usize,
         value: u32,
@@ -39,7 +39,7 @@ pub enum Work {
         from: usize,
         length: usize,
     },
-    /// Into memory, from what the call has copied.
+    /// Writes bytes that the call has copied.
     Write {
         to: usize,
         bytes: Arc<[u8]>,
@@ -47,15 +47,15 @@ pub enum Work {
     Free {
         address: usize,
     },
-    /// Fails, as a kernel does that breaks its context.
+    /// Fails and breaks the context, as a kernel can.
     Fail(Code),
 }
 
 impl State {
-    /// Enqueues work, or notes it if the stream is captured.
+    /// Enqueues work. Adds it to the capture if the stream is capturing.
     pub fn submit(&mut self, stream: usize, work: Work) -> Answer {
         if let Some(capture) = self.capture_of(stream)? {
-            return self.note(stream, capture, work);
+            return self.capture_work(stream, capture, work);
         }
         self.apply_implicit_sync(stream)?;
         let it = self.streams.get(stream);
@@ -63,7 +63,7 @@ impl State {
     }
 }
 
-/// Has a stream do `body` when it comes to it, unless its context has failed by then.
+/// Enqueues `body` on a stream. It is skipped if the context has failed by then.
 fn launch(host: &HostStream, fault: &Fault, body: impl FnOnce(&Fault) + Send + 'static) -> Answer {
     let fault = Arc::clone(fault);
     let task = move || {
@@ -71,38 +71,39 @@ fn launch(host: &HostStream, fault: &Fault, body: impl FnOnce(&Fault) + Send + '
             body(&fault);
         }
     };
-    host.launch(task).map_err(refused)
+    host.launch(task).map_err(host_error)
 }
 
-/// Work of a context has failed, and the first failure is what it was.
+/// Marks a context as failed. Only the first failure is kept.
 pub fn fail(fault: &Fault, code: Code) {
     let _ = fault.compare_exchange(0, code.0, Ordering::AcqRel, Ordering::Acquire);
 }
 
-/// Holds a stream back from when it comes to it until the gate that `begin` gets is open.
-fn hold(
+/// Blocks a stream until the gate that `begin` receives is opened. `begin` runs when the stream
+/// reaches it.
+fn block_stream(
     host: &HostStream,
     fault: &Fault,
     begin: impl FnOnce(Arc<Gate>, &Fault) + Send + 'static,
 ) -> Answer {
-    let gate = Arc::new(Gate::new(host_device()?).map_err(refused)?);
-    let theirs = Arc::clone(&gate);
+    let gate = Arc::new(Gate::new(host_device()?).map_err(host_error)?);
+    let opened = Arc::clone(&gate);
     let fault = Arc::clone(fault);
     let task = move || match fault.load(Ordering::Acquire) {
-        0 => begin(theirs, &fault),
-        _ => theirs.open(),
+        0 => begin(opened, &fault),
+        _ => opened.open(),
     };
-    host.launch(task).map_err(refused)?;
-    host.wait_event(gate.event()).map_err(refused)
+    host.launch(task).map_err(host_error)?;
+    host.wait_event(gate.event()).map_err(host_error)
 }
 
-/// Enqueues work.
+/// Enqueues work on a stream that is not capturing.
 pub fn execute(host: &HostStream, fault: &Fault, work: Work) -> Answer {
     match work {
         Work::Kernel(kernel) => {
             if let Some(time) = kernel.time() {
-                hold(host, fault, move |gate, fault| {
-                    gates::hold(gate, Until::in_a_while(time), fault);
+                block_stream(host, fault, move |gate, fault| {
+                    gates::open_when(gate, Condition::after(time), fault);
                 })?;
             }
             launch(host, fault, move |fault| {
@@ -111,11 +112,11 @@ pub fn execute(host: &HostStream, fault: &Fault, work: Work) -> Answer {
                 }
             })
         }
-        Work::Host { function, argument } => hold(host, fault, move |gate, fault| {
-            Call { function, argument, fault: Arc::clone(fault), gate }.hand_over();
+        Work::Host { function, argument } => block_stream(host, fault, move |gate, fault| {
+            HostFuncCall { function, argument, fault: Arc::clone(fault), gate }.dispatch();
         }),
-        Work::Wait { address, value, flags } => hold(host, fault, move |gate, fault| {
-            gates::hold(gate, Until::Word { address, value, flags }, fault);
+        Work::Wait { address, value, flags } => block_stream(host, fault, move |gate, fault| {
+            gates::open_when(gate, Condition::Word { address, value, flags }, fault);
         }),
         Work::Set { address, bytes, count } => launch(host, fault, move |fault| {
             for index in 0..count {
@@ -140,8 +141,8 @@ pub fn execute(host: &HostStream, fault: &Fault, work: Work) -> Answer {
 }
 
 exports! {
-    // Not of the real driver: enqueues work that fails with the code.
-    ready driver_sim_fail(stream: Ptr, code: c_int) {
+    // The simulator's own function: enqueues work that fails with the code.
+    initialized driver_sim_fail(stream: Ptr, code: c_int) {
         if code <= 0 {
             return Err(Code::INVALID_VALUE);
         }
@@ -157,7 +158,7 @@ exports! {
         state.submit(stream, Work::Host { function, argument: argument.expose_provenance() })
     }
 
-    ready cuStreamWaitValue32_v2(stream: Ptr, address: u64, value: u32, flags: u32) {
+    initialized cuStreamWaitValue32_v2(stream: Ptr, address: u64, value: u32, flags: u32) {
         let address = memory::word(address)?;
         let mut state = state();
         let stream = state.stream(stream)?;

@@ -1,6 +1,6 @@
-//! Captures: destroyed members, what a capture tells, what its graph does.
+//! Captures: destroyed members, capture info, and the launches of a captured graph.
 //!
-//! A global capture breaks on a question of another thread, so that the tests take turns.
+//! The tests run one at a time, because a query on another thread breaks a global capture.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -20,13 +20,13 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn begin(stream: Ptr, mode: c_int) {
-    // SAFETY: handles are looked up.
+    // SAFETY: the simulator checks every handle.
     ok(unsafe { (driver().begin_capture)(stream, mode) });
 }
 
 fn end(stream: Ptr) -> Result<Ptr, c_int> {
     let mut graph = null_mut();
-    // SAFETY: a place for one graph.
+    // SAFETY: `&mut graph` is a valid out-pointer.
     match unsafe { (driver().end_capture)(stream, &mut graph) } {
         0 => Ok(graph),
         code => Err(code),
@@ -35,15 +35,15 @@ fn end(stream: Ptr) -> Result<Ptr, c_int> {
 
 fn status(stream: Ptr) -> c_int {
     let mut status = -1;
-    // SAFETY: a place for the number.
+    // SAFETY: `&mut status` is a valid out-pointer.
     ok(unsafe { (driver().capture_status)(stream, &mut status) });
     status
 }
 
-/// Makes `waiter` wait for what `source` was given so far. Returns the code of the wait.
+/// Makes `waiter` wait for the work that `source` has so far. Returns the code of the wait.
 fn wait(context: &Context, waiter: Ptr, source: Ptr) -> c_int {
     let event = context.event();
-    // SAFETY: handles are looked up. The event is not needed after the wait.
+    // SAFETY: the simulator checks every handle. The event is not needed after the wait.
     unsafe {
         ok((driver().event_record)(event, source));
         let code = (driver().stream_wait_event)(waiter, event, 0);
@@ -54,16 +54,16 @@ fn wait(context: &Context, waiter: Ptr, source: Ptr) -> c_int {
 
 fn launch(graph: Ptr, stream: Ptr) {
     let mut executable = null_mut();
-    // SAFETY: a place for one executable graph.
+    // SAFETY: `&mut executable` is a valid out-pointer.
     unsafe {
         ok((driver().graph_instantiate)(&mut executable, graph, 0));
         ok((driver().graph_launch)(executable, stream));
     }
 }
 
-/// A library with streams of its own does this: fork, work, join, destroy.
+/// A library with its own streams does this: fork, work, join, destroy.
 #[test]
-fn a_joined_stream_is_destroyed_inside_a_capture() {
+fn capture_survives_destruction_of_a_joined_stream() {
     let (_alone, context) = (alone(), Context::new(0));
     let [from, to] = context.words(2) else { unreachable!() };
     for mode in MODES {
@@ -75,7 +75,7 @@ fn a_joined_stream_is_destroyed_inside_a_capture() {
         ok(wait(&context, branch, origin));
         context.copy(branch, to, from);
         ok(wait(&context, origin, branch));
-        // SAFETY: the last use of the branch.
+        // SAFETY: the branch is not used afterwards.
         ok(unsafe { (driver().stream_destroy)(branch) });
         assert_eq!(status(origin), 1, "mode {mode}");
         let graph = end(origin).unwrap_or_else(|code| panic!("mode {mode}: {code}"));
@@ -87,22 +87,22 @@ fn a_joined_stream_is_destroyed_inside_a_capture() {
 }
 
 #[test]
-fn a_stream_without_work_is_destroyed_inside_a_capture() {
+fn capture_survives_destruction_of_a_stream_without_work() {
     let (_alone, context) = (alone(), Context::new(0));
     for mode in MODES {
         let (origin, branch) = (context.stream(1), context.stream(1));
         begin(origin, mode);
         ok(wait(&context, branch, origin));
-        // SAFETY: the last use of the branch.
+        // SAFETY: the branch is not used afterwards.
         ok(unsafe { (driver().stream_destroy)(branch) });
         assert_eq!(status(origin), 1, "mode {mode}");
         assert!(end(origin).is_ok(), "mode {mode}");
     }
 }
 
-/// Its work cannot be joined any more.
+/// The branch's work can no longer be joined.
 #[test]
-fn a_stream_with_work_is_destroyed_before_it_is_joined() {
+fn capture_is_unjoined_after_destruction_of_a_stream_with_work() {
     let (_alone, context) = (alone(), Context::new(0));
     let words = context.words(1);
     for mode in MODES {
@@ -110,22 +110,22 @@ fn a_stream_with_work_is_destroyed_before_it_is_joined() {
         begin(origin, mode);
         ok(wait(&context, branch, origin));
         context.store(branch, &words[0], 1);
-        // SAFETY: the last use of the branch.
+        // SAFETY: the branch is not used afterwards.
         ok(unsafe { (driver().stream_destroy)(branch) });
         assert_eq!(status(origin), 1, "mode {mode}");
         assert_eq!(end(origin), Err(904), "mode {mode}");
     }
 }
 
-/// The capture is over for its other members.
+/// The capture ends for its other members.
 #[test]
-fn the_origin_is_destroyed_inside_its_capture() {
+fn capture_ends_with_destruction_of_its_origin() {
     let (_alone, context) = (alone(), Context::new(0));
     for mode in MODES {
         let (origin, branch) = (context.stream(1), context.stream(1));
         begin(origin, mode);
         ok(wait(&context, branch, origin));
-        // SAFETY: the last use of the origin.
+        // SAFETY: the origin is not used afterwards.
         ok(unsafe { (driver().stream_destroy)(origin) });
         assert_eq!((status(branch), end(branch)), (0, Err(401)), "mode {mode}");
         assert_eq!(context.query(branch), 0, "a capture is left");
@@ -133,13 +133,13 @@ fn the_origin_is_destroyed_inside_its_capture() {
 }
 
 #[test]
-fn order_from_outside_breaks_a_capture_and_names_the_reason() {
+fn wait_for_outside_work_breaks_the_capture_with_a_specific_code() {
     let (_alone, context) = (alone(), Context::new(0));
     let word = &context.words(1)[0];
     for mode in MODES {
         let (first, second, outside) = (context.stream(1), context.stream(1), context.stream(1));
         set(word, 0);
-        // Work that is not done yet, and work that is.
+        // Covers pending work and finished work.
         for is_done in [false, true] {
             context.gate(outside, word);
             set(word, u32::from(is_done));
@@ -154,7 +154,7 @@ fn order_from_outside_breaks_a_capture_and_names_the_reason() {
         assert_eq!(wait(&context, first, second), 902, "mode {mode}");
         assert_eq!([status(first), status(second)], [2, 2]);
         assert_eq!([end(first), end(second)], [Err(901); 2]);
-        // The other way round it is no error: the waiter is drawn in.
+        // The reverse is no error: the waiting stream joins the capture.
         begin(first, mode);
         assert_eq!(wait(&context, outside, first), 0);
         assert_eq!([status(first), status(outside)], [1, 1]);
@@ -163,7 +163,7 @@ fn order_from_outside_breaks_a_capture_and_names_the_reason() {
     }
 }
 
-/// What a capture tells of itself.
+/// The capture info of a stream.
 #[derive(PartialEq, Debug)]
 struct Info {
     status: c_int,
@@ -172,29 +172,39 @@ struct Info {
     nodes: Vec<Ptr>,
 }
 
-/// Both functions tell the same, and v3 zeros for the edges.
+/// Returns the capture info. Checks that both versions of the function agree, and that v3 reports
+/// zeros for the edges.
 fn info(stream: Ptr) -> Info {
     let (mut status, mut id, mut graph) = (-1, 0, null_mut());
     let (mut nodes, mut edges, mut count) = (std::ptr::null(), std::ptr::null(), 0);
     let copy = |nodes: *const Ptr, count| match count {
         0 => Vec::new(),
-        // SAFETY: the array is as long as the driver says.
+        // SAFETY: the driver's array has `count` elements.
         _ => unsafe { std::slice::from_raw_parts(nodes, count) }.to_vec(),
     };
     let all = driver();
-    // SAFETY: places for what is told, or none.
+    // SAFETY: each pointer is null or a valid out-pointer.
     unsafe {
-        let tell = all.capture_info_v3;
-        ok(tell(stream, &mut status, &mut id, &mut graph, &mut nodes, &mut edges, &mut count));
+        let capture_info = all.capture_info_v3;
+        ok(capture_info(
+            stream,
+            &mut status,
+            &mut id,
+            &mut graph,
+            &mut nodes,
+            &mut edges,
+            &mut count,
+        ));
         let newer = Info { status, id, graph, nodes: copy(nodes, count) };
         if count > 0 {
             assert!(std::slice::from_raw_parts(edges, count).iter().all(|&edge| edge == 0));
         }
-        let tell = all.capture_info;
-        ok(tell(stream, &mut status, &mut id, &mut graph, &mut nodes, &mut count));
+        let capture_info = all.capture_info;
+        ok(capture_info(stream, &mut status, &mut id, &mut graph, &mut nodes, &mut count));
         assert_eq!(newer, Info { status, id, graph, nodes: copy(nodes, count) });
-        // All but the status may be left out, but not the nodes if the edges are asked for.
-        ok(tell(stream, &mut status, null_mut(), null_mut(), null_mut(), null_mut()));
+        // Every out-pointer but the status may be null. The nodes may not be null if the edges are
+        // requested.
+        ok(capture_info(stream, &mut status, null_mut(), null_mut(), null_mut(), null_mut()));
         assert_eq!(
             (all.capture_info_v3)(
                 stream,
@@ -212,7 +222,7 @@ fn info(stream: Ptr) -> Info {
 }
 
 #[test]
-fn a_capture_tells_its_number_its_graph_and_its_last_nodes() {
+fn capture_info_reports_id_graph_and_dependencies() {
     let (_alone, context) = (alone(), Context::new(0));
     let (origin, branch) = (context.stream(1), context.stream(1));
     let words = context.words(1);
@@ -226,7 +236,7 @@ fn a_capture_tells_its_number_its_graph_and_its_last_nodes() {
     ok(wait(&context, branch, origin));
     let first = info(origin);
     assert_eq!(first.nodes.len(), 1);
-    assert_eq!(info(branch), first, "a member is told the same");
+    assert_eq!(info(branch), first, "a member reports the same");
     context.store(branch, &words[0], 2);
     context.store(origin, &words[0], 3);
     ok(wait(&context, origin, branch));
@@ -237,7 +247,7 @@ fn a_capture_tells_its_number_its_graph_and_its_last_nodes() {
     let graph = end(origin).expect("a graph");
     assert_eq!(graph, start.graph);
     let (mut nodes, mut count) = ([null_mut(); 4], 0);
-    // SAFETY: places for the number and for as many nodes as it says.
+    // SAFETY: the out-pointers are valid, and the array has as many elements as `count` says.
     unsafe {
         ok((driver().graph_nodes)(graph, null_mut(), &mut count));
         assert_eq!(count, 3);
@@ -254,9 +264,9 @@ fn a_capture_tells_its_number_its_graph_and_its_last_nodes() {
     assert_eq!(end(origin), Err(901));
 }
 
-/// Each launch of the graph calls the function again, with the same argument, in its place.
+/// Each launch of the graph calls the function again, in its place and with the same argument.
 #[test]
-fn a_captured_host_function_is_called_by_each_launch() {
+fn captured_host_function_runs_in_each_launch() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     unsafe extern "C" fn call(argument: *mut c_void) {
         // SAFETY: the argument is the word that was stored to before.
@@ -275,12 +285,12 @@ fn a_captured_host_function_is_called_by_each_launch() {
     let graph = end(stream).expect("a graph");
     let (mut plain, mut older, mut newer) = (null_mut(), null_mut(), null_mut());
     let mut parameters = [1; 4];
-    // SAFETY: places for what is made.
+    // SAFETY: the out-pointers are valid.
     unsafe {
         ok((driver().graph_instantiate)(&mut plain, graph, 0));
         ok((driver().graph_instantiate_v2)(&mut older, graph, null_mut(), null_mut(), 0));
         ok((driver().graph_instantiate_with)(&mut newer, graph, &mut parameters));
-        // Flags and stream are the caller's; no node failed, and the result is 0.
+        // Flags and stream are the caller's. No node failed, and the result is 0.
         assert_eq!(parameters[..3], [1, 1, 0]);
         assert_eq!(parameters[3] as u32, 0);
         assert_eq!(CALLS.load(Ordering::SeqCst), 0, "captured work ran");

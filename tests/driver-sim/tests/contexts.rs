@@ -1,6 +1,6 @@
 //! Primary contexts that end while handles of their objects are kept.
 //!
-//! The primary context is the process's, so that the tests take turns.
+//! The tests run one at a time, because the primary context is global to the process.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -23,7 +23,7 @@ fn alone() -> MutexGuard<'static, ()> {
 
 fn current() -> Ptr {
     let mut context = null_mut();
-    // SAFETY: a place for one context.
+    // SAFETY: `&mut context` is a valid out-pointer.
     ok(unsafe { (driver().ctx_current)(&mut context) });
     context
 }
@@ -33,16 +33,16 @@ unsafe extern "C" fn count(calls: *mut c_void) {
     unsafe { AtomicU32::from_ptr(calls.cast()) }.fetch_add(1, Ordering::SeqCst);
 }
 
-/// Returns what calls on a stream and an event of a dead context answer.
+/// Returns the answers of calls on a stream and an event of a dead context.
 fn answers(stream: Ptr, event: Ptr) -> [c_int; 10] {
-    let mut place = null_mut();
-    // SAFETY: handles are looked up; the rest are places.
+    let mut out = null_mut();
+    // SAFETY: the simulator checks every handle, and the out-pointers are valid.
     unsafe {
         [
             (driver().stream_query)(stream),
             (driver().stream_synchronize)(stream),
             (driver().stream_wait_event)(stream, event, 0),
-            (driver().stream_context)(stream, &mut place),
+            (driver().stream_context)(stream, &mut out),
             (driver().launch_host_func)(stream, count, null_mut()),
             (driver().event_query)(event),
             (driver().event_synchronize)(event),
@@ -55,14 +55,14 @@ fn answers(stream: Ptr, event: Ptr) -> [c_int; 10] {
 
 fn id(context: Ptr) -> Result<u64, c_int> {
     let mut id = 0;
-    // SAFETY: a place for the number.
+    // SAFETY: `&mut id` is a valid out-pointer.
     match unsafe { (driver().ctx_id)(context, &mut id) } {
         0 => Ok(id),
         code => Err(code),
     }
 }
 
-/// Ends the primary context by `end`, while objects of it are kept.
+/// Ends the primary context by `end` while handles of its objects are kept.
 fn end_with_objects(end: fn()) -> (Context, Ptr, Ptr) {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
@@ -71,7 +71,7 @@ fn end_with_objects(end: fn()) -> (Context, Ptr, Ptr) {
     let (stream, event) = (context.stream(0), context.event());
     let done = &context.words(1)[0];
     context.store(stream, done, 1);
-    // SAFETY: handles are looked up; the counter is never freed.
+    // SAFETY: the simulator checks every handle, and the counter is never freed.
     unsafe {
         ok((driver().launch_host_func)(stream, count, CALLS.as_ptr().cast()));
         ok((driver().event_record)(event, stream));
@@ -87,8 +87,9 @@ fn end_with_objects(end: fn()) -> (Context, Ptr, Ptr) {
     assert_eq!((controls.wrong(), context.function(c"store")), (0, Err(709)));
     assert_eq!(current(), context.handle, "it stays current");
     assert_eq!((answers_by_current(), id(context.handle)), (DEAD, Err(709)));
-    // It can be made current, and most calls under it are refused.
-    // SAFETY: handles are looked up.
+    // The dead context can be made current. Most calls under it then fail.
+    //
+    // SAFETY: the simulator checks every handle.
     unsafe {
         ok((driver().ctx_set_current)(null_mut()));
         ok((driver().ctx_push)(context.handle));
@@ -104,7 +105,7 @@ fn next_after(context: &Context, stream: Ptr, event: Ptr, is_same: bool) {
     assert!(is_active());
     let (fresh, own) = (next.stream(1), next.event());
     assert!(fresh != stream && own != event);
-    // SAFETY: handles are looked up.
+    // SAFETY: the simulator checks every handle.
     unsafe {
         ok((driver().event_record)(own, fresh));
         ok((driver().event_synchronize)(own));
@@ -118,7 +119,7 @@ fn next_after(context: &Context, stream: Ptr, event: Ptr, is_same: bool) {
 }
 
 #[test]
-fn a_reset_ends_all_that_is_in_the_primary_context() {
+fn reset_ends_all_objects_of_the_primary_context() {
     let _alone = alone();
     let before = id(Context::primary(0).handle);
     let (context, stream, event) = end_with_objects(reset);
@@ -127,32 +128,32 @@ fn a_reset_ends_all_that_is_in_the_primary_context() {
     assert_ne!(id(context.handle), before, "another context of the same handle");
     assert_eq!(id(null_mut()), id(context.handle));
     assert_ne!(id(Context::new(0).handle), id(context.handle));
-    // A reset releases nothing, so that there are three to release.
+    // A reset releases nothing, so three references remain.
     for (code, active) in [(0, true), (0, true), (0, false), (201, false)] {
-        // SAFETY: handles that are kept are looked up.
+        // SAFETY: the simulator checks handles that outlive the context.
         assert_eq!(unsafe { (driver().primary_release)(0) }, code);
         assert_eq!(is_active(), active);
     }
-    // One that is not active stays so.
+    // A reset of an inactive context leaves it inactive.
     reset();
     assert!(!is_active());
 }
 
 #[test]
-fn the_last_release_is_as_a_reset() {
+fn last_release_acts_like_a_reset() {
     let _alone = alone();
     let (context, stream, event) = end_with_objects(|| {
-        // SAFETY: handles that are kept are looked up.
+        // SAFETY: the simulator checks handles that outlive the context.
         ok(unsafe { (driver().primary_release)(0) });
     });
     next_after(&context, stream, event, true);
-    // SAFETY: as above.
+    // SAFETY: the simulator checks handles that outlive the context.
     ok(unsafe { (driver().primary_release)(0) });
 }
 
-/// A reset, and a last release, come back when the work is done.
+/// A reset and a last release return when the work is done.
 #[test]
-fn a_reset_waits_for_work() {
+fn reset_waits_for_pending_work() {
     let _alone = alone();
     for is_release in [false, true] {
         let context = Context::primary(0);
@@ -161,7 +162,7 @@ fn a_reset_waits_for_work() {
         context.gate(stream, gate);
         context.store(stream, done, 1);
         let ending = std::thread::spawn(move || {
-            // SAFETY: handles that are kept are looked up.
+            // SAFETY: the simulator checks handles that outlive the context.
             ok(unsafe {
                 if is_release { (driver().primary_release)(0) } else { (driver().primary_reset)(0) }
             });
@@ -174,7 +175,7 @@ fn a_reset_waits_for_work() {
         ending.join().expect("the thread");
         assert_eq!((get(done), is_active()), (1, false));
         if !is_release {
-            // SAFETY: as above.
+            // SAFETY: the simulator checks handles that outlive the context.
             ok(unsafe { (driver().primary_release)(0) });
         }
     }
@@ -184,17 +185,17 @@ fn a_reset_waits_for_work() {
 fn other_drivers_by_variables() {
     for (part, variables) in [
         ("another context", ("DRIVER_SIM_SAME_CONTEXT", "0")),
-        // This breaks the primary context of its process.
-        ("a fault stays", ("DRIVER_SIM_GPUS", "2")),
+        // The fault breaks the primary context of its process.
+        ("a fault persists", ("DRIVER_SIM_GPUS", "2")),
     ] {
         let output = run_child(part, &[variables]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
-/// A real driver crashes there.
+/// A real driver crashes in this case.
 #[test]
-fn objects_from_before_a_reset_end_the_process_when_it_is_retained_again() {
+fn object_from_before_a_reset_aborts_after_the_next_retain() {
     for (part, text) in [
         ("an old stream", "cuStreamQuery: stream 0x"),
         ("an old event", "cuEventRecord: event 0x"),
@@ -202,9 +203,9 @@ fn objects_from_before_a_reset_end_the_process_when_it_is_retained_again() {
     ] {
         let same = if part == "an old stream elsewhere" { "0" } else { "1" };
         let output = run_child(part, &[("DRIVER_SIM_SAME_CONTEXT", same)]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.signal(), Some(6), "{part}: {said}");
-        assert!(said.contains(text) && said.contains("was destroyed"), "{part}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(6), "{part}: {stderr}");
+        assert!(stderr.contains(text) && stderr.contains("was destroyed"), "{part}: {stderr}");
     }
 }
 
@@ -212,18 +213,18 @@ fn use_after_retain(part: &str) {
     let (_, stream, event) = end_with_objects(reset);
     let next = Context::primary(0);
     if part == "an old event" {
-        // SAFETY: handles are looked up; the process ends.
+        // SAFETY: the simulator checks every handle, and aborts here.
         unsafe { (driver().event_record)(event, next.stream(1)) };
     }
     next.query(stream);
 }
 
-/// After work that failed, a reset gives no new context.
-fn a_fault_stays() {
+/// After failed work, a reset allows no new context.
+fn fault_persists() {
     let context = Context::primary(0);
     let stream = context.stream(1);
     driver_sim::fail(stream.addr(), 719).expect("the simulator is loaded");
-    // SAFETY: handles are looked up; a place for the context.
+    // SAFETY: the simulator checks every handle, and the out-pointer is valid.
     unsafe {
         assert_eq!((driver().stream_synchronize)(stream), 719);
         reset();
@@ -236,27 +237,27 @@ fn a_fault_stays() {
 }
 
 #[test]
-fn a_reset_ends_captures() {
+fn reset_ends_captures() {
     let _alone = alone();
     let (outer, context) = (Context::new(0), Context::primary(0));
     let (stream, event) = (context.stream(1), context.event());
     outer.make_current();
     let member = outer.stream(1);
     let mut status = -1;
-    // SAFETY: handles are looked up; a place for the number.
+    // SAFETY: the simulator checks every handle, and `&mut status` is a valid out-pointer.
     unsafe {
         ok((driver().begin_capture)(stream, 2));
         ok((driver().event_record)(event, stream));
         ok((driver().stream_wait_event)(member, event, 0));
         reset();
-        // The capture began on a stream that is gone.
+        // The capture began on a stream that no longer exists.
         ok((driver().capture_status)(member, &mut status));
         assert_eq!(status, 0);
         ok((driver().primary_release)(0));
     }
 }
 
-/// The parts that have a process of their own.
+/// Runs the parts that need a process of their own.
 #[test]
 fn child() {
     match support::child().as_deref() {
@@ -264,7 +265,7 @@ fn child() {
             let (context, stream, event) = end_with_objects(reset);
             next_after(&context, stream, event, false);
         }
-        Some("a fault stays") => a_fault_stays(),
+        Some("a fault persists") => fault_persists(),
         Some(part) if part.starts_with("an old ") => use_after_retain(part),
         _ => {}
     }

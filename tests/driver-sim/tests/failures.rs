@@ -1,4 +1,4 @@
-//! Work that fails, kernels that are not there, and what the driver says of codes.
+//! Failing work, missing kernels, and the names of codes.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use support::{Context, NOT_READY, driver, get, name, ok, set, started};
 
-/// Work that fails breaks its context for good, and no other.
+/// Failing work breaks its context permanently, and no other context.
 #[test]
-fn failing_work_breaks_its_context() {
+fn failing_work_breaks_its_context_only() {
     let driver = started();
     for code in [719, 700, 710] {
         let (broken, sound) = (Context::new(0), Context::new(0));
         let whole = sound.stream(1);
         broken.make_current();
         let (stream, held) = (broken.stream(1), broken.stream(1));
-        let (before, behind) = (broken.event(), broken.event());
+        let (before, later) = (broken.event(), broken.event());
         let [gate, shut, done] = broken.words(3) else { unreachable!() };
         static RUN: AtomicI32 = AtomicI32::new(0);
         unsafe extern "C" fn run(_: *mut c_void) {
@@ -26,7 +26,7 @@ fn failing_work_breaks_its_context() {
         }
         broken.gate(stream, gate);
         broken.gate(held, shut);
-        // SAFETY: handles are looked up.
+        // SAFETY: the simulator checks every handle.
         unsafe {
             ok((driver.event_record)(before, stream));
             if code == 700 {
@@ -40,11 +40,11 @@ fn failing_work_breaks_its_context() {
             }
             ok((driver.launch_host_func)(stream, run, null_mut()));
             broken.store(stream, done, 1);
-            ok((driver.event_record)(behind, stream));
+            ok((driver.event_record)(later, stream));
             assert_eq!(broken.query(stream), NOT_READY);
             set(gate, 1);
             assert_eq!((driver.stream_synchronize)(stream), code);
-            // It does not wait for the gate that is shut, and nor would a GPU that is gone.
+            // The call does not wait for the closed gate. Neither would a GPU that is lost.
             assert_eq!((driver.stream_synchronize)(held), code);
             let mut made = null_mut();
             let mut status = 0;
@@ -53,18 +53,18 @@ fn failing_work_breaks_its_context() {
                 broken.query(stream),
                 broken.query(null_mut()),
                 (driver.event_query)(before),
-                (driver.event_query)(behind),
-                (driver.event_synchronize)(behind),
-                (driver.event_record)(behind, stream),
+                (driver.event_query)(later),
+                (driver.event_synchronize)(later),
+                (driver.event_record)(later, stream),
                 (driver.stream_wait_event)(stream, before, 0),
                 (driver.event_create)(&mut made, 2),
                 (driver.stream_create)(&mut made, 1, 0),
                 (driver.launch_host_func)(stream, run, null_mut()),
             ];
             assert_eq!(answers, [code; 11]);
-            assert_eq!((get(done), RUN.load(Ordering::SeqCst)), (0, 0), "work behind it ran");
-            // Destroys are carried out, and tell of the fault as well.
-            assert_eq!((driver.event_destroy)(behind), code);
+            assert_eq!((get(done), RUN.load(Ordering::SeqCst)), (0, 0), "later work ran");
+            // Destroys are carried out, and report the fault as well.
+            assert_eq!((driver.event_destroy)(later), code);
             assert_eq!((driver.stream_destroy)(stream), code);
         }
         sound.make_current();
@@ -75,7 +75,7 @@ fn failing_work_breaks_its_context() {
 }
 
 #[test]
-fn kernels_that_are_not_there() {
+fn missing_kernel_is_reported() {
     let context = Context::new(0);
     assert_eq!(context.function(c"nothing").map_err(name), Err("CUDA_ERROR_NOT_FOUND".into()));
     assert_eq!(context.function(c"unknown").map_err(name), Err("CUDA_ERROR_NOT_SUPPORTED".into()));
@@ -85,15 +85,17 @@ fn kernels_that_are_not_there() {
     assert_eq!(other.query(stream), 0);
 }
 
-/// Every number of the header has a name and a text, and no other has.
+/// Every number of the header has a name and a description. No other number has.
 #[test]
-fn codes_have_names() {
+fn every_code_has_a_name_and_a_description() {
     let driver = driver();
-    let text_of = |ask: unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int, code| {
+    let text_of = |text_function: unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int,
+                   code| {
         let mut text = std::ptr::null();
-        // SAFETY: a place for one pointer; on success it is a text of the library.
+        // SAFETY: the out-pointer is valid. On success it points to a static string of the library.
         unsafe {
-            (ask(code, &mut text) == 0).then(|| CStr::from_ptr(text).to_str().unwrap().to_owned())
+            (text_function(code, &mut text) == 0)
+                .then(|| CStr::from_ptr(text).to_str().unwrap().to_owned())
         }
     };
     let known = |code: &c_int| text_of(driver.error_name, *code).is_some();

@@ -1,6 +1,6 @@
-//! Green contexts: their streams and events, and their end.
+//! Green contexts: their streams and events, and their destruction.
 //!
-//! The primary context is the process's, so that the tests take turns.
+//! The tests run one at a time, because the primary context is global to the process.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -17,12 +17,12 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes a green context of device 0. Returns it and its context.
+/// Creates a green context of device 0. Returns it and its context handle.
 fn green() -> (Ptr, Ptr) {
     let (mut resource, mut description) = ([0; 18], null_mut());
     let (mut green, mut context) = (null_mut(), null_mut());
     let driver = support::started();
-    // SAFETY: places for what is made; the resource is 144 bytes long.
+    // SAFETY: the out-pointers are valid, and the resource is 144 bytes long.
     unsafe {
         assert_eq!((driver.device_resource)(0, &mut resource, 77), 914);
         ok((driver.device_resource)(0, &mut resource, 1));
@@ -37,7 +37,7 @@ fn green() -> (Ptr, Ptr) {
 
 fn green_stream(green: Ptr) -> Ptr {
     let mut stream = null_mut();
-    // SAFETY: a place for one stream.
+    // SAFETY: `&mut stream` is a valid out-pointer.
     unsafe {
         assert_eq!((driver().green_stream)(&mut stream, green, 0, 0), 1, "a blocking one");
         ok((driver().green_stream)(&mut stream, green, 1, 0));
@@ -45,22 +45,22 @@ fn green_stream(green: Ptr) -> Ptr {
     stream
 }
 
-/// Returns the context of a stream by the older function, by the newer one, and its green context by
-/// the two functions that name it.
+/// Returns a stream's context by the older function and by the newer one, and its green context by
+/// both functions that report it.
 fn contexts_of(stream: Ptr) -> (Result<Ptr, c_int>, Ptr, [Ptr; 2]) {
-    let (mut older, mut newer, mut green, mut asked) =
+    let (mut older, mut newer, mut green, mut queried) =
         (null_mut(), null_mut(), null_mut(), null_mut());
-    // SAFETY: places for contexts.
+    // SAFETY: the out-pointers are valid.
     unsafe {
         let code = (driver().stream_context)(stream, &mut older);
         ok((driver().stream_context_v2)(stream, &mut newer, &mut green));
-        ok((driver().stream_green)(stream, &mut asked));
-        (if code == 0 { Ok(older) } else { Err(code) }, newer, [green, asked])
+        ok((driver().stream_green)(stream, &mut queried));
+        (if code == 0 { Ok(older) } else { Err(code) }, newer, [green, queried])
     }
 }
 
-/// Checks what a green context is for its streams. `older` maps its context to the answer of
-/// `cuStreamGetCtx`.
+/// Checks the streams and events of a green context. `older` maps its context handle to the
+/// expected answer of `cuStreamGetCtx`.
 fn green_streams(older: fn(Ptr) -> Result<Ptr, c_int>) {
     let primary = Context::primary(0);
     let (plain, of_primary) = (primary.stream(1), primary.event());
@@ -70,20 +70,25 @@ fn green_streams(older: fn(Ptr) -> Result<Ptr, c_int>) {
     assert_eq!(contexts_of(stream), (older(handle), primary.handle, [green; 2]));
     assert_eq!(contexts_of(plain), (Ok(primary.handle), primary.handle, [null_mut(); 2]));
     let within = Context::of(handle);
-    let (own, blocking) = (within.event(), within.stream(0));
-    assert_eq!(contexts_of(blocking).2, [green; 2]);
+    let (own, created) = (within.event(), within.stream(0));
+    assert_eq!(contexts_of(created).2, [green; 2]);
+    let mut flags = 0;
+    // SAFETY: the stream is live, and `&mut flags` is a valid out-pointer.
+    ok(unsafe { (driver().stream_flags)(created, &mut flags) });
+    assert_eq!(flags, 1, "flags of 0 make a non-blocking stream here");
     assert_eq!(contexts_of(null_mut()).2, [green; 2]);
     let words = within.words(2);
     let stranger = Context::new(0).event();
     Context::of(handle);
-    // SAFETY: handles are looked up.
+    // SAFETY: the simulator checks every handle.
     unsafe {
-        // Events of both fit the streams of both. One of another context fits neither.
+        // Events of the green context and of the primary one fit streams of both. An event of
+        // another context fits neither.
         ok((driver().event_record)(of_primary, stream));
         ok((driver().event_record)(own, plain));
         assert_eq!((driver().event_record)(stranger, stream), 400);
         assert_eq!((driver().event_record)(stranger, plain), 400);
-        // A wait goes from one to the other.
+        // A wait orders a stream of one after a stream of the other.
         within.gate(stream, &words[0]);
         ok((driver().event_record)(own, stream));
         ok((driver().stream_wait_event)(plain, own, 0));
@@ -97,7 +102,7 @@ fn green_streams(older: fn(Ptr) -> Result<Ptr, c_int>) {
         primary.synchronize(plain);
         assert_eq!(get(&words[1]), 1);
         assert_eq!((driver().ctx_destroy)(handle), 201);
-        // It retains the primary context.
+        // The green context retains the primary context.
         ok((driver().primary_release)(0));
         assert!(is_active());
         ok((driver().green_destroy)(green));
@@ -106,12 +111,13 @@ fn green_streams(older: fn(Ptr) -> Result<Ptr, c_int>) {
 }
 
 #[test]
-fn streams_and_events_of_a_green_context() {
+fn green_context_shares_events_with_the_primary_context() {
     let _alone = alone();
     green_streams(Ok);
 }
 
-/// Destroys a green context before its streams and events, which answer `dead` and, to a destroy, `gone`.
+/// Destroys a green context before its streams and events. Calls on its streams then return `dead`,
+/// and destroys return `gone`.
 fn green_destroyed(dead: c_int, gone: c_int) {
     let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
     let primary = Context::primary(0);
@@ -121,7 +127,7 @@ fn green_destroyed(dead: c_int, gone: c_int) {
     let event = Context::of(handle).event();
     let live = controls.live("stream");
     let mut status = -1;
-    // SAFETY: handles are looked up; a place for the number.
+    // SAFETY: the simulator checks every handle, and the out-pointer is valid.
     unsafe {
         ok((driver().event_record)(event, stream));
         ok((driver().stream_synchronize)(stream));
@@ -149,17 +155,17 @@ fn green_destroyed(dead: c_int, gone: c_int) {
 }
 
 #[test]
-fn a_green_context_is_destroyed_before_its_streams() {
+fn streams_of_a_destroyed_green_context_answer_its_code() {
     let _alone = alone();
     green_destroyed(709, 709);
 }
 
 #[test]
-fn a_primary_context_is_not_reset_beneath_a_green_one() {
+fn primary_context_with_a_green_context_rejects_reset() {
     let _alone = alone();
     let (green, _) = green();
     let stream = green_stream(green);
-    // SAFETY: handles are looked up.
+    // SAFETY: the simulator checks every handle.
     unsafe {
         assert_eq!((driver().primary_reset)(0), 800);
         assert!(is_active());
@@ -169,14 +175,14 @@ fn a_primary_context_is_not_reset_beneath_a_green_one() {
     assert!(!is_active());
 }
 
-/// Work that fails in a green context breaks the primary one, too.
+/// Failing work in a green context also breaks the primary context.
 fn a_fault_of_a_green_context() {
     let primary = Context::primary(0);
     let plain = primary.stream(1);
     let (green, _) = green();
     let stream = green_stream(green);
     driver_sim::fail(stream.addr(), 719).expect("the simulator is loaded");
-    // SAFETY: handles are looked up.
+    // SAFETY: the simulator checks every handle.
     assert_eq!(unsafe { (driver().stream_synchronize)(stream) }, 719);
     assert_eq!(primary.query(plain), 719);
 }
@@ -186,7 +192,7 @@ fn other_drivers_by_variables() {
     for (part, variables) in [
         ("green 801", ("DRIVER_SIM_GREEN_801", "1")),
         ("detached", ("DRIVER_SIM_VERSION", "13.1")),
-        // This breaks the primary context of its process.
+        // The fault breaks the primary context of its process.
         ("a fault of a green context", ("DRIVER_SIM_GPUS", "1")),
     ] {
         let output = run_child(part, &[variables]);
@@ -194,7 +200,7 @@ fn other_drivers_by_variables() {
     }
 }
 
-/// The parts that have a process of their own.
+/// Runs the parts that need a process of their own.
 #[test]
 fn child() {
     match support::child().as_deref() {

@@ -1,5 +1,6 @@
-//! What the simulated driver does: order, the default stream, captures, faults on demand. Each test
-//! has a context of its own, since a default stream is its context's.
+//! The simulated machine: order, the default stream, captures, fault injection.
+//!
+//! Each test has its own context, because a default stream belongs to its context.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -11,16 +12,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use gpu_stream_faults::{At, Controls, InjectedFault, Threads};
 use support::{Context, NOT_READY, Ptr, driver, get, library, ok, run_child, set, started};
 
-/// Nothing waits for a stream that does not synchronise with the default one, and the rest goes one
-/// after the other.
+/// Only non-blocking streams run independently. Blocking streams and the default stream order each
+/// other.
 #[test]
-fn the_default_stream_and_the_others() {
+fn default_stream_synchronises_with_blocking_streams_only() {
     let context = Context::new(0);
     let legacy = null_mut();
     let (blocking, free) = (context.stream(0), context.stream(1));
     for (stream, wanted) in [(legacy, 0), (blocking, 0), (free, 1)] {
         let mut flags = 2;
-        // SAFETY: a place for the flags.
+        // SAFETY: `&mut flags` is a valid out-pointer.
         ok(unsafe { (driver().stream_flags)(stream, &mut flags) });
         assert_eq!(flags, wanted, "{stream:?}");
     }
@@ -41,7 +42,7 @@ fn the_default_stream_and_the_others() {
     assert_eq!([get(by_legacy), get(by_own)], [1; 2]);
     context.synchronize(legacy);
     assert_eq!(get(by_blocking), 1, "the default stream waits for all that it synchronises with");
-    // The other way round: who comes after the default stream waits for it.
+    // The reverse: work submitted after the default stream's work waits for it.
     set(held, 0);
     context.gate(legacy, held);
     context.copy(blocking, by_legacy, held);
@@ -52,16 +53,16 @@ fn the_default_stream_and_the_others() {
     assert_eq!(get(by_legacy), 1);
 }
 
-/// A wait is for the record that there is when it is made; the event may be gone by
-/// then.
+/// A wait binds to the record that is the last one at the call. The event can be destroyed before
+/// the work is done.
 #[test]
-fn a_wait_is_for_a_record() {
+fn wait_binds_to_the_record() {
     let driver = started();
     let context = Context::new(0);
     let (source, waiter, later) = (context.stream(1), context.stream(1), context.stream(1));
     let event = context.event();
     let [gate, shut, from, to, late] = context.words(5) else { unreachable!() };
-    // SAFETY: handles are looked up.
+    // SAFETY: the simulator checks every handle.
     unsafe {
         ok((driver.stream_wait_event)(waiter, event, 0));
         context.synchronize(waiter);
@@ -91,10 +92,10 @@ fn a_wait_is_for_a_record() {
 }
 
 #[test]
-fn a_wait_for_a_value_by_each_of_its_ways() {
+fn wait_value_supports_each_comparison() {
     let context = Context::new(0);
     let [word, done] = context.words(2) else { unreachable!() };
-    // Flags, the value, a word that is not right, one that is.
+    // Each case: the flags, the value, a word that does not match, and a word that matches.
     for (flags, value, wrong, right) in
         [(0, 5, 4, 6), (0, 0x8000_0001, 0x7fff_0000, 0), (1, 5, 6, 5), (2, 6, 9, 4), (3, 1, !1, 0)]
     {
@@ -115,10 +116,10 @@ fn a_wait_for_a_value_by_each_of_its_ways() {
     }
 }
 
-/// What the driver allows inside a host function, which runs as on a thread that has nothing current.
-/// What is allowed is carried out.
+/// Which calls the driver allows inside a host function. The function runs on a thread without a
+/// current context, and allowed calls are carried out.
 #[test]
-fn inside_a_host_function() {
+fn host_function_may_make_only_the_allowed_calls() {
     struct Within {
         own: Ptr,
         other: Ptr,
@@ -130,11 +131,11 @@ fn inside_a_host_function() {
         CALLS.fetch_add(1, Ordering::SeqCst);
     }
     unsafe extern "C" fn inside(within: *mut c_void) {
-        // SAFETY: the test waits for this function, and touches nothing of it meanwhile.
+        // SAFETY: the test waits for this function, and accesses `within` only afterwards.
         let within = unsafe { &mut *within.cast::<Within>() };
         let Within { own, other, event, .. } = *within;
         let (mut made, mut number, mut text, mut flags) = (null_mut(), 0, std::ptr::null(), 0);
-        // SAFETY: handles are looked up; the rest are places.
+        // SAFETY: the simulator checks every handle, and the out-pointers are valid.
         within.codes.extend(unsafe {
             [
                 (driver().version)(&mut number),
@@ -161,17 +162,18 @@ fn inside_a_host_function() {
     }
     let context = Context::new(0);
     let (own, other, waiter) = (context.stream(1), context.stream(1), context.stream(1));
-    let (event, behind) = (context.event(), context.event());
+    let (event, later) = (context.event(), context.event());
     let mut within = Within { own, other, event, codes: Vec::new() };
     let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
     let [gate, done] = context.words(2) else { unreachable!() };
     context.gate(own, gate);
-    // SAFETY: the function gets what it takes, and the rest are handles.
+    // SAFETY: the argument is a `Within`, as the function expects. The simulator checks every
+    // handle.
     unsafe {
         ok((driver().launch_host_func)(own, inside, (&raw mut within).cast()));
         context.store(own, done, 1);
-        ok((driver().event_record)(behind, own));
-        ok((driver().stream_wait_event)(waiter, behind, 0));
+        ok((driver().event_record)(later, own));
+        ok((driver().stream_wait_event)(waiter, later, 0));
     }
     set(gate, 1);
     context.synchronize(waiter);
@@ -182,22 +184,24 @@ fn inside_a_host_function() {
     assert_eq!(within.codes, wanted);
     assert_eq!((get(done), CALLS.load(Ordering::SeqCst), controls.wrong()), (1, 1, 0));
     let mut now = null_mut();
-    // SAFETY: a place for one context.
+    // SAFETY: `&mut now` is a valid out-pointer.
     ok(unsafe { (driver().ctx_current)(&mut now) });
     assert_eq!(now, context.handle, "what was current on the thread that waited");
 }
 
-/// How captures end that are not used as they should be. Thread-local and relaxed ones: a global one
-/// would break on a question of another test's thread.
+/// Captures that end without being used as intended.
+///
+/// The captures are thread-local or relaxed: a query on another test's thread would break a global
+/// one.
 #[test]
-fn captures_that_go_wrong() {
+fn misused_captures_return_their_codes() {
     let driver = started();
     let context = Context::new(0);
     let (first, second) = (context.stream(1), context.stream(1));
     let (event, other) = (context.event(), context.event());
     let words = context.words(1);
     let mut graph = null_mut();
-    // SAFETY: handles are looked up; the rest are places.
+    // SAFETY: the simulator checks every handle, and the out-pointers are valid.
     unsafe {
         let begin = |stream, mode| ok((driver.begin_capture)(stream, mode));
         let status = |stream| {
@@ -214,7 +218,7 @@ fn captures_that_go_wrong() {
         assert_eq!((driver.end_capture)(first, &mut graph), 904);
         assert!(graph.is_null());
         assert_eq!([status(first), status(second)], [0, 0]);
-        // Not the stream that it began on.
+        // Ended on a stream other than the origin.
         begin(first, 1);
         ok((driver.event_record)(event, first));
         ok((driver.stream_wait_event)(second, event, 0));
@@ -229,7 +233,7 @@ fn captures_that_go_wrong() {
         assert_eq!([status(first), status(second)], [2, 2]);
         assert_eq!((driver.end_capture)(first, &mut graph), 901);
         assert_eq!((driver.end_capture)(second, &mut graph), 901);
-        // Another thread than that which began it, unless it is relaxed.
+        // Ended on another thread than the one that began it, which only a relaxed capture allows.
         for (mode, code) in [(1, 908), (2, 0)] {
             begin(first, mode);
             let (address, handle) = (first.expose_provenance(), context.handle.addr());
@@ -243,25 +247,26 @@ fn captures_that_go_wrong() {
                 ok((driver.end_capture)(first, &mut graph));
             }
         }
-        // The default stream, and what is none.
+        // The default stream cannot be captured, and a stream without a capture cannot end one.
         assert_eq!((driver.begin_capture)(null_mut(), 1), 900);
         assert_eq!((driver.end_capture)(first, &mut graph), 401);
         begin(first, 1);
         assert_eq!((driver.begin_capture)(first, 1), 401);
-        // A stream that is destroyed takes its capture with it.
+        // Destroying a stream ends its capture.
         ok((driver.stream_destroy)(first));
         assert_eq!(context.query(second), 0, "a capture is left");
     }
     assert_eq!(get(&words[0]), 0, "captured work ran");
 }
 
-/// An event for other processes is none for this one.
+/// An interprocess event cannot be opened in the process that created it.
 #[test]
-fn interprocess_events_within_a_process() {
+fn interprocess_event_cannot_be_opened_by_its_creator() {
     let driver = started();
     let context = Context::new(0);
     let (mut event, mut handle) = (null_mut(), [0; 64]);
-    // SAFETY: places for what is made; the handle is passed by value, as a structure of that size.
+    // SAFETY: the out-pointers are valid. The handle is passed by value, as a structure of that
+    // size.
     unsafe {
         assert_eq!((driver.event_create)(&mut event, 4), 1, "with timing");
         assert_eq!((driver.ipc_event_handle)(&mut handle, context.event()), 400);
@@ -277,13 +282,13 @@ fn interprocess_events_within_a_process() {
 }
 
 #[test]
-fn faults_on_demand() {
+fn planned_faults_apply_with_and_without_the_work() {
     let context = Context::new(0);
     let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
     let (driver, stream, mut event) = (started(), context.stream(1), null_mut());
     controls.set("cuEventCreate", At::Occurrence(2), Threads::This, InjectedFault::Answer(2));
     controls.set("cuStreamQuery", At::Always, Threads::This, InjectedFault::PassThenAnswer(719));
-    // SAFETY: a place for one event.
+    // SAFETY: `&mut event` is a valid out-pointer.
     unsafe {
         ok((driver.event_create)(&mut event, 2));
         let made = event;
@@ -298,17 +303,17 @@ fn faults_on_demand() {
 }
 
 #[test]
-fn a_machine_without_a_gpu() {
-    // A process of its own, since each has its variables.
+fn no_device_is_reported_on_a_machine_without_a_gpu() {
+    // Runs in a process of its own, because each process reads the variables once.
     let output = run_child("none", &[("DRIVER_SIM_GPUS", "0")]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Not a test: prints what a call takes.
-/// `cargo test --release -p gpu-stream-driver-sim --test machine -- --ignored --nocapture`
+/// Prints the duration of each call. This is a measurement and not a test. `cargo test --release -p
+/// gpu-stream-driver-sim --test machine -- --ignored --nocapture`
 #[test]
 #[ignore = "prints figures"]
-fn what_a_call_costs() {
+fn call_costs() {
     let driver = started();
     let context = Context::new(0);
     let (stream, waiter, event) = (context.stream(1), context.stream(1), context.event());
@@ -321,7 +326,7 @@ fn what_a_call_costs() {
         context.synchronize(stream);
         context.synchronize(waiter);
     };
-    // SAFETY: handles are looked up, and a place for the number.
+    // SAFETY: the simulator checks every handle, and the out-pointer is valid.
     unsafe {
         time("cuStreamIsCapturing", &mut || (driver.capture_status)(stream, &mut status));
         time("cuStreamQuery, idle", &mut || (driver.stream_query)(stream));
@@ -344,12 +349,12 @@ fn what_a_call_costs() {
     }
 }
 
-/// The other side of [`a_machine_without_a_gpu`].
+/// Runs the child process of [`no_device_is_reported_on_a_machine_without_a_gpu`].
 #[test]
 fn child() {
     if support::child().as_deref() == Some("none") {
         let mut count = 0;
-        // SAFETY: flags are 0, and a place for the number.
+        // SAFETY: flags are 0, and the out-pointer is valid.
         unsafe {
             assert_eq!((driver().device_count)(&mut count), 3, "before cuInit");
             assert_eq!((driver().init)(0), 100);

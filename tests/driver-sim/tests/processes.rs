@@ -1,4 +1,5 @@
-//! What ends a process, and what its environment asks for: each part runs in a process of its own.
+//! Misuse that aborts the process, and the environment variables. Each part runs in a process of
+//! its own.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -9,16 +10,16 @@ use std::ptr::{null_mut, without_provenance_mut};
 
 use support::{Context, driver, library, ok, run_child, started};
 
-/// A part of a program that uses what it must not, and what the driver says of it.
+/// A misuse: its name, the code that commits it, and the message that the driver prints.
 type Misuse = (&'static str, fn(&Context), &'static str);
 
-// SAFETY, of all of them: a bad handle is what they are about, and the driver ends the process.
+// Each entry passes a bad handle on purpose. The simulator checks it and aborts the process.
 const MISUSES: [Misuse; 10] = [
     (
         "query of a destroyed stream",
         |context| {
             let stream = context.stream(1);
-            // SAFETY: as above.
+            // SAFETY: the simulator checks the handle.
             unsafe { (driver().stream_destroy)(stream) };
             context.query(stream);
         },
@@ -28,9 +29,9 @@ const MISUSES: [Misuse; 10] = [
         "a stream destroyed twice",
         |context| {
             let stream = context.stream(1);
-            // SAFETY: as above.
+            // SAFETY: the simulator checks the handle.
             unsafe { (driver().stream_destroy)(stream) };
-            // SAFETY: as above.
+            // SAFETY: the simulator checks the handle, and aborts here.
             unsafe { (driver().stream_destroy)(stream) };
         },
         "cuStreamDestroy_v2: stream 0x",
@@ -39,9 +40,9 @@ const MISUSES: [Misuse; 10] = [
         "an event destroyed twice",
         |context| {
             let event = context.event();
-            // SAFETY: as above.
+            // SAFETY: the simulator checks the handle.
             unsafe { (driver().event_destroy)(event) };
-            // SAFETY: as above.
+            // SAFETY: the simulator checks the handle, and aborts here.
             unsafe { (driver().event_destroy)(event) };
         },
         "cuEventDestroy_v2: event 0x",
@@ -50,9 +51,9 @@ const MISUSES: [Misuse; 10] = [
         "a wait for a destroyed event",
         |context| {
             let (event, stream) = (context.event(), context.stream(1));
-            // SAFETY: as above.
+            // SAFETY: the simulator checks the handle.
             unsafe { (driver().event_destroy)(event) };
-            // SAFETY: as above.
+            // SAFETY: the simulator checks the handle, and aborts here.
             unsafe { (driver().stream_wait_event)(stream, event, 0) };
         },
         "cuStreamWaitEvent: event 0x",
@@ -75,7 +76,7 @@ const MISUSES: [Misuse; 10] = [
         "a record of a stream",
         |context| {
             let stream = context.stream(1);
-            // SAFETY: as above.
+            // SAFETY: the simulator checks the handle, and aborts here.
             unsafe { (driver().event_record)(stream, stream) };
         },
         "cuEventRecord: event 0x20000000200 is a handle of a stream",
@@ -83,7 +84,7 @@ const MISUSES: [Misuse; 10] = [
     (
         "a context that never was",
         |_| {
-            // SAFETY: as above.
+            // SAFETY: the simulator checks the handle, and aborts here.
             unsafe { (driver().ctx_set_current)(without_provenance_mut(8)) };
         },
         "cuCtxSetCurrent: context 0x8 was never made",
@@ -92,7 +93,7 @@ const MISUSES: [Misuse; 10] = [
         "a stream of a destroyed context",
         |context| {
             let stream = context.stream(1);
-            // SAFETY: as above.
+            // SAFETY: the simulator checks the handle.
             unsafe { (driver().ctx_destroy)(context.handle) };
             context.query(stream);
         },
@@ -102,7 +103,7 @@ const MISUSES: [Misuse; 10] = [
         "a graph as an executable one",
         |context| {
             let (stream, mut graph) = (context.stream(1), null_mut());
-            // SAFETY: as above, and a place for one graph.
+            // SAFETY: the simulator checks every handle, and the out-pointer is valid.
             unsafe {
                 ok((driver().begin_capture)(stream, 1));
                 ok((driver().end_capture)(stream, &mut graph));
@@ -114,26 +115,26 @@ const MISUSES: [Misuse; 10] = [
 ];
 
 #[test]
-fn a_bad_handle_ends_the_process_and_is_named() {
+fn bad_handle_aborts_and_is_named() {
     for (name, _, text) in MISUSES {
         for reuse in ["0", "1"] {
             let output = run_child(name, &[("DRIVER_SIM_REUSE", reuse)]);
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.signal(), Some(libc_abort()), "{name}: {said}");
-            let line = said.lines().find(|line| line.starts_with("driver-sim: "));
-            assert!(line.is_some_and(|line| line.contains(text)), "{name}: {said}");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.signal(), Some(libc_abort()), "{name}: {stderr}");
+            let line = stderr.lines().find(|line| line.starts_with("driver-sim: "));
+            assert!(line.is_some_and(|line| line.contains(text)), "{name}: {stderr}");
         }
     }
     assert!(run_child("nothing wrong", &[]).status.success());
 }
 
-/// `SIGABRT`.
+/// Returns the number of `SIGABRT`.
 fn libc_abort() -> i32 {
     6
 }
 
 #[test]
-fn a_handle_is_used_again_only_if_that_is_asked_for() {
+fn handles_are_reused_only_on_request() {
     for (reuse, part) in [("0", "another handle"), ("1", "the same handle")] {
         let output = run_child(part, &[("DRIVER_SIM_REUSE", reuse)]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -141,7 +142,7 @@ fn a_handle_is_used_again_only_if_that_is_asked_for() {
 }
 
 #[test]
-fn older_drivers_lack_functions() {
+fn older_driver_versions_lack_newer_functions() {
     for version in ["10.2", "11.0", "11.3", "11.7", "12.0", "12.3", "12.4", "12.5", "12.8", "13.0"]
     {
         let output = run_child("what is there", &[("DRIVER_SIM_VERSION", version)]);
@@ -150,33 +151,34 @@ fn older_drivers_lack_functions() {
 }
 
 #[test]
-fn functions_are_hidden_by_name() {
+fn hidden_functions_are_missing() {
     let output = run_child("two are hidden", &[("DRIVER_SIM_HIDE", "cuStreamGetId,cuEventQuery")]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for (variable, value) in
         [("DRIVER_SIM_HIDE", "cuNothing"), ("DRIVER_SIM_GPUS", "17"), ("DRIVER_SIM_VERSION", "new")]
     {
         let output = run_child("nothing wrong", &[(variable, value)]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.signal(), Some(libc_abort()), "{said}");
-        assert!(said.contains(variable) && said.contains(value), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(libc_abort()), "{stderr}");
+        assert!(stderr.contains(variable) && stderr.contains(value), "{stderr}");
     }
 }
 
 fn is_there(name: &str) -> bool {
-    // SAFETY: the function is not called.
+    // SAFETY: the type is not relied on, because the function is not called.
     unsafe { library().get::<unsafe extern "C" fn()>(name) }.is_ok()
 }
 
 fn what_is_there() {
-    let asked = std::env::var("DRIVER_SIM_VERSION").unwrap();
-    let (major, minor) = asked.split_once('.').unwrap();
-    let asked = major.parse::<c_int>().unwrap() * 1000 + minor.parse::<c_int>().unwrap() * 10;
+    let expected = std::env::var("DRIVER_SIM_VERSION").unwrap();
+    let (major, minor) = expected.split_once('.').unwrap();
+    let expected = major.parse::<c_int>().unwrap() * 1000 + minor.parse::<c_int>().unwrap() * 10;
     type Version = unsafe extern "C" fn(*mut c_int) -> c_int;
     let mut version = 0;
-    // SAFETY: the function's type, and a place for the number.
+    // SAFETY: the driver declares the function with this type, and `&mut version` is a valid
+    // out-pointer.
     ok(unsafe { library().get::<Version>("cuDriverGetVersion").unwrap()(&mut version) });
-    assert_eq!(version, asked);
+    assert_eq!(version, expected);
     for (name, since) in [
         ("cuStreamQuery", 0),
         ("cuStreamGetCtx", 0),
@@ -199,7 +201,7 @@ fn what_is_there() {
 fn handles(again: bool) {
     let context = Context::new(0);
     let (stream, event) = (context.stream(1), context.event());
-    // SAFETY: the last use of each.
+    // SAFETY: neither handle is used afterwards.
     unsafe {
         ok((started().stream_destroy)(stream));
         ok((started().event_destroy)(event));
@@ -208,7 +210,7 @@ fn handles(again: bool) {
     assert_eq!(context.event() == event, again);
 }
 
-/// The parts.
+/// Runs the parts that need a process of their own.
 #[test]
 fn child() {
     let Some(part) = support::child() else { return };

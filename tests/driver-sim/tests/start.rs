@@ -1,4 +1,4 @@
-//! Drivers that do not start, or not at once, and two of them in one process.
+//! Drivers that never start or start late, and two drivers in one process.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -13,27 +13,27 @@ use libloading::Library;
 use support::{Driver, Ptr, driver, ok, run_child};
 
 #[test]
-fn a_stub_answers_that_it_is_one() {
+fn stub_library_answers_34() {
     passes("stub", &[("DRIVER_SIM_STUB", "1")]);
     passes("no stub", &[("DRIVER_SIM_STUB", "0")]);
     passes("a stub beside a driver", &[("DRIVER_SIM_STUB", "other.so,libstub.so")]);
 }
 
 #[test]
-fn the_driver_starts_after_so_many_failures() {
+fn driver_starts_after_the_configured_failures() {
     passes("starts late", &[("DRIVER_SIM_INIT_FAILS", "3:2")]);
     passes("finds its devices late", &[("DRIVER_SIM_INIT_FAILS", "100:1")]);
 }
 
 #[test]
-fn what_cannot_be_is_named() {
+fn invalid_variable_is_named() {
     for (variable, value) in
         [("DRIVER_SIM_STUB", "yes"), ("DRIVER_SIM_INIT_FAILS", "3"), ("DRIVER_SIM_GREEN_801", "2")]
     {
         let output = run_child("nothing", &[(variable, value)]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.signal(), Some(6), "{said}");
-        assert!(said.contains(&format!("{variable}={value}")), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(6), "{stderr}");
+        assert!(stderr.contains(&format!("{variable}={value}")), "{stderr}");
     }
 }
 
@@ -42,7 +42,7 @@ fn passes(part: &str, variables: &[(&str, &str)]) {
     assert!(output.status.success(), "{part}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Copies of the simulator under names of their own, which are removed when this is dropped.
+/// Copies of the simulator under names of their own. Dropping this removes them.
 struct Copies(PathBuf);
 
 impl Copies {
@@ -58,7 +58,7 @@ impl Copies {
     fn load(&self, name: &str) -> (&'static Library, PathBuf) {
         let path = self.0.join(name);
         std::fs::copy(driver_sim::library().expect("the library"), &path).expect("a copy");
-        // SAFETY: the initialiser reads the environment, and hides functions that it names.
+        // SAFETY: the initialiser only reads the environment and hides the functions that it names.
         let library = unsafe { Library::new(&path) }.expect("the copy");
         (Box::leak(Box::new(library)), path)
     }
@@ -70,10 +70,10 @@ impl Drop for Copies {
     }
 }
 
-/// Makes a context and returns a stream of it.
+/// Creates a context and returns a stream of it.
 fn stream_of(driver: &Driver) -> Ptr {
     let (mut context, mut stream) = (null_mut(), null_mut());
-    // SAFETY: places for what is made.
+    // SAFETY: the out-pointers are valid.
     unsafe {
         ok((driver.ctx_create)(&mut context, 0, 0));
         ok((driver.stream_create)(&mut stream, 1, 0));
@@ -82,20 +82,20 @@ fn stream_of(driver: &Driver) -> Ptr {
 }
 
 #[test]
-fn two_copies_share_nothing() {
+fn copies_share_no_state() {
     let copies = Copies::new();
     let (first, first_path) = copies.load("libcuda-one.so");
     let (second, second_path) = copies.load("libother.so.7");
     let (first, second) = (Driver::resolve(first), Driver::resolve(second));
     let mut count = 0;
-    // SAFETY: flags are 0, places for numbers, and handles are looked up.
+    // SAFETY: flags are 0, the out-pointers are valid, and the simulator checks every handle.
     unsafe {
         ok((first.init)(0));
         assert_eq!((second.device_count)(&mut count), 3, "the other was started");
         ok((second.init)(0));
         let (one, two) = (stream_of(&first), stream_of(&second));
         assert_ne!(one, two, "a handle names one thing");
-        // Each has its own context current, and its own faults.
+        // Each copy has its own current context and its own faults.
         let (mut of_first, mut of_second) = (null_mut(), null_mut());
         ok((first.ctx_current)(&mut of_first));
         ok((second.ctx_current)(&mut of_second));
@@ -106,7 +106,7 @@ fn two_copies_share_nothing() {
         plan.clear();
         let other_plan = Controls::of(&second_path).expect("the plan of faults");
         assert_eq!((plan.live("stream"), other_plan.live("stream")), (1, 1));
-        // Interprocess events: none is the other's.
+        // An interprocess event of one copy is unknown to the other.
         let mut names = Vec::new();
         for driver in [&first, &second] {
             let (mut event, mut name) = (null_mut(), [0; 64]);
@@ -121,19 +121,19 @@ fn two_copies_share_nothing() {
 }
 
 #[test]
-fn a_handle_of_another_copy_ends_the_process() {
+fn handle_of_another_copy_aborts() {
     let output = run_child("a handle of another copy", &[]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.signal(), Some(6), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(6), "{stderr}");
     let text = "cuStreamQuery: stream 0x20000000200 was never made";
-    assert!(said.contains(text), "{said}");
+    assert!(stderr.contains(text), "{stderr}");
 }
 
-/// Starts a driver whose first calls of `cuInit` answer these codes.
+/// Checks that a driver starts after its first calls of `cuInit` have returned these codes.
 fn starts_after(codes: &[c_int]) {
     let driver = driver();
     let (mut count, mut version) = (0, 0);
-    // SAFETY: flags are 0, and places for numbers.
+    // SAFETY: flags are 0, and the out-pointers are valid.
     unsafe {
         for &code in codes {
             ok((driver.version)(&mut version));
@@ -147,7 +147,7 @@ fn starts_after(codes: &[c_int]) {
     }
 }
 
-/// The parts.
+/// Runs the parts that need a process of their own.
 #[test]
 fn child() {
     match support::child().as_deref() {
@@ -155,7 +155,7 @@ fn child() {
             let driver = driver();
             let wanted = if part == "stub" { 34 } else { 0 };
             let (mut version, mut text, mut count) = (0, std::ptr::null(), 0);
-            // SAFETY: flags are 0, and places for what is told.
+            // SAFETY: flags are 0, and the out-pointers are valid.
             let codes = unsafe {
                 [
                     (driver.version)(&mut version),
@@ -181,7 +181,7 @@ fn child() {
             let first = Driver::resolve(copies.load("one.so").0);
             let second = Driver::resolve(copies.load("two.so").0);
             drop(copies);
-            // SAFETY: flags are 0. The last call is what this is about.
+            // SAFETY: flags are 0. The last call passes a bad handle on purpose, and aborts.
             unsafe {
                 ok((first.init)(0));
                 ok((second.init)(0));

@@ -1,44 +1,44 @@
-//! The test's side: [`Controls`].
+//! The test's side of the fault plan: [`Controls`].
 
 use std::ffi::{CString, OsStr, c_char};
 use std::time::Duration;
 
 use libloading::Library;
 
-/// Which of the calls of a function a fault is for, counted from when it is set.
+/// The calls of a function that a fault applies to, counted from when it is set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum At {
-    /// Each.
+    /// Every call.
     Always,
-    /// One, counted from 1. With 0 it is none.
+    /// One call, counted from 1. 0 selects no call.
     Occurrence(u32),
 }
 
-/// Whose calls a fault is for.
+/// The threads whose calls a fault applies to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Threads {
-    /// Everybody's.
+    /// All threads.
     All,
-    /// The thread's that sets it.
+    /// The thread that sets the fault.
     This,
-    /// Everybody's but the thread's that sets it.
+    /// All threads except the one that sets the fault.
     Others,
 }
 
-/// What happens to the call.
+/// The effect of a fault on a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum InjectedFault {
-    /// It does nothing, and answers so.
+    /// Returns this code without doing the work.
     Answer(i32),
-    /// It does its work, and answers so nevertheless.
+    /// Does the work, then returns this code.
     PassThenAnswer(i32),
-    /// It stays inside until [`Controls::release`], and then does its work.
+    /// Blocks until [`Controls::release`], then does the work.
     Hold,
 }
 
 macro_rules! controls {
     ($($field:ident = $name:literal $type:ty;)*) => {
-        /// The functions by which a library's plan of faults is set.
+        /// The functions that set a library's fault plan.
         pub struct Controls {
             $($field: $type,)*
         }
@@ -46,8 +46,8 @@ macro_rules! controls {
         impl Controls {
             fn resolve(library: &Library) -> Result<Self, libloading::Error> {
                 Ok(Controls {
-                    // SAFETY: that is the function's type in `export_controls`, and the library is
-                    // never closed.
+                    // SAFETY: `export_controls` declares the function with this type, and the
+                    // library is never closed.
                     $($field: *unsafe { library.get($name) }?,)*
                 })
             }
@@ -60,7 +60,7 @@ controls! {
     clear = "driver_faults_clear" unsafe extern "C" fn();
     watch = "driver_faults_watch" unsafe extern "C" fn(u32);
     seen = "driver_faults_seen" unsafe extern "C" fn(*mut u8, usize) -> usize;
-    triggered = "driver_faults_struck" unsafe extern "C" fn() -> u64;
+    triggered = "driver_faults_triggered" unsafe extern "C" fn() -> u64;
     await_held = "driver_faults_await_held" unsafe extern "C" fn(u64, u64) -> bool;
     release = "driver_faults_release" unsafe extern "C" fn();
     live = "driver_faults_live" unsafe extern "C" fn(*const c_char) -> u64;
@@ -68,14 +68,15 @@ controls! {
 }
 
 impl Controls {
-    /// Those of the library at `path`, which is loaded if it is not yet, and never closed.
+    /// Returns the controls of the library at `path`. Loads the library if it is not loaded yet,
+    /// and never closes it.
     ///
     /// # Errors
-    /// A sentence: the library cannot be loaded, or has no plan.
+    /// A message that says that the library cannot be loaded, or that it exports no fault plan.
     pub fn of(path: impl AsRef<OsStr>) -> Result<Self, String> {
         let path = path.as_ref();
-        // SAFETY: loading runs the library's initialisers; it is one of this repository's, and has
-        // none.
+        // SAFETY: loading runs the library's initialisers. The library belongs to this repository
+        // and has none.
         let library = unsafe { Library::new(path) }
             .map_err(|error| format!("{} cannot be loaded: {error}", path.display()))?;
         let controls = Self::resolve(&library)
@@ -84,10 +85,10 @@ impl Controls {
         controls
     }
 
-    /// Sets a fault, beside those that are set. `call` is the function's name; `*` is every function.
+    /// Adds a fault to those that are set. `call` is a function's name, or `*` for every function.
     ///
     /// # Panics
-    /// If `call` has a zero in it.
+    /// If `call` contains a NUL.
     pub fn set(&self, call: &str, at: At, threads: Threads, fault: InjectedFault) {
         let call = CString::new(call).expect("a function's name");
         let (effect, code) = match fault {
@@ -97,36 +98,36 @@ impl Controls {
         };
         let at = match at {
             At::Always => 0,
-            // No call is the zeroth: one that never comes.
+            // Selects no call: calls are counted from 1.
             At::Occurrence(0) => u64::MAX,
             At::Occurrence(number) => number.into(),
         };
-        // SAFETY: a C string.
+        // SAFETY: `call` is a C string that outlives the call.
         let known = unsafe { (self.set)(call.as_ptr(), at, threads.number(), effect, code) };
         assert!(known, "the library knows this fault");
     }
 
-    /// Forgets all faults and what was noted, and lets go what is held.
+    /// Removes all faults, forgets the recorded calls, and releases the held calls.
     pub fn clear(&self) {
-        // SAFETY: takes nothing.
+        // SAFETY: the function has no requirements.
         unsafe { (self.clear)() }
     }
 
-    /// Notes the calls from here on.
+    /// Starts to record calls. Forgets the calls that were recorded before.
     pub fn watch(&self, threads: Threads) {
-        // SAFETY: takes a number.
+        // SAFETY: the function has no requirements.
         unsafe { (self.watch)(threads.number()) }
     }
 
-    /// The calls that were noted since [`watch`](Self::watch), in order.
+    /// Returns the calls that were recorded since [`watch`](Self::watch), in order.
     pub fn seen(&self) -> Vec<String> {
         let mut text = Vec::new();
         loop {
-            let room = text.len();
-            // SAFETY: it has that much room.
-            let length = unsafe { (self.seen)(text.as_mut_ptr(), room) };
+            let capacity = text.len();
+            // SAFETY: `text` has room for `capacity` bytes, its length.
+            let length = unsafe { (self.seen)(text.as_mut_ptr(), capacity) };
             text.resize(length, 0);
-            if length <= room {
+            if length <= capacity {
                 break;
             }
         }
@@ -134,40 +135,42 @@ impl Controls {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// How many calls met a fault since the last [`clear`](Self::clear).
+    /// Returns how many calls a fault applied to since the last [`clear`](Self::clear).
     pub fn triggered(&self) -> u64 {
-        // SAFETY: takes nothing.
+        // SAFETY: the function has no requirements.
         unsafe { (self.triggered)() }
     }
 
-    /// Waits until so many calls are held; false if that was not so within the time, which is for
-    /// tests that would hang else.
-    #[must_use = "it may have given up"]
-    pub fn await_held(&self, count: u64, at_most: Duration) -> bool {
-        let at_most = u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX);
-        // SAFETY: takes numbers.
-        unsafe { (self.await_held)(count, at_most) }
+    /// Waits until `count` calls are held. Returns `false` if fewer are held after `timeout`.
+    ///
+    /// The timeout serves tests that would hang otherwise.
+    #[must_use = "the wait may have timed out"]
+    pub fn await_held(&self, count: u64, timeout: Duration) -> bool {
+        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        // SAFETY: the function has no requirements.
+        unsafe { (self.await_held)(count, timeout) }
     }
 
-    /// Lets go the calls that are held now; later ones are held as before.
+    /// Releases the calls that are held now. The faults stay set and hold later calls.
     pub fn release(&self) {
-        // SAFETY: takes nothing.
+        // SAFETY: the function has no requirements.
         unsafe { (self.release)() }
     }
 
-    /// How many objects of the kind, `"stream"` or `"event"`, the library made and did not destroy.
+    /// Returns how many objects of `kind` (`"stream"` or `"event"`) the library made and did not
+    /// destroy.
     ///
     /// # Panics
-    /// If `kind` has a zero in it.
+    /// If `kind` contains a NUL.
     pub fn live(&self, kind: &str) -> u64 {
         let kind = CString::new(kind).expect("a word");
-        // SAFETY: a C string.
+        // SAFETY: `kind` is a C string that outlives the call.
         unsafe { (self.live)(kind.as_ptr()) }
     }
 
-    /// How many objects were destroyed that were not there, since the process began.
+    /// Returns how many times a handle was destroyed that was not alive, since the process began.
     pub fn wrong(&self) -> u64 {
-        // SAFETY: takes nothing.
+        // SAFETY: the function has no requirements.
         unsafe { (self.wrong)() }
     }
 }

@@ -1,13 +1,15 @@
-//! Copies of a library under other names, as wheels bring them.
+//! Copies of a library under another name, as wheels contain them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Copies `library` into a new folder of `top`, as `name`. Replaces its own name (`DT_SONAME`) by
-/// `soname`, where one is given: it is cut or padded to the length of the old one.
+/// Copies `library` into the new folder `top`, as `name`.
+///
+/// `soname` is the pair of the library's own name (`DT_SONAME`) and its replacement. The
+/// replacement is cut or padded to the length of the old name.
 ///
 /// # Errors
-/// A sentence that names the file.
+/// A message that names the file.
 pub fn copy_as(
     library: &Path,
     top: &Path,
@@ -20,16 +22,16 @@ pub fn copy_as(
         let mut padded = new.as_bytes().to_vec();
         padded.resize(old.len(), b'x');
         let terminated: Vec<u8> = old.bytes().chain([0]).collect();
-        let places: Vec<usize> = bytes
+        let offsets: Vec<usize> = bytes
             .windows(terminated.len())
             .enumerate()
-            .filter_map(|(place, window)| (window == terminated).then_some(place))
+            .filter_map(|(offset, window)| (window == terminated).then_some(offset))
             .collect();
-        if places.is_empty() {
+        if offsets.is_empty() {
             return Err(format!("{} has no name {old}", library.display()));
         }
-        for place in places {
-            bytes[place..place + old.len()].copy_from_slice(&padded);
+        for offset in offsets {
+            bytes[offset..offset + old.len()].copy_from_slice(&padded);
         }
     }
     fs::create_dir_all(top).map_err(|error| at(top, error))?;

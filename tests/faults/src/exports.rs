@@ -1,25 +1,26 @@
-//! The C functions by which a test sets the plan: [`export_controls`](crate::export_controls).
+//! The C functions that set the plan, for a library to export:
+//! [`export_controls`](crate::export_controls).
 
 use std::ffi::{CStr, c_char};
 use std::time::Duration;
 
 use crate::objects;
-use crate::plan::{self, Action, Effect, Who};
+use crate::plan::{self, Action, Effect, ThreadFilter};
 
-/// Exports the functions that [`Controls`](crate::Controls) looks for. Once in the library, at the
-/// top of a module.
+/// Exports the functions that [`Controls`](crate::Controls) resolves. Use it once in the library,
+/// at the top of a module.
 #[macro_export]
 macro_rules! export_controls {
     () => {
         $crate::export_controls! { @
             driver_faults_set(
-                call: *const ::core::ffi::c_char, at: u64, who: u32, effect: u32, code: i32
+                call: *const ::core::ffi::c_char, at: u64, threads: u32, effect: u32, code: i32
             ) -> bool;
             driver_faults_clear() -> ();
-            driver_faults_watch(who: u32) -> ();
-            driver_faults_seen(text: *mut u8, room: usize) -> usize;
-            driver_faults_struck() -> u64;
-            driver_faults_await_held(count: u64, at_most_ms: u64) -> bool;
+            driver_faults_watch(threads: u32) -> ();
+            driver_faults_seen(text: *mut u8, capacity: usize) -> usize;
+            driver_faults_triggered() -> u64;
+            driver_faults_await_held(count: u64, timeout_ms: u64) -> bool;
             driver_faults_release() -> ();
             driver_faults_live(kind: *const ::core::ffi::c_char) -> u64;
             driver_faults_wrong() -> u64;
@@ -29,36 +30,38 @@ macro_rules! export_controls {
         /// A control of the fault plan.
         ///
         /// # Safety
-        /// As the function of the same name in driver-faults says.
+        /// The requirements of the function of this name in `gpu_stream_faults::exports`.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($argument: $type),*) -> $answer {
-            // SAFETY: the caller promises the same.
+            // SAFETY: the two functions have the same requirements, which the caller meets.
             unsafe { $crate::exports::$name($($argument),*) }
         }
     )*};
 }
 
-/// `text` as a string, if it is one.
+/// Returns `text` as a string. Returns `None` if it is not UTF-8.
 ///
 /// # Safety
-/// A C string.
+/// `text` is a C string. The result is not used after the C string is freed.
 unsafe fn string(text: *const c_char) -> Option<&'static str> {
-    // SAFETY: the caller promises it. It is used only during the call.
+    // SAFETY: `text` is a C string (caller contract).
     unsafe { CStr::from_ptr(text) }.to_str().ok()
 }
 
-fn who(number: u32) -> Option<Who> {
+fn thread_filter(number: u32) -> Option<ThreadFilter> {
     match number {
-        0 => Some(Who::All),
-        1 => Some(Who::Only(plan::this_thread())),
-        2 => Some(Who::Not(plan::this_thread())),
+        0 => Some(ThreadFilter::All),
+        1 => Some(ThreadFilter::Only(plan::this_thread())),
+        2 => Some(ThreadFilter::Not(plan::this_thread())),
         _ => None,
     }
 }
 
-/// Sets a fault. `who` is 0 for all threads, 1 for the calling one, 2 for all others; `effect` is 0
-/// for an answer, 1 for one after the work was done, 2 for a call that is held. False if that is
-/// none of these.
+/// Sets a fault. Returns `false` if `threads` or `effect` is unknown, or `call` is not UTF-8.
+///
+/// - `threads` is 0 for all threads, 1 for the calling thread, 2 for all other threads.
+/// - `effect` is 0 to return `code` without doing the work, 1 to return it after the work, 2 to
+///   hold the call.
 ///
 /// # Safety
 /// `call` is a C string.
@@ -75,78 +78,83 @@ pub unsafe fn driver_faults_set(
         2 => Effect::Hold,
         _ => return false,
     };
-    // SAFETY: the caller promises it.
-    let (Some(call), Some(who)) = (unsafe { string(call) }, who(threads)) else { return false };
-    plan::set(call.to_owned(), at, who, effect);
+    // SAFETY: `call` is a C string (caller contract), and the result is copied before this function
+    // returns.
+    let (Some(call), Some(filter)) = (unsafe { string(call) }, thread_filter(threads)) else {
+        return false;
+    };
+    plan::set(call.to_owned(), at, filter, effect);
     true
 }
 
-/// Forgets all faults and the watch, and lets go what is held.
+/// Removes all faults, stops recording, and releases the held calls.
 ///
 /// # Safety
-/// None is needed.
+/// No requirements.
 pub unsafe fn driver_faults_clear() {
     plan::clear();
 }
 
-/// Notes the calls from here on; `threads` as in [`driver_faults_set`].
+/// Starts to record calls. `threads` has the values of [`driver_faults_set`].
 ///
 /// # Safety
-/// None is needed.
+/// No requirements.
 pub unsafe fn driver_faults_watch(threads: u32) {
-    if let Some(who) = who(threads) {
-        plan::watch(who);
+    if let Some(filter) = thread_filter(threads) {
+        plan::watch(filter);
     }
 }
 
-/// Writes the calls that were noted, a line each, as far as there is room. How long the text is.
+/// Writes the recorded calls to `text`, one a line, cut at `capacity` bytes. Returns the whole
+/// text's length.
 ///
 /// # Safety
-/// `text` has room for `room` bytes.
-pub unsafe fn driver_faults_seen(text: *mut u8, room: usize) -> usize {
+/// `text` is valid for writes of `capacity` bytes.
+pub unsafe fn driver_faults_seen(text: *mut u8, capacity: usize) -> usize {
     let seen = plan::seen();
-    // SAFETY: the caller promises the room, and no more than that is written.
-    unsafe { text.copy_from_nonoverlapping(seen.as_ptr(), room.min(seen.len())) };
+    // SAFETY: `text` is valid for `capacity` writes (caller contract), and at most that many bytes
+    // are copied.
+    unsafe { text.copy_from_nonoverlapping(seen.as_ptr(), capacity.min(seen.len())) };
     seen.len()
 }
 
-/// How many calls met a fault since the last clear.
+/// Returns how many calls a fault applied to since the last clear.
 ///
 /// # Safety
-/// None is needed.
-pub unsafe fn driver_faults_struck() -> u64 {
+/// No requirements.
+pub unsafe fn driver_faults_triggered() -> u64 {
     plan::triggered()
 }
 
-/// Waits until so many calls are held, but no longer than the time. Whether they are.
+/// Waits until `count` calls are held. Returns `false` if fewer are held after `timeout_ms`.
 ///
 /// # Safety
-/// None is needed.
-pub unsafe fn driver_faults_await_held(count: u64, at_most_ms: u64) -> bool {
-    plan::await_held(count, Duration::from_millis(at_most_ms))
+/// No requirements.
+pub unsafe fn driver_faults_await_held(count: u64, timeout_ms: u64) -> bool {
+    plan::await_held(count, Duration::from_millis(timeout_ms))
 }
 
-/// Lets go the calls that are held now.
+/// Releases the calls that are held now.
 ///
 /// # Safety
-/// None is needed.
+/// No requirements.
 pub unsafe fn driver_faults_release() {
     plan::release();
 }
 
-/// How many objects of the kind are alive.
+/// Returns how many objects of `kind` are alive.
 ///
 /// # Safety
 /// `kind` is a C string.
 pub unsafe fn driver_faults_live(kind: *const c_char) -> u64 {
-    // SAFETY: the caller promises it.
+    // SAFETY: `kind` is a C string (caller contract), and the result is used only during this call.
     unsafe { string(kind) }.map_or(0, objects::live)
 }
 
-/// How many objects were destroyed that were not there.
+/// Returns how many times a handle was destroyed that was not alive.
 ///
 /// # Safety
-/// None is needed.
+/// No requirements.
 pub unsafe fn driver_faults_wrong() -> u64 {
     objects::wrong()
 }

@@ -18,21 +18,22 @@ pub use plan::{Action, on_call};
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The cdylib of a dev-dependency, by the name of its file: where cargo put it, seen from the
-/// running test program.
+/// Returns the path of a dev-dependency's cdylib, given its file name. Searches the folders around
+/// the running test program, where cargo puts it.
 ///
 /// # Errors
-/// A sentence that names the places where it was looked for.
+/// A message that lists the paths that were tried.
 pub fn built(file: &str) -> Result<PathBuf, String> {
-    // Under another dynamic linker the running program is that linker, and only the first argument
-    // tells the program that cargo built.
+    // Under another dynamic linker, the running program is that linker. Only the first argument
+    // then names the program that cargo built.
     let programs = [env::current_exe().ok(), env::args_os().next().map(PathBuf::from)];
     let folders = programs.iter().flatten().filter_map(|program| program.parent());
-    let beside =
+    let paths_near =
         |folder: &Path| ["", "deps", "../deps", ".."].map(|step| folder.join(step).join(file));
-    let places: Vec<PathBuf> = folders.flat_map(beside).collect();
-    places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
-        let names: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        format!("{file} was not found; looked for {}", names.join(", "))
+    let candidates: Vec<PathBuf> = folders.flat_map(paths_near).collect();
+    candidates.iter().find(|candidate| candidate.is_file()).cloned().ok_or_else(|| {
+        let names: Vec<String> =
+            candidates.iter().map(|candidate| candidate.display().to_string()).collect();
+        format!("{file} was not found; build it with cargo (looked for {})", names.join(", "))
     })
 }

@@ -1,4 +1,4 @@
-//! What the library made and has not destroyed yet: [`made`] and [`gone`].
+//! The objects that the library made and has not destroyed yet: [`made`] and [`gone`].
 
 use std::collections::HashSet;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -15,20 +15,21 @@ fn objects() -> MutexGuard<'static, Objects> {
     OBJECTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes that the library made an object of this kind, `"stream"` or `"event"`. Call it after the
+/// Records that the library made an object of this kind, `"stream"` or `"event"`. Call it after the
 /// object was made.
 pub fn made(kind: &'static str, handle: usize) {
     objects().alive.insert((kind, handle));
 }
 
-/// Notes that the library destroys an object. Call it before, since the handle may be another
-/// object's right after. False, and counted, if there is no such object: the handle was never made,
-/// or was destroyed already.
+/// Records that the library destroys an object. Returns `false`, and counts the mistake, if no such
+/// object is alive.
+///
+/// Call it before the object is destroyed, since the driver can reuse the handle right afterwards.
 pub fn gone(kind: &'static str, handle: usize) -> bool {
     let mut objects = objects();
-    let was_there = objects.alive.remove(&(kind, handle));
-    objects.wrong += u64::from(!was_there);
-    was_there
+    let was_alive = objects.alive.remove(&(kind, handle));
+    objects.wrong += u64::from(!was_alive);
+    was_alive
 }
 
 pub(crate) fn live(kind: &str) -> u64 {
@@ -42,7 +43,7 @@ pub(crate) fn wrong() -> u64 {
 
 #[cfg(test)]
 #[test]
-fn what_is_made_is_alive_until_it_is_gone_and_goes_once() {
+fn object_is_live_from_made_to_gone_and_second_gone_is_wrong() {
     made("thing", 1);
     made("thing", 2);
     made("other", 1);

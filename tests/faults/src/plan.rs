@@ -1,68 +1,70 @@
-//! What is to fail, inside the library: [`on_call`].
+//! The fault plan, inside the library: [`on_call`].
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What a function of the library has to do.
+/// The action that the plan prescribes for one call of a library function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use = "the plan is asked in order to be followed"]
+#[must_use = "the function must follow the plan"]
 pub enum Action {
-    /// What it is for.
+    /// Do the work.
     Pass,
-    /// Nothing, and answer with this code.
+    /// Return this code without doing the work.
     Answer(i32),
-    /// What it is for, and answer with this code nevertheless, as a driver does that tells of the
-    /// failure of earlier work.
+    /// Do the work, then return this code, as a driver does that reports the failure of earlier
+    /// work.
     PassThenAnswer(i32),
 }
 
-/// What a planned fault does when it is met.
+/// The effect of a planned fault on a call that it applies to.
 #[derive(Clone, Copy)]
 pub(crate) enum Effect {
     Act(Action),
     Hold,
 }
 
-/// Which threads a fault or a watch is for.
+/// The threads that a fault or a recording applies to.
 #[derive(Clone, Copy)]
-pub(crate) enum Who {
+pub(crate) enum ThreadFilter {
     All,
     Only(u64),
     Not(u64),
 }
 
-impl Who {
-    fn has(self, thread: u64) -> bool {
+impl ThreadFilter {
+    fn matches(self, thread: u64) -> bool {
         match self {
-            Who::All => true,
-            Who::Only(one) => one == thread,
-            Who::Not(one) => one != thread,
+            ThreadFilter::All => true,
+            ThreadFilter::Only(one) => one == thread,
+            ThreadFilter::Not(one) => one != thread,
         }
     }
 }
 
-struct Planned {
+struct PlannedFault {
     call: String,
-    /// Which call it is for, counted from 1 since it was set; 0 is every call.
+    /// The number of the call that the fault applies to, counted from 1 since it was set. 0 is
+    /// every call.
     at: u64,
-    who: Who,
+    threads: ThreadFilter,
     effect: Effect,
-    met: u64,
+    matched: u64,
 }
 
 struct Plan {
-    faults: Vec<Planned>,
-    watched: Option<Who>,
+    faults: Vec<PlannedFault>,
+    watched: Option<ThreadFilter>,
     seen: Vec<&'static str>,
     triggered: u64,
     held: u64,
-    /// How often held calls were let go.
+    /// How many times held calls were released.
     released: u64,
 }
 
-/// Whether there is anything to ask: all that a call costs while nothing is planned.
+/// `true` if the plan may be non-empty. Reading it is the whole cost of a call while nothing is
+/// planned.
 static ARMED: AtomicBool = AtomicBool::new(false);
 
 static PLAN: Mutex<Plan> = Mutex::new(Plan {
@@ -80,7 +82,8 @@ fn plan() -> MutexGuard<'static, Plan> {
     PLAN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The number of the calling thread. It has no destructor, so it is good to the thread's end.
+/// Returns the calling thread's number. The thread-local has no destructor, so it is valid until
+/// the thread ends.
 pub(crate) fn this_thread() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     thread_local!(static MINE: Cell<u64> = const { Cell::new(0) });
@@ -90,11 +93,10 @@ pub(crate) fn this_thread() -> u64 {
     MINE.get()
 }
 
-/// Asks the plan what the function `name` has to do. To be called once at the start of each
-/// exported function.
+/// Returns what the function `name` has to do. Call it once at the start of each exported function.
 ///
-/// Blocks while a test holds this call. From any thread, at any time; one atomic load while nothing
-/// is planned.
+/// Blocks while a test holds this call. It can be called from any thread at any time. It costs one
+/// atomic load while nothing is planned.
 #[inline]
 pub fn on_call(name: &'static str) -> Action {
     if ARMED.load(Ordering::Acquire) { consult(name) } else { Action::Pass }
@@ -104,14 +106,14 @@ pub fn on_call(name: &'static str) -> Action {
 fn consult(name: &'static str) -> Action {
     let thread = this_thread();
     let mut plan = plan();
-    if plan.watched.is_some_and(|who| who.has(thread)) {
+    if plan.watched.is_some_and(|threads| threads.matches(thread)) {
         plan.seen.push(name);
     }
     let mut effect = None;
     for fault in &mut plan.faults {
-        if (fault.call == name || fault.call == "*") && fault.who.has(thread) {
-            fault.met += 1;
-            if fault.at == 0 || fault.at == fault.met {
+        if (fault.call == name || fault.call == "*") && fault.threads.matches(thread) {
+            fault.matched += 1;
+            if fault.at == 0 || fault.at == fault.matched {
                 effect = effect.or(Some(fault.effect));
             }
         }
@@ -133,12 +135,12 @@ fn consult(name: &'static str) -> Action {
     }
 }
 
-pub(crate) fn set(call: String, at: u64, who: Who, effect: Effect) {
-    plan().faults.push(Planned { call, at, who, effect, met: 0 });
+pub(crate) fn set(call: String, at: u64, threads: ThreadFilter, effect: Effect) {
+    plan().faults.push(PlannedFault { call, at, threads, effect, matched: 0 });
     ARMED.store(true, Ordering::Release);
 }
 
-/// Forgets everything, and lets go what is held.
+/// Removes all faults, stops recording, and releases the held calls.
 pub(crate) fn clear() {
     ARMED.store(false, Ordering::Release);
     let mut plan = plan();
@@ -149,10 +151,10 @@ pub(crate) fn clear() {
     release();
 }
 
-pub(crate) fn watch(who: Who) {
+pub(crate) fn watch(threads: ThreadFilter) {
     let mut plan = plan();
     plan.seen.clear();
-    plan.watched = Some(who);
+    plan.watched = Some(threads);
     ARMED.store(true, Ordering::Release);
 }
 
@@ -164,15 +166,15 @@ pub(crate) fn triggered() -> u64 {
     plan().triggered
 }
 
-/// Lets the calls go that are held now. A fault that holds stays set for later calls.
+/// Releases the calls that are held now. A fault that holds stays set for later calls.
 pub(crate) fn release() {
     plan().released += 1;
     CHANGED.notify_all();
 }
 
-/// Waits until at least so many calls are held, or for the time. Whether they are.
-pub(crate) fn await_held(count: u64, at_most: Duration) -> bool {
-    let waited = CHANGED.wait_timeout_while(plan(), at_most, |plan| plan.held < count);
+/// Waits until at least `count` calls are held. Returns `false` if fewer are held after `timeout`.
+pub(crate) fn await_held(count: u64, timeout: Duration) -> bool {
+    let waited = CHANGED.wait_timeout_while(plan(), timeout, |plan| plan.held < count);
     waited.unwrap_or_else(PoisonError::into_inner).0.held >= count
 }
 
@@ -180,58 +182,63 @@ pub(crate) fn await_held(count: u64, at_most: Duration) -> bool {
 mod tests {
     use super::*;
 
-    /// The plan is the process's: one test at a time.
-    fn alone() -> MutexGuard<'static, ()> {
-        static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Serializes the tests, because the plan is global to the process.
+    fn lock_plan() -> MutexGuard<'static, ()> {
+        static PLAN_IN_USE: Mutex<()> = Mutex::new(());
+        let guard = PLAN_IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
         clear();
-        alone
+        guard
     }
 
     const ANSWER: Effect = Effect::Act(Action::Answer(7));
 
     #[test]
-    fn a_fault_meets_the_call_the_occurrence_and_the_thread_that_it_is_for() {
-        let _alone = alone();
+    fn fault_applies_to_its_call_occurrence_and_thread_only() {
+        let _guard = lock_plan();
         assert_eq!(on_call("one"), Action::Pass);
-        set("one".into(), 2, Who::Only(this_thread()), ANSWER);
+        set("one".into(), 2, ThreadFilter::Only(this_thread()), ANSWER);
         assert_eq!(on_call("one"), Action::Pass);
         assert_eq!(on_call("two"), Action::Pass);
-        let elsewhere = std::thread::spawn(|| on_call("one")).join();
-        assert_eq!(elsewhere.ok(), Some(Action::Pass));
+        let on_another_thread = std::thread::spawn(|| on_call("one")).join();
+        assert_eq!(on_another_thread.ok(), Some(Action::Pass));
         assert_eq!(on_call("one"), Action::Answer(7));
         assert_eq!(on_call("one"), Action::Pass);
         assert_eq!(triggered(), 1);
         clear();
-        set("*".into(), 0, Who::Not(this_thread()), Effect::Act(Action::PassThenAnswer(-1)));
+        set(
+            "*".into(),
+            0,
+            ThreadFilter::Not(this_thread()),
+            Effect::Act(Action::PassThenAnswer(-1)),
+        );
         assert_eq!(on_call("any"), Action::Pass);
-        let elsewhere = std::thread::spawn(|| on_call("any")).join();
-        assert_eq!(elsewhere.ok(), Some(Action::PassThenAnswer(-1)));
+        let on_another_thread = std::thread::spawn(|| on_call("any")).join();
+        assert_eq!(on_another_thread.ok(), Some(Action::PassThenAnswer(-1)));
         clear();
         assert_eq!((on_call("any"), triggered()), (Action::Pass, 0));
     }
 
     #[test]
-    fn a_call_is_held_until_it_is_let_go() {
-        let _alone = alone();
-        set("slow".into(), 0, Who::Not(this_thread()), Effect::Hold);
+    fn held_call_blocks_until_released() {
+        let _guard = lock_plan();
+        set("slow".into(), 0, ThreadFilter::Not(this_thread()), Effect::Hold);
         let slow = std::thread::spawn(|| on_call("slow"));
-        assert!(await_held(1, Duration::from_secs(60)), "it is inside");
+        assert!(await_held(1, Duration::from_secs(60)), "the call is held");
         assert!(!slow.is_finished());
         assert_eq!(on_call("slow"), Action::Pass, "this thread is not held");
         release();
         assert_eq!(slow.join().ok(), Some(Action::Pass));
-        assert!(!await_held(1, Duration::ZERO), "nobody is inside any more");
+        assert!(!await_held(1, Duration::ZERO), "no call is held any more");
         clear();
     }
 
     #[test]
-    fn what_is_watched_is_noted_in_order() {
-        let _alone = alone();
+    fn watch_records_calls_in_order() {
+        let _guard = lock_plan();
         let _ = on_call("before");
-        watch(Who::Only(this_thread()));
+        watch(ThreadFilter::Only(this_thread()));
         let _ = (on_call("one"), on_call("two"), on_call("one"));
-        assert!(std::thread::spawn(|| on_call("elsewhere")).join().is_ok());
+        assert!(std::thread::spawn(|| on_call("other")).join().is_ok());
         assert_eq!(seen(), "one\ntwo\none");
         clear();
     }

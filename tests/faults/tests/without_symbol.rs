@@ -1,4 +1,4 @@
-//! A copy of a library in which one function is missing.
+//! Copies of a library in which one function is missing.
 
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use gpu_stream_faults::without_symbol;
 use libloading::Library;
 
-/// A library that every program on Linux has, and that calls none of its own functions by name.
-fn mathematics() -> PathBuf {
-    // SAFETY: the system's own library.
+/// Returns the path of libm: every Linux program can load it, and it calls none of its own
+/// functions by name.
+fn libm() -> PathBuf {
+    // SAFETY: libm's initialisers have no requirements.
     let library = unsafe { Library::new("libm.so.6") }.expect("libm");
     std::mem::forget(library);
     let maps = std::fs::read_to_string("/proc/self/maps").expect("the process's map");
@@ -20,27 +21,27 @@ fn mathematics() -> PathBuf {
 }
 
 fn has(library: &Library, name: &str) -> bool {
-    // SAFETY: the function is not called.
+    // SAFETY: the type is that of `cosh` and `sinh`, and the function is not called.
     unsafe { library.get::<unsafe extern "C" fn(f64) -> f64>(name) }.is_ok()
 }
 
 #[test]
-fn the_function_is_missing_and_the_others_are_there() {
+fn copy_lacks_the_removed_function_only() {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libm_without_cosh.so");
-    without_symbol(&mathematics(), "cosh", &out).expect("a copy");
-    // SAFETY: as the system's own library.
+    without_symbol(&libm(), "cosh", &out).expect("a copy");
+    // SAFETY: the copy has libm's initialisers, which have no requirements.
     let library = unsafe { Library::new(&out) }.expect("the copy can be loaded");
     assert!(!has(&library, "cosh"), "it is not there");
     assert!(has(&library, "sinh"), "others are");
-    // SAFETY: the system's own library.
-    let whole = unsafe { Library::new(mathematics()) }.expect("libm");
+    // SAFETY: libm's initialisers have no requirements.
+    let whole = unsafe { Library::new(libm()) }.expect("libm");
     assert!(has(&whole, "cosh"), "in the original it is");
 }
 
 #[test]
-fn a_function_that_is_not_there_is_an_error_that_names_it() {
+fn missing_function_is_an_error_that_names_it() {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("never.so");
-    let error = without_symbol(&mathematics(), "nothing_like_it", &out).expect_err("no such thing");
+    let error = without_symbol(&libm(), "nothing_like_it", &out).expect_err("no such thing");
     assert!(error.contains("nothing_like_it") && error.contains("libm"), "{error}");
     assert!(!out.exists());
 }

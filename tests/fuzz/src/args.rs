@@ -1,4 +1,4 @@
-//! The command line, and the patterns of `--case`.
+//! Target `args`: command lines, and the patterns of `--case`.
 
 use arbitrary::{Arbitrary, Unstructured};
 use clap::Parser;
@@ -6,7 +6,7 @@ use gpu_stream_cli::args::{Arguments, Check, Command};
 use gpu_stream_cli::select;
 use gpu_stream_conformance::cases;
 
-/// Words that mean something.
+/// Words that the command line accepts, and values at the edges of its limits.
 const WORDS: &[&str] = &[
     "check",
     "info",
@@ -84,14 +84,15 @@ impl Word {
     }
 }
 
-fn check_check(check: &Check) {
+/// Checks the limits of an accepted `check` command.
+fn check_check_command(check: &Check) {
     assert!(!check.limit.is_zero());
     assert!(check.backend.iter().all(|kind| kind.to_string().parse() == Ok(*kind)));
-    // A number of seconds that is accepted is one that can be waited for.
+    // An accepted limit must be a valid timeout.
     assert!(check.limit.as_secs_f64().is_finite());
 }
 
-/// A command line.
+/// Parses a command line, and selects cases by its words.
 pub fn target(bytes: &[u8]) {
     let Ok(words) = Vec::<Word>::arbitrary(&mut Unstructured::new(bytes)) else { return };
     let words: Vec<_> = words.iter().take(12).map(Word::text).collect();
@@ -100,20 +101,20 @@ pub fn target(bytes: &[u8]) {
         Ok(arguments) => {
             let _ = arguments.is_plain();
             match &arguments.command {
-                None => check_check(&arguments.check),
-                Some(Command::Check(check)) => check_check(check),
+                None => check_check_command(&arguments.check),
+                Some(Command::Check(check)) => check_check_command(check),
                 Some(Command::Info(_)) => {}
                 Some(Command::Bench(bench)) => assert!(bench.rounds >= 31, "{words:?}"),
             }
         }
         Err(error) => {
-            // 0 for help and the version, else 2: it names what it does not take.
+            // Exit code 0 for help and version. Otherwise 2, and the text names the wrong argument.
             let (code, text) = (error.exit_code(), error.to_string());
             assert!(matches!(code, 0 | 2) && !text.is_empty(), "{words:?}: {code} {text}");
-            let asks = |word: &str| words.iter().any(|one| one == word || one.starts_with(word));
+            let requests = |prefix: &str| words.iter().any(|word| word.starts_with(prefix));
             if code == 0 {
                 assert!(
-                    ["-h", "-V", "--h", "--v", "help"].into_iter().any(asks),
+                    ["-h", "-V", "--h", "--v", "help"].into_iter().any(requests),
                     "{words:?}: {text}"
                 );
             }
@@ -131,7 +132,7 @@ pub fn target(bytes: &[u8]) {
                     assert!(is_wild || by_rule || name.contains(&pattern), "{pattern:?}: {name}");
                 }
             }
-            Err(refusal) => assert!(refusal.0.contains(&format!("{pattern:?}")), "{}", refusal.0),
+            Err(error) => assert!(error.0.contains(&format!("{pattern:?}")), "{}", error.0),
         }
     }
 }

@@ -1,5 +1,7 @@
-//! The 64 bytes of interprocess events: their way through our types, and over the simulated CUDA
-//! driver, their opening. HIP opens none before 7.2.
+//! Target `events`: the 64 bytes of interprocess events.
+//!
+//! Checks the round trip through the handle types and, over the simulated CUDA driver, the opening of a handle.
+//! HIP opens none before 7.2.
 
 use std::sync::OnceLock;
 
@@ -7,15 +9,17 @@ use gpu_stream_core::{Backend, Device, Error, ErrorKind, EventOptions};
 use gpu_stream_cuda::{Cuda, ipc::IpcEventHandle};
 use gpu_stream_hip::ipc::IpcEventHandle as HipIpcEventHandle;
 
-/// The simulated driver's device, if it is there, and the handle of an event of this process.
-fn simulated() -> Option<(Device, [u8; 64])> {
-    static FOUND: OnceLock<Option<(Device, [u8; 64])>> = OnceLock::new();
-    *FOUND.get_or_init(|| {
-        // Another driver is not to be fed with bytes of chance.
+/// Returns the device of the simulated driver and the handle of an event of this process.
+///
+/// Returns `None` if the simulated driver is not available.
+fn simulated_driver() -> Option<(Device, [u8; 64])> {
+    static DRIVER: OnceLock<Option<(Device, [u8; 64])>> = OnceLock::new();
+    *DRIVER.get_or_init(|| {
+        // A real driver must not receive random bytes.
         if !driver_sim::is_loaded() && !driver_sim::no_driver_here() {
             return None;
         }
-        // SAFETY: nothing of the process reads the environment at the same time: the targets do not.
+        // SAFETY: no other thread reads the environment now: the targets do not read it.
         unsafe { driver_sim::install(1) }.ok()?;
         let device = Cuda::device(0).ok()?;
         let options = EventOptions::builder().interprocess(true).build().ok()?;
@@ -26,35 +30,36 @@ fn simulated() -> Option<(Device, [u8; 64])> {
     })
 }
 
-/// Whether there is a driver to open handles with.
-pub fn opens() -> bool {
-    simulated().is_some()
+/// Returns `true` if the target can open handles, over the simulated driver.
+pub fn can_open() -> bool {
+    simulated_driver().is_some()
 }
 
-/// A handle: the bytes as they are, or what is left of a good one when they are laid over it.
+/// Opens a handle: the bytes themselves, or a valid handle modified by them.
 pub fn target(bytes: &[u8]) {
-    let mut whole = [0; 64];
-    let (rest, first) = bytes.split_last().map_or((&[][..], 0), |(first, rest)| (rest, *first));
-    if let (Some((_, good)), true) = (simulated(), first.is_multiple_of(2)) {
-        whole = good;
+    let mut handle_bytes = [0; 64];
+    let (mask, selector) =
+        bytes.split_last().map_or((&[][..], 0), |(selector, mask)| (mask, *selector));
+    if let (Some((_, valid)), true) = (simulated_driver(), selector.is_multiple_of(2)) {
+        handle_bytes = valid;
     }
-    for (at, byte) in rest.iter().take(64).enumerate() {
-        whole[at] ^= byte;
+    for (index, byte) in mask.iter().take(64).enumerate() {
+        handle_bytes[index] ^= byte;
     }
-    let handle = IpcEventHandle::from_bytes(whole);
-    assert_eq!(handle.to_bytes(), whole);
-    assert_eq!(HipIpcEventHandle::from_bytes(whole).to_bytes(), whole);
+    let handle = IpcEventHandle::from_bytes(handle_bytes);
+    assert_eq!(handle.to_bytes(), handle_bytes);
+    assert_eq!(HipIpcEventHandle::from_bytes(handle_bytes).to_bytes(), handle_bytes);
     assert_eq!(handle, IpcEventHandle::from_bytes(handle.to_bytes()));
-    let Some((device, good)) = simulated() else { return };
-    // SAFETY: no process has an event of that name, or it is this one's own, which is forgotten and
-    // so never destroyed.
+    let Some((device, valid)) = simulated_driver() else { return };
+    // SAFETY: no process has an event with this name, or it is the event of this process, which is leaked
+    // and so never destroyed.
     let error = match unsafe { handle.open(device) } {
-        Ok(event) => panic!("{whole:?} was opened as {event:?}"),
+        Ok(event) => panic!("{handle_bytes:?} was opened as {event:?}"),
         Err(error) => error,
     };
     let text = error.to_string();
-    // The driver is none the worse for it.
-    if whole == good {
+    // The driver must keep working.
+    if handle_bytes == valid {
         assert_eq!(error.kind(), ErrorKind::InvalidHandle, "{text}");
         assert!(text.contains("which this process made"), "{text}");
         assert!(Cuda::new_event(device, EventOptions::new()).is_ok());

@@ -1,4 +1,4 @@
-//! The integers of DLPack, `__cuda_array_interface__`, `__cuda_stream__` and bare handles.
+//! Target `exchange`: integers of DLPack, `__cuda_array_interface__`, `__cuda_stream__` and raw handles.
 
 use arbitrary::{Arbitrary, Unstructured};
 use gpu_stream_core::exchange::{
@@ -19,7 +19,7 @@ enum Number {
     Signed(i64),
     Wide(i128),
     WideUnsigned(u128),
-    /// Around a power of two.
+    /// Near a power of two: 2 to the first number, plus the second.
     Edge(u8, i8),
 }
 
@@ -47,8 +47,8 @@ struct Input {
     integers: (i8, u16, u32, isize, usize, u128),
 }
 
-/// What the protocols say, read off their texts once more: `Some` for a stream or for "no stream".
-fn meaning(protocol: Protocol, backend: BackendKind, value: Value) -> Option<DecodedStream> {
+/// Decodes a value: a second implementation from the texts of the protocols. Returns `None` for an error.
+fn expected(protocol: Protocol, backend: BackendKind, value: Value) -> Option<DecodedStream> {
     use BackendKind::{Cuda, Hip, Host};
     use Protocol::{CudaArrayInterface, CudaStream, DlPack, Handle};
     let handle =
@@ -68,12 +68,13 @@ fn meaning(protocol: Protocol, backend: BackendKind, value: Value) -> Option<Dec
     }
 }
 
-/// 0 and 1 are one stream.
-fn same(one: DecodedStream, other: DecodedStream) -> bool {
+/// Returns `true` if both mean the same stream. 0 and 1 are both the default stream.
+fn is_same(one: DecodedStream, other: DecodedStream) -> bool {
     let is_default = |stream| matches!(stream, DecodedStream::Stream(0 | 1));
     one == other || is_default(one) && is_default(other)
 }
 
+/// Checks the kind and the text of an error.
 fn check_error(error: &ExchangeError, value: Option<Value>) {
     let text = error.to_string();
     let kind = error.kind();
@@ -86,24 +87,27 @@ fn check_error(error: &ExchangeError, value: Option<Value>) {
     }
 }
 
-/// A value and a stream, said and heard.
+/// Decodes a value and encodes a stream, and checks both round trips.
 pub fn target(bytes: &[u8]) {
     let Ok(input) = Input::arbitrary(&mut Unstructured::new(bytes)) else { return };
     let protocol = PROTOCOLS[usize::from(input.protocol) % PROTOCOLS.len()];
     let backend = BACKENDS[usize::from(input.backend) % BACKENDS.len()];
     let value = input.value.value();
 
-    let heard = protocol.decode(value, backend);
-    assert_eq!(heard.as_ref().ok().copied(), meaning(protocol, backend, value), "{input:?}");
-    match heard {
+    let decoded = protocol.decode(value, backend);
+    assert_eq!(decoded.as_ref().ok().copied(), expected(protocol, backend, value), "{input:?}");
+    match decoded {
         Err(error) => check_error(&error, Some(value)),
-        Ok(heard) => match protocol.encode(heard, backend) {
-            // What can be heard can be said, and means the same.
-            Ok(said) => {
-                let again = protocol.decode(said, backend).expect("it was just said");
-                assert!(same(again, heard), "{heard:?} was said as {said:?}, which is {again:?}");
+        Ok(decoded) => match protocol.encode(decoded, backend) {
+            // A decoded stream can be encoded, and keeps its meaning.
+            Ok(encoded) => {
+                let again = protocol.decode(encoded, backend).expect("an encoded value");
+                assert!(
+                    is_same(again, decoded),
+                    "{decoded:?} was encoded as {encoded:?}, which means {again:?}"
+                );
             }
-            Err(error) => panic!("{value:?} means {heard:?}, which cannot be said: {error}"),
+            Err(error) => panic!("{value:?} means {decoded:?}, which cannot be encoded: {error}"),
         },
     }
 
@@ -112,9 +116,12 @@ pub fn target(bytes: &[u8]) {
         Value::None => DecodedStream::NoSync,
     };
     match protocol.encode(stream, backend) {
-        Ok(said) => {
-            let heard = protocol.decode(said, backend).expect("it was just said");
-            assert!(same(heard, stream), "{stream:?} was said as {said:?}, which is {heard:?}");
+        Ok(encoded) => {
+            let decoded = protocol.decode(encoded, backend).expect("an encoded value");
+            assert!(
+                is_same(decoded, stream),
+                "{stream:?} was encoded as {encoded:?}, which means {decoded:?}"
+            );
         }
         Err(error) => {
             let value = match stream {
@@ -130,12 +137,15 @@ pub fn target(bytes: &[u8]) {
     if version == Value::Int(CUDA_STREAM_VERSION) {
         assert_eq!(pair, Protocol::CudaStream.decode(value, backend));
     } else {
-        let error = pair.expect_err("a version that nobody knows");
+        let error = pair.expect_err("an unknown version");
         check_error(&error, Some(error.value.expect("a value is named")));
     }
 
-    // No integer of Rust's is cut off or wrapped around on its way in.
-    let (a, b, c, d, e, f) = input.integers;
+    check_integers(input.integers);
+}
+
+/// Checks that no integer type is truncated or wrapped on conversion.
+fn check_integers((a, b, c, d, e, f): (i8, u16, u32, isize, usize, u128)) {
     let values = [a.into(), b.into(), c.into(), d.into(), e.into(), f.into()];
     let texts =
         [a.to_string(), b.to_string(), c.to_string(), d.to_string(), e.to_string(), f.to_string()];

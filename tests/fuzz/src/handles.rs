@@ -1,4 +1,4 @@
-//! Raw handles, devices and options on the host backend, which looks each of them up.
+//! Target `handles`: raw handles, devices and options on the host backend, which validates every handle.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,13 @@ use gpu_stream_core::{
 };
 use gpu_stream_host::{Host, HostError, HostStream, raw};
 
+/// Source of a handle's bits.
 #[derive(Arbitrary, Debug)]
 enum Bits {
     Near(u8),
     Any(usize),
-    /// One that was made, and by how much it is wrong.
-    Made(u8, i8),
+    /// Index of a created handle, and 32 times an offset that is added to it.
+    Created(u8, i8),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -31,204 +32,218 @@ enum Step {
 const KINDS: [BackendKind; 4] =
     [BackendKind::Host, BackendKind::Host, BackendKind::Cuda, BackendKind::Other("mine")];
 
-fn device((kind, ordinal): (u8, u32)) -> Device {
-    // Most of the time one that is there.
+/// Decodes a device. Most ordinals are small, so that the device often exists.
+fn decode_device((kind, ordinal): (u8, u32)) -> Device {
     let ordinal = if ordinal.is_multiple_of(4) { ordinal } else { ordinal % 3 };
     Device::new(KINDS[usize::from(kind) % KINDS.len()], ordinal)
 }
 
-/// What has to come of a device: whether there is one, and the kind of error if not.
-fn verdict(device: Device, count: u32) -> Option<ErrorKind> {
-    if device.backend() != BackendKind::Host {
-        Some(ErrorKind::BackendMismatch)
-    } else if device.ordinal() >= count {
-        Some(ErrorKind::InvalidDevice)
-    } else {
-        None
-    }
+/// Returns the error kind that `priority` must cause, if it is out of range.
+fn priority_error(priority: i32) -> Option<ErrorKind> {
+    (!(-1..=1).contains(&priority)).then_some(ErrorKind::InvalidOptions)
 }
 
+/// Checks that a call succeeded or failed as expected. An error text must contain `part`.
 fn check<T>(
-    what: &str,
+    call: &str,
     result: Result<T, HostError>,
-    wanted: Option<ErrorKind>,
-    names: &str,
+    expected: Option<ErrorKind>,
+    part: &str,
 ) -> Option<T> {
-    match (result, wanted) {
+    match (result, expected) {
         (Ok(value), None) => Some(value),
         (Err(error), Some(kind)) => {
             let text = error.to_string();
-            assert_eq!(error.kind(), kind, "{what}: {text}");
-            assert!(text.contains(names), "{what}: {names:?} is not in {text:?}");
+            assert_eq!(error.kind(), kind, "{call}: {text}");
+            assert!(text.contains(part), "{call}: {part:?} is not in {text:?}");
             None
         }
-        (Ok(_), Some(kind)) => panic!("{what}: it got through, and should be {kind}"),
-        (Err(error), None) => panic!("{what}: {error}"),
+        (Ok(_), Some(kind)) => panic!("{call}: succeeded instead of {kind}"),
+        (Err(error), None) => panic!("{call}: {error}"),
     }
 }
 
-/// Streams made, wrapped and destroyed by handles of all sorts, beside a model of what is alive.
+/// Model of the host backend's streams.
+struct Model {
+    /// Number of devices.
+    devices: u32,
+    /// Live streams of [`Step::Create`]: handle to device ordinal.
+    alive: BTreeMap<usize, u32>,
+    /// Handles of all created streams, the destroyed ones included.
+    created: Vec<usize>,
+    /// Wrappers that live until the end.
+    wrappers: Vec<HostStream>,
+}
+
+/// Creates, wraps and destroys streams by arbitrary handles, and compares each result with a model.
 pub fn target(bytes: &[u8]) {
     let Ok(steps) = Vec::<Step>::arbitrary(&mut Unstructured::new(bytes)) else { return };
-    let count = u32::try_from(Host::devices().expect("the host").len()).expect("a few");
-    // By handle: the device of each stream of ours that is alive.
-    let mut alive: BTreeMap<usize, u32> = BTreeMap::new();
-    let mut made: Vec<usize> = Vec::new();
-    let mut kept: Vec<HostStream> = Vec::new();
+    let mut model = Model {
+        devices: u32::try_from(Host::devices().expect("the host").len()).expect("a few"),
+        alive: BTreeMap::new(),
+        created: Vec::new(),
+        wrappers: Vec::new(),
+    };
     for step in steps.iter().take(40) {
-        let bits_of = |bits: &Bits, made: &[usize]| match *bits {
+        model.run(step);
+    }
+    for stream in model.wrappers {
+        // A wrapper of a destroyed stream reports it, and every other stream is idle.
+        match stream.query() {
+            Ok(done) => assert!(done),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidHandle, "{error}"),
+        }
+    }
+    for bits in model.alive.into_keys() {
+        raw::destroy(RawStream::from_bits(bits)).expect("it is alive");
+    }
+}
+
+impl Model {
+    /// Returns the error kind that `device` must cause, if it is not a device of the host.
+    fn device_error(&self, device: Device) -> Option<ErrorKind> {
+        if device.backend() != BackendKind::Host {
+            Some(ErrorKind::BackendMismatch)
+        } else if device.ordinal() >= self.devices {
+            Some(ErrorKind::InvalidDevice)
+        } else {
+            None
+        }
+    }
+
+    fn decode_bits(&self, bits: &Bits) -> usize {
+        match *bits {
             Bits::Near(bits) => usize::from(bits),
             Bits::Any(bits) => bits,
-            Bits::Made(index, by) if !made.is_empty() => {
-                made[usize::from(index) % made.len()].wrapping_add_signed((by / 32).into())
-            }
-            Bits::Made(index, _) => usize::from(index),
-        };
+            Bits::Created(index, offset) if !self.created.is_empty() => self.created
+                [usize::from(index) % self.created.len()]
+            .wrapping_add_signed((offset / 32).into()),
+            Bits::Created(index, _) => usize::from(index),
+        }
+    }
+
+    /// Runs a step, and checks its result.
+    fn run(&mut self, step: &Step) {
         match step {
-            Step::Create { device: given, priority } => {
-                let device = device(*given);
-                let is_in = (-1..=1).contains(priority);
-                let wanted = verdict(device, count).or(if is_in {
-                    None
-                } else {
-                    Some(ErrorKind::InvalidOptions)
-                });
-                let names = if verdict(device, count).is_some() {
-                    String::new()
-                } else {
-                    priority.to_string()
-                };
-                let options = StreamOptions::new().priority(*priority);
-                if let Some(raw) = check("create", raw::create(device, options), wanted, &names) {
-                    let bits = raw.to_bits();
-                    assert_eq!(raw.kind(), HandleKind::Explicit);
-                    assert!(!made.contains(&bits), "a handle was used twice");
-                    alive.insert(bits, device.ordinal());
-                    made.push(bits);
-                }
+            Step::Create { device, priority } => self.create(decode_device(*device), *priority),
+            Step::Destroy(bits) => self.destroy(self.decode_bits(bits)),
+            Step::Wrap { bits, device } => {
+                let (bits, device) = (self.decode_bits(bits), device.map(decode_device));
+                // SAFETY: the host backend validates every handle.
+                let wrapped = unsafe { Host::stream_from_raw(RawStream::from_bits(bits), device) };
+                self.check_wrapped(wrapped, bits, device);
             }
-            Step::Destroy(bits) => {
-                let bits = bits_of(bits, &made);
-                // Streams of the wrappers that are kept, or of another run: not ours to destroy.
-                let wanted =
-                    if alive.contains_key(&bits) { None } else { Some(ErrorKind::InvalidHandle) };
-                let names = format!("{bits:#x}");
-                check("destroy", raw::destroy(RawStream::from_bits(bits)), wanted, &names);
-                alive.remove(&bits);
-                assert!(!made.contains(&bits) || !raw::is_alive(RawStream::from_bits(bits)));
-            }
-            Step::Wrap { bits, device: given } => {
-                let bits = bits_of(bits, &made);
-                let given = given.map(device);
-                // SAFETY: the host backend looks every handle up.
-                let wrapped = unsafe { Host::stream_from_raw(RawStream::from_bits(bits), given) };
-                check_wrapped(wrapped, bits, given, count, &alive, &mut kept);
-            }
-            Step::WrapUnchecked { bits, device: given } => {
-                let (bits, given) = (bits_of(bits, &made), device(*given));
+            Step::WrapUnchecked { bits, device } => {
+                let (bits, device) = (self.decode_bits(bits), decode_device(*device));
                 let raw = RawStream::from_bits(bits);
-                // SAFETY: as above.
-                let wrapped = unsafe { Host::stream_from_raw_unchecked(raw, given) };
-                check_wrapped(wrapped, bits, Some(given), count, &alive, &mut kept);
+                // SAFETY: the host backend validates every handle, also in this call.
+                let wrapped = unsafe { Host::stream_from_raw_unchecked(raw, device) };
+                self.check_wrapped(wrapped, bits, Some(device));
             }
-            Step::NewStream { device: given, priority } => {
-                let device = device(*given);
-                let is_in = (-1..=1).contains(priority);
-                let wanted = verdict(device, count).or(if is_in {
-                    None
-                } else {
-                    Some(ErrorKind::InvalidOptions)
-                });
+            Step::NewStream { device, priority } => {
+                let device = decode_device(*device);
+                let expected = self.device_error(device).or(priority_error(*priority));
                 let options = StreamOptions::new().priority(*priority);
-                let stream = check("new_stream", Host::new_stream(device, options), wanted, "");
+                let stream = check("new_stream", Host::new_stream(device, options), expected, "");
                 if let Some(stream) = stream {
                     assert_eq!(stream.priority().expect("priority"), *priority);
-                    kept.push(stream);
+                    self.wrappers.push(stream);
                 }
             }
-            Step::NewEvent { device: given, timing, blocking, interprocess } => {
-                let device = device(*given);
+            Step::NewEvent { device, timing, blocking, interprocess } => {
+                let device = decode_device(*device);
                 let options = EventOptions::builder()
                     .timing(*timing)
                     .blocking(*blocking)
                     .interprocess(*interprocess)
                     .build();
                 assert_eq!(options.is_err(), *timing && *interprocess);
-                let Ok(options) = options else { continue };
-                let wanted = verdict(device, count).or(if *interprocess {
-                    Some(ErrorKind::Unsupported)
-                } else {
-                    None
-                });
-                check("new_event", Host::new_event(device, options), wanted, "");
+                let Ok(options) = options else { return };
+                let unsupported = interprocess.then_some(ErrorKind::Unsupported);
+                let expected = self.device_error(device).or(unsupported);
+                check("new_event", Host::new_event(device, options), expected, "");
             }
-            Step::Default { device: given } => {
-                let device = device(*given);
-                let wanted = verdict(device, count);
-                let stream = check("default_stream", Host::default_stream(device), wanted, "");
+            Step::Default { device } => {
+                let device = decode_device(*device);
+                let expected = self.device_error(device);
+                let stream = check("default_stream", Host::default_stream(device), expected, "");
                 assert!(stream.is_none_or(|stream| stream.device() == device));
             }
         }
     }
-    for stream in kept {
-        // One whose stream was destroyed says so, and every other one is idle.
-        match stream.query() {
-            Ok(done) => assert!(done),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidHandle, "{error}"),
+
+    fn create(&mut self, device: Device, priority: i32) {
+        let device_error = self.device_error(device);
+        let part = if device_error.is_some() { String::new() } else { priority.to_string() };
+        let expected = device_error.or(priority_error(priority));
+        let options = StreamOptions::new().priority(priority);
+        if let Some(raw) = check("create", raw::create(device, options), expected, &part) {
+            let bits = raw.to_bits();
+            assert_eq!(raw.kind(), HandleKind::Explicit);
+            assert!(!self.created.contains(&bits), "a handle was used twice");
+            self.alive.insert(bits, device.ordinal());
+            self.created.push(bits);
         }
     }
-    for bits in alive.into_keys() {
-        raw::destroy(RawStream::from_bits(bits)).expect("it is alive");
-    }
-}
 
-fn check_wrapped(
-    wrapped: Result<HostStream, HostError>,
-    bits: usize,
-    given: Option<Device>,
-    count: u32,
-    alive: &BTreeMap<usize, u32>,
-    kept: &mut Vec<HostStream>,
-) {
-    let wrong_device = given.and_then(|given| verdict(given, count));
-    let names = format!("{bits:#x}");
-    let kind = HandleKind::of(bits);
-    let is_there = match kind {
-        HandleKind::PerThread => {
-            check("wrapping 2", wrapped, Some(ErrorKind::InvalidHandle), "per_thread_stream");
+    fn destroy(&mut self, bits: usize) {
+        // Only streams of `create` can be destroyed, not those of the wrappers or of another run.
+        let expected =
+            if self.alive.contains_key(&bits) { None } else { Some(ErrorKind::InvalidHandle) };
+        let part = format!("{bits:#x}");
+        check("destroy", raw::destroy(RawStream::from_bits(bits)), expected, &part);
+        self.alive.remove(&bits);
+        assert!(!self.created.contains(&bits) || !raw::is_alive(RawStream::from_bits(bits)));
+    }
+
+    /// Checks the result of wrapping a handle, with the device that was passed.
+    fn check_wrapped(
+        &mut self,
+        wrapped: Result<HostStream, HostError>,
+        bits: usize,
+        device: Option<Device>,
+    ) {
+        let device_error = device.and_then(|device| self.device_error(device));
+        let part = format!("{bits:#x}");
+        let kind = HandleKind::of(bits);
+        let is_alive = match kind {
+            HandleKind::PerThread => {
+                check("wrapping 2", wrapped, Some(ErrorKind::InvalidHandle), "per_thread_stream");
+                return;
+            }
+            HandleKind::Default => true,
+            // A stream of a wrapper, or of a run on another thread, can have this handle too.
+            HandleKind::Explicit => raw::is_alive(RawStream::from_bits(bits)),
+        };
+        if kind == HandleKind::Explicit && self.alive.contains_key(&bits) {
+            assert!(is_alive, "{bits:#x} is alive, but was not found");
+        }
+        if !is_alive {
+            check("wrapping a dead handle", wrapped, Some(ErrorKind::InvalidHandle), &part);
             return;
         }
-        HandleKind::Default => true,
-        // One that is kept, or of another thread's run, may have the handle as well.
-        HandleKind::Explicit => raw::is_alive(RawStream::from_bits(bits)),
-    };
-    if kind == HandleKind::Explicit && alive.contains_key(&bits) {
-        assert!(is_there, "{bits:#x} is alive, and is not found");
-    }
-    if !is_there {
-        check("wrapping a handle of nothing", wrapped, Some(ErrorKind::InvalidHandle), &names);
-        return;
-    }
-    if let Some(kind) = wrong_device {
-        check("wrapping with no such device", wrapped, Some(kind), "");
-        return;
-    }
-    match wrapped {
-        Ok(stream) => {
-            assert!(given.is_none_or(|given| given == stream.device()));
-            match kind {
-                HandleKind::Explicit => assert_eq!(stream.raw().to_bits(), bits),
-                _ => assert_eq!(stream.raw(), RawStream::DEFAULT),
-            }
-            if let Some(ordinal) = alive.get(&bits) {
-                assert_eq!(stream.device().ordinal(), *ordinal);
-            }
-            kept.push(stream);
+        if let Some(kind) = device_error {
+            check("wrapping with an invalid device", wrapped, Some(kind), "");
+            return;
         }
-        Err(error) => {
-            let (given, text) = (given.expect("only a device can be wrong"), error.to_string());
-            assert_eq!(error.kind(), ErrorKind::DeviceMismatch, "{text}");
-            assert!(text.contains(&given.to_string()), "{text}");
+        match wrapped {
+            Ok(stream) => {
+                assert!(device.is_none_or(|device| device == stream.device()));
+                match kind {
+                    HandleKind::Explicit => assert_eq!(stream.raw().to_bits(), bits),
+                    _ => assert_eq!(stream.raw(), RawStream::DEFAULT),
+                }
+                if let Some(ordinal) = self.alive.get(&bits) {
+                    assert_eq!(stream.device().ordinal(), *ordinal);
+                }
+                self.wrappers.push(stream);
+            }
+            Err(error) => {
+                let device = device.expect("only a device can be wrong");
+                let text = error.to_string();
+                assert_eq!(error.kind(), ErrorKind::DeviceMismatch, "{text}");
+                assert!(text.contains(&device.to_string()), "{text}");
+            }
         }
     }
 }

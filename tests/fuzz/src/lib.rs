@@ -7,7 +7,7 @@ pub mod handles;
 pub mod peers;
 pub mod required;
 
-/// Looks at what becomes of these bytes; a panic if it is not what it has to be.
+/// Function that decodes an input from bytes and checks the result. Panics if a property does not hold.
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
@@ -20,7 +20,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("required", required::target),
 ];
 
-/// The target of this name.
+/// Returns the target with this name.
 pub fn find(name: &str) -> Option<Target> {
     ALL.iter().find(|(known, _)| *known == name).map(|(_, target)| *target)
 }

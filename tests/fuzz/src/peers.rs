@@ -1,13 +1,13 @@
-//! What the scripts of peers say: a line of JSON each.
+//! Target `peers`: JSON lines of peer scripts.
 
 use gpu_stream_bench::{Job, script};
 use serde_json::Value;
 
-/// A line, taken for a greeting and for an answer.
+/// Parses a line as a greeting and as an answer.
 pub fn target(bytes: &[u8]) {
     let line = String::from_utf8_lossy(bytes);
     let (greeting, answer) = (script::greeting(&line), script::answer(&line));
-    // One that has a number in a field of no interest that is too large for serde's value.
+    // A number in an ignored field can be too large for `Value`, so either parse can succeed here.
     let Ok(json) = serde_json::from_str::<Value>(&line) else {
         for reason in [greeting.err(), answer.err()].into_iter().flatten() {
             assert!(!reason.is_empty());
@@ -31,13 +31,16 @@ pub fn target(bytes: &[u8]) {
     match answer {
         Ok(time) => {
             let ns = field("ns").and_then(Value::as_f64).expect("a time is a number");
-            let off = (time.as_secs_f64() * 1e9 - ns).abs();
-            assert!(ns >= 0.0 && off <= 1.0 + ns * 1e-9, "{line:?} was read as {time:?}");
-            assert!(field("error").is_none_or(Value::is_null), "{line:?} tells an error");
+            let error = (time.as_secs_f64() * 1e9 - ns).abs();
+            assert!(ns >= 0.0 && error <= 1.0 + ns * 1e-9, "{line:?} was read as {time:?}");
+            assert!(field("error").is_none_or(Value::is_null), "{line:?} contains an error");
         }
         Err(reason) => {
-            let told = field("error").and_then(Value::as_str);
-            assert!(told == Some(&*reason) || reason.contains(&format!("{line:?}")), "{reason:?}");
+            let message = field("error").and_then(Value::as_str);
+            assert!(
+                message == Some(&*reason) || reason.contains(&format!("{line:?}")),
+                "{reason:?}"
+            );
         }
     }
 }

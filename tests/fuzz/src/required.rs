@@ -1,4 +1,4 @@
-//! `GPU_STREAM_REQUIRE`, and the names of backends.
+//! Target `required`: `GPU_STREAM_REQUIRE`, and the names of backends.
 
 use gpu_stream_conformance::{Required, Verdict};
 use gpu_stream_core::BackendKind;
@@ -6,7 +6,8 @@ use gpu_stream_core::BackendKind;
 const OWN: BackendKind = BackendKind::Other("mine");
 const TESTED: [BackendKind; 4] = [BackendKind::Host, BackendKind::Cuda, BackendKind::Hip, OWN];
 
-fn name_of(item: &str) -> Option<BackendKind> {
+/// Returns the backend with this name or alias.
+fn backend_of(item: &str) -> Option<BackendKind> {
     match item {
         "host" | "cpu" => Some(BackendKind::Host),
         "cuda" => Some(BackendKind::Cuda),
@@ -16,26 +17,27 @@ fn name_of(item: &str) -> Option<BackendKind> {
     }
 }
 
-/// What one item asks for, read once more: digits as Rust has them, a plus sign included.
-fn asked(item: &str) -> Option<(BackendKind, u32)> {
+/// Parses one item: a second implementation. Numbers are as Rust parses them, with an optional plus sign.
+fn expected(item: &str) -> Option<(BackendKind, u32)> {
     match item.split_once(':') {
-        None => Some((name_of(item)?, 1)),
+        None => Some((backend_of(item)?, 1)),
         Some((name, number)) => {
             let number: u32 = number.parse().ok()?;
-            if number == 0 { None } else { Some((name_of(name)?, number)) }
+            if number == 0 { None } else { Some((backend_of(name)?, number)) }
         }
     }
 }
 
-/// A list of what is required.
+/// Parses a list of required backends.
 pub fn target(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let items: Vec<_> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
-    let wanted: Option<Vec<_>> = items.iter().map(|item| asked(item)).collect();
-    match (Required::parse(&text, &TESTED), wanted) {
-        (Ok(required), Some(wanted)) => {
+    let expected_items: Option<Vec<_>> = items.iter().map(|item| expected(item)).collect();
+    match (Required::parse(&text, &TESTED), expected_items) {
+        (Ok(required), Some(expected_items)) => {
             for kind in TESTED {
-                let devices = wanted.iter().filter(|(one, _)| *one == kind).map(|(_, n)| *n).max();
+                let devices =
+                    expected_items.iter().filter(|(one, _)| *one == kind).map(|(_, n)| *n).max();
                 assert_eq!(required.contains(kind), devices.is_some(), "{text:?}");
                 for count in [1, 2, 3, u32::MAX] {
                     let skip = || Err(Verdict::needs_devices(count));
@@ -46,15 +48,17 @@ pub fn target(bytes: &[u8]) {
         }
         (Err(error), None) => {
             let error = error.to_string();
-            let wrong = items.iter().find(|item| asked(item).is_none()).expect("one is wrong");
+            let wrong = items.iter().find(|item| expected(item).is_none()).expect("one is wrong");
             assert!(error.contains(&format!("{wrong:?}")), "{wrong:?} is not in {error:?}");
             assert!(error.contains("mine") && error.contains("GPU_STREAM_REQUIRE"), "{error:?}");
         }
-        (read, wanted) => panic!("{text:?} was read as {read:?}, and says {wanted:?}"),
+        (parsed, expected_items) => {
+            panic!("{text:?} was parsed as {parsed:?} instead of {expected_items:?}")
+        }
     }
     for item in items {
         let known: Option<BackendKind> = item.parse().ok();
-        assert_eq!(known, name_of(item).filter(|kind| *kind != OWN));
+        assert_eq!(known, backend_of(item).filter(|kind| *kind != OWN));
         if let Some(kind) = known {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }

@@ -1,4 +1,4 @@
-//! The targets of the fuzzer, with some thousand inputs of chance and with those that are kept.
+//! Runs the fuzz targets with random inputs and with the corpus.
 
 use std::fs;
 use std::path::Path;
@@ -8,15 +8,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// How many inputs each target gets; `GPU_STREAM_FUZZ_CASES` says otherwise.
+/// Returns the number of random inputs of each target. `GPU_STREAM_FUZZ_CASES` overrides it.
 fn cases() -> u32 {
     let cases = std::env::var("GPU_STREAM_FUZZ_CASES").ok();
     cases.map_or(3_000, |text| text.parse().expect("GPU_STREAM_FUZZ_CASES is a number"))
 }
 
-/// The same inputs each time, so that a test that passes does so tomorrow; `GPU_STREAM_FUZZ_SEED` asks
-/// for others.
-fn chance() -> TestRng {
+/// Creates the random number generator. Its seed is fixed, so that every run has the same inputs.
+///
+/// `GPU_STREAM_FUZZ_SEED` selects another seed.
+fn rng() -> TestRng {
     let seed = std::env::var("GPU_STREAM_FUZZ_SEED").ok();
     let seed: u64 = seed.map_or(0, |text| text.parse().expect("GPU_STREAM_FUZZ_SEED is a number"));
     let mut bytes = [0; 32];
@@ -24,43 +25,48 @@ fn chance() -> TestRng {
     TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
 }
 
+/// Runs a target on random inputs.
 fn run(name: &str, inputs: impl Strategy<Value = Vec<u8>>) {
     let target = find(name).expect("a target");
     let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
-    let outcome = TestRunner::new_with_rng(config, chance()).run(&inputs, |bytes| {
+    let outcome = TestRunner::new_with_rng(config, rng()).run(&inputs, |bytes| {
         target(&bytes);
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
+/// Generates up to 300 random bytes.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..300)
 }
 
 #[test]
-fn args() {
+fn args_accepts_random_inputs() {
     run("args", bytes());
 }
 
 #[test]
-fn events_of_other_processes() {
-    assert!(events::opens() || !driver_sim::no_driver_here(), "there is no simulated driver");
+fn events_rejects_random_handles() {
+    assert!(
+        events::can_open() || !driver_sim::no_driver_here(),
+        "the simulated driver is not available"
+    );
     run("events", vec(prop_oneof![3 => Just(0), 1 => any::<u8>()], 0..66));
 }
 
 #[test]
-fn exchange() {
+fn exchange_accepts_random_inputs() {
     run("exchange", bytes());
 }
 
 #[test]
-fn handles() {
+fn handles_accepts_random_inputs() {
     run("handles", bytes());
 }
 
 #[test]
-fn peers() {
+fn peers_accepts_random_inputs() {
     let number = prop_oneof![
         any::<f64>().prop_map(|number| number.to_string()),
         any::<i64>().prop_map(|number| number.to_string()),
@@ -88,7 +94,7 @@ fn peers() {
 }
 
 #[test]
-fn required() {
+fn required_accepts_random_inputs() {
     let item = prop_oneof![
         Just("host".to_owned()),
         Just("cuda".to_owned()),
@@ -104,9 +110,9 @@ fn required() {
     run("required", prop_oneof![4 => list, 1 => bytes()]);
 }
 
-/// What was found once, and what the fuzzer begins with.
+/// Runs every target on its corpus: earlier findings, and the seeds for libFuzzer.
 #[test]
-fn inputs_that_are_kept() {
+fn targets_accept_their_corpus() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (name, target) in ALL {
         let files = folder.join(name).read_dir().expect("a folder for each target");
@@ -115,6 +121,6 @@ fn inputs_that_are_kept() {
             target(&fs::read(file.expect("a file").path()).expect("its bytes"));
             count += 1;
         }
-        assert!(count > 0, "{name}: nothing is kept");
+        assert!(count > 0, "{name}: the corpus is empty");
     }
 }

@@ -1,13 +1,13 @@
-//! The part of HSA's binary interface that the simulator speaks.
+//! The part of HSA's binary interface that the simulator implements.
 //!
-//! The names are those of the HSA Runtime specification and of AMD's `hsa_ext_amd.h`, in Rust's
-//! case. A handle is a `u64` everywhere, as the C structs that hold one are passed in one register.
+//! Names are those of the HSA Runtime specification and of AMD's `hsa_ext_amd.h`, in Rust's case. A
+//! handle is a `u64` everywhere, because the C structs that hold one are passed in one register.
 
 use std::ffi::c_void;
 use std::mem::offset_of;
 use std::sync::atomic::AtomicU64;
 
-/// What a call of the API answers; 0 is success.
+/// The result of an API call. 0 is success.
 pub type Status = u32;
 pub const SUCCESS: Status = 0;
 pub const ERROR: Status = 0x1000;
@@ -27,24 +27,24 @@ pub const INVALID_EXECUTABLE_SYMBOL: Status = 0x1019;
 pub const INVALID_CODE_OBJECT_READER: Status = 0x1021;
 pub const INVALID_MEMORY_POOL: Status = 40;
 
-/// An agent, signal, pool and so on: an opaque number to the caller.
+/// An agent, signal, pool or other object: an opaque number to the caller.
 pub type Handle = u64;
 
 pub const CONDITION_EQ: u32 = 0;
 pub const CONDITION_NE: u32 = 1;
 pub const CONDITION_LT: u32 = 2;
 
-/// Types in the low byte of a packet's header.
+/// Packet types, in the low byte of a packet's header.
 pub const PACKET_VENDOR_SPECIFIC: u16 = 0;
 pub const PACKET_INVALID: u16 = 1;
 pub const PACKET_KERNEL_DISPATCH: u16 = 2;
 pub const PACKET_BARRIER_AND: u16 = 3;
 pub const PACKET_BARRIER_OR: u16 = 5;
 
-/// AMD's vendor packet that waits for a signal's value (`hsa_amd_packet_type8_t`).
+/// The format of AMD's vendor packet that waits for a signal's value (`hsa_amd_packet_type8_t`).
 pub const AMD_FORMAT_BARRIER_VALUE: u8 = 2;
 
-/// One packet of an AQL ring, by its kind.
+/// One packet of an AQL ring. Its header says which field is valid.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub union Packet {
@@ -54,12 +54,12 @@ pub union Packet {
     pub value: BarrierValue,
 }
 
-/// What every packet begins with.
+/// The common start of every packet.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct PacketHead {
     pub header: u16,
-    /// Only vendor packets: which of the vendor's formats.
+    /// The vendor's format. Valid in vendor packets only.
     pub amd_format: u8,
 }
 
@@ -79,7 +79,7 @@ pub struct KernelDispatch {
     pub completion_signal: Handle,
 }
 
-/// Barrier-and and barrier-or.
+/// A barrier-and or barrier-or packet.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Barrier {
@@ -112,7 +112,7 @@ const _: () = assert!(offset_of!(KernelDispatch, completion_signal) == 56);
 const _: () = assert!(offset_of!(Barrier, completion_signal) == 56);
 const _: () = assert!(offset_of!(BarrierValue, completion_signal) == 56);
 
-/// `amd_queue_t`, which begins with `hsa_queue_t`. HIP reads the apertures straight out of it.
+/// `amd_queue_t`, which begins with `hsa_queue_t`. HIP reads the apertures directly from it.
 #[repr(C, align(64))]
 pub struct AmdQueue {
     pub queue_type: u32,
@@ -142,7 +142,7 @@ const _: () = assert!(size_of::<AmdQueue>() == 256);
 
 pub const QUEUE_FEATURE_KERNEL_DISPATCH: u32 = 1;
 
-/// `hsa_amd_pointer_info_t`; older runtimes know a shorter one, and say so in `size`.
+/// `hsa_amd_pointer_info_t`. Older runtimes have a shorter one, as its `size` says.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct PointerInfo {
@@ -179,7 +179,8 @@ pub struct Dim3 {
     pub z: u32,
 }
 
-/// Times of a dispatch or a copy, in ticks of the system clock, which are nanoseconds here.
+/// The start and end of a dispatch or a copy, in ticks of the system clock, which are nanoseconds
+/// here.
 #[repr(C)]
 pub struct ProfilingTime {
     pub start: u64,
@@ -188,18 +189,18 @@ pub struct ProfilingTime {
 
 /// Declares functions of the API.
 ///
-/// Each is `extern "C"` and compiled under the name `simulated_hsa_…`; the build script gives the
-/// cdylib the name without the prefix. All are unsafe in the same way: pointers and handles must be
-/// what the HSA specification asks for, which only the caller can know.
+/// Each is `extern "C"` and compiled as `simulated_hsa_…`. The build script gives the cdylib the
+/// name without the prefix. All are unsafe for one reason: only the caller can ensure that pointers
+/// and handles meet the HSA specification.
 macro_rules! hsa_api {
     ($($(#[$meta:meta])*
        fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block)*) => {
         $(
             $(#[$meta])*
-            ///
             /// # Safety
             ///
-            /// Pointers and handles are as the HSA Runtime specification asks for this function.
+            /// Pointers and handles meet the HSA Runtime specification's requirements for this
+            /// function.
             #[unsafe(export_name = concat!("simulated_", stringify!($name)))]
             pub unsafe extern "C" fn $name($($arg: $ty),*) -> $ret $body
         )*
@@ -207,31 +208,33 @@ macro_rules! hsa_api {
 }
 pub(crate) use hsa_api;
 
-/// Writes an answer to where the caller wants it.
+/// Writes a value to the caller's out-pointer. Returns an error if it is null.
 ///
 /// # Safety
 ///
 /// `to` is null or has room for a `T`, at any alignment.
-pub unsafe fn put<T>(to: *mut c_void, value: T) -> Status {
+pub unsafe fn write_out<T>(to: *mut c_void, value: T) -> Status {
     if to.is_null() {
         return INVALID_ARGUMENT;
     }
-    // SAFETY: not null, and the caller promises the room.
+    // SAFETY: `to` is not null, so it has room for a `T` (caller contract).
     unsafe { to.cast::<T>().write_unaligned(value) };
     SUCCESS
 }
 
-/// Writes a text of at most `room - 1` bytes and fills what is left with zeros.
+/// Writes a text of at most `room - 1` bytes and fills the rest with zeros. Returns an error if
+/// `to` is null.
 ///
 /// # Safety
 ///
 /// `to` is null or has room for `room` bytes.
-pub unsafe fn put_text(to: *mut c_void, room: usize, text: &str) -> Status {
+pub unsafe fn write_text(to: *mut c_void, room: usize, text: &str) -> Status {
     if to.is_null() {
         return INVALID_ARGUMENT;
     }
     let length = text.len().min(room - 1);
-    // SAFETY: not null, `room` bytes by the caller's promise, and `length` is less.
+    // SAFETY: `to` is not null, so it has room for `room` bytes (caller contract), and `length` is
+    // less.
     unsafe {
         to.cast::<u8>().write_bytes(0, room);
         to.cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), length);

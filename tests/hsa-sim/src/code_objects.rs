@@ -1,8 +1,8 @@
-//! Code objects: loaded into memory as a GPU would want them, with the names of their kernels.
+//! Code objects, loaded into memory as a GPU needs them, and the names of their kernels.
 //!
-//! HIP compiles its built-in kernels when a device is opened, and loads a program's own from the
-//! program. What is needed of either is where its symbols lie and how its kernels take their
-//! arguments; both stand in the ELF file.
+//! HIP compiles its built-in kernels when a device is opened, and loads a program's own kernels
+//! from the program. The simulator needs the addresses of the symbols and the layout of the
+//! kernels' arguments. Both are in the ELF file.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
@@ -17,14 +17,14 @@ use crate::agents::Agent;
 use crate::metadata;
 use crate::trace::{trace, trace_line};
 
-/// A kernel: what its packets are to do.
+/// A kernel that packets can dispatch.
 pub struct Kernel {
     pub name: String,
-    /// Where each argument lies in the kernel's arguments, by name and in order.
+    /// The layout of the kernel's arguments, in order.
     pub arguments: Vec<Argument>,
 }
 
-/// One argument, as the code object's metadata tells.
+/// One argument, as described by the code object's metadata.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Argument {
     pub name: String,
@@ -32,15 +32,15 @@ pub struct Argument {
     pub size: usize,
 }
 
-/// Kernels by the address of their descriptor, which is what a packet names.
+/// Kernels by the address of their descriptor, which packets contain.
 static KERNELS: RwLock<Option<HashMap<u64, Arc<Kernel>>>> = RwLock::new(None);
 
-/// The kernel that a packet names.
+/// Returns the kernel that a packet dispatches.
 pub fn kernel(object: u64) -> Option<Arc<Kernel>> {
     KERNELS.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(&object).cloned()
 }
 
-/// Makes a kernel known without a code object, and gives the number that a packet names it by.
+/// Defines a kernel without a code object. Returns the number by which packets dispatch it.
 #[cfg(test)]
 pub fn define(name: &str, arguments: &[(&str, usize, usize)]) -> u64 {
     let mut kernels = KERNELS.write().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +60,7 @@ struct Symbol {
     address: u64,
     bytes: u64,
     agent: Handle,
-    /// For kernels: the sizes in its descriptor.
+    /// The sizes in the descriptor, if the symbol is a kernel.
     kernel: Option<Descriptor>,
 }
 
@@ -75,9 +75,9 @@ struct Descriptor {
 /// An executable: code objects that were loaded together.
 #[derive(Default)]
 struct Executable {
-    /// Behind pointers, as their handles are addresses.
+    /// Shared pointers, because their addresses are the symbols' handles.
     symbols: Mutex<Vec<Arc<Symbol>>>,
-    /// Pages, so that descriptors have the alignment that the file asks for.
+    /// Pages, so that descriptors have the alignment that the file requires.
     images: Mutex<Vec<Box<[Page]>>>,
 }
 
@@ -86,11 +86,13 @@ struct Executable {
 struct Page([u8; 4096]);
 
 impl Executable {
+    /// Returns the executable that a handle names. Returns `None` for 0.
+    ///
     /// # Safety
     ///
-    /// 0, or from [`hsa_executable_create_alt`] and not destroyed.
+    /// `handle` is 0, or from [`hsa_executable_create_alt`] and not destroyed.
     unsafe fn of(handle: Handle) -> Option<&'static Executable> {
-        // SAFETY: by the caller's promise.
+        // SAFETY: `handle` is 0 or a live executable (caller contract).
         unsafe { (handle as *const Executable).as_ref() }
     }
 
@@ -98,7 +100,11 @@ impl Executable {
         self.symbols.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Loads a code object, or says why not.
+    /// Loads a code object.
+    ///
+    /// # Errors
+    ///
+    /// A message that says why the code object cannot be loaded.
     fn load(&self, agent: Agent, file: &[u8]) -> Result<(), String> {
         let read = |error: object::Error| error.to_string();
         let elf = ElfFile64::<Endianness>::parse(file).map_err(read)?;
@@ -109,14 +115,18 @@ impl Executable {
         let pages = usize::try_from(end.div_ceil(4096)).map_err(|error| error.to_string())?;
         let mut image = vec![Page([0; 4096]); pages].into_boxed_slice();
         let base = image.as_ptr() as u64;
-        // SAFETY: pages are plain bytes without gaps, and `image` is borrowed until `bytes` goes.
+        // SAFETY: pages are plain bytes without padding, and `image` is borrowed as long as
+        // `bytes`.
         let bytes = unsafe {
             std::slice::from_raw_parts_mut(image.as_mut_ptr().cast::<u8>(), pages * 4096)
         };
         for header in loads() {
-            let data = header.data(endian, file).map_err(|()| "a segment outside the file")?;
+            let data = header.data(endian, file).map_err(|()| "a segment lies outside the file")?;
             let at = header.p_vaddr(endian) as usize;
-            bytes.get_mut(at..at + data.len()).ok_or("a segment too long")?.copy_from_slice(data);
+            bytes
+                .get_mut(at..at + data.len())
+                .ok_or("a segment is too long")?
+                .copy_from_slice(data);
         }
         let mut arguments = HashMap::new();
         for header in headers.iter().filter(|header| header.p_type(endian) == PT_NOTE) {
@@ -187,24 +197,24 @@ impl Drop for Executable {
     }
 }
 
-/// A code object's bytes, as the program holds them.
+/// A code object's bytes, owned by the program.
 struct Reader {
     bytes: *const u8,
     length: usize,
 }
 
-/// A text of the caller.
+/// Returns a text of the caller. Returns `None` if it is null or not UTF-8.
 ///
 /// # Safety
 ///
-/// Null or a C string that stays while the answer is used.
+/// `pointer` is null, or a C string that outlives the result.
 unsafe fn text<'a>(pointer: *const c_char) -> Option<&'a str> {
-    // SAFETY: not null, and a C string by the caller's promise.
+    // SAFETY: `pointer` is not null, so it is a C string (caller contract).
     (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) })?.to_str().ok()
 }
 
 hsa_api! {
-    /// Takes a code object that lies in memory, without copying it.
+    /// Opens a code object in memory, without copying it.
     fn hsa_code_object_reader_create_from_memory(
         bytes: *const u8, length: usize, reader: *mut Handle,
     ) -> Status {
@@ -212,27 +222,28 @@ hsa_api! {
             return INVALID_ARGUMENT;
         }
         let handle = Box::into_raw(Box::new(Reader { bytes, length })) as Handle;
-        // SAFETY: the caller gives room for a handle.
-        unsafe { put(reader.cast(), handle) }
+        // SAFETY: the out-pointer is null or has room for a handle (caller contract).
+        unsafe { write_out(reader.cast(), handle) }
     }
 
-    /// Forgets a code object that was read.
+    /// Closes a code object reader.
     fn hsa_code_object_reader_destroy(reader: Handle) -> Status {
         if reader == 0 {
             return INVALID_CODE_OBJECT_READER;
         }
-        // SAFETY: from `hsa_code_object_reader_create_from_memory`, by the caller's promise.
+        // SAFETY: `reader` is from `hsa_code_object_reader_create_from_memory` and not destroyed
+        // (caller contract).
         drop(unsafe { Box::from_raw(reader as *mut Reader) });
         SUCCESS
     }
 
-    /// Makes an empty executable.
+    /// Creates an empty executable.
     fn hsa_executable_create_alt(
         _profile: u32, _rounding: u32, _options: *const c_char, executable: *mut Handle,
     ) -> Status {
         let handle = Box::into_raw(Box::<Executable>::default()) as Handle;
-        // SAFETY: the caller gives room for a handle.
-        unsafe { put(executable.cast(), handle) }
+        // SAFETY: the out-pointer is null or has room for a handle (caller contract).
+        unsafe { write_out(executable.cast(), handle) }
     }
 
     /// Unloads an executable.
@@ -240,7 +251,8 @@ hsa_api! {
         if executable == 0 {
             return INVALID_EXECUTABLE;
         }
-        // SAFETY: from `hsa_executable_create_alt`, by the caller's promise.
+        // SAFETY: `executable` is from `hsa_executable_create_alt` and not destroyed (caller
+        // contract).
         drop(unsafe { Box::from_raw(executable as *mut Executable) });
         SUCCESS
     }
@@ -250,36 +262,38 @@ hsa_api! {
         executable: Handle, agent: Handle, reader: Handle, _options: *const c_char,
         loaded: *mut Handle,
     ) -> Status {
-        // SAFETY: as the caller promises.
+        // SAFETY: `executable` is 0 or a live executable (caller contract).
         let Some(executable) = (unsafe { Executable::of(executable) }) else {
             return INVALID_EXECUTABLE;
         };
         let Some(agent) = Agent::of(agent) else { return INVALID_AGENT };
-        // SAFETY: 0 or from `hsa_code_object_reader_create_from_memory`, by the caller's promise.
+        // SAFETY: `reader` is 0 or from `hsa_code_object_reader_create_from_memory` (caller
+        // contract).
         let Some(reader) = (unsafe { (reader as *const Reader).as_ref() }) else {
             return INVALID_CODE_OBJECT_READER;
         };
-        // SAFETY: the program keeps the bytes as long as the reader.
+        // SAFETY: the program keeps the bytes as long as the reader (caller contract).
         let file = unsafe { std::slice::from_raw_parts(reader.bytes, reader.length) };
         if let Err(why) = executable.load(agent, file) {
             trace_line(format_args!("{agent}: a code object cannot be loaded: {why}"));
             return INVALID_CODE_OBJECT;
         }
         if !loaded.is_null() {
-            // SAFETY: not null, so the caller gives room for a handle. Nothing asks about it later.
+            // SAFETY: `loaded` is not null, so it has room for a handle (caller contract). No
+            // function takes that handle.
             unsafe { loaded.write(1) };
         }
         SUCCESS
     }
 
-    /// Accepts a variable of the program; code objects that refer to it are not patched.
+    /// Accepts a variable of the program. Code objects that refer to it are not patched.
     fn hsa_executable_agent_global_variable_define(
         _executable: Handle, _agent: Handle, _name: *const c_char, _address: *mut c_void,
     ) -> Status {
         SUCCESS
     }
 
-    /// Nothing is left to do when an executable is complete.
+    /// Does nothing: a complete executable needs no further step.
     fn hsa_executable_freeze(_executable: Handle, _options: *const c_char) -> Status {
         SUCCESS
     }
@@ -288,7 +302,8 @@ hsa_api! {
     fn hsa_executable_get_symbol_by_name(
         executable: Handle, name: *const c_char, agent: *const Handle, symbol: *mut Handle,
     ) -> Status {
-        // SAFETY: as the caller promises.
+        // SAFETY: the handle, the text and the agent pointer meet the function's requirements
+        // (caller contract).
         let (executable, name, agent) =
             unsafe { (Executable::of(executable), text(name), agent.as_ref()) };
         let Some(executable) = executable else { return INVALID_EXECUTABLE };
@@ -298,8 +313,8 @@ hsa_api! {
             .iter()
             .find(|found| found.name == name && agent.is_none_or(|&agent| agent == found.agent));
         match found {
-            // SAFETY: the caller gives room for a handle.
-            Some(found) => unsafe { put(symbol.cast(), &raw const **found as Handle) },
+            // SAFETY: the out-pointer is null or has room for a handle (caller contract).
+            Some(found) => unsafe { write_out(symbol.cast(), &raw const **found as Handle) },
             None => {
                 trace!("no symbol {name}");
                 INVALID_SYMBOL_NAME
@@ -307,22 +322,22 @@ hsa_api! {
         }
     }
 
-    /// Gives each symbol to `callback`.
+    /// Calls `callback` with each symbol.
     fn hsa_executable_iterate_symbols(
         executable: Handle,
         callback: Option<unsafe extern "C" fn(Handle, Handle, *mut c_void) -> Status>,
         data: *mut c_void,
     ) -> Status {
-        // SAFETY: as the caller promises.
+        // SAFETY: `executable` is 0 or a live executable (caller contract).
         let Some(found) = (unsafe { Executable::of(executable) }) else {
             return INVALID_EXECUTABLE;
         };
         let Some(callback) = callback else { return INVALID_ARGUMENT };
-        // Collected first: the callback may call back into the executable.
+        // Collects the symbols first, because the callback may call back into the executable.
         let symbols: Vec<Handle> =
             found.symbols().iter().map(|symbol| &raw const **symbol as Handle).collect();
         for symbol in symbols {
-            // SAFETY: the caller gave the function to be called with this.
+            // SAFETY: the caller passed `callback` to be called with these arguments.
             let status = unsafe { callback(executable, symbol, data) };
             if status != SUCCESS {
                 return status;
@@ -331,36 +346,38 @@ hsa_api! {
         SUCCESS
     }
 
-    /// A property of a symbol.
+    /// Writes a property of a symbol.
     fn hsa_executable_symbol_get_info(
         symbol: Handle, attribute: u32, value: *mut c_void,
     ) -> Status {
-        // SAFETY: 0 or a symbol of an executable that is still loaded, by the caller's promise.
+        // SAFETY: `symbol` is 0 or a symbol of an executable that is still loaded (caller
+        // contract).
         let Some(symbol) = (unsafe { (symbol as *const Symbol).as_ref() }) else {
             return INVALID_EXECUTABLE_SYMBOL;
         };
         let (name, kernel) = (symbol.name.as_str(), symbol.kernel);
-        // SAFETY: for all: the type is the attribute's, which the caller gives room for.
+        // SAFETY: `value` has room for the attribute's type (caller contract), and each arm writes
+        // that type.
         unsafe {
             match (attribute, kernel) {
-                (0, _) => put(value, u32::from(kernel.is_some())), // TYPE: variable or kernel
-                (1, _) => put(value, name.len() as u32),
+                (0, _) => write_out(value, u32::from(kernel.is_some())), // TYPE: variable or kernel
+                (1, _) => write_out(value, name.len() as u32),
                 (2, _) => {
-                    // NAME, without a zero at its end.
+                    // NAME, without a terminating NUL.
                     value.cast::<u8>().copy_from_nonoverlapping(name.as_ptr(), name.len());
                     SUCCESS
                 }
-                (5, _) => put(value, 1u32),      // LINKAGE: program
-                (17, _) => put(value, true),     // IS_DEFINITION
-                (20, _) => put(value, symbol.agent),
-                (21, None) => put(value, symbol.address),
-                (9, None) => put(value, symbol.bytes as u32),
-                (22, Some(_)) => put(value, symbol.address),
-                (11, Some(kernel)) => put(value, kernel.kernarg),
-                (12, Some(_)) => put(value, 16u32), // KERNARG_SEGMENT_ALIGNMENT
-                (13, Some(kernel)) => put(value, kernel.group),
-                (14, Some(kernel)) => put(value, kernel.private),
-                (15, Some(_)) => put(value, false), // DYNAMIC_CALLSTACK
+                (5, _) => write_out(value, 1u32),      // LINKAGE: program
+                (17, _) => write_out(value, true),     // IS_DEFINITION
+                (20, _) => write_out(value, symbol.agent),
+                (21, None) => write_out(value, symbol.address),
+                (9, None) => write_out(value, symbol.bytes as u32),
+                (22, Some(_)) => write_out(value, symbol.address),
+                (11, Some(kernel)) => write_out(value, kernel.kernarg),
+                (12, Some(_)) => write_out(value, 16u32), // KERNARG_SEGMENT_ALIGNMENT
+                (13, Some(kernel)) => write_out(value, kernel.group),
+                (14, Some(kernel)) => write_out(value, kernel.private),
+                (15, Some(_)) => write_out(value, false), // DYNAMIC_CALLSTACK
                 _ => INVALID_ARGUMENT,
             }
         }

@@ -1,21 +1,21 @@
-//! What the environment asks for, read once.
+//! The configuration, read once from the environment.
 
 use std::env;
 use std::sync::OnceLock;
 
-/// More than any machine has; a number above it is a slip.
-pub const MOST_GPUS: usize = 16;
+/// The maximum number of GPUs. It exceeds any real machine, so a larger number is a typing error.
+pub const MAX_GPUS: usize = 16;
 
-/// How the simulated machine is made.
+/// The configuration of the simulated machine.
 #[derive(Debug, PartialEq)]
 pub struct Config {
-    /// Simulated GPUs: `HSA_SIM_GPUS`, 1 if it is not set. 0 is a machine with no GPU.
+    /// `HSA_SIM_GPUS`: the number of GPUs. Default: 1. 0 simulates a machine without a GPU.
     pub gpus: usize,
-    /// Where the log of packets goes: `HSA_SIM_TRACE`.
+    /// `HSA_SIM_TRACE`: the destination of the log.
     pub trace: Trace,
 }
 
-/// Where the log goes.
+/// The destination of the log.
 #[derive(Debug, PartialEq)]
 pub enum Trace {
     Off,
@@ -23,7 +23,7 @@ pub enum Trace {
     File(String),
 }
 
-/// The configuration, or what is wrong with it.
+/// Returns the configuration, or a message about an invalid variable.
 pub fn config() -> &'static Result<Config, String> {
     static CONFIG: OnceLock<Result<Config, String>> = OnceLock::new();
     CONFIG.get_or_init(|| {
@@ -36,10 +36,10 @@ fn parse(gpus: Option<&str>, trace: Option<&str>) -> Result<Config, String> {
     let gpus = match gpus {
         None | Some("") => 1,
         Some(text) => match text.parse() {
-            Ok(number) if number <= MOST_GPUS => number,
+            Ok(number) if number <= MAX_GPUS => number,
             _ => {
                 return Err(format!(
-                    "HSA_SIM_GPUS={text}: give the number of GPUs to simulate, 0 to {MOST_GPUS}"
+                    "HSA_SIM_GPUS={text}: give the number of GPUs to simulate, 0 to {MAX_GPUS}"
                 ));
             }
         },
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_gpu_and_no_trace_unless_asked() {
+    fn config_defaults_to_one_gpu_without_trace() {
         assert_eq!(parse(None, None), Ok(Config { gpus: 1, trace: Trace::Off }));
         assert_eq!(parse(Some(""), Some("0")), Ok(Config { gpus: 1, trace: Trace::Off }));
         assert_eq!(parse(Some("0"), Some("1")), Ok(Config { gpus: 0, trace: Trace::Stderr }));
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_number_is_named() {
+    fn invalid_number_is_named() {
         for bad in ["two", "-1", "17", "1.5"] {
             let message = parse(Some(bad), None).unwrap_err();
             assert!(message.contains(&format!("HSA_SIM_GPUS={bad}")), "{message}");

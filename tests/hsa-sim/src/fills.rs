@@ -1,19 +1,20 @@
-//! HIP's kernels that fill and copy.
+//! HIP's built-in kernels that fill and copy memory.
 
-use crate::kernels::{Arguments, Fault, range};
+use crate::kernels::{Arguments, Fault, checked_range};
 
-/// Buffers of the fill kernels of HIP 5.
+/// The buffer arguments of HIP 5's fill kernels, with their element sizes.
 const FILL_BUFFERS: [(&str, usize); 4] =
     [("bufULong", 8), ("bufUInt", 4), ("bufUShort", 2), ("bufUChar", 1)];
 
-/// Writes `count` times the `unit` bytes at `pattern`.
+/// Fills `count` units at `to` with the `unit` bytes at `pattern`.
 fn repeat(to: usize, pattern: usize, unit: usize, count: usize) -> Result<(), Fault> {
     let bytes = unit * count;
-    let (to, pattern) = (range(to, bytes)?, range(pattern, unit)?);
+    let (to, pattern) = (checked_range(to, bytes)?, checked_range(pattern, unit)?);
     if bytes == 0 {
         return Ok(());
     }
-    // SAFETY: both ranges were looked up. What is written is copied on, doubling each time.
+    // SAFETY: both ranges were checked. Each step copies what is already written, so the filled
+    // range doubles.
     unsafe {
         to.copy_from(pattern, unit);
         let mut written = unit;
@@ -27,21 +28,24 @@ fn repeat(to: usize, pattern: usize, unit: usize, count: usize) -> Result<(), Fa
 }
 
 fn move_bytes(to: usize, from: usize, bytes: usize) -> Result<(), Fault> {
-    let (to, from) = (range(to, bytes)?, range(from, bytes)?);
-    // SAFETY: both ranges were looked up. They may overlap.
+    let (to, from) = (checked_range(to, bytes)?, checked_range(from, bytes)?);
+    // SAFETY: both ranges were checked. They may overlap.
     unsafe { to.copy_from(from, bytes) };
     Ok(())
 }
 
+/// Executes a fill.
+///
 /// # Safety
 ///
-/// As [`Arguments::find`]; so for all kernels below.
+/// The requirements of [`Arguments::find`].
 pub unsafe fn fill(arguments: &Arguments<'_>) -> Result<String, Fault> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the arguments have the layout that the metadata describes (caller contract).
     unsafe {
         let pattern = arguments.get("pattern")?;
         let (start, unit, count) = if let Some(start) = arguments.find("buf") {
-            // From HIP 6: the pattern in elements of `alignment` bytes, and the end of the buffer.
+            // From HIP 6 on, the arguments are the pattern in elements of `alignment` bytes, and
+            // the end of the buffer.
             let unit = arguments.get("pattern_size")? * arguments.get("alignment")?;
             let bytes = arguments.get("end_ptr")?.saturating_sub(start as usize);
             (start as usize, unit, bytes.div_ceil(unit.max(1)))
@@ -55,17 +59,19 @@ pub unsafe fn fill(arguments: &Arguments<'_>) -> Result<String, Fault> {
     }
 }
 
+/// Executes a two-dimensional fill.
+///
 /// # Safety
 ///
-/// As [`Arguments::find`].
+/// The requirements of [`Arguments::find`].
 pub unsafe fn fill_2d(arguments: &Arguments<'_>, grid_x: u32) -> Result<String, Fault> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the arguments have the layout that the metadata describes (caller contract).
     unsafe {
         let (width, buffer) = arguments.buffer(&FILL_BUFFERS)?;
         let start = buffer + arguments.get("offset")? * width;
         let unit = arguments.get("patternSize")? * width;
         let pattern = arguments.get("pattern")?;
-        // One element for each work-item below the width, whatever the size of the pattern.
+        // Fills one element for each work-item below the width, whatever the pattern's size.
         let columns = arguments.get("width")?.min(grid_x as usize);
         let (rows, pitch) = (arguments.get("height")?, arguments.get("pitch")? * width);
         for row in 0..rows {
@@ -82,20 +88,23 @@ pub unsafe fn fill_2d(arguments: &Arguments<'_>, grid_x: u32) -> Result<String, 
     }
 }
 
+/// Executes a copy.
+///
 /// # Safety
 ///
-/// As [`Arguments::find`].
+/// The requirements of [`Arguments::find`].
 pub unsafe fn copy(arguments: &Arguments<'_>) -> Result<String, Fault> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the arguments have the layout that the metadata describes (caller contract).
     let (from, to, bytes) = unsafe {
         let size = arguments.get("size")?;
         if arguments.find("end_ptr").is_some() {
-            // From HIP 6: whole elements to the end, and a remainder of bytes.
+            // From HIP 6 on, whole elements are copied up to the end, then the remaining bytes.
             (arguments.get("src")?, arguments.get("dst")?, size)
         } else {
             let from = arguments.get("srcI")? + arguments.get("srcOrigin")?;
             let to = arguments.get("dstI")? + arguments.get("dstOrigin")?;
-            // `size` work-items: one a byte, or one a word and the last for what remains.
+            // `size` counts work-items: one for each byte, or one for each word and a last one for
+            // the remainder.
             match arguments.get("remain")? {
                 8 => (from, to, size),
                 remain => (from, to, size.saturating_sub(1) * 4 + remain),
@@ -106,11 +115,13 @@ pub unsafe fn copy(arguments: &Arguments<'_>) -> Result<String, Fault> {
     Ok(format!("{bytes} bytes, 0x{from:x} to 0x{to:x}"))
 }
 
+/// Executes a copy of aligned elements.
+///
 /// # Safety
 ///
-/// As [`Arguments::find`].
+/// The requirements of [`Arguments::find`].
 pub unsafe fn copy_aligned(arguments: &Arguments<'_>) -> Result<String, Fault> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the arguments have the layout that the metadata describes (caller contract).
     let (from, to, bytes) = unsafe {
         let unit = if arguments.get("alignment")? == 16 { 16 } else { 4 };
         let from = arguments.get("src")? + arguments.get("srcOrigin")? * unit;
@@ -121,14 +132,17 @@ pub unsafe fn copy_aligned(arguments: &Arguments<'_>) -> Result<String, Fault> {
     Ok(format!("{bytes} bytes, 0x{from:x} to 0x{to:x}"))
 }
 
+/// Executes a copy of a box.
+///
 /// # Safety
 ///
-/// As [`Arguments::find`].
+/// The requirements of [`Arguments::find`].
 pub unsafe fn copy_rect(arguments: &Arguments<'_>, aligned: bool) -> Result<String, Fault> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the arguments have the layout that the metadata describes (caller contract).
     unsafe {
         let (from, to) = (arguments.get("src")?, arguments.get("dst")?);
-        // Pitch of rows, pitch of slices and start; then the extents and the size of an element.
+        // The row pitch, the slice pitch and the start. Then follow the extents and the element
+        // size.
         let [from_row, from_slice, from_start, _] = arguments.four("srcRect")?;
         let [to_row, to_slice, to_start, _] = arguments.four("dstRect")?;
         let [x, y, z, width] = arguments.four("size")?;

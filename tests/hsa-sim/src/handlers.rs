@@ -1,7 +1,7 @@
 //! Handlers that the runtime calls when a signal meets a condition.
 //!
-//! ROCr calls them all from one thread, and so does this: a handler that blocks holds up the
-//! others. HIP hangs its callbacks and the ends of its commands on them.
+//! As in ROCr, one thread calls all handlers, so a handler that blocks delays the others. HIP
+//! attaches its callbacks and the ends of its commands to them.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::c_void;
@@ -11,7 +11,7 @@ use crate::abi::*;
 use crate::signals::{Signal, meets};
 use crate::trace::trace;
 
-/// `hsa_amd_signal_handler`: whether it wants to be called again.
+/// `hsa_amd_signal_handler`. Returns `true` to be called again.
 type Function = unsafe extern "C" fn(value: i64, argument: *mut c_void) -> bool;
 
 struct Handler {
@@ -22,15 +22,15 @@ struct Handler {
     argument: *mut c_void,
 }
 
-// SAFETY: the argument is only handed back to the function, on the thread of the handlers, which is
-// what the caller asked for.
+// SAFETY: the argument is only passed back to the function on the handlers' thread, as its owner
+// requested.
 unsafe impl Send for Handler {}
 
 #[derive(Default)]
 struct Handlers {
-    /// Those whose condition is not met, by the address of their signal.
+    /// Handlers whose condition is not met, by the address of their signal.
     waiting: HashMap<usize, Vec<Handler>>,
-    /// Those to call, with the value that met the condition.
+    /// Handlers to call, each with the value that met its condition.
     ready: VecDeque<(Handler, i64)>,
     running: bool,
     closed: bool,
@@ -44,8 +44,9 @@ fn lock() -> MutexGuard<'static, Option<Handlers>> {
 }
 
 impl Handlers {
-    /// Puts a handler where it belongs: to be called, or with those that wait.
-    fn place(&mut self, handler: Handler) {
+    /// Queues a handler to be called if its condition is met. Otherwise adds it to the waiting
+    /// handlers.
+    fn enqueue(&mut self, handler: Handler) {
         let value = handler.signal.load();
         if meets(value, handler.condition, handler.compare) {
             handler.signal.watch(false);
@@ -57,16 +58,16 @@ impl Handlers {
     }
 }
 
-/// A signal that has handlers was changed.
+/// Rechecks the handlers of a signal that has changed.
 pub fn signal_changed(signal: &'static Signal) {
     let mut guard = lock();
     let Some(handlers) = guard.as_mut() else { return };
     for handler in handlers.waiting.remove(&signal.address()).unwrap_or_default() {
-        handlers.place(handler);
+        handlers.enqueue(handler);
     }
 }
 
-/// Registers a handler, and starts the thread with the first.
+/// Registers a handler. The first one starts the thread.
 fn register(handler: Handler) -> Status {
     let mut guard = lock();
     let handlers = guard.get_or_insert_default();
@@ -77,14 +78,15 @@ fn register(handler: Handler) -> Status {
         }
         handlers.running = true;
     }
-    // Counted before the value is looked at: a change from now on comes to `signal_changed`.
+    // Counts the handler before it reads the value, so that every later change reaches
+    // `signal_changed`.
     handler.signal.watch(true);
-    handlers.place(handler);
+    handlers.enqueue(handler);
     SUCCESS
 }
 
-/// From now on no handler is begun, until the runtime is initialised again. One that runs is left
-/// alone: it may be the caller, or wait for the caller.
+/// Stops or resumes the calls of handlers. A running handler is not waited for: it may be the
+/// caller, or wait for the caller.
 pub fn close(closed: bool) {
     lock().get_or_insert_default().closed = closed;
     READY.notify_one();
@@ -100,23 +102,24 @@ fn run() {
         };
         drop(guard);
         trace!("handler for s{} = {value}", handler.signal.number);
-        // SAFETY: who registered the function promised that it may be called with this argument.
+        // SAFETY: the function was registered to be called with this argument.
         let again = unsafe { (handler.function)(value, handler.argument) };
         guard = lock();
         if again {
             handler.signal.watch(true);
-            guard.get_or_insert_default().place(handler);
+            guard.get_or_insert_default().enqueue(handler);
         }
     }
 }
 
 hsa_api! {
-    /// Has `function` called, once or until it answers false, when the signal meets the condition.
+    /// Registers `function`, to be called when the signal meets the condition. It is called once,
+    /// or until it returns `false`.
     fn hsa_amd_signal_async_handler(
         signal: Handle, condition: u32, compare: i64, function: Option<Function>,
         argument: *mut c_void,
     ) -> Status {
-        // SAFETY: a signal's handle, by the caller's promise.
+        // SAFETY: the handle is 0 or a live signal's (caller contract).
         let Some(signal) = (unsafe { Signal::of(signal) }) else { return INVALID_SIGNAL };
         let Some(function) = function else { return INVALID_ARGUMENT };
         register(Handler { signal, condition, compare, function, argument })

@@ -1,10 +1,9 @@
-//! Kernels. Code for a GPU is not run; the kernels that HIP itself is made of are played by their
-//! names.
+//! Kernel dispatches. The simulator runs no GPU code. It executes HIP's built-in kernels by name.
 //!
 //! HIP fills, copies, writes and waits with kernels of its own ("blit" kernels, whose names begin
-//! with `__amd_rocclr_`). Their arguments differ between versions, but the code object tells where
-//! each lies and how it is called, so one reading serves all versions. Any other kernel does
-//! nothing and is done at once, which the log says.
+//! with `__amd_rocclr_`). Their arguments differ between versions. The code object describes the
+//! name and offset of each argument, so one implementation serves all versions. Any other kernel
+//! does nothing and completes at once, and the log says so.
 
 use std::fmt::{self, Display};
 use std::sync::atomic::{Ordering, fence};
@@ -15,44 +14,45 @@ use crate::queues::Queue;
 use crate::trace::{trace, trace_line};
 use crate::{fills, memory, parking_lot, values};
 
-/// What all kernels that wait for a value sleep at: there is no telling which bytes a copy changes.
+/// The address at which all value-waiting kernels park. A single one is used because a copy does
+/// not reveal which bytes it changes.
 pub static MEMORY: u8 = 0;
 
-/// Bytes that kernels may wait for were changed by the simulated machine.
+/// Wakes waiting kernels after the simulated machine has changed memory.
 pub fn memory_changed() {
-    // Copies are plain stores; the count of sleepers must not be read before them.
+    // Copies are plain stores, so the number of waiters must not be read before them.
     fence(Ordering::SeqCst);
     parking_lot::wake(&raw const MEMORY as usize);
 }
 
-/// Why a kernel could not be played.
+/// The reason why a kernel cannot be executed.
 #[derive(Debug, PartialEq)]
 pub enum Fault {
-    /// Its metadata has no argument of this name: a version of HIP that is not known here.
+    /// The metadata has no argument of this name: the HIP version is unknown.
     NoArgument(&'static str),
-    /// It touches bytes that were neither allocated nor locked.
+    /// The kernel accesses bytes that were neither allocated nor locked.
     Memory { address: usize, bytes: usize },
-    /// A word that it waits for or writes does not lie at a multiple of its size.
+    /// The kernel waits for or writes a word that is not aligned to its size.
     Unaligned { address: usize },
-    /// A number that means nothing.
-    Value { of: &'static str, value: u64 },
+    /// An argument has an invalid value.
+    Value { name: &'static str, value: u64 },
 }
 
 impl Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::NoArgument(name) => {
-                write!(f, "it has no argument {name}; this version of HIP is not known here")
+                write!(f, "it has no argument {name}; this version of HIP is not supported")
             }
             Fault::Memory { address, bytes } => {
                 write!(
                     f,
-                    "it touches {bytes} bytes at 0x{address:x}, which were neither allocated from \
-                     a pool nor locked, or not to that length"
+                    "it accesses {bytes} bytes at 0x{address:x}, which are not within one allocation \
+                     or locked range"
                 )
             }
             Fault::Unaligned { address } => write!(f, "the word at 0x{address:x} is not aligned"),
-            Fault::Value { of, value } => write!(f, "{value} is no {of}"),
+            Fault::Value { name, value } => write!(f, "{value} is not a valid {name}"),
         }
     }
 }
@@ -64,49 +64,49 @@ pub struct Arguments<'a> {
 }
 
 impl Arguments<'_> {
-    /// An argument, widened to 64 bits; `None` if the kernel has none of this name.
+    /// Returns an argument, widened to 64 bits. Returns `None` if the kernel has none of this name.
     ///
     /// # Safety
     ///
-    /// The arguments lie at `address` as the kernel's metadata says.
+    /// The arguments at `address` have the layout that the kernel's metadata describes.
     pub unsafe fn find(&self, name: &str) -> Option<u64> {
         let found = self.kernel.arguments.iter().find(|argument| argument.name == name)?;
-        // SAFETY: as the caller promises. Argument blocks are aligned, and so are the offsets in
-        // them.
-        unsafe { Some(word(self.address as usize + found.offset, found.size)) }
+        // SAFETY: the argument lies at its offset (caller contract). Argument blocks and the
+        // offsets in them are aligned.
+        unsafe { Some(read_word(self.address as usize + found.offset, found.size)) }
     }
 
-    /// An argument that has to be there.
+    /// Returns an argument. Returns an error if the kernel has none of this name.
     ///
     /// # Safety
     ///
-    /// As [`find`](Self::find).
+    /// The requirements of [`find`](Self::find).
     pub unsafe fn get(&self, name: &'static str) -> Result<usize, Fault> {
-        // SAFETY: as the caller promises.
+        // SAFETY: the arguments have the layout that the metadata describes (caller contract).
         unsafe { self.find(name) }.map(|value| value as usize).ok_or(Fault::NoArgument(name))
     }
 
-    /// Four numbers of 64 bits in one argument.
+    /// Returns the four 64-bit numbers of one argument.
     ///
     /// # Safety
     ///
-    /// As [`find`](Self::find).
+    /// The requirements of [`find`](Self::find).
     pub unsafe fn four(&self, name: &'static str) -> Result<[usize; 4], Fault> {
         let found = self.kernel.arguments.iter().find(|a| a.name == name && a.size == 32);
         let at = self.address as usize + found.ok_or(Fault::NoArgument(name))?.offset;
-        // SAFETY: as the caller promises.
-        Ok([0, 8, 16, 24].map(|skip| unsafe { word(at + skip, 8) } as usize))
+        // SAFETY: the arguments have the layout that the metadata describes (caller contract).
+        Ok([0, 8, 16, 24].map(|skip| unsafe { read_word(at + skip, 8) } as usize))
     }
 
-    /// A buffer that is given as one of several pointers, by the size of its elements: that size
-    /// and the address.
+    /// Returns the element size and the address of a buffer. The kernel has one pointer argument
+    /// for each element size, and only one of them is not null.
     ///
     /// # Safety
     ///
-    /// As [`find`](Self::find).
+    /// The requirements of [`find`](Self::find).
     pub unsafe fn buffer(&self, names: &[(&'static str, usize)]) -> Result<(usize, usize), Fault> {
         for &(name, size) in names {
-            // SAFETY: as the caller promises.
+            // SAFETY: the arguments have the layout that the metadata describes (caller contract).
             let address = unsafe { self.get(name) }?;
             if address != 0 {
                 return Ok((size, address));
@@ -116,13 +116,13 @@ impl Arguments<'_> {
     }
 }
 
-/// A number of 4 or 8 bytes.
+/// Reads a number of 4 or 8 bytes.
 ///
 /// # Safety
 ///
-/// It can be read there.
-pub unsafe fn word(address: usize, size: usize) -> u64 {
-    // SAFETY: as the caller promises.
+/// `address` is valid for reads of `size` bytes.
+pub unsafe fn read_word(address: usize, size: usize) -> u64 {
+    // SAFETY: `address` is valid for reads of `size` bytes (caller contract).
     unsafe {
         match size {
             4 => (address as *const u32).read_unaligned().into(),
@@ -131,11 +131,12 @@ pub unsafe fn word(address: usize, size: usize) -> u64 {
     }
 }
 
-/// Plays a dispatch; false if the queue was destroyed while it waited.
+/// Executes a dispatch. Returns `false` if the queue was destroyed while the kernel waited.
 ///
 /// # Safety
 ///
-/// The packet's arguments lie where it says, and what they point at stays until it is done.
+/// The packet's arguments lie at its address, and the memory that they point to stays valid until
+/// the dispatch is done.
 pub unsafe fn execute(queue: &Queue, index: u64, dispatch: &KernelDispatch) -> bool {
     let name = &queue.name;
     let Some(kernel) = code_objects::kernel(dispatch.kernel_object) else {
@@ -146,8 +147,8 @@ pub unsafe fn execute(queue: &Queue, index: u64, dispatch: &KernelDispatch) -> b
         return true;
     };
     let arguments = Arguments { kernel: &kernel, address: dispatch.kernarg_address };
-    // SAFETY: as the caller promises.
-    let played = unsafe {
+    // SAFETY: the arguments and the memory that they point to are valid (caller contract).
+    let result = unsafe {
         match kernel.name.as_str() {
             "__amd_rocclr_fillBufferAligned" => fills::fill(&arguments),
             "__amd_rocclr_fillBufferAligned2D" => fills::fill_2d(&arguments, dispatch.grid_size[0]),
@@ -164,10 +165,10 @@ pub unsafe fn execute(queue: &Queue, index: u64, dispatch: &KernelDispatch) -> b
             }
         }
     };
-    match played {
+    match result {
         Ok(what) => trace!("{name} #{index}: {}: {what}", kernel.name),
         Err(fault) => {
-            // As on a GPU, where nobody could tell what the bytes would be from here on.
+            // Aborts, as on a GPU, where the contents of memory would be unknown from here on.
             trace_line(format_args!(
                 "{name} #{index}: kernel {}: {fault}. The process ends.",
                 kernel.name
@@ -176,12 +177,12 @@ pub unsafe fn execute(queue: &Queue, index: u64, dispatch: &KernelDispatch) -> b
         }
     }
     memory_changed();
-    !queue.stopped()
+    !queue.is_stopped()
 }
 
-/// A range that a GPU may touch.
-pub fn range(address: usize, bytes: usize) -> Result<*mut u8, Fault> {
-    if memory::reachable(address, bytes) {
+/// Returns a pointer to a range of memory. Returns an error if a GPU may not access it.
+pub fn checked_range(address: usize, bytes: usize) -> Result<*mut u8, Fault> {
+    if memory::is_accessible(address, bytes) {
         Ok(address as *mut u8)
     } else {
         Err(Fault::Memory { address, bytes })

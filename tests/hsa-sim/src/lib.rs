@@ -46,11 +46,11 @@ mod vmem;
 #[cfg(target_os = "linux")]
 pub use preload::{library, loaded_version, preload, this_program};
 
-/// Loads the simulated runtime into this process: only on Linux.
+/// Returns an error: the runtime is simulated on Linux only.
 ///
 /// # Errors
 ///
-/// Always here: ROCm's runtime is only simulated on Linux.
+/// Always, on this platform.
 #[cfg(not(target_os = "linux"))]
 pub fn preload() -> Result<(), String> {
     Err("the simulated HSA runtime is for Linux only".into())

@@ -1,7 +1,7 @@
-//! Memory: pools, what is allocated from them, and host memory that was locked for a GPU.
+//! Memory: pools, their allocations, and host memory that was locked for a GPU.
 //!
-//! All of it is plain memory of the process at one address for everybody. What the simulator adds
-//! is the book of what lies where.
+//! All of it is ordinary memory of the process, at the same address for the host and all agents.
+//! The simulator adds a map of the allocations.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -14,7 +14,7 @@ use crate::trace::trace;
 
 pub const PAGE: usize = 4096;
 
-/// What each GPU, and the host, says it has. Pages are only taken when they are touched.
+/// The memory size that each GPU and the host report. Pages are only used when they are touched.
 const SIZE: usize = 16 << 30;
 
 const FLAG_KERNARG: u32 = 1;
@@ -24,20 +24,20 @@ const FLAG_COARSE: u32 = 4;
 const SEGMENT_GLOBAL: u32 = 0;
 const SEGMENT_GROUP: u32 = 3;
 
-/// A place that memory comes from.
+/// A memory pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
-    /// Host memory that every agent sees at once; kernels' arguments lie here.
+    /// Host memory that is coherent for every agent. Kernel arguments lie here.
     HostFine,
     HostCoarse,
     /// A GPU's own memory.
     Gpu(usize),
-    /// Memory that a workgroup shares: only reported, as no workgroup runs.
+    /// Memory that a workgroup shares. It is only reported, because no workgroup runs.
     Group(usize),
 }
 
 impl Pool {
-    /// The pools of an agent.
+    /// Returns the pools of an agent.
     pub fn of_agent(agent: Agent) -> [Pool; 2] {
         match agent {
             Agent::Cpu => [Pool::HostFine, Pool::HostCoarse],
@@ -45,14 +45,14 @@ impl Pool {
         }
     }
 
-    /// The pool behind a handle, if there is one.
+    /// Returns the pool that a handle names. Returns `None` if there is none.
     pub fn of(handle: Handle) -> Option<Pool> {
-        // The low bits tell an agent's pools apart, the rest is the agent.
+        // The lowest bit selects one of the agent's pools. The other bits are the agent's handle.
         let agent = Agent::of(handle >> 1)?;
         Some(Pool::of_agent(agent)[handle as usize & 1])
     }
 
-    /// Its handle.
+    /// Returns the pool's handle.
     pub fn handle(self) -> Handle {
         let (agent, second) = match self {
             Pool::HostFine => (Agent::Cpu, 0),
@@ -83,7 +83,7 @@ impl Pool {
     }
 }
 
-/// A piece of memory that the book knows.
+/// A known range of memory.
 #[derive(Clone, Copy)]
 struct Block {
     bytes: usize,
@@ -91,54 +91,56 @@ struct Block {
     pool: Pool,
 }
 
-/// Everything that GPUs may touch, by its first address.
-struct Book {
-    /// What was allocated from pools: whole pages, none over another.
+/// All memory that GPUs may access, by start address.
+struct AllocationMap {
+    /// Allocations from pools: whole pages that do not overlap.
     allocated: BTreeMap<usize, Block>,
-    /// Host memory that was locked, and how often. These may lie over one another; they are few.
+    /// Locked host memory, with the number of locks. The ranges are few and can overlap.
     locked: BTreeMap<usize, (Block, usize)>,
 }
 
-static BOOK: Mutex<Book> = Mutex::new(Book { allocated: BTreeMap::new(), locked: BTreeMap::new() });
+static ALLOCATIONS: Mutex<AllocationMap> =
+    Mutex::new(AllocationMap { allocated: BTreeMap::new(), locked: BTreeMap::new() });
 
-fn book() -> MutexGuard<'static, Book> {
-    BOOK.lock().unwrap_or_else(PoisonError::into_inner)
+fn allocations() -> MutexGuard<'static, AllocationMap> {
+    ALLOCATIONS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The block that holds all of these bytes, and its first address.
+/// Returns the block that contains all of these bytes, with its start address.
 fn find(address: usize, bytes: usize) -> Option<(usize, Block)> {
     let holds = |base: usize, block: Block| {
         base <= address && address - base < block.bytes && bytes <= block.bytes - (address - base)
     };
-    let book = book();
-    let below = book.allocated.range(..=address).next_back().map(|(&base, &block)| (base, block));
-    let mut locked = book.locked.range(..=address).map(|(&base, &(block, _))| (base, block));
+    let allocations = allocations();
+    let below =
+        allocations.allocated.range(..=address).next_back().map(|(&base, &block)| (base, block));
+    let mut locked = allocations.locked.range(..=address).map(|(&base, &(block, _))| (base, block));
     below
         .filter(|&(base, block)| holds(base, block))
         .or_else(|| locked.find(|&(base, block)| holds(base, block)))
 }
 
-/// Bytes that a GPU could still give.
+/// Returns the number of bytes that an agent has left.
 pub fn available(agent: Agent) -> u64 {
-    let book = book();
-    let blocks = book.allocated.values().filter(|block| block.pool.owner() == agent);
+    let allocations = allocations();
+    let blocks = allocations.allocated.values().filter(|block| block.pool.owner() == agent);
     let used: usize = blocks.map(|block| block.bytes).sum();
     SIZE.saturating_sub(used) as u64
 }
 
-/// Whether a GPU may touch these bytes: they were allocated from a pool or locked.
-pub fn reachable(address: usize, bytes: usize) -> bool {
+/// Returns `true` if a GPU may access these bytes: they were allocated from a pool or locked.
+pub fn is_accessible(address: usize, bytes: usize) -> bool {
     find(address, bytes).is_some()
 }
 
-/// Writes down that memory of a pool lies at an address.
-pub fn enter(address: usize, bytes: usize, pool: Pool) {
-    book().allocated.insert(address, Block { bytes, kind: POINTER_HSA, pool });
+/// Adds an allocation of a pool to the map.
+pub fn insert(address: usize, bytes: usize, pool: Pool) {
+    allocations().allocated.insert(address, Block { bytes, kind: POINTER_HSA, pool });
 }
 
-/// Strikes out what begins at an address: its length and its pool, if there was something.
-pub fn strike(address: usize) -> Option<(usize, Pool)> {
-    book().allocated.remove(&address).map(|block| (block.bytes, block.pool))
+/// Removes the allocation that begins at `address`. Returns its length and its pool.
+pub fn remove(address: usize) -> Option<(usize, Pool)> {
+    allocations().allocated.remove(&address).map(|block| (block.bytes, block.pool))
 }
 
 fn allocate(pool: Pool, bytes: usize) -> Result<*mut c_void, Status> {
@@ -151,32 +153,32 @@ fn allocate(pool: Pool, bytes: usize) -> Result<*mut c_void, Status> {
     let bytes = bytes.next_multiple_of(PAGE);
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: a new mapping, wherever the system puts it.
+    // SAFETY: this creates a new mapping at an address of the system's choice.
     let address = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, -1, 0) };
     if address == libc::MAP_FAILED {
         return Err(OUT_OF_RESOURCES);
     }
-    enter(address as usize, bytes, pool);
+    insert(address as usize, bytes, pool);
     trace!("{}: {bytes} bytes at {address:p}", pool.owner());
     Ok(address)
 }
 
-/// Notes that a GPU may touch host memory.
+/// Allows GPUs to access host memory.
 pub fn lock(address: *mut c_void, bytes: usize) {
-    let mut book = book();
+    let mut allocations = allocations();
     let block = Block { bytes, kind: POINTER_LOCKED, pool: Pool::HostFine };
-    let (block, locks) = book.locked.entry(address as usize).or_insert((block, 0));
+    let (block, locks) = allocations.locked.entry(address as usize).or_insert((block, 0));
     block.bytes = block.bytes.max(bytes);
     *locks += 1;
 }
 
 /// Ends a [`lock`].
 pub fn unlock(address: *mut c_void) {
-    let mut book = book();
-    if let Some((_, locks)) = book.locked.get_mut(&(address as usize)) {
+    let mut allocations = allocations();
+    if let Some((_, locks)) = allocations.locked.get_mut(&(address as usize)) {
         *locks -= 1;
         if *locks == 0 {
-            book.locked.remove(&(address as usize));
+            allocations.locked.remove(&(address as usize));
         }
     }
 }
@@ -205,30 +207,32 @@ fn answer(address: usize, size: u32) -> PointerInfo {
 }
 
 hsa_api! {
-    /// A property of a pool.
+    /// Writes a property of a pool.
     fn hsa_amd_memory_pool_get_info(pool: Handle, attribute: u32, value: *mut c_void) -> Status {
         let Some(pool) = Pool::of(pool) else { return INVALID_MEMORY_POOL };
         let group = !pool.can_allocate();
         let bytes = if group { 64 << 10 } else { SIZE };
-        // SAFETY: for all: the type is the attribute's, which the caller gives room for.
+        // SAFETY: `value` has room for the attribute's type (caller contract), and each arm writes
+        // that type.
         unsafe {
             match attribute {
-                0 => put(value, if group { SEGMENT_GROUP } else { SEGMENT_GLOBAL }),
-                1 => put(value, pool.flags()),
-                2 | 16 => put(value, bytes),                   // SIZE, ALLOC_MAX_SIZE
-                5 => put(value, pool.can_allocate()),          // RUNTIME_ALLOC_ALLOWED
-                6 | 7 | 18 => put(value, PAGE),                // the granules and the alignment
-                15 => put(value, pool.owner() == Agent::Cpu),  // ACCESSIBLE_BY_ALL
-                17 => put(value, 1u32),                        // LOCATION
+                0 => write_out(value, if group { SEGMENT_GROUP } else { SEGMENT_GLOBAL }),
+                1 => write_out(value, pool.flags()),
+                2 | 16 => write_out(value, bytes),                   // SIZE, ALLOC_MAX_SIZE
+                5 => write_out(value, pool.can_allocate()),          // RUNTIME_ALLOC_ALLOWED
+                6 | 7 | 18 => write_out(value, PAGE),                // the granules and the alignment
+                15 => write_out(value, pool.owner() == Agent::Cpu),  // ACCESSIBLE_BY_ALL
+                17 => write_out(value, 1u32),                        // LOCATION
                 _ => {
-                    trace!("{pool:?}: attribute {attribute} is not known here");
+                    trace!("{pool:?}: attribute {attribute} is not supported");
                     INVALID_ARGUMENT
                 }
             }
         }
     }
 
-    /// What an agent may do with a pool: GPUs see one another, the CPU does not see their memory.
+    /// Writes an agent's access to a pool. GPUs can access each other's memory; the CPU cannot
+    /// access theirs.
     fn hsa_amd_agent_memory_pool_get_info(
         agent: Handle, pool: Handle, attribute: u32, value: *mut c_void,
     ) -> Status {
@@ -238,16 +242,17 @@ hsa_api! {
             (a, b) if a == b => 1u32,        // allowed by default
             (Agent::Cpu, Agent::Gpu(_)) => 0, // never allowed: no large BAR
             (Agent::Gpu(_), Agent::Cpu) => 1,
-            (_, _) => 2,                     // must be asked for
+            (_, _) => 2,                     // must be requested
         };
-        // SAFETY: for all: the type is the attribute's, which the caller gives room for.
+        // SAFETY: `value` has room for the attribute's type (caller contract), and each arm writes
+        // that type.
         unsafe {
             match attribute {
-                0 => put(value, access),
-                1 => put(value, u32::from(agent != pool.owner())), // NUM_LINK_HOPS
-                // LINK_INFO: one PCIe link of 32 bytes, with atomics and coherent.
+                0 => write_out(value, access),
+                1 => write_out(value, u32::from(agent != pool.owner())), // NUM_LINK_HOPS
+                // LINK_INFO: one 32-byte PCIe link, with atomics and coherent.
                 2 if agent != pool.owner() => {
-                    put(value, [1u32, 1, 16_000, 16_000, 0x0001_0101, 2, 20])
+                    write_out(value, [1u32, 1, 16_000, 16_000, 0x0001_0101, 2, 20])
                 }
                 2 => SUCCESS,
                 _ => INVALID_ARGUMENT,
@@ -255,39 +260,39 @@ hsa_api! {
         }
     }
 
-    /// Allocates from a pool, in whole pages of zeros.
+    /// Allocates zeroed whole pages from a pool.
     fn hsa_amd_memory_pool_allocate(
         pool: Handle, bytes: usize, _flags: u32, pointer: *mut *mut c_void,
     ) -> Status {
         let Some(pool) = Pool::of(pool) else { return INVALID_MEMORY_POOL };
         match allocate(pool, bytes) {
-            // SAFETY: the caller gives room for a pointer.
-            Ok(address) => unsafe { put(pointer.cast(), address) },
+            // SAFETY: the out-pointer is null or has room for a pointer (caller contract).
+            Ok(address) => unsafe { write_out(pointer.cast(), address) },
             Err(status) => status,
         }
     }
 
-    /// Frees what was allocated from a pool.
+    /// Frees an allocation of a pool.
     fn hsa_amd_memory_pool_free(pointer: *mut c_void) -> Status {
         if pointer.is_null() {
             return SUCCESS;
         }
-        let Some((bytes, pool)) = strike(pointer as usize) else { return INVALID_ALLOCATION };
-        // SAFETY: the book said that this was mapped with this length. That nobody uses it any more
-        // is the caller's promise.
+        let Some((bytes, pool)) = remove(pointer as usize) else { return INVALID_ALLOCATION };
+        // SAFETY: the map says that this range was mapped with this length. The program no longer
+        // uses it (caller contract).
         unsafe { libc::munmap(pointer, bytes) };
         trace!("{}: {bytes} bytes at {pointer:p} freed", pool.owner());
         SUCCESS
     }
 
-    /// Every agent may touch everything here.
+    /// Does nothing: every agent may access all memory.
     fn hsa_amd_agents_allow_access(
         _count: u32, _agents: *const Handle, _flags: *const u32, _pointer: *const c_void,
     ) -> Status {
         SUCCESS
     }
 
-    /// What the book knows of an address.
+    /// Writes what the map knows about an address.
     fn hsa_amd_pointer_info(
         pointer: *const c_void, info: *mut PointerInfo,
         _allocate: *const c_void, agents: *mut u32, accessible: *mut *mut Handle,
@@ -295,17 +300,18 @@ hsa_api! {
         if info.is_null() {
             return INVALID_ARGUMENT;
         }
-        // Which agents may touch it is not kept: all may.
+        // The agents with access are not tracked: all agents have access.
         if !agents.is_null() {
-            // SAFETY: not null, so the caller gives room for a number.
+            // SAFETY: `accessible_count` is not null, so it has room for a number (caller
+            // contract).
             unsafe { agents.write(0) };
         }
         if !accessible.is_null() {
-            // SAFETY: not null, so the caller gives room for a pointer.
+            // SAFETY: `accessible` is not null, so it has room for a pointer (caller contract).
             unsafe { accessible.write(ptr::null_mut()) };
         }
-        // SAFETY: the caller has set the first field to the size of its struct, which may be of an
-        // older or a newer version; no more than that is written.
+        // SAFETY: the caller has set the first field to its struct's size, which depends on its
+        // version. At most that many bytes are written.
         unsafe {
             let room = (*info).size;
             let known = answer(pointer as usize, room);
@@ -315,31 +321,31 @@ hsa_api! {
         SUCCESS
     }
 
-    /// Copies, in the caller's thread.
+    /// Copies memory on the calling thread.
     fn hsa_memory_copy(to: *mut c_void, from: *const c_void, bytes: usize) -> Status {
-        // SAFETY: the caller answers for both ranges. They may overlap.
+        // SAFETY: both ranges are valid (caller contract). They may overlap.
         unsafe { ptr::copy(from.cast::<u8>(), to.cast::<u8>(), bytes) };
         SUCCESS
     }
 
-    /// Host memory needs no registration here.
+    /// Does nothing: host memory needs no registration.
     fn hsa_memory_register(_pointer: *mut c_void, _bytes: usize) -> Status {
         SUCCESS
     }
 
-    /// Host memory needs no registration here.
+    /// Does nothing: host memory needs no registration.
     fn hsa_memory_deregister(_pointer: *mut c_void, _bytes: usize) -> Status {
         SUCCESS
     }
 
-    /// Locks host memory for GPUs, which see it at the same address.
+    /// Locks host memory for GPUs, which access it at the same address.
     fn hsa_amd_memory_lock(
         host: *mut c_void, bytes: usize, _agents: *const Handle, _count: i32,
         pointer: *mut *mut c_void,
     ) -> Status {
         lock(host, bytes);
-        // SAFETY: the caller gives room for a pointer.
-        unsafe { put(pointer.cast(), host) }
+        // SAFETY: the out-pointer is null or has room for a pointer (caller contract).
+        unsafe { write_out(pointer.cast(), host) }
     }
 
     /// Locks host memory for GPUs, with the properties of a pool.
@@ -348,8 +354,8 @@ hsa_api! {
         _flags: u32, pointer: *mut *mut c_void,
     ) -> Status {
         lock(host, bytes);
-        // SAFETY: the caller gives room for a pointer.
-        unsafe { put(pointer.cast(), host) }
+        // SAFETY: the out-pointer is null or has room for a pointer (caller contract).
+        unsafe { write_out(pointer.cast(), host) }
     }
 
     /// Ends a lock.
@@ -358,10 +364,10 @@ hsa_api! {
         SUCCESS
     }
 
-    /// Fills with a 32-bit number, in the caller's thread.
+    /// Fills memory with a 32-bit number, on the calling thread.
     fn hsa_amd_memory_fill(to: *mut c_void, value: u32, count: usize) -> Status {
         for index in 0..count {
-            // SAFETY: the caller answers for `count` numbers from `to`.
+            // SAFETY: `to` is valid for `count` numbers (caller contract).
             unsafe { to.cast::<u32>().add(index).write_unaligned(value) };
         }
         SUCCESS

@@ -1,4 +1,4 @@
-//! The metadata of kernels: a map in MessagePack, in a note of a code object's ELF file.
+//! The metadata of kernels: a MessagePack map in a note of a code object's ELF file.
 
 use std::collections::HashMap;
 
@@ -35,7 +35,7 @@ fn number(map: &ValueRef<'_>, key: &str) -> Option<usize> {
     }
 }
 
-/// The arguments of each kernel, by the kernel's name. Those that the compiler adds for itself
+/// Returns the arguments of each kernel, by the kernel's name. Arguments that the compiler adds
 /// (`hidden_…`) are left out.
 pub fn kernels(mut note: &[u8]) -> Result<HashMap<String, Vec<Argument>>, String> {
     let root = rmpv::decode::read_value_ref(&mut note).map_err(|error| error.to_string())?;

@@ -1,16 +1,19 @@
-//! Where threads sleep until something changes at an address.
+//! A parking lot: threads sleep until something changes at an address, as with a futex.
 //!
-//! As with a futex, a waiter names an address and a condition, and whoever changes what the
-//! condition looks at wakes the address. No wake-up is lost: a waiter counts itself before it
-//! looks, a waker changes before it reads the count (all of it sequentially consistent), so one of
-//! the two sees the other; and the waiter looks again under the lock that the waker takes.
+//! A waiter names an address and a condition. A thread that changes what the condition reads then
+//! wakes the address.
+//!
+//! Invariant: no wake-up is lost. A waiter counts itself before it checks the condition, and a
+//! waker makes its change before it reads the count. All of this is sequentially consistent, so one
+//! of the two sees the other. The waiter also rechecks under the lock that the waker takes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Addresses that share a lot wake one another for nothing, which costs a look and no more.
-const LOTS: usize = 256;
+/// The number of buckets. Addresses in one bucket cause spurious wake-ups, which only cost a
+/// recheck.
+const BUCKET_COUNT: usize = 256;
 
 struct ParkBucket {
     waiters: AtomicUsize,
@@ -18,14 +21,14 @@ struct ParkBucket {
     changed: Condvar,
 }
 
-static PARK: [ParkBucket; LOTS] = [const {
+static BUCKETS: [ParkBucket; BUCKET_COUNT] = [const {
     ParkBucket { waiters: AtomicUsize::new(0), lock: Mutex::new(()), changed: Condvar::new() }
-}; LOTS];
+}; BUCKET_COUNT];
 
-fn lot(address: usize) -> &'static ParkBucket {
-    // Fibonacci hashing: signals lie at multiples of their size.
+fn bucket_of(address: usize) -> &'static ParkBucket {
+    // Fibonacci hashing, because signals lie at multiples of their size.
     let hash = (address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    &PARK[(hash >> 56) as usize % LOTS]
+    &BUCKETS[(hash >> 56) as usize % BUCKET_COUNT]
 }
 
 impl ParkBucket {
@@ -37,75 +40,84 @@ impl ParkBucket {
     }
 }
 
-/// Wakes whoever waits at `address`. The change itself must be a sequentially consistent store,
-/// made before this call.
+/// Wakes all threads that wait at `address`. The change must be a sequentially consistent store
+/// before this call.
 pub fn wake(address: usize) {
-    lot(address).wake();
+    bucket_of(address).wake();
 }
 
-/// Wakes every waiter there is, for changes that any of them may look at (a queue that ends).
+/// Wakes all waiting threads, for a change that any of them may depend on (the end of a queue).
 pub fn wake_all() {
-    for lot in &PARK {
-        lot.wake();
+    for bucket in &BUCKETS {
+        bucket.wake();
     }
 }
 
-/// Comes back when somebody waits at `address`, or at one that shares its lot.
+/// Blocks until a thread waits at `address`, or at one in the same bucket.
 #[cfg(test)]
-pub fn until_waited_for(address: usize) {
-    while lot(address).waiters.load(Ordering::SeqCst) == 0 {
+pub fn block_until_waited_for(address: usize) {
+    while bucket_of(address).waiters.load(Ordering::SeqCst) == 0 {
         std::thread::yield_now();
     }
 }
 
-/// How long a wait may last and how it hears of changes.
+/// The deadline of a wait, and whether it polls.
 #[derive(Clone, Copy, Default)]
 pub struct WaitOptions {
-    /// When to give up; never if `None`.
+    /// The deadline. `None` waits without a limit.
     pub until: Option<Instant>,
-    /// Whether what is looked at may also be changed by a plain store that wakes nobody, so that
-    /// the waiter must look again by itself from time to time.
-    pub look_again: bool,
+    /// `true` if the value can change by a plain store without a wake-up. The waiter then also
+    /// polls.
+    pub poll: bool,
 }
 
-/// The first and the longest pause of a waiter that has to look by itself.
-const SHORT_PAUSE: Duration = Duration::from_micros(10);
-const LONG_PAUSE: Duration = Duration::from_micros(200);
+/// The first and the longest pause of a polling waiter.
+const FIRST_PAUSE: Duration = Duration::from_micros(10);
+const MAX_PAUSE: Duration = Duration::from_micros(200);
 
-/// Waits at `address` until `holds` answers true; false if time ran out first.
-pub fn wait(address: usize, patience: WaitOptions, mut holds: impl FnMut() -> bool) -> bool {
-    if holds() {
+/// Waits at `address` until `condition` returns `true`. Returns `false` if the deadline passed
+/// first.
+pub fn wait(address: usize, options: WaitOptions, mut condition: impl FnMut() -> bool) -> bool {
+    if condition() {
         return true;
     }
-    let lot = lot(address);
-    lot.waiters.fetch_add(1, Ordering::SeqCst);
-    let held = wait_counted(lot, patience, &mut holds);
-    lot.waiters.fetch_sub(1, Ordering::SeqCst);
+    let bucket = bucket_of(address);
+    bucket.waiters.fetch_add(1, Ordering::SeqCst);
+    let held = wait_counted(bucket, options, &mut condition);
+    bucket.waiters.fetch_sub(1, Ordering::SeqCst);
     held
 }
 
-fn wait_counted(lot: &ParkBucket, patience: WaitOptions, holds: &mut impl FnMut() -> bool) -> bool {
-    let mut pause = SHORT_PAUSE;
-    let mut guard = lot.lock.lock().unwrap_or_else(PoisonError::into_inner);
+fn wait_counted(
+    bucket: &ParkBucket,
+    options: WaitOptions,
+    condition: &mut impl FnMut() -> bool,
+) -> bool {
+    let mut pause = FIRST_PAUSE;
+    let mut guard = bucket.lock.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        if holds() {
+        if condition() {
             return true;
         }
-        let left = patience.until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = options.until.map(|until| until.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
             return false;
         }
-        let longest = match (left, patience.look_again) {
+        let longest = match (left, options.poll) {
             (None, false) => None,
             (Some(left), false) => Some(left),
             (None, true) => Some(pause),
             (Some(left), true) => Some(left.min(pause)),
         };
-        pause = (pause * 2).min(LONG_PAUSE);
+        pause = (pause * 2).min(MAX_PAUSE);
         guard = match longest {
-            None => lot.changed.wait(guard).unwrap_or_else(PoisonError::into_inner),
+            None => bucket.changed.wait(guard).unwrap_or_else(PoisonError::into_inner),
             Some(longest) => {
-                lot.changed.wait_timeout(guard, longest).unwrap_or_else(PoisonError::into_inner).0
+                bucket
+                    .changed
+                    .wait_timeout(guard, longest)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
             }
         };
     }
@@ -118,8 +130,8 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     #[test]
-    fn a_wake_up_is_never_lost() {
-        // Two threads hand a number to and fro. A lost wake-up would leave both asleep for ever.
+    fn wake_up_is_never_lost() {
+        // Two threads pass a number back and forth. A lost wake-up would leave both asleep forever.
         let turn = Arc::new(AtomicU64::new(0));
         let address = Arc::as_ptr(&turn) as usize;
         let execute = move |turn: Arc<AtomicU64>, odd: u64| {
@@ -140,19 +152,19 @@ mod tests {
     }
 
     #[test]
-    fn time_runs_out() {
-        let patience = WaitOptions { until: Some(Instant::now()), look_again: false };
-        assert!(!wait(8, patience, || false));
+    fn wait_ends_at_its_deadline() {
+        let options = WaitOptions { until: Some(Instant::now()), poll: false };
+        assert!(!wait(8, options, || false));
     }
 
     #[test]
-    fn a_store_that_wakes_nobody_is_seen() {
+    fn polling_wait_notices_a_plain_store() {
         let word = Arc::new(AtomicU64::new(0));
         let waiter = {
             let word = word.clone();
             std::thread::spawn(move || {
-                let patience = WaitOptions { until: None, look_again: true };
-                wait(64, patience, || word.load(Ordering::SeqCst) == 1)
+                let options = WaitOptions { until: None, poll: true };
+                wait(64, options, || word.load(Ordering::SeqCst) == 1)
             })
         };
         word.store(1, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! AQL queues: rings of packets, each played by a thread of its own.
+//! AQL queues: rings of packets, each executed by its own thread.
 
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
@@ -14,34 +14,34 @@ use crate::parking_lot;
 use crate::signals::Signal;
 use crate::trace::{trace, trace_line};
 
-/// Sizes that [`hsa_queue_create`] takes, and that an agent reports.
+/// The queue sizes that [`hsa_queue_create`] accepts and that an agent reports.
 pub const MIN_SIZE: u32 = 64;
 pub const MAX_SIZE: u32 = 131_072;
 
-/// A stack for a thread that only plays packets.
+/// The stack size of a thread that only executes packets.
 const STACK: usize = 256 * 1024;
 
-/// A queue. It begins with what the API shows of it.
+/// A queue. It begins with the part that the API exposes.
 #[repr(C)]
 pub struct Queue {
-    shown: UnsafeCell<AmdQueue>,
+    amd_queue: UnsafeCell<AmdQueue>,
     ring: Box<[UnsafeCell<Packet>]>,
     doorbell: &'static Signal,
-    /// Its name in the log: agent and number.
+    /// The name in the log: agent and number.
     pub name: String,
     stop: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-// SAFETY: the ring and the indices are shared with the program by AQL's protocol: a packet belongs
-// to whoever its header says, and headers and indices are only touched atomically. The rest of what
-// is shown is written before the queue is shared.
+// SAFETY: AQL's protocol governs access to the ring and the indices. A packet's header
+// names its owner, and headers and indices are accessed atomically only. All other exposed fields
+// are written before the queue is shared.
 unsafe impl Sync for Queue {}
-// SAFETY: as above; nothing in it belongs to one thread.
+// SAFETY: the argument for `Sync` holds, and no field is bound to a thread.
 unsafe impl Send for Queue {}
 
 impl Queue {
-    /// Makes a queue and starts its thread.
+    /// Creates a queue and starts its thread.
     fn create(agent: Agent, size: u32, kind: u32) -> Option<&'static Queue> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let id = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -56,7 +56,7 @@ impl Queue {
         let ring: Box<[_]> =
             (0..size).map(|_| UnsafeCell::new(Packet { barrier: empty })).collect();
         let doorbell = Signal::create(-1);
-        let shown = UnsafeCell::new(AmdQueue {
+        let amd_queue = UnsafeCell::new(AmdQueue {
             queue_type: kind,
             features: QUEUE_FEATURE_KERNEL_DISPATCH,
             base_address: ring.as_ptr().cast::<Packet>().cast_mut(),
@@ -78,7 +78,7 @@ impl Queue {
             rest: [0; 29],
         });
         let queue: &'static Queue = Box::leak(Box::new(Queue {
-            shown,
+            amd_queue,
             ring,
             doorbell,
             name: format!("{agent}.q{id}"),
@@ -91,8 +91,9 @@ impl Queue {
                 *queue.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
             }
             Err(error) => {
-                trace_line(format_args!("{}: no thread for it: {error}", queue.name));
-                // SAFETY: made by `Box::leak` above, and nobody else has seen it.
+                trace_line(format_args!("{}: its thread cannot be started: {error}", queue.name));
+                // SAFETY: `queue` is from `Box::leak` above, and no other code has a reference to
+                // it.
                 drop(unsafe { Box::from_raw(ptr::from_ref(queue).cast_mut()) });
                 return None;
             }
@@ -101,7 +102,8 @@ impl Queue {
         Some(queue)
     }
 
-    /// Ends the thread, in the middle of a wait if need be; what was not played stays so.
+    /// Stops the thread, if necessary during a wait, and frees the queue. Packets that were not
+    /// executed stay incomplete.
     fn destroy(&'static self) {
         self.stop.store(true, Ordering::SeqCst);
         parking_lot::wake_all();
@@ -111,75 +113,81 @@ impl Queue {
         }
         trace!("{}: destroyed", self.name);
         self.doorbell.destroy();
-        // SAFETY: made by `Box::leak`; its thread has ended, and the program has given it up.
+        // SAFETY: `self` is from `Box::leak`. Its thread has ended, and the program no longer uses
+        // it.
         drop(unsafe { Box::from_raw(ptr::from_ref(self).cast_mut()) });
     }
 
-    /// Whether the thread has to end. A wait in a packet looks at this too.
-    pub fn stopped(&self) -> bool {
+    /// Returns `true` if the thread must end. Waits inside packets check this too.
+    pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
 
     fn read_index(&self) -> &AtomicU64 {
-        // SAFETY: the field is only touched atomically once the queue is shared.
-        unsafe { &(*self.shown.get()).read_dispatch_id }
+        // SAFETY: the field is accessed atomically only, once the queue is shared.
+        unsafe { &(*self.amd_queue.get()).read_dispatch_id }
     }
 
     fn write_index(&self) -> &AtomicU64 {
-        // SAFETY: as in `read_index`.
-        unsafe { &(*self.shown.get()).write_dispatch_id }
+        // SAFETY: the field is accessed atomically only, once the queue is shared.
+        unsafe { &(*self.amd_queue.get()).write_dispatch_id }
     }
 
-    /// Plays packets in their order until the queue is destroyed.
+    /// Executes packets in order until the queue is destroyed.
     fn run(&self) {
-        while !self.stopped() {
-            // Read before the ring is looked at: a packet that is not there yet rings later.
+        while !self.is_stopped() {
+            // Reads the doorbell before the ring: a packet that is not in the ring yet changes it
+            // later.
             let rings = self.doorbell.changes();
             while self.execute_next() {}
-            self.doorbell.wait(None, |_| self.stopped() || self.doorbell.changes() != rings);
+            self.doorbell.wait(None, |_| self.is_stopped() || self.doorbell.changes() != rings);
         }
     }
 
-    /// Plays the next packet, if it is there.
+    /// Executes the next packet. Returns `false` if there is none.
     fn execute_next(&self) -> bool {
         let index = self.read_index().load(Ordering::Relaxed);
         let slot = self.ring[index as usize & (self.ring.len() - 1)].get();
-        // SAFETY: every packet begins with its header, which both sides touch atomically.
+        // SAFETY: every packet begins with its header, which both sides access atomically.
         let header = unsafe { AtomicU16::from_ptr(slot.cast::<u16>()) };
-        if self.stopped() || header.load(Ordering::Acquire) & 0xFF == PACKET_INVALID {
+        if self.is_stopped() || header.load(Ordering::Acquire) & 0xFF == PACKET_INVALID {
             return false;
         }
-        // SAFETY: a valid header gives the packet to the queue, and the acquire shows all of it.
+        // SAFETY: a valid header passes ownership of the packet to the queue, and the acquire load
+        // makes all of it visible.
         let packet = unsafe { slot.read() };
-        // SAFETY: who wrote the packet answers for its handles and addresses.
+        // SAFETY: the program that wrote the packet ensures that its handles and addresses are
+        // valid.
         let Some(done) = (unsafe { packets::execute(self, index, &packet) }) else { return false };
-        // The slot first, then the index that says it is free, then the signal that says it is
-        // done.
+        // The order matters: the slot, then the index that marks it free, then the completion
+        // signal.
         header.store(PACKET_INVALID, Ordering::Release);
         self.read_index().store(index + 1, Ordering::SeqCst);
-        done.tell();
+        done.complete();
         true
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        trace!("{}: given back", self.name);
+        trace!("{}: freed", self.name);
     }
 }
 
-/// The queue behind the API's pointer.
+/// Returns the queue that the API's pointer refers to. Returns `None` if it is null.
 ///
 /// # Safety
 ///
-/// Null, or from [`hsa_queue_create`] and not destroyed.
+/// `queue` is null, or from [`hsa_queue_create`] and not destroyed.
 unsafe fn of(queue: *const c_void) -> Option<&'static Queue> {
-    // SAFETY: `Queue` begins with what the API shows, so both have one address.
+    // SAFETY: `queue` is null or a live queue (caller contract). `Queue` begins with the part that
+    // the API exposes, so both have one address.
     unsafe { queue.cast::<Queue>().as_ref() }
 }
 
 hsa_api! {
-    /// Creates a queue of a GPU. Errors of packets are told on stderr, never through the callback.
+    /// Creates a queue of a GPU. Errors in packets are reported on stderr, never through the
+    /// callback.
     fn hsa_queue_create(
         agent: Handle, size: u32, kind: u32, _callback: *const c_void, _data: *mut c_void,
         _private_segment_size: u32, _group_segment_size: u32, queue: *mut *const c_void,
@@ -192,43 +200,43 @@ hsa_api! {
             return INVALID_QUEUE_CREATION;
         }
         let Some(created) = Queue::create(agent, size, kind) else { return OUT_OF_RESOURCES };
-        // SAFETY: not null, and the caller gave it for a pointer to be written.
+        // SAFETY: `queue` is not null, so it is a valid out-pointer (caller contract).
         unsafe { queue.write(ptr::from_ref(created).cast()) };
         SUCCESS
     }
 
-    /// Destroys a queue. Packets that wait are dropped, with their completion signals untouched.
+    /// Destroys a queue. Waiting packets are dropped without changing their completion signals.
     fn hsa_queue_destroy(queue: *const c_void) -> Status {
-        // SAFETY: as the caller promises.
+        // SAFETY: `queue` is null or a live queue (caller contract).
         let Some(queue) = (unsafe { of(queue) }) else { return INVALID_QUEUE };
         queue.destroy();
         SUCCESS
     }
 
-    /// Priorities are accepted and make no difference.
+    /// Does nothing: priorities are accepted without effect.
     fn hsa_amd_queue_set_priority(_queue: *const c_void, _priority: u32) -> Status {
         SUCCESS
     }
 
-    /// Masks of compute units are accepted and make no difference.
+    /// Does nothing: masks of compute units are accepted without effect.
     fn hsa_amd_queue_cu_set_mask(_queue: *const c_void, _bits: u32, _mask: *const u32) -> Status {
         SUCCESS
     }
 
-    /// Times are always taken.
+    /// Does nothing: times are always taken.
     fn hsa_amd_profiling_set_profiler_enabled(_queue: *const c_void, _enable: i32) -> Status {
         SUCCESS
     }
 }
 
-/// One access to an index of a queue, in each of HSA's memory orders.
+/// Declares an access to an index of a queue for each of HSA's memory orders.
 macro_rules! indices {
     (|$queue:ident| $body:block $(fn $name:ident)*) => {
         hsa_api! {
             $(
                 /// Reads an index of a queue, in one of HSA's memory orders.
                 fn $name(queue: *const c_void) -> u64 {
-                    // SAFETY: as the caller promises.
+                    // SAFETY: `queue` is null or a live queue (caller contract).
                     let Some($queue) = (unsafe { of(queue) }) else { return 0 };
                     $body
                 }
@@ -240,7 +248,7 @@ macro_rules! indices {
             $(
                 /// Changes the write index of a queue, in one of HSA's memory orders.
                 fn $name(queue: *const c_void, $value: u64) -> $ret {
-                    // SAFETY: as the caller promises.
+                    // SAFETY: `queue` is null or a live queue (caller contract).
                     let Some($queue) = (unsafe { of(queue) }) else { return Default::default() };
                     $body
                 }

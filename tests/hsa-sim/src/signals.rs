@@ -11,10 +11,10 @@ use crate::memory;
 use crate::parking_lot::{self, WaitOptions};
 use crate::trace::{trace, trace_line};
 
-/// A signal. Its first 64 bytes are `amd_signal_t`, which HIP looks into.
+/// A signal. Its first 64 bytes are `amd_signal_t`, which HIP accesses directly.
 ///
-/// Signals are never given back to the system, only used again: a thread that changed one may still
-/// be about to wake its waiters when the owner, who saw the new value, destroys it.
+/// Signals are reused but never freed. A thread that changed a signal may still be about to wake
+/// its waiters when the owner, who saw the new value, destroys it.
 #[repr(C, align(64))]
 pub struct Signal {
     kind: i64,
@@ -27,13 +27,13 @@ pub struct Signal {
     queue: u64,
     reserved3: [u32; 2],
 
-    /// Its name in the log.
+    /// The signal's name in the log.
     pub number: u64,
-    /// Counts every change, so that a queue hears each ring of its doorbell.
+    /// The number of changes, so that a queue notices each ring of its doorbell.
     changes: AtomicU64,
-    /// Handlers registered for it.
+    /// The number of registered handlers.
     watchers: AtomicU32,
-    /// Whether somebody asked for the address of the value, and so may change it in silence.
+    /// `true` if the program has the value's address, and so may change it without a wake-up.
     exposed: AtomicBool,
 }
 
@@ -46,7 +46,7 @@ const KIND_USER: i64 = 1;
 static FREE: Mutex<Vec<&'static Signal>> = Mutex::new(Vec::new());
 
 impl Signal {
-    /// A new one, with nobody waiting for it.
+    /// Creates a signal, or reuses one, that has no waiters.
     pub fn create(initial: i64) -> &'static Signal {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let used = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -73,7 +73,7 @@ impl Signal {
         signal
     }
 
-    /// Puts it aside to be used again.
+    /// Returns the signal to the free list.
     pub fn destroy(&'static self) {
         if self.exposed.swap(false, Ordering::SeqCst) {
             memory::unlock(self.value.as_ptr().cast());
@@ -81,33 +81,34 @@ impl Signal {
         FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
-    /// The handle that the API knows it by.
+    /// Returns the handle by which the API knows the signal.
     pub fn handle(&'static self) -> Handle {
         self as *const Signal as Handle
     }
 
-    /// The signal behind a handle; `None` for the null handle, which many calls allow.
+    /// Returns the signal that a handle names. Returns `None` for the null handle, which many calls
+    /// allow.
     ///
     /// # Safety
     ///
-    /// A handle other than 0 came from [`Signal::handle`].
+    /// `handle` is 0 or from [`Signal::handle`].
     pub unsafe fn of(handle: Handle) -> Option<&'static Signal> {
-        // SAFETY: null or a signal, by the caller's promise, and signals stay for ever.
+        // SAFETY: `handle` is 0 or a signal (caller contract), and signals are never freed.
         unsafe { (handle as *const Signal).as_ref() }
     }
 
-    /// The value now.
+    /// Returns the value.
     pub fn load(&self) -> i64 {
         self.value.load(Ordering::SeqCst)
     }
 
-    /// Changes the value and wakes who waits for it.
+    /// Sets the value and wakes the waiters.
     pub fn store(&'static self, value: i64) {
         self.value.store(value, Ordering::SeqCst);
         self.changed();
     }
 
-    /// Changes the value by `change`, which computes the new one from the old, and gives the old.
+    /// Replaces the value by `change` of it, and wakes the waiters. Returns the old value.
     pub fn update(&'static self, mut change: impl FnMut(i64) -> i64) -> i64 {
         let mut old = self.load();
         loop {
@@ -121,14 +122,14 @@ impl Signal {
         old
     }
 
-    /// What a finished packet or copy does to its completion signal: notes the times, then takes 1.
+    /// Completes a packet or a copy: records the times, then subtracts 1.
     pub fn complete(&'static self, start: u64, end: u64) {
         self.start.store(start, Ordering::Relaxed);
         self.end.store(end, Ordering::Relaxed);
         self.update(|value| value.wrapping_sub(1));
     }
 
-    /// When the work that completed it began and ended.
+    /// Returns when the work that completed the signal began and ended.
     pub fn times(&self) -> ProfilingTime {
         ProfilingTime {
             start: self.start.load(Ordering::Relaxed),
@@ -136,28 +137,29 @@ impl Signal {
         }
     }
 
-    /// How often it was changed.
+    /// Returns the number of changes.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::SeqCst)
     }
 
-    /// Waits until `holds` is true of the value; false if it gave up first.
-    pub fn wait(&self, until: Option<Instant>, mut holds: impl FnMut(i64) -> bool) -> bool {
-        let look_again = self.exposed.load(Ordering::SeqCst);
-        parking_lot::wait(self.address(), WaitOptions { until, look_again }, || holds(self.load()))
+    /// Waits until `condition` returns `true` for the value. Returns `false` if the deadline passed
+    /// first.
+    pub fn wait(&self, until: Option<Instant>, mut condition: impl FnMut(i64) -> bool) -> bool {
+        let poll = self.exposed.load(Ordering::SeqCst);
+        parking_lot::wait(self.address(), WaitOptions { until, poll }, || condition(self.load()))
     }
 
-    /// Counts a handler in or out, so that changes are told to the handlers only when there are
+    /// Adds or removes a handler in the count. Changes are passed to the handlers only if there are
     /// any.
-    pub fn watch(&self, one_more: bool) {
-        if one_more {
+    pub fn watch(&self, is_new: bool) {
+        if is_new {
             self.watchers.fetch_add(1, Ordering::SeqCst);
         } else {
             self.watchers.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
-    /// The address that its waiters sleep at.
+    /// Returns the address at which the waiters park.
     pub fn address(&self) -> usize {
         self as *const Signal as usize
     }
@@ -171,7 +173,7 @@ impl Signal {
     }
 }
 
-/// Whether `value` meets an HSA condition against `compare`.
+/// Returns `true` if `value` meets an HSA condition against `compare`.
 pub fn meets(value: i64, condition: u32, compare: i64) -> bool {
     match condition {
         CONDITION_EQ => value == compare,
@@ -181,21 +183,24 @@ pub fn meets(value: i64, condition: u32, compare: i64) -> bool {
     }
 }
 
-/// A wait's end, from its timeout in ticks of the clock. The longest one means no end.
+/// Returns a wait's deadline, given its timeout in ticks of the clock. Returns `None` for the
+/// longest timeout.
 fn deadline(timeout: u64) -> Option<Instant> {
     if timeout == u64::MAX {
         return None;
     }
-    // A timeout too far away for the clock has no end either.
+    // A timeout beyond the clock's range has no deadline either.
     Instant::now().checked_add(Duration::from_nanos(timeout))
 }
 
-/// What an operation that cannot report an error answers for handle 0, which is no signal.
-fn no_signal<T: Default>() -> T {
-    trace_line(format_args!("an operation on the signal with handle 0 was left out"));
+/// Returns the answer of an operation that cannot report an error, for the null handle.
+fn default_for_null_signal<T: Default>() -> T {
+    trace_line(format_args!("an operation on the null signal was ignored"));
     T::default()
 }
 
+/// Creates a signal and writes its handle. Returns an error if `to` is null.
+///
 /// # Safety
 ///
 /// `to` is null or has room for a handle.
@@ -203,60 +208,61 @@ unsafe fn create(initial: i64, to: *mut Handle) -> Status {
     if to.is_null() {
         return INVALID_ARGUMENT;
     }
-    // SAFETY: not null, so it has room for a handle.
+    // SAFETY: `to` is not null, so it has room for a handle (caller contract).
     unsafe { to.write(Signal::create(initial).handle()) };
     SUCCESS
 }
 
 hsa_api! {
-    /// Creates a signal. Which agents will wait for it makes no difference here.
+    /// Creates a signal. The agents that will wait for it have no effect.
     fn hsa_signal_create(
         initial: i64, _consumers: u32, _agents: *const Handle, signal: *mut Handle,
     ) -> Status {
-        // SAFETY: as the caller promises.
+        // SAFETY: `signal` is null or has room for a handle (caller contract).
         unsafe { create(initial, signal) }
     }
 
-    /// Creates a signal with AMD's attributes, which make no difference here.
+    /// Creates a signal with AMD's attributes, which have no effect.
     fn hsa_amd_signal_create(
         initial: i64, _consumers: u32, _agents: *const Handle, _attributes: u64,
         signal: *mut Handle,
     ) -> Status {
-        // SAFETY: as the caller promises.
+        // SAFETY: `signal` is null or has room for a handle (caller contract).
         unsafe { create(initial, signal) }
     }
 
     /// Destroys a signal.
     fn hsa_signal_destroy(signal: Handle) -> Status {
-        // SAFETY: a signal's handle, by the caller's promise.
+        // SAFETY: the handle is 0 or a live signal's (caller contract).
         let Some(signal) = (unsafe { Signal::of(signal) }) else { return INVALID_SIGNAL };
         signal.destroy();
         SUCCESS
     }
 
-    /// Where the value lies. From then on its waiters look at it from time to time.
+    /// Writes the value's address. From then on, waiters of the signal also poll.
     fn hsa_amd_signal_value_pointer(signal: Handle, pointer: *mut *mut i64) -> Status {
-        // SAFETY: a signal's handle, by the caller's promise.
+        // SAFETY: the handle is 0 or a live signal's (caller contract).
         let Some(signal) = (unsafe { Signal::of(signal) }) else { return INVALID_SIGNAL };
         if !signal.exposed.swap(true, Ordering::SeqCst) {
-            // Kernels write it and wait for it as they do with other memory.
+            // Kernels can write the value and wait for it, as for other memory.
             memory::lock(signal.value.as_ptr().cast(), size_of::<i64>());
         }
         trace!("s{}: its value is at {:p}", signal.number, signal.value.as_ptr());
-        // SAFETY: the caller gave it for a pointer to be written.
-        unsafe { put(pointer.cast::<c_void>(), signal.value.as_ptr()) }
+        // SAFETY: the out-pointer is null or has room for a pointer (caller contract).
+        unsafe { write_out(pointer.cast::<c_void>(), signal.value.as_ptr()) }
     }
 }
 
-/// One operation on signals, in each of HSA's memory orders. All are sequentially consistent here.
+/// Declares one signal operation for each of HSA's memory orders. All are sequentially consistent
+/// here.
 macro_rules! orders {
     (|$signal:ident| $body:block $(fn $name:ident)*) => {
         hsa_api! {
             $(
                 /// Reads a signal, in one of HSA's memory orders.
                 fn $name(handle: Handle) -> i64 {
-                    // SAFETY: a signal's handle, by the caller's promise.
-                    let Some($signal) = (unsafe { Signal::of(handle) }) else { return no_signal() };
+                    // SAFETY: the handle is 0 or a live signal's (caller contract).
+                    let Some($signal) = (unsafe { Signal::of(handle) }) else { return default_for_null_signal() };
                     $body
                 }
             )*
@@ -267,8 +273,8 @@ macro_rules! orders {
             $(
                 /// Changes a signal, in one of HSA's memory orders.
                 fn $name(handle: Handle, $value: i64) -> $ret {
-                    // SAFETY: a signal's handle, by the caller's promise.
-                    let Some($signal) = (unsafe { Signal::of(handle) }) else { return no_signal() };
+                    // SAFETY: the handle is 0 or a live signal's (caller contract).
+                    let Some($signal) = (unsafe { Signal::of(handle) }) else { return default_for_null_signal() };
                     $body
                 }
             )*
@@ -334,18 +340,18 @@ orders! {
     fn hsa_signal_xor_scacq_screl
 }
 
-/// The waits and exchanges, which take more than one value.
+/// Declares the waits and the exchanges, which take more than one value.
 macro_rules! waits {
     ($(fn $name:ident)*) => {
         hsa_api! {
             $(
-                /// Blocks until the value meets the condition or the timeout, in ticks of the
-                /// clock, has passed; the answer is the value that was seen last.
+                /// Blocks until the value meets the condition, or until the timeout in ticks of the
+                /// clock has passed. Returns the last value that it read.
                 fn $name(
                     handle: Handle, condition: u32, compare: i64, timeout: u64, _state: u32,
                 ) -> i64 {
-                    // SAFETY: a signal's handle, by the caller's promise.
-                    let Some(signal) = (unsafe { Signal::of(handle) }) else { return no_signal() };
+                    // SAFETY: the handle is 0 or a live signal's (caller contract).
+                    let Some(signal) = (unsafe { Signal::of(handle) }) else { return default_for_null_signal() };
                     let mut seen = 0;
                     signal.wait(deadline(timeout), |value| {
                         seen = value;
@@ -368,10 +374,10 @@ macro_rules! exchanges {
     ($(fn $name:ident)*) => {
         hsa_api! {
             $(
-                /// Stores `value` if the signal is `expected`; the answer is what it was.
+                /// Stores `value` if the signal is `expected`. Returns the previous value.
                 fn $name(handle: Handle, expected: i64, value: i64) -> i64 {
-                    // SAFETY: a signal's handle, by the caller's promise.
-                    let Some(signal) = (unsafe { Signal::of(handle) }) else { return no_signal() };
+                    // SAFETY: the handle is 0 or a live signal's (caller contract).
+                    let Some(signal) = (unsafe { Signal::of(handle) }) else { return default_for_null_signal() };
                     signal.update(|old| if old == expected { value } else { old })
                 }
             )*

@@ -1,21 +1,21 @@
-//! What libamdhip64 links and the simulator does not do: each answers an error and says so in the
-//! log.
+//! Functions that libamdhip64 links but that are not simulated. Each returns an error and logs the
+//! call.
 //!
-//! HIP asks for these only when a program uses what they are for: images, memory shared with other
-//! processes or with graphics, shared virtual memory, files that a GPU reads.
+//! HIP calls them only when a program uses these features: images, memory shared with other processes
+//! or with graphics, shared virtual memory, files that a GPU reads.
 
 use std::ffi::c_void;
 
 use crate::abi::*;
 use crate::trace::trace;
 
-/// Functions that only answer an error. The arguments are not looked at, so they are not declared:
-/// the C calling convention allows that.
+/// Declares functions that only return an error. Their arguments are ignored and so not declared,
+/// which the C calling convention allows.
 macro_rules! stubs {
     ($(fn $name:ident)*) => {
         hsa_api! {
             $(
-                /// Not simulated.
+                /// Returns an error: the function is not simulated.
                 fn $name() -> Status {
                     trace!(concat!(stringify!($name), ": not simulated"));
                     ERROR
@@ -55,7 +55,7 @@ stubs! {
 }
 
 hsa_api! {
-    /// Accepts a handler for faults and hung engines, which never come here.
+    /// Accepts a handler for faults and hung engines, which never occur here.
     fn hsa_amd_register_system_event_handler(
         _callback: *const c_void, _data: *mut c_void,
     ) -> Status {

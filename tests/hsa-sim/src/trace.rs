@@ -1,4 +1,4 @@
-//! The log that `HSA_SIM_TRACE` turns on: one line for everything that the machine does.
+//! The log that `HSA_SIM_TRACE` enables: one line for each event of the machine.
 
 use std::fmt::Arguments;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use crate::clock;
 use crate::config::{Trace, config};
 
-/// Writes a line to the log, if there is one. The arguments are not even looked at otherwise.
+/// Writes a line to the log. Without a log, the arguments are not evaluated.
 macro_rules! trace {
     ($($words:tt)*) => {
         if let Some(log) = crate::trace::log() {
@@ -21,7 +21,7 @@ pub(crate) use trace;
 /// An open log.
 pub struct Log {
     began: u64,
-    /// `None` is the standard error output.
+    /// The file, or `None` for stderr.
     file: Option<Mutex<File>>,
 }
 
@@ -30,8 +30,8 @@ impl Log {
     pub fn line(&self, words: Arguments<'_>) {
         let after = clock::now().saturating_sub(self.began) / 1000;
         let line = format!("[hsa-sim {:>7}.{:03} ms] {words}\n", after / 1000, after % 1000);
-        // A log that cannot be written (a full disk, a closed pipe) must not change what the
-        // program under test does.
+        // A log that cannot be written (a full disk, a closed pipe) must not change the behaviour
+        // of the program under test.
         let _ = match &self.file {
             Some(file) => {
                 file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())
@@ -41,7 +41,7 @@ impl Log {
     }
 }
 
-/// The log, if the environment asks for one.
+/// Returns the log. Returns `None` if the environment does not enable it.
 pub fn log() -> Option<&'static Log> {
     static LOG: OnceLock<Option<Log>> = OnceLock::new();
     LOG.get_or_init(|| {
@@ -63,7 +63,7 @@ pub fn log() -> Option<&'static Log> {
     .as_ref()
 }
 
-/// Says something that a user has to know, whether or not there is a log.
+/// Writes a message that the user must see, with or without a log.
 pub fn trace_line(words: Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "[hsa-sim] {words}");
 }

@@ -1,32 +1,36 @@
-//! HIP's kernels that write a word and wait for one: `hipStreamWriteValue32`,
-//! `hipStreamWaitValue32` and their kin.
+//! HIP's built-in kernels that write a word and wait for one: `hipStreamWriteValue32`,
+//! `hipStreamWaitValue32` and their variants.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::kernels::{Arguments, Fault, MEMORY, memory_changed, range, word};
+use crate::kernels::{Arguments, Fault, MEMORY, checked_range, memory_changed, read_word};
 use crate::parking_lot::{self, WaitOptions};
 use crate::queues::Queue;
 use crate::trace::trace;
 
-/// The words of the kernels that write and wait.
+/// The pointer arguments of these kernels, with their word sizes.
 const WORDS: [(&str, usize); 2] = [("ptrInt", 4), ("ptrUlong", 8)];
 
+/// Executes a write of a word.
+///
 /// # Safety
 ///
-/// As [`Arguments::find`].
+/// The requirements of [`Arguments::find`].
 pub unsafe fn stream_write(arguments: &Arguments<'_>) -> Result<String, Fault> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the arguments have the layout that the metadata describes (caller contract).
     let ((size, address), value) =
         unsafe { (arguments.buffer(&WORDS)?, arguments.get("value")? as u64) };
     write_word(address, size, value)?;
     Ok(format!("{value} to 0x{address:x}, {size} bytes"))
 }
 
+/// Executes a wait for a word.
+///
 /// # Safety
 ///
-/// As [`Arguments::find`].
+/// The requirements of [`Arguments::find`].
 pub unsafe fn stream_wait(queue: &Queue, arguments: &Arguments<'_>) -> Result<String, Fault> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the arguments have the layout that the metadata describes (caller contract).
     let ((size, address), wait) = unsafe {
         let compare = Compare::of(arguments.get("flags")? as u64)?;
         let (value, mask) = (arguments.get("value")? as u64, arguments.get("mask")? as u64);
@@ -35,34 +39,40 @@ pub unsafe fn stream_wait(queue: &Queue, arguments: &Arguments<'_>) -> Result<St
     wait_for_word(queue, address, size, wait)
 }
 
-/// HIP's batches: write and wait operations of 48 bytes each, which this plays one after another.
+/// Executes a batch of write and wait operations, 48 bytes each, in sequence.
 ///
 /// # Safety
 ///
-/// As [`Arguments::find`].
+/// The requirements of [`Arguments::find`].
 pub unsafe fn batch(queue: &Queue, arguments: &Arguments<'_>) -> Result<String, Fault> {
     const BYTES: usize = 48;
-    // SAFETY: as the caller promises.
+    // SAFETY: the arguments have the layout that the metadata describes (caller contract).
     let (operations, count) = unsafe { (arguments.get("params")?, arguments.get("count")?) };
-    range(operations, count * BYTES)?;
+    checked_range(operations, count * BYTES)?;
     for at in (0..count).map(|index| operations + index * BYTES) {
-        // SAFETY: the range was looked up; each operation is its kind, an address, a value and
+        // SAFETY: the range was checked. Each operation holds its kind, an address, a value and
         // flags.
-        let (kind, address, value, flags) =
-            unsafe { (word(at, 4), word(at + 8, 8) as usize, word(at + 16, 8), word(at + 24, 4)) };
+        let (kind, address, value, flags) = unsafe {
+            (
+                read_word(at, 4),
+                read_word(at + 8, 8) as usize,
+                read_word(at + 16, 8),
+                read_word(at + 24, 4),
+            )
+        };
         let wait = |compare| ValueWait { value, mask: u64::MAX, compare };
         match kind {
             1 => drop(wait_for_word(queue, address, 4, wait(Compare::of(flags)?))?),
             2 => write_word(address, 4, value)?,
             4 => drop(wait_for_word(queue, address, 8, wait(Compare::of(flags)?))?),
             5 => write_word(address, 8, value)?,
-            value => return Err(Fault::Value { of: "kind of operation", value }),
+            value => return Err(Fault::Value { name: "kind of operation", value }),
         }
     }
     Ok(format!("{count} operations"))
 }
 
-/// How a wait compares, in HIP's numbers.
+/// The comparison of a wait, by HIP's numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Compare {
     AtLeast,
@@ -78,12 +88,12 @@ impl Compare {
             1 => Ok(Compare::Equal),
             2 => Ok(Compare::And),
             3 => Ok(Compare::Nor),
-            value => Err(Fault::Value { of: "comparison", value }),
+            value => Err(Fault::Value { name: "comparison", value }),
         }
     }
 }
 
-/// What a word has to become.
+/// The condition for a word's value.
 #[derive(Clone, Copy, Debug)]
 struct ValueWait {
     value: u64,
@@ -92,7 +102,8 @@ struct ValueWait {
 }
 
 impl ValueWait {
-    /// Whether `word` will do; all three are cut to the word's width before.
+    /// Returns `true` if `word` meets the condition. All three are truncated to the word's width
+    /// before.
     fn holds(self, word: u64) -> bool {
         let masked = word & self.mask;
         match self.compare {
@@ -109,7 +120,7 @@ impl ValueWait {
     }
 }
 
-/// A word of memory that others change while it is looked at.
+/// A word of memory that other threads can change at any time.
 #[derive(Clone, Copy)]
 enum Word {
     Four(&'static AtomicU32),
@@ -118,12 +129,12 @@ enum Word {
 
 impl Word {
     fn at(address: usize, size: usize) -> Result<Word, Fault> {
-        let pointer = range(address, size)?;
+        let pointer = checked_range(address, size)?;
         if !address.is_multiple_of(size) {
             return Err(Fault::Unaligned { address });
         }
-        // SAFETY: looked up and aligned. The program keeps the memory until the packet is done, and
-        // changes it as one changes memory that a GPU polls: a word at a time.
+        // SAFETY: the address was checked and is aligned. The program keeps the memory until the
+        // packet is done, and changes it in whole words, as with memory that a GPU polls.
         Ok(unsafe {
             match size {
                 4 => Word::Four(AtomicU32::from_ptr(pointer.cast())),
@@ -149,7 +160,8 @@ impl Word {
 
 fn write_word(address: usize, size: usize, value: u64) -> Result<(), Fault> {
     Word::at(address, size)?.store(value);
-    // Here too, and not only when the kernel is done: a later operation of a batch may wait.
+    // Wakes waiters now and not only when the kernel is done, because a later operation of a batch
+    // may wait.
     memory_changed();
     Ok(())
 }
@@ -163,10 +175,10 @@ fn wait_for_word(
     let (word, wait) = (Word::at(address, size)?, wait.cut(size));
     let name = &queue.name;
     trace!("{name}: waits for 0x{address:x}, {size} bytes, now {}: {wait:?}", word.load());
-    // The program may open the gate with a store of its own, which wakes nobody.
-    let patience = WaitOptions { until: None, look_again: true };
-    parking_lot::wait(&raw const MEMORY as usize, patience, || {
-        wait.holds(word.load()) || queue.stopped()
+    // The program may open the gate with a plain store, which wakes no thread.
+    let options = WaitOptions { until: None, poll: true };
+    parking_lot::wait(&raw const MEMORY as usize, options, || {
+        wait.holds(word.load()) || queue.is_stopped()
     });
     Ok(format!("0x{address:x} is {}", word.load()))
 }
@@ -180,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn comparisons_are_those_of_hip() {
+    fn comparisons_match_hip() {
         let all = u64::MAX;
         assert!(wait(5, all, Compare::AtLeast).holds(5));
         assert!(wait(5, all, Compare::AtLeast).holds(6));
@@ -194,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_four_bytes_is_not_asked_for_more() {
+    fn four_byte_wait_ignores_the_upper_half() {
         let wait = wait(0xFFFF_FFFF_0000_0001, u64::MAX, Compare::Equal).cut(4);
         assert!(wait.holds(1));
     }

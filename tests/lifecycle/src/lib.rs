@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![cfg(unix)]
 
+pub mod child;
 pub mod list;
-pub mod run;
 pub mod scenarios;
+pub mod supervisor;
 pub mod table;
-pub mod watch;

@@ -1,4 +1,4 @@
-//! The scenarios, and how each has to end.
+//! List of the scenarios, and how the process of each must end: [`Scenario`].
 
 use gpu_stream_core::BackendKind::{self, Cuda, Hip, Host};
 
@@ -9,30 +9,30 @@ pub struct Scenario {
     pub name: &'static str,
     /// What happens in it.
     pub about: &'static str,
-    /// How the process has to end.
-    pub end: End,
-    /// What it has to say, on these backends.
-    pub says: &'static [(&'static [BackendKind], &'static str)],
-    /// What it must not say.
-    pub never: &'static [&'static str],
-    /// The backends that it is not for, and why.
+    /// How the process must end.
+    pub exit: Exit,
+    /// Lines that the process must print, and the backends on which it must.
+    pub required_lines: &'static [(&'static [BackendKind], &'static str)],
+    /// Lines that the process must not print.
+    pub forbidden_lines: &'static [&'static str],
+    /// Backends that do not run it, with the reason.
     pub not_on: &'static [(BackendKind, &'static str)],
 }
 
 /// How a process ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    /// With this exit code.
+pub enum Exit {
+    /// It exited with this code.
     Code(i32),
-    /// By this signal.
+    /// It was ended by this signal.
     Signal(i32),
 }
 
-impl std::fmt::Display for End {
+impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            End::Code(code) => write!(f, "exit code {code}"),
-            End::Signal(signal) => write!(f, "signal {signal}"),
+            Exit::Code(code) => write!(f, "exit code {code}"),
+            Exit::Signal(signal) => write!(f, "signal {signal}"),
         }
     }
 }
@@ -40,180 +40,212 @@ impl std::fmt::Display for End {
 const ALL_BACKENDS: &[BackendKind] = &[Host, Cuda, Hip];
 const HOST: &[BackendKind] = &[Host];
 
-/// Where what was submitted is run before the process ends.
-const FINISHED: &[(&[BackendKind], &str)] =
-    &[(ALL_BACKENDS, "played"), (HOST, "the last task ran")];
-const PLAYED: &[(&[BackendKind], &str)] = &[(ALL_BACKENDS, "played")];
+/// Required lines where the host runs all submitted work before the process exits.
+const WORK_FINISHED: &[(&[BackendKind], &str)] =
+    &[(ALL_BACKENDS, "done"), (HOST, "the last task ran")];
+/// Required lines of all other scenarios.
+const DONE: &[(&[BackendKind], &str)] = &[(ALL_BACKENDS, "done")];
 
+/// Creates a scenario that exits with code 0 on every backend.
 const fn scenario(name: &'static str, about: &'static str) -> Scenario {
-    let end = End::Code(0);
-    Scenario { name, about, end, says: PLAYED, never: &[], not_on: &[] }
+    let exit = Exit::Code(0);
+    Scenario { name, about, exit, required_lines: DONE, forbidden_lines: &[], not_on: &[] }
 }
 
-const fn ending(scenario: Scenario, end: End) -> Scenario {
-    Scenario { end, ..scenario }
+/// Sets how the process must end.
+const fn exits_with(scenario: Scenario, exit: Exit) -> Scenario {
+    Scenario { exit, ..scenario }
 }
 
-const fn saying(
+/// Sets the lines that the process must print.
+const fn prints(
     scenario: Scenario,
-    says: &'static [(&'static [BackendKind], &'static str)],
+    required_lines: &'static [(&'static [BackendKind], &'static str)],
 ) -> Scenario {
-    Scenario { says, ..scenario }
+    Scenario { required_lines, ..scenario }
 }
 
-const fn never(scenario: Scenario, never: &'static [&'static str]) -> Scenario {
-    Scenario { never, ..scenario }
+/// Sets the lines that the process must not print.
+const fn never_prints(scenario: Scenario, forbidden_lines: &'static [&'static str]) -> Scenario {
+    Scenario { forbidden_lines, ..scenario }
 }
 
+/// Excludes backends, with the reason.
 const fn not_on(scenario: Scenario, not_on: &'static [(BackendKind, &'static str)]) -> Scenario {
     Scenario { not_on, ..scenario }
 }
 
-/// Those that are played here.
+/// Scenarios of this crate.
 const OWN: &[Scenario] = &[
-    saying(scenario("exit::main_returns", "main returns while streams work"), FINISHED),
-    never(
-        saying(
-            scenario("exit::behind_a_gate", "main returns while streams are held back"),
-            &[(ALL_BACKENDS, "played"), (HOST, "beside the gate")],
+    prints(scenario("exit::main_returns", "main returns while streams have work"), WORK_FINISHED),
+    never_prints(
+        prints(
+            scenario("exit::gated_work", "main returns while a closed gate blocks streams"),
+            &[(ALL_BACKENDS, "done"), (HOST, "beside the gate")],
         ),
-        &["behind the gate"],
+        &["after the gate"],
     ),
-    ending(
-        saying(scenario("exit::exit_is_called", "exit is called while streams work"), FINISHED),
-        End::Code(7),
+    exits_with(
+        prints(
+            scenario("exit::exit_is_called", "exit is called while streams have work"),
+            WORK_FINISHED,
+        ),
+        Exit::Code(7),
     ),
-    ending(
-        saying(scenario("exit::main_panics", "main panics while streams work"), FINISHED),
-        End::Code(101),
+    exits_with(
+        prints(scenario("exit::main_panics", "main panics while streams have work"), WORK_FINISHED),
+        Exit::Code(101),
     ),
-    ending(scenario("exit::quick_exit", "quick_exit while streams work"), End::Code(5)),
-    ending(scenario("exit::abort", "abort while streams work"), End::Signal(libc::SIGABRT)),
-    ending(
-        saying(
+    exits_with(
+        scenario("exit::quick_exit", "quick_exit is called while streams have work"),
+        Exit::Code(5),
+    ),
+    exits_with(
+        scenario("exit::abort", "abort is called while streams have work"),
+        Exit::Signal(libc::SIGABRT),
+    ),
+    exits_with(
+        prints(
             scenario(
                 "exit::while_others_submit",
-                "a thread calls exit while others submit, make and drop streams",
+                "a thread calls exit while other threads submit, create and drop streams",
             ),
             &[
-                (ALL_BACKENDS, "played"),
+                (ALL_BACKENDS, "done"),
                 (HOST, "the last task ran"),
-                (HOST, "the others were refused"),
+                (HOST, "other threads were rejected"),
             ],
         ),
-        End::Code(7),
+        Exit::Code(7),
     ),
     scenario("exit::while_others_wait", "main returns while threads are blocked in synchronize"),
-    ending(scenario("exit::in_a_host_function", "a host function calls exit"), End::Code(3)),
-    saying(
+    exits_with(scenario("exit::in_a_host_function", "a host function calls exit"), Exit::Code(3)),
+    prints(
         scenario(
-            "exit::in_a_host_function_too",
-            "a host function calls exit while the process ends, and other work is left",
+            "exit::in_a_host_function_during_exit",
+            "a host function calls exit while the process exits and other work is pending",
         ),
-        FINISHED,
+        WORK_FINISHED,
     ),
     scenario(
         "exit::loaded_by_a_thread",
-        "a thread that has ended made the first call, main others, and main returns",
+        "a thread that has ended made the first call, main made later calls, and main returns",
     ),
-    saying(
+    prints(
         scenario(
-            "exit::handlers_call",
-            "functions of atexit use streams and events, first and last",
+            "exit::atexit_handlers",
+            "atexit handlers use streams and events, before and after the driver's own handlers",
         ),
         &[
-            (ALL_BACKENDS, "played"),
+            (ALL_BACKENDS, "done"),
             (ALL_BACKENDS, "late handler ended"),
             (ALL_BACKENDS, "early handler ended"),
         ],
     ),
-    scenario("thread::pooled_events", "threads end that have used and pooled events"),
-    scenario("thread::busy", "a thread ends whose streams, its own among them, have work"),
-    saying(
+    scenario("thread::pooled_events", "threads end after they used and pooled events"),
+    scenario(
+        "thread::busy",
+        "a thread ends while its streams, the per-thread stream included, have work",
+    ),
+    prints(
         scenario(
             "thread::destructors_before",
-            "a thread-local that was there before the backend's uses it at the thread's end",
+            "a thread-local older than the backend's uses the backend in its destructor",
         ),
-        &[(ALL_BACKENDS, "played"), (ALL_BACKENDS, "destructor ended")],
+        &[(ALL_BACKENDS, "done"), (ALL_BACKENDS, "destructor ended")],
     ),
-    saying(
-        scenario("thread::destructors_behind", "the same, with one that came after the backend's"),
-        &[(ALL_BACKENDS, "played"), (ALL_BACKENDS, "destructor ended")],
+    prints(
+        scenario(
+            "thread::destructors_after",
+            "a thread-local newer than the backend's uses the backend in its destructor",
+        ),
+        &[(ALL_BACKENDS, "done"), (ALL_BACKENDS, "destructor ended")],
     ),
-    saying(
+    prints(
         scenario(
             "thread::destructors_of_main",
-            "the same on the main thread, while the process ends",
+            "a thread-local of the main thread uses the backend in its destructor, while the process exits",
         ),
-        &[(ALL_BACKENDS, "played"), (ALL_BACKENDS, "destructor ended")],
+        &[(ALL_BACKENDS, "done"), (ALL_BACKENDS, "destructor ended")],
     ),
     scenario(
         "drop::every_order",
-        "stream, clone, events, owner, waiter and gate are dropped in every order, busy",
+        "stream, clone, events, owner, waiter and gate are dropped in every order, with pending work",
     ),
-    scenario("drop::every_order_idle", "the same with no work left"),
-    scenario("panic::in_a_host_function", "a host function panics, and so does what it holds"),
+    scenario(
+        "drop::every_order_idle",
+        "stream, clone, events, owner and waiter are dropped in every order, idle",
+    ),
+    scenario(
+        "panic::in_a_host_function",
+        "a host function panics, and so do the destructors of its captures",
+    ),
     scenario(
         "panic::in_an_owner",
-        "an owner panics when it is dropped, with its stream and with an event",
+        "an owner panics on drop, when its stream is dropped and when an event is dropped",
     ),
     scenario(
         "panic::with_all_alive",
-        "a panic unwinds through streams, events and gates that work",
+        "a panic unwinds through streams, events and gates that are in use",
     ),
-    scenario("panic::through_calls", "an owner or an iterator of the caller panics inside a call"),
-    scenario("fork::child_ends", "a child that uses nothing ends, by _exit"),
+    scenario("panic::through_calls", "the caller's owner or iterator panics inside a call"),
+    scenario("fork::child_ends", "a child makes no call and ends by _exit"),
     not_on(
         scenario(
             "fork::child_calls_exit",
-            "a child ends by exit, which runs the functions of atexit; before or after it has dropped all",
+            "a child ends by exit, which runs the atexit handlers, before or after it dropped everything",
         ),
         &[(
             Hip,
-            "HIP's own function for the end of a thread waits in the child for a thread of HIP's that stayed in the \
-             parent; end a child by _exit, or start a program in it",
+            "HIP's thread-exit handler waits in the child for a thread that exists only in the parent; end a child \
+             by _exit, or start a program in it",
         )],
     ),
     scenario(
         "fork::child_uses",
-        "a child uses what the parent had: every call is refused, and dropping does nothing",
+        "a child uses the parent's handles: every call is rejected, and drops do nothing",
     ),
     scenario(
-        "fork::put_off",
-        "a destructor was put off when the process forks: the parent runs it, and the child does not",
+        "fork::deferred_drop",
+        "a destructor is deferred while the process forks: the parent runs it, and the child does not",
     ),
     scenario(
         "fork::before_the_first_use",
-        "a child of a parent that has used nothing works as any process",
+        "the child of a parent that made no call works as any process",
     ),
-    scenario("fork::while_others_submit", "children while other threads are inside calls"),
-    scenario("fork::exec", "other programs are started while streams work"),
-    scenario("twice::two_copies", "three copies of the backend in one process work on one stream"),
-    scenario("reentrance::from_a_host_function", "a host function makes every call there is"),
+    scenario("fork::while_others_submit", "a process forks while other threads are inside calls"),
+    scenario("fork::exec", "other programs are started while streams have work"),
+    scenario(
+        "copies::three_copies",
+        "three copies of the backend in one process work on one stream",
+    ),
+    scenario("reentrance::from_a_host_function", "a host function makes every call"),
 ];
 
-/// The suite's cases of failing work, each in a process of its own, since it takes a CUDA context
-/// with it. There a case need not pass: see [`play`](crate::play).
+/// Returns the suite's cases of failing work as scenarios.
+///
+/// Each runs in its own process, because it corrupts the CUDA context. On CUDA a case need not pass:
+/// see [`scenarios`](crate::scenarios).
 fn faults() -> Vec<Scenario> {
     let cases = gpu_stream_conformance::cases::ALL.iter().filter(|case| case.area == "faults");
-    let one = |case: &'static gpu_stream_conformance::CaseInfo| {
+    let to_scenario = |case: &'static gpu_stream_conformance::CaseInfo| {
         let name: &'static str = format!("fault::{}", case.name).leak();
         not_on(
             scenario(name, case.about),
             &[(Hip, "AMD's runtime ends the process when work fails")],
         )
     };
-    cases.map(one).collect()
+    cases.map(to_scenario).collect()
 }
 
-/// All of them.
+/// Returns all scenarios.
 pub fn all() -> &'static [Scenario] {
-    static ALL_OF_THEM: std::sync::LazyLock<Vec<Scenario>> =
+    static SCENARIOS: std::sync::LazyLock<Vec<Scenario>> =
         std::sync::LazyLock::new(|| OWN.iter().copied().chain(faults()).collect());
-    &ALL_OF_THEM
+    &SCENARIOS
 }
 
-/// The scenario with this name.
+/// Returns the scenario with this name.
 pub fn find(name: &str) -> Option<&'static Scenario> {
     all().iter().find(|scenario| scenario.name == name)
 }

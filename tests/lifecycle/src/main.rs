@@ -1,15 +1,15 @@
-//! Plays all scenarios, each in a process of its own, and prints what came of them.
+//! Runs the scenarios, each in a process of its own, and prints the results.
 
 use std::process::ExitCode;
 
 use gpu_stream_core::BackendKind;
-use gpu_stream_lifecycle::{list, run, table, watch};
+use gpu_stream_lifecycle::{child, list, supervisor, table};
 
 const USAGE: &str = "usage: gpu-stream-lifecycle [--backend NAME]... [NAME]...\n\
-    Plays the scenarios whose names contain one of the words, on the backends named; without, all on all.";
+    Runs the scenarios whose names contain one of the NAMEs, on the named backends. Default: all scenarios, all backends.";
 
 fn main() -> ExitCode {
-    if let Some(code) = run::as_child() {
+    if let Some(code) = child::run_if_selected() {
         return code;
     }
     let (mut backends, mut words) = (Vec::new(), Vec::new());
@@ -18,10 +18,10 @@ fn main() -> ExitCode {
         if argument == "--backend" {
             match arguments.next().map(|name| name.parse::<BackendKind>()) {
                 Some(Ok(backend)) => backends.push(backend),
-                _ => return refuse(),
+                _ => return usage_error(),
             }
         } else if argument.starts_with('-') {
-            return refuse();
+            return usage_error();
         } else {
             words.push(argument);
         }
@@ -29,24 +29,25 @@ fn main() -> ExitCode {
     if backends.is_empty() {
         backends = BackendKind::KNOWN.to_vec();
     }
-    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+    let is_selected = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
     let mut cells = Vec::new();
-    for scenario in list::all().iter().filter(|scenario| wanted(scenario.name)) {
+    for scenario in list::all().iter().filter(|scenario| is_selected(scenario.name)) {
         for &backend in &backends {
-            let seen = watch::run(scenario, backend);
-            println!("{}", table::line(scenario, backend, &seen));
-            cells.push((scenario, backend, seen));
+            let result = supervisor::run(scenario, backend);
+            println!("{}", table::line(scenario, backend, &result));
+            cells.push((scenario, backend, result));
         }
     }
     print!("{}", table::draw(&cells, &backends));
-    if cells.iter().any(|(_, _, seen)| seen.is_failed()) {
+    if cells.iter().any(|(_, _, result)| result.is_failed()) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     }
 }
 
-fn refuse() -> ExitCode {
+/// Prints the usage, and returns exit status 2.
+fn usage_error() -> ExitCode {
     eprintln!("{USAGE}");
     ExitCode::from(2)
 }

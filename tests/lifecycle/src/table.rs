@@ -1,37 +1,42 @@
-//! What came of the scenarios, for people.
+//! Results of the scenarios as text: [`line()`], [`draw`].
 
 use std::fmt::Write;
 
 use gpu_stream_core::BackendKind;
 
 use crate::list::Scenario;
-use crate::watch::{Outcome, Seen};
+use crate::supervisor::{ScenarioOutcome, ScenarioResult};
 
-/// One scenario on one backend.
-pub type Cell = (&'static Scenario, BackendKind, Seen);
+/// Result of one scenario on one backend.
+pub type Cell = (&'static Scenario, BackendKind, ScenarioResult);
 
-fn word(seen: &Seen) -> &'static str {
-    match seen.outcome {
-        Outcome::Passed => "ok",
-        Outcome::Failed(_) => "FAILED",
-        Outcome::Skipped(_) | Outcome::NotHere(_) => "skipped",
+/// Returns the word for a result.
+fn word(result: &ScenarioResult) -> &'static str {
+    match result.outcome {
+        ScenarioOutcome::Passed => "ok",
+        ScenarioOutcome::Failed(_) => "FAILED",
+        ScenarioOutcome::Skipped(_) | ScenarioOutcome::NotApplicable(_) => "skipped",
     }
 }
 
-/// One line for one process, and what it had to tell.
-pub fn line(scenario: &Scenario, backend: BackendKind, seen: &Seen) -> String {
-    let milliseconds = seen.took.as_millis();
-    let mut text = format!("{:<36} {backend:<5} {} ({milliseconds} ms)", scenario.name, word(seen));
-    if let Outcome::Failed(why) | Outcome::Skipped(why) | Outcome::NotHere(why) = &seen.outcome {
+/// Formats the result of one process as one line, followed by its notes.
+pub fn line(scenario: &Scenario, backend: BackendKind, result: &ScenarioResult) -> String {
+    let milliseconds = result.took.as_millis();
+    let mut text =
+        format!("{:<36} {backend:<5} {} ({milliseconds} ms)", scenario.name, word(result));
+    if let ScenarioOutcome::Failed(why)
+    | ScenarioOutcome::Skipped(why)
+    | ScenarioOutcome::NotApplicable(why) = &result.outcome
+    {
         let _ = write!(text, ": {why}");
     }
-    for note in &seen.notes {
+    for note in &result.notes {
         let _ = write!(text, "\n    {note}");
     }
     text
 }
 
-/// All of them: a row for each scenario and a column for each backend.
+/// Formats all results as a table: a row for each scenario and a column for each backend.
 pub fn draw(cells: &[Cell], backends: &[BackendKind]) -> String {
     let mut text = format!("\n{:<36}", "scenario");
     for backend in backends {
@@ -45,10 +50,11 @@ pub fn draw(cells: &[Cell], backends: &[BackendKind]) -> String {
         let _ = write!(text, "\n{:<36}", scenario.name);
         for backend in backends {
             let cell = cells.iter().find(|(s, b, _)| s.name == scenario.name && b == backend);
-            let _ = write!(text, " {:<8}", cell.map_or("", |(.., seen)| word(seen)));
+            let _ = write!(text, " {:<8}", cell.map_or("", |(.., result)| word(result)));
         }
     }
-    let count = |wanted: &str| cells.iter().filter(|(.., seen)| word(seen) == wanted).count();
+    let count =
+        |expected: &str| cells.iter().filter(|(.., result)| word(result) == expected).count();
     let (ok, failed, skipped) = (count("ok"), count("FAILED"), count("skipped"));
     let _ = writeln!(text, "\n{ok} ok, {failed} failed, {skipped} skipped");
     text

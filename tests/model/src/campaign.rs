@@ -1,4 +1,4 @@
-//! Many programs on one backend: which, how many, and what is said of one that fails.
+//! Runs many random programs on one backend, and reports one that fails: [`Campaign`], [`run`].
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -10,67 +10,66 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::check::{Limits, check};
-use crate::generate::{Programs, Smaller};
+use crate::generate::Programs;
 use crate::order::Order;
 use crate::program::Program;
 use crate::run::{Counts, Failure, Options, Runner};
+use crate::shrink::ShrinkTree;
 
-/// The environment variable that says how many programs to run.
+/// Environment variable with the number of programs.
 pub const PROGRAMS: &str = "GPU_STREAM_MODEL_PROGRAMS";
 
-/// The environment variable that says with which programs to begin: a seed, and after a colon the
-/// number of the first program if it is not 0.
+/// Environment variable with the seed and, after a colon, the number of the first program (default 0).
 pub const SEED: &str = "GPU_STREAM_MODEL_SEED";
 
-/// How many statements a program has at most, but for tasks that come with another statement.
-const LENGTH: usize = 40;
+/// Maximum number of statements of a program, not counting the tasks that accompany another statement.
+const MAX_STATEMENTS: usize = 40;
 
-/// How often a smaller program is run before it counts as one that passes: with threads, a failure
-/// need not come every time.
-const TRIES: usize = 4;
+/// Number of runs after which a smaller program passes. With threads, a failure need not occur in each run.
+const RUNS_PER_CANDIDATE: usize = 4;
 
-/// How long a smaller program may take. One that is only slow ends the search early, no more.
-const LIMIT_OF_THE_SMALLER: Duration = Duration::from_secs(3);
+/// Time limit of a smaller program. A slow program only ends the search early.
+const CANDIDATE_LIMIT: Duration = Duration::from_secs(3);
 
-/// Which programs to run.
+/// Selection of random programs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Campaign {
-    /// The seed, from which every program comes.
+    /// Seed of all programs.
     pub seed: u64,
-    /// The number of the first program.
+    /// Number of the first program.
     pub first: u64,
-    /// How many.
+    /// Number of programs.
     pub programs: u64,
 }
 
-/// A variable that cannot be read.
+/// Error for an environment variable with a wrong value.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{variable}={value}: give {wanted}")]
+#[error("{variable}={value} is not valid; set it to {expected}")]
 pub struct BadVariable {
     variable: &'static str,
     value: String,
-    wanted: &'static str,
+    expected: &'static str,
 }
 
 impl Campaign {
-    /// Seed 1, from the first program on.
+    /// Creates a campaign of the first `programs` programs of seed 1.
     pub const fn new(programs: u64) -> Self {
         Campaign { seed: 1, first: 0, programs }
     }
 
-    /// What the environment says, and else `programs` of seed 1.
+    /// Creates a campaign from the environment variables. The default is [`new`](Self::new).
     ///
     /// # Errors
-    /// A variable that is no number.
+    /// A variable that is not a number.
     pub fn from_env(programs: u64) -> Result<Self, BadVariable> {
         let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self::parse(programs, value(PROGRAMS).as_deref(), value(SEED).as_deref())
     }
 
-    /// What the two variables say.
+    /// Creates a campaign from the values of the two variables.
     ///
     /// # Errors
-    /// As [`from_env`](Self::from_env).
+    /// A value that is not a number.
     pub fn parse(
         programs: u64,
         count: Option<&str>,
@@ -78,14 +77,14 @@ impl Campaign {
     ) -> Result<Self, BadVariable> {
         let mut campaign = Campaign::new(programs);
         if let Some(value) = count {
-            let wanted = "how many programs to run, as a number";
-            let bad = |_| BadVariable { variable: PROGRAMS, value: value.into(), wanted };
+            let expected = "a number of programs";
+            let bad = |_| BadVariable { variable: PROGRAMS, value: value.into(), expected };
             campaign.programs = value.parse().map_err(bad)?;
         }
         if let Some(value) = seed {
-            let wanted = "a seed, as a number, and after a colon the first program's number: 7 or \
-                          7:1234";
-            let bad = |_| BadVariable { variable: SEED, value: value.into(), wanted };
+            let expected =
+                "a seed or a seed and the number of the first program, such as 7 or 7:1234";
+            let bad = |_| BadVariable { variable: SEED, value: value.into(), expected };
             let (seed, first) = value.split_once(':').unwrap_or((value, "0"));
             campaign.seed = seed.parse().map_err(bad)?;
             campaign.first = first.parse().map_err(bad)?;
@@ -93,27 +92,29 @@ impl Campaign {
         Ok(campaign)
     }
 
-    /// Program `number`, with what can be left out of it.
+    /// Generates the program with this number, as a tree that can shrink.
     ///
     /// # Errors
-    /// proptest's reason, if it refuses to make one.
-    pub fn program(&self, number: u64, limits: &Limits) -> Result<Smaller, Verdict> {
-        // Seeds that differ in few bits would give programs that differ little.
+    /// proptest's reason if it rejects the program.
+    pub fn program(&self, number: u64, limits: &Limits) -> Result<ShrinkTree, Verdict> {
+        // Mixed, because seeds that differ in few bits would generate similar programs.
         let bytes = mix(self.seed, number);
         let rng = TestRng::from_seed(RngAlgorithm::XorShift, &bytes);
         let mut runner = TestRunner::new_with_rng(config(), rng);
-        let programs = Programs { limits: *limits, length: LENGTH };
-        let refused = |reason| Verdict::failed(format_args!("proptest made no program: {reason}"));
-        programs.new_tree(&mut runner).map_err(refused)
+        let programs = Programs { limits: *limits, length: MAX_STATEMENTS };
+        let rejected =
+            |reason| Verdict::failed(format_args!("proptest generated no program: {reason}"));
+        programs.new_tree(&mut runner).map_err(rejected)
     }
 }
 
+/// Returns the configuration of proptest.
 fn config() -> Config {
-    // Not `Config::default()`, which reads the environment each time.
+    // `Config::default()` would read the environment each time.
     Config { failure_persistence: None, ..Config::with_cases(1) }
 }
 
-/// Sixteen bytes of which each depends on all of the seed and the number (splitmix64, twice).
+/// Returns sixteen bytes that each depend on all bits of the seed and the number (SplitMix64).
 fn mix(seed: u64, number: u64) -> [u8; 16] {
     let step = |state: u64| {
         let z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -128,7 +129,7 @@ fn mix(seed: u64, number: u64) -> [u8; 16] {
     bytes
 }
 
-/// What a fixture allows.
+/// Returns the limits of a fixture.
 pub fn limits_of<F: Fixture>(runner: &Runner<F>) -> Limits {
     let fixture = runner.fixture();
     Limits {
@@ -139,109 +140,112 @@ pub fn limits_of<F: Fixture>(runner: &Runner<F>) -> Limits {
     }
 }
 
-/// A program that fails, and the smallest that was found to fail as well.
+/// Failing program, and the smallest failing program that was found from it.
 #[derive(Clone, Debug)]
-pub struct Caught {
+pub struct FailingProgram {
     backend: BackendKind,
     seed: u64,
-    /// Its number.
+    /// Number of the program.
     pub number: u64,
-    /// The program as it was made.
+    /// Program as it was generated.
     pub program: Program,
-    /// What it saw.
+    /// Failure of the program.
     pub failure: Failure,
-    /// The smallest that fails.
+    /// Smallest failing program.
     pub smallest: Program,
-    /// What that one saw.
-    pub then: Failure,
+    /// Failure of the smallest program.
+    pub smallest_failure: Failure,
 }
 
-impl Caught {
-    /// Returns what was found, without the smallest program.
-    fn first(&self) -> String {
-        let Caught { number, seed, backend, .. } = self;
+impl FailingProgram {
+    /// Formats the failure of the original program.
+    fn original(&self) -> String {
+        let FailingProgram { number, seed, backend, .. } = self;
         let program = with_failure(&self.program, &self.failure);
         format!(
             "program {number} of seed {seed} fails on {backend}:\n\n{program}\n{}",
-            self.again()
+            self.rerun()
         )
     }
 
-    fn again(&self) -> String {
-        format!("again: {SEED}={}:{} {PROGRAMS}=1", self.seed, self.number)
+    /// Formats the variables that run the program again.
+    fn rerun(&self) -> String {
+        format!("run again with: {SEED}={}:{} {PROGRAMS}=1", self.seed, self.number)
     }
 }
 
-impl fmt::Display for Caught {
+impl fmt::Display for FailingProgram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "program {} of seed {} fails on {}", self.number, self.seed, self.backend)?;
-        writeln!(f, "the smallest program found that fails; to keep it, put it into a file of")?;
+        writeln!(f, "the smallest failing program; to add it to the corpus, save it as a file of")?;
         writeln!(f, "tests/model/programs:\n")?;
-        f.write_str(&with_failure(&self.smallest, &self.then))?;
-        writeln!(f, "\nit comes from this one:\n")?;
+        f.write_str(&with_failure(&self.smallest, &self.smallest_failure))?;
+        writeln!(f, "\nit was found from this program:\n")?;
         f.write_str(&with_failure(&self.program, &self.failure))?;
-        writeln!(f, "\n{}", self.again())
+        writeln!(f, "\n{}", self.rerun())
     }
 }
 
-/// The text of a program, with what was seen as a comment at its place.
+/// Formats a program, with the failure as a comment after its statement.
 pub fn with_failure(program: &Program, failure: &Failure) -> String {
     let mut text = String::new();
-    let seen = failure.seen.replace('\n', " ");
+    let message = failure.message.replace('\n', " ");
     for (index, statement) in program.0.iter().enumerate() {
         let _ = writeln!(text, "{statement}");
         if failure.statement == Some(index) {
-            let _ = writeln!(text, "# ^ {seen}");
+            let _ = writeln!(text, "# ^ {message}");
         }
     }
     if failure.statement.is_none() {
-        let _ = writeln!(text, "# in the end: {seen}");
+        let _ = writeln!(text, "# at the end: {message}");
     }
     text
 }
 
-/// Runs the programs of a campaign until one fails, and makes that one smaller.
+/// Runs the programs of a campaign until one fails, and shrinks that program.
 ///
 /// # Errors
-/// The program that fails.
+/// The failing program.
 pub fn run<F: Fixture>(
     runner: &mut Runner<F>,
     campaign: &Campaign,
     options: &Options,
-) -> Result<Counts, Box<Caught>> {
+) -> Result<Counts, Box<FailingProgram>> {
     let limits = limits_of(runner);
     let before = runner.counts();
     for number in campaign.first..campaign.first + campaign.programs {
         runner.label(format!("seed {}, program {number}", campaign.seed));
-        let failure = |seen: Verdict| Failure { statement: None, seen: seen.reason().into() };
-        let caught = |program, failure: Failure| Caught {
+        let failure =
+            |verdict: Verdict| Failure { statement: None, message: verdict.reason().into() };
+        let caught = |program, failure: Failure| FailingProgram {
             backend: F::Backend::KIND,
             seed: campaign.seed,
             number,
             smallest: Program::clone(&program),
             program,
-            then: failure.clone(),
+            smallest_failure: failure.clone(),
             failure,
         };
         let tree = campaign.program(number, &limits);
-        let tree = tree.map_err(|seen| caught(Program::default(), failure(seen)))?;
-        // Every second one waits for what it does not know to be done.
-        let careful = number % 2 == 0;
-        if let Err(failure) = runner.run(tree.order(), careful) {
+        let tree = tree.map_err(|verdict| caught(Program::default(), failure(verdict)))?;
+        // Every second program synchronizes without a query before it.
+        let settle_first = number % 2 == 0;
+        if let Err(failure) = runner.run(tree.order(), settle_first) {
             let mut caught = caught(tree.current(), failure);
-            // A smaller program can hang, or crash the process: what was found stands by then.
+            // A smaller program can hang or crash the process, so the original failure is printed first.
             if options.candidates > 0 {
-                let found = caught.first();
-                eprintln!("{found}\nlooking for a smaller program");
-                runner.found(Some(found));
+                let original = caught.original();
+                eprintln!("{original}\nsearching for a smaller program");
+                runner.set_finding(Some(original));
             }
-            runner.limit(LIMIT_OF_THE_SMALLER);
+            runner.limit(CANDIDATE_LIMIT);
             let failure = caught.failure.clone();
-            (caught.smallest, caught.then) = smallest(tree, failure, options.candidates, |order| {
-                try_smaller(runner, order, careful)
-            });
+            (caught.smallest, caught.smallest_failure) =
+                shrink(tree, failure, options.candidates, |order| {
+                    try_smaller(runner, order, settle_first)
+                });
             runner.limit(options.limit);
-            runner.found(None);
+            runner.set_finding(None);
             return Err(Box::new(caught));
         }
     }
@@ -250,32 +254,36 @@ pub fn run<F: Fixture>(
     Ok(counts)
 }
 
-/// What came of trying a smaller program.
-enum Tried {
+/// Result of running a smaller program several times.
+enum Attempt {
     Passes,
     Fails(Failure),
-    /// The backend refuses every program, as in a process that is ending.
-    Useless,
+    /// The backend rejects every program, as in a process that is exiting.
+    BackendUnusable,
 }
 
-/// Runs a smaller program several times.
-fn try_smaller<F: Fixture>(runner: &mut Runner<F>, order: &Arc<Order>, careful: bool) -> Tried {
-    match (0..TRIES).find_map(|_| runner.run(order, careful).err()) {
-        None => Tried::Passes,
-        Some(_) if !runner.is_usable() => Tried::Useless,
-        Some(failure) => Tried::Fails(failure),
+/// Runs a smaller program several times, until it fails.
+fn try_smaller<F: Fixture>(
+    runner: &mut Runner<F>,
+    order: &Arc<Order>,
+    settle_first: bool,
+) -> Attempt {
+    match (0..RUNS_PER_CANDIDATE).find_map(|_| runner.run(order, settle_first).err()) {
+        None => Attempt::Passes,
+        Some(_) if !runner.is_usable() => Attempt::BackendUnusable,
+        Some(failure) => Attempt::Fails(failure),
     }
 }
 
-/// The smallest program of the tree that is found to fail, by proptest's protocol.
+/// Returns the smallest failing program of the tree, by proptest's protocol.
 ///
-/// Once the backend refuses every program, a failure says nothing of the program. The search ends
-/// then, with what was found before.
-fn smallest(
-    mut tree: Smaller,
+/// Once the backend rejects every program, a failure no longer depends on the program. The search then ends with
+/// the result so far.
+fn shrink(
+    mut tree: ShrinkTree,
     failure: Failure,
     candidates: usize,
-    mut try_it: impl FnMut(&Arc<Order>) -> Tried,
+    mut attempt: impl FnMut(&Arc<Order>) -> Attempt,
 ) -> (Program, Failure) {
     let mut best = (tree.current(), failure);
     let mut more = candidates > 0 && tree.simplify();
@@ -283,23 +291,22 @@ fn smallest(
         if !more {
             break;
         }
-        more = match try_it(tree.order()) {
-            Tried::Useless => break,
-            Tried::Fails(failure) => {
+        more = match attempt(tree.order()) {
+            Attempt::BackendUnusable => break,
+            Attempt::Fails(failure) => {
                 best = (tree.current(), failure);
                 tree.simplify()
             }
-            Tried::Passes => tree.complicate(),
+            Attempt::Passes => tree.complicate(),
         };
     }
     best
 }
 
-/// Runs one program several times: with threads or without gates, not every run is the same.
+/// Runs one program several times, because with threads or without gates the runs differ.
 ///
 /// # Errors
-/// What was seen, or why the program may not be run. A program that needs more devices than there
-/// are is skipped.
+/// The failure, or the reason why the program may not run. A skip if the program needs more devices than exist.
 pub fn replay<F: Fixture>(runner: &mut Runner<F>, text: &str, times: usize) -> Result<(), Verdict> {
     let program: Program = text.parse()?;
     let limits = limits_of(runner);
@@ -307,99 +314,17 @@ pub fn replay<F: Fixture>(runner: &mut Runner<F>, text: &str, times: usize) -> R
         return Err(Verdict::needs_devices(u32::try_from(program.devices())?));
     }
     let order = Arc::new(check(&program, &limits)?);
-    for turn in 0..times {
-        runner.run(&order, turn % 2 == 0).map_err(|failure| {
+    for run in 0..times {
+        runner.run(&order, run % 2 == 0).map_err(|failure| {
             Verdict::Failed(format!("\n{}", with_failure(&program, &failure)))
         })?;
     }
     Ok(())
 }
 
-/// What every fixture of this project allows.
-pub const LIKE_A_GPU: Limits =
+/// Limits that every fixture of this project allows.
+pub const GPU_LIMITS: Limits =
     Limits { devices: 2, threads: 3, independent: 4, destroy_waits: false };
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_variables_say_which_programs() {
-        let parse = |count, seed| Campaign::parse(10, count, seed);
-        assert_eq!(parse(None, None), Ok(Campaign { seed: 1, first: 0, programs: 10 }));
-        let both = parse(Some("3"), Some("7:12"));
-        assert_eq!(both, Ok(Campaign { seed: 7, first: 12, programs: 3 }));
-        assert!(parse(Some("many"), None).unwrap_err().to_string().contains("many"));
-        for wrong in ["x", "7:", ":7", "7:x", "-1"] {
-            let error = parse(None, Some(wrong)).unwrap_err();
-            assert!(error.to_string().contains(wrong), "{error}");
-        }
-    }
-
-    #[test]
-    fn programs_are_sound_varied_and_the_same_each_time() {
-        let campaign = Campaign::new(0);
-        let mut texts = std::collections::BTreeSet::new();
-        for number in 0..300 {
-            let program = campaign.program(number, &LIKE_A_GPU).unwrap().current();
-            let again = campaign.program(number, &LIKE_A_GPU).unwrap().current();
-            assert_eq!(program, again);
-            check(&program, &LIKE_A_GPU).unwrap_or_else(|error| panic!("{error}\n{program}"));
-            let read: Program = program.to_string().parse().unwrap();
-            assert_eq!(read, program);
-            texts.insert(program.to_string());
-        }
-        assert!(texts.len() > 290, "only {} of 300 programs differ", texts.len());
-    }
-
-    #[test]
-    fn a_process_that_ends_does_not_replace_the_finding() {
-        let failure = |seen: &str| Failure { statement: None, seen: seen.into() };
-        let tree = || Campaign::new(0).program(0, &LIKE_A_GPU).unwrap();
-        let first = || (tree().current(), failure("a wrong number"));
-        let mut tried = 0;
-        let found = smallest(tree(), failure("a wrong number"), 1_000, |_| {
-            tried += 1;
-            if tried > 1 { Tried::Useless } else { Tried::Passes }
-        });
-        assert_eq!((found, tried), (first(), 2));
-        let found = smallest(tree(), failure("a wrong number"), 1_000, |order| {
-            match order.program.0.len() {
-                0..3 => Tried::Useless,
-                _ => Tried::Fails(failure("a wrong number, too")),
-            }
-        });
-        assert!(found.0.0.len() >= 3 && found.1.seen == "a wrong number, too", "{found:?}");
-    }
-
-    #[test]
-    fn what_fails_becomes_small() {
-        // As if a second wait of one stream failed whatever else is there.
-        let fails = |program: &Program| {
-            let text = program.to_string();
-            text.lines().filter(|line| line.starts_with("s1 wait ")).count() > 1
-        };
-        let campaign = Campaign::new(0);
-        let found = (0..1_000).find_map(|number| {
-            let tree = campaign.program(number, &LIKE_A_GPU).unwrap();
-            (fails(&tree.current()) && tree.current().0.len() > 20).then_some(tree)
-        });
-        let mut tree = found.expect("a program that fails");
-        let mut best = tree.current();
-        let mut more = tree.simplify();
-        while more {
-            let current = tree.current();
-            assert!(current.0.len() <= best.0.len());
-            check(&current, &LIKE_A_GPU).unwrap();
-            more = if fails(&current) {
-                best = current;
-                tree.simplify()
-            } else {
-                tree.complicate()
-            };
-        }
-        // A stream, one or two events to wait for, and the waits.
-        assert!(best.0.len() <= 5, "{best}");
-        assert!(fails(&best));
-    }
-}
+mod tests;

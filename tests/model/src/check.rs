@@ -1,294 +1,312 @@
-//! Which programs may be run: those whose outcome the rules say something about, and that keep the
-//! promises which the cases of the conformance suite make to a fixture.
+//! Checks which programs may run: [`check`], [`repair`].
+//!
+//! A program may run if the rules determine its outcome, at least in part. It must also keep the promises that the
+//! cases of the conformance suite make to a fixture.
 
 use std::collections::BTreeMap;
 
-use crate::clock::Calls;
+use crate::clock::CallOrder;
 use crate::order::Order;
 use crate::program::{Op, Program, Statement, StreamKind};
 
-/// What the backend and its fixture allow.
+/// Limits of the backend and its fixture.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many devices there are.
+    /// Number of devices.
     pub devices: usize,
-    /// How many threads a program may have.
+    /// Maximum number of threads of a program.
     pub threads: usize,
-    /// How many streams can be held back while another goes on: `Fixture::independent`.
+    /// Number of streams that can be blocked while another makes progress: `Fixture::independent`.
     pub independent: usize,
     /// `Fixture::destroy_waits`.
     pub destroy_waits: bool,
 }
 
-/// A program that may not be run.
+/// Error for a program that may not run.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("statement {number}, `{statement}`: {why}")]
-pub struct Refused {
-    /// Counted from 1, without comments and empty lines.
+pub struct InvalidProgram {
+    /// Number of the statement, counted from 1 without comments and empty lines.
     pub number: usize,
-    /// Its text.
+    /// Text of the statement.
     pub statement: String,
-    /// What is wrong.
+    /// Reason.
     pub why: &'static str,
 }
 
-/// The place in the program where something was made, used or dropped.
+/// Letter and number of a stream (`s`), event (`e`), task (`t`) or channel (`c`).
+///
+/// Three further letters exist only here: `h` for a received channel, and `d` and `o` for a device whose default
+/// stream or per-thread stream the program uses.
+type Key = (char, u8);
+
+/// Definition of a name, and its uses.
 #[derive(Default)]
-struct Thing {
+struct Definition {
     /// The device of a stream or event.
     device: u8,
-    /// Which of these wrappers is the thread's own stream.
+    /// `true` for a wrapper of the per-thread stream.
     is_own: bool,
     alive: bool,
-    /// All statements that name it.
+    /// All statements that use the name. The first defines it.
     uses: Vec<usize>,
 }
 
 struct Checker<'a> {
     limits: &'a Limits,
-    calls: Calls,
+    calls: CallOrder,
     index: usize,
-    things: BTreeMap<(char, u8), Thing>,
+    names: BTreeMap<Key, Definition>,
+    /// Each gate, and `true` while it is closed.
     gates: Vec<(u8, bool)>,
     threads: usize,
 }
 
-type Answer = Result<(), &'static str>;
+type Check = Result<(), &'static str>;
 
 impl Checker<'_> {
-    fn ordered(&self, thing: &Thing, index: usize) -> Answer {
-        match thing.uses.iter().all(|place| self.calls.before(*place, index)) {
+    /// Checks that all uses of a name are over before the statement at `index`.
+    fn ensure_unused(&self, definition: &Definition, index: usize) -> Check {
+        match definition.uses.iter().all(|other| self.calls.before(*other, index)) {
             true => Ok(()),
             false => Err("another thread may use the same name at this time"),
         }
     }
 
-    fn make(&mut self, name: (char, u8), device: u8, is_own: bool) -> Answer {
+    /// Defines a stream or event. Its name must be free.
+    fn define(&mut self, name: Key, device: u8, is_own: bool) -> Check {
         if usize::from(device) >= self.limits.devices {
             return Err("there is no such device");
         }
-        let mut thing = self.things.remove(&name).unwrap_or_default();
-        let answer = match thing.alive {
-            true => Err("the name is taken"),
-            false => self.ordered(&thing, self.index),
+        let mut definition = self.names.remove(&name).unwrap_or_default();
+        let result = match definition.alive {
+            true => Err("the name is already in use"),
+            false => self.ensure_unused(&definition, self.index),
         };
-        if answer.is_ok() {
-            thing = Thing { device, is_own, alive: true, uses: vec![self.index] };
+        if result.is_ok() {
+            definition = Definition { device, is_own, alive: true, uses: vec![self.index] };
         }
-        self.things.insert(name, thing);
-        answer
+        self.names.insert(name, definition);
+        result
     }
 
-    fn one(&mut self, name: (char, u8)) -> Answer {
-        if self.things.contains_key(&name) {
-            return Err("the number is taken");
+    /// Defines a name that a program can use only once.
+    fn define_once(&mut self, name: Key) -> Check {
+        if self.names.contains_key(&name) {
+            return Err("the number is already in use");
         }
-        let thing = Thing { alive: true, uses: vec![self.index], ..Thing::default() };
-        self.things.insert(name, thing);
+        let definition =
+            Definition { alive: true, uses: vec![self.index], ..Definition::default() };
+        self.names.insert(name, definition);
         Ok(())
     }
 
-    fn find(&self, name: (char, u8)) -> Result<&Thing, &'static str> {
-        let thing = self.things.get(&name).filter(|thing| thing.alive);
-        let thing = thing.ok_or("there is no such thing at this place")?;
-        // The making must be over; other uses may be at the same time.
-        match self.calls.before(thing.uses[0], self.index) {
-            true => Ok(thing),
-            false => Err("another thread makes it, and may not have done so yet"),
+    /// Returns the live definition of a name, if it is over when this statement begins.
+    fn find(&self, name: Key) -> Result<&Definition, &'static str> {
+        let definition = self.names.get(&name).filter(|definition| definition.alive);
+        let definition = definition.ok_or("the name is not defined here")?;
+        // The definition must be over; other uses may be concurrent.
+        match self.calls.before(definition.uses[0], self.index) {
+            true => Ok(definition),
+            false => Err("another thread defines the name, possibly later"),
         }
     }
 
-    /// Notes a use. Call it when nothing else can refuse the statement.
-    fn touch(&mut self, names: &[(char, u8)]) {
+    /// Adds a use to each name. Call it when nothing else can reject the statement.
+    fn add_uses(&mut self, names: &[Key]) {
         for name in names {
-            if let Some(thing) = self.things.get_mut(name) {
-                thing.uses.push(self.index);
+            if let Some(definition) = self.names.get_mut(name) {
+                definition.uses.push(self.index);
             }
         }
     }
 
-    fn end(&mut self, name: (char, u8)) -> Answer {
-        self.ordered(self.find(name)?, self.index)?;
-        if let Some(thing) = self.things.get_mut(&name) {
-            thing.alive = false;
-            // A name that is made again begins with its end: nothing earlier is asked for.
-            thing.uses = vec![self.index];
+    /// Ends a definition.
+    fn undefine(&mut self, name: Key) -> Check {
+        self.ensure_unused(self.find(name)?, self.index)?;
+        if let Some(definition) = self.names.get_mut(&name) {
+            definition.alive = false;
+            // A later definition must follow this statement, which follows all earlier uses.
+            definition.uses = vec![self.index];
         }
         Ok(())
     }
 
-    fn used(&mut self, names: &[(char, u8)]) -> Answer {
+    /// Checks that all names are defined, and adds a use to each.
+    fn use_all(&mut self, names: &[Key]) -> Check {
         names.iter().try_for_each(|name| self.find(*name).map(drop))?;
-        self.touch(names);
+        self.add_uses(names);
         Ok(())
     }
 
-    fn branches(&mut self, stream: u8, branches: &[u8]) -> Answer {
-        let mut names = vec![('s', stream)];
-        for branch in branches {
-            if self.find(('s', *branch))?.is_own {
-                return Err("a thread's own stream has another type than the other branches");
-            }
-            names.push(('s', *branch));
-        }
-        self.used(&names)
-    }
-
-    fn admit(&mut self, statement: &Statement) -> Answer {
+    /// Checks one statement, and applies it if it is valid.
+    fn apply(&mut self, statement: &Statement) -> Check {
         match &statement.op {
-            Op::Stream { stream, sort, device } => {
-                let is_own = *sort == StreamKind::Own;
-                if is_own && self.threads > 1 {
-                    return Err("a thread's own stream is for programs of one thread");
-                }
-                let other = match sort {
-                    StreamKind::Own => Some(StreamKind::Default),
-                    StreamKind::Default => Some(StreamKind::Own),
-                    _ => None,
-                };
-                // On CUDA and HIP these two wait for each other, and on the host they do not.
-                let key = |sort| if sort == StreamKind::Own { 'o' } else { 'd' };
-                if let Some(other) = other
-                    && self.things.contains_key(&(key(other), *device))
-                {
-                    return Err(
-                        "the default stream and a thread's own, on one device, are not for one program",
-                    );
-                }
-                self.make(('s', *stream), *device, is_own)?;
-                if other.is_some() {
-                    self.things.entry((key(*sort), *device)).or_default();
-                }
-                Ok(())
-            }
-            Op::Clone { stream, of } => {
-                let of_name = ('s', *of);
-                let (device, is_own) = self.find(of_name).map(|of| (of.device, of.is_own))?;
-                if is_own {
-                    return Err("a thread's own stream has no clones");
-                }
-                if stream == of {
-                    return Err("the name is taken");
-                }
-                self.make(('s', *stream), device, false)?;
-                self.touch(&[of_name]);
-                Ok(())
-            }
-            Op::Event { event, device, .. } => self.make(('e', *event), *device, false),
+            Op::Stream { stream, kind, device } => self.stream(*stream, *kind, *device),
+            Op::Clone { stream, of } => self.clone(*stream, *of),
+            Op::Event { event, device, .. } => self.define(('e', *event), *device, false),
             Op::RecordNew { event, stream } => {
                 let device = self.find(('s', *stream))?.device;
-                self.make(('e', *event), device, false)?;
-                self.touch(&[('s', *stream)]);
+                self.define(('e', *event), device, false)?;
+                self.add_uses(&[('s', *stream)]);
                 Ok(())
             }
             Op::Task { stream, task, .. } => {
                 self.find(('s', *stream))?;
-                self.one(('t', *task))?;
-                self.touch(&[('s', *stream)]);
+                self.define_once(('t', *task))?;
+                self.add_uses(&[('s', *stream)]);
                 Ok(())
             }
-            Op::Gate { stream, gate } => {
-                if statement.thread != 0 {
-                    return Err("gates are for thread 0, so that they have an order");
-                }
-                if self.gates.iter().any(|(other, _)| other >= gate) {
-                    return Err("gates have rising numbers");
-                }
-                self.used(&[('s', *stream)])?;
-                self.gates.push((*gate, true));
-                Ok(())
+            Op::Gate { .. } | Op::Open { .. } if statement.thread != 0 => {
+                Err("gates belong to thread 0, so that they have an order")
             }
-            Op::Open { gate } => {
-                if statement.thread != 0 {
-                    return Err("gates are for thread 0, so that they have an order");
-                }
-                let shut = self.gates.iter_mut().find(|(_, shut)| *shut);
-                match shut.filter(|(first, _)| first == gate) {
-                    Some((_, shut)) => *shut = false,
-                    None => return Err("it is not the gate that was shut first and is still shut"),
-                }
-                Ok(())
-            }
+            Op::Gate { stream, gate } => self.gate(*stream, *gate),
+            Op::Open { gate } => self.open(*gate),
             Op::Record { stream, event } => {
                 let (stream, event) = (('s', *stream), ('e', *event));
                 if self.find(stream)?.device != self.find(event)?.device {
-                    return Err("the event is of another device");
+                    return Err("the event belongs to another device");
                 }
-                self.used(&[stream, event])
+                self.use_all(&[stream, event])
             }
-            Op::Wait { stream, event } => self.used(&[('s', *stream), ('e', *event)]),
-            Op::WaitStream { stream, other } => self.used(&[('s', *stream), ('s', *other)]),
+            Op::Wait { stream, event } => self.use_all(&[('s', *stream), ('e', *event)]),
+            Op::WaitStream { stream, other } => self.use_all(&[('s', *stream), ('s', *other)]),
             Op::Fork { stream, branches } | Op::Join { stream, branches } => {
                 self.branches(*stream, branches)
             }
-            Op::Query { stream } | Op::Sync { stream } => self.used(&[('s', *stream)]),
-            Op::QueryEvent { event } | Op::SyncEvent { event } => self.used(&[('e', *event)]),
-            Op::Check if statement.thread != 0 => Err("only thread 0 looks"),
-            Op::DropStream { stream } => self.end(('s', *stream)),
-            Op::DropEvent { event } => self.end(('e', *event)),
-            Op::Send { channel } => self.one(('c', *channel)),
-            Op::Recv { channel } => {
-                let messages = self.things.get(&('c', *channel)).filter(|_| self.threads > 1);
-                let messages = messages.ok_or("nobody has told this before")?.uses[0];
-                if self.calls.thread(messages) == usize::from(statement.thread) {
-                    return Err("a thread does not listen to itself");
-                }
-                self.one(('h', *channel))
-            }
+            Op::Query { stream } | Op::Sync { stream } => self.use_all(&[('s', *stream)]),
+            Op::QueryEvent { event } | Op::SyncEvent { event } => self.use_all(&[('e', *event)]),
+            Op::Check if statement.thread != 0 => Err("`check` belongs to thread 0"),
+            Op::DropStream { stream } => self.undefine(('s', *stream)),
+            Op::DropEvent { event } => self.undefine(('e', *event)),
+            Op::Send { channel } => self.define_once(('c', *channel)),
+            Op::Recv { channel } => self.recv(statement.thread, *channel),
             Op::Check | Op::Barrier => Ok(()),
         }
     }
+
+    fn stream(&mut self, stream: u8, kind: StreamKind, device: u8) -> Check {
+        let is_own = kind == StreamKind::Own;
+        if is_own && self.threads > 1 {
+            return Err("the per-thread stream is only for programs of one thread");
+        }
+        // On CUDA and HIP these two wait for each other; on the host they do not.
+        let (key, other) = match kind {
+            StreamKind::Own => (Some('o'), 'd'),
+            StreamKind::Default => (Some('d'), 'o'),
+            _ => (None, ' '),
+        };
+        if key.is_some() && self.names.contains_key(&(other, device)) {
+            return Err(
+                "a program cannot use both the default stream and the per-thread stream of a device",
+            );
+        }
+        self.define(('s', stream), device, is_own)?;
+        if let Some(key) = key {
+            self.names.entry((key, device)).or_default();
+        }
+        Ok(())
+    }
+
+    fn clone(&mut self, stream: u8, of: u8) -> Check {
+        let (device, is_own) = self.find(('s', of)).map(|of| (of.device, of.is_own))?;
+        if is_own {
+            return Err("the per-thread stream cannot be cloned");
+        }
+        if stream == of {
+            return Err("the name is already in use");
+        }
+        self.define(('s', stream), device, false)?;
+        self.add_uses(&[('s', of)]);
+        Ok(())
+    }
+
+    fn gate(&mut self, stream: u8, gate: u8) -> Check {
+        if self.gates.iter().any(|(other, _)| *other >= gate) {
+            return Err("the number of a gate must be above those of all earlier gates");
+        }
+        self.use_all(&[('s', stream)])?;
+        self.gates.push((gate, true));
+        Ok(())
+    }
+
+    fn open(&mut self, gate: u8) -> Check {
+        let closed = self.gates.iter_mut().find(|(_, is_closed)| *is_closed);
+        match closed.filter(|(first, _)| *first == gate) {
+            Some((_, is_closed)) => *is_closed = false,
+            None => return Err("only the oldest closed gate can be opened"),
+        }
+        Ok(())
+    }
+
+    fn branches(&mut self, stream: u8, branches: &[u8]) -> Check {
+        let mut names = vec![('s', stream)];
+        for branch in branches {
+            if self.find(('s', *branch))?.is_own {
+                return Err("the per-thread stream has another type than the other branches");
+            }
+            names.push(('s', *branch));
+        }
+        self.use_all(&names)
+    }
+
+    fn recv(&mut self, thread: u8, channel: u8) -> Check {
+        let send = self.names.get(&('c', channel)).filter(|_| self.threads > 1);
+        let send = send.ok_or("no thread has sent on this channel before")?.uses[0];
+        if self.calls.thread(send) == usize::from(thread) {
+            return Err("a thread cannot receive its own message");
+        }
+        self.define_once(('h', channel))
+    }
 }
 
-/// The statements of `program` that are sound one by one; `refuse` hears of the others.
-pub(crate) fn sound(
+/// Returns the statements of `program` that are valid one by one, and calls `reject` for each of the others.
+pub(crate) fn well_formed(
     program: &Program,
     limits: &Limits,
-    mut refuse: impl FnMut(usize, &'static str),
+    mut reject: impl FnMut(usize, &'static str),
 ) -> Program {
     let threads = program.threads().min(limits.threads);
     let mut checker = Checker {
         limits,
-        calls: Calls::new(threads),
+        calls: CallOrder::new(threads),
         index: 0,
-        things: BTreeMap::new(),
+        names: BTreeMap::new(),
         gates: Vec::new(),
         threads,
     };
     let mut kept = Vec::new();
     for (number, statement) in program.0.iter().enumerate() {
         if usize::from(statement.thread) >= threads {
-            refuse(number, "the program has more threads than are allowed");
+            reject(number, "the program has too many threads");
             continue;
         }
-        let mark = checker.calls.push(statement);
-        match checker.admit(statement) {
+        let undo = checker.calls.push(statement);
+        match checker.apply(statement) {
             Ok(()) => {
                 kept.push(statement.clone());
                 checker.index += 1;
             }
             Err(why) => {
-                checker.calls.undo(mark);
-                refuse(number, why);
+                checker.calls.undo(undo);
+                reject(number, why);
             }
         }
     }
     Program(kept)
 }
 
-/// What about the whole of a program forbids the statement at `index`.
-pub(crate) fn unbearable(order: &Order, limits: &Limits, index: usize) -> Answer {
+/// Returns an error if the statement at `index` might block forever in the program as a whole.
+pub(crate) fn blocking_error(order: &Order, limits: &Limits, index: usize) -> Check {
     match order.program.0[index].op {
         Op::Sync { .. } | Op::SyncEvent { .. } => {
-            let shut = order.unopened_at(index);
-            if order.may_hold(index) & shut != 0 {
-                return Err(
-                    "it may wait for a gate that is shut until later, and would not return",
-                );
+            let unopened = order.unopened_at(index);
+            if order.may_hold(index) & unopened != 0 {
+                return Err("it may wait for a gate that is opened later, and would not return");
             }
-            if shut != 0 && order.held_queues(index, shut) > limits.independent {
+            if unopened != 0 && order.held_queues(index, unopened) > limits.independent {
                 return Err(
-                    "more streams are held back than the backend can hold while others go on",
+                    "more streams are blocked than the backend can block while another makes progress",
                 );
             }
             Ok(())
@@ -296,23 +314,23 @@ pub(crate) fn unbearable(order: &Order, limits: &Limits, index: usize) -> Answer
         Op::DropStream { .. } if limits.destroy_waits => {
             match order.may_hold(index) & order.unopened_at(index) {
                 0 => Ok(()),
-                _ => Err("a stream that a gate holds back is not destroyed on this backend"),
+                _ => Err("this backend cannot destroy a stream that a gate blocks"),
             }
         }
         _ => Ok(()),
     }
 }
 
-/// Leaves out the statements that may not be in the program, and reads of tasks that are not there.
+/// Removes the statements that may not run, and reads of tasks that do not exist. Returns the order of the rest.
 pub fn repair(program: &Program, limits: &Limits) -> Order {
     let mut program = program.clone();
     loop {
-        let mut order = Order::of(sound(&program, limits, |_, _| ()));
+        let mut order = Order::of(well_formed(&program, limits, |_, _| ()));
         let count = order.program.0.len();
         let keep: Vec<_> =
-            (0..count).map(|index| unbearable(&order, limits, index).is_ok()).collect();
+            (0..count).map(|index| blocking_error(&order, limits, index).is_ok()).collect();
         if keep.iter().all(|keep| *keep) {
-            order.drop_unreadable();
+            order.drop_invalid_reads();
             return order;
         }
         let mut keep = keep.into_iter();
@@ -321,29 +339,29 @@ pub fn repair(program: &Program, limits: &Limits) -> Order {
     }
 }
 
-/// The program's order, if all of it may be run.
+/// Returns the program's order if the whole program may run.
 ///
 /// # Errors
-/// The first statement that may not.
-pub fn check(program: &Program, limits: &Limits) -> Result<Order, Refused> {
-    let refused = |index: usize, why| {
+/// The first statement that may not run.
+pub fn check(program: &Program, limits: &Limits) -> Result<Order, InvalidProgram> {
+    let invalid = |index: usize, why| {
         let statement = program.0[index].to_string();
-        Refused { number: index + 1, statement, why }
+        InvalidProgram { number: index + 1, statement, why }
     };
     let mut first = None;
-    sound(program, limits, |index, why| {
-        first.get_or_insert_with(|| refused(index, why));
+    well_formed(program, limits, |index, why| {
+        first.get_or_insert_with(|| invalid(index, why));
     });
     if let Some(first) = first {
         return Err(first);
     }
     let order = Order::of(program.clone());
     for index in 0..program.0.len() {
-        unbearable(&order, limits, index).map_err(|why| refused(index, why))?;
+        blocking_error(&order, limits, index).map_err(|why| invalid(index, why))?;
         if let Op::Task { reads, .. } = &program.0[index].op
-            && let Some(why) = order.unreadable(index, reads)
+            && let Some(why) = order.read_error(index, reads)
         {
-            return Err(refused(index, why));
+            return Err(invalid(index, why));
         }
     }
     Ok(order)

@@ -1,18 +1,18 @@
-//! Vector clocks, and the order in which the threads of a program make their calls.
+//! Vector clocks (Fidge 1988, Mattern 1988), and the order of the calls of a program: [`Clock`], [`CallOrder`].
 
 use crate::program::{Op, Program, Statement};
 
-/// How much of each of several chains comes before something. A missing part is none.
+/// Vector clock: for each chain, the number of its steps that happen before something. Missing entries are 0.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Clock(Vec<u16>);
 
 impl Clock {
-    /// How much of this chain.
+    /// Returns the number of steps of a chain.
     pub fn get(&self, chain: usize) -> u16 {
         self.0.get(chain).copied().unwrap_or(0)
     }
 
-    /// Sets how much of this chain.
+    /// Sets the number of steps of a chain.
     pub fn set(&mut self, chain: usize, count: u16) {
         if self.0.len() <= chain {
             self.0.resize(chain + 1, 0);
@@ -20,49 +20,50 @@ impl Clock {
         self.0[chain] = count;
     }
 
-    /// Whatever comes before one of the two.
+    /// Adds what happens before `other` (least upper bound).
     pub fn join(&mut self, other: &Clock) {
         if self.0.len() < other.0.len() {
             self.0.resize(other.0.len(), 0);
         }
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            *mine = (*mine).max(*theirs);
+        for (own, other) in self.0.iter_mut().zip(&other.0) {
+            *own = (*own).max(*other);
         }
     }
 
-    /// What comes before both of the two.
+    /// Keeps only what also happens before `other` (greatest lower bound).
     pub fn meet(&mut self, other: &Clock) {
         self.0.truncate(other.0.len());
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            *mine = (*mine).min(*theirs);
+        for (own, other) in self.0.iter_mut().zip(&other.0) {
+            *own = (*own).min(*other);
         }
     }
 
-    /// Whether all of this is in `other`.
+    /// Returns `true` if all steps of this clock are in `other`.
     pub fn is_within(&self, other: &Clock) -> bool {
         self.0.iter().enumerate().all(|(chain, count)| *count <= other.get(chain))
     }
 }
 
-/// What [`Calls::undo`] needs.
+/// State that [`CallOrder::undo`] restores.
 #[derive(Clone, Debug)]
-pub struct Mark(Vec<Clock>);
+pub struct UndoState(Vec<Clock>);
 
-/// Which statement comes before which, by the threads' own order, barriers and channels.
+/// Happens-before order of the statements: by thread, barrier and channel.
 #[derive(Clone, Debug)]
-pub struct Calls {
+pub struct CallOrder {
     threads: usize,
-    /// What each thread knows to be over: how many statements of each.
+    /// For each thread, the statements of every thread that happen before its next one.
     known: Vec<Clock>,
+    /// For each channel, the clock of its sender.
     messages: Vec<Option<Clock>>,
-    /// Of each statement: its thread, its number there, and what is over when it begins.
+    /// For each statement: its thread, its number in that thread, and what happens before it.
     all: Vec<(usize, u16, Clock)>,
 }
 
-impl Calls {
-    /// No statement yet.
+impl CallOrder {
+    /// Creates an order without statements.
     pub fn new(threads: usize) -> Self {
-        Calls {
+        CallOrder {
             threads,
             known: vec![Clock::default(); threads],
             messages: Vec::new(),
@@ -70,30 +71,30 @@ impl Calls {
         }
     }
 
-    /// Those of a whole program.
+    /// Creates the order of a whole program.
     pub fn of(program: &Program) -> Self {
-        let mut calls = Calls::new(program.threads());
+        let mut calls = CallOrder::new(program.threads());
         program.0.iter().for_each(|statement| drop(calls.push(statement)));
         calls
     }
 
-    /// The next statement. [`undo`](Self::undo) takes it back.
-    pub fn push(&mut self, statement: &Statement) -> Mark {
+    /// Appends a statement. [`undo`](Self::undo) removes it again.
+    pub fn push(&mut self, statement: &Statement) -> UndoState {
         let thread = usize::from(statement.thread);
         if self.threads == 1 {
-            // In order, all of them: there is nothing to keep.
-            return Mark(Vec::new());
+            // One thread is totally ordered, so nothing is stored.
+            return UndoState(Vec::new());
         }
-        let mark = Mark(self.known.clone());
+        let undo = UndoState(self.known.clone());
         match statement.op {
             Op::Barrier => {
                 let mut all = Clock::default();
                 self.known.iter().for_each(|known| all.join(known));
                 self.all.push((0, all.get(0), all.clone()));
-                // Everybody's own count goes on, by the barrier itself.
+                // The barrier counts as one statement of each thread.
                 (0..self.threads).for_each(|thread| all.set(thread, all.get(thread) + 1));
                 self.known.fill(all);
-                return mark;
+                return undo;
             }
             Op::Recv { channel } => {
                 if let Some(Some(messages)) = self.messages.get(usize::from(channel)) {
@@ -111,28 +112,28 @@ impl Calls {
             self.messages[channel] = Some(self.known[thread].clone());
         }
         self.all.push((thread, number, before));
-        mark
+        undo
     }
 
-    /// Takes back the statement that was pushed last. What it told stays, and nobody may hear it.
-    pub fn undo(&mut self, mark: Mark) {
+    /// Removes the statement that was pushed last. A message that it sent stays, and must not be received.
+    pub fn undo(&mut self, undo: UndoState) {
         if self.threads > 1 {
-            self.known = mark.0;
+            self.known = undo.0;
             self.all.pop();
         }
     }
 
-    /// The thread of a statement; 0 for a barrier.
+    /// Returns the thread of a statement; 0 for a barrier.
     pub fn thread(&self, statement: usize) -> usize {
         self.all.get(statement).map_or(0, |(thread, _, _)| *thread)
     }
 
-    /// Whether statement `first` is over before statement `second` begins.
+    /// Returns `true` if statement `first` is over before statement `second` begins.
     pub fn before(&self, first: usize, second: usize) -> bool {
         if self.threads == 1 {
             return first < second;
         }
-        // Behind the last statement there is none.
+        // An index after the last statement has no order.
         let (Some((thread, number, _)), Some((_, _, over))) =
             (self.all.get(first), self.all.get(second))
         else {

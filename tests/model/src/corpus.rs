@@ -1,15 +1,15 @@
-//! The programs that are kept, each of which is run on every backend.
+//! Regression corpus: programs that run on every backend.
 
-macro_rules! kept {
+macro_rules! corpus {
     ($($name:ident,)*) => {
-        /// Their names and texts.
+        /// Names and texts of the programs.
         pub const ALL: &[(&str, &str)] = &[
             $((stringify!($name), include_str!(concat!("../programs/", stringify!($name), ".txt"))),)*
         ];
     };
 }
 
-kept! {
+corpus! {
     default_stream,
     dropped_event,
     dropped_stream,
@@ -22,14 +22,15 @@ kept! {
     recorded_later,
     second_record,
     second_waiter,
+    send_and_recv,
     snapshot,
     threads_on_one_stream,
-    told_by_another_thread,
     two_devices,
 }
 
-/// The mutants of the conformance suite that a kept program must catch, by its comment
-/// `# catches: NAME NAME`.
+/// Returns the mutants of the conformance suite that a program must detect.
+///
+/// They are listed in its comment `# catches: NAME NAME`.
 pub fn catches(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("# catches:"));
     lines.flat_map(str::split_whitespace)
@@ -38,18 +39,18 @@ pub fn catches(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::campaign::LIKE_A_GPU;
+    use crate::campaign::GPU_LIMITS;
     use crate::check::check;
     use crate::program::Program;
 
     #[test]
-    fn every_file_is_a_program_that_may_be_run() {
+    fn every_corpus_file_is_listed_and_valid() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/programs");
         let files = std::fs::read_dir(folder).unwrap().count();
-        assert_eq!(files, ALL.len(), "a file is missing in kept.rs, or in {folder}");
+        assert_eq!(files, ALL.len(), "corpus.rs and {folder} list different programs");
         for (name, text) in ALL {
             let program: Program = text.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
-            check(&program, &LIKE_A_GPU).unwrap_or_else(|error| panic!("{name}: {error}"));
+            check(&program, &GPU_LIMITS).unwrap_or_else(|error| panic!("{name}: {error}"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Random programs, and those that are kept, as a test target of cargo.
+//! Test target of cargo that runs the corpus and random programs: [`main`].
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -13,14 +13,13 @@ use crate::campaign::{self, Campaign};
 use crate::corpus;
 use crate::run::{Counts, Options, Runner};
 
-/// How often each kept program is run.
-const TIMES: usize = 20;
+/// Number of runs of each program of the corpus.
+const CORPUS_RUNS: usize = 20;
 
-/// Runs the kept programs and as many random ones as the environment says, or `programs`, on the
-/// fixture. If there is none, everything is skipped, with that reason, and `GPU_STREAM_REQUIRE`
-/// makes it fail.
+/// Runs the corpus and random programs on the fixture, and prints what was checked. Blocks until all have run.
 ///
-/// Prints what was checked. Blocks until all have run.
+/// `programs` is the default number of random programs. Without a fixture, all tests are skipped with that reason,
+/// or fail if `GPU_STREAM_REQUIRE` names the backend.
 pub fn main<F: Fixture, E: Display>(
     fixture: Result<F, E>,
     programs: u64,
@@ -38,10 +37,10 @@ pub fn main<F: Fixture, E: Display>(
         }
     };
     let mut arguments = Arguments::from_args();
-    // One runner, which all take in turn.
+    // The tests share one runner.
     arguments.test_threads = Some(1);
-    let made = fixture.map_err(|reason| Verdict::skipped(reason));
-    let runner = made.and_then(|fixture| Runner::new(Arc::new(fixture), options));
+    let fixture = fixture.map_err(|reason| Verdict::skipped(reason));
+    let runner = fixture.and_then(|fixture| Runner::new(Arc::new(fixture), options));
     let runner = Arc::new(Mutex::new(runner));
     let on_runner = move |body: &dyn Fn(&mut Runner<F>) -> Outcome| {
         let mut runner = runner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,8 +52,8 @@ pub fn main<F: Fixture, E: Display>(
     let mut trials = Vec::new();
     for (name, text) in corpus::ALL {
         let (on_runner, required) = (on_runner.clone(), required.clone());
-        trials.push(Trial::ignorable_test(format!("kept::{name}"), move || {
-            let outcome = on_runner(&|runner| campaign::replay(runner, text, TIMES));
+        trials.push(Trial::ignorable_test(format!("corpus::{name}"), move || {
+            let outcome = on_runner(&|runner| campaign::replay(runner, text, CORPUS_RUNS));
             finish(backend, &required, outcome)
         }));
     }
@@ -65,27 +64,28 @@ pub fn main<F: Fixture, E: Display>(
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
+/// Runs the random programs.
 fn random<F: Fixture>(runner: &mut Runner<F>, campaign: &Campaign, options: &Options) -> Outcome {
-    let since = Instant::now();
+    let start = Instant::now();
     let counts = campaign::run(runner, campaign, options)
         .map_err(|caught| Verdict::Failed(format!("\n{caught}")))?;
     let backend = F::Backend::KIND;
-    println!("{backend}: {} in {:.1} s", said(campaign, &counts), since.elapsed().as_secs_f32());
-    let idle = idle(&counts);
-    // A few programs need not have everything.
-    if campaign.programs >= 1_000 && !idle.is_empty() {
-        return Err(Verdict::Failed(format!("nothing was checked of: {}", idle.join(", "))));
+    println!("{backend}: {} in {:.1} s", summary(campaign, &counts), start.elapsed().as_secs_f32());
+    let unchecked = unchecked(&counts);
+    // A few programs need not contain all kinds of checks.
+    if campaign.programs >= 1_000 && !unchecked.is_empty() {
+        return Err(Verdict::Failed(format!("these checks never ran: {}", unchecked.join(", "))));
     }
     Ok(())
 }
 
-/// What a campaign has checked, in a sentence.
-pub fn said(campaign: &Campaign, counts: &Counts) -> String {
+/// Formats what a campaign has checked.
+pub fn summary(campaign: &Campaign, counts: &Counts) -> String {
     format!(
         "{} programs of seed {} from number {} ({} with threads, {} with two devices), {} \
-         statements, {} tasks; {} reads had to see the new number and {} the old one, {} numbers \
-         were held back by a gate, {} answers had to be no and {} yes, {} synchronize calls \
-         returned beside a shut gate",
+         statements, {} tasks; {} reads of the new number and {} of the old one, {} numbers blocked \
+         by a gate, {} queries that must be false and {} that must be true, {} synchronize calls \
+         that returned while a gate was closed",
         counts.programs,
         campaign.seed,
         campaign.first,
@@ -102,20 +102,21 @@ pub fn said(campaign: &Campaign, counts: &Counts) -> String {
     )
 }
 
-/// What was never checked: programs that check nothing pass, too.
-fn idle(counts: &Counts) -> Vec<&'static str> {
+/// Returns the checks that never ran. Programs that check nothing would pass too.
+fn unchecked(counts: &Counts) -> Vec<&'static str> {
     let all = [
         ("programs with threads", counts.with_threads),
         ("reads of the new number", counts.read_new),
         ("reads of the old number", counts.read_old),
-        ("numbers held back", counts.held),
-        ("answers that must be no", counts.must_be_false),
-        ("answers that must be yes", counts.must_be_true),
-        ("synchronize beside a shut gate", counts.beside_a_gate),
+        ("numbers blocked by a gate", counts.held),
+        ("queries that must be false", counts.must_be_false),
+        ("queries that must be true", counts.must_be_true),
+        ("synchronize while a gate is closed", counts.beside_a_gate),
     ];
     all.into_iter().filter(|(_, count)| *count == 0).map(|(what, _)| what).collect()
 }
 
+/// Converts an outcome to a test result.
 fn finish(
     backend: BackendKind,
     required: &Required,

@@ -1,19 +1,20 @@
-//! Random programs of streams and events, run on a backend and held against a model of the rules.
+//! Model-based tests: runs random programs of streams and events on a backend, and compares the results with a
+//! model of the rules.
 //!
-//! The conformance suite asks one question in each case. Here a program does many things in one go,
-//! on up to three threads and two devices: streams of all sorts, records, waits, forks, joins,
-//! questions, drops, and gates that hold a stream back. A vector-clock model says, by the rules
-//! alone, which tasks must come before which, what a shut gate must hold back, and what it must not.
+//! A case of the conformance suite checks one property. A program here combines many operations, on up to three
+//! threads and two devices: streams of all kinds, records, waits, forks, joins, queries, drops, and gates that
+//! block a stream. From the rules alone, a vector-clock model computes the order of the tasks. It also computes what a
+//! closed gate must block, and what it must not.
 //!
-//! - [`program`] and [`text`]: what a program is, and how it is written and read.
+//! - [`program`] and [`text`]: programs, and their text format.
 //! - [`clock`] and [`order`]: the model.
-//! - [`check`]: which programs may be run, and what is left out of one to make it so.
-//! - [`generate`]: random programs and how they become smaller, as a strategy of proptest.
-//! - [`run`]: programs on the backend of a [`Fixture`](gpu_stream_conformance::Fixture).
-//! - [`campaign`] and [`harness`]: many of them, as a test target of cargo.
-//! - [`kept`]: programs that are run on every backend, for good.
+//! - [`check`]: which programs may run, and how others are repaired.
+//! - [`generate`] and [`shrink`]: random programs, and their shrinking, as a proptest strategy.
+//! - [`run`]: runs a program on the backend of a [`Fixture`](gpu_stream_conformance::Fixture).
+//! - [`campaign`] and [`harness`]: many programs, as a test target of cargo.
+//! - [`corpus`]: programs that run on every backend, against regressions.
 //!
-//! The README says what the model knows and how to read a failure.
+//! The README describes what the model knows, and how to read a failure.
 
 pub mod campaign;
 pub mod check;
@@ -27,5 +28,6 @@ mod interpreter;
 pub mod order;
 pub mod program;
 pub mod run;
+pub mod shrink;
 pub mod text;
-mod watch;
+mod watchdog;

@@ -1,21 +1,21 @@
-//! The model: what comes before what, by the rules alone.
+//! The model: computes the happens-before order of a program from the rules alone.
 //!
-//! Everything that a stream is given is a *step* of it: tasks, gates, records and waits. A clock says
-//! how many steps of each chain come before something, where a chain is what one thread gives to one
-//! stream. `views` holds, for each thread and stream, what the next step of that thread on that
-//! stream comes after, as far as that thread can know.
+//! Every task, gate, record and wait of a stream is a *step*. The steps that one thread submits to one stream form
+//! a *chain*. A clock counts, for each chain, the steps that happen before something. `views` holds a clock for
+//! each thread and stream: what happens before the next step of that thread on that stream, as far as that thread
+//! can know.
 
-use crate::clock::{Calls, Clock};
+use crate::clock::{CallOrder, Clock};
 use crate::program::{Op, Program};
 
 mod build;
 
 use build::OrderBuilder;
 
-/// A set of gates, by their place in the program: the first is bit 0.
+/// Set of gates, in the order of the program: the first is bit 0.
 pub type Gates = u64;
 
-/// A place in a chain: what comes after it has a clock of more than `number` for the chain.
+/// Position in a chain. What happens after it has a clock above `number` for the chain.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     chain: usize,
@@ -23,106 +23,108 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether the step is among what `clock` counts.
+    /// Returns `true` if `clock` includes the step.
     pub fn is_in(self, clock: &Clock) -> bool {
         clock.get(self.chain) > self.number
     }
 }
 
-/// A task.
+/// Task of a program.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// Its number in the program's text.
+    /// Number of the task in the program's text.
     pub name: u8,
-    /// The statement that submits it.
+    /// Statement that submits the task.
     pub statement: usize,
-    /// The device of its stream.
+    /// Device of the stream.
     pub device: u8,
-    /// Where it is.
+    /// Position in its chain.
     pub step: Step,
-    /// What must come before it.
+    /// Everything that must happen before the task.
     pub after: Clock,
 }
 
+/// Statements between which a gate is closed.
 #[derive(Clone, Debug)]
-struct GatePlace {
-    shut_by: usize,
+struct GateSpan {
+    closed_by: usize,
     opened_by: Option<usize>,
     step: Step,
 }
 
-/// What an event can be at some statement.
+/// Whether an event has a record at some statement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Recorded {
-    /// There was no record.
+    /// It has no record.
     Never,
-    /// There was one.
+    /// It has a record.
     Yes,
-    /// Another thread may be making the first.
+    /// Another thread may be making the first record.
     Unknown,
 }
 
-/// What is to be known of a statement, by what it names: the stream or event that is asked,
-/// synchronized or dropped.
+/// Expected state of the stream or event that a statement queries, synchronizes or drops.
 #[derive(Clone, Debug)]
 pub struct Expectation {
-    /// What must come before the thing that is named; for a task, gate, record or wait, before it.
+    /// Everything that must happen before the stream's or event's completion. For a task, gate, record or wait:
+    /// before that step.
     pub clock: Clock,
-    /// What the thread knows to be done, by its own calls of `synchronize` and those it has heard of.
+    /// Work that the thread knows to be complete, by `synchronize` calls that happen before.
     pub known: Clock,
-    /// Whether the event was recorded.
+    /// Whether the event has a record.
     pub recorded: Recorded,
-    /// The queue that is named or, in programs of one thread, on which the event was recorded last.
+    /// Queue of the stream or, in programs of one thread, of the last record of the event.
     pub queue: Option<usize>,
 }
 
-/// A wrapper or event at some statement, for `look`.
+/// Name of a wrapper or event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Name {
-    /// A wrapper of a stream.
+    /// Wrapper of a stream.
     Stream(u8),
-    /// An event.
+    /// Event.
     Event(u8),
 }
 
-/// A wrapper or event, what must come before it, and its queue as in [`Expectation`].
-pub type Seen = (Name, Clock, Option<usize>);
+/// Live wrapper or event: its name, its clock, and its queue as in [`Expectation`].
+pub type LiveHandle = (Name, Clock, Option<usize>);
 
-/// A lowered statement: a record of one queue, and a wait of another for it.
+/// Reason why a queue may be blocked.
 #[derive(Clone, Copy, Debug)]
 enum Edge {
-    /// A gate on a queue, by its place in the program.
+    /// Gate on a queue, by its index.
     Gate { queue: usize, gate: usize },
     /// A queue waits for an event.
     Event { queue: usize, event: usize },
-    /// A queue waits for what another has been given so far.
+    /// A queue waits for the earlier work of another queue.
     Queue { queue: usize, other: usize },
 }
 
-/// A program and its order.
+/// Program and its happens-before order.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// The program.
     pub program: Program,
-    /// How its calls follow each other.
-    pub calls: Calls,
+    /// Order of its calls.
+    pub calls: CallOrder,
     /// Its tasks, in the order of the text.
     pub tasks: Vec<Task>,
-    /// What is to be known of each statement.
-    pub facts: Vec<Expectation>,
-    /// For each `look`, the live wrappers and events.
-    pub looks: Vec<(usize, Vec<Seen>)>,
-    /// The queue of each wrapper, by the statement that makes it.
+    /// Expectation of each statement.
+    pub expectations: Vec<Expectation>,
+    /// For each `check` statement, the live wrappers and events.
+    pub checks: Vec<(usize, Vec<LiveHandle>)>,
+    /// Queue of each wrapper, by the statement that creates it.
     pub queue_of: Vec<Option<usize>>,
-    gates: Vec<GatePlace>,
+    gates: Vec<GateSpan>,
     edges: Vec<(usize, Edge)>,
     /// The records of each event: the statement and the queue.
     records: Vec<Vec<(usize, usize)>>,
-    /// What each statement names, as a queue or as an event.
+    /// Queue or event that each statement uses.
     targets: Vec<Option<Target>>,
     queues: usize,
 }
 
+/// Queue or event that a statement uses.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     Queue(usize),
@@ -130,30 +132,32 @@ enum Target {
 }
 
 impl Order {
-    /// The order of a program whose statements are sound.
+    /// Computes the order of a well-formed program.
     pub fn of(program: Program) -> Self {
-        let mut walk = OrderBuilder::new(&program);
+        let mut builder = OrderBuilder::new(&program);
         for (index, statement) in program.0.iter().enumerate() {
-            walk.statement(index, usize::from(statement.thread), &statement.op);
+            builder.statement(index, usize::from(statement.thread), &statement.op);
         }
-        Order { program, ..walk.order }
+        Order { program, ..builder.order }
     }
 
-    /// The gates that are shut at a statement by the order of the text.
-    pub fn shut_at(&self, statement: usize) -> Gates {
+    /// Returns the gates that are closed at a statement in the order of the text.
+    pub fn closed_at(&self, statement: usize) -> Gates {
         self.gates_where(|gate| {
-            gate.shut_by < statement && gate.opened_by.is_none_or(|opened| opened > statement)
+            gate.closed_by < statement && gate.opened_by.is_none_or(|opened| opened > statement)
         })
     }
 
-    /// The gates that are not yet opened at a statement by the order of the text: those that are
-    /// shut, and those that another thread may shut meanwhile.
+    /// Returns the gates that are not yet opened at a statement in the order of the text.
+    ///
+    /// Includes gates that another thread may close concurrently.
     pub fn unopened_at(&self, statement: usize) -> Gates {
         self.gates_where(|gate| gate.opened_by.is_none_or(|opened| opened > statement))
     }
 
-    /// The gates among what `clock` counts that are shut when a statement begins, and stay so until
-    /// it is over or, if it opens one itself, does so, whatever the other threads do.
+    /// Returns the gates that happen before `clock` and are closed during the statement in every interleaving.
+    ///
+    /// A gate that the statement itself opens counts.
     pub fn holding(&self, clock: &Clock, statement: usize) -> Gates {
         self.gates_where(|gate| {
             gate.step.is_in(clock)
@@ -163,21 +167,20 @@ impl Order {
         })
     }
 
-    /// The gate that the statement shuts or opens.
+    /// Returns the index of the gate that the statement closes or opens.
     pub fn gate_at(&self, statement: usize) -> Option<usize> {
         self.gates
             .iter()
-            .position(|gate| gate.shut_by == statement || gate.opened_by == Some(statement))
+            .position(|gate| gate.closed_by == statement || gate.opened_by == Some(statement))
     }
 
-    /// The gates for which the stream or event that a statement names may wait, whichever way the
-    /// threads' calls fall.
+    /// Returns the gates that may block the stream or event of a statement in some interleaving.
     pub fn may_hold(&self, statement: usize) -> Gates {
         let Some(target) = self.targets[statement] else { return 0 };
         if self.program.threads() == 1 {
-            return self.gates_where(|gate| gate.step.is_in(&self.facts[statement].clock));
+            return self.gates_where(|gate| gate.step.is_in(&self.expectations[statement].clock));
         }
-        let mut search = Search { order: self, seen: Vec::new(), gates: 0 };
+        let mut search = Search { order: self, visited: Vec::new(), gates: 0 };
         match target {
             Target::Queue(queue) => search.queue(queue, statement),
             Target::Event(event) => search.event(event, statement),
@@ -185,34 +188,34 @@ impl Order {
         search.gates
     }
 
-    /// How many queues one of the gates may hold back at a statement.
+    /// Returns the number of queues that one of the gates may block at a statement.
     pub fn held_queues(&self, statement: usize, gates: Gates) -> usize {
-        let held = |queue: &usize| {
-            let mut search = Search { order: self, seen: Vec::new(), gates: 0 };
+        let is_held = |queue: &usize| {
+            let mut search = Search { order: self, visited: Vec::new(), gates: 0 };
             search.queue(*queue, statement);
             search.gates & gates != 0
         };
-        (0..self.queues).filter(held).count()
+        (0..self.queues).filter(is_held).count()
     }
 
-    /// The task of this name.
+    /// Returns the task with this name.
     pub fn task(&self, name: u8) -> Option<&Task> {
         self.tasks.iter().find(|task| task.name == name)
     }
 
-    /// The first reason why the task at `statement` cannot read one of `reads`.
-    pub(crate) fn unreadable(&self, statement: usize, reads: &[u8]) -> Option<&'static str> {
+    /// Returns the first reason why the task at `statement` cannot read one of `reads`.
+    pub(crate) fn read_error(&self, statement: usize, reads: &[u8]) -> Option<&'static str> {
         let reader = self.tasks.iter().find(|task| task.statement == statement)?;
         reads.iter().find_map(|read| match self.task(*read) {
-            None => Some("there is no such task to read"),
+            None => Some("it reads a task that does not exist"),
             Some(task) if task.device != reader.device => Some("it reads a task of another device"),
-            Some(task) if task.name == reader.name => Some("a task does not read itself"),
+            Some(task) if task.name == reader.name => Some("a task cannot read itself"),
             Some(_) => None,
         })
     }
 
-    /// Leaves out what tasks cannot read.
-    pub(crate) fn drop_unreadable(&mut self) {
+    /// Removes the reads that are not possible.
+    pub(crate) fn drop_invalid_reads(&mut self) {
         for reader in &self.tasks {
             if let Op::Task { reads, .. } = &mut self.program.0[reader.statement].op {
                 reads.retain(|read| {
@@ -223,46 +226,48 @@ impl Order {
         }
     }
 
-    fn gates_where(&self, holds: impl Fn(&GatePlace) -> bool) -> Gates {
+    fn gates_where(&self, holds: impl Fn(&GateSpan) -> bool) -> Gates {
         let bits = self.gates.iter().enumerate().filter(|(_, gate)| holds(gate));
         bits.fold(0, |gates, (index, _)| gates | 1 << index)
     }
 }
 
-/// Looks for the gates for which something may wait, whichever way the threads' calls fall.
+/// Depth-first search for the gates that may block a queue or event in some interleaving.
 struct Search<'a> {
     order: &'a Order,
-    seen: Vec<(usize, usize)>,
+    visited: Vec<(usize, usize)>,
     gates: Gates,
 }
 
 impl Search<'_> {
+    /// Adds the gates that may block the queue before the statement.
     fn queue(&mut self, queue: usize, statement: usize) {
-        if self.seen.contains(&(queue, statement)) {
+        if self.visited.contains(&(queue, statement)) {
             return;
         }
-        self.seen.push((queue, statement));
-        for (place, edge) in &self.order.edges {
-            if *place == statement || self.order.calls.before(statement, *place) {
+        self.visited.push((queue, statement));
+        for (earlier, edge) in &self.order.edges {
+            if *earlier == statement || self.order.calls.before(statement, *earlier) {
                 continue;
             }
             match *edge {
                 Edge::Gate { queue: of, gate } if of == queue => self.gates |= 1 << gate,
-                Edge::Event { queue: of, event } if of == queue => self.event(event, *place),
-                Edge::Queue { queue: of, other } if of == queue => self.queue(other, *place),
+                Edge::Event { queue: of, event } if of == queue => self.event(event, *earlier),
+                Edge::Queue { queue: of, other } if of == queue => self.queue(other, *earlier),
                 _ => {}
             }
         }
     }
 
+    /// Adds the gates that may block a record that may be current at the statement.
     fn event(&mut self, event: usize, statement: usize) {
         let (records, calls) = (&self.order.records[event], &self.order.calls);
-        for (place, queue) in records {
+        for (other, queue) in records {
             let is_past = records
                 .iter()
-                .any(|(next, _)| calls.before(*place, *next) && calls.before(*next, statement));
-            if *place != statement && !calls.before(statement, *place) && !is_past {
-                self.queue(*queue, *place);
+                .any(|(next, _)| calls.before(*other, *next) && calls.before(*next, statement));
+            if *other != statement && !calls.before(statement, *other) && !is_past {
+                self.queue(*queue, *other);
             }
         }
     }

@@ -1,15 +1,15 @@
-//! A program: what threads do with streams, events and gates, and how it is written down.
+//! Programs of streams, events and gates, and their text: [`Program`], [`Op`].
 
 use std::fmt;
 
-/// What a stream is made with.
+/// Constructor of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StreamKind {
     /// `Backend::new_stream`.
     New,
-    /// A stream that the bare driver made, wrapped with `Backend::stream_from_owner`.
+    /// Foreign stream, wrapped with `Backend::stream_from_owner`.
     Owner,
-    /// A stream that the bare driver made, wrapped with `Backend::stream_from_raw`.
+    /// Foreign stream, wrapped with `Backend::stream_from_raw`.
     Raw,
     /// `Backend::default_stream`.
     Default,
@@ -17,32 +17,32 @@ pub enum StreamKind {
     Own,
 }
 
-/// How an event is made.
+/// Options of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EventKind {
-    /// For order alone.
+    /// For ordering only.
     Plain,
-    /// Keeps the time.
+    /// Records the time.
     Timed,
-    /// Its `synchronize` sleeps.
+    /// Blocks the thread in `synchronize` instead of spinning.
     Blocking,
 }
 
-/// One act of one thread. Streams, events, tasks, gates and channels go by their numbers.
+/// Operation of one thread. Streams, events, tasks, gates and channels are named by numbers.
 #[expect(missing_docs, reason = "each variant's text shows what its fields are")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Op {
-    /// `s0 = stream 0`, with `owner`, `raw`, `default` or `own` for another sort.
-    Stream { stream: u8, sort: StreamKind, device: u8 },
+    /// `s0 = stream 0`, with `owner`, `raw`, `default` or `own` for another kind.
+    Stream { stream: u8, kind: StreamKind, device: u8 },
     /// `s1 = clone s0`: another wrapper of the same stream.
     Clone { stream: u8, of: u8 },
-    /// `e0 = event 0`, with `timed` or `blocking` for another sort.
-    Event { event: u8, sort: EventKind, device: u8 },
+    /// `e0 = event 0`, with `timed` or `blocking` for another kind.
+    Event { event: u8, kind: EventKind, device: u8 },
     /// `e0 = record s0`: `Stream::record_event`.
     RecordNew { event: u8, stream: u8 },
-    /// `s0 task t1 reads t0`: copies what the tasks that it reads have stored, then stores.
+    /// `s0 task t1 reads t0`: copies the numbers of the tasks that it reads, then stores its own.
     Task { stream: u8, task: u8, reads: Vec<u8> },
-    /// `s0 gate g0`: holds back what the stream is given later.
+    /// `s0 gate g0`: blocks later work of the stream until the gate is opened.
     Gate { stream: u8, gate: u8 },
     /// `open g0`.
     Open { gate: u8 },
@@ -58,53 +58,54 @@ pub enum Op {
     Join { stream: u8, branches: Vec<u8> },
     /// `query s0`.
     Query { stream: u8 },
-    /// `query e0`: its `query` and its `status`.
+    /// `query e0`: `query` and `status` of the event.
     QueryEvent { event: u8 },
     /// `sync s0`.
     Sync { stream: u8 },
     /// `sync e0`.
     SyncEvent { event: u8 },
-    /// `look`: gives all work that can run the chance, and looks at what must be held back.
+    /// `check`: lets all unblocked work run, and checks what must be blocked.
     Check,
     /// `drop s0`.
     DropStream { stream: u8 },
     /// `drop e0`.
     DropEvent { event: u8 },
-    /// `barrier`: all threads meet.
+    /// `barrier`: waits for all threads.
     Barrier,
-    /// `tell c0`: the other end is `hear c0` on another thread.
+    /// `send c0`: lets `recv c0` on another thread return.
     Send { channel: u8 },
-    /// `hear c0`: goes on when it has been told.
+    /// `recv c0`: waits for `send c0`.
     Recv { channel: u8 },
 }
 
-/// An act, and the thread that does it. A barrier is everybody's.
+/// Operation, and the thread that runs it. All threads take part in a barrier.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Statement {
-    /// The thread's number.
+    /// Number of the thread.
     pub thread: u8,
-    /// What it does.
+    /// Operation.
     pub op: Op,
 }
 
-/// Statements in an order in which they can be carried out one after another. Those of one thread
-/// keep it; those of two threads keep it only where a barrier or a channel says so.
+/// List of statements, in an order in which they can run one after another.
+///
+/// The statements of one thread run in this order. Those of two threads are ordered only by barriers and channels.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Program(pub Vec<Statement>);
 
 impl Program {
-    /// How many threads there are: one more than the highest number.
+    /// Returns the number of threads: the highest thread number plus one.
     pub fn threads(&self) -> usize {
         self.0.iter().map(|statement| usize::from(statement.thread) + 1).max().unwrap_or(1)
     }
 
-    /// How many devices it needs: one more than the highest number.
+    /// Returns the number of devices: the highest device number plus one.
     pub fn devices(&self) -> usize {
-        let of = |statement: &Statement| match statement.op {
+        let needed = |statement: &Statement| match statement.op {
             Op::Stream { device, .. } | Op::Event { device, .. } => usize::from(device) + 1,
             _ => 1,
         };
-        self.0.iter().map(of).max().unwrap_or(1)
+        self.0.iter().map(needed).max().unwrap_or(1)
     }
 }
 
@@ -129,6 +130,7 @@ impl fmt::Display for Statement {
     }
 }
 
+/// Names of one letter, separated by spaces.
 struct List<'a>(char, &'a [u8]);
 
 impl fmt::Display for List<'_> {
@@ -140,24 +142,24 @@ impl fmt::Display for List<'_> {
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Op::Stream { stream, sort, device } => {
-                let sort = match sort {
+            Op::Stream { stream, kind, device } => {
+                let kind = match kind {
                     StreamKind::New => "stream",
                     StreamKind::Owner => "owner",
                     StreamKind::Raw => "raw",
                     StreamKind::Default => "default",
                     StreamKind::Own => "own",
                 };
-                write!(f, "s{stream} = {sort} {device}")
+                write!(f, "s{stream} = {kind} {device}")
             }
             Op::Clone { stream, of } => write!(f, "s{stream} = clone s{of}"),
-            Op::Event { event, sort, device } => {
-                let sort = match sort {
+            Op::Event { event, kind, device } => {
+                let kind = match kind {
                     EventKind::Plain => "event",
                     EventKind::Timed => "timed",
                     EventKind::Blocking => "blocking",
                 };
-                write!(f, "e{event} = {sort} {device}")
+                write!(f, "e{event} = {kind} {device}")
             }
             Op::RecordNew { event, stream } => write!(f, "e{event} = record s{stream}"),
             Op::Task { stream, task, reads } if reads.is_empty() => {
@@ -177,12 +179,12 @@ impl fmt::Display for Op {
             Op::QueryEvent { event } => write!(f, "query e{event}"),
             Op::Sync { stream } => write!(f, "sync s{stream}"),
             Op::SyncEvent { event } => write!(f, "sync e{event}"),
-            Op::Check => f.write_str("look"),
+            Op::Check => f.write_str("check"),
             Op::DropStream { stream } => write!(f, "drop s{stream}"),
             Op::DropEvent { event } => write!(f, "drop e{event}"),
             Op::Barrier => f.write_str("barrier"),
-            Op::Send { channel } => write!(f, "tell c{channel}"),
-            Op::Recv { channel } => write!(f, "hear c{channel}"),
+            Op::Send { channel } => write!(f, "send c{channel}"),
+            Op::Recv { channel } => write!(f, "recv c{channel}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Runs programs on a backend, and holds what is seen against the model.
+//! Runs programs on a backend, and compares the results with the model: [`Runner`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,18 @@ use gpu_stream_core::{Backend, Device, Stream, StreamOptions};
 use crate::interpreter::{Interpreter, Number, ThreadState};
 use crate::order::Order;
 use crate::program::Op;
-use crate::watch::{Running, Watch};
+use crate::watchdog::{RunningProgram, Watchdog};
 
-/// How programs are run.
+/// Options of a [`Runner`].
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Whether `Fixture::settle` is exact: what no gate holds back has been done when it returns.
-    /// Then progress is checked without waiting for it, and a stuck stream is found at once.
+    /// `true` if `Fixture::settle` is exact: it returns only when all work that no gate blocks is complete.
+    ///
+    /// Then progress is checked without a wait, and a stuck stream is detected at once.
     pub exact: bool,
-    /// How long a program may take before it is called hung: far more than any needs.
+    /// Time limit of a program. It is far above what any program needs, so only a hang exceeds it.
     pub limit: Duration,
-    /// How many smaller programs are tried when one fails.
+    /// Maximum number of smaller programs that are tried after a failure.
     pub candidates: usize,
 }
 
@@ -29,19 +30,19 @@ impl Default for Options {
     }
 }
 
-/// What a program did that the model does not allow.
+/// Deviation of a program from the model.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
-    /// The statement, by its place in the program; none for what is checked at the end.
+    /// Index of the statement. `None` for a check at the end of the program.
     pub statement: Option<usize>,
-    /// What was seen.
-    pub seen: String,
+    /// Description of the deviation.
+    pub message: String,
 }
 
-/// How much was checked: numbers that must not stay 0 if the programs are worth anything.
+/// Number of checks of each kind. A kind that stays 0 is not tested.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Counts {
-    /// Programs that came to their end.
+    /// Programs that passed.
     pub programs: u64,
     /// Of them, those with more than one thread.
     pub with_threads: u64,
@@ -51,21 +52,22 @@ pub struct Counts {
     pub statements: u64,
     /// Tasks.
     pub tasks: u64,
-    /// Numbers read by tasks that must be the new ones, since the other task comes before.
+    /// Reads that must return the new number, because the other task runs before.
     pub read_new: u64,
-    /// Numbers read by tasks that must be the old ones, since the other task comes after.
+    /// Reads that must return the old number, because the other task runs after.
     pub read_old: u64,
-    /// Numbers that a shut gate kept from changing.
+    /// Numbers that must be unchanged, because a closed gate blocks their task.
     pub held: u64,
-    /// Questions that must be answered with "not done".
+    /// Queries that must return `false`.
     pub must_be_false: u64,
-    /// Questions that must be answered with "done".
+    /// Queries that must return `true`.
     pub must_be_true: u64,
-    /// Calls of `synchronize` that returned while a gate was shut.
+    /// Calls of `synchronize` that returned while a gate was closed.
     pub beside_a_gate: u64,
 }
 
 impl Counts {
+    /// Returns all counts.
     fn all(&mut self) -> [&mut u64; 11] {
         [
             &mut self.programs,
@@ -82,121 +84,124 @@ impl Counts {
         ]
     }
 
+    /// Adds the counts of a program.
     pub(crate) fn add(&mut self, mut other: Counts) {
-        self.all().into_iter().zip(other.all()).for_each(|(mine, theirs)| *mine += *theirs);
+        self.all().into_iter().zip(other.all()).for_each(|(own, other)| *own += *other);
     }
 
-    /// What has come since it was `before`.
+    /// Subtracts an earlier state, which leaves the counts since then.
     pub(crate) fn subtract(&mut self, mut before: Counts) {
-        self.all().into_iter().zip(before.all()).for_each(|(mine, theirs)| *mine -= *theirs);
+        self.all().into_iter().zip(before.all()).for_each(|(own, other)| *own -= *other);
     }
 }
 
-/// Runs programs, one after the other, on one fixture.
+/// Runs programs, one after another, on one fixture.
 pub struct Runner<F: Fixture> {
     fixture: Arc<F>,
     devices: Vec<Device>,
     options: Options,
-    /// By device: numbers that programs use again and again, since some fixtures never free one.
+    /// For each device, free numbers. Programs reuse them, because some fixtures never free one.
     numbers: Vec<Vec<Number<F>>>,
-    /// What the tasks of the last program stored.
+    /// Value that the tasks of the last program stored.
     value: u32,
-    watch: Arc<Watch<F>>,
+    watchdog: Arc<Watchdog<F>>,
     counts: Counts,
 }
 
 impl<F: Fixture> Runner<F> {
-    /// A runner on `fixture`.
+    /// Creates a runner on `fixture`.
     ///
     /// # Errors
-    /// What the backend says when it is asked for its devices, or that there is no thread for the
-    /// watchdog.
+    /// An error of the backend when it lists its devices, or of the system when the watchdog thread starts.
     pub fn new(fixture: Arc<F>, options: Options) -> Result<Self, Verdict> {
         let devices = fixture.devices()?;
-        let watch = Watch::start(&fixture, options.limit)?;
+        let watchdog = Watchdog::start(&fixture, options.limit)?;
         let numbers = devices.iter().map(|_| Vec::new()).collect();
         let counts = Counts::default();
-        Ok(Runner { fixture, devices, options, numbers, value: 0, watch, counts })
+        Ok(Runner { fixture, devices, options, numbers, value: 0, watchdog, counts })
     }
 
-    /// The fixture.
+    /// Returns the fixture.
     pub fn fixture(&self) -> &Arc<F> {
         &self.fixture
     }
 
-    /// How many devices there are.
+    /// Returns the number of devices.
     pub fn devices(&self) -> usize {
         self.devices.len()
     }
 
-    /// Returns `true` if the backend makes a stream on each device, and answers for it.
+    /// Returns `true` if the backend can create and query a stream on each device.
     pub(crate) fn is_usable(&self) -> bool {
-        let answers = |device: &Device| {
+        let works = |device: &Device| {
             let stream = F::Backend::new_stream(*device, StreamOptions::new());
             stream.and_then(|stream| stream.query()).is_ok()
         };
-        self.devices.iter().all(answers)
+        self.devices.iter().all(works)
     }
 
-    /// What has been checked so far.
+    /// Returns the counts so far.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// What the watchdog says beside a program that hangs.
+    /// Sets the text that the watchdog prints with a program that hangs.
     pub fn label(&self, text: String) {
-        self.watch.label(format!("{}: {text}", F::Backend::KIND));
+        self.watchdog.set_label(format!("{}: {text}", F::Backend::KIND));
     }
 
-    /// Keeps the failure that was found while smaller programs are tried; `None` when that is over.
-    pub(crate) fn found(&self, text: Option<String>) {
-        self.watch.found(text);
+    /// Stores the original failure while smaller programs are tried. `None` clears it.
+    pub(crate) fn set_finding(&self, text: Option<String>) {
+        self.watchdog.set_finding(text);
     }
 
-    /// Another time limit, for the programs to come.
+    /// Sets the time limit of later programs.
     pub fn limit(&mut self, limit: Duration) {
-        self.watch.limit(limit);
+        self.watchdog.set_limit(limit);
     }
 
-    /// Runs a program. Blocks until it ends, or has been given up.
+    /// Runs a program. Blocks until it ends or is aborted.
     ///
-    /// With `careful`, and where the options say that settling is exact, nothing is synchronized
-    /// that has not been seen to be done: a backend that is stuck is found without a hang.
+    /// With `settle_first`, and if settling is exact, every `synchronize` is preceded by a query that must be `true`.
+    /// So a stuck backend is detected without a hang.
     ///
-    /// If the program hangs and goes on hanging with all its gates open, the process ends, with a
-    /// message.
+    /// If the program hangs even with all its gates open, the process exits with a message.
     ///
     /// # Errors
-    /// What was seen that the model does not allow.
-    pub fn run(&mut self, order: &Arc<Order>, careful: bool) -> Result<(), Failure> {
+    /// The first deviation from the model.
+    pub fn run(&mut self, order: &Arc<Order>, settle_first: bool) -> Result<(), Failure> {
         self.value = self.value.wrapping_add(1);
-        let before = |seen: Verdict| Failure { statement: None, seen: seen.reason().into() };
+        let before =
+            |message: Verdict| Failure { statement: None, message: message.reason().into() };
         let numbers = self.take_numbers(order).map_err(before)?;
-        let running = Running::new(order);
-        self.watch.begin(&running);
-        let careful = careful && self.options.exact && order.program.threads() == 1;
+        let running = RunningProgram::new(order);
+        self.watchdog.begin(&running);
+        let settle_first = settle_first && self.options.exact && order.program.threads() == 1;
         let exact = self.options.exact;
-        let scene = Interpreter::new(
+        let interpreter = Interpreter::new(
             &*self.fixture,
             &self.devices,
             Arc::clone(&running),
             numbers,
             self.value,
-            (exact, careful),
+            (exact, settle_first),
         );
-        let result = play(&scene);
+        let result = run_threads(&interpreter);
         let result = match result {
-            Err(Failure { seen, .. }) if running.is_hung() => {
-                let opened = "the program hangs, and went on only when all gates were opened";
-                Err(Failure { statement: scene.stuck_at(), seen: format!("{opened}; {seen}") })
+            Err(Failure { message, .. }) if running.is_hung() => {
+                let hang = "the program hangs, and continued only after all gates were opened";
+                Err(Failure {
+                    statement: interpreter.stuck_at(),
+                    message: format!("{hang}; {message}"),
+                })
             }
             result => result,
         };
         if result.is_err() {
-            running.end(&self.fixture);
+            running.abort(&self.fixture);
         }
-        let (numbers, counts) = scene.close();
-        self.watch.end();
+        let (numbers, counts) = interpreter.close();
+        self.watchdog.end();
         if result.is_ok() {
             self.counts.add(counts);
             for (device, number) in numbers {
@@ -206,14 +211,14 @@ impl<F: Fixture> Runner<F> {
         result
     }
 
-    /// The numbers of a program's tasks, then those of their reads, with the devices.
+    /// Takes the numbers of a program's tasks, then those of their reads, each with its device.
     fn take_numbers(&mut self, order: &Order) -> Result<Vec<(u8, Number<F>)>, Verdict> {
         let mut taken = Vec::new();
         let mut take = |device: u8| -> Result<(), Verdict> {
             let index = usize::from(device);
             let number = match self.numbers[index].pop() {
                 Some(number) => number,
-                None => Number { data: self.fixture.data(self.devices[index], 0)?, now: 0 },
+                None => Number { data: self.fixture.data(self.devices[index], 0)?, initial: 0 },
             };
             taken.push((device, number));
             Ok(())
@@ -232,27 +237,31 @@ impl<F: Fixture> Runner<F> {
 
 impl<F: Fixture> Drop for Runner<F> {
     fn drop(&mut self) {
-        self.watch.close();
+        self.watchdog.close();
     }
 }
 
-/// All threads of the program, and what is checked when they are done.
-fn play<F: Fixture>(scene: &Interpreter<'_, F>) -> Result<(), Failure> {
+/// Runs all threads of the program, and then the final checks.
+fn run_threads<F: Fixture>(interpreter: &Interpreter<'_, F>) -> Result<(), Failure> {
     let mut first = ThreadState::new(0);
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..scene.threads())
-            .map(|thread| scope.spawn(move || scene.run_thread(&mut ThreadState::new(thread))))
+        let others: Vec<_> = (1..interpreter.threads())
+            .map(|thread| {
+                scope.spawn(move || interpreter.run_thread(&mut ThreadState::new(thread)))
+            })
             .collect();
-        let mut result = scene.run_thread(&mut first);
+        let mut result = interpreter.run_thread(&mut first);
         for other in others {
-            let panicked = |_| Err(Failure { statement: None, seen: "a thread panicked".into() });
-            let theirs = other.join().unwrap_or_else(panicked);
-            // The thread that failed says why; the others were only sent home.
-            if theirs.as_ref().is_err_and(|failure| failure.statement.is_some()) || result.is_ok() {
-                result = result.and(theirs);
+            let panicked =
+                |_| Err(Failure { statement: None, message: "a thread panicked".into() });
+            let outcome = other.join().unwrap_or_else(panicked);
+            // Report the thread that failed, not those that were aborted because of it.
+            if outcome.as_ref().is_err_and(|failure| failure.statement.is_some()) || result.is_ok()
+            {
+                result = result.and(outcome);
             }
         }
         result
     })?;
-    scene.finish(first)
+    interpreter.finish(first)
 }

@@ -1,77 +1,80 @@
-//! Reads a program from its text.
+//! Parses a program from its text.
 
 use std::str::FromStr;
 
 use crate::program::{EventKind, Op, Program, Statement, StreamKind};
 
-/// A line that is no statement.
+/// Error for a line that is not a statement.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("line {line}: {text:?} is no statement: {why}")]
+#[error("line {line}: {text:?} is not a statement: {why}")]
 pub struct ParseError {
-    /// Counted from 1.
+    /// Number of the line, counted from 1.
     pub line: usize,
-    /// The line, without its comment.
+    /// Text of the line, without its comment.
     pub text: String,
-    /// What is wrong, and what would be right.
-    pub why: Why,
+    /// Reason.
+    pub why: ParseErrorKind,
 }
 
-/// What is wrong with a line.
+/// Reason why a line is not a statement.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Why {
-    /// A number is missing, or is not one from 0 to 63.
-    #[error("{word:?} should be {letter:?} and a number from 0 to 63")]
+pub enum ParseErrorKind {
+    /// A name is missing, or its number is not from 0 to 63.
+    #[error("{word:?} is not a name; write {letter:?} and a number from 0 to 63")]
     Name {
-        /// What is there.
+        /// The word.
         word: String,
-        /// s for a stream, e for an event, t for a task, g for a gate, c for a channel; a blank for
-        /// a device or a thread, which go by the number alone.
+        /// The letter: `s` for a stream, `e` for an event, `t` for a task, `g` for a gate, `c` for a channel.
+        /// A blank for a device or thread, which is a number alone.
         letter: char,
     },
-    /// No such thing can be done.
-    #[error("there is no {word:?}; README.md of gpu-stream-model lists what there is")]
-    Verb {
-        /// What is there.
+    /// The operation does not exist.
+    #[error("{word:?} is not an operation; use one that README.md of gpu-stream-model lists")]
+    Operation {
+        /// The word.
         word: String,
     },
-    /// Something comes behind the end.
-    #[error("{word:?} is too much")]
-    TooMuch {
-        /// What is there.
+    /// A word follows the end of the statement.
+    #[error("{word:?} follows the end of the statement; remove it")]
+    Trailing {
+        /// The word.
         word: String,
     },
 }
 
-/// The numbers of streams, events, tasks and gates are below this.
+/// Upper bound of the numbers of streams, events, tasks, gates and channels.
 pub const NAMES: u8 = 64;
 
+/// Remaining words of a line.
 struct Words<'a>(std::str::SplitWhitespace<'a>);
 
 impl<'a> Words<'a> {
+    /// Returns the next word, or an empty string at the end.
     fn word(&mut self) -> &'a str {
         self.0.next().unwrap_or("")
     }
 
-    fn name(&mut self, letter: char) -> Result<u8, Why> {
+    fn name(&mut self, letter: char) -> Result<u8, ParseErrorKind> {
         name(self.word(), letter)
     }
 
-    fn names(&mut self, letter: char) -> Result<Vec<u8>, Why> {
+    fn names(&mut self, letter: char) -> Result<Vec<u8>, ParseErrorKind> {
         self.0.by_ref().map(|word| name(word, letter)).collect()
     }
 }
 
-fn name(word: &str, letter: char) -> Result<u8, Why> {
+/// Parses a letter and a number. With a blank as the letter, parses a number.
+fn name(word: &str, letter: char) -> Result<u8, ParseErrorKind> {
     let digits = if letter == ' ' { Some(word) } else { word.strip_prefix(letter) };
     let plain = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let number = plain.and_then(|digits| digits.parse().ok()).filter(|number| *number < NAMES);
-    number.ok_or_else(|| Why::Name { word: word.into(), letter })
+    number.ok_or_else(|| ParseErrorKind::Name { word: word.into(), letter })
 }
 
 impl FromStr for Program {
     type Err = ParseError;
 
-    /// Reads statements, one in a line; `#` begins a comment.
+    /// Parses one statement in each line. `#` begins a comment.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let mut statements = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -90,7 +93,7 @@ impl FromStr for Program {
     }
 }
 
-fn statement(line: &str) -> Result<Statement, Why> {
+fn statement(line: &str) -> Result<Statement, ParseErrorKind> {
     let (thread, rest) = match line.split_once(':') {
         Some((thread, rest)) => (name(thread.trim(), ' ')?, rest),
         None => (0, line),
@@ -98,70 +101,39 @@ fn statement(line: &str) -> Result<Statement, Why> {
     let mut words = Words(rest.split_whitespace());
     let op = op(&mut words)?;
     match words.0.next() {
-        Some(word) => Err(Why::TooMuch { word: word.into() }),
+        Some(word) => Err(ParseErrorKind::Trailing { word: word.into() }),
         None => Ok(Statement { thread, op }),
     }
 }
 
-fn op(words: &mut Words<'_>) -> Result<Op, Why> {
+/// Parses the operation of a statement.
+fn op(words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
     let first = words.word();
-    let unknown = |word: &str| Err(Why::Verb { word: word.into() });
     match first {
         "open" => return Ok(Op::Open { gate: words.name('g')? }),
-        "look" => return Ok(Op::Check),
+        "check" => return Ok(Op::Check),
         "barrier" => return Ok(Op::Barrier),
-        "tell" => return Ok(Op::Send { channel: words.name('c')? }),
-        "hear" => return Ok(Op::Recv { channel: words.name('c')? }),
-        "query" | "sync" | "drop" => {
-            let what = words.word();
-            let is_event = what.starts_with('e');
-            let number = name(what, if is_event { 'e' } else { 's' })?;
-            return Ok(match (first, is_event) {
-                ("query", false) => Op::Query { stream: number },
-                ("query", true) => Op::QueryEvent { event: number },
-                ("sync", false) => Op::Sync { stream: number },
-                ("sync", true) => Op::SyncEvent { event: number },
-                (_, false) => Op::DropStream { stream: number },
-                (_, true) => Op::DropEvent { event: number },
-            });
-        }
+        "send" => return Ok(Op::Send { channel: words.name('c')? }),
+        "recv" => return Ok(Op::Recv { channel: words.name('c')? }),
+        "query" | "sync" | "drop" => return stream_or_event_op(first, words.word()),
         _ => {}
     }
     let verb = words.word();
     if verb == "=" && first.starts_with('e') {
-        let event = name(first, 'e')?;
-        let sort = match words.word() {
-            "record" => return Ok(Op::RecordNew { event, stream: words.name('s')? }),
-            "event" => EventKind::Plain,
-            "timed" => EventKind::Timed,
-            "blocking" => EventKind::Blocking,
-            other => return unknown(other),
-        };
-        return Ok(Op::Event { event, sort, device: words.name(' ')? });
+        return new_event(name(first, 'e')?, words);
     }
     if !matches!(verb, "=" | "task" | "gate" | "record" | "wait" | "fork" | "join") {
         return unknown(if verb.is_empty() { first } else { verb });
     }
     let stream = name(first, 's')?;
     Ok(match verb {
-        "=" => {
-            let sort = match words.word() {
-                "clone" => return Ok(Op::Clone { stream, of: words.name('s')? }),
-                "stream" => StreamKind::New,
-                "owner" => StreamKind::Owner,
-                "raw" => StreamKind::Raw,
-                "default" => StreamKind::Default,
-                "own" => StreamKind::Own,
-                other => return unknown(other),
-            };
-            Op::Stream { stream, sort, device: words.name(' ')? }
-        }
+        "=" => return new_stream(stream, words),
         "task" => {
             let task = words.name('t')?;
             let reads = match words.word() {
                 "" => Vec::new(),
                 "reads" => words.names('t')?,
-                other => return Err(Why::TooMuch { word: other.into() }),
+                other => return Err(ParseErrorKind::Trailing { word: other.into() }),
             };
             Op::Task { stream, task, reads }
         }
@@ -170,10 +142,54 @@ fn op(words: &mut Words<'_>) -> Result<Op, Why> {
         "fork" => Op::Fork { stream, branches: words.names('s')? },
         "join" => Op::Join { stream, branches: words.names('s')? },
         _ => match words.word() {
-            what if what.starts_with('e') => Op::Wait { stream, event: name(what, 'e')? },
-            what => Op::WaitStream { stream, other: name(what, 's')? },
+            target if target.starts_with('e') => Op::Wait { stream, event: name(target, 'e')? },
+            target => Op::WaitStream { stream, other: name(target, 's')? },
         },
     })
+}
+
+fn unknown(word: &str) -> Result<Op, ParseErrorKind> {
+    Err(ParseErrorKind::Operation { word: word.into() })
+}
+
+/// Parses `query`, `sync` or `drop` with its stream or event.
+fn stream_or_event_op(verb: &str, target: &str) -> Result<Op, ParseErrorKind> {
+    let is_event = target.starts_with('e');
+    let number = name(target, if is_event { 'e' } else { 's' })?;
+    Ok(match (verb, is_event) {
+        ("query", false) => Op::Query { stream: number },
+        ("query", true) => Op::QueryEvent { event: number },
+        ("sync", false) => Op::Sync { stream: number },
+        ("sync", true) => Op::SyncEvent { event: number },
+        (_, false) => Op::DropStream { stream: number },
+        (_, true) => Op::DropEvent { event: number },
+    })
+}
+
+/// Parses what follows `e0 =`.
+fn new_event(event: u8, words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
+    let kind = match words.word() {
+        "record" => return Ok(Op::RecordNew { event, stream: words.name('s')? }),
+        "event" => EventKind::Plain,
+        "timed" => EventKind::Timed,
+        "blocking" => EventKind::Blocking,
+        other => return unknown(other),
+    };
+    Ok(Op::Event { event, kind, device: words.name(' ')? })
+}
+
+/// Parses what follows `s0 =`.
+fn new_stream(stream: u8, words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
+    let kind = match words.word() {
+        "clone" => return Ok(Op::Clone { stream, of: words.name('s')? }),
+        "stream" => StreamKind::New,
+        "owner" => StreamKind::Owner,
+        "raw" => StreamKind::Raw,
+        "default" => StreamKind::Default,
+        "own" => StreamKind::Own,
+        other => return unknown(other),
+    };
+    Ok(Op::Stream { stream, kind, device: words.name(' ')? })
 }
 
 #[cfg(test)]
@@ -204,16 +220,16 @@ query s0
 query e0
 sync s0
 sync e0
-look
+check
 drop s0
 drop e0
 barrier
-1: tell c0
-2: hear c0
+1: send c0
+2: recv c0
 ";
 
     #[test]
-    fn a_program_reads_as_it_is_written() {
+    fn text_round_trips_through_a_program() {
         let program: Program = ALL.parse().unwrap();
         assert_eq!(program.to_string(), ALL);
         assert_eq!((program.threads(), program.devices()), (3, 2));
@@ -222,24 +238,24 @@ barrier
     }
 
     #[test]
-    fn what_is_no_statement_is_named() {
+    fn parse_names_the_wrong_word() {
         let cases = [
-            ("s0 task", "\"\" should be 't'"),
-            ("s0 task t0 read t1", "\"read\" is too much"),
-            ("s64 task t0", "\"s64\" should be 's'"),
-            ("s+1 task t0", "\"s+1\" should be 's'"),
-            ("s0 jump", "there is no \"jump\""),
-            ("hello", "there is no \"hello\""),
-            ("e0 record s0", "\"e0\" should be 's'"),
-            ("s0 = streams 0", "there is no \"streams\""),
-            ("e0 = streams 0", "there is no \"streams\""),
-            ("s0 = stream x", "\"x\" should be ' '"),
-            ("x: look", "\"x\" should be ' '"),
-            ("query", "\"\" should be 's'"),
-            ("look twice", "\"twice\" is too much"),
+            ("s0 task", "\"\" is not a name; write 't'"),
+            ("s0 task t0 read t1", "\"read\" follows the end"),
+            ("s64 task t0", "\"s64\" is not a name; write 's'"),
+            ("s+1 task t0", "\"s+1\" is not a name; write 's'"),
+            ("s0 jump", "\"jump\" is not an operation"),
+            ("hello", "\"hello\" is not an operation"),
+            ("e0 record s0", "\"e0\" is not a name; write 's'"),
+            ("s0 = streams 0", "\"streams\" is not an operation"),
+            ("e0 = streams 0", "\"streams\" is not an operation"),
+            ("s0 = stream x", "\"x\" is not a name; write ' '"),
+            ("x: check", "\"x\" is not a name; write ' '"),
+            ("query", "\"\" is not a name; write 's'"),
+            ("check twice", "\"twice\" follows the end"),
         ];
         for (text, why) in cases {
-            let error = format!("look\n{text}\n").parse::<Program>().unwrap_err();
+            let error = format!("check\n{text}\n").parse::<Program>().unwrap_err();
             assert_eq!((error.line, error.text.as_str()), (2, text));
             assert!(error.to_string().contains(why), "{error}");
         }

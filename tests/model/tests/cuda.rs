@@ -1,4 +1,4 @@
-//! Random programs on the CUDA backend.
+//! The corpus and random programs on the CUDA backend.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,4 @@
-//! Random programs on the CUDA backend, over the simulated driver of `tests/driver-sim` with two
-//! devices.
+//! The corpus and random programs on the CUDA backend, over the simulated driver with two devices.
 
 use std::process::ExitCode;
 
@@ -9,9 +8,9 @@ use gpu_stream_model::run::Options;
 
 fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
-    let found = unsafe {
+    let driver = unsafe {
         ask_for_cuda_queues();
         driver_sim::install(2)
     };
-    harness::main(found.and_then(|()| CudaFixture::new()), 1_000, Options::default())
+    harness::main(driver.and_then(|()| CudaFixture::new()), 1_000, Options::default())
 }

@@ -1,4 +1,4 @@
-//! What was found first is told, whatever the search for a smaller program does to the process.
+//! The original failure is printed even if a smaller program hangs or ends the process.
 
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -13,23 +13,24 @@ use gpu_stream_host::{Gate, Host, HostStream};
 use gpu_stream_model::campaign::{self, Campaign};
 use gpu_stream_model::run::{Options, Runner};
 
-/// Set in the process that is to find something: what happens in it then.
+/// Environment variable of the child process: what a smaller program does there.
 const THEN: &str = "GPU_STREAM_MODEL_TEST_THEN";
 
-/// What no task stores.
+/// A value that no task stores.
 const WRONG: u32 = 4_000_000_007;
 
-/// The host's fixture, which reads all numbers of one program wrongly, and then does something worse.
-struct Breaks {
+/// Host fixture that returns wrong numbers for one program, and calls `then` in the next program.
+struct BrokenFixture {
     host: HostFixture,
-    /// Whether a number was read.
+    /// `true` once a number was read.
     has_loaded: AtomicBool,
-    /// Whether another program began after that.
+    /// `true` once another program has begun after that.
     is_next: AtomicBool,
+    /// What the next program does.
     then: fn(),
 }
 
-impl Fixture for Breaks {
+impl Fixture for BrokenFixture {
     type Backend = Host;
     type Foreign = HostForeign;
     type Gate = Gate;
@@ -56,7 +57,7 @@ impl Fixture for Breaks {
     }
 
     fn data(&self, device: Device, value: u32) -> Result<HostData, Verdict> {
-        // A program takes its numbers before it runs, and those of one that failed are not used again.
+        // A program takes its numbers before it runs, and those of a failed program are not reused.
         self.is_next.fetch_or(self.has_loaded.load(Ordering::SeqCst), Ordering::SeqCst);
         self.host.data(device, value)
     }
@@ -104,7 +105,7 @@ fn exit() {
     std::process::exit(9);
 }
 
-/// Only in a process of its own: finds something, and looks for a smaller program.
+/// Child process: runs a campaign that fails and then shrinks. Does nothing in the parent.
 #[test]
 fn child() {
     let then = match std::env::var(THEN).as_deref() {
@@ -112,39 +113,40 @@ fn child() {
         Ok("exit") => exit,
         _ => return,
     };
-    let no = || AtomicBool::new(false);
+    let new_flag = || AtomicBool::new(false);
     let host = HostFixture::new();
-    let fixture = Breaks { host, has_loaded: no(), is_next: no(), then };
+    let fixture = BrokenFixture { host, has_loaded: new_flag(), is_next: new_flag(), then };
     let options = Options { exact: true, limit: Duration::from_millis(400), candidates: 50 };
     let mut runner = Runner::new(Arc::new(fixture), options).unwrap();
     let caught = campaign::run(&mut runner, &Campaign::new(10), &options);
     panic!("the process should have ended: {caught:?}");
 }
 
-fn in_a_process(then: &str) -> Output {
+/// Runs `child` in a process of its own.
+fn run_child(then: &str) -> Output {
     let program = std::env::current_exe().unwrap();
     let line = ["--exact", "child", "--nocapture"];
     Command::new(program).args(line).env(THEN, then).output().unwrap()
 }
 
-/// How often the output has the finding, and how to run the program again.
-fn messages(output: &Output) -> [usize; 2] {
+/// Counts the failures in the output, and the lines that say how to run the program again.
+fn count_messages(output: &Output) -> [usize; 2] {
     let text = String::from_utf8_lossy(&output.stderr);
     let count = |part: &str| text.matches(part).count();
     assert!(!text.contains("the process should have ended"), "{text}");
-    [count(" fails on host:\n\ns0 = "), count("again: GPU_STREAM_MODEL_SEED=1:")]
+    [count(" fails on host:\n\ns0 = "), count("run again with: GPU_STREAM_MODEL_SEED=1:")]
 }
 
 #[test]
-fn a_hang_of_a_smaller_program_hides_no_finding() {
-    let output = in_a_process("hang");
+fn hang_of_a_smaller_program_keeps_the_original_failure() {
+    let output = run_child("hang");
     assert_eq!(output.status.code(), Some(101), "{output:?}");
-    assert_eq!(messages(&output), [2, 2], "before the search, and with the hang: {output:?}");
+    assert_eq!(count_messages(&output), [2, 2], "before the search, and with the hang: {output:?}");
 }
 
 #[test]
-fn a_smaller_program_that_ends_the_process_hides_no_finding() {
-    let output = in_a_process("exit");
+fn exit_of_a_smaller_program_keeps_the_original_failure() {
+    let output = run_child("exit");
     assert_eq!(output.status.code(), Some(9), "{output:?}");
-    assert_eq!(messages(&output), [1, 1], "before the search: {output:?}");
+    assert_eq!(count_messages(&output), [1, 1], "before the search: {output:?}");
 }

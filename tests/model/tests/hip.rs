@@ -1,5 +1,6 @@
-//! Random programs on the HIP backend: on an AMD GPU if the machine has one, else over the simulated
-//! HSA runtime of `tests/hsa-sim`, with one device.
+//! The corpus and random programs on the HIP backend.
+//!
+//! Runs on an AMD GPU if the machine has one, else over the simulated HSA runtime with one device.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,12 +12,12 @@ use gpu_stream_model::run::Options;
 fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
     unsafe { ask_for_hip_queues() };
-    // AMD's kernel driver, without which there is no AMD GPU.
+    // The device node of AMD's kernel driver; without it there is no AMD GPU.
     if !Path::new("/dev/kfd").exists()
         && let Err(reason) = hsa_sim::preload()
     {
-        // Whatever HIP then says is the outcome: it may be HIP's NVIDIA platform.
-        eprintln!("note: no AMD GPU, and no simulation of one: {reason}");
+        // Continue: this may be HIP's NVIDIA platform. Otherwise HIP reports the error.
+        eprintln!("note: no AMD GPU and no simulated one: {reason}");
     }
     harness::main(HipFixture::new(), 500, Options::default())
 }

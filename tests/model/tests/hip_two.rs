@@ -1,5 +1,4 @@
-//! Random programs on the HIP backend, over the simulated HSA runtime of `tests/hsa-sim` with two
-//! devices.
+//! The corpus and random programs on the HIP backend, over the simulated HSA runtime with two devices.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Random programs on the host backend.
+//! The corpus and random programs on the host backend.
 
 use std::convert::Infallible;
 use std::process::ExitCode;

@@ -1,8 +1,8 @@
-//! Every public item of gpu-stream, used once: if a feature took one away, this would not compile.
+//! Every public item of gpu-stream, used once: if a feature removed one, this would not compile.
 
 macro_rules! api {
     ($($(#[$only:meta])* $item:path),* $(,)?) => {
-        /// Their names.
+        /// The names of the items.
         pub const ITEMS: &[&str] = &[$($(#[$only])* stringify!($item)),*];
 
         $(
@@ -98,7 +98,7 @@ api! {
 
 #[cfg(test)]
 mod tests {
-    /// The names that the `pub use` lines of a `lib.rs` give.
+    /// Returns the names in the `pub use` lines of a `lib.rs`.
     fn exported(lib: &str) -> Vec<String> {
         let uses = lib.split("pub use ").skip(1).filter_map(|rest| rest.split(';').next());
         let names = uses.flat_map(|item| match item.split_once('{') {
@@ -118,7 +118,7 @@ mod tests {
         let names: Vec<_> = crates.into_iter().flat_map(exported).collect();
         assert!(names.len() > 40, "the lists were read: {names:?}");
         for name in names {
-            // Without the feature, the names of a vendor are no part of this list.
+            // Without the feature, the list does not contain the vendor's names.
             let of_vendor = |vendor| name.to_lowercase().starts_with(vendor);
             if cfg!(not(feature = "cuda")) && of_vendor("cuda")
                 || cfg!(not(feature = "hip")) && of_vendor("hip")

@@ -1,8 +1,8 @@
-//! A library as a user would write it: for any stream of any backend, by the traits alone.
+//! A library as a user would write it: for any stream of any backend, with only the traits.
 //!
-//! [`Pipeline`] is the part about order; [`prefix_sum`] is something to do with it. Neither names a
-//! backend, and neither blocks: the caller's stream is ordered before and after the work, and the
-//! caller's thread goes on.
+//! [`Pipeline`] makes the order; [`prefix_sum`] is an algorithm that uses it. Neither names a
+//! backend, and neither blocks. The work is ordered after the caller's earlier work and before its
+//! later work, and the caller's thread continues.
 
 mod pipeline;
 mod scan;

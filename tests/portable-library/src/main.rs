@@ -1,6 +1,7 @@
-//! A program that chooses the backend while it runs, and uses the portable library through `Any`.
+//! A program that chooses the backend at run time, and uses the portable library through `Any`.
 //!
-//! `gpu-stream-portable-library [--backend NAME]`, or `--api` for what of gpu-stream this build has.
+//! Usage: `gpu-stream-portable-library [--backend NAME]`, or `--api`, which prints the items of
+//! gpu-stream in this build.
 
 mod api;
 
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The sums of the squares, on the backend with this name or on the best one there is.
+/// Computes the sums of the squares, on the named backend or on the best one that is ready.
 fn run(name: Option<&str>) -> Result<(), Box<dyn Error>> {
     let device = match name {
         Some(name) => backend(name.parse()?)?.devices()?[0],
@@ -44,7 +45,7 @@ fn run(name: Option<&str>) -> Result<(), Box<dyn Error>> {
     let pipeline = Pipeline::new(&caller, 4)?;
     let numbers = Numbers::new(&(1..=1000).collect::<Vec<_>>(), 4);
 
-    // What the caller has before and after the library's work, on the caller's own stream.
+    // The caller's own work, before and after the library's work.
     let squares = numbers.clone();
     caller.launch_host_func(Box::new(move || squares.change(|value| value * value)))?;
     prefix_sum(&pipeline, &caller, &numbers)?;
@@ -55,12 +56,12 @@ fn run(name: Option<&str>) -> Result<(), Box<dyn Error>> {
     let last = numbers.to_vec()[999];
     println!("half of the sum of the first 1000 squares, on {device}: {last}");
     if last != 1000 * 1001 * 2001 / 6 / 2 {
-        return Err("that is wrong".into());
+        return Err("the sum is wrong".into());
     }
     Ok(())
 }
 
-/// One line for each thing, so that the lines of two builds can be compared.
+/// Prints one line for each backend and item, so that the lines of two builds can be compared.
 fn print_api() {
     for item in available() {
         println!("known {}", item.backend);

@@ -1,16 +1,17 @@
-//! Stages of work on several streams of one's own, in the middle of somebody else's: [`Pipeline`].
+//! Stages of work on several streams, between two pieces of work of the caller's stream:
+//! [`Pipeline`].
 
 use std::sync::Arc;
 
 use gpu_stream::prelude::*;
 
-/// One stage: it is called for every lane, with the lane's number, on whatever thread the backend
-/// uses.
+/// A stage. It is called for every lane, with the lane's number, on a thread of the backend's
+/// choice.
 pub type Stage = Arc<dyn Fn(usize) + Send + Sync>;
 
-/// Stages that run one after the other, each on several lanes side by side.
+/// Stages that run one after the other, each on several lanes in parallel.
 ///
-/// The lanes are streams of the pipeline's own. [`run`](Self::run) puts the whole of it into the
+/// The lanes are the pipeline's own streams. [`run`](Self::run) inserts the whole pipeline into the
 /// caller's stream, as if it were one piece of work there.
 #[derive(Debug)]
 pub struct Pipeline<B: Backend> {
@@ -28,19 +29,19 @@ impl<B: Backend> Pipeline<B> {
         Ok(Pipeline { lanes: (0..lanes).map(new_stream).collect::<Result<_, _>>()? })
     }
 
-    /// The streams, one for each lane.
+    /// Returns the streams, one for each lane.
     pub fn lanes(&self) -> &[B::Stream] {
         &self.lanes
     }
 
-    /// Submits `stages`: after all that `caller` has now, and before all that it gets later. Does
-    /// not block.
+    /// Submits `stages`, after all current work of `caller` and before all its later work. Does not
+    /// block.
     ///
-    /// No lane begins a stage before all lanes have ended the one before.
+    /// No lane begins a stage before all lanes have ended the previous one.
     ///
     /// # Errors
-    /// What the backend says. What was submitted before the error still runs, and the caller's
-    /// stream comes after it if the backend lets it.
+    /// The backend's errors. Work that was submitted before the error still runs, and the caller's
+    /// later work runs after it if the backend allows.
     pub fn run<S: Stream<Backend = B>>(
         &self,
         caller: &S,
@@ -48,8 +49,8 @@ impl<B: Backend> Pipeline<B> {
     ) -> Result<(), B::Error> {
         caller.fork(&self.lanes)?;
         let submitted = self.submit(stages);
-        // Also after an error: the caller may free what the stages use as soon as its own stream is
-        // done.
+        // Join even after an error: the caller may free what the stages use as soon as its own
+        // stream is done.
         let joined = caller.join(&self.lanes);
         submitted.and(joined)
     }
@@ -57,7 +58,7 @@ impl<B: Backend> Pipeline<B> {
     fn submit(&self, stages: &[Stage]) -> Result<(), B::Error> {
         for (number, stage) in stages.iter().enumerate() {
             if number > 0 {
-                self.meet()?;
+                self.barrier()?;
             }
             for (index, lane) in self.lanes.iter().enumerate() {
                 let stage = Arc::clone(stage);
@@ -67,8 +68,8 @@ impl<B: Backend> Pipeline<B> {
         Ok(())
     }
 
-    /// Every lane waits for every other.
-    fn meet(&self) -> Result<(), B::Error> {
+    /// Makes every lane wait for every other (a barrier).
+    fn barrier(&self) -> Result<(), B::Error> {
         let Some((first, others)) = self.lanes.split_first() else { return Ok(()) };
         first.join(others)?;
         first.fork(others)

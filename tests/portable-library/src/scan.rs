@@ -6,12 +6,12 @@ use gpu_stream::prelude::*;
 
 use crate::{Pipeline, Stage};
 
-/// Numbers that streams work on, in one part for each lane. Cloning it clones a share.
+/// Numbers that streams work on, in several parts. Cloning it clones a reference to them.
 #[derive(Clone, Debug)]
 pub struct Numbers(Arc<[Mutex<Vec<u64>>]>);
 
 impl Numbers {
-    /// `values`, cut into `parts` parts that are as equal as can be.
+    /// Splits `values` into `parts` parts of nearly equal size.
     pub fn new(values: &[u64], parts: usize) -> Self {
         let parts = parts.max(1);
         let cut = |part: usize| part * values.len() / parts;
@@ -19,7 +19,7 @@ impl Numbers {
         Numbers((0..parts).map(range).map(Mutex::new).collect())
     }
 
-    /// How many parts there are.
+    /// Returns the number of parts.
     pub fn parts(&self) -> usize {
         self.0.len()
     }
@@ -31,20 +31,19 @@ impl Numbers {
         }
     }
 
-    /// What the numbers are at this moment.
+    /// Returns the current numbers.
     pub fn to_vec(&self) -> Vec<u64> {
         (0..self.parts()).flat_map(|part| self.part(part).clone()).collect()
     }
 
-    // The lock is never waited for in a run: what keeps the lanes apart is the order of the
-    // streams.
+    // The lock is never contended in a run: the order of the streams keeps the lanes apart.
     fn part(&self, part: usize) -> MutexGuard<'_, Vec<u64>> {
         self.0[part].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Replaces each number by the sum of it and all before it, on the lanes of `pipeline`, in the middle
-/// of `caller`. Does not block: `numbers` holds the sums for what `caller` gets from here on.
+/// Replaces each number by the sum of it and all before it, on the lanes of `pipeline`. Does not
+/// block: later work of `caller` sees the sums in `numbers`.
 ///
 /// # Errors
 /// As [`Pipeline::run`].
@@ -56,8 +55,8 @@ pub fn prefix_sum<S: Stream>(
     pipeline.run(caller, &stages(numbers, pipeline.lanes().len()))
 }
 
-/// First the sums within each part, then each part what the ones before it came to. A lane has every
-/// `lanes`th part.
+/// Returns the two stages: the sums within each part, then the addition of the totals of all
+/// earlier parts. A lane has every `lanes`th part.
 fn stages(numbers: &Numbers, lanes: usize) -> [Stage; 2] {
     let parts = numbers.parts();
     let of_lane = move |lane: usize| (lane..parts).step_by(lanes);

@@ -1,5 +1,5 @@
-//! The program that chooses at run time: what it prints, and what it says to a choice that it
-//! cannot have.
+//! The program that chooses at run time: its output, and its error for a backend that is not
+//! available.
 
 use std::process::{Command, Output};
 
@@ -19,7 +19,7 @@ fn refused(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn the_best_backend_and_the_named_one_give_the_same() {
+fn program_prints_the_same_result_on_the_best_and_the_named_backend() {
     let best = Any::device(0).expect("the host always is ready").to_string();
     let best = (&[][..], &*best);
     for (arguments, device) in
@@ -33,7 +33,7 @@ fn the_best_backend_and_the_named_one_give_the_same() {
 }
 
 #[test]
-fn what_cannot_be_had_is_told_apart() {
+fn program_reports_why_a_backend_is_not_available() {
     for item in available().iter().filter(|item| !item.is_ready()) {
         let text = refused(&["--backend", item.backend.name()]);
         let why = item.probe.as_ref().err().map(ToString::to_string).unwrap_or_default();

@@ -1,14 +1,14 @@
-//! A feature may add and must not take away: every set of features builds, and a larger one has all
-//! of a smaller.
+//! A feature may add items and must not remove any. Every set of features builds, and a larger set
+//! has all items of a smaller one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Without `hip-sys`, which needs ROCm's headers to be built.
+/// The features, without `hip-sys`, which needs ROCm's headers to build.
 const FEATURES: [&str; 3] = ["cuda", "cudarc", "hip"];
 
-/// What a build has, one line for each thing.
+/// The contents of a build, one line for each backend and item.
 type Api = BTreeSet<String>;
 
 struct Build {
@@ -16,8 +16,8 @@ struct Build {
     api: Api,
 }
 
-/// Builds the program with these features, in a target folder of the test's own, and asks it for
-/// its API.
+/// Builds the program with these features, in the test's own target folder, and runs it to list its
+/// API.
 fn build(features: BTreeSet<&'static str>) -> Build {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("features");
     let list: Vec<_> = features.iter().copied().collect();
@@ -26,13 +26,13 @@ fn build(features: BTreeSet<&'static str>) -> Build {
         .args(["build", "--bin", "gpu-stream-portable-library", "--features", &list.join(",")])
         .arg("--target-dir")
         .arg(&target)
-        .env("CARGO_PROFILE_DEV_DEBUG", "0") // quicker, and nobody looks
-        // Only the folder above counts: a build for another target would put the program elsewhere.
+        .env("CARGO_PROFILE_DEV_DEBUG", "0") // faster: debug info is not used
+        // Uses only the folder above: a build for another target would put the program elsewhere.
         .env_remove("CARGO_BUILD_TARGET")
         .output()
         .expect("cargo starts");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "features {list:?} do not build:\n{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "features {list:?} do not build:\n{stderr}");
 
     let program = format!("gpu-stream-portable-library{}", std::env::consts::EXE_SUFFIX);
     let program = target.join("debug").join(program);
@@ -48,7 +48,7 @@ fn lines(program: &Path, arguments: &[&str]) -> Api {
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
-/// All sets that can be made of the features.
+/// Returns all subsets of the features.
 fn sets() -> impl Iterator<Item = BTreeSet<&'static str>> {
     (0..1 << FEATURES.len()).map(|bits: u32| {
         let on = |&(index, _): &(usize, &str)| bits & (1 << index) != 0;

@@ -1,7 +1,7 @@
-//! That the pipeline's work comes after what the caller had, and before what the caller gets. Gates
-//! hold streams back, and the log and the data would be wrong if something did not wait.
+//! The pipeline's work runs after the caller's earlier work, and before its later work. Gates hold
+//! streams back, and the log and the data would be wrong if something did not wait.
 //!
-//! Every test runs on the host's own type of stream and on the one that is chosen at run time.
+//! Every test runs on the host's own stream type and on the type that is chosen at run time.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use gpu_stream::prelude::*;
 use gpu_stream::{Any, AnyStream, Host, HostFunc, HostStream};
 use gpu_stream_portable_library::{Numbers, Pipeline, Stage, prefix_sum};
 
-/// What the tests have to know of a backend that runs on the host.
+/// A backend that runs on the host, with conversions from and to host streams.
 trait OnHost: Backend {
     fn wrap(stream: &HostStream) -> Self::Stream;
     fn host(stream: &Self::Stream) -> &HostStream;
@@ -40,7 +40,7 @@ fn device() -> Device {
     Host::device(0).unwrap()
 }
 
-/// The caller's stream, as the host's type and as the one under test.
+/// Returns the caller's stream, as the host's type and as the type under test.
 fn caller<B: OnHost>() -> (HostStream, B::Stream) {
     let stream = Host::new_stream(device(), StreamOptions::new()).unwrap();
     let wrapped = B::wrap(&stream);
@@ -76,14 +76,14 @@ impl Log {
     }
 }
 
-/// Everything that nothing holds back has run after this.
+/// Waits until all work that is not held back has run.
 fn settle_all<B: OnHost>(pipeline: &Pipeline<B>, caller: &HostStream) {
     let mut streams: Vec<_> = pipeline.lanes().iter().map(B::host).collect();
     streams.push(caller);
     wait_quiescent(&streams).expect("no task calls this");
 }
 
-fn it_comes_after_what_the_caller_had<B: OnHost>() {
+fn pipeline_runs_after_earlier_work_of_the_caller<B: OnHost>() {
     let (log, (host, caller)) = (Log::default(), caller::<B>());
     let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
     let gate = hold(&host);
@@ -97,7 +97,7 @@ fn it_comes_after_what_the_caller_had<B: OnHost>() {
     assert_eq!(log.lines()[0], "caller");
 }
 
-fn it_comes_before_what_the_caller_gets<B: OnHost>() {
+fn pipeline_runs_before_later_work_of_the_caller<B: OnHost>() {
     for held in 0..3 {
         let (log, (host, caller)) = (Log::default(), caller::<B>());
         let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
@@ -120,7 +120,7 @@ fn it_comes_before_what_the_caller_gets<B: OnHost>() {
     }
 }
 
-fn a_stage_waits_for_all_lanes_of_the_one_before<B: OnHost>() {
+fn stage_waits_for_all_lanes_of_the_previous_stage<B: OnHost>() {
     for held in 0..3 {
         let (log, (host, caller)) = (Log::default(), caller::<B>());
         let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
@@ -151,12 +151,12 @@ fn two_runs_on_one_pipeline_keep_both_callers_in_order<B: OnHost>() {
     assert_eq!(log.lines()[4], "end");
 }
 
-fn a_failed_stage_is_not_lost<B: OnHost>() {
+fn failed_stage_is_reported<B: OnHost>() {
     let (log, (_, caller)) = (Log::default(), caller::<B>());
     let pipeline = Pipeline::<B>::new(&caller, 2).unwrap();
     let fails: Stage = Arc::new(|lane| assert_ne!(lane, 1, "this stage fails on purpose"));
-    // Either the join says so, if the lane has failed by then, or the caller's stream does when it
-    // comes to it.
+    // Either the join returns the fault, if the lane has failed by then, or the caller's stream
+    // returns it when it reaches the wait.
     let submitted = pipeline.run(&caller, &[fails]);
     let later = caller.launch_host_func(log.work("after a fault"));
     let done = caller.synchronize();
@@ -164,7 +164,7 @@ fn a_failed_stage_is_not_lost<B: OnHost>() {
     assert!(kinds.contains(&Some(ErrorKind::StreamFault)), "{kinds:?}");
 }
 
-fn the_sums_are_right<B: OnHost>() {
+fn prefix_sum_computes_all_sums<B: OnHost>() {
     let values: Vec<u64> = (0..1009).map(|n| n * n % 257).collect();
     let mut sum = 0;
     let add = |value: &u64| {
@@ -189,7 +189,7 @@ fn the_sums_are_right<B: OnHost>() {
     }
 }
 
-fn a_pipeline_without_lanes_is_nothing<B: OnHost>() {
+fn pipeline_without_lanes_does_nothing<B: OnHost>() {
     let (log, (_, caller)) = (Log::default(), caller::<B>());
     let pipeline = Pipeline::<B>::new(&caller, 0).unwrap();
     pipeline.run(&caller, &[log.stage("a"), log.stage("b")]).unwrap();
@@ -210,17 +210,17 @@ macro_rules! on_both {
 }
 
 on_both! {
-    it_comes_after_what_the_caller_had
-    it_comes_before_what_the_caller_gets
-    a_stage_waits_for_all_lanes_of_the_one_before
+    pipeline_runs_after_earlier_work_of_the_caller
+    pipeline_runs_before_later_work_of_the_caller
+    stage_waits_for_all_lanes_of_the_previous_stage
     two_runs_on_one_pipeline_keep_both_callers_in_order
-    a_failed_stage_is_not_lost
-    the_sums_are_right
-    a_pipeline_without_lanes_is_nothing
+    failed_stage_is_reported
+    prefix_sum_computes_all_sums
+    pipeline_without_lanes_does_nothing
 }
 
 #[test]
-fn a_threads_own_stream_may_be_the_caller() {
+fn per_thread_stream_can_be_the_caller() {
     let numbers = Numbers::new(&[1, 2, 3, 4], 2);
     let typed = Host::per_thread_stream(device()).unwrap();
     let pipeline = Pipeline::new(&typed, 2).unwrap();

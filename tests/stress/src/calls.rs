@@ -1,16 +1,17 @@
-//! How often the driver's functions were called, if somebody counts: the library that
-//! `tests/stress/count-calls` makes stands before the driver's and does.
+//! Call counts of the driver: [`Calls`].
+//!
+//! Available if the backend runs over an interposer library that `tests/stress/count-calls` built.
 
 use std::ffi::{CString, c_char};
 
 use gpu_stream_core::BackendKind;
 
-/// The function that only the counting library has.
+/// Name of the function that only the interposer library exports.
 const COUNT: &[u8] = b"gpu_stream_calls_of\0";
 
 type CallsOf = unsafe extern "C" fn(*const c_char) -> u64;
 
-/// Asks the counting library.
+/// Call counts of the interposer library.
 #[derive(Clone, Copy, Debug)]
 pub struct Calls {
     of: CallsOf,
@@ -19,8 +20,9 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// The counts of the backend's driver, if the variable that names its library names one that
-    /// counts.
+    /// Returns the counts of the backend's driver.
+    ///
+    /// Returns `None` unless the variable that names the driver's library names an interposer library.
     pub fn of_backend(backend: BackendKind) -> Option<Self> {
         let (variable, create_event, destroy_event) = match backend {
             BackendKind::Cuda => ("GPU_STREAM_CUDA_LIBRARY", "cuEventCreate", "cuEventDestroy_v2"),
@@ -30,27 +32,27 @@ impl Calls {
             _ => return None,
         };
         let name = std::env::var_os(variable)?;
-        // SAFETY: the backend loads the same library, which the user has named for that.
+        // SAFETY: the user named this library for loading, and the backend loads the same one.
         let library = unsafe { libloading::Library::new(name) }.ok()?;
-        // SAFETY: only the counting library has a function of this name, with this signature.
+        // SAFETY: only the interposer library exports this name, and its signature is `CallsOf`.
         let of = *unsafe { library.get::<CallsOf>(COUNT) }.ok()?;
-        // So that the function is good for ever.
+        // Never unloaded, so `of` stays valid.
         std::mem::forget(library);
         Some(Calls { of, create_event, destroy_event })
     }
 
     fn count(&self, function: &str) -> u64 {
         let name = CString::new(function).unwrap_or_default();
-        // SAFETY: it takes a C string, and any will do.
+        // SAFETY: `name` is a live C string; the function accepts any string.
         unsafe { (self.of)(name.as_ptr()) }
     }
 
-    /// Events that the driver was asked to make.
+    /// Returns the number of calls that create an event.
     pub fn events_created(&self) -> u64 {
         self.count(self.create_event)
     }
 
-    /// Events that the driver was asked to destroy.
+    /// Returns the number of calls that destroy an event.
     pub fn events_destroyed(&self) -> u64 {
         self.count(self.destroy_event)
     }

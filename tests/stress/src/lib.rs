@@ -3,10 +3,11 @@
 pub mod calls;
 pub mod counters;
 pub mod memory;
+mod ops;
 mod ordering_checks;
 pub mod report;
 pub mod run;
-#[cfg(feature = "plant")]
+#[cfg(feature = "seeded-bugs")]
 pub mod seeded_bug;
 mod shared_handles;
 mod worker;

@@ -1,4 +1,4 @@
-//! The command of the hammer. See the README.
+//! Command line of the stress test. See the README.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,45 +8,49 @@ use clap::{Parser, ValueEnum};
 use gpu_stream_conformance::fixtures::HostFixture;
 use gpu_stream_stress::{Limits, Plan, Report, Sample, run};
 
-/// Many threads on shared and own streams of a backend. Ends with 1 if anything was found, with 2 if
-/// it cannot run, with 3 if it hangs.
+/// Stress-tests a backend: many threads on shared and private streams.
+///
+/// Exit status: 1 if there are findings, 2 if the backend cannot run here, 3 after a hang.
 #[derive(Parser)]
 struct Arguments {
-    /// `run` looks for what is wrong; `soak` also for what grows.
-    what: What,
+    /// `run` checks behaviour; `soak` also checks that memory does not grow.
+    mode: Mode,
+    /// The backend to test.
     #[arg(long, value_enum, default_value = "host")]
     backend: Backend,
-    /// Calls that all threads make together, as 1000000 or 1e6.
-    #[arg(long, value_parser = number, default_value = "1e6")]
+    /// Number of calls of all threads together, such as 1000000 or 1e6.
+    #[arg(long, value_parser = parse_count, default_value = "1e6")]
     operations: u64,
+    /// Number of threads.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
+    /// Seed of the random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Do only what has this in its name, as `query`; may be given several times.
+    /// Only the operations whose name contains this text, such as `query`. Can be repeated.
     #[arg(long)]
     only: Vec<String>,
-    /// Seconds without any progress after which the process is ended.
+    /// Seconds without any progress after which the process exits with status 3.
     #[arg(long, default_value_t = 180)]
     limit: u64,
-    /// How many MiB of resident memory may come after the first part of a soak, or `any`, where the
-    /// vendor's library is known to keep more and more.
-    #[arg(long, value_parser = mebibytes, default_value = "4")]
+    /// Allowed growth of resident memory after the first part of a soak, in MiB. `any` if the vendor's
+    /// library is known to retain memory.
+    #[arg(long, value_parser = parse_mebibytes, default_value = "4")]
     resident: u64,
-    /// Where to write the report as JSON.
+    /// File for the report in JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Where to write the report as Markdown.
+    /// File for the report in Markdown.
     #[arg(long)]
     markdown: Option<PathBuf>,
-    /// The defect to plant.
-    #[cfg(feature = "plant")]
+    /// The bug to seed.
+    #[cfg(feature = "seeded-bugs")]
     #[arg(long, value_enum)]
-    plant: Option<gpu_stream_stress::seeded_bug::SeededBug>,
+    seeded_bug: Option<gpu_stream_stress::seeded_bug::SeededBug>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum What {
+enum Mode {
     Run,
     Soak,
 }
@@ -60,19 +64,26 @@ enum Backend {
     Hip,
 }
 
-/// `1000000` or `1e6`.
-fn number(text: &str) -> Result<u64, String> {
-    let number: f64 = text.parse().map_err(|_| format!("{text} is no number"))?;
+/// Parses a number of calls, such as `1000000` or `1e6`.
+fn parse_count(text: &str) -> Result<u64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("{text} is not a number"))?;
     let fits = (1.0..=1e15).contains(&number) && number.fract() == 0.0;
-    if fits { Ok(number as u64) } else { Err(format!("{text} is no count of calls")) }
+    if fits {
+        Ok(number as u64)
+    } else {
+        Err(format!("{text} is not a number of calls; pass an integer from 1 to 1e15"))
+    }
 }
 
-/// Bytes of a number of MiB, or of `any`.
-fn mebibytes(text: &str) -> Result<u64, String> {
+/// Parses a number of MiB, or `any`, to bytes.
+fn parse_mebibytes(text: &str) -> Result<u64, String> {
     match text {
         "any" => Ok(u64::MAX),
-        _ => Ok(text.parse::<u32>().map_err(|_| format!("{text} is no number of MiB"))?.into())
-            .map(|count: u64| count << 20),
+        _ => Ok(text
+            .parse::<u32>()
+            .map_err(|_| format!("{text} is not a number of MiB; pass an integer or `any`"))?
+            .into())
+        .map(|count: u64| count << 20),
     }
 }
 
@@ -83,19 +94,19 @@ fn main() -> ExitCode {
     plan.seed = arguments.seed;
     plan.only = arguments.only;
     plan.limit = Duration::from_secs(arguments.limit);
-    #[cfg(feature = "plant")]
+    #[cfg(feature = "seeded-bugs")]
     {
-        plan.plant = arguments.plant;
+        plan.seeded_bug = arguments.seeded_bug;
     }
     let report = match start(arguments.backend, &plan) {
         Ok(report) => report,
         Err(reason) => {
-            eprintln!("it cannot run here: {reason}");
+            eprintln!("cannot run here: {reason}");
             return ExitCode::from(2);
         }
     };
     let mut findings = report.findings.clone();
-    if arguments.what == What::Soak {
+    if arguments.mode == Mode::Soak {
         findings.extend(
             report.growth(Limits { resident_bytes: arguments.resident, ..Limits::default() }),
         );
@@ -106,7 +117,7 @@ fn main() -> ExitCode {
         if let Some(path) = path
             && let Err(error) = std::fs::write(&path, text)
         {
-            findings.push(format!("{} cannot be written: {error}", path.display()));
+            findings.push(format!("{} could not be written: {error}", path.display()));
         }
     }
     for finding in &findings {
@@ -115,6 +126,7 @@ fn main() -> ExitCode {
     if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Runs the plan on the backend. Returns the reason if the backend cannot run here.
 fn start(backend: Backend, plan: &Plan) -> Result<Report, String> {
     match backend {
         Backend::Host => Ok(run(HostFixture::new(), plan, progress)),
@@ -124,7 +136,7 @@ fn start(backend: Backend, plan: &Plan) -> Result<Report, String> {
             // SAFETY: no other thread is running yet.
             unsafe { ask_for_cuda_queues() };
             if driver_sim::no_driver_here() {
-                // SAFETY: as above.
+                // SAFETY: no other thread is running yet.
                 unsafe { driver_sim::install(1) }?;
             }
             Ok(run(CudaFixture::new()?, plan, progress))
@@ -134,18 +146,19 @@ fn start(backend: Backend, plan: &Plan) -> Result<Report, String> {
             use gpu_stream_conformance::fixtures::{HipFixture, ask_for_hip_queues};
             // SAFETY: no other thread is running yet.
             unsafe { ask_for_hip_queues() };
-            // AMD's kernel driver, without which there is no AMD GPU.
+            // The device node of AMD's kernel driver; without it there is no AMD GPU.
             if !std::path::Path::new("/dev/kfd").exists()
                 && let Err(reason) = hsa_sim::preload()
             {
-                // Whatever HIP then says is the outcome: it may be HIP's NVIDIA platform.
-                eprintln!("note: no AMD GPU, and no simulation of one: {reason}");
+                // Continue: this may be HIP's NVIDIA platform. Otherwise HIP reports the error.
+                eprintln!("note: no AMD GPU and no simulated one: {reason}");
             }
             Ok(run(HipFixture::new()?, plan, progress))
         }
     }
 }
 
+/// Prints one line for a sample.
 fn progress(sample: &Sample) {
     let resident = sample.resident_bytes.unwrap_or(0) / 1024;
     eprintln!(

@@ -1,9 +1,9 @@
-//! What the process holds: a counting allocator, and what the system says.
+//! Memory of the process: [`heap`] by a counting allocator, [`process`] by the system.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The system's allocator, with counts. Programs that link this crate have it.
+/// The system allocator with counters. It is the global allocator of programs that link this crate.
 pub struct Counting;
 
 static ALLOCATED_BYTES: AtomicU64 = AtomicU64::new(0);
@@ -11,56 +11,59 @@ static FREED_BYTES: AtomicU64 = AtomicU64::new(0);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static FREES: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: the system's allocator does all of it; counting changes nothing.
+// SAFETY: forwards to `System`, which meets the contract; the counters do not touch the memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
         ALLOCATED_BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: the caller promises the same.
+        // SAFETY: `layout` has a non-zero size (caller contract).
         unsafe { System.alloc(layout) }
     }
 
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         FREES.fetch_add(1, Ordering::Relaxed);
         FREED_BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(place, layout) };
+        // SAFETY: `pointer` came from `alloc`, so from `System`, with this `layout` (caller contract).
+        unsafe { System.dealloc(pointer, layout) };
     }
 }
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// What Rust's allocator has given out and not got back; not what a vendor's library allocates for
-/// itself.
+/// Live allocations of Rust's heap. Does not include the allocations of a vendor's library.
 #[derive(Clone, Copy, Debug)]
 pub struct Heap {
-    /// Bytes that are in use.
+    /// Bytes in use.
     pub bytes: u64,
-    /// Allocations that are in use.
+    /// Allocations in use.
     pub blocks: u64,
-    /// Allocations ever made.
-    pub made: u64,
+    /// Allocations since the start of the process.
+    pub allocations: u64,
 }
 
-/// The heap at this moment. Exact only while no other thread allocates.
+/// Returns the current state of the heap. Exact only while no other thread allocates.
 pub fn heap() -> Heap {
-    let [made, freed] = [&ALLOCATIONS, &FREES].map(|count| count.load(Ordering::Relaxed));
-    let [given, taken] =
+    let [allocations, frees] = [&ALLOCATIONS, &FREES].map(|count| count.load(Ordering::Relaxed));
+    let [allocated, released] =
         [&ALLOCATED_BYTES, &FREED_BYTES].map(|count| count.load(Ordering::Relaxed));
-    Heap { bytes: given.saturating_sub(taken), blocks: made.saturating_sub(freed), made }
+    Heap {
+        bytes: allocated.saturating_sub(released),
+        blocks: allocations.saturating_sub(frees),
+        allocations,
+    }
 }
 
-/// What the system says of the process.
+/// Memory and threads of the process, as the system reports them.
 #[derive(Clone, Copy, Debug)]
 pub struct Process {
-    /// Bytes of memory that are resident, those of all libraries included.
+    /// Resident bytes, including those of all libraries.
     pub resident: u64,
-    /// Threads.
+    /// Number of threads.
     pub threads: u64,
 }
 
-/// The process at this moment; `None` where there is no `/proc`.
+/// Returns the current state of the process, or `None` if the system has no `/proc`.
 pub fn process() -> Option<Process> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let number = |name: &str| {

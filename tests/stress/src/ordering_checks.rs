@@ -1,25 +1,25 @@
-//! Calls whose effect is proven: work writes a number without a lock, and whoever comes after it by
-//! the contract reads it.
+//! Calls whose effect is checked: work writes a number without a lock, and a reader that the contract
+//! orders after it checks the value.
 
 use std::sync::Arc;
 
 use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{Event, Stream};
 
-use crate::counters::{Closure, Counters, Plain};
+use crate::counters::{Closure, Counters, UnsyncCell};
 use crate::worker::Worker;
 
-/// Submits a closure, and counts it.
+/// Submits a counted closure to the stream.
 pub(crate) fn submit<S: Stream>(
     counters: &Arc<Counters>,
     stream: &S,
     task: impl FnOnce(&Counters) + Send + 'static,
 ) -> Outcome {
     let closure = Closure::new(counters);
-    Ok(stream.launch_host_func(Box::new(move || task(closure.runs())))?)
+    Ok(stream.launch_host_func(Box::new(move || task(closure.count_run())))?)
 }
 
-/// How one stream is ordered after another.
+/// The means by which one stream is ordered after another.
 #[derive(Clone, Copy, Debug)]
 enum Link {
     WaitStream,
@@ -27,14 +27,14 @@ enum Link {
     OwnEvent,
     Fork,
     Join,
-    /// By a third stream.
-    Through,
+    /// Through a third stream.
+    ThirdStream,
 }
 
 const LINKS: [Link; 6] =
-    [Link::WaitStream, Link::NewEvent, Link::OwnEvent, Link::Fork, Link::Join, Link::Through];
+    [Link::WaitStream, Link::NewEvent, Link::OwnEvent, Link::Fork, Link::Join, Link::ThirdStream];
 
-/// How a thread waits for a stream.
+/// The means by which a thread waits for a stream.
 #[derive(Clone, Copy, Debug)]
 enum Wait {
     Stream,
@@ -46,13 +46,13 @@ enum Wait {
 const WAITS: [Wait; 4] = [Wait::Stream, Wait::NewEvent, Wait::OwnEvent, Wait::Status];
 
 impl<F: Fixture> Worker<'_, F> {
-    /// Work on a stream, and work on another one that is ordered after it.
-    pub(crate) fn prove_an_order(&mut self) -> Outcome {
-        let (first, second, third) = (self.any(), self.any(), self.any());
+    /// Writes on one stream, and checks the value on another stream that is ordered after it.
+    pub(crate) fn check_ordering(&mut self) -> Outcome {
+        let (first, second, third) = (self.any_stream(), self.any_stream(), self.any_stream());
         let link = LINKS[self.rng.usize(..LINKS.len())];
-        let (written, value) = (Plain::new(), self.rng.u64(1..));
+        let (written, value) = (UnsyncCell::new(), self.rng.u64(1..));
         let read = Arc::clone(&written);
-        let counters = Arc::clone(&self.world.counters);
+        let counters = Arc::clone(&self.handles.counters);
         submit(&counters, &first, move |_| written.set(value))?;
         match link {
             Link::WaitStream => second.wait_stream(&first)?,
@@ -64,29 +64,27 @@ impl<F: Fixture> Worker<'_, F> {
             }
             Link::Fork => first.fork([&third, &second])?,
             Link::Join => second.join([&first, &third])?,
-            Link::Through => {
+            Link::ThirdStream => {
                 third.wait_stream(&first)?;
                 second.wait_stream(&third)?;
             }
         }
         submit(&counters, &second, move |counters| {
             if read.get() != value {
-                counters.found(format!(
-                    "work that was ordered by {link:?} ran before what it is after"
-                ));
+                counters.found(format!("work that {link:?} orders after other work ran before it"));
             }
         })?;
-        self.made(4);
+        self.count_calls(4);
         Ok(())
     }
 
-    /// Work on a stream, and the thread, which waits for it.
-    pub(crate) fn prove_a_wait(&mut self) -> Outcome {
-        let stream = self.any();
+    /// Writes on a stream, and checks the value on this thread after a wait.
+    pub(crate) fn check_wait(&mut self) -> Outcome {
+        let stream = self.any_stream();
         let wait = WAITS[self.rng.usize(..WAITS.len())];
-        let (slot, value) = (Plain::new(), self.rng.u64(1..));
-        let written = Arc::clone(&slot);
-        submit(&self.world.counters, &stream, move |_| written.set(value))?;
+        let (number, value) = (UnsyncCell::new(), self.rng.u64(1..));
+        let written = Arc::clone(&number);
+        submit(&self.handles.counters, &stream, move |_| written.set(value))?;
         match wait {
             Wait::Stream => stream.synchronize()?,
             Wait::NewEvent => stream.record_event()?.synchronize()?,
@@ -102,10 +100,12 @@ impl<F: Fixture> Worker<'_, F> {
                 }
             }
         }
-        self.made(3);
-        if slot.get() == value {
+        self.count_calls(3);
+        if number.get() == value {
             return Ok(());
         }
-        Err(Verdict::failed(format_args!("a wait by {wait:?} ended before the work did")))
+        Err(Verdict::failed(format_args!(
+            "a wait by {wait:?} returned before the work was complete"
+        )))
     }
 }

@@ -1,4 +1,4 @@
-//! What a run says: its samples, what grew, and what was found wrong.
+//! Result of a run: [`Report`], its [`Sample`]s, and the [`Limits`] of growth.
 
 use std::fmt::Write as _;
 
@@ -6,60 +6,61 @@ use serde::Serialize;
 
 use crate::Plan;
 
-/// What was measured while all threads stood still and no stream had work.
+/// Measurement while all threads are paused and no stream has work.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sample {
-    /// After which part; 0 is before the first, when threads and streams are there.
+    /// Number of the part before it. 0 is before the first part, when threads and streams exist.
     pub part: u32,
-    /// Calls of the contract made so far.
+    /// Calls so far.
     pub operations: u64,
     /// Seconds since the start.
     pub seconds: f64,
-    /// Bytes in use of Rust's heap.
+    /// Bytes in use on Rust's heap.
     pub heap_bytes: u64,
-    /// Allocations in use of Rust's heap.
+    /// Allocations in use on Rust's heap.
     pub heap_blocks: u64,
-    /// Allocations ever made.
+    /// Allocations since the start of the process.
     pub allocations: u64,
-    /// Bytes of the process that are resident.
+    /// Resident bytes of the process.
     pub resident_bytes: Option<u64>,
-    /// Threads of the process.
+    /// Number of threads of the process.
     pub threads: Option<u64>,
-    /// Events that the threads have asked for with `new_event`.
-    pub events_asked_for: u64,
-    /// Events that the driver was asked to make, if somebody counts.
+    /// Events that the threads created with `new_event`.
+    pub events_requested: u64,
+    /// Events that the driver created, if its calls are counted.
     pub events_created: Option<u64>,
-    /// Events that the driver was asked to destroy, likewise.
+    /// Events that the driver destroyed, if its calls are counted.
     pub events_destroyed: Option<u64>,
     /// Closures that ran.
     pub closures: u64,
-    /// Owners of foreign streams that were made.
+    /// Owners of foreign streams that were created.
     pub owners: u64,
 }
 
 impl Sample {
-    /// Events that the driver has.
+    /// Returns the number of live events of the driver.
     pub fn events_alive(&self) -> Option<u64> {
         Some(self.events_created?.saturating_sub(self.events_destroyed?))
     }
 
-    /// Events that were made although nobody asked for one: for `record_event` and for waits.
-    pub fn events_besides(&self) -> Option<u64> {
-        Some(self.events_created?.saturating_sub(self.events_asked_for))
+    /// Returns the number of events created internally, for `record_event` and for waits.
+    pub fn events_internal(&self) -> Option<u64> {
+        Some(self.events_created?.saturating_sub(self.events_requested))
     }
 }
 
-/// How much may be more at the end than after the first part, by when pools and queues have come to
-/// their sizes.
+/// Allowed growth between the end of the first part and the end of the run.
+///
+/// By the end of the first part, pools and queues have reached their sizes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of Rust's heap.
     pub heap_bytes: u64,
-    /// Resident bytes: the allocators of eight threads keep free memory for themselves.
+    /// Resident bytes. The allocator caches free memory for each of the eight threads.
     pub resident_bytes: u64,
-    /// Events that the driver has, and events made that nobody asked for.
+    /// Live events of the driver, and events created internally.
     pub events: u64,
-    /// Threads: a driver may start some when it needs them.
+    /// Threads. A driver can start some on demand.
     pub threads: u64,
 }
 
@@ -69,26 +70,26 @@ impl Default for Limits {
     }
 }
 
-/// What a run says.
+/// Result of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The backend.
     pub backend: String,
     /// The version of its driver.
     pub driver: Option<String>,
-    /// The library, as it was loaded.
+    /// The library that the backend loaded.
     pub library: Option<String>,
     /// The device.
     pub device: Option<String>,
-    /// How many threads.
+    /// Number of threads.
     pub threads: usize,
     /// The seed.
     pub seed: u64,
-    /// From the start to the end, one more than there were parts.
+    /// Samples in order of time: one before the first part, and one after each part.
     pub samples: Vec<Sample>,
-    /// Bytes in use of Rust's heap when all streams and events were gone.
-    pub after: Option<u64>,
-    /// What was found wrong.
+    /// Bytes in use on Rust's heap after all streams and events were dropped.
+    pub heap_after_drop: Option<u64>,
+    /// Findings, one text each.
     pub findings: Vec<String>,
 }
 
@@ -102,15 +103,15 @@ impl Report {
             threads: plan.threads,
             seed: plan.seed,
             samples: Vec::new(),
-            after: None,
+            heap_after_drop: None,
             findings: Vec::new(),
         }
     }
 
-    /// What grew from the end of the first part to that of the last, beyond the limits.
+    /// Returns one text for each measure that grew beyond its limit after the first part.
     pub fn growth(&self, limits: Limits) -> Vec<String> {
         let (Some(first), Some(last)) = (self.samples.get(1), self.samples.last()) else {
-            return vec!["there are no samples, so nothing is known".into()];
+            return vec!["there are too few samples to compare; run at least one part".into()];
         };
         let mut grown = Vec::new();
         let mut compare = |what: &str, first: Option<u64>, last: Option<u64>, limit: u64| {
@@ -126,17 +127,17 @@ impl Report {
         compare("resident bytes", one, other, limits.resident_bytes);
         compare("threads", first.threads, last.threads, limits.threads);
         compare("events alive", first.events_alive(), last.events_alive(), limits.events);
-        let (one, other) = (first.events_besides(), last.events_besides());
-        compare("events that nobody asked for", one, other, limits.events);
+        let (one, other) = (first.events_internal(), last.events_internal());
+        compare("events created internally", one, other, limits.events);
         grown
     }
 
-    /// As JSON.
+    /// Formats the report as JSON.
     pub fn json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_else(|error| format!("{error}"))
     }
 
-    /// As a table in Markdown.
+    /// Formats the report as a Markdown table.
     pub fn markdown(&self) -> String {
         let mut text = format!("Backend {}", self.backend);
         let facts = [&self.driver, &self.library, &self.device];
@@ -144,7 +145,7 @@ impl Report {
         let _ = writeln!(text, "; {} threads, seed {}.\n", self.threads, self.seed);
         text.push_str(
             "| calls | closures | owners | heap, bytes | heap, blocks | allocations made | resident, KiB | \
-             threads | events alive | events asked for | events made besides |\n\
+             threads | events alive | events requested | events created internally |\n\
              |--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for sample in &self.samples {
@@ -162,13 +163,15 @@ impl Report {
                 number(sample.resident_bytes.map(|bytes| bytes / 1024)),
                 number(sample.threads),
                 number(sample.events_alive()),
-                sample.events_asked_for,
-                number(sample.events_besides()),
+                sample.events_requested,
+                number(sample.events_internal()),
             );
         }
-        if let Some(after) = self.after {
-            let _ =
-                writeln!(text, "\nWhen all streams and events were gone: {after} bytes of heap.");
+        if let Some(after) = self.heap_after_drop {
+            let _ = writeln!(
+                text,
+                "\nAfter all streams and events were dropped: {after} bytes of heap."
+            );
         }
         text
     }
@@ -188,7 +191,7 @@ mod tests {
             allocations: 0,
             resident_bytes: Some(resident),
             threads: Some(9),
-            events_asked_for: 10,
+            events_requested: 10,
             events_created: created,
             events_destroyed: created.map(|_| 10),
             closures: 0,
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_is_named() {
+    fn growth_beyond_a_limit_is_reported_by_name() {
         let flat = [(0, 0, Some(0)), (50, 500, Some(40)), (60, 600, Some(45))];
         assert_eq!(grows(&flat), Vec::<String>::new());
         let heap = grows(&[flat[0], flat[1], (61, 600, Some(45))]);
@@ -216,6 +219,6 @@ mod tests {
         assert!(grows(&[flat[0], flat[1], (60, 601, None)])[0].starts_with("resident"));
         let events = grows(&[flat[0], flat[1], (60, 600, Some(46))]);
         assert!(events[0].starts_with("events alive") && events.len() == 2, "{events:?}");
-        assert_eq!(grows(&[flat[0]]).len(), 1, "nothing is known");
+        assert_eq!(grows(&[flat[0]]).len(), 1, "too few samples");
     }
 }

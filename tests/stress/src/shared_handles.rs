@@ -1,4 +1,4 @@
-//! What all threads share.
+//! Handles that all threads share: [`SharedHandles`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,29 +10,30 @@ use gpu_stream_core::{Backend, Device, EventOptions, StreamOptions, StreamOwner}
 use crate::counters::Counters;
 use crate::run::Plan;
 
-/// How many events all threads record and wait for.
+/// Number of events that all threads record and wait for.
 const EVENTS: usize = 4;
 
+/// Streams, events and counters that all threads share.
 pub(crate) struct SharedHandles<F: Fixture> {
     pub(crate) fixture: F,
     pub(crate) device: Device,
     pub(crate) default: StreamOf<F>,
-    /// Two of the backend's own, and one that somebody else made.
+    /// Two streams of the backend, and one foreign stream.
     pub(crate) streams: Vec<StreamOf<F>>,
     pub(crate) events: Vec<EventOf<F>>,
     pub(crate) counters: Arc<Counters>,
-    #[cfg(feature = "plant")]
-    pub(crate) plant: Option<crate::seeded_bug::SeededBug>,
+    #[cfg(feature = "seeded-bugs")]
+    pub(crate) seeded_bug: Option<crate::seeded_bug::SeededBug>,
 }
 
 impl<F: Fixture> SharedHandles<F> {
-    #[cfg_attr(not(feature = "plant"), allow(unused_variables, reason = "what to plant"))]
+    #[cfg_attr(not(feature = "seeded-bugs"), allow(unused_variables, reason = "the seeded bug"))]
     pub(crate) fn new(fixture: F, plan: &Plan) -> Result<Self, Verdict> {
         let devices = fixture.devices()?;
         let device = *devices.first().ok_or_else(|| Verdict::failed("there is no device"))?;
         let counters = Arc::new(Counters::default());
         let new = || BackendOf::<F>::new_stream(device, StreamOptions::new());
-        let streams = vec![new()?, new()?, foreign(&fixture, device, &counters)?];
+        let streams = vec![new()?, new()?, wrap_foreign(&fixture, device, &counters)?];
         let event = || BackendOf::<F>::new_event(device, EventOptions::new());
         let events = std::iter::repeat_with(event).take(EVENTS).collect::<Result<Vec<_>, _>>()?;
         counters.events.fetch_add(EVENTS as u64, Ordering::Relaxed);
@@ -43,14 +44,14 @@ impl<F: Fixture> SharedHandles<F> {
             streams,
             events,
             counters,
-            #[cfg(feature = "plant")]
-            plant: plan.plant,
+            #[cfg(feature = "seeded-bugs")]
+            seeded_bug: plan.seeded_bug,
         })
     }
 }
 
-/// A foreign stream, wrapped with its owner.
-pub(crate) fn foreign<F: Fixture>(
+/// Creates a foreign stream, and wraps it with its owner.
+pub(crate) fn wrap_foreign<F: Fixture>(
     fixture: &F,
     device: Device,
     counters: &Arc<Counters>,
@@ -61,7 +62,7 @@ pub(crate) fn foreign<F: Fixture>(
     Ok(BackendOf::<F>::stream_from_owner(owner, None)?)
 }
 
-/// Owns a foreign stream, and counts its end.
+/// Owner of a foreign stream that counts its own drop.
 struct Owner<F: Fixture> {
     counters: Arc<Counters>,
     stream: F::Foreign,
@@ -73,7 +74,7 @@ impl<F: Fixture> Drop for Owner<F> {
     }
 }
 
-// SAFETY: the stream is the foreign one's, which lives as long as this.
+// SAFETY: `raw_stream` returns the handle of `self.stream`, which lives as long as `self`.
 unsafe impl<F: Fixture> StreamOwner<BackendOf<F>> for Owner<F> {
     fn raw_stream(&self) -> RawStreamOf<F> {
         self.stream.raw_stream()

@@ -1,4 +1,4 @@
-//! One thread, and what it does.
+//! One thread of the stress test: [`Worker`].
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -12,154 +12,79 @@ use gpu_stream_core::{
     Backend, BackendKind, Error, ErrorKind, Event, EventOptions, Stream, StreamOptions,
 };
 
+use crate::ops::{StressOp, StressOps};
 use crate::ordering_checks::submit;
-use crate::shared_handles::{SharedHandles, foreign};
+use crate::shared_handles::{SharedHandles, wrap_foreign};
 
-/// How many streams and events a thread has for itself.
+/// Number of private streams, and of private events, of a thread.
 const OWN: usize = 3;
 
-/// How far a thread has come, for who looks whether anything moves.
+/// Progress of a thread, read by the watchdog.
 #[derive(Default, Debug)]
 #[repr(align(128))]
-pub(crate) struct Seen {
+pub(crate) struct Progress {
     pub(crate) calls: AtomicU64,
+    /// Index of the current operation, plus one; 0 is none.
     pub(crate) doing: AtomicU64,
 }
 
+/// One thread of the stress test, with its private streams and events.
 pub(crate) struct Worker<'w, F: Fixture> {
-    pub(crate) world: &'w SharedHandles<F>,
+    pub(crate) handles: &'w SharedHandles<F>,
     pub(crate) rng: fastrand::Rng,
-    seen: &'w Seen,
+    progress: &'w Progress,
     streams: Vec<StreamOf<F>>,
     events: Vec<EventOf<F>>,
     timed: [EventOf<F>; 2],
     number: F::Data,
-    /// How often each deed is done, of all.
+    /// Relative frequency of each operation.
     weights: Vec<u32>,
-    made: u64,
-}
-
-/// A thing to do, and how often of all.
-type StressOp<F> = (&'static str, u32, for<'a, 'w> fn(&'a mut Worker<'w, F>) -> Outcome);
-
-/// What there is to do.
-struct StressOps<F>(std::marker::PhantomData<F>);
-
-impl<F: Fixture> StressOps<F> {
-    const ALL: &'static [StressOp<F>] = &[
-        ("query", 140, |hand| {
-            hand.any().query()?;
-            hand.made(1);
-            Ok(())
-        }),
-        ("record", 120, |hand| hand.record()),
-        ("record_event", 120, |hand| {
-            hand.any().record_event()?;
-            hand.made(1);
-            Ok(())
-        }),
-        ("wait_event", 120, |hand| hand.wait_event()),
-        ("wait_stream", 120, |hand| {
-            let (one, other) = (hand.any(), hand.any());
-            hand.made(1);
-            Ok(one.wait_stream(&other)?)
-        }),
-        ("fork", 40, |hand| {
-            let (from, to) = (hand.any(), [hand.any(), hand.any(), hand.any()]);
-            hand.made(1);
-            Ok(from.fork(&to)?)
-        }),
-        ("join", 40, |hand| {
-            let (to, from) = (hand.any(), [hand.any(), hand.any(), hand.any()]);
-            hand.made(1);
-            Ok(to.join(&from)?)
-        }),
-        ("query of an event", 80, |hand| {
-            hand.made(1);
-            let event = hand.some_event();
-            Ok(event.query().map(drop)?)
-        }),
-        ("status of an event", 60, |hand| {
-            hand.made(1);
-            let event = hand.some_event();
-            Ok(event.status().map(drop)?)
-        }),
-        ("host function", 40, |hand| {
-            let stream = hand.any();
-            hand.made(1);
-            submit(&hand.world.counters, &stream, |_| ())
-        }),
-        ("work", 40, |hand| hand.work_on_the_device()),
-        ("facts", 30, |hand| hand.facts()),
-        ("synchronize", 12, |hand| {
-            hand.made(1);
-            Ok(hand.any().synchronize()?)
-        }),
-        ("synchronize of an event", 12, |hand| {
-            hand.made(1);
-            let event = hand.some_event();
-            Ok(event.synchronize()?)
-        }),
-        ("proof of an order", 14, |hand| hand.prove_an_order()),
-        ("proof of a wait", 10, |hand| hand.prove_a_wait()),
-        ("new_event", 10, |hand| hand.new_event()),
-        ("wrap", 10, |hand| hand.wrap()),
-        ("elapsed", 6, |hand| hand.elapsed()),
-        ("per-thread stream", 6, |hand| hand.per_thread()),
-        ("object-safe form", 4, |hand| hand.object_safe()),
-        ("new_stream", 3, |hand| hand.new_stream()),
-        ("foreign stream", 2, |hand| hand.foreign_stream()),
-        ("gate", 1, |hand| hand.gate()),
-        #[cfg(feature = "plant")]
-        ("planted defect", 4, crate::seeded_bug::act),
-    ];
-}
-
-/// The name of the deed with this number, plus one; 0 is none.
-pub(crate) fn name_of<F: Fixture>(doing: u64) -> &'static str {
-    let index = usize::try_from(doing).ok().and_then(|doing| doing.checked_sub(1));
-    index.and_then(|index| StressOps::<F>::ALL.get(index)).map_or("nothing", |deed| deed.0)
+    calls: u64,
 }
 
 impl<'w, F: Fixture> Worker<'w, F> {
+    /// Creates the streams and events of a thread. `only` filters the operations by name.
     pub(crate) fn new(
-        world: &'w SharedHandles<F>,
-        seen: &'w Seen,
+        handles: &'w SharedHandles<F>,
+        progress: &'w Progress,
         seed: u64,
         only: &[String],
     ) -> Result<Self, Verdict> {
-        let device = world.device;
-        let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part));
-        let weight = |deed: &StressOp<F>| if wanted(deed.0) { deed.1 } else { 0 };
+        let device = handles.device;
+        let is_selected =
+            |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part));
+        let weight = |op: &StressOp<F>| if is_selected(op.0) { op.1 } else { 0 };
         let weights: Vec<u32> = StressOps::<F>::ALL.iter().map(weight).collect();
         if weights.iter().all(|&weight| weight == 0) {
-            return Err(Verdict::failed(format_args!("no deed has a name like {only:?}")));
+            return Err(Verdict::failed(format_args!(
+                "no operation has a name that contains one of {only:?}; pass another `--only`"
+            )));
         }
         let event = |options| BackendOf::<F>::new_event(device, options);
         let stream = || BackendOf::<F>::new_stream(device, StreamOptions::new());
-        let hand = Worker {
+        let worker = Worker {
             streams: std::iter::repeat_with(stream).take(OWN).collect::<Result<_, _>>()?,
             events: std::iter::repeat_with(|| event(EventOptions::new()))
                 .take(OWN)
                 .collect::<Result<_, _>>()?,
             timed: [event(EventOptions::timed())?, event(EventOptions::timed())?],
-            number: world.fixture.data(device, 0)?,
+            number: handles.fixture.data(device, 0)?,
             rng: fastrand::Rng::with_seed(seed),
             weights,
-            made: 0,
-            seen,
-            world,
+            calls: 0,
+            progress,
+            handles,
         };
-        world.counters.events.fetch_add(OWN as u64 + 2, Ordering::Relaxed);
-        Ok(hand)
+        handles.counters.events.fetch_add(OWN as u64 + 2, Ordering::Relaxed);
+        Ok(worker)
     }
 
-    /// Does things by chance until so many calls were made, or all are to stop. Returns how many.
+    /// Runs random operations until `calls` more calls were made, or all threads must stop.
     pub(crate) fn work(&mut self, calls: u64) -> Outcome {
         let all = StressOps::<F>::ALL;
         let sum: u32 = self.weights.iter().sum();
-        let end = self.made + calls;
-        while self.made < end && !self.world.counters.is_stopped() {
+        let end = self.calls + calls;
+        while self.calls < end && !self.handles.counters.is_stopped() {
             let mut pick = self.rng.u32(..sum);
             let index = self.weights.iter().position(|&weight| {
                 let here = pick < weight;
@@ -167,88 +92,94 @@ impl<'w, F: Fixture> Worker<'w, F> {
                 here
             });
             let index = index.unwrap_or(0);
-            self.seen.doing.store(index as u64 + 1, Ordering::Relaxed);
+            self.progress.doing.store(index as u64 + 1, Ordering::Relaxed);
             (all[index].2)(self)?;
-            self.seen.calls.store(self.made, Ordering::Relaxed);
+            self.progress.calls.store(self.calls, Ordering::Relaxed);
         }
-        self.seen.doing.store(0, Ordering::Relaxed);
+        self.progress.doing.store(0, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Waits for this thread's own streams.
+    /// Waits for this thread's private streams and its per-thread stream.
     pub(crate) fn settle(&self) -> Outcome {
         for stream in &self.streams {
             stream.synchronize()?;
         }
-        Ok(BackendOf::<F>::per_thread_stream(self.world.device)?.synchronize()?)
+        Ok(BackendOf::<F>::per_thread_stream(self.handles.device)?.synchronize()?)
     }
 
-    /// How many calls were made.
+    /// Returns the number of calls so far.
     pub(crate) fn calls(&self) -> u64 {
-        self.made
+        self.calls
     }
 
-    /// Calls were made.
-    pub(crate) fn made(&mut self, calls: u64) {
-        self.made += calls;
+    /// Adds `calls` to the number of calls.
+    pub(crate) fn count_calls(&mut self, calls: u64) {
+        self.calls += calls;
     }
 
-    /// A stream of one's own, one that all threads have, or the default stream.
-    pub(crate) fn any(&mut self) -> StreamOf<F> {
-        let (own, shared) = (&self.streams, &self.world.streams);
+    /// Returns a random stream: private, shared, or the default stream.
+    pub(crate) fn any_stream(&mut self) -> StreamOf<F> {
+        let (own, shared) = (&self.streams, &self.handles.streams);
         match self.rng.u8(..8) {
-            0 => self.world.default.clone(),
+            0 => self.handles.default.clone(),
             1..=3 => shared[self.rng.usize(..shared.len())].clone(),
             _ => own[self.rng.usize(..own.len())].clone(),
         }
     }
 
-    /// A stream of one's own.
-    pub(crate) fn own(&mut self) -> StreamOf<F> {
+    /// Returns a random private stream.
+    pub(crate) fn own_stream(&mut self) -> StreamOf<F> {
         self.streams[self.rng.usize(..OWN)].clone()
     }
 
-    /// An event that no other thread records.
+    /// Returns a random private event, which no other thread records.
     pub(crate) fn own_event(&mut self) -> &EventOf<F> {
         &self.events[self.rng.usize(..OWN)]
     }
 
-    /// An event of one's own, or one that all threads record.
-    fn some_event(&mut self) -> &EventOf<F> {
-        let shared = &self.world.events;
+    /// Returns a random event: private or shared.
+    pub(crate) fn any_event(&mut self) -> &EventOf<F> {
+        let shared = &self.handles.events;
         if self.rng.bool() { &shared[self.rng.usize(..shared.len())] } else { self.own_event() }
     }
 
-    fn record(&mut self) -> Outcome {
-        self.made(1);
-        let stream = self.any();
-        Ok(stream.record(self.some_event())?)
+    /// Records a random event on a random stream.
+    pub(crate) fn record(&mut self) -> Outcome {
+        self.count_calls(1);
+        let stream = self.any_stream();
+        Ok(stream.record(self.any_event())?)
     }
 
-    fn wait_event(&mut self) -> Outcome {
-        self.made(1);
-        let stream = self.any();
-        Ok(stream.wait_event(self.some_event())?)
+    /// Makes a random stream wait for a random event.
+    pub(crate) fn wait_event(&mut self) -> Outcome {
+        self.count_calls(1);
+        let stream = self.any_stream();
+        Ok(stream.wait_event(self.any_event())?)
     }
 
-    fn work_on_the_device(&mut self) -> Outcome {
-        // Not the default stream, to which not every driver can give this work.
-        let shared = &self.world.streams;
+    /// Submits work of the device.
+    pub(crate) fn device_work(&mut self) -> Outcome {
+        // Not the default stream: not every driver accepts this work there.
+        let shared = &self.handles.streams;
         let stream = match self.rng.bool() {
             true => shared[self.rng.usize(..shared.len())].clone(),
-            false => self.own(),
+            false => self.own_stream(),
         };
-        self.made(1);
+        self.count_calls(1);
         let value = self.rng.u32(..);
-        self.world.fixture.store(&stream, &self.number, value)
+        self.handles.fixture.store(&stream, &self.number, value)
     }
 
-    /// What a stream is, which costs little.
-    fn facts(&mut self) -> Outcome {
-        let stream = self.any();
-        let device = self.world.device;
+    /// Reads the cheap properties of a stream, and now and then those of the backend.
+    pub(crate) fn properties(&mut self) -> Outcome {
+        let stream = self.any_stream();
+        let device = self.handles.device;
         check_eq("the device", stream.device(), device)?;
-        check(stream.is_same(&stream.clone()) && stream == stream.clone(), "a clone is another")?;
+        check(
+            stream.is_same(&stream.clone()) && stream == stream.clone(),
+            "a clone is not equal to its stream",
+        )?;
         let mut hasher = DefaultHasher::new();
         stream.hash(&mut hasher);
         std::hint::black_box((hasher.finish(), stream.raw()));
@@ -257,137 +188,141 @@ impl<'w, F: Fixture> Worker<'w, F> {
         optional(stream.capture_status())?;
         optional(BackendOf::<F>::priority_range(device))?;
         BackendOf::<F>::default_stream(device)?;
-        self.made(6);
+        self.count_calls(6);
         if self.rng.u8(..16) == 0 {
-            std::hint::black_box(format!("{stream:?} {:?}", self.some_event()));
+            std::hint::black_box(format!("{stream:?} {:?}", self.any_event()));
             BackendOf::<F>::devices()?;
             BackendOf::<F>::probe()?;
-            self.made(4);
+            self.count_calls(4);
         }
         Ok(())
     }
 
-    /// One of the own events is dropped, whatever it was used for, and another made.
-    fn new_event(&mut self) -> Outcome {
+    /// Replaces a private event, whatever it was used for.
+    pub(crate) fn new_event(&mut self) -> Outcome {
         let blocking = EventOptions::builder().blocking(self.rng.bool()).build()?;
-        let event = BackendOf::<F>::new_event(self.world.device, blocking)?;
-        self.world.counters.events.fetch_add(1, Ordering::Relaxed);
+        let event = BackendOf::<F>::new_event(self.handles.device, blocking)?;
+        self.handles.counters.events.fetch_add(1, Ordering::Relaxed);
         std::hint::black_box(event.raw());
         self.events[self.rng.usize(..OWN)] = event;
-        self.made(2);
+        self.count_calls(2);
         Ok(())
     }
 
-    fn wrap(&mut self) -> Outcome {
-        let (stream, device) = (self.any(), self.world.device);
+    /// Wraps the raw handle of a random stream, with and without the check.
+    pub(crate) fn wrap(&mut self) -> Outcome {
+        let (stream, device) = (self.any_stream(), self.handles.device);
         let raw = stream.raw();
-        // SAFETY: `stream` keeps it alive, and nothing is recorded through the wrappers; the device
-        // is right.
-        let [checked, believed] = unsafe {
+        // SAFETY: `stream` keeps the stream of `raw` alive, nothing is recorded through the wrappers, and
+        // the stream belongs to `device`.
+        let [checked, unchecked] = unsafe {
             [
                 BackendOf::<F>::stream_from_raw(raw, Some(device))?,
                 BackendOf::<F>::stream_from_raw_unchecked(raw, device)?,
             ]
         };
-        check(checked == stream && believed == stream, "a wrapper of one stream is another")?;
+        check(checked == stream && unchecked == stream, "a wrapper is not equal to its stream")?;
         checked.query()?;
-        believed.wait_stream(&stream)?;
-        self.made(4);
+        unchecked.wait_stream(&stream)?;
+        self.count_calls(4);
         Ok(())
     }
 
-    fn elapsed(&mut self) -> Outcome {
-        let stream = self.own();
+    /// Measures the time between two records.
+    pub(crate) fn elapsed(&mut self) -> Outcome {
+        let stream = self.own_stream();
         let [start, end] = &self.timed;
         stream.record(start)?;
-        submit(&self.world.counters, &stream, |_| ())?;
+        submit(&self.handles.counters, &stream, |_| ())?;
         stream.record(end)?;
         end.synchronize()?;
         let milliseconds = end.elapsed_since(start)?;
-        self.made(5);
+        self.count_calls(5);
         check(milliseconds >= 0.0, format_args!("{milliseconds} ms between two records"))
     }
 
-    fn per_thread(&mut self) -> Outcome {
-        let stream = self.any();
-        let mine = BackendOf::<F>::per_thread_stream(self.world.device)?;
+    /// Uses the per-thread stream of this thread.
+    pub(crate) fn per_thread(&mut self) -> Outcome {
+        let stream = self.any_stream();
+        let mine = BackendOf::<F>::per_thread_stream(self.handles.device)?;
         mine.wait_stream(&stream)?;
-        submit(&self.world.counters, &mine, |_| ())?;
+        submit(&self.handles.counters, &mine, |_| ())?;
         let event = mine.record_event()?;
         stream.wait_event(&event)?;
         mine.query()?;
-        // Stays when the thread ends.
-        let shared = &self.world.events;
+        // The record outlives the thread.
+        let shared = &self.handles.events;
         mine.record(&shared[self.rng.usize(..shared.len())])?;
-        self.made(7);
+        self.count_calls(7);
         Ok(())
     }
 
-    fn object_safe(&mut self) -> Outcome {
-        let Some(backend) = self.world.fixture.dynamic() else { return Ok(()) };
+    /// Makes calls through the object-safe form of the backend.
+    pub(crate) fn object_safe(&mut self) -> Outcome {
+        let Some(backend) = self.handles.fixture.dynamic() else { return Ok(()) };
         let [one, other] = [
-            backend.new_stream(self.world.device, StreamOptions::new())?,
-            backend.default_stream(self.world.device)?,
+            backend.new_stream(self.handles.device, StreamOptions::new())?,
+            backend.default_stream(self.handles.device)?,
         ];
         one.wait_stream(&*other)?;
         let event = one.record_event()?;
         other.wait_event(&*event)?;
         event.query()?;
-        self.made(6);
+        self.count_calls(6);
         Ok(())
     }
 
-    /// One of the own streams is dropped, with whatever work it has, and another made.
-    fn new_stream(&mut self) -> Outcome {
-        let fresh = BackendOf::<F>::new_stream(self.world.device, StreamOptions::new())?;
+    /// Replaces a private stream, whatever work is pending on it.
+    pub(crate) fn new_stream(&mut self) -> Outcome {
+        let fresh = BackendOf::<F>::new_stream(self.handles.device, StreamOptions::new())?;
         self.streams[self.rng.usize(..OWN)] = fresh;
-        self.made(1);
+        self.count_calls(1);
         Ok(())
     }
 
-    /// A foreign stream comes, is used, and goes with its owner while work and waits are pending.
-    fn foreign_stream(&mut self) -> Outcome {
-        let (before, after) = (self.any(), self.any());
-        let counters = Arc::clone(&self.world.counters);
-        let stream = foreign(&self.world.fixture, self.world.device, &counters)?;
+    /// Wraps and uses a foreign stream, and drops it with its owner while work and waits are pending.
+    pub(crate) fn foreign_stream(&mut self) -> Outcome {
+        let (before, after) = (self.any_stream(), self.any_stream());
+        let counters = Arc::clone(&self.handles.counters);
+        let stream = wrap_foreign(&self.handles.fixture, self.handles.device, &counters)?;
         stream.wait_stream(&before)?;
         submit(&counters, &stream, |_| ())?;
         after.wait_stream(&stream)?;
-        // Outlives the stream.
+        // The record outlives the wrapper.
         stream.record(self.own_event())?;
         drop(stream);
         after.wait_event(self.own_event())?;
         self.own_event().query()?;
-        self.made(7);
+        self.count_calls(7);
         Ok(())
     }
 
-    /// Work that is held back for a moment, so that waits have something to wait for.
-    fn gate(&mut self) -> Outcome {
-        let (held, other) = (self.own(), self.own());
-        let gate = self.world.fixture.gate(&held)?;
-        if self.world.fixture.device_backend() == BackendKind::Hip {
-            // HIP 5.2 blocks a thread that submits behind too much pending work, and may hold a lock
-            // meanwhile that the calls below need: then nobody would open the gate.
+    /// Holds work back for a moment, so that waits find pending work.
+    pub(crate) fn gate(&mut self) -> Outcome {
+        let (held, other) = (self.own_stream(), self.own_stream());
+        let gate = self.handles.fixture.gate(&held)?;
+        if self.handles.fixture.device_backend() == BackendKind::Hip {
+            // HIP 5.2 blocks a submission if too much work is pending, and can hold a lock meanwhile that
+            // the calls below need. Then this thread could not open the gate.
             (0..64).for_each(|_| std::thread::yield_now());
-            self.world.fixture.open(&gate);
+            self.handles.fixture.open(&gate);
             return Ok(());
         }
         let outcome = (|| {
-            submit(&self.world.counters, &held, |_| ())?;
+            submit(&self.handles.counters, &held, |_| ())?;
             other.wait_stream(&held)?;
             let event = held.record_event()?;
-            check(!event.query()?, "an event behind a shut gate is complete")
+            check(!event.query()?, "an event after a closed gate is complete")
         })();
-        self.world.fixture.open(&gate);
-        self.made(4);
+        self.handles.fixture.open(&gate);
+        self.count_calls(4);
         outcome
     }
 }
 
-/// What an optional capability answers, if it is there.
-fn optional<T, E: Error>(answer: Result<T, E>) -> Outcome {
-    match answer {
+/// Accepts a result of an optional capability: a value, or `Unsupported`.
+fn optional<T, E: Error>(result: Result<T, E>) -> Outcome {
+    match result {
         Err(error) if error.kind() != ErrorKind::Unsupported => Err(error)?,
         _ => Ok(()),
     }

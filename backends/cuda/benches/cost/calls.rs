@@ -1,4 +1,4 @@
-//! One thread: each call of the contract beside the bare driver's.
+//! One thread: each call of the contract beside the driver's own call.
 
 use std::ffi::c_int;
 use std::hint::black_box;
@@ -11,14 +11,14 @@ use crate::support::bare::{Ptr, bare, enter, new_stream, ok, primary_context, se
 use crate::support::{device, wrap};
 use crate::table::Table;
 
-// Not imported, since their methods have the names of the typed ones.
+// Not imported, because their methods have the names of the typed ones.
 type DynStream = dyn gpu_stream_core::dynamic::DynStream;
 type DynEvent = dyn gpu_stream_core::dynamic::DynEvent;
 
-/// How many branches a fork and a join have.
+/// The number of branches of a fork or a join.
 const BRANCHES: usize = 16;
 
-/// A stream that waits, one that is waited for, and branches; an event of the driver's and ours.
+/// A waiting stream, its source, and branches; an event of the driver and one of ours.
 struct Bench {
     waiter: (Ptr, CudaStream),
     source: (Ptr, CudaStream),
@@ -27,7 +27,7 @@ struct Bench {
     event: Ptr,
 }
 
-/// An event without timing, in the context.
+/// Creates an event without timing in the context.
 pub fn bare_event(context: Ptr) -> Ptr {
     new_bare_event(context, 2)
 }
@@ -39,7 +39,7 @@ fn timed_event(context: Ptr) -> Ptr {
 fn new_bare_event(context: Ptr, flags: u32) -> Ptr {
     let _current = enter(context);
     let mut event = std::ptr::null_mut();
-    // SAFETY: a place for one event.
+    // SAFETY: the out-pointer is valid.
     ok("event_create", unsafe { (bare().event_create)(&mut event, flags) });
     event
 }
@@ -50,22 +50,22 @@ fn record(event: Ptr, stream: Ptr) {
 }
 
 fn wait(stream: Ptr, event: Ptr) {
-    // SAFETY: as above.
+    // SAFETY: the bench's handles are alive until the process ends.
     black_box(unsafe { (bare().stream_wait_event)(stream, event, 0) });
 }
 
 fn is_capturing(stream: Ptr) {
     let mut status: c_int = 0;
-    // SAFETY: as above; a place for the number.
+    // SAFETY: the bench's handles are alive until the process ends, and the out-pointer is valid.
     black_box(unsafe { (bare().capture_status)(stream, &mut status) });
     black_box(status);
 }
 
-/// The driver's own question for the device of a stream, where it has one; else for its context.
+/// Returns the driver's function for the device of a stream if it has one, else that for its context.
 fn device_of() -> (&'static str, unsafe extern "C" fn(Ptr, *mut Ptr) -> c_int) {
     let library = Cuda::probe().expect("a driver").library.expect("a library");
-    // SAFETY: the backend has loaded it; the function takes a stream, and a place for a number that
-    // is not larger than a pointer.
+    // SAFETY: the backend has loaded the library. The function takes a stream and an out-pointer to a value
+    // that is not larger than a pointer.
     let newer = unsafe {
         let library = Box::leak(Box::new(libloading::Library::new(&library).expect("a library")));
         library.get(b"cuStreamGetDevice\0").ok().map(|function| *function)
@@ -76,11 +76,11 @@ fn device_of() -> (&'static str, unsafe extern "C" fn(Ptr, *mut Ptr) -> c_int) {
     }
 }
 
-/// The device of a stream as a driver older than CUDA 12.8 tells it: by the context, which has to be
-/// current for that.
+/// Finds the device of a stream as with a driver older than CUDA 12.8: through the context, which must be
+/// current.
 fn device_by_context(stream: Ptr, device: &mut c_int) {
     let (mut context, mut popped) = (std::ptr::null_mut(), std::ptr::null_mut());
-    // SAFETY: the bench's handles are alive until the process ends; places for what is found.
+    // SAFETY: the bench's handles are alive until the process ends, and the out-pointers are valid.
     unsafe {
         (bare().stream_context)(stream, &mut context);
         (bare().ctx_push)(context);
@@ -132,13 +132,13 @@ pub fn measure(table: &mut Table) {
     set_current(Ptr::default());
 }
 
-/// For these, both columns are the driver's.
+/// In these rows, both columns are driver calls.
 fn parts(bench: &Bench, table: &mut Table) {
     let (waiter, event) = (bench.waiter.0, bench.event);
     let nothing = || ();
     let mut mode: c_int = 2;
     let exchange = || {
-        // SAFETY: a mode, and a place for the one before.
+        // SAFETY: `&mut mode` is a valid pointer to a valid mode.
         unsafe {
             (bare().exchange_capture_mode)(&mut mode);
             (bare().exchange_capture_mode)(&mut mode);
@@ -149,7 +149,7 @@ fn parts(bench: &Bench, table: &mut Table) {
     let context = primary_context();
     let mut found = std::ptr::null_mut();
     let push = || {
-        // SAFETY: the context is alive; a place for the one that is popped.
+        // SAFETY: the context is alive, and the out-pointer is valid.
         unsafe {
             (bare().ctx_push)(context);
             (bare().ctx_pop)(&mut found);
@@ -158,7 +158,7 @@ fn parts(bench: &Bench, table: &mut Table) {
     table.row("nothing; a context pushed and popped", bench.pair(nothing, push));
     let mut found = std::ptr::null_mut();
     let context_of = || {
-        // SAFETY: the stream is alive; a place for its context.
+        // SAFETY: the stream is alive, and the out-pointer is valid.
         black_box(unsafe { (bare().stream_context)(waiter, &mut found) });
     };
     table.row("nothing; the stream's context", bench.pair(nothing, context_of));
@@ -166,7 +166,7 @@ fn parts(bench: &Bench, table: &mut Table) {
         record(timed, waiter);
         bench.settle();
         let mut time = 0.0;
-        // SAFETY: the event is alive; a place for the number.
+        // SAFETY: the event is alive, and the out-pointer is valid.
         let ask = || unsafe {
             black_box((bare().event_elapsed)(&mut time, timed, timed));
         };
@@ -178,12 +178,12 @@ fn parts(bench: &Bench, table: &mut Table) {
     };
     table.row("nothing; an atomic exchange", bench.pair(nothing, exchange));
     let pushed = || {
-        // SAFETY: the context is alive; a place for the one that is popped.
+        // SAFETY: the context is alive, and the out-pointer is valid.
         unsafe { (bare().ctx_push)(context) };
         record(event, bench.source.0);
         wait(waiter, event);
         let mut found = std::ptr::null_mut();
-        // SAFETY: as above.
+        // SAFETY: the out-pointer is valid.
         unsafe { (bare().ctx_pop)(&mut found) };
     };
     let plain = || {
@@ -207,11 +207,11 @@ fn single_calls(bench: &Bench, table: &mut Table) {
     table.row("wrap, unchecked (bare: nothing)", bench.pair(|| (), unchecked));
     let (name, device_of) = device_of();
     let mut expected = std::ptr::null_mut();
-    // SAFETY: the stream is alive; a place for what is found.
+    // SAFETY: the stream is alive, and the out-pointer is valid.
     unsafe { device_of(raw, &mut expected) };
     let theirs_checked = || {
         let mut found = std::ptr::null_mut();
-        // SAFETY: as above.
+        // SAFETY: the stream is alive, and the out-pointer is valid.
         black_box(unsafe { device_of(black_box(raw), &mut found) });
         assert_eq!(found, expected);
     };
@@ -229,10 +229,10 @@ fn single_calls(bench: &Bench, table: &mut Table) {
         assert_eq!(found, expected_device);
     };
     table.row("wrap, checked (bare: before CUDA 12.8)", bench.pair(by_context, checked));
-    // What suffices for a stream of a context that is known already.
+    // The calls that suffice for a stream of a known context.
     let compared = || {
         let mut found = std::ptr::null_mut();
-        // SAFETY: as above.
+        // SAFETY: the stream is alive, and the out-pointer is valid.
         black_box(unsafe { (bare().stream_context)(black_box(raw), &mut found) });
         assert_eq!(found, context);
     };
@@ -245,16 +245,19 @@ fn single_calls(bench: &Bench, table: &mut Table) {
     table.row("query", bench.pair(query, || drop(black_box(stream.query()))));
     let synchronize = || {
         is_capturing(raw);
-        // SAFETY: as above.
+        // SAFETY: the stream is alive.
         black_box(unsafe { (bare().stream_synchronize)(raw) });
     };
     table.row("synchronize, idle", bench.pair(synchronize, || drop(stream.synchronize())));
     table.row("record", bench.pair(|| record(theirs, raw), || drop(stream.record(&event))));
-    let looked = || {
+    let checked_record = || {
         is_capturing(raw);
         record(theirs, raw);
     };
-    table.row("record (bare: with a look)", bench.pair(looked, || drop(stream.record(&event))));
+    table.row(
+        "record (bare: with a capture check)",
+        bench.pair(checked_record, || drop(stream.record(&event))),
+    );
     bench.settle();
     let event_query = || {
         // SAFETY: the event is alive.
@@ -262,7 +265,7 @@ fn single_calls(bench: &Bench, table: &mut Table) {
     };
     table.row("event query", bench.pair(event_query, || drop(black_box(event.query()))));
     let event_synchronize = || {
-        // SAFETY: as above.
+        // SAFETY: the event is alive.
         black_box(unsafe { (bare().event_synchronize)(theirs) });
     };
     table.row(
@@ -277,7 +280,7 @@ fn single_calls(bench: &Bench, table: &mut Table) {
         "record_event, dropped (bare: record)",
         bench.pair(|| record(theirs, *raw), record_event),
     );
-    // A record, and what follows it: neither may save at the other's cost.
+    // A record and the call after it: neither may save time at the other's cost.
     let (bare_event, raw_waiter) = (theirs, bench.waiter.0);
     let bare_both = || {
         record(bare_event, *raw);
@@ -300,7 +303,7 @@ fn single_calls(bench: &Bench, table: &mut Table) {
     table.row("record, event query", bench.pair(bare_asked, asked));
     let create = || {
         let mut event = std::ptr::null_mut();
-        // SAFETY: a place for one event, which is destroyed right after.
+        // SAFETY: the out-pointer is valid. The event is destroyed right after.
         unsafe {
             (bare().event_create)(&mut event, 2);
             (bare().event_destroy)(event);
@@ -336,8 +339,8 @@ fn waits(bench: &Bench, table: &mut Table) {
     #[cfg(feature = "cudarc")]
     {
         let context = cudarc::driver::CudaContext::new(0).expect("cudarc's context");
-        let made = || context.new_stream().expect("cudarc's stream");
-        let (theirs, other) = (made(), made());
+        let new_theirs = || context.new_stream().expect("cudarc's stream");
+        let (theirs, other) = (new_theirs(), new_theirs());
         let wrapped = |stream| CudaStream::from_cudarc(stream).expect("from_cudarc");
         let (ours, ours_other) = (wrapped(&theirs), wrapped(&other));
         let join = || {
@@ -376,8 +379,8 @@ fn object_safe(bench: &Bench, table: &mut Table) {
     );
 }
 
-/// A library's function that gets the caller's handle at each call, has streams of its own, and
-/// keeps nothing.
+/// A library's function that receives the caller's handle at each call, has streams of its own, and keeps
+/// nothing.
 fn short_lived(bench: &Bench, table: &mut Table) {
     let (raw, _) = bench.source;
     let (mine, branches) = (&bench.waiter, &bench.branches[..2]);
@@ -402,13 +405,13 @@ fn short_lived(bench: &Bench, table: &mut Table) {
     let (name, device_of) = device_of();
     let asked = |job: &dyn Fn()| {
         let mut found = std::ptr::null_mut();
-        // SAFETY: the stream is alive; a place for what is found.
+        // SAFETY: the stream is alive, and the out-pointer is valid.
         black_box(unsafe { device_of(black_box(raw), &mut found) });
         job();
     };
     // SAFETY: the stream is alive.
     let checked = || unsafe { Cuda::stream_from_raw(black_box(handle), Some(first)) };
-    // SAFETY: as above.
+    // SAFETY: the stream is alive, and belongs to this device.
     let unchecked = || unsafe { Cuda::stream_from_raw_unchecked(black_box(handle), first) };
     let all = |theirs: &CudaStream| {
         let _ = mine.1.wait_stream(theirs);
@@ -416,7 +419,7 @@ fn short_lived(bench: &Bench, table: &mut Table) {
         let _ = theirs.join(ours);
     };
     let once = |theirs: &CudaStream| drop(mine.1.wait_stream(theirs));
-    // What it is to cost no more than some nanoseconds more than.
+    // The calls that it may exceed by some nanoseconds only.
     let kept = &bench.source.1;
     for (name, job) in [
         ("wait", &once as &dyn Fn(&CudaStream)),

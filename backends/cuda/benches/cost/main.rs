@@ -1,14 +1,13 @@
-//! What our calls cost beside the driver's own that do the same job: nanoseconds a call and the
-//! ratio, on idle streams of one device, in one process.
+//! The cost of our calls beside the driver calls that do the same: nanoseconds per call and the ratio, on
+//! idle streams of one device, in one process.
 //!
 //! ```sh
 //! cargo bench -p gpu-stream-cuda --bench cost [-- --json FILE]
 //! ```
 //!
-//! Each row is of pairs of batches, one with the driver's calls and one with ours, right after one
-//! another and in turn which comes first. The ratio is the median of the pairs' ratios, with the
-//! quartiles beside it. Streams are synchronized between the batches, so that no batch waits for a
-//! queue that is full.
+//! Each row measures pairs of batches: one with the driver's calls and one with ours, one right after the
+//! other, in alternating order. The ratio is the median of the pairs' ratios, with the quartiles beside it.
+//! Streams are synchronized between the batches, so that no batch waits for a full queue.
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

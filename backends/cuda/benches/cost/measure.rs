@@ -1,14 +1,14 @@
-//! Pairs of batches, and what is said of them.
+//! Measures pairs of batches, and summarizes them.
 
 use std::time::Instant;
 
-/// Pairs of batches a row.
+/// The number of pairs of batches per row.
 const PAIRS: usize = 101;
 
-/// Calls a batch. More would fill a stream's queue.
+/// The number of calls per batch. More would fill a stream's queue.
 const CALLS: u32 = 256;
 
-/// The median, and the quartiles about it.
+/// The median and the quartiles.
 #[derive(Clone, Copy)]
 pub struct Spread {
     pub low: f64,
@@ -24,18 +24,18 @@ impl Spread {
     }
 }
 
-/// What two ways to do one job cost, in nanoseconds a call.
+/// The costs of two ways to do one job, in nanoseconds per call.
 pub struct Paired {
     pub bare: Spread,
     pub ours: Spread,
-    /// Ours to bare, of each pair.
+    /// The ratio of ours to bare, of each pair.
     pub ratio: Spread,
-    /// Ours without bare, of each pair.
+    /// The difference of ours and bare, of each pair.
     pub more: Spread,
 }
 
 impl Paired {
-    /// Of the pairs' costs: bare, ours.
+    /// Returns the median costs of the pairs: bare, ours.
     pub fn of(pairs: &[(f64, f64)]) -> Self {
         let spread = |value: fn(&(f64, f64)) -> f64| Spread::of(pairs.iter().map(value).collect());
         Paired {
@@ -47,7 +47,7 @@ impl Paired {
     }
 }
 
-/// Measures both in turn; `settle` is called between the batches and not measured.
+/// Measures both in turn. Calls `settle` between the batches, which is not measured.
 pub fn pair(settle: &dyn Fn(), mut bare: impl FnMut(), mut ours: impl FnMut()) -> Paired {
     for _ in 0..3 {
         batch(&mut bare);

@@ -1,10 +1,10 @@
-//! The table on the screen, and as JSON.
+//! Prints the table, and writes it as JSON.
 
 use std::fmt::Write;
 
 use crate::measure::{Paired, Spread};
 
-/// What was measured so far. Rows are printed as they come.
+/// The rows measured so far. Rows are printed as they are added.
 pub struct Table {
     machine: String,
     rows: Vec<(String, String, Paired)>,
@@ -17,7 +17,7 @@ impl Table {
         Table { machine, rows: Vec::new(), section: String::new() }
     }
 
-    /// What all rows from here on have in common.
+    /// Sets the heading that all later rows have in common.
     pub fn section(&mut self, name: &str) {
         println!("\n-- {name}");
         println!(

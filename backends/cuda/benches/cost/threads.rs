@@ -1,4 +1,4 @@
-//! Several threads at once: a record of a source, and a wait of the thread's own stream for it.
+//! Several threads at once: each records a source, and makes its own stream wait for the record.
 
 use std::sync::{Barrier, Mutex};
 use std::time::Instant;
@@ -15,14 +15,14 @@ use crate::table::Table;
 const PAIRS: usize = 31;
 const CALLS: u32 = 1_000;
 
-/// A thread's part.
+/// The streams and the event of one thread.
 struct Part {
     source: (Ptr, CudaStream),
     waiter: (Ptr, CudaStream),
     event: Ptr,
 }
 
-// SAFETY: handles may be used from any thread.
+// SAFETY: the driver accepts its handles on any thread.
 unsafe impl Sync for Part {}
 
 fn parts(threads: usize, shared: bool) -> Vec<Part> {
@@ -40,7 +40,7 @@ fn parts(threads: usize, shared: bool) -> Vec<Part> {
         .collect()
 }
 
-/// Nanoseconds a call, all threads together: what one second has room for is its inverse.
+/// Returns the nanoseconds per call of all threads together. The inverse is the throughput.
 fn round(parts: &[Part], call: impl Fn(&Part) + Sync) -> f64 {
     let (barrier, spans) = (Barrier::new(parts.len()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {

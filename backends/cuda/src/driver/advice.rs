@@ -1,8 +1,8 @@
-//! What a start that failed means. The driver has no texts before it has started.
+//! Advice for the driver's result codes. The driver has no texts before it is started.
 
 use super::code::CudaCode;
 
-/// Returns the name of a code that a start can end with, and what to do about it.
+/// Returns the name of a code that a failed start can have, and the remedy.
 pub(crate) fn on_start(code: CudaCode) -> (&'static str, &'static str) {
     match code.get() {
         2 => (" CUDA_ERROR_OUT_OF_MEMORY", "free memory, or raise the limits of this process"),
@@ -24,11 +24,11 @@ pub(crate) fn on_start(code: CudaCode) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns what a code means for the caller and what to do, as the end of a sentence. Empty for a code
-/// that no caller can cause.
+/// Returns the meaning of a code and the remedy, as the end of a sentence. Empty for a code that no caller
+/// can cause.
 ///
-/// Of the codes of captures, it says whether the capture is alive after the call. What this crate asks
-/// of the driver does not break one; another library's calls do.
+/// For the codes of captures it tells whether the capture continues after the call. The calls of this crate
+/// do not invalidate a capture; those of another library do.
 pub(crate) fn advice(code: CudaCode) -> &'static str {
     match code.get() {
         1 => "; an event may be of a capture that is over: record it outside of a capture first",
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_that_a_caller_can_cause_has_advice_and_tells_of_the_capture() {
+    fn code_that_a_caller_can_cause_has_advice_and_names_the_captures_state() {
         for number in [1, 2, 34, 201, 400, 700, 709, 719, 800, 801].into_iter().chain(900..=908) {
             let text = advice(CudaCode::new(number));
             assert!(text.starts_with("; "), "{number}: {text}");

@@ -1,46 +1,44 @@
-//! Captures, which must survive us: looking before asking, and asking so that others' captures do
-//! not mind.
+//! Captures of other libraries, which every call here leaves intact.
 //!
-//! To query or synchronize a stream that is being captured kills the capture, so [`refuse`] looks
-//! first. Beyond that the driver calls a part of its functions *potentially unsafe*: while the
-//! calling thread captures, in any mode but *relaxed*, or any other thread does in the mode
-//! *global* (torch's and the driver's default), such a call is refused with 900 and breaks the
-//! capture, whatever stream it names. The documentation does not list them. Queries of streams and
-//! events are among them, and so is what only reads: a stream's id, for one. None of that has
-//! anything to do with the capture, and [`CaptureModeGuard`] tells the driver so.
+//! Querying or synchronizing a stream that is being captured invalidates the capture, so [`ensure_not_capturing`] checks
+//! first. In addition the driver calls some of its functions *potentially unsafe*. Such a call fails with 900 and
+//! invalidates the capture, whatever stream it names, in two cases: the calling thread captures in any mode but
+//! *relaxed*, or any other thread captures in mode *global* (the default of torch and of the driver). The documentation
+//! does not list these functions. Queries of streams and events are among them, and so are pure reads, such as that of a
+//! stream's id. None of these calls concerns the capture, and [`CaptureModeGuard`] tells the driver so.
 //!
-//! Safe without it are: [`status`] and [`id`]; recording, waiting and host functions, which are
-//! enqueued; and all that concerns the thread's current context.
+//! Three groups are safe without the guard: [`status`] and [`id`]; records, waits and host functions, which are
+//! enqueued; and all functions of the thread's current context.
 
 use std::ffi::c_int;
 use std::marker::PhantomData;
 
 use gpu_stream_core::CaptureStatus;
 
+use super::check::check;
 use super::code::CudaCode;
-use super::symbols::Ptr;
-use super::{Driver, check};
+use super::symbols::{Ptr, Symbols};
 use crate::CudaError;
 
 /// `CU_STREAM_CAPTURE_MODE_RELAXED`.
 const RELAXED: c_int = 2;
 
-/// Whether the stream is being captured. Leaves the capture alone.
+/// Returns the capture status of `stream` without affecting the capture.
 ///
 /// # Safety
-/// `stream` is alive, or 0, 1 or 2 with the context that it is meant in current.
+/// - `stream` is a live stream, or 0, 1 or 2 with the intended context current.
 #[inline]
 pub(crate) unsafe fn status(
-    driver: &Driver,
+    symbols: &Symbols,
     stream: Ptr,
     operation: &'static str,
 ) -> Result<CaptureStatus, CudaError> {
     let mut status = 0;
-    // SAFETY: the caller promises the stream; `status` is a place for the number.
-    let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
+    // SAFETY: `stream` is live (caller contract), and `&mut status` is a valid out-pointer.
+    let code = unsafe { (symbols.stream_is_capturing)(stream, &mut status) };
     if code == CudaCode::CAPTURE_IMPLICIT {
-        // The default stream, beside a captured stream that it synchronises with. To this question
-        // the driver answers so and leaves the capture as it is; to any other, it would not.
+        // The default stream, while a stream that it synchronizes with is being captured. This call leaves the capture
+        // intact; any other call on the default stream would invalidate it.
         return Err(CudaError::Capturing {
             operation,
             what: "a stream that the default stream synchronises with",
@@ -54,30 +52,30 @@ pub(crate) unsafe fn status(
     })
 }
 
-/// Whether the stream may be captured: also if the driver does not say.
+/// Returns `true` if the stream may be capturing. Also returns `true` if the driver cannot tell.
 ///
 /// # Safety
-/// As [`status`].
+/// - `stream` is a live stream, or 0, 1 or 2 with the intended context current.
 #[inline]
-pub(crate) unsafe fn may_be_capturing(driver: &Driver, stream: Ptr) -> bool {
+pub(crate) unsafe fn may_be_capturing(symbols: &Symbols, stream: Ptr) -> bool {
     let mut status = 0;
-    // SAFETY: the caller promises the stream; `status` is a place for the number.
-    let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
+    // SAFETY: `stream` is live (caller contract), and `&mut status` is a valid out-pointer.
+    let code = unsafe { (symbols.stream_is_capturing)(stream, &mut status) };
     code != CudaCode::SUCCESS || status != 0
 }
 
-/// An error if the stream is being captured.
+/// Returns an error if the stream is being captured.
 ///
 /// # Safety
-/// As [`status`].
+/// - `stream` is a live stream, or 0, 1 or 2 with the intended context current.
 #[inline]
 pub(crate) unsafe fn ensure_not_capturing(
-    driver: &Driver,
+    symbols: &Symbols,
     stream: Ptr,
     operation: &'static str,
 ) -> Result<(), CudaError> {
-    // SAFETY: the caller promises the same.
-    match unsafe { status(driver, stream, operation) }? {
+    // SAFETY: `stream` is live (caller contract).
+    match unsafe { status(symbols, stream, operation) }? {
         CaptureStatus::None => Ok(()),
         CaptureStatus::Active | CaptureStatus::Invalidated => {
             Err(CudaError::Capturing { operation, what: "the stream" })
@@ -85,27 +83,27 @@ pub(crate) unsafe fn ensure_not_capturing(
     }
 }
 
-/// Returns the number of the capture that the stream is in, which no other capture of the process has;
-/// `None` if it is in none. 0 if the driver does not say.
+/// Returns the id of the capture that the stream is in, which no other capture of the process has. Returns `None` if
+/// the stream is in none, and `Some(0)` if the driver has no such ids.
 ///
 /// # Safety
-/// As [`status`].
-pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<u64> {
-    let (newer, older) =
-        (driver.symbols.stream_capture_info, driver.symbols.stream_capture_info_v1);
+/// - `stream` is a live stream, or 0, 1 or 2 with the intended context current.
+pub(crate) unsafe fn id(symbols: &Symbols, stream: Ptr) -> Option<u64> {
+    let (newer, older) = (symbols.stream_capture_info, symbols.stream_capture_info_v1);
     let (mut status, mut id) = (0, 0);
     let none = std::ptr::null_mut;
     let code = match (newer.function, older.function) {
-        // SAFETY: the caller promises the stream; the first two are valid out-pointers, the others
-        // may be null and are then not written.
+        // SAFETY:
+        // - `stream` is live (caller contract).
+        // - `&mut status` and `&mut id` are valid out-pointers. The other out-pointers may be null.
         (Some(info), _) => unsafe {
             info(stream, &mut status, &mut id, none(), std::ptr::null_mut(), std::ptr::null_mut())
         },
-        // SAFETY: the caller promises the stream; both are valid out-pointers.
+        // SAFETY: `stream` is live (caller contract), and both out-pointers are valid.
         (None, Some(info)) => unsafe { info(stream, &mut status, &mut id) },
         (None, None) => {
-            // SAFETY: the caller promises the same.
-            let status = unsafe { self::status(driver, stream, "capture::id") };
+            // SAFETY: `stream` is live (caller contract).
+            let status = unsafe { self::status(symbols, stream, "capture::id") };
             return matches!(status, Ok(CaptureStatus::Active)).then_some(0);
         }
     };
@@ -115,81 +113,81 @@ pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<u64> {
 /// The capture that a stream is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Membership {
-    /// None: work runs.
+    /// None: submitted work runs.
     None,
-    /// The one with this number; 0 if the driver is too old to say.
+    /// The capture with this id; 0 if the driver is too old to tell.
     Active(u64),
-    /// One that was broken, and waits for its end.
+    /// An invalidated capture, which was not ended yet.
     Broken,
 }
 
-/// Returns the capture that the stream is in. Leaves it alone.
+/// Returns the capture that the stream is in, without affecting it.
 ///
 /// # Safety
-/// As [`status`].
+/// - `stream` is a live stream, or 0, 1 or 2 with the intended context current.
 pub(crate) unsafe fn membership(
-    driver: &Driver,
+    symbols: &Symbols,
     stream: Ptr,
     operation: &'static str,
 ) -> Result<Membership, CudaError> {
-    // SAFETY: the caller promises the same.
-    Ok(match unsafe { status(driver, stream, operation) }? {
+    // SAFETY: `stream` is live (caller contract).
+    Ok(match unsafe { status(symbols, stream, operation) }? {
         CaptureStatus::None => Membership::None,
         CaptureStatus::Active => {
-            // SAFETY: the caller promises the same.
-            let id = unsafe { id(driver, stream) };
-            // Without a number it was broken a moment ago.
+            // SAFETY: `stream` is live (caller contract).
+            let id = unsafe { id(symbols, stream) };
+            // No id means that the capture was invalidated between the two calls.
             id.map_or(Membership::Broken, Membership::Active)
         }
         CaptureStatus::Invalidated => Membership::Broken,
     })
 }
 
-/// While it lives, calls of this thread do not break captures of other streams. The thread's mode
-/// is as before when it is dropped.
+/// Sets the calling thread's capture mode to *relaxed*, so that its calls do not invalidate captures of other streams.
+/// Restores the previous mode on drop.
 pub(crate) struct CaptureModeGuard {
-    driver: &'static Driver,
+    symbols: &'static Symbols,
     before: c_int,
-    // The mode is the thread's.
+    // The mode belongs to the thread.
     _not_send: PhantomData<*const ()>,
 }
 
 impl CaptureModeGuard {
     #[inline]
     pub(crate) fn enter(
-        driver: &'static Driver,
+        symbols: &'static Symbols,
         operation: &'static str,
     ) -> Result<Self, CudaError> {
         let mut mode = RELAXED;
-        // SAFETY: `mode` is a valid mode, and a place for the one before.
-        let code = unsafe { (driver.symbols.exchange_capture_mode)(&mut mode) };
+        // SAFETY: `&mut mode` is a valid pointer to a valid mode, and the driver writes the previous mode to it.
+        let code = unsafe { (symbols.exchange_capture_mode)(&mut mode) };
         if code != CudaCode::SUCCESS {
-            // If it was done all the same, the mode is the one before.
+            // If the driver made the change anyway, `mode` is the previous one.
             if mode != RELAXED {
-                put_back(driver, mode);
+                restore(symbols, mode);
             }
             check(code, operation, "cuThreadExchangeStreamCaptureMode")?;
         }
-        Ok(CaptureModeGuard { driver, before: mode, _not_send: PhantomData })
+        Ok(CaptureModeGuard { symbols, before: mode, _not_send: PhantomData })
     }
 }
 
 impl Drop for CaptureModeGuard {
     #[inline]
     fn drop(&mut self) {
-        put_back(self.driver, self.before);
+        restore(self.symbols, self.before);
     }
 }
 
-/// Sets the thread's mode to one that the driver gave: once more, if the driver says no, which may be
-/// about something else.
+/// Sets the thread's mode to a previous one. Tries a second time if the driver returns an error, which may concern
+/// something else.
 #[inline]
-fn put_back(driver: &Driver, before: c_int) {
+fn restore(symbols: &Symbols, before: c_int) {
     for _ in 0..2 {
         let mut mode = before;
-        // SAFETY: `mode` is a mode that the driver gave, and a place for ours, which nobody needs.
-        // If it fails again the driver is gone, and then there are no modes.
-        if unsafe { (driver.symbols.exchange_capture_mode)(&mut mode) } == CudaCode::SUCCESS {
+        // SAFETY: `&mut mode` is a valid pointer to a mode that the driver returned. A second failure means that the
+        // driver is shut down, and no mode is left to restore.
+        if unsafe { (symbols.exchange_capture_mode)(&mut mode) } == CudaCode::SUCCESS {
             break;
         }
     }

@@ -12,7 +12,7 @@ use super::code::CudaCode;
 use super::symbols::{Symbols, find};
 use crate::CudaError;
 
-/// NVIDIA's driver: its names, its places and what it exports.
+/// The description of NVIDIA's driver: its file names, its folders and its exports.
 pub(super) static SPEC: LibrarySpec = LibrarySpec {
     variable: "GPU_STREAM_CUDA_LIBRARY",
     names: if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so.1", "libcuda.so"] },
@@ -31,7 +31,7 @@ pub(super) static SPEC: LibrarySpec = LibrarySpec {
     is_same,
 };
 
-/// Where the loader does not look by itself: WSL, NixOS, conda, and containers.
+/// Folders that the loader does not search: WSL, NixOS, conda, and containers.
 const FOLDERS: &[Folder] = &[
     Folder::At("/usr/lib/wsl/lib"),
     Folder::At("/run/opengl-driver/lib"),
@@ -43,14 +43,14 @@ const FOLDERS: &[Folder] = &[
 
 const STUB: &str = "the stub that the CUDA toolkit has for linking, and no driver";
 
-/// The oldest driver that has all that is required: 11.0.
+/// The oldest driver that has all required functions: 11.0.
 const OLDEST: c_int = 11_000;
 
-/// Tells the driver's version. Needs no initialisation.
+/// The function that returns the driver's version. Needs no initialization.
 const VERSION: &str = "cuDriverGetVersion";
 type GetVersion = unsafe extern "C" fn(*mut c_int) -> CudaCode;
 
-/// The library and what was found in it.
+/// The library and its functions.
 pub(super) struct Found {
     pub(super) opened: Library,
     /// The library's file.
@@ -63,7 +63,7 @@ pub(super) struct Found {
 /// Finds the library and starts the driver.
 pub(super) fn load() -> Result<Found, CudaError> {
     // SAFETY: a file of these names is NVIDIA's driver, and so is an object that exports all of its
-    // functions. Whoever sets the variable answers for the file that it names.
+    // functions. A user who sets the variable vouches for its file.
     let FoundLibrary { library: opened, file, origin } =
         unsafe { SPEC.find() }.map_err(not_found)?;
     let library: Arc<str> = file.into();
@@ -87,7 +87,7 @@ fn start(opened: &Library, library: &Arc<str>) -> Result<(c_int, Symbols), CudaE
         function,
         code,
     };
-    // First, since an old driver lacks other functions, and its age is what the user has to know.
+    // Checked first, because an old driver also lacks functions, and its age is what the user has to know.
     let (code, version) = version(opened).ok_or_else(|| missing(VERSION))?;
     if code != CudaCode::SUCCESS {
         return Err(not_started(0, VERSION, code));
@@ -96,7 +96,7 @@ fn start(opened: &Library, library: &Arc<str>) -> Result<(c_int, Symbols), CudaE
         return Err(CudaError::DriverTooOld { library: shared(), version, oldest: OLDEST });
     }
     let symbols = Symbols::resolve(opened).map_err(missing)?;
-    // SAFETY: flags must be 0, and are.
+    // SAFETY: `cuInit` requires flags of 0.
     match unsafe { (symbols.init)(0) } {
         CudaCode::SUCCESS => Ok((version, symbols)),
         CudaCode::NO_DEVICE => Err(CudaError::NoDevice { library: shared(), version }),
@@ -114,31 +114,31 @@ fn not_found(error: NotFound) -> CudaError {
     }
 }
 
-/// Returns `true` if a later attempt to start can end otherwise.
+/// Returns `true` if a later attempt to start can succeed.
 pub(super) fn can_pass(error: &CudaError) -> bool {
     !matches!(error, CudaError::SymbolNotFound { .. } | CudaError::DriverTooOld { .. })
 }
 
-/// Returns the driver's answer and its version; `None` if the library has no such function.
+/// Returns the driver's result code and its version; `None` if the library lacks the function.
 fn version(library: &Library) -> Option<(CudaCode, c_int)> {
-    // SAFETY: that is the function's signature, and it is called while the library is open.
+    // SAFETY: `GetVersion` is the function's signature, and the library is open during the call.
     let get_version: GetVersion = unsafe { find(library, VERSION) }?;
     let mut version = 0;
-    // SAFETY: `version` is a valid out-pointer; the call needs no initialisation.
+    // SAFETY: `&mut version` is a valid out-pointer. The call needs no initialization.
     let code = unsafe { get_version(&mut version) };
     Some((code, version))
 }
 
-/// Returns `true` for the toolkit's library that exists to be linked against.
+/// Returns `true` if the library is the toolkit's stub for linking.
 fn is_stub(library: &Library) -> bool {
     version(library).is_some_and(|(code, _)| code == CudaCode::STUB_LIBRARY)
 }
 
 /// Returns `true` if both libraries lead to one driver.
 ///
-/// WSL's `libcuda.so.1` loads the driver proper from elsewhere, and an interposer calls the real
-/// library: a thread's capture mode that is set through one is then read through the other. A driver
-/// that was not started answers with an error instead.
+/// WSL's `libcuda.so.1` loads the actual driver from elsewhere, and an interposer calls the real library.
+/// In both cases a capture mode that is set through one library is read through the other. A driver that
+/// was not started returns an error instead.
 fn is_same(first: &Library, other: &Library) -> bool {
     type Init = unsafe extern "C" fn(u32) -> CudaCode;
     type Exchange = unsafe extern "C" fn(*mut c_int) -> CudaCode;
@@ -155,17 +155,17 @@ fn is_same(first: &Library, other: &Library) -> bool {
     else {
         return false;
     };
-    // SAFETY: flags must be 0, and are.
+    // SAFETY: `cuInit` requires flags of 0.
     if unsafe { init(0) } != CudaCode::SUCCESS {
-        // Nothing can be told by one that does not start. The caller is told why it did not.
+        // A driver that does not start cannot be compared. The start reports its error to the caller.
         return true;
     }
     let swap = |exchange: Exchange, mode: c_int| {
         let mut mode = mode;
-        // SAFETY: `mode` is a valid mode and a valid out-pointer.
+        // SAFETY: `&mut mode` is a valid pointer to a valid mode.
         (unsafe { exchange(&mut mode) } == CudaCode::SUCCESS).then_some(mode)
     };
-    // Global and relaxed: at least one of them is not the other driver's mode by chance.
+    // Tries *global* and *relaxed*: a second driver cannot have both modes by chance.
     let sees = |mode| {
         let Some(before) = swap(exchange, mode) else { return false };
         let seen = swap(other_exchange, mode);

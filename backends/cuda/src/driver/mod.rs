@@ -1,31 +1,35 @@
-//! The CUDA driver, as far as this crate calls it: loaded at the first call, never closed.
+//! The CUDA driver, as far as this crate calls it: loaded by the first call, never closed.
+//!
+//! The layers, each of which uses those before it: `code`, `symbols`, `check`, then `capture` and `context`, then
+//! `create` and `primary`, then [`Driver`], then `lookup` and `text`.
 
-mod advice;
+pub(crate) mod advice;
 pub(crate) mod capture;
+pub(crate) mod check;
 pub(crate) mod code;
-mod context;
-mod current;
+pub(crate) mod context;
+pub(crate) mod create;
 mod load;
-mod primary;
+mod lookup;
+pub(crate) mod primary;
 mod process_state;
 pub(crate) mod symbols;
+mod text;
 
 use std::ffi::{CStr, c_char};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
+use gpu_stream_core::BackendKind;
 use gpu_stream_driver_common::RetryCell;
 use gpu_stream_driver_common::library::{Origin, Watch};
 use libloading::Library;
 
-pub(crate) use self::advice::{advice, on_start};
+use self::check::check;
 use self::code::CudaCode;
-pub(crate) use self::context::Context;
-pub(crate) use self::current::ContextGuard;
-#[cfg(feature = "cudarc")]
-pub(crate) use self::current::SavedContext;
-use self::primary::PrimaryCell;
-pub(crate) use self::primary::PrimaryContext;
-use self::symbols::{DeviceHandle, Optional, Symbols};
+use self::primary::DeviceState;
+use self::process_state::PROCESS_STATE;
+use self::symbols::Symbols;
 use crate::CudaError;
 
 /// The driver of the process.
@@ -38,39 +42,41 @@ pub(crate) struct Driver {
     watch: Watch,
     /// 13000 is 13.0.
     pub(crate) version: i32,
-    /// By ordinal.
-    pub(crate) devices: Vec<DeviceEntry>,
+    /// Indexed by ordinal.
+    pub(crate) devices: Vec<DeviceState>,
 }
 
-/// What is known of one device.
-pub(crate) struct DeviceEntry {
-    handle: DeviceHandle,
-    primary: PrimaryCell,
+/// The driver after its start; null before it, and in the child of a fork.
+static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Returns the driver if it was started and may be called. Returns `None` in the child of a fork.
+#[inline]
+pub(crate) fn loaded() -> Option<&'static Driver> {
+    // SAFETY: the pointer is null, or was made from a `&'static Driver`.
+    unsafe { DRIVER.load(Ordering::Acquire).as_ref() }
 }
 
-/// Returns the driver, which the first call that succeeds starts. A failure that can pass is not kept.
+/// Returns the driver, and starts it if no call did before. A temporary failure is not kept.
 #[inline]
 pub(crate) fn driver() -> Result<&'static Driver, CudaError> {
-    match process_state::loaded() {
+    match loaded() {
         Some(driver) => Ok(driver),
-        None => first_driver(),
+        None => start_driver(),
     }
 }
 
 #[cold]
-fn first_driver() -> Result<&'static Driver, CudaError> {
-    static DRIVER: RetryCell<Driver, CudaError> = RetryCell::new();
-    process_state::ensure_not_forked()?;
-    process_state::watch_forks();
-    let driver = DRIVER.get_or_try(Driver::new, load::can_pass)?;
-    process_state::started(driver);
+fn start_driver() -> Result<&'static Driver, CudaError> {
+    static CELL: RetryCell<Driver, CudaError> = RetryCell::new();
+    extern "C" fn in_child() {
+        PROCESS_STATE.set_forked();
+        DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
+    }
+    PROCESS_STATE.ensure_running(BackendKind::Cuda)?;
+    PROCESS_STATE.watch_forks(in_child);
+    let driver = CELL.get_or_try(Driver::new, load::can_pass)?;
+    DRIVER.store(std::ptr::from_ref(driver).cast_mut(), Ordering::Release);
     Ok(driver)
-}
-
-/// The driver, if a call has loaded it already, and it may be called.
-#[inline]
-pub(crate) fn loaded() -> Option<&'static Driver> {
-    process_state::loaded()
 }
 
 impl Driver {
@@ -105,24 +111,24 @@ impl Driver {
             }
         };
         let mut count = 0;
-        // SAFETY: `count` is a valid out-pointer.
+        // SAFETY: `&mut count` is a valid out-pointer.
         check(unsafe { (self.symbols.device_count)(&mut count) }, "cuDeviceGetCount")?;
         if count <= 0 {
             return Err(CudaError::NoDevice { library: Arc::clone(library), version });
         }
         for ordinal in 0..count {
             let mut handle = 0;
-            // SAFETY: `handle` is a valid out-pointer.
+            // SAFETY: `&mut handle` is a valid out-pointer.
             check(unsafe { (self.symbols.device_get)(&mut handle, ordinal) }, "cuDeviceGet")?;
-            self.devices.push(DeviceEntry { handle, primary: PrimaryCell::new() });
+            self.devices.push(DeviceState::new(handle));
         }
         Ok(())
     }
 
-    /// Returns an error if the process has loaded another driver, whose handles could be meant.
+    /// Returns an error if the process has loaded another driver, which a handle could belong to.
     ///
-    /// For handles 0, 1 and 2, which exist in every driver, and for a handle that this driver refuses.
-    /// The file that `GPU_STREAM_CUDA_LIBRARY` names is what the user has decided for.
+    /// Called for handles 0, 1 and 2, which exist in every driver, and for a handle that this driver rejects. Skipped if
+    /// `GPU_STREAM_CUDA_LIBRARY` names the file: the user has chosen it.
     #[inline]
     pub(crate) fn check_only_runtime(&self, operation: &'static str) -> Result<(), CudaError> {
         if self.origin == Origin::Named {
@@ -135,7 +141,7 @@ impl Driver {
         }
     }
 
-    /// What a report should say of the driver beside its version.
+    /// Returns what a report shows of the driver beside its version.
     pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
         let mut details = vec![("found", self.origin.to_string())];
         let missing = self.symbols.missing();
@@ -145,49 +151,20 @@ impl Driver {
         details
     }
 
-    /// How many devices there are.
+    /// Returns the number of devices.
     #[inline]
     pub(crate) fn count(&self) -> u32 {
         u32::try_from(self.devices.len()).unwrap_or(u32::MAX)
     }
 
-    /// What the driver calls a device.
-    pub(crate) fn name(&self, entry: &DeviceEntry) -> Result<String, CudaError> {
+    /// Returns the driver's name of a device.
+    pub(crate) fn name(&self, device: &DeviceState) -> Result<String, CudaError> {
         let mut name: [c_char; 256] = [0; 256];
-        // SAFETY: `name` has room for 256 characters, of which the driver uses one for the zero at
-        // the end.
-        let code = unsafe { (self.symbols.device_name)(name.as_mut_ptr(), 256, entry.handle) };
+        // SAFETY: `name` has room for 256 characters, and the driver writes no more, with the terminating NUL.
+        let code = unsafe { (self.symbols.device_name)(name.as_mut_ptr(), 256, device.handle) };
         check(code, "Backend::probe", "cuDeviceGetName")?;
-        // SAFETY: the driver wrote a string with a zero at its end; the array ends with one in any
-        // case.
+        // SAFETY: the driver wrote a NUL-terminated string. The last element was 0 before in any case.
         let name = unsafe { CStr::from_ptr(name.as_ptr()) };
         Ok(name.to_string_lossy().into_owned())
     }
-}
-
-/// An error unless `code` is success.
-#[inline]
-pub(crate) fn check(
-    code: CudaCode,
-    operation: &'static str,
-    function: &'static str,
-) -> Result<(), CudaError> {
-    if code == CudaCode::SUCCESS {
-        return Ok(());
-    }
-    Err(refused(code, operation, function))
-}
-
-#[cold]
-fn refused(code: CudaCode, operation: &'static str, function: &'static str) -> CudaError {
-    CudaError::Driver { operation, function, code }
-}
-
-/// The function, or an error that says since which driver it is there.
-pub(crate) fn require<F: Copy>(
-    optional: Optional<F>,
-    operation: &'static str,
-) -> Result<F, CudaError> {
-    let Optional { function, name: symbol, since } = optional;
-    function.ok_or(CudaError::MissingSymbol { operation, symbol, since })
 }

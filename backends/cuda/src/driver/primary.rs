@@ -8,42 +8,45 @@ use gpu_stream_core::RawEvent;
 use gpu_stream_driver_common::{Pool, RecordCoalescer, thread_number};
 
 use super::capture::CaptureModeGuard;
+use super::check::check;
 use super::code::CudaCode;
-use super::{Context, DeviceEntry, Driver, check};
+use super::context::Context;
+use super::create;
+use super::process_state::PROCESS_STATE;
+use super::symbols::{DeviceHandle, Symbols};
 use crate::host_func::{self, DEFERRED, HOST_FUNCS};
 use crate::{Cuda, CudaError};
 
-/// One life of the context of a device that all its users share, the runtime API and torch among them.
+/// One lifetime of a device's primary context, which all its users share, the runtime API and torch among them.
 ///
-/// It is retained once and never released, as the library is never closed. Another library can reset
-/// it (`cudaDeviceReset`, `cuDevicePrimaryCtxReset`). The driver then frees all that was made in it, and
-/// on today's drivers the next life has the same handle. To follow a handle of an earlier life
-/// crashes. So a new life has a new `PrimaryContext`, with pools of its own, and the old one stays where it
-/// is, since wrappers refer to it.
+/// It is retained once and never released, just as the library is never closed. Another library can reset it
+/// (`cudaDeviceReset`, `cuDevicePrimaryCtxReset`). The driver then frees everything that was created in it, and on
+/// today's drivers the next lifetime has the same handle. Using an object of an earlier lifetime crashes. A new lifetime
+/// therefore gets a new `PrimaryContext` with its own pools. The old one is never freed, because wrappers refer to it.
 pub(crate) struct PrimaryContext {
-    pub(crate) driver: &'static Driver,
-    /// That of the device.
+    pub(crate) symbols: &'static Symbols,
+    /// The device's ordinal.
     pub(crate) ordinal: u32,
     pub(crate) context: Context,
-    entry: &'static DeviceEntry,
-    /// The driver's number of this life; `None` if the driver has no such numbers.
+    device: DeviceHandle,
+    /// The driver's id of this lifetime; `None` if the driver has no such ids.
     id: Option<u64>,
-    /// What calls of ours have seen of this life: [`ALIVE`], [`DOUBTFUL`] or [`OVER`]. Alone in what it
-    /// tells: nothing else is read or written in its order.
-    seen: AtomicU8,
-    /// Events of this context that are not in use. None was recorded in a capture.
+    /// What our calls have observed of this lifetime: [`ALIVE`], [`DOUBTFUL`] or [`OVER`]. Relaxed: no other memory is
+    /// ordered by it.
+    observed: AtomicU8,
+    /// Unused events of this context. None was recorded in a capture.
     pool: Pool,
-    /// Events of this context for records that only the recording call sees.
+    /// Unused scratch events of this context: recorded and waited for within one call.
     scratch_events: Pool,
-    /// The streams of this context that another one waits for at the moment.
+    /// The pending waits for streams of this context.
     pub(crate) coalescer: RecordCoalescer,
 }
 
-/// Nothing was seen of an end.
+/// No end of the context was observed.
 const ALIVE: u8 = 0;
-/// The driver last called the context destroyed, which is to be asked again.
+/// The driver last reported the context as destroyed. The next call asks again.
 const DOUBTFUL: u8 = 1;
-/// A later life was seen.
+/// A later lifetime was observed.
 const OVER: u8 = 2;
 
 /// `CU_EVENT_DISABLE_TIMING`.
@@ -51,85 +54,79 @@ const DISABLE_TIMING: c_uint = 2;
 
 impl PrimaryContext {
     fn new(
-        driver: &'static Driver,
+        symbols: &'static Symbols,
         ordinal: u32,
-        entry: &'static DeviceEntry,
+        device: DeviceHandle,
         context: Context,
     ) -> Self {
-        let id = driver.id_of(context).ok();
-        let (pool, scratch_events, coalescer) = (Pool::new(), Pool::new(), RecordCoalescer::new());
-        let seen = AtomicU8::new(ALIVE);
         PrimaryContext {
-            driver,
+            symbols,
             ordinal,
             context,
-            entry,
-            id,
-            seen,
-            pool,
-            scratch_events,
-            coalescer,
+            device,
+            id: context_id(symbols, context).ok(),
+            observed: AtomicU8::new(ALIVE),
+            pool: Pool::new(),
+            scratch_events: Pool::new(),
+            coalescer: RecordCoalescer::new(),
         }
     }
 
-    /// Returns `true` if a call of ours has seen that the context was reset, or may have been. Asks the
-    /// driver nothing.
+    /// Returns `true` if a call has observed that the context was reset, or may have been. Does not call the driver.
     #[inline]
     pub(crate) fn may_be_over(&self) -> bool {
-        self.seen.load(Ordering::Relaxed) != ALIVE
+        self.observed.load(Ordering::Relaxed) != ALIVE
     }
 
-    /// Notes what a call has seen, unless a later life was seen already.
+    /// Stores what a call has observed, unless a later lifetime was observed before.
     #[cold]
-    fn note(&self, now: u8) {
+    fn observe(&self, now: u8) {
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        let _ = self.seen.fetch_update(set, fetch, |before| (before != OVER).then_some(now));
+        let _ = self.observed.fetch_update(set, fetch, |before| (before != OVER).then_some(now));
     }
 
-    /// Returns an error if the context was reset since. Returns `Ok` if the driver cannot tell.
+    /// Returns an error if the context was reset. Returns `Ok` if the driver cannot tell.
     ///
-    /// Asks the driver once, by the handle of the context, which stays good. A driver without ids
-    /// (before CUDA 12.0) is not asked.
+    /// Calls the driver once, with the handle of the context, which stays valid. A driver without ids (before CUDA
+    /// 12.0) is not called.
     #[inline]
     pub(crate) fn check_alive(&self, operation: &'static str) -> Result<(), CudaError> {
-        if self.seen.load(Ordering::Relaxed) == OVER {
+        if self.observed.load(Ordering::Relaxed) == OVER {
             return Err(CudaError::ContextReset { operation });
         }
-        match self.id.map(|id| (id, self.driver.id_of(self.context))) {
+        match self.id.map(|id| (id, context_id(self.symbols, self.context))) {
             Some((id, Ok(now))) if now != id => {
-                self.note(OVER);
+                self.observe(OVER);
                 Err(CudaError::ContextReset { operation })
             }
             Some((_, Err(code))) if code.is_of_dead_context() => {
-                self.note(DOUBTFUL);
+                self.observe(DOUBTFUL);
                 Err(CudaError::Driver { operation, function: "cuCtxGetId", code })
             }
             Some((_, Ok(_))) if self.may_be_over() => {
-                self.note(ALIVE);
+                self.observe(ALIVE);
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// Returns `true` if the context was reset since, as [`check_alive`](Self::check_alive) tells.
+    /// Returns `true` if [`check_alive`](Self::check_alive) returns an error: the context was reset.
     #[inline]
     pub(crate) fn is_reset(&self) -> bool {
         self.check_alive("").is_err()
     }
 
-    /// Returns `true` if the context was reset since and is not in use again: all that a driver without
-    /// ids tells.
+    /// Returns `true` if the context was reset and is not in use again. A driver without ids tells no more.
     #[cold]
     fn is_inactive(&self) -> bool {
-        let Ok(_relaxed) = CaptureModeGuard::enter(self.driver, "Primary::is_inactive") else {
+        const OPERATION: &str = "PrimaryContext::is_inactive";
+        let Ok(_relaxed) = CaptureModeGuard::enter(self.symbols, OPERATION) else {
             return false;
         };
         let (mut flags, mut active) = (0, 0);
-        // SAFETY: both are valid out-pointers, and the driver named the device.
-        let code = unsafe {
-            (self.driver.symbols.primary_state)(self.entry.handle, &mut flags, &mut active)
-        };
+        // SAFETY: both are valid out-pointers, and the driver returned the device's handle.
+        let code = unsafe { (self.symbols.primary_state)(self.device, &mut flags, &mut active) };
         code == CudaCode::SUCCESS && active == 0
     }
 
@@ -138,13 +135,14 @@ impl PrimaryContext {
         if self.id.is_some() { !self.is_reset() } else { !self.is_inactive() }
     }
 
-    /// What host functions and their panics know this context by. No other has it, nor a later life.
+    /// Returns the key of this context for host functions and their panics. No other context has it, nor a later
+    /// lifetime of this one.
     pub(crate) fn scope(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Takes an event from the pool. It may have an old record, which must be replaced before the event
-    /// is seen.
+    /// Takes an event from the pool, or returns `None` if the pool is empty. The event may have an old record, which
+    /// the caller must replace before the event becomes visible.
     #[inline]
     pub(crate) fn take(&self) -> Option<RawEvent<Cuda>> {
         self.pool.take(thread_number()).map(RawEvent::from_bits)
@@ -153,141 +151,139 @@ impl PrimaryContext {
     /// Returns the event to the pool.
     ///
     /// # Errors
-    /// The event, if there is no room.
+    /// The event, if the pool is full.
     #[inline]
     pub(crate) fn give(&self, event: RawEvent<Cuda>) -> Result<(), RawEvent<Cuda>> {
         self.pool.give(event.to_bits(), thread_number()).map_err(RawEvent::from_bits)
     }
 
-    /// Takes an event that is to be recorded, waited for and given back.
-    ///
-    /// Runs no code of a user: the caller holds a source.
+    /// Returns a scratch event, from the pool or a new one. Runs no user code, so the caller may hold a bucket of the
+    /// coalescer.
     pub(crate) fn acquire_scratch(
         &self,
         operation: &'static str,
     ) -> Result<RawEvent<Cuda>, CudaError> {
         match self.scratch_events.take(thread_number()) {
             Some(event) => Ok(RawEvent::from_bits(event)),
-            None => self.driver.create_event(self.context, DISABLE_TIMING, operation),
+            None => create::create_event(self.symbols, self.context, DISABLE_TIMING, operation),
         }
     }
 
-    /// Gives a relay back. Runs no code of a user: the caller may hold a source.
+    /// Takes a scratch event back. Runs no user code, so the caller may hold a bucket of the coalescer.
     pub(crate) fn release_scratch(&'static self, event: RawEvent<Cuda>) {
         if let Err(event) = self.scratch_events.give(event.to_bits(), thread_number()) {
             let event = RawEvent::from_bits(event);
             host_func::run_outside_host_func(move || {
-                // In the child of a fork it is left alone.
-                let Some(driver) = super::loaded() else { return };
-                if !self.is_reset() {
-                    // SAFETY: the event is ours, and this is its last use: the waits for its record are
-                    // made. Its context was alive a moment ago.
-                    unsafe { driver.destroy_event(event) };
+                if !PROCESS_STATE.is_forked() && !self.is_reset() {
+                    // SAFETY:
+                    // - The event is ours, and this is its last use: the waits for its record are enqueued.
+                    // - Its context is alive, as the check before has shown.
+                    unsafe { create::destroy_event(self.symbols, event) };
                 }
             });
         }
     }
 }
 
-/// The current life of a device's primary context, if it was used before.
-pub(crate) struct PrimaryCell(AtomicPtr<PrimaryContext>);
+/// The state of one device: its handle, and the current lifetime of its primary context.
+pub(crate) struct DeviceState {
+    pub(super) handle: DeviceHandle,
+    /// Null if the context was not used yet.
+    primary: AtomicPtr<PrimaryContext>,
+}
 
-impl PrimaryCell {
-    pub(super) const fn new() -> Self {
-        PrimaryCell(AtomicPtr::new(null_mut()))
+impl DeviceState {
+    pub(super) const fn new(handle: DeviceHandle) -> Self {
+        DeviceState { handle, primary: AtomicPtr::new(null_mut()) }
     }
 
-    /// Returns the `PrimaryContext`, without a question to the driver. It may have been reset.
+    /// Returns the primary context if it was used before. Does not call the driver: the context may have been reset.
     #[inline]
-    pub(super) fn get(&self) -> Option<&'static PrimaryContext> {
-        // SAFETY: it is null, or was made from a box that is never freed.
-        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+    pub(super) fn retained_primary(&self) -> Option<&'static PrimaryContext> {
+        // SAFETY: the pointer is null, or comes from a box that is never freed.
+        unsafe { self.primary.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Puts `made` in the place of `old`. Returns what another thread put there first, if one did.
+    /// Returns the live primary context. Retains it again if it was reset.
+    pub(super) fn live_primary(
+        &self,
+        symbols: &'static Symbols,
+        ordinal: u32,
+        operation: &'static str,
+    ) -> Result<&'static PrimaryContext, CudaError> {
+        match self.retained_primary() {
+            Some(primary) if primary.is_alive() => Ok(primary),
+            before => self.retain(symbols, ordinal, before, operation),
+        }
+    }
+
+    #[cold]
+    fn retain(
+        &self,
+        symbols: &'static Symbols,
+        ordinal: u32,
+        before: Option<&'static PrimaryContext>,
+        operation: &'static str,
+    ) -> Result<&'static PrimaryContext, CudaError> {
+        const FUNCTION: &str = "cuDevicePrimaryCtxRetain";
+        let _relaxed = CaptureModeGuard::enter(symbols, operation)?;
+        let mut context = null_mut();
+        // SAFETY: `&mut context` is a valid out-pointer, and the driver returned the device's handle.
+        let code = unsafe { (symbols.primary_retain)(&mut context, self.handle) };
+        check(code, operation, FUNCTION)?;
+        // No known driver succeeds with a null context. An error is better than a later crash.
+        let none =
+            CudaError::Driver { operation, function: FUNCTION, code: CudaCode::INVALID_CONTEXT };
+        let context = Context::new(context).ok_or(none)?;
+        let new = PrimaryContext::new(symbols, ordinal, self.handle, context);
+        if let Some(before) = before {
+            if new.id.is_some() && new.id == before.id {
+                // The same lifetime: only the check had failed.
+                before.observe(ALIVE);
+                return Ok(before);
+            }
+            if new.id.is_some() || before.id.is_none() {
+                before.observe(OVER);
+            }
+            // The streams of the old lifetime are destroyed, so their host functions never run. They are dropped at
+            // the end of the call, where nothing is held.
+            let scope = before.scope();
+            DEFERRED.push(move || HOST_FUNCS.cancel(|stream| stream.scope == scope));
+        }
+        // Two concurrent threads retain it twice, which is harmless for a context that is never released.
+        Ok(self.replace(before, new))
+    }
+
+    /// Replaces `old` by `new`. Returns the context of another thread if that thread was first.
     fn replace(
         &self,
         old: Option<&'static PrimaryContext>,
-        made: PrimaryContext,
+        new: PrimaryContext,
     ) -> &'static PrimaryContext {
         let old = old.map_or(null_mut(), |old| std::ptr::from_ref(old).cast_mut());
-        let new = Box::into_raw(Box::new(made));
-        match self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire) {
-            // SAFETY: it was made from a box, which is never freed from here on.
+        let new = Box::into_raw(Box::new(new));
+        match self.primary.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: `new` comes from a box, which is never freed from here on.
             Ok(_) => unsafe { &*new },
             Err(other) => {
-                // SAFETY: it was made from a box a moment ago, and no other thread has seen it. It has
-                // no events yet.
+                // SAFETY: `new` comes from the box above, and no other thread has seen it. It has no events yet.
                 drop(unsafe { Box::from_raw(new) });
-                // SAFETY: it was made from a box that is never freed. It is not null, since a `PrimaryContext`
-                // is replaced by another one only.
+                // SAFETY: `other` comes from a box that is never freed. It is not null: a context is replaced only by
+                // another one.
                 unsafe { &*other }
             }
         }
     }
 }
 
-impl Driver {
-    /// Returns the number of a context's life.
-    #[inline]
-    fn id_of(&self, context: Context) -> Result<u64, CudaCode> {
-        let Some(ask) = self.symbols.ctx_id.function else { return Err(CudaCode::NOT_SUPPORTED) };
-        let mut id = 0;
-        // SAFETY: `id` is a valid out-pointer. The handle of a primary context is good for the life of
-        // the process.
-        match unsafe { ask(context.as_ptr(), &mut id) } {
-            CudaCode::SUCCESS => Ok(id),
-            code => Err(code),
-        }
-    }
-
-    /// Returns the live primary context of the device, retained anew if it was reset.
-    pub(super) fn live_primary(
-        &'static self,
-        ordinal: u32,
-        entry: &'static DeviceEntry,
-        operation: &'static str,
-    ) -> Result<&'static PrimaryContext, CudaError> {
-        match entry.primary.get() {
-            Some(primary) if primary.is_alive() => Ok(primary),
-            before => self.retain_primary(ordinal, entry, before, operation),
-        }
-    }
-
-    #[cold]
-    fn retain_primary(
-        &'static self,
-        ordinal: u32,
-        entry: &'static DeviceEntry,
-        before: Option<&'static PrimaryContext>,
-        operation: &'static str,
-    ) -> Result<&'static PrimaryContext, CudaError> {
-        let _relaxed = CaptureModeGuard::enter(self, operation)?;
-        let mut context = null_mut();
-        // SAFETY: `context` is a valid out-pointer, and the driver named the device.
-        let code = unsafe { (self.symbols.primary_retain)(&mut context, entry.handle) };
-        const FUNCTION: &str = "cuDevicePrimaryCtxRetain";
-        check(code, operation, FUNCTION)?;
-        // No driver succeeds with a null context. An error is better than a later crash.
-        let none =
-            CudaError::Driver { operation, function: FUNCTION, code: CudaCode::INVALID_CONTEXT };
-        let context = Context::new(context).ok_or(none)?;
-        let made = PrimaryContext::new(self, ordinal, entry, context);
-        if let Some(before) = before {
-            if made.id.is_some() && made.id == before.id {
-                // It is the same life. What failed was the question.
-                before.note(ALIVE);
-                return Ok(before);
-            }
-            if made.id.is_some() || before.id.is_none() {
-                before.note(OVER);
-            }
-            // The streams of that life are gone, and what they did not run. At the end of the call,
-            // where nothing is held.
-            let scope = before.scope();
-            DEFERRED.push(move || HOST_FUNCS.cancel(|stream| stream.scope == scope));
-        }
-        // Two threads at once retain it twice, which is harmless for what is never released.
-        Ok(entry.primary.replace(before, made))
+/// Returns the driver's id of a context's current lifetime.
+#[inline]
+fn context_id(symbols: &Symbols, context: Context) -> Result<u64, CudaCode> {
+    let Some(get) = symbols.ctx_id.function else { return Err(CudaCode::NOT_SUPPORTED) };
+    let mut id = 0;
+    // SAFETY: `&mut id` is a valid out-pointer. The handle of a primary context is valid for the life of the process.
+    match unsafe { get(context.as_ptr(), &mut id) } {
+        CudaCode::SUCCESS => Ok(id),
+        code => Err(code),
     }
 }

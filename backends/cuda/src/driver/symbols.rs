@@ -1,7 +1,7 @@
-//! The functions of the driver that this crate calls, and nothing more of it.
+//! The driver functions that this crate calls, and no others.
 //!
-//! Names are those that the library exports: `_v2` where the headers hide it behind a macro. Types
-//! are those of `cuda.h`, with every handle a bare pointer and every code an integer.
+//! The names are those that the library exports, with the `_v2` that the headers hide behind a macro. The
+//! types are those of `cuda.h`, except that each handle is a bare pointer and each code an integer.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
@@ -25,7 +25,7 @@ pub(crate) struct IpcHandle {
     pub(crate) reserved: [u8; 64],
 }
 
-/// A function that older drivers lack: how it is called, and since which CUDA version it is there.
+/// A function that older drivers lack, with the first CUDA version that has it.
 #[derive(Clone, Copy)]
 pub(crate) struct Optional<F> {
     pub(crate) function: Option<F>,
@@ -44,19 +44,18 @@ macro_rules! symbols {
         }
 
         impl Symbols {
-            /// All of them, or the name of the first required one that is not there.
+            /// Resolves all functions. Returns the name of the first missing required one otherwise.
             pub(crate) fn resolve(library: &Library) -> Result<Self, &'static str> {
                 Ok(Symbols {
                     $($required: {
                         type Function = unsafe extern "C" fn($($argument),*) -> CudaCode;
-                        // SAFETY: the driver's function of this name has this signature, in every
-                        // version of it; the pointer is used while the library is loaded, which is
-                        // for ever.
+                        // SAFETY: the driver's function of this name has this signature in every version.
+                        // The library is never closed.
                         unsafe { find::<Function>(library, $name) }.ok_or($name)?
                     },)*
                     $($optional: {
                         type Function = unsafe extern "C" fn($($of_optional),*) -> CudaCode;
-                        // SAFETY: as above.
+                        // SAFETY: the function has this signature, and the library is never closed.
                         let function = unsafe { find::<Function>(library, $optional_name) };
                         Optional { function, name: $optional_name, since: $since }
                     },)*
@@ -86,7 +85,7 @@ symbols! {
         primary_retain = "cuDevicePrimaryCtxRetain" (*mut Ptr, DeviceHandle);
         primary_state = "cuDevicePrimaryCtxGetState" (DeviceHandle, *mut c_uint, *mut c_int);
         ctx_current = "cuCtxGetCurrent" (*mut Ptr);
-        // For cudarc's streams, which leave a context current where they are dropped.
+        // For the drop of cudarc's streams, which changes the current context.
         ctx_set_current = "cuCtxSetCurrent" (Ptr);
         ctx_push = "cuCtxPushCurrent_v2" (Ptr);
         ctx_pop = "cuCtxPopCurrent_v2" (*mut Ptr);
@@ -106,7 +105,7 @@ symbols! {
         event_elapsed = "cuEventElapsedTime" (*mut f32, Ptr, Ptr);
     }
     optional {
-        // NVIDIA's driver has these in all versions that are taken; other drivers may not.
+        // NVIDIA's driver has these in all supported versions; other drivers may not.
         ctx_priorities = "cuCtxGetStreamPriorityRange" "5.5" (*mut c_int, *mut c_int);
         stream_context = "cuStreamGetCtx" "9.2" (Ptr, *mut Ptr);
         stream_priority = "cuStreamGetPriority" "5.5" (Ptr, *mut c_int);
@@ -127,11 +126,12 @@ symbols! {
     }
 }
 
-/// The function with this name.
+/// Returns the function with this name.
 ///
 /// # Safety
-/// `F` is the type of a pointer to that function, and is used while the library is loaded.
+/// - `F` is the type of a pointer to that function.
+/// - The result is used only while the library is loaded.
 pub(crate) unsafe fn find<F: Copy>(library: &Library, name: &str) -> Option<F> {
-    // SAFETY: the caller promises the type and the time of use.
+    // SAFETY: `F` is the function's type (caller contract).
     unsafe { library.get::<F>(name) }.ok().map(|symbol| *symbol)
 }

@@ -1,20 +1,20 @@
-//! The context of a [`CudaStream`], and calls of the driver in it.
+//! The context of a [`CudaStream`], and driver calls in it.
 
 use std::sync::atomic::Ordering;
 
-use gpu_stream_core::{
-    BackendKind, ContractError, Device, Error as _, ErrorKind, HandleKind, Stream as _,
-};
+use gpu_stream_core::{BackendKind, ContractError, Device, Error as _, ErrorKind, HandleKind};
 
 use super::CudaStream;
 use crate::driver::code::CudaCode;
-use crate::driver::symbols::Ptr;
-use crate::driver::{Context, ContextGuard, Driver, PrimaryContext, driver, loaded};
+use crate::driver::context::{Context, ContextGuard};
+use crate::driver::primary::PrimaryContext;
+use crate::driver::symbols::{Ptr, Symbols};
+use crate::driver::{driver, loaded};
 use crate::{CudaError, CudaEvent};
 
 impl CudaStream {
-    /// Returns the device's primary context if the stream is of it. Returns `None` also if the driver
-    /// does not say.
+    /// Returns the device's primary context if the stream belongs to it. Also returns `None` if the driver
+    /// cannot tell.
     ///
     /// # Errors
     /// The context was reset.
@@ -26,8 +26,7 @@ impl CudaStream {
             self.check_reset(operation)?;
             return Ok(self.known_primary());
         }
-        // SAFETY: only an explicit stream is made without its context, and it is alive as long as
-        // this wrapper.
+        // SAFETY: only an explicit stream is created without its context, and `self` keeps it alive.
         let primary = loaded()
             .and_then(|driver| unsafe { driver.primary_of(self.raw.as_ptr(), Some(self.device)) });
         Ok(primary.map(|primary| self.cache_primary(primary)))
@@ -38,8 +37,8 @@ impl CudaStream {
         self.context.load(Ordering::Relaxed) != 0
     }
 
-    /// Returns `true` if the stream may have gone with its context, by what calls have seen. Asks the driver
-    /// nothing.
+    /// Returns `true` if a call has observed that the stream's context ended, or may have. Does not call
+    /// the driver.
     #[inline]
     pub(crate) fn may_be_gone(&self) -> bool {
         self.known_primary().is_some_and(PrimaryContext::may_be_over)
@@ -47,15 +46,17 @@ impl CudaStream {
 
     #[inline]
     fn known_primary(&self) -> Option<&'static PrimaryContext> {
-        // SAFETY: it is null, or was made of a `&'static PrimaryContext`. Acquire: what another thread found.
+        // SAFETY: the pointer is null, or was made from a `&'static PrimaryContext`. Acquire: another
+        // thread may have stored it.
         unsafe { self.primary.load(Ordering::Acquire).as_ref() }
     }
 
-    /// As [`primary`](Self::primary), without a question about the stream: while its context is not
-    /// known, this is the device's primary one.
+    /// Returns the known primary context, or the device's primary context while the stream's context is
+    /// unknown. Does not call the driver.
     ///
-    /// It does for a record of an event of that context. The driver refuses it if the stream is of
-    /// another, and if it does not, the stream is [of this one](Self::found).
+    /// The assumption is safe for recording an event of that context: the driver rejects the record if the
+    /// stream belongs to another one. If it accepts, [`learn_context`](Self::learn_context) stores the
+    /// answer.
     #[inline]
     pub(crate) fn known_or_assumed_primary(&self) -> Option<&'static PrimaryContext> {
         match self.known_primary() {
@@ -64,16 +65,17 @@ impl CudaStream {
         }
     }
 
+    /// Returns the device's primary context while the stream's context is unknown.
     #[inline]
     fn assumed_primary(&self) -> Option<&'static PrimaryContext> {
         if self.is_context_known() {
             return None;
         }
-        // Events of a life of the context that is over must not come near a stream of the next one.
+        // An event of an ended lifetime of the context must not be used with a stream of the next one.
         loaded()?.retained_primary(self.device).filter(|primary| !primary.is_reset())
     }
 
-    /// Notes that the stream has recorded an event of this context, and is of it then.
+    /// Stores that the stream belongs to this context, because it has recorded an event of it.
     #[inline]
     pub(crate) fn learn_context(&self, primary: &'static PrimaryContext) {
         if !self.is_context_known() {
@@ -88,10 +90,10 @@ impl CudaStream {
         primary
     }
 
-    /// Returns the stream's context. The driver is asked once.
+    /// Returns the stream's context. Calls the driver only the first time.
     #[inline]
     pub(crate) fn context(&self, operation: &'static str) -> Result<Context, CudaError> {
-        // Acquire: `primary` was stored before it.
+        // Acquire: `primary` was stored before `context`.
         match Context::from_bits(self.context.load(Ordering::Acquire)) {
             Some(known) => Ok(known),
             None => self.find_context(operation),
@@ -101,18 +103,17 @@ impl CudaStream {
     #[cold]
     fn find_context(&self, operation: &'static str) -> Result<Context, CudaError> {
         let driver = driver()?;
-        // SAFETY: only an explicit stream is made without its context, and it is alive as long as
-        // this wrapper.
+        // SAFETY: only an explicit stream is created without its context, and `self` keeps it alive.
         let context = match unsafe { driver.context_of(self.raw.as_ptr(), operation) } {
-            // The driver cannot tell. The caller gave the device, whose primary context it then is;
-            // the driver refuses a record if it is not.
+            // The driver cannot tell. The caller gave the device, so the context is its primary one. The
+            // driver rejects a record if it is not.
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 return Ok(self.cache_primary(driver.primary(self.device, operation)?).context);
             }
             answer => answer?,
         };
         let actual = Device::new(BackendKind::Cuda, driver.ordinal_of(context, operation)?);
-        self.device().check_is(actual, operation)?;
+        self.own_device().check_is(actual, operation)?;
         match driver.live_known_primary(self.device, context, operation)? {
             Some(primary) => drop(self.cache_primary(primary)),
             None => self.context.store(context.to_bits(), Ordering::Release),
@@ -120,20 +121,20 @@ impl CudaStream {
         Ok(context)
     }
 
-    /// Returns what host functions and panics know the context by.
+    /// Returns the key of the context for host functions and panics.
     pub(crate) fn scope(&self, operation: &'static str) -> Result<usize, CudaError> {
         let context = self.context(operation)?;
         Ok(self.known_primary().map_or(context.to_bits(), PrimaryContext::scope))
     }
 
-    /// As [`scope`](Self::scope), if the context is known.
+    /// Returns the key of the context for host functions and panics, if the context is known.
     pub(crate) fn known_scope(&self) -> Option<usize> {
         let context = Context::from_bits(self.context.load(Ordering::Acquire))?;
         Some(self.known_primary().map_or(context.to_bits(), PrimaryContext::scope))
     }
 
-    /// Returns an error if the stream is of a context that was reset: the driver would follow a handle
-    /// that is gone. A default stream is that of the context's next life.
+    /// Returns an error if the stream's context was reset: the driver would use a dangling handle. A
+    /// default stream becomes that of the context's next lifetime.
     #[inline]
     pub(crate) fn check_reset(&self, operation: &'static str) -> Result<(), CudaError> {
         match self.known_primary() {
@@ -145,9 +146,9 @@ impl CudaStream {
         }
     }
 
-    /// Returns an error if the event went with its context. Asks the driver nothing more if the event is of
-    /// this stream's context, of which [`ask`](Self::ask) has seen that it is alive.
-    pub(super) fn check_event(
+    /// Returns an error if the event's context was reset. Makes no call if the event belongs to this
+    /// stream's context, which [`with_current`](Self::with_current) has found alive.
+    pub(crate) fn check_event(
         &self,
         event: &CudaEvent,
         operation: &'static str,
@@ -158,6 +159,7 @@ impl CudaStream {
         }
     }
 
+    /// Moves a default stream to the live context. Returns `error` for an explicit stream.
     #[cold]
     fn renew(
         &self,
@@ -168,36 +170,43 @@ impl CudaStream {
         if self.raw.kind() == HandleKind::Explicit {
             return Err(error);
         }
-        let live = primary.driver.primary(primary.ordinal, operation)?;
+        let live = driver()?.primary(primary.ordinal, operation)?;
         self.seen.reset();
         self.cache_primary(live);
         Ok(())
     }
 
-    /// Calls `ask` with the stream's handle, with the stream's context current where the handle has no
-    /// meaning without.
+    /// Calls `call` with the stream's handle. Makes the stream's context current first where the handle has
+    /// no meaning without.
     ///
-    /// Explicit handles need nothing on today's drivers; where one does, `ask` is called a second
+    /// Today's drivers need no current context for explicit handles. If one does, `call` is called a second
     /// time.
     #[inline]
     pub(crate) fn with_current<T>(
         &self,
         operation: &'static str,
-        ask: impl Fn(&'static Driver, Ptr) -> Result<T, CudaError>,
+        call: impl Fn(&'static Symbols, Ptr) -> Result<T, CudaError>,
     ) -> Result<T, CudaError> {
-        let (driver, raw) = (driver()?, self.raw.as_ptr());
+        let (symbols, raw) = (&driver()?.symbols, self.raw.as_ptr());
         self.check_reset(operation)?;
         if self.raw.kind() == HandleKind::Explicit {
-            match ask(driver, raw) {
+            match call(symbols, raw) {
                 Err(CudaError::Driver { code: CudaCode::INVALID_CONTEXT, .. }) => {}
                 answer => return answer,
             }
         }
-        let _current = ContextGuard::enter(driver, self.context(operation)?, operation)?;
-        ask(driver, raw)
+        let _current = ContextGuard::enter(symbols, self.context(operation)?, operation)?;
+        call(symbols, raw)
     }
 
-    /// Returns an error that says why the driver refused an event of another context, if it is of one.
+    /// Returns `true` if both contexts are known and differ. Does not call the driver.
+    #[inline]
+    pub(crate) fn is_known_to_differ(&self, event: &CudaEvent) -> bool {
+        let context = Context::from_bits(self.context.load(Ordering::Relaxed));
+        context.is_some_and(|context| !event.belongs_to(context))
+    }
+
+    /// Returns an error that explains the rejected record, if the event belongs to another context.
     pub(crate) fn explain_context(
         &self,
         event: &CudaEvent,

@@ -1,11 +1,11 @@
-//! A driver without a device behind it: contexts, streams, events and captures are kept as the real
-//! one keeps them, and all work is done at once. The tests compile it into a library and name it in
-//! `GPU_STREAM_CUDA_LIBRARY`, to see paths that no real driver takes on demand. Nothing about a GPU
-//! is shown with it.
+//! A CUDA driver without a device. It keeps contexts, streams, events and captures as the real driver does,
+//! and all work completes at once. The tests compile it into a library and name it in
+//! `GPU_STREAM_CUDA_LIBRARY`, to reach paths that no real driver takes on demand. It proves nothing about a
+//! GPU.
 //!
-//! Settings are environment variables: `FAKE_CUDA_VERSION`, `FAKE_CUDA_DEVICES`, and
-//! `FAKE_CUDA_STRICT=1`, which asks for a current context even where today's drivers do not.
-//! `fake_fail` makes a function fail. `--cfg old` leaves out what came after CUDA 11.0.
+//! Its settings are environment variables: `FAKE_CUDA_VERSION`, `FAKE_CUDA_DEVICES`, and
+//! `FAKE_CUDA_STRICT=1`, which requires a current context even where today's drivers do not. `fake_fail`
+//! makes a function fail. `--cfg old` omits the functions that are newer than CUDA 11.0.
 
 #![allow(non_snake_case, clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks)]
 
@@ -23,20 +23,20 @@ thread_local! {
     static MODE: Cell<c_int> = const { Cell::new(0) };
 }
 
-/// What fails, and with what.
+/// The function that fails, and its code.
 static FAIL: Mutex<Option<(String, c_int)>> = Mutex::new(None);
 static CALLS: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
-/// The function whose next call is held back, and whether it is.
+/// The function whose next call is blocked, and whether it is blocked now.
 static HOLD: Mutex<(Option<String>, bool)> = Mutex::new((None, false));
 static CHANGED: Condvar = Condvar::new();
-/// How much work was submitted to a stream, and how much of another's work a stream waits for.
+/// The amount of work submitted to a stream, and the amount of another's work that a stream waits for.
 static WORK: Mutex<Option<Work>> = Mutex::new(None);
 static LIVE_STREAMS: AtomicUsize = AtomicUsize::new(0);
 static LIVE_EVENTS: AtomicUsize = AtomicUsize::new(0);
 static NEXT: AtomicU64 = AtomicU64::new(10);
 static CONTEXTS: Mutex<Vec<(usize, c_int)>> = Mutex::new(Vec::new());
 
-/// The captures that go on: the thread that began each, its mode, and its stream.
+/// The active captures: each with its thread, its mode, and its stream.
 static CAPTURES: Mutex<Vec<(ThreadId, c_int, usize)>> = Mutex::new(Vec::new());
 
 struct Stream {
@@ -50,7 +50,7 @@ struct Event {
     context: usize,
     timed: bool,
     recorded: Mutex<(bool, u64)>,
-    /// The stream of the record, and how much of its work is in front of it.
+    /// The stream of the record, and the amount of its work before the record.
     place: Mutex<(usize, u64)>,
 }
 
@@ -97,10 +97,10 @@ fn strict() -> Result<(), c_int> {
     if setting("FAKE_CUDA_STRICT", 0) == 1 { need_context().map(drop) } else { Ok(()) }
 }
 
-/// What a call that is "potentially unsafe" does beside captures, by the driver's documentation: it
-/// is refused and breaks them, unless the thread's mode lets it be. The documentation does not say
-/// which calls are; here all are that might be, but for those that the backend makes at every wait
-/// and that were seen to be harmless (`tests/capture_probe.rs`).
+/// The effect of a "potentially unsafe" call on captures, by the driver's documentation: the call fails and
+/// invalidates them, unless the thread's mode allows it. The documentation does not list these calls. Here
+/// every call counts as one, except the calls that the backend makes at every wait and that a test found
+/// harmless (`tests/capture_probe.rs`).
 fn risky() -> Result<(), c_int> {
     let (thread, mode) = (std::thread::current().id(), MODE.get());
     let captures = CAPTURES.lock().unwrap();
@@ -111,14 +111,14 @@ fn risky() -> Result<(), c_int> {
     });
     let broken: Vec<_> = hit.map(|(_, _, stream)| *stream).collect();
     for address in &broken {
-        // A stream that is captured is not destroyed here.
+        // A stream under capture is not destroyed here.
         let stream = unsafe { &*std::ptr::with_exposed_provenance::<Stream>(*address) };
         stream.capture.lock().unwrap().0 = 2;
     }
     if broken.is_empty() { Ok(()) } else { Err(900) }
 }
 
-/// An explicit stream; the default ones need a context and have no capture.
+/// Returns an explicit stream. Default streams need a context and have no capture.
 unsafe fn stream<'a>(stream: Ptr) -> Result<Option<&'a Stream>, c_int> {
     if stream.addr() <= 2 {
         return need_context().map(|_| None);
@@ -270,7 +270,7 @@ functions! {
     }
     cuStreamWaitEvent(raw: Ptr, event: Ptr, _flags: c_uint) {
         stream(raw)?;
-        // Of a capture that goes on, it draws the stream in, which is not shown here.
+        // A wait for an active capture draws the stream into it, which is not simulated.
         capture_of(event)?;
         let (source, submitted) = *(*event.cast::<Event>()).place.lock().unwrap();
         work(|work| {
@@ -279,7 +279,7 @@ functions! {
         });
         Ok(())
     }
-    // Seen to be harmless to captures.
+    // Measured to be harmless to captures.
     cuEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr) {
         strict()?;
         for event in [start, end] {
@@ -299,12 +299,12 @@ functions! {
         put(status, capture.0)?;
         put(id, capture.1)
     }
-    // One life of each context.
+    // Each context has one lifetime.
     cuCtxGetId(context: Ptr, id: *mut u64) { put(id, context.addr() as u64) }
     cuIpcGetEventHandle(handle: *mut [u8; 64], _event: Ptr) { risky()?; put(handle, [7; 64]) }
 }
 
-// For the tests' own table; there is no memory here, and nothing runs.
+// For the tests' own table: there is no memory here, and no kernel runs.
 macro_rules! absent {
     ($($name:ident)*) => {$(
         #[unsafe(no_mangle)]
@@ -312,7 +312,7 @@ macro_rules! absent {
     )*};
 }
 
-// A fake that is built around this one may bring kernels.
+// A fake that wraps this one may add kernels.
 #[cfg(not(kernels))]
 absent! { cuModuleLoadData cuModuleGetFunction cuLaunchKernel }
 
@@ -321,7 +321,7 @@ absent! {
     cuStreamWaitValue32_v2 cuGraphInstantiateWithFlags cuGraphLaunch cuGraphDestroy cuGraphExecDestroy
 }
 
-/// As the real one: to ask a stream that is captured breaks the capture.
+/// Queries a stream. As with the real driver, this invalidates a capture of the stream.
 fn asked(stream: Option<&Stream>) -> Result<(), c_int> {
     let Some(stream) = stream else { return Ok(()) };
     let mut capture = stream.capture.lock().unwrap();
@@ -332,29 +332,29 @@ fn asked(stream: Option<&Stream>) -> Result<(), c_int> {
     Err(900)
 }
 
-/// The captured stream in whose capture the event was last recorded, if that was in one; 1 if the
-/// capture is over.
+/// Returns the captured stream of the event's last record if it was made in a capture; 1 if the capture has
+/// ended.
 unsafe fn capture_of<'a>(event: Ptr) -> Result<Option<&'a Stream>, c_int> {
     let (_, capture) = *unsafe { &*event.cast::<Event>() }.recorded.lock().unwrap();
     if capture == 0 {
         return Ok(None);
     }
     let captures = CAPTURES.lock().unwrap();
-    // A stream that is captured is not destroyed here.
+    // A stream under capture is not destroyed here.
     let mut streams = captures.iter().map(|(_, _, stream)| unsafe {
         &*std::ptr::with_exposed_provenance::<Stream>(*stream)
     });
     streams.find(|stream| stream.capture.lock().unwrap().1 == capture).map(Some).ok_or(1)
 }
 
-/// As the real one: to ask an event that was recorded in a capture breaks the capture.
+/// Queries an event. As with the real driver, this invalidates the capture that the event was recorded in.
 unsafe fn event_asked(event: Ptr) -> Result<(), c_int> {
     let Some(stream) = (unsafe { capture_of(event) }?) else { return Ok(()) };
     stream.capture.lock().unwrap().0 = 2;
     Err(907)
 }
 
-/// Makes the function fail from now on; null: none does.
+/// Makes the function fail from now on. Null makes none fail.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fake_fail(name: *const c_char, code: c_int) {
     let failing =
@@ -362,7 +362,7 @@ pub unsafe extern "C" fn fake_fail(name: *const c_char, code: c_int) {
     *FAIL.lock().unwrap() = failing.map(|name| (name, code));
 }
 
-/// How often the function was called since the last question about any.
+/// Returns the number of calls of the function since the last count of any function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fake_calls(name: *const c_char) -> usize {
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
@@ -370,14 +370,14 @@ pub unsafe extern "C" fn fake_calls(name: *const c_char) -> usize {
     if name.is_empty() { calls.len() } else { calls.iter().filter(|call| **call == name).count() }
 }
 
-/// Holds back the next call of the function, on whichever thread.
+/// Blocks the next call of the function, on whichever thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fake_hold(name: *const c_char) {
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
     HOLD.lock().unwrap().0 = Some(name);
 }
 
-/// Waits until a call is held back.
+/// Waits until a call is blocked.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_held() {
     let mut hold = HOLD.lock().unwrap();
@@ -386,14 +386,14 @@ pub extern "C" fn fake_held() {
     }
 }
 
-/// Lets it go on.
+/// Unblocks the call.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_release() {
     HOLD.lock().unwrap().1 = false;
     CHANGED.notify_all();
 }
 
-/// Submits work to a stream; returns how much that is by now.
+/// Submits work to a stream. Returns the total so far.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_submit(stream: Ptr) -> u64 {
     work(|work| {
@@ -403,20 +403,20 @@ pub extern "C" fn fake_submit(stream: Ptr) -> u64 {
     })
 }
 
-/// How much of `source`'s work `waiter` waits for.
+/// Returns the amount of `source`'s work that `waiter` waits for.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_waited(waiter: Ptr, source: Ptr) -> u64 {
     let pair = (waiter.addr(), source.addr());
     work(|work| work.waited_for.get(&pair).copied().unwrap_or(0))
 }
 
-/// How deep the thread's stack of contexts is.
+/// Returns the depth of the thread's context stack.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_depth() -> usize {
     CURRENT.with_borrow(Vec::len)
 }
 
-/// Streams and events that were made and not destroyed.
+/// Returns the number of live streams and events.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_live(events: c_int) -> usize {
     if events == 0 { LIVE_STREAMS.load(SeqCst) } else { LIVE_EVENTS.load(SeqCst) }

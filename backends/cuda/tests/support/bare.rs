@@ -1,5 +1,4 @@
-//! The driver's own calls. Whatever they answer but success is a panic, unless the test asks for
-//! the code.
+//! The driver's own functions. Any code but success panics, unless the test asks for the code.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::OnceLock;
@@ -22,14 +21,14 @@ macro_rules! functions {
         }
 
         impl Bare {
-            /// A function that the driver lacks answers that it is not supported.
+            /// Resolves all functions. A function that the driver lacks returns "not supported".
             fn resolve(library: &Library) -> Self {
                 Bare { $($field: {
                     type Function = unsafe extern "C" fn($($argument),*) -> c_int;
                     unsafe extern "C" fn missing($(_: $argument),*) -> c_int {
                         801
                     }
-                    // SAFETY: that is the function's signature in `cuda.h`; the library is never
+                    // SAFETY: this is the function's signature in `cuda.h`, and the library is never
                     // closed.
                     let found = unsafe { library.get::<Function>($name) };
                     found.map_or(missing as Function, |found| *found)
@@ -94,7 +93,7 @@ pub fn bare() -> &'static Bare {
     static BARE: OnceLock<Bare> = OnceLock::new();
     BARE.get_or_init(|| {
         let name = Cuda::probe().expect("a driver").library.expect("a library");
-        // SAFETY: the backend has loaded it by this name, so that its initialisers have run.
+        // SAFETY: the backend has loaded the library by this name, so its initializers have run.
         let library =
             Box::leak(Box::new(unsafe { Library::new(&name) }.expect("the driver's library")));
         Bare::resolve(library)
@@ -106,11 +105,11 @@ pub fn ok(call: &str, code: c_int) {
     assert_eq!(code, 0, "the bare driver's `{call}`");
 }
 
-/// The thread's current context and capture mode.
+/// Returns the thread's current context and capture mode.
 #[track_caller]
 pub fn thread_state() -> (usize, c_int) {
     let (mut context, mut mode) = (std::ptr::null_mut(), 0);
-    // SAFETY: places for one context and one mode; the second exchange puts the mode back.
+    // SAFETY: the out-pointers are valid. The second exchange restores the mode.
     unsafe {
         ok("ctx_current", (bare().ctx_current)(&mut context));
         ok("exchange_capture_mode", (bare().exchange_capture_mode)(&mut mode));
@@ -130,18 +129,18 @@ pub fn set_current(context: Ptr) {
 /// Sets the thread's capture mode.
 #[track_caller]
 pub fn set_capture_mode(mut mode: c_int) {
-    // SAFETY: a mode, and a place for the one before.
+    // SAFETY: `&mut mode` is a valid pointer to a valid mode.
     ok("exchange_capture_mode", unsafe { (bare().exchange_capture_mode)(&mut mode) });
 }
 
-/// A context, current until this is dropped; then what was current before is so again.
+/// A context that is current until this is dropped. The drop makes the previous one current again.
 pub struct Entered(Ptr);
 
 impl Drop for Entered {
     fn drop(&mut self) {
         // SAFETY: the tests' contexts live as long as the process.
         let code = unsafe { (bare().ctx_set_current)(self.0) };
-        // A second panic would hide the first one.
+        // A second panic would abort the process and hide the first one.
         if !std::thread::panicking() {
             ok("ctx_set_current", code);
         }
@@ -151,7 +150,7 @@ impl Drop for Entered {
 #[track_caller]
 pub fn enter(context: Ptr) -> Entered {
     let mut before = std::ptr::null_mut();
-    // SAFETY: a place for one context.
+    // SAFETY: the out-pointer is valid.
     ok("ctx_current", unsafe { (bare().ctx_current)(&mut before) });
     set_current(context);
     Entered(before)
@@ -164,13 +163,13 @@ pub struct Space {
     copy: Ptr,
 }
 
-// SAFETY: contexts and functions may be used from any thread.
+// SAFETY: the driver accepts contexts and functions on any thread.
 unsafe impl Send for Space {}
-// SAFETY: as above.
+// SAFETY: the driver accepts contexts and functions on any thread.
 unsafe impl Sync for Space {}
 
-/// `slow_store` takes `turns` times a thousand cycles of the GPU before it stores: at 2 GHz, half a
-/// microsecond each.
+/// The kernels. `slow_store` spins for `turns` thousand cycles of the GPU before it stores: at 2 GHz, half
+/// a microsecond each.
 pub const PTX: &CStr = c"
 .version 6.0
 .target sm_50
@@ -208,13 +207,13 @@ AGAIN:
 ";
 
 impl Space {
-    /// The primary context of the first device.
+    /// Returns the primary context of the first device.
     pub fn primary() -> &'static Space {
         static SPACE: OnceLock<Space> = OnceLock::new();
         SPACE.get_or_init(|| Space::of(primary_context()))
     }
 
-    /// Another context of the first device.
+    /// Returns another context of the first device.
     pub fn second() -> &'static Space {
         static SPACE: OnceLock<Space> = OnceLock::new();
         SPACE.get_or_init(|| Space::of(new_context()))
@@ -225,17 +224,17 @@ impl Space {
         let mut module = std::ptr::null_mut();
         let function = |module: Ptr, name: &CStr| {
             let mut function = std::ptr::null_mut();
-            // SAFETY: a place for one function; the name ends with a zero.
+            // SAFETY: the out-pointer is valid, and the name ends with a NUL.
             ok("module_function", unsafe {
                 (bare().module_function)(&mut function, module, name.as_ptr())
             });
             function
         };
-        // SAFETY: a place for one module; the text ends with a zero.
+        // SAFETY: the out-pointer is valid, and the text ends with a NUL.
         ok("module_load", unsafe { (bare().module_load)(&mut module, PTX.as_ptr().cast()) });
         let (slow_store, copy) = (function(module, c"slow_store"), function(module, c"copy"));
         let space = Space { context, slow_store, copy };
-        // The driver loads a kernel at its first launch, for which it may wait for what runs.
+        // The driver loads a kernel at its first launch, which may wait for running work.
         let (stream, words) = (space.stream(1, 0), space.words(2));
         space.slow_store(stream, words, 1, 1);
         space.copy(stream, words + 4, words);
@@ -244,24 +243,24 @@ impl Space {
         space
     }
 
-    /// A stream that is never destroyed. Flags 1: it does not synchronise with the default stream.
+    /// Creates a stream that is never destroyed. Flags 1: it does not synchronize with the default stream.
     #[track_caller]
     pub fn stream(&self, flags: c_uint, priority: c_int) -> Ptr {
         new_stream(self.context, flags, priority)
     }
 
-    /// So many numbers in the device's memory, all 0, never freed.
+    /// Allocates `count` numbers in the device's memory, all 0, never freed.
     #[track_caller]
     pub fn words(&self, count: usize) -> u64 {
         let _current = enter(self.context);
         let mut address = 0;
-        // SAFETY: a place for one address; the memory is as long as what is set.
+        // SAFETY: the out-pointer is valid, and the memory is as long as the range that is set.
         unsafe {
             ok("mem_alloc", (bare().mem_alloc)(&mut address, count * 4));
             ok("memset", (bare().memset)(address, 0, count));
         }
-        // It is work of the default stream, with which the tests' streams do not synchronise: not
-        // waited for, it could come after their first stores.
+        // The call is work of the default stream, which the tests' streams do not synchronize with. Without
+        // a wait it could run after their first stores.
         self.synchronize(std::ptr::null_mut());
         address
     }
@@ -269,7 +268,7 @@ impl Space {
     #[track_caller]
     pub fn clear(&self, address: u64, count: usize) {
         let _current = enter(self.context);
-        // SAFETY: the tests name memory of theirs.
+        // SAFETY: the tests pass addresses of their own memory.
         ok("memset", unsafe { (bare().memset)(address, 0, count) });
         self.synchronize(std::ptr::null_mut());
     }
@@ -278,7 +277,7 @@ impl Space {
     pub fn read(&self, address: u64, count: usize) -> Vec<u32> {
         let _current = enter(self.context);
         let mut numbers = vec![0_u32; count];
-        // SAFETY: the tests name memory of theirs, and there is room for as much.
+        // SAFETY: the tests pass addresses of their own memory, and the buffer has room for it.
         ok("copy_to_host", unsafe {
             (bare().copy_to_host)(numbers.as_mut_ptr().cast(), address, count * 4)
         });
@@ -301,7 +300,7 @@ impl Space {
     fn launch(&self, function: Ptr, stream: Ptr, parameters: &mut [Ptr]) {
         let _current = enter(self.context);
         let none = std::ptr::null_mut();
-        // SAFETY: the parameters are those of the kernel; one thread of one block.
+        // SAFETY: the parameters match the kernel's. The launch has one block of one thread.
         ok("launch_kernel", unsafe {
             (bare().launch_kernel)(
                 function,
@@ -326,19 +325,20 @@ impl Space {
         ok("stream_synchronize", unsafe { (bare().stream_synchronize)(stream) });
     }
 
-    /// Holds the stream back until the number is 1.
+    /// Blocks the stream until the number is 1.
     #[track_caller]
     pub fn gate(&self, stream: Ptr) -> Gate {
         let _current = enter(self.context);
         let mut memory = std::ptr::null_mut();
-        // SAFETY: a place for one pointer. Pinned, for all contexts; addresses are the same for
+        // SAFETY: the out-pointer is valid. The memory is pinned for all contexts, with the same address on
         // host and device.
         ok("host_alloc", unsafe { (bare().host_alloc)(&mut memory, 4, 1 | 2) });
-        // SAFETY: the memory is aligned, as long, and never freed.
+        // SAFETY: the memory is aligned, long enough, and never freed.
         let number = unsafe { AtomicU32::from_ptr(memory.cast()) };
         number.store(0, Ordering::SeqCst);
         let address = memory.expose_provenance() as u64;
-        // SAFETY: the stream is alive and the memory never freed. Flags 0: until it is at least 1.
+        // SAFETY: the stream is alive, and the memory is never freed. Flags 0: waits for a value of at
+        // least 1.
         ok("stream_wait_value", unsafe { (bare().stream_wait_value)(stream, address, 1, 0) });
         Gate(number)
     }
@@ -358,22 +358,22 @@ impl Drop for Gate {
     }
 }
 
-/// The primary context of the first device.
+/// Returns the primary context of the first device.
 #[track_caller]
 pub fn primary_context() -> Ptr {
     let mut context = std::ptr::null_mut();
-    // SAFETY: a place for one context.
+    // SAFETY: the out-pointer is valid.
     ok("primary_retain", unsafe { (bare().primary_retain)(&mut context, first_device()) });
     context
 }
 
-/// Another context of the first device. It is not left current.
+/// Creates another context of the first device. Does not leave it current.
 #[track_caller]
 pub fn new_context() -> Ptr {
     let mut before = std::ptr::null_mut();
     let mut context = std::ptr::null_mut();
     let mut popped = std::ptr::null_mut();
-    // SAFETY: places for one context each. The new one is pushed, and popped again.
+    // SAFETY: the out-pointers are valid. The new context is pushed, and popped again.
     unsafe {
         ok("ctx_current", (bare().ctx_current)(&mut before));
         ok("ctx_create", (bare().ctx_create)(&mut context, 0, first_device()));
@@ -385,26 +385,25 @@ pub fn new_context() -> Ptr {
     context
 }
 
-/// A stream of the context, never destroyed. Flags 1: it does not synchronise with the default
-/// stream.
+/// Creates a stream of the context, which is never destroyed. Flags 1: it does not synchronize with the
+/// default stream.
 #[track_caller]
 pub fn new_stream(context: Ptr, flags: c_uint, priority: c_int) -> Ptr {
     let _current = enter(context);
     let mut stream = std::ptr::null_mut();
-    // SAFETY: a place for one stream.
+    // SAFETY: the out-pointer is valid.
     ok("stream_create", unsafe { (bare().stream_create)(&mut stream, flags, priority) });
     stream
 }
 
 fn first_device() -> c_int {
     let mut device = 0;
-    // SAFETY: a place for one device.
+    // SAFETY: the out-pointer is valid.
     ok("device_get", unsafe { (bare().device_get)(&mut device, 0) });
     device
 }
 
-/// Begins a capture on a stream of the primary context: mode 0 is global, 1 thread-local, 2
-/// relaxed.
+/// Begins a capture on a stream of the primary context: mode 0 is global, 1 thread-local, 2 relaxed.
 #[track_caller]
 pub fn begin_capture(stream: Ptr, mode: c_int) {
     let _current = enter(primary_context());

@@ -1,4 +1,4 @@
-//! Cases that run in a process of their own each, over the simulated driver.
+//! Runs cases over the simulated driver, each in a process of its own.
 
 use std::process::{Command, ExitCode};
 
@@ -6,14 +6,14 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use super::Case;
 
-/// Names the case that a process runs.
+/// The variable that names the case of a child process.
 const CHILD: &str = "GPU_STREAM_CUDA_CASE";
 
-/// Variables of such a process: a name for them, and what is set.
+/// A set of variables for child processes: its name, and the variables.
 pub type Variables = (&'static str, &'static [(&'static str, &'static str)]);
 
-/// Runs each case in a process of its own, over the simulated driver: once, or once with each of the
-/// sets of variables.
+/// Runs each case in a process of its own over the simulated driver, once with each set of variables, or
+/// once if there is none.
 pub fn main(cases: &[Case], sets: &'static [Variables]) -> ExitCode {
     if let Ok(child) = std::env::var(CHILD) {
         let case = cases.iter().find(|(name, _)| *name == child).expect("a case");

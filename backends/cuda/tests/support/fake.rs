@@ -1,5 +1,4 @@
-//! The driver without a device: compiled when a test asks for it, and loaded in a process of the
-//! test's own.
+//! The driver without a device: compiled on demand, and loaded in a process of the test's own.
 
 use std::env;
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -8,8 +7,8 @@ use std::process::{Command, Output};
 
 use libloading::Library;
 
-/// Compiles the library; `old` leaves out what came after CUDA 11.0. The reason if there is no
-/// compiler.
+/// Compiles the library. `old` omits the functions that are newer than CUDA 11.0. Returns the reason if
+/// there is no compiler.
 pub fn compile(old: bool) -> Result<PathBuf, String> {
     let name = if old { "old" } else { "new" };
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
@@ -23,8 +22,7 @@ pub fn compile(old: bool) -> Result<PathBuf, String> {
     }
     let output = command.arg("-o").arg(&library).arg(source).output();
     let output = output.map_err(|error| format!("{} did not start: {error}", rustc.display()))?;
-    // A compiler that is there and refuses the source is a failure of the test, not a reason to
-    // skip.
+    // If a compiler exists and rejects the source, the test fails and is not skipped.
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(library)
 }
@@ -36,7 +34,7 @@ pub fn rerun(child: &str, variables: &[(&str, &str)]) -> Output {
     command.output().expect("this program runs a second time")
 }
 
-/// What the fake tells of itself.
+/// The control functions of the fake driver.
 pub struct Fake {
     fail: unsafe extern "C" fn(*const c_char, c_int),
     calls: unsafe extern "C" fn(*const c_char) -> usize,
@@ -50,11 +48,11 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// The library that `GPU_STREAM_CUDA_LIBRARY` names.
+    /// Opens the library that `GPU_STREAM_CUDA_LIBRARY` names.
     pub fn open() -> Self {
         let name = env::var_os("GPU_STREAM_CUDA_LIBRARY").expect("the library's name");
-        // SAFETY: the library is ours, without initialisers, and never closed; these are its
-        // functions' types.
+        // SAFETY: the library is ours, has no initializers and is never closed. These are its functions'
+        // signatures.
         unsafe {
             let library = Box::leak(Box::new(Library::new(name).expect("the fake")));
             Fake {
@@ -73,30 +71,30 @@ impl Fake {
 
     pub fn fail(&self, name: &str, code: c_int) {
         let name = CString::new(name).unwrap();
-        // SAFETY: a string with a zero at its end.
+        // SAFETY: the string ends with a NUL.
         unsafe { (self.fail)(name.as_ptr(), code) }
     }
 
     pub fn work(&self) {
-        // SAFETY: null is allowed.
+        // SAFETY: the function accepts null.
         unsafe { (self.fail)(std::ptr::null(), 0) }
     }
 
-    /// How often `name` was called since the last question; all calls, if the name is empty.
+    /// Returns the number of calls of `name` since the last count, or of all calls if the name is empty.
     pub fn calls(&self, name: &str) -> usize {
         let name = CString::new(name).unwrap();
-        // SAFETY: a string with a zero at its end.
+        // SAFETY: the string ends with a NUL.
         unsafe { (self.calls)(name.as_ptr()) }
     }
 
-    /// Holds back the next call of `name`, whoever makes it.
-    pub fn hold(&self, name: &str) {
+    /// Blocks the next call of `name`, on whichever thread.
+    pub fn block_next(&self, name: &str) {
         let name = CString::new(name).unwrap();
-        // SAFETY: a string with a zero at its end.
+        // SAFETY: the string ends with a NUL.
         unsafe { (self.hold)(name.as_ptr()) }
     }
 
-    /// Waits until it is held back.
+    /// Waits until the call is blocked.
     pub fn wait_until_held(&self) {
         (self.held)();
     }
@@ -105,12 +103,12 @@ impl Fake {
         (self.release)();
     }
 
-    /// Submits work to a stream; returns how much that is by now.
+    /// Submits work to a stream. Returns the total so far.
     pub fn submit(&self, stream: *mut c_void) -> u64 {
         (self.submit)(stream)
     }
 
-    /// How much of `source`'s work `waiter` waits for.
+    /// Returns the amount of `source`'s work that `waiter` waits for.
     pub fn waited(&self, waiter: *mut c_void, source: *mut c_void) -> u64 {
         (self.waited)(waiter, source)
     }

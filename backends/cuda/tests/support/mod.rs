@@ -1,5 +1,5 @@
-//! What the tests on a GPU share: a `main` that takes the simulated driver where there is no other,
-//! and the driver without the backend under test.
+//! Shared by the tests on a GPU: a `main` that uses the simulated driver on a machine without one, and the
+//! driver without the backend under test.
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
@@ -17,9 +17,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 pub type Case = (&'static str, fn());
 
-/// Runs the cases one after the other; each fails by a panic. Where there is no driver, they run
-/// over the simulated one. Without a device all are skipped, which is a failure if
-/// `GPU_STREAM_REQUIRE` names cuda.
+/// Runs the cases one after the other. A case fails by a panic. Without a driver, they run over the
+/// simulated one. Without a device all are skipped, which is a failure if `GPU_STREAM_REQUIRE` names cuda.
 pub fn main(cases: &[Case]) -> ExitCode {
     if driver_sim::no_driver_here() {
         // SAFETY: no other thread is running yet.
@@ -50,33 +49,33 @@ pub fn main(cases: &[Case]) -> ExitCode {
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-/// Whether the tests run over the simulated driver.
+/// Returns `true` if the tests run over the simulated driver.
 pub fn is_simulated() -> bool {
     driver_sim::is_loaded()
 }
 
-/// `GPU_STREAM_ROUNDS`, or as many as take a second or so.
+/// Returns `GPU_STREAM_ROUNDS`, or a number that takes about a second.
 pub fn rounds() -> u32 {
     let rounds = std::env::var("GPU_STREAM_ROUNDS").ok();
     let usual = if is_simulated() { 200 } else { 2_000 };
     rounds.map_or(usual, |text| text.parse().expect("GPU_STREAM_ROUNDS is a number"))
 }
 
-/// The first device.
+/// Returns the first device.
 pub fn device() -> Device {
     Cuda::device(0).expect("device 0")
 }
 
-/// A wrapper of a stream that the tests never destroy before it.
+/// Wraps a stream that the tests do not destroy before the wrapper.
 pub fn wrap(stream: bare::Ptr) -> CudaStream {
-    // SAFETY: the tests leave their streams alive until the process ends.
+    // SAFETY: the tests' streams are alive until the process ends.
     unsafe { Cuda::stream_from_raw(RawStream::from_ptr(stream), None) }.expect("wrapping a stream")
 }
 
 #[track_caller]
 pub fn expect_kind<T>(what: &str, result: Result<T, CudaError>, kind: ErrorKind) -> String {
     match result {
-        Ok(_) => panic!("{what} succeeded, and should be refused with {kind}"),
+        Ok(_) => panic!("{what} succeeded, and should fail with {kind}"),
         Err(error) => {
             assert_eq!(error.kind(), kind, "{what}: {error}");
             error.to_string()

@@ -1,5 +1,4 @@
-//! Every call of the backend, on streams of every sort, for the tests that look at what a call
-//! leaves behind.
+//! Every call of the backend, on every kind of stream, for tests of what a call leaves behind.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -13,22 +12,22 @@ use gpu_stream_cuda::{Cuda, CudaEvent, CudaStream};
 
 use super::bare::{self, Ptr, begin_capture, new_context, new_stream, primary_context};
 
-/// What the calls are made on.
+/// The objects of the calls.
 pub struct World {
     pub primary: Ptr,
     pub second: Ptr,
-    /// A stream of the primary context, of a second one, of the primary one created blocking, and
-    /// the default stream.
+    /// A stream of the primary context, one of a second context, one of the primary context that was
+    /// created blocking, and the default stream.
     pub streams: Vec<(&'static str, CudaStream)>,
-    /// Being captured until the process ends, with an event that was recorded there.
+    /// A stream that is being captured until the process ends, with an event that was recorded there.
     captured: CudaStream,
     in_capture: CudaEvent,
     raw: Ptr,
 }
 
-// SAFETY: handles may be used from any thread.
+// SAFETY: the driver accepts its handles on any thread.
 unsafe impl Sync for World {}
-// SAFETY: as above.
+// SAFETY: the driver accepts its handles on any thread.
 unsafe impl Send for World {}
 
 impl World {
@@ -41,8 +40,8 @@ impl World {
             ("blocking", super::wrap(new_stream(primary, 0, 0))),
             ("default", Cuda::default_stream(super::device()).expect("default_stream")),
         ];
-        // Last, since not all can be done on a thread that captures. Thread-local: the calls of
-        // other threads are not to be refused for it.
+        // Last, because a capturing thread cannot make all calls. Thread-local, so that the calls of other
+        // threads are not rejected.
         let raw_captured = new_stream(primary, 1, 0);
         let captured = super::wrap(raw_captured);
         begin_capture(raw_captured, 1);
@@ -51,13 +50,13 @@ impl World {
     }
 }
 
-/// The name of a call, and the call; what it answers is its own affair.
+/// A call with its name. Its result does not matter.
 pub type Operation<'a> = (String, Box<dyn Fn() + 'a>);
 
 pub fn all(world: &World) -> Vec<Operation<'_>> {
     let mut all: Vec<Operation> = Vec::new();
     let mut add = |name: String, call: Box<dyn Fn()>| all.push((name, call));
-    // SAFETY: the calls do not outlive `world`, since what is returned borrows it.
+    // SAFETY: the calls do not outlive `world`: the return value borrows it.
     let world: &'static World = unsafe { &*std::ptr::from_ref(world) };
     let device = super::device();
     macro_rules! call {
@@ -100,13 +99,13 @@ pub fn all(world: &World) -> Vec<Operation<'_>> {
     for bits in [0, 1, 2, world.raw.expose_provenance()] {
         for given in [None, Some(device), Some(absent[0])] {
             let raw = RawStream::from_bits(bits);
-            // SAFETY: the stream is never destroyed, and the others are refused or always there.
+            // SAFETY: the stream is never destroyed, and the other handles are rejected or always exist.
             call!(format!("wrap {bits:#x} {given:?}"), unsafe {
                 Cuda::stream_from_raw(raw, given)
             });
         }
         let raw = RawStream::from_bits(bits);
-        // SAFETY: as above.
+        // SAFETY: the stream is never destroyed, and the other handles are rejected or always exist.
         call!(format!("wrap unchecked {bits:#x}, record"), unsafe {
             Cuda::stream_from_raw_unchecked(raw, device).map(|stream| stream.record_event().is_ok())
         });
@@ -119,7 +118,7 @@ pub fn all(world: &World) -> Vec<Operation<'_>> {
         "ipc_handle of an ordinary event",
         Cuda::new_event(device, EventOptions::new()).and_then(|event| event.ipc_handle())
     );
-    // SAFETY: no process made it.
+    // SAFETY: no process created the event, so none destroys it.
     call!("ipc open of zeros", unsafe { IpcEventHandle::from_bytes([0; 64]).open(device) });
     for (sort, stream) in &world.streams {
         call!(format!("query, {sort}"), stream.query());
@@ -165,8 +164,8 @@ pub fn all(world: &World) -> Vec<Operation<'_>> {
     all
 }
 
-/// Runs every call with each context current that there is, and in each capture mode. `before` is
-/// called in front of each, and `after` behind it, with the call's name.
+/// Runs every call with each context current in turn, and in each capture mode. Calls `before` and `after`
+/// around each, with its name.
 pub fn run_all(world: &World, before: &dyn Fn(&str), after: &dyn Fn(&str)) {
     let operations = all(world);
     for context in [std::ptr::null_mut(), world.primary, world.second] {
@@ -190,8 +189,8 @@ pub fn run_all(world: &World, before: &dyn Fn(&str), after: &dyn Fn(&str)) {
     bare::set_capture_mode(0);
 }
 
-/// All that may be done while `captured` is: to that stream itself, to other streams and to their
-/// events. `check` is told of each step when it is done.
+/// Makes all calls that are allowed while `captured` is being captured: on that stream, on other streams
+/// and on their events. Calls `check` after each step.
 #[track_caller]
 pub fn beside_a_capture(captured: RawStream<Cuda>, check: &dyn Fn(&str)) {
     let device = super::device();

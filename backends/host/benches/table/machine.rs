@@ -1,4 +1,4 @@
-//! Where and when the table was made, and what Linux says of this process.
+//! A description of the machine, and figures of this process from `/proc`.
 
 use std::fs;
 use std::process::Command;
@@ -6,10 +6,10 @@ use std::thread::available_parallelism;
 
 use super::args::Args;
 
-/// The heading of the table.
+/// Returns the heading of the table.
 pub fn describe(args: &Args) -> String {
-    let date = said_by("date", &["-u", "+%Y-%m-%d %H:%M UTC"]);
-    let rustc = said_by("rustc", &["--version"]);
+    let date = output_of("date", &["-u", "+%Y-%m-%d %H:%M UTC"]);
+    let rustc = output_of("rustc", &["--version"]);
     let cores = available_parallelism().map_or(0, std::num::NonZero::get);
     let model = line("/proc/cpuinfo", "model name").unwrap_or("unknown CPU".to_owned());
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -21,7 +21,7 @@ pub fn describe(args: &Args) -> String {
     )
 }
 
-/// A number from `/proc/self/status`, where there is one.
+/// Returns a number from `/proc/self/status`. Returns `None` if there is none.
 pub fn status(field: &str) -> Option<f64> {
     line("/proc/self/status", field)?.split_whitespace().next()?.parse().ok()
 }
@@ -33,8 +33,9 @@ fn line(file: &str, field: &str) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
-fn said_by(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().ok().filter(|it| it.status.success());
+fn output_of(program: &str, args: &[&str]) -> String {
+    let output =
+        Command::new(program).args(args).output().ok().filter(|output| output.status.success());
     let text = output.and_then(|output| String::from_utf8(output.stdout).ok());
-    text.map_or_else(|| format!("({program} said nothing)"), |text| text.trim().to_owned())
+    text.map_or_else(|| format!("({program} printed nothing)"), |text| text.trim().to_owned())
 }

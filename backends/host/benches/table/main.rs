@@ -1,9 +1,9 @@
-//! The host backend beside what a user would write instead, as a table in Markdown.
+//! Compares the host backend with what a user would write instead, as a Markdown table.
 //!
-//! `cargo bench -p gpu-stream-host --bench table -- [--rounds N] [--only W3]`. The contenders take
-//! turns within each round, and each round begins with another of them, so that a machine that
-//! grows slower or busier does so for all. A cell has the median over the rounds, and how many
-//! times faster than the first row that is.
+//! `cargo bench -p gpu-stream-host --bench table -- [--rounds N] [--only W3]`. The contenders
+//! alternate within each round, and each round begins with another one. A machine that becomes
+//! slower or busier thus affects all of them. A cell has the median over the rounds, and the
+//! speedup over the first row.
 
 mod args;
 mod machine;
@@ -13,7 +13,7 @@ mod workloads;
 
 use std::process::ExitCode;
 
-use args::{Args, Wanted};
+use args::{Args, Command};
 use measure::{COLUMNS, Column, Figure, Row, median};
 
 fn main() -> ExitCode {
@@ -24,17 +24,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match &args.wanted {
-        Wanted::Help => println!("{}", args::USAGE),
-        Wanted::Footprint { column, row } => {
+    match &args.command {
+        Command::Help => println!("{}", args::USAGE),
+        Command::Footprint { column, row } => {
             println!("{}", measure::footprint(column, *row, args.quick));
         }
-        Wanted::Table => table(&args),
+        Command::Table => table(&args),
     }
     ExitCode::SUCCESS
 }
 
-/// All figures of one column: of each row, one for each round.
+/// All figures of one column: for each row, one figure of each round.
 struct Measured {
     column: &'static Column,
     rows: Vec<Vec<Figure>>,
@@ -96,7 +96,7 @@ fn middle(figures: &[Figure]) -> f64 {
     median(figures.iter().map(|figure| figure.value))
 }
 
-/// Says how far the rounds lie apart, since a difference that is smaller means nothing.
+/// Prints the spread of the rounds: a difference that is smaller means nothing.
 fn print_spread(rows: &[Row], measured: &[Measured]) {
     println!("\nThe widest range between the quartiles of the rounds, against the median:");
     for Measured { column, rows: all } in measured.iter().filter(|measured| !measured.column.once) {
@@ -116,7 +116,7 @@ fn spread(figures: &[Figure]) -> f64 {
     range / median(values).max(f64::MIN_POSITIVE)
 }
 
-/// With two digits at the least, and all that lie before the point.
+/// Formats a value with at least two digits, and with all digits before the point.
 fn number(value: f64) -> String {
     let digits = match value {
         count if count.fract() == 0.0 => 0,

@@ -1,4 +1,4 @@
-//! One cell of the table in one round.
+//! Measures one cell of the table in one round.
 
 use std::env;
 use std::process::Command;
@@ -12,13 +12,13 @@ use super::workloads::{
 
 /// A column of the table.
 pub struct Column {
-    /// The workload, as `--only` has it.
+    /// The workload, as named by `--only`.
     pub group: &'static str,
-    /// What stands above the column.
+    /// The heading of the column.
     pub title: &'static str,
-    /// Whether a ratio to the first row says anything.
+    /// `true` if a ratio to the first row is meaningful.
     pub compared: bool,
-    /// Whether one round is enough.
+    /// `true` if one round is enough.
     pub once: bool,
     work: Work,
 }
@@ -55,22 +55,22 @@ const fn timed(group: &'static str, title: &'static str, work: Work) -> Column {
     Column { group, title, compared: true, once: false, work }
 }
 
-/// What was measured.
+/// A measured figure.
 pub struct Figure {
-    /// In the column's unit.
+    /// The figure in the column's unit.
     pub value: f64,
-    /// Where single trips are timed: what 99 of 100 did not exceed.
+    /// The 99th percentile, if single round trips are timed.
     pub p99: Option<f64>,
 }
 
-/// A row of the table: a contender.
+/// A row of the table, for one contender.
 pub struct Row {
-    /// What stands before the row.
+    /// The name of the row.
     pub name: &'static str,
     measure: fn(Work, bool) -> Figure,
 }
 
-/// All rows; the first is what the others are compared with.
+/// Returns all rows. The first is the baseline.
 pub fn rows() -> [Row; 5] {
     fn row<C: Contender>() -> Row {
         Row { name: C::NAME, measure: measure::<C> }
@@ -79,7 +79,7 @@ pub fn rows() -> [Row; 5] {
 }
 
 impl Column {
-    /// Measures the cell of this column in the row with this number.
+    /// Measures the cell of this column in row `row`.
     pub fn figure(&self, rows: &[Row], row: usize, quick: bool) -> Figure {
         match self.work {
             Work::OneStreamMemory | Work::ManyStreamsThreads => self.in_own_process(row, quick),
@@ -87,16 +87,17 @@ impl Column {
         }
     }
 
-    /// Threads and memory belong to a process, and here the contenders share one.
+    /// Measures the cell in a new process: the contenders share this one, and with it threads and
+    /// memory.
     fn in_own_process(&self, row: usize, quick: bool) -> Figure {
-        let myself = env::current_exe().expect("the system knows what it runs");
+        let executable = env::current_exe().expect("the path of this executable");
         let row = row.to_string();
-        let mut command = Command::new(myself);
+        let mut command = Command::new(executable);
         command.args(["--footprint", self.title, &row]);
         if quick {
             command.arg("--quick");
         }
-        let output = command.output().expect("what runs can be run again");
+        let output = command.output().expect("this executable can be started again");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}, row {row}: {errors}", self.title);
         let text = String::from_utf8_lossy(&output.stdout);
@@ -104,12 +105,12 @@ impl Column {
     }
 }
 
-/// The footprint that the column with this title asks for, of the contender in this row. NaN where
-/// the system does not say.
+/// Measures the memory or the threads of the contender in row `row`, for the column with this
+/// title. Returns NaN if the system does not tell.
 pub fn footprint(title: &str, row: usize, quick: bool) -> f64 {
     let column = COLUMNS.iter().find(|column| column.title == title);
     let row = rows().into_iter().nth(row);
-    let (column, row) = column.zip(row).expect("the table names what it has");
+    let (column, row) = column.zip(row).expect("the table passes a title and a row of its own");
     (row.measure)(column.work, quick).value
 }
 
@@ -130,12 +131,13 @@ fn measure<C: Contender>(work: Work, quick: bool) -> Figure {
     }
 }
 
-/// The time of one run, by its units, in ns. A smaller run warms up: threads, allocator, caches.
-/// The streams are new in both, so that the growth of their queues is part of the time, as it is of
-/// a program's.
+/// Measures the time of one run in ns for each unit.
+///
+/// A smaller run warms up threads, allocator and caches. Both use new streams, so that the growth
+/// of their queues is part of the time, as in a program.
 fn whole<C: Contender, L: Load<C>>(size: u64) -> Figure {
     let contender = C::start();
-    ran::<C, L>(&contender, size.div_ceil(10));
+    run_once::<C, L>(&contender, size.div_ceil(10));
     let mut load = L::new(&contender, size);
     let start = Instant::now();
     load.run();
@@ -144,8 +146,8 @@ fn whole<C: Contender, L: Load<C>>(size: u64) -> Figure {
     Figure { value: time.as_secs_f64() * 1e9 / load.units() as f64, p99: None }
 }
 
-/// The times of single runs, in µs: the median and the 99th of 100. One in ten more come first and
-/// are not counted.
+/// Measures the times of single runs in µs: their median and 99th percentile. A tenth as many runs
+/// come first and are not counted.
 fn each<C: Contender, L: Load<C>>(runs: u64, before: Duration) -> Figure {
     let contender = C::start();
     let mut load = L::new(&contender, 1);
@@ -166,33 +168,34 @@ fn each<C: Contender, L: Load<C>>(runs: u64, before: Duration) -> Figure {
     Figure { value: median(times), p99: Some(p99) }
 }
 
-/// How much more memory the process had at the most, in MiB, because of one run.
+/// Measures how much one run raises the peak memory of the process, in MiB.
 fn growth<C: Contender, L: Load<C>>(size: u64) -> Figure {
     let contender = C::start();
-    ran::<C, L>(&contender, 1);
+    run_once::<C, L>(&contender, 1);
     let peak = || status("VmHWM").unwrap_or(f64::NAN) / 1024.0;
     let before = peak();
-    ran::<C, L>(&contender, size);
+    run_once::<C, L>(&contender, size);
     Figure { value: peak() - before, p99: None }
 }
 
-/// How many threads the process has when a run ends, the caller's own included. No contender ends a
-/// thread before its stream or itself is dropped, so this is the most that there were.
+/// Measures the number of threads of the process when a run ends, the caller's own included.
+///
+/// No contender ends a thread before its stream or itself is dropped, so this is the maximum.
 fn threads<C: Contender, L: Load<C>>(size: u64) -> Figure {
     let contender = C::start();
-    let _load = ran::<C, L>(&contender, size);
+    let _load = run_once::<C, L>(&contender, size);
     Figure { value: status("Threads").unwrap_or(f64::NAN), p99: None }
 }
 
-/// A load that has run once and did its work.
-fn ran<C: Contender, L: Load<C>>(contender: &C, size: u64) -> L {
+/// Runs a load once, checks its work, and returns it.
+fn run_once<C: Contender, L: Load<C>>(contender: &C, size: u64) -> L {
     let mut load = L::new(contender, size);
     load.run();
     load.check();
     load
 }
 
-/// The value in the middle.
+/// Returns the median.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

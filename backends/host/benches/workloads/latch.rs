@@ -1,8 +1,8 @@
-//! An event that threads block on.
+//! An event on which threads block: [`Latch`].
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Shut until it is opened, and open from then on.
+/// A latch, which is closed until it is opened and then stays open.
 #[derive(Default)]
 pub struct Latch {
     open: Mutex<bool>,
@@ -10,7 +10,7 @@ pub struct Latch {
 }
 
 impl Latch {
-    /// Opens the latch and wakes who is blocked on it.
+    /// Opens the latch, and wakes all threads that are blocked on it.
     pub fn open(&self) {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.opened.notify_all();

@@ -1,8 +1,8 @@
-//! The workloads.
+//! The workloads: implementations of [`Load`].
 //!
-//! A task is as small as it can be, an increment, so that what is measured is the stream and not
-//! the work. Streams are made before the clock starts and dropped after it has stopped. The
-//! producer is one thread, but where a load says otherwise.
+//! A task is an increment, as small as it can be, so that the stream is measured and not the work.
+//! Streams are created before the clock starts, and dropped after it has stopped. One thread
+//! submits all tasks, unless a load says otherwise.
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use super::{Contender, Queue};
 
-/// How many streams [`Join`] waits for.
+/// The number of streams that [`Join`] waits for.
 const BRANCHES: usize = 64;
 
-/// How many threads give tasks in [`SharedStream`] and [`OwnStreams`].
+/// The number of threads that submit tasks in [`SharedStream`] and [`OwnStreams`].
 const PRODUCERS: u64 = 4;
 
-/// Spins for `time`: the caller's core stays awake, and everybody else has time to fall asleep.
+/// Spins for `time`. The caller's core stays awake, and all other threads have time to fall asleep.
 pub fn rest(time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -25,46 +25,46 @@ pub fn rest(time: Duration) {
     }
 }
 
-/// What a contender is asked to do.
+/// A workload for a contender.
 pub trait Load<C: Contender> {
-    /// Gets the streams ready for runs of this size.
+    /// Creates the streams for runs of this size.
     fn new(contender: &C, size: u64) -> Self;
 
-    /// How many of the unit that its time is given in one run has: tasks, hops or rounds.
+    /// Returns the number of tasks, hops or rounds in one run. The time is given for one of them.
     fn units(&self) -> u64;
 
-    /// One run: from the first call of the contender to the return of the last `synchronize`. This
-    /// is what is timed.
+    /// Performs one run, from the first call of the contender to the return of the last
+    /// `synchronize`. This is the timed part.
     fn run(&mut self);
 
-    /// Panics unless all runs so far have done all of their work, in order.
+    /// Asserts that all runs so far have done all of their work, in order.
     fn check(&self);
 }
 
-/// What the tasks of one load do, and whether they all did.
-struct Tally {
+/// Creates the tasks of one load, and checks that they all ran.
+struct TaskCounter {
     counts: &'static Counts,
     expected: u64,
 }
 
-/// On cache lines of its own.
+/// The counts of one load, on cache lines of their own.
 #[repr(align(128))]
 struct Counts {
     ran: AtomicU64,
-    /// Tasks that ran before one that they should have come after.
+    /// The number of tasks that ran before an earlier task.
     early: AtomicU64,
 }
 
-impl Tally {
+impl TaskCounter {
     fn new() -> Self {
-        // Leaked, so that a task holds a plain reference: counting references would be more work
-        // than the task itself.
+        // Leaked, so that a task holds a plain reference: a reference count would be more work than
+        // the task itself.
         let counts =
             Box::leak(Box::new(Counts { ran: AtomicU64::new(0), early: AtomicU64::new(0) }));
-        Tally { counts, expected: 0 }
+        TaskCounter { counts, expected: 0 }
     }
 
-    /// The task: an increment.
+    /// Returns a task that increments the count.
     fn task(&mut self) -> impl FnOnce() + Send + 'static {
         self.expected += 1;
         let counts = self.counts;
@@ -73,7 +73,8 @@ impl Tally {
         }
     }
 
-    /// The same, and it takes note if it does not run right after the task that was made before it.
+    /// Returns a task that increments the count, and records if it does not run right after the
+    /// previous one.
     fn next_task(&mut self) -> impl FnOnce() + Send + 'static {
         let (turn, counts) = (self.expected, self.counts);
         self.expected += 1;
@@ -84,12 +85,12 @@ impl Tally {
         }
     }
 
-    /// One for each producer, of the same counts.
-    fn split(&self) -> Vec<Tally> {
-        (0..PRODUCERS).map(|_| Tally { counts: self.counts, expected: 0 }).collect()
+    /// Returns a counter for each producer, with the same counts.
+    fn split(&self) -> Vec<TaskCounter> {
+        (0..PRODUCERS).map(|_| TaskCounter { counts: self.counts, expected: 0 }).collect()
     }
 
-    fn merge(&mut self, parts: Vec<Tally>) {
+    fn merge(&mut self, parts: Vec<TaskCounter>) {
         self.expected += parts.iter().map(|part| part.expected).sum::<u64>();
     }
 
@@ -100,17 +101,18 @@ impl Tally {
     }
 }
 
-/// W1: one producer gives tasks to one stream, then waits. The size is the number of tasks. With
-/// one task it is W4: a trip to an idle stream and back.
+/// W1: one producer submits tasks to one stream, then waits.
+///
+/// The size is the number of tasks. With one task it is W4: a round trip to an idle stream.
 pub struct OneStream<C: Contender> {
     stream: C::Stream,
-    tally: Tally,
+    counter: TaskCounter,
     size: u64,
 }
 
 impl<C: Contender> Load<C> for OneStream<C> {
     fn new(contender: &C, size: u64) -> Self {
-        OneStream { stream: contender.stream(), tally: Tally::new(), size }
+        OneStream { stream: contender.stream(), counter: TaskCounter::new(), size }
     }
 
     fn units(&self) -> u64 {
@@ -119,28 +121,30 @@ impl<C: Contender> Load<C> for OneStream<C> {
 
     fn run(&mut self) {
         for _ in 0..self.size {
-            self.stream.launch(self.tally.task());
+            self.stream.launch(self.counter.task());
         }
         self.stream.synchronize();
     }
 
     fn check(&self) {
-        self.tally.check(C::NAME);
+        self.counter.check(C::NAME);
     }
 }
 
-/// W2: as many tasks for each stream as there are streams, given round robin, then a wait for each
-/// stream. The size is the number of streams.
+/// W2: as many tasks for each stream as there are streams, round robin, then a wait for each
+/// stream.
+///
+/// The size is the number of streams.
 pub struct ManyStreams<C: Contender> {
     streams: Vec<C::Stream>,
-    tally: Tally,
+    counter: TaskCounter,
 }
 
 impl<C: Contender> Load<C> for ManyStreams<C> {
     fn new(contender: &C, size: u64) -> Self {
         ManyStreams {
             streams: (0..size).map(|_| contender.stream()).collect(),
-            tally: Tally::new(),
+            counter: TaskCounter::new(),
         }
     }
 
@@ -152,27 +156,31 @@ impl<C: Contender> Load<C> for ManyStreams<C> {
     fn run(&mut self) {
         for _ in 0..self.streams.len() {
             for stream in &self.streams {
-                stream.launch(self.tally.task());
+                stream.launch(self.counter.task());
             }
         }
         self.streams.iter().for_each(Queue::synchronize);
     }
 
     fn check(&self) {
-        self.tally.check(C::NAME);
+        self.counter.check(C::NAME);
     }
 }
 
-/// W1p: four producers give tasks to one stream, each a fourth of the size, and each waits.
+/// W1p: four producers submit tasks to one stream, each a quarter of the size, and each waits.
 pub struct SharedStream<C: Contender> {
     stream: C::Stream,
-    tally: Tally,
+    counter: TaskCounter,
     size: u64,
 }
 
 impl<C: Contender> Load<C> for SharedStream<C> {
     fn new(contender: &C, size: u64) -> Self {
-        SharedStream { stream: contender.stream(), tally: Tally::new(), size: size / PRODUCERS }
+        SharedStream {
+            stream: contender.stream(),
+            counter: TaskCounter::new(),
+            size: size / PRODUCERS,
+        }
     }
 
     fn units(&self) -> u64 {
@@ -181,36 +189,41 @@ impl<C: Contender> Load<C> for SharedStream<C> {
 
     fn run(&mut self) {
         let (stream, size) = (&self.stream, self.size);
-        let mut tallies = self.tally.split();
+        let mut counters = self.counter.split();
         thread::scope(|scope| {
-            for tally in &mut tallies {
+            for counter in &mut counters {
                 scope.spawn(move || {
                     for _ in 0..size {
-                        stream.launch(tally.task());
+                        stream.launch(counter.task());
                     }
                     stream.synchronize();
                 });
             }
         });
-        self.tally.merge(tallies);
+        self.counter.merge(counters);
     }
 
     fn check(&self) {
-        self.tally.check(C::NAME);
+        self.counter.check(C::NAME);
     }
 }
 
-/// W2p: four producers with a fourth of the streams each, to which they give tasks round robin, as
-/// many for each stream as there are streams in all; then each waits for each of its own.
+/// W2p: four producers submit tasks, each to a quarter of the streams, round robin.
+///
+/// Each stream gets as many tasks as there are streams in all. Then each producer waits for each of
+/// its streams.
 pub struct OwnStreams<C: Contender> {
     streams: Vec<C::Stream>,
-    tally: Tally,
+    counter: TaskCounter,
 }
 
 impl<C: Contender> Load<C> for OwnStreams<C> {
     fn new(contender: &C, size: u64) -> Self {
         let size = size.next_multiple_of(PRODUCERS);
-        OwnStreams { streams: (0..size).map(|_| contender.stream()).collect(), tally: Tally::new() }
+        OwnStreams {
+            streams: (0..size).map(|_| contender.stream()).collect(),
+            counter: TaskCounter::new(),
+        }
     }
 
     fn units(&self) -> u64 {
@@ -220,40 +233,41 @@ impl<C: Contender> Load<C> for OwnStreams<C> {
 
     fn run(&mut self) {
         let rounds = self.streams.len();
-        let mut tallies = self.tally.split();
+        let mut counters = self.counter.split();
         thread::scope(|scope| {
             let own = self.streams.chunks(rounds / PRODUCERS as usize);
-            for (tally, own) in tallies.iter_mut().zip(own) {
+            for (counter, own) in counters.iter_mut().zip(own) {
                 scope.spawn(move || {
                     for _ in 0..rounds {
                         for stream in own {
-                            stream.launch(tally.task());
+                            stream.launch(counter.task());
                         }
                     }
                     own.iter().for_each(Queue::synchronize);
                 });
             }
         });
-        self.tally.merge(tallies);
+        self.counter.merge(counters);
     }
 
     fn check(&self) {
-        self.tally.check(C::NAME);
+        self.counter.check(C::NAME);
     }
 }
 
-/// W3: two streams by turns, each task behind a wait for the other stream's last event. The size is
-/// the number of rounds, of two hops each.
+/// W3: two streams alternate. Each task follows a wait for the other stream's last event.
+///
+/// The size is the number of rounds, of two hops each.
 pub struct TakingTurns<C: Contender> {
     streams: [C::Stream; 2],
-    tally: Tally,
+    counter: TaskCounter,
     size: u64,
 }
 
 impl<C: Contender> Load<C> for TakingTurns<C> {
     fn new(contender: &C, size: u64) -> Self {
         let streams = [contender.stream(), contender.stream()];
-        TakingTurns { streams, tally: Tally::new(), size }
+        TakingTurns { streams, counter: TaskCounter::new(), size }
     }
 
     fn units(&self) -> u64 {
@@ -266,7 +280,7 @@ impl<C: Contender> Load<C> for TakingTurns<C> {
         for _ in 0..self.size {
             for stream in [first, second] {
                 stream.wait(&last);
-                stream.launch(self.tally.next_task());
+                stream.launch(self.counter.next_task());
                 last = stream.record();
             }
         }
@@ -274,22 +288,24 @@ impl<C: Contender> Load<C> for TakingTurns<C> {
     }
 
     fn check(&self) {
-        self.tally.check(C::NAME);
+        self.counter.check(C::NAME);
     }
 }
 
-/// W5: 64 streams get a task each, one more stream waits for all of them, and the caller for that
-/// one only. The size is of no matter: one run is one round.
+/// W5: 64 streams get a task each, one more stream waits for all of them, and the caller waits for
+/// that one only.
+///
+/// The size has no effect: one run is one round.
 pub struct Join<C: Contender> {
     branches: Vec<C::Stream>,
     trunk: C::Stream,
-    tally: Tally,
+    counter: TaskCounter,
 }
 
 impl<C: Contender> Load<C> for Join<C> {
     fn new(contender: &C, _: u64) -> Self {
         let branches = (0..BRANCHES).map(|_| contender.stream()).collect();
-        Join { branches, trunk: contender.stream(), tally: Tally::new() }
+        Join { branches, trunk: contender.stream(), counter: TaskCounter::new() }
     }
 
     fn units(&self) -> u64 {
@@ -298,7 +314,7 @@ impl<C: Contender> Load<C> for Join<C> {
 
     fn run(&mut self) {
         for branch in &self.branches {
-            branch.launch(self.tally.task());
+            branch.launch(self.counter.task());
         }
         for branch in &self.branches {
             self.trunk.wait(&branch.record());
@@ -307,6 +323,6 @@ impl<C: Contender> Load<C> for Join<C> {
     }
 
     fn check(&self) {
-        self.tally.check(C::NAME);
+        self.counter.check(C::NAME);
     }
 }

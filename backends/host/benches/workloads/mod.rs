@@ -1,9 +1,9 @@
-//! The contenders and what they are asked to do, for both bench targets.
+//! The contenders and the workloads of both bench targets.
 //!
-//! A contender is a way to have streams: ours, or one of the things that a user would otherwise
-//! write. Each has a file of its own, written with the care that its users would take, and orders
-//! two streams in the way natural to it. The workloads are generic over the contender, so that
-//! nothing but the contender itself lies in the timed part.
+//! A contender is an implementation of streams: this crate's, or one that a user would write
+//! instead. Each has its own file, is as careful as its users would be, and orders two streams in
+//! its natural way. The workloads are generic over the contender, so the timed part contains only
+//! the contender.
 
 mod latch;
 mod loads;
@@ -21,38 +21,38 @@ pub use on_rayon::Rayon;
 pub use on_std::StdChannel;
 pub use on_tokio::Tokio;
 
-/// A task in the form in which it is kept until its turn comes.
+/// A task that is stored until it runs.
 type Task = Box<dyn FnOnce() + Send + 'static>;
 
-/// A way to have streams.
+/// An implementation of streams.
 pub trait Contender {
-    /// What it is, for the first column of a table.
+    /// The name in the first column of a table.
     const NAME: &'static str;
 
-    /// Its streams. They are dropped before the contender is.
+    /// A stream. All streams are dropped before the contender.
     type Stream: Queue + Sync;
 
-    /// Starts whatever runs the streams.
+    /// Starts the threads that run the streams.
     fn start() -> Self;
 
-    /// A new stream.
+    /// Creates a stream.
     fn stream(&self) -> Self::Stream;
 }
 
-/// A stream of a contender: runs what it is given in order, one at a time.
+/// A stream of a contender, which runs tasks in order, one at a time.
 pub trait Queue {
-    /// A place in a stream, which any number of streams may wait for.
+    /// A position in a stream, for which any number of streams can wait.
     type Event;
 
-    /// Runs `task` after all that was given before. Does not block.
+    /// Submits `task`, which runs after all earlier tasks. Does not block.
     fn launch(&self, task: impl FnOnce() + Send + 'static);
 
-    /// A new event that stands for all that was given so far. Does not block.
+    /// Creates an event that completes after all tasks submitted so far. Does not block.
     fn record(&self) -> Self::Event;
 
-    /// Has all that is given from now on wait for `event`. Does not block.
+    /// Makes all later tasks wait for `event`. Does not block.
     fn wait(&self, event: &Self::Event);
 
-    /// Blocks until all that was given has run.
+    /// Blocks until all submitted tasks have run.
     fn synchronize(&self);
 }

@@ -1,4 +1,4 @@
-//! `crossbeam-channel` and a thread for each stream.
+//! `crossbeam-channel` and a thread for each stream, as a contender.
 
 use super::threads::{Sender, ThreadStream};
 use super::{Contender, Task};
@@ -25,7 +25,7 @@ impl Sender for crossbeam_channel::Sender<Task> {
         crossbeam_channel::unbounded()
     }
 
-    fn give(&self, task: Task) {
+    fn send_task(&self, task: Task) {
         assert!(self.send(task).is_ok(), "the thread ended before its stream");
     }
 }

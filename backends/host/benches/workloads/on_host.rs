@@ -1,11 +1,11 @@
-//! The host backend.
+//! The host backend as a contender.
 
 use gpu_stream_core::{Backend, Device, Stream, StreamOptions};
 use gpu_stream_host::{Host, HostEvent, HostStream};
 
 use super::{Contender, Queue};
 
-/// The host backend, used as a program would use it.
+/// The host backend, as a program uses it.
 pub struct OnHost(Device);
 
 impl Contender for OnHost {

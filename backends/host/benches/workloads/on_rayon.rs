@@ -1,7 +1,7 @@
-//! A queue for each stream, drained as a task of rayon's global pool.
+//! A queue for each stream, drained as a task of rayon's global pool, as a contender.
 //!
-//! No thread is held by a stream that waits: what is left of it goes into the event's list, and is
-//! spawned again when the event is complete.
+//! A stream that waits holds no thread. Its remaining items go to the event's list, and are spawned
+//! again when the event is complete.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,7 @@ pub struct Stream(Arc<Mutex<Inbox>>);
 #[derive(Default)]
 struct Inbox {
     items: VecDeque<Item>,
-    /// Whether the stream is drained, is about to be, or is suspended in some event's list.
+    /// `true` if the stream is being drained, is about to be, or is suspended in an event's list.
     active: bool,
 }
 
@@ -45,16 +45,16 @@ enum Item {
 /// An event with the streams that are suspended until it is complete.
 #[derive(Default)]
 pub struct Event {
-    state: Mutex<State>,
+    state: Mutex<EventState>,
 }
 
 #[derive(Default)]
-struct State {
+struct EventState {
     complete: bool,
     suspended: Vec<Runner>,
 }
 
-/// The right to run a stream, with what was already taken from its inbox.
+/// The right to run a stream, with the items that were already taken from its inbox.
 struct Runner {
     inbox: Arc<Mutex<Inbox>>,
     work: VecDeque<Item>,
@@ -64,29 +64,29 @@ impl Queue for Stream {
     type Event = Arc<Event>;
 
     fn launch(&self, task: impl FnOnce() + Send + 'static) {
-        self.give(Item::Task(Box::new(task)));
+        self.submit(Item::Task(Box::new(task)));
     }
 
     fn record(&self) -> Arc<Event> {
         let event = Arc::default();
-        self.give(Item::Record(Arc::clone(&event)));
+        self.submit(Item::Record(Arc::clone(&event)));
         event
     }
 
     fn wait(&self, event: &Arc<Event>) {
-        self.give(Item::Wait(Arc::clone(event)));
+        self.submit(Item::Wait(Arc::clone(event)));
     }
 
     fn synchronize(&self) {
         let latch = Arc::new(Latch::default());
-        let theirs = Arc::clone(&latch);
-        self.launch(move || theirs.open());
+        let opened = Arc::clone(&latch);
+        self.launch(move || opened.open());
         latch.block();
     }
 }
 
 impl Stream {
-    fn give(&self, item: Item) {
+    fn submit(&self, item: Item) {
         let mut inbox = lock(&self.0);
         inbox.items.push_back(item);
         let idle = !std::mem::replace(&mut inbox.active, true);
@@ -122,10 +122,10 @@ impl Runner {
         }
     }
 
-    /// Takes all that came meanwhile; if that is nothing, the stream is idle.
+    /// Takes all new items. Returns `false` if there are none; the stream is then idle.
     fn refill(&mut self) -> bool {
         let mut inbox = lock(&self.inbox);
-        // The emptied buffer goes back: no allocation once both have grown.
+        // The emptied buffer is reused, so nothing is allocated once both have grown.
         std::mem::swap(&mut inbox.items, &mut self.work);
         inbox.active = !self.work.is_empty();
         inbox.active
@@ -141,7 +141,7 @@ impl Event {
         suspended.into_iter().for_each(Runner::spawn);
     }
 
-    /// Keeps `runner` until the event is complete, or gives it back if it is.
+    /// Keeps `runner` until the event is complete. Returns it if the event already is.
     fn suspend(&self, runner: Runner) -> Option<Runner> {
         let mut state = lock(&self.state);
         if state.complete {

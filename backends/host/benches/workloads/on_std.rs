@@ -1,11 +1,11 @@
-//! `std::sync::mpsc` and a thread for each stream.
+//! `std::sync::mpsc` and a thread for each stream, as a contender.
 
 use std::sync::mpsc;
 
 use super::threads::{Sender, ThreadStream};
 use super::{Contender, Task};
 
-/// `std::sync::mpsc` and a thread for each stream: what the others are compared with.
+/// `std::sync::mpsc` and a thread for each stream. The baseline of the comparison.
 pub struct StdChannel;
 
 impl Contender for StdChannel {
@@ -27,7 +27,7 @@ impl Sender for mpsc::Sender<Task> {
         mpsc::channel()
     }
 
-    fn give(&self, task: Task) {
+    fn send_task(&self, task: Task) {
         assert!(self.send(task).is_ok(), "the thread ended before its stream");
     }
 }

@@ -1,4 +1,4 @@
-//! An unbounded channel and a task of tokio's multi-thread runtime for each stream.
+//! A channel and a task of tokio's multi-thread runtime for each stream, as a contender.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{Contender, Queue, Task};
 
-/// A channel and a tokio task for each stream.
+/// An unbounded channel and a tokio task for each stream.
 pub struct Tokio(Runtime);
 
 impl Contender for Tokio {
@@ -27,7 +27,7 @@ impl Contender for Tokio {
     }
 }
 
-/// A stream on tokio. Its task ends when it is dropped.
+/// A stream on tokio. Its tokio task ends when the stream is dropped.
 pub struct Stream(mpsc::UnboundedSender<Item>);
 
 enum Item {
@@ -60,7 +60,7 @@ impl Event {
     }
 
     async fn wait(&self) {
-        // Made before the look, so that `notify_waiters` in between is not missed.
+        // Created before the check, so that a `notify_waiters` in between is not missed.
         let completed = self.completed.notified();
         if !self.complete.load(Ordering::Acquire) {
             completed.await;
@@ -72,28 +72,28 @@ impl Queue for Stream {
     type Event = Arc<Event>;
 
     fn launch(&self, task: impl FnOnce() + Send + 'static) {
-        self.give(Item::Task(Box::new(task)));
+        self.submit(Item::Task(Box::new(task)));
     }
 
     fn record(&self) -> Arc<Event> {
         let event = Arc::default();
-        self.give(Item::Record(Arc::clone(&event)));
+        self.submit(Item::Record(Arc::clone(&event)));
         event
     }
 
     fn wait(&self, event: &Arc<Event>) {
-        self.give(Item::Wait(Arc::clone(event)));
+        self.submit(Item::Wait(Arc::clone(event)));
     }
 
     fn synchronize(&self) {
-        let (told, done) = oneshot::channel();
-        self.launch(move || told.send(()).expect("who synchronizes is there until told"));
-        done.blocking_recv().expect("the stream tells before it ends");
+        let (sender, receiver) = oneshot::channel();
+        self.launch(move || sender.send(()).expect("the synchronizing thread waits"));
+        receiver.blocking_recv().expect("the stream runs all tasks");
     }
 }
 
 impl Stream {
-    fn give(&self, item: Item) {
+    fn submit(&self, item: Item) {
         assert!(self.0.send(item).is_ok(), "the runtime ended before its stream");
     }
 }

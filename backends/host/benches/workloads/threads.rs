@@ -1,4 +1,4 @@
-//! A channel and a thread for each stream, over any channel.
+//! A channel and a thread for each stream, for any kind of channel.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -8,16 +8,17 @@ use super::{Queue, Task};
 
 /// The sending half of an unbounded channel of tasks.
 pub trait Sender: Sized {
-    /// A channel: its sending half, and what its thread iterates over until that half is dropped.
+    /// Creates a channel: its sending half, and an iterator of its tasks, which ends when that half
+    /// is dropped.
     fn channel() -> (Self, impl IntoIterator<Item = Task> + Send + 'static);
 
-    /// Sends, without blocking, to a thread that is known to live.
-    fn give(&self, task: Task);
+    /// Sends `task` without blocking, to a thread that is known to be alive.
+    fn send_task(&self, task: Task);
 }
 
-/// A thread that runs what comes through a channel.
+/// A thread that runs the tasks of a channel.
 pub struct ThreadStream<S> {
-    /// `None` only while the stream is dropped.
+    /// The sending half. `None` only while the stream is being dropped.
     sender: Option<S>,
     thread: Option<JoinHandle<()>>,
 }
@@ -30,8 +31,8 @@ impl<S: Sender> ThreadStream<S> {
         ThreadStream { sender: Some(sender), thread: Some(thread) }
     }
 
-    fn give(&self, task: Task) {
-        self.sender.as_ref().expect("the stream is not being dropped").give(task);
+    fn send_task(&self, task: Task) {
+        self.sender.as_ref().expect("the stream is not being dropped").send_task(task);
     }
 }
 
@@ -39,19 +40,19 @@ impl<S: Sender> Queue for ThreadStream<S> {
     type Event = Arc<Latch>;
 
     fn launch(&self, task: impl FnOnce() + Send + 'static) {
-        self.give(Box::new(task));
+        self.send_task(Box::new(task));
     }
 
     fn record(&self) -> Arc<Latch> {
         let latch = Arc::new(Latch::default());
         let event = Arc::clone(&latch);
-        self.give(Box::new(move || latch.open()));
+        self.send_task(Box::new(move || latch.open()));
         event
     }
 
     fn wait(&self, event: &Arc<Latch>) {
         let latch = Arc::clone(event);
-        self.give(Box::new(move || latch.block()));
+        self.send_task(Box::new(move || latch.block()));
     }
 
     fn synchronize(&self) {

@@ -1,19 +1,19 @@
-//! For tests: seeing that a thread sleeps.
+//! A helper for tests: detects that a thread sleeps.
 
 use std::thread;
 
-/// Runs `work` on a new thread, waits until that sleeps, calls `release`, and waits for its end.
+/// Runs `work` on a new thread, waits until that sleeps, calls `release`, and joins the thread.
 ///
-/// A thread that spins or yields is never asleep, and then this does not return.
+/// Does not return if the thread only spins or yields.
 pub(super) fn sleeps_until(work: impl FnOnce() + Send + 'static, release: impl FnOnce()) {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     let thread = thread::spawn(move || {
-        tell.send(std::fs::read_link("/proc/thread-self").expect("/proc")).expect("tell");
+        sender.send(std::fs::read_link("/proc/thread-self").expect("/proc")).expect("send");
         work();
     });
-    let stat = std::path::Path::new("/proc").join(told.recv().expect("told")).join("stat");
+    let stat = std::path::Path::new("/proc").join(receiver.recv().expect("path")).join("stat");
     let is_asleep = || {
-        let text = std::fs::read_to_string(&stat).expect("a thread that is there");
+        let text = std::fs::read_to_string(&stat).expect("the thread is alive");
         text.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
     };
     while !is_asleep() {

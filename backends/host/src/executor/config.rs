@@ -1,4 +1,4 @@
-//! The settings, which come from the environment and are read once.
+//! The settings of the executor: [`Config`].
 
 use std::env;
 use std::num::NonZero;
@@ -6,24 +6,31 @@ use std::thread;
 
 use crate::HostError;
 
-/// The most logical devices, and the most threads, that one may ask for.
-const MOST: u32 = 1024;
+/// The maximum number of logical devices, and of threads.
+const MAX: u32 = 1024;
 
+/// The settings, read once from environment variables.
 pub(crate) struct Config {
+    /// The number of logical devices.
     pub(crate) devices: u32,
+    /// The number of worker threads.
     pub(crate) threads: u32,
-    /// Whether a thread that synchronizes runs the stream itself.
+    /// `true` if a thread in `synchronize` runs the stream itself.
     pub(crate) help: bool,
 }
 
 impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// [`HostError::InvalidSetting`] if a variable is not a number in its range.
     pub(crate) fn from_environment() -> Result<Self, HostError> {
-        // Two threads at least, so that one task that blocks does not stop everything.
+        // At least two threads, so that one task that blocks does not stop all streams.
         let cores = thread::available_parallelism().map_or(2, NonZero::get);
-        let cores = u32::try_from(cores).unwrap_or(MOST).clamp(2, MOST);
+        let cores = u32::try_from(cores).unwrap_or(MAX).clamp(2, MAX);
         Ok(Config {
-            devices: number("GPU_STREAM_HOST_DEVICES", 1..=MOST)?.unwrap_or(2),
-            threads: number("GPU_STREAM_HOST_THREADS", 1..=MOST)?.unwrap_or(cores),
+            devices: number("GPU_STREAM_HOST_DEVICES", 1..=MAX)?.unwrap_or(2),
+            threads: number("GPU_STREAM_HOST_THREADS", 1..=MAX)?.unwrap_or(cores),
             help: number("GPU_STREAM_HOST_HELP", 0..=1)?.unwrap_or(1) == 1,
         })
     }

@@ -1,34 +1,35 @@
-//! Streams that were destroyed with work in them: [`Draining`].
+//! Streams that were destroyed while they still had work: [`Draining`].
 
 use std::collections::BTreeMap;
 
 use super::queue::Queue;
 use crate::sync::{Arc, Mutex, lock};
 
-/// The queues of destroyed streams that still have work, by id. The end of the process waits for
-/// them.
+/// The queues of destroyed streams that still have work, by id.
 ///
-/// A queue that has ended takes itself out. No other call looks through the list, and a tree gives
-/// its memory back.
+/// Process exit waits for them. A queue removes itself when it has finished. No other call searches
+/// the map. It is a tree because a tree frees its memory.
 pub(crate) struct Draining(Mutex<BTreeMap<u64, Arc<Queue>>>);
 
 impl Draining {
+    /// Creates an empty map.
     pub(super) fn new() -> Self {
         Draining(Mutex::new(BTreeMap::new()))
     }
 
+    /// Adds `queue`.
     pub(super) fn add(&self, queue: &Arc<Queue>) {
         lock(&self.0).insert(queue.id(), Arc::clone(queue));
     }
 
-    /// Removes the queue, if it is there.
+    /// Removes the queue with this id, if the map contains it.
     pub(super) fn remove(&self, id: u64) {
         let removed = lock(&self.0).remove(&id);
-        // Not under the lock: this may be the last share.
+        // Dropped outside the lock: this can be the last reference.
         drop(removed);
     }
 
-    /// Adds all queues to `list`.
+    /// Appends all queues to `list`.
     pub(super) fn collect(&self, list: &mut Vec<Arc<Queue>>) {
         list.extend(lock(&self.0).values().cloned());
     }

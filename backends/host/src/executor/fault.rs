@@ -1,23 +1,24 @@
-//! Why a stream will not go on.
+//! The reason why a stream cannot continue: [`Fault`].
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The ids of streams that are created begin here, and are their handles too; below are the default
-/// streams, by device. So 0, 1 and 2 keep their meaning, and small numbers look like the mistakes
-/// they are.
+/// The first id of a created stream, which is also its handle.
+///
+/// Lower ids are those of the default streams, by device. The handles 0, 1 and 2 thus keep their
+/// meaning, and a small number that was passed by mistake is never a valid handle.
 pub(crate) const FIRST_HANDLE: u64 = 0x1000;
 
-/// The panic that ended a stream. Cheap to clone: every later call on the stream hands it out.
+/// The panic that ended a stream. Every later call on the stream returns it, so a clone is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
-    /// The id of the stream whose task panicked, which need not be the stream that reports it.
+    /// The id of the stream whose task panicked. It can differ from the stream that reports it.
     origin: u64,
     message: Arc<str>,
 }
 
 impl Fault {
-    /// A task of the stream `origin` panicked with `message`.
+    /// Creates the fault of a task of stream `origin` that panicked with `message`.
     pub(crate) fn new(origin: u64, message: &str) -> Self {
         Fault { origin, message: message.into() }
     }

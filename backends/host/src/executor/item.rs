@@ -1,43 +1,46 @@
-//! One thing that a stream does when it comes to it, as it lies in memory.
+//! One item of a stream, and its layout in memory: [`Value`], [`Vtable`], [`Control`].
 //!
-//! An item is a pointer to its [`Vtable`], and behind that its value: a closure, as the user gave it,
-//! or a [`Control`]. So a closure costs no allocation, and is run where it lies. One that is large
-//! or wants more alignment than a word is boxed, and the box is the closure.
+//! An item is a pointer to its [`Vtable`], followed by its value. The vtable is hand-made, as in
+//! `bytes`. The value is a closure of the user or a [`Control`]. A closure therefore costs no
+//! allocation, and runs where it lies. A closure that is too large, or that needs more alignment
+//! than a word, is boxed; the item is then the box.
 
 use std::mem::{align_of, size_of};
 
 use super::record::{Record, Timestamp};
 use crate::sync::Arc;
 
-/// What items are measured in, and aligned to.
+/// The unit of an item's size and alignment.
 pub(super) type Word = u64;
 
-/// The most words of a closure that lies in the queue itself.
+/// The maximum number of words of a closure that is stored in the queue itself.
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
-const MOST_INLINE: usize = 16;
+const MAX_INLINE_WORDS: usize = 16;
 #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
-const MOST_INLINE: usize = 3;
+const MAX_INLINE_WORDS: usize = 3;
 
-/// The most words of an item.
-pub(super) const MOST: usize = MOST_INLINE + 1;
+/// The maximum number of words of an item: one for the vtable, the rest for the value.
+pub(super) const MAX_WORDS: usize = MAX_INLINE_WORDS + 1;
 
-/// What is not a user's closure.
+/// An item that is not a closure of the user.
 pub(crate) enum Control {
+    /// Suspends the stream until the record is complete.
     Wait(Record),
+    /// Sets a timestamp.
     Timestamp(Arc<Timestamp>),
 }
 
-const _: () = assert!(words_of::<Control>() <= MOST_INLINE && align_of::<Control>() <= 8);
+const _: () = assert!(words_of::<Control>() <= MAX_INLINE_WORDS && align_of::<Control>() <= 8);
 
-/// How the value of an item is used.
+/// The size of an item's value, and the functions that consume it.
 pub(super) struct Vtable {
-    /// How many words the item takes.
+    /// The size of the item in words, the vtable pointer included.
     pub(super) words: usize,
-    /// Whether the value is a [`Control`]; otherwise it is a closure.
+    /// `true` if the value is a [`Control`], `false` if it is a closure.
     pub(super) is_control: bool,
-    /// Takes the value out of its place and calls it; of a control, drops it.
+    /// Moves a closure out and calls it. Drops a control in place.
     pub(super) run: unsafe fn(*mut Word),
-    /// Drops the value in its place.
+    /// Drops the value in place.
     pub(super) discard: unsafe fn(*mut Word),
 }
 
@@ -45,17 +48,18 @@ const fn words_of<T>() -> usize {
     size_of::<T>().div_ceil(size_of::<Word>())
 }
 
-/// Whether a closure of this type lies in the queue itself.
+/// Returns `true` if a closure of type `F` is stored in the queue itself, without a box.
 pub(super) const fn is_inline<F>() -> bool {
-    words_of::<F>() <= MOST_INLINE && align_of::<F>() <= align_of::<Word>()
+    words_of::<F>() <= MAX_INLINE_WORDS && align_of::<F>() <= align_of::<Word>()
 }
 
-/// Types that an item can be of.
+/// A type that can be the value of an item.
 pub(super) trait Value: Send + 'static {
+    /// The vtable of items with a value of this type.
     const VTABLE: &'static Vtable;
 }
 
-/// A closure that is run once.
+/// A closure that runs once.
 pub(super) struct Task<F>(pub(super) F);
 
 impl<F: FnOnce() + Send + 'static> Value for Task<F> {
@@ -76,17 +80,22 @@ impl Value for Control {
     };
 }
 
+/// Moves a closure out of the queue and calls it.
+///
 /// # Safety
-/// A [`Task<F>`] lies at `place`, and nobody uses it again.
-unsafe fn run<F: FnOnce()>(place: *mut Word) {
-    // SAFETY: the caller vouches for the value, and leaves it to us.
-    let task = unsafe { place.cast::<Task<F>>().read() };
+/// `value` points to a valid [`Task<F>`], which is not used again.
+unsafe fn run<F: FnOnce()>(value: *mut Word) {
+    // SAFETY: `value` points to a valid `Task<F>`, and ownership passes to this call (caller
+    // contract).
+    let task = unsafe { value.cast::<Task<F>>().read() };
     (task.0)();
 }
 
+/// Drops a value in place.
+///
 /// # Safety
-/// A `T` lies at `place`, and nobody uses it again.
-unsafe fn discard<T>(place: *mut Word) {
-    // SAFETY: the caller vouches for the value, and leaves it to us.
-    unsafe { place.cast::<T>().drop_in_place() };
+/// `value` points to a valid `T`, which is not used again.
+unsafe fn discard<T>(value: *mut Word) {
+    // SAFETY: `value` points to a valid `T`, and ownership passes to this call (caller contract).
+    unsafe { value.cast::<T>().drop_in_place() };
 }

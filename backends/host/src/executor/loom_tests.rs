@@ -1,9 +1,9 @@
-//! Loom runs these in every order that the memory model allows, up to three preemptions.
+//! Loom models of the executor: every order that the memory model allows, up to three preemptions.
 //!
 //! `RUSTFLAGS="--cfg gpu_stream_loom" cargo test -p gpu-stream-host --lib --release`
 //!
-//! Data that must not be touched by two threads at once, or must be seen after a wait, lies in
-//! loom's `UnsafeCell`, which fails the model if it is touched without an order.
+//! Data that needs exclusive access, or that has to be visible after a wait, lies in loom's
+//! `UnsafeCell`. That fails the model if two accesses are not ordered.
 
 use gpu_stream_core::StreamOptions;
 use loom::cell::UnsafeCell;
@@ -11,8 +11,10 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
 use super::fault::Fault;
+use super::level::Level;
+use super::local::Local;
 use super::parker::Parker;
-use super::pool::{Level, Local, Pool};
+use super::pool::Pool;
 use super::progress::{Progress, Waiter};
 use super::queue::{Queue, SubmitError};
 use super::ready::ReadyList;
@@ -21,23 +23,25 @@ use super::settle::wait_quiescent;
 use super::streams::{Origin, Streams};
 use crate::sync::Arc;
 
+/// Checks `model` with up to three preemptions.
 fn check(model: impl Fn() + Sync + Send + 'static) {
     check_within(3, model);
 }
 
+/// Checks `model` with a bounded number of preemptions.
 fn check_within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.check(model);
 }
 
-/// A number that loom watches.
+/// A number whose accesses loom checks.
 struct Cell(UnsafeCell<u32>);
 
-// SAFETY: that is what the model is to show; loom fails it if two threads touch the cell without an
-// order.
+// SAFETY: loom fails the model if two accesses of the cell are not ordered. That there are none is
+// what the models show.
 unsafe impl Sync for Cell {}
-// SAFETY: as above.
+// SAFETY: a `u32` can be sent to another thread.
 unsafe impl Send for Cell {}
 
 impl Cell {
@@ -46,20 +50,21 @@ impl Cell {
     }
 
     fn get(&self) -> u32 {
-        // SAFETY: checked by loom.
+        // SAFETY: the pointer is valid inside of `with`, and loom checks for conflicting accesses.
         self.0.with(|value| unsafe { *value })
     }
 
     fn set(&self, new: u32) {
-        // SAFETY: checked by loom.
+        // SAFETY: the pointer is valid inside of `with_mut`, and loom checks for conflicting
+        // accesses.
         self.0.with_mut(|value| unsafe { *value = new });
     }
 
-    /// A task that finds `old` and leaves `new`.
+    /// Returns a task that expects `old` and sets `new`.
     fn step(self: &Arc<Self>, old: u32, new: u32) -> impl FnOnce() + Send + 'static {
         let cell = Arc::clone(self);
         move || {
-            assert_eq!(cell.get(), old, "the task before this one has not run, or not been seen");
+            assert_eq!(cell.get(), old, "the previous task has not run, or is not visible");
             cell.set(new);
         }
     }
@@ -70,15 +75,15 @@ fn queue(id: u64, pool: &Arc<Pool>) -> Arc<Queue> {
 }
 
 fn submit(queue: &Arc<Queue>, task: impl FnOnce() + Send + 'static) -> u64 {
-    queue.launch(task).ok().expect("the queue takes it")
+    queue.launch(task).ok().expect("the queue accepts it")
 }
 
-/// Has `queue` wait for the number 1 of `other`.
+/// Makes `queue` wait for item 1 of `other`.
 fn wait_for(queue: &Arc<Queue>, other: &Arc<Queue>) -> u64 {
-    queue.wait(Record::new(Arc::clone(other), 1, None)).ok().expect("the queue takes it")
+    queue.submit_wait(Record::new(Arc::clone(other), 1, None)).ok().expect("the queue accepts it")
 }
 
-/// One round of a thread of the pool, without its sleep.
+/// Runs each ready queue once, as a worker does before it sleeps.
 fn run_ready(pool: &Pool, queues: &[Arc<Queue>]) {
     let mut local = Local::new(pool);
     for queue in queues {
@@ -87,21 +92,21 @@ fn run_ready(pool: &Pool, queues: &[Arc<Queue>]) {
     local.flush();
 }
 
-fn tell(waiter: Waiter) {
+fn wake_thread(waiter: Waiter) {
     if let Waiter::Thread(parker) = waiter {
         parker.set();
     }
 }
 
 #[test]
-fn a_watcher_is_told_or_sees_it() {
+fn watcher_is_woken_or_observes_the_number() {
     check(|| {
         let progress = Arc::new(Progress::new());
         let cell = Cell::new();
         let (theirs, written) = (Arc::clone(&progress), Arc::clone(&cell));
         let runner = thread::spawn(move || {
             written.set(1);
-            theirs.advance(1, tell);
+            theirs.advance(1, wake_thread);
         });
         let parker = Parker::new();
         if progress.watch(1, Waiter::Thread(Arc::clone(&parker))) {
@@ -114,13 +119,13 @@ fn a_watcher_is_told_or_sees_it() {
 }
 
 #[test]
-fn a_watcher_is_told_of_a_fault() {
+fn watcher_is_woken_by_a_fault() {
     check(|| {
         let progress = Arc::new(Progress::new());
         let theirs = Arc::clone(&progress);
         let runner = thread::spawn(move || {
-            theirs.advance(1, tell);
-            theirs.fail(Fault::new(7, "model"), tell);
+            theirs.advance(1, wake_thread);
+            theirs.fail(Fault::new(7, "model"), wake_thread);
         });
         let parker = Parker::new();
         if progress.watch(2, Waiter::Thread(Arc::clone(&parker))) {
@@ -132,10 +137,9 @@ fn a_watcher_is_told_of_a_fault() {
     });
 }
 
-/// Two threads want to run one queue while its tasks are still being submitted: each task runs
-/// once, in order, alone.
+/// Two threads run one queue while its tasks are still being submitted.
 #[test]
-fn a_queue_is_run_by_one_at_a_time_and_in_order() {
+fn queue_runs_tasks_in_order_on_one_thread_at_a_time() {
     check(|| {
         let pool = Pool::new();
         let stream = queue(9, &pool);
@@ -144,7 +148,7 @@ fn a_queue_is_run_by_one_at_a_time_and_in_order() {
         let (theirs, their_pool) = (Arc::clone(&stream), Arc::clone(&pool));
         let worker = thread::spawn(move || run_ready(&their_pool, &[theirs]));
         submit(&stream, cell.step(1, 2));
-        // One more than a chunk of the models has room for.
+        // The third item needs a second chunk: in the models a chunk has room for two.
         let last = submit(&stream, cell.step(2, 3));
         assert!(stream.wait_for(last, true).is_ok());
         assert_eq!(cell.get(), 3);
@@ -152,9 +156,9 @@ fn a_queue_is_run_by_one_at_a_time_and_in_order() {
     });
 }
 
-/// A list of ready queues that two threads push to and two take from: each queue comes out once.
+/// Two threads push to a ready list, and two pop from it.
 #[test]
-fn a_list_loses_nothing() {
+fn ready_list_returns_each_queue_once() {
     check(|| {
         let list = Arc::new(ReadyList::new());
         let pool = Pool::new();
@@ -172,14 +176,13 @@ fn a_list_loses_nothing() {
         while let Some(queue) = list.pop() {
             sum += queue.id();
         }
-        assert_eq!(sum, 19, "each came out once");
+        assert_eq!(sum, 19, "each queue was returned once");
         assert!(list.is_empty() && list.is_empty_acqrel());
     });
 }
 
-/// Two producers: nothing is lost or run twice.
 #[test]
-fn two_producers_lose_nothing() {
+fn items_of_two_producers_run_once() {
     check(|| {
         let pool = Pool::new();
         let stream = queue(9, &pool);
@@ -204,9 +207,9 @@ fn two_producers_lose_nothing() {
     });
 }
 
-/// A stream that waits sees what the other one wrote, whoever comes first.
+/// A waiting stream observes the writes of the other one, in each order of arrival.
 #[test]
-fn a_wait_orders_two_streams() {
+fn wait_orders_two_streams() {
     check(|| {
         let pool = Pool::new();
         let (first, second) = (queue(9, &pool), queue(10, &pool));
@@ -223,20 +226,20 @@ fn a_wait_orders_two_streams() {
     });
 }
 
-/// A gate opens while the stream comes to it.
+/// A gate opens while the stream reaches the wait for it.
 #[test]
-fn a_gate_that_opens_meanwhile_lets_the_stream_go_on() {
+fn gate_that_opens_during_the_wait_resumes_the_stream() {
     check(|| {
         let pool = Pool::new();
-        let (gate, stream) = (Queue::held(&pool), queue(9, &pool));
+        let (gate, stream) = (Queue::new_external(&pool), queue(9, &pool));
         let cell = Cell::new();
         wait_for(&stream, &gate);
         let last = submit(&stream, cell.step(7, 8));
-        let (shut, written) = (Arc::clone(&gate), Arc::clone(&cell));
+        let (closed, written) = (Arc::clone(&gate), Arc::clone(&cell));
         let (theirs, their_pool) = (Arc::clone(&stream), Arc::clone(&pool));
         let opener = thread::spawn(move || {
             written.set(7);
-            shut.release();
+            closed.complete_external();
             run_ready(&their_pool, &[theirs]);
         });
         assert!(stream.wait_for(last, true).is_ok());
@@ -245,35 +248,35 @@ fn a_gate_that_opens_meanwhile_lets_the_stream_go_on() {
     });
 }
 
-/// A fault reaches who waits, and drops what stands behind it before anybody is told.
+/// A fault reaches all waiters. The later items of the stream are dropped before a waiter is woken.
 #[test]
-fn a_fault_reaches_who_waits() {
+fn fault_reaches_waiters_after_later_items_are_dropped() {
     check(|| {
         let pool = Pool::new();
         let (first, second) = (queue(9, &pool), queue(10, &pool));
-        let gate = Queue::held(&pool);
+        let gate = Queue::new_external(&pool);
         wait_for(&first, &gate);
         let captured = Arc::new(());
         let held = Arc::clone(&captured);
         submit(&first, move || drop(held));
         wait_for(&second, &first);
-        let (shut, their_pool) = (Arc::clone(&gate), Arc::clone(&pool));
+        let (closed, their_pool) = (Arc::clone(&gate), Arc::clone(&pool));
         let theirs = [Arc::clone(&first), Arc::clone(&second)];
         let breaker = thread::spawn(move || {
-            shut.progress.fail(Fault::new(1, "model"), |waiter| super::queue::wake(waiter, None));
+            closed.progress.fail(Fault::new(1, "model"), |waiter| super::queue::wake(waiter, None));
             run_ready(&their_pool, &theirs);
         });
         assert!(first.wait_for(2, true).is_err());
         assert_eq!(Arc::strong_count(&captured), 1, "the closure was dropped");
         assert!(second.wait_for(1, true).is_err());
-        assert!(matches!(first.usable(), Err(SubmitError::Faulted(_))));
+        assert!(matches!(first.ensure_usable(), Err(SubmitError::Faulted(_))));
         breaker.join().expect("breaker");
     });
 }
 
-/// A thread of the pool that goes to sleep does not miss a push.
+/// A worker that falls asleep does not miss a push.
 #[test]
-fn a_push_wakes_a_thread() {
+fn push_wakes_a_sleeping_worker() {
     check(|| {
         let pool = Pool::new();
         let stream = queue(9, &pool);
@@ -288,30 +291,30 @@ fn a_push_wakes_a_thread() {
     });
 }
 
-/// A push that saw the lookout taken has called nobody: who gives it back does.
+/// A push wakes no worker while one is searching. That worker wakes another when it stops.
 #[test]
-fn who_gives_the_lookout_back_calls_for_what_was_left() {
+fn worker_that_stops_searching_wakes_another_for_missed_pushes() {
     check_within(2, || {
         let pool = Pool::new();
         let stream = queue(9, &pool);
-        let (their_pool, lookout_pool) = (Arc::clone(&pool), Arc::clone(&pool));
+        let (their_pool, searching_pool) = (Arc::clone(&pool), Arc::clone(&pool));
         let worker = thread::spawn(move || their_pool.work());
         let searching = thread::spawn(move || {
-            if lookout_pool.start_searching() {
-                lookout_pool.stop_searching();
+            if searching_pool.start_searching() {
+                searching_pool.stop_searching();
             }
         });
         let last = submit(&stream, || ());
         assert!(stream.wait_for(last, false).is_ok());
-        searching.join().expect("lookout");
+        searching.join().expect("searching");
         pool.stop();
         worker.join().expect("worker");
     });
 }
 
-/// Two threads push, of which one may be about to call a thread that has just got up by itself.
+/// Two threads push. One of them can try to wake a worker that is no longer asleep.
 #[test]
-fn two_threads_push() {
+fn concurrent_pushes_lose_no_wakeup() {
     check_within(2, || {
         let pool = Pool::new();
         let streams = [queue(9, &pool), queue(10, &pool)];
@@ -328,11 +331,11 @@ fn two_threads_push() {
     });
 }
 
-/// Two tasks, of which the first to run waits for the second: each gets a thread, though a push
-/// that finds a thread looking calls nobody. (A task should not wait for another stream's; here it
-/// shows that no thread sleeps too long.)
+/// Two tasks, of which one blocks on the other: each gets a worker, although a push wakes none
+/// while one is searching. (A task should not block on another stream's task; here that detects a
+/// worker that sleeps too long.)
 #[test]
-fn two_pushes_find_a_thread_each() {
+fn two_pushes_get_a_worker_each() {
     check_within(1, || {
         let pool = Pool::new();
         let streams = [queue(9, &pool), queue(10, &pool)];
@@ -354,9 +357,9 @@ fn two_pushes_find_a_thread_each() {
     });
 }
 
-/// A stream that is destroyed with work in it, while the process ends: the work is not lost.
+/// A stream is destroyed with work in it while the process exits.
 #[test]
-fn the_end_waits_for_a_stream_that_is_being_destroyed() {
+fn exit_waits_for_a_stream_that_is_being_destroyed() {
     check_within(2, || {
         let pool = Pool::new();
         let streams = Arc::new(Streams::new(0, &pool));
@@ -371,19 +374,19 @@ fn the_end_waits_for_a_stream_that_is_being_destroyed() {
         let (their_pool, queue) = (Arc::clone(&pool), Arc::clone(&entry.queue));
         let worker = thread::spawn(move || run_ready(&their_pool, &[queue]));
         wait_quiescent(|| streams.all(), || false);
-        assert_eq!(ran.load(Ordering::Relaxed), 1, "the process ends, and work is lost");
+        assert_eq!(ran.load(Ordering::Relaxed), 1, "the process exits, and work is lost");
         worker.join().expect("worker");
         dropper.join().expect("dropper");
     });
 }
 
-/// The last of two wrappers to go destroys the stream, once, and the work of both is done.
+/// Two threads submit work and drop their wrappers. The work of both runs.
 #[test]
-fn the_last_of_two_owners_destroys_the_stream() {
+fn last_wrapper_destroys_the_stream_once() {
     struct Owner(Arc<Streams>, usize, Arc<AtomicUsize>);
     impl Drop for Owner {
         fn drop(&mut self) {
-            assert!(self.0.destroy(self.1), "a second time");
+            assert!(self.0.destroy(self.1), "destroyed twice");
             self.2.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -394,8 +397,8 @@ fn the_last_of_two_owners_destroys_the_stream() {
         let destroyed = Arc::new(AtomicUsize::new(0));
         let owner = Arc::new(Owner(Arc::clone(&streams), entry.handle(), Arc::clone(&destroyed)));
         let ran = Arc::new(AtomicUsize::new(0));
-        // What each thread does with its wrapper.
-        let part = |owner: Arc<Owner>| {
+        // Returns the work of one thread, which owns one wrapper.
+        let user = |owner: Arc<Owner>| {
             let (queue, ran) = (Arc::clone(&entry.queue), Arc::clone(&ran));
             move || {
                 let count = Arc::clone(&ran);
@@ -405,34 +408,34 @@ fn the_last_of_two_owners_destroys_the_stream() {
                 drop(owner);
             }
         };
-        let (mine, theirs) = (part(Arc::clone(&owner)), part(owner));
+        let (mine, theirs) = (user(Arc::clone(&owner)), user(owner));
         let other = thread::spawn(theirs);
         mine();
         run_ready(&pool, &[Arc::clone(&entry.queue)]);
         other.join().expect("the other");
         assert_eq!(destroyed.load(Ordering::Relaxed), 1);
         assert!(streams.find(entry.handle()).is_none());
-        assert!(matches!(entry.queue.usable(), Err(SubmitError::Closed)));
+        assert!(matches!(entry.queue.ensure_usable(), Err(SubmitError::Closed)));
         run_ready(&pool, &[Arc::clone(&entry.queue)]);
         assert_eq!(ran.load(Ordering::Relaxed), 2);
     });
 }
 
-/// Two threads open one gate, which a stream is just coming to.
+/// Two threads open one gate while a stream reaches the wait for it.
 #[test]
-fn a_gate_is_opened_by_two() {
+fn gate_can_be_opened_by_two_threads() {
     check_within(2, || {
         let pool = Pool::new();
-        let (gate, stream) = (Queue::held(&pool), queue(9, &pool));
+        let (gate, stream) = (Queue::new_external(&pool), queue(9, &pool));
         wait_for(&stream, &gate);
         let last = submit(&stream, || ());
-        let (shut, theirs, their_pool) =
+        let (closed, theirs, their_pool) =
             (Arc::clone(&gate), Arc::clone(&stream), Arc::clone(&pool));
         let opener = thread::spawn(move || {
-            shut.release();
+            closed.complete_external();
             run_ready(&their_pool, &[theirs]);
         });
-        gate.release();
+        gate.complete_external();
         assert!(stream.wait_for(last, true).is_ok());
         opener.join().expect("opener");
     });

@@ -1,18 +1,21 @@
-//! What a vendor's driver is to the other backends: the threads, the streams that are alive, and
-//! the process's end.
+//! The executor: worker threads, the registry of streams, and process exit.
+//!
+//! It is to this backend what a vendor's driver is to the others.
 
 mod chunk;
 mod draining;
 pub(crate) mod fault;
 mod item;
+pub(crate) mod level;
+mod local;
 pub(crate) mod parker;
-pub(crate) mod pool;
+mod pool;
 pub(crate) mod progress;
 pub(crate) mod queue;
 mod ready;
 pub(crate) mod record;
+mod run_state;
 mod runner;
-mod state;
 pub(crate) mod task;
 mod task_queue;
 
@@ -21,7 +24,7 @@ mod config;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 mod exit;
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
-mod process;
+mod global;
 pub(crate) mod process_state;
 pub(crate) mod settle;
 mod streams;
@@ -34,9 +37,9 @@ mod loom_tests;
 mod shuttle_tests;
 
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
-pub(crate) use process::{Driver, driver};
+pub(crate) use global::{Executor, executor};
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
-pub(crate) use streams::{Entry, Origin};
+pub(crate) use streams::{Origin, StreamEntry};
 
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 pub use exit::abandon_at_exit;

@@ -1,41 +1,47 @@
-//! What one blocked thread waits for.
+//! Blocks and wakes one thread: [`Parker`].
 
 #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
 use crate::sync::wait_until;
 use crate::sync::{Arc, Condvar, Mutex, lock};
 
+/// A flag that one thread waits for.
 pub(crate) struct Parker {
     set: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Parker {
+    /// Creates a parker that is not set.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Parker { set: Mutex::new(false), changed: Condvar::new() })
     }
 
-    /// The calling thread's own, which nobody else waits for and which is not set. Whoever takes it
-    /// has it set at most once, and then waits.
+    /// Returns the calling thread's own parker, which is not set and for which no other thread
+    /// waits.
+    ///
+    /// The caller may have it set at most once, and must then wait for it.
     pub(crate) fn of_this_thread() -> Arc<Self> {
         #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
         {
             thread_local! {
                 static OWN: Arc<Parker> = Parker::new();
             }
-            // At the end of a thread it may be gone.
+            // The variable can already be destroyed when the thread exits.
             OWN.try_with(Arc::clone).unwrap_or_else(|_| Parker::new())
         }
         #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
         Parker::new()
     }
 
+    /// Sets the flag and wakes the waiting thread.
     pub(crate) fn set(&self) {
         *lock(&self.set) = true;
         self.changed.notify_one();
     }
 
-    /// Blocks until [`set`](Self::set) was called, and takes that back; or for a second. Returns
-    /// `false` after that. The models have no time, and block.
+    /// Blocks until the flag is set, and clears it. Returns `false` if that takes over a second.
+    ///
+    /// The models have no time: there it blocks without a limit.
     pub(crate) fn wait_a_second(&self) -> bool {
         #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
         {
@@ -53,7 +59,7 @@ impl Parker {
         }
     }
 
-    /// Blocks until somebody has called [`set`](Self::set), and takes that back.
+    /// Blocks until the flag is set, and clears it.
     #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
     pub(crate) fn wait(&self) {
         *wait_until(&self.changed, lock(&self.set), |set| *set) = false;

@@ -1,16 +1,20 @@
-//! The threads, and the queues that are ready for one of them.
+//! The worker threads, and the queues that are ready to run: [`Pool`].
 //!
-//! Queues are cheap and threads are not: there are as many threads as the machine has cores, and a
-//! ready queue lies in a list until one of them takes it. A thread that finds nothing looks again
-//! for a moment, unless another is doing so, and then sleeps.
+//! There are as many workers as the machine has cores. A ready queue lies in a list until a worker
+//! takes it. A worker that finds none becomes the *searching* worker (as in Go's and Tokio's
+//! schedulers) and checks the lists again for a moment. It sleeps if another worker is already
+//! searching.
 
 #[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
 mod tests;
 
+use std::sync::OnceLock;
+
 use crossbeam_utils::CachePadded;
-use gpu_stream_core::PriorityRange;
 
 use super::draining::Draining;
+use super::level::{LEVELS, first_level};
+use super::local::Local;
 use super::queue::Queue;
 use super::ready::ReadyList;
 use crate::sync::{
@@ -18,112 +22,75 @@ use crate::sync::{
     yield_now,
 };
 
-/// How often a thread that found nothing looks again before it sleeps.
+/// The number of times that the searching worker checks the lists before it sleeps.
 #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
 const SPIN_LIMIT: u32 = 64;
 #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
 const SPIN_LIMIT: u32 = 1;
 
-/// How long a thread of the pool waits before it looks into the inbox of a queue that it has emptied.
-#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
-const RECHECK_SPINS: u32 = 64;
-#[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
-const RECHECK_SPINS: u32 = 0;
-
-/// How many items a thread may run before it lets other queues have it.
-const RUN_BUDGET: u32 = 256;
-
-/// One in so many queues is taken from a level that is not the most urgent, each such level in its
-/// turn. So no level with work waits for more than a bounded number of others.
-const FAIRNESS: usize = 32;
-
-/// How many lists there are; the models use one level only, and each look at a list costs them.
-#[cfg(not(gpu_stream_loom))]
-const LEVELS: usize = 3;
-#[cfg(gpu_stream_loom)]
-const LEVELS: usize = 1;
-
-/// Which list a ready queue lies in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Level {
-    Urgent,
-    Normal,
-    Idle,
-}
-
-impl Level {
-    pub(crate) const PRIORITIES: PriorityRange = PriorityRange { least: 1, greatest: -1 };
-
-    /// The level of a priority in [`Self::PRIORITIES`].
-    pub(crate) fn of(priority: i32) -> Self {
-        match priority {
-            ..0 => Level::Urgent,
-            0 => Level::Normal,
-            1.. => Level::Idle,
-        }
-    }
-
-    pub(crate) fn priority(self) -> i32 {
-        self as i32 - 1
-    }
-}
-
+/// The ready queues, and the state of the workers.
 pub(crate) struct Pool {
-    /// By level, most urgent first.
+    /// The lists by level, the most urgent first.
     ready: [ReadyList; LEVELS],
     sleepers: CachePadded<Sleepers>,
     draining: Draining,
+    /// The function that replaces lost workers. Set by `exit`, so that this module need not import
+    /// that one.
+    stall_hook: OnceLock<fn()>,
 }
 
-/// Who sleeps, and who is looking.
+/// The sleeping workers and the searching one.
 ///
-/// At most one thread is looking for work, or is on its way from its sleep to do so; it has the
-/// *lookout*. While somebody has it, a push calls nobody: the one who has it will look once more
-/// after giving it back, and then hands on what is left.
+/// At most one worker is searching. A worker that is being woken counts as searching from the
+/// moment of the wake-up. While a worker is searching, a push wakes no other. That worker rechecks
+/// the lists after it stops searching, and wakes another if work remains.
 struct Sleepers {
+    /// `true` while a worker is searching.
     searching: AtomicBool,
-    /// How many threads sleep, or are about to, and were not called; written under the lock of
-    /// `wakeups`.
+    /// The number of workers that sleep, or are about to, and were not woken. Written under the
+    /// lock of `wakeups`.
     sleeping: AtomicUsize,
     wakeups: Mutex<Wakeups>,
-    called: Condvar,
+    wakeup: Condvar,
 }
 
 struct Wakeups {
-    /// How many of the sleeping threads are to get up.
-    up: usize,
+    /// The number of sleeping workers that are to wake up.
+    pending: usize,
     stop: bool,
 }
 
-/// How a sleep ended.
-enum Woken {
-    /// By a call, which has given this thread the lookout.
-    Called,
-    /// Before it began, since something was ready.
+/// The reason why a sleep ended.
+enum WakeReason {
+    /// Another thread woke this worker and made it the searching one.
+    Woken,
+    /// The worker did not fall asleep, because a queue was ready.
     Ready,
-    /// The pool is at its end.
+    /// The pool was stopped.
     Stop,
 }
 
-/// What an attempt to take from a level has come to.
-enum Take {
+/// The result of an attempt to take a queue from a level.
+enum PopOutcome {
     Taken(Arc<Queue>),
     Empty,
-    /// Another thread is taking, or pushing, and the system has stopped it right there.
-    Disturbed,
+    /// Another thread was preempted in the middle of a pop or a push.
+    Contended,
 }
 
 impl Pool {
+    /// Creates a pool without workers.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Pool {
             ready: std::array::from_fn(|_| ReadyList::new()),
             sleepers: CachePadded::new(Sleepers {
                 searching: AtomicBool::new(false),
                 sleeping: AtomicUsize::new(0),
-                wakeups: Mutex::new(Wakeups { up: 0, stop: false }),
-                called: Condvar::new(),
+                wakeups: Mutex::new(Wakeups { pending: 0, stop: false }),
+                wakeup: Condvar::new(),
             }),
             draining: Draining::new(),
+            stall_hook: OnceLock::new(),
         })
     }
 
@@ -132,39 +99,57 @@ impl Pool {
         &self.draining
     }
 
-    /// Lets some thread run `queue`.
+    /// Sets the function that [`report_stall`](Self::report_stall) calls. Only the first call has
+    /// an effect.
+    pub(super) fn set_stall_hook(&self, hook: fn()) {
+        let _ = self.stall_hook.set(hook);
+    }
+
+    /// Reports that a queue has been ready for long, so that lost workers are replaced.
+    pub(super) fn report_stall(&self) {
+        if let Some(hook) = self.stall_hook.get() {
+            hook();
+        }
+    }
+
+    /// Makes a ready queue available to the workers, and wakes one if necessary.
     pub(crate) fn push(&self, queue: &Arc<Queue>) {
         if queue.state().set_in_pool(true) {
             return;
         }
         let level = (queue.level() as usize).min(LEVELS - 1);
-        // SAFETY: the pool did not hold the queue, so it is in none of its lists.
+        // SAFETY: `in_pool` was clear, so the queue is in no list of this pool. A queue is never
+        // pushed to another pool.
         unsafe { self.ready[level].push(Arc::clone(queue)) };
-        self.call_after_push();
+        self.wake_after_push();
     }
 
+    /// Returns `true` if a list is non-empty. The answer can be out of date.
     pub(crate) fn has_ready(&self) -> bool {
         self.ready.iter().any(|level| !level.is_empty())
     }
 
-    /// The same, in order with every push: either we see what was pushed, or the push sees what we
-    /// did before, that we sleep or have given the lookout back.
+    /// Returns `true` if a list is non-empty, by a read-modify-write of each list.
+    ///
+    /// Either this thread observes a concurrent push, or the push observes this thread's earlier
+    /// writes: that it sleeps, or has stopped searching.
     fn has_ready_acqrel(&self) -> bool {
         !self.ready.iter().all(ReadyList::is_empty_acqrel)
     }
 
-    /// The life of a thread of the pool.
+    /// Runs queues until the pool is stopped: the body of a worker thread.
     pub(crate) fn work(&self) {
         let mut local = Local::new(self);
-        let mut turns = 0;
+        let mut taken = 0;
         loop {
-            let queue = match local.next.take() {
-                // Of the same turn: streams that resume each other do not keep this thread for ever.
+            let queue = match local.take_lifo() {
+                // The budget is not refilled: streams that resume each other would otherwise keep
+                // this thread forever.
                 Some(queue) => queue,
                 None => {
-                    let searching = std::mem::take(&mut local.searching);
-                    let Some(queue) = self.next(&mut turns, searching) else { return };
-                    local.begin_turn();
+                    let searching = local.take_searching();
+                    let Some(queue) = self.next(&mut taken, searching) else { return };
+                    local.reset_budget();
                     queue
                 }
             };
@@ -172,232 +157,151 @@ impl Pool {
         }
     }
 
-    /// Ends the threads once there is nothing ready.
+    /// Ends the workers once no queue is ready.
     #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
     pub(crate) fn stop(&self) {
         lock(&self.sleepers.wakeups).stop = true;
-        self.sleepers.called.notify_all();
+        self.sleepers.wakeup.notify_all();
     }
 
-    /// Takes a queue, if one is ready. `turns` counts what the calling thread has taken.
-    fn pop(&self, turns: &mut usize) -> Option<Arc<Queue>> {
+    /// Takes a ready queue. Returns `None` if there is none. `taken` counts the queues that the
+    /// calling thread has taken.
+    fn pop(&self, taken: &mut usize) -> Option<Arc<Queue>> {
         let mut backoff = Backoff::new();
         loop {
-            let first = first_level(*turns);
+            let first = first_level(*taken);
             let others = (0..LEVELS).filter(|level| *level != first);
-            let mut is_disturbed = false;
+            let mut is_contended = false;
             for level in [first].into_iter().chain(others) {
-                match self.take_from(level) {
-                    Take::Taken(queue) => {
-                        *turns = turns.wrapping_add(1);
+                match self.pop_level(level) {
+                    PopOutcome::Taken(queue) => {
+                        *taken = taken.wrapping_add(1);
                         return Some(queue);
                     }
-                    Take::Empty => {}
-                    Take::Disturbed => is_disturbed = true,
+                    PopOutcome::Empty => {}
+                    PopOutcome::Contended => is_contended = true,
                 }
             }
-            if !is_disturbed {
+            if !is_contended {
                 return None;
             }
             backoff.wait();
         }
     }
 
-    /// Tries for a few steps to take the first queue of a level.
-    fn take_from(&self, level: usize) -> Take {
+    /// Tries to take the first queue of a level. Gives up after a bounded number of spins.
+    fn pop_level(&self, level: usize) -> PopOutcome {
         let level = &self.ready[level];
         for _ in 0..SPIN_LIMIT {
             if level.is_empty() {
-                return Take::Empty;
+                return PopOutcome::Empty;
             }
             if let Some(queue) = level.pop() {
                 queue.state().set_in_pool(false);
-                return Take::Taken(queue);
+                return PopOutcome::Taken(queue);
             }
             spin_loop();
         }
-        Take::Disturbed
+        PopOutcome::Contended
     }
 
-    /// The next queue to run; `searching` if this thread has that already.
-    fn next(&self, turns: &mut usize, mut searching: bool) -> Option<Arc<Queue>> {
+    /// Returns the next queue to run. Blocks until there is one, and returns `None` if the pool is
+    /// stopped. `searching` is `true` if the calling thread already is the searching worker.
+    fn next(&self, taken: &mut usize, mut searching: bool) -> Option<Arc<Queue>> {
         loop {
-            let mut found = self.pop(turns);
+            let mut found = self.pop(taken);
             if found.is_none() && (searching || self.start_searching()) {
                 searching = true;
-                found = self.search(turns);
+                found = self.search(taken);
             }
             if std::mem::take(&mut searching) {
                 self.stop_searching();
-                found = found.or_else(|| self.pop(turns));
+                found = found.or_else(|| self.pop(taken));
             }
             if found.is_some() {
                 return found;
             }
             match self.sleep() {
-                Woken::Called => searching = true,
-                Woken::Ready => {}
-                Woken::Stop => return None,
+                WakeReason::Woken => searching = true,
+                WakeReason::Ready => {}
+                WakeReason::Stop => return None,
             }
         }
     }
 
-    /// Looks for a while. The caller has the lookout.
-    fn search(&self, turns: &mut usize) -> Option<Arc<Queue>> {
-        // Looking is cheaper than trying to take, and does not disturb who pushes.
+    /// Checks the lists repeatedly, for a bounded time. The calling thread is the searching worker.
+    fn search(&self, taken: &mut usize) -> Option<Arc<Queue>> {
+        // `has_ready` is cheaper than `pop`, and does not disturb pushes.
         (0..SPIN_LIMIT).find_map(|_| {
             if self.has_ready() {
-                return self.pop(turns);
+                return self.pop(taken);
             }
-            // Gives the core away and does not spin on it: where there are few, who pushes may need
-            // it.
+            // Yields the core instead of spinning: on few cores, a producer may need it.
             yield_now();
             None
         })
     }
 
+    /// Tries to become the searching worker. Returns `false` if another one is.
     pub(super) fn start_searching(&self) -> bool {
         let searching = &self.sleepers.searching;
         searching.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Gives the lookout back, and calls another thread for what was left to it meanwhile.
+    /// Stops searching. Wakes another worker if a queue is ready, whose push woke none.
     pub(super) fn stop_searching(&self) {
         self.sleepers.searching.store(false, Ordering::Release);
         if self.has_ready_acqrel() {
-            self.call();
+            self.wake_one();
         }
     }
 
-    /// Sleeps until a push calls.
-    fn sleep(&self) -> Woken {
+    /// Sleeps until a push wakes this worker. Does not sleep if a queue is ready.
+    fn sleep(&self) -> WakeReason {
         let sleepers = &*self.sleepers;
         let mut wakeups = lock(&sleepers.wakeups);
         sleepers.sleeping.fetch_add(1, Ordering::Relaxed);
         if self.has_ready_acqrel() {
             sleepers.sleeping.fetch_sub(1, Ordering::Relaxed);
-            return Woken::Ready;
+            return WakeReason::Ready;
         }
-        wakeups = wait_until(&sleepers.called, wakeups, |wakeups| wakeups.up > 0 || wakeups.stop);
-        if wakeups.up == 0 {
-            return Woken::Stop;
+        wakeups =
+            wait_until(&sleepers.wakeup, wakeups, |wakeups| wakeups.pending > 0 || wakeups.stop);
+        if wakeups.pending == 0 {
+            return WakeReason::Stop;
         }
-        wakeups.up -= 1;
-        Woken::Called
+        wakeups.pending -= 1;
+        WakeReason::Woken
     }
 
-    /// Calls a thread, if one sleeps and none has the lookout. Only right after a push, which has
-    /// put both looks in order with the thread that goes to sleep or gives the lookout back.
-    fn call_after_push(&self) {
+    /// Wakes a worker if one sleeps and none is searching.
+    ///
+    /// Must directly follow a push. The push orders the two relaxed loads with a worker that falls
+    /// asleep or stops searching ([`has_ready_acqrel`](Self::has_ready_acqrel)).
+    fn wake_after_push(&self) {
         let sleepers = &*self.sleepers;
-        let somebody_sleeps = sleepers.sleeping.load(Ordering::Relaxed) > 0;
-        if somebody_sleeps && !sleepers.searching.load(Ordering::Relaxed) {
-            self.call();
+        let has_sleeper = sleepers.sleeping.load(Ordering::Relaxed) > 0;
+        if has_sleeper && !sleepers.searching.load(Ordering::Relaxed) {
+            self.wake_one();
         }
     }
 
-    /// The same, with nothing in order before.
-    fn call(&self) {
+    /// Wakes a worker if one sleeps and none is searching. Needs no preceding push.
+    fn wake_one(&self) {
         let sleepers = &*self.sleepers;
         if !self.start_searching() {
             return;
         }
         let mut wakeups = lock(&sleepers.wakeups);
         if sleepers.sleeping.load(Ordering::Relaxed) == 0 {
-            // Under the lock: who goes to sleep after this knows that nobody has the lookout, and so
-            // does each push that it did not see.
+            // Cleared under the lock: a worker that falls asleep after this observes that no worker
+            // is searching. So does each push that the worker's own check missed.
             sleepers.searching.store(false, Ordering::Release);
             return;
         }
         sleepers.sleeping.fetch_sub(1, Ordering::Relaxed);
-        wakeups.up += 1;
+        wakeups.pending += 1;
         drop(wakeups);
-        sleepers.called.notify_one();
-    }
-}
-
-/// Returns the level that is searched first, before all levels from the most urgent one on.
-fn first_level(turns: usize) -> usize {
-    if LEVELS == 1 || turns % FAIRNESS != FAIRNESS - 1 {
-        return 0;
-    }
-    1 + turns / FAIRNESS % (LEVELS - 1)
-}
-
-/// What a thread has resumed and not handed to the pool: it runs that itself, as soon as what it
-/// runs now is over, so that two streams that take turns stay on one core.
-pub(crate) struct Local<'p> {
-    pool: &'p Pool,
-    next: Option<Arc<Queue>>,
-    /// Whether this thread has the lookout, ahead of time.
-    searching: bool,
-    /// How many items are left of the turn, over all queues that are run in it.
-    left: u32,
-}
-
-impl<'p> Local<'p> {
-    pub(crate) fn new(pool: &'p Pool) -> Self {
-        Local { pool, next: None, searching: false, left: RUN_BUDGET }
-    }
-
-    fn begin_turn(&mut self) {
-        self.left = RUN_BUDGET;
-    }
-
-    #[inline]
-    pub(crate) fn is_turn_over(&self) -> bool {
-        self.left == 0
-    }
-
-    /// Counts an item. If the turn is over, nothing else was ready, and a new turn begins.
-    #[inline]
-    pub(crate) fn count_item(&mut self) {
-        self.left = self.left.checked_sub(1).unwrap_or(RUN_BUDGET);
-    }
-
-    /// Keeps one; the others go to the pool.
-    pub(crate) fn set_lifo_slot(&mut self, queue: Arc<Queue>) {
-        if let Some(other) = self.next.replace(queue) {
-            self.pool.push(&other);
-        }
-    }
-
-    /// Waits for a moment, if there is nothing else to run: who submits to the queue meanwhile does it
-    /// undisturbed, and the next look finds many items and not one.
-    pub(crate) fn spin_before_recheck(&self) {
-        for _ in 0..RECHECK_SPINS {
-            if self.next.is_some() || self.pool.has_ready() {
-                return;
-            }
-            spin_loop();
-        }
-    }
-
-    /// Takes the lookout, if it is free, before this thread lets go of a queue that it has emptied:
-    /// who submits to that right after then need not call a thread that sleeps.
-    pub(crate) fn start_searching_early(&mut self) {
-        self.searching = self.searching || (self.next.is_none() && self.pool.start_searching());
-    }
-
-    #[inline]
-    pub(crate) fn flush(&mut self) {
-        if self.searching || self.next.is_some() {
-            self.flush_all();
-        }
-    }
-
-    #[cold]
-    fn flush_all(&mut self) {
-        if std::mem::take(&mut self.searching) {
-            self.pool.stop_searching();
-        }
-        if let Some(queue) = self.next.take() {
-            self.pool.push(&queue);
-        }
-    }
-
-    /// Takes what was kept, if it is `queue`.
-    pub(crate) fn take_lifo_if(&mut self, queue: &Arc<Queue>) -> Option<Arc<Queue>> {
-        self.next.take_if(|next| Arc::ptr_eq(next, queue))
+        sleepers.wakeup.notify_one();
     }
 }

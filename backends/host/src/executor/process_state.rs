@@ -1,8 +1,9 @@
-//! Whether this process may use the backend.
+//! The state of the process: running, exiting, or forked.
 //!
-//! Not in the child of a fork: the threads that run streams stayed with the parent, and a lock that
-//! one of them held is held for ever. And while the process ends, what is submitted from outside of
-//! tasks is refused, or the end could be kept waiting for ever.
+//! - The child of a fork cannot use the backend. The worker threads stayed in the parent, and a
+//!   lock that one of them held is never released.
+//! - While the process exits, submissions from outside of tasks are rejected. They could keep the
+//!   exit waiting forever.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -15,24 +16,24 @@ const RUNNING: u8 = 0;
 const ENDING: u8 = 1;
 const FORKED: u8 = 2;
 
-/// Whether nothing has to be looked at more closely.
+/// Returns `true` if the process is neither exiting nor forked.
 #[inline]
 pub(crate) fn is_running() -> bool {
     PROCESS_STATE.load(Ordering::Relaxed) == RUNNING
 }
 
-/// Whether this is the child of a process that had used the backend.
+/// Returns `true` if this process was forked from one that had used the backend.
 #[inline]
 pub(crate) fn is_forked() -> bool {
     PROCESS_STATE.load(Ordering::Relaxed) == FORKED
 }
 
-/// Whether the process is ending, and what was submitted is being run.
+/// Returns `true` while the process exits and submitted work is finished.
 pub(crate) fn is_ending() -> bool {
     PROCESS_STATE.load(Ordering::Relaxed) == ENDING
 }
 
-/// An error in the child of a fork.
+/// Returns an error in the child of a fork.
 #[inline]
 pub(crate) fn ensure_not_forked() -> Result<(), ContractError> {
     if is_forked() {
@@ -42,10 +43,11 @@ pub(crate) fn ensure_not_forked() -> Result<(), ContractError> {
     }
 }
 
-/// From here to the guard's end, the process is ending.
+/// A guard that marks the process as exiting.
 pub(super) struct ExitGuard(());
 
 impl ExitGuard {
+    /// Marks the process as exiting until the guard is dropped.
     pub(super) fn begin() -> Self {
         PROCESS_STATE.store(ENDING, Ordering::SeqCst);
         ExitGuard(())
@@ -58,7 +60,7 @@ impl Drop for ExitGuard {
     }
 }
 
-/// Has forks noticed from now on. Before the first lock is taken and the first thread started.
+/// Registers the fork handler. Must precede the first lock and the first thread of the executor.
 pub(super) fn watch_forks() {
     static WATCHED: AtomicBool = AtomicBool::new(false);
     if WATCHED.swap(true, Ordering::SeqCst) {
@@ -69,8 +71,9 @@ pub(super) fn watch_forks() {
         extern "C" fn in_child() {
             PROCESS_STATE.store(FORKED, Ordering::SeqCst);
         }
-        // SAFETY: the function only stores to a static, and lives as long as this library. If there
-        // is no memory for it, a child is not told from its parent; there is nothing better to do.
+        // SAFETY: `in_child` only stores to a static, so it is async-signal-safe. It is live as
+        // long as this library. The result is ignored: the call fails only without memory, and then
+        // forks go unnoticed; there is no better fallback.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     }
 }

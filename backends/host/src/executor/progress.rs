@@ -1,8 +1,8 @@
-//! How far a stream has come, and who waits for it to come further.
+//! The progress of a stream, and the waiters for it: [`Progress`].
 //!
-//! The items of a stream are numbered from 1 in the order of their submission, and end in that
-//! order. So one number says how far the stream is, a *record* is a stream and a number, and
-//! nothing has to be allocated for either.
+//! The items of a stream are numbered from 1 in the order of their submission, and complete in that
+//! order. One number therefore says how far the stream is. A *record* is a stream and a number, and
+//! needs no allocation.
 
 use std::cmp::Ordering as Order;
 use std::collections::BinaryHeap;
@@ -12,7 +12,7 @@ use super::parker::Parker;
 use super::queue::Queue;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
 
-/// Who is to be told when a stream has come to a number.
+/// A waiter, which is woken when a stream has reached a number.
 pub(crate) enum Waiter {
     /// A stream that is suspended at a wait.
     Queue(Arc<Queue>),
@@ -20,45 +20,48 @@ pub(crate) enum Waiter {
     Thread(Arc<Parker>),
 }
 
+/// The number of completed items of one stream, and its waiters.
 pub(crate) struct Progress {
-    /// All items up to this number have ended, and their closures were dropped.
+    /// The number of the last completed item. All items up to it have run, and their closures were
+    /// dropped.
     done: AtomicU64,
-    /// The least number that anybody in `list.waiters` waits for, or `NO_WATCHER`.
+    /// The smallest number in `list.waiters`, or `NO_WATCHER`.
     next_watched: AtomicU64,
-    /// Whether `list.fault` is set: no number after `done` will ever be reached.
+    /// `true` if `list.fault` is set: no number after `done` will ever be reached.
     faulted: AtomicBool,
-    list: Mutex<List>,
+    list: Mutex<WaiterList>,
 }
 
 const NO_WATCHER: u64 = u64::MAX;
 
-struct List {
-    waiters: BinaryHeap<Watch>,
+struct WaiterList {
+    waiters: BinaryHeap<WaiterEntry>,
     fault: Option<Fault>,
 }
 
-struct Watch {
+struct WaiterEntry {
     number: u64,
     waiter: Waiter,
 }
 
 impl Progress {
-    /// Nothing has ended.
+    /// Creates the progress of a stream without completed items.
     pub(crate) fn new() -> Self {
         Progress {
             done: AtomicU64::new(0),
             next_watched: AtomicU64::new(NO_WATCHER),
             faulted: AtomicBool::new(false),
-            list: Mutex::new(List { waiters: BinaryHeap::new(), fault: None }),
+            list: Mutex::new(WaiterList { waiters: BinaryHeap::new(), fault: None }),
         }
     }
 
+    /// Returns the number of the last completed item.
     #[inline]
     pub(crate) fn done(&self) -> u64 {
         self.done.load(Ordering::Acquire)
     }
 
-    /// Whether `number` was reached; the fault if it never will be.
+    /// Returns `true` if item `number` has completed. Fails if it never will.
     #[inline]
     pub(crate) fn check(&self, number: u64) -> Result<bool, Fault> {
         if self.done() >= number {
@@ -67,7 +70,7 @@ impl Progress {
         if !self.faulted.load(Ordering::Acquire) {
             return Ok(false);
         }
-        // `number` may have been reached between the first look and the fault, which came after it.
+        // Checked again: `number` can have been reached after the first check and before the fault.
         if self.done() >= number {
             return Ok(true);
         }
@@ -77,34 +80,34 @@ impl Progress {
         }
     }
 
-    /// Says that all items up to `number` have ended, and has `wake` wake who waited for that.
+    /// Marks all items up to `number` as completed, and calls `wake` for each waiter of these.
     #[inline]
     pub(crate) fn advance(&self, number: u64, mut wake: impl FnMut(Waiter)) {
-        // A read-modify-write, with another of the same variable in `watch`: whichever comes second
-        // sees what the other thread did before. It is a fence and a store in one.
+        // A read-modify-write, as in `watch`: of the two, the later one observes everything that
+        // the other thread did before its own. This replaces a store and a fence.
         self.done.swap(number, Ordering::AcqRel);
         if self.next_watched.load(Ordering::Relaxed) <= number {
-            self.tell(number, &mut wake);
+            self.wake_reached(number, &mut wake);
         }
     }
 
-    /// Has `wake` wake who waited for `number` or less.
+    /// Calls `wake` for each waiter of `number` or less.
     #[cold]
-    fn tell(&self, number: u64, wake: &mut impl FnMut(Waiter)) {
+    fn wake_reached(&self, number: u64, wake: &mut impl FnMut(Waiter)) {
         while self.next_watched.load(Ordering::Relaxed) <= number {
             let mut list = lock(&self.list);
-            let told = list.waiters.peek().is_some_and(|first| first.number <= number);
-            let told = if told { list.waiters.pop() } else { None };
+            let is_reached = list.waiters.peek().is_some_and(|first| first.number <= number);
+            let reached = if is_reached { list.waiters.pop() } else { None };
             self.next_watched.store(list.next_watched(), Ordering::Relaxed);
-            // Waking takes other locks.
+            // Released first: waking acquires other locks.
             drop(list);
-            if let Some(Watch { waiter, .. }) = told {
+            if let Some(WaiterEntry { waiter, .. }) = reached {
                 wake(waiter);
             }
         }
     }
 
-    /// Says that nothing after `done` will ever end, and has `wake` wake everybody who waited.
+    /// Marks all items after `done` as never completing, and calls `wake` for each waiter.
     pub(crate) fn fail(&self, fault: Fault, wake: impl FnMut(Waiter)) {
         let mut list = lock(&self.list);
         list.fault = Some(fault);
@@ -112,50 +115,51 @@ impl Progress {
         self.next_watched.store(NO_WATCHER, Ordering::Relaxed);
         let waiters = std::mem::take(&mut list.waiters);
         drop(list);
-        waiters.into_iter().map(|watch| watch.waiter).for_each(wake);
+        waiters.into_iter().map(|entry| entry.waiter).for_each(wake);
     }
 
-    /// Has `waiter` told when `number` is reached or the stream fails; `false`, and nobody is told,
-    /// if that is so already.
+    /// Registers `waiter` to be woken when item `number` completes or the stream fails.
+    ///
+    /// Returns `false` if that has already happened; the waiter is not woken then.
     #[must_use]
     pub(crate) fn watch(&self, number: u64, waiter: Waiter) -> bool {
         let mut list = lock(&self.list);
         self.next_watched.store(list.next_watched().min(number), Ordering::Relaxed);
-        // See `advance`: either we see the number, or the runner sees that it is watched, and then
-        // needs the lock, which we hold.
+        // Pairs with the swap in `advance`. Either this thread observes the number, or the runner
+        // observes `next_watched`, and then needs the lock, which this thread holds.
         let done = self.done.fetch_add(0, Ordering::AcqRel);
         if done >= number || list.fault.is_some() {
             self.next_watched.store(list.next_watched(), Ordering::Relaxed);
             return false;
         }
-        list.waiters.push(Watch { number, waiter });
+        list.waiters.push(WaiterEntry { number, waiter });
         true
     }
 }
 
-impl List {
+impl WaiterList {
     fn next_watched(&self) -> u64 {
         self.waiters.peek().map_or(NO_WATCHER, |first| first.number)
     }
 }
 
-// By the number, the least one on top of the heap.
-impl Ord for Watch {
+// Reversed: `BinaryHeap` is a max-heap, and the smallest number has to be on top.
+impl Ord for WaiterEntry {
     fn cmp(&self, other: &Self) -> Order {
         other.number.cmp(&self.number)
     }
 }
 
-impl PartialOrd for Watch {
+impl PartialOrd for WaiterEntry {
     fn partial_cmp(&self, other: &Self) -> Option<Order> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Watch {
+impl PartialEq for WaiterEntry {
     fn eq(&self, other: &Self) -> bool {
         self.number == other.number
     }
 }
 
-impl Eq for Watch {}
+impl Eq for WaiterEntry {}

@@ -1,12 +1,12 @@
-//! A list of queues that are ready, which any thread pushes to without waiting for another.
+//! A list of ready queues, to which any thread can push without waiting: [`ReadyList`].
 //!
-//! The links lie in the queues themselves, so that pushing allocates nothing: a queue is in one list
-//! at most, and once. It is the intrusive list of Dmitry Vyukov (whoever pushes swaps itself in as
-//! the last, then links the one before to itself), with one lock for those who take.
+//! Intrusive MPSC node-based queue (Dmitry Vyukov, 1024cores.net), with one lock for the consumers.
+//! A push swaps its node in as the last one, then links the previous node to it. The nodes lie in
+//! the queues themselves, so a push allocates nothing. A queue is in at most one list, and once.
 //!
-//! `last` is where both sides meet: a push swaps it, and [`is_empty_acqrel`](ReadyList::is_empty_acqrel)
-//! is a read-modify-write of it as well. So, of a push and such a look, one sees what the other's
-//! thread did before.
+//! Ordering: a push is a read-modify-write of `last`, and so is
+//! [`is_empty_acqrel`](ReadyList::is_empty_acqrel). Of a push and such a check, the later one
+//! observes everything that the other thread did before its own.
 
 use std::ptr;
 
@@ -15,46 +15,50 @@ use crossbeam_utils::CachePadded;
 use super::queue::Queue;
 use crate::sync::{Arc, AtomicPtr, Mutex, Ordering, UnsafeCell, try_lock};
 
-/// A place in a list.
-pub(super) struct Link {
-    next: AtomicPtr<Link>,
-    /// The queue that the link lies in, while it is in the list.
+/// The node of one queue.
+pub(super) struct Node {
+    next: AtomicPtr<Node>,
+    /// The queue that contains the node, while the node is in a list.
     queue: UnsafeCell<Option<Arc<Queue>>>,
 }
 
-// SAFETY: `queue` is used by the thread that pushes, before it has linked the link in, and then by
-// the one that takes it out.
-unsafe impl Sync for Link {}
-// SAFETY: as above; queues may be used by any thread.
-unsafe impl Send for Link {}
+// SAFETY: `queue` is accessed first by the pushing thread, before it links the node, and then by
+// the thread that pops the node.
+unsafe impl Sync for Node {}
+// SAFETY: `next` is an atomic, and `Arc<Queue>` is `Send`.
+unsafe impl Send for Node {}
 
+/// An unbounded list of ready queues, in the order of the pushes.
 pub(super) struct ReadyList {
-    last: CachePadded<AtomicPtr<Link>>,
+    last: CachePadded<AtomicPtr<Node>>,
     first: CachePadded<Mutex<First>>,
-    /// In the list while that is empty. Ours, and a pointer since the list points to it as well.
-    stub: *const Link,
+    /// The stub (Vyukov's sentinel), which is in the list while that is empty. The list owns it; it
+    /// is a raw pointer because `first` and `last` point to it as well.
+    stub: *const Node,
 }
 
-// SAFETY: `stub` is a link, and those may be sent and shared.
+// SAFETY: `stub` points to a heap-allocated `Node`, which is `Send` and `Sync`.
 unsafe impl Send for ReadyList {}
-// SAFETY: as above.
+// SAFETY: `stub` points to a heap-allocated `Node`, which is `Send` and `Sync`.
 unsafe impl Sync for ReadyList {}
 
-/// The first link, for whoever takes.
-struct First(*const Link);
+/// The first node, for the consumer that holds the lock.
+struct First(*const Node);
 
-// SAFETY: the links that it leads to may be sent and shared.
+// SAFETY: the nodes that the pointer leads to are `Send` and `Sync`.
 unsafe impl Send for First {}
 
-impl Link {
+impl Node {
+    /// Creates the node of a queue that is in no list.
     pub(super) fn new() -> Self {
-        Link { next: AtomicPtr::new(ptr::null_mut()), queue: UnsafeCell::new(None) }
+        Node { next: AtomicPtr::new(ptr::null_mut()), queue: UnsafeCell::new(None) }
     }
 }
 
 impl ReadyList {
+    /// Creates an empty list.
     pub(super) fn new() -> Self {
-        let stub = Box::into_raw(Box::new(Link::new()));
+        let stub = Box::into_raw(Box::new(Node::new()));
         ReadyList {
             last: CachePadded::new(AtomicPtr::new(stub)),
             first: CachePadded::new(Mutex::new(First(stub))),
@@ -62,29 +66,33 @@ impl ReadyList {
         }
     }
 
-    /// Puts `queue` at the end.
+    /// Appends `queue`. Does not block.
     ///
     /// # Safety
     /// The queue is in no list.
     pub(super) unsafe fn push(&self, queue: Arc<Queue>) {
-        let link = &raw const *queue.link();
-        // SAFETY: the queue is in no list, so its link is nobody else's; and it lives for as long as
-        // the share that it now holds in itself.
+        let node = &raw const *queue.node();
+        // SAFETY:
+        // - The queue is in no list (caller contract), so no other thread accesses its node.
+        // - The node is live: it now contains a reference to the queue that contains it.
         unsafe {
-            (*link).queue.with_mut(|place| *place = Some(queue));
-            (*link).next.store(ptr::null_mut(), Ordering::Relaxed);
+            (*node).queue.with_mut(|slot| *slot = Some(queue));
+            (*node).next.store(ptr::null_mut(), Ordering::Relaxed);
         }
-        let before = self.last.swap(link.cast_mut(), Ordering::AcqRel);
-        // SAFETY: who takes lets no link go that is the last, or whose next is not known yet.
-        unsafe { (*before).next.store(link.cast_mut(), Ordering::Release) };
+        let previous = self.last.swap(node.cast_mut(), Ordering::AcqRel);
+        // SAFETY: `previous` is live: a consumer removes neither the last node nor one whose `next`
+        // is not set yet.
+        unsafe { (*previous).next.store(node.cast_mut(), Ordering::Release) };
     }
 
-    /// Takes the first queue. `None` also while another thread is taking, or a push is half done.
+    /// Removes the first queue. Also returns `None` while another thread pops, or if a push is
+    /// half done.
     pub(super) fn pop(&self) -> Option<Arc<Queue>> {
         let mut first = try_lock(&self.first)?;
         let stub = self.stub;
-        // SAFETY: this goes for all of it. Links between the first and the last live, since each
-        // holds a share in its queue until it is taken, which needs the lock that we hold.
+        // SAFETY: holds for the whole block. Each node between the first and the last is live,
+        // because it contains a reference to its queue until it is removed. Removing needs the
+        // lock, which this thread holds.
         unsafe {
             if first.0 == stub {
                 let next = (*stub).next.load(Ordering::Acquire);
@@ -93,37 +101,39 @@ impl ReadyList {
                 }
                 first.0 = next;
             }
-            let taken = first.0;
-            let next = (*taken).next.load(Ordering::Acquire);
+            let popped = first.0;
+            let next = (*popped).next.load(Ordering::Acquire);
             if !next.is_null() {
                 first.0 = next;
             } else {
-                // It is the last, unless a push is half done. Nobody else puts `stub` in.
+                // `popped` is the last node, unless a push is half done. Only this thread inserts
+                // the stub: it holds the lock.
                 (*stub).next.store(ptr::null_mut(), Ordering::Relaxed);
-                let (last, only) = (taken.cast_mut(), stub.cast_mut());
+                let (last, only) = (popped.cast_mut(), stub.cast_mut());
                 let order = (Ordering::AcqRel, Ordering::Relaxed);
                 if self.last.compare_exchange(last, only, order.0, order.1).is_err() {
                     return None;
                 }
                 first.0 = stub;
             }
-            (*taken).queue.with_mut(|place| (*place).take())
+            (*popped).queue.with_mut(|slot| (*slot).take())
         }
     }
 
-    /// Stands in the way of all that take, until the result is dropped.
+    /// Blocks all consumers until the returned guard is dropped.
     #[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
     pub(super) fn stall(&self) -> impl Sized + '_ {
         crate::sync::lock(&self.first)
     }
 
-    /// Whether nothing is in the list; may be behind the times.
+    /// Returns `true` if the list is empty. The answer can be out of date.
     pub(super) fn is_empty(&self) -> bool {
         ptr::eq(self.last.load(Ordering::Relaxed), self.stub)
     }
 
-    /// The same, in order with every push: if this says that the list is empty, then a push that
-    /// comes later sees what this thread did before.
+    /// Returns `true` if the list is empty, by a read-modify-write of `last`.
+    ///
+    /// If it returns `true`, every later push observes this thread's earlier writes.
     pub(super) fn is_empty_acqrel(&self) -> bool {
         let stub = self.stub.cast_mut();
         self.last.compare_exchange(stub, stub, Ordering::AcqRel, Ordering::Relaxed).is_ok()
@@ -133,7 +143,8 @@ impl ReadyList {
 impl Drop for ReadyList {
     fn drop(&mut self) {
         while self.pop().is_some() {}
-        // SAFETY: it comes from a box, and nobody is there any more to use it.
+        // SAFETY: `stub` comes from `Box::into_raw` in `new`. The list is dropped exclusively, so
+        // no thread uses it any more.
         drop(unsafe { Box::from_raw(self.stub.cast_mut()) });
     }
 }

@@ -1,69 +1,78 @@
-//! A place in a stream: what an event holds and a wait binds to.
+//! A position in a stream, which events hold and waits bind to: [`Record`].
 
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::fault::Fault;
-use super::pool::Local;
+use super::local::Local;
 use super::progress::Waiter;
-use super::queue::{NoWait, Queue};
+use super::queue::{Queue, WaitError};
 use crate::sync::Arc;
 
-/// The moment at which a stream came to a timed record.
+/// The time at which a stream reached a timed record.
 #[derive(Default)]
 pub(crate) struct Timestamp(OnceLock<Instant>);
 
 impl Timestamp {
+    /// Sets the timestamp to the current time.
     pub(crate) fn set(&self) {
-        // A stamp lies in one queue, once, so nobody has set it before.
+        // A timestamp is submitted to one queue, once, so it is still unset here.
         let _ = self.0.set(Instant::now());
     }
 
+    /// Returns the time. Returns `None` before the stream has reached the record.
     pub(crate) fn get(&self) -> Option<Instant> {
         self.0.get().copied()
     }
 }
 
-/// The place behind item `number` of `queue`.
+/// The position after item `number` of `queue`.
 #[derive(Clone)]
 pub(crate) struct Record {
     queue: Arc<Queue>,
     number: u64,
-    stamp: Option<Arc<Timestamp>>,
+    timestamp: Option<Arc<Timestamp>>,
 }
 
 impl Record {
-    pub(crate) fn new(queue: Arc<Queue>, number: u64, stamp: Option<Arc<Timestamp>>) -> Self {
-        Record { queue, number, stamp }
+    /// Creates a record. It is timed if `timestamp` was submitted as item `number`.
+    pub(crate) fn new(queue: Arc<Queue>, number: u64, timestamp: Option<Arc<Timestamp>>) -> Self {
+        Record { queue, number, timestamp }
     }
 
+    /// Returns the queue that was recorded.
     pub(crate) fn queue(&self) -> &Arc<Queue> {
         &self.queue
     }
 
+    /// Returns `true` if the queue has completed the record's item. Fails if it never will.
     pub(crate) fn is_complete(&self) -> Result<bool, Fault> {
         self.queue.progress.check(self.number)
     }
 
-    /// Runs the queue up to this place on the calling thread, if it is ready. Returns `false` if the
-    /// place was passed before: there is nothing to run, and a caller that repeats this would spin.
+    /// Runs the queue up to this record on the calling thread, if the queue is ready.
+    ///
+    /// Returns `false` if nothing ran. That includes a complete record: a caller that repeats the
+    /// call would otherwise spin.
     pub(super) fn run(&self, local: &mut Local<'_>, nested: u32) -> bool {
         !matches!(self.is_complete(), Ok(true))
             && self.queue.run_nested(local, Some(self.number), nested)
     }
 
-    /// Has `waiter` told when the place is passed; `false` if it is already.
+    /// Registers `waiter` to be woken when the record is complete. Returns `false` if it already
+    /// is; the waiter is not woken then.
     pub(crate) fn watch(&self, waiter: Waiter) -> bool {
         self.queue.progress.watch(self.number, waiter)
     }
 
-    /// Blocks until the place is passed.
-    pub(crate) fn wait(&self, help: bool) -> Result<(), NoWait> {
+    /// Blocks until the record is complete. Errors as [`Queue::wait_for`].
+    pub(crate) fn wait(&self, help: bool) -> Result<(), WaitError> {
         self.queue.wait_for(self.number, help)
     }
 
-    /// When the place was passed, if that was recorded and has happened.
-    pub(crate) fn passed_at(&self) -> Option<Instant> {
-        self.stamp.as_ref()?.get()
+    /// Returns the time at which the stream reached the record. Returns `None` before that, and for
+    /// a record without timing.
+    pub(crate) fn reached_at(&self) -> Option<Instant> {
+        self.timestamp.as_ref()?.get()
     }
 }

@@ -1,47 +1,53 @@
 //! The thread that runs a queue, and whether it is blocked inside `exit`: [`Runner`].
 //!
-//! A process has one thread that ends it. Std has every other thread that calls
-//! [`exit`](std::process::exit) wait in the system call `pause`, for ever. A task that does so
-//! while the end of the process waits for tasks would never let it end. There is no function that
-//! tells; the system does, in `/proc`. A task that calls `pause` itself looks the same.
+//! Only one thread of a process can end it. Std blocks every other thread that calls
+//! [`exit`](std::process::exit) in the system call `pause`, forever. Process exit waits for tasks,
+//! so a task that calls `exit` meanwhile would block it forever too.
+//!
+//! No function reports that a thread is inside `exit`, so this module reads the thread's current
+//! system call from `/proc`. A task that calls `pause` itself cannot be distinguished.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// The number that the system has for a thread; 0 where it is not known.
+/// The thread that runs a queue, or that ran it last.
 ///
-/// An atomic of std in the models, too: nothing is ordered by it.
+/// The atomics are std's in the models too, because they order nothing.
 pub(crate) struct Runner {
+    /// The system's id of the thread. 0 if it is unknown.
     thread: AtomicU32,
-    /// Whether that thread was seen inside `exit`.
+    /// `true` if the thread was found inside `exit`.
     is_lost: AtomicBool,
 }
 
 impl Runner {
+    /// Creates the runner of a queue that no thread has run.
     pub(super) fn new() -> Self {
         Runner { thread: AtomicU32::new(0), is_lost: AtomicBool::new(false) }
     }
 
-    /// Notes the calling thread.
+    /// Sets the runner to the calling thread.
     #[inline]
     pub(super) fn set_current(&self) {
         self.thread.store(imp::current(), Ordering::Relaxed);
         self.is_lost.store(false, Ordering::Relaxed);
     }
 
+    /// Returns the system's id of the thread. Returns 0 if it is unknown.
     pub(super) fn thread(&self) -> u32 {
         self.thread.load(Ordering::Relaxed)
     }
 
-    /// Notes that the thread is inside `exit`.
+    /// Marks the thread as being inside `exit`.
     pub(super) fn set_lost(&self) {
         self.is_lost.store(true, Ordering::Relaxed);
     }
 
+    /// Returns `true` if the thread was marked as being inside `exit`.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Relaxed)
     }
 
-    /// Returns `true` if the thread is blocked inside `exit`. Returns `false` where the system does
+    /// Returns `true` if the thread is blocked inside `exit`. Returns `false` if the system does
     /// not tell. Reads a file.
     pub(super) fn is_in_exit(&self) -> bool {
         let thread = self.thread();
@@ -54,23 +60,23 @@ mod imp {
     use std::cell::Cell;
 
     thread_local! {
-        static NUMBER: Cell<u32> = const { Cell::new(0) };
+        static THREAD_ID: Cell<u32> = const { Cell::new(0) };
     }
 
     #[inline]
     pub(super) fn current() -> u32 {
-        match NUMBER.get() {
-            0 => first(),
-            number => number,
+        match THREAD_ID.get() {
+            0 => current_slow(),
+            id => id,
         }
     }
 
     #[cold]
-    fn first() -> u32 {
-        // SAFETY: takes nothing, and cannot fail.
-        let number = unsafe { libc::gettid() };
-        NUMBER.set(number.unsigned_abs());
-        NUMBER.get()
+    fn current_slow() -> u32 {
+        // SAFETY: `gettid` has no arguments and cannot fail.
+        let id = unsafe { libc::gettid() };
+        THREAD_ID.set(id.unsigned_abs());
+        THREAD_ID.get()
     }
 
     pub(super) fn is_in_pause(thread: u32) -> bool {
@@ -78,16 +84,17 @@ mod imp {
         text.is_ok_and(|text| is_pause(&text))
     }
 
-    /// Returns `true` if this is the system call `pause`: its number, and then its arguments.
+    /// Returns `true` if `text` describes the system call `pause`. `text` is the number of the
+    /// call, followed by its arguments.
     pub(super) fn is_pause(text: &str) -> bool {
         let mut fields = text.split_ascii_whitespace();
-        // "running" is no number.
+        // The text of a running thread is "running", which is not a number.
         let Some(Ok(number)) = fields.next().map(str::parse::<libc::c_long>) else { return false };
         #[cfg(any(target_arch = "x86_64", target_arch = "x86", target_arch = "arm"))]
         if number == libc::SYS_pause {
             return true;
         }
-        // Without such a call, `pause` polls no files, without a timeout.
+        // On an architecture without that call, `pause` is `ppoll` with no files and no timeout.
         number == libc::SYS_ppoll && fields.take(3).all(|field| field == "0x0")
     }
 }
@@ -109,7 +116,7 @@ mod tests {
     use super::imp::is_pause;
 
     #[test]
-    fn a_thread_in_pause_is_told_from_others() {
+    fn is_pause_accepts_only_a_thread_in_pause() {
         let ppoll = |arguments: &str| format!("{} {arguments} 0x7ff 0x7f0\n", libc::SYS_ppoll);
         assert!(is_pause(&ppoll("0x0 0x0 0x0 0x0 0x8 0x1")));
         assert!(!is_pause(&ppoll("0x7ffd10 0x1 0x0 0x0 0x8 0x1")));

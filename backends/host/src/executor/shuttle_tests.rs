@@ -1,11 +1,10 @@
-//! Shuttle runs these in many orders, chosen by chance: longer programs, with more threads, than loom
-//! can run in all orders. It takes every memory order for the strongest; what the weaker ones allow
-//! is loom's part.
+//! Shuttle tests of the executor: random schedules of programs that are too large for loom.
 //!
 //! `RUSTFLAGS="--cfg gpu_stream_shuttle" cargo test -p gpu-stream-host --lib --release`
 //!
-//! `GPU_STREAM_SHUTTLE_SCHEDULES=100000` runs more; a schedule that fails is printed, and
-//! `GPU_STREAM_SHUTTLE_REPLAY=…` runs it again.
+//! Shuttle treats every memory ordering as the strongest one; the loom models cover the weaker
+//! ones. `GPU_STREAM_SHUTTLE_SCHEDULES=100000` runs more schedules. A schedule that fails is
+//! printed, and `GPU_STREAM_SHUTTLE_REPLAY=…` runs it again.
 
 use gpu_stream_core::StreamOptions;
 use shuttle::rand::{Rng, thread_rng};
@@ -20,14 +19,14 @@ use super::progress::Waiter;
 use super::queue::{Queue, SubmitError, wake};
 use super::record::Record;
 use super::settle::wait_quiescent;
-use super::streams::{Entry, Origin, Streams};
+use super::streams::{Origin, StreamEntry, Streams};
 use crate::sync::{Arc, UnsafeCell};
 
-/// Schedules of each program, unless the variable says how many.
+/// The default number of schedules of each program.
 const SCHEDULES: usize = 3_000;
 
-/// Runs half of the schedules by chance, and half with a few changes of priority, which finds what
-/// needs a thread to be stopped for long.
+/// Runs half of the schedules at random, and half by PCT with a few priority changes. The latter
+/// finds errors that need a thread to be preempted for long.
 fn check(program: impl Fn() + Send + Sync + 'static) {
     if let Ok(schedule) = std::env::var("GPU_STREAM_SHUTTLE_REPLAY") {
         shuttle::replay(program, &schedule);
@@ -45,15 +44,16 @@ fn check(program: impl Fn() + Send + Sync + 'static) {
     Runner::new(priorities, config).run(move || again());
 }
 
-/// What each item of a stream finds and leaves, without a lock: one at a time, and in order.
+/// A counter that the items of one stream increment without a lock.
 struct Steps {
     next: UnsafeCell<u64>,
     ran: AtomicUsize,
 }
 
-// SAFETY: that is what the programs are to show; the cell checks it.
+// SAFETY: the cell panics if two threads access it at once. That the streams prevent this is what
+// the programs show.
 unsafe impl Sync for Steps {}
-// SAFETY: as above.
+// SAFETY: a `u64` and an atomic can be sent to another thread.
 unsafe impl Send for Steps {}
 
 impl Steps {
@@ -61,9 +61,10 @@ impl Steps {
         Arc::new(Steps { next: UnsafeCell::new(0), ran: AtomicUsize::new(0) })
     }
 
-    /// Takes a step of a stream's own.
+    /// Counts one item.
     fn step(&self) {
-        // SAFETY: the cell checks that nobody else is there.
+        // SAFETY: the pointer is valid inside of `with_mut`, and the cell checks that the access is
+        // exclusive.
         self.next.with_mut(|next| unsafe { *next += 1 });
         self.ran.fetch_add(1, Ordering::SeqCst);
     }
@@ -73,16 +74,16 @@ impl Steps {
     }
 }
 
-/// Threads of a pool, streams, and how many items each was given.
-struct World {
+/// Streams of one pool, with the number of items that each was submitted.
+struct TestStreams {
     pool: Arc<Pool>,
-    streams: Arc<Streams>,
-    entries: Vec<Arc<Entry>>,
+    registry: Arc<Streams>,
+    entries: Vec<Arc<StreamEntry>>,
     steps: Vec<Arc<Steps>>,
-    given: Vec<AtomicUsize>,
+    submitted: Vec<AtomicUsize>,
 }
 
-impl World {
+impl TestStreams {
     fn new(streams: usize) -> Arc<Self> {
         let pool = Pool::new();
         let all = Arc::new(Streams::new(0, &pool));
@@ -90,11 +91,11 @@ impl World {
             let options = StreamOptions::new().priority(index as i32 % 3 - 1);
             all.create(&pool, 0, options, Origin::Owned)
         };
-        Arc::new(World {
+        Arc::new(TestStreams {
             entries: (0..streams).map(create).collect(),
             steps: (0..streams).map(|_| Steps::new()).collect(),
-            given: (0..streams).map(|_| AtomicUsize::new(0)).collect(),
-            streams: all,
+            submitted: (0..streams).map(|_| AtomicUsize::new(0)).collect(),
+            registry: all,
             pool,
         })
     }
@@ -114,37 +115,37 @@ impl World {
     fn launch(&self, stream: usize) -> Result<u64, SubmitError> {
         let steps = Arc::clone(&self.steps[stream]);
         let number = self.queue(stream).launch(move || steps.step())?;
-        self.given[stream].fetch_add(1, Ordering::SeqCst);
+        self.submitted[stream].fetch_add(1, Ordering::SeqCst);
         Ok(number)
     }
 
-    /// A record of all that was submitted.
+    /// Returns a record of all submitted items.
     fn record(&self, stream: usize) -> Record {
         let queue = self.queue(stream);
         Record::new(Arc::clone(queue), queue.submitted(), None)
     }
 
-    /// Does something by chance, as a thread of a program would.
-    fn act(&self) {
-        let mut chance = thread_rng();
+    /// Performs a random operation.
+    fn random_step(&self) {
+        let mut random = thread_rng();
         let (one, other) =
-            (chance.gen_range(0..self.entries.len()), chance.gen_range(0..self.entries.len()));
-        match chance.gen_range(0..6) {
+            (random.gen_range(0..self.entries.len()), random.gen_range(0..self.entries.len()));
+        match random.gen_range(0..6) {
             0 | 1 => drop(self.launch(one)),
-            // A wait, and work that must find the other stream's done.
+            // Submits a wait, and a task that checks that the other stream's work is done.
             2 | 3 if one != other => {
                 let before = self.steps[other].ran();
                 let (record, steps) = (self.record(other), Arc::clone(&self.steps[other]));
-                let promised = record.clone();
-                let _ = self.queue(one).wait(record);
+                let awaited = record.clone();
+                let _ = self.queue(one).submit_wait(record);
                 let _ = self.queue(one).launch(move || {
-                    assert!(matches!(promised.is_complete(), Ok(true)), "a wait was passed early");
+                    assert!(matches!(awaited.is_complete(), Ok(true)), "a wait ended early");
                     assert!(steps.ran() >= before);
                 });
             }
             4 => {
                 let number = self.queue(one).submitted();
-                assert!(self.queue(one).wait_for(number, chance.gen_bool(0.5)).is_ok());
+                assert!(self.queue(one).wait_for(number, random.gen_bool(0.5)).is_ok());
             }
             _ => {
                 let record = self.record(one);
@@ -157,146 +158,150 @@ impl World {
         }
     }
 
-    /// All that was submitted has run, once.
+    /// Asserts that each submitted item has run once, and ends the workers.
     fn finish(&self, workers: Vec<thread::JoinHandle<()>>) {
         for (index, entry) in self.entries.iter().enumerate() {
             assert!(entry.queue.wait_for(entry.queue.submitted(), true).is_ok());
-            assert_eq!(self.steps[index].ran(), self.given[index].load(Ordering::SeqCst));
+            assert_eq!(self.steps[index].ran(), self.submitted[index].load(Ordering::SeqCst));
         }
         self.pool.stop();
         workers.into_iter().for_each(|worker| worker.join().expect("worker"));
     }
 }
 
-/// Three threads submit, wait and block on three streams, which two others run.
+/// Three threads submit, wait and block on three streams, which two workers run.
 #[test]
-fn streams_by_chance() {
+fn random_operations_run_each_item_once() {
     check(|| {
-        let world = World::new(3);
-        let workers = world.workers(2);
+        let streams = TestStreams::new(3);
+        let workers = streams.workers(2);
         let users: Vec<_> = (0..3)
             .map(|_| {
-                let world = Arc::clone(&world);
-                thread::spawn(move || (0..5).for_each(|_| world.act()))
+                let streams = Arc::clone(&streams);
+                thread::spawn(move || (0..5).for_each(|_| streams.random_step()))
             })
             .collect();
         users.into_iter().for_each(|user| user.join().expect("user"));
-        world.finish(workers);
+        streams.finish(workers);
     });
 }
 
-/// With one thread in the pool, so that whoever blocks runs most of the streams.
+/// The pool has one worker, so blocked threads run most of the streams.
 #[test]
-fn streams_run_by_those_who_block() {
+fn blocked_threads_run_the_streams() {
     check(|| {
-        let world = World::new(2);
-        let workers = world.workers(1);
-        let user = |world: &Arc<World>| {
-            let world = Arc::clone(world);
+        let streams = TestStreams::new(2);
+        let workers = streams.workers(1);
+        let user = |streams: &Arc<TestStreams>| {
+            let streams = Arc::clone(streams);
             thread::spawn(move || {
                 for _ in 0..4 {
-                    drop(world.launch(0));
-                    drop(world.launch(1));
-                    let _ = world.queue(1).wait(world.record(0));
-                    let number = world.queue(1).submitted();
-                    assert!(world.queue(1).wait_for(number, true).is_ok());
+                    drop(streams.launch(0));
+                    drop(streams.launch(1));
+                    let _ = streams.queue(1).submit_wait(streams.record(0));
+                    let number = streams.queue(1).submitted();
+                    assert!(streams.queue(1).wait_for(number, true).is_ok());
                 }
             })
         };
-        let users = [user(&world), user(&world), user(&world)];
+        let users = [user(&streams), user(&streams), user(&streams)];
         users.into_iter().for_each(|user| user.join().expect("user"));
-        world.finish(workers);
+        streams.finish(workers);
     });
 }
 
-/// Gates are shut and opened while streams come to them and threads block behind them.
+/// Gates open while streams reach the waits for them, and while threads block on these streams.
 #[test]
-fn gates_by_chance() {
+fn gates_resume_streams_in_random_schedules() {
     check(|| {
-        let world = World::new(3);
-        let workers = world.workers(2);
-        let gates: Vec<_> = (0..3).map(|_| Queue::held(&world.pool)).collect();
+        let streams = TestStreams::new(3);
+        let workers = streams.workers(2);
+        let gates: Vec<_> = (0..3).map(|_| Queue::new_external(&streams.pool)).collect();
         for (index, gate) in gates.iter().enumerate() {
-            let _ = world.queue(index).wait(Record::new(Arc::clone(gate), 1, None));
-            drop(world.launch(index));
-            let _ = world.queue((index + 1) % 3).wait(world.record(index));
-            drop(world.launch((index + 1) % 3));
+            let _ = streams.queue(index).submit_wait(Record::new(Arc::clone(gate), 1, None));
+            drop(streams.launch(index));
+            let _ = streams.queue((index + 1) % 3).submit_wait(streams.record(index));
+            drop(streams.launch((index + 1) % 3));
         }
-        let opener = thread::spawn(move || gates.iter().for_each(|gate| gate.release()));
-        let theirs = Arc::clone(&world);
-        let user = thread::spawn(move || (0..3).for_each(|_| theirs.act()));
+        let opener = thread::spawn(move || gates.iter().for_each(|gate| gate.complete_external()));
+        let theirs = Arc::clone(&streams);
+        let user = thread::spawn(move || (0..3).for_each(|_| theirs.random_step()));
         opener.join().expect("opener");
         user.join().expect("user");
-        world.finish(workers);
+        streams.finish(workers);
     });
 }
 
-/// A stream fails while others wait for it, submit to it and block on it: each is told, and the rest
-/// goes on.
+/// A stream fails while others wait for it, submit to it and block on it. Each gets the fault, and
+/// the other streams continue.
 #[test]
-fn a_fault_by_chance() {
+fn fault_reaches_waiters_in_random_schedules() {
     check(|| {
-        let world = World::new(3);
-        let workers = world.workers(2);
-        let gate = Queue::held(&world.pool);
-        let _ = world.queue(0).wait(Record::new(Arc::clone(&gate), 1, None));
+        let streams = TestStreams::new(3);
+        let workers = streams.workers(2);
+        let gate = Queue::new_external(&streams.pool);
+        let _ = streams.queue(0).submit_wait(Record::new(Arc::clone(&gate), 1, None));
         let failed = Arc::clone(&gate);
         let breaker = thread::spawn(move || {
-            failed.progress.fail(Fault::new(1, "by chance"), |waiter| wake(waiter, None));
+            failed.progress.fail(Fault::new(1, "random"), |waiter| wake(waiter, None));
         });
-        let theirs = Arc::clone(&world);
-        // Behind the wait in any case, whether the stream has failed by then or not.
+        let theirs = Arc::clone(&streams);
+        // After the wait in any case, whether the stream has already failed or not.
         let user = thread::spawn(move || {
             drop(theirs.launch(0));
-            let _ = theirs.queue(1).wait(theirs.record(0));
+            let _ = theirs.queue(1).submit_wait(theirs.record(0));
             let number = theirs.queue(1).submitted();
             theirs.queue(1).wait_for(number, true)
         });
         assert!(user.join().expect("user").is_err());
         breaker.join().expect("breaker");
-        assert!(world.queue(0).wait_for(1, true).is_err());
-        assert_eq!(world.steps[0].ran(), 0, "what stands behind a fault is not run");
-        drop(world.launch(2));
-        assert!(world.queue(2).wait_for(world.queue(2).submitted(), true).is_ok());
-        world.pool.stop();
+        assert!(streams.queue(0).wait_for(1, true).is_err());
+        assert_eq!(streams.steps[0].ran(), 0, "an item after the fault ran");
+        drop(streams.launch(2));
+        assert!(streams.queue(2).wait_for(streams.queue(2).submitted(), true).is_ok());
+        streams.pool.stop();
         workers.into_iter().for_each(|worker| worker.join().expect("worker"));
     });
 }
 
-/// Streams are made, given work and destroyed by several threads; then the process ends.
+/// Several threads create streams, submit work and destroy them. Then the process exits.
 #[test]
-fn the_end_of_the_process_loses_nothing() {
+fn exit_loses_no_work() {
     check(|| {
-        let world = World::new(2);
-        let workers = world.workers(2);
+        let streams = TestStreams::new(2);
+        let workers = streams.workers(2);
         let (submitted, steps) = (Arc::new(AtomicUsize::new(0)), Steps::new());
         let user = || {
-            let (world, submitted) = (Arc::clone(&world), Arc::clone(&submitted));
+            let (streams, submitted) = (Arc::clone(&streams), Arc::clone(&submitted));
             let ran = Arc::clone(&steps);
             thread::spawn(move || {
                 for _ in 0..2 {
-                    let entry =
-                        world.streams.create(&world.pool, 0, StreamOptions::new(), Origin::Owned);
-                    let _ = entry.queue.wait(world.record(0));
+                    let entry = streams.registry.create(
+                        &streams.pool,
+                        0,
+                        StreamOptions::new(),
+                        Origin::Owned,
+                    );
+                    let _ = entry.queue.submit_wait(streams.record(0));
                     let ran = Arc::clone(&ran);
-                    let taken = entry.queue.launch(move || {
+                    let launched = entry.queue.launch(move || {
                         ran.ran.fetch_add(1, Ordering::SeqCst);
                     });
-                    assert!(taken.is_ok());
+                    assert!(launched.is_ok());
                     submitted.fetch_add(1, Ordering::SeqCst);
-                    assert!(world.streams.destroy(entry.handle()));
-                    assert!(!world.streams.destroy(entry.handle()));
-                    drop(world.launch(0));
+                    assert!(streams.registry.destroy(entry.handle()));
+                    assert!(!streams.registry.destroy(entry.handle()));
+                    drop(streams.launch(0));
                 }
             })
         };
         let users = [user(), user()];
         let before = submitted.load(Ordering::SeqCst);
-        wait_quiescent(|| world.streams.all(), || false);
-        assert!(steps.ran() >= before, "the process ends, and work is lost");
+        wait_quiescent(|| streams.registry.all(), || false);
+        assert!(steps.ran() >= before, "the process exits, and work is lost");
         users.into_iter().for_each(|user| user.join().expect("user"));
-        wait_quiescent(|| world.streams.all(), || false);
+        wait_quiescent(|| streams.registry.all(), || false);
         assert_eq!(steps.ran(), 4);
-        world.finish(workers);
+        streams.finish(workers);
     });
 }

@@ -1,13 +1,15 @@
-//! The items of a stream, between those who submit them and the one who runs them.
+//! The items of a stream, from submission to execution: [`TaskQueue`].
 //!
-//! The two sides share no cache line that either writes for each item, but the ones with the items
-//! themselves. Those who submit take turns by a lock of one word: between taking it and giving it
-//! back lie a few stores, and no code of a user. The side that runs is one thread at a time, by the
-//! state of the queue, and its lock is there for whoever looks in from outside.
+//! Chunked MPSC queue. Submitters hold a one-word spin lock, the *tail lock*, while they append an
+//! item. That is a few stores, and no code of the user. The runner is one thread at a time, by the
+//! queue's [`RunState`](super::run_state::RunState). The flag on the *head* exists for threads that
+//! inspect the queue from outside.
 //!
-//! The word of the lock also says that the queue is *quiet*: its runner has found it empty and left.
-//! Both are told in one step, so that a submission costs one atomic read-modify-write, and finds out
-//! with it whether somebody has to be told.
+//! The two sides share no cache line that either writes for each item, except those of the items.
+//!
+//! The word of the tail lock also has the flag `IDLE`: the runner found the queue empty and left.
+//! Releasing the lock sets or clears the flag in the same store. A submission therefore costs one
+//! atomic read-modify-write, which also tells whether the queue has to be scheduled.
 
 #[cfg(all(test, target_os = "linux", not(any(gpu_stream_loom, gpu_stream_shuttle, miri))))]
 mod stall_tests;
@@ -21,22 +23,23 @@ use super::item::{Control, Value, Vtable};
 use super::task;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Backoff, Ordering, UnsafeCell};
 
+/// An unbounded queue of items, with many submitters and one runner.
 pub(super) struct TaskQueue {
     tail: CachePadded<Tail>,
     head: CachePadded<Head>,
 }
 
-/// The side of those who submit.
+/// The submitters' side.
 struct Tail {
-    /// [`LOCKED`], [`IDLE`], [`CLOSED`].
+    /// The lock and its flags: [`LOCKED`], [`IDLE`], [`CLOSED`].
     word: AtomicU32,
-    /// The number of the last item; written under the lock, after the item itself.
+    /// The number of the last item. Written under the lock, after the item itself.
     submitted: AtomicU64,
-    /// Where the next item is put; used under the lock.
+    /// The position of the next item. Accessed under the lock.
     end: UnsafeCell<Cursor>,
-    /// The chunk with the very first item, for the other side to begin with.
+    /// The chunk of the very first item, where the runner begins.
     first: AtomicPtr<Chunk>,
-    /// A chunk that was emptied, for the next time that one is needed.
+    /// An emptied chunk, reused by the next submitter that needs one.
     spare: AtomicPtr<Chunk>,
 }
 
@@ -44,103 +47,113 @@ const LOCKED: u32 = 1;
 const IDLE: u32 = 2;
 const CLOSED: u32 = 4;
 
-/// The side of the runner.
+/// The runner's side.
 struct Head {
-    /// Whether a thread is there. It is the runner, for as long as it runs, or one that looks in
-    /// from outside, for a moment; so the one never waits for the other for long.
-    taken: AtomicBool,
+    /// `true` while a [`Reader`] exists. The runner has one as long as it runs. Another thread only
+    /// tries to get one, and has it briefly, so the runner is never blocked for long.
+    locked: AtomicBool,
     position: UnsafeCell<Position>,
 }
 
-/// How far the runner has come.
+/// The progress of the runner.
 struct Position {
-    /// Where the next item lies; nowhere before the first.
-    place: Cursor,
-    /// How many items were taken.
+    /// The position of the next item. Null before the first item.
+    cursor: Cursor,
+    /// The number of items that were taken out.
     taken: u64,
-    /// The number up to which items are known to be there.
-    seen: u64,
+    /// The last known value of `Tail::submitted`.
+    published: u64,
 }
 
-// SAFETY: `end` is used only by the thread that holds the lock of `word`. The items themselves are
-// `Send`, and each is used by the thread that puts it in, until that has published its number, and
-// from then on by the thread that has taken `head`, as `position` is.
+// SAFETY:
+// - `end` is accessed only under the tail lock.
+// - `position` is accessed only by the thread whose `Reader` has set `locked`.
+// - Items are `Send`. An item is accessed by its submitter until its number is published, and by
+//   the thread that holds the `Reader` afterwards.
 unsafe impl Sync for TaskQueue {}
 
-/// The lock of the tail; `release` lets go of it.
-struct TailGuard<'l> {
-    tail: &'l Tail,
-    /// The other bits of the word.
+/// The tail lock, held until [`release`](Self::release).
+struct TailGuard<'q> {
+    tail: &'q Tail,
+    /// The other flags of the word.
     flags: u32,
 }
 
-/// What became of an item that was pushed.
+/// The result of a push.
 pub(super) struct Pushed {
+    /// The number of the new item.
     pub(super) number: u64,
-    /// Whether the queue was quiet, so that nobody will come to the item unless told to.
-    pub(super) was_quiet: bool,
+    /// `true` if the queue was idle. The submitter then has to schedule it.
+    pub(super) was_idle: bool,
 }
 
 impl TaskQueue {
+    /// Creates an empty, idle queue.
     pub(super) fn new() -> Self {
         TaskQueue {
             tail: CachePadded::new(Tail {
                 word: AtomicU32::new(IDLE),
                 submitted: AtomicU64::new(0),
-                end: UnsafeCell::new(Cursor::NOWHERE),
+                end: UnsafeCell::new(Cursor::NULL),
                 first: AtomicPtr::new(ptr::null_mut()),
                 spare: AtomicPtr::new(ptr::null_mut()),
             }),
             head: CachePadded::new(Head {
-                taken: AtomicBool::new(false),
-                position: UnsafeCell::new(Position { place: Cursor::NOWHERE, taken: 0, seen: 0 }),
+                locked: AtomicBool::new(false),
+                position: UnsafeCell::new(Position {
+                    cursor: Cursor::NULL,
+                    taken: 0,
+                    published: 0,
+                }),
             }),
         }
     }
 
-    /// The number of the last item.
+    /// Returns the number of the last item. Returns 0 before the first.
     #[inline]
     pub(super) fn submitted(&self) -> u64 {
         self.tail.submitted.load(Ordering::Acquire)
     }
 
+    /// Returns `true` if the queue rejects new items.
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.tail.word.load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// Takes nothing any more.
-    pub(super) fn refuse(&self) {
-        let turn = self.tail.lock();
-        let flags = turn.flags | CLOSED;
-        turn.release(flags);
+    /// Rejects all items from now on.
+    pub(super) fn close(&self) {
+        let guard = self.tail.lock();
+        let flags = guard.flags | CLOSED;
+        guard.release(flags);
     }
 
-    /// Puts `value` behind all others; `None`, and drops it, if the queue refuses.
+    /// Appends an item. Drops `value` and returns `None` if the queue is closed.
     pub(super) fn push<T: Value>(&self, value: T) -> Option<Pushed> {
-        let turn = self.tail.lock();
-        let flags = turn.flags;
+        let guard = self.tail.lock();
+        let flags = guard.flags;
         if flags & CLOSED != 0 {
-            // Dropping runs code of a user.
-            turn.release(flags);
+            // Released before `value` is dropped: its destructor is code of the user.
+            guard.release(flags);
             return None;
         }
-        // SAFETY: we hold the lock.
+        // SAFETY: this thread holds the tail lock, which makes `end` exclusive.
         let end = self.tail.end.with_mut(|end| unsafe {
             if !(*end).has_room_for(T::VTABLE) {
                 *end = self.tail.grow(*end);
             }
-            std::mem::replace(&mut *end, (*end).behind(T::VTABLE))
+            std::mem::replace(&mut *end, (*end).after(T::VTABLE))
         });
-        // SAFETY: there is room, which no one else uses: the number says that nothing lies there.
-        unsafe { end.put(value) };
+        // SAFETY: the item fits at `end`, whose chunk is live. No other thread accesses the
+        // position: submitters need the lock, and the runner stops at the published number.
+        unsafe { end.write(value) };
         let number = self.tail.submitted.load(Ordering::Relaxed) + 1;
         self.tail.submitted.store(number, Ordering::Release);
-        turn.release(0);
-        Some(Pushed { number, was_quiet: flags & IDLE != 0 })
+        guard.release(0);
+        Some(Pushed { number, was_idle: flags & IDLE != 0 })
     }
 
-    /// The side of the runner; waits while another thread is there.
+    /// Locks the head. Blocks while another thread has a [`Reader`].
     pub(super) fn read(&self) -> Reader<'_> {
         let mut backoff = Backoff::new();
         loop {
@@ -151,177 +164,188 @@ impl TaskQueue {
         }
     }
 
-    /// The same, unless another thread is there.
+    /// Tries to lock the head. Returns `None` if another thread has a [`Reader`].
     #[inline]
     pub(super) fn try_read(&self) -> Option<Reader<'_>> {
-        let taken = &self.head.taken;
-        taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        Some(Reader { log: self })
+        let locked = &self.head.locked;
+        locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        Some(Reader { tasks: self })
     }
 }
 
 impl Tail {
+    /// Acquires the tail lock.
     #[inline]
     fn lock(&self) -> TailGuard<'_> {
         let mut flags = self.word.load(Ordering::Relaxed);
         let mut backoff = Backoff::new();
         loop {
             if flags & LOCKED == 0 {
-                let taken = flags | LOCKED;
-                match self.word.compare_exchange(flags, taken, Ordering::Acquire, Ordering::Relaxed)
-                {
+                let locked = flags | LOCKED;
+                let (success, failure) = (Ordering::Acquire, Ordering::Relaxed);
+                match self.word.compare_exchange(flags, locked, success, failure) {
                     Ok(_) => return TailGuard { tail: self, flags },
                     Err(now) => flags = now,
                 }
                 continue;
             }
-            // The holder needs no more than a few stores, unless the system has stopped it there.
+            // The holder needs only a few stores more, unless it was preempted.
             backoff.wait();
             flags = self.word.load(Ordering::Relaxed);
         }
     }
 
-    /// A chunk behind the one that has no room at `end`.
+    /// Links a new chunk after the one that has no room left at `end`, and returns its start.
     ///
     /// # Safety
-    /// The caller holds the lock.
+    /// The calling thread holds the tail lock.
     unsafe fn grow(&self, end: Cursor) -> Cursor {
         let mut chunk = self.spare.swap(ptr::null_mut(), Ordering::Acquire);
         if chunk.is_null() {
             chunk = Chunk::new();
         }
         if end.chunk().is_null() {
-            // Published with the number of the first item.
+            // Relaxed: published together with the number of the first item.
             self.first.store(chunk, Ordering::Relaxed);
         } else {
-            // SAFETY: nobody else puts anything in, and items leave room for this.
-            unsafe { end.put_end(chunk) };
+            // SAFETY: the calling thread holds the lock, so no other thread writes to the chunk,
+            // and the runner has not passed its last item. `has_room_for` leaves a word for the
+            // marker.
+            unsafe { end.write_end(chunk) };
         }
         Cursor::start_of(chunk)
     }
 }
 
 impl TailGuard<'_> {
+    /// Releases the tail lock and sets the other flags to `flags`.
     #[inline]
     fn release(self, flags: u32) {
-        // Nobody else changes the word while it is locked.
+        // A plain store suffices: no other thread writes the word while it is locked.
         self.tail.word.store(flags & !LOCKED, Ordering::Release);
     }
 }
 
-/// The side of the runner, for as long as this thread is there.
-pub(super) struct Reader<'l> {
-    log: &'l TaskQueue,
+/// Exclusive access to the head of a queue.
+pub(super) struct Reader<'q> {
+    tasks: &'q TaskQueue,
 }
 
-impl<'l> Reader<'l> {
+impl<'q> Reader<'q> {
     fn position(&mut self) -> &mut Position {
-        // SAFETY: a reader is the only one of its log, and lends this no longer than itself.
-        self.log.head.position.with_mut(|position| unsafe { &mut *position })
+        // SAFETY: a queue has at most one reader at a time, and the returned reference borrows it.
+        self.tasks.head.position.with_mut(|position| unsafe { &mut *position })
     }
 
-    /// How many items were taken.
+    /// Returns the number of items that were taken out.
     #[inline]
     pub(super) fn taken(&mut self) -> u64 {
         self.position().taken
     }
 
-    /// The next item, which stays where it is until it is run or discarded.
+    /// Returns the next item, which stays in place until it is run or discarded. Returns `None` if
+    /// the queue is empty.
     #[inline]
     pub(super) fn front(&mut self) -> Option<Front<'_>> {
-        let tail = &self.log.tail;
+        let tail = &self.tasks.tail;
         let position = self.position();
-        if position.taken == position.seen {
-            position.seen = tail.submitted.load(Ordering::Acquire);
-            if position.taken == position.seen {
+        if position.taken == position.published {
+            position.published = tail.submitted.load(Ordering::Acquire);
+            if position.taken == position.published {
                 return None;
             }
         }
-        if position.place.chunk().is_null() {
-            position.place = Cursor::start_of(tail.first.load(Ordering::Relaxed));
+        if position.cursor.chunk().is_null() {
+            position.cursor = Cursor::start_of(tail.first.load(Ordering::Relaxed));
         }
         loop {
-            // SAFETY: an item with the number behind `taken` is there, and so lies here, or the mark
-            // of the end does. Both were written before the number.
-            match unsafe { position.place.kind() } {
-                Some(kind) => return Some(Front { position, kind }),
+            // SAFETY: item `taken + 1` is published. So the cursor is at that item or at the end
+            // marker before it; both were written before the number was published.
+            match unsafe { position.cursor.vtable() } {
+                Some(vtable) => return Some(Front { position, vtable }),
                 None => {
-                    let emptied = position.place.chunk();
-                    // SAFETY: the mark of the end lies here.
-                    position.place = Cursor::start_of(unsafe { position.place.next() });
+                    let emptied = position.cursor.chunk();
+                    // SAFETY: the cursor is at the end marker, as the vtable was null.
+                    position.cursor = Cursor::start_of(unsafe { position.cursor.next_chunk() });
                     let old = tail.spare.swap(emptied, Ordering::AcqRel);
-                    // SAFETY: who takes a spare chunk leaves null, so this one is ours alone.
+                    // SAFETY: `old` is null or an emptied chunk. A submitter that takes the spare
+                    // chunk leaves null, so no other thread has `old`.
                     unsafe { Chunk::free(old) };
                 }
             }
         }
     }
 
-    /// Leaves an empty queue to whoever submits to it next; `None` then, and otherwise the reader
-    /// again, since something was submitted. Calls `idle` in between, with whether the queue refuses:
-    /// what that does has happened for who submits next.
-    pub(super) fn leave(mut self, idle: impl FnOnce(bool)) -> Option<Self> {
-        let tail = &self.log.tail;
-        let turn = tail.lock();
-        let flags = turn.flags;
+    /// Marks the queue idle and returns `None` if it is empty. Otherwise returns the reader again.
+    ///
+    /// Calls `on_idle` before the queue becomes idle, with `true` if the queue is closed. The next
+    /// submitter observes everything that `on_idle` did.
+    pub(super) fn leave_if_empty(mut self, on_idle: impl FnOnce(bool)) -> Option<Self> {
+        let tail = &self.tasks.tail;
+        let guard = tail.lock();
+        let flags = guard.flags;
         let position = self.position();
         if tail.submitted.load(Ordering::Relaxed) != position.taken {
-            turn.release(flags);
+            guard.release(flags);
             return Some(self);
         }
-        // Both sides are ours, and begin again at the start of the chunk: the cache has that.
-        position.place = Cursor::start_of(position.place.chunk());
-        // SAFETY: we hold the lock.
+        // This thread has both sides. They restart at the beginning of the chunk, which is in the
+        // cache.
+        position.cursor = Cursor::start_of(position.cursor.chunk());
+        // SAFETY: this thread holds the tail lock, which makes `end` exclusive.
         tail.end.with_mut(|end| unsafe { *end = Cursor::start_of((*end).chunk()) });
         drop(self);
-        idle(flags & CLOSED != 0);
-        turn.release(flags | IDLE);
+        on_idle(flags & CLOSED != 0);
+        guard.release(flags | IDLE);
         None
     }
 }
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        self.log.head.taken.store(false, Ordering::Release);
+        self.tasks.head.locked.store(false, Ordering::Release);
     }
 }
 
-/// The item in front.
+/// The next item of a queue.
 pub(super) struct Front<'r> {
     position: &'r mut Position,
-    kind: &'static Vtable,
+    vtable: &'static Vtable,
 }
 
 impl Front<'_> {
-    /// What it is, if it is no closure.
+    /// Returns the item if it is a control. Returns `None` for a closure.
     #[inline]
     pub(super) fn control(&self) -> Option<&Control> {
-        // SAFETY: the kind says what lies there, and it stays until we take it, which needs `self`.
-        self.kind.is_control.then(|| unsafe { &*self.position.place.value().cast::<Control>() })
+        // SAFETY: the vtable says that the value is a `Control`. It stays in place until it is
+        // taken out, which consumes `self`.
+        self.vtable.is_control.then(|| unsafe { &*self.position.cursor.value().cast::<Control>() })
     }
 
-    /// Takes the item out, runs the closure and drops it; a control is only dropped.
+    /// Takes the item out and runs the closure, which is dropped by that. Drops a control.
     #[inline]
     pub(super) fn run(self) {
-        let run = self.kind.run;
-        // SAFETY: the value lies there and is taken by nobody else. Its memory stays as it is until
-        // the next item is asked for, or the queue is left.
+        let run = self.vtable.run;
+        // SAFETY: `take` returns a valid value of the vtable's type, and no other call takes it.
+        // Its memory stays unchanged until the next item is requested or the queue is left.
         unsafe { run(self.take()) };
     }
 
     /// Takes the item out and drops it.
     pub(super) fn discard(self) {
-        let discard = self.kind.discard;
-        // SAFETY: as for `run`.
+        let discard = self.vtable.discard;
+        // SAFETY: `take` returns a valid value of the vtable's type, and no other call takes it.
+        // Its memory stays unchanged until the next item is requested or the queue is left.
         unsafe { discard(self.take()) };
     }
 
+    /// Advances past the item and returns a pointer to its value, which the caller then owns.
     #[inline]
     fn take(self) -> *mut super::item::Word {
-        // SAFETY: an item lies here.
-        let value = unsafe { self.position.place.value() };
-        // First, so that a panic leaves nothing behind that is run or dropped again.
-        self.position.place = self.position.place.behind(self.kind);
+        // SAFETY: an item is at the cursor: `self` was created from its vtable.
+        let value = unsafe { self.position.cursor.value() };
+        // Advances before the value is used: after a panic, the item must not run or drop again.
+        self.position.cursor = self.position.cursor.after(self.vtable);
         self.position.taken += 1;
         value
     }
@@ -330,16 +354,16 @@ impl Front<'_> {
 impl Drop for TaskQueue {
     fn drop(&mut self) {
         if super::process_state::is_forked() {
-            // Whoever was there stayed behind, and may have left anything half done.
+            // A thread of the parent can have left the queue half changed.
             return;
         }
         let mut reader = self.read();
         while let Some(front) = reader.front() {
             task::discard(|| front.discard());
         }
-        let mut last = reader.position().place.chunk();
+        let mut last = reader.position().cursor.chunk();
         drop(reader);
-        // SAFETY: nobody is there any more, and nothing is left in either.
+        // SAFETY: the queue is dropped exclusively, and neither chunk contains an item any more.
         unsafe {
             if last.is_null() {
                 last = self.tail.first.load(Ordering::Relaxed);

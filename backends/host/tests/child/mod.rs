@@ -1,4 +1,4 @@
-//! A test that starts its own binary again, as a child in which only the part behind `child` runs.
+//! Runs part of a test in a child process: [`in_child`].
 
 use std::env;
 use std::process::{Command, Output, Stdio};
@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 const CHILD: &str = "GPU_STREAM_TEST_CHILD";
 
-/// In the child: runs `child` and ends the process. In the parent: the child's output.
+/// Starts this binary again for the test `test`, and returns the output of that child process.
+///
+/// In the child process, runs `child` and exits.
 pub fn in_child(test: &str, settings: &[(&str, &str)], child: impl FnOnce()) -> Output {
     if env::var_os(CHILD).is_some() {
         child();
@@ -16,7 +18,7 @@ pub fn in_child(test: &str, settings: &[(&str, &str)], child: impl FnOnce()) -> 
     let mut command = Command::new(env::current_exe().expect("own path"));
     command.args([test, "--exact", "--nocapture"]).env(CHILD, "1").envs(settings.iter().copied());
     let mut running = command.stdout(Stdio::piped()).spawn().expect("child");
-    // A child that hangs is the failure that some of these tests look for.
+    // Some of the tests fail by a child that hangs.
     let limit = Instant::now() + Duration::from_secs(60);
     while running.try_wait().expect("child").is_none() {
         if Instant::now() > limit {
@@ -28,6 +30,7 @@ pub fn in_child(test: &str, settings: &[(&str, &str)], child: impl FnOnce()) -> 
     running.wait_with_output().expect("output")
 }
 
-pub fn says(output: &Output, text: &str) -> bool {
+/// Returns `true` if the child printed `text`.
+pub fn prints(output: &Output, text: &str) -> bool {
     String::from_utf8_lossy(&output.stdout).contains(text)
 }

@@ -1,4 +1,5 @@
-//! The bare driver, used as well as it can be: events are made once and reused.
+//! The jobs done with the bare driver's calls, as a careful program makes them: events are created
+//! once and reused.
 
 use std::hint::black_box;
 
@@ -9,39 +10,30 @@ use crate::job::SIDES;
 use crate::measure::calling;
 use crate::{Bare, BenchFixture, Contender, Failed, Job};
 
-pub(super) fn contender<'a, G: BenchFixture>(
-    bare: &'a G::Bare,
+/// The driver's event type of fixture `F`.
+type BareEventOf<F> = <<F as BenchFixture>::Bare as Bare>::Event;
+
+/// Creates the contender that does `job` with the bare driver.
+pub(super) fn contender<'a, F: BenchFixture>(
+    bare: &'a F::Bare,
     job: Job,
-    stage: BenchStreams<'a, G>,
+    streams: BenchStreams<'a, F>,
 ) -> Result<Contender<'a>, String> {
-    let (main, other) = (stage.main.foreign(), stage.other.foreign());
-    let event = |timed| -> Result<_, Failed> {
-        let event = bare.new_event(timed)?;
-        bare.record(&event, main)?;
-        bare.event_synchronize(&event)?;
-        Ok(event)
-    };
-    let plain = || event(false);
+    let (main, other) = (streams.main.foreign(), streams.other.foreign());
+    let complete = |timed| complete_event::<F>(bare, main, timed);
     Ok(match job {
         Job::WrapChecked => calling(move || bare.check_device(main)),
         Job::WrapUnchecked => calling(move || Ok::<_, Failed>(black_box(main.raw_stream()))),
         Job::Query => calling(move || bare.query(main)),
         Job::Synchronize => calling(move || bare.synchronize(main)),
-        Job::Record => {
-            let event = plain()?;
-            calling(move || bare.record(&event, main))
-        }
+        Job::Record => with_event::<F, _>(bare, main, move |event| bare.record(event, main))?,
         Job::RecordEvent => calling(move || {
             let event = bare.new_event(false)?;
             bare.record(&event, main)
         }),
-        Job::EventQuery => {
-            let event = plain()?;
-            calling(move || bare.event_query(&event))
-        }
+        Job::EventQuery => with_event::<F, _>(bare, main, move |event| bare.event_query(event))?,
         Job::EventSynchronize => {
-            let event = plain()?;
-            calling(move || bare.event_synchronize(&event))
+            with_event::<F, _>(bare, main, move |event| bare.event_synchronize(event))?
         }
         Job::WaitEvent => {
             let event = bare.new_event(false)?;
@@ -49,43 +41,31 @@ pub(super) fn contender<'a, G: BenchFixture>(
             calling(move || bare.wait_event(main, &event))
         }
         Job::WaitStream => {
-            let event = plain()?;
-            calling(move || wait_stream::<G>(bare, &event, main, other))
+            with_event::<F, _>(bare, main, move |event| wait_stream::<F>(bare, event, main, other))?
         }
-        Job::Fork => {
-            let event = plain()?;
-            let branches = stage.branches;
-            calling(move || {
-                bare.record(&event, main)?;
-                branches.iter().try_for_each(|branch| bare.wait_event(branch.foreign(), &event))
-            })
-        }
-        Job::Join => {
-            let event = plain()?;
-            let branches = stage.branches;
-            calling(move || {
-                let mut branches = branches.iter().map(|lane| lane.foreign());
-                branches.try_for_each(|branch| wait_stream::<G>(bare, &event, main, branch))
-            })
-        }
+        Job::Fork => with_event::<F, _>(bare, main, move |event| {
+            bare.record(event, main)?;
+            let mut branches = streams.branches.iter();
+            branches.try_for_each(|branch| bare.wait_event(branch.foreign(), event))
+        })?,
+        Job::Join => with_event::<F, _>(bare, main, move |event| {
+            let mut branches = streams.branches.iter();
+            branches.try_for_each(|one| wait_stream::<F>(bare, event, main, one.foreign()))
+        })?,
         Job::NewStream => calling(move || bare.new_stream()),
         Job::NewEvent => calling(move || bare.new_event(false)),
-        Job::ShortLivedChecked => {
-            let event = plain()?;
-            calling(move || {
-                bare.check_device(main)?;
-                library_function(bare, &event, stage)
-            })
-        }
+        Job::ShortLivedChecked => with_event::<F, _>(bare, main, move |event| {
+            bare.check_device(main)?;
+            library_function(bare, event, streams)
+        })?,
         Job::ShortLived => {
-            let event = plain()?;
-            calling(move || library_function(bare, &event, stage))
+            with_event::<F, _>(bare, main, move |event| library_function(bare, event, streams))?
         }
         Job::CaptureStatus => calling(move || bare.capture_status(main)),
         Job::Priority => calling(move || bare.priority(main)),
         Job::Id => calling(move || bare.id(main)),
         Job::ElapsedSince => {
-            let (start, end) = (event(true)?, event(true)?);
+            let (start, end) = (complete(true)?, complete(true)?);
             calling(move || bare.elapsed(&start, &end))
         }
         Job::HostFunc => calling(move || {
@@ -95,13 +75,38 @@ pub(super) fn contender<'a, G: BenchFixture>(
     })
 }
 
-/// The same without the look at the capture, where the job has one.
-pub(super) fn without_look<'a, G: BenchFixture>(
-    bare: &'a G::Bare,
+/// Creates an event that is recorded on `main` and complete.
+fn complete_event<F: BenchFixture>(
+    bare: &F::Bare,
+    main: &F::Foreign,
+    timed: bool,
+) -> Result<BareEventOf<F>, Failed> {
+    let event = bare.new_event(timed)?;
+    bare.record(&event, main)?;
+    bare.event_synchronize(&event)?;
+    Ok(event)
+}
+
+/// Creates a contender that makes `call` with one reused event.
+fn with_event<'a, F: BenchFixture, T>(
+    bare: &F::Bare,
+    main: &F::Foreign,
+    mut call: impl FnMut(&BareEventOf<F>) -> Result<T, Failed> + 'a,
+) -> Result<Contender<'a>, String>
+where
+    BareEventOf<F>: 'a,
+{
+    let event = complete_event::<F>(bare, main, false)?;
+    Ok(calling(move || call(&event)))
+}
+
+/// Creates the contender that does `job` without its capture check. `None` if the job has no check.
+pub(super) fn without_capture_check<'a, F: BenchFixture>(
+    bare: &'a F::Bare,
     job: Job,
-    stage: BenchStreams<'a, G>,
+    streams: BenchStreams<'a, F>,
 ) -> Option<Contender<'a>> {
-    let main = stage.main.foreign();
+    let main = streams.main.foreign();
     match job {
         Job::Query => Some(calling(move || bare.query_only(main))),
         Job::Synchronize => Some(calling(move || bare.synchronize_only(main))),
@@ -109,13 +114,15 @@ pub(super) fn without_look<'a, G: BenchFixture>(
     }
 }
 
-/// The same with a look at the capture, where the backend takes one and the job has none.
-pub(super) fn with_look<'a, G: BenchFixture>(
-    bare: &'a G::Bare,
+/// Creates the contender that does `job` with an additional capture check.
+///
+/// `None` unless the backend makes a check that the bare driver's calls for `job` do not need.
+pub(super) fn with_capture_check<'a, F: BenchFixture>(
+    bare: &'a F::Bare,
     job: Job,
-    stage: BenchStreams<'a, G>,
+    streams: BenchStreams<'a, F>,
 ) -> Result<Option<Contender<'a>>, String> {
-    let main = stage.main.foreign();
+    let main = streams.main.foreign();
     Ok(match job {
         Job::Record => {
             let event = bare.new_event(false)?;
@@ -128,29 +135,32 @@ pub(super) fn with_look<'a, G: BenchFixture>(
     })
 }
 
-/// A wait binds to the record that is current at the call, so one event does for all.
+/// Makes `waiting` wait for `other`, through `event`.
+///
+/// A wait binds to the event's record at the time of the call, so one event can be reused.
 #[inline]
-pub(crate) fn wait_stream<G: BenchFixture>(
-    bare: &G::Bare,
-    event: &<G::Bare as Bare>::Event,
-    waiting: &G::Foreign,
-    other: &G::Foreign,
+pub(crate) fn wait_stream<F: BenchFixture>(
+    bare: &F::Bare,
+    event: &BareEventOf<F>,
+    waiting: &F::Foreign,
+    other: &F::Foreign,
 ) -> Result<(), Failed> {
     bare.record(event, other)?;
     bare.wait_event(waiting, event)
 }
 
+/// Makes the calls of [`Job::ShortLived`] after the wrapping.
 #[inline]
-fn library_function<G: BenchFixture>(
-    bare: &G::Bare,
-    event: &<G::Bare as Bare>::Event,
-    stage: BenchStreams<'_, G>,
+fn library_function<F: BenchFixture>(
+    bare: &F::Bare,
+    event: &BareEventOf<F>,
+    streams: BenchStreams<'_, F>,
 ) -> Result<(), Failed> {
-    let (theirs, own) = (stage.main.foreign(), stage.other.foreign());
-    let sides = || stage.branches.iter().take(SIDES).map(|lane| lane.foreign());
-    wait_stream::<G>(bare, event, own, theirs)?;
+    let (theirs, own) = (streams.main.foreign(), streams.other.foreign());
+    let sides = || streams.branches.iter().take(SIDES).map(|stream| stream.foreign());
+    wait_stream::<F>(bare, event, own, theirs)?;
     bare.record(event, own)?;
     sides().try_for_each(|side| bare.wait_event(side, event))?;
-    sides().try_for_each(|side| wait_stream::<G>(bare, event, own, side))?;
-    wait_stream::<G>(bare, event, theirs, own)
+    sides().try_for_each(|side| wait_stream::<F>(bare, event, own, side))?;
+    wait_stream::<F>(bare, event, theirs, own)
 }

@@ -1,4 +1,4 @@
-//! Who takes part in a job, on which streams.
+//! The contenders of each job, and the streams they run on.
 
 mod bare;
 mod object_safe;
@@ -14,30 +14,32 @@ use serde::{Deserialize, Serialize};
 use crate::{Bare, BenchFixture, BenchStream, Contender, Job};
 
 /// The streams of one job.
-pub struct BenchStreams<'a, G: BenchFixture> {
-    /// What the backend brings.
-    pub fixture: &'a G,
-    /// The stream that is asked, and that waits.
-    pub main: &'a BenchStream<G>,
-    /// The stream that is waited for.
-    pub other: &'a BenchStream<G>,
-    /// The streams of a fork and a join.
-    pub branches: &'a [BenchStream<G>],
+pub struct BenchStreams<'a, F: BenchFixture> {
+    /// The fixture of the measured backend.
+    pub fixture: &'a F,
+    /// The stream that is queried, and the waiting stream of waits.
+    pub main: &'a BenchStream<F>,
+    /// The source stream of waits.
+    pub other: &'a BenchStream<F>,
+    /// The branches of a fork and a join.
+    pub branches: &'a [BenchStream<F>],
 }
 
-impl<G: BenchFixture> Clone for BenchStreams<'_, G> {
+impl<F: BenchFixture> Clone for BenchStreams<'_, F> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<G: BenchFixture> Copy for BenchStreams<'_, G> {}
+impl<F: BenchFixture> Copy for BenchStreams<'_, F> {}
 
-impl<G: BenchFixture> BenchStreams<'_, G> {
-    /// Waits until all streams are idle. The main one last, since it waits for the others.
+impl<F: BenchFixture> BenchStreams<'_, F> {
+    /// Blocks until all streams are idle.
+    ///
+    /// Synchronizes the main stream last, because it waits for the others.
     ///
     /// # Errors
-    /// What the backend says.
+    /// The backend's error text if a stream cannot be synchronized.
     pub fn settle(&self) -> Result<(), String> {
         self.other.settle()?;
         self.branches.iter().try_for_each(BenchStream::settle)?;
@@ -45,34 +47,33 @@ impl<G: BenchFixture> BenchStreams<'_, G> {
     }
 }
 
-/// Who takes part.
+/// The library and the variant of its calls that a contender measures.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContenderKind {
-    /// The bare driver.
+    /// The bare driver's calls.
     Bare,
-    /// The bare driver, without the look at the capture that the job has.
+    /// The bare driver's calls without the job's capture check.
     BareOnly,
-    /// The bare driver, with a look at the capture that the job does without and the backend does
-    /// not.
+    /// The bare driver's calls with an additional capture check, which only the backend makes.
     BareLooking,
-    /// The backend.
+    /// The backend of gpu-stream.
     Ours,
-    /// The backend through the object-safe form.
+    /// The backend through its object-safe traits.
     ObjectSafe,
-    /// The backend, with a wrapper that is made once and kept.
+    /// The backend with a wrapper that is created once and kept.
     Kept,
     /// Another library.
     Peer(String),
 }
 
 impl ContenderKind {
-    /// The name for a table.
+    /// Returns the name for tables and charts.
     pub fn label(&self) -> &str {
         match self {
             ContenderKind::Bare => "bare driver",
-            ContenderKind::BareOnly => "bare driver, no look",
-            ContenderKind::BareLooking => "bare driver, with a look",
+            ContenderKind::BareOnly => "bare driver, without capture check",
+            ContenderKind::BareLooking => "bare driver, with capture check",
             ContenderKind::Ours => "gpu-stream",
             ContenderKind::ObjectSafe => "gpu-stream, object-safe",
             ContenderKind::Kept => "gpu-stream, wrapper kept",
@@ -81,57 +82,63 @@ impl ContenderKind {
     }
 }
 
-/// Those of this process that take part in `job`, the bare driver first, then ours. One that cannot
-/// get ready fails at its first batch, with the reason.
-pub fn all<'a, G: BenchFixture>(
+/// Creates all in-process contenders of `job`: the bare driver first, then the backend.
+///
+/// If a contender cannot be set up, the contender in its place fails at the first batch, with the
+/// reason.
+pub fn all<'a, F: BenchFixture>(
     job: Job,
-    stage: BenchStreams<'a, G>,
+    streams: BenchStreams<'a, F>,
 ) -> Vec<(ContenderKind, Contender<'a>)> {
-    let mut found = pair(job, stage);
-    let mut add = |who: ContenderKind, contender: Result<Option<Contender<'a>>, String>| {
-        found.extend(contender.transpose().map(|contender| (who, or_fail(contender))));
+    let mut found = pair(job, streams);
+    let mut add = |kind: ContenderKind, contender: Result<Option<Contender<'a>>, String>| {
+        found.extend(contender.transpose().map(|contender| (kind, or_fail(contender))));
     };
-    let only = stage.fixture.bare().and_then(|bare| bare::without_look(bare, job, stage));
+    let only =
+        streams.fixture.bare().and_then(|bare| bare::without_capture_check(bare, job, streams));
     add(ContenderKind::BareOnly, Ok(only));
-    let looking = stage.fixture.bare().map(|bare| bare::with_look(bare, job, stage));
+    let looking = streams.fixture.bare().map(|bare| bare::with_capture_check(bare, job, streams));
     add(ContenderKind::BareLooking, looking.transpose().map(Option::flatten));
-    add(ContenderKind::ObjectSafe, object_safe::contender(job, stage));
-    add(ContenderKind::Kept, ours::kept(job, stage));
-    for library in stage.fixture.libraries() {
-        add(ContenderKind::Peer(library.name().into()), library.contender(job, stage));
+    add(ContenderKind::ObjectSafe, object_safe::contender(job, streams));
+    add(ContenderKind::Kept, ours::kept(job, streams));
+    for library in streams.fixture.libraries() {
+        add(ContenderKind::Peer(library.name().into()), library.contender(job, streams));
     }
     found
 }
 
-/// Those of [`all`] that let a stream wait for a stream, without the object-safe form.
-pub fn waiting<'a, G: BenchFixture>(
-    stage: BenchStreams<'a, G>,
+/// Creates the contenders of [`Job::WaitStream`], without the object-safe form.
+pub fn waiting<'a, F: BenchFixture>(
+    streams: BenchStreams<'a, F>,
 ) -> Vec<(ContenderKind, Contender<'a>)> {
-    let mut found = all(Job::WaitStream, stage);
-    found.retain(|(who, _)| *who != ContenderKind::ObjectSafe);
+    let mut found = all(Job::WaitStream, streams);
+    found.retain(|(kind, _)| *kind != ContenderKind::ObjectSafe);
     found
 }
 
-/// The bare driver, where there is one, and ours.
-pub fn pair<'a, G: BenchFixture>(
+/// Creates the contenders of the bare driver, if there is one, and of the backend.
+pub fn pair<'a, F: BenchFixture>(
     job: Job,
-    stage: BenchStreams<'a, G>,
+    streams: BenchStreams<'a, F>,
 ) -> Vec<(ContenderKind, Contender<'a>)> {
-    let bare = stage.fixture.bare().map(|bare| bare::contender(bare, job, stage));
+    let bare = streams.fixture.bare().map(|bare| bare::contender(bare, job, streams));
     let bare = bare.map(|contender| (ContenderKind::Bare, or_fail(contender)));
-    bare.into_iter().chain([(ContenderKind::Ours, or_fail(ours::contender(job, stage)))]).collect()
+    bare.into_iter()
+        .chain([(ContenderKind::Ours, or_fail(ours::contender(job, streams)))])
+        .collect()
 }
 
-/// The contender, or one that fails with the reason why there is none.
+/// Returns the contender, or one that fails with the error of its setup.
 fn or_fail<'a>(contender: Result<Contender<'a>, String>) -> Contender<'a> {
     contender.unwrap_or_else(|reason| Box::new(move |_| Err(reason.clone())))
 }
 
-/// What the bare driver's calls for `job` are, in words.
-pub fn bare_calls<G: BenchFixture>(fixture: &G, job: Job) -> Option<&'static str> {
+/// Returns a description of the bare driver's calls for `job`. `None` if there is no driver.
+pub fn bare_calls<F: BenchFixture>(fixture: &F, job: Job) -> Option<&'static str> {
     fixture.bare().map(|bare| bare.calls(job))
 }
 
+/// Converts the error to its text.
 fn text<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
     result.map_err(|error| error.to_string())
 }

@@ -1,4 +1,5 @@
-//! The backend through the object-safe form, as a program that chooses the vendor at run time.
+//! The jobs done through the backend's object-safe traits, as in a program that chooses the vendor at
+//! run time.
 
 use std::hint::black_box;
 
@@ -9,15 +10,16 @@ use super::{BenchStreams, text};
 use crate::measure::calling;
 use crate::{BenchFixture, Contender, Job};
 
-pub(super) fn contender<'a, G: BenchFixture>(
+/// Creates the contender that does `job` through [`DynStream`]. `None` if it cannot do the job.
+pub(super) fn contender<'a, F: BenchFixture>(
     job: Job,
-    stage: BenchStreams<'a, G>,
+    streams: BenchStreams<'a, F>,
 ) -> Result<Option<Contender<'a>>, String> {
-    // Hidden from the optimiser, which could see through the form here and nowhere else.
-    let main: &'a dyn DynStream = black_box(stage.main.ours());
-    let other: &'a dyn DynStream = black_box(stage.other.ours());
+    // Keeps the optimizer from devirtualizing the calls, which it could do only in this benchmark.
+    let main: &'a dyn DynStream = black_box(streams.main.ours());
+    let other: &'a dyn DynStream = black_box(streams.other.ours());
     let event =
-        || text(stage.fixture.dynamic().new_event(stage.fixture.device(), EventOptions::new()));
+        || text(streams.fixture.dynamic().new_event(streams.fixture.device(), EventOptions::new()));
     Ok(Some(match job {
         Job::Query => calling(move || main.query()),
         Job::Synchronize => calling(move || main.synchronize()),

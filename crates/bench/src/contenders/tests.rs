@@ -1,19 +1,21 @@
-//! What is compared does the same: the bare driver's calls, counted.
+//! Counts the bare driver's calls, to show that all contenders do the same job.
 
 use super::*;
-use crate::fake::{Counts, FakeGround};
+use crate::fake::{Counts, FakeFixture};
 use crate::job::{BRANCHES, SIDES};
 
-/// What one call of the bare driver's contender is made of, measured by the difference of two and
-/// twelve: what the contender does once, to get ready, is in both.
-fn calls_of(job: Job, who: &ContenderKind) -> Counts {
-    let fixture = FakeGround::new(None);
-    let lanes: Vec<_> = (0..2 + BRANCHES).map(|_| BenchStream::new(&fixture).unwrap()).collect();
-    let (main, other, branches) = (&lanes[0], &lanes[1], &lanes[2..]);
-    let stage = BenchStreams { fixture: &fixture, main, other, branches };
-    let mut found = all(job, stage);
-    let place = found.iter().position(|(name, _)| name == who).expect("it takes part");
-    let contender = &mut found[place].1;
+/// Returns the driver calls that one call of the contender makes.
+///
+/// Counts ten calls that follow two others, so that setup calls do not count.
+fn calls_of(job: Job, kind: &ContenderKind) -> Counts {
+    let fixture = FakeFixture::new(None);
+    let all_streams: Vec<_> =
+        (0..2 + BRANCHES).map(|_| BenchStream::new(&fixture).unwrap()).collect();
+    let (main, other, branches) = (&all_streams[0], &all_streams[1], &all_streams[2..]);
+    let streams = BenchStreams { fixture: &fixture, main, other, branches };
+    let mut found = all(job, streams);
+    let index = found.iter().position(|(name, _)| name == kind).expect("the contender exists");
+    let contender = &mut found[index].1;
     contender(2).unwrap();
     fixture.bare.take();
     contender(10).unwrap();
@@ -31,12 +33,12 @@ fn bare(job: Job) -> Counts {
     calls_of(job, &ContenderKind::Bare)
 }
 
-fn counts<const N: usize>(wanted: [(&'static str, u64); N]) -> Counts {
-    wanted.into()
+fn counts<const N: usize>(expected: [(&'static str, u64); N]) -> Counts {
+    expected.into()
 }
 
 #[test]
-fn the_bare_driver_does_each_job_with_these_calls() {
+fn bare_contender_makes_the_documented_calls() {
     assert_eq!(bare(Job::WrapChecked), counts([("check_device", 1)]));
     assert_eq!(bare(Job::WrapUnchecked), counts([]));
     assert_eq!(bare(Job::Query), counts([("capture_status", 1), ("query", 1)]));
@@ -59,11 +61,11 @@ fn the_bare_driver_does_each_job_with_these_calls() {
 }
 
 #[test]
-fn a_fork_is_one_record_and_a_join_is_one_for_each() {
+fn bare_fork_records_once_and_bare_join_once_per_branch() {
     let many = BRANCHES as u64;
     assert_eq!(bare(Job::Fork), counts([("record", 1), ("wait_event", many)]));
     assert_eq!(bare(Job::Join), counts([("record", many), ("wait_event", many)]));
-    // A wait there, a fork, a join and a wait back.
+    // A wait for the caller's stream, a fork, a join, and the caller's wait for the result.
     let sides = SIDES as u64;
     let function = [("record", 1 + 1 + sides + 1), ("wait_event", 1 + sides + sides + 1)];
     assert_eq!(bare(Job::ShortLived), counts(function));
@@ -73,34 +75,35 @@ fn a_fork_is_one_record_and_a_join_is_one_for_each() {
 }
 
 #[test]
-fn without_the_look_there_is_none() {
+fn contender_without_capture_check_makes_none() {
     assert_eq!(calls_of(Job::Query, &ContenderKind::BareOnly), counts([("query", 1)]));
     assert_eq!(calls_of(Job::Synchronize, &ContenderKind::BareOnly), counts([("synchronize", 1)]));
 }
 
 #[test]
-fn everybody_takes_part_who_can() {
-    let fixture = FakeGround::new(None);
-    let lanes: Vec<_> = (0..2 + BRANCHES).map(|_| BenchStream::new(&fixture).unwrap()).collect();
-    let stage = BenchStreams {
+fn every_job_has_all_its_contenders() {
+    let fixture = FakeFixture::new(None);
+    let all_streams: Vec<_> =
+        (0..2 + BRANCHES).map(|_| BenchStream::new(&fixture).unwrap()).collect();
+    let streams = BenchStreams {
         fixture: &fixture,
-        main: &lanes[0],
-        other: &lanes[1],
-        branches: &lanes[2..],
+        main: &all_streams[0],
+        other: &all_streams[1],
+        branches: &all_streams[2..],
     };
     for job in Job::ALL {
-        let mut found = all(*job, stage);
+        let mut found = all(*job, streams);
         assert_eq!(
             (&found[0].0, &found[1].0),
             (&ContenderKind::Bare, &ContenderKind::Ours),
             "{}",
             job.name()
         );
-        for (who, contender) in &mut found {
+        for (kind, contender) in &mut found {
             let done = contender(3);
-            assert!(done.is_ok(), "{}, {}: {done:?}", job.name(), who.label());
+            assert!(done.is_ok(), "{}, {}: {done:?}", job.name(), kind.label());
         }
-        let has = |who: ContenderKind| found.iter().any(|(name, _)| *name == who);
+        let has = |kind: ContenderKind| found.iter().any(|(name, _)| *name == kind);
         let is_short = matches!(job, Job::ShortLived | Job::ShortLivedChecked);
         assert_eq!(has(ContenderKind::Kept), is_short, "{}", job.name());
         assert_eq!(has(ContenderKind::BareOnly), matches!(job, Job::Query | Job::Synchronize));
@@ -111,12 +114,16 @@ fn everybody_takes_part_who_can() {
 }
 
 #[test]
-fn who_cannot_get_ready_fails_at_the_first_batch() {
-    let fixture = FakeGround::new(Some("event_create"));
-    let lanes: Vec<_> = (0..2).map(|_| BenchStream::new(&fixture).unwrap()).collect();
-    let stage =
-        BenchStreams { fixture: &fixture, main: &lanes[0], other: &lanes[1], branches: &[] };
-    let mut found = all(Job::Record, stage);
+fn contender_with_failed_setup_fails_at_its_first_batch() {
+    let fixture = FakeFixture::new(Some("event_create"));
+    let all_streams: Vec<_> = (0..2).map(|_| BenchStream::new(&fixture).unwrap()).collect();
+    let streams = BenchStreams {
+        fixture: &fixture,
+        main: &all_streams[0],
+        other: &all_streams[1],
+        branches: &[],
+    };
+    let mut found = all(Job::Record, streams);
     assert_eq!(found[0].1(1), Err("event_create answered 700".into()));
     assert!(found[1].1(1).is_ok());
 }

@@ -1,4 +1,4 @@
-//! The chart of an operation.
+//! The bar chart of an operation: [`Chart`].
 
 use crate::figures::{ns, quartiles, ratio};
 use crate::report::{Measured, Operation, result};
@@ -8,19 +8,19 @@ use super::text::Canvas;
 
 const ROW: f64 = 20.0;
 const HEAD: f64 = 34.0;
-/// Where the bars begin, after the names.
+/// The width of the names before the bars.
 const NAMES: f64 = 104.0;
-/// What is left for the figures behind the bars.
+/// The width of the figures after the bars.
 const FIGURES: f64 = 84.0;
 
-/// An operation's bars.
+/// The bar chart of an operation.
 pub(super) struct Chart<'a> {
     operation: &'a Operation,
     bars: Vec<&'a Measured>,
 }
 
 impl<'a> Chart<'a> {
-    /// `None` if nothing was measured, or nothing but ours.
+    /// Creates the chart of `operation`. Returns `None` if it has no results to show.
     pub(super) fn of(operation: &'a Operation) -> Option<Self> {
         let shown = |one: &&Measured| {
             !matches!(
@@ -32,14 +32,16 @@ impl<'a> Chart<'a> {
         (!bars.is_empty()).then_some(Chart { operation, bars })
     }
 
+    /// Returns the height of the chart.
     pub(super) fn height(&self) -> f64 {
         HEAD + ROW * self.bars.len() as f64
     }
 
+    /// Draws the chart with its top left corner at (`x`, `y`).
     pub(super) fn draw(&self, canvas: &mut Canvas, x: f64, y: f64, width: f64) {
         canvas.text(x, y + 12.0, "name", self.operation.job.name());
         canvas.text(x, y + 26.0, "small", &self.operation.title);
-        // A quartile that lies far out ends at the edge, and does not make all bars short.
+        // A whisker that is too long is cut at the edge, so that it does not shorten all bars.
         let longest = 1.1 * self.bars.iter().map(|one| one.ns.median).fold(0.0, f64::max);
         let room = width - NAMES - FIGURES;
         let long = |time: f64| if longest > 0.0 { (room * time / longest).min(room) } else { 0.0 };
@@ -50,8 +52,8 @@ impl<'a> Chart<'a> {
             canvas.text(left - 6.0, middle + 4.0, "small end", short(&one.who));
             let length = long(one.ns.median).max(1.0);
             let spread = quartiles(&one.ns, ns);
-            let told = format!("{}: {} ns ({spread})", one.who.label(), ns(one.ns.median));
-            canvas.bar([left, top + 3.0, length, ROW - 6.0], class(&one.who), &told);
+            let tooltip = format!("{}: {} ns ({spread})", one.who.label(), ns(one.ns.median));
+            canvas.bar([left, top + 3.0, length, ROW - 6.0], class(&one.who), &tooltip);
             let [from, to] = [one.ns.q1, one.ns.q3].map(|time| left + long(time));
             canvas.line([from, middle, to, middle], "whisker");
             let after = left + length.max(to - left) + 5.0;
@@ -64,25 +66,27 @@ impl<'a> Chart<'a> {
         }
     }
 
-    /// The time, and how many times the bare driver's that is.
+    /// Returns the time, and its ratio to the bare driver's time.
     fn figure(&self, one: &Measured) -> String {
         let time = ns(one.ns.median);
         match one.to_bare.filter(|_| self.operation.job != Job::WrapUnchecked) {
-            Some(beside) => format!("{time} ({}×)", ratio(beside.ratio.median)),
+            Some(comparison) => format!("{time} ({}×)", ratio(comparison.ratio.median)),
             None => time,
         }
     }
 }
 
-fn short(who: &ContenderKind) -> &str {
-    match who {
+/// Returns a short label that fits before a bar.
+fn short(kind: &ContenderKind) -> &str {
+    match kind {
         ContenderKind::ObjectSafe => "object-safe",
         other => other.label(),
     }
 }
 
-pub(super) fn class(who: &ContenderKind) -> &'static str {
-    match who {
+/// Returns the CSS class of a contender.
+pub(super) fn class(kind: &ContenderKind) -> &'static str {
+    match kind {
         ContenderKind::Bare | ContenderKind::BareOnly | ContenderKind::BareLooking => "bare",
         ContenderKind::Ours => "ours",
         ContenderKind::ObjectSafe | ContenderKind::Kept => "form",

@@ -1,4 +1,4 @@
-//! What grows, as lines.
+//! The line plots for threads and growth: [`Plot`].
 
 use crate::figures::ns;
 use crate::report::{BackendReport, Grows, Measured};
@@ -7,15 +7,16 @@ use crate::{ContenderKind, Job};
 use super::bars::class;
 use super::text::Canvas;
 
-/// How high a plot is.
+/// The height of a plot.
 pub(super) const HEIGHT: f64 = 210.0;
 const HEAD: f64 = 30.0;
 const FOOT: f64 = 34.0;
-/// What is left for the figures of the upright axis.
+/// The width of the labels of the vertical axis.
 const SIDE: f64 = 44.0;
 
-/// A plot: sizes to the right, each as far from the next, since each is a multiple of it; figures
-/// upwards, from 0.
+/// A plot with a logarithmic horizontal axis and a linear vertical axis from 0.
+///
+/// The sizes are equally spaced, because each is the same multiple of the previous one.
 pub(super) struct Plot {
     title: String,
     unit: &'static str,
@@ -23,7 +24,7 @@ pub(super) struct Plot {
     lines: Vec<(ContenderKind, Vec<(usize, f64)>)>,
 }
 
-/// All plots of a backend.
+/// Creates all plots of a backend.
 pub(super) fn of(report: &BackendReport) -> Vec<Plot> {
     let mut plots = Vec::new();
     for shared in [false, true] {
@@ -48,6 +49,7 @@ pub(super) fn of(report: &BackendReport) -> Vec<Plot> {
 }
 
 impl Plot {
+    /// Creates a plot of the medians, converted by `figure`. Returns `None` if there are no results.
     fn new<'a>(
         title: String,
         unit: &'static str,
@@ -55,11 +57,11 @@ impl Plot {
         figure: fn(u64, f64) -> f64,
     ) -> Option<Self> {
         let (mut sizes, mut lines) = (Vec::new(), Vec::<(ContenderKind, Vec<_>)>::new());
-        for (place, (size, results)) in rows.enumerate() {
+        for (index, (size, results)) in rows.enumerate() {
             sizes.push(size);
             for one in results {
-                let point = (place, figure(size, one.ns.median));
-                match lines.iter_mut().find(|(who, _)| *who == one.who) {
+                let point = (index, figure(size, one.ns.median));
+                match lines.iter_mut().find(|(kind, _)| *kind == one.who) {
                     Some((_, points)) => points.push(point),
                     None => lines.push((one.who.clone(), vec![point])),
                 }
@@ -68,14 +70,15 @@ impl Plot {
         (!lines.is_empty()).then_some(Plot { title, unit, sizes, lines })
     }
 
+    /// Draws the plot with its top left corner at (`x`, `y`).
     pub(super) fn draw(&self, canvas: &mut Canvas, x: f64, y: f64, width: f64) {
         canvas.text(x, y + 12.0, "name", &self.title);
         canvas.text(x, y + 26.0, "small", self.unit);
         let values = self.lines.iter().flat_map(|(_, points)| points.iter().map(|point| point.1));
-        let highest = above(values.fold(0.0, f64::max));
+        let highest = round_up(values.fold(0.0, f64::max));
         let (left, top, bottom) = (x + SIDE, y + HEAD + 8.0, y + HEIGHT - FOOT);
         let steps = self.sizes.len().saturating_sub(1).max(1) as f64;
-        let place = |step: usize| left + (width - SIDE - 10.0) * step as f64 / steps;
+        let x_of = |step: usize| left + (width - SIDE - 10.0) * step as f64 / steps;
         let height = |value: f64| bottom - (bottom - top) * value / highest;
         for part in [0.0, 0.5, 1.0] {
             let at = height(highest * part);
@@ -84,26 +87,26 @@ impl Plot {
         }
         for (step, size) in self.sizes.iter().enumerate() {
             let text = if *size < 100 { size.to_string() } else { ns(*size as f64) };
-            canvas.text(place(step), bottom + 15.0, "small middle", &text);
+            canvas.text(x_of(step), bottom + 15.0, "small middle", &text);
         }
         let mut legend = left;
-        for (who, points) in &self.lines {
+        for (kind, points) in &self.lines {
             let at: Vec<_> =
-                points.iter().map(|(step, value)| (place(*step), height(*value))).collect();
-            canvas.curve(&at, class(who));
+                points.iter().map(|(step, value)| (x_of(*step), height(*value))).collect();
+            canvas.curve(&at, class(kind));
             for ((step, value), (x, y)) in points.iter().zip(at) {
-                let told = format!("{}, {}: {value:.2}", who.label(), self.sizes[*step]);
-                canvas.dot(x, y, class(who), &told);
+                let tooltip = format!("{}, {}: {value:.2}", kind.label(), self.sizes[*step]);
+                canvas.dot(x, y, class(kind), &tooltip);
             }
-            canvas.dot(legend + 4.0, bottom + 27.0, class(who), who.label());
-            canvas.text(legend + 12.0, bottom + 31.0, "small", who.label());
-            legend += 24.0 + 6.0 * who.label().len() as f64;
+            canvas.dot(legend + 4.0, bottom + 27.0, class(kind), kind.label());
+            canvas.text(legend + 12.0, bottom + 31.0, "small", kind.label());
+            legend += 24.0 + 6.0 * kind.label().len() as f64;
         }
     }
 }
 
-/// The next round number that is not below `value`.
-fn above(value: f64) -> f64 {
+/// Returns the smallest round number that is at least `value`.
+fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
@@ -118,6 +121,6 @@ mod tests {
 
     #[test]
     fn axes_end_at_round_numbers() {
-        assert_eq!([0.0, 1.0, 1.7, 230.0, 999.0].map(above), [1.0, 1.0, 2.0, 400.0, 1000.0]);
+        assert_eq!([0.0, 1.0, 1.7, 230.0, 999.0].map(round_up), [1.0, 1.0, 2.0, 400.0, 1000.0]);
     }
 }

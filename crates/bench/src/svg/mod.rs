@@ -1,9 +1,8 @@
-//! The report as a picture.
+//! Renders a report as an SVG picture.
 //!
-//! One small chart for each operation, with a bar for each contender. Bars are as long as the time
-//! is, beside the longest bar of the same chart only: charts are not compared with each other,
-//! since operations differ by a factor of thousands. The picture has its own background and two
-//! sets of colours, for readers in the light and in the dark.
+//! Each operation has a small chart with a bar for each contender. Each chart has its own scale,
+//! because operations differ by a factor of thousands. The picture has its own background, and colours
+//! for light and dark mode.
 
 mod bars;
 mod lines;
@@ -14,12 +13,12 @@ use crate::tables;
 
 use self::text::Canvas;
 
-/// How wide the picture is.
+/// The width of the picture.
 const WIDTH: f64 = 960.0;
-/// How much is left free at its edges, and between two charts.
+/// The margin at the edges and between two charts.
 const EDGE: f64 = 24.0;
 
-/// The picture of all backends, one below the other.
+/// Draws all backends, one below the other.
 pub fn draw(report: &Report) -> String {
     let mut canvas = Canvas::default();
     let mut y = EDGE + 14.0;
@@ -37,6 +36,7 @@ pub fn draw(report: &Report) -> String {
     canvas.finish(WIDTH, y + EDGE)
 }
 
+/// Draws the charts of one backend from `y` on, and returns the `y` below them.
 fn of_backend(canvas: &mut Canvas, backend: &BackendReport, mut y: f64) -> f64 {
     canvas.text(EDGE, y, "head", &tables::backend(backend));
     y += EDGE;
@@ -50,7 +50,7 @@ fn of_backend(canvas: &mut Canvas, backend: &BackendReport, mut y: f64) -> f64 {
     })
 }
 
-/// Places things of these heights side by side in so many columns; where the next row begins.
+/// Places items of the given heights in columns, and returns the `y` below them.
 fn in_columns(
     mut y: f64,
     columns: usize,

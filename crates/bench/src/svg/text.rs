@@ -1,8 +1,9 @@
-//! Shapes and text, as SVG has them.
+//! Writes SVG shapes and text: [`Canvas`].
 
 use std::fmt::Write;
 
-/// Two sets of colours. A picture that is embedded follows the reader's system.
+/// The style sheet, with colours for light and dark mode. An embedded picture follows the reader's
+/// system.
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;font-size:12px;fill:#1f2328}
 .title{font-size:18px;font-weight:600}.head{font-size:14px;font-weight:600}.name{font-weight:600}
@@ -17,12 +18,12 @@ text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;f
 .whisker{stroke:#f0f6fc}.axis{stroke:#3d444d}.line.bare{stroke:#6e7681}.line.ours{stroke:#4493f8}
 .line.peer{stroke:#9e6a03}}";
 
-/// What has been drawn.
+/// The SVG elements drawn so far.
 #[derive(Default)]
 pub(super) struct Canvas(String);
 
 impl Canvas {
-    /// The document.
+    /// Returns the complete SVG document.
     pub(super) fn finish(self, width: f64, height: f64) -> String {
         let (width, height) = (number(width), number(height));
         format!(
@@ -33,20 +34,23 @@ impl Canvas {
         )
     }
 
+    /// Draws text.
     pub(super) fn text(&mut self, x: f64, y: f64, class: &str, text: &str) {
         let (x, y, text) = (number(x), number(y), escaped(text));
         self.put(format_args!("<text x=\"{x}\" y=\"{y}\" class=\"{class}\">{text}</text>"));
     }
 
-    pub(super) fn bar(&mut self, [x, y, width, height]: [f64; 4], class: &str, told: &str) {
+    /// Draws a bar with a tooltip.
+    pub(super) fn bar(&mut self, [x, y, width, height]: [f64; 4], class: &str, tooltip: &str) {
         let [x, y, width, height] = [x, y, width, height].map(number);
-        let told = escaped(told);
+        let tooltip = escaped(tooltip);
         self.put(format_args!(
-            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"1.5\" class=\"{class}\"><title>{told}\
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"1.5\" class=\"{class}\"><title>{tooltip}\
              </title></rect>"
         ));
     }
 
+    /// Draws a straight line.
     pub(super) fn line(&mut self, [x1, y1, x2, y2]: [f64; 4], class: &str) {
         let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(number);
         self.put(format_args!(
@@ -54,31 +58,35 @@ impl Canvas {
         ));
     }
 
+    /// Draws a line through all points.
     pub(super) fn curve(&mut self, points: &[(f64, f64)], class: &str) {
-        let places = points.iter().map(|(x, y)| format!("{},{}", number(*x), number(*y)));
-        let places = places.collect::<Vec<_>>().join(" ");
-        self.put(format_args!("<polyline points=\"{places}\" class=\"line {class}\"/>"));
+        let points = points.iter().map(|(x, y)| format!("{},{}", number(*x), number(*y)));
+        let points = points.collect::<Vec<_>>().join(" ");
+        self.put(format_args!("<polyline points=\"{points}\" class=\"line {class}\"/>"));
     }
 
-    pub(super) fn dot(&mut self, x: f64, y: f64, class: &str, told: &str) {
-        let (x, y, told) = (number(x), number(y), escaped(told));
+    /// Draws a point with a tooltip.
+    pub(super) fn dot(&mut self, x: f64, y: f64, class: &str, tooltip: &str) {
+        let (x, y, tooltip) = (number(x), number(y), escaped(tooltip));
         self.put(format_args!(
-            "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" class=\"{class}\"><title>{told}</title></circle>"
+            "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" class=\"{class}\"><title>{tooltip}</title></circle>"
         ));
     }
 
+    /// Appends an element.
     fn put(&mut self, shape: std::fmt::Arguments<'_>) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(self.0, "{shape}");
     }
 }
 
-/// With one digit behind the point, if it is not 0.
+/// Formats a number with one decimal, or without if that is 0.
 fn number(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }
 
+/// Escapes text for XML.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -87,7 +95,7 @@ fn escaped(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
-            // XML has no way to write these.
+            // XML cannot represent control characters.
             c if c.is_control() => safe.push(' '),
             c => safe.push(c),
         }
@@ -95,7 +103,7 @@ fn escaped(text: &str) -> String {
     safe
 }
 
-/// `text` in pieces of no more than so many characters, cut at blanks.
+/// Wraps `text` at blanks into lines of at most `most` characters.
 pub(super) fn folded(text: &str, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -115,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_text_ends_it() {
+    fn text_is_escaped_and_wrapped() {
         assert_eq!(escaped("a<b> & \"c\"\u{1}"), "a&lt;b&gt; &amp; &quot;c&quot; ");
         assert_eq!(folded("one two three", 7), ["one two", "three"]);
         assert_eq!([1.0, 1.25, -0.04].map(number), ["1", "1.2", "-0"]);

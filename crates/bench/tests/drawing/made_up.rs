@@ -1,4 +1,4 @@
-//! A report in which everything is that can be in one. Its figures are made up.
+//! A made-up report that has a value in every field.
 
 use gpu_stream_bench::report::{
     BackendReport, Fact, FailedOne, Grows, GrowthRow, Machine, Measured, Operation, Peer, Report,
@@ -6,6 +6,7 @@ use gpu_stream_bench::report::{
 };
 use gpu_stream_bench::{Comparison, ContenderKind, Job, Plan, Spread};
 
+/// Creates the report.
 pub fn report() -> Report {
     let facts = [
         ("system", "Some Linux 12, x86_64"),
@@ -15,7 +16,7 @@ pub fn report() -> Report {
         ("nvidia", "580.159.04"),
         ("environment", "CUDA_DEVICE_MAX_CONNECTIONS=32"),
     ];
-    let facts = facts.map(|(what, said)| (what.into(), said.into()));
+    let facts = facts.map(|(name, value)| (name.into(), value.into()));
     Report {
         schema: SCHEMA,
         gpu_stream: "0.1.0".into(),
@@ -35,7 +36,7 @@ fn gpu() -> BackendReport {
         (cudarc.clone(), 1_025.0),
         (torch, 5_510.0),
     ]);
-    // In a process of its own, and so in rounds of its own.
+    // Measured in a separate process, and so in rounds of its own.
     wait[4].ours_ns = Some(spread(530.0));
     let mut id = operation(Job::Id, Some("getId"), results(&[(ContenderKind::Ours, 55.0)]));
     id.failed.push(failed(ContenderKind::Bare, "getId answered 999 | twice"));
@@ -120,7 +121,7 @@ fn gpu() -> BackendReport {
     }
 }
 
-/// A backend without a driver beneath it.
+/// Creates the report of a backend without a driver below it.
 fn host() -> BackendReport {
     BackendReport {
         backend: "host".into(),
@@ -166,27 +167,29 @@ fn peer(name: &str, version: &str, own_process: bool, missing: Option<&str>) -> 
     Peer { name, version, own_process, missing: missing.map(str::to_owned) }
 }
 
-fn failed(who: ContenderKind, reason: &str) -> FailedOne {
-    FailedOne { who: Some(who), reason: reason.into() }
+fn failed(kind: ContenderKind, reason: &str) -> FailedOne {
+    FailedOne { who: Some(kind), reason: reason.into() }
 }
 
-/// Those with these medians, beside each other.
+/// Creates results with these medians, compared with each other.
 fn results(medians: &[(ContenderKind, f64)]) -> Vec<Measured> {
-    let of = |who: ContenderKind| medians.iter().find(|one| one.0 == who).map(|one| one.1);
+    let of = |kind: ContenderKind| medians.iter().find(|one| one.0 == kind).map(|one| one.1);
     let (bare, ours) = (of(ContenderKind::Bare), of(ContenderKind::Ours));
-    let measured = medians.iter().map(|(who, ns)| Measured {
-        who: who.clone(),
+    let measured = medians.iter().map(|(kind, ns)| Measured {
+        who: kind.clone(),
         calls_per_batch: 1_000,
         ns: spread(*ns),
-        to_bare: bare.filter(|_| *who != ContenderKind::Bare).map(|bare| beside(*ns, bare)),
-        to_ours: ours.filter(|_| *who != ContenderKind::Ours).map(|ours| beside(*ns, ours)),
-        ours_through_it: ours.filter(|_| *who != ContenderKind::Ours).map(|ours| spread(ours / ns)),
+        to_bare: bare.filter(|_| *kind != ContenderKind::Bare).map(|bare| compare(*ns, bare)),
+        to_ours: ours.filter(|_| *kind != ContenderKind::Ours).map(|ours| compare(*ns, ours)),
+        ours_through_it: ours
+            .filter(|_| *kind != ContenderKind::Ours)
+            .map(|ours| spread(ours / ns)),
         ours_ns: None,
     });
     measured.collect()
 }
 
-fn beside(one: f64, other: f64) -> Comparison {
+fn compare(one: f64, other: f64) -> Comparison {
     Comparison { ratio: spread(one / other), difference: spread(1.0).scaled(one - other) }
 }
 

@@ -1,5 +1,6 @@
-//! A report that is made up, and what is drawn of it. `GPU_STREAM_BENCH_BLESS=1` writes anew what is
-//! drawn; look at the difference then.
+//! Compares the output for a made-up report with golden files.
+//!
+//! `GPU_STREAM_BENCH_BLESS=1` rewrites the golden files. Review the difference afterwards.
 
 mod made_up;
 
@@ -13,11 +14,13 @@ use serde_json::Value;
 
 use made_up::report;
 
+/// Returns the path of a golden file.
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-fn is_as_before(name: &str, drawn: &str) {
+/// Asserts that `drawn` equals the golden file `name`.
+fn assert_golden(name: &str, drawn: &str) {
     if std::env::var_os("GPU_STREAM_BENCH_BLESS").is_some() {
         fs::write(golden(name), drawn).unwrap();
     }
@@ -26,38 +29,41 @@ fn is_as_before(name: &str, drawn: &str) {
     for (number, (before, now)) in lines {
         assert_eq!(before, now, "{name}, line {}", number + 1);
     }
-    assert_eq!(before, drawn, "{name}: one is longer");
+    assert_eq!(before, drawn, "{name}: the lengths differ");
 }
 
 #[test]
-fn the_picture_is_as_it_was() {
-    is_as_before("report.svg", &svg::draw(&report()));
+fn svg_equals_its_golden_file() {
+    assert_golden("report.svg", &svg::draw(&report()));
 }
 
 #[test]
-fn the_document_is_as_it_was() {
-    is_as_before("report.md", &markdown::draw(&report()));
+fn markdown_equals_its_golden_file() {
+    assert_golden("report.md", &markdown::draw(&report()));
 }
 
-/// Whoever reads the reports of this schema finds every field where it was.
+/// Protects programs that read reports of this schema: no field may be removed or renamed.
 #[test]
-fn the_schema_is_as_it_was() {
+fn json_schema_equals_its_golden_file() {
     let fields = |report: &Report| {
         let mut fields = BTreeSet::new();
-        note(&serde_json::to_value(report).unwrap(), "", &mut fields);
+        collect_fields(&serde_json::to_value(report).unwrap(), "", &mut fields);
         fields
     };
     let (written, text) = (fields(&report()), serde_json::to_string(&report()).unwrap());
     let read = fields(&serde_json::from_str(&text).unwrap());
-    assert!(read == written, "what is read again has other fields");
+    assert!(read == written, "a report that is read back has other fields");
     let lines: String = written.iter().map(|field| format!("{field}\n")).collect();
-    is_as_before("schema.txt", &lines);
+    assert_golden("schema.txt", &lines);
 }
 
-/// Each field with its type, and that of what is in it. A spread is the same everywhere, and a
-/// machine's facts have names of their own: their inside is left out.
-fn note(value: &Value, path: &str, fields: &mut BTreeSet<String>) {
-    let mut inside = |name: &str, value: &Value| note(value, &format!("{path}{name}"), fields);
+/// Collects each field with its type, recursively.
+///
+/// Does not descend into spreads, which are the same everywhere, or into a machine's facts, whose
+/// names vary.
+fn collect_fields(value: &Value, path: &str, fields: &mut BTreeSet<String>) {
+    let mut inside =
+        |name: &str, value: &Value| collect_fields(value, &format!("{path}{name}"), fields);
     let kind = match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
@@ -81,7 +87,7 @@ fn note(value: &Value, path: &str, fields: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn the_picture_is_sound_and_for_light_and_dark() {
+fn svg_is_well_formed_and_has_a_dark_mode() {
     let drawn = svg::draw(&report());
     assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"));
     assert!(drawn.contains("prefers-color-scheme:dark"));
@@ -96,7 +102,7 @@ fn the_picture_is_sound_and_for_light_and_dark() {
 }
 
 #[test]
-fn a_table_has_no_column_without_a_figure() {
+fn tables_have_no_empty_column() {
     let report = report();
     for backend in &report.backends {
         for grid in tables::of(backend) {

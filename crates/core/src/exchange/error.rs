@@ -1,4 +1,4 @@
-//! What the protocols do not allow: [`ExchangeError`].
+//! Errors for values that the protocols do not allow: [`ExchangeError`].
 
 use core::fmt;
 
@@ -13,7 +13,8 @@ pub struct ExchangeError {
     pub protocol: Protocol,
     /// On which backend.
     pub backend: BackendKind,
-    /// What was passed, or was to be said; `None` for [`NoSync`](super::DecodedStream::NoSync).
+    /// The value that was passed, or the stream to be encoded; `None` for
+    /// [`NoSync`](super::DecodedStream::NoSync).
     pub value: Option<Value>,
     /// Why not.
     pub why: Forbidden,
@@ -29,7 +30,7 @@ pub enum Forbidden {
     NotOnRocm,
     /// A negative number that has no meaning.
     Negative,
-    /// More than a pointer has bits.
+    /// An integer that does not fit a pointer.
     TooLarge,
     /// `None`, or no stream, where there must be one.
     NoStream,
@@ -98,8 +99,9 @@ impl fmt::Display for ExchangeError {
 
 impl core::error::Error for ExchangeError {}
 
-/// [`Unsupported`](ErrorKind::Unsupported) for a backend or a version that the protocol, or this
-/// crate, has nothing for; else [`InvalidHandle`](ErrorKind::InvalidHandle).
+/// The kind is [`Unsupported`](ErrorKind::Unsupported) for a backend or a version that the
+/// protocol, or this crate, does not define, and [`InvalidHandle`](ErrorKind::InvalidHandle)
+/// otherwise.
 impl Error for ExchangeError {
     fn kind(&self) -> ErrorKind {
         match self.why {

@@ -1,7 +1,8 @@
 //! The integers by which Python's libraries name a stream to each other.
 //!
-//! A stream that crosses from one library to another is an integer, and each protocol has rules of
-//! its own for the small ones. They are all here, for CUDA and for ROCm, both ways, without Python:
+//! A stream that crosses from one library to another is an integer, and each protocol has its own
+//! rules for the small ones. This module has them all, for CUDA and for ROCm, in both directions,
+//! without Python:
 //!
 //! ```
 //! use gpu_stream_core::BackendKind::{Cuda, Hip};
@@ -27,10 +28,9 @@
 //! | [`CudaStream`](Protocol::CudaStream), CUDA and ROCm | (none) | 0, 1 | 2 | its handle |
 //! | [`Handle`](Protocol::Handle), all backends | (none) | 0, 1 | 2 | its handle |
 //!
-//! Everything else is an [`ExchangeError`]. None of this asks a driver or blocks: whether there is
-//! such a stream is found when the handle is wrapped
-//! ([`Backend::stream_from_raw`](crate::Backend::stream_from_raw)), and
-//! [`HandleKind::of`](crate::HandleKind::of) tells which of the three it is.
+//! Everything else is an [`ExchangeError`]. None of this asks a driver or blocks. Wrapping the
+//! handle ([`Backend::stream_from_raw`](crate::Backend::stream_from_raw)) finds whether there is
+//! such a stream. [`HandleKind::of`](crate::HandleKind::of) tells which of the three kinds it is.
 
 mod error;
 
@@ -40,7 +40,7 @@ use core::fmt;
 
 use crate::BackendKind;
 
-/// How a stream is named.
+/// A protocol by which a stream is passed as an integer.
 #[doc(alias("__cuda_array_interface__", "__dlpack__", "__cuda_stream__", "stream_ptr"))]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
@@ -54,7 +54,8 @@ pub enum Protocol {
     /// The second number of what an object's `__cuda_stream__()` gives; [`cuda_stream`] reads the
     /// pair.
     ///
-    /// As [`Handle`](Self::Handle), and not on the host. torch says 0 for its default stream.
+    /// The values of [`Handle`](Self::Handle), but not on the host. torch passes 0 for its default
+    /// stream.
     ///
     /// Origin:
     /// [cuda.core](https://nvidia.github.io/cuda-python/cuda-core/latest/interoperability.html).
@@ -74,7 +75,7 @@ pub enum Protocol {
     DlPack,
 }
 
-/// What a library passed: an integer of Python, or `None`.
+/// A value that a library passed: an integer of Python, or `None`.
 ///
 /// Made from any of Rust's integers, or an `Option` of one. An integer of Python that does not fit
 /// an `i128` is no stream under any protocol; say [`TOO_LARGE`](Self::TOO_LARGE).
@@ -119,21 +120,21 @@ macro_rules! from_integers {
 
 from_integers! { i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize }
 
-/// What was meant.
+/// The meaning of a value that a library passed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DecodedStream {
-    /// No stream: the other side synchronises by itself, or has nothing to wait for.
+    /// No stream: the other library synchronises by itself, or has nothing to wait for.
     NoSync,
-    /// The stream with this handle; 0, 1 and 2 as [`HandleKind`](crate::HandleKind) has them.
+    /// The stream with this handle; 0, 1 and 2 mean what [`HandleKind`](crate::HandleKind) says.
     Stream(usize),
 }
 
 impl Protocol {
-    /// What `value` means on `backend`.
+    /// Returns what `value` means on `backend`.
     ///
     /// # Errors
     /// [`ExchangeError`], for each value that the protocol does not allow. No value is wrapped
-    /// around, cut off or taken for its neighbour.
+    /// around, truncated or taken for another.
     pub fn decode(
         self,
         value: impl Into<Value>,
@@ -172,13 +173,16 @@ impl Protocol {
         }
     }
 
-    /// How `stream` is said to another library on `backend`. The default stream has one spelling
-    /// (see the [table](self)), whichever of 0 and 1 is given.
+    /// Returns the value that names `stream` to another library on `backend`. The default stream
+    /// has one spelling (see the [table](self)), whichever of 0 and 1 is given.
     ///
     /// # Errors
-    /// [`ExchangeError`] if the protocol has no word for it: a thread's own stream by DLPack on
-    /// ROCm, "no stream" as a handle, any stream on the CPU by DLPack, and a backend for which the
-    /// protocol says nothing.
+    /// [`ExchangeError`] if the protocol has no value for it:
+    ///
+    /// - a thread's own stream by DLPack on ROCm,
+    /// - "no stream" as a handle,
+    /// - any stream on the CPU by DLPack,
+    /// - a backend that the protocol does not define.
     pub fn encode(
         self,
         stream: DecodedStream,
@@ -211,7 +215,7 @@ impl Protocol {
         }
     }
 
-    /// Whether the protocol says anything about streams of `backend`.
+    /// Returns `true` if the protocol defines streams of `backend`.
     pub const fn is_defined_for(self, backend: BackendKind) -> bool {
         match self {
             Protocol::Handle => true,
@@ -235,11 +239,11 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// The version of the protocol [`CudaStream`](Protocol::CudaStream) that is known here, which is
-/// the first number of the pair: `(0, handle)`.
+/// The known version of the protocol [`CudaStream`](Protocol::CudaStream): the first number of the
+/// pair `(0, handle)`.
 pub const CUDA_STREAM_VERSION: i128 = 0;
 
-/// What the pair of numbers that `__cuda_stream__()` gives means on `backend`.
+/// Returns what the pair of numbers from `__cuda_stream__()` means on `backend`.
 ///
 /// ```
 /// use gpu_stream_core::BackendKind::Cuda;

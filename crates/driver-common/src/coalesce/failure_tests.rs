@@ -1,4 +1,4 @@
-//! Functions of the driver that panic or stand still: every caller ends, and every claim is released.
+//! Driver functions that panic or stall: every caller returns, and every claim is released.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -6,45 +6,47 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::{CLAIMED, EMPTY, EventOps, RecordCoalescer, STATE_MASK, WAITING};
+use super::state::{CLAIMED, EMPTY, STATE_MASK, WAITING};
+use super::{EventOps, RecordCoalescer};
 
 const STREAM: usize = 0x7f00_1230;
 
-/// Ends a test that would hang otherwise.
+/// The time after which a caller counts as hanging.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The function of [`EventOps`] that panics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum At {
-    Take,
-    Give,
-    MayShare,
+    Acquire,
+    Release,
+    CanCoalesce,
     Record,
     Wait,
 }
 
 #[derive(Default)]
 struct Driver {
-    /// Where a call panics, and how many calls before do not.
+    /// The functions that panic, each with the number of calls before it that do not.
     panics: Mutex<Vec<(At, usize)>>,
     made: AtomicUsize,
     free: Mutex<Vec<usize>>,
     records: AtomicUsize,
-    /// How many records may go on.
+    /// The number of records that may complete.
     allowed: Mutex<usize>,
     opened: Condvar,
 }
 
 impl Driver {
+    /// Panics if `at` is due.
     fn reach(&self, at: At) {
         let mut panics = self.panics.lock().unwrap();
-        let panics_now = panics.iter_mut().any(|(place, left)| {
-            let is_here = *place == at && *left == 0;
-            *left -= usize::from(*place == at && *left > 0);
-            is_here
+        let panics_now = panics.iter_mut().any(|(function, left)| {
+            let is_now = *function == at && *left == 0;
+            *left -= usize::from(*function == at && *left > 0);
+            is_now
         });
         drop(panics);
-        assert!(!panics_now, "meant to: {at:?}");
+        assert!(!panics_now, "intended panic in {at:?}");
     }
 
     fn allow(&self, records: usize) {
@@ -56,19 +58,19 @@ impl Driver {
 impl EventOps for &Driver {
     type Error = &'static str;
 
-    fn take(&self) -> Result<usize, Self::Error> {
-        self.reach(At::Take);
+    fn acquire(&self) -> Result<usize, Self::Error> {
+        self.reach(At::Acquire);
         let free = self.free.lock().unwrap().pop();
         Ok(free.unwrap_or_else(|| self.made.fetch_add(1, SeqCst) + 1))
     }
 
-    fn give(&self, event: usize) {
+    fn release(&self, event: usize) {
         self.free.lock().unwrap().push(event);
-        self.reach(At::Give);
+        self.reach(At::Release);
     }
 
     fn can_coalesce(&self) -> bool {
-        self.reach(At::MayShare);
+        self.reach(At::CanCoalesce);
         true
     }
 
@@ -89,7 +91,7 @@ impl EventOps for &Driver {
     }
 }
 
-/// A first caller that is inside its record, and three that wait for it.
+/// A caller inside its record, and callers that wait for it.
 struct Race {
     coalescer: Arc<RecordCoalescer>,
     driver: Arc<Driver>,
@@ -107,7 +109,7 @@ impl Race {
         race
     }
 
-    /// Calls on a new thread, which says whether the call panicked.
+    /// Calls on a new thread, which sends whether the call panicked.
     fn call(&self) -> thread::JoinHandle<()> {
         let (coalescer, driver) = (Arc::clone(&self.coalescer), Arc::clone(&self.driver));
         let send = self.send.clone();
@@ -123,28 +125,28 @@ impl Race {
         }
     }
 
-    fn seats(&self, mark: usize) -> usize {
-        let seats = self.coalescer.seats.iter();
-        seats.filter(|seat| seat.state.load(SeqCst) & STATE_MASK == mark).count()
+    fn slots_in(&self, state: usize) -> usize {
+        let slots = self.coalescer.slots.iter();
+        slots.filter(|slot| slot.state.load(SeqCst) & STATE_MASK == state).count()
     }
 
-    fn three_sit(&self) {
+    fn start_three_waiters(&self) {
         (0..3).for_each(|_| drop(self.call()));
-        let asked =
+        let pending =
             |race: &Self| race.coalescer.bucket_of(STREAM).pending.load(SeqCst).count_ones();
-        self.until(|race| race.seats(WAITING) == 3 && asked(race) == 3);
+        self.until(|race| race.slots_in(WAITING) == 3 && pending(race) == 3);
     }
 
-    /// Returns how many of the callers panicked, once all have ended.
+    /// Waits for `callers` calls to return, and returns how many of them panicked.
     fn panicked(&self, callers: usize) -> usize {
         let ends = (0..callers).map(|_| self.ended.recv_timeout(LIMIT).expect("a caller hangs"));
         ends.filter(|panicked| *panicked).count()
     }
 
-    /// Asserts that nothing is claimed, and that a new caller is served.
+    /// Asserts that nothing is claimed and that a new call succeeds.
     fn assert_free(&self) {
-        assert_eq!(self.seats(EMPTY), self.coalescer.seats.len());
-        assert!(self.coalescer.rounds.iter().all(|round| round.remaining.load(SeqCst) == 0));
+        assert_eq!(self.slots_in(EMPTY), self.coalescer.slots.len());
+        assert!(self.coalescer.shared.iter().all(|record| record.remaining.load(SeqCst) == 0));
         assert_eq!(self.coalescer.bucket_of(STREAM).held.load(SeqCst), 0);
         self.driver.panics.lock().unwrap().clear();
         self.call();
@@ -157,10 +159,10 @@ impl Race {
     }
 }
 
-fn a_leader_panics(panics: &[(At, usize)], expected: std::ops::RangeInclusive<usize>) {
+fn check_leader_panic(panics: &[(At, usize)], expected: std::ops::RangeInclusive<usize>) {
     let race = Race::new(u32::MAX);
-    race.three_sit();
-    // The first caller is past its `take`, and inside its `record`.
+    race.start_three_waiters();
+    // The first caller has acquired its event, and is inside its record.
     race.driver.panics.lock().unwrap().extend_from_slice(panics);
     race.driver.allow(usize::MAX);
     let panicked = race.panicked(4);
@@ -169,29 +171,29 @@ fn a_leader_panics(panics: &[(At, usize)], expected: std::ops::RangeInclusive<us
 }
 
 #[test]
-fn a_panic_of_a_leader_leaves_no_caller_waiting() {
-    // All calls from there on panic: those of the leader, and of the callers that it refused.
-    a_leader_panics(&[(At::Take, 0)], 3..=3);
-    a_leader_panics(&[(At::Record, 1)], 3..=3);
-    // The leaders one after the other. The last one may find that none sits beside it.
-    a_leader_panics(&[(At::MayShare, 0)], 2..=3);
+fn leader_panic_leaves_no_caller_waiting() {
+    // All later calls panic: those of the leader, and those of the callers that it declined.
+    check_leader_panic(&[(At::Acquire, 0)], 3..=3);
+    check_leader_panic(&[(At::Record, 1)], 3..=3);
+    // The leaders panic one after the other. The last one may find no waiting slot.
+    check_leader_panic(&[(At::CanCoalesce, 0)], 2..=3);
 }
 
 #[test]
-fn a_panic_of_a_served_caller_returns_its_use_of_the_record() {
-    a_leader_panics(&[(At::Wait, 1)], 3..=3);
-    a_leader_panics(&[(At::Give, 0)], 1..=1);
+fn waiter_panic_returns_its_use_of_the_record() {
+    check_leader_panic(&[(At::Wait, 1)], 3..=3);
+    check_leader_panic(&[(At::Release, 0)], 1..=1);
 }
 
 #[test]
-fn a_second_panic_during_the_unwind_does_not_abort() {
-    a_leader_panics(&[(At::Record, 1), (At::Give, 0)], 3..=3);
-    a_leader_panics(&[(At::Wait, 1), (At::Give, 0)], 3..=3);
+fn second_panic_during_an_unwind_does_not_abort() {
+    check_leader_panic(&[(At::Record, 1), (At::Release, 0)], 3..=3);
+    check_leader_panic(&[(At::Wait, 1), (At::Release, 0)], 3..=3);
 }
 
 #[test]
-fn a_panic_of_a_single_caller_releases_the_source() {
-    for at in [At::Take, At::Record, At::Wait] {
+fn uncontended_caller_panic_releases_the_bucket() {
+    for at in [At::Acquire, At::Record, At::Wait] {
         let race = Race::new(u32::MAX);
         race.driver.allow(usize::MAX);
         assert_eq!(race.panicked(1), 0);
@@ -204,9 +206,10 @@ fn a_panic_of_a_single_caller_releases_the_source() {
     }
 }
 
-/// No patience: the second caller makes its own record beside the first, and that one panics.
+/// Without a spin limit the second caller makes its own record beside the first one, and that record
+/// panics.
 #[test]
-fn a_panic_of_a_caller_without_a_leader_returns_its_event() {
+fn private_record_panic_returns_its_event() {
     for at in [At::Record, At::Wait] {
         let race = Race::new(0);
         race.driver.panics.lock().unwrap().push((at, 0));
@@ -218,13 +221,13 @@ fn a_panic_of_a_caller_without_a_leader_returns_its_event() {
     }
 }
 
-/// What a caller does that was claimed by a leader which stands still: it sleeps. A caller that only
-/// yields keeps a leader of a lower priority from running.
+/// A waiter sleeps while the leader that claimed it stalls. A waiter that only yields would keep a leader
+/// of lower priority from running.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_claimed_caller_sleeps() {
+fn claimed_waiter_sleeps() {
     let race = Race::new(u32::MAX);
-    // The second caller leads when the first is over, and claims the third.
+    // The second caller leads after the first one, and claims the third.
     let (send, tasks) = mpsc::channel();
     for _ in 0..2 {
         let (coalescer, driver) = (Arc::clone(&race.coalescer), Arc::clone(&race.driver));
@@ -235,17 +238,17 @@ fn a_claimed_caller_sleeps() {
             let _ = ended.send(false);
         });
     }
-    race.until(|race| race.seats(WAITING) == 2);
-    let asked = |race: &Race| race.coalescer.bucket_of(STREAM).pending.load(SeqCst).count_ones();
-    race.until(|race| asked(race) == 2);
+    race.until(|race| race.slots_in(WAITING) == 2);
+    let pending = |race: &Race| race.coalescer.bucket_of(STREAM).pending.load(SeqCst).count_ones();
+    race.until(|race| pending(race) == 2);
     race.driver.allow(1);
-    race.until(|race| race.seats(CLAIMED) == 1);
+    race.until(|race| race.slots_in(CLAIMED) == 1);
     let is_asleep = |task: &std::path::PathBuf| {
         let stat = std::fs::read_to_string(std::path::Path::new("/proc").join(task).join("stat"));
         stat.is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S')))
     };
     let tasks = [tasks.recv().unwrap(), tasks.recv().unwrap()];
-    // Both: the leader stands in its record.
+    // Both sleep: the leader is blocked in its record.
     race.until(|_| tasks.iter().all(is_asleep));
     race.driver.allow(usize::MAX);
     assert_eq!(race.panicked(3), 0);

@@ -1,11 +1,11 @@
-//! Loom runs these in every order that the memory model allows, up to so many preemptions.
+//! Loom runs these in every order that the memory model allows, with a bounded number of preemptions.
 //!
 //! `RUSTFLAGS="--cfg gpu_stream_loom" cargo test -p gpu-stream-driver-common --lib --release`
 //!
-//! The driver is one stream that is waited for, of which each thread submits work. A record notes
-//! how much of each thread's work it stands for; these notes lie in loom's `UnsafeCell`, which
-//! fails the model if one is made anew while somebody may still read it. Work is counted without an
-//! order (`Relaxed`), so that a record sees a caller's work only if the protocol makes it so.
+//! The model is one stream, to which each thread submits work. A record notes how much of each thread's
+//! work it covers. The notes lie in loom's `UnsafeCell`, which fails the model if a note is overwritten
+//! while another thread may read it. The counters of work are `Relaxed`, so a record sees a caller's work
+//! only if the protocol orders them.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize as Count;
@@ -23,22 +23,21 @@ const STREAM: usize = 0x100;
 
 struct Model {
     coalescer: RecordCoalescer,
-    relays: Pool,
+    scratch_events: Pool,
     made: Count,
     /// Work that each thread submitted to the stream.
     submitted: [AtomicUsize; THREADS],
-    /// What each event's record stands for.
+    /// The work that each event's record covers.
     records: [UnsafeCell<[usize; THREADS]>; EVENTS],
     captured: bool,
 }
 
-// SAFETY: that is what the model is to show; loom fails it if two threads touch a cell without an
-// order.
+// SAFETY: this is what the model checks. Loom fails it if two threads access a cell without an order.
 unsafe impl Sync for Model {}
-// SAFETY: as above.
+// SAFETY: the same check covers it.
 unsafe impl Send for Model {}
 
-/// One thread's calls.
+/// The calls of one thread.
 struct Caller<'a> {
     model: &'a Model,
     me: usize,
@@ -48,14 +47,14 @@ struct Caller<'a> {
 impl EventOps for Caller<'_> {
     type Error = ();
 
-    fn take(&self) -> Result<usize, ()> {
-        let pooled = self.model.relays.take(self.me);
+    fn acquire(&self) -> Result<usize, ()> {
+        let pooled = self.model.scratch_events.take(self.me);
         let new = || self.model.made.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         Ok(pooled.unwrap_or_else(new))
     }
 
-    fn give(&self, event: usize) {
-        let _ = self.model.relays.give(event, self.me);
+    fn release(&self, event: usize) {
+        let _ = self.model.scratch_events.give(event, self.me);
     }
 
     fn can_coalesce(&self) -> bool {
@@ -65,17 +64,17 @@ impl EventOps for Caller<'_> {
     fn record(&self, event: usize) -> Result<(), ()> {
         let all =
             std::array::from_fn(|thread| self.model.submitted[thread].load(Ordering::Relaxed));
-        // SAFETY: checked by loom.
+        // SAFETY: loom checks that no access is concurrent.
         self.model.records[event - 1].with_mut(|record| unsafe { *record = all });
         Ok(())
     }
 
     fn wait(&self, event: usize) -> Result<(), ()> {
-        // SAFETY: checked by loom.
+        // SAFETY: loom checks that no write is concurrent.
         let record = self.model.records[event - 1].with(|record| unsafe { *record });
         assert!(
             record[self.me] >= self.submitted,
-            "a record was shared that was made before the caller came"
+            "a record was shared that was made before the caller arrived"
         );
         Ok(())
     }
@@ -86,7 +85,7 @@ impl Model {
         let fair = fair.then(|| loom::sync::Mutex::new(()));
         Arc::new(Model {
             coalescer: RecordCoalescer { broken, fair, ..RecordCoalescer::new() },
-            relays: Pool::new(),
+            scratch_events: Pool::new(),
             made: Count::new(0),
             submitted: std::array::from_fn(|_| AtomicUsize::new(0)),
             records: std::array::from_fn(|_| UnsafeCell::new([0; THREADS])),
@@ -94,7 +93,7 @@ impl Model {
         })
     }
 
-    /// A thread submits work and waits for the stream, so often.
+    /// Submits work and waits for the stream, `times` times.
     fn run(&self, me: usize, times: usize) {
         for submitted in 1..=times {
             self.submitted[me].store(submitted, Ordering::Relaxed);
@@ -130,38 +129,37 @@ fn explore(
 }
 
 #[test]
-fn two_threads_and_again() {
+fn two_threads_call_twice() {
     check(3, None, false, [2, 2, 0]);
 }
 
-/// With more preemptions loom lets the two that were taken look for ever, each in its turn, and the
-/// one that they look at never runs: see [`three_threads_always_end`].
+/// With more preemptions loom may schedule the two claimed waiters in turn forever, and never their leader.
+/// See [`three_threads_terminate`].
 #[test]
-fn three_threads() {
+fn three_threads_call_once() {
     check(2, None, false, [1, 1, 1]);
 }
 
-/// Who was taken sleeps until the leader has served, instead of looking, and nothing else is
-/// different: so it ends, however the threads are run, or loom would say "deadlock", or that there is
-/// no end.
+/// Checks termination. A claimed waiter blocks until its leader has served it, instead of spinning, and
+/// nothing else differs. Loom would report a deadlock or an endless execution.
 #[test]
-fn three_threads_always_end() {
+fn three_threads_terminate() {
     explore(3, || Model::new(None, false, true), [1, 1, 1]);
 }
 
 #[test]
-fn a_captured_stream_is_not_shared() {
+fn capturing_stream_is_not_coalesced() {
     check(2, None, true, [1, 1, 1]);
 }
 
 #[test]
-#[should_panic = "a record was shared that was made before the caller came"]
-fn a_record_made_too_early_is_caught() {
+#[should_panic = "a record was shared that was made before the caller arrived"]
+fn record_before_the_claim_is_detected() {
     check(3, Some(Broken::RecordsTooEarly), false, [1, 1, 1]);
 }
 
 #[test]
 #[should_panic = "Causality violation"]
-fn an_event_given_back_too_early_is_caught() {
-    check(3, Some(Broken::GivesBackTooEarly), false, [2, 1, 1]);
+fn event_released_too_early_is_detected() {
+    check(3, Some(Broken::ReleasesTooEarly), false, [2, 1, 1]);
 }

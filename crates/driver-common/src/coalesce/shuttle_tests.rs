@@ -1,9 +1,9 @@
-//! Shuttle runs these in many orders, chosen by chance: more threads, which call more often, than loom
-//! can run in all orders. Weak memory is loom's part.
+//! Shuttle runs these in many random orders, with more threads and calls than loom can explore. Weak memory
+//! is tested by loom.
 //!
 //! `RUSTFLAGS="--cfg gpu_stream_shuttle" cargo test -p gpu-stream-driver-common --lib --release`
 //!
-//! `GPU_STREAM_SHUTTLE_SCHEDULES=100000` runs more; a schedule that fails is printed, and
+//! `GPU_STREAM_SHUTTLE_SCHEDULES=100000` runs more schedules. A failing schedule is printed, and
 //! `GPU_STREAM_SHUTTLE_REPLAY=…` runs it again.
 
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use shuttle::{Config, Runner, thread};
 use super::{Broken, EventOps, RecordCoalescer};
 use crate::pool::Pool;
 
-/// Schedules of each program, unless the variable says how many.
+/// The number of schedules of each program, unless the variable sets it.
 const SCHEDULES: usize = 3_000;
 
 const THREADS: usize = 5;
 const TIMES: usize = 3;
 const EVENTS: usize = 32;
 
-/// Two streams, which have one place among the sources.
+/// Two streams, which share one bucket.
 const STREAMS: [usize; 2] = [0x100, 0x200];
 
-/// What an event's record stands for: a stream, and each thread's work on it.
+/// What an event's record covers: a stream, and each thread's work on it.
 #[derive(Clone, Copy, Default)]
 struct Record {
     stream: usize,
@@ -35,9 +35,9 @@ struct Record {
 
 struct Model {
     coalescer: RecordCoalescer,
-    relays: Pool,
+    scratch_events: Pool,
     made: AtomicUsize,
-    /// By stream, the work that each thread submitted.
+    /// The work that each thread submitted, by stream.
     submitted: [[AtomicUsize; THREADS]; 2],
     records: [Mutex<Record>; EVENTS],
 }
@@ -52,13 +52,13 @@ struct Caller<'a> {
 impl EventOps for Caller<'_> {
     type Error = ();
 
-    fn take(&self) -> Result<usize, ()> {
-        let pooled = self.model.relays.take(self.me);
+    fn acquire(&self) -> Result<usize, ()> {
+        let pooled = self.model.scratch_events.take(self.me);
         Ok(pooled.unwrap_or_else(|| self.model.made.fetch_add(1, Ordering::SeqCst) + 1))
     }
 
-    fn give(&self, event: usize) {
-        let _ = self.model.relays.give(event, self.me);
+    fn release(&self, event: usize) {
+        let _ = self.model.scratch_events.give(event, self.me);
     }
 
     fn can_coalesce(&self) -> bool {
@@ -76,20 +76,23 @@ impl EventOps for Caller<'_> {
 
     fn wait(&self, event: usize) -> Result<(), ()> {
         let record = *self.model.records[event - 1].lock().expect("a lock");
-        assert_eq!(record.stream, self.stream, "an event was recorded again before all had waited");
+        assert_eq!(
+            record.stream, self.stream,
+            "an event was recorded again before all callers had waited"
+        );
         assert!(
             record.work[self.me] >= self.submitted,
-            "a record was shared that was made before the caller came"
+            "a record was shared that was made before the caller arrived"
         );
         Ok(())
     }
 }
 
-/// Each thread submits work to one of the streams and waits for it, so often.
+/// Runs threads that submit work to one of the streams and wait for it, [`TIMES`] times each.
 fn program(broken: Option<Broken>) {
     let model = Arc::new(Model {
         coalescer: RecordCoalescer { broken, ..RecordCoalescer::new() },
-        relays: Pool::new(),
+        scratch_events: Pool::new(),
         made: AtomicUsize::new(0),
         submitted: std::array::from_fn(|_| std::array::from_fn(|_| AtomicUsize::new(0))),
         records: std::array::from_fn(|_| Mutex::new(Record::default())),
@@ -99,7 +102,7 @@ fn program(broken: Option<Broken>) {
             let model = Arc::clone(&model);
             thread::spawn(move || {
                 for time in 0..TIMES {
-                    // Three threads stay with the first stream, so that some meet there.
+                    // Three threads stay on the first stream, so that some of them contend.
                     let stream = if me < 3 { 0 } else { (me + time) % 2 };
                     let work = &model.submitted[stream][me];
                     let submitted = work.fetch_add(1, Ordering::SeqCst) + 1;
@@ -112,7 +115,7 @@ fn program(broken: Option<Broken>) {
     threads.into_iter().for_each(|thread| thread.join().expect("a thread"));
 }
 
-/// Runs half of the schedules by chance, and half with a few changes of priority.
+/// Runs half of the schedules at random, and half with a few changes of priority (PCT).
 fn check(broken: Option<Broken>) {
     if let Ok(schedule) = std::env::var("GPU_STREAM_SHUTTLE_REPLAY") {
         shuttle::replay(move || program(broken), &schedule);
@@ -129,18 +132,18 @@ fn check(broken: Option<Broken>) {
 }
 
 #[test]
-fn five_threads_on_two_streams() {
+fn five_threads_use_two_streams() {
     check(None);
 }
 
 #[test]
-#[should_panic = "a record was shared that was made before the caller came"]
-fn a_record_made_too_early_is_caught() {
+#[should_panic = "a record was shared that was made before the caller arrived"]
+fn record_before_the_claim_is_detected() {
     check(Some(Broken::RecordsTooEarly));
 }
 
 #[test]
-#[should_panic = "an event was recorded again before all had waited"]
-fn an_event_given_back_too_early_is_caught() {
-    check(Some(Broken::GivesBackTooEarly));
+#[should_panic = "an event was recorded again before all callers had waited"]
+fn event_released_too_early_is_detected() {
+    check(Some(Broken::ReleasesTooEarly));
 }

@@ -1,22 +1,22 @@
-//! The order in which a leader does things, step by step, and many threads at once. What the
-//! memory model allows beyond that is loom's part.
+//! The order of a leader's steps, one by one, and many threads at once. Weak memory is tested by loom.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 
-use super::{Broken, EventOps, RecordCoalescer, WAITING};
+use super::state::{STATE_MASK, WAITING, WaiterSlot};
+use super::{Broken, EventOps, RecordCoalescer};
 
 const STREAM: usize = 0x7f00_1230;
 
-/// A driver of one stream, whose records stand for all work that was counted before.
+/// A driver of one stream. A record covers all work that was counted before it.
 #[derive(Default)]
 struct Driver {
     submitted: AtomicUsize,
-    /// What the record of each event stands for.
+    /// The amount of work that each event's record covers.
     records: Mutex<Vec<usize>>,
     free: Mutex<Vec<usize>>,
     made: AtomicUsize,
-    /// How many records were made, and how many are to be before the next one goes on.
+    /// The number of records that have begun, and the number that may complete.
     gate: Mutex<(usize, usize)>,
     opened: Condvar,
     fails: bool,
@@ -28,13 +28,14 @@ impl Driver {
         Driver { gate: Mutex::new((0, usize::MAX)), ..Driver::default() }
     }
 
-    fn open(&self, count: usize) {
+    /// Lets `count` records complete.
+    fn allow_records(&self, count: usize) {
         self.gate.lock().unwrap().1 = count;
         self.opened.notify_all();
     }
 
-    /// Waits until so many records have begun.
-    fn begun(&self, count: usize) {
+    /// Blocks until `count` records have begun.
+    fn wait_for_records(&self, count: usize) {
         let mut gate = self.gate.lock().unwrap();
         while gate.0 < count {
             gate = self.opened.wait(gate).unwrap();
@@ -42,13 +43,13 @@ impl Driver {
     }
 }
 
-/// A call, of somebody who submitted this much.
+/// A call of a thread whose own work is number `.1`.
 struct Call<'a>(&'a Driver, usize);
 
 impl EventOps for Call<'_> {
     type Error = &'static str;
 
-    fn take(&self) -> Result<usize, Self::Error> {
+    fn acquire(&self) -> Result<usize, Self::Error> {
         let free = self.0.free.lock().unwrap().pop();
         Ok(free.unwrap_or_else(|| {
             self.0.records.lock().unwrap().push(0);
@@ -56,7 +57,7 @@ impl EventOps for Call<'_> {
         }))
     }
 
-    fn give(&self, event: usize) {
+    fn release(&self, event: usize) {
         self.0.free.lock().unwrap().push(event);
     }
 
@@ -83,131 +84,132 @@ impl EventOps for Call<'_> {
     }
 }
 
-/// Submits work and waits for it.
+/// Submits work, then waits for the stream.
 fn call(coalescer: &RecordCoalescer, driver: &Driver) -> Result<(), &'static str> {
     let submitted = driver.submitted.fetch_add(1, Ordering::SeqCst) + 1;
     coalescer.wait_for(STREAM, &Call(driver, submitted))
 }
 
-/// How many sit and have asked for the stream.
-fn asking(coalescer: &RecordCoalescer) -> usize {
-    let asked = coalescer.bucket_of(STREAM).pending.load(Ordering::SeqCst);
-    let sits = |&(index, seat): &(usize, &super::WaiterSlot)| {
-        seat.state.load(Ordering::SeqCst) & super::STATE_MASK == WAITING && asked & 1 << index != 0
+/// Returns the number of published slots that wait for the stream.
+fn waiting(coalescer: &RecordCoalescer) -> usize {
+    let pending = coalescer.bucket_of(STREAM).pending.load(Ordering::SeqCst);
+    let is_waiting = |&(index, slot): &(usize, &WaiterSlot)| {
+        slot.state.load(Ordering::SeqCst) & STATE_MASK == WAITING && pending & 1 << index != 0
     };
-    coalescer.seats.iter().enumerate().filter(sits).count()
+    coalescer.slots.iter().enumerate().filter(is_waiting).count()
 }
 
-fn wait_for_asking(coalescer: &RecordCoalescer, count: usize) {
-    while asking(coalescer) < count {
+fn wait_for_waiters(coalescer: &RecordCoalescer, count: usize) {
+    while waiting(coalescer) < count {
         std::thread::yield_now();
     }
 }
 
-/// A record is being made; meanwhile three submit work and call, so that the record does not stand
-/// for it. Returns how many records were made, and what the three were told.
-fn three_come_later(driver: Driver) -> (usize, Vec<Result<(), &'static str>>) {
+/// Starts three calls while a record is being made, so that the record does not cover their work. Returns
+/// the number of records and the results of the three calls.
+fn call_three_during_a_record(driver: Driver) -> (usize, Vec<Result<(), &'static str>>) {
     let coalescer = RecordCoalescer { spin_limit: u32::MAX, ..RecordCoalescer::new() };
-    driver.open(0);
+    driver.allow_records(0);
     let outcomes = std::thread::scope(|scope| {
         let first = scope.spawn(|| call(&coalescer, &driver));
-        driver.begun(1);
+        driver.wait_for_records(1);
         let later: Vec<_> = (0..3).map(|_| scope.spawn(|| call(&coalescer, &driver))).collect();
-        wait_for_asking(&coalescer, 3);
-        driver.open(usize::MAX);
+        wait_for_waiters(&coalescer, 3);
+        driver.allow_records(usize::MAX);
         let _ = first.join().unwrap();
         later.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     (driver.gate.into_inner().unwrap().0, outcomes)
 }
 
-/// The second caller has sat and leads; while its record is made, a third submits work and calls.
-/// Returns what the third is told.
-fn one_comes_during_a_leaders_record(broken: Option<Broken>) -> Result<(), &'static str> {
+/// Starts a third call while the second caller, as the leader, makes its record. Returns the result of the
+/// third call.
+fn call_during_a_leaders_record(broken: Option<Broken>) -> Result<(), &'static str> {
     let coalescer = RecordCoalescer { broken, spin_limit: u32::MAX, ..RecordCoalescer::new() };
     let driver = Driver::new();
-    driver.open(0);
+    driver.allow_records(0);
     std::thread::scope(|scope| {
         let first = scope.spawn(|| call(&coalescer, &driver));
-        driver.begun(1);
+        driver.wait_for_records(1);
         let second = scope.spawn(|| call(&coalescer, &driver));
-        wait_for_asking(&coalescer, 1);
-        driver.open(1);
-        driver.begun(2);
+        wait_for_waiters(&coalescer, 1);
+        driver.allow_records(1);
+        driver.wait_for_records(2);
         let third = scope.spawn(|| call(&coalescer, &driver));
-        wait_for_asking(&coalescer, 1);
-        driver.open(usize::MAX);
+        wait_for_waiters(&coalescer, 1);
+        driver.allow_records(usize::MAX);
         assert_eq!((first.join().unwrap(), second.join().unwrap()), (Ok(()), Ok(())));
         third.join().unwrap()
     })
 }
 
 #[test]
-fn who_comes_during_a_record_is_not_served_by_it() {
-    assert_eq!(one_comes_during_a_leaders_record(None), Ok(()));
+fn record_does_not_serve_callers_that_arrive_during_it() {
+    assert_eq!(call_during_a_leaders_record(None), Ok(()));
 }
 
 #[test]
-fn a_record_made_too_early_is_noticed() {
-    let outcome = one_comes_during_a_leaders_record(Some(Broken::RecordsTooEarly));
+fn record_before_the_claim_is_detected() {
+    let outcome = call_during_a_leaders_record(Some(Broken::RecordsTooEarly));
     assert_eq!(outcome, Err("too early"));
 }
 
 #[test]
-fn those_who_come_during_a_record_share_the_next() {
-    let (records, outcomes) = three_come_later(Driver::new());
+fn callers_that_arrive_during_a_record_share_the_next() {
+    let (records, outcomes) = call_three_during_a_record(Driver::new());
     assert_eq!(outcomes, [Ok(()); 3]);
     assert_eq!(records, 2, "one for the first, and one for the three");
 }
 
 #[test]
-fn a_captured_stream_is_not_shared() {
-    let (records, outcomes) = three_come_later(Driver { captured: true, ..Driver::new() });
+fn capturing_stream_is_not_coalesced() {
+    let (records, outcomes) =
+        call_three_during_a_record(Driver { captured: true, ..Driver::new() });
     assert_eq!((records, outcomes), (4, vec![Ok(()); 3]));
 }
 
 #[test]
-fn each_is_told_that_the_record_failed() {
-    let (_, outcomes) = three_come_later(Driver { fails: true, ..Driver::new() });
+fn failed_record_is_reported_to_each_caller() {
+    let (_, outcomes) = call_three_during_a_record(Driver { fails: true, ..Driver::new() });
     assert_eq!(outcomes, [Err("no record"); 3]);
 }
 
 #[test]
-fn nobody_waits_for_a_leader_without_end() {
+fn waiting_for_a_leader_is_bounded() {
     let (coalescer, driver) = (RecordCoalescer::new(), Driver::new());
-    driver.open(0);
+    driver.allow_records(0);
     std::thread::scope(|scope| {
         let first = scope.spawn(|| call(&coalescer, &driver));
-        driver.begun(1);
+        driver.wait_for_records(1);
         // The second record begins although the first goes on.
         let second = scope.spawn(|| call(&coalescer, &driver));
-        driver.begun(2);
-        driver.open(usize::MAX);
+        driver.wait_for_records(2);
+        driver.allow_records(usize::MAX);
         assert_eq!((first.join().unwrap(), second.join().unwrap()), (Ok(()), Ok(())));
     });
-    assert_eq!(asking(&coalescer), 0);
+    assert_eq!(waiting(&coalescer), 0);
 }
 
 #[test]
-fn another_stream_in_the_same_place_is_not_waited_for() {
+fn leader_of_another_stream_in_the_bucket_is_not_waited_for() {
     let (coalescer, driver) =
         (RecordCoalescer { spin_limit: u32::MAX, ..RecordCoalescer::new() }, Driver::new());
-    let place = |stream: usize| std::ptr::from_ref(coalescer.bucket_of(stream));
-    let other = (STREAM + 16..).step_by(16).find(|&other| place(other) == place(STREAM)).unwrap();
-    driver.open(0);
+    let bucket = |stream: usize| std::ptr::from_ref(coalescer.bucket_of(stream));
+    let other = (STREAM + 16..).step_by(16).find(|&other| bucket(other) == bucket(STREAM)).unwrap();
+    driver.allow_records(0);
     std::thread::scope(|scope| {
         let first = scope.spawn(|| call(&coalescer, &driver));
-        driver.begun(1);
+        driver.wait_for_records(1);
         let second = Driver::new();
         assert_eq!(coalescer.wait_for(other, &Call(&second, 0)), Ok(()));
-        driver.open(usize::MAX);
+        driver.allow_records(usize::MAX);
         assert_eq!(first.join().unwrap(), Ok(()));
     });
 }
 
-/// Each sees that a record stands for what it submitted.
+/// Checks in each thread that the record covers the thread's own work.
 #[test]
-fn eight_threads_on_one_stream() {
+fn eight_threads_share_one_stream() {
     let (coalescer, driver) = (RecordCoalescer::new(), Driver::new());
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -216,6 +218,6 @@ fn eight_threads_on_one_stream() {
             });
         }
     });
-    // A free event for each at the most, and the one that the source keeps.
+    // At most one free event for each thread, and the event of the bucket.
     assert!(driver.made.into_inner() <= 9);
 }

@@ -1,4 +1,4 @@
-//! Systems whose loader does not list the objects of a process: they are known by name only.
+//! The libraries of a process on systems whose loader does not list them: they are found by name only.
 
 use std::ffi::CStr;
 use std::path::PathBuf;
@@ -12,24 +12,24 @@ pub(super) struct Object {
 }
 
 impl Object {
-    /// Returns `true` if the function at this address is the object's.
+    /// Returns `true` if the function at this address belongs to the object.
     pub(super) fn contains(&self, address: usize) -> bool {
         self.function == Some(address)
     }
 
-    /// Opens the library once more, so that it stays loaded. Loads nothing.
+    /// Opens the library again, so that it stays loaded. Loads nothing.
     pub(super) fn open(&self) -> Option<Library> {
         open(self.name)
     }
 
-    /// The file's name for people.
+    /// Returns the file's name for messages.
     pub(super) fn file(&self) -> PathBuf {
         self.name.into()
     }
 }
 
-/// Returns the libraries of these names that the process has loaded. Two names of one library are
-/// one object, told by the first of `functions`.
+/// Returns the libraries of these names that the process has loaded. Two names of one library count as one
+/// object, identified by the first of `functions`.
 pub(super) fn loaded_with(functions: &[&CStr], names: &[&'static str]) -> Vec<Object> {
     let mut found: Vec<Object> = Vec::new();
     for &name in names {
@@ -51,7 +51,7 @@ fn open(name: &str) -> Option<Library> {
 fn open(name: &str) -> Option<Library> {
     use libloading::os::unix;
     let flags = unix::RTLD_LAZY | unix::RTLD_LOCAL | libc::RTLD_NOLOAD;
-    // SAFETY: `RTLD_NOLOAD` runs no initialiser; the object is in the process already.
+    // SAFETY: `RTLD_NOLOAD` loads nothing, so no initializer runs.
     unsafe { unix::Library::open(Some(name), flags) }.ok().map(Library::from)
 }
 
@@ -60,12 +60,12 @@ fn open(_: &str) -> Option<Library> {
     None
 }
 
-/// Returns the file that a function was loaded from: not known here.
+/// Returns `None`: this system does not tell the file of a function.
 pub fn file_of(_: usize) -> Option<PathBuf> {
     None
 }
 
-/// The loader does not count here.
+/// Returns `None`: this loader has no counter.
 pub(super) fn generation() -> Option<u64> {
     None
 }

@@ -1,7 +1,7 @@
-//! Dynamic symbol tables of ELF objects that are loaded in this process.
+//! The dynamic symbol tables of the ELF objects that are loaded in this process.
 //!
-//! The table in memory says what an object itself exports. `dlsym` would also answer with functions
-//! of the objects that it depends on.
+//! The table in memory lists what an object itself exports. `dlsym` would also return functions of its
+//! dependencies.
 
 use std::ffi::{CStr, c_char};
 use std::slice;
@@ -56,7 +56,8 @@ impl SymbolTable {
     pub(super) unsafe fn read(base: usize, dynamic: *const [usize; 2]) -> Option<Self> {
         let (mut symbols, mut names, mut gnu, mut sysv) = (0, 0, 0, 0);
         for index in 0.. {
-            // SAFETY: the section ends with an entry of tag 0, where the loop stops.
+            // SAFETY: `dynamic` is a dynamic section (caller contract). It ends with an entry of tag 0,
+            // where the loop stops.
             let [tag, value] = unsafe { *dynamic.add(index) };
             match tag {
                 0 => break,
@@ -67,7 +68,7 @@ impl SymbolTable {
                 _ => {}
             }
         }
-        // glibc replaces the offsets by addresses; musl and glibc's read-only sections keep offsets.
+        // glibc replaces the offsets by addresses. musl, and glibc for read-only sections, keep offsets.
         let address = |value: usize| if value < base { base + value } else { value };
         let hash = match (gnu, sysv) {
             (0, 0) => return None,
@@ -90,7 +91,7 @@ impl SymbolTable {
     /// # Safety
     /// The object is still loaded.
     pub(super) unsafe fn find(&self, name: &CStr) -> Option<usize> {
-        // SAFETY: the caller keeps the object loaded; both tables are laid out as ELF says.
+        // SAFETY: the object is loaded (caller contract), and both tables have the layout of ELF.
         unsafe {
             match self.hash {
                 Hash::Gnu(table) => self.find_gnu(table, name),
@@ -99,13 +100,15 @@ impl SymbolTable {
         }
     }
 
+    /// Searches the GNU hash table.
+    ///
     /// # Safety
     /// `table` is the object's GNU hash table, and the object is loaded.
     unsafe fn find_gnu(&self, table: *const u32, name: &CStr) -> Option<usize> {
         let hash = gnu_hash(name);
-        // SAFETY: the header's four words give the sizes of what follows: a Bloom filter of machine
-        // words, the buckets, and one chain word for each symbol from `first` on. The chain of a
-        // bucket ends with a word whose lowest bit is set.
+        // SAFETY: `table` is valid (caller contract). The four words of the header give the sizes of what
+        // follows: a Bloom filter of machine words, the buckets, and one chain word for each symbol from
+        // `first` on. The last word of a bucket's chain has its lowest bit set.
         unsafe {
             let [buckets, first, filter, _] = *table.cast::<[u32; 4]>();
             if buckets == 0 {
@@ -133,10 +136,13 @@ impl SymbolTable {
         }
     }
 
+    /// Searches the System V hash table.
+    ///
     /// # Safety
     /// `table` is the object's System V hash table, and the object is loaded.
     unsafe fn find_sysv(&self, table: *const u32, name: &CStr) -> Option<usize> {
-        // SAFETY: two words give the sizes of the two arrays that follow; index 0 ends a chain.
+        // SAFETY: `table` is valid (caller contract). Its first two words give the sizes of the two arrays
+        // that follow; index 0 ends a chain.
         unsafe {
             let [buckets, chains] = *table.cast::<[u32; 2]>();
             if buckets == 0 {
@@ -159,9 +165,10 @@ impl SymbolTable {
     /// Returns the address of symbol `index` if it is defined here and has this name.
     ///
     /// # Safety
-    /// The index is one of the table's, and the object is loaded.
+    /// `index` is one of the table's, and the object is loaded.
     unsafe fn symbol(&self, index: u32, name: &CStr) -> Option<usize> {
-        // SAFETY: the caller promises the index; a name's offset leads to a string of the table.
+        // SAFETY: `index` is in the table (caller contract). A name's offset leads to a string of the table
+        // of names.
         let (symbol, its_name) = unsafe {
             let symbol = &*self.symbols.add(index as usize);
             (symbol, CStr::from_ptr(self.names.add(symbol.name as usize)))
@@ -189,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_are_those_of_the_format() {
+    fn hashes_match_the_format() {
         assert_eq!((gnu_hash(c""), gnu_hash(c"printf")), (0x1505, 0x156b_2bb8));
         assert_eq!((sysv_hash(c""), sysv_hash(c"printf")), (0, 0x0779_05a6));
     }

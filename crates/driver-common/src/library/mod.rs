@@ -1,8 +1,8 @@
-//! Finds a vendor's library: the one that the process has loaded, or else by its known names.
+//! Finds a vendor's library: the one that the process has loaded, else by its known names.
 //!
-//! A process should have one runtime of a vendor, because a stream of one runtime means nothing to
-//! another. The search therefore goes by what an object exports, whatever its file is called: Python
-//! wheels rename the libraries that they bring. Two runtimes are an error that names both files.
+//! A process should have one runtime of a vendor, because a stream of one runtime means nothing to another.
+//! The search therefore goes by what an object exports, whatever its file is called: Python wheels rename
+//! the libraries that they bring. Two runtimes are an error that names both files.
 
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 mod by_name;
@@ -24,7 +24,7 @@ use self::by_name as objects;
 pub use self::objects::file_of;
 pub use self::watch::Watch;
 
-/// What a vendor's library is, and where it is looked for.
+/// The description of a vendor's library, and the places to search for it.
 pub struct LibrarySpec {
     /// The environment variable that names the file. It overrides the search.
     pub variable: &'static str,
@@ -32,12 +32,13 @@ pub struct LibrarySpec {
     pub names: &'static [&'static str],
     /// Folders that the system's loader may not know. Tried last, with each name.
     pub folders: &'static [Folder],
-    /// An object that exports all of these functions is a runtime. The first identifies it.
+    /// The functions that identify a runtime: an object that exports all of them is one. The first tells
+    /// two objects apart.
     pub functions: &'static [&'static CStr],
-    /// Says why a library is not a runtime in spite of its functions: a stub for linking.
+    /// Returns the reason why a library is not a runtime although it has the functions: a stub for linking.
     pub unusable: fn(&Library) -> Option<&'static str>,
-    /// Returns `true` if two libraries are fronts of one runtime, so that a handle of one is a handle
-    /// of the other. The first was chosen.
+    /// Returns `true` if two libraries are fronts of one runtime, so that a handle of one is a handle of
+    /// the other. The first argument is the library in use.
     pub is_same: fn(&Library, &Library) -> bool,
 }
 
@@ -88,20 +89,20 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The library that is used.
+/// The library in use.
 pub struct Found {
-    /// Must stay open for as long as its functions are used.
+    /// The library. Must stay open for as long as its functions are used.
     pub library: Library,
-    /// The file, as far as it is known; else the name that was given to the loader.
+    /// The file, if it is known; else the name that was given to the loader.
     pub file: String,
     /// How it was found.
     pub origin: Origin,
 }
 
-/// Why no library is used.
+/// The reason why no library is used.
 #[derive(Debug)]
 pub enum NotFound {
-    /// There is none. The text lists what was tried, each with the reason.
+    /// No library was found. The text lists what was tried, each with the reason.
     Missing(String),
     /// The process has loaded more than one. The text lists the files.
     Ambiguous(String),
@@ -110,17 +111,17 @@ pub enum NotFound {
 impl LibrarySpec {
     /// Finds the library.
     ///
-    /// The file that the variable names is used, and no other is tried. Else the runtime that the
-    /// process has loaded is used, under whatever name. Else the known names are tried.
+    /// Uses the file that the variable names, and tries no other. Without the variable, uses the runtime
+    /// that the process has loaded, under whatever name. Otherwise tries the known names.
     ///
     /// # Safety
-    /// A file that the variable or a known name leads to must be the vendor's library, or must do no
-    /// harm when its initialisers run. Objects of the process that export `functions` must export the
-    /// vendor's functions under these names.
+    /// - A file that the variable or a known name leads to is the vendor's library, or its initializers do
+    ///   no harm.
+    /// - Objects of the process that export `functions` export the vendor's functions under these names.
     pub unsafe fn find(&self) -> Result<Found, NotFound> {
         let mut tried = Tried(String::new());
         if let Some(name) = env::var_os(self.variable).filter(|name| !name.is_empty()) {
-            // SAFETY: the caller answers for the file.
+            // SAFETY: the initializers of the file do no harm (caller contract).
             return match unsafe { self.load(&name, &mut tried) } {
                 Some(library) => Ok(self.found(library, &name, Origin::Named)),
                 None => {
@@ -138,7 +139,7 @@ impl LibrarySpec {
         // A missing file is not worth a line for each folder and name.
         let in_folders = in_folders.filter(|file| file.exists()).map(PathBuf::into_os_string);
         for name in self.names.iter().map(OsString::from).chain(in_folders) {
-            // SAFETY: as above.
+            // SAFETY: the initializers of the file do no harm (caller contract).
             if let Some(library) = unsafe { self.load(&name, &mut tried) } {
                 return Ok(self.found(library, &name, Origin::Loaded));
             }
@@ -184,11 +185,13 @@ impl LibrarySpec {
         objects::loaded_with(self.functions, self.names)
     }
 
+    /// Loads a library by name. Returns `None`, with the reason in `tried`, if it cannot be used.
+    ///
     /// # Safety
-    /// As [`find`](Self::find).
+    /// The initializers of the file do no harm.
     unsafe fn load(&self, name: &OsString, tried: &mut Tried) -> Option<Library> {
         let shown = name.to_string_lossy();
-        // SAFETY: the caller answers for the file's initialisers.
+        // SAFETY: the initializers of the file do no harm (caller contract).
         match unsafe { Library::new(name) } {
             Ok(library) => match (self.unusable)(&library) {
                 None => return Some(library),
@@ -198,7 +201,7 @@ impl LibrarySpec {
                 }
             },
             Err(error) => {
-                // The loader's own text is behind the error, not in it.
+                // The loader's own text is the source of the error, not its message.
                 let reason = std::error::Error::source(&error)
                     .map_or_else(|| error.to_string(), ToString::to_string);
                 tried.add(&format!("{shown} ({reason})"));
@@ -212,7 +215,7 @@ impl LibrarySpec {
         Found { library, file, origin }
     }
 
-    /// Returns the file of the library, told by its first function.
+    /// Returns the library's file, found by its first function.
     fn file_of(&self, library: &Library) -> Option<String> {
         let function = address_of(library, self.functions.first()?)?;
         Some(file_of(function)?.display().to_string())
@@ -221,7 +224,7 @@ impl LibrarySpec {
 
 /// Returns the address of a function of the library.
 fn address_of(library: &Library, name: &CStr) -> Option<usize> {
-    // SAFETY: the function is not called.
+    // SAFETY: the symbol is a function, and it is not called here.
     let symbol = unsafe { library.get::<unsafe extern "C" fn()>(name.to_bytes_with_nul()) };
     symbol.ok().map(|function| *function as usize)
 }

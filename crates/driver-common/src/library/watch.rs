@@ -1,4 +1,4 @@
-//! Notices a second runtime that is loaded after the first was chosen: [`Watch`].
+//! Detects a second runtime that is loaded after the first was chosen: [`Watch`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,23 +6,22 @@ use libloading::Library;
 
 use super::{LibrarySpec, file_of, list, objects};
 
-/// Watches for other runtimes beside the one that is used.
+/// Detects other runtimes beside the one in use.
 ///
-/// [`others`](Self::others) costs one short call of the loader while no object was loaded since the
-/// last answer, and a walk over all objects otherwise.
+/// [`others`](Self::others) costs one short call of the loader while no object was loaded since the last negative result, and an iteration over all objects otherwise.
 #[derive(Default)]
 pub struct Watch {
-    /// The loader's count at the last answer that there is no other. 0 before.
+    /// The loader's counter at the last negative result; 0 before the first.
     clean_at: AtomicU64,
 }
 
 impl Watch {
-    /// Returns the files of all loaded runtimes if there is one beside `ours`, whose first function of
-    /// `spec` is at `ours_at`.
+    /// Returns the files of all loaded runtimes, if there is one beside `ours`. The first function of
+    /// `spec` in `ours` is at `ours_at`.
     ///
-    /// An answer that there is another is not kept: the other one can be unloaded.
+    /// A positive result is not cached, because the other runtime can be unloaded.
     pub fn others(&self, spec: &LibrarySpec, ours: &Library, ours_at: usize) -> Option<String> {
-        // Read before the walk: what is loaded during it is found by the next call.
+        // Read before the iteration: an object that is loaded during it changes the counter again.
         let generation = objects::generation();
         if generation.is_some_and(|count| self.clean_at.load(Ordering::Relaxed) == count) {
             return None;
@@ -35,8 +34,10 @@ impl Watch {
     }
 }
 
-/// Takes no lock of the loader for long unless there is another runtime: while a thread loads a
-/// library, whose initialisers can take seconds, `dlsym` and `dlopen` of others wait for it.
+/// Searches all loaded objects for other runtimes.
+///
+/// Opens an object only if it is another runtime. While a thread loads a library, whose initializers can
+/// take seconds, `dlsym` and `dlopen` of other threads block on the loader's lock.
 #[cold]
 fn find_others(spec: &LibrarySpec, ours: &Library, ours_at: usize) -> Option<String> {
     let mut files = Vec::new();

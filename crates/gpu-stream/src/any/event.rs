@@ -9,14 +9,14 @@ use super::{Any, AnyRawEvent};
 
 /// An event of [`Any`] backend.
 ///
-/// It means what the event inside means, and can be recorded and waited for by streams of the same
-/// backend: with another one, the answer is [`BackendMismatch`](crate::ErrorKind::BackendMismatch).
+/// It means what the event inside means. Streams of the same backend can record it and wait for it;
+/// streams of another backend return [`BackendMismatch`](crate::ErrorKind::BackendMismatch).
 #[derive(Debug)]
 pub struct AnyEvent(BoxedEvent);
 
 impl AnyEvent {
-    /// `event`, with its backend forgotten by the types. [`downcast_ref`](Self::downcast_ref) finds
-    /// it again.
+    /// Wraps `event`, and hides its backend's types. [`downcast_ref`](Self::downcast_ref) returns
+    /// the typed event.
     pub fn new<E>(event: E) -> Self
     where
         E: Event<Backend: PlainHandles<Event = E>> + fmt::Debug + Send + Sync,
@@ -24,18 +24,18 @@ impl AnyEvent {
         AnyEvent(Box::new(event))
     }
 
-    /// The event as the type that it is, if that is `E`: `event.downcast_ref::<HostEvent>()`.
+    /// Returns the typed event, if its type is `E`: `event.downcast_ref::<HostEvent>()`.
     pub fn downcast_ref<E: Event>(&self) -> Option<&E> {
         self.0.as_any().downcast_ref()
     }
 
-    /// The event in its object-safe form.
+    /// Returns the event in its object-safe form.
     pub fn as_dyn(&self) -> &(dyn DynEvent + Send + Sync) {
         &*self.0
     }
 }
 
-/// For events from a [`DynBackend`](crate::dynamic::DynBackend) or
+/// Converts events from a [`DynBackend`](crate::dynamic::DynBackend) or
 /// [`DynStream`](crate::dynamic::DynStream).
 impl From<BoxedEvent> for AnyEvent {
     fn from(event: BoxedEvent) -> Self {
@@ -43,8 +43,8 @@ impl From<BoxedEvent> for AnyEvent {
     }
 }
 
-// SAFETY: every answer is that of the event inside. `DynEvent` is sealed: only an `Event` is one,
-// which upholds the contract.
+// SAFETY: every method forwards to the event inside. `DynEvent` is sealed: only an `Event`
+// implements it, and that upholds the contract.
 unsafe impl Event for AnyEvent {
     type Backend = Any;
 

@@ -1,4 +1,4 @@
-//! Handles that say at run time whose they are: [`AnyRawStream`], [`AnyRawEvent`].
+//! Handles that name their backend at run time: [`AnyRawStream`], [`AnyRawEvent`].
 
 use gpu_stream_core::{
     AnyError, Backend, BackendKind, ContractError, HandleKind, RawEvent, RawHandle, RawStream,
@@ -14,23 +14,23 @@ macro_rules! any_handle {
         }
 
         impl $name {
-            /// The handle of `backend` with this integer value. Asks nobody, and promises nothing
-            /// about the value.
+            /// Creates the handle of `backend` with this integer value. Asks no driver, and
+            /// promises nothing about the value.
             pub const fn new(backend: BackendKind, bits: usize) -> Self {
                 Self { backend, bits }
             }
 
-            /// Whose handle it is.
+            /// Returns the backend that the handle belongs to.
             pub const fn backend(self) -> BackendKind {
                 self.backend
             }
 
-            /// The integer value.
+            /// Returns the integer value.
             pub const fn bits(self) -> usize {
                 self.bits
             }
 
-            /// The handle as backend `B` has it, to give it to that vendor's API.
+            /// Returns the handle with the type of backend `B`, for that vendor's API.
             ///
             /// # Errors
             /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if it is another backend's.
@@ -73,12 +73,12 @@ any_handle! {
 }
 
 any_handle! {
-    /// An event handle and the backend that it belongs to. It is good as long as the event lives.
+    /// An event handle and the backend that it belongs to. It is valid as long as the event lives.
     AnyRawEvent, RawEvent, "AnyRawEvent::typed"
 }
 
 impl AnyRawStream {
-    /// What the value means before any driver is asked.
+    /// Returns what the value means before any driver is asked.
     pub const fn kind(self) -> HandleKind {
         HandleKind::of(self.bits)
     }

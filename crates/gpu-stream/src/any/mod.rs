@@ -1,13 +1,13 @@
 //! The backend that is chosen at run time: [`Any`].
 //!
 //! A library that is written against [`Stream`](crate::Stream) takes an [`AnyStream`] like any
-//! other vendor's stream. The program decides which backend is behind it:
+//! vendor's stream. The program chooses the backend:
 //!
 //! ```
 //! use gpu_stream::prelude::*;
 //! use gpu_stream::{Any, AnyStream};
 //!
-//! /// What a library does with its caller's stream and one of its own, which it keeps.
+//! /// Orders a library's own stream, which it keeps, between the work of its caller's stream.
 //! fn a_library<S: Stream>(caller: &S, mine: &StreamOf<S>) -> Result<(), ErrorOf<S>> {
 //!     mine.wait_stream(caller)?;
 //!     // … launch on `mine` …
@@ -22,7 +22,7 @@
 //! # Ok::<(), gpu_stream::AnyError>(())
 //! ```
 //!
-//! What it costs: a call through a table, and an allocation for each stream, event and error.
+//! Cost: an indirect call for each method, and an allocation for each stream, event and error.
 
 mod event;
 mod handle;
@@ -50,17 +50,17 @@ use crate::backends::{COMPILED, SOME_EVENTS_KEEP_OWNER, compiled};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Any;
 
-// SAFETY: every call goes to the backend that the device or handle names, which keeps the promises.
-// The owner goes with it.
+// SAFETY: every call forwards to the backend that the device or handle names, which upholds the
+// contract. The owner is forwarded with it.
 unsafe impl Backend for Any {
-    /// The name of the choice and not of a backend: streams, events and devices say who carries
-    /// them out.
+    /// The name of the choice and not of a backend. Streams, events and devices name the backend
+    /// that executes them.
     const KIND: BackendKind = BackendKind::Other("any");
 
-    /// True if it is for **one** of the backends of this build: an event of `Any` *may* keep its
-    /// stream's owner alive. False would say that none does. For the answer of one backend, ask
-    /// [`DynBackend::events_keep_owner`](crate::dynamic::DynBackend::events_keep_owner) of
-    /// [`backend`](crate::backend).
+    /// `true` if it is `true` for **one** of the backends of this build: an event of `Any` *may*
+    /// keep its stream's owner alive. For one backend, call
+    /// [`DynBackend::events_keep_owner`](crate::dynamic::DynBackend::events_keep_owner) on the
+    /// result of [`backend`](crate::backend).
     const EVENTS_KEEP_OWNER: bool = SOME_EVENTS_KEEP_OWNER;
 
     type RawStream = AnyRawStream;
@@ -69,12 +69,12 @@ unsafe impl Backend for Any {
     type Event = AnyEvent;
     type Error = AnyError;
 
-    /// What the backends that are ready say, put together: `version` lists theirs, `devices` are
-    /// those of [`devices`](Self::devices), with their names. The first call may take long: the
-    /// driver of every backend starts.
+    /// Returns the combined information of the backends that are ready. `version` lists their
+    /// versions, and `devices` are those of [`devices`](Self::devices), with their names. The first
+    /// call may take long, because it starts the driver of every backend.
     ///
     /// # Errors
-    /// If no backend is ready, the answer of the [`DefaultBackend`].
+    /// If no backend is ready, the error of the [`DefaultBackend`].
     fn probe() -> Result<BackendInfo, AnyError> {
         let found = ready()?;
         let version = |info: &BackendInfo| format!("{} {}", info.backend, info.version);
@@ -83,13 +83,13 @@ unsafe impl Backend for Any {
         Ok(BackendInfo::new(Self::KIND, versions.join(", "), devices))
     }
 
-    /// The devices of all backends that are ready, those of the [`DefaultBackend`] first.
+    /// Returns the devices of all backends that are ready, those of the [`DefaultBackend`] first.
     ///
     /// The first call may take long, as with [`probe`](Self::probe). [`device`](Self::device)
     /// counts in this list; to name a vendor's device by its own ordinal, use [`Device::new`].
     ///
     /// # Errors
-    /// If no backend is ready, the answer of the [`DefaultBackend`].
+    /// If no backend is ready, the error of the [`DefaultBackend`].
     fn devices() -> Result<Vec<Device>, AnyError> {
         let named = ready()?.into_iter().flat_map(|info| info.devices);
         Ok(named.map(|named| named.device).collect())
@@ -101,11 +101,11 @@ unsafe impl Backend for Any {
 
     fn per_thread_stream(device: Device) -> Result<PerThread<AnyStream>, AnyError> {
         let backend = compiled(device.backend())?;
-        // SAFETY: it goes into a `PerThread` right away, which does not leave this thread nor show
-        // what is inside.
+        // SAFETY: the stream is moved into a `PerThread` at once, which stays on this thread and
+        // does not expose it.
         let stream = unsafe { backend.per_thread_stream(device)? };
-        // SAFETY: it wraps this thread's default stream, as the backend says, and nobody else has
-        // the `Arc`.
+        // SAFETY: `stream` wraps this thread's default stream (contract of the backend), and no
+        // other reference to it exists.
         Ok(unsafe { PerThread::new_unchecked(AnyStream::from(stream)) })
     }
 
@@ -127,11 +127,11 @@ unsafe impl Backend for Any {
         owner: KeepAlive,
     ) -> Result<AnyStream, AnyError> {
         let backend = compiled(raw.backend())?;
-        device
-            .map_or(Ok(()), |device| same_vendor(raw.backend(), device, "Backend::wrap_stream"))?;
-        // SAFETY: the handle is one of this backend, by the contract of `AnyRawStream`, which the
-        // caller keeps together with the rest of the contract of `stream_from_raw_with_owner`; the backend's
-        // stream holds `owner`.
+        device.map_or(Ok(()), |device| {
+            same_vendor(raw.backend(), device, "Backend::stream_from_raw")
+        })?;
+        // SAFETY: the handle belongs to `backend`: it names that backend, and the caller upholds
+        // the contract of `stream_from_raw_with_owner`. The backend's stream holds `owner`.
         unsafe { backend.stream_from_raw_with_owner(raw.bits(), device, owner) }
             .map(AnyStream::from)
     }
@@ -142,8 +142,9 @@ unsafe impl Backend for Any {
         owner: KeepAlive,
     ) -> Result<AnyStream, AnyError> {
         let backend = compiled(raw.backend())?;
-        same_vendor(raw.backend(), device, "Backend::wrap_stream_unchecked")?;
-        // SAFETY: as in `stream_from_raw_with_owner`, and the caller promises that `device` is right.
+        same_vendor(raw.backend(), device, "Backend::stream_from_raw_unchecked")?;
+        // SAFETY: the handle belongs to `backend`, and is a stream of `device` (caller contract).
+        // The backend's stream holds `owner`.
         unsafe { backend.stream_from_raw_with_owner_unchecked(raw.bits(), device, owner) }
             .map(AnyStream::from)
     }
@@ -155,18 +156,18 @@ unsafe impl Backend for Any {
         owner: KeepAlive,
     ) -> Result<AnyEvent, AnyError> {
         let backend = compiled(raw.backend())?;
-        device
-            .map_or(Ok(()), |device| same_vendor(raw.backend(), device, "Backend::wrap_event"))?;
-        // SAFETY: the handle is one of this backend, by the contract of `AnyRawEvent`, which the
-        // caller keeps together with the rest of the contract of `event_from_raw_with_owner`; the backend's event
-        // holds `owner`.
+        device.map_or(Ok(()), |device| {
+            same_vendor(raw.backend(), device, "Backend::event_from_raw")
+        })?;
+        // SAFETY: the handle belongs to `backend`: it names that backend, and the caller upholds
+        // the contract of `event_from_raw_with_owner`. The backend's event holds `owner`.
         unsafe { backend.event_from_raw_with_owner(raw.bits(), device, options, owner) }
             .map(AnyEvent::from)
     }
 }
 
-/// The backends that can be used, the default one first; if there is none, why the default one
-/// cannot.
+/// Returns the backends that are ready, the default one first. If none is ready, returns the
+/// default one's error.
 fn ready() -> Result<Vec<BackendInfo>, AnyError> {
     let (mut first, mut others, mut why_not) = (Vec::new(), Vec::new(), None);
     for backend in COMPILED {

@@ -14,8 +14,8 @@ use super::{Any, AnyEvent, AnyRawStream};
 
 /// A stream of [`Any`] backend.
 ///
-/// It means what the stream inside means. Two are equal if the backend's type, device and handle are
-/// equal, however they came to be. Cloning one clones a share in it.
+/// It means what the stream inside means. Two are equal if the backend's type, device and handle
+/// are equal, however they were made. Cloning one clones a reference to it.
 ///
 /// ```
 /// use gpu_stream::prelude::*;
@@ -30,14 +30,14 @@ use super::{Any, AnyEvent, AnyRawStream};
 pub struct AnyStream(SharedStream);
 
 impl AnyStream {
-    /// `stream`, with its backend forgotten by the types. [`downcast_ref`](Self::downcast_ref)
-    /// finds it again.
+    /// Wraps `stream`, and hides its backend's types. [`downcast_ref`](Self::downcast_ref) returns
+    /// the typed stream.
     ///
-    /// It may be a stream of a backend that this crate does not know. Everything works on it, its own
-    /// `new_stream` and `new_event` among it. A constructor of [`Any`], `Any::new_stream` for
-    /// instance, answers [`NotCompiled`](crate::ErrorKind::NotCompiled) for its device.
+    /// It may be a stream of a backend that this crate does not know. Everything works on it,
+    /// including its own `new_stream` and `new_event`. A constructor of [`Any`], `Any::new_stream`
+    /// for instance, returns [`NotCompiled`](crate::ErrorKind::NotCompiled) for its device.
     ///
-    /// A thread's default stream stays on its thread, and does not come in here:
+    /// A thread's default stream stays on its thread, and cannot be wrapped:
     ///
     /// ```compile_fail,E0277
     /// use gpu_stream::prelude::*;
@@ -53,12 +53,12 @@ impl AnyStream {
         AnyStream(std::sync::Arc::new(stream))
     }
 
-    /// The stream as the type that it is, if that is `S`: to launch work the way its backend does.
+    /// Returns the typed stream, if its type is `S`, to launch work as its backend does.
     pub fn downcast_ref<S: Stream>(&self) -> Option<&S> {
         self.0.as_any().downcast_ref()
     }
 
-    /// The stream in its object-safe form.
+    /// Returns the stream in its object-safe form.
     pub fn as_dyn(&self) -> &(dyn DynStream + Send + Sync) {
         &*self.0
     }
@@ -67,13 +67,13 @@ impl AnyStream {
         self.0.as_any().type_id() == other.0.as_any().type_id()
     }
 
-    // The backend by its type: the name in the handle may be another backend's, too.
+    // Names the backend by its type: two backends can have the name in the handle.
     fn identity(&self) -> (TypeId, Device, AnyRawStream) {
         (self.0.backend_type(), self.device(), self.raw())
     }
 }
 
-/// For streams from a [`DynBackend`](crate::dynamic::DynBackend).
+/// Converts streams from a [`DynBackend`](crate::dynamic::DynBackend).
 impl From<SharedStream> for AnyStream {
     fn from(stream: SharedStream) -> Self {
         AnyStream(stream)
@@ -100,9 +100,9 @@ impl Hash for AnyStream {
     }
 }
 
-// SAFETY: every answer is that of the stream inside. `DynStream` is sealed: only a `Stream` is one,
-// which upholds the contract. `wait_stream` below orders by the backend's own `wait_stream`, or by
-// a record of the other stream.
+// SAFETY: every method forwards to the stream inside. `DynStream` is sealed: only a `Stream`
+// implements it, and that upholds the contract. `wait_stream` below uses the backend's own
+// `wait_stream`, or a record of the other stream.
 unsafe impl Stream for AnyStream {
     type Backend = Any;
 
@@ -146,11 +146,11 @@ unsafe impl Stream for AnyStream {
         self.0.wait_event(event.as_dyn())
     }
 
-    /// As [`Stream::wait_stream`], by the backend's own way.
+    /// Makes this stream wait for `other`, by the backend's own [`Stream::wait_stream`].
     ///
     /// # Errors
-    /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if the other stream is another
-    /// backend's; else the backend's.
+    /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if the other stream belongs to
+    /// another backend; otherwise the backend's errors.
     fn wait_stream<O: Stream<Backend = Any>>(&self, other: &O) -> Result<(), AnyError> {
         let (expected, given) = (self.0.backend(), other.raw().backend());
         if expected != given {
@@ -160,8 +160,8 @@ unsafe impl Stream for AnyStream {
         match (other as &dyn Typeless).downcast_ref::<AnyStream>() {
             Some(other) if self == other => Ok(()),
             Some(other) if self.has_type_of(other) => self.0.wait_stream(other.as_dyn()),
-            // A `PerThread`, or a layer of somebody's: the stream inside cannot be reached, and a
-            // record of it can.
+            // A `PerThread`, or a foreign wrapper type: the stream inside is not accessible, but a
+            // record of it is.
             _ => self.wait_event(&other.record_event()?),
         }
     }

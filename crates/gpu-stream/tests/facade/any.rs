@@ -1,5 +1,4 @@
-//! `Any`: the same meaning behind types that know no vendor, and clear answers where two vendors
-//! meet.
+//! `Any`: the same meaning with types that name no vendor, and clear errors where two vendors meet.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -11,7 +10,7 @@ use gpu_stream::{
     HostFunc, HostStream, RawStream, StreamOwner, available, host,
 };
 
-/// A backend that no build has: a handle of one that it has would be followed.
+/// A backend that no build has. A handle of an existing backend would be dereferenced.
 const METAL: BackendKind = BackendKind::Other("metal");
 
 const CUDA: Device = Device::new(BackendKind::Cuda, 0);
@@ -36,7 +35,7 @@ fn kind_of<T>(result: Result<T, AnyError>) -> ErrorKind {
     result.err().expect("this should have failed").kind()
 }
 
-/// Work that notes its name.
+/// Returns work that appends its name to the log.
 fn note(log: &Arc<Mutex<Vec<&'static str>>>, name: &'static str) -> HostFunc {
     let log = log.clone();
     Box::new(move || log.lock().unwrap().push(name))
@@ -68,7 +67,7 @@ fn devices_are_those_of_the_backends_that_are_ready() {
 }
 
 #[test]
-fn a_stream_is_equal_to_every_wrapper_of_it() {
+fn any_stream_equals_every_wrapper_of_its_stream() {
     let stream = typed();
     let a = AnyStream::new(stream.clone());
     // SAFETY: `stream` outlives the wrapper.
@@ -91,7 +90,7 @@ fn one_handle_of_two_backends_is_two_streams() {
 }
 
 #[test]
-fn handles_keep_their_vendor() {
+fn raw_handles_reject_another_vendors_type() {
     let stream = any();
     let raw: AnyRawStream = stream.raw();
     assert_eq!(raw.backend(), BackendKind::Host);
@@ -102,11 +101,11 @@ fn handles_keep_their_vendor() {
 }
 
 #[test]
-fn a_backend_that_is_not_compiled_in_is_named_by_every_constructor() {
+fn every_constructor_reports_a_backend_that_is_not_compiled() {
     let (raw, metal) = (AnyRawStream::new(METAL, 0x7f00), Device::new(METAL, 0));
-    // SAFETY: refused before the handle is looked at, which is what this shows.
+    // SAFETY: the call is refused before the handle is used, which this test checks.
     let wrapped = unsafe { Any::stream_from_raw(raw, None) };
-    // SAFETY: likewise.
+    // SAFETY: the call is refused before the handle is used, which this test checks.
     let believed = unsafe { Any::stream_from_raw_unchecked(raw, metal) };
     let kinds = [
         kind_of(wrapped),
@@ -130,7 +129,7 @@ fn another_vendors_device_is_a_backend_mismatch() {
     // SAFETY: `stream` outlives both attempts to wrap it.
     let wrapped = unsafe { Any::stream_from_raw(stream.raw().into(), Some(CUDA)) };
     assert_eq!(kind_of(wrapped), ErrorKind::BackendMismatch);
-    // SAFETY: as above; a wrong device is refused and not believed.
+    // SAFETY: `stream` outlives the attempt; a wrong device is refused and not trusted.
     let believed = unsafe { Any::stream_from_raw_unchecked(stream.raw().into(), CUDA) };
     assert_eq!(kind_of(believed), ErrorKind::BackendMismatch);
 }
@@ -156,17 +155,17 @@ fn another_vendors_stream_or_event_is_a_backend_mismatch() {
     let text = ours.wait_event(&their_event).unwrap_err().to_string();
     assert!(text.contains("host") && text.contains("fake"), "{text}");
     let text = ours.wait_stream(&theirs).unwrap_err().to_string();
-    assert!(text.starts_with("Stream::wait_stream"), "the call is named that was made: {text}");
+    assert!(text.starts_with("Stream::wait_stream"), "the text names the call: {text}");
 }
 
 #[test]
-fn a_backends_own_error_comes_through_whole() {
+fn any_error_keeps_kind_code_and_text_of_the_backend() {
     let stream = fake();
     let event = AnyEvent::new(<Fake>::new_event(stream.device(), EventOptions::new()).unwrap());
     let error = stream.wait_event(&event).unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Driver, Some(7)));
     assert_eq!(error.to_string(), "the fake waits for nothing");
-    // What a backend does not have stays an error, too.
+    // A capability that the backend lacks stays an error, too.
     assert_eq!(kind_of(stream.launch_host_func(Box::new(|| {}))), ErrorKind::Unsupported);
     assert_eq!(kind_of(stream.id()), ErrorKind::Unsupported);
 }
@@ -178,7 +177,7 @@ fn wait_stream_orders_and_is_a_snapshot() {
     let gate = held(&first);
     first.launch_host_func(note(&log, "first")).unwrap();
     second.wait_stream(&first).unwrap();
-    let late = held(&first); // comes after the snapshot, and stays shut
+    let late = held(&first); // after the snapshot, and stays shut
     second.launch_host_func(note(&log, "second")).unwrap();
     host::wait_quiescent(&[second.downcast_ref().unwrap()]).unwrap();
     assert!(!second.query().unwrap() && log.lock().unwrap().is_empty());
@@ -209,19 +208,19 @@ fn a_per_thread_stream_can_be_waited_for() {
 }
 
 #[test]
-fn waiting_for_oneself_changes_nothing() {
+fn wait_stream_for_itself_changes_nothing() {
     let stream = any();
     stream.wait_stream(&stream.clone()).unwrap();
     stream.wait_stream(&AnyStream::new(typed())).unwrap();
     stream.synchronize().unwrap();
-    // Nobody is asked: any wait of the fake's would be an error.
+    // No backend is called: any wait on the fake would be an error.
     fake().wait_stream(&fake()).unwrap();
 }
 
-/// A layer over a stream of `Any`, as a tracing library might make one.
+/// A wrapper type around a stream of `Any`, such as a tracing library might have.
 struct Layer(AnyStream);
 
-// SAFETY: every answer is that of the stream inside.
+// SAFETY: every method forwards to the stream inside.
 unsafe impl Stream for Layer {
     type Backend = Any;
 
@@ -251,7 +250,7 @@ unsafe impl Stream for Layer {
 }
 
 #[test]
-fn a_layer_over_a_stream_can_be_waited_for() {
+fn a_wrapper_type_can_be_waited_for() {
     let log = Arc::default();
     let (first, second) = (Layer(any()), any());
     let gate = held(&first.0);
@@ -265,7 +264,7 @@ fn a_layer_over_a_stream_can_be_waited_for() {
 }
 
 #[test]
-fn events_find_their_type_again_and_keep_their_options() {
+fn any_event_keeps_its_type_and_options() {
     let event = Any::new_event(device(), EventOptions::timed()).unwrap();
     assert!(event.downcast_ref::<HostEvent>().is_some());
     assert!(event.options().is_timed());
@@ -290,8 +289,7 @@ impl Drop for Owner {
     }
 }
 
-// SAFETY: the stream lives from the creation of the value to its drop, and nothing else destroys
-// it.
+// SAFETY: the handle is a live stream until the value is dropped, and nothing else destroys it.
 unsafe impl StreamOwner<Any> for Owner {
     fn raw_stream(&self) -> AnyRawStream {
         self.raw.into()
@@ -314,9 +312,9 @@ fn an_owner_lives_as_long_as_a_wrapper() {
 }
 
 #[test]
-fn a_wrapper_on_a_promise_leaves_the_stream_as_it_was() {
+fn dropping_a_raw_wrapper_leaves_the_stream_alive() {
     let raw = host::raw::create(device(), StreamOptions::new()).unwrap();
-    // SAFETY: the stream is destroyed after the wrapper is gone.
+    // SAFETY: the stream is destroyed after the wrapper is dropped.
     drop(unsafe { Any::stream_from_raw(raw.into(), Some(device())) }.unwrap());
     assert!(host::raw::is_alive(raw));
     host::raw::destroy(raw).unwrap();

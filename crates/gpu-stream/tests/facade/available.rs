@@ -1,5 +1,4 @@
-//! `available` and `backend`: what is there, what is missing, and that the answers can be told
-//! apart.
+//! `available` and `backend`: what is present, what is missing, and that the answers differ.
 
 use crate::fake::{Fake, Probe, Ready};
 use gpu_stream::{
@@ -64,20 +63,21 @@ fn the_default_is_the_first_of_cuda_hip_and_host_that_is_compiled_in() {
 
 #[cfg(not(feature = "cuda"))]
 #[test]
-fn without_the_feature_cuda_it_says_so() {
+fn cuda_reports_not_compiled_without_its_feature() {
     let text = not_compiled(BackendKind::Cuda, "the feature `cuda`");
     assert!(text.contains("the feature `cuda`"), "{text}");
 }
 
 #[cfg(not(feature = "hip"))]
 #[test]
-fn without_the_feature_hip_it_says_so() {
+fn hip_reports_not_compiled_without_its_feature() {
     let text = not_compiled(BackendKind::Hip, "the feature `hip`");
     assert!(text.contains("the feature `hip`"), "{text}");
 }
 
 #[cfg(not(all(feature = "cuda", feature = "hip")))]
-/// The line of a backend that is not part of this build, and whose advice has these words.
+/// Checks a backend that is not part of this build, and whose advice contains `advice`. Returns its
+/// line.
 fn not_compiled(kind: BackendKind, advice: &str) -> String {
     let item = of(kind);
     assert!(!item.is_compiled() && !item.is_ready());
@@ -90,19 +90,19 @@ fn not_compiled(kind: BackendKind, advice: &str) -> String {
 
 #[cfg(feature = "cuda")]
 #[test]
-fn cuda_that_is_not_ready_says_why_everywhere() {
-    not_ready_says_why_everywhere::<gpu_stream::Cuda>("libcuda.so.1");
+fn cuda_reports_one_reason_everywhere_if_not_ready() {
+    check_one_reason_everywhere::<gpu_stream::Cuda>("libcuda.so.1");
 }
 
 #[cfg(feature = "hip")]
 #[test]
-fn hip_that_is_not_ready_says_why_everywhere() {
-    not_ready_says_why_everywhere::<gpu_stream::Hip>("libamdhip64.so");
+fn hip_reports_one_reason_everywhere_if_not_ready() {
+    check_one_reason_everywhere::<gpu_stream::Hip>("libamdhip64.so");
 }
 
-/// Whether there is a driver or not, everybody gives one answer, and nobody panics.
+/// Checks that all calls give the same answer and none panics, with or without a driver.
 #[cfg(any(feature = "cuda", feature = "hip"))]
-fn not_ready_says_why_everywhere<B: Backend>(library: &str) {
+fn check_one_reason_everywhere<B: Backend>(library: &str) {
     use gpu_stream::{Any, AnyError, StreamOptions};
     let item = of(B::KIND);
     assert!(item.is_compiled());
@@ -136,7 +136,7 @@ fn not_ready_says_why_everywhere<B: Backend>(library: &str) {
 }
 
 #[test]
-fn an_unknown_backend_is_not_compiled_and_the_way_out_is_named() {
+fn an_unknown_backend_is_not_compiled_and_the_error_names_a_remedy() {
     let error = backend(BackendKind::Other("metal")).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NotCompiled);
     let text = error.to_string();
@@ -144,14 +144,14 @@ fn an_unknown_backend_is_not_compiled_and_the_way_out_is_named() {
 }
 
 #[test]
-fn a_backend_that_is_ready_is_given_out() {
+fn backend_returns_a_backend_that_is_ready() {
     let host = backend(BackendKind::Host).unwrap();
     assert_eq!(host.kind(), BackendKind::Host);
     assert_eq!(host.devices().unwrap().len(), of(BackendKind::Host).devices().len());
 }
 
 #[test]
-fn what_is_missing_is_told_apart() {
+fn availability_distinguishes_what_is_missing() {
     let ask = |backend: &dyn gpu_stream::dynamic::DynBackend| Availability::of(backend);
 
     let ready = ask(&Fake::<Ready>::VALUE);
@@ -175,7 +175,7 @@ fn what_is_missing_is_told_apart() {
 }
 
 #[test]
-fn a_line_of_text_says_it_all() {
+fn display_is_one_line_with_the_state_of_the_backend() {
     let line = of(BackendKind::Host).to_string();
     let count = Host::devices().unwrap().len();
     let version = Host::probe().unwrap().version;

@@ -1,5 +1,5 @@
-//! A second backend, for what happens between two: it has one device, no work, and fails to start
-//! on demand.
+//! A second backend, for tests with two backends. It has one device, no work, and fails to start on
+//! demand.
 
 use std::marker::PhantomData;
 
@@ -8,12 +8,12 @@ use gpu_stream::{
     EventOptions, EventStatus, KeepAlive, PerThread, RawEvent, RawStream, Stream, StreamOptions,
 };
 
-/// How a fake backend answers `probe`.
+/// The result of a fake backend's `probe`.
 pub trait Probe: Send + Sync + 'static {
-    /// The error, if it is one, and its text.
+    /// The kind and the text of the error, if the probe fails.
     const FAILS: Option<(ErrorKind, &'static str)>;
 
-    /// Whether a wait is accepted; otherwise it is an error, which shows that it was asked for.
+    /// `true` if a wait succeeds. Otherwise it is an error, which shows that the wait was called.
     const WAITS: bool = false;
 
     /// The ordinal of the device.
@@ -65,7 +65,8 @@ impl<P: Probe> FakeStream<P> {
     }
 }
 
-// SAFETY: the streams never have work and the handles are followed by nothing, so nothing outlives an owner.
+// SAFETY: the streams never have work and no code dereferences a handle, so nothing outlives an
+// owner.
 unsafe impl<P: Probe> Backend for Fake<P> {
     const KIND: BackendKind = KIND;
     const EVENTS_KEEP_OWNER: bool = false;
@@ -94,7 +95,7 @@ unsafe impl<P: Probe> Backend for Fake<P> {
     }
 
     fn per_thread_stream(device: Device) -> Result<PerThread<FakeStream<P>>, FakeError> {
-        // SAFETY: a fake stream is a number, which means the same on every thread.
+        // SAFETY: a fake stream is a number and never has work, so it can be used on every thread.
         Ok(unsafe { PerThread::new_unchecked(Self::default_stream(device)?) })
     }
 
@@ -125,7 +126,7 @@ unsafe impl<P: Probe> Backend for Fake<P> {
     }
 }
 
-// SAFETY: there is never any work, so all of it has ended and every order holds.
+// SAFETY: there never is any work, so all of it has ended and every order holds.
 unsafe impl<P: Probe> Stream for FakeStream<P> {
     type Backend = Fake<P>;
 
@@ -157,7 +158,7 @@ unsafe impl<P: Probe> Stream for FakeStream<P> {
     }
 }
 
-// SAFETY: as for the stream: there is nothing to wait for.
+// SAFETY: there never is any work, so every event is complete.
 unsafe impl<P: Probe> Event for FakeEvent<P> {
     type Backend = Fake<P>;
 
@@ -186,7 +187,7 @@ unsafe impl<P: Probe> Event for FakeEvent<P> {
     }
 }
 
-// By hand, since a derive would ask the same of `P`.
+// Implemented by hand: a derive would require the same trait of `P`.
 impl<P> Clone for FakeStream<P> {
     fn clone(&self) -> Self {
         FakeStream(self.0, PhantomData)

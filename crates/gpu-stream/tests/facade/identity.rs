@@ -1,4 +1,4 @@
-//! Two backends of one name behind `AnyStream`, as two versions of one crate in a program are, and a
+//! Two backends of one name in `AnyStream`, such as two versions of one crate in a program. And a
 //! backend that the facade does not know.
 
 use std::collections::HashSet;
@@ -24,7 +24,7 @@ impl Probe for Other {
     const WAITS: bool = true;
 }
 
-/// Two streams of one name, device and handle.
+/// Returns two streams with one backend name, device and handle.
 fn twins() -> (AnyStream, AnyStream) {
     let one = AnyStream::new(FakeStream::<One>::new(0x1000));
     let other = AnyStream::new(FakeStream::<Other>::new(0x1000));
@@ -34,7 +34,7 @@ fn twins() -> (AnyStream, AnyStream) {
 
 #[track_caller]
 fn check_mismatch<T>(call: &str, result: Result<T, AnyError>) {
-    let error = result.err().unwrap_or_else(|| panic!("{call} said Ok, and orders nothing"));
+    let error = result.err().unwrap_or_else(|| panic!("{call} returned Ok, and orders nothing"));
     assert_eq!(error.kind(), ErrorKind::BackendMismatch, "{call}: {error}");
 }
 
@@ -64,7 +64,7 @@ fn every_call_that_orders_twins_is_a_mismatch() {
             check_mismatch("elapsed_since", new(one).elapsed_since(&new(other)));
         }
     }
-    // A stream is passed over only where it is itself.
+    // A stream is skipped only if it is the same stream.
     one.fork([&one]).unwrap();
     one.join([&one.clone()]).unwrap();
     one.wait_stream(&one).unwrap();
@@ -79,7 +79,7 @@ impl Probe for Elsewhere {
 }
 
 #[test]
-fn the_mismatch_of_twins_comes_before_that_of_their_devices() {
+fn mismatch_of_twins_is_found_before_that_of_their_devices() {
     let one = AnyStream::new(FakeStream::<One>::new(0x1000));
     let other = AnyStream::new(FakeStream::<Elsewhere>::new(0x1000));
     let new = |stream: &AnyStream| stream.new_event(EventOptions::new()).unwrap();
@@ -88,21 +88,21 @@ fn the_mismatch_of_twins_comes_before_that_of_their_devices() {
 }
 
 #[test]
-fn the_mismatch_of_twins_tells_tells_that_the_name_is_not_the_reason() {
+fn the_mismatch_of_twins_says_that_the_names_are_equal() {
     let (one, other) = twins();
     let text = one.wait_stream(&other).unwrap_err().to_string();
     assert!(text.contains("fake") && text.contains("two versions"), "{text}");
 }
 
 #[test]
-fn a_mismatched_branch_spoils_no_other() {
+fn fork_and_join_report_a_mismatched_branch() {
     let (one, other) = twins();
     let good = AnyStream::new(FakeStream::<One>::new(0x2000));
     check_mismatch("fork", one.fork([&other, &good]));
     check_mismatch("join", one.join([&other, &good]));
 }
 
-/// A library that keeps a stream of its own, as README has it.
+/// A library that keeps a stream of its own, as in the README.
 struct Library<S: Stream> {
     side: StreamOf<S>,
 }
@@ -122,9 +122,9 @@ impl<S: Stream> Library<S> {
 }
 
 #[test]
-fn a_library_runs_on_a_stream_of_a_backend_that_the_facade_does_not_know() {
+fn a_library_runs_on_a_stream_of_an_unknown_backend() {
     let caller = AnyStream::new(FakeStream::<One>::new(0x1000));
-    // By the device's name, nothing can be made of it.
+    // `Any` cannot make a stream on its device, which names an unknown backend.
     let by_device = Any::new_stream(caller.device(), StreamOptions::new());
     assert_eq!(by_device.unwrap_err().kind(), ErrorKind::NotCompiled);
     let library = Library::new(&caller).unwrap();

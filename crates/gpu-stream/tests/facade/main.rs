@@ -1,4 +1,4 @@
-//! The facade's own tests, as one program.
+//! The facade's tests, in one program.
 
 mod any;
 mod available;

@@ -1,5 +1,6 @@
-//! The CUDA backend's fake driver, with the extension's kernel in it, which works at once on the
-//! host's memory. It shows that arguments arrive and errors come out; of a GPU it shows nothing.
+//! The CUDA backend's fake driver with the extension's kernel, which runs at once on host memory.
+//!
+//! It tests that arguments reach the driver and that errors are reported. It tests nothing about a GPU.
 
 #![allow(non_snake_case, clippy::missing_safety_doc, clippy::undocumented_unsafe_blocks)]
 
@@ -53,7 +54,7 @@ pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, _which: c_int, 
     0
 }
 
-/// Memory below the first page is nobody's; an address that ends in 8 is the second device's.
+/// Returns the device of an address: device 1 if it ends in 8, else device 0. Fails below the first page.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuPointerGetAttribute(value: *mut c_void, which: c_int, address: u64) -> c_int {
     // CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
@@ -64,7 +65,7 @@ pub unsafe extern "C" fn cuPointerGetAttribute(value: *mut c_void, which: c_int,
     0
 }
 
-/// How many kernels were launched.
+/// Returns the number of launched kernels.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_launches() -> usize {
     LAUNCHES.load(SeqCst)

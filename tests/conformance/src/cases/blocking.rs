@@ -1,23 +1,23 @@
-//! Blocking streams, which the default stream of their context waits for, and which wait for it.
+//! Blocking streams: they and the default stream of their context wait for each other's work.
 
 use super::support::*;
 
 const BLOCKING: StreamOptions = StreamOptions::new().blocking(true);
 
-/// A blocking stream of ours, or a skip where the backend has none.
+/// Creates a blocking stream of the backend; a skip where the backend has none.
 fn blocking_on<F: Fixture>(device: Device) -> Result<StreamOf<F>, Verdict> {
     optional("blocking streams", F::Backend::new_stream(device, BLOCKING))
 }
 
-/// `blocking` is never ignored: the stream is made and says so, or it is refused as unsupported, and the
-/// error names the option.
+/// Checks that `blocking` is never ignored: the new stream reports it, or the call is refused as
+/// unsupported and the error names the option.
 pub fn blocking_is_never_ignored<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     for made in [F::Backend::new_stream(device, BLOCKING), stream(fx)?.new_stream(BLOCKING)] {
         match made {
             Ok(stream) => {
                 let is_blocking = optional("question for blocking", stream.is_blocking())?;
-                check(is_blocking, "a blocking stream says that it is not")?;
+                check(is_blocking, "a blocking stream reports that it is not")?;
             }
             Err(error) => {
                 check_eq("the kind of the error", error.kind(), ErrorKind::Unsupported)?;
@@ -28,16 +28,20 @@ pub fn blocking_is_never_ignored<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A stream says whether it is blocking: our own, foreign ones by every wrapper, and the default stream.
-pub fn blocking_is_told<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that a stream reports whether it is blocking: the backend's own, foreign ones by every
+/// wrapper, and the default stream.
+pub fn blocking_is_reported<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let ours = blocking_on::<F>(device)?;
     check(ours.is_blocking()? && ours.clone().is_blocking()?, "a blocking stream is not")?;
     check(ours.new_stream(BLOCKING)?.is_blocking()?, "a blocking stream of a stream is not")?;
-    check(!ours.new_stream(StreamOptions::new())?.is_blocking()?, "blocking was not asked for")?;
-    check(!stream(fx)?.is_blocking()?, "an ordinary stream says that it is blocking")?;
+    check(
+        !ours.new_stream(StreamOptions::new())?.is_blocking()?,
+        "a stream without the option is blocking",
+    )?;
+    check(!stream(fx)?.is_blocking()?, "an ordinary stream reports that it is blocking")?;
     let default = F::Backend::default_stream(device)?;
-    check(default.is_blocking()?, "the default stream says that it is not blocking")?;
+    check(default.is_blocking()?, "the default stream reports that it is not blocking")?;
     for options in [StreamOptions::new(), BLOCKING] {
         let theirs = fx.foreign(device, options)?;
         // SAFETY: `theirs` outlives the wrapper; nothing is recorded.
@@ -47,8 +51,8 @@ pub fn blocking_is_told<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Work of the default stream waits for earlier work of a blocking stream, ours or foreign, and the other
-/// way round.
+/// Checks that work of the default stream waits for earlier work of a blocking stream, own or
+/// foreign, and vice versa.
 pub fn blocking_orders_with_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let default = F::Backend::default_stream(device)?;
@@ -71,8 +75,8 @@ pub fn blocking_orders_with_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A stream that is not blocking goes on while the default stream is held, and the default stream while
-/// that stream is.
+/// Checks that a stream that is not blocking continues while the default stream is held back, and
+/// vice versa.
 pub fn ordinary_streams_spare_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     drop(blocking_on::<F>(device)?);

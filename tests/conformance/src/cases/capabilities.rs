@@ -8,7 +8,8 @@ use std::thread;
 
 use super::support::*;
 
-/// The range of priorities contains the normal one, and the most urgent is the lowest number.
+/// Checks that the range of priorities contains the normal one, and the most urgent is the lowest
+/// number.
 pub fn priority_range_holds_zero<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         let range = optional("priorities", F::Backend::priority_range(device))?;
@@ -20,8 +21,8 @@ pub fn priority_range_holds_zero<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Every priority of the range is accepted and given back; a stream has the normal one unless
-/// asked.
+/// Checks that every priority of the range is accepted and returned; a stream has the normal one
+/// unless its options say otherwise.
 pub fn priority_is_kept<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let range = optional("priorities", F::Backend::priority_range(device))?;
@@ -41,7 +42,7 @@ pub fn priority_is_kept<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the default priority", stream(fx)?.priority()?, 0)
 }
 
-/// A priority outside of the range is refused, and the error names it and the range.
+/// Checks that a priority outside of the range is refused, and the error names it and the range.
 pub fn priority_out_of_range<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let range = optional("priorities", F::Backend::priority_range(device))?;
@@ -55,8 +56,7 @@ pub fn priority_out_of_range<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Order holds whatever the priorities are: an urgent stream that waits for one that is not still
-/// waits.
+/// Checks that priorities do not change order: an urgent stream still waits for a less urgent one.
 pub fn priority_changes_no_order<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let range = optional("priorities", F::Backend::priority_range(device))?;
@@ -73,8 +73,8 @@ pub fn priority_changes_no_order<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &copy)
 }
 
-/// Two streams have two ids, wrappers of one stream have one, and a new stream does not get that of
-/// a stream that is gone.
+/// Checks that two streams have two ids, all wrappers of one stream have one id, and a new stream
+/// does not get the id of a destroyed one.
 pub fn ids_are_unique<F: Fixture>(fx: &F) -> Outcome {
     let mut seen = Vec::new();
     for _ in 0..16 {
@@ -94,7 +94,7 @@ pub fn ids_are_unique<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A stream that is not captured says so, idle and pending.
+/// Checks that a stream that is not captured has capture status `None`, idle and pending.
 pub fn capture_status_is_none<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let status = optional("capture status", stream.capture_status())?;
@@ -104,7 +104,8 @@ pub fn capture_status_is_none<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the capture status when idle", stream.capture_status()?, CaptureStatus::None)
 }
 
-/// A host function runs after the work before it, and the work after it runs when it has returned.
+/// Checks that a host function runs after the work before it, and the work after it runs when the
+/// function has returned.
 pub fn host_function_is_in_order<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -116,15 +117,15 @@ pub fn host_function_is_in_order<F: Fixture>(fx: &F) -> Outcome {
     let after = work(fx, &stream)?;
     check_held(fx, &[&stream], &after)?;
     let entries = || log.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    check_eq("what ran behind a shut gate", entries(), Vec::<i32>::new())?;
+    check_eq("what ran after a shut gate", entries(), Vec::<i32>::new())?;
     fx.open(&gate);
     stream.synchronize()?;
     check_eq("the order of the host functions", entries(), (0..20).collect())?;
     check_done(fx, &after)
 }
 
-/// A stream's functions never run two at once, and the next one starts when the one before has
-/// returned.
+/// Checks that two host functions of a stream never run at once: the next one starts after the
+/// previous one has returned.
 pub fn host_functions_do_not_overlap<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -142,7 +143,7 @@ pub fn host_functions_do_not_overlap<F: Fixture>(fx: &F) -> Outcome {
     let first = task(Box::new(move || {
         let inside_the_call = thread::current().id() == submitter;
         let _ = started.send(inside_the_call);
-        // Ends when the case lets it, or when the case is over.
+        // Ends when the case releases it, or when the case ends.
         let _ = if inside_the_call { Ok(()) } else { released.recv() };
     }));
     optional("host functions", stream.launch_host_func(first))?;
@@ -167,7 +168,8 @@ pub fn host_functions_do_not_overlap<F: Fixture>(fx: &F) -> Outcome {
     check_eq("how many functions ran at once", most.load(Ordering::SeqCst), 1)
 }
 
-/// A host function has run and what it held is dropped before the stream says that it is done.
+/// Checks that a host function has run, and everything it held is dropped, before the stream is
+/// done.
 pub fn host_function_is_dropped_before_done<F: Fixture>(fx: &F) -> Outcome {
     struct Held(Arc<AtomicUsize>);
     impl Drop for Held {

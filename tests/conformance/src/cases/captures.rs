@@ -1,4 +1,4 @@
-//! Captures that another library runs: the caller's stream is captured, and the library that is given
+//! Captures that another library runs: the caller's stream is captured, and the library that gets
 //! the stream does not know. Skipped where the backend has no graphs.
 
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::thread;
 use super::support::*;
 use crate::fixture::CaptureMode;
 
-/// A stream that a capture holds, from its begin on. A case that fails drops it, which ends the
-/// capture: else the driver would refuse calls of the cases that follow.
+/// A stream that is being captured. Dropping it ends the capture: if a case fails, the driver would
+/// otherwise refuse calls of the cases that follow.
 struct Capture<'f, F: Fixture> {
     fx: &'f F,
     stream: StreamOf<F>,
@@ -36,7 +36,8 @@ impl<'f, F: Fixture> Capture<'f, F> {
         )
     }
 
-    /// Checks that a call was refused as one in a capture, which lives. Returns the error's text.
+    /// Checks that a call was refused as [`Capturing`](ErrorKind::Capturing), and that the capture
+    /// survives. Returns the error's text.
     #[track_caller]
     fn check_refused<T, E: Error>(
         &self,
@@ -48,7 +49,7 @@ impl<'f, F: Fixture> Capture<'f, F> {
         Ok(text)
     }
 
-    /// Ends the capture, and runs the graph once if `launch` says so.
+    /// Ends the capture, and runs the graph once if `launch` is set.
     fn end(mut self, launch: bool) -> Result<Option<usize>, Verdict> {
         self.ended = true;
         let nodes = self.fx.end_capture(&self.stream, launch)?;
@@ -67,7 +68,7 @@ impl<F: Fixture> Drop for Capture<'_, F> {
     }
 }
 
-/// A foreign stream, as a caller hands it in.
+/// Creates a foreign stream, as a caller passes it to a library.
 fn callers<F: Fixture>(fx: &F) -> Result<StreamOf<F>, Verdict> {
     Ok(F::Backend::stream_from_owner(Arc::new(foreign(fx)?), None)?)
 }
@@ -78,8 +79,8 @@ fn check_nodes(nodes: Option<usize>, least: usize) -> Outcome {
     check(nodes >= least, format_args!("the graph has {nodes} nodes, and should have {least}"))
 }
 
-/// Query and synchronize of a captured stream are refused, and the capture lives; `capture_status`
-/// tells it.
+/// Checks that query and synchronize of a captured stream are refused, and the capture survives;
+/// `capture_status` reports it.
 pub fn question_about_a_captured_stream<F: Fixture>(fx: &F) -> Outcome {
     let (from, to) = (fx.data(device(fx)?, 1)?, fx.data(device(fx)?, 0)?);
     for mode in CaptureMode::ALL {
@@ -102,8 +103,8 @@ pub fn question_about_a_captured_stream<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the number that captured work would change", fx.load(&to)?, 0)
 }
 
-/// An event that was recorded in a capture is `Capturing` while that goes on, `InvalidEvent` after it,
-/// and good again once it is recorded outside.
+/// Checks that an event recorded in a capture is `Capturing` while the capture lasts,
+/// `InvalidEvent` after it, and valid again once it is recorded outside.
 pub fn event_of_a_capture<F: Fixture>(fx: &F) -> Outcome {
     let other = stream(fx)?;
     for mode in CaptureMode::ALL {
@@ -136,7 +137,8 @@ pub fn event_of_a_capture<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A stream that waits for a captured one is captured, too: what it is given goes into the graph.
+/// Checks that a stream that waits for a captured one is captured, too: its later work becomes part
+/// of the graph.
 pub fn waiter_is_taken_into_the_capture<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     for mode in CaptureMode::ALL {
@@ -153,7 +155,7 @@ pub fn waiter_is_taken_into_the_capture<F: Fixture>(fx: &F) -> Outcome {
         capture.check_alive("a wait in both directions")?;
         check_nodes(capture.end(true)?, 2)?;
         check_eq("the number that the graph copies", fx.load(&numbers[2])?, 1)?;
-        // HIP 5.2 leaves the branch in the capture that is over.
+        // HIP 5.2 leaves the branch in the ended capture.
         if !fx.is_capturing(&side)? {
             let after = work(fx, &side)?;
             side.synchronize()?;
@@ -163,8 +165,8 @@ pub fn waiter_is_taken_into_the_capture<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A library that forks to streams of its own, makes one, joins them and drops them inside a capture
-/// adds its nodes and breaks nothing.
+/// Checks that inside a capture, a library that forks to its own streams, makes one, joins them and
+/// drops them adds its nodes and breaks nothing.
 pub fn library_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     for mode in CaptureMode::ALL {
@@ -194,7 +196,7 @@ pub fn library_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Branches of a branch, joined in reverse, add their nodes and break nothing.
+/// Checks that branches of a branch, joined in reverse, add their nodes and break nothing.
 pub fn nested_forks_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
     fx.captures_nested_forks()?;
     let device = device(fx)?;
@@ -222,8 +224,8 @@ pub fn nested_forks_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A captured stream that waits for its own latest record, or for itself, goes on, and its graph has no
-/// node more.
+/// Checks that a captured stream that waits for its own latest record, or for itself, continues,
+/// and its graph gets no extra node.
 pub fn own_record_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
     let (from, to) = (fx.data(device(fx)?, 1)?, fx.data(device(fx)?, 0)?);
     for mode in CaptureMode::ALL {
@@ -236,18 +238,18 @@ pub fn own_record_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
             if waits {
                 caller.wait_event(&event)?;
                 caller.wait_stream(&caller.clone())?;
-                capture.check_alive("a wait for the own record")?;
+                capture.check_alive("a wait for its own record")?;
             }
             fx.copy(caller, &from, &to)?;
             counts.push(capture.end(true)?);
         }
-        check_eq("the nodes of the graph with waits for oneself", counts[1], counts[0])?;
+        check_eq("the nodes of the graph with waits for itself", counts[1], counts[0])?;
     }
     check_eq("the number that the graph copies", fx.load(&to)?, 1)
 }
 
-/// A captured stream that would wait for work outside its capture is refused before anything breaks,
-/// whichever call asks for it, and the text names both.
+/// Checks that a captured stream that would wait for work outside its capture is refused before
+/// anything breaks, whichever call requests it. The text names both.
 pub fn wait_for_uncaptured_work<F: Fixture>(fx: &F) -> Outcome {
     let (from, to) = (fx.data(device(fx)?, 1)?, fx.data(device(fx)?, 0)?);
     for mode in CaptureMode::ALL {
@@ -276,7 +278,8 @@ pub fn wait_for_uncaptured_work<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A wait of a captured stream for another capture is refused, both are named, and both captures live.
+/// Checks that a wait of a captured stream for another capture is refused, the text names both, and
+/// both captures survive.
 pub fn wait_between_captures<F: Fixture>(fx: &F) -> Outcome {
     let (from, to) = (fx.data(device(fx)?, 1)?, fx.data(device(fx)?, 0)?);
     for mode in CaptureMode::ALL {
@@ -300,8 +303,8 @@ pub fn wait_between_captures<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A host function for a captured stream is refused and dropped, and the text gives the reason: a graph
-/// may be launched many times.
+/// Checks that a host function for a captured stream is refused and dropped, and the text gives the
+/// reason: a graph may be launched many times.
 pub fn host_function_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
     for mode in CaptureMode::ALL {
         let capture = Capture::begin(fx, mode)?;
@@ -320,8 +323,8 @@ pub fn host_function_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Questions about streams outside of a capture leave it alive, of its own thread and of another, in
-/// every mode.
+/// Checks that queries of streams outside a capture leave it alive, on its own thread and on
+/// another, in every mode.
 pub fn questions_beside_a_capture<F: Fixture>(fx: &F) -> Outcome {
     let (from, to) = (fx.data(device(fx)?, 1)?, fx.data(device(fx)?, 0)?);
     for mode in CaptureMode::ALL {
@@ -332,7 +335,7 @@ pub fn questions_beside_a_capture<F: Fixture>(fx: &F) -> Outcome {
         let theirs = Arc::new(foreign(fx)?);
         let capture = Capture::begin(fx, mode)?;
         fx.copy(&capture.stream, &from, &to)?;
-        let ask = |whose: &str| -> Outcome {
+        let query_all = |whose: &str| -> Outcome {
             let step = |call: &str, outcome: Outcome| {
                 outcome?;
                 capture.check_alive(&format!("{call}, on {whose} thread"))
@@ -351,10 +354,10 @@ pub fn questions_beside_a_capture<F: Fixture>(fx: &F) -> Outcome {
             drop(wrapped);
             step("dropping a wrapper", Ok(()))
         };
-        ask("the capturing")?;
+        query_all("the capturing")?;
         thread::scope(|scope| {
-            let asked = scope.spawn(|| (0..20).try_for_each(|_| ask("another")));
-            asked.join().unwrap_or_else(|_| Err(Verdict::failed("a question panicked")))
+            let other = scope.spawn(|| (0..20).try_for_each(|_| query_all("another")));
+            other.join().unwrap_or_else(|_| Err(Verdict::failed("a query panicked")))
         })?;
         check_nodes(capture.end(false)?, 1)?;
         fx.open(&gate);
@@ -363,7 +366,7 @@ pub fn questions_beside_a_capture<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Checks that a question was answered so, or refused because of the capture beside it.
+/// Checks that a query returned `wanted`, or was refused because of the capture beside it.
 #[track_caller]
 fn answered<T: PartialEq + std::fmt::Debug, E: Error>(
     result: Result<T, E>,

@@ -1,8 +1,9 @@
-//! Devices: which one a stream belongs to, and what happens to a wrong one.
+//! Devices: which one a stream belongs to, and what a wrong one leads to.
 
 use super::support::*;
 
-/// The devices are numbered from 0, belong to the backend, and are those that the probe names.
+/// Checks that the devices are numbered from 0, belong to the backend, and are those that the probe
+/// names.
 pub fn devices_are_listed<F: Fixture>(fx: &F) -> Outcome {
     let devices = F::Backend::devices()?;
     let info = F::Backend::probe()?;
@@ -22,7 +23,7 @@ pub fn devices_are_listed<F: Fixture>(fx: &F) -> Outcome {
     check_names(&text, Device::new(F::Backend::KIND, beyond))
 }
 
-/// Without a device, a wrapper has that of the handle.
+/// Checks that without a given device, a wrapper has the device of the handle.
 pub fn device_comes_from_the_handle<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         let foreign = fx.foreign(device, StreamOptions::new())?;
@@ -33,7 +34,7 @@ pub fn device_comes_from_the_handle<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A right device is accepted.
+/// Checks that a right device is accepted.
 pub fn device_given_right<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         let foreign = fx.foreign(device, StreamOptions::new())?;
@@ -47,7 +48,7 @@ pub fn device_given_right<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A wrong device is refused while wrapping, and the error names both.
+/// Checks that a wrong device is refused while wrapping, and the error names both.
 pub fn device_given_wrong<F: Fixture>(fx: &F) -> Outcome {
     let (first, second) = two_devices(fx)?;
     for (actual, given) in [(first, second), (second, first)] {
@@ -62,15 +63,16 @@ pub fn device_given_wrong<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A device that is not there is refused by every call that takes one, and the error names it.
+/// Checks that a device that does not exist is refused by every call that takes one, and the error
+/// names it.
 pub fn device_that_is_not_there<F: Fixture>(fx: &F) -> Outcome {
     refused_everywhere(fx, absent_device(fx), ErrorKind::InvalidDevice)
 }
 
-/// Another backend's device is refused by every call that takes one, and the error names both
-/// backends.
+/// Checks that another backend's device is refused by every call that takes one, and the error
+/// names both backends.
 pub fn device_of_another_backend<F: Fixture>(fx: &F) -> Outcome {
-    let other = gpu_stream_core::BackendKind::Other("stranger");
+    let other = gpu_stream_core::BackendKind::Other("null");
     refused_everywhere(fx, Device::new(other, 0), ErrorKind::BackendMismatch)
 }
 
@@ -90,14 +92,14 @@ fn refused_everywhere<F: Fixture>(fx: &F, given: Device, kind: ErrorKind) -> Out
     if !matches!(&range, Err(error) if error.kind() == ErrorKind::Unsupported) {
         named(check_err("priority_range", range, kind)?)?;
     }
-    // SAFETY: handle 0 is always there, on any device.
+    // SAFETY: handle 0 always exists, on any device.
     let zero = unsafe { F::Backend::stream_from_raw(fx.raw_stream(0), Some(given)) };
     named(check_err("stream_from_raw of handle 0", zero, kind)?)?;
     let foreign = foreign(fx)?;
     // SAFETY: `foreign` outlives the wrapper, if there is one; nothing is recorded.
     let wrapped = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), Some(given)) };
     match wrapped {
-        // For a handle that knows its device, a device that is not there is as wrong as any other.
+        // If the handle has a known device, a device that does not exist is wrong like any other.
         Err(error) if error.kind() == ErrorKind::DeviceMismatch => {
             check_names(&error.to_string(), given)?;
         }
@@ -106,7 +108,7 @@ fn refused_everywhere<F: Fixture>(fx: &F, given: Device, kind: ErrorKind) -> Out
     fx.foreign_works(&foreign)
 }
 
-/// An owner that names the wrong device is found.
+/// Checks that an owner that names the wrong device is an error.
 pub fn owner_names_a_wrong_device<F: Fixture>(fx: &F) -> Outcome {
     let (_, second) = two_devices(fx)?;
     let (owner, watch) = watched(fx, Some(second))?;
@@ -115,7 +117,7 @@ pub fn owner_names_a_wrong_device<F: Fixture>(fx: &F) -> Outcome {
     watch.check_gone("wrapping failed")
 }
 
-/// An owner and a caller that name different devices are found.
+/// Checks that an owner and a caller that name different devices are an error.
 pub fn owner_and_caller_disagree<F: Fixture>(fx: &F) -> Outcome {
     let (first, second) = two_devices(fx)?;
     let (owner, watch) = watched(fx, Some(first))?;
@@ -126,8 +128,7 @@ pub fn owner_and_caller_disagree<F: Fixture>(fx: &F) -> Outcome {
     watch.check_gone("wrapping failed")
 }
 
-/// New streams and events, and events that `record_event` makes, are of the device that was asked
-/// for.
+/// Checks that new streams and events, and events from `record_event`, are on the requested device.
 pub fn new_things_are_on_their_device<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         let stream = stream_on::<F>(device)?;
@@ -144,7 +145,8 @@ pub fn new_things_are_on_their_device<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Every call answers the same whichever device is current, and leaves that device current.
+/// Checks that every call returns the same whichever device is current, and leaves that device
+/// current.
 pub fn current_device_does_not_matter<F: Fixture>(fx: &F) -> Outcome {
     let devices = fx.devices()?;
     for &current in &devices {
@@ -166,14 +168,14 @@ pub fn current_device_does_not_matter<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A call that is refused, or whose answer is that work is pending, leaves the thread's state as it
-/// was.
+/// Checks that a call that is refused, or that reports pending work, leaves the thread's state as
+/// it was.
 pub fn errors_leave_the_thread_as_found<F: Fixture>(fx: &F) -> Outcome {
     let before = fx.thread_state()?;
     let (stream, gate) = gated(fx)?;
     let event = stream.record_event()?;
     check(!stream.query()? && !event.query()?, "done, with the gate shut")?;
-    // Before anything else is called: some drivers note the outcome of the last call only.
+    // Checked before any other call: some drivers keep only the outcome of the last call.
     check_eq("the thread's state after queries", fx.thread_state()?, before.clone())?;
     let absent = absent_device(fx);
     check_err(

@@ -1,4 +1,4 @@
-//! The object-safe form: it says what the typed form says, and tells two vendors apart.
+//! The object-safe form: it behaves as the typed form does, and distinguishes two vendors.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ fn backend<F: Fixture>(fx: &F) -> Result<&dyn DynBackend, Verdict> {
     fx.dynamic().ok_or_else(|| Verdict::inapplicable("the backend has no object-safe form"))
 }
 
-/// Another vendor.
-fn stranger_backend() -> &'static dyn DynBackend {
+/// Returns a backend of another vendor.
+fn null_backend() -> &'static dyn DynBackend {
     &NullBackend
 }
 
-/// A stream in both forms: the object, and a typed wrapper of the same handle for the fixture to
-/// work with.
+/// Returns a stream in both forms: the object, and a typed wrapper of the same handle for the
+/// fixture.
 fn both_forms<F: Fixture>(fx: &F) -> Result<(SharedStream, StreamOf<F>), Verdict> {
     let object = backend(fx)?.new_stream(device(fx)?, StreamOptions::new())?;
     let typed = object.as_any().downcast_ref::<StreamOf<F>>();
@@ -27,7 +27,7 @@ fn both_forms<F: Fixture>(fx: &F) -> Result<(SharedStream, StreamOf<F>), Verdict
     Ok((object, typed))
 }
 
-/// Handle, device, backend and options are those of the typed form.
+/// Checks that handle, device, backend and options of an object are those of the typed form.
 pub fn object_says_the_same<F: Fixture>(fx: &F) -> Outcome {
     let backend = backend(fx)?;
     check_eq("the kind", backend.kind(), F::Backend::KIND)?;
@@ -48,7 +48,7 @@ pub fn object_says_the_same<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the event's status", event.status()?, EventStatus::Unrecorded)
 }
 
-/// A wait by way of the object holds back what a wait by way of the type does.
+/// Checks that a wait through the object holds back the same work as a wait through the type.
 pub fn object_orders_the_same<F: Fixture>(fx: &F) -> Outcome {
     for by_event in [true, false] {
         let (first, first_typed) = both_forms(fx)?;
@@ -77,7 +77,7 @@ pub fn object_orders_the_same<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Elapsed time by way of the objects has the typed form's errors and answers.
+/// Checks that elapsed time through the objects has the typed form's errors and results.
 pub fn object_times_the_same<F: Fixture>(fx: &F) -> Outcome {
     let (stream, typed) = both_forms(fx)?;
     let new = |options| backend(fx)?.new_event(typed.device(), options).map_err(Verdict::from);
@@ -93,7 +93,7 @@ pub fn object_times_the_same<F: Fixture>(fx: &F) -> Outcome {
     check(time >= 0.0, format_args!("elapsed to a later event is {time}"))
 }
 
-/// The optional capabilities answer what the typed form answers.
+/// Checks that the optional capabilities of an object return what the typed form returns.
 pub fn object_has_the_same_capabilities<F: Fixture>(fx: &F) -> Outcome {
     let (object, typed) = both_forms(fx)?;
     check_eq("priority", object.priority().ok(), typed.priority().ok())?;
@@ -103,7 +103,7 @@ pub fn object_has_the_same_capabilities<F: Fixture>(fx: &F) -> Outcome {
     check_eq("range", range.ok(), F::Backend::priority_range(typed.device()).ok())
 }
 
-/// Wrapping by way of the object neither owns nor destroys, and checks the device.
+/// Checks that wrapping through the object neither owns nor destroys, and checks the device.
 pub fn object_wraps_the_same<F: Fixture>(fx: &F) -> Outcome {
     let backend = backend(fx)?;
     let (foreign, device) = (foreign(fx)?, device(fx)?);
@@ -115,7 +115,7 @@ pub fn object_wraps_the_same<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the wrapper's device", wrapped.device(), device)?;
     drop(wrapped);
     fx.foreign_works(&foreign)?;
-    // SAFETY: it is refused, or else names a stream that is always there.
+    // SAFETY: handle 2 is refused, or else names a stream that always exists.
     let two = unsafe { backend.stream_from_raw_with_owner(2, Some(device), KeepAlive::none()) };
     check_names(
         &check_err("wrapping handle 2", two, ErrorKind::InvalidHandle)?,
@@ -123,7 +123,7 @@ pub fn object_wraps_the_same<F: Fixture>(fx: &F) -> Outcome {
     )
 }
 
-/// An error keeps its kind and its text.
+/// Checks that an error of an object keeps its kind and its text.
 pub fn object_keeps_the_errors<F: Fixture>(fx: &F) -> Outcome {
     let (backend, absent) = (backend(fx)?, absent_device(fx));
     let object = backend.new_stream(absent, StreamOptions::new());
@@ -133,29 +133,30 @@ pub fn object_keeps_the_errors<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the text of the error", text, wanted)
 }
 
-/// The streams and events that an object makes of its own context are those of the typed form, and so is
-/// what it says of blocking.
-pub fn object_makes_the_same_kin<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that the streams and events that an object makes in its own context are those of the
+/// typed form, and so is `is_blocking`.
+pub fn object_makes_the_same_objects<F: Fixture>(fx: &F) -> Outcome {
     let (object, typed) = both_forms(fx)?;
-    let kin = object.new_stream(StreamOptions::new())?;
+    let derived = object.new_stream(StreamOptions::new())?;
     let event = object.new_event(EventOptions::timed())?;
-    check_eq("the stream's device", kin.device(), typed.device())?;
-    check(kin.raw_bits() != object.raw_bits(), "new_stream gave the stream itself")?;
-    check(kin.as_any().is::<StreamOf<F>>(), "the new stream is not the backend's type")?;
+    check_eq("the stream's device", derived.device(), typed.device())?;
+    check(derived.raw_bits() != object.raw_bits(), "new_stream gave the stream itself")?;
+    check(derived.as_any().is::<StreamOf<F>>(), "the new stream is not the backend's type")?;
     check_eq("the event's device", event.device(), typed.device())?;
     check_eq("the event's options", event.options(), EventOptions::timed())?;
     check(!event.is_foreign(), "an event of our own is foreign")?;
     check_eq("is_blocking", object.is_blocking().ok(), typed.is_blocking().ok())?;
     let gate = fx.gate(&typed)?;
     object.record(&*event)?;
-    kin.wait_event(&*event)?;
-    check(!kin.query()?, "query of an object is true while pending")?;
+    derived.wait_event(&*event)?;
+    check(!derived.query()?, "query of an object is true while pending")?;
     fx.open(&gate);
-    kin.synchronize()?;
+    derived.synchronize()?;
     check_eq("the event's status", event.status()?, EventStatus::Complete)
 }
 
-/// A foreign event by way of the object holds who waits, keeps its owner and is not destroyed.
+/// Checks that a foreign event that is wrapped through the object holds back its waiters, keeps its
+/// owner and is not destroyed.
 pub fn object_wraps_events<F: Fixture>(fx: &F) -> Outcome {
     let (object, typed) = both_forms(fx)?;
     let raw = fx.create_event(typed.device(), EventOptions::new())?;
@@ -182,20 +183,20 @@ pub fn object_wraps_events<F: Fixture>(fx: &F) -> Outcome {
     event.synchronize()?;
     drop(event);
     check_eq("how many keep the owner", Arc::strong_count(&owner), 1)?;
-    check(fx.query_bare(raw)?, "the driver calls the event pending, and it is complete")?;
+    check(fx.query_bare(raw)?, "the driver reports the event as pending, but it is complete")?;
     fx.destroy_event(raw)
 }
 
-/// Another vendor's event is refused by record, wait and elapsed time, and the error names both
-/// vendors.
+/// Checks that another vendor's event is refused by record, wait and elapsed time, and the error
+/// names both vendors.
 pub fn event_of_another_vendor<F: Fixture>(fx: &F) -> Outcome {
     let (object, typed) = both_forms(fx)?;
-    let theirs = stranger_backend();
+    let theirs = null_backend();
     let theirs = theirs.new_event(theirs.devices()?[0], EventOptions::timed())?;
     let ours = backend(fx)?.new_event(typed.device(), EventOptions::timed())?;
     let refused = |what, result| {
         let text = check_err(what, result, ErrorKind::BackendMismatch)?;
-        check_names(&text, "stranger")?;
+        check_names(&text, "null")?;
         check_names(&text, F::Backend::KIND)
     };
     refused("record", object.record(&*theirs))?;
@@ -207,14 +208,14 @@ pub fn event_of_another_vendor<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// Another vendor's stream is refused by a wait, and the error names both vendors.
+/// Checks that another vendor's stream is refused by a wait, and the error names both vendors.
 pub fn stream_of_another_vendor<F: Fixture>(fx: &F) -> Outcome {
     let (object, typed) = both_forms(fx)?;
-    let theirs = stranger_backend();
+    let theirs = null_backend();
     let theirs = theirs.default_stream(theirs.devices()?[0])?;
     for result in [object.wait_stream(&*theirs), theirs.wait_stream(&*object)] {
         let text = check_err("wait_stream", result, ErrorKind::BackendMismatch)?;
-        check_names(&text, "stranger")?;
+        check_names(&text, "null")?;
         check_names(&text, F::Backend::KIND)?;
     }
     let data = work(fx, &typed)?;
@@ -222,8 +223,8 @@ pub fn stream_of_another_vendor<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// The thread's own stream in the object-safe form is the typed form's, and waits are made both
-/// ways.
+/// Checks that the thread's own stream as an object is the typed form's stream, and waits work in
+/// both directions.
 pub fn object_of_the_own_stream<F: Fixture>(fx: &F) -> Outcome {
     let (other, typed) = both_forms(fx)?;
     let gate = fx.gate(&typed)?;
@@ -235,7 +236,7 @@ pub fn object_of_the_own_stream<F: Fixture>(fx: &F) -> Outcome {
     other.wait_stream(&*mine)?;
     let data = work(fx, &known)?;
     check(!mine.query()?, "query is true for the thread's stream, which waits")?;
-    check_eq("the number behind the gate", fx.load(&data)?, 0)?;
+    check_eq("the number after the gate", fx.load(&data)?, 0)?;
     fx.open(&gate);
     mine.synchronize()?;
     check_done(fx, &data)?;

@@ -1,5 +1,5 @@
-//! What becomes of closures that cannot run, and of what closures let go: users' code runs with nothing
-//! held, and whatever is handed to a stream ends.
+//! Closures that cannot run, and destructors that run in closures. Users' code runs while no lock
+//! is held, and every closure that is given to a stream runs or is dropped.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,22 +21,22 @@ fn check_fault<T, E: Error>(what: &str, result: Result<T, E>) -> Outcome {
     check_err(what, result, ErrorKind::StreamFault).map(drop)
 }
 
-/// Host functions behind one that panicked are dropped unrun: a receiver that waits for one sees the
-/// sender go, without another call.
+/// Checks that host functions after one that panicked are dropped without being run. A receiver
+/// that waits for one sees its sender dropped, without another call.
 pub fn functions_behind_a_panic_are_dropped<F: Fixture>(fx: &F) -> Outcome {
     for by_query in [false, true] {
         let (stream, gate) = gated(fx)?;
         launch_panic::<F>(&stream)?;
         let receivers = (0..10).map(|number| -> Result<Receiver<i32>, Verdict> {
             let (ran, has_run) = channel();
-            // The receiver is gone only if the case has failed already.
+            // The receiver is dropped only if the case has failed already.
             stream.launch_host_func(Box::new(move || _ = ran.send(number)))?;
             Ok(has_run)
         });
         let receivers = receivers.collect::<Result<Vec<_>, _>>()?;
         let pending =
             receivers.iter().all(|receiver| receiver.try_recv() == Err(TryRecvError::Empty));
-        check(pending, "a function behind a shut gate was run or dropped")?;
+        check(pending, "a function after a shut gate was run or dropped")?;
         fx.open(&gate);
         if by_query {
             while matches!(stream.query(), Ok(false)) {
@@ -47,17 +47,17 @@ pub fn functions_behind_a_panic_are_dropped<F: Fixture>(fx: &F) -> Outcome {
             check_fault("synchronize", stream.synchronize())?;
         }
         for receiver in receivers {
-            // The backend's own thread may be dropping them at this moment. A backend that keeps one
-            // fails after the limit, and no other waits for it.
+            // The backend's own thread may be dropping them at this moment. Only a backend that
+            // keeps one waits for the limit, and then fails.
             let wanted = Err(RecvTimeoutError::Disconnected);
-            let outcome = receiver.recv_timeout(LIMIT_OF_A_DROP);
-            check_eq("what a receiver behind the panic is told", outcome, wanted)?;
+            let outcome = receiver.recv_timeout(DROP_LIMIT);
+            check_eq("what a receiver after the panic gets", outcome, wanted)?;
         }
     }
     Ok(())
 }
 
-/// A host function that is refused is dropped before the call returns.
+/// Checks that a host function that is refused is dropped before the call returns.
 pub fn refused_function_is_dropped<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     launch_panic::<F>(&stream)?;
@@ -66,39 +66,40 @@ pub fn refused_function_is_dropped<F: Fixture>(fx: &F) -> Outcome {
         let held = Arc::new(());
         let inner = Arc::clone(&held);
         let launched = stream.launch_host_func(Box::new(move || drop(inner)));
-        check_fault("launch_host_func behind a panic", launched)?;
+        check_fault("launch_host_func after a panic", launched)?;
         check_eq("how many refused functions are kept", Arc::strong_count(&held) - 1, 0)?;
     }
     Ok(())
 }
 
-/// The owner of a foreign stream, which runs a closure when it is dropped.
-struct Acts<F: Fixture> {
+/// The owner of a foreign stream that runs a closure when it is dropped.
+struct RunsOnDrop<F: Fixture> {
     foreign: Arc<F::Foreign>,
-    act: Option<Box<dyn FnOnce() + Send + Sync>>,
+    on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
-impl<F: Fixture> Drop for Acts<F> {
+impl<F: Fixture> Drop for RunsOnDrop<F> {
     fn drop(&mut self) {
-        if let Some(act) = self.act.take() {
-            act();
+        if let Some(on_drop) = self.on_drop.take() {
+            on_drop();
         }
     }
 }
 
-// SAFETY: the handle is that of the stream inside, which upholds the contract and lives as long as this.
-unsafe impl<F: Fixture> StreamOwner<F::Backend> for Acts<F> {
+// SAFETY: the handle is that of the stream inside, which upholds the contract and lives as long as
+// `self`.
+unsafe impl<F: Fixture> StreamOwner<F::Backend> for RunsOnDrop<F> {
     fn raw_stream(&self) -> <F::Backend as Backend>::RawStream {
         self.foreign.raw_stream()
     }
 }
 
-/// A wrapper of `foreign` whose owner runs `act` when the last share in it goes.
+/// Wraps `foreign` with an owner that runs `on_drop` when the last reference to it is dropped.
 fn wrapped<F: Fixture>(
     foreign: &Arc<F::Foreign>,
-    act: impl FnOnce() + Send + Sync + 'static,
+    on_drop: impl FnOnce() + Send + Sync + 'static,
 ) -> Result<StreamOf<F>, Verdict> {
-    let owner = Acts::<F> { foreign: Arc::clone(foreign), act: Some(Box::new(act)) };
+    let owner = RunsOnDrop::<F> { foreign: Arc::clone(foreign), on_drop: Some(Box::new(on_drop)) };
     Ok(F::Backend::stream_from_owner(Arc::new(owner), None)?)
 }
 
@@ -107,7 +108,7 @@ fn drop_in_function<F: Fixture>(on: &StreamOf<F>, stream: StreamOf<F>) -> Outcom
     optional("host functions", on.launch_host_func(Box::new(move || drop(stream))))
 }
 
-/// Every call that orders, asks or makes something, none of which blocks.
+/// Makes every call that orders, queries or creates something. None of them blocks.
 fn calls<F: Fixture>(source: &StreamOf<F>, other: &StreamOf<F>) -> Outcome {
     other.wait_stream(source)?;
     source.fork([other])?;
@@ -123,11 +124,11 @@ fn calls<F: Fixture>(source: &StreamOf<F>, other: &StreamOf<F>) -> Outcome {
     Ok(())
 }
 
-/// How many calls have run what was put off before them.
-const SOME: usize = 16;
+/// The number of calls after which a deferred drop must have run.
+const CALLS: usize = 16;
 
-/// An owner whose destructor waits until another thread has made every call on the same source: none of
-/// those calls waits for the destructor.
+/// Checks that an owner's destructor can wait until another thread has made every call on the same
+/// source: none of those calls waits for the destructor.
 pub fn destructor_waits_for_another_caller<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let (source, side, mine, theirs) = (stream(fx)?, stream(fx)?, stream(fx)?, stream(fx)?);
@@ -136,14 +137,14 @@ pub fn destructor_waits_for_another_caller<F: Fixture>(fx: &F) -> Outcome {
     let (ended, has_ended) = channel::<()>();
     let begins = Arc::new(AtomicUsize::new(0));
     let (has_run, tells, inside) = (Arc::clone(&begins), begun.clone(), left.clone());
-    // The channels are behind a lock only because an owner has to be `Sync`.
+    // The channels are in a lock only because an owner has to be `Sync`.
     let channels = Mutex::new((tells, inside, has_ended));
     let owner = wrapped::<F>(&foreign, move || {
         let (tells, inside, has_ended) =
             channels.into_inner().unwrap_or_else(PoisonError::into_inner);
         has_run.fetch_add(1, Ordering::SeqCst);
         let _ = (tells.send(true), inside.send(()));
-        // Ends when the other thread has made its calls, or when the case is over.
+        // Ends when the other thread has made its calls, or when the case ends.
         let _ = has_ended.recv();
     })?;
     let function = move || {
@@ -153,25 +154,25 @@ pub fn destructor_waits_for_another_caller<F: Fixture>(fx: &F) -> Outcome {
     thread::scope(|scope| {
         let (source, theirs) = (&source, &theirs);
         let other = scope.spawn(move || {
-            // Without a word of the destructor, a call here could run it, and wait for itself.
+            // If the destructor has not begun, a call here could run it, and wait for itself.
             let has_begun = has_begun.recv() == Ok(true);
             let outcome = match has_begun {
-                true => (0..SOME).try_for_each(|_| calls::<F>(source, theirs)),
-                false => Err(Verdict::failed("wait_stream does not run what was put off")),
+                true => (0..CALLS).try_for_each(|_| calls::<F>(source, theirs)),
+                false => Err(Verdict::failed("wait_stream does not run deferred drops")),
             };
             drop(ended);
             outcome
         });
         let wait = || -> Outcome {
-            // Where it is refused, the destructor runs here and now.
+            // If the function is refused, the destructor runs inside this call.
             optional("host functions", side.launch_host_func(Box::new(function)))?;
-            // A question moves the stream on, where the runtime submits work late.
+            // A query makes the stream progress, where the runtime submits work late.
             while has_left.try_recv() == Err(TryRecvError::Empty) {
                 side.query()?;
                 thread::yield_now();
             }
-            // The destructor has begun, or is put off by now.
-            (0..SOME).try_for_each(|_| Ok(mine.wait_stream(source)?))
+            // By now the destructor has begun, or is deferred.
+            (0..CALLS).try_for_each(|_| Ok(mine.wait_stream(source)?))
         };
         let outcome = wait();
         if begins.load(Ordering::SeqCst) == 0 {
@@ -182,8 +183,8 @@ pub fn destructor_waits_for_another_caller<F: Fixture>(fx: &F) -> Outcome {
     })
 }
 
-/// Owners whose destructors panic, dropped in host functions, harm no caller: every call of other threads
-/// comes back, and no other owner is lost.
+/// Checks that owners whose destructors panic, dropped in host functions, harm no caller: every
+/// call of other threads returns, and no other owner is lost.
 pub fn panicking_destructor_harms_no_caller<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let source = stream(fx)?;
@@ -218,11 +219,11 @@ pub fn panicking_destructor_harms_no_caller<F: Fixture>(fx: &F) -> Outcome {
             })
         });
         let callers: Vec<_> = callers.collect();
-        // All functions have run when this is over, some with a fault.
+        // All functions have run after this, some with a fault.
         sides.iter().for_each(|side| _ = side.synchronize());
         is_over.store(true, Ordering::SeqCst);
         callers.into_iter().try_for_each(|caller| {
-            let came_out = |_| Err(Verdict::failed("a destructor's panic came out of a call"));
+            let came_out = |_| Err(Verdict::failed("a destructor's panic left a call"));
             caller.join().unwrap_or_else(came_out)
         })
     })?;
@@ -233,7 +234,7 @@ pub fn panicking_destructor_harms_no_caller<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// A destructor may call the backend: it asks, records, waits and makes streams.
+/// Checks that a destructor may call the backend: it queries, records, waits and makes streams.
 pub fn destructor_calls_the_backend<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let (side, source, other) = (stream(fx)?, stream(fx)?, stream(fx)?);
@@ -246,13 +247,13 @@ pub fn destructor_calls_the_backend<F: Fixture>(fx: &F) -> Outcome {
     })?;
     drop_in_function::<F>(&side, owner)?;
     side.synchronize()?;
-    (0..SOME).try_for_each(|_| other.wait_stream(&source))?;
+    (0..CALLS).try_for_each(|_| other.wait_stream(&source))?;
     let kept = "the destructor has not run, or its calls panicked";
     answer.try_recv().unwrap_or_else(|_| Err(Verdict::failed(kept)))
 }
 
-/// An owner that is dropped because its event is recorded elsewhere, or dropped, may ask that event and
-/// record it.
+/// Checks that an owner that is dropped because its event is recorded on another stream, or
+/// dropped, may query that event and record it.
 pub fn destructor_asks_the_event_that_kept_it<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let (event, other) = (Arc::new(event(fx)?), stream(fx)?);
@@ -272,15 +273,15 @@ pub fn destructor_asks_the_event_that_kept_it<F: Fixture>(fx: &F) -> Outcome {
     drop(owner);
     other.record(&event)?;
     other.synchronize()?;
-    let kept = "the owner is still kept, although its event was recorded elsewhere";
+    let kept = "the owner is still alive, although its event was recorded elsewhere";
     answer.try_recv().unwrap_or_else(|_| Err(Verdict::failed(kept)))
 }
 
-/// How many owners may be alive after a call that ran what was put off.
+/// The number of owners that may be alive after a call that ran deferred drops.
 const FEW: usize = 8;
 
-/// Owners that are dropped in host functions do not pile up: 2,000 rounds of a host function and a
-/// synchronize leave a handful.
+/// Checks that owners that are dropped in host functions do not accumulate: 2,000 rounds of a host
+/// function and a synchronize leave a handful.
 pub fn dropped_owners_do_not_pile_up<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let stream = stream(fx)?;

@@ -1,5 +1,5 @@
-//! Bad handles and calls at a wrong place, where the backend can tell. Wrong devices, options and
-//! events are with the cases about those.
+//! Bad handles, and calls from inside work, where the backend can detect them. Cases about wrong
+//! devices, options and events are with the areas of those.
 
 use std::sync::mpsc::channel;
 
@@ -10,7 +10,9 @@ fn needs_lookup<F: Fixture>(fx: &F) -> Outcome {
     if fx.detects_bad_handles() {
         return Ok(());
     }
-    Err(Verdict::inapplicable("the driver does not always tell a bad handle, and may crash on one"))
+    Err(Verdict::inapplicable(
+        "the driver does not always detect a bad handle, and may crash on one",
+    ))
 }
 
 fn refused<F: Fixture>(device: Device, raw: RawStreamOf<F>) -> Outcome {
@@ -25,7 +27,7 @@ fn refused<F: Fixture>(device: Device, raw: RawStreamOf<F>) -> Outcome {
     Ok(())
 }
 
-/// A handle whose stream was destroyed is not wrapped, and the error names it.
+/// Checks that a handle whose stream was destroyed is not wrapped, and the error names it.
 pub fn destroyed_handle_is_refused<F: Fixture>(fx: &F) -> Outcome {
     needs_lookup(fx)?;
     let foreign = foreign(fx)?;
@@ -34,7 +36,7 @@ pub fn destroyed_handle_is_refused<F: Fixture>(fx: &F) -> Outcome {
     refused::<F>(device(fx)?, raw)
 }
 
-/// A number that never was a stream is not wrapped, and the error names it.
+/// Checks that a number that never was a stream is not wrapped, and the error names it.
 pub fn made_up_handle_is_refused<F: Fixture>(fx: &F) -> Outcome {
     needs_lookup(fx)?;
     for bits in [3, 0xdead_beef, usize::MAX, usize::MAX - 1] {
@@ -43,7 +45,7 @@ pub fn made_up_handle_is_refused<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Every call on a wrapper whose foreign stream was destroyed is an error, and never an answer.
+/// Checks that every call on a wrapper whose foreign stream was destroyed returns an error.
 pub fn destroyed_under_its_wrapper<F: Fixture>(fx: &F) -> Outcome {
     needs_lookup(fx)?;
     let foreign = foreign(fx)?;
@@ -68,8 +70,8 @@ pub fn destroyed_under_its_wrapper<F: Fixture>(fx: &F) -> Outcome {
     check(other.query()?, "the other stream is not done")
 }
 
-/// A fork or a join that meets a bad branch reports it, and the other branches wait and are waited
-/// for all the same.
+/// Checks that a fork or a join with a bad branch reports it, and the other branches wait and are
+/// waited for anyway.
 pub fn bad_branch_spoils_no_other<F: Fixture>(fx: &F) -> Outcome {
     needs_lookup(fx)?;
     let foreign = foreign(fx)?;
@@ -91,8 +93,7 @@ pub fn bad_branch_spoils_no_other<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&source, &good, &end], &after)
 }
 
-/// Synchronize from inside work that a stream runs is refused, of the stream itself and of an
-/// event.
+/// Checks that synchronize of a stream or of an event is refused inside work that a stream runs.
 pub fn synchronize_inside_work_is_refused<F: Fixture>(fx: &F) -> Outcome {
     if !fx.detects_calls_from_work() {
         return Err(Verdict::inapplicable(
@@ -106,7 +107,7 @@ pub fn synchronize_inside_work_is_refused<F: Fixture>(fx: &F) -> Outcome {
         let (own, other) = (stream.clone(), super::support::stream(fx)?);
         move || {
             let results = [own.synchronize(), other.synchronize(), event.synchronize()];
-            // The receiver is gone only if the case has failed already.
+            // The receiver is dropped only if the case has failed already.
             let _ = answers.send(results);
         }
     };

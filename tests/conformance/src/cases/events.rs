@@ -2,7 +2,8 @@
 
 use super::support::*;
 
-/// An event that was never recorded says so, is done, and does not block.
+/// Checks that an event that was never recorded has status `Unrecorded`, is done, and does not
+/// block.
 pub fn unrecorded_event_is_done<F: Fixture>(fx: &F) -> Outcome {
     let event = event(fx)?;
     check_eq("the status", event.status()?, EventStatus::Unrecorded)?;
@@ -11,7 +12,8 @@ pub fn unrecorded_event_is_done<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the status afterwards", event.status()?, EventStatus::Unrecorded)
 }
 
-/// An event is pending from its record on, and complete when the work before it is done.
+/// Checks that an event is pending from its record on, and complete when the work before the record
+/// is done.
 pub fn status_follows_the_record<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let data = work(fx, &stream)?;
@@ -27,7 +29,7 @@ pub fn status_follows_the_record<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// A record stands for the work before it and for nothing after it.
+/// Checks that a record stands for the work before it and for no later work.
 pub fn record_leaves_later_work_out<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     let before = work(fx, &stream)?;
@@ -46,7 +48,7 @@ pub fn record_leaves_later_work_out<F: Fixture>(fx: &F) -> Outcome {
     Ok(stream.synchronize()?)
 }
 
-/// `record_event` makes a new event each time, recorded, and without timing.
+/// Checks that `record_event` makes a new event each time, recorded, and without timing.
 pub fn record_event_is_new_and_untimed<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let (one, other) = (stream.record_event()?, stream.record_event()?);
@@ -62,7 +64,8 @@ pub fn record_event_is_new_and_untimed<F: Fixture>(fx: &F) -> Outcome {
     check_err("elapsed time of such events", elapsed, ErrorKind::EventNotTimed).map(drop)
 }
 
-/// An event keeps no time unless it is asked to, and says how it was made.
+/// Checks that an event keeps no time unless its options ask for it, and returns the options that
+/// it was made with.
 pub fn options_are_kept<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     check(!EventOptions::new().is_timed(), "timing is on by default")?;
@@ -78,7 +81,7 @@ pub fn options_are_kept<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A blocking event does everything that another does.
+/// Checks that a blocking event does everything that an ordinary event does.
 pub fn blocking_changes_nothing_else<F: Fixture>(fx: &F) -> Outcome {
     let options = EventOptions::builder().blocking(true).build()?;
     let event = F::Backend::new_event(device(fx)?, options)?;
@@ -99,7 +102,7 @@ pub fn blocking_changes_nothing_else<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&stream, &waiter], &after)
 }
 
-/// Interprocess together with timing is refused when the options are built.
+/// Checks that interprocess together with timing is refused when the options are built.
 pub fn interprocess_with_timing_is_refused<F: Fixture>(_fx: &F) -> Outcome {
     for blocking in [false, true] {
         let both = EventOptions::builder().interprocess(true).timing(true).blocking(blocking);
@@ -114,7 +117,8 @@ pub fn interprocess_with_timing_is_refused<F: Fixture>(_fx: &F) -> Outcome {
     check(alone.is_interprocess() && !alone.is_timed(), "interprocess alone is not kept")
 }
 
-/// An interprocess event is made, or refused as unsupported; it is never quietly an ordinary one.
+/// Checks that an interprocess event is made or refused as unsupported; it never silently becomes
+/// an ordinary one.
 pub fn interprocess_is_never_ignored<F: Fixture>(fx: &F) -> Outcome {
     let options = EventOptions::builder().interprocess(true).build()?;
     match F::Backend::new_event(device(fx)?, options) {
@@ -132,7 +136,7 @@ pub fn interprocess_is_never_ignored<F: Fixture>(fx: &F) -> Outcome {
     }
 }
 
-/// Events that live at the same time have handles of their own, which do not change.
+/// Checks that events that live at the same time have different handles, which do not change.
 pub fn handles_of_events_are_their_own<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     let events: Vec<_> = (0..8).map(|_| event(fx)).collect::<Result<_, _>>()?;
@@ -147,8 +151,8 @@ pub fn handles_of_events_are_their_own<F: Fixture>(fx: &F) -> Outcome {
     Ok(stream.synchronize()?)
 }
 
-/// An event recorded on a stream that is dropped with its work pending still completes, and still
-/// orders.
+/// Checks that an event recorded on a stream that is dropped with its work pending still completes,
+/// and still orders.
 pub fn event_outlives_its_stream<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let data = work(fx, &stream)?;

@@ -1,11 +1,11 @@
-//! Faults: what a stream says after its work failed. Skipped where failing work takes more down
-//! than its stream.
+//! Faults: what a stream reports after its work failed. Skipped where failing work ends more than
+//! its stream.
 
 use std::sync::Arc;
 
 use super::support::*;
 
-/// A stream whose work has failed, and says so.
+/// Creates a stream whose work has failed and that reports the fault.
 fn faulted<F: Fixture>(fx: &F) -> Result<StreamOf<F>, Verdict> {
     let stream = stream(fx)?;
     fx.fault(&stream)?;
@@ -18,7 +18,8 @@ fn check_fault<T, E: Error>(what: &str, result: Result<T, E>) -> Outcome {
     check_err(what, result, ErrorKind::StreamFault).map(drop)
 }
 
-/// Every later call on the stream and its clones reports the fault, again and again.
+/// Checks that every later call on the stream and its clones reports the fault, however often it is
+/// made.
 pub fn fault_is_sticky<F: Fixture>(fx: &F) -> Outcome {
     let stream = faulted(fx)?;
     let (clone, event) = (stream.clone(), event(fx)?);
@@ -34,7 +35,8 @@ pub fn fault_is_sticky<F: Fixture>(fx: &F) -> Outcome {
     check_fault("wait_event", stream.wait_event(&complete))
 }
 
-/// Query after failed work is an error, and never true or false, by every wrapper of the stream.
+/// Checks that query after failed work returns an error, never true or false, on every wrapper of
+/// the stream.
 pub fn query_of_a_fault_is_an_error<F: Fixture>(fx: &F) -> Outcome {
     let foreign = foreign(fx)?;
     // SAFETY: `foreign` outlives the wrappers; nothing is recorded.
@@ -46,12 +48,12 @@ pub fn query_of_a_fault_is_an_error<F: Fixture>(fx: &F) -> Outcome {
     fx.settle(&[&stream]);
     check_fault("synchronize", stream.synchronize())?;
     check_fault("query", stream.query())?;
-    // SAFETY: as above.
+    // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
     let other = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
     check_fault("query of a new wrapper", other.query())
 }
 
-/// Other streams know nothing of a fault.
+/// Checks that a fault does not affect other streams.
 pub fn other_streams_live<F: Fixture>(fx: &F) -> Outcome {
     let before = stream(fx)?;
     let faulted = faulted(fx)?;
@@ -68,8 +70,8 @@ pub fn other_streams_live<F: Fixture>(fx: &F) -> Outcome {
     check_fault("query of the stream with the fault", faulted.query())
 }
 
-/// An event that was recorded before the work that fails is complete; one recorded behind it
-/// reports the fault.
+/// Checks that an event recorded before the failing work is complete; one recorded after it reports
+/// the fault.
 pub fn events_around_a_fault<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let before = stream.record_event()?;
@@ -79,13 +81,13 @@ pub fn events_around_a_fault<F: Fixture>(fx: &F) -> Outcome {
     check_fault("synchronize of the stream", stream.synchronize())?;
     check_eq("the event before the failed work", before.status()?, EventStatus::Complete)?;
     before.synchronize()?;
-    check_fault("synchronize of the event behind", behind.synchronize())?;
-    check_fault("query of the event behind", behind.query())?;
-    check_fault("status of the event behind", behind.status())
+    check_fault("synchronize of the event after it", behind.synchronize())?;
+    check_fault("query of the event after it", behind.query())?;
+    check_fault("status of the event after it", behind.status())
 }
 
-/// A stream that waits for a record behind the failed work gets the fault too, and its work does
-/// not run.
+/// Checks that a stream that waits for a record after the failed work gets the fault, too, and its
+/// work does not run.
 pub fn waiter_gets_the_fault<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     fx.fault(&stream)?;
@@ -95,10 +97,10 @@ pub fn waiter_gets_the_fault<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     check_fault("synchronize of the waiter", waiter.synchronize())?;
     check_fault("query of the waiter", waiter.query())?;
-    check_eq("the number behind the fault", fx.load(&data)?, 0)
+    check_eq("the number after the fault", fx.load(&data)?, 0)
 }
 
-/// Work before the one that fails is done, work behind it is not run.
+/// Checks that work before the failing work is done, and work after it does not run.
 pub fn work_behind_a_fault_is_not_run<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let before = work(fx, &stream)?;
@@ -107,10 +109,11 @@ pub fn work_behind_a_fault_is_not_run<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     check_fault("synchronize", stream.synchronize())?;
     check_done(fx, &before)?;
-    check_eq("the number behind the fault", fx.load(&behind)?, 0)
+    check_eq("the number after the fault", fx.load(&behind)?, 0)
 }
 
-/// Host functions behind the work that fails are dropped with what they hold, without being run.
+/// Checks that host functions after the failing work are dropped with what they hold, and do not
+/// run.
 pub fn functions_behind_a_fault_are_dropped<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     fx.fault(&stream)?;
@@ -124,10 +127,10 @@ pub fn functions_behind_a_fault_are_dropped<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     check_fault("synchronize", stream.synchronize())?;
     check_becomes("how many functions still hold something", || Arc::strong_count(&held) - 1, 0)?;
-    check_eq("the number behind the fault", fx.load(&data)?, 0)
+    check_eq("the number after the fault", fx.load(&data)?, 0)
 }
 
-/// A record that is refused for a fault leaves the event as it was.
+/// Checks that a record that is refused because of a fault leaves the event as it was.
 pub fn refused_record_leaves_the_event<F: Fixture>(fx: &F) -> Outcome {
     let stream = faulted(fx)?;
     let (fresh, other) = (event(fx)?, super::support::stream(fx)?);
@@ -139,7 +142,7 @@ pub fn refused_record_leaves_the_event<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the status of the event", fresh.status()?, EventStatus::Complete)
 }
 
-/// A stream with a fault is dropped like any other, and a new one is without it.
+/// Checks that a faulted stream can be dropped like any other, and a new stream has no fault.
 pub fn fault_goes_with_its_stream<F: Fixture>(fx: &F) -> Outcome {
     for _ in 0..5 {
         drop(faulted(fx)?);

@@ -1,5 +1,5 @@
-//! Events that another library made, and events of ours that another library records. Skipped where the
-//! fixture makes no events without the backend.
+//! Events that another library made, and events of the backend that another library records.
+//! Skipped where the fixture makes no events without the backend.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,22 +10,22 @@ use super::support::*;
 use crate::fixture::RawEventOf;
 
 /// An event of the bare driver, destroyed when the case is over.
-struct Theirs<'f, F: Fixture> {
+struct ForeignEvent<'f, F: Fixture> {
     fx: &'f F,
     raw: RawEventOf<F>,
     device: Device,
 }
 
-impl<'f, F: Fixture> Theirs<'f, F> {
+impl<'f, F: Fixture> ForeignEvent<'f, F> {
     fn new(fx: &'f F, options: EventOptions) -> Result<Self, Verdict> {
         Self::on(fx, device(fx)?, options)
     }
 
     fn on(fx: &'f F, device: Device, options: EventOptions) -> Result<Self, Verdict> {
-        Ok(Theirs { fx, raw: fx.create_event(device, options)?, device })
+        Ok(ForeignEvent { fx, raw: fx.create_event(device, options)?, device })
     }
 
-    /// Wraps the event. The wrapper has to go before `self`.
+    /// Wraps the event. The wrapper has to be dropped before `self`.
     fn wrap(&self) -> Result<EventOf<F>, Verdict> {
         // SAFETY: the cases drop the wrapper before `self`, which destroys the event.
         let wrapped = unsafe { F::Backend::event_from_raw(self.raw, Some(self.device)) };
@@ -33,14 +33,14 @@ impl<'f, F: Fixture> Theirs<'f, F> {
     }
 }
 
-impl<F: Fixture> Drop for Theirs<'_, F> {
+impl<F: Fixture> Drop for ForeignEvent<'_, F> {
     fn drop(&mut self) {
-        // It fails only if a broken wrapper has destroyed the event, which the cases look for.
+        // Fails only if a broken wrapper has destroyed the event, and the cases check that.
         let _ = self.fx.destroy_event(self.raw);
     }
 }
 
-/// An owner of a foreign event, which knows what the case tells it.
+/// An owner of a foreign event, which knows the device and options that the case gives it.
 struct Owner<F: Fixture> {
     raw: RawEventOf<F>,
     device: Option<Device>,
@@ -49,8 +49,8 @@ struct Owner<F: Fixture> {
 }
 
 impl<F: Fixture> Owner<F> {
-    fn of(theirs: &Theirs<'_, F>) -> Self {
-        Owner { raw: theirs.raw, device: None, options: None, gone: Arc::default() }
+    fn of(foreign: &ForeignEvent<'_, F>) -> Self {
+        Owner { raw: foreign.raw, device: None, options: None, gone: Arc::default() }
     }
 }
 
@@ -60,7 +60,7 @@ impl<F: Fixture> Drop for Owner<F> {
     }
 }
 
-// SAFETY: the event is that of a `Theirs` that the cases drop after every wrapper, and thereby after
+// SAFETY: the event belongs to a `ForeignEvent`, which the cases drop after every wrapper and so after
 // every use of the handle.
 unsafe impl<F: Fixture> EventOwner<F::Backend> for Owner<F> {
     fn raw_event(&self) -> RawEventOf<F> {
@@ -76,14 +76,14 @@ unsafe impl<F: Fixture> EventOwner<F::Backend> for Owner<F> {
     }
 }
 
-/// A foreign event that another library has recorded holds back who waits for it, and answers query,
-/// status and synchronize by that record.
+/// Checks that a foreign event that another library has recorded holds back its waiters. Query,
+/// status and synchronize use that record.
 pub fn foreign_event_is_waited_for<F: Fixture>(fx: &F) -> Outcome {
-    let theirs = Theirs::new(fx, EventOptions::new())?;
+    let foreign = ForeignEvent::new(fx, EventOptions::new())?;
     let (stream, gate) = gated(fx)?;
     let before = work(fx, &stream)?;
-    fx.record_bare(&stream, theirs.raw)?;
-    let event = theirs.wrap()?;
+    fx.record_bare(&stream, foreign.raw)?;
+    let event = foreign.wrap()?;
     let waiter = stream_on::<F>(stream.device())?;
     waiter.wait_event(&event)?;
     let after = work(fx, &waiter)?;
@@ -99,28 +99,34 @@ pub fn foreign_event_is_waited_for<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &after)
 }
 
-/// A record of a foreign event by us is one for the bare driver, too, and replaces that of the other
-/// library.
+/// Checks that a record of a foreign event through the wrapper counts for the bare driver, too, and
+/// replaces the other library's record.
 pub fn foreign_event_is_recorded<F: Fixture>(fx: &F) -> Outcome {
-    let theirs = Theirs::new(fx, EventOptions::new())?;
-    let event = theirs.wrap()?;
+    let foreign = ForeignEvent::new(fx, EventOptions::new())?;
+    let event = foreign.wrap()?;
     let (idle, (stream, gate)) = (stream(fx)?, gated(fx)?);
-    fx.record_bare(&idle, theirs.raw)?;
+    fx.record_bare(&idle, foreign.raw)?;
     idle.synchronize()?;
     check(event.query()?, "query of the foreign event is false when done")?;
     stream.record(&event)?;
-    check(!fx.query_bare(theirs.raw)?, "the driver calls the event complete, and it is pending")?;
+    check(
+        !fx.query_bare(foreign.raw)?,
+        "the driver reports the event as complete, but it is pending",
+    )?;
     check_eq("its status", event.status()?, EventStatus::Pending)?;
     fx.open(&gate);
     event.synchronize()?;
-    check(fx.query_bare(theirs.raw)?, "the driver calls the event pending, and it is complete")?;
+    check(
+        fx.query_bare(foreign.raw)?,
+        "the driver reports the event as pending, but it is complete",
+    )?;
     check_eq("its status", event.status()?, EventStatus::Complete)
 }
 
-/// A foreign event that nothing has recorded is done, and a wait for it is nothing.
+/// Checks that a foreign event that was never recorded is done, and a wait for it has no effect.
 pub fn unrecorded_foreign_event<F: Fixture>(fx: &F) -> Outcome {
-    let theirs = Theirs::new(fx, EventOptions::new())?;
-    let (event, waiter) = (theirs.wrap()?, stream(fx)?);
+    let foreign = ForeignEvent::new(fx, EventOptions::new())?;
+    let (event, waiter) = (foreign.wrap()?, stream(fx)?);
     check(event.query()?, "query of an unrecorded event is false")?;
     event.synchronize()?;
     waiter.wait_event(&event)?;
@@ -128,57 +134,63 @@ pub fn unrecorded_foreign_event<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&waiter], &data)
 }
 
-/// A wrapper gives the handle back and says that the event is foreign; our own events say that they are
-/// not.
+/// Checks that a wrapper returns the foreign handle and `is_foreign` is true; it is false for the
+/// backend's own events.
 pub fn foreign_event_says_so<F: Fixture>(fx: &F) -> Outcome {
-    let theirs = Theirs::new(fx, EventOptions::new())?;
-    let wrapped = theirs.wrap()?;
-    check_eq("the wrapper's handle", wrapped.raw(), theirs.raw)?;
-    check_eq("the wrapper's device", wrapped.device(), theirs.device)?;
+    let foreign = ForeignEvent::new(fx, EventOptions::new())?;
+    let wrapped = foreign.wrap()?;
+    check_eq("the wrapper's handle", wrapped.raw(), foreign.raw)?;
+    check_eq("the wrapper's device", wrapped.device(), foreign.device)?;
     check(wrapped.is_foreign(), "a wrapped event is not foreign")?;
     let own = [event(fx)?, stream(fx)?.record_event()?];
     for event in own {
         check(!event.is_foreign(), "an event of our own is foreign")?;
     }
-    let timed = Theirs::new(fx, EventOptions::timed())?;
+    let timed = ForeignEvent::new(fx, EventOptions::timed())?;
     let mut owner = Owner::of(&timed);
     owner.options = Some(EventOptions::timed());
     let wrapped = F::Backend::event_from_owner(Arc::new(owner), Some(timed.device))?;
     check_eq("the options that the owner tells", wrapped.options(), EventOptions::timed())
 }
 
-/// Dropping wrappers destroys no foreign event, unrecorded, pending or complete, and our new events do
-/// not get its handle.
+/// Checks that dropping wrappers destroys no foreign event, unrecorded, pending or complete, and no
+/// new event of the backend gets its handle.
 pub fn foreign_event_is_not_destroyed<F: Fixture>(fx: &F) -> Outcome {
-    let theirs = Theirs::new(fx, EventOptions::new())?;
-    drop(theirs.wrap()?);
+    let foreign = ForeignEvent::new(fx, EventOptions::new())?;
+    drop(foreign.wrap()?);
     let (stream, gate) = gated(fx)?;
     for _ in 0..3 {
-        let wrapped = theirs.wrap()?;
+        let wrapped = foreign.wrap()?;
         stream.record(&wrapped)?;
         drop(wrapped);
         let events = (0..8).map(|_| stream.record_event()).collect::<Result<Vec<_>, _>>()?;
-        let reused = events.iter().any(|event| event.raw() == theirs.raw);
+        let reused = events.iter().any(|event| event.raw() == foreign.raw);
         check(!reused, "an event of ours has the handle of a foreign one that is alive")?;
     }
-    check(!fx.query_bare(theirs.raw)?, "the driver calls the event complete, and it is pending")?;
+    check(
+        !fx.query_bare(foreign.raw)?,
+        "the driver reports the event as complete, but it is pending",
+    )?;
     fx.open(&gate);
     stream.synchronize()?;
-    drop(theirs.wrap()?);
-    fx.record_bare(&stream, theirs.raw)?;
+    drop(foreign.wrap()?);
+    fx.record_bare(&stream, foreign.raw)?;
     stream.synchronize()?;
-    check(fx.query_bare(theirs.raw)?, "the driver calls the event pending, and it is complete")?;
-    fx.destroy_event(theirs.raw)?;
-    std::mem::forget(theirs);
+    check(
+        fx.query_bare(foreign.raw)?,
+        "the driver reports the event as pending, but it is complete",
+    )?;
+    fx.destroy_event(foreign.raw)?;
+    std::mem::forget(foreign);
     Ok(())
 }
 
-/// An owner of a foreign event lives as long as the wrapper does, also across records of ours, and goes
-/// with it.
+/// Checks that the owner of a foreign event lives as long as the wrapper, also across records
+/// through it, and is dropped with it.
 pub fn foreign_event_keeps_its_owner<F: Fixture>(fx: &F) -> Outcome {
-    let theirs = Theirs::new(fx, EventOptions::new())?;
-    let mut owner = Owner::of(&theirs);
-    owner.device = Some(theirs.device);
+    let foreign = ForeignEvent::new(fx, EventOptions::new())?;
+    let mut owner = Owner::of(&foreign);
+    owner.device = Some(foreign.device);
     let gone = Arc::clone(&owner.gone);
     let wrapped = F::Backend::event_from_owner(Arc::new(owner), None);
     let wrapped = optional("foreign events", wrapped)?;
@@ -191,30 +203,31 @@ pub fn foreign_event_keeps_its_owner<F: Fixture>(fx: &F) -> Outcome {
     stream.wait_event(&wrapped)?;
     stream.synchronize()?;
     drop(wrapped);
-    check(gone.load(Ordering::SeqCst), "the owner is still kept, although the wrapper is dropped")
+    check(gone.load(Ordering::SeqCst), "the owner is still alive, although the wrapper is dropped")
 }
 
-/// Handle 0 is no event, and the error says so.
+/// Checks that handle 0 is not an event, and the error says so.
 pub fn foreign_event_of_handle_zero<F: Fixture>(fx: &F) -> Outcome {
-    drop(Theirs::new(fx, EventOptions::new())?.wrap()?);
+    drop(ForeignEvent::new(fx, EventOptions::new())?.wrap()?);
     let zero = fx.raw_event(0)?;
     // SAFETY: handle 0 is refused.
     let wrapped = unsafe { F::Backend::event_from_raw(zero, Some(device(fx)?)) };
     check_names(&check_err("wrapping event 0", wrapped, ErrorKind::InvalidHandle)?, "0x0")
 }
 
-/// A device that does not fit a foreign event is found: while wrapping, or at the first record.
+/// Checks that a device that does not fit a foreign event is an error, while wrapping or at the
+/// first record.
 pub fn foreign_event_of_another_device<F: Fixture>(fx: &F) -> Outcome {
     let (first, second) = two_devices(fx)?;
-    let theirs = Theirs::on(fx, first, EventOptions::new())?;
-    let mut owner = Owner::of(&theirs);
+    let foreign = ForeignEvent::on(fx, first, EventOptions::new())?;
+    let mut owner = Owner::of(&foreign);
     owner.device = Some(first);
     let refused = F::Backend::event_from_owner(Arc::new(owner), Some(second));
     let text = check_err("two devices for an event", refused, ErrorKind::DeviceMismatch)?;
     check_names(&text, first)?;
     check_names(&text, second)?;
-    // SAFETY: `theirs` is alive until the end of the case.
-    match unsafe { F::Backend::event_from_raw(theirs.raw, Some(second)) } {
+    // SAFETY: `foreign` is alive until the end of the case.
+    match unsafe { F::Backend::event_from_raw(foreign.raw, Some(second)) } {
         Err(error) => {
             check_eq("the kind of the error", error.kind(), ErrorKind::DeviceMismatch)?;
         }
@@ -226,13 +239,13 @@ pub fn foreign_event_of_another_device<F: Fixture>(fx: &F) -> Outcome {
             check(is_found, format_args!("a record on {second} answered {kind:?}"))?;
         }
     }
-    let wrapped = theirs.wrap()?;
+    let wrapped = foreign.wrap()?;
     let recorded = stream_on::<F>(second)?.record(&wrapped);
     check_err("a record on another device", recorded, ErrorKind::DeviceMismatch).map(drop)
 }
 
-/// An event of ours that another library records answers by that record: query, status, synchronize and
-/// waits.
+/// Checks that if another library records an event of the backend, query, status, synchronize and
+/// waits use that record.
 pub fn our_event_recorded_by_another<F: Fixture>(fx: &F) -> Outcome {
     let (idle, (stream, gate)) = (stream(fx)?, gated(fx)?);
     for recorded_before in [false, true] {
@@ -269,15 +282,16 @@ pub fn our_event_recorded_by_another<F: Fixture>(fx: &F) -> Outcome {
     )
 }
 
-/// Elapsed time is that between the records of another library, of foreign events and of ours.
+/// Checks that elapsed time uses the records that another library made, of foreign events and of
+/// the backend's own.
 pub fn elapsed_of_foreign_records<F: Fixture>(fx: &F) -> Outcome {
-    let theirs = Theirs::new(fx, EventOptions::timed())?;
+    let foreign = ForeignEvent::new(fx, EventOptions::timed())?;
     let (stream, gate) = gated(fx)?;
     let start = stream.new_event(EventOptions::timed())?;
-    let (ours, wrapped) = (stream.new_event(EventOptions::timed())?, theirs.wrap()?);
+    let (ours, wrapped) = (stream.new_event(EventOptions::timed())?, foreign.wrap()?);
     stream.record(&start)?;
     fx.record_bare(&stream, ours.raw())?;
-    fx.record_bare(&stream, theirs.raw)?;
+    fx.record_bare(&stream, foreign.raw)?;
     check_err("elapsed while pending", ours.elapsed_since(&start), ErrorKind::EventPending)?;
     check_err("elapsed while pending", wrapped.elapsed_since(&start), ErrorKind::EventPending)?;
     fx.open(&gate);

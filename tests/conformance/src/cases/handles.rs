@@ -1,8 +1,8 @@
-//! Handles: what wrapping does and does not do, and when two wrappers are the same.
+//! Handles: what wrapping does and does not do, and when two wrappers are equal.
 
 use super::support::*;
 
-/// A wrapper works on the very stream that the handle names, and gives the handle back.
+/// Checks that a wrapper works on the very stream that the handle names, and returns that handle.
 pub fn wrap_is_the_stream<F: Fixture>(fx: &F) -> Outcome {
     let foreign = foreign(fx)?;
     // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
@@ -14,7 +14,7 @@ pub fn wrap_is_the_stream<F: Fixture>(fx: &F) -> Outcome {
     fx.foreign_works(&foreign)
 }
 
-/// Dropping a wrapper leaves an idle stream alive.
+/// Checks that dropping a wrapper leaves an idle stream alive.
 pub fn wrap_does_not_own<F: Fixture>(fx: &F) -> Outcome {
     let foreign = foreign(fx)?;
     for _ in 0..3 {
@@ -25,7 +25,8 @@ pub fn wrap_does_not_own<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Dropping a wrapper while work is pending neither destroys the stream nor loses the work.
+/// Checks that dropping a wrapper while work is pending neither destroys the stream nor loses the
+/// work.
 pub fn wrap_dropped_while_pending<F: Fixture>(fx: &F) -> Outcome {
     let foreign = foreign(fx)?;
     // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
@@ -40,7 +41,8 @@ pub fn wrap_dropped_while_pending<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// A clone is the same stream: equal, with the same hash, and in one order with the original.
+/// Checks that a clone is the same stream: it is equal, has the same hash, and its work is ordered
+/// with the original's.
 pub fn clone_is_the_same_stream<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let clone = stream.clone();
@@ -54,7 +56,8 @@ pub fn clone_is_the_same_stream<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// The wrappers that are left go on when a clone is dropped, whichever was first.
+/// Checks that the remaining wrappers keep working when a clone is dropped, whichever was made
+/// first.
 pub fn clones_are_dropped_in_any_order<F: Fixture>(fx: &F) -> Outcome {
     let first = stream(fx)?;
     let second = first.clone();
@@ -68,18 +71,19 @@ pub fn clones_are_dropped_in_any_order<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Two wrappers of one foreign handle are equal.
+/// Checks that two wrappers of one foreign handle are equal.
 pub fn wrappers_of_one_handle_are_equal<F: Fixture>(fx: &F) -> Outcome {
     let foreign = foreign(fx)?;
     // SAFETY: `foreign` outlives both wrappers; nothing is recorded.
     let one = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
-    // SAFETY: as above.
+    // SAFETY: `foreign` outlives both wrappers; nothing is recorded.
     let other = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
     check(one == other && one.is_same(&other), "two wrappers of one handle differ")?;
     check_eq("the hash of the second wrapper", hash_of(&other), hash_of(&one))
 }
 
-/// A stream of our own and a foreign wrapper of its handle are equal, and are held back together.
+/// Checks that a stream that the backend made and a foreign wrapper of its handle are equal, and
+/// are held back together.
 pub fn native_and_foreign_are_equal<F: Fixture>(fx: &F) -> Outcome {
     let native = stream(fx)?;
     // SAFETY: `native` outlives the wrapper; nothing is recorded.
@@ -95,7 +99,7 @@ pub fn native_and_foreign_are_equal<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// Two streams are not equal, and neither are a stream and the default stream.
+/// Checks that two streams are not equal, nor is a stream equal to the default stream.
 pub fn different_streams_differ<F: Fixture>(fx: &F) -> Outcome {
     let (one, other) = (stream(fx)?, stream(fx)?);
     check(one != other && !one.is_same(&other), "two new streams are equal")?;
@@ -104,7 +108,7 @@ pub fn different_streams_differ<F: Fixture>(fx: &F) -> Outcome {
     check(one != default && !default.is_same(&one), "a new stream equals the default stream")
 }
 
-/// The default streams of two devices have one handle and are still not equal.
+/// Checks that the default streams of two devices have one handle and are not equal.
 pub fn default_streams_of_two_devices_differ<F: Fixture>(fx: &F) -> Outcome {
     let (first, second) = two_devices(fx)?;
     let (one, other) = (F::Backend::default_stream(first)?, F::Backend::default_stream(second)?);
@@ -113,7 +117,7 @@ pub fn default_streams_of_two_devices_differ<F: Fixture>(fx: &F) -> Outcome {
     check(one != other && !one.is_same(&other), "default streams of two devices are equal")
 }
 
-/// Handle 0 is the device's default stream, and not some other.
+/// Checks that handle 0 is the device's default stream, and no other stream.
 pub fn handle_zero_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         let default = F::Backend::default_stream(device)?;
@@ -132,7 +136,7 @@ pub fn handle_zero_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Handle 1 is the default stream too.
+/// Checks that handle 1 is the default stream too.
 pub fn handle_one_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let default = F::Backend::default_stream(device)?;
@@ -148,7 +152,7 @@ pub fn handle_one_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// Without a device, handle 0 is the default stream of some device of the backend.
+/// Checks that without a device, handle 0 is the default stream of some device of the backend.
 pub fn handle_zero_without_a_device<F: Fixture>(fx: &F) -> Outcome {
     // SAFETY: handle 0 is always there.
     let zero = unsafe { F::Backend::stream_from_raw(fx.raw_stream(0), None) }?;
@@ -157,36 +161,38 @@ pub fn handle_zero_without_a_device<F: Fixture>(fx: &F) -> Outcome {
     check(zero == F::Backend::default_stream(device)?, "it is not the default stream")
 }
 
-/// Handle 2 is refused wherever a handle is taken, and the error says what to call instead.
+/// Checks that handle 2 is refused wherever a handle is taken, and the error names the call to use
+/// instead.
 pub fn handle_two_is_refused<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     for given in [None, Some(device)] {
-        // SAFETY: it is refused, or else names a stream that is always there.
+        // SAFETY: handle 2 is refused, or else names a stream that always exists.
         let wrapped = unsafe { F::Backend::stream_from_raw(fx.raw_stream(2), given) };
         let text = check_err("stream_from_raw of handle 2", wrapped, ErrorKind::InvalidHandle)?;
         check_names(&text, "per_thread_stream")?;
     }
-    // SAFETY: as above.
+    // SAFETY: handle 2 is refused, or else names a stream that always exists.
     let wrapped = unsafe { F::Backend::stream_from_raw_unchecked(fx.raw_stream(2), device) };
     let text =
         check_err("stream_from_raw_unchecked of handle 2", wrapped, ErrorKind::InvalidHandle)?;
     check_names(&text, "per_thread_stream")
 }
 
-/// The unchecked way wraps the same stream when the device is right.
+/// Checks that the unchecked function wraps the same stream if the device is right.
 pub fn unchecked_wraps_the_same<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         let foreign = fx.foreign(device, StreamOptions::new())?;
         // SAFETY: `foreign` is a stream of `device` and outlives the wrappers; nothing is recorded.
-        let quick = unsafe { F::Backend::stream_from_raw_unchecked(foreign.raw_stream(), device) }?;
-        // SAFETY: as above.
+        let unchecked =
+            unsafe { F::Backend::stream_from_raw_unchecked(foreign.raw_stream(), device) }?;
+        // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
         let checked = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
-        check(quick == checked, "the unchecked wrapper differs from the checked one")?;
-        check_eq("its device", quick.device(), device)?;
-        let data = work(fx, &quick)?;
-        quick.synchronize()?;
+        check(unchecked == checked, "the unchecked wrapper differs from the checked one")?;
+        check_eq("its device", unchecked.device(), device)?;
+        let data = work(fx, &unchecked)?;
+        unchecked.synchronize()?;
         check_done(fx, &data)?;
-        drop((quick, checked));
+        drop((unchecked, checked));
         fx.foreign_works(&foreign)?;
     }
     Ok(())

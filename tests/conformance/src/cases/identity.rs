@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::support::*;
 use crate::namesake::Namesake;
 
-/// Two streams are equal exactly if they are the same by `is_same`, in both directions, and then their
-/// hashes are equal.
+/// Checks that two streams are equal exactly if `is_same` is true, in both directions, and then
+/// their hashes are equal.
 pub fn equal_is_the_same<F: Fixture>(fx: &F) -> Outcome {
     let mut all = Vec::new();
     for device in fx.devices()? {
@@ -30,8 +30,8 @@ pub fn equal_is_the_same<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// The default streams of two devices have one handle and are two streams: a fork, a join and a wait
-/// order them.
+/// Checks that the default streams of two devices have one handle and are two streams: a fork, a
+/// join and a wait order them.
 pub fn one_handle_on_two_devices<F: Fixture>(fx: &F) -> Outcome {
     let (first, second) = two_devices(fx)?;
     let (one, other) = (F::Backend::default_stream(first)?, F::Backend::default_stream(second)?);
@@ -54,8 +54,8 @@ pub fn one_handle_on_two_devices<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A backend of the same name and another type is another backend, though its stream has the same device
-/// and handle: a wait is refused as `BackendMismatch`, both ways.
+/// Checks that a backend of the same name and another type is another backend, even if device and
+/// handle are the same. A wait is refused as `BackendMismatch`, both ways.
 pub fn namesake_is_another_backend<F: Fixture>(fx: &F) -> Outcome {
     let backend =
         fx.dynamic().ok_or_else(|| Verdict::inapplicable("the backend has no object-safe form"))?;

@@ -1,8 +1,9 @@
-//! Lifetimes: who keeps whom alive, and what becomes of work whose stream nobody holds any more.
+//! Lifetimes: what keeps an owner alive, and what happens to pending work when the last handle of
+//! its stream is dropped.
 
 use super::support::*;
 
-/// An owner lives as long as the wrapper does, and is let go with it.
+/// Checks that an owner lives as long as the wrapper, and is dropped with it.
 pub fn stream_keeps_its_owner<F: Fixture>(fx: &F) -> Outcome {
     let (owner, watch) = watched(fx, None)?;
     let stream = F::Backend::stream_from_owner(owner, None)?;
@@ -15,7 +16,7 @@ pub fn stream_keeps_its_owner<F: Fixture>(fx: &F) -> Outcome {
     watch.check_gone("the wrapper, which was the last that needed it, is dropped")
 }
 
-/// A clone keeps the owner as well as the first wrapper did.
+/// Checks that a clone keeps the owner alive, as the first wrapper did.
 pub fn clone_keeps_the_owner<F: Fixture>(fx: &F) -> Outcome {
     let (owner, watch) = watched(fx, Some(device(fx)?))?;
     let stream = F::Backend::stream_from_owner(owner, None)?;
@@ -29,7 +30,8 @@ pub fn clone_keeps_the_owner<F: Fixture>(fx: &F) -> Outcome {
     watch.check_gone("the last clone is dropped")
 }
 
-/// The program's own share counts too: the wrapper's end is not the owner's.
+/// Checks that the program's own reference counts, too: dropping the wrapper does not drop the
+/// owner.
 pub fn owner_is_shared<F: Fixture>(fx: &F) -> Outcome {
     let (owner, watch) = watched(fx, None)?;
     let stream = F::Backend::stream_from_owner(owner.clone(), None)?;
@@ -41,8 +43,8 @@ pub fn owner_is_shared<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// An event keeps the owner of the stream where the backend says that it does, and is good without
-/// it elsewhere.
+/// Checks that an event keeps the owner of its stream if `EVENTS_KEEP_OWNER` is set; otherwise it
+/// is valid without the owner.
 pub fn event_after_the_owner<F: Fixture>(fx: &F) -> Outcome {
     let (owner, watch) = watched(fx, None)?;
     let stream = F::Backend::stream_from_owner(owner, None)?;
@@ -65,8 +67,9 @@ pub fn event_after_the_owner<F: Fixture>(fx: &F) -> Outcome {
     watch.check_gone("the event, which was the last that needed it, is dropped")
 }
 
-/// An event that is recorded elsewhere lets the first stream's owner go.
-pub fn event_recorded_again_lets_go<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that an event that is recorded on another stream drops its reference to the first
+/// stream's owner.
+pub fn event_recorded_again_drops_its_owner<F: Fixture>(fx: &F) -> Outcome {
     let (owner, watch) = watched(fx, None)?;
     let stream = F::Backend::stream_from_owner(owner, None)?;
     let event = event(fx)?;
@@ -81,7 +84,7 @@ pub fn event_recorded_again_lets_go<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the status of the event", event.status()?, EventStatus::Complete)
 }
 
-/// An event that was only waited for keeps nothing of the waiter.
+/// Checks that an event that was only waited for keeps no reference to the waiter's owner.
 pub fn waiting_keeps_no_owner<F: Fixture>(fx: &F) -> Outcome {
     let (owner, watch) = watched(fx, None)?;
     let other = stream(fx)?;
@@ -95,8 +98,8 @@ pub fn waiting_keeps_no_owner<F: Fixture>(fx: &F) -> Outcome {
     check(event.query()?, "the event is not done")
 }
 
-/// `wait_stream` and `fork` leave nothing behind that keeps the owner of the stream that was waited
-/// for.
+/// Checks that `wait_stream` and `fork` keep no reference to the owner of the stream that was
+/// waited for.
 pub fn pooled_events_keep_no_owner<F: Fixture>(fx: &F) -> Outcome {
     let (owner, watch) = watched(fx, None)?;
     let stream = F::Backend::stream_from_owner(owner, None)?;
@@ -110,8 +113,8 @@ pub fn pooled_events_keep_no_owner<F: Fixture>(fx: &F) -> Outcome {
     watch.check_gone("the wrapper is dropped, and every wait is over")
 }
 
-/// A share in the owner is given up when wrapping fails.
-pub fn failed_wrap_lets_the_owner_go<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that the reference to the owner is dropped when wrapping fails.
+pub fn failed_wrap_drops_the_owner<F: Fixture>(fx: &F) -> Outcome {
     let given = absent_device(fx);
     let (owner, watch) = watched(fx, None)?;
     let wrapped = F::Backend::stream_from_owner(owner, Some(given));
@@ -119,7 +122,8 @@ pub fn failed_wrap_lets_the_owner_go<F: Fixture>(fx: &F) -> Outcome {
     watch.check_gone("wrapping failed")
 }
 
-/// A wrapper dropped with work pending: the owner may go, and the work still comes to its end.
+/// Checks that if a wrapper is dropped with work pending, the owner may be dropped, and the work
+/// still finishes.
 pub fn owner_goes_while_pending<F: Fixture>(fx: &F) -> Outcome {
     let (owner, watch) = watched(fx, None)?;
     let stream = F::Backend::stream_from_owner(owner, None)?;
@@ -128,7 +132,7 @@ pub fn owner_goes_while_pending<F: Fixture>(fx: &F) -> Outcome {
     let witness = stream_on::<F>(stream.device())?;
     witness.wait_stream(&stream)?;
     fx.settle(&[&stream, &witness]);
-    check_eq("the number behind the gate", fx.load(&data)?, 0)?;
+    check_eq("the number after the gate", fx.load(&data)?, 0)?;
     if fx.destroy_waits() {
         fx.open(&gate);
     }
@@ -139,7 +143,8 @@ pub fn owner_goes_while_pending<F: Fixture>(fx: &F) -> Outcome {
     watch.check_gone("the wrapper is dropped, and all work is done")
 }
 
-/// The last handle of an owned stream is dropped with much work pending: all of it is done.
+/// Checks that if the last handle of an owned stream is dropped with much work pending, all of the
+/// work is done.
 pub fn owned_stream_finishes_its_work<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let clone = stream.clone();
@@ -157,8 +162,8 @@ pub fn owned_stream_finishes_its_work<F: Fixture>(fx: &F) -> Outcome {
     pending.iter().try_for_each(|data| check_done(fx, data))
 }
 
-/// Streams that are made, given work and dropped, one after the other, lose none of it.
-pub fn owned_streams_come_and_go<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that streams that are made, given work and dropped, one after the other, lose no work.
+pub fn owned_streams_in_turn_lose_no_work<F: Fixture>(fx: &F) -> Outcome {
     let witness = stream(fx)?;
     let mut all = Vec::new();
     for _ in 0..100 {
@@ -170,8 +175,8 @@ pub fn owned_streams_come_and_go<F: Fixture>(fx: &F) -> Outcome {
     all.iter().try_for_each(|data| check_done(fx, data))
 }
 
-/// A foreign wrapper of an owned stream does not keep it from being destroyed, nor destroys it
-/// twice.
+/// Checks that a foreign wrapper of an owned stream neither prevents its destruction nor destroys
+/// it twice.
 pub fn wrapper_of_an_owned_stream<F: Fixture>(fx: &F) -> Outcome {
     let native = stream(fx)?;
     for _ in 0..3 {

@@ -1,8 +1,8 @@
-//! The cases: plain generic functions, each of which shows one thing, with one list of them all.
+//! The cases: plain generic functions, each of which checks one thing, and one list of them all.
 //!
-//! A case makes its own streams and events, and leaves nothing behind. It returns `Ok` if the
-//! backend does what its rules say, and otherwise what was seen instead;
-//! [`runner::run`](crate::runner::run) gives it a thread and a time limit.
+//! A case makes its own streams and events, and drops them. It returns `Ok` if the backend does
+//! what its rules say, and otherwise what was seen instead. [`runner::run`](crate::runner::run)
+//! gives it a thread and a time limit.
 
 mod list;
 mod support;
@@ -19,9 +19,9 @@ pub mod faults;
 pub mod foreign_events;
 pub mod handles;
 pub mod identity;
-pub mod kin;
 pub mod lifetimes;
 pub mod order;
+pub mod own_context;
 pub mod owners;
 pub mod panics;
 pub mod priorities;
@@ -38,24 +38,24 @@ pub use list::{ALL, all};
 use crate::rules::Rule;
 use crate::{Fixture, Outcome};
 
-/// What a report says of a case.
+/// The description of a case, for reports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CaseInfo {
-    /// The name, which is also the function's; no two cases have the same.
+    /// The unique name, which is also the function's name.
     pub name: &'static str,
-    /// The group that it belongs to, which is also the module's name.
+    /// The group of the case, which is also the module's name.
     pub area: &'static str,
-    /// The rules that it checks, the chief one first.
+    /// The rules that it checks, the most important first.
     pub rules: &'static [Rule],
-    /// What it shows.
+    /// What it checks, as a sentence.
     pub about: &'static str,
 }
 
 /// A case, for one fixture.
 pub struct Case<F: Fixture> {
-    /// What a report says of it.
+    /// The description, for reports.
     pub info: &'static CaseInfo,
-    /// The case itself. It returns why not, where the backend does not do what the rules say.
+    /// The case itself. It returns an error if the backend does not do what the rules say.
     pub run: fn(&F) -> Outcome,
 }
 

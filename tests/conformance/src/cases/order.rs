@@ -2,7 +2,7 @@
 
 use super::support::*;
 
-/// Work of one stream runs in the order in which it was submitted.
+/// Checks that work of one stream runs in the order in which it was submitted.
 pub fn stream_runs_in_order<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let source = fx.data(stream.device(), 0)?;
@@ -21,7 +21,7 @@ pub fn stream_runs_in_order<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Later work of the waiter runs after the event's record.
+/// Checks that later work of the waiter runs after the event's record.
 pub fn wait_event_orders<F: Fixture>(fx: &F) -> Outcome {
     orders(fx, |first, waiter| {
         let event = first.record_event()?;
@@ -30,8 +30,8 @@ pub fn wait_event_orders<F: Fixture>(fx: &F) -> Outcome {
     })
 }
 
-/// A stream does what it is given behind `wait` after what another was given before. What `wait`
-/// returns lives until all is done.
+/// Checks that work of one stream after `wait` runs after earlier work of another. The value that
+/// `wait` returns lives until all work is done.
 fn orders<F: Fixture, K>(
     fx: &F,
     wait: impl FnOnce(&StreamOf<F>, &StreamOf<F>) -> Result<K, Verdict>,
@@ -49,7 +49,7 @@ fn orders<F: Fixture, K>(
     check_eq("what the waiter saw of the other's work", fx.load(&copy)?, 1)
 }
 
-/// Work that the waiter was given before the wait is not held back.
+/// Checks that work that the waiter got before the wait is not held back.
 pub fn wait_spares_earlier_work<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
     let event = first.record_event()?;
@@ -69,12 +69,12 @@ pub fn wait_spares_earlier_work<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &later)
 }
 
-/// Later work of the waiter runs after the other stream's work so far.
+/// Checks that later work of the waiter runs after the other stream's work so far.
 pub fn wait_stream_orders<F: Fixture>(fx: &F) -> Outcome {
     orders(fx, |first, waiter| Ok(waiter.wait_stream(first)?))
 }
 
-/// Work that the other stream is given after `wait_stream` is not waited for.
+/// Checks that work that the other stream gets after `wait_stream` is not waited for.
 pub fn wait_stream_is_a_snapshot<F: Fixture>(fx: &F) -> Outcome {
     let (first, waiter) = (stream(fx)?, stream(fx)?);
     let before = work(fx, &first)?;
@@ -90,12 +90,13 @@ pub fn wait_stream_is_a_snapshot<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &later)
 }
 
-/// A stream that waits for itself, by the same wrapper, a clone or another wrapper, goes on.
-pub fn wait_for_oneself_is_nothing<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that a stream that waits for itself, by the same wrapper, a clone or another wrapper,
+/// continues.
+pub fn wait_for_itself_is_nothing<F: Fixture>(fx: &F) -> Outcome {
     let foreign = foreign(fx)?;
     // SAFETY: `foreign` outlives the wrappers and what is recorded through them.
     let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
-    // SAFETY: as above.
+    // SAFETY: `foreign` outlives the wrappers and what is recorded through them.
     let other = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
     stream.wait_stream(&stream)?;
     let gate = fx.gate(&stream)?;
@@ -108,7 +109,7 @@ pub fn wait_for_oneself_is_nothing<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&stream], &data)
 }
 
-/// A stream that waits for an event of its own goes on.
+/// Checks that a stream that waits for an event of its own continues.
 pub fn wait_for_an_own_event<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let event = stream.record_event()?;
@@ -119,7 +120,8 @@ pub fn wait_for_an_own_event<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&stream], &data)
 }
 
-/// No call but synchronize waits for a shut gate: they all return, and the gate is still shut.
+/// Checks that no call except synchronize blocks on a shut gate: all of them return while the gate
+/// is still shut.
 pub fn waits_do_not_block_the_host<F: Fixture>(fx: &F) -> Outcome {
     let (held, gate) = gated(fx)?;
     let behind = work(fx, &held)?;
@@ -141,7 +143,7 @@ pub fn waits_do_not_block_the_host<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &after)
 }
 
-/// A wait for an event that was never recorded holds nothing back.
+/// Checks that a wait for an event that was never recorded holds nothing back.
 pub fn wait_for_an_unrecorded_event<F: Fixture>(fx: &F) -> Outcome {
     let (event, waiter) = (event(fx)?, stream(fx)?);
     waiter.wait_event(&event)?;
@@ -150,7 +152,7 @@ pub fn wait_for_an_unrecorded_event<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the event's status", event.status()?, EventStatus::Unrecorded)
 }
 
-/// A wait for an event that is complete holds nothing back.
+/// Checks that a wait for an event that is complete holds nothing back.
 pub fn wait_for_a_complete_event<F: Fixture>(fx: &F) -> Outcome {
     let (first, waiter) = (stream(fx)?, stream(fx)?);
     let event = first.record_event()?;
@@ -163,7 +165,7 @@ pub fn wait_for_a_complete_event<F: Fixture>(fx: &F) -> Outcome {
     Ok(first.synchronize()?)
 }
 
-/// Waiting for the same event twice is as waiting once.
+/// Checks that waiting for the same event twice has the effect of waiting once.
 pub fn wait_twice<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
     let event = first.record_event()?;
@@ -177,7 +179,7 @@ pub fn wait_twice<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&first, &waiter], &data)
 }
 
-/// A stream of one device waits for an event and for a stream of another.
+/// Checks that a stream of one device waits for an event and for a stream of another.
 pub fn wait_across_devices<F: Fixture>(fx: &F) -> Outcome {
     let (near, far) = two_devices(fx)?;
     for by_event in [true, false] {

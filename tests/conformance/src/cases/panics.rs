@@ -1,4 +1,4 @@
-//! Users' code that panics at odd places: in the drop of a panic's value, and in that of a function.
+//! Users' code that panics in a destructor: that of a panic's payload, and that of a host function.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::support::*;
 
-/// Panics when it is dropped, without the message of a panic, unless the thread is panicking.
+/// A value that panics when it is dropped, without the panic's message, unless the thread is
+/// already panicking.
 struct Bomb(Arc<AtomicUsize>);
 
 impl Drop for Bomb {
@@ -18,8 +19,8 @@ impl Drop for Bomb {
     }
 }
 
-/// A host function panics with a value whose own drop panics: the stream reports a fault, what is
-/// behind it ends, and other streams live.
+/// Checks that if a host function panics with a value whose drop panics, the stream reports a
+/// fault, later functions are dropped, and other streams live.
 pub fn payload_that_panics<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let (dropped, held) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
@@ -30,17 +31,18 @@ pub fn payload_that_panics<F: Fixture>(fx: &F) -> Outcome {
     let event = stream.record_event()?;
     fx.open(&gate);
     let outcome = stream.synchronize();
-    // An old CUDA driver knows no ids, by which the backend finds a stream's panic: it is printed only.
+    // The backend finds a stream's panic by the stream's id. An old CUDA driver has no ids, and
+    // there the panic is only printed.
     let has_id = stream.id().map_err(|error| error.kind()) != Err(ErrorKind::Unsupported);
     if has_id || outcome.is_err() {
         check_err("synchronize", outcome, ErrorKind::StreamFault)?;
         check_err("query", stream.query(), ErrorKind::StreamFault)?;
     }
-    // A fault, or the order that was asked for: but it returns.
+    // The result is a fault or `Ok`: the call only has to return.
     let _ = event.synchronize();
     check_becomes("how often the value was dropped", || dropped.load(Ordering::SeqCst), 1)?;
     let behind = || Arc::strong_count(&held) - 1;
-    check_becomes("how many functions behind it still hold something", behind, 0)?;
+    check_becomes("how many functions after it still hold something", behind, 0)?;
     let other = super::support::stream(fx)?;
     let data = work(fx, &other)?;
     other.launch_host_func(Box::new(|| ()))?;
@@ -48,7 +50,7 @@ pub fn payload_that_panics<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// Functions behind failed work are all dropped, also if dropping each of them panics.
+/// Checks that functions after failed work are all dropped, even if dropping each of them panics.
 pub fn dropped_function_that_panics<F: Fixture>(fx: &F) -> Outcome {
     const COUNT: usize = 5;
     let (stream, gate) = gated(fx)?;
@@ -64,7 +66,7 @@ pub fn dropped_function_that_panics<F: Fixture>(fx: &F) -> Outcome {
     }
     fx.open(&gate);
     check_err("synchronize", stream.synchronize(), ErrorKind::StreamFault)?;
-    check_eq("how many functions ran behind the fault", ran.load(Ordering::SeqCst), 0)?;
+    check_eq("how many functions ran after the fault", ran.load(Ordering::SeqCst), 0)?;
     check_becomes("how many functions were dropped", || dropped.load(Ordering::SeqCst), COUNT)?;
     let other = super::support::stream(fx)?;
     let data = work(fx, &other)?;

@@ -1,4 +1,4 @@
-//! Priorities: no level that has work is passed over for ever.
+//! Priorities: no stream with work starves.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,28 +9,29 @@ use gpu_stream_core::PriorityRange;
 
 use super::support::*;
 
-/// How many streams of each kind are busy: more than machines have threads.
+/// The number of busy streams of each kind: more than machines have threads.
 const BUSY: usize = 64;
 
-/// How many functions the busy streams may run, all together, while another stream waits for its turn:
-/// far more than any bound on turns, and than a thread runs while the system keeps another waiting.
+/// The number of functions that the busy streams may run in total while another stream waits for
+/// its turn. It is far above any bound on turns. It is also far more than a thread runs while the
+/// system keeps another thread waiting.
 const TURNS: usize = 400_000;
 
-/// What the functions share.
+/// The state that the functions share.
 #[derive(Default)]
 struct Turns {
-    /// Whether the turns count.
+    /// `true` if the turns count.
     count: AtomicBool,
     taken: AtomicUsize,
     is_over: AtomicBool,
-    /// Whether a function ran inside the call that submitted it.
+    /// `true` if a function ran inside the call that submitted it.
     is_nested: AtomicBool,
-    /// What a function was told when it submitted the next one.
+    /// The error that a function got when it submitted the next one.
     refused: Mutex<Option<Verdict>>,
 }
 
 impl Turns {
-    /// Takes a turn. Returns `false` if there is to be no other.
+    /// Takes a turn. Returns `false` if it was the last one.
     fn take(&self) -> bool {
         let counts = self.count.load(Ordering::Relaxed);
         if counts && self.taken.fetch_add(1, Ordering::Relaxed) >= TURNS {
@@ -48,7 +49,7 @@ impl Turns {
     }
 }
 
-/// Ends the turns with the case, however that ends.
+/// A guard: ends the turns when the case returns.
 struct Ends(Arc<Turns>);
 
 impl Drop for Ends {
@@ -58,11 +59,12 @@ impl Drop for Ends {
 }
 
 thread_local! {
-    /// Whether this thread is submitting: a function that runs meanwhile would recurse without end.
+    /// `true` while this thread is submitting: a function that runs meanwhile would recurse without
+    /// end.
     static SUBMITTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Submits a function that submits the next one, until it is over.
+/// Submits a function that submits the next one, until the turns end.
 fn keep_busy<S: Stream + Clone + Send>(stream: S, turns: Arc<Turns>) -> Result<(), Verdict> {
     let again = stream.clone();
     let func = move || {
@@ -83,8 +85,8 @@ fn keep_busy<S: Stream + Clone + Send>(stream: S, turns: Arc<Turns>) -> Result<(
     optional("host functions", launched)
 }
 
-/// A stream of middle priority gets its turn beside many streams of the highest and of the lowest
-/// that never run out of work.
+/// Checks that a stream of middle priority gets its turn beside many streams of the highest and the
+/// lowest priority that never run out of work.
 pub fn middle_priority_has_its_turn<F: Fixture>(fx: &F) -> Outcome {
     if !fx.work_may_submit() {
         return Err(Verdict::inapplicable("host functions may not submit on this backend"));
@@ -117,9 +119,9 @@ pub fn middle_priority_has_its_turn<F: Fixture>(fx: &F) -> Outcome {
         note.end();
     };
     middle.launch_host_func(Box::new(func))?;
-    // Only from now on does it wait for its turn.
+    // The stream waits for its turn only from now on.
     turns.count.store(true, Ordering::SeqCst);
-    // No call that waits: a backend may run a stream's functions on the thread that waits for it.
+    // No blocking call here: a backend may run a stream's functions on the waiting thread.
     while !turns.is_over() {
         thread::yield_now();
     }

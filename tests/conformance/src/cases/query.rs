@@ -4,7 +4,7 @@ use std::thread;
 
 use super::support::*;
 
-/// A stream that nothing was submitted to is done.
+/// Checks that a stream without any submitted work is done.
 pub fn new_stream_is_done<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     check(stream.query()?, "query of a new stream is false")?;
@@ -12,7 +12,8 @@ pub fn new_stream_is_done<F: Fixture>(fx: &F) -> Outcome {
     check(stream.query()?, "query is false after synchronize")
 }
 
-/// Query is false as long as a gate is shut, however often it is asked, and never an error.
+/// Checks that query returns false as long as a gate is shut, however often it is called, and never
+/// an error.
 pub fn query_is_false_while_pending<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let data = work(fx, &stream)?;
@@ -25,7 +26,8 @@ pub fn query_is_false_while_pending<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// Query is true after synchronize, and true means that the work's effects are there.
+/// Checks that query returns true after synchronize, and true means that the work's effects are
+/// visible.
 pub fn query_is_true_when_done<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     for _ in 0..10 {
@@ -37,13 +39,12 @@ pub fn query_is_true_when_done<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A stream that is polled comes to its end, and then its effects are there.
+/// Checks that polling a stream ends, and then the effects of its work are visible.
 pub fn polling_comes_to_an_end<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let data = work(fx, &stream)?;
     fx.open(&gate);
-    // A backend that never says true is told by what comes after synchronize, and not by a hang
-    // here.
+    // If query never returns true, the check after synchronize finds it, and not a hang here.
     stream.synchronize()?;
     check(stream.query()?, "query is false after synchronize")?;
     let more = work(fx, &stream)?;
@@ -54,8 +55,8 @@ pub fn polling_comes_to_an_end<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &more)
 }
 
-/// Synchronize returns only when the work is done. Another thread opens the gate once the caller
-/// has had every chance to return too early.
+/// Checks that synchronize returns only when the work is done. Another thread opens the gate after
+/// the caller had every chance to return too early.
 pub fn synchronize_waits<F: Fixture>(fx: &F) -> Outcome {
     for _ in 0..ROUNDS {
         let (stream, gate) = gated(fx)?;
@@ -73,7 +74,7 @@ pub fn synchronize_waits<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Synchronize of an event returns only when the work before its record is done.
+/// Checks that synchronize of an event returns only when the work before its record is done.
 pub fn event_synchronize_waits<F: Fixture>(fx: &F) -> Outcome {
     for _ in 0..ROUNDS {
         let (stream, gate) = gated(fx)?;
@@ -92,10 +93,10 @@ pub fn event_synchronize_waits<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// How often a call that should block gets the chance to return too early.
+/// The number of times that a call that should block gets the chance to return too early.
 const ROUNDS: usize = 10;
 
-/// Synchronize of a stream that is done returns, again and again.
+/// Checks that synchronize of a stream that is done returns, however often it is called.
 pub fn synchronize_of_a_done_stream<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     let data = work(fx, &stream)?;
@@ -105,7 +106,7 @@ pub fn synchronize_of_a_done_stream<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// A held stream says nothing about another.
+/// Checks that a held stream does not affect the answers of another stream.
 pub fn streams_are_independent<F: Fixture>(fx: &F) -> Outcome {
     let (held, gate) = gated(fx)?;
     let free = stream(fx)?;

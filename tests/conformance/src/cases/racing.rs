@@ -1,4 +1,4 @@
-//! Races: several threads submit to one stream, or use an event that is recorded again meanwhile.
+//! Races: several threads submit to one stream, or use an event while it is recorded again.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -6,22 +6,24 @@ use std::thread;
 
 use super::support::*;
 
-/// How often a thread's submission meets another thread's. The first does so in turn, the others race.
-const MEETINGS: usize = 16;
+/// The number of rounds with two submitting threads. In the first rounds the threads take turns, in
+/// the others they race.
+const ROUNDS: usize = 16;
 
-/// How much the other thread submits at most, where a submission can block.
+/// The maximum number of submissions of the other thread, where a submission can block.
 const FEW: usize = 300;
-/// How much of that it submits behind what is held back. HIP 5.2 blocks from the 16th host function on,
-/// inside the runtime, and a query waits for that (docs/measurements/2026-11-22-hip.md).
-const FEW_BEHIND: usize = 10;
-/// The same where no queue is ever full: enough for several of the system's time slices.
+/// The maximum number of those after the held-back work. HIP 5.2 blocks from the 16th host function
+/// on, inside the runtime, and a query waits for that (docs/measurements/2026-11-22-hip.md).
+const FEW_AFTER: usize = 10;
+/// The maximum number of submissions where no queue is ever full: enough for several of the
+/// system's time slices.
 const MANY: usize = 3_000;
 
-/// Something that the asking thread has submitted, and that is held back until it is opened.
+/// Work that the calling thread has submitted, and that is held back until it is released.
 struct HeldBack<'a, F: Fixture> {
     stream: &'a StreamOf<F>,
     open: &'a (dyn Fn() + Sync),
-    /// Whether it was passed.
+    /// Returns `true` if the work is done.
     is_done: &'a dyn Fn() -> Result<bool, Verdict>,
 }
 
@@ -33,21 +35,25 @@ impl<F: Fixture> HeldBack<'_, F> {
     }
 }
 
-/// Calls `body` on a thread that has just submitted something which is held back, beside a thread
-/// that submits to the same stream: once in turn, and then at the same time.
+/// Calls `body` on a thread that has just submitted held-back work, beside a thread that submits to
+/// the same stream. First the two submit in turn, then at the same time.
 fn beside_a_submitter<F: Fixture>(fx: &F, body: impl Fn(&HeldBack<'_, F>) -> Outcome) -> Outcome {
-    for meeting in 0..MEETINGS {
+    for round in 0..ROUNDS {
         let stream = stream(fx)?;
-        let is_function = meeting % 4 >= 2;
+        let is_function = round % 4 >= 2;
         let submit = || {
-            let (most, behind) =
-                if fx.independent() > MANY { (MANY, MANY) } else { (FEW, FEW_BEHIND) };
-            beside(&stream, if meeting < 4 { 1 } else { most }, behind, || {
-                if is_function { function(&stream, &body) } else { wait(fx, &stream, &body) }
+            let (most, most_after) =
+                if fx.independent() > MANY { (MANY, MANY) } else { (FEW, FEW_AFTER) };
+            beside(&stream, if round < 4 { 1 } else { most }, most_after, || {
+                if is_function {
+                    hold_by_function(&stream, &body)
+                } else {
+                    hold_by_wait(fx, &stream, &body)
+                }
             })
         };
         match submit() {
-            // Where there are no host functions, waits have to do.
+            // Where there are no host functions, waits are enough.
             Err(Verdict::Skipped(_)) if is_function => {}
             outcome => outcome?,
         }
@@ -55,16 +61,16 @@ fn beside_a_submitter<F: Fixture>(fx: &F, body: impl Fn(&HeldBack<'_, F>) -> Out
     Ok(())
 }
 
-/// Runs `body` beside a thread that submits up to `most` times, until `body` is over, and up to
-/// `behind` times after `body` has begun.
+/// Runs `body` beside a thread that submits until `body` ends. It submits up to `most` times, and
+/// up to `most_after` times after `body` has begun.
 fn beside<S: Stream + Sync>(
     stream: &S,
     most: usize,
-    behind: usize,
+    most_after: usize,
     body: impl FnOnce() -> Outcome,
 ) -> Outcome {
     let (submitted, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    // How many submissions there may be until `body` is over.
+    // The number of submissions that are allowed until `body` ends.
     let limit = AtomicUsize::new(most);
     let has_begun = || submitted.load(Ordering::SeqCst) >= most.min(8);
     thread::scope(|scope| {
@@ -87,7 +93,7 @@ fn beside<S: Stream + Sync>(
         while !has_begun() && !other.is_finished() {
             thread::yield_now();
         }
-        limit.store(submitted.load(Ordering::SeqCst).saturating_add(behind), Ordering::SeqCst);
+        limit.store(submitted.load(Ordering::SeqCst).saturating_add(most_after), Ordering::SeqCst);
         let outcome = body();
         is_over.store(true, Ordering::SeqCst);
         let theirs = other.join().unwrap_or_else(|_| Err(Verdict::failed("a thread panicked")));
@@ -96,7 +102,7 @@ fn beside<S: Stream + Sync>(
     Ok(stream.synchronize()?)
 }
 
-/// Submits by the contract: a host function, or a timed record where there are none.
+/// Submits work through the contract: a host function, or a timed record where there are none.
 fn submit_something<S: Stream>(stream: &S) -> Outcome {
     match stream.launch_host_func(Box::new(|| ())) {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
@@ -106,8 +112,8 @@ fn submit_something<S: Stream>(stream: &S) -> Outcome {
     }
 }
 
-/// Holds `stream` back by a wait for an event behind a gate.
-fn wait<F: Fixture>(
+/// Holds `stream` back by a wait for an event that is recorded after a gate.
+fn hold_by_wait<F: Fixture>(
     fx: &F,
     stream: &StreamOf<F>,
     body: &impl Fn(&HeldBack<'_, F>) -> Outcome,
@@ -124,7 +130,7 @@ fn wait<F: Fixture>(
 }
 
 /// Holds `stream` back by a host function that does not return.
-fn function<F: Fixture>(
+fn hold_by_function<F: Fixture>(
     stream: &StreamOf<F>,
     body: &impl Fn(&HeldBack<'_, F>) -> Outcome,
 ) -> Outcome {
@@ -133,8 +139,8 @@ fn function<F: Fixture>(
     let returns = std::sync::Arc::clone(&has_returned);
     let submitter = thread::current().id();
     let func = move || {
-        // Ends when the case lets it, or when the case is over; at once inside of the call that submits
-        // it, which would never return.
+        // Ends when the case releases it, or when the case ends. Ends at once inside the call that
+        // submits it, which would otherwise never return.
         if thread::current().id() != submitter {
             let _ = released.recv();
         }
@@ -142,7 +148,7 @@ fn function<F: Fixture>(
     };
     optional("host functions", stream.launch_host_func(Box::new(func)))?;
     let open = || {
-        // It fails only if the function has returned before, which the case will see.
+        // Fails only if the function has already returned, and the case detects that.
         let _ = release.send(());
     };
     body(&HeldBack { stream, open: &open, is_done: &|| Ok(has_returned.load(Ordering::SeqCst)) })?;
@@ -150,8 +156,8 @@ fn function<F: Fixture>(
     Ok(())
 }
 
-/// Query is false while what the asking thread has just submitted is held back, whatever another
-/// thread submits meanwhile.
+/// Checks that query is false while work that the calling thread has just submitted is held back,
+/// whatever another thread submits meanwhile.
 pub fn own_submission_is_covered_by_query<F: Fixture>(fx: &F) -> Outcome {
     beside_a_submitter(fx, |held| {
         held.check_query("at once")?;
@@ -160,8 +166,8 @@ pub fn own_submission_is_covered_by_query<F: Fixture>(fx: &F) -> Outcome {
     })
 }
 
-/// A record stands for what its thread has just submitted, whatever another thread submits
-/// meanwhile.
+/// Checks that a record stands for what its thread has just submitted, whatever another thread
+/// submits meanwhile.
 pub fn own_submission_is_covered_by_a_record<F: Fixture>(fx: &F) -> Outcome {
     beside_a_submitter(fx, |held| {
         let event = held.stream.record_event()?;
@@ -171,7 +177,7 @@ pub fn own_submission_is_covered_by_a_record<F: Fixture>(fx: &F) -> Outcome {
         for _ in 0..2 {
             check_eq("the status of the event", event.status()?, EventStatus::Pending)?;
             check(!event.query()?, "query of the event is true, and what it stands for is held")?;
-            check_eq("the number behind the record", fx.load(&after)?, 0)?;
+            check_eq("the number after the record", fx.load(&after)?, 0)?;
             give_a_chance(|| false);
         }
         (held.open)();
@@ -181,12 +187,12 @@ pub fn own_submission_is_covered_by_a_record<F: Fixture>(fx: &F) -> Outcome {
     })
 }
 
-/// Synchronize, of the stream and of an event, waits for what its thread has just submitted,
-/// whatever another thread submits meanwhile.
+/// Checks that synchronize of the stream and of an event waits for what the calling thread has just
+/// submitted, whatever another thread submits meanwhile.
 pub fn own_submission_is_waited_for<F: Fixture>(fx: &F) -> Outcome {
     for by_event in [false, true] {
         beside_a_submitter(fx, |held| {
-            // No record where the stream is waited for: it could submit what was put off.
+            // No record where the stream is waited for: the record could submit deferred work.
             let event = by_event.then(|| held.stream.record_event()).transpose()?;
             let is_done = returns_before_open(held.open, || {
                 match &event {
@@ -201,7 +207,7 @@ pub fn own_submission_is_waited_for<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// How many records are made at least, and how many at most while something is waited for.
+/// The minimum number of records, and the maximum while something is waited for.
 const RECORDS: std::ops::Range<usize> = 40..300;
 
 /// An event that is recorded again and again on one stream: its current record is always pending,
@@ -209,11 +215,11 @@ const RECORDS: std::ops::Range<usize> = 40..300;
 struct Chain<F: Fixture> {
     event: EventOf<F>,
     stream: StreamOf<F>,
-    /// What the work before each record changes.
+    /// The numbers that the work before each record changes.
     data: Vec<F::Data>,
-    /// How many records have been made.
+    /// The number of records so far.
     made: AtomicUsize,
-    /// Whether the last gate is about to open.
+    /// `true` if the last gate is about to open.
     is_over: AtomicBool,
 }
 
@@ -230,7 +236,7 @@ impl<F: Fixture> Chain<F> {
         })
     }
 
-    /// Makes the next record, behind a gate of its own.
+    /// Makes the next record, after a gate of its own.
     fn record(&self, fx: &F) -> Result<F::Gate, Verdict> {
         let index = self.made.load(Ordering::SeqCst);
         let gate = fx.gate(&self.stream)?;
@@ -240,7 +246,8 @@ impl<F: Fixture> Chain<F> {
         Ok(gate)
     }
 
-    /// Makes records beside `body`, until `has_enough`. Returns `false` if it never had.
+    /// Makes records beside `body`, until `has_enough` returns `true`. Returns `false` if it never
+    /// did.
     fn run(
         &self,
         fx: &F,
@@ -255,7 +262,7 @@ impl<F: Fixture> Chain<F> {
                     return Ok(());
                 }
                 let next = self.record(fx)?;
-                // Later ones give more time, to a thread that the system has kept from running.
+                // Later rounds give more time to a thread that the system has not scheduled.
                 (0..1 + index / RECORDS.start).for_each(|_| give_a_chance(|| false));
                 fx.open(&std::mem::replace(&mut gate, next));
                 while fx.load(&self.data[index - 1])? == 0 {
@@ -274,14 +281,15 @@ impl<F: Fixture> Chain<F> {
     }
 }
 
-/// Synchronize of an event waits for the record that is current at the call, and for no later one,
-/// while another thread records the event again and again.
+/// Checks that synchronize of an event waits for the record that is current at the call, and for no
+/// later one. Meanwhile another thread records the event again and again.
 pub fn synchronize_keeps_its_record<F: Fixture>(fx: &F) -> Outcome {
     let chain = Chain::new(fx)?;
     let returned = AtomicUsize::new(0);
     let synchronize = || {
         while !chain.is_over.load(Ordering::SeqCst) {
-            // The call is for this record or for a later one, before which this one completes.
+            // The call waits for this record or for a later one, and this one completes before a
+            // later one.
             let current = chain.made.load(Ordering::SeqCst) - 1;
             chain.event.synchronize()?;
             check_done(fx, &chain.data[current])?;
@@ -295,34 +303,35 @@ pub fn synchronize_keeps_its_record<F: Fixture>(fx: &F) -> Outcome {
     check(has_returned, format_args!("{text} it did not return while {records} were made"))
 }
 
-/// An event that is recorded again and again does not look unrecorded, nor done before the work of
-/// its record is.
+/// Checks that an event that is recorded again and again never appears unrecorded, nor complete
+/// before the work of its record is done.
 pub fn event_recorded_again_is_pending<F: Fixture>(fx: &F) -> Outcome {
     let chain = Chain::new(fx)?;
     let asked = AtomicUsize::new(0);
-    // An answer is about a record that was current during the call. That one is pending at least until
-    // the next is made, so only an answer beside a new record may say that it is complete.
+    // An answer is about a record that was current during the call. That record is pending at least
+    // until the next is made. So only an answer during which a new record was made may be
+    // "complete".
     let ask_once = |is_done: &dyn Fn() -> Result<bool, Verdict>| {
         let before = chain.made.load(Ordering::SeqCst);
         let is_done = is_done()?;
         let is_same = chain.made.load(Ordering::SeqCst) == before;
-        // The last gate opens only after this is set.
+        // The last gate opens only after this flag is set.
         let is_over = chain.is_over.load(Ordering::SeqCst);
-        check(is_over || !is_done || !is_same, "the event looks done, and its record is pending")
+        check(is_over || !is_done || !is_same, "the event is done while its record is pending")
     };
     let ask = || {
         while !chain.is_over.load(Ordering::SeqCst) {
             ask_once(&|| Ok(chain.event.query()?))?;
             ask_once(&|| {
                 let status = chain.event.status()?;
-                check(status != EventStatus::Unrecorded, "the event looks unrecorded")?;
+                check(status != EventStatus::Unrecorded, "the event is unrecorded")?;
                 Ok(status == EventStatus::Complete)
             })?;
             asked.fetch_add(1, Ordering::SeqCst);
         }
         Ok(())
     };
-    // Few questions may miss a broken backend, and fail none that is right.
+    // Too few queries may miss a broken backend, but never fail a correct one.
     chain.run(fx, ask, || asked.load(Ordering::SeqCst) > 20)?;
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use super::support::*;
 
-/// A wait binds to the record that is current at the call: a later record of the same event does
-/// not hold the waiter.
+/// Checks that a wait binds to the record that is current at the call: a later record of the same
+/// event does not hold the waiter.
 pub fn wait_binds_at_the_call<F: Fixture>(fx: &F) -> Outcome {
     let (first, waiter) = (stream(fx)?, stream(fx)?);
     let event = first.record_event()?;
@@ -18,8 +18,8 @@ pub fn wait_binds_at_the_call<F: Fixture>(fx: &F) -> Outcome {
     Ok(held.synchronize()?)
 }
 
-/// Who waits for the first record keeps waiting for it when the event is recorded elsewhere and
-/// done there.
+/// Checks that a wait for the first record stays bound to it when the event is recorded on another
+/// stream and completes there.
 pub fn earlier_waiter_keeps_the_old_record<F: Fixture>(fx: &F) -> Outcome {
     let (held, gate) = gated(fx)?;
     let before = work(fx, &held)?;
@@ -37,7 +37,7 @@ pub fn earlier_waiter_keeps_the_old_record<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &before)
 }
 
-/// Who waits after the second record waits for the second.
+/// Checks that a wait that is made after the second record waits for the second record.
 pub fn later_waiter_gets_the_new_record<F: Fixture>(fx: &F) -> Outcome {
     let (free, waiter) = (stream(fx)?, stream(fx)?);
     let event = free.record_event()?;
@@ -51,8 +51,9 @@ pub fn later_waiter_gets_the_new_record<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&held, &waiter], &data)
 }
 
-/// Query, status and synchronize speak of the second record, also when the first is still pending.
-pub fn record_replaces_for_who_asks<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that query, status and synchronize use the second record, even if the first is still
+/// pending.
+pub fn second_record_replaces_the_first<F: Fixture>(fx: &F) -> Outcome {
     let free = stream(fx)?;
     let event = free.record_event()?;
     event.synchronize()?;
@@ -69,7 +70,7 @@ pub fn record_replaces_for_who_asks<F: Fixture>(fx: &F) -> Outcome {
     Ok(held.synchronize()?)
 }
 
-/// Records on one stream: the event stands for the last of them.
+/// Checks that after several records on one stream, the event stands for the last of them.
 pub fn record_again_on_one_stream<F: Fixture>(fx: &F) -> Outcome {
     let (stream, waiter) = (stream(fx)?, stream(fx)?);
     let event = stream.record_event()?;
@@ -85,7 +86,8 @@ pub fn record_again_on_one_stream<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&stream, &waiter], &after)
 }
 
-/// A wait made before the first record is nothing, and that record does not make it one.
+/// Checks that a wait that is made before the first record has no effect, and that record does not
+/// change this.
 pub fn wait_before_the_first_record<F: Fixture>(fx: &F) -> Outcome {
     let (event, waiter) = (event(fx)?, stream(fx)?);
     waiter.wait_event(&event)?;
@@ -97,7 +99,8 @@ pub fn wait_before_the_first_record<F: Fixture>(fx: &F) -> Outcome {
     Ok(held.synchronize()?)
 }
 
-/// One event, recorded and waited for in turn by two streams, hands work to and fro.
+/// Checks that events that are recorded and waited for again and again hand work from one stream to
+/// another and back.
 pub fn one_event_is_used_again_and_again<F: Fixture>(fx: &F) -> Outcome {
     let (front, gate) = gated(fx)?;
     let back = stream(fx)?;
@@ -122,7 +125,8 @@ pub fn one_event_is_used_again_and_again<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// An event that is dropped while pending still holds who waits for it.
+/// Checks that an event that is dropped while pending still holds back the streams that wait for
+/// it.
 pub fn dropped_event_holds_its_waiters<F: Fixture>(fx: &F) -> Outcome {
     let (held, gate) = gated(fx)?;
     let before = work(fx, &held)?;
@@ -137,8 +141,8 @@ pub fn dropped_event_holds_its_waiters<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &before)
 }
 
-/// Events that are made and recorded after a pending one was dropped do not let its waiter go: a
-/// pool may hand out the same driver event again.
+/// Checks that a wait for a dropped pending event holds, whatever events are made and recorded
+/// afterwards. A pool may hand out the same driver event again.
 pub fn dropped_event_is_not_reused_too_early<F: Fixture>(fx: &F) -> Outcome {
     let (held, gate) = gated(fx)?;
     let (waiter, free) = (stream(fx)?, stream(fx)?);
@@ -154,8 +158,8 @@ pub fn dropped_event_is_not_reused_too_early<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&held, &waiter], &data)
 }
 
-/// An event may be dropped unrecorded, pending with nobody waiting, and complete; its stream does
-/// not mind.
+/// Checks that an event may be dropped unrecorded, pending without waiters, or complete; its stream
+/// is not affected.
 pub fn events_are_dropped_at_any_time<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     drop(event(fx)?);
@@ -169,14 +173,14 @@ pub fn events_are_dropped_at_any_time<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&stream], &data)
 }
 
-/// An event is not recorded on another device's stream: the error names both devices, and the event
-/// is as before.
+/// Checks that a record on another device's stream is refused: the error names both devices, and
+/// the event is unchanged.
 pub fn record_on_another_device<F: Fixture>(fx: &F) -> Outcome {
     let (near, far) = two_devices(fx)?;
     let event = F::Backend::new_event(near, EventOptions::new())?;
-    let null_backend = stream_on::<F>(far)?;
+    let far_stream = stream_on::<F>(far)?;
     let refused = |event: &EventOf<F>| {
-        let result = null_backend.record(event);
+        let result = far_stream.record(event);
         let text = check_err("record on another device", result, ErrorKind::DeviceMismatch)?;
         check_names(&text, near)?;
         check_names(&text, far)

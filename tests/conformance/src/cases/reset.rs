@@ -1,15 +1,15 @@
-//! A context that another library resets. Skipped where the fixture cannot reset one, which costs the
-//! fixture all that it has on the device.
+//! A context that another library resets. Skipped where the fixture cannot reset one: a reset
+//! destroys everything that the fixture has on the device.
 
 use super::support::*;
 
-/// After a reset the streams and events that were made before answer `ContextDestroyed`, can be dropped,
-/// and a new stream works.
-pub fn reset_is_told_and_got_over<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that after a reset, earlier streams and events return `ContextDestroyed` and can be
+/// dropped, and a new stream works.
+pub fn reset_is_reported_and_survived<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let old = stream_on::<F>(device)?;
     let other = stream_on::<F>(device)?;
-    // Events of the pool, which must not be used afterwards.
+    // Creates pooled events, which must not be used afterwards.
     other.wait_stream(&old)?;
     let event = old.record_event()?;
     old.synchronize()?;
@@ -30,14 +30,14 @@ pub fn reset_is_told_and_got_over<F: Fixture>(fx: &F) -> Outcome {
     check_works::<F>(device)
 }
 
-/// What was made before a reset: a stream, and two timed events that it has recorded.
+/// Objects from before a reset: a stream, and two timed events that it recorded.
 struct Before<F: Fixture> {
     stream: StreamOf<F>,
     events: [EventOf<F>; 2],
 }
 
-/// Resets the device, and has another library use it again. Drivers may give what is made then the
-/// handles of before.
+/// Resets the device, and lets another library use it again. The driver may give new objects the
+/// handles of earlier ones.
 fn reset_and_used<F: Fixture>(fx: &F, device: Device) -> Result<Before<F>, Verdict> {
     let stream = stream_on::<F>(device)?;
     let new = || F::Backend::new_event(device, EventOptions::timed());
@@ -55,9 +55,9 @@ fn destroyed<T>(call: &str, result: Result<T, impl Error>) -> Outcome {
     check_err(call, result, ErrorKind::ContextDestroyed).map(drop)
 }
 
-/// Events of before a reset answer `ContextDestroyed` to `elapsed_since`, also if another library uses the
-/// device again.
-pub fn reset_is_told_by_elapsed_since<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that events from before a reset answer `elapsed_since` with `ContextDestroyed`, also if
+/// another library uses the device again.
+pub fn reset_is_reported_by_elapsed_since<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let Before { stream, events: [start, end] } = reset_and_used(fx, device)?;
     for _ in 0..2 {
@@ -69,9 +69,9 @@ pub fn reset_is_told_by_elapsed_since<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A wait for an event of before a reset, or by such a stream, is `ContextDestroyed` once the device is in
-/// use again.
-pub fn reset_is_told_by_wait_event<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that a wait for an event from before a reset, or by such a stream, is `ContextDestroyed`
+/// once the device is in use again.
+pub fn reset_is_reported_by_wait_event<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let Before { stream, events: [event, _] } = reset_and_used(fx, device)?;
     let new = stream_on::<F>(device)?;
@@ -88,9 +88,9 @@ pub fn reset_is_told_by_wait_event<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A record of an event of before a reset, or on such a stream, is `ContextDestroyed` once the device is in
-/// use again.
-pub fn reset_is_told_by_record<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that a record of an event from before a reset, or on such a stream, is `ContextDestroyed`
+/// once the device is in use again.
+pub fn reset_is_reported_by_record<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let Before { stream, events: [event, _] } = reset_and_used(fx, device)?;
     let new = stream_on::<F>(device)?;
@@ -106,7 +106,8 @@ pub fn reset_is_told_by_record<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// After a reset with nothing of ours alive, every call works: what was kept for later use is not used.
+/// Checks that after a reset without live streams or events, every call works: nothing that was
+/// cached before is used.
 pub fn reset_leaves_nothing_stale<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     check_works::<F>(device)?;
@@ -117,7 +118,8 @@ pub fn reset_leaves_nothing_stale<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Checks that new streams and events of `device` work, without what the fixture has there.
+/// Checks that new streams and events on `device` work, without using the fixture's own objects
+/// there.
 fn check_works<F: Fixture>(device: Device) -> Outcome {
     let (one, other) = (stream_on::<F>(device)?, stream_on::<F>(device)?);
     let event = F::Backend::new_event(device, EventOptions::new())?;

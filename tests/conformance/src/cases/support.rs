@@ -1,4 +1,4 @@
-//! What many cases need.
+//! Helpers that many cases use.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -16,7 +16,7 @@ pub(super) use crate::fixture::{EventOf, StreamOf};
 pub(super) use crate::outcome::{check, check_eq, check_err, check_names};
 pub(super) use crate::{Fixture, Outcome, Verdict};
 
-/// The device that most cases use.
+/// Returns the device that most cases use.
 pub(super) fn device<F: Fixture>(fx: &F) -> Result<Device, Verdict> {
     fx.devices()?.first().copied().ok_or_else(|| Verdict::skipped("the backend has no device"))
 }
@@ -32,7 +32,7 @@ pub(super) fn stream_on<F: Fixture>(device: Device) -> Result<StreamOf<F>, Verdi
     Ok(F::Backend::new_stream(device, StreamOptions::new())?)
 }
 
-/// A stream of the first device.
+/// Creates a stream on the first device.
 pub(super) fn stream<F: Fixture>(fx: &F) -> Result<StreamOf<F>, Verdict> {
     stream_on::<F>(device(fx)?)
 }
@@ -41,7 +41,7 @@ pub(super) fn streams<F: Fixture>(fx: &F, count: usize) -> Result<Vec<StreamOf<F
     (0..count).map(|_| stream(fx)).collect()
 }
 
-/// A stream of the first device, with a shut gate on it.
+/// Creates a stream on the first device, with a shut gate on it.
 pub(super) fn gated<F: Fixture>(fx: &F) -> Result<(StreamOf<F>, F::Gate), Verdict> {
     let stream = stream(fx)?;
     let gate = fx.gate(&stream)?;
@@ -52,7 +52,7 @@ pub(super) fn foreign<F: Fixture>(fx: &F) -> Result<F::Foreign, Verdict> {
     fx.foreign(device(fx)?, StreamOptions::new())
 }
 
-/// An event of the first device, without timing, not recorded.
+/// Creates an event on the first device, without timing, not recorded.
 pub(super) fn event<F: Fixture>(fx: &F) -> Result<EventOf<F>, Verdict> {
     Ok(F::Backend::new_event(device(fx)?, EventOptions::new())?)
 }
@@ -61,7 +61,7 @@ pub(super) fn timed<F: Fixture>(device: Device) -> Result<EventOf<F>, Verdict> {
     Ok(F::Backend::new_event(device, EventOptions::timed())?)
 }
 
-/// Submits work that turns the number that it returns from 0 to 1.
+/// Submits work that changes a number from 0 to 1, and returns the number.
 pub(super) fn work<F: Fixture, S>(fx: &F, stream: &S) -> Result<F::Data, Verdict>
 where
     S: Stream<Backend = F::Backend>,
@@ -71,8 +71,8 @@ where
     Ok(data)
 }
 
-/// Checks that the last of `streams` is held back before the [`work`] on `data`. The others are
-/// what it depends on, in this order.
+/// Checks that the last of `streams` is held back before the [`work`] on `data`. It depends on the
+/// others, in this order.
 #[track_caller]
 pub(super) fn check_held<F: Fixture>(fx: &F, streams: &[&StreamOf<F>], data: &F::Data) -> Outcome {
     fx.settle(streams);
@@ -83,8 +83,8 @@ pub(super) fn check_held<F: Fixture>(fx: &F, streams: &[&StreamOf<F>], data: &F:
     Ok(())
 }
 
-/// Checks that all of `streams`, which come in the order of their dependence, come to their end
-/// although something else is held back, and that the [`work`] on `data` was done.
+/// Checks that all of `streams` finish although something else is held back, and that the [`work`]
+/// on `data` was done. The streams are named in the order of their dependence.
 #[track_caller]
 pub(super) fn check_goes_on<F: Fixture>(
     fx: &F,
@@ -101,8 +101,8 @@ pub(super) fn check_done<F: Fixture>(fx: &F, data: &F::Data) -> Outcome {
     check_eq("the number that the work changes", fx.load(data)?, 1)
 }
 
-/// How long something that should not happen gets to happen. It decides nothing for a backend that is
-/// right.
+/// The time in which something that should not happen could happen. It decides nothing for a
+/// correct backend.
 const CHANCE: Duration = Duration::from_millis(2);
 
 /// Yields for a moment, or until `is_over`.
@@ -122,7 +122,7 @@ pub(super) fn returns_before_open<T>(
     let returned = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            // A backend that is right blocks until the gate opens, however long this takes.
+            // A correct backend blocks until the gate opens, however long this takes.
             give_a_chance(|| returned.load(Ordering::SeqCst));
             open();
         });
@@ -138,7 +138,7 @@ pub(super) fn hash_of(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// Turns "this backend does not have it" into a skip.
+/// Turns an [`Unsupported`](ErrorKind::Unsupported) error into a skip.
 pub(super) fn optional<T, E: Error>(what: &str, result: Result<T, E>) -> Result<T, Verdict> {
     result.map_err(|error| match error.kind() {
         ErrorKind::Unsupported => Verdict::inapplicable(format_args!("no {what}: {error}")),
@@ -146,45 +146,45 @@ pub(super) fn optional<T, E: Error>(what: &str, result: Result<T, E>) -> Result<
     })
 }
 
-/// A device of the backend that is not there.
+/// Returns a device of the backend that does not exist.
 pub(super) fn absent_device<F: Fixture>(fx: &F) -> Device {
     Device::new(fx.device_backend(), 9_999)
 }
 
-/// An owner of a foreign stream, whose end can be seen.
+/// An owner of a foreign stream whose drop is observable.
 pub(super) struct TrackedOwner<F: Fixture> {
     foreign: F::Foreign,
     device: Option<Device>,
     gone: Arc<AtomicBool>,
 }
 
-/// Tells whether the owner has been let go.
-pub(super) struct Watch(Arc<AtomicBool>);
+/// Observes whether the owner was dropped.
+pub(super) struct DropObserver(Arc<AtomicBool>);
 
-impl Watch {
+impl DropObserver {
     pub(super) fn is_gone(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 
     #[track_caller]
     pub(super) fn check_alive(&self, why: &str) -> Outcome {
-        check(!self.is_gone(), format_args!("the owner was let go, although {why}"))
+        check(!self.is_gone(), format_args!("the owner was dropped, although {why}"))
     }
 
     #[track_caller]
     pub(super) fn check_gone(&self, why: &str) -> Outcome {
-        check(self.is_gone(), format_args!("the owner is still kept, although {why}"))
+        check(self.is_gone(), format_args!("the owner is still alive, although {why}"))
     }
 }
 
-/// A foreign stream of the first device with an owner that says `device`.
+/// Creates a foreign stream on the first device, with an owner that names `device`.
 pub(super) fn watched<F: Fixture>(
     fx: &F,
     device: Option<Device>,
-) -> Result<(Arc<TrackedOwner<F>>, Watch), Verdict> {
+) -> Result<(Arc<TrackedOwner<F>>, DropObserver), Verdict> {
     let gone = Arc::new(AtomicBool::new(false));
     let owner = TrackedOwner { foreign: foreign(fx)?, device, gone: Arc::clone(&gone) };
-    Ok((Arc::new(owner), Watch(gone)))
+    Ok((Arc::new(owner), DropObserver(gone)))
 }
 
 impl<F: Fixture> Drop for TrackedOwner<F> {
@@ -194,7 +194,7 @@ impl<F: Fixture> Drop for TrackedOwner<F> {
 }
 
 // SAFETY: the handle is that of the stream inside, which upholds the contract and lives as long as
-// this.
+// `self`.
 unsafe impl<F: Fixture> StreamOwner<F::Backend> for TrackedOwner<F> {
     fn raw_stream(&self) -> <F::Backend as Backend>::RawStream {
         self.foreign.raw_stream()
@@ -205,15 +205,16 @@ unsafe impl<F: Fixture> StreamOwner<F::Backend> for TrackedOwner<F> {
     }
 }
 
-/// How long a closure that never runs may be kept after its stream has reported why. Only a backend that
-/// keeps it waits so long.
-pub const LIMIT_OF_A_DROP: Duration = Duration::from_secs(10);
+/// The time for which a closure that never runs may be kept after its stream has reported the
+/// fault. Only a backend that keeps the closure makes a case wait so long.
+pub const DROP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Checks that a number becomes `wanted`. The backend's own thread may be dropping what is counted.
+/// Checks that a number becomes `wanted`. The backend's own thread may still be dropping what is
+/// counted.
 #[track_caller]
 pub fn check_becomes(what: &str, number: impl Fn() -> usize, wanted: usize) -> Outcome {
     let begun = Instant::now();
-    while number() != wanted && begun.elapsed() < LIMIT_OF_A_DROP {
+    while number() != wanted && begun.elapsed() < DROP_LIMIT {
         thread::yield_now();
     }
     check_eq(what, number(), wanted)

@@ -1,4 +1,4 @@
-//! Threads: streams and events used from many, and the one stream that stays on its thread.
+//! Threads: streams and events that many threads use, and the one stream that stays on its thread.
 
 use std::sync::Barrier;
 use std::thread;
@@ -17,7 +17,7 @@ fn on_threads(count: usize, body: impl Fn(usize) -> Outcome + Sync) -> Outcome {
             })
         };
         let running: Vec<_> = (0..count).map(run).collect();
-        // All are joined before the first failure is looked at.
+        // All threads are joined before the first failure is returned.
         let ends: Vec<_> = running.into_iter().map(|thread| thread.join()).collect();
         ends.into_iter()
             .try_for_each(|end| end.map_err(|_| Verdict::failed("a thread panicked"))?)
@@ -33,7 +33,7 @@ fn on_a_fresh_thread<T: Send>(
     })
 }
 
-/// Many threads submit to one stream: each one's work keeps its order.
+/// Checks that if many threads submit to one stream, each thread's work keeps its order.
 pub fn many_threads_one_stream<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     on_threads(8, |_| {
@@ -50,7 +50,7 @@ pub fn many_threads_one_stream<F: Fixture>(fx: &F) -> Outcome {
     check(stream.query()?, "query is false when all threads have synchronized")
 }
 
-/// Every call answers on a thread that has nothing current and never called the driver.
+/// Checks that every call works on a thread that has nothing current and never called the driver.
 pub fn calls_work_on_a_fresh_thread<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         let stream = stream_on::<F>(device)?;
@@ -76,7 +76,7 @@ pub fn calls_work_on_a_fresh_thread<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Streams and events may be dropped on another thread than the one that made them.
+/// Checks that streams and events may be dropped on another thread than the one that made them.
 pub fn things_are_dropped_elsewhere<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let data = work(fx, &stream)?;
@@ -100,7 +100,7 @@ pub fn things_are_dropped_elsewhere<F: Fixture>(fx: &F) -> Outcome {
     })
 }
 
-/// Threads that record one event and wait for it at the same time do not harm it.
+/// Checks that threads that record one event and wait for it at the same time do not corrupt it.
 pub fn one_event_from_many_threads<F: Fixture>(fx: &F) -> Outcome {
     let event = event(fx)?;
     on_threads(8, |_| {
@@ -119,7 +119,8 @@ pub fn one_event_from_many_threads<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the status in the end", event.status()?, EventStatus::Complete)
 }
 
-/// Each thread forks from one stream and joins back to it; the end sees all their work.
+/// Checks that each thread forks from one stream and joins back to it; the end sees the work of all
+/// threads.
 pub fn threads_fork_and_join<F: Fixture>(fx: &F) -> Outcome {
     let (main, gate) = gated(fx)?;
     let before = work(fx, &main)?;
@@ -139,7 +140,7 @@ pub fn threads_fork_and_join<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &rest)
 }
 
-/// One thread synchronizes while others query and submit.
+/// Checks that one thread can synchronize while other threads query and submit.
 pub fn synchronize_beside_others<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     on_threads(4, |index| {
@@ -158,7 +159,8 @@ pub fn synchronize_beside_others<F: Fixture>(fx: &F) -> Outcome {
     })
 }
 
-/// A thread's own stream is held when it is held, by whichever wrapper.
+/// Checks that all wrappers of a thread's own stream are one stream, which is held back through
+/// each of them.
 pub fn own_stream_is_one_within_a_thread<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let (one, other) =
@@ -167,13 +169,13 @@ pub fn own_stream_is_one_within_a_thread<F: Fixture>(fx: &F) -> Outcome {
     let gate = fx.gate(&one)?;
     let data = work(fx, &other)?;
     check(!other.query()?, "query is true for the second wrapper, and the first is held back")?;
-    check_eq("the number behind the gate", fx.load(&data)?, 0)?;
+    check_eq("the number after the gate", fx.load(&data)?, 0)?;
     fx.open(&gate);
     one.synchronize()?;
     check_done(fx, &data)
 }
 
-/// The thread's own stream is neither the default stream nor another thread's.
+/// Checks that a thread's own stream is neither the default stream nor another thread's own stream.
 pub fn own_stream_is_another_on_each_thread<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let mine = F::Backend::per_thread_stream(device)?;
@@ -187,13 +189,13 @@ pub fn own_stream_is_another_on_each_thread<F: Fixture>(fx: &F) -> Outcome {
         check_done(fx, &data)
     })?;
     check(!mine.query()?, "query is true for the stream that is held back")?;
-    check_eq("the number behind the gate", fx.load(&data)?, 0)?;
+    check_eq("the number after the gate", fx.load(&data)?, 0)?;
     fx.open(&gate);
     mine.synchronize()?;
     check_done(fx, &data)
 }
 
-/// Events of a thread's own stream are ordinary: another thread waits for them.
+/// Checks that events of a thread's own stream are ordinary: another thread can wait for them.
 pub fn own_stream_has_ordinary_events<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let mine = F::Backend::per_thread_stream(device)?;
@@ -215,7 +217,7 @@ pub fn own_stream_has_ordinary_events<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &after)
 }
 
-/// A thread's own stream and an ordinary one wait for each other.
+/// Checks that a thread's own stream and an ordinary one wait for each other.
 pub fn own_stream_waits_and_is_waited_for<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
     let mine = F::Backend::per_thread_stream(first.device())?;
@@ -234,7 +236,7 @@ pub fn own_stream_waits_and_is_waited_for<F: Fixture>(fx: &F) -> Outcome {
     Ok(mine.synchronize()?)
 }
 
-/// A thousand streams, each with work that waits for one, all come to their end.
+/// Checks that a thousand streams, each with work that waits for one stream, all finish.
 pub fn thousand_streams<F: Fixture>(fx: &F) -> Outcome {
     // Made before the gate is shut: a driver may wait for what runs when it makes room for more.
     let (many, last) = (streams(fx, 1_000)?, stream(fx)?);
@@ -264,7 +266,7 @@ pub fn thousand_streams<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// While as many streams are held back as the backend can hold, another one goes on.
+/// Checks that while as many streams are held back as the backend can hold, another one continues.
 pub fn held_streams_leave_room<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
     let held = streams(fx, fx.independent().min(1_000).saturating_sub(1))?;
@@ -281,7 +283,8 @@ pub fn held_streams_leave_room<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A long queue on one stream is submitted behind a shut gate, and runs to its end in order.
+/// Checks that a long queue that is submitted to one stream after a shut gate runs to its end in
+/// order.
 pub fn long_queue<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let (slot, last) = (fx.data(stream.device(), 0)?, fx.data(stream.device(), 0)?);

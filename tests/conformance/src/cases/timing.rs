@@ -14,7 +14,8 @@ fn refused<F: Fixture>(
     check_names(&check_err(what, end.elapsed_since(start), kind)?, named)
 }
 
-/// An event without timing is refused, whatever else is missing, and the error says which it is.
+/// Checks that an event without timing is refused, whatever else is missing, and the error says
+/// which event it is.
 pub fn elapsed_needs_timing<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     let (plain, timed) = (event(fx)?, timed::<F>(stream.device())?);
@@ -32,8 +33,8 @@ pub fn elapsed_needs_timing<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// An event that was never recorded is refused, also beside a pending one, and the error says which
-/// it is.
+/// Checks that an event that was never recorded is refused, even beside a pending one, and the
+/// error says which event it is.
 pub fn elapsed_needs_records<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let device = stream.device();
@@ -50,7 +51,7 @@ pub fn elapsed_needs_records<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// An event that is pending is refused, and the error says which it is.
+/// Checks that a pending event is refused, and the error says which event it is.
 pub fn elapsed_needs_complete_events<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     let (done, pending) = (timed::<F>(stream.device())?, timed::<F>(stream.device())?);
@@ -67,7 +68,7 @@ pub fn elapsed_needs_complete_events<F: Fixture>(fx: &F) -> Outcome {
     check(pending.elapsed_since(&done)? >= 0.0, "a later event has a negative elapsed time")
 }
 
-/// An event and itself are 0 milliseconds apart.
+/// Checks that the elapsed time from an event to itself is 0.
 pub fn elapsed_to_itself_is_zero<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     let event = timed::<F>(stream.device())?;
@@ -76,18 +77,18 @@ pub fn elapsed_to_itself_is_zero<F: Fixture>(fx: &F) -> Outcome {
     check_eq("elapsed time of an event and itself", event.elapsed_since(&event)?, 0.0)
 }
 
-/// Elapsed time is in milliseconds: it lies between what the host measured inside and outside of
-/// it, by a wide margin.
+/// Checks that elapsed time is in milliseconds: it lies, within a wide margin, between the host's
+/// measurements inside and outside of it.
 pub fn elapsed_is_in_milliseconds<F: Fixture>(fx: &F) -> Outcome {
     let (milliseconds, inner, outer) = measure(fx)?.0;
-    // The clocks of a device and of the host may differ, but not by the factor of a wrong unit.
+    // The clocks of the device and the host may differ, but not by the factor of a wrong unit.
     check(
         milliseconds >= inner / 4.0 && milliseconds <= outer * 4.0 + 1.0,
         format_args!("elapsed is {milliseconds}, where the host saw {inner} to {outer} ms"),
     )
 }
 
-/// Elapsed time in reversed order is negative, and the same.
+/// Checks that elapsed time in reversed order is negative and has the same size.
 pub fn elapsed_has_a_sign<F: Fixture>(fx: &F) -> Outcome {
     let ((forward, ..), backward) = measure(fx)?;
     check(forward > 0.0, format_args!("elapsed to a later event is {forward}"))?;
@@ -98,8 +99,8 @@ pub fn elapsed_has_a_sign<F: Fixture>(fx: &F) -> Outcome {
 
 type Measured = ((f32, f32, f32), f32);
 
-/// Two events with a gate between them: elapsed time forward, the host's time inside and outside,
-/// elapsed backward.
+/// Measures two events with a gate between them. Returns the elapsed time forward, the host's time
+/// inside and outside, and the elapsed time backward.
 fn measure<F: Fixture>(fx: &F) -> Result<Measured, Verdict> {
     let stream = stream(fx)?;
     let (start, end) = (timed::<F>(stream.device())?, timed::<F>(stream.device())?);
@@ -109,7 +110,7 @@ fn measure<F: Fixture>(fx: &F) -> Result<Measured, Verdict> {
     let inside = Instant::now();
     let gate = fx.gate(&stream)?;
     stream.record(&end)?;
-    // Only so that there is a time to be measured: the order is the gate's.
+    // Only makes the time measurable: the gate makes the order.
     while inside.elapsed() < Duration::from_millis(5) {
         std::thread::yield_now();
     }
@@ -123,7 +124,7 @@ fn measure<F: Fixture>(fx: &F) -> Result<Measured, Verdict> {
     Ok(((forward, milliseconds(inner), milliseconds(outer)), backward))
 }
 
-/// The two events may be of two streams of one device.
+/// Checks that elapsed time works between events of two streams of one device.
 pub fn elapsed_across_streams<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
     let second = stream(fx)?;
@@ -137,7 +138,7 @@ pub fn elapsed_across_streams<F: Fixture>(fx: &F) -> Outcome {
     check(elapsed >= 0.0, format_args!("elapsed to an event that is ordered later is {elapsed}"))
 }
 
-/// Elapsed time speaks of the last record.
+/// Checks that elapsed time uses the last record of each event.
 pub fn elapsed_uses_the_last_record<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     let (moved, fixed) = (timed::<F>(stream.device())?, timed::<F>(stream.device())?);
@@ -155,7 +156,8 @@ pub fn elapsed_uses_the_last_record<F: Fixture>(fx: &F) -> Outcome {
     check(elapsed > 0.0, format_args!("elapsed to the second, later record is {elapsed}"))
 }
 
-/// Elapsed time between two devices is refused before anything else, and the error names both.
+/// Checks that elapsed time between two devices is refused before anything else, and the error
+/// names both.
 pub fn elapsed_across_devices<F: Fixture>(fx: &F) -> Outcome {
     let (near, far) = two_devices(fx)?;
     let (here, there) = (stream_on::<F>(near)?, stream_on::<F>(far)?);

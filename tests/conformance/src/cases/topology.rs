@@ -2,7 +2,7 @@
 
 use super::support::*;
 
-/// Every branch of a fork runs after the source's work so far.
+/// Checks that every branch of a fork runs after the source's work so far.
 pub fn fork_orders_every_branch<F: Fixture>(fx: &F) -> Outcome {
     let (source, gate) = gated(fx)?;
     let before = work(fx, &source)?;
@@ -26,13 +26,13 @@ pub fn fork_orders_every_branch<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// All branches wait for one record, that of the call: what the source is given meanwhile holds
-/// none of them.
+/// Checks that all branches wait for one record, made at the call: work that the source gets
+/// meanwhile holds back none of them.
 pub fn fork_makes_one_record<F: Fixture>(fx: &F) -> Outcome {
     let source = stream(fx)?;
     let branches = streams(fx, 2)?;
     let mut gate = None;
-    // The second branch is handed out after the source was held back.
+    // The iterator yields the second branch after the source was held back.
     let handed_out = branches.iter().enumerate().map(|(index, branch)| {
         if index == 1 {
             gate = Some(fx.gate(&source));
@@ -49,7 +49,7 @@ pub fn fork_makes_one_record<F: Fixture>(fx: &F) -> Outcome {
     Ok(source.synchronize()?)
 }
 
-/// Work that the source is given after a fork is not waited for.
+/// Checks that work that the source gets after a fork is not waited for.
 pub fn fork_is_a_snapshot<F: Fixture>(fx: &F) -> Outcome {
     let source = stream(fx)?;
     let branches = streams(fx, 2)?;
@@ -63,8 +63,8 @@ pub fn fork_is_a_snapshot<F: Fixture>(fx: &F) -> Outcome {
     Ok(source.synchronize()?)
 }
 
-/// A stream among its own branches is passed over, in a fork and in a join.
-pub fn fork_and_join_pass_oneself_over<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that a stream among its own branches is skipped, in a fork and in a join.
+pub fn fork_and_join_skip_the_stream_itself<F: Fixture>(fx: &F) -> Outcome {
     let (source, gate) = gated(fx)?;
     let other = stream(fx)?;
     let branches = [source.clone(), other.clone(), source.clone()];
@@ -78,7 +78,7 @@ pub fn fork_and_join_pass_oneself_over<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&other, &source], &mine)
 }
 
-/// With no branch, fork and join do nothing.
+/// Checks that with no branch, fork and join do nothing.
 pub fn fork_and_join_of_nothing<F: Fixture>(fx: &F) -> Outcome {
     let (source, gate) = gated(fx)?;
     let none: [StreamOf<F>; 0] = [];
@@ -90,7 +90,7 @@ pub fn fork_and_join_of_nothing<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&source], &data)
 }
 
-/// After a join, later work waits for every one of the branches, the last as much as the first.
+/// Checks that after a join, later work waits for every branch, the last as well as the first.
 pub fn join_waits_for_every_branch<F: Fixture>(fx: &F) -> Outcome {
     for held in 0..3 {
         let branches = streams(fx, 3)?;
@@ -108,7 +108,7 @@ pub fn join_waits_for_every_branch<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Work that a branch is given after the join is not waited for.
+/// Checks that work that a branch gets after the join is not waited for.
 pub fn join_is_a_snapshot<F: Fixture>(fx: &F) -> Outcome {
     let branches = streams(fx, 2)?;
     let target = stream(fx)?;
@@ -120,7 +120,8 @@ pub fn join_is_a_snapshot<F: Fixture>(fx: &F) -> Outcome {
     Ok(branches[1].synchronize()?)
 }
 
-/// Out to many streams and back, over and over: each round sees the numbers of the round before.
+/// Checks that in repeated rounds of fork and join over many streams, each branch sees the number
+/// of its own round.
 pub fn fork_and_join_in_rounds<F: Fixture>(fx: &F) -> Outcome {
     let (main, gate) = gated(fx)?;
     let branches = streams(fx, 3)?;
@@ -145,7 +146,7 @@ pub fn fork_and_join_in_rounds<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A number travels along a chain of streams, each of which waits for the one before.
+/// Checks that a number travels along a chain of streams, each of which waits for the previous one.
 pub fn chain_of_streams<F: Fixture>(fx: &F) -> Outcome {
     let chain = streams(fx, 32)?;
     let gate = fx.gate(&chain[0])?;
@@ -170,7 +171,8 @@ pub fn chain_of_streams<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// One stream to two and back to one: the end sees the work of both sides, and of the beginning.
+/// Checks that in a diamond, one stream to two and back to one, the end sees the work of both sides
+/// and of the beginning.
 pub fn diamond<F: Fixture>(fx: &F) -> Outcome {
     let (top, gate) = gated(fx)?;
     let (left, right, bottom) = (stream(fx)?, stream(fx)?, stream(fx)?);
@@ -192,7 +194,7 @@ pub fn diamond<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &end_right)
 }
 
-/// Many streams wait for one event, and all of them go on when it is reached.
+/// Checks that many streams wait for one event, and all of them continue when it is reached.
 pub fn many_wait_for_one<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
     let event = first.record_event()?;
@@ -213,7 +215,7 @@ pub fn many_wait_for_one<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// One stream waits for many, and goes on only after the last of them.
+/// Checks that one stream waits for many, and continues only after the last of them.
 pub fn one_waits_for_many<F: Fixture>(fx: &F) -> Outcome {
     let (held, gates): (Vec<_>, Vec<_>) =
         (0..8).map(|_| gated(fx)).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
@@ -232,12 +234,12 @@ pub fn one_waits_for_many<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// A join of branches in a chain of forks: the waiter of a waiter waits too.
+/// Checks that waits are transitive: in a chain of waits, the last stream waits for the first, too.
 pub fn waits_are_transitive<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
     let (middle, last) = (stream(fx)?, stream(fx)?);
     middle.wait_stream(&first)?;
-    // Nothing is submitted to the middle stream but its wait.
+    // Only the wait is submitted to the middle stream.
     last.wait_stream(&middle)?;
     let data = work(fx, &last)?;
     check_held(fx, &[&first, &middle, &last], &data)?;

@@ -1,4 +1,4 @@
-//! The backend that has something wrong with it: a shell around the host backend.
+//! The mutant backend: a wrapper around the host backend.
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, OnceLock};
@@ -21,20 +21,20 @@ use crate::{capture, vendor};
 pub struct Mutant;
 
 thread_local! {
-    /// The device that is current, for the mutants that mind it.
+    /// The current device, for the mutants that depend on it.
     pub static CURRENT_DEVICE: Cell<u32> = const { Cell::new(0) };
-    /// The last error that a mutant left behind.
+    /// The last error that a mutant did not clear.
     pub static LAST_ERROR: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// A gate that nobody opens while the process lives: what waits for it never ends.
+/// Returns a gate that never opens: a wait for it never ends.
 pub fn never() -> Result<&'static Gate, HostError> {
     static NEVER: OnceLock<Gate> = OnceLock::new();
     let gate = Gate::new(Host::device(0)?)?;
     Ok(NEVER.get_or_init(|| gate))
 }
 
-/// Takes the device that was asked for, or the first where a mutant does not care.
+/// Calls `make` with the given device, or with the first one where a mutant accepts any.
 fn forgiving<T>(
     device: Device,
     make: impl Fn(Device) -> Result<T, HostError>,
@@ -55,8 +55,8 @@ fn forgiving<T>(
     }
 }
 
-// SAFETY: it is the host backend, whose streams are found by number and never followed: a promise that a mutation breaks
-// costs the suite a failure and no memory.
+// SAFETY: all calls go to the host backend, which validates handles and never dereferences them. So
+// a broken promise of a mutation fails a case, and is no memory error.
 unsafe impl Backend for Mutant {
     const KIND: BackendKind = BackendKind::Host;
     const EVENTS_KEEP_OWNER: bool = true;
@@ -96,11 +96,11 @@ unsafe impl Backend for Mutant {
             Some(Mutation::OwnStreamIsFresh) => {
                 MutantStream::owned(Host::new_stream(device, StreamOptions::new())?)
             }
-            // SAFETY: it goes into another such wrapper, and stays on this thread.
+            // SAFETY: the stream is moved into another `PerThread`, and stays on this thread.
             _ => MutantStream::wrapper(unsafe { own.into_inner_unchecked() }),
         };
-        // SAFETY: the stream is this thread's own, or else what the mutant does wrong: a stream
-        // that any thread may use.
+        // SAFETY: the stream is this thread's own, or, as the mutant's fault, a stream that any
+        // thread may use.
         Ok(unsafe { PerThread::new_unchecked(stream) })
     }
 
@@ -174,8 +174,8 @@ unsafe impl Backend for Mutant {
             }
             (_, given, known) => given.or(known),
         };
-        // SAFETY: the handle is alive as long as the owner is; what a mutant does to the owner, the
-        // host backend tells.
+        // SAFETY: the handle is live while the owner is. If a mutant drops the owner, the host
+        // backend reports the stale handle.
         unsafe { Self::stream_from_raw_with_owner(raw, device, KeepAlive::owner(owner)) }
     }
 
@@ -184,7 +184,7 @@ unsafe impl Backend for Mutant {
         device: Option<Device>,
         owner: KeepAlive,
     ) -> Result<MutantStream, MutantError> {
-        // SAFETY: the caller promises what the host backend asks for.
+        // SAFETY: the caller contract is that of the host backend.
         let wrapped = unsafe { wrap(raw.to_bits(), device, owner.clone()) };
         if wrapped.is_err() && on(Mutation::OwnerKeptByFailure) {
             std::mem::forget(owner);
@@ -197,7 +197,8 @@ unsafe impl Backend for Mutant {
         device: Device,
         owner: KeepAlive,
     ) -> Result<MutantStream, MutantError> {
-        // SAFETY: the caller promises the same; the host backend looks every handle up.
+        // SAFETY: the caller contract implies that of the checked function, and the host backend
+        // validates every handle.
         unsafe { Self::stream_from_raw_with_owner(raw, Some(device), owner) }
     }
 
@@ -210,8 +211,8 @@ unsafe impl Backend for Mutant {
         {
             given.check_is(known, "Backend::event_from_owner")?;
         }
-        // SAFETY: the event is alive as long as the owner is; what a mutant does to the owner, the
-        // host backend tells.
+        // SAFETY: the event is live while the owner is. If a mutant drops the owner, the host
+        // backend reports the stale handle.
         unsafe {
             Self::event_from_raw_with_owner(raw, known.or(device), options, KeepAlive::owner(owner))
         }
@@ -234,7 +235,7 @@ unsafe impl Backend for Mutant {
             _ => owner,
         };
         let raw = RawEvent::from_bits(raw.to_bits());
-        // SAFETY: the host backend looks every handle up.
+        // SAFETY: the host backend validates every handle.
         Ok(MutantEvent::new(unsafe {
             Host::event_from_raw_with_owner(raw, device, options, owner)
         }?))
@@ -242,8 +243,8 @@ unsafe impl Backend for Mutant {
 }
 
 /// # Safety
-/// As `Backend::stream_from_raw_with_owner`. The host backend looks every handle up and follows none, so that the
-/// mutants which break the promise of an owner meet an error there.
+/// As `Backend::stream_from_raw_with_owner`. The host backend validates every handle and
+/// dereferences none, so the mutants that break an owner's promise get an error there.
 unsafe fn wrap(
     bits: usize,
     device: Option<Device>,
@@ -265,18 +266,19 @@ unsafe fn wrap(
         }
         _ => {}
     }
-    let (for_host, mut for_us) = (owner.clone(), KeepAlive::none());
-    let for_host = match current() {
+    let (host_owner, mut own_owner) = (owner.clone(), KeepAlive::none());
+    let host_owner = match current() {
         Some(Mutation::OwnerNotKeptByStream) => KeepAlive::none(),
         Some(Mutation::OwnerNotKeptByEvent) => {
-            for_us = for_host;
+            own_owner = host_owner;
             KeepAlive::none()
         }
-        _ => for_host,
+        _ => host_owner,
     };
     let raw = RawStream::from_bits(bits);
-    // SAFETY: the host backend follows no handle.
-    let make = |device| unsafe { Host::stream_from_raw_with_owner(raw, device, for_host.clone()) };
+    // SAFETY: the host backend dereferences no handle.
+    let make =
+        |device| unsafe { Host::stream_from_raw_with_owner(raw, device, host_owner.clone()) };
     let wrapped = make(device);
     let wrapped: Result<_, HostError> = match (current(), wrapped) {
         (Some(Mutation::DeviceNotChecked), Err(error))
@@ -302,7 +304,7 @@ unsafe fn wrap(
     if on(Mutation::OwnerKeptForEver) {
         std::mem::forget(owner);
     }
-    let mut stream = MutantStream::foreign(wrapped, for_us);
+    let mut stream = MutantStream::foreign(wrapped, own_owner);
     match current() {
         Some(Mutation::DeviceIsZero) => stream.device = Host::device(0)?,
         Some(Mutation::WrapIsAnotherStream) => {

@@ -1,4 +1,4 @@
-//! Captures of the mutants' streams, in place of a vendor's: a graph is a list of what was submitted.
+//! Simulated captures of the mutants' streams: a graph is a list of submitted work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use crate::error::MutantError;
 use crate::event::lock;
 use crate::mutation::{Mutation, current, on};
 
-/// What a graph runs, on the stream that it is launched on.
+/// A node of a graph, which runs on the stream that the graph is launched on.
 pub type Node = Box<dyn FnOnce(&HostStream) -> Outcome + Send>;
 
 /// A record that was made in a capture.
@@ -32,28 +32,28 @@ struct Capture {
 
 struct Captures {
     last: u64,
-    going: BTreeMap<u64, Capture>,
+    active: BTreeMap<u64, Capture>,
     /// The capture of each stream, by its handle.
     members: BTreeMap<usize, u64>,
 }
 
 static CAPTURES: Mutex<Captures> =
-    Mutex::new(Captures { last: 0, going: BTreeMap::new(), members: BTreeMap::new() });
+    Mutex::new(Captures { last: 0, active: BTreeMap::new(), members: BTreeMap::new() });
 
 pub fn begin(stream: usize, mode: CaptureMode) {
     let captures = &mut *lock(&CAPTURES);
     captures.last += 1;
     let (is_broken, nodes, unjoined) = (false, Vec::new(), BTreeSet::new());
     let capture = Capture { origin: stream, mode, is_broken, nodes, unjoined };
-    captures.going.insert(captures.last, capture);
+    captures.active.insert(captures.last, capture);
     captures.members.insert(stream, captures.last);
 }
 
-/// Ends the capture of `stream`, and returns what its graph runs.
+/// Ends the capture of `stream`, and returns the nodes of its graph.
 pub fn end(stream: usize) -> Result<Vec<Node>, Verdict> {
     let captures = &mut *lock(&CAPTURES);
     let id = captures.members.get(&stream).copied();
-    let capture = id.and_then(|id| captures.going.remove(&id));
+    let capture = id.and_then(|id| captures.active.remove(&id));
     let capture = capture.ok_or_else(|| Verdict::failed("the stream is in no capture"))?;
     captures.members.retain(|_, of| Some(*of) != id);
     match capture {
@@ -70,21 +70,21 @@ pub fn of(stream: usize) -> Option<u64> {
     lock(&CAPTURES).members.get(&stream).copied()
 }
 
-pub fn is_going(capture: u64) -> bool {
-    lock(&CAPTURES).going.contains_key(&capture)
+pub fn is_active(capture: u64) -> bool {
+    lock(&CAPTURES).active.contains_key(&capture)
 }
 
 pub fn is_alive(stream: usize) -> bool {
     let captures = lock(&CAPTURES);
-    let capture = captures.members.get(&stream).and_then(|id| captures.going.get(id));
+    let capture = captures.members.get(&stream).and_then(|id| captures.active.get(id));
     capture.is_some_and(|capture| !capture.is_broken)
 }
 
-/// Puts `node` into the graph that `stream` is captured into.
+/// Adds `node` to the graph that `stream` is captured into.
 pub fn add(stream: usize, node: Node) {
     let captures = &mut *lock(&CAPTURES);
     let id = captures.members.get(&stream);
-    let Some(capture) = id.and_then(|id| captures.going.get_mut(id)) else { return };
+    let Some(capture) = id.and_then(|id| captures.active.get_mut(id)) else { return };
     capture.nodes.push(node);
     if stream != capture.origin {
         capture.unjoined.insert(stream);
@@ -92,22 +92,22 @@ pub fn add(stream: usize, node: Node) {
 }
 
 pub fn break_one(capture: u64) {
-    if let Some(capture) = lock(&CAPTURES).going.get_mut(&capture) {
+    if let Some(capture) = lock(&CAPTURES).active.get_mut(&capture) {
         capture.is_broken = true;
     }
 }
 
 /// Breaks all captures that forbid unsafe calls to every thread.
 pub fn break_global() {
-    for capture in lock(&CAPTURES).going.values_mut() {
+    for capture in lock(&CAPTURES).active.values_mut() {
         capture.is_broken |= capture.mode == CaptureMode::Global;
     }
 }
 
-/// Makes `waiter` wait for a record in a capture that goes on.
+/// Makes `waiter` wait for a record in an active capture.
 fn wait(waiter: usize, record: CapturedRecord) {
     let captures = &mut *lock(&CAPTURES);
-    let Some(capture) = captures.going.get_mut(&record.capture) else { return };
+    let Some(capture) = captures.active.get_mut(&record.capture) else { return };
     captures.members.insert(waiter, record.capture);
     capture.unjoined.remove(&record.stream);
     if waiter != capture.origin {
@@ -115,8 +115,8 @@ fn wait(waiter: usize, record: CapturedRecord) {
     }
 }
 
-/// Refuses that `waiter` waits for `source`, a stream or an event of capture `its`, if the capture of
-/// `waiter` cannot hold that.
+/// Returns an error if the capture of `waiter` cannot hold a wait for `source`, a stream or an
+/// event of capture `its`.
 fn ensure_can_wait(
     operation: &'static str,
     waiter: usize,
@@ -141,7 +141,7 @@ fn ensure_can_wait(
     if on(accepted) { Ok(()) } else { Err(error.into()) }
 }
 
-/// Refuses that stream `waiter` waits for stream `source`, if the captures of the two forbid it.
+/// Returns an error if the captures of the two streams forbid that `waiter` waits for `source`.
 pub fn ensure_can_wait_stream(
     operation: &'static str,
     waiter: usize,
@@ -153,8 +153,8 @@ pub fn ensure_can_wait_stream(
     ensure_can_wait(operation, waiter, "stream", source, of(source))
 }
 
-/// Makes `waiter` wait for `event`, last recorded as `record` says. Returns `false` if no capture has to
-/// do with it.
+/// Makes `waiter` wait for `event`, whose last record is `record`. Returns `false` if neither is
+/// captured.
 pub fn wait_event(
     waiter: usize,
     event: usize,
@@ -166,7 +166,7 @@ pub fn wait_event(
         ensure_can_wait(OPERATION, waiter, "event", event, None)?;
         return Ok(mine.is_some());
     };
-    if !is_going(record.capture) {
+    if !is_active(record.capture) {
         if on(Mutation::EventOfCaptureForgotten) {
             return Ok(true);
         }
@@ -185,14 +185,14 @@ pub fn wait_event(
     Ok(true)
 }
 
-/// Answers a question about an event that was last recorded in a capture.
-pub fn question<T>(
+/// Returns the result of a query of an event that was last recorded in a capture.
+pub fn query_captured<T>(
     operation: &'static str,
     record: CapturedRecord,
     done: T,
     unrecorded: T,
 ) -> Result<T, MutantError> {
-    match (current(), is_going(record.capture)) {
+    match (current(), is_active(record.capture)) {
         (Some(Mutation::EventOfCaptureIsDone), true) => Ok(done),
         (Some(Mutation::EventOfCaptureForgotten), false) => Ok(unrecorded),
         (_, true) => Err(MutantError::Captured(operation)),

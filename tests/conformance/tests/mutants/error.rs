@@ -1,4 +1,4 @@
-//! The error of the mutants: the host's, and what only a vendor with graphs and contexts can say.
+//! The error of the mutants: the host's errors, and those of a vendor with graphs and contexts.
 
 use gpu_stream_core::{ContractError, Error, ErrorKind};
 use gpu_stream_host::HostError;

@@ -18,7 +18,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A host event, or that of a gate, and what the mutants need to know of it.
+/// A host event, or that of a gate, with the state that the mutants need.
 #[derive(Clone, Debug)]
 pub struct MutantEvent(Arc<Inner>);
 
@@ -40,21 +40,21 @@ pub struct Notes {
     pub stream: Option<HostStream>,
     /// The streams of all records, for the mutant that keeps them.
     pub streams: Vec<HostStream>,
-    /// How many records there were.
+    /// The number of records.
     pub records: usize,
     /// The wrappers of the stream of the last record.
     pub family: Option<Weak<Family>>,
     /// The last record, if it was made in a capture.
     pub captured: Option<CapturedRecord>,
-    /// Whether a stream of ours has recorded the event.
+    /// `true` if a mutant's stream has recorded the event.
     pub is_recorded: bool,
     /// The context that the event was made in, if that is known.
     pub context: Option<usize>,
-    /// How often the device had been reset when the event was made.
+    /// The number of resets of the device when the event was made.
     born: u64,
-    /// How many waits there were.
+    /// The number of waits.
     pub waits: usize,
-    /// What lets the waiters go, for the mutant that does so when the event is dropped.
+    /// The gates of the waiters, for the mutant that opens them when the event is dropped.
     pub releases: Vec<Arc<Gate>>,
 }
 
@@ -92,7 +92,8 @@ impl MutantEvent {
         lock(&self.0.notes)
     }
 
-    /// Asks until the event is done, whatever its record is by then, or until `is_enough`.
+    /// Polls until the event is done, whatever its record is by then, or until `is_enough` returns
+    /// `true`.
     fn poll(&self, is_enough: impl Fn() -> bool) -> Result<(), MutantError> {
         while !self.host().query()? && !is_enough() {
             std::thread::yield_now();
@@ -100,8 +101,8 @@ impl MutantEvent {
         Ok(())
     }
 
-    /// The mutant whose records move on takes them anew before it answers.
-    pub fn move_on(&self) -> Result<(), MutantError> {
+    /// Records the event again, for the mutant whose records include later work.
+    pub fn record_again(&self) -> Result<(), MutantError> {
         self.check_alive()?;
         if on(Mutation::RecordTakesLaterWork)
             && let Some(stream) = &self.notes().stream
@@ -133,8 +134,8 @@ fn unrecorded() -> MutantError {
     ContractError::EventNotRecorded { which: "start" }.into()
 }
 
-// SAFETY: the answers are the host backend's, but for what the current mutation does wrong; no case
-// frees memory by them.
+// SAFETY: the answers are the host backend's, except for the current mutation's fault. No case
+// frees memory because of them.
 unsafe impl Event for MutantEvent {
     type Backend = Mutant;
 
@@ -158,7 +159,7 @@ unsafe impl Event for MutantEvent {
     }
 
     fn status(&self) -> Result<EventStatus, MutantError> {
-        self.move_on()?;
+        self.record_again()?;
         let recording = vendor::recording();
         let _held = vendor::held(&recording);
         let (captured, is_recorded) = {
@@ -167,7 +168,7 @@ unsafe impl Event for MutantEvent {
         };
         if let Some(record) = captured {
             let (done, unrecorded) = (EventStatus::Complete, EventStatus::Unrecorded);
-            return capture::question("Event::status", record, done, unrecorded);
+            return capture::query_captured("Event::status", record, done, unrecorded);
         }
         if on(Mutation::ForeignRecordIgnored) && !is_recorded {
             return Ok(EventStatus::Unrecorded);
@@ -189,10 +190,10 @@ unsafe impl Event for MutantEvent {
     }
 
     fn synchronize(&self) -> Result<(), MutantError> {
-        self.move_on()?;
+        self.record_again()?;
         let captured = self.notes().captured;
         if let Some(record) = captured {
-            return capture::question("Event::synchronize", record, (), ());
+            return capture::query_captured("Event::synchronize", record, (), ());
         }
         let unrecorded_event = || matches!(self.host().status(), Ok(EventStatus::Unrecorded));
         match current() {
@@ -202,7 +203,7 @@ unsafe impl Event for MutantEvent {
             Some(Mutation::SynchronizeFollowsRecords) => loop {
                 let before = self.notes().records;
                 self.poll(|| false)?;
-                // Otherwise it may have been an earlier record that was done.
+                // Otherwise an earlier record may have been done.
                 if self.notes().records == before {
                     return Ok(());
                 }

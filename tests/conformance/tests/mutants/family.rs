@@ -1,4 +1,4 @@
-//! What the wrappers of one stream have in common: [`Family`].
+//! The state that the wrappers of one stream share: [`Family`].
 
 use std::fmt;
 use std::sync::Mutex;
@@ -13,24 +13,24 @@ use crate::event::MutantEvent;
 use crate::mutation::{Mutation, on};
 use crate::tasks::Tasks;
 
-/// What a wrapper and its clones share.
+/// The state that a wrapper and its clones share.
 #[derive(Default)]
 pub struct Family {
-    /// Waits that are made late.
-    pub owed: Mutex<Vec<Owed>>,
+    /// Deferred waits and functions.
+    pub deferred: Mutex<Vec<Deferred>>,
     pub tasks: Tasks,
-    /// The thread that submitted last, for the mutants whose submissions come late.
+    /// The thread that submitted last, for the mutants that defer submissions.
     pub last: Mutex<Option<ThreadId>>,
     pub fault_seen: AtomicBool,
     pub is_owned: bool,
-    /// The stream that somebody else made.
+    /// The foreign stream, if it is one.
     pub foreign: Option<RawStream<Host>>,
     /// The stream's handle.
     pub bits: usize,
 }
 
-/// What a mutant does late.
-pub enum Owed {
+/// A call that a mutant has deferred.
+pub enum Deferred {
     Event(MutantEvent),
     Stream(HostStream),
     Func(HostFunc),

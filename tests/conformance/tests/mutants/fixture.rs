@@ -1,4 +1,4 @@
-//! The mutants' fixture: the host backend's, with gates that hold whatever the mutation does.
+//! The mutants' fixture: the host backend's, with gates that hold under every mutation.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct MutantFixture;
 
 pub struct MutantForeign(HostForeign);
 
-// SAFETY: the handle is that of the stream inside, which lives as long as this.
+// SAFETY: the handle is that of the stream inside, which lives as long as `self`.
 unsafe impl StreamOwner<Mutant> for MutantForeign {
     fn raw_stream(&self) -> RawStream<Mutant> {
         RawStream::from_bits(self.0.raw().to_bits())
@@ -31,10 +31,10 @@ fn inside<'s>(streams: &[&'s MutantStream]) -> Vec<&'s HostStream> {
     streams.iter().map(|stream| &stream.host).collect()
 }
 
-/// The host's stream of this handle.
+/// Returns the host's stream with this handle.
 fn host_of<S: Stream<Backend = Mutant>>(stream: &S) -> Result<HostStream, Verdict> {
     let (bits, device) = (stream.raw().to_bits(), stream.device());
-    // SAFETY: the host looks every handle up, and the caller holds the stream.
+    // SAFETY: the host validates every handle, and the caller keeps the stream alive.
     Ok(unsafe { Host::stream_from_raw(RawStream::from_bits(bits), Some(device)) }?)
 }
 
@@ -63,7 +63,7 @@ impl Fixture for MutantFixture {
     fn gate<S: Stream<Backend = Mutant>>(&self, stream: &S) -> Result<Arc<Gate>, Verdict> {
         let gate = Arc::new(Gate::new(stream.device())?);
         if stream.raw().to_bits() != 2 {
-            vendor::synchronise_implicitly(&host_of(stream)?)?;
+            vendor::apply_implicit_sync(&host_of(stream)?)?;
         }
         bypass(|| stream.wait_event(&MutantEvent::of_gate(&gate)))?;
         Ok(gate)
@@ -110,9 +110,9 @@ impl Fixture for MutantFixture {
     }
 
     fn finishes(&self, streams: &[&MutantStream]) -> Result<bool, Verdict> {
-        // The mutants that owe something to a stream pay it when they are asked.
+        // Mutants make deferred calls at the next query.
         for stream in streams {
-            stream.pay()?;
+            stream.flush()?;
         }
         HostFixture.finishes(&inside(streams))
     }

@@ -1,5 +1,5 @@
-//! The suite is tested itself: host backends with one rule broken each must be caught, by a case
-//! that names the rule.
+//! Tests the suite by fault seeding (mutation testing): each mutant is a host backend that breaks
+//! one rule. A case that names the rule must catch it.
 
 mod backend;
 mod capture;
@@ -24,21 +24,21 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use fixture::MutantFixture;
 use mutation::Mutation;
 
-/// How long a case may take on a mutant. To be late does not count as caught, so a busy machine
-/// changes no result.
+/// The time that a case may take on a mutant. A late case does not count as caught, so a busy
+/// machine changes no result.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The same for the mutants that hang by what they do wrong.
-const LIMIT_OF_A_HANG: Duration = Duration::from_secs(2);
+/// The time for mutants whose fault is to hang.
+const HANG_LIMIT: Duration = Duration::from_secs(2);
 
-/// The case that failed on a mutant, and what it saw.
+/// A case that failed on a mutant, and what it saw.
 type Caught = (&'static str, String);
 
-/// The mutants that were caught, with the cases that did it.
+/// The mutants that were caught, with the cases that caught them.
 type Table = Mutex<Vec<(Mutation, Vec<Caught>)>>;
 
-/// The cases that no mutant of a backend can fail: the contract's own code builds the options, and tells
-/// two backends of one name apart.
+/// The cases that no mutant of a backend can fail. The contract's own code builds the options, and
+/// distinguishes two backends of one name.
 const ABOUT_THE_CONTRACT: [&str; 2] =
     ["interprocess_with_timing_is_refused", "namesake_is_another_backend"];
 
@@ -48,14 +48,14 @@ fn run(
     limit: Duration,
 ) -> Result<(), Verdict> {
     *event::lock(&stream::SPREAD) = None;
-    vendor::start_anew();
+    vendor::reset_state();
     mutation::set(mutation);
     let outcome = runner::run(&Arc::new(MutantFixture), case, limit).outcome;
     mutation::set(None);
     outcome
 }
 
-/// Nothing is done wrong, and every case passes, with none skipped.
+/// Checks that without a mutation every case passes, and none is skipped.
 fn control() -> Result<(), Failed> {
     for case in cases::all::<MutantFixture>() {
         if let Err(verdict) = run(None, &case, runner::LIMIT) {
@@ -65,36 +65,36 @@ fn control() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The cases that catch the mutant, those that name its rule first.
-fn hunt(mutation: Mutation) -> Result<Vec<Caught>, Failed> {
+/// Returns the cases that catch the mutant, those that name its rule first.
+fn find_catching_cases(mutation: Mutation) -> Result<Vec<Caught>, Failed> {
     let rule = mutation.breaks();
-    // What these do wrong is to hang, so a hang is the proof, and those by the cases of their rule are
-    // enough.
+    // The fault of these mutants is to hang, so a hang is the proof. For them only the cases of
+    // their rule are run.
     let hangs = [
         Mutation::WaitBlocksHost,
         Mutation::PayloadDropStopsTheStream,
         Mutation::DestructorsUnderALock,
     ]
     .contains(&mutation);
-    let limit = if hangs { LIMIT_OF_A_HANG } else { LIMIT };
+    let limit = if hangs { HANG_LIMIT } else { LIMIT };
     let mut cases = cases::all::<MutantFixture>();
     cases.sort_by_key(|case| !case.info.rules.contains(&rule));
     if hangs {
         cases.retain(|case| case.info.rules.contains(&rule));
     }
     let mut caught = Vec::new();
-    let mut by_rule = false;
+    let mut caught_by_rule = false;
     for case in &cases {
         let outcome = run(Some(mutation), case, limit);
         if !hangs && runner::is_hang(&outcome) {
             continue;
         }
         if let Err(Verdict::Failed(seen)) = outcome {
-            by_rule |= case.info.rules.contains(&rule);
+            caught_by_rule |= case.info.rules.contains(&rule);
             caught.push((case.info.name, seen));
         }
     }
-    if by_rule {
+    if caught_by_rule {
         return Ok(caught);
     }
     let names: Vec<_> = caught.iter().map(|(name, _)| *name).collect();
@@ -102,20 +102,20 @@ fn hunt(mutation: Mutation) -> Result<Vec<Caught>, Failed> {
     Err(format!("{wrong}: no case that names the rule caught it, only {names:?}; {rule}").into())
 }
 
-/// The rule that no mutant of a backend can break: the contract carries the object-safe form out
-/// itself.
+/// The rule that no mutant of a backend can break: the contract itself implements the object-safe
+/// form.
 const BY_THE_CONTRACT: Rule = rules::C3;
 
 fn every_rule_is_broken() -> Result<(), Failed> {
     let is_broken = |rule: &Rule| Mutation::ALL.iter().any(|mutation| mutation.breaks() == *rule);
     let is_elsewhere = |rule: &Rule| rules::ELSEWHERE.iter().any(|(other, _)| other == rule);
-    let mut open = rules::ALL.iter().filter(|rule| **rule != BY_THE_CONTRACT);
-    let whole = open.find(|rule| !is_broken(rule) && !is_elsewhere(rule));
-    whole.map_or(Ok(()), |rule| Err(format!("no mutant breaks {rule}").into()))
+    let mut breakable = rules::ALL.iter().filter(|rule| **rule != BY_THE_CONTRACT);
+    let unbroken = breakable.find(|rule| !is_broken(rule) && !is_elsewhere(rule));
+    unbroken.map_or(Ok(()), |rule| Err(format!("no mutant breaks {rule}").into()))
 }
 
-/// A case that has caught nothing may not be able to fail, and then it is worth nothing.
-fn idle(table: &Table) -> Result<Completion, Failed> {
+/// Checks that every case has caught a mutant: a case that cannot fail is worthless.
+fn check_no_idle_case(table: &Table) -> Result<Completion, Failed> {
     let table = event::lock(table);
     if table.len() < Mutation::ALL.len() {
         return Ok(Completion::ignored_with("not all mutants were run and caught"));
@@ -133,24 +133,26 @@ fn idle(table: &Table) -> Result<Completion, Failed> {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // There is one mutation at a time in the process.
+    // Only one mutation is active at a time in the process.
     arguments.test_threads = Some(1);
     let table = Arc::new(Table::default());
     let mut trials = vec![Trial::test("control", control)];
     trials.extend(Mutation::ALL.iter().map(|&mutation| {
         let table = Arc::clone(&table);
         Trial::test(format!("{mutation:?}"), move || {
-            let caught = hunt(mutation)?;
+            let caught = find_catching_cases(mutation)?;
             event::lock(&table).push((mutation, caught));
             Ok(())
         })
     }));
     trials.push(Trial::test("every_rule_is_broken", every_rule_is_broken));
     let seen = Arc::clone(&table);
-    trials.push(Trial::ignorable_test("every_case_catches_a_mutant", move || idle(&seen)));
+    trials.push(Trial::ignorable_test("every_case_catches_a_mutant", move || {
+        check_no_idle_case(&seen)
+    }));
     let conclusion = libtest_mimic::run(&arguments, trials);
     print(&event::lock(&table));
-    // Some mutants hang, and their threads are still there.
+    // Some mutants hang, and their threads still run.
     runner::end_process(if conclusion.has_failed() { 101 } else { 0 })
 }
 

@@ -15,12 +15,12 @@ use gpu_stream_host::{Gate, Host, HostStream};
 use crate::backend::{LAST_ERROR, Mutant, never};
 use crate::error::MutantError;
 use crate::event::{MutantEvent, lock};
-use crate::family::{Family, Owed};
+use crate::family::{Deferred, Family};
 use crate::mutation::{Mutation, bypass, current, on};
 use crate::tasks::{self, is_starved};
 use crate::{capture, vendor};
 
-/// A host stream, and what the mutants need to know of it.
+/// A host stream, with the state that the mutants need.
 #[derive(Debug)]
 pub struct MutantStream {
     pub host: HostStream,
@@ -28,7 +28,7 @@ pub struct MutantStream {
     pub device: Device,
     pub family: Arc<Family>,
     owner: KeepAlive,
-    /// How often the device had been reset when the wrapper was made.
+    /// The number of resets of the device when the wrapper was made.
     born: u64,
 }
 
@@ -36,17 +36,17 @@ pub struct MutantStream {
 pub static SPREAD: Mutex<Option<MutantError>> = Mutex::new(None);
 
 impl MutantStream {
-    /// A stream that belongs to its wrappers.
+    /// Creates a stream that its wrappers own.
     pub fn owned(host: HostStream) -> Self {
         Self::of(host, KeepAlive::none(), |family| family.is_owned = true)
     }
 
-    /// A default stream.
+    /// Creates a wrapper of a default stream.
     pub fn wrapper(host: HostStream) -> Self {
         Self::of(host, KeepAlive::none(), |_| ())
     }
 
-    /// A stream that somebody else made.
+    /// Creates a wrapper of a foreign stream.
     pub fn foreign(host: HostStream, owner: KeepAlive) -> Self {
         let foreign = Some(host.raw());
         Self::of(host, owner, |family| family.foreign = foreign)
@@ -61,13 +61,13 @@ impl MutantStream {
         MutantStream { host, raw, device, family: Arc::new(family), owner, born }
     }
 
-    /// Makes the waits, and submits the tasks, that a mutant has put off.
-    pub fn pay(&self) -> Result<(), MutantError> {
-        self.pay_waits()?;
-        Ok(self.family.tasks.pay(&self.host)?)
+    /// Makes the waits, and submits the tasks, that a mutant has deferred.
+    pub fn flush(&self) -> Result<(), MutantError> {
+        self.flush_waits()?;
+        Ok(self.family.tasks.flush(&self.host)?)
     }
 
-    /// The stream's handle.
+    /// Returns the stream's handle.
     pub fn bits(&self) -> usize {
         self.raw.to_bits()
     }
@@ -80,7 +80,7 @@ impl MutantStream {
         Ok(())
     }
 
-    /// Refuses a question about a captured stream.
+    /// Returns an error if the stream is captured.
     fn check_not_captured(&self, operation: &'static str) -> Result<(), MutantError> {
         if on(Mutation::QuestionBreaksCaptures) {
             capture::break_global();
@@ -94,28 +94,29 @@ impl MutantStream {
         Err(MutantError::Captured(operation))
     }
 
-    fn pay_waits(&self) -> Result<(), MutantError> {
+    fn flush_waits(&self) -> Result<(), MutantError> {
         self.check_alive("a call")?;
-        for wait in take(&mut *lock(&self.family.owed)) {
+        for wait in take(&mut *lock(&self.family.deferred)) {
             match wait {
-                Owed::Event(event) => self.host.wait_event(event.host())?,
-                Owed::Stream(other) => self.host.wait_stream(&other)?,
-                Owed::Func(func) => self.host.launch_host_func(func)?,
+                Deferred::Event(event) => self.host.wait_event(event.host())?,
+                Deferred::Stream(other) => self.host.wait_stream(&other)?,
+                Deferred::Func(func) => self.host.launch_host_func(func)?,
             }
         }
         Ok(())
     }
 
-    fn owe(&self, wait: Owed) {
-        lock(&self.family.owed).push(wait);
+    fn defer(&self, wait: Deferred) {
+        lock(&self.family.deferred).push(wait);
     }
 
-    /// Makes what was put off, unless the current mutation is `misses`: then it is left out.
-    fn pay_unless(&self, misses: Mutation) -> Result<(), MutantError> {
-        if on(misses) { Ok(()) } else { self.pay() }
+    /// Makes the deferred calls, unless the current mutation is `misses`, which omits them.
+    fn flush_unless(&self, misses: Mutation) -> Result<(), MutantError> {
+        if on(misses) { Ok(()) } else { self.flush() }
     }
 
-    /// Whether what this thread submits is put off, since another thread submitted before it.
+    /// Returns `true` if this thread's submission is deferred, because another thread submitted
+    /// before it.
     fn is_late(&self) -> bool {
         let me = std::thread::current().id();
         let mutations = [
@@ -127,7 +128,7 @@ impl MutantStream {
             && lock(&self.family.last).replace(me).is_some_and(|before| before != me)
     }
 
-    /// The answer to a question about the stream, with what the mutants make of errors.
+    /// Returns the result of a query of the stream, with the mutants' faults in errors.
     fn answer<T>(&self, result: Result<T, MutantError>, instead: T) -> Result<T, MutantError> {
         let is_fault = |error: &MutantError| error.kind() == ErrorKind::StreamFault;
         match (current(), result) {
@@ -162,13 +163,13 @@ impl MutantStream {
         }
     }
 
-    /// Lets the event's end let the waiter go.
+    /// Waits for the event in a way that dropping the event releases the waiter.
     fn wait_while_the_event_lives(&self, event: &MutantEvent) -> Result<(), MutantError> {
         let gate = Arc::new(Gate::new(self.device())?);
-        let relay = Host::new_stream(event.device(), StreamOptions::new())?;
-        relay.wait_event(event.host())?;
+        let scratch = Host::new_stream(event.device(), StreamOptions::new())?;
+        scratch.wait_event(event.host())?;
         let opens = Arc::clone(&gate);
-        relay.launch(move || opens.open())?;
+        scratch.launch(move || opens.open())?;
         self.host.wait_event(gate.event())?;
         event.notes().releases.push(gate);
         Ok(())
@@ -177,9 +178,9 @@ impl MutantStream {
 
 impl Drop for MutantStream {
     fn drop(&mut self) {
-        // Its owner goes later, or never, where a mutant puts that off.
+        // Its owner is dropped later, or never, where a mutant defers that.
         if tasks::is_inside() {
-            tasks::put_off(self.host.clone());
+            tasks::defer_drop(self.host.clone());
         }
     }
 }
@@ -225,11 +226,11 @@ impl Hash for MutantStream {
 }
 
 fn refused(operation: &'static str) -> MutantError {
-    ContractError::NotPermitted { operation, reason: "this mutant does not like it" }.into()
+    ContractError::NotPermitted { operation, reason: "this mutant refuses it" }.into()
 }
 
-// SAFETY: the answers are the host backend's, but for what the current mutation does wrong; no case
-// frees memory by them.
+// SAFETY: the answers are the host backend's, except for the current mutation's fault. No case
+// frees memory because of them.
 unsafe impl Stream for MutantStream {
     type Backend = Mutant;
 
@@ -243,7 +244,7 @@ unsafe impl Stream for MutantStream {
 
     fn query(&self) -> Result<bool, MutantError> {
         self.check_not_captured("Stream::query")?;
-        self.pay_unless(Mutation::QueryMissesLateSubmissions)?;
+        self.flush_unless(Mutation::QueryMissesLateSubmissions)?;
         self.family.tasks.run_due();
         let right = self.host.query().map_err(MutantError::from);
         let right = self.answer(right, true);
@@ -257,7 +258,7 @@ unsafe impl Stream for MutantStream {
                 right
             }
             (_, Ok(true)) => {
-                self.family.tasks.said_done();
+                self.family.tasks.mark_done();
                 right
             }
             _ => right,
@@ -266,7 +267,7 @@ unsafe impl Stream for MutantStream {
 
     fn synchronize(&self) -> Result<(), MutantError> {
         self.check_not_captured("Stream::synchronize")?;
-        self.pay_unless(Mutation::SynchronizeMissesLateSubmissions)?;
+        self.flush_unless(Mutation::SynchronizeMissesLateSubmissions)?;
         self.family.tasks.run_due();
         let right = match current() {
             Some(Mutation::SynchronizeOfDoneRefused) if matches!(self.host.query(), Ok(true)) => {
@@ -275,7 +276,7 @@ unsafe impl Stream for MutantStream {
             Some(Mutation::SynchronizeReturns) => Ok(self.host.query().map(drop)?),
             _ => self.host.synchronize().map_err(MutantError::from),
         };
-        self.family.tasks.said_done();
+        self.family.tasks.mark_done();
         match current() {
             Some(Mutation::PayloadDropStopsTheStream) if self.family.tasks.is_broken() => {
                 Ok(never()?.event().synchronize()?)
@@ -286,7 +287,7 @@ unsafe impl Stream for MutantStream {
     }
 
     fn record(&self, event: &MutantEvent) -> Result<(), MutantError> {
-        self.pay_unless(Mutation::RecordMissesLateSubmissions)?;
+        self.flush_unless(Mutation::RecordMissesLateSubmissions)?;
         let is_recorded = || !matches!(event.host().status(), Ok(EventStatus::Unrecorded));
         if event.notes().context.is_some_and(|context| context != vendor::context_of(self.bits())) {
             let reason = "is an event of another context of the device; use `Stream::new_event`";
@@ -298,7 +299,7 @@ unsafe impl Stream for MutantStream {
             event.notes().captured = Some(capture::CapturedRecord { capture, stream });
             return Ok(());
         }
-        vendor::synchronise_implicitly(&self.host)?;
+        vendor::apply_implicit_sync(&self.host)?;
         match current() {
             Some(Mutation::RecordDoesNotReplace) if is_recorded() => return Ok(()),
             Some(Mutation::RecordOnAnyDevice) if event.device() != self.device => return Ok(()),
@@ -342,26 +343,26 @@ unsafe impl Stream for MutantStream {
 
     fn new_event(&self, options: EventOptions) -> Result<MutantEvent, MutantError> {
         let event = Mutant::new_event(self.device, options)?;
-        if !on(Mutation::KinOfTheFirstContext) {
+        if !on(Mutation::NewObjectOfTheFirstContext) {
             event.notes().context = Some(vendor::context_of(self.bits()));
         }
         Ok(event)
     }
 
     fn new_stream(&self, options: StreamOptions) -> Result<MutantStream, MutantError> {
-        let first = on(Mutation::KinOfTheFirstDevice);
+        let first = on(Mutation::NewObjectOfTheFirstDevice);
         let device = if first { Host::device(0)? } else { self.device };
         let stream = Mutant::new_stream(device, options)?;
         let context = vendor::context_of(self.bits());
-        if context != 0 && !on(Mutation::KinOfTheFirstContext) {
+        if context != 0 && !on(Mutation::NewObjectOfTheFirstContext) {
             vendor::put_into_context(stream.bits(), context);
         }
         Ok(stream)
     }
 
     fn wait_event(&self, event: &MutantEvent) -> Result<(), MutantError> {
-        self.pay()?;
-        event.move_on()?;
+        self.flush()?;
+        event.record_again()?;
         let (bits, captured) = (event.raw().to_bits(), event.notes().captured);
         if capture::wait_event(self.bits(), bits, captured)? {
             return Ok(());
@@ -388,11 +389,11 @@ unsafe impl Stream for MutantStream {
             Some(Mutation::BlockingWaitIsNothing) if event.options().is_blocking() => Ok(()),
             Some(Mutation::DroppedEventReleases) => self.wait_while_the_event_lives(event),
             Some(Mutation::WaitBindsToEvent) => {
-                self.owe(Owed::Event(event.clone()));
+                self.defer(Deferred::Event(event.clone()));
                 Ok(())
             }
             _ if self.is_late() => {
-                self.owe(Owed::Event(event.clone()));
+                self.defer(Deferred::Event(event.clone()));
                 Ok(())
             }
             _ => right(),
@@ -403,7 +404,7 @@ unsafe impl Stream for MutantStream {
         let claim = vendor::claim();
         let _held = vendor::held(&claim);
         if on(Mutation::DestructorsUnderALock) {
-            tasks::drop_what_was_put_off();
+            tasks::drop_deferred();
         }
         capture::ensure_can_wait_stream("Stream::wait_stream", self.bits(), other.raw().to_bits())?;
         if on(Mutation::PoolOutlivesReset) && vendor::resets_of(self.device) > 0 {
@@ -423,10 +424,10 @@ unsafe impl Stream for MutantStream {
                 return other.wait_event(&self.record_event()?);
             }
             (Some(Mutation::WaitStreamTakesLaterWork), Some(other)) => {
-                self.owe(Owed::Stream(other.host.clone()));
+                self.defer(Deferred::Stream(other.host.clone()));
                 return Ok(());
             }
-            // Its mistake is about events that a program drops.
+            // This mutant's fault concerns events that a program drops.
             (Some(Mutation::DroppedEventReleases), _) => {
                 let event = other.record_event()?;
                 return bypass(|| self.wait_event(&event));
@@ -540,17 +541,17 @@ unsafe impl Stream for MutantStream {
     }
 
     fn launch_host_func(&self, func: HostFunc) -> Result<(), MutantError> {
-        self.pay_waits()?;
+        self.flush_waits()?;
         if capture::of(self.bits()).is_some() {
             return self.launch_in_a_capture(func);
         }
-        vendor::synchronise_implicitly(&self.host)?;
+        vendor::apply_implicit_sync(&self.host)?;
         if let (Err(error), true) = (self.host.query(), on(Mutation::RefusedFunctionIsKept)) {
             std::mem::forget(func);
             return Err(error.into());
         }
         if self.is_late() || is_starved(&self.host)? {
-            self.owe(Owed::Func(func));
+            self.defer(Deferred::Func(func));
             return Ok(());
         }
         let launched = self.family.tasks.launch(&self.host, func);

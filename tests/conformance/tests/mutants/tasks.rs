@@ -1,4 +1,4 @@
-//! What the mutants do to tasks.
+//! The faults of the mutants in tasks.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -13,14 +13,14 @@ use gpu_stream_host::{HostError, HostStream};
 use crate::event::lock;
 use crate::mutation::{Mutation, current};
 
-/// The tasks of one stream that are not yet where they belong.
+/// The tasks of one stream that a mutant has not submitted or run yet.
 #[derive(Default)]
 pub struct Tasks {
-    /// The one that the next overtakes.
+    /// The task that the next one overtakes.
     overtaken: Mutex<Option<HostFunc>>,
-    /// Those that the stream does not wait for.
+    /// The tasks that the stream does not wait for.
     behind: Mutex<Vec<HostFunc>>,
-    /// Those of them that the stream has said to be done.
+    /// Those of them that the stream has reported as done.
     due: Mutex<Vec<HostFunc>>,
     is_running: Arc<AtomicBool>,
     is_abandoned: Arc<AtomicBool>,
@@ -28,14 +28,14 @@ pub struct Tasks {
 }
 
 thread_local! {
-    /// Whether this thread is inside a task whose drops a mutant puts off.
+    /// `true` if this thread is inside a task whose drops a mutant defers.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What was dropped inside tasks, and is kept.
-static PUT_OFF: Mutex<Vec<HostStream>> = Mutex::new(Vec::new());
+/// Streams that were dropped inside tasks, and are kept.
+static DEFERRED: Mutex<Vec<HostStream>> = Mutex::new(Vec::new());
 
-/// Is inside a task until it is dropped.
+/// A guard: the thread is inside a task until it is dropped.
 struct Inside;
 
 impl Drop for Inside {
@@ -48,16 +48,16 @@ pub fn is_inside() -> bool {
     INSIDE.get()
 }
 
-pub fn put_off(stream: HostStream) {
-    lock(&PUT_OFF).push(stream);
+pub fn defer_drop(stream: HostStream) {
+    lock(&DEFERRED).push(stream);
 }
 
-pub fn drop_what_was_put_off() {
-    let all = take(&mut *lock(&PUT_OFF));
+pub fn drop_deferred() {
+    let all = take(&mut *lock(&DEFERRED));
     drop(all);
 }
 
-/// Runs a task that was dropped without being run.
+/// A task that runs when it is dropped without having been run.
 struct RunOnDrop(Option<HostFunc>);
 
 impl RunOnDrop {
@@ -76,17 +76,17 @@ impl Drop for RunOnDrop {
     }
 }
 
-/// How many functions of streams with a high or a low priority are pending, for the mutant that then
-/// gives the others no turn.
+/// The number of pending functions of streams with a high or a low priority. While there are any, a
+/// mutant gives the other streams no turn.
 static FAVOURED: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether a function on `host` has to wait for those of the other priorities.
+/// Returns `true` if a function on `host` has to wait for those of the other priorities.
 pub fn is_starved(host: &HostStream) -> Result<bool, HostError> {
     let is_starving = current() == Some(Mutation::MiddlePriorityStarves);
     Ok(is_starving && host.priority()? == 0 && FAVOURED.load(Ordering::SeqCst) > 0)
 }
 
-/// Drops `panic`, and says whether that panicked as well.
+/// Drops `panic`. Returns `true` if that panicked as well.
 fn drop_panics(panic: Box<dyn Any + Send>) -> bool {
     match catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         Ok(()) => false,
@@ -97,8 +97,8 @@ fn drop_panics(panic: Box<dyn Any + Send>) -> bool {
     }
 }
 
-/// A function whose end as an unrun one is watched: once dropping one has panicked, those behind it
-/// are not dropped.
+/// A function whose drop is observed. Once the drop of one has panicked, later functions are not
+/// dropped.
 struct Fragile {
     func: Option<HostFunc>,
     is_broken: Arc<AtomicBool>,
@@ -116,29 +116,29 @@ impl Drop for Fragile {
 }
 
 impl Tasks {
-    /// From now on, what is still to run does not.
+    /// Discards all tasks that have not run yet.
     pub fn abandon(&self) {
         self.is_abandoned.store(true, Ordering::SeqCst);
     }
 
-    /// Submits what was to be overtaken, and nothing has come.
-    pub fn pay(&self, host: &HostStream) -> Result<(), HostError> {
+    /// Submits the task that no other has overtaken.
+    pub fn flush(&self, host: &HostStream) -> Result<(), HostError> {
         let overtaken = lock(&self.overtaken).take();
         overtaken.map_or(Ok(()), |func| host.launch_host_func(func))
     }
 
-    /// Whether the drop of a panic's value has panicked.
+    /// Returns `true` if the drop of a panic's payload has panicked.
     pub fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::SeqCst)
     }
 
-    /// The stream has said that it is done.
-    pub fn said_done(&self) {
+    /// Notes that the stream has reported done.
+    pub fn mark_done(&self) {
         let behind = take(&mut *lock(&self.behind));
         lock(&self.due).extend(behind);
     }
 
-    /// Runs what the stream has said to be done.
+    /// Runs the tasks that the stream has reported as done.
     pub fn run_due(&self) {
         let due = take(&mut *lock(&self.due));
         due.into_iter().for_each(|func| func());
@@ -211,7 +211,7 @@ impl Tasks {
                 host.launch(move || {
                     let Err(panic) = catch_unwind(AssertUnwindSafe(func)) else { return };
                     if !drop_panics(panic) {
-                        resume_unwind(Box::new("a panic whose value is gone"));
+                        resume_unwind(Box::new("a panic whose payload was dropped"));
                     }
                     is_broken.store(true, Ordering::SeqCst);
                 })

@@ -1,5 +1,5 @@
-//! What a vendor's driver has and the host has not: blocking streams, contexts beside a device's own, and
-//! resets. Streams are known by their handles, which the host never uses again.
+//! Simulated features of a vendor's driver that the host lacks: blocking streams, several contexts
+//! of a device, and resets. A stream is identified by its handle, which the host never reuses.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,9 +15,9 @@ struct Vendor {
     blocking: BTreeMap<usize, Device>,
     /// The context of each stream that is not in its device's own, which is 0.
     contexts: BTreeMap<usize, usize>,
-    /// How often each device was reset.
+    /// The number of resets of each device.
     resets: BTreeMap<u32, u64>,
-    /// What the mutant with a lock too many holds, for a case.
+    /// The lock that `wait_stream` of one mutant holds, for a case.
     claim: Option<Arc<Mutex<()>>>,
     recording: Option<Arc<Mutex<()>>>,
 }
@@ -30,8 +30,8 @@ static VENDOR: Mutex<Vendor> = Mutex::new(Vendor {
     recording: None,
 });
 
-/// Starts anew, for the next case. Threads that a case has left behind keep what they hold.
-pub fn start_anew() {
+/// Resets the state for the next case. Threads of a hung case keep what they hold.
+pub fn reset_state() {
     let vendor = &mut *lock(&VENDOR);
     vendor.blocking.clear();
     vendor.contexts.clear();
@@ -47,9 +47,9 @@ pub fn is_blocking(stream: usize) -> bool {
     stream == 0 || lock(&VENDOR).blocking.contains_key(&stream)
 }
 
-/// Makes the work that `stream` gets from now on wait for what it has to: the default stream for the
-/// blocking ones, and these for the default stream.
-pub fn synchronise_implicitly(stream: &HostStream) -> Result<(), HostError> {
+/// Applies implicit synchronization: later work of a blocking stream waits for the default stream,
+/// and that of the default stream for all blocking streams.
+pub fn apply_implicit_sync(stream: &HostStream) -> Result<(), HostError> {
     let (device, bits) = (stream.device(), stream.raw().to_bits());
     let every = on(Mutation::EveryStreamBlocks) && bits > 2;
     if on(Mutation::BlockingOrdersNothing) || !(every || is_blocking(bits)) {
@@ -64,7 +64,7 @@ pub fn synchronise_implicitly(stream: &HostStream) -> Result<(), HostError> {
         of_device.map(|(bits, _)| *bits).collect()
     };
     for bits in blocking {
-        // SAFETY: the host looks every handle up, and refuses one that was destroyed.
+        // SAFETY: the host validates every handle, and refuses one that was destroyed.
         if let Ok(other) = unsafe { Host::stream_from_raw(RawStream::from_bits(bits), None) } {
             stream.wait_stream(&other)?;
         }
@@ -84,22 +84,22 @@ pub fn reset(device: Device) {
     *lock(&VENDOR).resets.entry(device.ordinal()).or_default() += 1;
 }
 
-/// How often `device` was reset.
+/// Returns the number of resets of `device`.
 pub fn resets_of(device: Device) -> u64 {
     lock(&VENDOR).resets.get(&device.ordinal()).copied().unwrap_or(0)
 }
 
-/// The lock that `wait_stream` holds too long.
+/// Returns the lock that `wait_stream` holds too long.
 pub fn claim() -> Arc<Mutex<()>> {
     Arc::clone(lock(&VENDOR).claim.get_or_insert_default())
 }
 
-/// The lock that a record holds too long, and a question takes.
+/// Returns the lock that a record holds too long, and that a query takes.
 pub fn recording() -> Arc<Mutex<()>> {
     Arc::clone(lock(&VENDOR).recording.get_or_insert_default())
 }
 
-/// Takes one of the two, if the mutant with a lock too many is on.
+/// Takes one of the two locks, if the mutant that holds them too long is active.
 pub fn held(lock_of: &Arc<Mutex<()>>) -> Option<MutexGuard<'_, ()>> {
     on(Mutation::DestructorsUnderALock).then(|| lock(lock_of))
 }

@@ -1,4 +1,4 @@
-//! The simulated driver, called as a program calls the real one.
+//! Calls of the simulated driver through its C interface, as a program calls the real one.
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
@@ -24,8 +24,8 @@ macro_rules! functions {
 
         impl Driver {
             pub fn resolve(library: &Library) -> Self {
-                // SAFETY: that is the function's signature in `cuda.h`; the library is never
-                // closed.
+                // SAFETY: `cuda.h` declares the function with this signature, and the library is
+                // never closed.
                 Driver { $($field: *unsafe { library.get($name) }.expect($name),)* }
             }
         }
@@ -100,18 +100,18 @@ pub fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let path = driver_sim::library().expect("cargo has built the library");
-        // SAFETY: its initialiser reads the environment, and hides functions that it names.
+        // SAFETY: the initialiser only reads the environment and hides the functions that it names.
         unsafe { Library::new(path) }.expect("the simulated driver")
     })
 }
 
-/// The driver, not started.
+/// Returns the driver's functions, without initializing the driver.
 pub fn driver() -> &'static Driver {
     static DRIVER: OnceLock<Driver> = OnceLock::new();
     DRIVER.get_or_init(|| Driver::resolve(library()))
 }
 
-/// The driver, started.
+/// Returns the driver's functions, after initializing the driver.
 pub fn started() -> &'static Driver {
     // SAFETY: flags are 0.
     ok(unsafe { (driver().init)(0) });
@@ -125,7 +125,8 @@ pub fn ok(code: c_int) {
 
 pub fn name(code: c_int) -> String {
     let mut name = std::ptr::null();
-    // SAFETY: a place for one pointer, which is null or a text of the library afterwards.
+    // SAFETY: the out-pointer is valid. Afterwards it is null or points to a static string of the
+    // library.
     unsafe {
         (driver().error_name)(code, &mut name);
         if name.is_null() {
@@ -143,7 +144,7 @@ const PTX: &CStr = c".version 6.0
 .visible .entry unknown() { ret; }
 ";
 
-/// A context of a device, current on the thread that made it.
+/// A context of a device. It is current on the thread that created it.
 pub struct Context {
     pub handle: Ptr,
     module: Ptr,
@@ -152,7 +153,7 @@ pub struct Context {
 impl Context {
     pub fn new(device: c_int) -> Self {
         let (driver, mut handle, mut module) = (started(), null_mut(), null_mut());
-        // SAFETY: places for what is made; the text ends with a zero.
+        // SAFETY: the out-pointers are valid, and the text is terminated by a NUL.
         unsafe {
             ok((driver.ctx_create)(&mut handle, 0, device));
             ok((driver.module_load)(&mut module, PTX.as_ptr().cast()));
@@ -163,7 +164,7 @@ impl Context {
     /// Retains the primary context of a device and makes it current.
     pub fn primary(device: c_int) -> Self {
         let (driver, mut handle, mut module) = (started(), null_mut(), null_mut());
-        // SAFETY: places for what is made; the text ends with a zero.
+        // SAFETY: the out-pointers are valid, and the text is terminated by a NUL.
         unsafe {
             ok((driver.primary_retain)(&mut handle, device));
             ok((driver.ctx_set_current)(handle));
@@ -172,7 +173,7 @@ impl Context {
         Context { handle, module }
     }
 
-    /// Wraps a context that exists and makes it current. It has no kernels.
+    /// Wraps an existing context and makes it current. It has no kernels.
     pub fn of(handle: Ptr) -> Self {
         let context = Context { handle, module: null_mut() };
         context.make_current();
@@ -184,26 +185,27 @@ impl Context {
         ok(unsafe { (driver().ctx_set_current)(self.handle) });
     }
 
-    /// Flags 1: it does not synchronise with the default stream.
+    /// Creates a stream. Flags 1: it does not synchronise with the default stream.
     pub fn stream(&self, flags: c_uint) -> Ptr {
         let mut stream = null_mut();
-        // SAFETY: a place for one stream.
+        // SAFETY: `&mut stream` is a valid out-pointer.
         ok(unsafe { (driver().stream_create)(&mut stream, flags, 0) });
         stream
     }
 
-    /// Without timing.
+    /// Creates an event without timing.
     pub fn event(&self) -> Ptr {
         let mut event = null_mut();
-        // SAFETY: a place for one event.
+        // SAFETY: `&mut event` is a valid out-pointer.
         ok(unsafe { (driver().event_create)(&mut event, 2) });
         event
     }
 
-    /// Numbers that host and device see, all 0, never freed.
+    /// Allocates words that host and device can access. They are 0 and never freed.
     pub fn words(&self, count: usize) -> &'static [AtomicU32] {
         let mut memory = null_mut();
-        // SAFETY: a place for one pointer; the memory is as long, aligned, and never freed.
+        // SAFETY: the out-pointer is valid. The memory is aligned, has this length, and is never
+        // freed.
         unsafe {
             ok((driver().host_alloc)(&mut memory, count * 4, 3));
             std::slice::from_raw_parts(memory.cast::<AtomicU32>(), count)
@@ -212,7 +214,7 @@ impl Context {
 
     pub fn function(&self, name: &CStr) -> Result<Ptr, c_int> {
         let mut function = null_mut();
-        // SAFETY: a place for one function; the name ends with a zero.
+        // SAFETY: `&mut function` is a valid out-pointer, and the name is terminated by a NUL.
         match unsafe { (driver().module_function)(&mut function, self.module, name.as_ptr()) } {
             0 => Ok(function),
             code => Err(code),
@@ -223,7 +225,7 @@ impl Context {
         let function = self.function(name).expect("a kernel");
         let all = parameters.as_mut_ptr();
         let none = null_mut();
-        // SAFETY: the parameters are those of the kernel.
+        // SAFETY: the parameters have the kernel's types.
         unsafe { (driver().launch_kernel)(function, 1, 1, 1, 1, 1, 1, 0, stream, all, none) }
     }
 
@@ -239,21 +241,21 @@ impl Context {
         ok(self.launch(c"copy", stream, &mut [(&raw mut to).cast(), (&raw mut from).cast()]));
     }
 
-    /// Holds a stream back until the number is 1.
+    /// Blocks a stream until `number` is 1.
     #[track_caller]
     pub fn gate(&self, stream: Ptr, number: &AtomicU32) {
-        // SAFETY: the number is never freed.
+        // SAFETY: `number` is never freed.
         ok(unsafe { (driver().stream_wait_value)(stream, address(number), 1, 0) });
     }
 
     #[track_caller]
     pub fn synchronize(&self, stream: Ptr) {
-        // SAFETY: handles are looked up.
+        // SAFETY: the simulator checks every handle.
         ok(unsafe { (driver().stream_synchronize)(stream) });
     }
 
     pub fn query(&self, stream: Ptr) -> c_int {
-        // SAFETY: as above.
+        // SAFETY: the simulator checks the handle.
         unsafe { (driver().stream_query)(stream) }
     }
 }
@@ -273,21 +275,22 @@ pub fn set(number: &AtomicU32, value: u32) {
 /// Returns `true` if the primary context of device 0 is active.
 pub fn is_active() -> bool {
     let (mut flags, mut active) = (0, 0);
-    // SAFETY: places for two numbers.
+    // SAFETY: the out-pointers are valid.
     ok(unsafe { (driver().primary_state)(0, &mut flags, &mut active) });
     active != 0
 }
 
 /// Resets the primary context of device 0.
 pub fn reset() {
-    // SAFETY: handles that are kept are looked up.
+    // SAFETY: the simulator checks handles that outlive the context.
     ok(unsafe { (driver().primary_reset)(0) });
 }
 
-/// Returns what calls answer that need a current context. The last one gets by with a dead one.
+/// Returns the answers of calls that need a current context. The last one also works with a dead
+/// context.
 pub fn answers_by_current() -> [c_int; 5] {
     let (mut made, mut device) = (null_mut(), 9);
-    // SAFETY: handles are looked up; the rest are places.
+    // SAFETY: the simulator checks every handle, and the out-pointers are valid.
     let codes = unsafe {
         [
             (driver().event_create)(&mut made, 2),
@@ -301,10 +304,10 @@ pub fn answers_by_current() -> [c_int; 5] {
     codes
 }
 
-/// What [`answers_by_current`] returns if the current context is dead.
+/// The answers of [`answers_by_current`] with a dead current context.
 pub const DEAD: [c_int; 5] = [709, 709, 709, 709, 0];
 
-/// Which part of the test a process of its own is to run.
+/// The variable that tells a child process which part of the test to run.
 const CHILD: &str = "DRIVER_SIM_TEST_CHILD";
 
 pub fn child() -> Option<String> {

@@ -1,5 +1,4 @@
-//! Other hostile conditions: calls that do not come back, functions that are missing, handles that
-//! are used again.
+//! Other hostile conditions: calls that block, missing functions, and reused handles.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +10,13 @@ use gpu_stream_core::{Backend, Error, ErrorKind, Event, EventOptions, RawStream,
 use super::{ErrorOf, FaultFixture, Sort, StreamOf};
 use crate::{At, Controls, InjectedFault, Threads};
 
-/// When a test gives up that would hang else.
+/// The time after which a test gives up that would hang otherwise.
 const TOO_LONG: Duration = Duration::from_secs(60);
 
-/// A call of the backend that is held in a function of the driver, on one thread, while another
-/// thread uses another stream. What is wrong is returned, a sentence each.
+/// Holds a backend call inside a driver function on one thread, while another thread uses another
+/// stream.
+///
+/// Returns a message for each problem.
 pub fn slow_calls<V: FaultFixture>(
     controls: &Controls,
     functions: &[(&str, Held<V>)],
@@ -23,8 +24,8 @@ pub fn slow_calls<V: FaultFixture>(
     let device = V::Backend::device(0).expect("device 0");
     let new = || V::Backend::new_stream(device, Default::default()).expect("a stream");
     let mut wrong = Vec::new();
-    // So that the second thread finds events in the pool as well as none.
     let (slow, quick, third) = (new(), new(), new());
+    // Warms up, so that the second thread later meets both a filled and an empty event pool.
     work::<V>(&quick, &third).expect("work where nothing is held");
     for (function, call) in functions {
         let held = slow.clone();
@@ -32,7 +33,7 @@ pub fn slow_calls<V: FaultFixture>(
         controls.set(function, At::Occurrence(1), Threads::Others, InjectedFault::Hold);
         let thread = std::thread::spawn(move || call(&held).map_err(|error| error.to_string()));
         if !controls.await_held(1, TOO_LONG) {
-            wrong.push(format!("{function}: the call does not come to it"));
+            wrong.push(format!("{function}: the call never reaches it"));
         }
         let gave_up = AtomicBool::new(false);
         let (done, wait) = mpsc::channel::<()>();
@@ -45,25 +46,29 @@ pub fn slow_calls<V: FaultFixture>(
                 }
             });
             if let Err(error) = work::<V>(&quick, &third) {
-                wrong.push(format!("{function}: other streams, while it is held: {error}"));
+                wrong.push(format!(
+                    "{function}: calls on other streams fail while it is held: {error}"
+                ));
             }
-            done.send(()).expect("who watches");
+            done.send(()).expect("the watchdog");
         });
         if gave_up.load(Ordering::SeqCst) {
-            wrong.push(format!("{function}: another thread's call on another stream waits for it"));
+            wrong.push(format!(
+                "{function}: a call on another thread and stream blocks while it is held"
+            ));
         }
         controls.clear();
         if let Err(error) = thread.join().expect("the call that was held") {
-            wrong.push(format!("{function}, when it was let go: {error}"));
+            wrong.push(format!("{function}: the held call fails after its release: {error}"));
         }
     }
     wrong
 }
 
-/// A call that comes to the function which is held.
+/// A backend call that calls the held driver function.
 pub type Held<V> = fn(&StreamOf<V>) -> Result<(), ErrorOf<V>>;
 
-/// What another thread does meanwhile.
+/// Makes the second thread's calls while the first thread's call is held.
 fn work<V: FaultFixture>(one: &StreamOf<V>, other: &StreamOf<V>) -> Result<(), ErrorOf<V>> {
     one.record_event()?.synchronize()?;
     one.wait_stream(other)?;
@@ -78,10 +83,10 @@ fn work<V: FaultFixture>(one: &StreamOf<V>, other: &StreamOf<V>) -> Result<(), E
     Ok(())
 }
 
-/// What became of one call of [`basics`].
+/// The name and the result of one call of [`basics`].
 pub type Answer = (&'static str, Result<(), (ErrorKind, String)>);
 
-/// One of each call, on a driver that may lack functions; what each answered.
+/// Makes one of each call, on a driver that may lack functions. Returns the result of each.
 pub fn basics<V: FaultFixture>() -> Vec<Answer> {
     let mut answers = Vec::new();
     let mut note = |name, answer: Result<(), ErrorOf<V>>| {
@@ -95,7 +100,7 @@ pub fn basics<V: FaultFixture>() -> Vec<Answer> {
     note("priority_range", V::Backend::priority_range(device).map(drop));
     let stream = V::Backend::new_stream(device, Default::default()).expect("a stream");
     let raw = RawStream::from_bits(V::new_stream(Sort::Ordinary).expect("a stream"));
-    // SAFETY: it is never destroyed.
+    // SAFETY: the stream is never destroyed.
     note("wrap", unsafe { V::Backend::stream_from_raw(raw, None) }.map(drop));
     note("query", stream.query().map(drop));
     note("id", stream.id().map(drop));
@@ -126,22 +131,24 @@ pub fn basics<V: FaultFixture>() -> Vec<Answer> {
     note("thread's stream", mine.and_then(|mine| mine.record_event()?.synchronize()));
     V::begin_capture(raw.to_bits());
     note("query beside a capture", stream.query().map(drop));
-    // SAFETY: as above.
+    // SAFETY: the stream is never destroyed.
     let captured = unsafe { V::Backend::stream_from_raw_unchecked(raw, device) };
     note("record in a capture", captured.and_then(|captured| captured.record_event().map(drop)));
     V::end_capture(raw.to_bits());
     answers
 }
 
-/// Streams whose handles are used again: what was noted of the first is not said of the second.
-/// `None` if the driver gave no handle twice.
+/// Checks that a stream with a reused handle does not inherit the failure of the stream that had it
+/// before.
+///
+/// Returns `None` if the driver reused no handle.
 pub fn reused_handles<V: FaultFixture>() -> Option<()> {
     let device = V::Backend::device(0).expect("device 0");
     let new = || V::Backend::new_stream(device, Default::default()).expect("a stream");
     let panics = |stream: &StreamOf<V>| {
         let func = || std::panic::resume_unwind(Box::new("meant to fail"));
         stream.launch_host_func(Box::new(func)).expect("a host function");
-        let answer = stream.synchronize().expect_err("the panic is told");
+        let answer = stream.synchronize().expect_err("the panic is reported");
         assert_eq!(answer.kind(), ErrorKind::StreamFault, "{answer}");
     };
     let mut found = None;
@@ -153,8 +160,8 @@ pub fn reused_handles<V: FaultFixture>() -> Option<()> {
         drop((first, event));
         let others: Vec<_> = (0..3).map(|_| new()).collect();
         for second in others.iter().filter(|second| second.raw().to_bits() == handle) {
-            second.synchronize().expect("a stream of an old handle");
-            assert!(second.query().expect("a stream of an old handle"));
+            second.synchronize().expect("a stream with a reused handle");
+            assert!(second.query().expect("a stream with a reused handle"));
             let event = second.record_event().expect("a record");
             event.synchronize().expect("synchronize");
             found = Some(());

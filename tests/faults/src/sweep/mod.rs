@@ -1,26 +1,28 @@
-//! A walk through all that can fail: every call of a backend, with every call that it makes of the
-//! driver failing in turn, with every code.
+//! Fault sweep: every call of a backend, with each driver call that it makes failing in turn, with
+//! every code.
 //!
-//! A [`FaultFixture`] says what the backend's own tests know of it; [`operations`] are the calls, the same
-//! for all vendors; [`run`] fails them one by one and looks at what is left behind. What a backend
-//! may answer beside an error that names the driver's call is in the vendor's table of [`AllowedOutcome`]s,
-//! each with its reason.
+//! - A [`FaultFixture`] provides what the sweep needs in addition to the backend's contract.
+//! - [`operations`] lists the calls, the same for all vendors.
+//! - [`run`] injects one fault after another and checks the answer and the state afterwards.
+//!
+//! By default, a call that meets a fault must return an error that names the driver's function. The
+//! vendor's table of [`AllowedOutcome`]s lists the exceptions, each with its reason.
 
-mod combination;
+mod case;
 pub mod hostile;
 mod operations;
+mod probe;
 mod report;
-mod stage;
-mod world;
+mod streams;
 
 use std::collections::HashMap;
 
 use gpu_stream_core::{Backend, ErrorKind, EventOptions, PlainHandles};
 
 pub use self::operations::operations;
+pub use self::probe::{CallProbe, Operation, Outcome};
 pub use self::report::Report;
-pub use self::stage::{CallProbe, Operation, Outcome};
-pub use self::world::{Foreign, TestStreams};
+pub use self::streams::{Foreign, TestStreams};
 use crate::{At, Controls, InjectedFault, Threads};
 
 /// The stream type of a vendor's backend.
@@ -30,150 +32,159 @@ pub type EventOf<V> = <<V as FaultFixture>::Backend as Backend>::Event;
 /// The error type of a vendor's backend.
 pub type ErrorOf<V> = <<V as FaultFixture>::Backend as Backend>::Error;
 
-/// What is known of a backend beside its contract, and the driver's own calls. These are made while
-/// nothing is planned, and panic if they fail.
+/// What the sweep needs to know of a backend in addition to its contract, and direct driver calls.
+///
+/// The direct calls are made while no fault is planned, and panic if they fail.
 pub trait FaultFixture: Sized + 'static {
     /// The backend.
     type Backend: PlainHandles;
 
-    /// Holds a stream back until it is dropped.
+    /// Holds a stream's later work back until it is dropped.
     type Gate;
 
-    /// Every code that the vendor documents, but success.
+    /// Every code that the vendor documents, except success.
     const CODES: &'static [i32];
 
-    /// What the backend may answer beside an error that names the driver's call.
-    const EXCUSES: &'static [AllowedOutcome];
+    /// The allowed outcomes other than an error that names the driver's function.
+    const ALLOWED: &'static [AllowedOutcome];
 
-    /// What the backend says of a code.
+    /// Returns the error kind that the backend assigns to a code.
     fn kind_of(code: i32) -> ErrorKind;
 
-    /// The sort of object that the driver's function makes, if it makes any.
+    /// Returns the kind of object that the driver's function makes. Returns `None` if it makes
+    /// none.
     fn makes(function: &str) -> Option<&'static str>;
 
-    /// The sort of object that the driver's function destroys, if it destroys any.
+    /// Returns the kind of object that the driver's function destroys. Returns `None` if it
+    /// destroys none.
     fn destroys(function: &str) -> Option<&'static str>;
 
-    /// The thread's context or device, capture mode and last error, as text. Called right after a
-    /// call of the backend.
+    /// Returns the thread's context or device, capture mode and last error, as text. Called right
+    /// after a call of the backend.
     fn thread_state() -> String;
 
-    /// Clears the thread's last error, where the vendor has such a thing.
-    fn forget_error() {}
+    /// Clears the thread's last error, if the vendor has one.
+    fn clear_last_error() {}
 
-    /// Puts the thread in a state of this number: another device or context current, another capture
-    /// mode. False if there is no such state.
+    /// Puts the thread into the state with this number: another current device or context, or
+    /// another capture mode. Returns `false` if no state has this number.
     fn enter(setting: usize) -> bool;
 
-    /// Makes a stream without the backend.
+    /// Creates a stream without the backend. Returns `None` if the machine has no stream of this
+    /// kind.
     fn new_stream(sort: Sort) -> Option<usize>;
 
-    /// An event that the stream can record.
+    /// Creates an event that the stream can record.
     ///
     /// # Errors
-    /// The backend's.
+    /// The backend's errors.
     fn event_for(
         stream: &StreamOf<Self>,
         options: EventOptions,
     ) -> Result<EventOf<Self>, ErrorOf<Self>>;
 
-    /// Holds the stream back.
+    /// Holds the stream's later work back until the gate is dropped.
     fn gate(stream: usize) -> Self::Gate;
 
-    /// Begins a capture of the stream, which breaks if any thread does what it should not.
+    /// Begins a capture of the stream. It breaks if any thread makes a call that is forbidden
+    /// during captures.
     fn begin_capture(stream: usize);
 
-    /// Whether the stream's capture is alive.
+    /// Returns `true` if the stream's capture is active and not broken.
     fn is_capture_alive(stream: usize) -> bool;
 
     /// Ends the capture, whole or broken.
     fn end_capture(stream: usize);
 
-    /// Calls that only this backend has.
-    fn more(world: &TestStreams<Self>) -> Vec<Operation<'_>>;
+    /// Returns the operations that only this backend has.
+    fn more(test_streams: &TestStreams<Self>) -> Vec<Operation<'_>>;
 }
 
-/// A sort of foreign stream.
+/// A kind of foreign stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sort {
-    /// Of the first device, not synchronising with the default stream.
+    /// Belongs to the first device and does not synchronise with the default stream.
     Ordinary,
-    /// Of the first device, synchronising with the default stream.
+    /// Belongs to the first device and synchronises with the default stream.
     Blocking,
-    /// Of another device, or of another context of the first.
+    /// Belongs to another device, or to another context of the first device.
     Elsewhere,
 }
 
-/// What a backend may answer to a fault beside an error that names the driver's call, and why.
+/// An outcome that a backend may have under a fault, beside an error that names the driver's
+/// function.
 #[derive(Debug)]
 pub struct AllowedOutcome {
-    /// The driver's functions; none are named: all.
+    /// The driver's functions that it applies to. Empty: all.
     pub functions: &'static [&'static str],
-    /// How the names of the backend's calls begin; none are named: all.
+    /// Prefixes of the names of the operations that it applies to. Empty: all.
     pub operations: &'static [&'static str],
-    /// The codes; none are named: all.
+    /// The codes that it applies to. Empty: all.
     pub codes: &'static [i32],
-    /// What may be answered.
+    /// The allowed deviation.
     pub may: Deviation,
-    /// Why.
+    /// The reason why it is right.
     pub reason: &'static str,
 }
 
-/// What may be answered, or left behind.
+/// A deviation from the default expectation: an error that names the driver's function, and nothing
+/// left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Deviation {
-    /// Success, or the error that the call gives without any fault.
+    /// The call answers as it does without a fault.
     AnswerAsClean,
-    /// An error of this kind, which says it in words of the contract.
+    /// The call returns an error of this kind that does not name the driver's function.
     Say(ErrorKind),
-    /// The thread's state may be another.
+    /// The thread's state changes.
     ChangeThread,
-    /// A capture may be broken.
+    /// A capture breaks.
     BreakCapture,
-    /// One more event may be alive.
+    /// One more event is alive afterwards.
     LeaveEvent,
 }
 
-/// How much of the walk is made.
+/// The extent of a fault sweep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Extent {
-    /// Every call and every function that it calls, with some of the codes in turn.
+    /// Every operation and every driver function that it calls, with a rotating selection of the
+    /// codes.
     Quick,
-    /// With all codes in one state of the thread, and with some in the others.
+    /// All codes in one state of the thread, and a selection in the other states.
     Full,
 }
 
-/// Codes that no header has.
+/// Codes that no vendor header defines.
 pub const UNKNOWN: [i32; 3] = [12_345, -1, i32::MIN];
 
-/// Makes the walk. What is wrong is in the report.
+/// Runs the fault sweep. The report lists what is wrong.
 pub fn run<V: FaultFixture>(controls: &Controls, extent: Extent) -> Report {
-    let mut report = Report::new(V::EXCUSES);
-    let world = TestStreams::<V>::new();
-    let mut operations = operations(&world);
+    let mut report = Report::new(V::ALLOWED);
+    let test_streams = TestStreams::<V>::new();
+    let mut operations = operations(&test_streams);
     if let Ok(only) = std::env::var("GPU_STREAM_FAULT_ONLY") {
         operations.retain(|operation| operation.name.contains(&only));
     }
     report.operations = operations.len();
     let mut codes = Codes::default();
-    let _quiet = Quiet::new();
+    let _silenced = SilencedPanics::new();
     for setting in 0..if extent == Extent::Full { usize::MAX } else { 1 } {
         if !V::enter(setting) {
             break;
         }
         for operation in &operations {
-            let walk = combination::SweepCase { controls, world: &world, operation, setting };
-            let Some(clean) = walk.clean(&mut report) else { continue };
-            for (function, occurrence) in clean.calls() {
+            let case =
+                case::SweepCase { controls, test_streams: &test_streams, operation, setting };
+            let Some(baseline) = case.baseline(&mut report) else { continue };
+            for (function, occurrence) in baseline.calls() {
                 let all = extent == Extent::Full && setting == 0;
                 for code in codes.of::<V>(function, all) {
                     for fault in [InjectedFault::Answer(code), InjectedFault::PassThenAnswer(code)]
                     {
                         let at = At::Occurrence(occurrence);
-                        walk.fail(&clean, (function, at), fault, &mut report);
+                        case.inject(&baseline, (function, at), fault, &mut report);
                     }
                 }
-                walk.still_works(&clean, function, &mut report);
+                case.check_recovery(&baseline, function, &mut report);
             }
         }
     }
@@ -181,46 +192,46 @@ pub fn run<V: FaultFixture>(controls: &Controls, extent: Extent) -> Report {
     report
 }
 
-/// One combination of the walk: the operation of this name, with the driver's function failing when
-/// it is called for the `occurrence`th time in it.
+/// Runs one combination: the operation of this name, with the `occurrence`th call of the driver's
+/// function failing.
 ///
 /// # Panics
-/// If there is no such operation.
+/// If no operation has this name.
 pub fn one<V: FaultFixture>(
     controls: &Controls,
     operation: &str,
     (function, occurrence): (&str, u32),
     fault: InjectedFault,
 ) -> Report {
-    let mut report = Report::new(V::EXCUSES);
-    let world = TestStreams::<V>::new();
-    let operations = operations(&world);
+    let mut report = Report::new(V::ALLOWED);
+    let test_streams = TestStreams::<V>::new();
+    let operations = operations(&test_streams);
     let operation = operations.iter().find(|one| one.name == operation);
     let operation = operation.expect("an operation of this name");
-    let _quiet = Quiet::new();
+    let _silenced = SilencedPanics::new();
     V::enter(0);
-    let walk = combination::SweepCase { controls, world: &world, operation, setting: 0 };
-    if let Some(clean) = walk.clean(&mut report) {
-        walk.fail(&clean, (function, At::Occurrence(occurrence)), fault, &mut report);
-        walk.still_works(&clean, function, &mut report);
+    let case = case::SweepCase { controls, test_streams: &test_streams, operation, setting: 0 };
+    if let Some(baseline) = case.baseline(&mut report) {
+        case.inject(&baseline, (function, At::Occurrence(occurrence)), fault, &mut report);
+        case.check_recovery(&baseline, function, &mut report);
     }
     report
 }
 
-/// While it lives, panics print nothing: what panics is in the report, with what it was.
-struct Quiet(Option<Hook>);
+/// Silences the panic hook while it lives. The report contains each panic's message.
+struct SilencedPanics(Option<Hook>);
 
 type Hook = Box<dyn Fn(&std::panic::PanicHookInfo<'_>) + Sync + Send>;
 
-impl Quiet {
+impl SilencedPanics {
     fn new() -> Self {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| ()));
-        Quiet(Some(hook))
+        SilencedPanics(Some(hook))
     }
 }
 
-impl Drop for Quiet {
+impl Drop for SilencedPanics {
     fn drop(&mut self) {
         if let Some(hook) = self.0.take()
             && !std::thread::panicking()
@@ -230,22 +241,23 @@ impl Drop for Quiet {
     }
 }
 
-/// Which codes a driver's function fails with, of one call to the next.
+/// Selects the codes that each driver function fails with, from one call to the next.
 #[derive(Default)]
 struct Codes(HashMap<String, usize>);
 
 impl Codes {
-    /// All of them, or one that nobody knows and some others, so that after some calls the function
-    /// has failed with each.
+    /// Returns all codes, or one unknown and some documented ones. The selection rotates, so that
+    /// the function has failed with each code after some calls.
     fn of<V: FaultFixture>(&mut self, function: &str, all: bool) -> Vec<i32> {
-        const EACH: usize = 4;
+        const PER_CALL: usize = 4;
         if all {
             return UNKNOWN.iter().chain(V::CODES).copied().collect();
         }
-        let turn = self.0.entry(function.to_owned()).or_default();
-        let others = (0..EACH).map(|index| V::CODES[(*turn * EACH + index) % V::CODES.len()]);
-        let codes = [UNKNOWN[*turn % UNKNOWN.len()]].into_iter().chain(others).collect();
-        *turn += 1;
+        let round = self.0.entry(function.to_owned()).or_default();
+        let documented =
+            (0..PER_CALL).map(|index| V::CODES[(*round * PER_CALL + index) % V::CODES.len()]);
+        let codes = [UNKNOWN[*round % UNKNOWN.len()]].into_iter().chain(documented).collect();
+        *round += 1;
         codes
     }
 }

@@ -1,35 +1,36 @@
-//! What came of a walk: [`Report`].
+//! The results of a fault sweep: [`Report`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::AllowedOutcome;
 
-/// What came of a walk.
+/// The results of a fault sweep.
 pub struct Report {
-    /// How many calls of the backend there are.
+    /// The number of the backend's operations.
     pub operations: usize,
-    /// How many combinations of a call of the backend, a call of the driver, a code, and whether the
-    /// driver did its work, were made and met.
+    /// The number of combinations in which the fault was met. A combination is an operation, a
+    /// driver call, a code, and whether the driver did its work.
     pub combinations: usize,
-    /// How many were not met, since the backend called the driver less often than before.
+    /// The number of combinations in which the fault was not met, because the backend called the
+    /// driver less often than in the baseline.
     pub not_met: usize,
     /// The driver's functions that failed.
     pub functions: BTreeSet<String>,
     /// The codes that they failed with.
     pub codes: BTreeSet<i32>,
-    /// What was answered, and how often.
+    /// The kinds of outcome, with their counts.
     pub outcomes: BTreeMap<String, usize>,
-    /// The excuses of the table, and how often each was needed.
-    pub excused: Vec<(&'static AllowedOutcome, usize)>,
-    /// What is wrong.
+    /// The entries of the table of allowed outcomes, each with the number of its uses.
+    pub allowed: Vec<(&'static AllowedOutcome, usize)>,
+    /// The findings, up to a limit.
     pub wrong: Vec<String>,
-    /// How many things are wrong; the list has the first ones.
+    /// The number of findings. The list `wrong` has the first ones.
     pub wrong_count: usize,
 }
 
 impl Report {
-    pub(super) fn new(excuses: &'static [AllowedOutcome]) -> Self {
+    pub(super) fn new(allowed: &'static [AllowedOutcome]) -> Self {
         Report {
             operations: 0,
             combinations: 0,
@@ -37,16 +38,16 @@ impl Report {
             functions: BTreeSet::new(),
             codes: BTreeSet::new(),
             outcomes: BTreeMap::new(),
-            excused: excuses.iter().map(|excuse| (excuse, 0)).collect(),
+            allowed: allowed.iter().map(|entry| (entry, 0)).collect(),
             wrong: Vec::new(),
             wrong_count: 0,
         }
     }
 
     pub(super) fn wrong(&mut self, what: String) {
-        const MOST: usize = 200_000;
+        const LIMIT: usize = 200_000;
         self.wrong_count += 1;
-        if self.wrong.len() < MOST {
+        if self.wrong.len() < LIMIT {
             self.wrong.push(what);
         }
     }
@@ -64,7 +65,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} combinations: {} calls of the backend, {} functions of the driver, {} codes; {} not met",
+            "{} combinations: {} calls of the backend, {} functions of the driver, {} codes; {} not reached",
             self.combinations,
             self.operations,
             self.functions.len(),
@@ -74,11 +75,11 @@ impl fmt::Display for Report {
         for (outcome, count) in &self.outcomes {
             writeln!(f, "{count:>8}  {outcome}")?;
         }
-        for (excuse, count) in self.excused.iter().filter(|(_, count)| *count > 0) {
-            writeln!(f, "{count:>8}  excused: {}", excuse.reason)?;
+        for (entry, count) in self.allowed.iter().filter(|(_, count)| *count > 0) {
+            writeln!(f, "{count:>8}  allowed: {}", entry.reason)?;
         }
         if self.wrong_count > 0 {
-            writeln!(f, "{} things are wrong:", self.wrong_count)?;
+            writeln!(f, "{} findings:", self.wrong_count)?;
         }
         self.wrong.iter().try_for_each(|what| writeln!(f, "  {what}"))
     }

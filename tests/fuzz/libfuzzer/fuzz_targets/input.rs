@@ -1,4 +1,4 @@
-//! The target that `GPU_STREAM_FUZZ_TARGET` names.
+//! libFuzzer entry point: runs the target that `GPU_STREAM_FUZZ_TARGET` names.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use gpu_stream_fuzz::{Target, find};
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
     let name = std::env::var("GPU_STREAM_FUZZ_TARGET").unwrap_or_default();
-    find(&name).unwrap_or_else(|| panic!("GPU_STREAM_FUZZ_TARGET={name}: there is no such target"))
+    find(&name).unwrap_or_else(|| panic!("GPU_STREAM_FUZZ_TARGET={name:?} is not a target; set it to one of those in the README"))
 });
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| TARGET(bytes));

@@ -1,5 +1,5 @@
-//! The cases. A gate is a word that a stream waits for: what comes behind it is proven by order and
-//! data, never by time.
+//! The cases. A gate is a word that a stream waits for. Order is proven by data and by order, never
+//! by time.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
@@ -9,28 +9,28 @@ use crate::hip::{
     DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, Hip, NO_DEVICE, NOT_READY, Stream, call,
 };
 
-/// A case, which runs in a process of its own.
+/// A case. It runs in its own process.
 pub struct Case {
     pub name: &'static str,
     pub run: fn(),
-    /// What `HSA_SIM_GPUS` is for it.
+    /// The value of `HSA_SIM_GPUS`.
     pub gpus: &'static str,
-    /// Words that have to stand in its standard error output.
-    pub says: Option<&'static str>,
+    /// A text that its stderr must contain.
+    pub expected_stderr: Option<&'static str>,
 }
 
 const fn case(name: &'static str, run: fn()) -> Case {
-    Case { name, run, gpus: "1", says: None }
+    Case { name, run, gpus: "1", expected_stderr: None }
 }
 
 pub const ALL: &[Case] = &[
-    case("one_device_that_says_what_it_is", one_device_that_says_what_it_is),
-    Case { gpus: "2", ..case("two_devices_and_a_copy_between", two_devices_and_a_copy_between) },
-    Case { gpus: "0", ..case("no_device", no_device) },
+    case("one_device_is_marked_as_simulated", one_device_is_marked_as_simulated),
+    Case { gpus: "2", ..case("copy_between_two_devices", copy_between_two_devices) },
+    Case { gpus: "0", ..case("no_device_is_reported", no_device_is_reported) },
     Case {
         gpus: "many",
-        says: Some("HSA_SIM_GPUS=many"),
-        ..case("a_bad_number_of_devices_is_told", no_device)
+        expected_stderr: Some("HSA_SIM_GPUS=many"),
+        ..case("invalid_number_of_devices_is_reported", no_device_is_reported)
     },
     case("events_order_streams", events_order_streams),
     case("elapsed_time", elapsed_time),
@@ -38,11 +38,11 @@ pub const ALL: &[Case] = &[
     case("copies", copies),
     case("rows", rows),
     case("values", values),
-    case("work_behind_a_gate_waits", work_behind_a_gate_waits),
-    case("a_gate_opens_from_another_stream", a_gate_opens_from_another_stream),
-    case("callbacks_come_in_order", callbacks_come_in_order),
-    case("thousands_of_streams", thousands_of_streams),
-    case("memory_of_a_stream", memory_of_a_stream),
+    case("work_after_a_gate_waits", work_after_a_gate_waits),
+    case("another_stream_opens_a_gate", another_stream_opens_a_gate),
+    case("callbacks_run_in_order", callbacks_run_in_order),
+    case("thousands_of_streams_work", thousands_of_streams_work),
+    case("stream_ordered_memory_works", stream_ordered_memory_works),
     case("exit_with_work_pending", exit_with_work_pending),
     case("exit_while_a_callback_runs", exit_while_a_callback_runs),
 ];
@@ -57,7 +57,7 @@ impl Word {
     }
 
     fn atomic(&self) -> &AtomicU32 {
-        // SAFETY: pinned memory, aligned to more than a word, and never freed.
+        // SAFETY: the address is pinned memory, aligned to more than a word, and never freed.
         unsafe { AtomicU32::from_ptr(self.0.cast()) }
     }
 
@@ -69,19 +69,19 @@ impl Word {
         self.atomic().store(value, Ordering::SeqCst);
     }
 
-    /// Has a stream wait until the word is at least `value`.
+    /// Makes a stream wait until the word is at least `value`.
     fn gate(&self, hip: &Hip, stream: Stream, value: u32) {
         call!(hip.hipStreamWaitValue32(stream, self.0.cast(), value, 0, u32::MAX));
     }
 }
 
 fn bytes<'a>(at: *const u8, count: usize) -> &'a [u8] {
-    // SAFETY: memory of the case, which waits for its work before it looks.
+    // SAFETY: `at` is memory of the case, which waits for its work before it reads.
     unsafe { std::slice::from_raw_parts(at, count) }
 }
 
 fn query(hip: &Hip, stream: Stream) -> c_int {
-    // SAFETY: a live stream.
+    // SAFETY: the stream is live.
     unsafe { (hip.hipStreamQuery)(stream) }
 }
 
@@ -97,19 +97,19 @@ fn count(hip: &Hip) -> c_int {
     count
 }
 
-fn one_device_that_says_what_it_is() {
+fn one_device_is_marked_as_simulated() {
     let hip = start();
     assert_eq!(count(&hip), 1);
     let mut name = [0; 256];
     call!(hip.hipDeviceGetName(name.as_mut_ptr(), 256, 0));
-    // SAFETY: HIP ends the name with a zero.
+    // SAFETY: HIP terminates the name with a NUL.
     let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_str().unwrap();
     assert_eq!(name, "simulated gfx1030 (no GPU)");
     assert_eq!(hsa_sim::loaded_version().as_deref(), Some(env!("CARGO_PKG_VERSION")));
     assert_eq!(hsa_sim::preload(), Ok(()), "a second call");
 }
 
-fn two_devices_and_a_copy_between() {
+fn copy_between_two_devices() {
     let hip = start();
     assert_eq!(count(&hip), 2);
     let (from, stream) = (hip.device_bytes(4096), hip.stream());
@@ -126,10 +126,10 @@ fn two_devices_and_a_copy_between() {
     assert!(bytes(to, 4000).iter().all(|&b| b == 9) && bytes(to, 4096)[4000..] == [1; 96]);
 }
 
-fn no_device() {
+fn no_device_is_reported() {
     let hip = Hip::load();
     let mut count = -1;
-    // SAFETY: room for a number.
+    // SAFETY: `&mut count` is a valid out-pointer.
     let code = unsafe { (hip.hipGetDeviceCount)(&mut count) };
     assert!(NO_DEVICE.contains(&code), "hipGetDeviceCount answered {code}");
 }
@@ -144,7 +144,7 @@ fn events_order_streams() {
     call!(hip.hipEventRecord(event, a));
     call!(hip.hipStreamWaitEvent(b, event, 0));
     call!(hip.hipMemcpyAsync(copy.cast(), number.0.cast(), 4, HOST_TO_DEVICE, b));
-    // SAFETY: a live event.
+    // SAFETY: the event is live.
     assert_eq!(unsafe { (hip.hipEventQuery)(event) }, NOT_READY);
     assert_eq!(query(&hip, b), NOT_READY);
     gate.set(1);
@@ -174,7 +174,7 @@ fn memset() {
     let hip = start();
     let (stream, at) = (hip.stream(), hip.device_bytes(1 << 20));
     call!(hip.hipMemsetAsync(at.cast(), 0x5A, 1 << 20, stream));
-    // Nothing of it is aligned.
+    // The address and the size are unaligned.
     let odd = at.wrapping_add(3);
     call!(hip.hipMemsetAsync(odd.cast(), 0x17, 1001, stream));
     let words = at.wrapping_add(8192);
@@ -193,7 +193,8 @@ fn copies() {
     let (a, b) = (hip.device_bytes(size), hip.device_bytes(size));
     let (pinned, back) = (hip.pinned_bytes(size), hip.pinned_bytes(size));
     let pageable: Vec<u8> = (0..size).map(|i| (i * 7) as u8).collect();
-    // Pageable to device, device to device at odd addresses, device to pinned, pinned to device.
+    // Covers pageable to device, device to device at odd addresses, device to pinned, and pinned to
+    // device.
     call!(hip.hipMemcpyAsync(a.cast(), pageable.as_ptr().cast(), size, HOST_TO_DEVICE, stream));
     let (to, from) = (b.wrapping_add(5).cast(), a.wrapping_add(1).cast());
     call!(hip.hipMemcpyAsync(to, from, size - 6, DEVICE_TO_DEVICE, stream));
@@ -210,7 +211,7 @@ fn rows() {
     let hip = start();
     let (stream, a, b) = (hip.stream(), hip.device_bytes(4096), hip.device_bytes(4096));
     call!(hip.hipMemset2DAsync(a.cast(), 64, 3, 40, 10, stream));
-    // 33 bytes a row make HIP copy bytes, 32 make it copy elements of 16 bytes.
+    // With 33 bytes a row HIP copies bytes, and with 32 it copies elements of 16 bytes.
     for (at, width) in [(b, 33), (b.wrapping_add(2048), 32)] {
         let (to, from) = (at.cast(), a.cast());
         call!(hip.hipMemcpy2DAsync(to, 128, from, 64, width, 10, DEVICE_TO_DEVICE, stream));
@@ -231,8 +232,8 @@ fn values() {
     call!(hip.hipStreamWriteValue64(stream, at.wrapping_add(8).cast(), 1 << 40, 0));
     call!(hip.hipStreamSynchronize(stream));
     assert_eq!(word.get(), 77);
-    // At least, equal, equal under a mask, any bit of the value, and any bit that neither has: the
-    // word before and the word that ends the wait.
+    // At least, equal, equal under a mask, any bit of the value, and any bit that neither has. Each
+    // case also has the word before, and the word that ends the wait.
     let waits: [(u32, u32, u32, u32, u32); 5] = [
         (70, 0, !0, 69, 77),
         (77, 1, !0, 78, 77),
@@ -250,25 +251,26 @@ fn values() {
     assert_eq!(bytes(at, 16)[8..], (1u64 << 40).to_le_bytes());
 }
 
-fn work_behind_a_gate_waits() {
+fn work_after_a_gate_waits() {
     let hip = start();
     let (stream, gate, size) = (hip.stream(), Word::new(&hip), 4096);
     let (at, source, result) =
         (hip.device_bytes(size), hip.pinned_bytes(size), hip.pinned_bytes(size));
     gate.gate(&hip, stream, 1);
-    // None of these calls may wait for the gate, which only this thread opens.
+    // No call may wait for the gate, which only this thread opens.
     call!(hip.hipMemsetAsync(at.cast(), 1, size, stream));
     call!(hip.hipMemcpyAsync(at.cast(), source.cast(), 100, HOST_TO_DEVICE, stream));
     call!(hip.hipMemcpyAsync(result.cast(), at.cast(), size, DEVICE_TO_HOST, stream));
     assert_eq!(query(&hip, stream), NOT_READY);
     assert_eq!((bytes(at, 1)[0], bytes(result, 1)[0]), (0, 0));
-    // Another stream's work goes on meanwhile.
+    // Another stream's work continues meanwhile.
     let (other, free) = (hip.stream(), hip.device_bytes(4));
     call!(hip.hipMemsetAsync(free.cast(), 2, 4, other));
     call!(hip.hipStreamSynchronize(other));
     assert_eq!(bytes(free, 4), [2; 4]);
-    // What is copied is what the source holds when the gate opens.
-    // SAFETY: pinned memory of this case, which nothing reads before the gate is open.
+    // The copy reads the source when the gate opens.
+    //
+    // SAFETY: `source` is pinned memory of this case, which is not read before the gate is open.
     unsafe { source.write_bytes(8, 100) };
     gate.set(1);
     call!(hip.hipStreamSynchronize(stream));
@@ -276,7 +278,7 @@ fn work_behind_a_gate_waits() {
     assert!(bytes(result, size)[100..].iter().all(|&byte| byte == 1));
 }
 
-fn a_gate_opens_from_another_stream() {
+fn another_stream_opens_a_gate() {
     let hip = start();
     let (a, b, word) = (hip.stream(), hip.stream(), Word::new(&hip));
     for turn in 0..100 {
@@ -290,16 +292,16 @@ fn a_gate_opens_from_another_stream() {
     assert_eq!(word.get(), 200);
 }
 
-fn callbacks_come_in_order() {
+fn callbacks_run_in_order() {
     unsafe extern "C" fn note(_stream: Stream, status: c_int, next: *mut c_void) {
         assert_eq!(status, 0);
-        // SAFETY: the number below, which outlives the callbacks.
+        // SAFETY: `next` points to the number below, which outlives the callbacks.
         unsafe { (*next.cast::<AtomicU32>()).fetch_add(1, Ordering::SeqCst) };
     }
     let hip = start();
     let (stream, gate, seen) = (hip.stream(), Word::new(&hip), AtomicU32::new(0));
     gate.gate(&hip, stream, 1);
-    // Few: HIP 5.2 blocks the caller when more than about 16 stand behind a gate.
+    // Few, because HIP 5.2 blocks the caller when more than about 16 wait behind a gate.
     for _ in 0..8 {
         let data = (&raw const seen).cast_mut().cast();
         call!(hip.hipStreamAddCallback(stream, note, data, 0));
@@ -310,7 +312,7 @@ fn callbacks_come_in_order() {
     assert_eq!(seen.load(Ordering::SeqCst), 8);
 }
 
-fn thousands_of_streams() {
+fn thousands_of_streams_work() {
     let hip = start();
     let at = hip.device_bytes(4 * 2000);
     let streams: Vec<Stream> = (0..2000).map(|_| hip.stream()).collect();
@@ -327,7 +329,7 @@ fn thousands_of_streams() {
     assert!(words.eq(0..2000));
 }
 
-fn memory_of_a_stream() {
+fn stream_ordered_memory_works() {
     let hip = start();
     let (stream, mut at) = (hip.stream(), ptr::null_mut());
     for round in 1..10 {
@@ -352,7 +354,7 @@ fn exit_with_work_pending() {
     call!(hip.hipStreamWaitEvent(other, event, 0));
     call!(hip.hipMemcpyAsync(gate.0.wrapping_add(32).cast(), at.cast(), 4, DEVICE_TO_HOST, other));
     assert_eq!(query(&hip, other), NOT_READY);
-    // The end of main, with everything pending.
+    // Ends `main` while everything is pending.
 }
 
 fn exit_while_a_callback_runs() {

@@ -1,9 +1,9 @@
-//! The few functions of HIP that the cases need.
+//! The HIP functions that the cases need.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr;
 
-/// Names of the library, the newest first.
+/// The library's names, newest first.
 const NAMES: [&CStr; 3] = [c"libamdhip64.so.7", c"libamdhip64.so.6", c"libamdhip64.so.5"];
 
 pub type Stream = *mut c_void;
@@ -17,11 +17,11 @@ pub const HOST_TO_DEVICE: c_int = 1;
 pub const DEVICE_TO_HOST: c_int = 2;
 pub const DEVICE_TO_DEVICE: c_int = 3;
 
-/// Loads the simulator and then the HIP library, once; a reason why not.
+/// Loads the simulator and then the HIP library, once. Returns a reason if that fails.
 pub fn library() -> Result<*mut c_void, String> {
     hsa_sim::preload()?;
     let open = |name: &CStr| {
-        // SAFETY: a C string; AMD's library may be loaded at any time.
+        // SAFETY: the name is a C string. AMD's library can be loaded at any time.
         let library = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
         (!library.is_null()).then_some(library)
     };
@@ -36,18 +36,18 @@ pub fn library() -> Result<*mut c_void, String> {
 
 macro_rules! functions {
     ($($name:ident($($arg:ident: $ty:ty),*);)*) => {
-        /// The HIP library, with a method for each function that asserts success.
+        /// The HIP library, with methods that assert success.
         #[allow(non_snake_case, reason = "HIP's names")]
         pub struct Hip {
             $(pub $name: unsafe extern "C" fn($($ty),*) -> c_int,)*
         }
 
         impl Hip {
-            /// Loads it and finds the functions.
+            /// Loads the library and resolves the functions.
             pub fn load() -> Hip {
                 let library = library().expect("HIP, as the parent found it");
                 let find = |name: &CStr| {
-                    // SAFETY: an open library and a C string.
+                    // SAFETY: `library` is an open library, and the name is a C string.
                     let found = unsafe { libc::dlsym(library, name.as_ptr()) };
                     assert!(!found.is_null(), "{name:?} is missing");
                     found
@@ -119,7 +119,7 @@ functions! {
 /// Calls a function of HIP and asserts success.
 macro_rules! call {
     ($hip:ident . $name:ident ( $($arg:expr),* $(,)? )) => {{
-        // SAFETY: the case gives live handles, and pointers to memory that outlives the work.
+        // SAFETY: the case passes live handles, and pointers to memory that outlives the work.
         let code = unsafe { ($hip.$name)($($arg),*) };
         assert_eq!(code, 0, concat!(stringify!($name), " answered {}"), code);
     }};
@@ -127,32 +127,32 @@ macro_rules! call {
 pub(crate) use call;
 
 impl Hip {
-    /// A stream that does not wait for the default stream.
+    /// Creates a stream that does not synchronise with the default stream.
     pub fn stream(&self) -> Stream {
         let mut stream = ptr::null_mut();
         call!(self.hipStreamCreateWithFlags(&mut stream, 1));
         stream
     }
 
-    /// An event, with times or without.
+    /// Creates an event, with or without timing.
     pub fn event(&self, timing: bool) -> Event {
         let mut event = ptr::null_mut();
         call!(self.hipEventCreateWithFlags(&mut event, if timing { 0 } else { 2 }));
         event
     }
 
-    /// Memory of the current device, with zeros in it.
+    /// Allocates zeroed memory of the current device.
     pub fn device_bytes(&self, bytes: usize) -> *mut u8 {
         let mut at = ptr::null_mut();
         call!(self.hipMalloc(&mut at, bytes));
         at.cast()
     }
 
-    /// Pinned memory of the host, with zeros in it.
+    /// Allocates zeroed pinned host memory.
     pub fn pinned_bytes(&self, bytes: usize) -> *mut u8 {
         let mut at = ptr::null_mut();
         call!(self.hipHostMalloc(&mut at, bytes, 0));
-        // SAFETY: allocated with this length.
+        // SAFETY: the memory was allocated with this length.
         unsafe { at.cast::<u8>().write_bytes(0, bytes) };
         at.cast()
     }

@@ -1,8 +1,8 @@
-//! AMD's own HIP library over the simulator: that it starts, and that each thing that the simulator
-//! says it does is seen through it.
+//! Runs AMD's own HIP library over the simulator: that it starts, and that each simulated feature
+//! is visible through it.
 //!
-//! Every case runs in a process of its own, as HIP can be started only once. Where there is no
-//! libamdhip64 all are skipped, which is a failure if `GPU_STREAM_REQUIRE` names hip.
+//! Every case runs in its own process, because HIP can be started only once. Without a libamdhip64
+//! all cases are skipped. That is a failure if `GPU_STREAM_REQUIRE` names hip.
 
 #[cfg(target_os = "linux")]
 mod cases;
@@ -29,7 +29,7 @@ fn run() -> i32 {
         (case.run)();
         return 0;
     }
-    // Cargo's own way to list and to pick: a word that the name holds.
+    // Follows cargo's own conventions to list and filter: a text that the name contains.
     let picked = |case: &&cases::Case| {
         let mut words = arguments.iter().filter(|word| !word.starts_with('-')).peekable();
         words.peek().is_none() || words.any(|word| case.name.contains(word.as_str()))
@@ -44,7 +44,7 @@ fn run() -> i32 {
         let required = std::env::var("GPU_STREAM_REQUIRE").unwrap_or_default();
         let must = required.split(',').any(|name| name.trim() == "hip");
         if must {
-            println!("GPU_STREAM_REQUIRE says that hip must not be skipped");
+            println!("GPU_STREAM_REQUIRE forbids skipping hip");
         }
         return i32::from(must);
     }
@@ -53,14 +53,15 @@ fn run() -> i32 {
     i32::from(failed > 0)
 }
 
-/// Runs a case in a child and says how it went.
+/// Runs a case in a child process. Returns `true` if it passed.
 #[cfg(target_os = "linux")]
 fn passes(case: &cases::Case) -> bool {
     let mut command = hsa_sim::this_program().expect("the running program");
     command.args(["--case", case.name]).env("HSA_SIM_GPUS", case.gpus);
     let output = command.output().expect("start the program again");
     let text = String::from_utf8_lossy(&output.stderr);
-    let passed = output.status.success() && case.says.is_none_or(|words| text.contains(words));
+    let passed =
+        output.status.success() && case.expected_stderr.is_none_or(|words| text.contains(words));
     println!("{} ... {}", case.name, if passed { "ok" } else { "FAILED" });
     if !passed {
         println!("{}{text}{}", String::from_utf8_lossy(&output.stdout), output.status);

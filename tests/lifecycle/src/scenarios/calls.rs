@@ -1,4 +1,4 @@
-//! Every call of the contract, one after the other.
+//! Makes every call of the contract, one after the other: [`every_call`].
 
 use gpu_stream_conformance::fixture::{EventOf, StreamOf};
 use gpu_stream_conformance::{Fixture, Verdict};
@@ -8,7 +8,7 @@ use gpu_stream_core::{
 
 use super::{device, stream};
 
-/// What the calls are made on: made beforehand, and idle.
+/// Handles on which the calls are made. They were created before, and are idle.
 pub(super) struct Handles<F: Fixture> {
     device: Device,
     pub(super) stream: StreamOf<F>,
@@ -18,22 +18,23 @@ pub(super) struct Handles<F: Fixture> {
     timed: (EventOf<F>, EventOf<F>),
 }
 
-/// What one call answered.
-pub(super) struct Answer {
+/// Result of one call.
+pub(super) struct CallResult {
     pub(super) call: &'static str,
     pub(super) outcome: Result<(), (ErrorKind, String)>,
 }
 
 impl<F: Fixture> Handles<F> {
+    /// Creates handles around a new stream.
     pub(super) fn new(fx: &F) -> Result<Self, Verdict> {
         Self::on(fx, stream(fx)?)
     }
 
-    /// Around a stream that is there.
+    /// Creates handles around an existing stream.
     pub(super) fn on(fx: &F, stream: StreamOf<F>) -> Result<Self, Verdict> {
         let (device, other) = (device(fx)?, self::stream(fx)?);
         let timed = || F::Backend::new_event(device, EventOptions::timed());
-        let kit = Handles::<F> {
+        let handles = Handles::<F> {
             device,
             recorded: stream.record_event()?,
             fresh: F::Backend::new_event(device, EventOptions::new())?,
@@ -41,29 +42,29 @@ impl<F: Fixture> Handles<F> {
             stream,
             other,
         };
-        kit.stream.record(&kit.timed.0)?;
-        kit.stream.record(&kit.timed.1)?;
-        kit.stream.synchronize()?;
-        Ok(kit)
+        handles.stream.record(&handles.timed.0)?;
+        handles.stream.record(&handles.timed.1)?;
+        handles.stream.synchronize()?;
+        Ok(handles)
     }
 }
 
-/// Makes every call. `own` is the calling thread's default stream, if it has one.
+/// Makes every call, and returns the results. `own` is the per-thread stream of the calling thread, if any.
 pub(super) fn every_call<F: Fixture>(
     _: &F,
-    kit: &Handles<F>,
+    handles: &Handles<F>,
     own: Option<&PerThread<StreamOf<F>>>,
-) -> Vec<Answer> {
-    let mut answers = Vec::new();
-    macro_rules! ask {
+) -> Vec<CallResult> {
+    let mut results = Vec::new();
+    macro_rules! call {
         ($($name:literal: $call:expr;)*) => {$(
             let outcome = ($call).map(drop).map_err(|error| (error.kind(), error.to_string()));
-            answers.push(Answer { call: $name, outcome });
+            results.push(CallResult { call: $name, outcome });
         )*};
     }
-    let Handles { device, stream, other, recorded, fresh, timed } = kit;
+    let Handles { device, stream, other, recorded, fresh, timed } = handles;
     let device = *device;
-    ask! {
+    call! {
         "query": stream.query();
         "synchronize": stream.synchronize();
         "record": stream.record(fresh);
@@ -89,7 +90,7 @@ pub(super) fn every_call<F: Fixture>(
         "priority_range": F::Backend::priority_range(device);
     }
     if let Some(own) = own {
-        ask! {
+        call! {
             "own query": own.query();
             "own synchronize": own.synchronize();
             "own record_event": own.record_event();
@@ -98,9 +99,9 @@ pub(super) fn every_call<F: Fixture>(
             "wait_stream of own": stream.wait_stream(own);
         }
     }
-    answers
+    results
 }
 
-/// Calls that ask nobody, and may be answered wherever they are made.
-pub(super) const ASK_NOBODY: &[&str] =
+/// Calls that can be answered without the driver, and so may succeed in any state of the process.
+pub(super) const LOCAL_CALLS: &[&str] =
     &["elapsed_since", "priority", "capture_status", "priority_range"];

@@ -1,4 +1,4 @@
-//! The end of the process.
+//! Process exit.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,15 +8,17 @@ use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{Backend, BackendKind, Event, Stream};
 
 use super::calls::{Handles, every_call};
-use super::{EXITING, busy, check_usable, say, stream, wait_until};
+use super::{EXITING, busy, check_usable, print_line, stream, wait_until};
 
+/// Closure that an `atexit` handler runs.
 type Handler = Mutex<Option<Box<dyn FnOnce() + Send>>>;
 
-/// What is called behind the handlers of the driver.
+/// Registered before the driver's `atexit` handlers, so called after them.
 static EARLY: Handler = Mutex::new(None);
-/// What is called before them.
+/// Registered after the driver's `atexit` handlers, so called before them.
 static LATE: Handler = Mutex::new(None);
 
+/// Runs the handler, once.
 fn call(handler: &Handler) {
     let handler = handler.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(handler) = handler {
@@ -33,30 +35,31 @@ extern "C" fn late() {
     call(&LATE);
 }
 
-/// Registers a function for the process's end, before the driver has registered its own.
+/// Registers the [`EARLY`] handler. Call before the driver is loaded.
 pub(super) fn register_early() {
-    // SAFETY: the function lives as long as the program, and does not unwind: nothing in it panics.
+    // SAFETY: `early` is a function of the program, so it stays valid, and it does not unwind: nothing in it panics.
     let failed = unsafe { libc::atexit(early) };
     assert_eq!(failed, 0, "atexit");
 }
 
-struct AtEnd;
+/// Sets [`EXITING`] when it is dropped.
+struct ExitFlag;
 
-impl Drop for AtEnd {
+impl Drop for ExitFlag {
     fn drop(&mut self) {
         EXITING.store(true, Ordering::SeqCst);
     }
 }
 
 thread_local! {
-    static AT_END: AtEnd = const { AtEnd };
+    static EXIT_FLAG: ExitFlag = const { ExitFlag };
 }
 
-/// Likewise, after: what is registered last is called first.
+/// Registers the [`LATE`] handler. Call after the driver is loaded: handlers run in reverse order.
 fn register_late() {
-    // Destructors of thread-local variables come before that, and HIP's waits for host functions.
-    AT_END.with(|_| ());
-    // SAFETY: as above.
+    // Thread-local destructors run before the handlers, and HIP's destructor waits for host functions.
+    EXIT_FLAG.with(|_| ());
+    // SAFETY: `late` is a function of the program, so it stays valid, and it does not unwind.
     let failed = unsafe { libc::atexit(late) };
     assert_eq!(failed, 0, "atexit");
 }
@@ -68,14 +71,14 @@ pub(super) fn main_returns<F: Fixture>(fx: &'static F) -> Outcome {
     Ok(())
 }
 
-pub(super) fn behind_a_gate<F: Fixture>(fx: &'static F) -> Outcome {
+pub(super) fn gated_work<F: Fixture>(fx: &'static F) -> Outcome {
     let (held, free) = (stream(fx)?, stream(fx)?);
     let gate = fx.gate(&held)?;
     let event = held.record_event()?;
-    held.launch_host_func(Box::new(|| say("behind the gate")))?;
+    held.launch_host_func(Box::new(|| print_line("after the gate")))?;
     free.launch_host_func(Box::new(|| {
         wait_until(|| EXITING.load(Ordering::SeqCst));
-        say("beside the gate");
+        print_line("beside the gate");
     }))?;
     register_late();
     std::mem::forget((gate, event, held));
@@ -85,15 +88,15 @@ pub(super) fn behind_a_gate<F: Fixture>(fx: &'static F) -> Outcome {
 pub(super) fn exit_is_called<F: Fixture>(fx: &'static F) -> Outcome {
     let _busy = busy(fx)?;
     register_late();
-    say("played");
+    print_line("done");
     std::process::exit(7)
 }
 
 pub(super) fn main_panics<F: Fixture>(fx: &'static F) -> Outcome {
     let _busy = busy(fx)?;
     register_late();
-    say("played");
-    panic!("meant to");
+    print_line("done");
+    panic!("deliberate");
 }
 
 pub(super) fn quick_exit<F: Fixture>(fx: &'static F) -> Outcome {
@@ -101,14 +104,14 @@ pub(super) fn quick_exit<F: Fixture>(fx: &'static F) -> Outcome {
         fn quick_exit(code: i32) -> !;
     }
     let _busy = busy(fx)?;
-    say("played");
-    // SAFETY: may be called at any time.
+    print_line("done");
+    // SAFETY: `quick_exit` may be called at any time.
     unsafe { quick_exit(5) }
 }
 
 pub(super) fn abort<F: Fixture>(fx: &'static F) -> Outcome {
     let _busy = busy(fx)?;
-    say("played");
+    print_line("done");
     std::process::abort()
 }
 
@@ -116,24 +119,25 @@ pub(super) fn while_others_submit<F: Fixture>(fx: &'static F) -> Outcome {
     let _busy = busy(fx)?;
     register_late();
     let rounds = Arc::new(AtomicU32::new(0));
-    let refused = Arc::new(AtomicBool::new(false));
+    let rejected = Arc::new(AtomicBool::new(false));
     let shared = stream(fx)?;
     if F::Backend::KIND == BackendKind::Host {
-        // There the end of the process waits for this, and so comes only if the others are refused.
-        let refused = Arc::clone(&refused);
+        // The host waits for this work, so the process exits only if other threads are rejected.
+        let rejected = Arc::clone(&rejected);
         stream(fx)?.launch_host_func(Box::new(move || {
-            wait_until(|| refused.load(Ordering::SeqCst));
-            say("the others were refused");
+            wait_until(|| rejected.load(Ordering::SeqCst));
+            print_line("other threads were rejected");
         }))?;
     }
     for _ in 0..3 {
-        let (rounds, refused, shared) = (Arc::clone(&rounds), Arc::clone(&refused), shared.clone());
+        let (rounds, rejected, shared) =
+            (Arc::clone(&rounds), Arc::clone(&rejected), shared.clone());
         thread::spawn(move || {
             loop {
-                // What it answers at the end is an error or not; nobody may be held up.
+                // During exit the calls may fail or succeed, but must not block.
                 let outcome = submit(fx, &shared);
                 if outcome.is_err_and(|verdict| verdict.reason().contains("is ending")) {
-                    refused.store(true, Ordering::SeqCst);
+                    rejected.store(true, Ordering::SeqCst);
                 }
                 rounds.fetch_add(1, Ordering::SeqCst);
             }
@@ -141,7 +145,7 @@ pub(super) fn while_others_submit<F: Fixture>(fx: &'static F) -> Outcome {
     }
     thread::spawn(move || {
         wait_until(|| rounds.load(Ordering::SeqCst) >= 100);
-        say("played");
+        print_line("done");
         std::process::exit(7);
     });
     loop {
@@ -149,7 +153,7 @@ pub(super) fn while_others_submit<F: Fixture>(fx: &'static F) -> Outcome {
     }
 }
 
-/// All sorts of work, on a stream that is there and on a new one.
+/// Submits various work, on a shared stream and on a new one.
 pub(super) fn submit<F: Fixture>(fx: &F, shared: &super::StreamOf<F>) -> Outcome {
     let own = stream(fx)?;
     own.wait_stream(shared)?;
@@ -176,7 +180,7 @@ pub(super) fn while_others_wait<F: Fixture>(fx: &'static F) -> Outcome {
         let _ = event.synchronize();
     });
     wait_until(|| begun.load(Ordering::SeqCst) == 2);
-    // In the calls by now, or on the way; both are to be tried.
+    // The threads are now inside the calls, or about to be. Both are valid.
     for _ in 0..2_000 {
         thread::yield_now();
     }
@@ -187,7 +191,7 @@ pub(super) fn while_others_wait<F: Fixture>(fx: &'static F) -> Outcome {
 pub(super) fn in_a_host_function<F: Fixture>(fx: &'static F) -> Outcome {
     let stream = stream(fx)?;
     let work = || {
-        say("played");
+        print_line("done");
         std::process::exit(3);
     };
     stream.launch_host_func(Box::new(work))?;
@@ -196,7 +200,7 @@ pub(super) fn in_a_host_function<F: Fixture>(fx: &'static F) -> Outcome {
     }
 }
 
-pub(super) fn in_a_host_function_too<F: Fixture>(fx: &'static F) -> Outcome {
+pub(super) fn in_a_host_function_during_exit<F: Fixture>(fx: &'static F) -> Outcome {
     let (ending, other) = (stream(fx)?, stream(fx)?);
     ending.launch_host_func(Box::new(|| {
         wait_until(|| EXITING.load(Ordering::SeqCst));
@@ -204,7 +208,7 @@ pub(super) fn in_a_host_function_too<F: Fixture>(fx: &'static F) -> Outcome {
     }))?;
     other.launch_host_func(Box::new(|| {
         wait_until(|| EXITING.load(Ordering::SeqCst));
-        say("the last task ran");
+        print_line("the last task ran");
     }))?;
     register_late();
     std::mem::forget((ending, other));
@@ -215,23 +219,23 @@ pub(super) fn loaded_by_a_thread<F: Fixture>(fx: &'static F) -> Outcome {
     check_usable(fx)
 }
 
-pub(super) fn handlers_call<F: Fixture>(fx: &'static F) -> Outcome {
+pub(super) fn atexit_handlers<F: Fixture>(fx: &'static F) -> Outcome {
     for (name, handler) in [("late handler", &LATE), ("early handler", &EARLY)] {
-        let kit = Handles::new(fx)?;
+        let handles = Handles::new(fx)?;
         let run = move || {
-            let answers = every_call(fx, &kit, None);
-            for answer in &answers {
-                if let Err((kind, text)) = &answer.outcome {
-                    say(&format!("note: {name}: {}: {kind}: {text}", answer.call));
+            let results = every_call(fx, &handles, None);
+            for result in &results {
+                if let Err((kind, text)) = &result.outcome {
+                    print_line(&format!("note: {name}: {}: {kind}: {text}", result.call));
                 }
             }
-            drop(kit);
-            if answers.iter().all(|answer| answer.outcome.is_ok())
+            drop(handles);
+            if results.iter().all(|result| result.outcome.is_ok())
                 && let Err(verdict) = check_usable(fx)
             {
-                say(&format!("note: {name}: new work: {}", verdict.reason()));
+                print_line(&format!("note: {name}: new work: {}", verdict.reason()));
             }
-            say(&format!("{name} ended"));
+            print_line(&format!("{name} ended"));
         };
         *handler.lock().map_err(|_| Verdict::failed("a lock"))? = Some(Box::new(run));
     }

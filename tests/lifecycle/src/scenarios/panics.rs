@@ -1,4 +1,4 @@
-//! Panics while something is held.
+//! Panics of host functions, owners and callers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use gpu_stream_core::{
 
 use super::{check_usable, device, stream};
 
-/// Unwinds as a panic does, without its message on stderr.
-fn fail<T>() -> T {
-    resume_unwind(Box::new("meant to"))
+/// Panics without a message on stderr.
+fn panic_silently<T>() -> T {
+    resume_unwind(Box::new("deliberate"))
 }
 
 /// Panics when it is dropped.
@@ -21,11 +21,11 @@ struct Bomb;
 
 impl Drop for Bomb {
     fn drop(&mut self) {
-        fail()
+        panic_silently()
     }
 }
 
-/// Whether `run` panics.
+/// Returns `true` if `run` panics.
 fn panics<T>(run: impl FnOnce() -> T) -> bool {
     catch_unwind(AssertUnwindSafe(run)).is_err()
 }
@@ -33,62 +33,62 @@ fn panics<T>(run: impl FnOnce() -> T) -> bool {
 pub(super) fn in_a_host_function<F: Fixture>(fx: &'static F) -> Outcome {
     let (first, second, third) = (stream(fx)?, stream(fx)?, stream(fx)?);
     let bomb = Bomb;
-    first.launch_host_func(Box::new(fail::<()>))?;
+    first.launch_host_func(Box::new(panic_silently::<()>))?;
     second.launch_host_func(Box::new(move || drop(bomb)))?;
     third.launch_host_func(Box::new(|| resume_unwind(Box::new(Bomb))))?;
     for faulty in [&first, &second, &third] {
-        check_err("synchronize behind a panic", faulty.synchronize(), ErrorKind::StreamFault)?;
-        check_err("query behind a panic", faulty.query(), ErrorKind::StreamFault)?;
-        check_err("record behind a panic", faulty.record_event(), ErrorKind::StreamFault)?;
+        check_err("synchronize after a panic", faulty.synchronize(), ErrorKind::StreamFault)?;
+        check_err("query after a panic", faulty.query(), ErrorKind::StreamFault)?;
+        check_err("record after a panic", faulty.record_event(), ErrorKind::StreamFault)?;
     }
     check_usable(fx)?;
     drop((first, second, third));
     check_usable(fx)
 }
 
-/// An owner whose end is a panic.
-struct Explosive<F: Fixture>(F::Foreign);
+/// Owner whose drop panics.
+struct PanickingOwner<F: Fixture>(F::Foreign);
 
-impl<F: Fixture> Drop for Explosive<F> {
+impl<F: Fixture> Drop for PanickingOwner<F> {
     fn drop(&mut self) {
-        fail()
+        panic_silently()
     }
 }
 
-// SAFETY: the stream is that of the foreign owner inside, which lives as long as this.
-unsafe impl<F: Fixture> StreamOwner<F::Backend> for Explosive<F> {
+// SAFETY: `raw_stream` returns the handle of the foreign stream in `self`, which lives as long as `self`.
+unsafe impl<F: Fixture> StreamOwner<F::Backend> for PanickingOwner<F> {
     fn raw_stream(&self) -> <F::Backend as Backend>::RawStream {
         self.0.raw_stream()
     }
 }
 
 pub(super) fn in_an_owner<F: Fixture>(fx: &'static F) -> Outcome {
-    let theirs = || {
+    let wrap_foreign = || {
         let foreign = fx.foreign(device(fx)?, StreamOptions::new())?;
-        let stream = F::Backend::stream_from_owner(Arc::new(Explosive::<F>(foreign)), None)?;
+        let stream = F::Backend::stream_from_owner(Arc::new(PanickingOwner::<F>(foreign)), None)?;
         fx.store(&stream, &fx.data(stream.device(), 0)?, 1)?;
         Ok::<_, gpu_stream_conformance::Verdict>(stream)
     };
-    let one = theirs()?;
-    check(panics(move || drop(one)), "the last wrapper went, and its owner did not")?;
+    let one = wrap_foreign()?;
+    check(panics(move || drop(one)), "the last wrapper was dropped, but its owner was not")?;
     check_usable(fx)?;
 
     let keeps = F::Backend::EVENTS_KEEP_OWNER;
     for options in [EventOptions::new(), EventOptions::timed()] {
-        // With the event.
-        let (one, event) = (theirs()?, F::Backend::new_event(device(fx)?, options)?);
+        // The owner is dropped with the event, if the event keeps it.
+        let (one, event) = (wrap_foreign()?, F::Backend::new_event(device(fx)?, options)?);
         one.record(&event)?;
         check_eq("a panic with the wrapper", panics(move || drop(one)), !keeps)?;
         check_eq("a panic with the event", panics(move || drop(event)), keeps)?;
         check_usable(fx)?;
 
-        // With the record, when another takes its place: which is made nevertheless.
-        let (one, event) = (theirs()?, F::Backend::new_event(device(fx)?, options)?);
+        // The owner is dropped when a new record replaces the old one. The new record is made anyway.
+        let (one, event) = (wrap_foreign()?, F::Backend::new_event(device(fx)?, options)?);
         one.record(&event)?;
         check_eq("a panic with the wrapper", panics(move || drop(one)), !keeps)?;
         let other = stream(fx)?;
         let gate = fx.gate(&other)?;
-        // Caught by backends that put such a drop off until the call ends.
+        // Backends that defer the drop to the end of the call catch the panic.
         let _ = panics(|| other.record(&event));
         check_eq("the status of the new record", event.status()?, EventStatus::Pending)?;
         drop(gate);
@@ -96,12 +96,12 @@ pub(super) fn in_an_owner<F: Fixture>(fx: &'static F) -> Outcome {
         check_eq("the status of the new record", event.status()?, EventStatus::Complete)?;
     }
 
-    // In a host function: a fault of that stream, or put off until a call ends, which catches the panic.
-    let (carrier, one) = (stream(fx)?, theirs()?);
+    // In a host function the panic is a fault of that stream, or the drop is deferred to a call that catches it.
+    let (carrier, one) = (stream(fx)?, wrap_foreign()?);
     carrier.launch_host_func(Box::new(move || drop(one)))?;
     let _ = carrier.synchronize();
-    let came_out = panics(|| stream(fx).map(drop));
-    check(!came_out, "the panic of an owner came out of a call that has nothing to do with it")?;
+    let escaped = panics(|| stream(fx).map(drop));
+    check(!escaped, "the panic of an owner escaped from an unrelated call")?;
     check_usable(fx)
 }
 
@@ -110,69 +110,81 @@ pub(super) fn with_all_alive<F: Fixture>(fx: &'static F) -> Outcome {
     for _ in 0..20 {
         let unwound = panics(|| {
             let foreign = fx.foreign(device(fx)?, StreamOptions::new())?;
-            let owner = Arc::new(Plain::<F>(foreign));
-            let theirs = F::Backend::stream_from_owner(owner, None)?;
-            let (ours, own) = (stream(fx)?, F::Backend::per_thread_stream(device(fx)?)?);
-            let _gate = fx.gate(&theirs)?;
-            ours.wait_stream(&theirs)?;
-            ours.launch_host_func(Box::new(|| ()))?;
-            let _events = [theirs.record_event()?, ours.record_event()?, own.record_event()?];
-            fail::<Outcome>()
+            let owner = Arc::new(ForeignOwner::<F>(foreign));
+            let foreign_stream = F::Backend::stream_from_owner(owner, None)?;
+            let (new_stream, own) = (stream(fx)?, F::Backend::per_thread_stream(device(fx)?)?);
+            let _gate = fx.gate(&foreign_stream)?;
+            new_stream.wait_stream(&foreign_stream)?;
+            new_stream.launch_host_func(Box::new(|| ()))?;
+            let _events =
+                [foreign_stream.record_event()?, new_stream.record_event()?, own.record_event()?];
+            panic_silently::<Outcome>()
         });
-        check(unwound, "nothing was unwound")?;
+        check(unwound, "the panic did not unwind")?;
         check_usable(fx)?;
     }
     check_eq("the thread's state", fx.thread_state()?, before)
 }
 
-struct Plain<F: Fixture>(F::Foreign);
+/// Owner of a foreign stream.
+struct ForeignOwner<F: Fixture>(F::Foreign);
 
-// SAFETY: the stream is that of the foreign owner inside, which lives as long as this.
-unsafe impl<F: Fixture> StreamOwner<F::Backend> for Plain<F> {
+// SAFETY: `raw_stream` returns the handle of the foreign stream in `self`, which lives as long as `self`.
+unsafe impl<F: Fixture> StreamOwner<F::Backend> for ForeignOwner<F> {
     fn raw_stream(&self) -> <F::Backend as Backend>::RawStream {
         self.0.raw_stream()
     }
 }
 
-/// An owner that does not even say which stream it has.
-struct Mute<F: Fixture>(#[allow(dead_code, reason = "it is there to be kept")] Arc<F::Foreign>);
+/// Owner that panics when it is asked for its handle.
+struct HandlelessOwner<F: Fixture>(
+    #[allow(dead_code, reason = "keeps the stream alive")] Arc<F::Foreign>,
+);
 
-// SAFETY: it never returns a handle.
-unsafe impl<F: Fixture> StreamOwner<F::Backend> for Mute<F> {
+// SAFETY: `raw_stream` never returns.
+unsafe impl<F: Fixture> StreamOwner<F::Backend> for HandlelessOwner<F> {
     fn raw_stream(&self) -> <F::Backend as Backend>::RawStream {
-        fail()
+        panic_silently()
     }
 }
 
 pub(super) fn through_calls<F: Fixture>(fx: &'static F) -> Outcome {
     let before = fx.thread_state()?;
     let foreign = Arc::new(fx.foreign(device(fx)?, StreamOptions::new())?);
-    let mute = Arc::new(Mute::<F>(Arc::clone(&foreign)));
-    let wrapped = panics(|| F::Backend::stream_from_owner(Arc::clone(&mute), None));
-    check(wrapped, "wrapping did not ask for the handle")?;
-    check_eq("how many share the owner", Arc::strong_count(&mute), 1)?;
+    let owner = Arc::new(HandlelessOwner::<F>(Arc::clone(&foreign)));
+    let wrapped = panics(|| F::Backend::stream_from_owner(Arc::clone(&owner), None));
+    check(wrapped, "wrapping did not read the handle")?;
+    check_eq("references to the owner", Arc::strong_count(&owner), 1)?;
     fx.foreign_works(&foreign)?;
 
     let (main, branches) = (stream(fx)?, [stream(fx)?, stream(fx)?, stream(fx)?]);
     for stop in 0..=branches.len() {
-        let some = || {
+        let panicking_branches = || {
             branches.iter().enumerate().map(move |(index, branch)| match index {
-                index if index == stop => fail(),
+                index if index == stop => panic_silently(),
                 _ => branch,
             })
         };
         let gate = fx.gate(&main)?;
         let data = fx.data(main.device(), 0)?;
         fx.store(&main, &data, 1)?;
-        check_eq("a panic in fork", panics(|| main.fork(some())), stop < branches.len())?;
-        // Those that came before the panic wait, and the others do not.
+        check_eq(
+            "a panic in fork",
+            panics(|| main.fork(panicking_branches())),
+            stop < branches.len(),
+        )?;
+        // Exactly the branches before the panic wait.
         for (index, branch) in branches.iter().enumerate() {
             if index < stop {
                 check(!branch.query()?, format_args!("branch {index} of {stop} does not wait"))?;
             }
         }
         drop(gate);
-        check_eq("a panic in join", panics(|| main.join(some())), stop < branches.len())?;
+        check_eq(
+            "a panic in join",
+            panics(|| main.join(panicking_branches())),
+            stop < branches.len(),
+        )?;
         main.synchronize()?;
         check_eq("the number", fx.load(&data)?, 1)?;
         check_eq("the thread's state", fx.thread_state()?, before.clone())?;

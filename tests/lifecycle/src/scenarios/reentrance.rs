@@ -7,31 +7,33 @@ use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{ErrorKind, Stream};
 
 use super::calls::{Handles, every_call};
-use super::{check_usable, say, stream};
+use super::{check_usable, print_line, stream};
 
-/// Calls that block, and so must be refused.
+/// Blocking calls, which must be rejected.
 const BLOCKS: &[&str] = &["synchronize", "Event::synchronize"];
 
 pub(super) fn from_a_host_function<F: Fixture>(fx: &'static F) -> Outcome {
-    let (carrier, kit) = (stream(fx)?, Handles::new(fx)?);
+    let (carrier, handles) = (stream(fx)?, Handles::new(fx)?);
     let (send, receive) = mpsc::channel();
-    // Once on a stream beside, and once on the very stream that the calls are about.
-    for carrier in [carrier, kit.stream.clone()] {
-        let (send, kit) = (send.clone(), Handles::on(fx, carrier.clone())?);
+    // Once on another stream, and once on the stream that the calls use.
+    for carrier in [carrier, handles.stream.clone()] {
+        let (send, handles) = (send.clone(), Handles::on(fx, carrier.clone())?);
         let work = move || {
-            let answers = every_call(fx, &kit, None);
-            drop(kit);
-            let _ = send.send(answers);
+            let results = every_call(fx, &handles, None);
+            drop(handles);
+            let _ = send.send(results);
         };
         carrier.launch_host_func(Box::new(work))?;
-        let answers = receive.recv().map_err(|_| Verdict::failed("the function panicked"))?;
+        let results = receive.recv().map_err(|_| Verdict::failed("the function panicked"))?;
         carrier.synchronize()?;
-        for answer in answers {
-            let call = answer.call;
-            match &answer.outcome {
-                Ok(()) => check(!BLOCKS.contains(&call), format_args!("{call} got through"))?,
+        for result in results {
+            let call = result.call;
+            match &result.outcome {
+                Ok(()) => {
+                    check(!BLOCKS.contains(&call), format_args!("{call} succeeded, but blocks"))?
+                }
                 Err((kind, text)) => {
-                    say(&format!("note: {call}: {kind}: {text}"));
+                    print_line(&format!("note: {call}: {kind}: {text}"));
                     check(
                         *kind == ErrorKind::NotPermitted,
                         format_args!("{call}: {kind}: {text}"),
@@ -40,6 +42,6 @@ pub(super) fn from_a_host_function<F: Fixture>(fx: &'static F) -> Outcome {
             }
         }
     }
-    drop((kit, send));
+    drop((handles, send));
     check_usable(fx)
 }

@@ -1,4 +1,4 @@
-//! What is looked at while a program runs, and what the model says of it.
+//! Checks the results of statements against the model.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,44 +11,49 @@ use super::{Interpreter, ThreadState, get};
 use crate::clock::Clock;
 use crate::order::{Expectation, Gates, Name, Order, Recorded};
 use crate::program::Op;
-use crate::watch::lock;
+use crate::watchdog::lock;
 
 impl<F: Fixture> Interpreter<'_, F> {
-    /// The gates that hold back what comes after `clock`, at a statement and until it is over.
+    /// Returns the gates that happen before `clock` and are closed during the statement.
     fn holding(&self, clock: &Clock, index: usize) -> Gates {
         self.order().holding(clock, index)
     }
 
-    pub(super) fn judge(
+    /// Checks the result of a query. `what` names the query in the failure.
+    pub(super) fn check_query(
         &self,
-        actor: &mut ThreadState<F>,
+        state: &mut ThreadState<F>,
         index: usize,
         what: &str,
         done: bool,
     ) -> Outcome {
-        let fact = &self.order().facts[index];
-        if self.holding(&fact.clock, index) != 0 {
+        let expectation = &self.order().expectations[index];
+        if self.holding(&expectation.clock, index) != 0 {
             self.count(|counts| counts.must_be_false += 1);
-            return check(!done, format_args!("{what} says done, and a shut gate comes before it"));
+            return check(!done, format_args!("{what} is true, but a closed gate comes before it"));
         }
-        let mut known = fact.known.clone();
-        known.join(&actor.learned);
-        // With other threads about, there may be more before it than this one knows.
-        if self.threads() == 1 && fact.clock.is_within(&known) {
+        let mut known = expectation.known.clone();
+        known.join(&state.learned);
+        // With several threads, more work may come before it than this thread knows.
+        if self.threads() == 1 && expectation.clock.is_within(&known) {
             self.count(|counts| counts.must_be_true += 1);
-            check(done, format_args!("{what} says not done, and all before it is known to be"))?;
+            check(
+                done,
+                format_args!("{what} is false, but all work before it is known to be complete"),
+            )?;
         }
-        if done { self.learn(actor, &fact.clock, &known, what) } else { Ok(()) }
+        if done { self.learn(state, &expectation.clock, &known, what) } else { Ok(()) }
     }
 
-    pub(super) fn judge_status(
+    /// Checks the status of an event against its records and its query.
+    pub(super) fn check_status(
         &self,
-        fact: &Expectation,
+        expectation: &Expectation,
         done: bool,
         status: EventStatus,
     ) -> Outcome {
         let is_unrecorded = status == EventStatus::Unrecorded;
-        match fact.recorded {
+        match expectation.recorded {
             Recorded::Never => {
                 check(is_unrecorded, format_args!("status of an unrecorded event is {status:?}"))?;
                 check(done, "query of an unrecorded event is false")
@@ -57,64 +62,66 @@ impl<F: Fixture> Interpreter<'_, F> {
             Recorded::Unknown => Ok(()),
         }?;
         let agree = self.threads() > 1 || !done || status != EventStatus::Pending;
-        check(agree, "status is Pending when query was true")
+        check(agree, "status is Pending after query was true")
     }
 
-    /// All that comes before `clock` is done, says the backend, and what is new of it is looked at.
+    /// Checks that all work before `clock` has run, except what is in `known`. Adds it to what the thread knows.
     fn learn(
         &self,
-        actor: &mut ThreadState<F>,
+        state: &mut ThreadState<F>,
         clock: &Clock,
         known: &Clock,
         what: &str,
     ) -> Outcome {
         for (task, (_, number)) in self.order().tasks.iter().zip(&self.numbers) {
             if task.step.is_in(clock) && !task.step.is_in(known) {
-                let seen = self.fixture.load(&number.data)?;
+                let number = self.fixture.load(&number.data)?;
                 let name = task.name;
                 check(
-                    seen == self.value,
+                    number == self.value,
                     format_args!(
-                        "{what} says done, and the number of task t{name} before it is {seen} and \
-                         not {}",
+                        "{what} is true, but the number of task t{name} before it is {number} instead \
+                         of {}",
                         self.value
                     ),
                 )?;
             }
         }
-        actor.learned.join(clock);
+        state.learned.join(clock);
         Ok(())
     }
 
-    pub(super) fn synchronized(&self, actor: &mut ThreadState<F>, index: usize) -> Outcome {
-        if self.order().shut_at(index) != 0 {
+    /// Checks that all work before a `synchronize` is complete, after it has returned.
+    pub(super) fn check_synchronized(&self, state: &mut ThreadState<F>, index: usize) -> Outcome {
+        if self.order().closed_at(index) != 0 {
             self.count(|counts| counts.beside_a_gate += 1);
         }
-        let fact = &self.order().facts[index];
-        let known = fact.known.clone();
-        self.learn(actor, &fact.clock, &known, "synchronize")
+        let expectation = &self.order().expectations[index];
+        let known = expectation.known.clone();
+        self.learn(state, &expectation.clock, &known, "synchronize")
     }
 
-    /// What a shut gate holds back has not been done.
+    /// Checks that no task that a closed gate blocks has run.
     pub(super) fn check_tasks(&self, index: usize) -> Outcome {
         let mut held = 0;
         for (task, (_, number)) in self.order().tasks.iter().zip(&self.numbers) {
             let after = &task.after;
-            // A gate's opening is a statement of this thread too, and not over yet.
+            // A statement that opens a gate is not over yet, so its gate still counts as closed.
             if self.holding(after, index) == 0 {
                 continue;
             }
             held += 1;
-            let (name, seen) = (task.name, self.fixture.load(&number.data)?);
+            let (name, current) = (task.name, self.fixture.load(&number.data)?);
             check(
-                seen == number.now,
-                format_args!("task t{name} is done, and a shut gate comes before it"),
+                current == number.initial,
+                format_args!("task t{name} has run, but a closed gate comes before it"),
             )?;
         }
         self.count(|counts| counts.held += held);
         Ok(())
     }
 
+    /// Checks that each owner lives while a wrapper or, where the backend says so, an event needs it.
     pub(super) fn check_owners(&self) -> Outcome {
         if self.threads() > 1 {
             return Ok(());
@@ -122,32 +129,35 @@ impl<F: Fixture> Interpreter<'_, F> {
         let is_gone =
             |owner: Option<Arc<AtomicBool>>| owner.is_some_and(|gone| gone.load(Ordering::SeqCst));
         let gone = self.wrappers().iter().any(|wrapper| is_gone(wrapper.owner.clone()));
-        check(!gone, "an owner was let go, and a wrapper of its stream is there")?;
+        check(!gone, "an owner was dropped before a wrapper of its stream")?;
         if F::Backend::EVENTS_KEEP_OWNER {
             let mut events = self.events.iter().zip(&self.recorded);
             let gone =
                 events.any(|(event, owner)| lock(event).is_some() && is_gone(lock(owner).clone()));
-            check(!gone, "an owner was let go, and an event of its stream is there")?;
+            check(!gone, "an owner was dropped before an event of its stream")?;
         }
         Ok(())
     }
 
+    /// Runs a `check` statement.
     pub(super) fn check(&self, index: usize) -> Outcome {
         self.settle();
         self.check_tasks(index)?;
         self.check_owners()?;
         let order = self.order();
-        let Some((_, names)) = order.looks.iter().find(|(look, _)| *look == index) else {
+        let Some((_, names)) = order.checks.iter().find(|(statement, _)| *statement == index)
+        else {
             return Ok(());
         };
-        let alone = self.threads() == 1;
+        let is_single_threaded = self.threads() == 1;
         for (name, clock, queue) in names {
             let is_held = self.holding(clock, index) != 0;
-            // Another thread may be about to drop it, or to use its name again.
-            if !alone && is_dropped(order, *name) {
+            // Another thread may drop the handle or reuse its name concurrently.
+            if !is_single_threaded && is_dropped(order, *name) {
                 continue;
             }
-            let must_be_done = !is_held && self.exact && alone && self.is_settled(*queue);
+            let must_be_done =
+                !is_held && self.exact && is_single_threaded && self.is_settled(*queue);
             if !is_held && !must_be_done {
                 continue;
             }
@@ -163,60 +173,64 @@ impl<F: Fixture> Interpreter<'_, F> {
             };
             if is_held {
                 self.count(|counts| counts.must_be_false += 1);
-                check(!done, format_args!("query of {name} is true, and it is held back"))?;
+                check(!done, format_args!("query of {name} is true, but a closed gate blocks it"))?;
             } else {
                 self.count(|counts| counts.must_be_true += 1);
-                check(done, format_args!("{name} is stuck: nothing that is shut holds it back"))?;
+                check(done, format_args!("{name} is stuck: no closed gate blocks it"))?;
             }
         }
-        if self.exact && alone {
-            let tasks = order.tasks.iter().zip(&self.numbers);
-            let submitted = tasks.filter(|(task, _)| task.statement < index);
-            for (task, (_, number)) in submitted {
-                let queue = order.facts[task.statement].queue;
-                if order.holding(&task.after, index) == 0 && self.is_settled(queue) {
-                    let (name, seen) = (task.name, self.fixture.load(&number.data)?);
-                    check(
-                        seen == self.value,
-                        format_args!("task t{name} is not done, and nothing that is shut holds it"),
-                    )?;
-                }
+        if self.exact && is_single_threaded { self.check_progress(index) } else { Ok(()) }
+    }
+
+    /// Checks that every submitted task that no closed gate blocks has run.
+    fn check_progress(&self, index: usize) -> Outcome {
+        let order = self.order();
+        let tasks = order.tasks.iter().zip(&self.numbers);
+        for (task, (_, number)) in tasks.filter(|(task, _)| task.statement < index) {
+            let queue = order.expectations[task.statement].queue;
+            if order.holding(&task.after, index) == 0 && self.is_settled(queue) {
+                let (name, current) = (task.name, self.fixture.load(&number.data)?);
+                check(
+                    current == self.value,
+                    format_args!("task t{name} has not run, but no closed gate blocks it"),
+                )?;
             }
         }
         Ok(())
     }
 
-    /// Whether `settle` hears of a queue: not of one whose wrappers are dropped, or that is a thread's
-    /// own.
+    /// Returns `true` if `settle` includes the queue.
+    ///
+    /// It does not include a per-thread stream, or a stream whose wrappers are dropped.
     pub(super) fn is_settled(&self, queue: Option<usize>) -> bool {
         let live = |queue| self.wrappers().iter().any(|wrapper| wrapper.queue == queue);
         queue.is_none_or(live)
     }
 
-    /// Each read saw the new number of what comes before, and the old one of what comes after.
+    /// Checks that each read saw the new number of an earlier task, and the old number of a later one.
     pub(super) fn check_reads(&self) -> Outcome {
         let order = self.order();
         let (mut new, mut old) = (0, 0);
-        for (at, reader) in order.tasks.iter().enumerate() {
+        for (index, reader) in order.tasks.iter().enumerate() {
             let Op::Task { reads, .. } = &order.program.0[reader.statement].op else { continue };
-            for (read, place) in reads.iter().zip(self.reads[at].clone()) {
-                let Some(from) = order.tasks.iter().position(|task| task.name == *read) else {
+            for (read, target) in reads.iter().zip(self.reads[index].clone()) {
+                let Some(source) = order.tasks.iter().position(|task| task.name == *read) else {
                     continue;
                 };
-                let (source, before) = (&order.tasks[from], self.numbers[from].1.now);
-                let seen = self.fixture.load(&self.numbers[place].1.data)?;
+                let (source, before) = (&order.tasks[source], self.numbers[source].1.initial);
+                let value = self.fixture.load(&self.numbers[target].1.data)?;
                 let (reader_name, name) = (reader.name, source.name);
-                let what =
-                    format_args!("what task t{reader_name} read of task t{name}").to_string();
+                let what = format_args!("the number that task t{reader_name} read of task t{name}")
+                    .to_string();
                 if source.step.is_in(&reader.after) {
                     new += 1;
-                    check_eq(format_args!("{what}, which comes before it,"), seen, self.value)?;
+                    check_eq(format_args!("{what}, which runs before it,"), value, self.value)?;
                 } else if reader.step.is_in(&source.after) {
                     old += 1;
-                    check_eq(format_args!("{what}, which comes after it,"), seen, before)?;
+                    check_eq(format_args!("{what}, which runs after it,"), value, before)?;
                 } else {
-                    let either = seen == self.value || seen == before;
-                    check(either, format_args!("{what} is {seen}, which nobody has stored"))?;
+                    let either = value == self.value || value == before;
+                    check(either, format_args!("{what} is {value}, which no task has stored"))?;
                 }
             }
         }
@@ -234,6 +248,7 @@ impl<F: Fixture> Interpreter<'_, F> {
     }
 }
 
+/// Returns `true` if the program drops the name.
 fn is_dropped(order: &Order, name: Name) -> bool {
     order.program.0.iter().any(|statement| match (&statement.op, name) {
         (Op::DropStream { stream }, Name::Stream(name)) => *stream == name,

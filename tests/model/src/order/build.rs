@@ -1,34 +1,37 @@
-//! The way through a program that finds its order.
+//! Computes the happens-before order of a program, statement by statement: [`OrderBuilder`].
 
-use super::{Edge, Expectation, GatePlace, Name, Order, Recorded, Step, Target, Task};
-use crate::clock::{Calls, Clock};
+use super::{Edge, Expectation, GateSpan, Name, Order, Recorded, Step, Target, Task};
+use crate::clock::{CallOrder, Clock};
 use crate::program::{Op, Program, StreamKind};
 
 const NAMES: usize = crate::text::NAMES as usize;
 
-/// What is known at a place in the program.
+/// State of the computation between two statements.
 pub(super) struct OrderBuilder {
     pub(super) order: Order,
     threads: usize,
-    /// By thread, then by queue.
+    /// For each thread and queue, what happens before the next step of that thread on that queue.
     views: Vec<Vec<Clock>>,
+    /// For each thread, the work that it knows to be complete.
     done: Vec<Clock>,
+    /// For each channel, the views and the completed work of its sender.
     messages: Vec<Option<(Vec<Clock>, Clock)>>,
-    /// The live wrappers and events: name in the text, and queue or event.
+    /// For each name of a live wrapper: its queue and device.
     streams: Vec<Option<(usize, u8)>>,
+    /// For each name of a live event: its index.
     events: Vec<Option<usize>>,
-    /// The queues that exist without being made: of (own, device).
+    /// Queues of default streams and per-thread streams, by (is_own, device).
     default_queues: Vec<((bool, u8), usize)>,
-    /// The length of each chain.
+    /// Length of each chain.
     lengths: Vec<u16>,
-    /// The clocks of `order.records`.
+    /// Clocks of the records in `order.records`.
     clocks: Vec<Vec<Clock>>,
-    /// All records of each event, those to come included; only where there are threads.
-    to_come: Vec<Vec<usize>>,
+    /// All records of each event, the later ones included. Empty for a program of one thread.
+    all_records: Vec<Vec<usize>>,
 }
 
-/// The records of each event, in the order in which the events are made.
-fn all_records(program: &Program) -> Vec<Vec<usize>> {
+/// Returns the statements that record each event, in the order in which the events are created.
+fn find_all_records(program: &Program) -> Vec<Vec<usize>> {
     let mut events: Vec<Vec<usize>> = Vec::new();
     let mut names = vec![0; NAMES];
     for (index, statement) in program.0.iter().enumerate() {
@@ -49,17 +52,17 @@ fn all_records(program: &Program) -> Vec<Vec<usize>> {
 }
 
 impl OrderBuilder {
-    /// The place before the first statement.
+    /// Creates the state before the first statement.
     pub(super) fn new(program: &Program) -> Self {
         let threads = program.threads();
-        let calls = Calls::of(program);
+        let calls = CallOrder::of(program);
         let statements = program.0.len();
-        let to_come = if threads > 1 { all_records(program) } else { Vec::new() };
+        let all_records = if threads > 1 { find_all_records(program) } else { Vec::new() };
         let order = Order {
             calls,
             tasks: Vec::new(),
-            facts: Vec::with_capacity(statements),
-            looks: Vec::new(),
+            expectations: Vec::with_capacity(statements),
+            checks: Vec::new(),
             queue_of: Vec::with_capacity(statements),
             gates: Vec::new(),
             edges: Vec::new(),
@@ -79,22 +82,74 @@ impl OrderBuilder {
             default_queues: Vec::new(),
             lengths: Vec::new(),
             clocks: Vec::new(),
-            to_come,
+            all_records,
         }
     }
 
+    /// Adds a statement: its expectation, and its effect on the clocks.
     pub(super) fn statement(&mut self, index: usize, thread: usize, op: &Op) {
         let known = self.done[thread].clone();
-        let fact =
+        let expectation =
             Expectation { clock: Clock::default(), known, recorded: Recorded::Yes, queue: None };
-        self.order.facts.push(fact);
+        self.order.expectations.push(expectation);
         self.order.targets.push(None);
         self.order.queue_of.push(None);
         match op {
-            Op::Stream { stream, sort, device } => {
-                let queue = match sort {
-                    StreamKind::Default => self.default_queues(false, *device),
-                    StreamKind::Own => self.default_queues(true, *device),
+            Op::Stream { .. } | Op::Clone { .. } => self.define_stream(index, op),
+            Op::Event { event, .. } => self.new_event(*event),
+            Op::RecordNew { event, stream } => {
+                self.new_event(*event);
+                self.record(index, thread, *stream, *event);
+            }
+            Op::Record { stream, event } => self.record(index, thread, *stream, *event),
+            Op::Task { stream, task, .. } => self.task(index, thread, *stream, *task),
+            Op::Gate { stream, .. } => self.gate(index, thread, *stream),
+            Op::Open { .. } => {
+                // Gates are opened in the order in which they were closed.
+                let closed = self.order.gates.iter_mut().find(|gate| gate.opened_by.is_none());
+                if let Some(gate) = closed {
+                    gate.opened_by = Some(index);
+                }
+            }
+            Op::Wait { stream, event } => self.wait_event(index, thread, *stream, *event),
+            Op::WaitStream { stream, other } => self.wait_stream(index, thread, *stream, *other),
+            Op::Join { stream, branches } => {
+                for branch in branches {
+                    self.wait_stream(index, thread, *stream, *branch);
+                }
+            }
+            Op::Fork { stream, branches } => self.fork(index, thread, *stream, branches),
+            Op::Query { stream } => drop(self.expect_stream(index, thread, *stream)),
+            Op::DropStream { stream } => {
+                self.expect_stream(index, thread, *stream);
+                self.streams[usize::from(*stream)] = None;
+            }
+            Op::Sync { stream } => {
+                let clock = self.expect_stream(index, thread, *stream);
+                self.done[thread].join(&clock);
+            }
+            Op::QueryEvent { event } => drop(self.expect_event(index, *event)),
+            Op::DropEvent { event } => {
+                self.expect_event(index, *event);
+                self.events[usize::from(*event)] = None;
+            }
+            Op::SyncEvent { event } => {
+                let clock = self.expect_event(index, *event);
+                self.done[thread].join(&clock);
+            }
+            Op::Check => self.check(index, thread),
+            Op::Barrier => self.barrier(),
+            Op::Send { channel } => self.send(thread, *channel),
+            Op::Recv { channel } => self.recv(thread, *channel),
+        }
+    }
+
+    fn define_stream(&mut self, index: usize, op: &Op) {
+        match op {
+            Op::Stream { stream, kind, device } => {
+                let queue = match kind {
+                    StreamKind::Default => self.default_queue(false, *device),
+                    StreamKind::Own => self.default_queue(true, *device),
                     _ => self.new_queue(),
                 };
                 self.wrapper(index, *stream, queue, *device);
@@ -104,106 +159,73 @@ impl OrderBuilder {
                     self.wrapper(index, *stream, queue, device);
                 }
             }
-            Op::Event { event, .. } => self.new_event(*event),
-            Op::RecordNew { event, stream } => {
-                self.new_event(*event);
-                self.record(index, thread, *stream, *event);
-            }
-            Op::Record { stream, event } => self.record(index, thread, *stream, *event),
-            Op::Task { stream, task, .. } => {
-                let Some((queue, device)) = self.streams[usize::from(*stream)] else { return };
-                let (step, after) = self.step(index, thread, queue);
-                let task = Task { name: *task, statement: index, device, step, after };
-                self.order.tasks.push(task);
-            }
-            Op::Gate { stream, .. } => {
-                let Some((queue, _)) = self.streams[usize::from(*stream)] else { return };
-                let (step, _) = self.step(index, thread, queue);
-                let gate = self.order.gates.len();
-                self.order.gates.push(GatePlace { shut_by: index, opened_by: None, step });
-                self.order.edges.push((index, Edge::Gate { queue, gate }));
-            }
-            Op::Open { .. } => {
-                // They are opened in the order in which they were shut.
-                let shut = self.order.gates.iter_mut().find(|gate| gate.opened_by.is_none());
-                if let Some(gate) = shut {
-                    gate.opened_by = Some(index);
-                }
-            }
-            Op::Wait { stream, event } => {
-                let Some((queue, _)) = self.streams[usize::from(*stream)] else { return };
-                let Some(event) = self.events[usize::from(*event)] else { return };
-                let (clock, _) = self.current(index, event);
-                self.order.edges.push((index, Edge::Event { queue, event }));
-                self.view(thread, queue).join(&clock);
-                self.step(index, thread, queue);
-            }
-            Op::WaitStream { stream, other } => {
-                self.wait_stream(index, thread, *stream, *other);
-            }
-            Op::Join { stream, branches } => {
-                for branch in branches {
-                    self.wait_stream(index, thread, *stream, *branch);
-                }
-            }
-            Op::Fork { stream, branches } => {
-                let Some((source, _)) = self.streams[usize::from(*stream)] else { return };
-                let queues = branches.iter().map(|branch| self.streams[usize::from(*branch)]);
-                let queues: Vec<_> = queues.flatten().map(|(queue, _)| queue).collect();
-                let queues: Vec<_> = queues.into_iter().filter(|queue| *queue != source).collect();
-                if queues.is_empty() {
-                    return;
-                }
-                // One record for all.
-                self.step(index, thread, source);
-                for queue in queues {
-                    self.after(index, thread, queue, source);
-                }
-            }
-            Op::Query { stream } | Op::DropStream { stream } => {
-                self.ask_stream(index, thread, *stream);
-                if matches!(op, Op::DropStream { .. }) {
-                    self.streams[usize::from(*stream)] = None;
-                }
-            }
-            Op::Sync { stream } => {
-                let clock = self.ask_stream(index, thread, *stream);
-                self.done[thread].join(&clock);
-            }
-            Op::QueryEvent { event } | Op::DropEvent { event } => {
-                self.ask_event(index, *event);
-                if matches!(op, Op::DropEvent { .. }) {
-                    self.events[usize::from(*event)] = None;
-                }
-            }
-            Op::SyncEvent { event } => {
-                let clock = self.ask_event(index, *event);
-                self.done[thread].join(&clock);
-            }
-            Op::Check => self.check(index, thread),
-            Op::Barrier => {
-                let queues = 0..self.lengths.len() / self.threads;
-                let all: Vec<Clock> = queues.map(|queue| self.everybody(queue)).collect();
-                let mut done = Clock::default();
-                self.done.iter().for_each(|other| done.join(other));
-                self.views.fill(all);
-                self.done.fill(done);
-            }
-            Op::Send { channel } => {
-                let channel = usize::from(*channel);
-                self.messages.resize(self.messages.len().max(channel + 1), None);
-                self.messages[channel] =
-                    Some((self.views[thread].clone(), self.done[thread].clone()));
-            }
-            Op::Recv { channel } => {
-                let messages = self.messages.get(usize::from(*channel)).cloned().flatten();
-                let Some((views, done)) = messages else { return };
-                for (queue, view) in views.iter().enumerate() {
-                    self.view(thread, queue).join(view);
-                }
-                self.done[thread].join(&done);
-            }
+            _ => {}
         }
+    }
+
+    fn task(&mut self, index: usize, thread: usize, stream: u8, task: u8) {
+        let Some((queue, device)) = self.streams[usize::from(stream)] else { return };
+        let (step, after) = self.push_step(index, thread, queue);
+        let task = Task { name: task, statement: index, device, step, after };
+        self.order.tasks.push(task);
+    }
+
+    fn gate(&mut self, index: usize, thread: usize, stream: u8) {
+        let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
+        let (step, _) = self.push_step(index, thread, queue);
+        let gate = self.order.gates.len();
+        self.order.gates.push(GateSpan { closed_by: index, opened_by: None, step });
+        self.order.edges.push((index, Edge::Gate { queue, gate }));
+    }
+
+    fn wait_event(&mut self, index: usize, thread: usize, stream: u8, event: u8) {
+        let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
+        let Some(event) = self.events[usize::from(event)] else { return };
+        let (clock, _) = self.current_record(index, event);
+        self.order.edges.push((index, Edge::Event { queue, event }));
+        self.view(thread, queue).join(&clock);
+        self.push_step(index, thread, queue);
+    }
+
+    fn fork(&mut self, index: usize, thread: usize, stream: u8, branches: &[u8]) {
+        let Some((source, _)) = self.streams[usize::from(stream)] else { return };
+        let queues = branches.iter().map(|branch| self.streams[usize::from(*branch)]);
+        let queues: Vec<_> = queues.flatten().map(|(queue, _)| queue).collect();
+        let queues: Vec<_> = queues.into_iter().filter(|queue| *queue != source).collect();
+        if queues.is_empty() {
+            return;
+        }
+        // One record for all branches.
+        self.push_step(index, thread, source);
+        for queue in queues {
+            self.wait_queue(index, thread, queue, source);
+        }
+    }
+
+    /// After a barrier, every thread knows what each of them knew.
+    fn barrier(&mut self) {
+        let queues = 0..self.lengths.len() / self.threads;
+        let all: Vec<Clock> = queues.map(|queue| self.merged_view(queue)).collect();
+        let mut done = Clock::default();
+        self.done.iter().for_each(|other| done.join(other));
+        self.views.fill(all);
+        self.done.fill(done);
+    }
+
+    fn send(&mut self, thread: usize, channel: u8) {
+        let channel = usize::from(channel);
+        self.messages.resize(self.messages.len().max(channel + 1), None);
+        self.messages[channel] = Some((self.views[thread].clone(), self.done[thread].clone()));
+    }
+
+    /// After a receive, the thread knows what the sender knew.
+    fn recv(&mut self, thread: usize, channel: u8) {
+        let message = self.messages.get(usize::from(channel)).cloned().flatten();
+        let Some((views, done)) = message else { return };
+        for (queue, view) in views.iter().enumerate() {
+            self.view(thread, queue).join(view);
+        }
+        self.done[thread].join(&done);
     }
 
     fn new_queue(&mut self) -> usize {
@@ -213,7 +235,8 @@ impl OrderBuilder {
         queue
     }
 
-    fn default_queues(&mut self, own: bool, device: u8) -> usize {
+    /// Returns the queue of a default stream or per-thread stream, and creates it on first use.
+    fn default_queue(&mut self, own: bool, device: u8) -> usize {
         let known = self.default_queues.iter().find(|(key, _)| *key == (own, device));
         if let Some((_, queue)) = known {
             return *queue;
@@ -223,6 +246,7 @@ impl OrderBuilder {
         queue
     }
 
+    /// Defines the name of a wrapper.
     fn wrapper(&mut self, index: usize, stream: u8, queue: usize, device: u8) {
         self.streams[usize::from(stream)] = Some((queue, device));
         self.order.queue_of[index] = Some(queue);
@@ -234,6 +258,7 @@ impl OrderBuilder {
         self.order.records.push(Vec::new());
     }
 
+    /// Returns what happens before the thread's next step on the queue.
     fn view(&mut self, thread: usize, queue: usize) -> &mut Clock {
         let views = &mut self.views[thread];
         if views.len() <= queue {
@@ -242,7 +267,8 @@ impl OrderBuilder {
         &mut views[queue]
     }
 
-    fn everybody(&mut self, queue: usize) -> Clock {
+    /// Returns the union of all threads' views of a queue.
+    fn merged_view(&mut self, queue: usize) -> Clock {
         let mut all = Clock::default();
         for thread in 0..self.threads {
             let view = self.view(thread, queue).clone();
@@ -251,19 +277,19 @@ impl OrderBuilder {
         all
     }
 
-    /// Gives `queue` something: where that is, and what comes before it.
-    fn step(&mut self, index: usize, thread: usize, queue: usize) -> (Step, Clock) {
+    /// Appends a step to the thread's chain on `queue`. Returns the step, and what happens before it.
+    fn push_step(&mut self, index: usize, thread: usize, queue: usize) -> (Step, Clock) {
         let chain = queue * self.threads + thread;
         let number = self.lengths[chain];
         self.lengths[chain] += 1;
-        // What the thread has waited for is over, whichever stream did it.
+        // Work that the thread has waited for is complete, on whichever stream it ran.
         let done = self.done[thread].clone();
         let view = self.view(thread, queue);
         view.join(&done);
         let after = view.clone();
         view.set(chain, number + 1);
-        self.order.facts[index].clock.clone_from(&after);
-        self.order.facts[index].queue = Some(queue);
+        self.order.expectations[index].clock.clone_from(&after);
+        self.order.expectations[index].queue = Some(queue);
         self.order.targets[index] = Some(Target::Queue(queue));
         (Step { chain, number }, after)
     }
@@ -271,85 +297,91 @@ impl OrderBuilder {
     fn record(&mut self, index: usize, thread: usize, stream: u8, event: u8) {
         let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
         let Some(event) = self.events[usize::from(event)] else { return };
-        self.step(index, thread, queue);
+        self.push_step(index, thread, queue);
         let clock = self.view(thread, queue).clone();
         self.clocks[event].push(clock);
         self.order.records[event].push((index, queue));
     }
 
-    /// What comes before the event's record that is current at a statement.
-    fn current(&self, index: usize, event: usize) -> (Clock, Recorded) {
+    /// Returns what happens before the event's current record at a statement.
+    ///
+    /// If several records may be current, returns what happens before all of them.
+    fn current_record(&self, index: usize, event: usize) -> (Clock, Recorded) {
         if self.threads == 1 {
             let last = self.clocks[event].last();
             let recorded = if last.is_some() { Recorded::Yes } else { Recorded::Never };
             return (last.cloned().unwrap_or_default(), recorded);
         }
         let calls = &self.order.calls;
-        let over = |place: usize| calls.before(place, index);
-        let all = &self.to_come[event];
+        let is_over = |record: usize| calls.before(record, index);
+        let all = &self.all_records[event];
         let candidates: Vec<usize> = all
             .iter()
             .copied()
-            .filter(|&place| place != index && !calls.before(index, place))
-            .filter(|&place| !all.iter().any(|&next| calls.before(place, next) && over(next)))
+            .filter(|&record| record != index && !calls.before(index, record))
+            .filter(|&record| !all.iter().any(|&next| calls.before(record, next) && is_over(next)))
             .collect();
         if candidates.is_empty() {
             return (Clock::default(), Recorded::Never);
         }
-        if !all.iter().any(|&place| over(place)) {
+        if !all.iter().any(|&record| is_over(record)) {
             return (Clock::default(), Recorded::Unknown);
         }
-        // Of a record that another thread makes, and that comes later in the text, nothing is known.
-        let clock_of = |place: &usize| {
-            let at = self.order.records[event].iter().position(|(record, _)| record == place);
-            at.map(|at| self.clocks[event][at].clone()).unwrap_or_default()
+        // The clock of a concurrent record that is later in the text is not known yet.
+        let clock_of = |record: &usize| {
+            let position = self.order.records[event].iter().position(|(other, _)| other == record);
+            position.map(|position| self.clocks[event][position].clone()).unwrap_or_default()
         };
         let mut clocks = candidates.iter().map(clock_of);
-        let mut least = clocks.next().unwrap_or_default();
-        clocks.for_each(|clock| least.meet(&clock));
-        (least, Recorded::Yes)
+        let mut common = clocks.next().unwrap_or_default();
+        clocks.for_each(|clock| common.meet(&clock));
+        (common, Recorded::Yes)
     }
 
     fn wait_stream(&mut self, index: usize, thread: usize, stream: u8, other: u8) {
         let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
         let Some((other, _)) = self.streams[usize::from(other)] else { return };
         if queue != other {
-            self.step(index, thread, other);
-            self.after(index, thread, queue, other);
+            self.push_step(index, thread, other);
+            self.wait_queue(index, thread, queue, other);
         }
     }
 
-    /// `queue` waits for a record that was just made on `other`.
-    fn after(&mut self, index: usize, thread: usize, queue: usize, other: usize) {
+    /// Makes `queue` wait for the latest step of `other`.
+    fn wait_queue(&mut self, index: usize, thread: usize, queue: usize, other: usize) {
         let clock = self.view(thread, other).clone();
         self.view(thread, queue).join(&clock);
         self.order.edges.push((index, Edge::Queue { queue, other }));
-        self.step(index, thread, queue);
+        self.push_step(index, thread, queue);
     }
 
-    fn ask_stream(&mut self, index: usize, thread: usize, stream: u8) -> Clock {
+    /// Sets the expectation of a statement on a stream. Returns its clock.
+    fn expect_stream(&mut self, index: usize, thread: usize, stream: u8) -> Clock {
         let Some((queue, _)) = self.streams[usize::from(stream)] else { return Clock::default() };
         let clock = self.view(thread, queue).clone();
-        self.order.facts[index].clock.clone_from(&clock);
-        self.order.facts[index].queue = Some(queue);
+        self.order.expectations[index].clock.clone_from(&clock);
+        self.order.expectations[index].queue = Some(queue);
         self.order.targets[index] = Some(Target::Queue(queue));
         clock
     }
 
-    fn ask_event(&mut self, index: usize, event: u8) -> Clock {
+    /// Sets the expectation of a statement on an event. Returns its clock.
+    fn expect_event(&mut self, index: usize, event: u8) -> Clock {
         let Some(event) = self.events[usize::from(event)] else { return Clock::default() };
-        let (clock, recorded) = self.current(index, event);
-        self.order.facts[index].clock.clone_from(&clock);
-        self.order.facts[index].recorded = recorded;
-        self.order.facts[index].queue = self.queue_of_last(event);
+        let (clock, recorded) = self.current_record(index, event);
+        self.order.expectations[index].clock.clone_from(&clock);
+        self.order.expectations[index].recorded = recorded;
+        self.order.expectations[index].queue = self.queue_of_last(event);
         self.order.targets[index] = Some(Target::Event(event));
         clock
     }
 
+    /// Returns the queue of the last record in the text.
     fn queue_of_last(&self, event: usize) -> Option<usize> {
         self.order.records[event].last().map(|(_, queue)| *queue)
     }
 
+    /// Adds the expectations of all live wrappers and events.
     fn check(&mut self, index: usize, thread: usize) {
         let mut all = Vec::new();
         for name in 0..crate::text::NAMES {
@@ -358,9 +390,9 @@ impl OrderBuilder {
             }
             if let Some(event) = self.events[usize::from(name)] {
                 let queue = self.queue_of_last(event);
-                all.push((Name::Event(name), self.current(index, event).0, queue));
+                all.push((Name::Event(name), self.current_record(index, event).0, queue));
             }
         }
-        self.order.looks.push((index, all));
+        self.order.checks.push((index, all));
     }
 }

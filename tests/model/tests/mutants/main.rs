@@ -1,8 +1,7 @@
-//! The random programs are tested themselves: on the conformance suite's mutants, host backends with
-//! one thing done wrong each, they fail.
+//! Mutation tests: the random programs must fail on the conformance suite's mutants, host backends with one bug each.
 //!
-//! Not every mutant can be caught: some are wrong about what no program does. [`out_of_reach`] says
-//! so of each of them, so that a new one has to be thought of.
+//! Programs cannot detect every mutant. [`undetectable`] lists the others with the reason, so every new mutant needs a
+//! decision.
 
 #[path = "../../../conformance/tests/mutants/backend.rs"]
 mod backend;
@@ -30,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gpu_stream_conformance::runner::end_process;
-use gpu_stream_model::campaign::{self, Campaign, Caught};
+use gpu_stream_model::campaign::{self, Campaign, FailingProgram};
 use gpu_stream_model::corpus;
 use gpu_stream_model::run::{Options, Runner};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -38,14 +37,14 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use fixture::MutantFixture;
 use mutation::Mutation;
 
-/// Several times what is needed for any of them.
+/// Number of programs. It is several times what any mutant needs.
 const PROGRAMS: u64 = 1_500;
 
-/// How long a program may take. A hang is what some mutants do wrong; the control has longer.
+/// Time limit of a program. Some mutants hang; the control run has a longer limit.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Why no program catches the mutant.
-fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
+/// Returns the reason why no program can detect the mutant, if there is one.
+fn undetectable(mutation: Mutation) -> Option<&'static str> {
     use Mutation as M;
     match mutation {
         M::DeviceNotChecked
@@ -57,12 +56,12 @@ fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
         | M::StaleHandleAccepted
         | M::PriorityClamped
         | M::OwnerKeptByFailure
-        | M::ErrorsNameNothing => Some("programs have no mistakes in them"),
+        | M::ErrorsNameNothing => Some("programs contain no invalid calls"),
         M::HandleZeroIsPooled | M::HandleOneIsAnother | M::HandleTwoIsDefault => {
-            Some("programs wrap no handle that has a meaning of its own")
+            Some("programs wrap no handle with a special meaning")
         }
         M::LeavesDeviceCurrent | M::LeavesLastError => {
-            Some("programs do not look at the state of the thread")
+            Some("programs do not check the state of the thread")
         }
         M::ElapsedUntimed
         | M::ElapsedPending
@@ -72,7 +71,7 @@ fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
         | M::ElapsedWithoutSign
         | M::ElapsedInSeconds
         | M::ElapsedToItselfIsOne
-        | M::ElapsedAcrossDevices => Some("programs do not ask how long something took"),
+        | M::ElapsedAcrossDevices => Some("programs do not measure time"),
         M::QueryHidesErrors
         | M::UnrunTasksLeak
         | M::FaultIsForgotten
@@ -85,17 +84,15 @@ fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
         | M::UnrunDropPanicLosesTheRest
         | M::ForkStopsAtABadBranch
         | M::JoinStopsAtABadBranch => Some("no task of a program fails"),
-        M::ForkRecordsForEach => {
-            Some("nothing is submitted between the branches of a fork while it is being made")
-        }
+        M::ForkRecordsForEach => Some("no program submits work between the branches of a fork"),
         M::PriorityForgotten | M::PriorityRangeReversed | M::IdsAreShared | M::IdOfTheWrapper => {
-            Some("programs ask for no priorities and no ids")
+            Some("programs read no priorities and no ids")
         }
-        M::MiddlePriorityStarves => Some("programs make no streams with priorities"),
+        M::MiddlePriorityStarves => Some("programs create no streams with priorities"),
         M::SynchronizeFollowsRecords
         | M::SynchronizeEndsWithARecord
         | M::RecordPassesThroughDone => {
-            Some("no event is recorded again while another thread asks it or waits for it")
+            Some("no event is re-recorded while another thread queries it or waits for it")
         }
         M::LooksCaptured
         | M::QuestionOfCaptureAnswered
@@ -116,14 +113,14 @@ fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
             Some("programs drop no owner in a host function")
         }
         M::EventKeepsEveryOwner => {
-            Some("programs look at an owner when the events that kept it are gone")
+            Some("programs check an owner only after the events that kept it were dropped")
         }
         M::ResetIsHidden | M::PoolOutlivesReset => Some("programs reset no device"),
-        M::SameByHandle | M::KinOfTheFirstDevice | M::KinOfTheFirstContext => {
-            Some("programs make streams and events by device")
+        M::SameByHandle | M::NewObjectOfTheFirstDevice | M::NewObjectOfTheFirstContext => {
+            Some("programs create streams and events by device")
         }
         M::BlockingOrdersNothing | M::BlockingFlagForgotten | M::EveryStreamBlocks => {
-            Some("programs make no blocking streams")
+            Some("programs create no blocking streams")
         }
         M::ForeignEventDestroyed
         | M::ForeignEventOwnerDropped
@@ -134,10 +131,14 @@ fn out_of_reach(mutation: Mutation) -> Option<&'static str> {
     }
 }
 
-fn hunt(mutation: Option<Mutation>, limit: Duration) -> Result<Option<Box<Caught>>, Failed> {
+/// Runs the programs on a mutant, or on the correct backend. Returns the failing program.
+fn hunt(
+    mutation: Option<Mutation>,
+    limit: Duration,
+) -> Result<Option<Box<FailingProgram>>, Failed> {
     *event::lock(&stream::SPREAD) = None;
-    vendor::start_anew();
-    // Once caught is enough, however large the program.
+    vendor::reset_state();
+    // One failure is enough, so programs are not shrunk.
     let options = Options { exact: true, limit, candidates: 0 };
     let runner = Runner::new(Arc::new(MutantFixture), options);
     let mut runner = runner.map_err(|verdict| verdict.reason().to_string())?;
@@ -147,25 +148,26 @@ fn hunt(mutation: Option<Mutation>, limit: Duration) -> Result<Option<Box<Caught
     Ok(outcome.err())
 }
 
-fn must_be_caught(mutation: Mutation) -> Result<Completion, Failed> {
-    if let Some(why) = out_of_reach(mutation) {
+/// Checks that a program detects the mutant.
+fn must_be_detected(mutation: Mutation) -> Result<Completion, Failed> {
+    if let Some(why) = undetectable(mutation) {
         return Ok(Completion::ignored_with(why));
     }
     let (rule, wrong) = (mutation.breaks(), mutation.wrong());
     match hunt(Some(mutation), LIMIT)? {
         Some(caught) => {
-            let (number, seen) = (caught.number, &caught.failure.seen);
-            println!("{:4} {wrong}\n     program {number} saw: {seen}", rule.id);
+            let (number, message) = (caught.number, &caught.failure.message);
+            println!("{:4} {wrong}\n     program {number}: {message}", rule.id);
             Ok(Completion::Completed)
         }
         None => Err(format!("{wrong}: none of {PROGRAMS} programs failed; {rule}").into()),
     }
 }
 
-/// A kept program still catches what it was kept for.
-fn must_catch(text: &str, name: &str) -> Result<(), Failed> {
+/// Checks that a program of the corpus detects the mutant that it names.
+fn corpus_must_detect(text: &str, name: &str) -> Result<(), Failed> {
     let mutation = Mutation::ALL.iter().find(|mutation| format!("{mutation:?}") == name);
-    let mutation = mutation.ok_or_else(|| format!("there is no mutant {name}"))?;
+    let mutation = mutation.ok_or_else(|| format!("{name} is not a mutant"))?;
     let options = Options { exact: true, limit: LIMIT, candidates: 0 };
     let runner = Runner::new(Arc::new(MutantFixture), options);
     let mut runner = runner.map_err(|verdict| verdict.reason().to_string())?;
@@ -178,31 +180,34 @@ fn must_catch(text: &str, name: &str) -> Result<(), Failed> {
     }
 }
 
-/// In a process of its own: runs a program that hangs whatever is opened, without care.
+/// Environment variable that is set in the child process that runs a program that hangs.
 const HANG: &str = "GPU_STREAM_MODEL_HANG";
 
+/// Program that hangs on the mutant, even with all gates open.
 const NEVER_ENDS: &str = "s0 = stream 0\ns0 wait s0\nsync s0\n";
 
+/// Runs the program that hangs.
 fn hang() -> Result<(), Failed> {
     let options = Options { exact: false, limit: Duration::from_millis(200), candidates: 0 };
     let runner = Runner::new(Arc::new(MutantFixture), options);
     let mut runner = runner.map_err(|verdict| verdict.reason().to_string())?;
     mutation::set(Some(Mutation::WaitForOneselfNeverEnds));
     let outcome = campaign::replay(&mut runner, NEVER_ENDS, 1);
-    Err(format!("the program should hang: {outcome:?}").into())
+    Err(format!("the program did not hang: {outcome:?}").into())
 }
 
-/// The watchdog ends such a process, and says which program it was.
-fn a_hang_is_told() -> Result<(), Failed> {
+/// Checks that the watchdog ends a process that hangs, and prints the program.
+fn watchdog_reports_a_hang() -> Result<(), Failed> {
     let program = std::env::current_exe()?;
     let output = std::process::Command::new(program).env(HANG, "1").output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(101) && text.contains("hangs") && text.contains(NEVER_ENDS) {
         return Ok(());
     }
-    Err(format!("it ended with {} and said: {text}", output.status).into())
+    Err(format!("the process ended with {} and wrote: {text}", output.status).into())
 }
 
+/// Checks that no program fails on the correct backend.
 fn control() -> Result<(), Failed> {
     match hunt(None, Options::default().limit)? {
         None => Ok(()),
@@ -218,23 +223,27 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let mut arguments = Arguments::from_args();
-    // There is one mutation at a time in the process.
+    // The mutation is global to the process, so one test runs at a time.
     arguments.test_threads = Some(1);
     let mut all = Mutation::ALL.to_vec();
-    // What these do wrong stays: the default stream never comes to its end after them.
-    let spoils = [Mutation::WaitForOneselfNeverEnds, Mutation::UnrecordedWaitNeverEnds];
-    all.sort_by_key(|mutation| spoils.contains(mutation));
-    let mut trials =
-        vec![Trial::test("control", control), Trial::test("a_hang_is_told", a_hang_is_told)];
+    // These run last, because the default stream of the process stays blocked after them.
+    let blocking = [Mutation::WaitForOneselfNeverEnds, Mutation::UnrecordedWaitNeverEnds];
+    all.sort_by_key(|mutation| blocking.contains(mutation));
+    let mut trials = vec![
+        Trial::test("control", control),
+        Trial::test("watchdog_reports_a_hang", watchdog_reports_a_hang),
+    ];
     for (program, text) in corpus::ALL {
         trials.extend(corpus::catches(text).map(|name| {
-            Trial::test(format!("kept::{program}::{name}"), move || must_catch(text, name))
+            Trial::test(format!("corpus::{program}::{name}"), move || {
+                corpus_must_detect(text, name)
+            })
         }));
     }
     trials.extend(all.into_iter().map(|mutation| {
-        Trial::ignorable_test(format!("{mutation:?}"), move || must_be_caught(mutation))
+        Trial::ignorable_test(format!("{mutation:?}"), move || must_be_detected(mutation))
     }));
     let conclusion = libtest_mimic::run(&arguments, trials);
-    // Some mutants hang, and their threads are still there.
+    // Threads of mutants that hang still run, so the process exits at once.
     end_process(if conclusion.has_failed() { 101 } else { 0 })
 }

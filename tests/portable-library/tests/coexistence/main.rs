@@ -1,17 +1,18 @@
 //! gpu-stream in one build with a crate that pins cudarc to a CUDA version and a way of loading.
 //!
-//! Cargo adds up the features that all crates of a build ask of cudarc, and those exclude each
-//! other; so ours must ask for none of that sort. Each program here is one that does ask, made in a
-//! workspace of its own, and checked. Neither a CUDA toolkit nor a driver is needed for that.
+//! Cargo unites the features of cudarc that all crates of a build request, and some of those
+//! exclude each other. So gpu-stream must request none of them. Each program here requests some, in
+//! a workspace of its own, and is checked with cargo. That needs neither a CUDA toolkit nor a
+//! driver.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Its code.
+/// The program's code.
 const PROGRAM: &str = include_str!("other.rs");
 
-/// The versions of everything, so that nothing has to be asked for or fetched.
+/// Returns the lock file with all versions, so that cargo needs no network.
 fn lock_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock")
 }
@@ -36,7 +37,7 @@ cudarc = {{ version = "0.19", default-features = false, features = [{cudarc_feat
     )
 }
 
-/// What cargo says of a program that asks these features of cudarc.
+/// Runs `cargo check` on a program that requests these features of cudarc.
 fn check(name: &str, cudarc_features: &str) -> Output {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("coexistence");
     let program = folder.join(name);
@@ -49,34 +50,34 @@ fn check(name: &str, cudarc_features: &str) -> Output {
         .args(["check", "--offline", "--target-dir"])
         .arg(folder.join("target"))
         .env_remove("CARGO_BUILD_TARGET")
-        // It would win over the version that the features name.
+        // It would override the version that the features name.
         .env_remove("CUDARC_CUDA_VERSION")
         .output()
         .expect("cargo starts")
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
-fn pinned_to_12_8_and_linked() {
+fn gpu_stream_builds_with_cudarc_pinned_to_12_8_and_linked() {
     let features = r#""std", "driver", "cuda-12080", "dynamic-linking""#;
     let output = check("cudarc-12080-linked", features);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
 }
 
 #[test]
-fn pinned_to_11_8_and_loaded() {
+fn gpu_stream_builds_with_cudarc_pinned_to_11_8_and_loaded() {
     let features = r#""std", "driver", "cuda-11080", "dynamic-loading""#;
     let output = check("cudarc-11080-loaded", features);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
 }
 
-/// What the two above would say if we asked for a way of loading, too.
+/// Shows what the two tests above would report if gpu-stream requested a way of loading, too.
 #[test]
-fn two_ways_of_loading_exclude_each_other() {
+fn cudarc_rejects_two_ways_of_loading() {
     let features = r#""std", "driver", "cuda-12080", "dynamic-linking", "dynamic-loading""#;
     let output = check("cudarc-both-ways", features);
-    assert!(!output.status.success() && said(&output).contains("dynamic-linking"), "{output:?}");
+    assert!(!output.status.success() && stderr(&output).contains("dynamic-linking"), "{output:?}");
 }

@@ -1,5 +1,5 @@
-//! A program that has cudarc for its kernels, in the version and the way of loading that its
-//! manifest asks for, and hands a stream of it to a library.
+//! A program that uses cudarc for its kernels, and passes a stream of cudarc to a library. Its
+//! manifest pins cudarc's version and way of loading.
 
 use std::error::Error;
 
@@ -11,13 +11,14 @@ fn a_library<S: Stream>(stream: &S) -> Result<(), ErrorOf<S>> {
     stream.synchronize()
 }
 
-/// Both ways between the two, which type only if this crate and gpu-stream have one cudarc.
+/// Converts streams in both directions. It compiles only if this crate and gpu-stream use one
+/// cudarc.
 pub fn run() -> Result<(), Box<dyn Error>> {
     let context = CudaContext::new(0)?;
     let theirs = context.new_stream()?;
     let stream = CudaStream::from_cudarc(&theirs)?;
     a_library(&stream)?;
-    // SAFETY: `stream` is dropped after what is made of it.
+    // SAFETY: `stream` outlives `back`.
     let back = unsafe { stream.to_cudarc(&context)? };
     back.synchronize()?;
     Ok(())

@@ -1,59 +1,61 @@
-//! Which queue a thread takes next, without threads.
+//! Tests of the order in which a worker takes queues. They start no workers.
 
-use super::{FAIRNESS, LEVELS, Level, Local, Pool};
+use super::{LEVELS, Local, Pool};
+use crate::executor::level::{FAIRNESS, Level};
+use crate::executor::local::RUN_BUDGET;
 use crate::executor::queue::Queue;
 use crate::executor::record::{Record, Timestamp};
-use crate::executor::state::Run;
+use crate::executor::run_state::Phase;
 use crate::sync::Arc;
 
 const ALL: [Level; LEVELS] = [Level::Urgent, Level::Normal, Level::Idle];
 
-/// Puts a queue that is ready into the pool.
+/// Pushes a ready queue of this level.
 fn push(pool: &Arc<Pool>, level: Level) {
     pool.push(&Queue::ready_for_tests(level, pool));
 }
 
-/// Takes so many queues, puts each back, and returns how many of each level there were.
-fn take(pool: &Arc<Pool>, turns: &mut usize, count: usize) -> [usize; LEVELS] {
-    let mut taken = [0; LEVELS];
+/// Takes `count` queues, pushes each again, and returns how many were taken from each level.
+fn take(pool: &Arc<Pool>, taken: &mut usize, count: usize) -> [usize; LEVELS] {
+    let mut by_level = [0; LEVELS];
     for _ in 0..count {
-        let queue = pool.pop(turns).expect("the pool is never empty");
-        assert_eq!(queue.state().get(), Run::Ready);
-        taken[queue.level() as usize] += 1;
+        let queue = pool.pop(taken).expect("the pool is never empty");
+        assert_eq!(queue.state().get(), Phase::Ready);
+        by_level[queue.level() as usize] += 1;
         pool.push(&queue);
     }
-    taken
+    by_level
 }
 
 #[test]
-fn every_level_with_work_is_first_in_a_bounded_number_of_turns() {
-    // All sets of levels that have work, at all places of the cycle.
+fn pool_takes_from_each_busy_level_within_a_bound() {
+    // Tests each set of levels with work, from each position of the cycle.
     for set in 1_usize..1 << LEVELS {
         let busy = ALL.into_iter().filter(|level| set & 1 << *level as usize != 0);
         let busy: Vec<_> = busy.collect();
         for start in (0..FAIRNESS * LEVELS).step_by(if cfg!(miri) { 25 } else { 1 }) {
-            let (pool, mut turns) = (Pool::new(), start);
+            let (pool, mut taken) = (Pool::new(), start);
             busy.iter().for_each(|level| (0..3).for_each(|_| push(&pool, *level)));
-            let taken = take(&pool, &mut turns, FAIRNESS * (LEVELS - 1));
+            let by_level = take(&pool, &mut taken, FAIRNESS * (LEVELS - 1));
             for level in &busy {
-                assert_ne!(taken[*level as usize], 0, "{level:?} of {busy:?} from {start}");
+                assert_ne!(by_level[*level as usize], 0, "{level:?} of {busy:?} from {start}");
             }
         }
     }
 }
 
 #[test]
-fn the_most_urgent_level_has_nearly_all_turns() {
-    let (pool, mut turns) = (Pool::new(), 0);
+fn pool_takes_mostly_from_the_most_urgent_level() {
+    let (pool, mut taken) = (Pool::new(), 0);
     ALL.into_iter().for_each(|level| push(&pool, level));
     let cycles = 10;
-    let taken = take(&pool, &mut turns, cycles * FAIRNESS * (LEVELS - 1));
-    assert_eq!(taken[1..], [cycles; 2]);
+    let by_level = take(&pool, &mut taken, cycles * FAIRNESS * (LEVELS - 1));
+    assert_eq!(by_level[1..], [cycles; 2]);
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]
-fn a_thread_sleeps_while_another_one_stands_still_with_the_list() {
+fn pop_sleeps_while_another_thread_holds_the_list() {
     let pool = Pool::new();
     push(&pool, Level::Normal);
     let stalled = pool.ready[Level::Normal as usize].stall();
@@ -62,9 +64,8 @@ fn a_thread_sleeps_while_another_one_stands_still_with_the_list() {
     crate::executor::asleep::sleeps_until(take, || drop(stalled));
 }
 
-/// A level whose list another thread holds does not keep this one from the others.
 #[test]
-fn a_stalled_level_does_not_hold_up_another() {
+fn pop_takes_from_another_level_if_one_is_stalled() {
     let pool = Pool::new();
     push(&pool, Level::Urgent);
     push(&pool, Level::Idle);
@@ -72,9 +73,9 @@ fn a_stalled_level_does_not_hold_up_another() {
     assert_eq!(pool.pop(&mut 1).map(|queue| queue.level()), Some(Level::Idle));
 }
 
-/// A thread in `synchronize` helps again and again for as long as that runs something.
+/// A thread in `synchronize` repeats helping as long as it runs something.
 #[test]
-fn there_is_nothing_to_run_for_a_record_that_is_complete() {
+fn record_runs_nothing_once_it_is_complete() {
     let pool = Pool::new();
     let queue = Queue::new(0, Level::Normal, &pool);
     for _ in 0..2 {
@@ -84,23 +85,23 @@ fn there_is_nothing_to_run_for_a_record_that_is_complete() {
     let mut local = Local::new(&pool);
     assert!(first.run(&mut local, 0));
     assert!(matches!(first.is_complete(), Ok(true)));
-    assert_eq!(queue.state().get(), Run::Ready);
+    assert_eq!(queue.state().get(), Phase::Ready);
     assert!(!first.run(&mut local, 0));
 }
 
-/// A thread that waits for an event runs the stream up to there, and not for as long as others submit
-/// stamps behind.
+/// A thread that waits for an event runs the stream up to the event. It stops there although others
+/// keep submitting timestamps.
 #[test]
-fn a_run_with_an_end_stops_a_turn_behind_it() {
-    let stamps = 2 * u64::from(super::RUN_BUDGET);
+fn run_with_a_limit_stops_within_one_budget_after_it() {
+    let timestamps = 2 * u64::from(RUN_BUDGET);
     let pool = Pool::new();
     let queue = Queue::new(0, Level::Normal, &pool);
     assert!(queue.launch(|| ()).is_ok());
-    for _ in 0..stamps {
-        assert!(queue.stamp(Arc::new(Timestamp::default())).is_ok());
+    for _ in 0..timestamps {
+        assert!(queue.submit_timestamp(Arc::new(Timestamp::default())).is_ok());
     }
-    // Nothing else is ready, which would end the turn as well.
+    // Empties the pool: another ready queue would end the run as well.
     assert!(pool.pop(&mut 0).is_some());
     assert!(queue.run(&mut Local::new(&pool), Some(1)));
-    assert!((1..stamps).contains(&queue.progress.done()));
+    assert!((1..timestamps).contains(&queue.progress.done()));
 }

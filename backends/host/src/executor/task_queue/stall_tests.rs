@@ -1,5 +1,5 @@
-//! What a thread does while another one stands still with a lock of the log: it sleeps, so that a
-//! thread of a lower priority can run.
+//! Tests of a thread whose lock is held by a stalled one: it sleeps, so that a thread of a lower
+//! priority can run.
 
 use crate::executor::asleep::sleeps_until;
 use crate::executor::item::Task;
@@ -8,18 +8,18 @@ use crate::sync::Arc;
 use super::{IDLE, TaskQueue};
 
 #[test]
-fn a_submitter_sleeps_while_another_one_stands_still() {
-    let log = Arc::new(TaskQueue::new());
-    let turn = log.tail.lock();
-    let pushing = Arc::clone(&log);
-    sleeps_until(move || assert!(pushing.push(Task(|| ())).is_some()), || turn.release(IDLE));
-    assert_eq!(log.submitted(), 1);
+fn submitter_sleeps_while_another_submitter_holds_the_tail() {
+    let tasks = Arc::new(TaskQueue::new());
+    let guard = tasks.tail.lock();
+    let pushing = Arc::clone(&tasks);
+    sleeps_until(move || assert!(pushing.push(Task(|| ())).is_some()), || guard.release(IDLE));
+    assert_eq!(tasks.submitted(), 1);
 }
 
 #[test]
-fn a_runner_sleeps_while_a_reader_stands_still() {
-    let log = Arc::new(TaskQueue::new());
-    let reader = log.read();
-    let running = Arc::clone(&log);
+fn runner_sleeps_while_another_reader_holds_the_head() {
+    let tasks = Arc::new(TaskQueue::new());
+    let reader = tasks.read();
+    let running = Arc::clone(&tasks);
     sleeps_until(move || drop(running.read()), || drop(reader));
 }

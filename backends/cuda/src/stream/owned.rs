@@ -1,0 +1,90 @@
+//! The owner of a stream that this crate created: [`Owned`].
+
+use gpu_stream_core::{KeepAlive, RawStream};
+
+use crate::Cuda;
+use crate::driver::capture::{self, CaptureModeGuard};
+use crate::driver::code::CudaCode;
+use crate::driver::loaded;
+use crate::driver::primary::PrimaryContext;
+use crate::driver::symbols::{Ptr, Symbols};
+use crate::host_func::{self, HOST_FUNCS, PANICS};
+
+/// The owner of a stream that this crate created. Destroys the stream on drop.
+pub(super) struct Owned {
+    raw: RawStream<Cuda>,
+    /// The lifetime of the primary context that the stream was created in, if it was created in one.
+    primary: Option<&'static PrimaryContext>,
+    /// The key of the context for host functions and panics.
+    scope: usize,
+    /// The owner of a context that is not the device's primary one.
+    context_owner: KeepAlive,
+}
+
+impl Owned {
+    pub(super) fn new(
+        raw: RawStream<Cuda>,
+        primary: Option<&'static PrimaryContext>,
+        scope: usize,
+        context_owner: KeepAlive,
+    ) -> Self {
+        Owned { raw, primary, scope, context_owner }
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let (raw, primary, scope) = (self.raw, self.primary, self.scope);
+        host_func::run_outside_host_func(move || {
+            // In the child of a fork the stream is left alone.
+            let Some(driver) = loaded() else { return };
+            // Before the driver can reuse the handle.
+            PANICS.remove(scope, raw.to_bits());
+            // SAFETY: the stream is ours and alive, unless its context was reset, and this is its last use.
+            let code = unsafe { destroy(&driver.symbols, raw.as_ptr(), primary) };
+            if code.is_end_of_context() {
+                // The capture mode is restored by now: dropping the closures runs user code.
+                HOST_FUNCS.cancel(|stream| stream.scope == scope);
+            }
+        });
+        host_func::drop_owner(std::mem::take(&mut self.context_owner));
+    }
+}
+
+/// Destroys the stream. Returns the code of its context's fault, if there is one, else that of the call.
+///
+/// # Safety
+/// - The stream is ours and alive, unless `primary` was reset. This is its last use.
+unsafe fn destroy(
+    symbols: &'static Symbols,
+    stream: Ptr,
+    primary: Option<&'static PrimaryContext>,
+) -> CudaCode {
+    if primary.is_some_and(PrimaryContext::is_reset) {
+        // The reset destroyed the stream, and the driver would use a dangling handle.
+        return CudaCode::CONTEXT_IS_DESTROYED;
+    }
+    let _relaxed = CaptureModeGuard::enter(symbols, "CudaStream::drop").ok();
+    // SAFETY: the stream is alive (caller contract).
+    let before = unsafe { fault_of(symbols, stream) };
+    // SAFETY: the stream is ours, and this is its last use (caller contract). Submitted work still runs. At the end of
+    // the process the driver may be shut down and return an error, which no caller is left to receive.
+    let code = unsafe { (symbols.stream_destroy)(stream) };
+    before.unwrap_or(code)
+}
+
+/// Returns the code of the context's fault, if the driver has a closure that could be lost by it. A driver may destroy a
+/// stream without reporting the fault.
+///
+/// # Safety
+/// - The stream is alive, and the thread's capture mode is relaxed.
+unsafe fn fault_of(symbols: &Symbols, stream: Ptr) -> Option<CudaCode> {
+    // A stream under capture is not queried.
+    // SAFETY: the stream is alive (caller contract).
+    if HOST_FUNCS.is_empty() || unsafe { capture::may_be_capturing(symbols, stream) } {
+        return None;
+    }
+    // SAFETY: the stream is alive (caller contract).
+    let code = unsafe { (symbols.stream_query)(stream) };
+    code.is_end_of_context().then_some(code)
+}

@@ -1,0 +1,398 @@
+//! Orders streams after each other: [`wait_stream`], [`fork`], [`join`].
+//!
+//! Fast path: the backend has a [`StreamPair`] for the two streams. The source records a *scratch event*, which is
+//! private to the call, and the waiter waits for it. Callers that wait for one source at the same time share a record.
+//!
+//! Slow path: all other pairs of streams, and what the driver rejects on the fast path. The source records an ordinary
+//! event.
+
+use std::any::Any;
+use std::ops::ControlFlow;
+
+use gpu_stream_core::{ErrorOf, EventOf, Stream};
+
+use crate::{EventOps, RecordCoalescer};
+
+/// The scratch events of one device or context. A copy refers to the same events.
+pub trait ScratchEvents: Copy {
+    /// Returns `true` if both belong to one device or context.
+    fn is_same(self, other: Self) -> bool;
+
+    /// Takes back an event that is no longer needed.
+    fn release(self, event: usize);
+}
+
+/// Two streams on the fast path, of which one waits for the other.
+///
+/// Its [`EventOps`] record the source and make the waiter wait.
+pub trait StreamPair: EventOps<Error: Copy> {
+    /// The waiting stream, and the source.
+    type Stream: Stream;
+
+    /// Where the scratch events of the pair come from.
+    type Events: ScratchEvents;
+
+    /// Returns the scratch events of the source's device or context.
+    fn events(&self) -> Self::Events;
+
+    /// Returns the pending waits for streams of the source's device or context.
+    fn coalescer(&self) -> &RecordCoalescer;
+
+    /// Returns the handle of the source.
+    fn source_bits(&self) -> usize;
+
+    /// Notes that the driver has accepted a record of the source.
+    fn record_accepted(&self);
+
+    /// Returns `true` if the event of a failed record must not be used again, nor released.
+    fn is_lost(error: Self::Error) -> bool;
+
+    /// Returns the error of the call. Returns `None` if the slow path may succeed, or has the better error.
+    fn explain(&self, error: Self::Error, operation: &'static str)
+    -> Option<ErrorOf<Self::Stream>>;
+}
+
+/// What a backend provides to order its streams.
+///
+/// Implemented by a private type of the backend, so that the functions do not show on its streams.
+pub trait StreamOrdering {
+    /// The backend's own type of streams.
+    type Stream: Stream;
+
+    /// Where scratch events come from.
+    type Events: ScratchEvents;
+
+    /// Two streams on the fast path.
+    type Pair<'a>: StreamPair<Stream = Self::Stream, Events = Self::Events>;
+
+    /// Returns `true` if both wrappers stand for one stream.
+    fn is_same_stream(waiter: &Self::Stream, source: &Self::Stream) -> bool;
+
+    /// Returns the scratch events of the source's device or context if the fast path is possible.
+    ///
+    /// # Errors
+    /// `waiter` must not wait for `source`.
+    fn fast_events(
+        waiter: &Self::Stream,
+        source: &Self::Stream,
+        operation: &'static str,
+    ) -> Result<Option<Self::Events>, Error<Self>>;
+
+    /// Returns the pair with the events of [`fast_events`](Self::fast_events).
+    fn pair<'a>(
+        waiter: &'a Self::Stream,
+        source: &'a Self::Stream,
+        events: Self::Events,
+    ) -> Self::Pair<'a>;
+
+    /// Prepares a wait on the slow path. Returns `Break` if the streams are ordered by now.
+    ///
+    /// # Errors
+    /// `waiter` must not wait for `source`.
+    fn prepare_slow(
+        waiter: &Self::Stream,
+        source: &Self::Stream,
+        operation: &'static str,
+    ) -> Result<ControlFlow<()>, Error<Self>>;
+
+    /// Records a new event of `source` on the slow path.
+    ///
+    /// # Errors
+    /// The stream cannot record.
+    fn record_event_slow(
+        source: &Self::Stream,
+        operation: &'static str,
+    ) -> Result<EventOf<Self::Stream>, Error<Self>>;
+
+    /// Makes `waiter` wait for an event on the slow path.
+    ///
+    /// # Errors
+    /// The stream cannot wait for the event.
+    fn wait_event_slow(
+        waiter: &Self::Stream,
+        event: &EventOf<Self::Stream>,
+        operation: &'static str,
+    ) -> Result<(), Error<Self>>;
+}
+
+/// The error of a backend's streams.
+pub type Error<B> = ErrorOf<<B as StreamOrdering>::Stream>;
+
+type BackendOf<B> = <<B as StreamOrdering>::Stream as Stream>::Backend;
+
+/// Returns `other` as a stream of the backend's own type. Returns `None` if it is a type around one.
+#[inline]
+pub fn downcast<S: Stream, O: Stream>(other: &O) -> Option<&S> {
+    (other as &dyn Any).downcast_ref()
+}
+
+/// Makes `waiter` wait for all work that was submitted to `source`.
+///
+/// # Errors
+/// The first error of the backend.
+#[inline]
+pub fn wait_stream<B: StreamOrdering>(
+    waiter: &B::Stream,
+    source: &B::Stream,
+) -> Result<(), Error<B>> {
+    const OPERATION: &str = "Stream::wait_stream";
+    if B::is_same_stream(waiter, source) {
+        return Ok(());
+    }
+    // Fast path: the source records a scratch event, or shares a record of another caller.
+    if let Some(events) = B::fast_events(waiter, source, OPERATION)? {
+        let pair = B::pair(waiter, source, events);
+        match pair.coalescer().wait_for(pair.source_bits(), &pair) {
+            Ok(()) => {
+                pair.record_accepted();
+                return Ok(());
+            }
+            Err(error) => pair.explain(error, OPERATION).map_or(Ok(()), Err)?,
+        }
+    }
+    wait_stream_slow::<B>(waiter, source, OPERATION)
+}
+
+/// Makes `waiter` wait through an ordinary event.
+#[cold]
+fn wait_stream_slow<B: StreamOrdering>(
+    waiter: &B::Stream,
+    source: &B::Stream,
+    operation: &'static str,
+) -> Result<(), Error<B>> {
+    if B::prepare_slow(waiter, source, operation)?.is_break() {
+        return Ok(());
+    }
+    B::wait_event_slow(waiter, &B::record_event_slow(source, operation)?, operation)
+}
+
+/// Makes all `branches` wait for `source`, which is recorded once for all of them.
+///
+/// # Errors
+/// The first error of the backend. All branches are tried, unless the source cannot record.
+#[inline]
+pub fn fork<'a, B, O>(
+    source: &B::Stream,
+    branches: impl IntoIterator<Item = &'a O>,
+) -> Result<(), Error<B>>
+where
+    B: StreamOrdering,
+    O: Stream<Backend = BackendOf<B>>,
+{
+    let mut fork = Fork::<B>::of(source);
+    for branch in branches {
+        let next = match downcast(branch) {
+            Some(branch) => fork.wait_own_type(branch),
+            None => fork.wait_wrapped_type(branch),
+        };
+        if next.is_break() {
+            break;
+        }
+    }
+    fork.outcome
+}
+
+/// Makes `waiter` wait for all `branches`.
+///
+/// # Errors
+/// The first error of the backend. All branches are tried.
+#[inline]
+pub fn join<'a, B, O>(
+    waiter: &B::Stream,
+    branches: impl IntoIterator<Item = &'a O>,
+) -> Result<(), Error<B>>
+where
+    B: StreamOrdering,
+    O: Stream<Backend = BackendOf<B>>,
+{
+    let (mut scratch, mut outcome) = (Scratch::None, Ok(()));
+    for branch in branches {
+        let joined = match downcast(branch) {
+            Some(branch) => join_one::<B>(&mut scratch, waiter, branch),
+            None => waiter.wait_stream(branch),
+        };
+        keep_first(&mut outcome, joined);
+    }
+    outcome
+}
+
+/// Makes `waiter` wait for one branch. A wait binds to the record that was made before it, so one scratch event can be
+/// recorded on all branches in turn.
+#[inline]
+fn join_one<B: StreamOrdering>(
+    scratch: &mut Scratch<B::Events>,
+    waiter: &B::Stream,
+    branch: &B::Stream,
+) -> Result<(), Error<B>> {
+    const OPERATION: &str = "Stream::join";
+    if B::is_same_stream(waiter, branch) {
+        return Ok(());
+    }
+    if let Some(events) = B::fast_events(waiter, branch, OPERATION)? {
+        let pair = B::pair(waiter, branch, events);
+        match scratch.record(&pair).and_then(|event| pair.wait(event)) {
+            Ok(()) => return Ok(()),
+            Err(error) => pair.explain(error, OPERATION).map_or(Ok(()), Err)?,
+        }
+    }
+    wait_stream_slow::<B>(waiter, branch, OPERATION)
+}
+
+/// A scratch event for several pairs of streams. Released on drop.
+enum Scratch<E: ScratchEvents> {
+    None,
+    Acquired(E, usize),
+}
+
+impl<E: ScratchEvents> Scratch<E> {
+    /// Records a scratch event of the pair. Acquires one if this is none, or one of another device or context.
+    #[inline]
+    fn record<P: StreamPair<Events = E>>(&mut self, pair: &P) -> Result<usize, P::Error> {
+        let event = match *self {
+            Scratch::Acquired(events, event) if events.is_same(pair.events()) => event,
+            _ => self.renew(pair)?,
+        };
+        match pair.record(event) {
+            Ok(()) => {
+                pair.record_accepted();
+                Ok(event)
+            }
+            Err(error) => {
+                if P::is_lost(error) {
+                    std::mem::forget(std::mem::replace(self, Scratch::None));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    #[cold]
+    fn renew<P: StreamPair<Events = E>>(&mut self, pair: &P) -> Result<usize, P::Error> {
+        let event = pair.acquire()?;
+        drop(std::mem::replace(self, Scratch::Acquired(pair.events(), event)));
+        Ok(event)
+    }
+}
+
+impl<E: ScratchEvents> Drop for Scratch<E> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Scratch::Acquired(events, event) = *self {
+            events.release(event);
+        }
+    }
+}
+
+/// One record of the source that all branches of a fork wait for. Made for the first branch.
+struct Fork<'a, B: StreamOrdering> {
+    source: &'a B::Stream,
+    scratch: Scratch<B::Events>,
+    /// `true` once the scratch event is recorded.
+    is_recorded: bool,
+    /// An ordinary event, for branches that need the slow path.
+    event: Option<EventOf<B::Stream>>,
+    /// The first error.
+    outcome: Result<(), Error<B>>,
+}
+
+impl<'a, B: StreamOrdering> Fork<'a, B> {
+    const OPERATION: &'static str = "Stream::fork";
+
+    fn of(source: &'a B::Stream) -> Self {
+        Fork { source, scratch: Scratch::None, is_recorded: false, event: None, outcome: Ok(()) }
+    }
+
+    /// Makes one branch of the backend's own type wait. Returns `Break` if the record fails: then no branch can wait.
+    #[inline]
+    fn wait_own_type(&mut self, branch: &B::Stream) -> ControlFlow<()> {
+        if B::is_same_stream(branch, self.source) {
+            return ControlFlow::Continue(());
+        }
+        let pair = match B::fast_events(branch, self.source, Self::OPERATION) {
+            Ok(Some(events)) => B::pair(branch, self.source, events),
+            Ok(None) => return self.wait_slow(branch),
+            Err(error) => return self.continue_with(Err(error)),
+        };
+        let event = match self.scratch {
+            Scratch::Acquired(events, event)
+                if self.is_recorded && events.is_same(pair.events()) =>
+            {
+                event
+            }
+            _ => match self.scratch.record(&pair) {
+                Ok(event) => {
+                    self.is_recorded = true;
+                    event
+                }
+                Err(error) => {
+                    let Some(error) = pair.explain(error, Self::OPERATION) else {
+                        return self.wait_slow(branch);
+                    };
+                    keep_first(&mut self.outcome, Err(error));
+                    return ControlFlow::Break(());
+                }
+            },
+        };
+        match pair.wait(event) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => match pair.explain(error, Self::OPERATION) {
+                Some(error) => self.continue_with(Err(error)),
+                None => self.wait_slow(branch),
+            },
+        }
+    }
+
+    #[cold]
+    fn wait_slow(&mut self, branch: &B::Stream) -> ControlFlow<()> {
+        match B::prepare_slow(branch, self.source, Self::OPERATION) {
+            Ok(ControlFlow::Break(())) => ControlFlow::Continue(()),
+            Ok(ControlFlow::Continue(())) => {
+                self.by_event(|event| B::wait_event_slow(branch, event, Self::OPERATION))
+            }
+            Err(error) => self.continue_with(Err(error)),
+        }
+    }
+
+    /// Makes one branch of a type around a stream wait. Returns `Break` if the record fails.
+    fn wait_wrapped_type<O: Stream<Backend = BackendOf<B>>>(
+        &mut self,
+        branch: &O,
+    ) -> ControlFlow<()> {
+        if branch.is_same(self.source) {
+            return ControlFlow::Continue(());
+        }
+        self.by_event(|event| branch.wait_event(event))
+    }
+
+    /// Makes a branch wait for an ordinary event, which is recorded once.
+    fn by_event(
+        &mut self,
+        wait: impl FnOnce(&EventOf<B::Stream>) -> Result<(), Error<B>>,
+    ) -> ControlFlow<()> {
+        let event = match &mut self.event {
+            Some(event) => event,
+            none => match B::record_event_slow(self.source, Self::OPERATION) {
+                Ok(event) => none.insert(event),
+                Err(error) => {
+                    keep_first(&mut self.outcome, Err(error));
+                    return ControlFlow::Break(());
+                }
+            },
+        };
+        let outcome = wait(event);
+        self.continue_with(outcome)
+    }
+
+    fn continue_with(&mut self, outcome: Result<(), Error<B>>) -> ControlFlow<()> {
+        keep_first(&mut self.outcome, outcome);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Keeps the first error: all branches are tried, and the first error is returned.
+#[inline]
+fn keep_first<E>(outcome: &mut Result<(), E>, next: Result<(), E>) {
+    if next.is_err() && outcome.is_ok() {
+        *outcome = next;
+    }
+}

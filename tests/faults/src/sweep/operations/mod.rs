@@ -1,0 +1,88 @@
+//! Every call of the contract, on streams and events of every kind: [`operations`].
+
+mod captures;
+mod creation;
+mod drops;
+mod events;
+mod pending;
+mod per_thread;
+mod streams;
+
+use std::any::Any;
+
+use gpu_stream_core::{EventOptions, Stream};
+
+use super::{CallProbe, EventOf, FaultFixture, Operation, StreamOf, TestStreams};
+
+/// A list of operations under construction.
+struct Table<'w>(Vec<Operation<'w>>);
+
+impl<'w> Table<'w> {
+    /// Adds a call that needs no preparation and no check.
+    fn call<T, E: gpu_stream_core::Error>(
+        &mut self,
+        name: impl Into<String>,
+        call: impl Fn() -> Result<T, E> + 'w,
+    ) {
+        self.add(name, move |probe| {
+            let _ = probe.act(&call);
+        });
+    }
+
+    fn add(&mut self, name: impl Into<String>, run: impl Fn(&CallProbe) + 'w) {
+        self.0.push(Operation { name: name.into(), run: Box::new(run) });
+    }
+}
+
+/// Returns all operations on `test_streams`.
+pub fn operations<V: FaultFixture>(test_streams: &TestStreams<V>) -> Vec<Operation<'_>> {
+    let mut table = Table(Vec::new());
+    creation::add_new(&mut table, test_streams);
+    creation::add_wrap(&mut table, test_streams);
+    streams::add_streams(&mut table, test_streams);
+    events::add_events(&mut table, test_streams);
+    streams::add_ordering(&mut table, test_streams);
+    per_thread::add_calls(&mut table, test_streams);
+    per_thread::add_thread_lifetime(&mut table, test_streams);
+    pending::add_calls(&mut table, test_streams);
+    pending::add_drops(&mut table, test_streams);
+    captures::add_captures(&mut table, test_streams);
+    drops::add_drops(&mut table, test_streams);
+    let mut operations = table.0;
+    operations.extend(V::more(test_streams));
+    operations
+}
+
+/// Returns the value of a call where no fault is set. A panic means that an object has become
+/// unusable.
+#[track_caller]
+fn expect_ok<T, E: std::fmt::Display>(what: &str, answer: Result<T, E>) -> T {
+    match answer {
+        Ok(value) => value,
+        Err(error) => panic!("{what}, where nothing fails: {error}"),
+    }
+}
+
+/// The value of a call, to be dropped where no fault is set.
+type Answer<V> = Result<Box<dyn Any>, super::ErrorOf<V>>;
+
+fn boxed<T: 'static, E>(answer: Result<T, E>) -> Result<Box<dyn Any>, E> {
+    answer.map(|value| Box::new(value) as Box<dyn Any>)
+}
+
+fn recorded_event<V: FaultFixture>(stream: &StreamOf<V>, options: EventOptions) -> EventOf<V> {
+    let event = expect_ok("an event", V::event_for(stream, options));
+    expect_ok("a record", stream.record(&event));
+    event
+}
+
+/// Returns every valid combination of event options.
+fn options() -> [(&'static str, EventOptions); 4] {
+    let build = |builder: gpu_stream_core::EventOptionsBuilder| builder.build().expect("options");
+    [
+        ("plain", EventOptions::new()),
+        ("timed", EventOptions::timed()),
+        ("blocking", build(EventOptions::builder().blocking(true))),
+        ("interprocess", build(EventOptions::builder().interprocess(true))),
+    ]
+}
