@@ -55,6 +55,12 @@ struct PendingDestroy<T> {
 /// that the list shrinks.
 const REAP_BATCH: usize = 4;
 
+/// The number of polls of a stream's first marker. It bounds the time of a drop.
+const MARKER_POLLS: u32 = 64;
+
+/// The number of polls of a marker after an earlier one has passed.
+const MARKER_POLLS_AGAIN: u32 = 2_000;
+
 const OPERATION: &str = "HipStream::drop";
 
 impl<T> PendingDestroy<T> {
@@ -209,6 +215,8 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
 /// Returns `true` if no other stream blocks the hardware queue of an idle stream: a marker passes it at once. A
 /// marker that does not pass is kept, so that later checks do not fill the queue.
 ///
+/// A marker that passed since the last check does not suffice: another stream may have blocked the queue after it.
+///
 /// # Safety
 /// - `stream` is live, not captured, and belongs to the device `ordinal`.
 unsafe fn queue_advances(
@@ -220,17 +228,20 @@ unsafe fn queue_advances(
     let has_passed = |event: &EventRef| {
         event::is_passed(driver, event.raw.as_ptr(), false, OPERATION).unwrap_or(false)
     };
-    if let Some(earlier) = marker.take()
-        && !has_passed(&earlier)
-    {
-        marker.set(Some(earlier));
-        return false;
+    let mut polls = MARKER_POLLS;
+    if let Some(earlier) = marker.take() {
+        if !has_passed(&earlier) {
+            marker.set(Some(earlier));
+            return false;
+        }
+        // The queue advances, but the device may be slow.
+        polls = MARKER_POLLS_AGAIN;
     }
     // SAFETY: `stream` is live, and belongs to `ordinal` (caller contract).
     let Ok(now) = (unsafe { stream::record_marker(driver, stream, ordinal, OPERATION) }) else {
         return false;
     };
-    for _ in 0..64 {
+    for _ in 0..polls {
         if has_passed(&now) {
             return true;
         }
