@@ -1,12 +1,12 @@
 //! The frame of every public call: [`public_call`].
 //!
-//! What was dropped where it could not be destroyed waits for the end of a public call, where nothing
-//! is held: destructors of users, and streams of ours that were busy.
+//! At the end of a public call no lock is held. User destructors that were deferred run there, and streams that were
+//! dropped while busy are destroyed.
 //!
-//! HIP allows no call of its own inside a host function, and `hipStreamDestroy` there hangs from 5.7
-//! on. Host functions of other libraries are not seen here, but their threads are told apart: a thread
-//! of the runtime makes no public call. So a thread is *free* after its first one, and what is dropped
-//! on any other thread is destroyed by the next public call of a free thread.
+//! HIP allows no calls inside a host function, and `hipStreamDestroy` hangs there (5.2, 5.7, 6.4 and 7.2). Host
+//! functions of other libraries cannot be detected, but their threads can: a thread of the runtime makes no public
+//! call. So a thread is *free* after its first public call. Values that are dropped on another thread are destroyed
+//! by the next public call of a free thread.
 
 use std::cell::Cell;
 
@@ -18,18 +18,18 @@ use crate::{HipError, pending_destroy};
 
 #[derive(Clone, Copy)]
 struct Frame {
-    /// How many public calls the thread is in.
+    /// The number of public calls that the thread is inside of.
     depth: u32,
-    /// `true` after the thread's first public call outside of a host function.
+    /// Set after the thread's first public call outside of a host function.
     is_free: bool,
 }
 
 thread_local! {
-    // Without a destructor, so that it is good until the thread's very end.
+    // No destructor, so that it is usable until the thread's very end.
     static FRAME: Cell<Frame> = const { Cell::new(Frame { depth: 0, is_free: false }) };
 }
 
-/// Ends the public call when it is dropped.
+/// A public call, which ends on drop.
 struct Call;
 
 impl Call {
@@ -46,7 +46,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         let Frame { depth, is_free } = FRAME.get();
         FRAME.set(Frame { depth: depth - 1, is_free });
-        // A call inside another one, by a type that is laid over ours, leaves it to the outer one.
+        // A nested call, made by a type that wraps a stream, leaves it to the outer call.
         if depth == 1 {
             DEFERRED.run();
             pending_destroy::reap();
@@ -54,7 +54,7 @@ impl Drop for Call {
     }
 }
 
-/// Runs the body of a public call. At its end, with nothing held, runs what was put off.
+/// Runs the body of a public call. After it, with no lock held, runs deferred destructors.
 #[inline]
 pub(crate) fn public_call<T>(body: impl FnOnce() -> Result<T, HipError>) -> Result<T, HipError> {
     let _call = Call::enter();
@@ -67,8 +67,8 @@ pub(crate) fn may_destroy() -> bool {
     FRAME.get().is_free && !is_inside() && loaded().is_some()
 }
 
-/// Drops what may run code of a user, with nothing held: now, or at the end of the public call that the
-/// thread is in, or, inside a host function, of the next one. A panic ends here.
+/// Drops a value that may run user code, with no lock held, and catches its panic. Inside a public call, defers the
+/// drop to the call's end. Inside a host function, defers it to the end of the next call.
 pub(crate) fn discard<T: Send + 'static>(value: T) {
     if is_inside() || FRAME.get().depth > 0 {
         DEFERRED.push(move || drop(value));

@@ -1,12 +1,13 @@
-//! The devices that the runtime names.
+//! The devices of the runtime.
 
 use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo, PriorityRange};
 
 use crate::HipError;
-use crate::driver::capture::CaptureModeGuard;
+use crate::driver::CaptureModeGuard;
 use crate::driver::{DeviceGuard, driver};
 use crate::error::Version;
 
+/// Returns the runtime's version, file and devices.
 pub(crate) fn probe() -> Result<BackendInfo, HipError> {
     let driver = driver()?;
     let mut devices = Vec::new();
@@ -20,11 +21,12 @@ pub(crate) fn probe() -> Result<BackendInfo, HipError> {
     Ok(info)
 }
 
+/// Returns all devices.
 pub(crate) fn devices() -> Result<Vec<Device>, HipError> {
     Ok(all(driver()?.count()).collect())
 }
 
-/// As the contract has it, without a list of all.
+/// Returns the device with this ordinal. Returns an error if there is none.
 pub(crate) fn device(ordinal: u32) -> Result<Device, HipError> {
     let given = Device::new(BackendKind::Hip, ordinal);
     self::ordinal(given, "Backend::device")?;
@@ -35,12 +37,13 @@ fn all(count: u32) -> impl Iterator<Item = Device> {
     (0..count).map(|ordinal| Device::new(BackendKind::Hip, ordinal))
 }
 
-/// The ordinal of a device that was given to `operation`, if there is such a device.
+/// Returns the ordinal of a device. Returns an error if the runtime has no such device.
 pub(crate) fn ordinal(device: Device, operation: &'static str) -> Result<u32, HipError> {
     device.check_exists(BackendKind::Hip, driver()?.count(), operation)?;
     Ok(device.ordinal())
 }
 
+/// Returns the range of stream priorities of a device.
 pub(crate) fn priority_range(
     device: Device,
     operation: &'static str,
@@ -50,7 +53,7 @@ pub(crate) fn priority_range(
     let _relaxed = CaptureModeGuard::enter(driver, operation)?;
     let _current = DeviceGuard::enter(driver, ordinal, operation)?;
     let (mut least, mut greatest) = (0, 0);
-    // SAFETY: both are places for their numbers.
+    // SAFETY: `&mut least` and `&mut greatest` are valid out-pointers.
     let code = unsafe { (driver.symbols.device_priorities)(&mut least, &mut greatest) };
     driver.check(code, operation, "hipDeviceGetStreamPriorityRange")?;
     Ok(PriorityRange { least, greatest })

@@ -1,4 +1,4 @@
-//! What can go wrong on HIP: [`HipError`].
+//! The error of the HIP backend: [`HipError`].
 
 use std::sync::Arc;
 
@@ -11,25 +11,24 @@ use crate::{Hip, HipCode};
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HipError {
-    /// Misuse that the contract names. Of the [kind](Error::kind) that it names.
+    /// An error that the contract defines. The [kind](Error::kind) is its own.
     #[error(transparent)]
     Contract(#[from] ContractError),
 
-    /// The runtime was asked and said no. Of the [kind](HipCode::kind) of the code.
+    /// A function of the runtime failed. The kind is that [of the code](HipCode::kind).
     #[error("{operation}: {function} answered {code}{}", Advice(*code))]
     Driver {
-        /// The call of the contract.
+        /// The call.
         operation: &'static str,
         /// The runtime's function.
         function: &'static str,
-        /// Its answer.
+        /// The code that it returned.
         code: HipCode,
     },
 
-    /// The call would have destroyed a capture, and was not made. Kind
-    /// [`Capturing`](ErrorKind::Capturing).
+    /// The call would have broken a capture, and was not made. Kind [`Capturing`](ErrorKind::Capturing).
     #[error(
-        "{operation}: {what} is being captured into a graph, and this would end the capture; call it when the capture is over"
+        "{operation}: {what} is being captured into a graph, and this would end the capture; call it after the capture"
     )]
     Capturing {
         /// The call.
@@ -38,8 +37,22 @@ pub enum HipError {
         what: &'static str,
     },
 
-    /// The event's last record was made in a capture, which is over. Kind
-    /// [`InvalidEvent`](ErrorKind::InvalidEvent).
+    /// The default stream was to wait for work of a capture, and cannot become part of it. Kind
+    /// [`Capturing`](ErrorKind::Capturing).
+    #[error(
+        "{operation}: the default stream (stream 0x0) cannot become part of a capture, and {what} {bits:#x} belongs to one; \
+         use a non-blocking stream of `Backend::new_stream`, or wait after the capture"
+    )]
+    DefaultStreamCapture {
+        /// The call.
+        operation: &'static str,
+        /// `stream` or `event`.
+        what: &'static str,
+        /// The handle of that stream or event.
+        bits: usize,
+    },
+
+    /// The event was last recorded in a capture that is over. Kind [`InvalidEvent`](ErrorKind::InvalidEvent).
     #[error(
         "{operation}: the event was last recorded in a capture that is over, where nothing ran; record it outside of a capture first"
     )]
@@ -48,18 +61,18 @@ pub enum HipError {
         operation: &'static str,
     },
 
-    /// The event was recorded on the default stream of a thread that has ended, and HIP cannot be
-    /// asked about it any more. Kind [`InvalidEvent`](ErrorKind::InvalidEvent).
+    /// The event was recorded on the default stream of a thread that has ended, and HIP can no longer be called for
+    /// it. Kind [`InvalidEvent`](ErrorKind::InvalidEvent).
     #[error(
-        "{operation}: the event was recorded on the default stream of a thread that has ended, and the stream with it; ask before the thread ends, or record on a stream of `Backend::new_stream`"
+        "{operation}: the event was recorded on the default stream of a thread that has ended, and the stream with it; call it before the thread ends, or record on a stream of `Backend::new_stream`"
     )]
     ThreadEnded {
         /// The call.
         operation: &'static str,
     },
 
-    /// The stream, which its owner keeps alive, is not known to the runtime any more: another library has
-    /// reset the device. Kind [`ContextDestroyed`](ErrorKind::ContextDestroyed).
+    /// The runtime does not know the stream any more, although its owner keeps it alive: another library has reset
+    /// the device. Kind [`ContextDestroyed`](ErrorKind::ContextDestroyed).
     #[error(
         "{operation}: the runtime does not know stream {handle:#x} any more, though its owner is alive: the device was reset (hipDeviceReset); drop what was made before, and make new streams and events"
     )]
@@ -72,7 +85,7 @@ pub enum HipError {
 
     /// A host function panicked on the stream. Kind [`StreamFault`](ErrorKind::StreamFault).
     #[error(
-        "{operation}: a host function of this stream panicked: {message}; the stream stays so, make another for new work"
+        "{operation}: a host function of this stream panicked: {message}; the fault is permanent, so create another stream for new work"
     )]
     HostFunctionPanicked {
         /// The call.
@@ -81,47 +94,47 @@ pub enum HipError {
         message: Arc<str>,
     },
 
-    /// The runtime's library is not there. Kind [`LibraryNotFound`](ErrorKind::LibraryNotFound).
+    /// The runtime's library was not found. Kind [`LibraryNotFound`](ErrorKind::LibraryNotFound).
     #[error(
         "the HIP runtime's library was not found; tried: {tried}; install ROCm (Debian: apt-get install libamdhip64-5), or name the library in GPU_STREAM_HIP_LIBRARY"
     )]
     LibraryNotFound {
-        /// Each name that was tried, with what the loader said.
+        /// Each name that was tried, with the loader's error.
         tried: Arc<str>,
     },
 
     /// The process has loaded more than one HIP runtime. Kind
     /// [`AmbiguousLibrary`](ErrorKind::AmbiguousLibrary).
     #[error(
-        "{operation}: this process has loaded more than one HIP runtime: {files}; a handle of one is none of the other; load only one, or set GPU_STREAM_HIP_LIBRARY to the file that the streams are of before the first call"
+        "{operation}: this process has loaded more than one HIP runtime: {files}; a handle of one is not valid in another; load only one, or set GPU_STREAM_HIP_LIBRARY to the file that the streams belong to before the first call"
     )]
     AmbiguousLibrary {
         /// The call.
         operation: &'static str,
-        /// The files, the one that is used first.
+        /// The files. The first is the one in use.
         files: Arc<str>,
     },
 
-    /// The library is a HIP runtime, and not AMD's. Kind [`Unsupported`](ErrorKind::Unsupported).
-    #[error("the HIP runtime {library} is not AMD's: it numbers itself {}; only AMD's and HIP on CUDA are known here, name one in GPU_STREAM_HIP_LIBRARY", Version(*version))]
+    /// The library is a HIP runtime, but not AMD's. Kind [`Unsupported`](ErrorKind::Unsupported).
+    #[error("the HIP runtime {library} is not AMD's: it numbers itself {}; only AMD's and HIP on CUDA are supported, so name one of them in GPU_STREAM_HIP_LIBRARY", Version(*version))]
     NotAmd {
         /// The library's file.
         library: Arc<str>,
-        /// How it numbers itself: 10100000 is 1.1.0.
+        /// Its version number: 10100000 is 1.1.0.
         version: i32,
     },
 
-    /// The runtime was found and did not start. Of the [kind](HipCode::kind) of the code. The next
-    /// call tries again.
+    /// The runtime was found and did not start. The kind is that [of the code](HipCode::kind). The next call tries
+    /// again.
     #[error("the HIP runtime {library}, version {}, did not start: {function} answered {}{}; {}", Version(*version), code.get(), on_start(*code).0, on_start(*code).1)]
     NotStarted {
         /// The library's file.
         library: Arc<str>,
-        /// Its version: 70253211 is 7.2.53211. 0 if the runtime did not tell.
+        /// Its version: 70253211 is 7.2.53211. 0 if it is not known.
         version: i32,
         /// The runtime's function.
         function: &'static str,
-        /// Its answer.
+        /// The code that it returned.
         code: HipCode,
     },
 
@@ -137,29 +150,28 @@ pub enum HipError {
         library: Arc<str>,
     },
 
-    /// The runtime is older than anything this crate works with. Kind
+    /// The runtime is older than any that this crate supports. Kind
     /// [`DriverTooOld`](ErrorKind::DriverTooOld).
-    #[error("the HIP runtime {library} is of version {}, and {} or newer is needed; update ROCm", Version(*version), Version(*oldest))]
+    #[error("the HIP runtime {library} has version {}, and {} or newer is needed; update ROCm", Version(*version), Version(*oldest))]
     DriverTooOld {
         /// The library's file.
         library: Arc<str>,
         /// Its version: 50120531 is 5.1.20531.
         version: i32,
-        /// The oldest version that would do.
+        /// The oldest supported version.
         oldest: i32,
     },
 
-    /// The runtime works and has no device. Kind [`NoDevice`](ErrorKind::NoDevice).
+    /// The runtime has no device. Kind [`NoDevice`](ErrorKind::NoDevice).
     #[error("the HIP runtime {library}, version {}, has no device; see whether rocminfo lists one, whether this user may open /dev/kfd and /dev/dri, and whether HIP_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES hides it", Version(*version))]
     NoDevice {
         /// The library's file.
         library: Arc<str>,
-        /// Its version: 70253211 is 7.2.53211. 0 if the runtime did not tell.
+        /// Its version: 70253211 is 7.2.53211. 0 if it is not known.
         version: i32,
     },
 
-    /// A capability needs a function that this runtime does not have. Kind
-    /// [`Unsupported`](ErrorKind::Unsupported).
+    /// The call needs a function that this runtime lacks. Kind [`Unsupported`](ErrorKind::Unsupported).
     #[error(
         "{operation}: this needs the function {symbol}, which AMD's runtime has since HIP {since} and this runtime lacks; update ROCm"
     )]
@@ -173,7 +185,7 @@ pub enum HipError {
     },
 }
 
-/// What to do about a code, with what separates it from the text in front.
+/// The remedy for a code, after a separator. Empty if there is none.
 struct Advice(HipCode);
 
 impl std::fmt::Display for Advice {
@@ -185,8 +197,7 @@ impl std::fmt::Display for Advice {
     }
 }
 
-/// A runtime's version for people: 70253211 is 7.2.53211. On HIP's NVIDIA platform it is CUDA's:
-/// 12090 is 12.9.
+/// A runtime's version in readable form: 70253211 is 7.2.53211. On HIP's NVIDIA platform it is CUDA's: 12090 is 12.9.
 pub(crate) struct Version(pub(crate) i32);
 
 impl std::fmt::Display for Version {
@@ -216,8 +227,8 @@ impl HipError {
         }
     }
 
-    /// Says what a handle that the runtime does not know means for a stream that has an owner: it was
-    /// not destroyed, so the device was reset.
+    /// Converts the error about an unknown handle, for a stream with an owner: the owner has not destroyed it, so the
+    /// device was reset.
     pub(crate) fn of_owned_stream(self, stream: RawStream<Hip>) -> Self {
         let handle = stream.to_bits();
         let takes_stream = |function: &str| {
@@ -245,7 +256,9 @@ impl Error for HipError {
         match self {
             HipError::Contract(error) => error.kind(),
             HipError::Driver { code, .. } => code.kind(),
-            HipError::Capturing { .. } => ErrorKind::Capturing,
+            HipError::Capturing { .. } | HipError::DefaultStreamCapture { .. } => {
+                ErrorKind::Capturing
+            }
             HipError::CapturedEvent { .. } => ErrorKind::InvalidEvent,
             HipError::ThreadEnded { .. } => ErrorKind::InvalidEvent,
             HipError::Reset { .. } => ErrorKind::ContextDestroyed,
@@ -275,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_for_people() {
+    fn version_is_printed_in_readable_form() {
         assert_eq!(Version(50_221_153).to_string(), "5.2.21153");
         assert_eq!(Version(70_253_211).to_string(), "7.2.53211");
         assert_eq!(Version(12_090).to_string(), "of HIP on CUDA 12.9");
@@ -286,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_is_small() {
+    fn error_is_one_word_larger_than_the_contracts() {
         assert!(size_of::<HipError>() <= size_of::<ContractError>() + size_of::<usize>());
     }
 }

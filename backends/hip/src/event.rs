@@ -1,7 +1,7 @@
-//! A place in a HIP stream's work: [`HipEvent`].
+//! An event of the HIP runtime: [`HipEvent`].
 
-mod ask;
-mod place;
+mod inner;
+mod query;
 mod record;
 
 use std::ffi::c_uint;
@@ -14,18 +14,17 @@ use gpu_stream_core::{
 use gpu_stream_driver_common::deferred::drop_here;
 
 use crate::call::public_call;
-use crate::driver::capture::CaptureModeGuard;
 use crate::driver::code::HipCode;
-use crate::driver::{DeviceGuard, Driver, current, driver};
+use crate::driver::{CaptureModeGuard, DeviceGuard, Driver, current, driver};
+use crate::event_state::{EventState, Record};
 use crate::host_func::{self, DEFERRED};
-use crate::owned_event::{
-    DeferredDrop, OwnedEvent, Record, Stand, StreamKeepAlive, discard_keeper,
-};
+use crate::keep_alive::{DeferredDrop, StreamKeepAlive, discard_keeper};
+use crate::owned_event::OwnedEvent;
 use crate::{Hip, HipError, device};
 
-pub(crate) use self::ask::{is_passed, poll, refused};
-use self::place::EventInner;
-pub(crate) use self::record::{On, ReplacedRecord};
+use self::inner::EventInner;
+pub(crate) use self::query::{is_passed, poll, query_error};
+pub(crate) use self::record::{RecordSource, ReplacedRecord};
 
 /// `hipEventBlockingSync`.
 pub(crate) const BLOCKING: c_uint = 1;
@@ -36,82 +35,82 @@ pub(crate) const INTERPROCESS: c_uint = 4;
 
 /// An event of the HIP backend: a `hipEvent_t`.
 ///
-/// It belongs to the device that it was made for, and only streams of that device can record it.
+/// It belongs to the device that it was created for, and only streams of that device can record it.
 ///
-/// HIP's events refer to the stream that they were recorded on, and a call for one may follow that
-/// pointer. So an event shares the stream's owner from the record on, until it is recorded
-/// elsewhere or dropped. Of a thread's default stream, which ends with the thread, the events are
-/// complete from then on: the end of the thread waits for the stream's work, if such an event is
-/// still there. Only [`elapsed_since`](Event::elapsed_since) cannot be answered after that.
+/// HIP's events point to the stream that they were recorded on, and a call may follow that pointer. So an
+/// event keeps the stream's owner from the record on, until it is recorded elsewhere or dropped. A thread's
+/// default stream ends with the thread. If an event of it exists then, the thread's end waits for the stream's
+/// work, and the event is complete from then on. Only [`elapsed_since`](Event::elapsed_since) is an error after
+/// that.
 ///
-/// An event that was recorded on a stream under capture stands for a node of the graph and not for
-/// work: until it is recorded outside, `status`, `query` and `synchronize` answer
+/// An event that was recorded on a captured stream stands for a node of the graph, not for work. Until it is
+/// recorded outside of captures, `status`, `query` and `synchronize` are errors:
 /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) while the capture goes on, and
 /// [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) after that.
 ///
-/// # Others that have the handle
-/// Until [`raw`](Event::raw) is called, each record is made on another `hipEvent_t`, so that a record
-/// that blocks on a full queue holds up no question. From then on the handle stays, and the runtime
-/// itself makes a question wait for a record that blocks. If another library records the event, it
-/// has to keep that stream alive as long as the event is used.
+/// # Events whose handle other libraries have
+/// Until [`raw`](Event::raw) is called, each record uses another `hipEvent_t`. So a record that blocks on a full
+/// queue blocks no query. From then on the handle stays, and the runtime itself makes a query wait for a
+/// record that blocks. Another library that records the event has to keep its stream alive as long as the event
+/// is used.
 ///
-/// Threads that record one event at the same time, one inside a capture and one outside, may get
-/// the answers of either. If one of them records its own default stream, questions and waits for the
-/// event are an error after that thread has ended, until the event is recorded again: HIP does not
-/// tell which record was the last.
+/// Threads may record one event at the same time, one inside a capture and one outside. Queries then answer for
+/// either record. If one of them records its own default stream, and ends, queries and waits for the event are
+/// errors until it is recorded again: HIP cannot tell which record was the last.
 pub struct HipEvent {
     device: u32,
     options: EventOptions,
     is_foreign: bool,
-    place: Mutex<EventInner>,
+    inner: Mutex<EventInner>,
 }
 
-/// An event that is given to the runtime: what it stands for does not go away meanwhile.
+/// An event during a call of the runtime: a reference to its handle, and to the stream of its record.
 pub(crate) struct InUse<'e> {
     event: &'e HipEvent,
-    stand: Option<Stand>,
+    state: Option<EventState>,
 }
 
 impl std::ops::Deref for InUse<'_> {
-    type Target = Stand;
+    type Target = EventState;
 
     #[inline]
-    fn deref(&self) -> &Stand {
-        self.stand.as_ref().expect("taken when it is dropped")
+    fn deref(&self) -> &EventState {
+        self.state.as_ref().expect("taken on drop only")
     }
 }
 
 impl Drop for InUse<'_> {
     #[inline]
     fn drop(&mut self) {
-        let Some(Stand { handle, last, possibly_referenced }) = self.stand.take() else { return };
+        let Some(EventState { handle, last, possibly_referenced }) = self.state.take() else {
+            return;
+        };
         let mut keeper = last.map(|last| last.keeper);
-        let mut place = self.event.place();
+        let mut inner = self.event.inner();
         let (mut replaced, mut retired) = (None, Vec::new());
-        if let (Some(mine), Some(now)) = (&keeper, &place.now.last)
+        if let (Some(mine), Some(now)) = (&keeper, &inner.now.last)
             && mine.is_same(&now.keeper)
         {
-            // Not the last share.
+            // The event has another reference.
             keeper = None;
         }
-        if handle.is_same(&place.now.handle) {
-            // Under the lock, under which a record in place looks for calls that have the handle.
+        if handle.is_same(&inner.now.handle) {
+            // Dropped under the lock: a record in place checks under it for calls that use the handle.
             drop(handle);
-            retired = place.take_retired();
+            retired = inner.take_retired();
         } else {
             replaced = Some(handle);
         }
-        drop(place);
+        drop(inner);
         drop(replaced);
-        let possibly_referenced =
-            possibly_referenced.into_iter().map(|possibly_referenced| possibly_referenced.keeper);
+        let possibly_referenced = possibly_referenced.into_iter().map(|possible| possible.keeper);
         keeper.into_iter().chain(possibly_referenced).for_each(discard_keeper);
         retired.into_iter().for_each(DeferredDrop::discard);
     }
 }
 
 impl HipEvent {
-    /// Makes a new event of the device with this ordinal.
+    /// Creates an event of the device with this ordinal.
     pub(crate) fn new(
         driver: &'static Driver,
         device: u32,
@@ -119,17 +118,17 @@ impl HipEvent {
         operation: &'static str,
     ) -> Result<Self, HipError> {
         let raw = create(driver, device, options, operation)?;
-        // Not for the pool: programs that make events and drop them would fill it.
+        // Not pooled: programs that create events and drop them would fill the pool.
         let handle = OwnedEvent::new(raw, device, false);
         if options.is_interprocess() {
-            // Another process knows this handle, and no other in its place.
+            // Another process knows this handle, so it cannot be replaced.
             handle.fix();
         }
-        Ok(Self::of(Stand::new(handle, None), device, options, false))
+        Ok(Self::of(EventState::new(handle, None), device, options, false))
     }
 
-    /// Returns the ordinal of the device that a foreign event is of, or is taken to be of. Returns an
-    /// error if it cannot be wrapped.
+    /// Returns the ordinal of a foreign event's device: the given one, or the current one. Returns an error if
+    /// the event cannot be wrapped.
     pub(crate) fn check_foreign(
         raw: RawEvent<Hip>,
         device: Option<Device>,
@@ -141,37 +140,36 @@ impl HipEvent {
             None => u32::try_from(current(driver, operation)?).unwrap_or(u32::MAX),
         };
         if raw.to_bits() == 0 {
-            let reason = "is no event; hand in one that hipEventCreate made";
+            let reason = "is no event; pass one that hipEventCreate returned";
             return Err(ContractError::InvalidHandle { operation, bits: 0, reason }.into());
         }
         Ok(ordinal)
     }
 
-    /// Wraps an event of another library, for the device that is
-    /// [checked](Self::check_foreign).
+    /// Wraps an event of another library. The device is that of [`check_foreign`](Self::check_foreign).
     pub(crate) fn foreign(
         raw: RawEvent<Hip>,
         device: u32,
         options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Self {
-        let stand = Stand::new(OwnedEvent::foreign(raw, device, owner), None);
-        Self::of(stand, device, options.unwrap_or_default(), true)
+        let state = EventState::new(OwnedEvent::foreign(raw, device, owner), None);
+        Self::of(state, device, options.unwrap_or_default(), true)
     }
 
-    /// Wraps an event of another process that was opened for the device.
+    /// Wraps an event of another process, opened for the device.
     pub(crate) fn opened(raw: RawEvent<Hip>, device: u32, options: EventOptions) -> Self {
         let handle = OwnedEvent::new(raw, device, false);
-        handle.give_out();
-        // When and where it was recorded is not known; nothing of this process is to be kept.
+        handle.set_escaped();
+        // Its record is not known, and needs nothing of this process to be kept alive.
         let (stream, keeper) = (RawStream::DEFAULT, StreamKeepAlive::Owner(KeepAlive::none()));
         let last = Record { stream, keeper, captured: None };
-        Self::of(Stand::new(handle, Some(last)), device, options, false)
+        Self::of(EventState::new(handle, Some(last)), device, options, false)
     }
 
     #[inline]
-    fn of(now: Stand, device: u32, options: EventOptions, is_foreign: bool) -> Self {
-        HipEvent { device, options, is_foreign, place: Mutex::new(EventInner::of(now)) }
+    fn of(now: EventState, device: u32, options: EventOptions, is_foreign: bool) -> Self {
+        HipEvent { device, options, is_foreign, inner: Mutex::new(EventInner::of(now)) }
     }
 
     /// Returns the ordinal of the event's device.
@@ -181,41 +179,41 @@ impl HipEvent {
     }
 
     #[inline]
-    fn place(&self) -> MutexGuard<'_, EventInner> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, EventInner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what the event stands for now, to be given to the runtime.
+    /// Returns the current state, for a call of the runtime.
     #[inline]
     pub(crate) fn in_use(&self) -> InUse<'_> {
-        let stand = Some(self.place().now.clone());
-        InUse { event: self, stand }
+        let state = Some(self.inner().now.clone());
+        InUse { event: self, state }
     }
 
     /// Returns the status for `operation`, a public call.
     #[inline]
-    fn ask_status(&self, operation: &'static str) -> Result<EventStatus, HipError> {
+    fn status_for(&self, operation: &'static str) -> Result<EventStatus, HipError> {
         public_call(|| {
             let driver = driver()?;
-            let stand = self.in_use();
-            let done = self.is_done(driver, &stand, operation)?;
+            let state = self.in_use();
+            let done = self.is_done(driver, &state, operation)?;
             Ok(match done {
-                true if !self.is_recorded(driver, &stand, operation)? => EventStatus::Unrecorded,
+                true if !self.is_recorded(driver, &state, operation)? => EventStatus::Unrecorded,
                 true => EventStatus::Complete,
                 false => EventStatus::Pending,
             })
         })
     }
 
-    /// Returns the handle, which stays from now on.
-    pub(crate) fn give_out(&self) -> RawEvent<Hip> {
-        let place = self.place();
-        place.now.handle.give_out();
-        place.now.handle.raw
+    /// Returns the handle, and makes all later records in place.
+    pub(crate) fn expose_raw(&self) -> RawEvent<Hip> {
+        let inner = self.inner();
+        inner.now.handle.set_escaped();
+        inner.now.handle.raw
     }
 }
 
-/// Makes an event of the runtime, without anything of ours.
+/// Creates an event of the runtime.
 pub(crate) fn create(
     driver: &'static Driver,
     device: u32,
@@ -226,31 +224,32 @@ pub(crate) fn create(
         driver.require_interprocess(operation)?;
     }
     let flag = |on: bool, flag: c_uint| if on { flag } else { 0 };
-    let flags = driver.release
+    let flags = driver.quirks.event_flags
         | flag(options.is_blocking(), BLOCKING)
         | flag(!options.is_timed(), DISABLE_TIMING)
         | flag(options.is_interprocess(), INTERPROCESS);
     let _relaxed = CaptureModeGuard::enter(driver, operation)?;
     let _current = DeviceGuard::enter(driver, device, operation)?;
     let mut event = std::ptr::null_mut();
-    // SAFETY: `event` is a valid out-pointer, the flags are those of the options, and the device is
-    // current.
+    // SAFETY: `&mut event` is a valid out-pointer, the flags are valid, and the device is current.
     let code = unsafe { (driver.symbols.event_create)(&mut event, flags) };
     driver.check(code, operation, "hipEventCreateWithFlags")?;
     Ok(RawEvent::from_ptr(event))
 }
 
-// SAFETY: `status` says complete, and `synchronize` returns `Ok`, only if the runtime says success
-// for the event, which stands for all work before its last record, or if it said so of all work of
-// the stream when its thread ended; any other answer but "not ready" is an error. An event from the
-// pool is recorded before anything is asked of it, so an old record is never asked. The runtime binds
-// a wait to the record and holds what it needs of it, so destroying or recording the event again is
-// sound at any time. A foreign event is never destroyed.
+// SAFETY:
+// - `status` returns `Complete`, and `synchronize` returns `Ok`, only if the runtime reports success for the event,
+//   which stands for all work before its last record, or reported it for all work of a thread's stream when the
+//   thread ended. Any other code but "not ready" is an error.
+// - An event from the pool is recorded before any other call, so an old record is never queried.
+// - The runtime binds a wait to the record, and holds what it needs of it. So the event can be destroyed or
+//   recorded again at any time.
+// - A foreign event is never destroyed.
 unsafe impl Event for HipEvent {
     type Backend = Hip;
 
     fn raw(&self) -> RawEvent<Hip> {
-        self.give_out()
+        self.expose_raw()
     }
 
     #[inline]
@@ -270,50 +269,47 @@ unsafe impl Event for HipEvent {
 
     #[inline]
     fn status(&self) -> Result<EventStatus, HipError> {
-        self.ask_status("Event::status")
+        self.status_for("Event::status")
     }
 
     #[inline]
     fn query(&self) -> Result<bool, HipError> {
-        Ok(self.ask_status("Event::query")? != EventStatus::Pending)
+        Ok(self.status_for("Event::query")? != EventStatus::Pending)
     }
 
-    /// As [`Event::synchronize`].
+    /// Blocks until the current record's work is done, as [`Event::synchronize`] says.
     ///
-    /// It asks again and again, with pauses that grow to a tenth of a millisecond, or to one
-    /// millisecond if the event was made with `blocking`. `hipEventSynchronize` would hold a lock
-    /// meanwhile for which every other thread's query, wait and record of the event has to wait,
-    /// and those do not block.
+    /// Polls the event, with pauses that grow to a tenth of a millisecond, or to one millisecond if the event
+    /// has the option `blocking`. It does not call `hipEventSynchronize`, which holds a lock: other threads'
+    /// queries, waits and records of the event would block.
     ///
     /// # Errors
-    /// As there.
+    /// Errors as [`Event::synchronize`].
     fn synchronize(&self) -> Result<(), HipError> {
         const OPERATION: &str = "Event::synchronize";
         host_func::ensure_outside_host_func(OPERATION)?;
-        public_call(|| self.wait_for_now(driver()?, OPERATION))
+        public_call(|| self.wait_for_current(driver()?, OPERATION))
     }
 
-    /// As [`Event::elapsed_since`].
+    /// Returns the milliseconds between two records, as [`Event::elapsed_since`] says.
     ///
     /// # Errors
-    /// Beside those, [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) if one of the
-    /// events was recorded on the default stream of a thread that has ended.
+    /// Errors as [`Event::elapsed_since`]. Also [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) if one of
+    /// the events was recorded on the default stream of a thread that has ended.
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, HipError> {
         const OPERATION: &str = "Event::elapsed_since";
         public_call(|| {
             let driver = driver()?;
-            let (start, end) = (start.in_use(), self.in_use());
-            let (code, milliseconds) = ask::elapsed(driver, &start, &end, OPERATION)?;
+            let (first, second) = (start.in_use(), self.in_use());
+            let (code, milliseconds) = query::elapsed(driver, &first, &second, OPERATION)?;
             match code {
                 HipCode::NOT_READY => {
-                    let start_is_done = ask::query_runtime(driver, &start, OPERATION);
+                    let start_is_done = query::query_runtime(driver, &first, OPERATION);
                     let which = if start_is_done.unwrap_or(true) { "end" } else { "start" };
                     Err(ContractError::EventPending { which }.into())
                 }
-                code => {
-                    driver.check(code, OPERATION, "hipEventElapsedTime")?;
-                    Ok(milliseconds)
-                }
+                HipCode::SUCCESS => Ok(milliseconds),
+                code => Err(query::elapsed_error([self, start], code, OPERATION)),
             }
         })
     }
@@ -321,15 +317,15 @@ unsafe impl Event for HipEvent {
 
 impl Drop for HipEvent {
     fn drop(&mut self) {
-        let place = self.place.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Stand { last, possibly_referenced, .. } = &mut place.now;
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let EventState { last, possibly_referenced, .. } = &mut inner.now;
         let keeper = last.take().map(|last| last.keeper).filter(StreamKeepAlive::is_owner);
         let (possibly_referenced, retired) =
-            (std::mem::take(possibly_referenced), std::mem::take(&mut place.retired));
+            (std::mem::take(possibly_referenced), std::mem::take(&mut inner.retired));
         if keeper.is_none() && possibly_referenced.is_empty() && retired.is_empty() {
             return;
         }
-        // The last share in an owner runs code of a user.
+        // The last reference to an owner runs user code.
         if host_func::is_inside() {
             DEFERRED.push(move || drop((keeper, possibly_referenced, retired)));
         } else {
@@ -340,15 +336,15 @@ impl Drop for HipEvent {
 
 impl std::fmt::Debug for HipEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Asks the runtime nothing: printing must not disturb a capture.
-        let place = self.place();
-        let record = match place.now.last.as_ref().map(|last| last.captured.is_some()) {
+        // Makes no call of the runtime, which could break a capture.
+        let inner = self.inner();
+        let record = match inner.now.last.as_ref().map(|last| last.captured.is_some()) {
             None => "none",
             Some(false) => "made",
             Some(true) => "made in a capture",
         };
-        let raw = place.now.handle.raw;
-        drop(place);
+        let raw = inner.now.handle.raw;
+        drop(inner);
         let mut text = f.debug_struct("HipEvent");
         text.field("raw", &raw).field("device", &self.device());
         text.field("options", &self.options).field("record", &record).finish()

@@ -1,7 +1,7 @@
 //! Closures on a stream, and what must not happen inside them.
 //!
-//! The runtime is given a key as its user data, and never a pointer: a capture that begins between
-//! our check and the launch makes the function a node of the graph, which runs with every launch.
+//! The runtime gets a key as user data, never a pointer. A capture that begins between the check and the launch makes
+//! the function a node of the graph, which runs with each launch.
 
 use std::ffi::c_void;
 
@@ -15,36 +15,34 @@ use crate::HipError;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 
-/// The closures that the runtime has.
+/// The closures that were launched and have not run.
 pub(crate) static HOST_FUNCS: HostFuncs = HostFuncs::new();
 /// The streams on which a closure panicked.
 pub(crate) static PANICS: Panics = Panics::new();
-/// Destructors that run at the end of the next public call.
+/// Destructors to run at the end of the next public call.
 pub(crate) static DEFERRED: Deferred = Deferred::new();
 
-/// Runs the closure with the key `user_data`. The runtime calls it, on a thread of its own.
+/// Runs the closure with the key `user_data`. The runtime calls this on one of its threads.
 pub(crate) unsafe extern "C" fn run(user_data: *mut c_void) {
     HOST_FUNCS.run(user_data, &PANICS);
 }
 
-/// Runs the closure with the key `user_data`, for runtimes without `hipLaunchHostFunc`. They pass
-/// success, whatever happened.
+/// Runs the closure with the key `user_data`, for runtimes without `hipLaunchHostFunc`. Their code is success in each
+/// case.
 pub(crate) unsafe extern "C" fn run_callback(_stream: Ptr, _code: HipCode, user_data: *mut c_void) {
     HOST_FUNCS.run(user_data, &PANICS);
 }
 
-/// Returns an error inside a host function: to block there would block the thread that all host
-/// functions run on.
+/// Returns an error inside a host function. Blocking there would block the thread that runs all host functions.
 pub(crate) fn ensure_outside_host_func(operation: &'static str) -> Result<(), HipError> {
     if !is_inside() {
         return Ok(());
     }
-    let reason = "it is called from a host function, which must not wait for the GPU; let another stream wait for an event instead";
+    let reason = "it was called from a host function, which must not wait for the GPU; let another stream wait for an event instead";
     Err(ContractError::NotPermitted { operation, reason }.into())
 }
 
-/// Drops an owner where a value of the user is dropped: here, or, inside a host function, at the end of
-/// the next call on another thread.
+/// Drops an owner. Inside a host function, defers the drop to the end of the next call on another thread.
 pub(crate) fn drop_owner(owner: KeepAlive) {
     if !owner.is_owned() {
         return;

@@ -1,11 +1,9 @@
-//! From and to [hip-sys](https://docs.rs/hip-sys): its types, and the runtime that it links.
+//! Conversions from and to [hip-sys](https://docs.rs/hip-sys)'s types, and the runtime that it links.
 //!
-//! This module is there with the feature `hip-sys`, which is off by default: hip-sys needs ROCm's
-//! headers and library where it is built. Its build script looks in `HIP_PATH`, in `ROCM_PATH` and
-//! in `/opt/rocm`, and fails with "Unable to find include path containing
-//! `hip/hip_runtime_api.h`" where none of them has it. On Debian, `apt-get install
-//! libamdhip64-dev` and `HIP_PATH=/usr` are enough. Without the feature, nothing of ROCm is needed
-//! to build.
+//! This module needs the feature `hip-sys`, which is off by default, because building hip-sys needs ROCm's headers
+//! and library. Its build script searches `HIP_PATH`, `ROCM_PATH` and `/opt/rocm`. Without them it fails with "Unable
+//! to find include path containing `hip/hip_runtime_api.h`". On Debian, `apt-get install libamdhip64-dev` and
+//! `HIP_PATH=/usr` are enough. Without the feature, building needs nothing of ROCm.
 //!
 //! ```no_run
 //! use gpu_stream_core::{ErrorOf, Stream};
@@ -23,26 +21,24 @@
 //! # Ok(()) }
 //! ```
 //!
-//! **Codes.** hip-sys has them as a Rust enum of those that HIP 5.4 knew. A newer runtime that
-//! returns another one into it is undefined behaviour, which is why this crate calls no function by
-//! hip-sys's types, and why there is a way from [`hipError_t`](hiprt::hipError_t) to [`HipCode`]
-//! and none back.
+//! **Codes.** hip-sys declares them as a Rust enum of the codes of HIP 5.4. Any other code of a newer runtime is
+//! undefined behavior there. So this crate calls no function by hip-sys's types, and converts
+//! [`hipError_t`](hiprt::hipError_t) to [`HipCode`], but not back.
 
 use gpu_stream_core::{Backend, ContractError, Device, Event, RawStream, Stream};
 use hip_sys::hiprt;
 
 use crate::{Hip, HipCode, HipError, HipEvent, HipStream, driver};
 
-/// Uses the functions that hip-sys has linked the program with, instead of a library that is looked
-/// for. To be called before everything else of this crate; a second time it changes nothing.
-/// Starts the runtime.
+/// Starts the runtime with the functions that hip-sys has linked the program with, instead of a library that is
+/// searched for. Call it before any other function of this crate. A second call changes nothing.
 ///
-/// Without this call the library is looked for when the program runs, as without the feature; if
-/// the program is linked with one of the usual name, that is the one which is found.
+/// Without this call the library is searched for at run time, as without the feature. If the program is linked with a
+/// library of the usual name, the search finds that one.
 ///
 /// # Errors
-/// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) if another call has loaded another
-/// library before; [`NoDevice`](gpu_stream_core::ErrorKind::NoDevice),
+/// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) if an earlier call has loaded another
+/// library; [`NoDevice`](gpu_stream_core::ErrorKind::NoDevice),
 /// [`DriverTooOld`](gpu_stream_core::ErrorKind::DriverTooOld).
 ///
 /// Origin: `Entry::linked` beside `Entry::load` in [ash](https://docs.rs/ash).
@@ -61,22 +57,23 @@ impl HipStream {
     /// Wraps a stream of hip-sys, without owning it: [`Backend::stream_from_raw`]. Does not block.
     ///
     /// # Errors
-    /// As there.
+    /// Errors as [`Backend::stream_from_raw`].
     ///
     /// # Safety
-    /// As there: the stream stays alive until the wrapper, all clones of it and every event recorded
-    /// through one of them are gone. hip-sys and this crate use the same runtime, as after
-    /// [`use_linked`].
+    /// - The stream stays alive until the wrapper, all of its clones, and all events recorded through them are
+    ///   dropped, as
+    ///   [`Backend::stream_from_raw`] requires.
+    /// - hip-sys and this crate use the same runtime, as after [`use_linked`].
     #[doc(alias = "hipStream_t")]
     pub unsafe fn from_hip_sys(
         stream: hiprt::hipStream_t,
         device: Option<Device>,
     ) -> Result<Self, HipError> {
-        // SAFETY: the caller promises the same.
+        // SAFETY: the stream outlives the wrapper, and belongs to this runtime (caller contract).
         unsafe { Hip::stream_from_raw(RawStream::from_ptr(stream.cast()), device) }
     }
 
-    /// The handle by hip-sys's type. It is good as long as the stream lives. Does not block.
+    /// Returns the handle as hip-sys's type. It is valid as long as the stream lives. Does not block.
     #[doc(alias = "hipStream_t")]
     pub fn to_hip_sys(&self) -> hiprt::hipStream_t {
         self.raw().as_ptr().cast()
@@ -84,8 +81,9 @@ impl HipStream {
 }
 
 impl HipEvent {
-    /// The handle by hip-sys's type. It is good as long as the event lives; if it is recorded by
-    /// others, they have to keep that stream alive as long as the event is used. Does not block.
+    /// Returns the handle as hip-sys's type. It is valid as long as the event lives. Does not block.
+    ///
+    /// Another library that records the event has to keep its stream alive as long as the event is used.
     #[doc(alias = "hipEvent_t")]
     pub fn to_hip_sys(&self) -> hiprt::hipEvent_t {
         self.raw().as_ptr().cast()

@@ -1,14 +1,14 @@
 //! Events that another process waits for.
 //!
-//! One process makes an event with `interprocess`, takes its [`IpcEventHandle`], records the event
-//! and sends the handle's 64 bytes; the other opens it and waits, on the host or on a stream.
-//! Records after the opening count too: it is one event.
+//! One process creates an event with `interprocess`, takes its [`IpcEventHandle`], records the event, and sends the
+//! handle's 64 bytes. The other process opens it and waits, on the host or on a stream. Records after the opening
+//! count, too: it is one event.
 //!
-//! AMD's runtime has no such events that keep the contract, and there each call is refused with
-//! [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported): up to 6.4 (5.2, 5.7 and 6.4 were tried) such
-//! an event does not wait for the work in front of it, or a wait for it blocks the calling thread; in
-//! 7.2 it waits well, but destroying it blocks until *all* work of the device is done, and so a drop
-//! could wait for work that its own thread holds back. What follows is for HIP's NVIDIA platform.
+//! On AMD's runtime each call is refused with [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported), because its
+//! interprocess events do not keep the contract. Up to 6.4 (5.2, 5.7 and 6.4 were tried) such an event does not wait
+//! for earlier work, or a wait for it blocks the calling thread. In 7.2 waits are right, but destroying the event
+//! blocks until *all* work of the device is done. A drop could then wait for work that its own thread holds back. The
+//! rest of this page is for HIP's NVIDIA platform.
 //!
 //! ```no_run
 //! use gpu_stream_core::{Backend, EventOptions, Stream, StreamOptions};
@@ -34,13 +34,13 @@
 
 use gpu_stream_core::{ContractError, Device, Event, EventOptions, RawEvent};
 
-use crate::driver::capture::CaptureModeGuard;
+use crate::driver::CaptureModeGuard;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::IpcHandle;
 use crate::driver::{DeviceGuard, driver, require};
 use crate::{HipError, HipEvent, device};
 
-/// The name of an interprocess event, to be sent to another process of the same machine.
+/// The handle of an interprocess event, to be sent to another process of the same machine.
 ///
 /// Origin:
 /// [`hipIpcEventHandle_t`](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___device.html).
@@ -49,32 +49,30 @@ use crate::{HipError, HipEvent, device};
 pub struct IpcEventHandle([u8; 64]);
 
 impl IpcEventHandle {
-    /// The handle that another process sent.
+    /// Creates the handle from the bytes that another process sent.
     pub const fn from_bytes(bytes: [u8; 64]) -> Self {
         IpcEventHandle(bytes)
     }
 
-    /// The bytes to send.
+    /// Returns the bytes to send.
     pub const fn to_bytes(self) -> [u8; 64] {
         self.0
     }
 
-    /// Opens the other process's event, for `device`, which must be the device that it was made
-    /// for. Does not block.
+    /// Opens the other process's event on `device`, which must be the device that it was created for. Does not block.
     ///
-    /// The event can be waited for, queried and recorded. Whether it was recorded before it was
-    /// opened cannot be told: its status is `Complete` if it was not.
+    /// The event can be waited for, queried and recorded. Its status is `Complete` if it was not recorded before it
+    /// was opened, because the runtime cannot tell.
     ///
     /// # Errors
     /// [`BackendMismatch`](gpu_stream_core::ErrorKind::BackendMismatch),
     /// [`InvalidDevice`](gpu_stream_core::ErrorKind::InvalidDevice);
     /// [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) on AMD's runtime;
-    /// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) for a handle that this process has made; what the
-    /// runtime says of one that is none.
+    /// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) for a handle of this process's own event; any
+    /// other error of the runtime for bytes that are no handle.
     ///
     /// # Safety
-    /// The process that made the event does not destroy it while the event that this returns is
-    /// used.
+    /// The process that created the event does not destroy it while the returned event is used.
     ///
     /// Origin:
     /// [`hipIpcOpenEventHandle`](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___device.html),
@@ -90,13 +88,12 @@ impl IpcEventHandle {
         let _relaxed = CaptureModeGuard::enter_if(true, driver, OPERATION)?;
         let _current = DeviceGuard::enter(driver, ordinal, OPERATION)?;
         let mut event = std::ptr::null_mut();
-        // SAFETY: `event` is a place for one event, and the device is current. The runtime
-        // looks the handle up.
+        // SAFETY: `&mut event` is a valid out-pointer, and the device is current. The runtime looks the handle up.
         let code = unsafe { open(&mut event, IpcHandle { reserved: self.0 }) };
         if code == HipCode::INVALID_CONTEXT {
             driver.clear_last_error(code);
-            let reason = "this process has made the event itself, and the runtime opens the events of other processes \
-                          alone; use the event that the handle was taken from";
+            let reason = "this process has created the event itself, and the runtime opens only events of other processes; \
+                          use the event that the handle was taken from";
             return Err(ContractError::NotPermitted { operation: OPERATION, reason }.into());
         }
         driver.check(code, OPERATION, "hipIpcOpenEventHandle")?;
@@ -105,12 +102,12 @@ impl IpcEventHandle {
 }
 
 impl HipEvent {
-    /// The handle by which another process can open this event. Does not block.
+    /// Returns the handle by which another process can open this event. Does not block.
     ///
     /// # Errors
-    /// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the event was not made with
+    /// [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the event lacks the option
     /// `interprocess`; [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) where the system
-    /// has no such thing; what else the runtime says.
+    /// has no interprocess events; any other error of the runtime.
     ///
     /// Origin:
     /// [`hipIpcGetEventHandle`](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___device.html),
@@ -120,7 +117,7 @@ impl HipEvent {
         const OPERATION: &str = "HipEvent::ipc_handle";
         if !self.options().is_interprocess() {
             let reason =
-                "is an event for this process alone; make it with the option `interprocess`";
+                "is an event for this process alone; create it with the option `interprocess`";
             let bits = self.in_use().handle.raw.to_bits();
             return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
         }
@@ -129,9 +126,9 @@ impl HipEvent {
         let _relaxed = CaptureModeGuard::enter_if(true, driver, OPERATION)?;
         let _current = DeviceGuard::enter(driver, self.device().ordinal(), OPERATION)?;
         let mut handle = IpcHandle { reserved: [0; 64] };
-        // The other process knows this handle, and no other in its place.
-        let raw = self.give_out();
-        // SAFETY: `&mut handle` is a valid out-pointer, and the event is ours and alive.
+        // The other process knows this handle, so it cannot be replaced.
+        let raw = self.expose_raw();
+        // SAFETY: `&mut handle` is a valid out-pointer. The event is live: `self` owns it.
         let code = unsafe { get(&mut handle, raw.as_ptr()) };
         driver.check(code, OPERATION, "hipIpcGetEventHandle")?;
         Ok(IpcEventHandle(handle.reserved))

@@ -6,10 +6,12 @@ mod device;
 mod driver;
 mod error;
 mod event;
+mod event_state;
 mod host_func;
 #[cfg(feature = "hip-sys")]
 pub mod interop;
 pub mod ipc;
+mod keep_alive;
 mod number;
 mod ordering;
 mod owned_event;

@@ -1,35 +1,34 @@
-//! Numbers for wrappers of streams, where the runtime has no ids for streams: [`next_number`].
+//! Numbers that identify wrappers of streams, where the runtime has no stream ids: [`next_number`].
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many numbers a thread takes at once, so that threads do not meet for each.
+/// The number of values that a thread reserves at once, so that threads do not contend for each.
 const NUMBERS: u64 = 1 << 16;
 
 thread_local! {
-    /// The calling thread's next number, and the first that is not its own.
-    // Without a destructor, so that it is good until the thread's very end.
-    static MINE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    /// The next number of the thread's range, and the end of the range.
+    // No destructor, so that it is usable until the thread's very end.
+    static RANGE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
 }
 
-/// Returns a number that was not returned before, and never a small one: the handles 0, 1 and 2 have
-/// a meaning of their own.
+/// Returns a number that was not returned before. It is never 0, 1 or 2, which are handles of default streams.
 #[inline]
 pub(crate) fn next_number() -> u64 {
-    match MINE.get() {
+    match RANGE.get() {
         (next, end) if next < end => {
-            MINE.set((next + 1, end));
+            RANGE.set((next + 1, end));
             next
         }
-        _ => first_of_more(),
+        _ => reserve_range(),
     }
 }
 
 #[cold]
-fn first_of_more() -> u64 {
+fn reserve_range() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(NUMBERS);
     let first = NEXT.fetch_add(NUMBERS, Ordering::Relaxed);
-    MINE.set((first + 1, first + NUMBERS));
+    RANGE.set((first + 1, first + NUMBERS));
     first
 }
 
@@ -38,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_number_is_given_twice() {
+    fn next_number_never_repeats() {
         let some = || (0..NUMBERS + 10).map(|_| next_number()).collect::<Vec<_>>();
         let mut all = std::thread::scope(|scope| {
             let threads = [scope.spawn(some), scope.spawn(some)];

@@ -1,20 +1,15 @@
 //! Waits of one stream for another: `wait_stream`, `fork` and `join`.
 //!
-//! All three record an event and wait for it at once, and nobody else sees the event: a *relay*. So
-//! they ask the runtime for little but that: whether the source is captured, since an event that
-//! was recorded in a capture is not to be used elsewhere.
+//! Fast path: both streams are explicit and not captured. A *scratch event* is recorded and waited for within one
+//! call. All other waits use a [`HipEvent`], on the slow path.
 //!
-//! That is the quick way, which two explicit streams go whose source is not captured. All else goes
-//! the careful one, by an event as everybody sees them.
+//! HIP's events point to the stream of their last record, and a wait follows that pointer. The call borrows the
+//! source, which keeps it alive. Threads that share the record borrow the same source. After the call the pointer may
+//! dangle, and the event is only recorded again or destroyed.
 //!
-//! HIP's events point to the stream of their last record, and a wait follows that pointer. A relay is
-//! recorded and waited for inside of one call, whose caller keeps the source alive; who shares the
-//! record waits inside of a call of its own, for the same source, and keeps it likewise. After that
-//! the pointer may be stale, and nothing but a new record is done with the event.
-//!
-//! A capture of the source that another thread begins after the look would have the relay, and HIP
-//! writes to a capture's events when it ends, or takes them for captured until then. So there is a
-//! look behind the record as well, and such a relay is never used or destroyed again.
+//! Another thread can begin a capture of the source after the check. The capture then has a pointer to the scratch
+//! event: HIP writes to it when the capture ends, or treats it as captured until then. So there is a second check
+//! after the record, and such an event is never used or destroyed again.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -29,17 +24,17 @@ use crate::driver::symbols::Ptr;
 use crate::driver::{DeviceState, Driver};
 use crate::{Hip, HipError, HipEvent, HipStream};
 
-/// `other` as a stream of this crate's own type, if it is one and not something laid over one.
+/// Returns `other` as a stream of this crate's type. `None` for a type that wraps one.
 #[inline]
 pub(crate) fn downcast<O: Stream>(other: &O) -> Option<&HipStream> {
     (other as &dyn Any).downcast_ref()
 }
 
-/// Makes `waiter` wait for all that was submitted to `source` so far.
+/// Makes later work of `waiter` wait for the work of `source` so far.
 #[inline]
 pub(crate) fn wait_stream(waiter: &HipStream, source: &HipStream) -> Result<(), HipError> {
     const OPERATION: &str = "Stream::wait_stream";
-    if waiter.is_the_same(source) {
+    if waiter.is_same_stream(source) {
         return Ok(());
     }
     let Some(pair) = StreamPair::fast_driver(waiter, source) else {
@@ -47,11 +42,11 @@ pub(crate) fn wait_stream(waiter: &HipStream, source: &HipStream) -> Result<(), 
     };
     match pair.entry.scratch_events.coalescer().wait_for(source.bits(), &pair) {
         Ok(()) => Ok(()),
-        Err(refused) => refused.settle(&pair, OPERATION),
+        Err(error) => error.settle(&pair, OPERATION),
     }
 }
 
-/// By an event that is recorded as everybody's are.
+/// Waits by a [`HipEvent`], or by the nodes of a common capture.
 #[cold]
 fn wait_stream_slow(
     waiter: &HipStream,
@@ -64,23 +59,25 @@ fn wait_stream_slow(
     waiter.wait_event_slow(&source.record_event_slow(operation)?, operation)
 }
 
-/// What the runtime answered on the quick way.
+/// What failed on the fast path.
 #[derive(Clone, Copy)]
 enum FastPathError {
-    /// There is no event to be had.
+    /// No scratch event is available.
     Event,
+    /// The record failed.
     Record(HipCode),
-    /// A capture began a moment ago, and has the relay.
+    /// A capture began before the record, and has the scratch event.
     CapturedRecord,
+    /// The wait failed.
     Wait(HipCode),
 }
 
 impl FastPathError {
-    /// What is wrong.
+    /// Falls back to the slow path where that can succeed, or returns the error.
     #[cold]
     fn settle(self, pair: &StreamPair, operation: &'static str) -> Result<(), HipError> {
         match self {
-            // It says itself why not, or draws the waiter in.
+            // The slow path reports why, or makes the waiter part of the capture.
             FastPathError::Event | FastPathError::CapturedRecord => {
                 wait_stream_slow(pair.waiter, pair.source, operation)
             }
@@ -94,14 +91,14 @@ impl FastPathError {
     }
 }
 
-/// Two explicit streams that are not captured, of which one waits for the other, and what is known of the device of the
-/// latter.
+/// Two explicit streams that are not captured, one of which waits for the other, and the state of the source's
+/// device.
 struct StreamPair<'a> {
     waiter: &'a HipStream,
     source: &'a HipStream,
     driver: &'static Driver,
     entry: &'static DeviceState,
-    /// Whether a capture has the event that was recorded.
+    /// Set if a capture has the event that was recorded.
     lost: Cell<bool>,
 }
 
@@ -115,7 +112,7 @@ impl<'a> StreamPair<'a> {
         StreamPair { waiter, source, driver, entry, lost: Cell::new(false) }
     }
 
-    /// If they can go the quick way.
+    /// Returns the pair if both streams qualify for the fast path.
     #[inline]
     fn fast_driver(waiter: &'a HipStream, source: &'a HipStream) -> Option<Self> {
         waiter.try_source_fast()?;
@@ -127,18 +124,18 @@ impl<'a> StreamPair<'a> {
         self.source.raw().as_ptr()
     }
 
-    /// The runtime's answer. It is taken out of the last error before another call is made.
+    /// Converts the runtime's code, and clears the thread's last error before another call.
     #[inline]
-    fn said(
+    fn check(
         &self,
         code: HipCode,
-        refused: impl FnOnce(HipCode) -> FastPathError,
+        to_error: impl FnOnce(HipCode) -> FastPathError,
     ) -> Result<(), FastPathError> {
         if code == HipCode::SUCCESS {
             return Ok(());
         }
         self.driver.clear_last_error(code);
-        Err(refused(code))
+        Err(to_error(code))
     }
 }
 
@@ -151,7 +148,7 @@ impl EventOps for StreamPair<'_> {
 
     fn acquire(&self) -> Result<usize, FastPathError> {
         let ordinal = self.source.ordinal();
-        let scratch = self.entry.scratch_events.take(self.driver, ordinal, "taking an event");
+        let scratch = self.entry.scratch_events.take(self.driver, ordinal, "Stream::wait_stream");
         scratch.map(RawEvent::to_bits).map_err(|_| FastPathError::Event)
     }
 
@@ -168,11 +165,11 @@ impl EventOps for StreamPair<'_> {
 
     #[inline]
     fn record(&self, event: usize) -> Result<(), FastPathError> {
-        // SAFETY: the stream is alive; the event is ours, and nobody else uses it now. If it is of
-        // another device than the stream, the runtime says so.
+        // SAFETY: the source is live: `self` borrows it. The event is live, and no other thread uses it: it was taken
+        // from the pool. The runtime refuses an event of another device.
         let code = unsafe { (self.driver.symbols.event_record)(pointer(event), self.source()) };
-        self.said(code, FastPathError::Record)?;
-        // SAFETY: the stream is alive.
+        self.check(code, FastPathError::Record)?;
+        // SAFETY: the source is live: `self` borrows it.
         if unsafe { capture::capture_started(self.driver, self.source()) } {
             self.lost.set(true);
             return Err(FastPathError::CapturedRecord);
@@ -183,17 +180,19 @@ impl EventOps for StreamPair<'_> {
     #[inline]
     fn wait(&self, event: usize) -> Result<(), FastPathError> {
         let waiter = self.waiter.raw().as_ptr();
-        // SAFETY: the stream is alive, and so are the event, which was recorded a moment ago and may
-        // be of any device, and its stream: `self` has it. Flags are 0.
+        // SAFETY:
+        // - Both streams are live: `self` borrows them.
+        // - The event is live, and points to the source, which recorded it in this call. It may belong to any device.
+        // - Flags must be 0.
         let code = unsafe { (self.driver.symbols.stream_wait_event)(waiter, pointer(event), 0) };
-        self.said(code, FastPathError::Wait)
+        self.check(code, FastPathError::Wait)
     }
 }
 
-/// A relay that serves several pairs, given back when this is dropped.
-pub(crate) struct ScratchEvent(Option<Taken>);
+/// A scratch event for several pairs. Dropping it returns the event to the pool.
+pub(crate) struct ScratchEvent(Option<TakenEvent>);
 
-struct Taken {
+struct TakenEvent {
     driver: &'static Driver,
     entry: &'static DeviceState,
     event: usize,
@@ -204,16 +203,16 @@ impl ScratchEvent {
         ScratchEvent(None)
     }
 
-    /// The event, if it is of that device; else a new one in its place.
+    /// Returns the event if it belongs to the source's device. Replaces it otherwise.
     #[inline]
     fn of(&mut self, pair: &StreamPair) -> Result<usize, FastPathError> {
         match &self.0 {
             Some(taken) if std::ptr::eq(taken.entry, pair.entry) => Ok(taken.event),
-            _ => self.renew(pair),
+            _ => self.replace(pair),
         }
     }
 
-    /// Records it for the pair.
+    /// Records the event on the source.
     #[inline]
     fn record(&mut self, pair: &StreamPair) -> Result<usize, FastPathError> {
         let event = self.of(pair)?;
@@ -224,18 +223,18 @@ impl ScratchEvent {
         recorded.map(|()| event)
     }
 
-    fn renew(&mut self, pair: &StreamPair) -> Result<usize, FastPathError> {
+    fn replace(&mut self, pair: &StreamPair) -> Result<usize, FastPathError> {
         let (driver, entry, event) = (pair.driver, pair.entry, pair.acquire()?);
-        drop(std::mem::replace(self, ScratchEvent(Some(Taken { driver, entry, event }))));
+        drop(std::mem::replace(self, ScratchEvent(Some(TakenEvent { driver, entry, event }))));
         Ok(event)
     }
 
-    /// Makes `waiter` wait for one branch of several. A wait binds to the record made before it, so
-    /// that one event can be recorded on branch after branch.
+    /// Makes `waiter` wait for one branch of several. A wait binds to the record before it, so one event serves
+    /// branch after branch.
     #[inline]
     pub(crate) fn join(&mut self, waiter: &HipStream, branch: &HipStream) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::join";
-        if waiter.is_the_same(branch) {
+        if waiter.is_same_stream(branch) {
             return Ok(());
         }
         let Some(pair) = StreamPair::fast_driver(waiter, branch) else {
@@ -244,7 +243,7 @@ impl ScratchEvent {
         let made = self.record(&pair).and_then(|event| pair.wait(event));
         match made {
             Ok(()) => Ok(()),
-            Err(refused) => refused.settle(&pair, OPERATION),
+            Err(error) => error.settle(&pair, OPERATION),
         }
     }
 }
@@ -252,19 +251,19 @@ impl ScratchEvent {
 impl Drop for ScratchEvent {
     #[inline]
     fn drop(&mut self) {
-        if let Some(Taken { driver, entry, event }) = self.0.take() {
+        if let Some(TakenEvent { driver, entry, event }) = self.0.take() {
             entry.scratch_events.give(driver, RawEvent::from_bits(event));
         }
     }
 }
 
-/// The record that all branches of a fork wait for, made when the first of them comes.
+/// The record that all branches of a fork wait for. It is made for the first branch.
 pub(crate) struct Fork<'a> {
     source: &'a HipStream,
     scratch: ScratchEvent,
-    /// What the relay was recorded by, once it was.
+    /// The scratch event and its device, once it was recorded.
     recorded: Option<(&'static Driver, &'static DeviceState, usize)>,
-    /// For branches that cannot wait for a relay.
+    /// The event of branches on the slow path.
     event: Option<HipEvent>,
     /// The first error.
     pub(crate) outcome: Result<(), HipError>,
@@ -279,10 +278,10 @@ impl<'a> Fork<'a> {
         Fork { source, scratch, recorded: None, event: None, outcome }
     }
 
-    /// Makes one branch wait. Breaks off if the record fails: no branch is to wait then.
+    /// Makes one branch wait. Breaks if the record fails: then no branch waits.
     #[inline]
     pub(crate) fn wait_own_type(&mut self, branch: &HipStream) -> ControlFlow<()> {
-        if branch.is_the_same(self.source) {
+        if branch.is_same_stream(self.source) {
             return ControlFlow::Continue(());
         }
         let (pair, event) = match self.recorded {
@@ -302,19 +301,20 @@ impl<'a> Fork<'a> {
                     Err(FastPathError::Event | FastPathError::CapturedRecord) => {
                         return self.wait_stream_slow(branch);
                     }
-                    Err(refused) => {
-                        keep_first(&mut self.outcome, refused.settle(&pair, Self::OPERATION));
+                    Err(error) => {
+                        keep_first(&mut self.outcome, error.settle(&pair, Self::OPERATION));
                         return ControlFlow::Break(());
                     }
                 }
             }
         };
-        if let Err(refused) = pair.wait(event) {
-            keep_first(&mut self.outcome, refused.settle(&pair, Self::OPERATION));
+        if let Err(error) = pair.wait(event) {
+            keep_first(&mut self.outcome, error.settle(&pair, Self::OPERATION));
         }
         ControlFlow::Continue(())
     }
 
+    /// Makes one branch wait on the slow path.
     #[cold]
     fn wait_stream_slow(&mut self, branch: &HipStream) -> ControlFlow<()> {
         match branch.wait_in_capture(self.source, Self::OPERATION) {
@@ -327,7 +327,7 @@ impl<'a> Fork<'a> {
         }
     }
 
-    /// As [`native`](Self::native), for something that is laid over a stream.
+    /// Makes a branch wait whose type wraps a stream. Breaks if the record fails.
     pub(crate) fn wait_wrapped_type<O: Stream<Backend = Hip>>(
         &mut self,
         branch: &O,
@@ -338,6 +338,7 @@ impl<'a> Fork<'a> {
         self.by_event(|event| branch.wait_event(event))
     }
 
+    /// Calls `wait` with an event that stands for the source's work. Records it the first time.
     fn by_event(
         &mut self,
         wait: impl FnOnce(&HipEvent) -> Result<(), HipError>,
@@ -357,7 +358,7 @@ impl<'a> Fork<'a> {
     }
 }
 
-/// All branches are tried, and the first error counts.
+/// Keeps the first error. All branches are tried.
 #[inline]
 pub(crate) fn keep_first(outcome: &mut Result<(), HipError>, next: Result<(), HipError>) {
     if next.is_err() && outcome.is_ok() {

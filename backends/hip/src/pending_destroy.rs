@@ -1,4 +1,6 @@
-//! Streams of ours that nobody has any more, and that still work.
+//! Streams that were dropped while busy, and are destroyed once idle: [`PendingDestroy`].
+//!
+//! `hipStreamDestroy` blocks until the stream's work is done, and a drop must not block.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -7,9 +9,8 @@ use std::sync::{LazyLock, PoisonError};
 use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, RawStream};
 
 use crate::call::may_destroy;
-use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::symbols::Ptr;
-use crate::driver::{Driver, loaded};
+use crate::driver::{CaptureModeGuard, Driver, capture, loaded};
 use crate::host_func::{DEFERRED, HOST_FUNCS, PANICS};
 use crate::owned_event::EventRef;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
@@ -18,41 +19,47 @@ use crate::{Hip, HipError, event, stream};
 #[cfg(all(test, gpu_stream_loom))]
 mod loom_tests;
 
-static BUSY: LazyLock<PendingDestroy<Dropped>> = LazyLock::new(PendingDestroy::new);
+static PENDING: LazyLock<PendingDestroy<Dropped>> = LazyLock::new(PendingDestroy::new);
 
-/// A stream of ours that nobody has any more.
+/// A stream of this crate without any owner.
 struct Dropped {
     stream: RawStream<Hip>,
-    /// Of its device.
+    /// The ordinal of its device.
     ordinal: u32,
-    /// What its panics are found by, where the runtime has no ids.
+    /// The key of its panics where the runtime has no ids. 0 where it has.
     number: u64,
-    /// How often the runtime failed to say whether it is idle.
+    /// How often the runtime failed to report whether it is idle.
     failures: Cell<u32>,
-    /// Where a destroy waits for the hardware queue: what was recorded to see whether the queue moves.
+    /// The event that tells whether the hardware queue advances, where a destroy waits for the queue.
     marker: Cell<Option<EventRef>>,
 }
 
 impl Dropped {
-    /// Returns what its closures and panics are found by.
+    /// Returns the handle under which its closures and panics are stored.
     fn key(&self) -> usize {
         if self.number != 0 { self.number as usize } else { self.stream.to_bits() }
     }
 }
 
-/// How often it may fail before the stream is destroyed all the same, which may block: with a fault,
-/// or without a runtime, it will not get better.
+/// The number of failures after which the stream is destroyed anyway, which may block. With a fault, or without a
+/// runtime, the failures are permanent.
 const FAILURES: u32 = 3;
 
-/// What is to be destroyed when it is idle; the first one was looked at longest ago.
+/// Values to be destroyed once idle. The first was checked longest ago.
 struct PendingDestroy<T> {
     list: Mutex<VecDeque<T>>,
     any: AtomicBool,
 }
 
-/// How many of them a call looks at, so that it costs the same however many there are. More than
-/// one: else the list could grow.
+/// The number of values that one call checks, so that its cost does not depend on their number. More than one, so
+/// that the list shrinks.
 const REAP_BATCH: usize = 4;
+
+/// The number of polls of a stream's first marker. It bounds the time of a drop.
+const MARKER_POLLS: u32 = 64;
+
+/// The number of polls of a marker after an earlier one has passed.
+const MARKER_POLLS_AGAIN: u32 = 2_000;
 
 const OPERATION: &str = "HipStream::drop";
 
@@ -65,15 +72,15 @@ impl<T> PendingDestroy<T> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts one in that was busy a moment ago.
-    fn put(&self, busy: T) {
-        self.list().push_back(busy);
+    /// Adds a value that was busy a moment ago.
+    fn push(&self, pending: T) {
+        self.list().push_back(pending);
         self.any.store(true, Ordering::Release);
     }
 
-    /// Looks at some, each of which `destroy` destroys, or says that it is busy.
+    /// Calls `destroy` for some values. It destroys a value and returns `true`, or returns `false` for a busy one.
     #[inline]
-    fn clear(&self, destroy: impl Fn(&T) -> bool) {
+    fn reap(&self, destroy: impl Fn(&T) -> bool) {
         if self.any.load(Ordering::Relaxed) {
             self.reap_slow(destroy);
         }
@@ -82,10 +89,10 @@ impl<T> PendingDestroy<T> {
     #[cold]
     fn reap_slow(&self, destroy: impl Fn(&T) -> bool) {
         for _ in 0..REAP_BATCH {
-            // The runtime is not asked under the lock.
-            let Some(busy) = self.list().pop_front() else { break };
-            if !destroy(&busy) {
-                self.list().push_back(busy);
+            // The runtime is not called under the lock.
+            let Some(pending) = self.list().pop_front() else { break };
+            if !destroy(&pending) {
+                self.list().push_back(pending);
             }
         }
         let list = self.list();
@@ -93,12 +100,11 @@ impl<T> PendingDestroy<T> {
     }
 }
 
-/// Destroys a stream, at once if it is idle: the runtime would block until its work is done. One
-/// that is busy, or under capture, or dropped by a thread of the runtime, is destroyed at the end of a
-/// later public call. At the end of the process none is, as on CUDA.
+/// Destroys an idle stream at once. Queues a stream that is busy, or captured, or dropped on a thread of the
+/// runtime: the end of a later public call destroys it. Process exit leaves the queue alone, as CUDA does.
 ///
 /// # Safety
-/// The stream is ours, of the device `ordinal`, and this is its last use.
+/// - This crate created `stream`, on the device `ordinal`, and this is its last use.
 pub(crate) unsafe fn destroy(
     driver: &'static Driver,
     stream: RawStream<Hip>,
@@ -108,74 +114,72 @@ pub(crate) unsafe fn destroy(
     let dropped =
         Dropped { stream, ordinal, number, failures: Cell::new(0), marker: Cell::new(None) };
     if !may_destroy() {
-        BUSY.put(dropped);
-        return NEW.store(true, Ordering::Release);
+        PENDING.push(dropped);
+        return HAS_NEW.store(true, Ordering::Release);
     }
-    clear(driver);
-    // SAFETY: the caller promises it.
+    reap_some(driver);
+    // SAFETY: this is the last use of a stream of this crate (caller contract).
     if !unsafe { destroy_if_idle(driver, &dropped) } {
-        BUSY.put(dropped);
+        PENDING.push(dropped);
     }
 }
 
 /// Destroys some of the streams that have become idle.
-fn clear(driver: &'static Driver) {
-    // SAFETY: the stream is ours, and no other has it: it was taken out of the list.
-    BUSY.clear(|dropped| unsafe { destroy_if_idle(driver, dropped) });
+fn reap_some(driver: &'static Driver) {
+    // SAFETY: this crate created the stream, and no other owner exists: it was taken out of the list.
+    PENDING.reap(|dropped| unsafe { destroy_if_idle(driver, dropped) });
 }
 
-/// Set if a stream was put into the list that was not looked at yet.
-static NEW: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+/// Set if the list has a stream that was not checked yet.
+static HAS_NEW: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
-/// How many public calls of a thread pass between two looks at the list: asking costs more than most
-/// calls.
-const EVERY: u32 = 8;
+/// The number of public calls of a thread between two checks: a check costs more than most calls.
+const REAP_INTERVAL: u32 = 8;
 
 /// Destroys some of the streams that have become idle, at the end of some public calls.
 #[inline]
 pub(crate) fn reap() {
-    if BUSY.any.load(Ordering::Relaxed) {
-        visit_some();
+    if PENDING.any.load(Ordering::Relaxed) {
+        reap_sometimes();
     }
 }
 
 #[cold]
-fn visit_some() {
+fn reap_sometimes() {
     thread_local! {
-        // Without a destructor, so that it is good until the thread's very end.
+        // No destructor, so that it is usable until the thread's very end.
         static CALLS: Cell<u32> = const { Cell::new(0) };
     }
     let calls = CALLS.get().wrapping_add(1);
     CALLS.set(calls);
-    let is_new = NEW.load(Ordering::Relaxed);
-    if (is_new || calls.is_multiple_of(EVERY))
+    let is_new = HAS_NEW.load(Ordering::Relaxed);
+    if (is_new || calls.is_multiple_of(REAP_INTERVAL))
         && may_destroy()
         && let Some(driver) = loaded()
     {
         if is_new {
-            NEW.store(false, Ordering::Release);
+            HAS_NEW.store(false, Ordering::Release);
         }
-        clear(driver);
+        reap_some(driver);
     }
 }
 
-/// Whether it was destroyed.
+/// Returns `true` if the stream was destroyed. Also returns `true` if a reset of its device has freed it.
 ///
 /// # Safety
-/// As [`destroy`].
+/// - This crate created the stream, and this is its last use if it is destroyed.
 unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
     let Dropped { stream, ordinal, ref failures, ref marker, .. } = *dropped;
     let raw = stream.as_ptr();
-    // SAFETY: the caller promises that the stream is alive, and that this is its last use if it is
-    // destroyed.
+    // SAFETY: `raw` is live, and this is its last use if it is destroyed (caller contract).
     unsafe {
         let known = driver.ensure_known(raw, OPERATION);
         let idle = match known.and_then(|()| capture::status(driver, raw, OPERATION)) {
             Ok(CaptureStatus::None) => stream::is_idle(driver, raw, ordinal, OPERATION),
-            // Somebody who knows the handle may end it.
+            // The library that began the capture may still end it.
             Ok(_) => Ok(false),
-            // Gone with its device, which was reset. To destroy it again would free it twice. One answer
-            // may be about something else.
+            // A reset of the device has freed the stream, and a destroy would free it twice. Asked twice, since one
+            // error may be about something else.
             Err(error) if is_unknown(&error) => {
                 let again = driver.ensure_known(raw, OPERATION);
                 let again = again.and_then(|()| capture::status(driver, raw, OPERATION));
@@ -188,10 +192,13 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
             Err(error) => Err(error),
         };
         failures.update(|failures| failures + u32::from(idle.is_err()));
-        let is_told = idle.is_ok();
+        let is_known = idle.is_ok();
         let is_fault = idle.as_ref().is_err_and(|error| error.kind() == ErrorKind::StreamFault);
         if idle.unwrap_or(failures.get() >= FAILURES) {
-            if driver.destroy_waits && is_told && !moves(driver, raw, ordinal, marker) {
+            if driver.quirks.destroy_waits
+                && is_known
+                && !queue_advances(driver, raw, ordinal, marker)
+            {
                 return false;
             }
             if is_fault {
@@ -205,12 +212,14 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
     }
 }
 
-/// Returns `true` if the hardware queue of an idle stream is not held back by another stream: a marker
-/// passes it at once. One that does not is kept, so that the queue is not filled by those of later looks.
+/// Returns `true` if no other stream blocks the hardware queue of an idle stream: a marker passes it at once. A
+/// marker that does not pass is kept, so that later checks do not fill the queue.
+///
+/// A marker that passed since the last check does not suffice: another stream may have blocked the queue after it.
 ///
 /// # Safety
-/// The stream is alive, not captured, and of the device `ordinal`.
-unsafe fn moves(
+/// - `stream` is live, not captured, and belongs to the device `ordinal`.
+unsafe fn queue_advances(
     driver: &'static Driver,
     stream: Ptr,
     ordinal: u32,
@@ -219,17 +228,20 @@ unsafe fn moves(
     let has_passed = |event: &EventRef| {
         event::is_passed(driver, event.raw.as_ptr(), false, OPERATION).unwrap_or(false)
     };
-    if let Some(earlier) = marker.take()
-        && !has_passed(&earlier)
-    {
-        marker.set(Some(earlier));
-        return false;
+    let mut polls = MARKER_POLLS;
+    if let Some(earlier) = marker.take() {
+        if !has_passed(&earlier) {
+            marker.set(Some(earlier));
+            return false;
+        }
+        // The queue advances, but the device may be slow.
+        polls = MARKER_POLLS_AGAIN;
     }
-    // SAFETY: the caller promises the stream.
+    // SAFETY: `stream` is live, and belongs to `ordinal` (caller contract).
     let Ok(now) = (unsafe { stream::record_marker(driver, stream, ordinal, OPERATION) }) else {
         return false;
     };
-    for _ in 0..64 {
+    for _ in 0..polls {
         if has_passed(&now) {
             return true;
         }
@@ -239,8 +251,8 @@ unsafe fn moves(
     false
 }
 
-/// Forgets a stream whose work will never run: its panic, and its closures, which are dropped at the end
-/// of a public call.
+/// Removes the panic and the closures of a stream whose work will never run. The closures are dropped at the end of
+/// a public call.
 fn remove_panics(dropped: &Dropped) {
     let (scope, handle) = (dropped.ordinal as usize, dropped.key());
     PANICS.remove(scope, handle);
@@ -255,15 +267,15 @@ fn is_unknown(error: &HipError) -> bool {
     error.kind() == ErrorKind::InvalidHandle
 }
 
-/// True: it was destroyed.
+/// Destroys the stream. Returns `true`.
 ///
 /// # Safety
-/// As [`destroy`].
+/// - This crate created `stream`, and this is its last use.
 unsafe fn destroy_now(driver: &'static Driver, stream: RawStream<Hip>) -> bool {
-    // Without it a capture may break; without destroying, the stream leaks.
+    // Without the guard a capture may break. Without the destruction, the stream leaks, which is worse.
     let _relaxed = CaptureModeGuard::enter(driver, OPERATION).ok();
-    // SAFETY: the caller promises it. At the end of the process the runtime may be gone, and says
-    // so; there is nobody to tell.
+    // SAFETY: this is the last use of a stream of this crate (caller contract). The error of a runtime that has
+    // ended is dropped: no caller is there to get it.
     driver.discard(unsafe { (driver.symbols.stream_destroy)(stream.as_ptr()) });
     true
 }

@@ -1,12 +1,11 @@
-//! Events of a device that nobody uses at the moment.
+//! Pools of unused events, one pair for each device: [`Events`] and [`ScratchEvents`].
 //!
-//! Making an event is what a wait for a stream would cost most, and a wait binds to the record made
-//! before it, so that an event can go back as soon as its waits are enqueued. Not here: events that
-//! were recorded in a capture, whose handle somebody has, or that have options.
+//! Creating an event would be the largest cost of a wait for a stream. A wait binds to the record before it, so an
+//! event is free as soon as its waits are enqueued. Three kinds are not pooled: events that were recorded in a
+//! capture, events whose handle is known outside of this crate, and events with options.
 //!
-//! An event in a pool may still point to the stream of its last record, which may be gone. HIP does
-//! not follow that pointer when the event is recorded or destroyed, and nothing else is done with it
-//! before it is recorded anew.
+//! A pooled event may still point to the stream of its last record, which may be destroyed. HIP does not follow that
+//! pointer when the event is recorded or destroyed, and a pooled event is recorded before any other call.
 
 use std::sync::OnceLock;
 
@@ -17,44 +16,48 @@ use crate::driver::Driver;
 use crate::owned_event::EventRef;
 use crate::{Hip, HipError, event, owned_event};
 
-/// For events that people see.
+/// The pool of events that [`HipEvent`](crate::HipEvent) uses.
 #[derive(Default)]
 pub(crate) struct Events(Pool);
 
 impl Events {
-    /// Takes one that may have an old record, to be replaced before the event is asked or waited for.
+    /// Takes an event. It may have an old record, so the caller records it before any other call.
     #[inline]
     pub(crate) fn take(&self) -> Option<EventRef> {
         let event = self.0.take(thread_number())?;
-        // SAFETY: `give` made the number, and the pool returns it once.
+        // SAFETY: the number is from `into_bits`, called by `give`, and the pool returns it once.
         Some(unsafe { EventRef::from_bits(event) })
     }
 
-    /// Takes the event back. Returns it if there is no room.
+    /// Returns an event to the pool.
+    ///
+    /// # Errors
+    /// The event, if the pool is full.
     #[inline]
     pub(crate) fn give(&self, event: EventRef) -> Result<(), EventRef> {
         let refused = self.0.give(event.into_bits(), thread_number());
-        // SAFETY: `into_bits` made the number, and the pool has not taken it.
+        // SAFETY: the number is from `into_bits`, and the pool did not take it.
         refused.map_err(|event| unsafe { EventRef::from_bits(event) })
     }
 }
 
-/// For records that nobody sees but who waits for them at once.
+/// Scratch events: recorded and waited for inside one call.
 #[derive(Default)]
 pub(crate) struct ScratchEvents {
     pool: Pool,
-    /// The streams that somebody waits for at the moment; made for the first.
+    /// Coalesces concurrent records of one stream. Created for the first.
     coalescer: OnceLock<RecordCoalescer>,
 }
 
 impl ScratchEvents {
+    /// Returns the coalescer of the device's streams.
     #[inline]
     pub(crate) fn coalescer(&self) -> &RecordCoalescer {
         self.coalescer.get_or_init(RecordCoalescer::new)
     }
 
-    /// An event of the device `ordinal`, whose these are, that is to be recorded, waited for and
-    /// given back.
+    /// Takes a scratch event, or creates one on the device `ordinal`. The caller records it, waits for it and returns
+    /// it.
     #[inline]
     pub(crate) fn take(
         &self,
@@ -68,6 +71,7 @@ impl ScratchEvents {
         }
     }
 
+    /// Returns a scratch event to the pool. Destroys it if the pool is full.
     #[inline]
     pub(crate) fn give(&self, driver: &'static Driver, event: RawEvent<Hip>) {
         if let Err(event) = self.pool.give(event.to_bits(), thread_number()) {

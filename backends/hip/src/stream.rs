@@ -1,28 +1,25 @@
 //! A stream of the HIP runtime: [`HipStream`].
 
-mod idle;
+mod contract;
+mod launch;
+mod query;
 mod record;
 mod wait;
 mod wrap;
 
 use std::hash::{Hash, Hasher};
 
-use gpu_stream_core::{
-    BackendKind, CaptureStatus, ContractError, Device, Error, ErrorKind, EventOptions, HandleKind,
-    HostFunc, RawStream, Stream, StreamOptions,
-};
-use gpu_stream_driver_common::{Seen, StreamKey};
+use gpu_stream_core::{Error, ErrorKind, EventOptions, HandleKind, RawStream, Stream};
+use gpu_stream_driver_common::Seen;
 
 use crate::call::public_call;
-use crate::driver::capture::{self, CaptureModeGuard};
-use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{DeviceGuard, Driver, driver, loaded, require};
+use crate::driver::{CaptureModeGuard, DeviceGuard, Driver, capture, driver, loaded, require};
 use crate::host_func::{self, HOST_FUNCS, PANICS};
-use crate::owned_event::StreamKeepAlive;
-use crate::{Hip, HipError, HipEvent, ordering, thread_exit};
+use crate::keep_alive::StreamKeepAlive;
+use crate::{Hip, HipError, HipEvent, thread_exit};
 
-pub(crate) use self::idle::{finish, is_idle, record_marker};
+pub(crate) use self::query::{finish, is_idle, record_marker};
 #[cfg(feature = "hip-sys")] // where it is compared with the header's
 pub(crate) use self::wrap::NON_BLOCKING;
 pub(crate) use self::wrap::{
@@ -32,12 +29,12 @@ pub(crate) use self::wrap::{
 /// `hipStreamPerThread`.
 pub(crate) const PER_THREAD: RawStream<Hip> = RawStream::PER_THREAD;
 
-/// A stream of the HIP backend: a `hipStream_t`, most often somebody else's.
+/// A stream of the HIP backend: a `hipStream_t`, usually of another library.
 ///
-/// A clone is the same stream. A stream that was made by [`Hip`] is destroyed after the last clone
-/// and the last event that was recorded on it, and what was submitted to it still runs. HIP waits
-/// for a stream's work when it destroys it; so that a drop does not block, a stream that is still
-/// busy is put aside and destroyed by a later call that makes or drops a stream.
+/// A clone is the same stream. A stream that [`Hip`] created is destroyed after its last clone and after the
+/// last event that was recorded on it. Work that was submitted to it still runs. HIP waits for a stream's work
+/// when it destroys the stream. So that a drop does not block, a busy stream is queued, and destroyed by a
+/// later call that creates or drops a stream.
 ///
 /// Handles 0 and 1 both mean the default stream of the device. Its wrapper has handle 0, whichever
 /// was given: some of HIP's functions crash with 1 (`hipStreamLegacy`).
@@ -46,22 +43,22 @@ pub struct HipStream {
     raw: RawStream<Hip>,
     device: u32,
     keeper: StreamKeepAlive,
-    /// What panics are found by, where the runtime has no ids: shared with the clones. 0 where it has.
+    /// The key of panics where the runtime has no stream ids. Clones share it. 0 where it has ids.
     number: u64,
-    /// Up to which panic of the process this stream was found to have none.
+    /// The last panic of the process that is known to be of another stream.
     seen: Seen,
 }
 
 impl HipStream {
-    /// A new event of this stream's device, not recorded yet. Does not block.
+    /// Creates an event of this stream's device, not recorded yet. Does not block.
     ///
     /// The same as [`Backend::new_event`](gpu_stream_core::Backend::new_event) with that device:
-    /// where CUDA's streams have contexts, HIP's have devices alone.
+    /// CUDA's streams have contexts, HIP's have devices alone.
     ///
     /// # Errors
-    /// [`OutOfMemory`](gpu_stream_core::ErrorKind::OutOfMemory), and what else the runtime says.
+    /// [`OutOfMemory`](gpu_stream_core::ErrorKind::OutOfMemory), and any other error of the runtime.
     ///
-    /// Origin: torch makes an event at its first record, on the device of that stream.
+    /// Origin: torch creates an event at its first record, on the device of that stream.
     #[doc(alias = "hipEventCreateWithFlags")]
     pub fn new_event(&self, options: EventOptions) -> Result<HipEvent, HipError> {
         self.call(|| HipEvent::new(driver()?, self.device, options, "HipStream::new_event"))
@@ -70,18 +67,18 @@ impl HipStream {
     /// Runs the body of a public call.
     #[inline]
     fn call<T>(&self, body: impl FnOnce() -> Result<T, HipError>) -> Result<T, HipError> {
-        public_call(|| body().map_err(|error| self.after(error)))
+        public_call(|| body().map_err(|error| self.after_error(error)))
     }
 
-    /// Drops the closures that can no longer run after `error`, and says what it means for this stream.
+    /// Drops the closures that can no longer run after `error`. Returns what the error means for this stream.
     #[cold]
-    fn after(&self, error: HipError) -> HipError {
+    fn after_error(&self, error: HipError) -> HipError {
         let is_owned = self.keeper.is_owner() && self.raw.kind() == HandleKind::Explicit;
         let error = if is_owned { error.of_owned_stream(self.raw) } else { error };
         if host_func::is_inside() {
             return error;
         }
-        let (device, handle) = self.place_of_panics();
+        let (device, handle) = self.panic_key();
         match (&error, error.kind()) {
             (HipError::HostFunctionPanicked { .. }, _) => {
                 HOST_FUNCS.cancel(|stream| PANICS.has(stream));
@@ -97,10 +94,10 @@ impl HipStream {
         error
     }
 
-    /// Returns an error if the stream has an owner, and a reset of the device has freed it all the same.
+    /// Returns an error if the stream has an owner, and a reset of the device has freed it nevertheless.
     ///
     /// # Safety
-    /// As [`Driver::ensure_known`].
+    /// - `raw` was alive when it was last used; only a reset has destroyed it since.
     #[inline]
     unsafe fn ensure_known(
         &self,
@@ -108,21 +105,21 @@ impl HipStream {
         raw: Ptr,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if !driver.follows_stale || !self.keeper.is_owner() {
+        if !driver.quirks.follows_stale || !self.keeper.is_owner() {
             return Ok(());
         }
         if self.raw.kind() != HandleKind::Explicit {
             return Ok(());
         }
-        // SAFETY: the caller promises the same.
+        // SAFETY: only a reset can have destroyed `raw` (caller contract).
         unsafe { driver.ensure_known(raw, operation) }
     }
 
-    /// Returns `true` if the runtime does not know the stream when it is asked again.
+    /// Asks once more. Returns `true` if the runtime does not know the stream.
     fn is_gone(&self) -> bool {
         const OPERATION: &str = "Stream::capture_status";
         let again = self.with_current(OPERATION, |driver, raw| {
-            // SAFETY: the handle was a stream; the runtime looks it up for these questions.
+            // SAFETY: `raw` was a live stream, and the runtime looks the handle up in these calls.
             unsafe {
                 self.ensure_known(driver, raw, OPERATION)?;
                 capture::status(driver, raw, OPERATION)
@@ -131,12 +128,12 @@ impl HipStream {
         again.is_err()
     }
 
-    /// Returns `true` if the runtime still reports a fault of the device when it is asked again: the
-    /// code of one call may be about that call alone.
+    /// Asks once more. Returns `true` if the runtime reports a fault of the device again: the code of one
+    /// call may be about that call alone.
     fn is_broken(&self) -> bool {
         const OPERATION: &str = "Stream::query";
         let again = self.with_current(OPERATION, |driver, raw| {
-            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+            // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
             unsafe {
                 capture::ensure_not_capturing(driver, raw, OPERATION)?;
                 is_idle(driver, raw, self.device, OPERATION)
@@ -145,33 +142,31 @@ impl HipStream {
         again.is_err_and(|error| error.kind() == ErrorKind::StreamFault)
     }
 
-    /// Calls `ask` with what it needs current.
-    ///
-    /// Explicit handles need nothing; the default ones need their device.
+    /// Calls `call` with the driver and the handle. The device is current if the handle is a default stream.
     #[inline]
     fn with_current<T>(
         &self,
         operation: &'static str,
-        ask: impl FnOnce(&'static Driver, Ptr) -> Result<T, HipError>,
+        call: impl FnOnce(&'static Driver, Ptr) -> Result<T, HipError>,
     ) -> Result<T, HipError> {
         let (driver, raw) = (driver()?, self.raw.as_ptr());
         let kind = self.raw.kind();
         if kind == HandleKind::PerThread {
-            // First: what HIP has of the thread may be gone.
+            // First, since HIP may have freed what it has of the thread.
             thread_exit::ensure_thread_alive(operation)?;
         }
         if kind == HandleKind::Explicit {
-            return ask(driver, raw);
+            return call(driver, raw);
         }
         let _current = DeviceGuard::enter(driver, self.device, operation)?;
-        ask(driver, raw)
+        call(driver, raw)
     }
 
-    /// An error for the default stream beside a captured stream that it synchronises with: there,
-    /// whatever names it would break the capture. Asks nothing of other streams.
+    /// Returns an error for the default stream while a stream is captured that it synchronizes with: a call
+    /// that names the default stream would break that capture. Calls nothing for other streams.
     ///
     /// # Safety
-    /// As [`capture::status`].
+    /// - `raw` is this stream's handle, and its device is current if it is a default stream.
     #[inline]
     unsafe fn ensure_default_not_capturing(
         &self,
@@ -180,31 +175,31 @@ impl HipStream {
         operation: &'static str,
     ) -> Result<(), HipError> {
         if self.raw.kind() == HandleKind::Default {
-            // SAFETY: the caller promises the same.
+            // SAFETY: `raw` is live, and its device is current (caller contract).
             unsafe { capture::status(driver, raw, operation) }?;
         }
         Ok(())
     }
 
-    /// The handle as an integer.
+    /// Returns the handle as an integer.
     #[inline]
     pub(crate) fn bits(&self) -> usize {
         self.raw.to_bits()
     }
 
-    /// The ordinal of the device.
+    /// Returns the ordinal of the device.
     #[inline]
     pub(crate) fn ordinal(&self) -> u32 {
         self.device
     }
 
-    /// Whether both are wrappers of one stream.
+    /// Returns `true` if both are wrappers of one stream.
     #[inline]
-    pub(crate) fn is_the_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_stream(&self, other: &Self) -> bool {
         self.raw == other.raw && self.device == other.device
     }
 
-    /// The runtime, if this is an explicit stream and nothing was seen to be wrong with any.
+    /// Returns the driver if this is an explicit stream, and no panic of it is possible.
     #[inline]
     pub(crate) fn fast_driver(&self) -> Option<&'static Driver> {
         if self.raw.kind() == HandleKind::Explicit && PANICS.is_clean(&self.seen) {
@@ -214,11 +209,11 @@ impl HipStream {
         }
     }
 
-    /// As [`fast_driver`](Self::fast_driver), if it is not captured either.
+    /// Returns the driver if this is an explicit stream that is not captured, and no panic of it is possible.
     #[inline]
     pub(crate) fn try_source_fast(&self) -> Option<&'static Driver> {
         let driver = self.fast_driver()?;
-        // SAFETY: the stream is alive.
+        // SAFETY: the stream is live: `self` keeps it alive.
         if unsafe { capture::may_be_capturing(driver, self.raw.as_ptr()) } {
             None
         } else {
@@ -226,13 +221,13 @@ impl HipStream {
         }
     }
 
-    /// Returns the stream's id, if the runtime has ids and tells it.
-    fn id_if_any(&self) -> Option<u64> {
-        if self.number != 0 { None } else { self.ask_id("Stream::id").ok() }
+    /// Returns the stream's id. `None` if the runtime has no ids or refuses to tell it.
+    fn known_id(&self) -> Option<u64> {
+        if self.number != 0 { None } else { self.query_id("Stream::id").ok() }
     }
 
-    /// Returns what closures and panics of the stream are found by.
-    fn place_of_panics(&self) -> (usize, usize) {
+    /// Returns the scope and the handle under which closures and panics of the stream are stored.
+    fn panic_key(&self) -> (usize, usize) {
         let of_stream = if self.number != 0 { self.number as usize } else { self.bits() };
         (self.device as usize, of_stream)
     }
@@ -240,319 +235,22 @@ impl HipStream {
     /// Returns an error if a host function of the stream panicked.
     #[inline]
     fn check_fault(&self, operation: &'static str) -> Result<(), HipError> {
-        match PANICS.check(&self.seen, self.place_of_panics(), || self.id_if_any()) {
+        match PANICS.check(&self.seen, self.panic_key(), || self.known_id()) {
             None => Ok(()),
             Some(message) => Err(HipError::HostFunctionPanicked { operation, message }),
         }
     }
 
-    fn ask_id(&self, operation: &'static str) -> Result<u64, HipError> {
+    fn query_id(&self, operation: &'static str) -> Result<u64, HipError> {
         let stream_id = require(driver()?.symbols.stream_id, operation)?;
         self.with_current(operation, |driver, raw| {
-            // SAFETY: `with_current` has made current what a default stream needs.
+            // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
             unsafe { capture::ensure_not_capturing(driver, raw, operation) }?;
             let _relaxed = CaptureModeGuard::enter(driver, operation)?;
             let mut id = 0;
-            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs;
-            // `&mut id` is a valid out-pointer.
+            // SAFETY: `raw` is live, for the same reasons. `&mut id` is a valid out-pointer.
             driver.check(unsafe { stream_id(raw, &mut id) }, operation, "hipStreamGetId")?;
             Ok(id)
-        })
-    }
-}
-
-// SAFETY: `query` says true, and `synchronize` returns `Ok`, only if the runtime says success for
-// the stream, or for an event recorded behind all of its work; the stream is alive by the contract
-// of whoever made the wrapper; any other answer but "not ready" is an error. A stream that is
-// captured, whose work does not run, is refused. `wait_event` is the runtime's, which binds to the
-// event's record at the call and holds what it needs of it.
-unsafe impl Stream for HipStream {
-    type Backend = Hip;
-
-    #[inline]
-    fn raw(&self) -> RawStream<Hip> {
-        self.raw
-    }
-
-    #[inline]
-    fn device(&self) -> Device {
-        Device::new(BackendKind::Hip, self.device)
-    }
-
-    #[inline]
-    fn query(&self) -> Result<bool, HipError> {
-        const OPERATION: &str = "Stream::query";
-        self.call(|| {
-            let done = self.with_current(OPERATION, |driver, raw| {
-                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
-                unsafe {
-                    self.ensure_known(driver, raw, OPERATION)?;
-                    capture::ensure_not_capturing(driver, raw, OPERATION)?;
-                    is_idle(driver, raw, self.device, OPERATION)
-                }
-            })?;
-            self.check_fault(OPERATION)?;
-            Ok(done)
-        })
-    }
-
-    /// As [`Stream::synchronize`].
-    ///
-    /// If the stream is not idle, it records an event, and asks for it again and again, with pauses
-    /// that grow to a tenth of a millisecond. `hipStreamSynchronize` holds a lock in HIP 7 for which
-    /// every other thread's query, record and host function on the stream has to wait, and those do
-    /// not block; and up to HIP 5.7 it is refused while another stream is captured.
-    ///
-    /// # Errors
-    /// As there.
-    fn synchronize(&self) -> Result<(), HipError> {
-        const OPERATION: &str = "Stream::synchronize";
-        host_func::ensure_outside_host_func(OPERATION)?;
-        self.call(|| {
-            self.with_current(OPERATION, |driver, raw| {
-                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
-                unsafe {
-                    self.ensure_known(driver, raw, OPERATION)?;
-                    capture::ensure_not_capturing(driver, raw, OPERATION)?;
-                    // An idle stream needs no record, which would be work that the device has to do.
-                    if is_idle(driver, raw, self.device, OPERATION)? {
-                        return Ok(());
-                    }
-                    finish(driver, raw, self.device, OPERATION)
-                }
-            })?;
-            self.check_fault(OPERATION)
-        })
-    }
-
-    /// As [`Stream::record`]. On a stream that is captured, the event becomes a node of the graph.
-    #[inline]
-    fn record(&self, event: &HipEvent) -> Result<(), HipError> {
-        const OPERATION: &str = "Stream::record";
-        self.call(|| match self.try_record_fast(event, OPERATION) {
-            Some(outcome) => outcome,
-            None => self.record_slow(event, OPERATION),
-        })
-    }
-
-    #[inline]
-    fn record_event(&self) -> Result<HipEvent, HipError> {
-        const OPERATION: &str = "Stream::record_event";
-        self.call(|| match self.try_record_event_fast(OPERATION) {
-            Some(outcome) => outcome,
-            None => self.record_event_slow(OPERATION),
-        })
-    }
-
-    fn new_event(&self, options: EventOptions) -> Result<HipEvent, HipError> {
-        self.call(|| HipEvent::new(driver()?, self.device, options, "Stream::new_event"))
-    }
-
-    fn new_stream(&self, options: StreamOptions) -> Result<HipStream, HipError> {
-        self.call(|| new_stream(self.device(), options, "Stream::new_stream"))
-    }
-
-    /// As [`Stream::wait_event`].
-    ///
-    /// # Errors
-    /// Beside those, [`Capturing`](gpu_stream_core::ErrorKind::Capturing) if this stream is captured,
-    /// and the event's record is not of the same capture. HIP itself answers with success, and the
-    /// order is in no graph.
-    #[inline]
-    fn wait_event(&self, event: &HipEvent) -> Result<(), HipError> {
-        const OPERATION: &str = "Stream::wait_event";
-        self.call(|| match self.try_wait_fast(event, OPERATION) {
-            Some(outcome) => outcome,
-            None => self.wait_event_slow(event, OPERATION),
-        })
-    }
-
-    /// As [`Stream::wait_stream`]. Threads that wait for one stream at the same moment may share a
-    /// record of it, which is made after all of them have called.
-    #[inline]
-    fn wait_stream<O: Stream<Backend = Hip>>(&self, other: &O) -> Result<(), HipError> {
-        self.call(|| match ordering::downcast(other) {
-            Some(other) => ordering::wait_stream(self, other),
-            // Something laid over a stream, which has its own way to record.
-            None if self.is_same(other) => Ok(()),
-            None => self.wait_event(&other.record_event()?),
-        })
-    }
-
-    #[inline]
-    fn fork<'a, I, O>(&self, branches: I) -> Result<(), HipError>
-    where
-        I: IntoIterator<Item = &'a O>,
-        O: Stream<Backend = Hip>,
-    {
-        self.call(|| {
-            let mut fork = ordering::Fork::of(self);
-            for branch in branches {
-                let next = match ordering::downcast(branch) {
-                    Some(branch) => fork.wait_own_type(branch),
-                    None => fork.wait_wrapped_type(branch),
-                };
-                if next.is_break() {
-                    break;
-                }
-            }
-            fork.outcome
-        })
-    }
-
-    #[inline]
-    fn join<'a, I, O>(&self, branches: I) -> Result<(), HipError>
-    where
-        I: IntoIterator<Item = &'a O>,
-        O: Stream<Backend = Hip>,
-    {
-        self.call(|| {
-            let (mut scratch, mut outcome) = (ordering::ScratchEvent::new(), Ok(()));
-            for branch in branches {
-                let joined = match ordering::downcast(branch) {
-                    Some(branch) => scratch.join(self, branch),
-                    None => self.wait_stream(branch),
-                };
-                ordering::keep_first(&mut outcome, joined);
-            }
-            outcome
-        })
-    }
-
-    /// As [`Stream::priority`].
-    ///
-    /// # Errors
-    /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream while a stream is captured that
-    /// it synchronises with.
-    fn priority(&self) -> Result<i32, HipError> {
-        const OPERATION: &str = "Stream::priority";
-        let ask = |driver: &'static Driver, raw| {
-            // SAFETY: `with_current` has made current what a default stream needs.
-            unsafe { self.ensure_default_not_capturing(driver, raw, OPERATION) }?;
-            let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
-            let mut priority = 0;
-            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs;
-            // `&mut priority` is a valid out-pointer.
-            let code = unsafe { (driver.symbols.stream_priority)(raw, &mut priority) };
-            driver.check(code, OPERATION, "hipStreamGetPriority")?;
-            Ok(priority)
-        };
-        self.call(|| self.with_current(OPERATION, ask))
-    }
-
-    /// As [`Stream::is_blocking`].
-    ///
-    /// # Errors
-    /// As there.
-    fn is_blocking(&self) -> Result<bool, HipError> {
-        const OPERATION: &str = "Stream::is_blocking";
-        let ask = |driver: &'static Driver, raw| {
-            let get = require(driver.symbols.stream_flags, OPERATION)?;
-            let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
-            let mut flags = 0;
-            // SAFETY: the stream is alive, and `with_current` has made current what a thread's own one needs;
-            // `&mut flags` is a valid out-pointer.
-            let code = unsafe { get(raw, &mut flags) };
-            driver.check(code, OPERATION, "hipStreamGetFlags")?;
-            Ok(flags & wrap::NON_BLOCKING == 0)
-        };
-        self.call(|| match self.raw.kind() {
-            // The stream that the others block for. HIP may break a capture beside it for an answer.
-            HandleKind::Default => driver().map(|_| true),
-            _ => self.with_current(OPERATION, ask),
-        })
-    }
-
-    /// As [`Stream::id`]. Needs HIP 7.2 or newer.
-    ///
-    /// # Errors
-    /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) while the stream is captured, and for the default stream
-    /// while a stream is that it synchronises with.
-    fn id(&self) -> Result<u64, HipError> {
-        self.call(|| self.ask_id("Stream::id"))
-    }
-
-    /// As [`Stream::capture_status`].
-    ///
-    /// # Errors
-    /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream, which itself is never captured,
-    /// while a stream is that it synchronises with: then it cannot be used, and the runtime does
-    /// not say more.
-    fn capture_status(&self) -> Result<CaptureStatus, HipError> {
-        const OPERATION: &str = "Stream::capture_status";
-        self.call(|| {
-            self.with_current(OPERATION, |driver, raw| {
-                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
-                unsafe { capture::status(driver, raw, OPERATION) }
-            })
-        })
-    }
-
-    /// As [`Stream::launch_host_func`].
-    ///
-    /// A panic of the closure ends in it: it does not reach the runtime, and what the closure held is
-    /// dropped. Device work behind it runs, since the runtime knows nothing of the panic; closures
-    /// behind it are dropped unrun. From then on every call on this stream says
-    /// [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) with the panic's message. Since HIP 7.2
-    /// streams have ids, and every wrapper of the stream says so; before, only the wrapper that the
-    /// function was launched through, and its clones.
-    ///
-    /// Inside the closure `synchronize` is refused, and streams and events may be dropped: they are
-    /// destroyed at the end of the next call of this crate.
-    ///
-    /// The runtime is given a key, and never a pointer: if another thread begins a capture of the
-    /// stream during the call, the graph has a node that runs the closure once and then does nothing.
-    ///
-    /// # Errors
-    /// Beside those, [`Capturing`](gpu_stream_core::ErrorKind::Capturing) on a stream that is captured: a graph may
-    /// be launched many times, and the closure runs once.
-    fn launch_host_func(&self, func: HostFunc) -> Result<(), HipError> {
-        const OPERATION: &str = "Stream::launch_host_func";
-        self.call(|| {
-            self.check_fault(OPERATION)?;
-            let status = self.with_current(OPERATION, |driver, raw| {
-                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
-                unsafe { capture::status(driver, raw, OPERATION) }
-            })?;
-            if status != CaptureStatus::None {
-                let (operation, bits) = (OPERATION, self.bits());
-                return Err(ContractError::CaptureHostFunc { operation, bits }.into());
-            }
-            let (scope, handle) = self.place_of_panics();
-            // An id that is not told now would hide an earlier panic.
-            let id = match self.number {
-                0 => match self.ask_id(OPERATION) {
-                    Err(error) if error.kind() == ErrorKind::Unsupported => None,
-                    told => Some(told?),
-                },
-                _ => None,
-            };
-            let key = StreamKey { scope, handle, id };
-            HOST_FUNCS.launch(func, key, |user_data| {
-                self.with_current(OPERATION, |driver, raw| {
-                    let symbols = &driver.symbols;
-                    let launched = symbols.launch_host_func.function.map(|launch| {
-                        // SAFETY: the stream is alive, and `with_current` has made current what a default one
-                        // needs. The function takes any user data, and any number of calls.
-                        unsafe { launch(raw, host_func::run, user_data) }
-                    });
-                    let (code, function) = match launched {
-                        Some(code) if code != HipCode::NOT_SUPPORTED => {
-                            (code, symbols.launch_host_func.name)
-                        }
-                        // The function is missing, or is there and does nothing.
-                        missing => {
-                            driver.discard(missing.unwrap_or(HipCode::SUCCESS));
-                            // SAFETY: as above. Flags must be 0, and are.
-                            let code = unsafe {
-                                (symbols.add_callback)(raw, host_func::run_callback, user_data, 0)
-                            };
-                            (code, "hipStreamAddCallback")
-                        }
-                    };
-                    driver.check(code, OPERATION, function)
-                })
-            })
         })
     }
 }
@@ -560,7 +258,7 @@ unsafe impl Stream for HipStream {
 impl Drop for HipStream {
     #[inline]
     fn drop(&mut self) {
-        // The last share in an owner runs code of a user, who may destroy the stream.
+        // The last reference to an owner runs user code, which may destroy the stream.
         if let StreamKeepAlive::Owner(owner) = &mut self.keeper
             && owner.is_owned()
         {

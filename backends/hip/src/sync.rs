@@ -1,6 +1,7 @@
-//! What busy streams and the ends of threads are made of: std's locks, or loom's when loom checks
-//! them (`--cfg gpu_stream_loom`; a cfg of our own and not `loom`, since other crates listen to that
-//! one).
+//! The locks and atomics of [`pending_destroy`](crate::pending_destroy) and [`thread_exit`](crate::thread_exit):
+//! those of std, or of loom in loom tests.
+//!
+//! Loom tests are built with `--cfg gpu_stream_loom`. The flag is not `loom`, because other crates react to that one.
 
 #[cfg(not(gpu_stream_loom))]
 pub(crate) use std::sync::{

@@ -11,6 +11,7 @@ mod pool;
 mod process_state;
 mod retry;
 mod sync;
+pub mod texts;
 
 pub use self::coalesce::{EventOps, RecordCoalescer};
 pub use self::deferred::Deferred;

@@ -1,8 +1,8 @@
-//! hip-sys's bindings against ours: a check at compile time, and the way from theirs to ours.
+//! Compile-time checks of hip-sys's bindings against this crate's, and the conversion of its functions.
 //!
-//! hip-sys declares the code that a function returns as a Rust enum of the codes that HIP 5.4 had. A
-//! runtime that returned any other into it would be undefined behaviour, so its functions are never
-//! called by their own types: the pointers are cast to ours, where a code is an integer.
+//! hip-sys declares the code that a function returns as a Rust enum of the codes of HIP 5.4. Any other code of a
+//! newer runtime would be undefined behavior. So its functions are never called by their own types: the pointers are
+//! cast to this crate's, where a code is an integer.
 
 use std::mem::{align_of, size_of, transmute_copy};
 
@@ -11,7 +11,7 @@ use hip_sys::hiprt;
 use super::code::HipCode;
 use super::symbols::IpcHandle;
 
-/// A type that is to be inferred, in place of the given one.
+/// Replaces a type by one that is inferred.
 macro_rules! any {
     ($type:ty) => {
         _
@@ -19,7 +19,7 @@ macro_rules! any {
 }
 pub(super) use any;
 
-/// A pointer to a C function: the size and the alignment of its answer and of each argument.
+/// A pointer to a C function, with the size and the alignment of its result and of each argument.
 pub(super) trait Function: Copy {
     const LAYOUT: &'static [(usize, usize)];
 }
@@ -50,19 +50,20 @@ const fn is_same(ours: &[(usize, usize)], theirs: &[(usize, usize)]) -> bool {
     ours.len() == theirs.len()
 }
 
-/// The same function by our types. Does not compile if it has another number of arguments, or one
-/// of another size.
+/// Converts a function pointer to this crate's types. Does not compile if the number, the size or the alignment of
+/// the arguments differs.
 pub(super) fn as_ours<Ours: Function, Theirs: Function>(theirs: Theirs) -> Ours {
     const {
         assert!(is_same(Ours::LAYOUT, Theirs::LAYOUT), "not what hip-sys says of this function");
     }
-    // SAFETY: both are pointers to C functions, with answers and arguments of the same sizes; no
-    // floating-point number is among them, which would be passed in another way. What is pointed to
-    // is what HIP's header says, which both were written after.
+    // SAFETY:
+    // - Both are pointers to C functions, with results and arguments of the same sizes.
+    // - No floating-point number is among them, which would be passed in another way.
+    // - The types behind the pointers are those of HIP's header, in both.
     unsafe { transmute_copy(&theirs) }
 }
 
-// Values.
+// The values of constants.
 const _: () = {
     use hiprt::hipError_t as Theirs;
     let codes = [
@@ -88,9 +89,9 @@ const _: () = {
     assert!(hiprt::hipEventBlockingSync == crate::event::BLOCKING);
     assert!(hiprt::hipEventDisableTiming == crate::event::DISABLE_TIMING);
     assert!(hiprt::hipEventInterprocess == crate::event::INTERPROCESS);
-    assert!(hiprt::hipEventReleaseToSystem == super::RELEASE_TO_SYSTEM);
+    assert!(hiprt::hipEventReleaseToSystem == super::quirks::RELEASE_TO_SYSTEM);
     let relaxed = hiprt::hipStreamCaptureMode::hipStreamCaptureModeRelaxed;
-    assert!(relaxed as i32 == super::capture::RELAXED);
+    assert!(relaxed as i32 == super::capture_mode::RELAXED);
     let active = hiprt::hipStreamCaptureStatus::hipStreamCaptureStatusActive;
     assert!(active as i32 == super::capture::ACTIVE);
     let handles = (layout::<hiprt::hipIpcEventHandle_t>(), layout::<IpcHandle>());

@@ -1,8 +1,8 @@
-//! What a start that failed means. The texts of a runtime are not asked before it has started.
+//! Advice about errors of the runtime's start. Its own texts are not available before it has started.
 
 use super::code::HipCode;
 
-/// Returns the name of a code that a start can end with, and what to do about it.
+/// Returns the name of an error code of the start, and the remedy.
 pub(crate) fn on_start(code: HipCode) -> (&'static str, &'static str) {
     match code.get() {
         2 => (" hipErrorOutOfMemory", "free memory, or raise the limits of this process"),

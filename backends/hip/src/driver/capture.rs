@@ -1,18 +1,15 @@
-//! Captures, which must survive us: looking before asking, and asking so that others' captures do
-//! not mind.
+//! Captures of streams: their status, their ids and their nodes.
 //!
-//! To query or synchronize a stream that is being captured kills the capture from HIP 6 on, and is
-//! answered with nonsense before, so [`refuse`] looks first. Some of the other functions are
-//! *unsafe beside a capture* of this thread, or of any other in the mode *global*, as on CUDA;
-//! [`CaptureModeGuard`] tells the runtime that the question has nothing to do with the capture, where it
-//! [asks](UnsafeCalls).
+//! Querying or synchronizing a captured stream breaks the capture from HIP 6 on, and returns meaningless codes
+//! before. So callers check with [`ensure_not_capturing`] first. Other functions break captures of *other* streams:
+//! [`CaptureModeGuard`](super::CaptureModeGuard) prevents that.
 //!
-//! Safe without it are: [`status`] and [`id`]; recording, waiting and host functions, which are
-//! enqueued; and all that concerns the thread's current device.
+//! These need no guard: [`status`] and [`id`]; records, waits and host functions, which are enqueued; and all calls
+//! that concern the thread's current device.
 
+use std::collections::BTreeMap;
 use std::ffi::{c_int, c_uint};
-use std::marker::PhantomData;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gpu_stream_core::CaptureStatus;
 
@@ -21,16 +18,13 @@ use super::symbols::Ptr;
 use super::{Driver, dead, require};
 use crate::HipError;
 
-/// `hipStreamCaptureModeRelaxed`.
-pub(super) const RELAXED: c_int = 2;
-
 /// `hipStreamCaptureStatusActive`.
 pub(super) const ACTIVE: c_int = 1;
 
-/// Whether the stream is being captured. Leaves the capture alone.
+/// Returns the capture status of `stream`. Does not affect the capture.
 ///
 /// # Safety
-/// `stream` is alive, or 0 or 2 with the device that it is meant on current.
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
 #[inline]
 pub(crate) unsafe fn status(
     driver: &Driver,
@@ -38,17 +32,17 @@ pub(crate) unsafe fn status(
     operation: &'static str,
 ) -> Result<CaptureStatus, HipError> {
     let mut status = 0;
-    // SAFETY: the caller promises the stream; `status` is a place for the number.
+    // SAFETY: `stream` is live, or its device is current (caller contract). `&mut status` is a valid out-pointer.
     let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
     if code == HipCode::SUCCESS && status == 0 {
         return Ok(CaptureStatus::None);
     }
-    tell(driver, stream, code, status, operation)
+    explain(driver, stream, code, status, operation)
 }
 
-/// What an answer to the question in [`status`] means.
+/// Converts the answer of `hipStreamIsCapturing`.
 #[cold]
-fn tell(
+fn explain(
     driver: &Driver,
     stream: Ptr,
     code: HipCode,
@@ -57,15 +51,15 @@ fn tell(
 ) -> Result<CaptureStatus, HipError> {
     driver.discard(code);
     if code == HipCode::CAPTURE_IMPLICIT {
-        // The default stream, beside a captured stream that it synchronises with. To this question
-        // the runtime answers so and leaves the capture as it is.
+        // The default stream, while a stream is captured that it synchronizes with. This call does not affect that
+        // capture.
         return Err(HipError::Capturing {
             operation,
-            what: "a stream that the default stream synchronises with",
+            what: "a stream that the default stream synchronizes with",
         });
     }
     if code == HipCode::INVALID_VALUE {
-        // What HIP 5.2 says of a handle that is no stream.
+        // HIP 5.2 returns this for a handle that is no stream.
         return Err(dead(stream, operation));
     }
     driver.check(code, operation, "hipStreamIsCapturing")?;
@@ -76,30 +70,29 @@ fn tell(
     })
 }
 
-/// Whether the stream may be captured: also if the runtime does not say.
+/// Returns `true` if the stream may be capturing. Also returns `true` if the runtime cannot tell.
 ///
 /// # Safety
-/// As [`status`].
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
 #[inline]
 pub(crate) unsafe fn may_be_capturing(driver: &Driver, stream: Ptr) -> bool {
     let mut status = 0;
-    // SAFETY: the caller promises the stream; `status` is a place for the number.
+    // SAFETY: `stream` is live, or its device is current (caller contract). `&mut status` is a valid out-pointer.
     let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
     driver.discard(code);
     code != HipCode::SUCCESS || status != 0
 }
 
-/// Whether a capture of the stream has begun since it was looked at, asked behind a record. If the
-/// runtime does not say, it is asked once more, and then none has: what it says may be about
-/// something else, and the record was made.
+/// Returns `true` if a capture of the stream began after the last check, to be called after a record. Returns `false`
+/// if the runtime fails twice: its error may be about something else, and the record was made.
 ///
 /// # Safety
-/// As [`status`].
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
 #[inline]
 pub(crate) unsafe fn capture_started(driver: &Driver, stream: Ptr) -> bool {
     for _ in 0..2 {
         let mut status = 0;
-        // SAFETY: the caller promises the stream; `status` is a place for the number.
+        // SAFETY: `stream` is live, or its device is current (caller contract). `&mut status` is a valid out-pointer.
         let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
         if code == HipCode::SUCCESS {
             return status != 0;
@@ -109,17 +102,17 @@ pub(crate) unsafe fn capture_started(driver: &Driver, stream: Ptr) -> bool {
     false
 }
 
-/// An error if the stream is being captured.
+/// Returns an error if the stream is being captured.
 ///
 /// # Safety
-/// As [`status`].
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
 #[inline]
 pub(crate) unsafe fn ensure_not_capturing(
     driver: &Driver,
     stream: Ptr,
     operation: &'static str,
 ) -> Result<(), HipError> {
-    // SAFETY: the caller promises the same.
+    // SAFETY: `stream` is live, or its device is current (caller contract).
     match unsafe { status(driver, stream, operation) }? {
         CaptureStatus::None => Ok(()),
         CaptureStatus::Active | CaptureStatus::Invalidated => {
@@ -128,10 +121,11 @@ pub(crate) unsafe fn ensure_not_capturing(
     }
 }
 
-/// Ends the capture of a stream, and drops the graph.
+/// Ends the capture of a stream, and destroys the graph.
 ///
 /// # Safety
-/// As [`status`]; the stream ends with it.
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
+/// - The stream is about to end, so no other library will end the capture.
 pub(crate) unsafe fn end(
     driver: &Driver,
     stream: Ptr,
@@ -139,33 +133,33 @@ pub(crate) unsafe fn end(
 ) -> Result<(), HipError> {
     let end = require(driver.symbols.end_capture, operation)?;
     let mut graph = std::ptr::null_mut();
-    // SAFETY: the caller promises the stream; `graph` is a place for one graph.
+    // SAFETY: `stream` is live, or its device is current (caller contract). `&mut graph` is a valid out-pointer.
     let code = unsafe { end(stream, &mut graph) };
     driver.discard(code);
     if let (Some(destroy), false) = (driver.symbols.graph_destroy.function, graph.is_null()) {
-        // SAFETY: the graph is ours, and this is its last use.
+        // SAFETY: the graph was created by the call above, and this is its last use.
         driver.discard(unsafe { destroy(graph) });
     }
-    // One that was broken, or has branches that were not joined, is an error and over.
-    // SAFETY: the caller promises the stream.
+    // A broken capture, or one with branches that were not joined, is an error, and over nevertheless.
+    // SAFETY: `stream` is live, or its device is current (caller contract).
     match unsafe { status(driver, stream, operation) }? {
         CaptureStatus::None => Ok(()),
         _ => driver.check(code, operation, driver.symbols.end_capture.name),
     }
 }
 
-/// A capture, as a stream in it knows it.
+/// The identity of a capture, as read from one of its streams.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct CaptureId {
-    /// The runtime's number of the capture; 0 if it does not say. No two captures have the same. Up to
-    /// 5.6 each stream in a capture has another one.
+    /// The runtime's number of the capture. 0 if it cannot tell. No two captures have the same number. Up to 5.6 each
+    /// stream of a capture has numbers of its own, and this is the first one seen.
     number: u64,
-    /// The graph, which all streams of a capture share; 0 if the runtime does not say.
+    /// The graph, which all streams of a capture share. 0 if the runtime cannot tell.
     graph: usize,
 }
 
 impl CaptureId {
-    /// Returns `true` if both, of which each goes on, are one capture.
+    /// Returns `true` if both are one capture. Both must go on: a later graph may have the same address.
     pub(crate) fn is_same(self, other: Self) -> bool {
         if self.graph != 0 && other.graph != 0 {
             self.graph == other.graph
@@ -175,56 +169,89 @@ impl CaptureId {
     }
 }
 
-/// The capture that a stream is in, and the nodes that its next work comes after.
+/// The capture of a stream, and the nodes that its next work depends on.
 pub(crate) struct CaptureInfo {
     pub(crate) id: CaptureId,
     pub(crate) nodes: Vec<usize>,
 }
 
-/// Held while the list of a captured stream's nodes is read or added to: the runtime returns a pointer
-/// into it. Such calls never block, since nothing is submitted.
-static NODES: Mutex<()> = Mutex::new(());
+/// Held while the list of a captured stream's nodes is read or changed: the runtime returns a pointer into it. Such
+/// calls never block, since they submit nothing.
+static NODES: Mutex<FirstNumbers> = Mutex::new(FirstNumbers(BTreeMap::new()));
 
-/// Returns the capture that the stream is in; `None` if it is in none, or in one that is broken.
-///
-/// # Safety
-/// As [`status`].
-pub(crate) unsafe fn info(driver: &Driver, stream: Ptr) -> Option<CaptureInfo> {
-    let _nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
-    // SAFETY: the caller promises the same.
-    unsafe { read_info(driver, stream) }.ok().flatten()
+fn lock_nodes() -> MutexGuard<'static, FirstNumbers> {
+    NODES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As [`info`], for a wait, which must not be made if it cannot be told what it would mean.
+/// The first capture number of each stream that a wait has renumbered, by its present number.
 ///
-/// # Errors
-/// What the runtime says instead.
+/// The graph cannot replace the number: the graph of a later capture may have the same address.
+struct FirstNumbers(BTreeMap<u64, u64>);
+
+impl FirstNumbers {
+    /// The maximum number of entries. Entries of captures that are over stay until then.
+    const LIMIT: usize = 1_024;
+
+    /// Returns the first number of the stream whose present number is `number`.
+    fn first(&self, number: u64) -> u64 {
+        self.0.get(&number).copied().unwrap_or(number)
+    }
+
+    /// Stores the present number of the stream whose first number is `first`. Drops the lowest number beyond the
+    /// limit: the runtime counts up, so that is the oldest.
+    fn insert(&mut self, number: u64, first: u64) {
+        self.0.retain(|_, known| *known != first);
+        self.0.insert(number, first);
+        if self.0.len() > Self::LIMIT {
+            self.0.pop_first();
+        }
+    }
+}
+
+/// Returns the capture of the stream. `None` if there is none, or if it is broken.
 ///
 /// # Safety
-/// As [`status`].
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
+pub(crate) unsafe fn info(driver: &Driver, stream: Ptr) -> Option<CaptureInfo> {
+    let numbers = lock_nodes();
+    // SAFETY: `stream` is live, or its device is current (caller contract).
+    unsafe { read_info(driver, stream, &numbers) }.ok().flatten()
+}
+
+/// Returns the capture of the stream, for a wait, which must not be made if the runtime cannot tell.
+///
+/// # Errors
+/// The runtime's error, if it cannot tell.
+///
+/// # Safety
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
 pub(crate) unsafe fn capture_info(
     driver: &Driver,
     stream: Ptr,
     operation: &'static str,
 ) -> Result<Option<CaptureInfo>, HipError> {
-    // SAFETY: the caller promises the same.
+    // SAFETY: `stream` is live, or its device is current (caller contract).
     if unsafe { status(driver, stream, operation) }? != CaptureStatus::Active {
         return Ok(None);
     }
-    let _nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
+    let numbers = lock_nodes();
     let function = driver.symbols.stream_capture_info.name;
-    // SAFETY: the caller promises the same.
-    let info = unsafe { read_info(driver, stream) };
+    // SAFETY: `stream` is live, or its device is current (caller contract).
+    let info = unsafe { read_info(driver, stream, &numbers) };
     info.map_err(|code| HipError::Driver { operation, function, code })
 }
 
-/// Returns what [`info`] does. The caller holds [`NODES`].
+/// Reads the capture of the stream. The caller holds [`NODES`], whose value is `numbers`.
 ///
 /// # Safety
-/// As [`status`].
-unsafe fn read_info(driver: &Driver, stream: Ptr) -> Result<Option<CaptureInfo>, HipCode> {
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
+unsafe fn read_info(
+    driver: &Driver,
+    stream: Ptr,
+    numbers: &FirstNumbers,
+) -> Result<Option<CaptureInfo>, HipCode> {
     let Some(info) = driver.symbols.stream_capture_info.function else {
-        // SAFETY: the caller promises the same.
+        // SAFETY: `stream` is live, or its device is current (caller contract).
         let status = unsafe { status(driver, stream, "capture::info") };
         let (id, nodes) = (CaptureId { number: 0, graph: 0 }, Vec::new());
         let is_active = matches!(status, Ok(CaptureStatus::Active));
@@ -232,7 +259,8 @@ unsafe fn read_info(driver: &Driver, stream: Ptr) -> Result<Option<CaptureInfo>,
     };
     let (mut status, mut number, mut count) = (0, 0, 0);
     let (mut graph, mut first) = (std::ptr::null_mut(), std::ptr::null::<Ptr>());
-    // SAFETY: the caller promises the stream; all others are valid out-pointers.
+    // SAFETY: `stream` is live, or its device is current (caller contract). All other arguments are valid
+    // out-pointers.
     let code =
         unsafe { info(stream, &mut status, &mut number, &mut graph, &mut first, &mut count) };
     driver.discard(code);
@@ -242,44 +270,66 @@ unsafe fn read_info(driver: &Driver, stream: Ptr) -> Result<Option<CaptureInfo>,
     if status != ACTIVE {
         return Ok(None);
     }
-    let nodes = if first.is_null() || !driver.adds_dependencies {
+    let nodes = if first.is_null() || !driver.quirks.adds_dependencies {
         Vec::new()
     } else {
-        // SAFETY: the runtime's list has `count` nodes from `first` on, and no call of ours changes it
-        // while the lock is held.
+        // SAFETY: the runtime's list has `count` nodes, starting at `first`. No call of this crate changes it while
+        // the lock is held.
         unsafe { std::slice::from_raw_parts(first, count) }
             .iter()
             .map(|node| node.expose_provenance())
             .collect()
     };
+    let number = numbers.first(number);
     Ok(Some(CaptureInfo { id: CaptureId { number, graph: graph.addr() }, nodes }))
 }
 
-/// Returns the capture that the stream is in, as [`info`] does.
+/// Stores the stream's new number after a wait by the runtime inside of the capture `before`. Does nothing from 5.7
+/// on, where a wait keeps the number.
 ///
 /// # Safety
-/// As [`status`].
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
+pub(crate) unsafe fn renumbered(driver: &Driver, stream: Ptr, before: CaptureId) {
+    if !driver.quirks.renumbers_captures {
+        return;
+    }
+    let mut numbers = lock_nodes();
+    // SAFETY: `stream` is live, or its device is current (caller contract).
+    if let Ok(Some(CaptureInfo { id: now, .. })) = unsafe { read_info(driver, stream, &numbers) }
+        && now.number != before.number
+        && now.graph == before.graph
+    {
+        numbers.insert(now.number, before.number);
+    }
+}
+
+/// Returns the id of the stream's capture. `None` if there is none, or if it is broken.
+///
+/// # Safety
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
 pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<CaptureId> {
-    // SAFETY: the caller promises the same.
+    // SAFETY: `stream` is live, or its device is current (caller contract).
     unsafe { info(driver, stream) }.map(|info| info.id)
 }
 
-/// Makes the next work of a captured stream come after `nodes` of its graph, which is what a wait for
-/// an event of the same capture does. Makes no call if it comes after them anyway. Returns `false` if
-/// the runtime refuses, or is of a version where this is not done.
+/// Makes the next work of a captured stream depend on `nodes` of its graph, as a wait for an event of the same
+/// capture does. Makes no call if it depends on them already. Returns `false` if the runtime refuses, or if its
+/// version needs the event.
 ///
-/// From 5.7 on the runtime keeps for each stream which others wait for its events, and follows that
-/// without end when a capture ends, if a stream waits for itself, or two for each other. This leaves no
-/// such trace.
+/// From 5.7 on the runtime keeps a list of the streams that wait for each stream's events. When the capture ends, it
+/// follows these lists without end if a stream waits for itself, or two for each other. This function leaves no
+/// entry.
 ///
 /// # Safety
-/// As [`status`]; the nodes are of the stream's graph.
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
+/// - The nodes belong to the stream's graph.
 pub(crate) unsafe fn add_dependencies(driver: &Driver, stream: Ptr, nodes: &[usize]) -> bool {
-    let update = driver.symbols.update_dependencies.function.filter(|_| driver.adds_dependencies);
+    let update =
+        driver.symbols.update_dependencies.function.filter(|_| driver.quirks.adds_dependencies);
     let Some(update) = update else { return false };
-    let _nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
-    // SAFETY: the caller promises the same.
-    let Ok(Some(now)) = (unsafe { read_info(driver, stream) }) else { return false };
+    let numbers = lock_nodes();
+    // SAFETY: `stream` is live, or its device is current (caller contract).
+    let Ok(Some(now)) = (unsafe { read_info(driver, stream, &numbers) }) else { return false };
     let missing = nodes.iter().filter(|node| !now.nodes.contains(node));
     let mut missing: Vec<Ptr> =
         missing.map(|node| std::ptr::with_exposed_provenance_mut(*node)).collect();
@@ -287,115 +337,11 @@ pub(crate) unsafe fn add_dependencies(driver: &Driver, stream: Ptr, nodes: &[usi
         return true;
     }
     const ADD: c_uint = 0;
-    // SAFETY: the caller promises the stream and the nodes, of which there are so many.
+    // SAFETY: `stream` is live, or its device is current, and the nodes belong to its graph (caller contract). The
+    // pointer and the length are those of `missing`.
     let code = unsafe { update(stream, missing.as_mut_ptr(), missing.len(), ADD) };
     driver.discard(code);
     code == HipCode::SUCCESS
-}
-
-/// Which functions are unsafe beside a capture, so that they need [`CaptureModeGuard`]. AMD's runtime checks
-/// few, and more with each version; HIP's NVIDIA platform, all that CUDA does. The table of the test
-/// `capture_probe` has them one by one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct UnsafeCalls {
-    /// `hipStreamQuery`. Up to HIP 5.7 the mode makes no difference to it: beside a capture 5.2
-    /// answers, and 5.7 refuses and breaks nothing.
-    pub(crate) stream_query: bool,
-    /// `hipEventQuery`: since HIP 7.
-    pub(crate) event_query: bool,
-    /// All others that were found to be unsafe anywhere.
-    others: bool,
-}
-
-impl UnsafeCalls {
-    /// Of a version that was not tried, all are taken to be so.
-    pub(super) const fn of(version: c_int) -> Self {
-        let is_known = version >= 50_000_000 && version < 70_300_000;
-        UnsafeCalls {
-            stream_query: !is_known || version >= 60_000_000,
-            event_query: !is_known || version >= 70_000_000,
-            others: !is_known,
-        }
-    }
-}
-
-/// While it lives, calls of this thread do not break captures of other streams. The thread's mode
-/// is as before when it is dropped.
-pub(crate) struct CaptureModeGuard {
-    driver: &'static Driver,
-    /// `None` where the mode was left alone.
-    before: Option<c_int>,
-    // The mode is the thread's.
-    _not_send: PhantomData<*const ()>,
-}
-
-impl CaptureModeGuard {
-    /// For a call of whatever is neither `hipStreamQuery` nor `hipEventQuery`.
-    #[inline]
-    pub(crate) fn enter(
-        driver: &'static Driver,
-        operation: &'static str,
-    ) -> Result<Self, HipError> {
-        CaptureModeGuard::enter_if(driver.unsafe_calls.others, driver, operation)
-    }
-
-    /// For a call that needs it if so said.
-    #[inline]
-    pub(crate) fn enter_if(
-        needed: bool,
-        driver: &'static Driver,
-        operation: &'static str,
-    ) -> Result<Self, HipError> {
-        let before = if needed { exchange(driver, operation)? } else { None };
-        Ok(CaptureModeGuard { driver, before, _not_send: PhantomData })
-    }
-
-    /// Returns `true` if the mode was set. A runtime without modes leaves it alone.
-    pub(super) fn is_set(&self) -> bool {
-        self.before.is_some()
-    }
-}
-
-/// The mode that the thread had, if the runtime has modes.
-#[inline]
-fn exchange(driver: &'static Driver, operation: &'static str) -> Result<Option<c_int>, HipError> {
-    let Some(exchange) = driver.symbols.exchange_capture_mode.function else { return Ok(None) };
-    let mut mode = RELAXED;
-    // SAFETY: `mode` is a valid mode, and a place for the one before.
-    let code = unsafe { exchange(&mut mode) };
-    let done = driver.check(code, operation, driver.symbols.exchange_capture_mode.name);
-    // If it was done all the same, the mode is the one before.
-    if done.is_err() && mode != RELAXED {
-        put_back(driver, exchange, mode);
-    }
-    // A function that is there and does nothing is as good as missing.
-    if code == HipCode::NOT_SUPPORTED { Ok(None) } else { done.map(|()| Some(mode)) }
-}
-
-/// Sets the thread's mode to one that the runtime gave: once more, if the runtime says no, which may
-/// be about something else.
-#[inline]
-fn put_back(driver: &Driver, exchange: unsafe extern "C" fn(*mut c_int) -> HipCode, before: c_int) {
-    for _ in 0..2 {
-        let mut mode = before;
-        // SAFETY: `mode` is a mode that the runtime gave, and a place for ours, which nobody needs.
-        // If it fails again the runtime is gone, and then there are no modes.
-        let code = unsafe { exchange(&mut mode) };
-        if code == HipCode::SUCCESS {
-            break;
-        }
-        driver.discard(code);
-    }
-}
-
-impl Drop for CaptureModeGuard {
-    #[inline]
-    fn drop(&mut self) {
-        let exchange = self.driver.symbols.exchange_capture_mode.function;
-        if let (Some(before), Some(exchange)) = (self.before, exchange) {
-            put_back(self.driver, exchange, before);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -403,19 +349,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_tried_is_taken_to_be_unsafe() {
-        let of =
-            |stream_query, event_query, others| UnsafeCalls { stream_query, event_query, others };
-        for (version, expected) in [
-            (50_221_153, of(false, false, false)),
-            (50_731_921, of(false, false, false)),
-            (60_443_484, of(true, false, false)),
-            (70_253_211, of(true, true, false)),
-            (70_300_000, of(true, true, true)),
-            (80_000_000, of(true, true, true)),
-            (12_090, of(true, true, true)),
-        ] {
-            assert_eq!(UnsafeCalls::of(version), expected, "{version}");
+    fn first_number_is_found_by_the_present_one() {
+        let mut numbers = FirstNumbers(BTreeMap::new());
+        numbers.insert(7, 3);
+        numbers.insert(9, 3);
+        numbers.insert(8, 4);
+        assert_eq!([3, 9, 8, 5].map(|number| numbers.first(number)), [3, 3, 4, 5]);
+        assert_eq!(numbers.first(7), 7, "a number that the stream no longer has");
+    }
+
+    #[test]
+    fn insert_drops_the_oldest_number_beyond_the_limit() {
+        let mut numbers = FirstNumbers(BTreeMap::new());
+        let limit = FirstNumbers::LIMIT as u64;
+        for number in 1..=2 * limit {
+            numbers.insert(10_000 + number, number);
         }
+        assert_eq!(numbers.0.len(), FirstNumbers::LIMIT);
+        assert_eq!(numbers.first(10_000 + 2 * limit), 2 * limit);
+        assert_eq!(numbers.first(10_001), 10_001);
     }
 }

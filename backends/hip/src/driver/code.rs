@@ -1,4 +1,4 @@
-//! What the runtime answers: [`HipCode`].
+//! The runtime's result codes: [`HipCode`].
 
 use std::ffi::{CStr, c_char, c_int};
 use std::fmt;
@@ -9,8 +9,8 @@ use super::loaded;
 
 /// A `hipError_t`, as the integer that it is.
 ///
-/// No enum: a newer runtime answers with numbers that no header of today has, and those are as good
-/// as the others. The text of a code is the runtime's own.
+/// It is no enum: a newer runtime returns numbers that no header has today, and they are as valid as the others. The
+/// text of a code is the runtime's own.
 ///
 /// Origin:
 /// [`hipError_t`](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___global_defs.html).
@@ -28,84 +28,85 @@ impl HipCode {
     pub const OUT_OF_MEMORY: Self = HipCode(2);
     /// `hipErrorNoDevice`: the runtime has no device, from HIP 6 on.
     pub const NO_DEVICE: Self = HipCode(100);
-    /// `hipErrorInvalidDevice`: there is no such device; from a runtime that has none at all, what
-    /// HIP 5 says for [`NO_DEVICE`](Self::NO_DEVICE).
+    /// `hipErrorInvalidDevice`: there is no such device. HIP 5 returns it instead of [`NO_DEVICE`](Self::NO_DEVICE).
     pub const INVALID_DEVICE: Self = HipCode(101);
-    /// `hipErrorInvalidContext`; also what `hipIpcOpenEventHandle` says of this process's own handle.
+    /// `hipErrorInvalidContext`. `hipIpcOpenEventHandle` also returns it for a handle of this process.
     pub const INVALID_CONTEXT: Self = HipCode(201);
-    /// `hipErrorInvalidHandle`; also what `hipEventElapsedTime` says of an event that was not recorded.
+    /// `hipErrorInvalidHandle`. `hipEventElapsedTime` also returns it for an event that was not recorded.
     pub const INVALID_HANDLE: Self = HipCode(400);
-    /// `hipErrorNotReady`: no error, work is pending.
+    /// `hipErrorNotReady`: work is pending. This is no error.
     pub const NOT_READY: Self = HipCode(600);
-    /// `hipErrorContextIsDestroyed`: what HIP answers to the handle of a stream that is not alive.
+    /// `hipErrorContextIsDestroyed`: the handle is of a stream that is not alive.
     pub const CONTEXT_IS_DESTROYED: Self = HipCode(709);
     /// `hipErrorNotSupported`.
     pub const NOT_SUPPORTED: Self = HipCode(801);
     /// `hipErrorStreamCaptureUnsupported`: the call is not allowed while a stream is captured.
     pub const CAPTURE_UNSUPPORTED: Self = HipCode(900);
-    /// `hipErrorStreamCaptureIsolation`: a wait between what is captured and what is not.
+    /// `hipErrorStreamCaptureIsolation`: a wait between captured and uncaptured work.
     pub const CAPTURE_ISOLATION: Self = HipCode(905);
-    /// `hipErrorStreamCaptureImplicit`: the default stream was asked while another stream, which it
-    /// would have to synchronise with, is captured.
+    /// `hipErrorStreamCaptureImplicit`: the default stream was used while another stream is captured that it would
+    /// have to synchronize with.
     pub const CAPTURE_IMPLICIT: Self = HipCode(906);
     /// `hipErrorCapturedEvent`: the event's last record was made in a capture.
     pub const CAPTURED_EVENT: Self = HipCode(907);
 
-    /// The code with this number.
+    /// Creates the code with this number.
     pub const fn new(number: i32) -> Self {
         HipCode(number)
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn get(self) -> i32 {
         self.0
     }
 
-    /// What kind of failure the number is.
+    /// Returns the kind of failure.
     ///
-    /// The codes of a broken capture (900 to 906 and 908) are [`ErrorKind::Driver`]:
-    /// [`ErrorKind::Capturing`] promises that the capture goes on, which after them it does not.
+    /// The codes of a broken capture (900 to 906 and 908) are [`ErrorKind::Driver`]. [`ErrorKind::Capturing`]
+    /// promises that the capture goes on, and after these codes it does not.
     pub const fn kind(self) -> ErrorKind {
         match self.0 {
             2 => ErrorKind::OutOfMemory,
             34 => ErrorKind::LibraryNotFound,
             35 => ErrorKind::DriverTooOld,
             100 => ErrorKind::NoDevice,
-            // From a runtime that has no device, it is said of the whole runtime when it is loaded.
-            // Later there is one, and this is about a wrong number.
+            // A runtime without any device returns this at its start. Later there is a device, and the code is about
+            // a wrong number.
             101 => ErrorKind::InvalidDevice,
             400 | 709 => ErrorKind::InvalidHandle,
             800 => ErrorKind::NotPermitted,
             801 => ErrorKind::Unsupported,
             907 => ErrorKind::InvalidEvent,
-            // What breaks a device for the process: memory errors, illegal addresses and
-            // instructions, assertions, a launch that failed or ran out of time. AMD's runtime
-            // ends the process in most of these cases; HIP on CUDA answers so.
+            // Faults that break a device for the process: memory errors, illegal addresses and instructions,
+            // assertions, a launch that failed or timed out. AMD's runtime ends the process in most of these cases.
+            // HIP on CUDA returns these codes.
             214 | 700 | 702 | 710 | 714..=719 => ErrorKind::StreamFault,
             _ => ErrorKind::Driver,
         }
     }
 
-    /// Returns what to do about the code, as the end of a sentence, if a caller can do something.
+    /// Returns the remedy, as the end of a sentence. `None` if the caller has none.
     pub(crate) const fn advice(self) -> Option<&'static str> {
         Some(match self.0 {
             2 => "drop streams and events that are not needed, or free memory of the device",
             34 => "this library is a stub without a driver; name another in GPU_STREAM_HIP_LIBRARY",
-            101 => "`Backend::devices` lists those that there are",
-            201 => "the device was reset, or is not of this process; make new streams and events",
+            101 => "`Backend::devices` lists the devices",
+            201 => {
+                "the device was reset, or belongs to another process; create new streams and events"
+            }
             214 | 700 | 702 | 710 | 714..=719 => {
                 "device work has failed, and the device is broken for this process; start another"
             }
-            400 => "hand in a stream or event that is alive, and an event of the stream's device",
-            709 => "the stream was destroyed, or its device was reset; hand in one that is alive",
+            400 => "pass a live stream or event, and an event of the stream's device",
+            709 => "the stream was destroyed, or its device was reset; pass a live one",
             800 => "call it outside of host functions and callbacks",
-            801 => "this runtime does not have it; update ROCm",
-            900 => "a stream is being captured; call it when the capture has ended",
+            801 => "this runtime does not support it; update ROCm",
+            900 => "a stream is being captured; call it after the capture",
             901 => "the capture is broken; end it, and begin another",
             902 => "a capture cannot wait for another one; capture both streams into one graph",
             903 => "the stream belongs to a capture that another stream began; end it there",
-            904 => "let the stream that began the capture wait for each stream that was drawn in",
-            905 => "a capture holds no order with work outside of it; wait before it begins",
+            904 => "let the stream that began the capture wait for each stream that joined it",
+            905 => "a capture has no order with work outside of it; wait before it begins",
             906 => {
                 "the default stream cannot be used beside this capture; use a non-blocking stream"
             }
@@ -115,17 +116,17 @@ impl HipCode {
         })
     }
 
-    /// The runtime's name of the code, `hipErrorInvalidHandle` for instance; `None` if the runtime
-    /// does not know it or is not loaded.
+    /// Returns the runtime's name of the code, for example `hipErrorInvalidHandle`. `None` if the runtime does not
+    /// know the code, or is not loaded.
     #[doc(alias = "hipGetErrorName")]
     pub fn name(self) -> Option<&'static str> {
         let name = text(loaded()?.symbols.error_name, self)?;
-        // What every number is called that has no name, by HIP itself and by HIP on CUDA.
+        // The name of each number without one, in HIP itself and in HIP on CUDA.
         let unknown = matches!(name, "hipErrorUnknown" | "cudaErrorUnknown");
         (!unknown || self.0 == 999).then_some(name)
     }
 
-    /// The runtime's description of the code; `None` as for [`name`](Self::name).
+    /// Returns the runtime's description of the code. `None` if it has no [`name`](Self::name).
     #[doc(alias = "hipGetErrorString")]
     pub fn description(self) -> Option<&'static str> {
         self.name()?;
@@ -136,12 +137,12 @@ impl HipCode {
 type TextOf = unsafe extern "C" fn(HipCode) -> *const c_char;
 
 fn text(text_of: TextOf, code: HipCode) -> Option<&'static str> {
-    // SAFETY: the call takes any number.
+    // SAFETY: the function takes any number.
     let text = unsafe { text_of(code) };
     if text.is_null() {
         return None;
     }
-    // SAFETY: it is a string of the library, with a zero at its end; the library is never closed.
+    // SAFETY: `text` is a C string of the library, which is never closed.
     unsafe { CStr::from_ptr(text) }.to_str().ok()
 }
 
@@ -149,12 +150,12 @@ impl fmt::Display for HipCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         match (self.name(), self.description()) {
-            // HIP 5.2 describes a code by its name.
+            // HIP 5.2 returns the name as the description.
             (Some(name), Some(description)) if name != description => {
                 write!(f, " {name}: {description}")
             }
             (Some(name), _) => write!(f, " {name}"),
-            // No runtime is loaded, or it does not know the number either.
+            // No runtime is loaded, or it does not know the number.
             _ => Ok(()),
         }
     }
@@ -175,7 +176,7 @@ mod tests {
     use crate::HipError;
 
     #[test]
-    fn an_unknown_code_is_a_driver_error_and_prints() {
+    fn unknown_code_is_a_driver_error_and_prints_its_number() {
         for number in [917, 918, 999, 1_053, 123_456, -1, c_int::MIN] {
             let code = HipCode(number);
             assert_eq!(code.kind(), ErrorKind::Driver);
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_caller_can_cause_has_advice() {
+    fn code_that_a_caller_can_cause_has_advice() {
         let error = |number| {
             let (operation, function, code) = ("a call", "a function", HipCode(number));
             HipError::Driver { operation, function, code }.to_string()
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_a_device_is_a_fault_and_what_breaks_a_capture_is_not_capturing() {
+    fn code_that_breaks_a_device_is_a_fault_and_one_that_breaks_a_capture_is_not_capturing() {
         for number in [214, 700, 710, 719] {
             assert_eq!(HipCode(number).kind(), ErrorKind::StreamFault, "{number}");
         }

@@ -1,5 +1,4 @@
-//! What the calling thread has that our calls change: its current device, which is put back. (Its
-//! last error is [`Driver::forget`]'s affair.)
+//! The calling thread's current device: [`DeviceGuard`] sets and restores it.
 
 use std::ffi::c_int;
 use std::marker::PhantomData;
@@ -8,18 +7,19 @@ use super::Driver;
 use super::code::HipCode;
 use crate::HipError;
 
-/// Makes a device current. What was current before is so again when the guard is dropped.
+/// Makes a device current. Dropping the guard restores the previous device.
 ///
-/// Explicit handles need none. The making of streams and events does, and handles 0 and 2, whose
-/// meaning it decides.
+/// Explicit handles need no current device. Creating streams and events does, and so do handles 0 and 2, which name
+/// the streams of the current device.
 pub(crate) struct DeviceGuard {
     driver: &'static Driver,
     before: Option<c_int>,
-    // The current device is the thread's.
+    // The current device belongs to the thread.
     _not_send: PhantomData<*const ()>,
 }
 
 impl DeviceGuard {
+    /// Makes the device current. Makes no call to set it if it is current.
     pub(crate) fn enter(
         driver: &'static Driver,
         ordinal: u32,
@@ -29,11 +29,11 @@ impl DeviceGuard {
         let now = current(driver, operation)?;
         let before = (now != wanted).then_some(now);
         if before.is_some() {
-            // SAFETY: takes any number.
+            // SAFETY: the function takes any number.
             let code = unsafe { (driver.symbols.set_device)(wanted) };
             if let Err(error) = driver.check(code, operation, "hipSetDevice") {
-                // It may have been done all the same.
-                put_back(driver, now);
+                // The call may have changed the device and failed nevertheless.
+                restore(driver, now);
                 return Err(error);
             }
         }
@@ -44,17 +44,15 @@ impl DeviceGuard {
 impl Drop for DeviceGuard {
     fn drop(&mut self) {
         if let Some(before) = self.before {
-            put_back(self.driver, before);
+            restore(self.driver, before);
         }
     }
 }
 
-/// Makes the device current that was so before: once more, if the runtime says no, which may be about
-/// something else.
-fn put_back(driver: &Driver, before: c_int) {
+/// Makes a previous device current. Tries twice, since an error may be about something else.
+fn restore(driver: &Driver, before: c_int) {
     for _ in 0..2 {
-        // SAFETY: takes any number, and this one was current on this thread. If it fails again the
-        // runtime is gone, and then nothing is current anyway.
+        // SAFETY: the function takes any number. If both calls fail, the runtime is gone, and no device is current.
         let code = unsafe { (driver.symbols.set_device)(before) };
         if code == HipCode::SUCCESS {
             break;
@@ -63,10 +61,10 @@ fn put_back(driver: &Driver, before: c_int) {
     }
 }
 
-/// The calling thread's current device, as the runtime counts.
+/// Returns the ordinal of the calling thread's current device.
 pub(crate) fn current(driver: &Driver, operation: &'static str) -> Result<c_int, HipError> {
     let mut now = 0;
-    // SAFETY: `now` is a place for the number.
+    // SAFETY: `&mut now` is a valid out-pointer.
     let code = unsafe { (driver.symbols.current_device)(&mut now) };
     driver.check(code, operation, "hipGetDevice")?;
     Ok(now)

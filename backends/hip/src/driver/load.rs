@@ -1,4 +1,4 @@
-//! Finds the runtime's library and starts the runtime.
+//! Finding the runtime's library, and starting the runtime: [`load`].
 
 use std::env;
 use std::ffi::c_int;
@@ -11,10 +11,11 @@ use gpu_stream_driver_common::library::{
 use libloading::Library;
 
 use super::code::HipCode;
+use super::quirks::{OLDEST, OLDEST_OF_AMD, is_on_cuda};
 use super::symbols::{Symbols, find};
 use crate::HipError;
 
-/// AMD's runtime: its names, its places and what it exports.
+/// AMD's runtime: its file names, its folders and its functions.
 pub(super) static SPEC: LibrarySpec = LibrarySpec {
     variable: "GPU_STREAM_HIP_LIBRARY",
     // Newest first.
@@ -41,25 +42,19 @@ pub(super) static SPEC: LibrarySpec = LibrarySpec {
         c"hipEventQuery",
     ],
     unusable: |_| None,
-    // To ask a second runtime would start it. The variable decides between a front and what is
-    // behind it.
+    // A call of a second runtime would start it. The variable decides between a wrapper library and the one that it
+    // wraps.
     is_same: |_, _| false,
 };
 
-/// Where the loader does not look by itself: ROCm's own folder, and conda.
+/// Folders that the loader does not search: ROCm's own, and conda's.
 const FOLDERS: &[Folder] = &[
     Folder::Below { variable: "ROCM_PATH", folder: "lib" },
     Folder::At("/opt/rocm/lib"),
     Folder::Below { variable: "CONDA_PREFIX", folder: "lib" },
 ];
 
-/// The oldest runtime that this crate was tried with: 5.2.
-const OLDEST: c_int = 50_200_000;
-
-/// Below this, no number is that of a runtime of AMD's with these functions. CUDA's are lower still.
-const OLDEST_OF_AMD: c_int = 30_000_000;
-
-/// Where the functions come from.
+/// The origin of the functions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Source {
     /// A library that was found.
@@ -79,7 +74,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// The library and what was found in it.
+/// A library that was loaded, and its functions.
 pub(super) struct Found {
     pub(super) opened: Library,
     /// The library's file.
@@ -91,29 +86,24 @@ pub(super) struct Found {
 
 type GetVersion = unsafe extern "C" fn(*mut c_int) -> HipCode;
 
-/// Tells the runtime's version.
+/// The function that returns the runtime's version.
 const VERSION: &str = "hipRuntimeGetVersion";
 
-/// Whether a version is CUDA's, 12090 for instance, which HIP's NVIDIA platform gives for its own.
-pub(crate) const fn is_on_cuda(version: c_int) -> bool {
-    version < 1_000_000
-}
-
-/// What a runtime without any device says: 100 since HIP 6, 101 before. The same 101 from a call
-/// that names a device would be about that one.
+/// Returns `true` for the code of a runtime without any device: 100 since HIP 6, and 101 before. From a call that
+/// names a device, 101 would be about that device.
 pub(super) const fn is_no_device(code: HipCode) -> bool {
     matches!(code, HipCode::NO_DEVICE | HipCode::INVALID_DEVICE)
 }
 
-/// Returns `true` if the user has named the library, so that no other can be meant.
+/// Returns `true` if the user named the library, so that no other is used.
 pub(super) fn is_named() -> bool {
     env::var_os(SPEC.variable).is_some_and(|name| !name.is_empty())
 }
 
 /// Finds the library and starts the runtime.
 pub(super) fn load() -> Result<Found, HipError> {
-    // SAFETY: a file of these names is AMD's runtime, and so is an object that exports all of its
-    // functions. Whoever sets the variable answers for the file that it names.
+    // SAFETY: a file with one of these names is AMD's runtime, and so is an object that exports all of its functions.
+    // The user who sets the variable promises the same of its file.
     let FoundLibrary { library: opened, file, origin } =
         unsafe { SPEC.find() }.map_err(not_found)?;
     let library: Arc<str> = file.into();
@@ -122,19 +112,19 @@ pub(super) fn load() -> Result<Found, HipError> {
             Ok(Found { opened, library, source: Source::Found(origin), version, symbols })
         }
         Err(error) => {
-            // Not closed: the runtime may have started threads of its own, and has handlers for the
-            // end of threads and of the process.
+            // Not closed: the runtime may have started threads, and has registered functions for the end of threads
+            // and of the process.
             std::mem::forget(opened);
             Err(error)
         }
     }
 }
 
-/// Finds the functions and starts the runtime. Returns its version, too.
+/// Resolves the functions and starts the runtime. Returns its version and the functions.
 fn resolve(opened: &Library, library: &Arc<str>) -> Result<(c_int, Symbols), HipError> {
     let missing = |symbol| HipError::SymbolNotFound { symbol, library: Arc::clone(library) };
-    // First, since an old runtime lacks other functions, and its age is what the user has to know.
-    // SAFETY: that is the function's signature, and the library is open.
+    // The version is checked first: an old runtime lacks functions, and the error has to name its age.
+    // SAFETY: the type is the function's signature, and the library is open.
     let get_version: GetVersion =
         unsafe { find(opened, VERSION) }.ok_or_else(|| missing(VERSION))?;
     let version = version(get_version, library)?;
@@ -152,7 +142,7 @@ fn not_found(error: NotFound) -> HipError {
     }
 }
 
-/// Returns `true` if a later attempt to start can end otherwise.
+/// Returns `true` if a later attempt to start can succeed.
 pub(super) fn can_pass(error: &HipError) -> bool {
     !matches!(
         error,
@@ -160,7 +150,7 @@ pub(super) fn can_pass(error: &HipError) -> bool {
     )
 }
 
-/// The functions that hip-sys has linked the program with.
+/// Starts the runtime with the functions that hip-sys has linked the program with.
 #[cfg(feature = "hip-sys")]
 pub(super) fn linked() -> Result<Found, HipError> {
     let (program, symbols) = linked_symbols();
@@ -176,14 +166,14 @@ pub(super) fn linked() -> Result<Found, HipError> {
 
 #[cfg(feature = "hip-sys")]
 fn linked_symbols() -> (Library, Symbols) {
-    // Where what is linked is found, as is all that the program itself has.
+    // The program itself, in which linked functions are found.
     let program = libloading::os::unix::Library::this().into();
     let symbols = Symbols::linked(&program);
     (program, symbols)
 }
 
-/// Whether these are the functions of the library that the program is linked with: the run-time
-/// loader may have found the same.
+/// Returns `true` if these functions are those that the program is linked with. The search may have found the same
+/// library.
 #[cfg(feature = "hip-sys")]
 pub(super) fn is_linked(symbols: &Symbols) -> bool {
     std::ptr::fn_addr_eq(symbols.event_record, linked_symbols().1.event_record)
@@ -191,11 +181,11 @@ pub(super) fn is_linked(symbols: &Symbols) -> bool {
 
 fn version(get_version: GetVersion, library: &Arc<str>) -> Result<c_int, HipError> {
     let mut version = 0;
-    // SAFETY: `version` is a valid out-pointer; the call needs no initialisation.
+    // SAFETY: `&mut version` is a valid out-pointer. The call needs no initialization.
     let code = unsafe { get_version(&mut version) };
     let library = || Arc::clone(library);
     if is_no_device(code) {
-        // HIP up to 5 starts itself for this call, and says nothing else without a device.
+        // HIP up to 5 starts itself for this call, and returns this code without a device.
         return Err(HipError::NoDevice { library: library(), version });
     }
     if code != HipCode::SUCCESS {
@@ -211,12 +201,12 @@ fn version(get_version: GetVersion, library: &Arc<str>) -> Result<c_int, HipErro
 }
 
 fn start(symbols: &Symbols, version: c_int, library: &Arc<str>) -> Result<(), HipError> {
-    // SAFETY: flags must be 0, and are.
+    // SAFETY: the flags are 0, as required.
     let code = unsafe { (symbols.init)(0) };
     check_start(code, "hipInit", version, library)
 }
 
-/// Returns an error unless `code`, an answer to a call of the start, is success.
+/// Returns an error unless `code`, the result of a call during the start, is success.
 pub(super) fn check_start(
     code: HipCode,
     function: &'static str,

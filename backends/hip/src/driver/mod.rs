@@ -1,16 +1,18 @@
-//! The HIP runtime, as far as this crate calls it: loaded at the first call, never closed.
+//! The HIP runtime: [`Driver`], loaded at the first call and never closed.
 
 #[cfg(feature = "hip-sys")]
 mod abi;
 mod advice;
 pub(crate) mod capture;
+mod capture_mode;
 pub(crate) mod code;
 mod current;
 mod load;
 pub(crate) mod process_state;
+mod quirks;
 pub(crate) mod symbols;
 
-use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int};
 use std::sync::Arc;
 
 use gpu_stream_core::{BackendKind, ContractError, Error as _, ErrorKind};
@@ -20,74 +22,45 @@ use gpu_stream_driver_common::library::Watch;
 use libloading::Library;
 
 pub(crate) use self::advice::on_start;
+pub(crate) use self::capture_mode::CaptureModeGuard;
 use self::code::HipCode;
 pub(crate) use self::current::{DeviceGuard, current};
 use self::load::Source;
-pub(crate) use self::load::is_on_cuda;
+use self::quirks::Quirks;
+pub(crate) use self::quirks::is_on_cuda;
 use self::symbols::{DeviceHandle, Optional, Ptr, Symbols};
 use crate::pool::{Events, ScratchEvents};
 use crate::{HipError, thread_exit};
 
-/// The runtime of the process.
+/// The HIP runtime of the process.
 pub(crate) struct Driver {
     pub(crate) symbols: Symbols,
     /// The library's file.
     pub(crate) library: Arc<str>,
     source: Source,
     opened: Library,
-    /// The user has named the library.
+    /// Set if the user named the library.
     is_named: bool,
     watch: Watch,
-    /// 70253211 is 7.2.53211.
+    /// The version number: 70253211 is 7.2.53211.
     pub(crate) version: i32,
-    /// A flag for events: [`RELEASE_TO_SYSTEM`], where HIP has it.
-    pub(crate) release: c_uint,
-    /// Which functions need the thread's capture mode to be relaxed.
-    pub(crate) unsafe_calls: capture::UnsafeCalls,
-    /// Whether a query of an event breaks the capture of the stream that the event was recorded on,
-    /// also if that was before the capture. So it does in 6.4; not in 5.7, and not in 7.2.
-    pub(crate) query_breaks_captures: bool,
-    /// Whether a capture goes on to have an event that was recorded in it and is destroyed. It
-    /// writes to it when it ends: up to 5.4.
-    pub(crate) captures_keep_destroyed: bool,
-    /// Whether a wait for an event that was recorded in a capture, and outside since, draws the
-    /// waiter into that capture while it goes on: up to 5.6.
-    pub(crate) captures_keep_recorded: bool,
-    /// Whether `hipStreamDestroy` waits for the hardware queue, also if the stream is idle and another
-    /// one that shares the queue is held back: in 5.7.
-    pub(crate) destroy_waits: bool,
-    /// Whether `hipStreamIsCapturing` and `hipStreamQuery` follow the handle of a stream that is gone: from
-    /// HIP 7 on. `hipStreamGetDevice` looks it up in every version.
-    pub(crate) follows_stale: bool,
-    /// Whether a wait inside of one capture adds nodes to the waiting stream's, and gives the runtime no
-    /// event: from 5.7 on, where some shapes of such waits end the process.
-    pub(crate) adds_dependencies: bool,
-    /// Whether interprocess events keep the contract: on no version of AMD's that was tried. In 7.2 they
-    /// wait well, but to destroy one blocks until all work of the device is done. In 5.7 and 6.4 one that
-    /// is recorded behind work counts as done at once, for questions and for waits; in 5.2 a wait
-    /// for one blocks the calling thread, and to destroy one ends the process.
-    interprocess: bool,
-    /// By ordinal.
+    /// How this version differs from others.
+    pub(crate) quirks: Quirks,
+    /// The devices, by ordinal.
     pub(crate) devices: Vec<DeviceState>,
 }
 
-/// What is known of one device.
+/// The state of one device.
 pub(crate) struct DeviceState {
     handle: DeviceHandle,
-    /// Events of this device that nobody uses at the moment. None was recorded in a capture.
+    /// Unused events of this device. None of them was recorded in a capture.
     pub(crate) events: Events,
     pub(crate) scratch_events: ScratchEvents,
 }
 
-/// `hipEventReleaseToSystem`: what stands before the record is visible to the host when the event is
-/// done, also in memory that is not coherent. HIP's documents promise less of an event without it.
-/// On HIP's NVIDIA platform, where it always is so, there is no such flag.
-const RELEASE_TO_SYSTEM: c_uint = 0x8000_0000;
-
 static DRIVER: RetryCell<Driver, HipError> = RetryCell::new();
 
-/// Returns the runtime, which the first call that succeeds starts. A failure that can pass is not
-/// kept.
+/// Returns the runtime. The first successful call starts it. A temporary failure is not stored.
 #[inline]
 pub(crate) fn driver() -> Result<&'static Driver, HipError> {
     match process_state::loaded() {
@@ -98,7 +71,7 @@ pub(crate) fn driver() -> Result<&'static Driver, HipError> {
 
 #[cold]
 fn first_driver(load: fn() -> Result<load::Found, HipError>) -> Result<&'static Driver, HipError> {
-    process_state::refuse()?;
+    process_state::ensure_callable()?;
     process_state::watch_forks();
     let driver = DRIVER.get_or_try(|| Driver::new(load()?), load::can_pass)?;
     process_state::started(driver);
@@ -106,14 +79,14 @@ fn first_driver(load: fn() -> Result<load::Found, HipError>) -> Result<&'static 
     Ok(driver)
 }
 
-/// The runtime, if a call has loaded it already, and it may be called.
+/// Returns the runtime, if an earlier call loaded it, and it may be called.
 #[inline]
 pub(crate) fn loaded() -> Option<&'static Driver> {
     process_state::loaded()
 }
 
-/// As [`driver`], with the functions that the program was linked with, if no call was made before.
-/// Whether they are those that are used.
+/// Starts the runtime with the functions that the program was linked with, unless it is started. Returns `true` if
+/// those functions are in use.
 #[cfg(feature = "hip-sys")]
 pub(crate) fn use_linked() -> Result<bool, HipError> {
     let driver = first_driver(load::linked)?;
@@ -123,7 +96,6 @@ pub(crate) fn use_linked() -> Result<bool, HipError> {
 impl Driver {
     fn new(found: load::Found) -> Result<Self, HipError> {
         let load::Found { opened, library, source, version, symbols } = found;
-        let release = if is_on_cuda(version) { 0 } else { RELEASE_TO_SYSTEM };
         let mut driver = Driver {
             symbols,
             library,
@@ -132,15 +104,7 @@ impl Driver {
             is_named: load::is_named(),
             watch: Watch::default(),
             version,
-            release,
-            unsafe_calls: capture::UnsafeCalls::of(version),
-            query_breaks_captures: (60_000_000..70_200_000).contains(&version),
-            captures_keep_destroyed: version < 50_500_000 && !is_on_cuda(version),
-            captures_keep_recorded: version < 50_700_000 && !is_on_cuda(version),
-            destroy_waits: (50_700_000..60_000_000).contains(&version),
-            follows_stale: version >= 70_000_000,
-            adds_dependencies: version >= 50_700_000 && !is_on_cuda(version),
-            interprocess: is_on_cuda(version) && !cfg!(windows),
+            quirks: Quirks::of(version),
             devices: Vec::new(),
         };
         match driver.find_devices() {
@@ -156,7 +120,7 @@ impl Driver {
     fn find_devices(&mut self) -> Result<(), HipError> {
         #[cfg(feature = "hip-sys")]
         if self.source == Source::Linked {
-            // Of those that are found, one was chosen among all.
+            // A search checks that there is one runtime, and linked functions skip the search.
             self.check_only_runtime("interop::use_linked")?;
         }
         let (library, version) = (&self.library, self.version);
@@ -190,29 +154,29 @@ impl Driver {
         Ok(())
     }
 
-    /// Returns an error if the process has loaded another runtime, whose handles could be meant.
+    /// Returns an error if the process has loaded another runtime: a handle may belong to that one.
     ///
-    /// For handles 0, 1 and 2, which exist in every runtime, and for a handle that this runtime
-    /// refuses. The file that `GPU_STREAM_HIP_LIBRARY` names is what the user has decided for.
+    /// Called for handles 0, 1 and 2, which exist in each runtime, and for a handle that this runtime refuses. If
+    /// `GPU_STREAM_HIP_LIBRARY` names the file, the user has decided, and there is no error.
     #[inline]
     pub(crate) fn check_only_runtime(&self, operation: &'static str) -> Result<(), HipError> {
         if self.is_named {
             return Ok(());
         }
-        let ours_at = self.symbols.init as usize;
-        match self.watch.others(&load::SPEC, &self.opened, ours_at) {
+        let address = self.symbols.init as usize;
+        match self.watch.others(&load::SPEC, &self.opened, address) {
             None => Ok(()),
             Some(files) => Err(HipError::AmbiguousLibrary { operation, files: files.into() }),
         }
     }
 
-    /// What a report should say of the runtime beside its version.
+    /// Returns the facts about the runtime that a report lists beside its version.
     pub(crate) fn details(
         &'static self,
         operation: &'static str,
     ) -> Result<Vec<(&'static str, String)>, HipError> {
         let mut details = vec![("number", self.version.to_string())];
-        // The same as `BackendInfo::library`, for programs that read it here.
+        // Equals `BackendInfo::library`, for programs that read the details.
         details.push(("file", self.library.to_string()));
         details.push(("found", self.source.to_string()));
         let missing = self.symbols.missing();
@@ -226,18 +190,18 @@ impl Driver {
         Ok(details)
     }
 
-    /// Returns the functions that are there and answer "not supported", as far as a call can tell that
-    /// makes nothing and is safe beside captures.
+    /// Returns the functions that are present and answer "not supported". Checks only those whose calls create
+    /// nothing and are safe beside captures.
     fn unsupported(&'static self, operation: &'static str) -> Result<Vec<&'static str>, HipError> {
         let mut unsupported = Vec::new();
         let symbols = &self.symbols;
-        let relaxed = capture::CaptureModeGuard::enter_if(true, self, operation)?;
+        let relaxed = CaptureModeGuard::enter_if(true, self, operation)?;
         if symbols.exchange_capture_mode.function.is_some() && !relaxed.is_set() {
             unsupported.push(symbols.exchange_capture_mode.name);
         }
         if let Some(ask) = symbols.stream_device.function {
             let (mut number, name) = (0, symbols.stream_device.name);
-            // SAFETY: handle 0 is always there; `number` is a valid out-pointer.
+            // SAFETY: handle 0 is always valid. `&mut number` is a valid out-pointer.
             match unsafe { ask(std::ptr::null_mut(), &mut number) } {
                 HipCode::NOT_SUPPORTED => {
                     self.discard(HipCode::NOT_SUPPORTED);
@@ -249,51 +213,50 @@ impl Driver {
         Ok(unsupported)
     }
 
-    /// An error where interprocess events do not mean what they should.
+    /// Returns an error if interprocess events do not keep the contract on this runtime.
     pub(crate) fn require_interprocess(&self, operation: &'static str) -> Result<(), HipError> {
-        if self.interprocess {
+        if self.quirks.interprocess {
             return Ok(());
         }
         let reason = if cfg!(windows) {
-            "on Windows an interprocess event of HIP does not wait for the work in front of it; use an event of one process"
+            "on Windows an interprocess event of HIP does not wait for earlier work; use an event of one process"
         } else {
-            "on AMD's runtime an interprocess event does not wait for the work in front of it (up to HIP 6.4), or its drop \
-             blocks until all work of the device is done (7.2); use an event of one process, and tell the other by other means"
+            "on AMD's runtime an interprocess event does not wait for earlier work (up to HIP 6.4), or its drop blocks until \
+             all work of the device is done (7.2); use an event of one process, and notify the other process by other means"
         };
         Err(ContractError::Unsupported { operation, backend: BackendKind::Hip, reason }.into())
     }
 
-    /// How many devices there are.
+    /// Returns the number of devices.
     pub(crate) fn count(&self) -> u32 {
         u32::try_from(self.devices.len()).unwrap_or(u32::MAX)
     }
 
-    /// What is known of a device.
+    /// Returns the state of a device. `None` if there is no such device.
     #[inline]
     pub(crate) fn device_state(&self, ordinal: u32) -> Option<&DeviceState> {
         self.devices.get(ordinal as usize)
     }
 
-    /// The events of a device that nobody uses.
+    /// Returns the pool of a device's events. `None` if there is no such device.
     #[inline]
     pub(crate) fn events(&self, ordinal: u32) -> Option<&Events> {
         Some(&self.device_state(ordinal)?.events)
     }
 
-    /// What the runtime calls a device.
+    /// Returns the runtime's name of a device.
     pub(crate) fn name(&'static self, entry: &DeviceState) -> Result<String, HipError> {
         let mut name: [c_char; 256] = [0; 256];
-        // SAFETY: `name` has room for 256 characters, of which the runtime uses one for the zero at
-        // the end.
+        // SAFETY: `name` has room for 256 characters, including the final zero.
         let code = unsafe { (self.symbols.device_name)(name.as_mut_ptr(), 256, entry.handle) };
         self.check(code, "Backend::probe", "hipDeviceGetName")?;
         name[255] = 0;
-        // SAFETY: the array ends with a zero.
+        // SAFETY: the last character is zero.
         let name = unsafe { CStr::from_ptr(name.as_ptr()) };
         Ok(name.to_string_lossy().into_owned())
     }
 
-    /// An error unless `code`, the answer of the call that was just made, is success.
+    /// Returns an error unless `code`, the result of the last call, is success. Clears the thread's last error.
     #[inline]
     pub(crate) fn check(
         &self,
@@ -308,7 +271,7 @@ impl Driver {
         Err(HipError::Driver { operation, function, code })
     }
 
-    /// As [`check`](Self::check), for an answer that nobody is told.
+    /// Drops `code`, the result of the last call. Clears the thread's last error if it is no success.
     #[inline]
     pub(crate) fn discard(&self, code: HipCode) {
         if code != HipCode::SUCCESS {
@@ -316,54 +279,53 @@ impl Driver {
         }
     }
 
-    /// Takes the answer of the call that was just made, an error or a mere "not ready", out of the
-    /// thread's last error again. To be called for each answer that is not success, before another
-    /// call.
+    /// Removes `code`, the result of the last call, from the thread's last error. Called for each code but success,
+    /// also for "not ready", before any other call.
     ///
-    /// After a call that succeeds there is nothing to take: it leaves the last error as it was (from
-    /// HIP 7 on, and on HIP's NVIDIA platform) or replaces it with success (up to HIP 6, where an
-    /// error that the caller has not fetched is lost with the next call of anybody, and cannot be
-    /// put back). So no call needs a look beforehand. A call that fails replaces what was there in
-    /// each version.
+    /// A successful call needs no cleanup. HIP 7 and HIP's NVIDIA platform leave the last error unchanged. HIP 6 and
+    /// older reset it to success: there, an error that the caller did not fetch is lost with the next call of any
+    /// library, and cannot be restored. A failed call replaces the last error in each version.
     #[cold]
     pub(crate) fn clear_last_error(&self, code: HipCode) {
         let symbols = &self.symbols;
-        // SAFETY: neither takes anything.
+        // SAFETY: the functions take no arguments.
         unsafe {
-            // Another code: a "not ready" that did not stay, as from HIP 7 on, where what is there
-            // is the caller's.
+            // Another code is the caller's: from HIP 7 on, "not ready" is not stored.
             if (symbols.peek_error)() == code {
                 (symbols.last_error)();
             }
         }
     }
 
-    /// Returns an error if the runtime does not know an explicit stream any more, which a reset of the
-    /// device has freed, and would follow its handle all the same.
+    /// Returns an error if a reset of the device has freed an explicit stream, on versions that would follow its
+    /// handle.
     ///
     /// # Safety
-    /// `stream` was alive when it was last used; only a reset has destroyed it since.
+    /// - `stream` was alive when it was last used; only a reset has destroyed it since.
     pub(crate) unsafe fn ensure_known(
         &'static self,
         stream: Ptr,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if !self.follows_stale || self.symbols.stream_device.function.is_none() {
+        if !self.quirks.follows_stale || self.symbols.stream_device.function.is_none() {
             return Ok(());
         }
-        let _relaxed = capture::CaptureModeGuard::enter(self, operation)?;
-        // SAFETY: the runtime looks the handle up in its list of streams.
+        let _relaxed = CaptureModeGuard::enter(self, operation)?;
+        // SAFETY: the runtime looks the handle up in its list of streams, so it need not be live.
         match unsafe { self.device_of(stream, operation) } {
             Err(error) if error.kind() == ErrorKind::InvalidHandle => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// The ordinal of the device that an explicit stream belongs to, or what the runtime says
-    /// instead.
+    /// Returns the ordinal of an explicit stream's device.
+    ///
+    /// # Errors
+    /// [`InvalidHandle`](ErrorKind::InvalidHandle) if the runtime does not know the handle, and any other error of
+    /// the runtime.
     ///
     /// # Safety
-    /// `stream` is alive.
+    /// - `stream` is alive, or the runtime looks the handle up.
     pub(crate) unsafe fn device_of(
         &self,
         stream: Ptr,
@@ -372,8 +334,7 @@ impl Driver {
         let symbols = &self.symbols;
         if let Some(ask) = symbols.stream_device.function {
             let mut device = -1;
-            // SAFETY: the caller promises that the stream is alive; `device` is a place for the
-            // number.
+            // SAFETY: `stream` is live, or is looked up (caller contract). `&mut device` is a valid out-pointer.
             let code = unsafe { ask(stream, &mut device) };
             if code == HipCode::SUCCESS {
                 return Ok(device);
@@ -382,20 +343,20 @@ impl Driver {
             if code.kind() == ErrorKind::InvalidHandle {
                 return Err(dead(stream, operation));
             }
-            // One that is there and does nothing is as good as missing.
+            // A function that is present and does nothing counts as missing.
             if code != HipCode::NOT_SUPPORTED {
                 let function = symbols.stream_device.name;
                 return Err(HipError::Driver { operation, function, code });
             }
         }
         let ask = require(symbols.stream_device_id, operation)?;
-        // SAFETY: as above.
+        // SAFETY: `stream` is live, or is looked up (caller contract).
         let device = unsafe { ask(stream) };
         if device < 0 { Err(dead(stream, operation)) } else { Ok(device) }
     }
 }
 
-/// Returns the error for a handle that the runtime refuses. It can be the handle of another runtime.
+/// Returns the error for a handle that the runtime refuses. The handle may belong to another runtime.
 #[cold]
 pub(crate) fn dead(stream: Ptr, operation: &'static str) -> HipError {
     if let Some(driver) = loaded()
@@ -406,13 +367,13 @@ pub(crate) fn dead(stream: Ptr, operation: &'static str) -> HipError {
     let reason = if stream.addr() <= 2 {
         "is a default stream, and this runtime refuses it; use a stream of `Backend::new_stream`, or another runtime"
     } else {
-        "is no stream that is alive, says the runtime: it was destroyed, or its device was reset; hand in a stream of this \
-         process that is alive"
+        "is not a live stream (reported by the HIP runtime): it was destroyed, or its device was reset; pass a stream of this \
+         process that has not been destroyed"
     };
     ContractError::InvalidHandle { operation, bits: stream.addr(), reason }.into()
 }
 
-/// The function, or an error that says since which runtime it is there.
+/// Returns the function. Without it, returns an error that names the first version that has it.
 pub(crate) fn require<F: Copy>(
     optional: Optional<F>,
     operation: &'static str,

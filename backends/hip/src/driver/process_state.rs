@@ -1,11 +1,11 @@
-//! Whether this process may call the runtime: not the child of a fork, and not when the process has
-//! come so far in its end that the runtime's own end is next.
+//! Whether this process may call the runtime: not in the child of a fork, and not late in the process's exit.
 //!
-//! The runtime cannot be used in a child whose parent had started it, and locks of the parent's other
-//! threads are held there for ever. And at the end of the process it takes itself down, by functions
-//! that were registered before ours; who calls it after that, or is inside, crashes. So there is no
-//! runtime from then on: [`driver`](super::driver) is an error, and what is dropped is left alone. A
-//! call pays nothing for it, since it looks for the runtime anyway.
+//! The runtime cannot be used in a child whose parent had started it, and locks of the parent's other threads stay
+//! held there. At the end of the process the runtime shuts itself down, by functions that were registered before
+//! those of this module. A thread that calls it after that, or is inside, crashes. So from then on there is no
+//! runtime:
+//! [`driver`](super::driver) is an error, and a drop leaves its handle alone. This costs a call nothing, since each
+//! call loads the pointer to the runtime anyway.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use std::{
@@ -19,33 +19,33 @@ use gpu_stream_core::{BackendKind, ContractError};
 
 use super::Driver;
 
-/// The runtime, from its start on; null when it must not be called any more.
+/// The runtime, from its start on. Null when it must not be called any more.
 static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(std::ptr::null_mut());
 /// [`RUNNING`], [`FORKED`] or [`ENDING`].
 static PROCESS_STATE: AtomicU8 = AtomicU8::new(RUNNING);
-/// How many threads that wait for work ask the runtime right now.
+/// The number of threads that poll the runtime at the moment, in a wait for work.
 static ACTIVE_POLLS: AtomicUsize = AtomicUsize::new(0);
 
-/// See [`end`].
+/// How long [`end`] sleeps for calls that are not counted.
 #[cfg(unix)]
 const GRACE: std::time::Duration = std::time::Duration::from_millis(5);
 
-/// How long `exit` waits at most: [`end`] for threads that ask, and the end of its thread for calls with
-/// events of the thread's own stream.
-pub(crate) const LIMIT: std::time::Duration = std::time::Duration::from_millis(100);
+/// The longest wait in `exit`: of [`end`] for threads that poll, and of the thread's end for calls with events of the
+/// thread's default stream.
+pub(crate) const EXIT_LIMIT: std::time::Duration = std::time::Duration::from_millis(100);
 
 const RUNNING: u8 = 0;
 const FORKED: u8 = 1;
 const ENDING: u8 = 2;
 
-/// The runtime, if it was started and may be called.
+/// Returns the runtime, if it was started and may be called.
 #[inline]
 pub(super) fn loaded() -> Option<&'static Driver> {
-    // SAFETY: it is null, or was made of a `&'static Driver`.
+    // SAFETY: the pointer is null, or is from a `&'static Driver`.
     unsafe { DRIVER.load(Ordering::Acquire).as_ref() }
 }
 
-/// From here on it is there for everybody. A second time does nothing.
+/// Publishes the runtime to all threads. Does nothing the second time.
 pub(super) fn started(driver: &'static Driver) {
     static STARTED: AtomicBool = AtomicBool::new(false);
     if STARTED.swap(true, Ordering::SeqCst) {
@@ -53,15 +53,15 @@ pub(super) fn started(driver: &'static Driver) {
     }
     DRIVER.store(std::ptr::from_ref(driver).cast_mut(), Ordering::Release);
     #[cfg(unix)]
-    // SAFETY: the function lives as long as this library, and does not unwind. If there is no memory
-    // for it, calls go on to the very end; there is nothing better to do.
+    // SAFETY: `end` exists as long as this library, and does not unwind. Without memory for the registration, calls
+    // go on to the very end; there is nothing better to do.
     unsafe {
         libc::atexit(end)
     };
 }
 
-/// An error if the runtime must not be called any more.
-pub(super) fn refuse() -> Result<(), ContractError> {
+/// Returns an error if the runtime must not be called any more.
+pub(super) fn ensure_callable() -> Result<(), ContractError> {
     let backend = BackendKind::Hip;
     match PROCESS_STATE.load(Ordering::SeqCst) {
         FORKED => Err(ContractError::ProcessForked { backend }),
@@ -70,10 +70,10 @@ pub(super) fn refuse() -> Result<(), ContractError> {
     }
 }
 
-/// Has forks noticed from now on. Before the runtime is started.
+/// Registers a hook that detects forks. Called before the runtime's start.
 pub(super) fn watch_forks() {
-    static WATCHED: AtomicBool = AtomicBool::new(false);
-    if WATCHED.swap(true, Ordering::SeqCst) {
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if REGISTERED.swap(true, Ordering::SeqCst) {
         return;
     }
     #[cfg(unix)]
@@ -82,22 +82,25 @@ pub(super) fn watch_forks() {
             PROCESS_STATE.store(FORKED, Ordering::SeqCst);
             DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
         }
-        // SAFETY: the function only stores to statics, and lives as long as this library. If there is
-        // no memory for it, a child is not told from its parent; there is nothing better to do.
+        // SAFETY: `in_child` only stores to statics, and exists as long as this library. Without memory for the
+        // registration, a child is not detected; there is nothing better to do.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     }
 }
 
-/// A thread that waits for work and asks for it again and again: while this lives, the process does
-/// not come to the runtime's end.
+/// A poll of the runtime. While it exists, the exit of the process does not reach the runtime's end.
 pub(crate) struct PollGuard(());
 
-/// An error if the runtime must not be called any more.
+/// Begins a poll. Returns an error if the runtime must not be called any more.
 pub(crate) fn begin_poll() -> Result<PollGuard, ContractError> {
     ACTIVE_POLLS.fetch_add(1, Ordering::SeqCst);
-    let asking = PollGuard(());
-    // Either we see that the end has begun, or it sees us.
-    if DRIVER.load(Ordering::SeqCst).is_null() { refuse().map(|()| asking) } else { Ok(asking) }
+    let guard = PollGuard(());
+    // Either this load sees that the exit has begun, or the exit sees this poll.
+    if DRIVER.load(Ordering::SeqCst).is_null() {
+        ensure_callable().map(|()| guard)
+    } else {
+        Ok(guard)
+    }
 }
 
 impl Drop for PollGuard {
@@ -106,28 +109,27 @@ impl Drop for PollGuard {
     }
 }
 
-/// Returns `true` if the calling thread is inside `exit`. It runs the destructors of its thread-local
-/// variables there, before the functions of `atexit`, and nothing else tells that from the thread's own
-/// end. Also returns `false` if the stack cannot be read.
+/// Returns `true` if the calling thread is inside `exit`. Also returns `false` if the stack cannot be read.
 ///
-/// Takes some time: it walks the stack.
+/// `exit` runs the destructors of the thread's thread-local variables, before the functions of `atexit`. Only the
+/// stack tells that from the thread's own end. Reading it takes time.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn is_in_exit() -> bool {
     let mut frames = [std::ptr::null_mut(); 64];
-    // SAFETY: `frames` has room for as many addresses as are asked for.
+    // SAFETY: `frames` has room for the number of addresses that is passed.
     let count = unsafe { libc::backtrace(frames.as_mut_ptr(), frames.len() as c_int) };
     let count = usize::try_from(count).unwrap_or(0);
     frames.iter().take(count).any(|frame| {
         let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-        // The address is behind the call, which may be the last instruction of a function.
+        // The return address is after the call, which may be the last instruction of a function.
         let call = frame.wrapping_byte_sub(1);
-        // SAFETY: takes any address; `info` is a valid out-pointer.
+        // SAFETY: the function takes any address. `info.as_mut_ptr()` is a valid out-pointer.
         if unsafe { libc::dladdr(call, info.as_mut_ptr()) } == 0 {
             return false;
         }
-        // SAFETY: `dladdr` has written it, and all zeros are a valid value.
+        // SAFETY: `info` is initialized: with zeros, which are a valid value, and then by `dladdr`.
         let name = unsafe { info.assume_init() }.dli_sname;
-        // SAFETY: the name is null or a C string of a library whose code is on the stack.
+        // SAFETY: the name is null, or a C string of a library whose code is on the stack.
         !name.is_null() && unsafe { CStr::from_ptr(name) } == c"exit"
     })
 }
@@ -137,7 +139,7 @@ pub(crate) fn is_in_exit() -> bool {
     false
 }
 
-/// Called by the C library when the process ends, before what the runtime has registered.
+/// Ends all calls of the runtime. The C library calls this in `exit`, before the runtime's own functions.
 #[cfg(unix)]
 extern "C" fn end() {
     if PROCESS_STATE.load(Ordering::SeqCst) == FORKED {
@@ -145,14 +147,14 @@ extern "C" fn end() {
     }
     PROCESS_STATE.store(ENDING, Ordering::SeqCst);
     DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
-    // A question that meets another thread's blocked record of a handle that was given out waits for it
-    // inside the runtime: so there is a limit.
+    // A query blocks inside the runtime if another thread's record of the same fixed handle blocks. So the wait has a
+    // limit.
     let begin = std::time::Instant::now();
-    while ACTIVE_POLLS.load(Ordering::SeqCst) > 0 && begin.elapsed() < LIMIT {
+    while ACTIVE_POLLS.load(Ordering::SeqCst) > 0 && begin.elapsed() < EXIT_LIMIT {
         std::thread::yield_now();
     }
-    // Threads that are in any other call right now are not counted, which would cost every call. They
-    // are out in some microseconds, and so is what the runtime does on threads of its own behind work
-    // that has just ended. HIP 7.2 crashed at every third end without this.
+    // Threads in other calls are not counted, which would cost each call time. They return within microseconds, and
+    // so do the runtime's own threads after work that has just ended. Without this sleep HIP 7.2 crashed at every
+    // third exit.
     std::thread::sleep(GRACE);
 }

@@ -1,7 +1,6 @@
-//! The functions of the runtime that this crate calls, and nothing more of it.
+//! The functions of the runtime that this crate calls: [`Symbols`].
 //!
-//! Types are those of `hip_runtime_api.h`, with every handle a bare pointer and every code an
-//! integer.
+//! Types are those of `hip_runtime_api.h`, with each handle a bare pointer and each code an integer.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
@@ -18,8 +17,7 @@ pub(crate) type DeviceHandle = c_int;
 /// `hipHostFn_t`.
 pub(crate) type HostFn = unsafe extern "C" fn(*mut c_void);
 
-/// `hipStreamCallback_t`. The code is what older runtimes pass for the state of the stream, and
-/// is success whatever happened.
+/// `hipStreamCallback_t`. The code is meant as the state of the stream, and is success in each case.
 pub(crate) type StreamCallback = unsafe extern "C" fn(Ptr, HipCode, *mut c_void);
 
 /// `hipIpcEventHandle_t`, which is passed by value.
@@ -29,7 +27,7 @@ pub(crate) struct IpcHandle {
     pub(crate) reserved: [u8; 64],
 }
 
-/// A function that some runtimes lack: how it is called, and since which HIP version it is there.
+/// A function that some runtimes lack, its name, and the first HIP version that has it.
 #[derive(Clone, Copy)]
 pub(crate) struct Optional<F> {
     pub(crate) function: Option<F>,
@@ -48,27 +46,30 @@ macro_rules! symbols {
         }
 
         impl Symbols {
-            /// All of them, or the name of the first required one that is not there.
+            /// Resolves all functions.
+            ///
+            /// # Errors
+            /// The name of the first required function that is missing.
             pub(crate) fn resolve(library: &Library) -> Result<Self, &'static str> {
                 Ok(Symbols {
                     $($required: {
                         type Function = unsafe extern "C" fn($($argument),*) -> $answer;
-                        // SAFETY: the runtime's function of this name has this signature, in every
-                        // version of it; the pointer is used while the library is loaded, which is
-                        // for ever.
+                        // SAFETY: the runtime's function of this name has this signature in each version. The
+                        // library is never closed.
                         unsafe { find::<Function>(library, stringify!($name)) }.ok_or(stringify!($name))?
                     },)*
                     $($optional: {
                         type Function = unsafe extern "C" fn($($of_optional),*) -> $optional_answer;
-                        // SAFETY: as above.
+                        // SAFETY: the runtime's function of this name has this signature in each version. The
+                        // library is never closed.
                         let function = unsafe { find::<Function>(library, stringify!($optional_name)) };
                         Optional { function, name: stringify!($optional_name), since: $since }
                     },)*
                 })
             }
 
-            /// Those that hip-sys links, and the optional ones from `others`: a program that names
-            /// one which its runtime lacks does not link.
+            /// Collects the required functions that hip-sys links, and resolves the optional ones in `others`. A
+            /// program that linked an optional function would not link with a runtime that lacks it.
             #[cfg(feature = "hip-sys")]
             pub(crate) fn linked(others: &Library) -> Self {
                 use hip_sys::hiprt;
@@ -78,14 +79,15 @@ macro_rules! symbols {
                     ),)*
                     $($optional: {
                         type Function = unsafe extern "C" fn($($of_optional),*) -> $optional_answer;
-                        // SAFETY: as in `resolve`; what is linked is never unloaded.
+                        // SAFETY: the runtime's function of this name has this signature in each version. A
+                        // linked library is never unloaded.
                         let function = unsafe { find::<Function>(others, stringify!($optional_name)) };
                         Optional { function, name: stringify!($optional_name), since: $since }
                     },)*
                 }
             }
 
-            /// The names of those that this runtime lacks.
+            /// Returns the names of the functions that this runtime lacks.
             pub(crate) fn missing(&self) -> Vec<&'static str> {
                 let mut missing = Vec::new();
                 $(if self.$optional.function.is_none() {
@@ -124,12 +126,12 @@ symbols! {
         event_elapsed = hipEventElapsedTime(*mut f32, Ptr, Ptr) -> HipCode;
     }
     optional {
-        // One of the two is there; HIP's NVIDIA platform may have neither.
+        // Each version has one of the two. HIP's NVIDIA platform may have neither.
         stream_device = hipStreamGetDevice "5.6" (Ptr, *mut DeviceHandle) -> HipCode;
         stream_device_id = hipGetStreamDeviceId "4.5" (Ptr) -> c_int;
         launch_host_func = hipLaunchHostFunc "5.3" (Ptr, HostFn, *mut c_void) -> HipCode;
         exchange_capture_mode = hipThreadExchangeStreamCaptureMode "5.1" (*mut c_int) -> HipCode;
-        // For a thread that ends in the capture of its own stream.
+        // For a thread that ends during the capture of its default stream.
         end_capture = hipStreamEndCapture "4.3" (Ptr, *mut Ptr) -> HipCode;
         graph_destroy = hipGraphDestroy "4.3" (Ptr) -> HipCode;
         ipc_event_handle = hipIpcGetEventHandle "4.3" (*mut IpcHandle, Ptr) -> HipCode;
@@ -144,11 +146,11 @@ symbols! {
     }
 }
 
-/// The function with this name.
+/// Returns the function with this name. `None` if the library lacks it.
 ///
 /// # Safety
-/// `F` is the type of a pointer to that function, and is used while the library is loaded.
+/// - `F` is the type of a pointer to that function, and is used while the library is loaded.
 pub(crate) unsafe fn find<F: Copy>(library: &Library, name: &str) -> Option<F> {
-    // SAFETY: the caller promises the type and the time of use.
+    // SAFETY: `F` is the function's type, and is used while the library is loaded (caller contract).
     unsafe { library.get::<F>(name) }.ok().map(|symbol| *symbol)
 }

@@ -1,4 +1,4 @@
-//! Loom runs these in every order that the memory model allows, up to three preemptions.
+//! Loom tests of [`PendingDestroy`], with up to three preemptions.
 //!
 //! `RUSTFLAGS="--cfg gpu_stream_loom" cargo test -p gpu-stream-hip --lib --release`
 
@@ -9,7 +9,7 @@ use loom::thread;
 
 use super::PendingDestroy;
 
-/// Streams, by number: how often each was asked, and how often it was destroyed.
+/// How often each stream was checked, and how often it was destroyed.
 #[derive(Default)]
 struct Model {
     asked: [AtomicUsize; 2],
@@ -17,7 +17,7 @@ struct Model {
 }
 
 impl Model {
-    /// Busy the first time, idle from then on.
+    /// Returns `false` the first time, when the stream is busy. Destroys it after that.
     fn destroy(&self, stream: usize) -> bool {
         let is_idle = self.asked[stream].fetch_add(1, Ordering::Relaxed) > 0;
         if is_idle {
@@ -28,28 +28,27 @@ impl Model {
     }
 }
 
-/// Two threads drop a stream each, which are busy, and look at what is there: each stream is destroyed
-/// once, by whomever, and none is forgotten.
+/// Two threads drop a busy stream each, and reap: each stream is destroyed once, by either thread.
 #[test]
-fn each_is_destroyed_once() {
+fn each_pending_stream_is_destroyed_once() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(|| {
-        let (busy, model) = (Arc::new(PendingDestroy::new()), Arc::new(Model::default()));
-        let part = |mine: usize| {
-            let (busy, model) = (Arc::clone(&busy), Arc::clone(&model));
+        let (pending, model) = (Arc::new(PendingDestroy::new()), Arc::new(Model::default()));
+        let drop_stream = |mine: usize| {
+            let (pending, model) = (Arc::clone(&pending), Arc::clone(&model));
             move || {
                 if !model.destroy(mine) {
-                    busy.put(mine);
+                    pending.push(mine);
                 }
-                busy.clear(|&stream| model.destroy(stream));
+                pending.reap(|&stream| model.destroy(stream));
             }
         };
-        let other = thread::spawn(part(1));
-        part(0)();
-        other.join().expect("the other");
+        let other = thread::spawn(drop_stream(1));
+        drop_stream(0)();
+        other.join().expect("the other thread");
         // A later call destroys what is left.
-        busy.clear(|&stream| model.destroy(stream));
+        pending.reap(|&stream| model.destroy(stream));
         for destroyed in &model.destroyed {
             assert_eq!(destroyed.load(Ordering::Relaxed), 1, "a stream was forgotten");
         }

@@ -1,28 +1,30 @@
-//! Records of a stream.
+//! Records of an event on a stream.
+//!
+//! Fast path: the stream is explicit and not captured. The slow path also serves default streams, captured
+//! streams, and streams whose host functions may have panicked.
 
 use gpu_stream_core::{CaptureStatus, Event as _, Stream as _};
 
 use super::HipStream;
-use crate::driver::Driver;
 use crate::driver::capture::{self, CaptureInfo};
-use crate::driver::driver;
 use crate::driver::symbols::Ptr;
-use crate::event::{On, ReplacedRecord};
-use crate::owned_event::CapturedRecord;
+use crate::driver::{Driver, driver};
+use crate::event::{RecordSource, ReplacedRecord};
+use crate::event_state::CapturedRecord;
 use crate::{HipError, HipEvent};
 
 impl HipStream {
     #[inline]
-    fn on(&self) -> On<'_> {
-        On { stream: self.raw, keeper: &self.keeper, before: None }
+    fn record_source(&self) -> RecordSource<'_> {
+        RecordSource { stream: self.raw, keeper: &self.keeper, before: None }
     }
 
-    /// Returns the capture that the stream is in, if it is in one. Asked behind a record, since a
-    /// capture may have begun after the check before it.
+    /// Returns the capture that the stream is in, to be called after a record: a capture may have begun after
+    /// the check before it.
     #[inline]
     fn capture_id_after_record(&self, driver: &'static Driver) -> Option<CapturedRecord> {
         let raw = self.raw.as_ptr();
-        // SAFETY: the stream is alive, and what a default one needs is current.
+        // SAFETY: `raw` is live: `self` keeps it alive. The caller has set the device of a default stream.
         unsafe { capture::capture_started(driver, raw).then(|| captured(driver, raw)) }
     }
 
@@ -37,16 +39,18 @@ impl HipStream {
             return None;
         }
         let (driver, raw) = (self.try_source_fast()?, self.raw.as_ptr());
-        // SAFETY: the stream is alive, and so is the event, which is of its device.
+        // SAFETY: `raw` is live: `self` keeps it alive. The event is live: `HipEvent::record` keeps its owner. It
+        // belongs to the stream's device.
         let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
         let captured = || self.capture_id_after_record(driver);
         Some(
             event
-                .record(driver, self.on(), operation, record, captured)
+                .record(driver, self.record_source(), operation, record, captured)
                 .map(ReplacedRecord::discard),
         )
     }
 
+    /// Records `event` on any stream, also on a captured one.
     pub(super) fn record_slow(
         &self,
         event: &HipEvent,
@@ -55,13 +59,14 @@ impl HipStream {
         self.device().check_can_record(event.device(), operation)?;
         self.check_fault(operation)?;
         let replaced = self.with_current(operation, |driver, raw| {
-            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+            // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
             let before = unsafe { captured_before(driver, raw, operation) }?;
-            // SAFETY: as above; the event is alive, and of the stream's device.
+            // SAFETY: `raw` is live, for the same reasons. The event is live: `HipEvent::record` keeps its owner.
+            // It belongs to the stream's device.
             let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
             let captured = || self.capture_id_after_record(driver);
-            let on = On { stream: self.raw, keeper: &self.keeper, before: before.as_ref() };
-            event.record(driver, on, operation, record, captured)
+            let source = RecordSource { before: before.as_ref(), ..self.record_source() };
+            event.record(driver, source, operation, record, captured)
         })?;
         replaced.discard();
         Ok(())
@@ -74,34 +79,37 @@ impl HipStream {
         operation: &'static str,
     ) -> Option<Result<HipEvent, HipError>> {
         let (driver, raw) = (self.try_source_fast()?, self.raw.as_ptr());
-        let of = (driver, driver.device_state(self.device)?, self.device);
-        // SAFETY: the stream is alive, and so is the event, which is of its device.
+        let device = (driver, driver.device_state(self.device)?, self.device);
+        // SAFETY: `raw` is live: `self` keeps it alive. The event is live: `HipEvent::recorded` owns it. It belongs
+        // to the stream's device.
         let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
         let captured = || self.capture_id_after_record(driver);
-        Some(HipEvent::recorded(of, self.on(), operation, record, captured))
+        Some(HipEvent::recorded(device, self.record_source(), operation, record, captured))
     }
 
+    /// Records a pooled event on any stream, also on a captured one.
     pub(crate) fn record_event_slow(&self, operation: &'static str) -> Result<HipEvent, HipError> {
         self.check_fault(operation)?;
         let entry = driver()?.device_state(self.device).expect("a stream's device is there");
         self.with_current(operation, |driver, raw| {
-            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+            // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
             let before = unsafe { captured_before(driver, raw, operation) }?;
-            // SAFETY: as above; the event is alive, and of the stream's device.
+            // SAFETY: `raw` is live, for the same reasons. The event is live: `HipEvent::recorded` owns it. It
+            // belongs to the stream's device.
             let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
             let captured = || self.capture_id_after_record(driver);
-            let on = On { stream: self.raw, keeper: &self.keeper, before: before.as_ref() };
-            HipEvent::recorded((driver, entry, self.device), on, operation, record, captured)
+            let source = RecordSource { before: before.as_ref(), ..self.record_source() };
+            HipEvent::recorded((driver, entry, self.device), source, operation, record, captured)
         })
     }
 }
 
-/// Returns what a record in the capture of the stream stands for.
+/// Returns what a record in the stream's capture stands for.
 ///
 /// # Safety
-/// As [`capture::status`].
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
 unsafe fn captured(driver: &'static Driver, stream: Ptr) -> CapturedRecord {
-    // SAFETY: the caller promises the same.
+    // SAFETY: `stream` is live, or its device is current (caller contract).
     match unsafe { capture::info(driver, stream) } {
         Some(CaptureInfo { id, nodes }) => CapturedRecord { id: Some(id), nodes: nodes.into() },
         None => CapturedRecord { id: None, nodes: [].into() },
@@ -111,16 +119,16 @@ unsafe fn captured(driver: &'static Driver, stream: Ptr) -> CapturedRecord {
 /// Returns the capture that the stream is in before a record.
 ///
 /// # Safety
-/// As [`capture::status`].
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
 unsafe fn captured_before(
     driver: &'static Driver,
     stream: Ptr,
     operation: &'static str,
 ) -> Result<Option<CapturedRecord>, HipError> {
-    // SAFETY: the caller promises the same.
+    // SAFETY: `stream` is live, or its device is current (caller contract).
     Ok(match unsafe { capture::status(driver, stream, operation) }? {
         CaptureStatus::None => None,
-        // SAFETY: the caller promises the same.
+        // SAFETY: `stream` is live, or its device is current (caller contract).
         _ => Some(unsafe { captured(driver, stream) }),
     })
 }

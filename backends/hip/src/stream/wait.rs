@@ -3,16 +3,17 @@
 //! | the waiting stream | the event's last record | |
 //! |---|---|---|
 //! | not captured | outside of captures | the runtime's wait |
-//! | not captured | in a capture that goes on | draws the stream into that capture |
+//! | not captured | in a capture that goes on | makes the stream part of that capture |
 //! | any | in a capture that is over | refused |
-//! | any | on this very stream, in the same capture or none | nothing: no call |
+//! | any | on this very stream, in the same capture or none | no call |
 //! | captured | in the same capture | its nodes are added to the stream's |
-//! | captured | outside, or in another capture | refused: a graph has no such order, and HIP says success |
+//! | the default stream | in a capture that goes on | refused: it cannot be captured |
+//! | captured | outside, or in another capture | refused: a graph has no such order, and HIP reports success |
 //!
-//! Where others have the handle, only the runtime knows the last record. There a captured stream lets
-//! a *probe* stream wait first, and sees which capture that was drawn into.
+//! If the event's handle is known outside of this crate, only the runtime knows the last record. Then a
+//! *probe* stream waits first, and the capture that it is drawn into is the record's.
 
-use gpu_stream_core::{CaptureStatus, ContractError, Stream as _};
+use gpu_stream_core::{CaptureStatus, ContractError, HandleKind};
 
 use super::{HipStream, create};
 use crate::driver::Driver;
@@ -20,20 +21,20 @@ use crate::driver::capture::{self, CaptureInfo};
 use crate::driver::code::HipCode;
 use crate::driver::is_on_cuda;
 use crate::driver::symbols::Ptr;
-use crate::owned_event::Stand;
+use crate::event_state::EventState;
 use crate::{HipError, HipEvent, event};
 
 impl HipStream {
-    /// Returns `true` if the record was made on this stream, outside of captures, and nothing else can
-    /// have moved the event since. What keeps the record's stream alive keeps its handle from being
-    /// used again.
+    /// Returns `true` if the event's last record was made on this stream, and no other record is possible.
+    ///
+    /// Comparing handles is enough: the record keeps its stream alive, so the handle was not reused.
     #[inline]
-    fn is_own_record(&self, stand: &Stand) -> bool {
-        stand.last.as_ref().is_some_and(|last| {
+    fn is_own_record(&self, state: &EventState) -> bool {
+        state.last.as_ref().is_some_and(|last| {
             last.stream == self.raw
                 && last.keeper.is_same(&self.keeper)
-                && stand.possibly_referenced.is_empty()
-                && !stand.handle.is_escaped()
+                && state.possibly_referenced.is_empty()
+                && !state.handle.is_escaped()
         })
     }
 
@@ -45,23 +46,26 @@ impl HipStream {
         operation: &'static str,
     ) -> Option<Result<(), HipError>> {
         let driver = self.try_source_fast()?;
-        let stand = event.in_use();
-        if !stand.can_query_directly() {
+        let state = event.in_use();
+        if !state.can_query_directly() {
             return None;
         }
-        if stand.is_unrecorded() || self.is_own_record(&stand) && event.ordinal() == self.device {
+        if state.is_unrecorded() || self.is_own_record(&state) && event.ordinal() == self.device {
             return Some(Ok(()));
         }
         let raw = self.raw.as_ptr();
-        // SAFETY: the stream is alive, and so is the event, and what it points to; it may be of any
-        // device. Flags are 0.
-        let code = unsafe { (driver.symbols.stream_wait_event)(raw, stand.raw(), 0) };
+        // SAFETY:
+        // - `raw` is live: `self` keeps it alive.
+        // - The event is live, and so is the stream that it points to: `state` keeps both.
+        // - The event may belong to any device. Flags must be 0.
+        let code = unsafe { (driver.symbols.stream_wait_event)(raw, state.raw(), 0) };
         Some(match code {
             HipCode::SUCCESS => Ok(()),
             code => Err(self.wait_error(driver, code, false, operation)),
         })
     }
 
+    /// Waits for `event` on any stream, also on a captured one.
     pub(crate) fn wait_event_slow(
         &self,
         event: &HipEvent,
@@ -69,82 +73,89 @@ impl HipStream {
     ) -> Result<(), HipError> {
         self.check_fault(operation)?;
         self.with_current(operation, |driver, raw| {
-            // SAFETY: `with_current` has made current what a default stream needs.
+            // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
             unsafe { self.ensure_default_not_capturing(driver, raw, operation) }?;
-            let stand = event.in_use();
-            if stand.is_unrecorded() {
+            let state = event.in_use();
+            if state.is_unrecorded() {
                 return Ok(());
             }
-            event.ensure_not_stale(driver, &stand, operation)?;
-            // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+            event.ensure_not_stale(driver, &state, operation)?;
+            // SAFETY: `raw` is live, for the same reasons.
             match unsafe { capture::capture_info(driver, raw, operation) }? {
-                None => self.wait_uncaptured(driver, raw, (event, &stand), operation),
-                Some(mine) => self.wait_captured(driver, raw, &mine, (event, &stand), operation),
+                None => self.wait_uncaptured(driver, raw, (event, &state), operation),
+                Some(mine) => self.wait_captured(driver, raw, &mine, (event, &state), operation),
             }
         })
     }
 
-    /// Waits by the runtime's own call.
+    /// Calls `hipStreamWaitEvent`. Succeeds without a call if the event's stream ended with its thread.
     fn wait_by_runtime(
         &self,
         driver: &'static Driver,
         raw: Ptr,
-        stand: &Stand,
+        state: &EventState,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        let waited = stand.with_guards(|| {
-            // SAFETY: the stream is alive, and what a default one needs is current; the event is
-            // alive, and so is what it points to; it may be of any device. Flags are 0.
-            unsafe { (driver.symbols.stream_wait_event)(raw, stand.raw(), 0) }
+        let waited = state.with_guards(|| {
+            // SAFETY:
+            // - `raw` is live: the caller keeps it alive, and has set the device of a default stream.
+            // - The event is live, and so is each stream that it may point to: `state` and the guards.
+            // - The event may belong to any device. Flags must be 0.
+            unsafe { (driver.symbols.stream_wait_event)(raw, state.raw(), 0) }
         });
         match waited {
             Ok(HipCode::SUCCESS) => Ok(()),
-            Ok(code) => Err(self.wait_error(driver, code, stand.is_captured(), operation)),
-            // What the event stands for is over: there is nothing to wait for.
-            Err(end) => end.answer(operation),
+            Ok(code) => Err(self.wait_error(driver, code, state.is_captured(), operation)),
+            // The work of the record ended with the thread's stream.
+            Err(status) => status.to_result(operation),
         }
     }
 
+    /// Waits on a stream that is not captured.
     fn wait_uncaptured(
         &self,
         driver: &'static Driver,
         raw: Ptr,
-        (event, stand): (&HipEvent, &Stand),
+        (event, state): (&HipEvent, &EventState),
         operation: &'static str,
     ) -> Result<(), HipError> {
-        let is_own = self.is_own_record(stand) && event.ordinal() == self.device;
-        if is_own && !stand.is_captured() {
+        let is_own = self.is_own_record(state) && event.ordinal() == self.device;
+        if is_own && !state.is_captured() {
             return Ok(());
         }
-        self.wait_by_runtime(driver, raw, stand, operation)
+        if self.raw.kind() == HandleKind::Default && state.is_captured() {
+            let bits = state.handle.raw.to_bits();
+            return Err(HipError::DefaultStreamCapture { operation, what: "event", bits });
+        }
+        self.wait_by_runtime(driver, raw, state, operation)
     }
 
-    /// Waits inside of the capture `mine` of this stream.
+    /// Waits inside of this stream's capture `mine`.
     #[cold]
     fn wait_captured(
         &self,
         driver: &'static Driver,
         raw: Ptr,
         mine: &CaptureInfo,
-        (event, stand): (&HipEvent, &Stand),
+        (event, state): (&HipEvent, &EventState),
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if is_on_cuda(driver.version) && stand.handle.is_escaped() {
-            // CUDA tells each case itself.
-            return self.wait_by_runtime(driver, raw, stand, operation);
+        if is_on_cuda(driver.version) && state.handle.is_escaped() {
+            // CUDA itself reports each case.
+            return self.wait_by_runtime(driver, raw, state, operation);
         }
-        let bits = stand.handle.raw.to_bits();
+        let bits = state.handle.raw.to_bits();
         let uncaptured = || {
             let waiter = self.bits();
             Err(ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into())
         };
-        if stand.handle.is_escaped() && driver.adds_dependencies {
-            return self.wait_by_probe(driver, raw, mine, (event, stand), operation);
+        if state.handle.is_escaped() && driver.quirks.adds_dependencies {
+            return self.wait_by_probe(driver, raw, mine, (event, state), operation);
         }
-        let Some(captured) = stand.last.as_ref().and_then(|last| last.captured.as_ref()) else {
+        let Some(captured) = state.last.as_ref().and_then(|last| last.captured.as_ref()) else {
             return uncaptured();
         };
-        match event.live_capture(driver, stand, operation) {
+        match event.live_capture(driver, state, operation) {
             Some(theirs) if theirs.is_same(mine.id) => {}
             Some(_) => {
                 let waiter = self.bits();
@@ -154,32 +165,35 @@ impl HipStream {
             }
             None => return Err(HipError::CapturedEvent { operation }),
         }
-        if self.is_own_record(stand) && event.ordinal() == self.device {
+        if self.is_own_record(state) && event.ordinal() == self.device {
             return Ok(());
         }
-        // SAFETY: the stream is alive, and what a default one needs is current; the nodes are of the
-        // capture that both are in.
+        // SAFETY: `raw` is live: `self` keeps it alive. The caller has set the device of a default stream. The
+        // nodes belong to the capture of both.
         if unsafe { capture::add_dependencies(driver, raw, &captured.nodes) } {
             return Ok(());
         }
-        self.wait_by_runtime(driver, raw, stand, operation)
+        self.wait_by_runtime(driver, raw, state, operation)?;
+        // SAFETY: `raw` is live: `self` keeps it alive. The caller has set the device of a default stream.
+        unsafe { capture::renumbered(driver, raw, mine.id) };
+        Ok(())
     }
 
-    /// Waits, inside of the capture `mine`, for an event that others may have recorded.
+    /// Waits, inside of the capture `mine`, for an event that another library may have recorded.
     #[cold]
     fn wait_by_probe(
         &self,
         driver: &'static Driver,
         raw: Ptr,
         mine: &CaptureInfo,
-        (event, stand): (&HipEvent, &Stand),
+        (event, state): (&HipEvent, &EventState),
         operation: &'static str,
     ) -> Result<(), HipError> {
-        // Destroyed when it is idle and no capture has it any more.
+        // Destroyed once it is idle and in no capture.
         let (probe, _owner) = create(driver, event.ordinal(), Default::default(), operation)?;
-        self.wait_by_runtime(driver, probe.as_ptr(), stand, operation)?;
-        let (waiter, bits) = (self.bits(), stand.handle.raw.to_bits());
-        // SAFETY: the probe is alive.
+        self.wait_by_runtime(driver, probe.as_ptr(), state, operation)?;
+        let (waiter, bits) = (self.bits(), state.handle.raw.to_bits());
+        // SAFETY: the probe is live: `_owner` keeps it alive.
         match unsafe { capture::capture_info(driver, probe.as_ptr(), operation) }? {
             None => {
                 Err(ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into())
@@ -188,18 +202,21 @@ impl HipStream {
                 Err(ContractError::capture_of_another(operation, waiter, "event", bits).into())
             }
             Some(theirs) => {
-                // SAFETY: the stream is alive, and what a default one needs is current; the nodes are
-                // of the capture that both are in.
+                // SAFETY: `raw` is live: `self` keeps it alive. The caller has set the device of a default
+                // stream. The nodes belong to the capture of both.
                 if unsafe { capture::add_dependencies(driver, raw, &theirs.nodes) } {
                     return Ok(());
                 }
-                self.wait_by_runtime(driver, raw, stand, operation)
+                self.wait_by_runtime(driver, raw, state, operation)
             }
         }
     }
 
-    /// Waits for all work of `source` if this stream is captured. Returns `Ok(false)` if that takes an
-    /// event.
+    /// Waits for all work of `source` if both streams are in one capture. Returns `Ok(false)` if the wait
+    /// needs an event.
+    ///
+    /// # Errors
+    /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) if the wait cannot be part of the capture.
     pub(crate) fn wait_in_capture(
         &self,
         source: &HipStream,
@@ -209,15 +226,28 @@ impl HipStream {
         source.check_fault(operation)?;
         let info = |stream: &HipStream| {
             stream.with_current(operation, |driver, raw| {
-                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs.
+                // SAFETY: `raw` is live: `stream` keeps it alive. `with_current` has set the device of a default
+                // stream.
                 unsafe { capture::capture_info(driver, raw, operation) }
             })
         };
-        let Some(mine) = info(self)? else { return Ok(false) };
         let (waiter, bits) = (self.bits(), source.bits());
+        let status = |stream: &HipStream| {
+            stream.with_current(operation, |driver, raw| {
+                // SAFETY: `raw` is live: `stream` keeps it alive. `with_current` has set the device of a default
+                // stream.
+                unsafe { capture::status(driver, raw, operation) }
+            })
+        };
+        let Some(mine) = info(self)? else {
+            if self.raw.kind() == HandleKind::Default && status(source)? != CaptureStatus::None {
+                return Err(HipError::DefaultStreamCapture { operation, what: "stream", bits });
+            }
+            return Ok(false);
+        };
         match info(source)? {
-            None if source.capture_status()? != CaptureStatus::None => {
-                // Broken, or it began just now: the record says which.
+            None if status(source)? != CaptureStatus::None => {
+                // The capture is broken, or began just now. The record reports which.
                 Ok(false)
             }
             None => {
@@ -227,15 +257,15 @@ impl HipStream {
                 Err(ContractError::capture_of_another(operation, waiter, "stream", bits).into())
             }
             Some(theirs) => self.with_current(operation, |driver, raw| {
-                // SAFETY: the stream is alive, and `with_current` has made current what a default one needs; the
-                // nodes are of the capture that both are in.
+                // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default
+                // stream. The nodes belong to the capture of both.
                 Ok(unsafe { capture::add_dependencies(driver, raw, &theirs.nodes) })
             }),
         }
     }
 
-    /// Returns the error for what the runtime answered to a wait of this stream for an event, whose
-    /// last record was made in a capture or not. A default stream has its device current.
+    /// Converts the runtime's code for a wait of this stream for an event. The caller has set the device of a
+    /// default stream.
     #[cold]
     pub(crate) fn wait_error(
         &self,
@@ -247,10 +277,9 @@ impl HipStream {
         driver.clear_last_error(code);
         let code = match code {
             HipCode::CAPTURE_ISOLATION => {
-                // SAFETY: the stream is alive, and what a default one needs is current.
+                // SAFETY: `raw` is live: `self` keeps it alive. The caller has set the device of a default stream.
                 match unsafe { capture::status(driver, self.raw.as_ptr(), operation) } {
-                    // This stream is not captured, so the event's is: it is said of the event then,
-                    // and by the code for that.
+                    // This stream is not captured, so the event's stream is.
                     Ok(CaptureStatus::None) => HipCode::CAPTURED_EVENT,
                     Ok(_) => HipCode::CAPTURE_ISOLATION,
                     Err(error) => return error,
@@ -258,6 +287,6 @@ impl HipStream {
             }
             code => code,
         };
-        event::refused(in_a_capture, code, operation, "hipStreamWaitEvent")
+        event::query_error(in_a_capture, code, operation, "hipStreamWaitEvent")
     }
 }

@@ -1,4 +1,4 @@
-//! How a [`HipStream`] comes to be: made here, or made by others and wrapped.
+//! Creating a [`HipStream`], and wrapping the handle of another library's stream.
 
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use gpu_stream_core::{
 use gpu_stream_driver_common::Seen;
 
 use super::{HipStream, PER_THREAD};
-use crate::driver::capture::CaptureModeGuard;
+use crate::driver::CaptureModeGuard;
 use crate::driver::code::HipCode;
 use crate::driver::{DeviceGuard, Driver, current, dead, driver, loaded};
+use crate::keep_alive::StreamKeepAlive;
 use crate::number::next_number;
-use crate::owned_event::StreamKeepAlive;
 use crate::{Hip, HipError, device, pending_destroy, thread_exit};
 
-/// `hipStreamNonBlocking`: does not synchronise with the default stream.
+/// `hipStreamNonBlocking`: does not synchronize with the default stream.
 pub(crate) const NON_BLOCKING: u32 = 1;
-/// `hipStreamDefault`: synchronises with the default stream.
+/// `hipStreamDefault`: synchronizes with the default stream.
 const BLOCKING: u32 = 0;
 
-/// The owner of a stream that we made: destroys it.
+/// The owner of a stream that this crate created. Destroys it on drop.
 struct Owned {
     raw: RawStream<Hip>,
     ordinal: u32,
@@ -30,15 +30,16 @@ struct Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // It leaks where the runtime must not be called any more.
+        // The stream leaks if the runtime must not be called any more.
         let Some(driver) = loaded() else { return };
         let Owned { raw, ordinal, number } = *self;
-        // SAFETY: the stream is ours, and this is its last use: it has no wrapper any more, and
-        // no event outside of the pool points to it.
+        // SAFETY: this crate created the stream, on the device `ordinal`. This is its last use: no wrapper exists any
+        // more, and no event outside of the pool points to it.
         unsafe { pending_destroy::destroy(driver, raw, ordinal, number) };
     }
 }
 
+/// Creates a stream with a wrapper.
 pub(crate) fn new_stream(
     device: Device,
     options: StreamOptions,
@@ -53,7 +54,7 @@ pub(crate) fn new_stream(
     Ok(HipStream { raw, device: ordinal, keeper, number, seen: Seen::new() })
 }
 
-/// Makes a stream of the runtime that no wrapper has.
+/// Creates a stream of the runtime without a wrapper.
 pub(crate) fn create(
     driver: &'static Driver,
     ordinal: u32,
@@ -81,19 +82,20 @@ fn create_numbered(
     Ok((raw, KeepAlive::owner(Arc::new(Owned { raw, ordinal, number }))))
 }
 
-/// Returns what panics of a new wrapper are found by: 0 where the runtime has ids for streams.
+/// Returns the key of panics for a new wrapper. 0 where the runtime has stream ids.
 #[inline]
 fn number(driver: &Driver) -> u64 {
     if driver.symbols.stream_id.function.is_some() { 0 } else { next_number() }
 }
 
+/// Creates the wrapper of a checked handle.
 #[inline(always)]
-fn known(driver: &Driver, raw: RawStream<Hip>, device: u32, owner: KeepAlive) -> HipStream {
+fn wrapper(driver: &Driver, raw: RawStream<Hip>, device: u32, owner: KeepAlive) -> HipStream {
     let (keeper, number) = (StreamKeepAlive::Owner(owner), number(driver));
     HipStream { raw, device, keeper, number, seen: Seen::new() }
 }
 
-/// The default stream of `device`.
+/// Wraps the default stream of `device`.
 pub(crate) fn default_stream(
     device: Device,
     owner: KeepAlive,
@@ -105,11 +107,12 @@ pub(crate) fn default_stream(
 fn parts_of_default(device: Device, operation: &'static str) -> Result<Parts, HipError> {
     let device = device::ordinal(device, operation)?;
     let driver = driver()?;
-    // Every runtime of the process has this handle.
+    // Each runtime of the process has this handle.
     driver.check_only_runtime(operation)?;
     Ok(Parts { driver, raw: RawStream::DEFAULT, device })
 }
 
+/// Wraps the calling thread's default stream on `device`.
 pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, HipError> {
     const OPERATION: &str = "Backend::per_thread_stream";
     let ordinal = device::ordinal(device, OPERATION)?;
@@ -119,14 +122,14 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, 
         StreamKeepAlive::PerThread(thread_exit::current_rundown(driver, ordinal, OPERATION)?);
     let (raw, number, seen) = (PER_THREAD, number(driver), Seen::new());
     let stream = HipStream { raw, device: ordinal, keeper, number, seen };
-    // SAFETY: handle 2 is the calling thread's, and no other wrapper of it is ever made.
+    // SAFETY: handle 2 names the calling thread's stream, and this is the only place that wraps it.
     Ok(unsafe { PerThread::new_unchecked(stream) })
 }
 
-/// What a wrapper is made of, beside its owner.
+/// The fields of a wrapper, except its owner.
 ///
-/// What leads to it is inlined into the caller, and the owner comes last: so a wrapper is made in
-/// registers. Handed over in memory it would cost as much again.
+/// The functions that return it are inlined, and the owner is added last. So a wrapper is built in registers. Passed
+/// in memory, it would cost twice as much.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts {
     driver: &'static Driver,
@@ -135,32 +138,36 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Creates the wrapper.
     #[inline(always)]
     pub(crate) fn with(self, owner: KeepAlive) -> HipStream {
-        known(self.driver, self.raw, self.device, owner)
+        wrapper(self.driver, self.raw, self.device, owner)
     }
 }
 
+/// Checks a handle, and the device if one is given.
+///
 /// # Safety
-/// As `Backend::stream_from_raw_with_owner`.
+/// - As for `Backend::stream_from_raw_with_owner`.
 #[inline(always)]
 pub(crate) unsafe fn wrap(
     raw: RawStream<Hip>,
     device: Option<Device>,
     operation: &'static str,
 ) -> Result<Parts, HipError> {
-    // SAFETY: the caller promises the same.
+    // SAFETY: the caller keeps the contract of `Backend::stream_from_raw_with_owner`.
     if let Some((driver, device)) = unsafe { try_device_fast(raw, device, operation) } {
         return Ok(Parts { driver, raw, device });
     }
-    // SAFETY: as above.
+    // SAFETY: the caller keeps the contract of `Backend::stream_from_raw_with_owner`.
     unsafe { wrap_slow(raw, device, operation) }
 }
 
-/// The device of an explicit stream that is alive, if it is the one that was given, where one is.
+/// Tries to read the device of a live explicit stream. Returns `None` for any other handle, and if the given device
+/// is another one.
 ///
 /// # Safety
-/// As `Backend::stream_from_raw_with_owner`.
+/// - As for `Backend::stream_from_raw_with_owner`.
 #[inline(always)]
 unsafe fn try_device_fast(
     raw: RawStream<Hip>,
@@ -174,25 +181,25 @@ unsafe fn try_device_fast(
     let mut number = -1;
     if let Some(ask) = driver.symbols.stream_device.function {
         let _relaxed = CaptureModeGuard::enter(driver, operation).ok()?;
-        // SAFETY: the caller promises that the stream is alive; `number` is a place for one.
+        // SAFETY: the stream is live (caller contract). `&mut number` is a valid out-pointer.
         let code = unsafe { ask(raw.as_ptr(), &mut number) };
         if code != HipCode::SUCCESS {
             driver.clear_last_error(code);
             return None;
         }
     } else if let Some(ask) = driver.symbols.stream_device_id.function {
-        // SAFETY: as above. The function is AMD's, and safe beside captures.
+        // SAFETY: the stream is live (caller contract). The function is AMD's own, and safe beside captures.
         number = unsafe { ask(raw.as_ptr()) };
     }
     let device = ordinal(number);
-    let is_it = |given: Device| given == Device::new(BackendKind::Hip, device);
-    (device < driver.count() && given.is_none_or(is_it)).then_some((driver, device))
+    let is_same = |given: Device| given == Device::new(BackendKind::Hip, device);
+    (device < driver.count() && given.is_none_or(is_same)).then_some((driver, device))
 }
 
-/// Any other stream, and what is refused.
+/// Checks any handle. Returns the error for one that is refused.
 ///
 /// # Safety
-/// As `Backend::stream_from_raw_with_owner`.
+/// - As for `Backend::stream_from_raw_with_owner`.
 #[cold]
 #[inline(never)]
 unsafe fn wrap_slow(
@@ -202,7 +209,7 @@ unsafe fn wrap_slow(
 ) -> Result<Parts, HipError> {
     let driver = driver()?;
     match raw.kind() {
-        HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
+        HandleKind::PerThread => Err(per_thread_error(raw, operation)),
         HandleKind::Default => {
             let device = match device {
                 Some(device) => device,
@@ -216,7 +223,7 @@ unsafe fn wrap_slow(
             }
             let number = {
                 let _relaxed = CaptureModeGuard::enter(driver, operation)?;
-                // SAFETY: the caller promises that the stream is alive.
+                // SAFETY: the stream is live (caller contract).
                 unsafe { driver.device_of(raw.as_ptr(), operation) }?
             };
             if ordinal(number) >= driver.count() {
@@ -236,10 +243,10 @@ fn ordinal(device: c_int) -> u32 {
     u32::try_from(device).unwrap_or(u32::MAX)
 }
 
-/// As [`wrap`], without a call of the runtime.
+/// Checks a handle and its device without a call of the runtime.
 ///
 /// # Safety
-/// As `Backend::stream_from_raw_with_owner_unchecked`.
+/// - As for `Backend::stream_from_raw_with_owner_unchecked`.
 #[inline(always)]
 pub(crate) unsafe fn wrap_unchecked(
     raw: RawStream<Hip>,
@@ -256,7 +263,8 @@ pub(crate) unsafe fn wrap_unchecked(
     wrap_unchecked_slow(raw, device, operation)
 }
 
-/// The runtime was not loaded yet, or there is no such device, or the handle is no explicit one.
+/// Handles the cases off the fast path: the runtime is not loaded, the device does not exist, or the handle is not
+/// explicit.
 #[cold]
 #[inline(never)]
 fn wrap_unchecked_slow(
@@ -265,7 +273,7 @@ fn wrap_unchecked_slow(
     operation: &'static str,
 ) -> Result<Parts, HipError> {
     match raw.kind() {
-        HandleKind::PerThread => Err(refuse_per_thread(raw, operation)),
+        HandleKind::PerThread => Err(per_thread_error(raw, operation)),
         HandleKind::Default => parts_of_default(device, operation),
         HandleKind::Explicit => {
             let device = device::ordinal(device, operation)?;
@@ -275,7 +283,7 @@ fn wrap_unchecked_slow(
 }
 
 #[cold]
-fn refuse_per_thread(raw: RawStream<Hip>, operation: &'static str) -> HipError {
+fn per_thread_error(raw: RawStream<Hip>, operation: &'static str) -> HipError {
     let reason = "is the calling thread's own stream; use `Backend::per_thread_stream`";
     ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into()
 }

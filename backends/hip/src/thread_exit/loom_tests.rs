@@ -1,4 +1,4 @@
-//! Loom runs these in every order that the memory model allows, up to three preemptions.
+//! Loom tests of [`Rundown`], with up to three preemptions.
 //!
 //! `RUSTFLAGS="--cfg gpu_stream_loom" cargo test -p gpu-stream-hip --lib --release`
 
@@ -9,13 +9,13 @@ use loom::thread;
 
 use super::{FinalStatus, Rundown, with_guards};
 
-/// A thread's stream, which loom watches: who visits reads, and the end of the thread destroys.
+/// A thread's stream. A guarded call reads it, and the thread's end destroys it. Loom checks that they do not
+/// overlap.
 struct Stream(UnsafeCell<bool>);
 
-// SAFETY: that is what the model is to show; loom fails it if the stream is destroyed while somebody
-// may still look, or looked at afterwards.
+// SAFETY: the models show it: loom fails one if a read and the destruction overlap.
 unsafe impl Sync for Stream {}
-// SAFETY: as above.
+// SAFETY: the models show it, as for `Sync`.
 unsafe impl Send for Stream {}
 
 impl Stream {
@@ -40,40 +40,41 @@ fn stream() -> (Arc<Rundown>, Arc<Stream>) {
     (Arc::default(), Arc::new(Stream(UnsafeCell::new(true))))
 }
 
-/// Two threads visit, each while the third may be ending: no visit sees a destroyed stream, and who
-/// comes later is told how the work ended.
+/// Two threads take guards while the third may be ending. No guarded call sees a destroyed stream, and later calls
+/// get the final status.
 #[test]
-fn the_end_waits_for_visits() {
+fn thread_end_waits_for_guards() {
     check(|| {
-        let (life, stream) = stream();
-        let visitors = [(); 2].map(|()| {
-            let (life, stream) = (Arc::clone(&life), Arc::clone(&stream));
+        let (rundown, stream) = stream();
+        let threads = [(); 2].map(|()| {
+            let (rundown, stream) = (Arc::clone(&rundown), Arc::clone(&stream));
             thread::spawn(move || {
-                let seen = with_guards(&mut [&*life].into_iter(), || stream.use_it());
-                assert!(matches!(seen, Ok(()) | Err(FinalStatus::Done)));
+                let outcome = with_guards(&mut [&*rundown].into_iter(), || stream.use_it());
+                assert!(matches!(outcome, Ok(()) | Err(FinalStatus::Done)));
             })
         });
-        life.end(FinalStatus::Done, || false);
+        rundown.end(FinalStatus::Done, || false);
         stream.destroy();
-        assert_eq!(with_guards(&mut [&*life].into_iter(), || ()), Err(FinalStatus::Done));
-        visitors.map(|visitor| visitor.join().expect("a visitor"));
+        assert_eq!(with_guards(&mut [&*rundown].into_iter(), || ()), Err(FinalStatus::Done));
+        threads.map(|thread| thread.join().expect("a thread"));
     });
 }
 
-/// One visit to the streams of two threads, which both end meanwhile.
+/// One call takes guards of the streams of two threads, which both end meanwhile.
 #[test]
-fn a_visit_to_two_streams() {
+fn guards_of_two_streams_are_taken_together() {
     check(|| {
         let both = [stream(), stream()];
-        let threads = both.clone().map(|(life, stream)| {
+        let threads = both.clone().map(|(rundown, stream)| {
             thread::spawn(move || {
-                life.end(FinalStatus::Done, || false);
+                rundown.end(FinalStatus::Done, || false);
                 stream.destroy();
             })
         });
-        let mut lives = both.iter().map(|(life, _)| &**life);
-        let seen = with_guards(&mut lives, || both.iter().for_each(|(_, stream)| stream.use_it()));
-        assert!(matches!(seen, Ok(()) | Err(FinalStatus::Done)));
+        let mut rundowns = both.iter().map(|(rundown, _)| &**rundown);
+        let outcome =
+            with_guards(&mut rundowns, || both.iter().for_each(|(_, stream)| stream.use_it()));
+        assert!(matches!(outcome, Ok(()) | Err(FinalStatus::Done)));
         threads.map(|thread| thread.join().expect("a thread"));
     });
 }

@@ -2,40 +2,39 @@
 
 use gpu_stream_core::EventOptions;
 
-use crate::driver::Driver;
-use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
+use crate::driver::{CaptureModeGuard, Driver, capture};
 use crate::owned_event::EventRef;
 use crate::{HipError, event};
 
-/// Blocks until all work of the stream is done. Other threads' calls on the stream go on meanwhile.
+/// Blocks until all work of the stream is done. Does not block other threads' calls on the stream.
 ///
 /// # Safety
-/// `stream` is alive, or 0 or 2 with its device current; it is of the device `ordinal`.
+/// - `stream` is a live stream of the device `ordinal`, or 0 or 2 with that device current.
 pub(crate) unsafe fn finish(
     driver: &'static Driver,
     stream: Ptr,
     ordinal: u32,
     operation: &'static str,
 ) -> Result<(), HipError> {
-    // SAFETY: the caller promises the same.
+    // SAFETY: `stream` is live, or its device is current (caller contract).
     let marker = unsafe { record_marker(driver, stream, ordinal, operation) }?;
     let _relaxed = relaxed_for_events(driver, operation)?;
     event::poll(false, || {
-        if driver.query_breaks_captures {
-            // One may have begun since.
-            // SAFETY: the caller promises the same.
+        if driver.quirks.query_breaks_captures {
+            // A capture may have begun since the last check.
+            // SAFETY: `stream` is live, or its device is current (caller contract).
             unsafe { capture::ensure_not_capturing(driver, stream, operation) }?;
         }
         event::is_passed(driver, marker.raw.as_ptr(), false, operation)
     })
 }
 
-/// Whether all work of the stream is done.
+/// Returns `true` if all work of the stream is done.
 ///
 /// # Safety
-/// As [`finish`].
+/// - `stream` is a live stream of the device `ordinal`, or 0 or 2 with that device current.
 #[inline]
 pub(crate) unsafe fn is_idle(
     driver: &'static Driver,
@@ -44,9 +43,9 @@ pub(crate) unsafe fn is_idle(
     operation: &'static str,
 ) -> Result<bool, HipError> {
     let code = {
-        let needed = driver.unsafe_calls.stream_query;
+        let needed = driver.quirks.unsafe_calls.stream_query;
         let _relaxed = CaptureModeGuard::enter_if(needed, driver, operation)?;
-        // SAFETY: the caller promises the stream.
+        // SAFETY: `stream` is live, or its device is current (caller contract).
         let code = unsafe { (driver.symbols.stream_query)(stream) };
         driver.discard(code);
         code
@@ -54,10 +53,10 @@ pub(crate) unsafe fn is_idle(
     match code {
         HipCode::SUCCESS => Ok(true),
         HipCode::NOT_READY => Ok(false),
-        // HIP 5.7 refuses it beside a capture of another stream, in whichever mode the thread is,
-        // and takes the question for an event.
+        // HIP 5.7 refuses the call beside a capture of another stream, in each capture mode. It does not
+        // refuse the query of an event.
         HipCode::CAPTURE_UNSUPPORTED => {
-            // SAFETY: the caller promises the same.
+            // SAFETY: `stream` is live, or its device is current (caller contract).
             let marker = unsafe { record_marker(driver, stream, ordinal, operation) }?;
             let _relaxed = relaxed_for_events(driver, operation)?;
             event::is_passed(driver, marker.raw.as_ptr(), false, operation)
@@ -66,18 +65,19 @@ pub(crate) unsafe fn is_idle(
     }
 }
 
+/// Enters the capture mode that `hipEventQuery` needs.
 fn relaxed_for_events(
     driver: &'static Driver,
     operation: &'static str,
 ) -> Result<CaptureModeGuard, HipError> {
-    CaptureModeGuard::enter_if(driver.unsafe_calls.event_query, driver, operation)
+    CaptureModeGuard::enter_if(driver.quirks.unsafe_calls.event_query, driver, operation)
 }
 
-/// Returns an event that stands for all work of the stream so far, for questions while the stream is
-/// alive. No other has it, and it goes back to the pool.
+/// Records an event that stands for all work of the stream so far, to be queried while the stream is alive.
+/// No other owner has the event, and its drop returns it to the pool.
 ///
 /// # Safety
-/// As [`finish`].
+/// - `stream` is a live stream of the device `ordinal`, or 0 or 2 with that device current.
 pub(crate) unsafe fn record_marker(
     driver: &'static Driver,
     stream: Ptr,
@@ -85,15 +85,16 @@ pub(crate) unsafe fn record_marker(
     operation: &'static str,
 ) -> Result<EventRef, HipError> {
     let marker = EventRef::for_record(driver, ordinal, EventOptions::new(), operation)?;
-    // SAFETY: the caller promises the stream; the event is alive, and of its device.
+    // SAFETY: `stream` is live, or its device is current (caller contract). The event is live: `marker` owns
+    // it. Both belong to the device `ordinal`.
     let code = unsafe { (driver.symbols.event_record)(marker.raw.as_ptr(), stream) };
     driver.check(code, operation, "hipEventRecord")?;
-    // Another thread may have begun a capture since the caller looked, and the mark be a part of it,
-    // which stands for no work.
-    // SAFETY: as above.
+    // Another thread may have begun a capture since the caller's check. The marker is then a part of the
+    // capture, and stands for no work.
+    // SAFETY: `stream` is live, or its device is current (caller contract).
     let captured = unsafe { capture::ensure_not_capturing(driver, stream, operation) };
     if captured.is_err() {
-        // Also if the runtime does not say.
+        // Also if the runtime cannot tell.
         marker.mark_captured();
     }
     captured.map(|()| marker)
