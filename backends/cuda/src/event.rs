@@ -170,12 +170,12 @@ unsafe impl Event for CudaEvent {
     }
 
     fn status(&self) -> Result<EventStatus, CudaError> {
-        self.end(self.driver_status("Event::status"))
+        self.end(self.status_for("Event::status"))
     }
 
     /// Returns `true` if the work before the last record is done, or if there was no record. Does not block.
     fn query(&self) -> Result<bool, CudaError> {
-        Ok(self.end(self.driver_status("Event::query"))? != EventStatus::Pending)
+        Ok(self.end(self.status_for("Event::query"))? != EventStatus::Pending)
     }
 
     fn synchronize(&self) -> Result<(), CudaError> {

@@ -211,7 +211,7 @@ impl CudaEvent {
         }
     }
 
-    pub(super) fn driver_status(&self, operation: &'static str) -> Result<EventStatus, CudaError> {
+    pub(super) fn status_for(&self, operation: &'static str) -> Result<EventStatus, CudaError> {
         let symbols = &driver()?.symbols;
         self.check_reset(operation)?;
         let is_shared = self.is_shared();
@@ -275,7 +275,7 @@ impl CudaEvent {
             CudaCode::SUCCESS => Ok(milliseconds.get()),
             CudaCode::NOT_READY => {
                 let start_is_pending =
-                    matches!(start.driver_status(OPERATION), Ok(EventStatus::Pending));
+                    matches!(start.status_for(OPERATION), Ok(EventStatus::Pending));
                 let which = if start_is_pending { "start" } else { "end" };
                 Err(ContractError::EventPending { which }.into())
             }
