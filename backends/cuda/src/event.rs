@@ -58,7 +58,7 @@ enum Origin {
     /// program that creates events and drops them would fill the pool, and each drop would search all of
     /// it.
     Pool,
-    /// Requested by the caller, or opened for it.
+    /// Requested by the caller, opened for it, or created for a record that has not succeeded yet.
     Requested,
     /// Created by another library.
     Foreign,

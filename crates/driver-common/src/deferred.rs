@@ -63,8 +63,8 @@ impl Deferred {
     /// Runs all work that was queued before this call, in that order. Catches the panic of each item, so
     /// that it loses no other; the panic hook reports it.
     ///
-    /// Returns at once inside a host function, and inside another call of this function on the same thread,
-    /// which continues with the queue. Also returns at once in the child of a fork whose parent used the
+    /// Returns at once inside a host function, and inside another call of this function on the same thread, for
+    /// this queue or another. The work then waits for the next public call. Also returns at once in the child of a fork whose parent used the
     /// queue.
     #[inline]
     pub fn run(&self) {

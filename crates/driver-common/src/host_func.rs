@@ -41,13 +41,13 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Returns `true` if the calling thread is inside a host function of any backend.
+/// Returns `true` if the calling thread is inside a host function of the CUDA or the HIP backend.
 #[inline]
 pub fn is_inside() -> bool {
     INSIDE.get()
 }
 
-/// Returns an error inside a host function of any backend. Blocking there would block the thread that runs all host
+/// Returns an error inside a host function of the CUDA or the HIP backend. Blocking there would block the thread that runs all host
 /// functions.
 pub fn ensure_outside(operation: &'static str) -> Result<(), ContractError> {
     if !is_inside() {

@@ -10,8 +10,8 @@
 //! | the default stream | in a capture that goes on | refused: it cannot be captured |
 //! | captured | outside, or in another capture | refused: a graph has no such order, and HIP reports success |
 //!
-//! If the event's handle is known outside of this crate, only the runtime knows the last record. Then a
-//! *probe* stream waits first, and the capture that it is drawn into is the record's.
+//! If the event's handle is known outside of this crate, only the runtime knows the last record. Then, on
+//! a captured stream from HIP 5.7 on, a *probe* stream waits first, and the capture that it is drawn into is the record's.
 
 use gpu_stream_core::{CaptureStatus, ContractError, HandleKind};
 
@@ -88,7 +88,8 @@ impl HipStream {
         })
     }
 
-    /// Calls `hipStreamWaitEvent`. Succeeds without a call if the event's stream ended with its thread.
+    /// Calls `hipStreamWaitEvent`. Makes no call if the event's stream ended with its thread, and
+    /// returns that stream's final status.
     fn wait_by_runtime(
         &self,
         driver: &'static Driver,

@@ -2,11 +2,11 @@
 //! ([`Queue`]).
 //!
 //! - [`task_queue`](super::task_queue) holds the items. A submission to an idle queue makes it
-//!   `Ready` and pushes it to the pool. It stays there until a thread runs it: a worker, or a
-//!   thread in `synchronize`.
+//!   `Ready` and pushes it to the pool. It stays `Ready` until a thread runs it: a worker,
+//!   or a thread in `synchronize`.
 //! - [`run`] runs the items. Only the runner takes items out while the queue is `Running`. At a
 //!   wait whose record is not complete the queue becomes `Suspended`. It is then only in the list
-//!   of waiters of the queue that it waits for. No thread is held.
+//!   of waiters of the queue that it waits for. No thread is blocked.
 //! - [`wait`] blocks a thread until an item is complete.
 //!
 //! The pool can contain a stale entry. Only the transition from `Ready` to `Running` gives the
@@ -58,7 +58,7 @@ pub(crate) struct Queue {
     id: u64,
     level: Level,
     pool: Arc<Pool>,
-    /// The reason why `tasks` is closed. `None` if the stream was destroyed. Set before `tasks` is
+    /// The reason why `tasks` is closed. `None` while it is open, and if the stream was destroyed. Set before `tasks` is
     /// closed.
     fault: Mutex<Option<Fault>>,
     schedule: CachePadded<(RunState, Node)>,

@@ -18,8 +18,8 @@
 //! [`EventOps`] that fails or panics leaves no thread waiting. No slot is claimed while [`EventOps::acquire`] runs,
 //! which may create an event.
 //!
-//! The events are private to this module. An event that was recorded in a capture is recorded again before the next
-//! wait for it.
+//! The events are private to this module. On CUDA an event that was recorded in a capture is
+//! recorded again before the next wait for it. On HIP it is not used again.
 
 mod claims;
 #[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
