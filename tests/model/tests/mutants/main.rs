@@ -56,7 +56,8 @@ fn undetectable(mutation: Mutation) -> Option<&'static str> {
         | M::StaleHandleAccepted
         | M::PriorityClamped
         | M::OwnerKeptByFailure
-        | M::ErrorsNameNothing => Some("programs contain no invalid calls"),
+        | M::ErrorsNameNothing
+        | M::ErrorsNameAnotherCall => Some("programs contain no invalid calls"),
         M::HandleZeroIsPooled | M::HandleOneIsAnother | M::HandleTwoIsDefault => {
             Some("programs wrap no handle with a special meaning")
         }
@@ -78,6 +79,7 @@ fn undetectable(mutation: Mutation) -> Option<&'static str> {
         | M::FaultSpreads
         | M::SynchronizeHidesFaults
         | M::EventHidesFaults
+        | M::FaultReachesEarlierRecords
         | M::WorkBehindFaultIsRun
         | M::PayloadDropHidesTheFault
         | M::PayloadDropStopsTheStream
