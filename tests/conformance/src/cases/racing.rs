@@ -61,6 +61,15 @@ fn beside_a_submitter<F: Fixture>(fx: &F, body: impl Fn(&HeldBack<'_, F>) -> Out
     Ok(())
 }
 
+/// Sets a flag on drop.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Runs `body` beside a thread that submits until `body` ends. It submits up to `most` times, and
 /// up to `most_after` times after `body` has begun.
 fn beside<S: Stream + Sync>(
@@ -94,8 +103,11 @@ fn beside<S: Stream + Sync>(
             thread::yield_now();
         }
         limit.store(submitted.load(Ordering::SeqCst).saturating_add(most_after), Ordering::SeqCst);
-        let outcome = body();
-        is_over.store(true, Ordering::SeqCst);
+        let outcome = {
+            // Ends the other thread's loop, also if `body` panics.
+            let _over = SetOnDrop(&is_over);
+            body()
+        };
         let theirs = other.join().unwrap_or_else(|_| Err(Verdict::failed("a thread panicked")));
         outcome.and(theirs)
     })?;
