@@ -201,7 +201,11 @@ unsafe impl Stream for AnyStream {
             }
             let event = match &event {
                 Some(event) => event,
-                None => event.insert(self.record_event()?),
+                None => match self.record_event() {
+                    Ok(recorded) => event.insert(recorded),
+                    // The first error is returned.
+                    Err(error) => return outcome.and(Err(error)),
+                },
             };
             outcome = outcome.and(branch.wait_event(event));
         }
