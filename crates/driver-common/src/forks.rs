@@ -20,7 +20,7 @@ fn process() -> usize {
 /// Registers the fork handler, once.
 fn watch() {
     static WATCHED: AtomicBool = AtomicBool::new(false);
-    if WATCHED.load(Ordering::SeqCst) || WATCHED.swap(true, Ordering::SeqCst) {
+    if WATCHED.load(Ordering::SeqCst) {
         return;
     }
     #[cfg(unix)]
@@ -33,6 +33,9 @@ fn watch() {
         // no remedy exists.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     }
+    // After the registration, so that no thread goes on without it. A second registration is harmless: the
+    // number of the child differs all the same.
+    WATCHED.store(true, Ordering::SeqCst);
 }
 
 /// The process that owns a lock: the first one that asks.

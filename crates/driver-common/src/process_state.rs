@@ -53,12 +53,12 @@ impl ProcessState {
         self.state.compare_exchange(RUNNING, ENDING, set, fetch).is_ok()
     }
 
-    /// Registers `in_child` to run in the child of each later fork. Does so once, before the driver is started.
+    /// Registers `in_child` to run in the child of each later fork. Call it before the driver is started.
     ///
     /// `in_child` must only store to statics, because it runs where only async-signal-safe functions may be called. If
     /// the registration fails for lack of memory, a child is not told from its parent; no remedy exists.
     pub fn watch_forks(&self, in_child: extern "C" fn()) {
-        if self.is_watching.swap(true, Ordering::SeqCst) {
+        if self.is_watching.load(Ordering::SeqCst) {
             return;
         }
         #[cfg(unix)]
@@ -68,6 +68,8 @@ impl ProcessState {
         }
         #[cfg(not(unix))]
         let _ = in_child;
+        // After the registration, so that no thread goes on without it. A second registration is harmless.
+        self.is_watching.store(true, Ordering::SeqCst);
     }
 }
 

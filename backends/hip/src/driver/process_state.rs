@@ -73,7 +73,7 @@ pub(super) fn ensure_callable() -> Result<(), ContractError> {
 /// Registers a hook that detects forks. Called before the runtime's start.
 pub(super) fn watch_forks() {
     static REGISTERED: AtomicBool = AtomicBool::new(false);
-    if REGISTERED.swap(true, Ordering::SeqCst) {
+    if REGISTERED.load(Ordering::SeqCst) {
         return;
     }
     #[cfg(unix)]
@@ -86,6 +86,8 @@ pub(super) fn watch_forks() {
         // registration, a child is not detected; there is nothing better to do.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     }
+    // After the registration, so that no thread goes on without it. A second registration is harmless.
+    REGISTERED.store(true, Ordering::SeqCst);
 }
 
 /// A poll of the runtime. While it exists, the exit of the process does not reach the runtime's end.

@@ -63,7 +63,7 @@ impl Drop for ExitGuard {
 /// Registers the fork handler. Must precede the first lock and the first thread of the executor.
 pub(super) fn watch_forks() {
     static WATCHED: AtomicBool = AtomicBool::new(false);
-    if WATCHED.swap(true, Ordering::SeqCst) {
+    if WATCHED.load(Ordering::SeqCst) {
         return;
     }
     #[cfg(unix)]
@@ -76,4 +76,6 @@ pub(super) fn watch_forks() {
         // forks go unnoticed; there is no better fallback.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     }
+    // After the registration, so that no thread goes on without it. A second registration is harmless.
+    WATCHED.store(true, Ordering::SeqCst);
 }
