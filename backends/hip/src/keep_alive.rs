@@ -70,11 +70,15 @@ pub(crate) enum DeferredDrop {
     /// The keeper of the replaced record's stream.
     StreamKeepAlive(StreamKeepAlive),
     /// A guard of the new record's stream. Those calls began before the record and took no guard of it.
-    #[allow(dead_code, reason = "it is there to be dropped")]
     RundownGuard(OwnedRundownGuard),
 }
 
 impl DeferredDrop {
+    /// Returns `true` if this is a guard of `rundown`.
+    pub(crate) fn guards(&self, rundown: &Arc<Rundown>) -> bool {
+        matches!(self, DeferredDrop::RundownGuard(guard) if guard.is_of(rundown))
+    }
+
     /// Drops the value. User code is deferred as by [`discard_keeper`].
     pub(crate) fn discard(self) {
         match self {

@@ -117,6 +117,13 @@ impl Rundown {
 #[derive(Debug)]
 pub(crate) struct OwnedRundownGuard(Arc<Rundown>);
 
+impl OwnedRundownGuard {
+    /// Returns `true` if this guards `rundown`.
+    pub(crate) fn is_of(&self, rundown: &Arc<Rundown>) -> bool {
+        Arc::ptr_eq(&self.0, rundown)
+    }
+}
+
 impl Rundown {
     /// Takes a guard. Returns `None` if the thread has ended.
     pub(crate) fn guard_owned(self: &Arc<Self>) -> Option<OwnedRundownGuard> {

@@ -125,14 +125,14 @@ impl EventInner {
         &mut self,
         handle: EventRef,
         keeper: &StreamKeepAlive,
-    ) -> Option<EventRef> {
+    ) -> (Option<EventRef>, Vec<DeferredDrop>) {
         if handle.is_same(&self.now.handle) {
             // `now` has another reference.
             drop(handle);
             self.store_failure(keeper);
-            return None;
+            return (None, self.take_retired());
         }
-        self.spare.replace(handle)
+        (self.spare.replace(handle), Vec::new())
     }
 
     /// Replaces the current record.
@@ -224,6 +224,7 @@ impl EventInner {
     fn guard_for_calls(&mut self, keeper: &StreamKeepAlive) {
         if let StreamKeepAlive::PerThread(rundown) = keeper
             && !self.now.handle.is_only()
+            && !self.retired.iter().any(|known| known.guards(rundown))
         {
             self.retired.extend(rundown.guard_owned().map(DeferredDrop::RundownGuard));
         }

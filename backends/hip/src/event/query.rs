@@ -186,7 +186,12 @@ impl HipEvent {
             let target = is_fixed.then(|| Arc::clone(inner.target.get_or_insert_default()));
             (target, InUse { event: self, state: Some(inner.now.clone()) })
         };
-        if self.is_done(driver, &first, operation)? {
+        let is_done = match &target {
+            // Another thread may have recorded the handle since, so an answer may be about that record.
+            Some(target) => self.is_target_done(driver, target, operation)?,
+            None => self.is_done(driver, &first, operation)?,
+        };
+        if is_done {
             return Ok(());
         }
         let target = target.unwrap_or_else(|| self.target(&first));
@@ -197,7 +202,13 @@ impl HipEvent {
             // one query to the next.
             drop(first.take_if(|state| state.handle.is_fixed()));
             match &*first {
-                Some(state) => self.is_done(driver, state, operation),
+                Some(state) => match self.is_done(driver, state, operation) {
+                    // The handle became fixed during the query, so the answer may be about a later record.
+                    Ok(true) if state.handle.is_fixed() => {
+                        self.is_target_done(driver, &target, operation)
+                    }
+                    answer => answer,
+                },
                 None => self.is_target_done(driver, &target, operation),
             }
         })

@@ -115,8 +115,9 @@ impl HipEvent {
         };
         let code = record(handle.raw.as_ptr());
         if let Err(error) = driver.check(code, operation, "hipEventRecord") {
-            let unused = self.inner().record_failed(handle, source.keeper);
+            let (unused, retired) = self.inner().record_failed(handle, source.keeper);
             drop(unused);
+            retired.into_iter().for_each(DeferredDrop::discard);
             return Err(error);
         }
         let last = source.record(captured());

@@ -112,11 +112,15 @@ fn calls_with_the_handle_keep_replaced_streams_and_recording_threads() {
             inner.store_in_place(start, Record { stream, keeper, captured: None });
         }
         let holds = |known: &&DeferredDrop| matches!(known, DeferredDrop::RundownGuard(_));
-        assert_eq!(inner.retired.iter().filter(holds).count(), 1 + usize::from(failed));
+        assert_eq!(
+            inner.retired.iter().filter(holds).count(),
+            1,
+            "one guard of a thread is enough"
+        );
     }
     assert!(inner.take_retired().is_empty() && is_kept(&owner));
     drop(call);
-    assert_eq!(inner.take_retired().len(), 3);
+    assert_eq!(inner.take_retired().len(), 2);
     assert!(!is_kept(&owner));
 }
 
