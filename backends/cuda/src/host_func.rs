@@ -52,8 +52,12 @@ pub(crate) fn ensure_outside_callback(
         static RUNS_NO_CALLBACKS: Cell<bool> = const { Cell::new(false) };
     }
     if !RUNS_NO_CALLBACKS.get() {
-        context::current_context(symbols, operation)?;
-        RUNS_NO_CALLBACKS.set(true);
+        match context::current_context(symbols, operation) {
+            Ok(_) => RUNS_NO_CALLBACKS.set(true),
+            Err(error) if error.kind() == ErrorKind::NotPermitted => return Err(error),
+            // The blocking call itself reports what else is wrong.
+            Err(_) => {}
+        }
     }
     Ok(())
 }

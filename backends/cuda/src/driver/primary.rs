@@ -237,6 +237,14 @@ impl DeviceState {
         let context = Context::new(context).ok_or(none)?;
         let new = PrimaryContext::new(symbols, ordinal, self.handle, context);
         if let Some(before) = before {
+            if before.id.is_some() && new.id.is_none() {
+                // The driver has ids and did not return one, so it is not known whether the lifetime is the same.
+                return Err(CudaError::Driver {
+                    operation,
+                    function: "cuCtxGetId",
+                    code: CudaCode::INVALID_CONTEXT,
+                });
+            }
             if new.id.is_some() && new.id == before.id {
                 // The same lifetime: only the check had failed.
                 before.observe(ALIVE);
