@@ -17,7 +17,9 @@ pub(crate) fn check_streams(
     source: &CudaStream,
     operation: &'static str,
 ) -> Result<(), CudaError> {
-    let Membership::Active(capture) = membership(waiter, operation)? else { return Ok(()) };
+    let Membership::Active(capture) = membership(waiter, operation)? else {
+        return check_default(waiter, source, operation);
+    };
     let (waiter, bits) = (waiter.bits(), source.bits());
     match membership(source, operation)? {
         Membership::None => {
@@ -29,6 +31,22 @@ pub(crate) fn check_streams(
         // The driver rejects the record on an invalidated capture, before the wait.
         Membership::Active(_) | Membership::Broken => Ok(()),
     }
+}
+
+/// Returns an error if `waiter` is the default stream and `source` is being captured. The driver would answer 906 and
+/// break the capture.
+fn check_default(
+    waiter: &CudaStream,
+    source: &CudaStream,
+    operation: &'static str,
+) -> Result<(), CudaError> {
+    if waiter.is_default() && membership(source, operation)? != Membership::None {
+        let (waiter, waited_for, bits) = (waiter.bits(), "stream", source.bits());
+        return Err(
+            ContractError::DefaultStreamCapture { operation, waiter, waited_for, bits }.into()
+        );
+    }
+    Ok(())
 }
 
 /// Returns the capture that a stream is in.

@@ -3,7 +3,7 @@
 //! Each has a fast path and a slow path. The fast path needs an explicit stream that has no fault and is not being
 //! captured. The slow path handles all other streams, and what the driver rejects on the fast path.
 
-use gpu_stream_core::{CaptureStatus, Event as _, EventOptions};
+use gpu_stream_core::{CaptureStatus, ContractError, Event as _, EventOptions};
 
 use crate::driver::capture::{self, Membership};
 use crate::driver::check::check;
@@ -176,6 +176,13 @@ impl CudaStream {
                 && !event.check_isolation(symbols, self.bits(), capture, operation)?
             {
                 return Ok(());
+            }
+            if self.is_default() && event.is_in_a_live_capture(symbols, operation) {
+                // The driver would answer 906 and break the capture.
+                let (waiter, waited_for, bits) = (self.bits(), "event", event.bits());
+                let error =
+                    ContractError::DefaultStreamCapture { operation, waiter, waited_for, bits };
+                return Err(error.into());
             }
             if self.made_last_record_of(event) && member != Membership::Broken {
                 // The stream's own record, of this capture if the stream is being captured.

@@ -80,6 +80,11 @@ impl CudaStream {
         self.raw == other.raw && self.device == other.device
     }
 
+    /// Returns `true` if this is the default stream of a context, and not that of a thread.
+    pub(crate) fn is_default(&self) -> bool {
+        self.raw.kind() == HandleKind::Default
+    }
+
     /// Returns `true` if the fast path is possible: the stream is explicit, has no fault, and its context is not known
     /// to have ended.
     #[inline]

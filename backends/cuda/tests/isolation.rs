@@ -22,6 +22,7 @@ fn main() -> ExitCode {
             "captured_stream_cannot_wait_for_another_capture",
             captured_stream_cannot_wait_for_another_capture,
         ),
+        ("default_stream_cannot_wait_for_a_capture", default_stream_cannot_wait_for_a_capture),
         (
             "uncaptured_stream_joins_a_capture_by_waiting",
             uncaptured_stream_joins_a_capture_by_waiting,
@@ -127,6 +128,42 @@ fn captured_stream_cannot_wait_for_another_capture() {
         let ends = captures.map(|capture| capture.end().map(drop));
         assert_eq!(ends, [Ok(()), Ok(())], "mode {mode}");
         expect_kind("of a capture that is over", one.wait_event(&event), ErrorKind::InvalidEvent);
+    }
+}
+
+/// The default stream cannot become part of a capture. The driver answers 906 to such a wait, and breaks the
+/// capture.
+fn default_stream_cannot_wait_for_a_capture() {
+    let space = Space::primary();
+    let _current = enter(space.context);
+    let default = Cuda::default_stream(device()).unwrap();
+    // Flags 0: a stream that synchronizes with the default stream.
+    for (mode, flags) in MODES.into_iter().flat_map(|mode| [(mode, 1), (mode, 0)]) {
+        let raw = space.stream(flags, 0);
+        let (captured, free) = (wrap(raw), wrap(space.stream(1, 0)));
+        let capture = Capture::begin(raw, mode);
+        let event = captured.record_event().unwrap();
+        let all = [
+            ("wait_stream", default.wait_stream(&captured)),
+            ("fork", captured.fork([&free, &default])),
+            ("join", default.join([&captured])),
+            ("wait_event", default.wait_event(&event)),
+        ];
+        for (name, result) in all {
+            let text = expect_kind(name, result, ErrorKind::Capturing);
+            assert!(
+                flags == 0 || text.contains("the default stream (stream 0x1)"),
+                "{name}: {text}"
+            );
+            let source = format!("stream {:#x} belongs to one", captured.raw().to_bits());
+            assert!(flags == 0 || name == "wait_event" || text.contains(&source), "{name}: {text}");
+            capture.alive(name);
+        }
+        // `fork` has drawn the other branch in.
+        captured.wait_stream(&free).unwrap();
+        capture.end().map(drop).unwrap();
+        default.wait_stream(&captured).unwrap();
+        default.synchronize().unwrap();
     }
 }
 

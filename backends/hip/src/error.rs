@@ -37,21 +37,6 @@ pub enum HipError {
         what: &'static str,
     },
 
-    /// The default stream was to wait for work of a capture, and cannot become part of it. Kind
-    /// [`Capturing`](ErrorKind::Capturing).
-    #[error(
-        "{operation}: the default stream (stream 0x0) cannot become part of a capture, and {what} {bits:#x} belongs to one; \
-         use a non-blocking stream of `Backend::new_stream`, or wait after the capture"
-    )]
-    DefaultStreamCapture {
-        /// The call.
-        operation: &'static str,
-        /// `stream` or `event`.
-        what: &'static str,
-        /// The handle of that stream or event.
-        bits: usize,
-    },
-
     /// The event was last recorded in a capture that is over. Kind [`InvalidEvent`](ErrorKind::InvalidEvent).
     #[error(
         "{operation}: the event was last recorded in a capture that is over, where nothing ran; record it outside of a capture first"
@@ -256,9 +241,7 @@ impl Error for HipError {
         match self {
             HipError::Contract(error) => error.kind(),
             HipError::Driver { code, .. } => code.kind(),
-            HipError::Capturing { .. } | HipError::DefaultStreamCapture { .. } => {
-                ErrorKind::Capturing
-            }
+            HipError::Capturing { .. } => ErrorKind::Capturing,
             HipError::CapturedEvent { .. } => ErrorKind::InvalidEvent,
             HipError::ThreadEnded { .. } => ErrorKind::InvalidEvent,
             HipError::Reset { .. } => ErrorKind::ContextDestroyed,

@@ -292,6 +292,22 @@ pub enum ContractError {
         /// Why not and what to do, as the end of the sentence.
         reason: &'static str,
     },
+    /// The default stream was to wait for work of a capture, and cannot become part of it. See
+    /// [`ErrorKind::Capturing`].
+    #[error(
+        "{operation}: the default stream (stream {waiter:#x}) cannot become part of a capture, and {waited_for} {bits:#x} \
+         belongs to one; use a non-blocking stream of `Backend::new_stream`, or wait after the capture"
+    )]
+    DefaultStreamCapture {
+        /// The call.
+        operation: &'static str,
+        /// The handle of the default stream.
+        waiter: usize,
+        /// `stream` or `event`.
+        waited_for: &'static str,
+        /// The handle of that stream or event.
+        bits: usize,
+    },
     /// A host function for a stream that is captured. See [`ErrorKind::Capturing`].
     #[error(
         "{operation}: stream {bits:#x} is being captured into a graph, which may be launched many times, and the closure \
@@ -366,9 +382,9 @@ impl Error for ContractError {
             ContractError::NotPermitted { .. }
             | ContractError::ProcessForked { .. }
             | ContractError::ProcessEnding { .. } => ErrorKind::NotPermitted,
-            ContractError::CaptureIsolation { .. } | ContractError::CaptureHostFunc { .. } => {
-                ErrorKind::Capturing
-            }
+            ContractError::CaptureIsolation { .. }
+            | ContractError::DefaultStreamCapture { .. }
+            | ContractError::CaptureHostFunc { .. } => ErrorKind::Capturing,
             ContractError::NotCompiled { .. } => ErrorKind::NotCompiled,
         }
     }

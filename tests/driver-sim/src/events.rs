@@ -12,6 +12,7 @@ use crate::codes::Code;
 use crate::gates;
 use crate::ipc::Shared;
 use crate::state::{State, host_device, host_error, state};
+use crate::streams::StreamKind;
 
 pub struct Event {
     pub context: usize,
@@ -132,6 +133,10 @@ impl State {
     /// Makes a stream wait for a node of a capture, and thereby join the capture.
     fn join_capture(&mut self, stream: usize, other: Member) -> Answer {
         self.ensure_default_not_capturing(stream)?;
+        if self.streams.get(stream).kind == StreamKind::Legacy {
+            self.break_capture(other.capture);
+            return Err(Code::CAPTURE_IMPLICIT);
+        }
         match self.capture_of(stream)? {
             None => self.streams.get_mut(stream).member = Some(other),
             Some(capture) if capture == other.capture => {

@@ -90,6 +90,15 @@ impl CudaEvent {
         }
     }
 
+    /// Returns `true` if the last record was made in a capture that goes on.
+    pub(crate) fn is_in_a_live_capture(
+        &self,
+        symbols: &'static Symbols,
+        operation: &'static str,
+    ) -> bool {
+        matches!(self.capture_error(symbols, operation), Some(CudaError::Capturing { .. }))
+    }
+
     /// Returns an error if a stream in `capture` cannot wait for the event, because the event is not part
     /// of that capture. Returns `Ok(false)` if there is nothing to wait for.
     pub(crate) fn check_isolation(

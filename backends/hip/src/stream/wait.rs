@@ -126,7 +126,9 @@ impl HipStream {
         }
         if self.raw.kind() == HandleKind::Default && state.is_captured() {
             let bits = state.handle.raw.to_bits();
-            return Err(HipError::DefaultStreamCapture { operation, what: "event", bits });
+            let (waiter, waited_for) = (self.bits(), "event");
+            let error = ContractError::DefaultStreamCapture { operation, waiter, waited_for, bits };
+            return Err(error.into());
         }
         self.wait_by_runtime(driver, raw, state, operation)
     }
@@ -242,7 +244,10 @@ impl HipStream {
         };
         let Some(mine) = info(self)? else {
             if self.raw.kind() == HandleKind::Default && status(source)? != CaptureStatus::None {
-                return Err(HipError::DefaultStreamCapture { operation, what: "stream", bits });
+                let (waiter, waited_for) = (self.bits(), "stream");
+                let error =
+                    ContractError::DefaultStreamCapture { operation, waiter, waited_for, bits };
+                return Err(error.into());
             }
             return Ok(false);
         };
