@@ -88,7 +88,7 @@ impl IpcEventHandle {
         let _relaxed = CaptureModeGuard::enter_if(true, driver, OPERATION)?;
         let _current = DeviceGuard::enter(driver, ordinal, OPERATION)?;
         let mut event = std::ptr::null_mut();
-        // SAFETY: `&mut event` is a valid out-pointer, and the device is current. The runtime looks the handle up.
+        // SAFETY: `&mut event` is a valid out-pointer, and the device is current. The runtime validates the handle.
         let code = unsafe { open(&mut event, IpcHandle { reserved: self.0 }) };
         if code == HipCode::INVALID_CONTEXT {
             driver.clear_last_error(code);

@@ -119,7 +119,7 @@ impl HipStream {
     fn is_gone(&self) -> bool {
         const OPERATION: &str = "Stream::capture_status";
         let again = self.with_current(OPERATION, |driver, raw| {
-            // SAFETY: `raw` was a live stream, and the runtime looks the handle up in these calls.
+            // SAFETY: `raw` was a live stream, and the runtime validates the handle in these calls.
             unsafe {
                 self.ensure_known(driver, raw, OPERATION)?;
                 capture::status(driver, raw, OPERATION)

@@ -35,7 +35,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 }
 
-/// Reuses freed heap memory, so that a freed object does not look alive by chance.
+/// Reuses freed heap memory, so that a freed object does not seem live by chance.
 pub fn churn(blocks: usize) {
     let size = |index: usize| 64 + index * 5 % 2_048;
     let blocks: Vec<Vec<u8>> = (0..blocks).map(|index| vec![0xEE; size(index)]).collect();

@@ -311,7 +311,7 @@ impl Driver {
             return Ok(());
         }
         let _relaxed = CaptureModeGuard::enter(self, operation)?;
-        // SAFETY: the runtime looks the handle up in its list of streams, so it need not be live.
+        // SAFETY: the runtime validates the handle, so it need not be live.
         match unsafe { self.device_of(stream, operation) } {
             Err(error) if error.kind() == ErrorKind::InvalidHandle => Err(error),
             _ => Ok(()),
@@ -325,7 +325,7 @@ impl Driver {
     /// the runtime.
     ///
     /// # Safety
-    /// - `stream` is alive, or the runtime looks the handle up.
+    /// - `stream` is alive, or the runtime validates the handle.
     pub(crate) unsafe fn device_of(
         &self,
         stream: Ptr,
@@ -334,7 +334,7 @@ impl Driver {
         let symbols = &self.symbols;
         if let Some(ask) = symbols.stream_device.function {
             let mut device = -1;
-            // SAFETY: `stream` is live, or is looked up (caller contract). `&mut device` is a valid out-pointer.
+            // SAFETY: `stream` is live, or is validated (caller contract). `&mut device` is a valid out-pointer.
             let code = unsafe { ask(stream, &mut device) };
             if code == HipCode::SUCCESS {
                 return Ok(device);
@@ -350,7 +350,7 @@ impl Driver {
             }
         }
         let ask = require(symbols.stream_device_id, operation)?;
-        // SAFETY: `stream` is live, or is looked up (caller contract).
+        // SAFETY: `stream` is live, or is validated (caller contract).
         let device = unsafe { ask(stream) };
         if device < 0 { Err(dead(stream, operation)) } else { Ok(device) }
     }

@@ -44,7 +44,7 @@ pub(crate) struct Quirks {
     /// that shares the queue is held back. 5.7 always, 5.2 at times.
     pub(crate) destroy_waits: bool,
     /// `hipStreamIsCapturing` and `hipStreamQuery` follow the handle of a destroyed stream. From 7.0 on;
-    /// `hipStreamGetDevice` looks the handle up in every version.
+    /// `hipStreamGetDevice` validates the handle in every version.
     pub(crate) follows_stale: bool,
     /// A wait inside of one capture adds nodes to the waiting stream's, instead of giving the runtime an
     /// event: some shapes of such waits end the process. From 5.7 on.

@@ -76,7 +76,7 @@ unsafe impl Event for AnyEvent {
         self.0.synchronize()
     }
 
-    /// As [`Event::elapsed_since`]. Events of two backends are told apart before their devices are
+    /// Returns the time as [`Event::elapsed_since`]. Events of two backends are found before their devices are
     /// compared.
     fn elapsed_since(&self, start: &Self) -> Result<f32, AnyError> {
         self.0.elapsed_since(start.as_dyn())

@@ -70,7 +70,7 @@ fn every_call_that_orders_twins_is_a_mismatch() {
     one.wait_stream(&one).unwrap();
 }
 
-/// A version whose stream is of another device.
+/// A version whose stream belongs to another device.
 struct Elsewhere;
 
 impl Probe for Elsewhere {

@@ -243,7 +243,7 @@ unsafe impl Backend for Mutant {
 }
 
 /// # Safety
-/// As `Backend::stream_from_raw_with_owner`. The host backend validates every handle and
+/// Wraps as `Backend::stream_from_raw_with_owner`. The host backend validates every handle and
 /// dereferences none, so the mutants that break an owner's promise get an error there.
 unsafe fn wrap(
     bits: usize,
