@@ -63,6 +63,7 @@ api! {
     gpu_stream::KeepAlive,
     gpu_stream::Library,
     gpu_stream::PlainHandles,
+    gpu_stream::Native,
     gpu_stream::PerThread,
     gpu_stream::PriorityRange,
     gpu_stream::RawEvent,
