@@ -5,8 +5,9 @@
 
 use std::ffi::c_void;
 
-use gpu_stream_core::{ContractError, KeepAlive};
+use gpu_stream_core::KeepAlive;
 use gpu_stream_driver_common::deferred::drop_here;
+use gpu_stream_driver_common::host_func::ensure_outside;
 use gpu_stream_driver_common::{Deferred, HostFuncs, Panics};
 
 pub(crate) use gpu_stream_driver_common::host_func::is_inside;
@@ -35,11 +36,7 @@ pub(crate) unsafe extern "C" fn run_callback(_stream: Ptr, _code: HipCode, user_
 
 /// Returns an error inside a host function. Blocking there would block the thread that runs all host functions.
 pub(crate) fn ensure_outside_host_func(operation: &'static str) -> Result<(), HipError> {
-    if !is_inside() {
-        return Ok(());
-    }
-    let reason = "it was called from a host function, which must not wait for the GPU; let another stream wait for an event instead";
-    Err(ContractError::NotPermitted { operation, reason }.into())
+    Ok(ensure_outside(operation)?)
 }
 
 /// Drops an owner. Inside a host function, defers the drop to the end of the next call on another thread.
