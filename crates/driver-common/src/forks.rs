@@ -1,4 +1,4 @@
-//! Tells the child of a fork from its parent: [`User`].
+//! Tells the child of a fork from its parent: [`on_fork`], [`User`].
 //!
 //! The child has a copy of its parent's memory and none of its other threads. A lock that one of those
 //! threads held is never unlocked in the child. Work that the parent was given to run or to drop is the
@@ -17,25 +17,36 @@ fn process() -> usize {
     PROCESS.load(Ordering::SeqCst)
 }
 
-/// Registers the fork handler, once.
+/// Counts forks from now on.
 fn watch() {
+    extern "C" fn in_child() {
+        PROCESS.fetch_add(1, Ordering::SeqCst);
+    }
     static WATCHED: AtomicBool = AtomicBool::new(false);
-    if WATCHED.load(Ordering::SeqCst) {
+    on_fork(&WATCHED, in_child);
+}
+
+/// Registers `in_child` to run in the child of each later fork, unless `is_registered` is set. Does nothing
+/// on systems other than Unix.
+///
+/// Threads that call this at the same time may each register `in_child`, so it must have the same effect if
+/// it runs more than once. It must only change statics, because it runs where only async-signal-safe
+/// functions may be called. If the registration fails for lack of memory, a child is not told from its
+/// parent; no remedy exists.
+pub fn on_fork(is_registered: &AtomicBool, in_child: extern "C" fn()) {
+    if is_registered.load(Ordering::SeqCst) {
         return;
     }
     #[cfg(unix)]
-    {
-        extern "C" fn in_child() {
-            PROCESS.fetch_add(1, Ordering::SeqCst);
-        }
-        // SAFETY: `in_child` only changes a static, which is async-signal-safe, and it lives as long as
-        // this library. If the registration fails for lack of memory, a child is not told from its parent;
-        // no remedy exists.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    // SAFETY: `in_child` is a function of this library or of one that uses it, which is never unloaded while
+    // it is registered.
+    unsafe {
+        libc::pthread_atfork(None, None, Some(in_child));
     }
-    // After the registration, so that no thread goes on without it. A second registration is harmless: the
-    // number of the child differs all the same.
-    WATCHED.store(true, Ordering::SeqCst);
+    #[cfg(not(unix))]
+    let _ = in_child;
+    // After the registration, so that no thread goes on without it.
+    is_registered.store(true, Ordering::SeqCst);
 }
 
 /// The process that owns a lock: the first one that asks.

@@ -15,6 +15,7 @@ pub mod texts;
 
 pub use self::coalesce::{EventOps, RecordCoalescer};
 pub use self::deferred::Deferred;
+pub use self::forks::on_fork;
 pub use self::host_func::HostFuncs;
 pub use self::panics::{Panics, Seen, StreamKey};
 pub use self::pool::Pool;

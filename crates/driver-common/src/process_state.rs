@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use gpu_stream_core::{BackendKind, ContractError};
 
+use crate::forks::on_fork;
+
 const RUNNING: u8 = 0;
 const FORKED: u8 = 1;
 const ENDING: u8 = 2;
@@ -55,21 +57,9 @@ impl ProcessState {
 
     /// Registers `in_child` to run in the child of each later fork. Call it before the driver is started.
     ///
-    /// `in_child` must only store to statics, because it runs where only async-signal-safe functions may be called. If
-    /// the registration fails for lack of memory, a child is not told from its parent; no remedy exists.
+    /// The requirements on `in_child` are those of [`on_fork`].
     pub fn watch_forks(&self, in_child: extern "C" fn()) {
-        if self.is_watching.load(Ordering::SeqCst) {
-            return;
-        }
-        #[cfg(unix)]
-        // SAFETY: `in_child` is a function of this library, which is never unloaded while it is registered.
-        unsafe {
-            libc::pthread_atfork(None, None, Some(in_child));
-        }
-        #[cfg(not(unix))]
-        let _ = in_child;
-        // After the registration, so that no thread goes on without it. A second registration is harmless.
-        self.is_watching.store(true, Ordering::SeqCst);
+        on_fork(&self.is_watching, in_child);
     }
 }
 

@@ -16,6 +16,7 @@ use std::{
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 use gpu_stream_core::{BackendKind, ContractError};
+use gpu_stream_driver_common::on_fork;
 
 use super::Driver;
 
@@ -72,22 +73,12 @@ pub(super) fn ensure_callable() -> Result<(), ContractError> {
 
 /// Registers a hook that detects forks. Called before the runtime's start.
 pub(super) fn watch_forks() {
+    extern "C" fn in_child() {
+        PROCESS_STATE.store(FORKED, Ordering::SeqCst);
+        DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
+    }
     static REGISTERED: AtomicBool = AtomicBool::new(false);
-    if REGISTERED.load(Ordering::SeqCst) {
-        return;
-    }
-    #[cfg(unix)]
-    {
-        extern "C" fn in_child() {
-            PROCESS_STATE.store(FORKED, Ordering::SeqCst);
-            DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
-        }
-        // SAFETY: `in_child` only stores to statics, and exists as long as this library. Without memory for the
-        // registration, a child is not detected; there is nothing better to do.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-    }
-    // After the registration, so that no thread goes on without it. A second registration is harmless.
-    REGISTERED.store(true, Ordering::SeqCst);
+    on_fork(&REGISTERED, in_child);
 }
 
 /// A poll of the runtime. While it exists, the exit of the process does not reach the runtime's end.

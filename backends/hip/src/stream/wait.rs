@@ -244,7 +244,7 @@ impl HipStream {
         };
         let Some(mine) = info(self)? else {
             if self.raw.kind() == HandleKind::Default && status(source)? != CaptureStatus::None {
-                let (waiter, waited_for) = (self.bits(), "stream");
+                let waited_for = "stream";
                 let error =
                     ContractError::DefaultStreamCapture { operation, waiter, waited_for, bits };
                 return Err(error.into());
