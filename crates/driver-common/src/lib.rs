@@ -10,6 +10,7 @@ pub mod panics;
 mod pool;
 mod process_state;
 mod retry;
+pub mod symbols;
 mod sync;
 pub mod texts;
 

@@ -17,7 +17,7 @@ use std::ffi::{CStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use libloading::Library;
+pub use libloading::Library;
 
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 use self::by_name as objects;
