@@ -1,4 +1,7 @@
-//! Reasons of errors that CUDA and HIP share word for word.
+//! Texts that CUDA and HIP share: reasons of errors, and the form of a result code.
+
+use std::ffi::{CStr, c_char};
+use std::fmt;
 
 /// A foreign event, of which the driver says that it has no time.
 pub const FOREIGN_WITHOUT_TIME: &str = "is an event of another library, and the driver has no time for it: it was made without timing, or was not \
@@ -7,3 +10,83 @@ pub const FOREIGN_WITHOUT_TIME: &str = "is an event of another library, and the 
 /// A foreign event, which the driver refuses to record on the given stream.
 pub const FOREIGN_RECORD_REFUSED: &str = "is an event of another library, and the driver refuses to record it on this stream: it may belong to another device \
      than the one named in `Backend::event_from_raw`; name the event's own device, and record on a stream of that device";
+
+/// A handle that names the calling thread's own stream, where no handle of a thread is allowed.
+pub const PER_THREAD_HANDLE: &str =
+    "is the calling thread's own stream; use `Backend::per_thread_stream`";
+
+/// Writes a result code as its number, with the driver's name and description: `Display` of a code.
+///
+/// # Errors
+/// The error of the formatter.
+pub fn display_code(
+    f: &mut fmt::Formatter<'_>,
+    number: i32,
+    name: Option<&str>,
+    description: Option<&str>,
+) -> fmt::Result {
+    write!(f, "{number}")?;
+    match (name, description) {
+        // HIP 5.2 returns the name as the description.
+        (Some(name), Some(text)) if name != text => write!(f, " {name}: {text}"),
+        (Some(name), _) => write!(f, " {name}"),
+        (None, _) => Ok(()),
+    }
+}
+
+/// Writes a result code as its type, its number and the driver's name: `Debug` of a code.
+///
+/// # Errors
+/// The error of the formatter.
+pub fn debug_code(
+    f: &mut fmt::Formatter<'_>,
+    code_type: &str,
+    number: i32,
+    name: Option<&str>,
+) -> fmt::Result {
+    match name {
+        Some(name) => write!(f, "{code_type}({number}, {name})"),
+        None => write!(f, "{code_type}({number})"),
+    }
+}
+
+/// Returns a string of the driver. Returns `None` for a null pointer, and for a string that is not UTF-8.
+///
+/// # Safety
+/// - `text` is null, or a NUL-terminated string that is never freed.
+pub unsafe fn driver_text(text: *const c_char) -> Option<&'static str> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: `text` is a NUL-terminated string that is never freed (caller contract).
+    unsafe { CStr::from_ptr(text) }.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Code(Option<&'static str>, Option<&'static str>);
+
+    impl fmt::Display for Code {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            display_code(f, 7, self.0, self.1)
+        }
+    }
+
+    impl fmt::Debug for Code {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            debug_code(f, "Code", 7, self.0)
+        }
+    }
+
+    #[test]
+    fn code_is_shown_with_what_the_driver_says_of_it() {
+        assert_eq!(Code(None, None).to_string(), "7");
+        assert_eq!(Code(Some("NAME"), None).to_string(), "7 NAME");
+        assert_eq!(Code(Some("NAME"), Some("NAME")).to_string(), "7 NAME");
+        assert_eq!(Code(Some("NAME"), Some("its text")).to_string(), "7 NAME: its text");
+        assert_eq!(format!("{:?}", Code(None, None)), "Code(7)");
+        assert_eq!(format!("{:?}", Code(Some("NAME"), Some("text"))), "Code(7, NAME)");
+    }
+}
