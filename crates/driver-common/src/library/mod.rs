@@ -8,6 +8,7 @@
 mod by_name;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod elf;
+mod in_use;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod objects;
 mod watch;
@@ -21,6 +22,7 @@ pub use libloading::Library;
 
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 use self::by_name as objects;
+pub use self::in_use::LoadedLibrary;
 pub use self::objects::file_of;
 pub use self::watch::Watch;
 
@@ -89,7 +91,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The library in use.
+/// A library that was found.
 pub struct Found {
     /// The library. Must stay open for as long as its functions are used.
     pub library: Library,
