@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod captures;
 mod coalesce;
 pub mod deferred;
 mod forks;
