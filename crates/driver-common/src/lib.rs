@@ -14,6 +14,7 @@ mod retry;
 pub mod symbols;
 mod sync;
 pub mod texts;
+pub mod user_code;
 
 pub use self::coalesce::{EventOps, RecordCoalescer};
 pub use self::deferred::Deferred;
@@ -24,3 +25,4 @@ pub use self::pool::Pool;
 pub use self::process_state::ProcessState;
 pub use self::retry::RetryCell;
 pub use self::sync::thread_number;
+pub use self::user_code::UserCode;
