@@ -5,8 +5,9 @@ use gpu_stream_core::{
     RawEvent, RawStream, StreamOptions,
 };
 
+use crate::host_func::{self, USER_CODE};
 use crate::stream::{create, wrap};
-use crate::{Cuda, CudaError, CudaEvent, CudaStream, device, event, host_func};
+use crate::{Cuda, CudaError, CudaEvent, CudaStream, device, event};
 
 // SAFETY:
 // - A wrapper stores its owner, and an event does not need its stream.
@@ -122,7 +123,7 @@ unsafe impl Backend for Cuda {
 /// Drops the owner of a stream that could not be wrapped, with no lock held. Returns the error.
 #[cold]
 fn refuse(owner: KeepAlive, error: CudaError) -> CudaError {
-    host_func::drop_owner(owner);
+    USER_CODE.drop_owner(owner);
     error
 }
 

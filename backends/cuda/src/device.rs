@@ -15,7 +15,7 @@ pub(crate) fn probe() -> Result<BackendInfo, CudaError> {
     }
     let version = Version(driver.version).to_string();
     let mut info = BackendInfo::new(BackendKind::Cuda, version, devices);
-    info.library = Some(driver.library.to_string());
+    info.library = Some(driver.runtime.file().to_string());
     info.details = driver.details();
     Ok(info)
 }

@@ -13,7 +13,7 @@ use crate::driver::create::destroy_event;
 use crate::driver::loaded;
 use crate::driver::primary::PrimaryContext;
 use crate::driver::symbols::Ptr;
-use crate::host_func::{self, DEFERRED};
+use crate::host_func::USER_CODE;
 use crate::last_record::{CapturedRecord, LastRecord, Mark};
 use crate::{Cuda, CudaError};
 
@@ -205,7 +205,7 @@ impl Drop for CudaEvent {
         if self.owner.is_owned() || self.record.was_ever_captured() {
             self.drop_owners();
         }
-        DEFERRED.run();
+        USER_CODE.deferred.run();
     }
 }
 
@@ -221,7 +221,7 @@ impl CudaEvent {
             return;
         }
         let primary = self.primary;
-        host_func::run_outside_host_func(move || {
+        USER_CODE.run_outside_host_func(move || {
             // An event exists only after the driver was loaded. In the child of a fork it is left alone,
             // also if its destruction was deferred before the fork.
             let Some(driver) = loaded() else { return };
@@ -240,11 +240,11 @@ impl CudaEvent {
         struct Last(KeepAlive);
         impl Drop for Last {
             fn drop(&mut self) {
-                host_func::drop_owner(std::mem::take(&mut self.0));
+                USER_CODE.drop_owner(std::mem::take(&mut self.0));
             }
         }
         let _last = Last(self.record.take_owner());
-        host_func::drop_owner(std::mem::take(&mut self.owner));
+        USER_CODE.drop_owner(std::mem::take(&mut self.owner));
     }
 }
 

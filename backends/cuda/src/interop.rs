@@ -28,7 +28,8 @@ use gpu_stream_core::{
 use crate::driver::capture::CaptureModeGuard;
 use crate::driver::context::{Context, SavedContext};
 use crate::driver::{driver, loaded};
-use crate::{Cuda, CudaError, CudaStream, host_func};
+use crate::host_func::{self, USER_CODE};
+use crate::{Cuda, CudaError, CudaStream};
 
 /// A cudarc stream as the owner of a [`CudaStream`].
 ///
@@ -60,7 +61,7 @@ impl Drop for CudarcStream {
     fn drop(&mut self) {
         // SAFETY: taken once, in the drop, and `self` is not used afterwards.
         let stream = unsafe { ManuallyDrop::take(&mut self.0) };
-        host_func::run_outside_host_func(move || {
+        USER_CODE.run_outside_host_func(move || {
             // cudarc's destructor makes the stream's context current before it destroys the stream.
             let symbols = loaded().map(|driver| &driver.symbols);
             let _saved = symbols.and_then(SavedContext::save);

@@ -35,7 +35,7 @@ use crate::driver::driver;
 use crate::driver::symbols::IpcHandle;
 use crate::event::create::EventContext;
 use crate::event::exported;
-use crate::host_func::DEFERRED;
+use crate::host_func::USER_CODE;
 use crate::{CudaError, CudaEvent, device};
 
 /// The handle of an interprocess event, for another process of the same machine.
@@ -80,7 +80,7 @@ impl IpcEventHandle {
     pub unsafe fn open(self, device: Device) -> Result<CudaEvent, CudaError> {
         // SAFETY: the other process keeps the event (caller contract).
         let opened = unsafe { self.open_in_primary(device) };
-        DEFERRED.run();
+        USER_CODE.deferred.run();
         opened
     }
 

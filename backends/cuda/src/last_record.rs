@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use gpu_stream_core::{KeepAlive, RawStream};
 use gpu_stream_driver_common::thread_number;
 
-use crate::{Cuda, host_func};
+use crate::Cuda;
+use crate::host_func::USER_CODE;
 
 /// Flag: the event was recorded.
 const RECORDED: u8 = 1;
@@ -129,7 +130,7 @@ impl LastRecord {
     }
 
     /// Returns the last record if it was made in a capture. The copy keeps the stream alive, and no lock is
-    /// held, so the caller may call the driver. Drop its owner with [`host_func::drop_owner_later`].
+    /// held, so the caller may call the driver. Its owner must be dropped at the end of the call.
     pub(crate) fn captured(&self) -> Option<CapturedRecord> {
         self.captured.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -204,7 +205,7 @@ impl LastRecord {
         }
         drop(last);
         if let Some(CapturedRecord { owner, .. }) = old {
-            host_func::drop_owner_later(owner);
+            USER_CODE.drop_owner_later(owner);
         }
     }
 
@@ -220,7 +221,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::host_func::DEFERRED;
 
     const STREAM: Mark = Mark(8);
 
@@ -234,7 +234,7 @@ mod tests {
         // Deferred owners are dropped at the end of a public call, which may be another test's.
         let release = |references| {
             while Arc::strong_count(&owner) > references {
-                DEFERRED.run();
+                USER_CODE.deferred.run();
             }
         };
         let mut record = LastRecord::none();

@@ -10,7 +10,6 @@ mod host_func;
 #[cfg(feature = "cudarc")]
 pub mod interop;
 pub mod ipc;
-mod isolation;
 mod last_record;
 mod ordering;
 mod record;

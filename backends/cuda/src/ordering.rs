@@ -9,6 +9,7 @@
 use std::ops::ControlFlow;
 
 use gpu_stream_core::RawEvent;
+use gpu_stream_driver_common::captures::check_streams;
 use gpu_stream_driver_common::ordering::{self, ScratchEvents, StreamOrdering, StreamPair};
 use gpu_stream_driver_common::{EventOps, RecordCoalescer};
 
@@ -18,7 +19,6 @@ use crate::driver::code::CudaCode;
 use crate::driver::loaded;
 use crate::driver::primary::PrimaryContext;
 use crate::driver::symbols::Ptr;
-use crate::isolation::check_streams;
 use crate::{Cuda, CudaError, CudaEvent, CudaStream};
 
 /// Makes `waiter` wait for all work that was submitted to `source`.
@@ -81,7 +81,7 @@ impl StreamOrdering for CudaOrdering {
         source: &CudaStream,
         operation: &'static str,
     ) -> Result<ControlFlow<()>, CudaError> {
-        check_streams(waiter, source, operation).map(ControlFlow::Continue)
+        check_streams(waiter, source, operation).map(|_| ControlFlow::Continue(()))
     }
 
     fn record_event_slow(

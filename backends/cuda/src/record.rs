@@ -4,8 +4,9 @@
 //! captured. The slow path handles all other streams, and what the driver rejects on the fast path.
 
 use gpu_stream_core::{CaptureStatus, ContractError, Event as _, EventOptions};
+use gpu_stream_driver_common::captures::Membership;
 
-use crate::driver::capture::{self, Membership};
+use crate::driver::capture;
 use crate::driver::check::check;
 use crate::driver::code::CudaCode;
 use crate::driver::symbols::Symbols;

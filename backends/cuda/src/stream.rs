@@ -15,7 +15,7 @@ use gpu_stream_core::{BackendKind, Device, EventOptions, HandleKind, KeepAlive, 
 use gpu_stream_driver_common::Seen;
 
 use crate::driver::primary::PrimaryContext;
-use crate::host_func::{self, DEFERRED, PANICS};
+use crate::host_func::USER_CODE;
 use crate::last_record::Mark;
 use crate::{Cuda, CudaError, CudaEvent};
 
@@ -91,7 +91,7 @@ impl CudaStream {
     pub(crate) fn is_plain(&self) -> bool {
         self.raw.kind() == HandleKind::Explicit
             && !self.may_be_gone()
-            && (PANICS.is_clean(&self.seen) || self.is_found_clean())
+            && (USER_CODE.panics.is_clean(&self.seen) || self.is_found_clean())
     }
 
     /// Returns `true` if a search finds no panic of the stream. Each new wrapper searches once.
@@ -124,8 +124,8 @@ impl Drop for CudaStream {
     fn drop(&mut self) {
         // Dropping the last reference to an owner runs user code, which may destroy the stream.
         if self.owner.is_owned() {
-            host_func::drop_owner(std::mem::take(&mut self.owner));
-            DEFERRED.run();
+            USER_CODE.drop_owner(std::mem::take(&mut self.owner));
+            USER_CODE.deferred.run();
         }
     }
 }

@@ -14,6 +14,7 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 
 use gpu_stream_core::CaptureStatus;
+use gpu_stream_driver_common::captures::Membership;
 
 use super::check::check;
 use super::code::CudaCode;
@@ -110,18 +111,8 @@ pub(crate) unsafe fn id(symbols: &Symbols, stream: Ptr) -> Option<u64> {
     (code == CudaCode::SUCCESS && status == 1).then_some(id)
 }
 
-/// The capture that a stream is in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Membership {
-    /// None: submitted work runs.
-    None,
-    /// The capture with this id; 0 if the driver is too old to tell.
-    Active(u64),
-    /// An invalidated capture, which was not ended yet.
-    Broken,
-}
-
-/// Returns the capture that the stream is in, without affecting it.
+/// Returns the id of the capture that the stream is in, without affecting it. The id is 0 if the driver is too old to
+/// tell.
 ///
 /// # Safety
 /// - `stream` is a live stream, or 0, 1 or 2 with the intended context current.
@@ -129,7 +120,7 @@ pub(crate) unsafe fn membership(
     symbols: &Symbols,
     stream: Ptr,
     operation: &'static str,
-) -> Result<Membership, CudaError> {
+) -> Result<Membership<u64>, CudaError> {
     // SAFETY: `stream` is live (caller contract).
     Ok(match unsafe { status(symbols, stream, operation) }? {
         CaptureStatus::None => Membership::None,

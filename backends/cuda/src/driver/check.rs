@@ -1,7 +1,8 @@
 //! Turns the driver's answers into results: [`check`], [`require`].
 
+use gpu_stream_driver_common::symbols::Optional;
+
 use super::code::CudaCode;
-use super::symbols::Optional;
 use crate::CudaError;
 
 /// Returns an error unless `code` is success.

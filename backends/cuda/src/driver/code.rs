@@ -1,8 +1,12 @@
 //! The driver's result codes: [`CudaCode`].
 
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
+use std::fmt;
 
 use gpu_stream_core::ErrorKind;
+use gpu_stream_driver_common::texts::{debug_code, display_code, driver_text};
+
+use super::loaded;
 
 /// A `CUresult`, kept as an integer.
 ///
@@ -96,6 +100,42 @@ impl CudaCode {
     /// Returns `true` if no work of the context will run any more.
     pub(crate) const fn is_end_of_context(self) -> bool {
         matches!(self.kind(), ErrorKind::ContextDestroyed | ErrorKind::StreamFault)
+    }
+
+    /// Returns the driver's name of the code, for example `CUDA_ERROR_INVALID_HANDLE`. Returns `None` if the driver
+    /// does not know the code or is not loaded.
+    #[doc(alias = "cuGetErrorName")]
+    pub fn name(self) -> Option<&'static str> {
+        self.text(loaded()?.symbols.error_name)
+    }
+
+    /// Returns the driver's description of the code. Returns `None` if the driver does not know the code or is not
+    /// loaded.
+    #[doc(alias = "cuGetErrorString")]
+    pub fn description(self) -> Option<&'static str> {
+        self.text(loaded()?.symbols.error_text)
+    }
+
+    fn text(self, get: GetText) -> Option<&'static str> {
+        let mut text = std::ptr::null();
+        // SAFETY: `&mut text` is a valid out-pointer. The call takes any number.
+        let code = unsafe { get(self, &mut text) };
+        // SAFETY: on success `text` is a NUL-terminated string of the library, which is never closed.
+        if code == CudaCode::SUCCESS { unsafe { driver_text(text) } } else { None }
+    }
+}
+
+type GetText = unsafe extern "C" fn(CudaCode, *mut *const c_char) -> CudaCode;
+
+impl fmt::Display for CudaCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        display_code(f, self.0, self.name(), self.description())
+    }
+}
+
+impl fmt::Debug for CudaCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_code(f, "CudaCode", self.0, self.name())
     }
 }
 

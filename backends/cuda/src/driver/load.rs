@@ -1,19 +1,16 @@
 //! Finds the driver's library and starts the driver.
 
 use std::ffi::c_int;
-use std::sync::Arc;
 
-use gpu_stream_driver_common::library::{
-    Folder, Found as FoundLibrary, LibrarySpec, NotFound, Origin,
-};
-use libloading::Library;
+use gpu_stream_driver_common::library::{Folder, Library, LibrarySpec, LoadedLibrary, NotFound};
+use gpu_stream_driver_common::symbols::find;
 
 use super::code::CudaCode;
-use super::symbols::{Symbols, find};
+use super::symbols::Symbols;
 use crate::CudaError;
 
 /// The description of NVIDIA's driver: its file names, its folders and its exports.
-pub(super) static SPEC: LibrarySpec = LibrarySpec {
+static SPEC: LibrarySpec = LibrarySpec {
     variable: "GPU_STREAM_CUDA_LIBRARY",
     names: if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so.1", "libcuda.so"] },
     folders: if cfg!(target_os = "linux") { FOLDERS } else { &[] },
@@ -50,57 +47,43 @@ const OLDEST: c_int = 11_000;
 const VERSION: &str = "cuDriverGetVersion";
 type GetVersion = unsafe extern "C" fn(*mut c_int) -> CudaCode;
 
-/// The library and its functions.
-pub(super) struct Found {
-    pub(super) opened: Library,
-    /// The library's file.
-    pub(super) library: Arc<str>,
-    pub(super) origin: Origin,
+/// The started driver.
+pub(super) struct Started {
+    pub(super) runtime: LoadedLibrary,
     pub(super) version: c_int,
     pub(super) symbols: Symbols,
 }
 
 /// Finds the library and starts the driver.
-pub(super) fn load() -> Result<Found, CudaError> {
-    // SAFETY: a file of these names is NVIDIA's driver, and so is an object that exports all of its
-    // functions. A user who sets the variable vouches for its file.
-    let FoundLibrary { library: opened, file, origin } =
-        unsafe { SPEC.find() }.map_err(not_found)?;
-    let library: Arc<str> = file.into();
-    match start(&opened, &library) {
-        Ok((version, symbols)) => Ok(Found { opened, library, origin, version, symbols }),
-        Err(error) => {
-            // Not closed: the driver may have started threads of its own.
-            std::mem::forget(opened);
-            Err(error)
-        }
-    }
-}
-
-/// Starts the driver. Returns its version and its functions.
-fn start(opened: &Library, library: &Arc<str>) -> Result<(c_int, Symbols), CudaError> {
-    let shared = || Arc::clone(library);
-    let missing = |symbol| CudaError::SymbolNotFound { symbol, library: shared() };
+pub(super) fn load() -> Result<Started, CudaError> {
+    // SAFETY: a file of these names is NVIDIA's driver, and so is an object that exports all of its functions. A user
+    // who sets the variable vouches for its file.
+    let found = unsafe { SPEC.find() }.map_err(not_found)?;
+    let runtime = LoadedLibrary::new(&SPEC, found);
+    let missing = |symbol| CudaError::SymbolNotFound { symbol, library: runtime.file() };
     let not_started = |version, function, code| CudaError::NotStarted {
-        library: shared(),
+        library: runtime.file(),
         version,
         function,
         code,
     };
     // Checked first, because an old driver also lacks functions, and its age is what the user has to know.
-    let (code, version) = version(opened).ok_or_else(|| missing(VERSION))?;
+    let (code, version) = version(runtime.library()).ok_or_else(|| missing(VERSION))?;
     if code != CudaCode::SUCCESS {
         return Err(not_started(0, VERSION, code));
     }
     if version < OLDEST {
-        return Err(CudaError::DriverTooOld { library: shared(), version, oldest: OLDEST });
+        return Err(CudaError::DriverTooOld { library: runtime.file(), version, oldest: OLDEST });
     }
-    let symbols = Symbols::resolve(opened).map_err(missing)?;
+    // SAFETY: the functions of NVIDIA's driver have these types in every version. The library is never closed.
+    let symbols = unsafe { Symbols::resolve(runtime.library()) }.map_err(missing)?;
     // SAFETY: `cuInit` requires flags of 0.
     match unsafe { (symbols.init)(0) } {
-        CudaCode::SUCCESS => Ok((version, symbols)),
-        CudaCode::NO_DEVICE => Err(CudaError::NoDevice { library: shared(), version }),
-        CudaCode::STUB_LIBRARY => Err(not_found(NotFound::Missing(format!("{library} ({STUB})")))),
+        CudaCode::SUCCESS => Ok(Started { runtime, version, symbols }),
+        CudaCode::NO_DEVICE => Err(CudaError::NoDevice { library: runtime.file(), version }),
+        CudaCode::STUB_LIBRARY => {
+            Err(not_found(NotFound::Missing(format!("{} ({STUB})", runtime.file()))))
+        }
         code => Err(not_started(version, "cuInit", code)),
     }
 }

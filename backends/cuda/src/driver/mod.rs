@@ -1,7 +1,7 @@
 //! The CUDA driver, as far as this crate calls it: loaded by the first call, never closed.
 //!
 //! The layers, each of which uses those before it: `code`, `symbols`, `check`, then `capture` and `context`, then
-//! `create` and `primary`, then [`Driver`], then `lookup` and `text`.
+//! `create` and `primary`, then [`Driver`], then `lookup`.
 
 pub(crate) mod advice;
 pub(crate) mod capture;
@@ -12,34 +12,26 @@ pub(crate) mod create;
 mod load;
 mod lookup;
 pub(crate) mod primary;
-mod process_state;
 pub(crate) mod symbols;
-mod text;
 
 use std::ffi::{CStr, c_char};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use gpu_stream_core::BackendKind;
-use gpu_stream_driver_common::RetryCell;
-use gpu_stream_driver_common::library::{Origin, Watch};
-use libloading::Library;
+use gpu_stream_driver_common::library::LoadedLibrary;
+use gpu_stream_driver_common::{ProcessState, RetryCell};
 
 use self::check::check;
 use self::code::CudaCode;
+use self::load::Started;
 use self::primary::DeviceState;
-use self::process_state::PROCESS_STATE;
 use self::symbols::Symbols;
 use crate::CudaError;
 
 /// The driver of the process.
 pub(crate) struct Driver {
     pub(crate) symbols: Symbols,
-    /// The library's file.
-    pub(crate) library: Arc<str>,
-    origin: Origin,
-    opened: Library,
-    watch: Watch,
+    pub(crate) runtime: LoadedLibrary,
     /// 13000 is 13.0.
     pub(crate) version: i32,
     /// Indexed by ordinal.
@@ -68,6 +60,7 @@ pub(crate) fn driver() -> Result<&'static Driver, CudaError> {
 #[cold]
 fn start_driver() -> Result<&'static Driver, CudaError> {
     static CELL: RetryCell<Driver, CudaError> = RetryCell::new();
+    static PROCESS_STATE: ProcessState = ProcessState::new();
     extern "C" fn in_child() {
         PROCESS_STATE.set_forked();
         DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
@@ -81,40 +74,23 @@ fn start_driver() -> Result<&'static Driver, CudaError> {
 
 impl Driver {
     fn new() -> Result<Self, CudaError> {
-        let load::Found { opened, library, origin, version, symbols } = load::load()?;
-        let mut driver = Driver {
-            symbols,
-            library,
-            origin,
-            opened,
-            watch: Watch::default(),
-            version,
-            devices: Vec::new(),
-        };
-        match driver.find_devices() {
-            Ok(()) => Ok(driver),
-            Err(error) => {
-                // Not closed: the driver has started.
-                std::mem::forget(driver.opened);
-                Err(error)
-            }
-        }
+        let Started { runtime, version, symbols } = load::load()?;
+        let mut driver = Driver { symbols, runtime, version, devices: Vec::new() };
+        driver.find_devices()?;
+        Ok(driver)
     }
 
     fn find_devices(&mut self) -> Result<(), CudaError> {
-        let (library, version) = (&self.library, self.version);
+        let (runtime, version) = (&self.runtime, self.version);
         let check = |code, function| match code {
             CudaCode::SUCCESS => Ok(()),
-            code => {
-                let library = Arc::clone(library);
-                Err(CudaError::NotStarted { library, version, function, code })
-            }
+            code => Err(CudaError::NotStarted { library: runtime.file(), version, function, code }),
         };
         let mut count = 0;
         // SAFETY: `&mut count` is a valid out-pointer.
         check(unsafe { (self.symbols.device_count)(&mut count) }, "cuDeviceGetCount")?;
         if count <= 0 {
-            return Err(CudaError::NoDevice { library: Arc::clone(library), version });
+            return Err(CudaError::NoDevice { library: runtime.file(), version });
         }
         for ordinal in 0..count {
             let mut handle = 0;
@@ -131,11 +107,7 @@ impl Driver {
     /// `GPU_STREAM_CUDA_LIBRARY` names the file: the user has chosen it.
     #[inline]
     pub(crate) fn check_only_runtime(&self, operation: &'static str) -> Result<(), CudaError> {
-        if self.origin == Origin::Named {
-            return Ok(());
-        }
-        let ours_at = self.symbols.init as usize;
-        match self.watch.others(&load::SPEC, &self.opened, ours_at) {
+        match self.runtime.others(self.symbols.init as usize) {
             None => Ok(()),
             Some(files) => Err(CudaError::AmbiguousLibrary { operation, files: files.into() }),
         }
@@ -143,7 +115,7 @@ impl Driver {
 
     /// Returns what a report shows of the driver beside its version.
     pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
-        let mut details = vec![("found", self.origin.to_string())];
+        let mut details = vec![("found", self.runtime.origin().to_string())];
         let missing = self.symbols.missing();
         if !missing.is_empty() {
             details.push(("lacks", missing.join(", ")));

@@ -5,6 +5,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use gpu_stream_core::RawEvent;
+use gpu_stream_driver_common::user_code::Lost;
 use gpu_stream_driver_common::{Pool, RecordCoalescer, thread_number};
 
 use super::capture::CaptureModeGuard;
@@ -12,9 +13,8 @@ use super::check::check;
 use super::code::CudaCode;
 use super::context::Context;
 use super::create;
-use super::process_state::PROCESS_STATE;
 use super::symbols::{DeviceHandle, Symbols};
-use crate::host_func::{self, DEFERRED, HOST_FUNCS};
+use crate::host_func::USER_CODE;
 use crate::{Cuda, CudaError};
 
 /// One lifetime of a device's primary context, which all its users share, the runtime API and torch among them.
@@ -173,8 +173,8 @@ impl PrimaryContext {
     pub(crate) fn release_scratch(&'static self, event: RawEvent<Cuda>) {
         if let Err(event) = self.scratch_events.give(event.to_bits(), thread_number()) {
             let event = RawEvent::from_bits(event);
-            host_func::run_outside_host_func(move || {
-                if !PROCESS_STATE.is_forked() && !self.is_reset() {
+            USER_CODE.run_outside_host_func(move || {
+                if super::loaded().is_some() && !self.is_reset() {
                     // SAFETY:
                     // - The event is ours, and this is its last use: the waits for its record are enqueued.
                     // - Its context is alive, as the check before has shown.
@@ -256,7 +256,7 @@ impl DeviceState {
             // The streams of the old lifetime are destroyed, so their host functions never run. They are dropped at
             // the end of the call, where nothing is held.
             let scope = before.scope();
-            DEFERRED.push(move || HOST_FUNCS.cancel(|stream| stream.scope == scope));
+            USER_CODE.deferred.push(move || USER_CODE.cancel(|| Some(Lost::Scope(scope))));
         }
         // Two concurrent threads retain it twice, which is harmless for a context that is never released.
         Ok(self.replace(before, new))

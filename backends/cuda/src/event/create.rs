@@ -10,8 +10,9 @@ use crate::driver::create::create_event;
 use crate::driver::driver;
 use crate::driver::primary::PrimaryContext;
 use crate::driver::symbols::Symbols;
+use crate::host_func::USER_CODE;
 use crate::last_record::{LastRecord, Mark};
-use crate::{Cuda, CudaError, device, host_func};
+use crate::{Cuda, CudaError, device};
 
 /// The context that an event is created in.
 #[derive(Clone, Copy)]
@@ -126,13 +127,13 @@ impl CudaEvent {
         let operation = owner.event_operation();
         if raw.to_bits() == 0 {
             let reason = "is no event: the null handle names none";
-            host_func::drop_owner(owner);
+            USER_CODE.drop_owner(owner);
             return Err(ContractError::InvalidHandle { operation, bits: 0, reason }.into());
         }
         let device = match Self::device_of_foreign(device, operation) {
             Ok(device) => device,
             Err(error) => {
-                host_func::drop_owner(owner);
+                USER_CODE.drop_owner(owner);
                 return Err(error);
             }
         };

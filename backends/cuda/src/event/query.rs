@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use gpu_stream_core::{ContractError, EventStatus, RawStream};
+use gpu_stream_driver_common::texts::FOREIGN_WITHOUT_TIME;
 
 use super::{CudaEvent, Origin};
 use crate::driver::capture::{self, CaptureModeGuard};
@@ -12,7 +13,7 @@ use crate::driver::context::{Context, ContextGuard};
 use crate::driver::primary::PrimaryContext;
 use crate::driver::symbols::{Ptr, Symbols};
 use crate::driver::{driver, loaded};
-use crate::host_func;
+use crate::host_func::{self, USER_CODE};
 use crate::last_record::CapturedRecord;
 use crate::{Cuda, CudaError};
 
@@ -39,7 +40,7 @@ impl CudaEvent {
         let CapturedRecord { stream, id, owner } = self.record.captured()?;
         let now = self.capture_of(symbols, stream, operation);
         // This may be the last reference: another thread can record the event meanwhile.
-        host_func::drop_owner_later(owner);
+        USER_CODE.drop_owner_later(owner);
         Some(match now {
             Err(error) => error,
             Ok(now) if now.is_some() && now == id => {
@@ -305,10 +306,8 @@ impl CudaEvent {
         if code != CudaCode::INVALID_HANDLE && code != CudaCode::INVALID_VALUE {
             return Ok(());
         }
-        let reason = "is an event of another library, and the driver has no time for it: it was made without timing, or \
-                      was not recorded, which the driver does not tell apart; make it with timing, and record it outside \
-                      of a capture";
-        let (operation, bits) = ("Event::elapsed_since", foreign.bits());
+        let (operation, reason) = ("Event::elapsed_since", FOREIGN_WITHOUT_TIME);
+        let bits = foreign.bits();
         Err(ContractError::InvalidHandle { operation, bits, reason }.into())
     }
 

@@ -1,13 +1,11 @@
 //! Faults of a [`CudaStream`]: panics of its host functions, and the end of its context.
 
-use std::cell::Cell;
-
 use super::CudaStream;
 use crate::CudaError;
 use crate::driver::capture::{self, CaptureModeGuard};
 use crate::driver::check::check;
 use crate::driver::driver;
-use crate::host_func::{self, PANICS};
+use crate::host_func::{self, USER_CODE};
 
 impl CudaStream {
     /// Ends a public call: see [`host_func::end`].
@@ -44,24 +42,15 @@ impl CudaStream {
     /// Returns an error if a host function of the stream panicked.
     #[inline]
     pub(crate) fn check_fault(&self, operation: &'static str) -> Result<(), CudaError> {
-        if PANICS.is_clean(&self.seen) { Ok(()) } else { self.find_fault(operation) }
+        if USER_CODE.panics.is_clean(&self.seen) { Ok(()) } else { self.find_fault(operation) }
     }
 
     #[cold]
     fn find_fault(&self, operation: &'static str) -> Result<(), CudaError> {
         let stream = (self.scope(operation)?, self.bits());
-        let is_unknown = Cell::new(false);
-        let id = || {
-            let found = self.find_id(operation).ok();
-            is_unknown.set(found.is_none());
-            found.flatten()
-        };
-        let message = PANICS.find(&self.seen, stream, id);
-        if is_unknown.get() {
-            // During a capture the driver cannot tell which stream has the handle. The next call asks again.
-            self.seen.reset();
-        }
-        match message {
+        // During a capture the driver cannot tell the id. The next call asks again.
+        let id = || self.find_id(operation).ok().flatten();
+        match USER_CODE.panics.find(&self.seen, stream, id) {
             Some(message) => Err(CudaError::HostFunctionPanicked { operation, message }),
             None => Ok(()),
         }

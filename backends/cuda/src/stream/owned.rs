@@ -1,6 +1,7 @@
 //! The owner of a stream that this crate created: [`Owned`].
 
 use gpu_stream_core::{KeepAlive, RawStream};
+use gpu_stream_driver_common::user_code::Lost;
 
 use crate::Cuda;
 use crate::driver::capture::{self, CaptureModeGuard};
@@ -8,7 +9,7 @@ use crate::driver::code::CudaCode;
 use crate::driver::loaded;
 use crate::driver::primary::PrimaryContext;
 use crate::driver::symbols::{Ptr, Symbols};
-use crate::host_func::{self, HOST_FUNCS, PANICS};
+use crate::host_func::USER_CODE;
 
 /// The owner of a stream that this crate created. Destroys the stream on drop.
 pub(super) struct Owned {
@@ -35,19 +36,19 @@ impl Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         let (raw, primary, scope) = (self.raw, self.primary, self.scope);
-        host_func::run_outside_host_func(move || {
+        USER_CODE.run_outside_host_func(move || {
             // In the child of a fork the stream is left alone.
             let Some(driver) = loaded() else { return };
             // Before the driver can reuse the handle.
-            PANICS.remove(scope, raw.to_bits());
+            USER_CODE.panics.remove(scope, raw.to_bits());
             // SAFETY: the stream is ours and alive, unless its context was reset, and this is its last use.
             let code = unsafe { destroy(&driver.symbols, raw.as_ptr(), primary) };
             if code.is_end_of_context() {
                 // The capture mode is restored by now: dropping the closures runs user code.
-                HOST_FUNCS.cancel(|stream| stream.scope == scope);
+                USER_CODE.cancel(|| Some(Lost::Scope(scope)));
             }
         });
-        host_func::drop_owner(std::mem::take(&mut self.context_owner));
+        USER_CODE.drop_owner(std::mem::take(&mut self.context_owner));
     }
 }
 
@@ -81,7 +82,7 @@ unsafe fn destroy(
 unsafe fn fault_of(symbols: &Symbols, stream: Ptr) -> Option<CudaCode> {
     // A stream under capture is not queried.
     // SAFETY: the stream is alive (caller contract).
-    if HOST_FUNCS.is_empty() || unsafe { capture::may_be_capturing(symbols, stream) } {
+    if USER_CODE.host_funcs.is_empty() || unsafe { capture::may_be_capturing(symbols, stream) } {
         return None;
     }
     // SAFETY: the stream is alive (caller contract).

@@ -2,6 +2,7 @@
 
 use gpu_stream_core::{CaptureStatus, ContractError, HandleKind, HostFunc};
 use gpu_stream_driver_common::StreamKey;
+use gpu_stream_driver_common::captures::{CaptureStream, Membership};
 
 use super::CudaStream;
 use crate::CudaError;
@@ -11,7 +12,7 @@ use crate::driver::code::CudaCode;
 use crate::driver::create::NON_BLOCKING;
 use crate::driver::driver;
 use crate::driver::symbols::{Ptr, Symbols};
-use crate::host_func::{self, HOST_FUNCS};
+use crate::host_func::{self, USER_CODE};
 
 impl CudaStream {
     /// Returns `true` if all submitted work has completed.
@@ -143,7 +144,7 @@ impl CudaStream {
         }
         let (scope, id) = (self.scope(OPERATION)?, self.find_id(OPERATION)?);
         let stream = StreamKey { scope, handle: self.bits(), id };
-        HOST_FUNCS.launch(func, stream, |key| {
+        USER_CODE.host_funcs.launch(func, stream, |key| {
             self.with_current(OPERATION, |symbols, raw| {
                 let launch = require(symbols.launch_host_func, OPERATION)?;
                 // SAFETY: the stream is alive, and its context is current if it needs one. `host_func::run` accepts
@@ -152,5 +153,29 @@ impl CudaStream {
                 check(code, OPERATION, "cuLaunchHostFunc")
             })
         })
+    }
+}
+
+impl CaptureStream for CudaStream {
+    type Capture = u64;
+    type Error = CudaError;
+
+    fn bits(&self) -> usize {
+        self.raw.to_bits()
+    }
+
+    fn is_default(&self) -> bool {
+        self.raw.kind() == HandleKind::Default
+    }
+
+    fn membership(&self, operation: &'static str) -> Result<Membership<u64>, CudaError> {
+        self.with_current(operation, |symbols, raw| {
+            // SAFETY: `self` keeps the stream alive, and `with_current` sets the context that a default one needs.
+            unsafe { capture::membership(symbols, raw, operation) }
+        })
+    }
+
+    fn is_same(capture: &u64, other: &u64) -> bool {
+        capture == other
     }
 }
