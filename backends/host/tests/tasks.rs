@@ -226,3 +226,22 @@ fn errors_name_the_call_of_the_program() {
         assert!(text.starts_with(&format!("{call}: ")), "{call}: {text}");
     }
 }
+
+/// `PerThread` forwards `fork` and `join`: their defaults would name the calls that they are made of.
+#[test]
+fn errors_of_a_per_thread_stream_name_the_call_of_the_program() {
+    // On a thread of its own, whose per-thread stream no other test uses.
+    let program = || {
+        let mine = Host::per_thread_stream(Host::device(0).expect("device")).expect("stream");
+        mine.launch_host_func(Box::new(|| panic_any("meant to"))).expect("launch");
+        mine.synchronize().expect_err("fault");
+        let good = stream();
+        for (call, outcome) in
+            [("Stream::fork", mine.fork([&good])), ("Stream::join", mine.join([&good]))]
+        {
+            let text = outcome.expect_err("fault").to_string();
+            assert!(text.starts_with(&format!("{call}: ")), "{call}: {text}");
+        }
+    };
+    std::thread::spawn(program).join().expect("every error names its call");
+}

@@ -79,6 +79,10 @@ impl<S: fmt::Debug> fmt::Debug for PerThread<S> {
 
 // SAFETY: every method forwards to the stream inside, which upholds the contract. `PerThread` is
 // not `Send`, so the call is made on the thread that the stream belongs to.
+//
+// The lint makes a method that is added to `Stream` an error here until it is forwarded: its default would hide
+// what the stream inside overrides.
+#[deny(clippy::missing_trait_methods)]
 unsafe impl<S: Stream> Stream for PerThread<S> {
     type Backend = S::Backend;
 
@@ -118,20 +122,40 @@ unsafe impl<S: Stream> Stream for PerThread<S> {
         self.stream.record_event()
     }
 
-    fn backend_type(&self) -> TypeId {
-        self.stream.backend_type()
-    }
-
-    fn is_blocking(&self) -> Result<bool, ErrorOf<S>> {
-        self.stream.is_blocking()
-    }
-
     fn wait_stream<O: Stream<Backend = S::Backend>>(&self, other: &O) -> Result<(), ErrorOf<S>> {
         self.stream.wait_stream(other)
     }
 
+    fn fork<'a, I, O>(&self, branches: I) -> Result<(), ErrorOf<S>>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = S::Backend>,
+    {
+        self.stream.fork(branches)
+    }
+
+    fn join<'a, I, O>(&self, branches: I) -> Result<(), ErrorOf<S>>
+    where
+        I: IntoIterator<Item = &'a O>,
+        O: Stream<Backend = S::Backend>,
+    {
+        self.stream.join(branches)
+    }
+
+    fn is_same<O: Stream<Backend = S::Backend>>(&self, other: &O) -> bool {
+        self.stream.is_same(other)
+    }
+
+    fn backend_type(&self) -> TypeId {
+        self.stream.backend_type()
+    }
+
     fn priority(&self) -> Result<i32, ErrorOf<S>> {
         self.stream.priority()
+    }
+
+    fn is_blocking(&self) -> Result<bool, ErrorOf<S>> {
+        self.stream.is_blocking()
     }
 
     fn id(&self) -> Result<u64, ErrorOf<S>> {

@@ -52,6 +52,9 @@ pub struct Any;
 
 // SAFETY: every call forwards to the backend that the device or handle names, which upholds the
 // contract. The owner is forwarded with it.
+//
+// `clippy::missing_trait_methods` is not denied here, as it is for `AnyStream` and `AnyEvent`: six defaults of `Backend`
+// call the functions below, and are right for `Any`. Forward each new optional function of `Backend`.
 unsafe impl Backend for Any {
     /// The name of the choice and not of a backend. Streams, events and devices name the backend
     /// that executes them.

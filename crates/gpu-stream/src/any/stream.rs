@@ -121,6 +121,9 @@ impl Hash for AnyStream {
 // SAFETY: every method forwards to the stream inside. `DynStream` is sealed: only a `Stream`
 // implements it, and that upholds the contract. `wait_stream` below uses the backend's own
 // `wait_stream`, or a record of the other stream.
+//
+// The lint makes a method that is added to `Stream` an error here until it is forwarded.
+#[deny(clippy::missing_trait_methods)]
 unsafe impl Stream for AnyStream {
     type Backend = Any;
 
@@ -227,6 +230,10 @@ unsafe impl Stream for AnyStream {
             self.wait_stream(branch)
         };
         branches.into_iter().map(wait).fold(Ok(()), Result::and)
+    }
+
+    fn is_same<O: Stream<Backend = Any>>(&self, other: &O) -> bool {
+        self.identity() == (other.backend_type(), other.device(), other.raw())
     }
 
     fn priority(&self) -> Result<i32, AnyError> {
