@@ -185,7 +185,7 @@ fn cuda_stream_accepts_only_version_zero() {
     assert_eq!(cuda_stream(0, None::<u64>, Cuda).unwrap_err().why, Forbidden::NoStream);
 }
 
-/// Checks that each text names the protocol, the backend, the value and a way out, and that each
+/// Checks that each text names the protocol, the backend, the value and the remedy, and that each
 /// kind is right.
 #[test]
 fn errors_name_the_protocol_the_value_and_the_remedy() {
@@ -214,6 +214,7 @@ fn errors_name_the_protocol_the_value_and_the_remedy() {
         for part in always.iter().map(String::as_str).chain(parts.iter().copied()) {
             assert!(text.contains(part), "{part:?} is not in {text:?}");
         }
+        assert!(!text.contains("  "), "{text:?}");
     }
     let unsaid = Handle.encode(NoSync, Cuda).unwrap_err();
     assert!(unsaid.to_string().contains("no stream"), "{unsaid}");

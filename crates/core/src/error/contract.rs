@@ -24,7 +24,8 @@ pub enum ContractError {
     },
     /// The event of a record was made for another device. See [`ErrorKind::DeviceMismatch`].
     #[error(
-        "{operation}: the stream belongs to {stream}, and the event to {event}; record on a stream of the event's          device, or create the event with `Stream::new_event`"
+        "{operation}: the stream belongs to {stream}, and the event to {event}; record on a stream of the event's \
+         device, or create the event with `Stream::new_event`"
     )]
     RecordAcrossDevices {
         /// The call.
@@ -36,7 +37,8 @@ pub enum ContractError {
     },
     /// The events of `elapsed_since` belong to two devices. See [`ErrorKind::DeviceMismatch`].
     #[error(
-        "Event::elapsed_since: the start event belongs to {start}, and the end event to {end}; record two events of          one device"
+        "Event::elapsed_since: the start event belongs to {start}, and the end event to {end}; record two events of \
+         one device"
     )]
     ElapsedAcrossDevices {
         /// The device of the start event.
