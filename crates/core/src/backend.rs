@@ -1,4 +1,5 @@
-//! What a vendor has to bring: the trait [`Backend`].
+//! What a vendor must provide: the trait [`Backend`]. This file is long because a trait cannot be
+//! split, and most of it is documentation.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,18 +21,18 @@ pub type EventOf<S> = <<S as Stream>::Backend as Backend>::Event;
 /// The stream type that the stream `S`'s backend names.
 pub type StreamOf<S> = <<S as Stream>::Backend as Backend>::Stream;
 
-/// A vendor: its types, and how streams and events come into being.
+/// A vendor: its types, and the functions that create and wrap streams and events.
 ///
-/// An implementation is a type without values (`Host`, `Cuda`, `Hip`), and every function asks the
-/// one driver of the process. What is lazy in it (loading a library, starting threads) happens at
-/// the first call, whichever that is.
+/// An implementation is a unit type (`Host`, `Cuda`, `Hip`), and every function uses the one driver
+/// of the process. The first call, whichever it is, loads the library and starts the threads that
+/// the backend needs.
 ///
 /// # For users
 /// There are two ways to wrap a stream that another library allocated:
 ///
 /// | | what keeps the stream alive | |
 /// |---|---|---|
-/// | [`stream_from_raw`](Self::stream_from_raw) | you promise it | `unsafe`, the one unsafe act |
+/// | [`stream_from_raw`](Self::stream_from_raw) | the caller's promise | `unsafe`: the only unsafe step |
 /// | [`stream_from_owner`](Self::stream_from_owner) | the wrapper, through a shared owner | safe |
 ///
 /// Three functions return a stream that no other library has:
@@ -74,7 +75,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// unique.
     const KIND: BackendKind;
 
-    /// `true` if an event, once recorded, may keep the owner of that stream alive until it is
+    /// `true` if a recorded event may keep the owner of its stream alive until the event is
     /// recorded elsewhere or dropped.
     ///
     /// It is `true` where the vendor's events refer to their stream. HIP keeps a bare pointer to
@@ -109,7 +110,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// [`AmbiguousLibrary`](crate::ErrorKind::AmbiguousLibrary),
     /// [`SymbolNotFound`](crate::ErrorKind::SymbolNotFound),
     /// [`DriverTooOld`](crate::ErrorKind::DriverTooOld), [`NoDevice`](crate::ErrorKind::NoDevice).
-    /// A failure that can pass is not kept: the next call tries again.
+    /// A temporary failure is not kept: the next call tries again.
     #[doc(alias("cuDriverGetVersion", "hipRuntimeGetVersion"))]
     fn probe() -> Result<BackendInfo, Self::Error>;
 
@@ -137,9 +138,9 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// Returns the default stream of `device`, which always exists: handle 0, also called the null
     /// or legacy stream.
     ///
-    /// On CUDA and HIP it synchronises with every stream that was created *blocking*; on the host
-    /// it is a stream like any other. torch 2.11 hands out a stream of its pool for handle 0; here
-    /// it is wrapped as what it is.
+    /// On CUDA and HIP it synchronizes with every stream that was created *blocking*. On the host
+    /// it is a stream like any other. torch 2.11 returns a stream of its pool for handle 0. Here
+    /// handle 0 is the default stream.
     ///
     /// # Errors
     /// As [`probe`](Self::probe), [`BackendMismatch`](crate::ErrorKind::BackendMismatch),
@@ -164,9 +165,9 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// Creates a new stream, which the wrapper and its clones own. Dropping the last of them
     /// destroys it; work that was submitted to it still runs to its end.
     ///
-    /// At the end of the process, pending work of CUDA is lost. The host first runs all work that no gate
-    /// holds back, so a task that never ends keeps the process running. `gpu_stream_host::abandon_at_exit`
-    /// turns that off.
+    /// CUDA and HIP do not wait for pending work when the process exits. The host first runs all
+    /// work that no gate holds back, so a task that never ends keeps the process running.
+    /// `gpu_stream_host::abandon_at_exit` turns that off.
     ///
     /// # Errors
     /// As [`default_stream`](Self::default_stream), and
@@ -182,7 +183,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`default_stream`](Self::default_stream), and
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for options that the backend does not have.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for an option that the backend lacks.
     ///
     /// Origin:
     /// [`torch.cuda.Event`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
@@ -215,8 +216,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// # Errors
     /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch), naming both;
     /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) for handle 2, which is
-    /// [`per_thread_stream`](Self::per_thread_stream), and for a handle that the backend can tell
-    /// is no stream; else as [`default_stream`](Self::default_stream).
+    /// [`per_thread_stream`](Self::per_thread_stream), and for a handle that is no stream, where
+    /// the backend can tell; otherwise as [`default_stream`](Self::default_stream).
     ///
     /// # Safety
     /// The handle is 0, 1 or a stream of this backend, in this process. It stays alive until the
@@ -342,8 +343,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// - Otherwise those of [`default_stream`](Self::default_stream).
     ///
     /// # Safety
-    /// The handle is an event of this backend, in this process, that stays alive until the wrapper is
-    /// gone.
+    /// The handle is an event of this backend, in this process, that stays alive until the wrapper
+    /// is dropped.
     ///
     /// Origin:
     /// [`cuda::event_ref`](https://nvidia.github.io/cccl/libcudacxx/) in CCCL, a non-owning wrapper
@@ -410,7 +411,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
 
 /// A backend whose handles are plain [`RawStream`] and [`RawEvent`], as every vendor's are.
 ///
-/// It is implemented for all of them, and says what the [object-safe form](crate::dynamic) needs.
+/// Every such backend implements it. The [object-safe form](crate::dynamic) requires it.
 pub trait PlainHandles: Backend<RawStream = RawStream<Self>, RawEvent = RawEvent<Self>> {}
 
 impl<B: Backend<RawStream = RawStream<B>, RawEvent = RawEvent<B>>> PlainHandles for B {}

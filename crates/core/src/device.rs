@@ -1,4 +1,4 @@
-//! Which GPU: [`Device`], and what a backend can say of itself: [`BackendInfo`].
+//! A device of a backend: [`Device`]. The description of a backend: [`BackendInfo`].
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,8 +9,8 @@ use crate::{BackendKind, ContractError};
 /// One device of one backend, as `cuda:0` is in torch.
 ///
 /// The ordinal is the vendor's own, after `CUDA_VISIBLE_DEVICES` or `HIP_VISIBLE_DEVICES` were
-/// applied. A `Device` is a name and not a promise. The call that uses it checks that the device
-/// exists, and returns [`InvalidDevice`](crate::ErrorKind::InvalidDevice) if it does not.
+/// applied. A `Device` is only a name. The call that uses it checks that the device exists, and
+/// returns [`InvalidDevice`](crate::ErrorKind::InvalidDevice) if it does not.
 ///
 /// Origin:
 /// [`torch.device`](https://docs.pytorch.org/docs/stable/tensor_attributes.html#torch.device),
@@ -115,9 +115,9 @@ impl fmt::Debug for Device {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct DeviceInfo {
-    /// Which device.
+    /// The device.
     pub device: Device,
-    /// What the driver calls it, `NVIDIA H100 80GB HBM3` for instance.
+    /// The driver's name for it, such as `NVIDIA H100 80GB HBM3`.
     pub name: String,
 }
 
@@ -133,24 +133,23 @@ impl DeviceInfo {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct BackendInfo {
-    /// Which backend.
+    /// The backend.
     pub backend: BackendKind,
-    /// The version of the driver or runtime, as text for people.
+    /// The version of the driver or runtime, as text for the reader.
     pub version: String,
     /// The shared library that was loaded, as it was named to the loader; `None` if the backend
     /// needs none.
     pub library: Option<String>,
     /// The devices, by ordinal.
     pub devices: Vec<DeviceInfo>,
-    /// What else a report about this backend should say, each under its name: the file that was
-    /// loaded, functions that it lacks, a device's architecture. For people; no program should
-    /// read it.
+    /// Further facts for a report, each with its name: the loaded file, the functions that it
+    /// lacks, a device's architecture. The text is for the reader; a program must not depend on it.
     pub details: Vec<(&'static str, String)>,
 }
 
 impl BackendInfo {
-    /// Creates the description of a backend with this version and these devices. There is no
-    /// library and there are no details until the fields are set.
+    /// Creates the description of a backend with this version and these devices. Sets no library
+    /// and no details.
     pub fn new(backend: BackendKind, version: impl Into<String>, devices: Vec<DeviceInfo>) -> Self {
         BackendInfo {
             backend,

@@ -23,12 +23,12 @@
 //! ```
 //!
 //! The methods have the names of their counterparts, so bring only one of `Stream` and `DynStream`
-//! into scope, and only one of `Backend` and `DynBackend`. A `dyn DynStream` needs neither: methods
-//! of a trait object are found without.
+//! into scope, and only one of `Backend` and `DynBackend`. A `dyn DynStream` needs neither, because
+//! the methods of a trait object are always in scope.
 //!
-//! A stream and an event of different vendors can meet here, and then the answer is
-//! [`BackendMismatch`](crate::ErrorKind::BackendMismatch). Each method means what its namesake
-//! means, blocks where that blocks, and returns its errors and this one.
+//! A call with a stream and an event of different vendors compiles here, and returns
+//! [`BackendMismatch`](crate::ErrorKind::BackendMismatch). Otherwise each method does what its
+//! namesake does, blocks where that blocks, and returns its errors.
 
 mod forward;
 
@@ -48,8 +48,8 @@ use crate::{Backend, Event, Stream};
 mod sealed {
     use crate::{Event, PlainHandles, Stream};
 
-    // The facade builds an `unsafe impl Stream` on these traits. So they are sealed: every
-    // implementation answers as a `Stream` or an `Event` does.
+    // The facade builds an `unsafe impl Stream` on these traits. So they are sealed: only a
+    // `Stream` or an `Event` implements them.
     pub trait SealedStream {}
     impl<S: Stream<Backend: PlainHandles>> SealedStream for S {}
 
@@ -66,7 +66,8 @@ pub type SharedStream = Arc<dyn DynStream + Send + Sync>;
 /// An event of some backend, for any thread.
 pub type BoxedEvent = Box<dyn DynEvent + Send + Sync>;
 
-/// [`Backend`] without its types. A backend's marker value is one: `&Host` is a `&dyn DynBackend`.
+/// [`Backend`] without its types. Each backend is a unit type, and its value implements this:
+/// `&Host` is a `&dyn DynBackend`.
 pub trait DynBackend: sealed::SealedBackend + Send + Sync {
     /// Returns [`Backend::KIND`].
     fn kind(&self) -> BackendKind;
@@ -184,8 +185,7 @@ pub trait DynStream: sealed::SealedStream + fmt::Debug + 'static {
     fn launch_host_func(&self, func: HostFunc) -> Result<(), AnyError>;
 
     /// Returns the id of the type that implements [`Backend`]. Two streams belong to one backend if
-    /// this is equal. The name that [`backend`](Self::backend) returns can be the name of two
-    /// backends.
+    /// their ids are equal. Two backends can have the name that [`backend`](Self::backend) returns.
     fn backend_type(&self) -> TypeId;
 
     /// Returns the stream as `Any`, for `downcast_ref`.

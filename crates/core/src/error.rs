@@ -9,7 +9,7 @@ pub use contract::ContractError;
 
 use core::fmt;
 
-/// What kind of failure it was, for a program to decide on; the error's text is for people.
+/// The kind of a failure, on which a program can decide. The error's text is for the reader.
 ///
 /// The same misuse gives the same kind on every backend. The vendor's own code is in
 /// [`Error::code`].
@@ -18,47 +18,50 @@ use core::fmt;
 pub enum ErrorKind {
     /// This build has no such backend: a cargo feature is off, or the version does not have it.
     ///
-    /// Way out: build with the feature that the text names.
+    /// Remedy: build with the feature that the text names.
     NotCompiled,
     /// The vendor's shared library is not on this machine, or not where the loader searches.
     ///
-    /// Way out: install the driver or runtime, or name the library in the variable that the text
+    /// Remedy: install the driver or runtime, or name the library in the variable that the text
     /// names. The text lists what was tried.
     LibraryNotFound,
     /// The process has loaded two libraries of one vendor, and a handle does not say which one it belongs to.
     ///
-    /// Way out: load one of them only, or name the one to use in the variable that the text names.
+    /// Remedy: load only one of them, or name the one to use in the variable that the text names.
     /// The text names both files.
     AmbiguousLibrary,
     /// The library lacks a function without which the backend cannot work.
     ///
-    /// Way out: another version of the library, or the right file, if something else has its name.
+    /// Remedy: install another version of the library, or name the right file, if another one has
+    /// its name.
     SymbolNotFound,
     /// The driver or runtime is too old.
     DriverTooOld,
-    /// The library is there and works, and there is no device.
+    /// The library works and reports no device.
     ///
-    /// Way out: another machine, or the variable that hides devices (`CUDA_VISIBLE_DEVICES`,
-    /// `HIP_VISIBLE_DEVICES`).
+    /// Remedy: use another machine, or correct the variable that hides devices
+    /// (`CUDA_VISIBLE_DEVICES`, `HIP_VISIBLE_DEVICES`).
     NoDevice,
     /// A stream, event, handle or device of one vendor was given to another.
     ///
-    /// Only programs that choose the vendor at run time can do this; in all others it does not
-    /// compile, but for a [`Device`].
+    /// Only programs that choose the vendor at run time can do this. In all others it does not
+    /// compile, except for a [`Device`](crate::Device), which has one type for all vendors.
     BackendMismatch,
-    /// The given device is not the one that the handle belongs to. Or two things of different
+    /// The given device is not the one that the handle belongs to. Or two objects of different
     /// devices were used together where that is not allowed.
     DeviceMismatch,
     /// There is no device with that ordinal.
     InvalidDevice,
     /// The handle is not a live stream or event of this backend, as far as the backend can tell. Or
-    /// it is one that this call does not accept.
+    /// the call does not accept this handle.
     InvalidHandle,
     /// Options that contradict each other or that the device does not have.
     InvalidOptions,
-    /// The event cannot be asked: its last record was made while a stream was captured.
+    /// The event's last record was made in a capture that is over, so it stands for no work that
+    /// runs.
     ///
-    /// Way out: record it outside of a capture first.
+    /// While the capture lasts, the kind is [`Capturing`](Self::Capturing). Remedy: record the
+    /// event outside of a capture.
     InvalidEvent,
     /// Elapsed time needs timing, and the event was made without.
     EventNotTimed,
@@ -66,32 +69,36 @@ pub enum ErrorKind {
     EventNotRecorded,
     /// Elapsed time needs a complete record, and the event's is still pending.
     EventPending,
-    /// The stream is being captured, and the call would have broken the capture, or a graph cannot
-    /// hold what the call asks for.
+    /// The call would break a capture, or asks for what a graph cannot hold. Also the answer of an
+    /// event whose last record was made in a capture that lasts.
     ///
-    /// The capture goes on as if the call had not been made. Way out: call after the capture has
-    /// ended, or what the text says.
+    /// The capture goes on as if the call had not been made. Remedy: call after the capture has
+    /// ended, or do what the text says.
     Capturing,
     /// This backend, or this version of its driver, does not have the capability.
     Unsupported,
     /// The call is not allowed here. Examples: inside work that a stream is running, or in a
     /// process forked from one that had used the backend.
     ///
-    /// Way out: let another stream wait for an event, instead of a thread; or what the text says.
+    /// Remedy: let a stream wait for an event instead of blocking the thread, or do what the text
+    /// says.
     NotPermitted,
-    /// Work on the stream failed. It stays so: every later call on the stream says the same.
+    /// Work on the stream failed. The fault is permanent: every later call on the stream returns
+    /// it.
     ///
-    /// On a GPU a fault ends the whole context. On the host it ends only the stream, and the
-    /// streams that wait for work after the fault. Way out: a new stream, or a new process.
+    /// On a GPU, failed work ends the whole context. On the host it ends only the stream, and the
+    /// streams that wait for work after the fault. A panic of a host function is a fault of its
+    /// stream ([`Stream::launch_host_func`](crate::Stream::launch_host_func)). Remedy: use a new
+    /// stream or, where the context has ended, a new process.
     StreamFault,
     /// The context or device that the stream or event belongs to was destroyed or reset by another
     /// library (`cudaDeviceReset`, `cuDevicePrimaryCtxReset`, `hipDeviceReset`).
     ///
-    /// Way out: drop what was made before the reset, and make new streams and events.
+    /// Remedy: drop all objects from before the reset, and create new streams and events.
     ContextDestroyed,
     /// No memory, or no other resource such as a thread.
     OutOfMemory,
-    /// Anything else that the driver answered: see [`Error::code`].
+    /// Any other code of the driver: see [`Error::code`].
     Driver,
 }
 
@@ -103,8 +110,8 @@ impl fmt::Display for ErrorKind {
 
 /// The error of a backend.
 ///
-/// A backend's own type says more: the vendor's name and text of the code, and the call that
-/// failed. This trait is what portable code can ask of any of them.
+/// A backend's own type has more: the vendor's name and text of the code, and the call that failed.
+/// This trait has what portable code can read from the error of any backend.
 ///
 /// ```
 /// use gpu_stream_core::{Error, ErrorKind};

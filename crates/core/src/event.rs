@@ -2,38 +2,39 @@
 
 use crate::{Backend, ContractError, Device, Error as _, ErrorKind, EventOptions};
 
-/// How far an event's last record has come: the result of [`Event::status`].
+/// The state of an event's last record: the result of [`Event::status`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EventStatus {
-    /// Never recorded. [`query`](Event::query) calls this done, and a wait for it is nothing. A
-    /// program that expected a record has a bug, and this is how to see it.
+    /// Never recorded. [`query`](Event::query) returns `true`, and a wait for the event has no
+    /// effect. This status shows the bug of a program that expected a record.
     ///
     /// Drivers do not distinguish such an event from a complete one. Another library that has the
     /// handle ([`Event::raw`], [`Backend::event_from_raw`]) may have recorded the event. Where that
     /// is not certain, the status is [`Complete`](Self::Complete).
     Unrecorded,
-    /// Recorded, and the stream has not come to it yet.
+    /// Recorded, and the stream has not reached the record yet.
     Pending,
     /// The stream has passed the last record.
     Complete,
 }
 
-/// A point in a stream's work, that others can wait for and that may keep the time.
+/// A point in a stream's work. Streams and threads can wait for it, and it can keep the time.
 ///
-/// An event is made once ([`Backend::new_event`]) and can be recorded any number of times
-/// ([`Stream::record`](crate::Stream::record)). A wait binds to the record that is current **when
-/// the wait is called**. Recording the event again does not change the waits that were made before.
-/// So an event can be reused, or dropped, as soon as the waits for it are enqueued.
+/// An event is created once ([`Stream::new_event`](crate::Stream::new_event)) and can be recorded
+/// any number of times ([`Stream::record`](crate::Stream::record)). A wait binds to the record that
+/// is current **when the wait is called**. Recording the event again does not change the waits that
+/// were made before. So an event can be reused, or dropped, as soon as the waits for it are
+/// enqueued.
 ///
-/// The last record counts, for `query` and for everything else. If two threads record the same
-/// event at once, it holds one of the two records.
+/// Every call uses the last record. If two threads record the same event at once, it holds one of
+/// the two records.
 ///
 /// # For backend authors
 /// Required: [`raw`](Self::raw), [`device`](Self::device), [`options`](Self::options),
 /// [`status`](Self::status), [`synchronize`](Self::synchronize),
 /// [`elapsed_unchecked`](Self::elapsed_unchecked). [`elapsed_since`](Self::elapsed_since) fixes the
-/// errors and their order for all backends. Override it only for a type that holds events of several
-/// backends, which are told apart before their devices are.
+/// errors and their order for all backends. Override it only for a type that holds events of
+/// several backends: a backend mismatch must be found before a device mismatch.
 ///
 /// # Safety
 /// Safe code frees memory on the strength of an event's answer. An implementation promises:
@@ -74,15 +75,16 @@ pub unsafe trait Event: Sized + 'static {
         false
     }
 
-    /// Returns how far the last record has come. Does not block.
+    /// Returns whether the last record is pending or complete, or that there is none. Does not block.
     ///
     /// torch has no counterpart: it does not distinguish an unrecorded event from a complete one.
     ///
     /// # Errors
-    /// [`StreamFault`](crate::ErrorKind::StreamFault) if the work before the record failed. A panic of a
-    /// host function before the record counts as such only on the host;
-    /// [`Capturing`](crate::ErrorKind::Capturing) or
-    /// [`InvalidEvent`](crate::ErrorKind::InvalidEvent) if the record was made in a capture.
+    /// - [`StreamFault`](crate::ErrorKind::StreamFault) if the work before the record failed. A panic
+    ///   of a host function before the record counts as such only on the host.
+    /// - [`Capturing`](crate::ErrorKind::Capturing) if the record was made in a capture that lasts.
+    /// - [`InvalidEvent`](crate::ErrorKind::InvalidEvent) if the record was made in a capture that is
+    ///   over, until the event is recorded outside of a capture.
     fn status(&self) -> Result<EventStatus, <Self::Backend as Backend>::Error>;
 
     /// Returns `true` if all work before the last record is done. Also returns `true` for an event
@@ -141,8 +143,8 @@ pub unsafe trait Event: Sized + 'static {
     /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch);
     /// [`EventNotTimed`](crate::ErrorKind::EventNotTimed);
     /// [`EventNotRecorded`](crate::ErrorKind::EventNotRecorded);
-    /// [`EventPending`](crate::ErrorKind::EventPending). Of two events with the same fault, the
-    /// start is named. After that, what [`status`](Self::status) can say.
+    /// [`EventPending`](crate::ErrorKind::EventPending). If both events have the same fault, the
+    /// error names the start. After these, the errors of [`status`](Self::status).
     #[doc(alias(
         "elapsed_time",
         "cuEventElapsedTime",
@@ -157,10 +159,11 @@ pub unsafe trait Event: Sized + 'static {
             other => other,
         };
         start.device().check_is(self.device(), "Event::elapsed_since").map_err(across_devices)?;
-        // Asks the driver first: a success implies everything that is checked below.
+        // The driver is asked first: its success implies everything that is checked below.
         let error = match self.elapsed_unchecked(start) {
             Ok(milliseconds) => return Ok(milliseconds),
-            // Two backends can have one name, which the devices do not tell.
+            // Two backends can have one name. Then the check of the devices does not find the
+            // mismatch.
             Err(error) if error.kind() == ErrorKind::BackendMismatch => return Err(error),
             Err(error) => error,
         };
@@ -192,7 +195,7 @@ pub unsafe trait Event: Sized + 'static {
     /// [`elapsed_since`](Self::elapsed_since) finds the reason for an error.
     ///
     /// # Errors
-    /// Returns what the driver says, in particular for an event that keeps no time, was not
-    /// recorded or is pending.
+    /// The driver's error, in particular for an event that keeps no time, was not recorded or is
+    /// pending.
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, <Self::Backend as Backend>::Error>;
 }

@@ -160,7 +160,7 @@ raw_handle! {
 raw_handle! {
     /// An event handle of backend `B`, as its vendor has it: `CUevent`, `hipEvent_t`.
     ///
-    /// For passing an event to another library; it is valid as long as the event lives.
+    /// Passes an event to another library. It is valid as long as the event lives.
     #[doc(alias("CUevent", "cudaEvent_t", "hipEvent_t"))]
     RawEvent, "RawEvent"
 }
@@ -168,7 +168,8 @@ raw_handle! {
 impl<B> RawStream<B> {
     /// 0: the default stream of a device, as most APIs spell it.
     pub const DEFAULT: Self = Self::from_bits(0);
-    /// 1: the default stream of a device, spelt explicitly (`CU_STREAM_LEGACY`, `hipStreamLegacy`).
+    /// 1: the default stream of a device, spelled explicitly (`CU_STREAM_LEGACY`,
+    /// `hipStreamLegacy`).
     pub const LEGACY: Self = Self::from_bits(1);
     /// 2: the calling thread's default stream (`CU_STREAM_PER_THREAD`, `hipStreamPerThread`).
     pub const PER_THREAD: Self = Self::from_bits(2);

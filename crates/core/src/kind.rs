@@ -1,4 +1,4 @@
-//! Which vendor: [`BackendKind`].
+//! The vendor of a backend: [`BackendKind`].
 
 use core::fmt;
 use core::str::FromStr;
@@ -19,18 +19,18 @@ use core::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub enum BackendKind {
-    /// Streams that run closures on CPU threads. Always there.
+    /// Streams that run closures on CPU threads. Part of every build.
     Host,
     /// NVIDIA, through the CUDA driver API.
     Cuda,
     /// AMD, through the HIP runtime of ROCm.
     Hip,
-    /// A backend that this project does not know, with a name of its own (lower case, no spaces).
+    /// A backend of another project, with a name of its own (lower case, no spaces).
     Other(&'static str),
 }
 
 impl BackendKind {
-    /// The backends that this project has or plans, in the order in which reports list them.
+    /// The backends that this project has, in the order in which reports list them.
     pub const KNOWN: &'static [BackendKind] =
         &[BackendKind::Host, BackendKind::Cuda, BackendKind::Hip];
 

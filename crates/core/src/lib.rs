@@ -18,7 +18,7 @@
 //! ```
 //! use gpu_stream_core::{ErrorOf, Stream, StreamOf, StreamOptions};
 //!
-//! /// Runs two pieces of work in parallel. Its streams are made once, in the caller's context.
+//! /// Runs two pieces of work in parallel. Its streams are created once, in the caller's context.
 //! pub struct SideBySide<S: Stream>([StreamOf<S>; 2]);
 //!
 //! impl<S: Stream> SideBySide<S> {
@@ -71,11 +71,11 @@
 //! |---|---|
 //! | [`Stream`] | order: record, wait, fork, join, query, synchronize |
 //! | [`Event`] | a point in a stream's work; elapsed time |
-//! | [`Backend`] | a vendor: wrapping, making, devices |
+//! | [`Backend`] | a vendor: devices, and the creation and wrapping of streams and events |
 //! | [`Error`], [`ErrorKind`] | what went wrong, in the same words everywhere |
 //! | [`RawStream`], [`HandleKind`] | handles, and what the values 0, 1 and 2 mean |
 //! | [`Device`] | `cuda:0` |
-//! | [`EventOptions`], [`StreamOptions`] | how to make one |
+//! | [`EventOptions`], [`StreamOptions`] | how a new event or stream is created |
 //! | [`StreamOwner`], [`EventOwner`] | what keeps a foreign stream or event alive |
 //! | [`PerThread`] | a thread's default stream, which stays on its thread |
 //! | [`exchange`] | the integers of DLPack, `__cuda_array_interface__` and `__cuda_stream__` |
@@ -94,14 +94,14 @@
 //!
 //! Y and Z run after A and B. C came later and is not waited for, and X, which was there before,
 //! waits for nothing. Recording an event again, dropping it, or dropping the streams' wrappers
-//! changes none of this. A wait for an event that was **never recorded is nothing**: no error, and
-//! no wait. That is what torch, CUDA and HIP do, and [`Event::status`] detects it.
+//! changes none of this. A wait for an event that was **never recorded has no effect**, and is no
+//! error. That is what torch, CUDA and HIP do, and [`Event::status`] detects it.
 //!
 //! ## Threads
 //!
-//! All methods take `&self`; streams and events are `Send + Sync`, and may be used from any thread
-//! whatever device or context is current there. No call changes what is current. The exception is a
-//! thread's own default stream, whose type [`PerThread`] is neither.
+//! All methods take `&self`. Streams and events are `Send + Sync`, and may be used from any thread,
+//! whichever device or context is current there. No call changes what is current. The exception is
+//! a thread's own default stream: its type [`PerThread`] is neither `Send` nor `Sync`.
 //!
 //! If two threads submit to one stream, each sees its own submissions in order. The threads must
 //! decide between them which comes first.
@@ -120,7 +120,8 @@
 //! | another vendor's device, stream or event | [`ErrorKind::BackendMismatch`] |
 //! | interprocess with timing; a priority out of range | [`ErrorKind::InvalidOptions`] |
 //! | events without timing, record or completion to `elapsed_since` | [`ErrorKind::EventNotTimed`], [`EventNotRecorded`](ErrorKind::EventNotRecorded), [`EventPending`](ErrorKind::EventPending) |
-//! | a capturing stream to `query` or `synchronize` | [`ErrorKind::Capturing`], and the capture lives |
+//! | a capturing stream, or an event of its capture, to `query` or `synchronize` | [`ErrorKind::Capturing`], and the capture goes on |
+//! | an event whose last record was made in a capture that is over | [`ErrorKind::InvalidEvent`] |
 //! | a call that blocks, from inside a stream's work | [`ErrorKind::NotPermitted`] |
 //! | a stream on which work has failed | [`ErrorKind::StreamFault`], from then on |
 //!
@@ -131,8 +132,8 @@
 //!
 //! # For backend authors
 //!
-//! A backend is a type without values that implements [`Backend`], a stream, an event and an error.
-//! The required methods are the ones that need the vendor; the rest have defaults.
+//! A backend is a unit type that implements [`Backend`], with a stream type, an event type and an
+//! error type. The required methods are the ones that need the vendor; the rest have defaults.
 //!
 //! | | required | default, may be overridden | optional: `Unsupported` until overridden |
 //! |---|---|---|---|
@@ -141,12 +142,12 @@
 //! | [`Event`] | `raw`, `device`, `options`, `status`, `synchronize`, `elapsed_unchecked` | `query`, `elapsed_since` | |
 //!
 //! `Backend`, `Stream` and `Event` are `unsafe` traits. Safe code frees memory on the strength of
-//! `query() == Ok(true)`, so a wrong answer is undefined behaviour in another library's program.
+//! `query() == Ok(true)`, so a wrong answer is undefined behavior in another library's program.
 //! Read their *Safety* sections; the rules are few:
 //!
 //! 1. Done means done and visible to the calling thread. Anything the driver answers that is
 //!    neither "done" nor "not ready" is an error. Keep its codes as integers: an enum of the codes
-//!    that you know is undefined behaviour with a newer driver.
+//!    that you know is undefined behavior with a newer driver.
 //! 2. A wait binds to the record that is current at the call, and outlives the event.
 //! 3. The wrapper holds its [`KeepAlive`]; if the vendor's events refer to their stream, events
 //!    hold it too ([`Backend::EVENTS_KEEP_OWNER`]). A backend destroys only what it owns.
@@ -157,12 +158,12 @@
 //!
 //! Policy that does not depend on the vendor is in this crate, and all backends share it:
 //! [`Device::check_is`] and [`Device::check_exists`], [`PriorityRange::check`] and the order of
-//! checks in [`Event::elapsed_since`]. A backend's error wraps [`ContractError`], whose texts name
-//! the call, the value and the way out.
+//! checks in [`Event::elapsed_since`]. The error of a backend wraps [`ContractError`], whose texts
+//! name the call, the value and the remedy.
 //!
 //! Then run the conformance suite, `gpu-stream-conformance`. It needs a fixture of some hundred
-//! lines, which makes a foreign stream, holds one back and moves a number on it. `gpu-stream-host`
-//! is the worked example, with an executor of its own.
+//! lines, which creates a foreign stream, holds a stream back, and copies a number on a stream.
+//! `gpu-stream-host` is the worked example, with an executor of its own.
 //!
 //! [`torch.cuda.ExternalStream`]: https://docs.pytorch.org/docs/stable/generated/torch.cuda.ExternalStream.html
 

@@ -4,9 +4,10 @@ use crate::ContractError;
 
 /// Options of a new stream, for [`Backend::new_stream`](crate::Backend::new_stream).
 ///
-/// A new stream does not synchronise with the device's default stream, as
-/// [`CU_STREAM_NON_BLOCKING`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html)
-/// has it and as torch makes its own. [`blocking`](Self::blocking) makes one that does.
+/// By default a new stream does not synchronize with the device's default stream. torch's own
+/// streams do not either: both have the flag
+/// [`CU_STREAM_NON_BLOCKING`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html).
+/// [`blocking`](Self::blocking) changes that.
 #[doc(alias("cuStreamCreateWithPriority", "hipStreamCreateWithPriority"))]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
@@ -24,7 +25,7 @@ impl StreamOptions {
     }
 
     /// Sets the priority. [`Backend::new_stream`](crate::Backend::new_stream) checks that the
-    /// device has it.
+    /// device has this priority.
     #[must_use]
     pub const fn priority(mut self, priority: i32) -> Self {
         self.priority = priority;
@@ -48,8 +49,8 @@ impl StreamOptions {
     }
 }
 
-/// The priorities that a device has: from `least` urgent to `greatest`, and `greatest` is the lower
-/// number.
+/// The priorities that a device has: from `least` urgent to `greatest` urgency. `greatest` is the
+/// lower number.
 ///
 /// Priority is a hint about which ready work runs first. It never changes order inside a stream or
 /// across a wait.

@@ -28,8 +28,8 @@ use crate::{Backend, Device, EventOptions};
 /// }
 /// ```
 ///
-/// An owner that the wrapper shares with the program (here the `Arc` that the caller keeps) stays
-/// usable: wrapping takes nothing away from it.
+/// The program can keep a reference to the owner (here the caller's `Arc`), and can use the owner
+/// as before.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -43,9 +43,9 @@ use crate::{Backend, Device, EventOptions};
 /// # What an owner must not keep
 /// A wrapper keeps its owner, and so does an event where
 /// [`EVENTS_KEEP_OWNER`](Backend::EVENTS_KEEP_OWNER) is set. An owner that keeps a wrapper of its
-/// own stream, or an event recorded on it, is a cycle: owner, event, owner. Nothing of it is ever
+/// own stream, or an event recorded on it, is a reference cycle: owner, event, owner. It is never
 /// dropped. Keep such an event beside the owner and not in it, or take it out before the last
-/// handle is dropped. A closure that holds its own stream, and never runs, is such a cycle, too.
+/// handle is dropped. A closure that holds its own stream and never runs is such a cycle, too.
 ///
 /// # Where an owner is dropped
 /// The last reference may be dropped on any thread, at the end of any call of the backend. It is

@@ -11,10 +11,10 @@ use crate::{
 
 /// A thread's default stream, which does not leave its thread.
 ///
-/// The handle (2 on CUDA and HIP) means another stream on every thread. A wrapper that is moved to
-/// another thread would silently order something else. So this type is neither `Send` nor `Sync`,
-/// and does not show the wrapper inside. Events recorded through it are ordinary and may go
-/// anywhere.
+/// The handle (2 on CUDA and HIP) names another stream on every thread. A wrapper that is moved to
+/// another thread would silently order the work of another stream. So this type is neither `Send`
+/// nor `Sync`, and does not expose the wrapper inside. Events recorded through it are ordinary, and
+/// any thread may use them.
 ///
 /// ```
 /// use gpu_stream_core::{ErrorOf, PerThread, Stream};
@@ -65,7 +65,7 @@ impl<S: Stream> PerThread<S> {
     /// Returns the wrapper inside, whose type can be sent to another thread. For backend authors.
     ///
     /// # Safety
-    /// It must be used on this thread only.
+    /// The wrapper is used on this thread only.
     pub unsafe fn into_inner_unchecked(self) -> S {
         self.stream
     }

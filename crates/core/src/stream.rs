@@ -1,4 +1,5 @@
-//! An ordered queue of work on a device: the trait [`Stream`].
+//! An ordered queue of work on a device: the trait [`Stream`]. This file is long because a trait
+//! cannot be split, and most of it is documentation.
 
 use alloc::boxed::Box;
 use core::any::TypeId;
@@ -28,9 +29,9 @@ pub enum CaptureStatus {
 /// An ordered queue of work on one device, usually allocated by another library.
 ///
 /// It means what [`torch.cuda.ExternalStream`] means: a wrapper of a stream that another library
-/// allocated, which it neither owns nor destroys. Everything here is about *when*. Work itself is
-/// launched by other code (cudarc, a C++ kernel, the host backend's `launch`) on the handle that
-/// [`raw`](Self::raw) returns.
+/// allocated, which it neither owns nor destroys. The trait is about order and completion only.
+/// Work is launched by other code (cudarc, a C++ kernel, the host backend's `launch`) on the handle
+/// that [`raw`](Self::raw) returns.
 ///
 /// # Order
 /// Work on one stream runs in the order in which it was submitted. Work on two streams has no order
@@ -49,7 +50,8 @@ pub enum CaptureStatus {
 /// need an order of their own among themselves. Order is visibility too: work that runs after other
 /// work sees its effects on memory.
 ///
-/// Nothing but `synchronize` blocks the calling thread.
+/// Only `synchronize` waits for work. A vendor's submission queue can be full: then a call that
+/// submits work blocks until the device has made room.
 ///
 /// # Threads
 /// Every method takes `&self`, and the stream types that [`Backend`] names are `Send + Sync`: share
@@ -60,8 +62,8 @@ pub enum CaptureStatus {
 ///
 /// # Example
 /// A portable library works on a stream of its own, after what its caller did before and before
-/// what the caller does next. The stream is made once, in the context of the caller's: making one
-/// costs many times what ordering it does.
+/// what the caller does next. The stream is created once, in the context of the caller's stream:
+/// creating a stream costs many times more than ordering it.
 ///
 /// ```
 /// use gpu_stream_core::{ErrorOf, Stream, StreamOf, StreamOptions};
@@ -203,8 +205,8 @@ pub unsafe trait Stream: Sized + 'static {
     /// Does not block: only the stream waits.
     ///
     /// The wait binds to the record and not to the event: the event may be recorded again, or
-    /// dropped, right after. A wait for an event that was **never recorded is nothing**, as it is
-    /// in torch, CUDA and HIP; see [`Event::status`](crate::Event::status). The event may belong to
+    /// dropped, right after. A wait for an event that was **never recorded has no effect**, as in
+    /// torch, CUDA and HIP; see [`Event::status`](crate::Event::status). The event may belong to
     /// another device of the same backend.
     ///
     /// Origin: torch: "makes all future work submitted to the stream wait for an event … returns
@@ -218,10 +220,11 @@ pub unsafe trait Stream: Sized + 'static {
     #[doc(alias("cuStreamWaitEvent", "cudaStreamWaitEvent", "hipStreamWaitEvent"))]
     fn wait_event(&self, event: &EventOf<Self>) -> Result<(), ErrorOf<Self>>;
 
-    /// Makes a new event in this stream's own context, not recorded yet. Does not block.
+    /// Creates an event in this stream's own context. The event has no record yet. Does not block.
     ///
-    /// [`Backend::new_event`] makes one for a device. This one fits the stream whatever its context
-    /// is: that of another library, or a green context. The event may outlive the stream.
+    /// [`Backend::new_event`] creates an event for a device. This method creates one that fits the
+    /// stream, whatever its context is: that of another library, or a green context. The event may
+    /// outlive the stream.
     ///
     /// # Errors
     /// As [`Backend::new_event`].
@@ -234,10 +237,10 @@ pub unsafe trait Stream: Sized + 'static {
         Self::Backend::new_event(self.device(), options)
     }
 
-    /// Makes a new stream in this stream's own context. Does not block.
+    /// Creates a stream in this stream's own context. Does not block.
     ///
     /// As with [`Backend::new_stream`], dropping the last wrapper destroys the stream, and work
-    /// that was submitted to it still runs. Keep the stream, and do not make one for each call.
+    /// that was submitted to it still runs. Keep the stream, and do not create one for each call.
     ///
     /// # Errors
     /// As [`Backend::new_stream`].
@@ -269,8 +272,8 @@ pub unsafe trait Stream: Sized + 'static {
     /// Makes all work submitted to this stream from now on wait for all work submitted to `other`
     /// so far. Does not block: only the stream waits.
     ///
-    /// It is a snapshot: work that is submitted to `other` later is not waited for. A stream may
-    /// wait for itself; that changes nothing and asks no driver.
+    /// The wait is a snapshot: work that is submitted to `other` later is not waited for. A stream
+    /// may wait for itself; that changes nothing and makes no driver call.
     ///
     /// Origin: torch: "all future work submitted to this stream will wait until all kernels
     /// submitted to a given stream at the time of call complete … returns without waiting".
@@ -331,7 +334,7 @@ pub unsafe trait Stream: Sized + 'static {
     /// Makes all later work of this stream wait for all work submitted to each of `branches` so far
     /// (many to one). Does not block.
     ///
-    /// This stream among its own branches is passed over; with no branch nothing happens.
+    /// If this stream is among its own branches, it is skipped. With no branch nothing happens.
     ///
     /// # Errors
     /// As [`wait_stream`](Self::wait_stream). This stream waits for all branches that it can wait
@@ -352,7 +355,7 @@ pub unsafe trait Stream: Sized + 'static {
     /// Returns `true` if this and `other` wrap one stream: they have one backend type, device and
     /// handle. Does not block.
     ///
-    /// The type of the backend counts and not its name: two versions of one crate are two backends.
+    /// The backend's type counts and not its name: two versions of one crate are two backends.
     /// torch calls a native and an external wrapper of one handle unequal; here they are the same.
     fn is_same<O>(&self, other: &O) -> bool
     where
@@ -410,7 +413,7 @@ pub unsafe trait Stream: Sized + 'static {
         Err(unsupported::<Self::Backend>("Stream::id"))
     }
 
-    /// Returns whether the stream is being captured into a graph. Optional. Does not block, and
+    /// Returns whether a capture into a graph includes the stream. Optional. Does not block, and
     /// does not affect the capture.
     ///
     /// # Errors
@@ -439,9 +442,10 @@ pub unsafe trait Stream: Sized + 'static {
     /// event recorded after it completes, and a stream that waits for that event continues. On the
     /// host, both get the fault.
     ///
-    /// At the end of the process, pending work of CUDA is lost: a closure is then neither run nor dropped.
-    /// Synchronize before that. The host first runs all work that no gate holds back, so a closure that
-    /// never ends keeps the process running. `gpu_stream_host::abandon_at_exit` turns that off.
+    /// CUDA and HIP do not wait for pending work when the process exits, so a closure may be
+    /// neither run nor dropped. Synchronize before that. The host first runs all work that no gate
+    /// holds back, so a closure that never ends keeps the process running.
+    /// `gpu_stream_host::abandon_at_exit` turns that off.
     ///
     /// # Errors
     /// - [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor does not have it.

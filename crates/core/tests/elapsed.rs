@@ -5,18 +5,18 @@ use gpu_stream_core::{
     EventOptions, EventStatus, KeepAlive, PerThread, RawEvent, RawStream, Stream, StreamOptions,
 };
 
-const KIND: BackendKind = BackendKind::Other("pretend");
+const KIND: BackendKind = BackendKind::Other("events_only");
 
-/// A backend of which there are events only.
-struct Pretend;
+/// A backend that has only events.
+struct EventsOnly;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct NoStream;
 
-/// An event that answers what it is told to.
+/// An event with given properties.
 #[derive(Clone, Copy, Debug)]
-struct Told {
-    /// Which of several backends of one name it is of.
+struct TestEvent {
+    /// The version of the backend: two versions have one name and are two backends.
     version: u8,
     ordinal: u32,
     options: EventOptions,
@@ -29,13 +29,13 @@ fn unsupported<T>() -> Result<T, ContractError> {
 }
 
 // SAFETY: there are no streams, so nothing outlives an owner.
-unsafe impl Backend for Pretend {
+unsafe impl Backend for EventsOnly {
     const KIND: BackendKind = KIND;
     const EVENTS_KEEP_OWNER: bool = false;
     type RawStream = RawStream<Self>;
     type RawEvent = RawEvent<Self>;
     type Stream = NoStream;
-    type Event = Told;
+    type Event = TestEvent;
     type Error = ContractError;
 
     fn probe() -> Result<BackendInfo, ContractError> {
@@ -58,7 +58,7 @@ unsafe impl Backend for Pretend {
         unsupported()
     }
 
-    fn new_event(_: Device, _: EventOptions) -> Result<Told, ContractError> {
+    fn new_event(_: Device, _: EventOptions) -> Result<TestEvent, ContractError> {
         unsupported()
     }
 
@@ -79,11 +79,11 @@ unsafe impl Backend for Pretend {
     }
 }
 
-// SAFETY: no value of this type is ever made.
+// SAFETY: no value of this type is ever created.
 unsafe impl Stream for NoStream {
-    type Backend = Pretend;
+    type Backend = EventsOnly;
 
-    fn raw(&self) -> RawStream<Pretend> {
+    fn raw(&self) -> RawStream<EventsOnly> {
         RawStream::DEFAULT
     }
 
@@ -99,20 +99,20 @@ unsafe impl Stream for NoStream {
         unsupported()
     }
 
-    fn record(&self, _: &Told) -> Result<(), ContractError> {
+    fn record(&self, _: &TestEvent) -> Result<(), ContractError> {
         unsupported()
     }
 
-    fn wait_event(&self, _: &Told) -> Result<(), ContractError> {
+    fn wait_event(&self, _: &TestEvent) -> Result<(), ContractError> {
         unsupported()
     }
 }
 
-// SAFETY: there is no work that an answer could be about.
-unsafe impl Event for Told {
-    type Backend = Pretend;
+// SAFETY: there is no work, so no answer about it can be wrong.
+unsafe impl Event for TestEvent {
+    type Backend = EventsOnly;
 
-    fn raw(&self) -> RawEvent<Pretend> {
+    fn raw(&self) -> RawEvent<EventsOnly> {
         RawEvent::from_bits(0)
     }
 
@@ -137,26 +137,26 @@ unsafe impl Event for Told {
             let operation = "Event::elapsed_since";
             return Err(ContractError::BackendMismatch { operation, expected: KIND, given: KIND });
         }
-        let is_good =
+        let can_be_timed =
             |event: &Self| event.options.is_timed() && event.status == EventStatus::Complete;
-        if is_good(self) && is_good(start) { Ok(1.5) } else { unsupported() }
+        if can_be_timed(self) && can_be_timed(start) { Ok(1.5) } else { unsupported() }
     }
 }
 
 #[test]
-fn the_errors_come_in_the_order_that_is_documented() {
-    let good = Told {
+fn elapsed_since_returns_errors_in_the_documented_order() {
+    let good = TestEvent {
         version: 0,
         ordinal: 0,
         options: EventOptions::timed(),
         status: EventStatus::Complete,
     };
     assert_eq!(good.elapsed_since(&good).unwrap(), 1.5);
-    // Each has one more fault than the one before, and that one counts.
-    let pending = Told { status: EventStatus::Pending, ..good };
-    let unrecorded = Told { status: EventStatus::Unrecorded, ..good };
-    let untimed = Told { options: EventOptions::new(), ..unrecorded };
-    let namesake = Told { version: 1, ..untimed };
+    // Each event has one more fault than the one before, and the error is that of the new fault.
+    let pending = TestEvent { status: EventStatus::Pending, ..good };
+    let unrecorded = TestEvent { status: EventStatus::Unrecorded, ..good };
+    let untimed = TestEvent { options: EventOptions::new(), ..unrecorded };
+    let namesake = TestEvent { version: 1, ..untimed };
     let faults = [
         (pending, ErrorKind::EventPending),
         (unrecorded, ErrorKind::EventNotRecorded),
@@ -170,7 +170,7 @@ fn the_errors_come_in_the_order_that_is_documented() {
     }
     let both = untimed.elapsed_since(&namesake).unwrap_err();
     assert_eq!(both.kind(), ErrorKind::BackendMismatch);
-    let elsewhere = Told { ordinal: 1, ..untimed };
+    let elsewhere = TestEvent { ordinal: 1, ..untimed };
     let error = elsewhere.elapsed_since(&good).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DeviceMismatch);
     let (start, end) = (good.device(), elsewhere.device());

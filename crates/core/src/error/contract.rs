@@ -5,7 +5,7 @@ use crate::{BackendKind, Device};
 
 /// Misuse that is found before any driver is asked. Backends carry it inside their own error.
 ///
-/// Each text names the call, the value that was given and the way out.
+/// Each text names the call, the value that was given and the remedy.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContractError {
@@ -48,7 +48,7 @@ pub enum ContractError {
     },
     /// See [`ErrorKind::BackendMismatch`].
     #[error(
-        "{operation}: this takes what belongs to backend {expected}, and was given what belongs to {given}{}",
+        "{operation}: the argument belongs to backend {given}, and must belong to backend {expected}{}",
         same_name(expected, given)
     )]
     BackendMismatch {
@@ -66,7 +66,7 @@ pub enum ContractError {
         operation: &'static str,
         /// The device that was asked for.
         given: Device,
-        /// How many the backend has.
+        /// The number of devices that the backend has.
         count: u32,
     },
     /// See [`ErrorKind::InvalidHandle`].
@@ -76,7 +76,7 @@ pub enum ContractError {
         operation: &'static str,
         /// The handle as an integer.
         bits: usize,
-        /// What is wrong with it and what to do, as the end of the sentence.
+        /// What is wrong with it and the remedy, as the end of the sentence.
         reason: &'static str,
     },
     /// See [`ErrorKind::InvalidOptions`].
@@ -88,9 +88,9 @@ pub enum ContractError {
         operation: &'static str,
         /// The priority that was asked for.
         given: i32,
-        /// The number of the least urgent one.
+        /// The least urgent priority of the device.
         least: i32,
-        /// The number of the most urgent one.
+        /// The most urgent priority of the device.
         greatest: i32,
     },
     /// See [`ErrorKind::InvalidOptions`].
@@ -100,7 +100,7 @@ pub enum ContractError {
     InterprocessTiming,
     /// See [`ErrorKind::EventNotTimed`].
     #[error(
-        "Event::elapsed_since: the {which} event keeps no time; make it with EventOptions::timed()"
+        "Event::elapsed_since: the {which} event keeps no time; create it with `EventOptions::timed()`"
     )]
     EventNotTimed {
         /// `start` or `end`.
@@ -127,7 +127,7 @@ pub enum ContractError {
         operation: &'static str,
         /// The backend.
         backend: BackendKind,
-        /// Why not, or what would be needed.
+        /// The reason, or what the capability needs.
         reason: &'static str,
     },
     /// See [`ErrorKind::NotPermitted`].
@@ -135,7 +135,7 @@ pub enum ContractError {
     NotPermitted {
         /// The call.
         operation: &'static str,
-        /// Why not, and what to do instead.
+        /// The reason, and what to do instead.
         reason: &'static str,
     },
     /// A call of a backend in the child of a fork whose parent had used it. Threads and the
@@ -173,7 +173,7 @@ pub enum ContractError {
         waited_for: &'static str,
         /// The handle of that stream or event.
         bits: usize,
-        /// Why not and what to do, as the end of the sentence.
+        /// The reason and the remedy, as the end of the sentence.
         reason: &'static str,
     },
     /// The default stream was to wait for work of a capture, and cannot become part of it. See
@@ -242,9 +242,13 @@ impl ContractError {
     }
 }
 
-/// Returns what to add where both backends have one name, and only their types differ.
+/// Returns what to add to the text if both backends have one name and only their types differ.
 fn same_name(expected: &BackendKind, given: &BackendKind) -> &'static str {
-    if expected == given { " too, but is another type (two versions of one crate?)" } else { "" }
+    if expected == given {
+        ", which is another type (are two versions of one crate linked?)"
+    } else {
+        ""
+    }
 }
 
 impl Error for ContractError {

@@ -11,12 +11,12 @@ use crate::{BackendKind, Error, ErrorKind};
 pub struct ExchangeError {
     /// The protocol that forbids it.
     pub protocol: Protocol,
-    /// On which backend.
+    /// The backend.
     pub backend: BackendKind,
     /// The value that was passed, or the stream to be encoded; `None` for
     /// [`NoSync`](super::DecodedStream::NoSync).
     pub value: Option<Value>,
-    /// Why not.
+    /// The reason.
     pub why: Forbidden,
 }
 
@@ -26,7 +26,7 @@ pub struct ExchangeError {
 pub enum Forbidden {
     /// 0 under CUDA's protocols: it could mean no stream, the default stream or the thread's own.
     Ambiguous,
-    /// 1 and 2 by DLPack on ROCm.
+    /// 1 or 2 by DLPack on ROCm, which does not define these numbers.
     NotOnRocm,
     /// A negative number that has no meaning.
     Negative,
@@ -34,7 +34,7 @@ pub enum Forbidden {
     TooLarge,
     /// `None`, or no stream, where there must be one.
     NoStream,
-    /// A stream by DLPack on the CPU, which has none there.
+    /// A stream by DLPack on the CPU, where the protocol has no streams.
     NoStreamsHere,
     /// The protocol says nothing about this backend.
     Backend,
@@ -59,8 +59,8 @@ impl fmt::Display for ExchangeError {
                 )
             }
             Forbidden::NotOnRocm => f.write_str(
-                "is not allowed, since ROCm has no such number there; pass 0 for the default stream, or the handle of \
-                 a stream that was created",
+                "is not allowed, since the protocol does not define it for ROCm; pass 0 for the default stream, or the \
+                 handle of a stream that was created",
             ),
             Forbidden::Negative => match protocol {
                 Protocol::DlPack => {
@@ -84,11 +84,11 @@ impl fmt::Display for ExchangeError {
                 f.write_str("is not allowed, since the protocol has no streams on the CPU; pass None")
             }
             Forbidden::Backend => {
-                let way_out = match protocol {
+                let remedy = match protocol {
                     Protocol::CudaArrayInterface => "use DLPack, which does",
                     _ => "pass the bare handle to a function of that backend",
                 };
-                write!(f, "means nothing, since the protocol says nothing about {backend}; {way_out}")
+                write!(f, "means nothing, since the protocol says nothing about {backend}; {remedy}")
             }
             Forbidden::Version => f.write_str(
                 "is a version of the protocol that is not known here; only 0 is, which gives (0, handle)",

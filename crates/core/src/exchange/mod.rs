@@ -1,8 +1,8 @@
-//! The integers by which Python's libraries name a stream to each other.
+//! The integers by which Python libraries pass a stream to each other.
 //!
 //! A stream that crosses from one library to another is an integer, and each protocol has its own
-//! rules for the small ones. This module has them all, for CUDA and for ROCm, in both directions,
-//! without Python:
+//! rules for the small ones. This module has them all, for CUDA and for ROCm, in both directions.
+//! It does not need Python:
 //!
 //! ```
 //! use gpu_stream_core::BackendKind::{Cuda, Hip};
@@ -14,7 +14,7 @@
 //! let error = Protocol::DlPack.decode(0, Cuda).unwrap_err();
 //! assert!(error.to_string().contains("pass 1"));
 //!
-//! // The same stream, as a producer says it on ROCm:
+//! // The same stream, as a producer encodes it on ROCm:
 //! assert_eq!(Protocol::DlPack.encode(DecodedStream::Stream(1), Hip)?, Value::Int(0));
 //! # Ok::<(), gpu_stream_core::exchange::ExchangeError>(())
 //! ```
@@ -48,8 +48,8 @@ pub enum Protocol {
     /// A bare handle: `stream.cuda_stream` of torch, `stream.ptr` of CuPy, what
     /// `torch.cuda.ExternalStream` takes.
     ///
-    /// Any value that a pointer can have, on every backend. 0 and 1 are the default stream, 2 is
-    /// the thread's own, as the vendors have it.
+    /// Any value that a pointer can have, on every backend. 0 and 1 are the default stream, and 2
+    /// is the thread's own, as in the vendors' APIs.
     Handle,
     /// The second number of what an object's `__cuda_stream__()` gives; [`cuda_stream`] reads the
     /// pair.
@@ -62,7 +62,7 @@ pub enum Protocol {
     CudaStream,
     /// The entry `stream` of `__cuda_array_interface__`, version 3: where the consumer has to wait.
     ///
-    /// For CUDA only, since the interface says nothing of other vendors.
+    /// For CUDA only, since the interface does not define other vendors.
     ///
     /// Origin:
     /// [Numba](https://nvidia.github.io/numba-cuda/user/cuda_array_interface.html#python-interface-specification).
@@ -78,7 +78,7 @@ pub enum Protocol {
 /// A value that a library passed: an integer of Python, or `None`.
 ///
 /// Made from any of Rust's integers, or an `Option` of one. An integer of Python that does not fit
-/// an `i128` is no stream under any protocol; say [`TOO_LARGE`](Self::TOO_LARGE).
+/// an `i128` is no stream under any protocol; use [`TOO_LARGE`](Self::TOO_LARGE) for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Value {
     /// Python's `None`, or an entry that is not there.
@@ -123,7 +123,7 @@ from_integers! { i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize }
 /// The meaning of a value that a library passed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DecodedStream {
-    /// No stream: the other library synchronises by itself, or has nothing to wait for.
+    /// No stream: the other library synchronizes by itself, or has nothing to wait for.
     NoSync,
     /// The stream with this handle; 0, 1 and 2 mean what [`HandleKind`](crate::HandleKind) says.
     Stream(usize),
@@ -250,12 +250,12 @@ pub const CUDA_STREAM_VERSION: i128 = 0;
 /// use gpu_stream_core::exchange::{DecodedStream, cuda_stream};
 ///
 /// assert_eq!(cuda_stream(0, 0x7f00_1000_u64, Cuda), Ok(DecodedStream::Stream(0x7f00_1000)));
-/// assert!(cuda_stream(1, 0x7f00_1000_u64, Cuda).is_err()); // a version of tomorrow
+/// assert!(cuda_stream(1, 0x7f00_1000_u64, Cuda).is_err()); // an unknown version
 /// ```
 ///
 /// # Errors
-/// [`ExchangeError`] for a version that is not 0, whose second number may mean anything; else as
-/// [`Protocol::decode`].
+/// [`ExchangeError`] for a version that is not 0, whose second number may mean anything; otherwise
+/// as [`Protocol::decode`].
 #[doc(alias = "__cuda_stream__")]
 pub fn cuda_stream(
     version: impl Into<Value>,

@@ -162,7 +162,10 @@ fn another_vendors_stream_or_event_is_a_backend_mismatch() {
     for (call, outcome) in calls {
         let text = outcome.unwrap_err().to_string();
         assert!(text.starts_with(call), "the text names the call: {text}");
-        assert!(text.contains("to backend host, and was given what belongs to fake"), "{text}");
+        assert!(
+            text.contains("belongs to backend fake, and must belong to backend host"),
+            "{text}"
+        );
     }
 }
 
