@@ -33,8 +33,8 @@ unsafe impl Backend for Host {
 
     /// Always `true`, although no host event needs its stream.
     ///
-    /// A program that depends on the shorter life of an owner thus fails here, and not only on a
-    /// vendor that needs the longer one.
+    /// A program that depends on an early drop of an owner thus fails here, and not only on a
+    /// vendor whose events keep the owner.
     const EVENTS_KEEP_OWNER: bool = true;
 
     type RawStream = RawStream<Host>;

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
-// Loom and shuttle check the executor alone: the other modules are not compiled then, which leaves
-// parts of the executor unused.
+// Loom and shuttle check only the executor. The other modules are not compiled then, so parts of
+// the executor are unused.
 #![cfg_attr(any(gpu_stream_loom, gpu_stream_shuttle), allow(dead_code))]
 
 mod executor;

@@ -19,7 +19,7 @@ use crate::{Host, HostError, HostEvent, device};
 /// A stream of the host backend. Its closures run one after the other, on any free thread.
 ///
 /// A clone is the same stream. A stream that [`Host`] created is destroyed with its last clone.
-/// Work that was submitted to it still runs.
+/// Work that was submitted to the stream still runs.
 ///
 /// A task must not block on a task of another stream. It would hold a worker thread, of which there
 /// are only as many as the machine has cores. Let the stream wait for an event instead; a waiting

@@ -227,7 +227,8 @@ fn errors_name_the_call_of_the_program() {
     }
 }
 
-/// `PerThread` forwards `fork` and `join`: their defaults would name the calls that they are made of.
+/// `PerThread` forwards `fork` and `join`: the defaults would name the calls that the defaults
+/// make.
 #[test]
 fn errors_of_a_per_thread_stream_name_the_call_of_the_program() {
     // On a thread of its own, whose per-thread stream no other test uses.

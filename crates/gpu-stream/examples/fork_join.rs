@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}"); // for instance no driver: the text names what was tried
+            eprintln!("error: {error}"); // for example no driver: the text names what was tried
             ExitCode::FAILURE
         }
     }
@@ -40,7 +40,7 @@ fn run() -> Result<(), <DefaultBackend as Backend>::Error> {
     const ITEMS: u64 = 1_000_000;
     let device = DefaultBackend::device(0)?;
     let caller = DefaultBackend::new_stream(device, StreamOptions::new())?;
-    // Made once and kept: making a stream costs many times what ordering it does.
+    // Created once and kept: creating a stream costs many times more than ordering it.
     let new_stream = |_| caller.new_stream(StreamOptions::new());
     let branches = (0..BRANCHES).map(new_stream).collect::<Result<Vec<_>, _>>()?;
 

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}"); // for instance no driver: the text names what was tried
+            eprintln!("error: {error}"); // for example no driver: the text names what was tried
             ExitCode::FAILURE
         }
     }

@@ -46,7 +46,8 @@ pub struct Availability {
     pub backend: BackendKind,
     /// `true` if it is the [`DefaultBackend`] of this build.
     pub is_default: bool,
-    /// The result of the probe: version, library and devices; or why the backend cannot be used.
+    /// The result of the probe: version, library and devices, or the reason why the backend cannot
+    /// be used.
     pub probe: Result<BackendInfo, AnyError>,
 }
 
@@ -56,12 +57,12 @@ pub struct Availability {
 pub enum Library {
     /// The backend needs none.
     NotNeeded,
-    /// It was not searched for, because the backend is not part of this build.
+    /// The library was not searched for, because the backend is not part of this build.
     NotLookedFor,
-    /// It was loaded. The name is its file, or what was passed to the loader, if the backend reports
-    /// it.
+    /// The library was loaded. The name is its file, or what was passed to the loader. `None` if
+    /// the backend reports neither.
     Found(Option<String>),
-    /// It was not found. The text says where it was searched for.
+    /// The library was not found. The text says where it was searched for.
     NotFound(String),
 }
 

@@ -1,4 +1,5 @@
-//! The backends of this build. A backend enters the facade here and nowhere else.
+//! The backends of this build. A new backend is added here; `lib.rs` re-exports its types, and
+//! `available.rs` has the advice for its errors.
 
 use gpu_stream_core::dynamic::DynBackend;
 use gpu_stream_core::{AnyError, Backend, BackendKind, ContractError};
@@ -11,7 +12,7 @@ use gpu_stream_host::Host;
 use crate::Any;
 
 cfg_if::cfg_if! {
-    // The first that is compiled in: cuda, hip, host. Each backend adds a branch, in this order.
+    // The first of cuda, hip and host that is compiled in. A new backend adds a branch.
     if #[cfg(feature = "cuda")] {
         type Chosen = Cuda;
     } else if #[cfg(feature = "hip")] {
@@ -41,8 +42,7 @@ pub(crate) const COMPILED: &[&'static dyn DynBackend] = &[
     &Hip,
 ];
 
-/// `true` if an event of any of them may keep its stream's owner alive: the disjunction of their
-/// flags.
+/// `true` if an event of at least one of these backends may keep its stream's owner alive.
 pub(crate) const SOME_EVENTS_KEEP_OWNER: bool =
     Host::EVENTS_KEEP_OWNER || CUDA_EVENTS_KEEP_OWNER || HIP_EVENTS_KEEP_OWNER;
 
@@ -58,8 +58,9 @@ const HIP_EVENTS_KEEP_OWNER: bool = false;
 
 /// Returns the backend `kind`, ready for use, in its object-safe form.
 ///
-/// It is probed, so that this call reports what is missing, and not the first stream. The first
-/// call for a backend may take long, because it starts the driver. Later calls do not block.
+/// The backend is probed, so that this call reports what is missing, and not the creation of the
+/// first stream. The first call for a backend may take long, because it starts the driver. Later
+/// calls do not block.
 ///
 /// ```
 /// use gpu_stream::{BackendKind, Error, ErrorKind, backend};
@@ -73,9 +74,10 @@ const HIP_EVENTS_KEEP_OWNER: bool = false;
 /// ```
 ///
 /// # Errors
-/// [`NotCompiled`](crate::ErrorKind::NotCompiled) if this build does not have it, else what
-/// [`Backend::probe`] says: [`LibraryNotFound`](crate::ErrorKind::LibraryNotFound),
-/// [`NoDevice`](crate::ErrorKind::NoDevice) and so on.
+/// [`NotCompiled`](crate::ErrorKind::NotCompiled) if this build does not have the backend,
+/// otherwise the errors of [`Backend::probe`]:
+/// [`LibraryNotFound`](crate::ErrorKind::LibraryNotFound), [`NoDevice`](crate::ErrorKind::NoDevice)
+/// and so on.
 pub fn backend(kind: BackendKind) -> Result<&'static dyn DynBackend, AnyError> {
     let found = compiled(kind)?;
     found.probe()?;

@@ -1,4 +1,5 @@
 //! Loom models of the executor: every order that the memory model allows, up to three preemptions.
+//! One file, because all models share `Cell` and the helpers below.
 //!
 //! `RUSTFLAGS="--cfg gpu_stream_loom" cargo test -p gpu-stream-host --lib --release`
 //!
@@ -291,7 +292,7 @@ fn push_wakes_a_sleeping_worker() {
     });
 }
 
-/// A push wakes no worker while one is searching. That worker wakes another when it stops.
+/// A push wakes no worker while one is searching. The searching worker wakes another when it stops.
 #[test]
 fn worker_that_stops_searching_wakes_another_for_missed_pushes() {
     check_within(2, || {

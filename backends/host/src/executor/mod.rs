@@ -1,6 +1,8 @@
 //! The executor: worker threads, the registry of streams, and process exit.
 //!
-//! It is to this backend what a vendor's driver is to the others.
+//! It does for this backend what a vendor's driver does for the others.
+//! `docs/internals/host-executor.md` has a list of the files, the life of a closure, and the
+//! invariants.
 
 mod chunk;
 mod draining;

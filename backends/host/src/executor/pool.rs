@@ -1,9 +1,10 @@
 //! The worker threads, and the queues that are ready to run: [`Pool`].
 //!
 //! There are as many workers as the machine has cores. A ready queue lies in a list until a worker
-//! takes it. A worker that finds none becomes the *searching* worker (as in Go's and Tokio's
-//! schedulers) and checks the lists again for a moment. It sleeps if another worker is already
-//! searching.
+//! takes it. A worker that finds no queue tries to become the *searching* worker (as in Go's and
+//! Tokio's schedulers), of which there is one. The searching worker checks the lists a bounded
+//! number of times. A worker that found nothing, or that is not the searching one, sleeps:
+//! [`Pool::next`] decides that, and [`Pool::sleep`] checks the lists a last time under the lock.
 
 #[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
 mod tests;
@@ -47,8 +48,8 @@ pub(crate) struct Pool {
 struct Sleepers {
     /// `true` while a worker is searching.
     searching: AtomicBool,
-    /// The number of workers that sleep, or are about to, and were not woken. Written under the
-    /// lock of `wakeups`.
+    /// The number of workers that sleep or are about to sleep, without those that a push has woken.
+    /// Written under the lock of `wakeups`.
     sleeping: AtomicUsize,
     wakeups: Mutex<Wakeups>,
     wakeup: Condvar,
@@ -248,7 +249,8 @@ impl Pool {
         searching.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Stops searching. Wakes another worker if a queue is ready, whose push woke none.
+    /// Stops searching. Wakes another worker if a queue is ready: its push woke none while this
+    /// worker was searching.
     pub(super) fn stop_searching(&self) {
         self.sleepers.searching.store(false, Ordering::Release);
         if self.has_ready_acqrel() {

@@ -2,7 +2,7 @@
 //!
 //! Only one thread of a process can end it. Std blocks every other thread that calls
 //! [`exit`](std::process::exit) in the system call `pause`, forever. Process exit waits for tasks,
-//! so a task that calls `exit` meanwhile would block it forever too.
+//! so a task that calls `exit` during the exit would block it forever, too.
 //!
 //! No function reports that a thread is inside `exit`, so this module reads the thread's current
 //! system call from `/proc`. A task that calls `pause` itself cannot be distinguished.

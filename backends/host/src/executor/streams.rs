@@ -108,7 +108,7 @@ impl Streams {
     /// The stream rejects later submissions. Work that was submitted still runs.
     pub(crate) fn destroy(&self, handle: usize) -> bool {
         if process_state::is_forked() {
-            // A thread of the parent can have held the lock.
+            // At the fork, a thread of the parent can have held the lock.
             return false;
         }
         // Locked until the stream is draining, so that `all` finds it in one of the two maps.
@@ -140,7 +140,7 @@ impl StreamEntry {
     /// Returns the handle of a created stream. Must not be used for a default stream, whose handle
     /// is 0.
     pub(crate) fn handle(&self) -> usize {
-        // Handles are counted up from a small number, so they fit.
+        // Handles are consecutive numbers from a small one, so they fit into a `usize`.
         self.queue.id() as usize
     }
 }

@@ -79,8 +79,8 @@ unsafe impl Event for AnyEvent {
         self.0.synchronize()
     }
 
-    /// Returns the time as [`Event::elapsed_since`]. Events of two backends are found before their devices are
-    /// compared.
+    /// Returns the time as [`Event::elapsed_since`]. A mismatch of the backends is found before the
+    /// devices are compared.
     fn elapsed_since(&self, start: &Self) -> Result<f32, AnyError> {
         self.0.elapsed_since(start.as_dyn())
     }

@@ -14,7 +14,7 @@
 //!     caller.wait_stream(mine)
 //! }
 //!
-//! let device = Any::devices()?[0]; // a device of whichever backend is ready: `cuda:0`, say, or `host:0`
+//! let device = Any::devices()?[0]; // a device of a backend that is ready: `cuda:0` or `host:0`
 //! let stream: AnyStream = Any::new_stream(device, StreamOptions::new())?;
 //! let kept = stream.new_stream(StreamOptions::new())?; // of the same backend and context
 //! a_library(&stream, &kept)?;
@@ -44,7 +44,7 @@ use crate::backends::{COMPILED, SOME_EVENTS_KEEP_OWNER, compiled};
 /// that it is given.
 ///
 /// A device or handle of a backend that this build does not have gives
-/// [`NotCompiled`](crate::ErrorKind::NotCompiled). Two vendors' things in one call give
+/// [`NotCompiled`](crate::ErrorKind::NotCompiled). Objects of two vendors in one call give
 /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch). Every other error is the backend's own,
 /// with its kind, code and text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -56,8 +56,8 @@ pub struct Any;
 // `clippy::missing_trait_methods` is not denied here, as it is for `AnyStream` and `AnyEvent`: six defaults of `Backend`
 // call the functions below, and are right for `Any`. Forward each new optional function of `Backend`.
 unsafe impl Backend for Any {
-    /// The name of the choice and not of a backend. Streams, events and devices name the backend
-    /// that executes them.
+    /// The name of the run-time choice. Streams, events and devices name the backend that executes
+    /// them, and never this.
     const KIND: BackendKind = BackendKind::Other("any");
 
     /// `true` if it is `true` for **one** of the backends of this build: an event of `Any` *may*

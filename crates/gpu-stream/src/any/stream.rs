@@ -33,9 +33,9 @@ impl AnyStream {
     /// Wraps `stream`, and hides its backend's types. [`downcast_ref`](Self::downcast_ref) returns
     /// the typed stream.
     ///
-    /// It may be a stream of a backend that this crate does not know. Everything works on it,
-    /// including its own `new_stream` and `new_event`. A constructor of [`Any`], `Any::new_stream`
-    /// for instance, returns [`NotCompiled`](crate::ErrorKind::NotCompiled) for its device.
+    /// The backend may be one that this crate does not know. Every call works on the stream,
+    /// including its own `new_stream` and `new_event`. A constructor of [`Any`], such as
+    /// `Any::new_stream`, returns [`NotCompiled`](crate::ErrorKind::NotCompiled) for its device.
     ///
     /// A thread's default stream stays on its thread, and cannot be wrapped:
     ///
@@ -85,7 +85,8 @@ impl AnyStream {
         self.0.as_any().type_id() == other.0.as_any().type_id()
     }
 
-    // Names the backend by its type: two backends can have the name in the handle.
+    // Identifies the backend by its type, because two backends can have the name that is in the
+    // handle.
     fn identity(&self) -> (TypeId, Device, AnyRawStream) {
         (self.0.backend_type(), self.device(), self.raw())
     }

@@ -1,4 +1,5 @@
-//! `Any`: the same meaning with types that name no vendor, and clear errors where two vendors meet.
+//! `Any`: streams and events without a vendor in their types, and the errors of calls that mix two
+//! vendors.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,7 @@ use gpu_stream::{
     HostFunc, HostStream, RawStream, StreamOwner, available, host,
 };
 
-/// A backend that no build has. A handle of an existing backend would be dereferenced.
+/// A backend that no build has. (A driver would dereference a handle of an existing backend.)
 const METAL: BackendKind = BackendKind::Other("metal");
 
 const CUDA: Device = Device::new(BackendKind::Cuda, 0);
@@ -129,7 +130,7 @@ fn another_vendors_device_is_a_backend_mismatch() {
     // SAFETY: `stream` outlives both attempts to wrap it.
     let wrapped = unsafe { Any::stream_from_raw(stream.raw().into(), Some(CUDA)) };
     assert_eq!(kind_of(wrapped), ErrorKind::BackendMismatch);
-    // SAFETY: `stream` outlives the attempt; a wrong device is refused and not trusted.
+    // SAFETY: `stream` outlives the attempt; a wrong device is refused.
     let believed = unsafe { Any::stream_from_raw_unchecked(stream.raw().into(), CUDA) };
     assert_eq!(kind_of(believed), ErrorKind::BackendMismatch);
 }

@@ -1,4 +1,5 @@
-//! `available` and `backend`: what is present, what is missing, and that the answers differ.
+//! `available` and `backend`: the state of each backend, and a separate error for each thing that
+//! is missing.
 
 use crate::fake::{Fake, Probe, Ready};
 use gpu_stream::{

@@ -1,5 +1,5 @@
-//! A second backend, for tests with two backends. It has one device, no work, and fails to start on
-//! demand.
+//! A fake backend, for tests with two backends. It has one device and no work, and its probe fails
+//! if a test asks for that.
 
 use std::marker::PhantomData;
 

@@ -1,5 +1,5 @@
-//! Two backends of one name in `AnyStream`, such as two versions of one crate in a program. And a
-//! backend that the facade does not know.
+//! Streams of two backends with one name in `AnyStream`, as with two versions of one crate; and
+//! streams of a backend that the facade does not know.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use gpu_stream::{Any, AnyError, AnyEvent, AnyStream, Error, StreamOf};
 
 use crate::fake::{Fake, FakeStream, Probe};
 
-/// One version of a third-party backend.
+/// The first version of a third-party backend.
 struct One;
 
 impl Probe for One {
@@ -16,7 +16,7 @@ impl Probe for One {
     const WAITS: bool = true;
 }
 
-/// The other version. Its type differs, its name does not.
+/// The second version: another type with the same name.
 struct Other;
 
 impl Probe for Other {

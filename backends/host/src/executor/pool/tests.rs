@@ -73,7 +73,8 @@ fn pop_takes_from_another_level_if_one_is_stalled() {
     assert_eq!(pool.pop(&mut 1).map(|queue| queue.level()), Some(Level::Idle));
 }
 
-/// A thread in `synchronize` repeats helping as long as it runs something.
+/// A thread in `synchronize` repeats the call as long as it returns `true`, so a complete record
+/// must return `false`.
 #[test]
 fn record_runs_nothing_once_it_is_complete() {
     let pool = Pool::new();
