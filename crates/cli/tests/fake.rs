@@ -118,12 +118,12 @@ Failed
     was held (order.rs:33)
     checks R11: wait_stream is a snapshot: later work of the other stream is not
       waited for
-    checks T6: wait_stream holds later work back until the other stream's work
+    checks T6: wait_stream holds back later work until the other stream's work
       so far is done
 [2] faults::fault_stays on cuda
     lost
     checks R29: failed work is a fault that every later call on its stream
-      reports, and other streams live
+      reports, and other streams are not affected
 
 Skipped
 [3] {NEEDS_TWO}
