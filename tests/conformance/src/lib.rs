@@ -1,13 +1,12 @@
 //! The conformance suite of gpu-stream: named cases that check that every backend gives a stream
 //! and its events one meaning.
 //!
-//! The contract, `gpu-stream-core`, says in words what `query`, `record`, `wait` and the rest mean.
-//! Here the words are cases: plain functions, the same for every vendor.
-//! Each names the [rules] that it checks.
+//! `gpu-stream-core` defines in words what `query`, `record`, `wait` and the rest mean. A case is a
+//! plain function, the same for every vendor, and names the [rules] that it checks.
 //!
 //! # For users
 //! The command `gpu-stream check` runs these cases on every backend of your machine. A case
-//! **passed**, **failed** with what was seen, or was **skipped** with the reason: for instance, the
+//! **passed**, **failed** with what was seen, or was **skipped** with the reason: for example, the
 //! machine has one device, or the driver would crash. A skip counts as neither pass nor failure.
 //!
 //! `GPU_STREAM_REQUIRE=cuda,hip` in the environment is for machines that are known to have the
@@ -36,8 +35,8 @@
 //! the `Result`.
 //!
 //! ## Writing a fixture
-//! This one is for the host backend, whose work is closures. It passes every case that the backend can run.
-//! `fixtures::HostFixture` is the same with a few more comforts, behind the feature `host`.
+//! This one is for the host backend, whose work is closures. It passes every case that the backend
+//! can run. `fixtures::HostFixture` has a few more functions, and needs the feature `host`.
 //!
 #![cfg_attr(feature = "host", doc = "```")]
 #![cfg_attr(not(feature = "host"), doc = "```ignore")]
@@ -53,8 +52,8 @@
 //!
 //! ## What a case may do
 //! A case runs on a thread of its own, and only one at a time. Gates that the case opens, and data
-//! that would be wrong, show the order; no case decides anything by the clock. A case that does not
-//! end within the [limit](runner::LIMIT) fails, and the run continues without it.
+//! that would be wrong, prove the order. No result depends on the clock. A case that does not end
+//! within the [limit](runner::LIMIT) fails, and the run continues without it.
 //!
 //! The suite is tested by fault seeding: each of many host backends breaks one rule, and a case
 //! that names that rule must catch it.

@@ -1,5 +1,5 @@
-//! A backend with the name of another backend, and streams with any device and handle. It stands
-//! for two versions of one crate in one program.
+//! A backend with the name of another backend, and streams with any device and handle. With it, a
+//! case simulates two versions of one crate in one program.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl<B: Backend> Namesake<B> {
 }
 
 fn unsupported<T>(operation: &'static str, backend: BackendKind) -> Result<T, ContractError> {
-    let reason = "a namesake has only what a case makes of it";
+    let reason = "a namesake has only the streams that a case creates";
     Err(ContractError::Unsupported { operation, backend, reason })
 }
 

@@ -52,9 +52,9 @@ pub fn run<F: Fixture>(fixture: &Arc<F>, case: &Case<F>, limit: Duration) -> Cas
         Ok(running) => match result.recv_timeout(limit) {
             Ok(outcome) => join(running).and(outcome),
             Err(RecvTimeoutError::Disconnected) => join(running),
-            Err(RecvTimeoutError::Timeout) => Err(Verdict::Failed(format!(
-                "{STILL_RUNNING} {limit:?}; the thread is left behind"
-            ))),
+            Err(RecvTimeoutError::Timeout) => {
+                Err(Verdict::Failed(format!("{STILL_RUNNING} {limit:?}; its thread keeps running")))
+            }
         },
     };
     CaseReport { outcome, duration: start.elapsed() }

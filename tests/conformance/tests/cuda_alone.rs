@@ -19,8 +19,8 @@ const FAILED: i32 = 1;
 const SKIPPED: i32 = 2;
 
 const CASES: [&str; 8] = [
-    "functions_behind_a_fault_are_dropped",
-    "work_behind_a_fault_is_not_run",
+    "functions_after_a_fault_are_dropped",
+    "work_after_a_fault_is_not_run",
     "waiter_gets_the_fault",
     "reset_is_reported_and_survived",
     "reset_is_reported_by_elapsed_since",

@@ -21,8 +21,8 @@ impl Suite for Hangs {
     fn run(&self, index: usize) -> CaseReport {
         let outcome = match index {
             0 => Ok(()),
-            1 => Err(Verdict::Failed("still running after 1s; the thread is left behind".into())),
-            _ => Err(Verdict::Failed("it fails because of the one that hung".into())),
+            1 => Err(Verdict::Failed("still running after 1s; its thread keeps running".into())),
+            _ => Err(Verdict::Failed("this case fails because of the one that hung".into())),
         };
         CaseReport { outcome, duration: Duration::ZERO }
     }

@@ -88,7 +88,7 @@ fn pipeline_runs_after_earlier_work_of_the_caller<B: OnHost>() {
     let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
     let gate = hold(&host);
     caller.launch_host_func(log.work("caller")).unwrap();
-    pipeline.run(&caller, &[log.stage("stage")]).unwrap(); // returns although the gate is shut
+    pipeline.run(&caller, &[log.stage("stage")]).unwrap(); // returns although the gate is closed
     settle_all(&pipeline, &host);
     assert!(log.lines().is_empty(), "{:?}", log.lines());
     gate.open();

@@ -16,7 +16,7 @@ pub fn blocking_is_never_ignored<F: Fixture>(fx: &F) -> Outcome {
     for made in [F::Backend::new_stream(device, BLOCKING), stream(fx)?.new_stream(BLOCKING)] {
         match made {
             Ok(stream) => {
-                let is_blocking = optional("question for blocking", stream.is_blocking())?;
+                let is_blocking = optional("is_blocking", stream.is_blocking())?;
                 check(is_blocking, "a blocking stream reports that it is not")?;
             }
             Err(error) => {
@@ -77,7 +77,7 @@ pub fn blocking_orders_with_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
 
 /// Checks that a stream that is not blocking continues while the default stream is held back, and
 /// vice versa.
-pub fn ordinary_streams_spare_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
+pub fn nonblocking_streams_are_independent<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     drop(blocking_on::<F>(device)?);
     let (default, ordinary) = (F::Backend::default_stream(device)?, stream(fx)?);

@@ -117,7 +117,7 @@ pub fn host_function_is_in_order<F: Fixture>(fx: &F) -> Outcome {
     let after = work(fx, &stream)?;
     check_held(fx, &[&stream], &after)?;
     let entries = || log.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    check_eq("what ran after a shut gate", entries(), Vec::<i32>::new())?;
+    check_eq("what ran after a closed gate", entries(), Vec::<i32>::new())?;
     fx.open(&gate);
     stream.synchronize()?;
     check_eq("the order of the host functions", entries(), (0..20).collect())?;

@@ -81,7 +81,7 @@ fn check_nodes(nodes: Option<usize>, least: usize) -> Outcome {
 
 /// Checks that query and synchronize of a captured stream are refused, and the capture survives;
 /// `capture_status` reports it.
-pub fn question_about_a_captured_stream<F: Fixture>(fx: &F) -> Outcome {
+pub fn query_of_a_captured_stream<F: Fixture>(fx: &F) -> Outcome {
     let (from, to) = (fx.data(device(fx)?, 1)?, fx.data(device(fx)?, 0)?);
     for mode in CaptureMode::ALL {
         let capture = Capture::begin(fx, mode)?;
@@ -165,8 +165,8 @@ pub fn waiter_is_taken_into_the_capture<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Checks that inside a capture, a library that forks to its own streams, makes one, joins them and
-/// drops them adds its nodes and breaks nothing.
+/// Checks that inside a capture, a library that forks to its own streams, creates one, joins them
+/// and drops them adds its nodes and breaks nothing.
 pub fn library_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     for mode in CaptureMode::ALL {
@@ -325,7 +325,7 @@ pub fn host_function_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
 
 /// Checks that queries of streams outside a capture leave it alive, on its own thread and on
 /// another, in every mode.
-pub fn questions_beside_a_capture<F: Fixture>(fx: &F) -> Outcome {
+pub fn queries_beside_a_capture<F: Fixture>(fx: &F) -> Outcome {
     let (from, to) = (fx.data(device(fx)?, 1)?, fx.data(device(fx)?, 0)?);
     for mode in CaptureMode::ALL {
         let (idle, (held, gate)) = (stream(fx)?, gated(fx)?);

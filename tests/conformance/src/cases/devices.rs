@@ -34,7 +34,7 @@ pub fn device_comes_from_the_handle<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Checks that a right device is accepted.
+/// Checks that the device of the handle is accepted as the given device.
 pub fn device_given_right<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         let foreign = fx.foreign(device, StreamOptions::new())?;
@@ -99,7 +99,8 @@ fn refused_everywhere<F: Fixture>(fx: &F, given: Device, kind: ErrorKind) -> Out
     // SAFETY: `foreign` outlives the wrapper, if there is one; nothing is recorded.
     let wrapped = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), Some(given)) };
     match wrapped {
-        // If the handle has a known device, a device that does not exist is wrong like any other.
+        // If the device of the handle is known, a device that does not exist is a mismatch like any
+        // other wrong one.
         Err(error) if error.kind() == ErrorKind::DeviceMismatch => {
             check_names(&error.to_string(), given)?;
         }
@@ -108,7 +109,7 @@ fn refused_everywhere<F: Fixture>(fx: &F, given: Device, kind: ErrorKind) -> Out
     fx.foreign_works(&foreign)
 }
 
-/// Checks that an owner that names the wrong device is an error.
+/// Checks that wrapping fails if the owner names the wrong device.
 pub fn owner_names_a_wrong_device<F: Fixture>(fx: &F) -> Outcome {
     let (_, second) = two_devices(fx)?;
     let (owner, watch) = watched(fx, Some(second))?;
@@ -117,7 +118,7 @@ pub fn owner_names_a_wrong_device<F: Fixture>(fx: &F) -> Outcome {
     watch.check_gone("wrapping failed")
 }
 
-/// Checks that an owner and a caller that name different devices are an error.
+/// Checks that wrapping fails if the owner and the caller name different devices.
 pub fn owner_and_caller_disagree<F: Fixture>(fx: &F) -> Outcome {
     let (first, second) = two_devices(fx)?;
     let (owner, watch) = watched(fx, Some(first))?;
@@ -129,7 +130,7 @@ pub fn owner_and_caller_disagree<F: Fixture>(fx: &F) -> Outcome {
 }
 
 /// Checks that new streams and events, and events from `record_event`, are on the requested device.
-pub fn new_things_are_on_their_device<F: Fixture>(fx: &F) -> Outcome {
+pub fn new_objects_are_on_their_device<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         let stream = stream_on::<F>(device)?;
         check_eq("the device of a new stream", stream.device(), device)?;
@@ -174,7 +175,7 @@ pub fn errors_leave_the_thread_as_found<F: Fixture>(fx: &F) -> Outcome {
     let before = fx.thread_state()?;
     let (stream, gate) = gated(fx)?;
     let event = stream.record_event()?;
-    check(!stream.query()? && !event.query()?, "done, with the gate shut")?;
+    check(!stream.query()? && !event.query()?, "done, with the gate closed")?;
     // Checked before any other call: some drivers keep only the outcome of the last call.
     check_eq("the thread's state after queries", fx.thread_state()?, before.clone())?;
     let absent = absent_device(fx);

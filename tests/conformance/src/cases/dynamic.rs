@@ -28,7 +28,7 @@ fn both_forms<F: Fixture>(fx: &F) -> Result<(SharedStream, StreamOf<F>), Verdict
 }
 
 /// Checks that handle, device, backend and options of an object are those of the typed form.
-pub fn object_says_the_same<F: Fixture>(fx: &F) -> Outcome {
+pub fn object_returns_the_same_properties<F: Fixture>(fx: &F) -> Outcome {
     let backend = backend(fx)?;
     check_eq("the kind", backend.kind(), F::Backend::KIND)?;
     check_eq("events_keep_owner", backend.events_keep_owner(), F::Backend::EVENTS_KEEP_OWNER)?;
@@ -133,7 +133,7 @@ pub fn object_keeps_the_errors<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the text of the error", text, wanted)
 }
 
-/// Checks that the streams and events that an object makes in its own context are those of the
+/// Checks that the streams and events that an object creates in its own context are those of the
 /// typed form, and so is `is_blocking`.
 pub fn object_makes_the_same_objects<F: Fixture>(fx: &F) -> Outcome {
     let (object, typed) = both_forms(fx)?;
@@ -144,7 +144,7 @@ pub fn object_makes_the_same_objects<F: Fixture>(fx: &F) -> Outcome {
     check(derived.as_any().is::<StreamOf<F>>(), "the new stream is not the backend's type")?;
     check_eq("the event's device", event.device(), typed.device())?;
     check_eq("the event's options", event.options(), EventOptions::timed())?;
-    check(!event.is_foreign(), "an event of our own is foreign")?;
+    check(!event.is_foreign(), "an event of the backend is foreign")?;
     check_eq("is_blocking", object.is_blocking().ok(), typed.is_blocking().ok())?;
     let gate = fx.gate(&typed)?;
     object.record(&*event)?;
@@ -223,9 +223,9 @@ pub fn stream_of_another_vendor<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// Checks that the thread's own stream as an object is the typed form's stream, and waits work in
+/// Checks that the per-thread stream as an object is the typed form's stream, and waits work in
 /// both directions.
-pub fn object_of_the_own_stream<F: Fixture>(fx: &F) -> Outcome {
+pub fn object_of_the_per_thread_stream<F: Fixture>(fx: &F) -> Outcome {
     let (other, typed) = both_forms(fx)?;
     let gate = fx.gate(&typed)?;
     // SAFETY: it stays on this thread.

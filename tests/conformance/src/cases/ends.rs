@@ -23,7 +23,7 @@ fn check_fault<T, E: Error>(what: &str, result: Result<T, E>) -> Outcome {
 
 /// Checks that host functions after one that panicked are dropped without being run. A receiver
 /// that waits for one sees its sender dropped, without another call.
-pub fn functions_behind_a_panic_are_dropped<F: Fixture>(fx: &F) -> Outcome {
+pub fn functions_after_a_panic_are_dropped<F: Fixture>(fx: &F) -> Outcome {
     for by_query in [false, true] {
         let (stream, gate) = gated(fx)?;
         launch_panic::<F>(&stream)?;
@@ -36,7 +36,7 @@ pub fn functions_behind_a_panic_are_dropped<F: Fixture>(fx: &F) -> Outcome {
         let receivers = receivers.collect::<Result<Vec<_>, _>>()?;
         let pending =
             receivers.iter().all(|receiver| receiver.try_recv() == Err(TryRecvError::Empty));
-        check(pending, "a function after a shut gate was run or dropped")?;
+        check(pending, "a function after a closed gate was run or dropped")?;
         fx.open(&gate);
         if by_query {
             while matches!(stream.query(), Ok(false)) {
@@ -234,7 +234,7 @@ pub fn panicking_destructor_harms_no_caller<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// Checks that a destructor may call the backend: it queries, records, waits and makes streams.
+/// Checks that a destructor may call the backend: it queries, records, waits and creates streams.
 pub fn destructor_calls_the_backend<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let (side, source, other) = (stream(fx)?, stream(fx)?, stream(fx)?);
@@ -252,9 +252,9 @@ pub fn destructor_calls_the_backend<F: Fixture>(fx: &F) -> Outcome {
     answer.try_recv().unwrap_or_else(|_| Err(Verdict::failed(kept)))
 }
 
-/// Checks that an owner that is dropped because its event is recorded on another stream, or
-/// dropped, may query that event and record it.
-pub fn destructor_asks_the_event_that_kept_it<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that an owner that is dropped because its event is dropped or recorded on another stream
+/// may query and record that event.
+pub fn destructor_queries_the_event_that_kept_it<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let (event, other) = (Arc::new(event(fx)?), stream(fx)?);
     let (sender, answer): (Sender<Outcome>, _) = channel();
@@ -280,9 +280,9 @@ pub fn destructor_asks_the_event_that_kept_it<F: Fixture>(fx: &F) -> Outcome {
 /// The number of owners that may be alive after a call that ran deferred drops.
 const FEW: usize = 8;
 
-/// Checks that owners that are dropped in host functions do not accumulate: 2,000 rounds of a host
-/// function and a synchronize leave a handful.
-pub fn dropped_owners_do_not_pile_up<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that owners that are dropped in host functions do not accumulate: after 2,000 rounds of a
+/// host function and a synchronize, few are alive.
+pub fn dropped_owners_do_not_accumulate<F: Fixture>(fx: &F) -> Outcome {
     let foreign = Arc::new(foreign(fx)?);
     let stream = stream(fx)?;
     let gone = Arc::new(AtomicUsize::new(0));

@@ -1,5 +1,5 @@
 //! Bad handles, and calls from inside work, where the backend can detect them. Cases about wrong
-//! devices, options and events are with the areas of those.
+//! devices, options and events are in the areas of those.
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -48,8 +48,8 @@ pub fn made_up_handle_is_refused<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Checks that every call on a wrapper whose foreign stream was destroyed returns an error.
-pub fn destroyed_under_its_wrapper<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that every call on a wrapper returns an error after its foreign stream was destroyed.
+pub fn stream_destroyed_under_its_wrapper<F: Fixture>(fx: &F) -> Outcome {
     needs_lookup(fx)?;
     let foreign = foreign(fx)?;
     // SAFETY: the stream is destroyed too early below, which the fixture says this backend finds.
@@ -75,7 +75,7 @@ pub fn destroyed_under_its_wrapper<F: Fixture>(fx: &F) -> Outcome {
 
 /// Checks that a fork or a join with a bad branch reports it, and the other branches wait and are
 /// waited for anyway.
-pub fn bad_branch_spoils_no_other<F: Fixture>(fx: &F) -> Outcome {
+pub fn bad_branch_does_not_affect_others<F: Fixture>(fx: &F) -> Outcome {
     needs_lookup(fx)?;
     let foreign = foreign(fx)?;
     // SAFETY: the stream is destroyed too early below, which the fixture says this backend finds.

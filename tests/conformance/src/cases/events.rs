@@ -1,4 +1,4 @@
-//! Events: what they say of themselves, and how they are made.
+//! Events: their properties, and how they are created.
 
 use super::support::*;
 
@@ -20,8 +20,8 @@ pub fn status_follows_the_record<F: Fixture>(fx: &F) -> Outcome {
     let event = event(fx)?;
     stream.record(&event)?;
     fx.settle(&[&stream]);
-    check_eq("the status with the gate shut", event.status()?, EventStatus::Pending)?;
-    check(!event.query()?, "query is true with the gate shut")?;
+    check_eq("the status with the gate closed", event.status()?, EventStatus::Pending)?;
+    check(!event.query()?, "query is true with the gate closed")?;
     fx.open(&gate);
     event.synchronize()?;
     check_eq("the status when done", event.status()?, EventStatus::Complete)?;
@@ -29,7 +29,7 @@ pub fn status_follows_the_record<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)
 }
 
-/// Checks that a record stands for the work before it and for no later work.
+/// Checks that a record stands for the work before it, and for no later work.
 pub fn record_leaves_later_work_out<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     let before = work(fx, &stream)?;
@@ -42,7 +42,7 @@ pub fn record_leaves_later_work_out<F: Fixture>(fx: &F) -> Outcome {
     fx.copy(&waiter, &before, &copy)?;
     check_goes_on(fx, &[&waiter], &copy)?;
     event.synchronize()?;
-    check(event.query()?, "the event is pending for the sake of later work")?;
+    check(event.query()?, "the event is pending although only later work is held back")?;
     check_held(fx, &[&stream], &later)?;
     fx.open(&gate);
     Ok(stream.synchronize()?)
@@ -166,7 +166,7 @@ pub fn event_outlives_its_stream<F: Fixture>(fx: &F) -> Outcome {
     waiter.wait_event(&event)?;
     let after = work(fx, &waiter)?;
     if !fx.destroy_waits() {
-        check_eq("the status with the gate shut", event.status()?, EventStatus::Pending)?;
+        check_eq("the status with the gate closed", event.status()?, EventStatus::Pending)?;
         check_held(fx, &[&waiter], &after)?;
         fx.open(&gate);
     }

@@ -43,7 +43,7 @@ pub fn query_of_a_fault_is_an_error<F: Fixture>(fx: &F) -> Outcome {
     let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
     let gate = fx.gate(&stream)?;
     fx.fault(&stream)?;
-    check(!stream.query()?, "query is true with the gate shut")?;
+    check(!stream.query()?, "query is true with the gate closed")?;
     fx.open(&gate);
     fx.settle(&[&stream]);
     check_fault("synchronize", stream.synchronize())?;
@@ -76,7 +76,7 @@ pub fn events_around_a_fault<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let before = stream.record_event()?;
     fx.fault(&stream)?;
-    let behind = stream.record_event()?;
+    let later = stream.record_event()?;
     let (early, late) = (super::support::stream(fx)?, super::support::stream(fx)?);
     early.wait_event(&before)?;
     let early_data = work(fx, &early)?;
@@ -90,9 +90,9 @@ pub fn events_around_a_fault<F: Fixture>(fx: &F) -> Outcome {
         waiter.synchronize()?;
         check_done(fx, &data)?;
     }
-    check_fault("synchronize of the event after it", behind.synchronize())?;
-    check_fault("query of the event after it", behind.query())?;
-    check_fault("status of the event after it", behind.status())
+    check_fault("synchronize of the event after it", later.synchronize())?;
+    check_fault("query of the event after it", later.query())?;
+    check_fault("status of the event after it", later.status())
 }
 
 /// Checks that a stream that waits for a record after the failed work gets the fault, too, and its
@@ -110,20 +110,20 @@ pub fn waiter_gets_the_fault<F: Fixture>(fx: &F) -> Outcome {
 }
 
 /// Checks that work before the failing work is done, and work after it does not run.
-pub fn work_behind_a_fault_is_not_run<F: Fixture>(fx: &F) -> Outcome {
+pub fn work_after_a_fault_is_not_run<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let before = work(fx, &stream)?;
     fx.fault(&stream)?;
-    let behind = work(fx, &stream)?;
+    let later = work(fx, &stream)?;
     fx.open(&gate);
     check_fault("synchronize", stream.synchronize())?;
     check_done(fx, &before)?;
-    check_eq("the number after the fault", fx.load(&behind)?, 0)
+    check_eq("the number after the fault", fx.load(&later)?, 0)
 }
 
 /// Checks that host functions after the failing work are dropped with what they hold, and do not
 /// run.
-pub fn functions_behind_a_fault_are_dropped<F: Fixture>(fx: &F) -> Outcome {
+pub fn functions_after_a_fault_are_dropped<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     fx.fault(&stream)?;
     let held = Arc::new(());
@@ -152,7 +152,7 @@ pub fn refused_record_leaves_the_event<F: Fixture>(fx: &F) -> Outcome {
 }
 
 /// Checks that a faulted stream can be dropped like any other, and a new stream has no fault.
-pub fn fault_goes_with_its_stream<F: Fixture>(fx: &F) -> Outcome {
+pub fn fault_ends_with_its_stream<F: Fixture>(fx: &F) -> Outcome {
     for _ in 0..5 {
         drop(faulted(fx)?);
         let fresh = stream(fx)?;

@@ -136,7 +136,7 @@ pub fn unrecorded_foreign_event<F: Fixture>(fx: &F) -> Outcome {
 
 /// Checks that a wrapper returns the foreign handle and `is_foreign` is true; it is false for the
 /// backend's own events.
-pub fn foreign_event_says_so<F: Fixture>(fx: &F) -> Outcome {
+pub fn foreign_event_is_foreign<F: Fixture>(fx: &F) -> Outcome {
     let foreign = ForeignEvent::new(fx, EventOptions::new())?;
     let wrapped = foreign.wrap()?;
     check_eq("the wrapper's handle", wrapped.raw(), foreign.raw)?;
@@ -144,13 +144,13 @@ pub fn foreign_event_says_so<F: Fixture>(fx: &F) -> Outcome {
     check(wrapped.is_foreign(), "a wrapped event is not foreign")?;
     let own = [event(fx)?, stream(fx)?.record_event()?];
     for event in own {
-        check(!event.is_foreign(), "an event of our own is foreign")?;
+        check(!event.is_foreign(), "an event of the backend is foreign")?;
     }
     let timed = ForeignEvent::new(fx, EventOptions::timed())?;
     let mut owner = Owner::of(&timed);
     owner.options = Some(EventOptions::timed());
     let wrapped = F::Backend::event_from_owner(Arc::new(owner), Some(timed.device))?;
-    check_eq("the options that the owner tells", wrapped.options(), EventOptions::timed())
+    check_eq("the options that the owner names", wrapped.options(), EventOptions::timed())
 }
 
 /// Checks that dropping wrappers destroys no foreign event, unrecorded, pending or complete, and no
@@ -165,7 +165,7 @@ pub fn foreign_event_is_not_destroyed<F: Fixture>(fx: &F) -> Outcome {
         drop(wrapped);
         let events = (0..8).map(|_| stream.record_event()).collect::<Result<Vec<_>, _>>()?;
         let reused = events.iter().any(|event| event.raw() == foreign.raw);
-        check(!reused, "an event of ours has the handle of a foreign one that is alive")?;
+        check(!reused, "an event of the backend has the handle of a live foreign one")?;
     }
     check(
         !fx.query_bare(foreign.raw)?,
@@ -206,7 +206,7 @@ pub fn foreign_event_keeps_its_owner<F: Fixture>(fx: &F) -> Outcome {
     check(gone.load(Ordering::SeqCst), "the owner is still alive, although the wrapper is dropped")
 }
 
-/// Checks that handle 0 is not an event, and the error says so.
+/// Checks that handle 0 is not an event, and the error names it.
 pub fn foreign_event_of_handle_zero<F: Fixture>(fx: &F) -> Outcome {
     drop(ForeignEvent::new(fx, EventOptions::new())?.wrap()?);
     let zero = fx.raw_event(0)?;
@@ -276,7 +276,7 @@ pub fn our_event_recorded_by_another<F: Fixture>(fx: &F) -> Outcome {
     fx.record_bare(&idle, event.raw())?;
     event.synchronize()?;
     check_eq(
-        "the status of an event that only another recorded",
+        "the status of an event that only another library recorded",
         event.status()?,
         EventStatus::Complete,
     )

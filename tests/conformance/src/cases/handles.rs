@@ -35,7 +35,7 @@ pub fn wrap_dropped_while_pending<F: Fixture>(fx: &F) -> Outcome {
     let data = work(fx, &stream)?;
     check_held(fx, &[&stream], &data)?;
     drop(stream);
-    check_eq("the number, with the gate still shut", fx.load(&data)?, 0)?;
+    check_eq("the number, with the gate still closed", fx.load(&data)?, 0)?;
     fx.open(&gate);
     fx.foreign_works(&foreign)?;
     check_done(fx, &data)
@@ -82,7 +82,7 @@ pub fn wrappers_of_one_handle_are_equal<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the hash of the second wrapper", hash_of(&other), hash_of(&one))
 }
 
-/// Checks that a stream that the backend made and a foreign wrapper of its handle are equal, and
+/// Checks that a stream that the backend created and a foreign wrapper of its handle are equal, and
 /// are held back together.
 pub fn native_and_foreign_are_equal<F: Fixture>(fx: &F) -> Outcome {
     let native = stream(fx)?;
@@ -121,7 +121,7 @@ pub fn default_streams_of_two_devices_differ<F: Fixture>(fx: &F) -> Outcome {
 pub fn handle_zero_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         let default = F::Backend::default_stream(device)?;
-        // SAFETY: handle 0 is always there.
+        // SAFETY: handle 0 always exists.
         let zero = unsafe { F::Backend::stream_from_raw(fx.raw_stream(0), Some(device)) }?;
         check(zero == default, format_args!("handle 0 is not the default stream of {device}"))?;
         check_eq("its device", zero.device(), device)?;
@@ -140,7 +140,7 @@ pub fn handle_zero_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
 pub fn handle_one_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let default = F::Backend::default_stream(device)?;
-    // SAFETY: handle 1 is always there.
+    // SAFETY: handle 1 always exists.
     let one = unsafe { F::Backend::stream_from_raw(fx.raw_stream(1), Some(device)) }?;
     check(one == default && one.is_same(&default), "handle 1 is not equal to the default stream")?;
     check_eq("the hash of handle 1", hash_of(&one), hash_of(&default))?;
@@ -154,10 +154,10 @@ pub fn handle_one_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
 
 /// Checks that without a device, handle 0 is the default stream of some device of the backend.
 pub fn handle_zero_without_a_device<F: Fixture>(fx: &F) -> Outcome {
-    // SAFETY: handle 0 is always there.
+    // SAFETY: handle 0 always exists.
     let zero = unsafe { F::Backend::stream_from_raw(fx.raw_stream(0), None) }?;
     let device = zero.device();
-    check(fx.devices()?.contains(&device), format_args!("its device {device} is not there"))?;
+    check(fx.devices()?.contains(&device), format_args!("its device {device} does not exist"))?;
     check(zero == F::Backend::default_stream(device)?, "it is not the default stream")
 }
 

@@ -1,4 +1,4 @@
-//! Which streams are the same: by backend type, device and handle, and by nothing else.
+//! Identity: two streams are the same if backend type, device and handle are equal.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ pub fn one_handle_on_two_devices<F: Fixture>(fx: &F) -> Outcome {
 }
 
 /// Checks that a backend of the same name and another type is another backend, even if device and
-/// handle are the same. A wait is refused as `BackendMismatch`, both ways.
+/// handle are the same. A wait is refused as `BackendMismatch`, in both directions.
 pub fn namesake_is_another_backend<F: Fixture>(fx: &F) -> Outcome {
     let backend =
         fx.dynamic().ok_or_else(|| Verdict::inapplicable("the backend has no object-safe form"))?;

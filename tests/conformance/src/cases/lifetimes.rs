@@ -13,7 +13,7 @@ pub fn stream_keeps_its_owner<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &data)?;
     watch.check_alive("a wrapper lives")?;
     drop(stream);
-    watch.check_gone("the wrapper, which was the last that needed it, is dropped")
+    watch.check_gone("the last wrapper is dropped")
 }
 
 /// Checks that a clone keeps the owner alive, as the first wrapper did.
@@ -64,7 +64,7 @@ pub fn event_after_the_owner<F: Fixture>(fx: &F) -> Outcome {
     waiter.synchronize()?;
     check_done(fx, &data)?;
     drop(event);
-    watch.check_gone("the event, which was the last that needed it, is dropped")
+    watch.check_gone("the last event that needs it is dropped")
 }
 
 /// Checks that an event that is recorded on another stream drops its reference to the first
@@ -124,7 +124,7 @@ pub fn failed_wrap_drops_the_owner<F: Fixture>(fx: &F) -> Outcome {
 
 /// Checks that if a wrapper is dropped with work pending, the owner may be dropped, and the work
 /// still finishes.
-pub fn owner_goes_while_pending<F: Fixture>(fx: &F) -> Outcome {
+pub fn owner_is_dropped_while_pending<F: Fixture>(fx: &F) -> Outcome {
     let (owner, watch) = watched(fx, None)?;
     let stream = F::Backend::stream_from_owner(owner, None)?;
     let gate = fx.gate(&stream)?;

@@ -1,4 +1,5 @@
-//! The one list of cases: area, name, rules, and what the case checks.
+//! The list of all cases: area, name, rules, and what the case checks. This file is data, so it is
+//! one file.
 
 use super::{Case, CaseInfo};
 use crate::Fixture;
@@ -43,7 +44,7 @@ list! {
         wrappers_of_one_handle_are_equal [R6]
             "Two wrappers of one foreign handle are equal.";
         native_and_foreign_are_equal [R6 T1]
-            "A stream that the backend made and a foreign wrapper of its handle are equal, and are held back together.";
+            "A stream that the backend created and a foreign wrapper of its handle are equal, and are held back together.";
         different_streams_differ [R6]
             "Two streams are not equal, nor is a stream equal to the default stream.";
         default_streams_of_two_devices_differ [R6]
@@ -65,7 +66,7 @@ list! {
         device_comes_from_the_handle [R2]
             "Without a given device, a wrapper has the device of the handle.";
         device_given_right [R2]
-            "A right device is accepted.";
+            "The device of the handle is accepted as the given device.";
         device_given_wrong [R2 C8]
             "A wrong device is refused while wrapping, and the error names both.";
         device_that_is_not_there [R2 C8]
@@ -73,10 +74,10 @@ list! {
         device_of_another_backend [R2 C8]
             "Another backend's device is refused by every call that takes one, and the error names both backends.";
         owner_names_a_wrong_device [R2 C8]
-            "An owner that names the wrong device is an error.";
+            "Wrapping fails if the owner names the wrong device.";
         owner_and_caller_disagree [R2 C8]
-            "An owner and a caller that name different devices are an error.";
-        new_things_are_on_their_device [R2]
+            "Wrapping fails if the owner and the caller name different devices.";
+        new_objects_are_on_their_device [R2]
             "New streams and events, and events from `record_event`, are on the requested device.";
         current_device_does_not_matter [R7]
             "Every call returns the same whichever device is current, and leaves that device current.";
@@ -87,7 +88,7 @@ list! {
         new_stream_is_done [R8 T2]
             "A stream without any submitted work is done.";
         query_is_false_while_pending [R8 T2]
-            "Query returns false as long as a gate is shut, however often it is called, and never an error.";
+            "Query returns false as long as a gate is closed, however often it is called, and never an error.";
         query_is_true_when_done [R8 T2]
             "Query returns true after synchronize, and true means that the work's effects are visible.";
         polling_comes_to_an_end [R8 T2]
@@ -106,18 +107,18 @@ list! {
             "Work of one stream runs in the order in which it was submitted.";
         wait_event_orders [T5]
             "Later work of the waiter runs after the event's record.";
-        wait_spares_earlier_work [T5]
-            "Work that the waiter got before the wait is not held back.";
+        wait_does_not_delay_earlier_work [T5]
+            "Work that was submitted to the waiter before the wait is not held back.";
         wait_stream_orders [T6]
             "Later work of the waiter runs after the other stream's work so far.";
         wait_stream_is_a_snapshot [R11]
-            "Work that the other stream gets after `wait_stream` is not waited for.";
-        wait_for_itself_is_nothing [R12]
+            "Work that is submitted to the other stream after `wait_stream` is not waited for.";
+        wait_for_itself_has_no_effect [R12]
             "A stream that waits for itself, by the same wrapper, a clone or another wrapper, continues.";
         wait_for_an_own_event [R12]
             "A stream that waits for an event of its own continues.";
         waits_do_not_block_the_host [R13]
-            "No call except synchronize blocks on a shut gate: all of them return while the gate is still shut.";
+            "No call except synchronize blocks on a closed gate: all of them return while the gate is still closed.";
         wait_for_an_unrecorded_event [R15 R16]
             "A wait for an event that was never recorded holds nothing back.";
         wait_for_a_complete_event [T5 R27]
@@ -125,7 +126,7 @@ list! {
         wait_twice [T5]
             "Waiting for the same event twice has the effect of waiting once.";
         wait_across_devices [R14]
-            "A stream of one device waits for an event and for a stream of another.";
+            "A stream of one device waits for an event and for a stream of another device.";
     }
     records {
         wait_binds_at_the_call [R27 R10]
@@ -141,11 +142,11 @@ list! {
         wait_before_the_first_record [R15 R27]
             "A wait that is made before the first record has no effect, and that record does not change this.";
         one_event_is_used_again_and_again [R10 R27]
-            "Events that are recorded and waited for again and again hand work from one stream to another and back.";
+            "Events that are recorded and waited for repeatedly order work from one stream to another and back.";
         dropped_event_holds_its_waiters [R17]
             "An event that is dropped while pending still holds back the streams that wait for it.";
         dropped_event_is_not_reused_too_early [R17]
-            "A wait for a dropped pending event holds, whatever events are made and recorded afterwards. A pool may hand out the same driver event again.";
+            "A wait for a dropped pending event holds, whatever events are created and recorded afterwards. A pool may return the same driver event again.";
         events_are_dropped_at_any_time [R17]
             "An event may be dropped unrecorded, pending without waiters, or complete; its stream is not affected.";
         record_on_another_device [R14 C8]
@@ -157,7 +158,7 @@ list! {
         status_follows_the_record [T3 R8]
             "An event is pending from its record on, and complete when the work before the record is done.";
         record_leaves_later_work_out [T3]
-            "A record stands for the work before it and for no later work.";
+            "A record stands for the work before it, and for no later work.";
         record_event_is_new_and_untimed [R9 T3]
             "`record_event` makes a new event each time, recorded, and without timing.";
         options_are_kept [R18]
@@ -197,9 +198,9 @@ list! {
         fork_orders_every_branch [C1]
             "Every branch of a fork runs after the source's work so far.";
         fork_makes_one_record [C1]
-            "All branches wait for one record, made at the call: work that the source gets meanwhile holds back none of them.";
+            "All branches wait for one record, made at the call: work that is submitted to the source during the call holds back none of them.";
         fork_is_a_snapshot [C1 R11]
-            "Work that the source gets after a fork is not waited for.";
+            "Work that is submitted to the source after a fork is not waited for.";
         fork_and_join_skip_the_stream_itself [C1 C2 R12]
             "A stream among its own branches is skipped, in a fork and in a join.";
         fork_and_join_of_nothing [C1 C2]
@@ -207,7 +208,7 @@ list! {
         join_waits_for_every_branch [C2]
             "After a join, later work waits for every branch, the last as well as the first.";
         join_is_a_snapshot [C2 R11]
-            "Work that a branch gets after the join is not waited for.";
+            "Work that is submitted to a branch after the join is not waited for.";
         fork_and_join_in_rounds [C1 C2]
             "In repeated rounds of fork and join over many streams, each branch sees the number of its own round.";
         chain_of_streams [T6]
@@ -258,7 +259,7 @@ list! {
             "`wait_stream` and `fork` keep no reference to the owner of the stream that was waited for.";
         failed_wrap_drops_the_owner [C9 C8]
             "The reference to the owner is dropped when wrapping fails.";
-        owner_goes_while_pending [R4 C9]
+        owner_is_dropped_while_pending [R4 C9]
             "If a wrapper is dropped with work pending, the owner may be dropped, and the work still finishes.";
         owned_stream_finishes_its_work [R30]
             "If the last handle of an owned stream is dropped with much work pending, all of the work is done.";
@@ -272,7 +273,7 @@ list! {
             "If many threads submit to one stream, each thread's work keeps its order.";
         calls_work_on_a_fresh_thread [R7 R22]
             "Every call works on a thread that has nothing current and never called the driver.";
-        things_are_dropped_elsewhere [R22 R17]
+        values_are_dropped_on_another_thread [R22 R17]
             "Streams and events may be dropped on another thread than the one that made them.";
         one_event_from_many_threads [R22]
             "Threads that record one event and wait for it at the same time do not corrupt it.";
@@ -280,20 +281,20 @@ list! {
             "Each thread forks from one stream and joins back to it; the end sees the work of all threads.";
         synchronize_beside_others [R22 T4]
             "One thread can synchronize while other threads query and submit.";
-        own_stream_is_one_within_a_thread [R22 R3]
+        per_thread_stream_is_one_within_a_thread [R22 R3]
             "All wrappers of a thread's own stream are one stream, which is held back through each of them.";
-        own_stream_is_another_on_each_thread [R22 R3]
+        per_thread_stream_differs_on_each_thread [R22 R3]
             "A thread's own stream is neither the default stream nor another thread's own stream.";
-        own_stream_has_ordinary_events [R22]
+        per_thread_stream_has_ordinary_events [R22]
             "Events of a thread's own stream are ordinary: another thread can wait for them.";
-        own_stream_waits_and_is_waited_for [R22 T6]
+        per_thread_stream_waits_and_is_waited_for [R22 T6]
             "A thread's own stream and an ordinary one wait for each other.";
         thousand_streams [R28 C1 C2]
             "A thousand streams, each with work that waits for one stream, all finish.";
-        held_streams_leave_room [R8 C1]
+        held_streams_do_not_block_another [R8 C1]
             "While as many streams are held back as the backend can hold, another one continues.";
         long_queue [R28]
-            "A long queue that is submitted to one stream after a shut gate runs to its end in order.";
+            "A long queue that is submitted to one stream after a closed gate runs to its end in order.";
     }
     faults {
         fault_is_sticky [R29]
@@ -306,13 +307,13 @@ list! {
             "An event recorded before the failing work is complete, and streams that wait for it continue; one recorded after it reports the fault.";
         waiter_gets_the_fault [R29]
             "A stream that waits for a record after the failed work gets the fault, too, and its work does not run.";
-        work_behind_a_fault_is_not_run [R29]
+        work_after_a_fault_is_not_run [R29]
             "Work before the failing work is done, and work after it does not run.";
-        functions_behind_a_fault_are_dropped [R29 R28 R37]
+        functions_after_a_fault_are_dropped [R29 R28 R37]
             "Host functions after the failing work are dropped with what they hold, and do not run.";
         refused_record_leaves_the_event [R29]
             "A record that is refused because of a fault leaves the event as it was.";
-        fault_goes_with_its_stream [R29]
+        fault_ends_with_its_stream [R29]
             "A faulted stream can be dropped like any other, and a new stream has no fault.";
     }
     errors {
@@ -320,9 +321,9 @@ list! {
             "A handle whose stream was destroyed is not wrapped, and the error names it.";
         made_up_handle_is_refused [C8]
             "A number that never was a stream is not wrapped, and the error names it.";
-        destroyed_under_its_wrapper [C8 R8]
-            "Every call on a wrapper whose foreign stream was destroyed returns an error.";
-        bad_branch_spoils_no_other [C8 C1 C2]
+        stream_destroyed_under_its_wrapper [C8 R8]
+            "Every call on a wrapper returns an error after its foreign stream was destroyed.";
+        bad_branch_does_not_affect_others [C8 C1 C2]
             "A fork or a join with a bad branch reports it, and the other branches wait and are waited for anyway.";
         synchronize_inside_work_is_refused [C8]
             "Synchronize of a stream or of an event is refused inside work that a stream runs.";
@@ -331,9 +332,9 @@ list! {
     }
     own_context {
         new_objects_fit_the_stream [C10 R2]
-            "Events and streams that a stream makes are on its device and work with it. This holds on every device, for the backend's own streams, foreign ones, the default stream and a thread's own.";
+            "Events and streams that a stream creates are on its device and work with it. This holds on every device, for the backend's own streams, foreign ones, the default stream and the per-thread stream.";
         new_objects_in_another_context [C10]
-            "A stream of another context than the device's own makes events and streams that work with it. It waits for ordinary streams, and they wait for it.";
+            "A stream of another context than the device's primary one creates events and streams that work with it. It waits for ordinary streams, and they wait for it.";
         new_objects_keep_their_options [C10 C4 R18]
             "`new_stream` and `new_event` of a stream keep the options that they are given.";
     }
@@ -344,14 +345,14 @@ list! {
             "A record of a foreign event through the wrapper counts for the bare driver, too, and replaces the other library's record.";
         unrecorded_foreign_event [C11 R15 R16]
             "A foreign event that was never recorded is done, and a wait for it has no effect.";
-        foreign_event_says_so [C11]
+        foreign_event_is_foreign [C11]
             "A wrapper returns the foreign handle and `is_foreign` is true; it is false for the backend's own events.";
         foreign_event_is_not_destroyed [C11]
             "Dropping wrappers destroys no foreign event, unrecorded, pending or complete, and no new event of the backend gets its handle.";
         foreign_event_keeps_its_owner [C11 C9]
             "The owner of a foreign event lives as long as the wrapper, also across records through it, and is dropped with it.";
         foreign_event_of_handle_zero [C11 C8]
-            "Handle 0 is not an event, and the error says so.";
+            "Handle 0 is not an event, and the error names it.";
         foreign_event_of_another_device [C11 R14 C8]
             "A device that does not fit a foreign event is an error, while wrapping or at the first record.";
         our_event_recorded_by_another [C12]
@@ -366,7 +367,7 @@ list! {
             "A stream reports whether it is blocking: the backend's own, foreign ones by every wrapper, and the default stream.";
         blocking_orders_with_the_default_stream [R41]
             "Work of the default stream waits for earlier work of a blocking stream, own or foreign, and vice versa.";
-        ordinary_streams_spare_the_default_stream [R41]
+        nonblocking_streams_are_independent [R41]
             "A stream that is not blocking continues while the default stream is held back, and vice versa.";
     }
     identity {
@@ -375,17 +376,17 @@ list! {
         one_handle_on_two_devices [R40 R14]
             "The default streams of two devices have one handle and are two streams: a fork, a join and a wait order them.";
         namesake_is_another_backend [R40 C3 C8]
-            "A backend of the same name and another type is another backend, even if device and handle are the same. A wait is refused as `BackendMismatch`, both ways.";
+            "A backend of the same name and another type is another backend, even if device and handle are the same. A wait is refused as `BackendMismatch`, in both directions.";
     }
     captures {
-        question_about_a_captured_stream [R23 R36 C7]
+        query_of_a_captured_stream [R23 R36 C7]
             "Query and synchronize of a captured stream are refused, and the capture survives; `capture_status` reports it.";
         event_of_a_capture [R24 R36]
             "An event recorded in a capture is `Capturing` while the capture lasts, `InvalidEvent` after it, and valid again once it is recorded outside.";
         waiter_is_taken_into_the_capture [R25]
             "A stream that waits for a captured one is captured, too: its later work becomes part of the graph.";
         library_in_a_capture [R31 C1 C2]
-            "Inside a capture, a library that forks to its own streams, makes one, joins them and drops them adds its nodes and breaks nothing.";
+            "Inside a capture, a library that forks to its own streams, creates one, joins them and drops them adds its nodes and breaks nothing.";
         nested_forks_in_a_capture [R31 C1 C2]
             "Branches of a branch, joined in reverse, add their nodes and break nothing.";
         own_record_in_a_capture [R32 R12]
@@ -396,11 +397,11 @@ list! {
             "A wait of a captured stream for another capture is refused, the text names both, and both captures survive.";
         host_function_in_a_capture [R35 R37]
             "A host function for a captured stream is refused and dropped, and the text gives the reason: a graph may be launched many times.";
-        questions_beside_a_capture [R36]
+        queries_beside_a_capture [R36]
             "Queries of streams outside a capture leave it alive, on its own thread and on another, in every mode.";
     }
     ends {
-        functions_behind_a_panic_are_dropped [R37 R29]
+        functions_after_a_panic_are_dropped [R37 R29]
             "Host functions after one that panicked are dropped without being run. A receiver that waits for one sees its sender dropped, without another call.";
         refused_function_is_dropped [R37]
             "A host function that is refused is dropped before the call returns.";
@@ -409,17 +410,17 @@ list! {
         panicking_destructor_harms_no_caller [R38]
             "Owners whose destructors panic, dropped in host functions, harm no caller: every call of other threads returns, and no other owner is lost.";
         destructor_calls_the_backend [R38]
-            "A destructor may call the backend: it queries, records, waits and makes streams.";
-        destructor_asks_the_event_that_kept_it [R38]
-            "An owner that is dropped because its event is recorded on another stream, or dropped, may query that event and record it.";
-        dropped_owners_do_not_pile_up [C13]
-            "Owners that are dropped in host functions do not accumulate: 2,000 rounds of a host function and a synchronize leave a handful.";
+            "A destructor may call the backend: it queries, records, waits and creates streams.";
+        destructor_queries_the_event_that_kept_it [R38]
+            "An owner that is dropped because its event is dropped or recorded on another stream may query and record that event.";
+        dropped_owners_do_not_accumulate [C13]
+            "Owners that are dropped in host functions do not accumulate: after 2,000 rounds of a host function and a synchronize, few are alive.";
     }
     reset {
         reset_is_reported_and_survived [R39]
             "After a reset, earlier streams and events return `ContextDestroyed` and can be dropped, and a new stream works.";
         reset_is_reported_by_elapsed_since [R39]
-            "Events from before a reset answer `elapsed_since` with `ContextDestroyed`, also if another library uses the device again.";
+            "`elapsed_since` of events from before a reset returns `ContextDestroyed`, also if another library uses the device again.";
         reset_is_reported_by_wait_event [R39]
             "A wait for an event from before a reset, or by such a stream, is `ContextDestroyed` once the device is in use again.";
         reset_is_reported_by_record [R39]
@@ -435,9 +436,9 @@ list! {
         own_submission_is_waited_for [T4 R22]
             "Synchronize of the stream and of an event waits for what the calling thread has just submitted, whatever another thread submits meanwhile.";
         synchronize_keeps_its_record [R10 R27 T4]
-            "Synchronize of an event waits for the record that is current at the call, and for no later one. Meanwhile another thread records the event again and again.";
+            "Synchronize of an event waits for the record that is current at the call, and for no later one. Meanwhile another thread records the event repeatedly.";
         event_recorded_again_is_pending [R10 R22]
-            "An event that is recorded again and again never appears unrecorded, nor complete before the work of its record is done.";
+            "An event that is recorded repeatedly never appears unrecorded, nor complete before the work of its record is done.";
     }
     panics {
         payload_that_panics [R29 C6]
@@ -447,16 +448,16 @@ list! {
     }
     priorities {
         middle_priority_has_its_turn [C14 C4]
-            "A stream of middle priority gets its turn beside many streams of the highest and the lowest priority that never run out of work.";
+            "A stream of middle priority runs beside many streams of the highest and the lowest priority that never run out of work.";
     }
     owners {
         owner_that_keeps_its_event [C9 R5]
             "An owner that keeps an event of its own stream is dropped when that event is dropped, or recorded on another stream.";
-        owner_goes_inside_a_record [C9 R10]
-            "An owner that shares the event which kept it may be dropped inside the record that releases it, and may call the backend there.";
+        owner_is_dropped_inside_a_record [C9 R10]
+            "An owner shares the event that keeps it. It may be dropped inside the record that releases it, and may call the backend there.";
     }
     dynamic {
-        object_says_the_same [C3]
+        object_returns_the_same_properties [C3]
             "Handle, device, backend and options of an object are those of the typed form.";
         object_orders_the_same [C3 T5 T6]
             "A wait through the object holds back the same work as a wait through the type.";
@@ -469,15 +470,15 @@ list! {
         object_keeps_the_errors [C3 C8]
             "An error of an object keeps its kind and its text.";
         object_makes_the_same_objects [C3 C10 R41]
-            "The streams and events that an object makes in its own context are those of the typed form, and so is `is_blocking`.";
+            "The streams and events that an object creates in its own context are those of the typed form, and so is `is_blocking`.";
         object_wraps_events [C3 C11]
             "A foreign event that is wrapped through the object holds back its waiters, keeps its owner and is not destroyed.";
         event_of_another_vendor [C3 C8]
             "Another vendor's event is refused by record, wait and elapsed time, and the error names both vendors.";
         stream_of_another_vendor [C3 C8]
             "Another vendor's stream is refused by a wait, and the error names both vendors.";
-        object_of_the_own_stream [C3 R22]
-            "The thread's own stream as an object is the typed form's stream, and waits work in both directions.";
+        object_of_the_per_thread_stream [C3 R22]
+            "The per-thread stream as an object is the typed form's stream, and waits work in both directions.";
     }
 }
 

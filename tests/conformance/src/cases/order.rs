@@ -49,8 +49,8 @@ fn orders<F: Fixture, K>(
     check_eq("what the waiter saw of the other's work", fx.load(&copy)?, 1)
 }
 
-/// Checks that work that the waiter got before the wait is not held back.
-pub fn wait_spares_earlier_work<F: Fixture>(fx: &F) -> Outcome {
+/// Checks that work that was submitted to the waiter before the wait is not held back.
+pub fn wait_does_not_delay_earlier_work<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
     let event = first.record_event()?;
     let waiter = stream(fx)?;
@@ -63,7 +63,7 @@ pub fn wait_spares_earlier_work<F: Fixture>(fx: &F) -> Outcome {
     let later = work(fx, &waiter)?;
     check_held(fx, &[&first, &waiter], &later)?;
     check_goes_on(fx, &[&witness], &copy)?;
-    check_eq("the later work, with the gate shut", fx.load(&later)?, 0)?;
+    check_eq("the later work, with the gate closed", fx.load(&later)?, 0)?;
     fx.open(&gate);
     waiter.synchronize()?;
     check_done(fx, &later)
@@ -74,7 +74,7 @@ pub fn wait_stream_orders<F: Fixture>(fx: &F) -> Outcome {
     orders(fx, |first, waiter| Ok(waiter.wait_stream(first)?))
 }
 
-/// Checks that work that the other stream gets after `wait_stream` is not waited for.
+/// Checks that work that is submitted to the other stream after `wait_stream` is not waited for.
 pub fn wait_stream_is_a_snapshot<F: Fixture>(fx: &F) -> Outcome {
     let (first, waiter) = (stream(fx)?, stream(fx)?);
     let before = work(fx, &first)?;
@@ -92,7 +92,7 @@ pub fn wait_stream_is_a_snapshot<F: Fixture>(fx: &F) -> Outcome {
 
 /// Checks that a stream that waits for itself, by the same wrapper, a clone or another wrapper,
 /// continues.
-pub fn wait_for_itself_is_nothing<F: Fixture>(fx: &F) -> Outcome {
+pub fn wait_for_itself_has_no_effect<F: Fixture>(fx: &F) -> Outcome {
     let foreign = foreign(fx)?;
     // SAFETY: `foreign` outlives the wrappers and what is recorded through them.
     let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
@@ -120,8 +120,8 @@ pub fn wait_for_an_own_event<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&stream], &data)
 }
 
-/// Checks that no call except synchronize blocks on a shut gate: all of them return while the gate
-/// is still shut.
+/// Checks that no call except synchronize blocks on a closed gate: all of them return while the gate
+/// is still closed.
 pub fn waits_do_not_block_the_host<F: Fixture>(fx: &F) -> Outcome {
     let (held, gate) = gated(fx)?;
     let behind = work(fx, &held)?;
@@ -179,7 +179,7 @@ pub fn wait_twice<F: Fixture>(fx: &F) -> Outcome {
     check_goes_on(fx, &[&first, &waiter], &data)
 }
 
-/// Checks that a stream of one device waits for an event and for a stream of another.
+/// Checks that a stream of one device waits for an event and for a stream of another device.
 pub fn wait_across_devices<F: Fixture>(fx: &F) -> Outcome {
     let (near, far) = two_devices(fx)?;
     for by_event in [true, false] {

@@ -32,9 +32,9 @@ fn check_new_objects<S: Stream>(stream: &S) -> Outcome {
     Ok(of_derived.synchronize()?)
 }
 
-/// Checks that events and streams that a stream makes are on its device and work with it. This
-/// holds on every device, for the backend's own streams, foreign ones, the default stream and a
-/// thread's own.
+/// Checks that events and streams that a stream creates are on its device and work with it. This
+/// holds on every device, for the backend's own streams, foreign ones, the default stream and the
+/// per-thread stream.
 pub fn new_objects_fit_the_stream<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         check_new_objects(&stream_on::<F>(device)?)?;
@@ -46,8 +46,8 @@ pub fn new_objects_fit_the_stream<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Checks that a stream of another context than the device's own makes events and streams that work
-/// with it. It waits for ordinary streams, and they wait for it.
+/// Checks that a stream of another context than the device's primary one creates events and streams
+/// that work with it. It waits for ordinary streams, and they wait for it.
 pub fn new_objects_in_another_context<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let theirs = fx.foreign_elsewhere(device)?;

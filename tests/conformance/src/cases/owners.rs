@@ -83,9 +83,9 @@ pub fn owner_that_keeps_its_event<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Checks that an owner that shares the event which kept it may be dropped inside the record that
+/// Checks that an owner shares the event that keeps it. It may be dropped inside the record that
 /// releases it, and may call the backend there.
-pub fn owner_goes_inside_a_record<F: Fixture>(fx: &F) -> Outcome {
+pub fn owner_is_dropped_inside_a_record<F: Fixture>(fx: &F) -> Outcome {
     let (owner, watch, stream) = owner_parts(fx)?;
     let (first, second) = (Arc::new(event(fx)?), Arc::new(event(fx)?));
     for event in [&first, &second] {

@@ -24,10 +24,10 @@ impl Drop for Bomb {
 pub fn payload_that_panics<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let (dropped, held) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
-    let (bomb, behind) = (Bomb(Arc::clone(&dropped)), Arc::clone(&held));
+    let (bomb, held_by_later) = (Bomb(Arc::clone(&dropped)), Arc::clone(&held));
     let func = Box::new(move || resume_unwind(Box::new(bomb)));
     optional("host functions", stream.launch_host_func(func))?;
-    stream.launch_host_func(Box::new(move || drop(behind)))?;
+    stream.launch_host_func(Box::new(move || drop(held_by_later)))?;
     let event = stream.record_event()?;
     fx.open(&gate);
     let outcome = stream.synchronize();
@@ -41,8 +41,8 @@ pub fn payload_that_panics<F: Fixture>(fx: &F) -> Outcome {
     // The result is a fault or `Ok`: the call only has to return.
     let _ = event.synchronize();
     check_becomes("how often the value was dropped", || dropped.load(Ordering::SeqCst), 1)?;
-    let behind = || Arc::strong_count(&held) - 1;
-    check_becomes("how many functions after it still hold something", behind, 0)?;
+    let held_by_later = || Arc::strong_count(&held) - 1;
+    check_becomes("how many functions after it still hold something", held_by_later, 0)?;
     let other = super::support::stream(fx)?;
     let data = work(fx, &other)?;
     other.launch_host_func(Box::new(|| ()))?;

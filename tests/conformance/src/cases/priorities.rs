@@ -85,8 +85,8 @@ fn keep_busy<S: Stream + Clone + Send>(stream: S, turns: Arc<Turns>) -> Result<(
     optional("host functions", launched)
 }
 
-/// Checks that a stream of middle priority gets its turn beside many streams of the highest and the
-/// lowest priority that never run out of work.
+/// Checks that a stream of middle priority runs beside many streams of the highest and the lowest
+/// priority that never run out of work.
 pub fn middle_priority_has_its_turn<F: Fixture>(fx: &F) -> Outcome {
     if !fx.work_may_submit() {
         return Err(Verdict::inapplicable("host functions may not submit on this backend"));

@@ -12,13 +12,13 @@ pub fn new_stream_is_done<F: Fixture>(fx: &F) -> Outcome {
     check(stream.query()?, "query is false after synchronize")
 }
 
-/// Checks that query returns false as long as a gate is shut, however often it is called, and never
+/// Checks that query returns false as long as a gate is closed, however often it is called, and never
 /// an error.
 pub fn query_is_false_while_pending<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let data = work(fx, &stream)?;
     for _ in 0..100 {
-        check(!stream.query()?, "query is true, with a gate shut")?;
+        check(!stream.query()?, "query is true, with a gate closed")?;
     }
     check_held(fx, &[&stream], &data)?;
     fx.open(&gate);
@@ -44,7 +44,7 @@ pub fn polling_comes_to_an_end<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let data = work(fx, &stream)?;
     fx.open(&gate);
-    // If query never returns true, the check after synchronize finds it, and not a hang here.
+    // The check after synchronize detects a query that never returns true: a loop here would hang.
     stream.synchronize()?;
     check(stream.query()?, "query is false after synchronize")?;
     let more = work(fx, &stream)?;

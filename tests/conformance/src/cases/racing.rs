@@ -294,7 +294,7 @@ impl<F: Fixture> Chain<F> {
 }
 
 /// Checks that synchronize of an event waits for the record that is current at the call, and for no
-/// later one. Meanwhile another thread records the event again and again.
+/// later one. Meanwhile another thread records the event repeatedly.
 pub fn synchronize_keeps_its_record<F: Fixture>(fx: &F) -> Outcome {
     let chain = Chain::new(fx)?;
     let returned = AtomicUsize::new(0);
@@ -315,8 +315,8 @@ pub fn synchronize_keeps_its_record<F: Fixture>(fx: &F) -> Outcome {
     check(has_returned, format_args!("{text} it did not return while {records} were made"))
 }
 
-/// Checks that an event that is recorded again and again never appears unrecorded, nor complete
-/// before the work of its record is done.
+/// Checks that an event that is recorded repeatedly never appears unrecorded, nor complete before
+/// the work of its record is done.
 pub fn event_recorded_again_is_pending<F: Fixture>(fx: &F) -> Outcome {
     let chain = Chain::new(fx)?;
     let asked = AtomicUsize::new(0);

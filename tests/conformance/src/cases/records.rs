@@ -60,7 +60,7 @@ pub fn second_record_replaces_the_first<F: Fixture>(fx: &F) -> Outcome {
     let (held, gate) = gated(fx)?;
     held.record(&event)?;
     check_eq("the status after a second, pending record", event.status()?, EventStatus::Pending)?;
-    check(!event.query()?, "query speaks of the first record")?;
+    check(!event.query()?, "query reports the first record")?;
     let free = stream(fx)?;
     free.record(&event)?;
     check(fx.finishes(&[&free])?, "the stream that nothing holds does not finish")?;
@@ -99,7 +99,7 @@ pub fn wait_before_the_first_record<F: Fixture>(fx: &F) -> Outcome {
     Ok(held.synchronize()?)
 }
 
-/// Checks that events that are recorded and waited for again and again hand work from one stream to
+/// Checks that events that are recorded and waited for repeatedly order work from one stream to
 /// another and back.
 pub fn one_event_is_used_again_and_again<F: Fixture>(fx: &F) -> Outcome {
     let (front, gate) = gated(fx)?;
@@ -120,7 +120,7 @@ pub fn one_event_is_used_again_and_again<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     back.synchronize()?;
     for (value, copy) in &copies {
-        check_eq("a number that was handed over", fx.load(copy)?, *value)?;
+        check_eq("a number that was copied from stream to stream", fx.load(copy)?, *value)?;
     }
     Ok(())
 }
@@ -141,8 +141,8 @@ pub fn dropped_event_holds_its_waiters<F: Fixture>(fx: &F) -> Outcome {
     check_done(fx, &before)
 }
 
-/// Checks that a wait for a dropped pending event holds, whatever events are made and recorded
-/// afterwards. A pool may hand out the same driver event again.
+/// Checks that a wait for a dropped pending event holds, whatever events are created and recorded
+/// afterwards. A pool may return the same driver event again.
 pub fn dropped_event_is_not_reused_too_early<F: Fixture>(fx: &F) -> Outcome {
     let (held, gate) = gated(fx)?;
     let (waiter, free) = (stream(fx)?, stream(fx)?);

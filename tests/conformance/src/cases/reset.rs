@@ -55,7 +55,7 @@ fn destroyed<T>(call: &str, result: Result<T, impl Error>) -> Outcome {
     check_err(call, result, ErrorKind::ContextDestroyed).map(drop)
 }
 
-/// Checks that events from before a reset answer `elapsed_since` with `ContextDestroyed`, also if
+/// Checks that `elapsed_since` of events from before a reset returns `ContextDestroyed`, also if
 /// another library uses the device again.
 pub fn reset_is_reported_by_elapsed_since<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;

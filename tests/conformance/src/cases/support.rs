@@ -41,7 +41,7 @@ pub(super) fn streams<F: Fixture>(fx: &F, count: usize) -> Result<Vec<StreamOf<F
     (0..count).map(|_| stream(fx)).collect()
 }
 
-/// Creates a stream on the first device, with a shut gate on it.
+/// Creates a stream on the first device, with a closed gate on it.
 pub(super) fn gated<F: Fixture>(fx: &F) -> Result<(StreamOf<F>, F::Gate), Verdict> {
     let stream = stream(fx)?;
     let gate = fx.gate(&stream)?;
@@ -105,7 +105,7 @@ pub(super) fn check_done<F: Fixture>(fx: &F, data: &F::Data) -> Outcome {
 /// correct backend.
 const CHANCE: Duration = Duration::from_millis(2);
 
-/// Yields for a moment, or until `is_over`.
+/// Yields for 2 ms, or until `is_over` returns `true`.
 pub(super) fn give_a_chance(is_over: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_over() && start.elapsed() < CHANCE {

@@ -77,7 +77,7 @@ pub fn calls_work_on_a_fresh_thread<F: Fixture>(fx: &F) -> Outcome {
 }
 
 /// Checks that streams and events may be dropped on another thread than the one that made them.
-pub fn things_are_dropped_elsewhere<F: Fixture>(fx: &F) -> Outcome {
+pub fn values_are_dropped_on_another_thread<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let data = work(fx, &stream)?;
     let event = stream.record_event()?;
@@ -161,7 +161,7 @@ pub fn synchronize_beside_others<F: Fixture>(fx: &F) -> Outcome {
 
 /// Checks that all wrappers of a thread's own stream are one stream, which is held back through
 /// each of them.
-pub fn own_stream_is_one_within_a_thread<F: Fixture>(fx: &F) -> Outcome {
+pub fn per_thread_stream_is_one_within_a_thread<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let (one, other) =
         (F::Backend::per_thread_stream(device)?, F::Backend::per_thread_stream(device)?);
@@ -176,7 +176,7 @@ pub fn own_stream_is_one_within_a_thread<F: Fixture>(fx: &F) -> Outcome {
 }
 
 /// Checks that a thread's own stream is neither the default stream nor another thread's own stream.
-pub fn own_stream_is_another_on_each_thread<F: Fixture>(fx: &F) -> Outcome {
+pub fn per_thread_stream_differs_on_each_thread<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let mine = F::Backend::per_thread_stream(device)?;
     let gate = fx.gate(&mine)?;
@@ -196,7 +196,7 @@ pub fn own_stream_is_another_on_each_thread<F: Fixture>(fx: &F) -> Outcome {
 }
 
 /// Checks that events of a thread's own stream are ordinary: another thread can wait for them.
-pub fn own_stream_has_ordinary_events<F: Fixture>(fx: &F) -> Outcome {
+pub fn per_thread_stream_has_ordinary_events<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let mine = F::Backend::per_thread_stream(device)?;
     let gate = fx.gate(&mine)?;
@@ -218,7 +218,7 @@ pub fn own_stream_has_ordinary_events<F: Fixture>(fx: &F) -> Outcome {
 }
 
 /// Checks that a thread's own stream and an ordinary one wait for each other.
-pub fn own_stream_waits_and_is_waited_for<F: Fixture>(fx: &F) -> Outcome {
+pub fn per_thread_stream_waits_and_is_waited_for<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
     let mine = F::Backend::per_thread_stream(first.device())?;
     let last = stream(fx)?;
@@ -238,14 +238,13 @@ pub fn own_stream_waits_and_is_waited_for<F: Fixture>(fx: &F) -> Outcome {
 
 /// Checks that a thousand streams, each with work that waits for one stream, all finish.
 pub fn thousand_streams<F: Fixture>(fx: &F) -> Outcome {
-    // Made before the gate is shut: a driver may wait for what runs when it makes room for more.
+    // Made before the gate is closed: a driver may wait for what runs when it makes room for more.
     let (many, last) = (streams(fx, 1_000)?, stream(fx)?);
     let new_end = |_: &_| fx.data(last.device(), 0);
     let ends: Vec<_> = many.iter().map(new_end).collect::<Result<_, _>>()?;
     let (first, gate) = gated(fx)?;
     let start = work(fx, &first)?;
-    // A GPU holds back only so many at a time, and then the one that submits. There the data alone
-    // has to show the order.
+    // A GPU can hold back only some of the streams. Then only the data proves the order.
     let all_are_held = fx.independent() > many.len();
     if !all_are_held {
         fx.open(&gate);
@@ -267,7 +266,7 @@ pub fn thousand_streams<F: Fixture>(fx: &F) -> Outcome {
 }
 
 /// Checks that while as many streams are held back as the backend can hold, another one continues.
-pub fn held_streams_leave_room<F: Fixture>(fx: &F) -> Outcome {
+pub fn held_streams_do_not_block_another<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
     let held = streams(fx, fx.independent().min(1_000).saturating_sub(1))?;
     first.fork(&held)?;
@@ -283,7 +282,7 @@ pub fn held_streams_leave_room<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Checks that a long queue that is submitted to one stream after a shut gate runs to its end in
+/// Checks that a long queue that is submitted to one stream after a closed gate runs to its end in
 /// order.
 pub fn long_queue<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;

@@ -26,8 +26,8 @@ pub fn fork_orders_every_branch<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Checks that all branches wait for one record, made at the call: work that the source gets
-/// meanwhile holds back none of them.
+/// Checks that all branches wait for one record, made at the call: work that is submitted to the
+/// source during the call holds back none of them.
 pub fn fork_makes_one_record<F: Fixture>(fx: &F) -> Outcome {
     let source = stream(fx)?;
     let branches = streams(fx, 2)?;
@@ -49,7 +49,7 @@ pub fn fork_makes_one_record<F: Fixture>(fx: &F) -> Outcome {
     Ok(source.synchronize()?)
 }
 
-/// Checks that work that the source gets after a fork is not waited for.
+/// Checks that work that is submitted to the source after a fork is not waited for.
 pub fn fork_is_a_snapshot<F: Fixture>(fx: &F) -> Outcome {
     let source = stream(fx)?;
     let branches = streams(fx, 2)?;
@@ -108,7 +108,7 @@ pub fn join_waits_for_every_branch<F: Fixture>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// Checks that work that a branch gets after the join is not waited for.
+/// Checks that work that is submitted to a branch after the join is not waited for.
 pub fn join_is_a_snapshot<F: Fixture>(fx: &F) -> Outcome {
     let branches = streams(fx, 2)?;
     let target = stream(fx)?;

@@ -89,11 +89,11 @@ unsafe impl Backend for Mutant {
         static SHARED: OnceLock<MutantStream> = OnceLock::new();
         let own = forgiving(device, Host::per_thread_stream)?;
         let stream = match current() {
-            Some(Mutation::OwnStreamIsShared) => {
+            Some(Mutation::PerThreadStreamIsShared) => {
                 let stream = MutantStream::owned(Host::new_stream(device, StreamOptions::new())?);
                 SHARED.get_or_init(|| stream).clone()
             }
-            Some(Mutation::OwnStreamIsFresh) => {
+            Some(Mutation::PerThreadStreamIsFresh) => {
                 MutantStream::owned(Host::new_stream(device, StreamOptions::new())?)
             }
             // SAFETY: the stream is moved into another `PerThread`, and stays on this thread.

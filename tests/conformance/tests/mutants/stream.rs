@@ -1,4 +1,4 @@
-//! The stream of the mutants.
+//! The stream of the mutants. One file, because the mutations change the methods of one trait.
 
 use std::any::Any;
 use std::hash::{Hash, Hasher};
@@ -82,13 +82,13 @@ impl MutantStream {
 
     /// Returns an error if the stream is captured.
     fn check_not_captured(&self, operation: &'static str) -> Result<(), MutantError> {
-        if on(Mutation::QuestionBreaksCaptures) {
+        if on(Mutation::QueryBreaksCaptures) {
             capture::break_global();
         }
         let Some(capture) = capture::of(self.bits()) else { return Ok(()) };
         match current() {
-            Some(Mutation::QuestionOfCaptureAnswered) => return Ok(()),
-            Some(Mutation::QuestionEndsCapture) => capture::break_one(capture),
+            Some(Mutation::CapturedQueryAnswered) => return Ok(()),
+            Some(Mutation::QueryEndsCapture) => capture::break_one(capture),
             _ => {}
         }
         Err(MutantError::Captured(operation))
@@ -424,10 +424,10 @@ unsafe impl Stream for MutantStream {
         }
         let other_native = (other as &dyn Any).downcast_ref::<MutantStream>();
         match (current(), other_native) {
-            (Some(Mutation::WaitForOneselfRefused), _) if self.is_same(other) => {
+            (Some(Mutation::WaitForItselfRefused), _) if self.is_same(other) => {
                 return Err(refused("Stream::wait_stream"));
             }
-            (Some(Mutation::WaitForOneselfNeverEnds), _) if self.is_same(other) => {
+            (Some(Mutation::WaitForItselfNeverEnds), _) if self.is_same(other) => {
                 return Ok(self.host.wait_event(never()?.event())?);
             }
             _ if self.is_same(other) => return Ok(()),
@@ -463,7 +463,7 @@ unsafe impl Stream for MutantStream {
                     branch.wait_stream(self)?;
                     continue;
                 }
-                Some(Mutation::ForkRefusesOneself) if branch.is_same(self) => {
+                Some(Mutation::ForkRefusesItself) if branch.is_same(self) => {
                     return Err(refused("Stream::fork"));
                 }
                 _ if branch.is_same(self) => continue,
@@ -538,7 +538,7 @@ unsafe impl Stream for MutantStream {
 
     fn capture_status(&self) -> Result<CaptureStatus, MutantError> {
         match current() {
-            Some(Mutation::LooksCaptured) => Ok(CaptureStatus::Active),
+            Some(Mutation::ReportsCapture) => Ok(CaptureStatus::Active),
             _ if capture::is_alive(self.bits()) => Ok(CaptureStatus::Active),
             _ if capture::of(self.bits()).is_some() => Ok(CaptureStatus::Invalidated),
             _ => Ok(self.host.capture_status()?),

@@ -18,9 +18,9 @@ use crate::mutation::{Mutation, current};
 pub struct Tasks {
     /// The task that the next one overtakes.
     overtaken: Mutex<Option<HostFunc>>,
-    /// The tasks that the stream does not wait for.
-    behind: Mutex<Vec<HostFunc>>,
-    /// Those of them that the stream has reported as done.
+    /// The tasks that run after the stream has reported that it is done.
+    after_done: Mutex<Vec<HostFunc>>,
+    /// The tasks of `after_done` that the stream has reported as done.
     due: Mutex<Vec<HostFunc>>,
     is_running: Arc<AtomicBool>,
     is_abandoned: Arc<AtomicBool>,
@@ -78,12 +78,12 @@ impl Drop for RunOnDrop {
 
 /// The number of pending functions of streams with a high or a low priority. While there are any, a
 /// mutant gives the other streams no turn.
-static FAVOURED: AtomicUsize = AtomicUsize::new(0);
+static FAVORED: AtomicUsize = AtomicUsize::new(0);
 
 /// Returns `true` if a function on `host` has to wait for those of the other priorities.
 pub fn is_starved(host: &HostStream) -> Result<bool, HostError> {
     let is_starving = current() == Some(Mutation::MiddlePriorityStarves);
-    Ok(is_starving && host.priority()? == 0 && FAVOURED.load(Ordering::SeqCst) > 0)
+    Ok(is_starving && host.priority()? == 0 && FAVORED.load(Ordering::SeqCst) > 0)
 }
 
 /// Drops `panic`. Returns `true` if that panicked as well.
@@ -134,8 +134,8 @@ impl Tasks {
 
     /// Notes that the stream has reported done.
     pub fn mark_done(&self) {
-        let behind = take(&mut *lock(&self.behind));
-        lock(&self.due).extend(behind);
+        let after_done = take(&mut *lock(&self.after_done));
+        lock(&self.due).extend(after_done);
     }
 
     /// Runs the tasks that the stream has reported as done.
@@ -150,11 +150,13 @@ impl Tasks {
                 func();
                 Ok(())
             }
-            Some(Mutation::OwnersPileUp | Mutation::DestructorsUnderALock) => host.launch(|| {
-                INSIDE.set(true);
-                let _inside = Inside;
-                func();
-            }),
+            Some(Mutation::OwnersAccumulate | Mutation::DestructorsUnderALock) => {
+                host.launch(|| {
+                    INSIDE.set(true);
+                    let _inside = Inside;
+                    func();
+                })
+            }
             Some(Mutation::TasksOverlap) => {
                 if self.is_running.load(Ordering::SeqCst) {
                     func();
@@ -180,8 +182,8 @@ impl Tasks {
                     }
                 }
             }
-            Some(Mutation::TasksBehindDone) => {
-                lock(&self.behind).push(func);
+            Some(Mutation::TasksRunAfterDone) => {
+                lock(&self.after_done).push(func);
                 host.launch(|| ())
             }
             Some(Mutation::UnrunTasksLeak) => {
@@ -194,7 +196,7 @@ impl Tasks {
                     }
                 })
             }
-            Some(Mutation::WorkBehindFaultIsRun) => {
+            Some(Mutation::WorkAfterFaultIsRun) => {
                 let func = RunOnDrop(Some(func));
                 host.launch(move || func.run())
             }
@@ -226,10 +228,10 @@ impl Tasks {
                 })
             }
             Some(Mutation::MiddlePriorityStarves) if host.priority()? != 0 => {
-                FAVOURED.fetch_add(1, Ordering::SeqCst);
+                FAVORED.fetch_add(1, Ordering::SeqCst);
                 host.launch(move || {
                     func();
-                    FAVOURED.fetch_sub(1, Ordering::SeqCst);
+                    FAVORED.fetch_sub(1, Ordering::SeqCst);
                 })
             }
             _ => host.launch_host_func(func),

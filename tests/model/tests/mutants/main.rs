@@ -80,7 +80,7 @@ fn undetectable(mutation: Mutation) -> Option<&'static str> {
         | M::SynchronizeHidesFaults
         | M::EventHidesFaults
         | M::FaultReachesEarlierRecords
-        | M::WorkBehindFaultIsRun
+        | M::WorkAfterFaultIsRun
         | M::PayloadDropHidesTheFault
         | M::PayloadDropStopsTheStream
         | M::UnrunDropPanicLosesTheRest
@@ -96,9 +96,9 @@ fn undetectable(mutation: Mutation) -> Option<&'static str> {
         | M::RecordPassesThroughDone => {
             Some("no event is re-recorded while another thread queries it or waits for it")
         }
-        M::LooksCaptured
-        | M::QuestionOfCaptureAnswered
-        | M::QuestionEndsCapture
+        M::ReportsCapture
+        | M::CapturedQueryAnswered
+        | M::QueryEndsCapture
         | M::EventOfCaptureIsDone
         | M::EventOfCaptureForgotten
         | M::WaiterStaysOutside
@@ -110,8 +110,8 @@ fn undetectable(mutation: Mutation) -> Option<&'static str> {
         | M::CaptureWaitAccepted
         | M::HostFunctionIsCaptured
         | M::HostFunctionMisleads
-        | M::QuestionBreaksCaptures => Some("programs have no captures"),
-        M::RefusedFunctionIsKept | M::DestructorsUnderALock | M::OwnersPileUp => {
+        | M::QueryBreaksCaptures => Some("programs have no captures"),
+        M::RefusedFunctionIsKept | M::DestructorsUnderALock | M::OwnersAccumulate => {
             Some("programs drop no owner in a host function")
         }
         M::EventKeepsEveryOwner => {
@@ -193,7 +193,7 @@ fn hang() -> Result<(), Failed> {
     let options = Options { exact: false, limit: Duration::from_millis(200), candidates: 0 };
     let runner = Runner::new(Arc::new(MutantFixture), options);
     let mut runner = runner.map_err(|verdict| verdict.reason().to_string())?;
-    mutation::set(Some(Mutation::WaitForOneselfNeverEnds));
+    mutation::set(Some(Mutation::WaitForItselfNeverEnds));
     let outcome = campaign::replay(&mut runner, NEVER_ENDS, 1);
     Err(format!("the program did not hang: {outcome:?}").into())
 }
@@ -229,7 +229,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let mut all = Mutation::ALL.to_vec();
     // These run last, because the default stream of the process stays blocked after them.
-    let blocking = [Mutation::WaitForOneselfNeverEnds, Mutation::UnrecordedWaitNeverEnds];
+    let blocking = [Mutation::WaitForItselfNeverEnds, Mutation::UnrecordedWaitNeverEnds];
     all.sort_by_key(|mutation| blocking.contains(mutation));
     let mut trials = vec![
         Trial::test("control", control),

@@ -1,5 +1,5 @@
-//! A task panics. Later closures, on its stream and on a stream that waits for it, are dropped unrun, and
-//! their destructors panic.
+//! A task panics. Later closures, on its stream and on a stream that waits for it, are dropped
+//! without running, and their destructors panic.
 
 use std::panic::resume_unwind;
 use std::sync::mpsc;
