@@ -169,9 +169,9 @@ fn run_script<F: BenchFixture>(
         contenders.push((kind.clone(), contender));
         let (results, failed) = compare(&config.plan, contenders, || streams.settle());
         let ours = crate::report::result(&results, &ContenderKind::Ours).map(|ours| ours.ns);
-        let its = results.into_iter().find(|one| one.who == kind);
+        let its = results.into_iter().find(|one| one.contender == kind);
         operation.results.extend(its.map(|one| Measured { ours_ns: ours, ..one }));
-        let its = failed.into_iter().filter(|one| one.who.as_ref() == Some(&kind));
+        let its = failed.into_iter().filter(|one| one.contender.as_ref() == Some(&kind));
         operation.failed.extend(its.collect::<Vec<FailedOne>>());
     }
 }
@@ -217,7 +217,7 @@ mod tests {
         let all = |shared| threads::COUNTS.map(|count| (shared, count));
         assert_eq!(rows, [all(false), all(true)].concat());
         for row in &report.threads {
-            let kind: Vec<_> = row.results.iter().map(|one| &one.who).collect();
+            let kind: Vec<_> = row.results.iter().map(|one| &one.contender).collect();
             assert_eq!(kind, [&ContenderKind::Bare, &ContenderKind::Ours]);
         }
     }
@@ -227,7 +227,7 @@ mod tests {
         let report = run(Some("wait_event"), &[Job::WaitEvent, Job::Query]);
         assert!(report.has_failed());
         let [wait, query] = &report.operations[..] else { panic!() };
-        assert_eq!(wait.failed[0].who, Some(ContenderKind::Bare));
+        assert_eq!(wait.failed[0].contender, Some(ContenderKind::Bare));
         assert_eq!(wait.failed[0].reason, "wait_event answered 700");
         assert!(
             result(&wait.results, &ContenderKind::Ours).is_some_and(|ours| ours.to_bare.is_none())

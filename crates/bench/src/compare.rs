@@ -18,12 +18,12 @@ pub fn compare(
         match run_interleaved(plan, &mut calls, &mut settle) {
             Ok(series) => return (results(names, &series), failed),
             Err(Failure { contender: Some(index), reason }) => {
-                failed.push(FailedOne { who: Some(names[index].clone()), reason });
+                failed.push(FailedOne { contender: Some(names[index].clone()), reason });
                 contenders = names.into_iter().zip(calls).collect();
                 drop(contenders.remove(index));
             }
             Err(Failure { contender: None, reason }) => {
-                failed.push(FailedOne { who: None, reason });
+                failed.push(FailedOne { contender: None, reason });
                 return (Vec::new(), failed);
             }
         }
@@ -42,12 +42,12 @@ fn results(names: Vec<ContenderKind>, series: &[Series]) -> Vec<Measured> {
             other.filter(|_| *kind != same).and_then(|other| Comparison::of(ns, other))
         };
         Some(Measured {
-            who: kind.clone(),
+            contender: kind.clone(),
             calls_per_batch: *calls,
             ns: Spread::of(ns.iter().copied())?,
             to_bare: compare_with(bare, ContenderKind::Bare),
             to_ours: compare_with(ours, ContenderKind::Ours),
-            ours_through_it: ours
+            ours_to_it: ours
                 .filter(|_| *kind != ContenderKind::Ours)
                 .and_then(|ours| Comparison::of(ours, ns))
                 .map(|comparison| comparison.ratio),
@@ -86,10 +86,10 @@ mod tests {
         assert_eq!(ours.ns.count, 31);
         assert!((ours.to_bare.unwrap().ratio.median - 1.1).abs() < 1e-9);
         assert!((ours.to_bare.unwrap().difference.median - 10.0).abs() < 1e-9);
-        assert!(ours.to_ours.is_none() && ours.ours_through_it.is_none());
+        assert!(ours.to_ours.is_none() && ours.ours_to_it.is_none());
         let slow = result(&results, &peer).unwrap();
         assert!((slow.to_ours.unwrap().ratio.median - 2.0).abs() < 1e-9);
-        assert!((slow.ours_through_it.unwrap().median - 0.5).abs() < 1e-9);
+        assert!((slow.ours_to_it.unwrap().median - 0.5).abs() < 1e-9);
         assert!(result(&results, &ContenderKind::Bare).unwrap().to_bare.is_none());
     }
 
@@ -100,9 +100,9 @@ mod tests {
         let (results, failed) = compare(&plan(), contenders, || Ok(()));
         assert_eq!(
             failed,
-            [FailedOne { who: Some(ContenderKind::Bare), reason: "error 700".into() }]
+            [FailedOne { contender: Some(ContenderKind::Bare), reason: "error 700".into() }]
         );
         assert_eq!(results.len(), 1);
-        assert_eq!((&results[0].who, results[0].to_bare), (&ContenderKind::Ours, None));
+        assert_eq!((&results[0].contender, results[0].to_bare), (&ContenderKind::Ours, None));
     }
 }

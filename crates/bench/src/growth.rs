@@ -75,7 +75,7 @@ pub fn alive<F: BenchFixture>(fixture: &F, full_plan: &Plan, size: u64) -> Vec<G
     let objects = match LiveObjects::new(fixture, size) {
         Ok(objects) => objects,
         Err(reason) => {
-            let failed = vec![FailedOne { who: None, reason }];
+            let failed = vec![FailedOne { contender: None, reason }];
             return vec![GrowthRow { failed, ..row(Job::NewStream) }];
         }
     };
@@ -146,7 +146,7 @@ pub fn queue<F: BenchFixture>(fixture: &F, full_plan: &Plan, size: u64) -> Growt
     let sources = match sources {
         Ok(sources) => sources,
         Err(reason) => {
-            row.failed.push(FailedOne { who: None, reason });
+            row.failed.push(FailedOne { contender: None, reason });
             return row;
         }
     };

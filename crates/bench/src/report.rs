@@ -126,7 +126,8 @@ pub struct Operation {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FailedOne {
     /// The contender. `None` if the failure was outside all batches.
-    pub who: Option<ContenderKind>,
+    #[serde(rename = "who")]
+    pub contender: Option<ContenderKind>,
     /// The error text.
     pub reason: String,
 }
@@ -135,7 +136,8 @@ pub struct FailedOne {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Measured {
     /// The contender.
-    pub who: ContenderKind,
+    #[serde(rename = "who")]
+    pub contender: ContenderKind,
     /// The number of calls in each batch.
     pub calls_per_batch: u64,
     /// Nanoseconds per call.
@@ -145,7 +147,8 @@ pub struct Measured {
     /// The contender compared with gpu-stream, round by round.
     pub to_ours: Option<Comparison>,
     /// gpu-stream's time divided by the contender's, round by round.
-    pub ours_through_it: Option<Spread>,
+    #[serde(rename = "ours_through_it")]
+    pub ours_to_it: Option<Spread>,
     /// gpu-stream's time in the contender's own rounds.
     ///
     /// Set only for a contender in a separate process, whose rounds are not those of the other
@@ -212,9 +215,9 @@ impl Grows {
     }
 }
 
-/// Returns the result of contender `who`.
+/// Returns the result of one contender.
 pub fn result<'a>(results: &'a [Measured], kind: &ContenderKind) -> Option<&'a Measured> {
-    results.iter().find(|one| one.who == *kind)
+    results.iter().find(|one| one.contender == *kind)
 }
 
 impl BackendReport {
@@ -236,18 +239,18 @@ mod tests {
         let spread = Spread::of([100.0, 200.0, 300.0]).unwrap();
         let comparison = Comparison::of(&[100.0, 200.0, 300.0], &[50.0, 100.0, 150.0]);
         let mut measured = Measured {
-            who: ContenderKind::Ours,
+            contender: ContenderKind::Ours,
             calls_per_batch: 4,
             ns: spread,
             to_bare: comparison,
             to_ours: None,
-            ours_through_it: Some(spread),
+            ours_to_it: Some(spread),
             ours_ns: None,
         };
         measured.divide_by(100.0);
         assert_eq!((measured.ns.median, measured.ns.max), (2.0, 3.0));
         let to_bare = measured.to_bare.unwrap();
         assert_eq!((to_bare.ratio.median, to_bare.difference.median), (2.0, 1.0));
-        assert_eq!(measured.ours_through_it, Some(spread));
+        assert_eq!(measured.ours_to_it, Some(spread));
     }
 }

@@ -60,7 +60,7 @@ fn grid<Row>(
     }
 }
 
-/// Returns the result of contender `who` in a row.
+/// Returns the result of one contender in a row.
 fn result_of<'a>(row: &'a Operation, kind: &ContenderKind) -> Option<&'a Measured> {
     result(&row.results, kind)
 }
@@ -99,8 +99,8 @@ fn operations(report: &BackendReport) -> Grid {
                 "{name}: the bare driver's call without the capture check takes {time} ns."
             ));
         }
-        if let Some(one) = result_of(row, &ContenderKind::BareLooking)
-            && let Some(ours) = one.ours_through_it
+        if let Some(one) = result_of(row, &ContenderKind::BareChecking)
+            && let Some(ours) = one.ours_to_it
         {
             let (name, time) = (row.job.name(), ns(one.ns.median));
             let (middle, spread) = (ratio(ours.median), quartiles(&ours, ratio));
@@ -138,11 +138,11 @@ fn peers(report: &BackendReport) -> Grid {
         let head = kind.label().to_owned();
         columns.push(column(&head, move |row: &Operation| {
             let one = result_of(row, &kind)?;
-            let ours = one.ours_through_it?;
+            let ours = one.ours_to_it?;
             Some(format!("{} ({})", ns(one.ns.median), ratio(ours.median)))
         }));
     }
-    let is_peer = |one: &Measured| matches!(one.who, ContenderKind::Peer(_));
+    let is_peer = |one: &Measured| matches!(one.contender, ContenderKind::Peer(_));
     let rows: Vec<_> =
         report.operations.iter().filter(|row| row.results.iter().any(is_peer)).collect();
     let name = |row: &Operation| row.job.name().to_owned();
@@ -244,7 +244,7 @@ fn format_count(count: u64) -> String {
 /// Lists what was not measured, one line each: failures, and functions that the driver lacks.
 pub fn not_measured(report: &BackendReport) -> Vec<String> {
     let line = |label: &str, failed: &FailedOne| {
-        let kind = failed.who.as_ref().map_or("all", ContenderKind::label);
+        let kind = failed.contender.as_ref().map_or("all", ContenderKind::label);
         format!("{label}, {kind}: {}", failed.reason)
     };
     let mut lines = Vec::new();

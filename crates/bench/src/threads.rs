@@ -63,7 +63,7 @@ pub fn row<F: BenchFixture>(fixture: &F, plan: &Plan, threads: usize, shared: bo
         |count| (0..count).map(|_| BenchStream::new(fixture)).collect::<Result<Vec<_>, _>>();
     match make_streams(threads).and_then(|waiting| Ok((waiting, make_streams(sources)?))) {
         Ok((waiting, sources)) => measure(fixture, plan, &waiting, &sources, &mut row),
-        Err(reason) => row.failed.push(FailedOne { who: None, reason }),
+        Err(reason) => row.failed.push(FailedOne { contender: None, reason }),
     }
     row
 }
@@ -103,7 +103,9 @@ fn measure<F: BenchFixture>(
                 let plan = Plan { batch: plan.batch * BATCH_FACTOR, ..*plan };
                 (row.results, row.failed) = compare(&plan, contenders.collect(), settle);
             }
-            _ => row.failed.push(FailedOne { who: None, reason: "a thread has ended".into() }),
+            _ => {
+                row.failed.push(FailedOne { contender: None, reason: "a thread has ended".into() })
+            }
         }
         // Dropping the request senders ends the workers.
     });

@@ -57,7 +57,7 @@ pub struct Check {
     #[arg(long, value_name = "N", default_value = "1")]
     pub repeat: NonZeroU32,
 
-    /// Use no colours, lines or progress bar; results are still printed as they arrive
+    /// Use no colors, lines or progress bar; results are still printed as they arrive
     #[arg(long)]
     pub plain: bool,
 
@@ -77,7 +77,7 @@ pub struct Info {
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub json: Option<String>,
 
-    /// Use no colours
+    /// Use no colors
     #[arg(long)]
     pub plain: bool,
 }
@@ -131,7 +131,7 @@ pub struct Bench {
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<String>,
 
-    /// Use no colours, lines or progress bar
+    /// Use no colors, lines or progress bar
     #[arg(long)]
     pub plain: bool,
 }

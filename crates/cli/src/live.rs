@@ -81,8 +81,8 @@ fn progress_bar(style: &OutputStyle) -> ProgressBar {
     if !style.progress {
         return ProgressBar::hidden();
     }
-    let colour = if style.colour { ".cyan" } else { "" };
-    let template = format!("{{bar:30{colour}}} {{pos}}/{{len}} {{wide_msg}}");
+    let color = if style.color { ".cyan" } else { "" };
+    let template = format!("{{bar:30{color}}} {{pos}}/{{len}} {{wide_msg}}");
     // An invalid template changes only the appearance.
     let bar_style = ProgressStyle::with_template(&template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())

@@ -82,7 +82,7 @@ fn table(report: &Report, style: &OutputStyle, notes: &mut Notes) -> Table {
         let mut cells = vec![Drawn::new(format!("  {}", row.case.name)), Drawn::new(rules(row))];
         let outcomes = row.cells.iter().enumerate();
         cells.extend(
-            outcomes.map(|(column, cell)| coloured(cell, notes.cell(report, index, column, width))),
+            outcomes.map(|(column, cell)| colored(cell, notes.cell(report, index, column, width))),
         );
         table.add_row(cells);
     }
@@ -98,7 +98,7 @@ pub(crate) fn bare_table(style: &OutputStyle) -> Table {
     if style.lines {
         table.style_mut().header_separator = LineStyle::none().fill('─').junction('─');
     }
-    if style.colour {
+    if style.color {
         table.enforce_styling().style_text_only();
     } else {
         table.force_no_tty();
@@ -122,8 +122,8 @@ pub(crate) fn bold(text: &str) -> Drawn {
     Drawn::new(text).add_attribute(Attribute::Bold)
 }
 
-/// Creates the cell of a result, coloured by its outcome.
-fn coloured(cell: &Cell, text: String) -> Drawn {
+/// Creates the cell of a result, colored by its outcome.
+fn colored(cell: &Cell, text: String) -> Drawn {
     let drawn = Drawn::new(text);
     match cell.word() {
         "passed" => drawn.fg(Color::DarkGreen),

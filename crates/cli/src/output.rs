@@ -13,8 +13,8 @@ const WIDTH_OF_A_FILE: usize = 100;
 pub struct OutputStyle {
     /// The width in characters.
     pub width: usize,
-    /// `true` if colours may be used.
-    pub colour: bool,
+    /// `true` if colors may be used.
+    pub color: bool,
     /// `true` if lines may be drawn.
     pub lines: bool,
     /// `true` if a progress bar may be shown on stderr.
@@ -25,13 +25,13 @@ impl OutputStyle {
     /// Determines the style from this process's stdout, stderr and environment.
     pub fn of_process(plain: bool) -> Self {
         let terminal = io::stdout().is_terminal();
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
         let size = console::Term::stdout().size_checked();
         let width = size.map_or(WIDTH_OF_A_FILE, |(_, columns)| columns.into());
         OutputStyle {
             width: if terminal { width } else { WIDTH_OF_A_FILE },
-            colour: terminal && !plain && !no_colour && !dumb,
+            color: terminal && !plain && !no_color && !dumb,
             lines: !plain,
             progress: terminal && io::stderr().is_terminal() && !plain && !dumb,
         }
@@ -39,12 +39,12 @@ impl OutputStyle {
 
     /// Formats `text` as a heading.
     pub fn bold(&self, text: &str) -> String {
-        console::style(text).bold().force_styling(self.colour).to_string()
+        console::style(text).bold().force_styling(self.color).to_string()
     }
 
     /// Returns the style of a file with the given width, for tests.
     pub const fn plain(width: usize) -> Self {
-        OutputStyle { width, colour: false, lines: false, progress: false }
+        OutputStyle { width, color: false, lines: false, progress: false }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests the library behind the command with fake backends that fail, skip and hang.
+//! Tests the command's library with fake backends that fail, skip and hang.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -156,10 +156,10 @@ fn no_line_exceeds_the_width() {
 }
 
 #[test]
-fn colours_appear_only_if_allowed() {
+fn colors_appear_only_if_allowed() {
     let report = run(&suites(), plan(1)).unwrap();
     assert!(!matrix::draw(&report, &OutputStyle::plain(80)).contains('\u{1b}'));
-    let style = OutputStyle { colour: true, ..OutputStyle::plain(80) };
+    let style = OutputStyle { color: true, ..OutputStyle::plain(80) };
     let text = matrix::draw(&report, &style);
     assert!(text.contains('\u{1b}'));
     assert_eq!(console::strip_ansi_codes(&text), matrix::draw(&report, &OutputStyle::plain(80)));
@@ -278,7 +278,7 @@ fn missing_backend_is_an_error_with_a_remedy_if_it_is_named() {
 }
 
 /// The runner's text for a case that hung.
-const HUNG: &str = "still running after 1s; the thread is left behind";
+const HUNG: &str = "still running after 1s; its thread keeps running";
 
 /// Creates a fake suite whose second case hangs, and whose later cases fail in the same process.
 fn hanging(backend: BackendKind) -> Box<dyn Suite> {

@@ -56,7 +56,8 @@ pub enum ContenderKind {
     /// The bare driver's calls without the job's capture check.
     BareOnly,
     /// The bare driver's calls with an additional capture check, which only the backend makes.
-    BareLooking,
+    #[serde(rename = "bare_looking")]
+    BareChecking,
     /// The backend of gpu-stream.
     Ours,
     /// The backend through its object-safe traits.
@@ -73,7 +74,7 @@ impl ContenderKind {
         match self {
             ContenderKind::Bare => "bare driver",
             ContenderKind::BareOnly => "bare driver, without capture check",
-            ContenderKind::BareLooking => "bare driver, with capture check",
+            ContenderKind::BareChecking => "bare driver, with capture check",
             ContenderKind::Ours => "gpu-stream",
             ContenderKind::ObjectSafe => "gpu-stream, object-safe",
             ContenderKind::Kept => "gpu-stream, wrapper kept",
@@ -97,8 +98,8 @@ pub fn all<'a, F: BenchFixture>(
     let only =
         streams.fixture.bare().and_then(|bare| bare::without_capture_check(bare, job, streams));
     add(ContenderKind::BareOnly, Ok(only));
-    let looking = streams.fixture.bare().map(|bare| bare::with_capture_check(bare, job, streams));
-    add(ContenderKind::BareLooking, looking.transpose().map(Option::flatten));
+    let checking = streams.fixture.bare().map(|bare| bare::with_capture_check(bare, job, streams));
+    add(ContenderKind::BareChecking, checking.transpose().map(Option::flatten));
     add(ContenderKind::ObjectSafe, object_safe::contender(job, streams));
     add(ContenderKind::Kept, ours::kept(job, streams));
     for library in streams.fixture.libraries() {

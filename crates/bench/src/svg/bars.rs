@@ -24,8 +24,8 @@ impl<'a> Chart<'a> {
     pub(super) fn of(operation: &'a Operation) -> Option<Self> {
         let shown = |one: &&Measured| {
             !matches!(
-                one.who,
-                ContenderKind::BareOnly | ContenderKind::BareLooking | ContenderKind::Kept
+                one.contender,
+                ContenderKind::BareOnly | ContenderKind::BareChecking | ContenderKind::Kept
             )
         };
         let bars: Vec<_> = operation.results.iter().filter(shown).collect();
@@ -49,11 +49,11 @@ impl<'a> Chart<'a> {
         for (row, one) in self.bars.iter().enumerate() {
             let top = y + HEAD + ROW * row as f64;
             let middle = top + ROW / 2.0;
-            canvas.text(left - 6.0, middle + 4.0, "small end", short(&one.who));
+            canvas.text(left - 6.0, middle + 4.0, "small end", short(&one.contender));
             let length = long(one.ns.median).max(1.0);
             let spread = quartiles(&one.ns, ns);
-            let tooltip = format!("{}: {} ns ({spread})", one.who.label(), ns(one.ns.median));
-            canvas.bar([left, top + 3.0, length, ROW - 6.0], class(&one.who), &tooltip);
+            let tooltip = format!("{}: {} ns ({spread})", one.contender.label(), ns(one.ns.median));
+            canvas.bar([left, top + 3.0, length, ROW - 6.0], class(&one.contender), &tooltip);
             let [from, to] = [one.ns.q1, one.ns.q3].map(|time| left + long(time));
             canvas.line([from, middle, to, middle], "whisker");
             let after = left + length.max(to - left) + 5.0;
@@ -87,7 +87,7 @@ fn short(kind: &ContenderKind) -> &str {
 /// Returns the CSS class of a contender.
 pub(super) fn class(kind: &ContenderKind) -> &'static str {
     match kind {
-        ContenderKind::Bare | ContenderKind::BareOnly | ContenderKind::BareLooking => "bare",
+        ContenderKind::Bare | ContenderKind::BareOnly | ContenderKind::BareChecking => "bare",
         ContenderKind::Ours => "ours",
         ContenderKind::ObjectSafe | ContenderKind::Kept => "form",
         ContenderKind::Peer(_) => "peer",

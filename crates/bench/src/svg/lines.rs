@@ -61,9 +61,9 @@ impl Plot {
             sizes.push(size);
             for one in results {
                 let point = (index, figure(size, one.ns.median));
-                match lines.iter_mut().find(|(kind, _)| *kind == one.who) {
+                match lines.iter_mut().find(|(kind, _)| *kind == one.contender) {
                     Some((_, points)) => points.push(point),
-                    None => lines.push((one.who.clone(), vec![point])),
+                    None => lines.push((one.contender.clone(), vec![point])),
                 }
             }
         }

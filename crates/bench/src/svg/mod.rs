@@ -1,7 +1,7 @@
 //! Renders a report as an SVG picture.
 //!
 //! Each operation has a small chart with a bar for each contender. Each chart has its own scale,
-//! because operations differ by a factor of thousands. The picture has its own background, and colours
+//! because operations differ by a factor of thousands. The picture has its own background, and colors
 //! for light and dark mode.
 
 mod bars;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// The style sheet, with colours for light and dark mode. An embedded picture follows the reader's
+/// The style sheet, with colors for light and dark mode. An embedded picture follows the reader's
 /// system.
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;font-size:12px;fill:#1f2328}

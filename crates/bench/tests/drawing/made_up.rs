@@ -66,7 +66,7 @@ fn gpu() -> BackendReport {
             Some("record"),
             results(&[
                 (ContenderKind::Bare, 150.0),
-                (ContenderKind::BareLooking, 170.0),
+                (ContenderKind::BareChecking, 170.0),
                 (ContenderKind::Ours, 175.0),
             ]),
         ),
@@ -168,7 +168,7 @@ fn peer(name: &str, version: &str, own_process: bool, missing: Option<&str>) -> 
 }
 
 fn failed(kind: ContenderKind, reason: &str) -> FailedOne {
-    FailedOne { who: Some(kind), reason: reason.into() }
+    FailedOne { contender: Some(kind), reason: reason.into() }
 }
 
 /// Creates results with these medians, compared with each other.
@@ -176,14 +176,12 @@ fn results(medians: &[(ContenderKind, f64)]) -> Vec<Measured> {
     let of = |kind: ContenderKind| medians.iter().find(|one| one.0 == kind).map(|one| one.1);
     let (bare, ours) = (of(ContenderKind::Bare), of(ContenderKind::Ours));
     let measured = medians.iter().map(|(kind, ns)| Measured {
-        who: kind.clone(),
+        contender: kind.clone(),
         calls_per_batch: 1_000,
         ns: spread(*ns),
         to_bare: bare.filter(|_| *kind != ContenderKind::Bare).map(|bare| compare(*ns, bare)),
         to_ours: ours.filter(|_| *kind != ContenderKind::Ours).map(|ours| compare(*ns, ours)),
-        ours_through_it: ours
-            .filter(|_| *kind != ContenderKind::Ours)
-            .map(|ours| spread(ours / ns)),
+        ours_to_it: ours.filter(|_| *kind != ContenderKind::Ours).map(|ours| spread(ours / ns)),
         ours_ns: None,
     });
     measured.collect()
