@@ -84,6 +84,6 @@ impl Drop for Gate {
 
 impl std::fmt::Debug for GateQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.progress.done() == 0 { "shut" } else { "open" })
+        f.write_str(if self.0.progress.done() == 0 { "closed" } else { "open" })
     }
 }

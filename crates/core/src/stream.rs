@@ -355,8 +355,8 @@ pub unsafe trait Stream: Sized + 'static {
     /// Returns `true` if this and `other` wrap one stream: they have one backend type, device and
     /// handle. Does not block.
     ///
-    /// The backend's type counts and not its name: two versions of one crate are two backends.
-    /// torch calls a native and an external wrapper of one handle unequal; here they are the same.
+    /// The backend's type counts and not its name: two versions of one crate are two backends. In
+    /// torch, a native and an external wrapper of one handle are unequal. Here they are the same.
     fn is_same<O>(&self, other: &O) -> bool
     where
         O: Stream<Backend = Self::Backend>,

@@ -189,7 +189,7 @@ fn wait_stream_orders_and_is_a_snapshot() {
     let gate = held(&first);
     first.launch_host_func(note(&log, "first")).unwrap();
     second.wait_stream(&first).unwrap();
-    let late = held(&first); // after the snapshot, and stays shut
+    let late = held(&first); // after the snapshot, and stays closed
     second.launch_host_func(note(&log, "second")).unwrap();
     host::wait_quiescent(&[second.downcast_ref().unwrap()]).unwrap();
     assert!(!second.query().unwrap() && log.lock().unwrap().is_empty());
