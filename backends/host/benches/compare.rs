@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p gpu-stream-host --bench compare`, followed by part of a name to run fewer
 //! workloads. The sizes are smaller than those of the bench `table`, which alternates between the
-//! contenders. Quote the figures of `table`.
+//! contenders. Publish the figures of `table`, not these.
 
 mod workloads;
 

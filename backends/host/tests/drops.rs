@@ -31,7 +31,7 @@ impl Drop for Bomb {
 }
 
 /// Returns a closure that must not run. Dropping it closes the channel, and panics.
-fn unrun(sender: &Sender<()>) -> impl FnOnce() + Send + 'static {
+fn dropped_closure(sender: &Sender<()>) -> impl FnOnce() + Send + 'static {
     let (sender, bomb) = (sender.clone(), Bomb(3));
     move || {
         let _all = (&sender, &bomb);
@@ -48,19 +48,19 @@ fn closures_after_a_fault_are_dropped_without_handles() {
     let failing = stream();
     failing.wait_event(gate.event()).expect("wait");
     failing.launch(|| panic_any(Bomb(3))).expect("launch");
-    (0..3).for_each(|_| failing.launch(unrun(&send)).expect("launch"));
+    (0..3).for_each(|_| failing.launch(dropped_closure(&send)).expect("launch"));
     let mut last = failing;
     for _ in 0..5 {
         let next = stream();
         next.wait_stream(&last).expect("wait");
         // A closure that is too large to be stored inline.
-        let (large, closure) = ([0u64; 100], unrun(&send));
+        let (large, closure) = ([0u64; 100], dropped_closure(&send));
         let boxed = move || {
             let _large = &large;
             closure();
         };
         next.launch(boxed).expect("launch");
-        next.launch(unrun(&send)).expect("launch");
+        next.launch(dropped_closure(&send)).expect("launch");
         last = next;
     }
     let event = last.record_event().expect("event");
@@ -83,7 +83,8 @@ fn rejected_closure_is_dropped_by_the_call() {
     assert_eq!(receive.try_recv(), Err(mpsc::TryRecvError::Disconnected));
 }
 
-/// Run and unrun closures panic on many streams at once, so that each worker gets several.
+/// Closures that run, and closures that are only dropped, panic on many streams at once, so that
+/// each worker gets several.
 #[test]
 fn workers_survive_destructors_that_panic() {
     const STREAMS: usize = if cfg!(miri) { 4 } else { 64 };
@@ -96,8 +97,8 @@ fn workers_survive_destructors_that_panic() {
             drop(bomb);
         };
         stream.launch(run).expect("launch");
-        let _ = stream.launch(unrun(&send));
-        let _ = stream.launch(unrun(&send));
+        let _ = stream.launch(dropped_closure(&send));
+        let _ = stream.launch(dropped_closure(&send));
     }
     drop(send);
     let ran = std::iter::from_fn(|| match receive.recv_timeout(LIMIT) {

@@ -8,7 +8,7 @@ use crate::sync::{Arc, Mutex, lock};
 /// The queues of destroyed streams that still have work, by id.
 ///
 /// Process exit waits for them. A queue removes itself when it has finished. No other call searches
-/// the map. It is a tree because a tree frees its memory.
+/// the map. The map is a tree and not a hash table, because a tree frees its memory.
 pub(crate) struct Draining(Mutex<BTreeMap<u64, Arc<Queue>>>);
 
 impl Draining {

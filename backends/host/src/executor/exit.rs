@@ -1,4 +1,4 @@
-//! Process exit: runs the work that was submitted, unless the program says otherwise.
+//! Process exit: runs the submitted work first, unless the program has called [`abandon_at_exit`].
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +23,8 @@ static STREAMS: OnceLock<&Streams> = OnceLock::new();
 /// all submitted work that no gate holds back. Work that a gate holds back at that moment is lost.
 /// A task that never ends keeps the process alive, as a joined thread would.
 ///
-/// Meanwhile tasks may submit work. Submissions of other threads are rejected as not permitted, so
-/// that they cannot keep the process alive.
+/// During the exit, tasks may submit work. Submissions of other threads are rejected as not
+/// permitted, so that they cannot keep the process alive.
 ///
 /// May be called at any time, also while the process is exiting, and from any thread. Does not
 /// block.
@@ -66,7 +66,8 @@ extern "C" fn finish() {
     // The exit of a forked child cannot wait for the threads of its parent.
     let Some(streams) = streams() else { return };
     // Tasks may submit work, and create and destroy streams, so each snapshot lists the streams
-    // again. Other threads may not, or the snapshots might never be equal.
+    // again. Submissions of other threads are rejected, because otherwise no two snapshots might be
+    // equal.
     let _exiting = ExitGuard::begin();
     let mut round = 0u32;
     let stop = || {
