@@ -1,4 +1,4 @@
-//! The functions of a vendor's library, by name: the macro [`symbols!`](crate::symbols), and [`Optional`].
+//! The functions of a vendor's library, by name: the macro [`symbols!`](crate::symbols!), and [`Optional`].
 
 use libloading::Library;
 
