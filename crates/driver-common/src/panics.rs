@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::forks::User;
@@ -20,27 +20,32 @@ pub struct StreamKey {
 
 /// The streams on which a host function panicked.
 ///
-/// A driver does not know of a panic, so the fault is kept here. A stream without one pays two loads,
-/// however many other streams have one: each wrapper remembers in a [`Seen`] the latest panic that it was
-/// checked against.
+/// A driver does not know of a panic, so the fault is kept here. A stream without one pays two loads, however many other
+/// streams have one: each wrapper remembers in a [`Seen`] the latest event that it was checked against. An event is a
+/// panic, or a call of [`recheck_all`](Self::recheck_all).
 ///
 /// In the child of a fork no stream can be used, and none is looked up: a thread of the parent may have
 /// held the lock.
 pub struct Panics {
-    /// The number of panics. Changed under the lock.
+    /// The number of events.
     epoch: AtomicU64,
-    /// `true` if the map is not empty.
-    any: AtomicBool,
+    /// [`PANICKED`] and [`RECHECK`].
+    any: AtomicU8,
     faults: Mutex<BTreeMap<(usize, usize), Vec<Fault>>>,
     user: User,
 }
+
+/// Flag: the map is not empty.
+const PANICKED: u8 = 1;
+/// Flag: wrappers have been told to check their streams for another reason.
+const RECHECK: u8 = 2;
 
 struct Fault {
     id: Option<u64>,
     message: Arc<str>,
 }
 
-/// The latest panic of the process that a wrapper's stream was checked against without a match.
+/// The latest event of the process that a wrapper's stream was checked against without a match.
 #[derive(Default, Debug)]
 pub struct Seen(AtomicU64);
 
@@ -77,7 +82,7 @@ impl Panics {
     /// Creates an empty table.
     pub const fn new() -> Self {
         let faults = Mutex::new(BTreeMap::new());
-        let (epoch, any, user) = (AtomicU64::new(0), AtomicBool::new(false), User::new());
+        let (epoch, any, user) = (AtomicU64::new(0), AtomicU8::new(0), User::new());
         Panics { epoch, any, faults, user }
     }
 
@@ -105,16 +110,28 @@ impl Panics {
             of_handle.clear();
         }
         of_handle.push(Fault { id: stream.id, message });
-        self.any.store(true, Ordering::Release);
+        self.any.fetch_or(PANICKED, Ordering::Release);
         self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    /// Makes [`is_clean`](Self::is_clean) return `false` once for each wrapper, because its stream may have a fault that
+    /// is not a panic.
+    pub fn recheck_all(&self) {
+        self.any.fetch_or(RECHECK, Ordering::Release);
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    /// Returns `true` if no stream of the process has a panic, and [`recheck_all`](Self::recheck_all) was never called.
+    #[inline]
+    pub fn is_calm(&self) -> bool {
+        self.any.load(Ordering::Acquire) == 0
     }
 
     /// Returns `true` if two loads show that the stream of the wrapper with `seen` has no panic. After
     /// `false`, call [`find`](Self::find).
     #[inline]
     pub fn is_clean(&self, seen: &Seen) -> bool {
-        !self.any.load(Ordering::Acquire)
-            || seen.0.load(Ordering::Relaxed) == self.epoch.load(Ordering::Acquire)
+        self.is_calm() || seen.0.load(Ordering::Relaxed) == self.epoch.load(Ordering::Acquire)
     }
 
     /// Returns the message of the stream's panic, if it has one. Calls `id`, which finds the stream's id,
@@ -141,7 +158,8 @@ impl Panics {
             return None;
         }
         let faults = self.faults();
-        let epoch = self.epoch.load(Ordering::Relaxed);
+        // Acquire: the reason for a recheck was stored before.
+        let epoch = self.epoch.load(Ordering::Acquire);
         if faults.contains_key(&(scope, handle)) {
             // The driver is not asked under the lock.
             drop(faults);
@@ -164,7 +182,7 @@ impl Panics {
     /// Returns `true` if a host function of the stream panicked.
     pub fn has(&self, stream: StreamKey) -> bool {
         let is_it = |fault: &Fault| fault.id == stream.id;
-        self.any.load(Ordering::Acquire)
+        !self.is_calm()
             && self.user.is_this_process()
             && self
                 .faults()
@@ -175,7 +193,7 @@ impl Panics {
     /// Forgets the panics of an explicit handle whose stream is destroyed.
     #[inline]
     pub fn remove(&self, scope: usize, handle: usize) {
-        if self.any.load(Ordering::Acquire) && self.user.is_this_process() {
+        if !self.is_calm() && self.user.is_this_process() {
             self.remove_one(scope, handle);
         }
     }
@@ -184,7 +202,9 @@ impl Panics {
     fn remove_one(&self, scope: usize, handle: usize) {
         let mut faults = self.faults();
         faults.remove(&(scope, handle));
-        self.any.store(!faults.is_empty(), Ordering::Release);
+        if faults.is_empty() {
+            self.any.fetch_and(!PANICKED, Ordering::Release);
+        }
     }
 }
 
@@ -222,6 +242,22 @@ mod tests {
         assert!(!panics.is_clean(&seen));
         assert!(panics.check(&seen, (1, 16), || Some(1)).is_some());
         assert!(!panics.is_clean(&seen), "a stream with a panic is looked up each time");
+    }
+
+    #[test]
+    fn recheck_reaches_each_wrapper_once() {
+        let (panics, seen) = (Panics::new(), Seen::new());
+        assert!(panics.is_calm() && panics.is_clean(&seen));
+        for _ in 0..2 {
+            panics.recheck_all();
+            assert!(!panics.is_calm() && !panics.is_clean(&seen) && !panics.is_clean(&Seen::new()));
+            assert_eq!(panics.check(&seen, (1, 16), || None), None);
+            assert!(panics.is_clean(&seen));
+        }
+        // The end of the last panic does not end the recheck.
+        panics.record_panic(key(16, 1), &"here");
+        panics.remove(1, 16);
+        assert!(!panics.is_clean(&seen) && !panics.is_clean(&Seen::new()));
     }
 
     #[test]
