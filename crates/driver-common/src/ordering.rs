@@ -6,21 +6,16 @@
 //! Slow path: all other pairs of streams, and what the driver rejects on the fast path. The source records an ordinary
 //! event.
 
+mod scratch;
+
 use std::any::Any;
 use std::ops::ControlFlow;
 
 use gpu_stream_core::{ErrorOf, EventOf, Stream};
 
+use self::scratch::Scratch;
+pub use self::scratch::ScratchEvents;
 use crate::{EventOps, RecordCoalescer};
-
-/// The scratch events of one device or context. A copy refers to the same events.
-pub trait ScratchEvents: Copy {
-    /// Returns `true` if both belong to one device or context.
-    fn is_same(self, other: Self) -> bool;
-
-    /// Takes back an event that is no longer needed.
-    fn release(self, event: usize);
-}
 
 /// Two streams on the fast path, of which one waits for the other.
 ///
@@ -143,10 +138,7 @@ pub fn wait_stream<B: StreamOrdering>(
         return Ok(());
     }
     // Fast path: the source records a scratch event, or shares a record of another caller.
-    if B::is_fast(waiter, source, OPERATION)?
-        && let Some(events) = B::scratch_events(source)
-    {
-        let pair = B::pair(waiter, source, events);
+    if let Some(pair) = fast_pair::<B>(waiter, source, OPERATION)? {
         match pair.coalescer().wait_for(pair.source_bits(), &pair) {
             Ok(()) => {
                 pair.record_accepted();
@@ -156,6 +148,23 @@ pub fn wait_stream<B: StreamOrdering>(
         }
     }
     wait_stream_slow::<B>(waiter, source, OPERATION)
+}
+
+/// Returns the two streams as a pair if they allow the fast path.
+///
+/// # Errors
+/// `waiter` must not wait for `source`.
+// Inlined, because its result is large otherwise, and returned in memory.
+#[inline(always)]
+fn fast_pair<'a, B: StreamOrdering>(
+    waiter: &'a B::Stream,
+    source: &'a B::Stream,
+    operation: &'static str,
+) -> Result<Option<B::Pair<'a>>, Error<B>> {
+    if !B::is_fast(waiter, source, operation)? {
+        return Ok(None);
+    }
+    Ok(B::scratch_events(source).map(|events| B::pair(waiter, source, events)))
 }
 
 /// Makes `waiter` wait through an ordinary event.
@@ -210,7 +219,7 @@ where
     B: StreamOrdering,
     O: Stream<Backend = BackendOf<B>>,
 {
-    let (mut scratch, mut outcome) = (Scratch::None, Ok(()));
+    let (mut scratch, mut outcome) = (Scratch::new(), Ok(()));
     for branch in branches {
         let joined = match downcast(branch) {
             Some(branch) => join_one::<B>(&mut scratch, waiter, branch),
@@ -233,10 +242,7 @@ fn join_one<B: StreamOrdering>(
     if B::is_same_stream(waiter, branch) {
         return Ok(());
     }
-    if B::is_fast(waiter, branch, OPERATION)?
-        && let Some(events) = B::scratch_events(branch)
-    {
-        let pair = B::pair(waiter, branch, events);
+    if let Some(pair) = fast_pair::<B>(waiter, branch, OPERATION)? {
         match scratch.record(&pair).and_then(|event| pair.wait(event)) {
             Ok(()) => return Ok(()),
             Err(error) => pair.explain(error, OPERATION).map_or(Ok(()), Err)?,
@@ -245,57 +251,12 @@ fn join_one<B: StreamOrdering>(
     wait_stream_slow::<B>(waiter, branch, OPERATION)
 }
 
-/// A scratch event for several pairs of streams. Released on drop.
-enum Scratch<E: ScratchEvents> {
-    None,
-    Acquired(E, usize),
-}
-
-impl<E: ScratchEvents> Scratch<E> {
-    /// Records a scratch event of the pair. Acquires one if this is none, or one of another device or context.
-    #[inline]
-    fn record<P: StreamPair<Events = E>>(&mut self, pair: &P) -> Result<usize, P::Error> {
-        let event = match *self {
-            Scratch::Acquired(events, event) if events.is_same(pair.events()) => event,
-            _ => self.renew(pair)?,
-        };
-        match pair.record(event) {
-            Ok(()) => {
-                pair.record_accepted();
-                Ok(event)
-            }
-            Err(error) => {
-                if P::is_lost(error) {
-                    std::mem::forget(std::mem::replace(self, Scratch::None));
-                }
-                Err(error)
-            }
-        }
-    }
-
-    #[cold]
-    fn renew<P: StreamPair<Events = E>>(&mut self, pair: &P) -> Result<usize, P::Error> {
-        let event = pair.acquire()?;
-        drop(std::mem::replace(self, Scratch::Acquired(pair.events(), event)));
-        Ok(event)
-    }
-}
-
-impl<E: ScratchEvents> Drop for Scratch<E> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Scratch::Acquired(events, event) = *self {
-            events.release(event);
-        }
-    }
-}
-
 /// One record of the source that all branches of a fork wait for. Made for the first branch.
 struct Fork<'a, B: StreamOrdering> {
     source: &'a B::Stream,
     scratch: Scratch<B::Events>,
-    /// The scratch event, and where it comes from, once it is recorded.
-    recorded: Option<(B::Events, usize)>,
+    /// The scratch event, once it is recorded.
+    recorded: Option<usize>,
     /// An ordinary event, for branches that need the slow path.
     event: Option<EventOf<B::Stream>>,
     /// The first error.
@@ -306,7 +267,7 @@ impl<'a, B: StreamOrdering> Fork<'a, B> {
     const OPERATION: &'static str = "Stream::fork";
 
     fn of(source: &'a B::Stream) -> Self {
-        Fork { source, scratch: Scratch::None, recorded: None, event: None, outcome: Ok(()) }
+        Fork { source, scratch: Scratch::new(), recorded: None, event: None, outcome: Ok(()) }
     }
 
     /// Makes one branch of the backend's own type wait. Returns `Break` if the record fails: then no branch can wait.
@@ -315,32 +276,23 @@ impl<'a, B: StreamOrdering> Fork<'a, B> {
         if B::is_same_stream(branch, self.source) {
             return ControlFlow::Continue(());
         }
-        match B::is_fast(branch, self.source, Self::OPERATION) {
-            Ok(true) => {}
-            Ok(false) => return self.wait_slow(branch),
+        let pair = match fast_pair::<B>(branch, self.source, Self::OPERATION) {
+            Ok(Some(pair)) => pair,
+            Ok(None) => return self.wait_slow(branch),
             Err(error) => return self.continue_with(Err(error)),
-        }
-        let (pair, event) = match self.recorded {
-            Some((events, event)) => (B::pair(branch, self.source, events), event),
-            None => {
-                let Some(events) = B::scratch_events(self.source) else {
-                    return self.wait_slow(branch);
-                };
-                let pair = B::pair(branch, self.source, events);
-                match self.scratch.record(&pair) {
-                    Ok(event) => {
-                        self.recorded = Some((events, event));
-                        (pair, event)
-                    }
-                    Err(error) => {
-                        let Some(error) = pair.explain(error, Self::OPERATION) else {
-                            return self.wait_slow(branch);
-                        };
-                        keep_first(&mut self.outcome, Err(error));
-                        return ControlFlow::Break(());
-                    }
+        };
+        let event = match self.recorded {
+            Some(event) => event,
+            None => match self.scratch.record(&pair) {
+                Ok(event) => *self.recorded.insert(event),
+                Err(error) => {
+                    let Some(error) = pair.explain(error, Self::OPERATION) else {
+                        return self.wait_slow(branch);
+                    };
+                    keep_first(&mut self.outcome, Err(error));
+                    return ControlFlow::Break(());
                 }
-            }
+            },
         };
         match pair.wait(event) {
             Ok(()) => ControlFlow::Continue(()),
