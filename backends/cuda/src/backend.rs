@@ -5,6 +5,7 @@ use gpu_stream_core::{
     RawEvent, RawStream, StreamOptions,
 };
 
+use crate::error::Result;
 use crate::host_func::{self, USER_CODE};
 use crate::stream::{create, wrap};
 use crate::{Cuda, CudaError, CudaEvent, CudaStream, device, event};
@@ -28,36 +29,36 @@ unsafe impl Backend for Cuda {
     type Error = CudaError;
 
     fn probe() -> Result<BackendInfo, CudaError> {
-        device::probe()
+        Ok(device::probe()?)
     }
 
     fn devices() -> Result<Vec<Device>, CudaError> {
-        device::devices()
+        Ok(device::devices()?)
     }
 
     fn device(ordinal: u32) -> Result<Device, CudaError> {
-        device::device(ordinal)
+        Ok(device::device(ordinal)?)
     }
 
     fn default_stream(device: Device) -> Result<CudaStream, CudaError> {
         let operation = "Backend::default_stream";
-        end(wrap::named(RawStream::LEGACY, device, KeepAlive::none(), operation))
+        call(|| Ok(wrap::named(RawStream::LEGACY, device, operation)?.with(KeepAlive::none())))
     }
 
     fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
-        end(wrap::per_thread_stream(device))
+        call(|| wrap::per_thread_stream(device))
     }
 
     fn new_stream(device: Device, options: StreamOptions) -> Result<CudaStream, CudaError> {
-        end(create::new_stream(device, options))
+        call(|| create::new_stream(device, options))
     }
 
     fn new_event(device: Device, options: EventOptions) -> Result<CudaEvent, CudaError> {
-        end(event::create::new_event(device, options))
+        call(|| event::create::new_event(device, options))
     }
 
     fn priority_range(device: Device) -> Result<PriorityRange, CudaError> {
-        end(device::priority_range(device, "Backend::priority_range"))
+        call(|| device::priority_range(device))
     }
 
     // The first two equal their default implementations, except that they store no owner, which keeps the
@@ -114,9 +115,14 @@ unsafe impl Backend for Cuda {
         raw: RawEvent<Cuda>,
         device: Option<Device>,
         options: Option<EventOptions>,
-        owner: KeepAlive,
+        mut owner: KeepAlive,
     ) -> Result<CudaEvent, CudaError> {
-        end(CudaEvent::foreign(raw, device, options, owner))
+        call(|| {
+            let event = CudaEvent::foreign(raw, device, options, &mut owner);
+            // Left here only if the event could not be wrapped.
+            USER_CODE.drop_owner(owner);
+            event
+        })
     }
 }
 
@@ -127,7 +133,7 @@ fn refuse(owner: KeepAlive, error: CudaError) -> CudaError {
     error
 }
 
-/// Ends a public call: runs the deferred work.
-fn end<T>(outcome: Result<T, CudaError>) -> Result<T, CudaError> {
-    host_func::end(outcome, || None)
+/// Runs the body of a public call, then the deferred work.
+fn call<T>(body: impl FnOnce() -> Result<T>) -> Result<T, CudaError> {
+    host_func::call(body, || None)
 }

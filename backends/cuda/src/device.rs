@@ -2,17 +2,16 @@
 
 use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo, PriorityRange};
 
-use crate::CudaError;
-use crate::driver::{create, driver, loaded};
-use crate::error::Version;
+use crate::driver::{DriverCall, driver, loaded};
+use crate::error::{Result, Version};
 
 /// Returns what a report shows of the backend.
-pub(crate) fn probe() -> Result<BackendInfo, CudaError> {
-    let driver = driver()?;
-    let mut devices = Vec::new();
-    for (device, entry) in all(driver.count()).zip(&driver.devices) {
-        devices.push(DeviceInfo::new(device, driver.name(entry)?));
-    }
+pub(crate) fn probe() -> Result<BackendInfo> {
+    let call = DriverCall::begin("Backend::probe")?;
+    let driver = call.driver;
+    let named = |(device, entry)| Ok(DeviceInfo::new(device, call.name(entry)?));
+    let devices =
+        all(driver.count()).zip(&driver.devices).map(named).collect::<Result<Vec<_>>>()?;
     let version = Version(driver.version).to_string();
     let mut info = BackendInfo::new(BackendKind::Cuda, version, devices);
     info.library = Some(driver.runtime.file().to_string());
@@ -21,12 +20,12 @@ pub(crate) fn probe() -> Result<BackendInfo, CudaError> {
 }
 
 /// Returns all devices.
-pub(crate) fn devices() -> Result<Vec<Device>, CudaError> {
+pub(crate) fn devices() -> Result<Vec<Device>> {
     Ok(all(driver()?.count()).collect())
 }
 
 /// Returns the device with this ordinal, without a list of all devices.
-pub(crate) fn device(ordinal: u32) -> Result<Device, CudaError> {
+pub(crate) fn device(ordinal: u32) -> Result<Device> {
     let given = Device::new(BackendKind::Cuda, ordinal);
     self::ordinal(given, "Backend::device")?;
     Ok(given)
@@ -45,7 +44,7 @@ pub(crate) fn exists(device: Device) -> bool {
 
 /// Returns the ordinal of a device, or an error if it does not exist.
 #[inline]
-pub(crate) fn ordinal(device: Device, operation: &'static str) -> Result<u32, CudaError> {
+pub(crate) fn ordinal(device: Device, operation: &'static str) -> Result<u32> {
     if !exists(device) {
         device.check_exists(BackendKind::Cuda, driver()?.count(), operation)?;
     }
@@ -53,11 +52,9 @@ pub(crate) fn ordinal(device: Device, operation: &'static str) -> Result<u32, Cu
 }
 
 /// Returns the priorities that streams of a device can have.
-pub(crate) fn priority_range(
-    device: Device,
-    operation: &'static str,
-) -> Result<PriorityRange, CudaError> {
-    let ordinal = ordinal(device, operation)?;
-    let driver = driver()?;
-    create::priorities(&driver.symbols, driver.primary(ordinal, operation)?.context, operation)
+pub(crate) fn priority_range(device: Device) -> Result<PriorityRange> {
+    const OPERATION: &str = "Backend::priority_range";
+    let ordinal = ordinal(device, OPERATION)?;
+    let call = DriverCall::begin(OPERATION)?;
+    call.priorities(call.primary(ordinal)?.context)
 }

@@ -4,8 +4,44 @@ use std::sync::Arc;
 
 use gpu_stream_core::{ContractError, Error, ErrorKind};
 
-use crate::driver::advice::{advice, on_start};
-use crate::driver::code::CudaCode;
+use crate::driver::{CudaCode, advice, on_start};
+
+/// The result of this crate's own functions. It is returned in registers; one with a [`CudaError`] would be copied
+/// through memory by each function.
+pub(crate) type Result<T, E = BoxedError> = std::result::Result<T, E>;
+
+/// A [`CudaError`] on the heap.
+#[derive(Debug)]
+pub(crate) struct BoxedError(Box<CudaError>);
+
+impl std::ops::Deref for BoxedError {
+    type Target = CudaError;
+
+    fn deref(&self) -> &CudaError {
+        &self.0
+    }
+}
+
+impl From<CudaError> for BoxedError {
+    #[cold]
+    fn from(error: CudaError) -> Self {
+        BoxedError(Box::new(error))
+    }
+}
+
+impl From<ContractError> for BoxedError {
+    #[cold]
+    fn from(error: ContractError) -> Self {
+        CudaError::Contract(error).into()
+    }
+}
+
+impl From<BoxedError> for CudaError {
+    #[cold]
+    fn from(error: BoxedError) -> Self {
+        *error.0
+    }
+}
 
 /// The error of the CUDA backend.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -151,6 +187,11 @@ pub enum CudaError {
 }
 
 impl CudaError {
+    /// Returns `true` if the call may succeed with a current context.
+    pub(crate) fn needs_context(&self) -> bool {
+        matches!(self, CudaError::Driver { code: CudaCode::INVALID_CONTEXT, .. })
+    }
+
     /// Returns the driver's library, if the error names the one that was loaded.
     pub fn library(&self) -> Option<&str> {
         match self {
@@ -161,6 +202,16 @@ impl CudaError {
             _ => None,
         }
     }
+}
+
+/// Returns the error for a handle that cannot be used, for this reason.
+#[cold]
+pub(crate) fn invalid_handle(
+    operation: &'static str,
+    bits: usize,
+    reason: &'static str,
+) -> BoxedError {
+    ContractError::InvalidHandle { operation, bits, reason }.into()
 }
 
 /// A driver's version as text: 12080 is 12.8.

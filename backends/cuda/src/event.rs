@@ -8,13 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gpu_stream_core::{BackendKind, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent};
 
-use crate::driver::context::Context;
-use crate::driver::create::destroy_event;
-use crate::driver::loaded;
-use crate::driver::primary::PrimaryContext;
-use crate::driver::symbols::Ptr;
+use crate::driver::{Context, DriverCall, PrimaryContext, Ptr, loaded};
 use crate::host_func::USER_CODE;
-use crate::last_record::{CapturedRecord, LastRecord, Mark};
+use crate::last_record::{LastRecord, Mark};
 use crate::{Cuda, CudaError};
 
 /// An event of the CUDA backend: a `CUevent`.
@@ -41,7 +37,7 @@ pub struct CudaEvent {
     /// `None` for an event of another library.
     context: Option<Context>,
     options: EventOptions,
-    record: LastRecord,
+    pub(crate) record: LastRecord,
     /// `true` if another library may have the handle, even after this event is dropped.
     is_escaped: AtomicBool,
     origin: Origin,
@@ -54,9 +50,8 @@ pub struct CudaEvent {
 /// The origin of an event, which decides what its drop does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Origin {
-    /// Created for one record. May return to the pool of its context. A requested event never does: a
-    /// program that creates events and drops them would fill the pool, and each drop would search all of
-    /// it.
+    /// Created for one record. May return to the pool of its context. A requested event never does: a program that
+    /// creates events and drops them would fill the pool, and each drop would search all of it.
     Pool,
     /// Requested by the caller, opened for it, or created for a record that has not succeeded yet.
     Requested,
@@ -93,11 +88,10 @@ impl CudaEvent {
         self.primary
     }
 
-    /// Returns `true` if a call has observed that the event's context ended, or may have. Does not call the
-    /// driver.
+    /// Returns `true` if a call has observed that the event's context ended, or may have. Does not call the driver.
     #[inline]
     pub(crate) fn may_be_gone(&self) -> bool {
-        self.primary.is_some_and(PrimaryContext::may_be_over)
+        !USER_CODE.panics.is_calm() && self.primary.is_some_and(PrimaryContext::may_be_over)
     }
 
     /// Returns `true` if another library may have recorded the event. Then only the driver's answers count,
@@ -105,24 +99,6 @@ impl CudaEvent {
     #[inline]
     fn is_shared(&self) -> bool {
         self.is_escaped.load(Ordering::Relaxed)
-    }
-
-    /// Announces a record.
-    #[inline]
-    pub(crate) fn record_begins(&self) {
-        self.record.begin();
-    }
-
-    /// Stores that a record failed, as far as the driver tells.
-    #[cold]
-    pub(crate) fn record_failed(&self) {
-        self.record.failed();
-    }
-
-    /// Stores a successful record, in a capture or outside.
-    #[inline]
-    pub(crate) fn recorded(&self, stream: Mark, captured: Option<CapturedRecord>) {
-        self.record.set(stream, captured);
     }
 
     /// Returns `true` if the stream with this mark on this device certainly made the last record.
@@ -142,9 +118,8 @@ impl CudaEvent {
 }
 
 // SAFETY:
-// - `status` returns complete, and `synchronize` returns `Ok`, only if the driver returns success for the
-//   event. The event covers all work before its last record, by whichever library. Any other code than "not
-//   ready" is an error.
+// - `status` returns complete, and `synchronize` returns `Ok`, only if the driver returns success for the event. The
+//   event covers all work before its last record, by whichever library. Any other code than "not ready" is an error.
 // - A pooled event is recorded before it becomes visible, so an old record is never queried.
 // - The driver binds a wait to the record and keeps what it needs of it, so the event may be destroyed or
 //   recorded again at any time.
@@ -170,20 +145,20 @@ unsafe impl Event for CudaEvent {
     }
 
     fn status(&self) -> Result<EventStatus, CudaError> {
-        self.end(self.status_for("Event::status"))
+        self.call(|| self.status_for("Event::status"))
     }
 
     /// Returns `true` if the work before the last record is done, or if there was no record. Does not block.
     fn query(&self) -> Result<bool, CudaError> {
-        Ok(self.end(self.status_for("Event::query"))? != EventStatus::Pending)
+        self.call(|| Ok(self.status_for("Event::query")? != EventStatus::Pending))
     }
 
     fn synchronize(&self) -> Result<(), CudaError> {
-        self.end(self.wait_on_host())
+        self.call(|| self.wait_on_host())
     }
 
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, CudaError> {
-        self.end(self.elapsed_since_start(start))
+        self.call(|| self.elapsed_since_start(start))
     }
 }
 
@@ -222,13 +197,13 @@ impl CudaEvent {
         }
         let primary = self.primary;
         USER_CODE.run_outside_host_func(move || {
-            // An event exists only after the driver was loaded. In the child of a fork it is left alone,
-            // also if its destruction was deferred before the fork.
-            let Some(driver) = loaded() else { return };
+            // An event exists only after the driver was loaded. In the child of a fork it is left alone, also if its
+            // destruction was deferred before the fork.
+            let Some(call) = DriverCall::if_loaded("CudaEvent::drop") else { return };
             if !primary.is_some_and(PrimaryContext::is_reset) {
                 // SAFETY: the event is ours, and this is its last use. Its context is alive until the owner
                 // is dropped, which comes after.
-                unsafe { destroy_event(&driver.symbols, raw) };
+                unsafe { call.destroy_event(raw) };
             }
         });
     }

@@ -5,12 +5,11 @@ use std::ffi::c_void;
 
 use gpu_stream_core::{Error, ErrorKind};
 use gpu_stream_driver_common::UserCode;
-use gpu_stream_driver_common::host_func::ensure_outside;
 use gpu_stream_driver_common::user_code::Lost;
 
 use crate::CudaError;
-use crate::driver::context;
-use crate::driver::symbols::Symbols;
+use crate::driver::DriverCall;
+use crate::error::{BoxedError, Result};
 
 /// The user code of this backend.
 pub(crate) static USER_CODE: UserCode = UserCode::new();
@@ -23,26 +22,17 @@ pub(crate) unsafe extern "C" fn run(key: *mut c_void) {
     USER_CODE.run_host_func(key);
 }
 
-/// Returns an error inside a host function of this process's backends. Blocking there would block the
-/// thread that runs all host functions.
-pub(crate) fn ensure_outside_host_func(operation: &'static str) -> Result<(), CudaError> {
-    Ok(ensure_outside(operation)?)
-}
-
 /// Returns an error inside a callback that another library gave to `cuLaunchHostFunc`.
 ///
 /// The driver would let the thread block there forever. It answers other calls with 800, so this makes one of them: it
 /// reads the thread's current context. Callbacks run on threads of the driver, so each thread is checked once.
 #[inline]
-pub(crate) fn ensure_outside_callback(
-    symbols: &Symbols,
-    operation: &'static str,
-) -> Result<(), CudaError> {
+pub(crate) fn ensure_outside_callback(call: DriverCall) -> Result<()> {
     thread_local! {
         static RUNS_NO_CALLBACKS: Cell<bool> = const { Cell::new(false) };
     }
     if !RUNS_NO_CALLBACKS.get() {
-        match context::current_context(symbols, operation) {
+        match call.current_context() {
             Ok(_) => RUNS_NO_CALLBACKS.set(true),
             Err(error) if error.kind() == ErrorKind::NotPermitted => return Err(error),
             // The blocking call itself reports what else is wrong.
@@ -52,19 +42,20 @@ pub(crate) fn ensure_outside_callback(
     Ok(())
 }
 
-/// Ends a public call: see [`UserCode::end`]. `dead_scope` returns the key of the call's context if no work of it will
-/// run any more, and is called only after an error that says so.
+/// Runs the body of a public call, and ends the call: see [`UserCode::call`]. `dead_scope` returns the key of the
+/// call's context if no work of it will run any more. It is called only after an error that says so.
 #[inline]
-pub(crate) fn end<T>(
-    outcome: Result<T, CudaError>,
+pub(crate) fn call<T>(
+    body: impl FnOnce() -> Result<T>,
     dead_scope: impl FnOnce() -> Option<usize>,
 ) -> Result<T, CudaError> {
-    USER_CODE.end(outcome, |error| match error {
+    let lost = |error: &BoxedError| match &**error {
         // A panic belongs to the stream, and the context continues.
         CudaError::HostFunctionPanicked { .. } => Some(Lost::AfterPanics),
         error if is_end_of_context(error) => dead_scope().map(Lost::Scope),
         _ => None,
-    })
+    };
+    Ok(USER_CODE.call(body, lost)?)
 }
 
 /// Returns `true` if the error means that no work of the context will run any more.
@@ -94,15 +85,17 @@ mod tests {
         }
         let fault = |code| {
             let (operation, function) = ("here", "cuStreamQuery");
-            Err::<(), _>(CudaError::Driver { operation, function, code: CudaCode::new(code) })
+            CudaError::Driver { operation, function, code: CudaCode::new(code) }
         };
-        let panicked = CudaError::HostFunctionPanicked { operation: "here", message: "".into() };
-        assert!(end(Err::<(), _>(panicked), || Some(2)).is_err());
-        assert!(end(fault(400), || Some(2)).is_err());
+        let fail = |error, scope| {
+            assert!(call(|| Err::<(), _>(BoxedError::from(error)), || Some(scope)).is_err())
+        };
+        fail(CudaError::HostFunctionPanicked { operation: "here", message: "".into() }, 2);
+        fail(fault(400), 2);
         assert_eq!(Arc::strong_count(&held), 2);
-        assert!(end(fault(700), || Some(2)).is_err());
+        fail(fault(700), 2);
         assert_eq!((Arc::strong_count(&held), Arc::strong_count(&other)), (1, 2));
-        assert!(end(fault(709), || Some(3)).is_err());
+        fail(fault(709), 3);
         assert_eq!(Arc::strong_count(&other), 1);
     }
 }

@@ -21,13 +21,11 @@ use std::sync::Arc;
 
 use cudarc::driver as theirs;
 use gpu_stream_core::{
-    Backend, BackendKind, ContractError, Device, HandleKind, KeepAlive, RawStream, Stream,
-    StreamOwner,
+    Backend, BackendKind, Device, HandleKind, KeepAlive, RawStream, Stream, StreamOwner,
 };
 
-use crate::driver::capture::CaptureModeGuard;
-use crate::driver::context::{Context, SavedContext};
-use crate::driver::{driver, loaded};
+use crate::driver::{Context, DriverCall, driver};
+use crate::error::{Result, invalid_handle};
 use crate::host_func::{self, USER_CODE};
 use crate::{Cuda, CudaError, CudaStream};
 
@@ -63,13 +61,10 @@ impl Drop for CudarcStream {
         let stream = unsafe { ManuallyDrop::take(&mut self.0) };
         USER_CODE.run_outside_host_func(move || {
             // cudarc's destructor makes the stream's context current before it destroys the stream.
-            let symbols = loaded().map(|driver| &driver.symbols);
-            let _saved = symbols.and_then(SavedContext::save);
-            let _relaxed = symbols.and_then(|symbols| {
-                // Without the guard the call can invalidate a capture. Without the call the stream would
-                // leak.
-                CaptureModeGuard::enter(symbols, "CudarcStream::drop").ok()
-            });
+            let call = DriverCall::if_loaded("CudarcStream::drop");
+            let _saved = call.and_then(DriverCall::save_context);
+            // Without the guard the call can invalidate a capture. Without the call the stream would leak.
+            let _relaxed = call.and_then(|call| call.relaxed().ok());
             drop(stream);
         });
     }
@@ -105,28 +100,25 @@ impl CudaStream {
     /// context that is not the device's primary one.
     #[doc(alias("upgrade_device_stream", "cu_stream"))]
     pub fn from_cudarc(stream: &Arc<theirs::CudaStream>) -> Result<Self, CudaError> {
-        host_func::end(Self::of_cudarc(stream), || None)
+        host_func::call(|| Self::of_cudarc(stream), || None)
     }
 
-    fn of_cudarc(stream: &Arc<theirs::CudaStream>) -> Result<Self, CudaError> {
+    fn of_cudarc(stream: &Arc<theirs::CudaStream>) -> Result<Self> {
         const OPERATION: &str = "CudaStream::from_cudarc";
         let owner = CudarcStream::new(Arc::clone(stream));
         let (raw, device) = (owner.raw_stream(), device_of(stream.context()));
         if raw.kind() == HandleKind::Default {
-            let primary = driver()?.primary(device.ordinal(), OPERATION)?;
+            let primary = DriverCall::begin(OPERATION)?.primary(device.ordinal())?;
             if context_of(stream.context()) != Some(primary.context) {
                 let reason = "is the default stream of a context that is not the primary one of its device, which cannot \
                               be named by device and handle; use a stream that was created in that context";
-                let bits = raw.to_bits();
-                return Err(
-                    ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into()
-                );
+                return Err(invalid_handle(OPERATION, raw.to_bits(), reason));
             }
         }
         // SAFETY: the owner keeps the stream alive (contract of `StreamOwner`).
-        unsafe {
+        Ok(unsafe {
             Cuda::stream_from_raw_with_owner(raw, Some(device), KeepAlive::owner(Arc::new(owner)))
-        }
+        }?)
     }
 
     /// Returns this stream as a borrowed one of cudarc, for example to launch a kernel on it. Does not
@@ -153,8 +145,7 @@ impl CudaStream {
         if context_of(context) != Some(self.context(OPERATION)?) {
             let reason = "is a stream of another context of the device than the one that was given; give cudarc that \
                           context";
-            let bits = self.raw().to_bits();
-            return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
+            return Err(invalid_handle(OPERATION, self.bits(), reason).into());
         }
         // SAFETY: `self` keeps the stream alive, and its context is `context`, as the check has shown. The
         // caller keeps the result within the life of the stream.

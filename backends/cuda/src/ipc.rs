@@ -26,17 +26,13 @@
 //! # Ok(()) }
 //! ```
 
-use gpu_stream_core::{ContractError, Device, Event, EventOptions, RawEvent};
+use gpu_stream_core::{Device, Event, EventOptions, RawEvent};
 
-use crate::driver::capture::CaptureModeGuard;
-use crate::driver::check::{check, require};
-use crate::driver::context::ContextGuard;
-use crate::driver::driver;
-use crate::driver::symbols::IpcHandle;
+use crate::driver::{DriverCall, IpcHandle};
+use crate::error::invalid_handle;
 use crate::event::create::EventContext;
 use crate::event::exported;
-use crate::host_func::USER_CODE;
-use crate::{CudaError, CudaEvent, device};
+use crate::{CudaError, CudaEvent, device, host_func};
 
 /// The handle of an interprocess event, for another process of the same machine.
 ///
@@ -78,36 +74,27 @@ impl IpcEventHandle {
     /// [`torch.cuda.Event.from_ipc_handle`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
     #[doc(alias("cuIpcOpenEventHandle", "cudaIpcOpenEventHandle", "from_ipc_handle"))]
     pub unsafe fn open(self, device: Device) -> Result<CudaEvent, CudaError> {
-        // SAFETY: the other process keeps the event (caller contract).
-        let opened = unsafe { self.open_in_primary(device) };
-        USER_CODE.deferred.run();
-        opened
-    }
-
-    /// Opens the event without ending the public call.
-    ///
-    /// # Safety
-    /// - The process that created the event does not destroy it while the returned event is used.
-    unsafe fn open_in_primary(self, device: Device) -> Result<CudaEvent, CudaError> {
-        const OPERATION: &str = "IpcEventHandle::open";
-        let driver = driver()?;
-        if let Some(bits) = exported::find(&self.0) {
-            let reason = "is the event of this interprocess handle, which this process made: use the event itself here; \
-                          the handle is for another process";
-            return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
-        }
-        let ordinal = device::ordinal(device, OPERATION)?;
-        let open = require(driver.symbols.ipc_open_event, OPERATION)?;
-        let location = EventContext::of(driver.primary(ordinal, OPERATION)?);
-        let options = EventOptions::builder().interprocess(true).build()?;
-        let _relaxed = CaptureModeGuard::enter(&driver.symbols, OPERATION)?;
-        let _current = ContextGuard::enter(&driver.symbols, location.context, OPERATION)?;
-        let mut event = std::ptr::null_mut();
-        // SAFETY: `&mut event` is a valid out-pointer, and the context is current. The driver accepts any
-        // bytes as a handle.
-        let code = unsafe { open(&mut event, IpcHandle { reserved: self.0 }) };
-        check(code, OPERATION, "cuIpcOpenEventHandle")?;
-        Ok(CudaEvent::opened(RawEvent::from_ptr(event), location, options))
+        let open = || {
+            let call = DriverCall::begin("IpcEventHandle::open")?;
+            if let Some(bits) = exported::find(&self.0) {
+                let reason = "is the event of this interprocess handle, which this process made: use the event itself \
+                              here; the handle is for another process";
+                return Err(invalid_handle(call.operation, bits, reason));
+            }
+            let ordinal = device::ordinal(device, call.operation)?;
+            let open = call.require(call.symbols().ipc_open_event)?;
+            let location = EventContext::of(call.primary(ordinal)?);
+            let options = EventOptions::builder().interprocess(true).build()?;
+            let _relaxed = call.relaxed()?;
+            let _current = call.enter(location.context)?;
+            let mut event = std::ptr::null_mut();
+            // SAFETY: `&mut event` is a valid out-pointer, and the context is current. The driver accepts any bytes as
+            // a handle. The other process keeps the event (caller contract).
+            let code = unsafe { open(&mut event, IpcHandle { reserved: self.0 }) };
+            call.check(code, "cuIpcOpenEventHandle")?;
+            Ok(CudaEvent::opened(RawEvent::from_ptr(event), location, options))
+        };
+        host_func::call(open, || None)
     }
 }
 
@@ -115,8 +102,7 @@ impl CudaEvent {
     /// Returns the handle by which another process can open this event. Does not block.
     ///
     /// # Errors
-    /// - [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the event was not created with
-    ///   `interprocess`.
+    /// - [`InvalidHandle`](gpu_stream_core::ErrorKind::InvalidHandle) if the event was not created with `interprocess`.
     /// - [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) if the system has no interprocess events.
     /// - The driver's other errors.
     ///
@@ -129,19 +115,17 @@ impl CudaEvent {
         if !self.options().is_interprocess() {
             let reason =
                 "is an event for this process alone; make it with the option `interprocess`";
-            let bits = self.as_ptr().addr();
-            return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
+            return Err(invalid_handle(OPERATION, self.bits(), reason).into());
         }
-        let driver = driver()?;
+        let call = DriverCall::begin(OPERATION)?;
         self.check_reset(OPERATION)?;
-        let get = require(driver.symbols.ipc_event_handle, OPERATION)?;
-        let context = driver.primary(self.device().ordinal(), OPERATION)?.context;
-        let _relaxed = CaptureModeGuard::enter(&driver.symbols, OPERATION)?;
-        let _current = ContextGuard::enter(&driver.symbols, context, OPERATION)?;
+        let get = call.require(call.symbols().ipc_event_handle)?;
+        let context = call.primary(self.device().ordinal())?.context;
+        let _relaxed = call.relaxed()?;
+        let _current = call.enter(context)?;
         let mut handle = IpcHandle { reserved: [0; 64] };
         // SAFETY: `&mut handle` is a valid out-pointer, and `self` keeps the event alive.
-        let code = unsafe { get(&mut handle, self.as_ptr()) };
-        check(code, OPERATION, "cuIpcGetEventHandle")?;
+        call.check(unsafe { get(&mut handle, self.as_ptr()) }, "cuIpcGetEventHandle")?;
         exported::add(handle.reserved, self.bits());
         Ok(IpcEventHandle(handle.reserved))
     }

@@ -16,5 +16,5 @@ mod record;
 mod stream;
 
 pub use self::{
-    cuda::Cuda, driver::code::CudaCode, error::CudaError, event::CudaEvent, stream::CudaStream,
+    cuda::Cuda, driver::CudaCode, error::CudaError, event::CudaEvent, stream::CudaStream,
 };

@@ -9,23 +9,13 @@
 use std::ops::ControlFlow;
 
 use gpu_stream_core::RawEvent;
-use gpu_stream_driver_common::captures::check_streams;
-use gpu_stream_driver_common::ordering::{self, ScratchEvents, StreamOrdering, StreamPair};
+use gpu_stream_driver_common::captures::{CaptureStream, Membership, check_streams};
+use gpu_stream_driver_common::ordering::{ScratchEvents, StreamOrdering, StreamPair};
 use gpu_stream_driver_common::{EventOps, RecordCoalescer};
 
-use crate::driver::capture;
-use crate::driver::check::check;
-use crate::driver::code::CudaCode;
-use crate::driver::loaded;
-use crate::driver::primary::PrimaryContext;
-use crate::driver::symbols::Ptr;
+use crate::driver::{CudaCode, PrimaryContext, Ptr, driver_error, loaded, may_be_capturing};
+use crate::error::{BoxedError, Result};
 use crate::{Cuda, CudaError, CudaEvent, CudaStream};
-
-/// Makes `waiter` wait for all work that was submitted to `source`.
-// Not generic, so that the fast path is compiled once, in this crate.
-pub(crate) fn wait_stream(waiter: &CudaStream, source: &CudaStream) -> Result<(), CudaError> {
-    ordering::wait_stream::<CudaOrdering>(waiter, source)
-}
 
 /// What CUDA provides for `wait_stream`, `fork` and `join`.
 pub(crate) enum CudaOrdering {}
@@ -44,19 +34,20 @@ impl StreamOrdering for CudaOrdering {
     ///
     /// # Errors
     /// `waiter` is being captured, and `source` is not part of that capture.
-    #[inline]
+    // Inlined, because its result is large otherwise, and returned in memory.
+    #[inline(always)]
     fn is_fast(
         waiter: &CudaStream,
         source: &CudaStream,
         operation: &'static str,
     ) -> Result<bool, CudaError> {
         // No driver is loaded in the child of a fork, although the context is known there.
-        let (true, true, Some(driver)) = (source.is_plain(), waiter.is_plain(), loaded()) else {
+        let (true, Some(driver)) = (CudaStream::are_plain(waiter, source), loaded()) else {
             return Ok(false);
         };
         // SAFETY: `waiter` keeps its stream alive.
-        if unsafe { capture::may_be_capturing(&driver.symbols, waiter.as_ptr()) } {
-            check_streams(waiter, source, operation)?;
+        if unsafe { may_be_capturing(&driver.symbols, waiter.as_ptr()) } {
+            check_streams(&Captured(waiter), &Captured(source), operation)?;
         }
         Ok(true)
     }
@@ -81,14 +72,15 @@ impl StreamOrdering for CudaOrdering {
         source: &CudaStream,
         operation: &'static str,
     ) -> Result<ControlFlow<()>, CudaError> {
-        check_streams(waiter, source, operation).map(|_| ControlFlow::Continue(()))
+        check_streams(&Captured(waiter), &Captured(source), operation)?;
+        Ok(ControlFlow::Continue(()))
     }
 
     fn record_event_slow(
         source: &CudaStream,
         operation: &'static str,
     ) -> Result<CudaEvent, CudaError> {
-        source.record_event_slow(operation)
+        Ok(source.record_event_slow(operation)?)
     }
 
     fn wait_event_slow(
@@ -96,20 +88,38 @@ impl StreamOrdering for CudaOrdering {
         event: &CudaEvent,
         operation: &'static str,
     ) -> Result<(), CudaError> {
-        waiter.wait_event_slow(event, operation)
+        Ok(waiter.wait_event_slow(event, operation)?)
     }
 }
 
-/// Why the fast path did not order the streams.
-#[derive(Clone, Copy)]
-pub(crate) enum FastPathError {
-    /// No scratch event is available.
-    NoEvent,
-    /// The driver rejected the record.
-    Record(CudaCode),
-    /// The driver rejected the wait.
-    Wait(CudaCode),
+/// A stream and its capture, for the rules that all backends share.
+struct Captured<'s>(&'s CudaStream);
+
+impl CaptureStream for Captured<'_> {
+    type Capture = u64;
+    type Error = BoxedError;
+
+    fn bits(&self) -> usize {
+        self.0.bits()
+    }
+
+    fn is_default(&self) -> bool {
+        self.0.is_default()
+    }
+
+    fn membership(&self, operation: &'static str) -> Result<Membership<u64>> {
+        // SAFETY: the stream is borrowed, and `with_current` sets the context that a default one needs.
+        self.0.with_current(operation, |call, raw| unsafe { call.membership(raw) })
+    }
+
+    fn is_same(capture: &u64, other: &u64) -> bool {
+        capture == other
+    }
 }
+
+/// The driver's answer to a record or a wait on the fast path, and the function that gave it.
+#[derive(Clone, Copy)]
+pub(crate) struct FastPathError(CudaCode, &'static str);
 
 /// Two explicit streams, of which one waits for the other, and the primary context of the source.
 pub(crate) struct Pair<'a> {
@@ -126,8 +136,10 @@ impl EventOps for Pair<'_> {
     type Error = FastPathError;
 
     fn acquire(&self) -> Result<usize, FastPathError> {
-        let scratch = self.primary.acquire_scratch("acquiring an event");
-        scratch.map(RawEvent::to_bits).map_err(|_| FastPathError::NoEvent)
+        let scratch = self.primary.acquire_scratch();
+        // The slow path has the better error.
+        let error = FastPathError(CudaCode::INVALID_CONTEXT, "cuEventCreate");
+        scratch.map(RawEvent::to_bits).map_err(|_| error)
     }
 
     fn release(&self, event: usize) {
@@ -135,34 +147,35 @@ impl EventOps for Pair<'_> {
     }
 
     fn can_coalesce(&self) -> bool {
-        let symbols = self.primary.symbols;
+        let call = self.primary.call("Stream::wait_stream");
         // SAFETY: `self.source` keeps its stream alive.
-        let checked = unsafe {
-            capture::ensure_not_capturing(symbols, self.source.as_ptr(), "Stream::wait_stream")
-        };
-        checked.is_ok()
+        unsafe { call.ensure_not_capturing(self.source.as_ptr()) }.is_ok()
     }
 
     #[inline]
     fn record(&self, event: usize) -> Result<(), FastPathError> {
-        let record = self.primary.symbols.event_record;
+        let record = self.primary.symbols().event_record;
         // SAFETY:
         // - `self.source` keeps its stream alive.
         // - The scratch event is alive, and no other thread uses it now.
         // - If their contexts differ, the driver returns an error.
         let code = unsafe { record(pointer(event), self.source.as_ptr()) };
-        if code == CudaCode::SUCCESS { Ok(()) } else { Err(FastPathError::Record(code)) }
+        if code == CudaCode::SUCCESS { Ok(()) } else { Err(FastPathError(code, "cuEventRecord")) }
     }
 
     #[inline]
     fn wait(&self, event: usize) -> Result<(), FastPathError> {
-        let wait = self.primary.symbols.stream_wait_event;
+        let wait = self.primary.symbols().stream_wait_event;
         // SAFETY:
         // - `self.waiter` keeps its stream alive.
         // - The scratch event is alive and recorded. It may belong to any context.
         // - The flags must be 0.
         let code = unsafe { wait(self.waiter.as_ptr(), pointer(event), 0) };
-        if code == CudaCode::SUCCESS { Ok(()) } else { Err(FastPathError::Wait(code)) }
+        if code == CudaCode::SUCCESS {
+            Ok(())
+        } else {
+            Err(FastPathError(code, "cuStreamWaitEvent"))
+        }
     }
 }
 
@@ -197,12 +210,8 @@ impl StreamPair for Pair<'_> {
 
     #[cold]
     fn explain(&self, error: FastPathError, operation: &'static str) -> Option<CudaError> {
-        let (code, function) = match error {
-            FastPathError::NoEvent => return None,
-            FastPathError::Record(code) => (code, "cuEventRecord"),
-            FastPathError::Wait(code) => (code, "cuStreamWaitEvent"),
-        };
-        if code.is_for_slow_path() { None } else { check(code, operation, function).err() }
+        let FastPathError(code, function) = error;
+        (!code.is_for_slow_path()).then(|| driver_error(code, operation, function).into())
     }
 }
 

@@ -6,13 +6,9 @@
 use gpu_stream_core::{CaptureStatus, ContractError, Event as _, EventOptions};
 use gpu_stream_driver_common::captures::Membership;
 
-use crate::driver::capture;
-use crate::driver::check::check;
-use crate::driver::code::CudaCode;
-use crate::driver::symbols::Symbols;
-use crate::driver::{driver, loaded};
-use crate::last_record::CapturedRecord;
-use crate::{CudaError, CudaEvent, CudaStream};
+use crate::driver::{CudaCode, Symbols, capture_id, check, driver, loaded, may_be_capturing};
+use crate::error::{Result, invalid_handle};
+use crate::{CudaEvent, CudaStream};
 
 impl CudaStream {
     /// Returns the driver's functions if the fast path is possible: the stream [is plain](Self::is_plain) and is not
@@ -21,31 +17,32 @@ impl CudaStream {
     fn fast_symbols(&self) -> Option<&'static Symbols> {
         let symbols = if self.is_plain() { &loaded()?.symbols } else { return None };
         // SAFETY: `self` keeps the stream alive.
-        let is_captured = unsafe { capture::may_be_capturing(symbols, self.as_ptr()) };
+        let is_captured = unsafe { may_be_capturing(symbols, self.as_ptr()) };
         (!is_captured).then_some(symbols)
     }
 
     /// Tries to record the event on the fast path. Returns `None` if the slow path is needed.
     #[inline]
     fn try_record_fast(&self, event: &CudaEvent) -> Option<CudaCode> {
-        if event.may_be_gone() || self.is_known_to_differ(event) {
+        let is_of_another = |context| !event.belongs_to(context);
+        if event.may_be_gone() || self.known_context().is_some_and(is_of_another) {
             return None;
         }
         let symbols = self.fast_symbols()?;
-        event.record_begins();
+        event.record.begin();
         // SAFETY: the stream and the event are alive. If their contexts differ, the driver returns an error.
         let code = unsafe { (symbols.event_record)(event.as_ptr(), self.as_ptr()) };
         if code == CudaCode::SUCCESS {
-            event.recorded(self.mark(), None);
+            event.record.set(self.mark(), None);
             return Some(code);
         }
-        event.record_failed();
+        event.record.failed();
         (!code.is_for_slow_path()).then_some(code)
     }
 
     /// Tries to record a pooled event on the fast path. Returns `None` if the slow path is needed.
     #[inline]
-    fn try_record_event_fast(&self) -> Option<CudaEvent> {
+    pub(crate) fn try_record_event_fast(&self) -> Option<CudaEvent> {
         let primary = self.known_or_assumed_primary()?;
         let symbols = self.fast_symbols()?;
         let event = CudaEvent::from_pool_recorded(primary.take()?, primary, self.mark());
@@ -83,71 +80,55 @@ impl CudaStream {
 
     /// Records the event.
     #[inline]
-    pub(crate) fn record_any(&self, event: &CudaEvent) -> Result<(), CudaError> {
+    pub(crate) fn record_any(&self, event: &CudaEvent) -> Result<()> {
         const OPERATION: &str = "Stream::record";
         match self.try_record_fast(event) {
-            Some(CudaCode::SUCCESS) => Ok(()),
             Some(code) => check(code, OPERATION, "cuEventRecord"),
             None => self.record_slow(event, OPERATION),
         }
     }
 
-    /// Records a new event.
-    #[inline]
-    pub(crate) fn record_event_any(&self) -> Result<CudaEvent, CudaError> {
-        match self.try_record_event_fast() {
-            Some(event) => Ok(event),
-            None => self.record_event_slow("Stream::record_event"),
-        }
-    }
-
     /// Makes the stream wait for the event.
     #[inline]
-    pub(crate) fn wait_event_any(&self, event: &CudaEvent) -> Result<(), CudaError> {
+    pub(crate) fn wait_event_any(&self, event: &CudaEvent) -> Result<()> {
         const OPERATION: &str = "Stream::wait_event";
         match self.try_wait_fast(event) {
-            Some(CudaCode::SUCCESS) => Ok(()),
             Some(code) => event.check_wait(code, OPERATION),
             None => self.wait_event_slow(event, OPERATION),
         }
     }
 
     /// Records the event on any stream, captured ones included.
-    fn record_slow(&self, event: &CudaEvent, operation: &'static str) -> Result<(), CudaError> {
+    fn record_slow(&self, event: &CudaEvent, operation: &'static str) -> Result<()> {
         self.own_device().check_can_record(event.device(), operation)?;
         self.check_fault(operation)?;
-        event.record_begins();
-        let recorded = self.with_current(operation, |symbols, raw| {
+        event.record.begin();
+        let recorded = self.with_current(operation, |call, raw| {
             self.check_event(event, operation)?;
             // SAFETY: `self` keeps the stream alive, and `with_current` sets the context that a default one needs.
-            let status = unsafe { capture::status(symbols, raw, operation) }?;
+            let status = unsafe { call.capture_status(raw) }?;
             // SAFETY: the stream and the event are alive. A driver that rejects an event of another context leaves a
             // capture intact.
-            let code = unsafe { (symbols.event_record)(event.as_ptr(), raw) };
-            if code == CudaCode::INVALID_HANDLE {
-                self.explain_context(event, operation)?;
+            let code = unsafe { (call.symbols().event_record)(event.as_ptr(), raw) };
+            if code == CudaCode::INVALID_HANDLE && !event.is_certainly_of(self.context(operation)?) {
+                let reason = "is an event of another context than the stream's, which cannot record it; make the event \
+                              with `Stream::new_event` of that stream";
+                return Err(invalid_handle(operation, event.bits(), reason));
             }
-            check(code, operation, "cuEventRecord")?;
+            call.check(code, "cuEventRecord")?;
             Ok(match status {
                 CaptureStatus::None => None,
                 // SAFETY: the stream is alive, and its context is current if it needs one.
-                _ => Some(unsafe { capture::id(symbols, raw) }),
+                _ => Some(unsafe { capture_id(call.symbols(), raw) }),
             })
         });
-        let captured = recorded.inspect_err(|_| event.record_failed())?;
-        let captured = captured.map(|id| {
-            let (stream, owner) = self.raw_with_owner();
-            CapturedRecord { stream, id, owner }
-        });
-        event.recorded(self.mark(), captured);
+        let captured = recorded.inspect_err(|_| event.record.failed())?;
+        event.record.set(self.mark(), captured.map(|id| self.captured_record(id)));
         Ok(())
     }
 
     /// Records a new event on any stream, captured ones included.
-    pub(crate) fn record_event_slow(
-        &self,
-        operation: &'static str,
-    ) -> Result<CudaEvent, CudaError> {
+    pub(crate) fn record_event_slow(&self, operation: &'static str) -> Result<CudaEvent> {
         // Returns an error in the child of a fork, although the context is known there.
         driver()?;
         let Some(primary) = self.primary(operation)? else {
@@ -162,23 +143,19 @@ impl CudaStream {
     }
 
     /// Makes any stream wait for the event, captured ones included.
-    pub(crate) fn wait_event_slow(
-        &self,
-        event: &CudaEvent,
-        operation: &'static str,
-    ) -> Result<(), CudaError> {
+    pub(crate) fn wait_event_slow(&self, event: &CudaEvent, operation: &'static str) -> Result<()> {
         self.check_fault(operation)?;
-        self.with_current(operation, |symbols, raw| {
+        self.with_current(operation, |call, raw| {
             self.check_event(event, operation)?;
-            event.ensure_not_stale(symbols, operation)?;
+            event.ensure_not_stale(call)?;
             // SAFETY: `self` keeps the stream alive, and `with_current` sets the context that a default one needs.
-            let member = unsafe { capture::membership(symbols, raw, operation) }?;
+            let member = unsafe { call.membership(raw) }?;
             if let Membership::Active(capture) = member
-                && !event.check_isolation(symbols, self.bits(), capture, operation)?
+                && !event.check_isolation(call, self.bits(), capture)?
             {
                 return Ok(());
             }
-            if self.is_default() && event.is_in_a_live_capture(symbols, operation) {
+            if self.is_default() && event.is_in_a_live_capture(call) {
                 // The driver would answer 906 and break the capture.
                 let (waiter, waited_for, bits) = (self.bits(), "event", event.bits());
                 let error =
@@ -191,8 +168,17 @@ impl CudaStream {
             }
             // SAFETY: the stream and the event are alive, and the stream's context is current if it needs one. The event
             // may belong to any context. The flags must be 0.
-            let code = unsafe { (symbols.stream_wait_event)(raw, event.as_ptr(), 0) };
+            let code = unsafe { (call.symbols().stream_wait_event)(raw, event.as_ptr(), 0) };
             event.check_wait(code, operation)
         })
+    }
+
+    /// Returns an error if the event's context was reset. Makes no call if the event belongs to this stream's context,
+    /// which [`with_current`](Self::with_current) has found alive.
+    fn check_event(&self, event: &CudaEvent, operation: &'static str) -> Result<()> {
+        match (self.known_primary(), event.primary()) {
+            (Some(own), Some(of_event)) if std::ptr::eq(own, of_event) => Ok(()),
+            _ => event.check_reset(operation),
+        }
     }
 }

@@ -5,7 +5,6 @@ mod contract;
 pub(crate) mod create;
 mod failure;
 mod owned;
-mod query;
 pub(crate) mod wrap;
 
 use std::hash::{Hash, Hasher};
@@ -14,9 +13,9 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use gpu_stream_core::{BackendKind, Device, EventOptions, HandleKind, KeepAlive, RawStream};
 use gpu_stream_driver_common::Seen;
 
-use crate::driver::primary::PrimaryContext;
+use crate::driver::{PrimaryContext, Ptr};
 use crate::host_func::USER_CODE;
-use crate::last_record::Mark;
+use crate::last_record::{CapturedRecord, Mark};
 use crate::{Cuda, CudaError, CudaEvent};
 
 /// A stream of the CUDA backend: a `CUstream`, usually one that another library created.
@@ -48,7 +47,7 @@ impl CudaStream {
     /// # Errors
     /// Errors as [`Stream::new_event`](gpu_stream_core::Stream::new_event).
     pub fn new_event(&self, options: EventOptions) -> Result<CudaEvent, CudaError> {
-        self.end(self.new_event_slow(options, "Stream::new_event"))
+        self.call(|| self.new_event_slow(options, "Stream::new_event"))
     }
 
     /// Returns the handle as an integer.
@@ -59,7 +58,7 @@ impl CudaStream {
 
     /// Returns the handle for driver calls.
     #[inline]
-    pub(crate) fn as_ptr(&self) -> crate::driver::symbols::Ptr {
+    pub(crate) fn as_ptr(&self) -> Ptr {
         self.raw.as_ptr()
     }
 
@@ -69,15 +68,21 @@ impl CudaStream {
         Device::new(BackendKind::Cuda, self.device)
     }
 
-    /// Returns the raw handle and a reference to its owner, for a record that must keep the stream alive.
-    pub(crate) fn raw_with_owner(&self) -> (RawStream<Cuda>, KeepAlive) {
-        (self.raw, self.owner.clone())
+    /// Returns a record in the capture with this id, which keeps the stream alive.
+    pub(crate) fn captured_record(&self, id: Option<u64>) -> CapturedRecord {
+        CapturedRecord { stream: self.raw, id, owner: self.owner.clone() }
     }
 
     /// Returns `true` if both wrappers stand for one stream.
     #[inline]
     pub(crate) fn is_same_stream(&self, other: &Self) -> bool {
         self.raw == other.raw && self.device == other.device
+    }
+
+    /// Returns `true` if the handle means one stream, whichever context is current.
+    #[inline]
+    pub(crate) fn is_explicit(&self) -> bool {
+        self.raw.kind() == HandleKind::Explicit
     }
 
     /// Returns `true` if this is the default stream of a context, and not that of a thread.
@@ -89,15 +94,22 @@ impl CudaStream {
     /// to have ended.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.raw.kind() == HandleKind::Explicit
-            && !self.may_be_gone()
-            && (USER_CODE.panics.is_clean(&self.seen) || self.is_found_clean())
+        self.is_explicit() && (USER_CODE.panics.is_calm() || self.is_clean())
     }
 
-    /// Returns `true` if a search finds no panic of the stream. Each new wrapper searches once.
-    #[cold]
-    fn is_found_clean(&self) -> bool {
-        self.check_fault("CudaStream::is_found_clean").is_ok()
+    /// Returns `true` if the fast path is possible for both streams.
+    #[inline]
+    pub(crate) fn are_plain(one: &Self, other: &Self) -> bool {
+        // One load for both.
+        let is_clean = || USER_CODE.panics.is_calm() || one.is_clean() && other.is_clean();
+        one.is_explicit() && other.is_explicit() && is_clean()
+    }
+
+    /// Returns `true` if the stream has no panic, and its context is not known to have ended. Each wrapper searches once
+    /// after each such event of the process.
+    fn is_clean(&self) -> bool {
+        USER_CODE.panics.is_clean(&self.seen)
+            || self.check_fault("CudaStream::is_clean").is_ok() && !self.may_be_gone()
     }
 
     /// Returns the mark that tells this stream's records from those of other streams.

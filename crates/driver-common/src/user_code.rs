@@ -76,21 +76,27 @@ impl UserCode {
         }
     }
 
-    /// Ends a public call: nothing is held, and user code may run.
+    /// Runs the body of a public call, and ends the call: nothing is held then, and user code may run.
     ///
-    /// Runs the deferred work, which costs one load if there is none. After an error, first [cancels](Self::cancel)
-    /// the closures that the driver will never call.
+    /// The end runs the deferred work, which costs one load if there is none. After an error, it first
+    /// [cancels](Self::cancel) the closures that the driver will never call.
     #[inline]
-    pub fn end<T, E>(
+    pub fn call<T, E>(
         &self,
-        outcome: Result<T, E>,
+        body: impl FnOnce() -> Result<T, E>,
         lost: impl FnOnce(&E) -> Option<Lost>,
     ) -> Result<T, E> {
-        if let Err(error) = &outcome {
-            self.cancel(|| lost(error));
+        match body() {
+            Ok(value) => {
+                self.deferred.run();
+                Ok(value)
+            }
+            Err(error) => {
+                self.cancel(|| lost(&error));
+                self.deferred.run();
+                Err(error)
+            }
         }
-        self.deferred.run();
-        outcome
     }
 
     /// Drops the closures that the driver will never call. `lost` is called outside of host functions only: inside,
@@ -138,7 +144,7 @@ mod tests {
         let func = move || {
             USER_CODE.run_outside_host_func(move || drop(inner));
             USER_CODE.drop_owner(reference);
-            assert_eq!(USER_CODE.end(Err::<(), _>(1), |_| panic!("asked inside")), Err(1));
+            assert_eq!(USER_CODE.call(|| Err::<(), _>(1), |_| panic!("asked inside")), Err(1));
         };
         let launched = USER_CODE.host_funcs.launch(Box::new(func), stream, |key| {
             USER_CODE.run_host_func(key);
@@ -146,7 +152,7 @@ mod tests {
         });
         assert_eq!((launched, count(&destroyed), count(&owner)), (Ok(()), 2, 2));
         assert!(!USER_CODE.panics.has(stream));
-        assert_eq!(USER_CODE.end(Ok::<_, ()>(7), |_| None), Ok(7));
+        assert_eq!(USER_CODE.call(|| Ok::<_, ()>(7), |_| None), Ok(7));
         assert_eq!((count(&destroyed), count(&owner)), (1, 1));
     }
 
@@ -158,7 +164,7 @@ mod tests {
             launch(&user_code, StreamKey { scope, handle, id: None }, held);
         }
         let alive = || held.each_ref().map(|held| Arc::strong_count(held) == 2);
-        let end = |lost| _ = user_code.end(Err::<(), _>(()), |()| lost);
+        let end = |lost| _ = user_code.call(|| Err::<(), _>(()), |()| lost);
         end(None);
         assert_eq!(alive(), [true; 4]);
         end(Some(Lost::Stream { scope: 1, handle: 32 }));

@@ -24,8 +24,7 @@ pub(crate) fn on_start(code: CudaCode) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns the meaning of a code and the remedy, as the end of a sentence. Empty for a code that no caller
-/// can cause.
+/// Returns the meaning of a code and the remedy, as the end of a sentence. Empty for a code that no caller can cause.
 ///
 /// For the codes of captures it tells whether the capture continues after the call. The calls of this crate
 /// do not invalidate a capture; those of another library do.

@@ -22,23 +22,19 @@ pub struct CudaCode(c_int);
 impl CudaCode {
     /// `CUDA_SUCCESS`.
     pub const SUCCESS: Self = CudaCode(0);
-    /// `CUDA_ERROR_INVALID_VALUE`. Among other causes, the event's last record was made in a capture that
-    /// has ended.
+    /// `CUDA_ERROR_INVALID_VALUE`. Among other causes, the event's last record was made in a capture that has ended.
     pub const INVALID_VALUE: Self = CudaCode(1);
     /// `CUDA_ERROR_STUB_LIBRARY`: the library is the stub that the toolkit provides for linking.
     pub const STUB_LIBRARY: Self = CudaCode(34);
     /// `CUDA_ERROR_NO_DEVICE`.
     pub const NO_DEVICE: Self = CudaCode(100);
-    /// `CUDA_ERROR_INVALID_CONTEXT`. Among other causes, the call needs a current context and there is
-    /// none.
+    /// `CUDA_ERROR_INVALID_CONTEXT`. Among other causes, the call needs a current context and there is none.
     pub const INVALID_CONTEXT: Self = CudaCode(201);
-    /// `CUDA_ERROR_INVALID_HANDLE`. Among other causes, the event to record and the stream are in different
-    /// contexts.
+    /// `CUDA_ERROR_INVALID_HANDLE`. Among other causes, the event to record and the stream are in different contexts.
     pub const INVALID_HANDLE: Self = CudaCode(400);
     /// `CUDA_ERROR_NOT_READY`: not an error, work is pending.
     pub const NOT_READY: Self = CudaCode(600);
-    /// `CUDA_ERROR_CONTEXT_IS_DESTROYED`: the context was reset or destroyed, with everything that was
-    /// created in it.
+    /// `CUDA_ERROR_CONTEXT_IS_DESTROYED`: the context was reset or destroyed, with everything that was created in it.
     pub const CONTEXT_IS_DESTROYED: Self = CudaCode(709);
     /// `CUDA_ERROR_NOT_SUPPORTED`.
     pub const NOT_SUPPORTED: Self = CudaCode(801);
@@ -68,8 +64,7 @@ impl CudaCode {
             34 => ErrorKind::LibraryNotFound,
             100 => ErrorKind::NoDevice,
             101 => ErrorKind::InvalidDevice,
-            // 201 also means that a call needs a current context and has none. Such calls are repeated with
-            // one.
+            // 201 also means that a call needs a current context and has none. Such calls are repeated with one.
             201 | 709 => ErrorKind::ContextDestroyed,
             400 => ErrorKind::InvalidHandle,
             800 => ErrorKind::NotPermitted,

@@ -3,10 +3,10 @@
 use std::marker::PhantomData;
 use std::num::NonZero;
 
-use super::check::check;
+use super::call::DriverCall;
 use super::code::CudaCode;
 use super::symbols::{Ptr, Symbols};
-use crate::CudaError;
+use crate::error::Result;
 
 /// The handle of a live context.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,49 +30,63 @@ impl Context {
     }
 }
 
-/// Makes a context current. Makes the previous one current again on drop.
-///
-/// Today's drivers need no current context for an explicit handle. They need one to create streams and events, and for
-/// handles 0, 1 and 2, whose meaning depends on it.
+impl DriverCall {
+    /// Returns the context that is current on the calling thread, if there is one.
+    #[inline]
+    pub(crate) fn current_context(self) -> Result<Option<Context>> {
+        let mut now = std::ptr::null_mut();
+        // SAFETY: `&mut now` is a valid out-pointer.
+        self.check(unsafe { (self.symbols().ctx_current)(&mut now) }, "cuCtxGetCurrent")?;
+        Ok(Context::new(now))
+    }
+
+    /// Makes a context current, until the guard is dropped.
+    ///
+    /// Today's drivers need no current context for an explicit handle. They need one to create streams and events, and
+    /// for handles 0, 1 and 2, whose meaning depends on it.
+    pub(crate) fn enter(self, context: Context) -> Result<ContextGuard> {
+        let pushed = self.current_context()? != Some(context);
+        if pushed {
+            // SAFETY: the context of a `Context` is alive: it is a retained primary one, or its stream is alive.
+            let code = unsafe { (self.symbols().ctx_push)(context.as_ptr()) };
+            if code != CudaCode::SUCCESS {
+                // The driver may have pushed it anyway.
+                if self.current_context().is_ok_and(|now| now == Some(context)) {
+                    pop(self.symbols());
+                }
+                self.check(code, "cuCtxPushCurrent_v2")?;
+            }
+        }
+        Ok(ContextGuard { pushed: pushed.then(|| self.symbols()), _not_send: PhantomData })
+    }
+
+    /// Saves the current context, until the guard is dropped. Returns `None` if the driver returns an error, because
+    /// it is shut down. Used around foreign code that changes the context.
+    #[cfg(feature = "cudarc")]
+    pub(crate) fn save_context(self) -> Option<SavedContext> {
+        Some(SavedContext { call: self, saved: self.current_context().ok()? })
+    }
+}
+
+/// Makes the previous context current again on drop.
 pub(crate) struct ContextGuard {
-    symbols: &'static Symbols,
-    pushed: bool,
+    /// The driver's functions, if a context was pushed.
+    pushed: Option<&'static Symbols>,
     // The stack of contexts belongs to the thread.
     _not_send: PhantomData<*const ()>,
 }
 
-impl ContextGuard {
-    pub(crate) fn enter(
-        symbols: &'static Symbols,
-        context: Context,
-        operation: &'static str,
-    ) -> Result<Self, CudaError> {
-        let pushed = current(symbols, operation)? != context.as_ptr();
-        if pushed {
-            // SAFETY: the context of a `Context` is alive: it is a retained primary one, or its stream is alive.
-            let code = unsafe { (symbols.ctx_push)(context.as_ptr()) };
-            if code != CudaCode::SUCCESS {
-                // The driver may have pushed it anyway.
-                if current(symbols, operation).is_ok_and(|now| now == context.as_ptr()) {
-                    pop(symbols);
-                }
-                check(code, operation, "cuCtxPushCurrent_v2")?;
-            }
-        }
-        Ok(ContextGuard { symbols, pushed, _not_send: PhantomData })
-    }
-}
-
 impl Drop for ContextGuard {
     fn drop(&mut self) {
-        if self.pushed {
-            pop(self.symbols);
+        if let Some(symbols) = self.pushed {
+            pop(symbols);
         }
     }
 }
 
-/// Pops the context that [`ContextGuard::enter`] pushed. Tries a second time if the driver returns an error and has
-/// popped nothing, because the error may concern something else.
+/// Pops the context that [`DriverCall::enter`] pushed. Tries a second time if the driver returns an error and has popped
+/// nothing, because the error may concern something else.
+#[cold]
 fn pop(symbols: &Symbols) {
     for _ in 0..2 {
         let mut popped = std::ptr::null_mut();
@@ -85,45 +99,21 @@ fn pop(symbols: &Symbols) {
     }
 }
 
-/// Saves the current context, and makes it current again on drop. Used around foreign code that changes it.
-#[cfg_attr(not(feature = "cudarc"), allow(dead_code, reason = "only cudarc needs it"))]
+/// Makes the saved context current again on drop.
+#[cfg(feature = "cudarc")]
 pub(crate) struct SavedContext {
-    symbols: &'static Symbols,
-    saved: Ptr,
+    call: DriverCall,
+    saved: Option<Context>,
 }
 
-#[cfg_attr(not(feature = "cudarc"), allow(dead_code, reason = "only cudarc needs it"))]
-impl SavedContext {
-    /// Saves the current context. Returns `None` if the driver returns an error, because it is shut down.
-    pub(crate) fn save(symbols: &'static Symbols) -> Option<Self> {
-        let saved = current(symbols, "SavedContext::save").ok()?;
-        Some(SavedContext { symbols, saved })
-    }
-}
-
+#[cfg(feature = "cudarc")]
 impl Drop for SavedContext {
     fn drop(&mut self) {
-        if current(self.symbols, "SavedContext::drop").is_ok_and(|now| now == self.saved) {
+        if self.call.current_context().is_ok_and(|now| now == self.saved) {
             return;
         }
+        let saved = self.saved.map_or(std::ptr::null_mut(), Context::as_ptr);
         // SAFETY: the context was current on this thread when it was saved, or it is null, which makes none current.
-        let _ = unsafe { (self.symbols.ctx_set_current)(self.saved) };
+        let _ = unsafe { (self.call.symbols().ctx_set_current)(saved) };
     }
-}
-
-/// Returns the calling thread's current context, or null.
-pub(super) fn current(symbols: &Symbols, operation: &'static str) -> Result<Ptr, CudaError> {
-    let mut now = std::ptr::null_mut();
-    // SAFETY: `&mut now` is a valid out-pointer.
-    let code = unsafe { (symbols.ctx_current)(&mut now) };
-    check(code, operation, "cuCtxGetCurrent")?;
-    Ok(now)
-}
-
-/// Returns the context that is current on the calling thread, if there is one.
-pub(crate) fn current_context(
-    symbols: &Symbols,
-    operation: &'static str,
-) -> Result<Option<Context>, CudaError> {
-    Ok(Context::new(current(symbols, operation)?))
 }

@@ -3,32 +3,14 @@
 use gpu_stream_core::{BackendKind, ContractError, Device, ErrorKind};
 
 use super::Driver;
-use super::capture::CaptureModeGuard;
-use super::check::{check, require};
+use super::call::DriverCall;
 use super::code::CudaCode;
-use super::context::{Context, ContextGuard};
+use super::context::Context;
 use super::primary::PrimaryContext;
 use super::symbols::Ptr;
-use crate::CudaError;
+use crate::error::{Result, invalid_handle};
 
 impl Driver {
-    /// Returns the live primary context of a device.
-    ///
-    /// # Errors
-    /// The device does not exist, or the driver cannot retain its context.
-    pub(crate) fn primary(
-        &'static self,
-        ordinal: u32,
-        operation: &'static str,
-    ) -> Result<&'static PrimaryContext, CudaError> {
-        let found = self.devices.get(ordinal as usize);
-        let device = found.ok_or_else(|| {
-            let given = Device::new(BackendKind::Cuda, ordinal);
-            ContractError::InvalidDevice { operation, given, count: self.count() }
-        })?;
-        device.live_primary(&self.symbols, ordinal, operation)
-    }
-
     /// Returns the primary context of a device if it was used before. Does not call the driver: the context may have
     /// been reset.
     #[inline]
@@ -45,20 +27,6 @@ impl Driver {
         context: Context,
     ) -> Option<&'static PrimaryContext> {
         self.retained_primary(ordinal).filter(|primary| primary.context == context)
-    }
-
-    /// Returns the current lifetime of a device's primary context if it has the handle `context`. For the context of a
-    /// live stream.
-    pub(crate) fn live_known_primary(
-        &'static self,
-        ordinal: u32,
-        context: Context,
-        operation: &'static str,
-    ) -> Result<Option<&'static PrimaryContext>, CudaError> {
-        if self.known_primary(ordinal, context).is_none() {
-            return Ok(None);
-        }
-        Ok(Some(self.primary(ordinal, operation)?).filter(|live| live.context == context))
     }
 
     /// Returns the primary context of an explicit stream, with a single driver call.
@@ -88,39 +56,65 @@ impl Driver {
         };
         found.filter(|primary| !primary.is_reset())
     }
+}
 
-    /// Returns the ordinal of the device that `context` belongs to.
-    pub(crate) fn ordinal_of(
-        &'static self,
-        context: Context,
-        operation: &'static str,
-    ) -> Result<u32, CudaError> {
-        for ordinal in 0..self.count() {
-            if self.known_primary(ordinal, context).is_some() {
-                return Ok(ordinal);
+impl DriverCall {
+    /// Returns the live primary context of a device.
+    ///
+    /// # Errors
+    /// The device does not exist, or the driver cannot retain its context.
+    pub(crate) fn primary(self, ordinal: u32) -> Result<&'static PrimaryContext> {
+        match self.driver.devices.get(ordinal as usize) {
+            Some(device) => device.live_primary(self, ordinal),
+            None => {
+                let (given, count) = (Device::new(BackendKind::Cuda, ordinal), self.driver.count());
+                let operation = self.operation;
+                Err(ContractError::InvalidDevice { operation, given, count }.into())
             }
         }
-        let _relaxed = CaptureModeGuard::enter(&self.symbols, operation)?;
+    }
+
+    /// Returns the current lifetime of a device's primary context if it has the handle `context`. For the context of a
+    /// live stream.
+    pub(crate) fn live_known_primary(
+        self,
+        ordinal: u32,
+        context: Context,
+    ) -> Result<Option<&'static PrimaryContext>> {
+        if self.driver.known_primary(ordinal, context).is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.primary(ordinal)?).filter(|live| live.context == context))
+    }
+
+    /// Returns the ordinal of the device that `context` belongs to.
+    pub(crate) fn ordinal_of(self, context: Context) -> Result<u32> {
+        let driver = self.driver;
+        if let Some(known) =
+            (0..driver.count()).find(|&n| driver.known_primary(n, context).is_some())
+        {
+            return Ok(known);
+        }
+        let _relaxed = self.relaxed()?;
         let mut handle = 0;
         {
-            let _current = ContextGuard::enter(&self.symbols, context, operation)?;
+            let _current = self.enter(context)?;
             // SAFETY: `&mut handle` is a valid out-pointer.
-            let code = unsafe { (self.symbols.ctx_device)(&mut handle) };
-            check(code, operation, "cuCtxGetDevice")?;
+            self.check(unsafe { (self.symbols().ctx_device)(&mut handle) }, "cuCtxGetDevice")?;
         }
-        let position = self.devices.iter().position(|device| device.handle == handle);
+        let position = driver.devices.iter().position(|device| device.handle == handle);
         let ordinal = position.and_then(|index| u32::try_from(index).ok()).ok_or_else(|| {
             let reason = "belongs to a context of a device that the driver did not name";
-            ContractError::InvalidHandle { operation, bits: context.to_bits(), reason }
+            invalid_handle(self.operation, context.to_bits(), reason)
         })?;
-        // If it is the device's primary context, the next wrapper finds it in the loop above. A context that is not
-        // active is not the primary one, and must not be activated here.
+        // If it is the device's primary context, the next wrapper finds it above. A context that is not active is not
+        // the primary one, and must not be activated here.
         let (mut flags, mut active) = (0, 0);
         // SAFETY: both are valid out-pointers, and the driver returned the device's handle.
-        let code = unsafe { (self.symbols.primary_state)(handle, &mut flags, &mut active) };
-        check(code, operation, "cuDevicePrimaryCtxGetState")?;
+        let code = unsafe { (self.symbols().primary_state)(handle, &mut flags, &mut active) };
+        self.check(code, "cuDevicePrimaryCtxGetState")?;
         if active != 0 {
-            self.primary(ordinal, operation)?;
+            self.primary(ordinal)?;
         }
         Ok(ordinal)
     }
@@ -129,90 +123,61 @@ impl Driver {
     ///
     /// # Safety
     /// - `stream` is a live, explicit stream.
-    pub(crate) unsafe fn context_of(
-        &'static self,
-        stream: Ptr,
-        operation: &'static str,
-    ) -> Result<Context, CudaError> {
+    pub(crate) unsafe fn context_of(self, stream: Ptr) -> Result<Context> {
         // The call leaves every capture intact, also one of this stream, so the capture mode need not change.
         // SAFETY: `stream` is live (caller contract).
-        match unsafe { self.stream_context(stream, operation) } {
+        match unsafe { self.stream_context(stream) } {
             // Today's drivers need no current context for this call. A driver that does accepts any.
-            Err(CudaError::Driver { code: CudaCode::INVALID_CONTEXT, .. }) => {
-                let any = self.primary(0, operation)?.context;
-                let _current = ContextGuard::enter(&self.symbols, any, operation)?;
+            Err(error) if error.needs_context() => {
+                let _current = self.enter(self.primary(0)?.context)?;
                 // SAFETY: `stream` is live (caller contract).
-                unsafe { self.stream_context(stream, operation) }
+                unsafe { self.stream_context(stream) }
             }
             answer => answer,
         }
-    }
-
-    /// Returns the context of a green context.
-    ///
-    /// # Safety
-    /// - `green` is a live green context.
-    pub(crate) unsafe fn context_of_green(
-        &self,
-        green: Ptr,
-        operation: &'static str,
-    ) -> Result<Context, CudaError> {
-        let get = require(self.symbols.ctx_from_green, operation)?;
-        let mut context = std::ptr::null_mut();
-        // SAFETY: `green` is live (caller contract), and `&mut context` is a valid out-pointer.
-        check(unsafe { get(&mut context, green) }, operation, self.symbols.ctx_from_green.name)?;
-        Context::new(context).ok_or_else(|| {
-            let reason = "is a green context without a context, so it is not alive";
-            let bits = green.expose_provenance();
-            ContractError::InvalidHandle { operation, bits, reason }.into()
-        })
     }
 
     /// Calls the driver for the context of an explicit stream.
     ///
     /// # Safety
     /// - `stream` is a live, explicit stream.
-    unsafe fn stream_context(
-        &self,
-        stream: Ptr,
-        operation: &'static str,
-    ) -> Result<Context, CudaError> {
+    unsafe fn stream_context(self, stream: Ptr) -> Result<Context> {
+        let symbols = self.symbols();
         let mut context = std::ptr::null_mut();
-        let mut function = self.symbols.stream_context.name;
-        let mut code = match self.symbols.stream_context.function {
+        let mut function = symbols.stream_context.name;
+        let mut code = match symbols.stream_context.function {
             // SAFETY: `stream` is live (caller contract), and `&mut context` is a valid out-pointer.
             Some(get) => unsafe { get(stream, &mut context) },
             None => CudaCode::NOT_SUPPORTED,
         };
         // For a stream of a green context, some drivers support only the newer function. It returns the primary context
         // beneath. Events of the green context itself fit the stream.
-        let newer = self.symbols.stream_context_v2;
-        if let (CudaCode::NOT_SUPPORTED, Some(get)) = (code, newer.function) {
+        if let (CudaCode::NOT_SUPPORTED, Some(get)) = (code, symbols.stream_context_v2.function) {
             let mut green = std::ptr::null_mut();
             // SAFETY: `stream` is live (caller contract), and both out-pointers are valid.
             code = unsafe { get(stream, &mut context, &mut green) };
-            function = newer.name;
-            let of_green = self.symbols.ctx_from_green.function;
-            if code == CudaCode::SUCCESS && !green.is_null() && of_green.is_some() {
-                // SAFETY: the green context is alive, because its stream is.
-                return unsafe { self.context_of_green(green, operation) };
+            function = symbols.stream_context_v2.name;
+            let of_green = symbols.ctx_from_green;
+            if let (CudaCode::SUCCESS, false, Some(get)) =
+                (code, green.is_null(), of_green.function)
+            {
+                // SAFETY: the green context is alive, because its stream is, and `&mut context` is a valid out-pointer.
+                self.check(unsafe { get(&mut context, green) }, of_green.name)?;
             }
         }
         if code == CudaCode::NOT_SUPPORTED {
             let reason = "the driver does not tell a stream's context: cuStreamGetCtx is missing or answers 'not supported'; use `stream_from_raw_unchecked`, and give the device";
-            let backend = BackendKind::Cuda;
+            let (operation, backend) = (self.operation, BackendKind::Cuda);
             return Err(ContractError::Unsupported { operation, backend, reason }.into());
         }
-        if code.kind() == ErrorKind::InvalidHandle {
-            self.check_only_runtime(operation)?;
+        if code.kind() == ErrorKind::InvalidHandle || code == CudaCode::SUCCESS && context.is_null()
+        {
+            self.check_only_runtime()?;
         }
-        check(code, operation, function)?;
-        let Some(context) = Context::new(context) else {
-            self.check_only_runtime(operation)?;
+        self.check(code, function)?;
+        Context::new(context).ok_or_else(|| {
             let reason = "has no context, so it is not a live stream; pass a stream that has not been destroyed";
-            let bits = stream.expose_provenance();
-            return Err(ContractError::InvalidHandle { operation, bits, reason }.into());
-        };
-        Ok(context)
+            invalid_handle(self.operation, stream.expose_provenance(), reason)
+        })
     }
 }

@@ -1,18 +1,18 @@
 //! The CUDA driver, as far as this crate calls it: loaded by the first call, never closed.
 //!
-//! The layers, each of which uses those before it: `code`, `symbols`, `check`, then `capture` and `context`, then
+//! The layers, each of which uses those before it: `code`, `symbols`, `call`, then `capture` and `context`, then
 //! `create` and `primary`, then [`Driver`], then `lookup`.
 
-pub(crate) mod advice;
-pub(crate) mod capture;
-pub(crate) mod check;
-pub(crate) mod code;
-pub(crate) mod context;
-pub(crate) mod create;
+mod advice;
+mod call;
+mod capture;
+mod code;
+mod context;
+mod create;
 mod load;
 mod lookup;
-pub(crate) mod primary;
-pub(crate) mod symbols;
+mod primary;
+mod symbols;
 
 use std::ffi::{CStr, c_char};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -21,12 +21,18 @@ use gpu_stream_core::BackendKind;
 use gpu_stream_driver_common::library::LoadedLibrary;
 use gpu_stream_driver_common::{ProcessState, RetryCell};
 
-use self::check::check;
-use self::code::CudaCode;
+pub(crate) use self::advice::{advice, on_start};
+pub(crate) use self::call::{DriverCall, check, driver_error};
+pub(crate) use self::capture::{capture_id, may_be_capturing};
+pub use self::code::CudaCode;
+pub(crate) use self::context::Context;
+pub(crate) use self::create::NON_BLOCKING;
 use self::load::Started;
 use self::primary::DeviceState;
-use self::symbols::Symbols;
+pub(crate) use self::primary::{Doubt, PrimaryContext};
+pub(crate) use self::symbols::{IpcHandle, Ptr, Symbols};
 use crate::CudaError;
+use crate::error::Result;
 
 /// The driver of the process.
 pub(crate) struct Driver {
@@ -50,7 +56,7 @@ pub(crate) fn loaded() -> Option<&'static Driver> {
 
 /// Returns the driver, and starts it if no call did before. A temporary failure is not kept.
 #[inline]
-pub(crate) fn driver() -> Result<&'static Driver, CudaError> {
+pub(crate) fn driver() -> Result<&'static Driver> {
     match loaded() {
         Some(driver) => Ok(driver),
         None => start_driver(),
@@ -58,7 +64,7 @@ pub(crate) fn driver() -> Result<&'static Driver, CudaError> {
 }
 
 #[cold]
-fn start_driver() -> Result<&'static Driver, CudaError> {
+fn start_driver() -> Result<&'static Driver> {
     static CELL: RetryCell<Driver, CudaError> = RetryCell::new();
     static PROCESS_STATE: ProcessState = ProcessState::new();
     extern "C" fn in_child() {
@@ -101,18 +107,6 @@ impl Driver {
         Ok(())
     }
 
-    /// Returns an error if the process has loaded another driver, which a handle could belong to.
-    ///
-    /// Called for handles 0, 1 and 2, which exist in every driver, and for a handle that this driver rejects. Skipped if
-    /// `GPU_STREAM_CUDA_LIBRARY` names the file: the user has chosen it.
-    #[inline]
-    pub(crate) fn check_only_runtime(&self, operation: &'static str) -> Result<(), CudaError> {
-        match self.runtime.others(self.symbols.init as usize) {
-            None => Ok(()),
-            Some(files) => Err(CudaError::AmbiguousLibrary { operation, files: files.into() }),
-        }
-    }
-
     /// Returns what a report shows of the driver beside its version.
     pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
         let mut details = vec![("found", self.runtime.origin().to_string())];
@@ -128,13 +122,30 @@ impl Driver {
     pub(crate) fn count(&self) -> u32 {
         u32::try_from(self.devices.len()).unwrap_or(u32::MAX)
     }
+}
+
+impl DriverCall {
+    /// Returns an error if the process has loaded another driver, which a handle could belong to.
+    ///
+    /// Called for handles 0, 1 and 2, which exist in every driver, and for a handle that this driver rejects. Skipped if
+    /// `GPU_STREAM_CUDA_LIBRARY` names the file: the user has chosen it.
+    #[inline]
+    pub(crate) fn check_only_runtime(self) -> Result<()> {
+        match self.driver.runtime.others(self.symbols().init as usize) {
+            None => Ok(()),
+            Some(files) => {
+                let operation = self.operation;
+                Err(CudaError::AmbiguousLibrary { operation, files: files.into() }.into())
+            }
+        }
+    }
 
     /// Returns the driver's name of a device.
-    pub(crate) fn name(&self, device: &DeviceState) -> Result<String, CudaError> {
+    pub(crate) fn name(self, device: &DeviceState) -> Result<String> {
         let mut name: [c_char; 256] = [0; 256];
         // SAFETY: `name` has room for 256 characters, and the driver writes no more, with the terminating NUL.
-        let code = unsafe { (self.symbols.device_name)(name.as_mut_ptr(), 256, device.handle) };
-        check(code, "Backend::probe", "cuDeviceGetName")?;
+        let code = unsafe { (self.symbols().device_name)(name.as_mut_ptr(), 256, device.handle) };
+        self.check(code, "cuDeviceGetName")?;
         // SAFETY: the driver wrote a NUL-terminated string. The last element was 0 before in any case.
         let name = unsafe { CStr::from_ptr(name.as_ptr()) };
         Ok(name.to_string_lossy().into_owned())

@@ -8,12 +8,12 @@ use gpu_stream_core::RawEvent;
 use gpu_stream_driver_common::user_code::Lost;
 use gpu_stream_driver_common::{Pool, RecordCoalescer, thread_number};
 
-use super::capture::CaptureModeGuard;
-use super::check::check;
+use super::Driver;
+use super::call::{DriverCall, driver_error};
 use super::code::CudaCode;
 use super::context::Context;
-use super::create;
 use super::symbols::{DeviceHandle, Symbols};
+use crate::error::Result;
 use crate::host_func::USER_CODE;
 use crate::{Cuda, CudaError};
 
@@ -24,7 +24,7 @@ use crate::{Cuda, CudaError};
 /// today's drivers the next lifetime has the same handle. Using an object of an earlier lifetime crashes. A new lifetime
 /// therefore gets a new `PrimaryContext` with its own pools. The old one is never freed, because wrappers refer to it.
 pub(crate) struct PrimaryContext {
-    pub(crate) symbols: &'static Symbols,
+    driver: &'static Driver,
     /// The device's ordinal.
     pub(crate) ordinal: u32,
     pub(crate) context: Context,
@@ -42,6 +42,19 @@ pub(crate) struct PrimaryContext {
     pub(crate) coalescer: RecordCoalescer,
 }
 
+/// The reason why a context may have been reset.
+#[derive(Clone, Copy)]
+pub(crate) enum Doubt {
+    /// A later lifetime was observed before.
+    Over,
+    /// The driver returned the id of another lifetime.
+    OtherLifetime,
+    /// The driver returned the id of this lifetime, after a doubtful answer.
+    Cleared,
+    /// The driver returned an error.
+    NoAnswer(CudaCode),
+}
+
 /// No end of the context was observed.
 const ALIVE: u8 = 0;
 /// The driver last reported the context as destroyed. The next call asks again.
@@ -53,23 +66,30 @@ const OVER: u8 = 2;
 const DISABLE_TIMING: c_uint = 2;
 
 impl PrimaryContext {
-    fn new(
-        symbols: &'static Symbols,
-        ordinal: u32,
-        device: DeviceHandle,
-        context: Context,
-    ) -> Self {
+    fn new(driver: &'static Driver, ordinal: u32, device: DeviceHandle, context: Context) -> Self {
         PrimaryContext {
-            symbols,
+            driver,
             ordinal,
             context,
             device,
-            id: context_id(symbols, context).ok(),
+            id: context_id(&driver.symbols, context).ok(),
             observed: AtomicU8::new(ALIVE),
             pool: Pool::new(),
             scratch_events: Pool::new(),
             coalescer: RecordCoalescer::new(),
         }
+    }
+
+    /// Begins a driver call for an object of this context.
+    #[inline]
+    pub(crate) fn call(&self, operation: &'static str) -> DriverCall {
+        DriverCall { driver: self.driver, operation }
+    }
+
+    /// Returns the driver's functions.
+    #[inline]
+    pub(crate) fn symbols(&self) -> &'static Symbols {
+        &self.driver.symbols
     }
 
     /// Returns `true` if a call has observed that the context was reset, or may have been. Does not call the driver.
@@ -78,55 +98,74 @@ impl PrimaryContext {
         self.observed.load(Ordering::Relaxed) != ALIVE
     }
 
-    /// Stores what a call has observed, unless a later lifetime was observed before.
+    /// Stores what a call has observed, unless a later lifetime was observed before. After an end, wrappers are checked
+    /// again before they use the fast path.
     #[cold]
     fn observe(&self, now: u8) {
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         let _ = self.observed.fetch_update(set, fetch, |before| (before != OVER).then_some(now));
+        if now != ALIVE {
+            USER_CODE.panics.recheck_all();
+        }
     }
 
-    /// Returns an error if the context was reset. Returns `Ok` if the driver cannot tell.
+    /// Returns a doubt unless the context was certainly not reset, or the driver has no ids.
     ///
     /// Calls the driver once, with the handle of the context, which stays valid. A driver without ids (before CUDA
     /// 12.0) is not called.
     #[inline]
-    pub(crate) fn check_alive(&self, operation: &'static str) -> Result<(), CudaError> {
-        if self.observed.load(Ordering::Relaxed) == OVER {
-            return Err(CudaError::ContextReset { operation });
+    pub(crate) fn find_doubt(&self) -> Option<Doubt> {
+        let observed = self.observed.load(Ordering::Relaxed);
+        if observed == OVER {
+            return Some(Doubt::Over);
         }
-        match self.id.map(|id| (id, context_id(self.symbols, self.context))) {
-            Some((id, Ok(now))) if now != id => {
-                self.observe(OVER);
-                Err(CudaError::ContextReset { operation })
-            }
-            Some((_, Err(code))) if code.is_of_dead_context() => {
-                self.observe(DOUBTFUL);
-                Err(CudaError::Driver { operation, function: "cuCtxGetId", code })
-            }
-            Some((_, Ok(_))) if self.may_be_over() => {
+        let id = self.id?;
+        match context_id(self.symbols(), self.context) {
+            Ok(now) if now != id => Some(Doubt::OtherLifetime),
+            Ok(_) if observed == ALIVE => None,
+            Ok(_) => Some(Doubt::Cleared),
+            Err(code) => Some(Doubt::NoAnswer(code)),
+        }
+    }
+
+    /// Returns an error if the doubt means that the context was reset. Returns `Ok` if the driver cannot tell.
+    #[cold]
+    pub(crate) fn resolve(&self, doubt: Doubt, operation: &'static str) -> Result<()> {
+        match doubt {
+            Doubt::Over => {}
+            Doubt::OtherLifetime => self.observe(OVER),
+            Doubt::Cleared => {
                 self.observe(ALIVE);
-                Ok(())
+                return Ok(());
             }
-            _ => Ok(()),
+            Doubt::NoAnswer(code) if code.is_of_dead_context() => {
+                self.observe(DOUBTFUL);
+                return Err(driver_error(code, operation, "cuCtxGetId"));
+            }
+            Doubt::NoAnswer(_) => return Ok(()),
         }
+        Err(CudaError::ContextReset { operation }.into())
+    }
+
+    /// Returns an error if the context was reset. Returns `Ok` if the driver cannot tell.
+    #[inline]
+    pub(crate) fn check_alive(&self, operation: &'static str) -> Result<()> {
+        self.find_doubt().map_or(Ok(()), |doubt| self.resolve(doubt, operation))
     }
 
     /// Returns `true` if [`check_alive`](Self::check_alive) returns an error: the context was reset.
     #[inline]
     pub(crate) fn is_reset(&self) -> bool {
-        self.check_alive("").is_err()
+        self.find_doubt().is_some_and(|doubt| self.resolve(doubt, "").is_err())
     }
 
     /// Returns `true` if the context was reset and is not in use again. A driver without ids tells no more.
     #[cold]
     fn is_inactive(&self) -> bool {
-        const OPERATION: &str = "PrimaryContext::is_inactive";
-        let Ok(_relaxed) = CaptureModeGuard::enter(self.symbols, OPERATION) else {
-            return false;
-        };
+        let Ok(_relaxed) = self.call("PrimaryContext::is_inactive").relaxed() else { return false };
         let (mut flags, mut active) = (0, 0);
         // SAFETY: both are valid out-pointers, and the driver returned the device's handle.
-        let code = unsafe { (self.symbols.primary_state)(self.device, &mut flags, &mut active) };
+        let code = unsafe { (self.symbols().primary_state)(self.device, &mut flags, &mut active) };
         code == CudaCode::SUCCESS && active == 0
     }
 
@@ -159,13 +198,10 @@ impl PrimaryContext {
 
     /// Returns a scratch event, from the pool or a new one. Runs no user code, so the caller may hold a bucket of the
     /// coalescer.
-    pub(crate) fn acquire_scratch(
-        &self,
-        operation: &'static str,
-    ) -> Result<RawEvent<Cuda>, CudaError> {
+    pub(crate) fn acquire_scratch(&self) -> Result<RawEvent<Cuda>> {
         match self.scratch_events.take(thread_number()) {
             Some(event) => Ok(RawEvent::from_bits(event)),
-            None => create::create_event(self.symbols, self.context, DISABLE_TIMING, operation),
+            None => self.call("acquiring an event").create_event(self.context, DISABLE_TIMING),
         }
     }
 
@@ -174,11 +210,12 @@ impl PrimaryContext {
         if let Err(event) = self.scratch_events.give(event.to_bits(), thread_number()) {
             let event = RawEvent::from_bits(event);
             USER_CODE.run_outside_host_func(move || {
-                if super::loaded().is_some() && !self.is_reset() {
+                let Some(call) = DriverCall::if_loaded("releasing an event") else { return };
+                if !self.is_reset() {
                     // SAFETY:
                     // - The event is ours, and this is its last use: the waits for its record are enqueued.
                     // - Its context is alive, as the check before has shown.
-                    unsafe { create::destroy_event(self.symbols, event) };
+                    unsafe { call.destroy_event(event) };
                 }
             });
         }
@@ -207,43 +244,36 @@ impl DeviceState {
     /// Returns the live primary context. Retains it again if it was reset.
     pub(super) fn live_primary(
         &self,
-        symbols: &'static Symbols,
+        call: DriverCall,
         ordinal: u32,
-        operation: &'static str,
-    ) -> Result<&'static PrimaryContext, CudaError> {
+    ) -> Result<&'static PrimaryContext> {
         match self.retained_primary() {
             Some(primary) if primary.is_alive() => Ok(primary),
-            before => self.retain(symbols, ordinal, before, operation),
+            before => self.retain(call, ordinal, before),
         }
     }
 
     #[cold]
     fn retain(
         &self,
-        symbols: &'static Symbols,
+        call: DriverCall,
         ordinal: u32,
         before: Option<&'static PrimaryContext>,
-        operation: &'static str,
-    ) -> Result<&'static PrimaryContext, CudaError> {
+    ) -> Result<&'static PrimaryContext> {
         const FUNCTION: &str = "cuDevicePrimaryCtxRetain";
-        let _relaxed = CaptureModeGuard::enter(symbols, operation)?;
+        let _relaxed = call.relaxed()?;
         let mut context = null_mut();
         // SAFETY: `&mut context` is a valid out-pointer, and the driver returned the device's handle.
-        let code = unsafe { (symbols.primary_retain)(&mut context, self.handle) };
-        check(code, operation, FUNCTION)?;
+        let code = unsafe { (call.symbols().primary_retain)(&mut context, self.handle) };
+        call.check(code, FUNCTION)?;
+        let invalid = |function| call.error(CudaCode::INVALID_CONTEXT, function);
         // No known driver succeeds with a null context. An error is better than a later crash.
-        let none =
-            CudaError::Driver { operation, function: FUNCTION, code: CudaCode::INVALID_CONTEXT };
-        let context = Context::new(context).ok_or(none)?;
-        let new = PrimaryContext::new(symbols, ordinal, self.handle, context);
+        let context = Context::new(context).ok_or_else(|| invalid(FUNCTION))?;
+        let new = PrimaryContext::new(call.driver, ordinal, self.handle, context);
         if let Some(before) = before {
             if before.id.is_some() && new.id.is_none() {
                 // The driver has ids and did not return one, so it is not known whether the lifetime is the same.
-                return Err(CudaError::Driver {
-                    operation,
-                    function: "cuCtxGetId",
-                    code: CudaCode::INVALID_CONTEXT,
-                });
+                return Err(invalid("cuCtxGetId"));
             }
             if new.id.is_some() && new.id == before.id {
                 // The same lifetime: only the check had failed.

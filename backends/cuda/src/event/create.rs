@@ -2,17 +2,13 @@
 
 use std::sync::atomic::AtomicBool;
 
-use gpu_stream_core::{ContractError, Device, EventOptions, KeepAlive, RawEvent};
+use gpu_stream_core::{Device, EventOptions, KeepAlive, RawEvent};
 
 use super::{CudaEvent, Origin};
-use crate::driver::context::{Context, current_context};
-use crate::driver::create::create_event;
-use crate::driver::driver;
-use crate::driver::primary::PrimaryContext;
-use crate::driver::symbols::Symbols;
-use crate::host_func::USER_CODE;
+use crate::driver::{Context, DriverCall, PrimaryContext};
+use crate::error::{Result, invalid_handle};
 use crate::last_record::{LastRecord, Mark};
-use crate::{Cuda, CudaError, device};
+use crate::{Cuda, device};
 
 /// The context that an event is created in.
 #[derive(Clone, Copy)]
@@ -30,28 +26,29 @@ impl EventContext {
 }
 
 /// Creates an event in the primary context of a device.
-pub(crate) fn new_event(device: Device, options: EventOptions) -> Result<CudaEvent, CudaError> {
+#[inline]
+pub(crate) fn new_event(device: Device, options: EventOptions) -> Result<CudaEvent> {
     const OPERATION: &str = "Backend::new_event";
     let ordinal = device::ordinal(device, OPERATION)?;
-    let driver = driver()?;
-    let location = EventContext::of(driver.primary(ordinal, OPERATION)?);
-    CudaEvent::new(&driver.symbols, location, options, KeepAlive::none(), OPERATION)
+    let call = DriverCall::begin(OPERATION)?;
+    CudaEvent::new(call, EventContext::of(call.primary(ordinal)?), options, KeepAlive::none())
 }
 
 impl CudaEvent {
     /// Creates an event. `owner` keeps the context alive.
+    // Inlined, because an event is large, and would be copied.
+    #[inline]
     pub(crate) fn new(
-        symbols: &'static Symbols,
+        call: DriverCall,
         location: EventContext,
         options: EventOptions,
         owner: KeepAlive,
-        operation: &'static str,
-    ) -> Result<Self, CudaError> {
+    ) -> Result<Self> {
         // CU_EVENT_BLOCKING_SYNC, CU_EVENT_DISABLE_TIMING, CU_EVENT_INTERPROCESS.
         let flags = u32::from(options.is_blocking())
             | u32::from(!options.is_timed()) << 1
             | u32::from(options.is_interprocess()) << 2;
-        let raw = create_event(symbols, location.context, flags, operation)?;
+        let raw = call.create_event(location.context, flags)?;
         Ok(Self::of(raw, location, options, LastRecord::none(), Origin::Requested, owner))
     }
 
@@ -60,16 +57,12 @@ impl CudaEvent {
     pub(crate) fn for_record(
         primary: &'static PrimaryContext,
         operation: &'static str,
-    ) -> Result<Self, CudaError> {
-        let (options, nothing) = (EventOptions::new(), KeepAlive::none());
+    ) -> Result<Self> {
+        let (location, options) = (EventContext::of(primary), EventOptions::new());
+        let (record, nothing) = (LastRecord::none(), KeepAlive::none());
         match primary.take() {
-            Some(raw) => {
-                let (location, record) = (EventContext::of(primary), LastRecord::none());
-                Ok(Self::of(raw, location, options, record, Origin::Pool, nothing))
-            }
-            None => {
-                Self::new(primary.symbols, EventContext::of(primary), options, nothing, operation)
-            }
+            Some(raw) => Ok(Self::of(raw, location, options, record, Origin::Pool, nothing)),
+            None => Self::new(primary.call(operation), location, options, nothing),
         }
     }
 
@@ -101,41 +94,25 @@ impl CudaEvent {
         Self::of(raw, location, options, record, Origin::Requested, nothing)
     }
 
-    /// Returns the given device, or that of the current context: the driver does not tell an event's
-    /// device.
-    fn device_of_foreign(
-        device: Option<Device>,
-        operation: &'static str,
-    ) -> Result<u32, CudaError> {
-        let driver = driver()?;
-        match device {
-            Some(device) => device::ordinal(device, operation),
-            None => match current_context(&driver.symbols, operation)? {
-                Some(context) => driver.ordinal_of(context, operation),
-                None => Ok(0),
-            },
-        }
-    }
-
-    /// Wraps a foreign event: see `Backend::event_from_raw_with_owner`.
+    /// Wraps a foreign event: see `Backend::event_from_raw_with_owner`. If the device is not given, it is that of the
+    /// current context: the driver does not tell an event's device.
     pub(crate) fn foreign(
         raw: RawEvent<Cuda>,
         device: Option<Device>,
         options: Option<EventOptions>,
-        owner: KeepAlive,
-    ) -> Result<Self, CudaError> {
+        owner: &mut KeepAlive,
+    ) -> Result<Self> {
         let operation = owner.event_operation();
         if raw.to_bits() == 0 {
-            let reason = "is no event: the null handle names none";
-            USER_CODE.drop_owner(owner);
-            return Err(ContractError::InvalidHandle { operation, bits: 0, reason }.into());
+            return Err(invalid_handle(operation, 0, "is no event: the null handle names none"));
         }
-        let device = match Self::device_of_foreign(device, operation) {
-            Ok(device) => device,
-            Err(error) => {
-                USER_CODE.drop_owner(owner);
-                return Err(error);
-            }
+        let call = DriverCall::begin(operation)?;
+        let device = match device {
+            Some(device) => device::ordinal(device, operation)?,
+            None => match call.current_context()? {
+                Some(context) => call.ordinal_of(context)?,
+                None => 0,
+            },
         };
         Ok(CudaEvent {
             raw,
@@ -146,7 +123,7 @@ impl CudaEvent {
             is_escaped: AtomicBool::new(true),
             origin: Origin::Foreign,
             primary: None,
-            owner,
+            owner: std::mem::take(owner),
         })
     }
 

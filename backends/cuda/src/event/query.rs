@@ -2,117 +2,74 @@
 
 use std::cell::Cell;
 
-use gpu_stream_core::{ContractError, EventStatus, RawStream};
+use gpu_stream_core::{ContractError, EventStatus};
+use gpu_stream_driver_common::host_func::ensure_outside;
 use gpu_stream_driver_common::texts::FOREIGN_WITHOUT_TIME;
 
 use super::{CudaEvent, Origin};
-use crate::driver::capture::{self, CaptureModeGuard};
-use crate::driver::check::check;
-use crate::driver::code::CudaCode;
-use crate::driver::context::{Context, ContextGuard};
-use crate::driver::primary::PrimaryContext;
-use crate::driver::symbols::{Ptr, Symbols};
-use crate::driver::{driver, loaded};
+use crate::CudaError;
+use crate::driver::{
+    Context, CudaCode, DriverCall, PrimaryContext, Ptr, Symbols, capture_id, check,
+};
+use crate::error::{BoxedError, Result, invalid_handle};
 use crate::host_func::{self, USER_CODE};
 use crate::last_record::CapturedRecord;
-use crate::{Cuda, CudaError};
 
 impl CudaEvent {
-    /// Returns the reason why the event cannot be queried, if its last record was made in a capture.
+    /// Returns an error if the event was last recorded in a capture.
     #[inline]
-    fn capture_error(
-        &self,
-        symbols: &'static Symbols,
-        operation: &'static str,
-    ) -> Option<CudaError> {
-        if !self.is_captured() {
-            return None;
-        }
-        self.find_capture_error(symbols, operation)
+    fn ensure_not_captured(&self, call: DriverCall) -> Result<()> {
+        if self.is_captured() { self.find_capture_error(call) } else { Ok(()) }
     }
 
+    /// Returns the reason why the event cannot be queried, if its last record was made in a capture.
     #[cold]
-    fn find_capture_error(
-        &self,
-        symbols: &'static Symbols,
-        operation: &'static str,
-    ) -> Option<CudaError> {
-        let CapturedRecord { stream, id, owner } = self.record.captured()?;
-        let now = self.capture_of(symbols, stream, operation);
+    fn find_capture_error(&self, call: DriverCall) -> Result<()> {
+        let Some(CapturedRecord { stream, id, owner }) = self.record.captured() else {
+            return Ok(());
+        };
+        let current = self.context.map(|own| call.enter(own)).transpose();
+        // SAFETY: the stream is alive: `owner` keeps it, or the contract of `stream_from_raw`. The context of a default
+        // stream is current. Handle 2 names another stream on another thread; the capture then counts as ended.
+        let now = current.map(|_current| unsafe { capture_id(call.symbols(), stream.as_ptr()) });
         // This may be the last reference: another thread can record the event meanwhile.
         USER_CODE.drop_owner_later(owner);
-        Some(match now {
-            Err(error) => error,
-            Ok(now) if now.is_some() && now == id => {
-                let what = "the stream that the event was last recorded on";
-                CudaError::Capturing { operation, what }
-            }
-            Ok(_) => CudaError::CapturedEvent { operation },
+        let now = now?;
+        Err(if now.is_some() && now == id {
+            call.capturing(RECORDER)
+        } else {
+            CudaError::CapturedEvent { operation: call.operation }.into()
         })
     }
 
-    /// Returns the id of the capture that `stream` is in. The stream recorded the event in a capture, and
-    /// the caller holds its owner.
-    fn capture_of(
-        &self,
-        symbols: &'static Symbols,
-        stream: RawStream<Cuda>,
-        operation: &'static str,
-    ) -> Result<Option<u64>, CudaError> {
-        let entered = self.context.map(|own| ContextGuard::enter(symbols, own, operation));
-        let _current = entered.transpose()?;
-        // SAFETY: the stream is alive (contract of `CapturedRecord`), or it is a default one and the
-        // context is current. Handle 2 names another stream on another thread; the capture then counts as
-        // ended.
-        Ok(unsafe { capture::id(symbols, stream.as_ptr()) })
-    }
-
-    /// Returns an error if the event was last recorded in a capture.
+    /// Returns an error if the event was last recorded in a capture that has ended. A wait for a record of an active
+    /// capture is allowed: it draws another stream into the capture.
     #[inline]
-    fn ensure_not_captured(
-        &self,
-        symbols: &'static Symbols,
-        operation: &'static str,
-    ) -> Result<(), CudaError> {
-        self.capture_error(symbols, operation).map_or(Ok(()), Err)
-    }
-
-    /// Returns an error if the event was last recorded in a capture that has ended. A wait for a record of
-    /// an active capture is allowed: it draws another stream into the capture.
-    #[inline]
-    pub(crate) fn ensure_not_stale(
-        &self,
-        symbols: &'static Symbols,
-        operation: &'static str,
-    ) -> Result<(), CudaError> {
-        match self.capture_error(symbols, operation) {
-            Some(CudaError::Capturing { .. }) | None => Ok(()),
-            Some(error) => Err(error),
+    pub(crate) fn ensure_not_stale(&self, call: DriverCall) -> Result<()> {
+        match self.ensure_not_captured(call) {
+            Err(error) if is_capturing(&error) => Ok(()),
+            checked => checked,
         }
     }
 
     /// Returns `true` if the last record was made in a capture that goes on.
-    pub(crate) fn is_in_a_live_capture(
-        &self,
-        symbols: &'static Symbols,
-        operation: &'static str,
-    ) -> bool {
-        matches!(self.capture_error(symbols, operation), Some(CudaError::Capturing { .. }))
+    pub(crate) fn is_in_a_live_capture(&self, call: DriverCall) -> bool {
+        self.ensure_not_captured(call).is_err_and(|error| is_capturing(&error))
     }
 
-    /// Returns an error if a stream in `capture` cannot wait for the event, because the event is not part
-    /// of that capture. Returns `Ok(false)` if there is nothing to wait for.
+    /// Returns an error if a stream in `capture` cannot wait for the event, because the event is not part of that
+    /// capture. Returns `Ok(false)` if there is nothing to wait for.
     pub(crate) fn check_isolation(
         &self,
-        symbols: &'static Symbols,
+        call: DriverCall,
         waiter: usize,
         capture: u64,
-        operation: &'static str,
-    ) -> Result<bool, CudaError> {
+    ) -> Result<bool> {
+        let (operation, bits) = (call.operation, self.bits());
         let uncaptured =
-            || ContractError::capture_of_uncaptured(operation, waiter, "event", self.bits()).into();
+            || ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into();
         if self.is_shared() {
-            return match self.elapsed_since_itself(symbols, operation)? {
+            return match self.elapsed_since_itself(call)? {
                 // The driver does not tell which capture the event belongs to, and checks that itself.
                 CudaCode::CAPTURED_EVENT => Ok(true),
                 CudaCode::INVALID_HANDLE if self.options.is_timed() => Ok(false),
@@ -125,7 +82,6 @@ impl CudaEvent {
         match self.record.capture_id() {
             None => Err(uncaptured()),
             Some(Some(other)) if other != capture => {
-                let bits = self.bits();
                 Err(ContractError::capture_of_another(operation, waiter, "event", bits).into())
             }
             Some(_) => Ok(true),
@@ -134,205 +90,188 @@ impl CudaEvent {
 
     /// Converts the driver's code for a wait into a result.
     #[inline]
-    pub(crate) fn check_wait(
-        &self,
-        code: CudaCode,
-        operation: &'static str,
-    ) -> Result<(), CudaError> {
+    pub(crate) fn check_wait(&self, code: CudaCode, operation: &'static str) -> Result<()> {
         if code == CudaCode::INVALID_VALUE && self.is_shared() {
-            return Err(CudaError::CapturedEvent { operation });
+            return Err(CudaError::CapturedEvent { operation }.into());
         }
         check(code, operation, "cuStreamWaitEvent")
     }
 
     /// Returns an error if the event's context was reset: the driver would use a dangling handle.
-    pub(crate) fn check_reset(&self, operation: &'static str) -> Result<(), CudaError> {
+    pub(crate) fn check_reset(&self, operation: &'static str) -> Result<()> {
         self.primary.map_or(Ok(()), |primary| primary.check_alive(operation))
     }
 
-    /// Calls the driver for the time between the event and itself. The code tells whether the event belongs
-    /// to an active capture. No other driver function tells this without invalidating the capture.
-    fn elapsed_since_itself(
-        &self,
-        symbols: &'static Symbols,
-        operation: &'static str,
-    ) -> Result<CudaCode, CudaError> {
-        let (elapsed, _) = elapsed_time(symbols);
-        let mut milliseconds = 0.0;
-        let milliseconds = &raw mut milliseconds;
+    /// Calls the driver for the time between the event and itself. The code tells whether the event belongs to an
+    /// active capture. No other driver function tells this without invalidating the capture.
+    fn elapsed_since_itself(&self, call: DriverCall) -> Result<CudaCode> {
+        let (elapsed, _) = elapsed_time(call.symbols());
+        let milliseconds = Cell::new(0.0);
         // SAFETY: `milliseconds` is a valid out-pointer, and the event is alive.
-        self.in_context(symbols, operation, || unsafe {
-            elapsed(milliseconds, self.as_ptr(), self.as_ptr())
-        })
+        let ask = || unsafe { elapsed(milliseconds.as_ptr(), self.as_ptr(), self.as_ptr()) };
+        self.with_current(call, ask)
     }
 
-    /// Calls `call`. Repeats it with a context current if the driver needs one; today's drivers do not.
-    fn in_context(
-        &self,
-        symbols: &'static Symbols,
-        operation: &'static str,
-        call: impl Fn() -> CudaCode,
-    ) -> Result<CudaCode, CudaError> {
-        match call() {
-            CudaCode::INVALID_CONTEXT => {
-                let context = match self.context {
-                    Some(context) => context,
-                    None => driver()?.primary(self.device, operation)?.context,
-                };
-                let _current = ContextGuard::enter(symbols, context, operation)?;
-                Ok(call())
+    /// Calls `ask`. Repeats it with a context current if the driver needs one; today's drivers do not.
+    #[inline]
+    fn with_current(&self, call: DriverCall, ask: impl Fn() -> CudaCode) -> Result<CudaCode> {
+        let mut current = None;
+        // One call site, so that `ask` is inlined.
+        loop {
+            match ask() {
+                CudaCode::INVALID_CONTEXT if current.is_none() => {
+                    current = Some(call.enter(self.own_context(call)?)?);
+                }
+                code => return Ok(code),
+            }
+        }
+    }
+
+    /// Returns the event's context. That of a foreign event is not known; any context of its device serves a call.
+    #[cold]
+    fn own_context(&self, call: DriverCall) -> Result<Context> {
+        match self.context {
+            Some(context) => Ok(context),
+            None => Ok(call.primary(self.device)?.context),
+        }
+    }
+
+    /// Calls a function of the driver for the event as [`with_current`](Self::with_current) does, in the relaxed capture
+    /// mode: the function otherwise invalidates captures of other streams.
+    ///
+    /// # Errors
+    /// The event was last recorded in a capture.
+    #[inline(always)]
+    fn ask_uncaptured(&self, call: DriverCall, function: AskEvent) -> Result<CudaCode> {
+        let _relaxed = call.relaxed()?;
+        // SAFETY: `self` keeps the event alive.
+        match self.with_current(call, || unsafe { function(self.as_ptr()) })? {
+            CudaCode::INVALID_VALUE if self.is_shared() => {
+                Err(CudaError::CapturedEvent { operation: call.operation }.into())
             }
             code => Ok(code),
         }
     }
 
-    /// Calls `call` as [`in_context`](Self::in_context) does, in the relaxed capture mode. For functions
-    /// that otherwise invalidate captures of other streams.
-    fn in_relaxed_mode(
-        &self,
-        symbols: &'static Symbols,
-        operation: &'static str,
-        call: impl Fn() -> CudaCode,
-    ) -> Result<CudaCode, CudaError> {
-        let _relaxed = CaptureModeGuard::enter(symbols, operation)?;
-        self.in_context(symbols, operation, call)
-    }
-
-    /// Returns the status of an event that another library may have recorded, as far as a call tells that
-    /// cannot invalidate a capture. Returns `None` if another call is needed.
+    /// Returns the status of an event that another library may have recorded, as far as a call tells that cannot
+    /// invalidate a capture. Returns `None` if another call is needed.
     #[cold]
-    fn shared_status(
-        &self,
-        symbols: &'static Symbols,
-        operation: &'static str,
-    ) -> Result<Option<EventStatus>, CudaError> {
-        match self.elapsed_since_itself(symbols, operation)? {
-            CudaCode::SUCCESS => Ok(Some(EventStatus::Complete)),
-            CudaCode::NOT_READY => Ok(Some(EventStatus::Pending)),
-            CudaCode::INVALID_HANDLE if self.options.is_timed() => {
-                Ok(Some(EventStatus::Unrecorded))
-            }
-            CudaCode::CAPTURED_EVENT => {
-                let what = "the stream that the event was last recorded on";
-                Err(CudaError::Capturing { operation, what })
-            }
+    fn shared_status(&self, call: DriverCall) -> Result<Option<EventStatus>> {
+        Ok(match self.elapsed_since_itself(call)? {
+            CudaCode::SUCCESS => Some(EventStatus::Complete),
+            CudaCode::NOT_READY => Some(EventStatus::Pending),
+            CudaCode::INVALID_HANDLE if self.options.is_timed() => Some(EventStatus::Unrecorded),
+            CudaCode::CAPTURED_EVENT => return Err(call.capturing(RECORDER)),
             // An event without timing, or one of a capture that has ended.
-            _ => Ok(None),
-        }
+            _ => None,
+        })
     }
 
-    pub(super) fn status_for(&self, operation: &'static str) -> Result<EventStatus, CudaError> {
-        let symbols = &driver()?.symbols;
+    pub(super) fn status_for(&self, operation: &'static str) -> Result<EventStatus> {
+        let call = DriverCall::begin(operation)?;
         self.check_reset(operation)?;
-        let is_shared = self.is_shared();
-        if !is_shared {
-            self.ensure_not_captured(symbols, operation)?;
-        } else if let Some(status) = self.shared_status(symbols, operation)? {
+        if !self.is_shared() {
+            self.ensure_not_captured(call)?;
+        } else if let Some(status) = self.shared_status(call)? {
             return Ok(status);
         }
-        // SAFETY: `self` keeps the event alive.
-        let call = || unsafe { (symbols.event_query)(self.as_ptr()) };
-        match self.in_relaxed_mode(symbols, operation, call)? {
-            CudaCode::SUCCESS if !is_shared && !self.record.is_any() => Ok(EventStatus::Unrecorded),
-            CudaCode::SUCCESS => Ok(EventStatus::Complete),
-            CudaCode::NOT_READY => Ok(EventStatus::Pending),
-            CudaCode::INVALID_VALUE if is_shared => Err(CudaError::CapturedEvent { operation }),
-            code => Err(CudaError::Driver { operation, function: "cuEventQuery", code }),
-        }
-    }
-
-    pub(super) fn wait_on_host(&self) -> Result<(), CudaError> {
-        const OPERATION: &str = "Event::synchronize";
-        host_func::ensure_outside_host_func(OPERATION)?;
-        let symbols = &driver()?.symbols;
-        host_func::ensure_outside_callback(symbols, OPERATION)?;
-        self.check_reset(OPERATION)?;
-        let is_shared = self.is_shared();
-        if is_shared {
-            self.shared_status(symbols, OPERATION)?;
-        } else {
-            self.ensure_not_captured(symbols, OPERATION)?;
-        }
-        // SAFETY: `self` keeps the event alive.
-        let call = || unsafe { (symbols.event_synchronize)(self.as_ptr()) };
-        match self.in_relaxed_mode(symbols, OPERATION, call)? {
-            CudaCode::INVALID_VALUE if is_shared => {
-                Err(CudaError::CapturedEvent { operation: OPERATION })
+        match self.ask_uncaptured(call, call.symbols().event_query)? {
+            CudaCode::SUCCESS if self.record.is_any() || self.is_shared() => {
+                Ok(EventStatus::Complete)
             }
-            code => check(code, OPERATION, "cuEventSynchronize"),
+            CudaCode::SUCCESS => Ok(EventStatus::Unrecorded),
+            CudaCode::NOT_READY => Ok(EventStatus::Pending),
+            code => Err(call.error(code, "cuEventQuery")),
         }
     }
 
-    pub(super) fn elapsed_since_start(&self, start: &Self) -> Result<f32, CudaError> {
-        const OPERATION: &str = "Event::elapsed_since";
-        let symbols = &driver()?.symbols;
-        start.check_reset(OPERATION)?;
+    pub(super) fn wait_on_host(&self) -> Result<()> {
+        const OPERATION: &str = "Event::synchronize";
+        ensure_outside(OPERATION)?;
+        let call = DriverCall::begin(OPERATION)?;
+        host_func::ensure_outside_callback(call)?;
+        self.check_reset(OPERATION)?;
+        if self.is_shared() {
+            self.shared_status(call)?;
+        } else {
+            self.ensure_not_captured(call)?;
+        }
+        let code = self.ask_uncaptured(call, call.symbols().event_synchronize)?;
+        call.check(code, "cuEventSynchronize")
+    }
+
+    pub(super) fn elapsed_since_start(&self, start: &Self) -> Result<f32> {
+        let call = DriverCall::begin("Event::elapsed_since")?;
+        start.check_reset(call.operation)?;
         match (start.primary, self.primary) {
             (Some(one), Some(other)) if std::ptr::eq(one, other) => {}
-            _ => self.check_reset(OPERATION)?,
+            _ => self.check_reset(call.operation)?,
         }
         for event in [start, self] {
             if !event.is_shared() {
-                event.ensure_not_captured(symbols, OPERATION)?;
+                event.ensure_not_captured(call)?;
             }
         }
-        let (elapsed, function) = elapsed_time(symbols);
+        let (elapsed, function) = elapsed_time(call.symbols());
         let milliseconds = Cell::new(0.0);
-        // SAFETY: `milliseconds` is a valid out-pointer, and both events are alive. The call leaves
-        // captures intact.
-        let call = || unsafe { elapsed(milliseconds.as_ptr(), start.as_ptr(), self.as_ptr()) };
-        match self.in_context(symbols, OPERATION, call)? {
+        // SAFETY: `milliseconds` is a valid out-pointer, and both events are alive. The call leaves captures intact.
+        let ask = || unsafe { elapsed(milliseconds.as_ptr(), start.as_ptr(), self.as_ptr()) };
+        match self.with_current(call, ask)? {
             CudaCode::SUCCESS => Ok(milliseconds.get()),
             CudaCode::NOT_READY => {
-                let start_is_pending =
-                    matches!(start.status_for(OPERATION), Ok(EventStatus::Pending));
-                let which = if start_is_pending { "start" } else { "end" };
+                let start = start.status_for(call.operation);
+                let which = if matches!(start, Ok(EventStatus::Pending)) { "start" } else { "end" };
                 Err(ContractError::EventPending { which }.into())
             }
-            code => {
-                self.explain_elapsed(start, code)?;
-                check(code, OPERATION, function)?;
-                Ok(milliseconds.get())
-            }
+            code => Err(self.elapsed_error(start, call, code, function)),
         }
     }
 
-    /// Returns an error that tells what a foreign event lacks, if the driver has no time for one of the
-    /// two.
+    /// Returns the error of a call for the time between two events. It tells what a foreign event lacks, if the driver
+    /// has no time for one of the two.
     #[cold]
-    fn explain_elapsed(&self, start: &Self, code: CudaCode) -> Result<(), CudaError> {
-        let is_foreign = |event: &&Self| event.origin == Origin::Foreign;
-        let Some(foreign) = [start, self].into_iter().find(is_foreign) else { return Ok(()) };
-        if code != CudaCode::INVALID_HANDLE && code != CudaCode::INVALID_VALUE {
-            return Ok(());
+    fn elapsed_error(
+        &self,
+        start: &Self,
+        call: DriverCall,
+        code: CudaCode,
+        function: &'static str,
+    ) -> BoxedError {
+        let has_no_time = matches!(code, CudaCode::INVALID_HANDLE | CudaCode::INVALID_VALUE);
+        match [start, self].into_iter().find(|event| event.origin == Origin::Foreign) {
+            Some(foreign) if has_no_time => {
+                invalid_handle(call.operation, foreign.bits(), FOREIGN_WITHOUT_TIME)
+            }
+            _ => call.error(code, function),
         }
-        let (operation, reason) = ("Event::elapsed_since", FOREIGN_WITHOUT_TIME);
-        let bits = foreign.bits();
-        Err(ContractError::InvalidHandle { operation, bits, reason }.into())
     }
 
     /// Returns `true` if a second driver call confirms that no work of the context will run any more.
     fn is_context_at_end(&self) -> bool {
-        const OPERATION: &str = "CudaEvent::is_context_at_end";
-        let Some(driver) = loaded() else { return false };
-        if self.check_reset(OPERATION).is_err() {
-            return true;
-        }
-        let answer = self.elapsed_since_itself(&driver.symbols, OPERATION);
-        answer.is_ok_and(CudaCode::is_end_of_context)
+        let Some(call) = DriverCall::if_loaded("CudaEvent::is_context_at_end") else {
+            return false;
+        };
+        self.check_reset(call.operation).is_err()
+            || self.elapsed_since_itself(call).is_ok_and(CudaCode::is_end_of_context)
     }
 
-    /// Ends a public call: see [`host_func::end`].
+    /// Runs the body of a public call, and ends the call: see [`host_func::call`].
     #[inline]
-    pub(super) fn end<T>(&self, outcome: Result<T, CudaError>) -> Result<T, CudaError> {
-        host_func::end(outcome, || {
-            let scope =
-                self.primary.map(PrimaryContext::scope).or(self.context.map(Context::to_bits));
-            scope.filter(|_| self.is_context_at_end())
-        })
+    pub(super) fn call<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T, CudaError> {
+        let scope =
+            || self.primary.map(PrimaryContext::scope).or(self.context.map(Context::to_bits));
+        host_func::call(body, || scope().filter(|_| self.is_context_at_end()))
     }
 }
 
+/// What is being captured, for an event whose last record was made in a capture that goes on.
+const RECORDER: &str = "the stream that the event was last recorded on";
+
+fn is_capturing(error: &CudaError) -> bool {
+    matches!(error, CudaError::Capturing { .. })
+}
+
+type AskEvent = unsafe extern "C" fn(Ptr) -> CudaCode;
 type ElapsedTime = unsafe extern "C" fn(*mut f32, Ptr, Ptr) -> CudaCode;
 
 /// Returns the driver's newest function for elapsed time, and its name.

@@ -1,12 +1,15 @@
-//! The contract's [`Stream`] for [`CudaStream`]: each method forwards to the module that does the work.
+//! The contract's [`Stream`] for [`CudaStream`].
 
 use gpu_stream_core::{
-    CaptureStatus, Device, EventOptions, HostFunc, RawStream, Stream, StreamOptions,
+    CaptureStatus, ContractError, Device, EventOptions, HostFunc, RawStream, Stream, StreamOptions,
 };
-use gpu_stream_driver_common::ordering;
+use gpu_stream_driver_common::host_func::ensure_outside;
+use gpu_stream_driver_common::{StreamKey, ordering};
 
 use super::CudaStream;
-use crate::ordering::{CudaOrdering, wait_stream};
+use crate::driver::{CudaCode, DriverCall, NON_BLOCKING};
+use crate::host_func::{self, USER_CODE};
+use crate::ordering::CudaOrdering;
 use crate::{Cuda, CudaError, CudaEvent};
 
 // SAFETY:
@@ -28,7 +31,19 @@ unsafe impl Stream for CudaStream {
     }
 
     fn query(&self) -> Result<bool, CudaError> {
-        self.end(self.is_done())
+        const OPERATION: &str = "Stream::query";
+        self.call(|| {
+            let done = self.ask_uncaptured(OPERATION, |call, raw| {
+                // SAFETY: the stream is alive, and its context is current if it needs one.
+                match unsafe { (call.symbols().stream_query)(raw) } {
+                    CudaCode::SUCCESS => Ok(true),
+                    CudaCode::NOT_READY => Ok(false),
+                    code => Err(call.error(code, "cuStreamQuery")),
+                }
+            })?;
+            self.check_fault(OPERATION)?;
+            Ok(done)
+        })
     }
 
     /// Blocks until all submitted work has completed: see [`Stream::synchronize`].
@@ -37,7 +52,17 @@ unsafe impl Stream for CudaStream {
     /// Also [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) inside a callback that another library gave to
     /// `cuLaunchHostFunc`, on a driver that answers `cuCtxGetCurrent` with 800 there.
     fn synchronize(&self) -> Result<(), CudaError> {
-        self.end(self.wait_on_host())
+        const OPERATION: &str = "Stream::synchronize";
+        self.call(|| {
+            ensure_outside(OPERATION)?;
+            self.ask_uncaptured(OPERATION, |call, raw| {
+                host_func::ensure_outside_callback(call)?;
+                // SAFETY: the stream is alive, and its context is current if it needs one.
+                let code = unsafe { (call.symbols().stream_synchronize)(raw) };
+                call.check(code, "cuStreamSynchronize")
+            })?;
+            self.check_fault(OPERATION)
+        })
     }
 
     /// Records `event`: see [`Stream::record`]. On a stream under capture, the event becomes a node of the graph.
@@ -47,17 +72,22 @@ unsafe impl Stream for CudaStream {
     /// different contexts of the device: create the event with the stream's own `new_event`.
     #[inline]
     fn record(&self, event: &CudaEvent) -> Result<(), CudaError> {
-        self.end(self.record_any(event))
+        self.call(|| self.record_any(event))
     }
 
     #[inline]
     fn record_event(&self) -> Result<CudaEvent, CudaError> {
-        self.end(self.record_event_any())
+        // Fast path: an event of the pool. It is large, and would be copied by `call`.
+        if let Some(event) = self.try_record_event_fast() {
+            USER_CODE.deferred.run();
+            return Ok(event);
+        }
+        self.call(|| self.record_event_slow("Stream::record_event"))
     }
 
     #[inline]
     fn wait_event(&self, event: &CudaEvent) -> Result<(), CudaError> {
-        self.end(self.wait_event_any(event))
+        self.call(|| self.wait_event_any(event))
     }
 
     /// Creates an event in the stream's own context: see [`Stream::new_event`]. Only streams of that context can record
@@ -69,7 +99,7 @@ unsafe impl Stream for CudaStream {
     /// Creates a stream in the stream's own context: see [`Stream::new_stream`]. A blocking stream keeps order with the
     /// default stream of that context.
     fn new_stream(&self, options: StreamOptions) -> Result<Self, CudaError> {
-        self.end(self.new_sibling(options))
+        self.call(|| self.new_sibling(options))
     }
 
     /// Makes this stream wait for all submitted work of `other`: see [`Stream::wait_stream`]. Threads that wait for one
@@ -77,7 +107,10 @@ unsafe impl Stream for CudaStream {
     #[inline]
     fn wait_stream<O: Stream<Backend = Cuda>>(&self, other: &O) -> Result<(), CudaError> {
         match ordering::downcast(other) {
-            Some(other) => self.end_with(wait_stream(self, other), other),
+            Some(other) => host_func::call(
+                || Ok(ordering::wait_stream::<CudaOrdering>(self, other)?),
+                || self.dead_scope().or_else(|| other.dead_scope()),
+            ),
             // A type around a stream, which records in its own way.
             None if self.is_same(other) => Ok(()),
             None => self.wait_event(&other.record_event()?),
@@ -90,7 +123,7 @@ unsafe impl Stream for CudaStream {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Cuda>,
     {
-        self.end(ordering::fork::<CudaOrdering, O>(self, branches))
+        self.call(|| Ok(ordering::fork::<CudaOrdering, O>(self, branches)?))
     }
 
     #[inline]
@@ -99,7 +132,7 @@ unsafe impl Stream for CudaStream {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Cuda>,
     {
-        self.end(ordering::join::<CudaOrdering, O>(self, branches))
+        self.call(|| Ok(ordering::join::<CudaOrdering, O>(self, branches)?))
     }
 
     /// Returns the stream's priority: see [`Stream::priority`].
@@ -108,7 +141,21 @@ unsafe impl Stream for CudaStream {
     /// Also [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream while a stream that it
     /// synchronizes with is being captured.
     fn priority(&self) -> Result<i32, CudaError> {
-        self.end(self.driver_priority())
+        let ask = |call: DriverCall, raw| {
+            if self.is_default() {
+                // Any other call on the default stream would invalidate that capture.
+                // SAFETY: `with_current` sets the context of a default stream.
+                unsafe { call.capture_status(raw) }?;
+            }
+            let get = call.require(call.symbols().stream_priority)?;
+            let _relaxed = call.relaxed()?;
+            let mut priority = 0;
+            // SAFETY: `self` keeps the stream alive, `with_current` sets the context that a default one needs, and
+            // `&mut priority` is a valid out-pointer.
+            call.check(unsafe { get(raw, &mut priority) }, "cuStreamGetPriority")?;
+            Ok(priority)
+        };
+        self.call(|| self.with_current("Stream::priority", ask))
     }
 
     /// Returns `true` if the stream is blocking: see [`Stream::is_blocking`]. A thread's own default stream is blocking,
@@ -118,7 +165,17 @@ unsafe impl Stream for CudaStream {
     /// Also [`Capturing`](gpu_stream_core::ErrorKind::Capturing) while the stream is being captured: the driver's
     /// function would invalidate the capture, in every mode.
     fn is_blocking(&self) -> Result<bool, CudaError> {
-        self.end(self.waits_for_default())
+        if !self.is_explicit() {
+            return Ok(true);
+        }
+        let ask = |call: DriverCall, raw| {
+            let get = call.require(call.symbols().stream_flags)?;
+            let mut flags = 0;
+            // SAFETY: the stream is alive, and `&mut flags` is a valid out-pointer.
+            call.check(unsafe { get(raw, &mut flags) }, "cuStreamGetFlags")?;
+            Ok(flags & NON_BLOCKING == 0)
+        };
+        self.call(|| self.ask_uncaptured("Stream::is_blocking", ask))
     }
 
     /// Returns the driver's id of the stream: see [`Stream::id`]. Needs a driver of CUDA 12.0 or newer.
@@ -128,7 +185,11 @@ unsafe impl Stream for CudaStream {
     /// stream while a stream that it synchronizes with is: the driver's function would invalidate the capture, in every
     /// mode.
     fn id(&self) -> Result<u64, CudaError> {
-        self.end(self.driver_id("Stream::id"))
+        self.call(|| {
+            let call = DriverCall::begin("Stream::id")?;
+            let get = call.require(call.symbols().stream_id)?;
+            self.ask_id(get, call.operation)
+        })
     }
 
     /// Returns the capture status: see [`Stream::capture_status`].
@@ -138,7 +199,7 @@ unsafe impl Stream for CudaStream {
     /// synchronizes with is being captured. The default stream itself is never captured; it cannot be used then, and the
     /// driver tells no more.
     fn capture_status(&self) -> Result<CaptureStatus, CudaError> {
-        self.end(self.driver_capture_status("Stream::capture_status"))
+        self.call(|| self.driver_capture_status("Stream::capture_status"))
     }
 
     /// Launches a closure on the stream: see [`Stream::launch_host_func`].
@@ -159,6 +220,23 @@ unsafe impl Stream for CudaStream {
     /// the error, it may have run before the error is returned. If another thread begins a capture of the stream during
     /// the launch, the closure becomes part of the graph, and runs with the first launch of the graph only.
     fn launch_host_func(&self, func: HostFunc) -> Result<(), CudaError> {
-        self.end(self.launch(func))
+        const OPERATION: &str = "Stream::launch_host_func";
+        self.call(|| {
+            self.check_fault(OPERATION)?;
+            let handle = self.bits();
+            if self.driver_capture_status(OPERATION)? != CaptureStatus::None {
+                let (operation, bits) = (OPERATION, handle);
+                return Err(ContractError::CaptureHostFunc { operation, bits }.into());
+            }
+            let (scope, id) = (self.scope(OPERATION)?, self.find_id(OPERATION)?);
+            USER_CODE.host_funcs.launch(func, StreamKey { scope, handle, id }, |key| {
+                self.with_current(OPERATION, |call, raw| {
+                    let launch = call.require(call.symbols().launch_host_func)?;
+                    // SAFETY: the stream is alive, and its context is current if it needs one. `host_func::run` accepts
+                    // any number as its argument, any number of times.
+                    call.check(unsafe { launch(raw, host_func::run, key) }, "cuLaunchHostFunc")
+                })
+            })
+        })
     }
 }

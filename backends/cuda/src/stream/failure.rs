@@ -1,66 +1,83 @@
 //! Faults of a [`CudaStream`]: panics of its host functions, and the end of its context.
 
+use gpu_stream_core::CaptureStatus;
+
 use super::CudaStream;
 use crate::CudaError;
-use crate::driver::capture::{self, CaptureModeGuard};
-use crate::driver::check::check;
-use crate::driver::driver;
+use crate::driver::{CudaCode, Ptr, driver};
+use crate::error::Result;
 use crate::host_func::{self, USER_CODE};
 
 impl CudaStream {
-    /// Ends a public call: see [`host_func::end`].
+    /// Runs the body of a public call, and ends the call: see [`host_func::call`].
     #[inline]
-    pub(crate) fn end<T>(&self, outcome: Result<T, CudaError>) -> Result<T, CudaError> {
-        host_func::end(outcome, || self.known_scope().filter(|_| self.is_context_at_end()))
+    pub(crate) fn call<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T, CudaError> {
+        host_func::call(body, || self.dead_scope())
     }
 
-    /// Ends a public call that also used another stream.
-    #[inline]
-    pub(super) fn end_with(
-        &self,
-        outcome: Result<(), CudaError>,
-        other: &Self,
-    ) -> Result<(), CudaError> {
-        self.end(other.end(outcome))
+    /// Returns the key of the stream's context if no work of it will run any more.
+    pub(super) fn dead_scope(&self) -> Option<usize> {
+        self.known_scope().filter(|_| self.is_context_at_end())
     }
 
     /// Returns `true` if a second driver call confirms that no work of the stream's context will run any more. The
     /// error of one call alone is not enough to drop the closures of other callers.
     #[cold]
     fn is_context_at_end(&self) -> bool {
-        const OPERATION: &str = "CudaStream::is_context_at_end";
-        let answer = self.with_current(OPERATION, |symbols, raw| {
-            // SAFETY: `self` keeps the stream alive, and `with_current` sets the context that a default one needs.
-            unsafe { capture::ensure_not_capturing(symbols, raw, OPERATION) }?;
-            let _relaxed = CaptureModeGuard::enter(symbols, OPERATION)?;
+        let answer = self.ask_uncaptured("CudaStream::is_context_at_end", |call, raw| {
             // SAFETY: the stream is alive, and its context is current if it needs one.
-            check(unsafe { (symbols.stream_query)(raw) }, OPERATION, "cuStreamQuery")
+            call.check(unsafe { (call.symbols().stream_query)(raw) }, "cuStreamQuery")
         });
         answer.is_err_and(|error| host_func::is_end_of_context(&error))
     }
 
     /// Returns an error if a host function of the stream panicked.
     #[inline]
-    pub(crate) fn check_fault(&self, operation: &'static str) -> Result<(), CudaError> {
+    pub(crate) fn check_fault(&self, operation: &'static str) -> Result<()> {
         if USER_CODE.panics.is_clean(&self.seen) { Ok(()) } else { self.find_fault(operation) }
     }
 
     #[cold]
-    fn find_fault(&self, operation: &'static str) -> Result<(), CudaError> {
+    fn find_fault(&self, operation: &'static str) -> Result<()> {
         let stream = (self.scope(operation)?, self.bits());
         // During a capture the driver cannot tell the id. The next call asks again.
         let id = || self.find_id(operation).ok().flatten();
-        match USER_CODE.panics.find(&self.seen, stream, id) {
-            Some(message) => Err(CudaError::HostFunctionPanicked { operation, message }),
+        let message = USER_CODE.panics.find(&self.seen, stream, id);
+        if self.may_be_gone() {
+            // The fast path does not check for the end of a context.
+            self.seen.reset();
+        }
+        match message {
+            Some(message) => Err(CudaError::HostFunctionPanicked { operation, message }.into()),
             None => Ok(()),
         }
     }
 
-    /// Returns the stream's id; `None` if the driver has no ids.
-    pub(super) fn find_id(&self, operation: &'static str) -> Result<Option<u64>, CudaError> {
-        if driver()?.symbols.stream_id.function.is_none() {
-            return Ok(None);
+    /// Returns the driver's id of the stream; `None` if the driver has no ids.
+    pub(super) fn find_id(&self, operation: &'static str) -> Result<Option<u64>> {
+        match driver()?.symbols.stream_id.function {
+            Some(get) => self.ask_id(get, operation).map(Some),
+            None => Ok(None),
         }
-        self.driver_id(operation).map(Some)
+    }
+
+    /// Calls the driver for the stream's id.
+    pub(super) fn ask_id(&self, get: GetId, operation: &'static str) -> Result<u64> {
+        self.ask_uncaptured(operation, |call, raw| {
+            let mut id = 0;
+            // SAFETY: the stream is alive, its context is current if it needs one, and `&mut id` is a valid out-pointer.
+            call.check(unsafe { get(raw, &mut id) }, "cuStreamGetId")?;
+            Ok(id)
+        })
+    }
+
+    /// Returns the capture status of the stream.
+    #[inline(always)]
+    pub(super) fn driver_capture_status(&self, operation: &'static str) -> Result<CaptureStatus> {
+        // SAFETY: `self` keeps the stream alive, and `with_current` sets the context that a default one needs.
+        self.with_current(operation, |call, raw| unsafe { call.capture_status(raw) })
     }
 }
+
+/// `cuStreamGetId`.
+type GetId = unsafe extern "C" fn(Ptr, *mut u64) -> CudaCode;

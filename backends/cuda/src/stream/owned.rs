@@ -4,11 +4,7 @@ use gpu_stream_core::{KeepAlive, RawStream};
 use gpu_stream_driver_common::user_code::Lost;
 
 use crate::Cuda;
-use crate::driver::capture::{self, CaptureModeGuard};
-use crate::driver::code::CudaCode;
-use crate::driver::loaded;
-use crate::driver::primary::PrimaryContext;
-use crate::driver::symbols::{Ptr, Symbols};
+use crate::driver::{CudaCode, DriverCall, PrimaryContext, Ptr, Symbols, may_be_capturing};
 use crate::host_func::USER_CODE;
 
 /// The owner of a stream that this crate created. Destroys the stream on drop.
@@ -38,11 +34,11 @@ impl Drop for Owned {
         let (raw, primary, scope) = (self.raw, self.primary, self.scope);
         USER_CODE.run_outside_host_func(move || {
             // In the child of a fork the stream is left alone.
-            let Some(driver) = loaded() else { return };
+            let Some(call) = DriverCall::if_loaded("CudaStream::drop") else { return };
             // Before the driver can reuse the handle.
             USER_CODE.panics.remove(scope, raw.to_bits());
             // SAFETY: the stream is ours and alive, unless its context was reset, and this is its last use.
-            let code = unsafe { destroy(&driver.symbols, raw.as_ptr(), primary) };
+            let code = unsafe { destroy(call, raw.as_ptr(), primary) };
             if code.is_end_of_context() {
                 // The capture mode is restored by now: dropping the closures runs user code.
                 USER_CODE.cancel(|| Some(Lost::Scope(scope)));
@@ -57,7 +53,7 @@ impl Drop for Owned {
 /// # Safety
 /// - The stream is ours and alive, unless `primary` was reset. This is its last use.
 unsafe fn destroy(
-    symbols: &'static Symbols,
+    call: DriverCall,
     stream: Ptr,
     primary: Option<&'static PrimaryContext>,
 ) -> CudaCode {
@@ -65,12 +61,12 @@ unsafe fn destroy(
         // The reset destroyed the stream, and the driver would use a dangling handle.
         return CudaCode::CONTEXT_IS_DESTROYED;
     }
-    let _relaxed = CaptureModeGuard::enter(symbols, "CudaStream::drop").ok();
+    let _relaxed = call.relaxed().ok();
     // SAFETY: the stream is alive (caller contract).
-    let before = unsafe { fault_of(symbols, stream) };
+    let before = unsafe { fault_of(call.symbols(), stream) };
     // SAFETY: the stream is ours, and this is its last use (caller contract). Submitted work still runs. At the end of
     // the process the driver may be shut down and return an error, which no caller is left to receive.
-    let code = unsafe { (symbols.stream_destroy)(stream) };
+    let code = unsafe { (call.symbols().stream_destroy)(stream) };
     before.unwrap_or(code)
 }
 
@@ -82,7 +78,7 @@ unsafe fn destroy(
 unsafe fn fault_of(symbols: &Symbols, stream: Ptr) -> Option<CudaCode> {
     // A stream under capture is not queried.
     // SAFETY: the stream is alive (caller contract).
-    if USER_CODE.host_funcs.is_empty() || unsafe { capture::may_be_capturing(symbols, stream) } {
+    if USER_CODE.host_funcs.is_empty() || unsafe { may_be_capturing(symbols, stream) } {
         return None;
     }
     // SAFETY: the stream is alive (caller contract).

@@ -2,15 +2,13 @@
 
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 
-use gpu_stream_core::{
-    BackendKind, ContractError, Device, HandleKind, KeepAlive, PerThread, RawStream,
-};
+use gpu_stream_core::{BackendKind, Device, HandleKind, KeepAlive, PerThread, RawStream};
 use gpu_stream_driver_common::Seen;
+use gpu_stream_driver_common::texts::PER_THREAD_HANDLE;
 
 use super::CudaStream;
-use crate::driver::context::{Context, current_context};
-use crate::driver::primary::PrimaryContext;
-use crate::driver::{Driver, driver, loaded};
+use crate::driver::{Context, DriverCall, PrimaryContext, loaded};
+use crate::error::{Result, invalid_handle};
 use crate::{Cuda, CudaError, device};
 
 /// The fields of a wrapper, without its owner.
@@ -54,35 +52,25 @@ impl Parts {
     }
 }
 
-/// Wraps handle 1 or 2 in the primary context of `device`.
+/// Returns the fields of handle 1 or 2 in the primary context of `device`.
+#[cold]
 pub(crate) fn named(
     raw: RawStream<Cuda>,
     device: Device,
-    owner: KeepAlive,
     operation: &'static str,
-) -> Result<CudaStream, CudaError> {
-    Ok(parts_of_named(raw, device, operation)?.with(owner))
-}
-
-#[cold]
-fn parts_of_named(
-    raw: RawStream<Cuda>,
-    device: Device,
-    operation: &'static str,
-) -> Result<Parts, CudaError> {
+) -> Result<Parts> {
     let ordinal = device::ordinal(device, operation)?;
-    let driver = driver()?;
+    let call = DriverCall::begin(operation)?;
     // Handles 1 and 2 exist in every driver of the process.
-    driver.check_only_runtime(operation)?;
-    Ok(Parts::of_primary(raw, driver.primary(ordinal, operation)?))
+    call.check_only_runtime()?;
+    Ok(Parts::of_primary(raw, call.primary(ordinal)?))
 }
 
 /// Wraps handle 2, the calling thread's own default stream.
-pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>, CudaError> {
-    const OPERATION: &str = "Backend::per_thread_stream";
-    let stream = named(RawStream::PER_THREAD, device, KeepAlive::none(), OPERATION)?;
+pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<CudaStream>> {
+    let parts = named(RawStream::PER_THREAD, device, "Backend::per_thread_stream")?;
     // SAFETY: handle 2 means the calling thread's stream, and this crate never wraps it elsewhere.
-    Ok(unsafe { PerThread::new_unchecked(stream) })
+    Ok(unsafe { PerThread::new_unchecked(parts.with(KeepAlive::none())) })
 }
 
 /// Wraps a handle, in the device's context where one is given.
@@ -124,42 +112,35 @@ unsafe fn wrap_slow(
     device: Option<Device>,
     operation: &'static str,
 ) -> Result<Parts, CudaError> {
-    let driver = driver()?;
+    let call = DriverCall::begin(operation)?;
     match raw.kind() {
-        HandleKind::PerThread => return Err(per_thread_error(raw, operation)),
+        HandleKind::PerThread => {
+            Err(invalid_handle(operation, raw.to_bits(), PER_THREAD_HANDLE).into())
+        }
         HandleKind::Default => {
             let device = match device {
                 Some(device) => device,
-                None => current_device(driver, raw, operation)?,
+                None => current_device(call, raw)?,
             };
-            return parts_of_named(RawStream::LEGACY, device, operation);
+            Ok(named(RawStream::LEGACY, device, operation)?)
         }
-        HandleKind::Explicit => {}
+        HandleKind::Explicit => {
+            if let Some(given) = device {
+                device::ordinal(given, operation)?;
+            }
+            // SAFETY: the stream is live (caller contract) and explicit.
+            let context = unsafe { call.context_of(raw.as_ptr()) }?;
+            let actual = call.ordinal_of(context)?;
+            let primary = call.live_known_primary(actual, context)?;
+            if let Some(given) = device {
+                given.check_is(Device::new(BackendKind::Cuda, actual), operation)?;
+            }
+            Ok(match primary {
+                Some(primary) => Parts::of_primary(raw, primary),
+                None => Parts::of_context(raw, actual, context),
+            })
+        }
     }
-    if let Some(given) = device {
-        device::ordinal(given, operation)?;
-    }
-    // SAFETY: the stream is live (caller contract) and explicit.
-    let context = unsafe { driver.context_of(raw.as_ptr(), operation) }?;
-    let parts = in_context(driver, raw, context, operation)?;
-    if let Some(given) = device {
-        given.check_is(Device::new(BackendKind::Cuda, parts.device), operation)?;
-    }
-    Ok(parts)
-}
-
-/// Returns the fields of a stream in `context`, which may not have been used before.
-fn in_context(
-    driver: &'static Driver,
-    raw: RawStream<Cuda>,
-    context: Context,
-    operation: &'static str,
-) -> Result<Parts, CudaError> {
-    let device = driver.ordinal_of(context, operation)?;
-    Ok(match driver.live_known_primary(device, context, operation)? {
-        Some(primary) => Parts::of_primary(raw, primary),
-        None => Parts::of_context(raw, device, context),
-    })
 }
 
 /// Wraps a handle without checking it. Makes no driver call for an explicit handle.
@@ -178,8 +159,7 @@ pub(crate) unsafe fn wrap_unchecked(
     wrap_unchecked_slow(raw, device, operation)
 }
 
-/// Handles the other cases: the driver is not loaded yet, the device does not exist, or the handle is not
-/// explicit.
+/// Handles the other cases: the driver is not loaded yet, the device does not exist, or the handle is not explicit.
 #[cold]
 #[inline(never)]
 fn wrap_unchecked_slow(
@@ -188,35 +168,27 @@ fn wrap_unchecked_slow(
     operation: &'static str,
 ) -> Result<Parts, CudaError> {
     match raw.kind() {
-        HandleKind::PerThread => Err(per_thread_error(raw, operation)),
-        HandleKind::Default => parts_of_named(RawStream::LEGACY, device, operation),
+        HandleKind::PerThread => {
+            Err(invalid_handle(operation, raw.to_bits(), PER_THREAD_HANDLE).into())
+        }
+        HandleKind::Default => Ok(named(RawStream::LEGACY, device, operation)?),
         HandleKind::Explicit => Ok(Parts::of_unknown(raw, device::ordinal(device, operation)?)),
     }
 }
 
-#[cold]
-fn per_thread_error(raw: RawStream<Cuda>, operation: &'static str) -> CudaError {
-    let reason = "is the calling thread's own stream; use `Backend::per_thread_stream`";
-    ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into()
-}
-
 /// Returns the device that handle 0 or 1 means on this thread: that of the current context, or device 0.
-fn current_device(
-    driver: &'static Driver,
-    raw: RawStream<Cuda>,
-    operation: &'static str,
-) -> Result<Device, CudaError> {
-    let Some(context) = current_context(&driver.symbols, operation)? else {
+fn current_device(call: DriverCall, raw: RawStream<Cuda>) -> Result<Device> {
+    let Some(context) = call.current_context()? else {
         return Ok(Device::new(BackendKind::Cuda, 0));
     };
-    let ordinal = driver.ordinal_of(context, operation)?;
-    if driver.known_primary(ordinal, context).is_none() {
-        // Each context has a default stream. Device and handle alone would not tell this one from that of
-        // the primary context, and a stream does not wait for itself.
+    let ordinal = call.ordinal_of(context)?;
+    if call.driver.known_primary(ordinal, context).is_none() {
+        // Each context has a default stream. Device and handle alone would not tell this one from that of the primary
+        // context, and a stream does not wait for itself.
         let reason = "would be the default stream of the current context, which is not the primary one of its device and \
                       cannot be named by device and handle; create a stream in that context, or give the device to mean \
                       its primary context's";
-        return Err(ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into());
+        return Err(invalid_handle(call.operation, raw.to_bits(), reason));
     }
     Ok(Device::new(BackendKind::Cuda, ordinal))
 }
