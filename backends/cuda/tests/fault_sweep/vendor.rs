@@ -1,29 +1,26 @@
 //! The CUDA fixture of the fault sweep: [`OnCuda`].
 
 use std::ffi::c_int;
+use std::process::Command;
 use std::sync::OnceLock;
 
-use gpu_stream_core::{
-    Backend, ErrorKind, Event as _, EventOptions, RawEvent, Stream, StreamOptions,
-};
+use gpu_stream_core::{Device, ErrorKind, RawEvent};
 use gpu_stream_cuda::ipc::IpcEventHandle;
-use gpu_stream_cuda::{Cuda, CudaCode};
+use gpu_stream_cuda::{Cuda, CudaCode, CudaError, CudaEvent};
+use gpu_stream_faults::Controls;
 use gpu_stream_faults::sweep::{
-    AllowedOutcome, CallProbe, Deviation, ErrorOf, EventOf, FaultFixture, Operation, Sort,
-    StreamOf, TestStreams,
+    AllowedOutcome, FaultFixture, SlowCall, Sort, StateChange, WithoutIt,
 };
+use gpu_stream_test_support::cuda::{self, CAPTURE_ACTIVE, Gate, Ptr, Space};
 
-use crate::support;
-use crate::support::bare::{self, Ptr, bare};
-use crate::support::device;
+use crate::allowed;
 
 /// The CUDA fixture of the fault sweep.
 pub struct OnCuda;
 
 fn second_context() -> Ptr {
     static SECOND: OnceLock<usize> = OnceLock::new();
-    let bits = SECOND.get_or_init(|| bare::new_context().expose_provenance());
-    std::ptr::with_exposed_provenance_mut(*bits)
+    pointer(*SECOND.get_or_init(|| cuda::new_context().expose_provenance()))
 }
 
 fn pointer(handle: usize) -> Ptr {
@@ -32,7 +29,7 @@ fn pointer(handle: usize) -> Ptr {
 
 impl FaultFixture for OnCuda {
     type Backend = Cuda;
-    type Gate = bare::Gate;
+    type Gate = Gate;
 
     const CODES: &'static [i32] = &[
         1, 2, 3, 4, 5, 6, 7, 8, 34, 36, 46, 47, 100, 101, 102, 200, 201, 202, 205, 206, 207, 208,
@@ -43,179 +40,121 @@ impl FaultFixture for OnCuda {
         910, 911, 912, 913, 914, 915, 916, 917, 918, 919, 999,
     ];
 
-    const ALLOWED: &'static [AllowedOutcome] = &[
-        AllowedOutcome {
-            functions: &["cuGetErrorName", "cuGetErrorString"],
-            operations: &[],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "a code without a text is printed as its number",
+    const ALLOWED: &'static [AllowedOutcome] = allowed::ALLOWED;
+
+    const STATE_CHANGES: &'static [StateChange] = &[
+        StateChange {
+            operation: "query, ordinary",
+            change: ("cuThreadExchangeStreamCaptureMode", 1),
+            restore: ("cuThreadExchangeStreamCaptureMode", 2),
+            is_certain: true,
         },
-        AllowedOutcome {
-            functions: &[],
-            operations: &["drop", "the end of a thread"],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "a drop and the end of a thread have no caller to report to",
-        },
-        AllowedOutcome {
-            functions: &["cuStreamQuery", "cuEventQuery"],
-            operations: &[],
-            codes: &[600],
-            may: Deviation::AnswerAsClean,
-            reason: "not ready is a result",
-        },
-        AllowedOutcome {
-            functions: &["cuStreamIsCapturing"],
-            operations: &[],
-            codes: &[906],
-            may: Deviation::Say(ErrorKind::Capturing),
-            reason: "the default stream's result beside a capture",
-        },
-        AllowedOutcome {
-            functions: &["cuCtxPopCurrent_v2", "cuThreadExchangeStreamCaptureMode"],
-            operations: &[],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the thread's state is restored, with a second attempt",
-        },
-        AllowedOutcome {
-            functions: &[],
-            operations: &[],
-            codes: &[201],
-            may: Deviation::AnswerAsClean,
-            reason: "the call is repeated with a current context",
-        },
-        AllowedOutcome {
-            functions: &["cuCtxGetId"],
-            operations: &[],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "a context without an answer counts as unchanged, and a destroyed one is retained again",
-        },
-        AllowedOutcome {
-            functions: &["cuCtxGetStreamPriorityRange"],
-            operations: &["new_stream"],
-            codes: &[801],
-            may: Deviation::AnswerAsClean,
-            reason: "a driver without priorities supports 0 only",
-        },
-        AllowedOutcome {
-            functions: &["cuEventDestroy_v2"],
-            operations: &[],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "a scratch event has no caller to report to",
-        },
-        AllowedOutcome {
-            functions: &["cuStreamIsCapturing"],
-            operations: &[
-                "record",
-                "wait_event",
-                "wait_stream",
-                "fork",
-                "join",
-                "pending:",
-                "capture: record_event",
-                "foreign event:",
-            ],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the slow path checks again",
-        },
-        AllowedOutcome {
-            functions: &["cuEventRecord", "cuEventCreate"],
-            operations: &[
-                "record_event",
-                "wait_stream",
-                "fork",
-                "join",
-                "pending:",
-                "capture: record_event",
-            ],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the slow path records again",
-        },
-        AllowedOutcome {
-            functions: &["cuStreamWaitEvent"],
-            operations: &["wait_event", "wait_stream", "fork", "join"],
-            codes: &[400],
-            may: Deviation::AnswerAsClean,
-            reason: "the slow path checks for a reset and waits again",
-        },
-        AllowedOutcome {
-            functions: &["cuEventRecord"],
-            operations: &["record", "foreign event: record"],
-            codes: &[400],
-            may: Deviation::AnswerAsClean,
-            reason: "the slow path records again, to name the event's context",
-        },
-        AllowedOutcome {
-            functions: &["cuEventElapsedTime", "cuEventElapsedTime_v2"],
-            operations: &["elapsed_since"],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the contract searches the reason, and calls again if there is none",
-        },
-        AllowedOutcome {
-            functions: &["cuEventElapsedTime", "cuEventElapsedTime_v2"],
-            operations: &["foreign event:"],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the check of a foreign event finds nothing, and the next call answers",
-        },
-        AllowedOutcome {
-            functions: &["cuStreamGetCtx"],
-            operations: &[
-                "wrap",
-                "record",
-                "wait_stream",
-                "fork",
-                "join",
-                "new event of the stream",
-            ],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the slow path asks again",
-        },
-        AllowedOutcome {
-            functions: &[
-                "cuStreamGetId",
-                "cuStreamIsCapturing",
-                "cuCtxGetCurrent",
-                "cuCtxPushCurrent_v2",
-            ],
-            operations: &["host function", "pending: host function"],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "without the stream's id, no later call reports a panic of the function",
-        },
-        AllowedOutcome {
-            functions: &["cuStreamGetCaptureInfo_v2"],
-            operations: &["capture: record_event"],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the record's capture is unknown",
-        },
-        AllowedOutcome {
-            functions: &["cuStreamGetCaptureInfo_v2"],
-            operations: &["capture: event"],
-            codes: &[],
-            may: Deviation::Say(ErrorKind::InvalidEvent),
-            reason: "a capture without an id counts as ended",
-        },
-        AllowedOutcome {
-            functions: &["cuEventQuery", "cuEventElapsedTime", "cuEventElapsedTime_v2"],
-            operations: &["elapsed_since"],
-            codes: &[600],
-            may: Deviation::Say(ErrorKind::EventPending),
-            reason: "not ready is the contract's `EventPending`",
+        StateChange {
+            operation: "query, default",
+            change: ("cuCtxPushCurrent_v2", 1),
+            restore: ("cuCtxPopCurrent_v2", 1),
+            is_certain: true,
         },
     ];
 
+    const REQUIRED: &'static str = "\
+        cuDriverGetVersion cuInit cuGetErrorName cuGetErrorString cuDeviceGetCount cuDeviceGet \
+        cuDeviceGetName cuDevicePrimaryCtxRetain cuDevicePrimaryCtxGetState cuCtxGetCurrent \
+        cuCtxSetCurrent cuCtxPushCurrent_v2 cuCtxPopCurrent_v2 cuCtxGetDevice \
+        cuThreadExchangeStreamCaptureMode cuStreamCreateWithPriority cuStreamDestroy_v2 \
+        cuStreamQuery cuStreamSynchronize cuStreamWaitEvent cuStreamIsCapturing cuEventCreate \
+        cuEventDestroy_v2 cuEventQuery cuEventSynchronize cuEventRecord cuEventElapsedTime";
+
+    const OPTIONAL: &'static [(&'static str, WithoutIt)] = &[
+        ("cuCtxGetStreamPriorityRange", WithoutIt::Refuses("priority_range")),
+        // The newer function of the same name answers instead.
+        ("cuStreamGetCtx", WithoutIt::Works),
+        ("cuStreamGetPriority", WithoutIt::Works),
+        ("cuLaunchHostFunc", WithoutIt::Refuses("host function")),
+        ("cuStreamGetFlags", WithoutIt::Works),
+        ("cuCtxGetId", WithoutIt::Works),
+        ("cuStreamGetGreenCtx", WithoutIt::Works),
+        ("cuGreenCtxStreamCreate", WithoutIt::Works),
+        ("cuCtxFromGreenCtx", WithoutIt::Works),
+        ("cuIpcGetEventHandle", WithoutIt::Works),
+        ("cuIpcOpenEventHandle", WithoutIt::Works),
+        ("cuStreamGetCaptureInfo_v2", WithoutIt::Works),
+        ("cuStreamGetId", WithoutIt::Refuses("id")),
+        ("cuStreamGetCtx_v2", WithoutIt::Works),
+        ("cuEventElapsedTime_v2", WithoutIt::Works),
+    ];
+
+    const DEVICE_OF_STREAM: (&'static [&'static str], &'static [&'static str]) = (
+        &["cuStreamGetCtx", "cuStreamGetCtx_v2"],
+        &["cuStreamGetCtx", "stream_from_raw_unchecked"],
+    );
+
+    const HIDE_VARIABLE: &'static str = "DRIVER_SIM_HIDE";
+
+    const VERSION_VARIABLE: &'static str = "DRIVER_SIM_VERSION";
+
+    const REJECTED_VERSIONS: &'static [(&'static str, &'static str, &'static [&'static str])] =
+        &[("10.2", "probe: DriverTooOld", &[])];
+
+    const ACCEPTED_VERSIONS: &'static [(&'static str, Option<&'static str>)] = &[
+        ("11.0", Some("id")),
+        ("11.4", Some("id")),
+        ("12.0", None),
+        ("12.8", None),
+        ("13.0", None),
+    ];
+
+    const START: &'static [&'static str] =
+        &["cuDriverGetVersion", "cuInit", "cuDeviceGetCount", "cuDeviceGet"];
+
+    const START_CODES: &'static [i32] = &[2, 100, 803, 999, 12_345, -1];
+
+    const REUSE_VARIABLES: &'static [(&'static str, &'static str)] = &[("DRIVER_SIM_REUSE", "1")];
+
+    fn controls() -> &'static Controls {
+        static CONTROLS: OnceLock<Controls> = OnceLock::new();
+        CONTROLS.get_or_init(|| {
+            Controls::of(driver_sim::library().expect("the simulator")).expect("its plan of faults")
+        })
+    }
+
+    fn child() -> Command {
+        Command::new(std::env::current_exe().expect("this program"))
+    }
+
+    fn skip(reason: &str) -> ! {
+        gpu_stream_test_support::skip(reason)
+    }
+
     fn kind_of(code: i32) -> ErrorKind {
         CudaCode::new(code).kind()
+    }
+
+    fn text_of(code: i32) -> String {
+        CudaCode::new(code).to_string()
+    }
+
+    fn means_no_device(function: &str, code: i32) -> bool {
+        function == "cuInit" && code == 100
+    }
+
+    fn host_func() -> &'static str {
+        "cuLaunchHostFunc"
+    }
+
+    fn slow_calls() -> Vec<(&'static str, SlowCall)> {
+        vec![
+            ("cuStreamQuery", SlowCall::Query),
+            ("cuStreamSynchronize", SlowCall::Synchronize),
+            ("cuStreamIsCapturing", SlowCall::CaptureStatus),
+            ("cuEventRecord", SlowCall::RecordEvent),
+            ("cuStreamWaitEvent", SlowCall::WaitEvent),
+            ("cuEventQuery", SlowCall::EventQuery),
+            ("cuEventSynchronize", SlowCall::EventSynchronize),
+            ("cuEventCreate", SlowCall::NewEvent),
+            ("cuLaunchHostFunc", SlowCall::HostFunc),
+            ("cuStreamCreateWithPriority", SlowCall::NewStream),
+        ]
     }
 
     fn makes(function: &str) -> Option<&'static str> {
@@ -237,7 +176,7 @@ impl FaultFixture for OnCuda {
     }
 
     fn thread_state() -> String {
-        let (context, mode) = bare::thread_state();
+        let (context, mode) = cuda::thread_state();
         format!("context {context:#x}, capture mode {mode}")
     }
 
@@ -246,189 +185,55 @@ impl FaultFixture for OnCuda {
         let (context, mode) = match setting {
             0 => (std::ptr::null_mut(), 0),
             1 => (second_context(), 0),
-            2 => (bare::primary_context(), 1),
+            2 => (cuda::primary_context(), 1),
             3 => (second_context(), 2),
             _ => return false,
         };
-        bare::set_current(context);
-        bare::set_capture_mode(mode);
+        cuda::set_current(context);
+        cuda::set_capture_mode(mode);
         true
     }
 
     fn new_stream(sort: Sort) -> Option<usize> {
         let (context, flags) = match sort {
-            Sort::Ordinary => (bare::primary_context(), 1),
-            Sort::Blocking => (bare::primary_context(), 0),
+            Sort::Ordinary => (cuda::primary_context(), 1),
+            Sort::Blocking => (cuda::primary_context(), 0),
             Sort::Elsewhere => (second_context(), 1),
         };
-        Some(bare::new_stream(context, flags, 0).expose_provenance())
+        Some(cuda::new_stream(context, flags, 0).expose_provenance())
     }
 
-    fn event_for(
-        stream: &StreamOf<Self>,
-        options: EventOptions,
-    ) -> Result<EventOf<Self>, ErrorOf<Self>> {
-        stream.new_event(options)
+    fn foreign_event() -> RawEvent<Cuda> {
+        static MADE: OnceLock<usize> = OnceLock::new();
+        RawEvent::from_bits(*MADE.get_or_init(|| {
+            let _current = cuda::enter(cuda::primary_context());
+            cuda::new_event(0).expose_provenance()
+        }))
     }
 
-    fn gate(stream: usize) -> bare::Gate {
-        bare::Space::primary().gate(pointer(stream))
+    fn gate(stream: usize) -> Gate {
+        Space::primary().gate(pointer(stream))
     }
 
     fn begin_capture(stream: usize) {
         const GLOBAL: c_int = 0;
-        bare::begin_capture(pointer(stream), GLOBAL);
+        cuda::begin_capture(pointer(stream), GLOBAL);
     }
 
     fn is_capture_alive(stream: usize) -> bool {
-        support::capture::status_of(pointer(stream)) == Ok(1)
+        cuda::capture_status(pointer(stream)).is_ok_and(|status| status == CAPTURE_ACTIVE)
     }
 
     fn end_capture(stream: usize) {
-        let mut graph = std::ptr::null_mut();
-        // SAFETY: the stream is alive, `&mut graph` is a valid out-pointer, and the graph is used no more.
-        unsafe {
-            if (bare().end_capture)(pointer(stream), &mut graph) == 0 {
-                (bare().graph_destroy)(graph);
-            }
-        }
+        drop(cuda::end_capture(pointer(stream)));
     }
 
-    fn more(world: &TestStreams<Self>) -> Vec<Operation<'_>> {
-        let interprocess = || {
-            let options = EventOptions::builder().interprocess(true).build()?;
-            Cuda::new_event(device(), options)
-        };
-        let plain = || Cuda::new_event(device(), EventOptions::new());
-        let mut all = kin(world);
-        all.extend(foreign_events(world));
-        all.extend([
-            Operation {
-                name: "ipc_handle".into(),
-                run: Box::new(move |stage| {
-                    let event = interprocess();
-                    let _ = stage.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
-                }),
-            },
-            Operation {
-                name: "ipc_handle of a plain event".into(),
-                run: Box::new(move |stage| {
-                    let event = plain();
-                    let _ = stage.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
-                }),
-            },
-            Operation {
-                name: "ipc open of zeros".into(),
-                run: Box::new(|stage| {
-                    let handle = IpcEventHandle::from_bytes([0; 64]);
-                    // SAFETY: no process created the event, so none destroys it.
-                    drop(stage.act(|| unsafe { handle.open(device()) }));
-                }),
-            },
-            Operation {
-                name: "text of a code".into(),
-                run: Box::new(|stage| {
-                    let text = stage.act_silent(|| CudaCode::new(1).to_string());
-                    let has_number = text.is_some_and(|text| text.contains('1'));
-                    stage.check(has_number, "the text has the number");
-                }),
-            },
-            Operation {
-                name: "debug of an event".into(),
-                run: Box::new(move |stage| {
-                    let event = plain().expect("an event");
-                    let text = stage.act_silent(|| format!("{event:?}"));
-                    stage.check(text.is_some_and(|text| text.contains("CudaEvent")), "its name");
-                    event.synchronize().expect("synchronize");
-                }),
-            },
-        ]);
-        all
+    fn ipc_handle(event: &CudaEvent) -> Result<(), CudaError> {
+        event.ipc_handle().map(drop)
     }
-}
 
-/// The events and streams that each kind of stream creates in its own context, and its flags.
-fn kin(world: &TestStreams<OnCuda>) -> Vec<Operation<'_>> {
-    let mut all = Vec::new();
-    for (sort, stream) in &world.streams {
-        all.push(Operation {
-            name: format!("is_blocking, {sort}"),
-            run: Box::new(move |stage| _ = stage.act(|| stream.is_blocking())),
-        });
-        for (name, options) in [
-            ("plain", StreamOptions::new()),
-            ("blocking", StreamOptions::new().blocking(true)),
-            ("priority 99", StreamOptions::new().priority(99)),
-        ] {
-            all.push(Operation {
-                name: format!("new_stream of the stream, {name}, {sort}"),
-                run: Box::new(move |stage| {
-                    if let Some(made) = stage.act(|| stream.new_stream(options)) {
-                        made.wait_stream(stream).expect("where nothing fails");
-                        made.synchronize().expect("where nothing fails");
-                    }
-                }),
-            });
-        }
+    fn open_ipc_zeros(device: Device) -> Result<CudaEvent, CudaError> {
+        // SAFETY: no process created the event, so none destroys it.
+        unsafe { IpcEventHandle::from_bytes([0; 64]).open(device) }
     }
-    all
-}
-
-/// Returns an event that another library created, in the first device's primary context.
-fn foreign_event() -> RawEvent<Cuda> {
-    static MADE: OnceLock<usize> = OnceLock::new();
-    let bits = MADE.get_or_init(|| {
-        let _current = bare::enter(bare::primary_context());
-        let mut event = std::ptr::null_mut();
-        // SAFETY: the out-pointer is valid. The event is never destroyed.
-        bare::ok("event_create", unsafe { (bare().event_create)(&mut event, 0) });
-        event.expose_provenance()
-    });
-    RawEvent::from_bits(*bits)
-}
-
-fn foreign_events(world: &TestStreams<OnCuda>) -> Vec<Operation<'_>> {
-    // SAFETY: the event is never destroyed.
-    let wrap = |device| unsafe { Cuda::event_from_raw(foreign_event(), device) };
-    let event = move || wrap(Some(device())).expect("where nothing fails");
-    let (_, stream) = &world.streams[0];
-    fn operation<'w>(name: &str, run: Box<dyn Fn(&CallProbe) + 'w>) -> Operation<'w> {
-        Operation { name: name.into(), run }
-    }
-    foreign_event();
-    vec![
-        operation("wrap_event, no device", Box::new(move |stage| drop(stage.act(|| wrap(None))))),
-        operation(
-            "wrap_event, a device",
-            Box::new(move |stage| drop(stage.act(|| wrap(Some(device()))))),
-        ),
-        operation(
-            "foreign event: record",
-            Box::new(move |stage| {
-                let event = event();
-                stage.act(|| stream.record(&event));
-            }),
-        ),
-        operation(
-            "foreign event: wait_event",
-            Box::new(move |stage| {
-                let event = event();
-                stage.act(|| stream.wait_event(&event));
-            }),
-        ),
-        operation(
-            "foreign event: status",
-            Box::new(move |stage| {
-                let event = event();
-                stage.act(|| event.status());
-            }),
-        ),
-        operation(
-            "foreign event: synchronize",
-            Box::new(move |stage| {
-                let event = event();
-                stage.act(|| event.synchronize());
-            }),
-        ),
-    ]
 }

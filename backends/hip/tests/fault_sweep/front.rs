@@ -3,24 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use gpu_stream_faults::sweep::FaultFixture;
 use gpu_stream_faults::{Controls, built, without_symbols};
 use libloading::Library;
 
-/// The functions that some versions of the runtime lack, and the backend can do without.
-pub const OPTIONAL: [&str; 12] = [
-    "hipStreamGetDevice",
-    "hipGetStreamDeviceId",
-    "hipLaunchHostFunc",
-    "hipThreadExchangeStreamCaptureMode",
-    "hipStreamEndCapture",
-    "hipGraphDestroy",
-    "hipIpcGetEventHandle",
-    "hipIpcOpenEventHandle",
-    "hipStreamGetCaptureInfo_v2",
-    "hipStreamUpdateCaptureDependencies",
-    "hipStreamGetFlags",
-    "hipStreamGetId",
-];
+use crate::vendor::OnHip;
+
+/// The variable that names the runtime's library, for the backend.
+pub const LIBRARY: &str = "GPU_STREAM_HIP_LIBRARY";
+
+/// The variable with the functions that the layer of a child process lacks, separated by commas.
+pub const HIDE: &str = "GPU_STREAM_FAULT_HIDE";
 
 /// The names of the runtime, newest first, as in the backend.
 const NAMES: [&str; 4] =
@@ -28,7 +21,7 @@ const NAMES: [&str; 4] =
 
 /// Makes a copy of the layer, under a name of its own, that exports the functions of the real runtime
 /// except `hidden`. Returns the reason if there is no runtime.
-pub fn layer(name: &str, hidden: &[&str]) -> Result<PathBuf, String> {
+fn layer(name: &str, hidden: &[&str]) -> Result<PathBuf, String> {
     // SAFETY: the library is AMD's runtime, whose initializers the backend runs as well.
     let real = NAMES.iter().find_map(|name| unsafe { Library::new(*name) }.ok());
     let real = real.ok_or("there is no libamdhip64")?;
@@ -36,7 +29,8 @@ pub fn layer(name: &str, hidden: &[&str]) -> Result<PathBuf, String> {
         // SAFETY: the function is not called.
         unsafe { real.get::<unsafe extern "C" fn()>(*function) }.is_err()
     };
-    let mut absent: Vec<&str> = OPTIONAL.iter().copied().filter(is_missing).collect();
+    let optional = OnHip::OPTIONAL.iter().map(|(name, _)| *name);
+    let mut absent: Vec<&str> = optional.filter(is_missing).collect();
     let hidden: Vec<&str> =
         hidden.iter().copied().filter(|name| !name.is_empty() && !absent.contains(name)).collect();
     absent.extend(hidden);
@@ -60,7 +54,7 @@ pub fn use_layer(name: &str, hidden: &[&str]) {
     match layer(name, hidden) {
         Ok(path) => {
             // SAFETY: no other thread is running yet.
-            unsafe { std::env::set_var("GPU_STREAM_HIP_LIBRARY", &path) };
+            unsafe { std::env::set_var(LIBRARY, &path) };
             LAYER.set(path).expect("one layer for each process");
         }
         Err(reason) => eprintln!("note: {reason}"),
@@ -75,8 +69,12 @@ pub fn controls() -> &'static Controls {
     })
 }
 
-/// Deletes the file of the loaded layer. For a process that has a copy of its own.
-pub fn remove_layer() {
+/// Makes a child process use a copy of the layer of its own, without the functions of [`HIDE`]. The file
+/// is deleted once it is loaded.
+pub fn use_own_layer() {
+    let hidden = std::env::var(HIDE).unwrap_or_default();
+    let hidden: Vec<&str> = hidden.split(',').collect();
+    use_layer(&format!("fault_sweep_{}", std::process::id()), &hidden);
     let _ = controls();
     drop(std::fs::remove_file(LAYER.get().expect("a layer")));
 }

@@ -1,25 +1,34 @@
-//! What the fault sweep has to know of HIP: [`OnHip`].
+//! The HIP fixture of the fault sweep: [`OnHip`].
 
 use std::ffi::c_int;
+use std::process::Command;
+use std::sync::OnceLock;
 
-use gpu_stream_core::{Backend, ErrorKind, Event as _, EventOptions, RawEvent, Stream as _};
+use gpu_stream_core::{Backend, Device, ErrorKind, RawEvent};
+use gpu_stream_faults::Controls;
 use gpu_stream_faults::sweep::{
-    AllowedOutcome, Deviation, ErrorOf, EventOf, FaultFixture, Operation, Sort, StreamOf,
-    TestStreams,
+    AllowedOutcome, FaultFixture, SlowCall, Sort, StateChange, WithoutIt,
 };
 use gpu_stream_hip::ipc::IpcEventHandle;
-use gpu_stream_hip::{Hip, HipCode};
+use gpu_stream_hip::{Hip, HipCode, HipError, HipEvent};
+use gpu_stream_test_support::hip::{self, CAPTURE_ACTIVE, Gate, Ptr};
 
-use crate::support;
-use crate::support::bare::{self, bare};
-use crate::support::{device, devices};
+use crate::{allowed, front};
 
-/// What the fault sweep has to know of HIP.
+/// The HIP fixture of the fault sweep.
 pub struct OnHip;
+
+fn pointer(handle: usize) -> Ptr {
+    std::ptr::with_exposed_provenance_mut(handle)
+}
+
+fn device_count() -> c_int {
+    Hip::devices().expect("devices").len() as c_int
+}
 
 impl FaultFixture for OnHip {
     type Backend = Hip;
-    type Gate = bare::Gate;
+    type Gate = Gate;
 
     const CODES: &'static [i32] = &[
         1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 17, 21, 35, 52, 53, 98, 100, 101, 200, 201, 202, 205,
@@ -28,217 +37,132 @@ impl FaultFixture for OnHip {
         900, 901, 902, 903, 904, 905, 906, 907, 908, 910, 911, 912, 999, 1052, 1053,
     ];
 
-    const ALLOWED: &'static [AllowedOutcome] = &[
-        AllowedOutcome {
-            functions: &["hipPeekAtLastError", "hipGetLastError"],
-            operations: &[],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the last error is only read to be restored; it is no result of the call",
+    const ALLOWED: &'static [AllowedOutcome] = allowed::ALLOWED;
+
+    const STATE_CHANGES: &'static [StateChange] = &[
+        StateChange {
+            operation: "query, ordinary",
+            change: ("hipThreadExchangeStreamCaptureMode", 1),
+            restore: ("hipThreadExchangeStreamCaptureMode", 2),
+            is_certain: false,
         },
-        AllowedOutcome {
-            functions: &["hipGetErrorName", "hipGetErrorString"],
-            operations: &[],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "a code without a text is shown as its number",
-        },
-        AllowedOutcome {
-            functions: &[],
-            operations: &["drop", "the end of a thread"],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "a drop and the end of a thread cannot return an error",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamQuery", "hipEventQuery"],
-            operations: &[],
-            codes: &[600],
-            may: Deviation::AnswerAsClean,
-            reason: "not ready is a result",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamIsCapturing"],
-            operations: &[],
-            codes: &[1],
-            may: Deviation::Say(ErrorKind::InvalidHandle),
-            reason: "HIP 5.2 returns this code for a handle that is not a stream",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamIsCapturing"],
-            operations: &[],
-            codes: &[906],
-            may: Deviation::Say(ErrorKind::Capturing),
-            reason: "the default stream returns this code beside a capture",
-        },
-        AllowedOutcome {
-            functions: &["hipSetDevice", "hipThreadExchangeStreamCaptureMode"],
-            operations: &[],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the restore is repeated if it fails",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamIsCapturing"],
-            operations: &[
-                "record",
-                "pending: record",
-                "wait_stream",
-                "fork",
-                "join",
-                "synchronize",
-                "pending: wait_stream",
-                "pending: fork",
-                "pending: join",
-                "capture: record_event",
-            ],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the check after a record only confirms; the record was made",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamIsCapturing"],
-            operations: &["wait_event", "pending: wait_event"],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the fast path falls back; the slow path checks again, or makes no call at all",
-        },
-        AllowedOutcome {
-            functions: &[],
-            operations: &[],
-            codes: &[1, 400, 709],
-            may: Deviation::Say(ErrorKind::ContextDestroyed),
-            reason: "the stream's owner has not destroyed it, so the device was reset",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamGetDevice"],
-            operations: &[
-                "query",
-                "pending: query",
-                "capture: query",
-                "synchronize",
-                "capture: synchronize",
-            ],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "it only tells whether the runtime knows the stream, and other codes do not deny that",
-        },
-        AllowedOutcome {
-            functions: &["hipEventElapsedTime"],
-            operations: &[],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "it is called first, and once more after the check for reasons",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamWaitEvent"],
-            operations: &[],
-            codes: &[905, 907],
-            may: Deviation::Say(ErrorKind::Capturing),
-            reason: "HIP returns this code for an event from before an active capture",
-        },
-        AllowedOutcome {
-            functions: &["hipEventQuery"],
-            operations: &[],
-            codes: &[907],
-            may: Deviation::Say(ErrorKind::Capturing),
-            reason: "HIP returns this code for an event from before an active capture",
-        },
-        AllowedOutcome {
-            functions: &["hipEventQuery", "hipEventElapsedTime"],
-            operations: &["elapsed_since"],
-            codes: &[600],
-            may: Deviation::Say(ErrorKind::EventPending),
-            reason: "the contract maps not ready to pending",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamQuery"],
-            operations: &[],
-            codes: &[900],
-            may: Deviation::AnswerAsClean,
-            reason: "HIP 5.7 rejects the query beside a capture, and the backend queries an event instead",
-        },
-        AllowedOutcome {
-            functions: &["hipGetStreamDeviceId"],
-            operations: &[],
-            codes: &[],
-            may: Deviation::Say(ErrorKind::InvalidHandle),
-            reason: "it returns a device, and none for a handle that is not a stream",
-        },
-        AllowedOutcome {
-            functions: &["hipGetStreamDeviceId"],
-            operations: &[],
-            codes: &[1],
-            may: Deviation::AnswerAsClean,
-            reason: "it returns a device, and 1 is a device",
-        },
-        AllowedOutcome {
-            functions: &["hipGetStreamDeviceId"],
-            operations: &[],
-            codes: &[1],
-            may: Deviation::Say(ErrorKind::DeviceMismatch),
-            reason: "it returns a device, and 1 is another device",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamGetCaptureInfo_v2"],
-            operations: &["capture: record_event"],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the record is known to be captured, but not by which capture",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamGetCaptureInfo_v2", "hipGetDevice", "hipSetDevice"],
-            operations: &["capture: event"],
-            codes: &[],
-            may: Deviation::Say(ErrorKind::InvalidEvent),
-            reason: "a capture that the runtime does not name counts as ended",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamGetDevice"],
-            operations: &[],
-            codes: &[400, 709],
-            may: Deviation::Say(ErrorKind::InvalidHandle),
-            reason: "HIP returns these codes for a handle that is not a stream",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamGetId", "hipStreamIsCapturing", "hipGetDevice"],
-            operations: &["host function", "pending: host function"],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "without the stream's id, no later call reports a panic of the function",
-        },
-        AllowedOutcome {
-            functions: &["hipStreamIsCapturing"],
-            operations: &["the thread's first call", "per_thread_stream"],
-            codes: &[906],
-            may: Deviation::AnswerAsClean,
-            reason: "the call only has to create the stream, which a capture does not affect",
-        },
-        AllowedOutcome {
-            functions: &["hipPeekAtLastError", "hipGetLastError"],
-            operations: &[],
-            codes: &[],
-            may: Deviation::ChangeThread,
-            reason: "the last error is unknown if the runtime does not return it",
-        },
-        AllowedOutcome {
-            functions: &[],
-            operations: &["capture:"],
-            codes: &[],
-            may: Deviation::LeaveEvent,
-            reason: "up to HIP 5.4 the end of a capture writes to its events, so they are not destroyed",
-        },
-        AllowedOutcome {
-            functions: &["hipGetStreamDeviceId", "hipStreamGetDevice"],
-            operations: &["wrap"],
-            codes: &[],
-            may: Deviation::AnswerAsClean,
-            reason: "the fast path falls back, and the slow path checks again",
+        StateChange {
+            operation: "query, default",
+            change: ("hipSetDevice", 1),
+            restore: ("hipSetDevice", 2),
+            is_certain: false,
         },
     ];
 
+    const REQUIRED: &'static str = "\
+        hipRuntimeGetVersion hipInit hipGetErrorName hipGetErrorString hipGetLastError \
+        hipPeekAtLastError hipGetDeviceCount hipDeviceGet hipDeviceGetName \
+        hipDeviceGetStreamPriorityRange hipGetDevice hipSetDevice hipStreamCreateWithPriority \
+        hipStreamDestroy hipStreamQuery hipStreamWaitEvent hipStreamGetPriority \
+        hipStreamIsCapturing hipStreamAddCallback hipEventCreateWithFlags hipEventDestroy \
+        hipEventQuery hipEventRecord hipEventElapsedTime";
+
+    const OPTIONAL: &'static [(&'static str, WithoutIt)] = &[
+        ("hipStreamGetDevice", WithoutIt::Works),
+        // Before HIP 5.6 no other function returns a stream's device.
+        (
+            "hipGetStreamDeviceId",
+            WithoutIt::MayFail(|line| {
+                hip::version() < 50_600_000 && line.starts_with("wrap: Unsupported")
+            }),
+        ),
+        ("hipLaunchHostFunc", WithoutIt::Works),
+        // A query breaks a capture beside it then, and the runtime reports that.
+        ("hipThreadExchangeStreamCaptureMode", WithoutIt::MayFail(|line| line.contains("capture"))),
+        ("hipStreamEndCapture", WithoutIt::Works),
+        ("hipGraphDestroy", WithoutIt::Works),
+        ("hipIpcGetEventHandle", WithoutIt::Works),
+        ("hipIpcOpenEventHandle", WithoutIt::Works),
+        ("hipStreamGetCaptureInfo_v2", WithoutIt::Works),
+        ("hipStreamUpdateCaptureDependencies", WithoutIt::Works),
+        ("hipStreamGetFlags", WithoutIt::Works),
+        // Before HIP 7.2 it is missing in any case.
+        (
+            "hipStreamGetId",
+            WithoutIt::MayFail(|line| {
+                line.starts_with("id: Unsupported") && line.contains("hipStreamGetId")
+            }),
+        ),
+    ];
+
+    const DEVICE_OF_STREAM: (&'static [&'static str], &'static [&'static str]) =
+        (&["hipStreamGetDevice", "hipGetStreamDeviceId"], &["hipGetStreamDeviceId"]);
+
+    const HIDE_VARIABLE: &'static str = front::HIDE;
+
+    const VERSION_VARIABLE: &'static str = "HIP_FAULTS_VERSION";
+
+    const REJECTED_VERSIONS: &'static [(&'static str, &'static str, &'static [&'static str])] = &[
+        ("50120531", "probe: DriverTooOld", &[]),
+        ("40421401", "probe: DriverTooOld", &[]),
+        // Version numbers of neither AMD's nor CUDA's numbering.
+        ("1000000", "probe: Unsupported", &["is not AMD's", "0.10.0"]),
+        ("10100000", "probe: Unsupported", &["is not AMD's", "1.1.0"]),
+    ];
+
+    const ACCEPTED_VERSIONS: &'static [(&'static str, Option<&'static str>)] = &[];
+
+    const START: &'static [&'static str] =
+        &["hipRuntimeGetVersion", "hipInit", "hipGetDeviceCount", "hipDeviceGet"];
+
+    const START_CODES: &'static [i32] = &[2, 100, 101, 999, 12_345, -1];
+
+    const REUSE_VARIABLES: &'static [(&'static str, &'static str)] = &[];
+
+    fn controls() -> &'static Controls {
+        front::controls()
+    }
+
+    fn child() -> Command {
+        let mut command = hsa_sim::this_program().expect("this program");
+        command.env_remove(front::LIBRARY);
+        command
+    }
+
+    fn prepare_child() {
+        front::use_own_layer();
+    }
+
+    fn skip(reason: &str) -> ! {
+        gpu_stream_test_support::skip(reason)
+    }
+
     fn kind_of(code: i32) -> ErrorKind {
         HipCode::new(code).kind()
+    }
+
+    fn text_of(code: i32) -> String {
+        HipCode::new(code).to_string()
+    }
+
+    fn means_no_device(_: &str, code: i32) -> bool {
+        matches!(code, 100 | 101)
+    }
+
+    fn host_func() -> &'static str {
+        match hip::driver().launch_host_func {
+            Some(_) => "hipLaunchHostFunc",
+            None => "hipStreamAddCallback",
+        }
+    }
+
+    fn slow_calls() -> Vec<(&'static str, SlowCall)> {
+        vec![
+            ("hipStreamQuery", SlowCall::Query),
+            ("hipStreamIsCapturing", SlowCall::CaptureStatus),
+            ("hipEventRecord", SlowCall::RecordEvent),
+            ("hipStreamWaitEvent", SlowCall::WaitEvent),
+            ("hipEventQuery", SlowCall::EventQuery),
+            ("hipEventDestroy", SlowCall::NewEvent),
+            ("hipEventCreateWithFlags", SlowCall::NewEvent),
+            (Self::host_func(), SlowCall::HostFunc),
+            ("hipStreamCreateWithPriority", SlowCall::NewStream),
+        ]
     }
 
     fn makes(function: &str) -> Option<&'static str> {
@@ -259,26 +183,25 @@ impl FaultFixture for OnHip {
 
     fn thread_state() -> String {
         // Read first, because up to HIP 6 every other call replaces it.
-        let error = bare::peek_error();
-        let (device, mode) = bare::thread_state();
+        let error = hip::peek_error();
+        let (device, mode) = hip::thread_state();
         format!("device {device}, capture mode {mode}, last error {error}")
     }
 
     fn clear_last_error() {
-        bare::fetch_error();
+        hip::fetch_error();
     }
 
-    /// Applies a setting. The one that makes the backend change the most comes first.
     fn enter(setting: usize) -> bool {
         let (device, mode) = match setting {
-            0 => (devices() - 1, 0),
+            0 => (device_count() - 1, 0),
             1 => (0, 0),
-            2 => (devices() - 1, 1),
+            2 => (device_count() - 1, 1),
             3 => (0, 2),
             _ => return false,
         };
-        bare::set_device(device);
-        bare::set_capture_mode(mode);
+        hip::set_device(device);
+        hip::set_capture_mode(mode);
         true
     }
 
@@ -286,112 +209,43 @@ impl FaultFixture for OnHip {
         let (device, flags) = match sort {
             Sort::Ordinary => (0, 1),
             Sort::Blocking => (0, 0),
-            Sort::Elsewhere if devices() > 1 => (1, 1),
+            Sort::Elsewhere if device_count() > 1 => (1, 1),
             Sort::Elsewhere => return None,
         };
-        Some(bare::new_stream(device, flags, 0).expose_provenance())
+        Some(hip::new_stream(device, flags, 0).expose_provenance())
     }
 
-    fn event_for(
-        stream: &StreamOf<Self>,
-        options: EventOptions,
-    ) -> Result<EventOf<Self>, ErrorOf<Self>> {
-        stream.new_event(options)
+    fn foreign_event() -> RawEvent<Hip> {
+        static MADE: OnceLock<usize> = OnceLock::new();
+        RawEvent::from_bits(*MADE.get_or_init(|| {
+            let _current = hip::enter(0);
+            hip::new_event(0).expose_provenance()
+        }))
     }
 
-    fn gate(stream: usize) -> bare::Gate {
-        static WORDS: std::sync::OnceLock<bare::Words> = std::sync::OnceLock::new();
-        let words = WORDS.get_or_init(|| bare::words(1));
-        words.gate(std::ptr::with_exposed_provenance_mut(stream), 0)
+    fn gate(stream: usize) -> Gate {
+        hip::gate(pointer(stream))
     }
 
     fn begin_capture(stream: usize) {
         const GLOBAL: c_int = 0;
-        bare::begin_capture(std::ptr::with_exposed_provenance_mut(stream), GLOBAL);
+        hip::begin_capture(pointer(stream), GLOBAL);
     }
 
     fn is_capture_alive(stream: usize) -> bool {
-        support::capture::status_of(std::ptr::with_exposed_provenance_mut(stream)) == Ok(1)
+        hip::capture_status(pointer(stream)).is_ok_and(|status| status == CAPTURE_ACTIVE)
     }
 
     fn end_capture(stream: usize) {
-        let mut graph = std::ptr::null_mut();
-        // SAFETY: the stream is alive, `&mut graph` is a valid out-pointer, and the graph is not used
-        // afterwards.
-        unsafe {
-            let stream = std::ptr::with_exposed_provenance_mut(stream);
-            if (bare().end_capture)(stream, &mut graph) == 0 {
-                (bare().graph_destroy)(graph);
-            }
-        }
+        drop(hip::end_capture(pointer(stream)));
     }
 
-    fn more(_: &TestStreams<Self>) -> Vec<Operation<'_>> {
-        let interprocess = || {
-            let options = EventOptions::builder().interprocess(true).build()?;
-            Hip::new_event(device(), options)
-        };
-        let plain = || Hip::new_event(device(), EventOptions::new());
-        vec![
-            Operation {
-                name: "ipc_handle".into(),
-                run: Box::new(move |probe| {
-                    let event = interprocess();
-                    let _ = probe.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
-                }),
-            },
-            Operation {
-                name: "ipc_handle of a plain event".into(),
-                run: Box::new(move |probe| {
-                    let event = plain();
-                    let _ = probe.act(|| event.as_ref().map_err(Clone::clone)?.ipc_handle());
-                }),
-            },
-            Operation {
-                name: "ipc open of zeros".into(),
-                run: Box::new(|probe| {
-                    let handle = IpcEventHandle::from_bytes([0; 64]);
-                    // SAFETY: no process created the event, so none destroys it.
-                    drop(probe.act(|| unsafe { handle.open(device()) }));
-                }),
-            },
-            Operation {
-                name: "is_blocking".into(),
-                run: Box::new(|probe| {
-                    static RAW: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-                    let raw = RAW.get_or_init(|| Self::new_stream(Sort::Ordinary).unwrap());
-                    let stream = support::wrap(std::ptr::with_exposed_provenance_mut(*raw));
-                    let _ = probe.act(|| stream.is_blocking());
-                }),
-            },
-            Operation {
-                name: "wrap a foreign event".into(),
-                run: Box::new(move |probe| {
-                    let event = bare::new_event(2);
-                    let raw = RawEvent::from_ptr(event);
-                    // SAFETY: the event is destroyed after the wrapper.
-                    drop(probe.act(|| unsafe { Hip::event_from_raw(raw, None) }));
-                    // SAFETY: the event is alive, and this is its last use.
-                    bare::ok("event_destroy", unsafe { (bare().event_destroy)(event) });
-                }),
-            },
-            Operation {
-                name: "text of a code".into(),
-                run: Box::new(|probe| {
-                    let text = probe.act_silent(|| HipCode::new(1).to_string());
-                    let has_number = text.is_some_and(|text| text.starts_with('1'));
-                    probe.check(has_number, "the text has the number");
-                }),
-            },
-            Operation {
-                name: "debug of an event".into(),
-                run: Box::new(move |probe| {
-                    let event = plain().expect("an event");
-                    let text = probe.act_silent(|| format!("{event:?}"));
-                    probe.check(text.is_some_and(|text| text.contains("HipEvent")), "its name");
-                    event.synchronize().expect("synchronize");
-                }),
-            },
-        ]
+    fn ipc_handle(event: &HipEvent) -> Result<(), HipError> {
+        event.ipc_handle().map(drop)
+    }
+
+    fn open_ipc_zeros(device: Device) -> Result<HipEvent, HipError> {
+        // SAFETY: no process created the event, so none destroys it.
+        unsafe { IpcEventHandle::from_bytes([0; 64]).open(device) }
     }
 }

@@ -1,37 +1,39 @@
-//! Other hostile conditions: calls that block, missing functions, and reused handles.
+//! Driver calls that block: [`slow_call_blocks_no_other_stream`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use gpu_stream_core::{Backend, Error, ErrorKind, Event, EventOptions, RawStream, Stream};
+use gpu_stream_core::{Backend, Event, EventOptions, Stream};
 
-use super::{ErrorOf, FaultFixture, Sort, StreamOf};
-use crate::{At, Controls, InjectedFault, Threads};
+use super::{ErrorOf, FaultFixture, StreamOf};
+use crate::{At, InjectedFault, Threads};
 
 /// The time after which a test gives up that would hang otherwise.
 const TOO_LONG: Duration = Duration::from_secs(60);
+
+pub(super) fn slow_call_blocks_no_other_stream<V: FaultFixture>() {
+    let wrong = slow_calls::<V>();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
 
 /// Holds a backend call inside a driver function on one thread, while another thread uses another
 /// stream.
 ///
 /// Returns a message for each problem.
-pub fn slow_calls<V: FaultFixture>(
-    controls: &Controls,
-    functions: &[(&str, Held<V>)],
-) -> Vec<String> {
+fn slow_calls<V: FaultFixture>() -> Vec<String> {
+    let controls = V::controls();
     let device = V::Backend::device(0).expect("device 0");
     let new = || V::Backend::new_stream(device, Default::default()).expect("a stream");
     let mut wrong = Vec::new();
     let (slow, quick, third) = (new(), new(), new());
     // Warms up, so that the second thread later meets both a filled and an empty event pool.
     work::<V>(&quick, &third).expect("work where nothing is held");
-    for (function, call) in functions {
+    for (function, call) in V::slow_calls() {
         let held = slow.clone();
-        let call = *call;
         controls.set(function, At::Occurrence(1), Threads::Others, InjectedFault::Hold);
-        let thread = std::thread::spawn(move || call(&held).map_err(|error| error.to_string()));
+        let thread =
+            std::thread::spawn(move || make::<V>(call, &held).map_err(|error| error.to_string()));
         if !controls.await_held(1, TOO_LONG) {
             wrong.push(format!("{function}: the call never reaches it"));
         }
@@ -66,7 +68,47 @@ pub fn slow_calls<V: FaultFixture>(
 }
 
 /// A backend call that calls the held driver function.
-pub type Held<V> = fn(&StreamOf<V>) -> Result<(), ErrorOf<V>>;
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlowCall {
+    /// Queries the stream.
+    Query,
+    /// Waits for the stream.
+    Synchronize,
+    /// Reads the stream's capture status.
+    CaptureStatus,
+    /// Records a new event.
+    RecordEvent,
+    /// Waits for another stream's event.
+    WaitEvent,
+    /// Queries an event.
+    EventQuery,
+    /// Waits for an event.
+    EventSynchronize,
+    /// Creates an event, and drops it.
+    NewEvent,
+    /// Submits a host function.
+    HostFunc,
+    /// Creates a stream, and drops it.
+    NewStream,
+}
+
+/// Makes a call on a stream.
+fn make<V: FaultFixture>(call: SlowCall, stream: &StreamOf<V>) -> Result<(), ErrorOf<V>> {
+    let new_stream = || V::Backend::new_stream(stream.device(), Default::default());
+    match call {
+        SlowCall::Query => stream.query().map(drop),
+        SlowCall::Synchronize => stream.synchronize(),
+        SlowCall::CaptureStatus => stream.capture_status().map(drop),
+        SlowCall::RecordEvent => stream.record_event().map(drop),
+        // Of another stream: a wait for the stream's own record makes no driver call.
+        SlowCall::WaitEvent => stream.wait_event(&new_stream()?.record_event()?),
+        SlowCall::EventQuery => stream.record_event()?.query().map(drop),
+        SlowCall::EventSynchronize => stream.record_event()?.synchronize(),
+        SlowCall::NewEvent => stream.new_event(EventOptions::timed()).map(drop),
+        SlowCall::HostFunc => stream.launch_host_func(Box::new(|| ())),
+        SlowCall::NewStream => new_stream().map(drop),
+    }
+}
 
 /// Makes the second thread's calls while the first thread's call is held.
 fn work<V: FaultFixture>(one: &StreamOf<V>, other: &StreamOf<V>) -> Result<(), ErrorOf<V>> {
@@ -81,94 +123,4 @@ fn work<V: FaultFixture>(one: &StreamOf<V>, other: &StreamOf<V>) -> Result<(), E
     timed.status()?;
     drop(V::Backend::new_stream(one.device(), Default::default())?);
     Ok(())
-}
-
-/// The name and the result of one call of [`basics`].
-pub type Answer = (&'static str, Result<(), (ErrorKind, String)>);
-
-/// Makes one of each call, on a driver that may lack functions. Returns the result of each.
-pub fn basics<V: FaultFixture>() -> Vec<Answer> {
-    let mut answers = Vec::new();
-    let mut note = |name, answer: Result<(), ErrorOf<V>>| {
-        answers.push((name, answer.map_err(|error| (error.kind(), error.to_string()))));
-    };
-    if let Err(error) = V::Backend::probe() {
-        note("probe", Err(error));
-        return answers;
-    }
-    let device = V::Backend::device(0).expect("device 0");
-    note("priority_range", V::Backend::priority_range(device).map(drop));
-    let stream = V::Backend::new_stream(device, Default::default()).expect("a stream");
-    let raw = RawStream::from_bits(V::new_stream(Sort::Ordinary).expect("a stream"));
-    // SAFETY: the stream is never destroyed.
-    note("wrap", unsafe { V::Backend::stream_from_raw(raw, None) }.map(drop));
-    note("query", stream.query().map(drop));
-    note("id", stream.id().map(drop));
-    note("capture_status", stream.capture_status().map(drop));
-    note("record_event", stream.record_event().and_then(|event| event.synchronize()));
-    let default = V::Backend::default_stream(device);
-    note("wait_stream", default.and_then(|default| default.wait_stream(&stream)));
-    let timed = || V::Backend::new_event(device, EventOptions::timed());
-    note(
-        "elapsed_since",
-        (|| {
-            let (start, end) = (timed()?, timed()?);
-            stream.record(&start)?;
-            stream.record(&end)?;
-            end.synchronize()?;
-            end.elapsed_since(&start).map(drop)
-        })(),
-    );
-    let ran = Arc::new(AtomicBool::new(false));
-    let run = Arc::clone(&ran);
-    let launched = stream.launch_host_func(Box::new(move || run.store(true, Ordering::SeqCst)));
-    let is_refused = launched.is_err();
-    note("host function", launched.and_then(|()| stream.synchronize()));
-    assert!(is_refused || ran.load(Ordering::SeqCst), "the host function did not run");
-    let options = EventOptions::builder().interprocess(true).build().expect("options");
-    note("interprocess event", V::Backend::new_event(device, options).map(drop));
-    let mine = V::Backend::per_thread_stream(device);
-    note("thread's stream", mine.and_then(|mine| mine.record_event()?.synchronize()));
-    V::begin_capture(raw.to_bits());
-    note("query beside a capture", stream.query().map(drop));
-    // SAFETY: the stream is never destroyed.
-    let captured = unsafe { V::Backend::stream_from_raw_unchecked(raw, device) };
-    note("record in a capture", captured.and_then(|captured| captured.record_event().map(drop)));
-    V::end_capture(raw.to_bits());
-    answers
-}
-
-/// Checks that a stream with a reused handle does not inherit the failure of the stream that had it
-/// before.
-///
-/// Returns `None` if the driver reused no handle.
-pub fn reused_handles<V: FaultFixture>() -> Option<()> {
-    let device = V::Backend::device(0).expect("device 0");
-    let new = || V::Backend::new_stream(device, Default::default()).expect("a stream");
-    let panics = |stream: &StreamOf<V>| {
-        let func = || std::panic::resume_unwind(Box::new("meant to fail"));
-        stream.launch_host_func(Box::new(func)).expect("a host function");
-        let answer = stream.synchronize().expect_err("the panic is reported");
-        assert_eq!(answer.kind(), ErrorKind::StreamFault, "{answer}");
-    };
-    let mut found = None;
-    for _ in 0..200 {
-        let first = new();
-        let event = first.record_event().expect("a record");
-        panics(&first);
-        let handle = first.raw().to_bits();
-        drop((first, event));
-        let others: Vec<_> = (0..3).map(|_| new()).collect();
-        for second in others.iter().filter(|second| second.raw().to_bits() == handle) {
-            second.synchronize().expect("a stream with a reused handle");
-            assert!(second.query().expect("a stream with a reused handle"));
-            let event = second.record_event().expect("a record");
-            event.synchronize().expect("synchronize");
-            found = Some(());
-        }
-        if found.is_some() {
-            break;
-        }
-    }
-    found
 }

@@ -4,12 +4,16 @@
 //! - A [`FaultFixture`] provides what the sweep needs in addition to the backend's contract.
 //! - [`operations`] lists the calls, the same for all vendors.
 //! - [`run`] injects one fault after another and checks the answer and the state afterwards.
+//! - [`cases()`] lists the tests: the sweep, and drivers that are hostile in other ways.
 //!
 //! By default, a call that meets a fault must return an error that names the driver's function. The
 //! vendor's table of [`AllowedOutcome`]s lists the exceptions, each with its reason.
 
 mod case;
-pub mod hostile;
+mod cases;
+mod children;
+mod fixture;
+mod hostile;
 mod operations;
 mod probe;
 mod report;
@@ -17,131 +21,18 @@ mod streams;
 
 use std::collections::HashMap;
 
-use gpu_stream_core::{Backend, ErrorKind, EventOptions, PlainHandles};
-
+pub use self::cases::{Case, cases, expect_combination};
+pub use self::children::run_as_child;
+pub use self::fixture::{
+    AllowedOutcome, Deviation, ErrorOf, EventOf, FaultFixture, Sort, StateChange, StreamOf,
+    WithoutIt,
+};
+pub use self::hostile::SlowCall;
 pub use self::operations::operations;
 pub use self::probe::{CallProbe, Operation, Outcome};
 pub use self::report::Report;
 pub use self::streams::{Foreign, TestStreams};
 use crate::{At, Controls, InjectedFault, Threads};
-
-/// The stream type of a vendor's backend.
-pub type StreamOf<V> = <<V as FaultFixture>::Backend as Backend>::Stream;
-/// The event type of a vendor's backend.
-pub type EventOf<V> = <<V as FaultFixture>::Backend as Backend>::Event;
-/// The error type of a vendor's backend.
-pub type ErrorOf<V> = <<V as FaultFixture>::Backend as Backend>::Error;
-
-/// What the sweep needs to know of a backend in addition to its contract, and direct driver calls.
-///
-/// The direct calls are made while no fault is planned, and panic if they fail.
-pub trait FaultFixture: Sized + 'static {
-    /// The backend.
-    type Backend: PlainHandles;
-
-    /// Holds a stream's later work back until it is dropped.
-    type Gate;
-
-    /// Every code that the vendor documents, except success.
-    const CODES: &'static [i32];
-
-    /// The allowed outcomes other than an error that names the driver's function.
-    const ALLOWED: &'static [AllowedOutcome];
-
-    /// Returns the error kind that the backend assigns to a code.
-    fn kind_of(code: i32) -> ErrorKind;
-
-    /// Returns the kind of object that the driver's function makes. Returns `None` if it makes
-    /// none.
-    fn makes(function: &str) -> Option<&'static str>;
-
-    /// Returns the kind of object that the driver's function destroys. Returns `None` if it
-    /// destroys none.
-    fn destroys(function: &str) -> Option<&'static str>;
-
-    /// Returns the thread's context or device, capture mode and last error, as text. Called right
-    /// after a call of the backend.
-    fn thread_state() -> String;
-
-    /// Clears the thread's last error, if the vendor has one.
-    fn clear_last_error() {}
-
-    /// Puts the thread into the state with this number: another current device or context, or
-    /// another capture mode. Returns `false` if no state has this number.
-    fn enter(setting: usize) -> bool;
-
-    /// Creates a stream without the backend. Returns `None` if the machine has no stream of this
-    /// kind.
-    fn new_stream(sort: Sort) -> Option<usize>;
-
-    /// Creates an event that the stream can record.
-    ///
-    /// # Errors
-    /// The backend's errors.
-    fn event_for(
-        stream: &StreamOf<Self>,
-        options: EventOptions,
-    ) -> Result<EventOf<Self>, ErrorOf<Self>>;
-
-    /// Holds the stream's later work back until the gate is dropped.
-    fn gate(stream: usize) -> Self::Gate;
-
-    /// Begins a capture of the stream. It breaks if any thread makes a call that is forbidden
-    /// during captures.
-    fn begin_capture(stream: usize);
-
-    /// Returns `true` if the stream's capture is active and not broken.
-    fn is_capture_alive(stream: usize) -> bool;
-
-    /// Ends the capture, whole or broken.
-    fn end_capture(stream: usize);
-
-    /// Returns the operations that only this backend has.
-    fn more(test_streams: &TestStreams<Self>) -> Vec<Operation<'_>>;
-}
-
-/// A kind of foreign stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sort {
-    /// Belongs to the first device and does not synchronise with the default stream.
-    Ordinary,
-    /// Belongs to the first device and synchronises with the default stream.
-    Blocking,
-    /// Belongs to another device, or to another context of the first device.
-    Elsewhere,
-}
-
-/// An outcome that a backend may have under a fault, beside an error that names the driver's
-/// function.
-#[derive(Debug)]
-pub struct AllowedOutcome {
-    /// The driver's functions that it applies to. Empty: all.
-    pub functions: &'static [&'static str],
-    /// Prefixes of the names of the operations that it applies to. Empty: all.
-    pub operations: &'static [&'static str],
-    /// The codes that it applies to. Empty: all.
-    pub codes: &'static [i32],
-    /// The allowed deviation.
-    pub may: Deviation,
-    /// The reason why it is right.
-    pub reason: &'static str,
-}
-
-/// A deviation from the default expectation: an error that names the driver's function, and nothing
-/// left behind.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Deviation {
-    /// The call answers as it does without a fault.
-    AnswerAsClean,
-    /// The call returns an error of this kind that does not name the driver's function.
-    Say(ErrorKind),
-    /// The thread's state changes.
-    ChangeThread,
-    /// A capture breaks.
-    BreakCapture,
-    /// One more event is alive afterwards.
-    LeaveEvent,
-}
 
 /// The extent of a fault sweep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,7 +48,8 @@ pub enum Extent {
 pub const UNKNOWN: [i32; 3] = [12_345, -1, i32::MIN];
 
 /// Runs the fault sweep. The report lists what is wrong.
-pub fn run<V: FaultFixture>(controls: &Controls, extent: Extent) -> Report {
+pub fn run<V: FaultFixture>(extent: Extent) -> Report {
+    let controls = V::controls();
     let mut report = Report::new(V::ALLOWED);
     let test_streams = TestStreams::<V>::new();
     let mut operations = operations(&test_streams);
@@ -198,12 +90,11 @@ pub fn run<V: FaultFixture>(controls: &Controls, extent: Extent) -> Report {
 /// # Panics
 /// If no operation has this name.
 pub fn one<V: FaultFixture>(
-    controls: &Controls,
     operation: &str,
     (function, occurrence): (&str, u32),
     fault: InjectedFault,
 ) -> Report {
-    let mut report = Report::new(V::ALLOWED);
+    let (mut report, controls) = (Report::new(V::ALLOWED), V::controls());
     let test_streams = TestStreams::<V>::new();
     let operations = operations(&test_streams);
     let operation = operations.iter().find(|one| one.name == operation);

@@ -75,7 +75,7 @@ impl<V: FaultFixture> TestStreams<V> {
     /// Returns an event to each pool that has room for one.
     pub(super) fn top_up(&self) {
         for (_, stream) in &self.streams {
-            drop(V::event_for(stream, EventOptions::new()).expect("an event"));
+            drop(stream.new_event(EventOptions::new()).expect("an event"));
         }
     }
 

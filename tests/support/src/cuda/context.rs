@@ -171,6 +171,26 @@ pub fn new_stream(context: Ptr, flags: c_uint, priority: c_int) -> Ptr {
     create_stream(context, flags, priority).expect("a stream")
 }
 
+/// Creates an event in the current context. Flags 2: without timing.
+///
+/// # Errors
+/// The driver's error.
+pub fn create_event(flags: c_uint) -> Result<Ptr, DriverError> {
+    let mut event = std::ptr::null_mut();
+    // SAFETY: `&mut event` is a valid out-pointer.
+    check("cuEventCreate", unsafe { (driver().event_create)(&mut event, flags) })?;
+    Ok(event)
+}
+
+/// Creates an event in the current context, which only the test itself destroys. Flags 2: without timing.
+///
+/// # Panics
+/// If the driver fails.
+#[track_caller]
+pub fn new_event(flags: c_uint) -> Ptr {
+    create_event(flags).expect("an event")
+}
+
 /// Begins a capture on a stream of the primary context: mode 0 is global, 1 thread-local, 2 relaxed.
 ///
 /// # Panics

@@ -10,15 +10,19 @@
 
 #![allow(clippy::not_unsafe_ptr_arg_deref, reason = "the tests' handles are live")]
 
+mod capture;
 mod context;
 mod driver;
 mod space;
 mod work;
 
+pub use self::capture::{
+    CAPTURE_ACTIVE, CapturedGraph, capture_status, end_capture, start_capture,
+};
 pub use self::context::{
-    ContextGuard, begin_capture, capture_mode, create_context, create_stream, current,
-    device_handle, enter, new_context, new_stream, primary_context, retain_primary,
-    set_capture_mode, set_current, thread_state,
+    ContextGuard, begin_capture, capture_mode, create_context, create_event, create_stream,
+    current, device_handle, enter, new_context, new_event, new_stream, primary_context,
+    retain_primary, set_capture_mode, set_current, thread_state,
 };
 pub use self::driver::{Driver, DriverError, HostFn, NOT_READY, Ptr, check, driver, ok};
 pub use self::space::Space;

@@ -10,11 +10,15 @@
 
 #![allow(clippy::not_unsafe_ptr_arg_deref, reason = "the tests' handles are live")]
 
+mod capture;
 mod device;
 mod driver;
 mod words;
 mod work;
 
+pub use self::capture::{
+    CAPTURE_ACTIVE, CapturedGraph, capture_status, end_capture, start_capture,
+};
 pub use self::device::{
     DeviceGuard, begin_capture, capture_mode, create_event, create_stream, current, enter,
     fetch_error, keeps_errors, new_event, new_stream, peek_error, record, set_capture_mode,

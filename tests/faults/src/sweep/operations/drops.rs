@@ -15,7 +15,7 @@ pub(super) fn add_drops<'w, V: FaultFixture>(
     for (name, options) in [("plain", EventOptions::new()), ("timed", EventOptions::timed())] {
         for (record, is_recorded) in [("unrecorded", false), ("recorded", true)] {
             table.add(format!("drop, an event, {name}, {record}"), move |probe| {
-                let event = expect_ok("an event", V::event_for(own, options));
+                let event = expect_ok("an event", own.new_event(options));
                 if is_recorded {
                     expect_ok("a record", own.record(&event));
                 }
@@ -55,7 +55,7 @@ pub(super) fn add_drops<'w, V: FaultFixture>(
         expect_ok("synchronize", stream.synchronize());
         // Runs the destruction that the host function's drops deferred.
         probe.act_silent(|| {
-            let unused = V::event_for(stream, EventOptions::timed());
+            let unused = stream.new_event(EventOptions::timed());
             drop(unused);
         });
     });

@@ -13,7 +13,7 @@ pub(super) fn add_events<'w, V: FaultFixture>(
     for (kind, stream) in &test_streams.streams {
         type NewEvent<V> = fn(&StreamOf<V>) -> EventOf<V>;
         let new_event: [(&str, NewEvent<V>); 2] = [
-            ("unrecorded", |stream| expect_ok("event", V::event_for(stream, EventOptions::new()))),
+            ("unrecorded", |stream| expect_ok("event", stream.new_event(EventOptions::new()))),
             ("recorded", |stream| recorded_event::<V>(stream, EventOptions::new())),
         ];
         for (name, new_event) in new_event {

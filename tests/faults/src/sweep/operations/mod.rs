@@ -4,6 +4,7 @@ mod captures;
 mod creation;
 mod drops;
 mod events;
+mod foreign_events;
 mod pending;
 mod per_thread;
 mod streams;
@@ -48,9 +49,10 @@ pub fn operations<V: FaultFixture>(test_streams: &TestStreams<V>) -> Vec<Operati
     pending::add_drops(&mut table, test_streams);
     captures::add_captures(&mut table, test_streams);
     drops::add_drops(&mut table, test_streams);
-    let mut operations = table.0;
-    operations.extend(V::more(test_streams));
-    operations
+    streams::add_new_streams(&mut table, test_streams);
+    foreign_events::add_foreign_events(&mut table, test_streams);
+    foreign_events::add_interprocess(&mut table, test_streams);
+    table.0
 }
 
 /// Returns the value of a call where no fault is set. A panic means that an object has become
@@ -71,7 +73,7 @@ fn boxed<T: 'static, E>(answer: Result<T, E>) -> Result<Box<dyn Any>, E> {
 }
 
 fn recorded_event<V: FaultFixture>(stream: &StreamOf<V>, options: EventOptions) -> EventOf<V> {
-    let event = expect_ok("an event", V::event_for(stream, options));
+    let event = expect_ok("an event", stream.new_event(options));
     expect_ok("a record", stream.record(&event));
     event
 }

@@ -1,11 +1,12 @@
-//! Calls on each kind of stream, and orders between two: [`add_streams`], [`add_ordering`].
+//! Calls on each kind of stream, and orders between two: [`add_streams`], [`add_new_streams`],
+//! [`add_ordering`].
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gpu_stream_core::{Backend, Event, EventOptions, Stream};
+use gpu_stream_core::{Backend, Event, EventOptions, Stream, StreamOptions};
 
 use super::{Table, expect_ok, recorded_event};
 use crate::sweep::{FaultFixture, StreamOf, TestStreams};
@@ -62,10 +63,10 @@ fn add_records<'w, V: FaultFixture>(
 ) {
     for (name, options) in [("plain", EventOptions::new()), ("timed", EventOptions::timed())] {
         table.call(format!("new event of the stream, {name}, {kind}"), move || {
-            V::event_for(stream, options)
+            stream.new_event(options)
         });
         table.add(format!("record, {name}, {kind}"), move |probe| {
-            let event = expect_ok("an event", V::event_for(stream, options));
+            let event = expect_ok("an event", stream.new_event(options));
             probe.act(|| stream.record(&event));
             // The event can be recorded and queried, whatever the record under fault did.
             expect_ok("a record", stream.record(&event));
@@ -89,6 +90,28 @@ fn add_records<'w, V: FaultFixture>(
             expect_ok("an event", V::Backend::new_event(test_streams.device, EventOptions::new()));
         probe.act(|| stream.record(&event));
     });
+}
+
+/// Adds the flags of each kind of stream, and the streams that it creates in its own context.
+pub(super) fn add_new_streams<'w, V: FaultFixture>(
+    table: &mut Table<'w>,
+    test_streams: &'w TestStreams<V>,
+) {
+    for (kind, stream) in &test_streams.streams {
+        table.call(format!("is_blocking, {kind}"), move || stream.is_blocking());
+        for (name, options) in [
+            ("plain", StreamOptions::new()),
+            ("blocking", StreamOptions::new().blocking(true)),
+            ("priority 99", StreamOptions::new().priority(99)),
+        ] {
+            table.add(format!("new_stream of the stream, {name}, {kind}"), move |probe| {
+                if let Some(made) = probe.act(|| stream.new_stream(options)) {
+                    expect_ok("wait_stream", made.wait_stream(stream));
+                    expect_ok("synchronize", made.synchronize());
+                }
+            });
+        }
+    }
 }
 
 /// Adds the calls that order one stream after another.
