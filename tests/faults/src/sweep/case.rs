@@ -314,11 +314,21 @@ impl<V: FaultFixture> SweepCase<'_, V> {
         context: &str,
         report: &mut Report,
     ) {
+        let is_leaked = leaked_kind::<V>(function, fault) == Some(kind);
         // Destroys streams that were busy, and replaces events that did not return to a pool.
         for _ in 0..50 {
             let now = self.controls.live(kind);
             // A stream that was busy before may have been destroyed meanwhile.
             if now == count || kind == "stream" && now < count {
+                return;
+            }
+            if now == count + 1 && is_leaked {
+                report.count(match fault {
+                    InjectedFault::Answer(_) => {
+                        "leaked: an object that the driver refused to destroy"
+                    }
+                    _ => "leaked: an object that the driver made and returned with an error",
+                });
                 return;
             }
             match kind {
@@ -327,27 +337,19 @@ impl<V: FaultFixture> SweepCase<'_, V> {
             }
         }
         let now = self.controls.live(kind);
+        // A pooled event was destroyed, and no operation refills that pool. Double destruction is checked
+        // elsewhere.
         if now < count {
-            // A pooled event was destroyed, and no operation refills that pool. Double destruction
-            // is checked elsewhere.
             return;
         }
-        if now == count + 1
+        let may_leave = now == count + 1
             && kind == "event"
-            && self.is_allowed(Deviation::LeaveEvent, function, code_of(fault), report)
-        {
-            return;
-        }
-        if now != count + 1 || leaked_kind::<V>(function, fault) != Some(kind) {
+            && self.is_allowed(Deviation::LeaveEvent, function, code_of(fault), report);
+        if !may_leave {
             report.wrong(format!(
                 "{context}: {now} objects of kind {kind} are alive, {count} before"
             ));
-            return;
         }
-        report.count(match fault {
-            InjectedFault::Answer(_) => "leaked: an object that the driver refused to destroy",
-            _ => "leaked: an object that the driver made and returned with an error",
-        });
     }
 }
 
