@@ -43,9 +43,14 @@ impl Number {
 
 /// A gate that holds a stream back until a number is 1. The drop opens it.
 #[derive(Debug)]
-pub struct Gate(pub(crate) Number);
+pub struct Gate(Number);
 
 impl Gate {
+    /// Returns the gate of a stream that waits for `number`.
+    pub fn new(number: Number) -> Self {
+        Gate(number)
+    }
+
     /// Opens the gate. A second call does nothing.
     pub fn open(&self) {
         self.0.set(1);

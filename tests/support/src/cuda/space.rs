@@ -118,6 +118,6 @@ impl Space {
         let number = self.arena.number(0).expect("a number");
         // SAFETY: the tests' streams are live.
         unsafe { hold(stream, number) }.expect("a gate");
-        Gate(number)
+        Gate::new(number)
     }
 }

@@ -72,7 +72,7 @@ impl Words {
         number.set(0);
         // SAFETY: the tests' streams are live.
         unsafe { work::wait_for(stream, number) }.expect("a gate");
-        Gate(number)
+        Gate::new(number)
     }
 }
 
@@ -85,5 +85,5 @@ pub fn gate(stream: Ptr) -> Gate {
     let number = pinned().number(0).expect("a number");
     // SAFETY: the tests' streams are live.
     unsafe { work::wait_for(stream, number) }.expect("a gate");
-    Gate(number)
+    Gate::new(number)
 }
