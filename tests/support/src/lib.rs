@@ -6,6 +6,7 @@
 //! - [`CountingAllocator`] counts allocations.
 //! - `cuda` and `hip`, each a feature: the driver without the backend under test. They have the one table
 //!   of the driver's functions, and streams, gates and captures that the backend did not make.
+//! - `operations`, with either feature: every call of a backend, for tests of what a call leaves behind.
 
 mod cases;
 mod children;
@@ -19,6 +20,8 @@ pub mod hip;
 mod memory;
 #[cfg(any(feature = "cuda", feature = "hip"))]
 mod numbers;
+#[cfg(any(feature = "cuda", feature = "hip"))]
+pub mod operations;
 
 pub use cases::{Case, expect_kind, is_required, run, skip};
 pub use children::{Children, completion, expect_success, run_to_exit};

@@ -4,7 +4,7 @@
 //! The device is an AMD GPU if the machine has one, else the simulated one of `tests/hsa-sim`, under
 //! which AMD's own runtime runs.
 
-#![allow(dead_code, reason = "no test program uses all of it")]
+#![allow(dead_code, unused_imports, reason = "no test program uses all of it")]
 
 pub mod bare;
 pub mod capture;
