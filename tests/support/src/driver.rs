@@ -47,6 +47,12 @@ impl fmt::Debug for DriverError {
 
 impl std::error::Error for DriverError {}
 
+/// Panics unless `code` is success. The message names `call`.
+#[track_caller]
+pub fn ok(call: &str, code: c_int) {
+    assert_eq!(code, SUCCESS, "the bare driver's `{call}`");
+}
+
 /// Opens the library that the backend has loaded by this name. It is never closed.
 ///
 /// Loads nothing: a process must not have two drivers, because one cannot use the streams of the other.
@@ -76,13 +82,15 @@ pub(crate) fn open_loaded(name: &str) -> Result<&'static Library, String> {
     Ok(Box::leak(Box::new(library.map_err(|error| format!("{name}, for direct calls: {error}"))?)))
 }
 
-/// Declares the struct `Driver`, a table of function pointers, and how it is resolved.
+/// Declares the struct `Driver`, a table of function pointers, and what every vendor does with it. The
+/// vendor's module has a function `name_of`, which returns the name of a code.
 ///
 /// - A function under `always` that the library lacks returns "not supported".
 /// - A function under `optional` that the library lacks is `None`.
 macro_rules! driver_table {
     (
         $(#[$docs:meta])*
+        of $backend:ty;
         always { $($field:ident = $name:literal ($($argument:ty),* $(,)?);)* }
         optional { $($rare:ident = $rare_name:literal ($($rare_argument:ty),* $(,)?);)* }
     ) => {
@@ -131,6 +139,21 @@ macro_rules! driver_table {
                 Driver { library, missing, $($field,)* $($rare,)* }
             }
 
+            /// Returns the functions of the library that the backend uses.
+            ///
+            /// # Errors
+            /// The error text of `Backend::probe` or of the loader.
+            pub fn load() -> Result<&'static Self, String> {
+                static DRIVER: std::sync::OnceLock<Driver> = std::sync::OnceLock::new();
+                if let Some(driver) = DRIVER.get() {
+                    return Ok(driver);
+                }
+                let info = <$backend as gpu_stream_core::Backend>::probe();
+                let library = info.map_err(|error| error.to_string())?.library.unwrap_or_default();
+                let driver = Driver::resolve($crate::driver::open_loaded(&library)?);
+                Ok(DRIVER.get_or_init(|| driver))
+            }
+
             /// Returns `true` if the library exports the function of this name.
             ///
             /// # Panics
@@ -147,6 +170,29 @@ macro_rules! driver_table {
                 parts.field("library", self.library).field("missing", &self.missing);
                 parts.finish_non_exhaustive()
             }
+        }
+
+        /// Returns the functions of the library that the backend uses.
+        ///
+        /// # Panics
+        /// If the machine has no driver.
+        pub fn driver() -> &'static Driver {
+            Driver::load().expect("a driver")
+        }
+
+        /// Returns an error unless `code` is success.
+        ///
+        /// # Errors
+        /// The function's name and the code.
+        #[inline]
+        pub fn check(
+            function: &'static str,
+            code: std::ffi::c_int,
+        ) -> Result<(), $crate::driver::DriverError> {
+            if code == $crate::driver::SUCCESS {
+                return Ok(());
+            }
+            Err($crate::driver::DriverError { function, code, name_of })
         }
     };
 }

@@ -8,6 +8,8 @@
 //!   of the driver's functions, and streams, gates and captures that the backend did not make.
 //! - `operations`, with either feature: every call of a backend, for tests of what a call leaves behind.
 
+#[cfg(any(feature = "cuda", feature = "hip"))]
+mod capture;
 mod cases;
 mod children;
 #[cfg(feature = "cuda")]

@@ -1,16 +1,15 @@
 //! The table of the CUDA driver's functions: [`driver`], [`Driver`].
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::sync::OnceLock;
 
-use gpu_stream_core::Backend;
 use gpu_stream_cuda::Cuda;
 
-pub use crate::driver::{DriverError, HostFn, NOT_READY, Ptr};
-use crate::driver::{SUCCESS, driver_table, open_loaded};
+use crate::driver::driver_table;
+pub use crate::driver::{DriverError, HostFn, NOT_READY, Ptr, ok};
 
 driver_table! {
     /// The functions of the CUDA driver, with the signatures of `cuda.h`.
+    of Cuda;
     always {
         init = "cuInit" (c_uint);
         error_name = "cuGetErrorName" (c_int, *mut *const c_char);
@@ -78,50 +77,11 @@ driver_table! {
     }
 }
 
-impl Driver {
-    /// Returns the functions of the driver that the backend uses.
-    ///
-    /// # Errors
-    /// The error text of [`Backend::probe`] or of the loader.
-    pub fn load() -> Result<&'static Self, String> {
-        static DRIVER: OnceLock<Driver> = OnceLock::new();
-        if let Some(driver) = DRIVER.get() {
-            return Ok(driver);
-        }
-        let library = Cuda::probe().map_err(|error| error.to_string())?.library;
-        let driver = Driver::resolve(open_loaded(&library.unwrap_or_default())?);
-        Ok(DRIVER.get_or_init(|| driver))
-    }
-}
-
-/// Returns the functions of the driver that the backend uses.
-///
-/// # Panics
-/// If the machine has no driver.
-pub fn driver() -> &'static Driver {
-    Driver::load().expect("a driver")
-}
-
-/// Returns an error unless `code` is success.
-///
-/// # Errors
-/// The function's name and the code.
-#[inline]
-pub fn check(function: &'static str, code: c_int) -> Result<(), DriverError> {
-    if code == SUCCESS { Ok(()) } else { Err(DriverError { function, code, name_of }) }
-}
-
 /// Returns the driver's name of a code.
 fn name_of(code: c_int) -> Option<String> {
     let mut name = std::ptr::null();
     // SAFETY: `&mut name` is a valid out-pointer.
-    let known = unsafe { (Driver::load().ok()?.error_name)(code, &mut name) } == SUCCESS;
+    let known = unsafe { (Driver::load().ok()?.error_name)(code, &mut name) } == 0;
     // SAFETY: on success `name` is a C string of the library, which is never closed.
     (known && !name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into())
-}
-
-/// Panics unless `code` is success. The message names `call`.
-#[track_caller]
-pub fn ok(call: &str, code: c_int) {
-    assert_eq!(code, SUCCESS, "the bare driver's `{call}`");
 }

@@ -1,13 +1,11 @@
 //! The table of the HIP runtime's functions: [`driver`], [`Driver`].
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::sync::OnceLock;
 
-use gpu_stream_core::Backend;
 use gpu_stream_hip::Hip;
 
-pub use crate::driver::{DriverError, HostFn, NOT_READY, Ptr};
-use crate::driver::{SUCCESS, driver_table, open_loaded};
+use crate::driver::driver_table;
+pub use crate::driver::{DriverError, HostFn, NOT_READY, Ptr, ok};
 
 /// `hipStreamCallback_t`, which older runtimes take instead of a host function: the stream, its status,
 /// and the user's pointer.
@@ -15,6 +13,7 @@ pub type Callback = unsafe extern "C" fn(Ptr, c_int, Ptr);
 
 driver_table! {
     /// The functions of the HIP runtime, with the signatures of `hip_runtime_api.h`.
+    of Hip;
     always {
         device_count = "hipGetDeviceCount" (*mut c_int);
         device_get = "hipDeviceGet" (*mut c_int, c_int);
@@ -72,39 +71,6 @@ driver_table! {
     }
 }
 
-impl Driver {
-    /// Returns the functions of the runtime that the backend uses.
-    ///
-    /// # Errors
-    /// The error text of [`Backend::probe`] or of the loader.
-    pub fn load() -> Result<&'static Self, String> {
-        static DRIVER: OnceLock<Driver> = OnceLock::new();
-        if let Some(driver) = DRIVER.get() {
-            return Ok(driver);
-        }
-        let library = Hip::probe().map_err(|error| error.to_string())?.library;
-        let driver = Driver::resolve(open_loaded(&library.unwrap_or_default())?);
-        Ok(DRIVER.get_or_init(|| driver))
-    }
-}
-
-/// Returns the functions of the runtime that the backend uses.
-///
-/// # Panics
-/// If the machine has no runtime.
-pub fn driver() -> &'static Driver {
-    Driver::load().expect("a runtime")
-}
-
-/// Returns an error unless `code` is success.
-///
-/// # Errors
-/// The function's name and the code.
-#[inline]
-pub fn check(function: &'static str, code: c_int) -> Result<(), DriverError> {
-    if code == SUCCESS { Ok(()) } else { Err(DriverError { function, code, name_of }) }
-}
-
 /// Returns the runtime's name of a code.
 pub fn name_of(code: c_int) -> Option<String> {
     type ErrorName = unsafe extern "C" fn(c_int) -> *const c_char;
@@ -115,10 +81,4 @@ pub fn name_of(code: c_int) -> Option<String> {
     let name = unsafe { error_name(code) };
     // SAFETY: `name` is a C string of the library, which is never closed.
     (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into())
-}
-
-/// Panics unless `code` is success. The message names `call`.
-#[track_caller]
-pub fn ok(call: &str, code: c_int) {
-    assert_eq!(code, SUCCESS, "the bare runtime's `{call}`");
 }
