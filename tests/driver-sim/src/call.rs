@@ -64,12 +64,21 @@ pub fn enter(when: When, name: &'static str, body: impl FnOnce() -> Answer) -> c
     if when == When::Initialized && thread::is_inside_host_function() {
         return Code::NOT_PERMITTED.0;
     }
+    if config().strict && needs_context(name) && thread::top() == 0 {
+        return Code::INVALID_CONTEXT.0;
+    }
     thread::set_current_call(name);
     let answer = body();
     match action {
         Action::PassThenAnswer(code) => code,
         _ => answer.err().map_or(0, |code| code.0),
     }
+}
+
+/// Returns `true` if the function needs a current context with `DRIVER_SIM_STRICT`.
+fn needs_context(name: &str) -> bool {
+    let is_on_object = ["cuStream", "cuEvent", "cuLaunchHostFunc"];
+    is_on_object.iter().any(|start| name.starts_with(start)) && !name.contains("Destroy")
 }
 
 /// Writes to the caller's out-pointer. Returns an error if it is null.

@@ -28,6 +28,8 @@ pub struct Config {
     pub same_context: bool,
     /// `DRIVER_SIM_GREEN_801`: `cuStreamGetCtx` rejects streams of green contexts.
     pub green_801: bool,
+    /// `DRIVER_SIM_STRICT`: calls on streams and events need a current context.
+    pub strict: bool,
 }
 
 /// Returns the configuration. An invalid value aborts the process, because a test with another
@@ -100,6 +102,7 @@ fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, St
         init_fails,
         same_context: flag("DRIVER_SIM_SAME_CONTEXT", true)?,
         green_801: flag("DRIVER_SIM_GREEN_801", false)?,
+        strict: flag("DRIVER_SIM_STRICT", false)?,
     })
 }
 
@@ -141,6 +144,7 @@ mod tests {
             init_fails: (0, 0),
             same_context: true,
             green_801: false,
+            strict: false,
         };
         assert_eq!(with(&[]), Ok(default));
         let configured = with(&[
@@ -152,6 +156,7 @@ mod tests {
             ("DRIVER_SIM_INIT_FAILS", "3:2"),
             ("DRIVER_SIM_SAME_CONTEXT", "0"),
             ("DRIVER_SIM_GREEN_801", "1"),
+            ("DRIVER_SIM_STRICT", "1"),
         ]);
         let asked_for = Config {
             gpus: 2,
@@ -162,6 +167,7 @@ mod tests {
             init_fails: (3, 2),
             same_context: false,
             green_801: true,
+            strict: true,
         };
         assert_eq!(configured, Ok(asked_for));
     }
