@@ -9,6 +9,9 @@ use crate::last_error;
 /// `hipErrorNotSupported`: the answer of a function that the real library lacks.
 pub(crate) const NOT_SUPPORTED: c_int = 801;
 
+/// `hipErrorContextIsDestroyed`: the answer to a handle that is not alive.
+pub(crate) const CONTEXT_IS_DESTROYED: c_int = 709;
+
 /// Does what the plan prescribes for the function `name`. Calls `real` unless the plan forbids the
 /// work.
 pub(crate) fn follow_plan(name: &'static str, real: impl FnOnce() -> c_int) -> c_int {
@@ -39,9 +42,10 @@ macro_rules! real {
 }
 pub(crate) use real;
 
-/// Exports functions that return a code and are forwarded unchanged.
+/// Exports functions that return a code and are forwarded unchanged. With `[check]`, a call is forwarded
+/// only if the check passes. With `[check, after]`, the second function gets the code of the real one.
 macro_rules! forward {
-    ($(fn $name:ident($($argument:ident: $type:ty),*);)*) => {$(
+    ($(fn $name:ident($($argument:ident: $type:ty),*) $([$check:expr $(, $after:expr)?])?;)*) => {$(
         /// Forwards to the function of the same name in `hip_runtime_api.h`, subject to the plan.
         ///
         /// # Safety
@@ -54,11 +58,14 @@ macro_rules! forward {
                 static FOUND: std::sync::OnceLock<Option<Function>> = std::sync::OnceLock::new();
                 // SAFETY: `hip_runtime_api.h` declares the function with this type.
                 let found = FOUND.get_or_init(|| unsafe { $crate::real::find::<Function>(name) });
-                match found {
-                    // SAFETY: the caller meets the function's requirements.
-                    Some(function) => unsafe { function($($argument),*) },
-                    None => $crate::forward::NOT_SUPPORTED,
-                }
+                let Some(function) = found else { return $crate::forward::NOT_SUPPORTED };
+                $(if !$check {
+                    return $crate::forward::CONTEXT_IS_DESTROYED;
+                })?
+                // SAFETY: the caller meets the function's requirements.
+                let code = unsafe { function($($argument),*) };
+                $($($after(code);)?)?
+                code
             })
         }
     )*};

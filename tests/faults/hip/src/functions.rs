@@ -7,8 +7,8 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 
 use gpu_stream_faults::{Action, on_call};
 
-use crate::forward::{NOT_SUPPORTED, follow_plan, forward, real};
-use crate::{last_error, real};
+use crate::forward::{CONTEXT_IS_DESTROYED, NOT_SUPPORTED, follow_plan, forward, real};
+use crate::{last_error, real, records};
 
 /// Any handle.
 type Ptr = *mut c_void;
@@ -33,15 +33,15 @@ forward! {
     fn hipGetDevice(device: *mut c_int);
     fn hipSetDevice(device: c_int);
     fn hipThreadExchangeStreamCaptureMode(mode: *mut c_int);
-    fn hipStreamQuery(stream: Ptr);
-    fn hipStreamSynchronize(stream: Ptr);
-    fn hipStreamWaitEvent(stream: Ptr, event: Ptr, flags: c_uint);
+    fn hipStreamQuery(stream: Ptr) [records::use_stream(stream)];
+    fn hipStreamSynchronize(stream: Ptr) [records::use_stream(stream)];
+    fn hipStreamWaitEvent(stream: Ptr, event: Ptr, flags: c_uint) [records::use_stream(stream) & records::use_event(event)];
     fn hipStreamWaitValue32(stream: Ptr, word: Ptr, value: u32, flags: c_uint, mask: u32);
     fn hipStreamWriteValue32(stream: Ptr, word: Ptr, value: u32, flags: c_uint);
-    fn hipStreamGetPriority(stream: Ptr, priority: *mut c_int);
-    fn hipStreamGetDevice(stream: Ptr, device: *mut c_int);
+    fn hipStreamGetPriority(stream: Ptr, priority: *mut c_int) [records::use_stream(stream)];
+    fn hipStreamGetDevice(stream: Ptr, device: *mut c_int) [records::use_stream(stream)];
     fn hipStreamGetId(stream: Ptr, id: *mut u64);
-    fn hipStreamIsCapturing(stream: Ptr, status: *mut c_int);
+    fn hipStreamIsCapturing(stream: Ptr, status: *mut c_int) [records::use_stream(stream)];
     fn hipStreamGetCaptureInfo_v2(
         stream: Ptr, status: *mut c_int, id: *mut u64, graph: *mut Ptr, nodes: *mut *const Ptr,
         count: *mut usize
@@ -50,14 +50,14 @@ forward! {
         stream: Ptr, nodes: *mut Ptr, count: usize, flags: c_uint
     );
     fn hipStreamGetFlags(stream: Ptr, flags: *mut c_uint);
-    fn hipStreamBeginCapture(stream: Ptr, mode: c_int);
-    fn hipStreamEndCapture(stream: Ptr, graph: *mut Ptr);
-    fn hipStreamAddCallback(stream: Ptr, func: Callback, data: Ptr, flags: c_uint);
-    fn hipLaunchHostFunc(stream: Ptr, func: HostFn, data: Ptr);
-    fn hipEventQuery(event: Ptr);
-    fn hipEventSynchronize(event: Ptr);
-    fn hipEventRecord(event: Ptr, stream: Ptr);
-    fn hipEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr);
+    fn hipStreamBeginCapture(stream: Ptr, mode: c_int) [true, |code| records::capture_began(stream, code)];
+    fn hipStreamEndCapture(stream: Ptr, graph: *mut Ptr) [true, |_| records::capture_ended(stream)];
+    fn hipStreamAddCallback(stream: Ptr, func: Callback, data: Ptr, flags: c_uint) [records::use_stream(stream)];
+    fn hipLaunchHostFunc(stream: Ptr, func: HostFn, data: Ptr) [records::use_stream(stream)];
+    fn hipEventQuery(event: Ptr) [records::use_event(event)];
+    fn hipEventSynchronize(event: Ptr) [records::use_event(event)];
+    fn hipEventRecord(event: Ptr, stream: Ptr) [records::use_stream(stream), |code| records::recorded(event, stream, code)];
+    fn hipEventElapsedTime(milliseconds: *mut f32, start: Ptr, end: Ptr) [records::use_event(start) & records::use_event(end)];
     fn hipIpcGetEventHandle(handle: *mut IpcHandle, event: Ptr);
     fn hipHostMalloc(memory: *mut Ptr, size: usize, flags: c_uint);
     fn hipHostGetDevicePointer(pointer: *mut Ptr, memory: Ptr, flags: c_uint);
@@ -93,7 +93,9 @@ macro_rules! creating {
                 let code = unsafe { function($made $(, $argument)*) };
                 if code == 0 {
                     // SAFETY: the function succeeded, so it has written the handle.
-                    gpu_stream_faults::made($kind, unsafe { $made.read() }.addr());
+                    let made = unsafe { $made.read() }.addr();
+                    gpu_stream_faults::made($kind, made);
+                    records::made($kind, made);
                 }
                 code
             })
@@ -125,14 +127,15 @@ macro_rules! destroying {
                 // SAFETY: `hip_runtime_api.h` declares the function with this type.
                 let found = FOUND.get_or_init(|| unsafe { real::find(stringify!($name)) });
                 let Some(function) = found else { return NOT_SUPPORTED };
-                const CONTEXT_IS_DESTROYED: c_int = 709;
                 if !gpu_stream_faults::gone($kind, $handle.addr()) {
                     return CONTEXT_IS_DESTROYED;
                 }
+                records::gone($kind, $handle.addr());
                 // SAFETY: the caller meets the function's requirements, and the handle is alive.
                 let code = unsafe { function($handle) };
                 if code != 0 {
                     gpu_stream_faults::made($kind, $handle.addr());
+                    records::made($kind, $handle.addr());
                 }
                 code
             })
