@@ -12,42 +12,22 @@ use gpu_stream_core::{
     Backend, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream, StreamOptions,
 };
 use gpu_stream_cuda::Cuda;
+use gpu_stream_test_support::main_in_children;
 use support::bare::{Ptr, Space, bare, enter, ok, set_current, thread_state};
-use support::{device, expect_kind, wrap};
-
-type Case = (&'static str, fn());
-
-const CASES: [Case; 3] = [
-    ("every_call_returns_the_fault", every_call_returns_the_fault),
-    ("waiting_stream_gets_the_fault", waiting_stream_gets_the_fault),
-    (
-        "call_in_another_context_succeeds_or_returns_the_fault",
-        call_in_another_context_succeeds_or_returns_the_fault,
-    ),
-];
-
-/// The variable that names the case of a child process.
-const CHILD: &str = "GPU_STREAM_CUDA_BROKEN";
+use support::{OnCuda, device, expect_kind, wrap};
 
 fn main() -> ExitCode {
-    if let Ok(child) = std::env::var(CHILD) {
-        let case = CASES.iter().find(|(name, _)| *name == child).expect("a case");
-        (case.1)();
-        return ExitCode::SUCCESS;
-    }
-    support::main(&[
-        (CASES[0].0, || run(CASES[0].0)),
-        (CASES[1].0, || run(CASES[1].0)),
-        (CASES[2].0, || run(CASES[2].0)),
-    ])
-}
-
-fn run(name: &str) {
-    let mut command = std::process::Command::new(std::env::current_exe().expect("this program"));
     // With lazy loading the driver may load the kernel when it is submitted, and wait for the gate.
-    command.env("CUDA_MODULE_LOADING", "EAGER");
-    let output = command.env(CHILD, name).output().expect("this program runs a second time");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // SAFETY: no other thread is running yet.
+    unsafe { std::env::set_var("CUDA_MODULE_LOADING", "EAGER") };
+    main_in_children::<OnCuda>(&[
+        ("every_call_returns_the_fault", every_call_returns_the_fault),
+        ("waiting_stream_gets_the_fault", waiting_stream_gets_the_fault),
+        (
+            "call_in_another_context_succeeds_or_returns_the_fault",
+            call_in_another_context_succeeds_or_returns_the_fault,
+        ),
+    ])
 }
 
 /// A kernel that fails. It is loaded while no gate is shut, because loading may wait for the whole context.

@@ -10,9 +10,10 @@ use std::sync::mpsc::channel;
 
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, RawStream, Stream, StreamOptions};
 use gpu_stream_cuda::{Cuda, CudaError, CudaEvent, CudaStream};
-use gpu_stream_faults::{At, Controls, InjectedFault, Threads};
+use gpu_stream_faults::{At, InjectedFault, Threads};
+use gpu_stream_test_support::{Vendor, main_over_faults};
 use support::bare::{self, ok};
-use support::{child, device, expect_kind};
+use support::{OnCuda, device, expect_kind, own_stream as stream};
 
 const CASES: &[support::Case] = &[
     ("reset_after_everything_was_dropped", reset_after_everything_was_dropped),
@@ -29,27 +30,20 @@ const CASES: &[support::Case] = &[
 ];
 
 fn main() -> ExitCode {
-    child::main(
+    main_over_faults::<OnCuda>(
         CASES,
         &[("a new handle", &[("DRIVER_SIM_SAME_CONTEXT", "0")]), ("the same handle", &[])],
     )
 }
 
-fn stream() -> CudaStream {
-    Cuda::new_stream(device(), StreamOptions::new()).unwrap()
-}
-
 /// Resets the context as `cudaDeviceReset` of another library does. The library uses the device again if
 /// `again`.
 fn reset(again: bool) {
-    let library = driver_sim::library().unwrap();
-    // SAFETY: the library is loaded and never closed, and the function has this type.
-    let code = unsafe {
-        let library = std::mem::ManuallyDrop::new(libloading::Library::new(library).unwrap());
-        let reset =
-            *library.get::<unsafe extern "C" fn(i32) -> i32>("cuDevicePrimaryCtxReset_v2").unwrap();
-        reset(0)
-    };
+    // SAFETY: this is the function's type.
+    let reset: unsafe extern "C" fn(i32) -> i32 =
+        unsafe { support::simulated_function("cuDevicePrimaryCtxReset_v2") };
+    // SAFETY: the function accepts any number.
+    let code = unsafe { reset(0) };
     ok("cuDevicePrimaryCtxReset_v2", code);
     if again {
         bare::primary_context();
@@ -188,7 +182,7 @@ fn first_call_is_a_record() {
 
 /// The driver once reports a live context as destroyed.
 fn failed_check_is_no_reset() {
-    let controls = Controls::of(driver_sim::library().unwrap()).unwrap();
+    let controls = OnCuda::controls();
     let (one, space) = (stream(), bare::Space::primary());
     let event = one.record_event().unwrap();
     let gate = space.gate(one.raw().as_ptr());
@@ -234,7 +228,7 @@ fn old_stream_is_not_passed_to_cudarc() {
 
 /// The real driver uses a handle of a reset context, and crashes.
 fn old_handles_are_not_used() {
-    let controls = Controls::of(driver_sim::library().unwrap()).unwrap();
+    let controls = OnCuda::controls();
     for again in [false, true] {
         let (one, other) = (stream(), stream());
         one.wait_stream(&other).unwrap();

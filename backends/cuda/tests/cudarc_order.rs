@@ -10,8 +10,9 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, CudaFunction, LaunchConfig, PushKernelArg};
 use gpu_stream_core::{Backend, EventOptions, Stream};
 use gpu_stream_cuda::{Cuda, CudaStream};
+use gpu_stream_test_support::Vendor;
 use support::bare::{PTX, Space};
-use support::{device, rounds};
+use support::{OnCuda, device};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         }),
         ("copies_are_wrong_without_the_wait", || {
             let wrong = wrong(|_, _| ());
-            let rounds = rounds();
+            let rounds = OnCuda::rounds();
             assert!(
                 wrong >= rounds as usize / 2,
                 "only {wrong} of {rounds} copies were made too early, so this test cannot tell"
@@ -79,7 +80,7 @@ const ONE: LaunchConfig =
 /// Writes the round's number slowly on one stream, and copies it on the other, in each round. Returns the
 /// number of wrong copies.
 fn wrong(order: impl Fn(&CudaStream, &CudaStream)) -> usize {
-    let (space, rounds) = (Space::primary(), rounds());
+    let (space, rounds) = (Space::primary(), OnCuda::rounds());
     let context = CudaContext::new(0).unwrap();
     // SAFETY: no memory of cudarc is used here, so it needs no tracking.
     unsafe { context.disable_event_tracking() };
@@ -115,5 +116,5 @@ fn wrong(order: impl Fn(&CudaStream, &CudaStream)) -> usize {
 #[track_caller]
 fn always_right(order: impl Fn(&CudaStream, &CudaStream)) {
     let wrong = wrong(order);
-    assert_eq!(wrong, 0, "number of early copies, of {}", rounds());
+    assert_eq!(wrong, 0, "number of early copies, of {}", OnCuda::rounds());
 }

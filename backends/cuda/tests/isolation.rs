@@ -7,10 +7,11 @@ use std::process::ExitCode;
 
 use gpu_stream_core::{Backend, CaptureStatus, ErrorKind, Event, EventOptions, RawEvent, Stream};
 use gpu_stream_cuda::{Cuda, CudaError, CudaStream};
-use gpu_stream_faults::{Controls, Threads};
+use gpu_stream_faults::Threads;
+use gpu_stream_test_support::Vendor;
 use support::bare::{Ptr, Space, bare, enter, ok};
 use support::capture::{Capture, status_of};
-use support::{device, expect_kind, is_simulated, wrap};
+use support::{OnCuda, device, expect_kind, is_simulated, wrap};
 
 fn main() -> ExitCode {
     support::main(&[
@@ -282,7 +283,7 @@ fn wait_for_the_own_record_makes_no_call() {
         return;
     }
     let space = Space::primary();
-    let controls = Controls::of(driver_sim::library().unwrap()).unwrap();
+    let controls = OnCuda::controls();
     let waits = |call: &dyn Fn()| {
         controls.watch(Threads::This);
         call();

@@ -4,31 +4,26 @@
 
 mod support;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gpu_stream_core::{
-    Backend, Error as _, ErrorKind, Event, EventOptions, RawStream, Stream, StreamOptions,
-    StreamOwner,
-};
+use gpu_stream_core::{Backend, Error as _, ErrorKind, Event, EventOptions, Stream, StreamOptions};
 use gpu_stream_cuda::{Cuda, CudaStream};
 use gpu_stream_faults::{At, Controls, InjectedFault, Threads};
+use gpu_stream_test_support::shared::ends::owned as owned_by;
+use gpu_stream_test_support::{Vendor, main_over_faults, shared_cases};
 use support::bare::{Ptr, Space, bare, ok};
 use support::capture::Capture;
-use support::{child, device, expect_kind};
+use support::{Case, OnCuda, device, expect_kind, own_stream as stream};
 
-const CASES: &[support::Case] = &[
+const CASES: [Case; 9] = [
     (
         "owner_that_takes_a_lock_blocks_no_other_thread",
         owner_that_takes_a_lock_blocks_no_other_thread,
     ),
-    ("owner_panic_does_not_reach_others", owner_panic_does_not_reach_others),
-    ("two_panicking_owners_do_not_abort", two_panicking_owners_do_not_abort),
-    ("deferred_work_runs_in_a_steady_loop", deferred_work_runs_in_a_steady_loop),
     ("every_call_runs_deferred_work", every_call_runs_deferred_work),
     ("owner_of_a_captured_record_is_dropped_outside", owner_of_a_captured_record),
     ("query_of_a_captured_record_blocks_no_other_thread", query_of_a_captured_record),
@@ -37,48 +32,30 @@ const CASES: &[support::Case] = &[
         "last_wrapper_of_a_broken_stream_drops_its_closures",
         last_wrapper_of_a_broken_stream_drops_its_closures,
     ),
-    ("closures_after_a_panic_are_dropped_unrun", closures_after_a_panic_are_dropped_unrun),
     ("panic_on_a_captured_stream_is_reported_later", panic_on_a_captured_stream),
     ("panics_of_other_streams_cost_no_call", panics_of_other_streams_cost_no_call),
     ("graph_runs_a_closure_once", graph_runs_a_closure_once),
-    ("failed_wrapping_during_unwinding_does_not_abort", failed_wrapping_during_unwinding),
 ];
 
 fn main() -> ExitCode {
-    child::main(CASES, &[])
+    let shared = shared_cases![OnCuda, ends:
+        panics_of_owners_do_not_abort,
+        failed_wrapping_during_unwinding_does_not_abort,
+        new_stream_with_a_reused_handle_has_no_fault
+    ];
+    main_over_faults::<OnCuda>(&[&CASES[..], &shared].concat(), &[])
 }
 
 /// The time limit for a thread that should be done at once.
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn controls() -> Controls {
-    Controls::of(driver_sim::library().unwrap()).unwrap()
+fn controls() -> &'static Controls {
+    OnCuda::controls()
 }
 
-fn stream() -> CudaStream {
-    Cuda::new_stream(device(), StreamOptions::new()).unwrap()
-}
-
-/// An owner of a stream that calls a function when it is dropped.
-struct Owner(usize, Box<dyn Fn() + Send + Sync>);
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        (self.1)();
-    }
-}
-
-// SAFETY: the tests' streams are never destroyed.
-unsafe impl StreamOwner<Cuda> for Owner {
-    fn raw_stream(&self) -> RawStream<Cuda> {
-        RawStream::from_bits(self.0)
-    }
-}
-
-/// Wraps one stream. `on_drop` is called when its owner is dropped.
+/// Wraps a new stream. `on_drop` is called when its owner is dropped.
 fn owned(on_drop: impl Fn() + Send + Sync + 'static) -> CudaStream {
-    let raw = Space::primary().stream(1, 0).expose_provenance();
-    Cuda::stream_from_owner(Arc::new(Owner(raw, Box::new(on_drop))), None).unwrap()
+    owned_by::<OnCuda>(Space::primary().stream(1, 0), on_drop)
 }
 
 /// Drops the wrapper in a host function of a stream, and waits for that. The function begins after the call
@@ -99,7 +76,7 @@ fn drop_inside(stream: &CudaStream, wrapper: CudaStream) {
 /// The destructor runs after the waits are enqueued, and other threads continue while it waits for a lock.
 fn owner_that_takes_a_lock_blocks_no_other_thread() {
     static LOCK: Mutex<()> = Mutex::new(());
-    let controls: &Controls = Box::leak(Box::new(controls()));
+    let controls = controls();
     let warm = stream();
     for round in 0..20 {
         // New streams: their record needs a new event, and a destructor once ran there.
@@ -127,63 +104,6 @@ fn owner_that_takes_a_lock_blocks_no_other_thread() {
         drop(held);
         waiting.join().unwrap();
         controls.clear();
-    }
-}
-
-fn owner_panic_does_not_reach_others() {
-    let (source, warm) = (stream(), stream());
-    warm.wait_stream(&source).unwrap();
-    static DROPPED: AtomicUsize = AtomicUsize::new(0);
-    for _ in 0..8 {
-        let on_drop = || {
-            DROPPED.fetch_add(1, Ordering::SeqCst);
-            std::panic::resume_unwind(Box::new("the owner's own"));
-        };
-        drop_inside(&warm, owned(on_drop));
-    }
-    let (threads, barrier) = (4, Barrier::new(4));
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let mine = stream();
-                barrier.wait();
-                for _ in 0..50 {
-                    mine.wait_stream(&source).unwrap();
-                }
-            });
-        }
-    });
-    assert_eq!(DROPPED.load(Ordering::SeqCst), 8, "a panic of one lost another");
-}
-
-fn two_panicking_owners_do_not_abort() {
-    let panics = || std::panic::resume_unwind(Box::new("the owner's own"));
-    let alone = owned(panics);
-    assert!(catch_unwind(AssertUnwindSafe(|| drop(alone))).is_err(), "alone, it is the caller's");
-    let pair = (owned(panics), owned(panics));
-    assert!(catch_unwind(AssertUnwindSafe(|| drop(pair))).is_err());
-    // An event of another context holds the owner of the stream, and that of a captured record.
-    let raw = Space::second().stream(1, 0).expose_provenance();
-    let other = Cuda::stream_from_owner(Arc::new(Owner(raw, Box::new(panics))), None).unwrap();
-    let event = other.new_event(EventOptions::new()).unwrap();
-    let capture = Capture::begin(std::ptr::with_exposed_provenance_mut(raw), 2);
-    other.record(&event).unwrap();
-    drop(capture.end());
-    let all = (other, event);
-    assert!(catch_unwind(AssertUnwindSafe(|| drop(all))).is_err());
-}
-
-fn deferred_work_runs_in_a_steady_loop() {
-    static ALIVE: AtomicUsize = AtomicUsize::new(0);
-    let mine = stream();
-    let raw = Space::primary().stream(1, 0).expose_provenance();
-    for round in 0..20_000 {
-        ALIVE.fetch_add(1, Ordering::SeqCst);
-        let on_drop = Box::new(|| _ = ALIVE.fetch_sub(1, Ordering::SeqCst));
-        let owned = Cuda::stream_from_owner(Arc::new(Owner(raw, on_drop)), None).unwrap();
-        mine.launch_host_func(Box::new(move || drop(owned))).unwrap();
-        mine.synchronize().unwrap();
-        assert!(ALIVE.load(Ordering::SeqCst) < 8, "round {round}");
     }
 }
 
@@ -241,8 +161,7 @@ fn owner_of_a_captured_record() {
     let seen = Arc::clone(&event);
     let (sender, receiver) = channel();
     let on_drop = move || sender.send(seen.status().is_ok()).unwrap();
-    let owner = Owner(raw.expose_provenance(), Box::new(on_drop));
-    let captured = Cuda::stream_from_owner(Arc::new(owner), None).unwrap();
+    let captured = owned_by::<OnCuda>(raw, on_drop);
     let capture = Capture::begin(raw, 2);
     captured.record(&event).unwrap();
     drop(captured);
@@ -255,7 +174,7 @@ fn owner_of_a_captured_record() {
 /// While one thread asks the driver about the capture of an event's record, another thread records the
 /// event. The owner that the first call kept is dropped at the end of that call, with nothing held.
 fn query_of_a_captured_record() {
-    let controls: &Controls = Box::leak(Box::new(controls()));
+    let controls = controls();
     for drops_owner in [false, true] {
         let raw = Space::primary().stream(1, 0);
         let event = Arc::new(Cuda::new_event(device(), EventOptions::new()).unwrap());
@@ -263,8 +182,7 @@ fn query_of_a_captured_record() {
         let on_drop = move || {
             sender.send((std::thread::current().id(), in_owner.status().is_ok())).unwrap();
         };
-        let owner = Owner(raw.expose_provenance(), Box::new(on_drop));
-        let captured = Cuda::stream_from_owner(Arc::new(owner), None).unwrap();
+        let captured = owned_by::<OnCuda>(raw, on_drop);
         let capture = Capture::begin(raw, 2);
         captured.record(&event).unwrap();
         controls.set(
@@ -302,14 +220,11 @@ fn query_of_a_captured_record() {
 
 /// Submits work that fails once the gate before it is open.
 fn fail(stream: &CudaStream) {
-    type Fail = unsafe extern "C" fn(Ptr, i32) -> i32;
-    let library = driver_sim::library().unwrap();
-    // SAFETY: the library is loaded and never closed, and the function has this type.
-    let code = unsafe {
-        let library = std::mem::ManuallyDrop::new(libloading::Library::new(library).unwrap());
-        let fail = *library.get::<Fail>("driver_sim_fail").unwrap();
-        fail(stream.raw().as_ptr(), 719)
-    };
+    // SAFETY: this is the function's type.
+    let fail: unsafe extern "C" fn(Ptr, i32) -> i32 =
+        unsafe { support::simulated_function("driver_sim_fail") };
+    // SAFETY: the simulator checks the handle.
+    let code = unsafe { fail(stream.raw().as_ptr(), 719) };
     ok("driver_sim_fail", code);
 }
 
@@ -343,24 +258,6 @@ fn last_wrapper_of_a_broken_stream_drops_its_closures() {
     }
     drop(broken);
     assert!(receiver.recv().is_err(), "a closure behind failed work ran");
-}
-
-fn closures_after_a_panic_are_dropped_unrun() {
-    let (mine, other) = (stream(), stream());
-    let gate = Space::primary().gate(mine.raw().as_ptr());
-    mine.launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant to fail"))))
-        .unwrap();
-    let (sender, receiver) = channel();
-    mine.launch_host_func(Box::new(move || sender.send(()).unwrap())).unwrap();
-    other.wait_stream(&mine).unwrap();
-    let (elsewhere, after) = channel();
-    other.launch_host_func(Box::new(move || elsewhere.send(()).unwrap())).unwrap();
-    gate.open();
-    assert!(receiver.recv().is_err(), "a closure behind a panic ran");
-    assert_eq!(after.recv(), Ok(()), "that of another stream did not");
-    let text = expect_kind("query", mine.query(), ErrorKind::StreamFault);
-    assert!(text.contains("meant to fail"), "{text}");
-    other.synchronize().unwrap();
 }
 
 /// A panic is reported after a capture, during which the stream could not be identified.
@@ -441,23 +338,4 @@ fn graph_runs_a_closure_once() {
     }
     space.synchronize(play);
     assert_eq!((ran.load(Ordering::SeqCst), Arc::strong_count(&held)), (1, 1));
-}
-
-/// A failing call drops its owner, whose `Drop` panics, while the thread is already unwinding.
-fn failed_wrapping_during_unwinding() {
-    struct Wraps;
-    impl Drop for Wraps {
-        fn drop(&mut self) {
-            let panics = || std::panic::resume_unwind(Box::new("the owner's own"));
-            // Handle 2 is the calling thread's own stream, which is never wrapped.
-            let owner = || Arc::new(Owner(2, Box::new(panics)));
-            let wrapped = Cuda::stream_from_owner(owner(), None);
-            expect_kind("stream_from_owner", wrapped, ErrorKind::InvalidHandle);
-        }
-    }
-    let unwound = catch_unwind(|| {
-        let _wraps = Wraps;
-        std::panic::resume_unwind(Box::new("the program's own"));
-    });
-    assert_eq!(unwound.unwrap_err().downcast_ref(), Some(&"the program's own"));
 }

@@ -2,8 +2,7 @@
 //! is made in place. The event keeps every stream that the runtime's event may point to. Threads that
 //! synchronize wait for the record that was current when they began.
 //!
-//! The runtime is the one of `tests/fake`, which blocks a call until the test releases it, and blocks
-//! streams.
+//! The runtime is AMD's own, behind a layer that blocks a call until the test releases it.
 
 mod support;
 
@@ -13,11 +12,13 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, Stream};
+use gpu_stream_faults::At;
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
-use gpu_stream_test_support::cases;
-use support::{device, expect_kind, fake, own_event, own_stream};
+use gpu_stream_test_support::{Vendor, cases, ptr};
+use support::layer::{Layer, await_event};
+use support::{OnHip, VERSIONS, device, expect_kind, own_event, own_stream};
 
-const CASES: [fake::Case; 5] = cases![
+const CASES: [support::Case; 5] = cases![
     overlapping_records_keep_both_streams,
     blocked_record_keeps_no_stream_of_other_records,
     thread_ends_after_overlapping_records,
@@ -25,10 +26,8 @@ const CASES: [fake::Case; 5] = cases![
     second_record_makes_its_own_marker
 ];
 
-const VERSIONS: [&str; 3] = ["50731921", "60443484", "70253211"];
-
 fn main() -> ExitCode {
-    fake::main(&CASES, &VERSIONS)
+    support::main_behind_layer(&CASES, &VERSIONS[..3])
 }
 
 /// Runs a closure when it is dropped, so that a failing test releases the threads that it blocks.
@@ -48,70 +47,84 @@ fn escaped(stream: &HipStream) -> HipEvent {
     event
 }
 
+/// Blocks the next record of `event` after the runtime has made it.
+fn hold_after_record(layer: &Layer, stream: &HipStream, event: &HipEvent) {
+    let (call, number) = layer.call_after_the_record(&|| stream.record(event).expect("a record"));
+    layer.hold(&call, At::Occurrence(number));
+}
+
 /// The runtime makes the record on `one` first, but its bookkeeping comes last.
-fn overlapping_records_keep_both_streams(fake: &fake::Fake) {
+fn overlapping_records_keep_both_streams() {
+    let layer = Layer::get();
     let keep = own_stream();
     // HIP 5.7 needs an event of the pool to destroy a stream.
     drop(keep.record_event().expect("a record"));
     let event = escaped(&keep);
-    let streams = fake.live_streams();
+    let streams = layer.live_streams();
     let (one, other) = (own_stream(), own_stream());
-    fake.hold_next(fake::RECORD_END);
+    hold_after_record(&layer, &keep, &event);
     thread::scope(|scope| {
         let blocked = scope.spawn(|| one.record(&event));
-        fake.wait_until_held();
-        let _released = OnDrop(|| fake.release());
+        layer.wait_until_held();
+        let _works = layer.work_at_drop();
         other.record(&event).expect("the other record");
-        fake.release();
+        layer.work();
         blocked.join().expect("no panic").expect("the record");
     });
     drop((one, other));
+    await_event(&event);
     assert_eq!(event.status().expect("status"), EventStatus::Complete);
     event.synchronize().expect("synchronize");
     keep.wait_event(&event).expect("a wait");
-    assert_eq!(fake.stale(), 0, "calls that used a destroyed stream");
-    assert_eq!(fake.live_streams(), streams + 2);
+    assert_eq!(layer.stale(), 0, "calls that used a destroyed stream");
+    assert_eq!(layer.live_streams(), streams + 2);
     // A record that overlaps no other releases both streams.
     keep.record(&event).expect("a record");
     keep.query().expect("query");
-    assert_eq!(fake.live_streams(), streams);
+    assert_eq!(layer.live_streams(), streams);
 }
 
-fn blocked_record_keeps_no_stream_of_other_records(fake: &fake::Fake) {
+fn blocked_record_keeps_no_stream_of_other_records() {
+    let layer = Layer::get();
     let (keep, blocked) = (own_stream(), own_stream());
     drop(keep.record_event().expect("a record"));
     let event = escaped(&keep);
-    let streams = fake.live_streams();
-    for point in ["hipEventRecord", fake::RECORD_END] {
-        fake.hold_next(point);
+    let streams = layer.live_streams();
+    for is_made in [false, true] {
+        if is_made {
+            hold_after_record(&layer, &keep, &event);
+        } else {
+            layer.hold_next("hipEventRecord");
+        }
         thread::scope(|scope| {
             let record = scope.spawn(|| blocked.record(&event));
-            fake.wait_until_held();
-            let _released = OnDrop(|| fake.release());
+            layer.wait_until_held();
+            let _works = layer.work_at_drop();
             for _ in 0..20 {
                 own_stream().record(&event).expect("a record");
                 keep.query().expect("query");
-                assert!(fake.live_streams() <= streams + 2, "{point}");
-                assert!(event.query().expect("query"));
+                assert!(layer.live_streams() <= streams + 2, "{is_made}");
+                await_event(&event);
             }
-            fake.release();
+            layer.work();
             record.join().expect("no panic").expect("the record");
         });
         keep.record(&event).expect("a record");
         keep.query().expect("query");
-        assert_eq!((fake.live_streams(), fake.stale()), (streams, 0), "{point}");
+        assert_eq!((layer.live_streams(), layer.stale()), (streams, 0), "{is_made}");
     }
 }
 
 /// The runtime's event points to the thread's own stream, and the bookkeeping of the other record comes
 /// last, or the reverse. The record of the event is then unknown, and the runtime is not called.
-fn thread_ends_after_overlapping_records(fake: &fake::Fake) {
+fn thread_ends_after_overlapping_records() {
+    let layer = Layer::get();
     let keep = own_stream();
     let event = escaped(&keep);
     for own_is_blocked in [false, true] {
         let other = own_stream();
         let (sender, receiver) = channel();
-        fake.hold_next(fake::RECORD_END);
+        hold_after_record(&layer, &keep, &event);
         thread::scope(|scope| {
             let record_own = || {
                 let own = Hip::per_thread_stream(device()).expect("the thread's own");
@@ -124,16 +137,16 @@ fn thread_ends_after_overlapping_records(fake: &fake::Fake) {
             };
             let (own, others) = if own_is_blocked {
                 let own = scope.spawn(record_own);
-                fake.wait_until_held();
+                layer.wait_until_held();
                 (own, scope.spawn(record_other))
             } else {
                 let others = scope.spawn(record_other);
-                fake.wait_until_held();
+                layer.wait_until_held();
                 (scope.spawn(record_own), others)
             };
-            let _released = OnDrop(|| fake.release());
+            let _works = layer.work_at_drop();
             receiver.recv().expect("the record that is not blocked");
-            fake.release();
+            layer.work();
             // A joined thread has ended completely, and not only its closure.
             own.join().expect("no panic");
             others.join().expect("no panic");
@@ -151,79 +164,80 @@ fn thread_ends_after_overlapping_records(fake: &fake::Fake) {
             expect_kind("wait_event", keep.wait_event(&event), ErrorKind::InvalidEvent);
         }
         keep.record(&event).expect("a record");
-        assert_eq!(event.status().expect("status"), EventStatus::Complete);
-        assert_eq!(fake.stale(), 0, "calls that used a destroyed stream");
+        await_event(&event);
+        assert_eq!(layer.stale(), 0, "calls that used a destroyed stream");
     }
 }
 
-/// Runs `meanwhile` while another thread synchronizes `event`. The event's record on `first` is blocked,
-/// and the thread must not return before `first` is released.
+/// Records an escaped event on `first`, whose work is blocked, and runs `meanwhile` while another thread
+/// synchronizes the event. The thread must not return before `first` is released.
 fn during_synchronize(
-    fake: &fake::Fake,
+    layer: &Layer,
     first: &HipStream,
-    event: &HipEvent,
-    meanwhile: impl FnOnce(&dyn Fn()),
-) {
-    fake.hold_back(first.raw().as_ptr(), true);
+    meanwhile: impl FnOnce(&HipEvent, &dyn Fn()),
+) -> HipEvent {
+    let gate = OnHip::gate(ptr::<OnHip>(first));
+    let event = escaped(first);
     let released = AtomicBool::new(false);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             event.synchronize().expect("synchronize");
             assert!(released.load(Ordering::SeqCst), "it waited for another record");
         });
-        let release = || {
+        let release = OnDrop(|| {
             released.store(true, Ordering::SeqCst);
-            fake.hold_back(first.raw().as_ptr(), false);
-        };
-        let _release = OnDrop(release);
+            OnHip::open(&gate);
+        });
         // The first query may have begun before this call. The later ones have not.
         let wait_for_queries = || {
-            fake.calls("");
+            layer.calls("");
             let mut queries = 0;
             while queries < 3 && !waiting.is_finished() {
-                queries += fake.calls("hipEventQuery");
+                queries += layer.calls("hipEventQuery");
                 thread::yield_now();
             }
         };
         wait_for_queries();
-        meanwhile(&wait_for_queries);
+        meanwhile(&event, &wait_for_queries);
         wait_for_queries();
-        release();
+        drop(release);
         waiting.join().expect("the thread waited for its record");
     });
+    event
 }
 
-fn failed_marker_is_repeated_by_the_next_record(fake: &fake::Fake) {
+fn failed_marker_is_repeated_by_the_next_record() {
+    let layer = Layer::get();
     let (first, second) = (own_stream(), own_stream());
     for function in ["hipStreamCreateWithPriority", "hipStreamWaitEvent"] {
-        let event = escaped(&first);
-        during_synchronize(fake, &first, &event, |wait_for_queries| {
-            fake.fail(function, 2);
-            expect_kind("a record", second.record(&event), ErrorKind::OutOfMemory);
-            fake.work();
+        during_synchronize(&layer, &first, |event, wait_for_queries| {
+            layer.fail(function, 2);
+            expect_kind("a record", second.record(event), ErrorKind::OutOfMemory);
+            layer.work();
             wait_for_queries();
-            second.record(&event).expect("the next record");
+            second.record(event).expect("the next record");
         });
     }
 }
 
-fn second_record_makes_its_own_marker(fake: &fake::Fake) {
+fn second_record_makes_its_own_marker() {
+    let layer = Layer::get();
     let (first, second, third) = (own_stream(), own_stream(), own_stream());
     // The first of the two records is blocked in the marker's wait, or in the marker's record.
     for function in ["hipStreamWaitEvent", "hipEventRecord"] {
-        let event = escaped(&first);
-        during_synchronize(fake, &first, &event, |wait_for_queries| {
-            fake.hold_next(function);
+        let event = during_synchronize(&layer, &first, |event, wait_for_queries| {
+            layer.hold_next(function);
             thread::scope(|scope| {
-                let blocked = scope.spawn(|| second.record(&event));
-                fake.wait_until_held();
-                let _released = OnDrop(|| fake.release());
-                third.record(&event).expect("the second record");
+                let blocked = scope.spawn(|| second.record(event));
+                layer.wait_until_held();
+                let _works = layer.work_at_drop();
+                third.record(event).expect("the second record");
                 wait_for_queries();
-                fake.release();
+                layer.work();
                 blocked.join().expect("no panic").expect("the record");
             });
         });
+        event.synchronize().expect("synchronize");
         assert_eq!(event.status().expect("status"), EventStatus::Complete);
     }
 }

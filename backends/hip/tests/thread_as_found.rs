@@ -8,16 +8,18 @@ use std::sync::{Arc, mpsc};
 
 use gpu_stream_core::{Backend, EventOptions, RawStream, Stream, StreamOptions, StreamOwner};
 use gpu_stream_hip::{Hip, HipStream};
-use gpu_stream_test_support::cases;
-use support::bare::{bare, fetch_error, gate, new_stream, peek_error, set_device, thread_state};
-use support::{devices, operations, own_event, own_stream, wrap};
+use gpu_stream_test_support::shared::thread_as_found::{
+    objects_dropped_on_another_thread, while_work_is_pending,
+};
+use support::bare::{bare, fetch_error, peek_error, set_device, thread_state};
+use support::{OnHip, devices, operations};
 
 fn main() -> ExitCode {
-    support::main(&cases![
-        every_call,
-        while_work_is_pending,
-        objects_dropped_on_another_thread,
-        owner_is_dropped_with_the_callers_state
+    support::main(&[
+        ("every_call", every_call),
+        ("while_work_is_pending", while_work_is_pending::<OnHip>),
+        ("objects_dropped_on_another_thread", objects_dropped_on_another_thread::<OnHip>),
+        ("owner_is_dropped_with_the_callers_state", owner_is_dropped_with_the_callers_state),
     ])
 }
 
@@ -27,53 +29,6 @@ fn every_call() {
     operations::run_all(&world, &|_| (), &|_| ());
     let counted = operations::all(&world).len();
     eprintln!("{counted} calls, with {} devices and 3 capture modes", devices().min(2));
-}
-
-fn while_work_is_pending() {
-    for of in 0..devices().min(2) {
-        let raw = new_stream(of, 1, 0);
-        let (stream, other) = (wrap(raw), own_stream());
-        for current in 0..devices().min(2) {
-            set_device(current);
-            let gate = gate(raw);
-            let previous = thread_state();
-            let event = stream.record_event().unwrap();
-            assert!(!stream.query().unwrap() && !event.query_now());
-            other.wait_stream(&stream).unwrap();
-            other.wait_event(&event).unwrap();
-            drop(event);
-            assert_eq!(thread_state(), previous);
-            gate.open();
-            other.synchronize().unwrap();
-            assert_eq!(thread_state(), previous);
-        }
-    }
-}
-
-trait QueryNow {
-    fn query_now(&self) -> bool;
-}
-
-impl<E: gpu_stream_core::Event> QueryNow for E {
-    fn query_now(&self) -> bool {
-        self.query().unwrap()
-    }
-}
-
-fn objects_dropped_on_another_thread() {
-    let stream = own_stream();
-    let events = [EventOptions::new(), EventOptions::timed()].map(|options| own_event(options));
-    for event in &events {
-        stream.record(event).unwrap();
-    }
-    std::thread::spawn(move || {
-        set_device(devices() - 1);
-        let previous = thread_state();
-        drop((stream, events));
-        assert_eq!(thread_state(), previous);
-    })
-    .join()
-    .unwrap();
 }
 
 /// The destructor of an owner that a record drops runs with the caller's thread state. Its own changes

@@ -2,11 +2,11 @@
 //!
 //! - [`run`] runs the listed [`cases!`] on a device, and skips them without one.
 //! - [`Children`] runs cases in processes of their own.
-//! - [`FakeLibrary`] compiles a driver without a device.
 //! - [`CountingAllocator`] counts allocations.
 //! - `cuda` and `hip`, each a feature: the driver without the backend under test. They have the one table
 //!   of the driver's functions, and streams, gates and captures that the backend did not make.
 //! - `operations`, with either feature: every call of a backend, for tests of what a call leaves behind.
+//! - `shared`, a feature: the cases that both backends have, over what a `Vendor` says of its backend.
 
 #[cfg(any(feature = "cuda", feature = "hip"))]
 mod capture;
@@ -16,7 +16,6 @@ mod children;
 pub mod cuda;
 #[cfg(any(feature = "cuda", feature = "hip"))]
 mod driver;
-mod fake;
 #[cfg(feature = "hip")]
 pub mod hip;
 mod memory;
@@ -24,8 +23,23 @@ mod memory;
 mod numbers;
 #[cfg(any(feature = "cuda", feature = "hip"))]
 pub mod operations;
+#[cfg(feature = "shared")]
+mod programs;
+#[cfg(feature = "shared")]
+pub mod shared;
+#[cfg(feature = "shared")]
+mod vendor;
 
 pub use cases::{Case, expect_kind, is_required, run, skip};
 pub use children::{Children, completion, expect_success, run_to_exit};
-pub use fake::FakeLibrary;
-pub use memory::{CountingAllocator, churn};
+pub use memory::{CountingAllocator, allocations, churn};
+#[cfg(feature = "shared")]
+pub use programs::{
+    Variables, main, main_in_children, main_over_faults, over, run_as_child, run_child, run_trials,
+    scratch_folder, trials_over_faults,
+};
+#[cfg(feature = "shared")]
+pub use vendor::{
+    Capture, ErrorOf, EventOf, MODES, Ptr, StreamOf, Vendor, device, own_event, own_stream, ptr,
+    wrap,
+};

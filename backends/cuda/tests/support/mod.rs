@@ -1,52 +1,36 @@
-//! Shared by the tests on a GPU: a `main` that uses the simulated driver on a machine without one, and the
-//! driver without the backend under test.
+//! Shared by the tests: CUDA for the tests that it shares with HIP, and the driver without the backend under
+//! test. Without a driver, the tests run over the simulated one.
 
-#![allow(dead_code, reason = "no test uses all of it")]
+#![allow(dead_code, reason = "no test program uses all of it")]
 
 pub mod bare;
-pub mod capture;
-pub mod child;
-pub mod fake;
 pub mod operations;
+pub mod vendor;
 
 use std::process::ExitCode;
 
-use gpu_stream_core::{Backend, Device, Error, ErrorKind, RawStream};
-use gpu_stream_cuda::{Cuda, CudaError, CudaStream};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use gpu_stream_core::Device;
+use gpu_stream_cuda::CudaStream;
+pub use gpu_stream_test_support::{Case, expect_kind};
+use libloading::Library;
+pub use vendor::OnCuda;
 
-pub type Case = (&'static str, fn());
+pub mod capture {
+    //! Captures through the driver's own functions. They end with the test, even if it fails.
 
-/// Runs the cases one after the other. A case fails by a panic. Without a driver, they run over the
-/// simulated one. Without a device all are skipped, which is a failure if `GPU_STREAM_REQUIRE` names cuda.
-pub fn main(cases: &[Case]) -> ExitCode {
-    if driver_sim::no_driver_here() {
-        // SAFETY: no other thread is running yet.
-        match unsafe { driver_sim::install(1) } {
-            Ok(()) => eprintln!("note: no CUDA driver; these tests run over a simulated one"),
-            Err(reason) => eprintln!("note: no CUDA driver, and no simulated one: {reason}"),
-        }
+    use gpu_stream_test_support::Vendor;
+
+    pub type Capture = gpu_stream_test_support::Capture<super::OnCuda>;
+
+    /// Returns the driver's capture status of a stream.
+    pub fn status_of(stream: super::bare::Ptr) -> Result<i32, i32> {
+        super::OnCuda::capture_status(stream)
     }
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
-    let missing = Cuda::probe().err().map(|error| error.to_string());
-    let required = std::env::var("GPU_STREAM_REQUIRE").unwrap_or_default();
-    let required = required.split(',').any(|item| item.trim().split(':').next() == Some("cuda"));
-    let trials = cases.iter().map(|&(name, case)| {
-        let missing = missing.clone();
-        Trial::ignorable_test(name, move || match missing {
-            None => {
-                // A thread that has never called the driver.
-                let end = std::thread::Builder::new().name(name.into()).spawn(case)?.join();
-                end.map(|()| Completion::Completed).map_err(|_| Failed::from("see the panic above"))
-            }
-            Some(reason) if required => Err(Failed::from(format!(
-                "skipped, and GPU_STREAM_REQUIRE says that cuda must not skip: {reason}"
-            ))),
-            Some(reason) => Ok(Completion::ignored_with(reason)),
-        })
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// Runs the cases on a device, or over the simulated driver.
+pub fn main(cases: &[Case]) -> ExitCode {
+    gpu_stream_test_support::main::<OnCuda>(cases)
 }
 
 /// Returns `true` if the tests run over the simulated driver.
@@ -54,31 +38,30 @@ pub fn is_simulated() -> bool {
     driver_sim::is_loaded()
 }
 
-/// Returns `GPU_STREAM_ROUNDS`, or a number that takes about a second.
-pub fn rounds() -> u32 {
-    let rounds = std::env::var("GPU_STREAM_ROUNDS").ok();
-    let usual = if is_simulated() { 200 } else { 2_000 };
-    rounds.map_or(usual, |text| text.parse().expect("GPU_STREAM_ROUNDS is a number"))
-}
-
 /// Returns the first device.
 pub fn device() -> Device {
-    Cuda::device(0).expect("device 0")
+    gpu_stream_test_support::device::<OnCuda>()
+}
+
+/// Creates a stream on the first device.
+pub fn own_stream() -> CudaStream {
+    gpu_stream_test_support::own_stream::<OnCuda>()
 }
 
 /// Wraps a stream that the tests do not destroy before the wrapper.
 pub fn wrap(stream: bare::Ptr) -> CudaStream {
-    // SAFETY: the tests' streams are alive until the process ends.
-    unsafe { Cuda::stream_from_raw(RawStream::from_ptr(stream), None) }.expect("wrapping a stream")
+    gpu_stream_test_support::wrap::<OnCuda>(stream)
 }
 
-#[track_caller]
-pub fn expect_kind<T>(what: &str, result: Result<T, CudaError>, kind: ErrorKind) -> String {
-    match result {
-        Ok(_) => panic!("{what} succeeded, and should fail with {kind}"),
-        Err(error) => {
-            assert_eq!(error.kind(), kind, "{what}: {error}");
-            error.to_string()
-        }
+/// Returns a function of the simulated driver that the process has loaded.
+///
+/// # Safety
+/// `F` is the function's type.
+pub unsafe fn simulated_function<F: Copy>(name: &str) -> F {
+    let library = driver_sim::library().expect("the simulated driver");
+    // SAFETY: the library is loaded and never closed, and the function has this type (caller contract).
+    unsafe {
+        let library = std::mem::ManuallyDrop::new(Library::new(library).expect("it is loaded"));
+        *library.get::<F>(name).expect("a function of the simulator")
     }
 }

@@ -1,57 +1,55 @@
-//! Reuse of events, and the runtime calls of each operation.
+//! What calls leave behind: the runtime calls of each operation, live objects, the last error.
 
-use gpu_stream_core::{Backend, Event, EventOptions, EventStatus, Stream};
+use std::sync::mpsc::channel;
+
+use gpu_stream_core::{Backend, Event, Stream};
 use gpu_stream_hip::Hip;
+use gpu_stream_test_support::{Vendor, ptr};
 
-use crate::support::bare::peek_error;
-use crate::support::{device, fake, own_event, own_stream};
+use crate::support::bare::{bare, fetch_error, keeps_errors, peek_error, version};
+use crate::support::layer::{Layer, real_version};
+use crate::support::{OnHip, device, operations, own_stream, skip};
 
-pub fn events_return_to_the_pool(fake: &fake::Fake) {
-    let (one, other) = (own_stream(), own_stream());
-    one.wait_stream(&other).unwrap();
-    other.fork([&one]).unwrap();
-    fake.calls("");
-    for _ in 0..100 {
-        one.wait_stream(&other).unwrap();
-        other.fork([&one]).unwrap();
+pub fn every_call_succeeds() {
+    let layer = Layer::get();
+    let world = operations::World::new();
+    let nothing = |_: &str| ();
+    operations::run_all(&world, &nothing, &nothing);
+    // The pool grows until it has an event for each record that is pending at once.
+    // Before HIP 5.5, an event stays alive for the capture that it was recorded in.
+    let captured = if version() < 50_500_000 { 3 * OnHip::places() as u64 } else { 0 };
+    let mut leaked = (0, 0);
+    for _ in 0..30 {
+        let live = (layer.live_streams(), layer.live_events());
+        operations::run_all(&world, &nothing, &nothing);
+        leaked = (layer.live_streams() - live.0, layer.live_events().saturating_sub(live.1));
+        if leaked == (0, captured) {
+            break;
+        }
     }
-    assert_eq!(fake.calls("hipEventCreateWithFlags"), 0, "created events");
-    // An event with an escaped handle does not go to the pool, nor does one with options.
-    let escaped = one.record_event().unwrap();
-    escaped.raw();
-    let live = fake.live_events();
-    drop(escaped);
-    assert_eq!(fake.live_events(), live - 1, "an event with an escaped handle went to the pool");
-    // An event of `new_event` does not go to the pool either, because a program may create and drop
-    // many.
-    let live = fake.live_events();
-    drop(own_event(EventOptions::new()));
-    assert_eq!(fake.live_events(), live, "an event of new_event went to the pool");
-    for _ in 0..10 {
-        let held: Vec<_> = (0..300).map(|_| one.record_event().unwrap()).collect();
-        assert!(held.iter().all(|event| event.status().unwrap() == EventStatus::Complete));
-    }
-    // The bound, and one event for each stream that was waited for.
-    assert!(fake.live_events() <= 256 + 3, "the pool has no bound: {}", fake.live_events());
-    let fresh = own_event(EventOptions::new());
-    assert_eq!(fresh.status().unwrap(), EventStatus::Unrecorded, "a new event has an old record");
+    assert_eq!(leaked, (0, captured), "leaked streams and events");
+    assert_eq!(layer.stale(), 0, "calls that used a destroyed stream");
 }
 
 /// Counts the runtime calls of the most frequent operations on an explicit stream.
-pub fn runtime_calls_of_frequent_operations(fake: &fake::Fake) {
+pub fn runtime_calls_of_frequent_operations() {
+    if version() != real_version() && real_version() < 60_000_000 {
+        skip("the real library lacks functions of the version that the layer presents");
+    }
+    let layer = Layer::get();
     let (one, other) = (own_stream(), own_stream());
     one.wait_stream(&other).unwrap();
     let event = other.record_event().unwrap();
-    let version = std::env::var("FAKE_HIP_VERSION").expect("the version");
+    let version = version().to_string();
     // The capture mode is exchanged twice in the versions that need it.
     let mode = if matches!(&version[..1], "5" | "6" | "7") { 0 } else { 2 };
     let query = if version.starts_with('5') { 2 } else { 4 };
     // Since HIP 7, a query also checks whether a reset has freed the stream, if that has an owner.
     let query = query + if matches!(&version[..1], "7" | "9") { 1 + mode } else { 0 };
     let count = |call: &dyn Fn()| {
-        fake.calls("");
+        layer.calls("");
         call();
-        fake.calls("")
+        layer.calls("")
     };
     let raw = one.raw();
     // SAFETY: `one` outlives the wrapper.
@@ -88,9 +86,97 @@ pub fn runtime_calls_of_frequent_operations(fake: &fake::Fake) {
     };
     assert_eq!(count(&|| drop(event.query())), event_query, "event query: mode, query, mode");
     // "Not ready" is cleared from the last error in the versions that store it there.
-    fake.set_busy(true);
+    let _gate = OnHip::gate(ptr::<OnHip>(&one));
     let is_stored = matches!(&version[..1], "5" | "6") || version == "12090";
     let peek = if is_stored { 2 } else { 1 };
     assert_eq!(count(&|| drop(one.query())), query + peek, "query, not ready");
     assert_eq!(peek_error(), 0);
+}
+
+/// An error that the caller has not fetched stays while calls of the crate succeed, in versions that
+/// keep errors. A failed call of the crate replaces it, and leaves no error of its own.
+pub fn callers_last_error_is_preserved() {
+    let keeps = |version: i32| !(1_000_000..70_000_000).contains(&version);
+    if keeps(version()) != keeps(real_version()) {
+        skip(
+            "the real library treats its last error otherwise than the version that the layer presents",
+        );
+    }
+    let layer = Layer::get();
+    let (one, other) = (own_stream(), own_stream());
+    let event = one.record_event().unwrap();
+    let fail = || {
+        // SAFETY: the function accepts any number.
+        assert_eq!(unsafe { (bare().set_device)(9_999) }, 101);
+    };
+    let expected = if keeps_errors() { 101 } else { 0 };
+    let calls: [(&str, &str, &dyn Fn() -> bool); 7] = [
+        ("hipStreamQuery", "query", &|| one.query().is_ok()),
+        ("hipEventRecord", "record", &|| one.record(&event).is_ok()),
+        ("hipEventRecord", "record_event", &|| one.record_event().is_ok()),
+        ("hipStreamWaitEvent", "wait_event", &|| other.wait_event(&event).is_ok()),
+        ("hipStreamWaitEvent", "wait_stream", &|| other.wait_stream(&one).is_ok()),
+        ("hipEventRecord", "join", &|| one.join([&other]).is_ok()),
+        ("hipEventQuery", "event query", &|| event.query().is_ok()),
+    ];
+    for (function, name, call) in calls {
+        // A warm-up, so that the call creates nothing.
+        assert!(call());
+        fail();
+        assert!(call(), "{name}");
+        assert_eq!(peek_error(), expected, "{name} succeeded");
+        fetch_error();
+        for code in [2, 700] {
+            fail();
+            layer.fail(function, code);
+            assert!(!call(), "{name}");
+            layer.work();
+            assert_eq!(peek_error(), 0, "{name} failed with {code}");
+        }
+    }
+    // "Not ready" is a result. On the NVIDIA platform it replaces the last error.
+    let _gate = OnHip::gate(ptr::<OnHip>(&one));
+    let on_cuda = version() < 1_000_000;
+    fail();
+    assert!(!one.query().unwrap());
+    assert_eq!(peek_error(), if on_cuda { 0 } else { expected }, "query, not ready");
+}
+
+/// A function that exists but returns "not supported" counts as missing, if the backend can do without it. The
+/// version is one whose calls need the capture mode, and the layer has all functions.
+pub fn optional_function_is_not_supported() {
+    const NOT_SUPPORTED: i32 = 801;
+    let layer = Layer::get();
+    let device = Hip::device(0).expect("device 0");
+    let stream = own_stream();
+    let lacking = |function: &str| {
+        let info = Hip::probe().expect("it works");
+        info.details.iter().any(|(name, text)| *name == "not supported" && text.contains(function))
+    };
+    const FUNCTIONS: [&str; 3] =
+        ["hipStreamGetDevice", "hipThreadExchangeStreamCaptureMode", "hipLaunchHostFunc"];
+    // The real library may lack some.
+    let before = FUNCTIONS.map(lacking);
+
+    layer.fail("hipStreamGetDevice", NOT_SUPPORTED);
+    assert!(lacking("hipStreamGetDevice"));
+    for given in [None, Some(device)] {
+        // SAFETY: `stream` outlives the wrapper.
+        let wrapped = unsafe { Hip::stream_from_raw(stream.raw(), given) }.expect("wrapping");
+        assert_eq!(wrapped.device(), device);
+    }
+
+    layer.fail("hipThreadExchangeStreamCaptureMode", NOT_SUPPORTED);
+    assert!(lacking("hipThreadExchangeStreamCaptureMode"));
+    drop(own_stream());
+    assert!(stream.query().expect("query"));
+
+    layer.fail("hipLaunchHostFunc", NOT_SUPPORTED);
+    let (send, receive) = channel();
+    stream.launch_host_func(Box::new(move || send.send(()).unwrap())).expect("the older call");
+    receive.recv().expect("the closure ran");
+    assert!(receive.recv().is_err(), "the closure was dropped");
+
+    layer.work();
+    assert_eq!(FUNCTIONS.map(lacking), before);
 }

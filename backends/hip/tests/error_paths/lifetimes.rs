@@ -3,13 +3,17 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gpu_stream_core::{Backend, Event, EventOptions, EventStatus, Stream};
+use gpu_stream_faults::At;
 use gpu_stream_hip::Hip;
+use gpu_stream_test_support::{Vendor, ptr};
 
 use crate::support::bare::peek_error;
-use crate::support::{device, fake, own_event, own_stream};
+use crate::support::layer::Layer;
+use crate::support::{OnHip, device, own_event, own_stream};
 
 /// An event of a destroyed stream does not reach the runtime, in whatever order they are dropped.
-pub fn destroyed_streams_are_not_used(fake: &fake::Fake) {
+pub fn destroyed_streams_are_not_used() {
+    let layer = Layer::get();
     let reader = own_stream();
     let use_event = |event: &gpu_stream_hip::HipEvent| {
         event.synchronize().unwrap();
@@ -19,31 +23,32 @@ pub fn destroyed_streams_are_not_used(fake: &fake::Fake) {
     };
     for options in [EventOptions::new(), EventOptions::timed()] {
         let event = own_event(options);
-        let streams = fake.live_streams();
+        let streams = layer.live_streams();
         for _ in 0..3 {
             let stream = own_stream();
             stream.record(&event).unwrap();
             drop(stream);
-            assert_eq!(fake.live_streams(), streams + 1, "the event keeps one stream");
+            assert_eq!(layer.live_streams(), streams + 1, "the event keeps one stream");
             use_event(&event);
         }
-        // The fake ends a thread's own stream with the thread, as HIP does.
+        // The layer ends a thread's own stream with the thread, as HIP does.
         let event = std::thread::spawn(move || {
             Hip::per_thread_stream(device()).unwrap().record(&event).unwrap();
             event
         });
         let event = event.join().unwrap();
-        assert_eq!(fake.live_streams(), streams, "recorded elsewhere, the event keeps a stream");
+        assert_eq!(layer.live_streams(), streams, "recorded elsewhere, the event keeps a stream");
         use_event(&event);
         reader.record(&event).unwrap();
         use_event(&event);
     }
-    assert_eq!(fake.stale(), 0, "calls that used a destroyed stream");
+    assert_eq!(layer.stale(), 0, "calls that used a destroyed stream");
 }
 
 /// During a query of an event, the event's stream stays alive. Neither a record on another stream nor
 /// the end of the stream's thread destroys it.
-pub fn event_query_keeps_the_stream_alive(fake: &fake::Fake) {
+pub fn event_query_keeps_the_stream_alive() {
+    let layer = Layer::get();
     let other = own_stream();
     let event = own_event(EventOptions::new());
     for is_per_thread in [false, true] {
@@ -67,40 +72,44 @@ pub fn event_query_keeps_the_stream_alive(fake: &fake::Fake) {
             while !recorded.load(Ordering::SeqCst) {
                 std::thread::yield_now();
             }
-            fake.hold_queries(true);
+            event.synchronize().unwrap();
+            layer.hold("hipEventQuery", At::Always);
             let querying = scope.spawn(|| event.query().unwrap());
-            while !fake.hold_queries(true) {
-                std::thread::yield_now();
-            }
+            layer.wait_until_held();
             may_end.store(true, Ordering::SeqCst);
             // Leaves time for what must not happen.
             for _ in 0..10_000 {
                 std::thread::yield_now();
             }
-            fake.hold_queries(false);
+            layer.work();
             assert!(querying.join().unwrap());
             recorder.join().unwrap();
         });
         assert!(event.query().unwrap());
-        assert_eq!(fake.stale(), 0, "per-thread stream: {is_per_thread}");
+        assert_eq!(layer.stale(), 0, "per-thread stream: {is_per_thread}");
     }
 }
 
 /// A stream that is busy when it is dropped is destroyed once it is idle.
-pub fn busy_streams_are_destroyed_once_idle(fake: &fake::Fake) {
+pub fn busy_streams_are_destroyed_once_idle() {
+    let layer = Layer::get();
     let keep = own_stream();
-    let streams = fake.live_streams();
-    fake.set_busy(true);
-    for _ in 0..5 {
-        drop(own_stream());
-    }
-    assert_eq!(fake.live_streams(), streams + 5, "busy streams were destroyed");
-    assert!(!keep.query().unwrap());
+    let streams = layer.live_streams();
+    let gates = [(); 5].map(|()| {
+        let busy = own_stream();
+        OnHip::gate(ptr::<OnHip>(&busy))
+    });
+    assert_eq!(layer.live_streams(), streams + 5, "busy streams were destroyed");
+    assert!(keep.query().unwrap());
     assert_eq!(peek_error(), 0);
-    fake.set_busy(false);
-    // Each call checks some of them.
-    for _ in 0..5 {
+    drop(gates);
+    // Each call checks some of them, and they become idle at some time.
+    for _ in 0..100_000 {
         drop(own_stream());
+        if layer.live_streams() == streams {
+            break;
+        }
+        std::thread::yield_now();
     }
-    assert_eq!(fake.live_streams(), streams, "idle streams were not destroyed");
+    assert_eq!(layer.live_streams(), streams, "idle streams were not destroyed");
 }

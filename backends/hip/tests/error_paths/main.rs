@@ -1,63 +1,64 @@
-//! Every call over a runtime that fails on demand. The thread is restored whichever runtime function
-//! fails, nothing leaks, and the checks before a query are made.
+//! What calls leave behind, in the thread, in captures and in the runtime, and the calls that they make. Failing
+//! calls are the subject of `fault_sweep`.
 //!
-//! The runtime is the one of `tests/fake`. It needs no GPU, and shows nothing about one.
+//! The runtime is AMD's own, behind a layer that fails, blocks and counts calls.
 
 mod captures;
 mod costs;
-mod failures;
 mod lifetimes;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::process::ExitCode;
 
-use gpu_stream_test_support::cases;
-use libtest_mimic::Arguments;
+use gpu_stream_faults::built;
+use gpu_stream_test_support::shared::pool::{
+    events_return_to_the_pool, unknown_codes_are_reported,
+};
+use gpu_stream_test_support::{
+    Vendor, cases, completion, over, run_to_exit, run_trials, trials_over_faults,
+};
+use libtest_mimic::Trial;
 
 use captures::*;
 use costs::*;
-use failures::*;
 use lifetimes::*;
-use support::fake;
+use support::{Case, OnHip, VERSIONS};
 
-const CASES: [fake::Case; 13] = cases![
+/// Cases that depend on how the real library treats captures and destroyed streams.
+const CASES: [Case; 6] = cases![
     every_call_succeeds,
-    every_function_fails,
-    captures_survive,
     capture_that_begins_after_the_check_is_noticed,
     captured_events_stay_intact_until_the_capture_ends,
-    events_return_to_the_pool,
-    runtime_calls_of_frequent_operations,
     destroyed_streams_are_not_used,
     event_query_keeps_the_stream_alive,
-    busy_streams_are_destroyed_once_idle,
-    unknown_codes_are_reported,
-    callers_last_error_is_preserved,
-    every_call_returns_the_fault
+    busy_streams_are_destroyed_once_idle
 ];
 
-/// The versions of the fake. They differ in the last error (replaced by every call, or kept) and in the
-/// calls that are unsafe beside captures (none, some, more). On the NVIDIA platform and in an untested
-/// version all such calls are unsafe.
-const VERSIONS: [fake::Version; 5] = [
-    fake::Version { title: "5", number: "50731921" },
-    fake::Version { title: "6", number: "60443484" },
-    fake::Version { title: "7", number: "70253211" },
-    fake::Version { title: "on_cuda", number: "12090" },
-    fake::Version { title: "new", number: "90000000" },
+/// Cases that depend only on the version that the layer presents.
+const OF_EACH_VERSION: [Case; 4] = [
+    ("runtime_calls_of_frequent_operations", runtime_calls_of_frequent_operations),
+    ("callers_last_error_is_preserved", callers_last_error_is_preserved),
+    ("events_return_to_the_pool", events_return_to_the_pool::<OnHip>),
+    ("unknown_codes_are_reported", unknown_codes_are_reported::<OnHip>),
 ];
 
-/// Additional cases for HIP 5.2, which has more ways to lose an event of a capture.
-const CASES_OF_5_2: [fake::Case; 1] = cases![captured_events_stay_intact_until_the_capture_ends];
-const VERSION_5_2: fake::Version = fake::Version { title: "5_2", number: "50221153" };
+const NOT_SUPPORTED: Case =
+    ("optional_function_is_not_supported", optional_function_is_not_supported);
 
 fn main() -> ExitCode {
-    if fake::run_as_child(&CASES) {
+    support::prepare();
+    let all = [&CASES[..], &OF_EACH_VERSION, &[NOT_SUPPORTED]].concat();
+    if let Some(case) = OnHip::CHILDREN.case(&all) {
+        run_to_exit(case);
         return ExitCode::SUCCESS;
     }
-    let library = fake::compile(false);
-    let all = VERSIONS.into_iter().flat_map(|version| fake::trials(&CASES, version, &library));
-    let trials = all.chain(fake::trials(&CASES_OF_5_2, VERSION_5_2, &library)).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut trials = trials_over_faults::<OnHip>(&CASES, &[]);
+    trials.extend(trials_over_faults::<OnHip>(&OF_EACH_VERSION, &VERSIONS));
+    // The layer itself has the functions that this runtime lacks.
+    trials.push(Trial::ignorable_test(NOT_SUPPORTED.0, || {
+        let mut command = over::<OnHip>(NOT_SUPPORTED.0, &built("libhip_faults.so")?);
+        completion(&command.env("HIP_FAULTS_VERSION", "70300000").output()?)
+    }));
+    run_trials(trials)
 }

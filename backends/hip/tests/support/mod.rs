@@ -1,5 +1,5 @@
-//! Shared by the tests on a device: a `main` that skips with a reason if there is no device, and the
-//! runtime without the backend under test.
+//! Shared by the tests: HIP for the tests that it shares with CUDA, and the runtime without the backend
+//! under test.
 //!
 //! The device is an AMD GPU if the machine has one, else the simulated one of `tests/hsa-sim`, under
 //! which AMD's own runtime runs.
@@ -7,33 +7,55 @@
 #![allow(dead_code, unused_imports, reason = "no test program uses all of it")]
 
 pub mod bare;
-pub mod capture;
-pub mod fake;
+pub mod layer;
 pub mod operations;
+pub mod vendor;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use gpu_stream_core::{Backend, Device, EventOptions, RawStream, StreamOptions};
+use gpu_stream_core::{Backend, Device, EventOptions};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
 pub use gpu_stream_test_support::{Case, expect_kind, skip};
-use gpu_stream_test_support::{expect_success, run, run_to_exit};
+use gpu_stream_test_support::{Variables, Vendor as _};
+pub use vendor::OnHip;
 
-use fake::CHILDREN;
+pub mod capture {
+    //! Captures by the runtime's own functions. They end with the test, even if it fails.
+
+    use gpu_stream_test_support::Vendor as _;
+
+    pub type Capture = gpu_stream_test_support::Capture<super::OnHip>;
+
+    /// Returns the runtime's capture status of a stream.
+    pub fn status_of(stream: super::bare::Ptr) -> Result<i32, i32> {
+        super::OnHip::capture_status(stream)
+    }
+}
 
 /// Runs the cases on the devices of this machine, or on simulated ones.
 pub fn main(cases: &[Case]) -> ExitCode {
-    prepare();
-    run::<Hip, _>(cases.iter().copied())
+    gpu_stream_test_support::main::<OnHip>(cases)
 }
 
 /// Runs each case as [`main`] does, but in a process of its own with freed memory filled.
-pub fn main_in_children(cases: &'static [Case]) -> ExitCode {
-    if run_as_child(cases) {
-        return ExitCode::SUCCESS;
-    }
-    prepare();
-    run::<Hip, _>(cases.iter().map(|&(name, _)| (name, move || run_child(name))))
+pub fn main_in_children(cases: &[Case]) -> ExitCode {
+    gpu_stream_test_support::main_in_children::<OnHip>(cases)
+}
+
+/// The versions as which the runtime presents itself, beside its own: HIP 6.4, 7.2, HIP's NVIDIA platform,
+/// and an untested version. They differ in the last error (replaced by every call, or kept) and in the calls
+/// that the backend takes for unsafe beside captures (none, some, all).
+pub const VERSIONS: [Variables; 5] = [
+    ("", &[]),
+    ("as 6.4", &[("HIP_FAULTS_VERSION", "60443484")]),
+    ("as 7.2", &[("HIP_FAULTS_VERSION", "70253211")]),
+    ("as the NVIDIA platform", &[("HIP_FAULTS_VERSION", "12090")]),
+    ("as a new version", &[("HIP_FAULTS_VERSION", "90000000")]),
+];
+
+/// Runs each case in a process of its own, behind a layer that fails on demand.
+pub fn main_behind_layer(cases: &[Case], versions: &[Variables]) -> ExitCode {
+    gpu_stream_test_support::main_over_faults::<OnHip>(cases, versions)
 }
 
 /// Skips the case if there is only one device.
@@ -45,40 +67,18 @@ pub fn need_two_devices() {
 
 /// Loads the simulated devices if there is no AMD GPU. Must be called while the process has one thread.
 pub fn prepare() {
-    let set = |name: &str, value: &str| {
-        if std::env::var_os(name).is_none() {
-            // SAFETY: no other thread is running yet.
-            unsafe { std::env::set_var(name, value) };
-        }
-    };
-    // Streams that share a hardware queue also block each other.
-    set("GPU_MAX_HW_QUEUES", "32");
-    set("HSA_SIM_GPUS", "2");
-    // The device node of AMD's kernel driver.
-    if !Path::new("/dev/kfd").exists()
-        && let Err(reason) = hsa_sim::preload()
-    {
-        eprintln!("note: no AMD GPU, and no simulation of one: {reason}");
-    }
+    OnHip::prepare();
 }
 
 /// Runs the case of a child process. Returns `false` if this is not one.
 pub fn run_as_child(cases: &[Case]) -> bool {
-    let Some(case) = CHILDREN.case(cases) else { return false };
-    prepare();
-    // Starts the runtime on the main thread. Otherwise HIP 6.4 crashes at process exit.
-    Hip::probe().expect("a device");
-    run_to_exit(case);
-    true
+    gpu_stream_test_support::run_as_child::<OnHip>(cases)
 }
 
-/// Runs this program again as `child`, with freed memory filled, so that a use after free does not find a
-/// valid pointer. Panics if the child fails.
+/// Runs this program again as `child`. Panics if the child fails.
 #[track_caller]
 pub fn run_child(child: &str) {
-    let mut command = CHILDREN.command(child);
-    command.env("GLIBC_TUNABLES", "glibc.malloc.perturb=165");
-    expect_success(child, &command.output().expect("this program runs a second time"));
+    gpu_stream_test_support::run_child::<OnHip>(child);
 }
 
 /// Returns `true` if this runtime has interprocess events: only HIP's NVIDIA platform does.
@@ -93,23 +93,22 @@ pub fn devices() -> i32 {
 
 /// Returns the first device.
 pub fn device() -> Device {
-    Hip::device(0).expect("device 0")
+    gpu_stream_test_support::device::<OnHip>()
 }
 
 /// Creates a stream on the first device.
 #[track_caller]
 pub fn own_stream() -> HipStream {
-    Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
+    gpu_stream_test_support::own_stream::<OnHip>()
 }
 
 /// Creates an event on the first device.
 #[track_caller]
 pub fn own_event(options: EventOptions) -> HipEvent {
-    Hip::new_event(device(), options).expect("an event")
+    gpu_stream_test_support::own_event::<OnHip>(options)
 }
 
 /// Wraps a stream that the tests do not destroy before the wrapper.
 pub fn wrap(stream: bare::Ptr) -> HipStream {
-    // SAFETY: the tests' streams are alive until the process ends.
-    unsafe { Hip::stream_from_raw(RawStream::from_ptr(stream), None) }.expect("wrapping a stream")
+    gpu_stream_test_support::wrap::<OnHip>(stream)
 }
