@@ -7,6 +7,7 @@ use std::ffi::{c_int, c_void};
 use std::process::ExitCode;
 use std::ptr::null_mut;
 
+use gpu_stream_test_support::shared::capture_probe::{Column, Effect, Table, check_effects};
 use support::bare::{Bare, Ptr, Space, bare, enter, ok, set_capture_mode, set_current};
 use support::capture::Capture;
 
@@ -172,19 +173,8 @@ impl Things {
     }
 }
 
-/// The circumstances of a call.
-#[derive(Clone, Copy, Debug)]
-struct Column {
-    /// The mode of the capture.
-    capture: c_int,
-    /// `true` if another thread than the capturing one makes the call.
-    elsewhere: bool,
-    /// The capture mode of the calling thread.
-    thread: c_int,
-}
-
 /// Returns the code of the call, and the capture's end.
-fn probe(things: &Things, call: Call, column: Column) -> (c_int, Result<c_int, c_int>) {
+fn probe(things: &Things, call: Call, column: Column) -> Effect {
     let _current = enter(things.context);
     let capture = Capture::begin(things.captured, column.capture);
     for event in [things.captured_event, things.captured_timed] {
@@ -200,95 +190,49 @@ fn probe(things: &Things, call: Call, column: Column) -> (c_int, Result<c_int, c
         set_capture_mode(0);
         code
     };
-    let code = if column.elsewhere {
-        std::thread::scope(|scope| scope.spawn(make).join().expect("another thread"))
-    } else {
-        make()
-    };
+    let code = column.make(make);
     let status = capture.status();
     drop(capture);
     Space::primary().synchronize(things.other);
     (code, status)
 }
 
-/// Prints the lines of a table, and keeps them.
-struct Seen(String);
-
-impl Seen {
-    fn say(&mut self, line: &str) {
-        println!("{line}");
-        self.0.push_str(line);
-        self.0.push('\n');
+/// Checks that the simulated driver answers as the real one did when the table was made.
+fn check(table: &Table) {
+    const MEASURED: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/measurements/cuda-capture-h100.txt");
+    if !support::is_simulated() {
+        return;
     }
-
-    /// Checks that the simulated driver answers as the real one did when the table was made.
-    fn check(&self) {
-        const MEASURED: &str =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/measurements/cuda-capture-h100.txt");
-        if !support::is_simulated() {
-            return;
+    match std::fs::read_to_string(MEASURED) {
+        Ok(measured) if measured.contains(&table.0) => {}
+        Ok(measured) => {
+            let unlike: Vec<_> = table.0.lines().filter(|line| !measured.contains(line)).collect();
+            panic!("unlike a real driver:\n{}", unlike.join("\n"));
         }
-        match std::fs::read_to_string(MEASURED) {
-            Ok(measured) if measured.contains(&self.0) => {}
-            Ok(measured) => {
-                let unlike = self.0.lines().filter(|line| !measured.contains(line));
-                let unlike: Vec<_> = unlike.collect();
-                panic!("unlike a real driver:\n{}", unlike.join("\n"));
-            }
-            Err(error) => eprintln!("note: not compared with the real driver's table: {error}"),
-        }
+        Err(error) => eprintln!("note: not compared with the real driver's table: {error}"),
     }
 }
 
 fn effect_of_each_call_on_a_capture() {
-    let mut seen = Seen(String::new());
-    let columns: Vec<Column> = [0, 1, 2]
-        .into_iter()
-        .flat_map(|capture| {
-            [(false, 0), (false, 2), (true, 0), (true, 2)].map(|(elsewhere, thread)| Column {
-                capture,
-                elsewhere,
-                thread,
-            })
-        })
-        .collect();
-    seen.say("Each cell: the driver's code, and ! if the capture was broken after it.");
-    seen.say(
-        "Columns: the mode of the capture (g global, t thread-local, r relaxed), the thread that",
-    );
-    seen.say("calls (own, other), and the mode of that thread.");
-    let mut head = format!("{:<36}", "");
-    for Column { capture, elsewhere, thread } in &columns {
-        let caller = if *elsewhere { "oth" } else { "own" };
-        let name = |mode: &c_int| ["g", "t", "r"][*mode as usize];
-        head.push_str(&format!(" {:>7}", format!("{}-{caller}-{}", name(capture), name(thread))));
-    }
-    seen.say(&head);
-    let mut things = Things::new();
-    let mut harmful = Vec::new();
-    for (name, made, call) in CALLS {
-        let mut row = format!("{name:<36}");
-        for &column in &columns {
-            let (code, status) = probe(&things, *call, column);
-            if ["cuStreamDestroy", "cuEventDestroy", "cuMemFree"].contains(name) {
-                things.renew();
-            }
-            let mark = if status == Ok(1) { "" } else { "!" };
-            row.push_str(&format!(" {:>7}", format!("{code}{mark}")));
-            let wanted = match made {
-                Plain => Some(0),
-                CaptureModeGuard if column.thread == 2 => Some(0),
-                Foreign => Some(INVALID_HANDLE),
-                _ => None,
-            };
-            if wanted.is_some_and(|wanted| (code, status) != (wanted, Ok(1))) {
-                harmful.push(format!("{name}: code {code}, the capture {status:?}; {column:?}"));
-            }
+    let (mut table, mut things) = (Table::default(), Things::new());
+    let probe = |name: &str, call: Call, column: Column| {
+        let effect = probe(&things, call, column);
+        if ["cuStreamDestroy", "cuEventDestroy", "cuMemFree"].contains(&name) {
+            things.renew();
         }
-        seen.say(&row);
-    }
-    seen.check();
-    assert!(harmful.is_empty(), "calls that the backend makes so:\n{}", harmful.join("\n"));
+        effect
+    };
+    check_effects(&mut table, "the driver's code", CALLS, probe, |made, column, effect| {
+        let wanted = match made {
+            Plain => Some(0),
+            CaptureModeGuard if column.thread == 2 => Some(0),
+            Foreign => Some(INVALID_HANDLE),
+            _ => None,
+        };
+        wanted.is_some_and(|wanted| effect != (wanted, Ok(1)))
+    });
+    check(&table);
 }
 
 /// How a capture ends.
@@ -319,7 +263,7 @@ fn state_of_events_after_their_capture() {
     };
     let things = Things::new();
     let _current = enter(things.context);
-    let mut seen = Seen(String::new());
+    let mut seen = Table::default();
     seen.say("What the driver answers about an event that was recorded in a capture, by the mode");
     seen.say("of the capture and how it came to its end. In the relaxed mode.");
     let [first, second, third, fourth] = NAMES;
@@ -384,6 +328,6 @@ fn state_of_events_after_their_capture() {
             unlike.push(format!("mode {mode}, a wait in the next capture"));
         }
     }
-    seen.check();
+    check(&seen);
     assert!(unlike.is_empty(), "unlike what the backend assumes: {unlike:?}");
 }

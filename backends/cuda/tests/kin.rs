@@ -7,26 +7,32 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use gpu_stream_core::{
-    Backend, Device, ErrorKind, Event, EventOptions, EventOwner, EventStatus, RawEvent, RawStream,
-    Stream, StreamOptions, StreamOwner,
+    Backend, ErrorKind, Event, EventOptions, EventStatus, RawEvent, RawStream, Stream,
+    StreamOptions, StreamOwner,
 };
-use gpu_stream_cuda::{Cuda, CudaStream};
+use gpu_stream_cuda::{Cuda, CudaEvent, CudaStream};
+use gpu_stream_test_support::{Vendor, shared_cases};
 use libloading::Library;
 use support::bare::{Ptr, Space, bare, enter, ok};
-use support::{device, expect_kind, wrap};
+use support::{OnCuda, device, expect_kind, own_stream, wrap};
 
 fn main() -> ExitCode {
-    support::main(&[
+    let shared = shared_cases![OnCuda, foreign:
+        foreign_event_can_be_waited_for_and_recorded,
+        event_owner_is_kept,
+        invalid_event_handle_is_rejected,
+        another_library_records_our_event,
+        streams_report_whether_they_block
+    ];
+    let more: [support::Case; 6] = [
         ("siblings_in_any_context", siblings_in_any_context),
         ("siblings_keep_the_context", siblings_keep_the_context),
-        ("blocking_streams", blocking_streams),
         ("green_contexts", green_contexts),
-        ("foreign_events", foreign_events),
-        ("unsuitable_foreign_events_are_rejected", unsuitable_foreign_events_are_rejected),
-        ("event_owner_is_kept_and_dropped", event_owner_is_kept_and_dropped),
-        ("another_library_records_our_event", another_library_records_our_event),
+        ("elapsed_time_of_a_foreign_event", elapsed_time_of_a_foreign_event),
+        ("foreign_event_of_another_context", foreign_event_of_another_context),
         ("interprocess_handle_of_this_process", interprocess_handle_of_this_process),
-    ])
+    ];
+    support::main(&[&shared[..], &more].concat())
 }
 
 /// Does what the documentation's examples do with the caller's stream.
@@ -89,17 +95,6 @@ unsafe impl StreamOwner<Cuda> for Theirs {
     }
 }
 
-// SAFETY: the tests' events are never destroyed.
-unsafe impl EventOwner<Cuda> for Theirs {
-    fn raw_event(&self) -> RawEvent<Cuda> {
-        RawEvent::from_ptr(self.0)
-    }
-
-    fn options(&self) -> Option<EventOptions> {
-        Some(EventOptions::timed())
-    }
-}
-
 fn siblings_keep_the_context() {
     let owner = Arc::new(Theirs(Space::second().stream(1, 0)));
     let caller = Cuda::stream_from_owner(Arc::clone(&owner), None).unwrap();
@@ -111,36 +106,6 @@ fn siblings_keep_the_context() {
     assert!(Arc::strong_count(&owner) > 1, "so does the event");
     drop(event);
     assert_eq!(Arc::strong_count(&owner), 1);
-}
-
-fn blocking_streams() {
-    let space = Space::primary();
-    let blocking = Cuda::new_stream(device(), StreamOptions::new().blocking(true)).unwrap();
-    let plain = Cuda::new_stream(device(), StreamOptions::new()).unwrap();
-    let sibling = plain.new_stream(StreamOptions::new().blocking(true)).unwrap();
-    let default = Cuda::default_stream(device()).unwrap();
-    let mine = Cuda::per_thread_stream(device()).unwrap();
-    for (stream, expected) in
-        [(&blocking, true), (&plain, false), (&sibling, true), (&default, true)]
-    {
-        assert_eq!(stream.is_blocking().unwrap(), expected, "{stream:?}");
-    }
-    assert!(mine.is_blocking().unwrap());
-    assert!(wrap(space.stream(0, 0)).is_blocking().unwrap());
-    assert!(!wrap(space.stream(1, 0)).is_blocking().unwrap());
-    // The effect: the default stream waits for the blocking stream only.
-    for (stream, holds) in [(&blocking, true), (&plain, false)] {
-        let gate = space.gate(stream.raw().as_ptr());
-        let event = default.record_event().unwrap();
-        if holds {
-            assert_eq!(event.status().unwrap(), EventStatus::Pending);
-        } else {
-            event.synchronize().unwrap();
-        }
-        gate.open();
-        event.synchronize().unwrap();
-        stream.synchronize().unwrap();
-    }
 }
 
 /// Returns a stream of a green context. Returns `None` if the driver has no green contexts.
@@ -201,114 +166,31 @@ fn green_contexts() {
     assert!(text.contains("green context") && text.contains("Backend::new_stream"), "{text}");
 }
 
-fn foreign(space: &Space, flags: u32) -> Ptr {
-    let _current = enter(space.context);
-    let mut event = std::ptr::null_mut();
-    // SAFETY: the out-pointer is valid.
-    ok("event_create", unsafe { (bare().event_create)(&mut event, flags) });
-    event
+fn foreign_event(place: usize, flags: u32) -> CudaEvent {
+    let theirs = RawEvent::from_ptr(OnCuda::new_event(place, flags));
+    // SAFETY: the event is never destroyed.
+    unsafe { Cuda::event_from_raw(theirs, Some(device())) }.expect("a foreign event")
 }
 
-fn foreign_events() {
-    let space = Space::primary();
-    let (raw, raw_waiter) = (space.stream(1, 0), space.stream(1, 0));
-    let (stream, waiter) = (wrap(raw), wrap(raw_waiter));
-    for current in [std::ptr::null_mut(), space.context, Space::second().context] {
-        let _current = enter(current);
-        for flags in [0, 2] {
-            let theirs = foreign(space, flags);
-            // SAFETY: the event is never destroyed.
-            let event = unsafe { Cuda::event_from_raw(RawEvent::from_ptr(theirs), None) }.unwrap();
-            assert!(event.is_foreign() && event.device() == device());
-            assert_eq!(event.raw(), RawEvent::from_ptr(theirs));
-            assert!(event.query().unwrap());
-            let gate = space.gate(raw);
-            // SAFETY: both handles are alive.
-            ok("event_record", unsafe { (bare().event_record)(theirs, raw) });
-            waiter.wait_event(&event).unwrap();
-            assert_eq!(event.status().unwrap(), EventStatus::Pending);
-            assert!(!waiter.query().unwrap(), "the wait was left out");
-            gate.open();
-            event.synchronize().unwrap();
-            assert_eq!(event.status().unwrap(), EventStatus::Complete);
-            waiter.synchronize().unwrap();
-            stream.record(&event).unwrap();
-            event.synchronize().unwrap();
-            if flags == 0 {
-                assert_eq!(event.elapsed_since(&event).unwrap(), 0.0);
-            } else {
-                let elapsed = event.elapsed_since(&event);
-                let text = expect_kind("elapsed_since", elapsed, ErrorKind::InvalidHandle);
-                assert!(text.contains("without timing"), "{text}");
-            }
-            drop(event);
-            // SAFETY: the event is alive: a wrapper does not destroy it.
-            ok("event_query", unsafe { (bare().event_query)(theirs) });
-        }
+fn elapsed_time_of_a_foreign_event() {
+    let stream = own_stream();
+    let [timed, plain] = [0, 2].map(|flags| foreign_event(0, flags));
+    for event in [&timed, &plain] {
+        stream.record(event).unwrap();
+        event.synchronize().unwrap();
     }
+    assert_eq!(timed.elapsed_since(&timed).unwrap(), 0.0);
+    let elapsed = plain.elapsed_since(&plain);
+    let text = expect_kind("elapsed_since", elapsed, ErrorKind::InvalidHandle);
+    assert!(text.contains("without timing"), "{text}");
 }
 
-fn unsuitable_foreign_events_are_rejected() {
-    let null = RawEvent::from_bits(0);
-    // SAFETY: the handle is null, which is rejected.
-    let wrapped = unsafe { Cuda::event_from_raw(null, None) };
-    expect_kind("the null handle", wrapped, ErrorKind::InvalidHandle);
-    let theirs = RawEvent::from_ptr(foreign(Space::second(), 2));
-    let nowhere = Device::new(Cuda::KIND, 99);
-    // SAFETY: the event is never destroyed.
-    let wrapped = unsafe { Cuda::event_from_raw(theirs, Some(nowhere)) };
-    expect_kind("no device", wrapped, ErrorKind::InvalidDevice);
-    // SAFETY: the event is never destroyed.
-    let event = unsafe { Cuda::event_from_raw(theirs, Some(device())) }.unwrap();
-    let stream = Cuda::new_stream(device(), StreamOptions::new()).unwrap();
+fn foreign_event_of_another_context() {
+    let (event, stream) = (foreign_event(1, 2), own_stream());
     let text = expect_kind("of another context", stream.record(&event), ErrorKind::InvalidHandle);
     assert!(text.contains("another context") && text.contains("Stream::new_event"), "{text}");
     wrap(Space::second().stream(1, 0)).record(&event).unwrap();
     stream.wait_event(&event).unwrap();
-}
-
-fn event_owner_is_kept_and_dropped() {
-    let owner = Arc::new(Theirs(foreign(Space::primary(), 0)));
-    let event = Cuda::event_from_owner(Arc::clone(&owner), None).unwrap();
-    assert!(event.options().is_timed() && event.is_foreign());
-    assert_eq!(Arc::strong_count(&owner), 2);
-    assert_eq!(event.status().unwrap(), EventStatus::Unrecorded, "a timed one is certain");
-    drop(event);
-    assert_eq!(Arc::strong_count(&owner), 1);
-    let wrong = Device::new(Cuda::KIND, 99);
-    expect_kind(
-        "no device",
-        Cuda::event_from_owner(Arc::clone(&owner), Some(wrong)),
-        ErrorKind::InvalidDevice,
-    );
-    assert_eq!(Arc::strong_count(&owner), 1, "a rejected owner is dropped");
-}
-
-fn another_library_records_our_event() {
-    let space = Space::primary();
-    let raw = space.stream(1, 0);
-    let new = |options| Cuda::new_event(device(), options).unwrap();
-    let (start, end, plain) =
-        (new(EventOptions::timed()), new(EventOptions::timed()), new(EventOptions::new()));
-    let handles = [&start, &end, &plain].map(|event| event.raw().as_ptr());
-    assert_eq!(end.status().unwrap(), EventStatus::Unrecorded, "a timed one is certain");
-    expect_kind("elapsed_since", end.elapsed_since(&start), ErrorKind::EventNotRecorded);
-    let gate = space.gate(raw);
-    for handle in handles {
-        // SAFETY: both handles are alive.
-        ok("event_record", unsafe { (bare().event_record)(handle, raw) });
-    }
-    for event in [&start, &end, &plain] {
-        assert_eq!(event.status().unwrap(), EventStatus::Pending);
-    }
-    expect_kind("elapsed_since", end.elapsed_since(&start), ErrorKind::EventPending);
-    gate.open();
-    for event in [&start, &end, &plain] {
-        event.synchronize().unwrap();
-        assert_eq!(event.status().unwrap(), EventStatus::Complete);
-    }
-    assert!(end.elapsed_since(&start).unwrap() >= 0.0);
-    expect_kind("elapsed_since", plain.elapsed_since(&plain), ErrorKind::EventNotTimed);
 }
 
 fn interprocess_handle_of_this_process() {

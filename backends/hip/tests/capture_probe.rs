@@ -7,6 +7,7 @@ use std::ffi::{c_int, c_void};
 use std::process::ExitCode;
 use std::ptr::null_mut;
 
+use gpu_stream_test_support::shared::capture_probe::{Column, Effect, Table, check_effects};
 use support::bare::{
     Bare, Ptr, bare, new_event, new_stream, ok, record, set_capture_mode, synchronize, version,
 };
@@ -185,21 +186,10 @@ impl Objects {
     }
 }
 
-/// The circumstances of a call.
-#[derive(Clone, Copy, Debug)]
-struct Column {
-    /// The mode of the capture.
-    capture: c_int,
-    /// `true` if the calling thread is not the capturing one.
-    on_other_thread: bool,
-    /// The mode of the calling thread.
-    thread: c_int,
-}
-
 /// Makes a call beside a capture. Returns the call's code and the capture's status.
 ///
 /// Runs on threads of its own, because HIP keeps rejecting calls on the thread of a broken capture.
-fn probe(objects: &Objects, call: Call, column: Column) -> (c_int, Result<c_int, c_int>) {
+fn probe(objects: &Objects, call: Call, column: Column) -> Effect {
     let make = || {
         set_capture_mode(column.thread);
         // SAFETY: the objects are alive: they are replaced after each call.
@@ -212,56 +202,23 @@ fn probe(objects: &Objects, call: Call, column: Column) -> (c_int, Result<c_int,
         let capture = Capture::begin(objects.captured, column.capture);
         record(objects.captured_event, objects.captured);
         capture.alive("a record in the capture");
-        let code = if column.on_other_thread {
-            std::thread::scope(|scope| scope.spawn(make).join().expect("another thread"))
-        } else {
-            make()
-        };
+        let code = column.make(make);
         (code, capture.status())
     };
     std::thread::scope(|scope| scope.spawn(probe).join().expect("the capturing thread"))
 }
 
 fn effect_of_each_call_on_a_capture() {
-    let columns: Vec<Column> =
-        [0, 1, 2]
-            .into_iter()
-            .flat_map(|capture| {
-                [(false, 0), (false, 2), (true, 0), (true, 2)]
-                    .map(|(on_other_thread, thread)| Column { capture, on_other_thread, thread })
-            })
-            .collect();
-    println!(
-        "HIP {}. Each cell: the runtime's code, not ready as 0, and ! if the capture was broken after it.",
-        version()
-    );
-    println!(
-        "Columns: the mode of the capture (g global, t thread-local, r relaxed), the thread that"
-    );
-    println!("calls (own, other), and the mode of that thread.");
-    print!("{:<40}", "");
-    for Column { capture, on_other_thread, thread } in &columns {
-        let caller = if *on_other_thread { "oth" } else { "own" };
-        let name = |mode: &c_int| ["g", "t", "r"][*mode as usize];
-        print!(" {:>7}", format!("{}-{caller}-{}", name(capture), name(thread)));
-    }
-    println!();
+    println!("HIP {}", version());
     let mut objects = Objects::new();
-    let mut harmful = Vec::new();
-    for (name, policy, call) in CALLS {
-        let mut row = format!("{name:<40}");
-        for &column in &columns {
-            let (code, status) = probe(&objects, *call, column);
-            objects.renew();
-            let mark = if status == Ok(1) { "" } else { "!" };
-            row.push_str(&format!(" {:>7}", format!("{code}{mark}")));
-            let is_used = policy.allows(column.thread, version());
-            // The runtime rejects some calls beside an active capture. The backend reports those errors.
-            if is_used && status != Ok(1) {
-                harmful.push(format!("{name}: code {code}, the capture {status:?}; {column:?}"));
-            }
-        }
-        println!("{row}");
-    }
-    assert!(harmful.is_empty(), "harmful calls that the backend makes:\n{}", harmful.join("\n"));
+    let probe = |_: &str, call: Call, column: Column| {
+        let effect = probe(&objects, call, column);
+        objects.renew();
+        effect
+    };
+    let cell = "the runtime's code, not ready as 0";
+    check_effects(&mut Table::default(), cell, CALLS, probe, |policy, column, (_, status)| {
+        // The runtime rejects some calls beside an active capture. The backend reports those errors.
+        policy.allows(column.thread, version()) && status != Ok(1)
+    });
 }

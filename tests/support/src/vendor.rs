@@ -81,6 +81,12 @@ pub trait Vendor: Sized + 'static {
     /// Makes a stream. Flags 1: it does not synchronize with the default stream.
     fn new_stream(place: usize, flags: u32, priority: i32) -> Ptr;
 
+    /// Makes an event. Flags 2: without timing.
+    fn new_event(place: usize, flags: u32) -> Ptr;
+
+    /// Records an event of place 0.
+    fn record(event: Ptr, stream: Ptr);
+
     /// Shuts a gate on a stream.
     fn gate(stream: Ptr) -> Self::Gate;
 

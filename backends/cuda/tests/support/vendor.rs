@@ -120,6 +120,19 @@ impl Vendor for OnCuda {
         self::place(place).stream(flags, priority)
     }
 
+    fn new_event(place: usize, flags: u32) -> Ptr {
+        let _current = Self::enter(place);
+        let mut event = std::ptr::null_mut();
+        // SAFETY: the out-pointer is valid.
+        ok("event_create", unsafe { (bare().event_create)(&mut event, flags) });
+        event
+    }
+
+    fn record(event: Ptr, stream: Ptr) {
+        // SAFETY: the tests' events and streams are alive.
+        ok("event_record", unsafe { (bare().event_record)(event, stream) });
+    }
+
     fn gate(stream: Ptr) -> Gate {
         here().gate(stream)
     }

@@ -148,6 +148,16 @@ impl Vendor for OnHip {
         bare::new_stream(place as c_int, flags, priority)
     }
 
+    fn new_event(place: usize, flags: u32) -> Ptr {
+        let _current = Self::enter(place);
+        bare::new_event(flags)
+    }
+
+    fn record(event: Ptr, stream: Ptr) {
+        let _current = Self::enter(0);
+        bare::record(event, stream);
+    }
+
     fn gate(stream: Ptr) -> Gate {
         ramp();
         bare::gate(stream)

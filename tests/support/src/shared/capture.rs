@@ -4,13 +4,13 @@ use gpu_stream_core::{
     Backend, CaptureStatus, Error, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream,
 };
 
-use crate::vendor::{Capture, MODES, Vendor, device, own_event, wrap};
+use crate::vendor::{Capture, EventOf, MODES, StreamOf, Vendor, device, own_event, wrap};
 use crate::{expect_kind, skip};
 
 /// The size of a number.
 const WORD: usize = 4;
 
-/// Calls on a captured stream, its events and a branch are rejected, or become part of the graph.
+/// Checks that calls on a captured stream, its events and a branch are rejected, or become part of the graph.
 pub fn queries_leave_the_capture_active<V: Vendor>() {
     for mode in MODES {
         let _current = V::enter(0);
@@ -38,20 +38,7 @@ pub fn queries_leave_the_capture_active<V: Vendor>() {
             capture.rejects("event status", event.status());
             capture.rejects("event synchronize", event.synchronize());
         }
-        match before.query() {
-            rejection @ Err(_) if V::confuses_earlier_events() => {
-                capture.rejects("a query of an event from before", rejection);
-            }
-            answer => assert!(answer.expect("an event from before")),
-        }
-        capture.alive("a query of an event from before");
-        match beside.wait_event(&before) {
-            rejection @ Err(_) if V::confuses_earlier_events() => {
-                capture.rejects("a wait for an event from before", rejection);
-            }
-            answer => answer.and_then(|()| beside.synchronize()).expect("a wait beside it"),
-        }
-        capture.alive("a wait for an event from before");
+        check_earlier_event(&capture, &before, &beside);
         // Draws the branch into the capture, and joins it again.
         branch.wait_stream(&stream).expect("fork inside the capture");
         capture.alive("a fork inside the capture");
@@ -80,8 +67,27 @@ pub fn queries_leave_the_capture_active<V: Vendor>() {
     }
 }
 
-/// A capture in any mode, on this thread or another, survives calls on other streams and the wrapping of its
-/// own stream, and the first calls for another place and device.
+/// Checks that an event from before the capture is done, and can be waited for, unless the driver confuses it
+/// with an event of the capture.
+fn check_earlier_event<V: Vendor>(capture: &Capture<V>, before: &EventOf<V>, beside: &StreamOf<V>) {
+    match before.query() {
+        rejection @ Err(_) if V::confuses_earlier_events() => {
+            capture.rejects("a query of an event from before", rejection);
+        }
+        answer => assert!(answer.expect("an event from before")),
+    }
+    capture.alive("a query of an event from before");
+    match beside.wait_event(before) {
+        rejection @ Err(_) if V::confuses_earlier_events() => {
+            capture.rejects("a wait for an event from before", rejection);
+        }
+        answer => answer.and_then(|()| beside.synchronize()).expect("a wait beside it"),
+    }
+    capture.alive("a wait for an event from before");
+}
+
+/// Checks that a capture in any mode, on this thread or another, survives all calls on other streams. The
+/// wrapping of its own stream and the first calls for another place and device are among them.
 pub fn any_call_beside_a_capture_leaves_it_active<V: Vendor>() {
     for (index, mode) in MODES.into_iter().enumerate() {
         let (raw, elsewhere) = (V::new_stream(0, 1, 0), V::new_stream(V::places() - 1, 1, 0));
@@ -132,8 +138,8 @@ pub fn any_call_beside_a_capture_leaves_it_active<V: Vendor>() {
     }
 }
 
-/// The default stream synchronizes with every stream that was created blocking. A query of it would break the
-/// capture of such a stream.
+/// Checks that calls on the default stream are rejected beside the capture of a blocking stream. The two
+/// streams synchronize with each other, so a query would break the capture.
 pub fn default_stream_beside_a_capture_is_rejected<V: Vendor>() {
     let default = V::Backend::default_stream(device::<V>()).expect("default_stream");
     let event = own_event::<V>(EventOptions::new());
@@ -171,7 +177,7 @@ pub fn default_stream_beside_a_capture_is_rejected<V: Vendor>() {
     }
 }
 
-/// An event of a capture that is over is usable again once it is recorded outside.
+/// Checks that an event of a capture that is over is usable again once it is recorded outside.
 pub fn record_outside_makes_a_captured_event_valid<V: Vendor>() {
     let raw = V::new_stream(0, 1, 0);
     let _current = V::enter(0);
@@ -192,7 +198,7 @@ pub fn record_outside_makes_a_captured_event_valid<V: Vendor>() {
     }
 }
 
-/// Events that `wait_stream` recorded in a capture are not reused by a later wait.
+/// Checks that events that `wait_stream` recorded in a capture are not reused by a later wait.
 pub fn events_of_a_capture_do_not_reach_the_pool<V: Vendor>() {
     let (raw, raw_branch) = (V::new_stream(0, 1, 0), V::new_stream(0, 1, 0));
     let (stream, branch) = (wrap::<V>(raw), wrap::<V>(raw_branch));
@@ -228,8 +234,8 @@ pub fn events_of_a_capture_do_not_reach_the_pool<V: Vendor>() {
     }
 }
 
-/// Scratch events are recorded alternately inside and outside of a capture. The capture stays active, the graph
-/// contains what was captured, and the waits outside hold.
+/// Checks that waits hold whose scratch events are recorded alternately inside and outside of a capture. The
+/// capture stays active, and the graph contains what was captured.
 pub fn waits_alternate_inside_and_outside_of_a_capture<V: Vendor>() {
     if !V::releases_drawn_streams() {
         skip("this version never releases a stream that a capture drew in");
@@ -269,7 +275,7 @@ pub fn waits_alternate_inside_and_outside_of_a_capture<V: Vendor>() {
         assert_eq!(V::read(copied, 1), [round], "mode {mode}: the wait outside");
         assert_eq!(V::read(words, 3), [0, 0, 0], "captured work ran");
         V::launch(&graph, raw_inside);
-        // The same order after the capture.
+        // After the capture, the order is an ordinary one.
         branch.wait_stream(&inside).expect("a wait after the capture");
         V::copy(raw_branch, last, joined);
         branch.synchronize().expect("synchronize");

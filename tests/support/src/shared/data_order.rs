@@ -112,12 +112,12 @@ fn always_right<V: Vendor>(order: impl Fn(&StreamOf<V>, &StreamOf<V>)) {
     assert_eq!(wrong, 0, "of {} copies, this many were made too early", V::rounds());
 }
 
-/// `wait_stream` orders.
+/// Checks that `wait_stream` orders.
 pub fn wait_stream_orders<V: Vendor>() {
     always_right::<V>(|from, to| to.wait_stream(from).unwrap());
 }
 
-/// `record` and `wait_event` order.
+/// Checks that `record` and `wait_event` order.
 pub fn wait_event_orders<V: Vendor>() {
     let event = own_event::<V>(EventOptions::new());
     always_right::<V>(|from, to| {
@@ -126,28 +126,29 @@ pub fn wait_event_orders<V: Vendor>() {
     });
 }
 
-/// `record_event` and `wait_event` order.
+/// Checks that `record_event` and `wait_event` order.
 pub fn record_event_orders<V: Vendor>() {
     always_right::<V>(|from, to| to.wait_event(&from.record_event().unwrap()).unwrap());
 }
 
-/// `fork` orders.
+/// Checks that `fork` orders.
 pub fn fork_orders<V: Vendor>() {
     always_right::<V>(|from, to| from.fork([to]).unwrap());
 }
 
-/// `join` orders.
+/// Checks that `join` orders.
 pub fn join_orders<V: Vendor>() {
     always_right::<V>(|from, to| to.join([from]).unwrap());
 }
 
-/// The same program without the wait. If its copies were right too, the other cases would show nothing.
+/// Checks that the copies are wrong if nothing orders them. If they were right, the other cases would show
+/// nothing.
 pub fn copies_are_wrong_without_the_wait<V: Vendor>() {
     let wrong = wrong::<V>(&Lane::new(), None);
     assert_eq!(wrong, V::rounds() as usize, "the copies that were made too early");
 }
 
-/// Forks to eight branches, and joins them.
+/// Checks that a fork to eight branches and their join order.
 pub fn fork_and_join_order_many_branches<V: Vendor>() {
     const BATCH: u32 = 4;
     let (lane, rounds) = (Lane::<V>::new(), V::rounds() / COUNT as u32);
@@ -177,7 +178,7 @@ pub fn fork_and_join_order_many_branches<V: Vendor>() {
     assert_eq!(wrong.count(), 0, "of {} copies, this many were made too early", copied.len());
 }
 
-/// Threads, each with its own pair of streams, share one pool of events.
+/// Checks that threads keep order that share one pool of events, each with its own pair of streams.
 pub fn threads_with_their_own_streams_keep_order<V: Vendor>() {
     let lanes: Vec<_> = (0..COUNT).map(|_| Lane::<V>::new()).collect();
     std::thread::scope(|scope| {
@@ -188,8 +189,8 @@ pub fn threads_with_their_own_streams_keep_order<V: Vendor>() {
     });
 }
 
-/// Threads submit to one stream, and each makes a stream of its own wait for it. They may share records of it,
-/// but none that was made before the thread's own work.
+/// Checks that threads keep order that submit to one stream, each of which makes a stream of its own wait for
+/// it. They may share records of it, but none from before the thread's own work.
 pub fn threads_with_a_shared_source_keep_order<V: Vendor>() {
     let lanes: Vec<_> = (0..COUNT).map(|_| Lane::<V>::new()).collect();
     let (source, rounds) = (&lanes[0], V::rounds() / COUNT as u32);

@@ -52,7 +52,7 @@ pub fn owned<V: Vendor>(raw: Ptr, on_drop: impl Fn() + Send + Sync + 'static) ->
     V::Backend::stream_from_owner(Owner::new(raw, on_drop), None).expect("a stream with an owner")
 }
 
-/// The panic of one owner is its caller's, and a second one does not abort.
+/// Checks that the panic of one owner unwinds its caller, and that a second one does not abort.
 pub fn panics_of_owners_do_not_abort<V: Vendor>() {
     let bomb = |place| {
         let panics = || resume_unwind(Box::new("the owner's"));
@@ -76,7 +76,8 @@ pub fn panics_of_owners_do_not_abort<V: Vendor>() {
     assert_eq!(unwound.unwrap_err().downcast_ref::<&str>(), Some(&"the caller's"));
 }
 
-/// A failing call drops its owner, whose `Drop` panics, while the thread is already unwinding.
+/// Checks that a failing call does not abort if it drops an owner whose `Drop` panics, on a thread that is
+/// already unwinding.
 pub fn failed_wrapping_during_unwinding_does_not_abort<V: Vendor>() {
     struct Wraps<V: Vendor>(std::marker::PhantomData<V>);
     impl<V: Vendor> Drop for Wraps<V> {
@@ -96,7 +97,7 @@ pub fn failed_wrapping_during_unwinding_does_not_abort<V: Vendor>() {
     assert_eq!(unwound.unwrap_err().downcast_ref::<&str>(), Some(&"the caller's"));
 }
 
-/// The driver may reuse the handle of a destroyed stream. The new stream has no fault.
+/// Checks that a new stream has no fault, although the driver may reuse the handle of a destroyed one.
 pub fn new_stream_with_a_reused_handle_has_no_fault<V: Vendor>() {
     for _ in 0..20 {
         let stream = own_stream::<V>();

@@ -50,7 +50,7 @@ fn other_process<V: Vendor>() {
     assert_eq!(lines.next().unwrap().unwrap(), "done");
 }
 
-/// The other process holds its record back, and with it a stream of this process.
+/// Checks that another process holds back its record, and with it a stream of this process.
 pub fn stream_waits_for_another_process<V: Vendor>() {
     need_interprocess::<V>();
     let mut child = V::CHILDREN.command("other process");
@@ -86,14 +86,14 @@ pub fn stream_waits_for_another_process<V: Vendor>() {
     assert!(child.wait().unwrap().success(), "the second process failed");
 }
 
-/// The error names the option.
+/// Checks that the error names the missing option.
 pub fn ordinary_event_has_no_handle<V: Vendor>() {
     let event = own_event::<V>(EventOptions::new());
     let text = expect_kind("ipc_handle", V::ipc_handle(&event), ErrorKind::InvalidHandle);
     assert!(text.contains("interprocess"), "{text}");
 }
 
-/// No process has an event of this handle.
+/// Checks that a handle of no event is rejected.
 pub fn invalid_handle_is_rejected<V: Vendor>() {
     need_interprocess::<V>();
     // SAFETY: no process created the event, so none destroys it.

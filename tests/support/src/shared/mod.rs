@@ -4,8 +4,10 @@
 //! cannot: they need a driver that fails on demand, or processes of their own, or count the driver's calls.
 
 pub mod capture;
+pub mod capture_probe;
 pub mod data_order;
 pub mod ends;
+pub mod foreign;
 pub mod ipc;
 pub mod no_driver;
 pub mod one_runtime;

@@ -147,14 +147,14 @@ pub fn expect_used<V: Libraries>(file: &Path) {
     assert!(wrap_default_streams::<V::Backend>().iter().all(Result::is_ok));
 }
 
-/// A name that no list has is found among the loaded libraries.
+/// Checks that a driver under a name that no list has is found among the loaded libraries.
 pub fn renamed_driver_is_used<V: Libraries>() {
     expect_used::<V>(&wheel::<V>("renamed_driver_is_used", 1));
     let info = V::Backend::probe().unwrap();
     assert!(info.details.iter().any(|(name, how)| *name == "found" && how.contains("before")));
 }
 
-/// A file and a link to it are one driver.
+/// Checks that a file and a link to it are one driver.
 pub fn driver_opened_by_two_names_is_one<V: Libraries>() {
     let file = wheel::<V>("driver_opened_by_two_names_is_one", 1);
     let link = file.with_file_name("another-name.so");
@@ -163,7 +163,7 @@ pub fn driver_opened_by_two_names_is_one<V: Libraries>() {
     expect_used::<V>(&file);
 }
 
-/// The error names both files.
+/// Checks that two drivers are rejected, and that the error names both files.
 pub fn two_drivers_are_rejected_by_name<V: Libraries>() {
     let [first, second] = wheels::<V>("two_drivers_are_rejected_by_name");
     load(&first);
@@ -177,7 +177,7 @@ pub fn two_drivers_are_rejected_by_name<V: Libraries>() {
     }
 }
 
-/// The variable is the way out.
+/// Checks that the variable chooses one of two drivers.
 pub fn variable_chooses_one_of_two<V: Libraries>() {
     let [first, second] = wheels::<V>("variable_chooses_one_of_two");
     load(&first);
@@ -187,7 +187,8 @@ pub fn variable_chooses_one_of_two<V: Libraries>() {
     expect_used::<V>(&second);
 }
 
-/// Calls with a handle that each driver has are rejected from then on. Existing objects work on.
+/// Checks that calls with a handle that each driver has are rejected from the second driver on. Existing
+/// objects continue to work.
 pub fn second_driver_loaded_later_is_noticed<V: Libraries>() {
     let [first, second] = wheels::<V>("second_driver_loaded_later_is_noticed");
     expect_used::<V>(&first);
@@ -207,7 +208,7 @@ pub fn second_driver_loaded_later_is_noticed<V: Libraries>() {
     again.query().unwrap();
 }
 
-/// A library with some of the functions does not count.
+/// Checks that a library with some of the driver's functions does not count.
 pub fn shim_with_some_functions_is_no_driver<V: Libraries>() {
     let [file, shim] = wheels::<V>("shim_with_some_functions_is_no_driver");
     let other = shim.with_extension("shim");

@@ -6,7 +6,7 @@ use gpu_stream_faults::{At, InjectedFault, Threads};
 use crate::expect_kind;
 use crate::vendor::{Capture, Vendor, own_event, own_stream, ptr};
 
-/// Events return to the pool, except those with an escaped handle, and the pool has a bound.
+/// Checks that events return to the pool, except those with an escaped handle, and that the pool has a bound.
 pub fn events_return_to_the_pool<V: Vendor>() {
     let controls = V::controls();
     let (one, other) = (own_stream::<V>(), own_stream::<V>());
@@ -42,7 +42,8 @@ pub fn events_return_to_the_pool<V: Vendor>() {
     controls.clear();
 }
 
-/// An event that was recorded in a capture does not return to the pool, even if it was recorded outside since.
+/// Checks that an event that was recorded in a capture does not return to the pool, even if it was recorded
+/// outside since.
 pub fn captured_events_do_not_return_to_the_pool<V: Vendor>() {
     let (one, other) = (own_stream::<V>(), own_stream::<V>());
     for again in [false, true] {
@@ -59,7 +60,7 @@ pub fn captured_events_do_not_return_to_the_pool<V: Vendor>() {
     }
 }
 
-/// A code that no vendor defines is an error with that code, and a fault's code is a fault.
+/// Checks that a code that no vendor defines is an error with that code, and that a fault's code is a fault.
 pub fn unknown_codes_are_reported<V: Vendor>() {
     let (controls, stream) = (V::controls(), own_stream::<V>());
     let answer = |code| {

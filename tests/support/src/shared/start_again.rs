@@ -46,7 +46,7 @@ fn fail(controls: &Controls, function: &str, code: i32) {
     controls.set(function, At::Always, Threads::All, InjectedFault::Answer(code));
 }
 
-/// Each call of the start fails in turn. Then the driver starts.
+/// Checks that the driver starts after each call of the start has failed in turn.
 pub fn failed_call_is_repeated<V: Starts>() {
     let library = std::env::var(V::LIBRARY).unwrap();
     let controls = V::controls();
@@ -67,7 +67,7 @@ pub fn failed_call_is_repeated<V: Starts>() {
     expect_works::<V>();
 }
 
-/// There is no device at first.
+/// Checks that a device is found that was missing at the first calls.
 pub fn device_added_later_is_found<V: Starts>() {
     let controls = V::controls();
     fail(controls, V::INIT, V::NO_DEVICE.0[0]);
@@ -78,7 +78,7 @@ pub fn device_added_later_is_found<V: Starts>() {
     expect_works::<V>();
 }
 
-/// There is no library at first.
+/// Checks that a library is found that was missing at the first call.
 pub fn library_installed_later_is_found<V: Starts>() {
     let library = std::env::var(V::LIBRARY).unwrap();
     let later = format!("{library}.{}.later.so", std::process::id());
@@ -90,7 +90,7 @@ pub fn library_installed_later_is_found<V: Starts>() {
     std::fs::remove_file(&later).unwrap();
 }
 
-/// Of many threads, one starts the driver.
+/// Checks that of many threads, one starts the driver.
 pub fn threads_that_start_at_once_start_one_driver<V: Starts>() {
     let controls = V::controls();
     fail(controls, V::INIT, 3);
@@ -113,7 +113,7 @@ pub fn threads_that_start_at_once_start_one_driver<V: Starts>() {
     assert_eq!(starts, 1, "one thread starts the driver");
 }
 
-/// A loaded library gets no newer.
+/// Checks that the version of a loaded library is asked once.
 pub fn failure_of_an_old_driver_is_kept<V: Starts>() {
     let (variable, version, shown) = V::OLD;
     // SAFETY: no other thread is running.

@@ -89,7 +89,7 @@ fn calls(controls: &Controls, name: &str) -> usize {
     count
 }
 
-/// The counters of the other cases count.
+/// Checks that the counters of the other cases count.
 pub fn allocations_and_events_are_counted<V: Vendor>() {
     own_stream::<V>();
     let controls = V::controls();
@@ -150,27 +150,27 @@ fn expect_nothing_new<V: Vendor>(parts: &[Part<V>], times: usize) {
     controls.clear();
 }
 
-/// One thread repeats every call.
+/// Checks that one thread creates nothing when it repeats every call.
 pub fn one_thread<V: Vendor>() {
     expect_nothing_new::<V>(&[Part::of(&own_stream::<V>())], 50);
 }
 
-/// Threads repeat every call, each on streams of its own.
+/// Checks that threads create nothing when they repeat every call, each on streams of its own.
 pub fn eight_threads_on_their_own_streams<V: Vendor>() {
     let parts: Vec<_> = (0..8).map(|_| Part::of(&own_stream::<V>())).collect();
     expect_nothing_new::<V>(&parts, 10);
 }
 
-/// Threads repeat every call on one source. That they keep order is the subject of
-/// [`data_order`](super::data_order::threads_with_a_shared_source_keep_order).
+/// Checks that threads create nothing when they repeat every call on one source. Their order is the subject
+/// of [`data_order`](super::data_order::threads_with_a_shared_source_keep_order).
 pub fn eight_threads_on_one_stream<V: Vendor>() {
     let source = own_stream::<V>();
     let parts: Vec<_> = (0..8).map(|_| Part::of(&source)).collect();
     expect_nothing_new::<V>(&parts, 10);
 }
 
-/// One thread is blocked inside the driver. All others continue, on the same stream and on many more, some of
-/// which share its entry in every table.
+/// Checks that one thread that is blocked inside the driver blocks no other. The others use the same stream
+/// and many more, some of which share its entry in every table.
 pub fn no_thread_waits_for_another<V: Vendor>() {
     let part: Part<V> = Part::of(&own_stream::<V>());
     let controls = V::controls();
@@ -198,7 +198,7 @@ pub fn no_thread_waits_for_another<V: Vendor>() {
     }
 }
 
-/// A thread that ends returns its events.
+/// Checks that a thread that ends returns its events.
 pub fn ended_threads_leave_their_events<V: Vendor>() {
     let part: Part<V> = Part::of(&own_stream::<V>());
     let event = own_event::<V>(EventOptions::new());

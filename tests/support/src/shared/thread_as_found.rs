@@ -4,7 +4,7 @@ use gpu_stream_core::{Event, EventOptions, Stream};
 
 use crate::vendor::{Vendor, own_event, own_stream, wrap};
 
-/// Calls on a busy stream, with each place current.
+/// Checks calls on a busy stream, with each place current.
 pub fn while_work_is_pending<V: Vendor>() {
     for of in 0..V::places() {
         let raw = V::new_stream(of, 1, 0);
@@ -29,7 +29,7 @@ pub fn while_work_is_pending<V: Vendor>() {
     }
 }
 
-/// The dropping thread has never called the backend.
+/// Checks drops on a thread that has never called the backend.
 pub fn objects_dropped_on_another_thread<V: Vendor>() {
     let stream = own_stream::<V>();
     let events = [EventOptions::new(), EventOptions::timed()].map(own_event::<V>);

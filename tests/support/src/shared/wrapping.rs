@@ -9,8 +9,8 @@ use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, RawS
 use crate::vendor::{ErrorOf, StreamOf, Vendor, own_event, own_stream, ptr, wrap};
 use crate::{expect_kind, skip};
 
-/// At each place, streams with each blocking flag and priority work, and have the properties that they were
-/// created with.
+/// Checks that at each place, streams with each blocking flag and priority work. They have the properties
+/// that they were created with.
 pub fn every_kind_of_stream<V: Vendor>() {
     for place in 0..V::places() {
         let raw_waiter = V::new_stream(place, 1, 0);
@@ -44,7 +44,7 @@ pub fn every_kind_of_stream<V: Vendor>() {
     }
 }
 
-/// Waits cross places in both directions, whichever place is current. Records do not.
+/// Checks that waits cross places in both directions, whichever place is current, and that records do not.
 pub fn waits_cross_places_and_records_do_not<V: Vendor>() {
     if V::places() < 2 {
         skip("there is one place");
@@ -89,8 +89,8 @@ pub fn waits_cross_places_and_records_do_not<V: Vendor>() {
     }
 }
 
-/// A wrapper that was not checked works at every place of its device. Every wait for it holds, whether it is
-/// the wrapper's first call or not.
+/// Checks that a wrapper that was not checked works at every place of its device. Every wait for it holds,
+/// whether it is the wrapper's first call or not.
 pub fn unchecked_stream_works<V: Vendor>() {
     let waiter = own_stream::<V>();
     for place in 0..V::places() {
@@ -135,8 +135,8 @@ pub fn unchecked_stream_works<V: Vendor>() {
     }
 }
 
-/// Every call of the stream and its wrappers reports the fault, also those that take a fast path while there is
-/// none. Other streams work.
+/// Checks that every call of the stream and its wrappers reports the fault of a panic, also on the fast
+/// paths. Other streams work.
 pub fn host_function_panic_is_a_stream_fault<V: Vendor>() {
     let raw = V::new_stream(0, 1, 0);
     let (stream, other) = (wrap::<V>(raw), wrap::<V>(V::new_stream(0, 1, 0)));
@@ -170,7 +170,7 @@ pub fn host_function_panic_is_a_stream_fault<V: Vendor>() {
         ("query by another wrapper", &|| wrap::<V>(raw).query().map(drop)),
     ];
     for (name, call) in calls.iter().chain(&calls) {
-        // Without ids, another wrapper cannot be known to be of the same stream.
+        // Without ids, the backend cannot identify the stream of another wrapper.
         if V::has_stream_ids() || *name != "query by another wrapper" {
             let text = expect_kind(name, call(), ErrorKind::StreamFault);
             assert!(text.contains("meant to fail"), "{name}: {text}");
@@ -183,8 +183,8 @@ pub fn host_function_panic_is_a_stream_fault<V: Vendor>() {
     assert!(other.query().unwrap());
 }
 
-/// A host function drops the last reference to a stream and to events. Nothing hangs, and the functions after
-/// it run.
+/// Checks that a host function may drop the last reference to a stream and to events. Nothing hangs, and the
+/// functions after it run.
 pub fn objects_dropped_in_a_host_function<V: Vendor>() {
     let carrier = own_stream::<V>();
     let ran = Arc::new(AtomicU32::new(0));
@@ -205,8 +205,8 @@ pub fn objects_dropped_in_a_host_function<V: Vendor>() {
     assert_eq!(ran.load(Ordering::SeqCst), 100);
 }
 
-/// One thread synchronizes a stream while another begins to capture it. The capture survives, and the waiting
-/// thread gets an error or waits on.
+/// Checks that a capture survives that begins while another thread synchronizes the stream. That thread gets
+/// an error or waits on.
 pub fn capture_that_begins_during_synchronize_survives<V: Vendor>() {
     let stream = own_stream::<V>();
     let raw = ptr::<V>(&stream);
