@@ -52,6 +52,9 @@ pub trait Vendor: Sized + 'static {
     /// The driver's function that queries a stream.
     const QUERIES: &'static str;
 
+    /// `true` if the backend may allocate in a call that finds work pending.
+    const PENDING_ALLOCATES: bool = false;
+
     /// Prepares a process that has one thread: loads simulated devices if there are no real ones.
     fn prepare();
 

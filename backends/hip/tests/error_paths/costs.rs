@@ -31,9 +31,19 @@ pub fn every_call_succeeds() {
     assert_eq!(layer.stale(), 0, "calls that used a destroyed stream");
 }
 
+/// Returns `true` if the real library treats its last error as the version that the layer presents.
+fn plays_last_error() -> bool {
+    let family = |version: i32| match version {
+        ..1_000_000 => "the NVIDIA platform, which stores not ready too",
+        1_000_000..70_000_000 => "replaced by each call",
+        _ => "kept until it is fetched",
+    };
+    real_version().is_some_and(|real| family(version()) == family(real))
+}
+
 /// Counts the runtime calls of the most frequent operations on an explicit stream.
 pub fn runtime_calls_of_frequent_operations() {
-    if version() != real_version() && real_version() < 60_000_000 {
+    if real_version().is_some_and(|real| real != version() && real < 60_000_000) {
         skip("the real library lacks functions of the version that the layer presents");
     }
     let layer = Layer::get();
@@ -46,10 +56,15 @@ pub fn runtime_calls_of_frequent_operations() {
     let query = if version.starts_with('5') { 2 } else { 4 };
     // Since HIP 7, a query also checks whether a reset has freed the stream, if that has an owner.
     let query = query + if matches!(&version[..1], "7" | "9") { 1 + mode } else { 0 };
-    let count = |call: &dyn Fn()| {
+    let count_now = |call: &dyn Fn()| {
         layer.calls("");
         call();
         layer.calls("")
+    };
+    // A query of a busy stream makes more calls.
+    let count = |call: &dyn Fn()| {
+        [&one, &other].into_iter().for_each(|stream| OnHip::synchronize(ptr::<OnHip>(stream)));
+        count_now(call)
     };
     let raw = one.raw();
     // SAFETY: `one` outlives the wrapper.
@@ -85,19 +100,21 @@ pub fn runtime_calls_of_frequent_operations() {
         _ => 3,
     };
     assert_eq!(count(&|| drop(event.query())), event_query, "event query: mode, query, mode");
+    if !plays_last_error() {
+        return;
+    }
     // "Not ready" is cleared from the last error in the versions that store it there.
     let _gate = OnHip::gate(ptr::<OnHip>(&one));
     let is_stored = matches!(&version[..1], "5" | "6") || version == "12090";
     let peek = if is_stored { 2 } else { 1 };
-    assert_eq!(count(&|| drop(one.query())), query + peek, "query, not ready");
+    assert_eq!(count_now(&|| drop(one.query())), query + peek, "query, not ready");
     assert_eq!(peek_error(), 0);
 }
 
 /// An error that the caller has not fetched stays while calls of the crate succeed, in versions that
 /// keep errors. A failed call of the crate replaces it, and leaves no error of its own.
 pub fn callers_last_error_is_preserved() {
-    let keeps = |version: i32| !(1_000_000..70_000_000).contains(&version);
-    if keeps(version()) != keeps(real_version()) {
+    if !plays_last_error() {
         skip(
             "the real library treats its last error otherwise than the version that the layer presents",
         );

@@ -8,7 +8,7 @@ use gpu_stream_hip::Hip;
 use gpu_stream_test_support::{Vendor, ptr};
 
 use crate::support::bare::peek_error;
-use crate::support::layer::Layer;
+use crate::support::layer::{Layer, await_event};
 use crate::support::{OnHip, device, own_event, own_stream};
 
 /// An event of a destroyed stream does not reach the runtime, in whatever order they are dropped.
@@ -85,7 +85,7 @@ pub fn event_query_keeps_the_stream_alive() {
             assert!(querying.join().unwrap());
             recorder.join().unwrap();
         });
-        assert!(event.query().unwrap());
+        await_event(&event);
         assert_eq!(layer.stale(), 0, "per-thread stream: {is_per_thread}");
     }
 }

@@ -1,7 +1,7 @@
 //! AMD's own runtime behind the layer of `tests/faults/hip`, which fails, blocks and counts calls:
 //! [`Layer`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gpu_stream_core::Event as _;
@@ -45,24 +45,29 @@ pub fn make() -> Result<PathBuf, String> {
     let missing: Vec<&str> = OPTIONAL.iter().copied().filter(is_missing).collect();
     // Never closed: the process has one runtime.
     std::mem::forget(real);
-    let out = scratch_folder().join(format!("libhip_faults_{}.so", std::process::id()));
-    without_symbols(&built("libhip_faults.so")?, &missing, &out)?;
+    let program = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&program).file_name().unwrap_or_default().display().to_string();
+    let out = scratch_folder().join(format!("libhip_faults-{name}.so"));
+    // Another process may run the same program.
+    let fresh = out.with_extension(std::process::id().to_string());
+    without_symbols(&built("libhip_faults.so")?, &missing, &fresh)?;
+    std::fs::rename(&fresh, &out).map_err(|error| format!("{}: {error}", out.display()))?;
     Ok(out)
 }
 
-/// Returns the version of AMD's library behind the layer, whatever the layer presents.
-pub fn real_version() -> i32 {
+/// Returns the version of AMD's library behind the layer, whatever the layer presents. Returns `None` if there
+/// is no library.
+pub fn real_version() -> Option<i32> {
     type Function = unsafe extern "C" fn(*mut i32) -> i32;
     let mut version = 0;
-    // SAFETY: the process runs over AMD's runtime, the function has this signature, and `&mut version` is a
-    // valid out-pointer.
+    // SAFETY: the library is AMD's runtime, the function has this signature, and `&mut version` is a valid
+    // out-pointer.
     unsafe {
-        let real = NAMES.iter().find_map(|name| Library::new(*name).ok()).expect("AMD's library");
-        let ask = *real.get::<Function>("hipRuntimeGetVersion").expect("its version");
-        assert_eq!(ask(&mut version), 0);
+        let real = NAMES.iter().find_map(|name| Library::new(*name).ok())?;
+        let ask = *real.get::<Function>("hipRuntimeGetVersion").ok()?;
         std::mem::forget(real);
+        (ask(&mut version) == 0).then_some(version)
     }
-    version
 }
 
 /// Waits until an event is done.

@@ -53,9 +53,25 @@ pub const VERSIONS: [Variables; 5] = [
     ("as a new version", &[("HIP_FAULTS_VERSION", "90000000")]),
 ];
 
-/// Runs each case in a process of its own, behind a layer that fails on demand.
+/// Runs each case in a process of its own, behind a layer that fails on demand, once with each of the
+/// [`playable`] versions.
 pub fn main_behind_layer(cases: &[Case], versions: &[Variables]) -> ExitCode {
-    gpu_stream_test_support::main_over_faults::<OnHip>(cases, versions)
+    prepare();
+    // A child process must not load the real library before the layer.
+    let is_child = std::env::var_os(OnHip::CHILDREN.variable).is_some();
+    let versions = if is_child { Vec::new() } else { playable(versions) };
+    gpu_stream_test_support::main_over_faults::<OnHip>(cases, &versions)
+}
+
+/// Returns the versions as which the real library can present itself: not those that are older than it, whose
+/// quirks it does not have.
+pub fn playable(versions: &[Variables]) -> Vec<Variables> {
+    let real = layer::real_version().unwrap_or(0);
+    let is_playable = |(_, variables): &Variables| {
+        let numbers = variables.iter().map(|(_, number)| number.parse().unwrap_or(0));
+        numbers.into_iter().all(|number: i32| number >= real || number < 1_000_000)
+    };
+    versions.iter().copied().filter(is_playable).collect()
 }
 
 /// Skips the case if there is only one device.

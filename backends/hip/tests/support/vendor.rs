@@ -105,6 +105,7 @@ impl Vendor for OnHip {
     const RECORDS: &'static str = "hipEventRecord";
     const WAITS: &'static str = "hipStreamWaitEvent";
     const QUERIES: &'static str = "hipStreamQuery";
+    const PENDING_ALLOCATES: bool = true;
 
     fn prepare() {
         let set = |name: &str, value: &str| {

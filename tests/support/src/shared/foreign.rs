@@ -22,7 +22,7 @@ pub fn foreign_event_can_be_waited_for_and_recorded<V: Vendor>() {
         if current == V::places() {
             V::leave();
         }
-        // Where places are devices, a handle without a device is of the current one.
+        // If the places are devices, a handle without a device belongs to the current one.
         let named = (current == 1 && last.device() != stream.device()).then(device::<V>);
         // SAFETY: the tests' events are never destroyed, nor are the streams that record them.
         let event = unsafe { V::Backend::event_from_raw(RawEvent::from_ptr(theirs), named) };
