@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use gpu_stream_core::Device;
 use gpu_stream_cuda::CudaStream;
+#[allow(unused_imports, reason = "no test program uses all of it")]
 pub use gpu_stream_test_support::{Case, expect_kind};
 use libloading::Library;
 pub use vendor::OnCuda;
