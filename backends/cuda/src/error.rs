@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use gpu_stream_core::{ContractError, Error, ErrorKind};
 
-use crate::driver::{CudaCode, advice, on_start};
+use crate::CudaCode;
+use crate::advice::{advice, on_start};
 
 /// The result of this crate's own functions. It is returned in registers; one with a [`CudaError`] would be copied
 /// through memory by each function.

@@ -1,6 +1,5 @@
 //! User code: closures on a stream and owners, and where they run and are dropped.
 
-use std::cell::Cell;
 use std::ffi::c_void;
 
 use gpu_stream_core::{Error, ErrorKind};
@@ -8,7 +7,6 @@ use gpu_stream_driver_common::UserCode;
 use gpu_stream_driver_common::user_code::Lost;
 
 use crate::CudaError;
-use crate::driver::DriverCall;
 use crate::error::{BoxedError, Result};
 
 /// The user code of this backend.
@@ -20,26 +18,6 @@ pub(crate) static USER_CODE: UserCode = UserCode::new();
 /// No requirements: `key` may be any number. The function is unsafe because the driver requires the type.
 pub(crate) unsafe extern "C" fn run(key: *mut c_void) {
     USER_CODE.run_host_func(key);
-}
-
-/// Returns an error inside a callback that another library gave to `cuLaunchHostFunc`.
-///
-/// The driver would let the thread block there forever. It answers other calls with 800, so this makes one of them: it
-/// reads the thread's current context. Callbacks run on threads of the driver, so each thread is checked once.
-#[inline]
-pub(crate) fn ensure_outside_callback(call: DriverCall) -> Result<()> {
-    thread_local! {
-        static RUNS_NO_CALLBACKS: Cell<bool> = const { Cell::new(false) };
-    }
-    if !RUNS_NO_CALLBACKS.get() {
-        match call.current_context() {
-            Ok(_) => RUNS_NO_CALLBACKS.set(true),
-            Err(error) if error.kind() == ErrorKind::NotPermitted => return Err(error),
-            // The blocking call itself reports what else is wrong.
-            Err(_) => {}
-        }
-    }
-    Ok(())
 }
 
 /// Runs the body of a public call, and ends the call: see [`UserCode::call`]. `dead_scope` returns the key of the

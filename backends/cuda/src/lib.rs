@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod advice;
 mod backend;
+mod code;
 mod cuda;
 mod device;
 mod driver;
@@ -11,10 +13,9 @@ mod host_func;
 pub mod interop;
 pub mod ipc;
 mod last_record;
-mod ordering;
 mod record;
 mod stream;
 
 pub use self::{
-    cuda::Cuda, driver::CudaCode, error::CudaError, event::CudaEvent, stream::CudaStream,
+    code::CudaCode, cuda::Cuda, error::CudaError, event::CudaEvent, stream::CudaStream,
 };

@@ -6,9 +6,9 @@
 use gpu_stream_core::{CaptureStatus, ContractError, Event as _, EventOptions};
 use gpu_stream_driver_common::captures::Membership;
 
-use crate::driver::{CudaCode, Symbols, capture_id, check, driver, loaded, may_be_capturing};
+use crate::driver::{Symbols, capture_id, check, driver, loaded, may_be_capturing};
 use crate::error::{Result, invalid_handle};
-use crate::{CudaEvent, CudaStream};
+use crate::{CudaCode, CudaEvent, CudaStream};
 
 impl CudaStream {
     /// Returns the driver's functions if the fast path is possible: the stream [is plain](Self::is_plain) and is not

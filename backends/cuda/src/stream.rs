@@ -4,6 +4,7 @@ mod context;
 mod contract;
 pub(crate) mod create;
 mod failure;
+mod ordering;
 mod owned;
 pub(crate) mod wrap;
 

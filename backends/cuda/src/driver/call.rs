@@ -2,11 +2,10 @@
 
 use gpu_stream_driver_common::symbols::Optional;
 
-use super::code::CudaCode;
 use super::symbols::Symbols;
 use super::{Driver, driver, loaded};
-use crate::CudaError;
 use crate::error::{BoxedError, Result};
+use crate::{CudaCode, CudaError};
 
 /// A call of the contract, which calls the driver.
 #[derive(Clone, Copy)]

@@ -17,10 +17,9 @@ use gpu_stream_core::CaptureStatus;
 use gpu_stream_driver_common::captures::Membership;
 
 use super::call::DriverCall;
-use super::code::CudaCode;
 use super::symbols::{Ptr, Symbols};
-use crate::CudaError;
 use crate::error::{BoxedError, Result};
+use crate::{CudaCode, CudaError};
 
 /// `CU_STREAM_CAPTURE_MODE_RELAXED`.
 const RELAXED: c_int = 2;

@@ -1,11 +1,14 @@
 //! The calling thread's current context: set where a call needs one, and always restored.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::num::NonZero;
 
+use gpu_stream_core::{Error as _, ErrorKind};
+
 use super::call::DriverCall;
-use super::code::CudaCode;
 use super::symbols::{Ptr, Symbols};
+use crate::CudaCode;
 use crate::error::Result;
 
 /// The handle of a live context.
@@ -38,6 +41,26 @@ impl DriverCall {
         // SAFETY: `&mut now` is a valid out-pointer.
         self.check(unsafe { (self.symbols().ctx_current)(&mut now) }, "cuCtxGetCurrent")?;
         Ok(Context::new(now))
+    }
+
+    /// Returns an error inside a callback that another library gave to `cuLaunchHostFunc`.
+    ///
+    /// The driver would let the thread block there forever. It answers other calls with 800, so this makes one of them:
+    /// it reads the thread's current context. Callbacks run on threads of the driver, so each thread is checked once.
+    #[inline]
+    pub(crate) fn ensure_outside_callback(self) -> Result<()> {
+        thread_local! {
+            static RUNS_NO_CALLBACKS: Cell<bool> = const { Cell::new(false) };
+        }
+        if !RUNS_NO_CALLBACKS.get() {
+            match self.current_context() {
+                Ok(_) => RUNS_NO_CALLBACKS.set(true),
+                Err(error) if error.kind() == ErrorKind::NotPermitted => return Err(error),
+                // The blocking call itself reports what else is wrong.
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Makes a context current, until the guard is dropped.

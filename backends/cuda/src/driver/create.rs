@@ -7,11 +7,10 @@ use gpu_stream_core::{
 };
 
 use super::call::DriverCall;
-use super::code::CudaCode;
 use super::context::Context;
 use super::symbols::Ptr;
 use crate::error::Result;
-use crate::{Cuda, CudaError};
+use crate::{Cuda, CudaCode, CudaError};
 
 /// `CU_STREAM_NON_BLOCKING`: the stream does not synchronize with the default stream.
 pub(crate) const NON_BLOCKING: c_uint = 1;

@@ -5,9 +5,8 @@ use std::ffi::c_int;
 use gpu_stream_driver_common::library::{Folder, Library, LibrarySpec, LoadedLibrary, NotFound};
 use gpu_stream_driver_common::symbols::find;
 
-use super::code::CudaCode;
 use super::symbols::Symbols;
-use crate::CudaError;
+use crate::{CudaCode, CudaError};
 
 /// The description of NVIDIA's driver: its file names, its folders and its exports.
 static SPEC: LibrarySpec = LibrarySpec {

@@ -4,10 +4,10 @@ use gpu_stream_core::{BackendKind, ContractError, Device, ErrorKind};
 
 use super::Driver;
 use super::call::DriverCall;
-use super::code::CudaCode;
 use super::context::Context;
 use super::primary::PrimaryContext;
 use super::symbols::Ptr;
+use crate::CudaCode;
 use crate::error::{Result, invalid_handle};
 
 impl Driver {

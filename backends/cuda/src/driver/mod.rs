@@ -1,12 +1,10 @@
 //! The CUDA driver, as far as this crate calls it: loaded by the first call, never closed.
 //!
-//! The layers, each of which uses those before it: `code`, `symbols`, `call`, then `capture` and `context`, then
+//! The layers, each of which uses those before it: `symbols`, `call`, then `capture` and `context`, then
 //! `create` and `primary`, then [`Driver`], then `lookup`.
 
-mod advice;
 mod call;
 mod capture;
-mod code;
 mod context;
 mod create;
 mod load;
@@ -21,22 +19,22 @@ use gpu_stream_core::BackendKind;
 use gpu_stream_driver_common::library::LoadedLibrary;
 use gpu_stream_driver_common::{ProcessState, RetryCell};
 
-pub(crate) use self::advice::{advice, on_start};
 pub(crate) use self::call::{DriverCall, check, driver_error};
 pub(crate) use self::capture::{capture_id, may_be_capturing};
-pub use self::code::CudaCode;
 pub(crate) use self::context::Context;
 pub(crate) use self::create::NON_BLOCKING;
 use self::load::Started;
 use self::primary::DeviceState;
 pub(crate) use self::primary::{Doubt, PrimaryContext};
 pub(crate) use self::symbols::{IpcHandle, Ptr, Symbols};
-use crate::CudaError;
+use crate::code::{CodeTexts, set_texts};
 use crate::error::Result;
+use crate::{CudaCode, CudaError};
 
 /// The driver of the process.
 pub(crate) struct Driver {
     pub(crate) symbols: Symbols,
+    texts: CodeTexts,
     pub(crate) runtime: LoadedLibrary,
     /// 13000 is 13.0.
     pub(crate) version: i32,
@@ -69,11 +67,13 @@ fn start_driver() -> Result<&'static Driver> {
     static PROCESS_STATE: ProcessState = ProcessState::new();
     extern "C" fn in_child() {
         PROCESS_STATE.set_forked();
+        set_texts(None);
         DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
     }
     PROCESS_STATE.ensure_running(BackendKind::Cuda)?;
     PROCESS_STATE.watch_forks(in_child);
     let driver = CELL.get_or_try(Driver::new, load::can_pass)?;
+    set_texts(Some(&driver.texts));
     DRIVER.store(std::ptr::from_ref(driver).cast_mut(), Ordering::Release);
     Ok(driver)
 }
@@ -81,7 +81,8 @@ fn start_driver() -> Result<&'static Driver> {
 impl Driver {
     fn new() -> Result<Self, CudaError> {
         let Started { runtime, version, symbols } = load::load()?;
-        let mut driver = Driver { symbols, runtime, version, devices: Vec::new() };
+        let texts = CodeTexts { name: symbols.error_name, description: symbols.error_text };
+        let mut driver = Driver { symbols, texts, runtime, version, devices: Vec::new() };
         driver.find_devices()?;
         Ok(driver)
     }

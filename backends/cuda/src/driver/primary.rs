@@ -10,12 +10,11 @@ use gpu_stream_driver_common::{Pool, RecordCoalescer, thread_number};
 
 use super::Driver;
 use super::call::{DriverCall, driver_error};
-use super::code::CudaCode;
 use super::context::Context;
 use super::symbols::{DeviceHandle, Symbols};
 use crate::error::Result;
 use crate::host_func::USER_CODE;
-use crate::{Cuda, CudaError};
+use crate::{Cuda, CudaCode, CudaError};
 
 /// One lifetime of a device's primary context, which all its users share, the runtime API and torch among them.
 ///

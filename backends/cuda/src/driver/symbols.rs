@@ -5,7 +5,7 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
-use super::code::CudaCode;
+use crate::CudaCode;
 
 /// `CUcontext`, `CUstream`, `CUevent`, `CUgreenCtx`, `CUgraph`.
 pub(crate) type Ptr = *mut c_void;

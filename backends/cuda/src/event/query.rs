@@ -7,13 +7,11 @@ use gpu_stream_driver_common::host_func::ensure_outside;
 use gpu_stream_driver_common::texts::FOREIGN_WITHOUT_TIME;
 
 use super::{CudaEvent, Origin};
-use crate::CudaError;
-use crate::driver::{
-    Context, CudaCode, DriverCall, PrimaryContext, Ptr, Symbols, capture_id, check,
-};
+use crate::driver::{Context, DriverCall, PrimaryContext, Ptr, Symbols, capture_id, check};
 use crate::error::{BoxedError, Result, invalid_handle};
 use crate::host_func::{self, USER_CODE};
 use crate::last_record::CapturedRecord;
+use crate::{CudaCode, CudaError};
 
 impl CudaEvent {
     /// Returns an error if the event was last recorded in a capture.
@@ -189,7 +187,7 @@ impl CudaEvent {
         const OPERATION: &str = "Event::synchronize";
         ensure_outside(OPERATION)?;
         let call = DriverCall::begin(OPERATION)?;
-        host_func::ensure_outside_callback(call)?;
+        call.ensure_outside_callback()?;
         self.check_reset(OPERATION)?;
         if self.is_shared() {
             self.shared_status(call)?;

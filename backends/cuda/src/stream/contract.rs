@@ -7,10 +7,10 @@ use gpu_stream_driver_common::host_func::ensure_outside;
 use gpu_stream_driver_common::{StreamKey, ordering};
 
 use super::CudaStream;
-use crate::driver::{CudaCode, DriverCall, NON_BLOCKING};
+use super::ordering::CudaOrdering;
+use crate::driver::{DriverCall, NON_BLOCKING};
 use crate::host_func::{self, USER_CODE};
-use crate::ordering::CudaOrdering;
-use crate::{Cuda, CudaError, CudaEvent};
+use crate::{Cuda, CudaCode, CudaError, CudaEvent};
 
 // SAFETY:
 // - `query` returns true, and `synchronize` returns `Ok`, only if the driver returns success for the stream, which is
@@ -56,7 +56,7 @@ unsafe impl Stream for CudaStream {
         self.call(|| {
             ensure_outside(OPERATION)?;
             self.ask_uncaptured(OPERATION, |call, raw| {
-                host_func::ensure_outside_callback(call)?;
+                call.ensure_outside_callback()?;
                 // SAFETY: the stream is alive, and its context is current if it needs one.
                 let code = unsafe { (call.symbols().stream_synchronize)(raw) };
                 call.check(code, "cuStreamSynchronize")

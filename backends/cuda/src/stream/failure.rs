@@ -3,10 +3,10 @@
 use gpu_stream_core::CaptureStatus;
 
 use super::CudaStream;
-use crate::CudaError;
-use crate::driver::{CudaCode, Ptr, driver};
+use crate::driver::{Ptr, driver};
 use crate::error::Result;
 use crate::host_func::{self, USER_CODE};
+use crate::{CudaCode, CudaError};
 
 impl CudaStream {
     /// Runs the body of a public call, and ends the call: see [`host_func::call`].

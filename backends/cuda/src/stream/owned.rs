@@ -4,7 +4,8 @@ use gpu_stream_core::{KeepAlive, RawStream};
 use gpu_stream_driver_common::user_code::Lost;
 
 use crate::Cuda;
-use crate::driver::{CudaCode, DriverCall, PrimaryContext, Ptr, Symbols, may_be_capturing};
+use crate::CudaCode;
+use crate::driver::{DriverCall, PrimaryContext, Ptr, Symbols, may_be_capturing};
 use crate::host_func::USER_CODE;
 
 /// The owner of a stream that this crate created. Destroys the stream on drop.

@@ -1,6 +1,6 @@
 //! Advice for the driver's result codes. The driver has no texts before it is started.
 
-use super::code::CudaCode;
+use crate::CudaCode;
 
 /// Returns the name of a code that a failed start can have, and the remedy.
 pub(crate) fn on_start(code: CudaCode) -> (&'static str, &'static str) {

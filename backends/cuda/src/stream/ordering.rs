@@ -13,9 +13,9 @@ use gpu_stream_driver_common::captures::{CaptureStream, Membership, check_stream
 use gpu_stream_driver_common::ordering::{ScratchEvents, StreamOrdering, StreamPair};
 use gpu_stream_driver_common::{EventOps, RecordCoalescer};
 
-use crate::driver::{CudaCode, PrimaryContext, Ptr, driver_error, loaded, may_be_capturing};
+use crate::driver::{PrimaryContext, Ptr, driver_error, loaded, may_be_capturing};
 use crate::error::{BoxedError, Result};
-use crate::{Cuda, CudaError, CudaEvent, CudaStream};
+use crate::{Cuda, CudaCode, CudaError, CudaEvent, CudaStream};
 
 /// What CUDA provides for `wait_stream`, `fork` and `join`.
 pub(crate) enum CudaOrdering {}
