@@ -1,4 +1,4 @@
-//! Driver calls that ask about a [`CudaEvent`], and the checks before a wait for it.
+//! Driver calls that query a [`CudaEvent`], and the checks before a wait for it.
 
 use std::cell::Cell;
 
@@ -106,17 +106,17 @@ impl CudaEvent {
         let (elapsed, _) = elapsed_time(call.symbols());
         let milliseconds = Cell::new(0.0);
         // SAFETY: `milliseconds` is a valid out-pointer, and the event is alive.
-        let ask = || unsafe { elapsed(milliseconds.as_ptr(), self.as_ptr(), self.as_ptr()) };
-        self.with_current(call, ask)
+        let read = || unsafe { elapsed(milliseconds.as_ptr(), self.as_ptr(), self.as_ptr()) };
+        self.with_current(call, read)
     }
 
-    /// Calls `ask`. Repeats it with a context current if the driver needs one; today's drivers do not.
+    /// Calls `read`. Repeats it with a context current if the driver needs one; today's drivers do not.
     #[inline]
-    fn with_current(&self, call: DriverCall, ask: impl Fn() -> CudaCode) -> Result<CudaCode> {
+    fn with_current(&self, call: DriverCall, read: impl Fn() -> CudaCode) -> Result<CudaCode> {
         let mut current = None;
-        // One call site, so that `ask` is inlined.
+        // One call site, so that `read` is inlined.
         loop {
-            match ask() {
+            match read() {
                 CudaCode::INVALID_CONTEXT if current.is_none() => {
                     current = Some(call.enter(self.own_context(call)?)?);
                 }
@@ -213,8 +213,8 @@ impl CudaEvent {
         let (elapsed, function) = elapsed_time(call.symbols());
         let milliseconds = Cell::new(0.0);
         // SAFETY: `milliseconds` is a valid out-pointer, and both events are alive. The call leaves captures intact.
-        let ask = || unsafe { elapsed(milliseconds.as_ptr(), start.as_ptr(), self.as_ptr()) };
-        match self.with_current(call, ask)? {
+        let read = || unsafe { elapsed(milliseconds.as_ptr(), start.as_ptr(), self.as_ptr()) };
+        match self.with_current(call, read)? {
             CudaCode::SUCCESS => Ok(milliseconds.get()),
             CudaCode::NOT_READY => {
                 let start = start.status_for(call.operation);

@@ -161,23 +161,23 @@ impl CudaStream {
         Ok(())
     }
 
-    /// Calls `ask` with the stream's handle. Makes the stream's context current first where the handle has no meaning
+    /// Calls `read` with the stream's handle. Makes the stream's context current first where the handle has no meaning
     /// without.
     ///
-    /// Today's drivers need no current context for explicit handles. If one does, `ask` is called a second time.
+    /// Today's drivers need no current context for explicit handles. If one does, `read` is called a second time.
     #[inline]
     pub(crate) fn with_current<T>(
         &self,
         operation: &'static str,
-        ask: impl Fn(DriverCall, Ptr) -> Result<T>,
+        read: impl Fn(DriverCall, Ptr) -> Result<T>,
     ) -> Result<T> {
         let call = DriverCall::begin(operation)?;
         self.check_reset(operation)?;
         let enter = || call.enter(self.context(operation)?);
         let mut current = if self.is_explicit() { None } else { Some(enter()?) };
-        // One call site, so that `ask` is inlined.
+        // One call site, so that `read` is inlined.
         loop {
-            match ask(call, self.as_ptr()) {
+            match read(call, self.as_ptr()) {
                 Err(error) if current.is_none() && error.needs_context() => {
                     current = Some(enter()?)
                 }
@@ -186,7 +186,7 @@ impl CudaStream {
         }
     }
 
-    /// Calls `ask` as [`with_current`](Self::with_current) does, in the relaxed capture mode.
+    /// Calls `read` as [`with_current`](Self::with_current) does, in the relaxed capture mode.
     ///
     /// # Errors
     /// The stream is being captured.
@@ -194,13 +194,13 @@ impl CudaStream {
     pub(crate) fn ask_uncaptured<T>(
         &self,
         operation: &'static str,
-        ask: impl Fn(DriverCall, Ptr) -> Result<T>,
+        read: impl Fn(DriverCall, Ptr) -> Result<T>,
     ) -> Result<T> {
         self.with_current(operation, |call, raw| {
             // SAFETY: `self` keeps the stream alive, and `with_current` sets the context that a default one needs.
             unsafe { call.ensure_not_capturing(raw) }?;
             let _relaxed = call.relaxed()?;
-            ask(call, raw)
+            read(call, raw)
         })
     }
 }

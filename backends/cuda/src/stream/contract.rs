@@ -141,7 +141,7 @@ unsafe impl Stream for CudaStream {
     /// Also [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream while a stream that it
     /// synchronizes with is being captured.
     fn priority(&self) -> Result<i32, CudaError> {
-        let ask = |call: DriverCall, raw| {
+        let read = |call: DriverCall, raw| {
             if self.is_default() {
                 // Any other call on the default stream would invalidate that capture.
                 // SAFETY: `with_current` sets the context of a default stream.
@@ -155,7 +155,7 @@ unsafe impl Stream for CudaStream {
             call.check(unsafe { get(raw, &mut priority) }, "cuStreamGetPriority")?;
             Ok(priority)
         };
-        self.call(|| self.with_current("Stream::priority", ask))
+        self.call(|| self.with_current("Stream::priority", read))
     }
 
     /// Returns `true` if the stream is blocking: see [`Stream::is_blocking`]. A thread's own default stream is blocking,
@@ -168,14 +168,14 @@ unsafe impl Stream for CudaStream {
         if !self.is_explicit() {
             return Ok(true);
         }
-        let ask = |call: DriverCall, raw| {
+        let read = |call: DriverCall, raw| {
             let get = call.require(call.symbols().stream_flags)?;
             let mut flags = 0;
             // SAFETY: the stream is alive, and `&mut flags` is a valid out-pointer.
             call.check(unsafe { get(raw, &mut flags) }, "cuStreamGetFlags")?;
             Ok(flags & NON_BLOCKING == 0)
         };
-        self.call(|| self.ask_uncaptured("Stream::is_blocking", ask))
+        self.call(|| self.ask_uncaptured("Stream::is_blocking", read))
     }
 
     /// Returns the driver's id of the stream: see [`Stream::id`]. Needs a driver of CUDA 12.0 or newer.

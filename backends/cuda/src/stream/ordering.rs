@@ -23,7 +23,7 @@ pub(crate) enum CudaOrdering {}
 impl StreamOrdering for CudaOrdering {
     type Stream = CudaStream;
     type Events = &'static PrimaryContext;
-    type Pair<'a> = Pair<'a>;
+    type Pair<'a> = CudaPair<'a>;
 
     #[inline]
     fn is_same_stream(waiter: &CudaStream, source: &CudaStream) -> bool {
@@ -47,7 +47,7 @@ impl StreamOrdering for CudaOrdering {
         };
         // SAFETY: `waiter` keeps its stream alive.
         if unsafe { may_be_capturing(&driver.symbols, waiter.as_ptr()) } {
-            check_streams(&Captured(waiter), &Captured(source), operation)?;
+            check_streams(&CudaCaptureStream(waiter), &CudaCaptureStream(source), operation)?;
         }
         Ok(true)
     }
@@ -63,8 +63,8 @@ impl StreamOrdering for CudaOrdering {
         waiter: &'a CudaStream,
         source: &'a CudaStream,
         primary: &'static PrimaryContext,
-    ) -> Pair<'a> {
-        Pair { waiter, source, primary }
+    ) -> CudaPair<'a> {
+        CudaPair { waiter, source, primary }
     }
 
     fn prepare_slow(
@@ -72,7 +72,7 @@ impl StreamOrdering for CudaOrdering {
         source: &CudaStream,
         operation: &'static str,
     ) -> Result<ControlFlow<()>, CudaError> {
-        check_streams(&Captured(waiter), &Captured(source), operation)?;
+        check_streams(&CudaCaptureStream(waiter), &CudaCaptureStream(source), operation)?;
         Ok(ControlFlow::Continue(()))
     }
 
@@ -93,9 +93,9 @@ impl StreamOrdering for CudaOrdering {
 }
 
 /// A stream and its capture, for the rules that all backends share.
-struct Captured<'s>(&'s CudaStream);
+struct CudaCaptureStream<'s>(&'s CudaStream);
 
-impl CaptureStream for Captured<'_> {
+impl CaptureStream for CudaCaptureStream<'_> {
     type Capture = u64;
     type Error = BoxedError;
 
@@ -122,7 +122,7 @@ impl CaptureStream for Captured<'_> {
 pub(crate) struct FastPathError(CudaCode, &'static str);
 
 /// Two explicit streams, of which one waits for the other, and the primary context of the source.
-pub(crate) struct Pair<'a> {
+pub(crate) struct CudaPair<'a> {
     waiter: &'a CudaStream,
     source: &'a CudaStream,
     primary: &'static PrimaryContext,
@@ -132,7 +132,7 @@ fn pointer(event: usize) -> Ptr {
     RawEvent::<Cuda>::from_bits(event).as_ptr()
 }
 
-impl EventOps for Pair<'_> {
+impl EventOps for CudaPair<'_> {
     type Error = FastPathError;
 
     fn acquire(&self) -> Result<usize, FastPathError> {
@@ -179,7 +179,7 @@ impl EventOps for Pair<'_> {
     }
 }
 
-impl StreamPair for Pair<'_> {
+impl StreamPair for CudaPair<'_> {
     type Stream = CudaStream;
     type Events = &'static PrimaryContext;
 
