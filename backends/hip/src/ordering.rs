@@ -1,129 +1,126 @@
-//! Waits of one stream for another: `wait_stream`, `fork` and `join`.
+//! What HIP provides to order streams: the fast path of `wait_stream`, `fork` and `join`.
 //!
-//! Fast path: both streams are explicit and not captured. A *scratch event* is recorded and waited for within one
-//! call. All other waits use a [`HipEvent`], on the slow path.
+//! `gpu_stream_driver_common::ordering` has the algorithm. On the fast path both streams are explicit, are not captured,
+//! and have no fault.
 //!
 //! HIP's events point to the stream of their last record, and a wait follows that pointer. The call borrows the
 //! source, which keeps it alive. Threads that share the record borrow the same source. After the call the pointer may
 //! dangle, and the event is only recorded again or destroyed.
-//!
-//! Another thread can begin a capture of the source after the check. The capture then has a pointer to the scratch
-//! event: HIP writes to it when the capture ends, or treats it as captured until then. So there is a second check
-//! after the record, and such an event is never used or destroyed again.
 
-use std::any::Any;
-use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use gpu_stream_core::{RawEvent, Stream};
-use gpu_stream_driver_common::EventOps;
+use gpu_stream_driver_common::ordering::{self, ScratchEvents, StreamOrdering, StreamPair};
+use gpu_stream_driver_common::{EventOps, RecordCoalescer};
 
-use crate::driver::capture;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
-use crate::driver::{DeviceState, Driver};
+use crate::driver::{DeviceState, Driver, loaded};
 use crate::{Hip, HipError, HipEvent, HipStream};
 
-/// Returns `other` as a stream of this crate's type. `None` for a type that wraps one.
-#[inline]
-pub(crate) fn downcast<O: Stream>(other: &O) -> Option<&HipStream> {
-    (other as &dyn Any).downcast_ref()
-}
-
-/// Makes later work of `waiter` wait for the work of `source` so far.
-#[inline]
+/// Makes `waiter` wait for all work that was submitted to `source`.
+// Not generic, so that the fast path is compiled once, in this crate.
 pub(crate) fn wait_stream(waiter: &HipStream, source: &HipStream) -> Result<(), HipError> {
-    const OPERATION: &str = "Stream::wait_stream";
-    if waiter.is_same_stream(source) {
-        return Ok(());
+    ordering::wait_stream::<HipOrdering>(waiter, source)
+}
+
+/// What HIP provides for `wait_stream`, `fork` and `join`.
+pub(crate) enum HipOrdering {}
+
+impl StreamOrdering for HipOrdering {
+    type Stream = HipStream;
+    type Events = DeviceEvents;
+    type Pair<'a> = Pair<'a>;
+
+    #[inline]
+    fn is_same_stream(waiter: &HipStream, source: &HipStream) -> bool {
+        waiter.is_same_stream(source)
     }
-    let Some(pair) = StreamPair::fast_driver(waiter, source) else {
-        return wait_stream_slow(waiter, source, OPERATION);
-    };
-    match pair.entry.scratch_events.coalescer().wait_for(source.bits(), &pair) {
-        Ok(()) => Ok(()),
-        Err(error) => error.settle(&pair, OPERATION),
+
+    /// Returns `true` if both streams are explicit, are not captured, and have no fault.
+    #[inline]
+    fn is_fast(waiter: &HipStream, source: &HipStream, _: &'static str) -> Result<bool, HipError> {
+        Ok(waiter.try_source_fast().is_some() && source.try_source_fast().is_some())
+    }
+
+    #[inline]
+    fn scratch_events(source: &HipStream) -> Option<DeviceEvents> {
+        let (driver, ordinal) = (loaded()?, source.ordinal());
+        Some(DeviceEvents { driver, ordinal, device: driver.device_state(ordinal)? })
+    }
+
+    #[inline]
+    fn pair<'a>(waiter: &'a HipStream, source: &'a HipStream, events: DeviceEvents) -> Pair<'a> {
+        Pair { waiter, source, events }
+    }
+
+    /// Returns `Break` if both streams are in one capture, and its nodes order them by now.
+    fn prepare_slow(
+        waiter: &HipStream,
+        source: &HipStream,
+        operation: &'static str,
+    ) -> Result<ControlFlow<()>, HipError> {
+        Ok(match waiter.wait_in_capture(source, operation)? {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    }
+
+    fn record_event_slow(
+        source: &HipStream,
+        operation: &'static str,
+    ) -> Result<HipEvent, HipError> {
+        source.record_event_slow(operation)
+    }
+
+    fn wait_event_slow(
+        waiter: &HipStream,
+        event: &HipEvent,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        waiter.wait_event_slow(event, operation)
     }
 }
 
-/// Waits by a [`HipEvent`], or by the nodes of a common capture.
-#[cold]
-fn wait_stream_slow(
-    waiter: &HipStream,
-    source: &HipStream,
-    operation: &'static str,
-) -> Result<(), HipError> {
-    if waiter.wait_in_capture(source, operation)? {
-        return Ok(());
-    }
-    waiter.wait_event_slow(&source.record_event_slow(operation)?, operation)
-}
-
-/// What failed on the fast path.
+/// The scratch events of a device.
 #[derive(Clone, Copy)]
-enum FastPathError {
+pub(crate) struct DeviceEvents {
+    driver: &'static Driver,
+    ordinal: u32,
+    device: &'static DeviceState,
+}
+
+impl ScratchEvents for DeviceEvents {
+    #[inline]
+    fn is_same(self, other: Self) -> bool {
+        std::ptr::eq(self.device, other.device)
+    }
+
+    #[inline]
+    fn release(self, event: usize) {
+        self.device.scratch_events.give(self.driver, RawEvent::from_bits(event));
+    }
+}
+
+/// Why the fast path did not order the streams.
+#[derive(Clone, Copy)]
+pub(crate) enum FastPathError {
     /// No scratch event is available.
-    Event,
-    /// The record failed.
+    NoEvent,
+    /// The runtime rejected the record.
     Record(HipCode),
-    /// A capture began before the record, and has the scratch event.
-    CapturedRecord,
-    /// The wait failed.
+    /// The runtime rejected the wait.
     Wait(HipCode),
 }
 
-impl FastPathError {
-    /// Falls back to the slow path where that can succeed, or returns the error.
-    #[cold]
-    fn settle(self, pair: &StreamPair, operation: &'static str) -> Result<(), HipError> {
-        match self {
-            // The slow path reports why, or makes the waiter part of the capture.
-            FastPathError::Event | FastPathError::CapturedRecord => {
-                wait_stream_slow(pair.waiter, pair.source, operation)
-            }
-            FastPathError::Record(code) => {
-                Err(HipError::Driver { operation, function: "hipEventRecord", code })
-            }
-            FastPathError::Wait(code) => {
-                Err(pair.waiter.wait_error(pair.driver, code, false, operation))
-            }
-        }
-    }
-}
-
-/// Two explicit streams that are not captured, one of which waits for the other, and the state of the source's
-/// device.
-struct StreamPair<'a> {
+/// Two streams on the fast path, of which one waits for the other, and the events of the source's device.
+pub(crate) struct Pair<'a> {
     waiter: &'a HipStream,
     source: &'a HipStream,
-    driver: &'static Driver,
-    entry: &'static DeviceState,
-    /// Set if a capture has the event that was recorded.
-    lost: Cell<bool>,
+    events: DeviceEvents,
 }
 
-impl<'a> StreamPair<'a> {
-    fn new(
-        waiter: &'a HipStream,
-        source: &'a HipStream,
-        driver: &'static Driver,
-        entry: &'static DeviceState,
-    ) -> Self {
-        StreamPair { waiter, source, driver, entry, lost: Cell::new(false) }
-    }
-
-    /// Returns the pair if both streams qualify for the fast path.
-    #[inline]
-    fn fast_driver(waiter: &'a HipStream, source: &'a HipStream) -> Option<Self> {
-        waiter.try_source_fast()?;
-        let driver = source.try_source_fast()?;
-        Some(StreamPair::new(waiter, source, driver, driver.device_state(source.ordinal())?))
-    }
-
-    fn source(&self) -> Ptr {
-        self.source.raw().as_ptr()
-    }
-
+impl Pair<'_> {
     /// Converts the runtime's code, and clears the thread's last error before another call.
     #[inline]
     fn check(
@@ -134,7 +131,7 @@ impl<'a> StreamPair<'a> {
         if code == HipCode::SUCCESS {
             return Ok(());
         }
-        self.driver.clear_last_error(code);
+        self.events.driver.clear_last_error(code);
         Err(to_error(code))
     }
 }
@@ -143,20 +140,18 @@ fn pointer(event: usize) -> Ptr {
     RawEvent::<Hip>::from_bits(event).as_ptr()
 }
 
-impl EventOps for StreamPair<'_> {
+impl EventOps for Pair<'_> {
     type Error = FastPathError;
 
     fn acquire(&self) -> Result<usize, FastPathError> {
-        let ordinal = self.source.ordinal();
-        let scratch = self.entry.scratch_events.take(self.driver, ordinal, "Stream::wait_stream");
-        scratch.map(RawEvent::to_bits).map_err(|_| FastPathError::Event)
+        let DeviceEvents { driver, ordinal, device } = self.events;
+        let scratch = device.scratch_events.take(driver, ordinal, "Stream::wait_stream");
+        scratch.map(RawEvent::to_bits).map_err(|_| FastPathError::NoEvent)
     }
 
+    #[inline]
     fn release(&self, event: usize) {
-        if self.lost.replace(false) {
-            return;
-        }
-        self.entry.scratch_events.give(self.driver, RawEvent::from_bits(event));
+        self.events.release(event);
     }
 
     fn can_coalesce(&self) -> bool {
@@ -165,203 +160,63 @@ impl EventOps for StreamPair<'_> {
 
     #[inline]
     fn record(&self, event: usize) -> Result<(), FastPathError> {
+        let record = self.events.driver.symbols.event_record;
         // SAFETY: the source is live: `self` borrows it. The event is live, and no other thread uses it: it was taken
         // from the pool. The runtime refuses an event of another device.
-        let code = unsafe { (self.driver.symbols.event_record)(pointer(event), self.source()) };
-        self.check(code, FastPathError::Record)?;
-        // SAFETY: the source is live: `self` borrows it.
-        if unsafe { capture::capture_started(self.driver, self.source()) } {
-            self.lost.set(true);
-            return Err(FastPathError::CapturedRecord);
-        }
-        Ok(())
+        let code = unsafe { record(pointer(event), self.source.raw().as_ptr()) };
+        self.check(code, FastPathError::Record)
     }
 
     #[inline]
     fn wait(&self, event: usize) -> Result<(), FastPathError> {
-        let waiter = self.waiter.raw().as_ptr();
+        let wait = self.events.driver.symbols.stream_wait_event;
         // SAFETY:
         // - Both streams are live: `self` borrows them.
         // - The event is live, and points to the source, which recorded it in this call. It may belong to any device.
         // - Flags must be 0.
-        let code = unsafe { (self.driver.symbols.stream_wait_event)(waiter, pointer(event), 0) };
+        let code = unsafe { wait(self.waiter.raw().as_ptr(), pointer(event), 0) };
         self.check(code, FastPathError::Wait)
     }
 }
 
-/// A scratch event for several pairs. Dropping it returns the event to the pool.
-pub(crate) struct ScratchEvent(Option<TakenEvent>);
-
-struct TakenEvent {
-    driver: &'static Driver,
-    entry: &'static DeviceState,
-    event: usize,
-}
-
-impl ScratchEvent {
-    pub(crate) fn new() -> Self {
-        ScratchEvent(None)
-    }
-
-    /// Returns the event if it belongs to the source's device. Replaces it otherwise.
-    #[inline]
-    fn of(&mut self, pair: &StreamPair) -> Result<usize, FastPathError> {
-        match &self.0 {
-            Some(taken) if std::ptr::eq(taken.entry, pair.entry) => Ok(taken.event),
-            _ => self.replace(pair),
-        }
-    }
-
-    /// Records the event on the source.
-    #[inline]
-    fn record(&mut self, pair: &StreamPair) -> Result<usize, FastPathError> {
-        let event = self.of(pair)?;
-        let recorded = pair.record(event);
-        if let Err(FastPathError::CapturedRecord) = recorded {
-            self.0 = None;
-        }
-        recorded.map(|()| event)
-    }
-
-    fn replace(&mut self, pair: &StreamPair) -> Result<usize, FastPathError> {
-        let (driver, entry, event) = (pair.driver, pair.entry, pair.acquire()?);
-        drop(std::mem::replace(self, ScratchEvent(Some(TakenEvent { driver, entry, event }))));
-        Ok(event)
-    }
-
-    /// Makes `waiter` wait for one branch of several. A wait binds to the record before it, so one event serves
-    /// branch after branch.
-    #[inline]
-    pub(crate) fn join(&mut self, waiter: &HipStream, branch: &HipStream) -> Result<(), HipError> {
-        const OPERATION: &str = "Stream::join";
-        if waiter.is_same_stream(branch) {
-            return Ok(());
-        }
-        let Some(pair) = StreamPair::fast_driver(waiter, branch) else {
-            return wait_stream_slow(waiter, branch, OPERATION);
-        };
-        let made = self.record(&pair).and_then(|event| pair.wait(event));
-        match made {
-            Ok(()) => Ok(()),
-            Err(error) => error.settle(&pair, OPERATION),
-        }
-    }
-}
-
-impl Drop for ScratchEvent {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(TakenEvent { driver, entry, event }) = self.0.take() {
-            entry.scratch_events.give(driver, RawEvent::from_bits(event));
-        }
-    }
-}
-
-/// The record that all branches of a fork wait for. It is made for the first branch.
-pub(crate) struct Fork<'a> {
-    source: &'a HipStream,
-    scratch: ScratchEvent,
-    /// The scratch event and its device, once it was recorded.
-    recorded: Option<(&'static Driver, &'static DeviceState, usize)>,
-    /// The event of branches on the slow path.
-    event: Option<HipEvent>,
-    /// The first error.
-    pub(crate) outcome: Result<(), HipError>,
-}
-
-impl<'a> Fork<'a> {
-    const OPERATION: &'static str = "Stream::fork";
+impl StreamPair for Pair<'_> {
+    type Stream = HipStream;
+    type Events = DeviceEvents;
 
     #[inline]
-    pub(crate) fn of(source: &'a HipStream) -> Self {
-        let (scratch, outcome) = (ScratchEvent::new(), Ok(()));
-        Fork { source, scratch, recorded: None, event: None, outcome }
+    fn events(&self) -> DeviceEvents {
+        self.events
     }
 
-    /// Makes one branch wait. Breaks if the record fails: then no branch waits.
     #[inline]
-    pub(crate) fn wait_own_type(&mut self, branch: &HipStream) -> ControlFlow<()> {
-        if branch.is_same_stream(self.source) {
-            return ControlFlow::Continue(());
-        }
-        let (pair, event) = match self.recorded {
-            Some(_) if branch.try_source_fast().is_none() => return self.wait_stream_slow(branch),
-            Some((driver, entry, event)) => {
-                (StreamPair::new(branch, self.source, driver, entry), event)
-            }
-            None => {
-                let Some(pair) = StreamPair::fast_driver(branch, self.source) else {
-                    return self.wait_stream_slow(branch);
-                };
-                match self.scratch.record(&pair) {
-                    Ok(event) => {
-                        self.recorded = Some((pair.driver, pair.entry, event));
-                        (pair, event)
-                    }
-                    Err(FastPathError::Event | FastPathError::CapturedRecord) => {
-                        return self.wait_stream_slow(branch);
-                    }
-                    Err(error) => {
-                        keep_first(&mut self.outcome, error.settle(&pair, Self::OPERATION));
-                        return ControlFlow::Break(());
-                    }
-                }
-            }
-        };
-        if let Err(error) = pair.wait(event) {
-            keep_first(&mut self.outcome, error.settle(&pair, Self::OPERATION));
-        }
-        ControlFlow::Continue(())
+    fn coalescer(&self) -> &RecordCoalescer {
+        self.events.device.scratch_events.coalescer()
     }
 
-    /// Makes one branch wait on the slow path.
+    #[inline]
+    fn source_bits(&self) -> usize {
+        self.source.bits()
+    }
+
+    #[inline]
+    fn record_accepted(&self) {}
+
+    /// Returns `false`: the runtime never follows the event of a failed record.
+    fn is_lost(_: FastPathError) -> bool {
+        false
+    }
+
     #[cold]
-    fn wait_stream_slow(&mut self, branch: &HipStream) -> ControlFlow<()> {
-        match branch.wait_in_capture(self.source, Self::OPERATION) {
-            Ok(true) => ControlFlow::Continue(()),
-            Ok(false) => self.by_event(|event| branch.wait_event_slow(event, Self::OPERATION)),
-            Err(error) => {
-                keep_first(&mut self.outcome, Err(error));
-                ControlFlow::Continue(())
+    fn explain(&self, error: FastPathError, operation: &'static str) -> Option<HipError> {
+        match error {
+            // The slow path reports why.
+            FastPathError::NoEvent => None,
+            FastPathError::Record(code) => {
+                Some(HipError::Driver { operation, function: "hipEventRecord", code })
+            }
+            FastPathError::Wait(code) => {
+                Some(self.waiter.wait_error(self.events.driver, code, false, operation))
             }
         }
-    }
-
-    /// Makes a branch wait whose type wraps a stream. Breaks if the record fails.
-    pub(crate) fn wait_wrapped_type<O: Stream<Backend = Hip>>(
-        &mut self,
-        branch: &O,
-    ) -> ControlFlow<()> {
-        if branch.is_same(self.source) {
-            return ControlFlow::Continue(());
-        }
-        self.by_event(|event| branch.wait_event(event))
-    }
-
-    /// Calls `wait` with an event that stands for the source's work. Records it the first time.
-    fn by_event(
-        &mut self,
-        wait: impl FnOnce(&HipEvent) -> Result<(), HipError>,
-    ) -> ControlFlow<()> {
-        let event = match &mut self.event {
-            Some(event) => event,
-            none => match self.source.record_event_slow(Self::OPERATION) {
-                Ok(event) => none.insert(event),
-                Err(error) => {
-                    keep_first(&mut self.outcome, Err(error));
-                    return ControlFlow::Break(());
-                }
-            },
-        };
-        keep_first(&mut self.outcome, wait(event));
-        ControlFlow::Continue(())
-    }
-}
-
-/// Keeps the first error. All branches are tried.
-#[inline]
-pub(crate) fn keep_first(outcome: &mut Result<(), HipError>, next: Result<(), HipError>) {
-    if next.is_err() && outcome.is_ok() {
-        *outcome = next;
     }
 }

@@ -83,25 +83,6 @@ pub(crate) unsafe fn may_be_capturing(driver: &Driver, stream: Ptr) -> bool {
     code != HipCode::SUCCESS || status != 0
 }
 
-/// Returns `true` if a capture of the stream began after the last check, to be called after a record. Returns `false`
-/// if the runtime fails twice: its error may be about something else, and the record was made.
-///
-/// # Safety
-/// - `stream` is a live stream, or 0 or 2 with the intended device current.
-#[inline]
-pub(crate) unsafe fn capture_started(driver: &Driver, stream: Ptr) -> bool {
-    for _ in 0..2 {
-        let mut status = 0;
-        // SAFETY: `stream` is live, or its device is current (caller contract). `&mut status` is a valid out-pointer.
-        let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
-        if code == HipCode::SUCCESS {
-            return status != 0;
-        }
-        driver.discard(code);
-    }
-    false
-}
-
 /// Returns an error if the stream is being captured.
 ///
 /// # Safety

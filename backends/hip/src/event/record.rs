@@ -16,19 +16,16 @@ use crate::owned_event::EventRef;
 use crate::{Hip, HipError, stream};
 
 /// The stream that records, and what keeps it alive.
-#[derive(Clone, Copy)]
 pub(crate) struct RecordSource<'s> {
     pub(crate) stream: RawStream<Hip>,
     pub(crate) keeper: &'s StreamKeepAlive,
-    /// The capture that the stream was in before the record, if the caller checked.
-    pub(crate) before: Option<&'s CapturedRecord>,
+    /// What the record stands for if the stream is captured.
+    pub(crate) captured: Option<CapturedRecord>,
 }
 
 impl RecordSource<'_> {
-    fn record(&self, captured: Option<CapturedRecord>) -> Record {
-        // A capture that began or ended during the record counts, too.
-        let captured = self.before.cloned().or(captured);
-        Record { stream: self.stream, keeper: self.keeper.clone(), captured }
+    fn to_record(&self) -> Record {
+        Record { stream: self.stream, keeper: self.keeper.clone(), captured: self.captured.clone() }
     }
 }
 
@@ -59,15 +56,13 @@ impl ReplacedRecord {
 }
 
 impl HipEvent {
-    /// Creates an event with a first record. `record` calls the runtime. `captured` is called after it, and returns
-    /// the stream's capture. The stream belongs to the device with `entry`.
+    /// Creates an event with a first record. `record` calls the runtime. The stream belongs to the device with `entry`.
     #[inline]
     pub(crate) fn recorded(
         (driver, entry, device): (&'static Driver, &DeviceState, u32),
         source: RecordSource<'_>,
         operation: &'static str,
         record: impl FnOnce(Ptr) -> HipCode,
-        captured: impl FnOnce() -> Option<CapturedRecord>,
     ) -> Result<Self, HipError> {
         let options = EventOptions::new();
         let handle = match entry.events.take() {
@@ -75,7 +70,7 @@ impl HipEvent {
             None => EventRef::for_record(driver, device, options, operation)?,
         };
         driver.check(record(handle.raw.as_ptr()), operation, "hipEventRecord")?;
-        let last = source.record(captured());
+        let last = source.to_record();
         if last.captured.is_some() {
             handle.mark_captured();
         }
@@ -83,21 +78,19 @@ impl HipEvent {
         Ok(Self::of(state, device, options, false))
     }
 
-    /// Records the event on a stream of its device. `record` calls the runtime. `captured` is called after it, and
-    /// returns the stream's capture.
+    /// Records the event on a stream of its device. `record` calls the runtime.
     pub(crate) fn record(
         &self,
         driver: &'static Driver,
         source: RecordSource<'_>,
         operation: &'static str,
         record: impl Fn(Ptr) -> HipCode,
-        captured: impl Fn() -> Option<CapturedRecord>,
     ) -> Result<ReplacedRecord, HipError> {
         let (handle, start) = {
             let mut inner = self.inner();
             if inner.now.handle.is_fixed() {
                 drop(inner);
-                return self.record_in_place(driver, source, operation, &record, &captured);
+                return self.record_in_place(driver, source, operation, &record);
             }
             let handle = match inner.unrecorded() {
                 Some(first) => Ok(first),
@@ -120,7 +113,7 @@ impl HipEvent {
             retired.into_iter().for_each(DeferredDrop::discard);
             return Err(error);
         }
-        let last = source.record(captured());
+        let last = source.to_record();
         if last.captured.is_some() {
             handle.mark_captured();
         }
@@ -130,7 +123,7 @@ impl HipEvent {
             Ok(replaced) => Ok(replaced),
             Err(unused) => {
                 drop(unused);
-                self.record_in_place(driver, source, operation, &record, &captured)
+                self.record_in_place(driver, source, operation, &record)
             }
         }
     }
@@ -143,12 +136,11 @@ impl HipEvent {
         source: RecordSource<'_>,
         operation: &'static str,
         record: &dyn Fn(Ptr) -> HipCode,
-        captured: &dyn Fn() -> Option<CapturedRecord>,
     ) -> Result<ReplacedRecord, HipError> {
         let (state, start, targets) = self.begin_in_place();
         // The handle stays, so a stream that waits for it would become part of that capture.
         if state.is_captured()
-            && source.before.is_none()
+            && source.captured.is_none()
             && driver.quirks.captures_keep_recorded
             && let Some(error @ HipError::Capturing { .. }) =
                 self.capture_error(driver, &state, operation)
@@ -178,7 +170,7 @@ impl HipEvent {
             }
             return Err(error);
         }
-        let last = source.record(captured());
+        let last = source.to_record();
         let mut inner = self.inner();
         inner.store_in_place(start, last);
         let retired = inner.take_retired();

@@ -4,11 +4,13 @@ use gpu_stream_core::{
     BackendKind, CaptureStatus, Device, EventOptions, HandleKind, HostFunc, RawStream, Stream,
     StreamOptions,
 };
+use gpu_stream_driver_common::ordering::{downcast, fork, join};
 
 use super::wrap::{NON_BLOCKING, new_stream};
 use super::{HipStream, finish, is_idle};
 use crate::driver::{CaptureModeGuard, Driver, capture, driver, require};
-use crate::{Hip, HipError, HipEvent, host_func, ordering};
+use crate::ordering::{self, HipOrdering};
+use crate::{Hip, HipError, HipEvent, host_func};
 
 // SAFETY:
 // - `query` returns `true`, and `synchronize` returns `Ok`, only if the runtime reports success for the stream,
@@ -129,7 +131,7 @@ unsafe impl Stream for HipStream {
     /// them have called.
     #[inline]
     fn wait_stream<O: Stream<Backend = Hip>>(&self, other: &O) -> Result<(), HipError> {
-        self.call(|| match ordering::downcast(other) {
+        self.call(|| match downcast(other) {
             Some(other) => ordering::wait_stream(self, other),
             // A type that wraps a stream, and records in its own way.
             None if self.is_same(other) => Ok(()),
@@ -143,19 +145,7 @@ unsafe impl Stream for HipStream {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Hip>,
     {
-        self.call(|| {
-            let mut fork = ordering::Fork::of(self);
-            for branch in branches {
-                let next = match ordering::downcast(branch) {
-                    Some(branch) => fork.wait_own_type(branch),
-                    None => fork.wait_wrapped_type(branch),
-                };
-                if next.is_break() {
-                    break;
-                }
-            }
-            fork.outcome
-        })
+        self.call(|| fork::<HipOrdering, O>(self, branches))
     }
 
     #[inline]
@@ -164,17 +154,7 @@ unsafe impl Stream for HipStream {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Hip>,
     {
-        self.call(|| {
-            let (mut scratch, mut outcome) = (ordering::ScratchEvent::new(), Ok(()));
-            for branch in branches {
-                let joined = match ordering::downcast(branch) {
-                    Some(branch) => scratch.join(self, branch),
-                    None => self.wait_stream(branch),
-                };
-                ordering::keep_first(&mut outcome, joined);
-            }
-            outcome
-        })
+        self.call(|| join::<HipOrdering, O>(self, branches))
     }
 
     /// Returns the priority, as [`Stream::priority`] says.

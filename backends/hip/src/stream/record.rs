@@ -16,16 +16,7 @@ use crate::{HipError, HipEvent};
 impl HipStream {
     #[inline]
     fn record_source(&self) -> RecordSource<'_> {
-        RecordSource { stream: self.raw, keeper: &self.keeper, before: None }
-    }
-
-    /// Returns the capture that the stream is in, to be called after a record: a capture may have begun after
-    /// the check before it.
-    #[inline]
-    fn capture_id_after_record(&self, driver: &'static Driver) -> Option<CapturedRecord> {
-        let raw = self.raw.as_ptr();
-        // SAFETY: `raw` is live: `self` keeps it alive. The caller has set the device of a default stream.
-        unsafe { capture::capture_started(driver, raw).then(|| captured(driver, raw)) }
+        RecordSource { stream: self.raw, keeper: &self.keeper, captured: None }
     }
 
     /// Tries to record `event` on the fast path. Returns `None` if the slow path is needed.
@@ -42,10 +33,9 @@ impl HipStream {
         // SAFETY: `raw` is live: `self` keeps it alive. The event is live: `HipEvent::record` keeps its owner. It
         // belongs to the stream's device.
         let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-        let captured = || self.capture_id_after_record(driver);
         Some(
             event
-                .record(driver, self.record_source(), operation, record, captured)
+                .record(driver, self.record_source(), operation, record)
                 .map(ReplacedRecord::discard),
         )
     }
@@ -60,13 +50,12 @@ impl HipStream {
         self.check_fault(operation)?;
         let replaced = self.with_current(operation, |driver, raw| {
             // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
-            let before = unsafe { captured_before(driver, raw, operation) }?;
+            let captured = unsafe { capture_of(driver, raw, operation) }?;
             // SAFETY: `raw` is live, for the same reasons. The event is live: `HipEvent::record` keeps its owner.
             // It belongs to the stream's device.
             let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-            let captured = || self.capture_id_after_record(driver);
-            let source = RecordSource { before: before.as_ref(), ..self.record_source() };
-            event.record(driver, source, operation, record, captured)
+            let source = RecordSource { captured, ..self.record_source() };
+            event.record(driver, source, operation, record)
         })?;
         replaced.discard();
         Ok(())
@@ -83,8 +72,7 @@ impl HipStream {
         // SAFETY: `raw` is live: `self` keeps it alive. The event is live: `HipEvent::recorded` owns it. It belongs
         // to the stream's device.
         let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-        let captured = || self.capture_id_after_record(driver);
-        Some(HipEvent::recorded(device, self.record_source(), operation, record, captured))
+        Some(HipEvent::recorded(device, self.record_source(), operation, record))
     }
 
     /// Records a pooled event on any stream, also on a captured one.
@@ -93,42 +81,32 @@ impl HipStream {
         let entry = driver()?.device_state(self.device).expect("a stream's device is there");
         self.with_current(operation, |driver, raw| {
             // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
-            let before = unsafe { captured_before(driver, raw, operation) }?;
+            let captured = unsafe { capture_of(driver, raw, operation) }?;
             // SAFETY: `raw` is live, for the same reasons. The event is live: `HipEvent::recorded` owns it. It
             // belongs to the stream's device.
             let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-            let captured = || self.capture_id_after_record(driver);
-            let source = RecordSource { before: before.as_ref(), ..self.record_source() };
-            HipEvent::recorded((driver, entry, self.device), source, operation, record, captured)
+            let source = RecordSource { captured, ..self.record_source() };
+            HipEvent::recorded((driver, entry, self.device), source, operation, record)
         })
     }
 }
 
-/// Returns what a record in the stream's capture stands for.
+/// Returns what a record stands for if the stream is captured.
 ///
 /// # Safety
 /// - `stream` is a live stream, or 0 or 2 with the intended device current.
-unsafe fn captured(driver: &'static Driver, stream: Ptr) -> CapturedRecord {
-    // SAFETY: `stream` is live, or its device is current (caller contract).
-    match unsafe { capture::info(driver, stream) } {
-        Some(CaptureInfo { id, nodes }) => CapturedRecord { id: Some(id), nodes: nodes.into() },
-        None => CapturedRecord { id: None, nodes: [].into() },
-    }
-}
-
-/// Returns the capture that the stream is in before a record.
-///
-/// # Safety
-/// - `stream` is a live stream, or 0 or 2 with the intended device current.
-unsafe fn captured_before(
+unsafe fn capture_of(
     driver: &'static Driver,
     stream: Ptr,
     operation: &'static str,
 ) -> Result<Option<CapturedRecord>, HipError> {
     // SAFETY: `stream` is live, or its device is current (caller contract).
-    Ok(match unsafe { capture::status(driver, stream, operation) }? {
-        CaptureStatus::None => None,
-        // SAFETY: `stream` is live, or its device is current (caller contract).
-        _ => Some(unsafe { captured(driver, stream) }),
-    })
+    if unsafe { capture::status(driver, stream, operation) }? == CaptureStatus::None {
+        return Ok(None);
+    }
+    // SAFETY: `stream` is live, or its device is current (caller contract).
+    Ok(Some(match unsafe { capture::info(driver, stream) } {
+        Some(CaptureInfo { id, nodes }) => CapturedRecord { id: Some(id), nodes: nodes.into() },
+        None => CapturedRecord { id: None, nodes: [].into() },
+    }))
 }
