@@ -29,7 +29,7 @@ use crate::{HipError, HipEvent, HipStream, device, stream};
 /// | handle 0 or 1 without a device | the default stream of the thread's current device |
 /// | handle 0, 1 or 2 while the process has another runtime | refused: [`AmbiguousLibrary`](gpu_stream_core::ErrorKind::AmbiguousLibrary) |
 /// | an event | keeps the owner of the stream that it was recorded on |
-/// | a thread's default stream | ends with the thread, which waits for it if an event was recorded on it. [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) except on Linux with glibc |
+/// | a thread's default stream | ends with the thread, which may wait for its work. Its events are recorded on another stream, which waits for it. [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) except on Linux with glibc |
 /// | interprocess events | [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) on AMD's runtime: see [`ipc`](crate::ipc) |
 /// | a captured stream waits for work outside of its capture | [`Capturing`](gpu_stream_core::ErrorKind::Capturing), and the capture goes on. HIP itself reports success, and no graph has the order |
 /// | the default stream waits for a captured stream or event | [`Capturing`](gpu_stream_core::ErrorKind::Capturing), and the capture goes on: the default stream cannot be captured. On HIP 7.2 the runtime itself reports success, and crashes when the capture ends. If another library made the record, only the runtime knows, and it behaves so. A thread's default stream can be captured |
@@ -39,14 +39,14 @@ use crate::{HipError, HipEvent, HipStream, device, stream};
 /// | a drop on a thread that has made no call of this crate | the value is destroyed at the end of the next call of another thread: the thread may be the runtime's, where destroying hangs |
 /// | `synchronize` | polls, so that it does not block other threads' calls, as HIP's own function would |
 /// | the first call on a thread other than the main one | with HIP 6.4, the process crashes at its end if the main thread has used HIP too. This is an error of the runtime, and happens without this crate, too |
-/// | the end of the process | waits for no work. It sleeps for 5 ms, and waits at most 100 ms for threads that poll, or that are in a call with an event of the default stream of the thread that calls `exit`. HIP itself waits for the work of that stream. The runtime shuts down before the `atexit` functions that were registered before the first call: in those, each call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) |
+/// | the end of the process | waits for no work. It sleeps for 5 ms, and waits at most 100 ms for threads that poll. HIP itself waits for the work of that stream. The runtime shuts down before the `atexit` functions that were registered before the first call: in those, each call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) |
 /// | the child of a fork | each call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted), if the parent had made one. End it by `_exit`: HIP's own functions can hang in `exit` there |
 /// | `hipGetLastError` | has no error of this crate after a call. Up to HIP 6 each call of any library replaces it, so fetch yours before. From HIP 7 on yours stays, but is lost with a call of this crate that fails |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hip;
 
 // SAFETY:
-// - A wrapper keeps its owner (`StreamKeepAlive`), and an event keeps that of its last record's stream.
+// - A wrapper keeps its owner and an event keeps that of its last record's stream.
 // - Handles 0 to 2 are wrapped as the streams that they name.
 // - A new stream is destroyed after its last reference.
 // - A thread's default stream is only returned as a `PerThread`.

@@ -46,16 +46,6 @@ pub enum HipError {
         operation: &'static str,
     },
 
-    /// The event was recorded on the default stream of a thread that has ended, and HIP can no longer be called for
-    /// it. Kind [`InvalidEvent`](ErrorKind::InvalidEvent).
-    #[error(
-        "{operation}: the event was recorded on the default stream of a thread that has ended, and the stream with it; call it before the thread ends, or record on a stream of `Backend::new_stream`"
-    )]
-    ThreadEnded {
-        /// The call.
-        operation: &'static str,
-    },
-
     /// The runtime does not know the stream any more, although its owner keeps it alive: another library has reset
     /// the device. Kind [`ContextDestroyed`](ErrorKind::ContextDestroyed).
     #[error(
@@ -243,7 +233,6 @@ impl Error for HipError {
             HipError::Driver { code, .. } => code.kind(),
             HipError::Capturing { .. } => ErrorKind::Capturing,
             HipError::CapturedEvent { .. } => ErrorKind::InvalidEvent,
-            HipError::ThreadEnded { .. } => ErrorKind::InvalidEvent,
             HipError::Reset { .. } => ErrorKind::ContextDestroyed,
             HipError::HostFunctionPanicked { .. } => ErrorKind::StreamFault,
             HipError::LibraryNotFound { .. } => ErrorKind::LibraryNotFound,

@@ -1,37 +1,25 @@
 //! An event of the HIP runtime: [`HipEvent`].
 
-mod inner;
 mod query;
 mod record;
+mod state;
 
-use std::ffi::c_uint;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gpu_stream_core::{
     BackendKind, ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
     RawStream,
 };
-use gpu_stream_driver_common::deferred::drop_here;
 
 use crate::call::public_call;
 use crate::driver::code::HipCode;
-use crate::driver::{CaptureModeGuard, DeviceGuard, Driver, current, driver};
-use crate::event_state::{EventState, Record};
-use crate::host_func::{self, DEFERRED};
-use crate::keep_alive::{DeferredDrop, StreamKeepAlive, discard_keeper};
-use crate::owned_event::OwnedEvent;
-use crate::{Hip, HipError, device};
+use crate::driver::{Driver, current, driver, loaded};
+use crate::host_func::{self, drop_owner};
+use crate::{Hip, HipError, device, pool};
 
-use self::inner::EventInner;
-pub(crate) use self::query::{is_passed, poll, query_error};
-pub(crate) use self::record::{RecordSource, ReplacedRecord};
-
-/// `hipEventBlockingSync`.
-pub(crate) const BLOCKING: c_uint = 1;
-/// `hipEventDisableTiming`.
-pub(crate) const DISABLE_TIMING: c_uint = 2;
-/// `hipEventInterprocess`.
-pub(crate) const INTERPROCESS: c_uint = 4;
+pub(crate) use self::record::RecordSource;
+pub(crate) use self::state::{CapturedRecord, EventState, Record};
+use self::state::{EventInner, HandleUse};
 
 /// An event of the HIP backend: a `hipEvent_t`.
 ///
@@ -39,9 +27,7 @@ pub(crate) const INTERPROCESS: c_uint = 4;
 ///
 /// HIP's events point to the stream that they were recorded on, and a call may follow that pointer. So an
 /// event keeps the stream's owner from the record on, until it is recorded elsewhere or dropped. A thread's
-/// default stream ends with the thread. If an event of it exists then, the thread's end waits for the stream's
-/// work, and the event is complete from then on. Only [`elapsed_since`](Event::elapsed_since) is an error after
-/// that.
+/// default stream ends with the thread. So its events are recorded on a stream of this crate that waits for it.
 ///
 /// An event that was recorded on a captured stream stands for a node of the graph, not for work. Until it is
 /// recorded outside of captures, `status`, `query` and `synchronize` are errors:
@@ -55,57 +41,36 @@ pub(crate) const INTERPROCESS: c_uint = 4;
 /// is used.
 ///
 /// Threads may record one event at the same time, one inside a capture and one outside. Queries then answer for
-/// either record. If one of them records its own default stream, and ends, queries and waits for the event are
-/// errors until it is recorded again: HIP cannot tell which record was the last.
+/// either record.
 pub struct HipEvent {
     device: u32,
     options: EventOptions,
-    is_foreign: bool,
+    /// What keeps a foreign event alive. `None` for an event that this crate created.
+    foreign: Option<KeepAlive>,
     inner: Mutex<EventInner>,
 }
 
-/// An event during a call of the runtime: a reference to its handle, and to the stream of its record.
-pub(crate) struct InUse<'e> {
-    event: &'e HipEvent,
-    state: Option<EventState>,
+/// An event during a call of the runtime: keeps its handle, and each stream that the handle may point to.
+pub(crate) struct InUse {
+    state: Arc<EventState>,
+    /// Set if another library may record the event.
+    pub(crate) is_escaped: bool,
 }
 
-impl std::ops::Deref for InUse<'_> {
+impl std::ops::Deref for InUse {
     type Target = EventState;
 
     #[inline]
     fn deref(&self) -> &EventState {
-        self.state.as_ref().expect("taken on drop only")
+        &self.state
     }
 }
 
-impl Drop for InUse<'_> {
+impl InUse {
+    /// Returns `true` if the event was never recorded. Returns `false` if another library may have recorded it.
     #[inline]
-    fn drop(&mut self) {
-        let Some(EventState { handle, last, possibly_referenced }) = self.state.take() else {
-            return;
-        };
-        let mut keeper = last.map(|last| last.keeper);
-        let mut inner = self.event.inner();
-        let (mut replaced, mut retired) = (None, Vec::new());
-        if let (Some(mine), Some(now)) = (&keeper, &inner.now.last)
-            && mine.is_same(&now.keeper)
-        {
-            // The event has another reference.
-            keeper = None;
-        }
-        if handle.is_same(&inner.now.handle) {
-            // Dropped under the lock: a record in place checks under it for calls that use the handle.
-            drop(handle);
-            retired = inner.take_retired();
-        } else {
-            replaced = Some(handle);
-        }
-        drop(inner);
-        drop(replaced);
-        let possibly_referenced = possibly_referenced.into_iter().map(|possible| possible.keeper);
-        keeper.into_iter().chain(possibly_referenced).for_each(discard_keeper);
-        retired.into_iter().for_each(DeferredDrop::discard);
+    pub(crate) fn is_unrecorded(&self) -> bool {
+        !self.is_escaped && self.state.is_fresh()
     }
 }
 
@@ -117,14 +82,19 @@ impl HipEvent {
         options: EventOptions,
         operation: &'static str,
     ) -> Result<Self, HipError> {
-        let raw = create(driver, device, options, operation)?;
+        let raw = pool::create(driver, device, options, operation)?;
         // Not pooled: programs that create events and drop them would fill the pool.
-        let handle = OwnedEvent::new(raw, device, false);
+        let event = Self::of(
+            EventState::new(raw, device, HandleUse::Destroyed, None),
+            device,
+            options,
+            None,
+        );
         if options.is_interprocess() {
             // Another process knows this handle, so it cannot be replaced.
-            handle.fix();
+            event.inner().fix(false);
         }
-        Ok(Self::of(EventState::new(handle, None), device, options, false))
+        Ok(event)
     }
 
     /// Returns the ordinal of a foreign event's device: the given one, or the current one. Returns an error if
@@ -153,23 +123,25 @@ impl HipEvent {
         options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Self {
-        let state = EventState::new(OwnedEvent::foreign(raw, device, owner), None);
-        Self::of(state, device, options.unwrap_or_default(), true)
+        let state = EventState::new(raw, device, HandleUse::Borrowed, None);
+        let event = Self::of(state, device, options.unwrap_or_default(), Some(owner));
+        event.inner().fix(true);
+        event
     }
 
     /// Wraps an event of another process, opened for the device.
     pub(crate) fn opened(raw: RawEvent<Hip>, device: u32, options: EventOptions) -> Self {
-        let handle = OwnedEvent::new(raw, device, false);
-        handle.set_escaped();
         // Its record is not known, and needs nothing of this process to be kept alive.
-        let (stream, keeper) = (RawStream::DEFAULT, StreamKeepAlive::Owner(KeepAlive::none()));
-        let last = Record { stream, keeper, captured: None };
-        Self::of(EventState::new(handle, Some(last)), device, options, false)
+        let last = Record { stream: RawStream::DEFAULT, owner: KeepAlive::none(), captured: None };
+        let state = EventState::new(raw, device, HandleUse::Destroyed, Some(last));
+        let event = Self::of(state, device, options, None);
+        event.inner().fix(true);
+        event
     }
 
     #[inline]
-    fn of(now: EventState, device: u32, options: EventOptions, is_foreign: bool) -> Self {
-        HipEvent { device, options, is_foreign, inner: Mutex::new(EventInner::of(now)) }
+    fn of(now: EventState, device: u32, options: EventOptions, foreign: Option<KeepAlive>) -> Self {
+        HipEvent { device, options, foreign, inner: Mutex::new(EventInner::new(now)) }
     }
 
     /// Returns the ordinal of the event's device.
@@ -185,9 +157,13 @@ impl HipEvent {
 
     /// Returns the current state, for a call of the runtime.
     #[inline]
-    pub(crate) fn in_use(&self) -> InUse<'_> {
-        let state = Some(self.inner().now.clone());
-        InUse { event: self, state }
+    pub(crate) fn in_use(&self) -> InUse {
+        self.use_of(&self.inner())
+    }
+
+    #[inline]
+    fn use_of(&self, inner: &EventInner) -> InUse {
+        InUse { state: Arc::clone(&inner.now), is_escaped: inner.is_escaped }
     }
 
     /// Returns the status for `operation`, a public call.
@@ -207,40 +183,15 @@ impl HipEvent {
 
     /// Returns the handle, and makes all later records in place.
     pub(crate) fn expose_raw(&self) -> RawEvent<Hip> {
-        let inner = self.inner();
-        inner.now.handle.set_escaped();
-        inner.now.handle.raw
+        let mut inner = self.inner();
+        inner.fix(true);
+        inner.now.raw
     }
-}
-
-/// Creates an event of the runtime.
-pub(crate) fn create(
-    driver: &'static Driver,
-    device: u32,
-    options: EventOptions,
-    operation: &'static str,
-) -> Result<RawEvent<Hip>, HipError> {
-    if options.is_interprocess() {
-        driver.require_interprocess(operation)?;
-    }
-    let flag = |on: bool, flag: c_uint| if on { flag } else { 0 };
-    let flags = driver.quirks.event_flags
-        | flag(options.is_blocking(), BLOCKING)
-        | flag(!options.is_timed(), DISABLE_TIMING)
-        | flag(options.is_interprocess(), INTERPROCESS);
-    let _relaxed = CaptureModeGuard::enter(driver, operation)?;
-    let _current = DeviceGuard::enter(driver, device, operation)?;
-    let mut event = std::ptr::null_mut();
-    // SAFETY: `&mut event` is a valid out-pointer, the flags are valid, and the device is current.
-    let code = unsafe { (driver.symbols.event_create)(&mut event, flags) };
-    driver.check(code, operation, "hipEventCreateWithFlags")?;
-    Ok(RawEvent::from_ptr(event))
 }
 
 // SAFETY:
 // - `status` returns `Complete`, and `synchronize` returns `Ok`, only if the runtime reports success for the event,
-//   which stands for all work before its last record, or reported it for all work of a thread's stream when the
-//   thread ended. Any other code but "not ready" is an error.
+//   which stands for all work before its last record. Any other code but "not ready" is an error.
 // - An event from the pool is recorded before any other call, so an old record is never queried.
 // - The runtime binds a wait to the record, and holds what it needs of it. So the event can be destroyed or
 //   recorded again at any time.
@@ -264,7 +215,7 @@ unsafe impl Event for HipEvent {
 
     #[inline]
     fn is_foreign(&self) -> bool {
-        self.is_foreign
+        self.foreign.is_some()
     }
 
     #[inline]
@@ -294,17 +245,21 @@ unsafe impl Event for HipEvent {
     /// Returns the milliseconds between two records, as [`Event::elapsed_since`] says.
     ///
     /// # Errors
-    /// Errors as [`Event::elapsed_since`]. Also [`InvalidEvent`](gpu_stream_core::ErrorKind::InvalidEvent) if one of
-    /// the events was recorded on the default stream of a thread that has ended.
+    /// Errors as [`Event::elapsed_since`].
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, HipError> {
         const OPERATION: &str = "Event::elapsed_since";
         public_call(|| {
             let driver = driver()?;
             let (first, second) = (start.in_use(), self.in_use());
+            for (event, state) in [(start, &first), (self, &second)] {
+                if let Some(error) = event.capture_error(driver, state, OPERATION) {
+                    return Err(error);
+                }
+            }
             let (code, milliseconds) = query::elapsed(driver, &first, &second, OPERATION)?;
             match code {
                 HipCode::NOT_READY => {
-                    let start_is_done = query::query_runtime(driver, &first, OPERATION);
+                    let start_is_done = start.is_done(driver, &first, OPERATION);
                     let which = if start_is_done.unwrap_or(true) { "end" } else { "start" };
                     Err(ContractError::EventPending { which }.into())
                 }
@@ -318,19 +273,18 @@ unsafe impl Event for HipEvent {
 impl Drop for HipEvent {
     fn drop(&mut self) {
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let EventState { last, possibly_referenced, .. } = &mut inner.now;
-        let keeper = last.take().map(|last| last.keeper).filter(StreamKeepAlive::is_owner);
-        let (possibly_referenced, retired) =
-            (std::mem::take(possibly_referenced), std::mem::take(&mut inner.retired));
-        if keeper.is_none() && possibly_referenced.is_empty() && retired.is_empty() {
-            return;
+        let raw = inner.now.raw;
+        // The end of the process may have begun: the handle leaks then.
+        if let Some(driver) = loaded() {
+            let is_kept = inner.is_leaked
+                || inner.is_in_capture && driver.quirks.captures_keep_destroyed
+                || self.foreign.is_some();
+            if inner.is_fixed && !is_kept {
+                pool::destroy_soon(driver, raw);
+            }
         }
-        // The last reference to an owner runs user code.
-        if host_func::is_inside() {
-            DEFERRED.push(move || drop((keeper, possibly_referenced, retired)));
-        } else {
-            drop_here((keeper, possibly_referenced, retired));
-        }
+        let owners = Arc::get_mut(&mut inner.now).map(EventState::take_owners);
+        owners.into_iter().flatten().chain(self.foreign.take()).for_each(drop_owner);
     }
 }
 
@@ -343,7 +297,7 @@ impl std::fmt::Debug for HipEvent {
             Some(false) => "made",
             Some(true) => "made in a capture",
         };
-        let raw = inner.now.handle.raw;
+        let raw = inner.now.raw;
         drop(inner);
         let mut text = f.debug_struct("HipEvent");
         text.field("raw", &raw).field("device", &self.device());

@@ -118,7 +118,7 @@ impl HipEvent {
         if !self.options().is_interprocess() {
             let reason =
                 "is an event for this process alone; create it with the option `interprocess`";
-            let bits = self.in_use().handle.raw.to_bits();
+            let bits = self.in_use().raw().addr();
             return Err(ContractError::InvalidHandle { operation: OPERATION, bits, reason }.into());
         }
         let driver = driver()?;

@@ -6,20 +6,19 @@ mod device;
 mod driver;
 mod error;
 mod event;
-mod event_state;
 mod host_func;
 #[cfg(feature = "hip-sys")]
 pub mod interop;
 pub mod ipc;
-mod keep_alive;
 mod number;
-mod ordering;
-mod owned_event;
+mod owned_stream;
 mod pending_destroy;
+mod per_thread;
+mod poll;
 mod pool;
 mod stream;
 mod sync;
-mod thread_exit;
+mod thread;
 
 pub use self::{
     backend::Hip, driver::code::HipCode, error::HipError, event::HipEvent, stream::HipStream,

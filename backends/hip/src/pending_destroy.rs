@@ -8,13 +8,14 @@ use std::sync::{LazyLock, PoisonError};
 
 use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, RawStream};
 
-use crate::call::may_destroy;
 use crate::driver::symbols::Ptr;
 use crate::driver::{CaptureModeGuard, Driver, capture, loaded};
 use crate::host_func::{DEFERRED, HOST_FUNCS, PANICS};
-use crate::owned_event::EventRef;
+use crate::poll::{is_idle, is_passed, record_marker};
+use crate::pool::PooledEvent;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
-use crate::{Hip, HipError, event, stream};
+use crate::thread::may_destroy;
+use crate::{Hip, HipError};
 
 #[cfg(all(test, gpu_stream_loom))]
 mod loom_tests;
@@ -31,7 +32,7 @@ struct Dropped {
     /// How often the runtime failed to report whether it is idle.
     failures: Cell<u32>,
     /// The event that tells whether the hardware queue advances, where a destroy waits for the queue.
-    marker: Cell<Option<EventRef>>,
+    marker: Cell<Option<PooledEvent>>,
 }
 
 impl Dropped {
@@ -175,7 +176,7 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
     unsafe {
         let known = driver.ensure_known(raw, OPERATION);
         let idle = match known.and_then(|()| capture::status(driver, raw, OPERATION)) {
-            Ok(CaptureStatus::None) => stream::is_idle(driver, raw, ordinal, OPERATION),
+            Ok(CaptureStatus::None) => is_idle(driver, raw, ordinal, OPERATION),
             // The library that began the capture may still end it.
             Ok(_) => Ok(false),
             // A reset of the device has freed the stream, and a destroy would free it twice. Asked twice, since one
@@ -223,10 +224,11 @@ unsafe fn queue_advances(
     driver: &'static Driver,
     stream: Ptr,
     ordinal: u32,
-    marker: &Cell<Option<EventRef>>,
+    marker: &Cell<Option<PooledEvent>>,
 ) -> bool {
-    let has_passed = |event: &EventRef| {
-        event::is_passed(driver, event.raw.as_ptr(), false, OPERATION).unwrap_or(false)
+    let has_passed = |event: &PooledEvent| {
+        // SAFETY: the event is live: its owner is borrowed. It points to `stream`, which is live (caller contract).
+        unsafe { is_passed(driver, event.raw(), OPERATION) }.unwrap_or(false)
     };
     let mut polls = MARKER_POLLS;
     if let Some(earlier) = marker.take() {
@@ -238,7 +240,7 @@ unsafe fn queue_advances(
         polls = MARKER_POLLS_AGAIN;
     }
     // SAFETY: `stream` is live, and belongs to `ordinal` (caller contract).
-    let Ok(now) = (unsafe { stream::record_marker(driver, stream, ordinal, OPERATION) }) else {
+    let Ok(now) = (unsafe { record_marker(driver, stream, ordinal, OPERATION) }) else {
         return false;
     };
     for _ in 0..polls {

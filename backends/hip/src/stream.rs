@@ -2,32 +2,24 @@
 
 mod contract;
 mod launch;
-mod query;
+mod ordering;
 mod record;
 mod wait;
 mod wrap;
 
 use std::hash::{Hash, Hasher};
 
-use gpu_stream_core::{Error, ErrorKind, EventOptions, HandleKind, RawStream, Stream};
+use gpu_stream_core::{Error, ErrorKind, EventOptions, HandleKind, KeepAlive, RawStream, Stream};
 use gpu_stream_driver_common::Seen;
 
 use crate::call::public_call;
 use crate::driver::symbols::Ptr;
 use crate::driver::{CaptureModeGuard, DeviceGuard, Driver, capture, driver, loaded, require};
 use crate::host_func::{self, HOST_FUNCS, PANICS};
-use crate::keep_alive::StreamKeepAlive;
-use crate::{Hip, HipError, HipEvent, thread_exit};
+use crate::poll::is_idle;
+use crate::{Hip, HipError, HipEvent, thread};
 
-pub(crate) use self::query::{finish, is_idle, record_marker};
-#[cfg(feature = "hip-sys")] // where it is compared with the header's
-pub(crate) use self::wrap::NON_BLOCKING;
-pub(crate) use self::wrap::{
-    create, default_stream, new_stream, per_thread_stream, wrap, wrap_unchecked,
-};
-
-/// `hipStreamPerThread`.
-pub(crate) const PER_THREAD: RawStream<Hip> = RawStream::PER_THREAD;
+pub(crate) use self::wrap::{default_stream, new_stream, per_thread_stream, wrap, wrap_unchecked};
 
 /// A stream of the HIP backend: a `hipStream_t`, usually of another library.
 ///
@@ -42,7 +34,7 @@ pub(crate) const PER_THREAD: RawStream<Hip> = RawStream::PER_THREAD;
 pub struct HipStream {
     raw: RawStream<Hip>,
     device: u32,
-    keeper: StreamKeepAlive,
+    owner: KeepAlive,
     /// The key of panics where the runtime has no stream ids. Clones share it. 0 where it has ids.
     number: u64,
     /// The last panic of the process that is known to be of another stream.
@@ -73,7 +65,7 @@ impl HipStream {
     /// Drops the closures that can no longer run after `error`. Returns what the error means for this stream.
     #[cold]
     fn after_error(&self, error: HipError) -> HipError {
-        let is_owned = self.keeper.is_owner() && self.raw.kind() == HandleKind::Explicit;
+        let is_owned = self.owner.is_owned() && self.raw.kind() == HandleKind::Explicit;
         let error = if is_owned { error.of_owned_stream(self.raw) } else { error };
         if host_func::is_inside() {
             return error;
@@ -105,7 +97,7 @@ impl HipStream {
         raw: Ptr,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if !driver.quirks.follows_stale || !self.keeper.is_owner() {
+        if !driver.quirks.follows_stale || !self.owner.is_owned() {
             return Ok(());
         }
         if self.raw.kind() != HandleKind::Explicit {
@@ -153,7 +145,7 @@ impl HipStream {
         let kind = self.raw.kind();
         if kind == HandleKind::PerThread {
             // First, since HIP may have freed what it has of the thread.
-            thread_exit::ensure_thread_alive(operation)?;
+            thread::ensure_alive(operation)?;
         }
         if kind == HandleKind::Explicit {
             return call(driver, raw);
@@ -259,10 +251,8 @@ impl Drop for HipStream {
     #[inline]
     fn drop(&mut self) {
         // The last reference to an owner runs user code, which may destroy the stream.
-        if let StreamKeepAlive::Owner(owner) = &mut self.keeper
-            && owner.is_owned()
-        {
-            host_func::drop_owner(std::mem::take(owner));
+        if self.owner.is_owned() {
+            host_func::drop_owner(std::mem::take(&mut self.owner));
         }
     }
 }
@@ -286,10 +276,6 @@ impl std::fmt::Debug for HipStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut text = f.debug_struct("HipStream");
         text.field("raw", &self.raw).field("device", &self.device());
-        match &self.keeper {
-            StreamKeepAlive::Owner(owner) => text.field("owner", owner),
-            StreamKeepAlive::PerThread(_) => text.field("owner", &"the thread"),
-        };
-        text.finish()
+        text.field("owner", &self.owner).finish()
     }
 }

@@ -1,16 +1,15 @@
-//! The locks and atomics of [`pending_destroy`](crate::pending_destroy) and [`thread_exit`](crate::thread_exit):
-//! those of std, or of loom in loom tests.
+//! The locks and atomics of [`pending_destroy`](crate::pending_destroy): those of std, or of loom in loom tests.
 //!
 //! Loom tests are built with `--cfg gpu_stream_loom`. The flag is not `loom`, because other crates react to that one.
 
 #[cfg(not(gpu_stream_loom))]
 pub(crate) use std::sync::{
-    Condvar, Mutex, MutexGuard,
+    Mutex, MutexGuard,
     atomic::{AtomicBool, Ordering},
 };
 
 #[cfg(gpu_stream_loom)]
 pub(crate) use loom::sync::{
-    Condvar, Mutex, MutexGuard,
+    Mutex, MutexGuard,
     atomic::{AtomicBool, Ordering},
 };

@@ -18,12 +18,13 @@ use gpu_stream_test_support::{Vendor, cases, ptr};
 use support::layer::{Layer, await_event};
 use support::{OnHip, VERSIONS, device, expect_kind, own_event, own_stream};
 
-const CASES: [support::Case; 5] = cases![
+const CASES: [support::Case; 6] = cases![
     overlapping_records_keep_both_streams,
     blocked_record_keeps_no_stream_of_other_records,
     thread_ends_after_overlapping_records,
-    failed_marker_is_repeated_by_the_next_record,
-    second_record_makes_its_own_marker
+    synchronize_reports_the_failure_of_its_marker,
+    later_record_does_not_prolong_synchronize,
+    record_that_escapes_during_synchronize_is_waited_for
 ];
 
 fn main() -> ExitCode {
@@ -115,8 +116,7 @@ fn blocked_record_keeps_no_stream_of_other_records() {
     }
 }
 
-/// The runtime's event points to the thread's own stream, and the bookkeeping of the other record comes
-/// last, or the reverse. The record of the event is then unknown, and the runtime is not called.
+/// One of two overlapping records is of a thread's default stream, which ends with the thread.
 fn thread_ends_after_overlapping_records() {
     let layer = Layer::get();
     let keep = own_stream();
@@ -152,17 +152,9 @@ fn thread_ends_after_overlapping_records() {
             others.join().expect("no panic");
         });
         drop(other);
-        if own_is_blocked {
-            // The thread's own record is the current one, because its bookkeeping came last. It
-            // completed with its thread.
-            event.synchronize().expect("synchronize");
-            assert_eq!(event.status().expect("status"), EventStatus::Complete);
-            keep.wait_event(&event).expect("a wait");
-        } else {
-            expect_kind("synchronize", event.synchronize(), ErrorKind::InvalidEvent);
-            expect_kind("status", event.status(), ErrorKind::InvalidEvent);
-            expect_kind("wait_event", keep.wait_event(&event), ErrorKind::InvalidEvent);
-        }
+        event.synchronize().expect("synchronize");
+        assert_eq!(event.status().expect("status"), EventStatus::Complete);
+        keep.wait_event(&event).expect("a wait");
         keep.record(&event).expect("a record");
         await_event(&event);
         assert_eq!(layer.stale(), 0, "calls that used a destroyed stream");
@@ -176,8 +168,18 @@ fn during_synchronize(
     first: &HipStream,
     meanwhile: impl FnOnce(&HipEvent, &dyn Fn()),
 ) -> HipEvent {
+    during_synchronize_of(layer, first, escaped, meanwhile)
+}
+
+/// Does what [`during_synchronize`] does, with the event that `record` returns.
+fn during_synchronize_of(
+    layer: &Layer,
+    first: &HipStream,
+    record: impl FnOnce(&HipStream) -> HipEvent,
+    meanwhile: impl FnOnce(&HipEvent, &dyn Fn()),
+) -> HipEvent {
     let gate = OnHip::gate(ptr::<OnHip>(first));
-    let event = escaped(first);
+    let event = record(first);
     let released = AtomicBool::new(false);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| {
@@ -206,38 +208,43 @@ fn during_synchronize(
     event
 }
 
-fn failed_marker_is_repeated_by_the_next_record() {
+fn synchronize_reports_the_failure_of_its_marker() {
     let layer = Layer::get();
-    let (first, second) = (own_stream(), own_stream());
+    let stream = own_stream();
     for function in ["hipStreamCreateWithPriority", "hipStreamWaitEvent"] {
-        during_synchronize(&layer, &first, |event, wait_for_queries| {
-            layer.fail(function, 2);
-            expect_kind("a record", second.record(event), ErrorKind::OutOfMemory);
-            layer.work();
-            wait_for_queries();
-            second.record(event).expect("the next record");
-        });
+        let gate = OnHip::gate(ptr::<OnHip>(&stream));
+        let event = escaped(&stream);
+        layer.fail(function, 2);
+        expect_kind("synchronize", event.synchronize(), ErrorKind::OutOfMemory);
+        layer.work();
+        OnHip::open(&gate);
+        event.synchronize().expect("synchronize");
     }
 }
 
-fn second_record_makes_its_own_marker() {
+fn later_record_does_not_prolong_synchronize() {
     let layer = Layer::get();
-    let (first, second, third) = (own_stream(), own_stream(), own_stream());
-    // The first of the two records is blocked in the marker's wait, or in the marker's record.
-    for function in ["hipStreamWaitEvent", "hipEventRecord"] {
-        let event = during_synchronize(&layer, &first, |event, wait_for_queries| {
-            layer.hold_next(function);
-            thread::scope(|scope| {
-                let blocked = scope.spawn(|| second.record(event));
-                layer.wait_until_held();
-                let _works = layer.work_at_drop();
-                third.record(event).expect("the second record");
-                wait_for_queries();
-                layer.work();
-                blocked.join().expect("no panic").expect("the record");
-            });
-        });
-        event.synchronize().expect("synchronize");
-        assert_eq!(event.status().expect("status"), EventStatus::Complete);
-    }
+    let (first, second) = (own_stream(), own_stream());
+    let gate = OnHip::gate(ptr::<OnHip>(&second));
+    let event = during_synchronize(&layer, &first, |event, _| {
+        second.record(event).expect("a record");
+    });
+    assert_eq!(event.status().expect("status"), EventStatus::Pending);
+    OnHip::open(&gate);
+    event.synchronize().expect("synchronize");
+}
+
+/// The handle escapes while a thread waits for its record, and is then recorded in place.
+fn record_that_escapes_during_synchronize_is_waited_for() {
+    let layer = Layer::get();
+    let (first, second) = (own_stream(), own_stream());
+    let record = |stream: &HipStream| {
+        let event = own_event(EventOptions::new());
+        stream.record(&event).expect("a record");
+        event
+    };
+    during_synchronize_of(&layer, &first, record, |event, _| {
+        event.raw();
+        second.record(event).expect("a record");
+    });
 }

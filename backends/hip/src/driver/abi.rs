@@ -85,10 +85,10 @@ const _: () = {
         assert!(codes[index].0.get() == codes[index].1 as i32);
         index += 1;
     }
-    assert!(hiprt::hipStreamNonBlocking == crate::stream::NON_BLOCKING);
-    assert!(hiprt::hipEventBlockingSync == crate::event::BLOCKING);
-    assert!(hiprt::hipEventDisableTiming == crate::event::DISABLE_TIMING);
-    assert!(hiprt::hipEventInterprocess == crate::event::INTERPROCESS);
+    assert!(hiprt::hipStreamNonBlocking == crate::owned_stream::NON_BLOCKING);
+    assert!(hiprt::hipEventBlockingSync == crate::pool::BLOCKING);
+    assert!(hiprt::hipEventDisableTiming == crate::pool::DISABLE_TIMING);
+    assert!(hiprt::hipEventInterprocess == crate::pool::INTERPROCESS);
     assert!(hiprt::hipEventReleaseToSystem == super::quirks::RELEASE_TO_SYSTEM);
     let relaxed = hiprt::hipStreamCaptureMode::hipStreamCaptureModeRelaxed;
     assert!(relaxed as i32 == super::capture_mode::RELAXED);

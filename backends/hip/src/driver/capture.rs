@@ -15,7 +15,7 @@ use gpu_stream_core::CaptureStatus;
 
 use super::code::HipCode;
 use super::symbols::Ptr;
-use super::{Driver, dead, require};
+use super::{Driver, dead};
 use crate::HipError;
 
 /// `hipStreamCaptureStatusActive`.
@@ -99,33 +99,6 @@ pub(crate) unsafe fn ensure_not_capturing(
         CaptureStatus::Active | CaptureStatus::Invalidated => {
             Err(HipError::Capturing { operation, what: "the stream" })
         }
-    }
-}
-
-/// Ends the capture of a stream, and destroys the graph.
-///
-/// # Safety
-/// - `stream` is a live stream, or 0 or 2 with the intended device current.
-/// - The stream is about to end, so no other library will end the capture.
-pub(crate) unsafe fn end(
-    driver: &Driver,
-    stream: Ptr,
-    operation: &'static str,
-) -> Result<(), HipError> {
-    let end = require(driver.symbols.end_capture, operation)?;
-    let mut graph = std::ptr::null_mut();
-    // SAFETY: `stream` is live, or its device is current (caller contract). `&mut graph` is a valid out-pointer.
-    let code = unsafe { end(stream, &mut graph) };
-    driver.discard(code);
-    if let (Some(destroy), false) = (driver.symbols.graph_destroy.function, graph.is_null()) {
-        // SAFETY: the graph was created by the call above, and this is its last use.
-        driver.discard(unsafe { destroy(graph) });
-    }
-    // A broken capture, or one with branches that were not joined, is an error, and over nevertheless.
-    // SAFETY: `stream` is live, or its device is current (caller contract).
-    match unsafe { status(driver, stream, operation) }? {
-        CaptureStatus::None => Ok(()),
-        _ => driver.check(code, operation, driver.symbols.end_capture.name),
     }
 }
 

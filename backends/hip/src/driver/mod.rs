@@ -13,12 +13,12 @@ mod quirks;
 pub(crate) mod symbols;
 
 use std::ffi::{CStr, c_char, c_int};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use gpu_stream_core::{BackendKind, ContractError, Error as _, ErrorKind};
 
-use gpu_stream_driver_common::RetryCell;
 use gpu_stream_driver_common::library::Watch;
+use gpu_stream_driver_common::{Pool, RecordCoalescer, RetryCell};
 use libloading::Library;
 
 pub(crate) use self::advice::on_start;
@@ -29,8 +29,7 @@ use self::load::Source;
 use self::quirks::Quirks;
 pub(crate) use self::quirks::is_on_cuda;
 use self::symbols::{DeviceHandle, Optional, Ptr, Symbols};
-use crate::pool::{Events, ScratchEvents};
-use crate::{HipError, thread_exit};
+use crate::HipError;
 
 /// The HIP runtime of the process.
 pub(crate) struct Driver {
@@ -54,8 +53,9 @@ pub(crate) struct Driver {
 pub(crate) struct DeviceState {
     handle: DeviceHandle,
     /// Unused events of this device. None of them was recorded in a capture.
-    pub(crate) events: Events,
-    pub(crate) scratch_events: ScratchEvents,
+    pub(crate) events: Pool,
+    /// Coalesces concurrent records of one stream. Created for the first.
+    pub(crate) coalescer: OnceLock<RecordCoalescer>,
 }
 
 static DRIVER: RetryCell<Driver, HipError> = RetryCell::new();
@@ -75,7 +75,6 @@ fn first_driver(load: fn() -> Result<load::Found, HipError>) -> Result<&'static 
     process_state::watch_forks();
     let driver = DRIVER.get_or_try(|| Driver::new(load()?), load::can_pass)?;
     process_state::started(driver);
-    thread_exit::register_exit_hook();
     Ok(driver)
 }
 
@@ -141,11 +140,7 @@ impl Driver {
                 let (library, function) = (Arc::clone(library), "hipDeviceGet");
                 return Err(HipError::NotStarted { library, version, function, code });
             }
-            devices.push(DeviceState {
-                handle,
-                events: Events::default(),
-                scratch_events: ScratchEvents::default(),
-            });
+            devices.push(DeviceState { handle, events: Pool::new(), coalescer: OnceLock::new() });
         }
         if devices.is_empty() {
             return Err(HipError::NoDevice { library: Arc::clone(library), version });
@@ -236,12 +231,6 @@ impl Driver {
     #[inline]
     pub(crate) fn device_state(&self, ordinal: u32) -> Option<&DeviceState> {
         self.devices.get(ordinal as usize)
-    }
-
-    /// Returns the pool of a device's events. `None` if there is no such device.
-    #[inline]
-    pub(crate) fn events(&self, ordinal: u32) -> Option<&Events> {
-        Some(&self.device_state(ordinal)?.events)
     }
 
     /// Returns the runtime's name of a device.

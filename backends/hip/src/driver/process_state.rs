@@ -7,23 +7,17 @@
 //! [`driver`](super::driver) is an error, and a drop leaves its handle alone. This costs a call nothing, since each
 //! call loads the pointer to the runtime anyway.
 
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-use std::{
-    ffi::{CStr, c_int},
-    mem::MaybeUninit,
-};
-
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+use std::sync::Once;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use gpu_stream_core::{BackendKind, ContractError};
-use gpu_stream_driver_common::on_fork;
+use gpu_stream_driver_common::ProcessState;
 
 use super::Driver;
 
 /// The runtime, from its start on. Null when it must not be called any more.
 static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(std::ptr::null_mut());
-/// [`RUNNING`], [`FORKED`] or [`ENDING`].
-static PROCESS_STATE: AtomicU8 = AtomicU8::new(RUNNING);
+static PROCESS_STATE: ProcessState = ProcessState::new();
 /// The number of threads that poll the runtime at the moment, in a wait for work.
 static ACTIVE_POLLS: AtomicUsize = AtomicUsize::new(0);
 
@@ -31,13 +25,9 @@ static ACTIVE_POLLS: AtomicUsize = AtomicUsize::new(0);
 #[cfg(unix)]
 const GRACE: std::time::Duration = std::time::Duration::from_millis(5);
 
-/// The longest wait in `exit`: of [`end`] for threads that poll, and of the thread's end for calls with events of the
-/// thread's default stream.
-pub(crate) const EXIT_LIMIT: std::time::Duration = std::time::Duration::from_millis(100);
-
-const RUNNING: u8 = 0;
-const FORKED: u8 = 1;
-const ENDING: u8 = 2;
+/// The longest wait of [`end`] for threads that poll.
+#[cfg(unix)]
+const EXIT_LIMIT: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Returns the runtime, if it was started and may be called.
 #[inline]
@@ -48,37 +38,30 @@ pub(super) fn loaded() -> Option<&'static Driver> {
 
 /// Publishes the runtime to all threads. Does nothing the second time.
 pub(super) fn started(driver: &'static Driver) {
-    static STARTED: AtomicBool = AtomicBool::new(false);
-    if STARTED.swap(true, Ordering::SeqCst) {
-        return;
-    }
-    DRIVER.store(std::ptr::from_ref(driver).cast_mut(), Ordering::Release);
-    #[cfg(unix)]
-    // SAFETY: `end` exists as long as this library, and does not unwind. Without memory for the registration, calls
-    // go on to the very end; there is nothing better to do.
-    unsafe {
-        libc::atexit(end)
-    };
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        DRIVER.store(std::ptr::from_ref(driver).cast_mut(), Ordering::Release);
+        #[cfg(unix)]
+        // SAFETY: `end` exists as long as this library, and does not unwind. Without memory for the registration, calls
+        // go on to the very end; there is nothing better to do.
+        unsafe {
+            libc::atexit(end)
+        };
+    });
 }
 
 /// Returns an error if the runtime must not be called any more.
 pub(super) fn ensure_callable() -> Result<(), ContractError> {
-    let backend = BackendKind::Hip;
-    match PROCESS_STATE.load(Ordering::SeqCst) {
-        FORKED => Err(ContractError::ProcessForked { backend }),
-        ENDING => Err(ContractError::ProcessEnding { backend }),
-        _ => Ok(()),
-    }
+    PROCESS_STATE.ensure_running(BackendKind::Hip)
 }
 
 /// Registers a hook that detects forks. Called before the runtime's start.
 pub(super) fn watch_forks() {
     extern "C" fn in_child() {
-        PROCESS_STATE.store(FORKED, Ordering::SeqCst);
+        PROCESS_STATE.set_forked();
         DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
     }
-    static REGISTERED: AtomicBool = AtomicBool::new(false);
-    on_fork(&REGISTERED, in_child);
+    PROCESS_STATE.watch_forks(in_child);
 }
 
 /// A poll of the runtime. While it exists, the exit of the process does not reach the runtime's end.
@@ -102,43 +85,12 @@ impl Drop for PollGuard {
     }
 }
 
-/// Returns `true` if the calling thread is inside `exit`. Also returns `false` if the stack cannot be read.
-///
-/// `exit` runs the destructors of the thread's thread-local variables, before the functions of `atexit`. Only the
-/// stack tells that from the thread's own end. Reading it takes time.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(crate) fn is_in_exit() -> bool {
-    let mut frames = [std::ptr::null_mut(); 64];
-    // SAFETY: `frames` has room for the number of addresses that is passed.
-    let count = unsafe { libc::backtrace(frames.as_mut_ptr(), frames.len() as c_int) };
-    let count = usize::try_from(count).unwrap_or(0);
-    frames.iter().take(count).any(|frame| {
-        let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-        // The return address is after the call, which may be the last instruction of a function.
-        let call = frame.wrapping_byte_sub(1);
-        // SAFETY: the function takes any address. `info.as_mut_ptr()` is a valid out-pointer.
-        if unsafe { libc::dladdr(call, info.as_mut_ptr()) } == 0 {
-            return false;
-        }
-        // SAFETY: `info` is initialized: with zeros, which are a valid value, and then by `dladdr`.
-        let name = unsafe { info.assume_init() }.dli_sname;
-        // SAFETY: the name is null, or a C string of a library whose code is on the stack.
-        !name.is_null() && unsafe { CStr::from_ptr(name) } == c"exit"
-    })
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(crate) fn is_in_exit() -> bool {
-    false
-}
-
 /// Ends all calls of the runtime. The C library calls this in `exit`, before the runtime's own functions.
 #[cfg(unix)]
 extern "C" fn end() {
-    if PROCESS_STATE.load(Ordering::SeqCst) == FORKED {
+    if !PROCESS_STATE.set_ending() {
         return;
     }
-    PROCESS_STATE.store(ENDING, Ordering::SeqCst);
     DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
     // A query blocks inside the runtime if another thread's record of the same fixed handle blocks. So the wait has a
     // limit.

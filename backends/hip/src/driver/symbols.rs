@@ -131,9 +131,6 @@ symbols! {
         stream_device_id = hipGetStreamDeviceId "4.5" (Ptr) -> c_int;
         launch_host_func = hipLaunchHostFunc "5.3" (Ptr, HostFn, *mut c_void) -> HipCode;
         exchange_capture_mode = hipThreadExchangeStreamCaptureMode "5.1" (*mut c_int) -> HipCode;
-        // For a thread that ends during the capture of its default stream.
-        end_capture = hipStreamEndCapture "4.3" (Ptr, *mut Ptr) -> HipCode;
-        graph_destroy = hipGraphDestroy "4.3" (Ptr) -> HipCode;
         ipc_event_handle = hipIpcGetEventHandle "4.3" (*mut IpcHandle, Ptr) -> HipCode;
         ipc_open_event = hipIpcOpenEventHandle "4.3" (*mut Ptr, IpcHandle) -> HipCode;
         stream_capture_info = hipStreamGetCaptureInfo_v2 "5.0"

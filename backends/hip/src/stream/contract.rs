@@ -6,10 +6,12 @@ use gpu_stream_core::{
 };
 use gpu_stream_driver_common::ordering::{downcast, fork, join};
 
-use super::wrap::{NON_BLOCKING, new_stream};
-use super::{HipStream, finish, is_idle};
+use super::HipStream;
+use super::ordering::{self, HipOrdering};
+use super::wrap::new_stream;
 use crate::driver::{CaptureModeGuard, Driver, capture, driver, require};
-use crate::ordering::{self, HipOrdering};
+use crate::owned_stream::NON_BLOCKING;
+use crate::poll::{finish, is_idle};
 use crate::{Hip, HipError, HipEvent, host_func};
 
 // SAFETY:

@@ -5,12 +5,13 @@ use std::ffi::c_void;
 use gpu_stream_core::{CaptureStatus, ContractError, Error as _, ErrorKind, HostFunc};
 use gpu_stream_driver_common::StreamKey;
 
-use super::{HipStream, record_marker};
+use super::HipStream;
 use crate::HipError;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Driver, capture};
 use crate::host_func::{self, HOST_FUNCS};
+use crate::poll::record_marker;
 
 impl HipStream {
     /// Launches a closure on the stream. Returns an error if the stream is captured.

@@ -1,24 +1,19 @@
 //! Records of an event on a stream.
 //!
 //! Fast path: the stream is explicit and not captured. The slow path also serves default streams, captured
-//! streams, and streams whose host functions may have panicked.
+//! streams, and streams whose host functions may have panicked. A thread's default stream records by its helper.
 
-use gpu_stream_core::{CaptureStatus, Event as _, Stream as _};
+use gpu_stream_core::{CaptureStatus, Event as _, HandleKind, Stream as _};
+use gpu_stream_driver_common::thread_number;
 
 use super::HipStream;
+use crate::driver::Driver;
 use crate::driver::capture::{self, CaptureInfo};
 use crate::driver::symbols::Ptr;
-use crate::driver::{Driver, driver};
-use crate::event::{RecordSource, ReplacedRecord};
-use crate::event_state::CapturedRecord;
-use crate::{HipError, HipEvent};
+use crate::event::{CapturedRecord, RecordSource};
+use crate::{HipError, HipEvent, per_thread};
 
 impl HipStream {
-    #[inline]
-    fn record_source(&self) -> RecordSource<'_> {
-        RecordSource { stream: self.raw, keeper: &self.keeper, captured: None }
-    }
-
     /// Tries to record `event` on the fast path. Returns `None` if the slow path is needed.
     #[inline]
     pub(super) fn try_record_fast(
@@ -29,15 +24,10 @@ impl HipStream {
         if event.ordinal() != self.device {
             return None;
         }
-        let (driver, raw) = (self.try_source_fast()?, self.raw.as_ptr());
-        // SAFETY: `raw` is live: `self` keeps it alive. The event is live: `HipEvent::record` keeps its owner. It
-        // belongs to the stream's device.
-        let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-        Some(
-            event
-                .record(driver, self.record_source(), operation, record)
-                .map(ReplacedRecord::discard),
-        )
+        let driver = self.try_source_fast()?;
+        // SAFETY: the stream is live: `self` keeps it alive.
+        let source = unsafe { RecordSource::new(self.raw, &self.owner, None) };
+        Some(event.record(driver, &source, operation))
     }
 
     /// Records `event` on any stream, also on a captured one.
@@ -47,18 +37,7 @@ impl HipStream {
         operation: &'static str,
     ) -> Result<(), HipError> {
         self.device().check_can_record(event.device(), operation)?;
-        self.check_fault(operation)?;
-        let replaced = self.with_current(operation, |driver, raw| {
-            // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
-            let captured = unsafe { capture_of(driver, raw, operation) }?;
-            // SAFETY: `raw` is live, for the same reasons. The event is live: `HipEvent::record` keeps its owner.
-            // It belongs to the stream's device.
-            let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-            let source = RecordSource { captured, ..self.record_source() };
-            event.record(driver, source, operation, record)
-        })?;
-        replaced.discard();
-        Ok(())
+        self.with_source(operation, |driver, source| event.record(driver, source, operation))
     }
 
     /// Tries to record a pooled event on the fast path. Returns `None` if the slow path is needed.
@@ -67,26 +46,38 @@ impl HipStream {
         &self,
         operation: &'static str,
     ) -> Option<Result<HipEvent, HipError>> {
-        let (driver, raw) = (self.try_source_fast()?, self.raw.as_ptr());
-        let device = (driver, driver.device_state(self.device)?, self.device);
-        // SAFETY: `raw` is live: `self` keeps it alive. The event is live: `HipEvent::recorded` owns it. It belongs
-        // to the stream's device.
-        let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-        Some(HipEvent::recorded(device, self.record_source(), operation, record))
+        let driver = self.try_source_fast()?;
+        // SAFETY: the stream is live: `self` keeps it alive.
+        let source = unsafe { RecordSource::new(self.raw, &self.owner, None) };
+        Some(HipEvent::recorded(driver, self.device, &source, operation))
     }
 
     /// Records a pooled event on any stream, also on a captured one.
     pub(crate) fn record_event_slow(&self, operation: &'static str) -> Result<HipEvent, HipError> {
+        self.with_source(operation, |driver, source| {
+            HipEvent::recorded(driver, self.device, source, operation)
+        })
+    }
+
+    /// Calls `record` with the stream that records: this one, or the helper of a thread's default stream.
+    fn with_source<T>(
+        &self,
+        operation: &'static str,
+        record: impl FnOnce(&'static Driver, &RecordSource<'_>) -> Result<T, HipError>,
+    ) -> Result<T, HipError> {
         self.check_fault(operation)?;
-        let entry = driver()?.device_state(self.device).expect("a stream's device is there");
         self.with_current(operation, |driver, raw| {
             // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
             let captured = unsafe { capture_of(driver, raw, operation) }?;
-            // SAFETY: `raw` is live, for the same reasons. The event is live: `HipEvent::recorded` owns it. It
-            // belongs to the stream's device.
-            let record = |handle| unsafe { (driver.symbols.event_record)(handle, raw) };
-            let source = RecordSource { captured, ..self.record_source() };
-            HipEvent::recorded((driver, entry, self.device), source, operation, record)
+            if self.raw.kind() == HandleKind::PerThread && captured.is_none() {
+                let helper = per_thread::follow(driver, self.device, operation)?;
+                // SAFETY: the helper is live: its owner keeps it alive.
+                let source = unsafe { RecordSource::new(helper.raw, &helper.owner, None) };
+                return record(driver, &source);
+            }
+            // SAFETY: the stream is live, and its device is current, for the same reasons.
+            let source = unsafe { RecordSource::new(self.raw, &self.owner, captured) };
+            record(driver, &source)
         })
     }
 }
@@ -104,9 +95,10 @@ unsafe fn capture_of(
     if unsafe { capture::status(driver, stream, operation) }? == CaptureStatus::None {
         return Ok(None);
     }
+    let thread = thread_number();
     // SAFETY: `stream` is live, or its device is current (caller contract).
     Ok(Some(match unsafe { capture::info(driver, stream) } {
-        Some(CaptureInfo { id, nodes }) => CapturedRecord { id: Some(id), nodes: nodes.into() },
-        None => CapturedRecord { id: None, nodes: [].into() },
+        Some(CaptureInfo { id, nodes }) => CapturedRecord { id: Some(id), nodes, thread },
+        None => CapturedRecord { id: None, nodes: Vec::new(), thread },
     }))
 }

@@ -15,27 +15,24 @@
 
 use gpu_stream_core::{CaptureStatus, ContractError, HandleKind};
 
-use super::{HipStream, create};
+use super::HipStream;
 use crate::driver::Driver;
 use crate::driver::capture::{self, CaptureInfo};
 use crate::driver::code::HipCode;
 use crate::driver::is_on_cuda;
 use crate::driver::symbols::Ptr;
-use crate::event_state::EventState;
-use crate::{HipError, HipEvent, event};
+use crate::event::{EventState, InUse};
+use crate::owned_stream::create;
+use crate::poll::query_error;
+use crate::{HipError, HipEvent};
 
 impl HipStream {
     /// Returns `true` if the event's last record was made on this stream, and no other record is possible.
-    ///
-    /// Comparing handles is enough: the record keeps its stream alive, so the handle was not reused.
     #[inline]
-    fn is_own_record(&self, state: &EventState) -> bool {
-        state.last.as_ref().is_some_and(|last| {
-            last.stream == self.raw
-                && last.keeper.is_same(&self.keeper)
-                && state.possibly_referenced.is_empty()
-                && !state.handle.is_escaped()
-        })
+    fn is_own_record(&self, event: &HipEvent, state: &InUse) -> bool {
+        event.ordinal() == self.device
+            && state.is_record_of(self.raw, &self.owner)
+            && !state.is_escaped
     }
 
     /// Tries to wait for `event` on the fast path. Returns `None` if the slow path is needed.
@@ -47,10 +44,10 @@ impl HipStream {
     ) -> Option<Result<(), HipError>> {
         let driver = self.try_source_fast()?;
         let state = event.in_use();
-        if !state.can_query_directly() {
+        if state.is_captured() {
             return None;
         }
-        if state.is_unrecorded() || self.is_own_record(&state) && event.ordinal() == self.device {
+        if state.is_unrecorded() || self.is_own_record(event, &state) {
             return Some(Ok(()));
         }
         let raw = self.raw.as_ptr();
@@ -88,8 +85,7 @@ impl HipStream {
         })
     }
 
-    /// Calls `hipStreamWaitEvent`. Makes no call if the event's stream ended with its thread, and
-    /// returns that stream's final status.
+    /// Calls `hipStreamWaitEvent`.
     fn wait_by_runtime(
         &self,
         driver: &'static Driver,
@@ -97,18 +93,14 @@ impl HipStream {
         state: &EventState,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        let waited = state.with_guards(|| {
-            // SAFETY:
-            // - `raw` is live: the caller keeps it alive, and has set the device of a default stream.
-            // - The event is live, and so is each stream that it may point to: `state` and the guards.
-            // - The event may belong to any device. Flags must be 0.
-            unsafe { (driver.symbols.stream_wait_event)(raw, state.raw(), 0) }
-        });
-        match waited {
-            Ok(HipCode::SUCCESS) => Ok(()),
-            Ok(code) => Err(self.wait_error(driver, code, state.is_captured(), operation)),
-            // The work of the record ended with the thread's stream.
-            Err(status) => status.to_result(operation),
+        // SAFETY:
+        // - `raw` is live: the caller keeps it alive, and has set the device of a default stream.
+        // - The event is live, and so is each stream that it may point to: `state` keeps them.
+        // - The event may belong to any device. Flags must be 0.
+        let code = unsafe { (driver.symbols.stream_wait_event)(raw, state.raw(), 0) };
+        match code {
+            HipCode::SUCCESS => Ok(()),
+            code => Err(self.wait_error(driver, code, state.is_captured(), operation)),
         }
     }
 
@@ -117,15 +109,15 @@ impl HipStream {
         &self,
         driver: &'static Driver,
         raw: Ptr,
-        (event, state): (&HipEvent, &EventState),
+        (event, state): (&HipEvent, &InUse),
         operation: &'static str,
     ) -> Result<(), HipError> {
-        let is_own = self.is_own_record(state) && event.ordinal() == self.device;
+        let is_own = self.is_own_record(event, state);
         if is_own && !state.is_captured() {
             return Ok(());
         }
         if self.raw.kind() == HandleKind::Default && state.is_captured() {
-            let bits = state.handle.raw.to_bits();
+            let bits = state.raw().addr();
             let (waiter, waited_for) = (self.bits(), "event");
             let error = ContractError::DefaultStreamCapture { operation, waiter, waited_for, bits };
             return Err(error.into());
@@ -140,19 +132,19 @@ impl HipStream {
         driver: &'static Driver,
         raw: Ptr,
         mine: &CaptureInfo,
-        (event, state): (&HipEvent, &EventState),
+        (event, state): (&HipEvent, &InUse),
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if is_on_cuda(driver.version) && state.handle.is_escaped() {
+        if is_on_cuda(driver.version) && state.is_escaped {
             // CUDA itself reports each case.
             return self.wait_by_runtime(driver, raw, state, operation);
         }
-        let bits = state.handle.raw.to_bits();
+        let bits = state.raw().addr();
         let uncaptured = || {
             let waiter = self.bits();
             Err(ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into())
         };
-        if state.handle.is_escaped() && driver.quirks.adds_dependencies {
+        if state.is_escaped && driver.quirks.adds_dependencies {
             return self.wait_by_probe(driver, raw, mine, (event, state), operation);
         }
         let Some(captured) = state.last.as_ref().and_then(|last| last.captured.as_ref()) else {
@@ -168,7 +160,7 @@ impl HipStream {
             }
             None => return Err(HipError::CapturedEvent { operation }),
         }
-        if self.is_own_record(state) && event.ordinal() == self.device {
+        if self.is_own_record(event, state) {
             return Ok(());
         }
         // SAFETY: `raw` is live: `self` keeps it alive. The caller has set the device of a default stream. The
@@ -189,13 +181,13 @@ impl HipStream {
         driver: &'static Driver,
         raw: Ptr,
         mine: &CaptureInfo,
-        (event, state): (&HipEvent, &EventState),
+        (event, state): (&HipEvent, &InUse),
         operation: &'static str,
     ) -> Result<(), HipError> {
         // Destroyed once it is idle and in no capture.
-        let (probe, _owner) = create(driver, event.ordinal(), Default::default(), operation)?;
+        let (probe, _owner) = create(driver, event.ordinal(), 0, Default::default(), operation)?;
         self.wait_by_runtime(driver, probe.as_ptr(), state, operation)?;
-        let (waiter, bits) = (self.bits(), state.handle.raw.to_bits());
+        let (waiter, bits) = (self.bits(), state.raw().addr());
         // SAFETY: the probe is live: `_owner` keeps it alive.
         match unsafe { capture::capture_info(driver, probe.as_ptr(), operation) }? {
             None => {
@@ -293,6 +285,6 @@ impl HipStream {
             }
             code => code,
         };
-        event::query_error(in_a_capture, code, operation, "hipStreamWaitEvent")
+        query_error(in_a_capture, code, operation, "hipStreamWaitEvent")
     }
 }

@@ -1,43 +1,20 @@
 //! Creating a [`HipStream`], and wrapping the handle of another library's stream.
 
 use std::ffi::c_int;
-use std::sync::Arc;
 
 use gpu_stream_core::{
     BackendKind, ContractError, Device, HandleKind, KeepAlive, PerThread, RawStream, StreamOptions,
 };
 use gpu_stream_driver_common::Seen;
 
-use super::{HipStream, PER_THREAD};
+use super::HipStream;
 use crate::driver::CaptureModeGuard;
 use crate::driver::code::HipCode;
-use crate::driver::{DeviceGuard, Driver, current, dead, driver, loaded};
-use crate::keep_alive::StreamKeepAlive;
+use crate::driver::{Driver, current, dead, driver, loaded};
 use crate::number::next_number;
-use crate::{Hip, HipError, device, pending_destroy, thread_exit};
-
-/// `hipStreamNonBlocking`: does not synchronize with the default stream.
-pub(crate) const NON_BLOCKING: u32 = 1;
-/// `hipStreamDefault`: synchronizes with the default stream.
-const BLOCKING: u32 = 0;
-
-/// The owner of a stream that this crate created. Destroys it on drop.
-struct Owned {
-    raw: RawStream<Hip>,
-    ordinal: u32,
-    number: u64,
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // The stream leaks if the runtime must not be called any more.
-        let Some(driver) = loaded() else { return };
-        let Owned { raw, ordinal, number } = *self;
-        // SAFETY: this crate created the stream, on the device `ordinal`. This is its last use: no wrapper exists any
-        // more, and no event outside of the pool points to it.
-        unsafe { pending_destroy::destroy(driver, raw, ordinal, number) };
-    }
-}
+use crate::owned_stream::create;
+use crate::per_thread::{PER_THREAD, name_stream};
+use crate::{Hip, HipError, device};
 
 /// Creates a stream with a wrapper.
 pub(crate) fn new_stream(
@@ -46,40 +23,10 @@ pub(crate) fn new_stream(
     operation: &'static str,
 ) -> Result<HipStream, HipError> {
     device::priority_range(device, operation)?.check(options.priority, operation)?;
-    thread_exit::register_exit_hook();
     let driver = driver()?;
     let (ordinal, number) = (device.ordinal(), number(driver));
-    let (raw, owner) = create_numbered(driver, ordinal, number, options, operation)?;
-    let keeper = StreamKeepAlive::Owner(owner);
-    Ok(HipStream { raw, device: ordinal, keeper, number, seen: Seen::new() })
-}
-
-/// Creates a stream of the runtime without a wrapper.
-pub(crate) fn create(
-    driver: &'static Driver,
-    ordinal: u32,
-    options: StreamOptions,
-    operation: &'static str,
-) -> Result<(RawStream<Hip>, KeepAlive), HipError> {
-    create_numbered(driver, ordinal, 0, options, operation)
-}
-
-fn create_numbered(
-    driver: &'static Driver,
-    ordinal: u32,
-    number: u64,
-    options: StreamOptions,
-    operation: &'static str,
-) -> Result<(RawStream<Hip>, KeepAlive), HipError> {
-    let _relaxed = CaptureModeGuard::enter(driver, operation)?;
-    let _current = DeviceGuard::enter(driver, ordinal, operation)?;
-    let mut stream = std::ptr::null_mut();
-    let flags = if options.blocking { BLOCKING } else { NON_BLOCKING };
-    // SAFETY: `&mut stream` is a valid out-pointer, the flags are valid, and the device is current.
-    let code = unsafe { (driver.symbols.stream_create)(&mut stream, flags, options.priority) };
-    driver.check(code, operation, "hipStreamCreateWithPriority")?;
-    let raw = RawStream::from_ptr(stream);
-    Ok((raw, KeepAlive::owner(Arc::new(Owned { raw, ordinal, number }))))
+    let (raw, owner) = create(driver, ordinal, number, options, operation)?;
+    Ok(HipStream { raw, device: ordinal, owner, number, seen: Seen::new() })
 }
 
 /// Returns the key of panics for a new wrapper. 0 where the runtime has stream ids.
@@ -91,8 +38,7 @@ fn number(driver: &Driver) -> u64 {
 /// Creates the wrapper of a checked handle.
 #[inline(always)]
 fn wrapper(driver: &Driver, raw: RawStream<Hip>, device: u32, owner: KeepAlive) -> HipStream {
-    let (keeper, number) = (StreamKeepAlive::Owner(owner), number(driver));
-    HipStream { raw, device, keeper, number, seen: Seen::new() }
+    HipStream { raw, device, owner, number: number(driver), seen: Seen::new() }
 }
 
 /// Wraps the default stream of `device`.
@@ -118,10 +64,8 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, 
     let ordinal = device::ordinal(device, OPERATION)?;
     let driver = driver()?;
     driver.check_only_runtime(OPERATION)?;
-    let keeper =
-        StreamKeepAlive::PerThread(thread_exit::current_rundown(driver, ordinal, OPERATION)?);
-    let (raw, number, seen) = (PER_THREAD, number(driver), Seen::new());
-    let stream = HipStream { raw, device: ordinal, keeper, number, seen };
+    name_stream(driver, ordinal, OPERATION)?;
+    let stream = wrapper(driver, PER_THREAD, ordinal, KeepAlive::none());
     // SAFETY: handle 2 names the calling thread's stream, and this is the only place that wraps it.
     Ok(unsafe { PerThread::new_unchecked(stream) })
 }

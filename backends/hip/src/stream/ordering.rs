@@ -16,6 +16,7 @@ use gpu_stream_driver_common::{EventOps, RecordCoalescer};
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{DeviceState, Driver, loaded};
+use crate::pool::{self, PooledEvent};
 use crate::{Hip, HipError, HipEvent, HipStream};
 
 /// Makes `waiter` wait for all work that was submitted to `source`.
@@ -98,7 +99,7 @@ impl ScratchEvents for DeviceEvents {
 
     #[inline]
     fn release(self, event: usize) {
-        self.device.scratch_events.give(self.driver, RawEvent::from_bits(event));
+        pool::give(self.driver, self.ordinal, RawEvent::from_bits(event));
     }
 }
 
@@ -144,9 +145,11 @@ impl EventOps for Pair<'_> {
     type Error = FastPathError;
 
     fn acquire(&self) -> Result<usize, FastPathError> {
-        let DeviceEvents { driver, ordinal, device } = self.events;
-        let scratch = device.scratch_events.take(driver, ordinal, "Stream::wait_stream");
-        scratch.map(RawEvent::to_bits).map_err(|_| FastPathError::NoEvent)
+        let DeviceEvents { driver, ordinal, .. } = self.events;
+        match PooledEvent::take(driver, ordinal, "Stream::wait_stream") {
+            Ok(event) => Ok(event.into_raw().to_bits()),
+            Err(_) => Err(FastPathError::NoEvent),
+        }
     }
 
     #[inline]
@@ -190,7 +193,7 @@ impl StreamPair for Pair<'_> {
 
     #[inline]
     fn coalescer(&self) -> &RecordCoalescer {
-        self.events.device.scratch_events.coalescer()
+        self.events.device.coalescer.get_or_init(RecordCoalescer::new)
     }
 
     #[inline]
