@@ -36,7 +36,8 @@ fn new() -> HipStream {
     Hip::new_stream(device(), StreamOptions::new()).expect("a stream")
 }
 
-/// Up to HIP 5.6 a wait inside of a capture gives the waiting stream another capture id.
+/// Up to HIP 5.6 a wait inside of a capture gives the waiting stream another capture id. Its earlier events then
+/// count as of a capture that is over.
 fn event_stays_in_its_capture_after_its_stream_waits() {
     for mode in MODES {
         let raw = new_stream(0, 1, 0);
@@ -48,7 +49,12 @@ fn event_stays_in_its_capture_after_its_stream_waits() {
             a.wait_stream(&b).expect("a wait for another branch");
             a.wait_event(&b.record_event().expect("a record")).expect("a wait for an event");
             let later = a.record_event().expect("a record");
-            for event in [&first, &later] {
+            let is_renumbered = version() < 50_700_000;
+            if is_renumbered {
+                expect_kind("status", first.status(), ErrorKind::InvalidEvent);
+                expect_kind("wait_event", b.wait_event(&first), ErrorKind::InvalidEvent);
+            }
+            for event in [&first, &later].into_iter().skip(usize::from(is_renumbered)) {
                 expect_kind("status", event.status(), ErrorKind::Capturing);
                 b.wait_event(event).unwrap_or_else(|error| panic!("round {round}: {error}"));
                 caller.wait_event(event).expect("a wait by the caller");

@@ -7,7 +7,6 @@
 //! These need no guard: [`status`] and [`id`]; records, waits and host functions, which are enqueued; and all calls
 //! that concern the thread's current device.
 
-use std::collections::BTreeMap;
 use std::ffi::{c_int, c_uint};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -106,7 +105,7 @@ pub(crate) unsafe fn ensure_not_capturing(
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct CaptureId {
     /// The runtime's number of the capture. 0 if it cannot tell. No two captures have the same number. Up to 5.6 each
-    /// stream of a capture has numbers of its own, and this is the first one seen.
+    /// stream of a capture has numbers of its own, and a wait inside of the capture gives it another.
     number: u64,
     /// The graph, which all streams of a capture share. 0 if the runtime cannot tell.
     graph: usize,
@@ -131,35 +130,10 @@ pub(crate) struct CaptureInfo {
 
 /// Held while the list of a captured stream's nodes is read or changed: the runtime returns a pointer into it. Such
 /// calls never block, since they submit nothing.
-static NODES: Mutex<FirstNumbers> = Mutex::new(FirstNumbers(BTreeMap::new()));
+static NODES: Mutex<()> = Mutex::new(());
 
-fn lock_nodes() -> MutexGuard<'static, FirstNumbers> {
+fn lock_nodes() -> MutexGuard<'static, ()> {
     NODES.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The first capture number of each stream that a wait has renumbered, by its present number.
-///
-/// The graph cannot replace the number: the graph of a later capture may have the same address.
-struct FirstNumbers(BTreeMap<u64, u64>);
-
-impl FirstNumbers {
-    /// The maximum number of entries. Entries of captures that are over stay until then.
-    const LIMIT: usize = 1_024;
-
-    /// Returns the first number of the stream whose present number is `number`.
-    fn first(&self, number: u64) -> u64 {
-        self.0.get(&number).copied().unwrap_or(number)
-    }
-
-    /// Stores the present number of the stream whose first number is `first`. Drops the lowest number beyond the
-    /// limit: the runtime counts up, so that is the oldest.
-    fn insert(&mut self, number: u64, first: u64) {
-        self.0.retain(|_, known| *known != first);
-        self.0.insert(number, first);
-        if self.0.len() > Self::LIMIT {
-            self.0.pop_first();
-        }
-    }
 }
 
 /// Returns the capture of the stream. `None` if there is none, or if it is broken.
@@ -167,9 +141,9 @@ impl FirstNumbers {
 /// # Safety
 /// - `stream` is a live stream, or 0 or 2 with the intended device current.
 pub(crate) unsafe fn info(driver: &Driver, stream: Ptr) -> Option<CaptureInfo> {
-    let numbers = lock_nodes();
+    let _locked = lock_nodes();
     // SAFETY: `stream` is live, or its device is current (caller contract).
-    unsafe { read_info(driver, stream, &numbers) }.ok().flatten()
+    unsafe { read_info(driver, stream) }.ok().flatten()
 }
 
 /// Returns the capture of the stream, for a wait, which must not be made if the runtime cannot tell.
@@ -188,22 +162,18 @@ pub(crate) unsafe fn capture_info(
     if unsafe { status(driver, stream, operation) }? != CaptureStatus::Active {
         return Ok(None);
     }
-    let numbers = lock_nodes();
+    let _locked = lock_nodes();
     let function = driver.symbols.stream_capture_info.name;
     // SAFETY: `stream` is live, or its device is current (caller contract).
-    let info = unsafe { read_info(driver, stream, &numbers) };
+    let info = unsafe { read_info(driver, stream) };
     info.map_err(|code| HipError::Driver { operation, function, code })
 }
 
-/// Reads the capture of the stream. The caller holds [`NODES`], whose value is `numbers`.
+/// Reads the capture of the stream. The caller holds [`NODES`].
 ///
 /// # Safety
 /// - `stream` is a live stream, or 0 or 2 with the intended device current.
-unsafe fn read_info(
-    driver: &Driver,
-    stream: Ptr,
-    numbers: &FirstNumbers,
-) -> Result<Option<CaptureInfo>, HipCode> {
+unsafe fn read_info(driver: &Driver, stream: Ptr) -> Result<Option<CaptureInfo>, HipCode> {
     let Some(info) = driver.symbols.stream_capture_info.function else {
         // SAFETY: `stream` is live, or its device is current (caller contract).
         let status = unsafe { status(driver, stream, "capture::info") };
@@ -234,27 +204,7 @@ unsafe fn read_info(
             .map(|node| node.expose_provenance())
             .collect()
     };
-    let number = numbers.first(number);
     Ok(Some(CaptureInfo { id: CaptureId { number, graph: graph.addr() }, nodes }))
-}
-
-/// Stores the stream's new number after a wait by the runtime inside of the capture `before`. Does nothing from 5.7
-/// on, where a wait keeps the number.
-///
-/// # Safety
-/// - `stream` is a live stream, or 0 or 2 with the intended device current.
-pub(crate) unsafe fn renumbered(driver: &Driver, stream: Ptr, before: CaptureId) {
-    if !driver.quirks.renumbers_captures {
-        return;
-    }
-    let mut numbers = lock_nodes();
-    // SAFETY: `stream` is live, or its device is current (caller contract).
-    if let Ok(Some(CaptureInfo { id: now, .. })) = unsafe { read_info(driver, stream, &numbers) }
-        && now.number != before.number
-        && now.graph == before.graph
-    {
-        numbers.insert(now.number, before.number);
-    }
 }
 
 /// Returns the id of the stream's capture. `None` if there is none, or if it is broken.
@@ -281,9 +231,9 @@ pub(crate) unsafe fn add_dependencies(driver: &Driver, stream: Ptr, nodes: &[usi
     let update =
         driver.symbols.update_dependencies.function.filter(|_| driver.quirks.adds_dependencies);
     let Some(update) = update else { return false };
-    let numbers = lock_nodes();
+    let _locked = lock_nodes();
     // SAFETY: `stream` is live, or its device is current (caller contract).
-    let Ok(Some(now)) = (unsafe { read_info(driver, stream, &numbers) }) else { return false };
+    let Ok(Some(now)) = (unsafe { read_info(driver, stream) }) else { return false };
     let missing = nodes.iter().filter(|node| !now.nodes.contains(node));
     let mut missing: Vec<Ptr> =
         missing.map(|node| std::ptr::with_exposed_provenance_mut(*node)).collect();
@@ -296,31 +246,4 @@ pub(crate) unsafe fn add_dependencies(driver: &Driver, stream: Ptr, nodes: &[usi
     let code = unsafe { update(stream, missing.as_mut_ptr(), missing.len(), ADD) };
     driver.discard(code);
     code == HipCode::SUCCESS
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn first_number_is_found_by_the_present_one() {
-        let mut numbers = FirstNumbers(BTreeMap::new());
-        numbers.insert(7, 3);
-        numbers.insert(9, 3);
-        numbers.insert(8, 4);
-        assert_eq!([3, 9, 8, 5].map(|number| numbers.first(number)), [3, 3, 4, 5]);
-        assert_eq!(numbers.first(7), 7, "a number that the stream no longer has");
-    }
-
-    #[test]
-    fn insert_drops_the_oldest_number_beyond_the_limit() {
-        let mut numbers = FirstNumbers(BTreeMap::new());
-        let limit = FirstNumbers::LIMIT as u64;
-        for number in 1..=2 * limit {
-            numbers.insert(10_000 + number, number);
-        }
-        assert_eq!(numbers.0.len(), FirstNumbers::LIMIT);
-        assert_eq!(numbers.first(10_000 + 2 * limit), 2 * limit);
-        assert_eq!(numbers.first(10_001), 10_001);
-    }
 }

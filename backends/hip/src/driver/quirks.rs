@@ -38,8 +38,6 @@ pub(crate) struct Quirks {
     /// A wait for an event that was recorded in a capture, and outside since, draws the waiting stream
     /// into that capture while it goes on. Up to 5.6.
     pub(crate) captures_keep_recorded: bool,
-    /// Each stream of a capture has an id of its own, and a wait gives it another one. Up to 5.6.
-    pub(crate) renumbers_captures: bool,
     /// `hipStreamDestroy` waits for the hardware queue, also if the stream is idle and another stream
     /// that shares the queue is held back. 5.7 always, 5.2 at times.
     pub(crate) destroy_waits: bool,
@@ -66,7 +64,6 @@ impl Quirks {
             query_breaks_captures: version >= 60_000_000 && version < 70_200_000,
             captures_keep_destroyed: is_amd && version < 50_500_000,
             captures_keep_recorded: is_amd && version < 50_700_000,
-            renumbers_captures: is_amd && version < 50_700_000,
             destroy_waits: is_amd && version < 60_000_000,
             follows_stale: version >= 70_000_000,
             adds_dependencies: is_amd && version >= 50_700_000,
@@ -129,7 +126,7 @@ mod tests {
         let quirks = Quirks::of(12_090);
         assert_eq!(quirks.event_flags, 0);
         assert!(!quirks.captures_keep_destroyed && !quirks.captures_keep_recorded);
-        assert!(!quirks.renumbers_captures && !quirks.destroy_waits && !quirks.follows_stale);
+        assert!(!quirks.destroy_waits && !quirks.follows_stale);
         assert!(!quirks.adds_dependencies);
     }
 }

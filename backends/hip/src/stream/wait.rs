@@ -14,6 +14,7 @@
 //! a captured stream from HIP 5.7 on, a *probe* stream waits first, and the capture that it is drawn into is the record's.
 
 use gpu_stream_core::{CaptureStatus, ContractError, HandleKind};
+use gpu_stream_driver_common::captures::{CaptureStream, Membership, check_streams};
 
 use super::HipStream;
 use crate::driver::Driver;
@@ -168,10 +169,7 @@ impl HipStream {
         if unsafe { capture::add_dependencies(driver, raw, &captured.nodes) } {
             return Ok(());
         }
-        self.wait_by_runtime(driver, raw, state, operation)?;
-        // SAFETY: `raw` is live: `self` keeps it alive. The caller has set the device of a default stream.
-        unsafe { capture::renumbered(driver, raw, mine.id) };
-        Ok(())
+        self.wait_by_runtime(driver, raw, state, operation)
     }
 
     /// Waits, inside of the capture `mine`, for an event that another library may have recorded.
@@ -219,41 +217,8 @@ impl HipStream {
     ) -> Result<bool, HipError> {
         self.check_fault(operation)?;
         source.check_fault(operation)?;
-        let info = |stream: &HipStream| {
-            stream.with_current(operation, |driver, raw| {
-                // SAFETY: `raw` is live: `stream` keeps it alive. `with_current` has set the device of a default
-                // stream.
-                unsafe { capture::capture_info(driver, raw, operation) }
-            })
-        };
-        let (waiter, bits) = (self.bits(), source.bits());
-        let status = |stream: &HipStream| {
-            stream.with_current(operation, |driver, raw| {
-                // SAFETY: `raw` is live: `stream` keeps it alive. `with_current` has set the device of a default
-                // stream.
-                unsafe { capture::status(driver, raw, operation) }
-            })
-        };
-        let Some(mine) = info(self)? else {
-            if self.raw.kind() == HandleKind::Default && status(source)? != CaptureStatus::None {
-                let waited_for = "stream";
-                let error =
-                    ContractError::DefaultStreamCapture { operation, waiter, waited_for, bits };
-                return Err(error.into());
-            }
-            return Ok(false);
-        };
-        match info(source)? {
-            None if status(source)? != CaptureStatus::None => {
-                // The capture is broken, or began just now. The record reports which.
-                Ok(false)
-            }
-            None => {
-                Err(ContractError::capture_of_uncaptured(operation, waiter, "stream", bits).into())
-            }
-            Some(theirs) if !theirs.id.is_same(mine.id) => {
-                Err(ContractError::capture_of_another(operation, waiter, "stream", bits).into())
-            }
+        match check_streams(&Captured(self), &Captured(source), operation)? {
+            None => Ok(false),
             Some(theirs) => self.with_current(operation, |driver, raw| {
                 // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default
                 // stream. The nodes belong to the capture of both.
@@ -286,5 +251,38 @@ impl HipStream {
             code => code,
         };
         query_error(in_a_capture, code, operation, "hipStreamWaitEvent")
+    }
+}
+
+/// A stream and its capture, for the rules that all backends share.
+struct Captured<'s>(&'s HipStream);
+
+impl CaptureStream for Captured<'_> {
+    type Capture = CaptureInfo;
+    type Error = HipError;
+
+    fn bits(&self) -> usize {
+        self.0.bits()
+    }
+
+    fn is_default(&self) -> bool {
+        self.0.raw.kind() == HandleKind::Default
+    }
+
+    fn membership(&self, operation: &'static str) -> Result<Membership<CaptureInfo>, HipError> {
+        self.0.with_current(operation, |driver, raw| {
+            // SAFETY: `raw` is live: the stream is borrowed. `with_current` has set the device of a default stream.
+            unsafe {
+                if capture::status(driver, raw, operation)? == CaptureStatus::None {
+                    return Ok(Membership::None);
+                }
+                let info = capture::capture_info(driver, raw, operation)?;
+                Ok(info.map_or(Membership::Broken, Membership::Active))
+            }
+        })
+    }
+
+    fn is_same(one: &CaptureInfo, other: &CaptureInfo) -> bool {
+        one.id.is_same(other.id)
     }
 }
