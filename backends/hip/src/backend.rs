@@ -7,7 +7,7 @@ use gpu_stream_core::{
 
 use crate::call::public_call;
 use crate::driver::driver;
-use crate::host_func::drop_owner;
+use crate::host_func::USER_CODE;
 use crate::{HipError, HipEvent, HipStream, device, stream};
 
 /// The HIP backend: streams of ROCm's runtime.
@@ -170,6 +170,6 @@ unsafe impl Backend for Hip {
 /// Drops the owner of a handle that is not wrapped, with no lock held. Returns the error.
 #[cold]
 fn refuse(owner: KeepAlive, error: HipError) -> HipError {
-    drop_owner(owner);
+    USER_CODE.drop_owner(owner);
     error
 }

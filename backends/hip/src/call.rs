@@ -3,7 +3,7 @@
 //! At the end of a public call no lock is held. User destructors that were deferred run there, and streams that were
 //! dropped while busy are destroyed.
 
-use crate::host_func::DEFERRED;
+use crate::host_func::USER_CODE;
 use crate::{HipError, pending_destroy, per_thread, thread};
 
 /// A public call, which ends on drop.
@@ -24,7 +24,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         // A nested call, made by a type that wraps a stream, leaves it to the outer call.
         if thread::end_call() {
-            DEFERRED.run();
+            USER_CODE.deferred.run();
             pending_destroy::reap();
         }
     }

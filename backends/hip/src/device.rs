@@ -16,7 +16,7 @@ pub(crate) fn probe() -> Result<BackendInfo, HipError> {
     }
     let version = Version(driver.version).to_string();
     let mut info = BackendInfo::new(BackendKind::Hip, version, devices);
-    info.library = Some(driver.library.to_string());
+    info.library = Some(driver.runtime.file().to_string());
     info.details = driver.details("Backend::probe")?;
     Ok(info)
 }

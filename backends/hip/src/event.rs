@@ -14,7 +14,7 @@ use gpu_stream_core::{
 use crate::call::public_call;
 use crate::driver::code::HipCode;
 use crate::driver::{Driver, current, driver, loaded};
-use crate::host_func::{self, drop_owner};
+use crate::host_func::{self, USER_CODE};
 use crate::{Hip, HipError, device, pool};
 
 pub(crate) use self::record::RecordSource;
@@ -284,7 +284,11 @@ impl Drop for HipEvent {
             }
         }
         let owners = Arc::get_mut(&mut inner.now).map(EventState::take_owners);
-        owners.into_iter().flatten().chain(self.foreign.take()).for_each(drop_owner);
+        owners
+            .into_iter()
+            .flatten()
+            .chain(self.foreign.take())
+            .for_each(|owner| USER_CODE.drop_owner(owner));
     }
 }
 

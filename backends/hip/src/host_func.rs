@@ -5,10 +5,8 @@
 
 use std::ffi::c_void;
 
-use gpu_stream_core::KeepAlive;
-use gpu_stream_driver_common::deferred::drop_here;
+use gpu_stream_driver_common::UserCode;
 use gpu_stream_driver_common::host_func::ensure_outside;
-use gpu_stream_driver_common::{Deferred, HostFuncs, Panics};
 
 pub(crate) use gpu_stream_driver_common::host_func::is_inside;
 
@@ -16,33 +14,21 @@ use crate::HipError;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 
-/// The closures that were launched and have not run.
-pub(crate) static HOST_FUNCS: HostFuncs = HostFuncs::new();
-/// The streams on which a closure panicked.
-pub(crate) static PANICS: Panics = Panics::new();
-/// Destructors to run at the end of the next public call.
-pub(crate) static DEFERRED: Deferred = Deferred::new();
+/// The user code of this backend.
+pub(crate) static USER_CODE: UserCode = UserCode::new();
 
 /// Runs the closure with the key `user_data`. The runtime calls this on one of its threads.
 pub(crate) unsafe extern "C" fn run(user_data: *mut c_void) {
-    HOST_FUNCS.run(user_data, &PANICS);
+    USER_CODE.run_host_func(user_data);
 }
 
 /// Runs the closure with the key `user_data`, for runtimes without `hipLaunchHostFunc`. Their code is success in each
 /// case.
 pub(crate) unsafe extern "C" fn run_callback(_stream: Ptr, _code: HipCode, user_data: *mut c_void) {
-    HOST_FUNCS.run(user_data, &PANICS);
+    USER_CODE.run_host_func(user_data);
 }
 
 /// Returns an error inside a host function. Blocking there would block the thread that runs all host functions.
 pub(crate) fn ensure_outside_host_func(operation: &'static str) -> Result<(), HipError> {
     Ok(ensure_outside(operation)?)
-}
-
-/// Drops an owner. Inside a host function, defers the drop to the end of the next call on another thread.
-pub(crate) fn drop_owner(owner: KeepAlive) {
-    if !owner.is_owned() {
-        return;
-    }
-    if is_inside() { DEFERRED.push(move || drop(owner)) } else { drop_here(owner) }
 }

@@ -10,7 +10,7 @@ use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, RawStream};
 
 use crate::driver::symbols::Ptr;
 use crate::driver::{CaptureModeGuard, Driver, capture, loaded};
-use crate::host_func::{DEFERRED, HOST_FUNCS, PANICS};
+use crate::host_func::USER_CODE;
 use crate::poll::{is_idle, is_passed, record_marker};
 use crate::pool::PooledEvent;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
@@ -205,7 +205,7 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
             if is_fault {
                 remove_panics(dropped);
             }
-            PANICS.remove(ordinal as usize, dropped.key());
+            USER_CODE.panics.remove(ordinal as usize, dropped.key());
             destroy_now(driver, stream)
         } else {
             false
@@ -257,10 +257,10 @@ unsafe fn queue_advances(
 /// a public call.
 fn remove_panics(dropped: &Dropped) {
     let (scope, handle) = (dropped.ordinal as usize, dropped.key());
-    PANICS.remove(scope, handle);
-    if !HOST_FUNCS.is_empty() {
-        DEFERRED.push(move || {
-            HOST_FUNCS.cancel(|stream| (stream.scope, stream.handle) == (scope, handle));
+    USER_CODE.panics.remove(scope, handle);
+    if !USER_CODE.host_funcs.is_empty() {
+        USER_CODE.deferred.push(move || {
+            USER_CODE.host_funcs.cancel(|stream| (stream.scope, stream.handle) == (scope, handle));
         });
     }
 }

@@ -14,7 +14,7 @@ use gpu_stream_driver_common::thread_number;
 
 use crate::driver::symbols::Ptr;
 use crate::driver::{CaptureModeGuard, DeviceGuard, Driver, loaded};
-use crate::host_func::DEFERRED;
+use crate::host_func::USER_CODE;
 use crate::thread::may_destroy;
 use crate::{Hip, HipError};
 
@@ -111,7 +111,7 @@ pub(crate) fn destroy_soon(driver: &'static Driver, event: RawEvent<Hip>) {
     if may_destroy() {
         destroy(driver, event.as_ptr());
     } else {
-        DEFERRED.push(move || destroy(driver, event.as_ptr()));
+        USER_CODE.deferred.push(move || destroy(driver, event.as_ptr()));
     }
 }
 

@@ -11,11 +11,12 @@ use std::hash::{Hash, Hasher};
 
 use gpu_stream_core::{Error, ErrorKind, EventOptions, HandleKind, KeepAlive, RawStream, Stream};
 use gpu_stream_driver_common::Seen;
+use gpu_stream_driver_common::user_code::Lost;
 
 use crate::call::public_call;
 use crate::driver::symbols::Ptr;
 use crate::driver::{CaptureModeGuard, DeviceGuard, Driver, capture, driver, loaded, require};
-use crate::host_func::{self, HOST_FUNCS, PANICS};
+use crate::host_func::USER_CODE;
 use crate::poll::is_idle;
 use crate::{Hip, HipError, HipEvent, thread};
 
@@ -67,22 +68,17 @@ impl HipStream {
     fn after_error(&self, error: HipError) -> HipError {
         let is_owned = self.owner.is_owned() && self.raw.kind() == HandleKind::Explicit;
         let error = if is_owned { error.of_owned_stream(self.raw) } else { error };
-        if host_func::is_inside() {
-            return error;
-        }
-        let (device, handle) = self.panic_key();
-        match (&error, error.kind()) {
-            (HipError::HostFunctionPanicked { .. }, _) => {
-                HOST_FUNCS.cancel(|stream| PANICS.has(stream));
-            }
+        let (scope, handle) = self.panic_key();
+        USER_CODE.cancel(|| match (&error, error.kind()) {
+            (HipError::HostFunctionPanicked { .. }, _) => Some(Lost::AfterPanics),
             (HipError::Driver { .. }, ErrorKind::StreamFault) if self.is_broken() => {
-                HOST_FUNCS.cancel(|stream| stream.scope == device);
+                Some(Lost::Scope(scope))
             }
             (_, ErrorKind::ContextDestroyed) if self.is_gone() => {
-                HOST_FUNCS.cancel(|stream| (stream.scope, stream.handle) == (device, handle));
+                Some(Lost::Stream { scope, handle })
             }
-            _ => {}
-        }
+            _ => None,
+        });
         error
     }
 
@@ -194,7 +190,7 @@ impl HipStream {
     /// Returns the driver if this is an explicit stream, and no panic of it is possible.
     #[inline]
     pub(crate) fn fast_driver(&self) -> Option<&'static Driver> {
-        if self.raw.kind() == HandleKind::Explicit && PANICS.is_clean(&self.seen) {
+        if self.raw.kind() == HandleKind::Explicit && USER_CODE.panics.is_clean(&self.seen) {
             loaded()
         } else {
             None
@@ -227,7 +223,7 @@ impl HipStream {
     /// Returns an error if a host function of the stream panicked.
     #[inline]
     fn check_fault(&self, operation: &'static str) -> Result<(), HipError> {
-        match PANICS.check(&self.seen, self.panic_key(), || self.known_id()) {
+        match USER_CODE.panics.check(&self.seen, self.panic_key(), || self.known_id()) {
             None => Ok(()),
             Some(message) => Err(HipError::HostFunctionPanicked { operation, message }),
         }
@@ -252,7 +248,7 @@ impl Drop for HipStream {
     fn drop(&mut self) {
         // The last reference to an owner runs user code, which may destroy the stream.
         if self.owner.is_owned() {
-            host_func::drop_owner(std::mem::take(&mut self.owner));
+            USER_CODE.drop_owner(std::mem::take(&mut self.owner));
         }
     }
 }

@@ -12,7 +12,7 @@ use gpu_stream_driver_common::deferred::drop_quietly;
 
 use crate::HipError;
 use crate::driver::loaded;
-use crate::host_func::{DEFERRED, is_inside};
+use crate::host_func::{USER_CODE, is_inside};
 
 #[derive(Clone, Copy)]
 struct ThreadState {
@@ -85,7 +85,7 @@ pub(crate) fn discard(owner: KeepAlive) {
 #[cold]
 fn discard_owned(owner: KeepAlive) {
     if is_inside() || STATE.get().depth > 0 {
-        DEFERRED.push(move || drop(owner));
+        USER_CODE.deferred.push(move || drop(owner));
     } else {
         drop_quietly(owner);
     }

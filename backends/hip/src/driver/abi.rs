@@ -1,69 +1,12 @@
-//! Compile-time checks of hip-sys's bindings against this crate's, and the conversion of its functions.
-//!
-//! hip-sys declares the code that a function returns as a Rust enum of the codes of HIP 5.4. Any other code of a
-//! newer runtime would be undefined behavior. So its functions are never called by their own types: the pointers are
-//! cast to this crate's, where a code is an integer.
+//! Compile-time checks of hip-sys's constants against this crate's.
 
-use std::mem::{align_of, size_of, transmute_copy};
+use std::mem::{align_of, size_of};
 
 use hip_sys::hiprt;
 
 use super::code::HipCode;
 use super::symbols::IpcHandle;
 
-/// Replaces a type by one that is inferred.
-macro_rules! any {
-    ($type:ty) => {
-        _
-    };
-}
-pub(super) use any;
-
-/// A pointer to a C function, with the size and the alignment of its result and of each argument.
-pub(super) trait Function: Copy {
-    const LAYOUT: &'static [(usize, usize)];
-}
-
-const fn layout<T>() -> (usize, usize) {
-    (size_of::<T>(), align_of::<T>())
-}
-
-macro_rules! functions {
-    ($(($($argument:ident)*))*) => {$(
-        impl<R, $($argument),*> Function for unsafe extern "C" fn($($argument),*) -> R {
-            const LAYOUT: &'static [(usize, usize)] = &[layout::<R>(), $(layout::<$argument>()),*];
-        }
-    )*};
-}
-
-functions! { () (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }
-
-const fn is_same(ours: &[(usize, usize)], theirs: &[(usize, usize)]) -> bool {
-    let mut index = 0;
-    while index < ours.len() && index < theirs.len() {
-        let (one, other) = (ours[index], theirs[index]);
-        if one.0 != other.0 || one.1 != other.1 {
-            return false;
-        }
-        index += 1;
-    }
-    ours.len() == theirs.len()
-}
-
-/// Converts a function pointer to this crate's types. Does not compile if the number, the size or the alignment of
-/// the arguments differs.
-pub(super) fn as_ours<Ours: Function, Theirs: Function>(theirs: Theirs) -> Ours {
-    const {
-        assert!(is_same(Ours::LAYOUT, Theirs::LAYOUT), "not what hip-sys says of this function");
-    }
-    // SAFETY:
-    // - Both are pointers to C functions, with results and arguments of the same sizes.
-    // - No floating-point number is among them, which would be passed in another way.
-    // - The types behind the pointers are those of HIP's header, in both.
-    unsafe { transmute_copy(&theirs) }
-}
-
-// The values of constants.
 const _: () = {
     use hiprt::hipError_t as Theirs;
     let codes = [
@@ -94,6 +37,6 @@ const _: () = {
     assert!(relaxed as i32 == super::capture_mode::RELAXED);
     let active = hiprt::hipStreamCaptureStatus::hipStreamCaptureStatusActive;
     assert!(active as i32 == super::capture::ACTIVE);
-    let handles = (layout::<hiprt::hipIpcEventHandle_t>(), layout::<IpcHandle>());
-    assert!(handles.0.0 == handles.1.0 && handles.0.1 == handles.1.1);
+    assert!(size_of::<hiprt::hipIpcEventHandle_t>() == size_of::<IpcHandle>());
+    assert!(align_of::<hiprt::hipIpcEventHandle_t>() == align_of::<IpcHandle>());
 };

@@ -1,9 +1,10 @@
 //! The runtime's result codes: [`HipCode`].
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{c_char, c_int};
 use std::fmt;
 
 use gpu_stream_core::ErrorKind;
+use gpu_stream_driver_common::texts::{debug_code, display_code, driver_text};
 
 use super::loaded;
 
@@ -120,7 +121,7 @@ impl HipCode {
     /// know the code, or is not loaded.
     #[doc(alias = "hipGetErrorName")]
     pub fn name(self) -> Option<&'static str> {
-        let name = text(loaded()?.symbols.error_name, self)?;
+        let name = self.text(loaded()?.symbols.error_name)?;
         // The name of each number without one, in HIP itself and in HIP on CUDA.
         let unknown = matches!(name, "hipErrorUnknown" | "cudaErrorUnknown");
         (!unknown || self.0 == 999).then_some(name)
@@ -130,43 +131,26 @@ impl HipCode {
     #[doc(alias = "hipGetErrorString")]
     pub fn description(self) -> Option<&'static str> {
         self.name()?;
-        text(loaded()?.symbols.error_text, self)
+        self.text(loaded()?.symbols.error_text)
+    }
+
+    fn text(self, get: GetText) -> Option<&'static str> {
+        // SAFETY: the function takes any number. Its text is null, or a C string of the library, which is never closed.
+        unsafe { driver_text(get(self)) }
     }
 }
 
-type TextOf = unsafe extern "C" fn(HipCode) -> *const c_char;
-
-fn text(text_of: TextOf, code: HipCode) -> Option<&'static str> {
-    // SAFETY: the function takes any number.
-    let text = unsafe { text_of(code) };
-    if text.is_null() {
-        return None;
-    }
-    // SAFETY: `text` is a C string of the library, which is never closed.
-    unsafe { CStr::from_ptr(text) }.to_str().ok()
-}
+type GetText = unsafe extern "C" fn(HipCode) -> *const c_char;
 
 impl fmt::Display for HipCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        match (self.name(), self.description()) {
-            // HIP 5.2 returns the name as the description.
-            (Some(name), Some(description)) if name != description => {
-                write!(f, " {name}: {description}")
-            }
-            (Some(name), _) => write!(f, " {name}"),
-            // No runtime is loaded, or it does not know the number.
-            _ => Ok(()),
-        }
+        display_code(f, self.0, self.name(), self.description())
     }
 }
 
 impl fmt::Debug for HipCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => write!(f, "HipCode({}, {name})", self.0),
-            None => write!(f, "HipCode({})", self.0),
-        }
+        debug_code(f, "HipCode", self.0, self.name())
     }
 }
 

@@ -13,34 +13,30 @@ mod quirks;
 pub(crate) mod symbols;
 
 use std::ffi::{CStr, c_char, c_int};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use gpu_stream_core::{BackendKind, ContractError, Error as _, ErrorKind};
 
-use gpu_stream_driver_common::library::Watch;
+use gpu_stream_driver_common::library::LoadedLibrary;
+use gpu_stream_driver_common::symbols::Optional;
 use gpu_stream_driver_common::{Pool, RecordCoalescer, RetryCell};
-use libloading::Library;
 
 pub(crate) use self::advice::on_start;
 pub(crate) use self::capture_mode::CaptureModeGuard;
 use self::code::HipCode;
 pub(crate) use self::current::{DeviceGuard, current};
-use self::load::Source;
+use self::load::Started;
 use self::quirks::Quirks;
 pub(crate) use self::quirks::is_on_cuda;
-use self::symbols::{DeviceHandle, Optional, Ptr, Symbols};
+use self::symbols::{DeviceHandle, Ptr, Symbols};
 use crate::HipError;
 
 /// The HIP runtime of the process.
 pub(crate) struct Driver {
     pub(crate) symbols: Symbols,
-    /// The library's file.
-    pub(crate) library: Arc<str>,
-    source: Source,
-    opened: Library,
-    /// Set if the user named the library.
-    is_named: bool,
-    watch: Watch,
+    pub(crate) runtime: LoadedLibrary,
+    /// Set if the program was linked with the runtime, and asked for that one.
+    is_linked: bool,
     /// The version number: 70253211 is 7.2.53211.
     pub(crate) version: i32,
     /// How this version differs from others.
@@ -65,15 +61,18 @@ static DRIVER: RetryCell<Driver, HipError> = RetryCell::new();
 pub(crate) fn driver() -> Result<&'static Driver, HipError> {
     match process_state::loaded() {
         Some(driver) => Ok(driver),
-        None => first_driver(load::load),
+        None => first_driver(load::load, false),
     }
 }
 
 #[cold]
-fn first_driver(load: fn() -> Result<load::Found, HipError>) -> Result<&'static Driver, HipError> {
+fn first_driver(
+    load: fn() -> Result<Started, HipError>,
+    is_linked: bool,
+) -> Result<&'static Driver, HipError> {
     process_state::ensure_callable()?;
     process_state::watch_forks();
-    let driver = DRIVER.get_or_try(|| Driver::new(load()?), load::can_pass)?;
+    let driver = DRIVER.get_or_try(|| Driver::new(load()?, is_linked), load::can_pass)?;
     process_state::started(driver);
     Ok(driver)
 }
@@ -88,44 +87,28 @@ pub(crate) fn loaded() -> Option<&'static Driver> {
 /// those functions are in use.
 #[cfg(feature = "hip-sys")]
 pub(crate) fn use_linked() -> Result<bool, HipError> {
-    let driver = first_driver(load::linked)?;
+    let driver = first_driver(load::linked, true)?;
     Ok(load::is_linked(&driver.symbols))
 }
 
 impl Driver {
-    fn new(found: load::Found) -> Result<Self, HipError> {
-        let load::Found { opened, library, source, version, symbols } = found;
-        let mut driver = Driver {
-            symbols,
-            library,
-            source,
-            opened,
-            is_named: load::is_named(),
-            watch: Watch::default(),
-            version,
-            quirks: Quirks::of(version),
-            devices: Vec::new(),
-        };
-        match driver.find_devices() {
-            Ok(()) => Ok(driver),
-            Err(error) => {
-                // Not closed: the runtime has started.
-                std::mem::forget(driver.opened);
-                Err(error)
-            }
-        }
+    fn new(started: Started, is_linked: bool) -> Result<Self, HipError> {
+        let Started { runtime, version, symbols } = started;
+        let (quirks, devices) = (Quirks::of(version), Vec::new());
+        let mut driver = Driver { symbols, runtime, is_linked, version, quirks, devices };
+        driver.find_devices()?;
+        Ok(driver)
     }
 
     fn find_devices(&mut self) -> Result<(), HipError> {
-        #[cfg(feature = "hip-sys")]
-        if self.source == Source::Linked {
+        if self.is_linked {
             // A search checks that there is one runtime, and linked functions skip the search.
             self.check_only_runtime("interop::use_linked")?;
         }
-        let (library, version) = (&self.library, self.version);
+        let (runtime, version) = (&self.runtime, self.version);
         let check = |code, function| {
             self.discard(code);
-            load::check_start(code, function, version, library)
+            load::check_start(code, function, version, runtime)
         };
         let mut count = 0;
         // SAFETY: `count` is a valid out-pointer.
@@ -137,13 +120,13 @@ impl Driver {
             let code = unsafe { (self.symbols.device_get)(&mut handle, ordinal) };
             if code != HipCode::SUCCESS {
                 self.discard(code);
-                let (library, function) = (Arc::clone(library), "hipDeviceGet");
+                let (library, function) = (runtime.file(), "hipDeviceGet");
                 return Err(HipError::NotStarted { library, version, function, code });
             }
             devices.push(DeviceState { handle, events: Pool::new(), coalescer: OnceLock::new() });
         }
         if devices.is_empty() {
-            return Err(HipError::NoDevice { library: Arc::clone(library), version });
+            return Err(HipError::NoDevice { library: runtime.file(), version });
         }
         self.devices = devices;
         Ok(())
@@ -155,11 +138,7 @@ impl Driver {
     /// `GPU_STREAM_HIP_LIBRARY` names the file, the user has decided, and there is no error.
     #[inline]
     pub(crate) fn check_only_runtime(&self, operation: &'static str) -> Result<(), HipError> {
-        if self.is_named {
-            return Ok(());
-        }
-        let address = self.symbols.init as usize;
-        match self.watch.others(&load::SPEC, &self.opened, address) {
+        match self.runtime.others(self.symbols.init as usize) {
             None => Ok(()),
             Some(files) => Err(HipError::AmbiguousLibrary { operation, files: files.into() }),
         }
@@ -172,8 +151,12 @@ impl Driver {
     ) -> Result<Vec<(&'static str, String)>, HipError> {
         let mut details = vec![("number", self.version.to_string())];
         // Equals `BackendInfo::library`, for programs that read the details.
-        details.push(("file", self.library.to_string()));
-        details.push(("found", self.source.to_string()));
+        details.push(("file", self.runtime.file().to_string()));
+        let found = match self.is_linked {
+            true => "linked into the program".to_owned(),
+            false => self.runtime.origin().to_string(),
+        };
+        details.push(("found", found));
         let missing = self.symbols.missing();
         if !missing.is_empty() {
             details.push(("lacks", missing.join(", ")));

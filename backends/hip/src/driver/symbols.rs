@@ -4,8 +4,6 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
-use libloading::Library;
-
 use super::code::HipCode;
 
 /// `hipStream_t`, `hipEvent_t`, `hipGraph_t`.
@@ -27,79 +25,7 @@ pub(crate) struct IpcHandle {
     pub(crate) reserved: [u8; 64],
 }
 
-/// A function that some runtimes lack, its name, and the first HIP version that has it.
-#[derive(Clone, Copy)]
-pub(crate) struct Optional<F> {
-    pub(crate) function: Option<F>,
-    pub(crate) name: &'static str,
-    pub(crate) since: &'static str,
-}
-
-macro_rules! symbols {
-    (
-        required { $($required:ident = $name:ident ($($argument:ty),*) -> $answer:ty;)* }
-        optional { $($optional:ident = $optional_name:ident $since:literal ($($of_optional:ty),*) -> $optional_answer:ty;)* }
-    ) => {
-        pub(crate) struct Symbols {
-            $(pub(crate) $required: unsafe extern "C" fn($($argument),*) -> $answer,)*
-            $(pub(crate) $optional: Optional<unsafe extern "C" fn($($of_optional),*) -> $optional_answer>,)*
-        }
-
-        impl Symbols {
-            /// Resolves all functions.
-            ///
-            /// # Errors
-            /// The name of the first required function that is missing.
-            pub(crate) fn resolve(library: &Library) -> Result<Self, &'static str> {
-                Ok(Symbols {
-                    $($required: {
-                        type Function = unsafe extern "C" fn($($argument),*) -> $answer;
-                        // SAFETY: the runtime's function of this name has this signature in each version. The
-                        // library is never closed.
-                        unsafe { find::<Function>(library, stringify!($name)) }.ok_or(stringify!($name))?
-                    },)*
-                    $($optional: {
-                        type Function = unsafe extern "C" fn($($of_optional),*) -> $optional_answer;
-                        // SAFETY: the runtime's function of this name has this signature in each version. The
-                        // library is never closed.
-                        let function = unsafe { find::<Function>(library, stringify!($optional_name)) };
-                        Optional { function, name: stringify!($optional_name), since: $since }
-                    },)*
-                })
-            }
-
-            /// Collects the required functions that hip-sys links, and resolves the optional ones in `others`. A
-            /// program that linked an optional function would not link with a runtime that lacks it.
-            #[cfg(feature = "hip-sys")]
-            pub(crate) fn linked(others: &Library) -> Self {
-                use hip_sys::hiprt;
-                Symbols {
-                    $($required: super::abi::as_ours(
-                        hiprt::$name as unsafe extern "C" fn($(super::abi::any!($argument)),*) -> _,
-                    ),)*
-                    $($optional: {
-                        type Function = unsafe extern "C" fn($($of_optional),*) -> $optional_answer;
-                        // SAFETY: the runtime's function of this name has this signature in each version. A
-                        // linked library is never unloaded.
-                        let function = unsafe { find::<Function>(others, stringify!($optional_name)) };
-                        Optional { function, name: stringify!($optional_name), since: $since }
-                    },)*
-                }
-            }
-
-            /// Returns the names of the functions that this runtime lacks.
-            pub(crate) fn missing(&self) -> Vec<&'static str> {
-                let mut missing = Vec::new();
-                $(if self.$optional.function.is_none() {
-                    missing.push(self.$optional.name);
-                })*
-                missing
-            }
-        }
-    };
-}
-
-symbols! {
+gpu_stream_driver_common::symbols! {
     required {
         init = hipInit(c_uint) -> HipCode;
         error_name = hipGetErrorName(HipCode) -> *const c_char;
@@ -141,13 +67,4 @@ symbols! {
         stream_flags = hipStreamGetFlags "3.0" (Ptr, *mut c_uint) -> HipCode;
         stream_id = hipStreamGetId "7.2" (Ptr, *mut u64) -> HipCode;
     }
-}
-
-/// Returns the function with this name. `None` if the library lacks it.
-///
-/// # Safety
-/// - `F` is the type of a pointer to that function, and is used while the library is loaded.
-pub(crate) unsafe fn find<F: Copy>(library: &Library, name: &str) -> Option<F> {
-    // SAFETY: `F` is the function's type, and is used while the library is loaded (caller contract).
-    unsafe { library.get::<F>(name) }.ok().map(|symbol| *symbol)
 }

@@ -10,7 +10,7 @@ use crate::HipError;
 use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Driver, capture};
-use crate::host_func::{self, HOST_FUNCS};
+use crate::host_func::{self, USER_CODE};
 use crate::poll::record_marker;
 
 impl HipStream {
@@ -34,7 +34,7 @@ impl HipStream {
             },
             _ => None,
         };
-        HOST_FUNCS.launch(func, StreamKey { scope, handle, id }, |user_data| {
+        USER_CODE.host_funcs.launch(func, StreamKey { scope, handle, id }, |user_data| {
             self.with_current(operation, |driver, raw| {
                 let (code, function) = launch_by_runtime(driver, raw, user_data);
                 driver.check(code, operation, function)?;

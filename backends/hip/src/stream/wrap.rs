@@ -6,6 +6,7 @@ use gpu_stream_core::{
     BackendKind, ContractError, Device, HandleKind, KeepAlive, PerThread, RawStream, StreamOptions,
 };
 use gpu_stream_driver_common::Seen;
+use gpu_stream_driver_common::texts::PER_THREAD_HANDLE;
 
 use super::HipStream;
 use crate::driver::CaptureModeGuard;
@@ -228,6 +229,6 @@ fn wrap_unchecked_slow(
 
 #[cold]
 fn per_thread_error(raw: RawStream<Hip>, operation: &'static str) -> HipError {
-    let reason = "is the calling thread's own stream; use `Backend::per_thread_stream`";
+    let reason = PER_THREAD_HANDLE;
     ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into()
 }
