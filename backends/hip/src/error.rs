@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use gpu_stream_core::{ContractError, Error, ErrorKind, RawStream};
 
-use crate::driver::{is_on_cuda, on_start};
-use crate::{Hip, HipCode};
+use crate::Hip;
+use crate::code::HipCode;
 
 /// The error of the HIP backend.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ pub enum HipError {
 
     /// The runtime was found and did not start. The kind is that [of the code](HipCode::kind). The next call tries
     /// again.
-    #[error("the HIP runtime {library}, version {}, did not start: {function} answered {}{}; {}", Version(*version), code.get(), on_start(*code).0, on_start(*code).1)]
+    #[error("the HIP runtime {library}, version {}, did not start: {function} answered {}{}; {}", Version(*version), code.get(), code.on_start().0, code.on_start().1)]
     NotStarted {
         /// The library's file.
         library: Arc<str>,
@@ -173,14 +173,22 @@ impl std::fmt::Display for Advice {
 }
 
 /// A runtime's version in readable form: 70253211 is 7.2.53211. On HIP's NVIDIA platform it is CUDA's: 12090 is 12.9.
+#[derive(Clone, Copy)]
 pub(crate) struct Version(pub(crate) i32);
+
+impl Version {
+    /// Returns `true` if the version is CUDA's, which HIP's NVIDIA platform reports as its own.
+    pub(crate) const fn is_on_cuda(self) -> bool {
+        self.0 < 1_000_000
+    }
+}
 
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let number = self.0;
         if number == 0 {
             f.write_str("unknown")
-        } else if is_on_cuda(number) {
+        } else if self.is_on_cuda() {
             write!(f, "of HIP on CUDA {}.{}", number / 1_000, number % 1_000 / 10)
         } else {
             let (major, minor) = (number / 10_000_000, number / 100_000 % 100);
@@ -268,6 +276,21 @@ mod tests {
         let (version, oldest) = (40_421_401, 50_200_000);
         let error = HipError::DriverTooOld { library: "l".into(), version, oldest };
         assert!(error.to_string().contains("4.4.21401"), "{error}");
+    }
+
+    #[test]
+    fn code_that_a_caller_can_cause_has_advice() {
+        let error = |number| {
+            let (operation, function, code) = ("a call", "a function", HipCode::new(number));
+            HipError::Driver { operation, function, code }.to_string()
+        };
+        for number in [2, 101, 201, 400, 700, 709, 719, 800, 801] {
+            assert!(error(number).contains("; "), "{number}");
+        }
+        for number in 900..=908 {
+            assert!(error(number).contains("; "), "{number}");
+        }
+        assert_eq!(error(999), "a call: a function answered 999");
     }
 
     #[test]

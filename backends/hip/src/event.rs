@@ -12,7 +12,7 @@ use gpu_stream_core::{
 };
 
 use crate::call::public_call;
-use crate::driver::code::HipCode;
+use crate::code::HipCode;
 use crate::driver::{Driver, current, driver, loaded};
 use crate::host_func::{self, USER_CODE};
 use crate::{Hip, HipError, device, pool};

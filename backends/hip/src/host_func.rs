@@ -11,8 +11,7 @@ use gpu_stream_driver_common::host_func::ensure_outside;
 pub(crate) use gpu_stream_driver_common::host_func::is_inside;
 
 use crate::HipError;
-use crate::driver::code::HipCode;
-use crate::driver::symbols::Ptr;
+use crate::code::HipCode;
 
 /// The user code of this backend.
 pub(crate) static USER_CODE: UserCode = UserCode::new();
@@ -24,7 +23,11 @@ pub(crate) unsafe extern "C" fn run(user_data: *mut c_void) {
 
 /// Runs the closure with the key `user_data`, for runtimes without `hipLaunchHostFunc`. Their code is success in each
 /// case.
-pub(crate) unsafe extern "C" fn run_callback(_stream: Ptr, _code: HipCode, user_data: *mut c_void) {
+pub(crate) unsafe extern "C" fn run_callback(
+    _stream: *mut c_void,
+    _code: HipCode,
+    user_data: *mut c_void,
+) {
     USER_CODE.run_host_func(user_data);
 }
 

@@ -25,6 +25,8 @@
 //! undefined behavior there. So this crate calls no function by hip-sys's types, and converts
 //! [`hipError_t`](hiprt::hipError_t) to [`HipCode`], but not back.
 
+mod abi;
+
 use gpu_stream_core::{Backend, ContractError, Device, Event, RawStream, Stream};
 use hip_sys::hiprt;
 

@@ -34,8 +34,8 @@
 
 use gpu_stream_core::{ContractError, Device, Event, EventOptions, RawEvent};
 
+use crate::code::HipCode;
 use crate::driver::CaptureModeGuard;
-use crate::driver::code::HipCode;
 use crate::driver::symbols::IpcHandle;
 use crate::driver::{DeviceGuard, driver, require};
 use crate::{HipError, HipEvent, device};

@@ -2,10 +2,12 @@
 
 mod backend;
 mod call;
+mod code;
 mod device;
 mod driver;
 mod error;
 mod event;
+mod hip;
 mod host_func;
 #[cfg(feature = "hip-sys")]
 pub mod interop;
@@ -20,6 +22,4 @@ mod stream;
 mod sync;
 mod thread;
 
-pub use self::{
-    backend::Hip, driver::code::HipCode, error::HipError, event::HipEvent, stream::HipStream,
-};
+pub use self::{code::HipCode, error::HipError, event::HipEvent, hip::Hip, stream::HipStream};

@@ -17,7 +17,7 @@ use std::mem::ManuallyDrop;
 
 use gpu_stream_core::{BackendKind, ContractError, KeepAlive, RawStream, StreamOptions};
 
-use crate::driver::code::HipCode;
+use crate::code::HipCode;
 use crate::driver::{DeviceGuard, Driver};
 use crate::owned_stream::create;
 use crate::{Hip, HipError, poll, thread};

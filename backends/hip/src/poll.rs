@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::HipError;
-use crate::driver::code::HipCode;
+use crate::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{CaptureModeGuard, Driver, capture, process_state};
 use crate::pool::PooledEvent;

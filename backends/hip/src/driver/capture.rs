@@ -12,13 +12,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gpu_stream_core::CaptureStatus;
 
-use super::code::HipCode;
 use super::symbols::Ptr;
 use super::{Driver, dead};
 use crate::HipError;
+use crate::code::HipCode;
 
 /// `hipStreamCaptureStatusActive`.
-pub(super) const ACTIVE: c_int = 1;
+pub(crate) const ACTIVE: c_int = 1;
 
 /// Returns the capture status of `stream`. Does not affect the capture.
 ///

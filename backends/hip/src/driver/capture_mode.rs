@@ -7,11 +7,11 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 
 use super::Driver;
-use super::code::HipCode;
 use crate::HipError;
+use crate::code::HipCode;
 
 /// `hipStreamCaptureModeRelaxed`.
-pub(super) const RELAXED: c_int = 2;
+pub(crate) const RELAXED: c_int = 2;
 
 type Exchange = unsafe extern "C" fn(*mut c_int) -> HipCode;
 

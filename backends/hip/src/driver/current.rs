@@ -4,8 +4,8 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 
 use super::Driver;
-use super::code::HipCode;
 use crate::HipError;
+use crate::code::HipCode;
 
 /// Makes a device current. Dropping the guard restores the previous device.
 ///

@@ -5,10 +5,11 @@ use std::ffi::c_int;
 use gpu_stream_driver_common::library::{Folder, Found, LibrarySpec, LoadedLibrary, NotFound};
 use gpu_stream_driver_common::symbols::find;
 
-use super::code::HipCode;
-use super::quirks::{OLDEST, OLDEST_OF_AMD, is_on_cuda};
+use super::quirks::{OLDEST, OLDEST_OF_AMD};
 use super::symbols::Symbols;
 use crate::HipError;
+use crate::code::HipCode;
+use crate::error::Version;
 
 /// AMD's runtime: its file names, its folders and its functions.
 static SPEC: LibrarySpec = LibrarySpec {
@@ -88,11 +89,11 @@ fn start(found: Found) -> Result<Started, HipError> {
     // HIP up to 5 starts itself for this call, and refuses it without a device.
     check_start(code, VERSION, version, &runtime)?;
     let library = runtime.file();
-    if version < OLDEST_OF_AMD && !is_on_cuda(version) {
-        return Err(HipError::NotAmd { library, version });
-    }
-    if version < OLDEST && !is_on_cuda(version) {
-        return Err(HipError::DriverTooOld { library, version, oldest: OLDEST });
+    match version {
+        _ if Version(version).is_on_cuda() => {}
+        ..OLDEST_OF_AMD => return Err(HipError::NotAmd { library, version }),
+        OLDEST_OF_AMD..OLDEST => return Err(HipError::DriverTooOld { library, version, oldest: OLDEST }),
+        _ => {}
     }
     // SAFETY: the functions of AMD's runtime have these types in every version. The library is never closed.
     let symbols = unsafe { Symbols::resolve(runtime.library()) }.map_err(missing)?;

@@ -1,15 +1,11 @@
 //! The HIP runtime: [`Driver`], loaded at the first call and never closed.
 
-#[cfg(feature = "hip-sys")]
-mod abi;
-mod advice;
 pub(crate) mod capture;
-mod capture_mode;
-pub(crate) mod code;
+pub(crate) mod capture_mode;
 mod current;
 mod load;
 pub(crate) mod process_state;
-mod quirks;
+pub(crate) mod quirks;
 pub(crate) mod symbols;
 
 use std::ffi::{CStr, c_char, c_int};
@@ -21,19 +17,18 @@ use gpu_stream_driver_common::library::LoadedLibrary;
 use gpu_stream_driver_common::symbols::Optional;
 use gpu_stream_driver_common::{Pool, RecordCoalescer, RetryCell};
 
-pub(crate) use self::advice::on_start;
 pub(crate) use self::capture_mode::CaptureModeGuard;
-use self::code::HipCode;
 pub(crate) use self::current::{DeviceGuard, current};
 use self::load::Started;
 use self::quirks::Quirks;
-pub(crate) use self::quirks::is_on_cuda;
 use self::symbols::{DeviceHandle, Ptr, Symbols};
 use crate::HipError;
+use crate::code::{CodeTexts, HipCode};
 
 /// The HIP runtime of the process.
 pub(crate) struct Driver {
     pub(crate) symbols: Symbols,
+    texts: CodeTexts,
     pub(crate) runtime: LoadedLibrary,
     /// Set if the program was linked with the runtime, and asked for that one.
     is_linked: bool,
@@ -95,7 +90,8 @@ impl Driver {
     fn new(started: Started, is_linked: bool) -> Result<Self, HipError> {
         let Started { runtime, version, symbols } = started;
         let (quirks, devices) = (Quirks::of(version), Vec::new());
-        let mut driver = Driver { symbols, runtime, is_linked, version, quirks, devices };
+        let texts = CodeTexts { name: symbols.error_name, description: symbols.error_text };
+        let mut driver = Driver { symbols, texts, runtime, is_linked, version, quirks, devices };
         driver.find_devices()?;
         Ok(driver)
     }

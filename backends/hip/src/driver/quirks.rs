@@ -6,6 +6,8 @@
 
 use std::ffi::{c_int, c_uint};
 
+use crate::error::Version;
+
 /// The oldest runtime that this crate was tried with: 5.2.
 pub(super) const OLDEST: c_int = 50_200_000;
 
@@ -14,12 +16,7 @@ pub(super) const OLDEST_OF_AMD: c_int = 30_000_000;
 
 /// `hipEventReleaseToSystem`: the work before the record is visible to the host when the event is done,
 /// also in memory that is not coherent. HIP's documents promise less of an event without it.
-pub(super) const RELEASE_TO_SYSTEM: c_uint = 0x8000_0000;
-
-/// Returns `true` if the version is CUDA's, which HIP's NVIDIA platform reports as its own.
-pub(crate) const fn is_on_cuda(version: c_int) -> bool {
-    version < 1_000_000
-}
+pub(crate) const RELEASE_TO_SYSTEM: c_uint = 0x8000_0000;
 
 /// How a version of the runtime differs from others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +44,8 @@ pub(crate) struct Quirks {
     /// A wait inside of one capture adds nodes to the waiting stream's, instead of giving the runtime an
     /// event: some shapes of such waits end the process. From 5.7 on.
     pub(crate) adds_dependencies: bool,
+    /// The runtime itself refuses a wait that a capture cannot hold. HIP's NVIDIA platform alone.
+    pub(crate) refuses_isolated_waits: bool,
     /// Interprocess events keep the contract. No version of AMD's that was tried:
     ///
     /// - 5.2: a wait blocks the calling thread, and destroying such an event ends the process.
@@ -57,7 +56,7 @@ pub(crate) struct Quirks {
 
 impl Quirks {
     pub(super) const fn of(version: c_int) -> Self {
-        let is_amd = !is_on_cuda(version);
+        let is_amd = !Version(version).is_on_cuda();
         Quirks {
             event_flags: if is_amd { RELEASE_TO_SYSTEM } else { 0 },
             unsafe_calls: UnsafeCalls::of(version),
@@ -67,6 +66,7 @@ impl Quirks {
             destroy_waits: is_amd && version < 60_000_000,
             follows_stale: version >= 70_000_000,
             adds_dependencies: is_amd && version >= 50_700_000,
+            refuses_isolated_waits: !is_amd,
             interprocess: !is_amd && !cfg!(windows),
         }
     }

@@ -4,7 +4,7 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
-use super::code::HipCode;
+use crate::code::HipCode;
 
 /// `hipStream_t`, `hipEvent_t`, `hipGraph_t`.
 pub(crate) type Ptr = *mut c_void;

@@ -5,7 +5,7 @@ use gpu_stream_driver_common::texts::FOREIGN_WITHOUT_TIME;
 use gpu_stream_driver_common::thread_number;
 
 use super::{CapturedRecord, EventState, HipEvent, InUse, Record};
-use crate::driver::code::HipCode;
+use crate::code::HipCode;
 use crate::driver::{CaptureModeGuard, DeviceGuard, Driver, capture};
 use crate::poll::{is_passed, poll, query_error, record_marker};
 use crate::pool::PooledEvent;

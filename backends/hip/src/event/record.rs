@@ -7,8 +7,8 @@ use gpu_stream_driver_common::texts::FOREIGN_RECORD_REFUSED;
 
 use super::HipEvent;
 use super::state::{CapturedRecord, EventState, HandleUse, Record};
+use crate::code::HipCode;
 use crate::driver::Driver;
-use crate::driver::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::pool::{self, PooledEvent};
 use crate::{Hip, HipError};

@@ -7,7 +7,7 @@ use gpu_stream_driver_common::StreamKey;
 
 use super::HipStream;
 use crate::HipError;
-use crate::driver::code::HipCode;
+use crate::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{Driver, capture};
 use crate::host_func::{self, USER_CODE};

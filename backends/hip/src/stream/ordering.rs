@@ -13,7 +13,7 @@ use gpu_stream_core::{RawEvent, Stream};
 use gpu_stream_driver_common::ordering::{self, ScratchEvents, StreamOrdering, StreamPair};
 use gpu_stream_driver_common::{EventOps, RecordCoalescer};
 
-use crate::driver::code::HipCode;
+use crate::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{DeviceState, Driver, loaded};
 use crate::pool::{self, PooledEvent};

@@ -17,10 +17,9 @@ use gpu_stream_core::{CaptureStatus, ContractError, HandleKind};
 use gpu_stream_driver_common::captures::{CaptureStream, Membership, check_streams};
 
 use super::HipStream;
+use crate::code::HipCode;
 use crate::driver::Driver;
 use crate::driver::capture::{self, CaptureInfo};
-use crate::driver::code::HipCode;
-use crate::driver::is_on_cuda;
 use crate::driver::symbols::Ptr;
 use crate::event::{EventState, InUse};
 use crate::owned_stream::create;
@@ -136,7 +135,7 @@ impl HipStream {
         (event, state): (&HipEvent, &InUse),
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if is_on_cuda(driver.version) && state.is_escaped {
+        if driver.quirks.refuses_isolated_waits && state.is_escaped {
             // CUDA itself reports each case.
             return self.wait_by_runtime(driver, raw, state, operation);
         }

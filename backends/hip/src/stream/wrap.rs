@@ -9,8 +9,8 @@ use gpu_stream_driver_common::Seen;
 use gpu_stream_driver_common::texts::PER_THREAD_HANDLE;
 
 use super::HipStream;
+use crate::code::HipCode;
 use crate::driver::CaptureModeGuard;
-use crate::driver::code::HipCode;
 use crate::driver::{Driver, current, dead, driver, loaded};
 use crate::number::next_number;
 use crate::owned_stream::create;

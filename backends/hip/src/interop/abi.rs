@@ -4,8 +4,8 @@ use std::mem::{align_of, size_of};
 
 use hip_sys::hiprt;
 
-use super::code::HipCode;
-use super::symbols::IpcHandle;
+use crate::code::HipCode;
+use crate::driver::symbols::IpcHandle;
 
 const _: () = {
     use hiprt::hipError_t as Theirs;
@@ -32,11 +32,11 @@ const _: () = {
     assert!(hiprt::hipEventBlockingSync == crate::pool::BLOCKING);
     assert!(hiprt::hipEventDisableTiming == crate::pool::DISABLE_TIMING);
     assert!(hiprt::hipEventInterprocess == crate::pool::INTERPROCESS);
-    assert!(hiprt::hipEventReleaseToSystem == super::quirks::RELEASE_TO_SYSTEM);
+    assert!(hiprt::hipEventReleaseToSystem == crate::driver::quirks::RELEASE_TO_SYSTEM);
     let relaxed = hiprt::hipStreamCaptureMode::hipStreamCaptureModeRelaxed;
-    assert!(relaxed as i32 == super::capture_mode::RELAXED);
+    assert!(relaxed as i32 == crate::driver::capture_mode::RELAXED);
     let active = hiprt::hipStreamCaptureStatus::hipStreamCaptureStatusActive;
-    assert!(active as i32 == super::capture::ACTIVE);
+    assert!(active as i32 == crate::driver::capture::ACTIVE);
     assert!(size_of::<hiprt::hipIpcEventHandle_t>() == size_of::<IpcHandle>());
     assert!(align_of::<hiprt::hipIpcEventHandle_t>() == align_of::<IpcHandle>());
 };
