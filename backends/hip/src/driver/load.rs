@@ -92,7 +92,9 @@ fn start(found: Found) -> Result<Started, HipError> {
     match version {
         _ if Version(version).is_on_cuda() => {}
         ..OLDEST_OF_AMD => return Err(HipError::NotAmd { library, version }),
-        OLDEST_OF_AMD..OLDEST => return Err(HipError::DriverTooOld { library, version, oldest: OLDEST }),
+        OLDEST_OF_AMD..OLDEST => {
+            return Err(HipError::DriverTooOld { library, version, oldest: OLDEST });
+        }
         _ => {}
     }
     // SAFETY: the functions of AMD's runtime have these types in every version. The library is never closed.

@@ -216,7 +216,7 @@ impl HipStream {
     ) -> Result<bool, HipError> {
         self.check_fault(operation)?;
         source.check_fault(operation)?;
-        match check_streams(&Captured(self), &Captured(source), operation)? {
+        match check_streams(&CaptureMember(self), &CaptureMember(source), operation)? {
             None => Ok(false),
             Some(theirs) => self.with_current(operation, |driver, raw| {
                 // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default
@@ -254,9 +254,9 @@ impl HipStream {
 }
 
 /// A stream and its capture, for the rules that all backends share.
-struct Captured<'s>(&'s HipStream);
+struct CaptureMember<'s>(&'s HipStream);
 
-impl CaptureStream for Captured<'_> {
+impl CaptureStream for CaptureMember<'_> {
     type Capture = CaptureInfo;
     type Error = HipError;
 
