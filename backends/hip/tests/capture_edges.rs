@@ -145,6 +145,11 @@ fn per_thread_stream_joins_a_capture() {
         own.wait_stream(&caller).expect("a fork");
         own.wait_event(&caller.record_event().expect("a record")).expect("a wait");
         expect_kind("query", own.query(), ErrorKind::Capturing);
+        let escaped = new_event();
+        escaped.raw();
+        // Another library may use the event after the thread's end.
+        expect_kind("record", own.record(&escaped), ErrorKind::NotPermitted);
+        capture.alive("a record that is refused");
         caller.wait_stream(&own).expect("a join");
         capture.alive("a fork to the thread's own stream");
         capture.end().map(drop).expect("the end of the capture");
