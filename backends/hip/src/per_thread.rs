@@ -14,11 +14,12 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
+use std::panic::catch_unwind;
 
 use gpu_stream_core::{BackendKind, ContractError, KeepAlive, RawStream, StreamOptions};
 
 use crate::code::HipCode;
-use crate::driver::{DeviceGuard, Driver};
+use crate::driver::{DeviceGuard, Driver, loaded};
 use crate::owned_stream::create;
 use crate::{Hip, HipError, poll, thread};
 
@@ -138,11 +139,20 @@ pub(crate) fn register_exit_hook() {
     }
 }
 
-/// Marks the end of the thread, and drops its helpers. A later public call of another thread destroys them.
+/// Marks the end of the thread, waits for the work of its helpers, and drops them. So the thread's events are complete
+/// from then on. HIP waits for the thread's own stream as well. A later public call of another thread destroys the helpers.
 unsafe extern "C" fn on_thread_exit(_: *mut c_void) {
+    const OPERATION: &str = "the end of a thread";
     thread::set_ended();
     let helpers = HELPERS.with_borrow_mut(|helpers| std::mem::take(&mut **helpers));
-    drop(helpers);
+    for (device, helper) in (0..).zip(helpers) {
+        if let (Some(driver), Some(Helper { raw, owner: _owner })) = (loaded(), helper) {
+            // SAFETY: the helper is live: its owner keeps it alive. It belongs to the device.
+            let finish = || unsafe { poll::finish(driver, raw.as_ptr(), device, OPERATION) };
+            // Neither an error nor a panic can leave this function.
+            drop(catch_unwind(finish));
+        }
+    }
 }
 
 /// Returns an address of this library, which keeps the library loaded until the thread ends.
