@@ -55,6 +55,9 @@ pub trait Vendor: Sized + 'static {
     /// `true` if the backend may allocate in a call that finds work pending.
     const PENDING_ALLOCATES: bool = false;
 
+    /// The number of allocations of one call of `record_event`.
+    const RECORD_EVENT_ALLOCATES: usize = 0;
+
     /// Prepares a process that has one thread: loads simulated devices if there are no real ones.
     fn prepare();
 

@@ -5,7 +5,7 @@ use gpu_stream_core::{Error, ErrorKind, Event, EventOptions, Stream};
 use crate::support::bare::new_stream;
 use crate::support::capture::Capture;
 use crate::support::layer::Layer;
-use crate::support::{expect_kind, own_event, wrap};
+use crate::support::{own_event, wrap};
 
 /// A capture has pointers to the events that were recorded in it, and writes to them when it ends.
 pub fn captured_events_stay_intact_until_the_capture_ends() {

@@ -106,6 +106,8 @@ impl Vendor for OnHip {
     const WAITS: &'static str = "hipStreamWaitEvent";
     const QUERIES: &'static str = "hipStreamQuery";
     const PENDING_ALLOCATES: bool = true;
+    /// The state of the event, which calls share.
+    const RECORD_EVENT_ALLOCATES: usize = 1;
 
     fn prepare() {
         let set = |name: &str, value: &str| {
