@@ -69,6 +69,7 @@ pub fn enter(when: When, name: &'static str, body: impl FnOnce() -> Answer) -> c
     }
     thread::set_current_call(name);
     let answer = body();
+    action.after_work();
     match action {
         Action::PassThenAnswer(code) => code,
         _ => answer.err().map_or(0, |code| code.0),

@@ -34,6 +34,8 @@ pub enum InjectedFault {
     PassThenAnswer(i32),
     /// Blocks until [`Controls::release`], then does the work.
     Hold,
+    /// Does the work, then blocks until [`Controls::release`].
+    PassThenHold,
 }
 
 macro_rules! controls {
@@ -95,6 +97,7 @@ impl Controls {
             InjectedFault::Answer(code) => (0, code),
             InjectedFault::PassThenAnswer(code) => (1, code),
             InjectedFault::Hold => (2, 0),
+            InjectedFault::PassThenHold => (3, 0),
         };
         let at = match at {
             At::Always => 0,

@@ -61,7 +61,7 @@ fn thread_filter(number: u32) -> Option<ThreadFilter> {
 ///
 /// - `threads` is 0 for all threads, 1 for the calling thread, 2 for all other threads.
 /// - `effect` is 0 to return `code` without doing the work, 1 to return it after the work, 2 to
-///   hold the call.
+///   hold the call before the work, 3 to hold it after the work.
 ///
 /// # Safety
 /// `call` is a C string.
@@ -76,6 +76,7 @@ pub unsafe fn driver_faults_set(
         0 => Effect::Act(Action::Answer(code)),
         1 => Effect::Act(Action::PassThenAnswer(code)),
         2 => Effect::Hold,
+        3 => Effect::PassThenHold,
         _ => return false,
     };
     // SAFETY: `call` is a C string (caller contract), and the result is copied before this function

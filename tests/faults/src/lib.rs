@@ -13,7 +13,7 @@ pub use controls::{At, Controls, InjectedFault, Threads};
 pub use copies::copy_as;
 pub use elf::{without_symbol, without_symbols};
 pub use objects::{gone, made};
-pub use plan::{Action, on_call};
+pub use plan::{Action, PendingHold, on_call};
 
 use std::env;
 use std::path::{Path, PathBuf};

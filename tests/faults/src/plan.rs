@@ -16,13 +16,31 @@ pub enum Action {
     /// Do the work, then return this code, as a driver does that reports the failure of earlier
     /// work.
     PassThenAnswer(i32),
+    /// Do the work, then call [`Action::after_work`], which blocks.
+    PassThenHold(PendingHold),
 }
+
+impl Action {
+    /// Blocks the call if the plan holds it after its work. Call it after the work.
+    #[inline]
+    pub fn after_work(self) {
+        if let Action::PassThenHold(hold) = self {
+            hold_until_released(plan(), hold.0);
+        }
+    }
+}
+
+/// How many times held calls were released before a call that is to be held. A release during the
+/// call's work also releases it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PendingHold(u64);
 
 /// The effect of a planned fault on a call that it applies to.
 #[derive(Clone, Copy)]
 pub(crate) enum Effect {
     Act(Action),
     Hold,
+    PassThenHold,
 }
 
 /// The threads that a fault or a recording applies to.
@@ -123,16 +141,22 @@ fn consult(name: &'static str) -> Action {
     match effect {
         Effect::Act(action) => action,
         Effect::Hold => {
-            plan.held += 1;
-            CHANGED.notify_all();
-            let before = plan.released;
-            let until = |plan: &mut Plan| plan.released == before;
-            let waited = CHANGED.wait_while(plan, until);
-            waited.unwrap_or_else(PoisonError::into_inner).held -= 1;
-            CHANGED.notify_all();
+            let released = plan.released;
+            hold_until_released(plan, released);
             Action::Pass
         }
+        Effect::PassThenHold => Action::PassThenHold(PendingHold(plan.released)),
     }
+}
+
+/// Blocks until held calls were released more than `released` times.
+#[cold]
+fn hold_until_released(mut plan: MutexGuard<'_, Plan>, released: u64) {
+    plan.held += 1;
+    CHANGED.notify_all();
+    let waited = CHANGED.wait_while(plan, |plan| plan.released == released);
+    waited.unwrap_or_else(PoisonError::into_inner).held -= 1;
+    CHANGED.notify_all();
 }
 
 pub(crate) fn set(call: String, at: u64, threads: ThreadFilter, effect: Effect) {
@@ -230,6 +254,25 @@ mod tests {
         assert_eq!(slow.join().ok(), Some(Action::Pass));
         assert!(!await_held(1, Duration::ZERO), "no call is held any more");
         clear();
+    }
+
+    #[test]
+    fn call_is_held_after_its_work_until_released() {
+        let _guard = lock_plan();
+        set("slow".into(), 1, ThreadFilter::All, Effect::PassThenHold);
+        let action = on_call("slow");
+        assert!(matches!(action, Action::PassThenHold(_)), "{action:?}");
+        assert!(!await_held(1, Duration::ZERO), "the call is not held before its work");
+        let slow = std::thread::spawn(move || action.after_work());
+        assert!(await_held(1, Duration::from_secs(60)), "the call is held");
+        assert!(!slow.is_finished());
+        release();
+        assert!(slow.join().is_ok());
+        set("slow".into(), 1, ThreadFilter::All, Effect::PassThenHold);
+        let action = on_call("slow");
+        clear();
+        // It was released during its work.
+        action.after_work();
     }
 
     #[test]

@@ -15,8 +15,9 @@ pub(crate) const CONTEXT_IS_DESTROYED: c_int = 709;
 /// Does what the plan prescribes for the function `name`. Calls `real` unless the plan forbids the
 /// work.
 pub(crate) fn follow_plan(name: &'static str, real: impl FnOnce() -> c_int) -> c_int {
-    let (pass, planned) = match gpu_stream_faults::on_call(name) {
-        Action::Pass => (true, None),
+    let action = gpu_stream_faults::on_call(name);
+    let (pass, planned) = match action {
+        Action::Pass | Action::PassThenHold(_) => (true, None),
         Action::Answer(code) => (false, Some(code)),
         Action::PassThenAnswer(code) => (true, Some(code)),
     };
@@ -24,6 +25,7 @@ pub(crate) fn follow_plan(name: &'static str, real: impl FnOnce() -> c_int) -> c
     if pass {
         code = real();
         last_error::record_answer(code);
+        action.after_work();
     }
     if let Some(planned) = planned {
         code = planned;

@@ -178,40 +178,50 @@ pub unsafe extern "C" fn hipRuntimeGetVersion(version: *mut c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipGetStreamDeviceId(stream: Ptr) -> c_int {
     let real = real!("hipGetStreamDeviceId" as unsafe extern "C" fn(Ptr) -> c_int);
-    match (on_call("hipGetStreamDeviceId"), real) {
-        (Action::Answer(answer) | Action::PassThenAnswer(answer), _) => answer,
-        // SAFETY: the caller meets the function's requirements.
-        (Action::Pass, Some(function)) => unsafe { function(stream) },
-        (Action::Pass, None) => -1,
+    let action = on_call("hipGetStreamDeviceId");
+    if let Action::Answer(answer) | Action::PassThenAnswer(answer) = action {
+        return answer;
     }
+    // SAFETY: the caller meets the function's requirements.
+    let device = real.map_or(-1, |function| unsafe { function(stream) });
+    action.after_work();
+    device
 }
 
-/// Returns the code's name. Returns null if a fault applies.
+/// Returns the code's name. Returns null if a fault plans an answer.
 ///
 /// # Safety
 /// No requirements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipGetErrorName(code: c_int) -> *const c_char {
     let real = real!("hipGetErrorName" as unsafe extern "C" fn(c_int) -> *const c_char);
-    match (on_call("hipGetErrorName"), real) {
-        // SAFETY: the function accepts any number.
-        (Action::Pass, Some(name)) => unsafe { name(code) },
-        _ => std::ptr::null(),
-    }
+    // SAFETY: the function accepts any number.
+    text_unless_planned("hipGetErrorName", || real.map(|name| unsafe { name(code) }))
 }
 
-/// Returns the code's description. Returns null if a fault applies.
+/// Returns the code's description. Returns null if a fault plans an answer.
 ///
 /// # Safety
 /// No requirements.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipGetErrorString(code: c_int) -> *const c_char {
     let real = real!("hipGetErrorString" as unsafe extern "C" fn(c_int) -> *const c_char);
-    match (on_call("hipGetErrorString"), real) {
-        // SAFETY: the function accepts any number.
-        (Action::Pass, Some(text)) => unsafe { text(code) },
-        _ => std::ptr::null(),
+    // SAFETY: the function accepts any number.
+    text_unless_planned("hipGetErrorString", || real.map(|text| unsafe { text(code) }))
+}
+
+/// Returns the result of `real`. Returns null if a fault plans an answer, or if `real` returns `None`.
+fn text_unless_planned(
+    name: &'static str,
+    real: impl FnOnce() -> Option<*const c_char>,
+) -> *const c_char {
+    let action = on_call(name);
+    if let Action::Answer(_) | Action::PassThenAnswer(_) = action {
+        return std::ptr::null();
     }
+    let text = real().unwrap_or(std::ptr::null());
+    action.after_work();
+    text
 }
 
 /// Returns and clears the last error: the planned code that replaced it, else the runtime's own.
@@ -227,6 +237,7 @@ pub unsafe extern "C" fn hipGetLastError() -> c_int {
     }
     // SAFETY: the function has no requirements.
     let real = real.map_or(NOT_SUPPORTED, |fetch| unsafe { fetch() });
+    action.after_work();
     match (action, last_error::fetch()) {
         (Action::PassThenAnswer(code), _) => code,
         (_, Some(planned)) => planned,
@@ -242,10 +253,13 @@ pub unsafe extern "C" fn hipGetLastError() -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hipPeekAtLastError() -> c_int {
     let real = real!("hipPeekAtLastError" as unsafe extern "C" fn() -> c_int);
-    match (on_call("hipPeekAtLastError"), last_error::peek()) {
-        (Action::Answer(code) | Action::PassThenAnswer(code), _) => code,
-        (Action::Pass, Some(planned)) => planned,
-        // SAFETY: the function has no requirements.
-        (Action::Pass, None) => real.map_or(NOT_SUPPORTED, |peek| unsafe { peek() }),
+    let action = on_call("hipPeekAtLastError");
+    if let Action::Answer(code) | Action::PassThenAnswer(code) = action {
+        return code;
     }
+    // SAFETY: the function has no requirements.
+    let real = || real.map_or(NOT_SUPPORTED, |peek| unsafe { peek() });
+    let last = last_error::peek().unwrap_or_else(real);
+    action.after_work();
+    last
 }

@@ -361,13 +361,13 @@ fn leaked_kind<V: FaultFixture>(function: &str, fault: InjectedFault) -> Option<
     match fault {
         InjectedFault::PassThenAnswer(_) => V::makes(function),
         InjectedFault::Answer(_) => V::destroys(function),
-        InjectedFault::Hold => None,
+        InjectedFault::Hold | InjectedFault::PassThenHold => None,
     }
 }
 
 fn code_of(fault: InjectedFault) -> i32 {
     match fault {
         InjectedFault::Answer(code) | InjectedFault::PassThenAnswer(code) => code,
-        InjectedFault::Hold => 0,
+        InjectedFault::Hold | InjectedFault::PassThenHold => 0,
     }
 }
