@@ -12,7 +12,6 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, Stream};
-use gpu_stream_faults::At;
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
 use gpu_stream_test_support::{Vendor, cases, ptr};
 use support::layer::{Layer, await_event};
@@ -48,10 +47,9 @@ fn escaped(stream: &HipStream) -> HipEvent {
     event
 }
 
-/// Blocks the next record of `event` after the runtime has made it.
-fn hold_after_record(layer: &Layer, stream: &HipStream, event: &HipEvent) {
-    let (call, number) = layer.call_after_the_record(&|| stream.record(event).expect("a record"));
-    layer.hold(&call, At::Occurrence(number));
+/// Blocks the next record after the runtime has made it.
+fn hold_after_record(layer: &Layer) {
+    layer.hold_next_after("hipEventRecord");
 }
 
 /// The runtime makes the record on `one` first, but its bookkeeping comes last.
@@ -63,7 +61,7 @@ fn overlapping_records_keep_both_streams() {
     let event = escaped(&keep);
     let streams = layer.live_streams();
     let (one, other) = (own_stream(), own_stream());
-    hold_after_record(&layer, &keep, &event);
+    hold_after_record(&layer);
     thread::scope(|scope| {
         let blocked = scope.spawn(|| one.record(&event));
         layer.wait_until_held();
@@ -93,7 +91,7 @@ fn blocked_record_keeps_no_stream_of_other_records() {
     let streams = layer.live_streams();
     for is_made in [false, true] {
         if is_made {
-            hold_after_record(&layer, &keep, &event);
+            hold_after_record(&layer);
         } else {
             layer.hold_next("hipEventRecord");
         }
@@ -124,7 +122,7 @@ fn thread_ends_after_overlapping_records() {
     for own_is_blocked in [false, true] {
         let other = own_stream();
         let (sender, receiver) = channel();
-        hold_after_record(&layer, &keep, &event);
+        hold_after_record(&layer);
         thread::scope(|scope| {
             let record_own = || {
                 let own = Hip::per_thread_stream(device()).expect("the thread's own");

@@ -111,6 +111,11 @@ impl Layer {
         self.0.set(name, at, Threads::All, InjectedFault::Hold);
     }
 
+    /// Blocks the next call of `name` after its work, on whichever thread.
+    pub fn hold_next_after(&self, name: &str) {
+        self.0.set(name, At::Occurrence(1), Threads::All, InjectedFault::PassThenHold);
+    }
+
     /// Waits until a call is blocked.
     pub fn wait_until_held(&self) {
         assert!(self.0.await_held(1, Duration::from_secs(60)), "no call is blocked");
@@ -132,18 +137,6 @@ impl Layer {
         let seen = self.0.seen();
         self.0.watch(Threads::All);
         seen.iter().filter(|call| name.is_empty() || *call == name).count()
-    }
-
-    /// Returns the call that follows the record of `call`, as a function and the number of its call.
-    pub fn call_after_the_record(&self, call: &dyn Fn()) -> (String, u32) {
-        self.0.watch(Threads::This);
-        call();
-        let seen = self.0.seen();
-        self.0.clear();
-        let record = seen.iter().position(|call| call == "hipEventRecord").expect("a record");
-        let next = seen.get(record + 1).expect("a call after the record");
-        let number = seen[..=record + 1].iter().filter(|call| *call == next).count();
-        (next.clone(), number as u32)
     }
 
     /// Returns the number of streams that were created and not destroyed.
