@@ -17,8 +17,9 @@ use gpu_stream_test_support::{Vendor, cases, ptr};
 use support::layer::{Layer, await_event};
 use support::{OnHip, VERSIONS, device, expect_kind, own_event, own_stream};
 
-const CASES: [support::Case; 6] = cases![
+const CASES: [support::Case; 7] = cases![
     overlapping_records_keep_both_streams,
+    three_overlapping_records_keep_all_streams,
     blocked_record_keeps_no_stream_of_other_records,
     thread_ends_after_overlapping_records,
     synchronize_reports_the_failure_of_its_marker,
@@ -52,35 +53,50 @@ fn hold_after_record(layer: &Layer) {
     layer.hold_next_after("hipEventRecord");
 }
 
-/// The runtime makes the record on `one` first, but its bookkeeping comes last.
 fn overlapping_records_keep_both_streams() {
+    check_overlap(1);
+}
+
+/// The last bookkeeping must keep the owners that an earlier one kept.
+fn three_overlapping_records_keep_all_streams() {
+    check_overlap(2);
+}
+
+/// Makes `count` records whose bookkeeping comes after that of a later record.
+fn check_overlap(count: u64) {
     let layer = Layer::get();
     let keep = own_stream();
     // HIP 5.7 needs an event of the pool to destroy a stream.
     drop(keep.record_event().expect("a record"));
     let event = escaped(&keep);
-    let streams = layer.live_streams();
-    let (one, other) = (own_stream(), own_stream());
-    hold_after_record(&layer);
+    let live = layer.live_streams();
+    let streams: Vec<HipStream> = (0..count).map(|_| own_stream()).collect();
+    let other = own_stream();
     thread::scope(|scope| {
-        let blocked = scope.spawn(|| one.record(&event));
-        layer.wait_until_held();
         let _works = layer.work_at_drop();
+        let mut blocked = Vec::new();
+        for (held, stream) in (1..).zip(&streams) {
+            hold_after_record(&layer);
+            blocked.push(scope.spawn(|| stream.record(&event)));
+            layer.wait_until_all_held(held);
+        }
         other.record(&event).expect("the other record");
         layer.work();
-        blocked.join().expect("no panic").expect("the record");
+        for record in blocked {
+            record.join().expect("no panic").expect("the record");
+        }
     });
-    drop((one, other));
+    drop((streams, other));
     await_event(&event);
     assert_eq!(event.status().expect("status"), EventStatus::Complete);
     event.synchronize().expect("synchronize");
     keep.wait_event(&event).expect("a wait");
     assert_eq!(layer.stale(), 0, "calls that used a destroyed stream");
-    assert_eq!(layer.live_streams(), streams + 2);
-    // A record that overlaps no other releases both streams.
+    assert_eq!(layer.live_streams(), live + count + 1);
+    // A record that overlaps no other releases these streams.
     keep.record(&event).expect("a record");
     keep.query().expect("query");
-    assert_eq!(layer.live_streams(), streams);
+    assert_eq!(layer.live_streams(), live);
 }
 
 fn blocked_record_keeps_no_stream_of_other_records() {

@@ -118,7 +118,13 @@ impl Layer {
 
     /// Waits until a call is blocked.
     pub fn wait_until_held(&self) {
-        assert!(self.0.await_held(1, Duration::from_secs(60)), "no call is blocked");
+        self.wait_until_all_held(1);
+    }
+
+    /// Waits until `count` calls are blocked.
+    pub fn wait_until_all_held(&self, count: u64) {
+        let is_held = self.0.await_held(count, Duration::from_secs(60));
+        assert!(is_held, "fewer than {count} calls are blocked");
     }
 
     /// Calls [`work`](Self::work) when the result is dropped, so that a case that fails blocks no thread.
