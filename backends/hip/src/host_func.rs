@@ -4,6 +4,7 @@
 //! the function a node of the graph, which runs with each launch.
 
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gpu_stream_driver_common::UserCode;
 use gpu_stream_driver_common::host_func::ensure_outside;
@@ -16,9 +17,17 @@ use crate::code::HipCode;
 /// The user code of this backend.
 pub(crate) static USER_CODE: UserCode = UserCode::new();
 
+/// The number of closures that the runtime's threads are running.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// Returns `true` if a host function of this crate is running, on any stream.
+pub(crate) fn any_running() -> bool {
+    RUNNING.load(Ordering::Acquire) > 0
+}
+
 /// Runs the closure with the key `user_data`. The runtime calls this on one of its threads.
 pub(crate) unsafe extern "C" fn run(user_data: *mut c_void) {
-    USER_CODE.run_host_func(user_data);
+    run_counted(user_data);
 }
 
 /// Runs the closure with the key `user_data`, for runtimes without `hipLaunchHostFunc`. Their code is success in each
@@ -28,7 +37,14 @@ pub(crate) unsafe extern "C" fn run_callback(
     _code: HipCode,
     user_data: *mut c_void,
 ) {
+    run_counted(user_data);
+}
+
+/// Runs the closure with the key `user_data`, and counts it as running. A panic is caught inside.
+fn run_counted(user_data: *mut c_void) {
+    RUNNING.fetch_add(1, Ordering::AcqRel);
     USER_CODE.run_host_func(user_data);
+    RUNNING.fetch_sub(1, Ordering::AcqRel);
 }
 
 /// Returns an error inside a host function. Blocking there would block the thread that runs all host functions.

@@ -10,7 +10,7 @@ use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, RawStream};
 
 use crate::driver::symbols::Ptr;
 use crate::driver::{CaptureModeGuard, Driver, capture, loaded};
-use crate::host_func::USER_CODE;
+use crate::host_func::{self, USER_CODE};
 use crate::poll::{is_idle, is_passed, record_marker};
 use crate::pool::PooledEvent;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
@@ -101,8 +101,9 @@ impl<T> PendingDestroy<T> {
     }
 }
 
-/// Destroys an idle stream at once. Queues a stream that is busy, or captured, or dropped on a thread of the
-/// runtime: the end of a later public call destroys it. Process exit leaves the queue alone, as CUDA does.
+/// Destroys an idle stream at once. Queues a stream that is busy or captured, or dropped on a thread of the runtime
+/// or while a host function runs. The end of a later public call destroys it. Process exit leaves the queue alone,
+/// as CUDA does.
 ///
 /// # Safety
 /// - This crate created `stream`, on the device `ordinal`, and this is its last use.
@@ -195,6 +196,11 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
         failures.update(|failures| failures + u32::from(idle.is_err()));
         let is_known = idle.is_ok();
         let is_fault = idle.as_ref().is_err_and(|error| error.kind() == ErrorKind::StreamFault);
+        // `hipStreamDestroy` can wait for the thread that runs all host functions. A host function that begins after
+        // this check still delays it.
+        if host_func::any_running() {
+            return false;
+        }
         if idle.unwrap_or(failures.get() >= FAILURES) {
             if driver.quirks.destroy_waits
                 && is_known

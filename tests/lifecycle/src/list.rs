@@ -177,6 +177,10 @@ const OWN: &[Scenario] = &[
         "stream, clone, events, owner and waiter are dropped in every order, idle",
     ),
     scenario(
+        "drop::beside_a_host_function",
+        "an idle stream is dropped while a host function runs that waits for the drop to return",
+    ),
+    scenario(
         "panic::in_a_host_function",
         "a host function panics, and so do the destructors of its captures",
     ),

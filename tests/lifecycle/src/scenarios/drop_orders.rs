@@ -1,7 +1,7 @@
-//! Drops handles in every order.
+//! Drops handles in every order, and beside a host function.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use gpu_stream_conformance::outcome::{check, check_eq};
 use gpu_stream_conformance::{Fixture, Outcome};
@@ -123,4 +123,24 @@ fn one_order<F: Fixture>(fx: &'static F, order: &[usize], open_at: Option<usize>
     // The submitted work runs although all handles were dropped.
     wait_until(|| fx.load(&data[2]).is_ok_and(|value| value == 1));
     check_eq("drops of the owner", dropped.load(Ordering::SeqCst), 1)
+}
+
+pub(super) fn beside_a_host_function<F: Fixture>(fx: &'static F) -> Outcome {
+    let (busy, idle) = (stream(fx)?, stream(fx)?);
+    let used = stream(fx)?;
+    used.launch_host_func(Box::new(|| ()))?;
+    used.synchronize()?;
+    let begun = Arc::new(AtomicBool::new(false));
+    let dropped = Arc::new(AtomicBool::new(false));
+    let (begin, release) = (Arc::clone(&begun), Arc::clone(&dropped));
+    busy.launch_host_func(Box::new(move || {
+        begin.store(true, Ordering::SeqCst);
+        wait_until(|| release.load(Ordering::SeqCst));
+    }))?;
+    wait_until(|| begun.load(Ordering::SeqCst));
+    // A drop that waits for the host function never returns.
+    drop((idle, used));
+    dropped.store(true, Ordering::SeqCst);
+    busy.synchronize()?;
+    check_usable(fx)
 }

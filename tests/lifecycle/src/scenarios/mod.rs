@@ -62,6 +62,7 @@ pub fn on<F: Fixture>(scenario: &str, make: impl Fn() -> Result<F, String> + Syn
         "thread::destructors_of_main" => thread_exit::destructors_of_main,
         "drop::every_order" => drop_orders::every_order,
         "drop::every_order_idle" => drop_orders::every_order_idle,
+        "drop::beside_a_host_function" => drop_orders::beside_a_host_function,
         "panic::in_a_host_function" => panics::in_a_host_function,
         "panic::in_an_owner" => panics::in_an_owner,
         "panic::with_all_alive" => panics::with_all_alive,
