@@ -17,12 +17,21 @@ use crate::code::HipCode;
 /// The user code of this backend.
 pub(crate) static USER_CODE: UserCode = UserCode::new();
 
-/// The number of closures that the runtime's threads are running.
-static RUNNING: AtomicUsize = AtomicUsize::new(0);
+/// The number of closures that the runtime's threads have begun to run.
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+/// The number of closures that have ended.
+static ENDED: AtomicUsize = AtomicUsize::new(0);
 
 /// Returns `true` if a host function of this crate is running, on any stream.
 pub(crate) fn any_running() -> bool {
-    RUNNING.load(Ordering::Acquire) > 0
+    // Loaded first, so that a function that runs during both loads is seen.
+    let ended = ended();
+    BEGUN.load(Ordering::SeqCst) != ended
+}
+
+/// Returns the number of host functions of this crate that have ended.
+pub(crate) fn ended() -> usize {
+    ENDED.load(Ordering::SeqCst)
 }
 
 /// Runs the closure with the key `user_data`. The runtime calls this on one of its threads.
@@ -40,11 +49,11 @@ pub(crate) unsafe extern "C" fn run_callback(
     run_counted(user_data);
 }
 
-/// Runs the closure with the key `user_data`, and counts it as running. A panic is caught inside.
+/// Runs the closure with the key `user_data`, and counts it. A panic is caught inside.
 fn run_counted(user_data: *mut c_void) {
-    RUNNING.fetch_add(1, Ordering::AcqRel);
+    BEGUN.fetch_add(1, Ordering::SeqCst);
     USER_CODE.run_host_func(user_data);
-    RUNNING.fetch_sub(1, Ordering::AcqRel);
+    ENDED.fetch_add(1, Ordering::SeqCst);
 }
 
 /// Returns an error inside a host function. Blocking there would block the thread that runs all host functions.

@@ -29,6 +29,8 @@ struct Dropped {
     ordinal: u32,
     /// The key of its panics where the runtime has no ids. 0 where it has.
     number: u64,
+    /// The number of host functions that had ended before the drop.
+    ended: usize,
     /// How often the runtime failed to report whether it is idle.
     failures: Cell<u32>,
     /// The event that tells whether the hardware queue advances, where a destroy waits for the queue.
@@ -55,6 +57,9 @@ struct PendingDestroy<T> {
 /// The number of values that one call checks, so that its cost does not depend on their number. More than one, so
 /// that the list shrinks.
 const REAP_BATCH: usize = 4;
+
+/// The number of pending streams from which on a destruction may wait for a running host function.
+const MAX_DEFERRED: usize = 128;
 
 /// The number of polls of a stream's first marker. It bounds the time of a drop.
 const MARKER_POLLS: u32 = 64;
@@ -113,8 +118,8 @@ pub(crate) unsafe fn destroy(
     ordinal: u32,
     number: u64,
 ) {
-    let dropped =
-        Dropped { stream, ordinal, number, failures: Cell::new(0), marker: Cell::new(None) };
+    let (failures, marker) = (Cell::new(0), Cell::new(None));
+    let dropped = Dropped { stream, ordinal, number, ended: host_func::ended(), failures, marker };
     if !may_destroy() {
         PENDING.push(dropped);
         return HAS_NEW.store(true, Ordering::Release);
@@ -198,7 +203,7 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
         let is_fault = idle.as_ref().is_err_and(|error| error.kind() == ErrorKind::StreamFault);
         // `hipStreamDestroy` can wait for the thread that runs all host functions. A host function that begins after
         // this check still delays it.
-        if host_func::any_running() {
+        if host_func::any_running() && !may_wait(dropped) {
             return false;
         }
         if idle.unwrap_or(failures.get() >= FAILURES) {
@@ -217,6 +222,14 @@ unsafe fn destroy_if_idle(driver: &'static Driver, dropped: &Dropped) -> bool {
             false
         }
     }
+}
+
+/// Returns `true` if the destruction may wait for a running host function.
+///
+/// It may if many streams are pending and a host function has ended since the drop. Otherwise a program whose host
+/// functions always run would never destroy a stream.
+fn may_wait(dropped: &Dropped) -> bool {
+    host_func::ended() != dropped.ended && PENDING.list().len() >= MAX_DEFERRED
 }
 
 /// Returns `true` if no other stream blocks the hardware queue of an idle stream: a marker passes it at once. A
