@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use gpu_stream_core::Stream;
 use gpu_stream_cuda::CudaStream;
-use gpu_stream_test_support::shared::wrapping::capture_that_begins_during_synchronize_survives;
 use gpu_stream_test_support::{MODES, shared_cases};
 use support::bare::{Space, bare, enter, ok};
 use support::capture::Capture;
@@ -21,13 +20,9 @@ fn main() -> ExitCode {
         events_of_a_capture_do_not_reach_the_pool,
         waits_alternate_inside_and_outside_of_a_capture
     ];
-    let more: [Case; 3] = [
+    let more: [Case; 2] = [
         ("bare_query_invalidates_a_capture", bare_query_invalidates_a_capture),
         ("cudarc_streams_beside_a_capture", cudarc_streams_beside_a_capture),
-        (
-            "capture_that_begins_during_synchronize_survives",
-            capture_that_begins_during_synchronize_survives::<OnCuda>,
-        ),
     ];
     support::main(&[&shared[..], &more].concat())
 }

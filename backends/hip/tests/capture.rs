@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use gpu_stream_core::{Backend, Error, ErrorKind, Event, EventOptions, EventStatus, Stream};
 use gpu_stream_hip::{Hip, HipError, HipStream};
-use gpu_stream_test_support::shared::wrapping::capture_that_begins_during_synchronize_survives;
-use gpu_stream_test_support::{MODES, cases, shared_cases};
+use gpu_stream_test_support::{MODES, Vendor as _, cases, shared_cases};
 use support::bare::{bare, gate, new_event, new_stream, record, version};
 use support::capture::Capture;
 use support::{OnHip, device, expect_kind, own_event, own_stream, skip, wrap};
@@ -21,17 +20,14 @@ fn main() -> ExitCode {
         events_of_a_capture_do_not_reach_the_pool,
         waits_alternate_inside_and_outside_of_a_capture
     ];
-    let more: [support::Case; 4] = cases![
+    let more: [support::Case; 5] = cases![
         bare_query_of_a_captured_stream,
         record_outside_during_the_capture,
         scratch_event_of_a_broken_capture_is_not_reused,
-        capture_of_the_per_thread_stream
+        capture_of_the_per_thread_stream,
+        capture_that_begins_during_synchronize_survives
     ];
-    let during_synchronize: support::Case = (
-        "capture_that_begins_during_synchronize_survives",
-        capture_that_begins_during_synchronize_survives::<OnHip>,
-    );
-    support::main(&[&shared[..], &more, &[during_synchronize]].concat())
+    support::main(&[&shared[..], &more].concat())
 }
 
 /// What the tests below would observe if the backend did not check before it queries.
@@ -160,5 +156,30 @@ fn capture_of_the_per_thread_stream() {
         expect_kind("wait for it", other.wait_event(&event), ErrorKind::InvalidEvent);
         own.record(&event).expect("a record outside");
         event.synchronize().expect("event synchronize");
+    }
+}
+
+/// A capture begins while another thread synchronizes the stream. That thread gets an error or waits on.
+fn capture_that_begins_during_synchronize_survives() {
+    let raw = new_stream(0, 1, 0);
+    let stream = wrap(raw);
+    for _ in 0..5 {
+        let gate = OnHip::gate(raw);
+        let started = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                started.wait();
+                stream.synchronize()
+            });
+            started.wait();
+            let capture = Capture::begin(raw, 2);
+            OnHip::open(&gate);
+            if let Err(error) = waiter.join().expect("no panic") {
+                assert_eq!(error.kind(), ErrorKind::Capturing, "{error}");
+            }
+            capture.alive("synchronize on another thread");
+            capture.end().map(drop).expect("the end of the capture");
+        });
+        OnHip::synchronize(raw);
     }
 }

@@ -173,10 +173,10 @@ impl Driver {
         if symbols.exchange_capture_mode.function.is_some() && !relaxed.is_set() {
             unsupported.push(symbols.exchange_capture_mode.name);
         }
-        if let Some(ask) = symbols.stream_device.function {
+        if let Some(read) = symbols.stream_device.function {
             let (mut number, name) = (0, symbols.stream_device.name);
             // SAFETY: handle 0 is always valid. `&mut number` is a valid out-pointer.
-            match unsafe { ask(std::ptr::null_mut(), &mut number) } {
+            match unsafe { read(std::ptr::null_mut(), &mut number) } {
                 HipCode::NOT_SUPPORTED => {
                     self.discard(HipCode::NOT_SUPPORTED);
                     unsupported.push(name);
@@ -300,10 +300,10 @@ impl Driver {
         operation: &'static str,
     ) -> Result<c_int, HipError> {
         let symbols = &self.symbols;
-        if let Some(ask) = symbols.stream_device.function {
+        if let Some(read) = symbols.stream_device.function {
             let mut device = -1;
             // SAFETY: `stream` is live, or is validated (caller contract). `&mut device` is a valid out-pointer.
-            let code = unsafe { ask(stream, &mut device) };
+            let code = unsafe { read(stream, &mut device) };
             if code == HipCode::SUCCESS {
                 return Ok(device);
             }
@@ -317,9 +317,9 @@ impl Driver {
                 return Err(HipError::Driver { operation, function, code });
             }
         }
-        let ask = require(symbols.stream_device_id, operation)?;
+        let read = require(symbols.stream_device_id, operation)?;
         // SAFETY: `stream` is live, or is validated (caller contract).
-        let device = unsafe { ask(stream) };
+        let device = unsafe { read(stream) };
         if device < 0 { Err(dead(stream, operation)) } else { Ok(device) }
     }
 }

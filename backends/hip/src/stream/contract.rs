@@ -166,7 +166,7 @@ unsafe impl Stream for HipStream {
     /// it synchronizes with.
     fn priority(&self) -> Result<i32, HipError> {
         const OPERATION: &str = "Stream::priority";
-        let ask = |driver: &'static Driver, raw| {
+        let read = |driver: &'static Driver, raw| {
             // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
             unsafe { self.ensure_default_not_capturing(driver, raw, OPERATION) }?;
             let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
@@ -176,7 +176,7 @@ unsafe impl Stream for HipStream {
             driver.check(code, OPERATION, "hipStreamGetPriority")?;
             Ok(priority)
         };
-        self.call(|| self.with_current(OPERATION, ask))
+        self.call(|| self.with_current(OPERATION, read))
     }
 
     /// Returns `true` if the stream synchronizes with the default stream. Also returns `true` for the default
@@ -186,7 +186,7 @@ unsafe impl Stream for HipStream {
     /// Errors as [`Stream::is_blocking`].
     fn is_blocking(&self) -> Result<bool, HipError> {
         const OPERATION: &str = "Stream::is_blocking";
-        let ask = |driver: &'static Driver, raw| {
+        let read = |driver: &'static Driver, raw| {
             let get = require(driver.symbols.stream_flags, OPERATION)?;
             let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
             let mut flags = 0;
@@ -199,7 +199,7 @@ unsafe impl Stream for HipStream {
         self.call(|| match self.raw.kind() {
             // Known without a call, which could break a capture of another stream.
             HandleKind::Default => driver().map(|_| true),
-            _ => self.with_current(OPERATION, ask),
+            _ => self.with_current(OPERATION, read),
         })
     }
 

@@ -31,7 +31,7 @@ pub(crate) enum HipOrdering {}
 impl StreamOrdering for HipOrdering {
     type Stream = HipStream;
     type Events = DeviceEvents;
-    type Pair<'a> = Pair<'a>;
+    type Pair<'a> = HipPair<'a>;
 
     #[inline]
     fn is_same_stream(waiter: &HipStream, source: &HipStream) -> bool {
@@ -51,8 +51,8 @@ impl StreamOrdering for HipOrdering {
     }
 
     #[inline]
-    fn pair<'a>(waiter: &'a HipStream, source: &'a HipStream, events: DeviceEvents) -> Pair<'a> {
-        Pair { waiter, source, events }
+    fn pair<'a>(waiter: &'a HipStream, source: &'a HipStream, events: DeviceEvents) -> HipPair<'a> {
+        HipPair { waiter, source, events }
     }
 
     /// Returns `Break` if both streams are in one capture, and its nodes order them by now.
@@ -115,13 +115,13 @@ pub(crate) enum FastPathError {
 }
 
 /// Two streams on the fast path, of which one waits for the other, and the events of the source's device.
-pub(crate) struct Pair<'a> {
+pub(crate) struct HipPair<'a> {
     waiter: &'a HipStream,
     source: &'a HipStream,
     events: DeviceEvents,
 }
 
-impl Pair<'_> {
+impl HipPair<'_> {
     /// Converts the runtime's code, and clears the thread's last error before another call.
     #[inline]
     fn check(
@@ -141,7 +141,7 @@ fn pointer(event: usize) -> Ptr {
     RawEvent::<Hip>::from_bits(event).as_ptr()
 }
 
-impl EventOps for Pair<'_> {
+impl EventOps for HipPair<'_> {
     type Error = FastPathError;
 
     fn acquire(&self) -> Result<usize, FastPathError> {
@@ -182,7 +182,7 @@ impl EventOps for Pair<'_> {
     }
 }
 
-impl StreamPair for Pair<'_> {
+impl StreamPair for HipPair<'_> {
     type Stream = HipStream;
     type Events = DeviceEvents;
 

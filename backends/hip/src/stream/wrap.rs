@@ -124,17 +124,17 @@ unsafe fn try_device_fast(
         return None;
     }
     let mut number = -1;
-    if let Some(ask) = driver.symbols.stream_device.function {
+    if let Some(read) = driver.symbols.stream_device.function {
         let _relaxed = CaptureModeGuard::enter(driver, operation).ok()?;
         // SAFETY: the stream is live (caller contract). `&mut number` is a valid out-pointer.
-        let code = unsafe { ask(raw.as_ptr(), &mut number) };
+        let code = unsafe { read(raw.as_ptr(), &mut number) };
         if code != HipCode::SUCCESS {
             driver.clear_last_error(code);
             return None;
         }
-    } else if let Some(ask) = driver.symbols.stream_device_id.function {
+    } else if let Some(read) = driver.symbols.stream_device_id.function {
         // SAFETY: the stream is live (caller contract). The function is AMD's own, and safe beside captures.
-        number = unsafe { ask(raw.as_ptr()) };
+        number = unsafe { read(raw.as_ptr()) };
     }
     let device = ordinal(number);
     let is_same = |given: Device| given == Device::new(BackendKind::Hip, device);

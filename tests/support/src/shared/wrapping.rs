@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, RawStream, Stream};
 
-use crate::vendor::{ErrorOf, StreamOf, Vendor, own_event, own_stream, ptr, wrap};
+use crate::vendor::{ErrorOf, StreamOf, Vendor, own_event, own_stream, wrap};
 use crate::{expect_kind, skip};
 
 /// Checks that at each place, streams with each blocking flag and priority work. They have the properties
@@ -203,31 +203,4 @@ pub fn objects_dropped_in_a_host_function<V: Vendor>() {
     }
     carrier.synchronize().unwrap();
     assert_eq!(ran.load(Ordering::SeqCst), 100);
-}
-
-/// Checks that a capture survives that begins while another thread synchronizes the stream. That thread gets
-/// an error or waits on.
-pub fn capture_that_begins_during_synchronize_survives<V: Vendor>() {
-    let stream = own_stream::<V>();
-    let raw = ptr::<V>(&stream);
-    for _ in 0..5 {
-        let gate = V::gate(raw);
-        let started = std::sync::Barrier::new(2);
-        std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| {
-                started.wait();
-                stream.synchronize()
-            });
-            started.wait();
-            let capture = crate::Capture::<V>::begin(raw, 2);
-            drop(gate);
-            if let Err(error) = waiter.join().expect("no panic") {
-                use gpu_stream_core::Error as _;
-                assert_eq!(error.kind(), ErrorKind::Capturing, "{error}");
-            }
-            capture.alive("synchronize on another thread");
-            capture.end().map(drop).expect("the end of the capture");
-        });
-        V::synchronize(raw);
-    }
 }
