@@ -137,8 +137,11 @@ pub(crate) unsafe fn finish(
 
 /// Records an event that stands for all work of the stream so far, to be queried while the stream is alive.
 ///
+/// # Errors
+/// The stream is captured: a capture may begin after the caller's check.
+///
 /// # Safety
-/// - `stream` is a live stream of the device `ordinal` that is not captured, or 0 or 2 with that device current.
+/// - `stream` is a live stream of the device `ordinal`, or 0 or 2 with that device current.
 pub(crate) unsafe fn record_marker(
     driver: &'static Driver,
     stream: Ptr,
@@ -150,5 +153,11 @@ pub(crate) unsafe fn record_marker(
     // belong to the device `ordinal`.
     let code = unsafe { (driver.symbols.event_record)(marker.raw(), stream) };
     driver.check(code, operation, "hipEventRecord")?;
+    // SAFETY: `stream` is live, or its device is current (caller contract).
+    if let Err(captured) = unsafe { capture::ensure_not_capturing(driver, stream, operation) } {
+        // The capture has a pointer to the event, so it is never used or destroyed again.
+        marker.into_raw();
+        return Err(captured);
+    }
     Ok(marker)
 }

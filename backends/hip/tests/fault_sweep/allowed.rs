@@ -2,7 +2,9 @@
 
 use gpu_stream_core::ErrorKind;
 use gpu_stream_faults::sweep::AllowedOutcome;
-use gpu_stream_faults::sweep::Deviation::{AnswerAsClean, ChangeThread, LeaveEvent, Say};
+use gpu_stream_faults::sweep::Deviation::{
+    AnswerAsClean, BreakCapture, ChangeThread, LeaveEvent, Say,
+};
 
 /// The table, which is read from top to bottom.
 pub const ALLOWED: &[AllowedOutcome] = &[
@@ -41,6 +43,20 @@ pub const ALLOWED: &[AllowedOutcome] = &[
         AnswerAsClean,
         "the restore is repeated if it fails",
     ),
+    AllowedOutcome::of(
+        &["hipThreadExchangeStreamCaptureMode"],
+        BreakCapture,
+        "a function that is not supported counts as missing, and without it the call is not safe",
+    )
+    .within(&["capture:"])
+    .with_codes(&[801]),
+    AllowedOutcome::of(
+        &["hipThreadExchangeStreamCaptureMode"],
+        Say(ErrorKind::Driver),
+        "a function that is not supported counts as missing, and without it the call is not safe",
+    )
+    .within(&["capture:"])
+    .with_codes(&[801]),
     AllowedOutcome::of(
         &["hipStreamIsCapturing"],
         AnswerAsClean,
