@@ -29,7 +29,7 @@
 /// | a drop on a thread that has made no call of this crate | the value is destroyed at the end of the next call of another thread: the thread may be the runtime's, where destroying hangs |
 /// | `synchronize` | polls, so that it does not block other threads' calls, as HIP's own function would |
 /// | the first call on a thread other than the main one | with HIP 6.4, the process crashes at its end if the main thread has used HIP too. This is an error of the runtime, and happens without this crate, too |
-/// | the end of the process | waits for no work. It sleeps for 5 ms, and waits at most 100 ms for threads that poll. HIP itself waits for the work of that stream. The runtime shuts down before the `atexit` functions that were registered before the first call: in those, each call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) |
+/// | the end of the process | waits for no work. It sleeps for 5 ms, and waits at most 100 ms for threads that poll. Only for the default stream of the thread that calls `exit`, and for events recorded on it, it waits until they are done, as HIP itself does. The runtime shuts down before the `atexit` functions that were registered before the first call: in those, each call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) |
 /// | the child of a fork | each call is [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted), if the parent had made one. End it by `_exit`: HIP's own functions can hang in `exit` there |
 /// | `hipGetLastError` | has no error of this crate after a call. Up to HIP 6 each call of any library replaces it, so fetch yours before. From HIP 7 on yours stays, but is lost with a call of this crate that fails |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
