@@ -24,6 +24,7 @@ const CASES: &[support::Case] = &[
     ("first_call_is_a_wait", first_call_is_a_wait),
     ("first_call_is_a_record", first_call_is_a_record),
     ("failed_check_is_no_reset", failed_check_is_no_reset),
+    ("threads_of_one_wrapper_all_return_the_reset", threads_of_one_wrapper_all_return_the_reset),
     #[cfg(feature = "cudarc")]
     ("old_stream_is_not_passed_to_cudarc", old_stream_is_not_passed_to_cudarc),
     ("old_handles_are_not_used", old_handles_are_not_used),
@@ -180,6 +181,24 @@ fn first_call_is_a_wait() {
 
 fn first_call_is_a_record() {
     first(|default, [event, _]| default.record(event));
+}
+
+/// Threads that share a wrapper check it at the same time. A thread that used the old handle would abort the process.
+fn threads_of_one_wrapper_all_return_the_reset() {
+    let (one, gone) = (stream(), ErrorKind::ContextDestroyed);
+    drop(one.record_event().unwrap());
+    reset(true);
+    expect_kind("query", one.query(), gone);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5_000 {
+                    expect_kind("record_event", one.record_event(), gone);
+                }
+            });
+        }
+    });
+    use_all(stream);
 }
 
 /// The driver once reports a live context as destroyed.

@@ -55,6 +55,12 @@ impl Seen {
         Seen(AtomicU64::new(0))
     }
 
+    /// Stores what `other` was checked against. Needed when a check of the stream has a second part, after the search
+    /// with `other`.
+    pub fn set(&self, other: &Seen) {
+        self.0.store(other.0.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Makes the next call check the stream again. Needed when the wrapper stands for another stream, or
     /// when the stream could not be identified.
     #[cold]

@@ -1,6 +1,7 @@
 //! Faults of a [`CudaStream`]: panics of its host functions, and the end of its context.
 
 use gpu_stream_core::CaptureStatus;
+use gpu_stream_driver_common::Seen;
 
 use super::CudaStream;
 use crate::driver::{Ptr, driver};
@@ -42,10 +43,12 @@ impl CudaStream {
         let stream = (self.scope(operation)?, self.bits());
         // During a capture the driver cannot tell the id. The next call asks again.
         let id = || self.find_id(operation).ok().flatten();
-        let message = USER_CODE.panics.find(&self.seen, stream, id);
-        if self.may_be_gone() {
-            // The fast path does not check for the end of a context.
-            self.seen.reset();
+        // Not `self.seen`: another thread that shares this wrapper must not find it clean before the check below.
+        let seen = Seen::new();
+        let message = USER_CODE.panics.find(&seen, stream, id);
+        // The fast path does not check for the end of a context.
+        if !self.may_be_gone() {
+            self.seen.set(&seen);
         }
         match message {
             Some(message) => Err(CudaError::HostFunctionPanicked { operation, message }.into()),
