@@ -6,7 +6,7 @@ mod support;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use support::bare::{Ptr, Space, bare, ok};
 use support::capture::Capture;
 use support::{Case, OnCuda, device, expect_kind, own_stream as stream};
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 10] = [
     (
         "owner_that_takes_a_lock_blocks_no_other_thread",
         owner_that_takes_a_lock_blocks_no_other_thread,
@@ -28,6 +28,10 @@ const CASES: [Case; 9] = [
     ("owner_of_a_captured_record_is_dropped_outside", owner_of_a_captured_record),
     ("query_of_a_captured_record_blocks_no_other_thread", query_of_a_captured_record),
     ("closures_after_a_fault_are_dropped", closures_after_a_fault_are_dropped),
+    (
+        "wait_between_two_broken_contexts_drops_the_closures_of_both",
+        wait_between_two_broken_contexts_drops_the_closures_of_both,
+    ),
     (
         "last_wrapper_of_a_broken_stream_drops_its_closures",
         last_wrapper_of_a_broken_stream_drops_its_closures,
@@ -243,6 +247,29 @@ fn closures_after_a_fault_are_dropped() {
     expect_kind("synchronize", broken.synchronize(), ErrorKind::StreamFault);
     // The senders are dropped, so this does not wait forever.
     assert!(receiver.recv().is_err(), "a closure behind failed work ran");
+}
+
+/// The call is one on both streams, and reports a fault.
+fn wait_between_two_broken_contexts_drops_the_closures_of_both() {
+    let spaces = [Space::primary(), Space::second()];
+    let streams = spaces.map(|space| support::wrap(space.stream(1, 0)));
+    let (sender, receiver) = channel::<()>();
+    for (space, broken) in spaces.into_iter().zip(&streams) {
+        let gate = space.gate(broken.raw().as_ptr());
+        fail(broken);
+        let sender = sender.clone();
+        broken.launch_host_func(Box::new(move || sender.send(()).unwrap())).unwrap();
+        gate.open();
+        // SAFETY: the stream is alive. Its work is over when the failure has been reported.
+        while unsafe { (bare().stream_query)(broken.raw().as_ptr()) } == 600 {
+            std::thread::yield_now();
+        }
+    }
+    drop(sender);
+    let [waiter, source] = &streams;
+    expect_kind("wait_stream", waiter.wait_stream(source), ErrorKind::StreamFault);
+    let dropped = receiver.try_recv();
+    assert_eq!(dropped, Err(TryRecvError::Disconnected), "a closure of a broken context is kept");
 }
 
 fn last_wrapper_of_a_broken_stream_drops_its_closures() {

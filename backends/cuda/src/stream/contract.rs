@@ -109,7 +109,7 @@ unsafe impl Stream for CudaStream {
         match ordering::downcast(other) {
             Some(other) => host_func::call(
                 || Ok(ordering::wait_stream::<CudaOrdering>(self, other)?),
-                || self.dead_scope().or_else(|| other.dead_scope()),
+                || self.dead_scope_of_two(other),
             ),
             // A type around a stream, which records in its own way.
             None if self.is_same(other) => Ok(()),

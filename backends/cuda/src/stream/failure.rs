@@ -2,6 +2,7 @@
 
 use gpu_stream_core::CaptureStatus;
 use gpu_stream_driver_common::Seen;
+use gpu_stream_driver_common::user_code::Lost;
 
 use super::CudaStream;
 use crate::driver::{Ptr, driver};
@@ -19,6 +20,14 @@ impl CudaStream {
     /// Returns the key of the stream's context if no work of it will run any more.
     pub(super) fn dead_scope(&self) -> Option<usize> {
         self.known_scope().filter(|_| self.is_context_at_end())
+    }
+
+    /// Returns the key of the stream's context if no work of it will run any more. Drops the closures of `other`'s context
+    /// in the same case. For a call on both streams, which must be over: dropping closures runs user code.
+    #[cold]
+    pub(super) fn dead_scope_of_two(&self, other: &Self) -> Option<usize> {
+        USER_CODE.cancel(|| other.dead_scope().map(Lost::Scope));
+        self.dead_scope()
     }
 
     /// Returns `true` if a second driver call confirms that no work of the stream's context will run any more. The
