@@ -46,6 +46,21 @@ const OLDEST: c_int = 11_000;
 const VERSION: &str = "cuDriverGetVersion";
 type GetVersion = unsafe extern "C" fn(*mut c_int) -> CudaCode;
 
+#[cfg(all(test, target_os = "linux", not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+impl super::Driver {
+    /// Returns the simulated driver without starting it, for tests. It has no devices.
+    pub(super) fn unstarted(library: Library) -> Self {
+        use gpu_stream_driver_common::library::{Found, Origin};
+        // SAFETY: the simulator's functions have the driver's types, and the library is never closed: see below.
+        let symbols = unsafe { Symbols::resolve(&library) }.expect("all required functions");
+        let texts =
+            crate::code::CodeTexts { name: symbols.error_name, description: symbols.error_text };
+        let found = Found { library, file: "the simulator".into(), origin: Origin::Named };
+        let runtime = LoadedLibrary::new(&SPEC, found);
+        super::Driver { symbols, texts, runtime, version: OLDEST, devices: Vec::new() }
+    }
+}
+
 /// The started driver.
 pub(super) struct Started {
     pub(super) runtime: LoadedLibrary,

@@ -131,8 +131,8 @@ impl PrimaryContext {
     #[cold]
     pub(crate) fn resolve(&self, doubt: Doubt, operation: &'static str) -> Result<()> {
         match doubt {
-            Doubt::Over => {}
-            Doubt::OtherLifetime => self.observe(OVER),
+            // Also after `Over`: the thread that stored it may not have announced it yet.
+            Doubt::Over | Doubt::OtherLifetime => self.observe(OVER),
             Doubt::Cleared => {
                 self.observe(ALIVE);
                 return Ok(());
@@ -322,5 +322,31 @@ fn context_id(symbols: &Symbols, context: Context) -> Result<u64, CudaCode> {
     match unsafe { get(context.as_ptr(), &mut id) } {
         CudaCode::SUCCESS => Ok(id),
         code => Err(code),
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+mod tests {
+    use gpu_stream_driver_common::Seen;
+    use gpu_stream_driver_common::library::Library;
+
+    use super::*;
+
+    /// Another thread has stored the end, and has not announced it yet.
+    #[test]
+    fn call_that_returns_the_end_has_announced_it_to_all_wrappers() {
+        let file = driver_sim::library().expect("the simulated driver");
+        // SAFETY: the library's initializers have no requirements.
+        let library = unsafe { Library::new(file) }.expect("a library");
+        let driver = Box::leak(Box::new(Driver::unstarted(library)));
+        let context = Context::from_bits(8).expect("not null");
+        let primary = PrimaryContext::new(driver, 0, 0, context);
+        let (panics, seen) = (&USER_CODE.panics, Seen::new());
+        panics.recheck_all();
+        assert_eq!(panics.find(&seen, (1, 16), || None), None);
+        assert!(panics.is_clean(&seen));
+        primary.observed.store(OVER, Ordering::Relaxed);
+        assert!(primary.check_alive("here").is_err());
+        assert!(!panics.is_clean(&seen));
     }
 }
