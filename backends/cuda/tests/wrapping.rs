@@ -10,6 +10,7 @@ use gpu_stream_core::{Backend, ErrorKind, Event, EventStatus, RawStream, Stream}
 use gpu_stream_cuda::{Cuda, CudaError, CudaEvent, CudaStream};
 use gpu_stream_test_support::shared_cases;
 use support::bare::{Space, bare, enter, set_current};
+use support::capture::Capture;
 use support::{Case, OnCuda, device, expect_kind, own_stream, wrap};
 
 fn main() -> ExitCode {
@@ -59,21 +60,24 @@ fn default_handles_without_a_device() {
 /// the callback.
 fn synchronize_in_a_foreign_callback_is_rejected() {
     struct Arguments {
-        stream: CudaStream,
+        streams: [CudaStream; 2],
         event: CudaEvent,
-        results: std::sync::mpsc::Sender<[Result<(), CudaError>; 2]>,
+        results: std::sync::mpsc::Sender<[Result<(), CudaError>; 3]>,
     }
     unsafe extern "C" fn callback(arguments: *mut c_void) {
         // SAFETY: the pointer comes from the box below, and the driver calls once.
-        let Arguments { stream, event, results } = *unsafe { Box::from_raw(arguments.cast()) };
-        results.send([stream.synchronize(), event.synchronize()]).unwrap();
+        let Arguments { streams, event, results } = *unsafe { Box::from_raw(arguments.cast()) };
+        let [stream, captured] = streams.each_ref().map(CudaStream::synchronize);
+        results.send([stream, captured, event.synchronize()]).unwrap();
     }
     let stream = own_stream();
     let event = stream.record_event().unwrap();
     stream.synchronize().unwrap();
     let (results, received) = std::sync::mpsc::channel();
-    let arguments = Box::into_raw(Box::new(Arguments { stream, event, results }));
-    let carrier = Space::primary().stream(1, 0);
+    let [captured, carrier] = [(); 2].map(|()| Space::primary().stream(1, 0));
+    let streams = [stream, wrap(captured)];
+    let arguments = Box::into_raw(Box::new(Arguments { streams, event, results }));
+    let _capture = Capture::begin(captured, 2);
     // SAFETY: the stream is alive, and `arguments` is valid until the one call.
     let code = unsafe { (bare().launch_host_func)(carrier, callback, arguments.cast()) };
     assert_eq!(code, 0);

@@ -55,8 +55,8 @@ unsafe impl Stream for CudaStream {
         const OPERATION: &str = "Stream::synchronize";
         self.call(|| {
             ensure_outside(OPERATION)?;
+            DriverCall::begin(OPERATION)?.ensure_outside_callback()?;
             self.ask_uncaptured(OPERATION, |call, raw| {
-                call.ensure_outside_callback()?;
                 // SAFETY: the stream is alive, and its context is current if it needs one.
                 let code = unsafe { (call.symbols().stream_synchronize)(raw) };
                 call.check(code, "cuStreamSynchronize")
