@@ -251,7 +251,12 @@ unsafe impl Event for HipEvent {
         public_call(|| {
             let driver = driver()?;
             let (first, second) = (start.in_use(), self.in_use());
-            for (event, state) in [(start, &first), (self, &second)] {
+            for (which, event, state) in [("start", start, &first), ("end", self, &second)] {
+                // During its first record, the runtime would block the call, and follow a pointer to a stream that
+                // the state does not keep.
+                if state.is_unrecorded() {
+                    return Err(ContractError::EventNotRecorded { which }.into());
+                }
                 if let Some(error) = event.capture_error(driver, state, OPERATION) {
                     return Err(error);
                 }

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, Stream};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
@@ -17,14 +18,17 @@ use gpu_stream_test_support::{Vendor, cases, ptr};
 use support::layer::{Layer, await_event};
 use support::{OnHip, VERSIONS, device, expect_kind, own_event, own_stream};
 
-const CASES: [support::Case; 7] = cases![
+const CASES: [support::Case; 10] = cases![
     overlapping_records_keep_both_streams,
     three_overlapping_records_keep_all_streams,
     blocked_record_keeps_no_stream_of_other_records,
     thread_ends_after_overlapping_records,
     synchronize_reports_the_failure_of_its_marker,
     later_record_does_not_prolong_synchronize,
-    record_that_escapes_during_synchronize_is_waited_for
+    synchronize_keeps_no_later_stream,
+    record_that_escapes_during_synchronize_is_waited_for,
+    escape_of_a_later_record_does_not_prolong_synchronize,
+    elapsed_time_of_a_first_record_needs_no_call
 ];
 
 fn main() -> ExitCode {
@@ -254,6 +258,25 @@ fn later_record_does_not_prolong_synchronize() {
     event.synchronize().expect("synchronize");
 }
 
+fn synchronize_keeps_no_later_stream() {
+    let layer = Layer::get();
+    let (first, last) = (own_stream(), own_stream());
+    drop(last.record_event().expect("a record"));
+    during_synchronize(&layer, &first, |event, _| {
+        let live = layer.live_streams();
+        for _ in 0..20 {
+            own_stream().record(event).expect("a record");
+            await_event(event);
+        }
+        last.record(event).expect("a record");
+        let is_released = || {
+            last.query().expect("query");
+            layer.live_streams() == live
+        };
+        assert!((0..10_000).any(|_| is_released()), "{} streams more", layer.live_streams() - live);
+    });
+}
+
 /// The handle escapes while a thread waits for its record, and is then recorded in place.
 fn record_that_escapes_during_synchronize_is_waited_for() {
     let layer = Layer::get();
@@ -267,4 +290,58 @@ fn record_that_escapes_during_synchronize_is_waited_for() {
         event.raw();
         second.record(event).expect("a record");
     });
+}
+
+/// A later record has another handle, and that one escapes. The wait does not cover what the first stream gets meanwhile.
+fn escape_of_a_later_record_does_not_prolong_synchronize() {
+    let layer = Layer::get();
+    let (first, second) = (own_stream(), own_stream());
+    let event = own_event(EventOptions::new());
+    let gate = OnHip::gate(ptr::<OnHip>(&first));
+    first.record(&event).expect("a record");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| event.synchronize());
+        let wait_for_queries = || {
+            layer.calls("");
+            let mut queries = 0;
+            while queries < 3 {
+                queries += layer.calls("hipEventQuery");
+                thread::yield_now();
+            }
+        };
+        wait_for_queries();
+        let later = OnHip::gate(ptr::<OnHip>(&first));
+        second.record(&event).expect("a record");
+        event.raw();
+        wait_for_queries();
+        OnHip::open(&gate);
+        let limit = Instant::now() + Duration::from_secs(30);
+        while !waiting.is_finished() && Instant::now() < limit {
+            thread::yield_now();
+        }
+        let is_over = waiting.is_finished();
+        OnHip::open(&later);
+        waiting.join().expect("no panic").expect("synchronize");
+        assert!(is_over, "it waited for later work of the stream");
+    });
+}
+
+/// The runtime would block the call if the record blocks, and follow a pointer to a stream that nothing keeps.
+fn elapsed_time_of_a_first_record_needs_no_call() {
+    let layer = Layer::get();
+    let stream = own_stream();
+    let event = own_event(EventOptions::timed());
+    hold_after_record(&layer);
+    thread::scope(|scope| {
+        let record = scope.spawn(|| stream.record(&event));
+        layer.wait_until_held();
+        let _works = layer.work_at_drop();
+        layer.calls("");
+        expect_kind("elapsed_since", event.elapsed_since(&event), ErrorKind::EventNotRecorded);
+        assert_eq!(layer.calls("hipEventElapsedTime"), 0);
+        layer.work();
+        record.join().expect("no panic").expect("the record");
+    });
+    event.synchronize().expect("synchronize");
+    assert_eq!(event.elapsed_since(&event).expect("recorded"), 0.0);
 }

@@ -164,7 +164,10 @@ impl HipEvent {
             return Ok(());
         }
         let mut target = if is_fixed {
-            WaitTarget::Marker(self.marker(driver, &state, operation)?)
+            let marker = self.marker(driver, &state, operation)?;
+            // The state would keep the owners of all records that are made during the wait.
+            drop(state);
+            WaitTarget::Marker(marker)
         } else {
             WaitTarget::Record(state)
         };
@@ -175,10 +178,14 @@ impl HipEvent {
             },
             WaitTarget::Record(state) => {
                 let done = self.is_done(driver, state, operation);
-                if !self.inner().is_fixed {
+                let is_fixed = {
+                    let inner = self.inner();
+                    inner.is_fixed && inner.now.raw == state.raw
+                };
+                if !is_fixed {
                     return done;
                 }
-                // The handle became fixed since, and the answer may be about a later record.
+                // This handle became fixed since, and the answer may be about a later record.
                 target = WaitTarget::Marker(self.marker_of_stream(driver, state, operation)?);
                 Ok(false)
             }
