@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use gpu_stream_core::{KeepAlive, RawStream, StreamOptions};
+use gpu_stream_core::{BackendKind, Device, KeepAlive, RawStream, StreamOptions};
 
 use crate::driver::{CaptureModeGuard, DeviceGuard, Driver, loaded};
-use crate::{Hip, HipError, pending_destroy};
+use crate::{Hip, HipError, device, pending_destroy};
 
 /// `hipStreamNonBlocking`: does not synchronize with the default stream.
 pub(crate) const NON_BLOCKING: u32 = 1;
@@ -47,4 +47,18 @@ pub(crate) fn create(
     driver.check(code, operation, "hipStreamCreateWithPriority")?;
     let raw = RawStream::from_ptr(stream);
     Ok((raw, KeepAlive::owner(Arc::new(OwnedStream { raw, device, number }))))
+}
+
+/// Creates a stream that only waits for other streams, and records events.
+///
+/// It has the greatest priority. The runtime has hardware queues of their own for each priority, and a wait blocks all
+/// streams of its queue. So a stream of the program does not hold back the events, and they hold back none.
+pub(crate) fn create_for_markers(
+    driver: &'static Driver,
+    ordinal: u32,
+    operation: &'static str,
+) -> Result<(RawStream<Hip>, KeepAlive), HipError> {
+    let range = device::priority_range(Device::new(BackendKind::Hip, ordinal), operation)?;
+    let options = StreamOptions::new().priority(range.greatest);
+    create(driver, ordinal, 0, options, operation)
 }

@@ -16,11 +16,11 @@ use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::panic::catch_unwind;
 
-use gpu_stream_core::{BackendKind, ContractError, KeepAlive, RawStream, StreamOptions};
+use gpu_stream_core::{BackendKind, ContractError, KeepAlive, RawStream};
 
 use crate::code::HipCode;
 use crate::driver::{DeviceGuard, Driver, loaded};
-use crate::owned_stream::create;
+use crate::owned_stream::create_for_markers;
 use crate::{Hip, HipError, poll, thread};
 
 /// `hipStreamPerThread`.
@@ -77,7 +77,7 @@ fn helper(
     {
         return Ok(helper);
     }
-    let (raw, owner) = create(driver, device, 0, StreamOptions::new(), operation)?;
+    let (raw, owner) = create_for_markers(driver, device, operation)?;
     let helper = Helper { raw, owner };
     let replaced = HELPERS.with_borrow_mut(|helpers| {
         if helpers.len() <= index {

@@ -200,8 +200,7 @@ impl HipEvent {
         state: &InUse,
         operation: &'static str,
     ) -> Result<Marker, HipError> {
-        let (stream, owner) =
-            owned_stream::create(driver, self.device, 0, Default::default(), operation)?;
+        let (stream, owner) = owned_stream::create_for_markers(driver, self.device, operation)?;
         // SAFETY: the stream is live: `owner` keeps it alive. The event and the streams that it points to are live:
         // `state` keeps them. Flags must be 0.
         let code = unsafe { (driver.symbols.stream_wait_event)(stream.as_ptr(), state.raw(), 0) };

@@ -1,0 +1,106 @@
+//! Streams that share a hardware queue. The runtime has few queues for each priority, and a wait blocks all streams of its
+//! queue. The streams that this crate creates for events must not wait for the program's streams.
+
+mod support;
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gpu_stream_core::{
+    Backend, Event, EventOptions, EventStatus, PerThread, Stream, StreamOptions,
+};
+use gpu_stream_hip::{Hip, HipStream};
+use gpu_stream_test_support::{Vendor, cases, ptr};
+use support::bare::{Gate, Ptr, bare};
+use support::layer::Layer;
+use support::{OnHip, VERSIONS, device, own_event, own_stream};
+
+const CASES: [support::Case; 2] = cases![
+    synchronize_passes_the_gates_of_other_streams,
+    events_of_a_threads_stream_pass_the_gates_of_other_streams
+];
+
+/// More streams than there are hardware queues of one priority.
+const STREAMS: usize = 40;
+
+/// The time after which a case fails that would never end.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    support::main_behind_layer(&CASES, &VERSIONS[..1])
+}
+
+fn per_thread() -> PerThread<HipStream> {
+    Hip::per_thread_stream(device()).expect("per_thread_stream")
+}
+
+fn gate(stream: &HipStream) -> Gate {
+    OnHip::gate(ptr::<OnHip>(stream))
+}
+
+/// Returns `true` once `done` does, and `false` after the limit.
+fn becomes(limit: Duration, done: impl Fn() -> bool) -> bool {
+    let begin = Instant::now();
+    while !done() {
+        if begin.elapsed() > limit {
+            return false;
+        }
+        thread::yield_now();
+    }
+    true
+}
+
+/// Returns `true` if the thread's default stream is idle, whatever its events are.
+fn is_idle() -> bool {
+    let per_thread: Ptr = std::ptr::without_provenance_mut(2);
+    // SAFETY: handle 2 is always valid.
+    unsafe { (bare().stream_query)(per_thread) == 0 }
+}
+
+/// The handle has escaped, so the call polls a marker.
+fn synchronize_passes_the_gates_of_other_streams() {
+    let layer = Layer::get();
+    let first = own_stream();
+    let others: Vec<_> = (0..STREAMS).map(|_| own_stream()).collect();
+    let event = own_event(EventOptions::new());
+    event.raw();
+    let shut = gate(&first);
+    first.record(&event).expect("a record");
+    let gates: Vec<_> = others.iter().map(gate).collect();
+    thread::scope(|scope| {
+        layer.calls("");
+        let waiting = scope.spawn(|| event.synchronize());
+        // The first query is of the event, and the others are of the marker.
+        let mut queries = 0;
+        while queries < 3 {
+            queries += layer.calls("hipEventQuery");
+            thread::yield_now();
+        }
+        OnHip::open(&shut);
+        let is_over = becomes(LIMIT, || waiting.is_finished());
+        gates.iter().for_each(OnHip::open);
+        waiting.join().expect("no panic").expect("synchronize");
+        assert!(is_over, "the call waits for other streams");
+    });
+}
+
+fn events_of_a_threads_stream_pass_the_gates_of_other_streams() {
+    let others: Vec<_> = (0..STREAMS).map(|_| own_stream()).collect();
+    let stream = per_thread();
+    stream.record_event().expect("a record").synchronize().expect("synchronize");
+    let mut passed = 0;
+    for other in &others {
+        let shut = gate(other);
+        let event = stream.record_event().expect("a record");
+        // The thread's own stream shares a queue with some of the others.
+        if becomes(Duration::from_secs(1), is_idle) {
+            passed += 1;
+            let is_complete = becomes(LIMIT, || event.query().expect("query"));
+            assert!(is_complete, "the event waits for another stream");
+        }
+        OnHip::open(&shut);
+        event.synchronize().expect("synchronize");
+    }
+    assert!(passed > 0, "the thread's stream waits for each other one");
+}
