@@ -19,7 +19,7 @@ use std::panic::catch_unwind;
 use gpu_stream_core::{BackendKind, ContractError, KeepAlive, RawStream};
 
 use crate::code::HipCode;
-use crate::driver::{DeviceGuard, Driver, loaded};
+use crate::driver::{DeviceGuard, Driver, capture, loaded};
 use crate::owned_stream::create_for_markers;
 use crate::{Hip, HipError, poll, thread};
 
@@ -89,6 +89,23 @@ fn helper(
     Ok(helper)
 }
 
+/// Returns an error if a reset of the device has destroyed the helper. Other calls with its handle may crash then.
+///
+/// # Safety
+/// - `helper` was alive when it was last used. Only a reset has destroyed it since.
+unsafe fn ensure_live(
+    driver: &'static Driver,
+    helper: RawStream<Hip>,
+    operation: &'static str,
+) -> Result<(), HipError> {
+    // SAFETY: only a reset can have destroyed the helper (caller contract). Where the second function follows the
+    // handle of a destroyed stream, the first returns an error.
+    unsafe {
+        driver.ensure_known(helper.as_ptr(), operation)?;
+        capture::ensure_not_capturing(driver, helper.as_ptr(), operation)
+    }
+}
+
 /// Creates the calling thread's default stream on a device, and registers the hook for the thread's end.
 pub(crate) fn name_stream(
     driver: &'static Driver,
@@ -147,8 +164,11 @@ unsafe extern "C" fn on_thread_exit(_: *mut c_void) {
     let helpers = HELPERS.with_borrow_mut(|helpers| std::mem::take(&mut **helpers));
     for (device, helper) in (0..).zip(helpers) {
         if let (Some(driver), Some(Helper { raw, owner: _owner })) = (loaded(), helper) {
-            // SAFETY: the helper is live: its owner keeps it alive. It belongs to the device.
-            let finish = || unsafe { poll::finish(driver, raw.as_ptr(), device, OPERATION) };
+            // SAFETY: only a reset can have destroyed the helper, which has an owner. It belongs to the device.
+            let finish = || unsafe {
+                ensure_live(driver, raw, OPERATION)?;
+                poll::finish(driver, raw.as_ptr(), device, OPERATION)
+            };
             // Neither an error nor a panic can leave this function.
             drop(catch_unwind(finish));
         }

@@ -18,7 +18,7 @@ use gpu_stream_hip::{Hip, HipEvent, HipStream};
 use gpu_stream_test_support::{cases, churn};
 use support::{device, expect_kind, own_event, own_stream};
 
-const CASES: [support::Case; 11] = cases![
+const CASES: [support::Case; 12] = cases![
     events_are_complete_after_the_end,
     end_of_the_thread_waits_for_its_work,
     events_can_be_used_while_threads_end,
@@ -29,7 +29,8 @@ const CASES: [support::Case; 11] = cases![
     main_thread_ends_beside_queries,
     end_of_the_thread_beside_constant_queries,
     end_of_the_thread_in_a_capture,
-    panic_of_a_deferred_owner_at_the_end
+    panic_of_a_deferred_owner_at_the_end,
+    thread_ends_after_a_reset
 ];
 
 fn main() -> ExitCode {
@@ -360,4 +361,20 @@ fn panic_of_a_deferred_owner_at_the_end() {
     assert_eq!(own.status().unwrap(), EventStatus::Complete);
     own_stream();
     assert_eq!(DROPPED.load(Ordering::SeqCst), 1, "the deferred drop did not run");
+}
+
+/// The reset destroys the stream that recorded the thread's events, and HIP crashes on its handle.
+fn thread_ends_after_a_reset() {
+    let ended = thread::spawn(|| {
+        let stream = per_thread();
+        stream.record_event().unwrap().synchronize().unwrap();
+        // SAFETY: the function takes no arguments.
+        support::bare::ok("device_reset", unsafe { (support::bare::bare().device_reset)() });
+    });
+    ended.join().unwrap();
+    let other = own_stream();
+    // These calls destroy what the thread has left.
+    (0..40).for_each(|_| _ = other.query().unwrap());
+    let again = thread::spawn(|| per_thread().record_event().unwrap()).join().unwrap();
+    expect_complete(&again);
 }
