@@ -89,6 +89,25 @@ fn helper(
     Ok(helper)
 }
 
+/// Returns `true` if all events are complete that the calling thread's default stream has recorded on a device.
+///
+/// The helper is behind the thread's stream, so the stream can be idle while its events are pending.
+pub(crate) fn events_are_complete(
+    driver: &'static Driver,
+    device: u32,
+    operation: &'static str,
+) -> Result<bool, HipError> {
+    let known = HELPERS.with_borrow(|helpers| helpers.get(device as usize).cloned().flatten());
+    let Some(Helper { raw, owner: _owner }) = known else { return Ok(true) };
+    // SAFETY: only a reset can have destroyed the helper, which has an owner. It belongs to the device.
+    unsafe {
+        if ensure_live(driver, raw, operation).is_err() {
+            return Ok(true);
+        }
+        poll::is_idle(driver, raw.as_ptr(), device, operation)
+    }
+}
+
 /// Returns an error if a reset of the device has destroyed the helper. Other calls with its handle may crash then.
 ///
 /// # Safety

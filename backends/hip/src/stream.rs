@@ -18,7 +18,7 @@ use crate::driver::symbols::Ptr;
 use crate::driver::{CaptureModeGuard, DeviceGuard, Driver, capture, driver, loaded, require};
 use crate::host_func::USER_CODE;
 use crate::poll::is_idle;
-use crate::{Hip, HipError, HipEvent, thread};
+use crate::{Hip, HipError, HipEvent, per_thread, thread};
 
 pub(crate) use self::wrap::{default_stream, new_stream, per_thread_stream, wrap, wrap_unchecked};
 
@@ -148,6 +148,22 @@ impl HipStream {
         }
         let _current = DeviceGuard::enter(driver, self.device, operation)?;
         call(driver, raw)
+    }
+
+    /// Returns `true` if this idle stream's events are complete. Only those of a thread's default stream, which
+    /// another stream records, can be pending.
+    #[inline]
+    fn events_are_complete(
+        &self,
+        driver: &'static Driver,
+        operation: &'static str,
+    ) -> Result<bool, HipError> {
+        match self.raw.kind() {
+            HandleKind::PerThread => {
+                per_thread::events_are_complete(driver, self.device, operation)
+            }
+            _ => Ok(true),
+        }
     }
 
     /// Returns an error for the default stream while a stream is captured that it synchronizes with: a call

@@ -370,6 +370,9 @@ fn thread_ends_after_a_reset() {
         stream.record_event().unwrap().synchronize().unwrap();
         // SAFETY: the function takes no arguments.
         support::bare::ok("device_reset", unsafe { (support::bare::bare().device_reset)() });
+        // As no event is pending.
+        assert!(stream.query().unwrap());
+        stream.synchronize().unwrap();
     });
     ended.join().unwrap();
     let other = own_stream();

@@ -11,14 +11,15 @@ use gpu_stream_core::{
     Backend, Event, EventOptions, EventStatus, PerThread, Stream, StreamOptions,
 };
 use gpu_stream_hip::{Hip, HipStream};
-use gpu_stream_test_support::{Vendor, cases, ptr};
+use gpu_stream_test_support::{Vendor, cases, ptr, skip};
 use support::bare::{Gate, Ptr, bare};
 use support::layer::Layer;
 use support::{OnHip, VERSIONS, device, own_event, own_stream};
 
-const CASES: [support::Case; 2] = cases![
+const CASES: [support::Case; 3] = cases![
     synchronize_passes_the_gates_of_other_streams,
-    events_of_a_threads_stream_pass_the_gates_of_other_streams
+    events_of_a_threads_stream_pass_the_gates_of_other_streams,
+    threads_stream_is_done_when_its_events_are
 ];
 
 /// More streams than there are hardware queues of one priority.
@@ -103,4 +104,27 @@ fn events_of_a_threads_stream_pass_the_gates_of_other_streams() {
         event.synchronize().expect("synchronize");
     }
     assert!(passed > 0, "the thread's stream waits for each other one");
+}
+
+/// Other streams hold back the thread's events, and not its stream.
+fn threads_stream_is_done_when_its_events_are() {
+    let greatest = Hip::priority_range(device()).expect("priority_range").greatest;
+    let options = StreamOptions::new().priority(greatest);
+    let stream = per_thread();
+    stream.record_event().expect("a record").synchronize().expect("synchronize");
+    let others: Vec<_> =
+        (0..STREAMS).map(|_| Hip::new_stream(device(), options).expect("a stream")).collect();
+    let gates: Vec<_> = others.iter().map(gate).collect();
+    let event = stream.record_event().expect("a record");
+    if !becomes(LIMIT, is_idle) || event.query().expect("query") {
+        skip("the streams share no hardware queue");
+    }
+    assert!(!stream.query().expect("query"), "the stream is done before its event");
+    let opening = thread::spawn(move || {
+        gates.iter().for_each(OnHip::open);
+        gates
+    });
+    stream.synchronize().expect("synchronize");
+    assert_eq!(event.status().expect("status"), EventStatus::Complete);
+    opening.join().expect("no panic");
 }

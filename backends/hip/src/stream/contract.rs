@@ -11,7 +11,7 @@ use super::ordering::{self, HipOrdering};
 use super::wrap::new_stream;
 use crate::driver::{CaptureModeGuard, Driver, capture, driver, require};
 use crate::owned_stream::NON_BLOCKING;
-use crate::poll::{finish, is_idle};
+use crate::poll::{finish, is_idle, poll};
 use crate::{Hip, HipError, HipEvent, host_func};
 
 // SAFETY:
@@ -43,7 +43,8 @@ unsafe impl Stream for HipStream {
                 unsafe {
                     self.ensure_known(driver, raw, OPERATION)?;
                     capture::ensure_not_capturing(driver, raw, OPERATION)?;
-                    is_idle(driver, raw, self.device, OPERATION)
+                    let idle = is_idle(driver, raw, self.device, OPERATION)?;
+                    Ok(idle && self.events_are_complete(driver, OPERATION)?)
                 }
             })?;
             self.check_fault(OPERATION)?;
@@ -71,11 +72,14 @@ unsafe impl Stream for HipStream {
                     self.ensure_known(driver, raw, OPERATION)?;
                     capture::ensure_not_capturing(driver, raw, OPERATION)?;
                     // An idle stream needs no record, which would be work for the device.
-                    if is_idle(driver, raw, self.device, OPERATION)? {
-                        return Ok(());
+                    if !is_idle(driver, raw, self.device, OPERATION)? {
+                        finish(driver, raw, self.device, OPERATION)?;
                     }
-                    finish(driver, raw, self.device, OPERATION)
                 }
+                if self.raw.kind() == HandleKind::PerThread {
+                    poll(false, || self.events_are_complete(driver, OPERATION))?;
+                }
+                Ok(())
             })?;
             self.check_fault(OPERATION)
         })
