@@ -5,7 +5,9 @@ mod support;
 
 use std::process::ExitCode;
 
-use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, Stream, StreamOptions};
+use gpu_stream_core::{
+    Backend, CaptureStatus, ErrorKind, Event, EventOptions, Stream, StreamOptions,
+};
 use gpu_stream_hip::{Hip, HipError, HipEvent, HipStream};
 use support::bare::{gate, new_stream, synchronize, version};
 use support::capture::Capture;
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
             "event_of_an_earlier_capture_is_stale_in_the_next",
             event_of_an_earlier_capture_is_stale_in_the_next,
         ),
+        ("record_in_place_draws_no_stream_into_a_capture", record_in_place_draws_no_stream),
         ("default_stream_does_not_wait_for_a_capture", default_stream_does_not_wait_for_a_capture),
         ("per_thread_stream_joins_a_capture", per_thread_stream_joins_a_capture),
     ])
@@ -67,6 +70,31 @@ fn event_stays_in_its_capture_after_its_stream_waits() {
         if version() >= 50_700_000 {
             expect_kind("status", first.status(), ErrorKind::InvalidEvent);
         }
+    }
+}
+
+/// Up to HIP 5.6 a capture keeps the events that were recorded in it, under whatever id. The handle has escaped, so a
+/// record does not replace it.
+fn record_in_place_draws_no_stream() {
+    for mode in MODES {
+        let raw = new_stream(0, 1, 0);
+        let (caller, [branch, outside, waiting]) = (wrap(raw), [new(), new(), new()]);
+        let event = new_event();
+        event.raw();
+        let capture = Capture::begin(raw, mode);
+        caller.fork([&branch]).expect("a fork");
+        branch.record(&event).expect("a record");
+        branch.wait_stream(&caller).expect("a wait");
+        let recorded = outside.record(&event);
+        if version() < 50_700_000 {
+            expect_kind("a record", recorded, ErrorKind::Capturing);
+        } else {
+            recorded.expect("a record");
+            waiting.wait_event(&event).expect("a wait");
+        }
+        assert_eq!(waiting.capture_status().expect("a status"), CaptureStatus::None);
+        caller.join([&branch]).expect("a join");
+        drop(capture);
     }
 }
 

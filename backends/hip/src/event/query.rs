@@ -84,6 +84,21 @@ impl HipEvent {
         }
     }
 
+    /// Returns `true` if the last record was made in a capture that goes on, or its stream is in a capture now.
+    ///
+    /// Up to 5.6 the id does not suffice: a wait inside of the capture changes it.
+    #[cold]
+    pub(super) fn is_source_capturing(
+        &self,
+        driver: &'static Driver,
+        state: &EventState,
+        operation: &'static str,
+    ) -> bool {
+        let error = self.capture_error(driver, state, operation);
+        let now = self.ensure_source_not_capturing(driver, state, operation);
+        [error, now.err()].iter().flatten().any(|error| matches!(error, HipError::Capturing { .. }))
+    }
+
     /// Returns an error if the stream of the last record is being captured: a query of the event would break
     /// that capture.
     fn ensure_source_not_capturing(

@@ -178,10 +178,10 @@ impl HipEvent {
         if state.is_captured()
             && source.captured.is_none()
             && driver.quirks.captures_keep_recorded
-            && let Some(error @ HipError::Capturing { .. }) =
-                self.capture_error(driver, &state, operation)
+            && self.is_source_capturing(driver, &state, operation)
         {
-            return Err(error);
+            let what = "the stream that the event was last recorded on";
+            return Err(HipError::Capturing { operation, what });
         }
         let raw = state.raw;
         // A record follows no pointer, so nothing needs to be kept alive while it blocks. The handle stays with
