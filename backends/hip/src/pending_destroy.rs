@@ -11,7 +11,7 @@ use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, RawStream};
 use crate::driver::symbols::Ptr;
 use crate::driver::{CaptureModeGuard, Driver, capture, loaded};
 use crate::host_func::{self, USER_CODE};
-use crate::poll::{is_idle, is_passed, record_marker};
+use crate::poll::{MARKER_POLLS, is_idle, is_passed, record_marker};
 use crate::pool::PooledEvent;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use crate::thread::may_destroy;
@@ -60,9 +60,6 @@ const REAP_BATCH: usize = 4;
 
 /// The number of pending streams from which on a destruction may wait for a running host function.
 const MAX_DEFERRED: usize = 128;
-
-/// The number of polls of a stream's first marker. It bounds the time of a drop.
-const MARKER_POLLS: u32 = 64;
 
 /// The number of polls of a marker after an earlier one has passed.
 const MARKER_POLLS_AGAIN: u32 = 2_000;

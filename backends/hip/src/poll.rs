@@ -78,6 +78,10 @@ pub(crate) fn query_error(
     }
 }
 
+/// The number of polls of a marker on a stream that may be idle. The marker itself is work, so it is not passed at once,
+/// and a caller that repeats the query makes another marker each time.
+pub(crate) const MARKER_POLLS: u32 = 64;
+
 /// Returns `true` if all work of the stream is done.
 ///
 /// # Safety
@@ -105,7 +109,13 @@ pub(crate) unsafe fn is_idle(
         // SAFETY: `stream` is live, or its device is current (caller contract). The event points to it.
         HipCode::CAPTURE_UNSUPPORTED => unsafe {
             let marker = record_marker(driver, stream, ordinal, operation)?;
-            is_passed(driver, marker.raw(), operation)
+            for _ in 0..MARKER_POLLS {
+                if is_passed(driver, marker.raw(), operation)? {
+                    return Ok(true);
+                }
+                std::thread::yield_now();
+            }
+            Ok(false)
         },
         code => Err(HipError::Driver { operation, function: "hipStreamQuery", code }),
     }
