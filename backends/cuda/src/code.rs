@@ -2,10 +2,9 @@
 
 use std::ffi::{c_char, c_int};
 use std::fmt;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use gpu_stream_core::ErrorKind;
-use gpu_stream_driver_common::texts::{debug_code, display_code, driver_text};
+use gpu_stream_driver_common::texts::{TextsInUse, debug_code, display_code, driver_text};
 
 /// A `CUresult`, kept as an integer.
 ///
@@ -100,14 +99,14 @@ impl CudaCode {
     /// does not know the code or is not loaded.
     #[doc(alias = "cuGetErrorName")]
     pub fn name(self) -> Option<&'static str> {
-        self.text(texts()?.name)
+        self.text(TEXTS.get()?.name)
     }
 
     /// Returns the driver's description of the code. Returns `None` if the driver does not know the code or is not
     /// loaded.
     #[doc(alias = "cuGetErrorString")]
     pub fn description(self) -> Option<&'static str> {
-        self.text(texts()?.description)
+        self.text(TEXTS.get()?.description)
     }
 
     fn text(self, get: GetText) -> Option<&'static str> {
@@ -119,27 +118,10 @@ impl CudaCode {
     }
 }
 
-type GetText = unsafe extern "C" fn(CudaCode, *mut *const c_char) -> CudaCode;
+pub(crate) type GetText = unsafe extern "C" fn(CudaCode, *mut *const c_char) -> CudaCode;
 
-/// The driver's functions for the texts of codes.
-pub(crate) struct CodeTexts {
-    pub(crate) name: GetText,
-    pub(crate) description: GetText,
-}
-
-/// The functions in use. Null before the driver's start, and in the child of a fork.
-static TEXTS: AtomicPtr<CodeTexts> = AtomicPtr::new(std::ptr::null_mut());
-
-/// Sets the functions. `None` if the driver must not be called any more. Async-signal-safe.
-pub(crate) fn set_texts(texts: Option<&'static CodeTexts>) {
-    let texts = texts.map_or(std::ptr::null(), std::ptr::from_ref);
-    TEXTS.store(texts.cast_mut(), Ordering::SeqCst);
-}
-
-fn texts() -> Option<&'static CodeTexts> {
-    // SAFETY: the pointer is null, or is from a `&'static CodeTexts`.
-    unsafe { TEXTS.load(Ordering::Acquire).as_ref() }
-}
+/// The functions for texts. None before the driver's start, and in the child of a fork.
+pub(crate) static TEXTS: TextsInUse<GetText> = TextsInUse::none();
 
 impl fmt::Display for CudaCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

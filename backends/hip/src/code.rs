@@ -2,10 +2,9 @@
 
 use std::ffi::{c_char, c_int};
 use std::fmt;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use gpu_stream_core::ErrorKind;
-use gpu_stream_driver_common::texts::{debug_code, display_code, driver_text};
+use gpu_stream_driver_common::texts::{TextsInUse, debug_code, display_code, driver_text};
 
 /// A `hipError_t`, as the integer that it is.
 ///
@@ -135,7 +134,7 @@ impl HipCode {
     /// know the code, or is not loaded.
     #[doc(alias = "hipGetErrorName")]
     pub fn name(self) -> Option<&'static str> {
-        let name = self.text(texts()?.name)?;
+        let name = self.text(TEXTS.get()?.name)?;
         // The name of each number without one, in HIP itself and in HIP on CUDA.
         let unknown = matches!(name, "hipErrorUnknown" | "cudaErrorUnknown");
         (!unknown || self.0 == 999).then_some(name)
@@ -145,7 +144,7 @@ impl HipCode {
     #[doc(alias = "hipGetErrorString")]
     pub fn description(self) -> Option<&'static str> {
         self.name()?;
-        self.text(texts()?.description)
+        self.text(TEXTS.get()?.description)
     }
 
     fn text(self, get: GetText) -> Option<&'static str> {
@@ -154,27 +153,10 @@ impl HipCode {
     }
 }
 
-type GetText = unsafe extern "C" fn(HipCode) -> *const c_char;
+pub(crate) type GetText = unsafe extern "C" fn(HipCode) -> *const c_char;
 
-/// The runtime's functions for the texts of codes.
-pub(crate) struct CodeTexts {
-    pub(crate) name: GetText,
-    pub(crate) description: GetText,
-}
-
-/// The functions in use. Null before the runtime's start, and when it must not be called any more.
-static TEXTS: AtomicPtr<CodeTexts> = AtomicPtr::new(std::ptr::null_mut());
-
-/// Sets the functions. `None` if the runtime must not be called any more. Async-signal-safe.
-pub(crate) fn set_texts(texts: Option<&'static CodeTexts>) {
-    let texts = texts.map_or(std::ptr::null(), std::ptr::from_ref);
-    TEXTS.store(texts.cast_mut(), Ordering::SeqCst);
-}
-
-fn texts() -> Option<&'static CodeTexts> {
-    // SAFETY: the pointer is null, or is from a `&'static CodeTexts`.
-    unsafe { TEXTS.load(Ordering::Acquire).as_ref() }
-}
+/// The functions for texts. None before the runtime's start, and when it must not be called any more.
+pub(crate) static TEXTS: TextsInUse<GetText> = TextsInUse::none();
 
 impl fmt::Display for HipCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,6 +2,8 @@
 
 use std::ffi::{CStr, c_char};
 use std::fmt;
+use std::ptr::{from_ref, null, null_mut};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A foreign event, of which the driver says that it has no time.
 pub const FOREIGN_WITHOUT_TIME: &str = "is an event of another library, and the driver has no time for it: it was made without timing, or was not \
@@ -14,6 +16,35 @@ pub const FOREIGN_RECORD_REFUSED: &str = "is an event of another library, and th
 /// A handle that names the calling thread's own stream, where no handle of a thread is allowed.
 pub const PER_THREAD_HANDLE: &str =
     "is the calling thread's own stream; use `Backend::per_thread_stream`";
+
+/// A driver's functions for the texts of its result codes.
+pub struct CodeTexts<F> {
+    /// Returns the name of a code.
+    pub name: F,
+    /// Returns the description of a code.
+    pub description: F,
+}
+
+/// The functions for texts that may be called now.
+pub struct TextsInUse<F: 'static>(AtomicPtr<CodeTexts<F>>);
+
+impl<F: Sync> TextsInUse<F> {
+    /// Creates the state before the driver's start, without functions.
+    pub const fn none() -> Self {
+        TextsInUse(AtomicPtr::new(null_mut()))
+    }
+
+    /// Sets the functions. `None` if the driver must not be called any more. Async-signal-safe.
+    pub fn set(&self, texts: Option<&'static CodeTexts<F>>) {
+        self.0.store(texts.map_or(null(), from_ref).cast_mut(), Ordering::SeqCst);
+    }
+
+    /// Returns the functions. Returns `None` if the driver must not be called.
+    pub fn get(&self) -> Option<&'static CodeTexts<F>> {
+        // SAFETY: the pointer is null, or is from a `&'static CodeTexts<F>`.
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+    }
+}
 
 /// Writes a result code as its number, with the driver's name and description: `Display` of a code.
 ///

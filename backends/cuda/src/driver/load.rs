@@ -53,8 +53,10 @@ impl super::Driver {
         use gpu_stream_driver_common::library::{Found, Origin};
         // SAFETY: the simulator's functions have the driver's types, and the library is never closed: see below.
         let symbols = unsafe { Symbols::resolve(&library) }.expect("all required functions");
-        let texts =
-            crate::code::CodeTexts { name: symbols.error_name, description: symbols.error_text };
+        let texts = gpu_stream_driver_common::texts::CodeTexts {
+            name: symbols.error_name,
+            description: symbols.error_text,
+        };
         let found = Found { library, file: "the simulator".into(), origin: Origin::Named };
         let runtime = LoadedLibrary::new(&SPEC, found);
         super::Driver { symbols, texts, runtime, version: OLDEST, devices: Vec::new() }

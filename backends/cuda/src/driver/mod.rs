@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use gpu_stream_core::BackendKind;
 use gpu_stream_driver_common::library::LoadedLibrary;
+use gpu_stream_driver_common::texts::CodeTexts;
 use gpu_stream_driver_common::{ProcessState, RetryCell};
 
 pub(crate) use self::call::{DriverCall, check, driver_error};
@@ -27,14 +28,14 @@ use self::load::Started;
 use self::primary::DeviceState;
 pub(crate) use self::primary::{Doubt, PrimaryContext};
 pub(crate) use self::symbols::{IpcHandle, Ptr, Symbols};
-use crate::code::{CodeTexts, set_texts};
+use crate::code::{GetText, TEXTS};
 use crate::error::Result;
 use crate::{CudaCode, CudaError};
 
 /// The driver of the process.
 pub(crate) struct Driver {
     pub(crate) symbols: Symbols,
-    texts: CodeTexts,
+    texts: CodeTexts<GetText>,
     pub(crate) runtime: LoadedLibrary,
     /// 13000 is 13.0.
     pub(crate) version: i32,
@@ -67,13 +68,13 @@ fn start_driver() -> Result<&'static Driver> {
     static PROCESS_STATE: ProcessState = ProcessState::new();
     extern "C" fn in_child() {
         PROCESS_STATE.set_forked();
-        set_texts(None);
+        TEXTS.set(None);
         DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
     }
     PROCESS_STATE.ensure_running(BackendKind::Cuda)?;
     PROCESS_STATE.watch_forks(in_child);
     let driver = CELL.get_or_try(Driver::new, load::can_pass)?;
-    set_texts(Some(&driver.texts));
+    TEXTS.set(Some(&driver.texts));
     DRIVER.store(std::ptr::from_ref(driver).cast_mut(), Ordering::Release);
     Ok(driver)
 }

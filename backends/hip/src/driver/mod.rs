@@ -15,6 +15,7 @@ use gpu_stream_core::{BackendKind, ContractError, Error as _, ErrorKind};
 
 use gpu_stream_driver_common::library::LoadedLibrary;
 use gpu_stream_driver_common::symbols::Optional;
+use gpu_stream_driver_common::texts::CodeTexts;
 use gpu_stream_driver_common::{Pool, RecordCoalescer, RetryCell};
 
 pub(crate) use self::capture_mode::CaptureModeGuard;
@@ -23,12 +24,12 @@ use self::load::Started;
 use self::quirks::Quirks;
 use self::symbols::{DeviceHandle, Ptr, Symbols};
 use crate::HipError;
-use crate::code::{CodeTexts, HipCode};
+use crate::code::{GetText, HipCode};
 
 /// The HIP runtime of the process.
 pub(crate) struct Driver {
     pub(crate) symbols: Symbols,
-    texts: CodeTexts,
+    texts: CodeTexts<GetText>,
     pub(crate) runtime: LoadedLibrary,
     /// Set if the program was linked with the runtime, and asked for that one.
     is_linked: bool,

@@ -14,7 +14,7 @@ use gpu_stream_core::{BackendKind, ContractError};
 use gpu_stream_driver_common::ProcessState;
 
 use super::Driver;
-use crate::code::set_texts;
+use crate::code::TEXTS;
 
 /// The runtime, from its start on. Null when it must not be called any more.
 static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(std::ptr::null_mut());
@@ -42,7 +42,7 @@ pub(super) fn started(driver: &'static Driver) {
     static STARTED: Once = Once::new();
     STARTED.call_once(|| {
         DRIVER.store(std::ptr::from_ref(driver).cast_mut(), Ordering::Release);
-        set_texts(Some(&driver.texts));
+        TEXTS.set(Some(&driver.texts));
         #[cfg(unix)]
         // SAFETY: `end` exists as long as this library, and does not unwind. Without memory for the registration, calls
         // go on to the very end; there is nothing better to do.
@@ -62,7 +62,7 @@ pub(super) fn watch_forks() {
     extern "C" fn in_child() {
         PROCESS_STATE.set_forked();
         DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
-        set_texts(None);
+        TEXTS.set(None);
     }
     PROCESS_STATE.watch_forks(in_child);
 }
@@ -95,7 +95,7 @@ extern "C" fn end() {
         return;
     }
     DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
-    set_texts(None);
+    TEXTS.set(None);
     // A query blocks inside the runtime if another thread's record of the same fixed handle blocks. So the wait has a
     // limit.
     let begin = std::time::Instant::now();
