@@ -47,7 +47,7 @@ impl StreamOrdering for CudaOrdering {
         };
         // SAFETY: `waiter` keeps its stream alive.
         if unsafe { may_be_capturing(&driver.symbols, waiter.as_ptr()) } {
-            check_streams(&CudaCaptureStream(waiter), &CudaCaptureStream(source), operation)?;
+            check_streams(&CaptureMember(waiter), &CaptureMember(source), operation)?;
         }
         Ok(true)
     }
@@ -72,7 +72,7 @@ impl StreamOrdering for CudaOrdering {
         source: &CudaStream,
         operation: &'static str,
     ) -> Result<ControlFlow<()>, CudaError> {
-        check_streams(&CudaCaptureStream(waiter), &CudaCaptureStream(source), operation)?;
+        check_streams(&CaptureMember(waiter), &CaptureMember(source), operation)?;
         Ok(ControlFlow::Continue(()))
     }
 
@@ -93,9 +93,9 @@ impl StreamOrdering for CudaOrdering {
 }
 
 /// A stream and its capture, for the rules that all backends share.
-struct CudaCaptureStream<'s>(&'s CudaStream);
+struct CaptureMember<'s>(&'s CudaStream);
 
-impl CaptureStream for CudaCaptureStream<'_> {
+impl CaptureStream for CaptureMember<'_> {
     type Capture = u64;
     type Error = BoxedError;
 
