@@ -1,7 +1,6 @@
 //! Host functions that a driver has not called yet: [`HostFuncs`].
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,16 +23,90 @@ pub type HostFunc = Box<dyn FnOnce() + Send + 'static>;
 ///
 /// A closure that the driver will never call, because its context is broken or destroyed, is
 /// [cancelled](Self::cancel) and dropped.
+// The calling thread and the driver's thread write this in turn. Alone on its cache lines, it slows down no other
+// call, which reads the flags beside it.
+#[repr(align(128))]
 pub struct HostFuncs {
-    waiting: Mutex<BTreeMap<usize, Waiting>>,
-    user: User,
+    table: Mutex<Table>,
+    /// The number of closures in the table.
     count: AtomicUsize,
-    next: AtomicUsize,
+    user: User,
 }
+
+/// The slots of the closures. A slot is used again, so a launch allocates nothing in the steady state.
+struct Table {
+    slots: Vec<Slot>,
+    /// The index of the first empty slot; [`NONE`] if there is none.
+    first_empty: u32,
+    /// The number of launches.
+    launches: u64,
+}
+
+struct Slot {
+    /// The number of closures that the slot has had. Part of the key, so that no key is reused.
+    uses: u32,
+    /// The index of the next empty slot, while this one is empty.
+    next_empty: u32,
+    waiting: Option<Waiting>,
+}
+
+/// The index of no slot.
+const NONE: u32 = u32::MAX;
 
 struct Waiting {
     func: HostFunc,
     stream: StreamKey,
+    /// The position in the order of launches.
+    launch: u64,
+}
+
+impl Table {
+    /// Stores a closure, and returns its key.
+    fn insert(&mut self, func: HostFunc, stream: StreamKey) -> usize {
+        self.launches += 1;
+        let waiting = Waiting { func, stream, launch: self.launches };
+        if self.first_empty == NONE {
+            // A closure in the table takes more than 64 bytes, so there are fewer than 2^32.
+            self.first_empty = self.slots.len() as u32;
+            self.slots.push(Slot { uses: 0, next_empty: NONE, waiting: None });
+        }
+        let index = self.first_empty;
+        let slot = &mut self.slots[index as usize];
+        self.first_empty = slot.next_empty;
+        slot.uses += 1;
+        slot.waiting = Some(waiting);
+        key(index, slot.uses)
+    }
+
+    /// Takes the closure with this key, unless it was taken before.
+    fn remove(&mut self, key: usize) -> Option<Waiting> {
+        let (index, uses) = (key as u32, (key >> u32::BITS) as u32);
+        let slot = self.slots.get_mut(index as usize).filter(|slot| slot.uses == uses)?;
+        let taken = slot.waiting.take()?;
+        // A slot whose keys are used up stays empty.
+        if slot.uses < u32::MAX {
+            slot.next_empty = self.first_empty;
+            self.first_empty = index;
+        }
+        Some(taken)
+    }
+
+    /// Returns the keys of the closures for whose stream `is_dead` returns `true`, in the order of their launches.
+    fn keys_of(&self, is_dead: impl Fn(StreamKey) -> bool) -> Vec<usize> {
+        let waiting = self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let waiting = slot.waiting.as_ref()?;
+            is_dead(waiting.stream).then_some((waiting.launch, key(index as u32, slot.uses)))
+        });
+        let mut keys: Vec<_> = waiting.collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+}
+
+/// Returns the key of a slot's closure. It is never 0, because `uses` is not.
+fn key(index: u32, uses: u32) -> usize {
+    const { assert!(usize::BITS == 64, "the drivers exist for targets of 64 bits only") };
+    (uses as usize) << u32::BITS | index as usize
 }
 
 thread_local! {
@@ -81,16 +154,12 @@ impl Default for HostFuncs {
 impl HostFuncs {
     /// Creates an empty table.
     pub const fn new() -> Self {
-        HostFuncs {
-            waiting: Mutex::new(BTreeMap::new()),
-            user: User::new(),
-            count: AtomicUsize::new(0),
-            next: AtomicUsize::new(1),
-        }
+        let table = Table { slots: Vec::new(), first_empty: NONE, launches: 0 };
+        HostFuncs { table: Mutex::new(table), count: AtomicUsize::new(0), user: User::new() }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, BTreeMap<usize, Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Launches `func`: `call` gives the driver the key as its user data.
@@ -108,9 +177,10 @@ impl HostFuncs {
     ) -> Result<(), E> {
         // From the first launch on, the table belongs to this process.
         let _ = self.user.is_this_process();
-        let key = self.next.fetch_add(1, Ordering::Relaxed);
-        self.waiting().insert(key, Waiting { func, stream });
+        let mut table = self.table();
+        let key = table.insert(func, stream);
         self.count.fetch_add(1, Ordering::Release);
+        drop(table);
         let launched = call(std::ptr::without_provenance_mut(key));
         if launched.is_err() {
             drop(self.take(key));
@@ -119,11 +189,10 @@ impl HostFuncs {
     }
 
     fn take(&self, key: usize) -> Option<Waiting> {
-        let taken = self.waiting().remove(&key);
-        if taken.is_some() {
-            self.count.fetch_sub(1, Ordering::Release);
-        }
-        taken
+        let mut table = self.table();
+        let taken = table.remove(key)?;
+        self.count.fetch_sub(1, Ordering::Release);
+        Some(taken)
     }
 
     /// Runs the closure with the key that `launch` gave to the driver. Does nothing for a key that was
@@ -132,7 +201,7 @@ impl HostFuncs {
     /// A closure that follows a panicked one on the same stream is dropped unrun. A panic is caught here
     /// and recorded in `panics`. What the closure captured is dropped before this function returns.
     pub fn run(&self, user_data: *mut c_void, panics: &Panics) {
-        let Some(Waiting { func, stream }) = self.take(user_data.addr()) else { return };
+        let Some(Waiting { func, stream, .. }) = self.take(user_data.addr()) else { return };
         let _inside = Inside::enter();
         if panics.has(stream) {
             drop_quietly(func);
@@ -145,7 +214,7 @@ impl HostFuncs {
     }
 
     /// Removes the closures of all streams for which `is_dead` returns `true`, and drops them with no lock
-    /// held.
+    /// held, in the order of their launches.
     ///
     /// Must be called outside the driver's callbacks, at the end of a call that saw a fault of the driver.
     /// If the driver calls such a closure anyway, the call finds nothing. Does nothing in the child of a
@@ -154,12 +223,11 @@ impl HostFuncs {
         if self.count.load(Ordering::Acquire) == 0 || !self.user.is_this_process() {
             return;
         }
-        let mut waiting = self.waiting();
-        let of_dead = waiting.iter().filter(|(_, waiting)| is_dead(waiting.stream));
-        let keys: Vec<_> = of_dead.map(|(key, _)| *key).collect();
-        let dead: Vec<_> = keys.iter().filter_map(|key| waiting.remove(key)).collect();
-        drop(waiting);
+        let mut table = self.table();
+        let keys = table.keys_of(is_dead);
+        let dead: Vec<_> = keys.into_iter().filter_map(|key| table.remove(key)).collect();
         self.count.fetch_sub(dead.len(), Ordering::Release);
+        drop(table);
         dead.into_iter().for_each(|waiting| drop_quietly(waiting.func));
     }
 
@@ -227,6 +295,58 @@ mod tests {
         assert_eq!(Arc::strong_count(&held), 1);
         funcs.run(key, &panics);
         assert!(funcs.is_empty());
+    }
+
+    #[test]
+    fn key_of_a_used_slot_finds_nothing_and_slots_are_used_again() {
+        let (funcs, panics, ran) = (HostFuncs::new(), Panics::new(), Arc::new(AtomicUsize::new(0)));
+        let launch = || {
+            let ran = Arc::clone(&ran);
+            taken(&funcs, Box::new(move || _ = ran.fetch_add(1, Ordering::SeqCst)), STREAM)
+        };
+        let mut old = Vec::new();
+        for round in 0..5 {
+            let keys = [launch(), launch(), launch()];
+            old.iter().for_each(|key| funcs.run(*key, &panics));
+            assert_eq!((ran.load(Ordering::SeqCst), funcs.len()), (3 * round, 3));
+            keys.iter().for_each(|key| funcs.run(*key, &panics));
+            old.extend(keys);
+        }
+        old.sort_unstable();
+        old.dedup();
+        assert_eq!((old.len(), funcs.table().slots.len()), (15, 3));
+    }
+
+    #[test]
+    fn slot_with_no_key_left_stays_empty() {
+        let (funcs, panics) = (HostFuncs::new(), Panics::new());
+        funcs.run(taken(&funcs, Box::new(|| {}), STREAM), &panics);
+        funcs.table().slots[0].uses = u32::MAX - 1;
+        let last = taken(&funcs, Box::new(|| {}), STREAM);
+        funcs.run(last, &panics);
+        let next = taken(&funcs, Box::new(|| {}), STREAM);
+        assert_eq!((last.addr() >> 32, next.addr()), (u32::MAX as usize, 1 << 32 | 1));
+    }
+
+    #[test]
+    fn cancelled_closures_are_dropped_in_the_order_of_their_launches() {
+        struct Drops(usize, Arc<Mutex<Vec<usize>>>);
+        impl Drop for Drops {
+            fn drop(&mut self) {
+                self.1.lock().unwrap().push(self.0);
+            }
+        }
+        let (funcs, panics, dropped) = (HostFuncs::new(), Panics::new(), Arc::default());
+        let launch = |number| {
+            let drops = Drops(number, Arc::clone(&dropped));
+            taken(&funcs, Box::new(move || drop(drops)), STREAM)
+        };
+        let first = [launch(0), launch(1), launch(2)];
+        // The slots are used again in another order.
+        first.into_iter().for_each(|key| funcs.run(key, &panics));
+        (3..7).for_each(|number| _ = launch(number));
+        funcs.cancel(|_| true);
+        assert_eq!(*dropped.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6]);
     }
 
     #[test]

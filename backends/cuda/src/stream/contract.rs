@@ -1,7 +1,7 @@
 //! The contract's [`Stream`] for [`CudaStream`].
 
 use gpu_stream_core::{
-    CaptureStatus, ContractError, Device, EventOptions, HostFunc, RawStream, Stream, StreamOptions,
+    CaptureStatus, Device, EventOptions, HostFunc, RawStream, Stream, StreamOptions,
 };
 use gpu_stream_driver_common::host_func::ensure_outside;
 use gpu_stream_driver_common::{StreamKey, ordering};
@@ -224,11 +224,7 @@ unsafe impl Stream for CudaStream {
         self.call(|| {
             self.check_fault(OPERATION)?;
             let handle = self.bits();
-            if self.driver_capture_status(OPERATION)? != CaptureStatus::None {
-                let (operation, bits) = (OPERATION, handle);
-                return Err(ContractError::CaptureHostFunc { operation, bits }.into());
-            }
-            let (scope, id) = (self.scope(OPERATION)?, self.find_id(OPERATION)?);
+            let (scope, id) = (self.scope(OPERATION)?, self.find_id_for_launch(OPERATION)?);
             USER_CODE.host_funcs.launch(func, StreamKey { scope, handle, id }, |key| {
                 self.with_current(OPERATION, |call, raw| {
                     let launch = call.require(call.symbols().launch_host_func)?;

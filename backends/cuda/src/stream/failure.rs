@@ -1,11 +1,11 @@
 //! Faults of a [`CudaStream`]: panics of its host functions, and the end of its context.
 
-use gpu_stream_core::CaptureStatus;
+use gpu_stream_core::{CaptureStatus, ContractError};
 use gpu_stream_driver_common::Seen;
 use gpu_stream_driver_common::user_code::Lost;
 
 use super::CudaStream;
-use crate::driver::{Ptr, driver};
+use crate::driver::{DriverCall, Ptr, driver};
 use crate::error::Result;
 use crate::host_func::{self, USER_CODE};
 use crate::{CudaCode, CudaError};
@@ -73,13 +73,29 @@ impl CudaStream {
         }
     }
 
+    /// Returns the driver's id of the stream, for the launch of a host function; `None` if the driver has no ids.
+    ///
+    /// # Errors
+    /// The stream is being captured.
+    pub(super) fn find_id_for_launch(&self, operation: &'static str) -> Result<Option<u64>> {
+        self.with_current(operation, |call, raw| {
+            // SAFETY: `self` keeps the stream alive, and `with_current` sets the context that a default one needs.
+            if unsafe { call.capture_status(raw) }? != CaptureStatus::None {
+                let bits = self.bits();
+                return Err(ContractError::CaptureHostFunc { operation, bits }.into());
+            }
+            let Some(get) = call.symbols().stream_id.function else { return Ok(None) };
+            let _relaxed = call.relaxed()?;
+            // SAFETY: the stream is alive, and its context is current if it needs one.
+            unsafe { read_id(call, raw, get) }.map(Some)
+        })
+    }
+
     /// Calls the driver for the stream's id.
     pub(super) fn ask_id(&self, get: GetId, operation: &'static str) -> Result<u64> {
         self.ask_uncaptured(operation, |call, raw| {
-            let mut id = 0;
-            // SAFETY: the stream is alive, its context is current if it needs one, and `&mut id` is a valid out-pointer.
-            call.check(unsafe { get(raw, &mut id) }, "cuStreamGetId")?;
-            Ok(id)
+            // SAFETY: the stream is alive, and its context is current if it needs one.
+            unsafe { read_id(call, raw, get) }
         })
     }
 
@@ -89,6 +105,17 @@ impl CudaStream {
         // SAFETY: `self` keeps the stream alive, and `with_current` sets the context that a default one needs.
         self.with_current(operation, |call, raw| unsafe { call.capture_status(raw) })
     }
+}
+
+/// Returns the answer of `get` for the stream.
+///
+/// # Safety
+/// - `stream` is alive, and its context is current if it needs one.
+unsafe fn read_id(call: DriverCall, stream: Ptr, get: GetId) -> Result<u64> {
+    let mut id = 0;
+    // SAFETY: `stream` is alive (caller contract), and `&mut id` is a valid out-pointer.
+    call.check(unsafe { get(stream, &mut id) }, "cuStreamGetId")?;
+    Ok(id)
 }
 
 /// `cuStreamGetId`.

@@ -2,7 +2,7 @@
 
 use gpu_stream_core::ErrorKind;
 use gpu_stream_faults::sweep::AllowedOutcome;
-use gpu_stream_faults::sweep::Deviation::{AnswerAsClean, Say};
+use gpu_stream_faults::sweep::Deviation::{AnswerAsClean, LeaveStream, Say};
 
 /// The table, which is read from top to bottom.
 pub const ALLOWED: &[AllowedOutcome] = &[
@@ -37,6 +37,13 @@ pub const ALLOWED: &[AllowedOutcome] = &[
         AnswerAsClean,
         "a context without an answer counts as unchanged, and a destroyed one is retained again",
     ),
+    AllowedOutcome::of(
+        &["cuCtxGetId"],
+        LeaveStream,
+        "the driver destroys the streams of a context with it",
+    )
+    .within(&["drop"])
+    .with_codes(&[709]),
     AllowedOutcome::of(
         &["cuCtxGetStreamPriorityRange"],
         AnswerAsClean,

@@ -342,9 +342,9 @@ impl<V: FaultFixture> SweepCase<'_, V> {
         if now < count {
             return;
         }
-        let may_leave = now == count + 1
-            && kind == "event"
-            && self.is_allowed(Deviation::LeaveEvent, function, code_of(fault), report);
+        let leave = if kind == "event" { Deviation::LeaveEvent } else { Deviation::LeaveStream };
+        let may_leave =
+            now == count + 1 && self.is_allowed(leave, function, code_of(fault), report);
         if !may_leave {
             report.wrong(format!(
                 "{context}: {now} objects of kind {kind} are alive, {count} before"

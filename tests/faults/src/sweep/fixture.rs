@@ -230,4 +230,6 @@ pub enum Deviation {
     BreakCapture,
     /// One more event is alive afterwards.
     LeaveEvent,
+    /// One more stream is alive afterwards.
+    LeaveStream,
 }
