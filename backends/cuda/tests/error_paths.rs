@@ -7,12 +7,12 @@ mod support;
 use std::cell::Cell;
 use std::process::ExitCode;
 
-use gpu_stream_core::{Backend, Event, Stream};
+use gpu_stream_core::{Backend, Event, EventOptions, Stream};
 use gpu_stream_cuda::Cuda;
 use gpu_stream_faults::Threads;
 use gpu_stream_test_support::shared::{capture, pool, wrapping};
 use gpu_stream_test_support::{Variables, Vendor, main_over_faults};
-use support::bare::{bare, ok};
+use support::bare::{Space, bare, enter, ok};
 use support::{Case, OnCuda, device, operations, own_stream};
 
 const CASES: [Case; 7] = [
@@ -105,6 +105,17 @@ fn number_of_driver_calls() {
     assert_eq!(count(&|| other.join(&branches).unwrap()), 6, "join: two checks, records and waits");
     assert_eq!(count(&|| drop(other.record_event().unwrap())), 2, "record_event: check, record");
     assert_eq!(count(&|| drop(event.query())), 4, "event query: context, mode, query, mode");
+    let timed = || {
+        let event = Cuda::new_event(device(), EventOptions::timed()).unwrap();
+        other.record(&event).unwrap();
+        event
+    };
+    let (start, end) = (timed(), timed());
+    other.synchronize().unwrap();
+    assert_eq!(count(&|| drop(end.elapsed_since(&start))), 2, "elapsed_since: context, time");
+    let _current = enter(Space::primary().context);
+    let new = || drop(Cuda::new_event(device(), EventOptions::new()).unwrap());
+    assert_eq!(count(&new), 5, "new event: context, current, create; drop: context, destroy");
     // SAFETY: `other` outlives the wrapper.
     let source = unsafe { Cuda::stream_from_raw_unchecked(other.raw(), device()) }.unwrap();
     let wait = count(&|| one.wait_stream(&source).unwrap());

@@ -20,7 +20,7 @@ const PRIORITIES: &str = "cuCtxGetStreamPriorityRange";
 impl DriverCall {
     /// Creates an event in the context. Runs no user code, so the caller may hold a bucket of the coalescer.
     pub(crate) fn create_event(self, context: Context, flags: c_uint) -> Result<RawEvent<Cuda>> {
-        let _relaxed = self.relaxed()?;
+        let _relaxed = self.relaxed_to_create()?;
         let _current = self.enter(context)?;
         let mut event = std::ptr::null_mut();
         // SAFETY: `&mut event` is a valid out-pointer, the flags are valid, and the context is current.
@@ -35,8 +35,7 @@ impl DriverCall {
     /// # Safety
     /// - The event was created by this crate, its context is alive, and this is its last use.
     pub(crate) unsafe fn destroy_event(self, event: RawEvent<Cuda>) {
-        // Without the guard the call can invalidate a capture.
-        let _relaxed = self.relaxed().ok();
+        let _relaxed = self.relaxed_to_create().ok();
         // SAFETY: the event is ours, and this is its last use (caller contract).
         let _ = unsafe { (self.symbols().event_destroy)(event.as_ptr()) };
     }
@@ -47,7 +46,7 @@ impl DriverCall {
         context: Context,
         options: StreamOptions,
     ) -> Result<RawStream<Cuda>> {
-        let _relaxed = self.relaxed()?;
+        let _relaxed = self.relaxed_to_create()?;
         let _current = self.enter(context)?;
         let flags = if options.blocking { 0 } else { NON_BLOCKING };
         let mut stream = std::ptr::null_mut();
