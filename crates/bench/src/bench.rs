@@ -118,13 +118,19 @@ fn empty<F: BenchFixture>(fixture: &F) -> Result<BackendReport, String> {
         own_process: false,
         missing: None,
     };
+    let missing = fixture.missing_libraries().into_iter().map(|(name, reason)| Peer {
+        name,
+        version: String::new(),
+        own_process: false,
+        missing: Some(reason),
+    });
     Ok(BackendReport {
         backend: info.backend.name().into(),
         version: info.version.clone(),
         device: device.to_string(),
         device_name: named.map(|one| one.name.clone()).unwrap_or_default(),
         facts: fixture.facts().into_iter().map(|(name, value)| Fact { name, value }).collect(),
-        peers: fixture.libraries().into_iter().map(peer).collect(),
+        peers: fixture.libraries().into_iter().map(peer).chain(missing).collect(),
         operations: Vec::new(),
         threads: Vec::new(),
         growth: Vec::new(),
@@ -141,6 +147,7 @@ fn operation<F: BenchFixture>(streams: BenchStreams<'_, F>, job: Job, plan: &Pla
         job,
         title: job.title().into(),
         bare_calls: contenders::bare_calls(streams.fixture, job).map(str::to_owned),
+        careful_calls: contenders::careful_calls(streams.fixture, job),
         results,
         failed,
         left_out,
@@ -211,6 +218,7 @@ mod tests {
         for one in &report.operations {
             let ours = result(&one.results, &ContenderKind::Ours).expect("ours");
             assert!(ours.to_bare.is_some() && ours.ns.count >= Plan::FEWEST);
+            assert!(ours.to_careful.is_some(), "{}", one.job.name());
             assert_eq!(one.bare_calls.as_deref(), Some(one.job.name()));
         }
         let rows: Vec<_> = report.threads.iter().map(|row| (row.shared, row.threads)).collect();
@@ -218,7 +226,8 @@ mod tests {
         assert_eq!(rows, [all(false), all(true)].concat());
         for row in &report.threads {
             let kind: Vec<_> = row.results.iter().map(|one| &one.contender).collect();
-            assert_eq!(kind, [&ContenderKind::Bare, &ContenderKind::Ours]);
+            let expected = [&ContenderKind::Bare, &ContenderKind::Careful, &ContenderKind::Ours];
+            assert_eq!(kind, expected);
         }
     }
 
@@ -227,14 +236,15 @@ mod tests {
         let report = run(Some("wait_event"), &[Job::WaitEvent, Job::Query]);
         assert!(report.has_failed());
         let [wait, query] = &report.operations[..] else { panic!() };
-        assert_eq!(wait.failed[0].contender, Some(ContenderKind::Bare));
+        let failed: Vec<_> = wait.failed.iter().map(|one| one.contender.clone()).collect();
+        assert_eq!(failed, [Some(ContenderKind::Bare), Some(ContenderKind::Careful)]);
         assert_eq!(wait.failed[0].reason, "wait_event answered 700");
         assert!(
             result(&wait.results, &ContenderKind::Ours).is_some_and(|ours| ours.to_bare.is_none())
         );
         assert!(query.failed.is_empty() && result(&query.results, &ContenderKind::Bare).is_some());
         // The thread measurements call `wait_event` too: each reports the failure and none hangs.
-        assert!(report.threads.iter().all(|row| row.failed.len() == 1 && row.results.len() == 1));
+        assert!(report.threads.iter().all(|row| row.failed.len() == 2 && row.results.len() == 1));
     }
 
     /// A missing driver function is no failure, and the contenders never call it.
@@ -255,10 +265,11 @@ mod tests {
         let fixture = FakeFixture::new(None);
         let plan = Plan { limit: std::time::Duration::ZERO, ..Plan::QUICK };
         for row in growth::alive(&fixture, &plan, 3) {
-            assert!(row.failed.is_empty() && row.results.len() == 2, "{row:?}");
+            let expected = if row.job == Job::WrapChecked { 2 } else { 3 };
+            assert!(row.failed.is_empty() && row.results.len() == expected, "{row:?}");
         }
         let row = growth::queue(&fixture, &plan, 100);
-        assert!(row.failed.is_empty() && row.results.len() == 2, "{row:?}");
+        assert!(row.failed.is_empty() && row.results.len() == 3, "{row:?}");
         // Each call submits a whole queue.
         fixture.bare.take();
         growth::queue(&fixture, &plan, 7);

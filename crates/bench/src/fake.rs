@@ -7,7 +7,7 @@ use gpu_stream_core::{Device, dynamic};
 use gpu_stream_host::Host;
 
 use crate::fixtures::{HostFixture, HostForeign};
-use crate::{Bare, BenchFixture, Failed, Job};
+use crate::{Bare, BenchFixture, Failed, Job, UnsafeCall};
 
 /// The number of calls of each function.
 pub(crate) type Counts = BTreeMap<&'static str, u64>;
@@ -49,6 +49,10 @@ impl Bare for CountingDriver {
         job.name()
     }
 
+    fn careful_calls(&self, job: Job) -> Option<String> {
+        Some(format!("{}, carefully", job.name()))
+    }
+
     fn new_event(&self, _timed: bool) -> Result<CountedEvent, Failed> {
         self.call("event_create")?;
         Ok(CountedEvent(self.clone()))
@@ -67,11 +71,11 @@ impl Bare for CountingDriver {
         self.call("capture_status").map(|()| false)
     }
 
-    fn query_only(&self, _: &HostForeign) -> Result<bool, Failed> {
+    fn query(&self, _: &HostForeign) -> Result<bool, Failed> {
         self.call("query").map(|()| true)
     }
 
-    fn synchronize_only(&self, _: &HostForeign) -> Result<(), Failed> {
+    fn synchronize(&self, _: &HostForeign) -> Result<(), Failed> {
         self.call("synchronize")
     }
 
@@ -95,8 +99,7 @@ impl Bare for CountingDriver {
         self.call("priority").map(|()| 0)
     }
 
-    fn id(&self, stream: &HostForeign) -> Result<u64, Failed> {
-        self.refuse_captured(stream)?;
+    fn id(&self, _: &HostForeign) -> Result<u64, Failed> {
         self.call("id").map(|()| 1)
     }
 
@@ -106,6 +109,30 @@ impl Bare for CountingDriver {
 
     fn host_func(&self, _: &HostForeign) -> Result<(), Failed> {
         self.call("host_func")
+    }
+
+    fn relaxed<T>(
+        &self,
+        _: UnsafeCall,
+        call: impl FnOnce() -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
+        self.call("exchange_mode")?;
+        let answer = call();
+        self.call("exchange_mode")?;
+        answer
+    }
+
+    fn with_current<T>(&self, call: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
+        self.call("get_current")?;
+        call()
+    }
+
+    fn begin_capture(&self, _: &HostForeign) -> Result<(), Failed> {
+        self.call("begin_capture")
+    }
+
+    fn end_capture(&self, _: &HostForeign) -> Result<(), Failed> {
+        self.call("end_capture")
     }
 }
 

@@ -62,6 +62,11 @@ pub trait BenchFixture: Sized + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Returns the libraries of this build that cannot be measured here, as names and reasons.
+    fn missing_libraries(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// Returns the reason to skip a job: this version of the driver lacks a function for it. `None`
     /// if the job can be measured.
     ///
@@ -76,10 +81,25 @@ pub trait BenchFixture: Sized + Send + Sync + 'static {
     }
 }
 
-/// The calls of a bare driver, made as a careful program makes them: every result is checked.
+/// A call that invalidates captures of other streams unless the thread's capture mode is *relaxed*. Some
+/// drivers and versions do not need the mode for some of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UnsafeCall {
+    /// The query of a stream.
+    StreamQuery,
+    /// The synchronization of a stream.
+    StreamSynchronize,
+    /// The query of an event.
+    EventQuery,
+    /// The synchronization of an event.
+    EventSynchronize,
+}
+
+/// The calls of a bare driver.
 ///
-/// Methods such as [`query`](Self::query) first check that the stream is not capturing, because
-/// their call would break the capture. Their variants without the check end in `_only`.
+/// A method makes one call of the driver, and checks its result. The contenders combine them: the *bare
+/// call* is the fewest calls that do a job, and the *careful calls* add what it takes to give the same
+/// guarantees as gpu-stream.
 ///
 /// All methods that return a [`Result`] fail with the driver's error code.
 pub trait Bare: Send + Sync {
@@ -91,6 +111,9 @@ pub trait Bare: Send + Sync {
 
     /// Returns the names of the driver functions that do `job`, as text for a table.
     fn calls(&self, job: Job) -> &'static str;
+
+    /// Returns the careful calls for `job`, as text for a table. `None` if they are the bare calls.
+    fn careful_calls(&self, job: Job) -> Option<String>;
 
     /// Creates an event, with or without timing.
     fn new_event(&self, timed: bool) -> Result<Self::Event, Failed>;
@@ -104,23 +127,11 @@ pub trait Bare: Send + Sync {
     /// Returns `true` if the stream is capturing.
     fn capture_status(&self, stream: &Self::Stream) -> Result<bool, Failed>;
 
-    /// Returns `true` if all work of the stream is done. Fails if the stream is capturing.
-    fn query(&self, stream: &Self::Stream) -> Result<bool, Failed> {
-        self.refuse_captured(stream)?;
-        self.query_only(stream)
-    }
+    /// Returns `true` if all work of the stream is done.
+    fn query(&self, stream: &Self::Stream) -> Result<bool, Failed>;
 
-    /// Returns `true` if all work of the stream is done. Does not check for a capture.
-    fn query_only(&self, stream: &Self::Stream) -> Result<bool, Failed>;
-
-    /// Blocks until all work of the stream is done. Fails if the stream is capturing.
-    fn synchronize(&self, stream: &Self::Stream) -> Result<(), Failed> {
-        self.refuse_captured(stream)?;
-        self.synchronize_only(stream)
-    }
-
-    /// Blocks until all work of the stream is done. Does not check for a capture.
-    fn synchronize_only(&self, stream: &Self::Stream) -> Result<(), Failed>;
+    /// Blocks until all work of the stream is done.
+    fn synchronize(&self, stream: &Self::Stream) -> Result<(), Failed>;
 
     /// Records the event on the stream.
     fn record(&self, event: &Self::Event, stream: &Self::Stream) -> Result<(), Failed>;
@@ -137,7 +148,7 @@ pub trait Bare: Send + Sync {
     /// Returns the stream's priority.
     fn priority(&self, stream: &Self::Stream) -> Result<i32, Failed>;
 
-    /// Returns the stream's id. Fails if the stream is capturing.
+    /// Returns the stream's id.
     fn id(&self, stream: &Self::Stream) -> Result<u64, Failed>;
 
     /// Returns the time between two events in milliseconds.
@@ -145,6 +156,29 @@ pub trait Bare: Send + Sync {
 
     /// Submits a host function that does nothing.
     fn host_func(&self, stream: &Self::Stream) -> Result<(), Failed>;
+
+    /// Makes `call` in the capture mode *relaxed*, and restores the thread's mode. Makes only `call` if this
+    /// driver does not need the mode for it.
+    fn relaxed<T>(
+        &self,
+        unsafe_call: UnsafeCall,
+        call: impl FnOnce() -> Result<T, Failed>,
+    ) -> Result<T, Failed>;
+
+    /// Makes `call` with the measured device or context current. Checks what is current, and changes and
+    /// restores that only if it is another one.
+    fn with_current<T>(&self, call: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed>;
+
+    /// Returns `true` if the query of an event breaks a capture of the stream that recorded the event.
+    fn event_query_breaks_its_stream(&self) -> bool {
+        false
+    }
+
+    /// Begins a capture of the stream in the mode *global*.
+    fn begin_capture(&self, stream: &Self::Stream) -> Result<(), Failed>;
+
+    /// Ends the capture of the stream, and destroys its graph. Fails if the capture was broken.
+    fn end_capture(&self, stream: &Self::Stream) -> Result<(), Failed>;
 
     /// Returns an error if the stream is capturing.
     #[inline]
@@ -218,12 +252,13 @@ impl<S: Send + Sync> Bare for NoBare<S> {
 
     never! {
         calls(job: Job) -> &'static str;
+        careful_calls(job: Job) -> Option<String>;
         new_event(timed: bool) -> Result<(), Failed>;
         new_stream() -> Result<S, Failed>;
         check_device(stream: &S) -> Result<(), Failed>;
         capture_status(stream: &S) -> Result<bool, Failed>;
-        query_only(stream: &S) -> Result<bool, Failed>;
-        synchronize_only(stream: &S) -> Result<(), Failed>;
+        query(stream: &S) -> Result<bool, Failed>;
+        synchronize(stream: &S) -> Result<(), Failed>;
         record(event: &(), stream: &S) -> Result<(), Failed>;
         wait_event(stream: &S, event: &()) -> Result<(), Failed>;
         event_query(event: &()) -> Result<bool, Failed>;
@@ -232,6 +267,20 @@ impl<S: Send + Sync> Bare for NoBare<S> {
         id(stream: &S) -> Result<u64, Failed>;
         elapsed(start: &(), end: &()) -> Result<f32, Failed>;
         host_func(stream: &S) -> Result<(), Failed>;
+        begin_capture(stream: &S) -> Result<(), Failed>;
+        end_capture(stream: &S) -> Result<(), Failed>;
+    }
+
+    fn relaxed<T>(
+        &self,
+        _: UnsafeCall,
+        _: impl FnOnce() -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
+        match self.0 {}
+    }
+
+    fn with_current<T>(&self, _: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
+        match self.0 {}
     }
 }
 

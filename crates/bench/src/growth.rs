@@ -83,6 +83,8 @@ pub fn alive<F: BenchFixture>(fixture: &F, full_plan: &Plan, size: u64) -> Vec<G
         let mut contenders = Vec::new();
         if let Some(bare) = fixture.bare() {
             contenders.push((ContenderKind::Bare, bare_round(bare, job, &objects)));
+            let careful = careful_round(bare, job, &objects);
+            contenders.extend(careful.map(|contender| (ContenderKind::Careful, contender)));
         }
         contenders.push((ContenderKind::Ours, our_round(fixture, job, &objects)));
         let (results, failed) = compare(&plan(full_plan), contenders, || objects.settle());
@@ -135,6 +137,31 @@ fn bare_round<'a, F: BenchFixture>(
     }
 }
 
+/// Creates the contender of the careful calls: each call does `job` on the next stream. `None` if they are the
+/// bare calls.
+fn careful_round<'a, F: BenchFixture>(
+    bare: &'a F::Bare,
+    job: Job,
+    objects: &'a LiveObjects<F>,
+) -> Option<Contender<'a>> {
+    let (sources, events, waiting) = (&objects.sources, &objects.bare, &objects.waiting);
+    let mut next = cycle(sources.len());
+    Some(match job {
+        Job::WrapChecked => return None,
+        Job::Query => calling(move || contenders::careful_query(bare, sources[next()].foreign())),
+        Job::Record => calling(move || {
+            let index = next();
+            bare.refuse_captured(sources[index].foreign())?;
+            bare.record(&events[index], sources[index].foreign())
+        }),
+        _ => calling(move || {
+            let index = next();
+            let (event, source) = (&events[index], sources[index].foreign());
+            contenders::careful_wait_stream::<F>(bare, event, waiting.foreign(), source)
+        }),
+    })
+}
+
 /// Measures `size` hops in a row, in nanoseconds per hop. Blocks until all are measured.
 ///
 /// A hop makes one of two streams wait for the other, in alternating direction, so the device cannot
@@ -153,13 +180,19 @@ pub fn queue<F: BenchFixture>(fixture: &F, full_plan: &Plan, size: u64) -> Growt
     let [one, other] = &sources;
     let mut contenders = Vec::new();
     if let Some(bare) = fixture.bare() {
-        let event = bare.new_event(false);
-        let hop = move |from: &BenchStream<F>, to: &BenchStream<F>| {
-            let event = event.as_ref().map_err(|failed| failed.to_string())?;
-            contenders::bare_wait_stream::<F>(bare, event, to.foreign(), from.foreign())
-                .map_err(String::from)
-        };
-        contenders.push((ContenderKind::Bare, hops(size, one, other, hop)));
+        for kind in [ContenderKind::Bare, ContenderKind::Careful] {
+            let is_careful = kind == ContenderKind::Careful;
+            let event = bare.new_event(false);
+            let hop = move |from: &BenchStream<F>, to: &BenchStream<F>| {
+                let event = event.as_ref().map_err(|failed| failed.to_string())?;
+                if is_careful {
+                    bare.refuse_captured(to.foreign())?;
+                }
+                contenders::bare_wait_stream::<F>(bare, event, to.foreign(), from.foreign())
+                    .map_err(String::from)
+            };
+            contenders.push((kind, hops(size, one, other, hop)));
+        }
     }
     let hop = |from: &BenchStream<F>, to: &BenchStream<F>| {
         to.ours().wait_stream(from.ours()).map_err(|error| error.to_string())

@@ -23,7 +23,9 @@ mod threads;
 pub use self::{
     bench::{Bench, BenchConfig, BenchOf},
     contenders::{BenchStreams, ContenderKind},
-    fixture::{Bare, BenchFixture, BenchStream, EventOf, Failed, Library, NoBare, StreamOf},
+    fixture::{
+        Bare, BenchFixture, BenchStream, EventOf, Failed, Library, NoBare, StreamOf, UnsafeCall,
+    },
     job::{BRANCHES, Job, SIDES},
     measure::{Contender, Plan, calling},
     stats::{Comparison, Spread},

@@ -15,11 +15,15 @@ pub fn draw(report: &Report) -> String {
         let calls =
             backend.operations.iter().filter_map(|row| Some((row, row.bare_calls.as_ref()?)));
         let rows: Vec<_> = calls
-            .map(|(row, calls)| format!("| {} | {} | {calls} |\n", row.job.name(), row.title))
+            .map(|(row, calls)| {
+                let careful = row.careful_calls.as_deref().unwrap_or("the same");
+                format!("| {} | {} | {calls} | {careful} |\n", row.job.name(), row.title)
+            })
             .collect();
         if !rows.is_empty() {
             text.push_str("\n### What is compared\n\n");
-            text.push_str("| operation | description | bare driver's calls |\n|---|---|---|\n");
+            text.push_str("| operation | description | bare call | careful calls |\n");
+            text.push_str("|---|---|---|---|\n");
             text.extend(rows);
         }
         let missing = tables::not_measured(backend);

@@ -1,7 +1,8 @@
 //! The report of a run, as `--json` writes it.
 //!
-//! [`SCHEMA`] is 1. Fields may be added under that number. None is removed or changes its meaning.
-//! The report has no date and no host name.
+//! [`SCHEMA`] is 2. Fields may be added under that number. None is removed or changes its meaning. Under 1, the
+//! contender `bare` checked for captures before queries, and there was no contender `careful`.
+//! The report has no host name.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Comparison, ContenderKind, Job, Plan, Spread};
 
 /// The version of the report's schema.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// The report of a whole run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -113,6 +114,9 @@ pub struct Operation {
     pub title: String,
     /// The bare driver's calls that do the same job.
     pub bare_calls: Option<String>,
+    /// The careful calls, which give the guarantees of gpu-stream as well. `None` if they are the bare calls.
+    #[serde(default)]
+    pub careful_calls: Option<String>,
     /// The results, one for each contender.
     pub results: Vec<Measured>,
     /// The contenders that failed, which have no result.
@@ -142,8 +146,12 @@ pub struct Measured {
     pub calls_per_batch: u64,
     /// Nanoseconds per call.
     pub ns: Spread,
-    /// The contender compared with the bare driver, round by round.
+    /// The contender compared with the bare call, round by round.
     pub to_bare: Option<Comparison>,
+    /// The contender compared with the careful calls, round by round. Compared with the bare call if that is what
+    /// a careful program makes.
+    #[serde(default)]
+    pub to_careful: Option<Comparison>,
     /// The contender compared with gpu-stream, round by round.
     pub to_ours: Option<Comparison>,
     /// gpu-stream's time divided by the contender's, round by round.
@@ -160,7 +168,8 @@ impl Measured {
     /// Divides the times by `count`, for a contender whose call makes `count` calls.
     pub(crate) fn divide_by(&mut self, count: f64) {
         self.ns = self.ns.scaled(1.0 / count);
-        for one in [&mut self.to_bare, &mut self.to_ours].into_iter().flatten() {
+        let compared = [&mut self.to_bare, &mut self.to_careful, &mut self.to_ours];
+        for one in compared.into_iter().flatten() {
             one.difference = one.difference.scaled(1.0 / count);
         }
     }
@@ -243,6 +252,7 @@ mod tests {
             calls_per_batch: 4,
             ns: spread,
             to_bare: comparison,
+            to_careful: comparison,
             to_ours: None,
             ours_to_it: Some(spread),
             ours_ns: None,
@@ -251,6 +261,7 @@ mod tests {
         assert_eq!((measured.ns.median, measured.ns.max), (2.0, 3.0));
         let to_bare = measured.to_bare.unwrap();
         assert_eq!((to_bare.ratio.median, to_bare.difference.median), (2.0, 1.0));
+        assert_eq!(measured.to_careful, measured.to_bare);
         assert_eq!(measured.ours_to_it, Some(spread));
     }
 }

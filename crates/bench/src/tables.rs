@@ -4,7 +4,7 @@ use crate::figures::{difference, ns, quartiles, ratio};
 use crate::report::{
     BackendReport, FailedOne, Grows, GrowthRow, Measured, Operation, ThreadRow, result,
 };
-use crate::{ContenderKind, Job};
+use crate::{Comparison, ContenderKind, Job};
 
 /// A table before it is rendered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,8 +21,8 @@ pub struct Grid {
 
 /// Creates all tables of a backend, except those without rows.
 pub fn of(report: &BackendReport) -> Vec<Grid> {
-    let mut grids = vec![operations(report), peers(report), threads(report)];
-    grids.extend([alive(report), queue(report)]);
+    let mut grids = vec![operations(report), ratios(report), peers(report)];
+    grids.extend([threads(report), thread_ratios(report), alive(report), queue(report)]);
     grids.retain(|grid| !grid.rows.is_empty());
     grids
 }
@@ -65,25 +65,15 @@ fn result_of<'a>(row: &'a Operation, kind: &ContenderKind) -> Option<&'a Measure
     result(&row.results, kind)
 }
 
-/// Creates the table of operations.
+/// Creates the table of the times of all operations.
 fn operations(report: &BackendReport) -> Grid {
     let median = |kind: ContenderKind| {
         move |row: &Operation| result_of(row, &kind).map(|one| ns(one.ns.median))
     };
-    let to_bare = |row: &Operation| result_of(row, &ContenderKind::Ours)?.to_bare;
     let columns = vec![
-        column("bare driver", median(ContenderKind::Bare)),
+        column(BARE, median(ContenderKind::Bare)),
+        column("careful calls", median(ContenderKind::Careful)),
         column("gpu-stream", median(ContenderKind::Ours)),
-        column("ratio", |row| {
-            // The bare driver does nothing here, so a ratio to its time has no meaning.
-            let compared = to_bare(row).filter(|_| row.job != Job::WrapUnchecked);
-            compared.map(|one| ratio(one.ratio.median))
-        }),
-        column("quartiles", |row| {
-            let compared = to_bare(row).filter(|_| row.job != Job::WrapUnchecked);
-            compared.map(|one| quartiles(&one.ratio, ratio))
-        }),
-        column("difference", |row| to_bare(row).map(|one| difference(one.difference.median))),
         column("object-safe", |row| {
             let one = result_of(row, &ContenderKind::ObjectSafe)?.to_ours?;
             Some(difference(one.difference.median))
@@ -92,22 +82,14 @@ fn operations(report: &BackendReport) -> Grid {
     let rows: Vec<_> = report.operations.iter().filter(|row| !row.results.is_empty()).collect();
     let name = |row: &Operation| row.job.name().to_owned();
     let mut grid = grid("Operations, nanoseconds per call", ("operation", &name), columns, &rows);
+    if grid.header.iter().any(|head| head == CAREFUL) {
+        grid.notes.push(
+            "bare call: the fewest calls of the driver that do the job. careful calls: those of a program that gives \
+             the guarantees of gpu-stream itself; empty if they are the bare call."
+                .into(),
+        );
+    }
     for row in rows {
-        if let Some(one) = result_of(row, &ContenderKind::BareOnly) {
-            let (name, time) = (row.job.name(), ns(one.ns.median));
-            grid.notes.push(format!(
-                "{name}: the bare driver's call without the capture check takes {time} ns."
-            ));
-        }
-        if let Some(one) = result_of(row, &ContenderKind::BareChecking)
-            && let Some(ours) = one.ours_to_it
-        {
-            let (name, time) = (row.job.name(), ns(one.ns.median));
-            let (middle, spread) = (ratio(ours.median), quartiles(&ours, ratio));
-            grid.notes.push(format!(
-                "{name}: with the capture check that gpu-stream makes, the bare driver's calls take {time} ns; gpu-stream's time divided by that is {middle} ({spread})."
-            ));
-        }
         if let Some(one) = result_of(row, &ContenderKind::Kept).and_then(|one| one.to_ours) {
             let more = one.difference.scaled(-1.0);
             let (name, middle) = (row.job.name(), difference(more.median));
@@ -121,6 +103,34 @@ fn operations(report: &BackendReport) -> Grid {
         grid.notes.push("object-safe: the additional time through the object-safe traits.".into());
     }
     grid
+}
+
+/// The heading of the bare calls.
+const BARE: &str = "bare call";
+
+/// The heading of the careful calls.
+const CAREFUL: &str = "careful calls";
+
+/// Creates the table of the ratios of all operations.
+fn ratios(report: &BackendReport) -> Grid {
+    let ours = |row: &Operation| result_of(row, &ContenderKind::Ours).cloned();
+    let to_bare = move |row: &Operation| ours(row)?.to_bare;
+    let to_careful = move |row: &Operation| ours(row)?.to_careful;
+    let columns = vec![
+        column("to bare call", move |row| to_bare(row).map(|one| ratio(one.ratio.median))),
+        column("quartiles", move |row| to_bare(row).map(|one| quartiles(&one.ratio, ratio))),
+        column("difference", move |row| to_bare(row).map(|one| difference(one.difference.median))),
+        column("to careful calls", move |row| to_careful(row).map(|one| ratio(one.ratio.median))),
+        column("quartiles", move |row| to_careful(row).map(|one| quartiles(&one.ratio, ratio))),
+    ];
+    let rows = report.operations.iter();
+    // The bare driver does nothing to wrap a handle unchecked, so a ratio to its time has no meaning.
+    let rows = rows.filter(|row| row.job != Job::WrapUnchecked && to_bare(row).is_some());
+    let rows: Vec<_> = rows.collect();
+    let name = |row: &Operation| row.job.name().to_owned();
+    let title =
+        "gpu-stream's time divided by that of the bare call, and by that of the careful calls";
+    grid(title, ("operation", &name), columns, &rows)
 }
 
 /// Returns the peers that were measured, in the order of the report.
@@ -164,6 +174,16 @@ fn throughput(threads: usize, ns: f64) -> String {
     format!("{:.2}", threads as f64 * 1e3 / ns)
 }
 
+/// Returns the rows of the measurements with several threads.
+fn thread_rows(report: &BackendReport) -> Vec<&ThreadRow> {
+    report.threads.iter().filter(|row| !row.results.is_empty()).collect()
+}
+
+/// Creates the column that tells whether the threads share a source.
+fn source<'a>() -> Column<'a, ThreadRow> {
+    column("source", |row: &ThreadRow| Some(if row.shared { "shared" } else { "own" }.into()))
+}
+
 /// Creates the table of calls from several threads.
 fn threads(report: &BackendReport) -> Grid {
     let rate = |kind: ContenderKind| {
@@ -173,30 +193,38 @@ fn threads(report: &BackendReport) -> Grid {
         }
     };
     let mut columns = vec![
-        column("source", |row: &ThreadRow| Some(if row.shared { "shared" } else { "own" }.into())),
-        column("bare driver", rate(ContenderKind::Bare)),
+        source(),
+        column(BARE, rate(ContenderKind::Bare)),
+        column(CAREFUL, rate(ContenderKind::Careful)),
         column("gpu-stream", rate(ContenderKind::Ours)),
-        // The ratio of throughputs is the inverse of the ratio of times.
-        column("to bare", |row: &ThreadRow| {
-            result(&row.results, &ContenderKind::Bare)?.to_ours.map(|one| ratio(one.ratio.median))
-        }),
-        column("quartiles", |row: &ThreadRow| {
-            let compared = result(&row.results, &ContenderKind::Bare)?.to_ours;
-            compared.map(|one| quartiles(&one.ratio, ratio))
-        }),
     ];
     for kind in measured_peers(report) {
         let head = kind.label().to_owned();
         columns.push(column(&head, rate(kind)));
     }
-    let rows: Vec<_> = report.threads.iter().filter(|row| !row.results.is_empty()).collect();
+    let title = "Threads, wait_stream, million calls per second in total";
     let name = |row: &ThreadRow| row.threads.to_string();
-    grid(
-        "Threads, wait_stream, million calls per second in total",
-        ("threads", &name),
-        columns,
-        &rows,
-    )
+    grid(title, ("threads", &name), columns, &thread_rows(report))
+}
+
+/// Creates the table of the ratios of calls from several threads.
+fn thread_ratios(report: &BackendReport) -> Grid {
+    // The ratio of throughputs is the inverse of the ratio of times.
+    let to = |kind: ContenderKind| move |row: &ThreadRow| result(&row.results, &kind)?.to_ours;
+    let (bare, careful) = (to(ContenderKind::Bare), to(ContenderKind::Careful));
+    let (bare_too, careful_too) = (to(ContenderKind::Bare), to(ContenderKind::Careful));
+    let columns = vec![
+        source(),
+        column("to bare call", move |row| bare(row).map(|one| ratio(one.ratio.median))),
+        column("quartiles", move |row| bare_too(row).map(|one| quartiles(&one.ratio, ratio))),
+        column("to careful calls", move |row| careful(row).map(|one| ratio(one.ratio.median))),
+        column("quartiles", move |row| careful_too(row).map(|one| quartiles(&one.ratio, ratio))),
+    ];
+    let mut rows = thread_rows(report);
+    rows.retain(|row| result(&row.results, &ContenderKind::Bare).is_some());
+    let title = "Threads, gpu-stream's throughput divided by that of the bare call, and by that of the careful calls";
+    let name = |row: &ThreadRow| row.threads.to_string();
+    grid(title, ("threads", &name), columns, &rows)
 }
 
 /// Creates the table of growth with the number of live streams.
@@ -208,17 +236,19 @@ fn alive(report: &BackendReport) -> Grid {
     };
     let columns = vec![
         column("alive", |row: &GrowthRow| Some(format_count(row.size))),
-        column("bare driver", median(ContenderKind::Bare)),
+        column(BARE, median(ContenderKind::Bare)),
+        column(CAREFUL, median(ContenderKind::Careful)),
         column("gpu-stream", median(ContenderKind::Ours)),
-        column("ratio", of_growth),
+        column("to bare call", |row| to_in_growth(row, |ours| ours.to_bare)),
+        column("to careful calls", |row| to_in_growth(row, |ours| ours.to_careful)),
     ];
     let title = "Growth: live streams and events, nanoseconds per call over all of them in a cycle";
     grid(title, ("operation", &|row: &GrowthRow| row.job.name().to_owned()), columns, &rows)
 }
 
-/// Returns the ratio of gpu-stream's time to the bare driver's.
-fn of_growth(row: &GrowthRow) -> Option<String> {
-    result(&row.results, &ContenderKind::Ours)?.to_bare.map(|one| ratio(one.ratio.median))
+/// Returns the median ratio of gpu-stream's time in a comparison.
+fn to_in_growth(row: &GrowthRow, compared: fn(&Measured) -> Option<Comparison>) -> Option<String> {
+    compared(result(&row.results, &ContenderKind::Ours)?).map(|one| ratio(one.ratio.median))
 }
 
 /// Creates the table of growth with the length of the queue.
@@ -228,9 +258,11 @@ fn queue(report: &BackendReport) -> Grid {
         move |row: &GrowthRow| result(&row.results, &kind).map(|one| ns(one.ns.median))
     };
     let columns = vec![
-        column("bare driver", median(ContenderKind::Bare)),
+        column(BARE, median(ContenderKind::Bare)),
+        column(CAREFUL, median(ContenderKind::Careful)),
         column("gpu-stream", median(ContenderKind::Ours)),
-        column("ratio", of_growth),
+        column("to bare call", |row| to_in_growth(row, |ours| ours.to_bare)),
+        column("to careful calls", |row| to_in_growth(row, |ours| ours.to_careful)),
     ];
     let title = "Growth: hops submitted in a row, nanoseconds per hop";
     grid(title, ("hops", &|row: &GrowthRow| format_count(row.size)), columns, &rows)

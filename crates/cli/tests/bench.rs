@@ -48,7 +48,7 @@ fn bench_measures_the_host_and_writes_all_files() {
     assert_eq!(long, None);
 
     let report: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
-    assert_eq!((&report["schema"], &report["settings"]["quick"]), (&1.into(), &true.into()));
+    assert_eq!((&report["schema"], &report["settings"]["quick"]), (&2.into(), &true.into()));
     assert_eq!(report["optimized"], !cfg!(debug_assertions));
     assert_eq!(report["backends"].as_array().unwrap().len(), 1);
     let host = &report["backends"][0];

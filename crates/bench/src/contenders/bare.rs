@@ -1,4 +1,4 @@
-//! The jobs done with the bare driver's calls, as a careful program makes them: events are created
+//! The jobs done with the fewest calls of the bare driver. Every result is checked, and events are created
 //! once and reused.
 
 use std::hint::black_box;
@@ -11,9 +11,9 @@ use crate::measure::calling;
 use crate::{Bare, BenchFixture, Contender, Failed, Job};
 
 /// The driver's event type of fixture `F`.
-type BareEventOf<F> = <<F as BenchFixture>::Bare as Bare>::Event;
+pub(super) type BareEventOf<F> = <<F as BenchFixture>::Bare as Bare>::Event;
 
-/// Creates the contender that does `job` with the bare driver.
+/// Creates the contender that does `job` with the bare driver, without any guarantee beyond the driver's.
 pub(super) fn contender<'a, F: BenchFixture>(
     bare: &'a F::Bare,
     job: Job,
@@ -76,7 +76,7 @@ pub(super) fn contender<'a, F: BenchFixture>(
 }
 
 /// Creates an event that is recorded on `main` and complete.
-fn complete_event<F: BenchFixture>(
+pub(super) fn complete_event<F: BenchFixture>(
     bare: &F::Bare,
     main: &F::Foreign,
     timed: bool,
@@ -88,7 +88,7 @@ fn complete_event<F: BenchFixture>(
 }
 
 /// Creates a contender that makes `call` with one reused event.
-fn with_event<'a, F: BenchFixture, T>(
+pub(super) fn with_event<'a, F: BenchFixture, T>(
     bare: &F::Bare,
     main: &F::Foreign,
     mut call: impl FnMut(&BareEventOf<F>) -> Result<T, Failed> + 'a,
@@ -98,41 +98,6 @@ where
 {
     let event = complete_event::<F>(bare, main, false)?;
     Ok(calling(move || call(&event)))
-}
-
-/// Creates the contender that does `job` without its capture check. `None` if the job has no check.
-pub(super) fn without_capture_check<'a, F: BenchFixture>(
-    bare: &'a F::Bare,
-    job: Job,
-    streams: BenchStreams<'a, F>,
-) -> Option<Contender<'a>> {
-    let main = streams.main.foreign();
-    match job {
-        Job::Query => Some(calling(move || bare.query_only(main))),
-        Job::Synchronize => Some(calling(move || bare.synchronize_only(main))),
-        _ => None,
-    }
-}
-
-/// Creates the contender that does `job` with an additional capture check.
-///
-/// `None` unless the backend makes a check that the bare driver's calls for `job` do not need.
-pub(super) fn with_capture_check<'a, F: BenchFixture>(
-    bare: &'a F::Bare,
-    job: Job,
-    streams: BenchStreams<'a, F>,
-) -> Result<Option<Contender<'a>>, String> {
-    let main = streams.main.foreign();
-    Ok(match job {
-        Job::Record => {
-            let event = bare.new_event(false)?;
-            Some(calling(move || {
-                bare.refuse_captured(main)?;
-                bare.record(&event, main)
-            }))
-        }
-        _ => None,
-    })
 }
 
 /// Makes `waiting` wait for `other`, through `event`.

@@ -1,12 +1,14 @@
 //! The contenders of each job, and the streams they run on.
 
 mod bare;
+mod careful;
 mod object_safe;
 mod ours;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use bare::wait_stream as bare_wait_stream;
+pub(crate) use careful::{query as careful_query, wait_stream as careful_wait_stream};
 pub(crate) use ours::wrap_checked;
 
 use serde::{Deserialize, Serialize};
@@ -51,13 +53,10 @@ impl<F: BenchFixture> BenchStreams<'_, F> {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContenderKind {
-    /// The bare driver's calls.
+    /// The fewest calls of the bare driver that do the job.
     Bare,
-    /// The bare driver's calls without the job's capture check.
-    BareOnly,
-    /// The bare driver's calls with an additional capture check, which only the backend makes.
-    #[serde(rename = "bare_looking")]
-    BareChecking,
+    /// The bare driver's calls as a careful program makes them: they give the guarantees of gpu-stream.
+    Careful,
     /// The backend of gpu-stream.
     Ours,
     /// The backend through its object-safe traits.
@@ -72,9 +71,8 @@ impl ContenderKind {
     /// Returns the name for tables and charts.
     pub fn label(&self) -> &str {
         match self {
-            ContenderKind::Bare => "bare driver",
-            ContenderKind::BareOnly => "bare driver, without capture check",
-            ContenderKind::BareChecking => "bare driver, with capture check",
+            ContenderKind::Bare => "bare call",
+            ContenderKind::Careful => "careful calls",
             ContenderKind::Ours => "gpu-stream",
             ContenderKind::ObjectSafe => "gpu-stream, object-safe",
             ContenderKind::Kept => "gpu-stream, wrapper kept",
@@ -83,7 +81,7 @@ impl ContenderKind {
     }
 }
 
-/// Creates all in-process contenders of `job`: the bare driver first, then the backend.
+/// Creates all in-process contenders of `job`: the bare driver's first, then the backend's, then the others.
 ///
 /// If a contender cannot be set up, the contender in its place fails at the first batch, with the
 /// reason.
@@ -95,11 +93,6 @@ pub fn all<'a, F: BenchFixture>(
     let mut add = |kind: ContenderKind, contender: Result<Option<Contender<'a>>, String>| {
         found.extend(contender.transpose().map(|contender| (kind, or_fail(contender))));
     };
-    let only =
-        streams.fixture.bare().and_then(|bare| bare::without_capture_check(bare, job, streams));
-    add(ContenderKind::BareOnly, Ok(only));
-    let checking = streams.fixture.bare().map(|bare| bare::with_capture_check(bare, job, streams));
-    add(ContenderKind::BareChecking, checking.transpose().map(Option::flatten));
     add(ContenderKind::ObjectSafe, object_safe::contender(job, streams));
     add(ContenderKind::Kept, ours::kept(job, streams));
     for library in streams.fixture.libraries() {
@@ -122,16 +115,25 @@ pub fn pair<'a, F: BenchFixture>(
     job: Job,
     streams: BenchStreams<'a, F>,
 ) -> Vec<(ContenderKind, Contender<'a>)> {
-    let bare = streams.fixture.bare().map(|bare| bare::contender(bare, job, streams));
-    let bare = bare.map(|contender| (ContenderKind::Bare, or_fail(contender)));
-    bare.into_iter()
-        .chain([(ContenderKind::Ours, or_fail(ours::contender(job, streams)))])
-        .collect()
+    let mut found = Vec::new();
+    if let Some(bare) = streams.fixture.bare() {
+        found.push((ContenderKind::Bare, or_fail(bare::contender(bare, job, streams))));
+        let careful = careful::contender(bare, job, streams).transpose();
+        found.extend(careful.map(|contender| (ContenderKind::Careful, or_fail(contender))));
+    }
+    found.push((ContenderKind::Ours, or_fail(ours::contender(job, streams))));
+    found
 }
 
 /// Returns the contender, or one that fails with the error of its setup.
 fn or_fail<'a>(contender: Result<Contender<'a>, String>) -> Contender<'a> {
     contender.unwrap_or_else(|reason| Box::new(move |_| Err(reason.clone())))
+}
+
+/// Returns a description of the careful calls for `job`. `None` if there is no driver, or if they are the bare
+/// calls.
+pub fn careful_calls<F: BenchFixture>(fixture: &F, job: Job) -> Option<String> {
+    fixture.bare().and_then(|bare| bare.careful_calls(job))
 }
 
 /// Returns a description of the bare driver's calls for `job`. `None` if there is no driver.

@@ -11,7 +11,7 @@ const HEAD: f64 = 34.0;
 /// The width of the names before the bars.
 const NAMES: f64 = 104.0;
 /// The width of the figures after the bars.
-const FIGURES: f64 = 84.0;
+const FIGURES: f64 = 112.0;
 
 /// The bar chart of an operation.
 pub(super) struct Chart<'a> {
@@ -22,12 +22,7 @@ pub(super) struct Chart<'a> {
 impl<'a> Chart<'a> {
     /// Creates the chart of `operation`. Returns `None` if it has no results to show.
     pub(super) fn of(operation: &'a Operation) -> Option<Self> {
-        let shown = |one: &&Measured| {
-            !matches!(
-                one.contender,
-                ContenderKind::BareOnly | ContenderKind::BareChecking | ContenderKind::Kept
-            )
-        };
+        let shown = |one: &&Measured| one.contender != ContenderKind::Kept;
         let bars: Vec<_> = operation.results.iter().filter(shown).collect();
         (!bars.is_empty()).then_some(Chart { operation, bars })
     }
@@ -66,12 +61,16 @@ impl<'a> Chart<'a> {
         }
     }
 
-    /// Returns the time, and its ratio to the bare driver's time.
+    /// Returns the time, its ratio to the bare call's time, and that to the careful calls' if these are others.
     fn figure(&self, one: &Measured) -> String {
         let time = ns(one.ns.median);
-        match one.to_bare.filter(|_| self.operation.job != Job::WrapUnchecked) {
-            Some(comparison) => format!("{time} ({}×)", ratio(comparison.ratio.median)),
-            None => time,
+        let is_measured = self.operation.job != Job::WrapUnchecked;
+        let Some(bare) = one.to_bare.filter(|_| is_measured) else { return time };
+        let to_bare = ratio(bare.ratio.median);
+        let careful = result(&self.operation.results, &ContenderKind::Careful);
+        match one.to_careful.filter(|_| careful.is_some()) {
+            Some(careful) => format!("{time} ({to_bare}, {})", ratio(careful.ratio.median)),
+            None => format!("{time} ({to_bare})"),
         }
     }
 }
@@ -87,7 +86,8 @@ fn short(kind: &ContenderKind) -> &str {
 /// Returns the CSS class of a contender.
 pub(super) fn class(kind: &ContenderKind) -> &'static str {
     match kind {
-        ContenderKind::Bare | ContenderKind::BareOnly | ContenderKind::BareChecking => "bare",
+        ContenderKind::Bare => "bare",
+        ContenderKind::Careful => "careful",
         ContenderKind::Ours => "ours",
         ContenderKind::ObjectSafe | ContenderKind::Kept => "form",
         ContenderKind::Peer(_) => "peer",

@@ -14,18 +14,22 @@ use crate::tables;
 use self::text::Canvas;
 
 /// The width of the picture.
-const WIDTH: f64 = 960.0;
+const WIDTH: f64 = 1080.0;
 /// The margin at the edges and between two charts.
 const EDGE: f64 = 24.0;
+
+/// What the figures in brackets are.
+const RATIOS: &str = "In brackets: the time divided by that of the bare call, and then by that of the careful calls, \
+                      if these are others.";
 
 /// Draws all backends, one below the other.
 pub fn draw(report: &Report) -> String {
     let mut canvas = Canvas::default();
     let mut y = EDGE + 14.0;
-    let title = "What a call costs: the bare driver, gpu-stream, and others";
+    let title = "What a call costs in nanoseconds: the bare driver, gpu-stream, and others";
     canvas.text(EDGE, y, "title", title);
-    for line in [tables::machine(report), tables::method(report)] {
-        for part in text::folded(&line, 150) {
+    for line in [tables::machine(report), tables::method(report), RATIOS.to_owned()] {
+        for part in text::folded(&line, 170) {
             y += 17.0;
             canvas.text(EDGE, y, "small", &part);
         }

@@ -8,15 +8,15 @@ const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;font-size:12px;fill:#1f2328}
 .title{font-size:18px;font-weight:600}.head{font-size:14px;font-weight:600}.name{font-weight:600}
 .small{font-size:11px;fill:#59636e}.end{text-anchor:end}.middle{text-anchor:middle}
-.paper{fill:#ffffff}.bare{fill:#818b98}.ours{fill:#0969da}.form{fill:#54aeff}.peer{fill:#d1a050}
+.paper{fill:#ffffff}.bare{fill:#818b98}.careful{fill:#b3bac2}.ours{fill:#0969da}.form{fill:#54aeff}.peer{fill:#d1a050}
 .whisker{stroke:#1f2328;stroke-width:1}.mark{stroke:#818b98;stroke-width:1;stroke-dasharray:2 2}
 .axis{stroke:#d1d9e0;stroke-width:1}
 .line{fill:none;stroke-width:2}.line.bare{stroke:#818b98;fill:none}.line.ours{stroke:#0969da;fill:none}
-.line.peer{stroke:#d1a050;fill:none}
+.line.peer{stroke:#d1a050;fill:none}.line.careful{stroke:#b3bac2;fill:none}
 @media(prefers-color-scheme:dark){text{fill:#f0f6fc}.small{fill:#9198a1}.paper{fill:#0d1117}
-.bare{fill:#6e7681}.ours{fill:#4493f8}.form{fill:#1f6feb}.peer{fill:#9e6a03}
+.bare{fill:#6e7681}.careful{fill:#484f58}.ours{fill:#4493f8}.form{fill:#1f6feb}.peer{fill:#9e6a03}
 .whisker{stroke:#f0f6fc}.axis{stroke:#3d444d}.line.bare{stroke:#6e7681}.line.ours{stroke:#4493f8}
-.line.peer{stroke:#9e6a03}}";
+.line.peer{stroke:#9e6a03}.line.careful{stroke:#484f58}}";
 
 /// The SVG elements drawn so far.
 #[derive(Default)]

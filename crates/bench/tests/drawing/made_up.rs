@@ -31,13 +31,14 @@ fn gpu() -> BackendReport {
     let (cudarc, torch) = (other("cudarc"), other("PyTorch (Python)"));
     let mut wait = results(&[
         (ContenderKind::Bare, 501.0),
+        (ContenderKind::Careful, 526.0),
         (ContenderKind::Ours, 520.0),
         (ContenderKind::ObjectSafe, 528.5),
         (cudarc.clone(), 1_025.0),
         (torch, 5_510.0),
     ]);
     // Measured in a separate process, and so in rounds of its own.
-    wait[4].ours_ns = Some(spread(530.0));
+    wait[5].ours_ns = Some(spread(530.0));
     let mut id = operation(Job::Id, Some("getId"), results(&[(ContenderKind::Ours, 55.0)]));
     id.failed.push(failed(ContenderKind::Bare, "getId answered 999 | twice"));
     let mut priority = operation(Job::Priority, Some("getPriority"), Vec::new());
@@ -54,10 +55,10 @@ fn gpu() -> BackendReport {
         ),
         operation(
             Job::Query,
-            Some("isCapturing, query"),
+            Some("query"),
             results(&[
-                (ContenderKind::Bare, 400.0),
-                (ContenderKind::BareOnly, 376.0),
+                (ContenderKind::Bare, 376.0),
+                (ContenderKind::Careful, 400.0),
                 (ContenderKind::Ours, 412.0),
             ]),
         ),
@@ -66,7 +67,7 @@ fn gpu() -> BackendReport {
             Some("record"),
             results(&[
                 (ContenderKind::Bare, 150.0),
-                (ContenderKind::BareChecking, 170.0),
+                (ContenderKind::Careful, 170.0),
                 (ContenderKind::Ours, 175.0),
             ]),
         ),
@@ -87,6 +88,7 @@ fn gpu() -> BackendReport {
         let (bare, ours) = if shared { (18_000.0, 6_000.0) } else { (575.0, 590.0) };
         let results = results(&[
             (ContenderKind::Bare, bare),
+            (ContenderKind::Careful, 1.1 * bare),
             (ContenderKind::Ours, ours),
             (cudarc.clone(), 1_100.0),
         ]);
@@ -96,7 +98,11 @@ fn gpu() -> BackendReport {
         grows,
         size,
         job: Job::WaitStream,
-        results: results(&[(ContenderKind::Bare, bare), (ContenderKind::Ours, ours)]),
+        results: results(&[
+            (ContenderKind::Bare, bare),
+            (ContenderKind::Careful, 1.1 * bare),
+            (ContenderKind::Ours, ours),
+        ]),
         failed: Vec::new(),
     };
     BackendReport {
@@ -148,10 +154,12 @@ fn host() -> BackendReport {
 }
 
 fn operation(job: Job, bare_calls: Option<&str>, results: Vec<Measured>) -> Operation {
+    let careful = results.iter().find(|one| one.contender == ContenderKind::Careful);
     Operation {
         job,
         title: job.title().into(),
         bare_calls: bare_calls.map(str::to_owned),
+        careful_calls: careful.map(|_| format!("isCapturing, {}", bare_calls.unwrap_or_default())),
         results,
         failed: Vec::new(),
         left_out: None,
@@ -175,11 +183,15 @@ fn failed(kind: ContenderKind, reason: &str) -> FailedOne {
 fn results(medians: &[(ContenderKind, f64)]) -> Vec<Measured> {
     let of = |kind: ContenderKind| medians.iter().find(|one| one.0 == kind).map(|one| one.1);
     let (bare, ours) = (of(ContenderKind::Bare), of(ContenderKind::Ours));
+    let careful = of(ContenderKind::Careful).or(bare);
     let measured = medians.iter().map(|(kind, ns)| Measured {
         contender: kind.clone(),
         calls_per_batch: 1_000,
         ns: spread(*ns),
         to_bare: bare.filter(|_| *kind != ContenderKind::Bare).map(|bare| compare(*ns, bare)),
+        to_careful: careful
+            .filter(|_| ![ContenderKind::Bare, ContenderKind::Careful].contains(kind))
+            .map(|careful| compare(*ns, careful)),
         to_ours: ours.filter(|_| *kind != ContenderKind::Ours).map(|ours| compare(*ns, ours)),
         ours_to_it: ours.filter(|_| *kind != ContenderKind::Ours).map(|ours| spread(ours / ns)),
         ours_ns: None,

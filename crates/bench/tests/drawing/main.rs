@@ -114,5 +114,5 @@ fn tables_have_no_empty_column() {
     }
     let host = &report.backends[1];
     let heads = &tables::of(host)[0].header;
-    assert!(!heads.iter().any(|head| head == "bare driver"), "{heads:?}");
+    assert!(!heads.iter().any(|head| head == "bare call"), "{heads:?}");
 }
