@@ -30,6 +30,8 @@ pub enum Command {
     Info(Info),
     /// Measure each operation, compared with the bare driver's calls that do the same job
     Bench(Bench),
+    /// Put the JSON reports of many runs and machines into one table
+    Matrix(Matrix),
 }
 
 /// The arguments of `check`.
@@ -136,6 +138,27 @@ pub struct Bench {
     pub plain: bool,
 }
 
+/// The arguments of `matrix`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = MATRIX_EXIT_STATUS)]
+pub struct Matrix {
+    /// The reports: files of `check --json` or of gpu-stream-testkit
+    #[arg(required = true, value_name = "REPORT")]
+    pub reports: Vec<PathBuf>,
+
+    /// Write the table as Markdown to FILE; `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<String>,
+
+    /// Write the table as one HTML page to FILE; `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<String>,
+
+    /// Use no colors or lines
+    #[arg(long)]
+    pub plain: bool,
+}
+
 const DEFAULT_LIMIT: &str = "60";
 
 const EXIT_STATUS: &str = "Exit status: 0 if nothing failed, 1 if a case failed or a named backend ran no case, 2 if \
@@ -145,6 +168,9 @@ const EXIT_STATUS: &str = "Exit status: 0 if nothing failed, 1 if a case failed 
 
 const BENCH_EXIT_STATUS: &str = "Exit status: 0 if everything was measured, 1 if something failed, 2 if the command line \
                                  names something that does not exist.";
+
+const MATRIX_EXIT_STATUS: &str = "Exit status: 0 if no report has a failed case, 1 if one has, 2 if a report cannot be read or \
+                                  a file cannot be written.";
 
 /// The minimum of `--rounds`. Fewer rounds say too little about their spread.
 const FEWEST_ROUNDS: u32 = 31;
@@ -157,6 +183,7 @@ impl Arguments {
             Some(Command::Check(check)) => check.plain,
             Some(Command::Info(info)) => info.plain,
             Some(Command::Bench(bench)) => bench.plain,
+            Some(Command::Matrix(matrix)) => matrix.plain,
         }
     }
 }

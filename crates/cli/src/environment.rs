@@ -13,8 +13,8 @@ pub type Variables = BTreeMap<String, String>;
 /// set.
 ///
 /// The cases block several streams at once and expect others to make progress. That takes more hardware
-/// queues than a driver uses by default. A variable that the user has set is not changed. `bench` and
-/// `info` set nothing, so that they show what the user's own processes get.
+/// queues than a driver uses by default. A variable that the user has set is not changed. The other
+/// commands set nothing, so that they show what the user's own processes get.
 ///
 /// # Safety
 /// - No other thread is running, as at the start of `main`.
@@ -23,7 +23,7 @@ pub unsafe fn prepare(arguments: &Arguments) -> Variables {
     let check = match &arguments.command {
         None => &arguments.check,
         Some(Command::Check(check)) => check,
-        Some(Command::Info(_) | Command::Bench(_)) => return Variables::new(),
+        Some(Command::Info(_) | Command::Bench(_) | Command::Matrix(_)) => return Variables::new(),
     };
     if !check.list {
         // SAFETY: no other thread is running (caller contract).

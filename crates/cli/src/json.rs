@@ -85,6 +85,8 @@ struct Totals {
 struct Check {
     schema: u32,
     gpu_stream: &'static str,
+    /// The day of the run in UTC, as in `2026-11-27`.
+    date: String,
     os: &'static str,
     arch: &'static str,
     machine: BTreeMap<&'static str, String>,
@@ -193,6 +195,7 @@ pub fn of_report(report: &Report) -> serde_json::Result<String> {
     text(&Check {
         schema: SCHEMA,
         gpu_stream: VERSION,
+        date: jiff::Timestamp::now().strftime("%F").to_string(),
         os: std::env::consts::OS,
         arch: std::env::consts::ARCH,
         machine: environment::facts(&report.set),

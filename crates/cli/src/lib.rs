@@ -17,6 +17,7 @@ pub mod matrix;
 pub mod notes;
 pub mod output;
 pub mod report;
+pub mod reports;
 pub mod select;
 pub mod suites;
 
@@ -47,6 +48,7 @@ pub fn run(arguments: Arguments, set: Variables) -> ExitCode {
         Some(Command::Check(check)) => check::command(&check, set, &style),
         Some(Command::Info(info)) => info::command(&info, &style),
         Some(Command::Bench(bench)) => bench::command(&bench, &style),
+        Some(Command::Matrix(matrix)) => reports::command(&matrix, &style),
     };
     match done {
         Ok(code) => code,

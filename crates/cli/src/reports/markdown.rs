@@ -1,0 +1,99 @@
+//! Renders the table as Markdown, for a page or the summary of a CI run.
+
+use super::{Column, Combined, number};
+
+/// Renders the columns with their counts, the failures, the reasons of skips, and the whole table.
+pub fn draw(combined: &Combined) -> String {
+    let mut text = summary(combined);
+    let failures = combined.failures();
+    if !failures.is_empty() {
+        text.push_str("\n**Failed**\n\n");
+        for (column, row, reason) in failures {
+            let backend = &combined.columns[column].backend;
+            let (column, reason) = (number(column), cell(reason));
+            text.push_str(&format!(
+                "- {column} ({backend}) `{}::{}`: {reason}\n",
+                row.area, row.name
+            ));
+        }
+    }
+    if !combined.not_run.is_empty() {
+        text.push_str("\n**Not run**\n\n");
+        for item in &combined.not_run {
+            let (file, backend, reason) = (cell(&item.file), &item.backend, cell(&item.reason));
+            text.push_str(&format!("- {file}: {backend}: {reason}\n"));
+        }
+    }
+    text.push_str(&details("Every case", &cases(combined)));
+    let skips = combined.skips();
+    if !skips.is_empty() {
+        let mut lines = String::from("| why | columns | cases |\n|---|---|---|\n");
+        for skip in skips {
+            let columns: Vec<_> = skip.columns.iter().copied().map(number).collect();
+            let (reason, columns) = (cell(skip.reason), columns.join(" "));
+            let names: Vec<_> = skip.cases.iter().map(|name| format!("`{name}`")).collect();
+            lines.push_str(&format!("| {reason} | {columns} | {} |\n", names.join(" ")));
+        }
+        text.push_str(&details("Why cases did not run", &lines));
+    }
+    text
+}
+
+/// Renders the columns with their counts.
+fn summary(combined: &Combined) -> String {
+    let mut text = String::from(
+        "| | backend | version | passed | failed | skipped | does not apply | devices | machine | day |\n\
+         |---:|---|---|---:|---:|---:|---:|---|---|---|\n",
+    );
+    for (index, column) in combined.columns.iter().enumerate() {
+        let (counts, number) = (combined.counts(index), number(index));
+        let Column { backend, version, devices, machine, date, .. } = column;
+        let devices = cell(devices);
+        let failed = if counts.failed == 0 { "0".into() } else { format!("**{}**", counts.failed) };
+        text.push_str(&format!(
+            "| {number} | {backend} | {} | {} | {failed} | {} | {} | {devices} | {} | {date} |\n",
+            cell(version),
+            counts.passed,
+            counts.skipped,
+            counts.inapplicable,
+            cell(machine)
+        ));
+    }
+    text
+}
+
+/// Renders every case, by area.
+fn cases(combined: &Combined) -> String {
+    let numbers: Vec<_> = (0..combined.columns.len()).map(number).collect();
+    let mut text = format!("| case | rules | {} |\n|---|---|", numbers.join(" | "));
+    text.push_str(&":-:|".repeat(numbers.len()));
+    text.push('\n');
+    let mut area = None;
+    for row in &combined.rows {
+        if area != Some(&row.area) {
+            area = Some(&row.area);
+            text.push_str(&format!(
+                "| **{}** | |{}\n",
+                cell(&row.area),
+                " |".repeat(numbers.len())
+            ));
+        }
+        let rules: Vec<_> = row.rules.iter().map(|(id, _)| id.as_str()).collect();
+        let signs = row.cells.iter().map(|one| one.as_ref().map_or("", |one| one.outcome.sign()));
+        let signs: Vec<_> = signs.collect();
+        let (name, rules) = (cell(&row.name), rules.join(" "));
+        text.push_str(&format!("| {name} | {rules} | {} |\n", signs.join(" | ")));
+    }
+    text + "\n✓ passed, ✗ failed, – skipped, · does not apply, empty: not in this report\n"
+}
+
+/// Renders a part that a reader opens.
+fn details(title: &str, text: &str) -> String {
+    format!("\n<details><summary>{title}</summary>\n\n{text}\n</details>\n")
+}
+
+/// Escapes a text for a cell.
+fn cell(text: &str) -> String {
+    let text = text.replace('\n', " ").replace('|', "\\|");
+    text.replace('<', "&lt;").trim().to_owned()
+}

@@ -1,0 +1,161 @@
+//! Tests `gpu-stream matrix` as users and scripts run it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-stream"));
+    command.args(arguments);
+    for variable in ["GPU_STREAM_REQUIRE", "NO_COLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(variable);
+    }
+    // Hides the CUDA driver and the HIP runtime, so that the result is the same on every machine.
+    command.env("GPU_STREAM_CUDA_LIBRARY", "/no/such/libcuda.so");
+    command.env("GPU_STREAM_HIP_LIBRARY", "/no/such/libamdhip64.so");
+    command.output().expect("the command starts")
+}
+
+fn file(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("matrix");
+    fs::create_dir_all(&folder).unwrap();
+    folder.join(name)
+}
+
+fn write(name: &str, report: &Value) -> String {
+    let path = file(name);
+    fs::write(&path, report.to_string()).unwrap();
+    path.display().to_string()
+}
+
+fn case(area: &str, name: &str, results: &[Value]) -> Value {
+    json!({ "area": area, "name": name, "about": "About <it>.",
+        "rules": [{ "id": "R1", "text": "a \"rule\"" }], "results": results })
+}
+
+fn result(backend: &str, outcome: &str, reason: Option<&str>) -> Value {
+    json!({ "backend": backend, "outcome": outcome, "reason": reason, "inapplicable": false })
+}
+
+fn report(backend: &str, device: &str, cases: &[Value]) -> Value {
+    json!({ "schema": 1, "date": "2026-11-27", "machine": { "system": "Some Linux", "nvidia": "580.1" },
+        "backends": [{ "backend": backend, "version": "13.0",
+            "devices": [{ "device": "x:0", "name": device }, { "device": "x:1", "name": device }] }],
+        "not_checked": [
+            { "backend": "hip", "kind": "LibraryNotFound", "reason": "no such library" },
+            { "backend": "host", "kind": "NotCompiled", "reason": "not part of this build" }],
+        "cases": cases })
+}
+
+/// Two reports: the second has a failure, a skip, and a case that the first does not have.
+fn two_reports(name: &str) -> [String; 2] {
+    let first = report(
+        "cuda",
+        "GPU one",
+        &[
+            case("order", "waits", &[result("cuda", "passed", None)]),
+            case("errors", "is_named", &[result("cuda", "passed", None)]),
+        ],
+    );
+    let second = report(
+        "cuda",
+        "GPU two",
+        &[
+            case("order", "waits", &[result("cuda", "failed", Some("got <3> | not 5"))]),
+            case("errors", "is_named", &[result("cuda", "skipped", Some("needs two devices"))]),
+            case("order", "joins", &[result("cuda", "passed", None)]),
+        ],
+    );
+    [write(&format!("{name}-1.json"), &first), write(&format!("{name}-2.json"), &second)]
+}
+
+#[test]
+fn reports_of_two_machines_become_one_table() {
+    let [first, second] = two_reports("table");
+    let (markdown, html) = (file("table.md"), file("table.html"));
+    let (at_markdown, at_html) = (markdown.display().to_string(), html.display().to_string());
+    let output = run(&["matrix", &first, &second, "--markdown", &at_markdown, "--html", &at_html]);
+    assert_eq!(output.status.code(), Some(1), "a report has a failure: {output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("failed: 2 cuda: order::waits: got <3> | not 5"), "{text}");
+    assert!(text.contains("hip: not run: no such library"), "{text}");
+    assert!(!text.contains("not part of this build"), "{text}");
+    assert!(text.ends_with("\n3 cases on 2 backends: 3 passed, 1 failed, 1 skipped\n"), "{text}");
+
+    let markdown = fs::read_to_string(markdown).unwrap();
+    for line in [
+        "| 1 | cuda | 13.0 | 2 | 0 | 0 | 0 | 2 × GPU one | Some Linux; nvidia 580.1 | 2026-11-27 |",
+        "| 2 | cuda | 13.0 | 1 | **1** | 1 | 0 | 2 × GPU two | Some Linux; nvidia 580.1 | 2026-11-27 |",
+        "- 2 (cuda) `order::waits`: got &lt;3> \\| not 5",
+        "| **order** | | | |",
+        "| waits | R1 | ✓ | ✗ |",
+        "| joins | R1 |  | ✓ |",
+        "| is_named | R1 | ✓ | – |",
+        "| needs two devices | 2 | `is_named` |",
+    ] {
+        assert!(markdown.lines().any(|one| one == line), "{line}\n{markdown}");
+    }
+    let at = |text: &str| markdown.find(text).unwrap();
+    assert!(at("| joins |") < at("| **errors** |"), "an area stays together");
+
+    let html = fs::read_to_string(html).unwrap();
+    assert!(html.starts_with("<!doctype html>"), "{html}");
+    for part in [
+        "<td class=failed title=\"got &lt;3&gt; | not 5\">✗",
+        "<th title=\"About &lt;it&gt;.\">waits",
+        "<abbr title=\"a &quot;rule&quot;\">R1</abbr>",
+        "<h2 class=failed>Failed: 1</h2>",
+        "<li>needs two devices<p>Columns 2: <code>is_named</code> </p>",
+    ] {
+        assert!(html.contains(part), "{part}\n{html}");
+    }
+    assert!(!html.contains("http"), "the page needs no network");
+}
+
+#[test]
+fn real_report_becomes_a_table() {
+    let name = file("host.json").display().to_string();
+    let checked = run(&["check", "--backend", "host", "--case", "handles*", "--json", &name]);
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    let output = run(&["matrix", &name, "--markdown", "-"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("| wrap_is_the_stream | T1 R1 | ✓ |"), "{text}");
+    let report: Value = serde_json::from_str(&fs::read_to_string(&name).unwrap()).unwrap();
+    let passed = report["totals"]["passed"].as_u64().unwrap();
+    let date = report["date"].as_str().unwrap();
+    assert!(date.len() == 10 && text.contains(&format!("| {date} |")), "{date}: {text}");
+    assert!(text.contains(&format!(" | {passed} | 0 | 0 | ")), "{text}");
+}
+
+#[test]
+fn file_that_is_no_report_is_named() {
+    let newer = write("newer.json", &json!({ "schema": 2 }));
+    let other = write("other.json", &json!({ "packages": [] }));
+    let partial = write("partial.json", &json!({ "schema": 1, "backends": [] }));
+    let (broken, missing) = (file("broken.json"), file("missing.json"));
+    fs::write(&broken, "{").unwrap();
+    let (broken, missing) = (broken.display().to_string(), missing.display().to_string());
+    for (name, reason) in [
+        (&newer, "its schema is 2"),
+        (&other, "no field `schema`"),
+        (&partial, "missing field `cases`"),
+        (&broken, "EOF"),
+        (&missing, "cannot be read"),
+    ] {
+        let output = run(&["matrix", name]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(name.as_str()) && text.contains(reason), "{text}");
+    }
+    assert_eq!(run(&["matrix"]).status.code(), Some(2), "a report is required");
+}
+
+#[test]
+fn unknown_outcome_is_no_success() {
+    let cases = [case("order", "waits", &[result("cuda", "perhaps", None)])];
+    let name = write("unknown.json", &report("cuda", "GPU", &cases));
+    assert_eq!(run(&["matrix", &name]).status.code(), Some(1));
+}
