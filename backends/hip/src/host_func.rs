@@ -4,7 +4,7 @@
 //! the function a node of the graph, which runs with each launch.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use gpu_stream_driver_common::UserCode;
 use gpu_stream_driver_common::host_func::ensure_outside;
@@ -32,6 +32,14 @@ pub(crate) fn any_running() -> bool {
 /// Returns the number of host functions of this crate that have ended.
 pub(crate) fn ended() -> usize {
     ENDED.load(Ordering::SeqCst)
+}
+
+/// Returns a number that identifies the wrapper of a stream and its clones, where the runtime has no stream ids. It is
+/// never 0, 1 or 2, which are handles of default streams.
+#[inline]
+pub(crate) fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(3);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Runs the closure with the key `user_data`. The runtime calls this on one of its threads.

@@ -12,14 +12,12 @@ mod host_func;
 #[cfg(feature = "hip-sys")]
 pub mod interop;
 pub mod ipc;
-mod number;
 mod owned_stream;
 mod pending_destroy;
 mod per_thread;
 mod poll;
 mod pool;
 mod stream;
-mod sync;
 mod thread;
 
 pub use self::{code::HipCode, error::HipError, event::HipEvent, hip::Hip, stream::HipStream};

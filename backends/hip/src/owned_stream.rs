@@ -23,10 +23,10 @@ impl Drop for OwnedStream {
     fn drop(&mut self) {
         // The stream leaks if the runtime must not be called any more.
         let Some(driver) = loaded() else { return };
-        let OwnedStream { raw, device, number } = *self;
+        let key = if self.number != 0 { self.number as usize } else { self.raw.to_bits() };
         // SAFETY: this crate created the stream, on this device. This is its last use: no wrapper exists any more, and
         // no event outside of the pool points to it.
-        unsafe { pending_destroy::destroy(driver, raw, device, number) };
+        unsafe { pending_destroy::destroy(driver, self.raw, self.device, key) };
     }
 }
 

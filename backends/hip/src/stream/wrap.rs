@@ -12,7 +12,7 @@ use super::HipStream;
 use crate::code::HipCode;
 use crate::driver::CaptureModeGuard;
 use crate::driver::{Driver, current, dead, driver, loaded};
-use crate::number::next_number;
+use crate::host_func::next_number;
 use crate::owned_stream::create;
 use crate::per_thread::{PER_THREAD, name_stream};
 use crate::{Hip, HipError, device};
