@@ -12,13 +12,13 @@
 //! is used. Elsewhere threads' default streams are refused.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::panic::catch_unwind;
 
 use gpu_stream_core::{BackendKind, ContractError, KeepAlive, RawStream};
 
-use crate::code::HipCode;
 use crate::driver::{DeviceGuard, Driver, capture, loaded};
 use crate::owned_stream::create_for_markers;
 use crate::{Hip, HipError, poll, thread};
@@ -33,13 +33,20 @@ pub(crate) struct Helper {
     pub(crate) owner: KeepAlive,
 }
 
+type Helpers = BTreeMap<u32, Helper>;
+
 thread_local! {
     // No destructors, so that they are usable until the thread's very end.
     /// The thread's helpers, by the ordinal of the device. [`on_thread_exit`] drops them.
-    static HELPERS: RefCell<ManuallyDrop<Vec<Option<Helper>>>> =
-        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+    static HELPERS: RefCell<ManuallyDrop<Helpers>> =
+        const { RefCell::new(ManuallyDrop::new(Helpers::new())) };
     /// Set once the thread's stream exists, and the hook runs before HIP destroys it.
     static IS_NAMED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Returns the calling thread's helper on a device, if it was created.
+fn known_helper(device: u32) -> Option<Helper> {
+    HELPERS.with_borrow(|helpers| helpers.get(&device).cloned())
 }
 
 /// Makes the calling thread's helper wait for the thread's default stream, and returns it. The stream is not captured,
@@ -57,7 +64,7 @@ pub(crate) fn follow(
     let code = unsafe { (driver.symbols.stream_wait_event)(helper.raw.as_ptr(), scratch.raw(), 0) };
     if let Err(error) = driver.check(code, operation, "hipStreamWaitEvent") {
         // A reset of the device may have freed the helper. The next call creates another.
-        drop(HELPERS.with_borrow_mut(|helpers| helpers[device as usize].take()));
+        drop(HELPERS.with_borrow_mut(|helpers| helpers.remove(&device)));
         return Err(error);
     }
     Ok(helper)
@@ -69,9 +76,7 @@ fn helper(
     device: u32,
     operation: &'static str,
 ) -> Result<Helper, HipError> {
-    let index = device as usize;
-    let known = HELPERS.with_borrow(|helpers| helpers.get(index).cloned().flatten());
-    if let Some(helper) = known
+    if let Some(helper) = known_helper(device)
         // SAFETY: only a reset can have destroyed the stream: `helper` has its owner.
         && unsafe { driver.ensure_known(helper.raw.as_ptr(), operation) }.is_ok()
     {
@@ -79,13 +84,8 @@ fn helper(
     }
     let (raw, owner) = create_for_markers(driver, device, operation)?;
     let helper = Helper { raw, owner };
-    let replaced = HELPERS.with_borrow_mut(|helpers| {
-        if helpers.len() <= index {
-            helpers.resize(index + 1, None);
-        }
-        helpers[index].replace(helper.clone())
-    });
-    drop(replaced);
+    // The replaced helper is dropped after the borrow.
+    drop(HELPERS.with_borrow_mut(|helpers| helpers.insert(device, helper.clone())));
     Ok(helper)
 }
 
@@ -97,31 +97,27 @@ pub(crate) fn events_are_complete(
     device: u32,
     operation: &'static str,
 ) -> Result<bool, HipError> {
-    let known = HELPERS.with_borrow(|helpers| helpers.get(device as usize).cloned().flatten());
-    let Some(Helper { raw, owner: _owner }) = known else { return Ok(true) };
-    // SAFETY: only a reset can have destroyed the helper, which has an owner. It belongs to the device.
-    unsafe {
-        if ensure_live(driver, raw, operation).is_err() {
-            return Ok(true);
-        }
-        poll::is_idle(driver, raw.as_ptr(), device, operation)
+    let Some(helper) = known_helper(device) else { return Ok(true) };
+    match helper.ensure_live(driver, operation) {
+        // SAFETY: the helper is live, and belongs to the device.
+        Ok(()) => unsafe { poll::is_idle(driver, helper.raw.as_ptr(), device, operation) },
+        Err(_) => Ok(true),
     }
 }
 
-/// Returns an error if a reset of the device has destroyed the helper. Other calls with its handle may crash then.
-///
-/// # Safety
-/// - `helper` was alive when it was last used. Only a reset has destroyed it since.
-unsafe fn ensure_live(
-    driver: &'static Driver,
-    helper: RawStream<Hip>,
-    operation: &'static str,
-) -> Result<(), HipError> {
-    // SAFETY: only a reset can have destroyed the helper (caller contract). Where the second function follows the
-    // handle of a destroyed stream, the first returns an error.
-    unsafe {
-        driver.ensure_known(helper.as_ptr(), operation)?;
-        capture::ensure_not_capturing(driver, helper.as_ptr(), operation)
+impl Helper {
+    /// Returns an error if a reset of the device has destroyed the helper. Other calls with its handle may crash then.
+    fn ensure_live(
+        &self,
+        driver: &'static Driver,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        // SAFETY: only a reset can have destroyed the helper: it has an owner. Where the second function follows the
+        // handle of a destroyed stream, the first returns an error.
+        unsafe {
+            driver.ensure_known(self.raw.as_ptr(), operation)?;
+            capture::ensure_not_capturing(driver, self.raw.as_ptr(), operation)
+        }
     }
 }
 
@@ -135,44 +131,40 @@ pub(crate) fn name_stream(
     if IS_NAMED.get() {
         return Ok(());
     }
-    let Some(at_thread_exit) = at_thread_exit() else {
+    {
+        let _current = DeviceGuard::enter(driver, device, operation)?;
+        // SAFETY: handle 2 is always valid, and its device is current.
+        match unsafe { capture::status(driver, PER_THREAD.as_ptr(), operation) } {
+            // A capture does not matter here.
+            Ok(_) | Err(HipError::Capturing { .. }) => {}
+            // The stream may not exist, and HIP's function would run before the hook.
+            Err(error) => return Err(error),
+        }
+    }
+    if !register_exit_hook() {
         let reason = "the end of a thread cannot be noticed in time on this system, and HIP would destroy the stream twice; \
                       create a stream with `Backend::new_stream`";
         let backend = BackendKind::Hip;
         return Err(ContractError::Unsupported { operation, backend, reason }.into());
-    };
-    {
-        let _current = DeviceGuard::enter(driver, device, operation)?;
-        let mut status = 0;
-        // SAFETY: handle 2 is always valid, and its device is current. `&mut status` is a valid out-pointer. A
-        // capture does not matter here.
-        let code =
-            unsafe { (driver.symbols.stream_is_capturing)(PER_THREAD.as_ptr(), &mut status) };
-        if code == HipCode::CAPTURE_IMPLICIT {
-            driver.discard(code);
-        } else {
-            // After another error the stream may not exist, and HIP's function would run before the hook.
-            driver.check(code, operation, "hipStreamIsCapturing")?;
-        }
-    }
-    // SAFETY: the hook takes any argument, and the last argument is an address of this library.
-    if unsafe { at_thread_exit(on_thread_exit, std::ptr::null_mut(), own_address()) } != 0 {
-        let (function, code) = ("__cxa_thread_atexit_impl", HipCode::OUT_OF_MEMORY);
-        return Err(HipError::Driver { operation, function, code });
     }
     IS_NAMED.set(true);
     Ok(())
 }
 
-/// Registers the hook for a thread that has not named its default stream: a function for the end of the process could
-/// name it after the thread's end.
+/// Registers the hook for the end of the calling thread. Returns `false` if the system has no function for it, or no
+/// memory.
+///
+/// Also called at the first call of a thread that has not named its default stream: a function for the end of the
+/// process could name it after the thread's end.
 #[cold]
-pub(crate) fn register_exit_hook() {
-    if let Some(at_thread_exit) = at_thread_exit() {
-        // SAFETY: the hook takes any argument, and the last argument is an address of this library. Without memory for
-        // it, the thread's end is not noticed; there is nothing better to do.
-        unsafe { at_thread_exit(on_thread_exit, std::ptr::null_mut(), own_address()) };
-    }
+pub(crate) fn register_exit_hook() -> bool {
+    // An address of this library keeps the library loaded until the thread ends.
+    static ADDRESS: u8 = 0;
+    let address = std::ptr::from_ref(&ADDRESS).cast_mut().cast();
+    // SAFETY: the hook takes any argument, and the last argument is an address of this library.
+    at_thread_exit().is_some_and(|register| unsafe {
+        register(on_thread_exit, std::ptr::null_mut(), address) == 0
+    })
 }
 
 /// Marks the end of the thread, waits for the work of its helpers, and drops them. So the thread's events are complete
@@ -180,24 +172,16 @@ pub(crate) fn register_exit_hook() {
 unsafe extern "C" fn on_thread_exit(_: *mut c_void) {
     const OPERATION: &str = "the end of a thread";
     thread::set_ended();
-    let helpers = HELPERS.with_borrow_mut(|helpers| std::mem::take(&mut **helpers));
-    for (device, helper) in (0..).zip(helpers) {
-        if let (Some(driver), Some(Helper { raw, owner: _owner })) = (loaded(), helper) {
-            // SAFETY: only a reset can have destroyed the helper, which has an owner. It belongs to the device.
-            let finish = || unsafe {
-                ensure_live(driver, raw, OPERATION)?;
-                poll::finish(driver, raw.as_ptr(), device, OPERATION)
-            };
-            // Neither an error nor a panic can leave this function.
-            drop(catch_unwind(finish));
-        }
+    for (device, helper) in HELPERS.with_borrow_mut(|helpers| std::mem::take(&mut **helpers)) {
+        let Some(driver) = loaded() else { continue };
+        let finish = || {
+            helper.ensure_live(driver, OPERATION)?;
+            // SAFETY: the helper is live, and belongs to the device.
+            unsafe { poll::finish(driver, helper.raw.as_ptr(), device, OPERATION) }
+        };
+        // Neither an error nor a panic can leave this function.
+        drop(catch_unwind(std::panic::AssertUnwindSafe(finish)));
     }
-}
-
-/// Returns an address of this library, which keeps the library loaded until the thread ends.
-fn own_address() -> *mut c_void {
-    static ADDRESS: u8 = 0;
-    std::ptr::from_ref(&ADDRESS).cast_mut().cast()
 }
 
 type ExitHook = unsafe extern "C" fn(*mut c_void);
@@ -205,18 +189,17 @@ type RegisterExitHook = unsafe extern "C" fn(ExitHook, *mut c_void, *mut c_void)
 
 /// Returns the function that registers a hook for the end of the calling thread, in reverse order. glibc has it since
 /// 2.18, and Rust programs run with older ones.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn at_thread_exit() -> Option<RegisterExitHook> {
-    static FOUND: std::sync::OnceLock<Option<RegisterExitHook>> = std::sync::OnceLock::new();
-    *FOUND.get_or_init(|| {
-        let program = libloading::os::unix::Library::this();
-        // SAFETY: the type is the function's signature. glibc is never unloaded.
-        let found = unsafe { program.get::<RegisterExitHook>("__cxa_thread_atexit_impl") };
-        found.ok().map(|found| *found)
-    })
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn at_thread_exit() -> Option<RegisterExitHook> {
-    None
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    return None;
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        static FOUND: std::sync::OnceLock<Option<RegisterExitHook>> = std::sync::OnceLock::new();
+        *FOUND.get_or_init(|| {
+            let program = libloading::os::unix::Library::this();
+            // SAFETY: the type is the function's signature. glibc is never unloaded.
+            let found = unsafe { program.get::<RegisterExitHook>("__cxa_thread_atexit_impl") };
+            found.ok().map(|found| *found)
+        })
+    }
 }
