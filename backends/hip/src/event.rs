@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gpu_stream_core::{
     BackendKind, ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
-    RawStream,
 };
 
 use crate::call::public_call;
@@ -84,17 +83,8 @@ impl HipEvent {
     ) -> Result<Self, HipError> {
         let raw = pool::create(driver, device, options, operation)?;
         // Not pooled: programs that create events and drop them would fill the pool.
-        let event = Self::of(
-            EventState::new(raw, device, HandleUse::Destroyed, None),
-            device,
-            options,
-            None,
-        );
-        if options.is_interprocess() {
-            // Another process knows this handle, so it cannot be replaced.
-            event.inner().fix(false);
-        }
-        Ok(event)
+        let state = EventState::new(raw, device, HandleUse::Destroyed, None);
+        Ok(Self::of(state, device, options, None))
     }
 
     /// Returns the ordinal of a foreign event's device: the given one, or the current one. Returns an error if
@@ -125,16 +115,6 @@ impl HipEvent {
     ) -> Self {
         let state = EventState::new(raw, device, HandleUse::Borrowed, None);
         let event = Self::of(state, device, options.unwrap_or_default(), Some(owner));
-        event.inner().fix(true);
-        event
-    }
-
-    /// Wraps an event of another process, opened for the device.
-    pub(crate) fn opened(raw: RawEvent<Hip>, device: u32, options: EventOptions) -> Self {
-        // Its record is not known, and needs nothing of this process to be kept alive.
-        let last = Record { stream: RawStream::DEFAULT, owner: KeepAlive::none(), captured: None };
-        let state = EventState::new(raw, device, HandleUse::Destroyed, Some(last));
-        let event = Self::of(state, device, options, None);
         event.inner().fix(true);
         event
     }

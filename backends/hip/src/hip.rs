@@ -20,7 +20,7 @@
 /// | handle 0, 1 or 2 while the process has another runtime | refused: [`AmbiguousLibrary`](gpu_stream_core::ErrorKind::AmbiguousLibrary) |
 /// | an event | keeps the owner of the stream that it was recorded on |
 /// | a thread's default stream | ends with the thread, which may wait for its work. Its events are recorded on another stream, which waits for it. [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) except on Linux with glibc |
-/// | interprocess events | [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported) on AMD's runtime: see [`ipc`](crate::ipc) |
+/// | interprocess events | [`Unsupported`](gpu_stream_core::ErrorKind::Unsupported). Up to HIP 6.4 AMD's do not wait for earlier work, or a wait for one blocks the calling thread. In 7.2 the drop of one blocks until all work of the device is done |
 /// | a captured stream waits for work outside of its capture | [`Capturing`](gpu_stream_core::ErrorKind::Capturing), and the capture goes on. HIP itself reports success, and no graph has the order |
 /// | the default stream waits for a captured stream or event | [`Capturing`](gpu_stream_core::ErrorKind::Capturing), and the capture goes on: the default stream cannot be captured. On HIP 7.2 the runtime itself reports success, and crashes when the capture ends. If another library made the record, only the runtime knows, and it behaves so. A thread's default stream can be captured |
 /// | many host functions on one stream | an event is recorded after one of 64. Without it the runtime links all of them, and releases the chain recursively, which overflows its thread's stack after some ten thousand. On HIP 6.4 it also links the records of a stream that has nothing but records and waits, until a host function or `hipStreamSynchronize` |

@@ -11,7 +11,6 @@ mod hip;
 mod host_func;
 #[cfg(feature = "hip-sys")]
 pub mod interop;
-pub mod ipc;
 mod owned_stream;
 mod pending_destroy;
 mod per_thread;

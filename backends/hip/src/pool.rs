@@ -9,7 +9,7 @@
 
 use std::ffi::c_uint;
 
-use gpu_stream_core::{EventOptions, RawEvent};
+use gpu_stream_core::{BackendKind, ContractError, EventOptions, RawEvent};
 use gpu_stream_driver_common::thread_number;
 
 use crate::driver::symbols::Ptr;
@@ -22,8 +22,6 @@ use crate::{Hip, HipError};
 pub(crate) const BLOCKING: c_uint = 1;
 /// `hipEventDisableTiming`.
 pub(crate) const DISABLE_TIMING: c_uint = 2;
-/// `hipEventInterprocess`.
-pub(crate) const INTERPROCESS: c_uint = 4;
 
 /// An event without options, for a record. Dropping it returns it to the pool of its device.
 pub(crate) struct PooledEvent {
@@ -90,13 +88,17 @@ pub(crate) fn create(
     operation: &'static str,
 ) -> Result<RawEvent<Hip>, HipError> {
     if options.is_interprocess() {
-        driver.require_interprocess(operation)?;
+        let reason = "an interprocess event of AMD's runtime does not wait for earlier work (up to HIP 6.4), or its drop blocks \
+                      until all work of the device is done (7.2); use an event of one process, and notify the other process \
+                      by other means";
+        return Err(
+            ContractError::Unsupported { operation, backend: BackendKind::Hip, reason }.into()
+        );
     }
     let flag = |on: bool, flag: c_uint| if on { flag } else { 0 };
     let flags = driver.quirks.event_flags
         | flag(options.is_blocking(), BLOCKING)
-        | flag(!options.is_timed(), DISABLE_TIMING)
-        | flag(options.is_interprocess(), INTERPROCESS);
+        | flag(!options.is_timed(), DISABLE_TIMING);
     let _relaxed = CaptureModeGuard::enter(driver, operation)?;
     let _current = DeviceGuard::enter(driver, device, operation)?;
     let mut event = std::ptr::null_mut();

@@ -188,20 +188,6 @@ impl Driver {
         Ok(unsupported)
     }
 
-    /// Returns an error if interprocess events do not keep the contract on this runtime.
-    pub(crate) fn require_interprocess(&self, operation: &'static str) -> Result<(), HipError> {
-        if self.quirks.interprocess {
-            return Ok(());
-        }
-        let reason = if cfg!(windows) {
-            "on Windows an interprocess event of HIP does not wait for earlier work; use an event of one process"
-        } else {
-            "on AMD's runtime an interprocess event does not wait for earlier work (up to HIP 6.4), or its drop blocks until \
-             all work of the device is done (7.2); use an event of one process, and notify the other process by other means"
-        };
-        Err(ContractError::Unsupported { operation, backend: BackendKind::Hip, reason }.into())
-    }
-
     /// Returns the number of devices.
     pub(crate) fn count(&self) -> u32 {
         u32::try_from(self.devices.len()).unwrap_or(u32::MAX)

@@ -18,13 +18,6 @@ pub(crate) type HostFn = unsafe extern "C" fn(*mut c_void);
 /// `hipStreamCallback_t`. The code is meant as the state of the stream, and is success in each case.
 pub(crate) type StreamCallback = unsafe extern "C" fn(Ptr, HipCode, *mut c_void);
 
-/// `hipIpcEventHandle_t`, which is passed by value.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct IpcHandle {
-    pub(crate) reserved: [u8; 64],
-}
-
 gpu_stream_driver_common::symbols! {
     required {
         init = hipInit(c_uint) -> HipCode;
@@ -57,8 +50,6 @@ gpu_stream_driver_common::symbols! {
         stream_device_id = hipGetStreamDeviceId "4.5" (Ptr) -> c_int;
         launch_host_func = hipLaunchHostFunc "5.3" (Ptr, HostFn, *mut c_void) -> HipCode;
         exchange_capture_mode = hipThreadExchangeStreamCaptureMode "5.1" (*mut c_int) -> HipCode;
-        ipc_event_handle = hipIpcGetEventHandle "4.3" (*mut IpcHandle, Ptr) -> HipCode;
-        ipc_open_event = hipIpcOpenEventHandle "4.3" (*mut Ptr, IpcHandle) -> HipCode;
         stream_capture_info = hipStreamGetCaptureInfo_v2 "5.0"
             (Ptr, *mut c_int, *mut u64, *mut Ptr, *mut *const Ptr, *mut usize) -> HipCode;
         // For waits inside of one capture.

@@ -4,12 +4,11 @@ use std::ffi::c_int;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use gpu_stream_core::{Backend, Device, ErrorKind, RawEvent};
+use gpu_stream_core::{Backend, ContractError, Device, ErrorKind, RawEvent};
 use gpu_stream_faults::Controls;
 use gpu_stream_faults::sweep::{
     AllowedOutcome, FaultFixture, SlowCall, Sort, StateChange, WithoutIt,
 };
-use gpu_stream_hip::ipc::IpcEventHandle;
 use gpu_stream_hip::{Hip, HipCode, HipError, HipEvent};
 use gpu_stream_test_support::hip::{self, CAPTURE_ACTIVE, Gate, Ptr};
 
@@ -20,6 +19,12 @@ pub struct OnHip;
 
 fn pointer(handle: usize) -> Ptr {
     std::ptr::with_exposed_provenance_mut(handle)
+}
+
+/// Returns an error in place of functions that this backend lacks: it has no interprocess events.
+fn no_interprocess() -> HipError {
+    let (operation, backend) = ("interprocess events", Hip::KIND);
+    ContractError::Unsupported { operation, backend, reason: "none in HIP" }.into()
 }
 
 fn device_count() -> c_int {
@@ -76,8 +81,6 @@ impl FaultFixture for OnHip {
         ("hipThreadExchangeStreamCaptureMode", WithoutIt::MayFail(|line| line.contains("capture"))),
         ("hipStreamEndCapture", WithoutIt::Works),
         ("hipGraphDestroy", WithoutIt::Works),
-        ("hipIpcGetEventHandle", WithoutIt::Works),
-        ("hipIpcOpenEventHandle", WithoutIt::Works),
         ("hipStreamGetCaptureInfo_v2", WithoutIt::Works),
         ("hipStreamUpdateCaptureDependencies", WithoutIt::Works),
         ("hipStreamGetFlags", WithoutIt::Works),
@@ -108,7 +111,7 @@ impl FaultFixture for OnHip {
     const ACCEPTED_VERSIONS: &'static [(&'static str, Option<&'static str>)] = &[];
 
     const START: &'static [&'static str] =
-        &["hipRuntimeGetVersion", "hipInit", "hipGetDeviceCount", "hipDeviceGet"];
+        &["hipRuntimeGetVersion", "hipInit", "hipGetDeviceCount"];
 
     const START_CODES: &'static [i32] = &[2, 100, 101, 999, 12_345, -1];
 
@@ -168,7 +171,7 @@ impl FaultFixture for OnHip {
     fn makes(function: &str) -> Option<&'static str> {
         match function {
             "hipStreamCreateWithPriority" => Some("stream"),
-            "hipEventCreateWithFlags" | "hipIpcOpenEventHandle" => Some("event"),
+            "hipEventCreateWithFlags" => Some("event"),
             _ => None,
         }
     }
@@ -240,12 +243,11 @@ impl FaultFixture for OnHip {
         drop(hip::end_capture(pointer(stream)));
     }
 
-    fn ipc_handle(event: &HipEvent) -> Result<(), HipError> {
-        event.ipc_handle().map(drop)
+    fn ipc_handle(_: &HipEvent) -> Result<(), HipError> {
+        Err(no_interprocess())
     }
 
-    fn open_ipc_zeros(device: Device) -> Result<HipEvent, HipError> {
-        // SAFETY: no process created the event, so none destroys it.
-        unsafe { IpcEventHandle::from_bytes([0; 64]).open(device) }
+    fn open_ipc_zeros(_: Device) -> Result<HipEvent, HipError> {
+        Err(no_interprocess())
     }
 }

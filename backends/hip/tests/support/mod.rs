@@ -97,11 +97,6 @@ pub fn run_child(child: &str) {
     gpu_stream_test_support::run_child::<OnHip>(child);
 }
 
-/// Returns `true` if this runtime has interprocess events: only HIP's NVIDIA platform does.
-pub fn has_interprocess() -> bool {
-    bare::version() < 1_000_000
-}
-
 /// Returns the number of devices.
 pub fn devices() -> i32 {
     Hip::devices().expect("devices").len() as i32

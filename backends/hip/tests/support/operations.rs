@@ -2,8 +2,7 @@
 
 #![allow(unused_imports, reason = "no test uses all of it")]
 
-use gpu_stream_core::{Device, RawStream};
-use gpu_stream_hip::ipc::IpcEventHandle;
+use gpu_stream_core::{BackendKind, ContractError, Device, RawStream};
 use gpu_stream_hip::{Hip, HipError, HipEvent};
 pub use gpu_stream_test_support::operations::{OperationsDriver, all, run_all, run_failing};
 
@@ -59,14 +58,19 @@ impl OperationsDriver for OnDriver {
         bare::bare().stream_id.is_some()
     }
 
-    fn ipc_handle(event: &HipEvent) -> Result<(), HipError> {
-        event.ipc_handle().map(drop)
+    fn ipc_handle(_: &HipEvent) -> Result<(), HipError> {
+        Err(no_interprocess())
     }
 
-    fn open_ipc_zeros(device: Device) -> Result<HipEvent, HipError> {
-        // SAFETY: no process created the event, so none destroys it.
-        unsafe { IpcEventHandle::from_bytes([0; 64]).open(device) }
+    fn open_ipc_zeros(_: Device) -> Result<HipEvent, HipError> {
+        Err(no_interprocess())
     }
+}
+
+/// Returns an error in place of functions that this backend lacks: it has no interprocess events.
+pub fn no_interprocess() -> HipError {
+    let (operation, backend) = ("interprocess events", BackendKind::Hip);
+    ContractError::Unsupported { operation, backend, reason: "none in HIP" }.into()
 }
 
 /// Makes all calls that are allowed while `captured` is being captured. Calls `check` after each step.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use gpu_stream_core::{Backend, ErrorKind, RawStream};
-use gpu_stream_hip::ipc::IpcEventHandle;
 use gpu_stream_hip::{Hip, HipError, HipEvent};
 use gpu_stream_test_support::shared::start_again::Starts;
 use gpu_stream_test_support::{Children, Vendor};
@@ -271,17 +270,16 @@ impl Vendor for OnHip {
     }
 
     fn has_interprocess() -> bool {
-        super::has_interprocess()
+        false
     }
 
-    fn ipc_handle(event: &HipEvent) -> Result<[u8; 64], HipError> {
-        event.ipc_handle().map(|handle| handle.to_bytes())
+    fn ipc_handle(_: &HipEvent) -> Result<[u8; 64], HipError> {
+        Err(operations::no_interprocess())
     }
 
-    unsafe fn ipc_open(bytes: [u8; 64]) -> Result<HipEvent, HipError> {
-        let device = gpu_stream_core::Device::new(Hip::KIND, 0);
-        // SAFETY: the process that made the event keeps it (caller contract).
-        unsafe { IpcEventHandle::from_bytes(bytes).open(device) }
+    unsafe fn ipc_open(_: [u8; 64]) -> Result<HipEvent, HipError> {
+        Hip::devices()?;
+        Err(operations::no_interprocess())
     }
 }
 
@@ -292,7 +290,6 @@ impl Starts for OnHip {
         ("hipInit", 2, ErrorKind::OutOfMemory, "hipErrorOutOfMemory"),
         ("hipInit", 999, ErrorKind::Driver, "hipErrorUnknown"),
         ("hipGetDeviceCount", 3, ErrorKind::Driver, "hipErrorNotInitialized"),
-        ("hipDeviceGet", 999, ErrorKind::Driver, "hipErrorUnknown"),
     ];
     const INIT: &'static str = "hipInit";
     const VERSION: &'static str = "hipRuntimeGetVersion";
