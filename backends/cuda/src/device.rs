@@ -1,9 +1,11 @@
 //! The devices of the driver.
 
 use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo, PriorityRange};
+use gpu_stream_driver_common::error::display_version;
 
+use crate::CudaCode;
 use crate::driver::{DriverCall, driver, loaded};
-use crate::error::{Result, Version};
+use crate::error::Result;
 
 /// Returns what a report shows of the backend.
 pub(crate) fn probe() -> Result<BackendInfo> {
@@ -12,7 +14,7 @@ pub(crate) fn probe() -> Result<BackendInfo> {
     let named = |(device, entry)| Ok(DeviceInfo::new(device, call.name(entry)?));
     let devices =
         all(driver.count()).zip(&driver.devices).map(named).collect::<Result<Vec<_>>>()?;
-    let version = Version(driver.version).to_string();
+    let version = display_version::<CudaCode>(driver.version).to_string();
     let mut info = BackendInfo::new(BackendKind::Cuda, version, devices);
     info.library = Some(driver.runtime.file().to_string());
     info.details = driver.details();

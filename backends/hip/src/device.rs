@@ -1,23 +1,22 @@
 //! The devices of the runtime.
 
 use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo, PriorityRange};
+use gpu_stream_driver_common::error::display_version;
 
-use crate::HipError;
-use crate::driver::CaptureModeGuard;
-use crate::driver::{DeviceGuard, driver};
-use crate::error::Version;
+use crate::driver::{CaptureModeGuard, DeviceGuard, driver};
+use crate::{HipCode, HipError};
 
 /// Returns the runtime's version, file and devices.
 pub(crate) fn probe() -> Result<BackendInfo, HipError> {
     let driver = driver()?;
-    let mut devices = Vec::new();
-    for (device, entry) in all(driver.count()).zip(&driver.devices) {
-        devices.push(DeviceInfo::new(device, driver.name(entry)?));
-    }
-    let version = Version(driver.version).to_string();
+    let named = |device: Device| {
+        Ok(DeviceInfo::new(device, driver.name(device.ordinal(), "Backend::probe")?))
+    };
+    let devices = all(driver.count()).map(named).collect::<Result<_, HipError>>()?;
+    let version = display_version::<HipCode>(driver.version).to_string();
     let mut info = BackendInfo::new(BackendKind::Hip, version, devices);
     info.library = Some(driver.runtime.file().to_string());
-    info.details = driver.details("Backend::probe")?;
+    info.details = driver.details();
     Ok(info)
 }
 

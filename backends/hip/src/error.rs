@@ -1,278 +1,130 @@
 //! The error of the HIP backend: [`HipError`].
 
-use std::sync::Arc;
+use std::fmt;
 
-use gpu_stream_core::{ContractError, Error, ErrorKind, RawStream};
+use gpu_stream_core::{ContractError, ErrorKind, RawStream};
+use gpu_stream_driver_common::error::{DriverError, ResultCode, Vendor};
 
 use crate::Hip;
 use crate::code::HipCode;
+use crate::driver::quirks::is_on_cuda;
 
 /// The error of the HIP backend.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HipError {
-    /// An error that the contract defines. The [kind](Error::kind) is its own.
-    #[error(transparent)]
-    Contract(#[from] ContractError),
+pub type HipError = DriverError<HipCode>;
 
-    /// A function of the runtime failed. The kind is that [of the code](HipCode::kind).
-    #[error("{operation}: {function} answered {code}{}", Advice(*code))]
-    Driver {
-        /// The call.
-        operation: &'static str,
-        /// The runtime's function.
-        function: &'static str,
-        /// The code that it returned.
-        code: HipCode,
-    },
+impl ResultCode for HipCode {
+    const VENDOR: Vendor = Vendor {
+        vendor: "AMD's",
+        driver: "HIP runtime",
+        variable: "GPU_STREAM_HIP_LIBRARY",
+        install: "install ROCm (Debian: apt-get install libamdhip64-5)",
+        update: "update ROCm",
+        no_device: "see whether rocminfo lists one, whether this user may open /dev/kfd and /dev/dri, and whether \
+                    HIP_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES hides it",
+        reset: "the device was reset by another library (hipDeviceReset), and the runtime does not know the stream any more",
+        toolkit: "HIP",
+    };
 
-    /// The call would have broken a capture, and was not made. Kind [`Capturing`](ErrorKind::Capturing).
-    #[error(
-        "{operation}: {what} is being captured into a graph, and this would end the capture; call it after the capture"
-    )]
-    Capturing {
-        /// The call.
-        operation: &'static str,
-        /// What is being captured.
-        what: &'static str,
-    },
-
-    /// The event was last recorded in a capture that is over. Kind [`InvalidEvent`](ErrorKind::InvalidEvent).
-    #[error(
-        "{operation}: the event was last recorded in a capture that is over, where nothing ran; record it outside of a capture first"
-    )]
-    CapturedEvent {
-        /// The call.
-        operation: &'static str,
-    },
-
-    /// The runtime does not know the stream any more, although its owner keeps it alive: another library has reset
-    /// the device. Kind [`ContextDestroyed`](ErrorKind::ContextDestroyed).
-    #[error(
-        "{operation}: the runtime does not know stream {handle:#x} any more, though its owner is alive: the device was reset (hipDeviceReset); drop what was made before, and make new streams and events"
-    )]
-    Reset {
-        /// The call.
-        operation: &'static str,
-        /// The handle of the stream.
-        handle: usize,
-    },
-
-    /// A host function panicked on the stream. Kind [`StreamFault`](ErrorKind::StreamFault).
-    #[error(
-        "{operation}: a host function of this stream panicked: {message}; the fault is permanent, so create another stream for new work"
-    )]
-    HostFunctionPanicked {
-        /// The call.
-        operation: &'static str,
-        /// The panic's message.
-        message: Arc<str>,
-    },
-
-    /// The runtime's library was not found. Kind [`LibraryNotFound`](ErrorKind::LibraryNotFound).
-    #[error(
-        "the HIP runtime's library was not found; tried: {tried}; install ROCm (Debian: apt-get install libamdhip64-5), or name the library in GPU_STREAM_HIP_LIBRARY"
-    )]
-    LibraryNotFound {
-        /// Each name that was tried, with the loader's error.
-        tried: Arc<str>,
-    },
-
-    /// The process has loaded more than one HIP runtime. Kind
-    /// [`AmbiguousLibrary`](ErrorKind::AmbiguousLibrary).
-    #[error(
-        "{operation}: this process has loaded more than one HIP runtime: {files}; a handle of one is not valid in another; load only one, or set GPU_STREAM_HIP_LIBRARY to the file that the streams belong to before the first call"
-    )]
-    AmbiguousLibrary {
-        /// The call.
-        operation: &'static str,
-        /// The files. The first is the one in use.
-        files: Arc<str>,
-    },
-
-    /// The library is a HIP runtime, but not AMD's. Kind [`Unsupported`](ErrorKind::Unsupported).
-    #[error("the HIP runtime {library} is not AMD's: it numbers itself {}; only AMD's and HIP on CUDA are supported, so name one of them in GPU_STREAM_HIP_LIBRARY", Version(*version))]
-    NotAmd {
-        /// The library's file.
-        library: Arc<str>,
-        /// Its version number: 10100000 is 1.1.0.
-        version: i32,
-    },
-
-    /// The runtime was found and did not start. The kind is that [of the code](HipCode::kind). The next call tries
-    /// again.
-    #[error("the HIP runtime {library}, version {}, did not start: {function} answered {}{}; {}", Version(*version), code.get(), code.on_start().0, code.on_start().1)]
-    NotStarted {
-        /// The library's file.
-        library: Arc<str>,
-        /// Its version: 70253211 is 7.2.53211. 0 if it is not known.
-        version: i32,
-        /// The runtime's function.
-        function: &'static str,
-        /// The code that it returned.
-        code: HipCode,
-    },
-
-    /// The library lacks a function that is needed. Kind
-    /// [`SymbolNotFound`](ErrorKind::SymbolNotFound).
-    #[error(
-        "{library} has no function {symbol}, so it is not the HIP runtime's library, or is broken; GPU_STREAM_HIP_LIBRARY can name another one"
-    )]
-    SymbolNotFound {
-        /// The function.
-        symbol: &'static str,
-        /// The library's file.
-        library: Arc<str>,
-    },
-
-    /// The runtime is older than any that this crate supports. Kind
-    /// [`DriverTooOld`](ErrorKind::DriverTooOld).
-    #[error("the HIP runtime {library} has version {}, and {} or newer is needed; update ROCm", Version(*version), Version(*oldest))]
-    DriverTooOld {
-        /// The library's file.
-        library: Arc<str>,
-        /// Its version: 50120531 is 5.1.20531.
-        version: i32,
-        /// The oldest supported version.
-        oldest: i32,
-    },
-
-    /// The runtime has no device. Kind [`NoDevice`](ErrorKind::NoDevice).
-    #[error("the HIP runtime {library}, version {}, has no device; see whether rocminfo lists one, whether this user may open /dev/kfd and /dev/dri, and whether HIP_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES hides it", Version(*version))]
-    NoDevice {
-        /// The library's file.
-        library: Arc<str>,
-        /// Its version: 70253211 is 7.2.53211. 0 if it is not known.
-        version: i32,
-    },
-
-    /// The call needs a function that this runtime lacks. Kind [`Unsupported`](ErrorKind::Unsupported).
-    #[error(
-        "{operation}: this needs the function {symbol}, which AMD's runtime has since HIP {since} and this runtime lacks; update ROCm"
-    )]
-    MissingSymbol {
-        /// The call.
-        operation: &'static str,
-        /// The function.
-        symbol: &'static str,
-        /// The first HIP version that has it.
-        since: &'static str,
-    },
-}
-
-/// The remedy for a code, after a separator. Empty if there is none.
-struct Advice(HipCode);
-
-impl std::fmt::Display for Advice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.advice() {
-            Some(advice) => write!(f, "; {advice}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A runtime's version in readable form: 70253211 is 7.2.53211. On HIP's NVIDIA platform it is CUDA's: 12090 is 12.9.
-#[derive(Clone, Copy)]
-pub(crate) struct Version(pub(crate) i32);
-
-impl Version {
-    /// Returns `true` if the version is CUDA's, which HIP's NVIDIA platform reports as its own.
-    pub(crate) const fn is_on_cuda(self) -> bool {
-        self.0 < 1_000_000
-    }
-}
-
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let number = self.0;
-        if number == 0 {
-            f.write_str("unknown")
-        } else if self.is_on_cuda() {
-            write!(f, "of HIP on CUDA {}.{}", number / 1_000, number % 1_000 / 10)
-        } else {
-            let (major, minor) = (number / 10_000_000, number / 100_000 % 100);
-            write!(f, "{major}.{minor}.{}", number % 100_000)
-        }
-    }
-}
-
-impl HipError {
-    /// Returns the runtime's library, if the error names the one that was loaded.
-    pub fn library(&self) -> Option<&str> {
-        match self {
-            HipError::NotAmd { library, .. }
-            | HipError::NotStarted { library, .. }
-            | HipError::SymbolNotFound { library, .. }
-            | HipError::DriverTooOld { library, .. }
-            | HipError::NoDevice { library, .. } => Some(library),
-            _ => None,
-        }
+    fn number(self) -> i32 {
+        self.get()
     }
 
-    /// Converts the error about an unknown handle, for a stream with an owner: the owner has not destroyed it, so the
-    /// device was reset.
-    pub(crate) fn of_owned_stream(self, stream: RawStream<Hip>) -> Self {
-        let handle = stream.to_bits();
-        let takes_stream = |function: &str| {
-            function.starts_with("hipStream")
-                || matches!(function, "hipEventRecord" | "hipLaunchHostFunc")
-        };
-        match &self {
-            HipError::Driver { operation, function, code: HipCode::CONTEXT_IS_DESTROYED }
-                if takes_stream(function) =>
-            {
-                HipError::Reset { operation, handle }
+    fn kind(self) -> ErrorKind {
+        self.kind()
+    }
+
+    fn advice(self) -> &'static str {
+        match self.get() {
+            2 => "; drop streams and events that are not needed, or free memory of the device",
+            34 => {
+                "; this library is a stub without a driver; name another in GPU_STREAM_HIP_LIBRARY"
             }
-            HipError::Contract(ContractError::InvalidHandle { operation, bits, .. })
-                if *bits == handle =>
-            {
-                HipError::Reset { operation, handle }
+            101 => "; `Backend::devices` lists the devices",
+            201 => {
+                "; the device was reset, or belongs to another process; create new streams and events"
             }
-            _ => self,
+            214 | 700 | 702 | 710 | 714..=719 => {
+                "; device work has failed, and the device is broken for this process; start another"
+            }
+            400 => "; pass a live stream or event, and an event of the stream's device",
+            709 => "; the stream was destroyed, or its device was reset; pass a live one",
+            800 => "; call it outside of host functions and callbacks",
+            801 => "; this runtime does not support it; update ROCm",
+            900 => "; a stream is being captured; call it after the capture",
+            901 => "; the capture is broken; end it, and begin another",
+            902 => "; a capture cannot wait for another one; capture both streams into one graph",
+            903 => "; the stream belongs to a capture that another stream began; end it there",
+            904 => "; let the stream that began the capture wait for each stream that joined it",
+            905 => "; a capture has no order with work outside of it; wait before it begins",
+            906 => {
+                "; the default stream cannot be used beside this capture; use a non-blocking stream"
+            }
+            907 => "; the event was recorded in a capture; record it outside first",
+            908 => "; another thread began the capture; end it there, or begin it relaxed",
+            _ => "",
         }
+    }
+
+    fn on_start(self) -> (&'static str, &'static str) {
+        match self.get() {
+            2 => (" hipErrorOutOfMemory", "free memory, or raise the limits of this process"),
+            3 => (
+                " hipErrorNotInitialized",
+                "see whether this user may open /dev/kfd and /dev/dri; the next call tries again",
+            ),
+            35 => (" hipErrorInsufficientDriver", "update the kernel's module amdgpu"),
+            801 => (" hipErrorNotSupported", "use AMD's runtime"),
+            999 => (" hipErrorUnknown", "see whether the module amdgpu is loaded"),
+            _ => ("", "see what rocminfo says"),
+        }
+    }
+
+    /// Writes 70253211 as 7.2.53211. HIP on CUDA has CUDA's versions: 12090 is 12.9.
+    fn write_version(number: i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_on_cuda(number) {
+            return write!(f, "of HIP on CUDA {}.{}", number / 1_000, number % 1_000 / 10);
+        }
+        let (major, minor) = (number / 10_000_000, number / 100_000 % 100);
+        write!(f, "{major}.{minor}.{}", number % 100_000)
     }
 }
 
-impl Error for HipError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            HipError::Contract(error) => error.kind(),
-            HipError::Driver { code, .. } => code.kind(),
-            HipError::Capturing { .. } => ErrorKind::Capturing,
-            HipError::CapturedEvent { .. } => ErrorKind::InvalidEvent,
-            HipError::Reset { .. } => ErrorKind::ContextDestroyed,
-            HipError::HostFunctionPanicked { .. } => ErrorKind::StreamFault,
-            HipError::LibraryNotFound { .. } => ErrorKind::LibraryNotFound,
-            HipError::AmbiguousLibrary { .. } => ErrorKind::AmbiguousLibrary,
-            HipError::NotAmd { .. } => ErrorKind::Unsupported,
-            HipError::NotStarted { code, .. } => code.kind(),
-            HipError::SymbolNotFound { .. } => ErrorKind::SymbolNotFound,
-            HipError::DriverTooOld { .. } => ErrorKind::DriverTooOld,
-            HipError::NoDevice { .. } => ErrorKind::NoDevice,
-            HipError::MissingSymbol { .. } => ErrorKind::Unsupported,
+/// Converts the error about an unknown handle, for a stream with an owner: the owner has not destroyed it, so the
+/// device was reset.
+pub(crate) fn of_owned_stream(error: HipError, stream: RawStream<Hip>) -> HipError {
+    let takes_stream = |function: &str| {
+        function.starts_with("hipStream")
+            || matches!(function, "hipEventRecord" | "hipLaunchHostFunc")
+    };
+    let handle = stream.to_bits();
+    match error {
+        HipError::Driver { operation, function, code: HipCode::CONTEXT_IS_DESTROYED }
+            if takes_stream(function) =>
+        {
+            HipError::ContextReset { operation, stream: Some(handle) }
         }
-    }
-
-    fn code(&self) -> Option<i32> {
-        match self {
-            HipError::Driver { code, .. } | HipError::NotStarted { code, .. } => Some(code.get()),
-            HipError::Reset { .. } => Some(HipCode::CONTEXT_IS_DESTROYED.get()),
-            _ => None,
+        HipError::Contract(ContractError::InvalidHandle { operation, bits, .. })
+            if bits == handle =>
+        {
+            HipError::ContextReset { operation, stream: Some(handle) }
         }
+        error => error,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use gpu_stream_driver_common::error::display_version;
+
     use super::*;
 
     #[test]
     fn version_is_printed_in_readable_form() {
-        assert_eq!(Version(50_221_153).to_string(), "5.2.21153");
-        assert_eq!(Version(70_253_211).to_string(), "7.2.53211");
-        assert_eq!(Version(12_090).to_string(), "of HIP on CUDA 12.9");
-        assert_eq!(Version(0).to_string(), "unknown");
+        let display = |version| display_version::<HipCode>(version).to_string();
+        assert_eq!(display(50_221_153), "5.2.21153");
+        assert_eq!(display(70_253_211), "7.2.53211");
+        assert_eq!(display(12_090), "of HIP on CUDA 12.9");
+        assert_eq!(display(0), "unknown");
         let (version, oldest) = (40_421_401, 50_200_000);
         let error = HipError::DriverTooOld { library: "l".into(), version, oldest };
         assert!(error.to_string().contains("4.4.21401"), "{error}");
@@ -284,10 +136,7 @@ mod tests {
             let (operation, function, code) = ("a call", "a function", HipCode::new(number));
             HipError::Driver { operation, function, code }.to_string()
         };
-        for number in [2, 101, 201, 400, 700, 709, 719, 800, 801] {
-            assert!(error(number).contains("; "), "{number}");
-        }
-        for number in 900..=908 {
+        for number in [2, 101, 201, 400, 700, 709, 719, 800, 801].into_iter().chain(900..=908) {
             assert!(error(number).contains("; "), "{number}");
         }
         assert_eq!(error(999), "a call: a function answered 999");

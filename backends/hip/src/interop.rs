@@ -1,4 +1,4 @@
-//! Conversions from and to [hip-sys](https://docs.rs/hip-sys)'s types, and the runtime that it links.
+//! Conversions from and to [hip-sys](https://docs.rs/hip-sys)'s types.
 //!
 //! This module needs the feature `hip-sys`, which is off by default, because building hip-sys needs ROCm's headers
 //! and library. Its build script searches `HIP_PATH`, `ROCM_PATH` and `/opt/rocm`. Without them it fails with "Unable
@@ -15,11 +15,13 @@
 //! }
 //!
 //! # fn run(theirs: hiprt::hipStream_t) -> Result<(), gpu_stream_hip::HipError> {
-//! gpu_stream_hip::interop::use_linked()?; // the same runtime for both
 //! // SAFETY: the stream is not destroyed before the wrapper's last use.
 //! portable(&unsafe { HipStream::from_hip_sys(theirs, None)? })?;
 //! # Ok(()) }
 //! ```
+//!
+//! **One runtime.** The program has loaded the library that hip-sys links before the first call. So the search finds it,
+//! under any file name, and this crate uses the same runtime.
 //!
 //! **Codes.** hip-sys declares them as a Rust enum of the codes of HIP 5.4. Any other code of a newer runtime is
 //! undefined behavior there. So this crate calls no function by hip-sys's types, and converts
@@ -27,33 +29,10 @@
 
 mod abi;
 
-use gpu_stream_core::{Backend, ContractError, Device, Event, RawStream, Stream};
+use gpu_stream_core::{Backend, Device, Event, RawStream, Stream};
 use hip_sys::hiprt;
 
-use crate::{Hip, HipCode, HipError, HipEvent, HipStream, driver};
-
-/// Starts the runtime with the functions that hip-sys has linked the program with, instead of a library that is
-/// searched for. Call it before any other function of this crate. A second call changes nothing.
-///
-/// Without this call the library is searched for at run time, as without the feature. If the program is linked with a
-/// library of the usual name, the search finds that one.
-///
-/// # Errors
-/// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) if an earlier call has loaded another
-/// library; [`NoDevice`](gpu_stream_core::ErrorKind::NoDevice),
-/// [`DriverTooOld`](gpu_stream_core::ErrorKind::DriverTooOld).
-///
-/// Origin: `Entry::linked` beside `Entry::load` in [ash](https://docs.rs/ash).
-pub fn use_linked() -> Result<(), HipError> {
-    if driver::use_linked()? {
-        return Ok(());
-    }
-    let (operation, reason) = (
-        "interop::use_linked",
-        "a call before this one has loaded the runtime from another library; call this first",
-    );
-    Err(ContractError::NotPermitted { operation, reason }.into())
-}
+use crate::{Hip, HipCode, HipError, HipEvent, HipStream};
 
 impl HipStream {
     /// Wraps a stream of hip-sys, without owning it: [`Backend::stream_from_raw`]. Does not block.
@@ -63,9 +42,8 @@ impl HipStream {
     ///
     /// # Safety
     /// - The stream stays alive until the wrapper, all of its clones, and all events recorded through them are
-    ///   dropped, as
-    ///   [`Backend::stream_from_raw`] requires.
-    /// - hip-sys and this crate use the same runtime, as after [`use_linked`].
+    ///   dropped, as [`Backend::stream_from_raw`] requires.
+    /// - `GPU_STREAM_HIP_LIBRARY` names no other runtime than the one that hip-sys links.
     #[doc(alias = "hipStream_t")]
     pub unsafe fn from_hip_sys(
         stream: hiprt::hipStream_t,

@@ -16,6 +16,7 @@ use gpu_stream_driver_common::user_code::Lost;
 use crate::call::public_call;
 use crate::driver::symbols::Ptr;
 use crate::driver::{CaptureModeGuard, DeviceGuard, Driver, capture, driver, loaded, require};
+use crate::error::of_owned_stream;
 use crate::host_func::USER_CODE;
 use crate::poll::is_idle;
 use crate::{Hip, HipError, HipEvent, per_thread, thread};
@@ -67,7 +68,7 @@ impl HipStream {
     #[cold]
     fn after_error(&self, error: HipError) -> HipError {
         let is_owned = self.owner.is_owned() && self.raw.kind() == HandleKind::Explicit;
-        let error = if is_owned { error.of_owned_stream(self.raw) } else { error };
+        let error = if is_owned { of_owned_stream(error, self.raw) } else { error };
         let (scope, handle) = self.panic_key();
         USER_CODE.cancel(|| match (&error, error.kind()) {
             (HipError::HostFunctionPanicked { .. }, _) => Some(Lost::AfterPanics),

@@ -3,6 +3,7 @@
 pub mod captures;
 mod coalesce;
 pub mod deferred;
+pub mod error;
 mod forks;
 pub mod host_func;
 pub mod library;
@@ -18,6 +19,7 @@ pub mod user_code;
 
 pub use self::coalesce::{EventOps, RecordCoalescer};
 pub use self::deferred::Deferred;
+pub use self::error::{DriverError, ResultCode};
 pub use self::forks::on_fork;
 pub use self::host_func::HostFuncs;
 pub use self::panics::{Panics, Seen, StreamKey};

@@ -2,6 +2,8 @@
 
 use libloading::Library;
 
+use crate::{DriverError, ResultCode};
+
 /// A function that some versions of the library lack.
 #[derive(Clone, Copy, Debug)]
 pub struct Optional<F> {
@@ -11,6 +13,18 @@ pub struct Optional<F> {
     pub name: &'static str,
     /// The first version of the vendor's toolkit that has it.
     pub since: &'static str,
+}
+
+/// Returns the function.
+///
+/// # Errors
+/// [`MissingSymbol`](DriverError::MissingSymbol) without it, which names the first version that has it.
+pub fn require<F, C: ResultCode>(
+    optional: Optional<F>,
+    operation: &'static str,
+) -> Result<F, DriverError<C>> {
+    let Optional { function, name: symbol, since } = optional;
+    function.ok_or(DriverError::MissingSymbol { operation, symbol, since })
 }
 
 /// Returns the function with this name. Returns `None` if the library lacks it.

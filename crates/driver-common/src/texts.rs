@@ -1,7 +1,6 @@
 //! Texts that CUDA and HIP share: reasons of errors, and the form of a result code.
 
 use std::ffi::{CStr, c_char};
-use std::fmt;
 use std::ptr::{from_ref, null, null_mut};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -46,39 +45,72 @@ impl<F: Sync> TextsInUse<F> {
     }
 }
 
-/// Writes a result code as its number, with the driver's name and description: `Display` of a code.
+/// Defines the result code of a driver: an integer, because a newer driver returns codes that no current header has.
 ///
-/// # Errors
-/// The error of the formatter.
-pub fn display_code(
-    f: &mut fmt::Formatter<'_>,
-    number: i32,
-    name: Option<&str>,
-    description: Option<&str>,
-) -> fmt::Result {
-    write!(f, "{number}")?;
-    match (name, description) {
-        // HIP 5.2 returns the name as the description.
-        (Some(name), Some(text)) if name != text => write!(f, " {name}: {text}"),
-        (Some(name), _) => write!(f, " {name}"),
-        (None, _) => Ok(()),
-    }
-}
+/// `$text` returns the text of a code from one of the driver's functions, which has the type `$GetText`. `TEXTS` are the
+/// functions that may be called now. `$names` and `$descriptions` are the names of the two functions.
+#[macro_export]
+macro_rules! result_code {
+    (
+        $(#[$attribute:meta])*
+        $Code:ident, $text:ident: $GetText:ty, $names:literal, $descriptions:literal
+    ) => {
+        $(#[$attribute])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        pub struct $Code(::std::ffi::c_int);
 
-/// Writes a result code as its type, its number and the driver's name: `Debug` of a code.
-///
-/// # Errors
-/// The error of the formatter.
-pub fn debug_code(
-    f: &mut fmt::Formatter<'_>,
-    code_type: &str,
-    number: i32,
-    name: Option<&str>,
-) -> fmt::Result {
-    match name {
-        Some(name) => write!(f, "{code_type}({number}, {name})"),
-        None => write!(f, "{code_type}({number})"),
-    }
+        impl $Code {
+            /// Creates the code with this number.
+            pub const fn new(number: i32) -> Self {
+                $Code(number)
+            }
+
+            /// Returns the number.
+            pub const fn get(self) -> i32 {
+                self.0
+            }
+
+            /// Returns the driver's name of the code. Returns `None` if the driver does not know the code or is not
+            /// loaded.
+            #[doc(alias = $names)]
+            pub fn name(self) -> Option<&'static str> {
+                $text(self, TEXTS.get()?.name)
+            }
+
+            /// Returns the driver's description of the code. Returns `None` if the code has no [`name`](Self::name).
+            #[doc(alias = $descriptions)]
+            pub fn description(self) -> Option<&'static str> {
+                self.name()?;
+                $text(self, TEXTS.get()?.description)
+            }
+        }
+
+        /// The functions for texts. None before the driver's start, and when it must not be called any more.
+        pub(crate) static TEXTS: $crate::texts::TextsInUse<$GetText> =
+            $crate::texts::TextsInUse::none();
+
+        impl ::std::fmt::Display for $Code {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                write!(f, "{}", self.0)?;
+                match (self.name(), self.description()) {
+                    // HIP 5.2 returns the name as the description.
+                    (Some(name), Some(text)) if name != text => write!(f, " {name}: {text}"),
+                    (Some(name), _) => write!(f, " {name}"),
+                    (None, _) => Ok(()),
+                }
+            }
+        }
+
+        impl ::std::fmt::Debug for $Code {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                match self.name() {
+                    Some(name) => write!(f, "{}({}, {name})", stringify!($Code), self.0),
+                    None => write!(f, "{}({})", stringify!($Code), self.0),
+                }
+            }
+        }
+    };
 }
 
 /// Returns a string of the driver. Returns `None` for a null pointer, and for a string that is not UTF-8.
@@ -97,27 +129,29 @@ pub unsafe fn driver_text(text: *const c_char) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    struct Code(Option<&'static str>, Option<&'static str>);
+    type GetText = fn(i32) -> Option<&'static str>;
 
-    impl fmt::Display for Code {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            display_code(f, 7, self.0, self.1)
-        }
+    fn text(code: Code, get: GetText) -> Option<&'static str> {
+        get(code.get())
     }
 
-    impl fmt::Debug for Code {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            debug_code(f, "Code", 7, self.0)
-        }
+    crate::result_code! {
+        /// A code.
+        Code, text: GetText, "names", "descriptions"
     }
 
     #[test]
     fn code_is_shown_with_what_the_driver_says_of_it() {
-        assert_eq!(Code(None, None).to_string(), "7");
-        assert_eq!(Code(Some("NAME"), None).to_string(), "7 NAME");
-        assert_eq!(Code(Some("NAME"), Some("NAME")).to_string(), "7 NAME");
-        assert_eq!(Code(Some("NAME"), Some("its text")).to_string(), "7 NAME: its text");
-        assert_eq!(format!("{:?}", Code(None, None)), "Code(7)");
-        assert_eq!(format!("{:?}", Code(Some("NAME"), Some("text"))), "Code(7, NAME)");
+        static WITH_TEXTS: CodeTexts<GetText> = CodeTexts {
+            name: |number| (number < 9).then_some("NAME"),
+            description: |number| (number < 8).then_some(if number == 6 { "NAME" } else { "text" }),
+        };
+        let shown = |number| (Code::new(number).to_string(), format!("{:?}", Code::new(number)));
+        assert_eq!(shown(7), ("7".into(), "Code(7)".into()));
+        TEXTS.set(Some(&WITH_TEXTS));
+        assert_eq!(shown(6), ("6 NAME".into(), "Code(6, NAME)".into()));
+        assert_eq!(shown(7), ("7 NAME: text".into(), "Code(7, NAME)".into()));
+        assert_eq!(shown(8), ("8 NAME".into(), "Code(8, NAME)".into()));
+        assert_eq!(shown(9), ("9".into(), "Code(9)".into()));
     }
 }

@@ -143,7 +143,7 @@ impl PrimaryContext {
             }
             Doubt::NoAnswer(_) => return Ok(()),
         }
-        Err(CudaError::ContextReset { operation }.into())
+        Err(CudaError::ContextReset { operation, stream: None }.into())
     }
 
     /// Returns an error if the context was reset. Returns `Ok` if the driver cannot tell.

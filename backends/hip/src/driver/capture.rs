@@ -1,10 +1,10 @@
 //! Captures of streams: their status, their ids and their nodes.
 //!
-//! Querying or synchronizing a captured stream breaks the capture from HIP 6 on, and returns meaningless codes
-//! before. So callers check with [`ensure_not_capturing`] first. Other functions break captures of *other* streams:
+//! Querying or synchronizing a captured stream breaks the capture from HIP 6 on, and returns meaningless codes before. So
+//! callers check with [`ensure_not_capturing`] first. Other functions break captures of *other* streams:
 //! [`CaptureModeGuard`](super::CaptureModeGuard) prevents that.
 //!
-//! These need no guard: [`status`] and [`id`]; records, waits and host functions, which are enqueued; and all calls
+//! These need no guard: the functions of this module; records, waits and host functions, which are enqueued; and all calls
 //! that concern the thread's current device.
 
 use std::ffi::{c_int, c_uint};
@@ -20,6 +20,19 @@ use crate::code::HipCode;
 /// `hipStreamCaptureStatusActive`.
 pub(crate) const ACTIVE: c_int = 1;
 
+/// Calls `hipStreamIsCapturing`. Returns the code and the status.
+///
+/// # Safety
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
+#[inline]
+unsafe fn read_status(driver: &Driver, stream: Ptr) -> (HipCode, c_int) {
+    let mut status = 0;
+    // SAFETY: `stream` is live, or its device is current (caller contract). `&mut status` is a valid out-pointer.
+    let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
+    driver.discard(code);
+    (code, status)
+}
+
 /// Returns the capture status of `stream`. Does not affect the capture.
 ///
 /// # Safety
@@ -30,43 +43,28 @@ pub(crate) unsafe fn status(
     stream: Ptr,
     operation: &'static str,
 ) -> Result<CaptureStatus, HipError> {
-    let mut status = 0;
-    // SAFETY: `stream` is live, or its device is current (caller contract). `&mut status` is a valid out-pointer.
-    let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
-    if code == HipCode::SUCCESS && status == 0 {
-        return Ok(CaptureStatus::None);
+    // SAFETY: the caller keeps the same contract.
+    match unsafe { read_status(driver, stream) } {
+        (HipCode::SUCCESS, 0) => Ok(CaptureStatus::None),
+        (HipCode::SUCCESS, ACTIVE) => Ok(CaptureStatus::Active),
+        (HipCode::SUCCESS, _) => Ok(CaptureStatus::Invalidated),
+        (code, _) => Err(status_error(stream, code, operation)),
     }
-    explain(driver, stream, code, status, operation)
 }
 
-/// Converts the answer of `hipStreamIsCapturing`.
 #[cold]
-fn explain(
-    driver: &Driver,
-    stream: Ptr,
-    code: HipCode,
-    status: c_int,
-    operation: &'static str,
-) -> Result<CaptureStatus, HipError> {
-    driver.discard(code);
-    if code == HipCode::CAPTURE_IMPLICIT {
+fn status_error(stream: Ptr, code: HipCode, operation: &'static str) -> HipError {
+    match code {
         // The default stream, while a stream is captured that it synchronizes with. This call does not affect that
         // capture.
-        return Err(HipError::Capturing {
-            operation,
-            what: "a stream that the default stream synchronizes with",
-        });
-    }
-    if code == HipCode::INVALID_VALUE {
+        HipCode::CAPTURE_IMPLICIT => {
+            let what = "a stream that the default stream synchronizes with";
+            HipError::Capturing { operation, what }
+        }
         // HIP 5.2 returns this for a handle that is no stream.
-        return Err(dead(stream, operation));
+        HipCode::INVALID_VALUE => dead(stream, operation),
+        code => HipError::Driver { operation, function: "hipStreamIsCapturing", code },
     }
-    driver.check(code, operation, "hipStreamIsCapturing")?;
-    Ok(match status {
-        0 => CaptureStatus::None,
-        ACTIVE => CaptureStatus::Active,
-        _ => CaptureStatus::Invalidated,
-    })
 }
 
 /// Returns `true` if the stream may be capturing. Also returns `true` if the runtime cannot tell.
@@ -75,11 +73,9 @@ fn explain(
 /// - `stream` is a live stream, or 0 or 2 with the intended device current.
 #[inline]
 pub(crate) unsafe fn may_be_capturing(driver: &Driver, stream: Ptr) -> bool {
-    let mut status = 0;
-    // SAFETY: `stream` is live, or its device is current (caller contract). `&mut status` is a valid out-pointer.
-    let code = unsafe { (driver.symbols.stream_is_capturing)(stream, &mut status) };
-    driver.discard(code);
-    code != HipCode::SUCCESS || status != 0
+    // SAFETY: the caller keeps the same contract.
+    let answer = unsafe { read_status(driver, stream) };
+    answer != (HipCode::SUCCESS, 0)
 }
 
 /// Returns an error if the stream is being captured.
@@ -92,7 +88,7 @@ pub(crate) unsafe fn ensure_not_capturing(
     stream: Ptr,
     operation: &'static str,
 ) -> Result<(), HipError> {
-    // SAFETY: `stream` is live, or its device is current (caller contract).
+    // SAFETY: the caller keeps the same contract.
     match unsafe { status(driver, stream, operation) }? {
         CaptureStatus::None => Ok(()),
         CaptureStatus::Active | CaptureStatus::Invalidated => {
@@ -104,21 +100,18 @@ pub(crate) unsafe fn ensure_not_capturing(
 /// The identity of a capture, as read from one of its streams.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct CaptureId {
-    /// The runtime's number of the capture. 0 if it cannot tell. No two captures have the same number. Up to 5.6 each
-    /// stream of a capture has numbers of its own, and a wait inside of the capture gives it another.
+    /// The runtime's number of the capture, which no other capture has. Up to 5.6 each stream of a capture has numbers of
+    /// its own, and a wait inside of the capture gives it another.
     number: u64,
-    /// The graph, which all streams of a capture share. 0 if the runtime cannot tell.
+    /// The graph, which all streams of a capture share. A later graph may have the same address. 0 if the runtime does not
+    /// tell it.
     graph: usize,
 }
 
 impl CaptureId {
-    /// Returns `true` if both are one capture. Both must go on: a later graph may have the same address.
+    /// Returns `true` if both are one capture. Both must go on.
     pub(crate) fn is_same(self, other: Self) -> bool {
-        if self.graph != 0 && other.graph != 0 {
-            self.graph == other.graph
-        } else {
-            self.number == other.number
-        }
+        self.number == other.number || (self.graph != 0 && self.graph == other.graph)
     }
 }
 
@@ -128,22 +121,20 @@ pub(crate) struct CaptureInfo {
     pub(crate) nodes: Vec<usize>,
 }
 
-/// Held while the list of a captured stream's nodes is read or changed: the runtime returns a pointer into it. Such
-/// calls never block, since they submit nothing.
-static NODES: Mutex<()> = Mutex::new(());
-
+/// Locks the lists of captured streams' nodes, which are read or changed meanwhile: the runtime returns a pointer into
+/// a list. Such calls never block, since they submit nothing.
 fn lock_nodes() -> MutexGuard<'static, ()> {
+    static NODES: Mutex<()> = Mutex::new(());
     NODES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the capture of the stream. `None` if there is none, or if it is broken.
+/// Returns the capture of the stream. `None` if there is none, if it is broken, or if the runtime cannot tell.
 ///
 /// # Safety
 /// - `stream` is a live stream, or 0 or 2 with the intended device current.
 pub(crate) unsafe fn info(driver: &Driver, stream: Ptr) -> Option<CaptureInfo> {
-    let _locked = lock_nodes();
-    // SAFETY: `stream` is live, or its device is current (caller contract).
-    unsafe { read_info(driver, stream) }.ok().flatten()
+    // SAFETY: the caller keeps the same contract.
+    unsafe { read_info(driver, stream, &lock_nodes()) }.ok().flatten()
 }
 
 /// Returns the capture of the stream, for a wait, which must not be made if the runtime cannot tell.
@@ -158,82 +149,74 @@ pub(crate) unsafe fn capture_info(
     stream: Ptr,
     operation: &'static str,
 ) -> Result<Option<CaptureInfo>, HipError> {
-    // SAFETY: `stream` is live, or its device is current (caller contract).
-    if unsafe { status(driver, stream, operation) }? != CaptureStatus::Active {
-        return Ok(None);
+    // SAFETY: the caller keeps the same contract.
+    unsafe {
+        if status(driver, stream, operation)? != CaptureStatus::Active {
+            return Ok(None);
+        }
+        let function = driver.symbols.stream_capture_info.name;
+        let to_error = |code| HipError::Driver { operation, function, code };
+        read_info(driver, stream, &lock_nodes()).map_err(to_error)
     }
-    let _locked = lock_nodes();
-    let function = driver.symbols.stream_capture_info.name;
-    // SAFETY: `stream` is live, or its device is current (caller contract).
-    let info = unsafe { read_info(driver, stream) };
-    info.map_err(|code| HipError::Driver { operation, function, code })
 }
 
-/// Reads the capture of the stream. The caller holds [`NODES`].
+/// Reads the capture of the stream. [`lock_nodes`] is held.
 ///
 /// # Safety
 /// - `stream` is a live stream, or 0 or 2 with the intended device current.
-unsafe fn read_info(driver: &Driver, stream: Ptr) -> Result<Option<CaptureInfo>, HipCode> {
-    let Some(info) = driver.symbols.stream_capture_info.function else {
-        // SAFETY: `stream` is live, or its device is current (caller contract).
-        let status = unsafe { status(driver, stream, "capture::info") };
-        let (id, nodes) = (CaptureId { number: 0, graph: 0 }, Vec::new());
-        let is_active = matches!(status, Ok(CaptureStatus::Active));
-        return Ok(is_active.then_some(CaptureInfo { id, nodes }));
-    };
+unsafe fn read_info(
+    driver: &Driver,
+    stream: Ptr,
+    _locked: &MutexGuard<'_, ()>,
+) -> Result<Option<CaptureInfo>, HipCode> {
+    let read = driver.symbols.stream_capture_info.function.ok_or(HipCode::NOT_SUPPORTED)?;
     let (mut status, mut number, mut count) = (0, 0, 0);
     let (mut graph, mut first) = (std::ptr::null_mut(), std::ptr::null::<Ptr>());
     // SAFETY: `stream` is live, or its device is current (caller contract). All other arguments are valid
     // out-pointers.
     let code =
-        unsafe { info(stream, &mut status, &mut number, &mut graph, &mut first, &mut count) };
+        unsafe { read(stream, &mut status, &mut number, &mut graph, &mut first, &mut count) };
     driver.discard(code);
-    if code != HipCode::SUCCESS {
-        return Err(code);
+    match (code, status) {
+        (HipCode::SUCCESS, ACTIVE) => {}
+        (HipCode::SUCCESS, _) => return Ok(None),
+        (code, _) => return Err(code),
     }
-    if status != ACTIVE {
-        return Ok(None);
-    }
-    let nodes = if first.is_null() || !driver.quirks.adds_dependencies {
-        Vec::new()
-    } else {
+    let mut nodes = Vec::new();
+    if !first.is_null() && driver.quirks.adds_dependencies {
         // SAFETY: the runtime's list has `count` nodes, starting at `first`. No call of this crate changes it while
         // the lock is held.
-        unsafe { std::slice::from_raw_parts(first, count) }
-            .iter()
-            .map(|node| node.expose_provenance())
-            .collect()
-    };
+        let list = unsafe { std::slice::from_raw_parts(first, count) };
+        nodes.extend(list.iter().map(|node| node.expose_provenance()));
+    }
     Ok(Some(CaptureInfo { id: CaptureId { number, graph: graph.addr() }, nodes }))
 }
 
-/// Returns the id of the stream's capture. `None` if there is none, or if it is broken.
+/// Returns the id of the stream's capture. `None` if there is none, if it is broken, or if the runtime cannot tell.
 ///
 /// # Safety
 /// - `stream` is a live stream, or 0 or 2 with the intended device current.
 pub(crate) unsafe fn id(driver: &Driver, stream: Ptr) -> Option<CaptureId> {
-    // SAFETY: `stream` is live, or its device is current (caller contract).
+    // SAFETY: the caller keeps the same contract.
     unsafe { info(driver, stream) }.map(|info| info.id)
 }
 
-/// Makes the next work of a captured stream depend on `nodes` of its graph, as a wait for an event of the same
-/// capture does. Makes no call if it depends on them already. Returns `false` if the runtime refuses, or if its
-/// version needs the event.
+/// Makes the next work of a captured stream depend on `nodes` of its graph, as a wait for an event of the same capture
+/// does. Makes no call if it depends on them already. Returns `false` if the runtime refuses, or if its version needs the
+/// event.
 ///
 /// From 5.7 on the runtime keeps a list of the streams that wait for each stream's events. When the capture ends, it
-/// follows these lists without end if a stream waits for itself, or two for each other. This function leaves no
-/// entry.
+/// follows these lists without end if a stream waits for itself, or two for each other. This function leaves no entry.
 ///
 /// # Safety
 /// - `stream` is a live stream, or 0 or 2 with the intended device current.
 /// - The nodes belong to the stream's graph.
 pub(crate) unsafe fn add_dependencies(driver: &Driver, stream: Ptr, nodes: &[usize]) -> bool {
-    let update =
-        driver.symbols.update_dependencies.function.filter(|_| driver.quirks.adds_dependencies);
-    let Some(update) = update else { return false };
-    let _locked = lock_nodes();
+    let update = driver.symbols.update_dependencies.function;
+    let Some(update) = update.filter(|_| driver.quirks.adds_dependencies) else { return false };
+    let locked = lock_nodes();
     // SAFETY: `stream` is live, or its device is current (caller contract).
-    let Ok(Some(now)) = (unsafe { read_info(driver, stream) }) else { return false };
+    let Ok(Some(now)) = (unsafe { read_info(driver, stream, &locked) }) else { return false };
     let missing = nodes.iter().filter(|node| !now.nodes.contains(node));
     let mut missing: Vec<Ptr> =
         missing.map(|node| std::ptr::with_exposed_provenance_mut(*node)).collect();

@@ -1,11 +1,9 @@
 //! Whether this process may call the runtime: not in the child of a fork, and not late in the process's exit.
 //!
-//! The runtime cannot be used in a child whose parent had started it, and locks of the parent's other threads stay
-//! held there. At the end of the process the runtime shuts itself down, by functions that were registered before
-//! those of this module. A thread that calls it after that, or is inside, crashes. So from then on there is no
-//! runtime:
-//! [`driver`](super::driver) is an error, and a drop leaves its handle alone. This costs a call nothing, since each
-//! call loads the pointer to the runtime anyway.
+//! At the end of the process the runtime shuts itself down, by functions that were registered before those of this
+//! module. A thread that calls it after that, or is inside, crashes. So from then on there is no runtime:
+//! [`driver`](super::driver) is an error, and a drop leaves its handle alone. This costs a call nothing, since each call
+//! loads the pointer to the runtime anyway.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -22,17 +20,9 @@ static PROCESS_STATE: ProcessState = ProcessState::new();
 /// The number of threads that poll the runtime at the moment, in a wait for work.
 static ACTIVE_POLLS: AtomicUsize = AtomicUsize::new(0);
 
-/// How long [`end`] sleeps for calls that are not counted.
-#[cfg(unix)]
-const GRACE: std::time::Duration = std::time::Duration::from_millis(5);
-
-/// The longest wait of [`end`] for threads that poll.
-#[cfg(unix)]
-const EXIT_LIMIT: std::time::Duration = std::time::Duration::from_millis(100);
-
 /// Returns the runtime, if it was started and may be called.
 #[inline]
-pub(super) fn loaded() -> Option<&'static Driver> {
+pub(crate) fn loaded() -> Option<&'static Driver> {
     // SAFETY: the pointer is null, or is from a `&'static Driver`.
     unsafe { DRIVER.load(Ordering::Acquire).as_ref() }
 }
@@ -52,6 +42,12 @@ pub(super) fn started(driver: &'static Driver) {
     });
 }
 
+/// Stops all calls of the runtime. Async-signal-safe.
+fn stop() {
+    DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
+    TEXTS.set(None);
+}
+
 /// Returns an error if the runtime must not be called any more.
 pub(super) fn ensure_callable() -> Result<(), ContractError> {
     PROCESS_STATE.ensure_running(BackendKind::Hip)
@@ -61,8 +57,7 @@ pub(super) fn ensure_callable() -> Result<(), ContractError> {
 pub(super) fn watch_forks() {
     extern "C" fn in_child() {
         PROCESS_STATE.set_forked();
-        DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
-        TEXTS.set(None);
+        stop();
     }
     PROCESS_STATE.watch_forks(in_child);
 }
@@ -76,10 +71,9 @@ pub(crate) fn begin_poll() -> Result<PollGuard, ContractError> {
     let guard = PollGuard(());
     // Either this load sees that the exit has begun, or the exit sees this poll.
     if DRIVER.load(Ordering::SeqCst).is_null() {
-        ensure_callable().map(|()| guard)
-    } else {
-        Ok(guard)
+        ensure_callable()?;
     }
+    Ok(guard)
 }
 
 impl Drop for PollGuard {
@@ -91,19 +85,20 @@ impl Drop for PollGuard {
 /// Ends all calls of the runtime. The C library calls this in `exit`, before the runtime's own functions.
 #[cfg(unix)]
 extern "C" fn end() {
+    use std::time::{Duration, Instant};
+
     if !PROCESS_STATE.set_ending() {
         return;
     }
-    DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
-    TEXTS.set(None);
+    stop();
     // A query blocks inside the runtime if another thread's record of the same fixed handle blocks. So the wait has a
     // limit.
-    let begin = std::time::Instant::now();
-    while ACTIVE_POLLS.load(Ordering::SeqCst) > 0 && begin.elapsed() < EXIT_LIMIT {
+    let begin = Instant::now();
+    while ACTIVE_POLLS.load(Ordering::SeqCst) > 0 && begin.elapsed() < Duration::from_millis(100) {
         std::thread::yield_now();
     }
     // Threads in other calls are not counted, which would cost each call time. They return within microseconds, and
     // so do the runtime's own threads after work that has just ended. Without this sleep HIP 7.2 crashed at every
     // third exit.
-    std::thread::sleep(GRACE);
+    std::thread::sleep(Duration::from_millis(5));
 }

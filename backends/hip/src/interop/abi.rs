@@ -1,6 +1,5 @@
 //! Compile-time checks of hip-sys's constants against this crate's.
 
-
 use hip_sys::hiprt;
 
 use crate::code::HipCode;
@@ -31,7 +30,7 @@ const _: () = {
     assert!(hiprt::hipEventDisableTiming == crate::pool::DISABLE_TIMING);
     assert!(hiprt::hipEventReleaseToSystem == crate::driver::quirks::RELEASE_TO_SYSTEM);
     let relaxed = hiprt::hipStreamCaptureMode::hipStreamCaptureModeRelaxed;
-    assert!(relaxed as i32 == crate::driver::capture_mode::RELAXED);
+    assert!(relaxed as i32 == crate::driver::thread_state::RELAXED);
     let active = hiprt::hipStreamCaptureStatus::hipStreamCaptureStatusActive;
     assert!(active as i32 == crate::driver::capture::ACTIVE);
 };

@@ -166,17 +166,8 @@ pub fn optional_function_is_not_supported() {
     let layer = Layer::get();
     let device = Hip::device(0).expect("device 0");
     let stream = own_stream();
-    let lacking = |function: &str| {
-        let info = Hip::probe().expect("it works");
-        info.details.iter().any(|(name, text)| *name == "not supported" && text.contains(function))
-    };
-    const FUNCTIONS: [&str; 3] =
-        ["hipStreamGetDevice", "hipThreadExchangeStreamCaptureMode", "hipLaunchHostFunc"];
-    // The real library may lack some.
-    let before = FUNCTIONS.map(lacking);
 
     layer.fail("hipStreamGetDevice", NOT_SUPPORTED);
-    assert!(lacking("hipStreamGetDevice"));
     for given in [None, Some(device)] {
         // SAFETY: `stream` outlives the wrapper.
         let wrapped = unsafe { Hip::stream_from_raw(stream.raw(), given) }.expect("wrapping");
@@ -184,7 +175,6 @@ pub fn optional_function_is_not_supported() {
     }
 
     layer.fail("hipThreadExchangeStreamCaptureMode", NOT_SUPPORTED);
-    assert!(lacking("hipThreadExchangeStreamCaptureMode"));
     drop(own_stream());
     assert!(stream.query().expect("query"));
 
@@ -193,7 +183,5 @@ pub fn optional_function_is_not_supported() {
     stream.launch_host_func(Box::new(move || send.send(()).unwrap())).expect("the older call");
     receive.recv().expect("the closure ran");
     assert!(receive.recv().is_err(), "the closure was dropped");
-
     layer.work();
-    assert_eq!(FUNCTIONS.map(lacking), before);
 }
