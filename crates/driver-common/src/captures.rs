@@ -5,7 +5,46 @@
 //! rejected here, before the driver is called. A stream that is not being captured may wait for a captured one, which
 //! draws it into the capture.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use gpu_stream_core::ContractError;
+
+/// Whether a stream can be in a capture. All clones of a stream share it.
+///
+/// A capture of a stream begins by the stream's handle, or by a wait for a captured stream. So a stream that its backend
+/// created is in no capture as long as the backend has neither returned the handle nor made such a wait. A submission
+/// need not ask the driver then.
+///
+/// Whoever begins a capture orders that with the other submissions to the stream. So plain loads and stores are enough.
+#[derive(Clone, Debug)]
+pub struct Capturable(Option<Arc<AtomicBool>>);
+
+impl Capturable {
+    /// Returns the state of a stream whose handle others have.
+    pub const fn always() -> Self {
+        Capturable(None)
+    }
+
+    /// Returns the state of a stream whose handle nobody else has yet.
+    pub fn not_yet() -> Self {
+        Capturable(Some(Arc::new(AtomicBool::new(false))))
+    }
+
+    /// Notes that the handle becomes known, or that a wait may make the stream part of a capture.
+    #[inline]
+    pub fn set(&self) {
+        if let Some(state) = &self.0 {
+            state.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns `true` if the stream can be in a capture, so that the driver has to be asked.
+    #[inline]
+    pub fn get(&self) -> bool {
+        self.0.as_ref().is_none_or(|state| state.load(Ordering::Relaxed))
+    }
+}
 
 /// The capture that a stream is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,6 +149,15 @@ mod tests {
         fn is_same(one: &u64, other: &u64) -> bool {
             one == other
         }
+    }
+
+    #[test]
+    fn clones_share_whether_a_capture_is_possible() {
+        let stream = Capturable::not_yet();
+        let clone = stream.clone();
+        assert!(!clone.get());
+        stream.set();
+        assert!(clone.get() && Capturable::always().get());
     }
 
     #[test]

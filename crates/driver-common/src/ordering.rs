@@ -73,6 +73,34 @@ pub trait StreamOrdering {
         operation: &'static str,
     ) -> Result<bool, Error<Self>>;
 
+    /// Returns `true` if one more branch of a fork allows the fast path. The source has just allowed it and is recorded,
+    /// so only the branch needs a check.
+    ///
+    /// # Errors
+    /// `branch` must not wait for `source`.
+    #[inline]
+    fn is_fast_branch(
+        branch: &Self::Stream,
+        source: &Self::Stream,
+        operation: &'static str,
+    ) -> Result<bool, Error<Self>> {
+        Self::is_fast(branch, source, operation)
+    }
+
+    /// Returns `true` if one more source of a join allows the fast path. The waiter has just allowed it, and has waited
+    /// for uncaptured streams alone since. So only the source needs a check.
+    ///
+    /// # Errors
+    /// `waiter` must not wait for `source`.
+    #[inline]
+    fn is_fast_source(
+        waiter: &Self::Stream,
+        source: &Self::Stream,
+        operation: &'static str,
+    ) -> Result<bool, Error<Self>> {
+        Self::is_fast(waiter, source, operation)
+    }
+
     /// Returns the scratch events of the source's device or context. Returns `None` if it has none.
     fn scratch_events(source: &Self::Stream) -> Option<Self::Events>;
 
@@ -138,7 +166,9 @@ pub fn wait_stream<B: StreamOrdering>(
         return Ok(());
     }
     // Fast path: the source records a scratch event, or shares a record of another caller.
-    if let Some(pair) = fast_pair::<B>(waiter, source, OPERATION)? {
+    if B::is_fast(waiter, source, OPERATION)?
+        && let Some(pair) = pair::<B>(waiter, source)
+    {
         match pair.coalescer().wait_for(pair.source_bits(), &pair) {
             Ok(()) => {
                 pair.record_accepted();
@@ -150,21 +180,14 @@ pub fn wait_stream<B: StreamOrdering>(
     wait_stream_slow::<B>(waiter, source, OPERATION)
 }
 
-/// Returns the two streams as a pair if they allow the fast path.
-///
-/// # Errors
-/// `waiter` must not wait for `source`.
+/// Returns two streams that allow the fast path as a pair. Returns `None` if the source has no scratch events.
 // Inlined, because its result is large otherwise, and returned in memory.
 #[inline(always)]
-fn fast_pair<'a, B: StreamOrdering>(
+fn pair<'a, B: StreamOrdering>(
     waiter: &'a B::Stream,
     source: &'a B::Stream,
-    operation: &'static str,
-) -> Result<Option<B::Pair<'a>>, Error<B>> {
-    if !B::is_fast(waiter, source, operation)? {
-        return Ok(None);
-    }
-    Ok(B::scratch_events(source).map(|events| B::pair(waiter, source, events)))
+) -> Option<B::Pair<'a>> {
+    B::scratch_events(source).map(|events| B::pair(waiter, source, events))
 }
 
 /// Makes `waiter` wait through an ordinary event.
@@ -219,36 +242,56 @@ where
     B: StreamOrdering,
     O: Stream<Backend = BackendOf<B>>,
 {
-    let (mut scratch, mut outcome) = (Scratch::new(), Ok(()));
+    let mut join = Join::<B> { waiter, scratch: Scratch::new(), is_waiter_fast: false };
+    let mut outcome = Ok(());
     for branch in branches {
         let joined = match downcast(branch) {
-            Some(branch) => join_one::<B>(&mut scratch, waiter, branch),
-            None => waiter.wait_stream(branch),
+            Some(branch) => join.wait_own_type(branch),
+            None => {
+                // The type's own code may have made the waiter part of a capture.
+                join.is_waiter_fast = false;
+                waiter.wait_stream(branch)
+            }
         };
         keep_first(&mut outcome, joined);
     }
     outcome
 }
 
-/// Makes `waiter` wait for one branch. A wait binds to the record that was made before it, so one scratch event can be
-/// recorded on all branches in turn.
-#[inline]
-fn join_one<B: StreamOrdering>(
-    scratch: &mut Scratch<B::Events>,
-    waiter: &B::Stream,
-    branch: &B::Stream,
-) -> Result<(), Error<B>> {
-    const OPERATION: &str = "Stream::join";
-    if B::is_same_stream(waiter, branch) {
-        return Ok(());
-    }
-    if let Some(pair) = fast_pair::<B>(waiter, branch, OPERATION)? {
-        match scratch.record(&pair).and_then(|event| pair.wait(event)) {
-            Ok(()) => return Ok(()),
-            Err(error) => pair.explain(error, OPERATION).map_or(Ok(()), Err)?,
+/// The waits of one stream for all branches. A wait binds to the record that was made before it, so one scratch event can
+/// be recorded on all branches in turn.
+struct Join<'a, B: StreamOrdering> {
+    waiter: &'a B::Stream,
+    scratch: Scratch<B::Events>,
+    /// Set while the waiter is known to allow the fast path.
+    is_waiter_fast: bool,
+}
+
+impl<B: StreamOrdering> Join<'_, B> {
+    /// Makes the waiter wait for one branch of the backend's own type.
+    #[inline]
+    fn wait_own_type(&mut self, branch: &B::Stream) -> Result<(), Error<B>> {
+        const OPERATION: &str = "Stream::join";
+        if B::is_same_stream(self.waiter, branch) {
+            return Ok(());
         }
+        let is_fast = match self.is_waiter_fast {
+            true => B::is_fast_source(self.waiter, branch, OPERATION),
+            false => B::is_fast(self.waiter, branch, OPERATION),
+        };
+        // Until this wait is made. On the slow path, the branch may make the waiter part of a capture.
+        self.is_waiter_fast = false;
+        if is_fast? && let Some(pair) = pair::<B>(self.waiter, branch) {
+            match self.scratch.record(&pair).and_then(|event| pair.wait(event)) {
+                Ok(()) => {
+                    self.is_waiter_fast = true;
+                    return Ok(());
+                }
+                Err(error) => pair.explain(error, OPERATION).map_or(Ok(()), Err)?,
+            }
+        }
+        wait_stream_slow::<B>(self.waiter, branch, OPERATION)
     }
-    wait_stream_slow::<B>(waiter, branch, OPERATION)
 }
 
 /// One record of the source that all branches of a fork wait for. Made for the first branch.
@@ -276,11 +319,16 @@ impl<'a, B: StreamOrdering> Fork<'a, B> {
         if B::is_same_stream(branch, self.source) {
             return ControlFlow::Continue(());
         }
-        let pair = match fast_pair::<B>(branch, self.source, Self::OPERATION) {
-            Ok(Some(pair)) => pair,
-            Ok(None) => return self.wait_slow(branch),
+        let is_fast = match self.recorded {
+            Some(_) => B::is_fast_branch(branch, self.source, Self::OPERATION),
+            None => B::is_fast(branch, self.source, Self::OPERATION),
+        };
+        let pair = match is_fast {
+            Ok(true) => pair::<B>(branch, self.source),
+            Ok(false) => None,
             Err(error) => return self.continue_with(Err(error)),
         };
+        let Some(pair) = pair else { return self.wait_slow(branch) };
         let event = match self.recorded {
             Some(event) => event,
             None => match self.scratch.record(&pair) {
