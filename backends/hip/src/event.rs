@@ -17,8 +17,8 @@ use crate::host_func::{self, USER_CODE};
 use crate::{Hip, HipError, device, pool};
 
 pub(crate) use self::record::RecordSource;
+use self::state::EventInner;
 pub(crate) use self::state::{CapturedRecord, EventState, Record};
-use self::state::{EventInner, HandleUse};
 
 /// An event of the HIP backend: a `hipEvent_t`.
 ///
@@ -69,7 +69,7 @@ impl InUse {
     /// Returns `true` if the event was never recorded. Returns `false` if another library may have recorded it.
     #[inline]
     pub(crate) fn is_unrecorded(&self) -> bool {
-        !self.is_escaped && self.state.is_fresh()
+        !self.is_escaped && self.state.last.is_none()
     }
 }
 
@@ -83,7 +83,7 @@ impl HipEvent {
     ) -> Result<Self, HipError> {
         let raw = pool::create(driver, device, options, operation)?;
         // Not pooled: programs that create events and drop them would fill the pool.
-        let state = EventState::new(raw, device, HandleUse::Destroyed, None);
+        let state = EventState::new(raw, device, false, None);
         Ok(Self::of(state, device, options, None))
     }
 
@@ -113,9 +113,9 @@ impl HipEvent {
         options: Option<EventOptions>,
         owner: KeepAlive,
     ) -> Self {
-        let state = EventState::new(raw, device, HandleUse::Borrowed, None);
+        let state = EventState::new(raw, device, false, None);
         let event = Self::of(state, device, options.unwrap_or_default(), Some(owner));
-        event.inner().fix(true);
+        event.inner().fix();
         event
     }
 
@@ -138,12 +138,8 @@ impl HipEvent {
     /// Returns the current state, for a call of the runtime.
     #[inline]
     pub(crate) fn in_use(&self) -> InUse {
-        self.use_of(&self.inner())
-    }
-
-    #[inline]
-    fn use_of(&self, inner: &EventInner) -> InUse {
-        InUse { state: Arc::clone(&inner.now), is_escaped: inner.is_escaped }
+        let inner = self.inner();
+        InUse { state: Arc::clone(&inner.now), is_escaped: inner.fixed.is_some() }
     }
 
     /// Returns the status for `operation`, a public call.
@@ -164,7 +160,7 @@ impl HipEvent {
     /// Returns the handle, and makes all later records in place.
     pub(crate) fn expose_raw(&self) -> RawEvent<Hip> {
         let mut inner = self.inner();
-        inner.fix(true);
+        inner.fix();
         inner.now.raw
     }
 }
@@ -237,9 +233,7 @@ unsafe impl Event for HipEvent {
                 if state.is_unrecorded() {
                     return Err(ContractError::EventNotRecorded { which }.into());
                 }
-                if let Some(error) = event.capture_error(driver, state, OPERATION) {
-                    return Err(error);
-                }
+                event.ensure_not_captured(driver, state, OPERATION)?;
             }
             let (code, milliseconds) = query::elapsed(driver, &first, &second, OPERATION)?;
             match code {
@@ -258,22 +252,18 @@ unsafe impl Event for HipEvent {
 impl Drop for HipEvent {
     fn drop(&mut self) {
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let raw = inner.now.raw;
-        // The end of the process may have begun: the handle leaks then.
-        if let Some(driver) = loaded() {
-            let is_kept = inner.is_leaked
-                || inner.is_in_capture && driver.quirks.captures_keep_destroyed
+        // Otherwise the state has the handle. The end of the process may have begun: the handle leaks then.
+        if let (Some(fixed), Some(driver)) = (inner.fixed.take(), loaded()) {
+            let is_kept = fixed.is_leaked
+                || fixed.is_in_capture && driver.quirks.captures_keep_destroyed
                 || self.foreign.is_some();
-            if inner.is_fixed && !is_kept {
-                pool::destroy_soon(driver, raw);
+            if !is_kept {
+                pool::destroy_soon(driver, inner.now.raw);
             }
         }
         let owners = Arc::get_mut(&mut inner.now).map(EventState::take_owners);
-        owners
-            .into_iter()
-            .flatten()
-            .chain(self.foreign.take())
-            .for_each(|owner| USER_CODE.drop_owner(owner));
+        let owners = owners.into_iter().flatten().chain(self.foreign.take());
+        owners.for_each(|owner| USER_CODE.drop_owner(owner));
     }
 }
 

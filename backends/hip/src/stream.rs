@@ -11,6 +11,7 @@ use std::hash::{Hash, Hasher};
 
 use gpu_stream_core::{Error, ErrorKind, EventOptions, HandleKind, KeepAlive, RawStream, Stream};
 use gpu_stream_driver_common::Seen;
+use gpu_stream_driver_common::captures::Capturable;
 use gpu_stream_driver_common::user_code::Lost;
 
 use crate::call::public_call;
@@ -41,6 +42,8 @@ pub struct HipStream {
     number: u64,
     /// The last panic of the process that is known to be of another stream.
     seen: Seen,
+    /// Whether a capture of the stream is possible.
+    capturable: Capturable,
 }
 
 impl HipStream {
@@ -83,36 +86,12 @@ impl HipStream {
         error
     }
 
-    /// Returns an error if the stream has an owner, and a reset of the device has freed it nevertheless.
-    ///
-    /// # Safety
-    /// - `raw` was alive when it was last used; only a reset has destroyed it since.
-    #[inline]
-    unsafe fn ensure_known(
-        &self,
-        driver: &'static Driver,
-        raw: Ptr,
-        operation: &'static str,
-    ) -> Result<(), HipError> {
-        if !driver.quirks.follows_stale || !self.owner.is_owned() {
-            return Ok(());
-        }
-        if self.raw.kind() != HandleKind::Explicit {
-            return Ok(());
-        }
-        // SAFETY: only a reset can have destroyed `raw` (caller contract).
-        unsafe { driver.ensure_known(raw, operation) }
-    }
-
     /// Asks once more. Returns `true` if the runtime does not know the stream.
     fn is_gone(&self) -> bool {
         const OPERATION: &str = "Stream::capture_status";
-        let again = self.with_current(OPERATION, |driver, raw| {
-            // SAFETY: `raw` was a live stream, and the runtime validates the handle in these calls.
-            unsafe {
-                self.ensure_known(driver, raw, OPERATION)?;
-                capture::status(driver, raw, OPERATION)
-            }
+        let again = self.with_known(OPERATION, |driver, raw| {
+            // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream.
+            unsafe { capture::status(driver, raw, OPERATION) }
         });
         again.is_err()
     }
@@ -121,14 +100,44 @@ impl HipStream {
     /// call may be about that call alone.
     fn is_broken(&self) -> bool {
         const OPERATION: &str = "Stream::query";
-        let again = self.with_current(OPERATION, |driver, raw| {
-            // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
-            unsafe {
-                capture::ensure_not_capturing(driver, raw, OPERATION)?;
-                is_idle(driver, raw, self.device, OPERATION)
-            }
+        let again = self.with_uncaptured(OPERATION, |driver, raw| {
+            // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream.
+            unsafe { is_idle(driver, raw, self.device, OPERATION) }
         });
         again.is_err_and(|error| error.kind() == ErrorKind::StreamFault)
+    }
+
+    /// Calls `call` as [`with_current`](Self::with_current) does. Returns an error if the stream has an owner, and a reset
+    /// of the device has freed it nevertheless.
+    #[inline]
+    fn with_known<T>(
+        &self,
+        operation: &'static str,
+        call: impl FnOnce(&'static Driver, Ptr) -> Result<T, HipError>,
+    ) -> Result<T, HipError> {
+        self.with_current(operation, |driver, raw| {
+            if self.owner.is_owned() && self.raw.kind() == HandleKind::Explicit {
+                // SAFETY: the stream was alive when it was last used. Its owner has not destroyed it since.
+                unsafe { driver.ensure_known(raw, operation) }?;
+            }
+            call(driver, raw)
+        })
+    }
+
+    /// Calls `call` as [`with_known`](Self::with_known) does. Returns an error if the stream is captured.
+    #[inline]
+    fn with_uncaptured<T>(
+        &self,
+        operation: &'static str,
+        call: impl FnOnce(&'static Driver, Ptr) -> Result<T, HipError>,
+    ) -> Result<T, HipError> {
+        self.with_known(operation, |driver, raw| {
+            if self.capturable.get() {
+                // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream.
+                unsafe { capture::ensure_not_capturing(driver, raw, operation) }?;
+            }
+            call(driver, raw)
+        })
     }
 
     /// Calls `call` with the driver and the handle. The device is current if the handle is a default stream.
@@ -214,16 +223,38 @@ impl HipStream {
         }
     }
 
-    /// Returns the driver if this is an explicit stream that is not captured, and no panic of it is possible.
+    /// Returns the driver if this is an explicit stream that is not captured, and no panic of it is possible. For a wait
+    /// for a live event: the runtime itself refuses a waiting stream that a reset has destroyed.
+    #[inline]
+    pub(crate) fn try_waiter_fast(&self) -> Option<&'static Driver> {
+        let driver = self.fast_driver()?;
+        (!self.capturable.get() || self.is_seen_uncaptured(driver)).then_some(driver)
+    }
+
+    /// Returns the driver if this is an explicit stream that is not captured, and no panic of it is possible. For a
+    /// record, which does not refuse a stream that a reset has destroyed. So versions whose check refuses it are asked.
     #[inline]
     pub(crate) fn try_source_fast(&self) -> Option<&'static Driver> {
         let driver = self.fast_driver()?;
-        // SAFETY: the stream is live: `self` keeps it alive.
-        if unsafe { capture::may_be_capturing(driver, self.raw.as_ptr()) } {
-            None
-        } else {
-            Some(driver)
+        let is_trusted = driver.quirks.follows_stale && !self.capturable.get();
+        (is_trusted || self.is_seen_uncaptured(driver)).then_some(driver)
+    }
+
+    /// Returns an error if the runtime does not know this explicit stream. Asks only versions that check the handle.
+    #[cold]
+    fn ensure_seen(&self, driver: &Driver, operation: &'static str) -> Result<(), HipError> {
+        if !driver.quirks.follows_stale {
+            // SAFETY: the stream is live: `self` keeps it alive, or a reset has destroyed it, and the handle is checked.
+            unsafe { capture::status(driver, self.raw.as_ptr(), operation) }?;
         }
+        Ok(())
+    }
+
+    /// Asks the runtime. Returns `true` if this explicit stream is known and not captured.
+    #[inline]
+    fn is_seen_uncaptured(&self, driver: &Driver) -> bool {
+        // SAFETY: the stream is live: `self` keeps it alive.
+        !unsafe { capture::may_be_capturing(driver, self.raw.as_ptr()) }
     }
 
     /// Returns the stream's id. `None` if the runtime has no ids or refuses to tell it.
@@ -248,12 +279,11 @@ impl HipStream {
 
     fn query_id(&self, operation: &'static str) -> Result<u64, HipError> {
         let stream_id = require(driver()?.symbols.stream_id, operation)?;
-        self.with_current(operation, |driver, raw| {
-            // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
-            unsafe { capture::ensure_not_capturing(driver, raw, operation) }?;
+        self.with_uncaptured(operation, |driver, raw| {
             let _relaxed = CaptureModeGuard::enter(driver, operation)?;
             let mut id = 0;
-            // SAFETY: `raw` is live, for the same reasons. `&mut id` is a valid out-pointer.
+            // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream. `&mut id` is a
+            // valid out-pointer.
             driver.check(unsafe { stream_id(raw, &mut id) }, operation, "hipStreamGetId")?;
             Ok(id)
         })
@@ -273,7 +303,7 @@ impl Drop for HipStream {
 /// Equal if the device and the handle are.
 impl PartialEq for HipStream {
     fn eq(&self, other: &Self) -> bool {
-        self.is_same(other)
+        self.is_same_stream(other)
     }
 }
 

@@ -79,7 +79,7 @@ fn record_outside_during_the_capture() {
         let gate = gate(raw_other);
         let recorded = other.record(&event);
         if handle_is_known && version() < 50_700_000 {
-            expect_kind("a record outside", recorded, ErrorKind::Capturing);
+            expect_kind("a record outside", recorded, ErrorKind::NotPermitted);
             gate.open();
         } else {
             recorded.expect("a record outside");

@@ -11,7 +11,7 @@ use gpu_stream_hip::{Hip, HipError, HipStream};
 use gpu_stream_test_support::cases;
 use support::bare::{self, gate, new_stream, record, synchronize, version, words};
 use support::capture::Capture;
-use support::{device, expect_kind, own_event, own_stream, wrap};
+use support::{device, expect_kind, own_event, own_stream, skip, wrap};
 
 fn main() -> ExitCode {
     support::main(&cases![
@@ -19,6 +19,9 @@ fn main() -> ExitCode {
         captured_stream_cannot_wait_for_another_capture,
         captured_stream_cannot_wait_for_an_ended_capture,
         waits_for_own_records_add_no_edge,
+        runtime_itself_loses_the_order_of_a_captured_waiter,
+        stream_that_can_be_captured_by_now_is_checked,
+        join_checks_the_waiter_after_a_captured_branch,
         nested_forks_and_joins_keep_the_order,
         repeated_joins_and_mutual_waits_keep_the_order,
         events_recorded_by_another_library,
@@ -147,6 +150,83 @@ fn waits_for_own_records_add_no_edge() {
         synchronize(raw);
         assert_eq!(word.get(0), 9, "the graph lost work");
     }
+}
+
+/// The reason why a waiting stream is checked: AMD's runtime accepts the wait, and the capture goes on without it.
+fn runtime_itself_loses_the_order_of_a_captured_waiter() {
+    if version() < 1_000_000 {
+        skip("HIP's NVIDIA platform refuses such a wait");
+    }
+    for mode in MODES {
+        let (raw, raw_side) = (new_stream(0, 1, 0), new_stream(0, 1, 0));
+        let (event, words) = (bare::new_event(2), words(2));
+        record(event, raw_side);
+        let capture = Capture::begin(raw, mode);
+        words.copy(raw, 1, 0);
+        // SAFETY: the stream and the event are alive.
+        let code = unsafe { (bare::bare().stream_wait_event)(raw, event, 0) };
+        assert_eq!(code, 0, "the runtime refuses the wait: no check is needed before it");
+        words.copy(raw, 1, 0);
+        capture.alive("a wait for uncaptured work");
+        end(capture);
+    }
+}
+
+/// A stream of this crate is not checked before a wait as long as no capture can have it.
+fn stream_that_can_be_captured_by_now_is_checked() {
+    let raw_event = RawEvent::from_ptr(bare::new_event(2));
+    // SAFETY: the event is never destroyed, nor is a stream that records it.
+    let foreign = unsafe { Hip::event_from_raw(raw_event, None) }.expect("a foreign event");
+    let theirs = raw_event.as_ptr();
+    type Draw<'a> = &'a dyn Fn(&HipStream, &HipStream) -> Result<(), HipError>;
+    let draws: [(&str, Draw); 5] = [
+        ("wait_stream", &|side, caller| side.wait_stream(caller)),
+        ("fork", &|side, caller| caller.fork([side])),
+        ("join", &|side, caller| side.join([caller])),
+        ("wait_event", &|side, caller| side.wait_event(&caller.record_event()?)),
+        ("an event of another library", &|side, caller| {
+            record(theirs, caller.raw().as_ptr());
+            side.wait_event(&foreign)
+        }),
+    ];
+    let expect_checked = |capture: &Capture, what: &str, side: &HipStream, free: &HipStream| {
+        let event = free.record_event().expect("a record outside");
+        let refused = |call: &str, result| {
+            expect_kind(&format!("{call} after {what}"), result, ErrorKind::Capturing);
+            capture.alive(what);
+        };
+        refused("query", side.query().map(drop));
+        refused("wait_stream", side.wait_stream(free));
+        refused("wait_event", side.wait_event(&event));
+        refused("fork", free.fork([side]));
+        refused("join", side.join([free]));
+    };
+    for (what, draw) in draws {
+        let (raw, side, free) = (new_stream(0, 1, 0), own_stream(), own_stream());
+        let caller = wrap(raw);
+        side.wait_stream(&free).expect("a wait before the capture");
+        let capture = Capture::begin(raw, 2);
+        draw(&side, &caller).expect(what);
+        expect_checked(&capture, what, &side, &free);
+        caller.wait_stream(&side).expect("a join");
+        end(capture);
+    }
+    let (side, free) = (own_stream(), own_stream());
+    let clone = side.clone();
+    let capture = Capture::begin(clone.raw().as_ptr(), 2);
+    expect_checked(&capture, "a capture by the handle", &side, &free);
+    end(capture);
+}
+
+/// A join checks its waiter once, and again after a branch that has made it part of a capture.
+fn join_checks_the_waiter_after_a_captured_branch() {
+    let [raw, raw_waiter] = [(); 2].map(|()| new_stream(0, 1, 0));
+    let (caller, waiter, free) = (wrap(raw), wrap(raw_waiter), own_stream());
+    let capture = Capture::begin(raw, 2);
+    expect_kind("join", waiter.join([&free, &caller, &free]), ErrorKind::Capturing);
+    capture.alive("a join");
+    caller.wait_stream(&waiter).expect("a join by the caller");
+    end(capture);
 }
 
 /// A chain of copies: each step copies a number to the next index, on the stream of that step.

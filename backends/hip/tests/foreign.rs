@@ -15,7 +15,7 @@ use gpu_stream_core::{
 use gpu_stream_hip::Hip;
 use gpu_stream_test_support::shared_cases;
 use support::bare::{bare, new_stream, ok};
-use support::{OnHip, device, expect_kind, own_stream, wrap};
+use support::{OnHip, device, devices, expect_kind, own_stream, wrap};
 
 /// The child process of `device_reset_by_another_library`.
 const RESET: &str = "in a child: a reset";
@@ -114,6 +114,7 @@ fn device_reset() {
     own.synchronize().expect("synchronize");
     busy.synchronize().expect("synchronize");
     let foreign = wrap(new_stream(0, 1, 0));
+    let elsewhere = (devices() > 1).then(|| wrap(new_stream(1, 1, 0)));
     // SAFETY: the function takes no arguments.
     ok("device_reset", unsafe { (bare().device_reset)() });
     for _ in 0..2 {
@@ -126,6 +127,15 @@ fn device_reset() {
         let text = expect_kind("query", foreign.query(), ErrorKind::InvalidHandle);
         assert!(text.contains("destroyed") && text.contains("reset"), "{text}");
         expect_kind("a record", own.record(&event), ErrorKind::ContextDestroyed);
+        expect_kind("a wait", own.wait_event(&event), ErrorKind::ContextDestroyed);
+        expect_kind("wait_stream", busy.wait_stream(&own), ErrorKind::ContextDestroyed);
+        if let Some(elsewhere) = elsewhere {
+            for wait in [busy.wait_stream(&elsewhere), busy.join([&elsewhere])] {
+                expect_kind("a wait for a live stream", wait, ErrorKind::ContextDestroyed);
+            }
+            // The error is that of a stream which this crate does not own.
+            expect_kind("fork", elsewhere.fork([&busy]), ErrorKind::InvalidHandle);
+        }
     }
     drop((own, busy));
     let [one, other] = [(); 2].map(|()| own_stream());

@@ -4,107 +4,71 @@ use gpu_stream_core::{CaptureStatus, ContractError, HandleKind, KeepAlive};
 use gpu_stream_driver_common::texts::FOREIGN_WITHOUT_TIME;
 use gpu_stream_driver_common::thread_number;
 
-use super::{CapturedRecord, EventState, HipEvent, InUse, Record};
+use super::{CapturedRecord, HipEvent, InUse, Record};
 use crate::code::HipCode;
-use crate::driver::{CaptureModeGuard, DeviceGuard, Driver, capture};
+use crate::driver::capture::{self, CaptureInfo};
+use crate::driver::{CaptureModeGuard, DeviceGuard, Driver};
 use crate::poll::{is_passed, poll, query_error, record_marker};
 use crate::pool::PooledEvent;
 use crate::{HipError, owned_stream, thread};
 
-/// What a thread in `synchronize` polls.
-enum WaitTarget {
-    /// The record itself. Its handle is not recorded again while this exists, unless it becomes fixed.
-    Record(InUse),
-    /// Another event, for a record whose handle may be recorded again in place.
-    Marker(Marker),
-}
-
 /// An event of one thread, and the owner of the stream that recorded it.
-struct Marker {
-    event: PooledEvent,
-    owner: KeepAlive,
-}
-
-impl Drop for Marker {
-    fn drop(&mut self) {
-        thread::discard(std::mem::take(&mut self.owner));
-    }
-}
+type Marker = (PooledEvent, KeepAlive);
 
 impl HipEvent {
-    /// Returns the capture of the last record, if it goes on. Returns `None` if the runtime cannot tell.
-    pub(crate) fn live_capture(
+    /// Returns the capture that the last record was made in, with the nodes that the record stands for. Returns `None` if
+    /// the record was made outside of captures.
+    ///
+    /// # Errors
+    /// The capture is over, or the runtime cannot tell.
+    pub(crate) fn capture_of_record(
         &self,
         driver: &'static Driver,
-        state: &EventState,
+        state: &InUse,
         operation: &'static str,
-    ) -> Option<capture::CaptureId> {
-        let Record { stream, captured, .. } = state.last.as_ref()?;
-        let CapturedRecord { id, thread, .. } = captured.as_ref()?;
+    ) -> Result<Option<CaptureInfo>, HipError> {
+        let Some(Record { stream, captured: Some(captured), .. }) = &state.last else {
+            return Ok(None);
+        };
+        let over = HipError::CapturedEvent { operation };
+        let CapturedRecord { id, nodes, thread } = captured;
         // Handle 2 names another stream on each thread. On another thread the capture counts as over.
         let is_here = *thread == thread_number() && !thread::has_ended();
         if stream.kind() == HandleKind::PerThread && !is_here {
-            return None;
+            return Err(over);
         }
-        let _current = DeviceGuard::enter(driver, self.device, operation).ok()?;
+        let Ok(_current) = DeviceGuard::enter(driver, self.device, operation) else {
+            return Err(over);
+        };
         // SAFETY: the stream is live: its record keeps it alive. Its device is current.
-        let now = unsafe { capture::id(driver, stream.as_ptr()) }?;
-        (Some(now) == *id).then_some(now)
-    }
-
-    /// Returns the error for a query, if the last record was made in a capture.
-    #[cold]
-    pub(super) fn capture_error(
-        &self,
-        driver: &'static Driver,
-        state: &EventState,
-        operation: &'static str,
-    ) -> Option<HipError> {
-        state.last.as_ref()?.captured.as_ref()?;
-        Some(match self.live_capture(driver, state, operation) {
-            Some(_) => {
-                let what = "the stream that the event was last recorded on";
-                HipError::Capturing { operation, what }
+        match unsafe { capture::id(driver, stream.as_ptr()) } {
+            Some(now) if Some(now) == *id => {
+                Ok(Some(CaptureInfo { id: now, nodes: nodes.clone() }))
             }
-            None => HipError::CapturedEvent { operation },
-        })
+            _ => Err(over),
+        }
     }
 
-    /// Returns an error if the event was last recorded in a capture that is over. A wait for a record in a
-    /// capture that goes on is allowed: it makes another stream part of the capture.
-    pub(crate) fn ensure_not_stale(
+    /// Returns an error if the last record was made in a capture, since no work stands behind it.
+    pub(super) fn ensure_not_captured(
         &self,
         driver: &'static Driver,
-        state: &EventState,
+        state: &InUse,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        match self.capture_error(driver, state, operation) {
-            Some(stale @ HipError::CapturedEvent { .. }) => Err(stale),
-            _ => Ok(()),
+        if !state.is_captured() {
+            return Ok(());
         }
-    }
-
-    /// Returns `true` if the last record was made in a capture that goes on, or its stream is in a capture now.
-    ///
-    /// Up to 5.6 the id does not suffice: a wait inside of the capture changes it.
-    #[cold]
-    pub(super) fn is_source_capturing(
-        &self,
-        driver: &'static Driver,
-        state: &EventState,
-        operation: &'static str,
-    ) -> bool {
-        let error = self.capture_error(driver, state, operation);
-        let now = self.ensure_source_not_capturing(driver, state, operation);
-        [error, now.err()].iter().flatten().any(|error| matches!(error, HipError::Capturing { .. }))
+        self.capture_of_record(driver, state, operation)?;
+        let what = "the stream that the event was last recorded on";
+        Err(HipError::Capturing { operation, what })
     }
 
     /// Returns an error if the stream of the last record is being captured: a query of the event would break
     /// that capture.
     fn ensure_source_not_capturing(
-        &self,
         driver: &'static Driver,
-        state: &EventState,
+        state: &InUse,
         operation: &'static str,
     ) -> Result<(), HipError> {
         let Some(Record { stream, .. }) = &state.last else { return Ok(()) };
@@ -130,13 +94,9 @@ impl HipEvent {
         if state.is_unrecorded() {
             return Ok(true);
         }
-        if state.is_captured()
-            && let Some(error) = self.capture_error(driver, state, operation)
-        {
-            return Err(error);
-        }
+        self.ensure_not_captured(driver, state, operation)?;
         if driver.quirks.query_breaks_captures {
-            self.ensure_source_not_capturing(driver, state, operation)?;
+            Self::ensure_source_not_capturing(driver, state, operation)?;
         }
         // SAFETY: `state` keeps the event, and each stream that it points to.
         unsafe { is_passed(driver, state.raw(), operation) }
@@ -171,40 +131,39 @@ impl HipEvent {
         driver: &'static Driver,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        let (state, is_fixed) = {
-            let inner = self.inner();
-            (self.use_of(&inner), inner.is_fixed)
-        };
+        let state = self.in_use();
         if self.is_done(driver, &state, operation)? {
             return Ok(());
         }
-        let mut target = if is_fixed {
-            let marker = self.marker(driver, &state, operation)?;
-            // The state would keep the owners of all records that are made during the wait.
-            drop(state);
-            WaitTarget::Marker(marker)
+        let is_blocking = self.options.is_blocking();
+        let (event, owner) = if state.is_escaped {
+            self.marker(driver, &state, operation)?
         } else {
-            WaitTarget::Record(state)
-        };
-        poll(self.options.is_blocking(), || match &target {
-            // SAFETY: the marker owns the event, and keeps its stream alive.
-            WaitTarget::Marker(marker) => unsafe {
-                is_passed(driver, marker.event.raw(), operation)
-            },
-            WaitTarget::Record(state) => {
-                let done = self.is_done(driver, state, operation);
-                let is_fixed = {
-                    let inner = self.inner();
-                    inner.is_fixed && inner.now.raw == state.raw
-                };
-                if !is_fixed {
-                    return done;
-                }
-                // This handle became fixed since, and the answer may be about a later record.
-                target = WaitTarget::Marker(self.marker_of_stream(driver, state, operation)?);
-                Ok(false)
+            let mut is_fixed = false;
+            poll(is_blocking, || {
+                let done = self.is_done(driver, &state, operation);
+                is_fixed = self.is_fixed(&state);
+                if is_fixed { Ok(true) } else { done }
+            })?;
+            if !is_fixed {
+                return Ok(());
             }
-        })
+            // The answer may be about a later record.
+            self.marker_of_stream(driver, &state, operation)?
+        };
+        // The state would keep the owners of all records that are made during the wait.
+        drop(state);
+        // SAFETY: `event` owns the marker, and `owner` keeps its stream alive.
+        let done = poll(is_blocking, || unsafe { is_passed(driver, event.raw(), operation) });
+        drop(event);
+        thread::discard(owner);
+        done
+    }
+
+    /// Returns `true` if the state's handle is recorded in place from now on.
+    fn is_fixed(&self, state: &InUse) -> bool {
+        let inner = self.inner();
+        inner.fixed.is_some() && inner.now.raw == state.raw
     }
 
     /// Creates a marker of the current record: a new stream waits for the event, and records another one.
@@ -222,7 +181,7 @@ impl HipEvent {
         driver.check(code, operation, "hipStreamWaitEvent")?;
         // SAFETY: the stream is live: `owner` keeps it alive. It belongs to the device.
         let event = unsafe { record_marker(driver, stream.as_ptr(), self.device, operation) }?;
-        Ok(Marker { event, owner })
+        Ok((event, owner))
     }
 
     /// Creates a marker on the stream of the record in `state`. It stands for the record, and for what was submitted
@@ -243,15 +202,15 @@ impl HipEvent {
             capture::ensure_not_capturing(driver, stream.as_ptr(), operation)?;
             record_marker(driver, stream.as_ptr(), self.device, operation)
         }?;
-        Ok(Marker { event, owner: owner.clone() })
+        Ok((event, owner.clone()))
     }
 }
 
 /// Returns the runtime's code and the milliseconds between two events.
 pub(super) fn elapsed(
     driver: &'static Driver,
-    start: &EventState,
-    end: &EventState,
+    start: &InUse,
+    end: &InUse,
     operation: &'static str,
 ) -> Result<(HipCode, f32), HipError> {
     let mut milliseconds = 0.0;

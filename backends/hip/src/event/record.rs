@@ -6,11 +6,12 @@ use gpu_stream_core::{ContractError, EventOptions, HandleKind, KeepAlive, RawStr
 use gpu_stream_driver_common::texts::FOREIGN_RECORD_REFUSED;
 
 use super::HipEvent;
-use super::state::{CapturedRecord, EventState, HandleUse, Record};
+use super::state::{CapturedRecord, EventState, Record, Replaced};
 use crate::code::HipCode;
 use crate::driver::Driver;
 use crate::driver::symbols::Ptr;
 use crate::pool::{self, PooledEvent};
+use crate::thread::discard;
 use crate::{Hip, HipError};
 
 /// The stream that records, and what keeps it alive.
@@ -76,7 +77,7 @@ impl HipEvent {
         // SAFETY: the event is live, since `event` owns it, and belongs to the device.
         unsafe { source.record(driver, event.raw(), operation) }?;
         let (raw, last) = (event.into_raw(), source.to_record());
-        let state = EventState::new(raw, device, HandleUse::Pooled, Some(last));
+        let state = EventState::new(raw, device, true, Some(last));
         Ok(Self::of(state, device, EventOptions::new(), None))
     }
 
@@ -89,7 +90,7 @@ impl HipEvent {
     ) -> Result<(), HipError> {
         let (first, spare, start) = {
             let mut inner = self.inner();
-            if inner.is_fixed {
+            if inner.fixed.is_some() {
                 drop(inner);
                 return self.record_in_place(driver, source, operation);
             }
@@ -98,30 +99,31 @@ impl HipEvent {
             let spare = if first.is_none() { inner.spare.take() } else { None };
             (first, spare, inner.stored)
         };
-        let mut state = match (&first, spare) {
-            (Some(first), _) => {
-                Arc::new(EventState::new(first.raw, self.device, HandleUse::Borrowed, None))
-            }
-            (None, Some(spare)) => spare,
-            (None, None) => Arc::new(self.new_state(driver, operation)?),
+        let state = match (&first, spare) {
+            (Some(_), _) => None,
+            (None, Some(spare)) => Some(spare),
+            (None, None) => Some(Arc::new(self.new_state(driver, operation)?)),
         };
-        // SAFETY: the event is live: `first` or `state` owns it. It belongs to the device.
-        if let Err(error) = unsafe { source.record(driver, state.raw(), operation) } {
+        let raw = first.as_ref().or(state.as_ref()).expect("one of both").raw;
+        // SAFETY: the event is live: `first` or `state` has it. It belongs to the device.
+        if let Err(error) = unsafe { source.record(driver, raw.as_ptr(), operation) } {
             if first.is_some() {
                 let replaced = self.inner().store_failure(source.owner);
-                drop(replaced);
+                replaced.into_iter().for_each(discard);
             }
             return Err(error);
         }
+        let mut state =
+            state.unwrap_or_else(|| Arc::new(EventState::new(raw, self.device, false, None)));
         let recorded = Arc::get_mut(&mut state).expect("no other thread has it");
         recorded.last = Some(source.to_record());
         if let Some(first) = first {
-            recorded.take_over(&first);
+            first.release_handle();
         }
         let stored = self.inner().store(state, start);
         match stored {
             Ok(replaced) => {
-                self.recycle(replaced, source.owner);
+                self.recycle(replaced.into_state(), source.owner);
                 Ok(())
             }
             // Another handle became fixed in between, and that one has to be recorded.
@@ -138,13 +140,12 @@ impl HipEvent {
         driver: &'static Driver,
         operation: &'static str,
     ) -> Result<EventState, HipError> {
-        let (raw, handle_use) = if self.options == EventOptions::new() {
-            (PooledEvent::take(driver, self.device, operation)?.into_raw(), HandleUse::Pooled)
-        } else {
-            let raw = pool::create(driver, self.device, self.options, operation)?;
-            (raw, HandleUse::Destroyed)
+        let is_pooled = self.options == EventOptions::new();
+        let raw = match is_pooled {
+            true => PooledEvent::take(driver, self.device, operation)?.into_raw(),
+            false => pool::create(driver, self.device, self.options, operation)?,
         };
-        Ok(EventState::new(raw, self.device, handle_use, None))
+        Ok(EventState::new(raw, self.device, is_pooled, None))
     }
 
     /// Keeps a replaced state for the next record, if no call uses it.
@@ -170,35 +171,30 @@ impl HipEvent {
                           use a new event, or a stream of `Backend::new_stream`";
             return Err(ContractError::NotPermitted { operation, reason }.into());
         }
-        let (state, start) = {
+        let (raw, start, is_captured) = {
             let inner = self.inner();
-            (self.use_of(&inner), inner.stored)
+            (inner.now.raw, inner.stored, inner.now.is_captured())
         };
-        // The handle stays, so a stream that waits for it would become part of that capture.
-        if state.is_captured()
-            && source.captured.is_none()
-            && driver.quirks.captures_keep_recorded
-            && self.is_source_capturing(driver, &state, operation)
-        {
-            let what = "the stream that the event was last recorded on";
-            return Err(HipError::Capturing { operation, what });
+        // A stream that waits for it would become part of the capture that had the event.
+        if is_captured && source.captured.is_none() && driver.quirks.captures_keep_recorded {
+            let reason = "records an event outside of captures that was recorded in one, and whose handle is known outside of this \
+                          crate; up to HIP 5.6 the capture keeps the event, so use a new one";
+            return Err(ContractError::NotPermitted { operation, reason }.into());
         }
-        let raw = state.raw;
         // A record follows no pointer, so nothing needs to be kept alive while it blocks. The handle stays with
         // the event.
-        drop(state);
         // SAFETY: the event is live: `self` owns it, or its owner. It belongs to the device.
         match unsafe { source.record(driver, raw.as_ptr(), operation) } {
             Ok(()) => {
                 let last = Some(source.to_record());
-                let state = EventState::new(raw, self.device, HandleUse::Borrowed, last);
-                let replaced = self.inner().store(Arc::new(state), start);
-                drop(replaced);
+                let state = EventState::new(raw, self.device, false, last);
+                let stored = self.inner().store(Arc::new(state), start);
+                drop(stored.map(Replaced::into_state));
                 Ok(())
             }
             Err(error) => {
                 let replaced = self.inner().store_failure(source.owner);
-                drop(replaced);
+                replaced.into_iter().for_each(discard);
                 match error {
                     HipError::Driver { code: HipCode::INVALID_HANDLE, .. }
                         if self.foreign.is_some() =>

@@ -6,15 +6,12 @@
 //! stream's queue is full.
 //!
 //! Most records use another `hipEvent_t`, with a state of its own. If the handle is *fixed*, because it is known outside
-//! of this crate, each record is made in place. Such records may overlap. The runtime then makes them in one order, and
-//! they may be stored here in another. So records are numbered as they are stored, and each knows how many were stored
-//! when it began. Those are over, and it replaces them. The owners of all others are kept as well.
-//!
-//! A call that began before a record in place may follow the pointer to the new stream. So each state of a fixed handle
-//! has a reference to the next one, and keeps all later owners.
+//! of this crate, each record is made in place, and moves the pointer of calls that have begun. So all states of a fixed
+//! handle share a list of owners: [`Kept`]. Such records may overlap. The runtime then makes them in one order, and they
+//! may be stored here in another. So records are numbered as they are stored, and each knows how many were stored when
+//! it began. It replaces those, and the list loses their owners, unless a call still holds an earlier state.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use gpu_stream_core::{KeepAlive, RawEvent, RawStream};
 
@@ -44,30 +41,41 @@ pub(crate) struct Record {
     pub(crate) captured: Option<CapturedRecord>,
 }
 
-/// The owner of a handle of the runtime, and what becomes of the handle after its last state.
-#[derive(Clone, Copy)]
-pub(super) enum HandleUse {
-    /// Another state, or the event itself, owns the handle.
-    Borrowed = 0,
-    /// Goes to the pool, unless a capture has it.
-    Pooled = 1,
-    Destroyed = 2,
+/// The owners of the streams that the pointer of one handle may lead to, with the numbers of their records. A failed
+/// record counts as well: up to 5.7 it moves the pointer.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<Vec<(u64, KeepAlive)>>);
+
+impl Kept {
+    fn lock(&self) -> MutexGuard<'_, Vec<(u64, KeepAlive)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an owner. Each owner is kept once.
+    fn add(&self, number: u64, owner: &KeepAlive) {
+        let mut kept = self.lock();
+        match kept.iter_mut().find(|(_, known)| known.is_same(owner)) {
+            Some((known, _)) => *known = number,
+            None => kept.push((number, owner.clone())),
+        }
+    }
 }
 
-/// A handle of the runtime, its last record, and the owners of other streams that the runtime's pointer may lead to.
+impl Drop for Kept {
+    fn drop(&mut self) {
+        std::mem::take(&mut *self.lock()).into_iter().for_each(|(_, owner)| discard(owner));
+    }
+}
+
+/// A handle of the runtime, and its last record.
 pub(crate) struct EventState {
     pub(super) raw: RawEvent<Hip>,
     device: u32,
-    /// A [`HandleUse`].
-    handle_use: AtomicU8,
+    /// Set if the handle goes to the pool, unless a capture has it.
+    is_pooled: bool,
     pub(crate) last: Option<Record>,
-    /// The number of the last record.
-    number: u64,
-    /// The owners of other streams, with the numbers of their records: records that overlapped the last one, and
-    /// records that failed since, which up to 5.7 move the pointer.
-    others: Vec<(u64, KeepAlive)>,
-    /// The next state of the same handle.
-    next: OnceLock<Arc<EventState>>,
+    /// Set if the handle outlives this state: the event has it, because it is fixed, or the next state.
+    kept: OnceLock<Arc<Kept>>,
 }
 
 impl EventState {
@@ -75,19 +83,15 @@ impl EventState {
     pub(super) fn new(
         raw: RawEvent<Hip>,
         device: u32,
-        handle_use: HandleUse,
+        is_pooled: bool,
         last: Option<Record>,
     ) -> Self {
-        let handle_use = AtomicU8::new(handle_use as u8);
-        EventState {
-            raw,
-            device,
-            handle_use,
-            last,
-            number: 0,
-            others: Vec::new(),
-            next: OnceLock::new(),
-        }
+        EventState { raw, device, is_pooled, last, kept: OnceLock::new() }
+    }
+
+    /// Makes the handle outlive this state. Returns the list of owners that goes with the handle.
+    pub(super) fn release_handle(&self) -> &Arc<Kept> {
+        self.kept.get_or_init(Arc::default)
     }
 
     /// Returns the runtime's handle.
@@ -102,47 +106,34 @@ impl EventState {
         self.last.as_ref().is_some_and(|last| last.captured.is_some())
     }
 
-    /// Returns `true` if the last record was made by this stream, and no other record may have come later.
+    /// Returns `true` if the last record was made by this stream.
     ///
     /// Comparing handles is enough: the record keeps its stream alive, so the handle was not reused.
     #[inline]
     pub(crate) fn is_record_of(&self, stream: RawStream<Hip>, owner: &KeepAlive) -> bool {
-        let is_it = |last: &Record| last.stream == stream && last.owner.is_same(owner);
-        self.others.is_empty() && self.last.as_ref().is_some_and(is_it)
-    }
-
-    /// Returns `true` if no record was made with the handle, nor failed.
-    #[inline]
-    pub(super) fn is_fresh(&self) -> bool {
-        self.last.is_none() && self.others.is_empty()
-    }
-
-    /// Returns the use of the handle, which another state takes over.
-    pub(super) fn take_handle(&self) -> u8 {
-        self.handle_use.swap(HandleUse::Borrowed as u8, Ordering::Relaxed)
-    }
-
-    /// Takes over the handle of `other`, and what becomes of it.
-    pub(super) fn take_over(&mut self, other: &EventState) {
-        *self.handle_use.get_mut() = other.take_handle();
+        self.last.as_ref().is_some_and(|last| last.stream == stream && last.owner.is_same(owner))
     }
 
     /// Takes the owners out of a state that no call uses.
-    pub(super) fn take_owners(&mut self) -> impl Iterator<Item = KeepAlive> {
-        let others = std::mem::take(&mut self.others).into_iter().map(|(_, owner)| owner);
+    pub(super) fn take_owners(&mut self) -> impl Iterator<Item = KeepAlive> + use<> {
         let last = self.last.as_mut().map(|last| std::mem::take(&mut last.owner));
-        last.into_iter().chain(others)
+        let kept = self.kept.get_mut().and_then(Arc::get_mut);
+        let kept = kept.map(|kept| std::mem::take(&mut *kept.lock()));
+        last.into_iter().chain(kept.into_iter().flatten().map(|(_, owner)| owner))
     }
 
     /// Removes the record, so that the handle can be recorded for another use. Returns `false` if it cannot: a capture
     /// or another owner has the handle. `owner` is kept elsewhere, and can be dropped here.
     #[inline]
     pub(super) fn reset(&mut self, owner: &KeepAlive) -> bool {
-        if self.is_captured() || *self.handle_use.get_mut() == HandleUse::Borrowed as u8 {
+        if self.is_captured() || self.kept.get().is_some() {
             return false;
         }
-        self.take_owners().filter(|old| !old.is_same(owner)).for_each(discard);
-        self.last = None;
+        if let Some(last) = self.last.take()
+            && !last.owner.is_same(owner)
+        {
+            discard(last.owner);
+        }
         true
     }
 }
@@ -150,19 +141,13 @@ impl EventState {
 impl Drop for EventState {
     #[inline]
     fn drop(&mut self) {
-        // One after the other: a chain may be long.
-        let mut next = self.next.take();
-        while let Some(state) = next {
-            next = Arc::into_inner(state).and_then(|mut state| state.next.take());
-        }
         self.take_owners().for_each(discard);
-        let is_captured = self.is_captured();
-        let handle_use = *self.handle_use.get_mut();
         // At the end of the process there is no runtime any more, and the event leaks.
-        if handle_use != HandleUse::Borrowed as u8
+        if self.kept.get().is_none()
             && let Some(driver) = loaded()
         {
-            if !is_captured && handle_use == HandleUse::Pooled as u8 {
+            let is_captured = self.is_captured();
+            if !is_captured && self.is_pooled {
                 pool::give(driver, self.device, self.raw);
             } else if !(is_captured && driver.quirks.captures_keep_destroyed) {
                 pool::destroy_soon(driver, self.raw);
@@ -171,20 +156,42 @@ impl Drop for EventState {
     }
 }
 
+/// A handle that is known outside of this crate. Each record is made in place.
+pub(super) struct Fixed {
+    /// Also has the owner of the last record.
+    kept: Arc<Kept>,
+    /// Set if a capture has, or may have, a pointer to the handle.
+    pub(super) is_in_capture: bool,
+    /// Set if a capture other than that of the last record may write to the handle when it ends. The handle is
+    /// never destroyed then.
+    pub(super) is_leaked: bool,
+}
+
+/// The state before a record, and the owners that the record has replaced. To be dropped without the lock.
+#[must_use]
+pub(super) struct Replaced {
+    pub(super) state: Arc<EventState>,
+    owners: Vec<(u64, KeepAlive)>,
+}
+
+impl Replaced {
+    /// Drops the owners, and returns the state.
+    #[inline]
+    pub(super) fn into_state(self) -> Arc<EventState> {
+        self.owners.into_iter().for_each(|(_, owner)| discard(owner));
+        self.state
+    }
+}
+
 /// The part of an event behind its lock. The lock is never held across a call of the runtime or user code.
 pub(super) struct EventInner {
     pub(super) now: Arc<EventState>,
     /// A state without a record, for the next one.
     pub(super) spare: Option<Arc<EventState>>,
-    /// Set if records are made in place, because the handle is known outside of this crate.
-    pub(super) is_fixed: bool,
-    /// Set if another library may record the event.
-    pub(super) is_escaped: bool,
-    /// Set if a capture has, or may have, a pointer to the fixed handle.
-    pub(super) is_in_capture: bool,
-    /// Set if a capture other than that of the last record may write to the fixed handle when it ends. The handle is
-    /// never destroyed then.
-    pub(super) is_leaked: bool,
+    /// Set once the handle is known outside of this crate.
+    pub(super) fixed: Option<Fixed>,
+    /// The owner of the stream on which the first record failed.
+    failed: Option<KeepAlive>,
     /// The number of records that were stored, failed ones included.
     pub(super) stored: u64,
 }
@@ -192,105 +199,91 @@ pub(super) struct EventInner {
 impl EventInner {
     #[inline]
     pub(super) fn new(now: EventState) -> Self {
-        EventInner {
-            now: Arc::new(now),
-            spare: None,
-            is_fixed: false,
-            is_escaped: false,
-            is_in_capture: false,
-            is_leaked: false,
-            stored: 0,
-        }
+        EventInner { now: Arc::new(now), spare: None, fixed: None, failed: None, stored: 0 }
     }
 
     /// Makes all later records in place.
-    pub(super) fn fix(&mut self, is_escaped: bool) {
-        if !self.is_fixed {
-            self.is_fixed = true;
-            self.is_in_capture = self.now.is_captured();
-            // The event itself owns the handle from now on.
-            self.now.take_handle();
+    pub(super) fn fix(&mut self) {
+        if self.fixed.is_none() {
+            let kept = Arc::clone(self.now.release_handle());
+            let last = self.now.last.as_ref().map(|last| &last.owner);
+            last.into_iter().chain(&self.failed).for_each(|owner| kept.add(self.stored, owner));
+            let is_in_capture = self.now.is_captured();
+            self.fixed = Some(Fixed { kept, is_in_capture, is_leaked: false });
         }
-        self.is_escaped |= is_escaped;
     }
 
     /// Returns the state if its handle was never recorded and no call uses it. During its first record the event
     /// counts as unrecorded, and a query makes no call of the runtime.
     #[inline]
     pub(super) fn unrecorded(&mut self) -> Option<Arc<EventState>> {
-        let is_fresh = self.now.is_fresh() && Arc::strong_count(&self.now) == 1;
+        let is_fresh = self.now.last.is_none() && Arc::strong_count(&self.now) == 1;
         is_fresh.then(|| Arc::clone(&self.now))
     }
 
-    /// Stores a record that began when `start` records were stored. No other thread has `state`. Returns the state
-    /// before, to be dropped without the lock.
+    /// Stores a record that began when `start` records were stored. No other thread has `state`.
     ///
     /// # Errors
     /// The given state, if the current handle is fixed and is another.
     #[inline]
     pub(super) fn store(
         &mut self,
-        mut state: Arc<EventState>,
+        state: Arc<EventState>,
         start: u64,
-    ) -> Result<Arc<EventState>, Arc<EventState>> {
-        if self.is_fixed && state.raw != self.now.raw {
+    ) -> Result<Replaced, Arc<EventState>> {
+        if self.fixed.is_some() && state.raw != self.now.raw {
             return Err(state);
         }
-        let stored = Arc::get_mut(&mut state).expect("no other thread has it");
-        stored.number = self.stored + 1;
-        if self.is_fixed {
-            stored.take_handle();
-            self.replace_in_place(stored, start);
-            self.stored += 1;
-            return Ok(self.advance(state));
-        }
         self.stored += 1;
-        Ok(std::mem::replace(&mut self.now, state))
+        let old = std::mem::replace(&mut self.now, state);
+        let mut owners = match &mut self.fixed {
+            Some(fixed) => fixed.replace(&self.now, &old, start, self.stored),
+            None => Vec::new(),
+        };
+        owners.extend(self.failed.take().map(|owner| (self.stored, owner)));
+        Ok(Replaced { state: old, owners })
     }
 
-    /// Adds to `state` the owners of records that overlapped its record.
+    /// Keeps the owner of a stream on which a record of the current handle has failed. Returns an owner to be dropped
+    /// without the lock.
     #[cold]
-    fn replace_in_place(&mut self, state: &mut EventState, start: u64) {
-        let old = &self.now;
-        let is_overlapped = old.number > start;
-        self.is_in_capture |= state.is_captured();
-        // If records overlapped, the one in a capture may have been the first for the runtime.
-        self.is_leaked |= old.is_captured() || is_overlapped && self.is_in_capture;
-        state.others = old.others.iter().filter(|(number, _)| *number > start).cloned().collect();
-        if let (true, Some(last)) = (is_overlapped, &old.last) {
-            state.add_other(old.number, &last.owner);
-        }
-    }
-
-    /// Stores a failed record of the current handle. Returns the state before, to be dropped without the lock.
-    #[cold]
-    pub(super) fn store_failure(&mut self, owner: &KeepAlive) -> Arc<EventState> {
-        let old = &self.now;
-        let (last, number, others) = (old.last.clone(), old.number, old.others.clone());
-        let mut state = EventState::new(old.raw, old.device, HandleUse::Borrowed, last);
-        state.take_over(old);
-        (state.number, state.others) = (number, others);
+    pub(super) fn store_failure(&mut self, owner: &KeepAlive) -> Option<KeepAlive> {
         self.stored += 1;
-        state.add_other(self.stored, owner);
-        self.advance(Arc::new(state))
-    }
-
-    /// Makes `state` the next one of the same handle.
-    fn advance(&mut self, state: Arc<EventState>) -> Arc<EventState> {
-        let old = std::mem::replace(&mut self.now, Arc::clone(&state));
-        let first = old.next.set(state);
-        debug_assert!(first.is_ok(), "a state has one successor");
-        old
+        match &self.fixed {
+            Some(fixed) => fixed.kept.add(self.stored, owner),
+            None => return self.failed.replace(owner.clone()),
+        }
+        None
     }
 }
 
-impl EventState {
-    /// Keeps the owner of a stream that the runtime's pointer may lead to. Each owner is kept once.
-    fn add_other(&mut self, number: u64, owner: &KeepAlive) {
-        match self.others.iter_mut().find(|(_, known)| known.is_same(owner)) {
-            Some((known, _)) => *known = number.max(*known),
-            None => self.others.push((number, owner.clone())),
+impl Fixed {
+    /// Keeps the owner of the record `now`, which has replaced `old`. Returns the owners that are no longer needed.
+    #[cold]
+    fn replace(
+        &mut self,
+        now: &EventState,
+        old: &Arc<EventState>,
+        start: u64,
+        number: u64,
+    ) -> Vec<(u64, KeepAlive)> {
+        let is_overlapped = number - 1 > start;
+        self.is_in_capture |= now.is_captured();
+        // If records overlapped, the one in a capture may have been the first for the runtime.
+        self.is_leaked |= old.is_captured() || is_overlapped && self.is_in_capture;
+        // One reference is that of the event, and one that of `old`.
+        let is_in_use = Arc::strong_count(old) > 1 || Arc::strong_count(&self.kept) > 2;
+        let _ = now.kept.set(Arc::clone(&self.kept));
+        let mut replaced = Vec::new();
+        if !is_in_use {
+            let mut kept = self.kept.lock();
+            let all = std::mem::take(&mut *kept);
+            (replaced, *kept) = all.into_iter().partition(|(number, _)| *number <= start);
         }
+        if let Some(last) = &now.last {
+            self.kept.add(number, &last.owner);
+        }
+        replaced
     }
 }
 

@@ -1,8 +1,8 @@
 //! The contract's trait, implemented for [`HipStream`].
 
 use gpu_stream_core::{
-    BackendKind, CaptureStatus, Device, EventOptions, HandleKind, HostFunc, RawStream, Stream,
-    StreamOptions,
+    BackendKind, CaptureStatus, Device, Event as _, EventOptions, HandleKind, HostFunc, RawStream,
+    Stream, StreamOptions,
 };
 use gpu_stream_driver_common::ordering::{downcast, fork, join};
 
@@ -25,6 +25,7 @@ unsafe impl Stream for HipStream {
 
     #[inline]
     fn raw(&self) -> RawStream<Hip> {
+        self.capturable.set();
         self.raw
     }
 
@@ -37,15 +38,10 @@ unsafe impl Stream for HipStream {
     fn query(&self) -> Result<bool, HipError> {
         const OPERATION: &str = "Stream::query";
         self.call(|| {
-            let done = self.with_current(OPERATION, |driver, raw| {
-                // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default
-                // stream.
-                unsafe {
-                    self.ensure_known(driver, raw, OPERATION)?;
-                    capture::ensure_not_capturing(driver, raw, OPERATION)?;
-                    let idle = is_idle(driver, raw, self.device, OPERATION)?;
-                    Ok(idle && self.events_are_complete(driver, OPERATION)?)
-                }
+            let done = self.with_uncaptured(OPERATION, |driver, raw| {
+                // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream.
+                let idle = unsafe { is_idle(driver, raw, self.device, OPERATION) }?;
+                Ok(idle && self.events_are_complete(driver, OPERATION)?)
             })?;
             self.check_fault(OPERATION)?;
             Ok(done)
@@ -65,13 +61,10 @@ unsafe impl Stream for HipStream {
         const OPERATION: &str = "Stream::synchronize";
         host_func::ensure_outside_host_func(OPERATION)?;
         self.call(|| {
-            self.with_current(OPERATION, |driver, raw| {
-                // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default
-                // stream.
+            self.with_uncaptured(OPERATION, |driver, raw| {
+                // An idle stream needs no record, which would be work for the device.
+                // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream.
                 unsafe {
-                    self.ensure_known(driver, raw, OPERATION)?;
-                    capture::ensure_not_capturing(driver, raw, OPERATION)?;
-                    // An idle stream needs no record, which would be work for the device.
                     if !is_idle(driver, raw, self.device, OPERATION)? {
                         finish(driver, raw, self.device, OPERATION)?;
                     }
@@ -90,18 +83,19 @@ unsafe impl Stream for HipStream {
     #[inline]
     fn record(&self, event: &HipEvent) -> Result<(), HipError> {
         const OPERATION: &str = "Stream::record";
-        self.call(|| match self.try_record_fast(event, OPERATION) {
-            Some(outcome) => outcome,
-            None => self.record_slow(event, OPERATION),
+        self.call(|| {
+            self.device().check_can_record(event.device(), OPERATION)?;
+            self.record_with(OPERATION, |driver, source| event.record(driver, source, OPERATION))
         })
     }
 
     #[inline]
     fn record_event(&self) -> Result<HipEvent, HipError> {
         const OPERATION: &str = "Stream::record_event";
-        self.call(|| match self.try_record_event_fast(OPERATION) {
-            Some(outcome) => outcome,
-            None => self.record_event_slow(OPERATION),
+        self.call(|| {
+            self.record_with(OPERATION, |driver, source| {
+                HipEvent::recorded(driver, self.device, source, OPERATION)
+            })
         })
     }
 

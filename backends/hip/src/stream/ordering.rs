@@ -1,7 +1,10 @@
 //! What HIP provides to order streams: the fast path of `wait_stream`, `fork` and `join`.
 //!
 //! `gpu_stream_driver_common::ordering` has the algorithm. On the fast path both streams are explicit, are not captured,
-//! and have no fault.
+//! and have no fault. AMD's `hipStreamWaitEvent` does not look at the waiting stream: a captured one would lose the order.
+//! And it keeps the event of a captured source. So both are checked, unless a stream [cannot be
+//! captured](gpu_stream_driver_common::captures::Capturable). HIP's NVIDIA platform keeps no events, as CUDA does not:
+//! there the source is not checked.
 //!
 //! HIP's events point to the stream of their last record, and a wait follows that pointer. The call borrows the
 //! source, which keeps it alive. Threads that share the record borrow the same source. After the call the pointer may
@@ -9,10 +12,11 @@
 
 use std::ops::ControlFlow;
 
-use gpu_stream_core::{RawEvent, Stream};
+use gpu_stream_core::RawEvent;
 use gpu_stream_driver_common::ordering::{self, ScratchEvents, StreamOrdering, StreamPair};
 use gpu_stream_driver_common::{EventOps, RecordCoalescer};
 
+use super::wait::wait_error;
 use crate::code::HipCode;
 use crate::driver::symbols::Ptr;
 use crate::driver::{DeviceState, Driver, loaded};
@@ -38,10 +42,39 @@ impl StreamOrdering for HipOrdering {
         waiter.is_same_stream(source)
     }
 
-    /// Returns `true` if both streams are explicit, are not captured, and have no fault.
     #[inline]
     fn is_fast(waiter: &HipStream, source: &HipStream, _: &'static str) -> Result<bool, HipError> {
-        Ok(waiter.try_source_fast().is_some() && source.try_source_fast().is_some())
+        let Some(driver) = waiter.try_waiter_fast() else { return Ok(false) };
+        Ok(if driver.quirks.refuses_isolated_waits {
+            source.fast_driver().is_some()
+        } else {
+            source.try_source_fast().is_some()
+        })
+    }
+
+    #[inline]
+    fn is_fast_branch(
+        branch: &HipStream,
+        source: &HipStream,
+        _: &'static str,
+    ) -> Result<bool, HipError> {
+        Ok(source.fast_driver().is_some() && branch.try_waiter_fast().is_some())
+    }
+
+    #[inline]
+    fn is_fast_source(
+        waiter: &HipStream,
+        source: &HipStream,
+        operation: &'static str,
+    ) -> Result<bool, HipError> {
+        match waiter.fast_driver() {
+            // A source that is not checked may have made the waiter part of its capture.
+            Some(driver) if driver.quirks.refuses_isolated_waits => {
+                Self::is_fast(waiter, source, operation)
+            }
+            Some(_) => Ok(source.try_source_fast().is_some()),
+            None => Ok(false),
+        }
     }
 
     #[inline]
@@ -166,7 +199,7 @@ impl EventOps for HipPair<'_> {
         let record = self.events.driver.symbols.event_record;
         // SAFETY: the source is live: `self` borrows it. The event is live, and no other thread uses it: it was taken
         // from the pool. The runtime refuses an event of another device.
-        let code = unsafe { record(pointer(event), self.source.raw().as_ptr()) };
+        let code = unsafe { record(pointer(event), self.source.raw.as_ptr()) };
         self.check(code, FastPathError::Record)
     }
 
@@ -177,7 +210,7 @@ impl EventOps for HipPair<'_> {
         // - Both streams are live: `self` borrows them.
         // - The event is live, and points to the source, which recorded it in this call. It may belong to any device.
         // - Flags must be 0.
-        let code = unsafe { wait(self.waiter.raw().as_ptr(), pointer(event), 0) };
+        let code = unsafe { wait(self.waiter.raw.as_ptr(), pointer(event), 0) };
         self.check(code, FastPathError::Wait)
     }
 }
@@ -218,7 +251,10 @@ impl StreamPair for HipPair<'_> {
                 Some(HipError::Driver { operation, function: "hipEventRecord", code })
             }
             FastPathError::Wait(code) => {
-                Some(self.waiter.wait_error(self.events.driver, code, false, operation))
+                let driver = self.events.driver;
+                // A reset may have destroyed a waiter that was not checked.
+                let gone = self.waiter.ensure_seen(driver, operation).err();
+                Some(gone.unwrap_or_else(|| wait_error(driver, code, false, operation)))
             }
         }
     }

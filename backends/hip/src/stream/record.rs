@@ -3,7 +3,7 @@
 //! Fast path: the stream is explicit and not captured. The slow path also serves default streams, captured
 //! streams, and streams whose host functions may have panicked. A thread's default stream records by its helper.
 
-use gpu_stream_core::{CaptureStatus, Event as _, HandleKind, Stream as _};
+use gpu_stream_core::{CaptureStatus, HandleKind};
 use gpu_stream_driver_common::thread_number;
 
 use super::HipStream;
@@ -14,42 +14,21 @@ use crate::event::{CapturedRecord, RecordSource};
 use crate::{HipError, HipEvent, per_thread};
 
 impl HipStream {
-    /// Tries to record `event` on the fast path. Returns `None` if the slow path is needed.
+    /// Calls `record` with the stream that records, on the fast path if possible.
     #[inline]
-    pub(super) fn try_record_fast(
+    pub(super) fn record_with<T>(
         &self,
-        event: &HipEvent,
         operation: &'static str,
-    ) -> Option<Result<(), HipError>> {
-        if event.ordinal() != self.device {
-            return None;
+        record: impl FnOnce(&'static Driver, &RecordSource<'_>) -> Result<T, HipError>,
+    ) -> Result<T, HipError> {
+        match self.try_source_fast() {
+            Some(driver) => {
+                // SAFETY: the stream is live: `self` keeps it alive.
+                let source = unsafe { RecordSource::new(self.raw, &self.owner, None) };
+                record(driver, &source)
+            }
+            None => self.with_source(operation, record),
         }
-        let driver = self.try_source_fast()?;
-        // SAFETY: the stream is live: `self` keeps it alive.
-        let source = unsafe { RecordSource::new(self.raw, &self.owner, None) };
-        Some(event.record(driver, &source, operation))
-    }
-
-    /// Records `event` on any stream, also on a captured one.
-    pub(super) fn record_slow(
-        &self,
-        event: &HipEvent,
-        operation: &'static str,
-    ) -> Result<(), HipError> {
-        self.device().check_can_record(event.device(), operation)?;
-        self.with_source(operation, |driver, source| event.record(driver, source, operation))
-    }
-
-    /// Tries to record a pooled event on the fast path. Returns `None` if the slow path is needed.
-    #[inline]
-    pub(super) fn try_record_event_fast(
-        &self,
-        operation: &'static str,
-    ) -> Option<Result<HipEvent, HipError>> {
-        let driver = self.try_source_fast()?;
-        // SAFETY: the stream is live: `self` keeps it alive.
-        let source = unsafe { RecordSource::new(self.raw, &self.owner, None) };
-        Some(HipEvent::recorded(driver, self.device, &source, operation))
     }
 
     /// Records a pooled event on any stream, also on a captured one.
@@ -60,6 +39,7 @@ impl HipStream {
     }
 
     /// Calls `record` with the stream that records: this one, or the helper of a thread's default stream.
+    #[cold]
     fn with_source<T>(
         &self,
         operation: &'static str,

@@ -21,7 +21,7 @@ use crate::code::HipCode;
 use crate::driver::Driver;
 use crate::driver::capture::{self, CaptureInfo};
 use crate::driver::symbols::Ptr;
-use crate::event::{EventState, InUse};
+use crate::event::InUse;
 use crate::owned_stream::create;
 use crate::poll::query_error;
 use crate::{HipError, HipEvent};
@@ -42,24 +42,13 @@ impl HipStream {
         event: &HipEvent,
         operation: &'static str,
     ) -> Option<Result<(), HipError>> {
+        // The event may be from before a reset, as this stream may be.
         let driver = self.try_source_fast()?;
         let state = event.in_use();
         if state.is_captured() {
             return None;
         }
-        if state.is_unrecorded() || self.is_own_record(event, &state) {
-            return Some(Ok(()));
-        }
-        let raw = self.raw.as_ptr();
-        // SAFETY:
-        // - `raw` is live: `self` keeps it alive.
-        // - The event is live, and so is the stream that it points to: `state` keeps both.
-        // - The event may belong to any device. Flags must be 0.
-        let code = unsafe { (driver.symbols.stream_wait_event)(raw, state.raw(), 0) };
-        Some(match code {
-            HipCode::SUCCESS => Ok(()),
-            code => Err(self.wait_error(driver, code, false, operation)),
-        })
+        Some(self.wait_uncaptured(driver, self.raw.as_ptr(), (event, &state), operation))
     }
 
     /// Waits for `event` on any stream, also on a captured one.
@@ -76,35 +65,19 @@ impl HipStream {
             if state.is_unrecorded() {
                 return Ok(());
             }
-            event.ensure_not_stale(driver, &state, operation)?;
+            // An error if the capture is over.
+            let theirs = event.capture_of_record(driver, &state, operation)?;
             // SAFETY: `raw` is live, for the same reasons.
-            match unsafe { capture::capture_info(driver, raw, operation) }? {
+            let mine = unsafe { capture::capture_info(driver, raw, operation) }?;
+            match mine.map(|mine| (mine, theirs)) {
                 None => self.wait_uncaptured(driver, raw, (event, &state), operation),
-                Some(mine) => self.wait_captured(driver, raw, &mine, (event, &state), operation),
+                Some(both) => self.wait_captured(driver, raw, both, (event, &state), operation),
             }
         })
     }
 
-    /// Calls `hipStreamWaitEvent`.
-    fn wait_by_runtime(
-        &self,
-        driver: &'static Driver,
-        raw: Ptr,
-        state: &EventState,
-        operation: &'static str,
-    ) -> Result<(), HipError> {
-        // SAFETY:
-        // - `raw` is live: the caller keeps it alive, and has set the device of a default stream.
-        // - The event is live, and so is each stream that it may point to: `state` keeps them.
-        // - The event may belong to any device. Flags must be 0.
-        let code = unsafe { (driver.symbols.stream_wait_event)(raw, state.raw(), 0) };
-        match code {
-            HipCode::SUCCESS => Ok(()),
-            code => Err(self.wait_error(driver, code, state.is_captured(), operation)),
-        }
-    }
-
-    /// Waits on a stream that is not captured.
+    /// Waits on a stream that is not captured. The caller has set the device of a default stream.
+    #[inline]
     fn wait_uncaptured(
         &self,
         driver: &'static Driver,
@@ -112,96 +85,59 @@ impl HipStream {
         (event, state): (&HipEvent, &InUse),
         operation: &'static str,
     ) -> Result<(), HipError> {
-        let is_own = self.is_own_record(event, state);
-        if is_own && !state.is_captured() {
+        let is_captured = state.is_captured();
+        if state.is_unrecorded() || !is_captured && self.is_own_record(event, state) {
             return Ok(());
         }
-        if self.raw.kind() == HandleKind::Default && state.is_captured() {
+        if is_captured && self.raw.kind() == HandleKind::Default {
             let bits = state.raw().addr();
             let (waiter, waited_for) = (self.bits(), "event");
             let error = ContractError::DefaultStreamCapture { operation, waiter, waited_for, bits };
             return Err(error.into());
         }
-        self.wait_by_runtime(driver, raw, state, operation)
+        if is_captured || state.is_escaped {
+            self.capturable.set();
+        }
+        wait_by_runtime(driver, raw, state, operation)
     }
 
-    /// Waits inside of this stream's capture `mine`.
+    /// Waits inside of this stream's capture `mine`. `known` is the capture of the last record that this crate made. The
+    /// caller has set the device of a default stream.
     #[cold]
     fn wait_captured(
         &self,
         driver: &'static Driver,
         raw: Ptr,
-        mine: &CaptureInfo,
+        (mine, known): (CaptureInfo, Option<CaptureInfo>),
         (event, state): (&HipEvent, &InUse),
         operation: &'static str,
     ) -> Result<(), HipError> {
         if driver.quirks.refuses_isolated_waits && state.is_escaped {
             // CUDA itself reports each case.
-            return self.wait_by_runtime(driver, raw, state, operation);
+            return wait_by_runtime(driver, raw, state, operation);
         }
-        let bits = state.raw().addr();
-        let uncaptured = || {
-            let waiter = self.bits();
-            Err(ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into())
+        let (waiter, bits) = (self.bits(), state.raw().addr());
+        let theirs = match state.is_escaped && driver.quirks.adds_dependencies {
+            true => capture_by_probe(driver, (event, state), operation)?,
+            false => known,
         };
-        if state.is_escaped && driver.quirks.adds_dependencies {
-            return self.wait_by_probe(driver, raw, mine, (event, state), operation);
-        }
-        let Some(captured) = state.last.as_ref().and_then(|last| last.captured.as_ref()) else {
-            return uncaptured();
+        let Some(theirs) = theirs else {
+            let error = ContractError::capture_of_uncaptured(operation, waiter, "event", bits);
+            return Err(error.into());
         };
-        match event.live_capture(driver, state, operation) {
-            Some(theirs) if theirs.is_same(mine.id) => {}
-            Some(_) => {
-                let waiter = self.bits();
-                return Err(
-                    ContractError::capture_of_another(operation, waiter, "event", bits).into()
-                );
-            }
-            None => return Err(HipError::CapturedEvent { operation }),
+        if !theirs.id.is_same(mine.id) {
+            let error = ContractError::capture_of_another(operation, waiter, "event", bits);
+            return Err(error.into());
         }
         if self.is_own_record(event, state) {
             return Ok(());
         }
         // SAFETY: `raw` is live: `self` keeps it alive. The caller has set the device of a default stream. The
         // nodes belong to the capture of both.
-        if unsafe { capture::add_dependencies(driver, raw, &captured.nodes) } {
+        if unsafe { capture::add_dependencies(driver, raw, &theirs.nodes) } {
             return Ok(());
         }
-        self.wait_by_runtime(driver, raw, state, operation)
-    }
-
-    /// Waits, inside of the capture `mine`, for an event that another library may have recorded.
-    #[cold]
-    fn wait_by_probe(
-        &self,
-        driver: &'static Driver,
-        raw: Ptr,
-        mine: &CaptureInfo,
-        (event, state): (&HipEvent, &InUse),
-        operation: &'static str,
-    ) -> Result<(), HipError> {
-        // Destroyed once it is idle and in no capture.
-        let (probe, _owner) = create(driver, event.ordinal(), 0, Default::default(), operation)?;
-        self.wait_by_runtime(driver, probe.as_ptr(), state, operation)?;
-        let (waiter, bits) = (self.bits(), state.raw().addr());
-        // SAFETY: the probe is live: `_owner` keeps it alive.
-        match unsafe { capture::capture_info(driver, probe.as_ptr(), operation) }? {
-            None => {
-                Err(ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into())
-            }
-            Some(theirs) if !theirs.id.is_same(mine.id) => {
-                Err(ContractError::capture_of_another(operation, waiter, "event", bits).into())
-            }
-            Some(theirs) => {
-                // SAFETY: `raw` is live: `self` keeps it alive. The caller has set the device of a default
-                // stream. The nodes belong to the capture of both.
-                if unsafe { capture::add_dependencies(driver, raw, &theirs.nodes) } {
-                    return Ok(());
-                }
-                self.wait_by_runtime(driver, raw, state, operation)
-            }
-        }
+        wait_by_runtime(driver, raw, state, operation)
     }
 
     /// Waits for all work of `source` if both streams are in one capture. Returns `Ok(false)` if the wait
@@ -225,32 +161,57 @@ impl HipStream {
             }),
         }
     }
+}
 
-    /// Converts the runtime's code for a wait of this stream for an event. The caller has set the device of a
-    /// default stream.
-    #[cold]
-    pub(crate) fn wait_error(
-        &self,
-        driver: &'static Driver,
-        code: HipCode,
-        in_a_capture: bool,
-        operation: &'static str,
-    ) -> HipError {
-        driver.clear_last_error(code);
-        let code = match code {
-            HipCode::CAPTURE_ISOLATION => {
-                // SAFETY: `raw` is live: `self` keeps it alive. The caller has set the device of a default stream.
-                match unsafe { capture::status(driver, self.raw.as_ptr(), operation) } {
-                    // This stream is not captured, so the event's stream is.
-                    Ok(CaptureStatus::None) => HipCode::CAPTURED_EVENT,
-                    Ok(_) => HipCode::CAPTURE_ISOLATION,
-                    Err(error) => return error,
-                }
-            }
-            code => code,
-        };
-        query_error(in_a_capture, code, operation, "hipStreamWaitEvent")
+/// Calls `hipStreamWaitEvent`. The caller keeps the stream alive, and has set the device of a default stream.
+#[inline]
+fn wait_by_runtime(
+    driver: &'static Driver,
+    raw: Ptr,
+    state: &InUse,
+    operation: &'static str,
+) -> Result<(), HipError> {
+    // SAFETY:
+    // - `raw` is live: the caller keeps it alive, and has set the device of a default stream.
+    // - The event is live, and so is each stream that it may point to: `state` keeps them.
+    // - The event may belong to any device. Flags must be 0.
+    match unsafe { (driver.symbols.stream_wait_event)(raw, state.raw(), 0) } {
+        HipCode::SUCCESS => Ok(()),
+        code => Err(wait_error(driver, code, state.is_captured(), operation)),
     }
+}
+
+/// Returns the capture that the event's last record was made in, for an event that another library may have recorded.
+#[cold]
+fn capture_by_probe(
+    driver: &'static Driver,
+    (event, state): (&HipEvent, &InUse),
+    operation: &'static str,
+) -> Result<Option<CaptureInfo>, HipError> {
+    // Destroyed once it is idle and in no capture.
+    let (probe, _owner) = create(driver, event.ordinal(), 0, Default::default(), operation)?;
+    wait_by_runtime(driver, probe.as_ptr(), state, operation)?;
+    // SAFETY: the probe is live: `_owner` keeps it alive.
+    unsafe { capture::capture_info(driver, probe.as_ptr(), operation) }
+}
+
+/// Converts the runtime's code for a wait for an event. `in_a_capture` is set if the event was recorded in a capture.
+#[cold]
+pub(super) fn wait_error(
+    driver: &'static Driver,
+    code: HipCode,
+    in_a_capture: bool,
+    operation: &'static str,
+) -> HipError {
+    driver.clear_last_error(code);
+    let code = match code {
+        // AMD's runtime does not look at the waiting stream: the event's stream is captured.
+        HipCode::CAPTURE_ISOLATION if !driver.quirks.refuses_isolated_waits => {
+            HipCode::CAPTURED_EVENT
+        }
+        code => code,
+    };
+    query_error(in_a_capture, code, operation, "hipStreamWaitEvent")
 }
 
 /// A stream and its capture, for the rules that all backends share.

@@ -6,12 +6,12 @@ use gpu_stream_core::{
     BackendKind, ContractError, Device, HandleKind, KeepAlive, PerThread, RawStream, StreamOptions,
 };
 use gpu_stream_driver_common::Seen;
+use gpu_stream_driver_common::captures::Capturable;
 use gpu_stream_driver_common::texts::PER_THREAD_HANDLE;
 
 use super::HipStream;
-use crate::code::HipCode;
 use crate::driver::CaptureModeGuard;
-use crate::driver::{Driver, current, dead, driver, loaded};
+use crate::driver::{Driver, current, dead, driver};
 use crate::host_func::next_number;
 use crate::owned_stream::create;
 use crate::per_thread::{PER_THREAD, name_stream};
@@ -27,7 +27,8 @@ pub(crate) fn new_stream(
     let driver = driver()?;
     let (ordinal, number) = (device.ordinal(), number(driver));
     let (raw, owner) = create(driver, ordinal, number, options, operation)?;
-    Ok(HipStream { raw, device: ordinal, owner, number, seen: Seen::new() })
+    let (seen, capturable) = (Seen::new(), Capturable::not_yet());
+    Ok(HipStream { raw, device: ordinal, owner, number, seen, capturable })
 }
 
 /// Returns the key of panics for a new wrapper. 0 where the runtime has stream ids.
@@ -39,7 +40,8 @@ fn number(driver: &Driver) -> u64 {
 /// Creates the wrapper of a checked handle.
 #[inline(always)]
 fn wrapper(driver: &Driver, raw: RawStream<Hip>, device: u32, owner: KeepAlive) -> HipStream {
-    HipStream { raw, device, owner, number: number(driver), seen: Seen::new() }
+    let (seen, capturable) = (Seen::new(), Capturable::always());
+    HipStream { raw, device, owner, number: number(driver), seen, capturable }
 }
 
 /// Wraps the default stream of `device`.
@@ -94,141 +96,71 @@ impl Parts {
 ///
 /// # Safety
 /// - As for `Backend::stream_from_raw_with_owner`.
-#[inline(always)]
+#[inline]
 pub(crate) unsafe fn wrap(
     raw: RawStream<Hip>,
     device: Option<Device>,
     operation: &'static str,
 ) -> Result<Parts, HipError> {
-    // SAFETY: the caller keeps the contract of `Backend::stream_from_raw_with_owner`.
-    if let Some((driver, device)) = unsafe { try_device_fast(raw, device, operation) } {
-        return Ok(Parts { driver, raw, device });
-    }
-    // SAFETY: the caller keeps the contract of `Backend::stream_from_raw_with_owner`.
-    unsafe { wrap_slow(raw, device, operation) }
-}
-
-/// Tries to read the device of a live explicit stream. Returns `None` for any other handle, and if the given device
-/// is another one.
-///
-/// # Safety
-/// - As for `Backend::stream_from_raw_with_owner`.
-#[inline(always)]
-unsafe fn try_device_fast(
-    raw: RawStream<Hip>,
-    given: Option<Device>,
-    operation: &'static str,
-) -> Option<(&'static Driver, u32)> {
-    let driver = loaded()?;
     if raw.kind() != HandleKind::Explicit {
-        return None;
+        return special(raw, device, operation);
     }
-    let mut number = -1;
-    if let Some(read) = driver.symbols.stream_device.function {
-        let _relaxed = CaptureModeGuard::enter(driver, operation).ok()?;
-        // SAFETY: the stream is live (caller contract). `&mut number` is a valid out-pointer.
-        let code = unsafe { read(raw.as_ptr(), &mut number) };
-        if code != HipCode::SUCCESS {
-            driver.clear_last_error(code);
-            return None;
-        }
-    } else if let Some(read) = driver.symbols.stream_device_id.function {
-        // SAFETY: the stream is live (caller contract). The function is AMD's own, and safe beside captures.
-        number = unsafe { read(raw.as_ptr()) };
-    }
-    let device = ordinal(number);
-    let is_same = |given: Device| given == Device::new(BackendKind::Hip, device);
-    (device < driver.count() && given.is_none_or(is_same)).then_some((driver, device))
-}
-
-/// Checks any handle. Returns the error for one that is refused.
-///
-/// # Safety
-/// - As for `Backend::stream_from_raw_with_owner`.
-#[cold]
-#[inline(never)]
-unsafe fn wrap_slow(
-    raw: RawStream<Hip>,
-    device: Option<Device>,
-    operation: &'static str,
-) -> Result<Parts, HipError> {
     let driver = driver()?;
-    match raw.kind() {
-        HandleKind::PerThread => Err(per_thread_error(raw, operation)),
-        HandleKind::Default => {
-            let device = match device {
-                Some(device) => device,
-                None => Device::new(BackendKind::Hip, ordinal(current(driver, operation)?)),
-            };
-            parts_of_default(device, operation)
-        }
-        HandleKind::Explicit => {
-            if let Some(given) = device {
-                device::ordinal(given, operation)?;
-            }
-            let number = {
-                let _relaxed = CaptureModeGuard::enter(driver, operation)?;
-                // SAFETY: the stream is live (caller contract).
-                unsafe { driver.device_of(raw.as_ptr(), operation) }?
-            };
-            if ordinal(number) >= driver.count() {
-                return Err(dead(raw.as_ptr(), operation));
-            }
-            let actual = Device::new(BackendKind::Hip, ordinal(number));
-            if let Some(given) = device {
-                given.check_is(actual, operation)?;
-            }
-            Ok(Parts { driver, raw, device: actual.ordinal() })
-        }
+    if let Some(given) = device {
+        device::ordinal(given, operation)?;
     }
-}
-
-#[inline]
-fn ordinal(device: c_int) -> u32 {
-    u32::try_from(device).unwrap_or(u32::MAX)
+    let number = {
+        let _relaxed = CaptureModeGuard::enter(driver, operation)?;
+        // SAFETY: the stream is live (caller contract).
+        unsafe { driver.device_of(raw.as_ptr(), operation) }?
+    };
+    let actual = ordinal(number);
+    if actual >= driver.count() {
+        return Err(dead(raw.as_ptr(), operation));
+    }
+    if let Some(given) = device {
+        given.check_is(Device::new(BackendKind::Hip, actual), operation)?;
+    }
+    Ok(Parts { driver, raw, device: actual })
 }
 
 /// Checks a handle and its device without a call of the runtime.
 ///
 /// # Safety
 /// - As for `Backend::stream_from_raw_with_owner_unchecked`.
-#[inline(always)]
+#[inline]
 pub(crate) unsafe fn wrap_unchecked(
     raw: RawStream<Hip>,
     device: Device,
     operation: &'static str,
 ) -> Result<Parts, HipError> {
-    if let Some(driver) = loaded()
-        && raw.kind() == HandleKind::Explicit
-        && matches!(device.backend(), BackendKind::Hip)
-        && device.ordinal() < driver.count()
-    {
-        return Ok(Parts { driver, raw, device: device.ordinal() });
+    if raw.kind() != HandleKind::Explicit {
+        return special(raw, Some(device), operation);
     }
-    wrap_unchecked_slow(raw, device, operation)
+    let device = device::ordinal(device, operation)?;
+    Ok(Parts { driver: driver()?, raw, device })
 }
 
-/// Handles the cases off the fast path: the runtime is not loaded, the device does not exist, or the handle is not
-/// explicit.
+/// Checks a handle that names a stream of each thread or device. The default stream is that of the current device, unless
+/// another is given.
 #[cold]
-#[inline(never)]
-fn wrap_unchecked_slow(
+fn special(
     raw: RawStream<Hip>,
-    device: Device,
+    device: Option<Device>,
     operation: &'static str,
 ) -> Result<Parts, HipError> {
-    match raw.kind() {
-        HandleKind::PerThread => Err(per_thread_error(raw, operation)),
-        HandleKind::Default => parts_of_default(device, operation),
-        HandleKind::Explicit => {
-            let device = device::ordinal(device, operation)?;
-            Ok(Parts { driver: driver()?, raw, device })
-        }
+    if raw.kind() == HandleKind::PerThread {
+        let reason = PER_THREAD_HANDLE;
+        return Err(ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into());
     }
+    let device = match device {
+        Some(device) => device,
+        None => Device::new(BackendKind::Hip, ordinal(current(driver()?, operation)?)),
+    };
+    parts_of_default(device, operation)
 }
 
-#[cold]
-fn per_thread_error(raw: RawStream<Hip>, operation: &'static str) -> HipError {
-    let reason = PER_THREAD_HANDLE;
-    ContractError::InvalidHandle { operation, bits: raw.to_bits(), reason }.into()
+#[inline]
+fn ordinal(device: c_int) -> u32 {
+    u32::try_from(device).unwrap_or(u32::MAX)
 }

@@ -35,8 +35,9 @@ const CASES: [Case; 5] = cases![
 ];
 
 /// Cases that depend only on the version that the layer presents.
-const OF_EACH_VERSION: [Case; 4] = [
+const OF_EACH_VERSION: [Case; 5] = [
     ("runtime_calls_of_frequent_operations", runtime_calls_of_frequent_operations),
+    ("runtime_calls_of_side_streams", runtime_calls_of_side_streams),
     ("callers_last_error_is_preserved", callers_last_error_is_preserved),
     ("events_return_to_the_pool", events_return_to_the_pool::<OnHip>),
     ("unknown_codes_are_reported", unknown_codes_are_reported::<OnHip>),
