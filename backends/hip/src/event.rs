@@ -16,7 +16,6 @@ use crate::driver::{Driver, current, driver, loaded};
 use crate::host_func::{self, USER_CODE};
 use crate::{Hip, HipError, device, pool};
 
-pub(crate) use self::record::RecordSource;
 use self::state::EventInner;
 pub(crate) use self::state::{CapturedRecord, EventState, Record};
 
@@ -47,30 +46,6 @@ pub struct HipEvent {
     /// What keeps a foreign event alive. `None` for an event that this crate created.
     foreign: Option<KeepAlive>,
     inner: Mutex<EventInner>,
-}
-
-/// An event during a call of the runtime: keeps its handle, and each stream that the handle may point to.
-pub(crate) struct InUse {
-    state: Arc<EventState>,
-    /// Set if another library may record the event.
-    pub(crate) is_escaped: bool,
-}
-
-impl std::ops::Deref for InUse {
-    type Target = EventState;
-
-    #[inline]
-    fn deref(&self) -> &EventState {
-        &self.state
-    }
-}
-
-impl InUse {
-    /// Returns `true` if the event was never recorded. Returns `false` if another library may have recorded it.
-    #[inline]
-    pub(crate) fn is_unrecorded(&self) -> bool {
-        !self.is_escaped && self.state.last.is_none()
-    }
 }
 
 impl HipEvent {
@@ -135,11 +110,11 @@ impl HipEvent {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the current state, for a call of the runtime.
+    /// Returns the current state, for a call of the runtime: it keeps the handle, and each stream that the handle may
+    /// point to.
     #[inline]
-    pub(crate) fn in_use(&self) -> InUse {
-        let inner = self.inner();
-        InUse { state: Arc::clone(&inner.now), is_escaped: inner.fixed.is_some() }
+    pub(crate) fn in_use(&self) -> Arc<EventState> {
+        Arc::clone(&self.inner().now)
     }
 
     /// Returns the status for `operation`, a public call.
@@ -228,8 +203,6 @@ unsafe impl Event for HipEvent {
             let driver = driver()?;
             let (first, second) = (start.in_use(), self.in_use());
             for (which, event, state) in [("start", start, &first), ("end", self, &second)] {
-                // During its first record, the runtime would block the call, and follow a pointer to a stream that
-                // the state does not keep.
                 if state.is_unrecorded() {
                     return Err(ContractError::EventNotRecorded { which }.into());
                 }

@@ -9,7 +9,9 @@ mod wrap;
 
 use std::hash::{Hash, Hasher};
 
-use gpu_stream_core::{Error, ErrorKind, EventOptions, HandleKind, KeepAlive, RawStream, Stream};
+use gpu_stream_core::{
+    CaptureStatus, Error, ErrorKind, EventOptions, HandleKind, KeepAlive, RawStream, Stream,
+};
 use gpu_stream_driver_common::Seen;
 use gpu_stream_driver_common::captures::Capturable;
 use gpu_stream_driver_common::user_code::Lost;
@@ -88,12 +90,7 @@ impl HipStream {
 
     /// Asks once more. Returns `true` if the runtime does not know the stream.
     fn is_gone(&self) -> bool {
-        const OPERATION: &str = "Stream::capture_status";
-        let again = self.with_known(OPERATION, |driver, raw| {
-            // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream.
-            unsafe { capture::status(driver, raw, OPERATION) }
-        });
-        again.is_err()
+        self.read_capture_status("Stream::capture_status").is_err()
     }
 
     /// Asks once more. Returns `true` if the runtime reports a fault of the device again: the code of one
@@ -132,11 +129,31 @@ impl HipStream {
         call: impl FnOnce(&'static Driver, Ptr) -> Result<T, HipError>,
     ) -> Result<T, HipError> {
         self.with_known(operation, |driver, raw| {
-            if self.capturable.get() {
-                // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream.
-                unsafe { capture::ensure_not_capturing(driver, raw, operation) }?;
-            }
+            self.ensure_uncaptured(driver, raw, operation)?;
             call(driver, raw)
+        })
+    }
+
+    /// Returns an error if the stream is captured. The device of a default stream is current.
+    #[inline]
+    fn ensure_uncaptured(
+        &self,
+        driver: &Driver,
+        raw: Ptr,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        if self.capturable.get() {
+            // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream.
+            unsafe { capture::ensure_not_capturing(driver, raw, operation) }?;
+        }
+        Ok(())
+    }
+
+    /// Returns the capture status, which does not affect the capture.
+    fn read_capture_status(&self, operation: &'static str) -> Result<CaptureStatus, HipError> {
+        self.with_known(operation, |driver, raw| {
+            // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream.
+            unsafe { capture::status(driver, raw, operation) }
         })
     }
 
@@ -174,25 +191,6 @@ impl HipStream {
             }
             _ => Ok(true),
         }
-    }
-
-    /// Returns an error for the default stream while a stream is captured that it synchronizes with: a call
-    /// that names the default stream would break that capture. Calls nothing for other streams.
-    ///
-    /// # Safety
-    /// - `raw` is this stream's handle, and its device is current if it is a default stream.
-    #[inline]
-    unsafe fn ensure_default_not_capturing(
-        &self,
-        driver: &Driver,
-        raw: Ptr,
-        operation: &'static str,
-    ) -> Result<(), HipError> {
-        if self.raw.kind() == HandleKind::Default {
-            // SAFETY: `raw` is live, and its device is current (caller contract).
-            unsafe { capture::status(driver, raw, operation) }?;
-        }
-        Ok(())
     }
 
     /// Returns the handle as an integer.
@@ -279,7 +277,8 @@ impl HipStream {
 
     fn query_id(&self, operation: &'static str) -> Result<u64, HipError> {
         let stream_id = require(driver()?.symbols.stream_id, operation)?;
-        self.with_uncaptured(operation, |driver, raw| {
+        self.with_current(operation, |driver, raw| {
+            self.ensure_uncaptured(driver, raw, operation)?;
             let _relaxed = CaptureModeGuard::enter(driver, operation)?;
             let mut id = 0;
             // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream. `&mut id` is a

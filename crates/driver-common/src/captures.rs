@@ -16,7 +16,7 @@ use gpu_stream_core::ContractError;
 /// created is in no capture as long as the backend has neither returned the handle nor made such a wait. A submission
 /// need not ask the driver then.
 ///
-/// Whoever begins a capture orders that with the other submissions to the stream. So plain loads and stores are enough.
+/// The program orders the begin of a capture with other submissions to the stream. So relaxed loads and stores are enough.
 #[derive(Clone, Debug)]
 pub struct Capturable(Option<Arc<AtomicBool>>);
 

@@ -4,7 +4,7 @@ use gpu_stream_core::{CaptureStatus, ContractError, HandleKind, KeepAlive};
 use gpu_stream_driver_common::texts::FOREIGN_WITHOUT_TIME;
 use gpu_stream_driver_common::thread_number;
 
-use super::{CapturedRecord, HipEvent, InUse, Record};
+use super::{CapturedRecord, EventState, HipEvent, Record};
 use crate::code::HipCode;
 use crate::driver::capture::{self, CaptureInfo};
 use crate::driver::{CaptureModeGuard, DeviceGuard, Driver};
@@ -24,7 +24,7 @@ impl HipEvent {
     pub(crate) fn capture_of_record(
         &self,
         driver: &'static Driver,
-        state: &InUse,
+        state: &EventState,
         operation: &'static str,
     ) -> Result<Option<CaptureInfo>, HipError> {
         let Some(Record { stream, captured: Some(captured), .. }) = &state.last else {
@@ -53,7 +53,7 @@ impl HipEvent {
     pub(super) fn ensure_not_captured(
         &self,
         driver: &'static Driver,
-        state: &InUse,
+        state: &EventState,
         operation: &'static str,
     ) -> Result<(), HipError> {
         if !state.is_captured() {
@@ -68,7 +68,7 @@ impl HipEvent {
     /// that capture.
     fn ensure_source_not_capturing(
         driver: &'static Driver,
-        state: &InUse,
+        state: &EventState,
         operation: &'static str,
     ) -> Result<(), HipError> {
         let Some(Record { stream, .. }) = &state.last else { return Ok(()) };
@@ -88,7 +88,7 @@ impl HipEvent {
     pub(super) fn is_done(
         &self,
         driver: &'static Driver,
-        state: &InUse,
+        state: &EventState,
         operation: &'static str,
     ) -> Result<bool, HipError> {
         if state.is_unrecorded() {
@@ -107,13 +107,13 @@ impl HipEvent {
     pub(super) fn is_recorded(
         &self,
         driver: &'static Driver,
-        state: &InUse,
+        state: &EventState,
         operation: &'static str,
     ) -> Result<bool, HipError> {
         if state.last.is_some() {
             return Ok(true);
         }
-        if !state.is_escaped {
+        if !state.is_fixed() {
             return Ok(false);
         }
         if !self.options.is_timed() {
@@ -136,13 +136,13 @@ impl HipEvent {
             return Ok(());
         }
         let is_blocking = self.options.is_blocking();
-        let (event, owner) = if state.is_escaped {
+        let (event, owner) = if state.is_fixed() {
             self.marker(driver, &state, operation)?
         } else {
             let mut is_fixed = false;
             poll(is_blocking, || {
                 let done = self.is_done(driver, &state, operation);
-                is_fixed = self.is_fixed(&state);
+                is_fixed = state.is_fixed();
                 if is_fixed { Ok(true) } else { done }
             })?;
             if !is_fixed {
@@ -160,18 +160,12 @@ impl HipEvent {
         done
     }
 
-    /// Returns `true` if the state's handle is recorded in place from now on.
-    fn is_fixed(&self, state: &InUse) -> bool {
-        let inner = self.inner();
-        inner.fixed.is_some() && inner.now.raw == state.raw
-    }
-
     /// Creates a marker of the current record: a new stream waits for the event, and records another one.
     #[cold]
     fn marker(
         &self,
         driver: &'static Driver,
-        state: &InUse,
+        state: &EventState,
         operation: &'static str,
     ) -> Result<Marker, HipError> {
         let (stream, owner) = owned_stream::create_for_markers(driver, self.device, operation)?;
@@ -190,7 +184,7 @@ impl HipEvent {
     fn marker_of_stream(
         &self,
         driver: &'static Driver,
-        state: &InUse,
+        state: &EventState,
         operation: &'static str,
     ) -> Result<Marker, HipError> {
         let Some(Record { stream, owner, .. }) = &state.last else {
@@ -209,8 +203,8 @@ impl HipEvent {
 /// Returns the runtime's code and the milliseconds between two events.
 pub(super) fn elapsed(
     driver: &'static Driver,
-    start: &InUse,
-    end: &InUse,
+    start: &EventState,
+    end: &EventState,
     operation: &'static str,
 ) -> Result<(HipCode, f32), HipError> {
     let mut milliseconds = 0.0;

@@ -2,134 +2,76 @@
 
 use std::sync::Arc;
 
-use gpu_stream_core::{ContractError, EventOptions, HandleKind, KeepAlive, RawStream};
+use gpu_stream_core::{ContractError, EventOptions, HandleKind, KeepAlive};
 use gpu_stream_driver_common::texts::FOREIGN_RECORD_REFUSED;
 
 use super::HipEvent;
-use super::state::{CapturedRecord, EventState, Record, Replaced};
+use super::state::{EventState, Record};
+use crate::HipError;
 use crate::code::HipCode;
 use crate::driver::Driver;
 use crate::driver::symbols::Ptr;
 use crate::pool::{self, PooledEvent};
 use crate::thread::discard;
-use crate::{Hip, HipError};
-
-/// The stream that records, and what keeps it alive.
-pub(crate) struct RecordSource<'s> {
-    stream: RawStream<Hip>,
-    owner: &'s KeepAlive,
-    captured: Option<CapturedRecord>,
-}
-
-impl<'s> RecordSource<'s> {
-    /// Creates the source. `captured` is set if the stream is captured.
-    ///
-    /// # Safety
-    /// - Until the value's last use, `stream` is live, or is 0 or 2 with the intended device current.
-    #[inline]
-    pub(crate) unsafe fn new(
-        stream: RawStream<Hip>,
-        owner: &'s KeepAlive,
-        captured: Option<CapturedRecord>,
-    ) -> Self {
-        RecordSource { stream, owner, captured }
-    }
-
-    /// Records `event`.
-    ///
-    /// # Safety
-    /// - `event` is live and belongs to the stream's device.
-    #[inline]
-    unsafe fn record(
-        &self,
-        driver: &'static Driver,
-        event: Ptr,
-        operation: &'static str,
-    ) -> Result<(), HipError> {
-        // SAFETY: the stream is live (contract of `new`), and so is the event (caller contract), on one device.
-        let code = unsafe { (driver.symbols.event_record)(event, self.stream.as_ptr()) };
-        driver.check(code, operation, "hipEventRecord")
-    }
-
-    #[inline]
-    fn to_record(&self) -> Record {
-        let (owner, captured) = (self.owner.clone(), self.captured.clone());
-        Record { stream: self.stream, owner, captured }
-    }
-
-    /// Returns `true` for a thread's default stream, which records in captures alone.
-    #[inline]
-    fn is_per_thread(&self) -> bool {
-        self.stream.kind() == HandleKind::PerThread
-    }
-}
 
 impl HipEvent {
     /// Creates an event with a first record, on a stream of this device.
+    ///
+    /// # Safety
+    /// - The stream of `record` is live, or is 0 or 2 with the intended device current.
     #[inline]
-    pub(crate) fn recorded(
+    pub(crate) unsafe fn recorded(
         driver: &'static Driver,
         device: u32,
-        source: &RecordSource<'_>,
+        record: Record,
         operation: &'static str,
     ) -> Result<Self, HipError> {
         let event = PooledEvent::take(driver, device, operation)?;
-        // SAFETY: the event is live, since `event` owns it, and belongs to the device.
-        unsafe { source.record(driver, event.raw(), operation) }?;
-        let (raw, last) = (event.into_raw(), source.to_record());
-        let state = EventState::new(raw, device, true, Some(last));
+        // SAFETY: the stream is live (caller contract). The event is live: `event` owns it. It belongs to the device.
+        unsafe { record_by_runtime(driver, event.raw(), &record, operation) }?;
+        let state = EventState::new(event.into_raw(), device, true, Some(record));
         Ok(Self::of(state, device, EventOptions::new(), None))
     }
 
-    /// Records the event on a stream of its device.
-    pub(crate) fn record(
+    /// Records the event on a stream of its device: another handle, unless the current one is fixed.
+    ///
+    /// # Safety
+    /// - The stream of `record` is live, or is 0 or 2 with the intended device current.
+    pub(crate) unsafe fn record(
         &self,
         driver: &'static Driver,
-        source: &RecordSource<'_>,
+        record: Record,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        let (first, spare, start) = {
+        let spare = {
             let mut inner = self.inner();
             if inner.fixed.is_some() {
                 drop(inner);
-                return self.record_in_place(driver, source, operation);
+                // SAFETY: the stream is live (caller contract).
+                return unsafe { self.record_in_place(driver, record, operation) };
             }
-            // The handle may become fixed during its first record.
-            let first = if source.is_per_thread() { None } else { inner.unrecorded() };
-            let spare = if first.is_none() { inner.spare.take() } else { None };
-            (first, spare, inner.stored)
+            inner.spare.take()
         };
-        let state = match (&first, spare) {
-            (Some(_), _) => None,
-            (None, Some(spare)) => Some(spare),
-            (None, None) => Some(Arc::new(self.new_state(driver, operation)?)),
+        let mut state = match spare {
+            Some(spare) => spare,
+            None => Arc::new(self.new_state(driver, operation)?),
         };
-        let raw = first.as_ref().or(state.as_ref()).expect("one of both").raw;
-        // SAFETY: the event is live: `first` or `state` has it. It belongs to the device.
-        if let Err(error) = unsafe { source.record(driver, raw.as_ptr(), operation) } {
-            if first.is_some() {
-                let replaced = self.inner().store_failure(source.owner);
-                replaced.into_iter().for_each(discard);
-            }
-            return Err(error);
-        }
-        let mut state =
-            state.unwrap_or_else(|| Arc::new(EventState::new(raw, self.device, false, None)));
-        let recorded = Arc::get_mut(&mut state).expect("no other thread has it");
-        recorded.last = Some(source.to_record());
-        if let Some(first) = first {
-            first.release_handle();
-        }
-        let stored = self.inner().store(state, start);
+        // SAFETY: the stream is live (caller contract). The event is live: `state` has it. It belongs to the device.
+        unsafe { record_by_runtime(driver, state.raw(), &record, operation) }?;
+        let owner = record.owner.clone();
+        Arc::get_mut(&mut state).expect("no other thread has it").last = Some(record);
+        let stored = self.inner().store(state);
         match stored {
             Ok(replaced) => {
-                self.recycle(replaced.into_state(), source.owner);
+                self.recycle(replaced, &owner);
                 Ok(())
             }
-            // Another handle became fixed in between, and that one has to be recorded.
-            Err(unused) => {
-                drop(unused);
-                self.record_in_place(driver, source, operation)
+            // The current handle became fixed in between, and that one has to be recorded.
+            Err(mut unused) => {
+                let unused = Arc::get_mut(&mut unused).and_then(|state| state.last.take());
+                let record = unused.expect("no other thread has it");
+                // SAFETY: the stream is live (caller contract).
+                unsafe { self.record_in_place(driver, record, operation) }
             }
         }
     }
@@ -158,14 +100,17 @@ impl HipEvent {
     }
 
     /// Records the event's current handle, which is known outside of this crate.
+    ///
+    /// # Safety
+    /// - The stream of `record` is live, or is 0 or 2 with the intended device current.
     #[cold]
-    fn record_in_place(
+    unsafe fn record_in_place(
         &self,
         driver: &'static Driver,
-        source: &RecordSource<'_>,
+        record: Record,
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if source.is_per_thread() {
+        if record.stream.kind() == HandleKind::PerThread {
             // Another library may use the event after the thread's end.
             let reason = "records an event whose handle is known outside of this crate, on a thread's own default stream in a capture; \
                           use a new event, or a stream of `Backend::new_stream`";
@@ -176,25 +121,23 @@ impl HipEvent {
             (inner.now.raw, inner.stored, inner.now.is_captured())
         };
         // A stream that waits for it would become part of the capture that had the event.
-        if is_captured && source.captured.is_none() && driver.quirks.captures_keep_recorded {
+        if is_captured && record.captured.is_none() && driver.quirks.captures_keep_recorded {
             let reason = "records an event outside of captures that was recorded in one, and whose handle is known outside of this \
                           crate; up to HIP 5.6 the capture keeps the event, so use a new one";
             return Err(ContractError::NotPermitted { operation, reason }.into());
         }
-        // A record follows no pointer, so nothing needs to be kept alive while it blocks. The handle stays with
-        // the event.
-        // SAFETY: the event is live: `self` owns it, or its owner. It belongs to the device.
-        match unsafe { source.record(driver, raw.as_ptr(), operation) } {
+        // A record follows no pointer, so nothing needs to be kept alive while it blocks.
+        // SAFETY: the stream is live (caller contract). The event is live: `self` has its handle, or its owner. It
+        // belongs to the device.
+        match unsafe { record_by_runtime(driver, raw.as_ptr(), &record, operation) } {
             Ok(()) => {
-                let last = Some(source.to_record());
-                let state = EventState::new(raw, self.device, false, last);
-                let stored = self.inner().store(Arc::new(state), start);
-                drop(stored.map(Replaced::into_state));
+                let (replaced, owners) = self.inner().store_in_place(record, start);
+                drop(replaced);
+                owners.into_iter().for_each(|(_, owner)| discard(owner));
                 Ok(())
             }
             Err(error) => {
-                let replaced = self.inner().store_failure(source.owner);
-                replaced.into_iter().for_each(discard);
+                self.inner().store_failure(&record.owner);
                 match error {
                     HipError::Driver { code: HipCode::INVALID_HANDLE, .. }
                         if self.foreign.is_some() =>
@@ -207,4 +150,21 @@ impl HipEvent {
             }
         }
     }
+}
+
+/// Calls `hipEventRecord`.
+///
+/// # Safety
+/// - The stream of `record` is live, or is 0 or 2 with the intended device current.
+/// - `event` is live.
+#[inline]
+unsafe fn record_by_runtime(
+    driver: &'static Driver,
+    event: Ptr,
+    record: &Record,
+    operation: &'static str,
+) -> Result<(), HipError> {
+    // SAFETY: the stream and the event are live (caller contract). The runtime refuses an event of another device.
+    let code = unsafe { (driver.symbols.event_record)(event, record.stream.as_ptr()) };
+    driver.check(code, operation, "hipEventRecord")
 }

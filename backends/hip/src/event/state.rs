@@ -59,6 +59,15 @@ impl Kept {
             None => kept.push((number, owner.clone())),
         }
     }
+
+    /// Removes the owners of the records up to this number.
+    fn remove_up_to(&self, last: u64) -> Vec<(u64, KeepAlive)> {
+        let mut kept = self.lock();
+        let (removed, later) =
+            std::mem::take(&mut *kept).into_iter().partition(|(n, _)| *n <= last);
+        *kept = later;
+        removed
+    }
 }
 
 impl Drop for Kept {
@@ -74,7 +83,7 @@ pub(crate) struct EventState {
     /// Set if the handle goes to the pool, unless a capture has it.
     is_pooled: bool,
     pub(crate) last: Option<Record>,
-    /// Set if the handle outlives this state: the event has it, because it is fixed, or the next state.
+    /// Set once the handle is fixed. The event has it then, and not the state.
     kept: OnceLock<Arc<Kept>>,
 }
 
@@ -89,15 +98,22 @@ impl EventState {
         EventState { raw, device, is_pooled, last, kept: OnceLock::new() }
     }
 
-    /// Makes the handle outlive this state. Returns the list of owners that goes with the handle.
-    pub(super) fn release_handle(&self) -> &Arc<Kept> {
-        self.kept.get_or_init(Arc::default)
-    }
-
     /// Returns the runtime's handle.
     #[inline]
     pub(crate) fn raw(&self) -> Ptr {
         self.raw.as_ptr()
+    }
+
+    /// Returns `true` if another library may record the event.
+    #[inline]
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.kept.get().is_some()
+    }
+
+    /// Returns `true` if the event was never recorded. Returns `false` if another library may have recorded it.
+    #[inline]
+    pub(crate) fn is_unrecorded(&self) -> bool {
+        self.last.is_none() && !self.is_fixed()
     }
 
     /// Returns `true` if the last record was made in a capture.
@@ -126,7 +142,7 @@ impl EventState {
     /// or another owner has the handle. `owner` is kept elsewhere, and can be dropped here.
     #[inline]
     pub(super) fn reset(&mut self, owner: &KeepAlive) -> bool {
-        if self.is_captured() || self.kept.get().is_some() {
+        if self.is_captured() || self.is_fixed() {
             return false;
         }
         if let Some(last) = self.last.take()
@@ -143,7 +159,7 @@ impl Drop for EventState {
     fn drop(&mut self) {
         self.take_owners().for_each(discard);
         // At the end of the process there is no runtime any more, and the event leaks.
-        if self.kept.get().is_none()
+        if !self.is_fixed()
             && let Some(driver) = loaded()
         {
             let is_captured = self.is_captured();
@@ -167,22 +183,6 @@ pub(super) struct Fixed {
     pub(super) is_leaked: bool,
 }
 
-/// The state before a record, and the owners that the record has replaced. To be dropped without the lock.
-#[must_use]
-pub(super) struct Replaced {
-    pub(super) state: Arc<EventState>,
-    owners: Vec<(u64, KeepAlive)>,
-}
-
-impl Replaced {
-    /// Drops the owners, and returns the state.
-    #[inline]
-    pub(super) fn into_state(self) -> Arc<EventState> {
-        self.owners.into_iter().for_each(|(_, owner)| discard(owner));
-        self.state
-    }
-}
-
 /// The part of an event behind its lock. The lock is never held across a call of the runtime or user code.
 pub(super) struct EventInner {
     pub(super) now: Arc<EventState>,
@@ -190,100 +190,76 @@ pub(super) struct EventInner {
     pub(super) spare: Option<Arc<EventState>>,
     /// Set once the handle is known outside of this crate.
     pub(super) fixed: Option<Fixed>,
-    /// The owner of the stream on which the first record failed.
-    failed: Option<KeepAlive>,
-    /// The number of records that were stored, failed ones included.
+    /// The number of records in place that were stored, failed ones included.
     pub(super) stored: u64,
 }
 
 impl EventInner {
     #[inline]
     pub(super) fn new(now: EventState) -> Self {
-        EventInner { now: Arc::new(now), spare: None, fixed: None, failed: None, stored: 0 }
+        EventInner { now: Arc::new(now), spare: None, fixed: None, stored: 0 }
     }
 
     /// Makes all later records in place.
     pub(super) fn fix(&mut self) {
         if self.fixed.is_none() {
-            let kept = Arc::clone(self.now.release_handle());
-            let last = self.now.last.as_ref().map(|last| &last.owner);
-            last.into_iter().chain(&self.failed).for_each(|owner| kept.add(self.stored, owner));
+            let kept = Arc::<Kept>::default();
+            if let Some(last) = &self.now.last {
+                kept.add(self.stored, &last.owner);
+            }
+            let _ = self.now.kept.set(Arc::clone(&kept));
             let is_in_capture = self.now.is_captured();
             self.fixed = Some(Fixed { kept, is_in_capture, is_leaked: false });
         }
     }
 
-    /// Returns the state if its handle was never recorded and no call uses it. During its first record the event
-    /// counts as unrecorded, and a query makes no call of the runtime.
-    #[inline]
-    pub(super) fn unrecorded(&mut self) -> Option<Arc<EventState>> {
-        let is_fresh = self.now.last.is_none() && Arc::strong_count(&self.now) == 1;
-        is_fresh.then(|| Arc::clone(&self.now))
-    }
-
-    /// Stores a record that began when `start` records were stored. No other thread has `state`.
+    /// Stores a record of another handle. Returns the state before, to be dropped without the lock.
     ///
     /// # Errors
-    /// The given state, if the current handle is fixed and is another.
+    /// The given state, if the current handle is fixed.
     #[inline]
     pub(super) fn store(
         &mut self,
         state: Arc<EventState>,
-        start: u64,
-    ) -> Result<Replaced, Arc<EventState>> {
-        if self.fixed.is_some() && state.raw != self.now.raw {
+    ) -> Result<Arc<EventState>, Arc<EventState>> {
+        if self.fixed.is_some() {
             return Err(state);
         }
-        self.stored += 1;
-        let old = std::mem::replace(&mut self.now, state);
-        let mut owners = match &mut self.fixed {
-            Some(fixed) => fixed.replace(&self.now, &old, start, self.stored),
-            None => Vec::new(),
-        };
-        owners.extend(self.failed.take().map(|owner| (self.stored, owner)));
-        Ok(Replaced { state: old, owners })
+        Ok(std::mem::replace(&mut self.now, state))
     }
 
-    /// Keeps the owner of a stream on which a record of the current handle has failed. Returns an owner to be dropped
-    /// without the lock.
+    /// Stores a record in place that began when `start` records were stored. Returns the state before, and the owners
+    /// that are no longer needed, to be dropped without the lock.
     #[cold]
-    pub(super) fn store_failure(&mut self, owner: &KeepAlive) -> Option<KeepAlive> {
-        self.stored += 1;
-        match &self.fixed {
-            Some(fixed) => fixed.kept.add(self.stored, owner),
-            None => return self.failed.replace(owner.clone()),
-        }
-        None
-    }
-}
-
-impl Fixed {
-    /// Keeps the owner of the record `now`, which has replaced `old`. Returns the owners that are no longer needed.
-    #[cold]
-    fn replace(
+    pub(super) fn store_in_place(
         &mut self,
-        now: &EventState,
-        old: &Arc<EventState>,
+        record: Record,
         start: u64,
-        number: u64,
-    ) -> Vec<(u64, KeepAlive)> {
-        let is_overlapped = number - 1 > start;
-        self.is_in_capture |= now.is_captured();
+    ) -> (Arc<EventState>, Vec<(u64, KeepAlive)>) {
+        let fixed = self.fixed.as_mut().expect("the handle is fixed");
+        let (owner, is_captured) = (record.owner.clone(), record.captured.is_some());
+        let state = EventState::new(self.now.raw, self.now.device, false, Some(record));
+        let _ = state.kept.set(Arc::clone(&fixed.kept));
+        let old = std::mem::replace(&mut self.now, Arc::new(state));
+        let is_overlapped = self.stored > start;
+        self.stored += 1;
+        fixed.is_in_capture |= is_captured;
         // If records overlapped, the one in a capture may have been the first for the runtime.
-        self.is_leaked |= old.is_captured() || is_overlapped && self.is_in_capture;
-        // One reference is that of the event, and one that of `old`.
-        let is_in_use = Arc::strong_count(old) > 1 || Arc::strong_count(&self.kept) > 2;
-        let _ = now.kept.set(Arc::clone(&self.kept));
-        let mut replaced = Vec::new();
-        if !is_in_use {
-            let mut kept = self.kept.lock();
-            let all = std::mem::take(&mut *kept);
-            (replaced, *kept) = all.into_iter().partition(|(number, _)| *number <= start);
+        fixed.is_leaked |= old.is_captured() || is_overlapped && fixed.is_in_capture;
+        // The other references to the list are those of the event, `old` and the new state.
+        let is_in_use = Arc::strong_count(&old) > 1 || Arc::strong_count(&fixed.kept) > 3;
+        let replaced = if is_in_use { Vec::new() } else { fixed.kept.remove_up_to(start) };
+        fixed.kept.add(self.stored, &owner);
+        (old, replaced)
+    }
+
+    /// Keeps the owner of a stream on which a record in place has failed.
+    #[cold]
+    pub(super) fn store_failure(&mut self, owner: &KeepAlive) {
+        self.stored += 1;
+        if let Some(fixed) = &self.fixed {
+            fixed.kept.add(self.stored, owner);
         }
-        if let Some(last) = &now.last {
-            self.kept.add(number, &last.owner);
-        }
-        replaced
     }
 }
 

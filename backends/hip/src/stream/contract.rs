@@ -9,7 +9,7 @@ use gpu_stream_driver_common::ordering::{downcast, fork, join};
 use super::HipStream;
 use super::ordering::{self, HipOrdering};
 use super::wrap::new_stream;
-use crate::driver::{CaptureModeGuard, Driver, capture, driver, require};
+use crate::driver::{CaptureModeGuard, driver, require};
 use crate::owned_stream::NON_BLOCKING;
 use crate::poll::{finish, is_idle, poll};
 use crate::{Hip, HipError, HipEvent, host_func};
@@ -85,7 +85,10 @@ unsafe impl Stream for HipStream {
         const OPERATION: &str = "Stream::record";
         self.call(|| {
             self.device().check_can_record(event.device(), OPERATION)?;
-            self.record_with(OPERATION, |driver, source| event.record(driver, source, OPERATION))
+            self.record_with(OPERATION, |driver, record| {
+                // SAFETY: `record_with` passes a live stream, whose device is current if it is a default stream.
+                unsafe { event.record(driver, record, OPERATION) }
+            })
         })
     }
 
@@ -93,8 +96,9 @@ unsafe impl Stream for HipStream {
     fn record_event(&self) -> Result<HipEvent, HipError> {
         const OPERATION: &str = "Stream::record_event";
         self.call(|| {
-            self.record_with(OPERATION, |driver, source| {
-                HipEvent::recorded(driver, self.device, source, OPERATION)
+            self.record_with(OPERATION, |driver, record| {
+                // SAFETY: `record_with` passes a live stream, whose device is current if it is a default stream.
+                unsafe { HipEvent::recorded(driver, self.device, record, OPERATION) }
             })
         })
     }
@@ -157,24 +161,25 @@ unsafe impl Stream for HipStream {
         self.call(|| join::<HipOrdering, O>(self, branches))
     }
 
-    /// Returns the priority, as [`Stream::priority`] says.
+    /// Returns the priority, as [`Stream::priority`] says. That of the default stream is 0.
     ///
     /// # Errors
     /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream, while a stream is captured that
     /// it synchronizes with.
     fn priority(&self) -> Result<i32, HipError> {
         const OPERATION: &str = "Stream::priority";
-        let read = |driver: &'static Driver, raw| {
-            // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
-            unsafe { self.ensure_default_not_capturing(driver, raw, OPERATION) }?;
-            let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
-            let mut priority = 0;
-            // SAFETY: `raw` is live, for the same reasons. `&mut priority` is a valid out-pointer.
-            let code = unsafe { (driver.symbols.stream_priority)(raw, &mut priority) };
-            driver.check(code, OPERATION, "hipStreamGetPriority")?;
-            Ok(priority)
-        };
-        self.call(|| self.with_current(OPERATION, read))
+        self.call(|| match self.raw.kind() {
+            HandleKind::Default => self.read_capture_status(OPERATION).map(|_| 0),
+            _ => self.with_current(OPERATION, |driver, raw| {
+                let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
+                let mut priority = 0;
+                // SAFETY: `raw` is live: `self` keeps it alive. The device of a per-thread stream is current. `&mut
+                // priority` is a valid out-pointer.
+                let code = unsafe { (driver.symbols.stream_priority)(raw, &mut priority) };
+                driver.check(code, OPERATION, "hipStreamGetPriority")?;
+                Ok(priority)
+            }),
+        })
     }
 
     /// Returns `true` if the stream synchronizes with the default stream. Also returns `true` for the default
@@ -184,20 +189,19 @@ unsafe impl Stream for HipStream {
     /// Errors as [`Stream::is_blocking`].
     fn is_blocking(&self) -> Result<bool, HipError> {
         const OPERATION: &str = "Stream::is_blocking";
-        let read = |driver: &'static Driver, raw| {
-            let get = require(driver.symbols.stream_flags, OPERATION)?;
-            let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
-            let mut flags = 0;
-            // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a per-thread stream.
-            // `&mut flags` is a valid out-pointer.
-            let code = unsafe { get(raw, &mut flags) };
-            driver.check(code, OPERATION, "hipStreamGetFlags")?;
-            Ok(flags & NON_BLOCKING == 0)
-        };
         self.call(|| match self.raw.kind() {
-            // Known without a call, which could break a capture of another stream.
+            // A call could break a capture of another stream.
             HandleKind::Default => driver().map(|_| true),
-            _ => self.with_current(OPERATION, read),
+            _ => self.with_current(OPERATION, |driver, raw| {
+                let get = require(driver.symbols.stream_flags, OPERATION)?;
+                let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
+                let mut flags = 0;
+                // SAFETY: `raw` is live: `self` keeps it alive. The device of a per-thread stream is current. `&mut
+                // flags` is a valid out-pointer.
+                let code = unsafe { get(raw, &mut flags) };
+                driver.check(code, OPERATION, "hipStreamGetFlags")?;
+                Ok(flags & NON_BLOCKING == 0)
+            }),
         })
     }
 
@@ -216,14 +220,7 @@ unsafe impl Stream for HipStream {
     /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream, while a stream is captured that
     /// it synchronizes with. The default stream itself is never captured, and cannot be used meanwhile.
     fn capture_status(&self) -> Result<CaptureStatus, HipError> {
-        const OPERATION: &str = "Stream::capture_status";
-        self.call(|| {
-            self.with_current(OPERATION, |driver, raw| {
-                // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default
-                // stream.
-                unsafe { capture::status(driver, raw, OPERATION) }
-            })
-        })
+        self.call(|| self.read_capture_status("Stream::capture_status"))
     }
 
     /// Launches a closure on the stream, as [`Stream::launch_host_func`] says.

@@ -8,8 +8,8 @@ use gpu_stream_driver_common::StreamKey;
 use super::HipStream;
 use crate::HipError;
 use crate::code::HipCode;
+use crate::driver::Driver;
 use crate::driver::symbols::Ptr;
-use crate::driver::{Driver, capture};
 use crate::host_func::{self, USER_CODE};
 use crate::poll::record_marker;
 
@@ -17,11 +17,7 @@ impl HipStream {
     /// Launches a closure on the stream. Returns an error if the stream is captured.
     pub(super) fn launch(&self, func: HostFunc, operation: &'static str) -> Result<(), HipError> {
         self.check_fault(operation)?;
-        let status = self.with_current(operation, |driver, raw| {
-            // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
-            unsafe { capture::status(driver, raw, operation) }
-        })?;
-        if status != CaptureStatus::None {
+        if self.read_capture_status(operation)? != CaptureStatus::None {
             let bits = self.bits();
             return Err(ContractError::CaptureHostFunc { operation, bits }.into());
         }

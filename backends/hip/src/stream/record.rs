@@ -10,40 +10,31 @@ use super::HipStream;
 use crate::driver::Driver;
 use crate::driver::capture::{self, CaptureInfo};
 use crate::driver::symbols::Ptr;
-use crate::event::{CapturedRecord, RecordSource};
+use crate::event::{CapturedRecord, Record};
 use crate::{HipError, HipEvent, per_thread};
 
 impl HipStream {
-    /// Calls `record` with the stream that records, on the fast path if possible.
+    /// Calls `record` with a record of this stream, on the fast path if possible. The stream is live, and its device is
+    /// current if it is a default stream.
     #[inline]
     pub(super) fn record_with<T>(
         &self,
         operation: &'static str,
-        record: impl FnOnce(&'static Driver, &RecordSource<'_>) -> Result<T, HipError>,
+        record: impl FnOnce(&'static Driver, Record) -> Result<T, HipError>,
     ) -> Result<T, HipError> {
         match self.try_source_fast() {
-            Some(driver) => {
-                // SAFETY: the stream is live: `self` keeps it alive.
-                let source = unsafe { RecordSource::new(self.raw, &self.owner, None) };
-                record(driver, &source)
-            }
-            None => self.with_source(operation, record),
+            Some(driver) => record(driver, self.to_record(None)),
+            None => self.record_with_slow(operation, record),
         }
     }
 
-    /// Records a pooled event on any stream, also on a captured one.
-    pub(crate) fn record_event_slow(&self, operation: &'static str) -> Result<HipEvent, HipError> {
-        self.with_source(operation, |driver, source| {
-            HipEvent::recorded(driver, self.device, source, operation)
-        })
-    }
-
-    /// Calls `record` with the stream that records: this one, or the helper of a thread's default stream.
+    /// Calls `record` as [`record_with`](Self::record_with) does, for any stream. A thread's default stream records by its
+    /// helper.
     #[cold]
-    fn with_source<T>(
+    fn record_with_slow<T>(
         &self,
         operation: &'static str,
-        record: impl FnOnce(&'static Driver, &RecordSource<'_>) -> Result<T, HipError>,
+        record: impl FnOnce(&'static Driver, Record) -> Result<T, HipError>,
     ) -> Result<T, HipError> {
         self.check_fault(operation)?;
         self.with_current(operation, |driver, raw| {
@@ -51,13 +42,24 @@ impl HipStream {
             let captured = unsafe { capture_of(driver, raw, operation) }?;
             if self.raw.kind() == HandleKind::PerThread && captured.is_none() {
                 let helper = per_thread::follow(driver, self.device, operation)?;
-                // SAFETY: the helper is live: its owner keeps it alive.
-                let source = unsafe { RecordSource::new(helper.raw, &helper.owner, None) };
-                return record(driver, &source);
+                return record(
+                    driver,
+                    Record { stream: helper.raw, owner: helper.owner, captured },
+                );
             }
-            // SAFETY: the stream is live, and its device is current, for the same reasons.
-            let source = unsafe { RecordSource::new(self.raw, &self.owner, captured) };
-            record(driver, &source)
+            record(driver, self.to_record(captured))
+        })
+    }
+
+    fn to_record(&self, captured: Option<CapturedRecord>) -> Record {
+        Record { stream: self.raw, owner: self.owner.clone(), captured }
+    }
+
+    /// Records a pooled event on any stream, also on a captured one.
+    pub(crate) fn record_event_slow(&self, operation: &'static str) -> Result<HipEvent, HipError> {
+        self.record_with_slow(operation, |driver, record| {
+            // SAFETY: `record_with_slow` passes a live stream, whose device is current if it is a default stream.
+            unsafe { HipEvent::recorded(driver, self.device, record, operation) }
         })
     }
 }

@@ -21,7 +21,7 @@ use crate::code::HipCode;
 use crate::driver::Driver;
 use crate::driver::capture::{self, CaptureInfo};
 use crate::driver::symbols::Ptr;
-use crate::event::InUse;
+use crate::event::EventState;
 use crate::owned_stream::create;
 use crate::poll::query_error;
 use crate::{HipError, HipEvent};
@@ -29,10 +29,10 @@ use crate::{HipError, HipEvent};
 impl HipStream {
     /// Returns `true` if the event's last record was made on this stream, and no other record is possible.
     #[inline]
-    fn is_own_record(&self, event: &HipEvent, state: &InUse) -> bool {
+    fn is_own_record(&self, event: &HipEvent, state: &EventState) -> bool {
         event.ordinal() == self.device
             && state.is_record_of(self.raw, &self.owner)
-            && !state.is_escaped
+            && !state.is_fixed()
     }
 
     /// Tries to wait for `event` on the fast path. Returns `None` if the slow path is needed.
@@ -60,15 +60,13 @@ impl HipStream {
         self.check_fault(operation)?;
         self.with_current(operation, |driver, raw| {
             // SAFETY: `raw` is live: `self` keeps it alive. `with_current` has set the device of a default stream.
-            unsafe { self.ensure_default_not_capturing(driver, raw, operation) }?;
+            let mine = unsafe { capture::capture_info(driver, raw, operation) }?;
             let state = event.in_use();
             if state.is_unrecorded() {
                 return Ok(());
             }
             // An error if the capture is over.
             let theirs = event.capture_of_record(driver, &state, operation)?;
-            // SAFETY: `raw` is live, for the same reasons.
-            let mine = unsafe { capture::capture_info(driver, raw, operation) }?;
             match mine.map(|mine| (mine, theirs)) {
                 None => self.wait_uncaptured(driver, raw, (event, &state), operation),
                 Some(both) => self.wait_captured(driver, raw, both, (event, &state), operation),
@@ -82,7 +80,7 @@ impl HipStream {
         &self,
         driver: &'static Driver,
         raw: Ptr,
-        (event, state): (&HipEvent, &InUse),
+        (event, state): (&HipEvent, &EventState),
         operation: &'static str,
     ) -> Result<(), HipError> {
         let is_captured = state.is_captured();
@@ -95,10 +93,12 @@ impl HipStream {
             let error = ContractError::DefaultStreamCapture { operation, waiter, waited_for, bits };
             return Err(error.into());
         }
-        if is_captured || state.is_escaped {
+        let outcome = wait_by_runtime(driver, raw, state, operation);
+        // The wait may have made this stream part of a capture.
+        if is_captured || state.is_fixed() {
             self.capturable.set();
         }
-        wait_by_runtime(driver, raw, state, operation)
+        outcome
     }
 
     /// Waits inside of this stream's capture `mine`. `known` is the capture of the last record that this crate made. The
@@ -109,15 +109,15 @@ impl HipStream {
         driver: &'static Driver,
         raw: Ptr,
         (mine, known): (CaptureInfo, Option<CaptureInfo>),
-        (event, state): (&HipEvent, &InUse),
+        (event, state): (&HipEvent, &EventState),
         operation: &'static str,
     ) -> Result<(), HipError> {
-        if driver.quirks.refuses_isolated_waits && state.is_escaped {
+        if driver.quirks.refuses_isolated_waits && state.is_fixed() {
             // CUDA itself reports each case.
             return wait_by_runtime(driver, raw, state, operation);
         }
         let (waiter, bits) = (self.bits(), state.raw().addr());
-        let theirs = match state.is_escaped && driver.quirks.adds_dependencies {
+        let theirs = match state.is_fixed() && driver.quirks.adds_dependencies {
             true => capture_by_probe(driver, (event, state), operation)?,
             false => known,
         };
@@ -168,7 +168,7 @@ impl HipStream {
 fn wait_by_runtime(
     driver: &'static Driver,
     raw: Ptr,
-    state: &InUse,
+    state: &EventState,
     operation: &'static str,
 ) -> Result<(), HipError> {
     // SAFETY:
@@ -185,7 +185,7 @@ fn wait_by_runtime(
 #[cold]
 fn capture_by_probe(
     driver: &'static Driver,
-    (event, state): (&HipEvent, &InUse),
+    (event, state): (&HipEvent, &EventState),
     operation: &'static str,
 ) -> Result<Option<CaptureInfo>, HipError> {
     // Destroyed once it is idle and in no capture.
