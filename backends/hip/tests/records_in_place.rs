@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 use gpu_stream_core::{Backend, ErrorKind, Event, EventOptions, EventStatus, Stream};
 use gpu_stream_hip::{Hip, HipEvent, HipStream};
 use gpu_stream_test_support::{Vendor, cases, ptr};
+use support::bare::new_stream;
+use support::capture::Capture;
 use support::layer::{Layer, await_event};
-use support::{OnHip, VERSIONS, device, expect_kind, own_event, own_stream};
+use support::{OnHip, VERSIONS, device, expect_kind, own_event, own_stream, wrap};
 
-const CASES: [support::Case; 10] = cases![
+const CASES: [support::Case; 11] = cases![
     overlapping_records_keep_both_streams,
     three_overlapping_records_keep_all_streams,
     blocked_record_keeps_no_stream_of_other_records,
@@ -28,7 +30,8 @@ const CASES: [support::Case; 10] = cases![
     synchronize_keeps_no_later_stream,
     record_that_escapes_during_synchronize_is_waited_for,
     escape_of_a_later_record_does_not_prolong_synchronize,
-    elapsed_time_of_a_first_record_needs_no_call
+    elapsed_time_of_a_first_record_needs_no_call,
+    handle_that_escapes_during_a_captured_record_is_not_reused
 ];
 
 fn main() -> ExitCode {
@@ -344,4 +347,26 @@ fn elapsed_time_of_a_first_record_needs_no_call() {
     });
     event.synchronize().expect("synchronize");
     assert_eq!(event.elapsed_since(&event).expect("recorded"), 0.0);
+}
+
+/// The record has used another handle than the one that has escaped, and the capture has both.
+fn handle_that_escapes_during_a_captured_record_is_not_reused() {
+    let layer = Layer::get();
+    let raw = new_stream(0, 1, 0);
+    let (stream, other) = (wrap(raw), own_stream());
+    let event = own_event(EventOptions::new());
+    let capture = Capture::begin(raw, 2);
+    hold_after_record(&layer);
+    thread::scope(|scope| {
+        let record = scope.spawn(|| stream.record(&event));
+        layer.wait_until_held();
+        let _works = layer.work_at_drop();
+        event.raw();
+        layer.work();
+        record.join().expect("no panic").expect("the record");
+    });
+    let later: Vec<_> = (0..4).map(|_| other.record_event().expect("a record")).collect();
+    assert_eq!(layer.lost(), 0, "an event of the capture was recorded elsewhere");
+    drop((later, event));
+    capture.end().map(drop).expect("the end of the capture");
 }

@@ -67,9 +67,10 @@ impl HipEvent {
                 Ok(())
             }
             // The current handle became fixed in between, and that one has to be recorded.
-            Err(mut unused) => {
-                let unused = Arc::get_mut(&mut unused).and_then(|state| state.last.take());
-                let record = unused.expect("no other thread has it");
+            Err(unused) => {
+                // A copy, since the unused state keeps what tells whether a capture has its handle.
+                let record = unused.last.clone().expect("it was recorded");
+                drop(unused);
                 // SAFETY: the stream is live (caller contract).
                 unsafe { self.record_in_place(driver, record, operation) }
             }
