@@ -136,16 +136,10 @@ impl ScratchEvents for DeviceEvents {
     }
 }
 
-/// Why the fast path did not order the streams.
+/// The runtime's answer to a record or a wait on the fast path, and the function that gave it. There is no answer without
+/// a scratch event.
 #[derive(Clone, Copy)]
-pub(crate) enum FastPathError {
-    /// No scratch event is available.
-    NoEvent,
-    /// The runtime rejected the record.
-    Record(HipCode),
-    /// The runtime rejected the wait.
-    Wait(HipCode),
-}
+pub(crate) struct FastPathError(Option<HipCode>, &'static str);
 
 /// Two streams on the fast path, of which one waits for the other, and the events of the source's device.
 pub(crate) struct HipPair<'a> {
@@ -155,20 +149,18 @@ pub(crate) struct HipPair<'a> {
 }
 
 impl HipPair<'_> {
-    /// Converts the runtime's code, and clears the thread's last error before another call.
+    /// Checks the runtime's code, and clears the thread's last error before another call.
     #[inline]
-    fn check(
-        &self,
-        code: HipCode,
-        to_error: impl FnOnce(HipCode) -> FastPathError,
-    ) -> Result<(), FastPathError> {
+    fn check(&self, code: HipCode, function: &'static str) -> Result<(), FastPathError> {
         if code == HipCode::SUCCESS {
             return Ok(());
         }
         self.events.driver.clear_last_error(code);
-        Err(to_error(code))
+        Err(FastPathError(Some(code), function))
     }
 }
+
+const WAIT: &str = "hipStreamWaitEvent";
 
 fn pointer(event: usize) -> Ptr {
     RawEvent::<Hip>::from_bits(event).as_ptr()
@@ -181,7 +173,7 @@ impl EventOps for HipPair<'_> {
         let DeviceEvents { driver, ordinal, .. } = self.events;
         match PooledEvent::take(driver, ordinal, "Stream::wait_stream") {
             Ok(event) => Ok(event.into_raw().to_bits()),
-            Err(_) => Err(FastPathError::NoEvent),
+            Err(_) => Err(FastPathError(None, "hipEventCreateWithFlags")),
         }
     }
 
@@ -200,7 +192,7 @@ impl EventOps for HipPair<'_> {
         // SAFETY: the source is live: `self` borrows it. The event is live, and no other thread uses it: it was taken
         // from the pool. The runtime refuses an event of another device.
         let code = unsafe { record(pointer(event), self.source.raw.as_ptr()) };
-        self.check(code, FastPathError::Record)
+        self.check(code, "hipEventRecord")
     }
 
     #[inline]
@@ -211,7 +203,7 @@ impl EventOps for HipPair<'_> {
         // - The event is live, and points to the source, which recorded it in this call. It may belong to any device.
         // - Flags must be 0.
         let code = unsafe { wait(self.waiter.raw.as_ptr(), pointer(event), 0) };
-        self.check(code, FastPathError::Wait)
+        self.check(code, WAIT)
     }
 }
 
@@ -244,18 +236,15 @@ impl StreamPair for HipPair<'_> {
 
     #[cold]
     fn explain(&self, error: FastPathError, operation: &'static str) -> Option<HipError> {
-        match error {
-            // The slow path reports why.
-            FastPathError::NoEvent => None,
-            FastPathError::Record(code) => {
-                Some(HipError::Driver { operation, function: "hipEventRecord", code })
-            }
-            FastPathError::Wait(code) => {
-                let driver = self.events.driver;
-                // A reset may have destroyed a waiter that was not checked.
-                let gone = self.waiter.ensure_seen(driver, operation).err();
-                Some(gone.unwrap_or_else(|| wait_error(driver, code, false, operation)))
-            }
+        let FastPathError(code, function) = error;
+        // Without a scratch event, the slow path reports why.
+        let code = code?;
+        if function != WAIT {
+            return Some(HipError::Driver { operation, function, code });
         }
+        let driver = self.events.driver;
+        // A reset may have destroyed a waiter that was not checked.
+        let gone = self.waiter.ensure_seen(driver, operation).err();
+        Some(gone.unwrap_or_else(|| wait_error(driver, code, false, operation)))
     }
 }

@@ -37,28 +37,13 @@ fn number(driver: &Driver) -> u64 {
     if driver.symbols.stream_id.function.is_some() { 0 } else { next_number() }
 }
 
-/// Creates the wrapper of a checked handle.
-#[inline(always)]
-fn wrapper(driver: &Driver, raw: RawStream<Hip>, device: u32, owner: KeepAlive) -> HipStream {
-    let (seen, capturable) = (Seen::new(), Capturable::always());
-    HipStream { raw, device, owner, number: number(driver), seen, capturable }
-}
-
 /// Wraps the default stream of `device`.
 pub(crate) fn default_stream(
     device: Device,
     owner: KeepAlive,
     operation: &'static str,
 ) -> Result<HipStream, HipError> {
-    Ok(parts_of_default(device, operation)?.with(owner))
-}
-
-fn parts_of_default(device: Device, operation: &'static str) -> Result<Parts, HipError> {
-    let device = device::ordinal(device, operation)?;
-    let driver = driver()?;
-    // Each runtime of the process has this handle.
-    driver.check_only_runtime(operation)?;
-    Ok(Parts { driver, raw: RawStream::DEFAULT, device })
+    Ok(special(RawStream::DEFAULT, Some(device), operation)?.with(owner))
 }
 
 /// Wraps the calling thread's default stream on `device`.
@@ -68,7 +53,7 @@ pub(crate) fn per_thread_stream(device: Device) -> Result<PerThread<HipStream>, 
     let driver = driver()?;
     driver.check_only_runtime(OPERATION)?;
     name_stream(driver, ordinal, OPERATION)?;
-    let stream = wrapper(driver, PER_THREAD, ordinal, KeepAlive::none());
+    let stream = Parts { driver, raw: PER_THREAD, device: ordinal }.with(KeepAlive::none());
     // SAFETY: handle 2 names the calling thread's stream, and this is the only place that wraps it.
     Ok(unsafe { PerThread::new_unchecked(stream) })
 }
@@ -88,7 +73,9 @@ impl Parts {
     /// Creates the wrapper.
     #[inline(always)]
     pub(crate) fn with(self, owner: KeepAlive) -> HipStream {
-        wrapper(self.driver, self.raw, self.device, owner)
+        let Parts { driver, raw, device } = self;
+        let (seen, capturable) = (Seen::new(), Capturable::always());
+        HipStream { raw, device, owner, number: number(driver), seen, capturable }
     }
 }
 
@@ -157,7 +144,11 @@ fn special(
         Some(device) => device,
         None => Device::new(BackendKind::Hip, ordinal(current(driver()?, operation)?)),
     };
-    parts_of_default(device, operation)
+    let device = device::ordinal(device, operation)?;
+    let driver = driver()?;
+    // Each runtime of the process has this handle.
+    driver.check_only_runtime(operation)?;
+    Ok(Parts { driver, raw: RawStream::DEFAULT, device })
 }
 
 #[inline]
