@@ -1,9 +1,10 @@
 //! The synchronization primitives of this crate: std's, loom's or shuttle's.
 //!
-//! `--cfg gpu_stream_loom` and `--cfg gpu_stream_shuttle` select the latter two. The names are this
-//! workspace's own, because other crates react to `--cfg loom`.
+//! `--cfg gpu_stream_loom` and `--cfg gpu_stream_shuttle` select the latter two in unit tests. Loom and
+//! shuttle are dev-dependencies, so that they are in no user's lock file. The names are this workspace's
+//! own, because other crates react to `--cfg loom`.
 
-#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+#[cfg(not(all(test, any(gpu_stream_loom, gpu_stream_shuttle))))]
 mod imp {
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{
@@ -27,7 +28,7 @@ mod imp {
     }
 }
 
-#[cfg(gpu_stream_loom)]
+#[cfg(all(test, gpu_stream_loom))]
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::atomic::{
@@ -40,7 +41,7 @@ mod imp {
     pub(crate) use loom::thread::yield_now as spin_loop;
 }
 
-#[cfg(gpu_stream_shuttle)]
+#[cfg(all(test, gpu_stream_shuttle))]
 mod imp {
     pub(crate) use shuttle::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,

@@ -1,10 +1,10 @@
-//! The atomics of the pool and of the coalescer: std's, or those of loom or shuttle under `--cfg
-//! gpu_stream_loom` or `--cfg gpu_stream_shuttle`. The cfgs have names of their own because other crates
-//! react to `loom`.
+//! The atomics of the pool and of the coalescer: std's, or in unit tests those of loom or shuttle under
+//! `--cfg gpu_stream_loom` or `--cfg gpu_stream_shuttle`. Loom and shuttle are dev-dependencies, so that they
+//! are in no user's lock file. The cfgs have names of their own because other crates react to `loom`.
 
 use std::cell::Cell;
 
-#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+#[cfg(not(all(test, any(gpu_stream_loom, gpu_stream_shuttle))))]
 mod imp {
     pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,7 +25,7 @@ mod imp {
     }
 }
 
-#[cfg(gpu_stream_loom)]
+#[cfg(all(test, gpu_stream_loom))]
 mod imp {
     pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,7 +34,7 @@ mod imp {
     }
 }
 
-#[cfg(gpu_stream_shuttle)]
+#[cfg(all(test, gpu_stream_shuttle))]
 mod imp {
     pub(crate) use shuttle::sync::atomic::{AtomicUsize, Ordering};
 
@@ -55,9 +55,9 @@ thread_local! {
 #[inline]
 pub fn thread_number() -> usize {
     // Shuttle's threads are not those of the system.
-    #[cfg(gpu_stream_shuttle)]
+    #[cfg(all(test, gpu_stream_shuttle))]
     return usize::from(shuttle::current::me()) + 1;
-    #[cfg(not(gpu_stream_shuttle))]
+    #[cfg(not(all(test, gpu_stream_shuttle)))]
     match NUMBER.get() {
         0 => first_number(),
         number => number,
@@ -65,7 +65,7 @@ pub fn thread_number() -> usize {
 }
 
 #[cold]
-#[cfg_attr(gpu_stream_shuttle, allow(dead_code))]
+#[cfg_attr(all(test, gpu_stream_shuttle), allow(dead_code))]
 fn first_number() -> usize {
     static LAST: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let number = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;

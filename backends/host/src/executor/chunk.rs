@@ -12,8 +12,6 @@ const WORDS: usize = 127;
 #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
 const WORDS: usize = 9;
 
-const _: () = assert!(item::MAX_WORDS < WORDS, "an item and the end marker fit");
-
 /// A sequence of items, terminated by an end marker.
 ///
 /// The end marker is a null pointer where an item has its vtable. It says that the next item is the
@@ -21,7 +19,7 @@ const _: () = assert!(item::MAX_WORDS < WORDS, "an item and the end marker fit")
 pub(super) struct Chunk {
     next: *mut Chunk,
     words: [MaybeUninit<Word>; WORDS],
-    #[cfg(gpu_stream_loom)]
+    #[cfg(all(test, gpu_stream_loom))]
     watched: [loom::cell::UnsafeCell<()>; WORDS],
 }
 
@@ -39,10 +37,11 @@ unsafe impl Send for Cursor {}
 impl Chunk {
     /// Allocates a chunk without items.
     pub(super) fn new() -> *mut Chunk {
+        const { assert!(item::MAX_WORDS < WORDS, "an item and the end marker fit") };
         Box::into_raw(Box::new(Chunk {
             next: ptr::null_mut(),
             words: [const { MaybeUninit::uninit() }; WORDS],
-            #[cfg(gpu_stream_loom)]
+            #[cfg(all(test, gpu_stream_loom))]
             watched: std::array::from_fn(|_| loom::cell::UnsafeCell::new(())),
         }))
     }
@@ -158,7 +157,7 @@ impl Cursor {
 
     /// Reports to loom that this thread reads or writes the item at this position.
     fn watch(self, writing: bool) {
-        #[cfg(gpu_stream_loom)]
+        #[cfg(all(test, gpu_stream_loom))]
         {
             // SAFETY: the chunk is live (contract of `word`). Loom's cells are `Sync` in effect:
             // they exist to detect conflicting accesses.
@@ -169,7 +168,7 @@ impl Cursor {
                 watched.with(|_| ());
             }
         }
-        #[cfg(not(gpu_stream_loom))]
+        #[cfg(not(all(test, gpu_stream_loom)))]
         let _ = writing;
     }
 }
