@@ -70,6 +70,12 @@ pub type StreamOf<S> = <<S as Stream>::Backend as Backend>::Stream;
 ///
 /// [conformance suite]: https://docs.rs/gpu-stream-conformance
 #[doc(alias("ExternalStream", "get_stream_from_external"))]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a backend of gpu-stream",
+    label = "not a `Backend`",
+    note = "the backends are `Host`, `Cuda`, `Hip` and `Any`; a feature of `gpu-stream` adds `Cuda` or `Hip`",
+    note = "the backend of a stream `S` is `S::Backend`; see the docs of `gpu_stream::Backend`"
+)]
 pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// The vendor, as reports and errors name it. A name in [`BackendKind::Other`] should be
     /// unique.
@@ -111,20 +117,29 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// [`SymbolNotFound`](crate::ErrorKind::SymbolNotFound),
     /// [`DriverTooOld`](crate::ErrorKind::DriverTooOld), [`NoDevice`](crate::ErrorKind::NoDevice).
     /// A temporary failure is not kept: the next call tries again.
-    #[doc(alias("cuDriverGetVersion", "hipRuntimeGetVersion"))]
+    #[doc(alias(
+        "cuInit",
+        "cuDriverGetVersion",
+        "cudaDriverGetVersion",
+        "cudaRuntimeGetVersion",
+        "hipInit",
+        "hipDriverGetVersion",
+        "hipRuntimeGetVersion"
+    ))]
     fn probe() -> Result<BackendInfo, Self::Error>;
 
     /// Returns the devices, by ordinal. Does not block once the driver has started.
     ///
     /// # Errors
     /// As [`probe`](Self::probe).
-    #[doc(alias("device_count", "cuDeviceGetCount", "hipGetDeviceCount"))]
+    #[doc(alias("device_count", "cuDeviceGetCount", "cudaGetDeviceCount", "hipGetDeviceCount"))]
     fn devices() -> Result<Vec<Device>, Self::Error>;
 
     /// Returns the device with this ordinal, if there is one.
     ///
     /// # Errors
     /// As [`probe`](Self::probe), and [`InvalidDevice`](crate::ErrorKind::InvalidDevice).
+    #[doc(alias("cuDeviceGet", "hipDeviceGet"))]
     fn device(ordinal: u32) -> Result<Device, Self::Error> {
         let devices = Self::devices()?;
         let found = usize::try_from(ordinal).ok().and_then(|index| devices.get(index));
@@ -148,7 +163,13 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     ///
     /// Origin:
     /// [`torch.cuda.default_stream`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.default_stream.html).
-    #[doc(alias("CU_STREAM_LEGACY", "cudaStreamLegacy", "hipStreamLegacy", "null stream"))]
+    #[doc(alias(
+        "CU_STREAM_LEGACY",
+        "cudaStreamLegacy",
+        "hipStreamLegacy",
+        "null stream",
+        "getDefaultCUDAStream"
+    ))]
     fn default_stream(device: Device) -> Result<Self::Stream, Self::Error>;
 
     /// Returns the calling thread's default stream on `device`: handle 2. Its type does not leave
@@ -176,7 +197,20 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     ///
     /// Origin:
     /// [`torch.cuda.Stream`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Stream.html).
-    #[doc(alias("cuStreamCreate", "cudaStreamCreate", "hipStreamCreate"))]
+    #[doc(alias(
+        "cuStreamCreate",
+        "cuStreamCreateWithPriority",
+        "cuStreamDestroy",
+        "cudaStreamCreate",
+        "cudaStreamCreateWithFlags",
+        "cudaStreamCreateWithPriority",
+        "cudaStreamDestroy",
+        "hipStreamCreate",
+        "hipStreamCreateWithFlags",
+        "hipStreamCreateWithPriority",
+        "hipStreamDestroy",
+        "getStreamFromPool"
+    ))]
     fn new_stream(device: Device, options: StreamOptions) -> Result<Self::Stream, Self::Error>;
 
     /// Creates a new event for streams of `device`, not recorded yet.
@@ -187,7 +221,16 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     ///
     /// Origin:
     /// [`torch.cuda.Event`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
-    #[doc(alias("cuEventCreate", "cudaEventCreateWithFlags", "hipEventCreateWithFlags"))]
+    #[doc(alias(
+        "cuEventCreate",
+        "cuEventDestroy",
+        "cudaEventCreate",
+        "cudaEventCreateWithFlags",
+        "cudaEventDestroy",
+        "hipEventCreate",
+        "hipEventCreateWithFlags",
+        "hipEventDestroy"
+    ))]
     fn new_event(device: Device, options: EventOptions) -> Result<Self::Event, Self::Error>;
 
     /// Returns the priorities that streams of `device` can have. Optional.
@@ -195,7 +238,11 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// # Errors
     /// As [`default_stream`](Self::default_stream), and
     /// [`Unsupported`](crate::ErrorKind::Unsupported).
-    #[doc(alias("cuCtxGetStreamPriorityRange", "hipDeviceGetStreamPriorityRange"))]
+    #[doc(alias(
+        "cuCtxGetStreamPriorityRange",
+        "cudaDeviceGetStreamPriorityRange",
+        "hipDeviceGetStreamPriorityRange"
+    ))]
     fn priority_range(device: Device) -> Result<PriorityRange, Self::Error> {
         let _ = device;
         let (operation, reason) = ("Backend::priority_range", "it is an optional capability");
@@ -231,6 +278,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         "ExternalStream",
         "wrap",
         "from_external",
+        "getStreamFromExternal",
         "hipStreamGetDevice",
         "cuStreamGetCtx"
     ))]

@@ -12,10 +12,25 @@ use crate::{BackendKind, ContractError};
 /// applied. A `Device` is only a name. The call that uses it checks that the device exists, and
 /// returns [`InvalidDevice`](crate::ErrorKind::InvalidDevice) if it does not.
 ///
+/// There is no call that makes a device, a context or a stream current. Each call names what it
+/// works on, and leaves what is current as it was.
+///
 /// Origin:
 /// [`torch.device`](https://docs.pytorch.org/docs/stable/tensor_attributes.html#torch.device),
 /// [`CUdevice`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__DEVICE.html).
-#[doc(alias("CUdevice", "hipDevice_t", "device_index", "ordinal"))]
+#[doc(alias(
+    "CUdevice",
+    "hipDevice_t",
+    "device_index",
+    "ordinal",
+    "set_device",
+    "cuCtxSetCurrent",
+    "cudaSetDevice",
+    "hipSetDevice",
+    "current_stream",
+    "set_stream",
+    "getCurrentCUDAStream"
+))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Device {
     backend: BackendKind,

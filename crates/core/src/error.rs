@@ -41,6 +41,7 @@ pub enum ErrorKind {
     ///
     /// Remedy: use another machine, or correct the variable that hides devices
     /// (`CUDA_VISIBLE_DEVICES`, `HIP_VISIBLE_DEVICES`).
+    #[doc(alias("CUDA_ERROR_NO_DEVICE", "cudaErrorNoDevice", "hipErrorNoDevice"))]
     NoDevice,
     /// A stream, event, handle or device of one vendor was given to another.
     ///
@@ -51,9 +52,15 @@ pub enum ErrorKind {
     /// devices were used together where that is not allowed.
     DeviceMismatch,
     /// There is no device with that ordinal.
+    #[doc(alias("CUDA_ERROR_INVALID_DEVICE", "cudaErrorInvalidDevice", "hipErrorInvalidDevice"))]
     InvalidDevice,
     /// The handle is not a live stream or event of this backend, as far as the backend can tell. Or
     /// the call does not accept this handle.
+    #[doc(alias(
+        "CUDA_ERROR_INVALID_HANDLE",
+        "cudaErrorInvalidResourceHandle",
+        "hipErrorInvalidHandle"
+    ))]
     InvalidHandle,
     /// Options that contradict each other or that the device does not have.
     InvalidOptions,
@@ -68,6 +75,7 @@ pub enum ErrorKind {
     /// Elapsed time needs a record, and the event was never recorded.
     EventNotRecorded,
     /// Elapsed time needs a complete record, and the event's is still pending.
+    #[doc(alias("CUDA_ERROR_NOT_READY", "cudaErrorNotReady", "hipErrorNotReady"))]
     EventPending,
     /// The call would break a capture, or asks for what a graph cannot hold. Also the answer of an
     /// event whose last record was made in a capture that lasts.
@@ -95,6 +103,11 @@ pub enum ErrorKind {
     /// library (`cudaDeviceReset`, `cuDevicePrimaryCtxReset`, `hipDeviceReset`).
     ///
     /// Remedy: drop all objects from before the reset, and create new streams and events.
+    #[doc(alias(
+        "CUDA_ERROR_CONTEXT_IS_DESTROYED",
+        "cudaErrorContextIsDestroyed",
+        "hipErrorContextIsDestroyed"
+    ))]
     ContextDestroyed,
     /// No memory, or no other resource such as a thread.
     OutOfMemory,

@@ -13,6 +13,7 @@ pub enum EventStatus {
     /// is not certain, the status is [`Complete`](Self::Complete).
     Unrecorded,
     /// Recorded, and the stream has not reached the record yet.
+    #[doc(alias("CUDA_ERROR_NOT_READY", "cudaErrorNotReady", "hipErrorNotReady"))]
     Pending,
     /// The stream has passed the last record.
     Complete,
@@ -53,6 +54,12 @@ pub enum EventStatus {
 /// [CUDA events](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__EVENT.html), [HIP
 /// events](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___event.html).
 #[doc(alias("CUevent", "cudaEvent_t", "hipEvent_t"))]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event of gpu-stream",
+    label = "not an `Event`",
+    note = "`Stream::new_event` creates one, and `Backend::event_from_raw` wraps one of another library",
+    note = "generic code takes `EventOf<S>` of its stream `S`; see the docs of `gpu_stream::Event`"
+)]
 pub unsafe trait Event: Sized + 'static {
     /// The backend whose event this is.
     type Backend: Backend;

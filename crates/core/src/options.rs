@@ -8,7 +8,16 @@ use crate::ContractError;
 /// streams do not either: both have the flag
 /// [`CU_STREAM_NON_BLOCKING`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html).
 /// [`blocking`](Self::blocking) changes that.
-#[doc(alias("cuStreamCreateWithPriority", "hipStreamCreateWithPriority"))]
+#[doc(alias(
+    "cuStreamCreateWithPriority",
+    "cudaStreamCreateWithFlags",
+    "cudaStreamCreateWithPriority",
+    "hipStreamCreateWithFlags",
+    "hipStreamCreateWithPriority",
+    "CU_STREAM_NON_BLOCKING",
+    "cudaStreamNonBlocking",
+    "hipStreamNonBlocking"
+))]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct StreamOptions {
@@ -26,6 +35,11 @@ impl StreamOptions {
 
     /// Sets the priority. [`Backend::new_stream`](crate::Backend::new_stream) checks that the
     /// device has this priority.
+    #[doc(alias(
+        "cuStreamCreateWithPriority",
+        "cudaStreamCreateWithPriority",
+        "hipStreamCreateWithPriority"
+    ))]
     #[must_use]
     pub const fn priority(mut self, priority: i32) -> Self {
         self.priority = priority;
@@ -41,7 +55,14 @@ impl StreamOptions {
     ///
     /// Origin: [`CU_STREAM_DEFAULT`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html),
     /// [`hipStreamDefault`](https://rocm.docs.amd.com/projects/HIP/en/latest/doxygen/html/group___stream.html).
-    #[doc(alias("CU_STREAM_DEFAULT", "cudaStreamDefault", "hipStreamDefault"))]
+    #[doc(alias(
+        "CU_STREAM_DEFAULT",
+        "cudaStreamDefault",
+        "hipStreamDefault",
+        "CU_STREAM_NON_BLOCKING",
+        "cudaStreamNonBlocking",
+        "hipStreamNonBlocking"
+    ))]
     #[must_use]
     pub const fn blocking(mut self, on: bool) -> Self {
         self.blocking = on;
@@ -57,7 +78,12 @@ impl StreamOptions {
 ///
 /// Origin:
 /// [`cuCtxGetStreamPriorityRange`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__CTX.html).
-#[doc(alias("cuCtxGetStreamPriorityRange", "hipDeviceGetStreamPriorityRange"))]
+#[doc(alias(
+    "cuCtxGetStreamPriorityRange",
+    "cudaDeviceGetStreamPriorityRange",
+    "hipDeviceGetStreamPriorityRange",
+    "priority_range"
+))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PriorityRange {
     /// The number of the least urgent priority; 0 on CUDA, 1 on HIP.
@@ -106,7 +132,17 @@ impl PriorityRange {
 /// [`torch.cuda.Event`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html),
 /// whose defaults these are, and
 /// [`cuEventCreate`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__EVENT.html).
-#[doc(alias("CU_EVENT_DISABLE_TIMING", "hipEventDisableTiming", "enable_timing"))]
+#[doc(alias(
+    "CU_EVENT_DEFAULT",
+    "CU_EVENT_DISABLE_TIMING",
+    "cudaEventCreateWithFlags",
+    "cudaEventDefault",
+    "cudaEventDisableTiming",
+    "hipEventCreateWithFlags",
+    "hipEventDefault",
+    "hipEventDisableTiming",
+    "enable_timing"
+))]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct EventOptions {
     timing: bool,
@@ -156,7 +192,12 @@ pub struct EventOptionsBuilder(EventOptions);
 
 impl EventOptionsBuilder {
     /// Sets whether the event keeps the time. Off by default.
-    #[doc(alias = "enable_timing")]
+    #[doc(alias(
+        "CU_EVENT_DISABLE_TIMING",
+        "cudaEventDisableTiming",
+        "hipEventDisableTiming",
+        "enable_timing"
+    ))]
     pub const fn timing(mut self, on: bool) -> Self {
         self.0.timing = on;
         self
@@ -164,7 +205,7 @@ impl EventOptionsBuilder {
 
     /// Sets whether [`Event::synchronize`](crate::Event::synchronize) sleeps instead of spinning.
     /// Off by default. It changes nothing else.
-    #[doc(alias("CU_EVENT_BLOCKING_SYNC", "hipEventBlockingSync"))]
+    #[doc(alias("CU_EVENT_BLOCKING_SYNC", "cudaEventBlockingSync", "hipEventBlockingSync"))]
     pub const fn blocking(mut self, on: bool) -> Self {
         self.0.blocking = on;
         self
@@ -175,7 +216,7 @@ impl EventOptionsBuilder {
     ///
     /// Only CUDA has such events, and HIP on an NVIDIA GPU. Creating one returns
     /// [`Unsupported`](crate::ErrorKind::Unsupported) on AMD's runtime and on the host.
-    #[doc(alias("CU_EVENT_INTERPROCESS", "hipEventInterprocess"))]
+    #[doc(alias("CU_EVENT_INTERPROCESS", "cudaEventInterprocess", "hipEventInterprocess"))]
     pub const fn interprocess(mut self, on: bool) -> Self {
         self.0.interprocess = on;
         self

@@ -15,14 +15,29 @@ pub type HostFunc = Box<dyn FnOnce() + Send + 'static>;
 ///
 /// Origin:
 /// [`cuStreamIsCapturing`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html).
-#[doc(alias("CUstreamCaptureStatus", "hipStreamCaptureStatus"))]
+#[doc(alias("CUstreamCaptureStatus", "cudaStreamCaptureStatus", "hipStreamCaptureStatus"))]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CaptureStatus {
     /// Not captured: work runs.
+    #[doc(alias(
+        "CU_STREAM_CAPTURE_STATUS_NONE",
+        "cudaStreamCaptureStatusNone",
+        "hipStreamCaptureStatusNone"
+    ))]
     None,
     /// Captured: work goes into a graph and does not run.
+    #[doc(alias(
+        "CU_STREAM_CAPTURE_STATUS_ACTIVE",
+        "cudaStreamCaptureStatusActive",
+        "hipStreamCaptureStatusActive"
+    ))]
     Active,
     /// Captured, but the capture is broken and has not been ended yet.
+    #[doc(alias(
+        "CU_STREAM_CAPTURE_STATUS_INVALIDATED",
+        "cudaStreamCaptureStatusInvalidated",
+        "hipStreamCaptureStatusInvalidated"
+    ))]
     Invalidated,
 }
 
@@ -116,17 +131,53 @@ pub enum CaptureStatus {
 ///
 /// [`torch.cuda.ExternalStream`]: https://docs.pytorch.org/docs/stable/generated/torch.cuda.ExternalStream.html
 #[doc(alias("ExternalStream", "CUstream", "cudaStream_t", "hipStream_t", "stream_ref"))]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a stream of gpu-stream",
+    label = "not a `Stream`",
+    note = "`Backend::stream_from_owner` and `Backend::stream_from_raw` wrap a stream of another library",
+    note = "generic code takes `S: Stream`; the docs of `gpu_stream::Stream` have an example"
+)]
 pub unsafe trait Stream: Sized + 'static {
     /// The backend that executes the stream.
     type Backend: Backend;
 
     /// Returns the handle, to launch work with. It is valid as long as the stream lives. Does not
     /// block.
-    #[doc(alias("cuda_stream", "ptr", "stream_ptr", "__cuda_stream__"))]
+    ///
+    /// This library launches no kernels, and copies and allocates no memory. Pass the handle to what
+    /// does: the driver, cudarc, hip-sys, a C++ library.
+    #[doc(alias(
+        "cuda_stream",
+        "ptr",
+        "stream_ptr",
+        "__cuda_stream__",
+        "launch",
+        "cuLaunchKernel",
+        "cudaLaunchKernel",
+        "hipLaunchKernel",
+        "hipModuleLaunchKernel",
+        "malloc",
+        "cuMemAllocAsync",
+        "cudaMallocAsync",
+        "hipMallocAsync",
+        "cuMemFreeAsync",
+        "cudaFreeAsync",
+        "hipFreeAsync",
+        "memcpy",
+        "cuMemcpyAsync",
+        "cudaMemcpyAsync",
+        "hipMemcpyAsync",
+        "record_stream"
+    ))]
     fn raw(&self) -> <Self::Backend as Backend>::RawStream;
 
     /// Returns the device that the stream belongs to. Does not block.
-    #[doc(alias("cuStreamGetCtx", "cudaStreamGetDevice", "hipStreamGetDevice"))]
+    #[doc(alias(
+        "cuStreamGetCtx",
+        "cuStreamGetDevice",
+        "cudaStreamGetDevice",
+        "hipStreamGetDevice"
+    ))]
     fn device(&self) -> Device;
 
     /// Returns `true` if all work submitted to the stream before this call is done. Does not block.
@@ -232,7 +283,13 @@ pub unsafe trait Stream: Sized + 'static {
     /// Origin:
     /// [`torch.cuda.Event`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html), which
     /// is made at its first record, for the stream that records it.
-    #[doc(alias("cuEventCreate", "cudaEventCreateWithFlags", "hipEventCreateWithFlags"))]
+    #[doc(alias(
+        "cuEventCreate",
+        "cudaEventCreate",
+        "cudaEventCreateWithFlags",
+        "hipEventCreate",
+        "hipEventCreateWithFlags"
+    ))]
     fn new_event(&self, options: EventOptions) -> Result<EventOf<Self>, ErrorOf<Self>> {
         Self::Backend::new_event(self.device(), options)
     }
@@ -246,8 +303,13 @@ pub unsafe trait Stream: Sized + 'static {
     /// As [`Backend::new_stream`].
     #[doc(alias(
         "cuStreamCreate",
+        "cuStreamCreateWithPriority",
         "cudaStreamCreate",
+        "cudaStreamCreateWithFlags",
+        "cudaStreamCreateWithPriority",
         "hipStreamCreate",
+        "hipStreamCreateWithFlags",
+        "hipStreamCreateWithPriority",
         "cuGreenCtxStreamCreate"
     ))]
     fn new_stream(&self, options: StreamOptions) -> Result<StreamOf<Self>, ErrorOf<Self>> {
@@ -416,11 +478,29 @@ pub unsafe trait Stream: Sized + 'static {
     /// Returns whether a capture into a graph includes the stream. Optional. Does not block, and
     /// does not affect the capture.
     ///
+    /// This library begins no capture and launches no graph. The owner of the stream does that with
+    /// the vendor's API or with torch, and the calls of this library are recorded like all others.
+    ///
     /// # Errors
     /// - [`Unsupported`](crate::ErrorKind::Unsupported) where the vendor cannot tell.
     /// - [`Capturing`](crate::ErrorKind::Capturing) on CUDA and HIP for the default stream, while a
     ///   stream that synchronizes with it is captured.
-    #[doc(alias("cuStreamIsCapturing", "cudaStreamIsCapturing", "hipStreamIsCapturing"))]
+    #[doc(alias(
+        "cuStreamIsCapturing",
+        "cuStreamGetCaptureInfo",
+        "cudaStreamIsCapturing",
+        "cudaStreamGetCaptureInfo",
+        "hipStreamIsCapturing",
+        "hipStreamGetCaptureInfo",
+        "is_current_stream_capturing",
+        "capture",
+        "cuStreamBeginCapture",
+        "cudaStreamBeginCapture",
+        "hipStreamBeginCapture",
+        "cuGraphLaunch",
+        "cudaGraphLaunch",
+        "hipGraphLaunch"
+    ))]
     fn capture_status(&self) -> Result<CaptureStatus, ErrorOf<Self>> {
         Err(unsupported::<Self::Backend>("Stream::capture_status"))
     }
@@ -455,7 +535,9 @@ pub unsafe trait Stream: Sized + 'static {
     ///   [`InvalidHandle`](crate::ErrorKind::InvalidHandle) as [`query`](Self::query).
     #[doc(alias(
         "cuLaunchHostFunc",
+        "cuStreamAddCallback",
         "cudaLaunchHostFunc",
+        "cudaStreamAddCallback",
         "hipLaunchHostFunc",
         "hipStreamAddCallback"
     ))]
