@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use cudarc::driver as theirs;
 use gpu_stream_core::{
-    Backend, BackendKind, Device, HandleKind, KeepAlive, RawStream, Stream, StreamOwner,
+    Backend, BackendKind, Device, HandleKind, KeepAlive, PerThread, RawStream, Stream, StreamOwner,
 };
 
 use crate::driver::{Context, DriverCall, driver};
@@ -150,5 +150,47 @@ impl CudaStream {
         // SAFETY: `self` keeps the stream alive, and its context is `context`, as the check has shown. The
         // caller keeps the result within the life of the stream.
         Ok(unsafe { context.wrap_borrowed_stream(self.raw().as_ptr().cast()) })
+    }
+}
+
+/// Conversion of a thread's default stream to cudarc. An ordinary stream has [`CudaStream::to_cudarc`].
+///
+/// ```no_run
+/// use gpu_stream_core::Backend;
+/// use gpu_stream_cuda::{Cuda, interop::PerThreadExt};
+///
+/// let context = cudarc::driver::CudaContext::new(0)?;
+/// let mine = Cuda::per_thread_stream(Cuda::device(0)?)?;
+/// // SAFETY: the stream and all that cudarc makes of it stay on this thread.
+/// let lent = unsafe { mine.to_cudarc(&context)? };
+/// // … launch with cudarc on `lent` …
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait PerThreadExt {
+    /// Returns this thread's default stream as one of cudarc: what cudarc's `per_thread_stream` returns. Does
+    /// not block, and leaves the current context alone. (A call on the result may change it.)
+    ///
+    /// # Errors
+    /// Errors as [`CudaStream::to_cudarc`].
+    ///
+    /// # Safety
+    /// - The result, its clones and everything that cudarc makes of them are used and dropped on this thread
+    ///   only. On another thread, their handle names that thread's default stream.
+    unsafe fn to_cudarc(
+        &self,
+        context: &Arc<theirs::CudaContext>,
+    ) -> Result<Arc<theirs::CudaStream>, CudaError>;
+}
+
+impl PerThreadExt for PerThread<CudaStream> {
+    unsafe fn to_cudarc(
+        &self,
+        context: &Arc<theirs::CudaContext>,
+    ) -> Result<Arc<theirs::CudaStream>, CudaError> {
+        // SAFETY: `self` is on the thread of its stream, and the wrapper is used in this call only.
+        let inside = unsafe { self.as_inner_unchecked() };
+        // SAFETY: a thread's default stream lives as long as its context, which the result holds, and the thread.
+        // The result does not leave the thread (caller contract).
+        unsafe { inside.to_cudarc(context) }
     }
 }

@@ -32,6 +32,8 @@ fn main() -> ExitCode {
         #[cfg(feature = "cudarc")]
         ("stream_passed_to_cudarc", stream_passed_to_cudarc),
         #[cfg(feature = "cudarc")]
+        ("per_thread_stream_passed_to_cudarc", per_thread_stream_passed_to_cudarc),
+        #[cfg(feature = "cudarc")]
         ("cudarc_context_that_differs_is_rejected", cudarc_context_that_differs_is_rejected),
     ];
     support::main(&[&shared, more].concat())
@@ -145,6 +147,34 @@ fn stream_passed_to_cudarc() {
     }
     drop((number, lent));
     assert!(ours.query().is_ok());
+}
+
+/// cudarc clears memory on this thread's default stream, in order with a gate on that stream.
+#[cfg(feature = "cudarc")]
+fn per_thread_stream_passed_to_cudarc() {
+    use gpu_stream_cuda::interop::PerThreadExt;
+    let context = cudarc::driver::CudaContext::new(0).unwrap();
+    let mine = Cuda::per_thread_stream(device()).unwrap();
+    // SAFETY: the streams of cudarc stay on this thread.
+    let lent = unsafe { mine.to_cudarc(&context) }.unwrap();
+    assert_eq!(lent.cu_stream(), context.per_thread_stream().cu_stream());
+    assert_eq!(lent.cu_stream().cast(), mine.raw().as_ptr());
+
+    let mut numbers = lent.clone_htod(&[1_u32, 2, 3]).unwrap();
+    let (sender, gate) = std::sync::mpsc::channel::<()>();
+    let wait = move || _ = gate.recv();
+    mine.launch_host_func(Box::new(wait)).unwrap();
+    lent.memset_zeros(&mut numbers).unwrap();
+    let cleared = mine.record_event().unwrap();
+    assert_eq!(cleared.status().unwrap(), EventStatus::Pending, "it is behind the gate");
+    drop(sender);
+    cleared.synchronize().unwrap();
+    assert_eq!(lent.clone_dtoh(&numbers).unwrap(), [0, 0, 0]);
+
+    let second = Space::second();
+    let _current = enter(second.context);
+    // SAFETY: the stream of cudarc stays on this thread.
+    assert!(unsafe { mine.to_cudarc(&context) }.is_ok(), "whichever context is current");
 }
 
 #[cfg(feature = "cudarc")]

@@ -69,6 +69,15 @@ impl<S: Stream> PerThread<S> {
     pub unsafe fn into_inner_unchecked(self) -> S {
         self.stream
     }
+
+    /// Returns a reference to the wrapper inside, whose clones can be sent to another thread. For
+    /// backend authors.
+    ///
+    /// # Safety
+    /// The wrapper and its clones are used on this thread only.
+    pub unsafe fn as_inner_unchecked(&self) -> &S {
+        &self.stream
+    }
 }
 
 impl<S: fmt::Debug> fmt::Debug for PerThread<S> {
