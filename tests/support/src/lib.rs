@@ -3,24 +3,14 @@
 //! - [`run`] runs the listed [`cases!`] on a device, and skips them without one.
 //! - [`Children`] runs cases in processes of their own.
 //! - [`CountingAllocator`] counts allocations.
-//! - `cuda` and `hip`, each a feature: the driver without the backend under test. They have the one table
-//!   of the driver's functions, and streams, gates and captures that the backend did not make.
+//! - `cuda` and `hip`, each a feature: the driver without the backend under test, from
+//!   `gpu-stream-test-drivers`.
 //! - `operations`, with either feature: every call of a backend, for tests of what a call leaves behind.
 //! - `shared`, a feature: the cases that both backends have, over what a `Vendor` says of its backend.
 
-#[cfg(any(feature = "cuda", feature = "hip"))]
-mod capture;
 mod cases;
 mod children;
-#[cfg(feature = "cuda")]
-pub mod cuda;
-#[cfg(any(feature = "cuda", feature = "hip"))]
-mod driver;
-#[cfg(feature = "hip")]
-pub mod hip;
 mod memory;
-#[cfg(any(feature = "cuda", feature = "hip"))]
-mod numbers;
 #[cfg(any(feature = "cuda", feature = "hip"))]
 pub mod operations;
 #[cfg(feature = "shared")]
@@ -29,6 +19,11 @@ mod programs;
 pub mod shared;
 #[cfg(feature = "shared")]
 mod vendor;
+
+#[cfg(feature = "cuda")]
+pub use gpu_stream_test_drivers::cuda;
+#[cfg(feature = "hip")]
+pub use gpu_stream_test_drivers::hip;
 
 pub use cases::{Case, expect_kind, is_required, run, skip};
 pub use children::{Children, completion, expect_success, run_to_exit};

@@ -7,8 +7,8 @@ use gpu_stream_core::{
     Backend, BackendKind, Device, ErrorKind, Event, EventOptions, PlainHandles, RawStream, Stream,
     StreamOptions,
 };
+use gpu_stream_test_drivers::Ptr;
 
-use crate::driver::Ptr;
 use crate::expect_kind;
 
 /// The stream type of a driver's backend.

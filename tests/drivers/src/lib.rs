@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(any(feature = "cuda", feature = "hip"))]
+mod capture;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+#[cfg(any(feature = "cuda", feature = "hip"))]
+mod driver;
+#[cfg(feature = "hip")]
+pub mod hip;
+#[cfg(any(feature = "cuda", feature = "hip"))]
+mod numbers;
+
+#[cfg(any(feature = "cuda", feature = "hip"))]
+pub use driver::Ptr;
