@@ -33,6 +33,6 @@ cfg_if::cfg_if! {
     } else {
         mod unsupported;
 
-        pub use unsupported::{fail, is_loaded, no_driver_here, install};
+        pub use unsupported::{fail, install, is_loaded, library, no_driver_here};
     }
 }

@@ -1,5 +1,17 @@
 //! Stubs for platforms without the simulated driver.
 
+use std::path::PathBuf;
+
+const REASON: &str = "the simulated CUDA driver is for Linux only";
+
+/// Returns an error: the driver is simulated on Linux only.
+///
+/// # Errors
+/// Always, on this platform.
+pub fn library() -> Result<PathBuf, String> {
+    Err(REASON.into())
+}
+
 /// Returns an error: the driver is simulated on Linux only.
 ///
 /// # Errors
@@ -8,7 +20,7 @@
 /// # Safety
 /// No requirements on this platform.
 pub unsafe fn install(_gpus: usize) -> Result<(), String> {
-    Err("the simulated CUDA driver is for Linux only".into())
+    Err(REASON.into())
 }
 
 /// Returns `false`: the simulated driver cannot be used on this platform.

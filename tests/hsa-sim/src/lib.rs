@@ -38,6 +38,8 @@ mod stubs;
 mod tests;
 #[cfg(target_os = "linux")]
 mod trace;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
 #[cfg(target_os = "linux")]
 mod values;
 #[cfg(target_os = "linux")]
@@ -45,13 +47,5 @@ mod vmem;
 
 #[cfg(target_os = "linux")]
 pub use preload::{library, loaded_version, preload, this_program};
-
-/// Returns an error: the runtime is simulated on Linux only.
-///
-/// # Errors
-///
-/// Always, on this platform.
 #[cfg(not(target_os = "linux"))]
-pub fn preload() -> Result<(), String> {
-    Err("the simulated HSA runtime is for Linux only".into())
-}
+pub use unsupported::{loaded_version, preload, this_program};

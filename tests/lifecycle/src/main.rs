@@ -2,12 +2,23 @@
 
 use std::process::ExitCode;
 
+#[cfg(unix)]
 use gpu_stream_core::BackendKind;
+#[cfg(unix)]
 use gpu_stream_lifecycle::{child, list, supervisor, table};
 
+#[cfg(unix)]
 const USAGE: &str = "usage: gpu-stream-lifecycle [--backend NAME]... [NAME]...\n\
     Runs the scenarios whose names contain one of the NAMEs, on the named backends. Default: all scenarios, all backends.";
 
+/// Says that the scenarios need Unix.
+#[cfg(not(unix))]
+fn main() -> ExitCode {
+    eprintln!("the scenarios fork, and send signals: they are for Unix only");
+    ExitCode::from(2)
+}
+
+#[cfg(unix)]
 fn main() -> ExitCode {
     if let Some(code) = child::run_if_selected() {
         return code;
@@ -47,6 +58,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints the usage, and returns exit status 2.
+#[cfg(unix)]
 fn usage_error() -> ExitCode {
     eprintln!("{USAGE}");
     ExitCode::from(2)

@@ -2,17 +2,29 @@
 //!
 //! Without an AMD GPU, HIP is AMD's own library over `tests/hsa-sim`.
 
-#![cfg(unix)]
-
 use std::process::ExitCode;
+#[cfg(unix)]
 use std::sync::{Arc, Mutex, PoisonError};
 
+#[cfg(unix)]
 use gpu_stream_conformance::Required;
+#[cfg(unix)]
 use gpu_stream_core::BackendKind;
+#[cfg(unix)]
 use gpu_stream_lifecycle::supervisor::ScenarioOutcome;
+#[cfg(unix)]
 use gpu_stream_lifecycle::{child, list, supervisor, table};
+#[cfg(unix)]
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+/// Says that the scenarios need Unix, and runs none.
+#[cfg(not(unix))]
+fn main() -> ExitCode {
+    eprintln!("the scenarios fork, and send signals: they are for Unix only");
+    ExitCode::SUCCESS
+}
+
+#[cfg(unix)]
 fn main() -> ExitCode {
     if let Some(code) = child::run_if_selected() {
         return code;

@@ -53,15 +53,19 @@ impl DanglingPtr {
 }
 
 /// A lock of the system. helgrind does not know Rust's futex-based `Mutex`.
+#[cfg(unix)]
 struct SystemMutex(UnsafeCell<libc::pthread_mutex_t>);
 
 // SAFETY: a `pthread_mutex_t` may be used by several threads.
+#[cfg(unix)]
 unsafe impl Sync for SystemMutex {}
 
+#[cfg(unix)]
 static LOCKS: [SystemMutex; 2] =
     [const { SystemMutex(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER)) }; 2];
 
 /// Takes both locks in one order, then in the other.
+#[cfg(unix)]
 fn lock_in_both_orders() {
     // Prevents the deadlock itself: only the lock order is the seeded bug.
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -76,6 +80,17 @@ fn lock_in_both_orders() {
                 libc::pthread_mutex_unlock(LOCKS[one].0.get());
             }
         }
+    }
+}
+
+/// Takes two of std's locks in both orders: helgrind, which must detect that, is for Unix only.
+#[cfg(not(unix))]
+fn lock_in_both_orders() {
+    static LOCKS: [std::sync::Mutex<()>; 2] = [const { std::sync::Mutex::new(()) }; 2];
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock();
+    for order in [[0, 1], [1, 0]] {
+        let _both = order.map(|one| LOCKS[one].lock());
     }
 }
 

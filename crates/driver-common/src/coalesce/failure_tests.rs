@@ -6,7 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::state::{CLAIMED, EMPTY, STATE_MASK, WAITING};
+#[cfg(target_os = "linux")]
+use super::state::CLAIMED;
+use super::state::{EMPTY, STATE_MASK, WAITING};
 use super::{EventOps, RecordCoalescer};
 
 const STREAM: usize = 0x7f00_1230;

@@ -158,7 +158,10 @@ pub fn renamed_driver_is_used<V: Libraries>() {
 pub fn driver_opened_by_two_names_is_one<V: Libraries>() {
     let file = wheel::<V>("driver_opened_by_two_names_is_one", 1);
     let link = file.with_file_name("another-name.so");
+    #[cfg(unix)]
     std::os::unix::fs::symlink(&file, &link).unwrap();
+    #[cfg(windows)]
+    std::os::windows::fs::symlink_file(&file, &link).unwrap();
     load(&link);
     expect_used::<V>(&file);
 }
