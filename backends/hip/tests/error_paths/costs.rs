@@ -147,7 +147,7 @@ pub fn runtime_calls_of_side_streams() {
     let join = of_join + 16 * (of_side + 2);
     assert_eq!(count(&|| caller.join(&sides)), join, "join: check, 16 records and waits");
     // Once their handles are known, each stream is checked before a wait.
-    sides.iter().for_each(|side| drop(side.raw()));
+    sides.iter().for_each(|side| _ = side.raw());
     assert_eq!(count(&|| side.record_event().map(drop)), 2, "record_event, handle known");
     assert_eq!(count(&|| side.wait_stream(&caller)), of_caller + 3, "wait_stream, handle known");
     assert_eq!(count(&|| caller.fork(&sides)), of_caller + 1 + 32, "fork, handles known");
