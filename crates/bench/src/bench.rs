@@ -10,8 +10,8 @@ use crate::job::BRANCHES;
 use crate::report::{BackendReport, Fact, FailedOne, Grows, Measured, Operation, Peer};
 use crate::script::{Missing, Script};
 use crate::{
-    BenchFixture, BenchStream, BenchStreams, ContenderKind, Job, Library, Plan, contenders, growth,
-    threads,
+    BenchFixture, BenchStream, BenchStreams, ContenderKind, Job, Library, Plan, captures,
+    contenders, growth, threads,
 };
 
 /// The measurements to make.
@@ -23,6 +23,10 @@ pub struct BenchConfig {
     pub jobs: Vec<Job>,
     /// `true` to measure calls from several threads at once.
     pub threads: bool,
+    /// `true` to try what the libraries' calls do beside a capture of another thread.
+    pub captures: bool,
+    /// `true` to measure only the bare driver and gpu-stream.
+    pub only_pairs: bool,
     /// `true` to measure how costs grow with the number of streams and with the queue length.
     pub growth: bool,
     /// The peer scripts to run.
@@ -72,7 +76,7 @@ impl<F: BenchFixture> Bench for BenchOf<F> {
         let streams = BenchStreams { fixture, main, other, branches: &branches };
         for job in &config.jobs {
             progress(job.name());
-            report.operations.push(operation(streams, *job, &config.plan));
+            report.operations.push(operation(streams, *job, config));
         }
         for shared in [false, true].into_iter().filter(|_| config.threads) {
             for count in threads::COUNTS {
@@ -101,6 +105,14 @@ impl<F: BenchFixture> Bench for BenchOf<F> {
                     own_process: true,
                     missing: Some(reason),
                 }),
+            }
+        }
+        // After all measurements: a capture that breaks must not disturb them.
+        if config.captures {
+            progress("captures");
+            match captures::beside_capture(streams) {
+                Ok(found) => report.captures = found,
+                Err(reason) => report.captures_failed = Some(reason),
             }
         }
         Ok(report)
@@ -134,13 +146,24 @@ fn empty<F: BenchFixture>(fixture: &F) -> Result<BackendReport, String> {
         operations: Vec::new(),
         threads: Vec::new(),
         growth: Vec::new(),
+        captures: Vec::new(),
+        captures_failed: None,
     })
 }
 
-fn operation<F: BenchFixture>(streams: BenchStreams<'_, F>, job: Job, plan: &Plan) -> Operation {
+/// Measures all contenders of one job.
+fn operation<F: BenchFixture>(
+    streams: BenchStreams<'_, F>,
+    job: Job,
+    config: &BenchConfig,
+) -> Operation {
     let left_out = streams.fixture.skip_reason(job);
+    let contenders = || match config.only_pairs {
+        true => contenders::pair(job, streams),
+        false => contenders::all(job, streams),
+    };
     let (results, failed) = match left_out {
-        None => compare(plan, contenders::all(job, streams), || streams.settle()),
+        None => compare(&config.plan, contenders(), || streams.settle()),
         Some(_) => Default::default(),
     };
     Operation {
@@ -198,6 +221,8 @@ mod tests {
             plan: Plan { limit: std::time::Duration::ZERO, ..Plan::QUICK },
             jobs: jobs.to_vec(),
             threads: true,
+            captures: true,
+            only_pairs: false,
             growth: false,
             scripts: Vec::new(),
             python: "python3".into(),
@@ -205,7 +230,7 @@ mod tests {
         let mut messages = Vec::new();
         let bench = BenchOf(fixture);
         let report = bench.run(&config, &mut |name| messages.push(name.to_owned())).unwrap();
-        assert_eq!(messages.len(), jobs.len() + 2 * threads::COUNTS.len());
+        assert_eq!(messages.len(), jobs.len() + 2 * threads::COUNTS.len() + 1);
         report
     }
 

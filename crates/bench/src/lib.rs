@@ -2,8 +2,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bench;
+pub mod captures;
 mod compare;
 mod contenders;
+pub mod environments;
 #[cfg(test)]
 mod fake;
 mod figures;
@@ -20,6 +22,7 @@ mod stats;
 pub mod svg;
 pub mod tables;
 mod threads;
+pub mod variables;
 
 pub use self::{
     bench::{Bench, BenchConfig, BenchOf},

@@ -3,13 +3,22 @@
 use crate::report::Report;
 use crate::tables::{self, Grid};
 
-/// Renders the whole report, without a heading of its own and without a date.
+/// Renders the whole report as a page.
 pub fn draw(report: &Report) -> String {
-    let mut text = format!("gpu-stream {}. {}\n", report.gpu_stream, tables::machine(report));
+    let date = report.date.as_ref().map(|date| format!(", {date}")).unwrap_or_default();
+    let mut text = format!("# What calls cost{date}\n\n");
+    if let Some(command) = &report.command {
+        text.push_str(&format!("Made by `{command}`.\n"));
+    }
+    text.push_str(&format!("gpu-stream {}. {}\n", report.gpu_stream, tables::machine(report)));
+    text.push_str(&format!("{}\n", cell(&tables::variables(report))));
     text.push_str(&format!("{}\n", tables::method(report)));
     for backend in &report.backends {
         text.push_str(&format!("\n## {}\n", tables::backend(backend)));
         for grid in tables::of(backend) {
+            text.push_str(&table(&grid));
+        }
+        for grid in tables::environments(report, &backend.backend) {
             text.push_str(&table(&grid));
         }
         let calls =
@@ -26,7 +35,8 @@ pub fn draw(report: &Report) -> String {
             text.push_str("|---|---|---|---|\n");
             text.extend(rows);
         }
-        let missing = tables::not_measured(backend);
+        let mut missing = tables::not_measured(backend);
+        missing.extend(tables::failed_environments(report, &backend.backend));
         if !missing.is_empty() {
             text.push_str("\n### Not measured\n\n");
             text.extend(missing.iter().map(|line| format!("- {}\n", cell(line))));

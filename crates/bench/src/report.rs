@@ -22,12 +22,67 @@ pub struct Report {
     pub gpu_stream: String,
     /// `true` if the program was built with optimization. If not, the figures mean nothing.
     pub optimized: bool,
+    /// The day of the run in UTC, such as `2026-11-27`. `None` if the clock is not set.
+    #[serde(default)]
+    pub date: Option<String>,
+    /// The command line, without the names of output files.
+    #[serde(default)]
+    pub command: Option<String>,
     /// The machine that the run was made on.
     pub machine: Machine,
+    /// The environment variables that change what calls cost, and that the user has set. The command sets none.
+    #[serde(default)]
+    pub variables: Vec<SetVariable>,
     /// The settings of the run.
     pub settings: Settings,
     /// The results of each backend.
     pub backends: Vec<BackendReport>,
+    /// What other environments change, measured in child processes.
+    #[serde(default)]
+    pub environments: Vec<EnvironmentReport>,
+}
+
+/// An environment variable that is set, and what it changes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SetVariable {
+    /// The name.
+    pub name: String,
+    /// The value.
+    pub value: String,
+    /// What the variable changes.
+    pub changes: String,
+}
+
+/// The operations of one backend in one environment, measured in child processes.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EnvironmentReport {
+    /// The backend's name.
+    pub backend: String,
+    /// The variables that were set for the child process. Empty: the environment is the user's.
+    pub set: BTreeMap<String, String>,
+    /// The number of child processes. The figures are medians of their medians.
+    pub processes: u32,
+    /// The results of each operation.
+    pub operations: Vec<EnvironmentOperation>,
+    /// The reasons of the processes that failed.
+    pub failed: Vec<String>,
+}
+
+/// The results of one operation in one environment, in nanoseconds per call.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EnvironmentOperation {
+    /// The measured job.
+    pub job: Job,
+    /// The time of the bare call.
+    pub bare: Option<f64>,
+    /// The time of the careful calls. `None` if they are the bare call.
+    pub careful: Option<f64>,
+    /// The time of gpu-stream.
+    pub ours: Option<f64>,
+    /// gpu-stream's time divided by that of the bare call.
+    pub to_bare: Option<f64>,
+    /// gpu-stream's time divided by that of the careful calls.
+    pub to_careful: Option<f64>,
 }
 
 /// The machine that a run was made on.
@@ -81,6 +136,26 @@ pub struct BackendReport {
     pub threads: Vec<ThreadRow>,
     /// The results with growing numbers of streams and growing queues.
     pub growth: Vec<GrowthRow>,
+    /// What each library's calls did beside a capture of another thread.
+    #[serde(default)]
+    pub captures: Vec<BesideCapture>,
+    /// The reason if that could not be tried.
+    #[serde(default)]
+    pub captures_failed: Option<String>,
+}
+
+/// What a call of a library did beside a capture of another thread in the mode *global*.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BesideCapture {
+    /// The library.
+    #[serde(rename = "who")]
+    pub contender: ContenderKind,
+    /// The call.
+    pub job: Job,
+    /// The error of the call. `None` if it succeeded.
+    pub error: Option<String>,
+    /// The error of the capture's end. `None` if the capture was intact.
+    pub capture_error: Option<String>,
 }
 
 /// A name and a value.
@@ -236,6 +311,15 @@ impl BackendReport {
         let threads = self.threads.iter().map(|one| &one.failed);
         let growth = self.growth.iter().map(|one| &one.failed);
         operations.chain(threads).chain(growth).any(|failed| !failed.is_empty())
+            || self.captures_failed.is_some()
+    }
+}
+
+impl Report {
+    /// Returns `true` if a contender or a child process failed.
+    pub fn has_failed(&self) -> bool {
+        self.backends.iter().any(BackendReport::has_failed)
+            || self.environments.iter().any(|one| !one.failed.is_empty())
     }
 }
 

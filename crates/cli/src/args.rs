@@ -109,6 +109,15 @@ pub struct Bench {
     #[arg(long, value_name = "FOLDER")]
     pub peers: Option<PathBuf>,
 
+    /// Also measure in child processes with 8 and with 32 hardware queues, which some programs ask for by
+    /// CUDA_DEVICE_MAX_CONNECTIONS or GPU_MAX_HW_QUEUES
+    #[arg(long)]
+    pub environments: bool,
+
+    /// Measure only the bare driver and gpu-stream, for a parent process
+    #[arg(long, hide = true)]
+    pub only_pairs: bool,
+
     /// The Python interpreter that runs the scripts
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     pub python: PathBuf,
@@ -261,6 +270,7 @@ mod tests {
         assert_eq!((bench.backend, bench.rounds), (vec![BackendKind::Cuda], 51));
         assert_eq!((bench.svg.as_deref(), bench.json.as_deref()), (Some("a.svg"), Some("-")));
         assert_eq!((bench.peers, bench.growth, bench.quick), (None, false, false));
+        assert!(!bench.environments && !bench.only_pairs);
         assert_eq!(bench.python, PathBuf::from("python3"));
         assert!(parse("bench --plain").unwrap().is_plain());
     }

@@ -1,13 +1,14 @@
 //! `gpu-stream bench`: measures the cost of each operation.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use comfy_table::CellAlignment;
 use gpu_stream::available;
 use gpu_stream_bench::report::{Report, SCHEMA, Settings};
 use gpu_stream_bench::tables::{self, Grid};
-use gpu_stream_bench::{BenchConfig, Job, Plan, machine, markdown, script, svg};
+use gpu_stream_bench::{BenchConfig, Job, Plan, machine, markdown, script, svg, variables};
 use gpu_stream_conformance::Required;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wildmatch::WildMatch;
@@ -17,7 +18,7 @@ use crate::matrix::{bare_table, bold, text_of};
 use crate::notes::wrap;
 use crate::output::{self, OutputStyle};
 use crate::select::{self, Backends};
-use crate::{CommandError, environment, fixtures};
+use crate::{CommandError, date, environment, environments, fixtures};
 
 /// Runs the command. Blocks until everything is measured.
 ///
@@ -39,8 +40,7 @@ pub fn command(arguments: &Bench, style: &OutputStyle) -> Result<ExitCode, Comma
     if arguments.json.as_deref() != Some("-") {
         output::put(&mut std::io::stdout(), &draw(&report, &chosen, style))?;
     }
-    let failed = report.backends.iter().any(|backend| backend.has_failed());
-    Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if report.has_failed() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
 /// Returns the operations that match one of `patterns`, or all operations if there are no patterns.
@@ -72,7 +72,9 @@ fn config(arguments: &Bench, jobs: Vec<Job>) -> Result<BenchConfig, CommandError
     Ok(BenchConfig {
         plan,
         jobs,
-        threads: arguments.operation.is_empty(),
+        threads: arguments.operation.is_empty() && !arguments.only_pairs,
+        captures: arguments.operation.is_empty() && !arguments.only_pairs,
+        only_pairs: arguments.only_pairs,
         growth: arguments.growth,
         scripts: scripts.unwrap_or_default(),
         python: arguments.python.clone().into(),
@@ -125,11 +127,22 @@ fn measure(
         schema: SCHEMA,
         gpu_stream: env!("CARGO_PKG_VERSION").into(),
         optimized: !cfg!(debug_assertions),
+        date: date::today(),
+        command: Some(command_line(arguments)),
         machine: machine::this(),
+        variables: variables::set(),
         settings: Settings::of(&config.plan, arguments.quick),
         backends: Vec::new(),
+        environments: Vec::new(),
     };
     let bar = progress_bar(style);
+    // Before this process uses a device: a second process may change how the device serves the first.
+    if arguments.environments {
+        report.environments = environments::measure(arguments, &chosen.checked, &mut |name| {
+            bar.set_message(name.to_owned());
+            bar.tick();
+        });
+    }
     for backend in &chosen.checked {
         let bench = fixtures::bench(*backend)?;
         let measured = bench.run(config, &mut |name| {
@@ -144,6 +157,29 @@ fn measure(
     }
     bar.finish_and_clear();
     Ok(report)
+}
+
+/// Returns the command line that repeats the run, without output files. A folder is named by its relative path, or
+/// by its last part.
+fn command_line(arguments: &Bench) -> String {
+    let mut words = vec!["gpu-stream bench".to_owned()];
+    words.extend(arguments.backend.iter().map(|backend| format!("--backend {backend}")));
+    words.extend(arguments.operation.iter().map(|pattern| format!("--operation '{pattern}'")));
+    let flags = [
+        ("--growth", arguments.growth),
+        ("--environments", arguments.environments),
+        ("--only-pairs", arguments.only_pairs),
+        ("--quick", arguments.quick),
+    ];
+    words.extend(flags.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag.to_owned()));
+    if let Some(folder) = &arguments.peers {
+        let last = folder.file_name().map(Path::new).filter(|_| folder.is_absolute());
+        words.push(format!("--peers {}", last.unwrap_or(folder).display()));
+    }
+    if !arguments.quick && arguments.rounds != Plan::USUAL.rounds {
+        words.push(format!("--rounds {}", arguments.rounds));
+    }
+    words.join(" ")
 }
 
 /// Creates the progress bar. It is hidden if the style has none.
@@ -172,6 +208,7 @@ pub fn list(jobs: &[Job], style: &OutputStyle) -> String {
 pub fn draw(report: &Report, chosen: &Backends, style: &OutputStyle) -> String {
     let mut text = format!("gpu-stream {}, bench\n", report.gpu_stream);
     text.push_str(&wrap(&tables::machine(report), 0, 2, style.width));
+    text.push_str(&environment::wrap(&tables::variables(report), style.width));
     // All variables are the user's: the command sets none for `bench`.
     if let Some(variables) = report.machine.facts.get("environment") {
         text.push_str(&environment::wrap(&format!("environment: {variables}"), style.width));
@@ -181,11 +218,13 @@ pub fn draw(report: &Report, chosen: &Backends, style: &OutputStyle) -> String {
         text.push('\n');
         let heading = wrap(&tables::backend(backend), 0, 2, style.width);
         text.push_str(&heading);
-        for grid in tables::of(backend) {
+        let environments = tables::environments(report, &backend.backend);
+        for grid in tables::of(backend).into_iter().chain(environments) {
             text.push_str(&format!("\n{}\n{}", style.bold(&grid.title), table(&grid, style)));
             grid.notes.iter().for_each(|note| text.push_str(&wrap(note, 0, 2, style.width)));
         }
-        let missing = tables::not_measured(backend);
+        let mut missing = tables::not_measured(backend);
+        missing.extend(tables::failed_environments(report, &backend.backend));
         if !missing.is_empty() {
             text.push_str(&format!("\n{}\n", style.bold("Not measured")));
         }

@@ -6,7 +6,9 @@
 pub mod args;
 pub mod bench;
 pub mod check;
+pub mod date;
 pub mod environment;
+pub mod environments;
 pub mod fixtures;
 pub mod fresh;
 pub mod info;

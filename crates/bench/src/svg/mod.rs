@@ -20,7 +20,7 @@ const EDGE: f64 = 24.0;
 
 /// What the figures in brackets are.
 const RATIOS: &str = "In brackets: the time divided by that of the bare call, and then by that of the careful calls, \
-                      if these are others.";
+                      if these are other calls.";
 
 /// Draws all backends, one below the other.
 pub fn draw(report: &Report) -> String {
@@ -28,7 +28,9 @@ pub fn draw(report: &Report) -> String {
     let mut y = EDGE + 14.0;
     let title = "What a call costs in nanoseconds: the bare driver, gpu-stream, and others";
     canvas.text(EDGE, y, "title", title);
-    for line in [tables::machine(report), tables::method(report), RATIOS.to_owned()] {
+    let lines =
+        [tables::machine(report), tables::variables(report), tables::method(report), RATIOS.into()];
+    for line in lines {
         for part in text::folded(&line, 170) {
             y += 17.0;
             canvas.text(EDGE, y, "small", &part);

@@ -1,8 +1,10 @@
 //! A made-up report that has a value in every field.
 
+use gpu_stream_bench::environments;
 use gpu_stream_bench::report::{
-    BackendReport, Fact, FailedOne, Grows, GrowthRow, Machine, Measured, Operation, Peer, Report,
-    SCHEMA, Settings, ThreadRow,
+    BackendReport, BesideCapture, EnvironmentOperation, EnvironmentReport, Fact, FailedOne, Grows,
+    GrowthRow, Machine, Measured, Operation, Peer, Report, SCHEMA, SetVariable, Settings,
+    ThreadRow,
 };
 use gpu_stream_bench::{Comparison, ContenderKind, Job, Plan, Spread};
 
@@ -21,10 +23,45 @@ pub fn report() -> Report {
         schema: SCHEMA,
         gpu_stream: "0.1.0".into(),
         optimized: true,
+        date: Some("2026-11-27".into()),
+        command: Some("gpu-stream bench --environments".into()),
         machine: Machine { facts: facts.into(), load_before: Some(0.25) },
+        variables: vec![SetVariable {
+            name: "CUDA_DEVICE_MAX_CONNECTIONS".into(),
+            value: "32".into(),
+            changes: "hardware queues".into(),
+        }],
         settings: Settings::of(&Plan::USUAL, false),
         backends: vec![gpu(), host()],
+        environments: environments(),
     }
+}
+
+/// Creates the results in three environments, one of which has a process that failed.
+fn environments() -> Vec<EnvironmentReport> {
+    let all = environments::of_backend("cuda").into_iter().enumerate();
+    let made = all.map(|(index, set)| {
+        let bare = [250.0, 400.0, 900.0][index];
+        let operation = |job, careful: Option<f64>| EnvironmentOperation {
+            job,
+            bare: Some(bare),
+            careful,
+            ours: Some(bare + 60.0),
+            to_bare: Some((bare + 60.0) / bare),
+            to_careful: careful.map(|careful| (bare + 60.0) / careful),
+        };
+        EnvironmentReport {
+            backend: "cuda".into(),
+            set,
+            processes: 3,
+            operations: vec![
+                operation(Job::Query, Some(bare + 45.0)),
+                operation(Job::CaptureStatus, None),
+            ],
+            failed: if index == 2 { vec!["it ended with 1".into()] } else { Vec::new() },
+        }
+    });
+    made.collect()
 }
 
 fn gpu() -> BackendReport {
@@ -124,6 +161,11 @@ fn gpu() -> BackendReport {
             grows(Grows::Queue, 1, (500.0, 520.0)),
             grows(Grows::Queue, 1_000, (1_200.0, 1_230.0)),
         ],
+        captures: vec![
+            beside(ContenderKind::Bare, Some("query answered 900"), Some("end answered 901")),
+            beside(ContenderKind::Ours, None, None),
+        ],
+        captures_failed: Some("begin answered 900".into()),
     }
 }
 
@@ -150,7 +192,14 @@ fn host() -> BackendReport {
         ],
         threads: Vec::new(),
         growth: Vec::new(),
+        captures: Vec::new(),
+        captures_failed: None,
     }
+}
+
+fn beside(contender: ContenderKind, error: Option<&str>, end: Option<&str>) -> BesideCapture {
+    let (error, capture_error) = (error.map(str::to_owned), end.map(str::to_owned));
+    BesideCapture { contender, job: Job::Query, error, capture_error }
 }
 
 fn operation(job: Job, bare_calls: Option<&str>, results: Vec<Measured>) -> Operation {

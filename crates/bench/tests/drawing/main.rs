@@ -77,7 +77,9 @@ fn collect_fields(value: &Value, path: &str, fields: &mut BTreeSet<String>) {
             let names: Vec<_> = map.keys().map(String::as_str).collect();
             &format!("spread: {}", names.join(" "))
         }
-        Value::Object(_) if path.ends_with("machine.facts") => "names and texts",
+        Value::Object(_) if path.ends_with("machine.facts") || path.ends_with("].set") => {
+            "names and texts"
+        }
         Value::Object(map) => {
             map.iter().for_each(|(name, value)| inside(&format!(".{name}"), value));
             return;

@@ -1,0 +1,75 @@
+//! The tables of other environments, and of captures of other threads.
+
+use super::{Grid, column, grid};
+use crate::Job;
+use crate::environments::{label, queue_variables};
+use crate::figures::{ns, ratio};
+use crate::report::{BackendReport, BesideCapture, EnvironmentOperation, Report};
+
+/// Creates the table of calls beside a capture of another thread.
+pub(super) fn captures(report: &BackendReport) -> Grid {
+    let columns = vec![
+        column("library", |row: &BesideCapture| Some(row.contender.label().into())),
+        column("the call", |row: &BesideCapture| {
+            Some(row.error.clone().unwrap_or("succeeded".into()))
+        }),
+        column("the capture", |row: &BesideCapture| {
+            Some(row.capture_error.clone().unwrap_or("intact".into()))
+        }),
+    ];
+    let rows: Vec<_> = report.captures.iter().collect();
+    let title = "Calls on an idle stream while another thread captures a stream of its own in the mode global";
+    grid(title, ("operation", &|row: &BesideCapture| row.job.name().to_owned()), columns, &rows)
+}
+
+/// Creates the tables of what other numbers of hardware queues change, for one backend. Empty if that was not
+/// measured.
+pub fn environments(report: &Report, backend: &str) -> Vec<Grid> {
+    let all: Vec<_> = report.environments.iter().filter(|one| one.backend == backend).collect();
+    let Some(first) = all.first() else { return Vec::new() };
+    // The bare driver does nothing to wrap a handle unchecked, so a ratio to its time has no meaning.
+    let has_ratio = |row: &&EnvironmentOperation| row.job != Job::WrapUnchecked;
+    let (all_rows, rows_with_ratio): (Vec<_>, Vec<_>) =
+        (first.operations.iter().collect(), first.operations.iter().filter(has_ratio).collect());
+    let name = |row: &EnvironmentOperation| row.job.name().to_owned();
+    let table = |title: &str, figures: [Figure; 2], rows: &[&EnvironmentOperation]| {
+        let mut columns = Vec::new();
+        for Figure { head, of, write } in figures {
+            for environment in &all {
+                let head = format!("{head}, {}", label(&environment.set));
+                columns.push(column(&head, move |row: &EnvironmentOperation| {
+                    let found = environment.operations.iter().find(|one| one.job == row.job)?;
+                    of(found).map(write)
+                }));
+            }
+        }
+        grid(title, ("operation", &name), columns, rows)
+    };
+    let variables = queue_variables(backend).join(" and ");
+    let title =
+        format!("With other numbers of hardware queues ({variables}), nanoseconds per call");
+    let times = [
+        Figure { head: "bare", of: |row| row.bare, write: ns },
+        Figure { head: "ours", of: |row| row.ours, write: ns },
+    ];
+    let mut times = table(&title, times, &all_rows);
+    let processes = all.iter().map(|one| one.processes).max().unwrap_or_default();
+    times.notes.push(format!(
+        "bare: the bare call. ours: gpu-stream. Each column is of child processes with that value, {processes} each: \
+         medians of their medians. 'as is' is the environment of the user, in which all other tables are measured."
+    ));
+    let ratios = [
+        Figure { head: "to bare call", of: |row| row.to_bare, write: ratio },
+        Figure { head: "to careful calls", of: |row| row.to_careful, write: ratio },
+    ];
+    let title = "With other numbers of hardware queues, gpu-stream's time divided by that of the bare call, and by that of \
+                 the careful calls";
+    vec![times, table(title, ratios, &rows_with_ratio)]
+}
+
+/// A figure of an operation in one environment.
+struct Figure {
+    head: &'static str,
+    of: fn(&EnvironmentOperation) -> Option<f64>,
+    write: fn(f64) -> String,
+}
