@@ -4,21 +4,15 @@ use std::fs;
 use std::process::Command;
 use std::thread::available_parallelism;
 
-use super::args::Args;
-
-/// Returns the heading of the table.
-pub fn describe(args: &Args) -> String {
+/// Returns the heading of a table.
+pub fn describe() -> String {
     let date = output_of("date", &["-u", "+%Y-%m-%d %H:%M UTC"]);
     let rustc = output_of("rustc", &["--version"]);
     let cores = available_parallelism().map_or(0, std::num::NonZero::get);
     let model = line("/proc/cpuinfo", "model name").unwrap_or("unknown CPU".to_owned());
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
-    let size = if args.quick { "; small sizes, the figures mean nothing" } else { "" };
-    let rounds = args.rounds;
-    format!(
-        "{date}, {cores} cores of {model}, {rustc}; rounds: {rounds}, load average {load} before the first{size}."
-    )
+    format!("{date}, {cores} cores of {model}, {rustc}; load average {load} at the start.")
 }
 
 /// Returns a number from `/proc/self/status`. Returns `None` if there is none.

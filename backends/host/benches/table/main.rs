@@ -48,7 +48,7 @@ fn table(args: &Args) {
         .filter(wanted)
         .map(|column| Measured { column, rows: rows.iter().map(|_| Vec::new()).collect() })
         .collect();
-    let heading = machine::describe(args);
+    let heading = machine::describe();
     for round in 0..args.rounds {
         eprintln!("round {} of {}", round + 1, args.rounds);
         for Measured { column, rows: figures } in &mut measured {
@@ -61,7 +61,8 @@ fn table(args: &Args) {
             }
         }
     }
-    println!("{heading}\n");
+    let size = if args.quick { "; small sizes, the figures mean nothing" } else { "" };
+    println!("{heading} Rounds: {}{size}.\n", args.rounds);
     print_table(&rows, &measured);
     if args.rounds >= 4 {
         print_spread(&rows, &measured);
