@@ -85,25 +85,56 @@ pub(crate) use imp::*;
 /// It sleeps in the end because the other thread can have a lower priority. A real-time thread that
 /// only yields would keep that thread off the core forever. The sleep has a fixed time and needs no
 /// wake-up, so the other thread pays nothing for it.
-pub(crate) struct Backoff(u32);
+pub(crate) struct Backoff {
+    /// The number of waits so far.
+    turn: u32,
+    #[cfg_attr(any(gpu_stream_loom, gpu_stream_shuttle), expect(dead_code))]
+    pace: Pace,
+}
+
+/// The spinning of a [`Backoff`]. In the models, every wait is a yield.
+#[cfg_attr(any(gpu_stream_loom, gpu_stream_shuttle), expect(dead_code))]
+struct Pace {
+    /// The number of spins of the first wait. Each wait doubles it.
+    first: u32,
+    /// The maximum number of spins of one wait.
+    most: u32,
+    /// The number of waits that spin.
+    turns: u32,
+}
+
+#[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
+impl Pace {
+    /// Returns the number of spins of wait `turn`, the first of which is 0.
+    fn spins(&self, turn: u32) -> u32 {
+        self.first.saturating_mul(1 << turn.min(16)).min(self.most)
+    }
+}
 
 impl Backoff {
     #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
-    const SPINS: u32 = 64;
-    #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
     const YIELDS: u32 = 64;
 
-    /// Creates a backoff that starts with spinning.
+    /// Creates a backoff that checks often, for a wait of a few stores.
     pub(crate) fn new() -> Self {
-        Backoff(0)
+        Backoff { turn: 0, pace: Pace { first: 1, most: 1, turns: 64 } }
+    }
+
+    /// Creates a backoff that checks ever more rarely, for a lock that several threads acquire again
+    /// and again (exponential backoff: Anderson, IEEE TPDS 1990).
+    ///
+    /// A check takes the cache line of the lock from its holder. Between two checks of the others, a
+    /// thread can acquire the lock many times, at the cost that it has alone.
+    pub(crate) fn exponential() -> Self {
+        Backoff { turn: 0, pace: Pace { first: 8, most: 128, turns: 10 } }
     }
 
     /// Waits briefly, longer with each call: up to 800 µs.
     #[cold]
     pub(crate) fn wait(&mut self) {
         #[cfg(not(any(gpu_stream_loom, gpu_stream_shuttle)))]
-        match self.0.checked_sub(Self::SPINS) {
-            None => spin_loop(),
+        match self.turn.checked_sub(self.pace.turns) {
+            None => (0..self.pace.spins(self.turn)).for_each(|_| spin_loop()),
             Some(..Self::YIELDS) => yield_now(),
             Some(turn) => {
                 let doublings = ((turn - Self::YIELDS) / 64).min(4);
@@ -112,7 +143,7 @@ impl Backoff {
         }
         #[cfg(any(gpu_stream_loom, gpu_stream_shuttle))]
         yield_now();
-        self.0 = self.0.saturating_add(1);
+        self.turn = self.turn.saturating_add(1);
     }
 }
 
@@ -141,4 +172,19 @@ pub(crate) fn wait_until<'a, T>(
         guard = condvar.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner());
     }
     guard
+}
+
+#[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+mod tests {
+    use super::Backoff;
+
+    fn spins(backoff: &Backoff) -> Vec<u32> {
+        (0..backoff.pace.turns).map(|turn| backoff.pace.spins(turn)).collect()
+    }
+
+    #[test]
+    fn exponential_backoff_doubles_its_spins_up_to_a_maximum() {
+        assert_eq!(spins(&Backoff::exponential())[..6], [8, 16, 32, 64, 128, 128]);
+        assert!(spins(&Backoff::new()).iter().all(|spins| *spins == 1));
+    }
 }

@@ -12,6 +12,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
 use super::fault::Fault;
+use super::item::Task;
 use super::level::Level;
 use super::local::Local;
 use super::parker::Parker;
@@ -22,6 +23,7 @@ use super::ready::ReadyList;
 use super::record::Record;
 use super::settle::wait_quiescent;
 use super::streams::{Origin, Streams};
+use super::task_queue::TaskQueue;
 use crate::sync::Arc;
 
 /// Checks `model` with up to three preemptions.
@@ -205,6 +207,31 @@ fn items_of_two_producers_run_once() {
         let last = producer.join().expect("producer").max(mine);
         assert!(stream.wait_for(last, true).is_ok());
         assert_eq!(ran.load(Ordering::Relaxed), 2);
+    });
+}
+
+/// The runner leaves while a thread submits two items. If an item is left over, its submitter was
+/// told that the queue was idle, once; otherwise it was not told.
+#[test]
+fn runner_that_leaves_hands_the_queue_to_the_submitter() {
+    check(|| {
+        let tasks = Arc::new(TaskQueue::new());
+        let push = |tasks: &TaskQueue| tasks.push(Task(|| ())).expect("the queue is open").was_idle;
+        assert!(push(&tasks));
+        let theirs = Arc::clone(&tasks);
+        let submitter =
+            thread::spawn(move || usize::from(push(&theirs)) + usize::from(push(&theirs)));
+        let mut taken = 0;
+        let mut running = Some(tasks.read());
+        while let Some(mut reader) = running {
+            while let Some(item) = reader.front() {
+                item.run();
+                taken += 1;
+            }
+            running = reader.leave_if_empty(|is_closed| assert!(!is_closed));
+        }
+        let told = submitter.join().expect("submitter");
+        assert_eq!(told, usize::from(taken < 3), "{taken} of 3 items were run");
     });
 }
 

@@ -177,22 +177,37 @@ impl Tail {
     /// Acquires the tail lock.
     #[inline]
     fn lock(&self) -> TailGuard<'_> {
-        let mut flags = self.word.load(Ordering::Relaxed);
-        let mut backoff = Backoff::new();
+        let flags = self.word.load(Ordering::Relaxed);
+        self.try_lock(flags).unwrap_or_else(|now| self.lock_slow(now))
+    }
+
+    /// Acquires the lock, which another thread had when the word was `flags`.
+    #[cold]
+    fn lock_slow(&self, mut flags: u32) -> TailGuard<'_> {
+        let mut backoff = Backoff::exponential();
         loop {
-            if flags & LOCKED == 0 {
-                let locked = flags | LOCKED;
-                let (success, failure) = (Ordering::Acquire, Ordering::Relaxed);
-                match self.word.compare_exchange(flags, locked, success, failure) {
-                    Ok(_) => return TailGuard { tail: self, flags },
-                    Err(now) => flags = now,
-                }
-                continue;
+            if flags & LOCKED != 0 {
+                // The holder needs only a few stores more, unless it was preempted.
+                backoff.wait();
+                flags = self.word.load(Ordering::Relaxed);
             }
-            // The holder needs only a few stores more, unless it was preempted.
-            backoff.wait();
-            flags = self.word.load(Ordering::Relaxed);
+            match self.try_lock(flags) {
+                Ok(guard) => return guard,
+                Err(now) => flags = now,
+            }
         }
+    }
+
+    /// Tries to acquire the lock. Fails if it is held or if the word is not `flags`, and returns the
+    /// word.
+    #[inline]
+    fn try_lock(&self, flags: u32) -> Result<TailGuard<'_>, u32> {
+        if flags & LOCKED != 0 {
+            return Err(flags);
+        }
+        let (success, failure) = (Ordering::Acquire, Ordering::Relaxed);
+        self.word.compare_exchange(flags, flags | LOCKED, success, failure)?;
+        Ok(TailGuard { tail: self, flags })
     }
 
     /// Links a new chunk after the one that has no room left at `end`, and returns its start.
@@ -218,11 +233,11 @@ impl Tail {
 }
 
 impl TailGuard<'_> {
-    /// Releases the tail lock and sets the other flags to `flags`.
+    /// Releases the tail lock and sets the other flags to `flags`, which has no flag of the lock.
     #[inline]
     fn release(self, flags: u32) {
         // A plain store suffices: no other thread writes the word while it is locked.
-        self.tail.word.store(flags & !LOCKED, Ordering::Release);
+        self.tail.word.store(flags, Ordering::Release);
     }
 }
 
