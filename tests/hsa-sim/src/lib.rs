@@ -46,6 +46,6 @@ mod values;
 mod vmem;
 
 #[cfg(target_os = "linux")]
-pub use preload::{library, loaded_version, preload, this_program};
+pub use preload::{library, live_signals, loaded_version, preload, this_program};
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{loaded_version, preload, this_program};
+pub use unsupported::{live_signals, loaded_version, preload, this_program};

@@ -15,7 +15,7 @@ use crate::trace::trace;
 pub const PAGE: usize = 4096;
 
 /// The memory size that each GPU and the host report. Pages are only used when they are touched.
-const SIZE: usize = 16 << 30;
+const SIZE: usize = 192 << 30;
 
 const FLAG_KERNARG: u32 = 1;
 const FLAG_FINE: u32 = 2;

@@ -12,6 +12,9 @@ const SONAME: &CStr = c"libhsa-runtime64.so.1";
 /// The function that only the simulator exports.
 const VERSION: &CStr = c"hsa_sim_version";
 
+/// The function that returns the number of live signals. Only the simulator exports it.
+const LIVE_SIGNALS: &CStr = c"hsa_sim_live_signals";
+
 /// The file name that cargo gives this crate's cdylib.
 const FILE: &str = "libhsa_sim.so";
 
@@ -59,16 +62,29 @@ pub fn preload() -> Result<(), String> {
 /// Returns the version of the simulator that this process has loaded under the runtime's name.
 /// Returns `None` if it has not.
 pub fn loaded_version() -> Option<String> {
-    let library = handle(SONAME, libc::RTLD_NOW | libc::RTLD_NOLOAD)?;
-    // SAFETY: `library` is an open library, and the name is a C string.
-    let function = unsafe { libc::dlsym(library, VERSION.as_ptr()) };
-    if function.is_null() {
-        return None;
-    }
+    let function = loaded_function(VERSION)?;
     // SAFETY: only the simulator exports this function, and it has this type.
     let version: unsafe extern "C" fn() -> *const c_char = unsafe { std::mem::transmute(function) };
     // SAFETY: the function returns a static string of the library, which is never closed.
     Some(unsafe { CStr::from_ptr(version()) }.to_string_lossy().into_owned())
+}
+
+/// Returns the number of signals that HIP has created and not destroyed, those of queues included. Returns `None` if
+/// this process has not loaded the simulator.
+pub fn live_signals() -> Option<u64> {
+    let function = loaded_function(LIVE_SIGNALS)?;
+    // SAFETY: only the simulator exports this function, and it has this type.
+    let count: unsafe extern "C" fn() -> u64 = unsafe { std::mem::transmute(function) };
+    // SAFETY: the function has no requirements.
+    Some(unsafe { count() })
+}
+
+/// Returns a function of the HSA runtime that this process has loaded.
+fn loaded_function(name: &CStr) -> Option<*mut c_void> {
+    let library = handle(SONAME, libc::RTLD_NOW | libc::RTLD_NOLOAD)?;
+    // SAFETY: `library` is an open library, and the name is a C string.
+    let function = unsafe { libc::dlsym(library, name.as_ptr()) };
+    (!function.is_null()).then_some(function)
 }
 
 /// Returns the path of the simulated runtime: that in `HSA_SIM_LIBRARY`, or the library that cargo

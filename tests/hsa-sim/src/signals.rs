@@ -45,6 +45,9 @@ const KIND_USER: i64 = 1;
 
 static FREE: Mutex<Vec<&'static Signal>> = Mutex::new(Vec::new());
 
+/// The number of signals that were created and not destroyed.
+static LIVE: AtomicU64 = AtomicU64::new(0);
+
 impl Signal {
     /// Creates a signal, or reuses one, that has no waiters.
     pub fn create(initial: i64) -> &'static Signal {
@@ -70,6 +73,7 @@ impl Signal {
         signal.start.store(0, Ordering::Relaxed);
         signal.end.store(0, Ordering::Relaxed);
         signal.value.store(initial, Ordering::SeqCst);
+        LIVE.fetch_add(1, Ordering::SeqCst);
         signal
     }
 
@@ -78,6 +82,7 @@ impl Signal {
         if self.exposed.swap(false, Ordering::SeqCst) {
             memory::unlock(self.value.as_ptr().cast());
         }
+        LIVE.fetch_sub(1, Ordering::SeqCst);
         FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 
@@ -229,6 +234,12 @@ hsa_api! {
     ) -> Status {
         // SAFETY: `signal` is null or has room for a handle (caller contract).
         unsafe { create(initial, signal) }
+    }
+
+    /// Returns the number of signals that were created and not destroyed, those of queues included. No real runtime
+    /// exports this function.
+    fn hsa_sim_live_signals() -> u64 {
+        LIVE.load(Ordering::SeqCst)
     }
 
     /// Destroys a signal.

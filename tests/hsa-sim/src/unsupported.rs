@@ -17,6 +17,11 @@ pub fn loaded_version() -> Option<String> {
     None
 }
 
+/// Returns `None`: the simulator cannot be loaded on this platform.
+pub fn live_signals() -> Option<u64> {
+    None
+}
+
 /// Returns a command that starts the running program again.
 ///
 /// # Errors
