@@ -139,10 +139,6 @@ fn reap_some(driver: &'static Driver) {
 /// # Safety
 /// - This crate created the stream, and this is its last use if the function returns `true`.
 unsafe fn try_destroy(driver: &'static Driver, dropped: &mut Dropped) -> bool {
-    // A host function that begins after this check still delays the destruction.
-    if host_func::any_running() && !may_wait(dropped) {
-        return false;
-    }
     // Asked twice, since one error may be about something else.
     // SAFETY: the stream is live, unless a reset has destroyed it (caller contract).
     let idle =
@@ -155,6 +151,10 @@ unsafe fn try_destroy(driver: &'static Driver, dropped: &mut Dropped) -> bool {
             return true;
         }
         Ok(false) | Err(_) => return false,
+    }
+    // A host function that begins after this check still delays the destruction, so the check is late.
+    if host_func::any_running() && !may_wait(dropped) {
+        return false;
     }
     // SAFETY: the stream is live and not captured, as the check has shown.
     if driver.quirks.destroy_waits && !unsafe { queue_advances(driver, dropped) } {
