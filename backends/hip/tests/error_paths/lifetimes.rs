@@ -113,3 +113,25 @@ pub fn busy_streams_are_destroyed_once_idle() {
     }
     assert_eq!(layer.live_streams(), streams, "idle streams were not destroyed");
 }
+
+/// A stream that may be busy is not destroyed, however often the runtime fails to tell. A stream of a broken device is
+/// left to the runtime.
+pub fn streams_are_destroyed_once_the_runtime_can_tell() {
+    const UNKNOWN: i32 = 999;
+    const LAUNCH_FAILED: i32 = 719;
+    let layer = Layer::get();
+    let keep = own_stream();
+    let streams = layer.live_streams();
+    let make_calls = || (0..100).for_each(|_| _ = keep.capture_status().unwrap());
+    for (code, left) in [(UNKNOWN, 0), (LAUNCH_FAILED, 1)] {
+        let stream = own_stream();
+        layer.fail("hipStreamQuery", code);
+        drop(stream);
+        make_calls();
+        assert_eq!(layer.live_streams(), streams + 1, "{code}: destroyed, and it may be busy");
+        layer.work();
+        make_calls();
+        assert_eq!(layer.live_streams(), streams + left, "{code}");
+    }
+    assert_eq!(peek_error(), 0);
+}

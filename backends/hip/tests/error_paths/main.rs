@@ -26,12 +26,13 @@ use lifetimes::*;
 use support::{Case, OnHip, VERSIONS};
 
 /// Cases that depend on how the real library treats captures and destroyed streams.
-const CASES: [Case; 5] = cases![
+const CASES: [Case; 6] = cases![
     every_call_succeeds,
     captured_events_stay_intact_until_the_capture_ends,
     destroyed_streams_are_not_used,
     event_query_keeps_the_stream_alive,
-    busy_streams_are_destroyed_once_idle
+    busy_streams_are_destroyed_once_idle,
+    streams_are_destroyed_once_the_runtime_can_tell
 ];
 
 /// Cases that depend only on the version that the layer presents.
