@@ -7,7 +7,6 @@ use gpu_stream_driver_common::error::{DriverError, ResultCode, Vendor};
 
 use crate::Hip;
 use crate::code::HipCode;
-use crate::driver::quirks::is_on_cuda;
 
 /// The error of the HIP backend.
 pub type HipError = DriverError<HipCode>;
@@ -87,6 +86,11 @@ impl ResultCode for HipCode {
         let (major, minor) = (number / 10_000_000, number / 100_000 % 100);
         write!(f, "{major}.{minor}.{}", number % 100_000)
     }
+}
+
+/// Returns `true` if the version is CUDA's, which HIP's NVIDIA platform reports as its own.
+pub(crate) const fn is_on_cuda(version: i32) -> bool {
+    version < 1_000_000
 }
 
 /// Converts the error about an unknown handle, for a stream with an owner: the owner has not destroyed it, so the

@@ -6,11 +6,12 @@ use gpu_stream_driver_common::library::{Folder, LibrarySpec, LoadedLibrary, NotF
 use gpu_stream_driver_common::symbols::find;
 use gpu_stream_driver_common::texts::CodeTexts;
 
-use super::quirks::{OLDEST, OLDEST_OF_AMD, Quirks, is_on_cuda};
+use super::quirks::{OLDEST, OLDEST_OF_AMD, Quirks};
 use super::symbols::Symbols;
 use super::{DeviceState, Driver};
 use crate::HipError;
 use crate::code::HipCode;
+use crate::error::is_on_cuda;
 
 /// AMD's runtime: its file names, its folders and its functions.
 static SPEC: LibrarySpec = LibrarySpec {

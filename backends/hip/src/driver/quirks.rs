@@ -6,6 +6,8 @@
 
 use std::ffi::{c_int, c_uint};
 
+use crate::error::is_on_cuda;
+
 /// The oldest runtime that this crate was tried with: 5.2.
 pub(super) const OLDEST: c_int = 50_200_000;
 
@@ -15,11 +17,6 @@ pub(super) const OLDEST_OF_AMD: c_int = 30_000_000;
 /// `hipEventReleaseToSystem`: the work before the record is visible to the host when the event is done, also in memory
 /// that is not coherent. HIP's documents promise less of an event without it.
 pub(crate) const RELEASE_TO_SYSTEM: c_uint = 0x8000_0000;
-
-/// Returns `true` if the version is CUDA's, which HIP's NVIDIA platform reports as its own.
-pub(crate) const fn is_on_cuda(version: c_int) -> bool {
-    version < 1_000_000
-}
 
 /// How a version of the runtime differs from others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
