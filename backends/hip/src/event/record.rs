@@ -12,7 +12,6 @@ use crate::code::HipCode;
 use crate::driver::Driver;
 use crate::driver::symbols::Ptr;
 use crate::pool::{self, PooledEvent};
-use crate::thread::discard;
 
 impl HipEvent {
     /// Creates an event with a first record, on a stream of this device.
@@ -132,13 +131,13 @@ impl HipEvent {
         // belongs to the device.
         match unsafe { record_by_runtime(driver, raw.as_ptr(), &record, operation) } {
             Ok(()) => {
-                let (replaced, owners) = self.inner().store_in_place(record, start);
+                let replaced = self.inner().store_in_place(record, start);
                 drop(replaced);
-                owners.into_iter().for_each(|(_, owner)| discard(owner));
                 Ok(())
             }
             Err(error) => {
-                self.inner().store_failure(&record.owner);
+                let replaced = self.inner().store_failure(&record.owner);
+                drop(replaced);
                 match error {
                     HipError::Driver { code: HipCode::INVALID_HANDLE, .. }
                         if self.foreign.is_some() =>

@@ -6,12 +6,15 @@
 //! stream's queue is full.
 //!
 //! Most records use another `hipEvent_t`, with a state of its own. If the handle is *fixed*, because it is known outside
-//! of this crate, each record is made in place, and moves the pointer of calls that have begun. So all states of a fixed
-//! handle share a list of owners: [`Kept`]. Such records may overlap. The runtime then makes them in one order, and they
-//! may be stored here in another. So records are numbered as they are stored, and each knows how many were stored when
-//! it began. It replaces those, and the list loses their owners, unless a call still holds an earlier state.
+//! of this crate, each record is made in place. Such records may overlap. The runtime then makes them in one order, and
+//! they may be stored here in another. So records are numbered as they are stored, and each knows how many were stored
+//! when it began. It replaces those. The owners of all others are kept as well.
+//!
+//! A call that began before a record in place may follow the pointer to the new stream. So each state of a fixed handle
+//! has a reference to the next one, and keeps all later owners.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use gpu_stream_core::{KeepAlive, RawEvent, RawStream};
 
@@ -41,50 +44,22 @@ pub(crate) struct Record {
     pub(crate) captured: Option<CapturedRecord>,
 }
 
-/// The owners of the streams that the pointer of one handle may lead to, with the numbers of their records. A failed
-/// record counts as well: up to 5.7 it moves the pointer.
-#[derive(Default)]
-pub(super) struct Kept(Mutex<Vec<(u64, KeepAlive)>>);
-
-impl Kept {
-    fn lock(&self) -> MutexGuard<'_, Vec<(u64, KeepAlive)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds an owner. Each owner is kept once.
-    fn add(&self, number: u64, owner: &KeepAlive) {
-        let mut kept = self.lock();
-        match kept.iter_mut().find(|(_, known)| known.is_same(owner)) {
-            Some((known, _)) => *known = number,
-            None => kept.push((number, owner.clone())),
-        }
-    }
-
-    /// Removes the owners of the records up to this number.
-    fn remove_up_to(&self, last: u64) -> Vec<(u64, KeepAlive)> {
-        let mut kept = self.lock();
-        let (removed, later) =
-            std::mem::take(&mut *kept).into_iter().partition(|(n, _)| *n <= last);
-        *kept = later;
-        removed
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        std::mem::take(&mut *self.lock()).into_iter().for_each(|(_, owner)| discard(owner));
-    }
-}
-
-/// A handle of the runtime, and its last record.
+/// A handle of the runtime, its last record, and the owners of other streams that the runtime's pointer may lead to.
 pub(crate) struct EventState {
     pub(super) raw: RawEvent<Hip>,
     device: u32,
     /// Set if the handle goes to the pool, unless a capture has it.
     is_pooled: bool,
-    pub(crate) last: Option<Record>,
     /// Set once the handle is fixed. The event has it then, and not the state.
-    kept: OnceLock<Arc<Kept>>,
+    is_fixed: AtomicBool,
+    pub(crate) last: Option<Record>,
+    /// The number of the last record in place.
+    number: u64,
+    /// The owners of other streams, with the numbers of their records: records that overlapped the last one, and
+    /// records that failed since, which up to 5.7 move the pointer.
+    others: Vec<(u64, KeepAlive)>,
+    /// The next state of the same handle.
+    next: OnceLock<Arc<EventState>>,
 }
 
 impl EventState {
@@ -95,7 +70,24 @@ impl EventState {
         is_pooled: bool,
         last: Option<Record>,
     ) -> Self {
-        EventState { raw, device, is_pooled, last, kept: OnceLock::new() }
+        EventState {
+            raw,
+            device,
+            is_pooled,
+            is_fixed: AtomicBool::new(false),
+            last,
+            number: 0,
+            others: Vec::new(),
+            next: OnceLock::new(),
+        }
+    }
+
+    /// Keeps the owner of a stream that the runtime's pointer may lead to. Each owner is kept once.
+    fn add_other(&mut self, number: u64, owner: &KeepAlive) {
+        match self.others.iter_mut().find(|(_, known)| known.is_same(owner)) {
+            Some((known, _)) => *known = number.max(*known),
+            None => self.others.push((number, owner.clone())),
+        }
     }
 
     /// Returns the runtime's handle.
@@ -107,7 +99,7 @@ impl EventState {
     /// Returns `true` if another library may record the event.
     #[inline]
     pub(crate) fn is_fixed(&self) -> bool {
-        self.kept.get().is_some()
+        self.is_fixed.load(Ordering::Acquire)
     }
 
     /// Returns `true` if the event was never recorded. Returns `false` if another library may have recorded it.
@@ -133,9 +125,8 @@ impl EventState {
     /// Takes the owners out of a state that no call uses.
     pub(super) fn take_owners(&mut self) -> impl Iterator<Item = KeepAlive> + use<> {
         let last = self.last.as_mut().map(|last| std::mem::take(&mut last.owner));
-        let kept = self.kept.get_mut().and_then(Arc::get_mut);
-        let kept = kept.map(|kept| std::mem::take(&mut *kept.lock()));
-        last.into_iter().chain(kept.into_iter().flatten().map(|(_, owner)| owner))
+        let others = std::mem::take(&mut self.others).into_iter().map(|(_, owner)| owner);
+        last.into_iter().chain(others)
     }
 
     /// Removes the record, so that the handle can be recorded for another use. Returns `false` if it cannot: a capture
@@ -157,6 +148,11 @@ impl EventState {
 impl Drop for EventState {
     #[inline]
     fn drop(&mut self) {
+        // One after the other: a chain may be long.
+        let mut next = self.next.take();
+        while let Some(state) = next {
+            next = Arc::into_inner(state).and_then(|mut state| state.next.take());
+        }
         self.take_owners().for_each(discard);
         // At the end of the process there is no runtime any more, and the event leaks.
         if !self.is_fixed()
@@ -174,8 +170,6 @@ impl Drop for EventState {
 
 /// A handle that is known outside of this crate. Each record is made in place.
 pub(super) struct Fixed {
-    /// Also has the owner of the last record.
-    kept: Arc<Kept>,
     /// Set if a capture has, or may have, a pointer to the handle.
     pub(super) is_in_capture: bool,
     /// Set if a capture other than that of the last record may write to the handle when it ends. The handle is
@@ -203,13 +197,9 @@ impl EventInner {
     /// Makes all later records in place.
     pub(super) fn fix(&mut self) {
         if self.fixed.is_none() {
-            let kept = Arc::<Kept>::default();
-            if let Some(last) = &self.now.last {
-                kept.add(self.stored, &last.owner);
-            }
-            let _ = self.now.kept.set(Arc::clone(&kept));
+            self.now.is_fixed.store(true, Ordering::Release);
             let is_in_capture = self.now.is_captured();
-            self.fixed = Some(Fixed { kept, is_in_capture, is_leaked: false });
+            self.fixed = Some(Fixed { is_in_capture, is_leaked: false });
         }
     }
 
@@ -228,38 +218,46 @@ impl EventInner {
         Ok(std::mem::replace(&mut self.now, state))
     }
 
-    /// Stores a record in place that began when `start` records were stored. Returns the state before, and the owners
-    /// that are no longer needed, to be dropped without the lock.
+    /// Stores a record in place that began when `start` records were stored. Returns the state before, to be dropped
+    /// without the lock.
     #[cold]
-    pub(super) fn store_in_place(
-        &mut self,
-        record: Record,
-        start: u64,
-    ) -> (Arc<EventState>, Vec<(u64, KeepAlive)>) {
-        let fixed = self.fixed.as_mut().expect("the handle is fixed");
-        let (owner, is_captured) = (record.owner.clone(), record.captured.is_some());
-        let state = EventState::new(self.now.raw, self.now.device, false, Some(record));
-        let _ = state.kept.set(Arc::clone(&fixed.kept));
-        let old = std::mem::replace(&mut self.now, Arc::new(state));
-        let is_overlapped = self.stored > start;
-        self.stored += 1;
-        fixed.is_in_capture |= is_captured;
-        // If records overlapped, the one in a capture may have been the first for the runtime.
-        fixed.is_leaked |= old.is_captured() || is_overlapped && fixed.is_in_capture;
-        // The other references to the list are those of the event, `old` and the new state.
-        let is_in_use = Arc::strong_count(&old) > 1 || Arc::strong_count(&fixed.kept) > 3;
-        let replaced = if is_in_use { Vec::new() } else { fixed.kept.remove_up_to(start) };
-        fixed.kept.add(self.stored, &owner);
-        (old, replaced)
+    pub(super) fn store_in_place(&mut self, record: Record, start: u64) -> Arc<EventState> {
+        let old = &self.now;
+        let is_overlapped = old.number > start;
+        if let Some(fixed) = &mut self.fixed {
+            fixed.is_in_capture |= record.captured.is_some();
+            // If records overlapped, the one in a capture may have been the first for the runtime.
+            fixed.is_leaked |= old.is_captured() || is_overlapped && fixed.is_in_capture;
+        }
+        let mut state = EventState::new(old.raw, old.device, false, Some(record));
+        state.number = self.stored + 1;
+        state.others = old.others.iter().filter(|(number, _)| *number > start).cloned().collect();
+        if let (true, Some(last)) = (is_overlapped, &old.last) {
+            state.add_other(old.number, &last.owner);
+        }
+        self.advance(state)
     }
 
-    /// Keeps the owner of a stream on which a record in place has failed.
+    /// Keeps the owner of a stream on which a record in place has failed. Returns the state before, to be dropped without
+    /// the lock.
     #[cold]
-    pub(super) fn store_failure(&mut self, owner: &KeepAlive) {
+    pub(super) fn store_failure(&mut self, owner: &KeepAlive) -> Arc<EventState> {
+        let old = &self.now;
+        let mut state = EventState::new(old.raw, old.device, false, old.last.clone());
+        (state.number, state.others) = (old.number, old.others.clone());
+        state.add_other(self.stored + 1, owner);
+        self.advance(state)
+    }
+
+    /// Makes `state` the next one of the fixed handle. Returns the state before.
+    fn advance(&mut self, state: EventState) -> Arc<EventState> {
+        state.is_fixed.store(true, Ordering::Release);
         self.stored += 1;
-        if let Some(fixed) = &self.fixed {
-            fixed.kept.add(self.stored, owner);
-        }
+        let state = Arc::new(state);
+        let old = std::mem::replace(&mut self.now, Arc::clone(&state));
+        let first = old.next.set(state);
+        debug_assert!(first.is_ok(), "a state has one successor");
+        old
     }
 }
 

@@ -24,7 +24,7 @@ fn end(inner: &mut EventInner, start: u64, record: Record) {
 
 /// Returns the number of owners that calls with the event keep.
 fn count(inner: &EventInner) -> usize {
-    inner.fixed.as_ref().expect("the handle is fixed").kept.lock().len()
+    inner.now.others.len() + usize::from(inner.now.last.is_some())
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn failed_record_keeps_its_stream_once_until_a_later_record() {
     let owner = Arc::new(16_usize);
     let overlaps = inner.stored;
     for _ in 0..100 {
-        inner.store_failure(&KeepAlive::owner(Arc::clone(&owner)));
+        drop(inner.store_failure(&KeepAlive::owner(Arc::clone(&owner))));
     }
     assert_eq!((count(&inner), Arc::strong_count(&owner)), (1, 2));
     end(&mut inner, overlaps, record(32).1);
@@ -92,7 +92,7 @@ fn failed_record_keeps_its_stream_once_until_a_later_record() {
     assert!(!is_kept(&owner));
 }
 
-/// A call holds the state that was current when it began.
+/// A call holds the state that was current when it began. The chain behind it is long.
 #[test]
 fn call_keeps_replaced_streams_and_later_ones() {
     let mut inner = inner();
@@ -101,15 +101,28 @@ fn call_keeps_replaced_streams_and_later_ones() {
     let call = Arc::clone(&inner.now);
     let start = inner.stored;
     end(&mut inner, start, of_later);
-    for round in 0..100 {
+    for round in 0..100_000 {
         let start = inner.stored;
         end(&mut inner, start, record(48 + round).1);
     }
     assert!(is_kept(&before) && is_kept(&later));
     drop(call);
-    let (start, (last, of_last)) = (inner.stored, record(8_000));
-    end(&mut inner, start, of_last);
-    assert!(is_kept(&last) && !is_kept(&before) && !is_kept(&later));
+    assert!(!is_kept(&before) && !is_kept(&later));
+}
+
+/// Calls of several threads may overlap without end.
+#[test]
+fn overlapping_calls_keep_only_the_streams_since_the_oldest() {
+    let (mut inner, mut owners) = (inner(), Vec::new());
+    let mut calls = [Arc::clone(&inner.now), Arc::clone(&inner.now)];
+    for round in 0..100 {
+        let (start, (owner, next)) = (inner.stored, record(16 + round));
+        end(&mut inner, start, next);
+        owners.push(owner);
+        calls[round % 2] = Arc::clone(&inner.now);
+        assert!(owners.iter().filter(|owner| is_kept(owner)).count() <= 2, "{round}");
+    }
+    drop(calls);
 }
 
 #[test]
