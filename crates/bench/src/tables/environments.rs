@@ -26,7 +26,8 @@ pub(super) fn captures(report: &BackendReport) -> Grid {
 /// measured.
 pub fn environments(report: &Report, backend: &str) -> Vec<Grid> {
     let all: Vec<_> = report.environments.iter().filter(|one| one.backend == backend).collect();
-    let Some(first) = all.first() else { return Vec::new() };
+    // An environment whose processes all failed has no operations, and stands among what was not measured.
+    let Some(first) = all.iter().find(|one| !one.operations.is_empty()) else { return Vec::new() };
     // The bare driver does nothing to wrap a handle unchecked, so a ratio to its time has no meaning.
     let has_ratio = |row: &&EnvironmentOperation| row.job != Job::WrapUnchecked;
     let (all_rows, rows_with_ratio): (Vec<_>, Vec<_>) =
@@ -72,4 +73,61 @@ struct Figure {
     head: &'static str,
     of: fn(&EnvironmentOperation) -> Option<f64>,
     write: fn(f64) -> String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environments::{of_backend, summarize};
+    use crate::report::{EnvironmentReport, Machine, SCHEMA, Settings};
+    use crate::{Plan, tables};
+
+    /// Creates a report in which only the environment with this index was measured.
+    fn report(measured: Option<usize>) -> Report {
+        let operation = EnvironmentOperation {
+            job: Job::Query,
+            bare: Some(100.0),
+            careful: None,
+            ours: Some(120.0),
+            to_bare: Some(1.2),
+            to_careful: Some(1.2),
+        };
+        let environments = of_backend("cuda").into_iter().enumerate().map(|(index, set)| {
+            let failed = summarize("cuda", set, &[], vec!["it ended".into()]);
+            match measured == Some(index) {
+                true => EnvironmentReport {
+                    operations: vec![operation.clone()],
+                    failed: Vec::new(),
+                    ..failed
+                },
+                false => failed,
+            }
+        });
+        Report {
+            schema: SCHEMA,
+            gpu_stream: String::new(),
+            optimized: true,
+            date: None,
+            command: None,
+            machine: Machine { facts: Default::default(), load_before: None },
+            variables: Vec::new(),
+            settings: Settings::of(&Plan::QUICK, true),
+            backends: Vec::new(),
+            environments: environments.collect(),
+        }
+    }
+
+    #[test]
+    fn failed_environments_are_listed_and_the_others_are_shown() {
+        for (measured, failed) in [(Some(0), 2), (Some(2), 2), (None, 3)] {
+            let report = report(measured);
+            assert!(report.has_failed());
+            assert_eq!(tables::failed_environments(&report, "cuda").len(), failed);
+            let rows: Vec<_> =
+                environments(&report, "cuda").iter().map(|grid| grid.rows.len()).collect();
+            let expected: &[usize] = if measured.is_some() { &[1, 1] } else { &[] };
+            assert_eq!(rows, expected);
+        }
+        assert!(environments(&report(Some(0)), "hip").is_empty());
+    }
 }
