@@ -193,26 +193,26 @@ impl Driver {
         stream: Ptr,
         operation: &'static str,
     ) -> Result<c_int, HipError> {
-        let (read, mut device) = (self.symbols.stream_device, -1);
-        let code = match read.function {
+        let symbol = self.symbols.stream_device;
+        if let Some(read) = symbol.function {
+            let mut device = -1;
             // SAFETY: `stream` is live, or is validated (caller contract). `&mut device` is a valid out-pointer.
-            Some(read) => unsafe { read(stream, &mut device) },
-            None => HipCode::NOT_SUPPORTED,
-        };
-        if code == HipCode::SUCCESS {
-            return Ok(device);
+            let code = unsafe { read(stream, &mut device) };
+            if code == HipCode::SUCCESS {
+                return Ok(device);
+            }
+            self.clear_last_error(code);
+            match code.kind() {
+                ErrorKind::InvalidHandle => return Err(dead(stream, operation)),
+                // A function that is present and does nothing counts as missing.
+                _ if code == HipCode::NOT_SUPPORTED => {}
+                _ => return Err(HipError::Driver { operation, function: symbol.name, code }),
+            }
         }
-        self.discard(code);
-        if code == HipCode::NOT_SUPPORTED {
-            let read = require(self.symbols.stream_device_id, operation)?;
-            // SAFETY: `stream` is live, or is validated (caller contract).
-            device = unsafe { read(stream) };
-            return if device < 0 { Err(dead(stream, operation)) } else { Ok(device) };
-        }
-        match code.kind() {
-            ErrorKind::InvalidHandle => Err(dead(stream, operation)),
-            _ => Err(HipError::Driver { operation, function: read.name, code }),
-        }
+        let read = require(self.symbols.stream_device_id, operation)?;
+        // SAFETY: `stream` is live, or is validated (caller contract).
+        let device = unsafe { read(stream) };
+        if device < 0 { Err(dead(stream, operation)) } else { Ok(device) }
     }
 }
 
