@@ -90,7 +90,9 @@ impl HipStream {
 
     /// Asks once more. Returns `true` if the runtime does not know the stream.
     fn is_gone(&self) -> bool {
-        self.read_capture_status("Stream::capture_status").is_err()
+        const OPERATION: &str = "Stream::capture_status";
+        let again = self.with_known(OPERATION, |_, _| self.read_capture_status(OPERATION));
+        again.is_err()
     }
 
     /// Asks once more. Returns `true` if the runtime reports a fault of the device again: the code of one
@@ -151,7 +153,7 @@ impl HipStream {
 
     /// Returns the capture status, which does not affect the capture.
     fn read_capture_status(&self, operation: &'static str) -> Result<CaptureStatus, HipError> {
-        self.with_known(operation, |driver, raw| {
+        self.with_current(operation, |driver, raw| {
             // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream.
             unsafe { capture::status(driver, raw, operation) }
         })

@@ -43,7 +43,7 @@ impl HipStream {
         operation: &'static str,
     ) -> Option<Result<(), HipError>> {
         // The event may be from before a reset, as this stream may be.
-        let driver = self.try_source_fast()?;
+        let driver = self.fast_driver().filter(|driver| self.is_seen_uncaptured(driver))?;
         let state = event.in_use();
         if state.is_captured() {
             return None;
