@@ -27,12 +27,23 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     front::use_layer("fault_sweep", &[]);
-    let own: [Case; 3] = cases![
+    let own: [Case; 4] = cases![
+        pool_has_events_before_the_sweep,
         drop_of_a_busy_stream_does_not_wait,
         per_thread_stream_exists_after_a_failed_check,
         captured_event_is_destroyed_after_its_capture,
     ];
     run::<Hip, _>(own.into_iter().chain(sweep::cases::<OnHip>()))
+}
+
+/// A pool grows when more events are in use at once than ever before, which the sweep would take for a leak.
+fn pool_has_events_before_the_sweep() {
+    for device in Hip::devices().expect("devices") {
+        let stream = Hip::new_stream(device, Default::default()).expect("a stream");
+        let events: Vec<_> = (0..64).map(|_| stream.record_event().expect("a record")).collect();
+        stream.synchronize().expect("synchronize");
+        drop(events);
+    }
 }
 
 /// A failed check must not make a busy stream look idle: the destroy call would wait for its work.
