@@ -74,6 +74,8 @@ driver_table! {
         // Since CUDA 12.5.
         green_stream_create = "cuGreenCtxStreamCreate" (*mut Ptr, Ptr, c_uint, c_int);
         stream_green = "cuStreamGetGreenCtx" (Ptr, *mut Ptr);
+        // Since CUDA 12.8.
+        event_elapsed_v2 = "cuEventElapsedTime_v2" (*mut f32, Ptr, Ptr);
     }
 }
 
