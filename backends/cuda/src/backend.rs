@@ -6,9 +6,10 @@ use gpu_stream_core::{
 };
 
 use crate::error::Result;
+use crate::event::create::NewEvent;
 use crate::host_func::{self, USER_CODE};
 use crate::stream::{create, wrap};
-use crate::{Cuda, CudaError, CudaEvent, CudaStream, device, event};
+use crate::{Cuda, CudaError, CudaEvent, CudaStream, device};
 
 // SAFETY:
 // - A wrapper stores its owner, and an event does not need its stream.
@@ -53,8 +54,9 @@ unsafe impl Backend for Cuda {
         call(|| create::new_stream(device, options))
     }
 
+    #[inline]
     fn new_event(device: Device, options: EventOptions) -> Result<CudaEvent, CudaError> {
-        call(|| event::create::new_event(device, options))
+        Ok(call(|| NewEvent::create(device, options))?.with(options))
     }
 
     fn priority_range(device: Device) -> Result<PriorityRange, CudaError> {
@@ -134,6 +136,7 @@ fn refuse(owner: KeepAlive, error: CudaError) -> CudaError {
 }
 
 /// Runs the body of a public call, then the deferred work.
+#[inline]
 fn call<T>(body: impl FnOnce() -> Result<T>) -> Result<T, CudaError> {
     host_func::call(body, || None)
 }

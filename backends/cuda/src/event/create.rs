@@ -25,13 +25,40 @@ impl EventContext {
     }
 }
 
-/// Creates an event in the primary context of a device.
+/// The parts of an event that was created in the primary context of a device.
+///
+/// They pass through a call in registers. The event itself is large, and would be copied several times.
+pub(crate) struct NewEvent {
+    raw: RawEvent<Cuda>,
+    primary: &'static PrimaryContext,
+}
+
+impl NewEvent {
+    /// Creates the event.
+    #[inline]
+    pub(crate) fn create(device: Device, options: EventOptions) -> Result<Self> {
+        const OPERATION: &str = "Backend::new_event";
+        let ordinal = device::ordinal(device, OPERATION)?;
+        let call = DriverCall::begin(OPERATION)?;
+        let primary = call.primary(ordinal)?;
+        Ok(NewEvent { raw: call.create_event(primary.context, flags(options))?, primary })
+    }
+
+    /// Adds the options that the event was created with.
+    #[inline]
+    pub(crate) fn with(self, options: EventOptions) -> CudaEvent {
+        let (location, record) = (EventContext::of(self.primary), LastRecord::none());
+        let nothing = KeepAlive::none();
+        CudaEvent::of(self.raw, location, options, record, Origin::Requested, nothing)
+    }
+}
+
+/// Returns the driver's flags: `CU_EVENT_BLOCKING_SYNC`, `CU_EVENT_DISABLE_TIMING`, `CU_EVENT_INTERPROCESS`.
 #[inline]
-pub(crate) fn new_event(device: Device, options: EventOptions) -> Result<CudaEvent> {
-    const OPERATION: &str = "Backend::new_event";
-    let ordinal = device::ordinal(device, OPERATION)?;
-    let call = DriverCall::begin(OPERATION)?;
-    CudaEvent::new(call, EventContext::of(call.primary(ordinal)?), options, KeepAlive::none())
+fn flags(options: EventOptions) -> u32 {
+    u32::from(options.is_blocking())
+        | u32::from(!options.is_timed()) << 1
+        | u32::from(options.is_interprocess()) << 2
 }
 
 impl CudaEvent {
@@ -44,11 +71,7 @@ impl CudaEvent {
         options: EventOptions,
         owner: KeepAlive,
     ) -> Result<Self> {
-        // CU_EVENT_BLOCKING_SYNC, CU_EVENT_DISABLE_TIMING, CU_EVENT_INTERPROCESS.
-        let flags = u32::from(options.is_blocking())
-            | u32::from(!options.is_timed()) << 1
-            | u32::from(options.is_interprocess()) << 2;
-        let raw = call.create_event(location.context, flags)?;
+        let raw = call.create_event(location.context, flags(options))?;
         Ok(Self::of(raw, location, options, LastRecord::none(), Origin::Requested, owner))
     }
 
