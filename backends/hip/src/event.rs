@@ -181,9 +181,14 @@ unsafe impl Event for HipEvent {
 
     /// Blocks until the current record's work is done, as [`Event::synchronize`] says.
     ///
-    /// Polls the event, with pauses that grow to a tenth of a millisecond, or to one millisecond if the event
-    /// has the option `blocking`. It does not call `hipEventSynchronize`, which holds a lock: other threads'
-    /// queries, waits and records of the event would block.
+    /// It does not call `hipEventSynchronize` with this event. That call holds a lock, and other threads' queries, waits
+    /// and records of the event would block. What it does instead depends on the event:
+    ///
+    /// - With the option `blocking`, each record also records an event that no other code has. The call waits for that
+    ///   one inside the runtime.
+    /// - Without the option, the call polls. Its pauses are a third of the time so far, and at most 2 ms.
+    /// - If other libraries have the handle, a new stream waits for the event, and records one that no other code has.
+    ///   The call waits for that one inside the runtime.
     ///
     /// # Errors
     /// Errors as [`Event::synchronize`].

@@ -10,6 +10,7 @@ mod error;
 mod event;
 mod hip;
 mod host_func;
+mod host_wait;
 #[cfg(feature = "hip-sys")]
 pub mod interop;
 mod owned_stream;

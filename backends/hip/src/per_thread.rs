@@ -21,7 +21,7 @@ use gpu_stream_core::{BackendKind, ContractError, KeepAlive, RawStream};
 
 use crate::driver::{DeviceGuard, Driver, capture, loaded};
 use crate::owned_stream::create_for_markers;
-use crate::{Hip, HipError, poll, thread};
+use crate::{Hip, HipError, host_wait, poll, thread};
 
 /// `hipStreamPerThread`.
 pub(crate) const PER_THREAD: RawStream<Hip> = RawStream::PER_THREAD;
@@ -177,7 +177,7 @@ unsafe extern "C" fn on_thread_exit(_: *mut c_void) {
         let finish = || {
             helper.ensure_live(driver, OPERATION)?;
             // SAFETY: the helper is live, and belongs to the device.
-            unsafe { poll::finish(driver, helper.raw.as_ptr(), device, OPERATION) }
+            unsafe { host_wait::finish(driver, helper.raw.as_ptr(), device, OPERATION) }
         };
         // Neither an error nor a panic can leave this function.
         drop(catch_unwind(std::panic::AssertUnwindSafe(finish)));

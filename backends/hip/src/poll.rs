@@ -1,6 +1,6 @@
-//! Whether the work of a stream or before a record is done, and waiting until it is. On handles of the runtime.
+//! Whether the work of a stream or before a record is done, and polling until it is. On handles of the runtime.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::HipError;
 use crate::code::HipCode;
@@ -9,28 +9,28 @@ use crate::driver::{CaptureModeGuard, Driver, capture, process_state};
 use crate::pool::PooledEvent;
 
 /// The number of polls before a wait sleeps between them.
-const SPIN_LIMIT: u32 = 200;
+const SPIN_LIMIT: u32 = 4;
 
-/// Polls `done` until it returns `true` or an error. Yields at first, then sleeps with pauses that grow.
-pub(crate) fn poll(
-    blocking: bool,
-    mut done: impl FnMut() -> Result<bool, HipError>,
-) -> Result<(), HipError> {
-    let longest = Duration::from_micros(if blocking { 1_000 } else { 100 });
-    let mut pause = Duration::ZERO;
-    let mut polls = if blocking { SPIN_LIMIT } else { 0 };
+/// Polls `done` until it returns `true` or an error. Yields at first, then sleeps.
+///
+/// A pause is a third of the time so far, and at most 2 ms. So the wait is late by a fraction of its time, and a long one
+/// makes few polls.
+pub(crate) fn poll(mut done: impl FnMut() -> Result<bool, HipError>) -> Result<(), HipError> {
+    const SHORTEST: Duration = Duration::from_micros(10);
+    const LONGEST: Duration = Duration::from_millis(2);
     let mut done = || {
         let _guard = process_state::begin_poll()?;
         done()
     };
-    while !done()? {
-        if polls < SPIN_LIMIT {
-            polls += 1;
-            std::thread::yield_now();
-        } else {
-            pause = (pause * 2).clamp(Duration::from_micros(10), longest);
-            std::thread::sleep(pause);
+    for _ in 0..SPIN_LIMIT {
+        if done()? {
+            return Ok(());
         }
+        std::thread::yield_now();
+    }
+    let begin = Instant::now();
+    while !done()? {
+        std::thread::sleep((begin.elapsed() / 3).clamp(SHORTEST, LONGEST));
     }
     Ok(())
 }
@@ -119,30 +119,6 @@ pub(crate) unsafe fn is_idle(
         },
         code => Err(HipError::Driver { operation, function: "hipStreamQuery", code }),
     }
-}
-
-/// Blocks until all work of the stream is done. Does not block other threads' calls on the stream.
-///
-/// # Safety
-/// - `stream` is a live stream of the device `ordinal`, or 0 or 2 with that device current.
-pub(crate) unsafe fn finish(
-    driver: &'static Driver,
-    stream: Ptr,
-    ordinal: u32,
-    operation: &'static str,
-) -> Result<(), HipError> {
-    // SAFETY: `stream` is live, or its device is current (caller contract).
-    let marker = unsafe { record_marker(driver, stream, ordinal, operation) }?;
-    poll(false, || {
-        // SAFETY: `stream` is live, or its device is current (caller contract). The event points to it.
-        unsafe {
-            if driver.quirks.query_breaks_captures {
-                // A capture may have begun since the last check.
-                capture::ensure_not_capturing(driver, stream, operation)?;
-            }
-            is_passed(driver, marker.raw(), operation)
-        }
-    })
 }
 
 /// Records an event that stands for all work of the stream so far, to be queried while the stream is alive.

@@ -16,13 +16,15 @@ use gpu_stream_test_support::{Vendor, cases, ptr};
 use support::layer::{Layer, await_event};
 use support::{OnHip, VERSIONS, device, expect_kind, own_event, own_stream};
 
-const CASES: [support::Case; 9] = cases![
+const CASES: [support::Case; 11] = cases![
     busy_streams_are_destroyed_in_steady_state,
     blocked_record_blocks_no_query,
     blocked_wait_blocks_no_record,
     failed_record_keeps_the_stream,
+    synchronize_makes_no_calls_while_it_waits,
     exit_beside_a_blocked_record,
     exit_beside_a_blocked_query,
+    exit_beside_a_blocked_synchronize,
     exit_beside_a_blocked_wait,
     exit_of_another_thread_beside_a_blocked_wait,
     panic_adds_no_calls_on_other_streams
@@ -111,6 +113,33 @@ fn blocked_wait_blocks_no_record() {
     assert_eq!(layer.stale(), 0);
 }
 
+/// Waits of streams, and of events with the option `blocking`, are inside the runtime. A poll would make calls.
+fn synchronize_makes_no_calls_while_it_waits() {
+    let layer = Layer::get();
+    let stream = own_stream();
+    let event = own_event(EventOptions::builder().blocking(true).build().expect("options"));
+    let waits: [&(dyn Fn() + Sync); 2] = [&|| stream.synchronize().expect("synchronize"), &|| {
+        event.synchronize().expect("synchronize")
+    }];
+    // The event has another handle in the second round, and that of the first round in the third.
+    for wait in waits.into_iter().cycle().take(6) {
+        let gate = OnHip::gate(ptr::<OnHip>(&stream));
+        stream.record(&event).expect("a record");
+        layer.calls("");
+        std::thread::scope(|scope| {
+            scope.spawn(wait);
+            while layer.calls_so_far("hipEventSynchronize") == 0 {
+                std::thread::yield_now();
+            }
+            let before = layer.calls_so_far("");
+            (0..10_000).for_each(|_| std::thread::yield_now());
+            let calls = layer.calls_so_far("") - before;
+            OnHip::open(&gate);
+            assert_eq!(calls, 0, "calls of a thread that waits");
+        });
+    }
+}
+
 /// Exits while a record in place is blocked and another thread synchronizes the event. The event's
 /// handle has escaped, so the record is made in place.
 fn exit_beside_a_blocked_record() {
@@ -140,9 +169,23 @@ fn exit_beside_a_blocked_query() {
     let layer = Layer::get();
     let stream: &'static _ = Box::leak(own_stream().into());
     std::mem::forget(OnHip::gate(ptr::<OnHip>(stream)));
+    let event: &'static _ = Box::leak(stream.record_event().expect("a record").into());
     layer.hold("hipEventQuery", At::Always);
-    std::thread::spawn(|| _ = Stream::synchronize(stream));
+    std::thread::spawn(|| _ = Event::synchronize(event));
     layer.wait_until_held();
+    std::process::exit(0);
+}
+
+/// Exits while a thread waits inside the runtime.
+fn exit_beside_a_blocked_synchronize() {
+    let layer = Layer::get();
+    let stream: &'static _ = Box::leak(own_stream().into());
+    std::mem::forget(OnHip::gate(ptr::<OnHip>(stream)));
+    layer.calls("");
+    std::thread::spawn(|| _ = Stream::synchronize(stream));
+    while layer.calls_so_far("hipEventSynchronize") == 0 {
+        std::thread::yield_now();
+    }
     std::process::exit(0);
 }
 

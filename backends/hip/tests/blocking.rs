@@ -67,7 +67,8 @@ fn beside(wait: fn(&HipStream, &HipEvent)) {
 /// `synchronize` waits for the record that was current when the call began, and not for one that another
 /// thread makes meanwhile. The later record waits at a gate that opens only after the call has returned.
 fn synchronize_waits_for_the_record_at_its_start() {
-    for options in [EventOptions::new(), EventOptions::timed()] {
+    let blocking = EventOptions::builder().blocking(true).build().unwrap();
+    for options in [EventOptions::new(), EventOptions::timed(), blocking] {
         for escaped in [false, true] {
             // The start of a call cannot be observed. If the second record came before it, the call
             // rightly waits for that one, and the attempt shows nothing.

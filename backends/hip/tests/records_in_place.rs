@@ -198,6 +198,19 @@ fn during_synchronize(
     during_synchronize_of(layer, first, escaped, meanwhile)
 }
 
+/// Waits until another thread's `synchronize` waits: it has made several queries since this call, or it has begun to
+/// wait inside the runtime. The count of calls began before that thread.
+fn wait_for_calls(layer: &Layer, is_over: &dyn Fn() -> bool) {
+    let before = layer.calls_so_far("hipEventQuery");
+    // The first query may have begun before this call. The later ones have not.
+    while layer.calls_so_far("hipEventQuery") < before + 3
+        && layer.calls_so_far("hipEventSynchronize") == 0
+        && !is_over()
+    {
+        thread::yield_now();
+    }
+}
+
 /// Does what [`during_synchronize`] does, with the event that `record` returns.
 fn during_synchronize_of(
     layer: &Layer,
@@ -208,6 +221,7 @@ fn during_synchronize_of(
     let gate = OnHip::gate(ptr::<OnHip>(first));
     let event = record(first);
     let released = AtomicBool::new(false);
+    layer.calls("");
     thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             event.synchronize().expect("synchronize");
@@ -217,18 +231,10 @@ fn during_synchronize_of(
             released.store(true, Ordering::SeqCst);
             OnHip::open(&gate);
         });
-        // The first query may have begun before this call. The later ones have not.
-        let wait_for_queries = || {
-            layer.calls("");
-            let mut queries = 0;
-            while queries < 3 && !waiting.is_finished() {
-                queries += layer.calls("hipEventQuery");
-                thread::yield_now();
-            }
-        };
-        wait_for_queries();
-        meanwhile(&event, &wait_for_queries);
-        wait_for_queries();
+        let wait_for_calls = || wait_for_calls(layer, &|| waiting.is_finished());
+        wait_for_calls();
+        meanwhile(&event, &wait_for_calls);
+        wait_for_calls();
         drop(release);
         waiting.join().expect("the thread waited for its record");
     });
@@ -302,21 +308,15 @@ fn escape_of_a_later_record_does_not_prolong_synchronize() {
     let event = own_event(EventOptions::new());
     let gate = OnHip::gate(ptr::<OnHip>(&first));
     first.record(&event).expect("a record");
+    layer.calls("");
     thread::scope(|scope| {
         let waiting = scope.spawn(|| event.synchronize());
-        let wait_for_queries = || {
-            layer.calls("");
-            let mut queries = 0;
-            while queries < 3 {
-                queries += layer.calls("hipEventQuery");
-                thread::yield_now();
-            }
-        };
-        wait_for_queries();
+        let wait_for_calls = || wait_for_calls(&layer, &|| waiting.is_finished());
+        wait_for_calls();
         let later = OnHip::gate(ptr::<OnHip>(&first));
         second.record(&event).expect("a record");
         event.raw();
-        wait_for_queries();
+        wait_for_calls();
         OnHip::open(&gate);
         let limit = Instant::now() + Duration::from_secs(30);
         while !waiting.is_finished() && Instant::now() < limit {

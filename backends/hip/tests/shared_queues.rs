@@ -59,7 +59,7 @@ fn is_idle() -> bool {
     unsafe { (bare().stream_query)(per_thread) == 0 }
 }
 
-/// The handle has escaped, so the call polls a marker.
+/// The handle has escaped, so the call waits for a marker.
 fn synchronize_passes_the_gates_of_other_streams() {
     let layer = Layer::get();
     let first = own_stream();
@@ -72,10 +72,7 @@ fn synchronize_passes_the_gates_of_other_streams() {
     thread::scope(|scope| {
         layer.calls("");
         let waiting = scope.spawn(|| event.synchronize());
-        // The first query is of the event, and the others are of the marker.
-        let mut queries = 0;
-        while queries < 3 {
-            queries += layer.calls("hipEventQuery");
+        while layer.calls_so_far("hipEventSynchronize") == 0 {
             thread::yield_now();
         }
         OnHip::open(&shut);

@@ -41,6 +41,7 @@ gpu_stream_driver_common::symbols! {
         event_create = hipEventCreateWithFlags(*mut Ptr, c_uint) -> HipCode;
         event_destroy = hipEventDestroy(Ptr) -> HipCode;
         event_query = hipEventQuery(Ptr) -> HipCode;
+        event_synchronize = hipEventSynchronize(Ptr) -> HipCode;
         event_record = hipEventRecord(Ptr, Ptr) -> HipCode;
         event_elapsed = hipEventElapsedTime(*mut f32, Ptr, Ptr) -> HipCode;
     }

@@ -4,7 +4,7 @@
 use std::ffi::c_int;
 use std::marker::PhantomData;
 
-use super::Driver;
+use super::{Driver, process_state};
 use crate::HipError;
 use crate::code::HipCode;
 
@@ -125,9 +125,12 @@ impl Drop for CaptureModeGuard {
 }
 
 /// Calls `set` to restore the thread's state, and once more if it fails: an error may be about something else. If both
-/// calls fail, the runtime is gone, and the state with it.
+/// calls fail, the runtime is gone, and the state with it. Calls nothing if the process has begun to end meanwhile.
 #[inline]
 fn restore(driver: &Driver, set: impl Fn() -> HipCode) {
+    if process_state::ensure_callable().is_err() {
+        return;
+    }
     for _ in 0..2 {
         let code = set();
         if code == HipCode::SUCCESS {

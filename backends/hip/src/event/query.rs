@@ -8,6 +8,7 @@ use super::{CapturedRecord, EventState, HipEvent, Record};
 use crate::code::HipCode;
 use crate::driver::capture::{self, CaptureInfo};
 use crate::driver::{CaptureModeGuard, DeviceGuard, Driver};
+use crate::host_wait::wait_in_runtime;
 use crate::poll::{is_passed, poll, query_error, record_marker};
 use crate::pool::PooledEvent;
 use crate::{HipError, owned_stream, thread};
@@ -125,7 +126,7 @@ impl HipEvent {
 
     /// Blocks until the current record is done.
     ///
-    /// A fixed handle is recorded in place. So a wait for it polls a marker, which a later record does not prolong.
+    /// A fixed handle is recorded in place. So a wait for it waits for a marker, which a later record does not prolong.
     pub(super) fn wait_for_current(
         &self,
         driver: &'static Driver,
@@ -135,12 +136,16 @@ impl HipEvent {
         if self.is_done(driver, &state, operation)? {
             return Ok(());
         }
-        let is_blocking = self.options.is_blocking();
         let (event, owner) = if state.is_fixed() {
             self.marker(driver, &state, operation)?
         } else {
+            if let Some(marker) = &state.marker {
+                // SAFETY: `state` owns the marker, and keeps its stream alive. It is recorded again only once no call
+                // has the state.
+                unsafe { wait_in_runtime(driver, marker.raw(), operation) }?;
+            }
             let mut is_fixed = false;
-            poll(is_blocking, || {
+            poll(|| {
                 let done = self.is_done(driver, &state, operation);
                 is_fixed = state.is_fixed();
                 if is_fixed { Ok(true) } else { done }
@@ -153,8 +158,13 @@ impl HipEvent {
         };
         // The state would keep the owners of all records that are made during the wait.
         drop(state);
-        // SAFETY: `event` owns the marker, and `owner` keeps its stream alive.
-        let done = poll(is_blocking, || unsafe { is_passed(driver, event.raw(), operation) });
+        // SAFETY: `event` owns the marker, which no other code has. `owner` keeps its stream alive.
+        let done = match unsafe { wait_in_runtime(driver, event.raw(), operation) } {
+            Ok(true) => Ok(()),
+            // SAFETY: `event` owns the marker, and `owner` keeps its stream alive.
+            Ok(false) => poll(|| unsafe { is_passed(driver, event.raw(), operation) }),
+            Err(error) => Err(error),
+        };
         drop(event);
         thread::discard(owner);
         done

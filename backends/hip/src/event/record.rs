@@ -11,6 +11,7 @@ use crate::HipError;
 use crate::code::HipCode;
 use crate::driver::Driver;
 use crate::driver::symbols::Ptr;
+use crate::host_wait::WaitMarker;
 use crate::pool::{self, PooledEvent};
 
 impl HipEvent {
@@ -55,10 +56,15 @@ impl HipEvent {
             Some(spare) => spare,
             None => Arc::new(self.new_state(driver, operation)?),
         };
+        let unused = Arc::get_mut(&mut state).expect("no other thread has it");
+        if self.options.is_blocking() {
+            // SAFETY: the stream is live (caller contract).
+            unsafe { self.record_marker(driver, unused, &record, operation) }?;
+        }
         // SAFETY: the stream is live (caller contract). The event is live: `state` has it. It belongs to the device.
-        unsafe { record_by_runtime(driver, state.raw(), &record, operation) }?;
+        unsafe { record_by_runtime(driver, unused.raw(), &record, operation) }?;
         let owner = record.owner.clone();
-        Arc::get_mut(&mut state).expect("no other thread has it").last = Some(record);
+        unused.last = Some(record);
         let stored = self.inner().store(state);
         match stored {
             Ok(replaced) => {
@@ -88,6 +94,32 @@ impl HipEvent {
             false => pool::create(driver, self.device, self.options, operation)?,
         };
         Ok(EventState::new(raw, self.device, is_pooled, None))
+    }
+
+    /// Records the marker of `state`, for threads that will wait for the next record. In a capture there is no such
+    /// thread, and the state gets no marker.
+    ///
+    /// # Safety
+    /// - The stream of `record` is live, or is 0 or 2 with the intended device current.
+    unsafe fn record_marker(
+        &self,
+        driver: &'static Driver,
+        state: &mut EventState,
+        record: &Record,
+        operation: &'static str,
+    ) -> Result<(), HipError> {
+        if record.captured.is_some() {
+            state.marker = None;
+            return Ok(());
+        }
+        let marker = match state.marker.take() {
+            Some(marker) => marker,
+            None => WaitMarker::new(driver, self.device, operation)?,
+        };
+        // SAFETY: the stream is live (caller contract). The event is live: `marker` owns it. It belongs to the device.
+        unsafe { record_by_runtime(driver, marker.raw(), record, operation) }?;
+        state.marker = Some(marker);
+        Ok(())
     }
 
     /// Keeps a replaced state for the next record, if no call uses it.

@@ -21,6 +21,7 @@ use gpu_stream_core::{KeepAlive, RawEvent, RawStream};
 use crate::driver::capture::CaptureId;
 use crate::driver::loaded;
 use crate::driver::symbols::Ptr;
+use crate::host_wait::WaitMarker;
 use crate::thread::discard;
 use crate::{Hip, pool};
 
@@ -58,6 +59,8 @@ pub(crate) struct EventState {
     /// The owners of other streams, with the numbers of their records: records that overlapped the last one, and
     /// records that failed since, which up to 5.7 move the pointer.
     others: Vec<(u64, KeepAlive)>,
+    /// Set if the event is `blocking` and was recorded outside of captures: recorded just before the last record.
+    pub(super) marker: Option<WaitMarker>,
     /// The next state of the same handle.
     next: OnceLock<Arc<EventState>>,
 }
@@ -78,6 +81,7 @@ impl EventState {
             last,
             number: 0,
             others: Vec::new(),
+            marker: None,
             next: OnceLock::new(),
         }
     }

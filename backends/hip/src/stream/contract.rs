@@ -10,8 +10,9 @@ use super::HipStream;
 use super::ordering::{self, HipOrdering};
 use super::wrap::new_stream;
 use crate::driver::{CaptureModeGuard, driver, require};
+use crate::host_wait::finish;
 use crate::owned_stream::NON_BLOCKING;
-use crate::poll::{finish, is_idle, poll};
+use crate::poll::{is_idle, poll};
 use crate::{Hip, HipError, HipEvent, host_func};
 
 // SAFETY:
@@ -50,10 +51,10 @@ unsafe impl Stream for HipStream {
 
     /// Blocks until all work submitted so far is done, as [`Stream::synchronize`] says.
     ///
-    /// If the stream is not idle, records an event, and polls it with pauses that grow to a tenth of a
-    /// millisecond. It does not call `hipStreamSynchronize`, for two reasons. In HIP 7 that call holds a lock,
-    /// and other threads' queries, records and host functions on the stream wait for it. Up to HIP 5.7 it is
-    /// refused while another stream is captured.
+    /// If the stream is not idle, records an event that no other code has, and waits for it inside the runtime
+    /// (`hipEventSynchronize`). HIP 5.7 refuses that call beside a capture, and the event is polled. It does not call
+    /// `hipStreamSynchronize`, for two reasons. In HIP 7 that call holds a lock, and other threads' queries, records and
+    /// host functions on the stream wait for it. Up to HIP 5.7 it is refused while another stream is captured.
     ///
     /// # Errors
     /// Errors as [`Stream::synchronize`].
@@ -70,7 +71,7 @@ unsafe impl Stream for HipStream {
                     }
                 }
                 if self.raw.kind() == HandleKind::PerThread {
-                    poll(false, || self.events_are_complete(driver, OPERATION))?;
+                    poll(|| self.events_are_complete(driver, OPERATION))?;
                 }
                 Ok(())
             })?;

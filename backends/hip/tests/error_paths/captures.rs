@@ -12,15 +12,16 @@ pub fn captured_events_stay_intact_until_the_capture_ends() {
     let layer = Layer::get();
     let raw = new_stream(0, 1, 0);
     let (stream, other) = (wrap(raw), wrap(new_stream(0, 1, 0)));
-    let event = || own_event(EventOptions::new());
-    let (event, escaped) = (event(), event());
+    let blocking = EventOptions::builder().blocking(true).build().unwrap();
+    let event = own_event(EventOptions::new());
+    let (blocking, escaped) = (own_event(blocking), own_event(EventOptions::new()));
     escaped.raw();
-    for _ in 0..3 {
+    for event in [&event, &blocking].into_iter().cycle().take(6) {
         let capture = Capture::begin(raw, 2);
-        stream.record(&event).unwrap();
-        other.record(&event).unwrap();
+        stream.record(event).unwrap();
+        other.record(event).unwrap();
         event.synchronize().unwrap();
-        stream.record(&event).unwrap();
+        stream.record(event).unwrap();
         drop(stream.record_event().unwrap());
         assert_eq!(layer.lost(), 0);
         capture.end().map(drop).unwrap();

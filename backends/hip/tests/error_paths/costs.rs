@@ -2,13 +2,13 @@
 
 use std::sync::mpsc::channel;
 
-use gpu_stream_core::{Backend, Event, Stream};
+use gpu_stream_core::{Backend, Event, EventOptions, Stream};
 use gpu_stream_hip::{Hip, HipError};
 use gpu_stream_test_support::{Vendor, ptr};
 
 use crate::support::bare::{bare, fetch_error, keeps_errors, new_stream, peek_error, version};
 use crate::support::layer::{Layer, real_version};
-use crate::support::{OnHip, device, operations, own_stream, skip, wrap};
+use crate::support::{OnHip, device, operations, own_event, own_stream, skip, wrap};
 
 pub fn every_call_succeeds() {
     let layer = Layer::get();
@@ -83,6 +83,14 @@ pub fn runtime_calls_of_frequent_operations() {
     assert_eq!(count(&|| one.wait_event(&own).unwrap()), 1, "wait for its own record: check");
     drop(own);
     assert_eq!(count(&|| other.record(&event).unwrap()), 2, "record: check, record");
+    let live = layer.live_events();
+    let blocking = own_event(EventOptions::builder().blocking(true).build().unwrap());
+    // The event has two handles, which alternate, each with a marker.
+    (0..2).for_each(|_| other.record(&blocking).unwrap());
+    assert_eq!(count(&|| other.record(&blocking).unwrap()), 3, "blocking: check, record, record");
+    assert_eq!(layer.live_events(), live + 4);
+    drop(blocking);
+    assert_eq!(layer.live_events(), live);
     drop(other.record_event().unwrap());
     assert_eq!(count(&|| drop(other.record_event())), 2, "record_event: check, record");
     // HIP's NVIDIA platform keeps no events of a captured source, which is not checked there.

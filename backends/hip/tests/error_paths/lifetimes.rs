@@ -21,7 +21,8 @@ pub fn destroyed_streams_are_not_used() {
         reader.wait_event(event).unwrap();
         let _ = event.elapsed_since(event);
     };
-    for options in [EventOptions::new(), EventOptions::timed()] {
+    let blocking = EventOptions::builder().blocking(true).build().unwrap();
+    for options in [EventOptions::new(), EventOptions::timed(), blocking] {
         let event = own_event(options);
         let streams = layer.live_streams();
         for _ in 0..3 {

@@ -122,7 +122,7 @@ pub const ALLOWED: &[AllowedOutcome] = &[
     )
     .with_codes(&[905, 907]),
     AllowedOutcome::of(
-        &["hipEventQuery"],
+        &["hipEventQuery", "hipEventSynchronize"],
         Say(ErrorKind::Capturing),
         "HIP returns this code for an event from before an active capture",
     )
@@ -140,6 +140,12 @@ pub const ALLOWED: &[AllowedOutcome] = &[
         "HIP 5.7 rejects the query beside a capture, and the backend queries an event instead",
     )
     .with_codes(&[900]),
+    AllowedOutcome::of(
+        &["hipEventSynchronize"],
+        AnswerAsClean,
+        "HIP 5.7 rejects the wait beside a capture, and the backend polls instead",
+    )
+    .with_codes(&[600, 900]),
     AllowedOutcome::of(
         &["hipGetStreamDeviceId"],
         Say(ErrorKind::InvalidHandle),

@@ -65,7 +65,8 @@ impl FaultFixture for OnHip {
         hipDeviceGetStreamPriorityRange hipGetDevice hipSetDevice hipStreamCreateWithPriority \
         hipStreamDestroy hipStreamQuery hipStreamWaitEvent hipStreamGetPriority \
         hipStreamIsCapturing hipStreamAddCallback hipEventCreateWithFlags hipEventDestroy \
-        hipEventQuery hipEventRecord hipEventElapsedTime";
+        hipEventQuery hipEventSynchronize hipEventRecord \
+        hipEventElapsedTime";
 
     const OPTIONAL: &'static [(&'static str, WithoutIt)] = &[
         ("hipStreamGetDevice", WithoutIt::Works),

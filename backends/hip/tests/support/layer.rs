@@ -145,6 +145,11 @@ impl Layer {
         seen.iter().filter(|call| name.is_empty() || *call == name).count()
     }
 
+    /// Returns what [`calls`](Self::calls) does. The count goes on.
+    pub fn calls_so_far(&self, name: &str) -> usize {
+        self.0.seen().iter().filter(|call| name.is_empty() || *call == name).count()
+    }
+
     /// Returns the number of streams that were created and not destroyed.
     pub fn live_streams(&self) -> u64 {
         self.0.live("stream")
