@@ -90,9 +90,7 @@ impl HipStream {
 
     /// Asks once more. Returns `true` if the runtime does not know the stream.
     fn is_gone(&self) -> bool {
-        const OPERATION: &str = "Stream::capture_status";
-        let again = self.with_known(OPERATION, |_, _| self.read_capture_status(OPERATION));
-        again.is_err()
+        self.read_known_status("Stream::capture_status").is_err()
     }
 
     /// Asks once more. Returns `true` if the runtime reports a fault of the device again: the code of one
@@ -157,6 +155,12 @@ impl HipStream {
             // SAFETY: `raw` is live: `self` keeps it alive. Its device is current if it is a default stream.
             unsafe { capture::status(driver, raw, operation) }
         })
+    }
+
+    /// Returns the capture status. Returns an error if a reset of the device has freed the stream, whose status some
+    /// versions would read.
+    fn read_known_status(&self, operation: &'static str) -> Result<CaptureStatus, HipError> {
+        self.with_known(operation, |_, _| self.read_capture_status(operation))
     }
 
     /// Calls `call` with the driver and the handle. The device is current if the handle is a default stream.

@@ -121,6 +121,14 @@ fn device_reset() {
         let text = expect_kind("query", own.query(), ErrorKind::ContextDestroyed);
         assert!(text.contains("hipDeviceReset") && text.contains("make new"), "{text}");
         expect_kind("synchronize", own.synchronize(), ErrorKind::ContextDestroyed);
+        expect_kind("capture_status", own.capture_status(), ErrorKind::ContextDestroyed);
+        expect_kind("priority", own.priority(), ErrorKind::ContextDestroyed);
+        expect_kind("is_blocking", own.is_blocking(), ErrorKind::ContextDestroyed);
+        let launched = own.launch_host_func(Box::new(|| ()));
+        expect_kind("a host function", launched, ErrorKind::ContextDestroyed);
+        if support::bare::version() >= 70_200_000 {
+            expect_kind("id", own.id(), ErrorKind::ContextDestroyed);
+        }
     }
     if support::bare::version() < 70_000_000 {
         // HIP 7 would follow the stale handle.

@@ -171,7 +171,7 @@ unsafe impl Stream for HipStream {
         const OPERATION: &str = "Stream::priority";
         self.call(|| match self.raw.kind() {
             HandleKind::Default => self.read_capture_status(OPERATION).map(|_| 0),
-            _ => self.with_current(OPERATION, |driver, raw| {
+            _ => self.with_known(OPERATION, |driver, raw| {
                 let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
                 let mut priority = 0;
                 // SAFETY: `raw` is live: `self` keeps it alive. The device of a per-thread stream is current. `&mut
@@ -193,7 +193,7 @@ unsafe impl Stream for HipStream {
         self.call(|| match self.raw.kind() {
             // A call could break a capture of another stream.
             HandleKind::Default => driver().map(|_| true),
-            _ => self.with_current(OPERATION, |driver, raw| {
+            _ => self.with_known(OPERATION, |driver, raw| {
                 let get = require(driver.symbols.stream_flags, OPERATION)?;
                 let _relaxed = CaptureModeGuard::enter(driver, OPERATION)?;
                 let mut flags = 0;
@@ -212,7 +212,8 @@ unsafe impl Stream for HipStream {
     /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) while the stream is captured. For the default stream,
     /// also while a stream is captured that it synchronizes with.
     fn id(&self) -> Result<u64, HipError> {
-        self.call(|| self.query_id("Stream::id"))
+        const OPERATION: &str = "Stream::id";
+        self.call(|| self.with_known(OPERATION, |_, _| self.query_id(OPERATION)))
     }
 
     /// Returns the capture status. Does not affect the capture.
@@ -221,7 +222,7 @@ unsafe impl Stream for HipStream {
     /// [`Capturing`](gpu_stream_core::ErrorKind::Capturing) for the default stream, while a stream is captured that
     /// it synchronizes with. The default stream itself is never captured, and cannot be used meanwhile.
     fn capture_status(&self) -> Result<CaptureStatus, HipError> {
-        self.call(|| self.read_capture_status("Stream::capture_status"))
+        self.call(|| self.read_known_status("Stream::capture_status"))
     }
 
     /// Launches a closure on the stream, as [`Stream::launch_host_func`] says.

@@ -17,7 +17,7 @@ impl HipStream {
     /// Launches a closure on the stream. Returns an error if the stream is captured.
     pub(super) fn launch(&self, func: HostFunc, operation: &'static str) -> Result<(), HipError> {
         self.check_fault(operation)?;
-        if self.read_capture_status(operation)? != CaptureStatus::None {
+        if self.read_known_status(operation)? != CaptureStatus::None {
             let bits = self.bits();
             return Err(ContractError::CaptureHostFunc { operation, bits }.into());
         }
