@@ -244,6 +244,14 @@ impl HipStream {
         (is_trusted || self.is_seen_uncaptured(driver)).then_some(driver)
     }
 
+    /// Notes that a wait for `source`, which is not asked whether it is captured, may make this stream part of a capture.
+    #[inline]
+    pub(crate) fn follow_unchecked(&self, source: &Self) {
+        if source.capturable.get() {
+            self.capturable.set();
+        }
+    }
+
     /// Returns an error if the runtime does not know this explicit stream. Asks only versions that check the handle.
     #[cold]
     fn ensure_seen(&self, driver: &Driver, operation: &'static str) -> Result<(), HipError> {

@@ -4,7 +4,7 @@
 //! and have no fault. AMD's `hipStreamWaitEvent` does not look at the waiting stream: a captured one would lose the order.
 //! And it keeps the event of a captured source. So both are checked, unless a stream [cannot be
 //! captured](gpu_stream_driver_common::captures::Capturable). HIP's NVIDIA platform keeps no events, as CUDA does not:
-//! there the source is not checked.
+//! there the source is not checked, and may make the waiting stream part of its capture.
 //!
 //! HIP's events point to the stream of their last record, and a wait follows that pointer. The call borrows the
 //! source, which keeps it alive. Threads that share the record borrow the same source. After the call the pointer may
@@ -46,6 +46,7 @@ impl StreamOrdering for HipOrdering {
     fn is_fast(waiter: &HipStream, source: &HipStream, _: &'static str) -> Result<bool, HipError> {
         let Some(driver) = waiter.try_waiter_fast() else { return Ok(false) };
         Ok(if driver.quirks.refuses_isolated_waits {
+            waiter.follow_unchecked(source);
             source.fast_driver().is_some()
         } else {
             source.try_source_fast().is_some()
@@ -58,7 +59,11 @@ impl StreamOrdering for HipOrdering {
         source: &HipStream,
         _: &'static str,
     ) -> Result<bool, HipError> {
-        Ok(source.fast_driver().is_some() && branch.try_waiter_fast().is_some())
+        let Some(driver) = branch.try_waiter_fast() else { return Ok(false) };
+        if driver.quirks.refuses_isolated_waits {
+            branch.follow_unchecked(source);
+        }
+        Ok(source.fast_driver().is_some())
     }
 
     #[inline]

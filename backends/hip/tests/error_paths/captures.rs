@@ -1,11 +1,13 @@
 //! Captures beside calls of the backend.
 
-use gpu_stream_core::{Error, ErrorKind, Event, EventOptions, Stream};
+use gpu_stream_core::{CaptureStatus, Error, ErrorKind, Event, EventOptions, Stream};
+use gpu_stream_hip::HipStream;
+use gpu_stream_test_support::expect_kind;
 
 use crate::support::bare::new_stream;
 use crate::support::capture::Capture;
 use crate::support::layer::Layer;
-use crate::support::{own_event, wrap};
+use crate::support::{own_event, own_stream, wrap};
 
 /// A capture has pointers to the events that were recorded in it, and writes to them when it ends.
 pub fn captured_events_stay_intact_until_the_capture_ends() {
@@ -38,4 +40,27 @@ pub fn captured_events_stay_intact_until_the_capture_ends() {
     drop(escaped);
     assert_eq!(layer.calls("hipEventDestroy"), 0);
     capture.end().map(drop).unwrap();
+}
+
+/// A stream whose handle nobody has becomes part of a capture by a wait for a captured stream. From then on it is asked for
+/// its capture: it can wait for no uncaptured stream, and a query would break the capture.
+pub fn wait_for_a_captured_stream_is_noticed() {
+    let raw = new_stream(0, 1, 0);
+    let source = wrap(raw);
+    let waits: [fn(&HipStream, &HipStream); 3] = [
+        |waiter, source| waiter.wait_stream(source).unwrap(),
+        |waiter, source| source.fork([&own_stream(), waiter]).unwrap(),
+        |waiter, source| waiter.join([&own_stream(), source]).unwrap(),
+    ];
+    for wait in waits {
+        let waiter = own_stream();
+        let capture = Capture::begin(raw, 2);
+        wait(&waiter, &source);
+        let isolated = waiter.wait_stream(&own_stream());
+        expect_kind("a wait for an uncaptured stream", isolated, ErrorKind::Capturing);
+        expect_kind("a query in a capture", waiter.query(), ErrorKind::Capturing);
+        assert_eq!(source.capture_status().unwrap(), CaptureStatus::Active);
+        // A platform may refuse it: the waiting stream has not been joined.
+        drop(capture.end());
+    }
 }

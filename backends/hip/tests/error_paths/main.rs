@@ -36,10 +36,11 @@ const CASES: [Case; 6] = cases![
 ];
 
 /// Cases that depend only on the version that the layer presents.
-const OF_EACH_VERSION: [Case; 5] = [
+const OF_EACH_VERSION: [Case; 6] = [
     ("runtime_calls_of_frequent_operations", runtime_calls_of_frequent_operations),
     ("runtime_calls_of_side_streams", runtime_calls_of_side_streams),
     ("callers_last_error_is_preserved", callers_last_error_is_preserved),
+    ("wait_for_a_captured_stream_is_noticed", wait_for_a_captured_stream_is_noticed),
     ("events_return_to_the_pool", events_return_to_the_pool::<OnHip>),
     ("unknown_codes_are_reported", unknown_codes_are_reported::<OnHip>),
 ];
