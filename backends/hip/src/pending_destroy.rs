@@ -145,8 +145,9 @@ unsafe fn try_destroy(driver: &'static Driver, dropped: &mut Dropped) -> bool {
         unsafe { is_stream_idle(driver, dropped).or_else(|_| is_stream_idle(driver, dropped)) };
     match idle.map_err(|error| error.kind()) {
         Ok(true) => {}
-        // A reset of the device has freed the stream, and a destroy would free it twice. Or the device is broken.
-        Err(ErrorKind::InvalidHandle | ErrorKind::StreamFault) => {
+        // A reset of the device has freed the stream, and a destroy would free it twice. Or the device is broken. The
+        // third kind is what the first becomes beside another runtime.
+        Err(ErrorKind::InvalidHandle | ErrorKind::StreamFault | ErrorKind::AmbiguousLibrary) => {
             drop_closures(dropped);
             return true;
         }

@@ -7,12 +7,12 @@ use std::ffi::c_void;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use gpu_stream_core::{Backend, RawStream};
+use gpu_stream_core::{Backend, ErrorKind, RawStream, Stream};
 use gpu_stream_hip::Hip;
 use gpu_stream_test_support::shared::one_runtime::{
     self, Libraries, copy, expect_ambiguous, expect_used, load, wheel,
 };
-use gpu_stream_test_support::{cases, skip};
+use gpu_stream_test_support::{cases, expect_kind, skip};
 use libloading::Library;
 use support::{OnHip, layer};
 
@@ -58,8 +58,11 @@ fn find() -> Result<PathBuf, String> {
 }
 
 fn main() -> ExitCode {
-    let more: [support::Case; 2] =
-        cases![runtime_of_a_newer_name_is_used, handle_of_the_second_runtime_is_rejected];
+    let more: [support::Case; 3] = cases![
+        runtime_of_a_newer_name_is_used,
+        handle_of_the_second_runtime_is_rejected,
+        reset_beside_a_second_runtime_is_noticed
+    ];
     one_runtime::main::<OnHip>(&more, |_| {
         vec![(ORIGINAL, OnHip::original().expect("AMD's library").0)]
     })
@@ -81,4 +84,24 @@ fn handle_of_the_second_runtime_is_rejected() {
     // SAFETY: the stream is never destroyed.
     let wrapped = unsafe { Hip::stream_from_raw(raw, None) };
     expect_ambiguous::<OnHip, _, _>(wrapped, [&first, &second]);
+}
+
+/// HIP 7 follows the handle of a stream that a reset has destroyed. A second runtime does not hide that.
+fn reset_beside_a_second_runtime_is_noticed() {
+    let case = "reset_beside_a_second_runtime_is_noticed";
+    let [first, second] = [1, 2].map(|number| wheel::<OnHip>(case, number));
+    expect_used::<OnHip>(&first);
+    let own = support::own_stream();
+    own.synchronize().unwrap();
+    // SAFETY: this is the function's signature.
+    unsafe {
+        let reset = load(&first).get::<unsafe extern "C" fn() -> i32>("hipDeviceReset").unwrap();
+        assert_eq!(reset(), 0);
+    }
+    load(&second);
+    expect_kind("query", own.query(), ErrorKind::ContextDestroyed);
+    // The code of 5.2 does not tell whether the handle is of the other runtime.
+    if !Hip::probe().unwrap().version.starts_with("5.2.") {
+        expect_kind("capture_status", own.capture_status(), ErrorKind::ContextDestroyed);
+    }
 }

@@ -174,8 +174,11 @@ impl Driver {
         }
         let _relaxed = CaptureModeGuard::enter(self, operation)?;
         // SAFETY: the runtime validates the handle, so it need not be live.
-        match unsafe { self.device_of(stream, operation) } {
-            Err(error) if error.kind() == ErrorKind::InvalidHandle => Err(error),
+        match unsafe { self.device_of(stream, operation) }.map_err(|error| error.kind()) {
+            // The second is the kind for a handle that the runtime does not know, beside another runtime.
+            Err(ErrorKind::InvalidHandle | ErrorKind::AmbiguousLibrary) => {
+                Err(unknown(stream, operation))
+            }
             _ => Ok(()),
         }
     }
@@ -224,6 +227,11 @@ pub(crate) fn dead(stream: Ptr, operation: &'static str) -> HipError {
     {
         return error;
     }
+    unknown(stream, operation)
+}
+
+/// Returns the error for a handle that the runtime refuses, and that belongs to no other runtime.
+fn unknown(stream: Ptr, operation: &'static str) -> HipError {
     let reason = if stream.addr() <= 2 {
         "is a default stream, and this runtime refuses it; use a stream of `Backend::new_stream`, or another runtime"
     } else {
