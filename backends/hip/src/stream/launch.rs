@@ -77,8 +77,9 @@ fn launch_by_runtime(
 /// `hipStreamSynchronize` is called. It releases the chain recursively, and tens of thousands of links
 /// overflow its thread's stack.
 ///
-/// Keys count up by one over all streams, so their low bits could avoid one stream for ever. They are mixed by the
-/// finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+/// A key has the index of a slot in its lower half, and counts the uses of the slot in its upper half. All streams share
+/// the slots. So some bits could avoid one stream for ever. They are mixed by the finalizer of SplitMix64 (Steele, Lea,
+/// Flood, OOPSLA 2014).
 fn cuts_chain(key: *mut c_void) -> bool {
     let mut bits = key.addr() as u64;
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -92,15 +93,27 @@ mod tests {
 
     #[test]
     fn chain_is_cut_within_2_000_closures_of_each_stream() {
-        for streams in 1..=64 {
+        // Streams whose closures run one after the other take turns with one slot.
+        for (index, streams) in
+            (0..8).flat_map(|index| (1..=32).map(move |streams| (index, streams)))
+        {
             let mut length = 0;
-            for key in (7..).step_by(streams).take(20_000) {
+            for uses in (1_usize..).step_by(streams).take(20_000) {
                 length += 1;
-                if cuts_chain(std::ptr::without_provenance_mut(key)) {
+                if cuts_chain(std::ptr::without_provenance_mut(uses << u32::BITS | index)) {
                     length = 0;
                 }
-                assert!(length <= 2_000, "{streams} streams");
+                assert!(length <= 2_000, "{streams} streams, slot {index}");
             }
+        }
+        // A stream that runs ahead takes new slots.
+        let mut length = 0;
+        for index in 0..100_000_usize {
+            length += 1;
+            if cuts_chain(std::ptr::without_provenance_mut(1 << u32::BITS | index)) {
+                length = 0;
+            }
+            assert!(length <= 2_000, "slot {index}");
         }
     }
 }
