@@ -178,8 +178,8 @@ const EXIT_STATUS: &str = "Exit status: 0 if nothing failed, 1 if a case failed 
 const BENCH_EXIT_STATUS: &str = "Exit status: 0 if everything was measured, 1 if something failed, 2 if the command line \
                                  names something that does not exist.";
 
-const MATRIX_EXIT_STATUS: &str = "Exit status: 0 if no report has a failed case, 1 if one has, 2 if a report cannot be read or \
-                                  a file cannot be written.";
+const MATRIX_EXIT_STATUS: &str = "Exit status: 0 if no report has a failed case, 1 if one has, or if none of its cases ran, 2 if a report cannot be \
+                                  read or a file cannot be written.";
 
 /// The minimum of `--rounds`. Fewer rounds say too little about their spread.
 const FEWEST_ROUNDS: u32 = 31;

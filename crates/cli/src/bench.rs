@@ -94,6 +94,9 @@ impl Files {
         let open = |option, name: &Option<String>| {
             name.as_deref().map(|name| output::target(option, name)).transpose()
         };
+        let (json, svg, markdown) = (&arguments.json, &arguments.svg, &arguments.markdown);
+        let outputs = [("--json", json), ("--svg", svg), ("--markdown", markdown)];
+        output::ensure_distinct(&outputs, &[])?;
         Ok(Files {
             json: open("--json", &arguments.json)?,
             svg: open("--svg", &arguments.svg)?,

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
 use crate::CommandError;
 
@@ -71,6 +72,48 @@ pub fn target(option: &str, name: &str) -> Result<Box<dyn Write>, CommandError> 
     match File::create(name) {
         Ok(file) => Ok(Box::new(file)),
         Err(error) => Err(CommandError(format!("{option}: {name} cannot be written: {error}"))),
+    }
+}
+
+/// Returns an error if two of the output options name one target, or if one names a file of `inputs`, which it would
+/// overwrite.
+///
+/// # Errors
+/// [`CommandError`] with the names of the options.
+pub fn ensure_distinct(
+    outputs: &[(&str, &Option<String>)],
+    inputs: &[PathBuf],
+) -> Result<(), CommandError> {
+    let inputs: Vec<_> = inputs.iter().map(|input| resolve(input)).collect();
+    let mut known: Vec<(&str, PathBuf)> = Vec::new();
+    for (option, name) in outputs {
+        let Some(name) = name else { continue };
+        let path = if name == "-" { PathBuf::from(name) } else { resolve(Path::new(name)) };
+        if inputs.contains(&path) {
+            return Err(CommandError(format!(
+                "{option}: {name} is one of the reports; name another file"
+            )));
+        }
+        if let Some((other, _)) = known.iter().find(|(_, known)| *known == path) {
+            return Err(CommandError(format!(
+                "{other} and {option} both write to {name}; name two files"
+            )));
+        }
+        known.push((option, path));
+    }
+    Ok(())
+}
+
+/// Returns the absolute path of a file without links, as far as it exists.
+fn resolve(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new(".")).canonicalize();
+    match (parent, path.file_name()) {
+        (Ok(parent), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
     }
 }
 

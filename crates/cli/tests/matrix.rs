@@ -134,6 +134,12 @@ fn real_report_becomes_a_table() {
 fn file_that_is_no_report_is_named() {
     let newer = write("newer.json", &json!({ "schema": 2 }));
     let other = write("other.json", &json!({ "packages": [] }));
+    let mut twice = report("cuda", "GPU", &[]);
+    let listed = twice["backends"][0].clone();
+    twice["backends"].as_array_mut().unwrap().push(listed);
+    let twice = write("twice.json", &twice);
+    let stray = [case("order", "waits", &[result("hip", "failed", Some("it hung"))])];
+    let stray = write("stray.json", &report("cuda", "GPU", &stray));
     let partial = write("partial.json", &json!({ "schema": 1, "backends": [] }));
     let (broken, missing) = (file("broken.json"), file("missing.json"));
     fs::write(&broken, "{").unwrap();
@@ -142,6 +148,8 @@ fn file_that_is_no_report_is_named() {
         (&newer, "its schema is 2"),
         (&other, "no field `schema`"),
         (&partial, "missing field `cases`"),
+        (&twice, "lists the backend \"cuda\" twice"),
+        (&stray, "a result of \"hip\""),
         (&broken, "EOF"),
         (&missing, "cannot be read"),
     ] {
@@ -158,4 +166,82 @@ fn unknown_outcome_is_no_success() {
     let cases = [case("order", "waits", &[result("cuda", "perhaps", None)])];
     let name = write("unknown.json", &report("cuda", "GPU", &cases));
     assert_eq!(run(&["matrix", &name]).status.code(), Some(1));
+}
+
+/// Two results of one case, and a case that is listed twice: whichever comes last, the failure counts.
+#[test]
+fn failure_is_not_hidden_by_another_result_of_the_case() {
+    let (passed, failed) = (result("cuda", "passed", None), result("cuda", "failed", Some("no")));
+    let in_one = [case("order", "waits", &[failed.clone(), passed.clone()])];
+    let in_two = [case("order", "waits", &[failed]), case("order", "waits", &[passed])];
+    for cases in [&in_one[..], &in_two[..]] {
+        let name = write("twice-run.json", &report("cuda", "GPU", cases));
+        let output = run(&["matrix", &name]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("failed: 1 cuda: order::waits: no"), "{text}");
+    }
+}
+
+#[test]
+fn report_in_which_no_case_ran_is_no_success() {
+    let skipped = [case("order", "waits", &[result("cuda", "skipped", Some("no GPU"))])];
+    let passed = [case("order", "waits", &[result("cuda", "passed", None)])];
+    let mut in_part = report("cuda", "GPU", &passed);
+    in_part["nothing_ran"] = json!(["hip: no case ran"]);
+    let (html, good) = (file("nothing.html").display().to_string(), report("cuda", "GPU", &passed));
+    let good = write("ran.json", &good);
+    for (index, report) in
+        [report("cuda", "GPU", &[]), report("cuda", "GPU", &skipped), in_part].iter().enumerate()
+    {
+        let name = write(&format!("nothing-{index}.json"), report);
+        let output = run(&["matrix", &good, &name, "--html", &html]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(&format!("nothing-{index}.json")), "{text}");
+        assert!(text.contains("no case ran"), "{text}");
+        assert!(!fs::read_to_string(&html).unwrap().contains("No case failed"));
+    }
+}
+
+#[test]
+fn texts_of_a_report_stay_in_their_places() {
+    let evil = "a\\|b\r\n| 9 | \u{1b}[2J`![x](y)<b>&lt;";
+    let mut report = report(evil, evil, &[case(evil, evil, &[result(evil, "failed", Some(evil))])]);
+    report["date"] = evil.into();
+    let name = write("evil.json", &report);
+    let markdown = String::from_utf8(run(&["matrix", &name, "--markdown", "-"]).stdout).unwrap();
+    let html = String::from_utf8(run(&["matrix", &name, "--html", "-"]).stdout).unwrap();
+    let text = String::from_utf8(run(&["matrix", &name]).stdout).unwrap();
+    for (output, parts) in
+        [(&markdown, &["<b", "![x](", "\n| 9"][..]), (&html, &["(y)<b>"]), (&text, &[])]
+    {
+        assert!(!output.contains(|one: char| one.is_control() && one != '\n'), "{output}");
+        for part in parts {
+            assert!(!output.contains(part), "{part}\n{output}");
+        }
+    }
+    // The backslash and the pipe of the text are escaped one by one.
+    assert!(markdown.contains(r"a\\\|b \| 9 \|"), "{markdown}");
+}
+
+#[test]
+fn report_is_not_overwritten_by_the_table() {
+    let passed = [case("order", "waits", &[result("cuda", "passed", None)])];
+    let name = write("input.json", &report("cuda", "GPU", &passed));
+    let before = fs::read_to_string(&name).unwrap();
+    let another = file("sub/../input.json");
+    fs::create_dir_all(file("sub")).unwrap();
+    let (another, page) = (another.display().to_string(), file("page").display().to_string());
+    for options in [
+        ["--markdown", &name, "--html", &page],
+        ["--markdown", &page, "--html", &another],
+        ["--markdown", &page, "--html", &page],
+        ["--markdown", "-", "--html", "-"],
+    ] {
+        let output = run(&[&["matrix", &name], &options[..]].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains("name "));
+    }
+    assert_eq!(fs::read_to_string(&name).unwrap(), before);
 }

@@ -55,10 +55,14 @@ fn summary(combined: &Combined) -> String {
 /// Renders every failure with its reason.
 fn failures(combined: &Combined) -> String {
     let failures = combined.failures();
-    if failures.is_empty() {
+    if failures.is_empty() && combined.nothing_ran.is_empty() {
         return "<p class=passed>No case failed.</p>\n".into();
     }
-    let mut text = format!("<h2 class=failed>Failed: {}</h2>\n<ul>\n", failures.len());
+    let count = failures.len() + combined.nothing_ran.len();
+    let mut text = format!("<h2 class=failed>Failed: {count}</h2>\n<ul>\n");
+    for (file, reason) in &combined.nothing_ran {
+        text.push_str(&format!("<li>{}<p>{}</p>\n", escaped(file), escaped(reason)));
+    }
     for (column, row, reason) in failures {
         text.push_str(&format!(
             "<li><b>{}</b> {} <code>{}::{}</code><p>{}</p>\n",

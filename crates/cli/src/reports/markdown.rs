@@ -6,21 +6,23 @@ use super::{Column, Combined, number};
 pub fn draw(combined: &Combined) -> String {
     let mut text = summary(combined);
     let failures = combined.failures();
-    if !failures.is_empty() {
+    if !failures.is_empty() || !combined.nothing_ran.is_empty() {
         text.push_str("\n**Failed**\n\n");
+        for (file, reason) in &combined.nothing_ran {
+            text.push_str(&format!("- {}: {}\n", cell(file), cell(reason)));
+        }
         for (column, row, reason) in failures {
-            let backend = &combined.columns[column].backend;
+            let backend = cell(&combined.columns[column].backend);
+            let name = code(&format!("{}::{}", row.area, row.name));
             let (column, reason) = (number(column), cell(reason));
-            text.push_str(&format!(
-                "- {column} ({backend}) `{}::{}`: {reason}\n",
-                row.area, row.name
-            ));
+            text.push_str(&format!("- {column} ({backend}) {name}: {reason}\n"));
         }
     }
     if !combined.not_run.is_empty() {
         text.push_str("\n**Not run**\n\n");
         for item in &combined.not_run {
-            let (file, backend, reason) = (cell(&item.file), &item.backend, cell(&item.reason));
+            let [file, backend, reason] =
+                [&item.file, &item.backend, &item.reason].map(|one| cell(one));
             text.push_str(&format!("- {file}: {backend}: {reason}\n"));
         }
     }
@@ -31,7 +33,7 @@ pub fn draw(combined: &Combined) -> String {
         for skip in skips {
             let columns: Vec<_> = skip.columns.iter().copied().map(number).collect();
             let (reason, columns) = (cell(skip.reason), columns.join(" "));
-            let names: Vec<_> = skip.cases.iter().map(|name| format!("`{name}`")).collect();
+            let names: Vec<_> = skip.cases.iter().map(|name| code(name)).collect();
             lines.push_str(&format!("| {reason} | {columns} | {} |\n", names.join(" ")));
         }
         text.push_str(&details("Why cases did not run", &lines));
@@ -48,15 +50,12 @@ fn summary(combined: &Combined) -> String {
     for (index, column) in combined.columns.iter().enumerate() {
         let (counts, number) = (combined.counts(index), number(index));
         let Column { backend, version, devices, machine, date, .. } = column;
-        let devices = cell(devices);
+        let [backend, version, devices, machine, date] =
+            [backend, version, devices, machine, date].map(|one| cell(one));
         let failed = if counts.failed == 0 { "0".into() } else { format!("**{}**", counts.failed) };
         text.push_str(&format!(
-            "| {number} | {backend} | {} | {} | {failed} | {} | {} | {devices} | {} | {date} |\n",
-            cell(version),
-            counts.passed,
-            counts.skipped,
-            counts.inapplicable,
-            cell(machine)
+            "| {number} | {backend} | {version} | {} | {failed} | {} | {} | {devices} | {machine} | {date} |\n",
+            counts.passed, counts.skipped, counts.inapplicable
         ));
     }
     text
@@ -81,7 +80,7 @@ fn cases(combined: &Combined) -> String {
         let rules: Vec<_> = row.rules.iter().map(|(id, _)| id.as_str()).collect();
         let signs = row.cells.iter().map(|one| one.as_ref().map_or("", |one| one.outcome.sign()));
         let signs: Vec<_> = signs.collect();
-        let (name, rules) = (cell(&row.name), rules.join(" "));
+        let (name, rules) = (cell(&row.name), cell(&rules.join(" ")));
         text.push_str(&format!("| {name} | {rules} | {} |\n", signs.join(" | ")));
     }
     text + "\n✓ passed, ✗ failed, – skipped, · does not apply, empty: not in this report\n"
@@ -92,8 +91,23 @@ fn details(title: &str, text: &str) -> String {
     format!("\n<details><summary>{title}</summary>\n\n{text}\n</details>\n")
 }
 
-/// Escapes a text for a cell.
+/// Escapes a text so that it stays within its cell or line, and makes no HTML, link or image.
 fn cell(text: &str) -> String {
-    let text = text.replace('\n', " ").replace('|', "\\|");
-    text.replace('<', "&lt;").trim().to_owned()
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.trim().chars() {
+        match character {
+            '\n' => escaped.push(' '),
+            '|' | '\\' | '[' => escaped.extend(['\\', character]),
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// Renders a name as code. A name with other characters than those of a path in Rust is a plain text.
+fn code(name: &str) -> String {
+    let is_path = |one: char| one.is_alphanumeric() || "_:".contains(one);
+    if name.chars().all(is_path) { format!("`{name}`") } else { cell(name) }
 }

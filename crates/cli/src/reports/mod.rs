@@ -22,6 +22,8 @@ pub struct Combined {
     pub rows: Vec<Row>,
     /// The backends that were part of a build and not available on its machine.
     pub not_run: Vec<NotRun>,
+    /// The reports in which no case ran on a backend that was to be checked: the file, and a text.
+    pub nothing_ran: Vec<(String, String)>,
 }
 
 /// A backend in a report.
@@ -76,17 +78,17 @@ pub struct Cell {
     pub reason: String,
 }
 
-/// The outcome of a case.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The outcome of a case. If a case has several on one backend, the table shows the greatest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Outcome {
+    /// The backend has nothing to check in this case, on any machine.
+    Inapplicable,
+    /// The case did not run: something that it needs is missing.
+    Skipped,
     /// The case passed.
     Passed,
     /// The case failed.
     Failed,
-    /// The case did not run: something that it needs is missing.
-    Skipped,
-    /// The backend has nothing to check in this case, on any machine.
-    Inapplicable,
 }
 
 impl Outcome {
@@ -189,6 +191,8 @@ fn number(column: usize) -> String {
 /// # Errors
 /// [`CommandError`] if a report cannot be read, or a file cannot be written.
 pub fn command(arguments: &Matrix, style: &OutputStyle) -> Result<ExitCode, CommandError> {
+    let outputs = [("--markdown", &arguments.markdown), ("--html", &arguments.html)];
+    output::ensure_distinct(&outputs, &arguments.reports)?;
     let combined = read::files(&arguments.reports)?;
     let mut is_stdout_used = false;
     if let Some(name) = &arguments.markdown {
@@ -202,5 +206,8 @@ pub fn command(arguments: &Matrix, style: &OutputStyle) -> Result<ExitCode, Comm
     if !is_stdout_used {
         output::put(&mut std::io::stdout(), &text::draw(&combined, style))?;
     }
-    Ok(if combined.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(match combined.failures().is_empty() && combined.nothing_ran.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(1),
+    })
 }

@@ -1,6 +1,6 @@
 //! Parses JSON reports of `check` and of `gpu-stream-testkit`: [`files`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use gpu_stream::ErrorKind;
@@ -21,6 +21,9 @@ struct Report {
     backends: Vec<Backend>,
     #[serde(default)]
     not_checked: Vec<NotChecked>,
+    /// A text for each backend on which no case ran although it was to be checked.
+    #[serde(default)]
+    nothing_ran: Vec<String>,
     cases: Vec<Case>,
 }
 
@@ -92,11 +95,16 @@ pub fn files(names: &[PathBuf]) -> Result<Combined, CommandError> {
 /// # Errors
 /// [`CommandError`] if the text is not such a report.
 pub fn add(combined: &mut Combined, file: &str, text: &str) -> Result<(), CommandError> {
-    let report = parse(text).map_err(|reason| {
+    let mut report = parse(text).and_then(checked).map_err(|reason| {
         CommandError(format!(
             "{file} is not a report of `gpu-stream check --json FILE` or of gpu-stream-testkit: {reason}"
         ))
     })?;
+    let mut nothing_ran = std::mem::take(&mut report.nothing_ran);
+    if nothing_ran.is_empty() && !report.has_run() {
+        nothing_ran.push("no case ran".into());
+    }
+    combined.nothing_ran.extend(nothing_ran.into_iter().map(|text| (file.to_owned(), text)));
     let first = combined.columns.len();
     for backend in &report.backends {
         combined.columns.push(column(file, &report, backend));
@@ -118,13 +126,57 @@ pub fn add(combined: &mut Combined, file: &str, text: &str) -> Result<(), Comman
 }
 
 fn parse(text: &str) -> Result<Report, String> {
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut value: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| error.to_string())?;
+    clean(&mut value);
     match value["schema"].as_u64() {
         Some(SCHEMA) => serde_json::from_value(value).map_err(|error| error.to_string()),
         Some(other) => {
             Err(format!("its schema is {other}, and this version reads schema {SCHEMA}"))
         }
         None => Err("it has no field `schema`".into()),
+    }
+}
+
+/// Replaces the control characters of all texts, which a terminal would obey. Keeps the ends of lines.
+fn clean(value: &mut serde_json::Value) {
+    use serde_json::Value::{Array, Object, String};
+    match value {
+        String(text) if text.contains(|one: char| one.is_control() && one != '\n') => {
+            *text = text.replace("\r\n", "\n").replace('\t', " ");
+            *text = text.replace(|one: char| one.is_control() && one != '\n', "\u{fffd}");
+        }
+        Array(items) => items.iter_mut().for_each(clean),
+        Object(fields) => fields.values_mut().for_each(clean),
+        _ => {}
+    }
+}
+
+/// Returns the report if each of its results has one place in the table.
+///
+/// # Errors
+/// The reason: a backend that the report lists twice, or a result of a backend that it does not list.
+fn checked(report: Report) -> Result<Report, String> {
+    let mut backends = BTreeSet::new();
+    for Backend { backend, .. } in &report.backends {
+        if !backends.insert(backend) {
+            return Err(format!("it lists the backend {backend:?} twice"));
+        }
+    }
+    let mut results = report.cases.iter().flat_map(|case| &case.results);
+    match results.find(|result| !backends.contains(&result.backend)) {
+        Some(CaseResult { backend, .. }) => {
+            Err(format!("it has a result of {backend:?} and does not list that backend"))
+        }
+        None => Ok(report),
+    }
+}
+
+impl Report {
+    /// Returns `true` if a case passed or failed.
+    fn has_run(&self) -> bool {
+        let mut results = self.cases.iter().flat_map(|case| &case.results);
+        results.any(|result| result.outcome != "skipped")
     }
 }
 
@@ -175,17 +227,22 @@ fn add_case(combined: &mut Combined, first: usize, backends: &[Backend], case: C
     let cells = &mut combined.rows[at].cells;
     cells.resize(columns, None);
     for result in results {
-        let backend = backends.iter().position(|one| one.backend == result.backend);
-        let outcome = match (result.outcome.as_str(), result.inapplicable) {
-            ("passed", _) => Outcome::Passed,
-            ("skipped", true) => Outcome::Inapplicable,
-            ("skipped", false) => Outcome::Skipped,
-            // An unknown outcome must not look like success.
-            _ => Outcome::Failed,
+        let Some(backend) = backends.iter().position(|one| one.backend == result.backend) else {
+            continue; // `checked` has refused such a report.
         };
-        if let Some(backend) = backend {
-            let reason = result.reason.unwrap_or_default();
-            cells[first + backend] = Some(Cell { outcome, reason });
+        let reason = result.reason.unwrap_or_default();
+        let (outcome, reason) = match (result.outcome.as_str(), result.inapplicable) {
+            ("passed", _) => (Outcome::Passed, reason),
+            ("failed", _) => (Outcome::Failed, reason),
+            ("skipped", true) => (Outcome::Inapplicable, reason),
+            ("skipped", false) => (Outcome::Skipped, reason),
+            // An unknown outcome must not look like success.
+            (other, _) => (Outcome::Failed, format!("unknown outcome {other:?} {reason}")),
+        };
+        // A case can have several results. One failure among them must not look like success.
+        let cell = &mut cells[first + backend];
+        if cell.as_ref().is_none_or(|known| known.outcome < outcome) {
+            *cell = Some(Cell { outcome, reason });
         }
     }
 }

@@ -37,6 +37,9 @@ pub fn draw(combined: &Combined, style: &OutputStyle) -> String {
         let line = format!("{}: {}: not run: {}", item.file, item.backend, item.reason);
         text.push_str(&wrap(&line, 0, 2, style.width));
     }
+    for (file, reason) in &combined.nothing_ran {
+        text.push_str(&wrap(&format!("failed: {file}: {reason}"), 0, 2, style.width));
+    }
     let (cases, columns) = (combined.rows.len(), combined.columns.len());
     format!(
         "{text}\n{cases} cases on {columns} backends: {passed} passed, {failed} failed, {skipped} skipped\n"
