@@ -9,6 +9,7 @@ use gpu_stream_bench::machine;
 use gpu_stream_conformance::CaseInfo;
 use serde::Serialize;
 
+use crate::date;
 use crate::environment::{self, Variables};
 use crate::report::{Report, Row};
 
@@ -85,7 +86,7 @@ struct Totals {
 struct Check {
     schema: u32,
     gpu_stream: &'static str,
-    /// The day of the run in UTC, as in `2026-11-27`.
+    /// The day of the run in UTC, as in `2026-11-27`. Empty if the clock is before 1970.
     date: String,
     os: &'static str,
     arch: &'static str,
@@ -195,7 +196,7 @@ pub fn of_report(report: &Report) -> serde_json::Result<String> {
     text(&Check {
         schema: SCHEMA,
         gpu_stream: VERSION,
-        date: jiff::Timestamp::now().strftime("%F").to_string(),
+        date: date::today().unwrap_or_default(),
         os: std::env::consts::OS,
         arch: std::env::consts::ARCH,
         machine: environment::facts(&report.set),
