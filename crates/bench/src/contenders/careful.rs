@@ -13,8 +13,80 @@ pub(super) fn contender<'a, F: BenchFixture>(
     job: Job,
     streams: BenchStreams<'a, F>,
 ) -> Result<Option<Contender<'a>>, String> {
-    let (main, other) = (streams.main.foreign(), streams.other.foreign());
     Ok(Some(match job {
+        Job::WrapChecked
+        | Job::WrapUnchecked
+        | Job::CaptureStatus
+        | Job::Priority
+        | Job::ElapsedSince => return Ok(None),
+        Job::WaitEvent
+        | Job::WaitStream
+        | Job::Fork
+        | Job::Join
+        | Job::ShortLivedChecked
+        | Job::ShortLived => order(bare, job, streams)?,
+        Job::Query
+        | Job::Synchronize
+        | Job::Record
+        | Job::RecordEvent
+        | Job::EventQuery
+        | Job::EventSynchronize
+        | Job::NewStream
+        | Job::NewEvent
+        | Job::Id
+        | Job::HostFunc => of_one_stream::<F>(bare, job, streams.main.foreign())?,
+    }))
+}
+
+/// Creates the contender for a job that orders several streams.
+///
+/// # Errors
+/// The driver's answer if the contender's event cannot be made, or a text for another job.
+fn order<'a, F: BenchFixture>(
+    bare: &'a F::Bare,
+    job: Job,
+    streams: BenchStreams<'a, F>,
+) -> Result<Contender<'a>, String> {
+    let (main, other) = (streams.main.foreign(), streams.other.foreign());
+    Ok(match job {
+        Job::WaitEvent => {
+            let event = bare.new_event(false)?;
+            bare.record(&event, other)?;
+            calling(move || {
+                bare.refuse_captured(main)?;
+                bare.wait_event(main, &event)
+            })
+        }
+        Job::WaitStream => {
+            with_event::<F, _>(bare, main, move |event| wait_stream::<F>(bare, event, main, other))?
+        }
+        Job::Fork => with_event::<F, _>(bare, main, move |event| {
+            fork::<F>(bare, event, main, streams.branches)
+        })?,
+        Job::Join => with_event::<F, _>(bare, main, move |event| {
+            join::<F>(bare, event, main, streams.branches)
+        })?,
+        Job::ShortLivedChecked => with_event::<F, _>(bare, main, move |event| {
+            bare.check_device(main)?;
+            library_function(bare, event, streams)
+        })?,
+        Job::ShortLived => {
+            with_event::<F, _>(bare, main, move |event| library_function(bare, event, streams))?
+        }
+        other => return Err(format!("{} orders no streams", other.name())),
+    })
+}
+
+/// Creates the contender for a job on one stream or its events.
+///
+/// # Errors
+/// The driver's answer if the contender's event cannot be made, or a text for another job.
+fn of_one_stream<'a, F: BenchFixture>(
+    bare: &'a F::Bare,
+    job: Job,
+    main: &'a F::Foreign,
+) -> Result<Contender<'a>, String> {
+    Ok(match job {
         Job::Query => calling(move || query(bare, main)),
         Job::Synchronize => calling(move || synchronize(bare, main)),
         Job::Record => with_event::<F, _>(bare, main, move |event| {
@@ -39,32 +111,8 @@ pub(super) fn contender<'a, F: BenchFixture>(
         Job::EventSynchronize => with_event::<F, _>(bare, main, move |event| {
             bare.relaxed(UnsafeCall::EventSynchronize, || bare.event_synchronize(event))
         })?,
-        Job::WaitEvent => {
-            let event = bare.new_event(false)?;
-            bare.record(&event, other)?;
-            calling(move || {
-                bare.refuse_captured(main)?;
-                bare.wait_event(main, &event)
-            })
-        }
-        Job::WaitStream => {
-            with_event::<F, _>(bare, main, move |event| wait_stream::<F>(bare, event, main, other))?
-        }
-        Job::Fork => with_event::<F, _>(bare, main, move |event| {
-            fork::<F>(bare, event, main, streams.branches)
-        })?,
-        Job::Join => with_event::<F, _>(bare, main, move |event| {
-            join::<F>(bare, event, main, streams.branches)
-        })?,
         Job::NewStream => calling(move || bare.with_current(|| bare.new_stream())),
         Job::NewEvent => calling(move || bare.with_current(|| bare.new_event(false))),
-        Job::ShortLivedChecked => with_event::<F, _>(bare, main, move |event| {
-            bare.check_device(main)?;
-            library_function(bare, event, streams)
-        })?,
-        Job::ShortLived => {
-            with_event::<F, _>(bare, main, move |event| library_function(bare, event, streams))?
-        }
         Job::Id => calling(move || {
             bare.refuse_captured(main)?;
             bare.id(main)
@@ -74,12 +122,8 @@ pub(super) fn contender<'a, F: BenchFixture>(
             bare.host_func(main)?;
             synchronize(bare, main)
         }),
-        Job::WrapChecked
-        | Job::WrapUnchecked
-        | Job::CaptureStatus
-        | Job::Priority
-        | Job::ElapsedSince => return Ok(None),
-    }))
+        other => return Err(format!("{} is no job on one stream", other.name())),
+    })
 }
 
 /// Returns `true` if the stream is idle. Leaves every capture intact.

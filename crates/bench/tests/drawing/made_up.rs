@@ -64,7 +64,8 @@ fn environments() -> Vec<EnvironmentReport> {
     made.collect()
 }
 
-fn gpu() -> BackendReport {
+/// Creates the operations of a GPU: some complete, one with a failure, one that the driver lacks.
+fn gpu_operations() -> Vec<Operation> {
     let (cudarc, torch) = (other("cudarc"), other("PyTorch (Python)"));
     let mut wait = results(&[
         (ContenderKind::Bare, 501.0),
@@ -80,7 +81,7 @@ fn gpu() -> BackendReport {
     id.failed.push(failed(ContenderKind::Bare, "getId answered 999 | twice"));
     let mut priority = operation(Job::Priority, Some("getPriority"), Vec::new());
     priority.left_out = Some("this driver has no getPriority".into());
-    let operations = vec![
+    vec![
         operation(
             Job::WrapUnchecked,
             Some("nothing"),
@@ -120,17 +121,26 @@ fn gpu() -> BackendReport {
         ),
         id,
         priority,
-    ];
-    let threads = [(1, false), (16, false), (1, true), (16, true)].map(|(threads, shared)| {
+    ]
+}
+
+/// Creates the rows of calls from several threads.
+fn gpu_threads() -> Vec<ThreadRow> {
+    let rows = [(1, false), (16, false), (1, true), (16, true)].map(|(threads, shared)| {
         let (bare, ours) = if shared { (18_000.0, 6_000.0) } else { (575.0, 590.0) };
         let results = results(&[
             (ContenderKind::Bare, bare),
             (ContenderKind::Careful, 1.1 * bare),
             (ContenderKind::Ours, ours),
-            (cudarc.clone(), 1_100.0),
+            (other("cudarc"), 1_100.0),
         ]);
         ThreadRow { threads, shared, results, failed: Vec::new() }
     });
+    rows.into()
+}
+
+/// Creates the rows of calls with many streams and long queues.
+fn gpu_growth() -> Vec<GrowthRow> {
     let grows = |grows, size, (bare, ours)| GrowthRow {
         grows,
         size,
@@ -142,6 +152,15 @@ fn gpu() -> BackendReport {
         ]),
         failed: Vec::new(),
     };
+    vec![
+        grows(Grows::Alive, 1, (500.0, 520.0)),
+        grows(Grows::Alive, 10_000, (900.0, 940.0)),
+        grows(Grows::Queue, 1, (500.0, 520.0)),
+        grows(Grows::Queue, 1_000, (1_200.0, 1_230.0)),
+    ]
+}
+
+fn gpu() -> BackendReport {
     BackendReport {
         backend: "cuda".into(),
         version: "13.0".into(),
@@ -153,14 +172,9 @@ fn gpu() -> BackendReport {
             peer("CuPy", "", true, Some("ModuleNotFoundError: No module named 'cupy'")),
             peer("PyTorch (Python)", "torch 2.11.0, CUDA 13.0", true, None),
         ],
-        operations,
-        threads: threads.into(),
-        growth: vec![
-            grows(Grows::Alive, 1, (500.0, 520.0)),
-            grows(Grows::Alive, 10_000, (900.0, 940.0)),
-            grows(Grows::Queue, 1, (500.0, 520.0)),
-            grows(Grows::Queue, 1_000, (1_200.0, 1_230.0)),
-        ],
+        operations: gpu_operations(),
+        threads: gpu_threads(),
+        growth: gpu_growth(),
         captures: vec![
             beside(ContenderKind::Bare, Some("query answered 900"), Some("end answered 901")),
             beside(ContenderKind::Ours, None, None),
