@@ -1,5 +1,8 @@
 //! Host functions that a driver has not called yet: [`HostFuncs`].
 
+#[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
+mod tests;
+
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +41,8 @@ struct Table {
     slots: Vec<Slot>,
     /// The index of the first empty slot; [`NONE`] if there is none.
     first_empty: u32,
+    /// The number of closures that a new slot counts as having had: the greatest number of all slots that were freed.
+    freed_uses: u32,
     /// The number of launches.
     launches: u64,
 }
@@ -52,6 +57,9 @@ struct Slot {
 
 /// The index of no slot.
 const NONE: u32 = u32::MAX;
+
+/// The number of slots that an empty table keeps. It frees all of them if it has more.
+const KEPT: usize = 1024;
 
 struct Waiting {
     func: HostFunc,
@@ -68,7 +76,7 @@ impl Table {
         if self.first_empty == NONE {
             // A closure in the table takes more than 64 bytes, so there are fewer than 2^32.
             self.first_empty = self.slots.len() as u32;
-            self.slots.push(Slot { uses: 0, next_empty: NONE, waiting: None });
+            self.slots.push(Slot { uses: self.freed_uses, next_empty: NONE, waiting: None });
         }
         let index = self.first_empty;
         let slot = &mut self.slots[index as usize];
@@ -89,6 +97,21 @@ impl Table {
             self.first_empty = index;
         }
         Some(taken)
+    }
+
+    /// Takes the slots out of an empty table, if it has more than [`KEPT`] of them. The caller frees them without the
+    /// lock.
+    fn take_slots(&mut self) -> Vec<Slot> {
+        if self.slots.len() <= KEPT {
+            return Vec::new();
+        }
+        let uses = self.slots.iter().map(|slot| slot.uses).max().unwrap_or_default();
+        // The keys of new slots continue after those of the old ones. If none are left, the slots stay.
+        if uses == u32::MAX {
+            return Vec::new();
+        }
+        (self.freed_uses, self.first_empty) = (uses, NONE);
+        std::mem::take(&mut self.slots)
     }
 
     /// Returns the keys of the closures for whose stream `is_dead` returns `true`, in the order of their launches.
@@ -154,7 +177,7 @@ impl Default for HostFuncs {
 impl HostFuncs {
     /// Creates an empty table.
     pub const fn new() -> Self {
-        let table = Table { slots: Vec::new(), first_empty: NONE, launches: 0 };
+        let table = Table { slots: Vec::new(), first_empty: NONE, freed_uses: 0, launches: 0 };
         HostFuncs { table: Mutex::new(table), count: AtomicUsize::new(0), user: User::new() }
     }
 
@@ -191,8 +214,18 @@ impl HostFuncs {
     fn take(&self, key: usize) -> Option<Waiting> {
         let mut table = self.table();
         let taken = table.remove(key)?;
-        self.count.fetch_sub(1, Ordering::Release);
+        self.removed(1, table);
         Some(taken)
+    }
+
+    /// Counts the closures that were removed, and releases the lock. Frees the slots if none has a closure and they are
+    /// many.
+    fn removed(&self, number: usize, mut table: MutexGuard<'_, Table>) {
+        // The count changes under the lock only.
+        let is_empty = self.count.fetch_sub(number, Ordering::Release) == number;
+        let slots = if is_empty { table.take_slots() } else { Vec::new() };
+        drop(table);
+        drop(slots);
     }
 
     /// Runs the closure with the key that `launch` gave to the driver. Does nothing for a key that was
@@ -226,8 +259,7 @@ impl HostFuncs {
         let mut table = self.table();
         let keys = table.keys_of(is_dead);
         let dead: Vec<_> = keys.into_iter().filter_map(|key| table.remove(key)).collect();
-        self.count.fetch_sub(dead.len(), Ordering::Release);
-        drop(table);
+        self.removed(dead.len(), table);
         dead.into_iter().for_each(|waiting| drop_quietly(waiting.func));
     }
 
@@ -239,158 +271,5 @@ impl HostFuncs {
     /// Returns `true` if the driver has no closure.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-#[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    const STREAM: StreamKey = StreamKey { scope: 1, handle: 16, id: Some(1) };
-    const OTHER: StreamKey = StreamKey { scope: 2, handle: 32, id: Some(2) };
-
-    fn taken(funcs: &HostFuncs, func: HostFunc, stream: StreamKey) -> *mut c_void {
-        let mut key = std::ptr::null_mut();
-        let launched = funcs.launch(func, stream, |user_data| {
-            key = user_data;
-            Ok::<_, ()>(())
-        });
-        launched.expect("the driver took it");
-        key
-    }
-
-    #[test]
-    fn closure_runs_once_for_repeated_driver_calls() {
-        let (funcs, panics, count) = (HostFuncs::new(), Panics::new(), Arc::new(()));
-        let (ran, held) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&count));
-        let inside = Arc::clone(&ran);
-        let key = taken(
-            &funcs,
-            Box::new(move || {
-                assert!(is_inside());
-                inside.fetch_add(1, Ordering::SeqCst);
-                drop(held);
-            }),
-            STREAM,
-        );
-        for _ in 0..3 {
-            funcs.run(key, &panics);
-        }
-        assert_eq!((ran.load(Ordering::SeqCst), Arc::strong_count(&count), funcs.len()), (1, 1, 0));
-        assert!(!is_inside());
-    }
-
-    #[test]
-    fn refused_launch_drops_the_closure_and_a_late_call_finds_nothing() {
-        let (funcs, panics, held) = (HostFuncs::new(), Panics::new(), Arc::new(()));
-        let inner = Arc::clone(&held);
-        let mut key = std::ptr::null_mut();
-        let launched = funcs.launch(Box::new(move || drop(inner)), STREAM, |user_data| {
-            key = user_data;
-            Err("refused")
-        });
-        assert_eq!(launched, Err("refused"));
-        assert_eq!(Arc::strong_count(&held), 1);
-        funcs.run(key, &panics);
-        assert!(funcs.is_empty());
-    }
-
-    #[test]
-    fn key_of_a_used_slot_finds_nothing_and_slots_are_used_again() {
-        let (funcs, panics, ran) = (HostFuncs::new(), Panics::new(), Arc::new(AtomicUsize::new(0)));
-        let launch = || {
-            let ran = Arc::clone(&ran);
-            taken(&funcs, Box::new(move || _ = ran.fetch_add(1, Ordering::SeqCst)), STREAM)
-        };
-        let mut old = Vec::new();
-        for round in 0..5 {
-            let keys = [launch(), launch(), launch()];
-            old.iter().for_each(|key| funcs.run(*key, &panics));
-            assert_eq!((ran.load(Ordering::SeqCst), funcs.len()), (3 * round, 3));
-            keys.iter().for_each(|key| funcs.run(*key, &panics));
-            old.extend(keys);
-        }
-        old.sort_unstable();
-        old.dedup();
-        assert_eq!((old.len(), funcs.table().slots.len()), (15, 3));
-    }
-
-    #[test]
-    fn slot_with_no_key_left_stays_empty() {
-        let (funcs, panics) = (HostFuncs::new(), Panics::new());
-        funcs.run(taken(&funcs, Box::new(|| {}), STREAM), &panics);
-        funcs.table().slots[0].uses = u32::MAX - 1;
-        let last = taken(&funcs, Box::new(|| {}), STREAM);
-        funcs.run(last, &panics);
-        let next = taken(&funcs, Box::new(|| {}), STREAM);
-        assert_eq!((last.addr() >> 32, next.addr()), (u32::MAX as usize, 1 << 32 | 1));
-    }
-
-    #[test]
-    fn cancelled_closures_are_dropped_in_the_order_of_their_launches() {
-        struct Drops(usize, Arc<Mutex<Vec<usize>>>);
-        impl Drop for Drops {
-            fn drop(&mut self) {
-                self.1.lock().unwrap().push(self.0);
-            }
-        }
-        let (funcs, panics, dropped) = (HostFuncs::new(), Panics::new(), Arc::default());
-        let launch = |number| {
-            let drops = Drops(number, Arc::clone(&dropped));
-            taken(&funcs, Box::new(move || drop(drops)), STREAM)
-        };
-        let first = [launch(0), launch(1), launch(2)];
-        // The slots are used again in another order.
-        first.into_iter().for_each(|key| funcs.run(key, &panics));
-        (3..7).for_each(|number| _ = launch(number));
-        funcs.cancel(|_| true);
-        assert_eq!(*dropped.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6]);
-    }
-
-    #[test]
-    fn closures_after_a_panic_are_dropped_on_that_stream_only() {
-        let (funcs, panics, held) = (HostFuncs::new(), Panics::new(), Arc::new(()));
-        let fails = || Box::new(|| std::panic::resume_unwind(Box::new("meant to fail")));
-        let key = taken(&funcs, fails(), STREAM);
-        let (inner, outer) = (Arc::clone(&held), Arc::new(AtomicUsize::new(0)));
-        let behind = taken(&funcs, Box::new(move || panic!("runs with {inner:?}")), STREAM);
-        let ran = Arc::clone(&outer);
-        let elsewhere =
-            taken(&funcs, Box::new(move || _ = ran.fetch_add(1, Ordering::SeqCst)), OTHER);
-        [key, behind, elsewhere].into_iter().for_each(|key| funcs.run(key, &panics));
-        assert_eq!((Arc::strong_count(&held), outer.load(Ordering::SeqCst)), (1, 1));
-        assert!(panics.has(STREAM) && !panics.has(OTHER));
-    }
-
-    #[test]
-    fn cancelled_closures_are_dropped_without_the_lock() {
-        struct Asks(Arc<HostFuncs>, bool);
-        impl Drop for Asks {
-            fn drop(&mut self) {
-                // Takes the lock of the table.
-                self.0.cancel(|_| false);
-                if self.1 {
-                    std::panic::resume_unwind(Box::new("a destructor's own"));
-                }
-            }
-        }
-        let (funcs, panics) = (Arc::new(HostFuncs::new()), Panics::new());
-        let locking = |panics| {
-            let asks = Asks(Arc::clone(&funcs), panics);
-            Box::new(move || drop(asks))
-        };
-        let keys = [
-            taken(&funcs, locking(true), STREAM),
-            taken(&funcs, locking(true), STREAM),
-            taken(&funcs, locking(false), STREAM),
-        ];
-        let alive = taken(&funcs, locking(false), OTHER);
-        funcs.cancel(|stream| stream.scope == STREAM.scope);
-        assert_eq!((funcs.len(), Arc::strong_count(&funcs)), (1, 2));
-        keys.into_iter().for_each(|key| funcs.run(key, &panics));
-        funcs.run(alive, &panics);
-        assert_eq!((funcs.len(), Arc::strong_count(&funcs)), (0, 1));
     }
 }
