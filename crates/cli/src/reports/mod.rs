@@ -7,6 +7,7 @@ pub mod markdown;
 pub mod read;
 pub mod text;
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 
 use crate::CommandError;
@@ -140,8 +141,9 @@ impl Combined {
     pub fn skips(&self) -> Vec<Skip<'_>> {
         let is_skip = |outcome| matches!(outcome, Outcome::Skipped | Outcome::Inapplicable);
         let mut skips: Vec<Skip<'_>> = Vec::new();
+        let mut known = HashMap::new();
         for (column, row, reason) in self.all(is_skip) {
-            let index = skips.iter().position(|skip| skip.reason == reason).unwrap_or_else(|| {
+            let index = *known.entry(reason).or_insert_with(|| {
                 skips.push(Skip { reason, columns: Vec::new(), cases: Vec::new() });
                 skips.len() - 1
             });
@@ -149,7 +151,8 @@ impl Combined {
             if !skip.columns.contains(&column) {
                 skip.columns.push(column);
             }
-            if !skip.cases.contains(&row.name.as_str()) {
+            // The cells of a case come one after the other.
+            if skip.cases.last() != Some(&row.name.as_str()) {
                 skip.cases.push(&row.name);
             }
         }

@@ -1,6 +1,6 @@
 //! Parses JSON reports of `check` and of `gpu-stream-testkit`: [`files`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use gpu_stream::ErrorKind;
@@ -117,9 +117,12 @@ pub fn add(combined: &mut Combined, file: &str, text: &str) -> Result<(), Comman
         backend,
         reason,
     }));
+    let name = |row: &Row| (row.area.clone(), row.name.clone());
+    let mut known = combined.rows.iter().map(name).zip(0..).collect();
     for case in report.cases {
-        add_case(combined, first, &report.backends, case);
+        add_case(combined, &mut known, first, &report.backends, case);
     }
+    group_by_area(&mut combined.rows);
     let columns = combined.columns.len();
     combined.rows.iter_mut().for_each(|row| row.cells.resize(columns, None));
     Ok(())
@@ -211,17 +214,31 @@ fn machine(report: &Report) -> String {
     system.into_iter().chain(drivers).collect::<Vec<_>>().join("; ")
 }
 
-/// Adds the results of a case to its row.
-fn add_case(combined: &mut Combined, first: usize, backends: &[Backend], case: Case) {
+/// Brings the rows of an area together, in the order in which the areas came.
+fn group_by_area(rows: &mut [Row]) {
+    let mut areas = HashMap::new();
+    for row in &*rows {
+        let next = areas.len();
+        areas.entry(row.area.clone()).or_insert(next);
+    }
+    // A stable sort: the rows of an area keep their order.
+    rows.sort_by_key(|row| areas[&row.area]);
+}
+
+/// Adds the results of a case to its row. `known` has the index of each row, by area and name.
+fn add_case(
+    combined: &mut Combined,
+    known: &mut HashMap<(String, String), usize>,
+    first: usize,
+    backends: &[Backend],
+    case: Case,
+) {
     let Case { area, name, about, rules, results } = case;
-    let at = combined.rows.iter().position(|row| row.area == area && row.name == name);
-    let at = at.unwrap_or_else(|| {
-        // After the last row of the area, so that areas stay together.
-        let last = combined.rows.iter().rposition(|row| row.area == area);
-        let at = last.map_or(combined.rows.len(), |last| last + 1);
+    let at = *known.entry((area, name)).or_insert_with_key(|(area, name)| {
+        let (area, name, cells) = (area.clone(), name.clone(), Vec::new());
         let rules = rules.into_iter().map(|rule| (rule.id, rule.text)).collect();
-        combined.rows.insert(at, Row { area, name, about, rules, cells: Vec::new() });
-        at
+        combined.rows.push(Row { area, name, about, rules, cells });
+        combined.rows.len() - 1
     });
     let columns = combined.columns.len();
     let cells = &mut combined.rows[at].cells;
