@@ -124,6 +124,26 @@ impl HipEvent {
         Ok(code != HipCode::INVALID_HANDLE)
     }
 
+    /// Returns an error if a captured stream cannot wait for the event, because another library's last record of it was
+    /// made outside of captures. Returns `Ok(false)` if there is nothing to wait for. For HIP on CUDA alone, which tells
+    /// no more, and checks itself to which capture the record belongs.
+    pub(crate) fn check_isolation(
+        &self,
+        driver: &'static Driver,
+        state: &EventState,
+        waiter: usize,
+        operation: &'static str,
+    ) -> Result<bool, HipError> {
+        match elapsed(driver, state, state, operation)?.0 {
+            HipCode::CAPTURED_EVENT => Ok(true),
+            HipCode::INVALID_HANDLE if self.options.is_timed() => Ok(false),
+            _ => {
+                let bits = state.raw().addr();
+                Err(ContractError::capture_of_uncaptured(operation, waiter, "event", bits).into())
+            }
+        }
+    }
+
     /// Blocks until the current record is done.
     ///
     /// A fixed handle is recorded in place. So a wait for it waits for a marker, which a later record does not prolong.

@@ -113,8 +113,10 @@ impl HipStream {
         operation: &'static str,
     ) -> Result<(), HipError> {
         if driver.quirks.refuses_isolated_waits && state.is_fixed() {
-            // CUDA itself reports each case.
-            return wait_by_runtime(driver, raw, state, operation);
+            return match event.check_isolation(driver, state, self.bits(), operation)? {
+                true => wait_by_runtime(driver, raw, state, operation),
+                false => Ok(()),
+            };
         }
         let (waiter, bits) = (self.bits(), state.raw().addr());
         let theirs = match state.is_fixed() && driver.quirks.adds_dependencies {
