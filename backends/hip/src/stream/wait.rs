@@ -93,9 +93,13 @@ impl HipStream {
             let error = ContractError::DefaultStreamCapture { operation, waiter, waited_for, bits };
             return Err(error.into());
         }
-        let outcome = wait_by_runtime(driver, raw, state, operation);
-        // The wait may have made this stream part of a capture.
+        // The wait may make this stream part of a capture, and another thread may query it at any time.
         if is_captured || state.is_fixed() {
+            self.capturable.set();
+        }
+        let outcome = wait_by_runtime(driver, raw, state, operation);
+        // The handle may have become fixed since.
+        if state.is_fixed() {
             self.capturable.set();
         }
         outcome

@@ -64,3 +64,24 @@ pub fn wait_for_a_captured_stream_is_noticed() {
         drop(capture.end());
     }
 }
+
+/// The wait is noticed before the runtime makes it: another thread may query the stream at any time.
+pub fn wait_for_a_captured_event_is_noticed_in_time() {
+    let layer = Layer::get();
+    let raw = new_stream(0, 1, 0);
+    let (source, waiter, other) = (wrap(raw), own_stream(), own_stream());
+    let capture = Capture::begin(raw, 2);
+    let event = source.record_event().unwrap();
+    let _end = layer.work_at_drop();
+    layer.hold_next_after("hipStreamWaitEvent");
+    std::thread::scope(|scope| {
+        let wait = scope.spawn(|| waiter.wait_event(&event));
+        layer.wait_until_held();
+        let isolated = waiter.wait_stream(&other);
+        layer.work();
+        wait.join().unwrap().unwrap();
+        expect_kind("a call beside the wait", isolated, ErrorKind::Capturing);
+    });
+    // A platform may refuse it: the waiting stream has not been joined.
+    drop(capture.end());
+}
