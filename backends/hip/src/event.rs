@@ -236,10 +236,18 @@ impl Drop for HipEvent {
                 || fixed.is_in_capture && driver.quirks.captures_keep_destroyed
                 || self.foreign.is_some();
             if !is_kept {
-                pool::destroy_soon(driver, inner.now.raw);
+                let raw = inner.now.raw;
+                pool::destroy_soon(driver, raw, || {
+                    let owners = Arc::get_mut(&mut inner.now).map(EventState::take_owners);
+                    owners.into_iter().flatten().collect()
+                });
             }
         }
-        let owners = Arc::get_mut(&mut inner.now).map(EventState::take_owners);
+        let state = Arc::get_mut(&mut inner.now);
+        let owners = state.map(|state| {
+            state.release_handle();
+            state.take_owners()
+        });
         let owners = owners.into_iter().flatten().chain(self.foreign.take());
         owners.for_each(|owner| USER_CODE.drop_owner(owner));
     }

@@ -103,6 +103,6 @@ impl WaitMarker {
 
 impl Drop for WaitMarker {
     fn drop(&mut self) {
-        pool::destroy_soon(self.driver, self.raw);
+        pool::destroy_soon(self.driver, self.raw, Vec::new);
     }
 }

@@ -9,7 +9,7 @@
 
 use std::ffi::c_uint;
 
-use gpu_stream_core::{BackendKind, ContractError, EventOptions, RawEvent};
+use gpu_stream_core::{BackendKind, ContractError, EventOptions, KeepAlive, RawEvent};
 use gpu_stream_driver_common::thread_number;
 
 use crate::driver::symbols::Ptr;
@@ -76,7 +76,7 @@ pub(crate) fn give(driver: &'static Driver, device: u32, event: RawEvent<Hip>) {
     let given =
         state.is_some_and(|state| state.events.give(event.to_bits(), thread_number()).is_ok());
     if !given {
-        destroy_soon(driver, event);
+        destroy_soon(driver, event, Vec::new);
     }
 }
 
@@ -108,12 +108,21 @@ pub(crate) fn create(
     Ok(RawEvent::from_ptr(event))
 }
 
-/// Destroys an event now, or at the end of the next public call on a thread that may destroy.
-pub(crate) fn destroy_soon(driver: &'static Driver, event: RawEvent<Hip>) {
+/// Destroys an event now, or at the end of the next public call on a thread that may destroy. In the second case,
+/// `owners` returns the owners of the streams that the event points to, which are dropped after it.
+pub(crate) fn destroy_soon(
+    driver: &'static Driver,
+    event: RawEvent<Hip>,
+    owners: impl FnOnce() -> Vec<KeepAlive>,
+) {
     if may_destroy() {
         destroy(driver, event.as_ptr());
     } else {
-        USER_CODE.deferred.push(move || destroy(driver, event.as_ptr()));
+        let owners = owners();
+        USER_CODE.deferred.push(move || {
+            destroy(driver, event.as_ptr());
+            drop(owners);
+        });
     }
 }
 

@@ -126,6 +126,25 @@ impl EventState {
         self.last.as_ref().is_some_and(|last| last.stream == stream && last.owner.is_same(owner))
     }
 
+    /// Gives the handle to the pool, or destroys it. Does nothing if it is fixed, or was given up before.
+    ///
+    /// Must be called before the owners are dropped. `hipEventDestroy` follows the event's pointer to its stream, and
+    /// another thread may be destroying a stream without owners.
+    pub(super) fn release_handle(&mut self) {
+        drop(self.marker.take());
+        let raw = std::mem::replace(&mut self.raw, RawEvent::from_bits(0));
+        // At the end of the process there is no runtime any more, and the event leaks.
+        let (true, false, Some(driver)) = (raw.to_bits() != 0, self.is_fixed(), loaded()) else {
+            return;
+        };
+        let is_captured = self.is_captured();
+        if !is_captured && self.is_pooled {
+            pool::give(driver, self.device, raw);
+        } else if !(is_captured && driver.quirks.captures_keep_destroyed) {
+            pool::destroy_soon(driver, raw, || self.take_owners().collect());
+        }
+    }
+
     /// Takes the owners out of a state that no call uses.
     pub(super) fn take_owners(&mut self) -> impl Iterator<Item = KeepAlive> + use<> {
         let last = self.last.as_mut().map(|last| std::mem::take(&mut last.owner));
@@ -157,18 +176,8 @@ impl Drop for EventState {
         while let Some(state) = next {
             next = Arc::into_inner(state).and_then(|mut state| state.next.take());
         }
+        self.release_handle();
         self.take_owners().for_each(discard);
-        // At the end of the process there is no runtime any more, and the event leaks.
-        if !self.is_fixed()
-            && let Some(driver) = loaded()
-        {
-            let is_captured = self.is_captured();
-            if !is_captured && self.is_pooled {
-                pool::give(driver, self.device, self.raw);
-            } else if !(is_captured && driver.quirks.captures_keep_destroyed) {
-                pool::destroy_soon(driver, self.raw);
-            }
-        }
     }
 }
 

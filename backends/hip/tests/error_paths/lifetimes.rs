@@ -136,3 +136,43 @@ pub fn streams_are_destroyed_once_the_runtime_can_tell() {
     }
     assert_eq!(peek_error(), 0);
 }
+
+/// `hipEventDestroy` follows the event's pointer to its stream, so the event lets no other thread destroy the stream
+/// before the call returns. Without that, HIP 7.2 throws an exception at times.
+pub fn event_is_destroyed_before_its_stream() {
+    let (layer, other) = (Layer::get(), own_stream());
+    let blocking = EventOptions::builder().blocking(true).build().unwrap();
+    for (options, is_known) in
+        [(EventOptions::timed(), false), (blocking, false), (EventOptions::timed(), true)]
+    {
+        let event = own_event(options);
+        let stream = own_stream();
+        stream.record(&event).unwrap();
+        if is_known {
+            event.raw();
+        }
+        event.synchronize().unwrap();
+        // From here on, the event alone keeps the stream.
+        drop(stream);
+        let streams = layer.live_streams();
+        layer.hold_next("hipEventDestroy");
+        std::thread::scope(|scope| {
+            let _work = layer.work_at_drop();
+            scope.spawn(|| {
+                // A thread that has made no call yet leaves the destruction to others.
+                other.query().unwrap();
+                drop(event);
+            });
+            layer.wait_until_held();
+            // Each public call destroys what can be destroyed.
+            for _ in 0..100 {
+                other.query().unwrap();
+            }
+            assert_eq!(layer.live_streams(), streams, "{options:?}, known: {is_known}");
+            layer.work();
+        });
+        while layer.live_streams() >= streams {
+            other.query().unwrap();
+        }
+    }
+}

@@ -26,7 +26,8 @@ use lifetimes::*;
 use support::{Case, OnHip, VERSIONS};
 
 /// Cases that depend on how the real library treats captures and destroyed streams.
-const CASES: [Case; 7] = cases![
+const CASES: [Case; 8] = cases![
+    event_is_destroyed_before_its_stream,
     wait_for_a_captured_event_is_noticed_in_time,
     every_call_succeeds,
     captured_events_stay_intact_until_the_capture_ends,
