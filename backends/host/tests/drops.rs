@@ -97,8 +97,12 @@ fn workers_survive_destructors_that_panic() {
             drop(bomb);
         };
         stream.launch(run).expect("launch");
-        let _ = stream.launch(dropped_closure(&send));
-        let _ = stream.launch(dropped_closure(&send));
+        for _ in 0..2 {
+            // If the stream has failed by now, the call itself drops the closure, and its panic arrives here.
+            let launched = catch_unwind(AssertUnwindSafe(|| stream.launch(dropped_closure(&send))));
+            // The payload panics when it is dropped, too.
+            std::mem::forget(launched);
+        }
     }
     drop(send);
     let ran = std::iter::from_fn(|| match receive.recv_timeout(LIMIT) {
