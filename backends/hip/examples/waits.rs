@@ -15,6 +15,8 @@ use gpu_stream_core::{Backend, Event, EventOptions, Stream, StreamOptions};
 use gpu_stream_hip::Hip;
 use gpu_stream_test_support::hip::driver;
 
+use clock::{CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, now};
+
 const WORK: Duration = Duration::from_millis(20);
 
 /// `hipEventDisableTiming`, and `hipEventReleaseToSystem`, as the backend's events have.
@@ -22,11 +24,28 @@ const FLAGS: u32 = 2 | 0x8000_0000;
 
 static ENDED: AtomicU64 = AtomicU64::new(0);
 
-fn now(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `&mut time` is a valid out-pointer.
-    unsafe { libc::clock_gettime(clock, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+#[cfg(unix)]
+mod clock {
+    pub(crate) use libc::{CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID};
+
+    /// Returns the nanoseconds of a clock.
+    pub(crate) fn now(clock: libc::clockid_t) -> u64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `&mut time` is a valid out-pointer.
+        unsafe { libc::clock_gettime(clock, &mut time) };
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+}
+
+/// Compiles where the simulated runtime does not exist. `main` returns its error there.
+#[cfg(not(unix))]
+mod clock {
+    pub(crate) const CLOCK_MONOTONIC: i32 = 0;
+    pub(crate) const CLOCK_THREAD_CPUTIME_ID: i32 = 1;
+
+    pub(crate) fn now(_: i32) -> u64 {
+        0
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -65,13 +84,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         for (index, (_, arm, wait)) in kinds.iter().enumerate() {
             stream.launch_host_func(Box::new(|| {
                 std::thread::sleep(WORK);
-                ENDED.store(now(libc::CLOCK_MONOTONIC), Ordering::SeqCst);
+                ENDED.store(now(CLOCK_MONOTONIC), Ordering::SeqCst);
             }))?;
             arm();
-            let before = now(libc::CLOCK_THREAD_CPUTIME_ID);
+            let before = now(CLOCK_THREAD_CPUTIME_ID);
             wait();
-            late[index].push(now(libc::CLOCK_MONOTONIC) - ENDED.load(Ordering::SeqCst));
-            used[index] += now(libc::CLOCK_THREAD_CPUTIME_ID) - before;
+            late[index].push(now(CLOCK_MONOTONIC) - ENDED.load(Ordering::SeqCst));
+            used[index] += now(CLOCK_THREAD_CPUTIME_ID) - before;
         }
     }
     println!("HIP {}, {rounds} rounds", Hip::probe()?.version);
