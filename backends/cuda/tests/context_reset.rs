@@ -35,7 +35,7 @@ const CASES: &[support::Case] = &[
 fn main() -> ExitCode {
     main_over_faults::<OnCuda>(
         CASES,
-        &[("a new handle", &[("DRIVER_SIM_SAME_CONTEXT", "0")]), ("the same handle", &[])],
+        &[("a new handle", &[("CUDA_SIM_SAME_CONTEXT", "0")]), ("the same handle", &[])],
     )
 }
 

@@ -28,10 +28,10 @@ const CASES: [Case; 7] = [
     ("unknown_codes_are_reported", pool::unknown_codes_are_reported::<OnCuda>),
 ];
 
-const STRICT: &str = "DRIVER_SIM_STRICT";
+const STRICT: &str = "CUDA_SIM_STRICT";
 
 const SETS: [Variables; 2] =
-    [("", &[("DRIVER_SIM_GPUS", "2")]), ("strict", &[("DRIVER_SIM_GPUS", "2"), (STRICT, "1")])];
+    [("", &[("CUDA_SIM_GPUS", "2")]), ("strict", &[("CUDA_SIM_GPUS", "2"), (STRICT, "1")])];
 
 fn main() -> ExitCode {
     main_over_faults::<OnCuda>(&CASES, &SETS)

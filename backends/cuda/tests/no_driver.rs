@@ -9,7 +9,7 @@ use gpu_stream_test_support::shared::no_driver::{Names, main as main_of};
 use support::OnCuda;
 
 impl Names for OnCuda {
-    const DEVICES: &'static str = "DRIVER_SIM_GPUS";
+    const DEVICES: &'static str = "CUDA_SIM_GPUS";
     const NOT_FOUND: &'static [&'static str] =
         if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so.1"] };
     const FIRST_FUNCTION: &'static str = "cuDriverGetVersion";

@@ -24,7 +24,7 @@ impl Libraries for OnCuda {
         if !cfg!(target_os = "linux") {
             return Err("the objects of a process are listed on Linux only".into());
         }
-        Ok((driver_sim::library()?, "libcuda.so.1".into()))
+        Ok((cuda_sim::library()?, "libcuda.so.1".into()))
     }
 
     fn foreign_stream(driver: &Library) -> RawStream<Cuda> {

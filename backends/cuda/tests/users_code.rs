@@ -226,10 +226,10 @@ fn query_of_a_captured_record() {
 fn fail(stream: &CudaStream) {
     // SAFETY: this is the function's type.
     let fail: unsafe extern "C" fn(Ptr, i32) -> i32 =
-        unsafe { support::simulated_function("driver_sim_fail") };
+        unsafe { support::simulated_function("cuda_sim_fail") };
     // SAFETY: the simulator checks the handle.
     let code = unsafe { fail(stream.raw().as_ptr(), 719) };
-    ok("driver_sim_fail", code);
+    ok("cuda_sim_fail", code);
 }
 
 fn closures_after_a_fault_are_dropped() {

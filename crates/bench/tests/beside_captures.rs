@@ -15,9 +15,9 @@ use gpu_stream_core::{Backend, Stream, StreamOptions};
 use gpu_stream_cuda::Cuda;
 
 fn main() -> ExitCode {
-    if driver_sim::no_driver_here() {
+    if cuda_sim::no_driver_here() {
         // SAFETY: no other thread is running: `main` has just started.
-        unsafe { driver_sim::install(1) }.expect("the simulated driver");
+        unsafe { cuda_sim::install(1) }.expect("the simulated driver");
     }
     gpu_stream_test_support::run::<Cuda, _>([
         ("query_is_true_beside_a_capture", query_is_true_beside_a_capture as fn()),

@@ -10,7 +10,7 @@ use serde_json::Value;
 fn run_on_cuda(line: &str, queues: Option<&str>) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-stream"));
     command.args(line.split_whitespace());
-    command.env("GPU_STREAM_CUDA_LIBRARY", driver_sim::library().expect("the simulated driver"));
+    command.env("GPU_STREAM_CUDA_LIBRARY", cuda_sim::library().expect("the simulated driver"));
     command.env_remove("CUDA_DEVICE_MAX_CONNECTIONS");
     queues.map(|queues| command.env("CUDA_DEVICE_MAX_CONNECTIONS", queues));
     let output = command.output().expect("the command starts");

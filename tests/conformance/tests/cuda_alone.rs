@@ -1,5 +1,5 @@
 //! Cases about failing work and about resets on the CUDA backend. They run on a GPU if there is a
-//! driver, and otherwise over the simulated driver of `tests/driver-sim`. Each destroys the
+//! driver, and otherwise over the simulated driver of `crates/cuda-sim`. Each destroys the
 //! context, so each runs in a process of its own.
 //!
 //! The other cases about failing work need a stream that survives the fault, and CUDA has none.
@@ -60,9 +60,9 @@ fn in_a_process(name: &str) -> Result<Completion, Failed> {
 
 /// Runs one case, and returns its outcome as the exit code.
 fn run_alone(name: &str) -> ExitCode {
-    let ready = if driver_sim::no_driver_here() {
+    let ready = if cuda_sim::no_driver_here() {
         // SAFETY: no other thread is running yet.
-        unsafe { driver_sim::install(1) }
+        unsafe { cuda_sim::install(1) }
     } else {
         Ok(())
     };

@@ -1,4 +1,4 @@
-//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`, with one device.
+//! The suite on the CUDA backend over the simulated driver of `crates/cuda-sim`, with one device.
 //! A skip because the machine lacks something is a failure here.
 
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
     let simulated = unsafe {
         std::env::set_var("GPU_STREAM_REQUIRE", "cuda:1");
-        driver_sim::install(1)
+        cuda_sim::install(1)
     };
     harness::main(simulated.and_then(|()| CudaFixture::new()))
 }

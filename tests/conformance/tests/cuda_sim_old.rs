@@ -1,4 +1,4 @@
-//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`. It simulates the
+//! The suite on the CUDA backend over the simulated driver of `crates/cuda-sim`. It simulates the
 //! oldest version that the backend accepts, which lacks all newer functions.
 
 use std::process::ExitCode;
@@ -10,8 +10,8 @@ fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
     let simulated = unsafe {
         std::env::set_var("GPU_STREAM_REQUIRE", "cuda:1");
-        std::env::set_var("DRIVER_SIM_VERSION", "11.0");
-        driver_sim::install(1)
+        std::env::set_var("CUDA_SIM_VERSION", "11.0");
+        cuda_sim::install(1)
     };
     harness::main(simulated.and_then(|()| CudaFixture::new()))
 }

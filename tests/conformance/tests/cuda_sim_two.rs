@@ -1,4 +1,4 @@
-//! The suite on the CUDA backend over the simulated driver of `tests/driver-sim`, with two devices.
+//! The suite on the CUDA backend over the simulated driver of `crates/cuda-sim`, with two devices.
 //! It reuses handles at once, as a real driver does.
 
 use std::process::ExitCode;
@@ -10,8 +10,8 @@ fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
     let simulated = unsafe {
         std::env::set_var("GPU_STREAM_REQUIRE", "cuda:2");
-        std::env::set_var("DRIVER_SIM_REUSE", "1");
-        driver_sim::install(2)
+        std::env::set_var("CUDA_SIM_REUSE", "1");
+        cuda_sim::install(2)
     };
     harness::main(simulated.and_then(|()| CudaFixture::new()))
 }

@@ -1,5 +1,5 @@
 //! The suite on the HIP backend: on an AMD GPU if the machine has one, otherwise over the simulated
-//! HSA runtime of `tests/hsa-sim` with one device.
+//! HSA runtime of `crates/hsa-sim` with one device.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! The suite on the HIP backend, over the simulated HSA runtime of `tests/hsa-sim` with two devices.
+//! The suite on the HIP backend, over the simulated HSA runtime of `crates/hsa-sim` with two devices.
 
 use std::process::ExitCode;
 

@@ -14,11 +14,11 @@ fn simulated_driver() -> Option<(Device, [u8; 64])> {
     static DRIVER: OnceLock<Option<(Device, [u8; 64])>> = OnceLock::new();
     *DRIVER.get_or_init(|| {
         // A real driver must not receive random bytes.
-        if !driver_sim::is_loaded() && !driver_sim::no_driver_here() {
+        if !cuda_sim::is_loaded() && !cuda_sim::no_driver_here() {
             return None;
         }
         // SAFETY: no other thread reads the environment now: the targets do not read it.
-        unsafe { driver_sim::install(1) }.ok()?;
+        unsafe { cuda_sim::install(1) }.ok()?;
         let device = Cuda::device(0).ok()?;
         let options = EventOptions::builder().interprocess(true).build().ok()?;
         let event = Cuda::new_event(device, options).ok()?;

@@ -49,7 +49,7 @@ fn args_accepts_random_inputs() {
 #[test]
 fn events_rejects_random_handles() {
     assert!(
-        events::can_open() || !driver_sim::no_driver_here(),
+        events::can_open() || !cuda_sim::no_driver_here(),
         "the simulated driver is not available"
     );
     run("events", vec(prop_oneof![3 => Just(0), 1 => any::<u8>()], 0..66));

@@ -59,10 +59,10 @@ pub fn run_if_selected() -> Option<ExitCode> {
         Ok(BackendKind::Cuda) => {
             // SAFETY: no other thread is running yet.
             unsafe { ask_for_cuda_queues() };
-            if driver_sim::no_driver_here() {
+            if cuda_sim::no_driver_here() {
                 // On failure, the probe below reports why CUDA is skipped.
                 // SAFETY: no other thread is running yet.
-                let _ = unsafe { driver_sim::install(1) };
+                let _ = unsafe { cuda_sim::install(1) };
             }
             scenarios::on(&scenario, || {
                 Cuda::probe().map_err(|error| error.to_string())?;

@@ -1,6 +1,6 @@
 //! Runs every scenario on every available backend.
 //!
-//! Without an AMD GPU, HIP is AMD's own library over `tests/hsa-sim`.
+//! Without an AMD GPU, HIP is AMD's own library over `crates/hsa-sim`.
 
 use std::process::ExitCode;
 #[cfg(unix)]

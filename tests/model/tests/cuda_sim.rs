@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
     let driver = unsafe {
         ask_for_cuda_queues();
-        driver_sim::install(1)
+        cuda_sim::install(1)
     };
     harness::main(driver.and_then(|()| CudaFixture::new()), 1_000, Options::default())
 }

@@ -135,9 +135,9 @@ fn start(backend: Backend, plan: &Plan) -> Result<Report, String> {
             use gpu_stream_conformance::fixtures::{CudaFixture, ask_for_cuda_queues};
             // SAFETY: no other thread is running yet.
             unsafe { ask_for_cuda_queues() };
-            if driver_sim::no_driver_here() {
+            if cuda_sim::no_driver_here() {
                 // SAFETY: no other thread is running yet.
-                unsafe { driver_sim::install(1) }?;
+                unsafe { cuda_sim::install(1) }?;
             }
             Ok(run(CudaFixture::new()?, plan, progress))
         }

@@ -56,8 +56,8 @@ fn main() -> ExitCode {
     unsafe {
         ask_for_cuda_queues();
         ask_for_hip_queues();
-        if driver_sim::no_driver_here()
-            && let Err(reason) = driver_sim::install(1)
+        if cuda_sim::no_driver_here()
+            && let Err(reason) = cuda_sim::install(1)
         {
             eprintln!("note: no CUDA driver and no simulated one: {reason}");
         }

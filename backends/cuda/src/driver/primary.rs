@@ -337,13 +337,13 @@ mod tests {
     /// Returns the file of the simulated driver, which cargo puts beside the test program. Returns `None` outside of
     /// the repository, because the simulator is not published.
     fn simulated_driver() -> Option<PathBuf> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/driver-sim");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/cuda-sim");
         if !source.is_dir() {
             return None;
         }
         // Under another dynamic linker, only the first argument names the program that cargo built.
         let program = std::env::args_os().next().map(PathBuf::from).expect("a program");
-        let file = program.with_file_name("libdriver_sim.so");
+        let file = program.with_file_name("libcuda_sim.so");
         assert!(file.is_file(), "{}: build it with cargo", file.display());
         Some(file)
     }

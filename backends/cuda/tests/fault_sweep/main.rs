@@ -18,7 +18,7 @@ use vendor::OnCuda;
 
 fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
-    unsafe { driver_sim::install(1) }.expect("the simulated driver");
+    unsafe { cuda_sim::install(1) }.expect("the simulated driver");
     if run_as_child::<OnCuda>() {
         return ExitCode::SUCCESS;
     }

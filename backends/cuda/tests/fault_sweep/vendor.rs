@@ -89,9 +89,9 @@ impl FaultFixture for OnCuda {
         &["cuStreamGetCtx", "stream_from_raw_unchecked"],
     );
 
-    const HIDE_VARIABLE: &'static str = "DRIVER_SIM_HIDE";
+    const HIDE_VARIABLE: &'static str = "CUDA_SIM_HIDE";
 
-    const VERSION_VARIABLE: &'static str = "DRIVER_SIM_VERSION";
+    const VERSION_VARIABLE: &'static str = "CUDA_SIM_VERSION";
 
     const REJECTED_VERSIONS: &'static [(&'static str, &'static str, &'static [&'static str])] =
         &[("10.2", "probe: DriverTooOld", &[])];
@@ -109,12 +109,12 @@ impl FaultFixture for OnCuda {
 
     const START_CODES: &'static [i32] = &[2, 100, 803, 999, 12_345, -1];
 
-    const REUSE_VARIABLES: &'static [(&'static str, &'static str)] = &[("DRIVER_SIM_REUSE", "1")];
+    const REUSE_VARIABLES: &'static [(&'static str, &'static str)] = &[("CUDA_SIM_REUSE", "1")];
 
     fn controls() -> &'static Controls {
         static CONTROLS: OnceLock<Controls> = OnceLock::new();
         CONTROLS.get_or_init(|| {
-            Controls::of(driver_sim::library().expect("the simulator")).expect("its plan of faults")
+            Controls::of(cuda_sim::library().expect("the simulator")).expect("its plan of faults")
         })
     }
 

@@ -36,7 +36,7 @@ pub fn main(cases: &[Case]) -> ExitCode {
 
 /// Returns `true` if the tests run over the simulated driver.
 pub fn is_simulated() -> bool {
-    driver_sim::is_loaded()
+    cuda_sim::is_loaded()
 }
 
 /// Returns the first device.
@@ -59,7 +59,7 @@ pub fn wrap(stream: bare::Ptr) -> CudaStream {
 /// # Safety
 /// `F` is the function's type.
 pub unsafe fn simulated_function<F: Copy>(name: &str) -> F {
-    let library = driver_sim::library().expect("the simulated driver");
+    let library = cuda_sim::library().expect("the simulated driver");
     // SAFETY: the library is loaded and never closed, and the function has this type (caller contract).
     unsafe {
         let library = std::mem::ManuallyDrop::new(Library::new(library).expect("it is loaded"));

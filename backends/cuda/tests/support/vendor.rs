@@ -84,9 +84,9 @@ impl Vendor for OnCuda {
     const QUERIES: &'static str = "cuStreamQuery";
 
     fn prepare() {
-        if driver_sim::no_driver_here() {
+        if cuda_sim::no_driver_here() {
             // SAFETY: no other thread is running yet.
-            match unsafe { driver_sim::install(1) } {
+            match unsafe { cuda_sim::install(1) } {
                 Ok(()) => eprintln!("note: no CUDA driver; these tests run over a simulated one"),
                 Err(reason) => eprintln!("note: no CUDA driver, and no simulated one: {reason}"),
             }
@@ -96,7 +96,7 @@ impl Vendor for OnCuda {
     fn prepare_child() {}
 
     fn faulty_library() -> Result<PathBuf, String> {
-        driver_sim::library()
+        cuda_sim::library()
     }
 
     fn places() -> usize {
@@ -222,7 +222,7 @@ impl Vendor for OnCuda {
 
     fn rounds() -> u32 {
         let rounds = std::env::var("GPU_STREAM_ROUNDS").ok();
-        let usual = if driver_sim::is_loaded() { 200 } else { 2_000 };
+        let usual = if cuda_sim::is_loaded() { 200 } else { 2_000 };
         rounds.map_or(usual, |text| text.parse().expect("GPU_STREAM_ROUNDS is a number"))
     }
 }
@@ -241,5 +241,5 @@ impl Starts for OnCuda {
     const VERSION: &'static str = "cuDriverGetVersion";
     const NO_DEVICE: (&'static [i32], &'static [&'static str]) = (&[100], &["cuInit"]);
     const VISIBLE: &'static str = "CUDA_VISIBLE_DEVICES";
-    const OLD: (&'static str, &'static str, &'static str) = ("DRIVER_SIM_VERSION", "10.2", "10.2");
+    const OLD: (&'static str, &'static str, &'static str) = ("CUDA_SIM_VERSION", "10.2", "10.2");
 }

@@ -1,7 +1,7 @@
 //! Shared by the tests: HIP for the tests that it shares with CUDA, and the runtime without the backend
 //! under test.
 //!
-//! The device is an AMD GPU if the machine has one, else the simulated one of `tests/hsa-sim`, under
+//! The device is an AMD GPU if the machine has one, else the simulated one of `crates/hsa-sim`, under
 //! which AMD's own runtime runs.
 
 #![allow(dead_code, unused_imports, reason = "no test program uses all of it")]

@@ -29,9 +29,9 @@ impl HostFuncCall {
     pub fn dispatch(self) {
         static CALLER: LazyLock<Mutex<Sender<HostFuncCall>>> = LazyLock::new(|| {
             let (sender, calls) = channel();
-            let caller = std::thread::Builder::new().name("driver-sim calls".into());
+            let caller = std::thread::Builder::new().name("cuda-sim calls".into());
             if let Err(error) = caller.spawn(|| call_all(calls)) {
-                eprintln!("driver-sim: the thread for host functions cannot be started: {error}");
+                eprintln!("cuda-sim: the thread for host functions cannot be started: {error}");
                 std::process::abort();
             }
             Mutex::new(sender)

@@ -164,7 +164,7 @@ fn host_function_may_make_only_the_allowed_calls() {
     let (own, other, waiter) = (context.stream(1), context.stream(1), context.stream(1));
     let (event, later) = (context.event(), context.event());
     let mut within = Within { own, other, event, codes: Vec::new() };
-    let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
+    let controls = Controls::of(cuda_sim::library().unwrap()).expect("the plan of faults");
     let [gate, done] = context.words(2) else { unreachable!() };
     context.gate(own, gate);
     // SAFETY: the argument is a `Within`, as the function expects. The simulator checks every
@@ -284,7 +284,7 @@ fn interprocess_event_cannot_be_opened_by_its_creator() {
 #[test]
 fn planned_faults_apply_with_and_without_the_work() {
     let context = Context::new(0);
-    let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
+    let controls = Controls::of(cuda_sim::library().unwrap()).expect("the plan of faults");
     let (driver, stream, mut event) = (started(), context.stream(1), null_mut());
     controls.set("cuEventCreate", At::Occurrence(2), Threads::This, InjectedFault::Answer(2));
     controls.set("cuStreamQuery", At::Always, Threads::This, InjectedFault::PassThenAnswer(719));
@@ -305,12 +305,12 @@ fn planned_faults_apply_with_and_without_the_work() {
 #[test]
 fn no_device_is_reported_on_a_machine_without_a_gpu() {
     // Runs in a process of its own, because each process reads the variables once.
-    let output = run_child("none", &[("DRIVER_SIM_GPUS", "0")]);
+    let output = run_child("none", &[("CUDA_SIM_GPUS", "0")]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Prints the duration of each call. This is a measurement and not a test. `cargo test --release -p
-/// gpu-stream-driver-sim --test machine -- --ignored --nocapture`
+/// gpu-stream-cuda-sim --test machine -- --ignored --nocapture`
 #[test]
 #[ignore = "prints figures"]
 fn call_costs() {

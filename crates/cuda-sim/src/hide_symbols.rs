@@ -1,4 +1,4 @@
-//! Missing functions: those newer than `DRIVER_SIM_VERSION`, and those that `DRIVER_SIM_HIDE`
+//! Missing functions: those newer than `CUDA_SIM_VERSION`, and those that `CUDA_SIM_HIDE`
 //! names.
 //!
 //! While the library is loaded, before any code can resolve its functions, their entries in the
@@ -46,7 +46,7 @@ extern "C" fn on_load() {
     // SAFETY: this runs while the library is loaded, before any other code uses its tables.
     let hidden = unsafe { hide_symbols(&names) };
     if let Err(name) = hidden {
-        eprintln!("driver-sim: DRIVER_SIM_HIDE: {name} is not a function of the simulator");
+        eprintln!("cuda-sim: CUDA_SIM_HIDE: {name} is not a function of the simulator");
         std::process::abort();
     }
 }
@@ -163,7 +163,7 @@ unsafe fn set_protection(symbol: *mut libc::Elf64_Sym, access: c_int) {
     let length = symbol.addr() + size_of::<libc::Elf64_Sym>() - start;
     // SAFETY: the pages are mapped, and stay readable for other code.
     if unsafe { libc::mprotect(symbol.with_addr(start).cast(), length, access) } != 0 {
-        eprintln!("driver-sim: the table of symbols cannot be written");
+        eprintln!("cuda-sim: the table of symbols cannot be written");
         std::process::abort();
     }
 }

@@ -11,24 +11,24 @@ pub const MAX_GPUS: usize = 16;
 /// The configuration of the simulated machine.
 #[derive(Debug, PartialEq)]
 pub struct Config {
-    /// `DRIVER_SIM_GPUS`. Default: 1. 0 simulates a machine without a GPU.
+    /// `CUDA_SIM_GPUS`. Default: 1. 0 simulates a machine without a GPU.
     pub gpus: usize,
-    /// `DRIVER_SIM_VERSION` as the driver reports it (13000). Default: 13.0.
+    /// `CUDA_SIM_VERSION` as the driver reports it (13000). Default: 13.0.
     pub version: c_int,
-    /// `DRIVER_SIM_REUSE`: reuse the handle that was freed last.
+    /// `CUDA_SIM_REUSE`: reuse the handle that was freed last.
     pub reuse: bool,
-    /// `DRIVER_SIM_HIDE`: functions that are missing.
+    /// `CUDA_SIM_HIDE`: functions that are missing.
     pub hidden: Vec<String>,
-    /// `DRIVER_SIM_STUB`: every function answers as in the toolkit's stub library. File names in
+    /// `CUDA_SIM_STUB`: every function answers as in the toolkit's stub library. File names in
     /// the variable make stubs of the copies with these names.
     pub stub: bool,
-    /// `DRIVER_SIM_INIT_FAILS`: the code that the first calls of `cuInit` return, and their number.
+    /// `CUDA_SIM_INIT_FAILS`: the code that the first calls of `cuInit` return, and their number.
     pub init_fails: (c_int, u64),
-    /// `DRIVER_SIM_SAME_CONTEXT`: the primary context keeps its handle after a reset.
+    /// `CUDA_SIM_SAME_CONTEXT`: the primary context keeps its handle after a reset.
     pub same_context: bool,
-    /// `DRIVER_SIM_GREEN_801`: `cuStreamGetCtx` rejects streams of green contexts.
+    /// `CUDA_SIM_GREEN_801`: `cuStreamGetCtx` rejects streams of green contexts.
     pub green_801: bool,
-    /// `DRIVER_SIM_STRICT`: calls on streams and events need a current context.
+    /// `CUDA_SIM_STRICT`: calls on streams and events need a current context.
     pub strict: bool,
 }
 
@@ -42,7 +42,7 @@ pub fn config() -> &'static Config {
             value.map(|value| value.to_string_lossy().into_owned())
         };
         parse(read, &own_file()).unwrap_or_else(|wrong| {
-            eprintln!("driver-sim: {wrong}");
+            eprintln!("cuda-sim: {wrong}");
             std::process::abort()
         })
     })
@@ -64,14 +64,14 @@ fn own_file() -> String {
 /// Parses the configuration of the library in the file `file`. `read` returns the value of a
 /// variable that is set and not empty.
 fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, String> {
-    let gpus = value(&read, "DRIVER_SIM_GPUS", 1, |text| {
+    let gpus = value(&read, "CUDA_SIM_GPUS", 1, |text| {
         let what = format!("give the number of GPUs to simulate, 0 to {MAX_GPUS}");
         text.parse().ok().filter(|&number| number <= MAX_GPUS).ok_or(what)
     })?;
-    let version = value(&read, "DRIVER_SIM_VERSION", 13_000, |text| {
+    let version = value(&read, "CUDA_SIM_VERSION", 13_000, |text| {
         number_of(text).ok_or("give a CUDA version, such as 12.4".into())
     })?;
-    let init_fails = value(&read, "DRIVER_SIM_INIT_FAILS", (0, 0), |text| {
+    let init_fails = value(&read, "CUDA_SIM_INIT_FAILS", (0, 0), |text| {
         let parts = text.split_once(':');
         let parts = parts.and_then(|(code, count)| code.parse().ok().zip(count.parse().ok()));
         parts.ok_or("give a code and a number of cuInit calls, such as 3:2".into())
@@ -83,7 +83,7 @@ fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, St
             _ => Err("this is 0 or 1".into()),
         })
     };
-    let stub = value(&read, "DRIVER_SIM_STUB", false, |text| match text {
+    let stub = value(&read, "CUDA_SIM_STUB", false, |text| match text {
         "0" => Ok(false),
         "1" => Ok(true),
         _ if text.split(',').all(|name| name.contains(".so")) => {
@@ -91,18 +91,18 @@ fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, St
         }
         _ => Err("give 0, 1, or comma-separated file names".into()),
     })?;
-    let hidden = read("DRIVER_SIM_HIDE").unwrap_or_default();
+    let hidden = read("CUDA_SIM_HIDE").unwrap_or_default();
     let hidden = hidden.split(',').map(str::trim).filter(|name| !name.is_empty());
     Ok(Config {
         gpus,
         version,
-        reuse: flag("DRIVER_SIM_REUSE", false)?,
+        reuse: flag("CUDA_SIM_REUSE", false)?,
         hidden: hidden.map(str::to_owned).collect(),
         stub,
         init_fails,
-        same_context: flag("DRIVER_SIM_SAME_CONTEXT", true)?,
-        green_801: flag("DRIVER_SIM_GREEN_801", false)?,
-        strict: flag("DRIVER_SIM_STRICT", false)?,
+        same_context: flag("CUDA_SIM_SAME_CONTEXT", true)?,
+        green_801: flag("CUDA_SIM_GREEN_801", false)?,
+        strict: flag("CUDA_SIM_STRICT", false)?,
     })
 }
 
@@ -148,15 +148,15 @@ mod tests {
         };
         assert_eq!(with(&[]), Ok(default));
         let configured = with(&[
-            ("DRIVER_SIM_GPUS", "2"),
-            ("DRIVER_SIM_VERSION", "11.0"),
-            ("DRIVER_SIM_REUSE", "1"),
-            ("DRIVER_SIM_HIDE", "cuInit, cuDeviceGet,"),
-            ("DRIVER_SIM_STUB", "1"),
-            ("DRIVER_SIM_INIT_FAILS", "3:2"),
-            ("DRIVER_SIM_SAME_CONTEXT", "0"),
-            ("DRIVER_SIM_GREEN_801", "1"),
-            ("DRIVER_SIM_STRICT", "1"),
+            ("CUDA_SIM_GPUS", "2"),
+            ("CUDA_SIM_VERSION", "11.0"),
+            ("CUDA_SIM_REUSE", "1"),
+            ("CUDA_SIM_HIDE", "cuInit, cuDeviceGet,"),
+            ("CUDA_SIM_STUB", "1"),
+            ("CUDA_SIM_INIT_FAILS", "3:2"),
+            ("CUDA_SIM_SAME_CONTEXT", "0"),
+            ("CUDA_SIM_GREEN_801", "1"),
+            ("CUDA_SIM_STRICT", "1"),
         ]);
         let asked_for = Config {
             gpus: 2,
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn stub_is_selected_by_file_name() {
         for (names, is_one) in [("a.so,libcuda.so.1", true), ("libcuda.so", false), ("1", true)] {
-            let config = with(&[("DRIVER_SIM_STUB", names)]).expect(names);
+            let config = with(&[("CUDA_SIM_STUB", names)]).expect(names);
             assert_eq!(config.stub, is_one, "{names}");
         }
     }
@@ -197,7 +197,7 @@ mod tests {
             ("INIT_FAILS", "3:"),
             ("INIT_FAILS", "3:-1"),
         ] {
-            let name = format!("DRIVER_SIM_{name}");
+            let name = format!("CUDA_SIM_{name}");
             let message = with(&[(&name, bad)]).unwrap_err();
             assert!(message.contains(&format!("{name}={bad}: ")), "{message}");
         }

@@ -143,7 +143,7 @@ pub fn host_device() -> Result<Device, Code> {
 /// Reports an error of the host backend (no thread, or an invalid setting) and returns the code for
 /// it.
 pub fn host_error(error: gpu_stream_host::HostError) -> Code {
-    eprintln!("driver-sim: {}: {error}", thread::current_call());
+    eprintln!("cuda-sim: {}: {error}", thread::current_call());
     Code::UNKNOWN
 }
 

@@ -36,7 +36,7 @@ fn failing_work_breaks_its_context_only() {
             } else if code == 719 {
                 ok(broken.launch(c"trap", stream, &mut []));
             } else {
-                driver_sim::fail(stream.addr(), code).expect("the simulator is loaded");
+                cuda_sim::fail(stream.addr(), code).expect("the simulator is loaded");
             }
             ok((driver.launch_host_func)(stream, run, null_mut()));
             broken.store(stream, done, 1);

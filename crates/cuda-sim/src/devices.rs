@@ -71,7 +71,7 @@ exports! {
 /// Returns a static version string. Only the simulator exports this function, so a program can
 /// detect it.
 #[unsafe(no_mangle)]
-pub extern "C" fn driver_sim_version() -> *const c_char {
+pub extern "C" fn cuda_sim_version() -> *const c_char {
     const TEXT: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     TEXT.as_ptr().cast()
 }

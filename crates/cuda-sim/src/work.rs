@@ -142,7 +142,7 @@ pub fn execute(host: &HostStream, fault: &Fault, work: Work) -> Answer {
 
 exports! {
     // The simulator's own function: enqueues work that fails with the code.
-    initialized driver_sim_fail(stream: Ptr, code: c_int) {
+    initialized cuda_sim_fail(stream: Ptr, code: c_int) {
         if code <= 0 {
             return Err(Code::INVALID_VALUE);
         }

@@ -5,7 +5,7 @@ use std::ffi::{CStr, OsStr, OsString, c_int, c_void};
 use std::path::PathBuf;
 
 /// The file name that cargo gives this crate's cdylib.
-pub const FILE: &str = "libdriver_sim.so";
+pub const FILE: &str = "libcuda_sim.so";
 
 /// The variable that names the CUDA backend's library.
 const BACKEND: &str = "GPU_STREAM_CUDA_LIBRARY";
@@ -13,27 +13,27 @@ const BACKEND: &str = "GPU_STREAM_CUDA_LIBRARY";
 /// The name under which programs load the driver, real or simulated.
 const SONAME: &CStr = c"libcuda.so.1";
 
-/// Returns the simulator's path: that in `DRIVER_SIM_LIBRARY`, or the library that cargo built
+/// Returns the simulator's path: that in `CUDA_SIM_LIBRARY`, or the library that cargo built
 /// beside the running program. Set `GPU_STREAM_CUDA_LIBRARY` to it.
 ///
 /// # Errors
 /// A message for the user that lists the paths that were tried.
 pub fn library() -> Result<PathBuf, String> {
-    match env::var_os("DRIVER_SIM_LIBRARY").filter(|name| !name.is_empty()) {
+    match env::var_os("CUDA_SIM_LIBRARY").filter(|name| !name.is_empty()) {
         None => gpu_stream_faults::built(FILE),
         Some(named) => {
             let path = PathBuf::from(named);
             if path.is_file() {
                 return Ok(path);
             }
-            Err(format!("DRIVER_SIM_LIBRARY={}: there is no such file", path.display()))
+            Err(format!("CUDA_SIM_LIBRARY={}: there is no such file", path.display()))
         }
     }
 }
 
 /// Makes the CUDA backend of this process run over the simulator, with `gpus` devices.
 ///
-/// Sets `GPU_STREAM_CUDA_LIBRARY` and `DRIVER_SIM_GPUS`. Call it before any code loads CUDA.
+/// Sets `GPU_STREAM_CUDA_LIBRARY` and `CUDA_SIM_GPUS`. Call it before any code loads CUDA.
 ///
 /// # Errors
 /// Errors as [`library`].
@@ -45,7 +45,7 @@ pub unsafe fn install(gpus: usize) -> Result<(), String> {
     // SAFETY: no other thread runs (caller contract), so none accesses the environment.
     unsafe {
         env::set_var(BACKEND, library);
-        env::set_var("DRIVER_SIM_GPUS", gpus.to_string());
+        env::set_var("CUDA_SIM_GPUS", gpus.to_string());
     }
     Ok(())
 }
@@ -68,7 +68,7 @@ pub fn is_loaded() -> bool {
     // SAFETY: the names are C strings, and `RTLD_NOLOAD` loads nothing.
     unsafe {
         let found = libc::dlopen(SONAME.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
-        !found.is_null() && !libc::dlsym(found, c"driver_sim_version".as_ptr()).is_null()
+        !found.is_null() && !libc::dlsym(found, c"cuda_sim_version".as_ptr()).is_null()
     }
 }
 
@@ -87,7 +87,7 @@ pub fn fail(stream: usize, code: c_int) -> Result<(), c_int> {
         if library.is_null() {
             return Err(-1);
         }
-        libc::dlsym(library, c"driver_sim_fail".as_ptr())
+        libc::dlsym(library, c"cuda_sim_fail".as_ptr())
     };
     if found.is_null() {
         return Err(-1);
@@ -101,7 +101,7 @@ pub fn fail(stream: usize, code: c_int) -> Result<(), c_int> {
     }
 }
 
-/// Returns the value of `DRIVER_SIM_HIDE` that hides these functions.
+/// Returns the value of `CUDA_SIM_HIDE` that hides these functions.
 pub fn without<S: AsRef<OsStr>>(names: &[S]) -> OsString {
     names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(OsStr::new(","))
 }

@@ -98,9 +98,9 @@ pub fn open_when(gate: Arc<Gate>, condition: Condition, fault: &Fault) {
         return;
     }
     static WATCHER: LazyLock<()> = LazyLock::new(|| {
-        let watcher = thread::Builder::new().name("driver-sim gates".into());
+        let watcher = thread::Builder::new().name("cuda-sim gates".into());
         if let Err(error) = watcher.spawn(watch) {
-            eprintln!("driver-sim: the thread for gates cannot be started: {error}");
+            eprintln!("cuda-sim: the thread for gates cannot be started: {error}");
             std::process::abort();
         }
     });

@@ -119,7 +119,7 @@ fn green_context_shares_events_with_the_primary_context() {
 /// Destroys a green context before its streams and events. Calls on its streams then return `dead`,
 /// and destroys return `gone`.
 fn green_destroyed(dead: c_int, gone: c_int) {
-    let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
+    let controls = Controls::of(cuda_sim::library().unwrap()).expect("the plan of faults");
     let primary = Context::primary(0);
     let (first, handle) = green();
     let (stream, origin) = (green_stream(first), green_stream(first));
@@ -181,7 +181,7 @@ fn a_fault_of_a_green_context() {
     let plain = primary.stream(1);
     let (green, _) = green();
     let stream = green_stream(green);
-    driver_sim::fail(stream.addr(), 719).expect("the simulator is loaded");
+    cuda_sim::fail(stream.addr(), 719).expect("the simulator is loaded");
     // SAFETY: the simulator checks every handle.
     assert_eq!(unsafe { (driver().stream_synchronize)(stream) }, 719);
     assert_eq!(primary.query(plain), 719);
@@ -190,10 +190,10 @@ fn a_fault_of_a_green_context() {
 #[test]
 fn other_drivers_by_variables() {
     for (part, variables) in [
-        ("green 801", ("DRIVER_SIM_GREEN_801", "1")),
-        ("detached", ("DRIVER_SIM_VERSION", "13.1")),
+        ("green 801", ("CUDA_SIM_GREEN_801", "1")),
+        ("detached", ("CUDA_SIM_VERSION", "13.1")),
         // The fault breaks the primary context of its process.
-        ("a fault of a green context", ("DRIVER_SIM_GPUS", "1")),
+        ("a fault of a green context", ("CUDA_SIM_GPUS", "1")),
     ] {
         let output = run_child(part, &[variables]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

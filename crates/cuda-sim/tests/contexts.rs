@@ -65,7 +65,7 @@ fn id(context: Ptr) -> Result<u64, c_int> {
 /// Ends the primary context by `end` while handles of its objects are kept.
 fn end_with_objects(end: fn()) -> (Context, Ptr, Ptr) {
     static CALLS: AtomicU32 = AtomicU32::new(0);
-    let controls = Controls::of(driver_sim::library().unwrap()).expect("the plan of faults");
+    let controls = Controls::of(cuda_sim::library().unwrap()).expect("the plan of faults");
     let before = (controls.live("stream"), controls.live("event"), CALLS.load(Ordering::SeqCst));
     let context = Context::primary(0);
     let (stream, event) = (context.stream(0), context.event());
@@ -184,9 +184,9 @@ fn reset_waits_for_pending_work() {
 #[test]
 fn other_drivers_by_variables() {
     for (part, variables) in [
-        ("another context", ("DRIVER_SIM_SAME_CONTEXT", "0")),
+        ("another context", ("CUDA_SIM_SAME_CONTEXT", "0")),
         // The fault breaks the primary context of its process.
-        ("a fault persists", ("DRIVER_SIM_GPUS", "2")),
+        ("a fault persists", ("CUDA_SIM_GPUS", "2")),
     ] {
         let output = run_child(part, &[variables]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -202,7 +202,7 @@ fn object_from_before_a_reset_aborts_after_the_next_retain() {
         ("an old stream elsewhere", "cuStreamQuery: stream 0x"),
     ] {
         let same = if part == "an old stream elsewhere" { "0" } else { "1" };
-        let output = run_child(part, &[("DRIVER_SIM_SAME_CONTEXT", same)]);
+        let output = run_child(part, &[("CUDA_SIM_SAME_CONTEXT", same)]);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.signal(), Some(6), "{part}: {stderr}");
         assert!(stderr.contains(text) && stderr.contains("was destroyed"), "{part}: {stderr}");
@@ -223,7 +223,7 @@ fn use_after_retain(part: &str) {
 fn fault_persists() {
     let context = Context::primary(0);
     let stream = context.stream(1);
-    driver_sim::fail(stream.addr(), 719).expect("the simulator is loaded");
+    cuda_sim::fail(stream.addr(), 719).expect("the simulator is loaded");
     // SAFETY: the simulator checks every handle, and the out-pointer is valid.
     unsafe {
         assert_eq!((driver().stream_synchronize)(stream), 719);

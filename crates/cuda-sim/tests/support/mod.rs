@@ -99,7 +99,7 @@ functions! {
 pub fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let path = driver_sim::library().expect("cargo has built the library");
+        let path = cuda_sim::library().expect("cargo has built the library");
         // SAFETY: the initialiser only reads the environment and hides the functions that it names.
         unsafe { Library::new(path) }.expect("the simulated driver")
     })
@@ -308,7 +308,7 @@ pub fn answers_by_current() -> [c_int; 5] {
 pub const DEAD: [c_int; 5] = [709, 709, 709, 709, 0];
 
 /// The variable that tells a child process which part of the test to run.
-const CHILD: &str = "DRIVER_SIM_TEST_CHILD";
+const CHILD: &str = "CUDA_SIM_TEST_CHILD";
 
 pub fn child() -> Option<String> {
     std::env::var(CHILD).ok()

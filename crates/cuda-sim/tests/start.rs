@@ -14,21 +14,21 @@ use support::{Driver, Ptr, driver, ok, run_child};
 
 #[test]
 fn stub_library_answers_34() {
-    passes("stub", &[("DRIVER_SIM_STUB", "1")]);
-    passes("no stub", &[("DRIVER_SIM_STUB", "0")]);
-    passes("a stub beside a driver", &[("DRIVER_SIM_STUB", "other.so,libstub.so")]);
+    passes("stub", &[("CUDA_SIM_STUB", "1")]);
+    passes("no stub", &[("CUDA_SIM_STUB", "0")]);
+    passes("a stub beside a driver", &[("CUDA_SIM_STUB", "other.so,libstub.so")]);
 }
 
 #[test]
 fn driver_starts_after_the_configured_failures() {
-    passes("starts late", &[("DRIVER_SIM_INIT_FAILS", "3:2")]);
-    passes("finds its devices late", &[("DRIVER_SIM_INIT_FAILS", "100:1")]);
+    passes("starts late", &[("CUDA_SIM_INIT_FAILS", "3:2")]);
+    passes("finds its devices late", &[("CUDA_SIM_INIT_FAILS", "100:1")]);
 }
 
 #[test]
 fn invalid_variable_is_named() {
     for (variable, value) in
-        [("DRIVER_SIM_STUB", "yes"), ("DRIVER_SIM_INIT_FAILS", "3"), ("DRIVER_SIM_GREEN_801", "2")]
+        [("CUDA_SIM_STUB", "yes"), ("CUDA_SIM_INIT_FAILS", "3"), ("CUDA_SIM_GREEN_801", "2")]
     {
         let output = run_child("nothing", &[(variable, value)]);
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -49,7 +49,7 @@ impl Copies {
     fn new() -> Self {
         static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let name = format!("driver-sim-copies-{}-{number}", std::process::id());
+        let name = format!("cuda-sim-copies-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).expect("a folder");
         Copies(folder)
@@ -57,7 +57,7 @@ impl Copies {
 
     fn load(&self, name: &str) -> (&'static Library, PathBuf) {
         let path = self.0.join(name);
-        std::fs::copy(driver_sim::library().expect("the library"), &path).expect("a copy");
+        std::fs::copy(cuda_sim::library().expect("the library"), &path).expect("a copy");
         // SAFETY: the initialiser only reads the environment and hides the functions that it names.
         let library = unsafe { Library::new(&path) }.expect("the copy");
         (Box::leak(Box::new(library)), path)

@@ -118,10 +118,10 @@ const MISUSES: [Misuse; 10] = [
 fn bad_handle_aborts_and_is_named() {
     for (name, _, text) in MISUSES {
         for reuse in ["0", "1"] {
-            let output = run_child(name, &[("DRIVER_SIM_REUSE", reuse)]);
+            let output = run_child(name, &[("CUDA_SIM_REUSE", reuse)]);
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.signal(), Some(libc_abort()), "{name}: {stderr}");
-            let line = stderr.lines().find(|line| line.starts_with("driver-sim: "));
+            let line = stderr.lines().find(|line| line.starts_with("cuda-sim: "));
             assert!(line.is_some_and(|line| line.contains(text)), "{name}: {stderr}");
         }
     }
@@ -136,7 +136,7 @@ fn libc_abort() -> i32 {
 #[test]
 fn handles_are_reused_only_on_request() {
     for (reuse, part) in [("0", "another handle"), ("1", "the same handle")] {
-        let output = run_child(part, &[("DRIVER_SIM_REUSE", reuse)]);
+        let output = run_child(part, &[("CUDA_SIM_REUSE", reuse)]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
@@ -145,17 +145,17 @@ fn handles_are_reused_only_on_request() {
 fn older_driver_versions_lack_newer_functions() {
     for version in ["10.2", "11.0", "11.3", "11.7", "12.0", "12.3", "12.4", "12.5", "12.8", "13.0"]
     {
-        let output = run_child("what is there", &[("DRIVER_SIM_VERSION", version)]);
+        let output = run_child("what is there", &[("CUDA_SIM_VERSION", version)]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
 #[test]
 fn hidden_functions_are_missing() {
-    let output = run_child("two are hidden", &[("DRIVER_SIM_HIDE", "cuStreamGetId,cuEventQuery")]);
+    let output = run_child("two are hidden", &[("CUDA_SIM_HIDE", "cuStreamGetId,cuEventQuery")]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for (variable, value) in
-        [("DRIVER_SIM_HIDE", "cuNothing"), ("DRIVER_SIM_GPUS", "17"), ("DRIVER_SIM_VERSION", "new")]
+        [("CUDA_SIM_HIDE", "cuNothing"), ("CUDA_SIM_GPUS", "17"), ("CUDA_SIM_VERSION", "new")]
     {
         let output = run_child("nothing wrong", &[(variable, value)]);
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -170,7 +170,7 @@ fn is_there(name: &str) -> bool {
 }
 
 fn what_is_there() {
-    let expected = std::env::var("DRIVER_SIM_VERSION").unwrap();
+    let expected = std::env::var("CUDA_SIM_VERSION").unwrap();
     let (major, minor) = expected.split_once('.').unwrap();
     let expected = major.parse::<c_int>().unwrap() * 1000 + minor.parse::<c_int>().unwrap() * 10;
     type Version = unsafe extern "C" fn(*mut c_int) -> c_int;

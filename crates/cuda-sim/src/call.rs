@@ -76,7 +76,7 @@ pub fn enter(when: When, name: &'static str, body: impl FnOnce() -> Answer) -> c
     }
 }
 
-/// Returns `true` if the function needs a current context with `DRIVER_SIM_STRICT`.
+/// Returns `true` if the function needs a current context with `CUDA_SIM_STRICT`.
 fn needs_context(name: &str) -> bool {
     let is_on_object = ["cuStream", "cuEvent", "cuLaunchHostFunc"];
     is_on_object.iter().any(|start| name.starts_with(start)) && !name.contains("Destroy")

@@ -129,7 +129,7 @@ exports! {
             return Err(Code::NOT_FOUND);
         }
         let Some((_, kind)) = KNOWN.iter().find(|(known, _)| *known == name) else {
-            eprintln!("driver-sim: {}: the kernel {name} is not simulated", thread::current_call());
+            eprintln!("cuda-sim: {}: the kernel {name} is not simulated", thread::current_call());
             return Err(Code::NOT_SUPPORTED);
         };
         let made = state.functions.insert(|_| Function { context, kind: *kind });

@@ -74,7 +74,7 @@ fn first(kind: HandleKind) -> usize {
 
 /// All objects of one kind.
 ///
-/// Handles are not reused unless `DRIVER_SIM_REUSE` is set. Then the handle that was freed last is
+/// Handles are not reused unless `CUDA_SIM_REUSE` is set. Then the handle that was freed last is
 /// used next.
 pub struct Table<T> {
     kind: HandleKind,
@@ -250,7 +250,7 @@ fn dead(kind: HandleKind, handle: usize) -> ! {
 #[cold]
 fn die(kind: HandleKind, handle: usize, what: &str) -> ! {
     eprintln!(
-        "driver-sim: {}: {} {handle:#x} {what}; a real driver would follow the handle",
+        "cuda-sim: {}: {} {handle:#x} {what}; a real driver would follow the handle",
         thread::current_call(),
         kind.name()
     );

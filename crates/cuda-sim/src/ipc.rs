@@ -19,7 +19,7 @@ pub struct IpcHandle {
 }
 
 /// The prefix of the simulator's handles. The process, the event's number and the copy follow.
-const MAGIC: [u8; 16] = *b"driver-sim event";
+const MAGIC: [u8; 16] = *b"cuda-sim ipcevnt";
 
 struct EventName {
     process: u32,
@@ -30,7 +30,7 @@ struct EventName {
 
 impl EventName {
     fn path(&self) -> String {
-        format!("/dev/shm/gpu-stream-driver-sim-{}-{}-{}", self.process, self.copy, self.number)
+        format!("/dev/shm/gpu-stream-cuda-sim-{}-{}-{}", self.process, self.copy, self.number)
     }
 
     fn to_handle(&self) -> IpcHandle {
