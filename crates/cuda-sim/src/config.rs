@@ -117,7 +117,7 @@ fn value<T>(
     understand(&text).map_err(|what| format!("{name}={text}: {what}"))
 }
 
-/// Parses a version: 12040 for `12.4`.
+/// Parses a CUDA version into the number that the driver reports: 12040 for `12.4`. Returns `None` for any other text.
 pub fn number_of(text: &str) -> Option<c_int> {
     let (major, minor) = text.split_once('.')?;
     let (major, minor) = (major.parse::<c_int>().ok()?, minor.parse::<c_int>().ok()?);

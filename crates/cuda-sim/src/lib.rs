@@ -26,7 +26,7 @@ cfg_if::cfg_if! {
         mod thread;
         mod work;
 
-        pub use config::MAX_GPUS;
+        pub use config::{MAX_GPUS, number_of};
         pub use locate::{FILE, fail, is_loaded, library, no_driver_here, install, without};
 
         gpu_stream_faults::export_controls!();
