@@ -72,6 +72,7 @@ exports! {
 /// detect it.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuda_sim_version() -> *const c_char {
-    const TEXT: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+    // After the end of the string: the build, by which a program recognises the file.
+    const TEXT: &str = concat!(env!("CARGO_PKG_VERSION"), "\0", env!("OUT_DIR"));
     TEXT.as_ptr().cast()
 }

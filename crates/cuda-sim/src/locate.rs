@@ -4,8 +4,12 @@ use std::env;
 use std::ffi::{CStr, OsStr, OsString, c_int, c_void};
 use std::path::PathBuf;
 
-/// The file name that cargo gives this crate's cdylib.
+/// The file name that cargo gives this crate's cdylib. As a dependency from git or a registry, the name
+/// also has a hash.
 pub const FILE: &str = "libcuda_sim.so";
+
+/// The folder of this build, which the cdylib contains as well: see [`gpu_stream_faults::built_by`].
+pub(crate) const BUILD: &str = env!("OUT_DIR");
 
 /// The variable that names the CUDA backend's library.
 const BACKEND: &str = "GPU_STREAM_CUDA_LIBRARY";
@@ -14,13 +18,13 @@ const BACKEND: &str = "GPU_STREAM_CUDA_LIBRARY";
 const SONAME: &CStr = c"libcuda.so.1";
 
 /// Returns the simulator's path: that in `CUDA_SIM_LIBRARY`, or the library that cargo built
-/// beside the running program. Set `GPU_STREAM_CUDA_LIBRARY` to it.
+/// beside the running program, whether this crate came by `path`, git or a registry. Set `GPU_STREAM_CUDA_LIBRARY` to it.
 ///
 /// # Errors
 /// A message for the user that lists the paths that were tried.
 pub fn library() -> Result<PathBuf, String> {
     match env::var_os("CUDA_SIM_LIBRARY").filter(|name| !name.is_empty()) {
-        None => gpu_stream_faults::built(FILE),
+        None => gpu_stream_faults::built_by(FILE, BUILD),
         Some(named) => {
             let path = PathBuf::from(named);
             if path.is_file() {

@@ -385,6 +385,7 @@ hsa_api! {
 
     /// Returns the simulator's version. No real runtime exports this function.
     fn hsa_sim_version() -> *const c_char {
-        concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+        // After the end of the string: the build, by which a program recognises the file.
+        concat!(env!("CARGO_PKG_VERSION"), "\0", env!("OUT_DIR")).as_ptr().cast()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs, io};
 
@@ -15,8 +15,12 @@ const VERSION: &CStr = c"hsa_sim_version";
 /// The function that returns the number of live signals. Only the simulator exports it.
 const LIVE_SIGNALS: &CStr = c"hsa_sim_live_signals";
 
-/// The file name that cargo gives this crate's cdylib.
+/// The file name that cargo gives this crate's cdylib. As a dependency from git or a registry, the name
+/// also has a hash.
 const FILE: &str = "libhsa_sim.so";
+
+/// The folder of this build, which the cdylib contains as well: see [`gpu_stream_faults::built_by`].
+const BUILD: &str = env!("OUT_DIR");
 
 /// Loads the simulated runtime into this process, so that a libamdhip64 that is loaded later uses
 /// it.
@@ -102,20 +106,8 @@ pub fn library() -> Result<PathBuf, String> {
             Err(format!("HSA_SIM_LIBRARY={}: there is no such file", path.display()))
         };
     }
-    // Under another dynamic linker, the running program is that linker. Only the first argument
-    // then names the program that cargo built.
-    let programs = [env::current_exe().ok(), env::args_os().next().map(PathBuf::from)];
-    let folders = programs.iter().flatten().filter_map(|program| program.parent());
-    let candidates: Vec<PathBuf> = folders.flat_map(candidate_paths).collect();
-    candidates.iter().find(|candidate| candidate.is_file()).cloned().ok_or_else(|| {
-        let names: Vec<String> =
-            candidates.iter().map(|candidate| candidate.display().to_string()).collect();
-        format!(
-            "the simulated HSA runtime was not found; add gpu-stream-hsa-sim as a dependency \
-             or set HSA_SIM_LIBRARY (looked for {})",
-            names.join(", ")
-        )
-    })
+    gpu_stream_faults::built_by(FILE, BUILD)
+        .map_err(|error| format!("the simulated HSA runtime: {error}, or set HSA_SIM_LIBRARY"))
 }
 
 /// Returns a command that starts the running program again, without its arguments.
@@ -144,12 +136,6 @@ pub fn this_program() -> io::Result<Command> {
         command.args(words.map(OsStr::from_bytes));
     }
     Ok(command)
-}
-
-/// Returns the paths where cargo may have put the library, relative to a program's folder. Tests
-/// lie beside it, programs above it, and examples in a sibling folder.
-fn candidate_paths(folder: &Path) -> [PathBuf; 4] {
-    ["", "deps", "../deps", ".."].map(|step| folder.join(step).join(FILE))
 }
 
 /// Opens a library. Returns `None` if it cannot be opened, or is not loaded although the flags
