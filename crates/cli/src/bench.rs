@@ -18,7 +18,7 @@ use crate::matrix::{bare_table, bold, text_of};
 use crate::notes::wrap;
 use crate::output::{self, OutputStyle};
 use crate::select::{self, Backends};
-use crate::{CommandError, date, environment, environments, fixtures};
+use crate::{CommandError, environment, environments, fixtures};
 
 /// Runs the command. Blocks until everything is measured.
 ///
@@ -130,7 +130,7 @@ fn measure(
         schema: SCHEMA,
         gpu_stream: env!("CARGO_PKG_VERSION").into(),
         optimized: !cfg!(debug_assertions),
-        date: date::today(),
+        date: machine::today(),
         command: Some(command_line(arguments)),
         machine: machine::this(),
         variables: variables::set(),

@@ -9,7 +9,6 @@ use gpu_stream_bench::machine;
 use gpu_stream_conformance::CaseInfo;
 use serde::Serialize;
 
-use crate::date;
 use crate::environment::{self, Variables};
 use crate::report::{Report, Row};
 
@@ -196,7 +195,7 @@ pub fn of_report(report: &Report) -> serde_json::Result<String> {
     text(&Check {
         schema: SCHEMA,
         gpu_stream: VERSION,
-        date: date::today().unwrap_or_default(),
+        date: machine::today().unwrap_or_default(),
         os: std::env::consts::OS,
         arch: std::env::consts::ARCH,
         machine: environment::facts(&report.set),

@@ -6,7 +6,6 @@
 pub mod args;
 pub mod bench;
 pub mod check;
-pub mod date;
 pub mod environment;
 pub mod environments;
 pub mod fixtures;

@@ -9,6 +9,7 @@ pub mod cuda;
 mod driver;
 #[cfg(feature = "hip")]
 pub mod hip;
+pub mod machine;
 #[cfg(any(feature = "cuda", feature = "hip"))]
 mod numbers;
 

@@ -141,7 +141,11 @@ mod tests {
         fs::write(hashed.join(FILE), "id=four").unwrap();
         assert_eq!(chosen(&hashed, "id=two").as_deref(), Ok(two), "a plain name is not preferred");
         assert_eq!(chosen(&hashed, "id=four").as_deref(), Ok(FILE));
-        assert_eq!(chosen(&hashed, "id=three").as_deref(), Ok(FILE), "overwritten by another build");
+        assert_eq!(
+            chosen(&hashed, "id=three").as_deref(),
+            Ok(FILE),
+            "overwritten by another build"
+        );
         fs::remove_dir_all(hashed).unwrap();
     }
 
@@ -155,6 +159,8 @@ mod tests {
         let refused = chosen(&empty, "id").unwrap_err();
         assert!(refused.contains(&empty.display().to_string()), "{refused}");
         fs::remove_dir_all(empty).unwrap();
-        assert!(built("libno_such_thing.so").unwrap_err().contains("libno_such_thing.so was not found"));
+        assert!(
+            built("libno_such_thing.so").unwrap_err().contains("libno_such_thing.so was not found")
+        );
     }
 }
