@@ -1,5 +1,5 @@
 //! Conversions from and to [cudarc](https://docs.rs/cudarc): its streams as owners of ours, and ours as
-//! borrowed streams of cudarc.
+//! borrowed streams of cudarc. [`ContextGuard`] keeps the thread's current context through calls of cudarc.
 //!
 //! ```no_run
 //! use gpu_stream_core::{ErrorOf, Stream};
@@ -16,6 +16,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod context_guard;
+
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ use crate::driver::{Context, DriverCall, driver};
 use crate::error::{Result, invalid_handle};
 use crate::host_func::{self, USER_CODE};
 use crate::{Cuda, CudaError, CudaStream};
+
+pub use self::context_guard::ContextGuard;
 
 /// A cudarc stream as the owner of a [`CudaStream`].
 ///
@@ -62,7 +66,7 @@ impl Drop for CudarcStream {
         USER_CODE.run_outside_host_func(move || {
             // cudarc's destructor makes the stream's context current before it destroys the stream.
             let call = DriverCall::if_loaded("CudarcStream::drop");
-            let _saved = call.and_then(DriverCall::save_context);
+            let _saved = call.and_then(|call| call.save_context().ok());
             // Without the guard the call can invalidate a capture. Without the call the stream would leak.
             let _relaxed = call.and_then(|call| call.relaxed().ok());
             drop(stream);

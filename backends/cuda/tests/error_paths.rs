@@ -9,9 +9,13 @@ use std::process::ExitCode;
 
 use gpu_stream_core::{Backend, Event, EventOptions, Stream};
 use gpu_stream_cuda::Cuda;
+#[cfg(feature = "cudarc")]
+use gpu_stream_cuda::interop::ContextGuard;
 use gpu_stream_faults::Threads;
 use gpu_stream_test_support::shared::{capture, pool, wrapping};
 use gpu_stream_test_support::{Variables, Vendor, main_over_faults};
+#[cfg(feature = "cudarc")]
+use support::bare::set_current;
 use support::bare::{Space, bare, enter, ok};
 use support::{Case, OnCuda, device, operations, own_stream};
 
@@ -112,6 +116,19 @@ fn number_of_driver_calls() {
     };
     let (start, end) = (timed(), timed());
     other.synchronize().unwrap();
+    #[cfg(feature = "cudarc")]
+    {
+        let primary = Space::primary().context;
+        let restores = count(&|| {
+            let _guard = ContextGuard::save().unwrap();
+            set_current(primary);
+        });
+        assert_eq!(restores, 4, "context guard: current; set; current, set");
+        let unchanged = count(&|| drop(ContextGuard::save().unwrap()));
+        assert_eq!(unchanged, 2, "context guard, unchanged: current, current");
+        let relaxed = count(&|| drop(ContextGuard::save_relaxed().unwrap()));
+        assert_eq!(relaxed, 4, "relaxed guard: current, mode, mode, current");
+    }
     assert_eq!(count(&|| drop(end.elapsed_since(&start))), 2, "elapsed_since: context, time");
     let _current = enter(Space::primary().context);
     let new = || drop(Cuda::new_event(device(), EventOptions::new()).unwrap());

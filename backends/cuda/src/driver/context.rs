@@ -67,7 +67,7 @@ impl DriverCall {
     ///
     /// Today's drivers need no current context for an explicit handle. They need one to create streams and events, and
     /// for handles 0, 1 and 2, whose meaning depends on it.
-    pub(crate) fn enter(self, context: Context) -> Result<ContextGuard> {
+    pub(crate) fn enter(self, context: Context) -> Result<PushedContext> {
         let pushed = self.current_context()? != Some(context);
         if pushed {
             // SAFETY: the context of a `Context` is alive: it is a retained primary one, or its stream is alive.
@@ -80,26 +80,26 @@ impl DriverCall {
                 self.check(code, "cuCtxPushCurrent_v2")?;
             }
         }
-        Ok(ContextGuard { pushed: pushed.then(|| self.symbols()), _not_send: PhantomData })
+        Ok(PushedContext { pushed: pushed.then(|| self.symbols()), _not_send: PhantomData })
     }
 
-    /// Saves the current context, until the guard is dropped. Returns `None` if the driver returns an error, because
-    /// it is shut down. Used around foreign code that changes the context.
+    /// Saves the current context, until the guard is dropped. Used around foreign code that changes the context.
     #[cfg(feature = "cudarc")]
-    pub(crate) fn save_context(self) -> Option<SavedContext> {
-        Some(SavedContext { call: self, saved: self.current_context().ok()? })
+    pub(crate) fn save_context(self) -> Result<SavedContext> {
+        let saved = self.current_context()?;
+        Ok(SavedContext { call: self, saved, _not_send: PhantomData })
     }
 }
 
 /// Makes the previous context current again on drop.
-pub(crate) struct ContextGuard {
+pub(crate) struct PushedContext {
     /// The driver's functions, if a context was pushed.
     pushed: Option<&'static Symbols>,
     // The stack of contexts belongs to the thread.
     _not_send: PhantomData<*const ()>,
 }
 
-impl Drop for ContextGuard {
+impl Drop for PushedContext {
     fn drop(&mut self) {
         if let Some(symbols) = self.pushed {
             pop(symbols);
@@ -127,6 +127,16 @@ fn pop(symbols: &Symbols) {
 pub(crate) struct SavedContext {
     call: DriverCall,
     saved: Option<Context>,
+    // What is current belongs to the thread.
+    _not_send: PhantomData<*const ()>,
+}
+
+#[cfg(feature = "cudarc")]
+impl SavedContext {
+    /// Returns the saved context. `None` if no context was current.
+    pub(crate) fn get(&self) -> Option<Context> {
+        self.saved
+    }
 }
 
 #[cfg(feature = "cudarc")]
@@ -136,7 +146,9 @@ impl Drop for SavedContext {
             return;
         }
         let saved = self.saved.map_or(std::ptr::null_mut(), Context::as_ptr);
-        // SAFETY: the context was current on this thread when it was saved, or it is null, which makes none current.
+        // SAFETY: the context was current on this thread when it was saved, or it is null, which makes none current. The
+        // driver does not follow the handle in this call: one of a destroyed context becomes current again, as it stays
+        // current on another thread.
         let _ = unsafe { (self.call.symbols().ctx_set_current)(saved) };
     }
 }
