@@ -8,7 +8,8 @@ use std::ffi::{c_int, c_void};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::sys::{self, CUpointer_attribute_enum};
-use cudarc::driver::{CudaContext, CudaFunction, DriverError, LaunchConfig, PushKernelArg, result};
+use cudarc::driver::{CudaContext, CudaFunction, DriverError, LaunchConfig, PushKernelArg};
+use gpu_stream::cuda::interop::ContextGuard;
 use gpu_stream::{Backend, BackendKind, ContractError, Device, Error, ErrorKind, EventOptions};
 
 pub(crate) type Vendor = gpu_stream::Cuda;
@@ -123,7 +124,7 @@ impl Kernels {
                         path";
             return Err(WorkError::Misuse(ErrorKind::LibraryNotFound, text.into()));
         }
-        let _saved = SavedContext::enter()?;
+        let _guard = ContextGuard::save_relaxed()?;
         let context =
             CudaContext::new(device.ordinal() as usize).map_err(driver("CudaContext::new"))?;
         let text = cudarc::nvrtc::Ptx::from_src(PTX);
@@ -182,7 +183,7 @@ impl Kernels {
         };
         let mut launch = stream.launch_builder(&self.saxpy);
         launch.arg(&a).arg(&x).arg(&y).arg(&len);
-        let _saved = SavedContext::enter()?;
+        let _guard = ContextGuard::save_relaxed()?;
         // SAFETY: the arguments match the kernel's parameters. The memory is valid for `len` elements
         // until the work is done (caller contract).
         unsafe { launch.launch(config) }.map_err(driver("cuLaunchKernel"))?;
@@ -196,7 +197,7 @@ impl Kernels {
         address: u64,
         device: Device,
     ) -> Result<(), WorkError> {
-        let _saved = SavedContext::enter()?;
+        let _guard = ContextGuard::save_relaxed()?;
         self.context.bind_to_thread().map_err(driver("cuCtxSetCurrent"))?;
         let mut ordinal: c_int = -1;
         // SAFETY: the attribute is an `int`, and `&raw mut ordinal` is a valid out-pointer for it. The
@@ -222,38 +223,5 @@ impl Kernels {
             return Err(WorkError::Misuse(ErrorKind::DeviceMismatch, text));
         }
         Ok(())
-    }
-}
-
-/// Saves the thread's current context and capture mode, and restores both on drop.
-///
-/// cudarc changes the current context, and makes calls that the driver rejects during another stream's
-/// capture. While this value lives, the thread's capture mode is "relaxed", which allows them.
-struct SavedContext {
-    context: sys::CUcontext,
-    mode: sys::CUstreamCaptureMode,
-}
-
-impl SavedContext {
-    /// Saves the current context and sets the capture mode to "relaxed".
-    fn enter() -> Result<Self, WorkError> {
-        let context = result::ctx::get_current().map_err(driver("cuCtxGetCurrent"))?;
-        let mut mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
-        // SAFETY: `&mut mode` is valid: the driver reads the new mode and writes the previous one.
-        let code = unsafe { sys::cuThreadExchangeStreamCaptureMode(&mut mode) };
-        code.result().map_err(driver("cuThreadExchangeStreamCaptureMode"))?;
-        Ok(SavedContext { context: context.unwrap_or(std::ptr::null_mut()), mode })
-    }
-}
-
-impl Drop for SavedContext {
-    fn drop(&mut self) {
-        // Errors are ignored, because drop cannot report them.
-        // SAFETY: `context` was current on this thread in `enter`, or is null. `mode` was the thread's
-        // capture mode, and `&mut self.mode` is a valid pointer.
-        unsafe {
-            let _ = result::ctx::set_current(self.context);
-            let _ = sys::cuThreadExchangeStreamCaptureMode(&mut self.mode);
-        }
     }
 }
