@@ -1,8 +1,8 @@
 //! Waits between many streams: time, peak memory, and the signals of the simulated machine.
 //!
 //! ```sh
-//! crates/hsa-sim/run --hip 7.2 cargo run --release -p gpu-stream-hip --example scale
-//! crates/hsa-sim/run --hip 7.2 cargo run --release -p gpu-stream-hip --example scale -- 10000 1000000 bare
+//! cargo run -q -p gpu-stream-hsa-sim -- --hip 7.2 cargo run --release -p gpu-stream-hip --example scale
+//! cargo run -q -p gpu-stream-hsa-sim -- --hip 7.2 cargo run --release -p gpu-stream-hip --example scale -- 10000 1000000 bare
 //! ```
 //!
 //! Arguments: the number of streams, the number of waits, and a kind. `wait_stream` is this crate's call. `bare` is the

@@ -1,7 +1,7 @@
 //! How late `synchronize` returns after 20 ms of work, and how much of a core it uses, beside the runtime's own wait.
 //!
 //! ```sh
-//! crates/hsa-sim/run --hip 7.2 cargo run --release -p gpu-stream-hip --example waits
+//! cargo run -q -p gpu-stream-hsa-sim -- --hip 7.2 cargo run --release -p gpu-stream-hip --example waits
 //! ```
 //!
 //! The work is a host function that sleeps. The kinds of waits alternate. The argument is the number of rounds, 100

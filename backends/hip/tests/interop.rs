@@ -12,7 +12,7 @@ use support::{need_two_devices, own_stream};
 
 fn main() -> ExitCode {
     // The linked runtime is loaded before anything can be preloaded, and with it any library of the name
-    // of HSA's runtime. `crates/hsa-sim/run` makes that the simulated one.
+    // of HSA's runtime. The command `gpu-stream-hsa-sim` makes that the simulated one.
     support::prepare();
     support::main(&cases![
         the_linked_runtime_is_used,

@@ -112,9 +112,10 @@ pub fn library() -> Result<PathBuf, String> {
 
 /// Returns a command that starts the running program again, without its arguments.
 ///
-/// This matters for a program that was started through an explicit dynamic linker, as `run` does
-/// for a library of another Debian suite. There, [`std::env::current_exe`] is that linker, and the
-/// command must repeat it with the same folders. Otherwise the command is the running program.
+/// This matters for a program that was started through an explicit dynamic linker, as the command
+/// `gpu-stream-hsa-sim` does for a library of another Debian suite. There,
+/// [`std::env::current_exe`] is that linker, and the command must repeat it with the same folders.
+/// Otherwise the command is the running program.
 ///
 /// # Errors
 ///
