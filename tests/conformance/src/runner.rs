@@ -84,12 +84,20 @@ pub fn end_process(code: i32) -> ! {
     std::process::exit(code)
 }
 
-fn join(running: thread::JoinHandle<()>) -> Outcome {
-    running.join().map_err(|panic| {
+/// Returns the outcome of a thread that ran a case. A panic is a failure, with the panic's text.
+///
+/// # Errors
+/// The outcome itself, or [`Verdict::Failed`].
+pub fn outcome_of(joined: thread::Result<Outcome>) -> Outcome {
+    joined.unwrap_or_else(|panic| {
         let verdict = Verdict::Failed(format!("panicked: {}", text_of(&*panic)));
         drop_quietly(panic);
-        verdict
+        Err(verdict)
     })
+}
+
+fn join(running: thread::JoinHandle<()>) -> Outcome {
+    outcome_of(running.join().map(Ok))
 }
 
 /// Drops the payload of a panic. If that panics as well, the second payload is leaked.

@@ -1,0 +1,116 @@
+//! The outcomes of tests as files, which `gpu-stream matrix` reads: [`write`].
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use gpu_stream_test_drivers::machine;
+use serde_json::json;
+
+use crate::messages::{Over, Ready};
+use crate::run::Test;
+use crate::target::Target;
+
+/// The environment variable with the folder for the files.
+pub const VARIABLE: &str = "GPU_STREAM_TESTKIT_REPORT";
+
+/// The schema of the reports of `gpu-stream check`, which this is one of.
+const SCHEMA: u32 = 1;
+
+/// Writes the outcome of a test into the folder that the variable names, if it is set. Replaces an earlier
+/// one of the same test.
+///
+/// # Errors
+/// A text that names the variable and the file, if it cannot be written.
+pub fn write(test: &Test, target: Target, ready: &Ready, over: &Over) -> Result<(), String> {
+    let Some(folder) = env::var_os(VARIABLE).filter(|folder| !folder.is_empty()) else {
+        return Ok(());
+    };
+    let folder = PathBuf::from(folder);
+    let name = format!("{}.{}.{}.json", test.package, test.path.replace("::", "."), target.name());
+    let path = folder.join(&name);
+    let text = text(test, target, ready, over);
+    let written = fs::create_dir_all(&folder).and_then(|()| replace(&folder, &name, &text));
+    written.map_err(|error| {
+        format!("{VARIABLE}: {} cannot be written: {error}; name a folder", path.display())
+    })
+}
+
+/// Writes a file at once, so that a reader never finds a part of it.
+fn replace(folder: &Path, name: &str, text: &str) -> std::io::Result<()> {
+    let draft = folder.join(format!(".{name}.{}", std::process::id()));
+    fs::write(&draft, text)?;
+    fs::rename(draft, folder.join(name))
+}
+
+/// Returns the report of one test.
+fn text(test: &Test, target: Target, ready: &Ready, over: &Over) -> String {
+    let (area, name) = test.path.rsplit_once("::").unwrap_or(("", test.path));
+    // A file of tests is a crate of its own, which two packages can have by the same name.
+    let own = test.package.replace('-', "_");
+    let area = match area.split("::").next() == Some(own.as_str()) {
+        true => area.to_owned(),
+        false => format!("{} {area}", test.package),
+    };
+    let facts: serde_json::Map<_, _> =
+        machine::facts().into_iter().map(|(name, fact)| (name.to_owned(), fact.into())).collect();
+    let count = |outcome: &str| u32::from(over.outcome == outcome);
+    let report = json!({
+        "schema": SCHEMA,
+        "testkit": env!("CARGO_PKG_VERSION"),
+        "gpu_stream": env!("CARGO_PKG_VERSION"),
+        "date": machine::today().unwrap_or_default(),
+        "os": env::consts::OS,
+        "arch": env::consts::ARCH,
+        "machine": facts,
+        "repeat": 1,
+        "backends": [{
+            "backend": target.name(),
+            "version": ready.version,
+            "library": ready.library,
+            "devices": ready.devices,
+        }],
+        "not_checked": [],
+        "cases": [{
+            "area": area,
+            "name": name,
+            "about": test.about.trim(),
+            "rules": [],
+            "results": [{
+                "backend": target.name(),
+                "outcome": over.outcome,
+                "reason": over.reason,
+                "inapplicable": over.inapplicable,
+                "rounds": 1,
+                "seconds": over.seconds,
+                "own_process": true,
+            }],
+        }],
+        "totals": {
+            "passed": count("passed"), "failed": count("failed"), "skipped": count("skipped"),
+        },
+        "nothing_ran": [],
+    });
+    format!("{report:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn area_names_the_package_if_the_crate_does_not() {
+        let over = Over::of(&Ok(()), 0.5);
+        for (path, area) in
+            [("my_lib::tests::waits", "my_lib::tests"), ("order::waits", "my-lib order")]
+        {
+            let test = Test { package: "my-lib", path, about: " It waits. " };
+            let text = text(&test, Target::Host, &Ready::default(), &over);
+            let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let case = &report["cases"][0];
+            assert_eq!((&case["area"], &case["name"]), (&area.into(), &"waits".into()));
+            assert_eq!(case["about"], "It waits.");
+            assert_eq!(case["results"][0]["outcome"], "passed");
+            assert_eq!(report["totals"]["passed"], 1);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What the macros call: [`test`], and [`outcome`] for the harness without libtest.
+
+use std::io::Write;
+use std::panic::resume_unwind;
+use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gpu_stream_conformance::Verdict;
+
+use crate::messages::{Message, Over, Ready};
+pub use crate::target::Target;
+use crate::{Kit, TestBackend, TestResult, child, limit, process, report, required};
+
+/// A test as it stands in the source.
+#[derive(Clone, Copy, Debug)]
+pub struct Test {
+    /// The package that it belongs to.
+    pub package: &'static str,
+    /// The path of the module with the variants, as `module_path!` returns it. Its last part is the
+    /// test's name.
+    pub path: &'static str,
+    /// The doc comment.
+    pub about: &'static str,
+}
+
+impl Test {
+    /// Returns the name of a variant as libtest has it: the path without the crate.
+    pub fn name_on(&self, target: Target) -> String {
+        let path = self.path.split_once("::").map_or(self.path, |(_, rest)| rest);
+        format!("{path}::{}", target.name())
+    }
+}
+
+/// Runs a variant of a test, as an ordinary `#[test]`. Unwinds if it fails. Prints why it is skipped to
+/// stderr, past the capture of libtest.
+pub fn test<B: TestBackend>(test: &Test, target: Target, body: fn(&Kit<B>) -> TestResult) {
+    let name = test.name_on(target);
+    match outcome(test, target, body) {
+        Ok(()) => {}
+        Err(Verdict::Skipped(skip)) => {
+            // One write, so that the lines of several tests do not mix. A closed stderr loses the line.
+            let line = format!("skipped: {name}: {}\n", skip.reason());
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+        Err(Verdict::Failed(reason)) => {
+            eprintln!("{name} failed: {reason}");
+            // Not a panic, whose message would name a line of this file.
+            resume_unwind(Box::new(reason));
+        }
+    }
+}
+
+/// Runs a variant of a test. In the process that was started for it, runs it there; otherwise starts such
+/// a process, and blocks until it has ended.
+pub fn outcome<B: TestBackend>(
+    test: &Test,
+    target: Target,
+    body: fn(&Kit<B>) -> TestResult,
+) -> TestResult {
+    let name = test.name_on(target);
+    match child::word(&name) {
+        Some(word) => child::run(test, target, body, &word),
+        None => in_a_process(test, target, &name),
+    }
+}
+
+/// Held while a test uses a GPU. Tests of one process that run at once would fight for its memory and its
+/// hardware queues.
+static HARDWARE: Mutex<()> = Mutex::new(());
+
+fn in_a_process(test: &Test, target: Target, name: &str) -> TestResult {
+    let limit = required::required().and_then(|_| limit::limit()).map_err(Verdict::Failed)?;
+    let word = new_word();
+    let command = command(target, name, &word).map_err(Verdict::Failed)?;
+    let by_hand = by_hand(&command);
+    let hardware =
+        target.is_hardware().then(|| HARDWARE.lock().unwrap_or_else(PoisonError::into_inner));
+    let ended = process::run(command, &word, limit);
+    drop(hardware);
+    let ended = ended.map_err(|error| {
+        Verdict::Failed(format!("the process of the test did not start: {error}"))
+    })?;
+    // Captured by libtest, and so shown only if the test fails.
+    print!("{}", ended.stdout);
+    eprint!("{}", ended.stderr);
+    let over = over(&ended, limit, name);
+    let over = match over.outcome.as_str() {
+        "failed" => Over { reason: over.reason.map(|text| text + &by_hand), ..over },
+        _ => over,
+    };
+    let ready = ended.messages.iter().find_map(|message| match message {
+        Message::Ready(ready) => Some(ready),
+        Message::Over(_) => None,
+    });
+    report::write(test, target, ready.unwrap_or(&Ready::default()), &over)
+        .map_err(Verdict::Failed)?;
+    over.result()
+}
+
+/// Returns a word that no output of a test has.
+fn new_word() -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!("gpu-stream-testkit-{}-{number}-{since:x}", std::process::id())
+}
+
+/// Returns the command that starts this program again for one test.
+///
+/// # Errors
+/// A text, if the program or the simulator is not found.
+fn command(target: Target, name: &str, word: &str) -> Result<Command, String> {
+    let mut command = this_program().map_err(|error| format!("this program: {error}"))?;
+    command.envs(target.variables()?).env(child::VARIABLE, format!("{word}:{name}"));
+    command.args(["--exact", name, "--nocapture", "--test-threads=1", "--include-ignored"]);
+    Ok(command)
+}
+
+#[cfg(feature = "hip")]
+use hsa_sim::this_program;
+
+/// Returns a command that starts the running program again.
+#[cfg(not(feature = "hip"))]
+fn this_program() -> std::io::Result<Command> {
+    std::env::current_exe().map(Command::new)
+}
+
+/// Returns a text with the command to run a test by hand, as under a debugger.
+fn by_hand(command: &Command) -> String {
+    let mut text = String::from("\nalone, as for a debugger:");
+    for (name, value) in command.get_envs() {
+        let value = value.unwrap_or_default().to_string_lossy();
+        let value = match name == child::VARIABLE {
+            true => value.split_once(':').map_or("", |(_, name)| name).to_owned(),
+            false => value.into_owned(),
+        };
+        let colon = if name == child::VARIABLE { ":" } else { "" };
+        text.push_str(&format!(" {}={colon}{value}", name.to_string_lossy()));
+    }
+    text.push_str(&format!(" {}", command.get_program().to_string_lossy()));
+    command.get_args().for_each(|one| text.push_str(&format!(" {}", one.to_string_lossy())));
+    text
+}
+
+/// Returns the outcome of a process that has ended.
+fn over(ended: &process::Ended, limit: std::time::Duration, name: &str) -> Over {
+    let told = ended.messages.iter().find_map(|message| match message {
+        Message::Over(over) => Some(over),
+        Message::Ready(_) => None,
+    });
+    let failed = |reason: String| {
+        let seconds = told.map_or(0.0, |over| over.seconds);
+        Over::of(&Err(Verdict::Failed(reason)), seconds)
+    };
+    let killed = format!(
+        "its process was still running after {limit:?}, and was killed; \
+         {}=SECONDS sets another limit",
+        limit::VARIABLE
+    );
+    match (told, ended.status) {
+        (Some(over), Some(status)) if over.outcome == "failed" || status.success() => {
+            let _ = status;
+            over.clone()
+        }
+        (Some(over), status) => {
+            let end = status.map_or(killed, |status| format!("its process ended with {status}"));
+            failed(format!("the test was over ({}), and then {end}", over.outcome))
+        }
+        (None, None) => failed(killed),
+        (None, Some(status)) => failed(before_the_end(ended, status, name)),
+    }
+}
+
+fn before_the_end(ended: &process::Ended, status: ExitStatus, name: &str) -> String {
+    match (ended.messages.is_empty(), status.success()) {
+        (true, true) => format!(
+            "its process ran no test {name}; \
+             write `backend_tests!` in a module, and not in a function"
+        ),
+        (true, false) => format!("its process ended with {status} before the test began"),
+        (false, _) => format!("its process ended with {status} before the test was over"),
+    }
+}
