@@ -1,6 +1,6 @@
 //! The error of the host backend: [`HostError`].
 
-use gpu_stream_core::{BackendKind, ContractError, Error, ErrorKind};
+use gpu_stream_core::{AnyError, BackendKind, ContractError, Error, ErrorKind};
 
 use crate::executor::fault::Fault;
 use crate::executor::queue::WaitError;
@@ -78,6 +78,12 @@ impl HostError {
                 ContractError::ProcessEnding { backend: BackendKind::Host }.into()
             }
         }
+    }
+}
+
+impl From<HostError> for AnyError {
+    fn from(error: HostError) -> Self {
+        AnyError::new(error)
     }
 }
 

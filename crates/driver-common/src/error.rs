@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use gpu_stream_core::{ContractError, Error, ErrorKind};
+use gpu_stream_core::{AnyError, ContractError, Error, ErrorKind};
 
 /// A result code of a driver, and what the texts of errors say of its vendor.
 pub trait ResultCode: Copy + fmt::Debug + fmt::Display + Send + Sync + 'static {
@@ -241,6 +241,12 @@ impl<C: ResultCode> DriverError<C> {
             | DriverError::NoDevice { library, .. } => Some(library),
             _ => None,
         }
+    }
+}
+
+impl<C: ResultCode> From<DriverError<C>> for AnyError {
+    fn from(error: DriverError<C>) -> Self {
+        AnyError::new(error)
     }
 }
 

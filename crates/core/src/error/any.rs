@@ -21,13 +21,17 @@ struct AnyErrorInner {
 }
 
 impl AnyError {
-    /// Wraps `error`, and keeps its kind and code.
+    /// Wraps `error`, and keeps its kind and code. Returns an `AnyError` as it is.
+    ///
+    /// In generic code: `stream.query().map_err(AnyError::new)?`. The errors of the backends convert by
+    /// `?` alone.
     pub fn new<E: Error>(error: E) -> Self {
-        AnyError(Box::new(AnyErrorInner {
-            kind: error.kind(),
-            code: error.code(),
-            error: Box::new(error),
-        }))
+        let (kind, code) = (error.kind(), error.code());
+        let error: Box<dyn core::error::Error + Send + Sync> = Box::new(error);
+        match error.downcast::<AnyError>() {
+            Ok(any) => *any,
+            Err(error) => AnyError(Box::new(AnyErrorInner { kind, code, error })),
+        }
     }
 
     /// Returns the backend's own error, if it is an `E`.

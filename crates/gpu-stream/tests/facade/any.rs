@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use crate::fake::{Fake, FakeStream, Ready};
 use gpu_stream::prelude::*;
 use gpu_stream::{
-    Any, AnyError, AnyEvent, AnyRawEvent, AnyRawStream, AnyStream, Error, Host, HostEvent,
-    HostFunc, HostStream, RawStream, StreamOwner, available, host,
+    Any, AnyError, AnyEvent, AnyRawEvent, AnyRawStream, AnyStream, Error, Host, HostError,
+    HostEvent, HostFunc, HostStream, RawStream, StreamOwner, available, host,
 };
 
 /// A backend that no build has. (A driver would dereference a handle of an existing backend.)
@@ -180,6 +180,37 @@ fn any_error_keeps_kind_code_and_text_of_the_backend() {
     // A capability that the backend lacks stays an error, too.
     assert_eq!(kind_of(stream.launch_host_func(Box::new(|| {}))), ErrorKind::Unsupported);
     assert_eq!(kind_of(stream.id()), ErrorKind::Unsupported);
+}
+
+#[test]
+fn errors_of_backends_convert_to_any_error() {
+    fn of_the_host() -> Result<(), AnyError> {
+        Host::device(1_000)?;
+        Ok(())
+    }
+    fn of_any_stream<S: Stream>(stream: &S) -> Result<(), AnyError> {
+        stream.launch_host_func(Box::new(|| {})).map_err(AnyError::new)
+    }
+    let error = of_the_host().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidDevice);
+    assert!(error.downcast_ref::<HostError>().is_some(), "the backend's error is inside");
+    // The error of `AnyStream` is an `AnyError` before, and is not wrapped a second time.
+    let error = of_any_stream(&fake()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.downcast_ref::<AnyError>().is_none(), "wrapped twice");
+}
+
+#[cfg(all(feature = "cuda", feature = "hip"))]
+#[test]
+fn errors_of_the_drivers_convert_to_any_error() {
+    fn convert<E>()
+    where
+        E: Error,
+        AnyError: From<E>,
+    {
+    }
+    convert::<gpu_stream::CudaError>();
+    convert::<gpu_stream::HipError>();
 }
 
 #[test]
