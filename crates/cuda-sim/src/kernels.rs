@@ -1,7 +1,7 @@
 //! Modules, and the kernels that the simulator can run, identified by name.
 
-use std::collections::BTreeSet;
-use std::ffi::{CStr, c_char, c_uint, c_void};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::time::Duration;
 
 use crate::call::{Answer, Ptr, exports, write_out};
@@ -12,7 +12,8 @@ use crate::{memory, thread};
 
 pub struct Module {
     pub context: usize,
-    entries: BTreeSet<String>,
+    /// The kernels, each with the types of its parameters.
+    entries: BTreeMap<String, Vec<String>>,
 }
 
 pub struct Function {
@@ -29,16 +30,24 @@ enum KernelKind {
     Copy,
     /// `slow_store(u64 to, u32 value, u32 turns)`: stores after that many turns.
     SlowStore,
+    /// `saxpy(f32 a, u64 x, u64 y, u64 count)`: `y[i] += a * x[i]`.
+    Saxpy,
     /// `trap()`: fails.
     Trap,
 }
 
-const KNOWN: [(&str, KernelKind); 4] = [
-    ("store", KernelKind::Store),
-    ("copy", KernelKind::Copy),
-    ("slow_store", KernelKind::SlowStore),
-    ("trap", KernelKind::Trap),
+/// Each kernel with its name and the types of its parameters.
+const KNOWN: [(&str, &[&str], KernelKind); 5] = [
+    ("store", &[".u64", ".u32"], KernelKind::Store),
+    ("copy", &[".u64", ".u64"], KernelKind::Copy),
+    ("slow_store", &[".u64", ".u32", ".u32"], KernelKind::SlowStore),
+    ("saxpy", &[".f32", ".u64", ".u64", ".u64"], KernelKind::Saxpy),
+    ("trap", &[], KernelKind::Trap),
 ];
+
+/// `CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK` and `CU_FUNC_ATTRIBUTE_NUM_REGS`.
+const MAX_THREADS_PER_BLOCK: c_int = 0;
+const NUM_REGS: c_int = 4;
 
 /// The duration of a turn of `slow_store`.
 ///
@@ -51,6 +60,7 @@ const TURN: Duration = Duration::from_micros(4);
 pub enum Kernel {
     Store { to: usize, value: u32, time: Option<Duration> },
     Copy { to: usize, from: usize },
+    Saxpy { a: f32, x: usize, y: usize, count: usize },
     Trap,
 }
 
@@ -59,7 +69,7 @@ impl Kernel {
     pub fn time(self) -> Option<Duration> {
         match self {
             Kernel::Store { time, .. } => time,
-            Kernel::Copy { .. } | Kernel::Trap => None,
+            Kernel::Copy { .. } | Kernel::Saxpy { .. } | Kernel::Trap => None,
         }
     }
 
@@ -67,16 +77,33 @@ impl Kernel {
         match self {
             Kernel::Store { to, value, .. } => memory::store(to, value),
             Kernel::Copy { to, from } => memory::store(to, memory::load(from)?),
+            Kernel::Saxpy { a, x, y, count } => saxpy(a, x, y, count),
             Kernel::Trap => Err(Code::LAUNCH_FAILED),
         }
     }
 }
 
-/// Returns the names of the kernels in a PTX text.
-fn entries(text: &str) -> BTreeSet<String> {
+fn saxpy(a: f32, x: usize, y: usize, count: usize) -> Answer {
+    let number = |address| memory::load(address).map(f32::from_bits);
+    (0..count).map(|index| 4 * index).try_for_each(|offset| {
+        let sum = a.mul_add(number(x + offset)?, number(y + offset)?);
+        memory::store(y + offset, sum.to_bits())
+    })
+}
+
+/// Returns the kernels in a PTX text, each with the types of its parameters.
+fn entries(text: &str) -> BTreeMap<String, Vec<String>> {
+    let type_of = |parameter: &str| {
+        let mut words = parameter.split_whitespace();
+        words.find(|word| word.starts_with('.') && *word != ".param").map(str::to_owned)
+    };
     let after = text.split(".entry").skip(1);
-    let name = |rest: &str| rest.split('(').next().map(|name| name.trim().to_owned());
-    after.filter_map(name).collect()
+    let kernel = |rest: &str| {
+        let (name, rest) = rest.split_once('(')?;
+        let (parameters, _) = rest.split_once(')')?;
+        Some((name.trim().to_owned(), parameters.split(',').filter_map(type_of).collect()))
+    };
+    after.filter_map(kernel).collect()
 }
 
 /// Reads the parameters of a launch.
@@ -88,12 +115,15 @@ unsafe fn read(kind: KernelKind, parameters: *const *const c_void) -> Kernel {
     let long = |index| unsafe { (*parameters.add(index)).cast::<u64>().read_unaligned() as usize };
     // SAFETY: parameter `index` exists and is a `u32` (caller contract).
     let short = |index| unsafe { (*parameters.add(index)).cast::<u32>().read_unaligned() };
+    // SAFETY: parameter `index` exists and is an `f32` (caller contract).
+    let float = |index| unsafe { (*parameters.add(index)).cast::<f32>().read_unaligned() };
     match kind {
         KernelKind::Store => Kernel::Store { to: long(0), value: short(1), time: None },
         KernelKind::SlowStore => {
             Kernel::Store { to: long(0), value: short(1), time: Some(TURN * short(2)) }
         }
         KernelKind::Copy => Kernel::Copy { to: long(0), from: long(1) },
+        KernelKind::Saxpy => Kernel::Saxpy { a: float(0), x: long(1), y: long(2), count: long(3) },
         KernelKind::Trap => Kernel::Trap,
     }
 }
@@ -125,15 +155,24 @@ exports! {
         let module = state.modules.check(module)?;
         let Module { context, entries } = state.modules.get(module);
         let (context, name) = (*context, CStr::from_ptr(name).to_string_lossy());
-        if !entries.contains(&*name) {
-            return Err(Code::NOT_FOUND);
-        }
-        let Some((_, kind)) = KNOWN.iter().find(|(known, _)| *known == name) else {
-            eprintln!("cuda-sim: {}: the kernel {name} is not simulated", thread::current_call());
+        let parameters = entries.get(&*name).ok_or(Code::NOT_FOUND)?;
+        let is_known = |known: &str, types: &[&str]| known == name && types == parameters;
+        let Some((.., kind)) = KNOWN.iter().find(|(known, types, _)| is_known(known, types)) else {
+            let (call, parameters) = (thread::current_call(), parameters.join(", "));
+            eprintln!("cuda-sim: {call}: the kernel {name}({parameters}) is not simulated");
             return Err(Code::NOT_SUPPORTED);
         };
         let made = state.functions.insert(|_| Function { context, kind: *kind });
         write_out(function, std::ptr::without_provenance_mut(made))
+    }
+
+    initialized cuFuncGetAttribute(value: *mut c_int, attribute: c_int, function: Ptr) {
+        state().functions.check(function)?;
+        match attribute {
+            MAX_THREADS_PER_BLOCK => write_out(value, 1024),
+            NUM_REGS => write_out(value, 16),
+            _ => Err(Code::NOT_SUPPORTED),
+        }
     }
 
     initialized cuLaunchKernel(
@@ -170,7 +209,12 @@ mod tests {
 
     #[test]
     fn kernels_are_found_by_their_entries() {
-        let text = ".version 6.0\n.visible .entry store(.param .u64 to)\n{ ret; }\n.entry other ()";
-        assert_eq!(entries(text), BTreeSet::from(["store".into(), "other".into()]));
+        let text = ".version 6.0\n.visible .entry store(.param .u64 to, .param .f32 value)\n\
+                    { ret; }\n.entry other ()";
+        let types = vec![".u64".to_owned(), ".f32".to_owned()];
+        assert_eq!(
+            entries(text),
+            BTreeMap::from([("store".into(), types), ("other".into(), vec![])])
+        );
     }
 }

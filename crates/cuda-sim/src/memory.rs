@@ -15,12 +15,21 @@ use crate::contexts::synchronize;
 use crate::state::{host_error, state};
 use crate::work::Work;
 
-/// The length of each allocation, by address.
-static ALLOCATED: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
+struct Allocation {
+    length: usize,
+    /// The device whose context made the allocation.
+    device: usize,
+}
+
+/// The allocations, by address.
+static ALLOCATED: Mutex<BTreeMap<usize, Allocation>> = Mutex::new(BTreeMap::new());
 
 const ALIGNMENT: usize = 4096;
 
-fn allocated() -> MutexGuard<'static, BTreeMap<usize, usize>> {
+/// `CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL`.
+const DEVICE_ORDINAL: c_int = 9;
+
+fn allocated() -> MutexGuard<'static, BTreeMap<usize, Allocation>> {
     ALLOCATED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -28,7 +37,7 @@ fn layout(length: usize) -> Result<Layout, Code> {
     Layout::from_size_align(length, ALIGNMENT).map_err(|_| Code::OUT_OF_MEMORY)
 }
 
-fn allocate(length: usize) -> Result<usize, Code> {
+fn allocate(length: usize, device: usize) -> Result<usize, Code> {
     if length == 0 {
         return Err(Code::INVALID_VALUE);
     }
@@ -38,25 +47,32 @@ fn allocate(length: usize) -> Result<usize, Code> {
         return Err(Code::OUT_OF_MEMORY);
     }
     let address = memory.expose_provenance();
-    allocated().insert(address, length);
+    allocated().insert(address, Allocation { length, device });
     Ok(address)
 }
 
 /// Frees an allocation of [`allocate`]. Ignores any other address.
 pub fn free(address: usize) {
     let mut allocated = allocated();
-    let Some(length) = allocated.remove(&address) else { return };
+    let Some(Allocation { length, .. }) = allocated.remove(&address) else { return };
     let Ok(layout) = layout(length) else { return };
     // SAFETY: the list held the allocation with this layout, so it was not freed before. All other
     // code that accesses it holds the list's lock.
     unsafe { dealloc(std::ptr::with_exposed_provenance_mut(address), layout) };
 }
 
-fn holds(allocated: &BTreeMap<usize, usize>, address: usize, length: usize) -> bool {
-    let found = allocated.range(..=address).next_back();
-    found.is_some_and(|(start, room)| {
-        address.checked_add(length).is_some_and(|end| end <= start + room)
-    })
+/// Returns the allocation that holds `length` bytes from `address` on.
+fn find(
+    allocated: &BTreeMap<usize, Allocation>,
+    address: usize,
+    length: usize,
+) -> Option<&Allocation> {
+    let (start, found) = allocated.range(..=address).next_back()?;
+    (address.checked_add(length)? <= start + found.length).then_some(found)
+}
+
+fn holds(allocated: &BTreeMap<usize, Allocation>, address: usize, length: usize) -> bool {
+    find(allocated, address, length).is_some()
 }
 
 fn is_allocated(address: usize, length: usize) -> bool {
@@ -158,12 +174,13 @@ fn address(of: u64) -> Result<usize, Code> {
 
 exports! {
     initialized cuMemAlloc_v2(out: *mut u64, length: usize) {
-        {
+        let device = {
             let mut state = state();
             state.ensure_capture_mode_allows()?;
-            state.current()?;
-        }
-        write_out(out, allocate(length)? as u64)
+            let context = state.current()?;
+            state.contexts.get(context).device
+        };
+        write_out(out, allocate(length, device)? as u64)
     }
 
     initialized cuMemFree_v2(memory: u64) {
@@ -186,7 +203,8 @@ exports! {
         if state.capture_of(stream)?.is_some() {
             return Err(Code::NOT_SUPPORTED);
         }
-        write_out(out, allocate(length)? as u64)
+        let device = state.contexts.get(state.streams.get(stream).context).device;
+        write_out(out, allocate(length, device)? as u64)
     }
 
     initialized cuMemFreeAsync(memory: u64, stream: Ptr) {
@@ -208,8 +226,11 @@ exports! {
     }
 
     initialized cuMemHostAlloc(out: *mut Ptr, length: usize, _flags: c_uint) {
-        state().current()?;
-        write_out(out, std::ptr::with_exposed_provenance_mut(allocate(length)?))
+        let device = {
+            let state = state();
+            state.contexts.get(state.current()?).device
+        };
+        write_out(out, std::ptr::with_exposed_provenance_mut(allocate(length, device)?))
     }
 
     initialized cuMemFreeHost(memory: Ptr) {
@@ -230,8 +251,18 @@ exports! {
         write_out(out, memory.addr() as u64)
     }
 
-    initialized cuPointerGetAttribute(_data: *mut c_void, _attribute: c_int, _pointer: u64) {
-        Err(Code::NOT_SUPPORTED)
+    initialized cuPointerGetAttribute(data: *mut c_void, attribute: c_int, pointer: u64) {
+        let device = {
+            let allocated = allocated();
+            find(&allocated, address(pointer)?, 1).ok_or(Code::INVALID_VALUE)?.device
+        };
+        match attribute {
+            DEVICE_ORDINAL => {
+                let ordinal = c_int::try_from(device).map_err(|_| Code::UNKNOWN)?;
+                write_out(data.cast::<c_int>(), ordinal)
+            }
+            _ => Err(Code::NOT_SUPPORTED),
+        }
     }
 
     initialized cuMemcpyDtoH_v2(to: *mut c_void, from: u64, length: usize) {

@@ -141,6 +141,7 @@ const PTX: &CStr = c".version 6.0
 .visible .entry store(.param .u64 to, .param .u32 value) { ret; }
 .visible .entry copy(.param .u64 to, .param .u64 from) { ret; }
 .visible .entry trap() { trap; }
+.visible .entry saxpy(.param .u64 x, .param .u64 y) { ret; }
 .visible .entry unknown() { ret; }
 ";
 
