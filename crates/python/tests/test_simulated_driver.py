@@ -1,102 +1,15 @@
-"""Tests on a fake driver without a device, which is compiled here.
+"""Tests over the simulated CUDA driver: arguments, owners, results, captures and errors.
 
-They test that arguments reach the driver, that owners are kept alive and released, and that errors are
-reported. They test nothing about order. They need rustc and the project's sources, and are skipped
-without them.
+Streams of the simulator run their work in order, and later than the calls that submit it.
 """
 
-import pathlib
-import shutil
-import subprocess
-import tempfile
 import unittest
 
-from support import HERE, expect_child
-
-FOLDER = None
-REASON = None
+from simulated import HEAD, SimulatedDriver
+from support import expect_child
 
 
-def setUpModule():
-    global FOLDER, REASON
-    source = HERE / "fake" / "libcuda.rs"
-    base = HERE.parents[2] / "backends/cuda/tests/fake/libcuda.rs"
-    if not shutil.which("rustc") or not source.exists() or not base.exists():
-        REASON = "needs rustc, and the sources of the fake driver"
-        return
-    FOLDER = tempfile.TemporaryDirectory()
-    library = pathlib.Path(FOLDER.name) / "libcuda.so.1"
-    # Under the driver's own name, the only one that cudarc searches for.
-    subprocess.run(
-        ["rustc", "--edition=2024", "--crate-type=cdylib", "--crate-name=fake_cuda", "-Awarnings"]
-        + ["--cfg=kernels", "-o", str(library), str(source)],
-        check=True,
-    )
-
-
-def tearDownModule():
-    if FOLDER is not None:
-        FOLDER.cleanup()
-
-
-HEAD = """
-import ctypes, gc, sys, weakref
-import gpu_stream_torch as gs
-
-fake = ctypes.PyDLL("libcuda.so.1")
-live = lambda: fake.fake_live(0)
-
-class Array:
-    # An array in host memory that the fake driver treats as device memory: on device 0 if the address
-    # ends in 0, on device 1 if it ends in 8.
-    def __init__(self, numbers, at=0, **changes):
-        size = len(numbers)
-        self.memory = ctypes.create_string_buffer(4 * size + 32)
-        self.address = -(-ctypes.addressof(self.memory) // 16) * 16 + at
-        self.numbers = (ctypes.c_float * size).from_address(self.address)
-        self.numbers[:] = numbers
-        self.interface = dict(shape=(size,), typestr="<f4", data=(self.address, False), version=3)
-        self.interface.update(changes)
-
-    @property
-    def __cuda_array_interface__(self):
-        return self.interface
-
-class Stream:
-    # A foreign stream: created by the driver, and destroyed with the object.
-    def __init__(self, device=0):
-        self.made = gs.new_stream(device)
-
-    def __cuda_stream__(self):
-        return (0, self.made.cuda_stream)
-
-def raises(exception, kind, *parts):
-    class Check:
-        def __enter__(self):
-            pass
-        def __exit__(self, kind_of, error, trace):
-            assert kind_of is not None and issubclass(kind_of, exception), (kind_of, error)
-            assert kind is None or error.kind == kind, (error.kind, str(error))
-            for part in parts:
-                assert part in str(error), str(error)
-            return True
-    return Check()
-"""
-
-
-class FakeDriver(unittest.TestCase):
-    def setUp(self):
-        if REASON is not None:
-            # Not a missing GPU: a machine that runs the GPU tests may have no rustc.
-            self.skipTest(REASON)
-
-    def child(self, code, **environment):
-        # Selects the fake driver, even if the machine has a real one.
-        environment["LD_LIBRARY_PATH"] = FOLDER.name
-        environment["GPU_STREAM_CUDA_LIBRARY"] = str(pathlib.Path(FOLDER.name) / "libcuda.so.1")
-        output = expect_child(HEAD + code + "\nprint('finished')", environment=environment)
-        self.assertTrue(output.endswith("finished\n"), output)
-
+class Simulated(SimulatedDriver):
     def test_stream_attributes(self):
         self.child("""
 s = gs.new_stream("cuda:1", priority=-2)
@@ -125,7 +38,8 @@ assert default.cuda_stream == 1 and default.dlpack_stream == 1
 with raises(gs.MisuseError, "InvalidHandle", "0x2", "another one on each thread"):
     gs.ExternalStream(2)
 said = gs.probe()
-assert said["backend"] == "cuda" and said["version"] == "13.0" and said["devices"] == ["Fake"] * 2
+assert said["backend"] == "cuda" and said["version"] == "13.0"
+assert said["devices"] == ["simulated (no GPU)"] * 2
 """)
 
     def test_devices_of_other_libraries(self):
@@ -179,6 +93,7 @@ assert watch() is not None and copy.query()
 del copy
 gc.collect()
 assert watch() is None and live() == 0, "the owner is released with the last wrapper"
+event.synchronize()
 assert event.query() and event.status == "complete"
 
 # An int with an owner, and an object with another one.
@@ -202,7 +117,7 @@ theirs = Stream(1)
 watch = weakref.ref(theirs)
 with raises(gs.MisuseError, "DeviceMismatch"):
     gs.ExternalStream(theirs, 0)
-x = Array([1.0], at=8)
+x = Array([1.0], device=1)
 gs.saxpy(1.0, x, x, stream=theirs)
 del theirs
 gc.collect()
@@ -234,8 +149,13 @@ class Thing: pass
 thing = Thing()
 watch = weakref.ref(thing)
 stream = gs.new_stream(0)
+gate = Word(driver)
+gate.hold_back(stream)
 stream.keep_until_done(thing)
 del thing
+assert stream.query() is False and watch() is not None, "the work before it is not done"
+gate.open()
+stream.synchronize()
 stream.query()
 assert watch() is None, "released when the work is done"
 """)
@@ -244,14 +164,21 @@ assert watch() is None, "released when the work is done"
         self.child("""
 stream, other = gs.new_stream(0), gs.new_stream(0)
 event = gs.Event(enable_timing=True)
-assert event.record(stream) is None and event.status == "complete" and event.device == "cuda:0"
+gate = Word(driver)
+gate.hold_back(stream)
+assert event.record(stream) is None and event.status == "pending" and event.device == "cuda:0"
+assert event.query() is False
+gate.open()
+event.synchronize()
+assert event.status == "complete"
 assert event.query() is True and event.synchronize() is None
 assert event.cuda_event != 0 and event.ptr == event.cuda_event and "CudaEvent" in repr(event)
 end = gs.Event(enable_timing=True)
 with raises(gs.MisuseError, "EventNotRecorded", "end"):
     event.elapsed_time(end)
 assert stream.record_event(end) is end
-assert event.elapsed_time(end) == 1.5
+end.synchronize()
+assert event.elapsed_time(end) >= 0
 for given in [other, other.cuda_stream, Stream(), 0, 1, 2]:
     end.wait(given)
     end.record(given)
@@ -275,18 +202,39 @@ x, y = Array([1.0, 2.0, 3.0]), Array([10.0, 20.0, 30.0])
 for given in [stream, stream.cuda_stream, Stream(), 0, 1, 2]:
     y.numbers[:] = [10.0, 20.0, 30.0]
     gs.saxpy(2.0, x, y, stream=given)
+    finish()
     assert list(y.numbers) == [12.0, 24.0, 36.0], (given, list(y.numbers))
 for branches in range(0, 9):
     size = 10
     x, y = Array(range(size)), Array([1.0] * size)
-    before = fake.fake_launches()
+    sim.driver_faults_watch(0)
     gs.saxpy(3.0, x, y, stream=stream, branches=branches)
+    stream.synchronize()
     assert list(y.numbers) == [1.0 + 3.0 * i for i in range(size)]
     used = -(-size // -(-size // max(branches, 1)))
-    assert fake.fake_launches() - before == used, branches
+    seen = ctypes.create_string_buffer(1 << 16)
+    sim.driver_faults_seen(seen, ctypes.c_size_t(len(seen)))
+    assert seen.value.split().count(b"cuLaunchKernel") == used, branches
+    sim.driver_faults_clear()
 empty = Array([0.0], shape=(0,), data=(0, False))
 gs.saxpy(1.0, empty, empty, stream=stream)
+del given
+gc.collect()
 assert live() == 9, "the streams to fork to are pooled for the next call"
+# In order with the caller's work before and after, also when it is split.
+gate, before, after = Word(driver), Array([0.0] * 10), Array([0.0] * 10)
+for branches in [0, 3]:
+    gate.number.value = 0
+    x.numbers[:], y.numbers[:], after.numbers[:] = [0.0] * 10, [0.0] * 10, [0.0] * 10
+    gate.hold_back(stream)
+    driver.call("cuMemsetD32Async", ctypes.c_uint64(x.address), 0x3f800000,
+                ctypes.c_size_t(10), ctypes.c_void_p(stream.cuda_stream))
+    gs.saxpy(5.0, x, y, stream=stream, branches=branches)
+    gs.saxpy(1.0, y, after, stream=stream)
+    assert list(y.numbers) == [0.0] * 10, "the caller's earlier work is not done"
+    gate.open()
+    stream.synchronize()
+    assert list(y.numbers) == list(after.numbers) == [5.0] * 10, branches
 """)
 
     def test_saxpy_rejects_invalid_arguments(self):
@@ -313,42 +261,50 @@ call(bad(data=(x.address, True)), x)
 call(x, bad(strides=(4,)))
 call(bad(shape=(1, 2), strides=(999, 4)), bad(shape=(2, 1), strides=(4, 999)))
 with raises(gs.MisuseError, "DeviceMismatch", "cuda:1", "cuda:0"):
-    call(x, Array([1.0, 2.0], at=8))
+    call(x, Array([1.0, 2.0], device=1))
 with raises(gs.MisuseError, "InvalidHandle", "33"):
     call(x, x, branches=33)
 with raises(OverflowError, None):
     call(x, x, branches=-1)
 # saxpy waits for the stream that produces the data.
-producer = gs.new_stream(0)
+producer, gate = gs.new_stream(0), Word(driver)
+y = Array([0.0, 0.0])
+gate.hold_back(producer)
+call(bad(stream=producer.cuda_stream), y)
+assert stream.query() is False and list(y.numbers) == [0.0, 0.0]
+gate.open()
+stream.synchronize()
+assert list(y.numbers) == [1.0, 2.0]
 call(bad(stream=1), bad(stream=producer.cuda_stream))
 call(bad(stream=2), bad(stream=stream.cuda_stream))
+finish()
 """)
 
     def test_context_and_capture_mode_are_restored(self):
         self.child("""
-fake.fake_depth.restype = ctypes.c_size_t
 x = Array([1.0, 2.0])
-assert fake.fake_depth() == 0
-gs.saxpy(1.0, x, x, stream=gs.new_stream(0), branches=2)
+other = ctypes.c_void_p()
+driver.call("cuCtxCreate_v2", ctypes.byref(other), 0, 1)
+driver.call("cuCtxPopCurrent_v2", ctypes.byref(other))
+for current in [None, context, other.value]:
+    driver.call("cuCtxSetCurrent", ctypes.c_void_p(current))
+    gs.saxpy(1.0, x, x, stream=gs.new_stream(0), branches=2)
+    gs.saxpy(1.0, x, x, stream=gs.default_stream(0))
+    assert driver.current() == current
+driver.call("cuCtxSetCurrent", ctypes.c_void_p(context))
 gs.saxpy(1.0, x, x, stream=2)
-assert fake.fake_depth() == 0
-context = ctypes.c_void_p()
-fake.cuDevicePrimaryCtxRetain(ctypes.byref(context), 41)
-fake.cuCtxSetCurrent(context)
-gs.saxpy(1.0, x, x, stream=gs.new_stream(0), branches=2)
-now = ctypes.c_void_p()
-fake.cuCtxGetCurrent(ctypes.byref(now))
-assert now.value == context.value and fake.fake_depth() == 1
+assert driver.current() == context
 mode = ctypes.c_int(0)
-fake.cuThreadExchangeStreamCaptureMode(ctypes.byref(mode))
+driver.call("cuThreadExchangeStreamCaptureMode", ctypes.byref(mode))
 assert mode.value == 0
+finish()
 """)
 
     def test_capture_survives_queries(self):
         self.child("""
 stream, x = gs.new_stream(0), Array([1.0, 2.0])
 handle = ctypes.c_void_p(stream.cuda_stream)
-assert fake.cuStreamBeginCapture_v2(handle, 0) == 0
+assert sim.cuStreamBeginCapture_v2(handle, 0) == 0
 assert stream.is_capturing() is True
 for call in [stream.query, stream.synchronize, lambda: stream.keep_until_done(1)]:
     with raises(gs.CapturingError, "Capturing", "capture"):
@@ -360,7 +316,7 @@ with raises(gs.CapturingError, "Capturing"):
 gs.saxpy(1.0, x, x, stream=stream)
 assert gs.new_stream(0).query() is True
 graph = ctypes.c_void_p()
-assert fake.cuStreamEndCapture(handle, ctypes.byref(graph)) == 0, "the capture is broken"
+assert sim.cuStreamEndCapture(handle, ctypes.byref(graph)) == 0, "the capture is broken"
 with raises(gs.MisuseError, "InvalidEvent"):
     event.query()
 """)
@@ -368,7 +324,6 @@ with raises(gs.MisuseError, "InvalidEvent"):
     def test_driver_errors_become_exceptions(self):
         self.child("""
 stream, x = gs.new_stream(0), Array([1.0, 2.0])
-fail = lambda name, code: fake.fake_fail(name and name.encode(), code)
 fail("cuStreamQuery", 700)
 with raises(gs.FaultError, "StreamFault", "cuStreamQuery", "700"):
     stream.query()
@@ -394,15 +349,16 @@ Named = type("Named", (), dict(__cuda_array_interface__=dict(
 with raises(gs.UnavailableError, "LibraryNotFound", "GPU_STREAM_CUDA_LIBRARY"):
     gs.saxpy(1.0, Named(), Named(), stream=stream)
 """
-        named = pathlib.Path(FOLDER.name) / "elsewhere"
-        named.mkdir(exist_ok=True)
-        shutil.copy(pathlib.Path(FOLDER.name) / "libcuda.so.1", named / "libfake.so")
-        library = str(named / "libfake.so")
-        head = HEAD.replace("libcuda.so.1", library)
+        library = self.folder / "libfake.so"
+        # Not the driver's own name in the file either, which the loader would find.
+        text = (self.folder / "libcuda.so.1").read_bytes()
+        library.write_bytes(text.replace(b"\0libcuda.so.1\0", b"\0libother.so.\0"))
         probe = "import ctypes\ntry:\n    ctypes.CDLL('libcuda.so.1')\n    print('a driver')\nexcept OSError:\n    pass\n"
         if "a driver" in expect_child(probe):
             self.skipTest("this machine has a CUDA driver, which cudarc finds")
-        expect_child(head + code, environment={"GPU_STREAM_CUDA_LIBRARY": library})
+        head = HEAD[HEAD.index("def raises") :]
+        head = "import gpu_stream_torch as gs\n" + head
+        self.child(code, head=head, LD_LIBRARY_PATH="", GPU_STREAM_CUDA_LIBRARY=str(library))
 
 
 if __name__ == "__main__":
