@@ -96,6 +96,19 @@ impl StreamArg {
         }
     }
 
+    /// Returns the number of the stream for `__dlpack__(stream=)`.
+    pub(crate) fn dlpack_number(&self, py: Python<'_>) -> PyResult<i128> {
+        let bits = match self {
+            StreamArg::Shared(stream) => stream.raw().to_bits(),
+            StreamArg::PerThread(_) => RawStream::PER_THREAD.to_bits(),
+        };
+        let number = Protocol::DlPack.encode(DecodedStream::Stream(bits), KIND);
+        match number.map_err(|error| raise(py, error))? {
+            Value::Int(int) => Ok(int),
+            Value::None => unreachable!("DLPack has a number for every GPU stream"),
+        }
+    }
+
     /// Does `work` on the stream, on the calling thread.
     pub(crate) fn on<W, T, E>(&self, work: W) -> Result<T, E>
     where

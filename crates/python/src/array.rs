@@ -1,4 +1,4 @@
-//! Reads an array of another library, by `__cuda_array_interface__`: [`Array`].
+//! Reads an array of another library, by `__cuda_array_interface__` or DLPack: [`Array`].
 
 use gpu_stream::ErrorKind;
 use gpu_stream::exchange::{DecodedStream, Protocol, Value};
@@ -6,31 +6,48 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::argument::{StreamArg, value};
+use crate::dlpack::{self, Tensor};
 use crate::error::{of_kind, raise, wrong_type};
 use crate::vendor::KIND;
 
 /// A contiguous array of `f32` on the GPU.
-///
-/// Origin:
-/// [Numba](https://nvidia.github.io/numba-cuda/user/cuda_array_interface.html).
 pub(crate) struct Array {
     pub(crate) address: u64,
     pub(crate) len: u64,
     pub(crate) read_only: bool,
     /// The stream that produces the data, if the array names one.
     pub(crate) producer: Option<StreamArg>,
+    /// The tensor that DLPack lent. It must be kept until the work is done.
+    pub(crate) tensor: Option<Py<Tensor>>,
 }
 
+const REMEDY: &str = "pass an array on the GPU with __cuda_array_interface__ or __dlpack__, such as one of torch, \
+                      CuPy or JAX";
+
 impl Array {
-    /// Reads the argument `name`.
-    pub(crate) fn of(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let remedy =
-            "pass an array on the GPU with __cuda_array_interface__, such as torch's or CuPy's";
-        let Some(interface) = given.getattr_opt("__cuda_array_interface__")? else {
-            return Err(wrong_type(name, remedy, given));
-        };
+    /// Reads the argument `name`, for work on `caller`.
+    ///
+    /// `__cuda_array_interface__` comes first: it costs less, because its memory is not released by work of
+    /// the stream.
+    pub(crate) fn of(name: &str, given: &Bound<'_, PyAny>, caller: &StreamArg) -> PyResult<Self> {
+        if let Some(interface) = given.getattr_opt("__cuda_array_interface__")? {
+            return Self::of_interface(name, given, &interface);
+        }
+        let found = dlpack::export(name, given, caller)?;
+        found.ok_or_else(|| wrong_type(name, REMEDY, given))
+    }
+
+    /// Reads the value of `__cuda_array_interface__`.
+    ///
+    /// Origin:
+    /// [Numba](https://nvidia.github.io/numba-cuda/user/cuda_array_interface.html).
+    fn of_interface(
+        name: &str,
+        given: &Bound<'_, PyAny>,
+        interface: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
         let interface =
-            interface.cast::<PyDict>().map_err(|_| wrong_type(name, remedy, &interface))?;
+            interface.cast::<PyDict>().map_err(|_| wrong_type(name, REMEDY, interface))?;
         let entry = |key: &str| -> PyResult<Bound<'_, PyAny>> {
             interface.get_item(key)?.ok_or_else(|| {
                 let text = format!("{name}: __cuda_array_interface__ has no entry {key:?}");
@@ -62,9 +79,9 @@ impl Array {
         }
         let data = entry("data")?;
         let (address, read_only): (u64, bool) =
-            data.cast::<PyTuple>().map_err(|_| wrong_type(name, remedy, &data))?.extract()?;
+            data.cast::<PyTuple>().map_err(|_| wrong_type(name, REMEDY, &data))?.extract()?;
         let producer = producer(given, interface)?;
-        Ok(Array { address, len, read_only, producer })
+        Ok(Array { address, len, read_only, producer, tensor: None })
     }
 }
 

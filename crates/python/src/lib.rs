@@ -2,6 +2,7 @@
 
 mod argument;
 mod array;
+mod dlpack;
 mod error;
 mod event;
 mod owner;
@@ -23,5 +24,6 @@ fn gpu_stream_torch(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stream::probe, module)?)?;
     module.add_function(wrap_pyfunction!(saxpy::saxpy, module)?)?;
     module.add("BACKEND", vendor::KIND.name())?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

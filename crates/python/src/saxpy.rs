@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 use crate::argument::{OnStream, StreamArg};
 use crate::array::Array;
+use crate::dlpack::{Tensor, keep_until_done};
 use crate::error::of_kind;
 use crate::stream_pool::PooledStreams;
 use crate::vendor::{Kernels, LaunchStream, Vendor, VendorError, WorkError};
@@ -15,8 +16,12 @@ use crate::vendor::{Kernels, LaunchStream, Vendor, VendorError, WorkError};
 /// array, if the array names one. Later work of `stream` runs after it. With `branches`, the work is
 /// split over that number of internal streams, with the same order.
 ///
+/// An array has `__cuda_array_interface__` or, if it has not, `__dlpack__`.
+///
 /// The arrays' memory must stay allocated until the work is done. torch guarantees this if `stream` is
-/// the current stream, as for its own functions. Otherwise use `ExternalStream.keep_until_done`.
+/// the current stream, as for its own functions. Otherwise use `ExternalStream.keep_until_done`. An array
+/// taken by `__dlpack__` is kept until then, and a later call into this module releases it. In a capture no array
+/// is kept: the caller keeps its memory as long as the graph.
 #[pyfunction]
 #[pyo3(signature = (a, x, y, *, stream, branches = 0))]
 pub(crate) fn saxpy(
@@ -29,7 +34,7 @@ pub(crate) fn saxpy(
 ) -> PyResult<()> {
     let misuse = |text: String| of_kind(py, ErrorKind::InvalidHandle, None, text);
     let caller = StreamArg::of(stream)?;
-    let (x, y) = (Array::of("x", x)?, Array::of("y", y)?);
+    let (mut x, mut y) = (Array::of("x", x, &caller)?, Array::of("y", y, &caller)?);
     if x.len != y.len {
         let text = format!(
             "saxpy: x has {} elements and y has {}; pass arrays of equal length",
@@ -38,17 +43,20 @@ pub(crate) fn saxpy(
         return Err(misuse(text));
     }
     if y.read_only {
-        return Err(misuse("saxpy: y is read-only; pass a writable array".into()));
+        return Err(misuse(
+            "saxpy: y is read-only, or a copy made for the call; pass a writable array".into(),
+        ));
     }
     if branches > MAX_BRANCHES {
         let text = format!("saxpy: branches is {branches}; pass at most {MAX_BRANCHES}");
         return Err(misuse(text));
     }
+    let tensors: Vec<_> = [x.tensor.take(), y.tensor.take()].into_iter().flatten().collect();
     let done = py.detach(|| {
         let work = Work { a, x: &x, y: &y, branches, kernels: &*Kernels::of(caller.device())? };
         work.check(&caller)?;
         let launch_stream = work.launch_stream(&caller)?;
-        caller.on(OrderedWork { work, launch_stream })
+        caller.on(OrderedWork { work, launch_stream, tensors })
     });
     done.map_err(|error: WorkError| of_kind(py, error.kind(), error.code(), error.to_string()))
 }
@@ -69,6 +77,8 @@ struct Work<'w> {
 struct OrderedWork<'w> {
     work: Work<'w>,
     launch_stream: LaunchStream,
+    /// The tensors to keep until the work is done.
+    tensors: Vec<Py<Tensor>>,
 }
 
 impl Work<'_> {
@@ -88,6 +98,33 @@ impl Work<'_> {
             StreamArg::Shared(stream) => unsafe { self.kernels.launch_stream(stream) },
             StreamArg::PerThread(_) => Ok(self.kernels.per_thread_launch_stream()),
         }
+    }
+
+    /// Submits all parts, after the streams that produce the arrays.
+    fn submit<S: Stream<Backend = Vendor>>(
+        &self,
+        caller: &S,
+        launch_stream: &LaunchStream,
+    ) -> Result<(), WorkError> {
+        for array in [self.x, self.y] {
+            if let Some(producer) = &array.producer {
+                producer.on(AfterProducer(caller))?;
+            }
+        }
+        if self.branches == 0 {
+            return self.launch(launch_stream, 0, 1);
+        }
+        let branches = PooledStreams::take(caller.device(), self.branches)?;
+        caller.fork(branches.iter())?;
+        let parts = branches.len() as u64;
+        let launched = (0..).zip(branches.iter()).try_for_each(|(part, branch)| {
+            // SAFETY: `branches` keeps the stream alive, and is dropped after the result.
+            let launch_stream = unsafe { self.kernels.launch_stream(branch) }?;
+            self.launch(&launch_stream, part, parts)
+        });
+        // Joins also after a failure, because some parts may have been launched.
+        caller.join(branches.iter())?;
+        launched
     }
 
     /// Launches one of `parts` equal parts on `stream`.
@@ -119,25 +156,10 @@ impl OnStream for OrderedWork<'_> {
     type Output = Result<(), WorkError>;
 
     fn run<S: Stream<Backend = Vendor>>(self, caller: &S) -> Self::Output {
-        let OrderedWork { work, launch_stream } = self;
-        for array in [work.x, work.y] {
-            if let Some(producer) = &array.producer {
-                producer.on(AfterProducer(caller))?;
-            }
-        }
-        if work.branches == 0 {
-            return work.launch(&launch_stream, 0, 1);
-        }
-        let branches = PooledStreams::take(caller.device(), work.branches)?;
-        caller.fork(branches.iter())?;
-        let parts = branches.len() as u64;
-        let launched = (0..).zip(branches.iter()).try_for_each(|(part, branch)| {
-            // SAFETY: `branches` keeps the stream alive, and is dropped after the result.
-            let launch_stream = unsafe { work.kernels.launch_stream(branch) }?;
-            work.launch(&launch_stream, part, parts)
-        });
-        // Joins also after a failure, because some parts may have been launched.
-        caller.join(branches.iter())?;
-        launched
+        let OrderedWork { work, launch_stream, tensors } = self;
+        let launched = work.submit(caller, &launch_stream);
+        // Also after a failure, because some parts may have been launched.
+        let kept = keep_until_done(caller, tensors);
+        launched.and(kept.map_err(WorkError::from))
     }
 }

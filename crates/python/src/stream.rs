@@ -2,7 +2,6 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use gpu_stream::exchange::{DecodedStream, Protocol, Value};
 use gpu_stream::{
     Backend, CaptureStatus, ContractError, Device, EventOptions, HandleKind, Stream, StreamOptions,
 };
@@ -205,11 +204,7 @@ impl ExternalStream {
     /// for the data. It is the handle, or the protocol's number for a default stream.
     #[getter]
     fn dlpack_stream(&self, py: Python<'_>) -> PyResult<i128> {
-        let number = Protocol::DlPack.encode(DecodedStream::Stream(self.cuda_stream()), KIND);
-        match number.map_err(|error| raise(py, error))? {
-            Value::Int(int) => Ok(int),
-            Value::None => unreachable!("DLPack has a number for every GPU stream"),
-        }
+        self.arg().dlpack_number(py)
     }
 
     /// Returns the handle for functions of ctypes.

@@ -23,6 +23,9 @@ pub(crate) const KIND: BackendKind = Vendor::KIND;
 /// torch's name for the vendor's devices, as in `torch.device("cuda:0")`. It is the same on ROCm.
 pub(crate) const TORCH_NAME: &str = "cuda";
 
+/// DLPack's number for the vendor's devices: `kDLCUDA`. On ROCm it is `kDLROCM`, 10.
+pub(crate) const DLPACK_DEVICE: i64 = 2;
+
 /// Creates an event in the context of `stream`.
 pub(crate) fn new_event(
     stream: &VendorStream,

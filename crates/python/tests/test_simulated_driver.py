@@ -245,7 +245,7 @@ call = lambda x, y, **more: gs.saxpy(1.0, x, y, **dict(dict(stream=stream), **mo
 with raises(TypeError, None, "stream"):
     gs.saxpy(1.0, x, x)
 for given in [None, 1, [1.0], object(), memoryview(b"1234")]:
-    with raises(TypeError, None, "y: ", "__cuda_array_interface__"):
+    with raises(TypeError, None, "y: ", "__cuda_array_interface__", "__dlpack__"):
         call(x, given)
 bad = lambda **changes: Array([1.0, 2.0], **changes)
 for changes, part in [

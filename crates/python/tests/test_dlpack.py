@@ -1,0 +1,412 @@
+"""Arrays that the extension takes by DLPack: from a producer over the simulated driver, from numpy, torch, CuPy and JAX."""
+
+import json
+import unittest
+
+from simulated import HEAD, SimulatedDriver
+from support import GpuCase, expect_child, gs
+
+# A producer of both forms of capsule. It counts the calls of its deleters.
+PRODUCER = """
+class DLTensor(ctypes.Structure):
+    _fields_ = [
+        ("data", ctypes.c_void_p), ("device_type", ctypes.c_int32), ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32), ("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)), ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    ]
+
+Deleter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+class Legacy(ctypes.Structure):
+    _fields_ = [("tensor", DLTensor), ("context", ctypes.c_void_p), ("deleter", Deleter)]
+
+class Versioned(ctypes.Structure):
+    _fields_ = [
+        ("major", ctypes.c_uint32), ("minor", ctypes.c_uint32), ("context", ctypes.c_void_p),
+        ("deleter", Deleter), ("flags", ctypes.c_uint64), ("tensor", DLTensor),
+    ]
+
+new_capsule = ctypes.pythonapi.PyCapsule_New
+new_capsule.restype = ctypes.py_object
+new_capsule.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+capsule_name = ctypes.pythonapi.PyCapsule_GetName
+capsule_name.restype = ctypes.c_char_p
+capsule_name.argtypes = [ctypes.py_object]
+
+class Producer:
+    # An array that only DLPack can read. `work` is its stream with pending work on the data.
+    def __init__(self, array, work=None, *, versioned=True, device=None, major=1, flags=0, dtype=(2, 32, 1),
+                 shape=None, strides=None, offset=0, name=None):
+        self.array, self.work, self.versioned = array, work, versioned
+        self.device = device or (2, array.device)
+        self.name = name or (b"dltensor_versioned" if versioned else b"dltensor")
+        self.deleted, self.streams, self.capsules = 0, [], []
+        shape = shape or (len(array.numbers),)
+        self.shape = (ctypes.c_int64 * len(shape))(*shape)
+        if strides is None and versioned:
+            strides = [1] * len(shape)
+            for axis in reversed(range(len(shape) - 1)):
+                strides[axis] = strides[axis + 1] * shape[axis + 1]
+        self.strides = strides and (ctypes.c_int64 * len(strides))(*strides)
+        tensor = DLTensor(array.address, *self.device, len(shape), *dtype, self.shape, self.strides, offset)
+        self.deleter = Deleter(self.delete)
+        if versioned:
+            self.managed = Versioned(major, 0, None, self.deleter, flags, tensor)
+        else:
+            self.managed = Legacy(tensor, None, self.deleter)
+
+    def delete(self, _managed):
+        self.deleted += 1
+
+    def __dlpack_device__(self):
+        return self.device
+
+    def __dlpack__(self, *, stream=None, **more):
+        if not self.versioned and more:
+            raise TypeError("__dlpack__() got an unexpected keyword argument 'max_version'")
+        self.streams.append(stream)
+        if self.work is not None and stream != -1:
+            done = gs.Event()
+            done.record(self.work)
+            done.wait(stream)
+        capsule = new_capsule(ctypes.addressof(self.managed), self.name, None)
+        self.capsules.append(capsule)
+        return capsule
+
+def settle():
+    # Blocks until all work is done. The next call into the module then releases what was kept for it.
+    finish()
+    gs.Event().query()
+"""
+
+
+class Simulated(SimulatedDriver):
+    def dlpack(self, code):
+        self.child(code, head=HEAD + PRODUCER)
+
+    def test_capsule_is_taken_once_and_deleted_once(self):
+        self.dlpack("""
+stream = gs.new_stream(0)
+for versioned in [True, False]:
+    x = Producer(Array([1.0, 2.0, 3.0]), versioned=versioned)
+    y = Producer(Array([10.0, 20.0, 30.0]), versioned=versioned)
+    gs.saxpy(2.0, x, y, stream=stream)
+    settle()
+    assert list(y.array.numbers) == [12.0, 24.0, 36.0]
+    for producer in [x, y]:
+        assert len(producer.capsules) == 1 and producer.deleted == 1, producer.deleted
+        assert capsule_name(producer.capsules[0]) == b"used_" + producer.name
+# One array for both arguments, and an array of the other protocol for one of them.
+both = Producer(Array([1.0, 2.0]))
+gs.saxpy(1.0, both, both, stream=stream, branches=2)
+gs.saxpy(1.0, both, Array([0.0, 0.0]), stream=stream)
+settle()
+assert both.deleted == 3 and list(both.array.numbers) == [2.0, 4.0]
+""")
+
+    def test_kept_until_the_work_is_done(self):
+        self.dlpack("""
+stream, gate = gs.new_stream(0), Word(driver)
+x, y = Producer(Array([1.0])), Producer(Array([0.0]))
+gate.hold_back(stream)
+for branches in [0, 2]:
+    gs.saxpy(1.0, x, y, stream=stream, branches=branches)
+gs.Event().query()
+assert (x.deleted, y.deleted) == (0, 0) and list(y.array.numbers) == [0.0]
+gate.open()
+settle()
+assert (x.deleted, y.deleted) == (2, 2) and list(y.array.numbers) == [2.0]
+""")
+
+    def test_work_waits_for_the_producer(self):
+        self.dlpack("""
+theirs, stream = gs.new_stream(0), gs.new_stream(0)
+x, y = Producer(Array([0.0]), theirs), Producer(Array([0.0]), theirs)
+for given in [stream, stream.cuda_stream, gs.default_stream(0), 2]:
+    gate = Word(driver)
+    x.array.numbers[0] = y.array.numbers[0] = 0.0
+    gate.hold_back(theirs)
+    for array, bits in [(x.array, 0x3f800000), (y.array, 0x40000000)]:
+        driver.call("cuMemsetD32Async", ctypes.c_uint64(array.address), bits,
+                    ctypes.c_size_t(1), ctypes.c_void_p(theirs.cuda_stream))
+    gs.saxpy(1.0, x, y, stream=given)
+    assert y.array.numbers[0] == 0.0, "the producer's work is not done"
+    gate.open()
+    settle()
+    assert y.array.numbers[0] == 3.0, (given, y.array.numbers[0])
+# The numbers that the protocol defines.
+assert x.streams == y.streams == [stream.cuda_stream, stream.cuda_stream, 1, 2]
+""")
+
+    def test_arrays_that_are_not_usable(self):
+        self.dlpack("""
+stream = gs.new_stream(0)
+good = Array([1.0, 2.0])
+call = lambda x, y=good: gs.saxpy(1.0, x, y, stream=stream)
+# Taken, and released at once.
+for options, part in [
+    (dict(dtype=(2, 64, 1)), "float32"), (dict(dtype=(2, 32, 2)), "float32"), (dict(dtype=(0, 32, 1)), "float32"),
+    (dict(strides=(2,)), "contiguous"), (dict(shape=(1,)), "1 elements"), (dict(shape=(-1,)), "negative"),
+    (dict(shape=(2**40, 2**40)), "overflows"), (dict(offset=2**64 - 1), "offset"), (dict(major=2), "version"),
+]:
+    bad = Producer(Array([1.0, 2.0]), **options)
+    with raises(gs.MisuseError, "InvalidHandle", part):
+        call(bad)
+    assert bad.deleted == 1, (options, bad.deleted)
+for flags in [1, 2]:
+    bad = Producer(good, flags=flags)
+    with raises(gs.MisuseError, "InvalidHandle", "writable"):
+        call(good, bad)
+    assert bad.deleted == 1
+    call(bad)
+# Not taken.
+for device, kind in [((1, 0), "BackendMismatch"), ((10, 0), "BackendMismatch"), ((2, 1), "DeviceMismatch"),
+                     ((2, -1), "DeviceMismatch")]:
+    bad = Producer(good, device=device)
+    with raises(gs.MisuseError, kind, "x: ", "cuda:0"):
+        call(bad)
+    assert bad.capsules == [] and bad.deleted == 0
+bad = Producer(good, name=b"another")
+with raises(gs.MisuseError, "InvalidHandle", "__dlpack__"):
+    call(bad)
+assert bad.deleted == 0
+# A capsule that was taken before.
+again = Producer(good)
+call(again)
+again.__dlpack__ = lambda **_: again.capsules[0]
+with raises(gs.MisuseError, "InvalidHandle", "consumed"):
+    call(again)
+again.__dlpack__ = lambda **_: 5
+with raises(TypeError, None, "capsule", "int"):
+    call(again)
+settle()
+assert again.deleted == 1
+# The producer's own exceptions, and a strange device.
+def no(**_):
+    raise BufferError("no")
+again.__dlpack__ = no
+with raises(BufferError, None, "no"):
+    call(again)
+again.__dlpack_device__ = lambda: None
+with raises(TypeError, None):
+    call(again)
+# Memory that the driver does not know as the device's: both tensors are released.
+x, y = Producer(Array([1.0], device=1), device=(2, 0)), Producer(Array([1.0]))
+with raises(gs.MisuseError, "DeviceMismatch"):
+    call(x, y)
+gs.Event().query()
+assert (x.deleted, y.deleted) == (1, 1)
+# With an offset, in several dimensions, and without strides.
+x = Producer(Array(range(8)), shape=(2, 1, 2), offset=16)
+y = Producer(Array([0.0] * 4), versioned=False, shape=(4,))
+call(x, y)
+settle()
+assert list(y.array.numbers) == [4.0, 5.0, 6.0, 7.0]
+""")
+
+    def test_driver_that_cannot_keep_the_tensors(self):
+        self.dlpack("""
+stream = gs.new_stream(0)
+x, y = Producer(Array([1.0])), Producer(Array([0.0]))
+gs.saxpy(0.0, x.array, y.array, stream=stream)
+fail("cuLaunchHostFunc", 2)
+sim.driver_faults_watch(0)
+with raises(gs.StreamError, "OutOfMemory", "cuLaunchHostFunc"):
+    gs.saxpy(1.0, x, y, stream=stream)
+seen = ctypes.create_string_buffer(1 << 16)
+sim.driver_faults_seen(seen, ctypes.c_size_t(len(seen)))
+calls = seen.value.decode().split()
+assert calls.index("cuLaunchKernel") < calls.index("cuLaunchHostFunc") < calls.index("cuStreamSynchronize"), calls
+assert list(y.array.numbers) == [1.0], "the call has waited for the work"
+gs.Event().query()
+assert (x.deleted, y.deleted) == (1, 1)
+""")
+
+    def test_capture(self):
+        self.dlpack("""
+stream = gs.new_stream(0)
+x, y = Producer(Array([1.0])), Producer(Array([0.0]))
+handle, graph, executable = ctypes.c_void_p(stream.cuda_stream), ctypes.c_void_p(), ctypes.c_void_p()
+driver.call("cuStreamBeginCapture_v2", handle, 0)
+gs.saxpy(1.0, x, y, stream=stream)
+driver.call("cuStreamEndCapture", handle, ctypes.byref(graph))
+gs.Event().query()
+assert (x.deleted, y.deleted) == (1, 1), "the caller keeps the memory of a graph"
+driver.call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_uint64(0))
+for _ in range(3):
+    driver.call("cuGraphLaunch", executable, handle)
+finish()
+assert list(y.array.numbers) == [3.0]
+""")
+
+
+NUMPY = """
+import json
+import numpy
+import gpu_stream_torch as gs
+
+taken = []
+
+class Watched(numpy.ndarray):
+    def __dlpack__(self, **more):
+        taken.append(more)
+        return super().__dlpack__(**more)
+
+x = numpy.ones(3, numpy.float32).view(Watched)
+try:
+    gs.saxpy(1.0, x, x, stream=gs.new_stream(0))
+except gs.MisuseError as error:
+    print(json.dumps([error.kind, str(error), taken]))
+"""
+
+
+class Numpy(SimulatedDriver):
+    """Arrays in host memory, `kDLCPU`."""
+
+    def test_host_array_is_rejected_and_not_taken(self):
+        try:
+            import numpy  # noqa: F401
+        except ImportError as error:
+            self.skipTest(str(error))
+        environment = {
+            "GPU_STREAM_CUDA_LIBRARY": str(self.folder / "libcuda.so.1"),
+            "LD_LIBRARY_PATH": str(self.folder),
+        }
+        kind, text, taken = json.loads(expect_child(NUMPY, environment=environment))
+        self.assertEqual((kind, taken), ("BackendMismatch", []))
+        self.assertIn("(1, 0)", text)
+        self.assertIn("copy the array to cuda:0", text)
+
+
+class OnlyDlpack:
+    """Shows only the DLPack protocol of an array, and counts its capsules."""
+
+    def __init__(self, array):
+        self.array = array
+        self.streams = []
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+    def __dlpack__(self, **arguments):
+        self.streams.append(arguments["stream"])
+        return self.array.__dlpack__(**arguments)
+
+
+class Torch(GpuCase):
+    # Cycles for torch's sleep kernel: many times longer than a launch.
+    SLOW = 20_000_000
+
+    def test_work_waits_for_torchs_current_stream(self):
+        import torch
+
+        ours = gs.new_stream(0)
+        x, y = torch.zeros(1000, device="cuda"), torch.zeros(1000, device="cuda")
+        torch.cuda.synchronize()
+        for round_ in range(8):
+            torch.cuda._sleep(self.SLOW)
+            x.fill_(float(round_))
+            y.fill_(1.0)
+            a, b = OnlyDlpack(x), OnlyDlpack(y)
+            gs.saxpy(2.0, a, b, stream=ours)
+            self.assertEqual(a.streams, [ours.dlpack_stream])
+            torch.cuda.current_stream().wait_stream(ours.torch_stream())
+            self.assertTrue(bool((y == 1.0 + 2.0 * round_).all()), round_)
+
+    def test_every_form_of_stream(self):
+        import torch
+
+        x, y = torch.ones(1000, device="cuda"), torch.zeros(1000, device="cuda")
+        streams = [torch.cuda.current_stream(), torch.cuda.Stream(), 0, 1, 2, gs.new_stream(0)]
+        for stream in streams:
+            gs.saxpy(1.0, OnlyDlpack(x), OnlyDlpack(y), stream=stream, branches=2)
+            torch.cuda.synchronize()
+        self.assertTrue(bool((y == len(streams)).all()))
+
+    def test_memory_is_kept_until_the_work_is_done(self):
+        import torch
+
+        ours = gs.new_stream(0)
+        total = torch.zeros(1 << 20, device="cuda")
+        torch.cuda.synchronize()
+        with torch.cuda.stream(ours.torch_stream()):
+            torch.cuda._sleep(self.SLOW)
+        for _ in range(16):
+            # The next tensor would get this one's memory if it were free.
+            x = torch.ones(1 << 20, device="cuda")
+            gs.saxpy(1.0, OnlyDlpack(x), total, stream=ours)
+            del x
+            torch.full((1 << 20,), 100.0, device="cuda")
+        ours.synchronize()
+        self.assertTrue(bool((total == 16.0).all()))
+        gs.Event().query()
+
+    def test_in_a_graph(self):
+        import torch
+
+        x, y = torch.ones(1000, device="cuda"), torch.zeros(1000, device="cuda")
+        stream = torch.cuda.Stream()
+        torch.cuda.synchronize()
+        with torch.cuda.stream(stream):
+            gs.saxpy(0.0, OnlyDlpack(x), OnlyDlpack(y), stream=stream)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            gs.saxpy(1.0, OnlyDlpack(x), OnlyDlpack(y), stream=stream)
+        for _ in range(3):
+            graph.replay()
+        torch.cuda.synchronize()
+        self.assertTrue(bool((y == 3.0).all()))
+
+    def test_tensors_that_are_not_usable(self):
+        import torch
+
+        stream = gs.new_stream(0)
+        y = torch.zeros(8, device="cuda")
+        for bad in [y.double(), torch.zeros(16, device="cuda")[::2], torch.zeros(4, device="cuda")]:
+            with self.assertRaises(gs.MisuseError):
+                gs.saxpy(1.0, OnlyDlpack(bad), y, stream=stream)
+        with self.assertRaises(gs.MisuseError) as caught:
+            gs.saxpy(1.0, torch.zeros(8), y, stream=stream)
+        self.assert_kind(caught.exception, "BackendMismatch")
+
+
+class Cupy(GpuCase):
+    libraries = ("cupy",)
+
+    def test_work_waits_for_cupys_current_stream(self):
+        import cupy
+
+        ours, theirs = gs.new_stream(0), cupy.cuda.Stream(non_blocking=True)
+        for round_ in range(8):
+            with theirs:
+                large = cupy.ones((2048, 2048), cupy.float32)
+                for _ in range(8):
+                    large = large @ large / 2048
+                x = cupy.full(1000, 2.0 * round_, cupy.float32) * large[0, 0]
+                y = cupy.ones(1000, cupy.float32)
+                gs.saxpy(3.0, OnlyDlpack(x), OnlyDlpack(y), stream=ours)
+            ours.synchronize()
+            self.assertTrue(bool((y == 1.0 + 6.0 * round_).all()), round_)
+
+
+class Jax(GpuCase):
+    libraries = ("jax",)
+
+    def test_arrays_of_jax(self):
+        import cupy
+        import jax.numpy
+
+        ours = gs.new_stream(0)
+        for round_ in range(8):
+            x = jax.numpy.full(1000, float(round_), jax.numpy.float32) * 2.0
+            y = cupy.ones(1000, cupy.float32)
+            # An array of JAX is immutable: it is only read.
+            gs.saxpy(3.0, OnlyDlpack(x), OnlyDlpack(y), stream=ours)
+            ours.synchronize()
+            self.assertTrue(bool((y == 1.0 + 6.0 * round_).all()), round_)
+
+
+if __name__ == "__main__":
+    unittest.main()
