@@ -18,12 +18,16 @@ impl Code {
     pub const INVALID_IMAGE: Code = Code(200);
     pub const INVALID_CONTEXT: Code = Code(201);
     pub const MAP_FAILED: Code = Code(205);
+    pub const UNSUPPORTED_LIMIT: Code = Code(215);
+    pub const PEER_ACCESS_UNSUPPORTED: Code = Code(217);
     pub const INVALID_HANDLE: Code = Code(400);
     pub const ILLEGAL_STATE: Code = Code(401);
     pub const NOT_FOUND: Code = Code(500);
     pub const NOT_READY: Code = Code(600);
     pub const ILLEGAL_ADDRESS: Code = Code(700);
     pub const CONTEXT_IS_DESTROYED: Code = Code(709);
+    pub const ALREADY_REGISTERED: Code = Code(712);
+    pub const NOT_REGISTERED: Code = Code(713);
     pub const LAUNCH_FAILED: Code = Code(719);
     pub const NOT_PERMITTED: Code = Code(800);
     pub const NOT_SUPPORTED: Code = Code(801);

@@ -28,6 +28,8 @@ pub struct Config {
     pub same_context: bool,
     /// `CUDA_SIM_GREEN_801`: `cuStreamGetCtx` rejects streams of green contexts.
     pub green_801: bool,
+    /// `CUDA_SIM_EMPTY_KERNELS`: kernels that are not simulated can be launched, without effect.
+    pub empty_kernels: bool,
     /// `CUDA_SIM_STRICT`: calls on streams and events need a current context.
     pub strict: bool,
 }
@@ -102,6 +104,7 @@ fn parse(read: impl Fn(&str) -> Option<String>, file: &str) -> Result<Config, St
         init_fails,
         same_context: flag("CUDA_SIM_SAME_CONTEXT", true)?,
         green_801: flag("CUDA_SIM_GREEN_801", false)?,
+        empty_kernels: flag("CUDA_SIM_EMPTY_KERNELS", false)?,
         strict: flag("CUDA_SIM_STRICT", false)?,
     })
 }
@@ -144,6 +147,7 @@ mod tests {
             init_fails: (0, 0),
             same_context: true,
             green_801: false,
+            empty_kernels: false,
             strict: false,
         };
         assert_eq!(with(&[]), Ok(default));
@@ -156,6 +160,7 @@ mod tests {
             ("CUDA_SIM_INIT_FAILS", "3:2"),
             ("CUDA_SIM_SAME_CONTEXT", "0"),
             ("CUDA_SIM_GREEN_801", "1"),
+            ("CUDA_SIM_EMPTY_KERNELS", "1"),
             ("CUDA_SIM_STRICT", "1"),
         ]);
         let asked_for = Config {
@@ -167,6 +172,7 @@ mod tests {
             init_fails: (3, 2),
             same_context: false,
             green_801: true,
+            empty_kernels: true,
             strict: true,
         };
         assert_eq!(configured, Ok(asked_for));

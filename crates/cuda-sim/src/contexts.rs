@@ -1,11 +1,12 @@
 //! Contexts: primary contexts, explicit contexts, and each thread's context stack.
 
-use std::ffi::{c_int, c_uint};
+use std::ffi::{c_int, c_uint, c_void};
 
 use gpu_stream_core::Stream as _;
 
 use crate::call::{Answer, Ptr, exports, write_out};
 use crate::codes::Code;
+use crate::limits::check_flags;
 use crate::state::{End, state};
 use crate::{gates, thread};
 
@@ -61,6 +62,20 @@ pub fn release_primary(device: usize) -> Answer {
     state().release_primary(device)
 }
 
+/// Creates an explicit context and makes it current.
+///
+/// # Safety
+/// `context` is null or a valid out-pointer.
+unsafe fn create(context: *mut Ptr, flags: c_uint, device: c_int) -> Answer {
+    check_flags(flags)?;
+    let mut state = state();
+    let device = state.device(device)?;
+    let made = state.new_context(device, flags)?;
+    thread::push(made)?;
+    // SAFETY: `context` is null or a valid out-pointer (caller contract).
+    unsafe { write_out(context, handle(made)) }
+}
+
 exports! {
     initialized cuDevicePrimaryCtxRetain(context: *mut Ptr, device: c_int) {
         let mut state = state();
@@ -83,16 +98,39 @@ exports! {
     initialized cuDevicePrimaryCtxGetState(device: c_int, flags: *mut c_uint, active: *mut c_int) {
         let state = state();
         let device = state.device(device)?;
-        write_out(flags, 0)?;
+        write_out(flags, state.primaries[device].flags)?;
         write_out(active, c_int::from(state.primaries[device].context != 0))
     }
 
-    initialized cuCtxCreate_v2(context: *mut Ptr, _flags: c_uint, device: c_int) {
-        let mut state = state();
-        let device = state.device(device)?;
-        let made = state.new_context(device)?;
-        thread::push(made)?;
-        write_out(context, handle(made))
+    initialized cuCtxCreate_v2(context: *mut Ptr, flags: c_uint, device: c_int) {
+        create(context, flags, device)
+    }
+
+    // With an execution affinity: for MPS, which is not simulated.
+    initialized cuCtxCreate_v3(
+        context: *mut Ptr,
+        affinities: *const c_void,
+        count: c_int,
+        flags: c_uint,
+        device: c_int,
+    ) {
+        if !affinities.is_null() || count != 0 {
+            return Err(Code::NOT_SUPPORTED);
+        }
+        create(context, flags, device)
+    }
+
+    // With parameters: for MPS and for compute in graphics, neither of which is simulated.
+    initialized cuCtxCreate_v4(
+        context: *mut Ptr,
+        parameters: *const c_void,
+        flags: c_uint,
+        device: c_int,
+    ) {
+        if !parameters.is_null() {
+            return Err(Code::NOT_SUPPORTED);
+        }
+        create(context, flags, device)
     }
 
     initialized cuCtxDestroy_v2(context: Ptr) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::call::{exports, write_out};
 use crate::codes::Code;
 use crate::config::config;
+use crate::memory::DEVICE_MEMORY;
 use crate::state::{initialize, state};
 
 const NAME: &CStr = c"simulated (no GPU)";
@@ -18,12 +19,23 @@ const ATTRIBUTES: &[(c_int, c_int)] = &[
     (13, 2_000_000), // kHz
     (16, 1),         // multiprocessors
     (31, 1),         // concurrent kernels
+    (19, 1),         // host memory can be mapped
+    (40, 2),         // copy engines
     (41, 1),         // unified addressing
     (75, 9),         // compute capability
     (76, 0),
     (78, 1),  // stream priorities
+    (83, 1),  // managed memory
+    (89, 1),  // managed memory is accessible to host and device at the same time
     (115, 1), // memory pools: allocations in the order of a stream
 ];
+
+/// Returns the identifier of a device: the text `simulated GPU`, a zero and the device's number.
+fn uuid_of(device: usize) -> [u8; 16] {
+    let mut uuid = *b"simulated GPU\0\0\0";
+    uuid[15] = u8::try_from(device).unwrap_or(u8::MAX);
+    uuid
+}
 
 exports! {
     always cuDriverGetVersion(version: *mut c_int) { write_out(version, config().version) }
@@ -59,6 +71,19 @@ exports! {
         let count = room.ok_or(Code::INVALID_VALUE)?.min(NAME.count_bytes() + 1) - 1;
         std::ptr::copy_nonoverlapping(NAME.as_ptr(), name, count);
         write_out(name.add(count), 0)
+    }
+
+    initialized cuDeviceTotalMem_v2(total: *mut usize, device: c_int) {
+        state().device(device)?;
+        write_out(total, DEVICE_MEMORY)
+    }
+
+    initialized cuDeviceGetUuid(uuid: *mut [u8; 16], device: c_int) {
+        write_out(uuid, uuid_of(state().device(device)?))
+    }
+
+    initialized cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: c_int) {
+        write_out(uuid, uuid_of(state().device(device)?))
     }
 
     initialized cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, device: c_int) {

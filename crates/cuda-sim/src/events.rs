@@ -221,6 +221,22 @@ exports! {
         state.record(event, stream)
     }
 
+    // Documented: the flag 1 makes the record a node of its own in a capture, and is invalid outside. Such nodes are
+    // not simulated.
+    inside cuEventRecordWithFlags(event: Ptr, stream: Ptr, flags: c_uint) {
+        if flags > 1 {
+            return Err(Code::INVALID_VALUE);
+        }
+        let mut state = state();
+        let stream = state.stream(stream)?;
+        let event = state.events.check(event)?;
+        if flags == 1 {
+            let is_captured = state.capture_of(stream)?.is_some();
+            return Err(if is_captured { Code::NOT_SUPPORTED } else { Code::INVALID_VALUE });
+        }
+        state.record(event, stream)
+    }
+
     inside cuEventQuery(event: Ptr) {
         gates::poll();
         let mut state = state();

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gpu_stream_core::Stream as _;
 use gpu_stream_host::HostEvent;
 
-use crate::call::{Ptr, exports, write_optional, write_out};
+use crate::call::{Answer, Ptr, exports, write_optional, write_out};
 use crate::codes::Code;
 use crate::state::{host_error, state};
 use crate::tables::node_handle;
@@ -58,8 +58,21 @@ fn instantiate(graph: Ptr) -> Result<Ptr, Code> {
     Ok(std::ptr::without_provenance_mut(made))
 }
 
+/// Flags of an instantiation: free allocations before a launch, and launch from the device.
+const AUTO_FREE: u64 = 1;
+const DEVICE_LAUNCH: u64 = 4;
+
+/// Returns an error for flags that are unknown, or that exclude each other.
+///
+/// The driver excludes the same two: a test of cudarc expects it on real devices.
+fn check_flags(flags: u64) -> Answer {
+    let both = AUTO_FREE | DEVICE_LAUNCH;
+    if flags > 0xf || flags & both == both { Err(Code::INVALID_VALUE) } else { Ok(()) }
+}
+
 exports! {
-    initialized cuGraphInstantiateWithFlags(executable: *mut Ptr, graph: Ptr, _flags: u64) {
+    initialized cuGraphInstantiateWithFlags(executable: *mut Ptr, graph: Ptr, flags: u64) {
+        check_flags(flags)?;
         write_out(executable, instantiate(graph)?)
     }
 
@@ -82,6 +95,7 @@ exports! {
         if parameters.is_null() {
             return Err(Code::INVALID_VALUE);
         }
+        check_flags((*parameters).flags)?;
         (*parameters).failed = std::ptr::null_mut();
         (*parameters).result = 0;
         write_out(executable, instantiate(graph)?)
@@ -104,6 +118,13 @@ exports! {
             write_out(nodes.add(index), std::ptr::without_provenance_mut(node))?;
         }
         write_out(count, room.min(all.len()))
+    }
+
+    // A graph has nothing to upload.
+    initialized cuGraphUpload(executable: Ptr, stream: Ptr) {
+        let mut state = state();
+        state.executables.check(executable)?;
+        state.stream(stream).map(drop)
     }
 
     inside cuGraphLaunch(executable: Ptr, stream: Ptr) {

@@ -9,15 +9,23 @@ use std::ffi::{CStr, c_int};
 use crate::config::config;
 
 /// The functions that CUDA 11.0 lacks, each with the first version that has it.
-const SINCE: [(&CStr, c_int); 19] = [
+const SINCE: [(&CStr, c_int); 28] = [
+    (c"cuEventRecordWithFlags", 11_010),
+    (c"cuGraphUpload", 11_010),
     (c"cuMemAllocAsync", 11_020),
     (c"cuMemFreeAsync", 11_020),
+    (c"cuGetProcAddress", 11_030),
     (c"cuStreamGetCaptureInfo_v2", 11_030),
+    (c"cuCtxCreate_v3", 11_040),
+    (c"cuDeviceGetUuid_v2", 11_040),
     (c"cuGraphInstantiateWithFlags", 11_040),
     (c"cuStreamWaitValue32_v2", 11_070),
+    (c"cuStreamWriteValue32_v2", 11_070),
+    (c"cuGetProcAddress_v2", 12_000),
     (c"cuStreamGetId", 12_000),
     (c"cuCtxGetId", 12_000),
     (c"cuGraphInstantiateWithParams", 12_000),
+    (c"cuCtxSetFlags", 12_010),
     (c"cuStreamGetCaptureInfo_v3", 12_030),
     (c"cuDeviceGetDevResource", 12_040),
     (c"cuDevResourceGenerateDesc", 12_040),
@@ -25,11 +33,18 @@ const SINCE: [(&CStr, c_int); 19] = [
     (c"cuGreenCtxDestroy", 12_040),
     (c"cuCtxFromGreenCtx", 12_040),
     (c"cuStreamGetGreenCtx", 12_040),
+    (c"cuCtxCreate_v4", 12_050),
     (c"cuGreenCtxStreamCreate", 12_050),
     (c"cuStreamGetCtx_v2", 12_050),
     (c"cuEventElapsedTime_v2", 12_080),
     (c"cuStreamGetDevice", 12_080),
 ];
+
+/// Returns the first version that has a function, if CUDA 11.0 lacks it.
+pub fn first_version(name: &str) -> Option<c_int> {
+    let is_it = |known: &CStr| known.to_bytes() == name.as_bytes();
+    SINCE.iter().find(|(known, _)| is_it(known)).map(|(_, since)| *since)
+}
 
 #[used]
 #[unsafe(link_section = ".init_array")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::call::{Answer, Ptr, exports, write_out};
 use crate::codes::Code;
+use crate::config::config;
 use crate::state::state;
 use crate::work::Work;
 use crate::{memory, thread};
@@ -34,6 +35,8 @@ enum KernelKind {
     Saxpy,
     /// `trap()`: fails.
     Trap,
+    /// Any other kernel, which does nothing: with `CUDA_SIM_EMPTY_KERNELS`.
+    Empty,
 }
 
 /// Each kernel with its name and the types of its parameters.
@@ -62,6 +65,7 @@ pub enum Kernel {
     Copy { to: usize, from: usize },
     Saxpy { a: f32, x: usize, y: usize, count: usize },
     Trap,
+    Empty,
 }
 
 impl Kernel {
@@ -69,7 +73,7 @@ impl Kernel {
     pub fn time(self) -> Option<Duration> {
         match self {
             Kernel::Store { time, .. } => time,
-            Kernel::Copy { .. } | Kernel::Saxpy { .. } | Kernel::Trap => None,
+            Kernel::Copy { .. } | Kernel::Saxpy { .. } | Kernel::Trap | Kernel::Empty => None,
         }
     }
 
@@ -79,6 +83,7 @@ impl Kernel {
             Kernel::Copy { to, from } => memory::store(to, memory::load(from)?),
             Kernel::Saxpy { a, x, y, count } => saxpy(a, x, y, count),
             Kernel::Trap => Err(Code::LAUNCH_FAILED),
+            Kernel::Empty => Ok(()),
         }
     }
 }
@@ -125,22 +130,45 @@ unsafe fn read(kind: KernelKind, parameters: *const *const c_void) -> Kernel {
         KernelKind::Copy => Kernel::Copy { to: long(0), from: long(1) },
         KernelKind::Saxpy => Kernel::Saxpy { a: float(0), x: long(1), y: long(2), count: long(3) },
         KernelKind::Trap => Kernel::Trap,
+        KernelKind::Empty => Kernel::Empty,
     }
+}
+
+/// Loads a module from a PTX text.
+///
+/// # Safety
+/// `module` is null or a valid out-pointer. `image` is null or a C string.
+unsafe fn load(module: *mut Ptr, image: *const c_void) -> Answer {
+    if image.is_null() {
+        return Err(Code::INVALID_VALUE);
+    }
+    // SAFETY: the image is a C string (caller contract).
+    let text = unsafe { CStr::from_ptr(image.cast()) };
+    let text = text.to_str().map_err(|_| Code::INVALID_IMAGE)?;
+    if !text.contains(".version") {
+        return Err(Code::INVALID_IMAGE);
+    }
+    let mut state = state();
+    let context = state.current()?;
+    let made = state.modules.insert(|_| Module { context, entries: entries(text) });
+    // SAFETY: `module` is null or a valid out-pointer (caller contract).
+    unsafe { write_out(module, std::ptr::without_provenance_mut(made)) }
 }
 
 exports! {
     initialized cuModuleLoadData(module: *mut Ptr, image: *const c_void) {
-        if image.is_null() {
-            return Err(Code::INVALID_VALUE);
-        }
-        let text = CStr::from_ptr(image.cast()).to_str().map_err(|_| Code::INVALID_IMAGE)?;
-        if !text.contains(".version") {
-            return Err(Code::INVALID_IMAGE);
-        }
-        let mut state = state();
-        let context = state.current()?;
-        let made = state.modules.insert(|_| Module { context, entries: entries(text) });
-        write_out(module, std::ptr::without_provenance_mut(made))
+        load(module, image)
+    }
+
+    // The options are for the compiler of PTX, which is not simulated.
+    initialized cuModuleLoadDataEx(
+        module: *mut Ptr,
+        image: *const c_void,
+        _count: c_uint,
+        _options: *const c_int,
+        _values: *const *mut c_void,
+    ) {
+        load(module, image)
     }
 
     initialized cuModuleUnload(module: Ptr) {
@@ -157,12 +185,19 @@ exports! {
         let (context, name) = (*context, CStr::from_ptr(name).to_string_lossy());
         let parameters = entries.get(&*name).ok_or(Code::NOT_FOUND)?;
         let is_known = |known: &str, types: &[&str]| known == name && types == parameters;
-        let Some((.., kind)) = KNOWN.iter().find(|(known, types, _)| is_known(known, types)) else {
-            let (call, parameters) = (thread::current_call(), parameters.join(", "));
-            eprintln!("cuda-sim: {call}: the kernel {name}({parameters}) is not simulated");
-            return Err(Code::NOT_SUPPORTED);
+        let kind = match KNOWN.iter().find(|(known, types, _)| is_known(known, types)) {
+            Some((.., kind)) => *kind,
+            None if config().empty_kernels => KernelKind::Empty,
+            None => {
+                let (call, parameters) = (thread::current_call(), parameters.join(", "));
+                eprintln!(
+                    "cuda-sim: {call}: the kernel {name}({parameters}) is not simulated; CUDA_SIM_EMPTY_KERNELS=1 \
+                     launches it without effect"
+                );
+                return Err(Code::NOT_SUPPORTED);
+            }
         };
-        let made = state.functions.insert(|_| Function { context, kind: *kind });
+        let made = state.functions.insert(|_| Function { context, kind });
         write_out(function, std::ptr::without_provenance_mut(made))
     }
 

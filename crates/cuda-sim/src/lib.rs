@@ -10,20 +10,24 @@ cfg_if::cfg_if! {
         mod contexts;
         mod copies;
         mod devices;
+        mod entry_points;
         mod events;
         mod gates;
         mod graphs;
         mod green;
         mod hide_symbols;
         mod host_funcs;
+        mod host_memory;
         mod ipc;
         mod kernels;
+        mod limits;
         mod locate;
         mod memory;
         mod state;
         mod streams;
         mod tables;
         mod thread;
+        mod transfers;
         mod work;
 
         pub use config::{MAX_GPUS, number_of};

@@ -5,41 +5,66 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gpu_stream_core::Stream as _;
 
-use crate::call::{Answer, Ptr, exports, write_out};
+use crate::call::{Answer, Ptr, exports, write_optional, write_out};
 use crate::codes::Code;
 use crate::contexts::synchronize;
 use crate::state::{host_error, state};
 use crate::work::Work;
 
-struct Allocation {
-    length: usize,
-    /// The device whose context made the allocation.
-    device: usize,
-}
-
-/// The allocations, by address.
-static ALLOCATED: Mutex<BTreeMap<usize, Allocation>> = Mutex::new(BTreeMap::new());
+/// The allocations and the registered memory, by address.
+static ALLOCATED: Mutex<BTreeMap<usize, Block>> = Mutex::new(BTreeMap::new());
 
 const ALIGNMENT: usize = 4096;
 
 /// `CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL`.
 const DEVICE_ORDINAL: c_int = 9;
 
-fn allocated() -> MutexGuard<'static, BTreeMap<usize, Allocation>> {
+/// The memory that a device has. More cannot be allocated, as on a real device.
+pub const DEVICE_MEMORY: usize = 64 << 30;
+
+/// The kind of memory, which decides who frees it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Memory of a device, which has so much.
+    Device(usize),
+    /// Pinned memory of the host.
+    Host,
+    /// Memory of the program, pinned by `cuMemHostRegister`.
+    Registered,
+}
+
+/// An allocation, or memory that was registered.
+#[derive(Clone, Copy)]
+struct Block {
+    length: usize,
+    kind: Kind,
+}
+
+fn allocated() -> MutexGuard<'static, BTreeMap<usize, Block>> {
     ALLOCATED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns how much memory of a device is free.
+pub fn free_of(device: usize) -> usize {
+    let of_it = |block: &&Block| block.kind == Kind::Device(device);
+    let used: usize = allocated().values().filter(of_it).map(|block| block.length).sum();
+    DEVICE_MEMORY.saturating_sub(used)
 }
 
 fn layout(length: usize) -> Result<Layout, Code> {
     Layout::from_size_align(length, ALIGNMENT).map_err(|_| Code::OUT_OF_MEMORY)
 }
 
-fn allocate(length: usize, device: usize) -> Result<usize, Code> {
+pub fn allocate(length: usize, kind: Kind) -> Result<usize, Code> {
     if length == 0 {
         return Err(Code::INVALID_VALUE);
+    }
+    if matches!(kind, Kind::Device(device) if length > free_of(device)) {
+        return Err(Code::OUT_OF_MEMORY);
     }
     // SAFETY: the length is not 0.
     let memory = unsafe { alloc_zeroed(layout(length)?) };
@@ -47,35 +72,76 @@ fn allocate(length: usize, device: usize) -> Result<usize, Code> {
         return Err(Code::OUT_OF_MEMORY);
     }
     let address = memory.expose_provenance();
-    allocated().insert(address, Allocation { length, device });
+    allocated().insert(address, Block { length, kind });
     Ok(address)
+}
+
+/// Adds memory of the program to the list. Returns an error if some of it is in the list.
+pub fn register(address: usize, length: usize) -> Answer {
+    let end = address.checked_add(length).filter(|_| address != 0 && length != 0);
+    let end = end.ok_or(Code::INVALID_VALUE)?;
+    let mut allocated = allocated();
+    let before = allocated.range(..end).next_back();
+    if before.is_some_and(|(start, block)| start + block.length > address) {
+        return Err(Code::ALREADY_REGISTERED);
+    }
+    allocated.insert(address, Block { length, kind: Kind::Registered });
+    Ok(())
+}
+
+/// Removes registered memory from the list.
+pub fn unregister(address: usize) -> Answer {
+    let mut allocated = allocated();
+    match allocated.get(&address) {
+        Some(block) if block.kind == Kind::Registered => {
+            allocated.remove(&address);
+            Ok(())
+        }
+        _ => Err(Code::NOT_REGISTERED),
+    }
+}
+
+/// Returns the start and the length of the allocation that an address is in.
+pub fn range_of(address: usize) -> Option<(usize, usize)> {
+    let allocated = allocated();
+    let (start, block) = allocated.range(..=address).next_back()?;
+    (address - start < block.length).then_some((*start, block.length))
+}
+
+/// Returns the kind of the memory that an address is in.
+fn kind_of(address: usize) -> Option<Kind> {
+    let allocated = allocated();
+    let (start, block) = allocated.range(..=address).next_back()?;
+    (address - start < block.length).then_some(block.kind)
+}
+
+/// Returns `true` if an allocation begins at the address. Memory that was registered is none.
+pub fn is_allocation(address: usize) -> bool {
+    allocated().get(&address).is_some_and(|block| block.kind != Kind::Registered)
 }
 
 /// Frees an allocation of [`allocate`]. Ignores any other address.
 pub fn free(address: usize) {
     let mut allocated = allocated();
-    let Some(Allocation { length, .. }) = allocated.remove(&address) else { return };
-    let Ok(layout) = layout(length) else { return };
+    let Some(block) = allocated.get(&address).copied() else { return };
+    let Ok(layout) = layout(block.length) else { return };
+    if block.kind == Kind::Registered {
+        return;
+    }
+    allocated.remove(&address);
     // SAFETY: the list held the allocation with this layout, so it was not freed before. All other
     // code that accesses it holds the list's lock.
     unsafe { dealloc(std::ptr::with_exposed_provenance_mut(address), layout) };
 }
 
-/// Returns the allocation that holds `length` bytes from `address` on.
-fn find(
-    allocated: &BTreeMap<usize, Allocation>,
-    address: usize,
-    length: usize,
-) -> Option<&Allocation> {
-    let (start, found) = allocated.range(..=address).next_back()?;
-    (address.checked_add(length)? <= start + found.length).then_some(found)
+fn holds(allocated: &BTreeMap<usize, Block>, address: usize, length: usize) -> bool {
+    let found = allocated.range(..=address).next_back();
+    found.is_some_and(|(start, block)| {
+        address.checked_add(length).is_some_and(|end| end <= start + block.length)
+    })
 }
 
-fn holds(allocated: &BTreeMap<usize, Allocation>, address: usize, length: usize) -> bool {
-    find(allocated, address, length).is_some()
-}
-
-fn is_allocated(address: usize, length: usize) -> bool {
+pub fn is_allocated(address: usize, length: usize) -> bool {
     holds(&allocated(), address, length)
 }
 
@@ -117,6 +183,35 @@ pub fn write(to: usize, bytes: &[u8]) -> Answer {
     Ok(())
 }
 
+/// Writes the same bytes `count` times, one after another.
+pub fn fill(to: usize, bytes: &[u8], count: usize) -> Answer {
+    let allocated = allocated();
+    if !holds(&allocated, to, bytes.len() * count) {
+        return Err(Code::ILLEGAL_ADDRESS);
+    }
+    let start = std::ptr::with_exposed_provenance_mut::<u8>(to);
+    if let [byte] = bytes {
+        // SAFETY: as many bytes are allocated at `to`, and cannot be freed while the lock is held.
+        unsafe { start.write_bytes(*byte, count) };
+        return Ok(());
+    }
+    for index in 0..count {
+        // SAFETY: `count` times these bytes are allocated at `to`, and cannot be freed while the lock is held.
+        unsafe {
+            let place = start.add(index * bytes.len());
+            match (bytes.try_into(), place.cast::<u32>().is_aligned()) {
+                // Host and kernels poll such words.
+                (Ok(word), true) => {
+                    let word = u32::from_ne_bytes(word);
+                    AtomicU32::from_ptr(place.cast()).store(word, Ordering::SeqCst);
+                }
+                _ => place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()),
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Copies memory. At most one of the two addresses is ordinary host memory.
 pub fn copy(to: usize, from: usize, length: usize) -> Answer {
     let allocated = allocated();
@@ -131,44 +226,8 @@ pub fn copy(to: usize, from: usize, length: usize) -> Answer {
     Ok(())
 }
 
-/// Copies to or from the host, and returns when the copy is done.
-fn copy_now(to: usize, from: usize, length: usize) -> Answer {
-    let context = {
-        let mut state = state();
-        state.ensure_capture_mode_allows()?;
-        let stream = state.stream(std::ptr::null_mut())?;
-        state.submit(stream, Work::Copy { to, from, length })?;
-        state.current()?
-    };
-    synchronize_default(context)
-}
-
-fn synchronize_default(context: usize) -> Answer {
-    let default = {
-        let state = state();
-        // The context may have been reset meanwhile.
-        state.check_not_faulted(context)?;
-        state.streams.get(state.contexts.get(context).legacy).host.clone()
-    };
-    crate::gates::poll();
-    default.synchronize().map_err(host_error)?;
-    state().check_not_faulted(context)
-}
-
-fn set(stream: Ptr, address: u64, value: &[u8], count: usize) -> Answer {
-    let address = usize::try_from(address).map_err(|_| Code::INVALID_VALUE)?;
-    if count == 0 {
-        return Ok(());
-    }
-    if !is_allocated(address, value.len() * count) {
-        return Err(Code::INVALID_VALUE);
-    }
-    let mut state = state();
-    let stream = state.stream(stream)?;
-    state.submit(stream, Work::Set { address, bytes: Arc::from(value), count })
-}
-
-fn address(of: u64) -> Result<usize, Code> {
+/// Returns an address of the driver's interface as a number.
+pub fn address(of: u64) -> Result<usize, Code> {
     usize::try_from(of).map_err(|_| Code::INVALID_VALUE)
 }
 
@@ -177,10 +236,9 @@ exports! {
         let device = {
             let mut state = state();
             state.ensure_capture_mode_allows()?;
-            let context = state.current()?;
-            state.contexts.get(context).device
+            state.current_device()?
         };
-        write_out(out, allocate(length, device)? as u64)
+        write_out(out, allocate(length, Kind::Device(device))? as u64)
     }
 
     initialized cuMemFree_v2(memory: u64) {
@@ -189,7 +247,7 @@ exports! {
             state.ensure_capture_mode_allows()?;
             state.current()?
         };
-        if !allocated().contains_key(&address(memory)?) {
+        if !is_allocation(address(memory)?) {
             return Err(Code::INVALID_VALUE);
         }
         synchronize(context)?;
@@ -204,12 +262,36 @@ exports! {
             return Err(Code::NOT_SUPPORTED);
         }
         let device = state.contexts.get(state.streams.get(stream).context).device;
-        write_out(out, allocate(length, device)? as u64)
+        write_out(out, allocate(length, Kind::Device(device))? as u64)
+    }
+
+    // Memory that moves between host and devices. Not measured: the flags 1 (global) and 2 (host) are allowed, as
+    // NVIDIA documents.
+    initialized cuMemAllocManaged(out: *mut u64, length: usize, flags: c_uint) {
+        let device = {
+            let mut state = state();
+            state.ensure_capture_mode_allows()?;
+            state.current_device()?
+        };
+        if flags != 1 && flags != 2 {
+            return Err(Code::INVALID_VALUE);
+        }
+        write_out(out, allocate(length, Kind::Device(device))? as u64)
+    }
+
+    // Documented: the flags are 1 (global), 2 (host) or 4 (this stream, which is not the default one). Which stream may
+    // access the memory is not checked.
+    initialized cuStreamAttachMemAsync(stream: Ptr, memory: u64, _length: usize, flags: c_uint) {
+        let is_default = stream.addr() < 2;
+        state().stream(stream)?;
+        let is_valid = matches!(flags, 1 | 2) || flags == 4 && !is_default;
+        let is_valid = is_valid && is_allocated(address(memory)?, 1);
+        if is_valid { Ok(()) } else { Err(Code::INVALID_VALUE) }
     }
 
     initialized cuMemFreeAsync(memory: u64, stream: Ptr) {
         let address = address(memory)?;
-        if !allocated().contains_key(&address) {
+        if !is_allocation(address) {
             return Err(Code::INVALID_VALUE);
         }
         let mut state = state();
@@ -225,103 +307,29 @@ exports! {
         state.submit(stream, Work::Free { address })
     }
 
-    initialized cuMemHostAlloc(out: *mut Ptr, length: usize, _flags: c_uint) {
-        let device = {
-            let state = state();
-            state.contexts.get(state.current()?).device
-        };
-        write_out(out, std::ptr::with_exposed_provenance_mut(allocate(length, device)?))
+    initialized cuMemGetInfo_v2(free: *mut usize, total: *mut usize) {
+        let device = state().current_device()?;
+        write_out(free, free_of(device))?;
+        write_out(total, DEVICE_MEMORY)
     }
 
-    initialized cuMemFreeHost(memory: Ptr) {
-        let context = state().current()?;
-        if !allocated().contains_key(&memory.addr()) {
-            return Err(Code::INVALID_VALUE);
-        }
-        synchronize(context)?;
-        free(memory.addr());
+    // Documented: both out-pointers are optional, and an address in no allocation is 500.
+    initialized cuMemGetAddressRange_v2(start: *mut u64, length: *mut usize, memory: u64) {
+        state().current()?;
+        let (its_start, its_length) = range_of(address(memory)?).ok_or(Code::NOT_FOUND)?;
+        write_optional(start, its_start as u64);
+        write_optional(length, its_length);
         Ok(())
     }
 
-    initialized cuMemHostGetDevicePointer_v2(out: *mut u64, memory: Ptr, _flags: c_uint) {
-        state().current()?;
-        if !is_allocated(memory.addr(), 1) {
-            return Err(Code::INVALID_VALUE);
-        }
-        write_out(out, memory.addr() as u64)
-    }
-
     initialized cuPointerGetAttribute(data: *mut c_void, attribute: c_int, pointer: u64) {
-        let device = {
-            let allocated = allocated();
-            find(&allocated, address(pointer)?, 1).ok_or(Code::INVALID_VALUE)?.device
-        };
-        match attribute {
-            DEVICE_ORDINAL => {
+        let kind = kind_of(address(pointer)?).ok_or(Code::INVALID_VALUE)?;
+        match (attribute, kind) {
+            (DEVICE_ORDINAL, Kind::Device(device)) => {
                 let ordinal = c_int::try_from(device).map_err(|_| Code::UNKNOWN)?;
                 write_out(data.cast::<c_int>(), ordinal)
             }
             _ => Err(Code::NOT_SUPPORTED),
         }
-    }
-
-    initialized cuMemcpyDtoH_v2(to: *mut c_void, from: u64, length: usize) {
-        copy_now(to.expose_provenance(), address(from)?, length)
-    }
-
-    initialized cuMemcpyHtoD_v2(to: u64, from: *const c_void, length: usize) {
-        copy_now(address(to)?, from.expose_provenance(), length)
-    }
-
-    initialized cuMemcpyDtoHAsync_v2(to: *mut c_void, from: u64, length: usize, stream: Ptr) {
-        let (to, from) = (to.expose_provenance(), address(from)?);
-        {
-            let mut state = state();
-            let stream = state.stream(stream)?;
-            state.submit(stream, Work::Copy { to, from, length })?;
-            if state.streams.get(stream).member.is_some() || is_allocated(to, length) {
-                return Ok(());
-            }
-        }
-        // The memory is not pinned: the real driver also returns only when the copy is done.
-        crate::streams::synchronize(stream)
-    }
-
-    initialized cuMemcpyHtoDAsync_v2(to: u64, from: *const c_void, length: usize, stream: Ptr) {
-        let to = address(to)?;
-        let from_address = from.expose_provenance();
-        let work = if is_allocated(from_address, length) {
-            Work::Copy { to, from: from_address, length }
-        } else {
-            // Memory that is not pinned may be freed after the call returns.
-            let bytes = std::slice::from_raw_parts(from.cast::<u8>(), length);
-            Work::Write { to, bytes: Arc::from(bytes) }
-        };
-        let mut state = state();
-        let stream = state.stream(stream)?;
-        state.submit(stream, work)
-    }
-
-    initialized cuMemcpyDtoDAsync_v2(to: u64, from: u64, length: usize, stream: Ptr) {
-        let (to, from) = (address(to)?, address(from)?);
-        let mut state = state();
-        let stream = state.stream(stream)?;
-        state.submit(stream, Work::Copy { to, from, length })
-    }
-
-    initialized cuMemsetD8_v2(memory: u64, value: u8, count: usize) {
-        set(std::ptr::null_mut(), memory, &[value], count)
-    }
-
-    initialized cuMemsetD8Async(memory: u64, value: u8, count: usize, stream: Ptr) {
-        set(stream, memory, &[value], count)
-    }
-
-    initialized cuMemsetD32_v2(memory: u64, value: c_uint, count: usize) {
-        set(std::ptr::null_mut(), memory, &value.to_ne_bytes(), count)
-    }
-
-    inside cuMemsetD32Async(memory: u64, value: c_uint, count: usize, stream: Ptr) {
-        set(stream, memory, &value.to_ne_bytes(), count)
     }
 }

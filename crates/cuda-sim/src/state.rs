@@ -1,7 +1,7 @@
 //! The state of the driver, behind one lock.
 
 use std::collections::BTreeMap;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_uint};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +16,7 @@ use crate::events::Event;
 use crate::graphs::{Executable, Graph};
 use crate::green::{Green, Resources};
 use crate::kernels::{Function, Module};
+use crate::limits::Settings;
 use crate::streams::{CaptureInfoArrays, Stream, StreamKind};
 use crate::tables::{HandleKind, Table};
 use crate::thread;
@@ -36,6 +37,7 @@ pub struct Context {
     pub legacy: usize,
     /// Streams that synchronise with the default stream.
     pub blocking: Vec<usize>,
+    pub settings: Settings,
 }
 
 /// The primary context of a device.
@@ -44,6 +46,8 @@ pub struct PrimaryContext {
     pub retained: usize,
     /// The context, or 0 if it is not active: it was never retained, was released, or was reset.
     pub context: usize,
+    /// The flags that the next primary context gets.
+    pub flags: c_uint,
     /// The handle of the last primary context that ended, or 0.
     pub before: usize,
     /// The error of a primary context that ended after its work had failed. It prevents another one
@@ -74,7 +78,8 @@ impl Context {
         static IDS: AtomicU64 = AtomicU64::new(1);
         let id = IDS.fetch_add(1, Ordering::Relaxed);
         let (legacy, blocking) = (0, Vec::new());
-        Context { device, is_primary: false, green, id, fault, legacy, blocking }
+        let settings = Settings::default();
+        Context { device, is_primary: false, green, id, fault, legacy, blocking, settings }
     }
 }
 
@@ -178,14 +183,20 @@ impl State {
         Ok(context)
     }
 
+    /// Returns the device of the current context. Errors as [`State::current`].
+    pub fn current_device(&self) -> Result<usize, Code> {
+        Ok(self.contexts.get(self.current()?).device)
+    }
+
     pub fn device(&self, device: c_int) -> Result<usize, Code> {
         let index = usize::try_from(device).ok().filter(|&index| index < self.primaries.len());
         index.ok_or(Code::INVALID_DEVICE)
     }
 
     /// Creates an explicit context.
-    pub fn new_context(&mut self, device: usize) -> Result<usize, Code> {
-        let made = Context::new(device, None, Fault::default());
+    pub fn new_context(&mut self, device: usize, flags: c_uint) -> Result<usize, Code> {
+        let mut made = Context::new(device, None, Fault::default());
+        made.settings.flags = flags;
         let context = self.contexts.insert(|_| made);
         self.create_default_stream(context)
     }
@@ -198,6 +209,7 @@ impl State {
         if self.primaries[device].context == 0 {
             let mut made = Context::new(device, None, Fault::default());
             made.is_primary = true;
+            made.settings.flags = self.primaries[device].flags;
             let before = self.primaries[device].before;
             let context = if before != 0 && config().same_context {
                 self.contexts.revive(before, made);

@@ -119,10 +119,8 @@ pub fn execute(host: &HostStream, fault: &Fault, work: Work) -> Answer {
             gates::open_when(gate, Condition::Word { address, value, flags }, fault);
         }),
         Work::Set { address, bytes, count } => launch(host, fault, move |fault| {
-            for index in 0..count {
-                if let Err(code) = memory::write(address + index * bytes.len(), &bytes) {
-                    return fail(fault, code);
-                }
+            if let Err(code) = memory::fill(address, &bytes, count) {
+                fail(fault, code);
             }
         }),
         Work::Copy { to, from, length } => launch(host, fault, move |fault| {
@@ -156,6 +154,17 @@ exports! {
         let mut state = state();
         let stream = state.stream(stream)?;
         state.submit(stream, Work::Host { function, argument: argument.expose_provenance() })
+    }
+
+    // Documented: the flag 1 leaves away a memory barrier before the write, which is kept here.
+    initialized cuStreamWriteValue32_v2(stream: Ptr, address: u64, value: u32, flags: u32) {
+        let address = memory::word(address)?;
+        if flags > 1 {
+            return Err(Code::INVALID_VALUE);
+        }
+        let mut state = state();
+        let stream = state.stream(stream)?;
+        state.submit(stream, Work::Kernel(Kernel::Store { to: address, value, time: None }))
     }
 
     initialized cuStreamWaitValue32_v2(stream: Ptr, address: u64, value: u32, flags: u32) {

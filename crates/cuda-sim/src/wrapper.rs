@@ -22,9 +22,10 @@ const LIBRARY: SimulatorLibrary = SimulatorLibrary {
     variable: "CUDA_SIM_LIBRARY",
 };
 
-const OPTIONS: [OptionSpec; 5] = [
+const OPTIONS: [OptionSpec; 6] = [
     OptionSpec { name: "--devices", takes: Takes::Value("the number of devices, such as 2") },
     OptionSpec { name: "--version", takes: Takes::Value("a CUDA version, such as 12.4") },
+    OptionSpec { name: "--empty-kernels", takes: Takes::Nothing },
     OptionSpec { name: "--folder", takes: Takes::Nothing },
     OptionSpec { name: "--help", takes: Takes::Nothing },
     OptionSpec { name: "-h", takes: Takes::Nothing },
@@ -45,13 +46,14 @@ script, by path or by name, or cargo: the programs that cargo runs find the simu
 Options:
   --devices N     simulate N devices, 0 to 16 [default: 1]
   --version X.Y   report this CUDA version, and lack all newer functions [default: 13.0]
+  --empty-kernels launch the kernels of other programs without effect, where they fail by default
   --folder        print the folder that has libcuda.so.1 and libcuda.so, and run nothing
   -h, --help      print this text
 
 Variables that it sets for COMMAND:
   LD_LIBRARY_PATH           the folder comes first
   GPU_STREAM_CUDA_LIBRARY   the library, for gpu-stream's CUDA backend
-  CUDA_SIM_GPUS, CUDA_SIM_VERSION   as the options say
+  CUDA_SIM_GPUS, CUDA_SIM_VERSION, CUDA_SIM_EMPTY_KERNELS   as the options say
 
 It reads CUDA_SIM_LIBRARY: the simulator's file, in place of the one beside this program. Without either, the
 library is built from this program's sources by cargo, once, into the user's cache.
@@ -96,6 +98,9 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             return Err(Failure::usage(format!("{option} {value}: {what}")));
         }
         variables.push((variable, value.into()));
+    }
+    if line.has("--empty-kernels") {
+        variables.push(("CUDA_SIM_EMPTY_KERNELS", "1".into()));
     }
     if line.command.is_empty() && !line.has("--folder") {
         return Err(Failure::usage("give a command to run over the simulated driver; see --help"));

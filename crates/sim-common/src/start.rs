@@ -14,12 +14,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A wrong option or value: exit code 2.
+    /// Makes the failure for a wrong option or value: exit code 2.
     pub fn usage(text: impl Into<String>) -> Self {
         Failure { code: 2, text: text.into() }
     }
 
-    /// Any other failure before the start of the command: exit code 1.
+    /// Makes any other failure before the start of the command: exit code 1.
     pub fn start(text: impl Into<String>) -> Self {
         Failure { code: 1, text: text.into() }
     }

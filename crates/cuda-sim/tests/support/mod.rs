@@ -57,7 +57,17 @@ functions! {
     ctx_current = "cuCtxGetCurrent" (*mut Ptr);
     ctx_set_current = "cuCtxSetCurrent" (Ptr);
     ctx_pop = "cuCtxPopCurrent_v2" (*mut Ptr);
+    get_limit = "cuCtxGetLimit" (*mut usize, c_int);
+    set_limit = "cuCtxSetLimit" (c_int, usize);
+    get_flags = "cuCtxGetFlags" (*mut c_uint);
+    set_flags = "cuCtxSetFlags" (c_uint);
     mem_alloc = "cuMemAlloc_v2" (*mut u64, usize);
+    mem_managed = "cuMemAllocManaged" (*mut u64, usize, c_uint);
+    mem_info = "cuMemGetInfo_v2" (*mut usize, *mut usize);
+    mem_range = "cuMemGetAddressRange_v2" (*mut u64, *mut usize, u64);
+    mem_copy_async = "cuMemcpyAsync" (u64, u64, usize, Ptr);
+    host_register = "cuMemHostRegister_v2" (Ptr, usize, c_uint);
+    host_unregister = "cuMemHostUnregister" (Ptr);
     mem_free = "cuMemFree_v2" (u64);
     host_alloc = "cuMemHostAlloc" (*mut Ptr, usize, c_uint);
     module_load = "cuModuleLoadData" (*mut Ptr, *const c_void);
@@ -75,6 +85,7 @@ functions! {
     stream_synchronize = "cuStreamSynchronize" (Ptr);
     stream_wait_event = "cuStreamWaitEvent" (Ptr, Ptr, c_uint);
     stream_wait_value = "cuStreamWaitValue32_v2" (Ptr, u64, u32, c_uint);
+    stream_write_value = "cuStreamWriteValue32_v2" (Ptr, u64, u32, c_uint);
     begin_capture = "cuStreamBeginCapture_v2" (Ptr, c_int);
     end_capture = "cuStreamEndCapture" (Ptr, *mut Ptr);
     capture_status = "cuStreamIsCapturing" (Ptr, *mut c_int);
@@ -92,6 +103,7 @@ functions! {
     event_destroy = "cuEventDestroy_v2" (Ptr);
     event_query = "cuEventQuery" (Ptr);
     event_record = "cuEventRecord" (Ptr, Ptr);
+    event_record_with = "cuEventRecordWithFlags" (Ptr, Ptr, c_uint);
     event_synchronize = "cuEventSynchronize" (Ptr);
     ipc_event_handle = "cuIpcGetEventHandle" (*mut [u8; 64], Ptr);
 }
