@@ -35,7 +35,8 @@ impl<B: TestBackend> Number<B> {
         self.fixture.load(&self.data)
     }
 
-    /// Submits a store of `value` to `stream`. Does not block.
+    /// Submits a store of `value` to `stream`. Does not block. In a capture use [`copy_to`](Self::copy_to):
+    /// HIP does not capture the write of a value, and carries it out.
     ///
     /// # Errors
     /// The driver's error.

@@ -179,7 +179,11 @@ mod tests {
         assert_eq!(output.messages.len(), 2);
         assert_eq!(output.take_text(), "mine\nword mine");
         let mut output = read_output(&b"running 1 test\nno memory"[..], "word");
-        assert_eq!(output.take_text(), "running 1 test\nno memory", "it ended before the test began");
+        assert_eq!(
+            output.take_text(),
+            "running 1 test\nno memory",
+            "it ended before the test began"
+        );
     }
 
     #[test]

@@ -1,0 +1,128 @@
+//! What the user sees of tests that fail, hang, crash, or cannot run.
+
+use crate::program::{Output, Run};
+
+/// Runs one of the samples on one backend.
+fn sample(name: &str) -> Run {
+    Run::of(&format!("samples::{name}")).arg("--exact")
+}
+
+#[test]
+fn failure_has_its_reason_its_line_and_the_output() {
+    let output = sample("forgets_to_wait::host").output().failed();
+    let output = output.says("the copy, behind the gate is 0 and should be 1 (samples.rs:");
+    let output = output.says("samples::forgets_to_wait::host failed: ").says("printed by the test");
+    assert_eq!(output.stdout.matches("::host failed: ").count(), 1, "{output:#?}");
+    output.says("alone, as for a debugger: GPU_STREAM_TESTKIT_CHILD=:samples::").omits("run.rs");
+    sample("returns_an_error::host").output().failed().says("an unexpected error: ").says("1000");
+}
+
+#[test]
+fn panic_opens_the_gate_and_fails() {
+    let output = sample("panics_behind_a_gate::host").output().failed();
+    output.says("panicked: oh no").says("samples.rs:").omits("still running");
+}
+
+#[test]
+fn hang_ends_in_time_and_says_so() {
+    let run = sample("waits_for_its_own_gate::host").env("GPU_STREAM_TESTKIT_LIMIT", "2");
+    let output = run.output().failed().says("still running after 2s, and was killed");
+    output.says("GPU_STREAM_TESTKIT_LIMIT=SECONDS").says("before the hang");
+}
+
+#[cfg(unix)]
+#[test]
+fn process_that_does_not_end_after_its_test_fails() {
+    let run = sample("hangs_afterwards::host").env("GPU_STREAM_TESTKIT_LIMIT", "2");
+    run.output()
+        .failed()
+        .says("the test was over (passed), and then its process was still running");
+}
+
+#[test]
+fn crash_fails_and_shows_the_output() {
+    let output = sample("aborts::host").output().failed();
+    let output = output.says("before the test was over").says("last words on host");
+    #[cfg(unix)]
+    let output = output.says("SIGABRT");
+    drop(output);
+    sample("exits::host").output().failed().says("before the test was over");
+}
+
+#[test]
+fn one_crash_leaves_the_other_tests_alone() {
+    let output = Run::of("samples::passes::host").arg("samples::aborts::host").output();
+    let output = output.says("test samples::passes::host ... ok");
+    output.says("test samples::aborts::host ... FAILED");
+}
+
+#[test]
+fn skip_is_printed_past_the_capture() {
+    let output = sample("skips::host").output().passed(1);
+    output.says("skipped: samples::skips::host: the moon is not full");
+    let output = sample("passes::cuda").output().passed(1);
+    output.says("skipped: samples::passes::cuda: the CUDA driver's library was not found");
+    let output = sample("skips::host").arg("--nocapture").output().passed(1);
+    assert_eq!(output.stderr.matches("the moon is not full").count(), 1, "{output:#?}");
+}
+
+#[test]
+fn required_skip_fails_with_the_reason() {
+    let require = |name: &str, value: &str| sample(name).env("GPU_STREAM_REQUIRE", value).output();
+    let output = require("passes::cuda", "cuda").failed();
+    let output = output.says("GPU_STREAM_REQUIRE says that cuda must not skip");
+    output.says("GPU_STREAM_CUDA_LIBRARY");
+    require("skips::host", "host").failed().says("the moon is not full");
+    require("passes::cuda", "host,hip_sim").passed(1);
+    require("does_not_apply::host", "host:2").passed(1).says("nothing to test on host");
+}
+
+#[test]
+fn wrong_variables_are_errors() {
+    let run = sample("passes::host").env("GPU_STREAM_REQUIRE", "cudda");
+    run.output().failed().says("\"cudda\" names no backend").says("cuda_sim, hip_sim");
+    let run = sample("passes::host").env("GPU_STREAM_TESTKIT_LIMIT", "1m");
+    run.output().failed().says("GPU_STREAM_TESTKIT_LIMIT=1m: give the time limit");
+    let run = sample("passes::host").env("GPU_STREAM_TESTKIT_REPORT", "/dev/null/folder");
+    run.output().failed().says("GPU_STREAM_TESTKIT_REPORT: ").says("name a folder");
+}
+
+#[test]
+fn output_of_a_test_that_passes_is_captured() {
+    let shown = "printed by the test on host";
+    let plain: Output = sample("passes::host").output().passed(1).omits(shown);
+    let nocapture = sample("passes::host").arg("--nocapture").output().passed(1).says(shown);
+    for output in [plain, nocapture] {
+        assert_eq!(output.stdout.matches("running 1 test").count(), 1, "{output:#?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn simulator_in_place_of_the_driver_is_no_gpu() {
+    let library = cuda_sim::library().unwrap().display().to_string();
+    let over = |name: &str| sample(name).env("GPU_STREAM_CUDA_LIBRARY", &library);
+    let output = over("passes::cuda").output().passed(1);
+    output.says("skipped: samples::passes::cuda: the loaded driver is the simulator");
+    over("passes::cuda_sim").output().passed(1).omits("skipped");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn missing_simulator_is_a_failure() {
+    let run = sample("passes::cuda_sim").env("CUDA_SIM_LIBRARY", "/no/such/libcuda_sim.so");
+    run.output().failed().says("CUDA_SIM_LIBRARY=/no/such/libcuda_sim.so");
+    let run = sample("passes::hip_sim").env("HSA_SIM_LIBRARY", "/no/such/libhsa_sim.so");
+    run.output().failed().says("HSA_SIM_LIBRARY=/no/such/libhsa_sim.so");
+    let run = sample("passes::hip_sim").env("GPU_STREAM_HIP_LIBRARY", "/no/such/libamdhip64.so");
+    run.output().passed(1).says("skipped: ").says("the package libamdhip64-5");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn number_of_simulated_devices_can_be_set() {
+    let run = Run::of("backends::two_devices::cuda_sim").env("CUDA_SIM_GPUS", "1");
+    run.output().passed(1).says("needs 2 devices");
+    let run = Run::of("backends::two_devices::cuda_sim").env("CUDA_SIM_GPUS", "1");
+    run.env("GPU_STREAM_REQUIRE", "cuda_sim:2").output().failed().says("must not skip");
+}

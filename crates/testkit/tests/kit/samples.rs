@@ -1,0 +1,95 @@
+//! Tests that do what tests should not do. They are ignored, and run by the tests of `outcomes`.
+
+use gpu_stream_testkit::gpu_stream::ErrorKind;
+use gpu_stream_testkit::gpu_stream::prelude::*;
+use gpu_stream_testkit::{Kit, TestBackend, TestResult, Verdict, check_eq, check_err};
+
+gpu_stream_testkit::backend_tests! {
+    #[ignore = "fails"]
+    fn forgets_to_wait<B: TestBackend>(kit: &Kit<B>) -> TestResult {
+        let (theirs, ours) = (kit.foreign_stream()?, kit.new_stream()?);
+        let (from, to) = (kit.number(0)?, kit.number(1)?);
+        let gate = kit.gate(&theirs)?;
+        from.store(&theirs, 7)?;
+        from.copy_to(&ours, &to)?;
+        kit.settle(&[&theirs, &ours]);
+        println!("printed by the test");
+        check_eq("the copy, behind the gate", to.get()?, 1)?;
+        gate.open();
+        ours.synchronize()?;
+        check_eq("the copy", to.get()?, 7)
+    }
+
+    #[ignore = "fails"]
+    fn panics_behind_a_gate<B: TestBackend>(kit: &Kit<B>) -> TestResult {
+        let stream = kit.new_stream()?;
+        let _gate = kit.gate(&stream)?;
+        kit.number(0)?.store(&stream, 1)?;
+        panic!("oh no");
+    }
+
+    #[ignore = "fails"]
+    fn returns_an_error<B: TestBackend>(kit: &Kit<B>) -> TestResult {
+        let far = B::device(1_000)?;
+        let _ = (kit, far);
+        Ok(())
+    }
+
+    #[ignore = "hangs"]
+    fn waits_for_its_own_gate<B: TestBackend>(kit: &Kit<B>) -> TestResult {
+        let stream = kit.new_stream()?;
+        let _gate = kit.gate(&stream)?;
+        println!("before the hang");
+        Ok(stream.synchronize()?)
+    }
+
+    #[ignore = "aborts"]
+    fn aborts<B: TestBackend>(kit: &Kit<B>) -> TestResult {
+        eprintln!("last words on {}", kit.name());
+        std::process::abort();
+    }
+
+    #[ignore = "exits"]
+    fn exits<B: TestBackend>(_kit: &Kit<B>) -> TestResult {
+        std::process::exit(0);
+    }
+
+    #[ignore = "does not end after its test"]
+    fn hangs_afterwards<B: TestBackend>(_kit: &Kit<B>) -> TestResult {
+        #[cfg(unix)]
+        {
+            extern "C" fn forever() {
+                loop {
+                    std::thread::park();
+                }
+            }
+            // SAFETY: the function lives as long as the program, and does not unwind.
+            unsafe { libc::atexit(forever) };
+        }
+        Ok(())
+    }
+
+    #[ignore = "skips"]
+    fn skips<B: TestBackend>(_kit: &Kit<B>) -> TestResult {
+        Err(Verdict::skipped("the moon is not full"))
+    }
+
+    #[ignore = "skips"]
+    fn does_not_apply<B: TestBackend>(kit: &Kit<B>) -> TestResult {
+        Err(Verdict::inapplicable(format_args!("nothing to test on {}", kit.name())))
+    }
+
+    #[ignore = "passes, with a fault that ends the context"]
+    fn breaks_its_context<B: TestBackend>(kit: &Kit<B>) -> TestResult {
+        let stream = kit.new_stream()?;
+        kit.fault(&stream)?;
+        check_err("synchronize", stream.synchronize(), ErrorKind::StreamFault)?;
+        Ok(())
+    }
+
+    #[ignore = "passes"]
+    fn passes<B: TestBackend>(kit: &Kit<B>) -> TestResult {
+        println!("printed by the test on {}", kit.name());
+        Ok(kit.new_stream()?.synchronize()?)
+    }
+}
