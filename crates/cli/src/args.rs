@@ -151,7 +151,7 @@ pub struct Bench {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = MATRIX_EXIT_STATUS)]
 pub struct Matrix {
-    /// The reports: files of `check --json` or of gpu-stream-testkit
+    /// The reports: files of `check --json`, or the folder of gpu-stream-testkit
     #[arg(required = true, value_name = "REPORT")]
     pub reports: Vec<PathBuf>,
 

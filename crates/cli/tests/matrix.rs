@@ -245,3 +245,90 @@ fn report_is_not_overwritten_by_the_table() {
     }
     assert_eq!(fs::read_to_string(&name).unwrap(), before);
 }
+
+/// Returns the report of one test of gpu-stream-testkit.
+fn of_test(name: &str, backend: &str, version: &str, outcome: &str) -> Value {
+    let cases = [case("my_lib::tests", name, &[result(backend, outcome, Some("a reason"))])];
+    let mut report = report(backend, "GPU", &cases);
+    report["testkit"] = "0.1.0".into();
+    report["not_checked"] = json!([]);
+    report["backends"][0]["version"] = version.into();
+    if version.is_empty() {
+        report["backends"][0]["devices"] = json!([]);
+    }
+    report
+}
+
+/// Writes the reports into a folder of their own.
+fn folder_of(name: &str, reports: &[Value]) -> String {
+    let folder = file(name);
+    // Of an earlier run.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    for (index, report) in reports.iter().enumerate() {
+        fs::write(folder.join(format!("{index}.json")), report.to_string()).unwrap();
+    }
+    folder.display().to_string()
+}
+
+#[test]
+fn reports_of_tests_share_the_columns_of_a_backend() {
+    let mut later = of_test("joins", "cuda", "13.0", "failed");
+    later["date"] = "2026-11-28".into();
+    let folder = folder_of(
+        "tests",
+        &[
+            of_test("skips", "cuda", "", "skipped"),
+            of_test("waits", "cuda", "13.0", "passed"),
+            later,
+            of_test("waits", "cuda", "12.0", "passed"),
+            of_test("waits", "host", "0.1.0", "passed"),
+            of_test("joins", "host", "0.1.0", "passed"),
+            of_test("waits", "hip", "", "skipped"),
+        ],
+    );
+    fs::write(file("tests/.draft.json.1"), "{").unwrap();
+    fs::write(file("tests/.0.json"), "{").unwrap();
+    let output = run(&["matrix", &folder, "--markdown", "-"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "| 1 | cuda | 13.0 | 1 | **1** | 1 | 0 | 2 × GPU | Some Linux; nvidia 580.1 | 2026-11-28 |",
+        "| 2 | cuda | 12.0 | 1 | 0 | 0 | 0 | 2 × GPU | Some Linux; nvidia 580.1 | 2026-11-27 |",
+        "| 3 | host | 0.1.0 | 2 | 0 | 0 | 0 | 2 × GPU | Some Linux; nvidia 580.1 | 2026-11-27 |",
+        "| 4 | hip |  | 0 | 0 | 1 | 0 |  | Some Linux; nvidia 580.1 | 2026-11-27 |",
+        "| waits |  | ✓ | ✓ | ✓ | – |",
+        "| joins |  | ✗ |  | ✓ |  |",
+    ] {
+        assert!(text.lines().any(|one| one.replace("R1", "") == line), "{line}\n{text}");
+    }
+    // The files by name give the same table.
+    let names: Vec<_> = (0..7).map(|index| format!("{folder}/{index}.json")).collect();
+    let arguments = ["matrix"].into_iter().chain(names.iter().map(String::as_str));
+    let arguments: Vec<_> = arguments.chain(["--markdown", "-"]).collect();
+    assert_eq!(String::from_utf8(run(&arguments).stdout).unwrap(), text);
+}
+
+#[test]
+fn reports_of_check_keep_their_own_columns() {
+    let passed = [case("order", "waits", &[result("cuda", "passed", None)])];
+    let check = report("cuda", "GPU", &passed);
+    let folder =
+        folder_of("mixed", &[check.clone(), check, of_test("a", "cuda", "13.0", "passed")]);
+    let output = run(&["matrix", &folder]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("2 cases on 3 backends: 3 passed"), "{text}");
+}
+
+#[test]
+fn tests_of_which_none_ran_are_no_success() {
+    let skipped = [of_test("a", "cuda", "", "skipped"), of_test("b", "hip", "5.2", "skipped")];
+    let output = run(&["matrix", &folder_of("skipped", &skipped)]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("no test ran"));
+    let one_ran = [&skipped[..], &[of_test("a", "host", "0.1.0", "passed")]].concat();
+    assert_eq!(run(&["matrix", &folder_of("one-ran", &one_ran)]).status.code(), Some(0));
+    let output = run(&["matrix", &folder_of("empty", &[])]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("has no report"));
+}

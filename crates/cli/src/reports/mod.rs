@@ -42,6 +42,8 @@ pub struct Column {
     pub machine: String,
     /// The day of the run, as in `2026-11-27`. Empty if the report has none.
     pub date: String,
+    /// `true` if it is of gpu-stream-testkit, whose every test has a report of its own.
+    pub is_of_tests: bool,
 }
 
 /// A backend that ran no case.

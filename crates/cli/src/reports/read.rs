@@ -1,7 +1,7 @@
 //! Parses JSON reports of `check` and of `gpu-stream-testkit`: [`files`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gpu_stream::ErrorKind;
 use serde::Deserialize;
@@ -16,6 +16,8 @@ const SCHEMA: u64 = 1;
 struct Report {
     #[serde(default)]
     date: String,
+    /// The version of gpu-stream-testkit, in the report of one test.
+    testkit: Option<String>,
     #[serde(default)]
     machine: BTreeMap<String, String>,
     backends: Vec<Backend>,
@@ -75,19 +77,61 @@ struct CaseResult {
     inapplicable: bool,
 }
 
-/// Reads the reports, and combines them in the order of the files.
+/// Reads the reports, and combines them in the order of the files. A folder stands for its files
+/// `*.json`, in the order of their names.
+///
+/// The reports of gpu-stream-testkit, of one test each, share the columns of a backend, version, device
+/// and machine.
 ///
 /// # Errors
-/// [`CommandError`] with the file's name if a file cannot be read, or is not such a report.
+/// [`CommandError`] with the file's name if a file cannot be read, or is not such a report; or if a folder
+/// has no report.
 pub fn files(names: &[PathBuf]) -> Result<Combined, CommandError> {
     let mut combined = Combined::default();
     for name in names {
-        let file = name.display().to_string();
-        let text = std::fs::read_to_string(name)
-            .map_err(|error| CommandError(format!("{file} cannot be read: {error}")))?;
-        add(&mut combined, &file, &text)?;
+        let cannot_be_read =
+            |error| CommandError(format!("{} cannot be read: {error}", name.display()));
+        let files = match name.is_dir() {
+            true => reports_in(name).map_err(cannot_be_read)?,
+            false => vec![name.clone()],
+        };
+        if files.is_empty() {
+            let name = name.display();
+            return Err(CommandError(format!("the folder {name} has no report, a file *.json")));
+        }
+        for name in files {
+            let file = name.display().to_string();
+            let text = std::fs::read_to_string(&name)
+                .map_err(|error| CommandError(format!("{file} cannot be read: {error}")))?;
+            add(&mut combined, &file, &text)?;
+        }
+    }
+    let has_run = |index| {
+        let counts = combined.counts(index);
+        counts.passed + counts.failed > 0
+    };
+    let columns = combined.columns.iter().enumerate();
+    let of_tests: Vec<_> = columns.filter(|(_, column)| column.is_of_tests).collect();
+    if let [(_, first), ..] = of_tests[..]
+        && !of_tests.iter().any(|&(index, _)| has_run(index))
+    {
+        combined.nothing_ran.push((first.file.clone(), "no test ran".into()));
     }
     Ok(combined)
+}
+
+/// Returns the files `*.json` of a folder, sorted.
+fn reports_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    let paths = entries.into_iter().map(|entry| entry.path());
+    // A file whose name begins with a dot is one that is being written.
+    let is_report = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".json") && !name.starts_with('.')
+    };
+    let mut files: Vec<_> = paths.filter(is_report).collect();
+    files.sort();
+    Ok(files)
 }
 
 /// Adds the report `text` of the file `file`.
@@ -101,13 +145,15 @@ pub fn add(combined: &mut Combined, file: &str, text: &str) -> Result<(), Comman
         ))
     })?;
     let mut nothing_ran = std::mem::take(&mut report.nothing_ran);
-    if nothing_ran.is_empty() && !report.has_run() {
+    // Many a test runs on some backends only. `files` looks at all of them together.
+    if nothing_ran.is_empty() && report.testkit.is_none() && !report.has_run() {
         nothing_ran.push("no case ran".into());
     }
     combined.nothing_ran.extend(nothing_ran.into_iter().map(|text| (file.to_owned(), text)));
-    let first = combined.columns.len();
+    let mut places = HashMap::new();
     for backend in &report.backends {
-        combined.columns.push(column(file, &report, backend));
+        let column = column(file, &report, backend);
+        places.insert(backend.backend.clone(), place(&mut combined.columns, column));
     }
     // A backend that is not part of the build says nothing about the machine.
     let not_compiled = ErrorKind::NotCompiled.to_string();
@@ -120,7 +166,7 @@ pub fn add(combined: &mut Combined, file: &str, text: &str) -> Result<(), Comman
     let name = |row: &Row| (row.area.clone(), row.name.clone());
     let mut known = combined.rows.iter().map(name).zip(0..).collect();
     for case in report.cases {
-        add_case(combined, &mut known, first, &report.backends, case);
+        add_case(combined, &mut known, &places, case);
     }
     group_by_area(&mut combined.rows);
     let columns = combined.columns.len();
@@ -202,7 +248,30 @@ fn column(file: &str, report: &Report, backend: &Backend) -> Column {
         devices: devices.collect::<Vec<_>>().join(", "),
         machine: machine(report),
         date: report.date.clone(),
+        is_of_tests: report.testkit.is_some(),
     }
+}
+
+/// Adds a column, or finds the one that it is a part of. Returns the index.
+fn place(columns: &mut Vec<Column>, column: Column) -> usize {
+    // A test that was skipped, or did not begin, knows neither version nor device.
+    let is_unknown = |one: &Column| one.version.is_empty() && one.devices.is_empty();
+    let is_same = |one: &Column| {
+        let here = (&one.backend, &one.machine) == (&column.backend, &column.machine);
+        let driver = (&one.version, &one.devices) == (&column.version, &column.devices);
+        let both = one.is_of_tests && column.is_of_tests;
+        both && here && (driver || is_unknown(one) || is_unknown(&column))
+    };
+    let Some(index) = columns.iter().position(is_same) else {
+        columns.push(column);
+        return columns.len() - 1;
+    };
+    let known = &mut columns[index];
+    if is_unknown(known) {
+        (known.version, known.devices) = (column.version, column.devices);
+    }
+    known.date = std::mem::take(&mut known.date).max(column.date);
+    index
 }
 
 /// Describes the machine of a report in a line.
@@ -225,12 +294,12 @@ fn group_by_area(rows: &mut [Row]) {
     rows.sort_by_key(|row| areas[&row.area]);
 }
 
-/// Adds the results of a case to its row. `known` has the index of each row, by area and name.
+/// Adds the results of a case to its row. `known` has the index of each row, by area and name, and `places`
+/// that of the column of each backend.
 fn add_case(
     combined: &mut Combined,
     known: &mut HashMap<(String, String), usize>,
-    first: usize,
-    backends: &[Backend],
+    places: &HashMap<String, usize>,
     case: Case,
 ) {
     let Case { area, name, about, rules, results } = case;
@@ -244,7 +313,7 @@ fn add_case(
     let cells = &mut combined.rows[at].cells;
     cells.resize(columns, None);
     for result in results {
-        let Some(backend) = backends.iter().position(|one| one.backend == result.backend) else {
+        let Some(&column) = places.get(&result.backend) else {
             continue; // `checked` has refused such a report.
         };
         let reason = result.reason.unwrap_or_default();
@@ -257,7 +326,7 @@ fn add_case(
             (other, _) => (Outcome::Failed, format!("unknown outcome {other:?} {reason}")),
         };
         // A case can have several results. One failure among them must not look like success.
-        let cell = &mut cells[first + backend];
+        let cell = &mut cells[column];
         if cell.as_ref().is_none_or(|known| known.outcome < outcome) {
             *cell = Some(Cell { outcome, reason });
         }
