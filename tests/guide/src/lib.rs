@@ -1,0 +1,18 @@
+//! The code blocks of [`docs/guide.md`](../../../docs/guide.md) and its pages, as documentation tests.
+//!
+//! `cargo test -p gpu-stream-guide` compiles all of them, and runs those that need no GPU.
+
+/// A page of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/kernels.md")]
+pub struct Kernels;
+
+/// A page of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/waiting.md")]
+pub struct Waiting;
+
+/// A page of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/programs.md")]
+pub struct Programs;
