@@ -32,6 +32,7 @@ fn main() -> std::process::ExitCode {
         relaxed_guard_keeps_captures_active,
         guard_in_a_host_function_is_rejected,
         driver_error_is_returned_and_nothing_changes,
+        drop_in_a_forked_child_makes_no_call,
     ])
 }
 
@@ -258,4 +259,37 @@ fn driver_error_is_returned_and_nothing_changes() {
     drop(guard);
     controls.clear();
     assert_eq!(thread_state(), found);
+}
+
+#[cfg(unix)]
+fn drop_in_a_forked_child_makes_no_call() {
+    unsafe extern "C" {
+        fn fork() -> i32;
+        fn waitpid(process: i32, status: *mut i32, options: i32) -> i32;
+        fn _exit(code: i32) -> !;
+    }
+    if !is_simulated() {
+        skip("needs the simulated driver, which records the calls");
+    }
+    let controls = OnCuda::controls();
+    let guard = ContextGuard::save_relaxed().unwrap();
+    controls.watch(Threads::All);
+    // SAFETY: the child drops the guard, reads the record of calls and ends.
+    let child = unsafe { fork() };
+    if child == 0 {
+        drop(guard);
+        let calls = controls.seen().len();
+        // SAFETY: `_exit` runs no code of this process.
+        unsafe { _exit(i32::try_from(calls).unwrap_or(1)) };
+    }
+    drop(guard);
+    let mut status = -1;
+    // SAFETY: the child is this process's own, and `&mut status` is a valid out-pointer.
+    assert_eq!(unsafe { waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0, "the child's drop made {} calls of the driver", status >> 8);
+}
+
+#[cfg(not(unix))]
+fn drop_in_a_forked_child_makes_no_call() {
+    skip("there is no fork");
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::CudaError;
-use crate::driver::{CaptureModeGuard, Context, DriverCall, SavedContext};
+use crate::driver::{CaptureModeGuard, Context, DriverCall, SavedContext, loaded};
 use crate::host_func;
 
 /// Saves the calling thread's current context, and makes it current again on drop.
@@ -31,7 +31,8 @@ use crate::host_func;
 /// variables are. Objects of cudarc that are created under a guard may be dropped later, under another one.
 /// The guard does not leave its thread.
 ///
-/// The drop also restores during a panic, and ignores errors of the driver. If the saved context was destroyed
+/// The drop also restores during a panic, and ignores errors of the driver. In the child of a fork it does
+/// nothing, because no driver is there. If the saved context was destroyed
 /// in between, its dead handle becomes current, as it stays current on any other thread
 /// ([`cuCtxDestroy`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__CTX.html)).
 ///
@@ -50,10 +51,12 @@ use crate::host_func;
     "cuCtxPopCurrent",
     "bind_to_thread"
 ))]
-pub struct ContextGuard {
-    // Dropped in this order: the mode is restored first.
+pub struct ContextGuard(Option<Saved>);
+
+/// What the drop restores, in the order of the fields.
+struct Saved {
     mode: Option<CaptureModeGuard>,
-    saved: SavedContext,
+    context: SavedContext,
 }
 
 impl ContextGuard {
@@ -65,8 +68,11 @@ impl ContextGuard {
     ///   context there.
     /// - Errors of the start, as [`Backend::probe`](gpu_stream_core::Backend::probe).
     pub fn save() -> Result<Self, CudaError> {
-        let begin = || DriverCall::begin("ContextGuard::save")?.save_context();
-        host_func::call(|| Ok(ContextGuard { saved: begin()?, mode: None }), || None)
+        let save = || {
+            let context = DriverCall::begin("ContextGuard::save")?.save_context()?;
+            Ok(ContextGuard(Some(Saved { mode: None, context })))
+        };
+        host_func::call(save, || None)
     }
 
     /// Saves the current context as [`save`](Self::save), and sets the thread's capture mode to *relaxed*. The
@@ -84,19 +90,29 @@ impl ContextGuard {
     /// [`cuThreadExchangeStreamCaptureMode`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html).
     #[doc(alias("cuThreadExchangeStreamCaptureMode"))]
     pub fn save_relaxed() -> Result<Self, CudaError> {
-        let begin = || {
+        let save = || {
             let call = DriverCall::begin("ContextGuard::save_relaxed")?;
-            let saved = call.save_context()?;
-            Ok(ContextGuard { mode: Some(call.relaxed()?), saved })
+            let context = call.save_context()?;
+            Ok(ContextGuard(Some(Saved { mode: Some(call.relaxed()?), context })))
         };
-        host_func::call(begin, || None)
+        host_func::call(save, || None)
+    }
+}
+
+impl Drop for ContextGuard {
+    fn drop(&mut self) {
+        if loaded().is_none() {
+            // In the child of a fork, no call may reach the driver.
+            std::mem::forget(self.0.take());
+        }
     }
 }
 
 impl fmt::Debug for ContextGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let saved = self.saved.get().map(Context::as_ptr);
-        let relaxed = self.mode.is_some();
-        f.debug_struct("ContextGuard").field("saved", &saved).field("relaxed", &relaxed).finish()
+        let saved = self.0.as_ref();
+        let context = saved.and_then(|saved| saved.context.get()).map(Context::as_ptr);
+        let relaxed = saved.is_some_and(|saved| saved.mode.is_some());
+        f.debug_struct("ContextGuard").field("saved", &context).field("relaxed", &relaxed).finish()
     }
 }
