@@ -41,6 +41,7 @@
 #![cfg_attr(feature = "host", doc = "```")]
 #![cfg_attr(not(feature = "host"), doc = "```ignore")]
 #![doc = include_str!("worked_example.rs")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 //!
 //! use gpu_stream_conformance::{Suite, SuiteOf};
 //!
