@@ -1,0 +1,1 @@
+//! The tests of this package call HIP by other authors' bindings alone.
