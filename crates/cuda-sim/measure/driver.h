@@ -45,7 +45,18 @@ typedef void *P;
     X(cuDevResourceGenerateDesc, (P *, void *, unsigned))                                          \
     X(cuGreenCtxCreate, (P *, P, int, unsigned)) X(cuGreenCtxDestroy, (P))                         \
     X(cuGreenCtxStreamCreate, (P *, P, unsigned, int)) X(cuCtxFromGreenCtx, (P *, P))              \
-    X(cuStreamGetGreenCtx, (P, P *))
+    X(cuStreamGetGreenCtx, (P, P *)) X(cuGetProcAddress, (const char *, P *, int, unsigned long long)) \
+    X(cuGetProcAddress_v2, (const char *, P *, int, unsigned long long, int *))                    \
+    X(cuMemAllocManaged, (unsigned long long *, size_t, unsigned)) X(cuMemFreeHost, (P))           \
+    X(cuStreamAttachMemAsync, (P, unsigned long long, size_t, unsigned))                           \
+    X(cuMemAllocHost_v2, (P *, size_t)) X(cuMemHostRegister_v2, (P, size_t, unsigned))             \
+    X(cuMemHostUnregister, (P)) X(cuMemGetInfo_v2, (size_t *, size_t *))                           \
+    X(cuMemGetAddressRange_v2, (unsigned long long *, size_t *, unsigned long long))               \
+    X(cuMemcpyAsync, (unsigned long long, unsigned long long, size_t, P))                          \
+    X(cuCtxGetLimit, (size_t *, int)) X(cuCtxSetLimit, (int, size_t)) X(cuCtxGetFlags, (unsigned *)) \
+    X(cuCtxSetFlags, (unsigned)) X(cuCtxGetApiVersion, (P, unsigned *))                            \
+    X(cuCtxSetCacheConfig, (int)) X(cuEventRecordWithFlags, (P, P, unsigned))                      \
+    X(cuStreamWriteValue32_v2, (P, unsigned long long, unsigned, unsigned))
 
 #define MEMBER(name, arguments) int(*name) arguments;
 static struct { FUNCTIONS(MEMBER) } f;

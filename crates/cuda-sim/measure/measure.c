@@ -15,6 +15,7 @@
 #include "captures.h"
 #include "inside.h"
 #include "contexts.h"
+#include "others.h"
 
 static void flags(void) {
     struct setup s = set_up();
@@ -101,6 +102,11 @@ static const struct probe probes[] = {
     {"green", "a reset beneath a green context", green_reset, -1},
     {"flags", "flags and the default stream", flags, -1},
     {"fault", "after work that failed", failed_work, -1},
+    {"others", "entry points", entry_points, -1},
+    {"others", "managed and registered memory", managed_and_registered, -1},
+    {"others", "settings of a context", settings, -1},
+    {"others", "flags of calls", flags_of_calls, -1},
+    IN_MODES("others", "calls while another stream is captured", while_capturing),
 };
 
 int main(int count, char **arguments) {
