@@ -2,15 +2,24 @@
 
 use std::ffi::{c_uint, c_void};
 
-use crate::call::{Ptr, exports, write_out};
+use crate::call::{Answer, Ptr, exports, write_out};
 use crate::codes::Code;
 use crate::contexts::synchronize;
 use crate::memory::{Kind, allocate, free, is_allocated, is_allocation, register, unregister};
 use crate::state::state;
 
+/// Returns an error if no context is current, or if a capture forbids the call.
+///
+/// Not measured: pinning memory is assumed to be a call that a capture forbids, as an allocation on the device is.
+fn ensure_allowed() -> Answer {
+    let mut state = state();
+    state.ensure_capture_mode_allows()?;
+    state.current().map(drop)
+}
+
 exports! {
     initialized cuMemHostAlloc(out: *mut Ptr, length: usize, _flags: c_uint) {
-        state().current()?;
+        ensure_allowed()?;
         write_out(out, std::ptr::with_exposed_provenance_mut(allocate(length, Kind::Host)?))
     }
 
@@ -33,18 +42,18 @@ exports! {
     }
 
     initialized cuMemAllocHost_v2(out: *mut Ptr, length: usize) {
-        state().current()?;
+        ensure_allowed()?;
         write_out(out, std::ptr::with_exposed_provenance_mut(allocate(length, Kind::Host)?))
     }
 
     // Documented, not measured: 712 for memory that is already registered, 713 for memory that is not.
     initialized cuMemHostRegister_v2(memory: *mut c_void, length: usize, _flags: c_uint) {
-        state().current()?;
+        ensure_allowed()?;
         register(memory.expose_provenance(), length)
     }
 
     initialized cuMemHostUnregister(memory: *mut c_void) {
-        state().current()?;
+        ensure_allowed()?;
         unregister(memory.addr())
     }
 }

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+#[doc = include_str!("../rules.md")]
+pub mod rules {}
+
 cfg_if::cfg_if! {
     // Under loom, the host backend consists of its internals only.
     if #[cfg(all(target_os = "linux", not(gpu_stream_loom)))] {
