@@ -35,7 +35,7 @@ const HELP: &str = concat!(
     "gpu-stream-cuda-sim ",
     env!("CARGO_PKG_VERSION"),
     "
-Runs COMMAND over a simulated CUDA driver, on a machine without a GPU. No kernel computes anything.
+Runs COMMAND over a simulated CUDA driver, on a machine without a GPU. Your kernels compute nothing.
 
 Usage: gpu-stream-cuda-sim [OPTIONS] [--] COMMAND [ARGUMENTS...]
        cargo run -p gpu-stream-cuda-sim -- [OPTIONS] [--] COMMAND [ARGUMENTS...]
