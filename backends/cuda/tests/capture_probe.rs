@@ -81,6 +81,7 @@ calls! { |d, t|
     "cuCtxGetCurrent" Plain (d.ctx_current)(&mut null_mut());
     "cuCtxSetCurrent" Plain (d.ctx_set_current)(t.context);
     "cuCtxPushCurrent, cuCtxPopCurrent" Plain (d.ctx_push)(t.context) + (d.ctx_pop)(&mut null_mut());
+    "cuCtxSynchronize" Never (d.ctx_synchronize)();
     "cuCtxGetDevice" CaptureModeGuard (d.ctx_device)(&mut 0);
     "cuCtxGetStreamPriorityRange" CaptureModeGuard (d.ctx_priorities)(&mut 0, &mut 0);
     "cuStreamCreateWithPriority" CaptureModeGuard (d.stream_create)(&mut null_mut(), 1, 0);

@@ -132,6 +132,19 @@ impl State {
         Err(Code::CAPTURE_IMPLICIT)
     }
 
+    /// Returns an error, and breaks the captures, if a stream of the context is capturing, in whatever mode.
+    pub fn ensure_context_not_capturing(&mut self, context: usize) -> Answer {
+        let of_it = self.streams.all().filter(|stream| stream.context == context);
+        let captures: Vec<u64> =
+            of_it.filter_map(|stream| stream.member.as_ref()).map(|it| it.capture).collect();
+        let captures: Vec<u64> = captures.into_iter().filter(|&it| self.is_alive(it)).collect();
+        if captures.is_empty() {
+            return Ok(());
+        }
+        captures.into_iter().for_each(|capture| self.break_capture(capture));
+        Err(Code::CAPTURE_UNSUPPORTED)
+    }
+
     /// Adds work of a capturing stream to its capture.
     pub fn capture_work(&mut self, stream: usize, capture: u64, work: Work) -> Answer {
         let member = self.streams.get_mut(stream).member.as_mut().ok_or(Code::UNKNOWN)?;

@@ -195,7 +195,9 @@ exports! {
         let context = {
             let mut state = state();
             state.ensure_capture_mode_allows()?;
-            state.current()?
+            let context = state.current()?;
+            state.ensure_context_not_capturing(context)?;
+            context
         };
         synchronize(context)
     }

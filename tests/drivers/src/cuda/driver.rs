@@ -26,6 +26,7 @@ driver_table! {
         ctx_set_current = "cuCtxSetCurrent" (Ptr);
         ctx_push = "cuCtxPushCurrent_v2" (Ptr);
         ctx_pop = "cuCtxPopCurrent_v2" (*mut Ptr);
+        ctx_synchronize = "cuCtxSynchronize" ();
         exchange_capture_mode = "cuThreadExchangeStreamCaptureMode" (*mut c_int);
         mem_alloc = "cuMemAlloc_v2" (*mut u64, usize);
         mem_free = "cuMemFree_v2" (u64);
