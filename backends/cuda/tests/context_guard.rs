@@ -29,6 +29,7 @@ fn main() -> std::process::ExitCode {
         stack_below_is_untouched,
         objects_dropped_under_a_later_guard,
         saved_context_destroyed_in_between,
+        current_context_destroyed_in_between,
         relaxed_guard_keeps_captures_active,
         guard_in_a_host_function_is_rejected,
         driver_error_is_returned_and_nothing_changes,
@@ -61,7 +62,10 @@ fn in_each_state(check: impl Fn(&str)) {
 
 /// Makes calls of cudarc that change what is current: creates, launches, copies, drops.
 fn calls_of_cudarc() {
-    let context = CudaContext::new(0).unwrap();
+    calls_in(&CudaContext::new(0).unwrap());
+}
+
+fn calls_in(context: &Arc<CudaContext>) {
     let module = context.load_module(cudarc::nvrtc::Ptx::from_src(PTX.to_str().unwrap())).unwrap();
     let store = module.load_function("store").unwrap();
     let stream = context.new_stream().unwrap();
@@ -123,16 +127,16 @@ fn every_exit_from_a_scope_restores() {
 
 fn nested_guards_restore_their_own() {
     let [none, primary, second] = places();
-    set_current(second);
-    let outer = ContextGuard::save().unwrap();
     set_current(none);
+    let outer = ContextGuard::save().unwrap();
+    set_current(second);
     let inner = ContextGuard::save().unwrap();
     calls_of_cudarc();
     assert_eq!(current().unwrap(), primary);
     drop(inner);
-    assert_eq!(current().unwrap(), none);
-    drop(outer);
     assert_eq!(current().unwrap(), second);
+    drop(outer);
+    assert_eq!(current().unwrap(), none);
 }
 
 fn stack_below_is_untouched() {
@@ -172,29 +176,51 @@ fn objects_dropped_under_a_later_guard() {
     }
 }
 
-/// The dead context is current again, as for every thread on which it was current. The thread goes on.
+/// The thread's stack keeps an entry of the saved context, as the stack of any other thread does. The thread goes on.
 fn saved_context_destroyed_in_between() {
-    if is_simulated() {
-        skip("the simulator aborts on a destroyed context, and the driver does not check it");
-    }
-    type Destroy = unsafe extern "C" fn(Ptr) -> i32;
-    // SAFETY: the process has loaded the driver, and never closes it.
-    let library = unsafe { libloading::Library::new("libcuda.so.1") }.unwrap();
-    // SAFETY: the driver's function has this type.
-    let destroy = *unsafe { library.get::<Destroy>("cuCtxDestroy_v2") }.unwrap();
     let dead = create_context(0).unwrap();
     set_current(dead);
     let guard = ContextGuard::save().unwrap();
-    // SAFETY: no object of the context exists.
-    ok("cuCtxDestroy", unsafe { destroy(dead) });
+    calls_of_cudarc();
+    destroy_context(dead);
     drop(guard);
     assert_eq!(current().unwrap(), dead);
+    // SAFETY: the driver holds a reference to what is on the stack.
+    assert_eq!(unsafe { (bare().ctx_synchronize)() }, 709);
     set_current(null_mut());
     calls_of_cudarc();
 }
 
+/// `cuCtxDestroy` of the context that is current also takes it from the stack. None is current afterwards.
+fn current_context_destroyed_in_between() {
+    let dead = create_context(0).unwrap();
+    set_current(dead);
+    let guard = ContextGuard::save().unwrap();
+    destroy_context(dead);
+    calls_of_cudarc();
+    drop(guard);
+    assert_eq!(current().unwrap(), null_mut());
+    calls_of_cudarc();
+}
+
+/// Returns the driver, which the process has loaded and never closes.
+fn library() -> &'static libloading::Library {
+    // SAFETY: it is loaded, and nothing is initialized again.
+    Box::leak(Box::new(unsafe { libloading::Library::new("libcuda.so.1") }.unwrap()))
+}
+
+/// Destroys a context that has no objects.
+fn destroy_context(context: Ptr) {
+    type Destroy = unsafe extern "C" fn(Ptr) -> i32;
+    // SAFETY: the driver's function has this type.
+    let destroy = *unsafe { library().get::<Destroy>("cuCtxDestroy_v2") }.unwrap();
+    // SAFETY: the context is alive, and no object of it exists.
+    ok("cuCtxDestroy", unsafe { destroy(context) });
+}
+
 fn relaxed_guard_keeps_captures_active() {
     let space = Space::primary();
+    // Before the capture: cudarc synchronizes a context when it creates the first stream in it.
     let idle = {
         let _guard = ContextGuard::save().unwrap();
         CudaContext::new(0).unwrap().new_stream().unwrap()
@@ -203,7 +229,7 @@ fn relaxed_guard_keeps_captures_active() {
         let captured = space.stream(1, 0);
         let capture = Capture::begin(captured, mode);
         let guard = ContextGuard::save_relaxed().unwrap();
-        calls_of_cudarc();
+        calls_in(idle.context());
         idle.synchronize().unwrap();
         capture.alive("calls under the relaxed guard");
         drop(guard);
@@ -237,7 +263,7 @@ fn driver_error_is_returned_and_nothing_changes() {
         skip("needs the simulated driver, which fails on demand");
     }
     let controls = OnCuda::controls();
-    let [_, _, second] = places();
+    let [_, primary, second] = places();
     set_current(second);
     let found = thread_state();
     for function in ["cuCtxGetCurrent", "cuThreadExchangeStreamCaptureMode"] {
@@ -252,13 +278,24 @@ fn driver_error_is_returned_and_nothing_changes() {
             assert_eq!(thread_state(), found, "{function}");
         }
     }
-    // The drop does not know what is current, and restores anyway.
-    let guard = ContextGuard::save().unwrap();
-    set_current(null_mut());
-    controls.set("cuCtxGetCurrent", At::Occurrence(1), Threads::This, InjectedFault::Answer(999));
-    drop(guard);
+    controls.set(
+        "cuCtxPushCurrent_v2",
+        At::Occurrence(1),
+        Threads::This,
+        InjectedFault::Answer(999),
+    );
+    expect_kind("cuCtxPushCurrent", ContextGuard::save(), ErrorKind::Driver);
     controls.clear();
     assert_eq!(thread_state(), found);
+    // The drop tries a second time, and pops once.
+    for fault in [InjectedFault::Answer(999), InjectedFault::PassThenAnswer(999)] {
+        let guard = ContextGuard::save().unwrap();
+        set_current(primary);
+        controls.set("cuCtxPopCurrent_v2", At::Occurrence(1), Threads::This, fault);
+        drop(guard);
+        controls.clear();
+        assert_eq!(thread_state(), found);
+    }
 }
 
 #[cfg(unix)]

@@ -119,15 +119,21 @@ fn number_of_driver_calls() {
     #[cfg(feature = "cudarc")]
     {
         let primary = Space::primary().context;
-        let restores = count(&|| {
-            let _guard = ContextGuard::save().unwrap();
-            set_current(primary);
-        });
-        assert_eq!(restores, 4, "context guard: current; set; current, set");
+        let around = |context| {
+            count(&move || {
+                let _guard = ContextGuard::save().unwrap();
+                set_current(context);
+            })
+        };
+        assert_eq!(around(primary), 4, "no context before: current; set; current, set");
         let unchanged = count(&|| drop(ContextGuard::save().unwrap()));
-        assert_eq!(unchanged, 2, "context guard, unchanged: current, current");
+        assert_eq!(unchanged, 2, "no context before and after: current, current");
         let relaxed = count(&|| drop(ContextGuard::save_relaxed().unwrap()));
-        assert_eq!(relaxed, 4, "relaxed guard: current, mode, mode, current");
+        assert_eq!(relaxed, 4, "relaxed: current, mode, mode, current");
+        let _current = enter(primary);
+        assert_eq!(around(primary), 4, "a context before: current, push; set; pop");
+        let relaxed = count(&|| drop(ContextGuard::save_relaxed().unwrap()));
+        assert_eq!(relaxed, 5, "relaxed: current, push, mode, mode, pop");
     }
     assert_eq!(count(&|| drop(end.elapsed_since(&start))), 2, "elapsed_since: context, time");
     let _current = enter(Space::primary().context);

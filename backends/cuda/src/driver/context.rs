@@ -84,9 +84,19 @@ impl DriverCall {
     }
 
     /// Saves the current context, until the guard is dropped. Used around foreign code that changes the context.
+    ///
+    /// Pushes it a second time, and foreign code replaces that entry of the thread's stack. The driver counts its
+    /// stacks' references to a context. If the saved context is destroyed meanwhile, its entry still answers 709. By
+    /// `cuCtxSetCurrent`, a destroyed context gets an entry that is not counted, and the driver frees memory twice
+    /// (`docs/measurements/2026-11-27-cuda-calls.md`).
     #[cfg(feature = "cudarc")]
     pub(crate) fn save_context(self) -> Result<SavedContext> {
         let saved = self.current_context()?;
+        if let Some(context) = saved {
+            // SAFETY: the context is current on this thread, so the driver holds a reference to it.
+            let code = unsafe { (self.symbols().ctx_push)(context.as_ptr()) };
+            self.check(code, "cuCtxPushCurrent_v2")?;
+        }
         Ok(SavedContext { call: self, saved, _not_send: PhantomData })
     }
 }
@@ -107,14 +117,14 @@ impl Drop for PushedContext {
     }
 }
 
-/// Pops the context that [`DriverCall::enter`] pushed. Tries a second time if the driver returns an error and has popped
-/// nothing, because the error may concern something else.
+/// Pops the entry that [`DriverCall::enter`] or `save_context` pushed. Tries a second time if the driver returns an error
+/// and has popped nothing, because the error may concern something else.
 #[cold]
 fn pop(symbols: &Symbols) {
     for _ in 0..2 {
         let mut popped = std::ptr::null_mut();
-        // SAFETY: `&mut popped` is a valid out-pointer. The top of the stack is the context of `enter`: no foreign code
-        // ran since. A second failure means that the driver is shut down, and nothing is current.
+        // SAFETY: `&mut popped` is a valid out-pointer, and the driver holds a reference to what is on its stack. A second
+        // failure means that the driver is shut down, and nothing is current.
         let code = unsafe { (symbols.ctx_pop)(&mut popped) };
         if code == CudaCode::SUCCESS || !popped.is_null() {
             break;
@@ -142,13 +152,11 @@ impl SavedContext {
 #[cfg(feature = "cudarc")]
 impl Drop for SavedContext {
     fn drop(&mut self) {
-        if self.call.current_context().is_ok_and(|now| now == self.saved) {
-            return;
+        if self.saved.is_some() {
+            pop(self.call.symbols());
+        } else if self.call.current_context().is_ok_and(|now| now.is_some()) {
+            // SAFETY: null makes no context current. The stack was empty, so the entry that goes is foreign code's.
+            let _ = unsafe { (self.call.symbols().ctx_set_current)(std::ptr::null_mut()) };
         }
-        let saved = self.saved.map_or(std::ptr::null_mut(), Context::as_ptr);
-        // SAFETY: the context was current on this thread when it was saved, or it is null, which makes none current. The
-        // driver does not follow the handle in this call: one of a destroyed context becomes current again, as it stays
-        // current on another thread.
-        let _ = unsafe { (self.call.symbols().ctx_set_current)(saved) };
     }
 }

@@ -27,20 +27,21 @@ use crate::host_func;
 /// ```
 ///
 /// It works around calls of any library, on one condition: they leave the thread's stack of contexts as deep as
-/// they found it. cudarc does. Guards are dropped in the reverse order of their creation, as local
-/// variables are. Objects of cudarc that are created under a guard may be dropped later, under another one.
-/// The guard does not leave its thread.
+/// they found it. cudarc does. `cuCtxSetCurrent` of null takes an entry away. Guards are dropped in the reverse
+/// order of their creation, as local variables are. Objects of cudarc that are created under a guard may be
+/// dropped later, under another one. The guard does not leave its thread.
 ///
 /// The drop also restores during a panic, and ignores errors of the driver. In the child of a fork it does
-/// nothing, because no driver is there. If the saved context was destroyed
-/// in between, its dead handle becomes current, as it stays current on any other thread
-/// ([`cuCtxDestroy`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__CTX.html)).
+/// nothing, because no driver is there. If the saved context was destroyed in between, calls in it return
+/// `CUDA_ERROR_CONTEXT_IS_DESTROYED`, or no context is current, as after
+/// [`cuCtxDestroy`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__CTX.html) without the guard.
 ///
 /// The driver is the one of this crate. cudarc searches by its own rules, and finds the same one unless
 /// `GPU_STREAM_CUDA_LIBRARY` names another.
 ///
 /// # Cost
-/// [`save`](Self::save) calls `cuCtxGetCurrent`. The drop calls it again and, if the answer differs,
+/// [`save`](Self::save) calls `cuCtxGetCurrent` and `cuCtxPushCurrent`, and the drop `cuCtxPopCurrent`. If no
+/// context was current, `save` pushes none, and the drop calls `cuCtxGetCurrent` and, if one is current now,
 /// `cuCtxSetCurrent`. [`save_relaxed`](Self::save_relaxed) and its drop call
 /// `cuThreadExchangeStreamCaptureMode` once more each. Nothing is allocated.
 #[must_use = "the drop makes the saved context current again"]
@@ -82,6 +83,9 @@ impl ContextGuard {
     /// allocating, querying or synchronizing an unrelated stream. In the relaxed mode it carries them out, and the
     /// capture continues. Calls on a captured stream itself are as before. Use it for work that has nothing to do
     /// with a capture.
+    ///
+    /// `cuCtxSynchronize` breaks the captures of its context in each mode. cudarc calls it when it creates the first
+    /// stream of a `CudaContext`, so create that before.
     ///
     /// # Errors
     /// Errors as [`save`](Self::save).
