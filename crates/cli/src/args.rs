@@ -171,12 +171,12 @@ pub struct Matrix {
 const DEFAULT_LIMIT: &str = "60";
 
 const EXIT_STATUS: &str = "Exit status: 0 if nothing failed, 1 if a case failed or a named backend ran no case, 2 if \
-                           the command line names something that does not exist.\n\
+                           the command line names something that does not exist, or a backend that is not ready.\n\
                            GPU_STREAM_REQUIRE=host,cuda makes a skip on these backends a failure; cuda:2 requires two \
                            devices.";
 
 const BENCH_EXIT_STATUS: &str = "Exit status: 0 if everything was measured, 1 if something failed, 2 if the command line \
-                                 names something that does not exist.";
+                                 names something that does not exist, or a backend that is not ready.";
 
 const MATRIX_EXIT_STATUS: &str = "Exit status: 0 if no report has a failed case, 1 if one has, or if none of its cases ran, 2 if a report cannot be \
                                   read or a file cannot be written.";
