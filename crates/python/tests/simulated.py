@@ -79,17 +79,22 @@ def raises(exception, kind, *parts):
 class SimulatedDriver(unittest.TestCase):
     """A test case whose code runs over the simulated driver, with two devices."""
 
+    folder = None
+
     @classmethod
     def setUpClass(cls):
         given = os.environ.get("CUDA_SIM_LIBRARY")
-        if not given:
+        if given:
+            folder = tempfile.TemporaryDirectory()
+            cls.addClassCleanup(folder.cleanup)
+            cls.folder = pathlib.Path(folder.name)
+            # Under the driver's own name, the only one that cudarc searches for.
+            shutil.copy(given, cls.folder / "libcuda.so.1")
+
+    def setUp(self):
+        if self.folder is None:
             # Not a missing GPU: a machine that runs the GPU tests may have no simulator.
-            raise unittest.SkipTest("needs CUDA_SIM_LIBRARY, the path of the simulated driver")
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = pathlib.Path(folder.name)
-        # Under the driver's own name, the only one that cudarc searches for.
-        shutil.copy(given, cls.folder / "libcuda.so.1")
+            self.skipTest("needs CUDA_SIM_LIBRARY, the path of the simulated driver")
 
     def child(self, code, head=HEAD, **environment):
         """Runs `code` over the simulated driver, even if the machine has a real one."""

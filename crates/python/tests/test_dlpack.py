@@ -318,11 +318,16 @@ class Torch(GpuCase):
         import torch
 
         x, y = torch.ones(1000, device="cuda"), torch.zeros(1000, device="cuda")
-        streams = [torch.cuda.current_stream(), torch.cuda.Stream(), 0, 1, 2, gs.new_stream(0)]
-        for stream in streams:
-            gs.saxpy(1.0, OnlyDlpack(x), OnlyDlpack(y), stream=stream, branches=2)
+        done = 0
+        for stream in [torch.cuda.current_stream(), torch.cuda.Stream(), 0, 1, 2, gs.new_stream(0)]:
+            try:
+                gs.saxpy(1.0, OnlyDlpack(x), OnlyDlpack(y), stream=stream, branches=2)
+                done += 1
+            except BufferError as error:
+                # Some versions of torch do not know the per-thread stream in this protocol.
+                self.assertEqual(stream, 2, error)
             torch.cuda.synchronize()
-        self.assertTrue(bool((y == len(streams)).all()))
+        self.assertTrue(bool((y == done).all()))
 
     def test_memory_is_kept_until_the_work_is_done(self):
         import torch
@@ -392,7 +397,7 @@ class Cupy(GpuCase):
 
 
 class Jax(GpuCase):
-    libraries = ("jax",)
+    libraries = ("jax", "cupy")
 
     def test_arrays_of_jax(self):
         import cupy
