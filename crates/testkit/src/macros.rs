@@ -114,7 +114,6 @@ macro_rules! __backend_tests {
 
     (@main $name:ident [$($test:tt)*]) => {
         pub(super) fn variants() -> ::std::vec::Vec<$crate::harness::Variant> {
-            #[allow(unused_mut)]
             let mut all = ::std::vec::Vec::new();
             $crate::__backend_tests! { @variant all $name [$($test)*] Host gpu_stream::Host }
             $crate::__with_cuda! {

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ const LINE: u64 = 1 << 20;
 
 /// The time that the readers have after the process has ended. A process that the test has started may
 /// keep the output open.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A process that has ended.
 pub struct Ended {
@@ -43,25 +44,37 @@ pub fn run(mut command: Command, word: &str, limit: Duration) -> io::Result<Ende
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     // Kept open until the process has ended.
     let stdin = child.stdin.take();
-    let word = word.to_owned();
-    let output = in_background(move || {
-        stdout.map_or_else(Output::default, |stdout| read_output(stdout, &word))
-    });
-    let errors = in_background(move || stderr.map_or_else(String::new, read_text));
+    let (output, errors) = <(Shared<Output>, Shared<Kept>)>::default();
+    let (lines, text, word) = (Arc::clone(&output), Arc::clone(&errors), word.to_owned());
+    let readers = [
+        in_background(move || stdout.into_iter().for_each(|from| read_lines(from, &word, &lines))),
+        in_background(move || stderr.into_iter().for_each(|from| read_text(from, &text))),
+    ];
     let status = wait(&mut child, limit)?;
     drop(stdin);
-    let mut output = output.recv_timeout(GRACE).unwrap_or_default();
-    let stderr = errors.recv_timeout(GRACE).unwrap_or_default();
-    let stdout = output.take_text();
-    Ok(Ended { status, messages: output.messages, stdout, stderr })
+    for reader in readers {
+        // After that time, what was read is all.
+        let _ = reader.recv_timeout(GRACE);
+    }
+    let (mut output, errors) = (lock(&output), std::mem::take(&mut *lock(&errors)));
+    let (messages, stdout) = (std::mem::take(&mut output.messages), output.take_text());
+    Ok(Ended { status, messages, stdout, stderr: errors.text() })
 }
 
-/// Runs a reader in a thread of its own, and returns where its result comes.
-fn in_background<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
+/// What a reader has read so far.
+type Shared<T> = Arc<Mutex<T>>;
+
+fn lock<T>(shared: &Shared<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a reader in a thread of its own. The result hears of its end.
+fn in_background(read: impl FnOnce() + Send + 'static) -> Receiver<()> {
     let (done, result) = channel();
     thread::spawn(move || {
-        // Nobody listens any more if the output was kept open for too long.
-        let _ = done.send(read());
+        read();
+        // Fails only if the output was kept open for too long: then the end is not awaited any more.
+        let _ = done.send(());
     });
     result
 }
@@ -88,6 +101,8 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
 #[derive(Default)]
 struct Output {
     messages: Vec<Message>,
+    has_begun: bool,
+    is_over: bool,
     /// What came before the first message: the test harness's, unless the process has ended then.
     before: Kept,
     /// What came between the first message and the last.
@@ -96,8 +111,22 @@ struct Output {
 
 impl Output {
     fn take_text(&mut self) -> String {
-        let kept = if self.messages.is_empty() { &mut self.before } else { &mut self.during };
+        let kept = if self.has_begun { &mut self.during } else { &mut self.before };
         std::mem::take(kept).text()
+    }
+
+    fn push(&mut self, line: &[u8], word: &str) {
+        match Message::parse(line, word) {
+            Some(message) => {
+                (self.has_begun, self.is_over) = (true, matches!(message, Message::Over(_)));
+                // The message begins with an end of line of its own.
+                self.during.bytes.pop_if(|last| *last == b'\n');
+                self.messages.push(message);
+            }
+            None if !self.has_begun => self.before.push(line),
+            None if !self.is_over => self.during.push(line),
+            None => {} // the test harness's summary
+        }
     }
 }
 
@@ -124,39 +153,24 @@ impl Kept {
     }
 }
 
-fn read_output(stdout: impl Read, word: &str) -> Output {
-    let (mut reader, mut output) = (BufReader::new(stdout), Output::default());
-    let mut is_over = false;
+fn read_lines(stdout: impl Read, word: &str, output: &Shared<Output>) {
+    let mut reader = BufReader::new(stdout);
     loop {
         let mut line = Vec::new();
         match reader.by_ref().take(LINE).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return output,
-            Ok(_) => {}
-        }
-        match Message::parse(&line, word) {
-            Some(message) => {
-                is_over |= matches!(message, Message::Over(_));
-                // The message begins with an end of line of its own.
-                let before = &mut output.during.bytes;
-                if before.last() == Some(&b'\n') {
-                    before.pop();
-                }
-                output.messages.push(message);
-            }
-            None if output.messages.is_empty() => output.before.push(&line),
-            None if !is_over => output.during.push(&line),
-            None => {} // the test harness's summary
+            Ok(0) | Err(_) => return,
+            Ok(_) => lock(output).push(&line, word),
         }
     }
 }
 
-fn read_text(mut stderr: impl Read) -> String {
-    let (mut kept, mut buffer) = (Kept::default(), vec![0; 1 << 16]);
+fn read_text(mut stderr: impl Read, text: &Shared<Kept>) {
+    let mut buffer = vec![0; 1 << 16];
     loop {
         match stderr.read(&mut buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(0) | Err(_) => return kept.text(),
-            Ok(count) => kept.push(&buffer[..count]),
+            Ok(0) | Err(_) => return,
+            Ok(count) => lock(text).push(&buffer[..count]),
         }
     }
 }
@@ -170,15 +184,21 @@ mod tests {
         format!("\nword {}\n", serde_json::to_string(message).unwrap())
     }
 
+    fn output_of(text: &str) -> Output {
+        let output = Shared::default();
+        read_lines(text.as_bytes(), "word", &output);
+        std::mem::take(&mut *lock(&output))
+    }
+
     #[test]
     fn output_of_the_harness_is_left_out() {
         let ready = line(&Message::Ready(Ready::default()));
         let over = line(&Message::Over(Over::of(&Ok(()), 0.0)));
         let text = format!("running 1 test\ntest a ... {ready}mine\nword mine{over}ok\n");
-        let mut output = read_output(text.as_bytes(), "word");
+        let mut output = output_of(&text);
         assert_eq!(output.messages.len(), 2);
         assert_eq!(output.take_text(), "mine\nword mine");
-        let mut output = read_output(&b"running 1 test\nno memory"[..], "word");
+        let mut output = output_of("running 1 test\nno memory");
         assert_eq!(
             output.take_text(),
             "running 1 test\nno memory",
@@ -188,7 +208,23 @@ mod tests {
 
     #[test]
     fn endless_output_is_cut() {
-        let text = read_text(io::repeat(b'x').take(3 * KEPT as u64));
+        let text = Shared::default();
+        read_text(io::repeat(b'x').take(3 * KEPT as u64), &text);
+        let text = std::mem::take(&mut *lock(&text)).text();
         assert!(text.ends_with(&format!("x\n… and {} more bytes\n", 2 * KEPT)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn output_that_stays_open_is_not_waited_for() {
+        let mut command = Command::new("sh");
+        // The second process keeps the outputs, and reads the stdin of neither.
+        command.args(["-c", "echo before; echo problem >&2; sleep 1000 & echo $! >&2"]);
+        let ended = run(command, "word", Duration::from_secs(60)).unwrap();
+        assert!(ended.status.is_some_and(|status| status.success()));
+        assert_eq!(ended.stdout, "before\n");
+        let (problem, process) = ended.stderr.trim().split_once('\n').unwrap();
+        assert_eq!(problem, "problem");
+        assert!(Command::new("kill").arg(process).status().unwrap().success());
     }
 }

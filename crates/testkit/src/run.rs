@@ -91,17 +91,16 @@ fn in_a_process(test: &Test, target: Target, name: &str) -> TestResult {
     print!("{}", ended.stdout);
     eprint!("{}", ended.stderr);
     let over = over(&ended, limit, name);
-    let over = match over.outcome.as_str() {
-        "failed" => Over { reason: over.reason.map(|text| text + &by_hand), ..over },
-        _ => over,
-    };
     let ready = ended.messages.iter().find_map(|message| match message {
         Message::Ready(ready) => Some(ready),
         Message::Over(_) => None,
     });
     report::write(test, target, ready.unwrap_or(&Ready::default()), &over)
         .map_err(Verdict::Failed)?;
-    over.result()
+    over.result().map_err(|verdict| match verdict {
+        Verdict::Failed(reason) => Verdict::Failed(reason + &by_hand),
+        skipped => skipped,
+    })
 }
 
 /// Returns a word that no output of a test has.

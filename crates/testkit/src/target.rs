@@ -1,5 +1,6 @@
 //! The variants of a test: [`Target`].
 
+#[cfg(any(feature = "cuda", feature = "hip"))]
 use std::env;
 use std::ffi::OsString;
 

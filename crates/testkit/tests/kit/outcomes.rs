@@ -39,6 +39,31 @@ fn process_that_does_not_end_after_its_test_fails() {
         .says("the test was over (passed), and then its process was still running");
 }
 
+/// Ends only if the process of the test does.
+#[cfg(target_os = "linux")]
+#[test]
+fn process_ends_with_the_one_that_started_it() {
+    use std::{env, fs, path::Path, thread};
+
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("process");
+    // Of an earlier run.
+    let _ = fs::remove_file(&file);
+    let run = sample("waits_for_its_parent::host");
+    let mut parent = run.env("TESTKIT_SAMPLE_FILE", &file.display().to_string()).start();
+    while !file.exists() {
+        assert!(parent.try_wait().unwrap().is_none(), "the test did not begin");
+        thread::yield_now();
+    }
+    let process = format!("/proc/{}/exe", fs::read_to_string(&file).unwrap());
+    let is_running = || fs::read_link(&process).is_ok_and(|exe| exe == env::current_exe().unwrap());
+    assert!(is_running());
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    while is_running() {
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn crash_fails_and_shows_the_output() {
     let output = sample("aborts::host").output().failed();

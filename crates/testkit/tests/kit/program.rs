@@ -45,6 +45,13 @@ impl Run {
         self
     }
 
+    /// Starts the tests, and does not wait for them.
+    #[cfg(target_os = "linux")]
+    pub fn start(mut self) -> std::process::Child {
+        self.command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        self.command.spawn().expect("this program starts")
+    }
+
     /// Runs the tests. Blocks until they have ended.
     pub fn output(mut self) -> Output {
         let output = self.command.output().expect("this program starts");

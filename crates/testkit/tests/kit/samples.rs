@@ -69,6 +69,17 @@ gpu_stream_testkit::backend_tests! {
         Ok(())
     }
 
+    #[ignore = "hangs, after it has written the number of its process to a file"]
+    fn waits_for_its_parent<B: TestBackend>(_kit: &Kit<B>) -> TestResult {
+        let file = std::path::PathBuf::from(std::env::var("TESTKIT_SAMPLE_FILE")?);
+        let draft = file.with_extension("draft");
+        std::fs::write(&draft, std::process::id().to_string())?;
+        std::fs::rename(draft, file)?;
+        loop {
+            std::thread::park();
+        }
+    }
+
     #[ignore = "skips"]
     fn skips<B: TestBackend>(_kit: &Kit<B>) -> TestResult {
         Err(Verdict::skipped("the moon is not full"))
