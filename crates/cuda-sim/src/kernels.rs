@@ -31,8 +31,10 @@ enum KernelKind {
     Copy,
     /// `slow_store(u64 to, u32 value, u32 turns)`: stores after that many turns.
     SlowStore,
-    /// `saxpy(f32 a, u64 x, u64 y, u64 count)`: `y[i] += a * x[i]`.
+    /// `saxpy(f32 a, u64 x, u64 y, u64 count)`, and with a number of threads after it: `y[i] += a * x[i]`.
     Saxpy,
+    /// `sums(u64 x, u64 count, u64 to, u64 threads)`: each thread adds up every `threads`th number.
+    Sums,
     /// `trap()`: fails.
     Trap,
     /// Any other kernel, which does nothing: with `CUDA_SIM_EMPTY_KERNELS`.
@@ -40,11 +42,13 @@ enum KernelKind {
 }
 
 /// Each kernel with its name and the types of its parameters.
-const KNOWN: [(&str, &[&str], KernelKind); 5] = [
+const KNOWN: [(&str, &[&str], KernelKind); 7] = [
     ("store", &[".u64", ".u32"], KernelKind::Store),
     ("copy", &[".u64", ".u64"], KernelKind::Copy),
     ("slow_store", &[".u64", ".u32", ".u32"], KernelKind::SlowStore),
     ("saxpy", &[".f32", ".u64", ".u64", ".u64"], KernelKind::Saxpy),
+    ("saxpy", &[".f32", ".u64", ".u64", ".u64", ".u64"], KernelKind::Saxpy),
+    ("sums", &[".u64", ".u64", ".u64", ".u64"], KernelKind::Sums),
     ("trap", &[], KernelKind::Trap),
 ];
 
@@ -64,6 +68,7 @@ pub enum Kernel {
     Store { to: usize, value: u32, time: Option<Duration> },
     Copy { to: usize, from: usize },
     Saxpy { a: f32, x: usize, y: usize, count: usize },
+    Sums { x: usize, count: usize, to: usize, threads: usize },
     Trap,
     Empty,
 }
@@ -73,7 +78,7 @@ impl Kernel {
     pub fn time(self) -> Option<Duration> {
         match self {
             Kernel::Store { time, .. } => time,
-            Kernel::Copy { .. } | Kernel::Saxpy { .. } | Kernel::Trap | Kernel::Empty => None,
+            _ => None,
         }
     }
 
@@ -82,17 +87,30 @@ impl Kernel {
             Kernel::Store { to, value, .. } => memory::store(to, value),
             Kernel::Copy { to, from } => memory::store(to, memory::load(from)?),
             Kernel::Saxpy { a, x, y, count } => saxpy(a, x, y, count),
+            Kernel::Sums { x, count, to, threads } => sums(x, count, to, threads),
             Kernel::Trap => Err(Code::LAUNCH_FAILED),
             Kernel::Empty => Ok(()),
         }
     }
 }
 
+fn load(memory: usize, index: usize) -> Result<f32, Code> {
+    memory::load(memory + 4 * index).map(f32::from_bits)
+}
+
+fn store(memory: usize, index: usize, value: f32) -> Answer {
+    memory::store(memory + 4 * index, value.to_bits())
+}
+
 fn saxpy(a: f32, x: usize, y: usize, count: usize) -> Answer {
-    let number = |address| memory::load(address).map(f32::from_bits);
-    (0..count).map(|index| 4 * index).try_for_each(|offset| {
-        let sum = a.mul_add(number(x + offset)?, number(y + offset)?);
-        memory::store(y + offset, sum.to_bits())
+    (0..count).try_for_each(|index| store(y, index, a.mul_add(load(x, index)?, load(y, index)?)))
+}
+
+fn sums(x: usize, count: usize, to: usize, threads: usize) -> Answer {
+    (0..threads).try_for_each(|thread| {
+        let mut own = (thread..count).step_by(threads);
+        let sum = own.try_fold(0.0, |sum, index| Ok(sum + load(x, index)?))?;
+        store(to, thread, sum)
     })
 }
 
@@ -129,6 +147,9 @@ unsafe fn read(kind: KernelKind, parameters: *const *const c_void) -> Kernel {
         }
         KernelKind::Copy => Kernel::Copy { to: long(0), from: long(1) },
         KernelKind::Saxpy => Kernel::Saxpy { a: float(0), x: long(1), y: long(2), count: long(3) },
+        KernelKind::Sums => {
+            Kernel::Sums { x: long(0), count: long(1), to: long(2), threads: long(3) }
+        }
         KernelKind::Trap => Kernel::Trap,
         KernelKind::Empty => Kernel::Empty,
     }
@@ -138,7 +159,7 @@ unsafe fn read(kind: KernelKind, parameters: *const *const c_void) -> Kernel {
 ///
 /// # Safety
 /// `module` is null or a valid out-pointer. `image` is null or a C string.
-unsafe fn load(module: *mut Ptr, image: *const c_void) -> Answer {
+unsafe fn load_module(module: *mut Ptr, image: *const c_void) -> Answer {
     if image.is_null() {
         return Err(Code::INVALID_VALUE);
     }
@@ -157,7 +178,7 @@ unsafe fn load(module: *mut Ptr, image: *const c_void) -> Answer {
 
 exports! {
     initialized cuModuleLoadData(module: *mut Ptr, image: *const c_void) {
-        load(module, image)
+        load_module(module, image)
     }
 
     // The options are for the compiler of PTX, which is not simulated.
@@ -168,7 +189,7 @@ exports! {
         _options: *const c_int,
         _values: *const *mut c_void,
     ) {
-        load(module, image)
+        load_module(module, image)
     }
 
     initialized cuModuleUnload(module: Ptr) {
