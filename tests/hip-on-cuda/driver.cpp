@@ -69,3 +69,16 @@ FORWARD(cuMemcpyDtoDAsync, (CUdeviceptr to, CUdeviceptr from, size_t size, CUstr
 FORWARD(cuMemsetD32, (CUdeviceptr to, unsigned int value, size_t count), to, value, count)
 FORWARD(cuMemsetD32Async, (CUdeviceptr to, unsigned int value, size_t count, CUstream stream),
         to, value, count, stream)
+FORWARD(cuMemcpyDtoHAsync, (void *to, CUdeviceptr from, size_t size, CUstream stream), to, from, size, stream)
+FORWARD(cuMemcpyHtoDAsync, (CUdeviceptr to, const void *from, size_t size, CUstream stream),
+        to, from, size, stream)
+FORWARD(cuModuleLoadData, (CUmodule *module, const void *image), module, image)
+FORWARD(cuModuleUnload, (CUmodule module), module)
+FORWARD(cuModuleGetFunction, (CUfunction *function, CUmodule module, const char *name),
+        function, module, name)
+FORWARD(cuLaunchKernel,
+        (CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
+         unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared,
+         CUstream stream, void **parameters, void **extra),
+        function, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared, stream, parameters,
+        extra)

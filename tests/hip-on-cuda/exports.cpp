@@ -91,10 +91,18 @@ EXPORT(hipMemcpy)
 EXPORT(hipMemcpyAsync)
 EXPORT(hipMemcpyDtoDAsync)
 EXPORT(hipMemcpyDtoH)
+EXPORT(hipMemcpyDtoHAsync)
+EXPORT(hipMemcpyHtoDAsync)
 EXPORT(hipMemset)
 EXPORT(hipMemsetAsync)
 EXPORT(hipMemsetD32)
 EXPORT(hipMemsetD32Async)
+
+// Kernels. An image of a module is PTX or a cubin.
+EXPORT(hipModuleLoadData)
+EXPORT(hipModuleUnload)
+EXPORT(hipModuleGetFunction)
+EXPORT(hipModuleLaunchKernel)
 
 // Functions that the header declares for nvcc only have C++ names, which cannot be aliased. Each is
 // called from a function of the same type, as the compiler checks.
