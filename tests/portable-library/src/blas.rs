@@ -1,0 +1,148 @@
+//! The library's functions on addresses, for memory of another library: [`saxpy_at`], [`sum_at`].
+
+use gpu_stream::prelude::*;
+
+use crate::kernels::{Address, Kernel, Kernels, Launcher};
+use crate::{Error, Result};
+
+/// The numbers of threads of a sum's first two steps. The last has one.
+const WIDE: usize = 16384;
+const NARROW: usize = 128;
+
+/// The memory that the steps of a sum need for their results.
+const STEPS: usize = WIDE + NARROW;
+
+/// Computes `y += a * x` for `len` elements, on `stream`. Does not block.
+///
+/// # Errors
+/// As [`Kernels::launcher`], and the driver's error.
+///
+/// # Safety
+/// - `x` and `y` have `len` elements, which the stream's device can access and which do not overlap.
+/// - They stay allocated until the stream has done the work.
+/// - Other work that writes `x` or accesses `y` is ordered with the stream.
+pub unsafe fn saxpy_at<S: Stream>(
+    stream: &S,
+    a: f32,
+    x: Address,
+    y: Address,
+    len: usize,
+) -> Result<()>
+where
+    S::Backend: Kernels,
+{
+    if len == 0 {
+        return Ok(());
+    }
+    let kernel = Kernel::Saxpy { a, x, y, len: len as u64, threads: len.min(1 << 18) as u64 };
+    // SAFETY: as this function's contract, word by word.
+    unsafe { S::Backend::launcher(stream)?.launch(kernel) }
+}
+
+/// Computes the sum of the `len` elements of `x` into the element `to`, on `stream`. Does not block.
+///
+/// The work is split over `lanes`, the library's own streams, between the earlier and the later work of `stream`. With
+/// none, all is done on `stream`. The memory for the parts is allocated and freed in stream order.
+///
+/// # Errors
+/// - As [`saxpy_at`].
+/// - [`Argument`](Error::Argument) if a lane is on another device.
+/// - The driver's error if `stream` is capturing, and the driver cannot allocate memory in a capture.
+///
+/// # Safety
+/// - As [`saxpy_at`], with `to` in the place of `y`.
+pub unsafe fn sum_at<S: Stream>(
+    stream: &S,
+    lanes: &[StreamOf<S>],
+    x: Address,
+    len: usize,
+    to: Address,
+) -> Result<()>
+where
+    S::Backend: Kernels,
+{
+    if let Some(other) = lanes.iter().find(|lane| lane.device() != stream.device()) {
+        let (lane, stream) = (other.device(), stream.device());
+        let text = format!("sum: a lane is on {lane} and the stream on {stream}; use one device");
+        return Err(Error::Argument(text));
+    }
+    let own = S::Backend::launcher(stream)?;
+    let room = lanes.len().max(1) * STEPS + lanes.len();
+    let memory = own.allocate(room)?;
+    // SAFETY: `x` and `to` are as required (caller contract). `memory` has room for all steps and totals, and is freed
+    // below, after this work.
+    let submitted = match unsafe { submit_sum(stream, &*own, lanes, (x, len), memory, to) } {
+        // The lanes may still use the memory. It is better lost than freed too early.
+        Err(NotJoined(error)) => return Err(error),
+        Ok(submitted) => submitted,
+    };
+    // Also after an error: what was submitted is ordered before this.
+    // SAFETY: all work on the memory is earlier work of the stream, or was joined by it.
+    let freed = unsafe { own.free(memory, room) };
+    submitted.and(freed)
+}
+
+/// Work on the lanes may run that the caller's stream does not wait for.
+struct NotJoined(Error);
+
+/// Submits all steps of a sum. Returns `Ok` if everything that was submitted is ordered before the later work of
+/// `stream`: then the result inside says whether all was submitted.
+///
+/// # Safety
+/// - As [`sum_at`]. `memory` has the room that is computed there.
+unsafe fn submit_sum<S: Stream>(
+    stream: &S,
+    own: &dyn Launcher,
+    lanes: &[StreamOf<S>],
+    (x, len): (Address, usize),
+    memory: Address,
+    to: Address,
+) -> Result<Result<()>, NotJoined>
+where
+    S::Backend: Kernels,
+{
+    if lanes.is_empty() {
+        // SAFETY: as the caller's contract.
+        return Ok(unsafe { sum_steps(own, x, len, memory, to) });
+    }
+    let totals = memory.at(lanes.len() * STEPS);
+    let part = |index: usize| index * len / lanes.len();
+    let submit_lane = |(index, lane)| {
+        let (from, end) = (part(index), part(index + 1));
+        let own = S::Backend::launcher(lane)?;
+        // SAFETY: the lane waits for the memory's allocation and for the caller's work, by the fork. The parts and
+        // each lane's memory do not overlap.
+        unsafe {
+            sum_steps(&*own, x.at(from), end - from, memory.at(index * STEPS), totals.at(index))
+        }
+    };
+    let forked = stream.fork(lanes).map_err(Error::from);
+    let submitted = forked.and_then(|()| lanes.iter().enumerate().try_for_each(submit_lane));
+    // Joins also after an error: a lane may have work already.
+    stream.join(lanes).map_err(|error| NotJoined(error.into()))?;
+    let last = Kernel::Sums { x: totals, len: lanes.len() as u64, to, threads: 1 };
+    // SAFETY: the stream waits for all lanes, by the join.
+    Ok(submitted.and_then(|()| unsafe { own.launch(last) }))
+}
+
+/// Submits the three steps of one sum: many sums, few sums, and the sum of these.
+///
+/// # Safety
+/// - As [`sum_at`]. `memory` has [`STEPS`] elements.
+unsafe fn sum_steps(
+    on: &dyn Launcher,
+    x: Address,
+    len: usize,
+    memory: Address,
+    to: Address,
+) -> Result<()> {
+    let (wide, narrow) = (len.clamp(1, WIDE), len.clamp(1, NARROW));
+    let steps = [(x, len, memory, wide), (memory, wide, memory.at(WIDE), narrow)];
+    for (x, len, to, threads) in steps.into_iter().chain([(memory.at(WIDE), narrow, to, 1)]) {
+        let kernel = Kernel::Sums { x, len: len as u64, to, threads: threads as u64 };
+        // SAFETY: each step reads what the previous one wrote, which is earlier work of the same stream. The numbers of
+        // elements are at most the room (caller contract).
+        unsafe { on.launch(kernel)? };
+    }
+    Ok(())
+}

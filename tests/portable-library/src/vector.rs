@@ -1,0 +1,154 @@
+//! Numbers in a device's memory, and the library's safe functions on them: [`Vector`], [`saxpy`], [`sum`].
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gpu_stream::prelude::*;
+
+use crate::blas::{saxpy_at, sum_at};
+use crate::kernels::{Address, Kernels};
+use crate::{Error, Result};
+
+/// Numbers in a device's memory, allocated and freed in the order of one stream, its *home*.
+///
+/// Work on any other stream is inserted between the home's earlier and later work. So nothing uses the memory before
+/// it is allocated, and the drop can free it at once: the home frees it after all work that uses it.
+///
+/// A graph that was captured with a vector uses its memory at each launch. The vector must live until the last
+/// launch is done.
+#[derive(Debug)]
+pub struct Vector<B: Kernels> {
+    home: B::Stream,
+    memory: Address,
+    len: usize,
+    /// `true` if work may run that the home does not wait for. The memory is then never freed.
+    is_lost: AtomicBool,
+}
+
+impl<B: Kernels> Vector<B> {
+    /// Allocates a vector, and copies `values` to it. May block until `home` has done its work, because the values are
+    /// ordinary memory.
+    ///
+    /// # Errors
+    /// As [`Kernels::launcher`], and the driver's error.
+    pub fn new(home: &B::Stream, values: &[f32]) -> Result<Self> {
+        let launcher = B::launcher(home)?;
+        let memory = launcher.allocate(values.len())?;
+        let is_lost = AtomicBool::new(false);
+        let vector = Vector { home: home.clone(), memory, len: values.len(), is_lost };
+        // SAFETY: the memory has room for the values, and is freed by a later drop.
+        unsafe { launcher.write(memory, values)? };
+        Ok(vector)
+    }
+
+    /// Returns the numbers. Blocks until the home has done its work.
+    ///
+    /// # Errors
+    /// The driver's error, or that of the stream's work.
+    pub fn to_vec(&self) -> Result<Vec<f32>> {
+        let mut values = vec![0.0; self.len];
+        // SAFETY: the memory has so many elements, and work that writes it is ordered before the home's later work.
+        unsafe { B::launcher(&self.home)?.read(self.memory, &mut values)? };
+        Ok(values)
+    }
+
+    /// Returns the number of elements.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns `true` if there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<B: Kernels> Drop for Vector<B> {
+    fn drop(&mut self) {
+        if *self.is_lost.get_mut() {
+            return;
+        }
+        // SAFETY: all work on the memory is ordered before the home's later work (`in_order`).
+        let free = |memory| unsafe { B::launcher(&self.home)?.free(memory, self.len) };
+        // A drop cannot report an error. The memory is then not freed.
+        let _ = free(self.memory);
+    }
+}
+
+/// Calls `submit`, which submits work on both vectors to `stream`, with the order that [`Vector`] describes.
+fn in_order<S: Stream>(
+    stream: &S,
+    vectors: [&Vector<S::Backend>; 2],
+    submit: impl FnOnce() -> Result<()>,
+) -> Result<()>
+where
+    S::Backend: Kernels,
+{
+    for vector in vectors {
+        let (given, memory) = (stream.device(), vector.home.device());
+        if given != memory {
+            return Err(Error::Argument(format!(
+                "the stream is on {given} and a vector on {memory}; pass a stream of the vector's device"
+            )));
+        }
+    }
+    let homes = vectors.map(|vector| &vector.home);
+    stream.join(homes)?;
+    let submitted = submit();
+    if let Err(error) = stream.fork(homes) {
+        for vector in vectors {
+            vector.is_lost.store(true, Ordering::Relaxed);
+        }
+        return Err(error.into());
+    }
+    submitted
+}
+
+/// Computes `y += a * x` on `stream`. Does not block.
+///
+/// # Errors
+/// - [`Argument`](Error::Argument) if the lengths or the devices differ.
+/// - As [`saxpy_at`], and errors of ordering `stream` with the vectors' homes.
+pub fn saxpy<S: Stream>(
+    stream: &S,
+    a: f32,
+    x: &Vector<S::Backend>,
+    y: &mut Vector<S::Backend>,
+) -> Result<()>
+where
+    S::Backend: Kernels,
+{
+    if x.len != y.len {
+        let (x, y) = (x.len, y.len);
+        let text = format!("saxpy: x has {x} elements and y has {y}; pass vectors of equal length");
+        return Err(Error::Argument(text));
+    }
+    in_order(stream, [x, y], || {
+        // SAFETY: both vectors have so many elements, of different memory. `in_order` orders the work with all other
+        // work on them, and a drop frees them afterwards.
+        unsafe { saxpy_at(stream, a, x.memory, y.memory, x.len) }
+    })
+}
+
+/// Computes the sum of `x` into the first element of `to`, on `stream`, and on `lanes` if there are any. Does not
+/// block.
+///
+/// # Errors
+/// - [`Argument`](Error::Argument) if `to` is empty or the devices differ.
+/// - As [`sum_at`], and errors of ordering `stream` with the vectors' homes.
+pub fn sum<S: Stream>(
+    stream: &S,
+    lanes: &[StreamOf<S>],
+    x: &Vector<S::Backend>,
+    to: &mut Vector<S::Backend>,
+) -> Result<()>
+where
+    S::Backend: Kernels,
+{
+    if to.is_empty() {
+        return Err(Error::Argument("sum: `to` is empty; pass a vector with an element".into()));
+    }
+    in_order(stream, [x, to], || {
+        // SAFETY: as in `saxpy`, with one element of `to`.
+        unsafe { sum_at(stream, lanes, x.memory, x.len, to.memory) }
+    })
+}
