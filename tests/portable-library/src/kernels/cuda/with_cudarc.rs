@@ -3,10 +3,10 @@
 //! A library that passes its callers' streams to cudarc's own types converts them by `CudaStream::to_cudarc`.
 
 use std::collections::HashMap;
-use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{CudaContext, CudaFunction, DriverError, result, sys};
+use gpu_stream::cuda::interop::ContextGuard;
 use gpu_stream::{Cuda, Device, RawStream};
 
 use crate::kernels::{Address, BLOCK, Kernel, Launcher, NAMES};
@@ -38,10 +38,11 @@ impl OnCuda {
         Ok(OnCuda { loaded, stream: stream.as_ptr().cast() })
     }
 
-    fn bind(&self) -> Result<Saved> {
-        let saved = Saved::enter()?;
+    /// Makes the context current, as cudarc needs it, until the guard is dropped.
+    fn bind(&self) -> Result<ContextGuard> {
+        let guard = ContextGuard::save_relaxed()?;
         self.loaded.context.bind_to_thread().map_err(failed("cuCtxSetCurrent"))?;
-        Ok(saved)
+        Ok(guard)
     }
 }
 
@@ -53,7 +54,7 @@ fn load(device: Device) -> Result<Loaded> {
         let text = "cudarc does not find the driver that gpu-stream has loaded; put its folder on the loader's path";
         return Err(Error::NoKernels(text.into()));
     }
-    let _saved = Saved::enter()?;
+    let _guard = ContextGuard::save_relaxed()?;
     let context = CudaContext::new(device.ordinal() as usize);
     let context = context.map_err(failed("CudaContext::new"))?;
     // This library orders its work with gpu-stream. cudarc need not do it again with events of its own.
@@ -77,36 +78,9 @@ fn failed(call: &'static str) -> impl Fn(DriverError) -> Error {
     move |error| Error::Driver { call, code: error.0 as i32 }
 }
 
-/// The thread's current context and capture mode, which cudarc changes or needs changed. The drop restores both.
-struct Saved {
-    context: Option<sys::CUcontext>,
-    mode: sys::CUstreamCaptureMode,
-}
-
-impl Saved {
-    fn enter() -> Result<Self> {
-        let context = result::ctx::get_current().map_err(failed("cuCtxGetCurrent"))?;
-        let mut mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
-        // SAFETY: `&mut mode` is a valid pointer.
-        let code = unsafe { sys::cuThreadExchangeStreamCaptureMode(&mut mode) };
-        code.result().map_err(failed("cuThreadExchangeStreamCaptureMode"))?;
-        Ok(Saved { context, mode })
-    }
-}
-
-impl Drop for Saved {
-    fn drop(&mut self) {
-        // SAFETY: the context was current on this thread, or there was none, and `&mut self.mode` is a valid pointer.
-        unsafe {
-            let _ = result::ctx::set_current(self.context.unwrap_or(ptr::null_mut()));
-            let _ = sys::cuThreadExchangeStreamCaptureMode(&mut self.mode);
-        }
-    }
-}
-
 impl Launcher for OnCuda {
     fn allocate(&self, len: usize) -> Result<Address> {
-        let _saved = self.bind()?;
+        let _guard = self.bind()?;
         let bytes = len.max(1) * size_of::<f32>();
         // SAFETY: the stream is live. The memory is written before it is read.
         let memory = unsafe { result::malloc_async(self.stream, bytes) };
@@ -114,14 +88,14 @@ impl Launcher for OnCuda {
     }
 
     unsafe fn free(&self, memory: Address, _len: usize) -> Result<()> {
-        let _saved = self.bind()?;
+        let _guard = self.bind()?;
         // SAFETY: `allocate` returned the memory, and nothing uses it later (caller contract).
         let freed = unsafe { result::free_async(memory.0, self.stream) };
         freed.map_err(failed("cuMemFreeAsync"))
     }
 
     unsafe fn launch(&self, kernel: Kernel) -> Result<()> {
-        let _saved = self.bind()?;
+        let _guard = self.bind()?;
         let function = &self.loaded.functions[kernel.index()];
         let (grid, block) = ((kernel.blocks(), 1, 1), (BLOCK, 1, 1));
         // SAFETY: the arguments are those of the function's parameters, and the driver copies them in the call. The
@@ -133,7 +107,7 @@ impl Launcher for OnCuda {
     }
 
     unsafe fn write(&self, to: Address, values: &[f32]) -> Result<()> {
-        let _saved = self.bind()?;
+        let _guard = self.bind()?;
         // SAFETY: the memory has room for the values (caller contract). The driver copies ordinary memory before the
         // call returns.
         let copied = unsafe { result::memcpy_htod_async(to.0, values, self.stream) };
@@ -141,7 +115,7 @@ impl Launcher for OnCuda {
     }
 
     unsafe fn read(&self, from: Address, values: &mut [f32]) -> Result<()> {
-        let _saved = self.bind()?;
+        let _guard = self.bind()?;
         // SAFETY: the memory has so many values (caller contract), and `values` lives until the stream has copied them.
         let copied = unsafe { result::memcpy_dtoh_async(values, from.0, self.stream) };
         copied.map_err(failed("cuMemcpyDtoHAsync"))?;
