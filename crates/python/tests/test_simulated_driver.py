@@ -341,7 +341,7 @@ gs.saxpy(1.0, x, x, stream=stream, branches=2)
 """)
 
     def test_driver_that_cudarc_does_not_find(self):
-        # The variable names the fake driver. cudarc searches only for the usual names.
+        # The variable names the simulator. cudarc searches only for the usual names.
         code = """
 stream, x = gs.new_stream(0), None
 Named = type("Named", (), dict(__cuda_array_interface__=dict(
