@@ -28,24 +28,28 @@ impl SimulatorLibrary {
     /// Builds the library from the sources with `cargo build --release`, in the user's cache, and returns its path.
     ///
     /// Blocks while cargo builds. Cargo's output goes to standard error. If the library is up to date, this takes a
-    /// fraction of a second.
+    /// fraction of a second. Without the sources or cargo, it takes a library that was built before.
     ///
     /// # Errors
     /// A message that says what is missing (the sources, cargo, the cache's folder) or that the build failed, and the
     /// remedy.
     pub fn build(&self) -> Result<PathBuf, String> {
         let manifest = Path::new(self.sources).join("Cargo.toml");
+        // One folder for each place of sources: another version must not replace this one's library.
+        let target = self.cache()?.join(format!("built-{:x}", hash(Path::new(self.sources))));
+        let library = target.join("release").join(self.file);
+        let is_built = library.is_file();
         let remedy = format!(
             "install {} again, or set {} to the file {}",
             self.package, self.variable, self.file
         );
+        if !manifest.is_file() && is_built {
+            return Ok(library);
+        }
         if !manifest.is_file() {
             return Err(format!("{}: the sources are gone; {remedy}", manifest.display()));
         }
-        // One folder for each place of sources: another version must not replace this one's library.
-        let target = self.cache()?.join(format!("built-{:x}", hash(Path::new(self.sources))));
-        let library = target.join("release").join(self.file);
-        if !library.is_file() {
+        if !is_built {
             eprintln!("{}: building {} once, into {}", self.name, self.file, target.display());
         }
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -70,12 +74,17 @@ impl SimulatorLibrary {
         }
         // Standard output belongs to the user's command.
         command.stdout(process::Stdio::null());
-        let status = command.status().map_err(|error| {
-            format!(
-                "{}: {error}; the library is built by cargo: {remedy}",
-                Path::new(&cargo).display()
-            )
-        })?;
+        let status = match command.status() {
+            Err(_) if is_built => return Ok(library),
+            Err(error) => {
+                let (cargo, variable) = (Path::new(&cargo).display(), self.variable);
+                return Err(format!(
+                    "{cargo}: {error}; put cargo into PATH, which builds the library, or set {variable} to the file {}",
+                    self.file
+                ));
+            }
+            Ok(status) => status,
+        };
         if !status.success() {
             return Err(format!(
                 "cargo could not build {} in {} ({status}); {remedy}",
@@ -164,4 +173,52 @@ fn make_link(_library: &Path, _link: &Path) -> std::io::Result<()> {
 
 fn at(path: &Path, error: &std::io::Error) -> String {
     format!("{}: {error}", path.display())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// Returns a description of a library, and an empty folder of the test's own.
+    fn fixture(name: &str) -> (SimulatorLibrary, PathBuf) {
+        let folder = env::temp_dir().join(format!("sim-common-{}-{name}", process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        let library = SimulatorLibrary {
+            name: "sim",
+            package: "a-package",
+            sources: "/no/such/folder",
+            file: "libsim.so",
+            names: &["libreal.so.1", "libreal.so"],
+            variable: "SIM_LIBRARY",
+        };
+        (library, folder)
+    }
+
+    #[test]
+    fn library_gets_the_names_in_a_folder_beside_it() {
+        let (simulator, folder) = fixture("named");
+        for content in ["old", "new"] {
+            let library = folder.join(format!("{content}.so"));
+            fs::write(&library, content).expect("a file");
+            let named = simulator.named(&library).expect("a folder");
+            assert_eq!(named, fs::canonicalize(&folder).expect("a folder").join("sim"));
+            for name in simulator.names {
+                assert_eq!(fs::read_to_string(named.join(name)).expect(name), content);
+            }
+            assert_eq!(fs::read_dir(&named).expect("a folder").count(), 2, "nothing else is left");
+        }
+        fs::remove_dir_all(&folder).expect("the folder");
+    }
+
+    #[test]
+    fn failure_names_the_file_and_the_remedy() {
+        let (simulator, folder) = fixture("missing");
+        let missing = simulator.named(&folder.join("none.so")).expect_err("no such file");
+        assert!(missing.contains("none.so"), "{missing}");
+        // Without a folder for the cache, the message names the variables.
+        let built = simulator.build().expect_err("no sources");
+        assert!(built.contains("install a-package again") || built.contains("HOME"), "{built}");
+        fs::remove_dir_all(&folder).expect("the folder");
+    }
 }

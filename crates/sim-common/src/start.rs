@@ -80,3 +80,18 @@ pub fn replace_process(
     };
     Failure { code, text: format!("{}: {error}{remedy}", shown.display()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_comes_first_in_the_search_path() {
+        let path = search_path(Path::new("/a folder")).expect("a path");
+        let path = path.to_str().expect("a text");
+        assert_eq!(path.split(':').next(), Some("/a folder"));
+        assert!(!path.ends_with(':'), "an empty part would be the working folder: {path}");
+        let error = search_path(Path::new("/a:b")).expect_err("two folders");
+        assert!(error.starts_with("/a:b: "), "{error}");
+    }
+}
