@@ -80,7 +80,7 @@ impl Target {
             Target::CudaSim => {
                 let mut all = unless_set(&[("CUDA_SIM_GPUS", SIMULATED_DEVICES)]);
                 if cfg!(target_os = "linux") {
-                    all.push(("GPU_STREAM_CUDA_LIBRARY", cuda_sim::library()?.into()));
+                    all.extend(preload("GPU_STREAM_CUDA_LIBRARY", cuda_sim::library()?));
                 }
                 Ok(all)
             }
@@ -91,7 +91,7 @@ impl Target {
                 let mut all = unless_set(fixtures::HIP_QUEUES);
                 all.extend(unless_set(&[("HSA_SIM_GPUS", SIMULATED_DEVICES)]));
                 #[cfg(target_os = "linux")]
-                all.extend(preload(hsa_sim::library()?));
+                all.extend(preload("HSA_SIM_LIBRARY", hsa_sim::library()?));
                 Ok(all)
             }
         }
@@ -128,13 +128,13 @@ fn unless_set(variables: &[(&'static str, &str)]) -> Variables {
     free.map(|&(name, value)| (name, value.into())).collect()
 }
 
-/// Returns the variables with which the dynamic linker loads the simulated HSA runtime first. A program
-/// that is linked to the HIP library gets it then, too.
-#[cfg(all(feature = "hip", target_os = "linux"))]
-fn preload(library: std::path::PathBuf) -> Variables {
+/// Returns the variables with which the dynamic linker loads a simulator first: under the driver's name, so
+/// that a program that is linked to the driver gets the simulator, too. `variable` names it as well.
+#[cfg(any(feature = "cuda", feature = "hip"))]
+fn preload(variable: &'static str, library: std::path::PathBuf) -> Variables {
     const PRELOAD: &str = "LD_PRELOAD";
-    let mut all = vec![("HSA_SIM_LIBRARY", library.clone().into_os_string())];
-    // The linker takes both as separators. `load_simulator` needs no such variable.
+    let mut all = vec![(variable, library.clone().into_os_string())];
+    // The linker takes both as separators. Only a program that is linked to the driver needs it.
     let is_usable = !library.to_string_lossy().contains([' ', ':']);
     if is_usable {
         let mut list = library.into_os_string();
