@@ -177,8 +177,7 @@ fn over(ended: &process::Ended, limit: std::time::Duration, name: &str) -> Over 
 fn before_the_end(ended: &process::Ended, status: ExitStatus, name: &str) -> String {
     match (ended.messages.is_empty(), status.success()) {
         (true, true) => format!(
-            "its process ran no test {name}; \
-             write `backend_tests!` in a module, and not in a function"
+            "its process ran no test {name}; run the tests by Rust's own harness, or by `backend_main!`"
         ),
         (true, false) => format!("its process ended with {status} before the test began"),
         (false, _) => format!("its process ended with {status} before the test was over"),
