@@ -34,6 +34,8 @@ fn errors() -> Vec<(&'static str, ContractError)> {
         (CALL, ContractError::NotPermitted { operation, reason }),
         ("backend cuda", ContractError::ProcessForked { backend }),
         ("backend cuda", ContractError::ProcessEnding { backend }),
+        (CALL, ContractError::NoThread { operation, code: None }),
+        (CALL, ContractError::NoThread { operation, code: Some(11) }),
         (CALL, ContractError::capture_of_uncaptured(operation, bits, waited_for, bits)),
         (CALL, ContractError::capture_of_another(operation, bits, waited_for, bits)),
         (CALL, ContractError::DefaultStreamCapture { operation, waiter: bits, waited_for, bits }),

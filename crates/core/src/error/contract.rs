@@ -158,6 +158,17 @@ pub enum ContractError {
         /// The backend.
         backend: BackendKind,
     },
+    /// The system refused to start a thread. See [`ErrorKind::OutOfMemory`].
+    #[error(
+        "{operation}: the system refused to start a thread{}; raise the limit on threads and try again",
+        os_code(code)
+    )]
+    NoThread {
+        /// The call.
+        operation: &'static str,
+        /// The system's error code, if it has one.
+        code: Option<i32>,
+    },
     /// A captured stream was to wait for work that its capture cannot hold. See
     /// [`ErrorKind::Capturing`].
     #[error(
@@ -242,6 +253,17 @@ impl ContractError {
     }
 }
 
+/// Returns the system's error code as an addition to the text.
+fn os_code(code: &Option<i32>) -> impl core::fmt::Display {
+    struct Code(Option<i32>);
+    impl core::fmt::Display for Code {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            self.0.map_or(Ok(()), |code| write!(f, " (error {code} of the operating system)"))
+        }
+    }
+    Code(*code)
+}
+
 /// Returns what to add to the text if both backends have one name and only their types differ.
 fn same_name(expected: &BackendKind, given: &BackendKind) -> &'static str {
     if expected == given {
@@ -270,6 +292,7 @@ impl Error for ContractError {
             ContractError::NotPermitted { .. }
             | ContractError::ProcessForked { .. }
             | ContractError::ProcessEnding { .. } => ErrorKind::NotPermitted,
+            ContractError::NoThread { .. } => ErrorKind::OutOfMemory,
             ContractError::CaptureIsolation { .. }
             | ContractError::DefaultStreamCapture { .. }
             | ContractError::CaptureHostFunc { .. } => ErrorKind::Capturing,
