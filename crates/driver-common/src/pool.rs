@@ -1,5 +1,7 @@
 //! A lock-free pool of unused events: [`Pool`].
 
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
 use crate::sync::{AtomicUsize, Ordering};
 
 /// The number of lines. A thread starts at the line that its number selects, so threads rarely contend
@@ -8,24 +10,29 @@ const LINES: usize = if cfg!(any(gpu_stream_loom, gpu_stream_shuttle)) { 2 } els
 /// The number of events in a line.
 const EACH: usize = if cfg!(any(gpu_stream_loom, gpu_stream_shuttle)) { 1 } else { 8 };
 
+/// The number of further events. The models check the lines only.
+const MOST_FURTHER: usize = if cfg!(any(gpu_stream_loom, gpu_stream_shuttle)) { 0 } else { 3_840 };
+
 /// The number of events that a pool keeps. It returns any further event to its caller.
 #[cfg(all(test, not(any(gpu_stream_loom, gpu_stream_shuttle))))]
-const MOST: usize = LINES * EACH;
+const MOST: usize = LINES * EACH + MOST_FURTHER;
 
 /// A cache-line-aligned group of entries: each is 0 or an event.
 #[repr(align(128))]
 struct Line([AtomicUsize; EACH]);
 
 /// Unused events of one device or context, made without timing, which can be recorded again. Keeps at most
-/// 256.
+/// 4,096.
 ///
 /// Creating an event is the most expensive part of a wait for a stream. A wait binds to the record that was
 /// made before it, so an event can return to the pool as soon as its waits are enqueued. Events with
 /// options do not belong here. Nor do events whose handle a caller has, or whose record in a capture was
 /// visible to one.
 ///
-/// There is no lock. A thread finds the event that it returned last with one exchange. Events that an ended
-/// thread returned are found by the others.
+/// For the first 256 events there is no lock. A thread finds the event that it returned last with one exchange. Events
+/// that an ended thread returned are found by the others. Programs that have hundreds of events out, such as one with
+/// 1,000 awaits in flight, use a list with a lock as well. No thread waits for that lock: if it is taken, the pool
+/// counts as empty or full.
 ///
 /// A pool should live as long as the process. Nothing tears it down: neither the end of a thread nor that
 /// of the process, when the driver may be gone. Dropping a pool leaks its events.
@@ -33,7 +40,12 @@ struct Line([AtomicUsize; EACH]);
 /// Origin: PyTorch's `EventPool`, in
 /// [`CUDACachingAllocator.cpp`](https://github.com/pytorch/pytorch/blob/main/c10/cuda/CUDACachingAllocator.cpp),
 /// is a pool with a lock.
-pub struct Pool([Line; LINES]);
+pub struct Pool {
+    lines: [Line; LINES],
+    further: Mutex<Vec<usize>>,
+    /// The length of `further`, so that it is not locked in vain.
+    further_count: AtomicUsize,
+}
 
 impl Default for Pool {
     fn default() -> Self {
@@ -44,11 +56,24 @@ impl Default for Pool {
 impl Pool {
     /// Creates an empty pool.
     pub fn new() -> Self {
-        Pool(std::array::from_fn(|_| Line(std::array::from_fn(|_| AtomicUsize::new(0)))))
+        Pool {
+            lines: std::array::from_fn(|_| Line(std::array::from_fn(|_| AtomicUsize::new(0)))),
+            further: Mutex::default(),
+            further_count: AtomicUsize::new(0),
+        }
     }
 
     fn home(&self, thread: usize) -> &Line {
-        &self.0[thread % LINES]
+        &self.lines[thread % LINES]
+    }
+
+    /// Locks the list of further events. Returns `None` if another thread has the lock.
+    fn try_lock_further(&self) -> Option<MutexGuard<'_, Vec<usize>>> {
+        match self.further.try_lock() {
+            Ok(further) => Some(further),
+            Err(TryLockError::Poisoned(further)) => Some(further.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Takes an event, or returns `None` if the pool is empty. The event may have an old record, which the
@@ -61,7 +86,17 @@ impl Pool {
 
     #[cold]
     fn take_elsewhere(&self) -> Option<usize> {
-        self.0.iter().find_map(Line::take)
+        self.lines.iter().find_map(Line::take).or_else(|| self.take_further())
+    }
+
+    fn take_further(&self) -> Option<usize> {
+        if self.further_count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut further = self.try_lock_further()?;
+        let event = further.pop();
+        self.further_count.store(further.len(), Ordering::Relaxed);
+        event
     }
 
     /// Returns the event, which is not 0, to the pool.
@@ -75,7 +110,18 @@ impl Pool {
 
     #[cold]
     fn give_elsewhere(&self, event: usize) -> Result<(), usize> {
-        if self.0.iter().any(|line| line.give(event)) { Ok(()) } else { Err(event) }
+        let is_given = self.lines.iter().any(|line| line.give(event)) || self.give_further(event);
+        if is_given { Ok(()) } else { Err(event) }
+    }
+
+    fn give_further(&self, event: usize) -> bool {
+        if self.further_count.load(Ordering::Relaxed) >= MOST_FURTHER {
+            return false;
+        }
+        let Some(mut further) = self.try_lock_further() else { return false };
+        further.push(event);
+        self.further_count.store(further.len(), Ordering::Relaxed);
+        true
     }
 }
 
@@ -117,7 +163,7 @@ mod tests {
         for event in 1..=MOST {
             assert_eq!(pool.give(event, event / 5), Ok(()));
         }
-        assert_eq!(pool.give(9_999, 7), Err(9_999));
+        assert_eq!(pool.give(99_999, 7), Err(99_999));
         let taken: HashSet<_> = (1..=MOST).map(|_| pool.take(11).unwrap()).collect();
         assert_eq!(taken, (1..=MOST).collect());
         assert_eq!(pool.take(0), None);

@@ -66,7 +66,8 @@ impl<V: FaultFixture> TestStreams<V> {
     /// event counts.
     fn fill_pools(&self) {
         for (_, stream) in &self.streams {
-            let held: Vec<_> = (0..300).map(|_| stream.record_event().expect("a record")).collect();
+            let held: Vec<_> =
+                (0..4_200).map(|_| stream.record_event().expect("a record")).collect();
             stream.synchronize().expect("synchronize");
             drop(held);
         }

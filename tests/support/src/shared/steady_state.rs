@@ -203,8 +203,8 @@ pub fn no_thread_waits_for_another<V: Vendor>() {
     let others: Vec<_> = (0..600).map(|_| own_stream::<V>()).collect();
     let event = own_event::<V>(EventOptions::new());
     for function in [V::RECORDS, V::WAITS, V::CREATES_EVENT] {
-        // So that an event must be created.
-        let held: Vec<_> = (0..600).map(|_| part.source.record_event().unwrap()).collect();
+        // More than the pool keeps, so that an event must be created.
+        let held: Vec<_> = (0..4_200).map(|_| part.source.record_event().unwrap()).collect();
         controls.set(function, At::Occurrence(1), Threads::All, InjectedFault::Hold);
         std::thread::scope(|scope| {
             let (source, branch) = (&part.source, &part.branches[0]);
