@@ -1,0 +1,123 @@
+//! What fails: work, contexts, wakers, and misuse.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use gpu_stream_async::{Done, DoneExt};
+
+use super::support::*;
+
+/// Checks W3: work that fails before the record is an error of the future.
+pub fn fault_is_an_error<F: Fixture, A: Awaiter>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    fx.fault(&stream)?;
+    let mut polled = A::done(&stream)?;
+    let mut fresh = A::done(&stream)?;
+    check_pending(fx, &[&stream], &mut polled)?;
+    fx.open(&gate);
+    check_kind("a future that was polled", finish(&mut polled)?, ErrorKind::StreamFault)?;
+    check_kind("a future that was not", finish(&mut fresh)?, ErrorKind::StreamFault)?;
+    let again = A::done(&stream);
+    check_kind("done after the fault", again.map(drop), ErrorKind::StreamFault)
+}
+
+/// Checks W3: a reset of the context is an error of a future that is polled after it. A future that the watcher has resolves
+/// with what it saw: the end of the work, or the reset.
+pub fn reset_is_an_error<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let (mut watched, mut fresh) = (stream.done()?, stream.done()?);
+    check_pending(fx, &[&stream], &mut watched)?;
+    // The driver's reset waits for the work.
+    fx.open(&gate);
+    fx.reset(stream.device())?;
+    check_kind("a future that was not polled", finish(&mut fresh)?, ErrorKind::ContextDestroyed)?;
+    if let Err(error) = finish(&mut watched)? {
+        check_kind::<(), _>("the other future", Err(error), ErrorKind::ContextDestroyed)?;
+    }
+    check_kind("done", stream.done().map(drop), ErrorKind::ContextDestroyed)?;
+    std::mem::forget(gate); // its memory was destroyed
+    let new = F::Backend::new_stream(stream.device(), StreamOptions::new())?;
+    finish(&mut new.done()?)??;
+    Ok(())
+}
+
+/// Checks that a poll after the last one is an error, and neither blocks nor panics.
+pub fn resolved_future_returns_an_error<F: Fixture>(fx: &F) -> Outcome {
+    let mut future = stream(fx)?.done()?;
+    finish(&mut future)??;
+    check_kind("a second poll", finish(&mut future)?, ErrorKind::NotPermitted)
+}
+
+/// A waker that panics.
+struct PanickingWaker;
+
+impl Wake for PanickingWaker {
+    fn wake(self: Arc<Self>) {
+        // Unwinds like a panic, without the panic's message on the terminal.
+        std::panic::resume_unwind(Box::new("a waker that is meant to panic"));
+    }
+}
+
+/// Checks that a waker that panics loses no wake-up of another future, of the same or another stream.
+pub fn waker_that_panics_loses_no_other<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let mut futures = Vec::new();
+    for _ in 0..3 {
+        let mut broken = stream.done()?;
+        let waker = Waker::from(Arc::new(PanickingWaker));
+        let poll = Pin::new(&mut broken).poll(&mut Context::from_waker(&waker));
+        check(poll.is_pending(), "the future is ready too early")?;
+        let (mut sound, task) = (stream.done()?, Task::new());
+        check(task.poll(&mut sound).is_pending(), "the future is ready too early")?;
+        futures.push((broken, sound, task));
+    }
+    fx.open(&gate);
+    for (mut broken, mut sound, task) in futures {
+        task.finish(&mut sound)??;
+        finish(&mut broken)??;
+    }
+    Ok(())
+}
+
+/// A waker that calls `done` on a stream, and polls the new future once.
+struct AwaitingWaker<S: Stream> {
+    stream: S,
+    next: Mutex<Option<Done<S::Backend>>>,
+    task: Arc<Task>,
+}
+
+impl<S: Stream + Send + Sync> Wake for AwaitingWaker<S> {
+    fn wake(self: Arc<Self>) {
+        let mut next = self.stream.done().expect("a stream without a fault");
+        if self.task.poll(&mut next).is_pending() {
+            *self.next.lock().unwrap() = Some(next);
+        } else {
+            Arc::clone(&self.task).wake();
+        }
+    }
+}
+
+/// Checks that a waker may call `done`, also for a stream that is held back.
+pub fn waker_that_awaits<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, first) = gated(fx)?;
+    let mut future = stream.done()?;
+    let second = fx.gate(&stream)?;
+    let task = Task::new();
+    let waker = Arc::new(AwaitingWaker {
+        stream: stream.clone(),
+        next: Mutex::new(None),
+        task: Arc::clone(&task),
+    });
+    let as_waker = Waker::from(Arc::clone(&waker));
+    let poll = Pin::new(&mut future).poll(&mut Context::from_waker(&as_waker));
+    check(poll.is_pending(), "the future is ready too early")?;
+    fx.open(&first);
+    check_becomes("the waker does not run", || waker.next.lock().unwrap().is_some())?;
+    check(task.wakes() == 0, "the task was woken, and the work is not done")?;
+    fx.open(&second);
+    task.await_wake(0)?;
+    let next = waker.next.lock().unwrap().take();
+    let mut next = next.ok_or_else(|| Verdict::failed("the waker made no future"))?;
+    check(matches!(task.poll(&mut next), Poll::Ready(Ok(()))), "the future is not ready")
+}

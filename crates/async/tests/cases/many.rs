@@ -1,0 +1,99 @@
+//! Many futures at once.
+
+use std::sync::Arc;
+
+use gpu_stream_async::DoneExt;
+
+use super::support::*;
+
+/// A small generator of pseudo-random numbers, the same in each run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        // The constants of Knuth's MMIX generator.
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+/// Checks 1,000 futures in flight, on streams with gates among the records. The gates are opened one by one: each time the
+/// futures that nothing holds back resolve, and the others are pending.
+pub fn thousand_in_flight<F: Fixture>(fx: &F) -> Outcome {
+    const COUNT: usize = 1_000;
+    let is_free = fx.independent() == usize::MAX;
+    let streams: Vec<_> =
+        (0..fx.independent().clamp(1, 40)).map(|_| stream(fx)).collect::<Result<_, _>>()?;
+    let mut random = Random(1);
+    // For each gate: its stream. For each stream: the gates before the next record.
+    let (mut gates, mut of_stream, mut futures) =
+        (Vec::new(), vec![Vec::new(); streams.len()], Vec::new());
+    for index in 0..COUNT {
+        let at = random.below(streams.len());
+        if of_stream[at].is_empty() || (random.below(20) == 0 && gates.len() < 60) {
+            of_stream[at].push(gates.len());
+            gates.push(Some(fx.gate(&streams[at])?));
+        }
+        let (mut future, task) = (streams[at].done()?, Task::new());
+        // Some are polled for the first time only when they are ready.
+        if index % 7 != 0 {
+            check(task.poll(&mut future).is_pending(), "the future is ready too early")?;
+        }
+        futures.push((future, task, of_stream[at].clone()));
+    }
+    let mut order: Vec<usize> = (0..gates.len()).collect();
+    if is_free {
+        for last in (1..order.len()).rev() {
+            order.swap(last, random.below(last + 1));
+        }
+    }
+    let mut is_open = vec![false; gates.len()];
+    for gate in order {
+        is_open[gate] = true;
+        if let Some(gate) = gates[gate].take() {
+            fx.open(&gate);
+        }
+        let mut left = Vec::new();
+        for (mut future, task, behind) in futures {
+            if behind.iter().all(|&gate| is_open[gate]) {
+                task.finish(&mut future)??;
+            } else {
+                check(task.wakes() == 0, "a task was woken, and its work is not done")?;
+                left.push((future, task, behind));
+            }
+        }
+        futures = left;
+    }
+    check(futures.is_empty(), "some futures are behind no gate")
+}
+
+/// Checks that each of many tasks that poll once, at any time while the work ends, is woken or finds the work done.
+pub fn no_wake_up_is_lost<F: Fixture>(fx: &F) -> Outcome {
+    let streams = [stream(fx)?, stream(fx)?];
+    let data = fx.data(streams[0].device(), 0)?;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = streams
+            .iter()
+            .map(|stream| {
+                let data = &data;
+                scope.spawn(move || -> Outcome {
+                    for round in 0..500 {
+                        fx.store(stream, data, round)?;
+                        let (mut future, task) = (stream.done()?, Task::new());
+                        for _ in 0..round % 50 {
+                            std::hint::spin_loop();
+                        }
+                        task.finish(&mut future)??;
+                        check(task.wakes() <= 1, "a task was woken twice")?;
+                        drop(future);
+                        check_becomes("a waker is left", || Arc::strong_count(&task) == 1)?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().map_err(|_| Verdict::failed("the thread panicked"))?
+        })
+    })
+}
