@@ -6,6 +6,8 @@ mod available;
 mod backends;
 pub mod prelude;
 
+#[cfg(feature = "async")]
+pub use gpu_stream_async::{Done, DoneExt, DoneWith};
 #[doc(inline)]
 pub use gpu_stream_core::*;
 #[cfg(feature = "cuda")]
