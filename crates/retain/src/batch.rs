@@ -1,0 +1,128 @@
+//! Values that share a mark on each of their streams: [`Batch`].
+
+use std::any::Any;
+
+use gpu_stream_core::{
+    Backend, CaptureStatus, Error, ErrorKind, ErrorOf, Event, EventStatus, Stream,
+};
+
+/// A retained value.
+pub(crate) type Value = Box<dyn Any + Send>;
+
+/// The number of values in a batch, unless many batches wait.
+pub(crate) const BATCH_SIZE: usize = 64;
+
+/// Values that wait for the same records.
+pub(crate) struct Batch<B: Backend> {
+    /// In the order of their retains.
+    pub(crate) values: Vec<Value>,
+    /// One event for each stream, recorded again for each use of the batch.
+    pub(crate) marks: Vec<B::Event>,
+    /// `true` if the marks were recorded after the values came in.
+    pub(crate) is_marked: bool,
+}
+
+impl<B: Backend> Batch<B> {
+    /// Creates an empty batch, whose marks are created by its first record.
+    pub(crate) fn new() -> Self {
+        Batch { values: Vec::with_capacity(BATCH_SIZE), marks: Vec::new(), is_marked: false }
+    }
+
+    /// Records the marks on `streams`. Leaves the batch unmarked if a stream is being captured: a record that
+    /// goes into a graph stands for no work that runs.
+    pub(crate) fn mark(&mut self, streams: &[B::Stream]) -> Result<(), B::Error> {
+        if are_capturing(streams)? {
+            return Ok(());
+        }
+        for (index, stream) in streams.iter().enumerate() {
+            match self.record(index, stream) {
+                // A capture began after the check.
+                Err(error) if is_of_capture(error.kind()) => return Ok(()),
+                other => other?,
+            }
+        }
+        // A capture that began after the check can have the record. Its event is not asked: that breaks captures of
+        // CUDA, and HIP reports the event as complete.
+        self.is_marked = !streams.is_empty() && !are_capturing(streams)?;
+        Ok(())
+    }
+
+    /// Records the mark with this index on `stream`. The first record creates it.
+    pub(crate) fn record<S>(&mut self, index: usize, stream: &S) -> Result<(), B::Error>
+    where
+        S: Stream<Backend = B>,
+    {
+        let Some(mark) = self.marks.get_mut(index) else {
+            self.marks.push(stream.record_event()?);
+            return Ok(());
+        };
+        match stream.record(mark) {
+            // The event belongs to an earlier stream of this handle, in another context.
+            Err(error) if is_unusable(error.kind()) => *mark = stream.record_event()?,
+            other => other?,
+        }
+        Ok(())
+    }
+
+    /// Returns `true` if all marks are reached, and there are any. Asks them in turn, up to the first that is not.
+    pub(crate) fn is_reached(&self) -> Result<bool, B::Error> {
+        for mark in &self.marks {
+            // A mark without a record stands for nothing, so it is not reached.
+            if mark.status()? != EventStatus::Complete {
+                return Ok(false);
+            }
+        }
+        Ok(!self.marks.is_empty())
+    }
+}
+
+/// Returns `true` for the errors of a record that another event may not have.
+fn is_unusable(kind: ErrorKind) -> bool {
+    use ErrorKind::{ContextDestroyed, DeviceMismatch, InvalidHandle};
+    matches!(kind, ContextDestroyed | DeviceMismatch | InvalidHandle)
+}
+
+/// Returns `true` for the errors of a mark whose record went into a capture.
+pub(crate) fn is_of_capture(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Capturing | ErrorKind::InvalidEvent)
+}
+
+/// Returns `true` if `stream` is being captured.
+fn is_capturing<S: Stream>(stream: &S) -> Result<bool, ErrorOf<S>> {
+    match stream.capture_status() {
+        Ok(status) => Ok(status != CaptureStatus::None),
+        // The backend has no captures.
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        // The default stream, while a capture that would include its work lasts.
+        Err(error) if error.kind() == ErrorKind::Capturing => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn are_capturing<S: Stream>(streams: &[S]) -> Result<bool, ErrorOf<S>> {
+    for stream in streams {
+        if is_capturing(stream)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Returns an error if `stream` takes no values: if it is being captured or, with `asks`, if it reports a fault.
+pub(crate) fn check<S: Stream>(stream: &S, asks: bool) -> Result<(), ErrorOf<S>> {
+    // The query's error says what the stream is, and what to do.
+    if asks || is_capturing(stream)? { stream.query().map(drop) } else { Ok(()) }
+}
+
+/// Returns `true` if there are `streams`, and they have done all work that was submitted before. A stream that is
+/// being captured has not.
+pub(crate) fn are_idle<S: Stream>(streams: &[S]) -> Result<bool, ErrorOf<S>> {
+    for stream in streams {
+        match stream.query() {
+            Ok(true) => {}
+            Err(error) if error.kind() != ErrorKind::Capturing => return Err(error),
+            Ok(false) | Err(_) => return Ok(false),
+        }
+    }
+    Ok(!streams.is_empty())
+}

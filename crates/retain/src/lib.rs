@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod batch;
+mod claim;
+mod extension;
+mod forks;
+mod process_wide;
+mod reclaimer;
+mod refused;
+mod release;
+mod retain;
+mod table;
+
+pub use extension::RetainUntilDone;
+pub use reclaimer::{Collected, Reclaimer};
+pub use refused::Refused;
+pub use release::release_on;
