@@ -20,7 +20,14 @@ pub use gpu_stream_hip as hip;
 pub use gpu_stream_hip::{Hip, HipError, HipEvent, HipStream};
 pub use gpu_stream_host as host;
 pub use gpu_stream_host::{Host, HostError, HostEvent, HostStream};
+pub use gpu_stream_retain as retain;
+pub use gpu_stream_retain::Reclaimer;
 
 pub use any::{Any, AnyEvent, AnyRawEvent, AnyRawStream, AnyStream};
 pub use available::{Availability, Library, available};
 pub use backends::{DefaultBackend, backend};
+
+/// The examples of the page about memory.
+#[cfg(doctest)]
+#[doc = include_str!("memory.md")]
+pub struct Memory;

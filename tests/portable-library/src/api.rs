@@ -69,6 +69,7 @@ api! {
     gpu_stream::RawEvent,
     gpu_stream::RawHandle,
     gpu_stream::RawStream,
+    gpu_stream::Reclaimer,
     gpu_stream::Stream,
     gpu_stream::StreamOf,
     gpu_stream::StreamOptions,
@@ -95,6 +96,11 @@ api! {
     gpu_stream::host::Gate,
     gpu_stream::host::raw,
     gpu_stream::prelude,
+    gpu_stream::retain,
+    gpu_stream::retain::Collected,
+    gpu_stream::retain::Refused,
+    gpu_stream::retain::RetainUntilDone,
+    gpu_stream::retain::release_on,
 }
 
 #[cfg(test)]
