@@ -1,10 +1,13 @@
 //! What a test needs from a backend beyond the contract: the trait [`Fixture`].
 
+use std::sync::Arc;
+
 use gpu_stream_core::dynamic::DynBackend;
 use gpu_stream_core::{
     Backend, BackendKind, Device, EventOptions, Stream, StreamOptions, StreamOwner,
 };
 
+use crate::retention::{BoxedReclaimer, Retention};
 use crate::{Outcome, Verdict};
 
 /// The backend of fixture `F`.
@@ -235,6 +238,11 @@ pub trait Fixture: Send + Sync + 'static {
     /// Returns the object-safe form of the backend, for the cases about it. `None` skips them.
     fn dynamic(&self) -> Option<&dyn DynBackend> {
         None
+    }
+
+    /// Returns a new reclaimer, for the cases about retained values. The suite's mutants override it.
+    fn reclaimer(&self) -> Arc<dyn Retention<Self::Backend>> {
+        Arc::new(BoxedReclaimer::new())
     }
 
     /// Makes `device` the calling thread's current one, by the bare driver. Does nothing where the

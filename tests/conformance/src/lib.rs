@@ -67,6 +67,7 @@ mod namesake;
 mod null_backend;
 pub mod outcome;
 pub mod required;
+pub mod retention;
 pub mod rules;
 pub mod runner;
 

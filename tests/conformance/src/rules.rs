@@ -1,8 +1,8 @@
 //! The rules that the cases check, each with its number and its text.
 //!
 //! `R1` to `R41` are the numbered rules of the contract. `T1` to `T6` are what torch documents of
-//! `ExternalStream`, and `C1` to `C14` are what the contract adds to both. [`ELSEWHERE`] lists the
-//! rules that no case of the suite checks.
+//! `ExternalStream`, and `C1` to `C14` are what the contract adds to both. `K1` to `K8` are about
+//! values that streams still use. [`ELSEWHERE`] lists the rules that no case of the suite checks.
 
 use std::fmt;
 
@@ -95,6 +95,14 @@ rules! {
     C12 "if another library records an event of the backend, the event reports that record"
     C13 "values that host functions drop do not accumulate"
     C14 "a stream that has work runs eventually, whatever the priorities of the others"
+    K1 "a retained value is kept while one of its streams has work that was submitted before the retain"
+    K2 "the first collect after the streams are done drops the value, whatever was submitted after an earlier collect; drain waits for that"
+    K3 "values are dropped by calls of the reclaimer, on the calling thread, while no lock is held"
+    K4 "values of the same streams are dropped in the order of their retains"
+    K5 "behind a fault or a lost context no value is dropped, and abandon returns it"
+    K6 "a panic in the destructor of a value loses no other value, and reaches the caller"
+    K7 "a value that cannot be retained comes back with the reason, and a capture of its stream survives"
+    K8 "release_on makes its home stream wait for all users, and drops the value before it returns"
 }
 
 /// Rules that no case checks, each with the test of the repository that does.

@@ -18,7 +18,7 @@ const PASSED: i32 = 0;
 const FAILED: i32 = 1;
 const SKIPPED: i32 = 2;
 
-const CASES: [&str; 8] = [
+const CASES: [&str; 10] = [
     "functions_after_a_fault_are_dropped",
     "work_after_a_fault_is_not_run",
     "waiter_gets_the_fault",
@@ -27,6 +27,8 @@ const CASES: [&str; 8] = [
     "reset_is_reported_by_wait_event",
     "reset_is_reported_by_record",
     "reset_leaves_nothing_stale",
+    "fault_keeps_its_values",
+    "reset_keeps_the_values",
 ];
 
 fn main() -> ExitCode {

@@ -428,6 +428,46 @@ list! {
         reset_leaves_nothing_stale [R39]
             "After a reset without live streams or events, every call works: nothing that was cached before is used.";
     }
+    retention {
+        value_is_kept_for_each_stream [K1 K2]
+            "A value of three streams is kept while a gate holds back any one of them.";
+        mark_covers_the_last_value [K1]
+            "A value is kept by work that was submitted after an earlier value came into the same batch.";
+        many_values_are_dropped_in_order [K4 K1]
+            "Many values of one stream are all kept while a gate is closed, and are then dropped in the order of their retains.";
+        later_work_keeps_no_value [K2]
+            "Work that is submitted after a collect holds back no value from before it, also if older values were pending by then.";
+        events_are_used_again [K1]
+            "A value is kept by its own work when the events of earlier values, which are reached, are used again.";
+        drain_waits_for_all_values [K2]
+            "Drain returns only after all values are dropped. Another thread opens the gate after the caller had every chance to return too early.";
+        values_are_dropped_on_the_callers_thread [K3]
+            "Values are dropped by the call of collect and on its thread, and not when the stream is done.";
+        destructor_uses_the_reclaimer [K3]
+            "A destructor may call the reclaimer and the backend, and may wait for a thread that does.";
+        dropped_reclaimer_keeps_its_values [K1]
+            "Dropping a reclaimer neither blocks nor drops a value that a stream still uses: the reclaimer of the process drops the value later.";
+        streams_of_two_devices_keep_a_value [K1]
+            "A value of streams of two devices is kept while either of them is held back.";
+        per_thread_stream_keeps_a_value [K1 R22]
+            "A thread's default stream keeps a value, and that another thread may drop it.";
+        release_waits_for_all_users [K8]
+            "`release_on` drops the value before it returns and on the calling thread, and that later work of the home stream waits for each of the users.";
+    }
+    retention_failures {
+        panic_in_a_destructor [K6]
+            "If destructors panic, the other values are dropped all the same, and the caller gets the first panic.";
+        fault_keeps_its_values [K5 K7]
+            "Values behind a fault are neither dropped nor lost, and that the failed stream takes no further value.";
+        fault_keeps_no_other_value [K5 K2]
+            "A fault keeps a value that another stream shares with the failed one, and no value of other streams alone.";
+        reset_keeps_the_values [K5]
+            "Values of a context that was reset are neither dropped nor lost.";
+        captured_stream_takes_no_value [K7]
+            "A stream that is being captured takes no value, and that its capture survives and gets no node.";
+        capture_after_a_retain [K2 K7 R36]
+            "Collect and drain leave a capture alive that began after a retain, and that the value is dropped after it.";
+    }
     racing {
         own_submission_is_covered_by_query [T2 R22]
             "Query is false while work that the calling thread has just submitted is held back, whatever another thread submits meanwhile.";

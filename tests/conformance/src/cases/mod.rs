@@ -5,6 +5,7 @@
 //! gives it a thread and a time limit.
 
 mod list;
+mod retained;
 mod support;
 
 pub mod blocking;
@@ -29,6 +30,8 @@ pub mod query;
 pub mod racing;
 pub mod records;
 pub mod reset;
+pub mod retention;
+pub mod retention_failures;
 pub mod threads;
 pub mod timing;
 pub mod topology;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gpu_stream_conformance::fixtures::{HostData, HostFixture, HostForeign};
+use gpu_stream_conformance::retention::Retention;
 use gpu_stream_conformance::{CaptureMode, Fixture, Outcome, Verdict};
 use gpu_stream_core::dynamic::DynBackend;
 use gpu_stream_core::{
@@ -14,7 +15,7 @@ use crate::backend::{CURRENT_DEVICE, LAST_ERROR, Mutant};
 use crate::event::MutantEvent;
 use crate::mutation::bypass;
 use crate::stream::MutantStream;
-use crate::{capture, vendor};
+use crate::{capture, retention, vendor};
 
 pub struct MutantFixture;
 
@@ -135,6 +136,10 @@ impl Fixture for MutantFixture {
 
     fn dynamic(&self) -> Option<&dyn DynBackend> {
         Some(&Mutant)
+    }
+
+    fn reclaimer(&self) -> Arc<dyn Retention<Mutant>> {
+        retention::reclaimer()
     }
 
     fn make_current(&self, device: Device) -> Outcome {

@@ -8,6 +8,7 @@ mod event;
 mod family;
 mod fixture;
 mod mutation;
+mod retention;
 mod stream;
 mod tasks;
 mod vendor;
@@ -74,6 +75,7 @@ fn find_catching_cases(mutation: Mutation) -> Result<Vec<Caught>, Failed> {
         Mutation::WaitBlocksHost,
         Mutation::PayloadDropStopsTheStream,
         Mutation::DestructorsUnderALock,
+        Mutation::DroppedUnderTheLock,
     ]
     .contains(&mutation);
     let limit = if hangs { HANG_LIMIT } else { LIMIT };

@@ -172,6 +172,25 @@ mutations! {
     MiddlePriorityStarves C14 "a stream of middle priority never runs while others have work";
     OwnerKeptByDroppedEvent C9 "an event that is dropped after its stream leaks the owner";
     EventKeepsEveryOwner C9 "an event keeps the owner of every stream that it was recorded on";
+    ValueDroppedEarly K1 "the first collect drops a value, whatever its streams do";
+    FirstStreamKeeps K1 "only the first of its streams keeps a value";
+    MarkedBeforeTheValue K1 "a value waits for the mark that was recorded for the value before it";
+    DroppedReclaimerDrops K1 "dropping a reclaimer drops its values";
+    NewestMarkIsAsked K2 "collect asks only the newest mark, and drops nothing until that is reached";
+    MarkedAgain K2 "each collect records the marks again, so that later work keeps a value";
+    DrainReturns K2 "drain waits for nothing";
+    DroppedByTheStream K3 "a host function drops the value, when its stream comes to it";
+    DroppedUnderTheLock K3 "values are dropped under the lock of the reclaimer";
+    DroppedInReverse K4 "the newest value is dropped first";
+    DroppedOnAFault K5 "a value is dropped if its stream reports an error";
+    AbandonLosesValues K5 "abandon returns all values but one";
+    DropPanicLosesTheRest K6 "a panic in a destructor leaks the values after it";
+    DropPanicIsHidden K6 "a panic in a destructor does not reach the caller";
+    RefusedValueIsDropped K7 "a value that is refused is dropped";
+    CapturedStreamTakesValues K7 "a captured stream takes values";
+    RetainBreaksCaptures K7 "a retain breaks the capture of its stream";
+    ReleaseForgetsTheLast K8 "release_on leaves the last user out";
+    ReleasedValueIsKept K8 "release_on drops the value on another thread";
 }
 
 // One value for the process, so that the cases are compiled once for all mutants. 0 means no
