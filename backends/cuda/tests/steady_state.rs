@@ -1,11 +1,12 @@
-//! Calls that were made before do not create events, allocate, or wait for another thread. Counted over the
+//! Calls that were made before do not create events, allocate, or wait for another thread, and retained values ask
+//! little. Counted over the
 //! simulated driver, whose own memory does not count.
 
 mod support;
 
 use std::process::ExitCode;
 
-use gpu_stream_test_support::shared::steady_state::cases;
+use gpu_stream_test_support::shared::{retained, steady_state};
 use gpu_stream_test_support::{CountingAllocator, main_over_faults};
 use support::OnCuda;
 
@@ -13,5 +14,6 @@ use support::OnCuda;
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> ExitCode {
-    main_over_faults::<OnCuda>(&cases::<OnCuda>(), &[])
+    let cases = [steady_state::cases::<OnCuda>(), retained::cases::<OnCuda>()].concat();
+    main_over_faults::<OnCuda>(&cases, &[])
 }

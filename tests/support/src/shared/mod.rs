@@ -12,6 +12,7 @@ pub mod ipc;
 pub mod no_driver;
 pub mod one_runtime;
 pub mod pool;
+pub mod retained;
 pub mod start_again;
 pub mod steady_state;
 pub mod thread_as_found;

@@ -1,0 +1,125 @@
+//! What retained values ask of the driver: no new event in the steady state, and few questions.
+//!
+//! The driver is [`Vendor::faulty_library`], which counts calls.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use gpu_stream_core::Stream;
+use gpu_stream_faults::{At, Controls, InjectedFault, Threads};
+use gpu_stream_retain::Reclaimer;
+
+use crate::Case;
+use crate::vendor::{MODES, StreamOf, Vendor, own_stream, ptr};
+
+/// Returns all cases.
+pub fn cases<V: Vendor>() -> Vec<Case> {
+    crate::shared_cases![V, retained:
+        values_create_no_event,
+        collect_asks_one_event_of_each_stream,
+        mark_in_a_capture_is_recorded_again
+    ]
+    .into()
+}
+
+/// Holds `stream` back until the sender is dropped.
+fn hold<V: Vendor>(stream: &StreamOf<V>) -> Sender<()> {
+    let (sender, receiver) = channel::<()>();
+    stream.launch_host_func(Box::new(move || _ = receiver.recv())).unwrap();
+    sender
+}
+
+fn retain<V: Vendor>(reclaimer: &Reclaimer<V::Backend>, streams: &[&StreamOf<V>], count: usize) {
+    for number in 0..count {
+        reclaimer.retain(number, streams).unwrap();
+    }
+}
+
+/// Returns the number of calls whose name contains `part` since the calls are watched, and watches anew.
+fn calls(controls: &Controls, part: &str) -> usize {
+    let count = controls.seen().iter().filter(|call| call.contains(part)).count();
+    controls.watch(Threads::All);
+    count
+}
+
+/// Checks that values of two streams, which wait for marks in each round, create no event after the first rounds.
+pub fn values_create_no_event<V: Vendor>() {
+    const VALUES: usize = 200;
+    let (controls, reclaimer) = (V::controls(), Reclaimer::new());
+    let (one, other) = (own_stream::<V>(), own_stream::<V>());
+    let round = || {
+        let held = hold::<V>(&one);
+        retain::<V>(&reclaimer, &[&one, &other], VALUES);
+        assert_eq!(reclaimer.collect().unwrap().pending, VALUES);
+        drop(held);
+        reclaimer.drain().unwrap();
+        assert_eq!(reclaimer.pending(), 0);
+    };
+    (0..10).for_each(|_| round());
+    controls.watch(Threads::All);
+    (0..20).for_each(|_| round());
+    let records = controls.seen().iter().filter(|call| *call == V::RECORDS).count();
+    // Three full batches and the rest, on two streams.
+    assert!((20..=20 * 8).contains(&records), "{records} records of {} values", 20 * VALUES);
+    assert_eq!(calls(controls, V::CREATES_EVENT), 0, "events that were created");
+    controls.clear();
+}
+
+/// Checks that a collect with 10,000 values pending asks one event for each stream, and that one without values asks
+/// nothing.
+pub fn collect_asks_one_event_of_each_stream<V: Vendor>() {
+    const VALUES: usize = 10_000;
+    let (controls, reclaimer) = (V::controls(), Reclaimer::new());
+    let streams = [own_stream::<V>(), own_stream::<V>()];
+    for count in 1..=streams.len() {
+        let streams = &streams[..count];
+        let held: Vec<_> = streams.iter().map(hold::<V>).collect();
+        for stream in streams {
+            retain::<V>(&reclaimer, &[stream], VALUES / count);
+        }
+        assert_eq!(reclaimer.collect().unwrap().pending, VALUES);
+        controls.watch(Threads::All);
+        assert_eq!(reclaimer.collect().unwrap().pending, VALUES);
+        let asked = calls(controls, "Query");
+        assert!((1..=count).contains(&asked), "{asked} questions about {count} streams");
+        assert_eq!(calls(controls, V::RECORDS), 0, "marks that were recorded again");
+        drop(held);
+        reclaimer.drain().unwrap();
+        controls.watch(Threads::All);
+        assert_eq!(reclaimer.collect().unwrap().pending, 0);
+        assert_eq!(calls(controls, ""), 0, "calls of a collect without values");
+    }
+    controls.clear();
+}
+
+/// Checks that if a mark's record may have gone into a capture that began at the same moment, the value stays, the
+/// capture lives, and the value is dropped after it.
+pub fn mark_in_a_capture_is_recorded_again<V: Vendor>() {
+    let controls = V::controls();
+    for mode in MODES {
+        let (reclaimer, stream, token) = (Reclaimer::new(), own_stream::<V>(), Arc::new(()));
+        let held = hold::<V>(&stream);
+        reclaimer.retain(Arc::clone(&token), &[&stream]).unwrap();
+        controls.set(V::RECORDS, At::Occurrence(1), Threads::All, InjectedFault::Hold);
+        std::thread::scope(|scope| {
+            let collector = scope.spawn(|| reclaimer.collect().map(|collected| collected.pending));
+            assert!(
+                controls.await_held(1, Duration::from_secs(60)),
+                "{} is not called",
+                V::RECORDS
+            );
+            V::begin_capture(ptr::<V>(&stream), mode);
+            controls.clear();
+            assert_eq!(collector.join().unwrap().unwrap(), 1, "in mode {mode}");
+        });
+        for _ in 0..3 {
+            assert_eq!((reclaimer.collect().unwrap().pending, Arc::strong_count(&token)), (1, 2));
+        }
+        drop(held);
+        assert_eq!(V::capture_status(ptr::<V>(&stream)), Ok(1), "in mode {mode}");
+        assert!(V::end_capture(ptr::<V>(&stream)).is_ok(), "the capture is broken in mode {mode}");
+        reclaimer.drain().unwrap();
+        assert_eq!((reclaimer.pending(), Arc::strong_count(&token)), (0, 1));
+    }
+}
