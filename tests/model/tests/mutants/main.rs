@@ -17,6 +17,8 @@ mod family;
 mod fixture;
 #[path = "../../../conformance/tests/mutants/mutation.rs"]
 mod mutation;
+#[path = "../../../conformance/tests/mutants/retention.rs"]
+mod retention;
 #[path = "../../../conformance/tests/mutants/stream.rs"]
 mod stream;
 #[path = "../../../conformance/tests/mutants/tasks.rs"]
@@ -129,6 +131,25 @@ fn undetectable(mutation: Mutation) -> Option<&'static str> {
         | M::ForeignEventLooksOwn
         | M::ForeignEventZeroAccepted
         | M::ForeignRecordIgnored => Some("programs have no events of another library"),
+        M::ValueDroppedEarly
+        | M::FirstStreamKeeps
+        | M::MarkedBeforeTheValue
+        | M::DroppedReclaimerDrops
+        | M::NewestMarkIsAsked
+        | M::MarkedAgain
+        | M::DrainReturns
+        | M::DroppedByTheStream
+        | M::DroppedUnderTheLock
+        | M::DroppedInReverse
+        | M::DroppedOnAFault
+        | M::AbandonLosesValues
+        | M::DropPanicLosesTheRest
+        | M::DropPanicIsHidden
+        | M::RefusedValueIsDropped
+        | M::CapturedStreamTakesValues
+        | M::RetainBreaksCaptures
+        | M::ReleaseForgetsTheLast
+        | M::ReleasedValueIsKept => Some("programs retain no values"),
         _ => None,
     }
 }
