@@ -130,8 +130,9 @@ static struct setup set_up(void) {
 
 struct probe {
     const char *group, *name;
-    void (*run)(void);
-    int variants; // -1: `run`; else so many of the function that `run_probes` is given
+    void (*run)(void);     // NULL: `variant` with 0, 1, … below `variants`, each in a process of its own
+    void (*variant)(int);
+    int variants;
 };
 
 enum { SECONDS = 20, SECONDS_IN_ALL = 300 };
@@ -173,8 +174,7 @@ static void in_a_process(void (*run)(void), void (*variant)(int), int which) {
         printf("  ended with %d\n", WEXITSTATUS(status));
 }
 
-static int run_probes(const struct probe *probes, size_t count, void (*variant)(int),
-                      const char *only) {
+static int run_probes(const struct probe *probes, size_t count, const char *only) {
     alarm(SECONDS_IN_ALL);
     setvbuf(stdout, NULL, _IOLBF, 0);
     int listed = only && !strcmp(only, "--list"), found = 0;
@@ -190,10 +190,10 @@ static int run_probes(const struct probe *probes, size_t count, void (*variant)(
             continue;
         found = 1;
         printf("%s: %s\n", probes[i].group, probes[i].name);
-        if (probes[i].variants < 0)
+        if (probes[i].run)
             in_a_process(probes[i].run, NULL, -1);
         for (int which = 0; which < probes[i].variants; which++)
-            in_a_process(NULL, variant, which);
+            in_a_process(NULL, probes[i].variant, which);
     }
     if (!found)
         fprintf(stderr, "no group %s; see --list\n", only);

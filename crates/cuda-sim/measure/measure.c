@@ -72,10 +72,12 @@ static void failed_work(void) {
     answers_by_current();
 }
 
+#define ONCE(run) run, NULL, 0
+#define EACH(variant, count) NULL, variant, count
 #define IN_MODES(group, what, name)                       \
-    {group, what ", mode 0", name##_global, -1},          \
-    {group, what ", mode 1", name##_thread, -1},          \
-    {group, what ", mode 2", name##_relaxed, -1}
+    {group, what ", mode 0", ONCE(name##_global)},          \
+    {group, what ", mode 1", ONCE(name##_thread)},          \
+    {group, what ", mode 2", ONCE(name##_relaxed)}
 
 static const struct probe probes[] = {
     IN_MODES("destroy", "a member without work is destroyed", destroy_without_work),
@@ -83,33 +85,33 @@ static const struct probe probes[] = {
     IN_MODES("destroy", "a joined member is destroyed", destroy_joined),
     IN_MODES("destroy", "the origin is destroyed", destroy_origin),
     IN_MODES("destroy", "the origin is destroyed, all joined", destroy_origin_joined),
-    {"capture", "waits of a captured stream", wait_outside, -1},
-    {"capture", "a host function as a node", host_node, -1},
-    {"capture", "what a capture tells", capture_info, -1},
-    {"inside", "inside a host function", NULL, INSIDE},
-    {"reset", "reset with objects", reset_objects, -1},
-    {"reset", "reset with objects, then retained again", reset_objects_retained, -1},
-    {"reset", "last release with objects", release_objects, -1},
-    {"reset", "last release with objects, then retained again", release_objects_retained, -1},
-    {"reset", "destroys after a reset", destroy_after_reset_dead, -1},
-    {"reset", "destroys after a reset, retained again", destroy_after_reset_retained, -1},
-    {"reset", "pooled events and an old handle", reset_with_pooled_events, -1},
-    {"reset", "reset while work is pending", reset_with_pending_work, -1},
-    {"reset", "last release while work is pending", release_with_pending_work, -1},
-    {"reset", "numbers of contexts, and releases", numbers, -1},
-    {"green", "streams and events of a green context", green_streams, -1},
-    {"green", "a green context is destroyed before its streams", green_destroyed, -1},
-    {"green", "a reset beneath a green context", green_reset, -1},
-    {"flags", "flags and the default stream", flags, -1},
-    {"fault", "after work that failed", failed_work, -1},
-    {"others", "entry points", entry_points, -1},
-    {"others", "managed and registered memory", managed_and_registered, -1},
-    {"others", "settings of a context", settings, -1},
-    {"others", "flags of calls", flags_of_calls, -1},
+    {"capture", "waits of a captured stream", ONCE(wait_outside)},
+    {"capture", "a host function as a node", ONCE(host_node)},
+    {"capture", "what a capture tells", ONCE(capture_info)},
+    {"inside", "inside a host function", EACH(inside_host_function, INSIDE)},
+    {"reset", "reset with objects", ONCE(reset_objects)},
+    {"reset", "reset with objects, then retained again", ONCE(reset_objects_retained)},
+    {"reset", "last release with objects", ONCE(release_objects)},
+    {"reset", "last release with objects, then retained again", ONCE(release_objects_retained)},
+    {"reset", "destroys after a reset", ONCE(destroy_after_reset_dead)},
+    {"reset", "destroys after a reset, retained again", ONCE(destroy_after_reset_retained)},
+    {"reset", "pooled events and an old handle", ONCE(reset_with_pooled_events)},
+    {"reset", "reset while work is pending", ONCE(reset_with_pending_work)},
+    {"reset", "last release while work is pending", ONCE(release_with_pending_work)},
+    {"reset", "numbers of contexts, and releases", ONCE(numbers)},
+    {"green", "streams and events of a green context", ONCE(green_streams)},
+    {"green", "a green context is destroyed before its streams", ONCE(green_destroyed)},
+    {"green", "a reset beneath a green context", ONCE(green_reset)},
+    {"flags", "flags and the default stream", ONCE(flags)},
+    {"fault", "after work that failed", ONCE(failed_work)},
+    {"others", "entry points", ONCE(entry_points)},
+    {"others", "managed and registered memory", ONCE(managed_and_registered)},
+    {"others", "managed memory is attached to a stream", EACH(attach_managed, ATTACHMENTS)},
+    {"others", "settings of a context", ONCE(settings)},
+    {"others", "flags of calls", ONCE(flags_of_calls)},
     IN_MODES("others", "calls while another stream is captured", while_capturing),
 };
 
 int main(int count, char **arguments) {
-    return run_probes(probes, sizeof probes / sizeof *probes, inside_host_function,
-                      count > 1 ? arguments[1] : NULL);
+    return run_probes(probes, sizeof probes / sizeof *probes, count > 1 ? arguments[1] : NULL);
 }
