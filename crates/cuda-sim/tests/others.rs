@@ -68,6 +68,9 @@ fn missing_function_is_a_status_and_no_error() {
     assert_eq!(find(c"cuInit", 13_010, 0), (1, 9, false), "newer than the driver");
     assert_eq!(find(c"cuMemAlloc", 13_000, 2), (0, 0, true));
     assert_eq!(find(c"cuStreamQuery", 13_000, 2), (0, 1, false), "no per-thread form");
+    assert_eq!(find(c"cuInit", 13_000, 3), (0, 0, true), "both kinds of default stream");
+    assert_eq!(find(c"cuStreamQuery", 13_000, 3), (0, 1, false), "no per-thread form");
+    assert_eq!(find(c"cuInit", 13_000, 4), (1, 9, false), "no such flag");
     let output = run_child("hidden", &[("CUDA_SIM_VERSION", "12.0")]);
     assert!(output.status.success(), "{output:?}");
 }
@@ -80,6 +83,7 @@ fn managed_memory_is_of_host_and_device() {
     // SAFETY: the out-pointer is valid. The memory is never freed, and its words are valid for atomic accesses.
     let word = unsafe {
         assert_eq!((driver().mem_managed)(&mut memory, 4096, 0), 1, "no such flag");
+        assert_eq!((driver().mem_managed)(&mut memory, 4096, 4), 1, "for attaching only");
         ok((driver().mem_managed)(&mut memory, 4096, 1));
         std::sync::atomic::AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(
             memory as usize,
@@ -88,6 +92,7 @@ fn managed_memory_is_of_host_and_device() {
     // SAFETY: the simulator checks every handle and address.
     unsafe {
         assert_eq!((driver().stream_write_value)(stream, memory + 2, 1, 0), 1, "not aligned");
+        assert_eq!((driver().stream_write_value)(stream, memory, 1, 1), 1, "the older form's flag");
         ok((driver().stream_write_value)(stream, memory, 7, 0));
     }
     context.synchronize(stream);
@@ -156,13 +161,71 @@ fn settings_of_a_context_are_kept() {
     unsafe {
         ok((driver().set_limit)(0, 8192));
         ok((driver().get_limit)(&mut value, 0));
-        assert_eq!((driver().get_limit)(&mut value, 3), 215, "unsupported");
-        assert_eq!((driver().get_limit)(&mut value, 7), 1, "unknown");
-        ok((driver().set_flags)(4));
         ok((driver().get_flags)(&mut flags));
+        assert_eq!(flags, 8, "what every context has");
+        for allowed in [1, 2, 8, 16, 32, 64, 128, 4] {
+            ok((driver().set_flags)(allowed));
+        }
         assert_eq!((driver().set_flags)(3), 1, "two ways of waiting");
+        assert_eq!((driver().set_flags)(256), 1, "no such flag");
+        ok((driver().get_flags)(&mut flags));
     }
-    assert_eq!((value, flags), (8192, 4));
+    assert_eq!((value, flags), (8192, 4 | 8));
+}
+
+/// The limits of an H100, driver 580.
+#[test]
+fn limits_begin_as_on_a_device() {
+    let _context = Context::new(0);
+    let get = |limit| {
+        let mut value = 0;
+        // SAFETY: `&mut value` is a valid out-pointer.
+        (unsafe { (driver().get_limit)(&mut value, limit) }, value)
+    };
+    let found = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(get);
+    let sizes = [(0, 1024), (0, 8_650_752), (0, 8_388_608), (215, 0), (0, 2048)];
+    assert_eq!(found[..5], sizes);
+    assert_eq!(found[5..], [(0, 64), (0, 9_830_400), (0, 232_448), (0, 0), (215, 0)]);
+    assert_eq!((get(-1), get(10)), ((1, 0), (1, 0)), "unknown");
+    // SAFETY: no pointer is passed.
+    let set = [3, 7, 8, 9, 10].map(|limit| unsafe { (driver().set_limit)(limit, 1) });
+    assert_eq!(set, [215, 215, 215, 215, 1], "cannot be set");
+}
+
+/// In a process of its own, because a capture in the global mode forbids calls of all threads.
+#[test]
+fn captures_forbid_limits_and_attached_memory() {
+    let output = run_child("captures", &[]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Sets a limit, and attaches memory to a stream, beside a capture in each mode.
+fn limits_and_attached_memory_beside_captures() {
+    let context = Context::new(0);
+    let (captured, beside) = (context.stream(1), context.stream(1));
+    let mut memory = 0;
+    // SAFETY: the out-pointer is valid.
+    ok(unsafe { (driver().mem_managed)(&mut memory, 4096, 1) });
+    let capture = |mode, call: &dyn Fn() -> c_int| {
+        let mut graph = null_mut();
+        // SAFETY: the simulator checks every handle, and the out-pointer is valid.
+        unsafe {
+            ok((driver().begin_capture)(captured, mode));
+            let code = call();
+            (code, (driver().end_capture)(captured, &mut graph))
+        }
+    };
+    // SAFETY: no pointer is passed.
+    let set_limit = || unsafe { (driver().set_limit)(0, 2048) };
+    // SAFETY: the simulator checks every handle and address.
+    let attach = |stream, memory| unsafe { (driver().stream_attach)(stream, memory, 0, 1) };
+    for mode in 0..3 {
+        let expected = if mode == 2 { (0, 0) } else { (900, 901) };
+        assert_eq!(capture(mode, &set_limit), expected, "mode {mode}");
+        assert_eq!(capture(mode, &|| attach(captured, memory)), (900, 901), "mode {mode}");
+        assert_eq!(capture(mode, &|| attach(captured, 0)), (900, 901), "mode {mode}");
+        assert_eq!(capture(mode, &|| attach(beside, memory)), (0, 0), "mode {mode}");
+    }
 }
 
 #[test]
@@ -173,16 +236,19 @@ fn flags_of_records_and_graphs_are_checked() {
     // SAFETY: the simulator checks every handle, and the out-pointers are valid.
     unsafe {
         ok((driver().event_record_with)(event, stream, 0));
-        assert_eq!((driver().event_record_with)(event, stream, 1), 1, "outside of a capture");
+        assert_eq!((driver().event_record_with)(event, stream, 1), 401, "no capture");
         ok((driver().begin_capture)(stream, 2));
         ok((driver().end_capture)(stream, &mut graph));
-        assert_eq!(
-            (driver().graph_instantiate)(&mut executable, graph, 5),
-            1,
-            "they exclude each other"
-        );
-        assert_eq!((driver().graph_instantiate)(&mut executable, graph, 16), 1, "unknown");
-        ok((driver().graph_instantiate)(&mut executable, graph, 1));
+        for flags in 0..=16 {
+            let expected = c_int::from(!matches!(flags, 0 | 1 | 8 | 9));
+            let code = (driver().graph_instantiate)(&mut executable, graph, flags);
+            assert_eq!(code, expected, "flags {flags}");
+            // With a stream for the upload, the flag 2 is allowed too.
+            let expected = c_int::from(!matches!(flags & !2, 0 | 1 | 8 | 9));
+            let code =
+                (driver().graph_instantiate_with)(&mut executable, graph, &mut [flags, 0, 0, 0]);
+            assert_eq!(code, expected, "flags {flags} and a stream");
+        }
     }
 }
 
@@ -202,6 +268,7 @@ fn child() {
             assert_eq!(find(c"cuStreamGetId", 12_000, 0), (0, 0, true));
             assert_eq!(find(c"cuGreenCtxCreate", 12_000, 0), (0, 1, false));
         }
+        Some("captures") => limits_and_attached_memory_beside_captures(),
         Some("empty kernels") => {
             let context = Context::new(0);
             let (stream, words) = (context.stream(1), context.words(2));

@@ -85,6 +85,7 @@ functions! {
     stream_synchronize = "cuStreamSynchronize" (Ptr);
     stream_wait_event = "cuStreamWaitEvent" (Ptr, Ptr, c_uint);
     stream_wait_value = "cuStreamWaitValue32_v2" (Ptr, u64, u32, c_uint);
+    stream_attach = "cuStreamAttachMemAsync" (Ptr, u64, usize, c_uint);
     stream_write_value = "cuStreamWriteValue32_v2" (Ptr, u64, u32, c_uint);
     begin_capture = "cuStreamBeginCapture_v2" (Ptr, c_int);
     end_capture = "cuStreamEndCapture" (Ptr, *mut Ptr);
