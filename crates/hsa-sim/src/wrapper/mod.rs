@@ -66,8 +66,10 @@ Options:
 COMMAND is one of:
   cargo ...    cargo itself runs unchanged; the programs that it runs, tests included, run over the simulator
   a program    an ELF file, by path or by name; with a fetched library, the dynamic linker and the C library
-               of that Debian suite start it
-  a script     runs with the variables set; with a fetched library, it must start its programs with
+               of that Debian suite start it. A program that is linked with a libamdhip64 of another version
+               is refused: exit code 1
+  a script, a shell, env, make and the like
+               runs with the variables set; with a fetched library, it must start its programs with
                $HSA_SIM_RUNNER
 
 Variables that it sets for COMMAND:
@@ -80,8 +82,8 @@ Variables that it sets for COMMAND:
 It reads HSA_SIM_LIBRARY: the simulator's file, in place of the one beside this program. Without either, the
 simulator is built from this program's sources by cargo, once, into the user's cache.
 
-The exit code is that of COMMAND. It is 1 if the simulator or the HIP library could not be found or made, 2
-for a wrong option, 126 if COMMAND is not executable, and 127 if it was not found.
+The exit code is that of COMMAND. It is 1 if the simulator or the HIP library could not be found or made,
+or the program is linked with another one, 2 for a wrong option, 126 if COMMAND is not executable, and 127 if it was not found.
 
 Examples:
   gpu-stream-hsa-sim cargo test
@@ -135,9 +137,14 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     let mut command = line.command;
     if Path::new(&command[0]).file_name() == Some(OsStr::new("cargo")) {
         variables.push(runner::for_cargo(&runner).map_err(Failure::start)?);
-    } else if let Some(program) = runner::elf_program(&command[0]) {
-        command[0] = program.into();
-        command.insert(0, runner.into());
+    } else {
+        if let Some(note) = runner::note_for(&command, version) {
+            eprintln!("{NAME}: {note}");
+        }
+        if let Some(program) = runner::elf_program(&command[0]) {
+            command[0] = program.into();
+            command.insert(0, runner.into());
+        }
     }
     Err(replace_process(&command, variables))
 }
