@@ -51,6 +51,11 @@ impl Choice {
                 // The dynamic linker must find the library under the name that the program asks for, which the
                 // links beside the path have.
                 let named = std::path::absolute(path).unwrap_or(file.clone());
+                if let Some(version) = fetched_version(&file) {
+                    return Err(format!(
+                        "--library {path}: fetched by --hip, and needs that Debian suite's C library; use --hip {version}"
+                    ));
+                }
                 if file.is_file() {
                     Ok(Choice::Own(named))
                 } else {
@@ -84,6 +89,15 @@ impl Choice {
             )),
         }
     }
+}
+
+/// Returns the version of a library in a folder of fetched ones, `hsa-sim/hip-7.2`.
+fn fetched_version(file: &Path) -> Option<&'static str> {
+    file.ancestors().find_map(|folder| {
+        let is_ours = folder.parent()?.file_name()? == super::NAME;
+        let version = folder.file_name()?.to_str()?.strip_prefix("hip-").filter(|_| is_ours)?;
+        debian::VERSIONS.iter().map(|known| known.version).find(|known| *known == version)
+    })
 }
 
 /// Returns `true` if the dynamic linker finds a HIP library, or a variable names one.
@@ -124,5 +138,21 @@ mod tests {
             let error = Choice::from_options(version, library).err().expect("an error");
             assert!(error.contains(text), "{error}");
         }
+    }
+
+    #[test]
+    fn fetched_library_is_refused_as_an_own_one() {
+        let top = env::temp_dir().join(format!("hsa-sim-own-{}", std::process::id()));
+        for (folder, is_fetched) in [("hsa-sim/hip-7.2/usr/lib", true), ("opt/hip-7.2/lib", false)]
+        {
+            let folder = top.join(folder);
+            fs::create_dir_all(&folder).expect("a folder");
+            let file = folder.join("libamdhip64.so");
+            fs::write(&file, "").expect("a file");
+            let error = Choice::from_options(None, file.to_str()).err().unwrap_or_default();
+            assert_eq!(error.contains("use --hip 7.2"), is_fetched, "{error}");
+            assert_eq!(error.is_empty(), !is_fetched, "{error}");
+        }
+        fs::remove_dir_all(&top).expect("the folder");
     }
 }
