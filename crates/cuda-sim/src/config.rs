@@ -13,7 +13,8 @@ pub const MAX_GPUS: usize = 16;
 pub struct Config {
     /// `CUDA_SIM_GPUS`. Default: 1. 0 simulates a machine without a GPU.
     pub gpus: usize,
-    /// `CUDA_SIM_VERSION` as the driver reports it (13000). Default: 13.0.
+    /// `CUDA_SIM_VERSION` as the driver reports it (13000). Default: 13.0. A version before 11.0, for tests of programs that
+    /// reject an old driver, changes this number only.
     pub version: c_int,
     /// `CUDA_SIM_REUSE`: reuse the handle that was freed last.
     pub reuse: bool,
@@ -34,7 +35,7 @@ pub struct Config {
     pub strict: bool,
 }
 
-/// Returns the configuration. An invalid value aborts the process, because a test with another
+/// Returns the configuration. An invalid value or an unknown variable aborts the process, because a test with another
 /// configuration than its own would prove nothing.
 pub fn config() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
@@ -43,7 +44,8 @@ pub fn config() -> &'static Config {
             let value = env::var_os(name).filter(|value| !value.is_empty());
             value.map(|value| value.to_string_lossy().into_owned())
         };
-        parse(read, &own_file()).unwrap_or_else(|wrong| {
+        let names = env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+        check_names(names).and_then(|()| parse(read, &own_file())).unwrap_or_else(|wrong| {
             eprintln!("cuda-sim: {wrong}");
             std::process::abort()
         })
@@ -61,6 +63,35 @@ fn own_file() -> String {
     // SAFETY: `dladdr` succeeded, so the name is a C string that lives as long as the library.
     let path = unsafe { CStr::from_ptr(found.assume_init().dli_fname) }.to_string_lossy();
     path.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// The variables of the simulator, without `CUDA_SIM_`. The last is for the functions that find the library.
+const VARIABLES: [&str; 11] = [
+    "GPUS",
+    "VERSION",
+    "REUSE",
+    "HIDE",
+    "STUB",
+    "INIT_FAILS",
+    "SAME_CONTEXT",
+    "GREEN_801",
+    "EMPTY_KERNELS",
+    "STRICT",
+    "LIBRARY",
+];
+
+/// Returns an error for a name that begins with `CUDA_SIM_` and is no variable of the simulator, such as a misspelt one.
+fn check_names(mut names: impl Iterator<Item = String>) -> Result<(), String> {
+    let is_unknown = |name: &String| {
+        name.strip_prefix("CUDA_SIM_").is_some_and(|rest| !VARIABLES.contains(&rest))
+    };
+    match names.find(is_unknown) {
+        None => Ok(()),
+        Some(name) => {
+            let known = VARIABLES.join(", ");
+            Err(format!("{name}: no such variable; unset it, or use CUDA_SIM_ with one of {known}"))
+        }
+    }
 }
 
 /// Parses the configuration of the library in the file `file`. `read` returns the value of a
@@ -206,6 +237,18 @@ mod tests {
             let name = format!("CUDA_SIM_{name}");
             let message = with(&[(&name, bad)]).unwrap_err();
             assert!(message.contains(&format!("{name}={bad}: ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn unknown_variable_is_named() {
+        let check = |names: &[&str]| check_names(names.iter().map(|name| (*name).to_owned()));
+        let known = VARIABLES.map(|name| format!("CUDA_SIM_{name}"));
+        assert_eq!(check(&known.each_ref().map(String::as_str)), Ok(()));
+        assert_eq!(check(&["PATH", "MY_CUDA_SIM_GPU", "CUDA_SIMILAR"]), Ok(()));
+        for name in ["CUDA_SIM_GPU", "CUDA_SIM_gpus", "CUDA_SIM_"] {
+            let message = check(&["PATH", name]).expect_err(name);
+            assert!(message.starts_with(&format!("{name}: no such variable")), "{message}");
         }
     }
 }

@@ -26,7 +26,7 @@ fn driver_starts_after_the_configured_failures() {
 }
 
 #[test]
-fn invalid_variable_is_named() {
+fn invalid_or_unknown_variable_is_named() {
     for (variable, value) in
         [("CUDA_SIM_STUB", "yes"), ("CUDA_SIM_INIT_FAILS", "3"), ("CUDA_SIM_GREEN_801", "2")]
     {
@@ -35,6 +35,10 @@ fn invalid_variable_is_named() {
         assert_eq!(output.status.signal(), Some(6), "{stderr}");
         assert!(stderr.contains(&format!("{variable}={value}")), "{stderr}");
     }
+    let output = run_child("nothing", &[("CUDA_SIM_DEVICES", "2")]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(6), "{stderr}");
+    assert!(stderr.contains("CUDA_SIM_DEVICES: no such variable"), "{stderr}");
 }
 
 fn passes(part: &str, variables: &[(&str, &str)]) {

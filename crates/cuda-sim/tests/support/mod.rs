@@ -322,7 +322,7 @@ pub fn answers_by_current() -> [c_int; 5] {
 pub const DEAD: [c_int; 5] = [709, 709, 709, 709, 0];
 
 /// The variable that tells a child process which part of the test to run.
-const CHILD: &str = "CUDA_SIM_TEST_CHILD";
+const CHILD: &str = "GPU_STREAM_TEST_PART";
 
 pub fn child() -> Option<String> {
     std::env::var(CHILD).ok()
