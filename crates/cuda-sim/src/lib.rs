@@ -34,6 +34,7 @@ cfg_if::cfg_if! {
         mod work;
 
         pub use config::{MAX_GPUS, number_of};
+        pub use gpu_stream_faults::{At, Controls, InjectedFault, Threads};
         pub use locate::{FILE, fail, is_loaded, library, no_driver_here, install, without};
 
         gpu_stream_faults::export_controls!();
