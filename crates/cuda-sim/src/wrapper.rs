@@ -53,6 +53,7 @@ Options:
 Variables that it sets for COMMAND:
   LD_LIBRARY_PATH           the folder comes first
   GPU_STREAM_CUDA_LIBRARY   the library, for gpu-stream's CUDA backend
+  CUDA_SIM_LIBRARY          the library, for cuda_sim::library and cuda_sim::install
   CUDA_SIM_GPUS, CUDA_SIM_VERSION, CUDA_SIM_EMPTY_KERNELS   as the options say
 
 It reads CUDA_SIM_LIBRARY: the simulator's file, in place of the one beside this program. Without either, the
@@ -111,7 +112,9 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         return Ok(());
     }
     variables.push(("LD_LIBRARY_PATH", search_path(&folder).map_err(Failure::start)?));
-    variables.push(("GPU_STREAM_CUDA_LIBRARY", folder.join(LIBRARY.names[0]).into()));
+    let library = folder.join(LIBRARY.names[0]);
+    variables.push(("GPU_STREAM_CUDA_LIBRARY", library.clone().into()));
+    variables.push((LIBRARY.variable, library.into()));
     Err(replace_process(&line.command, variables))
 }
 

@@ -67,13 +67,18 @@ fn command_and_its_children_find_the_simulator() {
 fn exit_code_and_signal_are_those_of_the_command() {
     assert_eq!(run(&["sh", "-c", "exit 7"]).status.code(), Some(7));
     assert_eq!(run(&["sh", "-c", "kill -TERM $$"]).status.signal(), Some(15));
-    let output = run(&["sh", "-c", "echo $GPU_STREAM_CUDA_LIBRARY; echo $LD_LIBRARY_PATH"]);
+    let output = run(&[
+        "sh",
+        "-c",
+        "echo $GPU_STREAM_CUDA_LIBRARY; echo $LD_LIBRARY_PATH; echo $CUDA_SIM_LIBRARY",
+    ]);
     let printed = text(&output.stdout);
     let lines: Vec<&str> = printed.lines().collect();
     let folder = text(&run(&["--folder"]).stdout);
     assert_eq!(lines[0], format!("{folder}/libcuda.so.1"));
     assert!(lines[1].split(':').next() == Some(&*folder), "{}", lines[1]);
     assert!(PathBuf::from(lines[0]).is_file());
+    assert_eq!(lines[2], lines[0], "cuda_sim::library is the copy that the program loads");
 }
 
 #[test]
@@ -81,7 +86,12 @@ fn failure_names_the_value_and_the_remedy() {
     let not_executable = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     for (arguments, code, part) in [
         (&["--devices", "17", "true"][..], 2, "--devices 17: give the number of devices, 0 to 16"),
-        (&["--version=12", "true"], 2, "--version 12: give a CUDA version, such as 12.4"),
+        (
+            &["--version=12", "true"],
+            2,
+            "--version 12: give a CUDA version from 11.0 on, such as 12.4",
+        ),
+        (&["--version=10.2", "true"], 2, "--version 10.2: give a CUDA version from 11.0 on"),
         (&["--version"], 2, "--version: give a CUDA version"),
         (&["--gpus", "2"], 2, "--gpus: unknown option; see --help"),
         (&[], 2, "give a command"),
