@@ -45,7 +45,7 @@ script, by path or by name, or cargo: the programs that cargo runs find the simu
 
 Options:
   --devices N     simulate N devices, 0 to 16 [default: 1]
-  --version X.Y   report this CUDA version, and lack all newer functions [default: 13.0]
+  --version X.Y   report this CUDA version, 11.0 or later, and lack all newer functions [default: 13.0]
   --empty-kernels launch the kernels of other programs without effect, where they fail by default
   --folder        print the folder that has libcuda.so.1 and libcuda.so, and run nothing
   -h, --help      print this text
@@ -87,14 +87,14 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     let mut variables = Vec::new();
     for (option, variable, check) in [
         ("--devices", "CUDA_SIM_GPUS", is_device_count as fn(&str) -> bool),
-        ("--version", "CUDA_SIM_VERSION", |text| cuda_sim::number_of(text).is_some()),
+        ("--version", "CUDA_SIM_VERSION", is_version),
     ] {
         let Some(value) = line.value(option) else { continue };
         if !check(value) {
             let what = if option == "--devices" {
                 format!("give the number of devices, 0 to {MAX_GPUS}")
             } else {
-                "give a CUDA version, such as 12.4".into()
+                "give a CUDA version from 11.0 on, such as 12.4".into()
             };
             return Err(Failure::usage(format!("{option} {value}: {what}")));
         }
@@ -120,6 +120,11 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
 
 fn is_device_count(text: &str) -> bool {
     text.parse::<usize>().is_ok_and(|count| count <= MAX_GPUS)
+}
+
+/// Returns `true` for a version whose functions the simulator knows: before 11.0, it would have those of 11.0.
+fn is_version(text: &str) -> bool {
+    cuda_sim::number_of(text).is_some_and(|number| number >= 11_000)
 }
 
 /// Returns the folder in which the simulator has the driver's names.
