@@ -23,13 +23,30 @@ pub enum Trace {
     File(String),
 }
 
-/// Returns the configuration, or a message about an invalid variable.
+/// Returns the configuration, or a message about an invalid or unknown variable.
 pub fn config() -> &'static Result<Config, String> {
     static CONFIG: OnceLock<Result<Config, String>> = OnceLock::new();
     CONFIG.get_or_init(|| {
+        check_names(env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()))?;
         let read = |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         parse(read("HSA_SIM_GPUS").as_deref(), read("HSA_SIM_TRACE").as_deref())
     })
+}
+
+/// The variables that begin with `HSA_SIM_`. The last two are of the command and of the functions that find the library.
+const VARIABLES: [&str; 4] = ["HSA_SIM_GPUS", "HSA_SIM_TRACE", "HSA_SIM_LIBRARY", "HSA_SIM_RUNNER"];
+
+/// Returns an error for a name that begins with `HSA_SIM_` and is no variable of the simulator, such as a misspelt one.
+fn check_names(mut names: impl Iterator<Item = String>) -> Result<(), String> {
+    let is_unknown =
+        |name: &String| name.starts_with("HSA_SIM_") && !VARIABLES.contains(&name.as_str());
+    match names.find(is_unknown) {
+        None => Ok(()),
+        Some(name) => {
+            let known = VARIABLES.join(", ");
+            Err(format!("{name}: no such variable; unset it, or use one of {known}"))
+        }
+    }
 }
 
 fn parse(gpus: Option<&str>, trace: Option<&str>) -> Result<Config, String> {
@@ -70,6 +87,17 @@ mod tests {
         for bad in ["two", "-1", "17", "1.5"] {
             let message = parse(Some(bad), None).unwrap_err();
             assert!(message.contains(&format!("HSA_SIM_GPUS={bad}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn unknown_variable_is_named() {
+        let check = |names: &[&str]| check_names(names.iter().map(|name| (*name).to_owned()));
+        assert_eq!(check(&VARIABLES), Ok(()));
+        assert_eq!(check(&["PATH", "MY_HSA_SIM_GPU", "HSA_SIMILAR"]), Ok(()));
+        for name in ["HSA_SIM_DEVICES", "HSA_SIM_gpus", "HSA_SIM_"] {
+            let message = check(&["PATH", name]).expect_err(name);
+            assert!(message.starts_with(&format!("{name}: no such variable")), "{message}");
         }
     }
 }
