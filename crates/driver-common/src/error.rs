@@ -64,6 +64,16 @@ pub fn display_version<C: ResultCode>(version: i32) -> impl fmt::Display {
     Version::<C>(version, std::marker::PhantomData)
 }
 
+/// Returns the remedy for a missing library. `tried` names the variable only if the variable names the library.
+fn missing_library_remedy<C: ResultCode>(tried: &str) -> String {
+    let Vendor { install, variable, .. } = C::VENDOR;
+    if tried.contains(variable) {
+        format!("correct or unset {variable}")
+    } else {
+        format!("{install}, or name the library in {variable}")
+    }
+}
+
 /// The error of a backend that calls a vendor's driver, with result codes `C`.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -129,8 +139,8 @@ pub enum DriverError<C: ResultCode> {
 
     /// The driver's library was not found. Kind [`LibraryNotFound`](ErrorKind::LibraryNotFound).
     #[error(
-        "the {}'s library was not found; tried: {tried}; {}, or name the library in {}",
-        C::VENDOR.driver, C::VENDOR.install, C::VENDOR.variable
+        "the {}'s library was not found; tried: {tried}; {}",
+        C::VENDOR.driver, missing_library_remedy::<C>(tried)
     )]
     LibraryNotFound {
         /// The names that were tried, each with the loader's reason.

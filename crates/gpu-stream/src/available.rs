@@ -129,6 +129,16 @@ impl Availability {
             ErrorKind::NotCompiled => {
                 "Use a backend that is ready, as the host is, or a later version of gpu-stream."
             }
+            ErrorKind::LibraryNotFound
+                if self.backend == BackendKind::Cuda && is_set("GPU_STREAM_CUDA_LIBRARY") =>
+            {
+                "Correct or unset GPU_STREAM_CUDA_LIBRARY, which names the only file that is tried."
+            }
+            ErrorKind::LibraryNotFound
+                if self.backend == BackendKind::Hip && is_set("GPU_STREAM_HIP_LIBRARY") =>
+            {
+                "Correct or unset GPU_STREAM_HIP_LIBRARY, which names the only file that is tried."
+            }
             ErrorKind::LibraryNotFound => {
                 "If the vendor's driver is installed, add the folder of its library to LD_LIBRARY_PATH; \
                  without such a device, use a backend that is ready, as the host is."
@@ -148,6 +158,11 @@ impl Availability {
             _ => "Read the driver's error; the vendor's own tool may say more.",
         })
     }
+}
+
+/// Returns `true` if the environment variable is set and not empty.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
 /// Returns the library that the error of a probe names.

@@ -140,6 +140,38 @@ fn check_one_reason_everywhere<B: Backend>(library: &str) {
     }
 }
 
+/// The variable that tells a child process which backend to ask.
+#[cfg(any(feature = "cuda", feature = "hip"))]
+const ASKED: &str = "GPU_STREAM_TEST_BACKEND";
+
+/// Prints the advice for a backend, in a process whose variable names no file.
+#[cfg(any(feature = "cuda", feature = "hip"))]
+#[test]
+fn child_prints_the_advice() {
+    let Ok(asked) = std::env::var(ASKED) else { return };
+    let mut all = available().into_iter();
+    let item = all.find(|item| item.backend.to_string() == asked).expect("a backend");
+    println!("{item}\n{}", item.advice().expect("an advice"));
+}
+
+#[cfg(any(feature = "cuda", feature = "hip"))]
+#[test]
+fn advice_for_a_variable_that_names_no_file_is_to_correct_it() {
+    for (backend, variable, is_compiled) in [
+        ("cuda", "GPU_STREAM_CUDA_LIBRARY", cfg!(feature = "cuda")),
+        ("hip", "GPU_STREAM_HIP_LIBRARY", cfg!(feature = "hip")),
+    ] {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "available::child_prints_the_advice", "--nocapture"]);
+        let output = child.env(ASKED, backend).env(variable, "/no/such.so").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}");
+        let says = |part: &str| text.contains(&format!("{part} or unset {variable}"));
+        assert_eq!((says("; correct"), says("Correct")), (is_compiled, is_compiled), "{text}");
+        assert!(!is_compiled || !text.contains("LD_LIBRARY_PATH"), "{text}");
+    }
+}
+
 #[test]
 fn an_unknown_backend_is_not_compiled_and_the_error_names_a_remedy() {
     let error = backend(BackendKind::Other("metal")).err().unwrap();

@@ -127,7 +127,8 @@ fn no_library<V: Names>() -> Result<Completion, Failed> {
 
 fn wrong_name_in_the_variable<V: Names>() -> Result<Completion, Failed> {
     let name = "/nowhere/lib-that-does-not-exist.so";
-    let parts = [name, V::LIBRARY, "no other was tried"];
+    let remedy = format!("; correct or unset {}", V::LIBRARY);
+    let parts = [name, "no other was tried", &*remedy];
     expect(reported::<V>(name, &[])?, ErrorKind::LibraryNotFound, &parts)
 }
 
