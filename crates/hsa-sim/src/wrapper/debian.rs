@@ -30,7 +30,7 @@ pub fn version_names() -> String {
 }
 
 /// The folder of the libraries in a package.
-const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+pub const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 /// The keys with which apt verifies what it fetches.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";

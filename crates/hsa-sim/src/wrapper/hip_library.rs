@@ -24,6 +24,21 @@ pub enum HipLibrary {
     Fetched { version: &'static str, root: Root },
 }
 
+impl HipLibrary {
+    /// Returns the folder of the library. Returns `None` if the dynamic linker finds the library elsewhere than in
+    /// Debian's folder.
+    pub fn folder(&self) -> Option<PathBuf> {
+        let debian = Path::new("/").join(debian::LIBRARIES);
+        match self {
+            HipLibrary::System => {
+                Some(debian).filter(|folder| folder.join("libamdhip64.so").exists())
+            }
+            HipLibrary::Own(file) => file.parent().map(Path::to_owned),
+            HipLibrary::Fetched { root, .. } => root.libraries.first().cloned(),
+        }
+    }
+}
+
 impl Choice {
     /// Returns what the values of `--hip` and `--library` ask for.
     ///

@@ -59,7 +59,7 @@ Options:
                     installed [default: this system's library]
   --library PATH    a libamdhip64.so of your own, on any Linux: /opt/rocm/lib/libamdhip64.so
   --trace[=FILE]    log the simulated machine's events to standard error or to FILE
-  --fetch           fetch and build only
+  --fetch           fetch and build only; with --hip, print the library's folder, to link with it
   --folder          print the folder that has libhsa-runtime64.so.1, and run nothing
   -h, --help        print this text
 
@@ -119,6 +119,9 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     }
     let library = choice.find(&cache).map_err(Failure::start)?;
     if line.has("--fetch") {
+        if let Some(folder) = library.folder().filter(|_| line.has("--hip")) {
+            println!("{}", folder.display());
+        }
         return Ok(());
     }
     variables.push(("HSA_SIM_LIBRARY", simulator.join(LIBRARY.names[0]).into()));

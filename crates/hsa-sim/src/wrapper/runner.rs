@@ -13,15 +13,28 @@ use std::path::{Path, PathBuf};
 use super::debian::Root;
 
 /// Programs that start others, each of which must start with the script as well.
-const STARTERS: [&str; 14] = [
-    "sh", "bash", "dash", "zsh", "env", "timeout", "nice", "nohup", "time", "xargs", "make",
-    "ninja", "ctest", "strace",
+const STARTERS: [&str; 15] = [
+    "sh",
+    "bash",
+    "dash",
+    "zsh",
+    "env",
+    "timeout",
+    "nice",
+    "nohup",
+    "time",
+    "xargs",
+    "make",
+    "ninja",
+    "ctest",
+    "strace",
+    "gpu-stream-cuda-sim",
 ];
 
 /// Writes the script that starts a program with the dynamic linker and the libraries of `root`, and with the simulator
 /// in the folder `simulator`. Returns its path.
 ///
-/// The script exits with 1 if the program is linked with a libamdhip64 that is not the one of `root`.
+/// Folders in `LD_LIBRARY_PATH` come last, such as that of the simulated CUDA driver. The script exits with 1 if the program is linked with a libamdhip64 that is not the one of `root`.
 ///
 /// # Errors
 ///
@@ -42,7 +55,8 @@ pub fn write(
     let script = format!(
         "#!/bin/sh
 hip='{hip}'
-other=$('{linker}' --library-path '{path}' --list \"$1\" 2>/dev/null | while read -r name _ file _; do
+path='{path}'${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}
+other=$('{linker}' --library-path \"$path\" --list \"$1\" 2>/dev/null | while read -r name _ file _; do
     case $name in
     libamdhip64.so*) [ \"$file\" -ef \"$hip/$name\" ] || echo \"$name\" ;;
     esac
@@ -52,7 +66,7 @@ if [ -n \"$other\" ]; then
 that: -L'$hip' -lamdhip64 -Wl,--allow-shlib-undefined; or leave --hip away\" >&2
     exit 1
 fi
-exec '{linker}' --library-path '{path}' \"$@\"
+exec '{linker}' --library-path \"$path\" \"$@\"
 "
     );
     let runner = cache.join(format!("runner-{version}"));
@@ -179,6 +193,13 @@ mod tests {
             compile(&libraries, &[all, "-o", "indirect", "none.c", &middle, &own]);
         }
         compile(&folder, &["-o", "none", "7/none.c"]);
+        // A program whose other library is in a folder of `LD_LIBRARY_PATH`.
+        fs::create_dir_all(folder.join("more")).expect("a folder");
+        compile(
+            &folder,
+            &["-shared", "-fPIC", "-Wl,-soname,libmore.so", "-o", "more/libmore.so", "7/hip.c"],
+        );
+        compile(&folder, &["-o", "with-more", "7/main.c", "more/libmore.so"]);
         let linker = PathBuf::from("/lib64/ld-linux-x86-64.so.2");
         let root = Root { linker, libraries: vec![folder.join("7")] };
         let runner = write(&folder, "7.2", &folder, &root).expect("a script");
@@ -186,10 +207,13 @@ mod tests {
             ("7/program", true),
             ("7/indirect", true),
             ("none", true),
+            ("with-more", true),
             ("5/program", false),
             ("5/indirect", false),
         ] {
-            let output = Command::new(&runner).arg(folder.join(program)).output();
+            let mut command = Command::new(&runner);
+            command.arg(folder.join(program)).env("LD_LIBRARY_PATH", folder.join("more"));
+            let output = command.output();
             let output = output.expect("the script starts");
             let message = String::from_utf8_lossy(&output.stderr);
             assert_eq!(
