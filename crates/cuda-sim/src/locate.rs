@@ -19,9 +19,11 @@ const BACKEND: &str = "GPU_STREAM_CUDA_LIBRARY";
 /// The name under which programs load the driver, real or simulated.
 const SONAME: &CStr = c"libcuda.so.1";
 
-/// Returns the simulator's path: that of the simulator which this process has loaded as its driver, that in
-/// `CUDA_SIM_LIBRARY`, or that of the library which cargo built beside the running program, whether this crate came by
-/// `path`, git or a registry. Set `GPU_STREAM_CUDA_LIBRARY` to it.
+/// Returns the simulator's path. Set `GPU_STREAM_CUDA_LIBRARY` to it.
+///
+/// It is the library that this process has loaded as its driver, if that is the simulator. Otherwise it is the one in
+/// `CUDA_SIM_LIBRARY`, or the one that cargo built beside the running program. Cargo builds it for a dependency by `path`,
+/// git or a registry.
 ///
 /// # Errors
 /// A message for the user that lists the paths that were tried.
@@ -82,8 +84,8 @@ fn open(name: &CStr, flags: c_int) -> Option<*mut c_void> {
 /// loads CUDA, and set the simulator's other variables before it: they are read now. On a second call, the library stays
 /// as it is.
 ///
-/// A program that looks for `libcuda.so` first, as cudarc does, finds a real driver of the machine if that has such a
-/// file. There, use the command `gpu-stream-cuda-sim`.
+/// cudarc and others look for `libcuda.so` first. On a machine where a real driver has this name, they find the real one.
+/// There, use the command `gpu-stream-cuda-sim`.
 ///
 /// The library is never unloaded. The call does not block, except for reading the file.
 ///

@@ -33,7 +33,7 @@ pub fn config() -> &'static Result<Config, String> {
     })
 }
 
-/// The variables that begin with `HSA_SIM_`. The last two are of the command and of the functions that find the library.
+/// The variables that begin with `HSA_SIM_`. Only the command and `library` read the last two.
 const VARIABLES: [&str; 4] = ["HSA_SIM_GPUS", "HSA_SIM_TRACE", "HSA_SIM_LIBRARY", "HSA_SIM_RUNNER"];
 
 /// Returns an error for a name that begins with `HSA_SIM_` and is no variable of the simulator, such as a misspelt one.

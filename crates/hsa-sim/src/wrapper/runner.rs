@@ -34,7 +34,8 @@ const STARTERS: [&str; 15] = [
 /// Writes the script that starts a program with the dynamic linker and the libraries of `root`, and with the simulator
 /// in the folder `simulator`. Returns its path.
 ///
-/// Folders in `LD_LIBRARY_PATH` come last, such as that of the simulated CUDA driver. The script exits with 1 if the program is linked with a libamdhip64 that is not the one of `root`.
+/// Folders in `LD_LIBRARY_PATH` come last, such as that of the simulated CUDA driver. The script exits with 1 if the
+/// program is linked with a libamdhip64 that is not the one of `root`.
 ///
 /// # Errors
 ///
