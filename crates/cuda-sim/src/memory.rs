@@ -186,7 +186,8 @@ pub fn write(to: usize, bytes: &[u8]) -> Answer {
 /// Writes the same bytes `count` times, one after another.
 pub fn fill(to: usize, bytes: &[u8], count: usize) -> Answer {
     let allocated = allocated();
-    if !holds(&allocated, to, bytes.len() * count) {
+    let length = bytes.len().checked_mul(count);
+    if !length.is_some_and(|length| holds(&allocated, to, length)) {
         return Err(Code::ILLEGAL_ADDRESS);
     }
     let start = std::ptr::with_exposed_provenance_mut::<u8>(to);

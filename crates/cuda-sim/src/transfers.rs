@@ -40,7 +40,8 @@ fn set(stream: Ptr, address: u64, value: &[u8], count: usize) -> Answer {
     if count == 0 {
         return Ok(());
     }
-    if !is_allocated(address, value.len() * count) {
+    let length = value.len().checked_mul(count).ok_or(Code::INVALID_VALUE)?;
+    if !is_allocated(address, length) {
         return Err(Code::INVALID_VALUE);
     }
     let mut state = state();

@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use support::{Context, NOT_READY, driver, get, name, ok, set, started};
+use support::{Context, NOT_READY, address, driver, get, name, ok, set, started};
 
 /// Failing work breaks its context permanently, and no other context.
 #[test]
@@ -72,6 +72,28 @@ fn failing_work_breaks_its_context_only() {
         sound.synchronize(whole);
         assert_eq!(get(done), 1);
     }
+}
+
+/// Fills whose length in bytes is more than a number can hold, or than the memory has.
+#[test]
+fn too_long_fill_is_an_error() {
+    let (context, driver) = (Context::new(0), driver());
+    let stream = context.stream(1);
+    let word = &context.words(1)[0];
+    for count in [2, (1 << 62) + 1, usize::MAX] {
+        // SAFETY: the simulator checks the memory.
+        let codes = unsafe {
+            [
+                (driver.mem_set)(address(word), 7, count),
+                (driver.mem_set_async)(address(word), 7, count, stream),
+            ]
+        };
+        assert_eq!(codes, [1; 2], "{count}");
+    }
+    // SAFETY: the word is never freed.
+    ok(unsafe { (driver.mem_set_async)(address(word), 7, 1, stream) });
+    context.synchronize(stream);
+    assert_eq!(get(word), 7);
 }
 
 #[test]

@@ -66,6 +66,9 @@ functions! {
     mem_info = "cuMemGetInfo_v2" (*mut usize, *mut usize);
     mem_range = "cuMemGetAddressRange_v2" (*mut u64, *mut usize, u64);
     mem_copy_async = "cuMemcpyAsync" (u64, u64, usize, Ptr);
+    mem_copy_in_async = "cuMemcpyHtoDAsync_v2" (u64, *const c_void, usize, Ptr);
+    mem_set = "cuMemsetD32_v2" (u64, c_uint, usize);
+    mem_set_async = "cuMemsetD32Async" (u64, c_uint, usize, Ptr);
     host_register = "cuMemHostRegister_v2" (Ptr, usize, c_uint);
     host_unregister = "cuMemHostUnregister" (Ptr);
     mem_free = "cuMemFree_v2" (u64);
@@ -274,7 +277,7 @@ impl Context {
     }
 }
 
-fn address(number: &AtomicU32) -> u64 {
+pub fn address(number: &AtomicU32) -> u64 {
     number.as_ptr().expose_provenance() as u64
 }
 
