@@ -66,11 +66,16 @@ fn copy_to_host(to: usize, from: usize, length: usize, stream: Ptr) -> Answer {
 
 /// Copies from memory of the host.
 ///
+/// A capture records the address, also of memory that is not pinned: each launch reads what is there then.
+///
 /// # Safety
-/// `from` is valid for reads of `length` bytes.
+/// `from` is valid for reads of `length` bytes. If the stream is capturing, it is so at each launch of the graph.
 unsafe fn copy_from_host(to: usize, from: *const c_void, length: usize, stream: Ptr) -> Answer {
     let from_address = from.expose_provenance();
-    let work = if is_allocated(from_address, length) || length == 0 {
+    let mut state = state();
+    let stream = state.stream(stream)?;
+    let reads_later = state.capture_of(stream)?.is_some() || is_allocated(from_address, length);
+    let work = if reads_later || length == 0 {
         Work::Copy { to, from: from_address, length }
     } else {
         // Memory that is not pinned may be freed after the call returns.
@@ -78,8 +83,6 @@ unsafe fn copy_from_host(to: usize, from: *const c_void, length: usize, stream: 
         let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), length) };
         Work::Write { to, bytes: Arc::from(bytes) }
     };
-    let mut state = state();
-    let stream = state.stream(stream)?;
     state.submit(stream, work)
 }
 
@@ -93,7 +96,7 @@ fn copy_on_device(to: usize, from: usize, length: usize, stream: Ptr) -> Answer 
 /// Copies between any memory, of host or device.
 ///
 /// # Safety
-/// `from` is valid for reads of `length` bytes, or an address of a device.
+/// `from` is as in [`copy_from_host`], or an address of a device.
 unsafe fn copy_any(to: u64, from: u64, length: usize, stream: Ptr) -> Answer {
     let (to, from) = (address(to)?, address(from)?);
     match (is_allocated(to, length), is_allocated(from, length)) {

@@ -10,7 +10,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use support::{Context, Ptr, driver, get, ok, set};
+use support::{Context, Ptr, address, driver, get, ok, set};
 
 const MODES: [c_int; 3] = [0, 1, 2];
 
@@ -301,4 +301,35 @@ fn captured_host_function_runs_in_each_launch() {
             assert_eq!(get(word), 8);
         }
     }
+}
+
+/// A captured copy from ordinary memory reads it at each launch. Outside of a capture, the call reads it.
+#[test]
+fn captured_copy_reads_ordinary_memory_at_the_launch() {
+    let (_alone, context) = (alone(), Context::new(0));
+    let stream = context.stream(1);
+    let [word, other] = context.words(2) else { unreachable!() };
+    let source = Box::leak(Box::new(AtomicU32::new(1)));
+    let from = source.as_ptr().cast_const().cast::<c_void>();
+    begin(stream, 0);
+    // SAFETY: all three words are never freed.
+    unsafe {
+        ok((driver().mem_copy_in_async)(address(word), from, 4, stream));
+        ok((driver().mem_copy_async)(address(other), address(source), 4, stream));
+    }
+    let graph = end(stream).expect("a graph");
+    for value in [2, 3] {
+        set(source, value);
+        launch(graph, stream);
+        context.synchronize(stream);
+        assert_eq!((get(word), get(other)), (value, value));
+    }
+    let gate = &context.words(1)[0];
+    context.gate(stream, gate);
+    // SAFETY: both words are never freed.
+    ok(unsafe { (driver().mem_copy_in_async)(address(word), from, 4, stream) });
+    set(source, 4);
+    set(gate, 1);
+    context.synchronize(stream);
+    assert_eq!(get(word), 3);
 }
