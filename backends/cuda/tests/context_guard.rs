@@ -33,6 +33,7 @@ fn main() -> std::process::ExitCode {
         relaxed_guard_keeps_captures_active,
         guard_in_a_host_function_is_rejected,
         driver_error_is_returned_and_nothing_changes,
+        guard_makes_the_documented_calls,
         drop_in_a_forked_child_makes_no_call,
     ])
 }
@@ -278,15 +279,13 @@ fn driver_error_is_returned_and_nothing_changes() {
             assert_eq!(thread_state(), found, "{function}");
         }
     }
-    controls.set(
-        "cuCtxPushCurrent_v2",
-        At::Occurrence(1),
-        Threads::This,
-        InjectedFault::Answer(999),
-    );
-    expect_kind("cuCtxPushCurrent", ContextGuard::save(), ErrorKind::Driver);
-    controls.clear();
-    assert_eq!(thread_state(), found);
+    // The current context stays, also if the driver has pushed it before the error. Then the stack has one entry more.
+    for fault in [InjectedFault::Answer(999), InjectedFault::PassThenAnswer(999)] {
+        controls.set("cuCtxPushCurrent_v2", At::Occurrence(1), Threads::This, fault);
+        expect_kind("cuCtxPushCurrent", ContextGuard::save(), ErrorKind::Driver);
+        controls.clear();
+        assert_eq!(thread_state(), found);
+    }
     // The drop tries a second time, and pops once.
     for fault in [InjectedFault::Answer(999), InjectedFault::PassThenAnswer(999)] {
         let guard = ContextGuard::save().unwrap();
@@ -296,6 +295,38 @@ fn driver_error_is_returned_and_nothing_changes() {
         controls.clear();
         assert_eq!(thread_state(), found);
     }
+}
+
+/// The calls that the guide names as the guard's cost.
+fn guard_makes_the_documented_calls() {
+    if !is_simulated() {
+        skip("needs the simulated driver, which records the calls");
+    }
+    let controls = OnCuda::controls();
+    let [none, primary, second] = places();
+    let (get, set) = ("cuCtxGetCurrent", "cuCtxSetCurrent");
+    let (push, pop) = ("cuCtxPushCurrent_v2", "cuCtxPopCurrent_v2");
+    let exchange = "cuThreadExchangeStreamCaptureMode";
+    drop(ContextGuard::save().unwrap()); // the driver is loaded now
+    for (place, inside, save, restore) in [
+        (second, second, &[get, push][..], &[pop][..]),
+        (second, primary, &[get, push], &[pop]),
+        (none, none, &[get], &[get]),
+        (none, primary, &[get], &[get, set]),
+    ] {
+        set_current(place);
+        controls.watch(Threads::This);
+        let guard = ContextGuard::save().unwrap();
+        assert_eq!(controls.seen(), save);
+        set_current(inside);
+        controls.watch(Threads::This);
+        drop(guard);
+        assert_eq!(controls.seen(), restore);
+        controls.watch(Threads::This);
+        drop(ContextGuard::save_relaxed().unwrap());
+        assert_eq!(controls.seen().iter().filter(|call| *call == exchange).count(), 2);
+    }
+    set_current(null_mut());
 }
 
 #[cfg(unix)]

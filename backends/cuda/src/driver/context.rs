@@ -95,6 +95,9 @@ impl DriverCall {
         if let Some(context) = saved {
             // SAFETY: the context is current on this thread, so the driver holds a reference to it.
             let code = unsafe { (self.symbols().ctx_push)(context.as_ptr()) };
+            // After an error, the driver may have pushed it anyway. No call tells: the same context is current either way.
+            // So nothing is popped. An entry too many leaves the current context as it was, and a pop too many would take
+            // it away.
             self.check(code, "cuCtxPushCurrent_v2")?;
         }
         Ok(SavedContext { call: self, saved, _not_send: PhantomData })
