@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use gpu_stream::CaptureStatus;
 use gpu_stream::prelude::*;
 
 use crate::blas::{saxpy_at, sum_at};
@@ -29,13 +30,22 @@ impl<B: Kernels> Vector<B> {
     /// ordinary memory.
     ///
     /// # Errors
-    /// As [`Kernels::launcher`], and the driver's error.
+    /// - [`Argument`](Error::Argument) if `home` is capturing: a graph would read `values` at each launch.
+    /// - As [`Kernels::launcher`], and the driver's error.
     pub fn new(home: &B::Stream, values: &[f32]) -> Result<Self> {
+        let status = home.capture_status()?;
+        if status != CaptureStatus::None {
+            return Err(Error::Argument(format!(
+                "Vector::new: the stream {:?} is capturing (its status is {status:?}), and a graph would read `values` \
+                 after this call; create the vector before the capture begins",
+                home.raw()
+            )));
+        }
         let launcher = B::launcher(home)?;
         let memory = launcher.allocate(values.len())?;
         let is_lost = AtomicBool::new(false);
         let vector = Vector { home: home.clone(), memory, len: values.len(), is_lost };
-        // SAFETY: the memory has room for the values, and is freed by a later drop.
+        // SAFETY: the memory has room for the values, and is freed by a later drop. The stream is not capturing.
         unsafe { launcher.write(memory, values)? };
         Ok(vector)
     }

@@ -93,6 +93,7 @@ pub trait Launcher {
     ///
     /// # Safety
     /// - As [`launch`](Self::launch).
+    /// - The stream is not capturing. A graph would keep the address of `values`, and read it at each launch.
     unsafe fn write(&self, to: Address, values: &[f32]) -> Result<()>;
 
     /// Fills `values` from `from`. Blocks until the stream has done its work.

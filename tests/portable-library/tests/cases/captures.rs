@@ -10,6 +10,19 @@ use super::{Around, Setup, counting, need, sum_of};
 
 const LEN: usize = 1000;
 
+pub fn new_vector_in_a_capture_is_an_error<F, B>(setup: &Setup<F>)
+where
+    F: Fixture<Backend: PlainHandles>,
+    B: Around<F::Backend>,
+{
+    let caller = setup.foreign::<B>();
+    need(setup.fixture.begin_capture(&caller.vendor, CaptureMode::Global));
+    let made = Vector::<B>::new(&caller.stream, &[1.0]).map(drop);
+    need(setup.fixture.end_capture(&caller.vendor, false));
+    let Err(Error::Argument(text)) = made else { panic!("{made:?}") };
+    assert!(text.contains("is capturing"), "{text}");
+}
+
 pub fn captured_work_runs_at_each_launch<F, B>(setup: &Setup<F>)
 where
     F: Fixture<Backend: PlainHandles>,

@@ -182,6 +182,7 @@ where
         order::caller_waits_for_the_lanes,
         order::vector_of_another_stream_is_used_in_order,
         order::dropped_vector_is_freed_after_its_work,
+        captures::new_vector_in_a_capture_is_an_error,
         captures::captured_work_runs_at_each_launch,
         captures::captured_sum_allocates_in_the_graph,
     ]

@@ -169,8 +169,8 @@ impl Launcher for OnCuda {
     unsafe fn write(&self, to: Address, values: &[f32]) -> Result<()> {
         let _current = Current::enter(self.driver, self.context)?;
         let (from, bytes) = (values.as_ptr().cast(), size_of_val(values));
-        // SAFETY: the memory has room for the values (caller contract). The driver copies ordinary memory before the
-        // call returns.
+        // SAFETY: the memory has room for the values, and the stream is not capturing (caller contract). Outside of a
+        // capture, the driver copies ordinary memory before the call returns.
         check("cuMemcpyHtoDAsync", unsafe { (self.driver.copy_in)(to.0, from, bytes, self.stream) })
     }
 

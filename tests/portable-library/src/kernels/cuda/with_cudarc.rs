@@ -108,8 +108,8 @@ impl Launcher for OnCuda {
 
     unsafe fn write(&self, to: Address, values: &[f32]) -> Result<()> {
         let _guard = self.bind()?;
-        // SAFETY: the memory has room for the values (caller contract). The driver copies ordinary memory before the
-        // call returns.
+        // SAFETY: the memory has room for the values, and the stream is not capturing (caller contract). Outside of a
+        // capture, the driver copies ordinary memory before the call returns.
         let copied = unsafe { result::memcpy_htod_async(to.0, values, self.stream) };
         copied.map_err(failed("cuMemcpyHtoDAsync"))
     }

@@ -227,8 +227,8 @@ impl Launcher for OnHip {
     unsafe fn write(&self, to: Address, values: &[f32]) -> Result<()> {
         let _current = Current::enter(self.runtime, self.device)?;
         let (from, bytes) = (values.as_ptr().cast(), size_of_val(values));
-        // SAFETY: the memory has room for the values (caller contract). The stream has copied ordinary memory when both
-        // calls have returned.
+        // SAFETY: the memory has room for the values, and the stream is not capturing (caller contract). So it has copied
+        // the values when both calls have returned.
         unsafe {
             let code = (self.runtime.copy_in)(pointer(to), from, bytes, self.stream);
             check("hipMemcpyHtoDAsync", code)?;
