@@ -49,8 +49,12 @@ where
 /// - [`Argument`](Error::Argument) if a lane is on another device.
 /// - The driver's error if `stream` is capturing, and the driver cannot allocate memory in a capture.
 ///
+/// After an error, `lanes` may have work that `stream` does not wait for.
+///
 /// # Safety
 /// - As [`saxpy_at`], with `to` in the place of `y`.
+/// - After an error, `x` also stays allocated until all `lanes` have done their work, and other work that writes it is
+///   ordered with the lanes.
 pub unsafe fn sum_at<S: Stream>(
     stream: &S,
     lanes: &[StreamOf<S>],
@@ -61,32 +65,59 @@ pub unsafe fn sum_at<S: Stream>(
 where
     S::Backend: Kernels,
 {
+    // SAFETY: as this function's contract.
+    unsafe { try_sum_at(stream, lanes, x, len, to) }.map_err(|failed| failed.error)
+}
+
+/// An error, and whether the work that was submitted before it is in the order of the caller's stream.
+pub(crate) struct SubmitError {
+    pub(crate) error: Error,
+    /// `false` if lanes may have work that the caller's stream does not wait for.
+    pub(crate) is_ordered: bool,
+}
+
+impl From<Error> for SubmitError {
+    fn from(error: Error) -> Self {
+        SubmitError { error, is_ordered: true }
+    }
+}
+
+/// Does what [`sum_at`] does, and says after an error whether the lanes' work is ordered.
+///
+/// # Safety
+/// - As [`sum_at`]. What that requires after an error is required only if the work is not ordered.
+pub(crate) unsafe fn try_sum_at<S: Stream>(
+    stream: &S,
+    lanes: &[StreamOf<S>],
+    x: Address,
+    len: usize,
+    to: Address,
+) -> Result<(), SubmitError>
+where
+    S::Backend: Kernels,
+{
     if let Some(other) = lanes.iter().find(|lane| lane.device() != stream.device()) {
         let (lane, stream) = (other.device(), stream.device());
         let text = format!("sum: a lane is on {lane} and the stream on {stream}; use one device");
-        return Err(Error::Argument(text));
+        return Err(Error::Argument(text).into());
     }
     let own = S::Backend::launcher(stream)?;
     let room = lanes.len().max(1) * STEPS + lanes.len();
     let memory = own.allocate(room)?;
     // SAFETY: `x` and `to` are as required (caller contract). `memory` has room for all steps and totals, and is freed
     // below, after this work.
-    let submitted = match unsafe { submit_sum(stream, &*own, lanes, (x, len), memory, to) } {
+    let submitted = unsafe { submit_sum(stream, &*own, lanes, (x, len), memory, to) };
+    if submitted.as_ref().is_err_and(|failed| !failed.is_ordered) {
         // The lanes may still use the memory. It is better lost than freed too early.
-        Err(NotJoined(error)) => return Err(error),
-        Ok(submitted) => submitted,
-    };
-    // Also after an error: what was submitted is ordered before this.
+        return submitted;
+    }
+    // Also after another error: what was submitted is ordered before this.
     // SAFETY: all work on the memory is earlier work of the stream, or was joined by it.
     let freed = unsafe { own.free(memory, room) };
-    submitted.and(freed)
+    submitted.and(freed.map_err(SubmitError::from))
 }
 
-/// Work on the lanes may run that the caller's stream does not wait for.
-struct NotJoined(Error);
-
-/// Submits all steps of a sum. Returns `Ok` if everything that was submitted is ordered before the later work of
-/// `stream`: then the result inside says whether all was submitted.
+/// Submits all steps of a sum.
 ///
 /// # Safety
 /// - As [`sum_at`]. `memory` has the room that is computed there.
@@ -97,13 +128,13 @@ unsafe fn submit_sum<S: Stream>(
     (x, len): (Address, usize),
     memory: Address,
     to: Address,
-) -> Result<Result<()>, NotJoined>
+) -> Result<(), SubmitError>
 where
     S::Backend: Kernels,
 {
     if lanes.is_empty() {
         // SAFETY: as the caller's contract.
-        return Ok(unsafe { sum_steps(own, x, len, memory, to) });
+        return Ok(unsafe { sum_steps(own, x, len, memory, to)? });
     }
     let totals = memory.at(lanes.len() * STEPS);
     let part = |index: usize| index * len / lanes.len();
@@ -119,10 +150,12 @@ where
     let forked = stream.fork(lanes).map_err(Error::from);
     let submitted = forked.and_then(|()| lanes.iter().enumerate().try_for_each(submit_lane));
     // Joins also after an error: a lane may have work already.
-    stream.join(lanes).map_err(|error| NotJoined(error.into()))?;
+    let joined = stream.join(lanes);
+    joined.map_err(|error| SubmitError { error: error.into(), is_ordered: false })?;
+    submitted?;
     let last = Kernel::Sums { x: totals, len: lanes.len() as u64, to, threads: 1 };
     // SAFETY: the stream waits for all lanes, by the join.
-    Ok(submitted.and_then(|()| unsafe { own.launch(last) }))
+    Ok(unsafe { own.launch(last)? })
 }
 
 /// Submits the three steps of one sum: many sums, few sums, and the sum of these.

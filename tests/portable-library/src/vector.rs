@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gpu_stream::CaptureStatus;
 use gpu_stream::prelude::*;
 
-use crate::blas::{saxpy_at, sum_at};
+use crate::blas::{SubmitError, saxpy_at, try_sum_at};
 use crate::kernels::{Address, Kernels};
 use crate::{Error, Result};
 
@@ -21,7 +21,7 @@ pub struct Vector<B: Kernels> {
     home: B::Stream,
     memory: Address,
     len: usize,
-    /// `true` if work may run that the home does not wait for. The memory is then never freed.
+    /// `true` if work may run that the home does not wait for. The memory is then never freed, and not used again.
     is_lost: AtomicBool,
 }
 
@@ -53,12 +53,23 @@ impl<B: Kernels> Vector<B> {
     /// Returns the numbers. Blocks until the home has done its work.
     ///
     /// # Errors
-    /// The driver's error, or that of the stream's work.
+    /// - [`Argument`](Error::Argument) if an earlier call with this vector failed, and its work is not ordered.
+    /// - The driver's error, or that of the stream's work.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
+        self.ensure_ordered()?;
         let mut values = vec![0.0; self.len];
         // SAFETY: the memory has so many elements, and work that writes it is ordered before the home's later work.
         unsafe { B::launcher(&self.home)?.read(self.memory, &mut values)? };
         Ok(values)
+    }
+
+    /// Returns an error if work may run that the home does not wait for.
+    fn ensure_ordered(&self) -> Result<()> {
+        if self.is_lost.load(Ordering::Relaxed) {
+            let text = "an earlier call with this vector failed, and its work may still run; create another vector";
+            return Err(Error::Argument(text.into()));
+        }
+        Ok(())
     }
 
     /// Returns the number of elements.
@@ -85,15 +96,18 @@ impl<B: Kernels> Drop for Vector<B> {
 }
 
 /// Calls `submit`, which submits work on both vectors to `stream`, with the order that [`Vector`] describes.
+///
+/// If an error leaves work that the homes do not wait for, the vectors' memory is lost.
 fn in_order<S: Stream>(
     stream: &S,
     vectors: [&Vector<S::Backend>; 2],
-    submit: impl FnOnce() -> Result<()>,
+    submit: impl FnOnce() -> Result<(), SubmitError>,
 ) -> Result<()>
 where
     S::Backend: Kernels,
 {
     for vector in vectors {
+        vector.ensure_ordered()?;
         let (given, memory) = (stream.device(), vector.home.device());
         if given != memory {
             return Err(Error::Argument(format!(
@@ -104,19 +118,21 @@ where
     let homes = vectors.map(|vector| &vector.home);
     stream.join(homes)?;
     let submitted = submit();
-    if let Err(error) = stream.fork(homes) {
+    let forked = stream.fork(homes);
+    let is_ordered = submitted.as_ref().err().is_none_or(|failed| failed.is_ordered);
+    if forked.is_err() || !is_ordered {
         for vector in vectors {
             vector.is_lost.store(true, Ordering::Relaxed);
         }
-        return Err(error.into());
     }
-    submitted
+    submitted.map_err(|failed| failed.error)?;
+    Ok(forked?)
 }
 
 /// Computes `y += a * x` on `stream`. Does not block.
 ///
 /// # Errors
-/// - [`Argument`](Error::Argument) if the lengths or the devices differ.
+/// - [`Argument`](Error::Argument) if the lengths or the devices differ, or as in [`Vector::to_vec`].
 /// - As [`saxpy_at`], and errors of ordering `stream` with the vectors' homes.
 pub fn saxpy<S: Stream>(
     stream: &S,
@@ -135,7 +151,7 @@ where
     in_order(stream, [x, y], || {
         // SAFETY: both vectors have so many elements, of different memory. `in_order` orders the work with all other
         // work on them, and a drop frees them afterwards.
-        unsafe { saxpy_at(stream, a, x.memory, y.memory, x.len) }
+        Ok(unsafe { saxpy_at(stream, a, x.memory, y.memory, x.len)? })
     })
 }
 
@@ -143,7 +159,7 @@ where
 /// block.
 ///
 /// # Errors
-/// - [`Argument`](Error::Argument) if `to` is empty or the devices differ.
+/// - [`Argument`](Error::Argument) if `to` is empty or the devices differ, or as in [`Vector::to_vec`].
 /// - As [`sum_at`], and errors of ordering `stream` with the vectors' homes.
 pub fn sum<S: Stream>(
     stream: &S,
@@ -158,7 +174,8 @@ where
         return Err(Error::Argument("sum: `to` is empty; pass a vector with an element".into()));
     }
     in_order(stream, [x, to], || {
-        // SAFETY: as in `saxpy`, with one element of `to`.
-        unsafe { sum_at(stream, lanes, x.memory, x.len, to.memory) }
+        // SAFETY: as in `saxpy`, with one element of `to`. If the lanes' work is not ordered, `in_order` gives up the
+        // memory.
+        unsafe { try_sum_at(stream, lanes, x.memory, x.len, to.memory) }
     })
 }

@@ -21,5 +21,5 @@ fn main() -> ExitCode {
     let fixture = HipFixture::new();
     // The NVIDIA platform loads no HSA runtime, so the simulator there is unused.
     let simulated = fixture.is_ok() && hsa_sim::live_signals().is_some_and(|signals| signals > 0);
-    cases::run(fixture, simulated.then_some("the simulated GPU runs no kernels"))
+    cases::run(fixture, simulated.then_some("the simulated GPU runs no kernels"), &[])
 }

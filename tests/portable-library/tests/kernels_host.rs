@@ -7,5 +7,5 @@ use std::process::ExitCode;
 use gpu_stream_conformance::fixtures::HostFixture;
 
 fn main() -> ExitCode {
-    cases::run(Ok(HostFixture::new()), None)
+    cases::run(Ok(HostFixture::new()), None, &[])
 }

@@ -49,7 +49,7 @@ around_itself! {
 
 /// The fixture, and why results cannot be checked if kernels do not run.
 pub struct Setup<F> {
-    fixture: F,
+    pub fixture: F,
     no_results: Option<&'static str>,
 }
 
@@ -133,10 +133,15 @@ fn have_kernels<B: Kernels>(stream: &B::Stream) {
     }
 }
 
-type Case<F> = (&'static str, fn(&Setup<F>));
+pub type Case<F> = (&'static str, fn(&Setup<F>));
 
-/// Runs all cases on the fixture's backend, and on [`Any`]. `no_results` says why kernels compute nothing here.
-pub fn run<F>(fixture: Result<F, String>, no_results: Option<&'static str>) -> ExitCode
+/// Runs all cases on the fixture's backend, and on [`Any`]. Runs the backend's `own_cases` too. `no_results` says why
+/// kernels compute nothing here.
+pub fn run<F>(
+    fixture: Result<F, String>,
+    no_results: Option<&'static str>,
+    own_cases: &[Case<F>],
+) -> ExitCode
 where
     F: Fixture<Backend: PlainHandles + Around<F::Backend>>,
 {
@@ -144,7 +149,8 @@ where
         eprintln!("note: results are not checked here, and order is: {reason}");
     }
     let setup = Arc::new(fixture.map(|fixture| Setup { fixture, no_results }));
-    let own = cases::<F, F::Backend>().into_iter().map(|case| (case, F::Backend::KIND.name()));
+    let own = cases::<F, F::Backend>().into_iter().chain(own_cases.iter().copied());
+    let own = own.map(|case| (case, F::Backend::KIND.name()));
     let any = cases::<F, Any>().into_iter().map(|case| (case, "any"));
     let cases = own.chain(any).map(|((name, case), backend)| {
         let setup = Arc::clone(&setup);
