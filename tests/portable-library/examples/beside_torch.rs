@@ -37,11 +37,11 @@ pub unsafe extern "C" fn portable_saxpy(
     })
 }
 
-/// Computes the sum of `x` into `to`, split over `lanes` streams of the library. Returns as `portable_saxpy`. Does not
-/// block.
+/// Computes the sum of `x` into `to`, split over `lanes` streams of the library. Returns as `portable_saxpy`. Blocks only
+/// after an error, until the lanes have done their work.
 ///
 /// # Safety
-/// - As [`sum_at`], with a live stream.
+/// - As [`saxpy_at`], with a live stream and with `to` in the place of `y`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn portable_sum(
     stream: TorchStream,
@@ -55,8 +55,15 @@ pub unsafe extern "C" fn portable_sum(
         // SAFETY: as in `portable_saxpy`.
         let stream = unsafe { wrap(&stream)? };
         let lanes = pooled_lanes(&stream, lanes)?;
-        // SAFETY: as in `portable_saxpy`.
-        unsafe { sum_at(&stream, &lanes, Address(x), len, Address(to)) }
+        // SAFETY: as in `portable_saxpy`. After an error, the tensors live until the lanes are done.
+        let done = unsafe { sum_at(&stream, &lanes, Address(x), len, Address(to)) };
+        if done.is_err() {
+            // Torch knows nothing of the lanes, and may free the tensors at once.
+            for lane in &lanes {
+                let _ = lane.synchronize(); // the first error is the one to report
+            }
+        }
+        done
     })
 }
 
