@@ -5,15 +5,40 @@
 /// A function `my_order` gives a module of its name with the tests `my_order::host`, and by the features
 /// of this crate `my_order::cuda`, `my_order::cuda_sim`, `my_order::hip` and `my_order::hip_sim`.
 ///
-/// Each function has the signature `fn my_order<B: TestBackend>(kit: &Kit<B>) -> TestResult`. Its doc
-/// comment is the description of the test in a report. `#[ignore]` applies to the tests, and any other
+/// Each function has the signature `fn my_order<B: TestBackend>(kit: &Kit<B>) -> TestResult`. `B` can have
+/// traits of yours beside it, which each backend that is compiled in must implement:
+///
+/// ```
+/// use gpu_stream_testkit::gpu_stream::prelude::*;
+/// use gpu_stream_testkit::{Kit, TestBackend, TestResult};
+///
+/// /// The library's kernels on a backend.
+/// trait Kernels: Backend {
+///     fn fill(stream: &Self::Stream) -> Result<(), Self::Error>;
+/// }
+///
+/// impl<B: Backend> Kernels for B {
+///     fn fill(stream: &B::Stream) -> Result<(), B::Error> {
+///         stream.launch_host_func(Box::new(|| ()))
+///     }
+/// }
+///
+/// gpu_stream_testkit::backend_tests! {
+///     fn fills<B: TestBackend + Kernels>(kit: &Kit<B>) -> TestResult {
+///         Ok(B::fill(&kit.new_stream()?)?)
+///     }
+/// }
+/// # fn main() {}
+/// ```
+///
+/// Its doc comment is the description of the test in a report. `#[ignore]` applies to the tests, and any other
 /// attribute to the function and the module. Write the macro in a module, not in a function: a test
 /// finds itself by its path.
 ///
 /// The [crate's documentation](crate) has an example.
 #[macro_export]
 macro_rules! backend_tests {
-    ($($tests:tt)*) => { $crate::__backend_tests! { @next tests [] $($tests)* } };
+    ($($tests:tt)*) => { $crate::__backend_tests! { @all tests $($tests)* } };
 }
 
 /// Makes the `main` of a test target without libtest, with the tests of [`backend_tests!`].
@@ -30,48 +55,62 @@ macro_rules! backend_tests {
 /// not run in such a target.
 #[macro_export]
 macro_rules! backend_main {
-    ($($tests:tt)*) => { $crate::__backend_tests! { @next main [] $($tests)* } };
+    ($($tests:tt)*) => { $crate::__backend_tests! { @all main $($tests)* } };
 }
 
-/// Reads one function after the other, and each one's attributes.
+/// Reads all functions at once, so that their number has no limit, and then the attributes of each.
 ///
-/// `[$($done:ident)*]` are the functions that were read. The attributes are sorted into docs, those of
-/// the tests, and those of function and module.
+/// The attributes are sorted into docs, those of the tests, and those of function and module.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __backend_tests {
-    (@next tests [$($done:ident)*]) => {};
-    (@next main [$($done:ident)*]) => {
+    (@all $mode:ident $(
+        $(#[$($attribute:tt)*])*
+        fn $name:ident<$backend:ident: $($bound:ident)::+ $(+ $($more:ident)::+)* $(,)?>(
+            $kit:ident: $argument:ty $(,)?
+        ) -> $result:ty
+        $body:block
+    )*) => {
+        $(
+            $crate::__backend_tests! {
+                @item $mode [] [] [] $(#[$($attribute)*])*
+                fn $name [$backend: $($bound)::+ $(+ $($more)::+)*] [$kit: $argument] [$result] $body
+            }
+        )*
+        $crate::__backend_tests! { @end $mode $($name)* }
+    };
+    (@all $($tests:tt)*) => {
+        ::std::compile_error!(
+            "a test of the test kit is `fn name<B: TestBackend>(kit: &Kit<B>) -> TestResult { … }`; \
+             further bounds of `B` are paths without `<…>` or a leading `::`, as in `B: TestBackend + Kernels`"
+        );
+    };
+
+    (@end tests $($name:ident)*) => {};
+    (@end main $($name:ident)*) => {
         fn main() -> ::std::process::ExitCode {
             let mut all = ::std::vec::Vec::new();
-            $( all.extend($done::variants()); )*
+            $( all.extend($name::variants()); )*
             $crate::harness::main(all)
         }
     };
-    (@next $mode:ident $done:tt $($rest:tt)+) => {
-        $crate::__backend_tests! { @item $mode $done [] [] [] $($rest)+ }
-    };
 
-    (@item $mode:ident $done:tt [$($doc:literal)*] $test:tt $item:tt #[doc = $text:literal] $($rest:tt)+) => {
-        $crate::__backend_tests! { @item $mode $done [$($doc)* $text] $test $item $($rest)+ }
+    (@item $mode:ident [$($doc:literal)*] $test:tt $item:tt #[doc = $text:literal] $($rest:tt)+) => {
+        $crate::__backend_tests! { @item $mode [$($doc)* $text] $test $item $($rest)+ }
     };
-    (@item $mode:ident $done:tt $doc:tt [$($test:tt)*] $item:tt #[ignore $($why:tt)*] $($rest:tt)+) => {
-        $crate::__backend_tests! {
-            @item $mode $done $doc [$($test)* #[ignore $($why)*]] $item $($rest)+
-        }
+    (@item $mode:ident $doc:tt [$($test:tt)*] $item:tt #[ignore $($why:tt)*] $($rest:tt)+) => {
+        $crate::__backend_tests! { @item $mode $doc [$($test)* #[ignore $($why)*]] $item $($rest)+ }
     };
-    (@item $mode:ident $done:tt $doc:tt $test:tt [$($item:tt)*] #[$($other:tt)*] $($rest:tt)+) => {
-        $crate::__backend_tests! { @item $mode $done $doc $test [$($item)* #[$($other)*]] $($rest)+ }
+    (@item $mode:ident $doc:tt $test:tt [$($item:tt)*] #[$($other:tt)*] $($rest:tt)+) => {
+        $crate::__backend_tests! { @item $mode $doc $test [$($item)* #[$($other)*]] $($rest)+ }
     };
     (
-        @item $mode:ident [$($done:ident)*] [$($doc:literal)*] $test:tt [$($item:tt)*]
-        fn $name:ident<$backend:ident: $bound:path>($kit:ident: $argument:ty $(,)?) -> $result:ty
-        $body:block
-        $($rest:tt)*
+        @item $mode:ident [$($doc:literal)*] $test:tt [$($item:tt)*]
+        fn $name:ident [$($generics:tt)*] [$($kit:tt)*] [$result:ty] $body:block
     ) => {
         $($item)*
         $(#[doc = $doc])*
-        fn $name<$backend: $bound>($kit: $argument) -> $result $body
+        fn $name<$($generics)*>($($kit)*) -> $result $body
 
         $($item)*
         mod $name {
@@ -82,13 +121,6 @@ macro_rules! __backend_tests {
             };
             $crate::__backend_tests! { @$mode $name $test }
         }
-
-        $crate::__backend_tests! { @next $mode [$($done)* $name] $($rest)* }
-    };
-    (@item $mode:ident $done:tt $doc:tt $test:tt $item:tt $($rest:tt)*) => {
-        ::std::compile_error!(
-            "a test of the test kit is `fn name<B: TestBackend>(kit: &Kit<B>) -> TestResult { … }`"
-        );
     };
 
     (@tests $name:ident [$($test:tt)*]) => {
