@@ -37,14 +37,18 @@ pub fn run<B: TestBackend>(
         end_with_parent();
     }
     let mut seconds = 0.0;
+    let required = required::required();
     let outcome = kit::<B>(target).and_then(|kit| {
         Message::Ready(Ready::of(kit.info())).send(word);
+        if let Ok(required) = &required {
+            required.check_devices(target.kind(), kit.devices().len())?;
+        }
         let start = Instant::now();
         let outcome = on_a_new_thread(&test.name_on(target), || body(&kit));
         seconds = start.elapsed().as_secs_f64();
         outcome
     });
-    let outcome = match required::required() {
+    let outcome = match required {
         Ok(required) => required.apply(target.kind(), outcome),
         Err(reason) => Err(Verdict::Failed(reason)),
     };

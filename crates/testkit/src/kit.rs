@@ -60,7 +60,7 @@ impl<B: TestBackend> Kit<B> {
     /// Returns the second device. The host and the simulators have two.
     ///
     /// # Errors
-    /// A skip if there is one device. `GPU_STREAM_REQUIRE=cuda:2` makes it a failure.
+    /// A skip if there is one device. `GPU_STREAM_REQUIRE=cuda:2` makes each test fail then.
     pub fn second_device(&self) -> Result<Device, Verdict> {
         let second = self.info.devices.get(1).map(|info| info.device);
         second.ok_or_else(|| Verdict::needs_devices(2))

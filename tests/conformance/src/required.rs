@@ -75,6 +75,25 @@ impl Required {
         of_it.map(|(_, devices)| *devices).max().unwrap_or(0)
     }
 
+    /// Fails unless `backend` has as many devices as are required. `found` is how many it has.
+    ///
+    /// Call it where the devices are known. Otherwise a number is only checked by the cases that need so
+    /// many devices.
+    ///
+    /// # Errors
+    /// [`Verdict::Failed`], with both numbers.
+    pub fn check_devices(&self, backend: BackendKind, found: usize) -> Outcome {
+        let wanted = self.devices_of(backend);
+        if usize::try_from(wanted).is_ok_and(|wanted| wanted <= found) {
+            return Ok(());
+        }
+        let (are, s) = if found == 1 { ("is", "") } else { ("are", "s") };
+        Err(Verdict::Failed(format!(
+            "{VARIABLE}={backend}:{wanted}: there {are} {found} device{s}; require at most so many, or \
+             make more of them visible"
+        )))
+    }
+
     /// Returns the outcome as it counts. A skip on a required backend becomes a failure that says
     /// so.
     ///
@@ -126,6 +145,15 @@ mod tests {
         let two = Required::parse("cuda:2", &[]).unwrap();
         assert!(two.apply(BackendKind::Cuda, skip()).unwrap_err().is_failed());
         assert!(two.contains(BackendKind::Cuda) && !two.contains(BackendKind::Hip));
+        for found in [0, 1] {
+            let error = two.check_devices(BackendKind::Cuda, found).unwrap_err();
+            assert!(
+                error.is_failed() && error.reason().contains(&format!(" {found} device")),
+                "{error:?}"
+            );
+        }
+        assert_eq!(two.check_devices(BackendKind::Cuda, 2), Ok(()));
+        assert_eq!(two.check_devices(BackendKind::Hip, 0), Ok(()));
         for wrong in ["cuda:", "cuda:two", "cuda:0", ":2"] {
             let error = Required::parse(wrong, &[]).unwrap_err();
             assert!(error.to_string().contains(wrong), "{error}");

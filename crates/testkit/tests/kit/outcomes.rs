@@ -149,5 +149,13 @@ fn number_of_simulated_devices_can_be_set() {
     let run = Run::of("backends::two_devices::cuda_sim").env("CUDA_SIM_GPUS", "1");
     run.output().passed(1).says("needs 2 devices");
     let run = Run::of("backends::two_devices::cuda_sim").env("CUDA_SIM_GPUS", "1");
-    run.env("GPU_STREAM_REQUIRE", "cuda_sim:2").output().failed().says("must not skip");
+    run.env("GPU_STREAM_REQUIRE", "cuda_sim:2").output().failed().says("there is 1 device;");
+}
+
+/// The test itself needs one device.
+#[test]
+fn required_devices_are_counted() {
+    let require = |value: &str| sample("passes::host").env("GPU_STREAM_REQUIRE", value).output();
+    require("host:3").failed().says("GPU_STREAM_REQUIRE=host:3: there are 2 devices;");
+    require("host:2").passed(1);
 }
