@@ -112,7 +112,10 @@ impl<B: TestBackend> Kit<B> {
     }
 
     /// Shuts a gate on `stream`: work that is submitted from now on waits until the gate is opened or
-    /// dropped, also by a panic.
+    /// dropped, also by a panic. Bind it to a name, as in `let _gate = …`: a `let _ = …` drops it, and so opens
+    /// it at once.
+    ///
+    /// A test of a wait needs a gate on the stream that is waited for.
     ///
     /// Open gates in the order in which you made them. While one is shut, expect no work behind a later
     /// one to finish: on some drivers one thread serves all gates. GPUs also map streams onto a few

@@ -16,20 +16,43 @@ pub const VARIABLE: &str = "GPU_STREAM_TESTKIT_REPORT";
 /// The schema of the reports of `gpu-stream check`, which this is one of.
 const SCHEMA: u32 = 1;
 
-/// Writes the outcome of a test into the folder that the variable names, if it is set. Replaces an earlier
-/// one of the same test.
+/// Returns the folder that the variable names, or `None` if it is not set.
+///
+/// # Errors
+/// A text that names the value, if it is not a whole path: each package's tests run in a folder of their own.
+pub fn folder() -> Result<Option<PathBuf>, String> {
+    let Some(folder) = env::var_os(VARIABLE).filter(|folder| !folder.is_empty()) else {
+        return Ok(None);
+    };
+    whole(PathBuf::from(folder)).map(Some)
+}
+
+fn whole(folder: PathBuf) -> Result<PathBuf, String> {
+    match folder.is_absolute() {
+        true => Ok(folder),
+        false => Err(format!(
+            "{VARIABLE}={name}: cargo runs the tests of each package in that package's folder; \
+             give the whole path, as in {VARIABLE}=$PWD/{name}",
+            name = folder.display()
+        )),
+    }
+}
+
+/// Writes the outcome of a test into `folder`. Replaces an earlier one of the same test.
 ///
 /// # Errors
 /// A text that names the variable and the file, if it cannot be written.
-pub fn write(test: &Test, target: Target, ready: &Ready, over: &Over) -> Result<(), String> {
-    let Some(folder) = env::var_os(VARIABLE).filter(|folder| !folder.is_empty()) else {
-        return Ok(());
-    };
-    let folder = PathBuf::from(folder);
+pub fn write(
+    folder: &Path,
+    test: &Test,
+    target: Target,
+    ready: &Ready,
+    over: &Over,
+) -> Result<(), String> {
     let name = format!("{}.{}.{}.json", test.package, test.path.replace("::", "."), target.name());
     let path = folder.join(&name);
     let text = text(test, target, ready, over);
-    let written = fs::create_dir_all(&folder).and_then(|()| replace(&folder, &name, &text));
+    let written = fs::create_dir_all(folder).and_then(|()| replace(folder, &name, &text));
     written.map_err(|error| {
         format!("{VARIABLE}: {} cannot be written: {error}; name a folder", path.display())
     })

@@ -77,6 +77,7 @@ static HARDWARE: Mutex<()> = Mutex::new(());
 
 fn in_a_process(test: &Test, target: Target, name: &str) -> TestResult {
     let limit = required::required().and_then(|_| limit::limit()).map_err(Verdict::Failed)?;
+    let folder = report::folder().map_err(Verdict::Failed)?;
     let word = new_word();
     let command = command(target, name, &word).map_err(Verdict::Failed)?;
     let by_hand = by_hand(&command);
@@ -95,8 +96,10 @@ fn in_a_process(test: &Test, target: Target, name: &str) -> TestResult {
         Message::Ready(ready) => Some(ready),
         Message::Over(_) => None,
     });
-    report::write(test, target, ready.unwrap_or(&Ready::default()), &over)
-        .map_err(Verdict::Failed)?;
+    if let Some(folder) = folder {
+        report::write(&folder, test, target, ready.unwrap_or(&Ready::default()), &over)
+            .map_err(Verdict::Failed)?;
+    }
     over.result().map_err(|verdict| match verdict {
         Verdict::Failed(reason) => Verdict::Failed(reason + &by_hand),
         skipped => skipped,
@@ -159,7 +162,7 @@ fn over(ended: &process::Ended, limit: std::time::Duration, name: &str) -> Over 
         Over::of(&Err(Verdict::Failed(reason)), seconds)
     };
     let killed = format!(
-        "its process was still running after {limit:?}, and was killed; \
+        "its process was still running after {limit:?}, and was killed; is a gate still shut? \
          {}=SECONDS sets another limit",
         limit::VARIABLE
     );

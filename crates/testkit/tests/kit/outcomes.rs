@@ -27,6 +27,7 @@ fn panic_opens_the_gate_and_fails() {
 fn hang_ends_in_time_and_says_so() {
     let run = sample("waits_for_its_own_gate::host").env("GPU_STREAM_TESTKIT_LIMIT", "2");
     let output = run.output().failed().says("still running after 2s, and was killed");
+    let output = output.says("is a gate still shut?");
     output.says("GPU_STREAM_TESTKIT_LIMIT=SECONDS").says("before the hang");
 }
 
@@ -110,6 +111,8 @@ fn wrong_variables_are_errors() {
     run.output().failed().says("GPU_STREAM_TESTKIT_LIMIT=1m: give the time limit");
     let run = sample("passes::host").env("GPU_STREAM_TESTKIT_REPORT", "/dev/null/folder");
     run.output().failed().says("GPU_STREAM_TESTKIT_REPORT: ").says("name a folder");
+    let run = sample("passes::host").env("GPU_STREAM_TESTKIT_REPORT", "report");
+    run.output().failed().says("=report: ").says("as in GPU_STREAM_TESTKIT_REPORT=$PWD/report");
 }
 
 #[test]
