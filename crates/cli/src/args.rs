@@ -163,6 +163,11 @@ pub struct Matrix {
     #[arg(long, value_name = "FILE")]
     pub html: Option<String>,
 
+    /// The title of the Markdown and of the page. By default it names the package, for tests of one package with
+    /// gpu-stream-testkit; without one, Markdown has no title
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+
     /// Use no colors or lines
     #[arg(long)]
     pub plain: bool,

@@ -332,3 +332,55 @@ fn tests_of_which_none_ran_are_no_success() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8(output.stderr).unwrap().contains("has no report"));
 }
+
+#[test]
+fn title_is_the_users_or_names_the_package() {
+    let [first, second] = two_reports("title");
+    let show = |reports: &[&str], options: &[&str]| {
+        let output = run(&[&["matrix"], reports, options].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let of_suite = [first.as_str(), second.as_str()];
+    assert!(show(&of_suite, &["--markdown", "-"]).starts_with("| | backend |"));
+    let page = show(&of_suite, &["--html", "-"]);
+    assert!(page.contains("<h1>gpu-stream: what was tested on what</h1>"), "{page}");
+    let given = ["--title", "Mine <1>", "--markdown", "-"];
+    assert!(show(&of_suite, &given).starts_with("## Mine &lt;1>\n\n| | backend |"));
+    let page = show(&of_suite, &["--title", "Mine <1>", "--html", "-"]);
+    assert!(page.contains("<title>Mine &lt;1&gt;</title>"), "{page}");
+
+    let mut of_tests = of_test("waits", "host", "0.1.0", "passed");
+    of_tests["package"] = "my-lib".into();
+    let mut other = of_tests.clone();
+    other["package"] = "other".into();
+    let mine = folder_of("title-of-tests", &[of_tests.clone()]);
+    let text = show(&[&mine], &["--markdown", "-"]);
+    assert!(text.starts_with("## my-lib: what was tested on what\n"), "{text}");
+    assert!(show(&[&mine], &["--html", "-"]).contains("<h1>my-lib: "));
+    assert!(show(&[&mine], &["--markdown", "-", "--title", "T"]).starts_with("## T\n"));
+    for reports in [&[mine.as_str(), &first][..], &[&folder_of("title-of-two", &[of_tests, other])]]
+    {
+        let text = show(reports, &["--markdown", "-"]);
+        assert!(text.starts_with("| | backend |"), "the table is not of one package: {text}");
+    }
+}
+
+#[test]
+fn column_of_rules_is_left_out_without_rules() {
+    let mut of_tests = of_test("waits", "host", "0.1.0", "passed");
+    of_tests["cases"][0]["rules"] = json!([]);
+    let folder = folder_of("no-rules", &[of_tests]);
+    let show =
+        |format: &str| String::from_utf8(run(&["matrix", &folder, format, "-"]).stdout).unwrap();
+    let markdown = show("--markdown");
+    assert!(
+        markdown.contains("| case | 1 |\n|---|:-:|\n| **my_lib::tests** | |\n| waits | ✓ |\n"),
+        "{markdown}"
+    );
+    let html = show("--html");
+    assert!(
+        !html.contains("<th>rules") && html.contains("<tr class=area><th colspan=2>"),
+        "{html}"
+    );
+    assert!(html.contains("waits<td class=passed"), "{html}");
+}

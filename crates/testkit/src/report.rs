@@ -80,6 +80,7 @@ fn text(test: &Test, target: Target, ready: &Ready, over: &Over) -> String {
     let report = json!({
         "schema": SCHEMA,
         "testkit": env!("CARGO_PKG_VERSION"),
+        "package": test.package,
         "gpu_stream": env!("CARGO_PKG_VERSION"),
         "date": machine::today().unwrap_or_default(),
         "os": env::consts::OS,
@@ -131,7 +132,10 @@ mod tests {
             let report: serde_json::Value = serde_json::from_str(&text).unwrap();
             let case = &report["cases"][0];
             assert_eq!((&case["area"], &case["name"]), (&area.into(), &"waits".into()));
-            assert_eq!(case["about"], "It waits.");
+            assert_eq!(
+                (&case["about"], &report["package"]),
+                (&"It waits.".into(), &"my-lib".into())
+            );
             assert_eq!(case["results"][0]["outcome"], "passed");
             assert_eq!(report["totals"]["passed"], 1);
         }

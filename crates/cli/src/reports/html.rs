@@ -4,7 +4,8 @@ use super::{Cell, Combined, Outcome, Row, number};
 
 /// Renders the whole page.
 pub fn draw(combined: &Combined) -> String {
-    let title = "gpu-stream: what was tested on what";
+    let title = combined.title().unwrap_or_else(|| "gpu-stream: what was tested on what".into());
+    let title = escaped(&title);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -96,7 +97,8 @@ fn cases(combined: &Combined) -> String {
     let mut text = format!(
         "<h2>Cases</h2>\n<p>✓ passed, ✗ failed, – skipped, · does not apply, empty: not in this report. \
          The numbers are those of the first table.</p>\n\
-         <div class=scroll><table class=cases>\n<thead><tr><th>case<th>rules{}</thead>\n",
+         <div class=scroll><table class=cases>\n<thead><tr><th>case{}{}</thead>\n",
+        if combined.has_rules() { "<th>rules" } else { "" },
         head.collect::<String>()
     );
     let mut area = None;
@@ -105,27 +107,25 @@ fn cases(combined: &Combined) -> String {
             area = Some(&row.area);
             text.push_str(&format!(
                 "<tr class=area><th colspan={}>{}\n",
-                combined.columns.len() + 2,
+                combined.columns.len() + 1 + usize::from(combined.has_rules()),
                 escaped(&row.area)
             ));
         }
-        text.push_str(&case(row));
+        text.push_str(&case(row, combined.has_rules()));
     }
     text + "</table></div>\n"
 }
 
 /// Renders the row of a case.
-fn case(row: &Row) -> String {
+fn case(row: &Row, has_rules: bool) -> String {
     let rules = row
         .rules
         .iter()
         .map(|(id, text)| format!("<abbr title=\"{}\">{}</abbr> ", escaped(text), escaped(id)));
-    let mut text = format!(
-        "<tr><th title=\"{}\">{}<td>{}",
-        escaped(&row.about),
-        escaped(&row.name),
-        rules.collect::<String>()
-    );
+    let mut text = format!("<tr><th title=\"{}\">{}", escaped(&row.about), escaped(&row.name));
+    if has_rules {
+        text.push_str(&format!("<td>{}", rules.collect::<String>()));
+    }
     for cell in &row.cells {
         match cell {
             None => text.push_str("<td>"),

@@ -4,7 +4,11 @@ use super::{Column, Combined, number};
 
 /// Renders the columns with their counts, the failures, the reasons of skips, and the whole table.
 pub fn draw(combined: &Combined) -> String {
-    let mut text = summary(combined);
+    let mut text = match combined.title() {
+        Some(title) => format!("## {}\n\n", cell(&title)),
+        None => String::new(),
+    };
+    text.push_str(&summary(combined));
     let failures = combined.failures();
     if !failures.is_empty() || !combined.nothing_ran.is_empty() {
         text.push_str("\n**Failed**\n\n");
@@ -64,7 +68,13 @@ fn summary(combined: &Combined) -> String {
 /// Renders every case, by area.
 fn cases(combined: &Combined) -> String {
     let numbers: Vec<_> = (0..combined.columns.len()).map(number).collect();
-    let mut text = format!("| case | rules | {} |\n|---|---|", numbers.join(" | "));
+    let has_rules = combined.has_rules();
+    let (head, line, gap) = if has_rules {
+        ("| case | rules |", "|---|---|", " | |")
+    } else {
+        ("| case |", "|---|", " |")
+    };
+    let mut text = format!("{head} {} |\n{line}", numbers.join(" | "));
     text.push_str(&":-:|".repeat(numbers.len()));
     text.push('\n');
     let mut area = None;
@@ -72,7 +82,7 @@ fn cases(combined: &Combined) -> String {
         if area != Some(&row.area) {
             area = Some(&row.area);
             text.push_str(&format!(
-                "| **{}** | |{}\n",
+                "| **{}**{gap}{}\n",
                 cell(&row.area),
                 " |".repeat(numbers.len())
             ));
@@ -80,8 +90,10 @@ fn cases(combined: &Combined) -> String {
         let rules: Vec<_> = row.rules.iter().map(|(id, _)| id.as_str()).collect();
         let signs = row.cells.iter().map(|one| one.as_ref().map_or("", |one| one.outcome.sign()));
         let signs: Vec<_> = signs.collect();
-        let (name, rules) = (cell(&row.name), cell(&rules.join(" ")));
-        text.push_str(&format!("| {name} | {rules} | {} |\n", signs.join(" | ")));
+        let name = cell(&row.name);
+        let rules =
+            if has_rules { format!(" {} |", cell(&rules.join(" "))) } else { String::new() };
+        text.push_str(&format!("| {name} |{rules} {} |\n", signs.join(" | ")));
     }
     text + "\n✓ passed, ✗ failed, – skipped, · does not apply, empty: not in this report\n"
 }

@@ -7,7 +7,7 @@ pub mod markdown;
 pub mod read;
 pub mod text;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::process::ExitCode;
 
 use crate::CommandError;
@@ -25,6 +25,10 @@ pub struct Combined {
     pub not_run: Vec<NotRun>,
     /// The reports in which no case ran on a backend that was to be checked: the file, and a text.
     pub nothing_ran: Vec<(String, String)>,
+    /// The packages whose tests with gpu-stream-testkit are among the reports.
+    pub packages: BTreeSet<String>,
+    /// The title that the user gave.
+    pub title: Option<String>,
 }
 
 /// A backend in a report.
@@ -120,6 +124,22 @@ pub struct Counts {
 }
 
 impl Combined {
+    /// Returns the title: the user's, or the name of the package if all reports are of its tests.
+    pub fn title(&self) -> Option<String> {
+        let mut packages = self.packages.iter();
+        let is_of_tests = self.columns.iter().all(|column| column.is_of_tests);
+        let of_package = match (packages.next(), packages.next()) {
+            (Some(one), None) if is_of_tests => Some(format!("{one}: what was tested on what")),
+            _ => None,
+        };
+        self.title.clone().or(of_package)
+    }
+
+    /// Returns `true` if a case names a rule. The tables of tests have none.
+    pub fn has_rules(&self) -> bool {
+        self.rows.iter().any(|row| !row.rules.is_empty())
+    }
+
     /// Counts the outcomes of a column.
     pub fn counts(&self, column: usize) -> Counts {
         let mut counts = Counts::default();
@@ -198,7 +218,8 @@ fn number(column: usize) -> String {
 pub fn command(arguments: &Matrix, style: &OutputStyle) -> Result<ExitCode, CommandError> {
     let outputs = [("--markdown", &arguments.markdown), ("--html", &arguments.html)];
     output::ensure_distinct(&outputs, &arguments.reports)?;
-    let combined = read::files(&arguments.reports)?;
+    let mut combined = read::files(&arguments.reports)?;
+    combined.title.clone_from(&arguments.title);
     let mut is_stdout_used = false;
     if let Some(name) = &arguments.markdown {
         is_stdout_used |= name == "-";

@@ -18,6 +18,9 @@ struct Report {
     date: String,
     /// The version of gpu-stream-testkit, in the report of one test.
     testkit: Option<String>,
+    /// The package of that test.
+    #[serde(default)]
+    package: Option<String>,
     #[serde(default)]
     machine: BTreeMap<String, String>,
     backends: Vec<Backend>,
@@ -150,6 +153,7 @@ pub fn add(combined: &mut Combined, file: &str, text: &str) -> Result<(), Comman
         nothing_ran.push("no case ran".into());
     }
     combined.nothing_ran.extend(nothing_ran.into_iter().map(|text| (file.to_owned(), text)));
+    combined.packages.extend(report.package.take());
     let mut places = HashMap::new();
     for backend in &report.backends {
         let column = column(file, &report, backend);
