@@ -70,6 +70,7 @@ pub struct Backends {
 /// [`CommandError`] with a remedy:
 /// - if a named backend is not available,
 /// - if an environment variable has a value that a backend cannot use,
+/// - if a backend has fewer devices than `required` says,
 /// - if no backend is left, because a check of nothing must not pass.
 pub fn backends(
     available: &[Availability],
@@ -82,7 +83,11 @@ pub fn backends(
         let is_wanted = named.is_empty() || named.contains(&backend);
         match &item.probe {
             _ if !is_wanted => {}
-            Ok(_) => chosen.checked.push(backend),
+            Ok(info) => {
+                let counted = required.check_devices(backend, info.devices.len());
+                counted.map_err(|verdict| CommandError(verdict.reason().to_owned()))?;
+                chosen.checked.push(backend);
+            }
             Err(error) if named.contains(&backend) => {
                 let advice = item.advice().unwrap_or_default();
                 return Err(CommandError(format!("--backend {backend}: {error}. {advice}")));

@@ -200,8 +200,11 @@ fn missing_required_backend_fails() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(totals(&stdout(&output)), [1, 1, 0]);
     assert!(stdout(&output).contains("cuda must not skip"), "{}", stdout(&output));
-    let output = command("").env("GPU_STREAM_REQUIRE", "cudda").output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    for (wrong, reason) in [("cudda", "cudda"), ("host:3", "there are 2 devices")] {
+        let output = command("").env("GPU_STREAM_REQUIRE", wrong).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(reason), "{output:?}");
+    }
 }
 
 #[test]
