@@ -359,12 +359,17 @@ pub unsafe trait Stream: Sized + 'static {
     ///
     /// ```
     /// # use gpu_stream_core::{ErrorOf, Stream};
+    /// # fn launch<S: Stream>(_: &S) -> Result<(), ErrorOf<S>> { Ok(()) }
     /// # fn f<S: Stream>(main: &S, left: &S, right: &S) -> Result<(), ErrorOf<S>> {
     /// main.fork([left, right])?;
-    /// // … launch on `left` and on `right` …
-    /// main.join([left, right])
+    /// let launched = launch(left).and_then(|()| launch(right));
+    /// let joined = main.join([left, right]); // also if a launch failed
+    /// launched.and(joined)
     /// # }
     /// ```
+    ///
+    /// [Join](Self::join) the branches also if the calls between fail. Otherwise this stream does not wait for
+    /// branches that run.
     ///
     /// One record serves all branches; a `wait_stream` from each branch would make one each. If
     /// this stream is among its own branches, it is skipped. With no branch nothing happens.
@@ -395,6 +400,8 @@ pub unsafe trait Stream: Sized + 'static {
 
     /// Makes all later work of this stream wait for all work submitted to each of `branches` so far
     /// (many to one). Does not block.
+    ///
+    /// After a [`fork`](Self::fork), call it also if the calls between fail, and return their error after it.
     ///
     /// If this stream is among its own branches, it is skipped. With no branch nothing happens.
     ///

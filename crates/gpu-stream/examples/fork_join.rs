@@ -19,10 +19,12 @@ fn fork_join<S: Stream>(
     launch: impl Fn(&StreamOf<S>, usize) -> Result<(), ErrorOf<S>>,
 ) -> Result<(), ErrorOf<S>> {
     caller.fork(branches)?; // one record, which every branch waits for
-    for (index, branch) in branches.iter().enumerate() {
-        launch(branch, index)?;
-    }
-    caller.join(branches) // returns at once: the stream waits, not the thread
+    let mut indexed = branches.iter().enumerate();
+    let launched = indexed.try_for_each(|(index, branch)| launch(branch, index));
+    // Also if a launch failed: the caller's stream still waits for the branches that run. Returns at
+    // once: the stream waits, not the thread.
+    let joined = caller.join(branches);
+    launched.and(joined)
 }
 
 fn main() -> ExitCode {
