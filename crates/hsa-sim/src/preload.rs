@@ -56,7 +56,7 @@ pub fn preload() -> Result<(), String> {
         Some(_) => Ok(()),
         None => Err(format!(
             "{} was loaded but is not found as {}: it is not the simulator, or was linked by another \
-             linker than lld (Rust's default), which this crate's build script requires",
+             linker than lld; build it again where this crate's build script finds one",
             path.display(),
             SONAME.to_string_lossy()
         )),
