@@ -33,6 +33,8 @@ fn link_by_lld() {
         Some(folder) => argument(format!("-B{}", folder.display())),
         None if is_lld_installed() => {}
         None => {
+            // Cargo runs this script again for a file that is missing, and so finds an lld that is installed later.
+            println!("cargo:rerun-if-changed=no-lld");
             println!(
                 "cargo:warning=no lld was found, neither with Rust nor as ld.lld in PATH. GNU ld cannot link \
                  libhsa_sim.so: \"anonymous version tag cannot be combined with other version tags\". Install lld, \
