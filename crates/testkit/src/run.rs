@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gpu_stream_conformance::Verdict;
 
@@ -76,34 +76,51 @@ pub fn outcome<B: TestBackend>(
 static HARDWARE: Mutex<()> = Mutex::new(());
 
 fn in_a_process(test: &Test, target: Target, name: &str) -> TestResult {
-    let limit = required::required().and_then(|_| limit::limit()).map_err(Verdict::Failed)?;
     let folder = report::folder().map_err(Verdict::Failed)?;
-    let word = new_word();
-    let command = command(target, name, &word).map_err(Verdict::Failed)?;
-    let by_hand = by_hand(&command);
-    let hardware =
-        target.is_hardware().then(|| HARDWARE.lock().unwrap_or_else(PoisonError::into_inner));
-    let ended = process::run(command, &word, limit);
-    drop(hardware);
-    let ended = ended.map_err(|error| {
-        Verdict::Failed(format!("the process of the test did not start: {error}"))
-    })?;
-    // Captured by libtest, and so shown only if the test fails.
-    print!("{}", ended.stdout);
-    eprint!("{}", ended.stderr);
-    let over = over(&ended, limit, name);
-    let ready = ended.messages.iter().find_map(|message| match message {
-        Message::Ready(ready) => Some(ready),
-        Message::Over(_) => None,
-    });
+    let mut by_hand = String::new();
+    let (ready, over) = match run_process(target, name, &mut by_hand) {
+        Ok((ended, limit)) => {
+            // Captured by libtest, and so shown only if the test fails.
+            print!("{}", ended.stdout);
+            eprint!("{}", ended.stderr);
+            let over = over(&ended, limit, name);
+            let ready = ended.messages.into_iter().find_map(|message| match message {
+                Message::Ready(ready) => Some(ready),
+                Message::Over(_) => None,
+            });
+            (ready.unwrap_or_default(), over)
+        }
+        // A report as well, or the matrix would show an earlier run.
+        Err(reason) => (Ready::default(), Over::of(&Err(Verdict::Failed(reason)), 0.0)),
+    };
     if let Some(folder) = folder {
-        report::write(&folder, test, target, ready.unwrap_or(&Ready::default()), &over)
-            .map_err(Verdict::Failed)?;
+        report::write(&folder, test, target, &ready, &over).map_err(Verdict::Failed)?;
     }
     over.result().map_err(|verdict| match verdict {
         Verdict::Failed(reason) => Verdict::Failed(reason + &by_hand),
         skipped => skipped,
     })
+}
+
+/// Runs the process of a test. Returns how it ended, and its limit. Sets `by_hand` to the text with its command.
+///
+/// # Errors
+/// A text, if the process did not start.
+fn run_process(
+    target: Target,
+    name: &str,
+    by_hand: &mut String,
+) -> Result<(process::Ended, Duration), String> {
+    let limit = required::required().and_then(|_| limit::limit())?;
+    let word = new_word();
+    let command = command(target, name, &word)?;
+    let text = text_by_hand(&command);
+    let _hardware =
+        target.is_hardware().then(|| HARDWARE.lock().unwrap_or_else(PoisonError::into_inner));
+    let ended = process::run(command, &word, limit)
+        .map_err(|error| format!("the process of the test did not start: {error}"))?;
+    *by_hand = text;
+    Ok((ended, limit))
 }
 
 /// Returns a word that no output of a test has.
@@ -135,10 +152,17 @@ fn this_program() -> std::io::Result<Command> {
 }
 
 /// Returns a text with the command to run a test by hand, as under a debugger.
-fn by_hand(command: &Command) -> String {
+fn text_by_hand(command: &Command) -> String {
     let mut text = String::from("\nalone, as for a debugger:");
+    let removed = command.get_envs().filter(|(_, value)| value.is_none());
+    let removed: String =
+        removed.map(|(name, _)| format!(" -u {}", name.to_string_lossy())).collect();
+    if !removed.is_empty() {
+        text.push_str(&format!(" env{removed}"));
+    }
     for (name, value) in command.get_envs() {
-        let value = value.unwrap_or_default().to_string_lossy();
+        let Some(value) = value else { continue };
+        let value = value.to_string_lossy();
         let value = match name == child::VARIABLE {
             true => value.split_once(':').map_or("", |(_, name)| name).to_owned(),
             false => value.into_owned(),

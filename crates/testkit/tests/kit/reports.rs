@@ -7,9 +7,11 @@ use serde_json::Value;
 
 use crate::program::Run;
 
+/// Returns a folder of this process, which does not exist yet.
 fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // Of an earlier run.
+    let folder = format!("{name}-{}", std::process::id());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    // Of an earlier process with the same number.
     let _ = fs::remove_dir_all(&folder);
     folder
 }
@@ -50,4 +52,25 @@ fn each_test_leaves_its_outcome() {
     let crashed = read(&folder, "aborts.host");
     assert_eq!(crashed["backends"][0]["devices"][0]["device"], "host:0", "known from the start");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 6, "no drafts are left");
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn test_that_cannot_start_replaces_its_earlier_outcome() {
+    let folder = folder("early");
+    let at = folder.display().to_string();
+    let run = || {
+        let run = Run::of("samples::passes::host").arg("--exact");
+        run.env("GPU_STREAM_TESTKIT_REPORT", &at)
+    };
+    run().output().passed(1);
+    assert_eq!(read(&folder, "passes.host")["totals"]["passed"], 1);
+    for (variable, value) in [("GPU_STREAM_REQUIRE", "cudda"), ("GPU_STREAM_TESTKIT_LIMIT", "1m")] {
+        run().env(variable, value).output().failed();
+        let report = read(&folder, "passes.host");
+        let result = &report["cases"][0]["results"][0];
+        assert_eq!(result["outcome"], "failed", "{report}");
+        assert!(result["reason"].as_str().unwrap().contains(value), "{report}");
+    }
+    fs::remove_dir_all(&folder).unwrap();
 }
