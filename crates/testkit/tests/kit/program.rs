@@ -30,6 +30,15 @@ impl Run {
         for variable in ["REQUIRE", "TESTKIT_LIMIT", "TESTKIT_REPORT", "TESTKIT_CHILD"] {
             command.env_remove(format!("GPU_STREAM_{variable}"));
         }
+        for (variable, _) in std::env::vars_os() {
+            let name = variable.to_string_lossy();
+            // The wrapper of the HSA simulator sets the latter, and its tests run over that library.
+            let of_simulator =
+                ["CUDA_SIM_", "HSA_SIM_"].iter().any(|start| name.starts_with(start));
+            if of_simulator && name != "HSA_SIM_LIBRARY" && name != "HSA_SIM_RUNNER" {
+                command.env_remove(&variable);
+            }
+        }
         Run { command }
     }
 
