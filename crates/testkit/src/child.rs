@@ -16,6 +16,9 @@ use crate::{Kit, TestBackend, TestResult, required};
 /// The variable that a process of a test has: a word for its messages, a colon, and the test's name.
 pub const VARIABLE: &str = "GPU_STREAM_TESTKIT_CHILD";
 
+/// The variable with which the user names AMD's HIP library.
+const HIP_LIBRARY: &str = "GPU_STREAM_HIP_LIBRARY";
+
 /// The exit code of a process whose parent has ended.
 const ABANDONED: i32 = 101;
 
@@ -104,8 +107,13 @@ fn simulator_in_place_of_gpu(target: Target) -> String {
 fn not_ready(target: Target, error: &impl gpu_stream::Error) -> Verdict {
     let kind = error.kind();
     let is_missing = match target.is_simulated() {
-        // AMD's HIP library is the user's to install. All else comes with the simulator.
-        true => kind == ErrorKind::LibraryNotFound && target.kind().name() == "hip_sim",
+        // AMD's HIP library is the user's to install, and a file that the user names is there. All else comes with
+        // the simulator.
+        true => {
+            let is_named = std::env::var_os(HIP_LIBRARY).is_some_and(|file| !file.is_empty());
+            let is_hip = target.kind().name() == "hip_sim";
+            kind == ErrorKind::LibraryNotFound && is_hip && !is_named
+        }
         false => !matches!(kind, ErrorKind::InvalidOptions | ErrorKind::AmbiguousLibrary),
     };
     match (is_missing, target.is_simulated()) {

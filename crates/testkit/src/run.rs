@@ -137,6 +137,9 @@ fn new_word() -> String {
 /// A text, if the program or the simulator is not found.
 fn command(target: Target, name: &str, word: &str) -> Result<Command, String> {
     let mut command = this_program().map_err(|error| format!("this program: {error}"))?;
+    target.hidden_variables().for_each(|name| {
+        command.env_remove(name);
+    });
     command.envs(target.variables()?).env(child::VARIABLE, format!("{word}:{name}"));
     command.args(["--exact", name, "--nocapture", "--test-threads=1", "--include-ignored"]);
     Ok(command)

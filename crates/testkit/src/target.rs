@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "cuda", feature = "hip"))]
 use std::env;
+#[cfg(any(feature = "cuda", feature = "hip"))]
+use std::ffi::OsStr;
 use std::ffi::OsString;
 
 use gpu_stream::BackendKind;
@@ -67,6 +69,20 @@ impl Target {
         self != Target::Host && !self.is_simulated()
     }
 
+    /// Returns those of the user's variables that a process of this target must not have: they choose among the GPUs
+    /// of the machine, and would hide simulated ones.
+    pub fn hidden_variables(self) -> impl Iterator<Item = &'static str> {
+        const CHOICES: [&str; 4] = [
+            "CUDA_VISIBLE_DEVICES",
+            "HIP_VISIBLE_DEVICES",
+            "ROCR_VISIBLE_DEVICES",
+            "GPU_DEVICE_ORDINAL",
+        ];
+        CHOICES
+            .into_iter()
+            .filter(move |name| self.is_simulated() && std::env::var_os(name).is_some())
+    }
+
     /// Returns the variables that a process of this target needs.
     ///
     /// # Errors
@@ -128,21 +144,46 @@ fn unless_set(variables: &[(&'static str, &str)]) -> Variables {
     free.map(|&(name, value)| (name, value.into())).collect()
 }
 
-/// Returns the variables with which the dynamic linker loads a simulator first: under the driver's name, so
-/// that a program that is linked to the driver gets the simulator, too. `variable` names it as well.
+/// Returns the variables with which the dynamic linker loads a simulator: under the driver's name, so that a program
+/// that is linked to the driver gets the simulator, too. `variable` names it as well.
 #[cfg(any(feature = "cuda", feature = "hip"))]
 fn preload(variable: &'static str, library: std::path::PathBuf) -> Variables {
     const PRELOAD: &str = "LD_PRELOAD";
-    let mut all = vec![(variable, library.clone().into_os_string())];
+    let library = library.into_os_string();
     // The linker takes both as separators. Only a program that is linked to the driver needs it.
-    let is_usable = !library.to_string_lossy().contains([' ', ':']);
-    if is_usable {
-        let mut list = library.into_os_string();
-        if let Some(others) = env::var_os(PRELOAD).filter(|others| !others.is_empty()) {
-            list.push(":");
-            list.push(others);
+    let is_usable = !library.to_string_lossy().contains(SEPARATORS);
+    let list = is_usable.then(|| preload_list(&env::var_os(PRELOAD).unwrap_or_default(), &library));
+    let list = list.map(|list| (PRELOAD, list));
+    [(variable, library)].into_iter().chain(list).collect()
+}
+
+#[cfg(any(feature = "cuda", feature = "hip"))]
+const SEPARATORS: [char; 2] = [' ', ':'];
+
+/// Appends a simulator to the user's `LD_PRELOAD`: a sanitizer's runtime has to come first. Puts it in front if the
+/// list has a library of the driver's name, of which the linker takes the first.
+#[cfg(any(feature = "cuda", feature = "hip"))]
+fn preload_list(of_user: &OsStr, library: &OsStr) -> OsString {
+    const DRIVERS: [&str; 4] = ["libcuda.so", "libcuda_sim", "libhsa-runtime64.so", "libhsa_sim"];
+    let text = of_user.to_string_lossy();
+    let mut names = text.split(SEPARATORS).map(|path| path.rsplit('/').next().unwrap_or(path));
+    let has_driver = names.any(|name| DRIVERS.into_iter().any(|driver| name.starts_with(driver)));
+    let both = if has_driver { [library, of_user] } else { [of_user, library] };
+    both.into_iter().filter(|list| !list.is_empty()).collect::<Vec<_>>().join(OsStr::new(":"))
+}
+
+#[cfg(all(test, any(feature = "cuda", feature = "hip")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simulator_comes_after_other_libraries_and_before_drivers() {
+        let list = |of_user: &str| preload_list(of_user.as_ref(), "/s/libcuda_sim.so".as_ref());
+        assert_eq!(list(""), "/s/libcuda_sim.so");
+        assert_eq!(list("libasan.so libm.so"), "libasan.so libm.so:/s/libcuda_sim.so");
+        for driver in ["/usr/lib/libcuda.so.1", "/x/libhsa-runtime64.so.1", "/y/libcuda_sim-1.so"] {
+            let of_user = format!("libm.so:{driver}");
+            assert_eq!(list(&of_user), format!("/s/libcuda_sim.so:{of_user}").as_str());
         }
-        all.push((PRELOAD, list));
     }
-    all
 }

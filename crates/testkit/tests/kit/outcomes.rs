@@ -44,11 +44,9 @@ fn process_that_does_not_end_after_its_test_fails() {
 #[cfg(target_os = "linux")]
 #[test]
 fn process_ends_with_the_one_that_started_it() {
-    use std::{env, fs, path::Path, thread};
+    use std::{env, fs, path::Path, process, thread};
 
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("process");
-    // Of an earlier run.
-    let _ = fs::remove_file(&file);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("process-{}", process::id()));
     let run = sample("waits_for_its_parent::host");
     let mut parent = run.env("TESTKIT_SAMPLE_FILE", &file.display().to_string()).start();
     while !file.exists() {
@@ -63,6 +61,7 @@ fn process_ends_with_the_one_that_started_it() {
     while is_running() {
         thread::yield_now();
     }
+    fs::remove_file(&file).unwrap();
 }
 
 #[test]
@@ -143,7 +142,25 @@ fn missing_simulator_is_a_failure() {
     let run = sample("passes::hip_sim").env("HSA_SIM_LIBRARY", "/no/such/libhsa_sim.so");
     run.output().failed().says("HSA_SIM_LIBRARY=/no/such/libhsa_sim.so");
     let run = sample("passes::hip_sim").env("GPU_STREAM_HIP_LIBRARY", "/no/such/libamdhip64.so");
-    run.output().passed(1).says("skipped: ").says("the package libamdhip64-5");
+    run.output().failed().says("/no/such/libamdhip64.so").omits("skipped: ");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn simulated_devices_are_visible_whatever_the_user_hides() {
+    for target in ["cuda_sim", "hip_sim"] {
+        let mut run = Run::of(&format!("backends::two_devices::{target}"));
+        for variable in ["CUDA", "HIP", "ROCR"] {
+            run = run.env(&format!("{variable}_VISIBLE_DEVICES"), "-1");
+        }
+        run.env("GPU_DEVICE_ORDINAL", "0")
+            .output()
+            .passed(1)
+            .omits("reports no device")
+            .omits("needs 2");
+    }
+    let run = sample("forgets_to_wait::cuda_sim").env("CUDA_VISIBLE_DEVICES", "-1");
+    run.output().failed().says("as for a debugger: env -u CUDA_VISIBLE_DEVICES ");
 }
 
 #[cfg(target_os = "linux")]
