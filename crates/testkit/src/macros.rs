@@ -117,6 +117,7 @@ macro_rules! __backend_tests {
             const TEST: $crate::run::Test = $crate::run::Test {
                 package: env!("CARGO_PKG_NAME"),
                 path: module_path!(),
+                binary: option_env!("CARGO_BIN_NAME"),
                 about: concat!($($doc),*),
             };
             $crate::__backend_tests! { @$mode $name $test }

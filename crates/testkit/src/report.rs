@@ -49,13 +49,20 @@ pub fn write(
     ready: &Ready,
     over: &Over,
 ) -> Result<(), String> {
-    let name = format!("{}.{}.{}.json", test.package, test.path.replace("::", "."), target.name());
+    let name = file_name(test, target);
     let path = folder.join(&name);
     let text = text(test, target, ready, over);
     let written = fs::create_dir_all(folder).and_then(|()| replace(folder, &name, &text));
     written.map_err(|error| {
         format!("{VARIABLE}: {} cannot be written: {error}; name a folder", path.display())
     })
+}
+
+/// Returns the file name of the report of one test.
+fn file_name(test: &Test, target: Target) -> String {
+    let Test { package, path, binary, .. } = test;
+    let binary = binary.map(|name| format!(".bin-{name}")).unwrap_or_default();
+    format!("{package}{binary}.{}.{}.json", path.replace("::", "."), target.name())
 }
 
 /// Writes a file at once, so that a reader never finds a part of it.
@@ -73,6 +80,10 @@ fn text(test: &Test, target: Target, ready: &Ready, over: &Over) -> String {
     let area = match area.split("::").next() == Some(own.as_str()) {
         true => area.to_owned(),
         false => format!("{} {area}", test.package),
+    };
+    let area = match test.binary {
+        Some(name) => format!("{area} (binary {name})"),
+        None => area,
     };
     let facts: serde_json::Map<_, _> =
         machine::facts().into_iter().map(|(name, fact)| (name.to_owned(), fact.into())).collect();
@@ -127,7 +138,7 @@ mod tests {
         for (path, area) in
             [("my_lib::tests::waits", "my_lib::tests"), ("order::waits", "my-lib order")]
         {
-            let test = Test { package: "my-lib", path, about: " It waits. " };
+            let test = Test { package: "my-lib", path, binary: None, about: " It waits. " };
             let text = text(&test, Target::Host, &Ready::default(), &over);
             let report: serde_json::Value = serde_json::from_str(&text).unwrap();
             let case = &report["cases"][0];
@@ -139,5 +150,20 @@ mod tests {
             assert_eq!(case["results"][0]["outcome"], "passed");
             assert_eq!(report["totals"]["passed"], 1);
         }
+    }
+
+    #[test]
+    fn library_and_binary_of_one_name_have_reports_of_their_own() {
+        let library = Test { package: "my-lib", path: "my_lib::waits", binary: None, about: "" };
+        let binary = Test { binary: Some("my-lib"), ..library };
+        let over = Over::of(&Ok(()), 0.5);
+        let [(file, area), (other_file, other_area)] = [library, binary].map(|test| {
+            let text = text(&test, Target::Host, &Ready::default(), &over);
+            let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+            (file_name(&test, Target::Host), report["cases"][0]["area"].clone())
+        });
+        assert_eq!(file, "my-lib.my_lib.waits.host.json");
+        assert_eq!(area, "my_lib");
+        assert!(file != other_file && area != other_area, "{other_file}, {other_area}");
     }
 }

@@ -21,6 +21,8 @@ pub struct Test {
     /// The path of the module with the variants, as `module_path!` returns it. Its last part is the
     /// test's name.
     pub path: &'static str,
+    /// The binary that it belongs to, if it does: a library and a binary can have the same module paths.
+    pub binary: Option<&'static str>,
     /// The doc comment.
     pub about: &'static str,
 }
