@@ -55,8 +55,19 @@ pub fn run<B: TestBackend>(
         Ok(required) => required.apply(target.kind(), outcome),
         Err(reason) => Err(Verdict::Failed(reason)),
     };
+    flush_c_output();
     Message::Over(Over::of(&outcome, seconds)).send(word);
     outcome
+}
+
+/// Writes what C code has printed and the C library still holds. At the process's end, it would come after the last
+/// message, and be taken for the test harness's.
+fn flush_c_output() {
+    #[cfg(unix)]
+    // SAFETY: null stands for all open streams, and the C library locks each.
+    unsafe {
+        libc::fflush(std::ptr::null_mut());
+    }
 }
 
 /// Ends this process when the one that started it has ended: its stdin is closed then.
@@ -64,8 +75,21 @@ fn end_with_parent() {
     thread::spawn(|| {
         let mut buffer = [0; 64];
         while std::io::stdin().read(&mut buffer).is_ok_and(|count| count > 0) {}
+        end_group();
         end_process(ABANDONED);
     });
+}
+
+/// Kills this process and those that the test has started, which Ctrl-C in a terminal does not reach: they are in a
+/// process group of their own. Does nothing where they are not.
+fn end_group() {
+    #[cfg(unix)]
+    // SAFETY: the functions have no requirements. 0 stands for this process's group.
+    unsafe {
+        if libc::getpgrp() == libc::getpid() {
+            libc::kill(0, libc::SIGKILL);
+        }
+    }
 }
 
 /// Starts the driver, and returns the kit.

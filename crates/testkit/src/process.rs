@@ -1,5 +1,6 @@
 //! Runs the process of a test, and ends it in time: [`run`].
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::messages::Message;
 
-/// The bytes of each output that are kept.
-const KEPT: usize = 1 << 20;
+/// The bytes of the beginning, and those of the end, of each output that are kept.
+const KEPT: usize = 1 << 19;
 
 /// The longest line that is read at once. Messages are shorter.
 const LINE: u64 = 1 << 20;
@@ -32,7 +33,8 @@ pub struct Ended {
 }
 
 /// Runs a command, whose messages begin with `word`. Blocks until it has ended, or until `limit` has
-/// passed; then kills it.
+/// passed; then kills it, and on Unix the processes that it has started, unless they are in a process group of
+/// their own.
 ///
 /// The process sees the end of its stdin if this process ends first.
 ///
@@ -40,6 +42,8 @@ pub struct Ended {
 /// An error of starting the process or of waiting for it.
 pub fn run(mut command: Command, word: &str, limit: Duration) -> io::Result<Ended> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn()?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     // Kept open until the process has ended.
@@ -87,14 +91,25 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
             return Ok(Some(status));
         }
         if start.elapsed() >= limit {
-            // Fails only if the process has ended meanwhile.
-            let _ = child.kill();
+            kill(child);
             child.wait()?;
             return Ok(None);
         }
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
+}
+
+/// Kills a process that leads a group, and the group.
+fn kill(child: &mut Child) {
+    #[cfg(unix)]
+    if let Ok(group) = libc::pid_t::try_from(child.id()) {
+        // SAFETY: `kill` has no requirements. The number is the process's, which has not been waited for, so that no
+        // other process or group has it.
+        unsafe { libc::kill(-group, libc::SIGKILL) };
+    }
+    // Fails only if the process has ended meanwhile.
+    let _ = child.kill();
 }
 
 /// The output of a test and its messages.
@@ -120,7 +135,7 @@ impl Output {
             Some(message) => {
                 (self.has_begun, self.is_over) = (true, matches!(message, Message::Over(_)));
                 // The message begins with an end of line of its own.
-                self.during.bytes.pop_if(|last| *last == b'\n');
+                self.during.pop_end_of_line();
                 self.messages.push(message);
             }
             None if !self.has_begun => self.before.push(line),
@@ -130,26 +145,40 @@ impl Output {
     }
 }
 
-/// A text of limited length.
+/// The beginning and the end of a text.
 #[derive(Default)]
 struct Kept {
-    bytes: Vec<u8>,
+    beginning: Vec<u8>,
+    end: VecDeque<u8>,
     lost: usize,
 }
 
 impl Kept {
     fn push(&mut self, bytes: &[u8]) {
-        let (kept, lost) = bytes.split_at(bytes.len().min(KEPT - self.bytes.len()));
-        self.bytes.extend_from_slice(kept);
-        self.lost += lost.len();
+        let (first, rest) = bytes.split_at(bytes.len().min(KEPT - self.beginning.len()));
+        self.beginning.extend_from_slice(first);
+        self.end.extend(rest);
+        let excess = self.end.len().saturating_sub(KEPT);
+        self.end.drain(..excess);
+        self.lost += excess;
+    }
+
+    /// Removes an end of line, if the text ends with one.
+    fn pop_end_of_line(&mut self) {
+        if self.end.back() == Some(&b'\n') {
+            self.end.pop_back();
+        } else if self.end.is_empty() {
+            self.beginning.pop_if(|last| *last == b'\n');
+        }
     }
 
     fn text(self) -> String {
-        let mut text = String::from_utf8_lossy(&self.bytes).into_owned();
-        if self.lost > 0 {
-            text.push_str(&format!("\n… and {} more bytes\n", self.lost));
+        let end = Vec::from(self.end);
+        if self.lost == 0 {
+            return String::from_utf8_lossy(&[self.beginning, end].concat()).into_owned();
         }
-        text
+        let [beginning, end] = [&self.beginning, &end].map(|part| String::from_utf8_lossy(part));
+        format!("{beginning}\n… {} bytes are left out …\n{end}", self.lost)
     }
 }
 
@@ -207,11 +236,41 @@ mod tests {
     }
 
     #[test]
-    fn endless_output_is_cut() {
+    fn endless_output_keeps_its_beginning_and_its_end() {
         let text = Shared::default();
-        read_text(io::repeat(b'x').take(3 * KEPT as u64), &text);
+        let input = b"first".chain(io::repeat(b'x').take(5 * KEPT as u64)).chain(&b"last"[..]);
+        read_text(input, &text);
         let text = std::mem::take(&mut *lock(&text)).text();
-        assert!(text.ends_with(&format!("x\n… and {} more bytes\n", 2 * KEPT)));
+        assert!(text.starts_with("firstx") && text.ends_with("xlast"));
+        let lost = 3 * KEPT + "firstlast".len();
+        assert!(text.contains(&format!("x\n… {lost} bytes are left out …\nx")));
+    }
+
+    #[test]
+    fn end_of_line_before_a_message_is_removed_wherever_it_is_kept() {
+        for length in [1, KEPT, KEPT + 1, 3 * KEPT] {
+            let mut kept = Kept::default();
+            kept.push(&vec![b'x'; length - 1]);
+            kept.push(b"\n");
+            kept.pop_end_of_line();
+            kept.pop_end_of_line();
+            assert_eq!(kept.beginning.len() + kept.end.len() + kept.lost, length - 1);
+        }
+    }
+
+    /// Ends only if the second process does.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn limit_ends_the_processes_that_the_test_has_started() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep infinity & echo $! >&2; wait"]);
+        let ended = run(command, "word", Duration::from_secs(2)).unwrap();
+        assert!(ended.status.is_none());
+        let process: u32 = ended.stderr.trim().parse().unwrap();
+        // A process that has been killed has no program any more, even if nothing waits for it.
+        while std::fs::read_link(format!("/proc/{process}/exe")).is_ok() {
+            thread::yield_now();
+        }
     }
 
     #[cfg(unix)]

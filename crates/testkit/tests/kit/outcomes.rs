@@ -124,6 +124,12 @@ fn output_of_a_test_that_passes_is_captured() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn output_of_c_code_is_kept() {
+    sample("prints_in_c::host").arg("--nocapture").output().passed(1).says("printed in C");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn simulator_in_place_of_the_driver_is_no_gpu() {

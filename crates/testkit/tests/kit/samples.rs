@@ -80,6 +80,16 @@ gpu_stream_testkit::backend_tests! {
         }
     }
 
+    #[ignore = "passes"]
+    fn prints_in_c<B: TestBackend>(_kit: &Kit<B>) -> TestResult {
+        #[cfg(unix)]
+        // SAFETY: the text is a C string.
+        unsafe {
+            libc::puts(c"printed in C".as_ptr())
+        };
+        Ok(())
+    }
+
     #[ignore = "skips"]
     fn skips<B: TestBackend>(_kit: &Kit<B>) -> TestResult {
         Err(Verdict::skipped("the moon is not full"))
