@@ -28,15 +28,21 @@ impl SimulatorLibrary {
     /// Builds the library from the sources with `cargo build --release`, in the user's cache, and returns its path.
     ///
     /// Blocks while cargo builds. Cargo's output goes to standard error. If the library is up to date, this takes a
-    /// fraction of a second. Without the sources or cargo, it takes a library that was built before.
+    /// fraction of a second. Without the sources or cargo, it takes a library that was built before. It also does so if
+    /// cargo fails, and says so on standard error.
     ///
     /// # Errors
     /// A message that says what is missing (the sources, cargo, the cache's folder) or that the build failed, and the
     /// remedy.
     pub fn build(&self) -> Result<PathBuf, String> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        self.build_by(Path::new(&cargo), &self.cache()?)
+    }
+
+    fn build_by(&self, cargo: &Path, cache: &Path) -> Result<PathBuf, String> {
         let manifest = Path::new(self.sources).join("Cargo.toml");
         // One folder for each place of sources: another version must not replace this one's library.
-        let target = self.cache()?.join(format!("built-{:x}", hash(Path::new(self.sources))));
+        let target = cache.join(format!("built-{:x}", hash(Path::new(self.sources))));
         let library = target.join("release").join(self.file);
         let is_built = library.is_file();
         let remedy = format!(
@@ -52,8 +58,7 @@ impl SimulatorLibrary {
         if !is_built {
             eprintln!("{}: building {} once, into {}", self.name, self.file, target.display());
         }
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(&cargo);
+        let mut command = Command::new(cargo);
         command.args([
             "build",
             "--quiet",
@@ -77,7 +82,7 @@ impl SimulatorLibrary {
         let status = match command.status() {
             Err(_) if is_built => return Ok(library),
             Err(error) => {
-                let (cargo, variable) = (Path::new(&cargo).display(), self.variable);
+                let (cargo, variable) = (cargo.display(), self.variable);
                 return Err(format!(
                     "{cargo}: {error}; put cargo into PATH, which builds the library, or set {variable} to the file {}",
                     self.file
@@ -85,6 +90,15 @@ impl SimulatorLibrary {
             }
             Ok(status) => status,
         };
+        if !status.success() && is_built {
+            eprintln!(
+                "{}: cargo could not bring {} up to date in {} ({status}); it is used as it was built before",
+                self.name,
+                library.display(),
+                self.sources
+            );
+            return Ok(library);
+        }
         if !status.success() {
             return Err(format!(
                 "cargo could not build {} in {} ({status}); {remedy}",
@@ -207,6 +221,23 @@ mod tests {
                 assert_eq!(fs::read_to_string(named.join(name)).expect(name), content);
             }
             assert_eq!(fs::read_dir(&named).expect("a folder").count(), 2, "nothing else is left");
+        }
+        fs::remove_dir_all(&folder).expect("the folder");
+    }
+
+    #[test]
+    fn library_that_was_built_before_is_used_if_cargo_fails() {
+        let (mut simulator, folder) = fixture("built");
+        fs::write(folder.join("Cargo.toml"), "").expect("a file");
+        simulator.sources = folder.display().to_string().leak();
+        let build = |cargo: &str| simulator.build_by(Path::new(cargo), &folder.join("cache"));
+        assert!(build("false").expect_err("no library").contains("could not build a-package"));
+        assert!(build("/no/such/cargo").expect_err("no library").contains("put cargo into PATH"));
+        let place = folder.join(format!("cache/built-{:x}/release", hash(&folder)));
+        fs::create_dir_all(&place).expect("a folder");
+        fs::write(place.join(simulator.file), "").expect("a file");
+        for cargo in ["false", "/no/such/cargo"] {
+            assert_eq!(build(cargo), Ok(place.join(simulator.file)), "{cargo}");
         }
         fs::remove_dir_all(&folder).expect("the folder");
     }
