@@ -1,10 +1,10 @@
 //! The command that runs another over the simulator.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
-use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::{env, fs, process};
 
 /// A file that the command takes for the user's HIP library. It reads none of it.
 const OWN_LIBRARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
@@ -110,4 +110,22 @@ fn missing_simulator_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let message = text(&output.stderr);
     assert!(message.contains("HSA_SIM_LIBRARY=/no/such.so"), "{message}");
+}
+
+/// A second name of the command lies where cargo has built no simulator, and so would keep things in the user's cache.
+#[test]
+fn named_simulator_needs_no_home() {
+    let Ok(library) = hsa_sim::library() else {
+        return; // the simulator that the caller names is missing, which another test says
+    };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("home-{}", process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let program = folder.join("command");
+    // Not a copy: a program that is open for writing in another thread's new process cannot be started.
+    fs::hard_link(env!("CARGO_BIN_EXE_gpu-stream-hsa-sim"), &program).expect("a link");
+    let mut command = Command::new(&program);
+    command.env_remove("HOME").env_remove("XDG_CACHE_HOME").env("HSA_SIM_LIBRARY", library);
+    let output = command.args(["--library", OWN_LIBRARY, "true"]).output().expect("the command");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    fs::remove_dir_all(&folder).expect("the folder");
 }

@@ -14,7 +14,7 @@ use sim_common::{
     CommandLine, Failure, OptionSpec, SimulatorLibrary, Takes, replace_process, search_path,
 };
 
-use hip_library::HipLibrary;
+use hip_library::{Choice, HipLibrary};
 
 const NAME: &str = "hsa-sim";
 
@@ -107,16 +107,21 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         return Ok(());
     }
     let mut variables = variables(&line).map_err(Failure::usage)?;
-    let choice = hip_library::Choice::from_options(line.value("--hip"), line.value("--library"))
+    let choice = Choice::from_options(line.value("--hip"), line.value("--library"))
         .map_err(Failure::usage)?;
     if line.command.is_empty() && !line.has("--fetch") && !line.has("--folder") {
         return Err(Failure::usage("give a command to run over the simulated GPU; see --help"));
     }
-    let (simulator, cache) = simulator().map_err(Failure::start)?;
+    let simulator = simulator().map_err(Failure::start)?;
     if line.has("--folder") {
         println!("{}", simulator.display());
         return Ok(());
     }
+    // Only a library that is fetched needs the cache, and so HOME.
+    let cache = match choice {
+        Choice::Version(_) => cache().map_err(Failure::start)?,
+        Choice::System | Choice::Own(_) => PathBuf::new(),
+    };
     let library = choice.find(&cache).map_err(Failure::start)?;
     if line.has("--fetch") {
         if let Some(folder) = library.folder().filter(|_| line.has("--hip")) {
@@ -169,15 +174,19 @@ fn variables(line: &CommandLine) -> Result<Vec<(&'static str, OsString)>, String
     Ok(variables)
 }
 
-/// Returns the folder in which the simulator has its name as a library, and the folder for what this command keeps.
-///
-/// The latter is in cargo's target folder if cargo built the simulator there, and else in the user's cache.
-fn simulator() -> Result<(PathBuf, PathBuf), String> {
+/// Returns the folder in which the simulator has its name as a library.
+fn simulator() -> Result<PathBuf, String> {
     let is_named = env::var_os(LIBRARY.variable).is_some_and(|value| !value.is_empty());
     let library = match hsa_sim::library() {
         Err(_) if !is_named => LIBRARY.build()?,
         found => found?,
     };
+    LIBRARY.named(&library)
+}
+
+/// Returns the folder for what this command keeps: in cargo's target folder if cargo built the simulator there, and else
+/// in the user's cache.
+fn cache() -> Result<PathBuf, String> {
     let program = env::current_exe().ok();
     let folder = program.as_deref().and_then(Path::parent);
     let target = folder.filter(|folder| folder.join(LIBRARY.file).is_file()).and_then(Path::parent);
@@ -186,7 +195,7 @@ fn simulator() -> Result<(PathBuf, PathBuf), String> {
         None => LIBRARY.cache()?,
     };
     fs::create_dir_all(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;
-    Ok((LIBRARY.named(&library)?, cache))
+    Ok(cache)
 }
 
 /// Returns the value of `LD_LIBRARY_PATH` in which the simulator's folder comes first, and then that of `library`.
