@@ -10,11 +10,12 @@
 //! Origin: [array
 //! API](https://data-apis.org/array-api/latest/API_specification/generated/array_api.array.__dlpack__.html).
 
+use std::mem;
 use std::sync::Arc;
 
 use dlpark::python::consumer::{ImportedDlpack, from_dlpack};
 use dlpark::{DlpackElement, DlpackFlags};
-use gpu_stream::{Device, Error, ErrorKind, Stream};
+use gpu_stream::{CaptureStatus, Device, ErrorKind, Stream};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict};
@@ -22,7 +23,7 @@ use pyo3::types::{PyCapsule, PyDict};
 use crate::argument::StreamArg;
 use crate::array::Array;
 use crate::error::{of_kind, wrong_type};
-use crate::vendor::{DLPACK_DEVICE, KIND, Vendor, VendorError};
+use crate::vendor::{DLPACK_DEVICE, KIND, Vendor, VendorError, VendorStream};
 
 /// The newest version of DLPack that is understood, for `max_version`.
 const MAX_VERSION: (u32, u32) = (1, 0);
@@ -120,7 +121,8 @@ fn call<'py>(method: &Bound<'py, PyAny>, stream: i128) -> PyResult<Bound<'py, Py
 /// Keeps `tensors` until all work submitted to `stream` so far is done. Blocks only if the driver fails.
 ///
 /// Releases them at once if `stream` is capturing. The caller of [`saxpy`](crate::saxpy) then keeps the memory,
-/// because the graph can be launched any number of times.
+/// because the graph can be launched any number of times. If the driver can neither call back nor wait, they are
+/// never released, because the work may still run.
 pub(crate) fn keep_until_done<S: Stream<Backend = Vendor>>(
     stream: &S,
     tensors: Vec<Py<Tensor>>,
@@ -128,14 +130,26 @@ pub(crate) fn keep_until_done<S: Stream<Backend = Vendor>>(
     if tensors.is_empty() {
         return Ok(());
     }
+    // An error of the launch does not tell: the default stream also reports the capture of another stream.
+    if matches!(stream.capture_status(), Ok(CaptureStatus::Active | CaptureStatus::Invalidated)) {
+        return Ok(());
+    }
     let tensors = Arc::new(tensors);
     let kept = Arc::clone(&tensors);
-    match stream.launch_host_func(Box::new(move || drop(kept))) {
-        Err(error) if error.kind() == ErrorKind::Capturing => Ok(()),
-        Err(error) => {
-            stream.synchronize()?;
-            Err(error)
-        }
-        Ok(()) => Ok(()),
+    let launched = stream.launch_host_func(Box::new(move || drop(kept)));
+    if launched.is_err() && stream.synchronize().is_err() {
+        mem::forget(tensors);
+    }
+    launched
+}
+
+/// Blocks until all work of `streams` is done, after a failure to order that work before the caller's.
+///
+/// If the driver cannot wait, `tensors` becomes empty and its tensors are never released, because the work may
+/// still run.
+pub(crate) fn wait_or_leak(streams: &[VendorStream], tensors: &mut Vec<Py<Tensor>>) {
+    // Waits for each stream, also after a failure.
+    if streams.iter().filter(|stream| stream.synchronize().is_err()).count() > 0 {
+        mem::forget(mem::take(tensors));
     }
 }

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 use crate::argument::{OnStream, StreamArg};
 use crate::array::Array;
-use crate::dlpack::{Tensor, keep_until_done};
+use crate::dlpack::{Tensor, keep_until_done, wait_or_leak};
 use crate::error::of_kind;
 use crate::stream_pool::PooledStreams;
 use crate::vendor::{Kernels, LaunchStream, Vendor, VendorError, WorkError};
@@ -100,11 +100,13 @@ impl Work<'_> {
         }
     }
 
-    /// Submits all parts, after the streams that produce the arrays.
+    /// Submits all parts, after the streams that produce the arrays. If the caller cannot wait for all parts, this
+    /// call does. If that fails too, `tensors` are leaked.
     fn submit<S: Stream<Backend = Vendor>>(
         &self,
         caller: &S,
         launch_stream: &LaunchStream,
+        tensors: &mut Vec<Py<Tensor>>,
     ) -> Result<(), WorkError> {
         for array in [self.x, self.y] {
             if let Some(producer) = &array.producer {
@@ -123,7 +125,11 @@ impl Work<'_> {
             self.launch(&launch_stream, part, parts)
         });
         // Joins also after a failure, because some parts may have been launched.
-        caller.join(branches.iter())?;
+        let joined = caller.join(branches.iter());
+        if joined.is_err() {
+            wait_or_leak(&branches, tensors);
+        }
+        joined?;
         launched
     }
 
@@ -156,8 +162,8 @@ impl OnStream for OrderedWork<'_> {
     type Output = Result<(), WorkError>;
 
     fn run<S: Stream<Backend = Vendor>>(self, caller: &S) -> Self::Output {
-        let OrderedWork { work, launch_stream, tensors } = self;
-        let launched = work.submit(caller, &launch_stream);
+        let OrderedWork { work, launch_stream, mut tensors } = self;
+        let launched = work.submit(caller, &launch_stream, &mut tensors);
         // Also after a failure, because some parts may have been launched.
         let kept = keep_until_done(caller, tensors);
         launched.and(kept.map_err(WorkError::from))

@@ -80,6 +80,17 @@ def settle():
     gs.Event().query()
 """
 
+# The driver's calls since `driver_faults_watch`, and a further fault: at call `at`, counted from 1, or at all calls.
+CALLS = """
+def calls():
+    seen = ctypes.create_string_buffer(1 << 16)
+    sim.driver_faults_seen(seen, ctypes.c_size_t(len(seen)))
+    return seen.value.decode().split()
+
+def fail_also(name, at, code):
+    assert sim.driver_faults_set(name.encode(), ctypes.c_uint64(at), 0, 0, code)
+"""
+
 
 class Simulated(SimulatedDriver):
     def dlpack(self, code):
@@ -206,7 +217,7 @@ assert list(y.array.numbers) == [4.0, 5.0, 6.0, 7.0]
 """)
 
     def test_driver_that_cannot_keep_the_tensors(self):
-        self.dlpack("""
+        self.dlpack(CALLS + """
 stream = gs.new_stream(0)
 x, y = Producer(Array([1.0])), Producer(Array([0.0]))
 gs.saxpy(0.0, x.array, y.array, stream=stream)
@@ -214,13 +225,91 @@ fail("cuLaunchHostFunc", 2)
 sim.driver_faults_watch(0)
 with raises(gs.StreamError, "OutOfMemory", "cuLaunchHostFunc"):
     gs.saxpy(1.0, x, y, stream=stream)
-seen = ctypes.create_string_buffer(1 << 16)
-sim.driver_faults_seen(seen, ctypes.c_size_t(len(seen)))
-calls = seen.value.decode().split()
-assert calls.index("cuLaunchKernel") < calls.index("cuLaunchHostFunc") < calls.index("cuStreamSynchronize"), calls
+seen = calls()
+assert seen.index("cuLaunchKernel") < seen.index("cuLaunchHostFunc") < seen.index("cuStreamSynchronize"), seen
 assert list(y.array.numbers) == [1.0], "the call has waited for the work"
 gs.Event().query()
 assert (x.deleted, y.deleted) == (1, 1)
+""")
+
+    def test_capture_of_another_stream(self):
+        # 906: another thread captures a stream that the default stream would wait for. The work itself is not captured.
+        self.dlpack(CALLS + """
+stream, gate = gs.new_stream(0), Word(driver)
+x, y = Producer(Array([1.0])), Producer(Array([0.0]))
+gs.saxpy(0.0, x.array, y.array, stream=stream)
+# The capture ends before the call waits for the work.
+for at in [1, 2]:
+    fail_also("cuStreamIsCapturing", at, 906)
+sim.driver_faults_watch(0)
+with raises(gs.CapturingError, "Capturing", "launch_host_func"):
+    gs.saxpy(1.0, x, y, stream=stream)
+seen = calls()
+assert seen.index("cuLaunchKernel") < seen.index("cuStreamIsCapturing") < seen.index("cuStreamSynchronize"), seen
+gs.Event().query()
+assert (x.deleted, y.deleted) == (1, 1) and list(y.array.numbers) == [1.0]
+# It does not end.
+fail("cuStreamIsCapturing", 906)
+gate.hold_back(stream)
+with raises(gs.CapturingError, "Capturing", "launch_host_func"):
+    gs.saxpy(1.0, x, y, stream=stream)
+fail(None, 0)
+gs.Event().query()
+assert (x.deleted, y.deleted) == (1, 1), "the work still runs"
+gate.open()
+settle()
+assert (x.deleted, y.deleted) == (1, 1) and list(y.array.numbers) == [2.0]
+""")
+
+    def test_driver_that_can_neither_keep_the_tensors_nor_wait(self):
+        self.dlpack(CALLS + """
+stream, gate = gs.new_stream(0), Word(driver)
+x, y = Producer(Array([1.0])), Producer(Array([0.0]))
+gs.saxpy(0.0, x.array, y.array, stream=stream)
+gate.hold_back(stream)
+fail("cuLaunchHostFunc", 2)
+fail_also("cuStreamSynchronize", 0, 2)
+with raises(gs.StreamError, "OutOfMemory", "cuLaunchHostFunc"):
+    gs.saxpy(1.0, x, y, stream=stream)
+fail(None, 0)
+gs.Event().query()
+assert (x.deleted, y.deleted) == (0, 0), "the work still runs"
+gate.open()
+settle()
+assert (x.deleted, y.deleted) == (0, 0) and list(y.array.numbers) == [1.0]
+""")
+
+    def test_caller_that_cannot_wait_for_the_branches(self):
+        self.dlpack(CALLS + """
+stream = gs.new_stream(0)
+x, y = Producer(Array([1.0, 1.0])), Producer(Array([0.0, 0.0]))
+gs.saxpy(0.0, x.array, y.array, stream=stream, branches=2)
+sim.driver_faults_watch(0)
+gs.saxpy(0.0, x.array, y.array, stream=stream, branches=2)
+waits = calls().count("cuStreamWaitEvent")
+# Two branches wait for the caller, and the caller for the two branches.
+assert waits == 4, waits
+for failed in [3, 4]:
+    fail(None, 0)
+    finish()
+    fail_also("cuStreamWaitEvent", failed, 2)
+    sim.driver_faults_watch(0)
+    with raises(gs.StreamError, "OutOfMemory", "cuStreamWaitEvent"):
+        gs.saxpy(1.0, x, y, stream=stream, branches=2)
+    seen = calls()
+    assert seen.count("cuLaunchKernel") == seen.count("cuStreamSynchronize") == 2, seen
+    assert seen.index("cuLaunchKernel") < seen.index("cuStreamSynchronize") < seen.index("cuLaunchHostFunc"), seen
+    assert list(y.array.numbers) == [failed - 2.0] * 2, "the call has waited for the branches"
+settle()
+assert (x.deleted, y.deleted) == (2, 2)
+# If it cannot wait either, the memory is never released.
+fail("cuStreamSynchronize", 2)
+fail_also("cuStreamWaitEvent", 3, 2)
+with raises(gs.StreamError, "OutOfMemory", "cuStreamWaitEvent"):
+    gs.saxpy(1.0, x, y, stream=stream, branches=2)
+fail(None, 0)
+settle()
+assert (x.deleted, y.deleted) == (2, 2) and list(y.array.numbers) == [3.0] * 2
 """)
 
     def test_capture(self):
