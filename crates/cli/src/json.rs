@@ -78,6 +78,7 @@ struct LeftOut {
 struct Totals {
     passed: usize,
     failed: usize,
+    /// Every result whose outcome is `skipped`, those that do not apply included.
     skipped: usize,
 }
 
@@ -204,7 +205,11 @@ pub fn of_report(report: &Report) -> serde_json::Result<String> {
         backends: checked.collect(),
         not_checked: left_out.collect(),
         cases: report.rows.iter().map(|one| row(report, one)).collect(),
-        totals: Totals { passed: totals.passed, failed: totals.failed, skipped: totals.skipped },
+        totals: Totals {
+            passed: totals.passed,
+            failed: totals.failed,
+            skipped: totals.skipped + totals.inapplicable,
+        },
         nothing_ran: report.nothing_ran(),
     })
 }

@@ -95,8 +95,10 @@ pub struct Totals {
     pub passed: usize,
     /// The number that failed.
     pub failed: usize,
-    /// The number that were skipped.
+    /// The number that were skipped because something is missing.
     pub skipped: usize,
+    /// The number that do not apply: the backend has nothing to check there, on any machine.
+    pub inapplicable: usize,
 }
 
 impl Report {
@@ -104,7 +106,13 @@ impl Report {
     pub fn totals(&self) -> Totals {
         let cells = || self.rows.iter().flat_map(|row| &row.cells);
         let count = |word| cells().filter(|cell| cell.word() == word).count();
-        Totals { passed: count("passed"), failed: count("failed"), skipped: count("skipped") }
+        let inapplicable = cells().filter(|cell| cell.is_inapplicable()).count();
+        Totals {
+            passed: count("passed"),
+            failed: count("failed"),
+            skipped: count("skipped") - inapplicable,
+            inapplicable,
+        }
     }
 }
 
@@ -158,6 +166,10 @@ impl Report {
 /// Formats the last line of `check`.
 impl std::fmt::Display for Totals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+        let Totals { passed, failed, skipped, inapplicable } = self;
+        write!(
+            f,
+            "{passed} passed, {failed} failed, {skipped} skipped, {inapplicable} do not apply"
+        )
     }
 }

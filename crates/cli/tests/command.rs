@@ -34,14 +34,17 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Returns the three numbers of the last line. Panics if the line has another format.
-fn totals(text: &str) -> [usize; 3] {
+/// Returns the four numbers of the last line. Panics if the line has another format.
+fn totals(text: &str) -> [usize; 4] {
     let line = text.strip_suffix('\n').and_then(|text| text.lines().last()).expect("a last line");
-    let words: Vec<_> = line.split(' ').collect();
-    let [passed, "passed,", failed, "failed,", skipped, "skipped"] = words[..] else {
-        panic!("the last line is {line:?}")
-    };
-    [passed, failed, skipped].map(|number| number.parse().unwrap())
+    let parts: Vec<_> = line.split(", ").collect();
+    let names = ["passed", "failed", "skipped", "do not apply"];
+    assert_eq!(parts.len(), names.len(), "the last line is {line:?}");
+    std::array::from_fn(|index| {
+        let (number, name) = parts[index].split_once(' ').expect("a number and a name");
+        assert_eq!(name, names[index], "the last line is {line:?}");
+        number.parse().unwrap()
+    })
 }
 
 #[test]
@@ -49,10 +52,10 @@ fn command_without_arguments_checks_the_host() {
     let output = run("");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = stdout(&output);
-    let [passed, failed, skipped] = totals(&text);
-    assert!(passed >= 60 && failed == 0, "{text}");
+    let [passed, failed, skipped, inapplicable] = totals(&text);
+    assert!(passed >= 60 && failed == 0 && inapplicable > 0, "{text}");
     let list: Value = serde_json::from_slice(&run("check --list --json -").stdout).unwrap();
-    assert_eq!(passed + failed + skipped, list["cases"].as_array().unwrap().len());
+    assert_eq!(passed + failed + skipped + inapplicable, list["cases"].as_array().unwrap().len());
     assert!(stderr(&output).is_empty(), "a pipe gets no progress bar: {}", stderr(&output));
     assert!(!text.contains('\u{1b}'), "a pipe gets no escape codes");
     let long = text.lines().find(|line| line.chars().count() > 100);
@@ -81,7 +84,7 @@ fn plain_output_is_ascii() {
 fn options_select_cases_and_backends() {
     let output = run("--case order::wait_twice --backend host --backend cpu --repeat 3 --limit 30");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(totals(&stdout(&output)), [1, 0, 0]);
+    assert_eq!(totals(&stdout(&output)), [1, 0, 0, 0]);
     assert!(stdout(&output).contains("1 case, 3 times each"), "{}", stdout(&output));
 }
 
@@ -118,7 +121,7 @@ fn unknown_or_missing_arguments_are_rejected() {
 fn case_that_exceeds_the_limit_fails_and_the_run_continues() {
     let output = run("--case order:: --limit 0.0000001");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let [_, failed, _] = totals(&stdout(&output));
+    let [_, failed, ..] = totals(&stdout(&output));
     assert!(failed > 1, "{output:?}");
     assert!(stdout(&output).contains("still running after 100ns"), "{output:?}");
     assert!(stdout(&output).contains("in a separate process"), "{output:?}");
@@ -198,7 +201,7 @@ fn only_check_sets_variables_and_reports_them() {
 fn missing_required_backend_fails() {
     let output = command("--case wait_twice").env("GPU_STREAM_REQUIRE", "cuda").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert_eq!(totals(&stdout(&output)), [1, 1, 0]);
+    assert_eq!(totals(&stdout(&output)), [1, 1, 0, 0]);
     assert!(stdout(&output).contains("cuda must not skip"), "{}", stdout(&output));
     for (wrong, reason) in [("cudda", "cudda"), ("host:3", "there are 2 devices")] {
         let output = command("").env("GPU_STREAM_REQUIRE", wrong).output().unwrap();

@@ -128,7 +128,7 @@ Failed
 Skipped
 [3] {NEEDS_TWO}
 
-5 passed, 2 failed, 1 skipped
+5 passed, 2 failed, 1 skipped, 0 do not apply
 "
     );
     assert_eq!(matrix::draw(&report, &OutputStyle::plain(80)), expected);
@@ -163,7 +163,7 @@ fn colors_appear_only_if_allowed() {
     let text = matrix::draw(&report, &style);
     assert!(text.contains('\u{1b}'));
     assert_eq!(console::strip_ansi_codes(&text), matrix::draw(&report, &OutputStyle::plain(80)));
-    assert_eq!(text.lines().last(), Some("5 passed, 2 failed, 1 skipped"));
+    assert_eq!(text.lines().last(), Some("5 passed, 2 failed, 1 skipped, 0 do not apply"));
 }
 
 #[test]
@@ -180,14 +180,14 @@ fn repeated_case_stops_at_the_first_failure_and_names_the_round() {
     assert_eq!((cells[1].outcome.clone(), cells[1].rounds), (Ok(()), 5));
     assert_eq!((cells[2].outcome.clone(), cells[2].rounds), (skipped(NEEDS_TWO), 1));
     assert_eq!(cells[3].outcome, failed("in round 1 of 5: at once"));
-    assert_eq!(report.totals(), Totals { passed: 1, failed: 2, skipped: 1 });
+    assert_eq!(report.totals(), Totals { passed: 1, failed: 2, skipped: 1, inapplicable: 0 });
 }
 
 #[test]
 fn skip_on_a_required_backend_is_a_failure() {
     let required = Required::parse("cuda", &[]).unwrap();
     let report = run(&suites(), Plan { patterns: &[], repeat: 1, required }).unwrap();
-    assert_eq!(report.totals(), Totals { passed: 5, failed: 3, skipped: 0 });
+    assert_eq!(report.totals(), Totals { passed: 5, failed: 3, skipped: 0, inapplicable: 0 });
     let reason = report.rows[3].cells[1].reason().unwrap();
     assert!(reason.contains("GPU_STREAM_REQUIRE") && reason.contains(NEEDS_TWO), "{reason}");
 }
@@ -201,7 +201,10 @@ fn failures_with_one_reason_share_a_note() {
     assert!(cases >= 60, "this test uses the real list of cases");
     assert_eq!(text.matches("no driver").count(), 1, "{text}");
     assert!(text.contains(&format!(" and {} more on cuda\n", cases - 1)), "{text}");
-    assert!(text.ends_with(&format!("\n0 passed, {cases} failed, 0 skipped\n")), "{text}");
+    assert!(
+        text.ends_with(&format!("\n0 passed, {cases} failed, 0 skipped, 0 do not apply\n")),
+        "{text}"
+    );
 }
 
 #[test]
@@ -302,7 +305,7 @@ fn cases_after_a_hang_run_in_separate_processes() {
     };
     let mut live = Live::new(&OutputStyle::plain(80), None);
     plan.fill(&mut report, &suites, &mut live, &fresh).unwrap();
-    assert_eq!(report.totals(), Totals { passed: 7, failed: 1, skipped: 0 });
+    assert_eq!(report.totals(), Totals { passed: 7, failed: 1, skipped: 0, inapplicable: 0 });
     assert!(report.rows[1].cells[0].is_hung && report.has_thread_left());
     let cuda = BackendKind::Cuda;
     let all = [(Host::KIND, 2), (Host::KIND, 3), (cuda, 0), (cuda, 1), (cuda, 2), (cuda, 3)];
@@ -314,7 +317,7 @@ fn cases_that_cannot_run_after_a_hang_are_skipped() {
     let required = Required::parse("host", &[]).unwrap();
     let plan = Plan { patterns: &[], repeat: 1, required };
     let report = run(&[hanging(Host::KIND)], plan).unwrap();
-    assert_eq!(report.totals(), Totals { passed: 1, failed: 1, skipped: 2 });
+    assert_eq!(report.totals(), Totals { passed: 1, failed: 1, skipped: 2, inapplicable: 0 });
     let reason = report.rows[3].cells[0].reason().unwrap();
     assert!(reason.starts_with("not run, since an earlier case hung"), "{reason}");
     assert_eq!(report.rows[3].cells[0].rounds, 0);
@@ -403,5 +406,5 @@ fn results_are_flushed_as_they_arrive() {
     let mut report = plan.report(&suites, vec![column(Host::KIND)], Backends::default()).unwrap();
     let mut live = Live::new(&OutputStyle::plain(80), Some(&mut shared));
     plan.fill(&mut report, &suites, &mut live, &|_, _| Err("none".into())).unwrap();
-    assert_eq!(report.totals(), Totals { passed: 4, failed: 0, skipped: 0 });
+    assert_eq!(report.totals(), Totals { passed: 4, failed: 0, skipped: 0, inapplicable: 0 });
 }

@@ -72,6 +72,24 @@ fn two_reports(name: &str) -> [String; 2] {
 }
 
 #[test]
+fn cases_that_do_not_apply_are_counted_separately() {
+    let mut foreign = result("host", "skipped", Some("no foreign events"));
+    foreign["inapplicable"] = true.into();
+    let two_devices = result("host", "skipped", Some("needs two devices"));
+    let cases = [
+        case("order", "waits", &[result("host", "passed", None)]),
+        case("events", "foreign", &[foreign]),
+    ];
+    let cases = [cases.as_slice(), &[case("order", "crosses", &[two_devices])]].concat();
+    let file = write("does-not-apply.json", &report("host", "CPU", &cases));
+    let output = run(&["matrix", &file]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let last = "\n3 cases on 1 backends: 1 passed, 0 failed, 1 skipped, 1 do not apply\n";
+    assert!(text.ends_with(last) && text.contains("does not apply"), "{text}");
+}
+
+#[test]
 fn reports_of_two_machines_become_one_table() {
     let [first, second] = two_reports("table");
     let (markdown, html) = (file("table.md"), file("table.html"));
@@ -82,7 +100,10 @@ fn reports_of_two_machines_become_one_table() {
     assert!(text.contains("failed: 2 cuda: order::waits: got <3> | not 5"), "{text}");
     assert!(text.contains("hip: not run: no such library"), "{text}");
     assert!(!text.contains("not part of this build"), "{text}");
-    assert!(text.ends_with("\n3 cases on 2 backends: 3 passed, 1 failed, 1 skipped\n"), "{text}");
+    assert!(
+        text.ends_with("\n3 cases on 2 backends: 3 passed, 1 failed, 1 skipped, 0 do not apply\n"),
+        "{text}"
+    );
 
     let markdown = fs::read_to_string(markdown).unwrap();
     for line in [

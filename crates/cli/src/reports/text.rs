@@ -4,18 +4,21 @@ use super::{Combined, number};
 use crate::matrix::{bare_table, bold, text_of};
 use crate::notes::wrap;
 use crate::output::OutputStyle;
+use crate::report::Totals;
 
 /// Renders the columns and the failures. The last line has the totals.
 pub fn draw(combined: &Combined, style: &OutputStyle) -> String {
     let mut table = bare_table(style);
-    let names = ["", "backend", "version", "devices", "passed", "failed", "skipped"];
+    let names =
+        ["", "backend", "version", "devices", "passed", "failed", "skipped", "does not apply"];
     table.set_header(names.map(bold));
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let mut totals = Totals::default();
     for (index, column) in combined.columns.iter().enumerate() {
         let counts = combined.counts(index);
-        let skips = counts.skipped + counts.inapplicable;
-        (passed, failed, skipped) =
-            (passed + counts.passed, failed + counts.failed, skipped + skips);
+        totals.passed += counts.passed;
+        totals.failed += counts.failed;
+        totals.skipped += counts.skipped;
+        totals.inapplicable += counts.inapplicable;
         table.add_row([
             number(index),
             column.backend.clone(),
@@ -23,7 +26,8 @@ pub fn draw(combined: &Combined, style: &OutputStyle) -> String {
             column.devices.clone(),
             counts.passed.to_string(),
             counts.failed.to_string(),
-            skips.to_string(),
+            counts.skipped.to_string(),
+            counts.inapplicable.to_string(),
         ]);
     }
     let mut text = text_of(table);
@@ -41,7 +45,5 @@ pub fn draw(combined: &Combined, style: &OutputStyle) -> String {
         text.push_str(&wrap(&format!("failed: {file}: {reason}"), 0, 2, style.width));
     }
     let (cases, columns) = (combined.rows.len(), combined.columns.len());
-    format!(
-        "{text}\n{cases} cases on {columns} backends: {passed} passed, {failed} failed, {skipped} skipped\n"
-    )
+    format!("{text}\n{cases} cases on {columns} backends: {totals}\n")
 }
