@@ -124,7 +124,7 @@ pub struct Counts {
 }
 
 impl Combined {
-    /// Returns the title: the user's, or the name of the package if all reports are of its tests.
+    /// Returns the title that the user gave. Without one, names the package if all reports are of its tests.
     pub fn title(&self) -> Option<String> {
         let mut packages = self.packages.iter();
         let is_of_tests = self.columns.iter().all(|column| column.is_of_tests);
@@ -135,7 +135,7 @@ impl Combined {
         self.title.clone().or(of_package)
     }
 
-    /// Returns `true` if a case names a rule. The tables of tests have none.
+    /// Returns `true` if a case names a rule. Tests with gpu-stream-testkit name none.
     pub fn has_rules(&self) -> bool {
         self.rows.iter().any(|row| !row.rules.is_empty())
     }
