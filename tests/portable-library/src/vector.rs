@@ -151,7 +151,8 @@ where
     in_order(stream, [x, y], || {
         // SAFETY: both vectors have so many elements, of different memory. `in_order` orders the work with all other
         // work on them, and a drop frees them afterwards.
-        Ok(unsafe { saxpy_at(stream, a, x.memory, y.memory, x.len)? })
+        unsafe { saxpy_at(stream, a, x.memory, y.memory, x.len)? };
+        Ok(())
     })
 }
 
