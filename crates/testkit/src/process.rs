@@ -33,8 +33,7 @@ pub struct Ended {
 }
 
 /// Runs a command, whose messages begin with `word`. Blocks until it has ended, or until `limit` has
-/// passed; then kills it, and on Unix the processes that it has started, unless they are in a process group of
-/// their own.
+/// passed; then kills it. On Unix, also kills the processes that it has started, unless they have left its group.
 ///
 /// The process sees the end of its stdin if this process ends first.
 ///
