@@ -134,8 +134,7 @@ where
 {
     if lanes.is_empty() {
         // SAFETY: as the caller's contract.
-        unsafe { sum_steps(own, x, len, memory, to)? };
-        return Ok(());
+        return unsafe { sum_steps(own, x, len, memory, to) }.map_err(SubmitError::from);
     }
     let totals = memory.at(lanes.len() * STEPS);
     let part = |index: usize| index * len / lanes.len();
@@ -156,8 +155,7 @@ where
     submitted?;
     let last = Kernel::Sums { x: totals, len: lanes.len() as u64, to, threads: 1 };
     // SAFETY: the stream waits for all lanes, by the join.
-    unsafe { own.launch(last)? };
-    Ok(())
+    unsafe { own.launch(last) }.map_err(SubmitError::from)
 }
 
 /// Submits the three steps of one sum: many sums, few sums, and the sum of these.

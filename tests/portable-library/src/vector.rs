@@ -12,7 +12,8 @@ use crate::{Error, Result};
 /// Numbers in a device's memory, allocated and freed in the order of one stream, its *home*.
 ///
 /// Work on any other stream is inserted between the home's earlier and later work. So nothing uses the memory before
-/// it is allocated, and the drop can free it at once: the home frees it after all work that uses it.
+/// it is allocated, and the drop can free it at once: the home frees it after all work that uses it. If an error leaves
+/// work that the home does not wait for, the memory is never freed, and later calls with the vector return an error.
 ///
 /// A graph that was captured with a vector uses its memory at each launch. The vector must live until the last
 /// launch is done.
@@ -151,8 +152,7 @@ where
     in_order(stream, [x, y], || {
         // SAFETY: both vectors have so many elements, of different memory. `in_order` orders the work with all other
         // work on them, and a drop frees them afterwards.
-        unsafe { saxpy_at(stream, a, x.memory, y.memory, x.len)? };
-        Ok(())
+        unsafe { saxpy_at(stream, a, x.memory, y.memory, x.len) }.map_err(SubmitError::from)
     })
 }
 
