@@ -1,6 +1,6 @@
 //! The values by the streams that they wait for: [`Shard`], [`Entry`].
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::VecDeque;
 use std::thread::{self, ThreadId};
 
@@ -20,6 +20,8 @@ const MAX_SPARE: usize = 64;
 /// The name of a stream. Equal for two wrappers of one stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Key {
+    /// The backend of the stream itself. Backends of one kind can have equal devices and handles.
+    backend: TypeId,
     device: Device,
     bits: usize,
     /// The thread that records the marks, if no other may.
@@ -30,7 +32,8 @@ impl Key {
     /// Returns the name of `stream` and, if the entry cannot keep the stream, of the calling thread.
     fn of<S: Stream>(stream: &S, is_kept: bool) -> Self {
         let thread = (!is_kept).then(|| thread::current().id());
-        Key { device: stream.device(), bits: stream.raw().to_bits(), thread }
+        let (backend, device) = (stream.backend_type(), stream.device());
+        Key { backend, device, bits: stream.raw().to_bits(), thread }
     }
 
     /// Returns a number for the choice of a shard.

@@ -16,6 +16,9 @@ pub trait Probe: Send + Sync + 'static {
     /// `true` if a wait succeeds. Otherwise it is an error, which shows that the wait was called.
     const WAITS: bool = false;
 
+    /// The answer to a query of a stream.
+    const IS_IDLE: bool = true;
+
     /// The ordinal of the device.
     const ORDINAL: u32 = 0;
 }
@@ -139,7 +142,7 @@ unsafe impl<P: Probe> Stream for FakeStream<P> {
     }
 
     fn query(&self) -> Result<bool, FakeError> {
-        Ok(true)
+        Ok(P::IS_IDLE)
     }
 
     fn synchronize(&self) -> Result<(), FakeError> {

@@ -2,9 +2,10 @@
 //! streams of a backend that the facade does not know.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use gpu_stream::prelude::*;
-use gpu_stream::{Any, AnyError, AnyEvent, AnyStream, Error, StreamOf};
+use gpu_stream::{Any, AnyError, AnyEvent, AnyStream, Error, Reclaimer, StreamOf};
 
 use crate::fake::{Fake, FakeStream, Probe};
 
@@ -133,4 +134,24 @@ fn a_library_runs_on_a_stream_of_an_unknown_backend() {
     let event: AnyEvent = caller.new_event(EventOptions::timed()).unwrap();
     assert!(event.downcast_ref::<<Fake<One> as Backend>::Event>().is_some());
     assert_eq!(event.options(), EventOptions::timed());
+}
+
+/// A version of the backend whose streams are busy.
+struct Busy;
+
+impl Probe for Busy {
+    const FAILS: Option<(ErrorKind, &'static str)> = None;
+    const IS_IDLE: bool = false;
+}
+
+#[test]
+fn value_waits_for_the_stream_of_its_own_backend() {
+    let idle = AnyStream::new(FakeStream::<One>::new(0x1000));
+    let busy = AnyStream::new(FakeStream::<Busy>::new(0x1000));
+    let (reclaimer, first, held) = (Reclaimer::new(), Arc::new(()), Arc::new(()));
+    reclaimer.retain(Arc::clone(&first), &[&idle]).expect("retain");
+    reclaimer.retain(Arc::clone(&held), &[&busy]).expect("retain");
+    let collected = reclaimer.collect().expect("collect");
+    assert_eq!((collected.dropped, collected.pending), (1, 1));
+    assert_eq!((Arc::strong_count(&first), Arc::strong_count(&held)), (1, 2));
 }
