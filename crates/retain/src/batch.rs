@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use gpu_stream_core::{
-    Backend, CaptureStatus, Error, ErrorKind, ErrorOf, Event, EventStatus, Stream,
+    Backend, CaptureStatus, Error, ErrorKind, ErrorOf, Event, EventOf, EventStatus, Stream,
 };
 
 /// A retained value.
@@ -16,6 +16,9 @@ pub(crate) const BATCH_SIZE: usize = 64;
 pub(crate) struct Batch<B: Backend> {
     /// In the order of their retains.
     pub(crate) values: Vec<Value>,
+    /// The streams as each value's retain named them, in the order of the entry's keys. Each wrapper keeps an owner, or
+    /// is promised to be alive, only for its value. Empty for streams that only their thread can record.
+    pub(crate) streams: Vec<B::Stream>,
     /// One event for each stream, recorded again for each use of the batch.
     pub(crate) marks: Vec<B::Event>,
     /// `true` if the marks were recorded after the values came in.
@@ -25,17 +28,25 @@ pub(crate) struct Batch<B: Backend> {
 impl<B: Backend> Batch<B> {
     /// Creates an empty batch, whose marks are created by its first record.
     pub(crate) fn new() -> Self {
-        Batch { values: Vec::with_capacity(BATCH_SIZE), marks: Vec::new(), is_marked: false }
+        let (values, streams) = (Vec::with_capacity(BATCH_SIZE), Vec::new());
+        Batch { values, streams, marks: Vec::new(), is_marked: false }
     }
 
-    /// Records the marks on `streams`. Leaves the batch unmarked if a stream is being captured: a record that
-    /// goes into a graph stands for no work that runs.
-    pub(crate) fn mark(&mut self, streams: &[B::Stream]) -> Result<(), B::Error> {
+    /// Returns one wrapper of each stream, if the batch has them.
+    pub(crate) fn first_streams(&self, count: usize) -> &[B::Stream] {
+        self.streams.get(..count).unwrap_or_default()
+    }
+
+    /// Records the marks on the first `count` streams. Leaves the batch unmarked if a stream is being captured: a
+    /// record that goes into a graph stands for no work that runs.
+    pub(crate) fn mark(&mut self, count: usize) -> Result<(), B::Error> {
+        let Batch { streams, marks, is_marked, .. } = self;
+        let streams = streams.get(..count).unwrap_or_default();
         if are_capturing(streams)? {
             return Ok(());
         }
         for (index, stream) in streams.iter().enumerate() {
-            match self.record(index, stream) {
+            match record(marks, index, stream) {
                 // A capture began after the check.
                 Err(error) if is_of_capture(error.kind()) => return Ok(()),
                 other => other?,
@@ -43,7 +54,7 @@ impl<B: Backend> Batch<B> {
         }
         // A capture that began after the check can have the record. Its event is not asked: that breaks captures of
         // CUDA, and HIP reports the event as complete.
-        self.is_marked = !streams.is_empty() && !are_capturing(streams)?;
+        *is_marked = !streams.is_empty() && !are_capturing(streams)?;
         Ok(())
     }
 
@@ -52,16 +63,7 @@ impl<B: Backend> Batch<B> {
     where
         S: Stream<Backend = B>,
     {
-        let Some(mark) = self.marks.get_mut(index) else {
-            self.marks.push(stream.record_event()?);
-            return Ok(());
-        };
-        match stream.record(mark) {
-            // The event belongs to an earlier stream of this handle, in another context.
-            Err(error) if is_unusable(error.kind()) => *mark = stream.record_event()?,
-            other => other?,
-        }
-        Ok(())
+        record(&mut self.marks, index, stream)
     }
 
     /// Returns `true` if all marks are reached, and there are any. Asks them in turn, up to the first that is not.
@@ -74,6 +76,24 @@ impl<B: Backend> Batch<B> {
         }
         Ok(!self.marks.is_empty())
     }
+}
+
+/// Records the mark with this index on `stream`. The first record creates it.
+fn record<S: Stream>(
+    marks: &mut Vec<EventOf<S>>,
+    index: usize,
+    stream: &S,
+) -> Result<(), ErrorOf<S>> {
+    let Some(mark) = marks.get_mut(index) else {
+        marks.push(stream.record_event()?);
+        return Ok(());
+    };
+    match stream.record(mark) {
+        // The event belongs to an earlier stream of this handle, in another context.
+        Err(error) if is_unusable(error.kind()) => *mark = stream.record_event()?,
+        other => other?,
+    }
+    Ok(())
 }
 
 /// Returns `true` for the errors of a record that another event may not have.

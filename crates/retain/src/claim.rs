@@ -79,7 +79,8 @@ pub(crate) struct Claim<'a, B: Backend> {
     reclaimer: &'a Reclaimer<B>,
     shard: usize,
     id: u64,
-    streams: Vec<B::Stream>,
+    /// The number of streams.
+    width: usize,
     /// The oldest first. Only the last one, or one whose record went into a capture, is not marked.
     batches: VecDeque<Batch<B>>,
     spare: Vec<Batch<B>>,
@@ -97,13 +98,13 @@ impl<'a, B: Backend> Claim<'a, B> {
     ) -> Option<Self> {
         let entry = table.by_id(id).filter(|entry| !entry.is_claimed && !entry.is_empty())?;
         entry.is_claimed = true;
-        let (streams, spare) = (take(&mut entry.streams), take(&mut entry.spare));
-        let batches = take(&mut entry.batches);
+        let (batches, spare) = (take(&mut entry.batches), take(&mut entry.spare));
+        let width = entry.width();
         let mut claim = Claim {
             reclaimer,
             shard,
             id,
-            streams,
+            width,
             batches,
             spare,
             has_failed: false,
@@ -113,6 +114,7 @@ impl<'a, B: Backend> Claim<'a, B> {
             let mut last = claim.spare.pop().unwrap_or_else(Batch::new);
             last.is_marked = false;
             std::mem::swap(&mut last.values, &mut entry.open);
+            std::mem::swap(&mut last.streams, &mut entry.open_streams);
             claim.batches.push_back(last);
         }
         CLAIMS.set(CLAIMS.get() + 1);
@@ -146,14 +148,15 @@ impl<'a, B: Backend> Claim<'a, B> {
     pub(crate) fn drain(&mut self, drops: &mut Drops) -> Result<(), B::Error> {
         self.collect(drops)?;
         while let Some(batch) = self.batches.front_mut() {
+            let streams = batch.first_streams(self.width);
             let reached = match batch.is_marked {
                 true => batch.marks.iter().try_for_each(Event::synchronize),
                 // Its streams were being captured. If they still are, the error says so.
-                false => self.streams.iter().try_for_each(|stream| stream.query().map(drop)),
+                false => streams.iter().try_for_each(|stream| stream.query().map(drop)),
             };
             let is_lost = |error: &B::Error| batch.is_marked && is_of_capture(error.kind());
             let reached = match reached {
-                Err(error) if !is_lost(&error) || self.streams.is_empty() => Err(error),
+                Err(error) if !is_lost(&error) || streams.is_empty() => Err(error),
                 _ => self.is_done(0),
             };
             let outcome = match reached {
@@ -171,9 +174,12 @@ impl<'a, B: Backend> Claim<'a, B> {
         Ok(())
     }
 
-    /// Takes the last value of the last batch.
-    pub(crate) fn take_last_value(&mut self) -> Option<Value> {
-        let value = self.batches.back_mut()?.values.pop()?;
+    /// Takes the last value of the last batch, and drops its clones of the streams.
+    pub(crate) fn take_last_value(&mut self, drops: &mut Drops) -> Option<Value> {
+        let batch = self.batches.back_mut()?;
+        let value = batch.values.pop()?;
+        let others = batch.streams.len().saturating_sub(self.width);
+        batch.streams.drain(others..).for_each(|stream| drops.drop_one(stream));
         self.reclaimer.lock(self.shard).pending -= 1;
         if self.batches.back().is_some_and(|batch| batch.values.is_empty()) {
             self.spare.extend(self.batches.pop_back());
@@ -188,13 +194,13 @@ impl<'a, B: Backend> Claim<'a, B> {
             match batch.is_reached() {
                 // The record went into a capture that began at the same moment, and stands for nothing. Without
                 // the streams it cannot be repeated.
-                Err(error) if is_of_capture(error.kind()) && !self.streams.is_empty() => {
+                Err(error) if is_of_capture(error.kind()) && !batch.streams.is_empty() => {
                     batch.is_marked = false;
                 }
                 answer => return answer,
             }
         }
-        are_idle(&self.streams)
+        are_idle(batch.first_streams(self.width))
     }
 
     /// Marks the batches from `from` on that have no mark: the first one, if its record went into a capture, and
@@ -206,7 +212,7 @@ impl<'a, B: Backend> Claim<'a, B> {
                 && index >= from
                 && !batch.is_marked
             {
-                batch.mark(&self.streams)?;
+                batch.mark(self.width)?;
             }
         }
         Ok(())
@@ -221,14 +227,16 @@ impl<'a, B: Backend> Claim<'a, B> {
         for _ in 0..count {
             let Some(mut batch) = self.batches.pop_front() else { break };
             drops.drop_all(&mut batch.values);
+            // After the values. It can run destructors of the streams' owners.
+            batch.streams.drain(..).for_each(|stream| drops.drop_one(stream));
             self.spare.push(batch);
         }
     }
 }
 
 impl<B: Backend> Claim<'_, B> {
-    /// Puts what is left back into the table. Dropping the streams of an entry without values can run destructors of
-    /// their owners.
+    /// Puts what is left back into the table. Dropping the events of an entry without values can run destructors of
+    /// the streams' owners.
     pub(crate) fn end(mut self, drops: &mut Drops) {
         self.put_back(drops);
     }
@@ -237,16 +245,14 @@ impl<B: Backend> Claim<'_, B> {
         if std::mem::replace(&mut self.has_ended, true) {
             return;
         }
-        let (streams, batches) = (take(&mut self.streams), take(&mut self.batches));
-        let spare = take(&mut self.spare);
+        let (batches, spare) = (take(&mut self.batches), take(&mut self.spare));
         let mut table = self.reclaimer.lock(self.shard);
-        let mut unused = table.put_back(self.id, streams, batches, spare, self.has_failed);
+        let mut unused = table.put_back(self.id, batches, spare, self.has_failed);
         let wakes = table.waiters > 0;
         drop(table);
         if wakes {
             self.reclaimer.wake(self.shard);
         }
-        unused.streams.drain(..).for_each(|stream| drops.drop_one(stream));
         for batch in &mut unused.spare {
             batch.marks.drain(..).for_each(|mark| drops.drop_one(mark));
         }

@@ -48,7 +48,8 @@ impl<B: Backend> Reclaimer<B> {
         let Some(mut claim) = claim else { return (None, drops) };
         // After an error, this value is still the last of its batch, and has no mark.
         let outcome = claim.collect(&mut drops);
-        let refused = outcome.err().and_then(|error| Some((claim.take_last_value()?, error)));
+        let refused =
+            outcome.err().and_then(|error| Some((claim.take_last_value(&mut drops)?, error)));
         claim.end(&mut drops);
         (refused, drops)
     }

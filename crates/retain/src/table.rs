@@ -53,11 +53,10 @@ pub(crate) struct Entry<B: Backend> {
     id: u64,
     /// The names of the streams, each once.
     keys: Vec<Key>,
-    /// The streams, in the order of `keys`. Empty while the entry is claimed or has no values, and for streams that
-    /// only their thread can record.
-    pub(crate) streams: Vec<B::Stream>,
     /// The values that have no mark yet.
     pub(crate) open: Vec<Value>,
+    /// The streams of each value in `open`, as in a batch.
+    pub(crate) open_streams: Vec<B::Stream>,
     /// The other values, the oldest first. Claims take them, and what comes in meanwhile is later.
     pub(crate) batches: VecDeque<Batch<B>>,
     /// Batches to use again.
@@ -99,15 +98,12 @@ impl<B: Backend> Entry<B> {
         self.open.is_empty() || self.has_failed
     }
 
-    /// Clones `streams` into the entry, each once, unless they are there or in a claim.
+    /// Clones `streams`, each once, for the value that is added next.
     pub(crate) fn keep_streams<S: Stream<Backend = B>>(&mut self, streams: &[&S]) {
-        if !self.streams.is_empty() || self.is_claimed {
-            return;
-        }
         for key in &self.keys {
             let named = streams.iter().find(|stream| Key::of(**stream, true) == *key);
             let stream = named.and_then(|stream| (*stream as &dyn Any).downcast_ref::<B::Stream>());
-            self.streams.extend(stream.cloned());
+            self.open_streams.extend(stream.cloned());
         }
     }
 }
@@ -128,7 +124,6 @@ pub(crate) struct Shard<B: Backend> {
 /// released.
 #[must_use]
 pub(crate) struct Unused<B: Backend> {
-    pub(crate) streams: Vec<B::Stream>,
     /// Batches, whose events an entry without values may not keep.
     pub(crate) spare: Vec<Batch<B>>,
     /// Batches and an entry that are no longer kept.
@@ -138,7 +133,7 @@ pub(crate) struct Unused<B: Backend> {
 impl<B: Backend> Unused<B> {
     /// Returns `true` if there is memory to use again.
     pub(crate) fn has_memory(&self) -> bool {
-        self.streams.capacity() > 0 || self.spare.capacity() > 0
+        self.spare.capacity() > 0
     }
 }
 
@@ -180,8 +175,8 @@ impl<B: Backend> Shard<B> {
             self.entries.push(Entry {
                 id,
                 keys,
-                streams: Vec::new(),
                 open: Vec::new(),
+                open_streams: Vec::new(),
                 batches: VecDeque::new(),
                 spare: Vec::new(),
                 is_claimed: false,
@@ -218,11 +213,10 @@ impl<B: Backend> Shard<B> {
         self.entries.push(entry);
     }
 
-    /// Ends a claim: puts the streams and what is left of the values back. Returns what the entry does not need.
+    /// Ends a claim: puts what is left of the values back. Returns what the entry does not need.
     pub(crate) fn put_back(
         &mut self,
         id: u64,
-        streams: Vec<B::Stream>,
         mut batches: VecDeque<Batch<B>>,
         mut spare: Vec<Batch<B>>,
         has_failed: bool,
@@ -231,16 +225,18 @@ impl<B: Backend> Shard<B> {
         // A split at the end would allocate.
         let is_long = spare.len() > MAX_SPARE;
         let extra = if is_long { spare.split_off(MAX_SPARE) } else { Vec::new() };
-        let mut unused = Unused { streams: Vec::new(), spare: Vec::new(), rest: (extra, None) };
+        let mut unused = Unused { spare: Vec::new(), rest: (extra, None) };
         let Some(entry) = self.by_id(id) else {
             // A claimed entry is never removed.
             return unused;
         };
-        if !streams.is_empty() && batches.back().is_some_and(|last| !last.is_marked) {
+        if batches.back().is_some_and(|last| !last.is_marked && !last.streams.is_empty()) {
             // Its values are older than those that came in meanwhile.
             if let Some(mut last) = batches.pop_back() {
                 last.values.append(&mut entry.open);
                 std::mem::swap(&mut last.values, &mut entry.open);
+                last.streams.append(&mut entry.open_streams);
+                std::mem::swap(&mut last.streams, &mut entry.open_streams);
                 spare.push(last);
             }
         }
@@ -251,11 +247,9 @@ impl<B: Backend> Shard<B> {
         entry.is_claimed = false;
         entry.has_failed = has_failed;
         if !entry.is_empty() {
-            entry.streams = streams;
             return unused;
         }
         entry.idle_since = now;
-        unused.streams = streams;
         if B::EVENTS_KEEP_OWNER {
             // The events would keep the owners of the streams alive.
             unused.spare = std::mem::take(&mut entry.spare);
@@ -271,9 +265,6 @@ impl<B: Backend> Shard<B> {
     /// Gives the memory of an entry's lists back, to be used again.
     pub(crate) fn put_memory_back(&mut self, id: u64, unused: Unused<B>) {
         let Some(entry) = self.by_id(id).filter(|entry| !entry.is_claimed) else { return };
-        if entry.streams.capacity() == 0 {
-            entry.streams = unused.streams;
-        }
         if entry.spare.capacity() == 0 {
             entry.spare = unused.spare;
         }
@@ -283,6 +274,11 @@ impl<B: Backend> Shard<B> {
 impl<B: Backend> Entry<B> {
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Returns the number of streams.
+    pub(crate) fn width(&self) -> usize {
+        self.keys.len()
     }
 
     /// Returns the device of the first stream.

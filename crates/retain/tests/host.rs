@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use gpu_stream_core::{Backend, Error, ErrorKind, Stream, StreamOptions};
+use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream, StreamOptions};
 use gpu_stream_host::{Gate, Host, HostStream};
 use gpu_stream_retain::{Reclaimer, RetainUntilDone, release_on};
 
@@ -80,19 +80,21 @@ fn value_that_completes_a_batch_comes_back_if_the_record_fails() {
     assert_eq!(reclaimer.abandon().len(), 63);
 }
 
+/// An owner of a stream.
+struct Owner {
+    stream: HostStream,
+    #[allow(dead_code)] // held only to be dropped
+    held: Arc<()>,
+}
+// SAFETY: the handle is that of the stream inside, which lives as long as `self`.
+unsafe impl gpu_stream_core::StreamOwner<Host> for Owner {
+    fn raw_stream(&self) -> gpu_stream_core::RawStream<Host> {
+        self.stream.raw()
+    }
+}
+
 #[test]
 fn stream_is_kept_with_its_values_and_no_longer() {
-    struct Owner {
-        stream: HostStream,
-        #[allow(dead_code)] // held only to be dropped
-        held: Arc<()>,
-    }
-    // SAFETY: the handle is that of the stream inside, which lives as long as `self`.
-    unsafe impl gpu_stream_core::StreamOwner<Host> for Owner {
-        fn raw_stream(&self) -> gpu_stream_core::RawStream<Host> {
-            self.stream.raw()
-        }
-    }
     let (reclaimer, held, owned) = (Reclaimer::new(), Arc::new(()), Arc::new(()));
     for round in 0..3 {
         let owner = Arc::new(Owner { stream: stream(), held: Arc::clone(&owned) });
@@ -109,6 +111,36 @@ fn stream_is_kept_with_its_values_and_no_longer() {
         reclaimer.drain().expect("drain");
         assert_eq!((kept(&held), kept(&owned)), (0, 0), "in round {round}");
     }
+}
+
+/// The first wrapper of a handle has no owner, and has to be valid only for the first value.
+#[test]
+fn each_value_keeps_the_owner_of_its_own_wrapper() {
+    let (reclaimer, owned) = (Reclaimer::new(), Arc::new(()));
+    let (first, second, third) = (Arc::new(()), Arc::new(()), Arc::new(()));
+    let owner = Arc::new(Owner { stream: stream(), held: Arc::clone(&owned) });
+    // SAFETY: the owner lives until the first value is dropped.
+    let raw = unsafe { Host::stream_from_raw(owner.stream.raw(), None) }.expect("wrap");
+    let gate = shut(&raw);
+    retain(&reclaimer, &first, &[&raw]);
+    reclaimer.collect().expect("collect"); // records a mark
+    drop(raw);
+    let wrapped = Host::stream_from_owner(owner, None).expect("wrap");
+    let passed = wrapped.record_event().expect("record");
+    let last = shut(&wrapped);
+    retain(&reclaimer, &second, &[&wrapped]);
+    gate.open();
+    passed.synchronize().expect("synchronize");
+    drop(passed);
+    reclaimer.collect().expect("collect");
+    assert_eq!((kept(&first), kept(&second)), (0, 1));
+    retain(&reclaimer, &third, &[&wrapped]);
+    drop(wrapped);
+    assert_eq!(kept(&owned), 1, "the pending values keep the owner");
+    assert_eq!(reclaimer.collect().expect("collect").pending, 2);
+    last.open();
+    reclaimer.drain().expect("drain");
+    assert_eq!((kept(&second), kept(&third), kept(&owned)), (0, 0, 0));
 }
 
 #[test]
