@@ -21,7 +21,7 @@ pub trait RetainUntilDone: Stream {
     /// }
     /// # let device = gpu_stream_host::Host::device(0)?;
     /// # let stream = gpu_stream_host::Host::default_stream(device)?;
-    /// # run(&stream, vec![0; 64]).map_err(Refused::into_error)?;
+    /// # run(&stream, vec![0; 64]).map_err(Refused::leak)?;
     /// # Reclaimer::<gpu_stream_host::Host>::process_wide().drain()?;
     /// # Ok::<(), gpu_stream_host::HostError>(())
     /// ```

@@ -37,7 +37,7 @@ pub struct Collected {
 /// let stream = Host::new_stream(Host::device(0)?, StreamOptions::new())?;
 /// let buffer = vec![0_u8; 4096];
 /// // … submit work that uses `buffer` to `stream` …
-/// reclaimer.retain(buffer, &[&stream]).map_err(|refused| refused.into_error())?;
+/// reclaimer.retain(buffer, &[&stream]).map_err(|refused| refused.leak())?;
 /// // Later, now and then: drops what is done.
 /// reclaimer.collect()?;
 /// // At the end: waits for the streams.

@@ -6,6 +6,7 @@ use std::fmt;
 ///
 /// Dropping this drops the value. Where the streams may still use the value, take it out by
 /// [`into_parts`](Self::into_parts) and keep it: behind a fault, for as long as the process lives.
+/// [`leak`](Self::leak) does that in one call.
 #[must_use = "it holds the value, which streams may still use"]
 pub struct Refused<T, E> {
     value: T,
@@ -23,7 +24,27 @@ impl<T, E> Refused<T, E> {
         &self.error
     }
 
-    /// Returns the reason, and drops the value.
+    /// Returns the reason, and leaks the value: its destructor never runs.
+    ///
+    /// For values that work may use which was submitted already. After an error, nothing says when that work ends, so
+    /// memory that the destructor frees on the host could be freed while the device uses it.
+    ///
+    /// ```
+    /// use gpu_stream_retain::Refused;
+    ///
+    /// let buffer = std::sync::Arc::new(());
+    /// let refused = Refused::new(buffer.clone(), "the stream has a fault");
+    /// assert_eq!(refused.leak(), "the stream has a fault");
+    /// assert_eq!(std::sync::Arc::strong_count(&buffer), 2);
+    /// ```
+    #[doc(alias("forget"))]
+    pub fn leak(self) -> E {
+        std::mem::forget(self.value);
+        self.error
+    }
+
+    /// Returns the reason, and drops the value at once. Where submitted work may use the value, call
+    /// [`leak`](Self::leak).
     pub fn into_error(self) -> E {
         self.error
     }

@@ -33,7 +33,7 @@ use crate::Refused;
 /// let buffer = Buffer(home.clone());
 /// user.wait_stream(&home)?; // after the allocation
 /// user.launch(|| println!("uses the buffer"))?;
-/// gpu_stream_retain::release_on(&home, [&user], buffer).map_err(|refused| refused.into_error())?;
+/// gpu_stream_retain::release_on(&home, [&user], buffer).map_err(|refused| refused.leak())?;
 /// home.synchronize()?;
 /// # Ok::<(), gpu_stream_host::HostError>(())
 /// ```
