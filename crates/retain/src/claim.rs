@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use gpu_stream_core::{Backend, Error, Event, Stream};
+use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream};
 
 use crate::batch::{Batch, Value, are_idle, is_of_capture};
 use crate::reclaimer::Reclaimer;
@@ -84,7 +84,7 @@ pub(crate) struct Claim<'a, B: Backend> {
     /// The oldest first. Only the last one, or one whose record went into a capture, is not marked.
     batches: VecDeque<Batch<B>>,
     spare: Vec<Batch<B>>,
-    has_failed: bool,
+    failure: Option<ErrorKind>,
     has_ended: bool,
 }
 
@@ -100,16 +100,8 @@ impl<'a, B: Backend> Claim<'a, B> {
         entry.is_claimed = true;
         let (batches, spare) = (take(&mut entry.batches), take(&mut entry.spare));
         let width = entry.width();
-        let mut claim = Claim {
-            reclaimer,
-            shard,
-            id,
-            width,
-            batches,
-            spare,
-            has_failed: false,
-            has_ended: false,
-        };
+        let mut claim =
+            Claim { reclaimer, shard, id, width, batches, spare, failure: None, has_ended: false };
         if !entry.open.is_empty() {
             let mut last = claim.spare.pop().unwrap_or_else(Batch::new);
             last.is_marked = false;
@@ -139,7 +131,7 @@ impl<'a, B: Backend> Claim<'a, B> {
         }
         // Marked first: what a destructor submits holds back none of the others.
         let outcome = outcome.and_then(|()| self.mark(done));
-        self.has_failed = outcome.is_err();
+        self.failure = outcome.as_ref().err().map(Error::kind);
         self.drop_first(done, drops);
         outcome
     }
@@ -167,7 +159,7 @@ impl<'a, B: Backend> Claim<'a, B> {
                 Ok(false) => self.mark(0),
                 Err(error) => Err(error),
             };
-            self.has_failed = outcome.is_err();
+            self.failure = outcome.as_ref().err().map(Error::kind);
             outcome?;
             std::thread::yield_now();
         }
@@ -247,7 +239,7 @@ impl<B: Backend> Claim<'_, B> {
         }
         let (batches, spare) = (take(&mut self.batches), take(&mut self.spare));
         let mut table = self.reclaimer.lock(self.shard);
-        let mut unused = table.put_back(self.id, batches, spare, self.has_failed);
+        let mut unused = table.put_back(self.id, batches, spare, self.failure);
         let wakes = table.waiters > 0;
         drop(table);
         if wakes {

@@ -37,6 +37,19 @@ impl<B: Backend> Reclaimer<B> {
                 }
             }
             table = self.lock(index);
+            // A reset of the context kills the marks, and the new stream of the handle works. Values that wait for
+            // such marks must not hold back this one.
+            let id = table
+                .find(streams, true)
+                .filter(|entry| entry.open.is_empty())
+                .map(|entry| entry.id());
+            if let Some(mut claim) = id.and_then(|id| Claim::take(self, index, &mut table, id)) {
+                drop(table);
+                // An error is about earlier values, and the next `collect` returns it.
+                let _ = claim.collect(&mut drops);
+                claim.end(&mut drops);
+                table = self.lock(index);
+            }
         }
         let entry = table.find_or_add(streams, true);
         entry.keep_streams(streams);

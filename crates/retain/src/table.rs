@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::collections::VecDeque;
 use std::thread::{self, ThreadId};
 
-use gpu_stream_core::{Backend, Device, RawHandle, Stream};
+use gpu_stream_core::{Backend, Device, ErrorKind, RawHandle, Stream};
 
 use crate::batch::{BATCH_SIZE, Batch, Value};
 
@@ -63,15 +63,28 @@ pub(crate) struct Entry<B: Backend> {
     pub(crate) spare: Vec<Batch<B>>,
     /// `true` while a thread marks, asks or drops the entry's values.
     pub(crate) is_claimed: bool,
-    /// `true` if the last claim ended with an error.
-    pub(crate) has_failed: bool,
+    /// The error that the last claim ended with.
+    failure: Option<ErrorKind>,
     /// The shard's clock when the entry lost its last value.
     idle_since: u64,
 }
 
 impl<B: Backend> Entry<B> {
-    /// Returns `true` if the entry has the values of exactly these streams.
+    /// Returns `true` if the values of the entry wait for what may never come: a fault, or marks from before a reset.
+    fn is_lost(&self) -> bool {
+        use ErrorKind::{Capturing, InvalidEvent, NotPermitted, OutOfMemory, Unsupported};
+        let passes = |kind| {
+            matches!(kind, Capturing | InvalidEvent | NotPermitted | OutOfMemory | Unsupported)
+        };
+        self.failure.is_some_and(|kind| !passes(kind))
+    }
+
+    /// Returns `true` if the entry has the values of exactly these streams, and takes more. One that is lost does not:
+    /// after a reset, a new stream can have the handle of an old one.
     fn is_of<S: Stream<Backend = B>>(&self, streams: &[&S], is_kept: bool) -> bool {
+        if self.is_lost() {
+            return false;
+        }
         let key = |stream: &&S| Key::of(*stream, is_kept);
         let is_given = |own: &Key| streams.iter().any(|stream| key(stream) == *own);
         streams.iter().all(|stream| self.keys.contains(&key(stream)))
@@ -95,7 +108,7 @@ impl<B: Backend> Entry<B> {
 
     /// Returns `true` if the streams should be asked for a fault before the entry gets a value.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.open.is_empty() || self.has_failed
+        self.open.is_empty() || self.failure.is_some()
     }
 
     /// Clones `streams`, each once, for the value that is added next.
@@ -180,7 +193,7 @@ impl<B: Backend> Shard<B> {
                 batches: VecDeque::new(),
                 spare: Vec::new(),
                 is_claimed: false,
-                has_failed: false,
+                failure: None,
                 idle_since: id,
             });
             self.entries.len() - 1
@@ -219,7 +232,7 @@ impl<B: Backend> Shard<B> {
         id: u64,
         mut batches: VecDeque<Batch<B>>,
         mut spare: Vec<Batch<B>>,
-        has_failed: bool,
+        failure: Option<ErrorKind>,
     ) -> Unused<B> {
         let now = self.tick();
         // A split at the end would allocate.
@@ -245,7 +258,7 @@ impl<B: Backend> Shard<B> {
         // A retain with marks of its own may have taken from an empty list meanwhile, and never adds.
         entry.spare = spare;
         entry.is_claimed = false;
-        entry.has_failed = has_failed;
+        entry.failure = failure;
         if !entry.is_empty() {
             return unused;
         }

@@ -19,6 +19,11 @@ pub trait Probe: Send + Sync + 'static {
     /// The answer to a query of a stream.
     const IS_IDLE: bool = true;
 
+    /// Returns the number of resets. The events from before the last one return an error.
+    fn resets() -> usize {
+        0
+    }
+
     /// The ordinal of the device.
     const ORDINAL: u32 = 0;
 }
@@ -37,7 +42,7 @@ impl<P> Fake<P> {
 }
 
 pub struct FakeStream<P = Ready>(pub usize, PhantomData<fn() -> P>);
-pub struct FakeEvent<P = Ready>(EventOptions, PhantomData<fn() -> P>);
+pub struct FakeEvent<P = Ready>(EventOptions, usize, PhantomData<fn() -> P>);
 
 #[derive(Debug, thiserror::Error)]
 pub enum FakeError {
@@ -109,7 +114,7 @@ unsafe impl<P: Probe> Backend for Fake<P> {
 
     fn new_event(device: Device, options: EventOptions) -> Result<FakeEvent<P>, FakeError> {
         device.check_exists(KIND, P::ORDINAL + 1, "Backend::new_event")?;
-        Ok(FakeEvent(options, PhantomData))
+        Ok(FakeEvent(options, P::resets(), PhantomData))
     }
 
     unsafe fn stream_from_raw_with_owner(
@@ -178,6 +183,9 @@ unsafe impl<P: Probe> Event for FakeEvent<P> {
     }
 
     fn status(&self) -> Result<EventStatus, FakeError> {
+        if self.1 != P::resets() {
+            return Err(FakeError::Driver(ErrorKind::ContextDestroyed, "the fake was reset"));
+        }
         Ok(EventStatus::Complete)
     }
 

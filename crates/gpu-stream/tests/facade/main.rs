@@ -4,3 +4,4 @@ mod any;
 mod available;
 mod fake;
 mod identity;
+mod retained;
