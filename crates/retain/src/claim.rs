@@ -39,7 +39,7 @@ impl Drops {
     }
 
     /// Drops `value`. A panic of its destructor loses no other value.
-    fn drop_one<T>(&mut self, value: T) {
+    pub(crate) fn drop_one<T>(&mut self, value: T) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
             match &self.panic {
                 None => self.panic = Some(panic),
@@ -109,6 +109,8 @@ impl<'a, B: Backend> Claim<'a, B> {
             std::mem::swap(&mut last.streams, &mut entry.open_streams);
             claim.batches.push_back(last);
         }
+        let first = claim.batches.front().and_then(|batch| batch.streams.first());
+        entry.claimed_stream = first.cloned();
         CLAIMS.set(CLAIMS.get() + 1);
         Some(claim)
     }
@@ -248,6 +250,7 @@ impl<B: Backend> Claim<'_, B> {
         for batch in &mut unused.spare {
             batch.marks.drain(..).for_each(|mark| drops.drop_one(mark));
         }
+        drops.drop_one(unused.stream.take());
         drops.drop_one(take(&mut unused.rest));
         if unused.has_memory() {
             self.reclaimer.lock(self.shard).put_memory_back(self.id, unused);

@@ -226,9 +226,12 @@ impl<B: Backend> Reclaimer<B> {
                 let Some(entry) = table.next(after, last) else { break };
                 let (id, device) = (entry.id(), entry.device());
                 if entry.is_claimed && !is_inside() {
+                    let stream = entry.claimed_stream.clone();
                     drop(table);
                     // Work of a stream may not wait for another thread that waits for the stream.
-                    let waited = self.ensure_may_block(device);
+                    let waited = self.ensure_may_block(stream.as_ref(), device);
+                    // It can be the last one with the owner.
+                    drops.drop_one(stream);
                     if waited.is_ok() {
                         self.wait_for_claim(index, id);
                     } else {
@@ -308,9 +311,20 @@ impl<B: Backend> Reclaimer<B> {
     }
 
     /// Returns the backend's error if this thread may not block, because it runs the work of a stream.
-    fn ensure_may_block(&self, device: Option<Device>) -> Result<(), B::Error> {
-        let event = device.map(|device| B::new_event(device, EventOptions::new())).transpose()?;
-        event.map_or(Ok(()), |event| event.synchronize())
+    ///
+    /// Asks an event of `stream`, if there is one: a backend that forwards to others may not know that of a device.
+    fn ensure_may_block(
+        &self,
+        stream: Option<&B::Stream>,
+        device: Option<Device>,
+    ) -> Result<(), B::Error> {
+        let options = EventOptions::new();
+        let event = match (stream, device) {
+            (Some(stream), _) => stream.new_event(options)?,
+            (None, Some(device)) => B::new_event(device, options)?,
+            (None, None) => return Ok(()),
+        };
+        event.synchronize()
     }
 
     fn ensure_not_forked(&self) -> Result<(), B::Error> {

@@ -63,6 +63,8 @@ pub(crate) struct Entry<B: Backend> {
     pub(crate) spare: Vec<Batch<B>>,
     /// `true` while a thread marks, asks or drops the entry's values.
     pub(crate) is_claimed: bool,
+    /// A stream of the claim, for a thread that waits for its end.
+    pub(crate) claimed_stream: Option<B::Stream>,
     /// The error that the last claim ended with.
     failure: Option<ErrorKind>,
     /// The shard's clock when the entry lost its last value.
@@ -137,6 +139,8 @@ pub(crate) struct Shard<B: Backend> {
 /// released.
 #[must_use]
 pub(crate) struct Unused<B: Backend> {
+    /// The stream of a claim that has ended.
+    pub(crate) stream: Option<B::Stream>,
     /// Batches, whose events an entry without values may not keep.
     pub(crate) spare: Vec<Batch<B>>,
     /// Batches and an entry that are no longer kept.
@@ -193,6 +197,7 @@ impl<B: Backend> Shard<B> {
                 batches: VecDeque::new(),
                 spare: Vec::new(),
                 is_claimed: false,
+                claimed_stream: None,
                 failure: None,
                 idle_since: id,
             });
@@ -238,7 +243,7 @@ impl<B: Backend> Shard<B> {
         // A split at the end would allocate.
         let is_long = spare.len() > MAX_SPARE;
         let extra = if is_long { spare.split_off(MAX_SPARE) } else { Vec::new() };
-        let mut unused = Unused { spare: Vec::new(), rest: (extra, None) };
+        let mut unused = Unused { stream: None, spare: Vec::new(), rest: (extra, None) };
         let Some(entry) = self.by_id(id) else {
             // A claimed entry is never removed.
             return unused;
@@ -258,6 +263,7 @@ impl<B: Backend> Shard<B> {
         // A retain with marks of its own may have taken from an empty list meanwhile, and never adds.
         entry.spare = spare;
         entry.is_claimed = false;
+        unused.stream = entry.claimed_stream.take();
         entry.failure = failure;
         if !entry.is_empty() {
             return unused;

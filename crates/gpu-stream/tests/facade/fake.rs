@@ -24,6 +24,9 @@ pub trait Probe: Send + Sync + 'static {
         0
     }
 
+    /// Runs when an event is created.
+    fn on_new_event() {}
+
     /// The ordinal of the device.
     const ORDINAL: u32 = 0;
 }
@@ -114,6 +117,7 @@ unsafe impl<P: Probe> Backend for Fake<P> {
 
     fn new_event(device: Device, options: EventOptions) -> Result<FakeEvent<P>, FakeError> {
         device.check_exists(KIND, P::ORDINAL + 1, "Backend::new_event")?;
+        P::on_new_event();
         Ok(FakeEvent(options, P::resets(), PhantomData))
     }
 
