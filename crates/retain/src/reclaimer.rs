@@ -74,7 +74,8 @@ pub struct Collected {
 /// # The end
 /// Dropping a reclaimer never blocks. It hands the values that are left to the one of the process
 /// ([`process_wide`](Self::process_wide)), whose values stay when the process exits. The child of a fork leaves
-/// all values alone: its calls return [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted).
+/// all values of its parent alone: calls of a reclaimer from before the fork return
+/// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted).
 pub struct Reclaimer<B: Backend> {
     shards: [(Mutex<Shard<B>>, Condvar); SHARDS],
     /// The process that the values belong to.
@@ -104,6 +105,9 @@ impl<B: Backend> Reclaimer<B> {
     /// Returns the reclaimer that all code of the process shares, which is never dropped.
     ///
     /// Its values are dropped by whichever code calls it next, so their destructors run on any thread.
+    ///
+    /// The child of a fork has one of its own, so call this again there. The parent's leaves its values alone in the
+    /// child, as each reclaimer from before the fork.
     pub fn process_wide() -> &'static Self {
         process_wide::of()
     }
