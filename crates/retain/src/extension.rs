@@ -28,6 +28,9 @@ pub trait RetainUntilDone: Stream {
     ///
     /// # Errors
     /// As [`Reclaimer::retain`]: the value comes back in the error.
+    ///
+    /// # Panics
+    /// If the destructor of an earlier value panics, after all others have run. This value is retained then.
     #[doc(alias("record_stream", "keep_alive"))]
     fn retain_until_done<T: Send + 'static>(
         &self,

@@ -120,8 +120,8 @@ impl<B: Backend> Reclaimer<B> {
     /// The streams may be of several devices. They are all ordinary streams, or all
     /// [`PerThread`](gpu_stream_core::PerThread). For the latter, each call records marks at once.
     ///
-    /// A call that completes a batch also drops what its streams are done with. It can block like any submission, if the
-    /// vendor's queue is full.
+    /// A call that begins or completes a batch also drops what its streams are done with. It can block like any
+    /// submission, if the vendor's queue is full.
     ///
     /// # Errors
     /// The value comes back in the error.
@@ -130,6 +130,9 @@ impl<B: Backend> Reclaimer<B> {
     ///   many times. The capture goes on.
     /// - As [`Stream::query`] and [`Stream::record_event`]. If the stream fails after that, the value stays.
     /// - [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) in the child of a fork.
+    ///
+    /// # Panics
+    /// If the destructor of an earlier value panics, after all others have run. This value is retained then.
     ///
     /// Origin:
     /// [`torch.Tensor.record_stream`](https://docs.pytorch.org/docs/stable/generated/torch.Tensor.record_stream.html).
