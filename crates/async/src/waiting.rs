@@ -91,20 +91,22 @@ impl Waiting {
         self.count < before
     }
 
-    /// Removes the records whose futures were dropped, and passes them to `end`.
-    pub(crate) fn remove_abandoned(&mut self, mut end: impl FnMut(Arc<dyn Watched>)) {
+    /// Removes the records whose futures were dropped, and returns them. Drops none: the destructor of a record can run
+    /// code of users.
+    pub(crate) fn remove_abandoned(&mut self) -> Vec<Arc<dyn Watched>> {
+        let mut removed = Vec::new();
         let Waiting { queues, spare, count, .. } = self;
         queues.retain(|_, queue| {
-            queue.retain(|watched| {
+            // Each record goes to the back or out, so the order stays.
+            for _ in 0..queue.len() {
+                let Some(watched) = queue.pop_front() else { break };
                 let is_abandoned = watched.is_abandoned();
-                if is_abandoned {
-                    *count -= 1;
-                    end(Arc::clone(watched));
-                }
-                !is_abandoned
-            });
+                if is_abandoned { removed.push(watched) } else { queue.push_back(watched) }
+            }
             keep(queue, spare)
         });
+        *count -= removed.len();
+        removed
     }
 }
 
@@ -195,9 +197,15 @@ mod tests {
         for record in records.iter().step_by(2) {
             record.is_abandoned.store(true, Ordering::Relaxed);
         }
-        let mut removed = 0;
-        waiting.remove_abandoned(|_| removed += 1);
-        assert_eq!((removed, waiting.len()), (6, 6));
+        let removed = waiting.remove_abandoned();
+        assert_eq!((removed.len(), waiting.len()), (6, 6));
+        // The watcher has no other reference, which would be dropped elsewhere.
+        assert!(removed.iter().all(|record| Arc::strong_count(record) == 2));
+        for queue in waiting.queues.values() {
+            let left: Vec<_> = queue.iter().map(|left| Arc::as_ptr(left).cast()).collect();
+            let index = |left| records.iter().position(|record| Arc::as_ptr(record) == left);
+            assert!(left.iter().copied().map(index).is_sorted(), "the order of the others is kept");
+        }
         records.iter().for_each(|record| record.is_done.store(true, Ordering::Relaxed));
         assert!(waiting.settle(drop));
         assert_eq!((waiting.len(), waiting.queues.len()), (0, 0));

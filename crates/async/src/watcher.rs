@@ -34,6 +34,15 @@ pub(crate) fn is_in_destructor() -> bool {
     IN_DESTRUCTOR.get()
 }
 
+/// Calls `work`, which must not unwind, and in which an await that has to wait is refused. For code of users on the
+/// watcher's thread.
+pub(crate) fn refuse_awaits<T>(work: impl FnOnce() -> T) -> T {
+    let before = IN_DESTRUCTOR.replace(true);
+    let result = work();
+    IN_DESTRUCTOR.set(before);
+    result
+}
+
 /// One thread, and the records that it is given.
 ///
 /// The thread starts with the first record and never ends: without records it sleeps, at no cost. The child of a fork
@@ -153,17 +162,29 @@ impl Watcher {
         // The last time at which a record came or ended.
         let mut progress = Instant::now();
         loop {
-            self.receive(&mut arrived, waiting.len() == 0);
-            let has_arrived = !arrived.is_empty();
-            for (key, watched) in arrived.drain(..) {
-                waiting.push(key, watched);
-            }
-            self.remove_abandoned(&mut waiting);
-            if waiting.settle(finish) || has_arrived {
-                progress = Instant::now();
-            } else if waiting.len() > 0 {
-                self.pause(progress.elapsed());
-            }
+            // Code of users is guarded where it runs. This guard is for what was overlooked: without the thread, no await
+            // of the process would end.
+            run_quietly(|| self.run_once(&mut waiting, &mut arrived, &mut progress));
+        }
+    }
+
+    /// Receives the records that have come, asks each stream's events, and pauses if there is nothing new.
+    fn run_once(
+        &self,
+        waiting: &mut Waiting,
+        arrived: &mut Vec<(StreamKey, Arc<dyn Watched>)>,
+        progress: &mut Instant,
+    ) {
+        self.receive(arrived, waiting.len() == 0);
+        let has_arrived = !arrived.is_empty();
+        for (key, watched) in arrived.drain(..) {
+            waiting.push(key, watched);
+        }
+        self.remove_abandoned(waiting);
+        if waiting.settle(finish) || has_arrived {
+            *progress = Instant::now();
+        } else if waiting.len() > 0 {
+            self.pause(progress.elapsed());
         }
     }
 
@@ -184,7 +205,7 @@ impl Watcher {
         if abandoned * 2 > waiting.len() {
             // Those that come from here on are counted for the next time.
             self.abandoned.fetch_sub(abandoned, Ordering::Relaxed);
-            waiting.remove_abandoned(finish);
+            waiting.remove_abandoned().into_iter().for_each(finish);
         }
     }
 
@@ -213,9 +234,7 @@ fn finish(watched: Arc<dyn Watched>) {
             waker.wake();
         }
     });
-    IN_DESTRUCTOR.set(true);
-    run_quietly(move || drop(watched));
-    IN_DESTRUCTOR.set(false);
+    refuse_awaits(|| run_quietly(move || drop(watched)));
 }
 
 #[cfg(test)]

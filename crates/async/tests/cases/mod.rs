@@ -6,6 +6,7 @@ pub mod executors;
 pub mod failures;
 pub mod many;
 pub mod order;
+pub mod owners;
 pub mod support;
 pub mod values;
 
@@ -37,7 +38,7 @@ pub fn of_rules<F: Fixture, A: Awaiter>() -> Vec<Case<F>> {
 /// All cases that every backend runs.
 pub fn all<F: Fixture>() -> Vec<Case<F>> {
     let mut cases = of_rules::<F, Ours>();
-    cases.extend::<[Case<F>; 17]>([
+    cases.extend::<[Case<F>; 18]>([
         ("idle_stream_is_ready_at_once", order::idle_stream_is_ready_at_once),
         ("per_thread_stream", order::per_thread_stream),
         ("capture_of_another_thread_lives", order::capture_of_another_thread_lives),
@@ -50,6 +51,7 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
         ("value_outlives_a_dropped_future", values::value_outlives_a_dropped_future),
         ("destructor_may_panic_and_must_not_wait", values::destructor_may_panic_and_must_not_wait),
         ("value_behind_a_fault", values::value_behind_a_fault),
+        ("owner_of_a_dropped_future", owners::owner_of_a_dropped_future),
         ("thousand_in_flight", many::thousand_in_flight),
         ("no_wake_up_is_lost", many::no_wake_up_is_lost),
         ("futures_executor", executors::futures_executor),
