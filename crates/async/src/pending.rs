@@ -8,6 +8,7 @@ use atomic_waker::AtomicWaker;
 use gpu_stream_core::{Backend, ContractError, Error, ErrorKind, Event};
 
 use crate::unwind::run_quietly;
+use crate::watcher::refuse_awaits;
 
 /// The outcome of the work before a record.
 pub(crate) type Outcome<B> = Result<(), <B as Backend>::Error>;
@@ -96,7 +97,8 @@ impl<B: Backend> Pending<B> {
 
 impl<B: Backend> Watched for Pending<B> {
     fn settle(&self) -> bool {
-        let Some(outcome) = ask::<B>(&self.event) else { return false };
+        // The question can drop owners whose destructors the backend has deferred.
+        let Some(outcome) = refuse_awaits(|| ask::<B>(&self.event)) else { return false };
         self.lock().outcome = Some(outcome);
         self.is_settled.store(true, Ordering::Release);
         true

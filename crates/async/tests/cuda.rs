@@ -8,7 +8,7 @@ mod cases;
 use std::process::ExitCode;
 
 use cases::support::{Ours, Outcome, Task, Verdict, check, stream};
-use cases::{Case, failures, values};
+use cases::{Case, failures, owners, values};
 use gpu_stream_async::DoneExt;
 use gpu_stream_conformance::Fixture;
 use gpu_stream_conformance::fixtures::{CudaFixture, ask_for_cuda_queues};
@@ -20,6 +20,7 @@ const ALONE: &[Case<CudaFixture>] = &[
     ("w3_fault_is_an_error", failures::fault_is_an_error::<CudaFixture, Ours>),
     ("value_behind_a_fault", values::value_behind_a_fault),
     ("w3_reset_is_an_error", failures::reset_is_an_error),
+    ("owner_that_is_deferred", owners::owner_that_is_deferred),
     ("events_are_pooled", events_are_pooled),
     ("process_ends_while_futures_are_pending", values::process_ends),
 ];

@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use gpu_stream_conformance::fixtures::{HipFixture, ask_for_hip_queues};
 
 /// The cases that need a process of their own.
-const ALONE: &[cases::Case<HipFixture>] =
-    &[("process_ends_while_futures_are_pending", cases::values::process_ends)];
+const ALONE: &[cases::Case<HipFixture>] = &[
+    ("owner_that_is_deferred", cases::owners::owner_that_is_deferred),
+    ("process_ends_while_futures_are_pending", cases::values::process_ends),
+];
 
 fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
