@@ -1,6 +1,6 @@
 //! The call that makes a future: [`DoneExt`].
 
-use gpu_stream_core::{ErrorOf, Stream};
+use gpu_stream_core::{CaptureStatus, Error as _, ErrorKind, ErrorOf, Stream};
 
 use crate::Done;
 use crate::waiting::StreamKey;
@@ -28,16 +28,33 @@ pub trait DoneExt: Stream {
     /// # Errors
     /// As [`Stream::query`] and [`Stream::record_event`]. In particular:
     ///
-    /// - [`Capturing`](gpu_stream_core::ErrorKind::Capturing) if the stream is being captured. The capture goes on.
+    /// - [`Capturing`](gpu_stream_core::ErrorKind::Capturing) if the stream is being captured, or if another thread begins a
+    ///   capture during the call. The capture goes on.
     /// - [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) if earlier work failed.
     #[doc(alias("cuLaunchHostFunc", "cudaLaunchHostFunc", "hipLaunchHostFunc", "await"))]
     fn done(&self) -> Result<Done<Self::Backend>, ErrorOf<Self>> {
-        if self.query()? {
-            return Ok(Done::idle());
+        // Another round means that a capture has begun and ended during this one.
+        loop {
+            // Refuses a captured stream.
+            if self.query()? {
+                return Ok(Done::idle());
+            }
+            let event = self.record_event()?;
+            // A capture that another thread began since the query has the record, which then stands for no work.
+            if !is_captured(self)? {
+                return Ok(Done::recorded(event, StreamKey::of(self)));
+            }
         }
-        let event = self.record_event()?;
-        Ok(Done::recorded(event, StreamKey::of(self)))
     }
 }
 
 impl<S: Stream> DoneExt for S {}
+
+/// Returns `true` if the stream is being captured. Returns `false` if the backend has no captures or cannot tell.
+fn is_captured<S: Stream>(stream: &S) -> Result<bool, ErrorOf<S>> {
+    match stream.capture_status() {
+        Ok(status) => Ok(status != CaptureStatus::None),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(error) => Err(error),
+    }
+}

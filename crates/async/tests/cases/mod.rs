@@ -32,6 +32,10 @@ pub fn of_rules<F: Fixture, A: Awaiter>() -> Vec<Case<F>> {
         ("w3_fault_is_an_error", failures::fault_is_an_error::<F, A>),
         ("w4_blocking_waker_holds_no_stream", order::blocking_waker_holds_no_stream::<F, A>),
         ("w5_captured_stream_is_refused", order::captured_stream_is_refused::<F, A>),
+        (
+            "w5_capture_that_has_the_record_is_refused",
+            order::capture_that_has_the_record_is_refused::<F, A>,
+        ),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use gpu_stream_core::CaptureStatus;
+use gpu_stream_core::{CaptureStatus, Device, EventOf};
 
 use super::support::*;
 
@@ -114,6 +114,82 @@ pub fn captured_stream_is_refused<F: Fixture, A: Awaiter>(fx: &F) -> Outcome {
         check(nodes?.unwrap_or(0) == 0, "the call added a node")?;
     }
     Ok(())
+}
+
+/// A stream that another thread begins to capture as soon as the call makes its record. `begin` asks that thread, which
+/// answers by `begun`.
+struct CapturedAtTheRecord<S> {
+    stream: S,
+    begin: Sender<()>,
+    begun: Receiver<()>,
+}
+
+// SAFETY: every method forwards to the stream inside.
+unsafe impl<S: Stream> Stream for CapturedAtTheRecord<S> {
+    type Backend = S::Backend;
+
+    fn raw(&self) -> <S::Backend as Backend>::RawStream {
+        self.stream.raw()
+    }
+
+    fn device(&self) -> Device {
+        self.stream.device()
+    }
+
+    fn query(&self) -> Result<bool, ErrorOf<S>> {
+        self.stream.query()
+    }
+
+    fn synchronize(&self) -> Result<(), ErrorOf<S>> {
+        self.stream.synchronize()
+    }
+
+    fn record(&self, event: &EventOf<Self>) -> Result<(), ErrorOf<S>> {
+        let _ = self.begin.send(());
+        let _ = self.begun.recv();
+        self.stream.record(event)
+    }
+
+    fn record_event(&self) -> Result<EventOf<Self>, ErrorOf<S>> {
+        let _ = self.begin.send(());
+        let _ = self.begun.recv();
+        self.stream.record_event()
+    }
+
+    fn wait_event(&self, event: &EventOf<Self>) -> Result<(), ErrorOf<S>> {
+        self.stream.wait_event(event)
+    }
+
+    fn capture_status(&self) -> Result<CaptureStatus, ErrorOf<S>> {
+        self.stream.capture_status()
+    }
+}
+
+/// Checks W5: the call is refused if another thread begins a capture between the call's query and its record. The capture
+/// lives.
+pub fn capture_that_has_the_record_is_refused<F: Fixture, A: Awaiter>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let ((begin, is_asked), (is_begun, begun)) = (channel(), channel());
+    let wrapper = CapturedAtTheRecord { stream: stream.clone(), begin, begun };
+    let (refused, started) = std::thread::scope(|scope| {
+        let captured = &stream;
+        let other = scope.spawn(move || {
+            let asked = is_asked.recv();
+            asked.map_err(|_| Verdict::failed("the call made no record"))?;
+            let started = fx.begin_capture(captured, CaptureMode::Relaxed);
+            drop(is_begun);
+            started
+        });
+        let refused = A::done(&wrapper);
+        drop(wrapper);
+        (refused, other.join())
+    });
+    started.map_err(|_| Verdict::failed("the thread panicked"))??;
+    let lives = fx.is_capturing(&stream)?;
+    fx.end_capture(&stream, false)?;
+    fx.open(&gate);
+    check_kind("done", refused.map(drop), ErrorKind::Capturing)?;
+    check(lives, "the capture is broken")
 }
 
 /// Checks that a future of an idle stream is ready at its first poll, and submits nothing.
