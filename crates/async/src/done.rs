@@ -63,11 +63,19 @@ impl<B: Backend> Done<B> {
     /// ```
     /// # use gpu_stream_core::{ErrorOf, Stream};
     /// # use gpu_stream_async::DoneExt;
+    /// use std::mem::{ManuallyDrop, forget};
+    ///
     /// async fn read<S: Stream>(stream: &S) -> Result<Vec<u8>, ErrorOf<S>> {
-    ///     let buffer = vec![0; 1024];
+    ///     // Not dropped if `done` fails, since the copy may be pending.
+    ///     let buffer = ManuallyDrop::new(vec![0; 1024]);
     ///     // … launch a copy into `buffer` …
-    ///     let (outcome, buffer) = stream.done()?.with(buffer).await;
-    ///     outcome.map(|()| buffer)
+    ///     match stream.done()?.with(ManuallyDrop::into_inner(buffer)).await {
+    ///         (Ok(()), buffer) => Ok(buffer),
+    ///         (Err(error), buffer) => {
+    ///             forget(buffer); // the copy may still write to it
+    ///             Err(error)
+    ///         }
+    ///     }
     /// }
     /// ```
     pub fn with<T: Send + 'static>(self, value: T) -> DoneWith<B, T> {
@@ -197,7 +205,8 @@ impl<B: Backend> fmt::Debug for Done<B> {
 /// A [`Done`] that keeps a value until the work is done, and returns it with the outcome: [`Done::with`].
 ///
 /// The output is the outcome and the value. **After an error the work may still use what the value owns**, so the future
-/// does not free it. The caller decides: to leak it is always sound.
+/// does not free it. The caller decides: to leak it is always sound. A caller that ignores the value of an error frees it.
+/// The same holds for a value that is dropped because `done` itself fails.
 ///
 /// If the future is dropped while the work is pending, the watcher keeps the value, and drops it when the work is done.
 /// The value's destructor then runs on the watcher's thread, with nothing held. It must not block that thread, on which

@@ -4,6 +4,7 @@
 //! example brings the smallest one.
 
 use std::future::Future;
+use std::mem::{ManuallyDrop, forget};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -15,11 +16,18 @@ use gpu_stream::{DefaultBackend, DoneExt};
 /// Runs work on the caller's stream, and returns the buffer that the work uses. A generic library is written like this.
 async fn run<S: Stream>(stream: &S) -> Result<Vec<u8>, ErrorOf<S>> {
     stream.launch_host_func(Box::new(|| println!("the work runs")))?;
-    let buffer = vec![0; 1024];
+    let buffer = ManuallyDrop::new(vec![0; 1024]); // not freed if `done` fails
     // … launch a copy into `buffer` on `stream.raw()` …
-    let (outcome, buffer) = stream.done()?.with(buffer).await;
-    println!("the work is done");
-    outcome.map(|()| buffer)
+    match stream.done()?.with(ManuallyDrop::into_inner(buffer)).await {
+        (Ok(()), buffer) => {
+            println!("the work is done");
+            Ok(buffer)
+        }
+        (Err(error), buffer) => {
+            forget(buffer); // the copy may still write to it
+            Err(error)
+        }
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
