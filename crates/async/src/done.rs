@@ -21,6 +21,10 @@ use crate::watcher::{Registration, is_in_destructor, watch};
 /// The first poll asks the event. If the work is pending, the poll hands the event to the watcher, a thread that the first
 /// such poll of the process starts. The watcher wakes the task. Dropping the future cancels no work and leaks nothing.
 ///
+/// The watcher's thread runs the waker, which **must not block**: all wake-ups of the process depend on that thread. A waker that
+/// has the last reference to its task drops it there, with all that the task holds. A destructor that blocks on a future
+/// there, inside the waker, waits forever. Owners of streams can be dropped on that thread, too.
+///
 /// # Errors
 /// The future resolves with an error of this kind:
 ///

@@ -229,6 +229,7 @@ impl Watcher {
 /// Wakes the future of a record whose work has ended, and drops the watcher's reference. Nothing is held, and a panic of
 /// the waker or of a destructor ends here.
 fn finish(watched: Arc<dyn Watched>) {
+    // Awaits are not refused here: some executors poll inside a waker, and such a poll does not wait.
     run_quietly(|| {
         if let Some(waker) = watched.take_waker() {
             waker.wake();
