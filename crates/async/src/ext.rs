@@ -33,7 +33,7 @@ pub trait DoneExt: Stream {
     /// - [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) if earlier work failed.
     #[doc(alias("cuLaunchHostFunc", "cudaLaunchHostFunc", "hipLaunchHostFunc", "await"))]
     fn done(&self) -> Result<Done<Self::Backend>, ErrorOf<Self>> {
-        // Another round means that a capture has begun and ended during this one.
+        // A further round means that a capture has ended since `is_captured` saw it.
         loop {
             // Refuses a captured stream.
             if self.query()? {

@@ -42,11 +42,12 @@ pub fn of_rules<F: Fixture, A: Awaiter>() -> Vec<Case<F>> {
 /// All cases that every backend runs.
 pub fn all<F: Fixture>() -> Vec<Case<F>> {
     let mut cases = of_rules::<F, Ours>();
-    cases.extend::<[Case<F>; 18]>([
+    cases.extend::<[Case<F>; 19]>([
         ("idle_stream_is_ready_at_once", order::idle_stream_is_ready_at_once),
         ("per_thread_stream", order::per_thread_stream),
         ("capture_of_another_thread_lives", order::capture_of_another_thread_lives),
         ("capture_that_begins_later_is_outlasted", order::capture_that_begins_later_is_outlasted),
+        ("capture_within_the_call_is_an_error", order::capture_within_the_call_is_an_error),
         ("resolved_future_returns_an_error", failures::resolved_future_returns_an_error),
         ("waker_that_panics_loses_no_other", failures::waker_that_panics_loses_no_other),
         ("waker_that_awaits", failures::waker_that_awaits),

@@ -116,12 +116,28 @@ pub fn captured_stream_is_refused<F: Fixture, A: Awaiter>(fx: &F) -> Outcome {
     Ok(())
 }
 
-/// A stream that another thread begins to capture as soon as the call makes its record. `begin` asks that thread, which
-/// answers by `begun`.
+/// A stream that another thread begins to capture when the call makes its record, and may cease to capture right after.
 struct CapturedAtTheRecord<S> {
     stream: S,
-    begin: Sender<()>,
-    begun: Receiver<()>,
+    /// Asks the thread for the next step.
+    step: Sender<()>,
+    stepped: Receiver<()>,
+    ends: bool,
+}
+
+impl<S> CapturedAtTheRecord<S> {
+    fn captured<T>(&self, record: impl FnOnce(&S) -> T) -> T {
+        let step = || {
+            let _ = self.step.send(());
+            let _ = self.stepped.recv();
+        };
+        step();
+        let recorded = record(&self.stream);
+        if self.ends {
+            step();
+        }
+        recorded
+    }
 }
 
 // SAFETY: every method forwards to the stream inside.
@@ -145,15 +161,11 @@ unsafe impl<S: Stream> Stream for CapturedAtTheRecord<S> {
     }
 
     fn record(&self, event: &EventOf<Self>) -> Result<(), ErrorOf<S>> {
-        let _ = self.begin.send(());
-        let _ = self.begun.recv();
-        self.stream.record(event)
+        self.captured(|stream| stream.record(event))
     }
 
     fn record_event(&self) -> Result<EventOf<Self>, ErrorOf<S>> {
-        let _ = self.begin.send(());
-        let _ = self.begun.recv();
-        self.stream.record_event()
+        self.captured(S::record_event)
     }
 
     fn wait_event(&self, event: &EventOf<Self>) -> Result<(), ErrorOf<S>> {
@@ -165,31 +177,55 @@ unsafe impl<S: Stream> Stream for CapturedAtTheRecord<S> {
     }
 }
 
+/// What a call of `done` returns.
+type DoneResult<F, A> =
+    Result<<A as Awaiter>::Future<<F as Fixture>::Backend>, ErrorOf<StreamOf<F>>>;
+
+/// Calls `done` while another thread begins a capture between the call's query and its record. With `ends`, the capture
+/// ends before the call does. Otherwise it is ended after it, if it lives.
+fn done_in_a_capture<F: Fixture, A: Awaiter>(
+    fx: &F,
+    stream: &StreamOf<F>,
+    ends: bool,
+) -> Result<DoneResult<F, A>, Verdict> {
+    let ((step, asked), (answer, stepped)) = (channel(), channel());
+    let wrapper = CapturedAtTheRecord { stream: stream.clone(), step, stepped, ends };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(move || -> Outcome {
+            asked.recv().map_err(|_| Verdict::failed("the call made no record"))?;
+            fx.begin_capture(stream, CaptureMode::Relaxed)?;
+            let _ = answer.send(());
+            // Returns when the call asks, or has ended.
+            let _ = asked.recv();
+            let lives = fx.is_capturing(stream);
+            fx.end_capture(stream, false)?;
+            let _ = answer.send(());
+            check(lives?, "the capture is broken")
+        });
+        let outcome = A::done(&wrapper);
+        drop(wrapper);
+        other.join().map_err(|_| Verdict::failed("the thread panicked"))??;
+        Ok(outcome)
+    })
+}
+
 /// Checks W5: the call is refused if another thread begins a capture between the call's query and its record. The capture
 /// lives.
 pub fn capture_that_has_the_record_is_refused<F: Fixture, A: Awaiter>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
-    let ((begin, is_asked), (is_begun, begun)) = (channel(), channel());
-    let wrapper = CapturedAtTheRecord { stream: stream.clone(), begin, begun };
-    let (refused, started) = std::thread::scope(|scope| {
-        let captured = &stream;
-        let other = scope.spawn(move || {
-            let asked = is_asked.recv();
-            asked.map_err(|_| Verdict::failed("the call made no record"))?;
-            let started = fx.begin_capture(captured, CaptureMode::Relaxed);
-            drop(is_begun);
-            started
-        });
-        let refused = A::done(&wrapper);
-        drop(wrapper);
-        (refused, other.join())
-    });
-    started.map_err(|_| Verdict::failed("the thread panicked"))??;
-    let lives = fx.is_capturing(&stream)?;
-    fx.end_capture(&stream, false)?;
+    let refused = done_in_a_capture::<F, A>(fx, &stream, false);
     fx.open(&gate);
-    check_kind("done", refused.map(drop), ErrorKind::Capturing)?;
-    check(lives, "the capture is broken")
+    check_kind("done", refused?.map(drop), ErrorKind::Capturing)
+}
+
+/// Checks a capture that has the record and is over when the call looks for it: the future is an error, and does not take
+/// the record for one of the work.
+pub fn capture_within_the_call_is_an_error<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let done = done_in_a_capture::<F, Ours>(fx, &stream, true);
+    let outcome = done.and_then(|done| finish(&mut done?));
+    fx.open(&gate);
+    check_kind("the future", outcome?, ErrorKind::InvalidEvent)
 }
 
 /// Checks that a future of an idle stream is ready at its first poll, and submits nothing.
