@@ -7,6 +7,7 @@ use std::cell::Cell;
 #[cfg(not(all(test, any(gpu_stream_loom, gpu_stream_shuttle))))]
 mod imp {
     pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+    pub(crate) use std::sync::{Mutex, MutexGuard};
 
     /// Backs off in a retry loop: spins for 64 turns, yields for 128, then sleeps.
     ///
@@ -28,6 +29,7 @@ mod imp {
 #[cfg(all(test, gpu_stream_loom))]
 mod imp {
     pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
 
     pub(crate) fn pause(_: u32) {
         loom::thread::yield_now();
@@ -37,6 +39,7 @@ mod imp {
 #[cfg(all(test, gpu_stream_shuttle))]
 mod imp {
     pub(crate) use shuttle::sync::atomic::{AtomicUsize, Ordering};
+    pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 
     pub(crate) fn pause(_: u32) {
         shuttle::thread::yield_now();
