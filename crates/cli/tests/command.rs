@@ -95,8 +95,8 @@ fn missing(compiled: bool, not_found: &'static str, not_compiled: &'static str) 
 
 #[test]
 fn unknown_or_missing_arguments_are_rejected() {
-    let cuda = "name the library in GPU_STREAM_CUDA_LIBRARY";
-    let hip = "name the library in GPU_STREAM_HIP_LIBRARY";
+    let cuda = "correct or unset GPU_STREAM_CUDA_LIBRARY";
+    let hip = "correct or unset GPU_STREAM_HIP_LIBRARY";
     let lines = [
         ("check --backend cuda", missing(cfg!(feature = "cuda"), cuda, "feature `cuda`")),
         ("check --backend hip", missing(cfg!(feature = "hip"), hip, "feature `hip`")),
