@@ -58,7 +58,8 @@ exports! {
     initialized cuCtxGetFlags(flags: *mut c_uint) {
         let state = state();
         let context = state.current()?;
-        write_out(flags, state.contexts.get(context).settings.flags | MAP_HOST)
+        // Measured on an H100: 32 and 64 can be set, and are not returned.
+        write_out(flags, state.contexts.get(context).settings.flags & !0x60 | MAP_HOST)
     }
 
     initialized cuCtxSetFlags(flags: c_uint) {
@@ -83,7 +84,7 @@ exports! {
         let context = state.current()?;
         let index = index_of(limit)?;
         if limit >= FIRST_QUERY_ONLY {
-            return Err(Code::UNSUPPORTED_LIMIT);
+            return Err(Code::NOT_PERMITTED);
         }
         state.contexts.get_mut(context).settings.limits[index] = Some(value);
         Ok(())

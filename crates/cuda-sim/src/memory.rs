@@ -97,7 +97,14 @@ pub fn unregister(address: usize) -> Answer {
             allocated.remove(&address);
             Ok(())
         }
-        _ => Err(Code::NOT_REGISTERED),
+        _ => {
+            // A part of registered memory is an invalid value, as measured on an H100.
+            let before = allocated.range(..address).next_back();
+            let is_part = before.is_some_and(|(start, block)| {
+                block.kind == Kind::Registered && address - start < block.length
+            });
+            Err(if is_part { Code::INVALID_VALUE } else { Code::NOT_REGISTERED })
+        }
     }
 }
 
@@ -248,11 +255,13 @@ exports! {
             state.ensure_capture_mode_allows()?;
             state.current()?
         };
-        if !is_allocation(address(memory)?) {
+        let address = address(memory)?;
+        // Pinned memory is an invalid value here, as measured on an H100.
+        if !is_allocation(address) || kind_of(address) == Some(Kind::Host) {
             return Err(Code::INVALID_VALUE);
         }
         synchronize(context)?;
-        free(address(memory)?);
+        free(address);
         Ok(())
     }
 
@@ -282,7 +291,7 @@ exports! {
 
     // Documented: the flags are 1 (global), 2 (host) or 4 (this stream, which is not the default one). Which stream may
     // access the memory is not checked. Measured on an H100: on a captured stream the call breaks the capture, in each
-    // mode, also with an invalid address.
+    // mode, also with an invalid address. Beside a capture it is forbidden where `cuMemAlloc` is.
     initialized cuStreamAttachMemAsync(stream: Ptr, memory: u64, _length: usize, flags: c_uint) {
         let is_default = stream.addr() < 2;
         {
@@ -290,6 +299,7 @@ exports! {
             let stream = state.stream(stream)?;
             state.ensure_not_captured(stream)?;
             state.ensure_default_not_capturing(stream)?;
+            state.ensure_capture_mode_allows()?;
         }
         let is_valid = matches!(flags, 1 | 2) || flags == 4 && !is_default;
         let is_valid = is_valid && is_allocated(address(memory)?, 1);
