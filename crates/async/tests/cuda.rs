@@ -84,7 +84,8 @@ fn events_are_pooled(fx: &CudaFixture) -> Outcome {
     for _ in 0..3 {
         let seen = round()?;
         let (created, recorded) = (count(&seen, "cuEventCreate"), count(&seen, "cuEventRecord"));
-        check(created == 0, &format!("{created} events were created"))?;
+        // Not none: the pool gives up on its lock if another thread is stopped while it holds it.
+        check(created <= COUNT / 100, &format!("{created} events were created"))?;
         check(recorded == COUNT, &format!("{recorded} records were made"))?;
         for call in ["cuLaunchHostFunc", "cuStreamAddCallback", "cuStreamWaitEvent"] {
             check(count(&seen, call) == 0, &format!("{call} was called"))?;
