@@ -161,7 +161,7 @@ where
 ///
 /// # Errors
 /// - [`Argument`](Error::Argument) if `to` is empty or the devices differ, or as in [`Vector::to_vec`].
-/// - As [`sum_at`], and errors of ordering `stream` with the vectors' homes.
+/// - As [`sum_at`](crate::sum_at), and errors of ordering `stream` with the vectors' homes.
 pub fn sum<S: Stream>(
     stream: &S,
     lanes: &[StreamOf<S>],
