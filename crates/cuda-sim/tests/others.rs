@@ -122,8 +122,11 @@ fn registered_memory_is_pinned_until_unregistered() {
         assert_eq!(context.query(stream), support::NOT_READY);
         set(&gates[0], 1);
         context.synchronize(stream);
+        assert_eq!((driver().host_unregister)(start.add(8)), 1, "a part");
         ok((driver().host_unregister)(start));
         assert_eq!((driver().host_unregister)(start), 713);
+        // Words are pinned memory.
+        assert_eq!((driver().mem_free)(from[0].as_ptr().addr() as u64), 1, "pinned memory");
     }
     assert_eq!(mine[0], 5);
 }
