@@ -135,9 +135,8 @@ impl State {
     /// Returns an error, and breaks the captures, if a stream of the context is capturing, in whatever mode.
     pub fn ensure_context_not_capturing(&mut self, context: usize) -> Answer {
         let of_it = self.streams.all().filter(|stream| stream.context == context);
-        let captures: Vec<u64> =
-            of_it.filter_map(|stream| stream.member.as_ref()).map(|it| it.capture).collect();
-        let captures: Vec<u64> = captures.into_iter().filter(|&it| self.is_alive(it)).collect();
+        let captures = of_it.filter_map(|stream| stream.member.as_ref()).map(|it| it.capture);
+        let captures: Vec<u64> = captures.filter(|&it| self.is_alive(it)).collect();
         if captures.is_empty() {
             return Ok(());
         }

@@ -99,27 +99,28 @@ pub fn unregister(address: usize) -> Answer {
         }
         _ => {
             // A part of registered memory is an invalid value, as measured on an H100.
-            let before = allocated.range(..address).next_back();
-            let is_part = before.is_some_and(|(start, block)| {
-                block.kind == Kind::Registered && address - start < block.length
-            });
+            let inside = block_at(&allocated, address);
+            let is_part = inside
+                .is_some_and(|(start, block)| block.kind == Kind::Registered && start != address);
             Err(if is_part { Code::INVALID_VALUE } else { Code::NOT_REGISTERED })
         }
     }
 }
 
+/// Returns the start of the memory that an address is in, and the memory.
+fn block_at(allocated: &BTreeMap<usize, Block>, address: usize) -> Option<(usize, Block)> {
+    let (&start, &block) = allocated.range(..=address).next_back()?;
+    (address - start < block.length).then_some((start, block))
+}
+
 /// Returns the start and the length of the allocation that an address is in.
 pub fn range_of(address: usize) -> Option<(usize, usize)> {
-    let allocated = allocated();
-    let (start, block) = allocated.range(..=address).next_back()?;
-    (address - start < block.length).then_some((*start, block.length))
+    block_at(&allocated(), address).map(|(start, block)| (start, block.length))
 }
 
 /// Returns the kind of the memory that an address is in.
 fn kind_of(address: usize) -> Option<Kind> {
-    let allocated = allocated();
-    let (start, block) = allocated.range(..=address).next_back()?;
-    (address - start < block.length).then_some(block.kind)
+    block_at(&allocated(), address).map(|(_, block)| block.kind)
 }
 
 /// Returns `true` if an allocation begins at the address. Memory that was registered is none.
