@@ -40,7 +40,7 @@ use core::fmt;
 
 use crate::{
     AnyError, BackendInfo, BackendKind, CaptureStatus, Device, EventOptions, EventStatus, HostFunc,
-    KeepAlive, PriorityRange, StreamOptions,
+    KeepAlive, PriorityRange, Region, StreamOptions,
 };
 #[cfg(doc)]
 use crate::{Backend, Event, Stream};
@@ -183,6 +183,15 @@ pub trait DynStream: sealed::SealedStream + fmt::Debug + 'static {
 
     /// Calls [`Stream::launch_host_func`].
     fn launch_host_func(&self, func: HostFunc) -> Result<(), AnyError>;
+
+    /// Calls [`Stream::reads`].
+    fn reads(&self, region: &Region);
+
+    /// Calls [`Stream::writes`].
+    fn writes(&self, region: &Region);
+
+    /// Calls [`Stream::released`].
+    fn released(&self, region: &Region);
 
     /// Returns the id of the type that implements [`Backend`]. Two streams belong to one backend if
     /// their ids are equal. Two backends can have the name that [`backend`](Self::backend) returns.

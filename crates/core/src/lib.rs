@@ -138,7 +138,7 @@
 //! | | required | default, may be overridden | optional: `Unsupported` until overridden |
 //! |---|---|---|---|
 //! | [`Backend`] | `probe`, `devices`, `default_stream`, `per_thread_stream`, `new_stream`, `new_event`, `stream_from_raw_with_owner`, `stream_from_raw_with_owner_unchecked` | `device`, `stream_from_raw`, `stream_from_raw_unchecked`, `stream_from_owner`, `event_from_raw`, `event_from_owner` | `priority_range`, `event_from_raw_with_owner` |
-//! | [`Stream`] | `raw`, `device`, `query`, `synchronize`, `record`, `wait_event` | `new_event`, `new_stream`, `record_event`, `wait_stream`, `fork`, `join`, `is_same` | `priority`, `is_blocking`, `id`, `capture_status`, `launch_host_func` |
+//! | [`Stream`] | `raw`, `device`, `query`, `synchronize`, `record`, `wait_event` | `new_event`, `new_stream`, `record_event`, `wait_stream`, `fork`, `join`, `is_same`, `reads`, `writes`, `released` | `priority`, `is_blocking`, `id`, `capture_status`, `launch_host_func` |
 //! | [`Event`] | `raw`, `device`, `options`, `status`, `synchronize`, `elapsed_unchecked` | `query`, `elapsed_since` | |
 //!
 //! `Backend`, `Stream` and `Event` are `unsafe` traits. Safe code frees memory on the strength of
@@ -182,6 +182,7 @@ mod kind;
 mod options;
 mod owner;
 mod per_thread;
+mod region;
 mod stream;
 
 /// The earlier name of [`PlainHandles`], for programs that use it.
@@ -196,4 +197,5 @@ pub use kind::{BackendKind, UnknownBackend};
 pub use options::{EventOptions, EventOptionsBuilder, PriorityRange, StreamOptions};
 pub use owner::{EventOwner, KeepAlive, StreamOwner};
 pub use per_thread::PerThread;
+pub use region::{Access, Region};
 pub use stream::{CaptureStatus, HostFunc, Stream};

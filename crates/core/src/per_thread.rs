@@ -5,7 +5,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use crate::{
-    CaptureStatus, Device, ErrorOf, EventOf, EventOptions, HostFunc, Stream, StreamOf,
+    CaptureStatus, Device, ErrorOf, EventOf, EventOptions, HostFunc, Region, Stream, StreamOf,
     StreamOptions,
 };
 
@@ -177,5 +177,20 @@ unsafe impl<S: Stream> Stream for PerThread<S> {
 
     fn launch_host_func(&self, func: HostFunc) -> Result<(), ErrorOf<S>> {
         self.stream.launch_host_func(func)
+    }
+
+    #[inline]
+    fn reads(&self, region: &Region) {
+        self.stream.reads(region);
+    }
+
+    #[inline]
+    fn writes(&self, region: &Region) {
+        self.stream.writes(region);
+    }
+
+    #[inline]
+    fn released(&self, region: &Region) {
+        self.stream.released(region);
     }
 }

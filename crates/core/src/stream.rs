@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use core::any::TypeId;
 
 use crate::{
-    Backend, ContractError, Device, ErrorOf, EventOf, EventOptions, StreamOf, StreamOptions,
+    Backend, ContractError, Device, ErrorOf, EventOf, EventOptions, Region, StreamOf, StreamOptions,
 };
 
 /// A closure that a stream runs on the host: [`Stream::launch_host_func`].
@@ -551,6 +551,36 @@ pub unsafe trait Stream: Sized + 'static {
     fn launch_host_func(&self, func: HostFunc) -> Result<(), ErrorOf<Self>> {
         drop(func);
         Err(unsupported::<Self::Backend>("Stream::launch_host_func"))
+    }
+
+    /// Declares that the work that is submitted next to this stream reads a region of memory. Does not block.
+    ///
+    /// A backend that checks the order of accesses, `gpu_stream_checked::Checked`, reports a read that is not ordered
+    /// after the last write. Other backends do nothing, and the call is compiled to nothing.
+    ///
+    /// Declare an access directly before the launch, with no record or wait between: a record stands for the accesses
+    /// that were declared before it.
+    #[inline]
+    fn reads(&self, region: &Region) {
+        let _ = region;
+    }
+
+    /// Declares that the work that is submitted next to this stream writes to a region of memory. Does not block.
+    ///
+    /// As [`reads`](Self::reads). Work that reads and writes a region needs only this declaration.
+    #[inline]
+    fn writes(&self, region: &Region) {
+        let _ = region;
+    }
+
+    /// Declares that the memory of a region is freed on this stream, or that its allocator may use it for another
+    /// allocation as soon as this stream's earlier work is done. Does not block.
+    ///
+    /// As [`reads`](Self::reads). An access of the region that is not ordered before the release is reported, and so is
+    /// each later one.
+    #[inline]
+    fn released(&self, region: &Region) {
+        let _ = region;
     }
 }
 

@@ -14,6 +14,7 @@ macro_rules! api {
 }
 
 api! {
+    gpu_stream::Access,
     gpu_stream::Any,
     gpu_stream::AnyError,
     gpu_stream::AnyEvent,
@@ -76,6 +77,7 @@ api! {
     gpu_stream::RawHandle,
     gpu_stream::RawStream,
     gpu_stream::Reclaimer,
+    gpu_stream::Region,
     gpu_stream::Stream,
     gpu_stream::StreamOf,
     gpu_stream::StreamOptions,

@@ -10,7 +10,7 @@ use super::{BoxedEvent, DynBackend, DynEvent, DynStream, SharedStream};
 use crate::{
     AnyError, Backend, BackendInfo, BackendKind, CaptureStatus, ContractError, Device, Event,
     EventOptions, EventStatus, HostFunc, KeepAlive, PerThread, PlainHandles, PriorityRange,
-    RawEvent, RawStream, Stream, StreamOptions,
+    RawEvent, RawStream, Region, Stream, StreamOptions,
 };
 
 /// Returns the event as backend `B`'s own type. Fails for an event of another backend.
@@ -190,6 +190,18 @@ impl<S: Stream<Backend: PlainHandles> + fmt::Debug> DynStream for S {
 
     fn launch_host_func(&self, func: HostFunc) -> Result<(), AnyError> {
         Stream::launch_host_func(self, func).map_err(AnyError::new)
+    }
+
+    fn reads(&self, region: &Region) {
+        Stream::reads(self, region);
+    }
+
+    fn writes(&self, region: &Region) {
+        Stream::writes(self, region);
+    }
+
+    fn released(&self, region: &Region) {
+        Stream::released(self, region);
     }
 
     fn backend_type(&self) -> TypeId {

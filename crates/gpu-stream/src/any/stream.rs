@@ -6,8 +6,8 @@ use core::hash::{Hash, Hasher};
 
 use gpu_stream_core::dynamic::{DynStream, SharedStream};
 use gpu_stream_core::{
-    AnyError, CaptureStatus, ContractError, Device, EventOptions, HostFunc, PlainHandles, Stream,
-    StreamOptions,
+    AnyError, CaptureStatus, ContractError, Device, EventOptions, HostFunc, PlainHandles, Region,
+    Stream, StreamOptions,
 };
 
 use super::{Any, AnyEvent, AnyRawStream};
@@ -255,5 +255,17 @@ unsafe impl Stream for AnyStream {
 
     fn launch_host_func(&self, func: HostFunc) -> Result<(), AnyError> {
         self.0.launch_host_func(func)
+    }
+
+    fn reads(&self, region: &Region) {
+        self.0.reads(region);
+    }
+
+    fn writes(&self, region: &Region) {
+        self.0.writes(region);
+    }
+
+    fn released(&self, region: &Region) {
+        self.0.released(region);
     }
 }
