@@ -5,6 +5,7 @@ mod array;
 mod dlpack;
 mod error;
 mod event;
+mod interpreter;
 mod owner;
 mod saxpy;
 mod stream;
@@ -16,6 +17,7 @@ use pyo3::prelude::*;
 /// Work on streams of torch, CuPy, cuda.core and similar libraries, and streams for them.
 #[pymodule]
 fn gpu_stream_torch(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    interpreter::ensure_only_one(module.py())?;
     module.add_class::<stream::ExternalStream>()?;
     module.add_class::<event::Event>()?;
     error::add_to(module)?;

@@ -130,6 +130,29 @@ class Arguments(unittest.TestCase):
         self.assertIn("not recorded", repr(event))
 
 
+class Interpreters(unittest.TestCase):
+    def test_second_interpreter_is_rejected(self):
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        # One that shares the interpreter's lock. Python lets no other kind import the module.
+        code = """
+import sys
+import gpu_stream_torch as gs
+
+module, path = sys.argv[1], sys.path
+interpreters = __import__(module)
+code = f"import sys\\nsys.path[:] = {path}\\ntry:\\n    import gpu_stream_torch\\nexcept ImportError as error:\\n    print(error)"
+second = interpreters.create('legacy') if module == '_interpreters' else interpreters.create(isolated=False)
+interpreters.run_string(second, code + "\\nsys.stdout.flush()")
+assert gs.BACKEND
+"""
+        output = expect_child(code, arguments=[interpreters.__name__])
+        self.assertIn("another process", output)
+        self.assertIn("interpreter 0", output)
+
+
 class Pair:
     def __init__(self, pair):
         self.pair = pair
