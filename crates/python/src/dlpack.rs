@@ -10,9 +10,6 @@
 //! Origin: [array
 //! API](https://data-apis.org/array-api/latest/API_specification/generated/array_api.array.__dlpack__.html).
 
-use std::mem;
-use std::sync::Arc;
-
 use dlpark::python::consumer::{ImportedDlpack, from_dlpack};
 use dlpark::{DlpackElement, DlpackFlags};
 use gpu_stream::{CaptureStatus, Device, ErrorKind, Stream};
@@ -23,6 +20,7 @@ use pyo3::types::{PyCapsule, PyDict};
 use crate::argument::StreamArg;
 use crate::array::Array;
 use crate::error::{of_kind, wrong_type};
+use crate::kept::Kept;
 use crate::vendor::{DLPACK_DEVICE, KIND, Vendor, VendorError, VendorStream};
 
 /// The newest version of DLPack that is understood, for `max_version`.
@@ -30,9 +28,8 @@ const MAX_VERSION: (u32, u32) = (1, 0);
 
 /// A tensor that was taken from a capsule. Dropping it calls the producer's deleter.
 ///
-/// It is a Python object because a `Py` can be dropped on any thread: PyO3 defers the decrement to a
-/// thread that holds the interpreter's lock. The deleter may need the lock or call the driver, so it must
-/// not run in a driver's callback.
+/// It is a Python object because a [`Kept`] holds such, and releases them while the thread is attached to the
+/// interpreter, which the deleter may need.
 #[pyclass(frozen, module = "gpu_stream_torch")]
 pub(crate) struct Tensor {
     #[allow(dead_code, reason = "held only to be dropped")]
@@ -118,38 +115,39 @@ fn call<'py>(method: &Bound<'py, PyAny>, stream: i128) -> PyResult<Bound<'py, Py
     }
 }
 
-/// Keeps `tensors` until all work submitted to `stream` so far is done. Blocks only if the driver fails.
+/// Keeps `tensors` until all work submitted to `stream` so far is done. Blocks only if the driver fails, or as a
+/// submission does.
 ///
-/// Releases them at once if `stream` is capturing. The caller of [`saxpy`](crate::saxpy) then keeps the memory,
-/// because the graph can be launched any number of times. If the driver can neither call back nor wait, they are
-/// never released, because the work may still run.
+/// Releases them if `stream` is capturing. The caller of [`saxpy`](crate::saxpy) then keeps the memory, because the
+/// graph can be launched any number of times. If the driver can neither record an event nor wait, they are never
+/// released, because the work may still run.
 pub(crate) fn keep_until_done<S: Stream<Backend = Vendor>>(
     stream: &S,
-    tensors: Vec<Py<Tensor>>,
+    tensors: Kept,
 ) -> Result<(), VendorError> {
     if tensors.is_empty() {
         return Ok(());
     }
-    // An error of the launch does not tell: the default stream also reports the capture of another stream.
+    // An error of the retain does not tell: the default stream also reports the capture of another stream.
     if matches!(stream.capture_status(), Ok(CaptureStatus::Active | CaptureStatus::Invalidated)) {
         return Ok(());
     }
-    let tensors = Arc::new(tensors);
-    let kept = Arc::clone(&tensors);
-    let launched = stream.launch_host_func(Box::new(move || drop(kept)));
-    if launched.is_err() && stream.synchronize().is_err() {
-        mem::forget(tensors);
-    }
-    launched
+    tensors.keep_until_done(stream).map_err(|refused| {
+        let (mut tensors, error) = refused.into_parts();
+        if stream.synchronize().is_err() {
+            tensors.leak();
+        }
+        error
+    })
 }
 
 /// Blocks until all work of `streams` is done, after a failure to order that work before the caller's.
 ///
 /// If the driver cannot wait, `tensors` becomes empty and its tensors are never released, because the work may
 /// still run.
-pub(crate) fn wait_or_leak(streams: &[VendorStream], tensors: &mut Vec<Py<Tensor>>) {
+pub(crate) fn wait_or_leak(streams: &[VendorStream], tensors: &mut Kept) {
     // Waits for each stream, also after a failure.
     if streams.iter().filter(|stream| stream.synchronize().is_err()).count() > 0 {
-        mem::forget(mem::take(tensors));
+        tensors.leak();
     }
 }

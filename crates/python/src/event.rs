@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::argument::{OnStream, StreamArg};
 use crate::error::raise;
+use crate::kept::detach;
 use crate::stream::torch_device;
 use crate::vendor::{self, Vendor, VendorError, VendorEvent};
 
@@ -100,27 +101,27 @@ impl Event {
     /// Records the event: from now on it represents all work submitted to `stream` so far. Does not block.
     fn record(&self, py: Python<'_>, stream: &Bound<'_, PyAny>) -> PyResult<()> {
         let stream = StreamArg::of(stream)?;
-        py.detach(|| self.record_on(&stream)).map_err(|error| raise(py, error))
+        detach(py, || self.record_on(&stream)).map_err(|error| raise(py, error))
     }
 
     /// Makes all later work of `stream` wait for the event's last record. Does not block, and does
     /// nothing if the event was never recorded.
     fn wait(&self, py: Python<'_>, stream: &Bound<'_, PyAny>) -> PyResult<()> {
         let stream = StreamArg::of(stream)?;
-        py.detach(|| self.wait_on(&stream)).map_err(|error| raise(py, error))
+        detach(py, || self.wait_on(&stream)).map_err(|error| raise(py, error))
     }
 
     /// Returns True if all work before the last record is done. Also returns True if the event was never
     /// recorded. Does not block.
     fn query(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(event) = self.event.get() else { return Ok(true) };
-        py.detach(|| event.query()).map_err(|error| raise(py, error))
+        detach(py, || event.query()).map_err(|error| raise(py, error))
     }
 
     /// Blocks until all work before the last record is done, with the interpreter's lock released.
     fn synchronize(&self, py: Python<'_>) -> PyResult<()> {
         let Some(event) = self.event.get() else { return Ok(()) };
-        py.detach(|| event.synchronize()).map_err(|error| raise(py, error))
+        detach(py, || event.synchronize()).map_err(|error| raise(py, error))
     }
 
     /// Returns the milliseconds from this event to `end_event`. Both must have `enable_timing`, and be
@@ -141,7 +142,7 @@ impl Event {
         let (Some(start), Some(end)) = (self.event.get(), end.event.get()) else {
             unreachable!("both are recorded");
         };
-        py.detach(|| end.elapsed_since(start)).map_err(|error| raise(py, error))
+        detach(py, || end.elapsed_since(start)).map_err(|error| raise(py, error))
     }
 
     /// Returns "unrecorded", "pending" or "complete". Does not block.
@@ -150,7 +151,7 @@ impl Event {
     #[getter]
     fn status(&self, py: Python<'_>) -> PyResult<&'static str> {
         let Some(event) = self.event.get() else { return Ok("unrecorded") };
-        match py.detach(|| event.status()).map_err(|error| raise(py, error))? {
+        match detach(py, || event.status()).map_err(|error| raise(py, error))? {
             EventStatus::Unrecorded => Ok("unrecorded"),
             EventStatus::Pending => Ok("pending"),
             EventStatus::Complete => Ok("complete"),

@@ -6,6 +6,7 @@ mod dlpack;
 mod error;
 mod event;
 mod interpreter;
+mod kept;
 mod owner;
 mod saxpy;
 mod stream;
@@ -25,6 +26,9 @@ fn gpu_stream_torch(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(stream::default_stream, module)?)?;
     module.add_function(wrap_pyfunction!(stream::probe, module)?)?;
     module.add_function(wrap_pyfunction!(saxpy::saxpy, module)?)?;
+    module.add_function(wrap_pyfunction!(kept::collect, module)?)?;
+    module.add_function(wrap_pyfunction!(kept::drain, module)?)?;
+    module.add_function(wrap_pyfunction!(kept::pending, module)?)?;
     module.add("BACKEND", vendor::KIND.name())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())

@@ -5,8 +5,9 @@ use pyo3::prelude::*;
 
 use crate::argument::{OnStream, StreamArg};
 use crate::array::Array;
-use crate::dlpack::{Tensor, keep_until_done, wait_or_leak};
+use crate::dlpack::{keep_until_done, wait_or_leak};
 use crate::error::of_kind;
+use crate::kept::{Kept, detach};
 use crate::stream_pool::PooledStreams;
 use crate::vendor::{Kernels, LaunchStream, Vendor, VendorError, WorkError};
 
@@ -51,8 +52,9 @@ pub(crate) fn saxpy(
         let text = format!("saxpy: branches is {branches}; pass at most {MAX_BRANCHES}");
         return Err(misuse(text));
     }
-    let tensors: Vec<_> = [x.tensor.take(), y.tensor.take()].into_iter().flatten().collect();
-    let done = py.detach(|| {
+    let tensors = [x.tensor.take(), y.tensor.take()].into_iter().flatten();
+    let tensors = Kept::new(tensors.map(Py::into_any).collect());
+    let done = detach(py, || {
         let work = Work { a, x: &x, y: &y, branches, kernels: &*Kernels::of(caller.device())? };
         work.check(&caller)?;
         let launch_stream = work.launch_stream(&caller)?;
@@ -78,7 +80,7 @@ struct OrderedWork<'w> {
     work: Work<'w>,
     launch_stream: LaunchStream,
     /// The tensors to keep until the work is done.
-    tensors: Vec<Py<Tensor>>,
+    tensors: Kept,
 }
 
 impl Work<'_> {
@@ -106,7 +108,7 @@ impl Work<'_> {
         &self,
         caller: &S,
         launch_stream: &LaunchStream,
-        tensors: &mut Vec<Py<Tensor>>,
+        tensors: &mut Kept,
     ) -> Result<(), WorkError> {
         for array in [self.x, self.y] {
             if let Some(producer) = &array.producer {

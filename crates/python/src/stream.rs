@@ -2,15 +2,18 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use gpu_stream::retain::Refused;
 use gpu_stream::{
-    Backend, CaptureStatus, ContractError, Device, EventOptions, HandleKind, Stream, StreamOptions,
+    Backend, CaptureStatus, ContractError, Device, Error, ErrorKind, EventOptions, HandleKind,
+    Stream, StreamOptions,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::argument::{OnStream, StreamArg, device, named_device};
-use crate::error::{raise, wrong_type};
+use crate::error::{of_kind, raise, wrong_type};
 use crate::event::Event;
+use crate::kept::{Kept, detach};
 use crate::vendor::{KIND, TORCH_NAME, Vendor, VendorError, VendorStream};
 
 /// A foreign stream, or one created by `new_stream`.
@@ -72,13 +75,13 @@ impl ExternalStream {
 
     /// Returns True if all work submitted to the stream so far is done. Does not block.
     fn query(&self, py: Python<'_>) -> PyResult<bool> {
-        py.detach(|| self.stream.query()).map_err(|error| raise(py, error))
+        detach(py, || self.stream.query()).map_err(|error| raise(py, error))
     }
 
     /// Blocks until all work submitted to the stream so far is done, with the interpreter's lock
     /// released.
     fn synchronize(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.stream.synchronize()).map_err(|error| raise(py, error))
+        detach(py, || self.stream.synchronize()).map_err(|error| raise(py, error))
     }
 
     /// Records an event on the stream and returns it. Does not block.
@@ -96,7 +99,7 @@ impl ExternalStream {
         };
         if let Ok(ours) = event.cast::<Event>() {
             let (ours, stream) = (ours.get(), slf.get().arg());
-            py.detach(|| ours.record_on(&stream)).map_err(|error| raise(py, error))?;
+            detach(py, || ours.record_on(&stream)).map_err(|error| raise(py, error))?;
         } else if is_torch_event(&event)? {
             event.call_method1("record", (Self::torch_stream(slf)?,))?;
         } else {
@@ -113,7 +116,7 @@ impl ExternalStream {
         let py = slf.py();
         if let Ok(ours) = event.cast::<Event>() {
             let (ours, stream) = (ours.get(), slf.get().arg());
-            return py.detach(|| ours.wait_on(&stream)).map_err(|error| raise(py, error));
+            return detach(py, || ours.wait_on(&stream)).map_err(|error| raise(py, error));
         }
         if is_torch_event(event)? {
             return event.call_method1("wait", (Self::torch_stream(slf)?,)).map(drop);
@@ -126,22 +129,35 @@ impl ExternalStream {
     /// Makes all later work of this stream wait for all work submitted to `stream` so far. Does not block.
     fn wait_stream(&self, py: Python<'_>, stream: &Bound<'_, PyAny>) -> PyResult<()> {
         let other = StreamArg::of(stream)?;
-        py.detach(|| other.on(WaitStream(&self.stream))).map_err(|error| raise(py, error))
+        detach(py, || other.on(WaitStream(&self.stream))).map_err(|error| raise(py, error))
     }
 
-    /// Keeps `object` alive until all work submitted to the stream so far is done. Does not block.
+    /// Keeps `object` alive until all work submitted to the stream so far is done. Blocks only as a submission does, if
+    /// the driver's queue is full.
     ///
-    /// For example, the object can be memory that the work uses. The driver's callback thread does not
-    /// take the interpreter's lock, so the next call into this module releases the object. Raises
-    /// CapturingError while the stream is capturing.
+    /// For example, the object can be memory that the work uses. Call this after the submission. The first later call
+    /// into this module that reaches the driver, after the work is done, releases the object on its own thread. So do
+    /// `collect` and `drain`. Objects that are kept at interpreter exit are not released.
+    ///
+    /// If it raises, the object is not kept: keep it until a `synchronize` of the stream returns. Raises
+    /// CapturingError while the stream is capturing: keep the object as long as the graph, which can run its work any
+    /// number of times.
     fn keep_until_done(&self, py: Python<'_>, object: Py<PyAny>) -> PyResult<()> {
-        let keep = Box::new(move || drop(object));
-        py.detach(|| self.stream.launch_host_func(keep)).map_err(|error| raise(py, error))
+        let object = Kept::new(vec![object]);
+        let kept = detach(py, || object.keep_until_done(&self.stream).map_err(Refused::into_error));
+        kept.map_err(|error| {
+            let remedy = match error.kind() {
+                ErrorKind::Capturing => "keep it as long as the graph",
+                _ => "keep it until a synchronize of the stream returns",
+            };
+            let text = format!("keep_until_done: the object is not kept; {remedy} ({error})");
+            of_kind(py, error.kind(), error.code(), text)
+        })
     }
 
     /// Returns True if the stream is being captured into a graph. Does not block or affect the capture.
     fn is_capturing(&self, py: Python<'_>) -> PyResult<bool> {
-        let status = py.detach(|| self.stream.capture_status());
+        let status = detach(py, || self.stream.capture_status());
         Ok(status.map_err(|error| raise(py, error))? != CaptureStatus::None)
     }
 
@@ -185,7 +201,7 @@ impl ExternalStream {
     /// Returns the priority. A lower number is more urgent, and 0 is normal.
     #[getter]
     fn priority(&self, py: Python<'_>) -> PyResult<i32> {
-        py.detach(|| self.stream.priority()).map_err(|error| raise(py, error))
+        detach(py, || self.stream.priority()).map_err(|error| raise(py, error))
     }
 
     /// Returns the handle. Keep this object alive while the handle is used.
@@ -261,7 +277,7 @@ pub(crate) fn new_stream(device: &Bound<'_, PyAny>, priority: i32) -> PyResult<E
     let py = device.py();
     let device = named_device(device)?;
     let options = StreamOptions::new().priority(priority);
-    let made = py.detach(|| Vendor::new_stream(device, options));
+    let made = detach(py, || Vendor::new_stream(device, options));
     Ok(ExternalStream { stream: made.map_err(|error| raise(py, error))? })
 }
 
@@ -270,14 +286,14 @@ pub(crate) fn new_stream(device: &Bound<'_, PyAny>, priority: i32) -> PyResult<E
 pub(crate) fn default_stream(device: &Bound<'_, PyAny>) -> PyResult<ExternalStream> {
     let py = device.py();
     let device = named_device(device)?;
-    let found = py.detach(|| Vendor::default_stream(device));
+    let found = detach(py, || Vendor::default_stream(device));
     Ok(ExternalStream { stream: found.map_err(|error| raise(py, error))? })
 }
 
 /// Returns the backend, the driver's version and library, and the names of the devices.
 #[pyfunction]
 pub(crate) fn probe(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-    let info = py.detach(Vendor::probe).map_err(|error| raise(py, error))?;
+    let info = detach(py, Vendor::probe).map_err(|error| raise(py, error))?;
     let result = PyDict::new(py);
     result.set_item("backend", KIND.name())?;
     result.set_item("version", info.version)?;

@@ -1,8 +1,9 @@
 """Captures into a torch.cuda.CUDAGraph: the extension's work is captured, and queries do not break it."""
 
 import unittest
+import weakref
 
-from support import GpuCase, expect_child, gs
+from support import Driver, GpuCase, Word, expect_child, gs
 
 
 class Capture(GpuCase):
@@ -141,6 +142,28 @@ class Capture(GpuCase):
         self.event.record(stream)
         self.event.synchronize()
         self.assertEqual(self.event.status, "complete")
+
+    def test_objects_of_other_streams_are_released_in_a_capture(self):
+        import torch
+
+        stream, other, gate = torch.cuda.Stream(), gs.new_stream(0), Word(Driver())
+        kept = [torch.ones(1000, device="cuda")]
+        # The first use of the kernels. torch's capture begins with a wait for all streams, so the gate is open until then.
+        gs.saxpy(1.0, kept[0], kept[0], stream=other)
+
+        def work():
+            gs.saxpy(2.0, self.x, self.y, stream=stream)
+            gate.hold_back(other)
+            gs.saxpy(1.0, kept[0], kept[0], stream=other)
+            other.keep_until_done(kept[0])
+            watch = weakref.ref(kept.pop())
+            self.assertEqual((gs.collect(), gs.pending()), (0, 1))
+            gate.open()
+            while watch() is not None:
+                gs.collect()
+
+        self.replays(self.captured(stream, work), lambda number: 3.0 * number + 1)
+        self.assertEqual(gs.pending(), 0)
 
     def test_first_call_of_the_process_is_in_a_capture(self):
         """Loads the driver and the kernels, and creates the streams, during the capture."""

@@ -1,4 +1,4 @@
-"""Blocking calls release the interpreter's lock, and no callback of the driver takes it.
+"""Blocking calls release the interpreter's lock, and kept objects need no thread that takes it.
 
 Each test runs in a separate process with a switch interval of an hour, so that no thread releases the
 lock except where the program does so. A defect makes the process hang, and it is killed.
@@ -62,28 +62,28 @@ class Blocks(GpuCase):
         self.released_in("(lambda e: (stream.record_event(e), e)[1])(gs.Event(blocking=True)).synchronize")
 
 
-class Callbacks(GpuCase):
+class Kept(GpuCase):
     libraries = ()
 
-    def test_callback_does_not_take_the_lock(self):
-        """The driver's thread drops the object while this thread holds the lock and polls. Later work of
-        the stream must still run.
-        """
+    def test_kept_object_does_not_stop_the_stream(self):
+        """The work ends while this thread holds the lock and polls. Later work of the stream must still run."""
         output = expect_child(HEAD + """
 class Thing:
     pass
 
-stream, marker = gs.new_stream(0), Word(driver)
+stream, gate, marker = gs.new_stream(0), Word(driver), Word(driver)
 for round_ in range(1, 1001):
     thing = Thing()
     watch = weakref.ref(thing)
+    gate.hold_back(stream, round_)
     stream.keep_until_done(thing)
     del thing
     marker.written_by(stream, round_)
+    gate.open(round_)
     number = marker.number
     while number.value != round_:
         pass
-    # No other thread could take the lock to release the object.
+    # The next call releases the object, and no other thread.
     assert watch() is not None
     stream.query()
     assert watch() is None
@@ -92,19 +92,21 @@ print("done")
         self.assertEqual(output.strip(), "done")
 
     def test_owners_are_released_while_the_interpreter_is_busy(self):
-        """A callback drops a wrapper, which releases the stream's owner."""
+        """A wrapper is kept, and its release releases the stream's owner."""
         output = expect_child(HEAD + """
 class Owner:
     pass
 
-carrier, marker = gs.new_stream(0), Word(driver)
+carrier, gate, marker = gs.new_stream(0), Word(driver), Word(driver)
 for round_ in range(1, 201):
     inner, owner = gs.new_stream(0), Owner()
     watch = weakref.ref(owner)
     wrapped = gs.ExternalStream(inner.cuda_stream, owner=(owner, inner))
+    gate.hold_back(carrier, round_)
     carrier.keep_until_done(wrapped)
     del inner, owner, wrapped
     marker.written_by(carrier, round_)
+    gate.open(round_)
     number = marker.number
     while number.value != round_:
         pass
@@ -117,7 +119,7 @@ print("done")
         self.assertEqual(output.strip(), "done")
 
     def test_process_exit_with_pending_work(self):
-        """The process exits with pending work, callbacks and streams."""
+        """The process exits with pending work, kept objects and streams."""
         for _ in range(5):
             output = expect_child(HEAD + """
 stream, gate = gs.new_stream(0), Word(driver)

@@ -156,7 +156,6 @@ del thing
 assert stream.query() is False and watch() is not None, "the work before it is not done"
 gate.open()
 stream.synchronize()
-stream.query()
 assert watch() is None, "released when the work is done"
 """)
 
