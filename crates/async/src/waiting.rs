@@ -25,7 +25,7 @@ pub(crate) struct StreamKey {
 impl StreamKey {
     /// Returns the key of a stream of the calling thread.
     pub(crate) fn of<S: Stream>(stream: &S) -> Self {
-        StreamKey::new(stream.backend_type(), stream.device(), stream.raw().to_bits())
+        StreamKey::new(stream.backend_type(), stream.device(), stream.raw_to_compare().to_bits())
     }
 
     /// Returns the key of the stream with this handle on the calling thread.

@@ -142,6 +142,10 @@ pub trait DynStream: sealed::SealedStream + fmt::Debug + 'static {
     /// Returns [`Stream::raw`] as an integer.
     fn raw_bits(&self) -> usize;
 
+    /// Returns [`Stream::raw_to_compare`] as an integer.
+    #[doc(hidden)]
+    fn raw_bits_to_compare(&self) -> usize;
+
     /// Calls [`Stream::device`].
     fn device(&self) -> Device;
 

@@ -91,10 +91,13 @@ impl<S: fmt::Debug> fmt::Debug for PerThread<S> {
 //
 // The lint makes a method that is added to `Stream` an error here until it is forwarded: its default would hide
 // what the stream inside overrides.
+//
+// `track_caller` passes the place of the call on to streams that report it, as those of `gpu_stream_checked`.
 #[deny(clippy::missing_trait_methods)]
 unsafe impl<S: Stream> Stream for PerThread<S> {
     type Backend = S::Backend;
 
+    #[track_caller]
     fn raw(&self) -> <S::Backend as crate::Backend>::RawStream {
         self.stream.raw()
     }
@@ -103,38 +106,47 @@ unsafe impl<S: Stream> Stream for PerThread<S> {
         self.stream.device()
     }
 
+    #[track_caller]
     fn query(&self) -> Result<bool, ErrorOf<S>> {
         self.stream.query()
     }
 
+    #[track_caller]
     fn synchronize(&self) -> Result<(), ErrorOf<S>> {
         self.stream.synchronize()
     }
 
+    #[track_caller]
     fn record(&self, event: &EventOf<S>) -> Result<(), ErrorOf<S>> {
         self.stream.record(event)
     }
 
+    #[track_caller]
     fn wait_event(&self, event: &EventOf<S>) -> Result<(), ErrorOf<S>> {
         self.stream.wait_event(event)
     }
 
+    #[track_caller]
     fn new_event(&self, options: EventOptions) -> Result<EventOf<S>, ErrorOf<S>> {
         self.stream.new_event(options)
     }
 
+    #[track_caller]
     fn new_stream(&self, options: StreamOptions) -> Result<StreamOf<S>, ErrorOf<S>> {
         self.stream.new_stream(options)
     }
 
+    #[track_caller]
     fn record_event(&self) -> Result<EventOf<S>, ErrorOf<S>> {
         self.stream.record_event()
     }
 
+    #[track_caller]
     fn wait_stream<O: Stream<Backend = S::Backend>>(&self, other: &O) -> Result<(), ErrorOf<S>> {
         self.stream.wait_stream(other)
     }
 
+    #[track_caller]
     fn fork<'a, I, O>(&self, branches: I) -> Result<(), ErrorOf<S>>
     where
         I: IntoIterator<Item = &'a O>,
@@ -143,6 +155,7 @@ unsafe impl<S: Stream> Stream for PerThread<S> {
         self.stream.fork(branches)
     }
 
+    #[track_caller]
     fn join<'a, I, O>(&self, branches: I) -> Result<(), ErrorOf<S>>
     where
         I: IntoIterator<Item = &'a O>,
@@ -153,6 +166,10 @@ unsafe impl<S: Stream> Stream for PerThread<S> {
 
     fn is_same<O: Stream<Backend = S::Backend>>(&self, other: &O) -> bool {
         self.stream.is_same(other)
+    }
+
+    fn raw_to_compare(&self) -> <S::Backend as crate::Backend>::RawStream {
+        self.stream.raw_to_compare()
     }
 
     fn backend_type(&self) -> TypeId {
@@ -175,21 +192,25 @@ unsafe impl<S: Stream> Stream for PerThread<S> {
         self.stream.capture_status()
     }
 
+    #[track_caller]
     fn launch_host_func(&self, func: HostFunc) -> Result<(), ErrorOf<S>> {
         self.stream.launch_host_func(func)
     }
 
     #[inline]
+    #[track_caller]
     fn reads(&self, region: &Region) {
         self.stream.reads(region);
     }
 
     #[inline]
+    #[track_caller]
     fn writes(&self, region: &Region) {
         self.stream.writes(region);
     }
 
     #[inline]
+    #[track_caller]
     fn released(&self, region: &Region) {
         self.stream.released(region);
     }

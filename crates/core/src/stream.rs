@@ -430,9 +430,16 @@ pub unsafe trait Stream: Sized + 'static {
     where
         O: Stream<Backend = Self::Backend>,
     {
-        self.raw() == other.raw()
+        self.raw_to_compare() == other.raw_to_compare()
             && self.device() == other.device()
             && self.backend_type() == other.backend_type()
+    }
+
+    /// Returns [`raw`](Self::raw), to compare it and not to submit work with it. For layers that take a call of `raw` for
+    /// a submission. Does not block.
+    #[doc(hidden)]
+    fn raw_to_compare(&self) -> <Self::Backend as Backend>::RawStream {
+        self.raw()
     }
 
     /// Returns the id of the backend type that executes the stream. It differs from `Self::Backend`

@@ -12,7 +12,7 @@ use crate::table::shard_of;
 /// Returns `true` if the reclaimer can keep clones of `streams`, to record them later and on any thread.
 pub(crate) fn is_kept<S: Stream>(streams: &[&S]) -> bool {
     let is_per_thread =
-        |stream: &&S| HandleKind::of(stream.raw().to_bits()) == HandleKind::PerThread;
+        |stream: &&S| HandleKind::of(stream.raw_to_compare().to_bits()) == HandleKind::PerThread;
     TypeId::of::<S>() == TypeId::of::<StreamOf<S>>() && !streams.iter().any(is_per_thread)
 }
 

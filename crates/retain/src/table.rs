@@ -33,7 +33,7 @@ impl Key {
     fn of<S: Stream>(stream: &S, is_kept: bool) -> Self {
         let thread = (!is_kept).then(|| thread::current().id());
         let (backend, device) = (stream.backend_type(), stream.device());
-        Key { backend, device, bits: stream.raw().to_bits(), thread }
+        Key { backend, device, bits: stream.raw_to_compare().to_bits(), thread }
     }
 
     /// Returns a number for the choice of a shard.

@@ -121,6 +121,10 @@ impl<S: Stream<Backend: PlainHandles> + fmt::Debug> DynStream for S {
         self.raw().to_bits()
     }
 
+    fn raw_bits_to_compare(&self) -> usize {
+        self.raw_to_compare().to_bits()
+    }
+
     fn device(&self) -> Device {
         Stream::device(self)
     }

@@ -69,7 +69,7 @@ impl AnyStream {
         other: &O,
         operation: &'static str,
     ) -> Result<(), AnyError> {
-        let (expected, given) = (self.0.backend(), other.raw().backend());
+        let (expected, given) = (self.0.backend(), other.raw_to_compare().backend());
         let is_another = match (other as &dyn Typeless).downcast_ref::<AnyStream>() {
             Some(other) => self.0.backend_type() != other.0.backend_type(),
             // A foreign wrapper type: only the name of its backend is known.
@@ -88,7 +88,7 @@ impl AnyStream {
     // Identifies the backend by its type, because two backends can have the name that is in the
     // handle.
     fn identity(&self) -> (TypeId, Device, AnyRawStream) {
-        (self.0.backend_type(), self.device(), self.raw())
+        (self.0.backend_type(), self.device(), self.raw_to_compare())
     }
 }
 
@@ -154,6 +154,10 @@ unsafe impl Stream for AnyStream {
 
     fn new_stream(&self, options: StreamOptions) -> Result<AnyStream, AnyError> {
         self.0.new_stream(options).map(AnyStream::from)
+    }
+
+    fn raw_to_compare(&self) -> AnyRawStream {
+        AnyRawStream::new(self.0.backend(), self.0.raw_bits_to_compare())
     }
 
     fn backend_type(&self) -> TypeId {
@@ -234,7 +238,7 @@ unsafe impl Stream for AnyStream {
     }
 
     fn is_same<O: Stream<Backend = Any>>(&self, other: &O) -> bool {
-        self.identity() == (other.backend_type(), other.device(), other.raw())
+        self.identity() == (other.backend_type(), other.device(), other.raw_to_compare())
     }
 
     fn priority(&self) -> Result<i32, AnyError> {
