@@ -3,9 +3,25 @@
 //! `Checked` is a backend over another backend. Code for `S: Stream` runs under it unchanged. It keeps the order that
 //! records and waits make, and reports accesses of memory that no order covers.
 
+mod backend;
 mod engine;
+mod event;
 mod finding;
+mod owner;
+mod place;
+mod scope;
+mod settings;
+mod sink;
+mod stream;
 
+pub use backend::Checked;
+pub use event::CheckedEvent;
 pub use finding::{
     Action, Finding, FindingKind, MissingWait, Report, Severity, Site, Step, StreamInfo,
 };
+#[doc(hidden)]
+pub use place::called_from;
+pub use scope::{Entered, Hook, Scope};
+#[doc(hidden)]
+pub use settings::{InvalidLevel, Level, requested_level};
+pub use stream::CheckedStream;

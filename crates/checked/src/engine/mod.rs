@@ -18,7 +18,7 @@ use crate::finding::{Finding, Report};
 
 pub(crate) use event::{EventState, Mark};
 pub(crate) use line::{Line, Origin, StreamKey};
-pub(crate) use scope::Scope;
+pub(crate) use scope::{Entered, Scope};
 
 /// A place in the program's source.
 pub(crate) type Place = &'static Location<'static>;
