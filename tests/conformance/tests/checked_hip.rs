@@ -1,0 +1,16 @@
+//! The suite on the HIP backend with a check, over the simulated HSA runtime of `crates/hsa-sim` with two devices.
+
+use std::process::ExitCode;
+
+use gpu_stream_conformance::fixtures::{CheckedFixture, HipFixture, ask_for_hip_queues};
+use gpu_stream_conformance::harness;
+
+fn main() -> ExitCode {
+    // SAFETY: no other thread is running yet.
+    unsafe {
+        ask_for_hip_queues();
+        std::env::set_var("HSA_SIM_GPUS", "2");
+    }
+    let fixture = hsa_sim::preload().and_then(|()| HipFixture::new()).map(CheckedFixture);
+    harness::main(fixture.inspect_err(|reason| eprintln!("note: HIP is not tested here: {reason}")))
+}
