@@ -7,9 +7,9 @@ use core::fmt;
 use core::hash::Hash;
 
 use crate::{
-    BackendInfo, BackendKind, ContractError, Device, Error, Event, EventOptions, EventOwner,
-    KeepAlive, PerThread, PriorityRange, RawEvent, RawHandle, RawStream, Stream, StreamOptions,
-    StreamOwner,
+    Access, BackendInfo, BackendKind, ContractError, Device, Error, Event, EventOptions,
+    EventOwner, KeepAlive, PerThread, PriorityRange, RawEvent, RawHandle, RawStream, Region,
+    Stream, StreamOptions, StreamOwner,
 };
 
 /// The error type of the stream `S`'s backend.
@@ -454,6 +454,20 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         let _ = (raw, device, options);
         let (operation, reason) = (owner.event_operation(), "it is an optional capability");
         Err(ContractError::Unsupported { operation, backend: Self::KIND, reason }.into())
+    }
+
+    /// Declares that the calling thread accesses a region of memory now: reads it, writes to it, or frees it. Does not
+    /// block.
+    ///
+    /// A backend that checks the order of accesses, `gpu_stream_checked::Checked`, reports an access that comes before
+    /// the host has waited for the work of streams that uses the region, as by
+    /// [`synchronize`](Stream::synchronize). Other backends do nothing, and the call is compiled to nothing.
+    ///
+    /// Work that is submitted later is ordered after the access. [`Stream::reads`] declares an access of a stream's
+    /// work, and of what a [host function](Stream::launch_host_func) does.
+    #[inline]
+    fn host_access(access: Access, region: &Region) {
+        let _ = (access, region);
     }
 }
 

@@ -4,14 +4,14 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// How a stream's work uses a region: for layers that check the order of accesses.
+/// How a stream's work or the host uses a region: for layers that check the order of accesses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Access {
     /// [`Stream::reads`](crate::Stream::reads).
     Read,
     /// [`Stream::writes`](crate::Stream::writes).
     Write,
-    /// [`Stream::released`](crate::Stream::released).
+    /// [`Stream::released`](crate::Stream::released), or memory that the host frees.
     Release,
 }
 
