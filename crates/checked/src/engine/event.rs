@@ -1,25 +1,79 @@
 //! What an event stands for: [`EventState`].
 
-use super::Engine;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::clock::Snapshot;
+use super::{Engine, lock};
 
 /// The last record of an event. A wrapper of an event holds it.
 pub(crate) struct EventState {
-    _engine: &'static Engine,
+    engine: &'static Engine,
+    number: u32,
+    /// Locked only while the engine's state is locked.
+    last: Mutex<LastRecord>,
+}
+
+/// The last record of an event.
+pub(super) enum LastRecord {
+    /// There is none.
+    None,
+    /// Others may have made it.
+    Opaque,
+    /// The call with this number.
+    Known(Snapshot, u64),
 }
 
 impl EventState {
     /// Returns the state of an event that has no record. Other libraries may record a foreign one.
     pub(crate) fn new(engine: &'static Engine, is_foreign: bool) -> Self {
-        let _ = is_foreign;
-        EventState { _engine: engine }
+        let last = if is_foreign { LastRecord::Opaque } else { LastRecord::None };
+        EventState { engine, number: next_number(), last: Mutex::new(last) }
+    }
+
+    /// Returns the engine that the event belongs to.
+    pub(crate) fn engine(&self) -> &'static Engine {
+        self.engine
+    }
+
+    /// Returns the number of the event, counted over the process.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Locks the last record. Only for calls that hold the engine's state.
+    pub(super) fn last(&self) -> std::sync::MutexGuard<'_, LastRecord> {
+        lock(&self.last)
     }
 }
 
-/// What the host waits for: taken before the call, noted by [`Engine::host_waited`] if it succeeds.
-pub(crate) struct Mark(());
-
-impl Mark {
-    pub(super) fn new() -> Self {
-        Mark(())
+impl Drop for EventState {
+    fn drop(&mut self) {
+        self.engine.with(|state| {
+            let last = std::mem::replace(&mut *self.last(), LastRecord::None);
+            state.drop_record(&last);
+            state.decide_event(self.number);
+        });
     }
+}
+
+/// Returns the number of a new event.
+pub(super) fn next_number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// What the host waits for: taken before the call, noted by [`Engine::host_waited`] if it succeeds.
+pub(crate) struct Mark(pub(super) Waited);
+
+/// What the host waits for.
+pub(super) enum Waited {
+    /// An event without a record.
+    Nothing,
+    /// All calls up to this number.
+    Everything(u64),
+    /// All work of a line so far.
+    Stream(Snapshot),
+    /// A record.
+    Event(Snapshot),
 }

@@ -1,0 +1,165 @@
+//! Accesses of memory, and other work.
+
+use std::sync::Arc;
+
+use gpu_stream_core::{Access, Device, Region};
+
+use super::Place;
+use super::clock::LineId;
+use super::found::ScopeId;
+use super::line::Work;
+use super::memory::{Entry, HOST};
+use super::state::State;
+use crate::finding::{Action, Finding, FindingKind, MissingWait, Site, StreamInfo};
+
+impl State {
+    /// Notes a declared access of a line.
+    pub(super) fn access(
+        &mut self,
+        id: LineId,
+        access: Access,
+        region: &Region,
+        place: Place,
+        scope: ScopeId,
+    ) {
+        let id = self.current(id);
+        let Some(site) = self.work(id, place, Action::Access(access, *region), scope) else {
+            return;
+        };
+        let Some(line) = self.lines.get(&id) else { return };
+        let (epoch, group) = (line.epoch, line.group);
+        let entry = Arc::new(Entry { line: id, epoch, access, region: *region, site });
+        let known = line.clock.everything().max(self.host_everything);
+        let memory = self.memory.entry(group).or_default();
+        let found = memory.access(&entry, |first| {
+            first.line == id
+                || first.site.number <= known
+                || line.clock.get(first.line) >= first.epoch
+                || self.lines.get(&first.line).is_none_or(|line| line.host >= first.epoch)
+        });
+        let is_due = memory.is_due();
+        for (kind, first) in found {
+            self.add_conflict(kind, &first, &entry, scope);
+        }
+        if is_due {
+            self.sweep();
+        }
+    }
+
+    /// Notes an access of the host itself.
+    pub(super) fn host_access(
+        &mut self,
+        device: Device,
+        access: Access,
+        region: &Region,
+        place: Place,
+        scope: ScopeId,
+    ) {
+        let action = Action::Access(access, *region);
+        let number = self.steps.push(0, place, action.clone());
+        let make = |stream| {
+            let site = Site { number, place, stream, action: action.clone() };
+            Arc::new(Entry { line: HOST, epoch: 0, access, region: *region, site })
+        };
+        let entry = make(host(device, 0, place));
+        let found = self.memory.entry(0).or_default().access(&entry, |first| {
+            first.site.number <= self.host_everything
+                || self.lines.get(&first.line).is_none_or(|line| line.host >= first.epoch)
+        });
+        for (kind, first) in found {
+            let other = &first.site.stream;
+            let second = make(host(other.device, other.handle, place));
+            self.add_conflict(kind, &first, &second, scope);
+        }
+    }
+
+    /// Notes work of a line. Returns its site, or `None` for a line that does not exist.
+    pub(super) fn work(
+        &mut self,
+        id: LineId,
+        place: Place,
+        action: Action,
+        scope: ScopeId,
+    ) -> Option<Site> {
+        self.order_implicitly(id);
+        let number = self.step(id, place, action.clone());
+        self.check_owner(id, number, place, &action, scope);
+        let line = self.lines.get_mut(&id)?;
+        let epoch = line.epoch;
+        line.joining.covering = 0;
+        line.joining.work = Some(Work { number, place, action: action.clone(), epoch, scope });
+        let site = line.site(number, place, action);
+        if let Some(fault) = line.fault.clone() {
+            self.add(scope, FindingKind::BehindFault, Some(fault), site.clone(), None);
+        }
+        Some(site)
+    }
+
+    /// Notes that a call returned a fault of the stream.
+    pub(super) fn faulted(&mut self, id: LineId, place: Place) {
+        let id = self.current(id);
+        let number = self.step(id, place, Action::HostWait);
+        if let Some(line) = self.lines.get_mut(&id)
+            && line.fault.is_none()
+        {
+            line.fault = Some(line.site(number, place, Action::HostWait));
+        }
+    }
+
+    /// Reports a call on a stream that was destroyed.
+    pub(super) fn check_owner(
+        &mut self,
+        id: LineId,
+        number: u64,
+        place: Place,
+        action: &Action,
+        scope: ScopeId,
+    ) {
+        let Some(line) = self.lines.get(&id).filter(|line| line.is_destroyed) else { return };
+        let site = line.site(number, place, action.clone());
+        self.add(scope, FindingKind::UseAfterOwner, None, site, None);
+    }
+
+    fn add_conflict(&mut self, kind: FindingKind, first: &Entry, second: &Entry, scope: ScopeId) {
+        let is_gone = first.access == Access::Release
+            && first.region.allocation() == second.region.allocation();
+        let is_by_host = first.line == HOST;
+        let waiter = (second.line != HOST).then(|| Arc::clone(&second.site.stream));
+        let awaited = Arc::clone(&first.site.stream);
+        let missing = MissingWait { waiter, awaited, before: second.site.place };
+        // No wait mends the use of memory after its release.
+        let missing = (!is_gone && !is_by_host).then_some(missing);
+        self.add(scope, kind, Some(first.site.clone()), second.site.clone(), missing);
+    }
+
+    /// Adds a finding.
+    pub(super) fn add(
+        &mut self,
+        scope: ScopeId,
+        kind: FindingKind,
+        first: Option<Site>,
+        second: Site,
+        missing: Option<MissingWait>,
+    ) {
+        let places = (first.as_ref().map(|site| site.place), second.place);
+        let (steps, lines) = (&self.steps, &self.lines);
+        self.found.add(scope, kind, places.0, places.1, || {
+            let steps = steps.leading_to(first.as_ref(), &second);
+            let mut streams: Vec<Arc<StreamInfo>> =
+                first.iter().chain([&second]).map(|site| Arc::clone(&site.stream)).collect();
+            for line in lines.values() {
+                if steps.iter().any(|step| step.stream == line.info.number) {
+                    streams.push(Arc::clone(&line.info));
+                }
+            }
+            streams.sort_by_key(|stream| stream.number);
+            streams.dedup_by_key(|stream| stream.number);
+            Finding { kind, second, first, missing, count: 1, streams, steps }
+        });
+    }
+}
+
+/// Returns the host as a stream of a report, with the device and the handle of the other stream.
+fn host(device: Device, handle: usize, place: Place) -> Arc<StreamInfo> {
+    Arc::new(StreamInfo { number: 0, name: "host".to_owned(), device, handle, created: place })
+}

@@ -1,0 +1,56 @@
+//! Captures: a captured stream's calls are on a line of the capture.
+//!
+//! Captured work runs when its graph is launched. Its order with work outside is not known, so accesses are compared
+//! only within one capture.
+
+use std::sync::Arc;
+
+use super::clock::LineId;
+use super::line::LineState;
+use super::state::State;
+
+impl State {
+    /// Returns the line that a stream's calls are on: that of the capture which includes the stream, or its own.
+    pub(super) fn current(&self, id: LineId) -> LineId {
+        let capture = self.lines.get(&id).and_then(|line| line.capture);
+        capture.filter(|line| self.lines.contains_key(line)).unwrap_or(id)
+    }
+
+    /// Notes whether a capture includes a stream.
+    pub(super) fn captured(&mut self, id: LineId, is_captured: bool) {
+        let current = self.current(id);
+        if is_captured && current == id {
+            self.last_group += 1;
+            self.enter_capture(id, self.last_group);
+        } else if !is_captured && current != id {
+            // The capture is over, for all its streams.
+            if let Some(group) = self.lines.get(&current).map(|line| line.group) {
+                self.lines.retain(|_, line| line.group != group);
+                self.memory.remove(&group);
+                self.version += 1;
+            }
+        }
+    }
+
+    /// Adds a line to the capture that `other` belongs to, unless a capture includes it already. Returns the line of its
+    /// calls.
+    pub(super) fn join_capture(&mut self, id: LineId, other: LineId) -> LineId {
+        let group = |id: LineId| self.lines.get(&id).map_or(0, |line| line.group);
+        match (group(id), group(other)) {
+            (0, other) if other != 0 => self.enter_capture(id, other),
+            _ => id,
+        }
+    }
+
+    /// Adds a line of a capture for a stream.
+    fn enter_capture(&mut self, id: LineId, group: u32) -> LineId {
+        let capture = self.next_line();
+        let Some(line) = self.lines.get_mut(&id) else { return id };
+        line.capture = Some(capture);
+        let mut captured = LineState::new(line.key, Arc::clone(&line.info), false);
+        captured.group = group;
+        captured.is_destroyed = line.is_destroyed;
+        self.lines.insert(capture, captured);
+        capture
+    }
+}

@@ -1,0 +1,137 @@
+//! Vector clocks of epochs: [`Clock`], [`Snapshot`].
+//!
+//! Epochs are those of FastTrack (Flanagan and Freund, PLDI 2009): an access is a line and a number, and it is compared
+//! with a clock in one look-up.
+
+use std::sync::Arc;
+
+/// The number of a line, which is never used again.
+pub(super) type LineId = u32;
+
+/// What happens before something: for each line, the epochs up to a number. Lines that are missing have epoch 0.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Clock {
+    /// In the order of the lines.
+    entries: Vec<(LineId, u64)>,
+    /// All calls up to this number happen before, whatever their lines are.
+    everything: u64,
+}
+
+impl Clock {
+    /// Returns the epoch of a line up to which its work happens before.
+    pub(super) fn get(&self, line: LineId) -> u64 {
+        match self.entries.binary_search_by_key(&line, |entry| entry.0) {
+            Ok(index) => self.entries.get(index).map_or(0, |entry| entry.1),
+            Err(_) => 0,
+        }
+    }
+
+    /// Returns the number of the call up to which all calls happen before.
+    pub(super) fn everything(&self) -> u64 {
+        self.everything
+    }
+
+    /// Returns the lines with their epochs.
+    pub(super) fn entries(&self) -> &[(LineId, u64)] {
+        &self.entries
+    }
+
+    /// Adds the work of a line up to an epoch.
+    pub(super) fn raise(&mut self, line: LineId, epoch: u64) {
+        match self.entries.binary_search_by_key(&line, |entry| entry.0) {
+            Ok(index) => {
+                if let Some((_, old)) = self.entries.get_mut(index) {
+                    *old = epoch.max(*old);
+                }
+            }
+            Err(index) => self.entries.insert(index, (line, epoch)),
+        }
+    }
+
+    /// Adds all calls up to a number.
+    pub(super) fn raise_everything(&mut self, number: u64) {
+        self.everything = self.everything.max(number);
+    }
+
+    /// Adds what happens before `other` (least upper bound).
+    pub(super) fn join(&mut self, other: &Clock) {
+        self.raise_everything(other.everything);
+        if other.entries.len() * 8 < self.entries.len() {
+            other.entries.iter().for_each(|(line, epoch)| self.raise(*line, *epoch));
+            return;
+        }
+        let mut merged = Vec::with_capacity(self.entries.len() + other.entries.len());
+        let (mut own, mut others) =
+            (self.entries.iter().peekable(), other.entries.iter().peekable());
+        while let (Some(left), Some(right)) = (own.peek(), others.peek()) {
+            match left.0.cmp(&right.0) {
+                std::cmp::Ordering::Less => merged.extend(own.next()),
+                std::cmp::Ordering::Greater => merged.extend(others.next()),
+                std::cmp::Ordering::Equal => {
+                    merged.push((left.0, left.1.max(right.1)));
+                    own.next();
+                    others.next();
+                }
+            }
+        }
+        merged.extend(own);
+        merged.extend(others);
+        self.entries = merged;
+    }
+
+    /// Keeps only the entries for which `keep` returns `true`.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(LineId, u64) -> bool) {
+        self.entries.retain(|(line, epoch)| keep(*line, *epoch));
+    }
+}
+
+/// All work of a line up to a point: what an event's record stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    /// The line.
+    pub(super) line: LineId,
+    /// Its epoch at the point. Later work has a higher one.
+    pub(super) epoch: u64,
+    /// What happens before the point on other lines.
+    pub(super) clock: Arc<Clock>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Clock;
+
+    fn clock(entries: &[(u32, u64)]) -> Clock {
+        let mut clock = Clock::default();
+        entries.iter().for_each(|(line, epoch)| clock.raise(*line, *epoch));
+        clock
+    }
+
+    #[test]
+    fn joins_take_the_higher_epoch_of_each_line() {
+        let mut left = clock(&[(9, 1), (2, 7), (5, 3)]);
+        left.join(&clock(&[(5, 4), (2, 6), (1, 1)]));
+        assert_eq!(left.entries(), [(1, 1), (2, 7), (5, 4), (9, 1)]);
+        assert_eq!((left.get(5), left.get(4)), (4, 0));
+    }
+
+    #[test]
+    fn small_and_large_joins_are_the_same() {
+        let large: Vec<_> = (0..64).map(|line| (line * 2, 5)).collect();
+        let small = clock(&[(3, 1), (4, 9)]);
+        let mut joined = clock(&large);
+        joined.join(&small);
+        let mut other = small.clone();
+        other.join(&clock(&large));
+        assert_eq!(joined.entries(), other.entries());
+        assert_eq!((joined.get(3), joined.get(4), joined.get(6)), (1, 9, 5));
+    }
+
+    #[test]
+    fn everything_is_joined_too() {
+        let mut left = Clock::default();
+        let mut right = Clock::default();
+        right.raise_everything(8);
+        left.join(&right);
+        assert_eq!(left.everything(), 8);
+    }
+}

@@ -1,0 +1,53 @@
+//! The order of default streams and blocking streams, which no call makes: [`ImplicitOrder`].
+
+use super::clock::LineId;
+use super::state::State;
+
+/// The order of a device's default stream with the device's blocking streams (R41).
+#[derive(Default)]
+pub(super) struct ImplicitOrder {
+    /// The default stream's line.
+    pub(super) default: Option<LineId>,
+    /// Number of the default stream's submissions.
+    submissions: u64,
+    /// The blocking streams that have submitted since the default stream's last submission.
+    unseen: Vec<LineId>,
+}
+
+impl State {
+    /// Orders the next submission of a line after what the driver orders it after: a submission to the default stream
+    /// after all earlier work of blocking streams, and the other way round.
+    pub(super) fn order_implicitly(&mut self, id: LineId) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        if !line.is_blocking || line.group != 0 {
+            return;
+        }
+        let device = line.key.device;
+        if line.is_default() {
+            let order = self.devices.entry(device).or_default();
+            order.submissions += 1;
+            for other in std::mem::take(&mut order.unseen) {
+                if let Some(other_line) = self.lines.get_mut(&other) {
+                    other_line.is_unseen = false;
+                    let snapshot = other_line.snapshot(other);
+                    self.join(id, &snapshot);
+                }
+            }
+            return;
+        }
+        let order = self.devices.entry(device).or_default();
+        if !line.is_unseen {
+            line.is_unseen = true;
+            order.unseen.push(id);
+        }
+        if line.default_seen == order.submissions {
+            return;
+        }
+        line.default_seen = order.submissions;
+        let Some(default) = order.default else { return };
+        if let Some(default_line) = self.lines.get_mut(&default) {
+            let snapshot = default_line.snapshot(default);
+            self.join(id, &snapshot);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What a later call can still excuse: waits for events without a record, and work that is not joined.
+
+use super::clock::LineId;
+use super::found::ScopeId;
+use super::line::LineState;
+use super::state::{NumberMap, State};
+use crate::finding::{FindingKind, MissingWait, Report, Site};
+
+/// Number of waits that are kept for one event.
+const WAITS: usize = 64;
+
+/// The waits for events that had no record, by the event's number.
+#[derive(Default)]
+pub(super) struct Unrecorded(NumberMap<Vec<EarlyWait>>);
+
+/// A wait for an event that had no record.
+struct EarlyWait {
+    line: LineId,
+    epoch: u64,
+    site: Site,
+    scope: ScopeId,
+    /// The first record after it.
+    record: Option<Site>,
+}
+
+impl Unrecorded {
+    /// Adds a wait.
+    pub(super) fn add(&mut self, event: u32, line: LineId, epoch: u64, site: Site, scope: ScopeId) {
+        let waits = self.0.entry(event).or_default();
+        let is_known = waits.iter().any(|wait| wait.line == line && wait.site.place == site.place);
+        if !is_known && waits.len() < WAITS {
+            waits.push(EarlyWait { line, epoch, site, scope, record: None });
+        }
+    }
+
+    /// Returns `true` if there are waits for the event.
+    pub(super) fn contains(&self, event: u32) -> bool {
+        !self.0.is_empty() && self.0.contains_key(&event)
+    }
+
+    /// Returns the lines whose waits are not before a record.
+    pub(super) fn not_before(
+        &self,
+        event: u32,
+        is_before: impl Fn(LineId, u64, u64) -> bool,
+    ) -> Vec<LineId> {
+        let waits = self.0.get(&event).into_iter().flatten();
+        waits
+            .filter(|wait| {
+                wait.record.is_some() || !is_before(wait.line, wait.epoch, wait.site.number)
+            })
+            .map(|wait| wait.line)
+            .collect()
+    }
+
+    /// Notes a record of the event. The waits of other lines than `kept` happen before it, so they are not meant for it.
+    pub(super) fn recorded(&mut self, event: u32, kept: Vec<LineId>, site: &Site) {
+        let Some(waits) = self.0.get_mut(&event) else { return };
+        waits.retain(|wait| kept.contains(&wait.line));
+        for wait in waits.iter_mut() {
+            wait.record.get_or_insert_with(|| site.clone());
+        }
+        if waits.is_empty() {
+            self.0.remove(&event);
+        }
+    }
+
+    /// Notes that a line waits for a record of the event: it knows the event's use.
+    pub(super) fn waited(&mut self, event: u32, line: LineId) {
+        if self.0.is_empty() {
+            return;
+        }
+        if let Some(waits) = self.0.get_mut(&event) {
+            waits.retain(|wait| wait.line != line);
+        }
+    }
+
+    /// Forgets an event.
+    pub(super) fn forget(&mut self, event: u32) {
+        self.0.remove(&event);
+    }
+
+    /// Takes the waits of an event.
+    fn take(&mut self, event: u32) -> Vec<EarlyWait> {
+        if self.0.is_empty() { Vec::new() } else { self.0.remove(&event).unwrap_or_default() }
+    }
+
+    /// Takes the waits of a scope.
+    fn take_scope(&mut self, is_in: impl Fn(ScopeId) -> bool) -> Vec<EarlyWait> {
+        let mut taken = Vec::new();
+        for waits in self.0.values_mut() {
+            taken.extend(waits.extract_if(.., |wait| is_in(wait.scope)));
+        }
+        self.0.retain(|_, waits| !waits.is_empty());
+        taken.sort_by_key(|wait| wait.site.number);
+        taken
+    }
+}
+
+impl State {
+    /// Decides about the waits for an event that is gone.
+    pub(super) fn decide_event(&mut self, event: u32) {
+        let waits = self.unrecorded.take(event);
+        waits.into_iter().for_each(|wait| self.decide_wait(wait));
+    }
+
+    fn decide_wait(&mut self, wait: EarlyWait) {
+        let Some(record) = wait.record else {
+            self.add(wait.scope, FindingKind::UnrecordedWait, None, wait.site, None);
+            return;
+        };
+        let waiter = wait.site.stream.clone();
+        let next = self.steps.first_after(waiter.number, record.number);
+        let before = next.map_or(record.place, |step| step.place);
+        let awaited = record.stream.clone();
+        let missing = MissingWait { waiter: Some(waiter), awaited, before };
+        let kind = FindingKind::WaitBeforeRecord;
+        self.add(wait.scope, kind, Some(wait.site), record, Some(missing));
+    }
+
+    /// Takes the findings of a scope, or those outside of all scopes.
+    pub(super) fn take_report(&mut self, scope: ScopeId) -> Report {
+        let found = &self.found;
+        let waits = self.unrecorded.take_scope(|other| found.open_scope(other) == scope);
+        waits.into_iter().for_each(|wait| self.decide_wait(wait));
+        let mut lines: Vec<LineId> = self.lines.keys().copied().collect();
+        lines.sort_unstable();
+        lines.into_iter().for_each(|line| self.decide_line(line, Some(scope)));
+        let mut report = self.found.take(scope);
+        report.findings.sort_by_key(|finding| finding.second.number);
+        report
+    }
+
+    /// Reports the last work of a side stream if it is not joined: nothing is ordered after it, and the stream that it
+    /// waited for is used again. Decides only about work of one scope, if one is given.
+    pub(super) fn decide_line(&mut self, id: LineId, scope: Option<ScopeId>) {
+        let Some(line) = self.lines.get(&id) else { return };
+        let Some((parent, wait)) = &line.joining.awaited else { return };
+        let Some(work) = &line.joining.work else { return };
+        let is_in_scope = scope.is_none_or(|scope| self.found.open_scope(work.scope) == scope);
+        let Some(parent) = self.lines.get(parent) else { return };
+        if !is_in_scope || !self.is_open(line) || parent.last_call <= work.number {
+            return;
+        }
+        let site = line.site(work.number, work.place, work.action.clone());
+        let next = self.steps.first_after(parent.info.number, work.number);
+        let missing = MissingWait {
+            waiter: Some(parent.info.clone()),
+            awaited: line.info.clone(),
+            before: next.map_or(work.place, |step| step.place),
+        };
+        let (wait, scope, number) = (wait.clone(), work.scope, work.number);
+        self.add(scope, FindingKind::NotJoined, Some(wait), site, Some(missing));
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.joining.reported = number;
+        }
+    }
+
+    /// Returns `true` if the line is a side stream whose last work nothing is ordered after, or can be.
+    pub(super) fn is_open(&self, line: &LineState) -> bool {
+        let joining = &line.joining;
+        let (Some((_, wait)), Some(work)) = (&joining.awaited, &joining.work) else {
+            return false;
+        };
+        let is_joined = joining.joined >= work.epoch
+            || line.host >= work.epoch
+            || self.opaque_wait.max(self.host_everything) >= work.number;
+        joining.is_created
+            && line.group == 0
+            && !joining.is_host_joined
+            && !is_joined
+            && joining.covering == 0
+            && wait.number < work.number
+            && joining.reported < work.number
+    }
+}

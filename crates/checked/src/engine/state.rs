@@ -1,0 +1,210 @@
+//! What is known of a backend's streams: [`State`].
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use gpu_stream_core::Device;
+
+use super::clock::{Clock, LineId, Snapshot};
+use super::found::Found;
+use super::implicit::ImplicitOrder;
+use super::late::Unrecorded;
+use super::line::{Line, LineState, Origin, StreamKey};
+use super::memory::Memory;
+use super::steps::Steps;
+use super::{Engine, Hook, Place};
+use crate::finding::Action;
+
+/// A map by small numbers.
+pub(super) type NumberMap<T> = HashMap<u32, T, BuildHasherDefault<NumberHasher>>;
+
+/// A hash of one small number (Fibonacci hashing).
+#[derive(Default)]
+pub(super) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+/// What is known of the streams of one backend type.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) lines: NumberMap<LineState>,
+    /// The line of each stream that lives.
+    pub(super) keys: HashMap<StreamKey, LineId>,
+    /// The number of the latest line.
+    last_line: LineId,
+    /// The number of the latest capture.
+    pub(super) last_group: u32,
+    /// The accesses of each capture. 0 is outside of all captures.
+    pub(super) memory: NumberMap<Memory>,
+    /// The order of default streams.
+    pub(super) devices: HashMap<Device, ImplicitOrder>,
+    /// The host knows that all calls up to this number are done.
+    pub(super) host_everything: u64,
+    /// Counts the changes of what the host knows.
+    pub(super) version: u64,
+    /// The call of the latest wait for an event whose record is not known.
+    pub(super) opaque_wait: u64,
+    /// Number of lines at which a sweep is worth its cost.
+    pub(super) sweep_at: usize,
+    pub(super) steps: Steps,
+    pub(super) found: Found,
+    pub(super) unrecorded: Unrecorded,
+    pub(super) hook: Option<Hook>,
+}
+
+impl State {
+    /// Opens a wrapper of a stream.
+    pub(super) fn open(
+        &mut self,
+        engine: &'static Engine,
+        key: StreamKey,
+        origin: Origin,
+        blocking: bool,
+        place: Place,
+    ) -> Line {
+        let key = key.normalized();
+        let known = self.keys.get(&key).copied();
+        let id = match known {
+            // The driver gives a handle to a new stream only after the old one is gone.
+            Some(old) if origin == Origin::Created => {
+                self.destroy(old);
+                self.add_line(key, blocking, place)
+            }
+            Some(old) => old,
+            None => self.add_line(key, blocking, place),
+        };
+        let Some(line) = self.lines.get_mut(&id) else {
+            // Unreachable: `keys` names lines that exist.
+            return Line::new(engine, id, origin, key.describe(place));
+        };
+        if line.wrappers == 0 {
+            // The handle may be that of another stream by now.
+            line.fault = None;
+        }
+        line.wrappers += 1;
+        if origin == Origin::Created {
+            line.created_wrappers += 1;
+            line.joining.is_created = true;
+        }
+        let line = Line::new(engine, id, origin, Arc::clone(&line.info));
+        self.sweep_if_due();
+        line
+    }
+
+    /// Adds a line for a stream.
+    fn add_line(&mut self, key: StreamKey, blocking: bool, place: Place) -> LineId {
+        let id = self.next_line();
+        let line = LineState::new(key, key.describe(place), blocking);
+        if line.is_blocking && line.is_default() {
+            self.devices.entry(key.device).or_default().default = Some(id);
+        }
+        self.lines.insert(id, line);
+        self.keys.insert(key, id);
+        id
+    }
+
+    /// Returns the number of a new line.
+    pub(super) fn next_line(&mut self) -> LineId {
+        self.last_line += 1;
+        self.last_line
+    }
+
+    /// Notes that a wrapper and its clones were dropped.
+    pub(super) fn close(&mut self, id: LineId, origin: Origin) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        line.wrappers = line.wrappers.saturating_sub(1);
+        if origin == Origin::Created {
+            line.created_wrappers = line.created_wrappers.saturating_sub(1);
+            if line.created_wrappers == 0 {
+                self.destroy(id);
+            }
+        }
+        self.sweep_if_due();
+    }
+
+    /// Notes that a stream was destroyed.
+    fn destroy(&mut self, id: LineId) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        if line.is_destroyed {
+            return;
+        }
+        line.is_destroyed = true;
+        let (key, created) = (line.key, line.info.created);
+        self.steps.push(line.info.number, created, Action::Drop);
+        if self.keys.get(&key) == Some(&id) {
+            self.keys.remove(&key);
+        }
+    }
+
+    /// Makes the work that follows on a line happen after a snapshot.
+    pub(super) fn join(&mut self, id: LineId, snapshot: &Snapshot) {
+        let Snapshot { line: other, epoch, ref clock } = *snapshot;
+        let is_over = self.is_over(other, epoch);
+        if let Some(other) = self.lines.get_mut(&other) {
+            other.joining.joined = other.joining.joined.max(epoch);
+        }
+        let Some(line) = self.lines.get(&id) else { return };
+        let is_known = other == id || line.clock.get(other) >= epoch;
+        if is_known || is_over && self.lines.contains_key(&other) {
+            return;
+        }
+        self.prune(id);
+        let is_known_line = self.lines.contains_key(&other);
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        let own = Arc::make_mut(&mut line.clock);
+        if !clock.entries().is_empty() || clock.everything() > 0 {
+            own.join(clock);
+        }
+        if is_known_line {
+            own.raise(other, epoch);
+        }
+    }
+
+    /// Returns `true` if the host knows that the work of a line up to an epoch is done.
+    ///
+    /// A line that is forgotten has no access that is still compared.
+    pub(super) fn is_over(&self, line: LineId, epoch: u64) -> bool {
+        self.lines.get(&line).is_none_or(|line| line.host >= epoch)
+    }
+
+    /// Removes what the host knows from a line's clock, if that has changed since the last time.
+    fn prune(&mut self, id: LineId) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        if line.pruned == self.version {
+            return;
+        }
+        line.pruned = self.version;
+        let mut clock = std::mem::take(&mut line.clock);
+        if clock.entries().iter().any(|(line, epoch)| self.is_over(*line, *epoch)) {
+            Arc::<Clock>::make_mut(&mut clock).retain(|line, epoch| !self.is_over(line, epoch));
+        }
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.clock = clock;
+        }
+    }
+
+    /// Notes that the host knows that the work of a snapshot is done.
+    pub(super) fn host_join(&mut self, snapshot: &Snapshot) {
+        let others = snapshot.clock.entries().iter().copied();
+        for (id, epoch) in others.chain([(snapshot.line, snapshot.epoch)]) {
+            if let Some(line) = self.lines.get_mut(&id) {
+                line.host = line.host.max(epoch);
+            }
+        }
+        self.host_everything = self.host_everything.max(snapshot.clock.everything());
+        self.version += 1;
+    }
+}
