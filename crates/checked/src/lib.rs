@@ -9,6 +9,7 @@ mod event;
 mod finding;
 mod owner;
 mod place;
+mod report;
 mod scope;
 mod settings;
 mod sink;

@@ -1,0 +1,6 @@
+//! Tests of the reports.
+
+mod golden;
+mod program;
+mod properties;
+mod samples;
