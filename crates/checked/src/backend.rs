@@ -5,8 +5,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use gpu_stream_core::{
-    Backend, BackendInfo, BackendKind, Device, EventOptions, EventOwner, KeepAlive, PerThread,
-    PlainHandles, PriorityRange, RawEvent, RawStream, StreamOptions, StreamOwner,
+    Access, Backend, BackendInfo, BackendKind, Device, EventOptions, EventOwner, KeepAlive,
+    PerThread, PlainHandles, PriorityRange, RawEvent, RawStream, Region, StreamOptions,
+    StreamOwner,
 };
 
 use crate::engine::Origin;
@@ -230,6 +231,12 @@ unsafe impl<B: PlainHandles> Backend for Checked<B> {
         let event =
             unsafe { B::event_from_raw_with_owner(event_handle(raw), device, options, owner)? };
         Ok(CheckedEvent::foreign(engine_of::<B>(), event))
+    }
+
+    #[track_caller]
+    fn host_access(access: Access, region: &Region) {
+        engine_of::<B>().host_access(access, region, caller());
+        B::host_access(access, region);
     }
 }
 

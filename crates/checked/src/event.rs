@@ -14,25 +14,24 @@ use crate::place::{Place, caller};
 pub struct CheckedEvent<B: Backend> {
     inner: B::Event,
     state: EventState,
-    engine: &'static Engine,
 }
 
 impl<B: Backend> CheckedEvent<B> {
     /// Wraps an event that was just created, and has no record.
     pub(crate) fn created(engine: &'static Engine, inner: B::Event) -> Self {
-        CheckedEvent { inner, state: EventState::new(engine, false), engine }
+        CheckedEvent { inner, state: EventState::new(engine, false) }
     }
 
     /// Wraps an event that other code may record.
     pub(crate) fn foreign(engine: &'static Engine, inner: B::Event) -> Self {
-        CheckedEvent { inner, state: EventState::new(engine, true), engine }
+        CheckedEvent { inner, state: EventState::new(engine, true) }
     }
 
     /// Returns the event inside, for the calls that only the backend has. Does not block.
     ///
     /// Records that are made with the result are not seen. So from then on a wait for this event orders all earlier work.
     pub fn inner(&self) -> &B::Event {
-        self.engine.escaped(&self.state);
+        self.engine().escaped(&self.state);
         &self.inner
     }
 
@@ -46,6 +45,10 @@ impl<B: Backend> CheckedEvent<B> {
         &self.state
     }
 
+    fn engine(&self) -> &'static Engine {
+        self.state.engine()
+    }
+
     /// Calls `elapsed`. Its success means that both events are complete.
     fn complete_both<T, E>(
         &self,
@@ -53,10 +56,10 @@ impl<B: Backend> CheckedEvent<B> {
         place: Place,
         elapsed: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
-        let marks = [start, self].map(|event| self.engine.mark_event(&event.state));
+        let marks = [start, self].map(|event| self.engine().mark_event(&event.state));
         let milliseconds = elapsed()?;
         for mark in marks {
-            self.engine.host_waited(mark, place);
+            self.engine().host_waited(mark, place);
         }
         Ok(milliseconds)
     }
@@ -88,10 +91,10 @@ unsafe impl<B: PlainHandles> Event for CheckedEvent<B> {
     #[track_caller]
     fn status(&self) -> Result<EventStatus, B::Error> {
         let place = caller();
-        let mark = self.engine.mark_event(&self.state);
+        let mark = self.engine().mark_event(&self.state);
         let status = self.inner.status()?;
         if status == EventStatus::Complete {
-            self.engine.host_waited(mark, place);
+            self.engine().host_waited(mark, place);
         }
         Ok(status)
     }
@@ -99,10 +102,10 @@ unsafe impl<B: PlainHandles> Event for CheckedEvent<B> {
     #[track_caller]
     fn query(&self) -> Result<bool, B::Error> {
         let place = caller();
-        let mark = self.engine.mark_event(&self.state);
+        let mark = self.engine().mark_event(&self.state);
         let is_done = self.inner.query()?;
         if is_done {
-            self.engine.host_waited(mark, place);
+            self.engine().host_waited(mark, place);
         }
         Ok(is_done)
     }
@@ -110,9 +113,9 @@ unsafe impl<B: PlainHandles> Event for CheckedEvent<B> {
     #[track_caller]
     fn synchronize(&self) -> Result<(), B::Error> {
         let place = caller();
-        let mark = self.engine.mark_event(&self.state);
+        let mark = self.engine().mark_event(&self.state);
         self.inner.synchronize()?;
-        self.engine.host_waited(mark, place);
+        self.engine().host_waited(mark, place);
         Ok(())
     }
 

@@ -11,8 +11,9 @@ thread_local! {
     static CALLER: Cell<Option<Place>> = const { Cell::new(None) };
 }
 
-/// Runs `call`, and takes `place` for the place of all calls in it on this thread. For layers that call streams through
-/// a trait object, which does not pass the caller's place on.
+/// Runs `call`, and takes `place` for the place of all calls in it on this thread. If it is called inside of such a
+/// call, the outer place stays. For layers that call streams through a trait object, which does not pass the caller's
+/// place on.
 #[doc(hidden)]
 pub fn called_from<T>(place: &'static Location<'static>, call: impl FnOnce() -> T) -> T {
     /// Restores the previous place, also if `call` panics.
@@ -24,21 +25,29 @@ pub fn called_from<T>(place: &'static Location<'static>, call: impl FnOnce() -> 
         }
     }
 
-    let _restore = Restore(set(Some(place)));
+    let previous = given();
+    set(Some(previous.unwrap_or(place)));
+    let _restore = Restore(previous);
     call()
 }
 
-/// Sets the place, and returns the previous one. Does nothing while the thread ends.
-fn set(place: Option<Place>) -> Option<Place> {
-    CALLER.try_with(|caller| caller.replace(place)).ok().flatten()
+/// Returns the place that was given for the calls of this thread. Returns `None` while the thread ends.
+fn given() -> Option<Place> {
+    CALLER.try_with(Cell::get).ok().flatten()
+}
+
+/// Sets the place for the calls of this thread. Does nothing while the thread ends.
+fn set(place: Option<Place>) {
+    // Fails only while the thread ends.
+    let _ = CALLER.try_with(|caller| caller.set(place));
 }
 
 /// Returns the place of the caller, or the place of [`called_from`].
 #[track_caller]
 pub(crate) fn caller() -> Place {
-    match CALLER.try_with(Cell::get) {
-        Ok(Some(place)) => place,
-        _ => Location::caller(),
+    match given() {
+        Some(place) => place,
+        None => Location::caller(),
     }
 }
 
@@ -69,12 +78,13 @@ mod tests {
     fn place_is_restored_after_a_panic_and_a_nested_call() {
         let (outer, inner) = (here(), here());
         called_from(outer, || {
-            assert_eq!(called_from(inner, caller), inner);
+            assert_eq!(called_from(inner, caller), outer);
             assert!(
                 catch_unwind(|| called_from(inner, || std::panic::resume_unwind(Box::new(()))))
                     .is_err()
             );
             assert_eq!(caller(), outer);
         });
+        assert_eq!(called_from(inner, caller), inner);
     }
 }

@@ -4,6 +4,8 @@ use std::env;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use gpu_stream_core::ErrorKind;
+
 /// Turns the check on for backends that are chosen at run time.
 pub(crate) const CHECK_VARIABLE: &str = "GPU_STREAM_CHECK";
 
@@ -36,6 +38,12 @@ impl std::fmt::Display for InvalidLevel {
 }
 
 impl std::error::Error for InvalidLevel {}
+
+impl gpu_stream_core::Error for InvalidLevel {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::InvalidOptions
+    }
+}
 
 /// Reads `GPU_STREAM_CHECK`. Returns `None` if it is unset, empty or `0`. The first answer is kept for the process.
 ///

@@ -1,19 +1,18 @@
 //! Where findings go that no scope takes: standard error, a hook, and a file.
 
-use std::collections::HashSet;
 use std::fs;
-use std::panic::{Location, catch_unwind};
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use gpu_stream_core::Backend;
 
 use crate::engine::Engine;
-use crate::finding::{Finding, FindingKind, Report, Severity};
+use crate::finding::{Finding, Report, Severity};
 use crate::scope::Hook;
 use crate::settings::{Level, REPORT_VARIABLE, level, report_file};
 
-/// The engines that exist, and what was printed and written so far.
+/// The engines that exist, and what was written so far.
 static SINK: Mutex<Sink> = Mutex::new(Sink { engines: Vec::new(), report: Vec::new() });
 
 struct Sink {
@@ -21,12 +20,6 @@ struct Sink {
     /// All findings that were taken, for the file.
     report: Vec<Finding>,
 }
-
-/// The findings that were printed.
-static PRINTED: Mutex<Option<HashSet<Identity>>> = Mutex::new(None);
-
-/// What makes two findings one.
-type Identity = (FindingKind, &'static Location<'static>, Option<&'static Location<'static>>);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -45,23 +38,21 @@ pub(crate) fn engine_of<B: Backend>() -> &'static Engine {
     engine
 }
 
-/// Returns the hook that prints findings to standard error, each once.
+/// Returns the hook that prints findings to standard error.
 pub(crate) fn default_hook() -> Hook {
-    Arc::new(print_once)
+    Arc::new(print_unless_quiet)
 }
 
-fn print_once(finding: &Finding) {
+fn print_unless_quiet(finding: &Finding) {
     let is_quiet = level() == Some(Level::Error) && finding.kind.severity() == Severity::Warning;
-    let identity =
-        (finding.kind, finding.second.place, finding.first.as_ref().map(|site| site.place));
-    if !is_quiet && lock(&PRINTED).get_or_insert_default().insert(identity) {
+    if !is_quiet {
         print(finding);
     }
 }
 
 /// Prints a finding to standard error.
 pub(crate) fn print(finding: &Finding) {
-    eprintln!("{finding:?}");
+    eprintln!("{}", finding.to_terminal());
 }
 
 /// Adds a report that was taken to the file of `GPU_STREAM_CHECK_REPORT`, if the variable is set.
@@ -72,9 +63,9 @@ pub(crate) fn write(report: &Report) {
     let mut whole = Report::default();
     whole.findings.clone_from(&sink.report);
     let text = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => format!("{whole:?}"),
-        Some("svg") => format!("{whole:?}"),
-        _ => format!("{whole:?}"),
+        Some("json") => whole.to_json(),
+        Some("svg") => whole.to_svg(),
+        _ => whole.to_string(),
     };
     if let Err(error) = fs::write(&path, text) {
         complain(&path, &error);
@@ -108,15 +99,13 @@ fn finish_at_exit() {
     });
 }
 
-/// Takes the reports of all engines: prints what was not printed yet, and writes the file.
+/// Takes the reports of all engines. That calls the hook for the kinds that are decided late, and writes the file.
 extern "C" fn at_exit() {
     // A panic must not leave this function. The panic hook has reported it.
     let _ = catch_unwind(|| {
         let engines = lock(&SINK).engines.clone();
         for engine in engines {
-            let report = engine.take_report();
-            report.findings.iter().for_each(print_once);
-            write(&report);
+            write(&engine.take_report());
         }
     });
 }

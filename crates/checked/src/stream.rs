@@ -22,7 +22,6 @@ pub struct CheckedStream<B: Backend> {
     /// Dropped before the stream, whose handle is used again as soon as it is destroyed.
     line: Line,
     inner: B::Stream,
-    engine: &'static Engine,
 }
 
 impl<B: Backend> CheckedStream<B> {
@@ -49,8 +48,7 @@ impl<B: Backend> CheckedStream<B> {
             HandleKind::Explicit => (origin, None),
         };
         let key = StreamKey { device, handle, thread };
-        let engine = engine_of::<B>();
-        CheckedStream { line: engine.open(key, origin, is_blocking, place), inner, engine }
+        CheckedStream { line: engine_of::<B>().open(key, origin, is_blocking, place), inner }
     }
 
     /// Returns the stream inside, for the calls that only the backend has, such as a launch or a conversion. Does not
@@ -60,13 +58,17 @@ impl<B: Backend> CheckedStream<B> {
     /// result are not seen, and the order that they make counts as missing.
     #[track_caller]
     pub fn inner(&self) -> &B::Stream {
-        self.engine.submit(&self.line, caller());
+        self.engine().submit(&self.line, caller());
         &self.inner
+    }
+
+    fn engine(&self) -> &'static Engine {
+        self.line.engine()
     }
 
     /// Tells the engine whether a capture includes the stream.
     fn note_capture(&self) {
-        self.engine.captured(&self.line, is_captured(&self.inner));
+        self.engine().captured(&self.line, is_captured(&self.inner));
     }
 
     /// Tells the engine that the caller was told of a fault of this stream, if `result` is one.
@@ -74,7 +76,7 @@ impl<B: Backend> CheckedStream<B> {
         if let Err(error) = result
             && error.kind() == ErrorKind::StreamFault
         {
-            self.engine.faulted(&self.line, place);
+            self.engine().faulted(&self.line, place);
         }
     }
 
@@ -108,7 +110,7 @@ impl<B: Backend> CheckedStream<B> {
 
     fn note_access(&self, access: Access, region: &Region, place: Place) {
         self.note_capture();
-        self.engine.access(&self.line, access, region, place);
+        self.engine().access(&self.line, access, region, place);
     }
 }
 
@@ -150,11 +152,11 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     #[track_caller]
     fn query(&self) -> Result<bool, B::Error> {
         let place = caller();
-        let mark = self.engine.mark(&self.line);
+        let mark = self.engine().mark(&self.line);
         let is_done = self.inner.query();
         self.note_fault(&is_done, place);
         if let Ok(true) = is_done {
-            self.engine.host_waited(mark, place);
+            self.engine().host_waited(mark, place);
         }
         is_done
     }
@@ -162,11 +164,11 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     #[track_caller]
     fn synchronize(&self) -> Result<(), B::Error> {
         let place = caller();
-        let mark = self.engine.mark(&self.line);
+        let mark = self.engine().mark(&self.line);
         let waited = self.inner.synchronize();
         self.note_fault(&waited, place);
         if waited.is_ok() {
-            self.engine.host_waited(mark, place);
+            self.engine().host_waited(mark, place);
         }
         waited
     }
@@ -178,7 +180,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
         let recorded = self.inner.record(event.known());
         self.note_fault(&recorded, place);
         if recorded.is_ok() {
-            self.engine.record(&self.line, event.state(), place);
+            self.engine().record(&self.line, event.state(), place);
         }
         recorded
     }
@@ -189,8 +191,8 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
         self.note_capture();
         let recorded = self.inner.record_event();
         self.note_fault(&recorded, place);
-        let event = CheckedEvent::created(self.engine, recorded?);
-        self.engine.record(&self.line, event.state(), place);
+        let event = CheckedEvent::created(self.engine(), recorded?);
+        self.engine().record(&self.line, event.state(), place);
         Ok(event)
     }
 
@@ -202,12 +204,12 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
         let place = caller();
         self.note_capture();
         self.inner.wait_event(event.known())?;
-        self.engine.wait(&self.line, event.state(), place);
+        self.engine().wait(&self.line, event.state(), place);
         Ok(())
     }
 
     fn new_event(&self, options: EventOptions) -> Result<CheckedEvent<B>, B::Error> {
-        Ok(CheckedEvent::created(self.engine, self.inner.new_event(options)?))
+        Ok(CheckedEvent::created(self.engine(), self.inner.new_event(options)?))
     }
 
     #[track_caller]
@@ -226,7 +228,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
             self.note_capture();
             other.note_capture();
             self.inner.wait_stream(&other.inner)?;
-            self.engine.wait_stream(&self.line, &other.line, place);
+            self.engine().wait_stream(&self.line, &other.line, place);
             Ok(())
         } else if self.is_same(other) {
             Ok(())
@@ -259,9 +261,9 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
         }));
         waiters.retain(|branch| branch.inner != self.inner);
         if !waiters.is_empty() {
-            let event = EventState::new(self.engine, false);
-            self.engine.record(&self.line, &event, place);
-            waiters.iter().for_each(|branch| self.engine.wait(&branch.line, &event, place));
+            let event = EventState::new(self.engine(), false);
+            self.engine().record(&self.line, &event, place);
+            waiters.iter().for_each(|branch| self.engine().wait(&branch.line, &event, place));
         }
         forked
     }
@@ -289,7 +291,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
             &branch.inner
         }));
         for branch in awaited {
-            self.engine.wait_stream(&self.line, &branch.line, place);
+            self.engine().wait_stream(&self.line, &branch.line, place);
         }
         joined
     }
@@ -326,7 +328,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
         let launched = self.inner.launch_host_func(func);
         self.note_fault(&launched, place);
         if launched.is_ok() {
-            self.engine.submit(&self.line, place);
+            self.engine().submit(&self.line, place);
         }
         launched
     }
@@ -349,7 +351,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
 
 impl<B: Backend> Clone for CheckedStream<B> {
     fn clone(&self) -> Self {
-        CheckedStream { line: self.line.clone(), inner: self.inner.clone(), engine: self.engine }
+        CheckedStream { line: self.line.clone(), inner: self.inner.clone() }
     }
 }
 
