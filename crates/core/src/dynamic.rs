@@ -236,4 +236,7 @@ pub trait DynEvent: sealed::SealedEvent + fmt::Debug + 'static {
 
     /// Returns the event as `Any`, for `downcast_ref`.
     fn as_any(&self) -> &dyn Any;
+
+    /// Converts the event to `Any`, for `downcast`.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }

@@ -258,4 +258,8 @@ impl<E: Event<Backend: PlainHandles<Event = E>> + fmt::Debug> DynEvent for E {
     fn as_any(&self) -> &dyn Any {
         self
     }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
 }
