@@ -33,7 +33,7 @@ pub fn available() -> Vec<Availability> {
     known
         .map(|kind| match compiled(kind) {
             Ok(backend) => Availability::of(backend),
-            Err(error) => Availability::new(kind, Err(error.into())),
+            Err(error) => Availability::new(kind, Err(error)),
         })
         .collect()
 }

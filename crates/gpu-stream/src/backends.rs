@@ -9,7 +9,7 @@ use gpu_stream_cuda::Cuda;
 use gpu_stream_hip::Hip;
 use gpu_stream_host::Host;
 
-use crate::Any;
+use crate::{Any, check};
 
 cfg_if::cfg_if! {
     // The first of cuda, hip and host that is compiled in. A new backend adds a branch.
@@ -33,8 +33,17 @@ cfg_if::cfg_if! {
 /// with a fallback uses [`Any`](crate::Any), or calls [`available`](crate::available).
 pub type DefaultBackend = Chosen;
 
+/// Returns all backends of this build, in the order of [`BackendKind::KNOWN`]. If `GPU_STREAM_CHECK` is set, each has a
+/// check.
+///
+/// # Errors
+/// [`InvalidOptions`](crate::ErrorKind::InvalidOptions) if the variable has a value that is not known.
+pub(crate) fn in_build() -> Result<&'static [&'static dyn DynBackend], AnyError> {
+    Ok(if check::is_requested()? { check::COMPILED } else { COMPILED })
+}
+
 /// All backends of this build, in the order of [`BackendKind::KNOWN`].
-pub(crate) const COMPILED: &[&'static dyn DynBackend] = &[
+const COMPILED: &[&'static dyn DynBackend] = &[
     &Host,
     #[cfg(feature = "cuda")]
     &Cuda,
@@ -85,9 +94,13 @@ pub fn backend(kind: BackendKind) -> Result<&'static dyn DynBackend, AnyError> {
 }
 
 /// Returns the backend `kind` if it is compiled in, without probing it.
-pub(crate) fn compiled(kind: BackendKind) -> Result<&'static dyn DynBackend, ContractError> {
-    let found = COMPILED.iter().copied().find(|backend| backend.kind() == kind);
-    found.ok_or(ContractError::NotCompiled { backend: kind, reason: why_not_compiled(kind) })
+///
+/// # Errors
+/// [`NotCompiled`](crate::ErrorKind::NotCompiled), and the errors of [`in_build`].
+pub(crate) fn compiled(kind: BackendKind) -> Result<&'static dyn DynBackend, AnyError> {
+    let found = in_build()?.iter().copied().find(|backend| backend.kind() == kind);
+    let error = ContractError::NotCompiled { backend: kind, reason: why_not_compiled(kind) };
+    found.ok_or_else(|| error.into())
 }
 
 /// Returns the end of the sentence "backend … is not part of this build".

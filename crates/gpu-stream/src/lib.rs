@@ -4,10 +4,15 @@
 pub mod any;
 mod available;
 mod backends;
+mod check;
 pub mod prelude;
 
 #[cfg(feature = "async")]
 pub use gpu_stream_async::{Done, DoneExt, DoneWith};
+#[cfg(feature = "checked")]
+pub use gpu_stream_checked as checked;
+#[cfg(feature = "checked")]
+pub use gpu_stream_checked::Checked;
 #[doc(inline)]
 pub use gpu_stream_core::*;
 #[cfg(feature = "cuda")]

@@ -6,6 +6,7 @@ use gpu_stream_core::dynamic::{BoxedEvent, DynEvent};
 use gpu_stream_core::{AnyError, Device, Event, EventOptions, EventStatus, PlainHandles};
 
 use super::{Any, AnyRawEvent};
+use crate::check::{self, placed};
 
 /// An event of [`Any`] backend.
 ///
@@ -21,12 +22,13 @@ impl AnyEvent {
     where
         E: Event<Backend: PlainHandles<Event = E>> + fmt::Debug + Send + Sync,
     {
-        AnyEvent(Box::new(event))
+        AnyEvent(check::event(Box::new(event)))
     }
 
     /// Returns the typed event, if its type is `E`: `event.downcast_ref::<HostEvent>()`.
     pub fn downcast_ref<E: Event>(&self) -> Option<&E> {
-        self.0.as_any().downcast_ref()
+        let event = self.0.as_any();
+        event.downcast_ref().or_else(|| check::event_inside(event))
     }
 
     /// Returns the event in its object-safe form.
@@ -39,7 +41,7 @@ impl AnyEvent {
 /// [`DynStream`](crate::dynamic::DynStream).
 impl From<BoxedEvent> for AnyEvent {
     fn from(event: BoxedEvent) -> Self {
-        AnyEvent(event)
+        AnyEvent(check::event(event))
     }
 }
 
@@ -67,25 +69,30 @@ unsafe impl Event for AnyEvent {
         self.0.is_foreign()
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn status(&self) -> Result<EventStatus, AnyError> {
-        self.0.status()
+        placed(|| self.0.status())
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn query(&self) -> Result<bool, AnyError> {
-        self.0.query()
+        placed(|| self.0.query())
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn synchronize(&self) -> Result<(), AnyError> {
-        self.0.synchronize()
+        placed(|| self.0.synchronize())
     }
 
     /// Returns the time as [`Event::elapsed_since`]. A mismatch of the backends is found before the
     /// devices are compared.
+    #[cfg_attr(feature = "checked", track_caller)]
     fn elapsed_since(&self, start: &Self) -> Result<f32, AnyError> {
-        self.0.elapsed_since(start.as_dyn())
+        placed(|| self.0.elapsed_since(start.as_dyn()))
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn elapsed_unchecked(&self, start: &Self) -> Result<f32, AnyError> {
-        self.0.elapsed_since(start.as_dyn())
+        placed(|| self.0.elapsed_since(start.as_dyn()))
     }
 }

@@ -38,7 +38,8 @@ use gpu_stream_core::{
 };
 
 use crate::DefaultBackend;
-use crate::backends::{COMPILED, SOME_EVENTS_KEEP_OWNER, compiled};
+use crate::backends::{SOME_EVENTS_KEEP_OWNER, compiled, in_build};
+use crate::check::placed;
 
 /// All backends of this build as one: each call goes to the backend of the [`Device`] or handle
 /// that it is given.
@@ -98,22 +99,27 @@ unsafe impl Backend for Any {
         Ok(named.map(|named| named.device).collect())
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn default_stream(device: Device) -> Result<AnyStream, AnyError> {
-        compiled(device.backend())?.default_stream(device).map(AnyStream::from)
+        let backend = compiled(device.backend())?;
+        placed(|| backend.default_stream(device)).map(AnyStream::from)
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn per_thread_stream(device: Device) -> Result<PerThread<AnyStream>, AnyError> {
         let backend = compiled(device.backend())?;
         // SAFETY: the stream is moved into a `PerThread` at once, which stays on this thread and
         // does not expose it.
-        let stream = unsafe { backend.per_thread_stream(device)? };
+        let stream = placed(|| unsafe { backend.per_thread_stream(device) })?;
         // SAFETY: `stream` wraps this thread's default stream (contract of the backend), and no
         // other reference to it exists.
         Ok(unsafe { PerThread::new_unchecked(AnyStream::from(stream)) })
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn new_stream(device: Device, options: StreamOptions) -> Result<AnyStream, AnyError> {
-        compiled(device.backend())?.new_stream(device, options).map(AnyStream::from)
+        let backend = compiled(device.backend())?;
+        placed(|| backend.new_stream(device, options)).map(AnyStream::from)
     }
 
     fn new_event(device: Device, options: EventOptions) -> Result<AnyEvent, AnyError> {
@@ -124,6 +130,7 @@ unsafe impl Backend for Any {
         compiled(device.backend())?.priority_range(device)
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     unsafe fn stream_from_raw_with_owner(
         raw: AnyRawStream,
         device: Option<Device>,
@@ -134,10 +141,11 @@ unsafe impl Backend for Any {
         device.map_or(Ok(()), |device| same_vendor(raw.backend(), device, operation))?;
         // SAFETY: the handle belongs to `backend`: it names that backend, and the caller upholds
         // the contract of `stream_from_raw_with_owner`. The backend's stream holds `owner`.
-        unsafe { backend.stream_from_raw_with_owner(raw.bits(), device, owner) }
+        placed(|| unsafe { backend.stream_from_raw_with_owner(raw.bits(), device, owner) })
             .map(AnyStream::from)
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     unsafe fn stream_from_raw_with_owner_unchecked(
         raw: AnyRawStream,
         device: Device,
@@ -147,8 +155,10 @@ unsafe impl Backend for Any {
         same_vendor(raw.backend(), device, owner.unchecked_stream_operation())?;
         // SAFETY: the handle belongs to `backend`, and is a stream of `device` (caller contract).
         // The backend's stream holds `owner`.
-        unsafe { backend.stream_from_raw_with_owner_unchecked(raw.bits(), device, owner) }
-            .map(AnyStream::from)
+        placed(|| unsafe {
+            backend.stream_from_raw_with_owner_unchecked(raw.bits(), device, owner)
+        })
+        .map(AnyStream::from)
     }
 
     unsafe fn event_from_raw_with_owner(
@@ -171,7 +181,7 @@ unsafe impl Backend for Any {
 /// default one's error.
 fn ready() -> Result<Vec<BackendInfo>, AnyError> {
     let (mut first, mut others, mut why_not) = (Vec::new(), Vec::new(), None);
-    for backend in COMPILED {
+    for backend in in_build()? {
         let is_default = backend.kind() == DefaultBackend::KIND;
         match backend.probe() {
             Ok(info) if is_default => first.push(info),

@@ -11,6 +11,7 @@ use gpu_stream_core::{
 };
 
 use super::{Any, AnyEvent, AnyRawStream};
+use crate::check::{self, placed};
 
 /// A stream of [`Any`] backend.
 ///
@@ -50,12 +51,13 @@ impl AnyStream {
     where
         S: Stream<Backend: PlainHandles> + fmt::Debug + Send + Sync,
     {
-        AnyStream(std::sync::Arc::new(stream))
+        AnyStream(check::stream(std::sync::Arc::new(stream)))
     }
 
     /// Returns the typed stream, if its type is `S`, to launch work as its backend does.
     pub fn downcast_ref<S: Stream>(&self) -> Option<&S> {
-        self.0.as_any().downcast_ref()
+        let stream = self.0.as_any();
+        stream.downcast_ref().or_else(|| check::stream_inside(stream))
     }
 
     /// Returns the stream in its object-safe form.
@@ -95,7 +97,7 @@ impl AnyStream {
 /// Converts streams from a [`DynBackend`](crate::dynamic::DynBackend).
 impl From<SharedStream> for AnyStream {
     fn from(stream: SharedStream) -> Self {
-        AnyStream(stream)
+        AnyStream(check::stream(stream))
     }
 }
 
@@ -128,32 +130,37 @@ impl Hash for AnyStream {
 unsafe impl Stream for AnyStream {
     type Backend = Any;
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn raw(&self) -> AnyRawStream {
-        AnyRawStream::new(self.0.backend(), self.0.raw_bits())
+        placed(|| AnyRawStream::new(self.0.backend(), self.0.raw_bits()))
     }
 
     fn device(&self) -> Device {
         self.0.device()
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn query(&self) -> Result<bool, AnyError> {
-        self.0.query()
+        placed(|| self.0.query())
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn synchronize(&self) -> Result<(), AnyError> {
-        self.0.synchronize()
+        placed(|| self.0.synchronize())
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn record(&self, event: &AnyEvent) -> Result<(), AnyError> {
-        self.0.record(event.as_dyn())
+        placed(|| self.0.record(event.as_dyn()))
     }
 
     fn new_event(&self, options: EventOptions) -> Result<AnyEvent, AnyError> {
         self.0.new_event(options).map(AnyEvent::from)
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn new_stream(&self, options: StreamOptions) -> Result<AnyStream, AnyError> {
-        self.0.new_stream(options).map(AnyStream::from)
+        placed(|| self.0.new_stream(options).map(AnyStream::from))
     }
 
     fn raw_to_compare(&self) -> AnyRawStream {
@@ -164,12 +171,14 @@ unsafe impl Stream for AnyStream {
         self.0.backend_type()
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn record_event(&self) -> Result<AnyEvent, AnyError> {
-        self.0.record_event().map(AnyEvent::from)
+        placed(|| self.0.record_event().map(AnyEvent::from))
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn wait_event(&self, event: &AnyEvent) -> Result<(), AnyError> {
-        self.0.wait_event(event.as_dyn())
+        placed(|| self.0.wait_event(event.as_dyn()))
     }
 
     /// Makes this stream wait for `other`, by the backend's own [`Stream::wait_stream`].
@@ -177,15 +186,16 @@ unsafe impl Stream for AnyStream {
     /// # Errors
     /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if the other stream belongs to
     /// another backend; otherwise the backend's errors.
+    #[cfg_attr(feature = "checked", track_caller)]
     fn wait_stream<O: Stream<Backend = Any>>(&self, other: &O) -> Result<(), AnyError> {
         self.check_backend(other, "Stream::wait_stream")?;
-        match (other as &dyn Typeless).downcast_ref::<AnyStream>() {
+        placed(|| match (other as &dyn Typeless).downcast_ref::<AnyStream>() {
             Some(other) if self == other => Ok(()),
             Some(other) if self.has_type_of(other) => self.0.wait_stream(other.as_dyn()),
             // A `PerThread`, or a foreign wrapper type: the stream inside is not accessible, but a
             // record of it is.
-            _ => self.wait_event(&other.record_event()?),
-        }
+            _ => self.0.wait_event(other.record_event()?.as_dyn()),
+        })
     }
 
     /// Makes each of `branches` wait for this stream, as [`Stream::fork`].
@@ -193,6 +203,7 @@ unsafe impl Stream for AnyStream {
     /// # Errors
     /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if a branch belongs to another backend;
     /// otherwise the backend's errors.
+    #[cfg_attr(feature = "checked", track_caller)]
     fn fork<'a, I, O>(&self, branches: I) -> Result<(), AnyError>
     where
         I: IntoIterator<Item = &'a O>,
@@ -209,13 +220,13 @@ unsafe impl Stream for AnyStream {
             }
             let event = match &event {
                 Some(event) => event,
-                None => match self.record_event() {
+                None => match placed(|| self.record_event()) {
                     Ok(recorded) => event.insert(recorded),
                     // The first error is returned.
                     Err(error) => return outcome.and(Err(error)),
                 },
             };
-            outcome = outcome.and(branch.wait_event(event));
+            outcome = outcome.and(placed(|| branch.wait_event(event)));
         }
         outcome
     }
@@ -225,16 +236,18 @@ unsafe impl Stream for AnyStream {
     /// # Errors
     /// [`BackendMismatch`](crate::ErrorKind::BackendMismatch) if a branch belongs to another backend;
     /// otherwise the backend's errors.
+    #[cfg_attr(feature = "checked", track_caller)]
     fn join<'a, I, O>(&self, branches: I) -> Result<(), AnyError>
     where
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Any>,
     {
-        let wait = |branch| {
-            self.check_backend(branch, "Stream::join")?;
-            self.wait_stream(branch)
-        };
-        branches.into_iter().map(wait).fold(Ok(()), Result::and)
+        let mut outcome = Ok(());
+        for branch in branches {
+            let checked = self.check_backend(branch, "Stream::join");
+            outcome = outcome.and(checked.and_then(|()| placed(|| self.wait_stream(branch))));
+        }
+        outcome
     }
 
     fn is_same<O: Stream<Backend = Any>>(&self, other: &O) -> bool {
@@ -257,19 +270,23 @@ unsafe impl Stream for AnyStream {
         self.0.capture_status()
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn launch_host_func(&self, func: HostFunc) -> Result<(), AnyError> {
-        self.0.launch_host_func(func)
+        placed(|| self.0.launch_host_func(func))
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn reads(&self, region: &Region) {
-        self.0.reads(region);
+        placed(|| self.0.reads(region));
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn writes(&self, region: &Region) {
-        self.0.writes(region);
+        placed(|| self.0.writes(region));
     }
 
+    #[cfg_attr(feature = "checked", track_caller)]
     fn released(&self, region: &Region) {
-        self.0.released(region);
+        placed(|| self.0.released(region));
     }
 }
