@@ -60,6 +60,8 @@
 //! that names that rule must catch it.
 
 pub mod cases;
+#[cfg(feature = "checked")]
+pub mod checked_suite;
 pub mod fixture;
 pub mod fixtures;
 pub mod harness;
@@ -72,6 +74,8 @@ pub mod rules;
 pub mod runner;
 
 pub use cases::{Case, CaseInfo};
+#[cfg(feature = "checked")]
+pub use checked_suite::CheckedSuite;
 pub use fixture::{CaptureMode, Fixture};
 pub use outcome::{Outcome, Skip, Verdict};
 pub use required::Required;

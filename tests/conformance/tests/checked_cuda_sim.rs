@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use gpu_stream_conformance::fixtures::{CheckedFixture, CudaFixture};
-use gpu_stream_conformance::harness;
+use gpu_stream_conformance::fixtures::CudaFixture;
+use gpu_stream_conformance::{CheckedSuite, harness};
 
 fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
@@ -13,5 +13,5 @@ fn main() -> ExitCode {
         std::env::set_var("CUDA_SIM_REUSE", "1");
         cuda_sim::install(2)
     };
-    harness::main(simulated.and_then(|()| CudaFixture::new()).map(CheckedFixture))
+    harness::main(simulated.and_then(|()| CudaFixture::new()).map(CheckedSuite::new))
 }

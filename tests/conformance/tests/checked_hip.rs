@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use gpu_stream_conformance::fixtures::{CheckedFixture, HipFixture, ask_for_hip_queues};
-use gpu_stream_conformance::harness;
+use gpu_stream_conformance::fixtures::{HipFixture, ask_for_hip_queues};
+use gpu_stream_conformance::{CheckedSuite, harness};
 
 fn main() -> ExitCode {
     // SAFETY: no other thread is running yet.
@@ -11,6 +11,6 @@ fn main() -> ExitCode {
         ask_for_hip_queues();
         std::env::set_var("HSA_SIM_GPUS", "2");
     }
-    let fixture = hsa_sim::preload().and_then(|()| HipFixture::new()).map(CheckedFixture);
-    harness::main(fixture.inspect_err(|reason| eprintln!("note: HIP is not tested here: {reason}")))
+    let suite = hsa_sim::preload().and_then(|()| HipFixture::new()).map(CheckedSuite::new);
+    harness::main(suite.inspect_err(|reason| eprintln!("note: HIP is not tested here: {reason}")))
 }

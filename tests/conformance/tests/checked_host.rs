@@ -1,5 +1,6 @@
 //! The suite on the host backend with a check.
 
-use gpu_stream_conformance::fixtures::{CheckedFixture, HostFixture};
+use gpu_stream_conformance::CheckedSuite;
+use gpu_stream_conformance::fixtures::HostFixture;
 
-gpu_stream_conformance::main!(CheckedFixture(HostFixture::new()));
+gpu_stream_conformance::main!(CheckedSuite::new(HostFixture::new()));
