@@ -59,6 +59,10 @@ pub struct Check {
     #[arg(long, value_name = "N", default_value = "1")]
     pub repeat: NonZeroU32,
 
+    /// Run the cases with a check of the order of accesses; what it finds in a case that is right is a failure
+    #[arg(long)]
+    pub checked: bool,
+
     /// Use no colors, lines or progress bar; results are still printed as they arrive
     #[arg(long)]
     pub plain: bool,

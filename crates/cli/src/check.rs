@@ -43,7 +43,7 @@ pub fn command(
     if let Some(index) = arguments.single {
         let item =
             checked.first().ok_or_else(|| CommandError("--single needs a --backend".into()))?;
-        let suite = suites::suite(item, arguments.limit);
+        let suite = suites::suite(item, arguments.limit, arguments.checked);
         let cell = plan.run_case(&*suite, index, &Live::new(style, None));
         output::put(&mut std::io::stdout(), &fresh::answer(&cell)?)?;
         // Skips destructors: a driver that crashes at process exit must not change the exit status.
@@ -51,7 +51,8 @@ pub fn command(
     }
     let mut json_target = arguments.json.as_deref().map(output::json_target).transpose()?;
     let only_json = arguments.json.as_deref() == Some("-");
-    let suites: Vec<_> = checked.iter().map(|item| suites::suite(item, arguments.limit)).collect();
+    let suite = |item: &&Availability| suites::suite(item, arguments.limit, arguments.checked);
+    let suites: Vec<_> = checked.iter().map(suite).collect();
     let columns = checked
         .iter()
         .map(|item| Column { backend: item.backend, info: item.probe.as_ref().ok().cloned() });
@@ -59,6 +60,7 @@ pub fn command(
     report.environment = environment::of_user(&set);
     report.set = set;
     report.named.clone_from(&arguments.backend);
+    report.has_order_check = arguments.checked;
 
     let mut stdout = std::io::stdout();
     let mut live = Live::new(style, if only_json { None } else { Some(&mut stdout) });
@@ -134,6 +136,7 @@ impl Plan<'_> {
             named: Vec::new(),
             set: Variables::new(),
             environment: Variables::new(),
+            has_order_check: false,
         })
     }
 

@@ -58,6 +58,7 @@ pub fn run(arguments: &Check, backend: BackendKind, index: usize) -> Result<Cell
     let mut command = Command::new(program);
     command.args(["check", "--backend", backend.name(), "--single", &index.to_string()]);
     command.args(["--limit", &limit.to_string(), "--repeat", &arguments.repeat.to_string()]);
+    command.args(arguments.checked.then_some("--checked"));
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let start = Instant::now();
     let mut child = command.spawn().map_err(|error| error.to_string())?;

@@ -92,6 +92,8 @@ struct Check {
     arch: &'static str,
     machine: BTreeMap<&'static str, String>,
     repeat: u32,
+    /// `true` if the cases ran with a check of the order of accesses.
+    checked: bool,
     /// The variables that the command set for this run. `machine` has the user's variables.
     set: Variables,
     backends: Vec<Checked>,
@@ -202,6 +204,7 @@ pub fn of_report(report: &Report) -> serde_json::Result<String> {
         machine: environment::facts(&report.set),
         set: report.set.clone(),
         repeat: report.repeat,
+        checked: report.has_order_check,
         backends: checked.collect(),
         not_checked: left_out.collect(),
         cases: report.rows.iter().map(|one| row(report, one)).collect(),

@@ -29,7 +29,9 @@ pub fn head(report: &Report, width: usize) -> String {
     let plural = if cases == 1 { "" } else { "s" };
     let times =
         if report.repeat > 1 { format!(", {} times each", report.repeat) } else { "".into() };
-    let mut text = format!("gpu-stream {version}: {cases} case{plural}{times}\n");
+    let checked =
+        if report.has_order_check { ", with a check of the order of accesses" } else { "" };
+    let mut text = format!("gpu-stream {version}: {cases} case{plural}{times}{checked}\n");
     for column in &report.columns {
         text.push_str(&wrap(&title(column), 0, 2, width));
     }

@@ -25,6 +25,8 @@ pub struct Report {
     pub set: Variables,
     /// The environment variables of drivers and backends that the user has set.
     pub environment: Variables,
+    /// `true` if the cases ran with a check of the order of accesses.
+    pub has_order_check: bool,
 }
 
 /// A checked backend.

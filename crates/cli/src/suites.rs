@@ -2,43 +2,55 @@
 
 use std::time::Duration;
 
-use gpu_stream::{Availability, BackendKind};
-#[cfg(any(feature = "cuda", feature = "hip"))]
-use gpu_stream_conformance::Fixture;
+use gpu_stream::{Availability, BackendKind, PlainHandles};
 #[cfg(feature = "cuda")]
 use gpu_stream_conformance::fixtures::CudaFixture;
 #[cfg(feature = "hip")]
 use gpu_stream_conformance::fixtures::HipFixture;
 use gpu_stream_conformance::fixtures::HostFixture;
-use gpu_stream_conformance::{Missing, Suite, SuiteOf};
+use gpu_stream_conformance::{CheckedSuite, Fixture, Missing, Suite, SuiteOf};
 
 /// Creates the suite for the backend of `item`, with a time limit for each case.
 ///
 /// If the backend or a resource of the cases is not available, the suite skips every case with the
-/// reason.
-pub fn suite(item: &Availability, limit: Duration) -> Box<dyn Suite> {
+/// reason. With `is_checked`, the cases run with a check of the order.
+pub fn suite(item: &Availability, limit: Duration, is_checked: bool) -> Box<dyn Suite> {
     if let Err(error) = &item.probe {
         return Box::new(Missing::new(item.backend, error.to_string()));
     }
     match item.backend {
-        BackendKind::Host => Box::new(SuiteOf::new(HostFixture).limit(limit)),
+        BackendKind::Host => of_fixture(HostFixture, limit, is_checked),
         #[cfg(feature = "cuda")]
-        BackendKind::Cuda => with(CudaFixture::new(), item.backend, limit),
+        BackendKind::Cuda => with(CudaFixture::new(), item.backend, limit, is_checked),
         #[cfg(feature = "hip")]
-        BackendKind::Hip => with(HipFixture::new(), item.backend, limit),
+        BackendKind::Hip => with(HipFixture::new(), item.backend, limit, is_checked),
         other => Box::new(Missing::new(other, "this command has no fixture for the backend")),
+    }
+}
+
+/// Creates the suite with `fixture`.
+fn of_fixture(
+    fixture: impl Fixture<Backend: PlainHandles>,
+    limit: Duration,
+    is_checked: bool,
+) -> Box<dyn Suite> {
+    if is_checked {
+        Box::new(CheckedSuite::new(fixture).limit(limit))
+    } else {
+        Box::new(SuiteOf::new(fixture).limit(limit))
     }
 }
 
 /// Creates the suite with `fixture`. If `fixture` is an error, the suite skips every case.
 #[cfg(any(feature = "cuda", feature = "hip"))]
 fn with(
-    fixture: Result<impl Fixture, String>,
+    fixture: Result<impl Fixture<Backend: PlainHandles>, String>,
     backend: BackendKind,
     limit: Duration,
+    is_checked: bool,
 ) -> Box<dyn Suite> {
     match fixture {
-        Ok(fixture) => Box::new(SuiteOf::new(fixture).limit(limit)),
+        Ok(fixture) => of_fixture(fixture, limit, is_checked),
         Err(reason) => {
             let reason = format!("the backend is ready, but the cases cannot run on it: {reason}");
             Box::new(Missing::new(backend, reason))

@@ -225,6 +225,20 @@ fn json_goes_to_a_file_with_the_matrix_or_alone_to_stdout() {
 }
 
 #[test]
+fn cases_pass_with_a_check_and_the_report_says_so() {
+    let output = run("check --checked --backend host --case topology:: --plain");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = stdout(&output);
+    assert!(text.lines().next().is_some_and(|line| line.contains("with a check")), "{text}");
+    for (line, is_checked) in [("--checked --json -", true), ("--json -", false)] {
+        let output = run(&format!("check --backend host --case topology:: {line}"));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["checked"], is_checked);
+        assert_eq!(report["totals"]["failed"], 0);
+    }
+}
+
+#[test]
 fn list_has_every_case_with_its_rules() {
     let text = stdout(&run("--list"));
     let list: Value = serde_json::from_slice(&run("--list --json").stdout).unwrap();
