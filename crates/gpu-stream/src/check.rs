@@ -8,6 +8,10 @@ mod off;
 mod on;
 
 #[cfg(not(feature = "checked"))]
-pub(crate) use off::{COMPILED, event, event_inside, is_requested, placed, stream, stream_inside};
+pub(crate) use off::{
+    COMPILED, event, event_inside, host_access, is_requested, placed, stream, stream_inside,
+};
 #[cfg(feature = "checked")]
-pub(crate) use on::{COMPILED, event, event_inside, is_requested, placed, stream, stream_inside};
+pub(crate) use on::{
+    COMPILED, event, event_inside, host_access, is_requested, placed, stream, stream_inside,
+};

@@ -33,13 +33,13 @@ pub use handle::{AnyRawEvent, AnyRawStream};
 pub use stream::AnyStream;
 
 use gpu_stream_core::{
-    AnyError, Backend, BackendInfo, BackendKind, ContractError, Device, EventOptions, KeepAlive,
-    PerThread, PriorityRange, StreamOptions,
+    Access, AnyError, Backend, BackendInfo, BackendKind, ContractError, Device, EventOptions,
+    KeepAlive, PerThread, PriorityRange, Region, StreamOptions,
 };
 
 use crate::DefaultBackend;
 use crate::backends::{SOME_EVENTS_KEEP_OWNER, compiled, in_build};
-use crate::check::placed;
+use crate::check::{self, placed};
 
 /// All backends of this build as one: each call goes to the backend of the [`Device`] or handle
 /// that it is given.
@@ -174,6 +174,11 @@ unsafe impl Backend for Any {
         // the contract of `event_from_raw_with_owner`. The backend's event holds `owner`.
         unsafe { backend.event_from_raw_with_owner(raw.bits(), device, options, owner) }
             .map(AnyEvent::from)
+    }
+
+    #[cfg_attr(feature = "checked", track_caller)]
+    fn host_access(access: Access, region: &Region) {
+        check::host_access(access, region);
     }
 }
 

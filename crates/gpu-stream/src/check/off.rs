@@ -5,7 +5,7 @@ use std::env;
 use std::sync::OnceLock;
 
 use gpu_stream_core::dynamic::{BoxedEvent, DynBackend, SharedStream};
-use gpu_stream_core::{AnyError, Event, Stream};
+use gpu_stream_core::{Access, AnyError, Event, Region, Stream};
 
 /// The backends of this build that have a check: none.
 pub(crate) const COMPILED: &[&dyn DynBackend] = &[];
@@ -31,6 +31,10 @@ pub(crate) fn is_requested() -> Result<bool, AnyError> {
 pub(crate) fn placed<T>(call: impl FnOnce() -> T) -> T {
     call()
 }
+
+/// Does nothing.
+#[inline]
+pub(crate) fn host_access(_: Access, _: &Region) {}
 
 /// Returns `stream`.
 #[inline]

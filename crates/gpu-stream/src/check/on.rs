@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gpu_stream_checked::{Checked, CheckedEvent, CheckedStream, called_from, requested_level};
 use gpu_stream_core::dynamic::{BoxedEvent, DynBackend, SharedStream};
-use gpu_stream_core::{AnyError, Event, PlainHandles, Stream};
+use gpu_stream_core::{Access, AnyError, Backend, Event, PlainHandles, Region, Stream};
 #[cfg(feature = "cuda")]
 use gpu_stream_cuda::Cuda;
 #[cfg(feature = "hip")]
@@ -35,6 +35,18 @@ pub(crate) fn is_requested() -> Result<bool, AnyError> {
 #[track_caller]
 pub(crate) fn placed<T>(call: impl FnOnce() -> T) -> T {
     called_from(Location::caller(), call)
+}
+
+/// Declares an access of the host to the check of each backend, if the variable asks for a check.
+#[track_caller]
+pub(crate) fn host_access(access: Access, region: &Region) {
+    if matches!(is_requested(), Ok(true)) {
+        Checked::<Host>::host_access(access, region);
+        #[cfg(feature = "cuda")]
+        Checked::<Cuda>::host_access(access, region);
+        #[cfg(feature = "hip")]
+        Checked::<Hip>::host_access(access, region);
+    }
 }
 
 /// Returns `stream` with a check, if the variable asks for one and this build has the backend. Otherwise returns it as it

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use gpu_stream::checked::{CheckedStream, FindingKind, Report};
 use gpu_stream::prelude::*;
-use gpu_stream::{Any, AnyError, AnyEvent, AnyStream, Checked, Host, HostStream, Region};
+use gpu_stream::{Access, Any, AnyError, AnyEvent, AnyStream, Checked, Host, HostStream, Region};
 
 use crate::any_fixture;
 
@@ -89,6 +89,18 @@ fn places() -> Result<(), AnyError> {
     });
     result?;
     check_one(&report, FindingKind::NotJoined, line() - 5, line() - 4);
+
+    let (result, report) = Checked::<Host>::scope(|_| {
+        let [first, _] = two_streams()?;
+        let data = Region::new("data", 0x1000, 16);
+        first.writes(&data);
+        Any::host_access(Access::Read, &data);
+        first.synchronize()?;
+        Any::host_access(Access::Read, &data);
+        Ok::<_, AnyError>(())
+    });
+    result?;
+    check_one(&report, FindingKind::ReadAfterWrite, line() - 7, line() - 6);
     Ok(())
 }
 
