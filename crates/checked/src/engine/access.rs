@@ -130,6 +130,12 @@ impl State {
         // No wait mends the use of memory after its release.
         let missing = (!is_gone && !is_by_host).then_some(missing);
         self.add(scope, kind, Some(first.site.clone()), second.site.clone(), missing);
+        if let Some(line) = self.lines.get_mut(&first.line)
+            && let Some(work) = &line.joining.work
+        {
+            // The wait that is missing joins the line, too.
+            line.joining.reported = work.number;
+        }
     }
 
     /// Adds a finding.

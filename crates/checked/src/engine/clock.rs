@@ -15,6 +15,8 @@ pub(super) struct Clock {
     entries: Vec<(LineId, u64)>,
     /// All calls up to this number happen before, whatever their lines are.
     everything: u64,
+    /// The version of the host's knowledge up to which the entries were pruned.
+    pruned: u64,
 }
 
 impl Clock {
@@ -34,6 +36,11 @@ impl Clock {
     /// Returns the lines with their epochs.
     pub(super) fn entries(&self) -> &[(LineId, u64)] {
         &self.entries
+    }
+
+    /// Returns `true` if the clock has no entry that version `version` of the host's knowledge removes.
+    pub(super) fn is_pruned(&self, version: u64) -> bool {
+        self.pruned == version || self.entries.is_empty()
     }
 
     /// Adds the work of a line up to an epoch.
@@ -56,6 +63,11 @@ impl Clock {
     /// Adds what happens before `other` (least upper bound).
     pub(super) fn join(&mut self, other: &Clock) {
         self.raise_everything(other.everything);
+        self.pruned = match (self.entries.is_empty(), other.entries.is_empty()) {
+            (_, true) => self.pruned,
+            (true, false) => other.pruned,
+            (false, false) => self.pruned.min(other.pruned),
+        };
         if other.entries.len() * 8 < self.entries.len() {
             other.entries.iter().for_each(|(line, epoch)| self.raise(*line, *epoch));
             return;
@@ -79,9 +91,10 @@ impl Clock {
         self.entries = merged;
     }
 
-    /// Keeps only the entries for which `keep` returns `true`.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(LineId, u64) -> bool) {
-        self.entries.retain(|(line, epoch)| keep(*line, *epoch));
+    /// Removes the entries that `is_over` returns `true` for: those that a version of the host's knowledge covers.
+    pub(super) fn prune(&mut self, version: u64, is_over: impl Fn(LineId, u64) -> bool) {
+        self.entries.retain(|(line, epoch)| !is_over(*line, *epoch));
+        self.pruned = version;
     }
 }
 

@@ -102,8 +102,6 @@ pub(super) struct LineState {
     pub(super) epoch: u64,
     /// What happens before the work that follows.
     pub(super) clock: Arc<Clock>,
-    /// The version of the host's knowledge up to which `clock` was pruned.
-    pub(super) pruned: u64,
     /// The epoch up to which the host knows that the work is done.
     pub(super) host: u64,
     /// The line of the capture that includes the stream now.
@@ -156,7 +154,6 @@ impl LineState {
             group: 0,
             epoch: 1,
             clock: Arc::default(),
-            pruned: 0,
             host: 0,
             capture: None,
             wrappers: 0,

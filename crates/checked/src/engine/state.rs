@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gpu_stream_core::Device;
 
-use super::clock::{Clock, LineId, Snapshot};
+use super::clock::{LineId, Snapshot};
 use super::found::Found;
 use super::implicit::ImplicitOrder;
 use super::late::Unrecorded;
@@ -161,7 +161,6 @@ impl State {
         if is_known || is_over && self.lines.contains_key(&other) {
             return;
         }
-        self.prune(id);
         let is_known_line = self.lines.contains_key(&other);
         let Some(line) = self.lines.get_mut(&id) else { return };
         let own = Arc::make_mut(&mut line.clock);
@@ -171,6 +170,7 @@ impl State {
         if is_known_line {
             own.raise(other, epoch);
         }
+        self.prune(id);
     }
 
     /// Returns `true` if the host knows that the work of a line up to an epoch is done.
@@ -182,15 +182,13 @@ impl State {
 
     /// Removes what the host knows from a line's clock, if that has changed since the last time.
     fn prune(&mut self, id: LineId) {
-        let Some(line) = self.lines.get_mut(&id) else { return };
-        if line.pruned == self.version {
+        let version = self.version;
+        let Some(line) = self.lines.get_mut(&id).filter(|line| !line.clock.is_pruned(version))
+        else {
             return;
-        }
-        line.pruned = self.version;
+        };
         let mut clock = std::mem::take(&mut line.clock);
-        if clock.entries().iter().any(|(line, epoch)| self.is_over(*line, *epoch)) {
-            Arc::<Clock>::make_mut(&mut clock).retain(|line, epoch| !self.is_over(line, epoch));
-        }
+        Arc::make_mut(&mut clock).prune(version, |line, epoch| self.is_over(line, epoch));
         if let Some(line) = self.lines.get_mut(&id) {
             line.clock = clock;
         }
@@ -200,11 +198,13 @@ impl State {
     pub(super) fn host_join(&mut self, snapshot: &Snapshot) {
         let others = snapshot.clock.entries().iter().copied();
         for (id, epoch) in others.chain([(snapshot.line, snapshot.epoch)]) {
-            if let Some(line) = self.lines.get_mut(&id) {
-                line.host = line.host.max(epoch);
+            if let Some(line) = self.lines.get_mut(&id)
+                && line.host < epoch
+            {
+                line.host = epoch;
+                self.version += 1;
             }
         }
         self.host_everything = self.host_everything.max(snapshot.clock.everything());
-        self.version += 1;
     }
 }
