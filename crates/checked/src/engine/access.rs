@@ -28,7 +28,8 @@ impl State {
         };
         let Some(line) = self.lines.get(&id) else { return };
         let (epoch, group) = (line.epoch, line.group);
-        let entry = Arc::new(Entry { line: id, epoch, access, region: *region, site });
+        let _line_use = Some(Arc::clone(&line.uses));
+        let entry = Arc::new(Entry { line: id, epoch, access, region: *region, site, _line_use });
         let known = line.clock.everything().max(self.host_everything);
         let memory = self.memory.entry(group).or_default();
         let found = memory.access(&entry, |first| {
@@ -37,12 +38,11 @@ impl State {
                 || line.clock.get(first.line) >= first.epoch
                 || self.lines.get(&first.line).is_none_or(|line| line.host >= first.epoch)
         });
-        let is_due = memory.is_due();
+        if memory.is_due() {
+            self.sweep_memory();
+        }
         for (kind, first) in found {
             self.add_conflict(kind, &first, &entry, scope);
-        }
-        if is_due {
-            self.sweep();
         }
     }
 
@@ -59,7 +59,7 @@ impl State {
         let number = self.steps.push(0, place, action.clone());
         let make = |stream| {
             let site = Site { number, place, stream, action: action.clone() };
-            Arc::new(Entry { line: HOST, epoch: 0, access, region: *region, site })
+            Arc::new(Entry { line: HOST, epoch: 0, access, region: *region, site, _line_use: None })
         };
         let entry = make(host(device, 0, place));
         let found = self.memory.entry(0).or_default().access(&entry, |first| {
@@ -106,6 +106,15 @@ impl State {
         }
     }
 
+    /// Reports a use of a stream that was destroyed, before the call that may fail.
+    pub(super) fn used(&mut self, id: LineId, place: Place, scope: ScopeId) {
+        let Some(line) = self.lines.get_mut(&id).filter(|line| line.is_destroyed) else { return };
+        line.used_at = Some(place);
+        let stream = line.info.number;
+        let number = self.steps.push(stream, place, Action::Submit);
+        self.add_use_after_owner(id, number, place, &Action::Submit, scope);
+    }
+
     /// Reports a call on a stream that was destroyed.
     pub(super) fn check_owner(
         &mut self,
@@ -115,7 +124,22 @@ impl State {
         action: &Action,
         scope: ScopeId,
     ) {
-        let Some(line) = self.lines.get(&id).filter(|line| line.is_destroyed) else { return };
+        let Some(line) = self.lines.get_mut(&id).filter(|line| line.is_destroyed) else { return };
+        // The call was reported before it was made.
+        if line.used_at.take() != Some(place) {
+            self.add_use_after_owner(id, number, place, action, scope);
+        }
+    }
+
+    fn add_use_after_owner(
+        &mut self,
+        id: LineId,
+        number: u64,
+        place: Place,
+        action: &Action,
+        scope: ScopeId,
+    ) {
+        let Some(line) = self.lines.get(&id) else { return };
         let site = line.site(number, place, action.clone());
         self.add(scope, FindingKind::UseAfterOwner, None, site, None);
     }

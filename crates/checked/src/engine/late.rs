@@ -139,7 +139,8 @@ impl State {
         let Some(work) = &line.joining.work else { return };
         let is_in_scope = scope.is_none_or(|scope| self.found.open_scope(work.scope) == scope);
         let Some(parent) = self.lines.get(parent) else { return };
-        if !is_in_scope || !self.is_open(line) || parent.last_call <= work.number {
+        let is_open = self.is_candidate(line) && line.joining.covering == 0;
+        if !is_in_scope || !is_open || parent.last_call <= work.number {
             return;
         }
         let site = line.site(work.number, work.place, work.action.clone());
@@ -156,8 +157,8 @@ impl State {
         }
     }
 
-    /// Returns `true` if the line is a side stream whose last work nothing is ordered after, or can be.
-    pub(super) fn is_open(&self, line: &LineState) -> bool {
+    /// Returns `true` if the line is a side stream whose last work nothing is ordered after.
+    pub(super) fn is_candidate(&self, line: &LineState) -> bool {
         let joining = &line.joining;
         let (Some((_, wait)), Some(work)) = (&joining.awaited, &joining.work) else {
             return false;
@@ -169,7 +170,6 @@ impl State {
             && line.group == 0
             && !joining.is_host_joined
             && !is_joined
-            && joining.covering == 0
             && wait.number < work.number
             && joining.reported < work.number
     }

@@ -111,6 +111,12 @@ pub(super) struct LineState {
     pub(super) created_wrappers: u32,
     /// The stream was destroyed: nothing can use it.
     pub(super) is_destroyed: bool,
+    /// The place of a use after that which was reported.
+    pub(super) used_at: Option<Place>,
+    /// Shared with the accesses that are compared.
+    pub(super) uses: Arc<()>,
+    /// The line is among those that may be forgotten.
+    pub(super) is_ending: bool,
     /// The stream and the default stream wait for each other.
     pub(super) is_blocking: bool,
     /// The last submission of the default stream that this blocking stream waits for.
@@ -159,6 +165,9 @@ impl LineState {
             wrappers: 0,
             created_wrappers: 0,
             is_destroyed: false,
+            used_at: None,
+            uses: Arc::default(),
+            is_ending: false,
             is_blocking,
             default_seen: 0,
             is_unseen: false,

@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) region: Region,
     /// The call.
     pub(super) site: Site,
+    /// Keeps the line while the entry is compared.
+    pub(super) _line_use: Option<Arc<()>>,
 }
 
 /// A range of bytes that have the same latest accesses.
@@ -38,6 +40,9 @@ struct Piece {
     reads: Vec<Arc<Entry>>,
     /// The last release of each allocation that was here.
     releases: Vec<Arc<Entry>>,
+    /// The latest access is a release, and all others happen before it. An access that is not ordered after those is not
+    /// ordered after the release either.
+    is_settled: bool,
 }
 
 /// The latest accesses of each byte: an interval map by address.
@@ -82,7 +87,7 @@ impl Memory {
         }
         let mut last: Option<(usize, Piece)> = None;
         let mut at = start;
-        for (from, piece) in self.take(start, end) {
+        for (from, mut piece) in self.take(start, end) {
             if at < from {
                 self.add_next(&mut last, at, Piece { end: from, ..Piece::default() }, new);
             }
@@ -150,8 +155,8 @@ impl Memory {
     /// mistake, whatever its order is.
     pub(super) fn sweep(&mut self, is_over: impl Fn(&Entry) -> bool) {
         self.pieces.retain(|_, piece| {
-            piece.write.take_if(|entry| is_over(entry));
-            piece.reads.retain(|entry| !is_over(entry));
+            piece.write.take_if(|entry| piece.is_settled || is_over(entry));
+            piece.reads.retain(|entry| !piece.is_settled && !is_over(entry));
             !piece.is_empty()
         });
         // Pieces that only hold what is over are worth less, so fewer of them stay.
@@ -174,15 +179,7 @@ impl Memory {
         }
     }
 
-    /// Returns all accesses.
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.pieces
-            .values()
-            .flat_map(|piece| piece.write.iter().chain(&piece.reads).chain(&piece.releases))
-    }
-
     /// Returns the number of pieces.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.pieces.len()
     }
@@ -217,14 +214,15 @@ impl Piece {
                 }
             }
         }
-        are_same(self.write.iter(), other.write.iter())
+        self.is_settled == other.is_settled
+            && are_same(self.write.iter(), other.write.iter())
             && are_same(self.reads.iter(), other.reads.iter())
             && are_same(self.releases.iter(), other.releases.iter())
     }
 
     /// Finds the earlier accesses that `new` is in conflict with.
     fn compare(
-        &self,
+        &mut self,
         new: &Entry,
         is_ordered: &impl Fn(&Entry) -> bool,
         found: &mut Vec<(FindingKind, Arc<Entry>)>,
@@ -236,6 +234,8 @@ impl Piece {
                 found.push((kind, Arc::clone(entry)));
             }
         }
+        self.is_settled = new.access == Access::Release
+            && self.write.iter().chain(&self.reads).all(|entry| is_ordered(entry));
     }
 
     /// Adds an access.

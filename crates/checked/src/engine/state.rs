@@ -57,7 +57,9 @@ pub(super) struct State {
     pub(super) version: u64,
     /// The call of the latest wait for an event whose record is not known.
     pub(super) opaque_wait: u64,
-    /// Number of lines at which a sweep is worth its cost.
+    /// The lines without wrappers.
+    pub(super) ending: Vec<LineId>,
+    /// Number of them at which a sweep is worth its cost.
     pub(super) sweep_at: usize,
     pub(super) steps: Steps,
     pub(super) found: Found,
@@ -99,9 +101,7 @@ impl State {
             line.created_wrappers += 1;
             line.joining.is_created = true;
         }
-        let line = Line::new(engine, id, origin, Arc::clone(&line.info));
-        self.sweep_if_due();
-        line
+        Line::new(engine, id, origin, Arc::clone(&line.info))
     }
 
     /// Adds a line for a stream.
@@ -126,6 +126,10 @@ impl State {
     pub(super) fn close(&mut self, id: LineId, origin: Origin) {
         let Some(line) = self.lines.get_mut(&id) else { return };
         line.wrappers = line.wrappers.saturating_sub(1);
+        if line.wrappers == 0 && !line.is_ending {
+            line.is_ending = true;
+            self.ending.push(id);
+        }
         if origin == Origin::Created {
             line.created_wrappers = line.created_wrappers.saturating_sub(1);
             if line.created_wrappers == 0 {

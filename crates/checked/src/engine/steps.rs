@@ -9,8 +9,11 @@ use crate::finding::{Action, Site, Step};
 /// Number of calls that are kept.
 const KEPT: usize = 4096;
 
-/// Number of calls in a finding.
+/// Number of calls in a finding of two streams.
 const SHOWN: usize = 32;
+
+/// Number of calls in a finding of one call.
+const SHOWN_OF_ONE: usize = 4;
 
 /// The latest calls, in order.
 #[derive(Default)]
@@ -42,39 +45,61 @@ impl Steps {
         self.steps.iter().find(|step| step.number > number && step.stream == stream)
     }
 
-    /// Returns the calls of a finding: the two sites, the latest calls on these streams before the later site, and the
-    /// records that they wait for.
+    /// Returns the calls of a finding, from the earlier site to the later one: those of the two streams, and the records
+    /// that they wait for. Before them stands the latest wait between the two streams, with its record.
     pub(super) fn leading_to(&self, first: Option<&Site>, second: &Site) -> Vec<Step> {
         let sites = first.into_iter().chain([second]);
         let mut shown: Vec<Step> = sites.clone().map(step_of).collect();
         let streams: Vec<u32> = sites.map(|site| site.stream.number).collect();
+        let begin = first.map_or(0, |first| first.number.min(second.number));
+        let end = first.map_or(0, |first| first.number).max(second.number);
+        let limit = if first.is_some() { SHOWN } else { SHOWN_OF_ONE };
         // A wait brings the record that it waits for, and the waits before it on the record's stream.
-        let (mut records, mut waits) = (Vec::new(), Vec::new());
-        let last = shown.iter().map(|step| step.number).max().unwrap_or(0);
-        for step in self.steps.iter().rev().skip_while(|step| step.number > last) {
-            if shown.len() >= SHOWN {
+        let (mut records, mut waits, mut between) = (Vec::new(), Vec::new(), None);
+        for step in self.steps.iter().rev().skip_while(|step| step.number > end) {
+            if shown.len() >= limit {
                 break;
             }
+            let awaited = match step.action {
+                Action::Wait { record } => record,
+                _ => None,
+            };
             let is_record = records.contains(&step.number);
+            let is_shown = if step.number < begin {
+                if between.is_none() && self.is_between(step, awaited, &streams) {
+                    between = awaited;
+                }
+                is_record || between.is_some() && between == awaited
+            } else {
+                is_record
+                    || streams.contains(&step.stream)
+                    || awaited.is_some() && waits.contains(&step.stream)
+            };
+            if !is_shown {
+                continue;
+            }
             if is_record {
                 waits.push(step.stream);
             }
-            let is_wait = matches!(step.action, Action::Wait { .. });
-            if is_record
-                || streams.contains(&step.stream)
-                || is_wait && waits.contains(&step.stream)
-            {
-                if let Action::Wait { record: Some(record) } = step.action {
-                    records.push(record);
-                }
-                if !shown.iter().any(|known| known.number == step.number) {
-                    shown.push(step.clone());
-                }
+            records.extend(awaited);
+            if !shown.iter().any(|known| known.number == step.number) {
+                shown.push(step.clone());
+            }
+            if between == Some(step.number) {
+                break; // what was before the wait between the streams does not matter
             }
         }
         shown.sort_by_key(|step| step.number);
         shown.dedup_by_key(|step| step.number);
         shown
+    }
+
+    /// Returns `true` if the step is a wait of one of the streams for another one.
+    fn is_between(&self, step: &Step, awaited: Option<u64>, streams: &[u32]) -> bool {
+        let Some(record) = awaited.filter(|_| streams.contains(&step.stream)) else { return false };
+        let record = self.steps.binary_search_by_key(&record, |step| step.number);
+        let record = record.ok().and_then(|index| self.steps.get(index));
+        record.is_some_and(|record| streams.contains(&record.stream))
     }
 }
 

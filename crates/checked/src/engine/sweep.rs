@@ -1,72 +1,77 @@
 //! What is forgotten, so that memory is bounded in long runs.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::clock::LineId;
 use super::line::LineState;
-use super::memory::Entry;
+use super::memory::{Entry, Memory};
 use super::state::State;
 
-/// Number of lines below which there is no sweep.
-const FEW_LINES: usize = 256;
+/// Number of lines without wrappers below which there is no sweep.
+const FEW_LINES: usize = 64;
 
 impl State {
-    /// Sweeps if there are many more lines than after the last time.
+    /// Sweeps the lines without wrappers if there are many more than after the last time.
     pub(super) fn sweep_if_due(&mut self) {
-        if self.lines.len() >= self.sweep_at.max(FEW_LINES) {
-            self.sweep();
+        if self.ending.len() < self.sweep_at.max(FEW_LINES) {
+            return;
+        }
+        self.sweep_lines();
+        let pieces: usize = self.memory.values().map(Memory::len).sum();
+        if self.ending.len() >= FEW_LINES && self.ending.len() >= pieces / 16 {
+            self.sweep_memory();
+            self.sweep_lines();
+        }
+        self.sweep_at = self.ending.len() * 2;
+    }
+
+    /// Forgets the accesses that the host has waited for.
+    pub(super) fn sweep_memory(&mut self) {
+        for memory in self.memory.values_mut() {
+            memory.sweep(|entry: &Entry| {
+                entry.site.number <= self.host_everything
+                    || self.lines.get(&entry.line).is_none_or(|line| line.host >= entry.epoch)
+            });
         }
     }
 
-    /// Forgets the accesses that the host has waited for, and the lines that nothing refers to.
-    pub(super) fn sweep(&mut self) {
-        let mut used = HashSet::new();
-        for memory in self.memory.values_mut() {
-            let (lines, everything) = (&self.lines, self.host_everything);
-            let is_over = |entry: &Entry| {
-                entry.site.number <= everything
-                    || lines.get(&entry.line).is_none_or(|line| line.host >= entry.epoch)
-            };
-            memory.sweep(is_over);
-            used.extend(memory.entries().filter(|entry| !is_over(entry)).map(|entry| entry.line));
-        }
-        let mut unused: Vec<LineId> = self.lines.keys().copied().collect();
-        unused.retain(|id| !used.contains(id));
-        unused.sort_unstable();
-        for id in unused {
-            self.decide_dead(id);
-            if self.is_forgettable(id)
-                && let Some(line) = self.lines.remove(&id)
-                && self.keys.get(&line.key) == Some(&id)
-            {
-                self.keys.remove(&line.key);
+    /// Forgets the lines without wrappers that nothing refers to.
+    fn sweep_lines(&mut self) {
+        let mut kept = Vec::new();
+        for id in std::mem::take(&mut self.ending) {
+            if self.lines.get(&id).is_some_and(|line| line.is_destroyed && line.wrappers == 0) {
+                self.decide_line(id, None);
+            }
+            let is_forgettable = self.is_forgettable(id);
+            let Some(line) = self.lines.get_mut(&id) else { continue };
+            if line.wrappers > 0 {
+                line.is_ending = false; // the stream was wrapped again
+            } else if !is_forgettable {
+                kept.push(id);
+            } else if let Some(line) = self.lines.remove(&id) {
+                self.version += 1;
+                if self.keys.get(&line.key) == Some(&id) {
+                    self.keys.remove(&line.key);
+                }
             }
         }
-        self.version += 1;
-        self.sweep_at = self.lines.len() * 2;
+        self.ending = kept;
     }
 
-    /// Decides about the last work of a line that has ended.
-    fn decide_dead(&mut self, id: LineId) {
-        if self.lines.get(&id).is_some_and(|line| line.is_destroyed && line.wrappers == 0) {
-            self.decide_line(id, None);
-        }
-    }
-
-    /// Returns `true` if forgetting the line changes nothing. No access of it is compared any more.
+    /// Returns `true` if nothing changes when a line without wrappers is forgotten.
     fn is_forgettable(&self, id: LineId) -> bool {
         let Some(line) = self.lines.get(&id) else { return false };
-        if line.wrappers > 0 || line.group != 0 {
-            return false;
-        }
+        let is_over = line.joining.work.as_ref().is_none_or(|work| line.host >= work.epoch);
         if line.is_destroyed {
             // A live event may still join the last work, or the stream that it waited for may be used again.
-            return line.joining.covering == 0 && !(self.is_open(line) && self.has_parent(line));
+            let is_undecided = self.is_candidate(line) && self.has_parent(line);
+            let is_compared = Arc::strong_count(&line.uses) > 1;
+            return !is_undecided && (is_over || !is_compared);
         }
         // The owner of the stream may wrap it again. It must not have waited for what the host has not waited for.
         let mut awaited = line.clock.entries().iter();
-        let is_over = line.joining.work.as_ref().is_none_or(|work| line.host >= work.epoch);
         is_over
+            && line.capture.is_none()
             && line.clock.everything() <= self.host_everything
             && awaited.all(|(other, epoch)| self.is_over(*other, *epoch))
     }

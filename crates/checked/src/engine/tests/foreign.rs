@@ -63,6 +63,22 @@ fn stream_that_was_destroyed_is_used() {
 }
 
 #[test]
+fn use_is_reported_before_the_call_and_once() {
+    let p = Program::new();
+    let ours = p.open(0x99c0, Origin::Created, false);
+    let raw = p.open(0x99c0, Origin::Foreign, false);
+    let place = Location::caller();
+    p.engine.used(&raw, place);
+    drop(ours);
+    p.nothing();
+    p.engine.used(&raw, place);
+    p.engine.submit(&raw, place);
+    p.engine.used(&raw, place);
+    let found = p.findings();
+    assert_eq!((found.len(), found[0].kind, found[0].count), (1, FindingKind::UseAfterOwner, 2));
+}
+
+#[test]
 fn clones_keep_a_stream() {
     let p = Program::new();
     let ours = p.open(0x99a0, Origin::Created, false);

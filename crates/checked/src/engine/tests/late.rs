@@ -184,3 +184,13 @@ fn consumer_that_the_host_waits_for_is_not_a_side_stream() {
     producer.submit();
     p.nothing();
 }
+
+#[test]
+fn wait_that_an_error_names_is_not_reported_twice() {
+    let p = Program::new();
+    let (caller, side, r) = (p.stream(), p.stream(), region(64));
+    side.wait_stream(&caller);
+    side.writes(&r);
+    caller.reads(&r);
+    assert_eq!(p.kinds(), [ReadAfterWrite]);
+}

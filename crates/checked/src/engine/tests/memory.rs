@@ -114,3 +114,31 @@ fn release_of_a_part_leaves_the_rest() {
     a.writes(&r.part(31..64));
     assert_eq!(p.kinds(), [UseAfterRelease]);
 }
+
+#[test]
+fn sweep_keeps_what_is_compared() {
+    let p = Program::new();
+    let [a, b, c] = [p.stream(), p.stream(), p.stream()];
+    let [written, settled, unsettled, waited] = [(); 4].map(|()| region(64));
+    a.writes(&waited);
+    a.synchronize();
+    a.writes(&written);
+    a.writes(&settled);
+    a.released(&settled);
+    c.reads(&unsettled);
+    a.released(&unsettled);
+    assert_eq!(p.kinds(), [UseAfterRelease]);
+    p.engine.with(|state| {
+        assert_eq!(state.memory.values().map(super::super::memory::Memory::len).sum::<usize>(), 4);
+        state.sweep_memory();
+        assert_eq!(state.memory.values().map(super::super::memory::Memory::len).sum::<usize>(), 3);
+    });
+    b.writes(&waited);
+    p.nothing();
+    b.reads(&written);
+    assert_eq!(p.kinds(), [ReadAfterWrite]);
+    b.reads(&Region::new("again", settled.addresses().start, 64));
+    assert_eq!(p.kinds(), [UseAfterRelease], "the release stands for the write");
+    b.writes(&Region::new("again", unsettled.addresses().start, 64));
+    assert_eq!(p.kinds(), [WriteAfterRead, UseAfterRelease]);
+}

@@ -46,15 +46,20 @@ fn steps_are_those_of_the_streams_and_the_records_that_they_wait_for() {
     let p = Program::new();
     let [a, b, c, d] = [p.stream(), p.stream(), p.stream(), p.stream()];
     let (r, e) = (region(64), p.event());
-    c.submit();
-    c.wait_stream(&d);
+    a.submit(); // before the latest wait between the two
+    b.wait_stream(&a);
+    b.submit(); // before the first site
     c.record(&e);
     a.writes(&r);
+    d.submit(); // no part of it
+    c.wait_stream(&d);
+    c.record(&e);
     b.wait(&e);
     b.reads(&r);
+    a.submit(); // after it
     let found = &p.findings()[0];
     let numbers: Vec<u32> = found.steps.iter().map(|step| step.stream).collect();
-    let expected = [&d, &c, &c, &a, &b, &b].map(|line| line.info().number);
+    let expected = [&a, &b, &a, &d, &c, &c, &b, &b].map(|line| line.info().number);
     assert_eq!(numbers, expected, "{found:#?}");
     assert_eq!(found.streams.len(), 4);
 }
@@ -65,6 +70,8 @@ fn steps_are_few_and_include_the_sites() {
     let (a, b, r) = (p.stream(), p.stream(), region(64));
     a.writes(&r);
     (0..5000).for_each(|_| b.submit());
+    (0..5000).for_each(|_| p.stream().submit());
+    (0..40).for_each(|_| b.submit());
     b.reads(&r);
     let found = &p.findings()[0];
     assert_eq!(found.steps.len(), 32);
