@@ -14,6 +14,8 @@ mod scope;
 mod settings;
 mod sink;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use backend::Checked;
 pub use event::CheckedEvent;

@@ -66,8 +66,10 @@ impl<B: Backend> CheckedStream<B> {
         self.line.engine()
     }
 
-    /// Tells the engine whether a capture includes the stream.
-    fn note_capture(&self) {
+    /// Tells the engine that a call uses the stream, and whether a capture includes it. For the beginning of the call,
+    /// which can crash if the stream was destroyed.
+    fn begin(&self, place: Place) {
+        self.engine().used(&self.line, place);
         self.engine().captured(&self.line, is_captured(&self.inner));
     }
 
@@ -109,7 +111,7 @@ impl<B: Backend> CheckedStream<B> {
     }
 
     fn note_access(&self, access: Access, region: &Region, place: Place) {
-        self.note_capture();
+        self.begin(place);
         self.engine().access(&self.line, access, region, place);
     }
 }
@@ -152,6 +154,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     #[track_caller]
     fn query(&self) -> Result<bool, B::Error> {
         let place = caller();
+        self.engine().used(&self.line, place);
         let mark = self.engine().mark(&self.line);
         let is_done = self.inner.query();
         self.note_fault(&is_done, place);
@@ -164,6 +167,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     #[track_caller]
     fn synchronize(&self) -> Result<(), B::Error> {
         let place = caller();
+        self.engine().used(&self.line, place);
         let mark = self.engine().mark(&self.line);
         let waited = self.inner.synchronize();
         self.note_fault(&waited, place);
@@ -176,7 +180,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     #[track_caller]
     fn record(&self, event: &CheckedEvent<B>) -> Result<(), B::Error> {
         let place = caller();
-        self.note_capture();
+        self.begin(place);
         let recorded = self.inner.record(event.known());
         self.note_fault(&recorded, place);
         if recorded.is_ok() {
@@ -188,7 +192,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     #[track_caller]
     fn record_event(&self) -> Result<CheckedEvent<B>, B::Error> {
         let place = caller();
-        self.note_capture();
+        self.begin(place);
         let recorded = self.inner.record_event();
         self.note_fault(&recorded, place);
         let event = CheckedEvent::created(self.engine(), recorded?);
@@ -202,7 +206,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     #[track_caller]
     fn wait_event(&self, event: &CheckedEvent<B>) -> Result<(), B::Error> {
         let place = caller();
-        self.note_capture();
+        self.begin(place);
         self.inner.wait_event(event.known())?;
         self.engine().wait(&self.line, event.state(), place);
         Ok(())
@@ -225,8 +229,8 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     {
         let place = caller();
         if let Some(other) = downcast::<Self, O>(other) {
-            self.note_capture();
-            other.note_capture();
+            self.begin(place);
+            other.begin(place);
             self.inner.wait_stream(&other.inner)?;
             self.engine().wait_stream(&self.line, &other.line, place);
             Ok(())
@@ -251,11 +255,11 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
         if TypeId::of::<O>() != TypeId::of::<Self>() {
             return self.fork_wrapped(branches, place);
         }
-        self.note_capture();
+        self.begin(place);
         let own = branches.into_iter().filter_map(downcast::<Self, O>);
         let mut waiters = Vec::new();
         let forked = self.inner.fork(own.map(|branch| {
-            branch.note_capture();
+            branch.begin(place);
             waiters.push(branch);
             &branch.inner
         }));
@@ -282,11 +286,11 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
             let wait = |branch| called_from(place, || self.wait_stream(branch));
             return branches.into_iter().map(wait).fold(Ok(()), Result::and);
         }
-        self.note_capture();
+        self.begin(place);
         let own = branches.into_iter().filter_map(downcast::<Self, O>);
         let mut awaited = Vec::new();
         let joined = self.inner.join(own.map(|branch| {
-            branch.note_capture();
+            branch.begin(place);
             awaited.push(branch);
             &branch.inner
         }));
@@ -325,6 +329,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     #[track_caller]
     fn launch_host_func(&self, func: HostFunc) -> Result<(), B::Error> {
         let place = caller();
+        self.engine().used(&self.line, place);
         let launched = self.inner.launch_host_func(func);
         self.note_fault(&launched, place);
         if launched.is_ok() {
