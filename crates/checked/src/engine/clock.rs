@@ -60,35 +60,26 @@ impl Clock {
         self.everything = self.everything.max(number);
     }
 
-    /// Adds what happens before `other` (least upper bound).
-    pub(super) fn join(&mut self, other: &Clock) {
-        self.raise_everything(other.everything);
-        self.pruned = match (self.entries.is_empty(), other.entries.is_empty()) {
-            (_, true) => self.pruned,
-            (true, false) => other.pruned,
-            (false, false) => self.pruned.min(other.pruned),
+    /// Returns what happens before this or `other` (least upper bound).
+    #[must_use]
+    pub(super) fn joined(&self, other: &Clock) -> Clock {
+        let everything = self.everything.max(other.everything);
+        let (small, large) = match self.entries.len() < other.entries.len() {
+            true => (self, other),
+            false => (other, self),
         };
-        if other.entries.len() * 8 < self.entries.len() {
-            other.entries.iter().for_each(|(line, epoch)| self.raise(*line, *epoch));
-            return;
+        let mut joined = Clock { everything, entries: Vec::new(), pruned: large.pruned };
+        if !small.entries.is_empty() {
+            joined.pruned = large.pruned.min(small.pruned);
         }
-        let mut merged = Vec::with_capacity(self.entries.len() + other.entries.len());
-        let (mut own, mut others) =
-            (self.entries.iter().peekable(), other.entries.iter().peekable());
-        while let (Some(left), Some(right)) = (own.peek(), others.peek()) {
-            match left.0.cmp(&right.0) {
-                std::cmp::Ordering::Less => merged.extend(own.next()),
-                std::cmp::Ordering::Greater => merged.extend(others.next()),
-                std::cmp::Ordering::Equal => {
-                    merged.push((left.0, left.1.max(right.1)));
-                    own.next();
-                    others.next();
-                }
-            }
+        if small.entries.len() * 8 < large.entries.len() {
+            joined.entries = Vec::with_capacity(large.entries.len() + small.entries.len() + 1);
+            joined.entries.extend_from_slice(&large.entries);
+            small.entries.iter().for_each(|(line, epoch)| joined.raise(*line, *epoch));
+        } else {
+            joined.entries = merge(&small.entries, &large.entries);
         }
-        merged.extend(own);
-        merged.extend(others);
-        self.entries = merged;
+        joined
     }
 
     /// Removes the entries that `is_over` returns `true` for: those that a version of the host's knowledge covers.
@@ -96,6 +87,23 @@ impl Clock {
         self.entries.retain(|(line, epoch)| !is_over(*line, *epoch));
         self.pruned = version;
     }
+}
+
+/// Merges two lists that are in the order of the lines. The higher epoch of a line counts.
+fn merge(left: &[(LineId, u64)], right: &[(LineId, u64)]) -> Vec<(LineId, u64)> {
+    let mut merged = Vec::with_capacity(left.len() + right.len() + 1);
+    let (mut i, mut j) = (0, 0);
+    while let (Some(&own), Some(&other)) = (left.get(i), right.get(j)) {
+        // Without branches: the lists are often the same but for a few lines.
+        let (is_left, is_right) = (own.0 <= other.0, other.0 <= own.0);
+        let epoch = if is_left { own.1 } else { 0 }.max(if is_right { other.1 } else { 0 });
+        merged.push((own.0.min(other.0), epoch));
+        i += usize::from(is_left);
+        j += usize::from(is_right);
+    }
+    merged.extend_from_slice(left.get(i..).unwrap_or_default());
+    merged.extend_from_slice(right.get(j..).unwrap_or_default());
+    merged
 }
 
 /// All work of a line up to a point: what an event's record stands for.
@@ -121,8 +129,7 @@ mod tests {
 
     #[test]
     fn joins_take_the_higher_epoch_of_each_line() {
-        let mut left = clock(&[(9, 1), (2, 7), (5, 3)]);
-        left.join(&clock(&[(5, 4), (2, 6), (1, 1)]));
+        let left = clock(&[(9, 1), (2, 7), (5, 3)]).joined(&clock(&[(5, 4), (2, 6), (1, 1)]));
         assert_eq!(left.entries(), [(1, 1), (2, 7), (5, 4), (9, 1)]);
         assert_eq!((left.get(5), left.get(4)), (4, 0));
     }
@@ -131,20 +138,17 @@ mod tests {
     fn small_and_large_joins_are_the_same() {
         let large: Vec<_> = (0..64).map(|line| (line * 2, 5)).collect();
         let small = clock(&[(3, 1), (4, 9)]);
-        let mut joined = clock(&large);
-        joined.join(&small);
-        let mut other = small.clone();
-        other.join(&clock(&large));
+        let joined = clock(&large).joined(&small);
+        let other = small.joined(&clock(&large));
         assert_eq!(joined.entries(), other.entries());
         assert_eq!((joined.get(3), joined.get(4), joined.get(6)), (1, 9, 5));
     }
 
     #[test]
     fn everything_is_joined_too() {
-        let mut left = Clock::default();
-        let mut right = Clock::default();
+        let mut right = clock(&[(1, 1)]);
         right.raise_everything(8);
-        left.join(&right);
-        assert_eq!(left.everything(), 8);
+        let joined = clock(&[(1, 2)]).joined(&right);
+        assert_eq!((joined.everything(), joined.get(1)), (8, 2));
     }
 }

@@ -151,12 +151,15 @@ impl Memory {
         self.pieces.len() >= self.sweep_at.max(FEW_PIECES)
     }
 
-    /// Forgets the accesses that every later call happens after. Releases stay: a later access of their allocation is a
-    /// mistake, whatever its order is.
+    /// Forgets the accesses that every later call happens after. The latest release stays: a later access of its
+    /// allocation is a mistake, whatever its order is.
     pub(super) fn sweep(&mut self, is_over: impl Fn(&Entry) -> bool) {
         self.pieces.retain(|_, piece| {
             piece.write.take_if(|entry| piece.is_settled || is_over(entry));
             piece.reads.retain(|entry| !piece.is_settled && !is_over(entry));
+            let latest = piece.releases.pop();
+            piece.releases.retain(|entry| !is_over(entry));
+            piece.releases.extend(latest);
             !piece.is_empty()
         });
         // Pieces that only hold what is over are worth less, so fewer of them stay.

@@ -167,12 +167,11 @@ impl State {
         }
         let is_known_line = self.lines.contains_key(&other);
         let Some(line) = self.lines.get_mut(&id) else { return };
-        let own = Arc::make_mut(&mut line.clock);
         if !clock.entries().is_empty() || clock.everything() > 0 {
-            own.join(clock);
+            line.clock = Arc::new(line.clock.joined(clock));
         }
         if is_known_line {
-            own.raise(other, epoch);
+            Arc::make_mut(&mut line.clock).raise(other, epoch);
         }
         self.prune(id);
     }
