@@ -28,8 +28,8 @@ impl State {
         };
         let Some(line) = self.lines.get(&id) else { return };
         let (epoch, group) = (line.epoch, line.group);
-        let _line_use = Some(Arc::clone(&line.uses));
-        let entry = Arc::new(Entry { line: id, epoch, access, region: *region, site, _line_use });
+        let _flags = Some(Arc::clone(&line.flags));
+        let entry = Arc::new(Entry { line: id, epoch, access, region: *region, site, _flags });
         let known = line.clock.everything().max(self.host_everything);
         let memory = self.memory.entry(group).or_default();
         let found = memory.access(&entry, |first| {
@@ -59,7 +59,7 @@ impl State {
         let number = self.steps.push(0, place, action.clone());
         let make = |stream| {
             let site = Site { number, place, stream, action: action.clone() };
-            Arc::new(Entry { line: HOST, epoch: 0, access, region: *region, site, _line_use: None })
+            Arc::new(Entry { line: HOST, epoch: 0, access, region: *region, site, _flags: None })
         };
         let entry = make(host(device, 0, place));
         let found = self.memory.entry(0).or_default().access(&entry, |first| {
@@ -108,7 +108,9 @@ impl State {
 
     /// Reports a use of a stream that was destroyed, before the call that may fail.
     pub(super) fn used(&mut self, id: LineId, place: Place, scope: ScopeId) {
-        let Some(line) = self.lines.get_mut(&id).filter(|line| line.is_destroyed) else { return };
+        let Some(line) = self.lines.get_mut(&id).filter(|line| line.flags.is_destroyed()) else {
+            return;
+        };
         line.used_at = Some(place);
         let stream = line.info.number;
         let number = self.steps.push(stream, place, Action::Submit);
@@ -124,7 +126,9 @@ impl State {
         action: &Action,
         scope: ScopeId,
     ) {
-        let Some(line) = self.lines.get_mut(&id).filter(|line| line.is_destroyed) else { return };
+        let Some(line) = self.lines.get_mut(&id).filter(|line| line.flags.is_destroyed()) else {
+            return;
+        };
         // The call was reported before it was made.
         if line.used_at.take() != Some(place) {
             self.add_use_after_owner(id, number, place, action, scope);

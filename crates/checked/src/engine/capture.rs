@@ -19,6 +19,9 @@ impl State {
     /// Notes whether a capture includes a stream.
     pub(super) fn captured(&mut self, id: LineId, is_captured: bool) {
         let current = self.current(id);
+        if let Some(line) = self.lines.get(&id) {
+            line.flags.set_captured(is_captured);
+        }
         if is_captured && current == id {
             self.last_group += 1;
             self.enter_capture(id, self.last_group);
@@ -49,7 +52,8 @@ impl State {
         line.capture = Some(capture);
         let mut captured = LineState::new(line.key, Arc::clone(&line.info), false);
         captured.group = group;
-        captured.is_destroyed = line.is_destroyed;
+        captured.flags = Arc::clone(&line.flags);
+        captured.flags.set_captured(true);
         self.lines.insert(capture, captured);
         capture
     }

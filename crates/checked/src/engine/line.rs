@@ -1,7 +1,7 @@
 //! The life of a stream: [`Line`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::ThreadId;
 
 use gpu_stream_core::{Device, HandleKind};
@@ -49,6 +49,34 @@ struct Handle {
     id: LineId,
     origin: Origin,
     info: Arc<StreamInfo>,
+    flags: Arc<Flags>,
+}
+
+/// What wrappers read without a lock. Written while the engine's state is locked.
+#[derive(Default, Debug)]
+pub(super) struct Flags {
+    /// The stream was destroyed: nothing can use it.
+    is_destroyed: AtomicBool,
+    /// A capture may include the stream.
+    is_captured: AtomicBool,
+}
+
+impl Flags {
+    pub(super) fn is_destroyed(&self) -> bool {
+        self.is_destroyed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_destroyed(&self) {
+        self.is_destroyed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_captured(&self) -> bool {
+        self.is_captured.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_captured(&self, is_captured: bool) {
+        self.is_captured.store(is_captured, Ordering::Relaxed);
+    }
 }
 
 impl Line {
@@ -57,8 +85,9 @@ impl Line {
         id: LineId,
         origin: Origin,
         info: Arc<StreamInfo>,
+        flags: Arc<Flags>,
     ) -> Self {
-        Line(Arc::new(Handle { engine, id, origin, info }))
+        Line(Arc::new(Handle { engine, id, origin, info, flags }))
     }
 
     /// Returns what reports say of the stream.
@@ -73,6 +102,10 @@ impl Line {
 
     pub(super) fn id(&self) -> LineId {
         self.0.id
+    }
+
+    pub(super) fn flags(&self) -> &Flags {
+        &self.0.flags
     }
 }
 
@@ -109,12 +142,10 @@ pub(super) struct LineState {
     /// Number of wrappers that are not clones of each other, and of those that destroy the stream.
     pub(super) wrappers: u32,
     pub(super) created_wrappers: u32,
-    /// The stream was destroyed: nothing can use it.
-    pub(super) is_destroyed: bool,
-    /// The place of a use after that which was reported.
+    /// The place of a reported use of the stream after it was destroyed.
     pub(super) used_at: Option<Place>,
-    /// Shared with the accesses that are compared.
-    pub(super) uses: Arc<()>,
+    /// Shared with the wrappers, and with the accesses that are compared.
+    pub(super) flags: Arc<Flags>,
     /// The line is among those that may be forgotten.
     pub(super) is_ending: bool,
     /// The stream and the default stream wait for each other.
@@ -164,9 +195,8 @@ impl LineState {
             capture: None,
             wrappers: 0,
             created_wrappers: 0,
-            is_destroyed: false,
             used_at: None,
-            uses: Arc::default(),
+            flags: Arc::default(),
             is_ending: false,
             is_blocking,
             default_seen: 0,

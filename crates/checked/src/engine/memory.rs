@@ -7,6 +7,7 @@ use std::sync::Arc;
 use gpu_stream_core::{Access, Region};
 
 use super::clock::LineId;
+use super::line::Flags;
 use crate::finding::{FindingKind, Site};
 
 /// The line of the host's own accesses. It is never open, so every later call happens after them.
@@ -26,7 +27,7 @@ pub(super) struct Entry {
     /// The call.
     pub(super) site: Site,
     /// Keeps the line while the entry is compared.
-    pub(super) _line_use: Option<Arc<()>>,
+    pub(super) _flags: Option<Arc<Flags>>,
 }
 
 /// A range of bytes that have the same latest accesses.
@@ -49,8 +50,8 @@ struct Piece {
 #[derive(Default, Debug)]
 pub(super) struct Memory {
     pieces: BTreeMap<usize, Piece>,
-    /// Number of pieces at which a sweep is worth its cost.
-    sweep_at: usize,
+    /// Number of accesses since the last sweep.
+    accesses: usize,
 }
 
 /// Number of releases that a piece keeps. A later access of an older allocation is not found.
@@ -60,8 +61,11 @@ const RELEASES: usize = 8;
 /// forgotten.
 const PIECES: usize = 1 << 18;
 
-/// Number of pieces below which there is no sweep.
-const FEW_PIECES: usize = 1 << 10;
+/// Number of accesses for each piece between two sweeps, so that an access pays for a fraction of a piece.
+const ACCESSES_PER_PIECE: usize = 4;
+
+/// Number of pieces below which the number does not count.
+const FEW_PIECES: usize = 1 << 8;
 
 impl Memory {
     /// Adds an access. Returns the earlier ones that it is in conflict with, each once, and what is wrong.
@@ -73,6 +77,7 @@ impl Memory {
         new: &Arc<Entry>,
         is_ordered: impl Fn(&Entry) -> bool,
     ) -> Vec<(FindingKind, Arc<Entry>)> {
+        self.accesses += 1;
         let Range { start, end } = new.region.addresses();
         let mut found = Vec::new();
         if start >= end {
@@ -148,7 +153,7 @@ impl Memory {
 
     /// Returns `true` if a sweep is worth its cost.
     pub(super) fn is_due(&self) -> bool {
-        self.pieces.len() >= self.sweep_at.max(FEW_PIECES)
+        self.accesses >= self.pieces.len().max(FEW_PIECES) * ACCESSES_PER_PIECE
     }
 
     /// Forgets the accesses that every later call happens after. The latest release stays: a later access of its
@@ -167,7 +172,7 @@ impl Memory {
             piece.releases.iter().all(|entry| is_over(entry)) && piece.only_released()
         });
         self.forget_oldest(PIECES, |_| true);
-        self.sweep_at = self.pieces.len() * 2;
+        self.accesses = 0;
     }
 
     /// If there are more than `limit` pieces of a sort, forgets the older half of them.

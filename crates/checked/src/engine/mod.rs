@@ -87,13 +87,17 @@ impl Engine {
     /// Reports a use of a stream that was destroyed. For the beginning of a call: the call itself may fail, or never
     /// return.
     pub(crate) fn used(&self, line: &Line, place: Place) {
-        let scope = scope::current(self);
-        self.with(|state| state.used(line.id(), place, scope));
+        if line.flags().is_destroyed() {
+            let scope = scope::current(self);
+            self.with(|state| state.used(line.id(), place, scope));
+        }
     }
 
     /// Tells whether a capture includes the stream at the next call on it.
     pub(crate) fn captured(&self, line: &Line, is_captured: bool) {
-        self.with(|state| state.captured(line.id(), is_captured));
+        if is_captured || line.flags().is_captured() {
+            self.with(|state| state.captured(line.id(), is_captured));
+        }
     }
 
     /// Notes that work may follow: the program took the stream's handle, or launched a host function.

@@ -90,7 +90,7 @@ impl State {
         };
         let Some(line) = self.lines.get_mut(&id) else {
             // Unreachable: `keys` names lines that exist.
-            return Line::new(engine, id, origin, key.describe(place));
+            return Line::new(engine, id, origin, key.describe(place), Arc::default());
         };
         if line.wrappers == 0 {
             // The handle may be that of another stream by now.
@@ -101,7 +101,7 @@ impl State {
             line.created_wrappers += 1;
             line.joining.is_created = true;
         }
-        Line::new(engine, id, origin, Arc::clone(&line.info))
+        Line::new(engine, id, origin, Arc::clone(&line.info), Arc::clone(&line.flags))
     }
 
     /// Adds a line for a stream.
@@ -142,10 +142,10 @@ impl State {
     /// Notes that a stream was destroyed.
     fn destroy(&mut self, id: LineId) {
         let Some(line) = self.lines.get_mut(&id) else { return };
-        if line.is_destroyed {
+        if line.flags.is_destroyed() {
             return;
         }
-        line.is_destroyed = true;
+        line.flags.set_destroyed();
         let (key, created) = (line.key, line.info.created);
         self.steps.push(line.info.number, created, Action::Drop);
         if self.keys.get(&key) == Some(&id) {

@@ -39,7 +39,11 @@ impl State {
     fn sweep_lines(&mut self) {
         let mut kept = Vec::new();
         for id in std::mem::take(&mut self.ending) {
-            if self.lines.get(&id).is_some_and(|line| line.is_destroyed && line.wrappers == 0) {
+            if self
+                .lines
+                .get(&id)
+                .is_some_and(|line| line.flags.is_destroyed() && line.wrappers == 0)
+            {
                 self.decide_line(id, None);
             }
             let is_forgettable = self.is_forgettable(id);
@@ -62,10 +66,10 @@ impl State {
     fn is_forgettable(&self, id: LineId) -> bool {
         let Some(line) = self.lines.get(&id) else { return false };
         let is_over = line.joining.work.as_ref().is_none_or(|work| line.host >= work.epoch);
-        if line.is_destroyed {
+        if line.flags.is_destroyed() {
             // A live event may still join the last work, or the stream that it waited for may be used again.
             let is_undecided = self.is_candidate(line) && self.has_parent(line);
-            let is_compared = Arc::strong_count(&line.uses) > 1;
+            let is_compared = Arc::strong_count(&line.flags) > 1;
             return !is_undecided && (is_over || !is_compared);
         }
         // The owner of the stream may wrap it again. It must not have waited for what the host has not waited for.
@@ -79,6 +83,6 @@ impl State {
     /// Returns `true` if the stream that the line waited for can be used again.
     fn has_parent(&self, line: &LineState) -> bool {
         let parent = line.joining.awaited.as_ref().and_then(|(parent, _)| self.lines.get(parent));
-        parent.is_some_and(|parent| parent.wrappers > 0 || !parent.is_destroyed)
+        parent.is_some_and(|parent| parent.wrappers > 0 || !parent.flags.is_destroyed())
     }
 }
