@@ -181,10 +181,11 @@ impl State {
             let steps = steps.leading_to(first.as_ref(), &second);
             let mut streams: Vec<Arc<StreamInfo>> =
                 first.iter().chain([&second]).map(|site| Arc::clone(&site.stream)).collect();
-            for line in lines.values() {
-                if steps.iter().any(|step| step.stream == line.info.number) {
-                    streams.push(Arc::clone(&line.info));
-                }
+            let is_known = |number| streams.iter().any(|stream| stream.number == number);
+            if steps.iter().any(|step| !is_known(step.stream)) {
+                let is_shown = |number| steps.iter().any(|step| step.stream == number);
+                let lines = lines.values().filter(|line| is_shown(line.info.number));
+                streams.extend(lines.map(|line| Arc::clone(&line.info)));
             }
             streams.sort_by_key(|stream| stream.number);
             streams.dedup_by_key(|stream| stream.number);

@@ -123,9 +123,8 @@ impl State {
         let found = &self.found;
         let waits = self.unrecorded.take_scope(|other| found.open_scope(other) == scope);
         waits.into_iter().for_each(|wait| self.decide_wait(wait));
-        let mut lines: Vec<LineId> = self.lines.keys().copied().collect();
-        lines.sort_unstable();
-        lines.into_iter().for_each(|line| self.decide_line(line, Some(scope)));
+        let sides: Vec<LineId> = self.sides.iter().copied().collect();
+        sides.into_iter().for_each(|line| self.decide_line(line, Some(scope)));
         let mut report = self.found.take(scope);
         report.findings.sort_by_key(|finding| finding.second.number);
         report

@@ -179,6 +179,7 @@ impl State {
             joining.parents.push(parent);
         }
         joining.awaited = Some((parent, site));
+        self.sides.insert(id);
     }
 
     /// Returns all work of a line so far.

@@ -1,6 +1,6 @@
 //! What is known of a backend's streams: [`State`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -57,6 +57,8 @@ pub(super) struct State {
     pub(super) version: u64,
     /// The call of the latest wait for an event whose record is not known.
     pub(super) opaque_wait: u64,
+    /// The lines that have waited for another one, in their order.
+    pub(super) sides: BTreeSet<LineId>,
     /// The lines without wrappers.
     pub(super) ending: Vec<LineId>,
     /// Number of them at which a sweep is worth its cost.

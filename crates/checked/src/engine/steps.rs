@@ -15,6 +15,9 @@ const SHOWN: usize = 32;
 /// Number of calls in a finding of one call.
 const SHOWN_OF_ONE: usize = 4;
 
+/// Number of calls before the earlier site among which a wait between the two streams is searched.
+const BEFORE: u64 = 256;
+
 /// The latest calls, in order.
 #[derive(Default)]
 pub(super) struct Steps {
@@ -57,7 +60,7 @@ impl Steps {
         // A wait brings the record that it waits for, and the waits before it on the record's stream.
         let (mut records, mut waits, mut between) = (Vec::new(), Vec::new(), None);
         for step in self.steps.iter().rev().skip_while(|step| step.number > end) {
-            if shown.len() >= limit {
+            if shown.len() >= limit || step.number.saturating_add(BEFORE) < begin {
                 break;
             }
             let awaited = match step.action {

@@ -54,6 +54,7 @@ impl State {
                 kept.push(id);
             } else if let Some(line) = self.lines.remove(&id) {
                 self.version += 1;
+                self.sides.remove(&id);
                 if self.keys.get(&line.key) == Some(&id) {
                     self.keys.remove(&line.key);
                 }
