@@ -132,17 +132,27 @@ impl Call {
     }
 }
 
-/// Returns `true` if a function begins between two lines, counted from 1. The names of the one are not those of the
-/// other then.
-pub(super) fn function_between(text: &str, one: u32, other: u32) -> bool {
-    let (from, to) = (one.min(other) as usize, one.max(other) as usize);
-    text.lines().skip(from).take(to - from).any(|line| {
-        let mut words = line.split_whitespace().skip_while(|word| {
-            ["pub", "const", "async", "unsafe", "extern", "\"C\""].contains(word)
-                || word.starts_with("pub(")
-        });
-        words.next() == Some("fn") && words.next().is_some()
+/// Returns `true` if the function around `line`, counted from 1, has the variable or field `name` before the line or on
+/// it.
+pub(super) fn has_name(text: &str, line: u32, name: &str) -> bool {
+    let lines: Vec<&str> = text.lines().take(line as usize).collect();
+    let start = lines.iter().rposition(|line| begins_function(line)).unwrap_or_default();
+    lines[start..].iter().any(|line| {
+        let mut found = line.match_indices(name);
+        found.any(|(at, _)| {
+            let is_part = |c: Option<char>| c.is_some_and(|c| is_word(c) || c == '.');
+            let after = line[at + name.len()..].chars().next();
+            !is_part(line[..at].chars().next_back()) && !after.is_some_and(is_word)
+        })
     })
+}
+
+fn begins_function(line: &str) -> bool {
+    let mut words = line.split_whitespace().skip_while(|word| {
+        ["pub", "const", "async", "unsafe", "extern", "\"C\""].contains(word)
+            || word.starts_with("pub(")
+    });
+    words.next() == Some("fn") && words.next().is_some()
 }
 
 fn is_word(c: char) -> bool {
@@ -180,7 +190,7 @@ fn back_over_blanks(text: &[char], mut at: usize) -> usize {
 }
 
 /// Returns the start of the chain of fields, methods, indices and paths that ends at `end`. Returns `None` if the
-/// expression is of another shape.
+/// expression has another shape.
 fn start_of_expression(text: &[char], end: usize) -> Option<usize> {
     let mut at = back_over_blanks(text, end);
     loop {

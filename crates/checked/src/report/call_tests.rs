@@ -86,9 +86,18 @@ fn places_outside_of_the_text_are_no_calls() {
 }
 
 #[test]
-fn a_function_between_two_lines_is_found() {
-    let text = "fn one() {\n  a\n}\n/// fn not()\npub(crate) unsafe fn two() {\n  b\n}";
-    assert!(function_between(text, 2, 6) && function_between(text, 6, 2));
-    assert!(!function_between(text, 2, 4) && !function_between(text, 5, 6));
-    assert!(!function_between(text, u32::MAX, u32::MAX));
+fn names_of_the_function_around_a_line_are_found() {
+    let text = "fn one(left: u8) {\n  left\n}\n/// fn not()\npub(crate) unsafe fn two(right: u8) {\n  self.field.b(right)\n}";
+    assert!(has_name(text, 2, "left") && !has_name(text, 2, "right"));
+    assert!(
+        has_name(text, 6, "right")
+            && !has_name(text, 6, "left")
+            && !has_name(text, 5, "self.field")
+    );
+    assert!(
+        has_name(text, 6, "self.field")
+            && !has_name(text, 6, "field")
+            && !has_name(text, 6, "self.f")
+    );
+    assert!(!has_name(text, 0, "left") && has_name(text, u32::MAX, "right"));
 }

@@ -26,7 +26,8 @@ use self::sources::Sources;
 /// Writes the finding as text in the style of rustc, without colours.
 ///
 /// The text quotes both calls if the source files can be read, and names the streams as the variables there. It looks
-/// for the files in the current folder, in `CARGO_MANIFEST_DIR`, and in the folders above the two.
+/// for the files in the current folder, in `CARGO_MANIFEST_DIR`, and in the folders above the two. It blocks while it reads
+/// them.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(text::finding(self, &Sources::default(), Paint::PLAIN).trim_end())
@@ -58,10 +59,36 @@ impl Finding {
 }
 
 impl Report {
-    /// Returns the report as one JSON document.
+    /// Returns the report as one JSON document, in one line of UTF-8.
     ///
-    /// [The schema](https://docs.rs/gpu-stream-checked) is in the README of this crate. Its `version` changes if a
-    /// reader has to change.
+    /// ```text
+    /// {"version":1, "errors":1, "warnings":0, "findings":[{
+    ///   "kind":"read-after-write", "severity":"error", "message":"`ours` reads …", "help":"call `ours.wait_stream…",
+    ///   "count":1, "second":CALL, "first":CALL,
+    ///   "missing":{"waiter":1, "awaited":2, "before":PLACE, "call":"ours.wait_stream(&side)?"},
+    ///   "streams":[{"number":1, "name":"stream 1", "variable":"ours", "device":"host:0", "handle":"0x5", "created":PLACE}],
+    ///   "steps":[CALL, …]}]}
+    ///
+    /// PLACE {"file":"src/lib.rs", "line":31, "column":10}
+    /// CALL  {"number":5, "place":PLACE, "stream":1, "action":"read", "region":REGION}
+    /// REGION {"name":"counts", "allocation":7, "start":"0x2000", "bytes":256}
+    /// ```
+    ///
+    /// | field | value |
+    /// |---|---|
+    /// | `version` | 1. It changes if a field is removed or changes its meaning. Fields and kinds can be added without that |
+    /// | `kind` | [`FindingKind::name`](crate::FindingKind::name) |
+    /// | `severity` | `error` or `warning` |
+    /// | `message`, `help` | sentences for people, which can change |
+    /// | `count` | how often it was found at these two places |
+    /// | `second`, `first` | the later call and the earlier one; `first` is `null` if one call makes the mistake |
+    /// | `missing` | the wait that would order the two, or `null`; `waiter` is `null` where the host has to wait |
+    /// | `number` of a call | counts the calls of the process |
+    /// | `action` | `read`, `write` and `release`, with a `region`; `record` with an `event`; `wait` with a `record`, the number of the call that made it, or `null`; `submit`, `host-wait`, `drop` |
+    /// | `stream`, `waiter`, `awaited` | the `number` of a stream; 0 is the host |
+    /// | `variable` | the stream's name in the source, or `null` |
+    /// | `start`, `handle` | an address as text, because many readers of JSON round large numbers |
+    /// | `bytes` | the length of the region in bytes |
     pub fn to_json(&self) -> String {
         json::report(self)
     }

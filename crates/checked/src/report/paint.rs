@@ -1,6 +1,7 @@
 //! Colours of a terminal: [`Paint`].
 
 use std::env;
+use std::ffi::OsStr;
 use std::io::{IsTerminal, stderr};
 
 /// Whether text is coloured.
@@ -19,9 +20,8 @@ impl Paint {
     ///
     /// [`NO_COLOR`]: https://no-color.org
     pub(super) fn of_stderr() -> Paint {
-        let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let is_dumb = env::var_os("TERM").is_some_and(|value| value == "dumb");
-        Paint(stderr().is_terminal() && !no_color && !is_dumb)
+        let [no_color, term] = ["NO_COLOR", "TERM"].map(env::var_os);
+        Paint(is_coloured(stderr().is_terminal(), no_color.as_deref(), term.as_deref()))
     }
 
     pub(super) fn red(self, text: &str) -> String {
@@ -46,5 +46,22 @@ impl Paint {
 
     fn with(self, code: &str, text: &str) -> String {
         if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+fn is_coloured(is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    is_terminal && no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OsStr, is_coloured};
+
+    #[test]
+    fn only_a_terminal_has_colours_and_variables_turn_them_off() {
+        let text = |text| Some(OsStr::new(text));
+        assert!(is_coloured(true, None, None) && is_coloured(true, text(""), text("xterm")));
+        assert!(!is_coloured(false, None, text("xterm")));
+        assert!(!is_coloured(true, text("1"), None) && !is_coloured(true, None, text("dumb")));
     }
 }

@@ -23,15 +23,11 @@ impl Sources {
         texts.iter().find_map(|text| Call::read(text, place.line(), place.column()))
     }
 
-    /// Returns `true` if both places are known to be in one function.
-    pub(super) fn in_one_function(&self, one: &Location<'_>, other: &Location<'_>) -> bool {
-        let is_known = |text: &Rc<str>| Call::read(text, one.line(), one.column()).is_some();
-        one.file() == other.file()
-            && self
-                .texts(one.file())
-                .iter()
-                .find(|text| is_known(text))
-                .is_some_and(|text| !call::function_between(text, one.line(), other.line()))
+    /// Returns `true` if the function around `place` has a variable or field `name` before the place.
+    pub(super) fn has_name(&self, place: &Location<'_>, name: &str) -> bool {
+        let is_there = |text: &&Rc<str>| Call::read(text, place.line(), place.column()).is_some();
+        let texts = self.texts(place.file());
+        texts.iter().find(is_there).is_some_and(|text| call::has_name(text, place.line(), name))
     }
 
     /// Returns the texts of the files that `file` can be.
@@ -78,4 +74,30 @@ fn read(path: &Path) -> Option<Rc<str>> {
     let file = fs::File::open(path).ok()?;
     std::io::Read::read_to_end(&mut std::io::Read::take(file, LARGEST), &mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_with_the_call_are_read() {
+        let sources = Sources::default();
+        assert!(sources.texts("").is_empty(), "the current folder is no file");
+        assert!(sources.texts("no/such/file.rs").is_empty());
+        let here = Location::caller();
+        assert_eq!(sources.call(here).map(|call| call.method).as_deref(), Some("caller"));
+        assert!(sources.has_name(here, "sources") && !sources.has_name(here, "texts"));
+    }
+
+    #[test]
+    fn relative_files_are_searched_in_the_folders_above() {
+        let absolute = if cfg!(windows) { r"C:\a.rs" } else { "/a.rs" };
+        assert_eq!(candidates(Path::new(absolute)), [Path::new(absolute)]);
+        let paths = candidates(Path::new("a.rs"));
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(paths.contains(&package.join("a.rs")), "{paths:?}");
+        let above = package.parent().expect("the package is in a folder");
+        assert!(paths.contains(&above.join("a.rs")), "{paths:?}");
+    }
 }

@@ -169,7 +169,10 @@ impl Selected {
         let streams = names::streams(finding);
         let is_site = |number: u64| sites(finding).any(|site| site.number == number);
         let is_known = |step: &Step| streams.iter().any(|stream| stream.number == step.stream);
-        let steps = finding.steps.iter().filter(|step| is_known(step) && !is_site(step.number));
+        // Other accesses of the host order nothing.
+        let is_shown =
+            |step: &&Step| step.stream != names::HOST && is_known(step) && !is_site(step.number);
+        let steps = finding.steps.iter().filter(is_shown);
         let mut steps: Vec<Step> = steps.cloned().collect();
         // The steps are the latest ones, so that a site is not always among them.
         steps.extend(sites(finding).map(|site| Step {

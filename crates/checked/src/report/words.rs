@@ -162,9 +162,8 @@ pub(super) fn missing_call(
     let mut notes = Vec::new();
     let mut variable = |number: u32, created, placeholder: &str| {
         let name = names.of_stream(number);
-        let is_same = |place| sources.in_one_function(place, missing.before);
         match name.place {
-            Some(at) if is_same(at) => name.text,
+            Some(_) if sources.has_name(missing.before, &name.text) => name.text,
             Some(at) => {
                 let variable = &name.text;
                 notes.push(format!(

@@ -24,7 +24,7 @@ const BOX: f64 = 26.0;
 /// The narrowest column.
 const NARROWEST: f64 = 44.0;
 /// The narrowest picture.
-pub(super) const NARROW: f64 = 620.0;
+pub(super) const NARROW: f64 = 760.0;
 /// The room that a column has beside its text.
 const MARGIN: f64 = 20.0;
 /// The room for the sign that calls are left out.

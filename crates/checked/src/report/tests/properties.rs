@@ -121,7 +121,7 @@ proptest! {
     #[test]
     fn any_source_is_read(text in any::<String>(), line in 0..9_u32, column in 0..40_u32) {
         let _ = Call::read(&text, line, column);
-        let _ = call::function_between(&text, line, column);
+        let _ = call::has_name(&text, line, &text);
     }
 
     #[test]
@@ -158,6 +158,28 @@ fn finding_and_report_without_anything_are_rendered() {
     finding.steps.clear();
     (finding.first, finding.missing) = (None, None);
     check(&Report { findings: vec![finding] });
+}
+
+#[test]
+fn steps_of_unknown_streams_are_left_out() {
+    let finding = samples::read_after_write();
+    let mut more = finding.clone();
+    let step = Step { number: 3, stream: 77, ..finding.steps[0].clone() };
+    more.steps.insert(3, step);
+    assert_eq!(more.to_string(), finding.to_string());
+    assert_eq!(more.to_svg(), finding.to_svg());
+}
+
+#[test]
+fn place_without_a_source_file_is_shown_without_a_line() {
+    let mut finding = samples::read_after_write();
+    finding.second.place = (Location::caller as fn() -> &'static Location<'static>)();
+    finding.missing = None;
+    let text = finding.to_string();
+    let file = finding.second.place.file();
+    assert!(text.contains(&format!("--> {file}:")), "{text}");
+    assert!(text.contains("| `ours` (stream 1) reads `counts`"), "{text}");
+    assert!(!text.contains("^^^") && text.contains("----"), "{text}");
 }
 
 #[test]

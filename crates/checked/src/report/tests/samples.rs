@@ -104,10 +104,12 @@ fn use_after_reuse() -> Finding {
 fn release_by_host() -> Finding {
     let program = Program::default();
     let copy = program.new_stream();
-    let [output, _] = regions();
+    let [output, unrelated] = regions();
+    let host = program.host();
+    host.released(&unrelated); // not in the drawing
     copy.writes(&output);
-    program.host().released(&output);
-    let mut finding = program.race(FindingKind::UseAfterRelease, 1);
+    host.released(&output);
+    let mut finding = program.race(FindingKind::UseAfterRelease, 2);
     finding.missing.as_mut().expect("a race lacks a wait").waiter = None;
     finding
 }
@@ -176,7 +178,7 @@ fn behind_fault() -> Finding {
     program.finding(FindingKind::BehindFault, Some(1))
 }
 
-/// Both functions call their stream `stream`.
+/// The function that lacks the wait has no name for the stream to wait for.
 fn two_functions() -> Finding {
     let program = Program::default();
     let caller = program.new_stream();
@@ -186,9 +188,9 @@ fn two_functions() -> Finding {
     program.race(FindingKind::ReadAfterWrite, 3)
 }
 
-fn count(caller: &Stream, stream: &Stream, counts: &Region) {
-    stream.wait_stream(caller);
-    stream.writes(counts);
+fn count(caller: &Stream, worker: &Stream, counts: &Region) {
+    worker.wait_stream(caller);
+    worker.writes(counts);
 }
 
 fn sum(stream: &Stream, counts: &Region) {
@@ -200,7 +202,7 @@ fn many_calls() -> Finding {
     let program = Program::default();
     let [a, b, c] = [program.new_stream(), program.new_stream(), program.new_stream()];
     let [input, output] = regions();
-    let (first, second) = (Event::default(), Event::default());
+    let [first, second, third] = [Event::default(), Event::default(), Event::default()];
     for _ in 0..20 {
         a.writes(&input);
         b.wait_stream(&a);
@@ -208,11 +210,14 @@ fn many_calls() -> Finding {
     }
     a.record(&first);
     c.record(&second);
+    a.record(&third);
     b.writes(&output);
-    c.wait_event(&first);
+    for event in [&first, &third] {
+        c.wait_event(event);
+    }
     a.wait_event(&second);
     c.reads(&output);
-    program.race(FindingKind::ReadAfterWrite, 83)
+    program.race(FindingKind::ReadAfterWrite, 84)
 }
 
 fn regions() -> [Region; 2] {
