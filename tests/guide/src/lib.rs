@@ -16,3 +16,8 @@ pub struct Waiting;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide/programs.md")]
 pub struct Programs;
+
+/// A page of its own, whose examples are documentation tests, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/checked.md")]
+pub struct Checked;
