@@ -22,6 +22,24 @@
 //! # Ok::<(), gpu_stream::AnyError>(())
 //! ```
 //!
+//! # A check of the order
+//! With the feature `checked`, the environment variable `GPU_STREAM_CHECK` gives all streams of a program a check of the
+//! order of accesses (the crate `gpu-stream-checked`). The program is not changed. The variable is read once.
+//!
+//! | `GPU_STREAM_CHECK` | |
+//! |---|---|
+//! | unset, empty or `0` | no check |
+//! | `1` or `warn` | what the check finds is printed to standard error, each finding once |
+//! | `error` | only errors are printed, no warnings |
+//! | another value | each constructor returns [`InvalidOptions`](crate::ErrorKind::InvalidOptions) |
+//!
+//! `GPU_STREAM_CHECK_REPORT=FILE` writes the findings to a file: as JSON or SVG if its name ends so, otherwise as text. The
+//! file is written when the program takes a report, and when the process exits. The kinds that are decided late, such as a
+//! wait for an event that is never recorded, are then printed, too.
+//!
+//! A stream or event of a backend itself gets its check when an [`AnyStream`] or [`AnyEvent`] is made of it. One of an
+//! unknown backend gets none. A program that asks for a check in a build without the feature gets a line on standard error.
+//!
 //! Cost: an indirect call for each method, and an allocation for each stream, event and error.
 
 mod event;

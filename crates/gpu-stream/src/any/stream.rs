@@ -55,9 +55,16 @@ impl AnyStream {
     }
 
     /// Returns the typed stream, if its type is `S`, to launch work as its backend does.
+    ///
+    /// With a [check](crate::any#a-check-of-the-order), it is the stream inside of the checked one. Records and waits that
+    /// are made with the result are not seen, so make those with this stream.
+    #[cfg_attr(feature = "checked", track_caller)]
     pub fn downcast_ref<S: Stream>(&self) -> Option<&S> {
         let stream = self.0.as_any();
-        stream.downcast_ref().or_else(|| check::stream_inside(stream))
+        match stream.downcast_ref() {
+            Some(typed) => Some(typed),
+            None => check::stream_inside(stream),
+        }
     }
 
     /// Returns the stream in its object-safe form.
