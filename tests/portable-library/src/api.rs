@@ -26,6 +26,8 @@ api! {
     gpu_stream::BackendInfo,
     gpu_stream::BackendKind,
     gpu_stream::CaptureStatus,
+    #[cfg(feature = "checked")]
+    gpu_stream::Checked,
     gpu_stream::ContractError,
     #[cfg(feature = "cuda")]
     gpu_stream::Cuda,
@@ -86,6 +88,26 @@ api! {
     gpu_stream::any,
     gpu_stream::available,
     gpu_stream::backend,
+    #[cfg(feature = "checked")]
+    gpu_stream::checked,
+    #[cfg(feature = "checked")]
+    gpu_stream::checked::CheckedEvent,
+    #[cfg(feature = "checked")]
+    gpu_stream::checked::CheckedStream,
+    #[cfg(feature = "checked")]
+    gpu_stream::checked::Entered,
+    #[cfg(feature = "checked")]
+    gpu_stream::checked::Finding,
+    #[cfg(feature = "checked")]
+    gpu_stream::checked::FindingKind,
+    #[cfg(feature = "checked")]
+    gpu_stream::checked::Hook,
+    #[cfg(feature = "checked")]
+    gpu_stream::checked::Report,
+    #[cfg(feature = "checked")]
+    gpu_stream::checked::Scope,
+    #[cfg(feature = "checked")]
+    gpu_stream::checked::Severity,
     #[cfg(feature = "cuda")]
     gpu_stream::cuda,
     #[cfg(feature = "cudarc")]
@@ -133,11 +155,12 @@ mod tests {
         let names: Vec<_> = crates.into_iter().flat_map(exported).collect();
         assert!(names.len() > 40, "the lists were read: {names:?}");
         for name in names {
-            // Without the feature, the list does not contain the vendor's names, or those of futures.
+            // Without the feature, the list does not contain the vendor's names, or those of futures and of the check.
             let begins = |with| name.to_lowercase().starts_with(with);
             if cfg!(not(feature = "cuda")) && begins("cuda")
                 || cfg!(not(feature = "hip")) && begins("hip")
                 || cfg!(not(feature = "async")) && begins("done")
+                || cfg!(not(feature = "checked")) && begins("checked")
             {
                 continue;
             }
