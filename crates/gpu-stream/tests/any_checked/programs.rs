@@ -6,12 +6,9 @@ use gpu_stream::checked::{CheckedStream, FindingKind, Report};
 use gpu_stream::prelude::*;
 use gpu_stream::{Access, Any, AnyError, AnyEvent, AnyStream, Checked, Host, HostStream, Region};
 
-use crate::any_fixture;
-
 /// Runs the program with this name.
 pub fn run(name: &str) {
     match name {
-        "suite" => any_fixture::suite::pass(),
         "places" => places().expect("the host does it"),
         "mixture" => mixture().expect("the host does it"),
         "plain" => plain().expect("the host does it"),

@@ -1,7 +1,5 @@
 //! The fixture of [`Any`], over that of the host backend: [`AnyFixture`].
 
-pub mod suite;
-
 use gpu_stream::{
     Any, AnyRawEvent, AnyRawStream, AnyStream, Backend, BackendKind, Device, EventOptions,
     HandleKind, Host, HostStream, Stream, StreamOptions, StreamOwner,
