@@ -22,6 +22,9 @@ use crate::{CheckedEvent, CheckedStream};
 /// the order that records and waits make is kept, and what has no order is found. Streams and events of `B` itself and of
 /// `Checked<B>` do not mix in one program: [`wrap`](Self::wrap) converts them.
 ///
+/// Order that the program makes by other means is not seen, and counts as missing: by calls on a raw handle, or by a host
+/// function that sends on a channel. `query` or `synchronize` makes it known.
+///
 /// The order is that of the calls, in which they return, whatever threads make them. So a program whose threads happen to
 /// call in the right order has no findings, although it may call in another order the next time.
 ///
