@@ -1,6 +1,8 @@
 //! The order of default streams and blocking streams, which no call makes: [`ImplicitOrder`].
 
-use super::clock::LineId;
+use std::sync::Arc;
+
+use super::clock::{LineId, Snapshot};
 use super::state::State;
 
 /// The order of a device's default stream with the device's blocking streams (R41).
@@ -48,6 +50,27 @@ impl State {
         if let Some(default_line) = self.lines.get_mut(&default) {
             let snapshot = default_line.snapshot(default);
             self.join(id, &snapshot);
+        }
+    }
+
+    /// Adds to what the host waits for on the default stream the earlier work of the blocking streams. The default stream
+    /// itself is ordered after that work only by its next submission.
+    ///
+    /// `cuStreamQuery` and `cuStreamSynchronize` of the default stream wait for blocking streams, too: measured on an
+    /// H200. The same calls of a blocking stream do not wait for the default stream.
+    pub(super) fn add_blocking(&mut self, snapshot: &mut Snapshot) {
+        let Some(line) = self.lines.get(&snapshot.line) else { return };
+        if !line.is_blocking || line.group != 0 || !line.is_default() {
+            return;
+        }
+        let Some(order) = self.devices.get(&line.key.device) else { return };
+        for other in order.unseen.clone() {
+            if let Some(other_line) = self.lines.get_mut(&other) {
+                let Snapshot { epoch, clock, .. } = other_line.snapshot(other);
+                let mut joined = snapshot.clock.joined(&clock);
+                joined.raise(other, epoch);
+                snapshot.clock = Arc::new(joined);
+            }
         }
     }
 }

@@ -185,10 +185,10 @@ impl State {
     /// Returns all work of a line so far.
     pub(super) fn mark(&mut self, id: LineId) -> Mark {
         let id = self.current(id);
-        match self.lines.get_mut(&id) {
-            Some(line) => Mark(Waited::Stream(line.snapshot(id))),
-            None => Mark(Waited::Nothing),
-        }
+        let Some(line) = self.lines.get_mut(&id) else { return Mark(Waited::Nothing) };
+        let mut snapshot = line.snapshot(id);
+        self.add_blocking(&mut snapshot);
+        Mark(Waited::Stream(snapshot))
     }
 
     /// Returns what an event stands for.

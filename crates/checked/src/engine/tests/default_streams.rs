@@ -75,6 +75,40 @@ fn record_of_the_default_stream_stands_for_blocking_streams_too() {
 }
 
 #[test]
+fn host_that_waits_for_the_default_stream_waits_for_blocking_streams_too() {
+    let p = Program::new();
+    let (blocking, r) = (p.open(0x55a0, Origin::Created, true), region(64));
+    let (default, other) = (default(&p, 0), p.stream());
+    blocking.writes(&r);
+    default.synchronize();
+    other.writes(&r);
+    p.nothing();
+}
+
+#[test]
+fn host_that_waits_for_a_blocking_stream_does_not_wait_for_the_default_stream() {
+    let p = Program::new();
+    let (blocking, r) = (p.open(0x55b0, Origin::Created, true), region(64));
+    let (default, other) = (default(&p, 0), p.stream());
+    default.writes(&r);
+    blocking.synchronize();
+    other.writes(&r);
+    assert_eq!(p.kinds(), [WriteAfterWrite]);
+}
+
+#[test]
+fn query_of_the_default_stream_orders_nothing_if_it_is_not_done() {
+    let p = Program::new();
+    let [a, b] = [0x55c0, 0x55d0].map(|handle| p.open(handle, Origin::Created, true));
+    let (default, r) = (default(&p, 0), region(64));
+    default.submit();
+    a.writes(&r);
+    drop(p.engine.mark(&default));
+    b.writes(&r);
+    assert_eq!(p.kinds(), [WriteAfterWrite]);
+}
+
+#[test]
 fn captured_work_is_compared_within_its_capture_only() {
     let p = Program::new();
     let [a, b, outside] = [p.stream(), p.stream(), p.stream()];

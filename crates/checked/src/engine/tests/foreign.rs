@@ -25,10 +25,10 @@ fn event_whose_handle_was_taken_may_have_any_record() {
     let (r, e) = (region(64), p.event());
     a.record(&e);
     p.engine.escaped(&e);
+    a.record(&e);
     c.writes(&r);
     b.wait(&e);
     b.writes(&r);
-    a.record(&e);
     p.nothing();
     c.writes(&r);
     assert_eq!(p.kinds(), [WriteAfterWrite]);
@@ -45,6 +45,18 @@ fn host_that_waits_for_a_foreign_event_waits_for_everything() {
     p.nothing();
     a.writes(&r);
     assert_eq!(p.kinds(), [WriteAfterWrite]);
+}
+
+#[test]
+fn host_that_waits_for_a_stream_waits_for_what_that_waited_for() {
+    let p = Program::new();
+    let [a, b, c] = [p.stream(), p.stream(), p.stream()];
+    let r = region(64);
+    a.writes(&r);
+    b.wait(&EventState::new(p.engine, true));
+    b.synchronize();
+    c.writes(&r);
+    p.nothing();
 }
 
 #[test]

@@ -39,6 +39,29 @@ fn write_replaces_only_the_bytes_that_it_covers() {
 }
 
 #[test]
+fn bytes_between_two_pieces_are_written_too() {
+    let p = Program::new();
+    let (a, b, r) = (p.stream(), p.stream(), region(300));
+    a.reads(&r.part(0..100));
+    a.reads(&r.part(200..300));
+    a.writes(&r);
+    b.reads(&r.part(120..130));
+    assert_eq!(p.kinds(), [ReadAfterWrite]);
+}
+
+#[test]
+fn reads_of_one_stream_are_kept_once() {
+    let p = Program::new();
+    let (a, b, r) = (p.stream(), p.stream(), region(64));
+    for _ in 0..2 {
+        a.reads(&r);
+        a.reads(&r);
+    }
+    b.writes(&r);
+    assert_eq!(p.kinds(), [WriteAfterRead]);
+}
+
+#[test]
 fn one_access_can_be_in_conflict_with_many() {
     let p = Program::new();
     let [a, b, c] = [p.stream(), p.stream(), p.stream()];
