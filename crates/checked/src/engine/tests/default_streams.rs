@@ -125,7 +125,9 @@ fn captured_work_is_compared_within_its_capture_only() {
     assert_eq!(p.kinds(), [WriteAfterRead]);
     a.wait_stream(&b);
     a.writes(&r);
+    p.engine.with(|state| assert_eq!(state.memory.len(), 2));
     p.engine.captured(&a, false);
+    p.engine.with(|state| assert_eq!(state.memory.len(), 1));
     p.engine.captured(&b, false);
     a.submit();
     b.reads(&region(64));

@@ -91,6 +91,17 @@ fn accesses_of_the_host_are_compared_with_work_that_it_has_not_waited_for() {
 }
 
 #[test]
+fn access_of_the_host_hides_no_earlier_one() {
+    let p = Program::new();
+    let (a, b, r) = (p.stream(), p.stream(), region(64));
+    a.reads(&r);
+    host_access(&p, Access::Write, &r);
+    assert_eq!(p.kinds(), [WriteAfterRead]);
+    b.writes(&r);
+    assert_eq!(p.kinds(), [WriteAfterRead]);
+}
+
+#[test]
 fn memory_that_the_host_frees_is_gone() {
     let p = Program::new();
     let r = region(64);

@@ -171,6 +171,23 @@ fn stream_that_its_side_streams_wait_for_is_not_a_side_stream() {
 }
 
 #[test]
+fn side_stream_is_known_also_if_the_host_has_waited() {
+    let p = Program::new();
+    let [main, side, other] = [p.stream(), p.stream(), p.stream()];
+    side.wait_stream(&main);
+    other.wait_stream(&main);
+    other.submit();
+    other.synchronize();
+    side.wait_stream(&other); // forgets what it knows of main
+    side.submit();
+    main.wait_stream(&side);
+    main.submit();
+    side.submit();
+    side.synchronize();
+    p.nothing();
+}
+
+#[test]
 fn consumer_that_the_host_waits_for_is_not_a_side_stream() {
     let p = Program::new();
     let (producer, consumer) = (p.stream(), p.stream());

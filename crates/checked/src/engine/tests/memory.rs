@@ -62,6 +62,27 @@ fn reads_of_one_stream_are_kept_once() {
 }
 
 #[test]
+fn write_stands_for_the_reads_before_it() {
+    let p = Program::new();
+    let [a, b, c] = [p.stream(), p.stream(), p.stream()];
+    let r = region(64);
+    a.reads(&r);
+    b.wait_stream(&a);
+    b.writes(&r);
+    c.writes(&r);
+    assert_eq!(p.kinds(), [WriteAfterWrite]);
+}
+
+#[test]
+fn release_of_another_allocation_is_no_access() {
+    let p = Program::new();
+    let (a, b, r) = (p.stream(), p.stream(), region(64));
+    a.writes(&r);
+    b.released(&Region::new("other", r.addresses().start, 64));
+    p.nothing();
+}
+
+#[test]
 fn one_access_can_be_in_conflict_with_many() {
     let p = Program::new();
     let [a, b, c] = [p.stream(), p.stream(), p.stream()];

@@ -126,6 +126,17 @@ fn new_stream_with_a_used_handle_has_no_order_with_the_old_one() {
 }
 
 #[test]
+fn created_stream_ends_the_old_one_with_its_handle() {
+    let p = Program::new();
+    let old = p.open(0x7770, Origin::Foreign, false);
+    let new = p.open(0x7770, Origin::Created, false);
+    new.submit();
+    p.nothing();
+    old.submit();
+    assert_eq!(p.kinds(), [FindingKind::UseAfterOwner]);
+}
+
+#[test]
 fn wrappers_of_one_handle_are_one_stream() {
     let p = Program::new();
     let r = region(64);
