@@ -78,14 +78,20 @@ impl Steps {
                     || streams.contains(&step.stream)
                     || awaited.is_some() && waits.contains(&step.stream)
             };
-            if !is_shown {
+            let is_again = |known: &Step| {
+                known.number == step.number
+                    || !is_record && (known.stream, known.place) == (step.stream, step.place)
+            };
+            // Of a loop, the last round is enough. The sites are shown already, and may be waits.
+            let is_site = [begin, end].contains(&step.number);
+            if !is_shown || shown.iter().any(is_again) && !is_site {
                 continue;
             }
             if is_record {
                 waits.push(step.stream);
             }
             records.extend(awaited);
-            if !shown.iter().any(|known| known.number == step.number) {
+            if !is_site {
                 shown.push(step.clone());
             }
             if between == Some(step.number) {

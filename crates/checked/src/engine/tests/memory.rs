@@ -47,6 +47,12 @@ fn bytes_between_two_pieces_are_written_too() {
     a.writes(&r);
     b.reads(&r.part(120..130));
     assert_eq!(p.kinds(), [ReadAfterWrite]);
+    let r = region(300);
+    a.reads(&r.part(0..100));
+    a.reads(&r.part(200..300));
+    a.reads(&r);
+    b.writes(&r.part(120..130));
+    assert_eq!(p.kinds(), [WriteAfterRead]);
 }
 
 #[test]
