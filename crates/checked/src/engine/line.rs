@@ -48,7 +48,6 @@ struct Handle {
     engine: &'static Engine,
     id: LineId,
     origin: Origin,
-    info: Arc<StreamInfo>,
     flags: Arc<Flags>,
 }
 
@@ -84,15 +83,9 @@ impl Line {
         engine: &'static Engine,
         id: LineId,
         origin: Origin,
-        info: Arc<StreamInfo>,
         flags: Arc<Flags>,
     ) -> Self {
-        Line(Arc::new(Handle { engine, id, origin, info, flags }))
-    }
-
-    /// Returns what reports say of the stream.
-    pub(crate) fn info(&self) -> &Arc<StreamInfo> {
-        &self.0.info
+        Line(Arc::new(Handle { engine, id, origin, flags }))
     }
 
     /// Returns the engine that the stream belongs to.

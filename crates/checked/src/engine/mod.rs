@@ -10,9 +10,6 @@
 //! - What the host has waited for happens before all later calls, and is forgotten ([`sweep`]).
 //! - Accesses are compared with the latest ones of the same bytes ([`memory`]).
 
-// The wrapper uses them.
-#![allow(dead_code, unused_imports)]
-
 mod access;
 mod capture;
 mod clock;

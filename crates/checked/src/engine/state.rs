@@ -92,7 +92,7 @@ impl State {
         };
         let Some(line) = self.lines.get_mut(&id) else {
             // Unreachable: `keys` names lines that exist.
-            return Line::new(engine, id, origin, key.describe(place), Arc::default());
+            return Line::new(engine, id, origin, Arc::default());
         };
         if line.wrappers == 0 {
             // The handle may be that of another stream by now.
@@ -103,7 +103,7 @@ impl State {
             line.created_wrappers += 1;
             line.joining.is_created = true;
         }
-        Line::new(engine, id, origin, Arc::clone(&line.info), Arc::clone(&line.flags))
+        Line::new(engine, id, origin, Arc::clone(&line.flags))
     }
 
     /// Adds a line for a stream.

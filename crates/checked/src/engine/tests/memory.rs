@@ -41,7 +41,8 @@ fn write_replaces_only_the_bytes_that_it_covers() {
 #[test]
 fn bytes_between_two_pieces_are_written_too() {
     let p = Program::new();
-    let (a, b, r) = (p.stream(), p.stream(), region(300));
+    let [a, b, c] = [p.stream(), p.stream(), p.stream()];
+    let r = region(300);
     a.reads(&r.part(0..100));
     a.reads(&r.part(200..300));
     a.writes(&r);
@@ -50,8 +51,8 @@ fn bytes_between_two_pieces_are_written_too() {
     let r = region(300);
     a.reads(&r.part(0..100));
     a.reads(&r.part(200..300));
-    a.reads(&r);
-    b.writes(&r.part(120..130));
+    b.reads(&r);
+    c.writes(&r.part(120..130));
     assert_eq!(p.kinds(), [WriteAfterRead]);
 }
 

@@ -10,12 +10,14 @@ mod order;
 mod reports;
 
 use std::panic::Location;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gpu_stream_core::{Access, BackendKind, Device, Region};
 
+use super::state::State;
 use super::{Engine, EventState, Line, Origin, Scope, StreamKey};
-use crate::finding::{Finding, FindingKind};
+use crate::finding::{Finding, FindingKind, StreamInfo};
 
 use FindingKind::{ReadAfterWrite, UseAfterRelease, WriteAfterRead, WriteAfterWrite};
 
@@ -71,6 +73,8 @@ impl Program {
 
 /// The calls of a wrapper.
 trait Calls {
+    /// Returns what reports say of the stream.
+    fn info(&self) -> Arc<StreamInfo>;
     fn reads(&self, region: &Region);
     fn writes(&self, region: &Region);
     fn released(&self, region: &Region);
@@ -82,6 +86,11 @@ trait Calls {
 }
 
 impl Calls for Line {
+    fn info(&self) -> Arc<StreamInfo> {
+        let find = |state: &mut State| state.lines.get(&self.id()).map(|line| line.info.clone());
+        self.engine().with(find).expect("a line that is open")
+    }
+
     #[track_caller]
     fn reads(&self, region: &Region) {
         self.engine().access(self, Access::Read, region, Location::caller());

@@ -1,6 +1,6 @@
 //! Scopes, counts, steps, the hook, and what is forgotten.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use super::*;
 use crate::finding::Action;
@@ -30,13 +30,13 @@ fn finding_names_places_streams_and_the_missing_wait() {
     let first = found.first.as_ref().expect("a write");
     assert_eq!((first.place.line(), found.second.place.line()), (line - 2, line - 1));
     assert_eq!(first.stream.number, a.info().number);
-    assert_eq!(found.second.stream, *b.info());
+    assert_eq!(found.second.stream, b.info());
     assert!(first.number < found.second.number);
     let missing = found.missing.as_ref().expect("a wait mends it");
-    assert_eq!(missing.waiter.as_ref(), Some(b.info()));
-    assert_eq!(missing.awaited, *a.info());
+    assert_eq!(missing.waiter, Some(b.info()));
+    assert_eq!(missing.awaited, a.info());
     assert_eq!(missing.before.line(), line - 1);
-    assert_eq!(found.streams, [Arc::clone(a.info()), Arc::clone(b.info())]);
+    assert_eq!(found.streams, [a.info(), b.info()]);
     let Action::Access(Access::Read, part) = &found.second.action else { panic!("{found:?}") };
     assert_eq!(part.addresses().len(), 8);
 }
