@@ -16,8 +16,9 @@ pub(crate) const BATCH_SIZE: usize = 64;
 pub(crate) struct Batch<B: Backend> {
     /// In the order of their retains.
     pub(crate) values: Vec<Value>,
-    /// The streams as each value's retain named them, in the order of the entry's keys. Each wrapper keeps an owner, or
-    /// is promised to be alive, only for its value. Empty for streams that only their thread can record.
+    /// The streams as the retain of the first value named them, in the order of the entry's keys. A wrapper keeps an
+    /// owner, or is promised to be alive, until that value is dropped, and all values are dropped together. More may
+    /// follow, of other values. Empty for streams that only their thread can record.
     pub(crate) streams: Vec<B::Stream>,
     /// One event for each stream, recorded again for each use of the batch.
     pub(crate) marks: Vec<B::Event>,
@@ -32,7 +33,7 @@ impl<B: Backend> Batch<B> {
         Batch { values, streams, marks: Vec::new(), is_marked: false }
     }
 
-    /// Returns one wrapper of each stream, if the batch has them.
+    /// Returns a wrapper of each of the `count` streams, if the batch has them.
     pub(crate) fn first_streams(&self, count: usize) -> &[B::Stream] {
         self.streams.get(..count).unwrap_or_default()
     }

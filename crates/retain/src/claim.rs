@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream};
 
 use crate::batch::{Batch, Value, are_idle, is_of_capture};
+use crate::entry::{Entry, EntryId};
 use crate::reclaimer::Reclaimer;
 use crate::table::Shard;
 
@@ -35,12 +36,30 @@ impl Drops {
     /// Drops the values in their order.
     fn drop_all(&mut self, values: &mut Vec<Value>) {
         self.count += values.len();
-        values.drain(..).for_each(|value| self.drop_one(value));
+        let mut rest = values.drain(..);
+        // Each panic ends a round.
+        while rest.len() > 0 {
+            self.catch(|| rest.by_ref().for_each(drop));
+        }
     }
 
     /// Drops `value`. A panic of its destructor loses no other value.
     pub(crate) fn drop_one<T>(&mut self, value: T) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        self.catch(|| drop(value));
+    }
+
+    /// Drops one by one what can keep owners of streams: a second panic within one drop would abort the process.
+    pub(crate) fn drop_owners<B: Backend>(&mut self, entry: &mut Entry<B>) {
+        entry.open_streams.drain(..).for_each(|stream| self.drop_one(stream));
+        for batch in entry.batches.iter_mut().chain(&mut entry.spare) {
+            batch.streams.drain(..).for_each(|stream| self.drop_one(stream));
+            batch.marks.drain(..).for_each(|mark| self.drop_one(mark));
+        }
+    }
+
+    /// Calls `run`, and keeps its panic.
+    fn catch(&mut self, run: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
             match &self.panic {
                 None => self.panic = Some(panic),
                 Some(_) => forget_panic(panic),
@@ -78,7 +97,7 @@ fn forget_panic(panic: Box<dyn Any + Send>) {
 pub(crate) struct Claim<'a, B: Backend> {
     reclaimer: &'a Reclaimer<B>,
     shard: usize,
-    id: u64,
+    id: EntryId,
     /// The number of streams.
     width: usize,
     /// The oldest first. Only the last one, or one whose record went into a capture, is not marked.
@@ -94,7 +113,7 @@ impl<'a, B: Backend> Claim<'a, B> {
         reclaimer: &'a Reclaimer<B>,
         shard: usize,
         table: &mut Shard<B>,
-        id: u64,
+        id: EntryId,
     ) -> Option<Self> {
         let entry = table.by_id(id).filter(|entry| !entry.is_claimed && !entry.is_empty())?;
         entry.is_claimed = true;
@@ -168,15 +187,15 @@ impl<'a, B: Backend> Claim<'a, B> {
         Ok(())
     }
 
-    /// Takes the last value of the last batch, and drops its clones of the streams.
+    /// Takes the last value of the last batch.
     pub(crate) fn take_last_value(&mut self, drops: &mut Drops) -> Option<Value> {
         let batch = self.batches.back_mut()?;
         let value = batch.values.pop()?;
-        let others = batch.streams.len().saturating_sub(self.width);
-        batch.streams.drain(others..).for_each(|stream| drops.drop_one(stream));
         self.reclaimer.lock(self.shard).pending -= 1;
-        if self.batches.back().is_some_and(|batch| batch.values.is_empty()) {
-            self.spare.extend(self.batches.pop_back());
+        if batch.values.is_empty()
+            && let Some(batch) = self.batches.pop_back()
+        {
+            self.recycle(batch, drops);
         }
         Some(value)
     }
@@ -221,16 +240,23 @@ impl<'a, B: Backend> Claim<'a, B> {
         for _ in 0..count {
             let Some(mut batch) = self.batches.pop_front() else { break };
             drops.drop_all(&mut batch.values);
-            // After the values. It can run destructors of the streams' owners.
-            batch.streams.drain(..).for_each(|stream| drops.drop_one(stream));
-            self.spare.push(batch);
+            self.recycle(batch, drops);
         }
+    }
+
+    /// Keeps a batch without values to be used again. Drops what can keep the streams' owners, whose destructors may
+    /// run here.
+    fn recycle(&mut self, mut batch: Batch<B>, drops: &mut Drops) {
+        batch.streams.drain(..).for_each(|stream| drops.drop_one(stream));
+        if B::EVENTS_KEEP_OWNER {
+            batch.marks.drain(..).for_each(|mark| drops.drop_one(mark));
+        }
+        self.spare.push(batch);
     }
 }
 
 impl<B: Backend> Claim<'_, B> {
-    /// Puts what is left back into the table. Dropping the events of an entry without values can run destructors of
-    /// the streams' owners.
+    /// Puts what is left back into the table. Dropping what is not needed can run destructors of the streams' owners.
     pub(crate) fn end(mut self, drops: &mut Drops) {
         self.put_back(drops);
     }
@@ -241,20 +267,15 @@ impl<B: Backend> Claim<'_, B> {
         }
         let (batches, spare) = (take(&mut self.batches), take(&mut self.spare));
         let mut table = self.reclaimer.lock(self.shard);
-        let mut unused = table.put_back(self.id, batches, spare, self.failure);
+        let unused = table.put_back(self.id, batches, spare, self.failure);
         let wakes = table.waiters > 0;
         drop(table);
         if wakes {
             self.reclaimer.wake(self.shard);
         }
-        for batch in &mut unused.spare {
-            batch.marks.drain(..).for_each(|mark| drops.drop_one(mark));
-        }
-        drops.drop_one(unused.stream.take());
-        drops.drop_one(take(&mut unused.rest));
-        if unused.has_memory() {
-            self.reclaimer.lock(self.shard).put_memory_back(self.id, unused);
-        }
+        unused.marks.into_iter().for_each(|mark| drops.drop_one(mark));
+        drops.drop_one(unused.stream);
+        drops.drop_one(unused.rest);
         CLAIMS.set(CLAIMS.get() - 1);
     }
 }

@@ -2,8 +2,10 @@
 
 mod batch;
 mod claim;
+mod entry;
 mod extension;
 mod forks;
+mod key;
 mod process_wide;
 mod reclaimer;
 mod refused;

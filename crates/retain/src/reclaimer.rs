@@ -8,8 +8,9 @@ use gpu_stream_core::{Backend, ContractError, Device, Event, EventOptions, Strea
 
 use crate::batch::check;
 use crate::claim::{Claim, Drops, is_inside};
+use crate::entry::{Entry, EntryId};
 use crate::retain::is_kept;
-use crate::table::{Entry, SHARDS, Shard};
+use crate::table::{SHARDS, Shard};
 use crate::{Refused, forks, process_wide};
 
 /// What a [`collect`](Reclaimer::collect) has done.
@@ -189,14 +190,15 @@ impl<B: Backend> Reclaimer<B> {
     pub fn collect(&self) -> Result<Collected, B::Error> {
         self.ensure_not_forked()?;
         let (mut drops, mut outcome) = (Drops::default(), Ok(()));
+        let mut pending = 0;
         for index in 0..SHARDS {
             let mut table = self.lock(index);
             if table.pending == 0 {
                 continue;
             }
-            let (mut after, last) = (0, table.last_id());
-            while let Some(id) = table.next(after, last).map(Entry::id) {
-                after = id;
+            let (mut after, newest) = (None, table.newest());
+            while let Some((id, _)) = table.next(after, newest) {
+                after = Some(id);
                 if let Some(mut claim) = Claim::take(self, index, &mut table, id) {
                     drop(table);
                     let collected = claim.collect(&mut drops);
@@ -205,9 +207,14 @@ impl<B: Backend> Reclaimer<B> {
                     table = self.lock(index);
                 }
             }
+            pending += table.pending;
+        }
+        // Destructors may have retained values in shards that come earlier.
+        if drops.count > 0 {
+            pending = self.pending();
         }
         let dropped = drops.hand_on_panic();
-        outcome.map(|()| Collected { dropped, pending: self.pending() })
+        outcome.map(|()| Collected { dropped, pending })
     }
 
     /// Blocks until the streams are done with all values that were retained before this call, and drops the values.
@@ -227,11 +234,11 @@ impl<B: Backend> Reclaimer<B> {
         self.ensure_not_forked()?;
         let (mut drops, mut outcome) = (Drops::default(), Ok(()));
         for index in 0..SHARDS {
-            let (mut after, last) = (0, self.lock(index).last_id());
+            let (mut after, newest) = (None, self.lock(index).newest());
             loop {
                 let mut table = self.lock(index);
-                let Some(entry) = table.next(after, last) else { break };
-                let (id, device) = (entry.id(), entry.device());
+                let Some((id, entry)) = table.next(after, newest) else { break };
+                let device = entry.device();
                 if entry.is_claimed && !is_inside() {
                     let stream = entry.claimed_stream.clone();
                     drop(table);
@@ -242,12 +249,12 @@ impl<B: Backend> Reclaimer<B> {
                     if waited.is_ok() {
                         self.wait_for_claim(index, id);
                     } else {
-                        after = id;
+                        after = Some(id);
                     }
                     outcome = outcome.and(waited);
                     continue;
                 }
-                after = id;
+                after = Some(id);
                 let claim = Claim::take(self, index, &mut table, id);
                 drop(table);
                 if let Some(mut claim) = claim {
@@ -274,25 +281,29 @@ impl<B: Backend> Reclaimer<B> {
     ///
     /// The device may still use them. Behind a fault, keep them for as long as the process lives, or drop what is
     /// only on the host. Returns nothing in the child of a fork.
+    ///
+    /// The reclaimer's clones of the streams are dropped. A panic of an owner's destructor is caught, as it would drop
+    /// the values.
     pub fn abandon(mut self) -> Vec<Box<dyn Any + Send>> {
         let is_forked = self.ensure_not_forked().is_err();
-        let mut values = Vec::new();
-        for mut entry in self.take_entries().flatten() {
+        let (mut values, mut drops) = (Vec::new(), Drops::default());
+        for (_, mut entry) in self.take_entries().flatten() {
             if is_forked {
                 std::mem::forget(entry);
                 continue;
             }
             entry.batches.iter_mut().for_each(|batch| values.append(&mut batch.values));
             values.append(&mut entry.open);
+            drops.drop_owners(&mut entry);
         }
+        drops.discard_panic();
         values
     }
 
-    fn take_entries(&mut self) -> impl Iterator<Item = Vec<Entry<B>>> {
+    fn take_entries(&mut self) -> impl Iterator<Item = Vec<(EntryId, Box<Entry<B>>)>> {
         self.shards.iter_mut().map(|(shard, _)| {
             let shard = shard.get_mut().unwrap_or_else(PoisonError::into_inner);
-            shard.pending = 0;
-            std::mem::take(&mut shard.entries)
+            std::mem::replace(shard, Shard::new()).entries
         })
     }
 
@@ -308,7 +319,7 @@ impl<B: Backend> Reclaimer<B> {
     }
 
     /// Blocks until the entry with this number is not claimed.
-    fn wait_for_claim(&self, index: usize, id: u64) {
+    fn wait_for_claim(&self, index: usize, id: EntryId) {
         let mut table = self.lock(index);
         table.waiters += 1;
         while table.by_id(id).is_some_and(|entry| entry.is_claimed) {
@@ -351,10 +362,10 @@ impl<B: Backend> Drop for Reclaimer<B> {
                 std::mem::forget(entries);
                 continue;
             }
-            for entry in entries.into_iter().filter(|entry| !entry.is_empty()) {
+            for (id, entry) in entries.into_iter().filter(|(_, entry)| !entry.is_empty()) {
                 let heir = Self::process_wide();
                 match heir.ensure_not_forked() {
-                    Ok(()) => heir.lock(index).adopt(entry),
+                    Ok(()) => heir.lock(index).adopt(id.hash, entry),
                     Err(_) => std::mem::forget(entry),
                 }
             }

@@ -6,6 +6,7 @@ use gpu_stream_core::{Backend, HandleKind, RawHandle, Stream, StreamOf};
 
 use crate::batch::{Batch, Value, check};
 use crate::claim::{Claim, Drops};
+use crate::key::hash_of;
 use crate::reclaimer::Reclaimer;
 use crate::table::shard_of;
 
@@ -26,9 +27,14 @@ impl<B: Backend> Reclaimer<B> {
     where
         S: Stream<Backend = B>,
     {
-        let (index, mut drops) = (shard_of(streams), Drops::default());
+        let (hash, mut drops) = (hash_of(streams), Drops::default());
+        let index = shard_of(hash);
         let mut table = self.lock(index);
-        if table.find(streams, true).is_none_or(|entry| entry.is_in_doubt()) {
+        let open = table.find(hash, streams, true).filter(|(_, entry)| !entry.is_in_doubt());
+        let (id, is_full) = if let Some((id, entry)) = open {
+            entry.add(value, streams);
+            (id, entry.is_full())
+        } else {
             // Not under the lock: a call of the backend can run code of the user.
             drop(table);
             for stream in streams {
@@ -36,25 +42,12 @@ impl<B: Backend> Reclaimer<B> {
                     return (Some((value, error)), drops);
                 }
             }
+            self.collect_before_batch(hash, streams, &mut drops);
             table = self.lock(index);
-            // A reset of the context kills the marks, and the new stream of the handle works. Values that wait for
-            // such marks must not hold back this one.
-            let id = table
-                .find(streams, true)
-                .filter(|entry| entry.open.is_empty())
-                .map(|entry| entry.id());
-            if let Some(mut claim) = id.and_then(|id| Claim::take(self, index, &mut table, id)) {
-                drop(table);
-                // An error is about earlier values, and the next `collect` returns it.
-                let _ = claim.collect(&mut drops);
-                claim.end(&mut drops);
-                table = self.lock(index);
-            }
-        }
-        let entry = table.find_or_add(streams, true);
-        entry.keep_streams(streams);
-        entry.open.push(value);
-        let (id, is_full) = (entry.id(), entry.is_full());
+            let (id, entry) = table.find_or_add(hash, streams, true);
+            entry.add(value, streams);
+            (id, entry.is_full())
+        };
         table.pending += 1;
         let claim = if is_full { Claim::take(self, index, &mut table, id) } else { None };
         drop(table);
@@ -67,6 +60,26 @@ impl<B: Backend> Reclaimer<B> {
         (refused, drops)
     }
 
+    /// Drops earlier values of `streams` that they are done with, if the next value begins a batch.
+    ///
+    /// A reset of the context kills the marks, and the new stream of the handle works. Values that wait for such marks
+    /// must not hold back the next one.
+    fn collect_before_batch<S>(&self, hash: u64, streams: &[&S], drops: &mut Drops)
+    where
+        S: Stream<Backend = B>,
+    {
+        let index = shard_of(hash);
+        let mut table = self.lock(index);
+        let found = table.find(hash, streams, true).filter(|(_, entry)| entry.open.is_empty());
+        let id = found.map(|(id, _)| id);
+        if let Some(mut claim) = id.and_then(|id| Claim::take(self, index, &mut table, id)) {
+            drop(table);
+            // An error is about earlier values, and the next `collect` returns it.
+            let _ = claim.collect(drops);
+            claim.end(drops);
+        }
+    }
+
     /// Keeps `value` with marks that this call records, for streams that only this thread can record. Returns it
     /// with the reason if that fails.
     pub(crate) fn retain_with_marks<S>(
@@ -77,8 +90,10 @@ impl<B: Backend> Reclaimer<B> {
     where
         S: Stream<Backend = B>,
     {
-        let (index, mut drops) = (shard_of(streams), Drops::default());
-        let spare = self.lock(index).find(streams, false).and_then(|entry| entry.spare.pop());
+        let (hash, mut drops) = (hash_of(streams), Drops::default());
+        let index = shard_of(hash);
+        let spare =
+            self.lock(index).find(hash, streams, false).and_then(|(_, entry)| entry.spare.pop());
         let mut batch = spare.unwrap_or_else(Batch::new);
         let mut record = || {
             let mut count = 0;
@@ -92,14 +107,16 @@ impl<B: Backend> Reclaimer<B> {
             Ok(())
         };
         if let Err(error) = record() {
+            // It can be the last one with the owner of a stream.
+            drops.drop_one(batch);
             return (Some((value, error)), drops);
         }
         batch.is_marked = true;
         batch.values.push(value);
         let mut table = self.lock(index);
-        let entry = table.find_or_add(streams, false);
+        let (id, entry) = table.find_or_add(hash, streams, false);
         entry.batches.push_back(batch);
-        let (id, is_due) = (entry.id(), entry.batches.len().is_multiple_of(16));
+        let is_due = entry.batches.len().is_multiple_of(16);
         table.pending += 1;
         let claim = if is_due { Claim::take(self, index, &mut table, id) } else { None };
         drop(table);
