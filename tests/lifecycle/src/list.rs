@@ -142,6 +142,20 @@ const OWN: &[Scenario] = &[
             (ALL_BACKENDS, "early handler ended"),
         ],
     ),
+    never_prints(
+        prints(
+            scenario(
+                "exit::values_are_pending",
+                "main returns while reclaimers have values behind a closed gate, and a thread waits for some",
+            ),
+            &[
+                (ALL_BACKENDS, "done"),
+                (ALL_BACKENDS, "the value of an idle stream"),
+                (ALL_BACKENDS, "late handler ended"),
+            ],
+        ),
+        &["a value was dropped early"],
+    ),
     scenario("thread::pooled_events", "threads end after they used and pooled events"),
     scenario(
         "thread::busy",
@@ -218,6 +232,10 @@ const OWN: &[Scenario] = &[
         "the child of a parent that made no call works as any process",
     ),
     scenario("fork::while_others_submit", "a process forks while other threads are inside calls"),
+    scenario(
+        "fork::values_are_pending",
+        "a process forks while reclaimers have values and other threads use them: the values are the parent's",
+    ),
     scenario("fork::exec", "other programs are started while streams have work"),
     scenario(
         "copies::three_copies",

@@ -66,6 +66,12 @@ fn register_late() {
     assert_eq!(failed, 0, "atexit");
 }
 
+/// Runs `handler` when the process exits, before the driver's own handlers. Call after the driver is loaded.
+pub(super) fn register_late_handler(handler: impl FnOnce() + Send + 'static) {
+    *LATE.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(handler));
+    register_late();
+}
+
 pub(super) fn main_returns<F: Fixture>(fx: &'static F) -> Outcome {
     let busy = busy(fx)?;
     register_late();

@@ -15,7 +15,7 @@ use super::{check_usable, device, exit, print_line, stream, wait_until};
 /// Runs `child` in a forked process, which ends by `_exit` with the returned code. Blocks, and returns the code.
 ///
 /// The supervisor kills a child that hangs, together with this process.
-fn run_in_child(child: impl FnOnce() -> i32) -> Result<i32, Verdict> {
+pub(super) fn run_in_child(child: impl FnOnce() -> i32) -> Result<i32, Verdict> {
     // SAFETY: the child makes only the calls under test, and prints by system calls.
     match unsafe { libc::fork() } {
         -1 => Err(Verdict::failed(std::io::Error::last_os_error())),

@@ -10,6 +10,7 @@ mod faults;
 mod fork;
 mod panics;
 mod reentrance;
+mod retained;
 mod thread_exit;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub fn on<F: Fixture>(scenario: &str, make: impl Fn() -> Result<F, String> + Syn
         "exit::in_a_host_function_during_exit" => exit::in_a_host_function_during_exit,
         "exit::loaded_by_a_thread" => exit::loaded_by_a_thread,
         "exit::atexit_handlers" => exit::atexit_handlers,
+        "exit::values_are_pending" => retained::exit_with_values,
         "thread::pooled_events" => thread_exit::pooled_events,
         "thread::busy" => thread_exit::busy,
         "thread::destructors_before" => thread_exit::destructors_before,
@@ -72,6 +74,7 @@ pub fn on<F: Fixture>(scenario: &str, make: impl Fn() -> Result<F, String> + Syn
         "fork::child_uses" => fork::child_uses,
         "fork::deferred_drop" => fork::deferred_drop,
         "fork::while_others_submit" => fork::while_others_submit,
+        "fork::values_are_pending" => retained::fork_with_values,
         "fork::exec" => fork::exec,
         "copies::three_copies" => copies::three_copies,
         "reentrance::from_a_host_function" => reentrance::from_a_host_function,
