@@ -66,6 +66,9 @@ pub const ALLOWED: &[AllowedOutcome] = &[
             "pending:",
             "capture: record_event",
             "foreign event:",
+            "retained: collect",
+            "retained: drain",
+            "retained: retain, last of a batch",
         ]),
     AllowedOutcome::of(
         &["cuEventRecord", "cuEventCreate"],
@@ -79,6 +82,7 @@ pub const ALLOWED: &[AllowedOutcome] = &[
         "join",
         "pending:",
         "capture: record_event",
+        "retained:",
     ]),
     AllowedOutcome::of(
         &["cuStreamWaitEvent"],
@@ -139,4 +143,24 @@ pub const ALLOWED: &[AllowedOutcome] = &[
     )
     .within(&["elapsed_since"])
     .with_codes(&[600]),
+    AllowedOutcome::of(
+        &["cuEventQuery"],
+        AnswerAsClean,
+        "the error is about earlier values, which stay, and the next collect returns it",
+    )
+    .within(&["retained: retain"]),
+    AllowedOutcome::of(
+        &["cuStreamIsCapturing"],
+        AnswerAsClean,
+        "a driver without captures captures no stream",
+    )
+    .within(&["retained:"])
+    .with_codes(&[801]),
+    AllowedOutcome::of(
+        &[],
+        AnswerAsClean,
+        "values of a captured stream stay, and get a mark after the capture",
+    )
+    .within(&["retained: collect", "retained: drain"])
+    .with_codes(&[900, 901, 902, 903, 904, 905, 906, 907, 908, 909]),
 ];

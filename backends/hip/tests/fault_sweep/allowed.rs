@@ -74,6 +74,10 @@ pub const ALLOWED: &[AllowedOutcome] = &[
         "pending: join",
         "capture: record_event",
         "foreign event: record",
+        "retained: collect",
+        "retained: drain",
+        "retained: retain, last of a batch",
+        "retained: retain, the thread's stream",
     ]),
     AllowedOutcome::of(
         &["hipStreamIsCapturing"],
@@ -217,4 +221,24 @@ pub const ALLOWED: &[AllowedOutcome] = &[
         "a capture may have the marker whose check failed, so it is neither reused nor destroyed",
     )
     .within(&["drop, a stream"]),
+    AllowedOutcome::of(
+        &["hipEventQuery"],
+        AnswerAsClean,
+        "the error is about earlier values, which stay, and the next collect returns it",
+    )
+    .within(&["retained: retain"]),
+    AllowedOutcome::of(
+        &["hipStreamIsCapturing"],
+        AnswerAsClean,
+        "a runtime without captures captures no stream, and one beside a capture is asked again",
+    )
+    .within(&["retained:"])
+    .with_codes(&[801, 906]),
+    AllowedOutcome::of(
+        &[],
+        AnswerAsClean,
+        "values of a captured stream stay, and get a mark after the capture",
+    )
+    .within(&["retained: collect", "retained: drain"])
+    .with_codes(&[900, 901, 902, 903, 904, 905, 906, 907, 908]),
 ];

@@ -67,10 +67,10 @@ pub(super) fn add_captures<'w, V: FaultFixture>(
 }
 
 /// A capture guard: ends the capture of its stream on drop.
-struct Capture<V: FaultFixture>(usize, std::marker::PhantomData<V>);
+pub(super) struct Capture<V: FaultFixture>(usize, std::marker::PhantomData<V>);
 
 impl<V: FaultFixture> Capture<V> {
-    fn begin(stream: usize) -> Self {
+    pub(super) fn begin(stream: usize) -> Self {
         V::begin_capture(stream);
         Capture(stream, std::marker::PhantomData)
     }

@@ -7,12 +7,14 @@ mod events;
 mod foreign_events;
 mod pending;
 mod per_thread;
+mod retained;
 mod streams;
 
 use std::any::Any;
 
 use gpu_stream_core::{EventOptions, Stream};
 
+use self::captures::Capture;
 use super::{CallProbe, EventOf, FaultFixture, Operation, StreamOf, TestStreams};
 
 /// A list of operations under construction.
@@ -48,6 +50,7 @@ pub fn operations<V: FaultFixture>(test_streams: &TestStreams<V>) -> Vec<Operati
     pending::add_calls(&mut table, test_streams);
     pending::add_drops(&mut table, test_streams);
     captures::add_captures(&mut table, test_streams);
+    retained::add_retained(&mut table, test_streams);
     drops::add_drops(&mut table, test_streams);
     streams::add_new_streams(&mut table, test_streams);
     foreign_events::add_foreign_events(&mut table, test_streams);
