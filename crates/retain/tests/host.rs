@@ -1,25 +1,17 @@
 //! Retained values on the host backend: what the conformance suite does not see.
 
+mod common;
+
 use std::error::Error as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream, StreamOptions};
-use gpu_stream_host::{Gate, Host, HostStream};
+use common::{kept, retain, shut, stream};
+use gpu_stream_core::{Backend, Error, ErrorKind, Stream};
+use gpu_stream_host::{Host, HostStream};
 use gpu_stream_retain::{Reclaimer, RetainUntilDone, release_on};
-
-fn stream() -> HostStream {
-    Host::new_stream(Host::device(0).expect("device"), StreamOptions::new()).expect("stream")
-}
-
-/// Holds `stream` back until the gate is opened.
-fn shut(stream: &HostStream) -> Gate {
-    let gate = Gate::new(stream.device()).expect("gate");
-    stream.wait_event(gate.event()).expect("wait");
-    gate
-}
 
 /// A stream with a fault.
 fn failed() -> HostStream {
@@ -27,16 +19,6 @@ fn failed() -> HostStream {
     failed.launch(|| resume_unwind(Box::new("work that is meant to fail"))).expect("launch");
     assert_eq!(failed.synchronize().map_err(|error| error.kind()), Err(ErrorKind::StreamFault));
     failed
-}
-
-/// Returns the number of references besides `held`.
-fn kept<T>(held: &Arc<T>) -> usize {
-    Arc::strong_count(held) - 1
-}
-
-/// Retains clones of `held`, which must succeed.
-fn retain(reclaimer: &Reclaimer<Host>, held: &Arc<()>, streams: &[&HostStream]) {
-    reclaimer.retain(Arc::clone(held), streams).expect("retain");
 }
 
 #[test]
@@ -78,69 +60,6 @@ fn value_that_completes_a_batch_comes_back_if_the_record_fails() {
         assert_eq!((kept(&held), reclaimer.pending()), (64, 63));
     }
     assert_eq!(reclaimer.abandon().len(), 63);
-}
-
-/// An owner of a stream.
-struct Owner {
-    stream: HostStream,
-    #[allow(dead_code)] // held only to be dropped
-    held: Arc<()>,
-}
-// SAFETY: the handle is that of the stream inside, which lives as long as `self`.
-unsafe impl gpu_stream_core::StreamOwner<Host> for Owner {
-    fn raw_stream(&self) -> gpu_stream_core::RawStream<Host> {
-        self.stream.raw()
-    }
-}
-
-#[test]
-fn stream_is_kept_with_its_values_and_no_longer() {
-    let (reclaimer, held, owned) = (Reclaimer::new(), Arc::new(()), Arc::new(()));
-    for round in 0..3 {
-        let owner = Arc::new(Owner { stream: stream(), held: Arc::clone(&owned) });
-        let wrapped = Host::stream_from_owner(owner, None).expect("wrap");
-        let gate = shut(&wrapped);
-        retain(&reclaimer, &held, &[&wrapped]);
-        if round > 0 {
-            // With a mark, whose event keeps the owner as well.
-            reclaimer.collect().expect("collect");
-        }
-        drop(wrapped);
-        assert_eq!((kept(&held), kept(&owned)), (1, 1));
-        gate.open();
-        reclaimer.drain().expect("drain");
-        assert_eq!((kept(&held), kept(&owned)), (0, 0), "in round {round}");
-    }
-}
-
-/// The first wrapper of a handle has no owner, and has to be valid only for the first value.
-#[test]
-fn each_value_keeps_the_owner_of_its_own_wrapper() {
-    let (reclaimer, owned) = (Reclaimer::new(), Arc::new(()));
-    let (first, second, third) = (Arc::new(()), Arc::new(()), Arc::new(()));
-    let owner = Arc::new(Owner { stream: stream(), held: Arc::clone(&owned) });
-    // SAFETY: the owner lives until the first value is dropped.
-    let raw = unsafe { Host::stream_from_raw(owner.stream.raw(), None) }.expect("wrap");
-    let gate = shut(&raw);
-    retain(&reclaimer, &first, &[&raw]);
-    reclaimer.collect().expect("collect"); // records a mark
-    drop(raw);
-    let wrapped = Host::stream_from_owner(owner, None).expect("wrap");
-    let passed = wrapped.record_event().expect("record");
-    let last = shut(&wrapped);
-    retain(&reclaimer, &second, &[&wrapped]);
-    gate.open();
-    passed.synchronize().expect("synchronize");
-    drop(passed);
-    reclaimer.collect().expect("collect");
-    assert_eq!((kept(&first), kept(&second)), (0, 1));
-    retain(&reclaimer, &third, &[&wrapped]);
-    drop(wrapped);
-    assert_eq!(kept(&owned), 1, "the pending values keep the owner");
-    assert_eq!(reclaimer.collect().expect("collect").pending, 2);
-    last.open();
-    reclaimer.drain().expect("drain");
-    assert_eq!((kept(&second), kept(&third), kept(&owned)), (0, 0, 0));
 }
 
 #[test]
@@ -336,34 +255,4 @@ fn child_of_a_fork_frees_nothing_and_does_not_hang() {
     assert_eq!((waited, status), (child, 0));
     reclaimer.drain().expect("drain");
     assert_eq!((count.load(Ordering::SeqCst), other.pending()), (1, 1));
-}
-
-/// An owner whose destructor panics is dropped with the reclaimer's clone of its stream.
-#[test]
-fn panic_of_an_owner_reaches_the_caller_and_breaks_nothing() {
-    struct Owner(HostStream);
-    impl Drop for Owner {
-        fn drop(&mut self) {
-            resume_unwind(Box::new("an owner that is meant to fail"));
-        }
-    }
-    // SAFETY: the handle is that of the stream inside, which lives as long as `self`.
-    unsafe impl gpu_stream_core::StreamOwner<Host> for Owner {
-        fn raw_stream(&self) -> gpu_stream_core::RawStream<Host> {
-            self.0.raw()
-        }
-    }
-    let (reclaimer, held, other) = (Reclaimer::new(), Arc::new(()), stream());
-    for round in 0..3 {
-        let wrapped = Host::stream_from_owner(Arc::new(Owner(stream())), None).expect("wrap");
-        retain(&reclaimer, &held, &[&wrapped]);
-        retain(&reclaimer, &held, &[&other]);
-        drop(wrapped);
-        let call = AssertUnwindSafe(|| match round {
-            0 => reclaimer.drain(),
-            _ => reclaimer.collect().map(drop),
-        });
-        assert!(catch_unwind(call).is_err(), "the panic did not reach the caller in round {round}");
-        assert_eq!((kept(&held), reclaimer.pending()), (0, 0), "in round {round}");
-    }
 }
