@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
-use gpu_stream_core::{Backend, Stream, StreamOptions};
+use gpu_stream_core::{Backend, Device, Stream, StreamOptions};
 use gpu_stream_cuda::Cuda;
 use gpu_stream_host::Host;
 use gpu_stream_retain::Reclaimer;
@@ -80,6 +80,29 @@ fn measure_held<B: Backend>(reclaimer: &Reclaimer<B>, stream: &B::Stream) -> Res
     Ok(())
 }
 
+/// Measures with 10,011 sets of streams: the pairs of 142.
+fn measure_many_sets<B: Backend>(device: Device) -> Result<()> {
+    let (reclaimer, mut streams) = (Reclaimer::<B>::new(), Vec::new());
+    for _ in 0..142 {
+        streams.push(B::new_stream(device, StreamOptions::new())?);
+    }
+    let pairs: Vec<_> = (1..streams.len())
+        .flat_map(|last| (0..last).map(move |first| (first, last)))
+        .map(|(first, last)| [&streams[first], &streams[last]])
+        .collect();
+    let name = format!("{} pairs of streams in turn, no collect", pairs.len());
+    let mut rounds = pairs.iter().cycle();
+    measure(&name, 1_000, || {
+        rounds.by_ref().take(1_000).try_for_each(|pair| Ok(retain(&reclaimer, 1, pair)?))
+    })?;
+    let name = format!("{} pairs with a value each, and a collect", pairs.len());
+    measure(&name, pairs.len(), || {
+        pairs.iter().try_for_each(|pair| retain(&reclaimer, 1, pair))?;
+        Ok(reclaimer.collect().map(drop)?)
+    })?;
+    Ok(reclaimer.drain()?)
+}
+
 fn run<B: Backend>() -> Result<()> {
     let device = B::device(0)?;
     let stream = |_| B::new_stream(device, StreamOptions::new());
@@ -103,7 +126,15 @@ fn run<B: Backend>() -> Result<()> {
     }
     measure("idle stream, no collect", 64, || Ok(retain(&reclaimer, 64, &[one])?))?;
     measure("two idle streams, no collect", 64, || Ok(retain(&reclaimer, 64, &[one, other])?))?;
+    measure("two idle streams in turn, no collect", 128, || {
+        (0..64).try_for_each(|_| {
+            retain(&reclaimer, 1, &[one])?;
+            Ok(retain(&reclaimer, 1, &[other])?)
+        })
+    })?;
+    reclaimer.drain()?;
     measure_held(&reclaimer, one)?;
+    measure_many_sets::<B>(device)?;
 
     println!("\n| values | pending | resident, KiB |\n|---:|---:|---:|");
     for million in 1..=10 {
