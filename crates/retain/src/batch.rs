@@ -1,13 +1,10 @@
 //! Values that share a mark on each of their streams: [`Batch`].
 
-use std::any::Any;
-
 use gpu_stream_core::{
     Backend, CaptureStatus, Error, ErrorKind, ErrorOf, Event, EventOf, EventStatus, Stream,
 };
 
-/// A retained value.
-pub(crate) type Value = Box<dyn Any + Send>;
+use crate::value::Value;
 
 /// The number of values in a batch, unless many batches wait.
 pub(crate) const BATCH_SIZE: usize = 64;

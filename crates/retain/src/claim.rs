@@ -8,10 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use gpu_stream_core::{Backend, Error, ErrorKind, Event, Stream};
 
-use crate::batch::{Batch, Value, are_idle, is_of_capture};
+use crate::batch::{Batch, are_idle, is_of_capture};
 use crate::entry::{Entry, EntryId};
 use crate::reclaimer::Reclaimer;
 use crate::table::Shard;
+use crate::value::Value;
 
 thread_local! {
     /// The number of claims that this thread has.
@@ -154,6 +155,17 @@ impl<'a, B: Backend> Claim<'a, B> {
         let outcome = outcome.and_then(|()| self.mark(done));
         self.failure = outcome.as_ref().err().map(Error::kind);
         self.drop_first(done, drops);
+        outcome
+    }
+
+    /// Does for a batch that is full what [`collect`](Self::collect) does, but asks no mark of an earlier batch. The
+    /// retain that began this one has asked, and that of the next one will.
+    pub(crate) fn complete_batch(&mut self, drops: &mut Drops) -> Result<(), B::Error> {
+        if self.batches.len() < 2 {
+            return self.collect(drops);
+        }
+        let outcome = self.mark(0);
+        self.failure = outcome.as_ref().err().map(Error::kind);
         outcome
     }
 

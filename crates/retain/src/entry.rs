@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use gpu_stream_core::{Backend, Device, ErrorKind, Stream};
 
-use crate::batch::{BATCH_SIZE, Batch, Value};
+use crate::batch::{BATCH_SIZE, Batch};
 use crate::key::Key;
+use crate::value::Value;
 
 /// The name of an entry in its shard. Sorts by the hash of the streams.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -12,6 +12,7 @@ mod refused;
 mod release;
 mod retain;
 mod table;
+mod value;
 
 pub use extension::RetainUntilDone;
 pub use reclaimer::{Collected, Reclaimer};

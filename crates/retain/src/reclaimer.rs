@@ -11,6 +11,7 @@ use crate::claim::{Claim, Drops, is_inside};
 use crate::entry::{Entry, EntryId};
 use crate::retain::is_kept;
 use crate::table::{SHARDS, Shard};
+use crate::value::Value;
 use crate::{Refused, forks, process_wide};
 
 /// What a [`collect`](Reclaimer::collect) has done.
@@ -155,8 +156,8 @@ impl<B: Backend> Reclaimer<B> {
             return Ok(());
         }
         let (refused, drops) = match is_kept(streams) {
-            true => self.retain_for_batch(Box::new(value), streams),
-            false => self.retain_with_marks(Box::new(value), streams),
+            true => self.retain_for_batch(Value::new(value), streams),
+            false => self.retain_with_marks(Value::new(value), streams),
         };
         match refused {
             None => {
@@ -166,7 +167,7 @@ impl<B: Backend> Reclaimer<B> {
             // The panic of another value's destructor would drop this value.
             Some((value, error)) => {
                 drops.discard_panic();
-                let value = value.downcast::<T>().expect("the value that this call boxed");
+                let value = value.into_box().downcast::<T>().expect("the value of this call");
                 Err(Refused::new(*value, error))
             }
         }
@@ -297,7 +298,7 @@ impl<B: Backend> Reclaimer<B> {
             drops.drop_owners(&mut entry);
         }
         drops.discard_panic();
-        values
+        values.into_iter().map(Value::into_box).collect()
     }
 
     fn take_entries(&mut self) -> impl Iterator<Item = Vec<(EntryId, Box<Entry<B>>)>> {

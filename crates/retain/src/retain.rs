@@ -4,11 +4,12 @@ use std::any::TypeId;
 
 use gpu_stream_core::{Backend, HandleKind, RawHandle, Stream, StreamOf};
 
-use crate::batch::{Batch, Value, check};
+use crate::batch::{Batch, check};
 use crate::claim::{Claim, Drops};
 use crate::key::hash_of;
 use crate::reclaimer::Reclaimer;
 use crate::table::shard_of;
+use crate::value::Value;
 
 /// Returns `true` if the reclaimer can keep clones of `streams`, to record them later and on any thread.
 pub(crate) fn is_kept<S: Stream>(streams: &[&S]) -> bool {
@@ -53,7 +54,7 @@ impl<B: Backend> Reclaimer<B> {
         drop(table);
         let Some(mut claim) = claim else { return (None, drops) };
         // After an error, this value is still the last of its batch, and has no mark.
-        let outcome = claim.collect(&mut drops);
+        let outcome = claim.complete_batch(&mut drops);
         let refused =
             outcome.err().and_then(|error| Some((claim.take_last_value(&mut drops)?, error)));
         claim.end(&mut drops);
