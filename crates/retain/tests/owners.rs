@@ -133,7 +133,7 @@ fn abandon_loses_no_value_to_the_panics_of_owners() {
     gates.iter().for_each(Gate::open);
 }
 
-/// The other way round than in `each_value_keeps_the_owner_of_its_own_wrapper`: the first value brings the owner.
+/// The first value brings the owner, and the second one a wrapper without an owner.
 #[test]
 fn owner_of_the_first_value_lives_until_the_batch_is_dropped() {
     let (reclaimer, held, owned) = (Reclaimer::new(), Arc::new(()), Arc::new(()));

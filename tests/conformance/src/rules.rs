@@ -1,7 +1,7 @@
 //! The rules that the cases check, each with its number and its text.
 //!
 //! `R1` to `R41` are the numbered rules of the contract. `T1` to `T6` are what torch documents of
-//! `ExternalStream`, and `C1` to `C14` are what the contract adds to both. `K1` to `K8` are about
+//! `ExternalStream`, and `C1` to `C14` are what the contract adds to both. `K1` to `K9` are about
 //! values that streams still use. [`ELSEWHERE`] lists the rules that no case of the suite checks.
 
 use std::fmt;
@@ -103,6 +103,7 @@ rules! {
     K6 "a panic in the destructor of a value loses no other value, and reaches the caller"
     K7 "a value that cannot be retained comes back with the reason, and a capture of its stream survives"
     K8 "release_on makes its home stream wait for all users, and drops the value before it returns"
+    K9 "a value's streams live until the value is dropped, and the reclaimer keeps no owner of them longer"
 }
 
 /// Rules that no case checks, each with the test of the repository that does.

@@ -447,6 +447,8 @@ list! {
             "A destructor may call the reclaimer and the backend, and may wait for a thread that does.";
         dropped_reclaimer_keeps_its_values [K1]
             "Dropping a reclaimer neither blocks nor drops a value that a stream still uses: the reclaimer of the process drops the value later.";
+        owners_live_as_long_as_their_values [K9 C9]
+            "A stream's owner lives until the values of the stream are dropped, marked or not, and that an earlier wrapper's owner is not kept for later values.";
         streams_of_two_devices_keep_a_value [K1]
             "A value of streams of two devices is kept while either of them is held back.";
         per_thread_stream_keeps_a_value [K1 R22]

@@ -1,5 +1,6 @@
 //! Values that streams still use: when a reclaimer drops them, on which thread, and in which order.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -225,6 +226,80 @@ pub fn dropped_reclaimer_keeps_its_values<F: Fixture>(fx: &F) -> Outcome {
     stream.synchronize()?;
     let _ = heir.collect();
     log.check([1, 2])
+}
+
+/// Checks that a stream's owner lives until the values of the stream are dropped, marked or not, and that an earlier
+/// wrapper's owner is not kept for later values.
+pub fn owners_live_as_long_as_their_values<F: Fixture>(fx: &F) -> Outcome {
+    for is_marked in [false, true] {
+        let (kept, log) = (fx.reclaimer(), Log::default());
+        let (owner, observer) = watched(fx, None)?;
+        let wrapped = F::Backend::stream_from_owner(Arc::clone(&owner), None)?;
+        let gate = fx.gate(&wrapped)?;
+        retain::<F>(&*kept, log.value(1), &[&wrapped])?;
+        if is_marked {
+            kept.collect()?;
+        }
+        drop((owner, wrapped));
+        observer.check_alive("a value of its stream is kept")?;
+        kept.collect()?;
+        observer.check_alive("a value of its stream is kept")?;
+        fx.open(&gate);
+        kept.drain()?;
+        log.check([1])?;
+        observer.check_gone("the value of its stream is dropped")?;
+    }
+    // Two owners of one stream. While the second value is kept, the first owner is not.
+    let (kept, log) = (fx.reclaimer(), Log::default());
+    let shared = Arc::new(foreign(fx)?);
+    let (first, observer) = second_owner::<F>(&shared);
+    let first = F::Backend::stream_from_owner(first, None)?;
+    let gate = fx.gate(&first)?;
+    retain::<F>(&*kept, log.value(1), &[&first])?;
+    kept.collect()?;
+    let passed = first.record_event()?;
+    drop(first);
+    let (second, _) = second_owner::<F>(&shared);
+    let second = F::Backend::stream_from_owner(second, None)?;
+    let last = fx.gate(&second)?;
+    retain::<F>(&*kept, log.value(2), &[&second])?;
+    kept.collect()?;
+    fx.open(&gate);
+    passed.synchronize()?;
+    drop(passed);
+    kept.collect()?;
+    log.check([1])?;
+    observer.check_gone("the value of its wrapper is dropped")?;
+    fx.open(&last);
+    kept.drain()?;
+    log.check([1, 2])
+}
+
+/// An owner that shares its stream with others.
+struct SharedOwner<F: Fixture> {
+    stream: Arc<F::Foreign>,
+    gone: Arc<AtomicBool>,
+}
+
+/// Creates an owner of `stream`, and the observer of its drop.
+fn second_owner<F: Fixture>(stream: &Arc<F::Foreign>) -> (Arc<SharedOwner<F>>, DropObserver) {
+    let gone = Arc::new(AtomicBool::new(false));
+    let owner = SharedOwner { stream: Arc::clone(stream), gone: Arc::clone(&gone) };
+    (Arc::new(owner), DropObserver(gone))
+}
+
+impl<F: Fixture> Drop for SharedOwner<F> {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::SeqCst);
+    }
+}
+
+// SAFETY: the handle is that of the stream inside, which upholds the contract and lives as long as
+// `self`.
+unsafe impl<F: Fixture> StreamOwner<F::Backend> for SharedOwner<F> {
+    fn raw_stream(&self) -> <F::Backend as Backend>::RawStream {
+        self.stream.raw_stream()
+    }
 }
 
 /// Checks that a value of streams of two devices is kept while either of them is held back.

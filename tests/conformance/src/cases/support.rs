@@ -159,7 +159,7 @@ pub(super) struct TrackedOwner<F: Fixture> {
 }
 
 /// Observes whether the owner was dropped.
-pub(super) struct DropObserver(Arc<AtomicBool>);
+pub(super) struct DropObserver(pub(super) Arc<AtomicBool>);
 
 impl DropObserver {
     pub(super) fn is_gone(&self) -> bool {

@@ -191,6 +191,8 @@ mutations! {
     RetainBreaksCaptures K7 "a retain breaks the capture of its stream";
     ReleaseForgetsTheLast K8 "release_on leaves the last user out";
     ReleasedValueIsKept K8 "release_on drops the value on another thread";
+    OwnerIsForgotten K9 "a value's stream is kept without its owner";
+    OwnerIsKept K9 "an owner lives on after the values of its stream are dropped";
 }
 
 // One value for the process, so that the cases are compiled once for all mutants. 0 means no

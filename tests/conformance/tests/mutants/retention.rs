@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use gpu_stream_conformance::retention::{BoxedReclaimer, Retention, Value};
-use gpu_stream_core::{Error, ErrorKind, Event, EventStatus, Stream};
+use gpu_stream_core::{Backend, Error, ErrorKind, Event, EventStatus, Stream};
 use gpu_stream_retain::{Collected, Reclaimer, Refused, release_on};
 
 use crate::backend::Mutant;
@@ -120,6 +120,9 @@ impl Faulty {
                 continue;
             }
             count += 1;
+            if on(Mutation::OwnerIsKept) {
+                forget(item.streams);
+            }
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(item.value))) {
                 first.get_or_insert(panic);
             }
@@ -129,6 +132,19 @@ impl Faulty {
             _ => count,
         }
     }
+}
+
+/// Returns `streams`, or with the mutation wrappers of them without an owner.
+fn keep_streams(streams: Vec<MutantStream>) -> Result<Vec<MutantStream>, MutantError> {
+    if !on(Mutation::OwnerIsForgotten) {
+        return Ok(streams);
+    }
+    let bare = |stream: &MutantStream| {
+        // SAFETY: nothing keeps the stream alive, which is the mutation's fault. The host backend detects a handle that
+        // was destroyed.
+        unsafe { Mutant::stream_from_raw(stream.raw(), Some(stream.device())) }
+    };
+    streams.iter().map(bare).collect()
 }
 
 impl Retention<Mutant> for Faulty {
@@ -155,6 +171,10 @@ impl Retention<Mutant> for Faulty {
             let launched = stream.launch_host_func(Box::new(move || drop(value)));
             return launched.map_err(|error| Refused::new(Box::new(()) as Value, error));
         }
+        let streams = match keep_streams(streams) {
+            Ok(streams) => streams,
+            Err(error) => return Self::refuse(value, error),
+        };
         match self.marks(&streams) {
             Ok(marks) => {
                 lock(&self.items).push(Item { value, streams, marks });

@@ -28,7 +28,7 @@ impl Drop for Value {
     }
 }
 
-/// A value behind a gate that nobody opens.
+/// Returns a value for a stream whose gate is never opened.
 fn gated() -> Value {
     Value("a value was dropped early")
 }
