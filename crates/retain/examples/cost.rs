@@ -95,6 +95,7 @@ fn measure_many_sets<B: Backend>(device: Device) -> Result<()> {
     measure(&name, 1_000, || {
         rounds.by_ref().take(1_000).try_for_each(|pair| Ok(retain(&reclaimer, 1, pair)?))
     })?;
+    reclaimer.drain()?;
     let name = format!("{} pairs with a value each, and a collect", pairs.len());
     measure(&name, pairs.len(), || {
         pairs.iter().try_for_each(|pair| retain(&reclaimer, 1, pair))?;

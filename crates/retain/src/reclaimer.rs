@@ -58,8 +58,11 @@ pub struct Collected {
 /// stream meanwhile, the value stays until the capture is over. A capture that begins *and* ends during the record is
 /// not noticed: a program that makes one calls [`collect`](Self::collect) before it, so that no value lacks a mark.
 ///
-/// Until a value is dropped, the reclaimer keeps clones of the streams that its retain named. A stream that was wrapped
-/// by [`Backend::stream_from_raw`] has to stay alive as long.
+/// Until a value is dropped, the reclaimer keeps clones of its streams: for all values of a batch, as the first of them
+/// named the streams. A stream that was wrapped by [`Backend::stream_from_raw`] has to stay alive as long.
+///
+/// # Memory
+/// A value of up to three words is kept without an allocation, and a larger one in a box.
 ///
 /// # Destructors
 /// Values are dropped by the calls of this type, on the calling thread, while no lock is held. A destructor may
