@@ -16,6 +16,7 @@ use crate::driver::{Driver, current, driver, loaded};
 use crate::host_func::{self, USER_CODE};
 use crate::{Hip, HipError, device, pool};
 
+pub(crate) use self::record::capture_of;
 use self::state::EventInner;
 pub(crate) use self::state::{CapturedRecord, EventState, Record};
 

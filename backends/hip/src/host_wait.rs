@@ -99,6 +99,11 @@ impl WaitMarker {
     pub(crate) fn raw(&self) -> Ptr {
         self.raw.as_ptr()
     }
+
+    /// Leaks the event: a capture may have a pointer to it.
+    pub(crate) fn leak(self) {
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for WaitMarker {

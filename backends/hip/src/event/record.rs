@@ -1,21 +1,28 @@
 //! Records of an event. No lock is held across a call of the runtime, which may block.
+//!
+//! The caller has asked whether the stream is captured. Another thread can begin a capture after that, and the runtime then
+//! reports the event as complete. So the stream is asked again after a record, if another thread can capture it.
 
 use std::sync::Arc;
 
-use gpu_stream_core::{ContractError, EventOptions, HandleKind, KeepAlive};
+use gpu_stream_core::{CaptureStatus, ContractError, EventOptions, HandleKind, KeepAlive};
+use gpu_stream_driver_common::captures::Capturable;
 use gpu_stream_driver_common::texts::FOREIGN_RECORD_REFUSED;
+use gpu_stream_driver_common::thread_number;
 
 use super::HipEvent;
-use super::state::{EventState, Record};
+use super::state::{CapturedRecord, EventState, Record};
 use crate::HipError;
 use crate::code::HipCode;
 use crate::driver::Driver;
+use crate::driver::capture::{self, CaptureInfo};
 use crate::driver::symbols::Ptr;
 use crate::host_wait::WaitMarker;
 use crate::pool::{self, PooledEvent};
 
 impl HipEvent {
-    /// Creates an event with a first record, on a stream of this device.
+    /// Creates an event with a first record, on a stream of this device. Others can begin a capture of the stream if
+    /// `capturable` is given and says so.
     ///
     /// # Safety
     /// - The stream of `record` is live, or is 0 or 2 with the intended device current.
@@ -23,24 +30,31 @@ impl HipEvent {
     pub(crate) unsafe fn recorded(
         driver: &'static Driver,
         device: u32,
-        record: Record,
+        mut record: Record,
+        capturable: Option<&Capturable>,
         operation: &'static str,
     ) -> Result<Self, HipError> {
         let event = PooledEvent::take(driver, device, operation)?;
         // SAFETY: the stream is live (caller contract). The event is live: `event` owns it. It belongs to the device.
         unsafe { record_by_runtime(driver, event.raw(), &record, operation) }?;
+        // SAFETY: the stream is live (caller contract).
+        let checked = unsafe { check_again(driver, &mut record, capturable, operation) };
+        // Before an error is returned: an event that a capture may have does not go back to the pool.
         let state = EventState::new(event.into_raw(), device, true, Some(record));
+        checked?;
         Ok(Self::of(state, device, EventOptions::new(), None))
     }
 
-    /// Records the event on a stream of its device: another handle, unless the current one is fixed.
+    /// Records the event on a stream of its device: another handle, unless the current one is fixed. Others can begin a
+    /// capture of the stream if `capturable` is given and says so.
     ///
     /// # Safety
     /// - The stream of `record` is live, or is 0 or 2 with the intended device current.
     pub(crate) unsafe fn record(
         &self,
         driver: &'static Driver,
-        record: Record,
+        mut record: Record,
+        capturable: Option<&Capturable>,
         operation: &'static str,
     ) -> Result<(), HipError> {
         let spare = {
@@ -48,7 +62,7 @@ impl HipEvent {
             if inner.fixed.is_some() {
                 drop(inner);
                 // SAFETY: the stream is live (caller contract).
-                return unsafe { self.record_in_place(driver, record, operation) };
+                return unsafe { self.record_in_place(driver, record, capturable, operation) };
             }
             inner.spare.take()
         };
@@ -63,8 +77,16 @@ impl HipEvent {
         }
         // SAFETY: the stream is live (caller contract). The event is live: `state` has it. It belongs to the device.
         unsafe { record_by_runtime(driver, unused.raw(), &record, operation) }?;
+        // SAFETY: the stream is live (caller contract).
+        let checked = unsafe { check_again(driver, &mut record, capturable, operation) };
+        if record.captured.is_some() {
+            // The capture may have begun before the marker's record.
+            unused.marker.take().into_iter().for_each(WaitMarker::leak);
+        }
         let owner = record.owner.clone();
         unused.last = Some(record);
+        // After the record is stored: an event that a capture may have does not go to the pool.
+        checked?;
         let stored = self.inner().store(state);
         match stored {
             Ok(replaced) => {
@@ -77,7 +99,7 @@ impl HipEvent {
                 let record = unused.last.clone().expect("it was recorded");
                 drop(unused);
                 // SAFETY: the stream is live (caller contract).
-                unsafe { self.record_in_place(driver, record, operation) }
+                unsafe { self.record_in_place(driver, record, capturable, operation) }
             }
         }
     }
@@ -139,7 +161,8 @@ impl HipEvent {
     unsafe fn record_in_place(
         &self,
         driver: &'static Driver,
-        record: Record,
+        mut record: Record,
+        capturable: Option<&Capturable>,
         operation: &'static str,
     ) -> Result<(), HipError> {
         if record.stream.kind() == HandleKind::PerThread {
@@ -161,19 +184,23 @@ impl HipEvent {
         // A record follows no pointer, so nothing needs to be kept alive while it blocks.
         // SAFETY: the stream is live (caller contract). The event is live: `self` has its handle, or its owner. It
         // belongs to the device.
-        match unsafe { record_by_runtime(driver, raw.as_ptr(), &record, operation) } {
+        let recorded = unsafe {
+            record_by_runtime(driver, raw.as_ptr(), &record, operation)
+                .and_then(|()| check_again(driver, &mut record, capturable, operation))
+        };
+        match recorded {
             Ok(()) => {
                 let replaced = self.inner().store_in_place(record, start);
                 drop(replaced);
                 Ok(())
             }
             Err(error) => {
-                let replaced = self.inner().store_failure(&record.owner);
+                let replaced = self.inner().store_failure(&record);
                 drop(replaced);
                 match error {
-                    HipError::Driver { code: HipCode::INVALID_HANDLE, .. }
-                        if self.foreign.is_some() =>
-                    {
+                    HipError::Driver {
+                        code: HipCode::INVALID_HANDLE, function: RECORD, ..
+                    } if self.foreign.is_some() => {
                         let (bits, reason) = (raw.to_bits(), FOREIGN_RECORD_REFUSED);
                         Err(ContractError::InvalidHandle { operation, bits, reason }.into())
                     }
@@ -183,6 +210,9 @@ impl HipEvent {
         }
     }
 }
+
+/// The runtime's function.
+const RECORD: &str = "hipEventRecord";
 
 /// Calls `hipEventRecord`.
 ///
@@ -198,5 +228,58 @@ unsafe fn record_by_runtime(
 ) -> Result<(), HipError> {
     // SAFETY: the stream and the event are live (caller contract). The runtime refuses an event of another device.
     let code = unsafe { (driver.symbols.event_record)(event, record.stream.as_ptr()) };
-    driver.check(code, operation, "hipEventRecord")
+    driver.check(code, operation, RECORD)
+}
+
+/// Asks after a record whether a capture may have it: another thread can have begun one since the caller's check. Sets
+/// `captured` then. Makes no call if no other thread can capture the stream.
+///
+/// # Errors
+/// The runtime cannot tell. `captured` is set.
+///
+/// # Safety
+/// - The stream of `record` is live, or is 0 or 2 with the intended device current.
+#[inline]
+unsafe fn check_again(
+    driver: &'static Driver,
+    record: &mut Record,
+    capturable: Option<&Capturable>,
+    operation: &'static str,
+) -> Result<(), HipError> {
+    if record.captured.is_some() || !capturable.is_some_and(Capturable::get) {
+        return Ok(());
+    }
+    // SAFETY: the stream is live, or its device is current (caller contract).
+    match unsafe { capture_of(driver, record.stream.as_ptr(), operation) } {
+        Ok(captured) => {
+            record.captured = captured;
+            Ok(())
+        }
+        Err(error) => {
+            record.captured = Some(CapturedRecord::unknown());
+            Err(error)
+        }
+    }
+}
+
+/// Returns what a record stands for if the stream is captured.
+///
+/// # Safety
+/// - `stream` is a live stream, or 0 or 2 with the intended device current.
+pub(crate) unsafe fn capture_of(
+    driver: &'static Driver,
+    stream: Ptr,
+    operation: &'static str,
+) -> Result<Option<CapturedRecord>, HipError> {
+    // SAFETY: `stream` is live, or its device is current (caller contract).
+    if unsafe { capture::status(driver, stream, operation) }? == CaptureStatus::None {
+        return Ok(None);
+    }
+    // SAFETY: `stream` is live, or its device is current (caller contract).
+    Ok(Some(match unsafe { capture::info(driver, stream) } {
+        Some(CaptureInfo { id, nodes }) => {
+            CapturedRecord { id: Some(id), nodes, thread: thread_number() }
+        }
+        None => CapturedRecord::unknown(),
+    }))
 }

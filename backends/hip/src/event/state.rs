@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use gpu_stream_core::{KeepAlive, RawEvent, RawStream};
+use gpu_stream_driver_common::thread_number;
 
 use crate::driver::capture::CaptureId;
 use crate::driver::loaded;
@@ -25,10 +26,10 @@ use crate::host_wait::WaitMarker;
 use crate::thread::discard;
 use crate::{Hip, pool};
 
-/// The capture that a record was made in.
+/// The capture that a record was made in, or may have been.
 #[derive(Clone, Debug)]
 pub(crate) struct CapturedRecord {
-    /// `None` if the runtime cannot tell.
+    /// `None` if the runtime cannot tell, or if the capture is over.
     pub(crate) id: Option<CaptureId>,
     /// The graph nodes that the record stands for. Empty where waits use the event instead.
     pub(crate) nodes: Vec<usize>,
@@ -36,12 +37,19 @@ pub(crate) struct CapturedRecord {
     pub(crate) thread: usize,
 }
 
+impl CapturedRecord {
+    /// Returns a capture that the runtime tells nothing about, for a record of the calling thread.
+    pub(super) fn unknown() -> Self {
+        CapturedRecord { id: None, nodes: Vec::new(), thread: thread_number() }
+    }
+}
+
 /// A record of an event.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) stream: RawStream<Hip>,
     pub(crate) owner: KeepAlive,
-    /// Set if the record was made in a capture.
+    /// Set if the record was made in a capture, or may have been.
     pub(crate) captured: Option<CapturedRecord>,
 }
 
@@ -251,14 +259,17 @@ impl EventInner {
         self.advance(state)
     }
 
-    /// Keeps the owner of a stream on which a record in place has failed. Returns the state before, to be dropped without
-    /// the lock.
+    /// Keeps the owner of a stream on which a record in place has failed, and notes if a capture may have the handle. Returns
+    /// the state before, to be dropped without the lock.
     #[cold]
-    pub(super) fn store_failure(&mut self, owner: &KeepAlive) -> Arc<EventState> {
+    pub(super) fn store_failure(&mut self, record: &Record) -> Arc<EventState> {
         let old = &self.now;
         let mut state = EventState::new(old.raw, old.device, false, old.last.clone());
         (state.number, state.others) = (old.number, old.others.clone());
-        state.add_other(self.stored + 1, owner);
+        state.add_other(self.stored + 1, &record.owner);
+        if let Some(fixed) = &mut self.fixed {
+            fixed.is_in_capture |= record.captured.is_some();
+        }
         self.advance(state)
     }
 

@@ -86,9 +86,9 @@ unsafe impl Stream for HipStream {
         const OPERATION: &str = "Stream::record";
         self.call(|| {
             self.device().check_can_record(event.device(), OPERATION)?;
-            self.record_with(OPERATION, |driver, record| {
+            self.record_with(OPERATION, |driver, record, capturable| {
                 // SAFETY: `record_with` passes a live stream, whose device is current if it is a default stream.
-                unsafe { event.record(driver, record, OPERATION) }
+                unsafe { event.record(driver, record, capturable, OPERATION) }
             })
         })
     }
@@ -97,9 +97,9 @@ unsafe impl Stream for HipStream {
     fn record_event(&self) -> Result<HipEvent, HipError> {
         const OPERATION: &str = "Stream::record_event";
         self.call(|| {
-            self.record_with(OPERATION, |driver, record| {
+            self.record_with(OPERATION, |driver, record, capturable| {
                 // SAFETY: `record_with` passes a live stream, whose device is current if it is a default stream.
-                unsafe { HipEvent::recorded(driver, self.device, record, OPERATION) }
+                unsafe { HipEvent::recorded(driver, self.device, record, capturable, OPERATION) }
             })
         })
     }

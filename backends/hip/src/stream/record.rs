@@ -3,27 +3,26 @@
 //! Fast path: the stream is explicit and not captured. The slow path also serves default streams, captured
 //! streams, and streams whose host functions may have panicked. A thread's default stream records by its helper.
 
-use gpu_stream_core::{CaptureStatus, HandleKind};
-use gpu_stream_driver_common::thread_number;
+use gpu_stream_core::HandleKind;
+use gpu_stream_driver_common::captures::Capturable;
 
 use super::HipStream;
 use crate::driver::Driver;
-use crate::driver::capture::{self, CaptureInfo};
-use crate::driver::symbols::Ptr;
-use crate::event::{CapturedRecord, Record};
+use crate::event::{CapturedRecord, Record, capture_of};
 use crate::{HipError, HipEvent, per_thread};
 
 impl HipStream {
     /// Calls `record` with a record of this stream, on the fast path if possible. The stream is live, and its device is
-    /// current if it is a default stream.
+    /// current if it is a default stream. `record` also gets what tells whether another thread can begin a capture of the
+    /// stream meanwhile, or `None` if none can.
     #[inline]
     pub(super) fn record_with<T>(
         &self,
         operation: &'static str,
-        record: impl FnOnce(&'static Driver, Record) -> Result<T, HipError>,
+        record: impl FnOnce(&'static Driver, Record, Option<&Capturable>) -> Result<T, HipError>,
     ) -> Result<T, HipError> {
         match self.try_source_fast() {
-            Some(driver) => record(driver, self.to_record(None)),
+            Some(driver) => record(driver, self.to_record(None), Some(&self.capturable)),
             None => self.record_with_slow(operation, record),
         }
     }
@@ -34,7 +33,7 @@ impl HipStream {
     fn record_with_slow<T>(
         &self,
         operation: &'static str,
-        record: impl FnOnce(&'static Driver, Record) -> Result<T, HipError>,
+        record: impl FnOnce(&'static Driver, Record, Option<&Capturable>) -> Result<T, HipError>,
     ) -> Result<T, HipError> {
         self.check_fault(operation)?;
         self.with_current(operation, |driver, raw| {
@@ -42,12 +41,12 @@ impl HipStream {
             let captured = unsafe { capture_of(driver, raw, operation) }?;
             if self.raw.kind() == HandleKind::PerThread && captured.is_none() {
                 let helper = per_thread::follow(driver, self.device, operation)?;
-                return record(
-                    driver,
-                    Record { stream: helper.raw, owner: helper.owner, captured },
-                );
+                let record_of_helper = Record { stream: helper.raw, owner: helper.owner, captured };
+                return record(driver, record_of_helper, None);
             }
-            record(driver, self.to_record(captured))
+            // No other thread can name a thread's default stream, and no capture can have the default stream.
+            let is_explicit = self.raw.kind() == HandleKind::Explicit;
+            record(driver, self.to_record(captured), is_explicit.then_some(&self.capturable))
         })
     }
 
@@ -57,30 +56,9 @@ impl HipStream {
 
     /// Records a pooled event on any stream, also on a captured one.
     pub(crate) fn record_event_slow(&self, operation: &'static str) -> Result<HipEvent, HipError> {
-        self.record_with_slow(operation, |driver, record| {
+        self.record_with_slow(operation, |driver, record, capturable| {
             // SAFETY: `record_with_slow` passes a live stream, whose device is current if it is a default stream.
-            unsafe { HipEvent::recorded(driver, self.device, record, operation) }
+            unsafe { HipEvent::recorded(driver, self.device, record, capturable, operation) }
         })
     }
-}
-
-/// Returns what a record stands for if the stream is captured.
-///
-/// # Safety
-/// - `stream` is a live stream, or 0 or 2 with the intended device current.
-unsafe fn capture_of(
-    driver: &'static Driver,
-    stream: Ptr,
-    operation: &'static str,
-) -> Result<Option<CapturedRecord>, HipError> {
-    // SAFETY: `stream` is live, or its device is current (caller contract).
-    if unsafe { capture::status(driver, stream, operation) }? == CaptureStatus::None {
-        return Ok(None);
-    }
-    let thread = thread_number();
-    // SAFETY: `stream` is live, or its device is current (caller contract).
-    Ok(Some(match unsafe { capture::info(driver, stream) } {
-        Some(CaptureInfo { id, nodes }) => CapturedRecord { id: Some(id), nodes, thread },
-        None => CapturedRecord { id: None, nodes: Vec::new(), thread },
-    }))
 }

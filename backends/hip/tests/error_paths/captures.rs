@@ -1,13 +1,14 @@
 //! Captures beside calls of the backend.
 
 use gpu_stream_core::{CaptureStatus, Error, ErrorKind, Event, EventOptions, Stream};
-use gpu_stream_hip::HipStream;
-use gpu_stream_test_support::expect_kind;
+use gpu_stream_faults::At;
+use gpu_stream_hip::{HipError, HipEvent, HipStream};
+use gpu_stream_test_support::{Vendor, expect_kind};
 
-use crate::support::bare::new_stream;
+use crate::support::bare::{bare, new_event, new_stream, record, synchronize};
 use crate::support::capture::Capture;
 use crate::support::layer::Layer;
-use crate::support::{own_event, own_stream, wrap};
+use crate::support::{OnHip, own_event, own_stream, wrap};
 
 /// A capture has pointers to the events that were recorded in it, and writes to them when it ends.
 pub fn captured_events_stay_intact_until_the_capture_ends() {
@@ -84,4 +85,82 @@ pub fn wait_for_a_captured_event_is_noticed_in_time() {
     });
     // A platform may refuse it: the waiting stream has not been joined.
     drop(capture.end());
+}
+
+/// Another thread begins a capture between a record's first check and one of its calls of the runtime. The event then stands
+/// for no work, and never counts as complete. The work of the stream is pending all the time, behind a gate.
+pub fn capture_that_begins_during_a_record_is_noticed() {
+    let layer = Layer::get();
+    let options = EventOptions::builder().blocking(true).build().unwrap();
+    let escaped = || {
+        let event = own_event(EventOptions::new());
+        event.raw();
+        event
+    };
+    // How to make an event, whether it was recorded before, and the record at which the capture begins.
+    let of_new = |stream: &HipStream, _: HipEvent| stream.record_event();
+    let of_given = |stream: &HipStream, event: HipEvent| stream.record(&event).map(|()| event);
+    type Make = fn(&HipStream, HipEvent) -> Result<HipEvent, HipError>;
+    let cases: [(&str, Make, &dyn Fn() -> HipEvent, u32); 5] = [
+        ("record_event", of_new, &|| own_event(EventOptions::new()), 1),
+        ("record", of_given, &|| own_event(EventOptions::new()), 1),
+        ("record of an event whose handle is known", of_given, &escaped, 1),
+        ("record of a blocking event, its marker", of_given, &|| own_event(options), 1),
+        ("record of a blocking event", of_given, &|| own_event(options), 2),
+    ];
+    for ((name, make, event, at), is_recorded) in
+        cases.iter().flat_map(|case| [(case, false), (case, true)])
+    {
+        let raw = new_stream(0, 1, 0);
+        let stream = wrap(raw);
+        let event = event();
+        if is_recorded {
+            // Also leaves an event in the pool that is complete.
+            stream.record_event().unwrap().synchronize().unwrap();
+            stream.record(&event).unwrap();
+            event.synchronize().unwrap();
+        }
+        let gate = OnHip::gate(raw);
+        let _end = layer.work_at_drop();
+        layer.hold("hipEventRecord", At::Occurrence(*at));
+        let (event, capture) = std::thread::scope(|scope| {
+            let record = scope.spawn(|| make(&stream, event));
+            layer.wait_until_held();
+            let capture = Capture::begin(raw, 2);
+            layer.work();
+            (record.join().unwrap().expect(name), capture)
+        });
+        expect_kind(name, event.status(), ErrorKind::Capturing);
+        expect_kind(name, event.synchronize(), ErrorKind::Capturing);
+        capture.alive(name);
+        capture.end().map(drop).unwrap();
+        expect_kind(name, event.status(), ErrorKind::InvalidEvent);
+        expect_kind(name, own_stream().wait_event(&event), ErrorKind::InvalidEvent);
+        drop(event);
+        // No event of the capture is in the pool.
+        let next = stream.record_event().unwrap();
+        assert!(!next.query().unwrap(), "{name}: the next event is complete too early");
+        OnHip::open(&gate);
+        next.synchronize().unwrap();
+    }
+}
+
+/// Shows why a record is checked while the capture lasts: after that the runtime reports the event as complete, although the
+/// stream's work before the record is pending. The event was recorded outside of captures before, as those of the pool.
+pub fn runtime_takes_an_event_of_a_past_capture_for_complete() {
+    let (raw, event) = (new_stream(0, 1, 0), new_event(0));
+    record(event, raw);
+    synchronize(raw);
+    let gate = OnHip::gate(raw);
+    let capture = Capture::begin(raw, 2);
+    record(event, raw);
+    capture.end().map(drop).unwrap();
+    // SAFETY: the event is live.
+    assert_eq!(unsafe { (bare().event_query)(event) }, 0);
+    // The work is pending: an event that is recorded now is not ready.
+    record(event, raw);
+    // SAFETY: as above.
+    assert_eq!(unsafe { (bare().event_query)(event) }, 600);
+    OnHip::open(&gate);
+    synchronize(raw);
 }

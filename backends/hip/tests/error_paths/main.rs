@@ -26,7 +26,9 @@ use lifetimes::*;
 use support::{Case, OnHip, VERSIONS};
 
 /// Cases that depend on how the real library treats captures and destroyed streams.
-const CASES: [Case; 8] = cases![
+const CASES: [Case; 10] = cases![
+    runtime_takes_an_event_of_a_past_capture_for_complete,
+    capture_that_begins_during_a_record_is_noticed,
     event_is_destroyed_before_its_stream,
     wait_for_a_captured_event_is_noticed_in_time,
     every_call_succeeds,

@@ -79,11 +79,12 @@ fn endless_overlapping_records_keep_only_overlapping_streams() {
 #[test]
 fn failed_record_keeps_its_stream_once_until_a_later_record() {
     let mut inner = inner();
-    let owner = Arc::new(16_usize);
+    let (owner, failed) = record(16);
     let overlaps = inner.stored;
     for _ in 0..100 {
-        drop(inner.store_failure(&KeepAlive::owner(Arc::clone(&owner))));
+        drop(inner.store_failure(&failed));
     }
+    drop(failed);
     assert_eq!((count(&inner), Arc::strong_count(&owner)), (1, 2));
     end(&mut inner, overlaps, record(32).1);
     assert!(is_kept(&owner), "it may have come later");
