@@ -11,10 +11,12 @@ use gpu_stream_core::{
     Backend, Event, EventOptions, EventStatus, PerThread, Stream, StreamOptions,
 };
 use gpu_stream_hip::{Hip, HipStream};
-use gpu_stream_test_support::{Vendor, cases, ptr, skip};
+use gpu_stream_test_support::{
+    Vendor, cases, ptr, run_to_exit, run_trials, skip, trials_over_faults,
+};
 use support::bare::{Gate, Ptr, bare};
 use support::layer::Layer;
-use support::{OnHip, VERSIONS, device, own_event, own_stream};
+use support::{OnHip, device, own_event, own_stream};
 
 const CASES: [support::Case; 3] = cases![
     synchronize_passes_the_gates_of_other_streams,
@@ -29,7 +31,16 @@ const STREAMS: usize = 40;
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    support::main_behind_layer(&CASES, &VERSIONS[..1])
+    support::prepare();
+    if let Some(case) = OnHip::CHILDREN.case(&CASES) {
+        run_to_exit(case);
+        return ExitCode::SUCCESS;
+    }
+    let (with_many, with_few) = CASES.split_at(2);
+    let mut trials = trials_over_faults::<OnHip>(with_many, &[]);
+    // So few that each hardware queue of a priority has some of the streams.
+    trials.extend(trials_over_faults::<OnHip>(with_few, &[("", &[("GPU_MAX_HW_QUEUES", "4")])]));
+    run_trials(trials)
 }
 
 fn per_thread() -> PerThread<HipStream> {
