@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use gpu_stream_core::dynamic::DynBackend;
 use gpu_stream_core::{
-    Backend, BackendKind, Device, EventOptions, Stream, StreamOptions, StreamOwner,
+    Backend, BackendKind, Device, ErrorOf, EventOptions, Stream, StreamOptions, StreamOwner,
 };
 
+use crate::awaiting::{self, BoxedDone};
 use crate::retention::{BoxedReclaimer, Retention};
 use crate::{Outcome, Verdict};
 
@@ -243,6 +244,18 @@ pub trait Fixture: Send + Sync + 'static {
     /// Returns a new reclaimer, for the cases about retained values. The suite's mutants override it.
     fn reclaimer(&self) -> Arc<dyn Retention<Self::Backend>> {
         Arc::new(BoxedReclaimer::new())
+    }
+
+    /// Returns a future of the work that `stream` has so far, for the cases about awaited streams. The
+    /// suite's mutants override it.
+    ///
+    /// # Errors
+    /// As [`DoneExt::done`](gpu_stream_async::DoneExt::done).
+    fn done<S: Stream<Backend = Self::Backend>>(
+        &self,
+        stream: &S,
+    ) -> Result<BoxedDone<Self::Backend>, ErrorOf<S>> {
+        awaiting::done(stream)
     }
 
     /// Makes `device` the calling thread's current one, by the bare driver. Does nothing where the

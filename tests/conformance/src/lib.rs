@@ -59,6 +59,7 @@
 //! The suite is tested by fault seeding: each of many host backends breaks one rule, and a case
 //! that names that rule must catch it.
 
+pub mod awaiting;
 pub mod cases;
 #[cfg(feature = "checked")]
 pub mod checked_suite;

@@ -2,7 +2,8 @@
 //!
 //! `R1` to `R41` are the numbered rules of the contract. `T1` to `T6` are what torch documents of
 //! `ExternalStream`, and `C1` to `C14` are what the contract adds to both. `K1` to `K9` are about
-//! values that streams still use. [`ELSEWHERE`] lists the rules that no case of the suite checks.
+//! values that streams still use, and `W1` to `W5` about streams that are awaited. [`ELSEWHERE`]
+//! lists the rules that no case of the suite checks.
 
 use std::fmt;
 
@@ -104,6 +105,11 @@ rules! {
     K7 "a value that cannot be retained comes back with the reason, and a capture of its stream survives"
     K8 "release_on makes its home stream wait for all users, and drops the value before it returns"
     K9 "a value's streams live until the value is dropped, and the reclaimer keeps no owner of them longer"
+    W1 "a future of a stream's work is Ok only when all work submitted before the call is done, and waits for no later work"
+    W2 "a future is ready once the work has ended: the task that polled last is woken, once"
+    W3 "failed work and a lost context are errors of the future, never Ok and never a hang"
+    W4 "a future submits nothing but a record: a waker that blocks holds back no stream"
+    W5 "a captured stream is refused as Capturing, and awaits leave all captures alive"
 }
 
 /// Rules that no case checks, each with the test of the repository that does.

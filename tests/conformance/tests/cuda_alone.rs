@@ -12,7 +12,7 @@ use gpu_stream_conformance::fixtures::CudaFixture;
 use gpu_stream_conformance::{Suite, SuiteOf, Verdict};
 use gpu_stream_core::BackendKind;
 
-const CASES: [&str; 10] = [
+const CASES: [&str; 12] = [
     "functions_after_a_fault_are_dropped",
     "work_after_a_fault_is_not_run",
     "waiter_gets_the_fault",
@@ -23,6 +23,8 @@ const CASES: [&str; 10] = [
     "reset_leaves_nothing_stale",
     "fault_keeps_its_values",
     "reset_keeps_the_values",
+    "fault_ends_its_futures",
+    "reset_ends_its_futures",
 ];
 
 fn main() -> ExitCode {

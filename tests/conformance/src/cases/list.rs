@@ -470,6 +470,38 @@ list! {
         capture_after_a_retain [K2 K7 R36]
             "Collect and drain leave a capture alive that began after a retain, and that the value is dropped after it.";
     }
+    awaits {
+        future_is_pending_until_the_work_is_done [W1]
+            "A future is pending while a gate holds the work back, and then is `Ok`, with the work done.";
+        later_work_is_not_awaited [W1]
+            "A future does not wait for work that is submitted after the call.";
+        per_thread_stream_is_awaited [W1 R22]
+            "A thread's default stream can be awaited on another thread, and that another thread's is not waited for.";
+        task_is_woken_once [W2]
+            "A task that has polled once is woken once, and that the future is ready then.";
+        latest_task_is_woken [W2]
+            "If two tasks have polled a future, the later one is woken, and the earlier one is not.";
+        no_wake_up_is_lost [W2]
+            "Each of many tasks that poll once, at any time while the work ends, is woken or finds the work done.";
+        blocking_waker_holds_no_stream [W4]
+            "The stream goes on while the waker of an awaiting task blocks.";
+    }
+    await_failures {
+        fault_ends_its_futures [W3]
+            "Work that fails before the call makes an error of each future, and of a later call.";
+        reset_ends_its_futures [W3]
+            "A reset makes an error of a future that is polled after it, and that a future that was polled before is ready, too.";
+        captured_stream_is_not_awaited [W5]
+            "A captured stream cannot be awaited, and that the call leaves its capture alive and adds no node, in each mode.";
+        capture_during_the_call_is_noticed [W5]
+            "The call is refused if another thread begins a capture between the call's query and its record, and that the capture lives.";
+        capture_within_the_call_is_an_error [W1 W5]
+            "A capture that has the record, and is over when the call ends, makes an error of the future.";
+        capture_of_another_stream_survives [W5 R36]
+            "Awaits leave the capture of another stream alive, in each mode.";
+        capture_that_begins_later_is_outlasted [W1 W5]
+            "A capture of the stream that begins after the call survives, and that the future is `Ok` at the latest when the capture has ended.";
+    }
     racing {
         own_submission_is_covered_by_query [T2 R22]
             "Query is false while work that the calling thread has just submitted is held back, whatever another thread submits meanwhile.";

@@ -4,10 +4,13 @@
 //! what its rules say, and otherwise what was seen instead. [`runner::run`](crate::runner::run)
 //! gives it a thread and a time limit.
 
+mod awaited;
 mod list;
 mod retained;
 mod support;
 
+pub mod await_failures;
+pub mod awaits;
 pub mod blocking;
 pub mod capabilities;
 pub mod captures;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gpu_stream_conformance::awaiting::BoxedDone;
 use gpu_stream_conformance::fixtures::{HostData, HostFixture, HostForeign};
 use gpu_stream_conformance::retention::Retention;
 use gpu_stream_conformance::{CaptureMode, Fixture, Outcome, Verdict};
@@ -12,10 +13,11 @@ use gpu_stream_core::{
 use gpu_stream_host::{Gate, Host, HostStream};
 
 use crate::backend::{CURRENT_DEVICE, LAST_ERROR, Mutant};
+use crate::error::MutantError;
 use crate::event::MutantEvent;
 use crate::mutation::bypass;
 use crate::stream::MutantStream;
-use crate::{capture, retention, vendor};
+use crate::{awaiting, capture, retention, vendor};
 
 pub struct MutantFixture;
 
@@ -140,6 +142,13 @@ impl Fixture for MutantFixture {
 
     fn reclaimer(&self) -> Arc<dyn Retention<Mutant>> {
         retention::reclaimer()
+    }
+
+    fn done<S>(&self, stream: &S) -> Result<BoxedDone<Mutant>, MutantError>
+    where
+        S: Stream<Backend = Mutant>,
+    {
+        awaiting::done(stream)
     }
 
     fn make_current(&self, device: Device) -> Outcome {

@@ -4,6 +4,7 @@
 //! Each mutant runs in a process of its own, because only one mutation is active at a time in a process. Several
 //! run at once: many wait for a case that hangs.
 
+mod awaiting;
 mod backend;
 mod capture;
 mod error;
@@ -122,6 +123,10 @@ fn find_catching_cases(mutation: Mutation) -> Result<Vec<Caught>, Failed> {
         Mutation::PayloadDropStopsTheStream,
         Mutation::DestructorsUnderALock,
         Mutation::DroppedUnderTheLock,
+        Mutation::TaskIsNotWoken,
+        Mutation::FirstTaskIsWoken,
+        Mutation::FaultLeavesFuturesPending,
+        Mutation::WakerRunsOnTheStream,
     ]
     .contains(&mutation);
     let limit = if hangs { HANG_LIMIT } else { LIMIT };

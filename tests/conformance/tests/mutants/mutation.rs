@@ -193,6 +193,18 @@ mutations! {
     ReleasedValueIsKept K8 "release_on drops the value on another thread";
     OwnerIsForgotten K9 "a value's stream is kept without its owner";
     OwnerIsKept K9 "an owner lives on after the values of its stream are dropped";
+    FutureIsReadyEarly W1 "a future is ready at its first poll, whatever the stream does";
+    FuturesShareAnEvent W1 "a future waits for the work before a later call, too";
+    FutureOfACaptureIsOk W1 "a future whose record went into a capture is Ok";
+    TaskIsNotWoken W2 "no task is woken";
+    FirstTaskIsWoken W2 "the task that polled first is woken";
+    TaskIsWokenTwice W2 "a task is woken twice";
+    FutureHidesFaults W3 "failed work and a lost context are the end of the work";
+    FaultLeavesFuturesPending W3 "a future of failed work is never ready";
+    WakerRunsOnTheStream W4 "a host function of the stream wakes the task";
+    CapturedStreamIsAwaited W5 "a captured stream is awaited";
+    AwaitMissesACapture W5 "a capture that begins before the record is not noticed";
+    AwaitBreaksCaptures W5 "the question whether the work is done breaks captures of other streams";
 }
 
 // One value for the process, so that the cases are compiled once for all mutants. 0 means no

@@ -3,6 +3,8 @@
 //! Programs cannot detect every mutant. [`undetectable`] lists the others with the reason, so every new mutant needs a
 //! decision.
 
+#[path = "../../../conformance/tests/mutants/awaiting.rs"]
+mod awaiting;
 #[path = "../../../conformance/tests/mutants/backend.rs"]
 mod backend;
 #[path = "../../../conformance/tests/mutants/capture.rs"]
@@ -150,6 +152,18 @@ fn undetectable(mutation: Mutation) -> Option<&'static str> {
         | M::RetainBreaksCaptures
         | M::ReleaseForgetsTheLast
         | M::ReleasedValueIsKept => Some("programs retain no values"),
+        M::FutureIsReadyEarly
+        | M::FuturesShareAnEvent
+        | M::FutureOfACaptureIsOk
+        | M::TaskIsNotWoken
+        | M::FirstTaskIsWoken
+        | M::TaskIsWokenTwice
+        | M::FutureHidesFaults
+        | M::FaultLeavesFuturesPending
+        | M::WakerRunsOnTheStream
+        | M::CapturedStreamIsAwaited
+        | M::AwaitMissesACapture
+        | M::AwaitBreaksCaptures => Some("programs await no streams"),
         _ => None,
     }
 }
