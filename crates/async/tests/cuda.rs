@@ -1,14 +1,14 @@
 //! The cases on the CUDA backend: on a GPU if there is a driver, else over the simulated driver.
 //!
-//! A fault and a reset destroy the context, so these cases run in processes of their own. So do the cases that count the
-//! driver's calls, which need the simulated driver.
+//! A fault destroys the context, so its cases run in processes of their own. So do the cases that count the driver's calls,
+//! which need the simulated driver.
 
 mod cases;
 
 use std::process::ExitCode;
 
-use cases::support::{Ours, Outcome, Task, Verdict, check, stream};
-use cases::{Case, failures, owners, values};
+use cases::support::{Outcome, Task, Verdict, check, stream};
+use cases::{Case, owners, values};
 use gpu_stream_async::DoneExt;
 use gpu_stream_conformance::Fixture;
 use gpu_stream_conformance::fixtures::{CudaFixture, ask_for_cuda_queues};
@@ -17,9 +17,7 @@ use gpu_stream_faults::{Controls, Threads};
 
 /// The cases that need a process of their own.
 const ALONE: &[Case<CudaFixture>] = &[
-    ("w3_fault_is_an_error", failures::fault_is_an_error::<CudaFixture, Ours>),
     ("value_behind_a_fault", values::value_behind_a_fault),
-    ("w3_reset_is_an_error", failures::reset_is_an_error),
     ("owner_that_is_deferred", owners::owner_that_is_deferred),
     ("events_are_pooled", events_are_pooled),
     ("process_ends_while_futures_are_pending", values::process_ends),

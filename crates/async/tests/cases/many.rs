@@ -1,7 +1,5 @@
 //! Many futures at once.
 
-use std::sync::Arc;
-
 use gpu_stream_async::DoneExt;
 
 use super::support::*;
@@ -65,35 +63,4 @@ pub fn thousand_in_flight<F: Fixture>(fx: &F) -> Outcome {
         futures = left;
     }
     check(futures.is_empty(), "some futures are behind no gate")
-}
-
-/// Checks that each of many tasks that poll once, at any time while the work ends, is woken or finds the work done.
-pub fn no_wake_up_is_lost<F: Fixture>(fx: &F) -> Outcome {
-    let streams = [stream(fx)?, stream(fx)?];
-    let data = fx.data(streams[0].device(), 0)?;
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = streams
-            .iter()
-            .map(|stream| {
-                let data = &data;
-                scope.spawn(move || -> Outcome {
-                    for round in 0..500 {
-                        fx.store(stream, data, round)?;
-                        let (mut future, task) = (stream.done()?, Task::new());
-                        for _ in 0..round % 50 {
-                            std::hint::spin_loop();
-                        }
-                        task.finish(&mut future)??;
-                        check(task.wakes() <= 1, "a task was woken twice")?;
-                        drop(future);
-                        check_becomes("a waker is left", || Arc::strong_count(&task) == 1)?;
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        threads.into_iter().try_for_each(|thread| {
-            thread.join().map_err(|_| Verdict::failed("the thread panicked"))?
-        })
-    })
 }

@@ -1,12 +1,11 @@
-//! What the tests of all backends check. Each case names the rule of `docs/async.md` that it checks.
+//! What the tests of all backends check, beyond the rules W1 to W5. Those are cases of the conformance suite.
 
 #![allow(dead_code, reason = "no test program uses all of it")]
 
 pub mod executors;
-pub mod failures;
 pub mod many;
-pub mod order;
 pub mod owners;
+pub mod polls;
 pub mod support;
 pub mod values;
 
@@ -17,40 +16,17 @@ use std::sync::Arc;
 
 use gpu_stream_conformance::{Fixture, Outcome};
 use gpu_stream_test_support::{Children, expect_success, run, run_to_exit, skip};
-use support::{Awaiter, Ours};
 
 /// A case on a fixture.
 pub type Case<F> = (&'static str, fn(&F) -> Outcome);
 
-/// The cases of rules W1 to W5, with the future under test. [`Ours`], or one that breaks a rule.
-pub fn of_rules<F: Fixture, A: Awaiter>() -> Vec<Case<F>> {
-    vec![
-        ("w1_pending_until_the_work_is_done", order::pending_until_the_work_is_done::<F, A>),
-        ("w1_later_work_is_not_waited_for", order::later_work_is_not_waited_for::<F, A>),
-        ("w2_task_is_woken", order::task_is_woken::<F, A>),
-        ("w2_latest_waker_is_woken", order::latest_waker_is_woken::<F, A>),
-        ("w3_fault_is_an_error", failures::fault_is_an_error::<F, A>),
-        ("w4_blocking_waker_holds_no_stream", order::blocking_waker_holds_no_stream::<F, A>),
-        ("w5_captured_stream_is_refused", order::captured_stream_is_refused::<F, A>),
-        (
-            "w5_capture_that_has_the_record_is_refused",
-            order::capture_that_has_the_record_is_refused::<F, A>,
-        ),
-    ]
-}
-
 /// All cases that every backend runs.
 pub fn all<F: Fixture>() -> Vec<Case<F>> {
-    let mut cases = of_rules::<F, Ours>();
-    cases.extend::<[Case<F>; 19]>([
-        ("idle_stream_is_ready_at_once", order::idle_stream_is_ready_at_once),
-        ("per_thread_stream", order::per_thread_stream),
-        ("capture_of_another_thread_lives", order::capture_of_another_thread_lives),
-        ("capture_that_begins_later_is_outlasted", order::capture_that_begins_later_is_outlasted),
-        ("capture_within_the_call_is_an_error", order::capture_within_the_call_is_an_error),
-        ("resolved_future_returns_an_error", failures::resolved_future_returns_an_error),
-        ("waker_that_panics_loses_no_other", failures::waker_that_panics_loses_no_other),
-        ("waker_that_awaits", failures::waker_that_awaits),
+    vec![
+        ("idle_stream_is_ready_at_once", polls::idle_stream_is_ready_at_once),
+        ("resolved_future_returns_an_error", polls::resolved_future_returns_an_error),
+        ("waker_that_panics_loses_no_other", polls::waker_that_panics_loses_no_other),
+        ("waker_that_awaits", polls::waker_that_awaits),
         ("dropped_at_every_point", values::dropped_at_every_point),
         ("value_comes_back", values::value_comes_back),
         ("value_outlives_a_dropped_future", values::value_outlives_a_dropped_future),
@@ -58,12 +34,10 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
         ("value_behind_a_fault", values::value_behind_a_fault),
         ("owner_of_a_dropped_future", owners::owner_of_a_dropped_future),
         ("thousand_in_flight", many::thousand_in_flight),
-        ("no_wake_up_is_lost", many::no_wake_up_is_lost),
         ("futures_executor", executors::futures_executor),
         ("tokio_on_one_and_on_four_threads", executors::tokio),
         ("smol", executors::smol),
-    ]);
-    cases
+    ]
 }
 
 const CHILDREN: Children =

@@ -1,50 +1,23 @@
-//! Helpers of the cases: futures under test, a task that counts its wake-ups, and streams.
+//! Helpers of the cases: a task that counts its wake-ups, and streams.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use gpu_stream_async::{Done, DoneExt};
-pub use gpu_stream_conformance::{CaptureMode, Fixture, Outcome, Verdict};
-pub use gpu_stream_core::{Backend, Error, ErrorKind, ErrorOf, Stream, StreamOptions};
+pub use gpu_stream_conformance::{Fixture, Outcome, Verdict};
+pub use gpu_stream_core::{Backend, Error, ErrorKind, Stream, StreamOptions};
 
 /// The stream type of a fixture's backend.
 pub type StreamOf<F> = <<F as Fixture>::Backend as Backend>::Stream;
 
-/// A future of a stream's work: ours, or one that breaks a rule.
-pub trait Awaiter: 'static {
-    /// The future.
-    type Future<B: Backend>: Future<Output = Result<(), B::Error>> + Send + Unpin + 'static;
-
-    /// Returns the future of what was submitted to `stream` so far.
-    fn done<S: Stream>(stream: &S) -> Result<Self::Future<S::Backend>, ErrorOf<S>>;
-}
-
-/// The futures of gpu-stream.
-pub struct Ours;
-
-impl Awaiter for Ours {
-    type Future<B: Backend> = Done<B>;
-
-    fn done<S: Stream>(stream: &S) -> Result<Done<S::Backend>, ErrorOf<S>> {
-        stream.done()
-    }
-}
-
-/// The seconds after which a test gives up. Only a broken future makes a test wait so long.
-static LIMIT: AtomicU64 = AtomicU64::new(60);
-
-/// Sets the seconds after which a test gives up.
-pub fn set_limit(seconds: u64) {
-    LIMIT.store(seconds, Ordering::Relaxed);
-}
+/// The time after which a test gives up. Only a broken future makes a test wait so long.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Returns the time after which a test gives up.
 pub fn limit() -> Duration {
-    Duration::from_secs(LIMIT.load(Ordering::Relaxed))
+    LIMIT
 }
 
 /// A task: its waker counts.

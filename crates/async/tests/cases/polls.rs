@@ -1,4 +1,4 @@
-//! What fails: work, contexts, wakers, and misuse.
+//! Polls and wakers: an idle stream, misuse, a waker that panics, and one that awaits.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -8,38 +8,15 @@ use gpu_stream_async::{Done, DoneExt};
 
 use super::support::*;
 
-/// Checks W3: work that fails before the record is an error of the future.
-pub fn fault_is_an_error<F: Fixture, A: Awaiter>(fx: &F) -> Outcome {
-    let (stream, gate) = gated(fx)?;
-    fx.fault(&stream)?;
-    let mut polled = A::done(&stream)?;
-    let mut fresh = A::done(&stream)?;
-    check_pending(fx, &[&stream], &mut polled)?;
-    fx.open(&gate);
-    check_kind("a future that was polled", finish(&mut polled)?, ErrorKind::StreamFault)?;
-    check_kind("a future that was not", finish(&mut fresh)?, ErrorKind::StreamFault)?;
-    let again = A::done(&stream);
-    check_kind("done after the fault", again.map(drop), ErrorKind::StreamFault)
-}
-
-/// Checks W3: a reset of the context is an error of a future that is polled after it. A future that the watcher has resolves
-/// with what it saw: the end of the work, or the reset.
-pub fn reset_is_an_error<F: Fixture>(fx: &F) -> Outcome {
-    let (stream, gate) = gated(fx)?;
-    let (mut watched, mut fresh) = (stream.done()?, stream.done()?);
-    check_pending(fx, &[&stream], &mut watched)?;
-    // The driver's reset waits for the work.
-    fx.open(&gate);
-    fx.reset(stream.device())?;
-    check_kind("a future that was not polled", finish(&mut fresh)?, ErrorKind::ContextDestroyed)?;
-    if let Err(error) = finish(&mut watched)? {
-        check_kind::<(), _>("the other future", Err(error), ErrorKind::ContextDestroyed)?;
-    }
-    check_kind("done", stream.done().map(drop), ErrorKind::ContextDestroyed)?;
-    std::mem::forget(gate); // its memory was destroyed
-    let new = F::Backend::new_stream(stream.device(), StreamOptions::new())?;
-    finish(&mut new.done()?)??;
-    Ok(())
+/// Checks that a future of an idle stream is ready at its first poll, and submits nothing.
+pub fn idle_stream_is_ready_at_once<F: Fixture>(fx: &F) -> Outcome {
+    let stream = stream(fx)?;
+    let data = fx.data(stream.device(), 0)?;
+    fx.store(&stream, &data, 1)?;
+    stream.synchronize()?;
+    let (mut future, task) = (stream.done()?, Task::new());
+    check(matches!(task.poll(&mut future), Poll::Ready(Ok(()))), "it is not ready")?;
+    check(task.wakes() == 0, "the task was woken")
 }
 
 /// Checks that a poll after the last one is an error, and neither blocks nor panics.
