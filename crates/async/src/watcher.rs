@@ -226,16 +226,15 @@ impl Watcher {
     }
 }
 
-/// Wakes the future of a record whose work has ended, and drops the watcher's reference. Nothing is held, and a panic of
-/// the waker or of a destructor ends here.
+/// Drops the watcher's reference to a record whose work has ended, and then wakes its future: a task that was woken has the
+/// last reference to its event and its stream's owner. Nothing is held, and a panic of the waker or of a destructor ends here.
 fn finish(watched: Arc<dyn Watched>) {
-    // Awaits are not refused here: some executors poll inside a waker, and such a poll does not wait.
-    run_quietly(|| {
-        if let Some(waker) = watched.take_waker() {
-            waker.wake();
-        }
-    });
+    let waker = run_quietly(|| watched.take_waker()).flatten();
     refuse_awaits(|| run_quietly(move || drop(watched)));
+    // Awaits are not refused here: some executors poll inside a waker, and such a poll does not wait.
+    if let Some(waker) = waker {
+        run_quietly(|| waker.wake());
+    }
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ pub const ALLOWED: &[AllowedOutcome] = &[
             "retained: collect",
             "retained: drain",
             "retained: retain, last of a batch",
+            "await: done, busy",
         ]),
     AllowedOutcome::of(
         &["cuEventRecord", "cuEventCreate"],
@@ -83,6 +84,7 @@ pub const ALLOWED: &[AllowedOutcome] = &[
         "pending:",
         "capture: record_event",
         "retained:",
+        "await: done, busy",
     ]),
     AllowedOutcome::of(
         &["cuStreamWaitEvent"],

@@ -78,6 +78,7 @@ pub const ALLOWED: &[AllowedOutcome] = &[
         "retained: drain",
         "retained: retain, last of a batch",
         "retained: retain, the thread's stream",
+        "await: done, busy",
     ]),
     AllowedOutcome::of(
         &["hipStreamIsCapturing"],

@@ -1,5 +1,6 @@
 //! Every call of the contract, on streams and events of every kind: [`operations`].
 
+mod awaits;
 mod captures;
 mod creation;
 mod drops;
@@ -55,6 +56,7 @@ pub fn operations<V: FaultFixture>(test_streams: &TestStreams<V>) -> Vec<Operati
     streams::add_new_streams(&mut table, test_streams);
     foreign_events::add_foreign_events(&mut table, test_streams);
     foreign_events::add_interprocess(&mut table, test_streams);
+    awaits::add_awaits(&mut table, test_streams);
     table.0
 }
 
