@@ -21,9 +21,10 @@ use crate::watcher::{Registration, is_in_destructor, watch};
 /// The first poll asks the event. If the work is pending, the poll hands the event to the watcher, a thread that the first
 /// such poll of the process starts. The watcher wakes the task. Dropping the future cancels no work and leaks nothing.
 ///
-/// The watcher's thread runs the waker, which **must not block**: all wake-ups of the process depend on that thread. A waker that
-/// has the last reference to its task drops it there, with all that the task holds. A destructor that blocks on a future
-/// there, inside the waker, waits forever. Owners of streams can be dropped on that thread, too.
+/// The watcher's thread runs the waker, which **should not block**: other wake-ups of the process wait for it. A waker that
+/// has the last reference to its task drops it there, with all that the task holds. If it waits for a future there, or blocks
+/// for 10 ms until a further await begins, another thread takes the watcher's place. Owners of streams can be dropped on that
+/// thread, too.
 ///
 /// # Errors
 /// The future resolves with an error of this kind:
@@ -213,8 +214,8 @@ impl<B: Backend> fmt::Debug for Done<B> {
 /// The same holds for a value that is dropped because `done` itself fails.
 ///
 /// If the future is dropped while the work is pending, the watcher keeps the value, and drops it when the work is done.
-/// The value's destructor then runs on the watcher's thread, with nothing held. It must not block that thread, on which
-/// all wake-ups of the process depend. An await that would have to wait there is refused as
+/// The value's destructor then runs on the watcher's thread, with nothing held. It should not block that thread, for which
+/// other wake-ups of the process wait. An await that would have to wait there is refused as
 /// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted). If the work fails, or if the watcher cannot start, the value
 /// of a dropped future is leaked. So it is if the process ends first, and in the child of a fork.
 #[must_use = "a future does nothing unless it is awaited"]

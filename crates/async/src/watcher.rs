@@ -1,7 +1,9 @@
 //! The thread that asks the events and wakes the futures: [`Watcher`].
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
+use std::mem::{swap, take};
 use std::process;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,10 +25,14 @@ const SPIN: Duration = Duration::from_micros(50);
 const SHORTEST: Duration = Duration::from_micros(20);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_millis(1);
+/// The time after which a waker counts as blocked: the next record starts another thread.
+const BLOCKED: Duration = Duration::from_millis(10);
 
 thread_local! {
     // Has no destructor, so it stays usable until the thread has ended.
     static IN_DESTRUCTOR: Cell<bool> = const { Cell::new(false) };
+    /// The number of the thread, while it wakes a task.
+    static WAKING: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// Returns `true` inside a destructor that the watcher runs. A wait there would be one for the own thread.
@@ -47,22 +53,34 @@ pub(crate) fn refuse_awaits<T>(work: impl FnOnce() -> T) -> T {
 ///
 /// The thread starts with the first record and never ends: without records it sleeps, at no cost. The child of a fork
 /// has no such thread, and starts a watcher of its own. It leaves that of its parent alone, whose lock may be held.
+///
+/// The thread wakes tasks, and a waker can block. Another thread then takes its place, with all records: at once if the waker
+/// itself waits for a future, and otherwise with the next record after [`BLOCKED`]. The first thread ends once the waker has
+/// returned.
 pub(crate) struct Watcher {
     process: u32,
-    inbox: Mutex<Inbox>,
+    shared: Mutex<Shared>,
     /// Signaled when a record comes while the thread sleeps.
     arrived: Condvar,
     /// The number of records whose futures were dropped, and that the thread may still have.
     abandoned: AtomicUsize,
-    /// Starts the thread.
-    start: fn(&'static Watcher) -> io::Result<()>,
+    /// Starts the thread with this number.
+    start: fn(&'static Watcher, u64) -> io::Result<()>,
 }
 
 #[derive(Default)]
-struct Inbox {
+struct Shared {
+    /// The records that have come.
     records: Vec<(StreamKey, Arc<dyn Watched>)>,
-    is_started: bool,
     is_asleep: bool,
+    /// The number of the thread that has the records, or 0 before the first one. Threads with other numbers end.
+    thread: u64,
+    /// The records that are not done yet, while the thread wakes tasks.
+    waiting: Waiting,
+    /// The records whose tasks are to be woken.
+    ended: VecDeque<Arc<dyn Watched>>,
+    /// The time since which the thread wakes a task.
+    waking: Option<Instant>,
 }
 
 /// Returns the watcher of this process. Does not start its thread.
@@ -90,8 +108,9 @@ fn current() -> &'static Watcher {
 }
 
 /// Starts the thread of a watcher.
-fn start(watcher: &'static Watcher) -> io::Result<()> {
-    thread::Builder::new().name("gpu-stream-await".into()).spawn(|| watcher.run()).map(drop)
+fn start(watcher: &'static Watcher, thread: u64) -> io::Result<()> {
+    let name = "gpu-stream-await".into();
+    thread::Builder::new().name(name).spawn(move || watcher.run(thread)).map(drop)
 }
 
 /// A record that a watcher has.
@@ -124,55 +143,93 @@ pub(crate) fn watch(
 }
 
 impl Watcher {
-    fn new(process: u32, start: fn(&'static Watcher) -> io::Result<()>) -> Self {
+    fn new(process: u32, start: fn(&'static Watcher, u64) -> io::Result<()>) -> Self {
         Watcher {
             process,
-            inbox: Mutex::default(),
+            shared: Mutex::default(),
             arrived: Condvar::new(),
             abandoned: AtomicUsize::new(0),
             start,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(&'static self, key: StreamKey, watched: Arc<dyn Watched>) -> Result<(), ContractError> {
-        let mut inbox = self.lock();
-        if !inbox.is_started {
+        let mut shared = self.lock();
+        let is_own_waker = WAKING.get() == Some(shared.thread);
+        if shared.thread == 0 || is_own_waker {
             // The new thread waits for the lock.
-            (self.start)(self).map_err(|error| ContractError::NoThread {
+            self.replace(&mut shared).map_err(|error| ContractError::NoThread {
                 operation: "Done::poll",
                 code: error.raw_os_error(),
             })?;
-            inbox.is_started = true;
+        } else if shared.waking.is_some_and(|since| since.elapsed() > BLOCKED) {
+            // If there is no other thread, the record waits for the waker.
+            let _ = self.replace(&mut shared);
         }
-        inbox.records.push((key, watched));
-        if std::mem::take(&mut inbox.is_asleep) {
-            drop(inbox);
+        shared.records.push((key, watched));
+        if take(&mut shared.is_asleep) {
+            drop(shared);
             self.arrived.notify_one();
         }
         Ok(())
     }
 
-    /// Asks the events and wakes the futures. The body of the thread.
-    fn run(&self) -> ! {
-        let (mut waiting, mut arrived) = (Waiting::default(), Vec::new());
+    /// Starts a thread that has the records from then on.
+    fn replace(&'static self, shared: &mut Shared) -> io::Result<()> {
+        (self.start)(self, shared.thread + 1)?;
+        shared.thread += 1;
+        shared.waking = None;
+        Ok(())
+    }
+
+    /// Asks the events and wakes the futures, until another thread has the records. The body of thread `me`.
+    fn run(&self, me: u64) {
+        // A thread before this one may have left records.
+        let mut waiting = take(&mut self.lock().waiting);
+        let (mut arrived, mut ended) = (Vec::new(), Vec::new());
         // The last time at which a record came or ended.
         let mut progress = Instant::now();
-        loop {
+        while self.wake(me, &mut waiting, &mut ended) {
             // Code of users is guarded where it runs. This guard is for what was overlooked: without the thread, no await
             // of the process would end.
-            run_quietly(|| self.run_once(&mut waiting, &mut arrived, &mut progress));
+            run_quietly(|| self.ask(&mut waiting, &mut arrived, &mut ended, &mut progress));
         }
     }
 
-    /// Receives the records that have come, asks each stream's events, and pauses if there is nothing new.
-    fn run_once(
+    /// Wakes the tasks of all records in `ended`, and of those that another thread has left. Returns `false` if another thread
+    /// has the records now.
+    fn wake(&self, me: u64, waiting: &mut Waiting, ended: &mut Vec<Arc<dyn Watched>>) -> bool {
+        let mut shared = self.lock();
+        if ended.is_empty() && shared.ended.is_empty() {
+            return true;
+        }
+        shared.ended.extend(ended.drain(..));
+        swap(&mut shared.waiting, waiting);
+        while let Some(next) = shared.ended.pop_front() {
+            shared.waking = Some(Instant::now());
+            drop(shared);
+            finish(me, next);
+            shared = self.lock();
+            if shared.thread != me {
+                return false;
+            }
+        }
+        shared.waking = None;
+        swap(&mut shared.waiting, waiting);
+        true
+    }
+
+    /// Receives the records that have come, asks each stream's events, and pauses if there is nothing new. Moves the records
+    /// that have ended to `ended`.
+    fn ask(
         &self,
         waiting: &mut Waiting,
         arrived: &mut Vec<(StreamKey, Arc<dyn Watched>)>,
+        ended: &mut Vec<Arc<dyn Watched>>,
         progress: &mut Instant,
     ) {
         self.receive(arrived, waiting.len() == 0);
@@ -180,32 +237,32 @@ impl Watcher {
         for (key, watched) in arrived.drain(..) {
             waiting.push(key, watched);
         }
-        self.remove_abandoned(waiting);
-        if waiting.settle(finish) || has_arrived {
+        self.remove_abandoned(waiting, ended);
+        if waiting.settle(|watched| ended.push(watched)) || has_arrived {
             *progress = Instant::now();
-        } else if waiting.len() > 0 {
+        } else if waiting.len() > 0 && ended.is_empty() {
             self.pause(progress.elapsed());
         }
     }
 
     /// Moves the records that have come to `arrived`. With `block`, blocks until there is one.
     fn receive(&self, arrived: &mut Vec<(StreamKey, Arc<dyn Watched>)>, block: bool) {
-        let mut inbox = self.lock();
-        while block && inbox.records.is_empty() {
-            inbox.is_asleep = true;
-            inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.lock();
+        while block && shared.records.is_empty() {
+            shared.is_asleep = true;
+            shared = self.arrived.wait(shared).unwrap_or_else(PoisonError::into_inner);
         }
-        inbox.is_asleep = false;
-        std::mem::swap(&mut inbox.records, arrived);
+        shared.is_asleep = false;
+        swap(&mut shared.records, arrived);
     }
 
-    /// Removes the records of dropped futures, if they are more than half of all: so each removal is paid by its drop.
-    fn remove_abandoned(&self, waiting: &mut Waiting) {
+    /// Moves the records of dropped futures to `ended`, if they are more than half of all: so each removal is paid by its drop.
+    fn remove_abandoned(&self, waiting: &mut Waiting, ended: &mut Vec<Arc<dyn Watched>>) {
         let abandoned = self.abandoned.load(Ordering::Relaxed);
         if abandoned * 2 > waiting.len() {
             // Those that come from here on are counted for the next time.
             self.abandoned.fetch_sub(abandoned, Ordering::Relaxed);
-            waiting.remove_abandoned().into_iter().for_each(finish);
+            ended.extend(waiting.remove_abandoned());
         }
     }
 
@@ -216,11 +273,11 @@ impl Watcher {
             thread::yield_now();
             return;
         }
-        let mut inbox = self.lock();
-        if inbox.records.is_empty() {
-            inbox.is_asleep = true;
+        let mut shared = self.lock();
+        if shared.records.is_empty() {
+            shared.is_asleep = true;
             let pause = (quiet / 4).clamp(SHORTEST, LONGEST);
-            let woken = self.arrived.wait_timeout(inbox, pause);
+            let woken = self.arrived.wait_timeout(shared, pause);
             woken.unwrap_or_else(PoisonError::into_inner).0.is_asleep = false;
         }
     }
@@ -228,12 +285,14 @@ impl Watcher {
 
 /// Drops the watcher's reference to a record whose work has ended, and then wakes its future: a task that was woken has the
 /// last reference to its event and its stream's owner. Nothing is held, and a panic of the waker or of a destructor ends here.
-fn finish(watched: Arc<dyn Watched>) {
+fn finish(me: u64, watched: Arc<dyn Watched>) {
     let waker = run_quietly(|| watched.take_waker()).flatten();
     refuse_awaits(|| run_quietly(move || drop(watched)));
-    // Awaits are not refused here: some executors poll inside a waker, and such a poll does not wait.
+    // Awaits are not refused here, since some executors poll inside a waker. One that has to wait starts another thread.
     if let Some(waker) = waker {
+        WAKING.set(Some(me));
         run_quietly(|| waker.wake());
+        WAKING.set(None);
     }
 }
 
@@ -274,8 +333,8 @@ mod tests {
     #[test]
     fn refused_thread_is_an_error_and_the_next_call_tries_again() {
         static MAY_START: AtomicBool = AtomicBool::new(false);
-        let start = |watcher| match MAY_START.load(Ordering::SeqCst) {
-            true => start(watcher),
+        let start = |watcher, thread| match MAY_START.load(Ordering::SeqCst) {
+            true => start(watcher, thread),
             false => Err(io::Error::from_raw_os_error(11)),
         };
         let watcher: &Watcher = Box::leak(Box::new(Watcher::new(process::id(), start)));

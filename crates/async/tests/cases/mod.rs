@@ -27,6 +27,8 @@ pub fn all<F: Fixture>() -> Vec<Case<F>> {
         ("resolved_future_returns_an_error", polls::resolved_future_returns_an_error),
         ("waker_that_panics_loses_no_other", polls::waker_that_panics_loses_no_other),
         ("waker_that_awaits", polls::waker_that_awaits),
+        ("waker_that_waits_for_a_future", polls::waker_that_waits_for_a_future),
+        ("waker_that_blocks_is_left_behind", polls::waker_that_blocks_is_left_behind),
         ("dropped_at_every_point", values::dropped_at_every_point),
         ("value_comes_back", values::value_comes_back),
         ("value_outlives_a_dropped_future", values::value_outlives_a_dropped_future),

@@ -1,8 +1,10 @@
 //! Polls and wakers: an idle stream, misuse, a waker that panics, and one that awaits.
 
 use std::pin::Pin;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
 
 use gpu_stream_async::{Done, DoneExt};
 
@@ -97,4 +99,77 @@ pub fn waker_that_awaits<F: Fixture>(fx: &F) -> Outcome {
     let next = waker.next.lock().unwrap().take();
     let mut next = next.ok_or_else(|| Verdict::failed("the waker made no future"))?;
     check(matches!(task.poll(&mut next), Poll::Ready(Ok(()))), "the future is not ready")
+}
+
+/// A waker that calls a closure once.
+struct OnWake<T: FnOnce() + Send>(Mutex<Option<T>>);
+
+impl<T: FnOnce() + Send> Wake for OnWake<T> {
+    fn wake(self: Arc<Self>) {
+        let call = self.0.lock().unwrap().take();
+        call.into_iter().for_each(|call| call());
+    }
+}
+
+/// Returns a waker that calls `call` once.
+fn on_wake(call: impl FnOnce() + Send + 'static) -> Waker {
+    Waker::from(Arc::new(OnWake(Mutex::new(Some(call)))))
+}
+
+/// Checks that a waker may wait for a future, as the destructor of a task does that the waker drops. Another await ends
+/// meanwhile, and the first one ends as well.
+pub fn waker_that_waits_for_a_future<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, first) = gated(fx)?;
+    let mut future = stream.done()?;
+    let second = fx.gate(&stream)?;
+    let mut inner = stream.done()?;
+    let ((entered, has_entered), (leave, has_left)) = (channel(), channel());
+    let waker = on_wake(move || {
+        let _ = entered.send(());
+        let _ = leave.send(finish(&mut inner).is_ok_and(|outcome| outcome.is_ok()));
+    });
+    let poll = Pin::new(&mut future).poll(&mut Context::from_waker(&waker));
+    check(poll.is_pending(), "the future is ready too early")?;
+    fx.open(&first);
+    let entered = has_entered.recv_timeout(limit());
+    entered.map_err(|_| Verdict::failed("the task was not woken"))?;
+    check(has_left.try_recv().is_err(), "the inner future is ready too early")?;
+    fx.open(&second);
+    let left = has_left.recv_timeout(limit());
+    check(left == Ok(true), "the waker waits forever")?;
+    finish(&mut future)??;
+    finish(&mut stream.done()?)??;
+    Ok(())
+}
+
+/// Checks that a waker that blocks holds back no other task once a further await begins, and that all awaits go on after it.
+pub fn waker_that_blocks_is_left_behind<F: Fixture>(fx: &F) -> Outcome {
+    let (stream, gate) = gated(fx)?;
+    let (mut blocked, mut other, task) = (stream.done()?, stream.done()?, Task::new());
+    let ((entered, has_entered), (release, released)) = (channel(), channel::<()>());
+    let waker = on_wake(move || {
+        let _ = entered.send(());
+        let _ = released.recv();
+    });
+    let poll = Pin::new(&mut blocked).poll(&mut Context::from_waker(&waker));
+    check(poll.is_pending(), "the future is ready too early")?;
+    check(task.poll(&mut other).is_pending(), "the future is ready too early")?;
+    fx.open(&gate);
+    let entered = has_entered.recv_timeout(limit());
+    entered.map_err(|_| Verdict::failed("the task was not woken"))?;
+    // The waker counts as blocked after some time.
+    let begin = Instant::now();
+    while task.wakes() == 0 {
+        check(begin.elapsed() < limit(), "the other task is not woken")?;
+        let (further, gate) = gated(fx)?;
+        let mut future = further.done()?;
+        check(Task::new().poll(&mut future).is_pending(), "the future is ready too early")?;
+        fx.open(&gate);
+        further.synchronize()?;
+    }
+    check(matches!(task.poll(&mut other), Poll::Ready(Ok(()))), "the future is not ready")?;
+    drop(release);
+    finish(&mut blocked)??;
+    finish(&mut stream.done()?)??;
+    Ok(())
 }
