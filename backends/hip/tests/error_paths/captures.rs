@@ -159,7 +159,7 @@ pub fn runtime_takes_an_event_of_a_past_capture_for_complete() {
     assert_eq!(unsafe { (bare().event_query)(event) }, 0);
     // The work is pending: an event that is recorded now is not ready.
     record(event, raw);
-    // SAFETY: as above.
+    // SAFETY: the event is live.
     assert_eq!(unsafe { (bare().event_query)(event) }, 600);
     OnHip::open(&gate);
     synchronize(raw);
