@@ -85,6 +85,13 @@ const OWN: &[Scenario] = &[
         ),
         &["after the gate"],
     ),
+    never_prints(
+        scenario(
+            "exit::futures_are_pending",
+            "main returns while futures of streams behind a closed gate are pending, and a thread awaits one",
+        ),
+        &["a value was dropped early", "a future was ready early"],
+    ),
     exits_with(
         prints(
             scenario("exit::exit_is_called", "exit is called while streams have work"),

@@ -2,6 +2,7 @@
 //!
 //! A module is an area, and a function is the scenario of its name. [`list`](crate::list) describes each of them.
 
+mod awaits;
 mod calls;
 mod copies;
 mod drop_orders;
@@ -46,6 +47,7 @@ pub fn on<F: Fixture>(scenario: &str, make: impl Fn() -> Result<F, String> + Syn
     let run_scenario: fn(&'static F) -> Outcome = match scenario {
         "exit::main_returns" => exit::main_returns,
         "exit::gated_work" => exit::gated_work,
+        "exit::futures_are_pending" => awaits::exit_with_futures,
         "exit::exit_is_called" => exit::exit_is_called,
         "exit::main_panics" => exit::main_panics,
         "exit::quick_exit" => exit::quick_exit,
