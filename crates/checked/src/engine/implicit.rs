@@ -17,8 +17,8 @@ pub(super) struct ImplicitOrder {
 }
 
 impl State {
-    /// Orders the next submission of a line after what the driver orders it after: a submission to the default stream
-    /// after all earlier work of blocking streams, and the other way round.
+    /// Orders the next submission of a line as the driver does: to the default stream after all earlier work of blocking
+    /// streams, and to a blocking stream after all earlier work of the default stream.
     pub(super) fn order_implicitly(&mut self, id: LineId) {
         let Some(line) = self.lines.get_mut(&id) else { return };
         if !line.is_blocking || line.group != 0 {

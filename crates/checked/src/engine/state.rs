@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) lines: NumberMap<LineState>,
     /// The line of each stream that lives.
     pub(super) keys: HashMap<StreamKey, LineId>,
+    /// The line of the latest stream with a handle that was destroyed.
+    pub(super) destroyed: HashMap<StreamKey, LineId>,
     /// The number of the latest line.
     last_line: LineId,
     /// The number of the latest capture.
@@ -88,7 +90,13 @@ impl State {
                 self.add_line(key, blocking, place)
             }
             Some(old) => old,
-            None => self.add_line(key, blocking, place),
+            None => {
+                let id = self.add_line(key, blocking, place);
+                if origin != Origin::Created {
+                    self.continue_destroyed(id, key);
+                }
+                id
+            }
         };
         let Some(line) = self.lines.get_mut(&id) else {
             // Unreachable: `keys` names lines that exist.
@@ -118,9 +126,19 @@ impl State {
         id
     }
 
+    /// Orders a line after the destroyed stream with its handle. It may be the same stream: the program can keep the
+    /// stream inside of a wrapper.
+    fn continue_destroyed(&mut self, id: LineId, key: StreamKey) {
+        let Some(old) = self.destroyed.get(&key).copied() else { return };
+        if let Some(line) = self.lines.get_mut(&old) {
+            let snapshot = line.snapshot(old);
+            self.join(id, &snapshot);
+        }
+    }
+
     /// Returns the number of a new line.
     pub(super) fn next_line(&mut self) -> LineId {
-        self.last_line += 1;
+        self.last_line = self.last_line.wrapping_add(1).max(1);
         self.last_line
     }
 
@@ -153,6 +171,7 @@ impl State {
         if self.keys.get(&key) == Some(&id) {
             self.keys.remove(&key);
         }
+        self.destroyed.insert(key, id);
     }
 
     /// Makes the work that follows on a line happen after a snapshot.

@@ -55,8 +55,10 @@ impl State {
             } else if let Some(line) = self.lines.remove(&id) {
                 self.version += 1;
                 self.sides.remove(&id);
-                if self.keys.get(&line.key) == Some(&id) {
-                    self.keys.remove(&line.key);
+                for lines in [&mut self.keys, &mut self.destroyed] {
+                    if lines.get(&line.key) == Some(&id) {
+                        lines.remove(&line.key);
+                    }
                 }
             }
         }

@@ -69,9 +69,22 @@ fn stream_that_was_destroyed_is_used() {
     p.nothing();
     raw.synchronize();
     assert_eq!(p.kinds(), [FindingKind::UseAfterOwner]);
-    // A new wrapper may be of a new stream with the same handle.
+    // A new wrapper may wrap a new stream with the same handle.
     p.open(0x9990, Origin::Foreign, false).submit();
     p.nothing();
+}
+
+#[test]
+fn wrapper_of_a_destroyed_handle_may_be_of_the_same_stream() {
+    let p = Program::new();
+    let r = region(64);
+    let ours = p.open(0x99d0, Origin::Created, false);
+    ours.writes(&r);
+    drop(ours);
+    p.open(0x99d0, Origin::Foreign, false).reads(&r);
+    p.nothing();
+    p.stream().reads(&r);
+    assert_eq!(p.kinds(), [ReadAfterWrite]);
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Program {
     fn new() -> Self {
         let engine = Engine::new(HOST);
         let scope = engine.scope();
-        // The engine is of this test, so the thread need not leave its scope.
+        // No other test has this engine, so the thread need not leave its scope.
         std::mem::forget(scope.enter());
         Program { engine, scope }
     }
