@@ -52,7 +52,7 @@ impl Found {
         self.scopes.insert(scope, Findings::default());
     }
 
-    /// Closes a scope. What is found for it from now on is outside.
+    /// Closes a scope. What is found for it from now on is lost.
     pub(super) fn close(&mut self, scope: ScopeId) {
         self.scopes.remove(&scope);
     }
@@ -62,9 +62,9 @@ impl Found {
         self.of(scope).allowed.insert(kind);
     }
 
-    /// Returns the scope, or 0 if it is closed.
-    pub(super) fn open_scope(&self, scope: ScopeId) -> ScopeId {
-        if self.scopes.contains_key(&scope) { scope } else { 0 }
+    /// Returns `true` if the report of the scope was dropped. Nothing is found for it any more.
+    fn is_closed(&self, scope: ScopeId) -> bool {
+        scope != 0 && !self.scopes.contains_key(&scope)
     }
 
     /// Adds a finding. `make` is called if it is new: there is none yet of this kind at these places.
@@ -77,7 +77,9 @@ impl Found {
         make: impl FnOnce() -> Finding,
     ) {
         let key = (kind, first.copied(), *second);
-        let scope = self.open_scope(scope);
+        if self.is_closed(scope) {
+            return; // a call of the scope, about which another one decides later
+        }
         let findings = self.of(scope);
         if findings.count(&key) {
             return;

@@ -86,10 +86,10 @@ impl Unrecorded {
     }
 
     /// Takes the waits of a scope.
-    fn take_scope(&mut self, is_in: impl Fn(ScopeId) -> bool) -> Vec<EarlyWait> {
+    fn take_scope(&mut self, scope: ScopeId) -> Vec<EarlyWait> {
         let mut taken = Vec::new();
         for waits in self.0.values_mut() {
-            taken.extend(waits.extract_if(.., |wait| is_in(wait.scope)));
+            taken.extend(waits.extract_if(.., |wait| wait.scope == scope));
         }
         self.0.retain(|_, waits| !waits.is_empty());
         taken.sort_by_key(|wait| wait.site.number);
@@ -120,8 +120,7 @@ impl State {
 
     /// Takes the findings of a scope, or those outside of all scopes.
     pub(super) fn take_report(&mut self, scope: ScopeId) -> Report {
-        let found = &self.found;
-        let waits = self.unrecorded.take_scope(|other| found.open_scope(other) == scope);
+        let waits = self.unrecorded.take_scope(scope);
         waits.into_iter().for_each(|wait| self.decide_wait(wait));
         let sides: Vec<LineId> = self.sides.iter().copied().collect();
         sides.into_iter().for_each(|line| self.decide_line(line, Some(scope)));
@@ -136,7 +135,7 @@ impl State {
         let Some(line) = self.lines.get(&id) else { return };
         let Some((parent, wait)) = &line.joining.awaited else { return };
         let Some(work) = &line.joining.work else { return };
-        let is_in_scope = scope.is_none_or(|scope| self.found.open_scope(work.scope) == scope);
+        let is_in_scope = scope.is_none_or(|scope| work.scope == scope);
         let Some(parent) = self.lines.get(parent) else { return };
         let is_open = self.is_candidate(line) && line.joining.covering == 0;
         if !is_in_scope || !is_open || parent.last_call <= work.number {
