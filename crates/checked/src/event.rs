@@ -58,8 +58,8 @@ impl<B: Backend> CheckedEvent<B> {
     ) -> Result<T, E> {
         let marks = [start, self].map(|event| self.engine().mark_event(&event.state));
         let milliseconds = elapsed()?;
-        for mark in marks {
-            self.engine().host_waited(mark, place);
+        for (mark, event) in marks.into_iter().zip([start, self]) {
+            self.engine().event_completed(mark, &event.state, place);
         }
         Ok(milliseconds)
     }
@@ -94,7 +94,7 @@ unsafe impl<B: PlainHandles> Event for CheckedEvent<B> {
         let mark = self.engine().mark_event(&self.state);
         let status = self.inner.status()?;
         if status == EventStatus::Complete {
-            self.engine().host_waited(mark, place);
+            self.engine().event_completed(mark, &self.state, place);
         }
         Ok(status)
     }
@@ -105,7 +105,7 @@ unsafe impl<B: PlainHandles> Event for CheckedEvent<B> {
         let mark = self.engine().mark_event(&self.state);
         let is_done = self.inner.query()?;
         if is_done {
-            self.engine().host_waited(mark, place);
+            self.engine().event_completed(mark, &self.state, place);
         }
         Ok(is_done)
     }
@@ -115,7 +115,7 @@ unsafe impl<B: PlainHandles> Event for CheckedEvent<B> {
         let place = caller();
         let mark = self.engine().mark_event(&self.state);
         self.inner.synchronize()?;
-        self.engine().host_waited(mark, place);
+        self.engine().event_completed(mark, &self.state, place);
         Ok(())
     }
 

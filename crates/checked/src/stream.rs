@@ -181,11 +181,10 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     fn record(&self, event: &CheckedEvent<B>) -> Result<(), B::Error> {
         let place = caller();
         self.begin(place);
+        let recording = self.engine().begin_record(&self.line, event.state(), place);
         let recorded = self.inner.record(event.known());
+        self.engine().end_record(event.state(), recording, recorded.is_ok(), place);
         self.note_fault(&recorded, place);
-        if recorded.is_ok() {
-            self.engine().record(&self.line, event.state(), place);
-        }
         recorded
     }
 

@@ -22,6 +22,54 @@ pub(super) enum LastRecord {
     Opaque,
     /// The call with this number.
     Known(Snapshot, u64),
+    /// The call with this number, which has not returned yet. Before it, this was the last record.
+    Making(Snapshot, u64, Box<LastRecord>),
+}
+
+impl LastRecord {
+    /// Returns the records that the event may stand for. The latest one comes first.
+    pub(super) fn records(&self) -> Vec<(&Snapshot, u64)> {
+        let (mut records, mut last) = (Vec::new(), self);
+        loop {
+            last = match last {
+                LastRecord::None | LastRecord::Opaque => return records,
+                LastRecord::Known(snapshot, number) => {
+                    records.push((snapshot, *number));
+                    return records;
+                }
+                LastRecord::Making(snapshot, number, before) => {
+                    records.push((snapshot, *number));
+                    before
+                }
+            };
+        }
+    }
+
+    /// Makes the record of a call known. Returns what it has replaced, or `None` if the call is not here: another one has
+    /// replaced it, or the event escaped.
+    pub(super) fn made(self, call: u64) -> (Self, Option<(Snapshot, LastRecord)>) {
+        match self {
+            LastRecord::Making(snapshot, number, before) if number == call => {
+                (LastRecord::Known(snapshot.clone(), number), Some((snapshot, *before)))
+            }
+            LastRecord::Making(snapshot, number, before) => {
+                let (before, made) = before.made(call);
+                (LastRecord::Making(snapshot, number, Box::new(before)), made)
+            }
+            other => (other, None),
+        }
+    }
+
+    /// Removes a call that made no record.
+    pub(super) fn without(self, call: u64) -> Self {
+        match self {
+            LastRecord::Making(_, number, before) if number == call => *before,
+            LastRecord::Making(snapshot, number, before) => {
+                LastRecord::Making(snapshot, number, Box::new(before.without(call)))
+            }
+            other => other,
+        }
+    }
 }
 
 impl EventState {
@@ -51,7 +99,7 @@ impl Drop for EventState {
     fn drop(&mut self) {
         self.engine.with(|state| {
             let last = std::mem::replace(&mut *self.last(), LastRecord::None);
-            state.drop_record(&last);
+            state.drop_records(&last);
             state.decide_event(self.number);
         });
     }
@@ -63,17 +111,19 @@ pub(super) fn next_number() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// A record that is being made.
+#[must_use = "a record is made, or it failed"]
+pub(crate) struct Recording(pub(super) u64);
+
 /// What the host waits for: taken before the call, noted by [`Engine::host_waited`] if it succeeds.
 pub(crate) struct Mark(pub(super) Waited);
 
 /// What the host waits for.
 pub(super) enum Waited {
-    /// An event without a record.
-    Nothing,
     /// All calls up to this number.
     Everything(u64),
     /// All work of a line so far.
     Stream(Snapshot),
-    /// A record.
-    Event(Snapshot),
+    /// The records that an event may stand for.
+    Event(Vec<Snapshot>),
 }

@@ -37,7 +37,7 @@ use gpu_stream_core::{Access, Backend, BackendKind, Device, Region};
 use crate::finding::{Action, Finding, Report};
 use state::State;
 
-pub(crate) use event::{EventState, Mark};
+pub(crate) use event::{EventState, Mark, Recording};
 pub(crate) use line::{Line, Origin, StreamKey};
 pub(crate) use scope::{Entered, Scope};
 
@@ -120,10 +120,33 @@ impl Engine {
         self.with(|state| state.host_access(device, access, region, place, scope));
     }
 
-    /// Notes a record that succeeded.
+    /// Notes a record that succeeded, of an event that no other thread knew until now.
     pub(crate) fn record(&self, line: &Line, event: &EventState, place: Place) {
         let scope = scope::current(self);
-        self.with(|state| state.record(line.id(), event, place, scope));
+        self.with(|state| {
+            let recording = state.begin_record(line.id(), event, place, scope);
+            state.end_record(event, recording, place);
+        });
+    }
+
+    /// Notes that a call is going to record an event. Another thread can see the record before the call returns.
+    pub(crate) fn begin_record(&self, line: &Line, event: &EventState, place: Place) -> Recording {
+        let scope = scope::current(self);
+        self.with(|state| state.begin_record(line.id(), event, place, scope))
+    }
+
+    /// Notes that the call succeeded, or that it failed.
+    pub(crate) fn end_record(
+        &self,
+        event: &EventState,
+        recording: Recording,
+        is_recorded: bool,
+        place: Place,
+    ) {
+        self.with(|state| match is_recorded {
+            true => state.end_record(event, recording, place),
+            false => state.fail_record(event, recording),
+        });
     }
 
     /// Notes a wait for an event that succeeded.
@@ -152,6 +175,12 @@ impl Engine {
     pub(crate) fn host_waited(&self, mark: Mark, place: Place) {
         let scope = scope::current(self);
         self.with(|state| state.host_waited(&mark, place, scope));
+    }
+
+    /// Notes that a call has found the event complete. `mark` was taken before the call.
+    pub(crate) fn event_completed(&self, mark: Mark, event: &EventState, place: Place) {
+        let scope = scope::current(self);
+        self.with(|state| state.event_completed(mark, event, place, scope));
     }
 
     /// Notes that a call returned [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault).

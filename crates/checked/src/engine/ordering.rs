@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Place;
 use super::clock::{LineId, Snapshot};
-use super::event::{EventState, LastRecord, Mark, Waited, next_number};
+use super::event::{EventState, LastRecord, Mark, Recording, Waited, next_number};
 use super::found::ScopeId;
 use super::state::State;
 use crate::finding::Action;
@@ -21,31 +21,65 @@ impl State {
         number
     }
 
-    /// Notes a record that succeeded.
-    pub(super) fn record(&mut self, id: LineId, event: &EventState, place: Place, scope: ScopeId) {
+    /// Notes that a call begins to record an event. Until it returns, the event may stand for this record and for the
+    /// last one, because other threads can use it at any time.
+    pub(super) fn begin_record(
+        &mut self,
+        id: LineId,
+        event: &EventState,
+        place: Place,
+        scope: ScopeId,
+    ) -> Recording {
         let id = self.current(id);
         self.order_implicitly(id);
         let action = Action::Record { event: event.number() };
         let number = self.step(id, place, action.clone());
         self.check_owner(id, number, place, &action, scope);
-        let Some(line) = self.lines.get_mut(&id) else { return };
+        let Some(line) = self.lines.get_mut(&id) else { return Recording(number) };
         let snapshot = line.snapshot(id);
-        let site = line.site(number, place, action);
-        let joining = &mut line.joining;
         let mut last = event.last();
         if matches!(*last, LastRecord::Opaque) {
             // Others have the handle, and may wait for the record.
-            joining.joined = snapshot.epoch;
-            return;
+            line.joining.joined = snapshot.epoch;
+            return Recording(number);
         }
-        joining.covering += 1;
-        let clock = Arc::clone(&snapshot.clock);
-        let old = std::mem::replace(&mut *last, LastRecord::Known(snapshot, number));
+        let before = std::mem::replace(&mut *last, LastRecord::None);
+        *last = LastRecord::Making(snapshot, number, Box::new(before));
+        Recording(number)
+    }
+
+    /// Notes that a record was made.
+    pub(super) fn end_record(&mut self, event: &EventState, recording: Recording, place: Place) {
+        let Recording(number) = recording;
+        let mut last = event.last();
+        let (now, made) = std::mem::replace(&mut *last, LastRecord::None).made(number);
+        *last = now;
         drop(last);
-        self.drop_record(&old);
+        if let Some((snapshot, before)) = made {
+            self.drop_records(&before);
+            self.add_record(event, &snapshot, number, place);
+        }
+    }
+
+    /// Notes that a record failed. The event is as it was before.
+    pub(super) fn fail_record(&mut self, event: &EventState, recording: Recording) {
+        let Recording(number) = recording;
+        let mut last = event.last();
+        *last = std::mem::replace(&mut *last, LastRecord::None).without(number);
+        self.steps.remove(number);
+    }
+
+    /// Notes what a new record means for the line's last work, and for earlier waits.
+    fn add_record(&mut self, event: &EventState, snapshot: &Snapshot, number: u64, place: Place) {
+        let Some(line) = self.lines.get_mut(&snapshot.line) else { return };
+        if line.joining.work.as_ref().is_none_or(|work| work.epoch <= snapshot.epoch) {
+            line.joining.covering += 1;
+        }
         if self.unrecorded.contains(event.number()) {
+            let site = line.site(number, place, Action::Record { event: event.number() });
+            let clock = &snapshot.clock;
             let is_before = |line: LineId, epoch: u64, number: u64| {
-                line == id
+                line == snapshot.line
                     || clock.get(line) >= epoch
                     || clock.everything().max(self.host_everything) >= number
                     || self.is_over(line, epoch)
@@ -55,9 +89,14 @@ impl State {
         }
     }
 
-    /// Notes that an event no longer stands for a record.
-    pub(super) fn drop_record(&mut self, last: &LastRecord) {
-        let LastRecord::Known(snapshot, _) = last else { return };
+    /// Notes that an event no longer stands for these records.
+    pub(super) fn drop_records(&mut self, last: &LastRecord) {
+        let LastRecord::Known(snapshot, _) = last else {
+            if let LastRecord::Making(_, _, before) = last {
+                self.drop_records(before); // a record that is not made yet is not counted yet
+            }
+            return;
+        };
         let Some(line) = self.lines.get_mut(&snapshot.line) else { return };
         if line.joining.work.as_ref().is_none_or(|work| work.epoch <= snapshot.epoch) {
             line.joining.covering = line.joining.covering.saturating_sub(1);
@@ -67,28 +106,33 @@ impl State {
     /// Notes that others may record an event, and may wait for it.
     pub(super) fn escaped(&mut self, event: &EventState) {
         let old = std::mem::replace(&mut *event.last(), LastRecord::Opaque);
-        if let LastRecord::Known(snapshot, _) = &old
-            && let Some(line) = self.lines.get_mut(&snapshot.line)
-        {
-            line.joining.joined = line.joining.joined.max(snapshot.epoch);
+        for (snapshot, _) in old.records() {
+            if let Some(line) = self.lines.get_mut(&snapshot.line) {
+                line.joining.joined = line.joining.joined.max(snapshot.epoch);
+            }
         }
-        self.drop_record(&old);
+        self.drop_records(&old);
         self.unrecorded.forget(event.number());
     }
 
     /// Notes a wait for an event that succeeded.
     pub(super) fn wait(&mut self, id: LineId, event: &EventState, place: Place, scope: ScopeId) {
-        let (snapshot, record) = match &*event.last() {
-            LastRecord::Known(snapshot, record) => (Some(snapshot.clone()), Some(*record)),
-            LastRecord::None => (None, None),
-            LastRecord::Opaque => (None, Some(0)),
+        let (records, is_opaque) = {
+            let last = event.last();
+            let records = last.records().into_iter();
+            let records: Vec<_> =
+                records.map(|(snapshot, number)| (snapshot.clone(), number)).collect();
+            (records, matches!(*last, LastRecord::Opaque))
         };
-        match (snapshot, record) {
-            (Some(snapshot), Some(record)) => {
-                let id = self.wait_for(id, &snapshot, record, place, scope);
+        match (records.first(), is_opaque) {
+            (Some((snapshot, record)), _) => {
+                let id = self.wait_for(id, snapshot, *record, place, scope);
                 self.unrecorded.waited(event.number(), id);
+                for (before, _) in records.iter().skip(1) {
+                    self.join(id, before);
+                }
             }
-            (_, None) => {
+            (None, false) => {
                 let id = self.current(id);
                 let action = Action::Wait { record: None };
                 let number = self.step(id, place, action.clone());
@@ -98,7 +142,7 @@ impl State {
                     self.unrecorded.add(event.number(), id, line.epoch, site, scope);
                 }
             }
-            (None, Some(_)) => {
+            (None, true) => {
                 let id = self.current(id);
                 self.order_implicitly(id);
                 let action = Action::Wait { record: None };
@@ -185,7 +229,7 @@ impl State {
     /// Returns all work of a line so far.
     pub(super) fn mark(&mut self, id: LineId) -> Mark {
         let id = self.current(id);
-        let Some(line) = self.lines.get_mut(&id) else { return Mark(Waited::Nothing) };
+        let Some(line) = self.lines.get_mut(&id) else { return Mark(Waited::Event(Vec::new())) };
         let mut snapshot = line.snapshot(id);
         self.add_blocking(&mut snapshot);
         Mark(Waited::Stream(snapshot))
@@ -193,30 +237,59 @@ impl State {
 
     /// Returns what an event stands for.
     pub(super) fn mark_event(&mut self, event: &EventState) -> Mark {
-        match &*event.last() {
-            LastRecord::None => Mark(Waited::Nothing),
-            LastRecord::Opaque => Mark(Waited::Everything(self.steps.latest())),
-            LastRecord::Known(snapshot, _) => Mark(Waited::Event(snapshot.clone())),
+        let last = event.last();
+        if matches!(*last, LastRecord::Opaque) {
+            return Mark(Waited::Everything(self.steps.latest()));
         }
+        let records = last.records().into_iter().map(|(snapshot, _)| snapshot.clone());
+        Mark(Waited::Event(records.collect()))
     }
 
     /// Notes that the host knows that the work of `mark` is done.
     pub(super) fn host_waited(&mut self, mark: &Mark, place: Place, scope: ScopeId) {
-        let snapshot = match &mark.0 {
-            Waited::Nothing => return,
+        let snapshots = match &mark.0 {
             Waited::Everything(number) => {
                 self.host_everything = self.host_everything.max(*number);
                 return;
             }
-            Waited::Stream(snapshot) | Waited::Event(snapshot) => snapshot,
+            Waited::Stream(snapshot) => std::slice::from_ref(snapshot),
+            Waited::Event(snapshots) => snapshots,
         };
-        let number = self.step(snapshot.line, place, Action::HostWait);
-        if matches!(mark.0, Waited::Stream(_)) {
-            self.check_owner(snapshot.line, number, place, &Action::HostWait, scope);
+        for snapshot in snapshots {
+            let number = self.step(snapshot.line, place, Action::HostWait);
+            if matches!(mark.0, Waited::Stream(_)) {
+                self.check_owner(snapshot.line, number, place, &Action::HostWait, scope);
+            }
+            if let Some(line) = self.lines.get_mut(&snapshot.line) {
+                line.joining.is_host_joined = true;
+            }
+            self.host_join(snapshot);
         }
-        if let Some(line) = self.lines.get_mut(&snapshot.line) {
-            line.joining.is_host_joined = true;
-        }
-        self.host_join(snapshot);
+    }
+
+    /// Notes that the host knows that an event is complete. `mark` was taken before the call.
+    ///
+    /// Another thread may have recorded the event since then, and the call may have told of that record.
+    pub(super) fn event_completed(
+        &mut self,
+        mark: Mark,
+        event: &EventState,
+        place: Place,
+        scope: ScopeId,
+    ) {
+        let now = self.mark_event(event);
+        let mark = match (mark.0, now.0) {
+            (Waited::Event(mut before), Waited::Event(now)) => {
+                let is_known = |new: &Snapshot| {
+                    let is_same = |old: &Snapshot| (old.line, old.epoch) == (new.line, new.epoch);
+                    before.iter().any(is_same)
+                };
+                let new: Vec<_> = now.into_iter().filter(|new| !is_known(new)).collect();
+                before.extend(new);
+                Waited::Event(before)
+            }
+            (mark, _) => mark,
+        };
+        self.host_waited(&Mark(mark), place, scope);
     }
 }

@@ -38,6 +38,13 @@ impl Steps {
         number
     }
 
+    /// Removes a call that had no effect, if it is among the latest.
+    pub(super) fn remove(&mut self, number: u64) {
+        if let Ok(index) = self.steps.binary_search_by_key(&number, |step| step.number) {
+            self.steps.remove(index);
+        }
+    }
+
     /// Returns the number of the latest call.
     pub(super) fn latest(&self) -> u64 {
         self.latest

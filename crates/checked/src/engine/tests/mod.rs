@@ -7,6 +7,7 @@ mod host;
 mod late;
 mod memory;
 mod order;
+mod recording;
 mod reports;
 
 use std::panic::Location;
