@@ -9,7 +9,7 @@ use gpu_stream_core::{Backend, BackendKind};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use crate::check::{Limits, check};
+use crate::check::{Limits, Schedule, check};
 use crate::generate::Programs;
 use crate::order::Order;
 use crate::program::Program;
@@ -137,6 +137,7 @@ pub fn limits_of<F: Fixture>(runner: &Runner<F>) -> Limits {
         threads: 3,
         independent: fixture.independent(),
         destroy_waits: fixture.destroy_waits(),
+        schedule: Schedule::Concurrent,
     }
 }
 
@@ -323,8 +324,13 @@ pub fn replay<F: Fixture>(runner: &mut Runner<F>, text: &str, times: usize) -> R
 }
 
 /// Limits that every fixture of this project allows.
-pub const GPU_LIMITS: Limits =
-    Limits { devices: 2, threads: 3, independent: 4, destroy_waits: false };
+pub const GPU_LIMITS: Limits = Limits {
+    devices: 2,
+    threads: 3,
+    independent: 4,
+    destroy_waits: false,
+    schedule: Schedule::Concurrent,
+};
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,20 @@ pub struct Limits {
     pub independent: usize,
     /// `Fixture::destroy_waits`.
     pub destroy_waits: bool,
+    /// Order of the calls of a program's threads.
+    pub schedule: Schedule,
+}
+
+/// Order of the calls of a program's threads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Schedule {
+    /// Only barriers and channels order the calls of two threads.
+    Concurrent,
+    /// The calls of all threads are made in the order of the text. Only such programs have accesses and blocking streams.
+    Serial {
+        /// `true` if a default stream and the blocking streams of its device wait for each other (R41).
+        implicit: bool,
+    },
 }
 
 /// Error for a program that may not run.
@@ -47,6 +61,10 @@ struct Definition {
     device: u8,
     /// `true` for a wrapper of the per-thread stream.
     is_own: bool,
+    /// Thread that defined the name.
+    thread: u8,
+    /// Addresses of a region.
+    addresses: (u8, u8),
     alive: bool,
     /// All statements that use the name. The first defines it.
     uses: Vec<usize>,
@@ -55,6 +73,8 @@ struct Definition {
 struct Checker<'a> {
     limits: &'a Limits,
     calls: CallOrder,
+    /// Thread and index of the current statement.
+    thread: u8,
     index: usize,
     names: BTreeMap<Key, Definition>,
     /// Each gate, and `true` while it is closed.
@@ -84,7 +104,9 @@ impl Checker<'_> {
             false => self.ensure_unused(&definition, self.index),
         };
         if result.is_ok() {
-            definition = Definition { device, is_own, alive: true, uses: vec![self.index] };
+            let (thread, uses) = (self.thread, vec![self.index]);
+            definition =
+                Definition { device, is_own, thread, alive: true, uses, ..Definition::default() };
         }
         self.names.insert(name, definition);
         result
@@ -105,6 +127,9 @@ impl Checker<'_> {
     fn find(&self, name: Key) -> Result<&Definition, &'static str> {
         let definition = self.names.get(&name).filter(|definition| definition.alive);
         let definition = definition.ok_or("the name is not defined here")?;
+        if definition.is_own && definition.thread != self.thread {
+            return Err("another thread cannot use the wrapper of a per-thread stream");
+        }
         // The definition must be over; other uses may be concurrent.
         match self.calls.before(definition.uses[0], self.index) {
             true => Ok(definition),
@@ -139,8 +164,13 @@ impl Checker<'_> {
         Ok(())
     }
 
+    fn is_serial(&self) -> bool {
+        self.limits.schedule != Schedule::Concurrent
+    }
+
     /// Checks one statement, and applies it if it is valid.
     fn apply(&mut self, statement: &Statement) -> Check {
+        self.thread = statement.thread;
         match &statement.op {
             Op::Stream { stream, kind, device } => self.stream(*stream, *kind, *device),
             Op::Clone { stream, of } => self.clone(*stream, *of),
@@ -157,7 +187,7 @@ impl Checker<'_> {
                 self.add_uses(&[('s', *stream)]);
                 Ok(())
             }
-            Op::Gate { .. } | Op::Open { .. } if statement.thread != 0 => {
+            Op::Gate { .. } | Op::Open { .. } if statement.thread != 0 && !self.is_serial() => {
                 Err("gates belong to thread 0, so that they have an order")
             }
             Op::Gate { stream, gate } => self.gate(*stream, *gate),
@@ -179,6 +209,23 @@ impl Checker<'_> {
             Op::Check if statement.thread != 0 => Err("`check` belongs to thread 0"),
             Op::DropStream { stream } => self.undefine(('s', *stream)),
             Op::DropEvent { event } => self.undefine(('e', *event)),
+            Op::Region { .. } | Op::Access { .. } if !self.is_serial() => {
+                Err("accesses are only for programs whose calls are made in the order of the text")
+            }
+            Op::Region { region, start, end } => {
+                self.region(*region, *start, *end);
+                Ok(())
+            }
+            Op::Access { stream, region, end, .. } => {
+                let (first, last) = self.find(('r', *region))?.addresses;
+                if *end > last - first {
+                    return Err("the part passes the end of the region");
+                }
+                self.use_all(&[('s', *stream)])
+            }
+            Op::Send { .. } | Op::Recv { .. } | Op::Barrier | Op::Check if self.is_serial() => {
+                Err("it has no effect if the calls are made in the order of the text")
+            }
             Op::Send { channel } => self.define_once(('c', *channel)),
             Op::Recv { channel } => self.recv(statement.thread, *channel),
             Op::Check | Op::Barrier => Ok(()),
@@ -187,6 +234,14 @@ impl Checker<'_> {
 
     fn stream(&mut self, stream: u8, kind: StreamKind, device: u8) -> Check {
         let is_own = kind == StreamKind::Own;
+        if self.is_serial() {
+            return self.define(('s', stream), device, is_own);
+        }
+        if kind == StreamKind::Blocking {
+            return Err(
+                "blocking streams are only for programs whose calls are made in the order of the text",
+            );
+        }
         if is_own && self.threads > 1 {
             return Err("the per-thread stream is only for programs of one thread");
         }
@@ -206,6 +261,19 @@ impl Checker<'_> {
             self.names.entry((key, device)).or_default();
         }
         Ok(())
+    }
+
+    /// Defines a region. Its addresses are no longer those of an earlier one.
+    fn region(&mut self, region: u8, start: u8, end: u8) {
+        for (name, other) in &mut self.names {
+            if name.0 == 'r' && other.addresses.0 < end && start < other.addresses.1 {
+                other.alive = false;
+            }
+        }
+        let uses = vec![self.index];
+        let definition =
+            Definition { addresses: (start, end), alive: true, uses, ..Definition::default() };
+        self.names.insert(('r', region), definition);
     }
 
     fn clone(&mut self, stream: u8, of: u8) -> Check {
@@ -269,7 +337,8 @@ pub(crate) fn well_formed(
     let threads = program.threads().min(limits.threads);
     let mut checker = Checker {
         limits,
-        calls: CallOrder::new(threads),
+        calls: CallOrder::new(if limits.schedule == Schedule::Concurrent { threads } else { 1 }),
+        thread: 0,
         index: 0,
         names: BTreeMap::new(),
         gates: Vec::new(),
@@ -325,7 +394,7 @@ pub(crate) fn blocking_error(order: &Order, limits: &Limits, index: usize) -> Ch
 pub fn repair(program: &Program, limits: &Limits) -> Order {
     let mut program = program.clone();
     loop {
-        let mut order = Order::of(well_formed(&program, limits, |_, _| ()));
+        let mut order = Order::of(well_formed(&program, limits, |_, _| ()), limits.schedule);
         let count = order.program.0.len();
         let keep: Vec<_> =
             (0..count).map(|index| blocking_error(&order, limits, index).is_ok()).collect();
@@ -355,7 +424,7 @@ pub fn check(program: &Program, limits: &Limits) -> Result<Order, InvalidProgram
     if let Some(first) = first {
         return Err(first);
     }
-    let order = Order::of(program.clone());
+    let order = Order::of(program.clone(), limits.schedule);
     for index in 0..program.0.len() {
         blocking_error(&order, limits, index).map_err(|why| invalid(index, why))?;
         if let Op::Task { reads, .. } = &program.0[index].op

@@ -123,6 +123,11 @@ impl CallOrder {
         }
     }
 
+    /// Returns the number of threads whose calls are not in the order of the text.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// Returns the thread of a statement; 0 for a barrier.
     pub fn thread(&self, statement: usize) -> usize {
         self.all.get(statement).map_or(0, |(thread, _, _)| *thread)

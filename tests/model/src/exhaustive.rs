@@ -17,6 +17,8 @@ enum Item {
     Gate(u8),
     Record(RecordId),
     Wait(RecordId),
+    /// Waits until a queue has executed this many items, as a blocking stream and the default stream do.
+    Behind(usize, usize),
 }
 
 /// Condition that a thread in `synchronize` waits for.
@@ -37,7 +39,9 @@ struct Machine {
     /// Channels on which a thread has sent.
     messages: Vec<u8>,
     streams: BTreeMap<u8, usize>,
-    default_queues: BTreeMap<(bool, u8), usize>,
+    default_queues: BTreeMap<(Option<u8>, u8), usize>,
+    /// The default streams and the blocking streams: queue, device, and `true` for a default stream.
+    implicit: Vec<(usize, u8, bool)>,
     events: BTreeMap<u8, Option<RecordId>>,
     queues: Vec<Vec<Item>>,
     /// Number of executed items of each queue.
@@ -70,22 +74,38 @@ impl Machine {
     }
 
     /// Returns the queue of a new stream: the default one, the per-thread one, or a new queue.
-    fn queue_of_new(&mut self, kind: StreamKind, device: u8) -> usize {
-        match kind {
+    fn queue_of_new(&mut self, kind: StreamKind, device: u8, thread: u8) -> usize {
+        let queue = match kind {
             StreamKind::Default | StreamKind::Own => {
-                let key = (kind == StreamKind::Own, device);
+                let key = ((kind == StreamKind::Own).then_some(thread), device);
                 let known = self.default_queues.get(&key).copied();
                 let queue = known.unwrap_or_else(|| self.queue());
                 self.default_queues.insert(key, queue);
                 queue
             }
             _ => self.queue(),
+        };
+        let entry = (queue, device, kind == StreamKind::Default);
+        let is_implicit =
+            matches!(kind, StreamKind::Default | StreamKind::Own | StreamKind::Blocking);
+        if is_implicit && !self.implicit.contains(&entry) {
+            self.implicit.push(entry);
         }
+        queue
     }
 
     /// Appends an item to the queue of a stream.
     fn submit(&mut self, stream: u8, item: Item) {
         let queue = self.streams[&stream];
+        if let Some((_, device, is_default)) =
+            self.implicit.iter().find(|(own, ..)| *own == queue).copied()
+        {
+            let others =
+                self.implicit.iter().filter(|(_, on, other)| *on == device && *other != is_default);
+            let lengths: Vec<_> =
+                others.map(|(other, ..)| Item::Behind(*other, self.queues[*other].len())).collect();
+            self.queues[queue].extend(lengths);
+        }
         self.queues[queue].push(item);
     }
 
@@ -130,9 +150,13 @@ struct Explorer<'a> {
     lists: Vec<Vec<usize>>,
     tasks: Vec<u8>,
     gates: Vec<u8>,
+    /// `true` if default streams and blocking streams wait for each other.
+    is_implicit: bool,
     /// `true` if gates never block. Then an order across a gate comes only from other statements, and not from
     /// what the opening thread knows to be complete.
     ungated: bool,
+    /// Statements of queries that return `true`: the thread waits until they do.
+    answered: Vec<usize>,
     observed: Observed,
 }
 
@@ -158,30 +182,60 @@ impl<'a> Explorer<'a> {
             Op::Gate { gate, .. } => Some(gate),
             _ => None,
         });
-        let mut explorer = Explorer {
+        let explorer = Explorer {
             program,
             lists: (0..threads).map(statements_of).collect(),
             tasks: tasks.collect(),
             gates: gates.collect(),
+            is_implicit: false,
             ungated,
+            answered: Vec::new(),
             observed: Observed::default(),
         };
+        explorer.run()
+    }
+
+    /// Explores all states of a program whose calls are made in the order of the text, without gates. The queries at
+    /// the statements `answered` return `true`.
+    fn explore_serial(
+        program: &'a Program,
+        is_implicit: bool,
+        answered: &[usize],
+    ) -> Option<Observed> {
+        let all = program.0.iter().enumerate();
+        let accesses = all.filter(|(_, statement)| matches!(statement.op, Op::Access { .. }));
+        let explorer = Explorer {
+            program,
+            lists: vec![(0..program.0.len()).collect()],
+            tasks: accesses.map(|(index, _)| index as u8).collect(),
+            gates: Vec::new(),
+            is_implicit,
+            ungated: true,
+            answered: answered.to_vec(),
+            observed: Observed::default(),
+        };
+        explorer.run()
+    }
+
+    /// Explores all states. Returns `None` if there are too many.
+    fn run(mut self) -> Option<Observed> {
+        let threads = self.lists.len();
         let first =
             Machine { pc: vec![0; threads], blocked: vec![None; threads], ..Machine::default() };
         let mut open = vec![first];
         while let Some(machine) = open.pop() {
-            if explorer.observed.machines.len() > MAX_STATES {
+            if self.observed.machines.len() > MAX_STATES {
                 return None;
             }
-            if explorer.observed.machines.contains(&machine) {
+            if self.observed.machines.contains(&machine) {
                 continue;
             }
-            explorer.observe(&machine);
-            let next = explorer.successors(&machine);
-            explorer.observed.machines.insert(machine);
+            self.observe(&machine);
+            let next = self.successors(&machine);
+            self.observed.machines.insert(machine);
             open.extend(next);
         }
-        Some(explorer.observed)
+        Some(self.observed)
     }
 
     /// Adds the pairs of tasks that this state shows to be unordered.
@@ -211,6 +265,7 @@ impl<'a> Explorer<'a> {
                 Item::Task(_) | Item::Record(_) => true,
                 Item::Gate(gate) => self.ungated || machine.open.contains(gate),
                 Item::Wait(record) => machine.is_reached(*record),
+                Item::Behind(other, length) => machine.heads[*other] >= *length,
             };
             if can_run {
                 let mut next = machine.clone();
@@ -245,7 +300,11 @@ impl<'a> Explorer<'a> {
         let streams = &machine.streams;
         match &self.program.0[index].op {
             Op::Stream { stream, kind, device } => {
-                let queue = next.queue_of_new(*kind, *device);
+                let thread = self.program.0[index].thread;
+                let queue = next.queue_of_new(*kind, *device, thread);
+                if !self.is_implicit {
+                    next.implicit.clear();
+                }
                 next.streams.insert(*stream, queue);
             }
             Op::Clone { stream, of } => drop(next.streams.insert(*stream, streams[of])),
@@ -255,6 +314,9 @@ impl<'a> Explorer<'a> {
                 next.events.insert(*event, Some((index, 0)));
             }
             Op::Task { stream, task, .. } => next.submit(*stream, Item::Task(*task)),
+            Op::Region { .. } => {}
+            // An access is a task whose name is the number of its statement.
+            Op::Access { stream, .. } => next.submit(*stream, Item::Task(index as u8)),
             Op::Gate { stream, gate } => next.submit(*stream, Item::Gate(*gate)),
             Op::Open { gate } => next.open.push(*gate),
             Op::Wait { stream, event } => {
@@ -270,11 +332,17 @@ impl<'a> Explorer<'a> {
                 }
             }
             Op::Query { stream } => {
+                if self.answered.contains(&index) && !machine.is_idle(streams[stream]) {
+                    return None;
+                }
                 self.observed.answers.insert((index, machine.is_idle(streams[stream])));
             }
             Op::QueryEvent { event } => {
                 let record = machine.events[event];
                 let done = record.is_none_or(|record| machine.is_reached(record));
+                if self.answered.contains(&index) && !done {
+                    return None;
+                }
                 self.observed.answers.insert((index, done));
                 self.observed.recorded.insert((index, record.is_some()));
             }
@@ -327,4 +395,5 @@ impl<'a> Explorer<'a> {
     }
 }
 
+mod hazards;
 mod tests;

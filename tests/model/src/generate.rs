@@ -9,6 +9,8 @@ use crate::order::Order;
 use crate::program::{EventKind, Op, Program, Statement, StreamKind};
 use crate::shrink::ShrinkTree;
 
+pub mod accesses;
+
 /// Strategy that generates valid programs.
 #[derive(Clone, Debug)]
 pub struct Programs {

@@ -24,6 +24,7 @@ pub mod corpus;
 mod exhaustive;
 pub mod generate;
 pub mod harness;
+pub mod hazard;
 mod interpreter;
 pub mod order;
 pub mod program;

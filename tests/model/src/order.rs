@@ -5,6 +5,7 @@
 //! each thread and stream: what happens before the next step of that thread on that stream, as far as that thread
 //! can know.
 
+use crate::check::Schedule;
 use crate::clock::{CallOrder, Clock};
 use crate::program::{Op, Program};
 
@@ -41,6 +42,19 @@ pub struct Task {
     /// Position in its chain.
     pub step: Step,
     /// Everything that must happen before the task.
+    pub after: Clock,
+}
+
+/// Declared access of a program.
+#[derive(Clone, Debug)]
+pub struct AccessStep {
+    /// Statement of the access.
+    pub statement: usize,
+    /// Queue of the stream.
+    pub queue: usize,
+    /// Position in its chain.
+    pub step: Step,
+    /// Everything that must happen before the access.
     pub after: Clock,
 }
 
@@ -109,6 +123,8 @@ pub struct Order {
     pub calls: CallOrder,
     /// Its tasks, in the order of the text.
     pub tasks: Vec<Task>,
+    /// Its accesses, in the order of the text.
+    pub accesses: Vec<AccessStep>,
     /// Expectation of each statement.
     pub expectations: Vec<Expectation>,
     /// For each `check` statement, the live wrappers and events.
@@ -133,8 +149,15 @@ enum Target {
 
 impl Order {
     /// Computes the order of a well-formed program.
-    pub fn of(program: Program) -> Self {
-        let mut builder = OrderBuilder::new(&program);
+    pub fn of(program: Program, schedule: Schedule) -> Self {
+        Self::of_run(program, schedule, &[])
+    }
+
+    /// Computes the order of a run in which the queries at the statements `answered` have returned `true`.
+    ///
+    /// What is before such a query is complete, and so it happens before later work. This is for serial programs.
+    pub fn of_run(program: Program, schedule: Schedule, answered: &[usize]) -> Self {
+        let mut builder = OrderBuilder::new(&program, schedule, answered);
         for (index, statement) in program.0.iter().enumerate() {
             builder.statement(index, usize::from(statement.thread), &statement.op);
         }
@@ -177,7 +200,7 @@ impl Order {
     /// Returns the gates that may block the stream or event of a statement in some interleaving.
     pub fn may_hold(&self, statement: usize) -> Gates {
         let Some(target) = self.targets[statement] else { return 0 };
-        if self.program.threads() == 1 {
+        if self.calls.threads() == 1 {
             return self.gates_where(|gate| gate.step.is_in(&self.expectations[statement].clock));
         }
         let mut search = Search { order: self, visited: Vec::new(), gates: 0 };

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use gpu_stream_core::Access;
+
 /// Constructor of a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StreamKind {
@@ -15,6 +17,8 @@ pub enum StreamKind {
     Default,
     /// `Backend::per_thread_stream`.
     Own,
+    /// `Backend::new_stream` with `StreamOptions::blocking`.
+    Blocking,
 }
 
 /// Options of an event.
@@ -28,11 +32,11 @@ pub enum EventKind {
     Blocking,
 }
 
-/// Operation of one thread. Streams, events, tasks, gates and channels are named by numbers.
+/// Operation of one thread. Streams, events, tasks, gates, channels and regions are named by numbers.
 #[expect(missing_docs, reason = "each variant's text shows what its fields are")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Op {
-    /// `s0 = stream 0`, with `owner`, `raw`, `default` or `own` for another kind.
+    /// `s0 = stream 0`, with `owner`, `raw`, `default`, `own` or `blocking` for another kind.
     Stream { stream: u8, kind: StreamKind, device: u8 },
     /// `s1 = clone s0`: another wrapper of the same stream.
     Clone { stream: u8, of: u8 },
@@ -70,6 +74,10 @@ pub enum Op {
     DropStream { stream: u8 },
     /// `drop e0`.
     DropEvent { event: u8 },
+    /// `r0 = region 0..16`: allocates memory at these addresses. Earlier regions that overlap it are gone.
+    Region { region: u8, start: u8, end: u8 },
+    /// `s0 reads r0 0..4`, with `writes` or `releases` for another access: declares an access of a part of the region.
+    Access { stream: u8, access: Access, region: u8, start: u8, end: u8 },
     /// `barrier`: waits for all threads.
     Barrier,
     /// `send c0`: lets `recv c0` on another thread return.
@@ -149,6 +157,7 @@ impl fmt::Display for Op {
                     StreamKind::Raw => "raw",
                     StreamKind::Default => "default",
                     StreamKind::Own => "own",
+                    StreamKind::Blocking => "blocking",
                 };
                 write!(f, "s{stream} = {kind} {device}")
             }
@@ -182,6 +191,15 @@ impl fmt::Display for Op {
             Op::Check => f.write_str("check"),
             Op::DropStream { stream } => write!(f, "drop s{stream}"),
             Op::DropEvent { event } => write!(f, "drop e{event}"),
+            Op::Region { region, start, end } => write!(f, "r{region} = region {start}..{end}"),
+            Op::Access { stream, access, region, start, end } => {
+                let verb = match access {
+                    Access::Read => "reads",
+                    Access::Write => "writes",
+                    Access::Release => "releases",
+                };
+                write!(f, "s{stream} {verb} r{region} {start}..{end}")
+            }
             Op::Barrier => f.write_str("barrier"),
             Op::Send { channel } => write!(f, "send c{channel}"),
             Op::Recv { channel } => write!(f, "recv c{channel}"),

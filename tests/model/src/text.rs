@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use gpu_stream_core::Access;
+
 use crate::program::{EventKind, Op, Program, Statement, StreamKind};
 
 /// Error for a line that is not a statement.
@@ -24,13 +26,20 @@ pub enum ParseErrorKind {
     Name {
         /// The word.
         word: String,
-        /// The letter: `s` for a stream, `e` for an event, `t` for a task, `g` for a gate, `c` for a channel.
+        /// The letter: `s` for a stream, `e` for an event, `t` for a task, `g` for a gate, `c` for a channel, `r` for
+        /// a region.
         /// A blank for a device or thread, which is a number alone.
         letter: char,
     },
     /// The operation does not exist.
     #[error("{word:?} is not an operation; use one that README.md of gpu-stream-model lists")]
     Operation {
+        /// The word.
+        word: String,
+    },
+    /// A range of bytes is missing, or its bounds are not numbers from 0 to 255 in order.
+    #[error("{word:?} is not a range of bytes; write it as 0..4, up to 0..255")]
+    Bytes {
         /// The word.
         word: String,
     },
@@ -42,7 +51,7 @@ pub enum ParseErrorKind {
     },
 }
 
-/// Upper bound of the numbers of streams, events, tasks, gates and channels.
+/// Upper bound of the numbers of streams, events, tasks, gates, channels and regions.
 pub const NAMES: u8 = 64;
 
 /// Remaining words of a line.
@@ -60,6 +69,16 @@ impl<'a> Words<'a> {
 
     fn names(&mut self, letter: char) -> Result<Vec<u8>, ParseErrorKind> {
         self.0.by_ref().map(|word| name(word, letter)).collect()
+    }
+
+    /// Returns the two bounds of a range of bytes.
+    fn bytes(&mut self) -> Result<(u8, u8), ParseErrorKind> {
+        let word = self.word();
+        let bounds = word.split_once("..").and_then(|(start, end)| {
+            let (start, end) = (start.parse().ok()?, end.parse().ok()?);
+            (start <= end).then_some((start, end))
+        });
+        bounds.ok_or_else(|| ParseErrorKind::Bytes { word: word.into() })
     }
 }
 
@@ -122,10 +141,18 @@ fn op(words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
     if verb == "=" && first.starts_with('e') {
         return new_event(name(first, 'e')?, words);
     }
-    if !matches!(verb, "=" | "task" | "gate" | "record" | "wait" | "fork" | "join") {
+    if verb == "=" && first.starts_with('r') {
+        return new_region(name(first, 'r')?, words);
+    }
+    let is_verb = matches!(verb, "=" | "task" | "gate" | "record" | "wait" | "fork" | "join");
+    if !is_verb && access(verb).is_none() {
         return unknown(if verb.is_empty() { first } else { verb });
     }
     let stream = name(first, 's')?;
+    if let Some(access) = access(verb) {
+        let (region, (start, end)) = (words.name('r')?, words.bytes()?);
+        return Ok(Op::Access { stream, access, region, start, end });
+    }
     Ok(match verb {
         "=" => return new_stream(stream, words),
         "task" => {
@@ -146,6 +173,16 @@ fn op(words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
             target => Op::WaitStream { stream, other: name(target, 's')? },
         },
     })
+}
+
+/// Returns the access of a verb.
+fn access(verb: &str) -> Option<Access> {
+    match verb {
+        "reads" => Some(Access::Read),
+        "writes" => Some(Access::Write),
+        "releases" => Some(Access::Release),
+        _ => None,
+    }
 }
 
 fn unknown(word: &str) -> Result<Op, ParseErrorKind> {
@@ -178,6 +215,17 @@ fn new_event(event: u8, words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
     Ok(Op::Event { event, kind, device: words.name(' ')? })
 }
 
+/// Parses what follows `r0 =`.
+fn new_region(region: u8, words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
+    match words.word() {
+        "region" => {
+            let (start, end) = words.bytes()?;
+            Ok(Op::Region { region, start, end })
+        }
+        other => unknown(other),
+    }
+}
+
 /// Parses what follows `s0 =`.
 fn new_stream(stream: u8, words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
     let kind = match words.word() {
@@ -187,6 +235,7 @@ fn new_stream(stream: u8, words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
         "raw" => StreamKind::Raw,
         "default" => StreamKind::Default,
         "own" => StreamKind::Own,
+        "blocking" => StreamKind::Blocking,
         other => return unknown(other),
     };
     Ok(Op::Stream { stream, kind, device: words.name(' ')? })
@@ -203,6 +252,7 @@ s2 = raw 1
 s3 = default 0
 s4 = own 1
 s5 = clone s0
+s6 = blocking 0
 e0 = event 0
 e1 = timed 0
 e2 = blocking 1
@@ -223,6 +273,10 @@ sync e0
 check
 drop s0
 drop e0
+r0 = region 0..16
+s0 reads r0 0..4
+s1 writes r0 8..16
+s1 releases r0 0..16
 barrier
 1: send c0
 2: recv c0
@@ -252,6 +306,11 @@ barrier
             ("s0 = stream x", "\"x\" is not a name; write ' '"),
             ("x: check", "\"x\" is not a name; write ' '"),
             ("query", "\"\" is not a name; write 's'"),
+            ("r0 = regions 0..4", "\"regions\" is not an operation"),
+            ("r0 = region 4..3", "\"4..3\" is not a range of bytes"),
+            ("s0 reads r0", "\"\" is not a range of bytes"),
+            ("s0 writes r0 0..256", "\"0..256\" is not a range of bytes"),
+            ("s0 releases t0 0..4", "\"t0\" is not a name; write 'r'"),
             ("check twice", "\"twice\" follows the end"),
         ];
         for (text, why) in cases {

@@ -86,6 +86,8 @@ impl<F: Fixture> Interpreter<'_, F> {
             }
             // Run by `sync_threads`.
             Op::Barrier | Op::Send { .. } | Op::Recv { .. } => Ok(()),
+            // Only for programs that `crate::checked` runs.
+            Op::Region { .. } | Op::Access { .. } => Ok(()),
         }
     }
 
@@ -202,6 +204,7 @@ impl<F: Fixture> Interpreter<'_, F> {
         let options = StreamOptions::new();
         let (stream, owner) = match kind {
             StreamKind::New => (F::Backend::new_stream(device, options)?, None),
+            StreamKind::Blocking => (F::Backend::new_stream(device, options.blocking(true))?, None),
             StreamKind::Default => (F::Backend::default_stream(device)?, None),
             StreamKind::Own => {
                 state.own.push((name, F::Backend::per_thread_stream(device)?));

@@ -1,6 +1,7 @@
 //! Computes the happens-before order of a program, statement by statement: [`OrderBuilder`].
 
-use super::{Edge, Expectation, GateSpan, Name, Order, Recorded, Step, Target, Task};
+use super::{AccessStep, Edge, Expectation, GateSpan, Name, Order, Recorded, Step, Target, Task};
+use crate::check::Schedule;
 use crate::clock::{CallOrder, Clock};
 use crate::program::{Op, Program, StreamKind};
 
@@ -9,7 +10,13 @@ const NAMES: usize = crate::text::NAMES as usize;
 /// State of the computation between two statements.
 pub(super) struct OrderBuilder {
     pub(super) order: Order,
+    schedule: Schedule,
+    /// Statements of queries that have returned `true`.
+    answered: Vec<usize>,
+    /// Number of threads whose calls are not in the order of the text.
     threads: usize,
+    /// Thread of the current statement. It selects the per-thread stream.
+    home: u8,
     /// For each thread and queue, what happens before the next step of that thread on that queue.
     views: Vec<Vec<Clock>>,
     /// For each thread, the work that it knows to be complete.
@@ -20,14 +27,30 @@ pub(super) struct OrderBuilder {
     streams: Vec<Option<(usize, u8)>>,
     /// For each name of a live event: its index.
     events: Vec<Option<usize>>,
-    /// Queues of default streams and per-thread streams, by (is_own, device).
-    default_queues: Vec<((bool, u8), usize)>,
+    /// Queues of default streams and per-thread streams.
+    default_queues: Vec<(DefaultQueue, usize)>,
+    /// For each queue: its device, and whether it waits for other queues without a call.
+    implicit: Vec<(u8, Implicit)>,
     /// Length of each chain.
     lengths: Vec<u16>,
     /// Clocks of the records in `order.records`.
     clocks: Vec<Vec<Clock>>,
     /// All records of each event, the later ones included. Empty for a program of one thread.
     all_records: Vec<Vec<usize>>,
+}
+
+/// Device of a default stream, or of the per-thread stream of a thread.
+type DefaultQueue = (Option<u8>, u8);
+
+/// Whether a queue and others of its device wait for each other without a call (R41).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Implicit {
+    /// The default stream.
+    Default,
+    /// A blocking stream.
+    Blocking,
+    /// A stream that waits only where it is told to.
+    Never,
 }
 
 /// Returns the statements that record each event, in the order in which the events are created.
@@ -53,14 +76,17 @@ fn find_all_records(program: &Program) -> Vec<Vec<usize>> {
 
 impl OrderBuilder {
     /// Creates the state before the first statement.
-    pub(super) fn new(program: &Program) -> Self {
-        let threads = program.threads();
-        let calls = CallOrder::of(program);
+    pub(super) fn new(program: &Program, schedule: Schedule, answered: &[usize]) -> Self {
+        let (threads, calls) = match schedule {
+            Schedule::Concurrent => (program.threads(), CallOrder::of(program)),
+            Schedule::Serial { .. } => (1, CallOrder::new(1)),
+        };
         let statements = program.0.len();
         let all_records = if threads > 1 { find_all_records(program) } else { Vec::new() };
         let order = Order {
             calls,
             tasks: Vec::new(),
+            accesses: Vec::new(),
             expectations: Vec::with_capacity(statements),
             checks: Vec::new(),
             queue_of: Vec::with_capacity(statements),
@@ -73,13 +99,17 @@ impl OrderBuilder {
         };
         OrderBuilder {
             order,
+            schedule,
+            answered: answered.to_vec(),
             threads,
+            home: 0,
             views: vec![Vec::new(); threads],
             done: vec![Clock::default(); threads],
             messages: Vec::new(),
             streams: vec![None; NAMES],
             events: vec![None; NAMES],
             default_queues: Vec::new(),
+            implicit: Vec::new(),
             lengths: Vec::new(),
             clocks: Vec::new(),
             all_records,
@@ -88,6 +118,11 @@ impl OrderBuilder {
 
     /// Adds a statement: its expectation, and its effect on the clocks.
     pub(super) fn statement(&mut self, index: usize, thread: usize, op: &Op) {
+        let (home, thread) = match self.schedule {
+            Schedule::Concurrent => (0, thread),
+            Schedule::Serial { .. } => (thread, 0),
+        };
+        self.home = home as u8;
         let known = self.done[thread].clone();
         let expectation =
             Expectation { clock: Clock::default(), known, recorded: Recorded::Yes, queue: None };
@@ -119,7 +154,10 @@ impl OrderBuilder {
                 }
             }
             Op::Fork { stream, branches } => self.fork(index, thread, *stream, branches),
-            Op::Query { stream } => drop(self.expect_stream(index, thread, *stream)),
+            Op::Query { stream } => {
+                let clock = self.expect_stream(index, thread, *stream);
+                self.answer(index, thread, &clock);
+            }
             Op::DropStream { stream } => {
                 self.expect_stream(index, thread, *stream);
                 self.streams[usize::from(*stream)] = None;
@@ -128,7 +166,10 @@ impl OrderBuilder {
                 let clock = self.expect_stream(index, thread, *stream);
                 self.done[thread].join(&clock);
             }
-            Op::QueryEvent { event } => drop(self.expect_event(index, *event)),
+            Op::QueryEvent { event } => {
+                let clock = self.expect_event(index, *event);
+                self.answer(index, thread, &clock);
+            }
             Op::DropEvent { event } => {
                 self.expect_event(index, *event);
                 self.events[usize::from(*event)] = None;
@@ -137,6 +178,8 @@ impl OrderBuilder {
                 let clock = self.expect_event(index, *event);
                 self.done[thread].join(&clock);
             }
+            Op::Region { .. } => {}
+            Op::Access { stream, .. } => self.access(index, thread, *stream),
             Op::Check => self.check(index, thread),
             Op::Barrier => self.barrier(),
             Op::Send { channel } => self.send(thread, *channel),
@@ -148,9 +191,10 @@ impl OrderBuilder {
         match op {
             Op::Stream { stream, kind, device } => {
                 let queue = match kind {
-                    StreamKind::Default => self.default_queue(false, *device),
-                    StreamKind::Own => self.default_queue(true, *device),
-                    _ => self.new_queue(),
+                    StreamKind::Default => self.default_queue((None, *device)),
+                    StreamKind::Own => self.default_queue((Some(self.home), *device)),
+                    StreamKind::Blocking => self.new_queue(*device, Implicit::Blocking),
+                    _ => self.new_queue(*device, Implicit::Never),
                 };
                 self.wrapper(index, *stream, queue, *device);
             }
@@ -168,6 +212,12 @@ impl OrderBuilder {
         let (step, after) = self.push_step(index, thread, queue);
         let task = Task { name: task, statement: index, device, step, after };
         self.order.tasks.push(task);
+    }
+
+    fn access(&mut self, index: usize, thread: usize, stream: u8) {
+        let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
+        let (step, after) = self.push_step(index, thread, queue);
+        self.order.accesses.push(AccessStep { statement: index, queue, step, after });
     }
 
     fn gate(&mut self, index: usize, thread: usize, stream: u8) {
@@ -228,22 +278,49 @@ impl OrderBuilder {
         self.done[thread].join(&done);
     }
 
-    fn new_queue(&mut self) -> usize {
+    fn new_queue(&mut self, device: u8, implicit: Implicit) -> usize {
         let queue = self.order.queues;
         self.order.queues += 1;
+        let is_implicit = self.schedule == Schedule::Serial { implicit: true };
+        self.implicit.push((device, if is_implicit { implicit } else { Implicit::Never }));
         self.lengths.resize((queue + 1) * self.threads, 0);
         queue
     }
 
     /// Returns the queue of a default stream or per-thread stream, and creates it on first use.
-    fn default_queue(&mut self, own: bool, device: u8) -> usize {
-        let known = self.default_queues.iter().find(|(key, _)| *key == (own, device));
+    fn default_queue(&mut self, key: DefaultQueue) -> usize {
+        let known = self.default_queues.iter().find(|(known, _)| *known == key);
         if let Some((_, queue)) = known {
             return *queue;
         }
-        let queue = self.new_queue();
-        self.default_queues.push(((own, device), queue));
+        let (home, device) = key;
+        let implicit = if home.is_some() { Implicit::Blocking } else { Implicit::Default };
+        let queue = self.new_queue(device, implicit);
+        self.default_queues.push((key, queue));
         queue
+    }
+
+    /// Joins into the view of `queue` what its next step waits for without a call.
+    fn join_implicit(&mut self, thread: usize, queue: usize) {
+        let (device, own) = self.implicit[queue];
+        let awaited = match own {
+            Implicit::Default => Implicit::Blocking,
+            Implicit::Blocking => Implicit::Default,
+            Implicit::Never => return,
+        };
+        for other in 0..self.implicit.len() {
+            if self.implicit[other] == (device, awaited) {
+                let clock = self.view(thread, other).clone();
+                self.view(thread, queue).join(&clock);
+            }
+        }
+    }
+
+    /// Adds to what the thread knows to be complete, if the query has returned `true`.
+    fn answer(&mut self, index: usize, thread: usize, clock: &Clock) {
+        if self.answered.contains(&index) {
+            self.done[thread].join(clock);
+        }
     }
 
     /// Defines the name of a wrapper.
@@ -279,6 +356,7 @@ impl OrderBuilder {
 
     /// Appends a step to the thread's chain on `queue`. Returns the step, and what happens before it.
     fn push_step(&mut self, index: usize, thread: usize, queue: usize) -> (Step, Clock) {
+        self.join_implicit(thread, queue);
         let chain = queue * self.threads + thread;
         let number = self.lengths[chain];
         self.lengths[chain] += 1;
