@@ -11,6 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::check::{Limits, Schedule, check};
 use crate::generate::Programs;
+use crate::generate::accesses::access_program;
 use crate::order::Order;
 use crate::program::Program;
 use crate::run::{Counts, Failure, Options, Runner};
@@ -106,6 +107,12 @@ impl Campaign {
             |reason| Verdict::failed(format_args!("proptest generated no program: {reason}"));
         programs.new_tree(&mut runner).map_err(rejected)
     }
+
+    /// Generates the program with accesses with this number, as a tree that can shrink.
+    pub(crate) fn access_program(&self, number: u64, limits: &Limits) -> ShrinkTree {
+        let mut rng = TestRng::from_seed(RngAlgorithm::XorShift, &mix(self.seed, number));
+        ShrinkTree::new(access_program(&mut rng, limits, MAX_STATEMENTS), *limits)
+    }
 }
 
 /// Returns the configuration of proptest.
@@ -159,6 +166,15 @@ pub struct FailingProgram {
 }
 
 impl FailingProgram {
+    /// Creates it from the backend, seed and number, the program as it was generated, and the smallest one.
+    pub(crate) fn new(
+        (backend, seed, number): (BackendKind, u64, u64),
+        (program, failure): (Program, Failure),
+        (smallest, smallest_failure): (Program, Failure),
+    ) -> Self {
+        FailingProgram { backend, seed, number, program, failure, smallest, smallest_failure }
+    }
+
     /// Formats the failure of the original program.
     fn original(&self) -> String {
         let FailingProgram { number, seed, backend, .. } = self;
@@ -256,7 +272,7 @@ pub fn run<F: Fixture>(
 }
 
 /// Result of running a smaller program several times.
-enum Attempt {
+pub(crate) enum Attempt {
     Passes,
     Fails(Failure),
     /// The backend rejects every program, as in a process that is exiting.
@@ -280,7 +296,7 @@ fn try_smaller<F: Fixture>(
 ///
 /// Once the backend rejects every program, a failure no longer depends on the program. The search then ends with
 /// the result so far.
-fn shrink(
+pub(crate) fn shrink(
     mut tree: ShrinkTree,
     failure: Failure,
     candidates: usize,

@@ -117,7 +117,7 @@ fn unchecked(counts: &Counts) -> Vec<&'static str> {
 }
 
 /// Converts an outcome to a test result.
-fn finish(
+pub(crate) fn finish(
     backend: BackendKind,
     required: &Required,
     outcome: Outcome,

@@ -18,6 +18,7 @@
 
 pub mod campaign;
 pub mod check;
+pub mod checked;
 pub mod clock;
 pub mod corpus;
 #[cfg(test)]

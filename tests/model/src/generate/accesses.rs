@@ -5,6 +5,7 @@ use proptest::test_runner::TestRng;
 
 use super::{Dice, draft};
 use crate::check::{Limits, Schedule, repair};
+use crate::checked::ACCESSES;
 use crate::hazard::{Hazard, HazardKind, latest, missing};
 use crate::order::Order;
 use crate::program::{Op, Program, Statement, StreamKind};
@@ -110,6 +111,11 @@ fn with_accesses(raw: Program, dice: &mut Dice<'_>, limits: &Limits) -> Program 
             all.push(Statement { thread, op });
         }
     }
+    let mut accesses = 0;
+    all.retain(|statement| {
+        accesses += usize::from(matches!(statement.op, Op::Access { .. }));
+        accesses <= ACCESSES || !matches!(statement.op, Op::Access { .. })
+    });
     Program(all)
 }
 

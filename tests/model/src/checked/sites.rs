@@ -1,0 +1,119 @@
+//! Distinct places in the source for the accesses of a program: [`access_at`].
+//!
+//! A finding names the places of its two calls. So each access of a program is made at a line of its own, in the order of
+//! the text.
+
+use std::collections::HashMap;
+use std::panic::Location;
+use std::sync::OnceLock;
+
+use gpu_stream_core::{Access, Region, Stream};
+
+/// Number of places.
+pub(super) const SITES: usize = 64;
+
+/// What is done at a place.
+enum Call<'a, S> {
+    /// Declares an access.
+    Access(&'a S, Access, &'a Region),
+    /// Returns the place.
+    Place,
+}
+
+/// Makes a call at the place of the caller.
+#[track_caller]
+fn here<S: Stream>(call: &Call<'_, S>) -> &'static Location<'static> {
+    match call {
+        Call::Access(stream, Access::Read, region) => stream.reads(region),
+        Call::Access(stream, Access::Write, region) => stream.writes(region),
+        Call::Access(stream, Access::Release, region) => stream.released(region),
+        Call::Place => {}
+    }
+    Location::caller()
+}
+
+/// Makes a call at the place with this number.
+fn at<S: Stream>(site: usize, call: &Call<'_, S>) -> &'static Location<'static> {
+    match site {
+        0 => here(call),
+        1 => here(call),
+        2 => here(call),
+        3 => here(call),
+        4 => here(call),
+        5 => here(call),
+        6 => here(call),
+        7 => here(call),
+        8 => here(call),
+        9 => here(call),
+        10 => here(call),
+        11 => here(call),
+        12 => here(call),
+        13 => here(call),
+        14 => here(call),
+        15 => here(call),
+        16 => here(call),
+        17 => here(call),
+        18 => here(call),
+        19 => here(call),
+        20 => here(call),
+        21 => here(call),
+        22 => here(call),
+        23 => here(call),
+        24 => here(call),
+        25 => here(call),
+        26 => here(call),
+        27 => here(call),
+        28 => here(call),
+        29 => here(call),
+        30 => here(call),
+        31 => here(call),
+        32 => here(call),
+        33 => here(call),
+        34 => here(call),
+        35 => here(call),
+        36 => here(call),
+        37 => here(call),
+        38 => here(call),
+        39 => here(call),
+        40 => here(call),
+        41 => here(call),
+        42 => here(call),
+        43 => here(call),
+        44 => here(call),
+        45 => here(call),
+        46 => here(call),
+        47 => here(call),
+        48 => here(call),
+        49 => here(call),
+        50 => here(call),
+        51 => here(call),
+        52 => here(call),
+        53 => here(call),
+        54 => here(call),
+        55 => here(call),
+        56 => here(call),
+        57 => here(call),
+        58 => here(call),
+        59 => here(call),
+        60 => here(call),
+        61 => here(call),
+        62 => here(call),
+        _ => here(call),
+    }
+}
+
+/// Declares an access at the place with this number. Places from [`SITES`] on are the last one.
+pub(super) fn access_at<S: Stream>(site: usize, stream: &S, access: Access, region: &Region) {
+    at(site, &Call::Access(stream, access, region));
+}
+
+/// Returns the number of a place of [`access_at`], if it is one. `S` is any stream type.
+pub(super) fn site_of<S: Stream>(place: &Location<'_>) -> Option<usize> {
+    static ALL: OnceLock<HashMap<(u32, u32), usize>> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        let places = (0..SITES).map(|site| at::<S>(site, &Call::Place));
+        places.enumerate().map(|(site, place)| ((place.line(), place.column()), site)).collect()
+    });
+    let is_here = place.file() == Location::caller().file();
+    all.get(&(place.line(), place.column())).copied().filter(|_| is_here)
+}
