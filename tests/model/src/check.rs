@@ -209,7 +209,9 @@ impl Checker<'_> {
             Op::Check if statement.thread != 0 => Err("`check` belongs to thread 0"),
             Op::DropStream { stream } => self.undefine(('s', *stream)),
             Op::DropEvent { event } => self.undefine(('e', *event)),
-            Op::Region { .. } | Op::Access { .. } if !self.is_serial() => {
+            Op::Region { .. } | Op::Access { .. } | Op::HostAccess { .. } | Op::Elapsed { .. }
+                if !self.is_serial() =>
+            {
                 Err("accesses are only for programs whose calls are made in the order of the text")
             }
             Op::Region { region, start, end } => {
@@ -217,12 +219,11 @@ impl Checker<'_> {
                 Ok(())
             }
             Op::Access { stream, region, end, .. } => {
-                let (first, last) = self.find(('r', *region))?.addresses;
-                if *end > last - first {
-                    return Err("the part passes the end of the region");
-                }
+                self.part(*region, *end)?;
                 self.use_all(&[('s', *stream)])
             }
+            Op::HostAccess { region, end, .. } => self.part(*region, *end),
+            Op::Elapsed { event, start } => self.use_all(&[('e', *event), ('e', *start)]),
             Op::Send { .. } | Op::Recv { .. } | Op::Barrier | Op::Check if self.is_serial() => {
                 Err("it has no effect if the calls are made in the order of the text")
             }
@@ -274,6 +275,15 @@ impl Checker<'_> {
         let definition =
             Definition { addresses: (start, end), alive: true, uses, ..Definition::default() };
         self.names.insert(('r', region), definition);
+    }
+
+    /// Checks that the region has bytes up to `end`.
+    fn part(&self, region: u8, end: u8) -> Check {
+        let (first, last) = self.find(('r', region))?.addresses;
+        if end > last - first {
+            return Err("the part passes the end of the region");
+        }
+        Ok(())
     }
 
     fn clone(&mut self, stream: u8, of: u8) -> Check {

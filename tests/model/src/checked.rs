@@ -16,7 +16,8 @@ use crate::campaign::{Attempt, Campaign, FailingProgram, shrink};
 use crate::check::{Limits, Schedule, check};
 use crate::generate::accesses::with_missing_wait;
 use crate::hazard::{self, Hazard, HazardKind};
-use crate::order::Order;
+use crate::order::{AccessStep, Order};
+use crate::program::Op;
 use crate::run::Failure;
 use machine::{Outcomes, identity};
 
@@ -45,6 +46,10 @@ pub struct Counts {
     pub findings: [u64; 4],
     /// Queries that returned `true`.
     pub answered: u64,
+    /// Calls of `elapsed_since` that returned a time.
+    pub measured: u64,
+    /// Accesses of the host.
+    pub by_host: u64,
     /// Findings that the missing wait removed.
     pub mended: u64,
 }
@@ -120,15 +125,19 @@ where
         counts.with_threads += u64::from(program.threads() > 1);
         counts.with_devices += u64::from(program.devices() > 1);
         counts.accesses += order.accesses.len() as u64;
-        counts.answered += answered;
+        let is_elapsed = |index: &&usize| matches!(program.0[**index].op, Op::Elapsed { .. });
+        counts.measured += answered.iter().filter(is_elapsed).count() as u64;
+        counts.answered += answered.iter().filter(|index| !is_elapsed(index)).count() as u64;
+        let is_by_host = |access: &&AccessStep| access.queue.is_none();
+        counts.by_host += order.accesses.iter().filter(is_by_host).count() as u64;
         for hazard in &hazards {
             counts.findings[hazard.kind as usize] += 1;
         }
         Ok(())
     }
 
-    /// Runs a program once, and compares the findings. Returns them, and the number of queries that returned `true`.
-    fn compare(&self, order: &Order) -> Result<(BTreeSet<Hazard>, u64), Failure> {
+    /// Runs a program once, and compares the findings. Returns them, and the queries that returned `true`.
+    fn compare(&self, order: &Order) -> Result<(BTreeSet<Hazard>, Vec<usize>), Failure> {
         let outcomes = machine::run(&self.fixture, &self.devices, order)?;
         let order = Order::of_run(order.program.clone(), self.limits.schedule, &outcomes.answered);
         let expected = hazard::latest(&order);
@@ -152,7 +161,7 @@ where
             let message = format!("not found: {}", name(&order, lost));
             return Err(at(Some(lost.second), message));
         }
-        Ok((found, outcomes.answered.len() as u64))
+        Ok((found, outcomes.answered))
     }
 }
 
@@ -200,7 +209,8 @@ fn streams_agree(
     hazard: &Hazard,
     numbers: &mut BTreeMap<usize, u32>,
 ) -> Result<(), String> {
-    let mut is_queue = |stream: &StreamInfo, queue: usize| {
+    let mut is_queue = |stream: &StreamInfo, queue: Option<usize>| {
+        let Some(queue) = queue else { return stream.number == 0 && stream.name == "host" };
         let identity = identity(stream.device, stream.handle);
         let known = *numbers.entry(queue).or_insert(stream.number);
         let is_unique =
@@ -209,7 +219,7 @@ fn streams_agree(
     };
     let queue_of = |statement| {
         let access = order.accesses.iter().find(|access| access.statement == statement);
-        access.map(|access| access.queue).unwrap_or(usize::MAX)
+        access.and_then(|access| access.queue)
     };
     let (first, second) = (queue_of(hazard.first), queue_of(hazard.second));
     let first_site = finding.first.as_ref().ok_or("there is no first place")?;
@@ -220,9 +230,12 @@ fn streams_agree(
     match (&finding.missing, expected) {
         (None, None) => Ok(()),
         (Some(missing), Some((waiter, awaited))) => {
-            let is_waiter = missing.waiter.as_ref().is_some_and(|stream| is_queue(stream, waiter));
+            let is_waiter = match &missing.waiter {
+                Some(stream) => waiter.is_some() && is_queue(stream, waiter),
+                None => waiter.is_none(),
+            };
             if is_waiter
-                && is_queue(&missing.awaited, awaited)
+                && is_queue(&missing.awaited, Some(awaited))
                 && missing.before == finding.second.place
             {
                 Ok(())

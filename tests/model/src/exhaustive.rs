@@ -47,6 +47,8 @@ struct Machine {
     /// Number of executed items of each queue.
     heads: Vec<usize>,
     open: Vec<u8>,
+    /// Statements of the accesses that the host has made itself.
+    host: Vec<u8>,
 }
 
 impl Machine {
@@ -203,7 +205,9 @@ impl<'a> Explorer<'a> {
         answered: &[usize],
     ) -> Option<Observed> {
         let all = program.0.iter().enumerate();
-        let accesses = all.filter(|(_, statement)| matches!(statement.op, Op::Access { .. }));
+        let accesses = all.filter(|(_, statement)| {
+            matches!(statement.op, Op::Access { .. } | Op::HostAccess { .. })
+        });
         let explorer = Explorer {
             program,
             lists: vec![(0..program.0.len()).collect()],
@@ -240,10 +244,11 @@ impl<'a> Explorer<'a> {
 
     /// Adds the pairs of tasks that this state shows to be unordered.
     fn observe(&mut self, machine: &Machine) {
-        let done: Vec<u8> = machine
+        let mut done: Vec<u8> = machine
             .executed()
             .filter_map(|item| if let Item::Task(task) = item { Some(task) } else { None })
             .collect();
+        done.extend(&machine.host);
         for second in &done {
             for first in self.tasks.iter().filter(|first| !done.contains(first)) {
                 self.observed.overtaken.insert((*first, *second));
@@ -317,6 +322,15 @@ impl<'a> Explorer<'a> {
             Op::Region { .. } => {}
             // An access is a task whose name is the number of its statement.
             Op::Access { stream, .. } => next.submit(*stream, Item::Task(index as u8)),
+            Op::HostAccess { .. } => next.host.push(index as u8),
+            Op::Elapsed { event, start } => {
+                let mut records =
+                    [event, start].into_iter().filter_map(|event| machine.events[event]);
+                let is_done = records.all(|record| machine.is_reached(record));
+                if self.answered.contains(&index) && !is_done {
+                    return None;
+                }
+            }
             Op::Gate { stream, gate } => next.submit(*stream, Item::Gate(*gate)),
             Op::Open { gate } => next.open.push(*gate),
             Op::Wait { stream, event } => {

@@ -54,7 +54,8 @@ fn uses(order: &Order) -> Vec<Use<'_>> {
             Op::Region { region, start, .. } => {
                 regions.insert(region, (index, usize::from(start)));
             }
-            Op::Access { access, region, start, end, .. } => {
+            Op::Access { access, region, start, end, .. }
+            | Op::HostAccess { access, region, start, end } => {
                 let (Some(at), Some((allocation, base))) = (steps.next(), regions.get(&region))
                 else {
                     continue;
@@ -70,7 +71,7 @@ fn uses(order: &Order) -> Vec<Use<'_>> {
 
 /// Returns the hazard of two accesses that have a byte in common, if there is one.
 fn between(first: &Use<'_>, second: &Use<'_>) -> Option<Hazard> {
-    let is_ordered = first.at.step.is_in(&second.at.after);
+    let is_ordered = first.at.step.is_none_or(|step| step.is_in(&second.at.after));
     let is_same = first.allocation == second.allocation;
     let kind = match (first.access, second.access) {
         // Memory is gone with its release, in whatever order.
@@ -124,6 +125,8 @@ pub fn latest(order: &Order) -> BTreeSet<Hazard> {
             let earlier = byte.write.iter().chain(&byte.reads).chain(&byte.releases);
             found.extend(earlier.filter_map(|first| between(&uses[*first], second)));
             match second.access {
+                // All later calls happen after it.
+                Access::Read | Access::Write if second.at.queue.is_none() => {}
                 Access::Read => {
                     byte.reads.retain(|read| uses[*read].at.queue != second.at.queue);
                     byte.reads.push(number);
@@ -142,12 +145,13 @@ pub fn latest(order: &Order) -> BTreeSet<Hazard> {
     found
 }
 
-/// Returns the queues of the wait that would order the two accesses: the one that has to wait, and the awaited one. `None`
-/// if no wait can mend the hazard, because memory is used after its own release.
-pub fn missing(order: &Order, hazard: &Hazard) -> Option<(usize, usize)> {
+/// Returns the queues of the wait that would order the two accesses: the one that has to wait, or none if the host has to,
+/// and the awaited one. `None` if no wait can mend the hazard, because memory is used after its own release.
+pub fn missing(order: &Order, hazard: &Hazard) -> Option<(Option<usize>, usize)> {
     let uses = uses(order);
     let find = |statement| uses.iter().find(|other| other.at.statement == statement);
     let (first, second) = (find(hazard.first)?, find(hazard.second)?);
     let is_gone = first.access == Access::Release && first.allocation == second.allocation;
-    (!is_gone).then_some((second.at.queue, first.at.queue))
+    let awaited = first.at.queue.filter(|_| !is_gone)?;
+    Some((second.at.queue, awaited))
 }

@@ -50,10 +50,10 @@ pub struct Task {
 pub struct AccessStep {
     /// Statement of the access.
     pub statement: usize,
-    /// Queue of the stream.
-    pub queue: usize,
-    /// Position in its chain.
-    pub step: Step,
+    /// Queue of the stream. `None` for an access of the host itself.
+    pub queue: Option<usize>,
+    /// Position in its chain. `None` for an access of the host: all later calls happen after it.
+    pub step: Option<Step>,
     /// Everything that must happen before the access.
     pub after: Clock,
 }

@@ -78,6 +78,10 @@ pub enum Op {
     Region { region: u8, start: u8, end: u8 },
     /// `s0 reads r0 0..4`, with `writes` or `releases` for another access: declares an access of a part of the region.
     Access { stream: u8, access: Access, region: u8, start: u8, end: u8 },
+    /// `host reads r0 0..4`: declares an access of the thread itself.
+    HostAccess { access: Access, region: u8, start: u8, end: u8 },
+    /// `elapsed e0 e1`: `Event::elapsed_since`.
+    Elapsed { event: u8, start: u8 },
     /// `barrier`: waits for all threads.
     Barrier,
     /// `send c0`: lets `recv c0` on another thread return.
@@ -147,6 +151,15 @@ impl fmt::Display for List<'_> {
     }
 }
 
+/// Returns the word for an access.
+fn verb(access: Access) -> &'static str {
+    match access {
+        Access::Read => "reads",
+        Access::Write => "writes",
+        Access::Release => "releases",
+    }
+}
+
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -193,13 +206,12 @@ impl fmt::Display for Op {
             Op::DropEvent { event } => write!(f, "drop e{event}"),
             Op::Region { region, start, end } => write!(f, "r{region} = region {start}..{end}"),
             Op::Access { stream, access, region, start, end } => {
-                let verb = match access {
-                    Access::Read => "reads",
-                    Access::Write => "writes",
-                    Access::Release => "releases",
-                };
-                write!(f, "s{stream} {verb} r{region} {start}..{end}")
+                write!(f, "s{stream} {} r{region} {start}..{end}", verb(*access))
             }
+            Op::HostAccess { access, region, start, end } => {
+                write!(f, "host {} r{region} {start}..{end}", verb(*access))
+            }
+            Op::Elapsed { event, start } => write!(f, "elapsed e{event} e{start}"),
             Op::Barrier => f.write_str("barrier"),
             Op::Send { channel } => write!(f, "send c{channel}"),
             Op::Recv { channel } => write!(f, "recv c{channel}"),

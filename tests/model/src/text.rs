@@ -134,6 +134,10 @@ fn op(words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
         "barrier" => return Ok(Op::Barrier),
         "send" => return Ok(Op::Send { channel: words.name('c')? }),
         "recv" => return Ok(Op::Recv { channel: words.name('c')? }),
+        "elapsed" => {
+            let (event, start) = (words.name('e')?, words.name('e')?);
+            return Ok(Op::Elapsed { event, start });
+        }
         "query" | "sync" | "drop" => return stream_or_event_op(first, words.word()),
         _ => {}
     }
@@ -148,11 +152,15 @@ fn op(words: &mut Words<'_>) -> Result<Op, ParseErrorKind> {
     if !is_verb && access(verb).is_none() {
         return unknown(if verb.is_empty() { first } else { verb });
     }
-    let stream = name(first, 's')?;
     if let Some(access) = access(verb) {
+        let stream = if first == "host" { None } else { Some(name(first, 's')?) };
         let (region, (start, end)) = (words.name('r')?, words.bytes()?);
-        return Ok(Op::Access { stream, access, region, start, end });
+        return Ok(match stream {
+            Some(stream) => Op::Access { stream, access, region, start, end },
+            None => Op::HostAccess { access, region, start, end },
+        });
     }
+    let stream = name(first, 's')?;
     Ok(match verb {
         "=" => return new_stream(stream, words),
         "task" => {
@@ -277,6 +285,8 @@ r0 = region 0..16
 s0 reads r0 0..4
 s1 writes r0 8..16
 s1 releases r0 0..16
+host writes r0 0..0
+elapsed e0 e1
 barrier
 1: send c0
 2: recv c0

@@ -98,9 +98,9 @@ fn summary<B: Backend>(campaign: &Campaign, counts: &Counts, seconds: f32) -> St
     let [reads, overwrites, writes, releases] = counts.findings;
     format!(
         "Checked<{}>: {} programs of seed {} from number {} agree with the reference ({} with threads, {} with two \
-         devices), {} accesses; {} programs have findings, {} have none; {reads} reads after a write, {overwrites} \
+         devices), {} accesses, {} of them by the host; {} programs have findings, {} have none; {reads} reads after a write, {overwrites} \
          writes after a read, {writes} writes after a write, {releases} uses after a release; {} queries returned \
-         true; {} findings were removed by the missing wait; {seconds:.1} s",
+         true, and {} calls a time; {} findings were removed by the missing wait; {seconds:.1} s",
         B::KIND,
         counts.programs,
         campaign.seed,
@@ -108,9 +108,11 @@ fn summary<B: Backend>(campaign: &Campaign, counts: &Counts, seconds: f32) -> St
         counts.with_threads,
         counts.with_devices,
         counts.accesses,
+        counts.by_host,
         counts.flagged,
         counts.programs - counts.flagged,
         counts.answered,
+        counts.measured,
         counts.mended,
     )
 }
@@ -127,7 +129,9 @@ fn unchecked(counts: &Counts, devices: usize) -> Vec<&'static str> {
         ("writes after a read", overwrites),
         ("writes after a write", writes),
         ("uses after a release", releases),
+        ("accesses by the host", counts.by_host),
         ("queries that returned true", counts.answered),
+        ("times between two events", counts.measured),
         ("findings that the missing wait removed", counts.mended),
     ];
     all.into_iter().filter(|(_, count)| *count == 0).map(|(what, _)| what).collect()

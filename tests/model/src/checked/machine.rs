@@ -8,12 +8,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use gpu_stream_checked::{Checked, CheckedEvent, CheckedStream, Report, Scope};
 use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{
-    Access, Backend, Device, Event, EventOptions, EventStatus, HandleKind, PerThread, PlainHandles,
-    RawHandle, Region, Stream, StreamOptions, StreamOwner,
+    Access, Backend, Device, Error as _, ErrorKind, Event, EventOptions, EventStatus, HandleKind,
+    PerThread, PlainHandles, RawHandle, Region, Stream, StreamOptions, StreamOwner,
 };
 
 use super::mutation::{Mutation, is};
-use super::sites::access_at;
+use super::sites::{access_at, host_access_at};
 use crate::order::Order;
 use crate::program::{EventKind, Op, Program, Statement, StreamKind};
 use crate::run::Failure;
@@ -94,7 +94,8 @@ where
     static PROGRAMS: AtomicUsize = AtomicUsize::new(1 << 12);
     let accesses = order.program.0.iter().scan(0, |count, statement| {
         let site = *count;
-        *count += usize::from(matches!(statement.op, Op::Access { .. }));
+        let is_access = matches!(statement.op, Op::Access { .. } | Op::HostAccess { .. });
+        *count += usize::from(is_access);
         Some(site)
     });
     let machine: Machine<'_, F, B> = Machine {
@@ -221,6 +222,11 @@ where
         found.ok_or_else(|| Verdict::failed(format_args!("the program has no e{name} here")))
     }
 
+    fn region(&self, name: u8) -> Result<Region, Verdict> {
+        let found = lock(&self.regions).get(&name).copied();
+        found.ok_or_else(|| Verdict::failed(format_args!("the program has no r{name} here")))
+    }
+
     /// Remembers the device and handle of a queue.
     fn identify(&self, index: usize, stream: &CheckedStream<B>) {
         if let Some(queue) = self.order.queue_of[index] {
@@ -273,13 +279,16 @@ where
                 regions.insert(*region, kept.unwrap_or(new));
             }
             Op::Access { stream, access, region, start, end } => {
-                let whole = lock(&self.regions).get(region).copied();
-                let missing = || Verdict::failed(format_args!("the program has no r{region} here"));
-                let whole = whole.ok_or_else(missing)?;
                 let bytes = usize::from(*start)..usize::from(*end);
-                if let Some((access, part)) = mutated(*access, whole, bytes) {
+                if let Some((access, part)) = mutated(*access, self.region(*region)?, bytes) {
                     let site = self.sites[index];
                     with!(self, own, *stream, |stream| access_at(site, stream, access, &part));
+                }
+            }
+            Op::HostAccess { access, region, start, end } => {
+                let bytes = usize::from(*start)..usize::from(*end);
+                if let Some((access, part)) = mutated(*access, self.region(*region)?, bytes) {
+                    host_access_at::<CheckedStream<B>>(self.sites[index], access, &part);
                 }
             }
             Op::Gate { stream, .. } => {
@@ -358,6 +367,21 @@ where
                 let event = self.event(*event)?;
                 let is_done = event.query()?;
                 self.answer(index, is_done || event.status()? == EventStatus::Complete);
+            }
+            Op::Elapsed { event, start } => {
+                let (event, start) = (self.event(*event)?, self.event(*start)?);
+                // An error says that an event is not timed, not recorded or not complete. Without a gate it will be.
+                let mut tries = if lock(&self.gates).is_empty() { 1_000 } else { 1 };
+                let is_measured = loop {
+                    match event.elapsed_since(&start) {
+                        Err(error) if error.kind() == ErrorKind::EventPending && tries > 0 => {
+                            tries -= 1;
+                            std::thread::yield_now();
+                        }
+                        elapsed => break elapsed.is_ok(),
+                    }
+                };
+                self.answer(index, is_measured);
             }
             Op::Sync { stream } if !is(Mutation::SyncLost) => {
                 with!(self, own, *stream, |stream| stream.synchronize())?;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::OnceLock;
 
-use gpu_stream_core::{Access, Region, Stream};
+use gpu_stream_core::{Access, Backend, Region, Stream};
 
 /// Number of places.
 pub(super) const SITES: usize = 64;
@@ -16,6 +16,8 @@ pub(super) const SITES: usize = 64;
 enum Call<'a, S> {
     /// Declares an access.
     Access(&'a S, Access, &'a Region),
+    /// Declares an access of the host.
+    Host(Access, &'a Region),
     /// Returns the place.
     Place,
 }
@@ -27,6 +29,7 @@ fn here<S: Stream>(call: &Call<'_, S>) -> &'static Location<'static> {
         Call::Access(stream, Access::Read, region) => stream.reads(region),
         Call::Access(stream, Access::Write, region) => stream.writes(region),
         Call::Access(stream, Access::Release, region) => stream.released(region),
+        Call::Host(access, region) => S::Backend::host_access(*access, region),
         Call::Place => {}
     }
     Location::caller()
@@ -107,7 +110,12 @@ pub(super) fn access_at<S: Stream>(site: usize, stream: &S, access: Access, regi
     at(site, &Call::Access(stream, access, region));
 }
 
-/// Returns the number of a place of [`access_at`], if it is one. `S` is any stream type.
+/// Declares an access of the host at the place with this number, as [`access_at`].
+pub(super) fn host_access_at<S: Stream>(site: usize, access: Access, region: &Region) {
+    at::<S>(site, &Call::Host(access, region));
+}
+
+/// Returns the number of a place of an access, if it is one. `S` is any stream type.
 pub(super) fn site_of<S: Stream>(place: &Location<'_>) -> Option<usize> {
     static ALL: OnceLock<HashMap<(u32, u32), usize>> = OnceLock::new();
     let all = ALL.get_or_init(|| {

@@ -30,7 +30,8 @@ fn observed_hazards(program: &Program, overtaken: &dyn Fn(u8, u8) -> bool) -> BT
     for (index, statement) in program.0.iter().enumerate() {
         match statement.op {
             Op::Region { region, start, .. } => drop(regions.insert(region, (index, start))),
-            Op::Access { access, region, start, end, .. } => {
+            Op::Access { access, region, start, end, .. }
+            | Op::HostAccess { access, region, start, end } => {
                 let (allocation, base) = regions[&region];
                 for byte in base + start..base + end {
                     bytes[usize::from(byte)].push((index, access, allocation));
@@ -64,8 +65,9 @@ fn observed_hazards(program: &Program, overtaken: &dyn Fn(u8, u8) -> bool) -> BT
 /// Returns the statements of queries, of which every second has returned `true`.
 fn answered(program: &Program, number: u64) -> Vec<usize> {
     let all = program.0.iter().enumerate();
-    let queries = all
-        .filter(|(_, statement)| matches!(statement.op, Op::Query { .. } | Op::QueryEvent { .. }));
+    let queries = all.filter(|(_, statement)| {
+        matches!(statement.op, Op::Query { .. } | Op::QueryEvent { .. } | Op::Elapsed { .. })
+    });
     queries
         .map(|(index, _)| index)
         .filter(|index| (*index as u64 + number).is_multiple_of(2))

@@ -8,13 +8,16 @@ use crate::check::{Limits, Schedule, repair};
 use crate::checked::ACCESSES;
 use crate::hazard::{Hazard, HazardKind, latest, missing};
 use crate::order::Order;
-use crate::program::{Op, Program, Statement, StreamKind};
+use crate::program::{EventKind, Op, Program, Statement, StreamKind};
 
 /// Addresses of the regions. Some overlap: then the later one takes over the addresses of the earlier one.
 const REGIONS: &[(u8, u8)] = &[(0, 16), (16, 24), (40, 42), (0, 16), (8, 20)];
 
 /// Maximum number of waits that are added to one program.
 const MENDS: usize = 60;
+
+/// Names of the events that the time is measured between.
+const TIMED: [u8; 2] = [30, 31];
 
 /// First name of the events that are added with waits. The others are below.
 const FIRST_EVENT: u8 = 32;
@@ -76,7 +79,30 @@ fn with_accesses(raw: Program, dice: &mut Dice<'_>, limits: &Limits) -> Program 
                 if dice.one_in(12) {
                     all.push(Statement { thread, op: allocate(region) });
                 }
-                op = access(dice, stream, region as u8, regions[region].1 - regions[region].0);
+                let bytes = regions[region].1 - regions[region].0;
+                op = access(dice, stream, region as u8, bytes);
+                if let (Op::Access { access, start, end, .. }, true) = (&op, dice.one_in(10)) {
+                    let (access, start, end) = (*access, *start, *end);
+                    op = Op::HostAccess { access, region: region as u8, start, end };
+                }
+            }
+            Op::QueryEvent { .. } if dice.one_in(4) => {
+                let [start, event] = TIMED;
+                let (stream, device) = (dice.below(4) as u8, dice.below(limits.devices) as u8);
+                let timed = |event| Op::Event { event, kind: EventKind::Timed, device };
+                let record = |event| Op::Record { stream, event };
+                let drop = |event| Op::DropEvent { event };
+                let ops = [
+                    timed(start),
+                    record(start),
+                    timed(event),
+                    record(event),
+                    Op::Elapsed { event, start },
+                    drop(start),
+                    drop(event),
+                ];
+                all.extend(ops.map(|op| Statement { thread, op }));
+                continue;
             }
             Op::Gate { .. } | Op::Open { .. } if !is_gated => continue,
             Op::Check | Op::Barrier | Op::Send { .. } | Op::Recv { .. } => continue,
@@ -113,10 +139,14 @@ fn with_accesses(raw: Program, dice: &mut Dice<'_>, limits: &Limits) -> Program 
     }
     let mut accesses = 0;
     all.retain(|statement| {
-        accesses += usize::from(matches!(statement.op, Op::Access { .. }));
-        accesses <= ACCESSES || !matches!(statement.op, Op::Access { .. })
+        accesses += usize::from(is_access(statement));
+        accesses <= ACCESSES || !is_access(statement)
     });
     Program(all)
+}
+
+fn is_access(statement: &Statement) -> bool {
+    matches!(statement.op, Op::Access { .. } | Op::HostAccess { .. })
 }
 
 /// Returns an access of a part of a region.
@@ -190,11 +220,13 @@ fn wrappers_at(order: &Order, statement: usize) -> Vec<Wrapper> {
 pub fn with_missing_wait(order: &Order, hazard: &Hazard) -> Option<Program> {
     let (_, awaited) = missing(order, hazard)?;
     let second = &order.program.0[hazard.second];
-    let Op::Access { stream, .. } = second.op else { return None };
     let other = wrappers_at(order, hazard.second).into_iter().find(|wrapper| {
         wrapper.queue == awaited && wrapper.home.is_none_or(|home| home == second.thread)
     })?;
-    let op = Op::WaitStream { stream, other: other.name };
+    let op = match second.op {
+        Op::Access { stream, .. } => Op::WaitStream { stream, other: other.name },
+        _ => Op::Sync { stream: other.name },
+    };
     let mut program = order.program.clone();
     program.0.insert(hazard.second, Statement { thread: second.thread, op });
     Some(program)
@@ -230,7 +262,11 @@ fn mended(mut order: Order, dice: &mut Dice<'_>, limits: &Limits) -> Order {
 fn mend(order: &Order, hazard: &Hazard, event: u8, dice: &mut Dice<'_>) -> Vec<Statement> {
     let second = &order.program.0[hazard.second];
     let thread = second.thread;
-    let Op::Access { stream, region, .. } = second.op else { return Vec::new() };
+    let (stream, region) = match second.op {
+        Op::Access { stream, region, .. } => (Some(stream), region),
+        Op::HostAccess { region, .. } => (None, region),
+        _ => return Vec::new(),
+    };
     let wrappers = wrappers_at(order, hazard.second);
     let Some((_, awaited)) = missing(order, hazard) else {
         // The memory was released: it is allocated again, unless the access is another release.
@@ -249,11 +285,16 @@ fn mend(order: &Order, hazard: &Hazard, event: u8, dice: &mut Dice<'_>) -> Vec<S
     let is_here = other.home.is_none_or(|home| home == thread);
     let at = other.home.unwrap_or(thread);
     let other = other.name;
-    let (record, wait, drop) = (
-        Op::RecordNew { event, stream: other },
-        Op::Wait { stream, event },
-        Op::DropEvent { event },
-    );
+    let (record, drop) = (Op::RecordNew { event, stream: other }, Op::DropEvent { event });
+    let Some(stream) = stream else {
+        let op = |op| Statement { thread: at, op };
+        return match dice.below(3) {
+            0 => [record, Op::SyncEvent { event }, drop].map(op).to_vec(),
+            1 => [record, Op::QueryEvent { event }, Op::SyncEvent { event }, drop].map(op).to_vec(),
+            _ => vec![op(Op::Sync { stream: other })],
+        };
+    };
+    let wait = Op::Wait { stream, event };
     let ops = match dice.below(8) {
         0 => vec![(at, Op::Sync { stream: other })],
         1 => vec![(at, record), (thread, Op::SyncEvent { event }), (thread, drop)],

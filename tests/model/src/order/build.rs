@@ -180,6 +180,17 @@ impl OrderBuilder {
             }
             Op::Region { .. } => {}
             Op::Access { stream, .. } => self.access(index, thread, *stream),
+            Op::HostAccess { .. } => {
+                let after = self.done[thread].clone();
+                let access = AccessStep { statement: index, queue: None, step: None, after };
+                self.order.accesses.push(access);
+            }
+            Op::Elapsed { event, start } => {
+                for event in [event, start] {
+                    let clock = self.expect_event(index, *event);
+                    self.answer(index, thread, &clock);
+                }
+            }
             Op::Check => self.check(index, thread),
             Op::Barrier => self.barrier(),
             Op::Send { channel } => self.send(thread, *channel),
@@ -217,6 +228,7 @@ impl OrderBuilder {
     fn access(&mut self, index: usize, thread: usize, stream: u8) {
         let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
         let (step, after) = self.push_step(index, thread, queue);
+        let (queue, step) = (Some(queue), Some(step));
         self.order.accesses.push(AccessStep { statement: index, queue, step, after });
     }
 
