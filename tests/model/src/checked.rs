@@ -5,7 +5,7 @@
 //! order in which calls return.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use gpu_stream_checked::{Checked, CheckedStream, Finding, FindingKind, StreamInfo};
 use gpu_stream_conformance::{Fixture, Verdict};
@@ -14,17 +14,20 @@ use proptest::strategy::ValueTree;
 
 use crate::campaign::{Attempt, Campaign, FailingProgram, shrink};
 use crate::check::{Limits, Schedule, check};
-use crate::generate::accesses::with_missing_wait;
+use crate::generate::mend::with_missing_wait;
 use crate::hazard::{self, Hazard, HazardKind};
 use crate::order::{AccessStep, Order};
 use crate::program::Op;
 use crate::run::Failure;
+use crate::watchdog::lock;
 use machine::{Outcomes, identity};
+use stall::StallGuard;
 
 pub mod harness;
 mod machine;
 pub mod mutation;
 mod sites;
+mod stall;
 
 /// Maximum number of accesses of a program.
 pub const ACCESSES: usize = sites::SITES;
@@ -59,6 +62,8 @@ pub struct Runner<F> {
     fixture: F,
     devices: Vec<gpu_stream_core::Device>,
     limits: Limits,
+    /// Findings about accesses that are in no program's report.
+    outside: Arc<Mutex<Vec<String>>>,
     /// Counts so far.
     pub counts: Counts,
 }
@@ -82,7 +87,14 @@ where
             destroy_waits: fixture.destroy_waits(),
             schedule: Schedule::Serial { implicit },
         };
-        Ok(Runner { fixture, devices, limits, counts: Counts::default() })
+        let outside: Arc<Mutex<Vec<String>>> = Arc::default();
+        let of_hook = Arc::clone(&outside);
+        Checked::<B>::set_hook(Some(Arc::new(move |finding| {
+            if kind_of(finding.kind).is_some() {
+                lock(&of_hook).push(format!("{finding:?}"));
+            }
+        })));
+        Ok(Runner { fixture, devices, limits, outside, counts: Counts::default() })
     }
 
     /// Returns the limits of programs.
@@ -152,6 +164,9 @@ where
             if !found.insert(hazard) {
                 return Err(at(Some(hazard.second), format!("{} twice", name(&order, &hazard))));
             }
+        }
+        if let Some(finding) = lock(&self.outside).pop() {
+            return Err(at(None, format!("a finding outside of the program's report: {finding}")));
         }
         if let Some(wrong) = found.difference(&expected).next() {
             let message = format!("false alarm: {}", name(&order, wrong));
@@ -262,12 +277,15 @@ where
     F: Fixture<Backend = Checked<B>>,
     B: PlainHandles,
 {
+    let guard = StallGuard::start();
     for number in campaign.first..campaign.first + campaign.programs {
         let tree = campaign.access_program(number, &runner.limits);
+        guard.begin(format!("program {number} of seed {}", campaign.seed), tree.order());
         if let Err(failure) = runner.run(tree.order(), number) {
             let program = tree.current();
             let (smallest, smallest_failure) =
                 shrink(tree, failure.clone(), candidates, |order: &Arc<Order>| {
+                    guard.begin(format!("a smaller program than {number}"), order);
                     match runner.run(order, number) {
                         Ok(()) => Attempt::Passes,
                         Err(failure) => Attempt::Fails(failure),

@@ -10,6 +10,7 @@ use crate::program::{EventKind, Op, Program, Statement, StreamKind};
 use crate::shrink::ShrinkTree;
 
 pub mod accesses;
+pub mod mend;
 
 /// Strategy that generates valid programs.
 #[derive(Clone, Debug)]

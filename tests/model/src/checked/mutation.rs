@@ -31,7 +31,7 @@ pub enum Mutation {
     QueryEventLost,
     /// A clone of a stream is taken for another stream.
     CloneIsAnother,
-    /// An access is of the whole region.
+    /// Each access covers its whole region.
     WholeRegion,
     /// Only the first byte of an access is seen.
     FirstByte,
@@ -92,7 +92,7 @@ pub fn set(mutation: Option<Mutation>) {
 }
 
 /// Returns `true` if this is the current mutation.
-pub(super) fn is(mutation: Mutation) -> bool {
+pub(in crate::checked) fn is(mutation: Mutation) -> bool {
     let current = CURRENT.load(Ordering::Relaxed);
     current.checked_sub(1).and_then(|index| Mutation::ALL.get(index)) == Some(&mutation)
 }

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use gpu_stream_core::{Access, Backend, Region, Stream};
 
 /// Number of places.
-pub(super) const SITES: usize = 64;
+pub(in crate::checked) const SITES: usize = 64;
 
 /// What is done at a place.
 enum Call<'a, S> {
@@ -106,17 +106,22 @@ fn at<S: Stream>(site: usize, call: &Call<'_, S>) -> &'static Location<'static> 
 }
 
 /// Declares an access at the place with this number. Places from [`SITES`] on are the last one.
-pub(super) fn access_at<S: Stream>(site: usize, stream: &S, access: Access, region: &Region) {
+pub(in crate::checked) fn access_at<S: Stream>(
+    site: usize,
+    stream: &S,
+    access: Access,
+    region: &Region,
+) {
     at(site, &Call::Access(stream, access, region));
 }
 
 /// Declares an access of the host at the place with this number, as [`access_at`].
-pub(super) fn host_access_at<S: Stream>(site: usize, access: Access, region: &Region) {
+pub(in crate::checked) fn host_access_at<S: Stream>(site: usize, access: Access, region: &Region) {
     at::<S>(site, &Call::Host(access, region));
 }
 
 /// Returns the number of a place of an access, if it is one. `S` is any stream type.
-pub(super) fn site_of<S: Stream>(place: &Location<'_>) -> Option<usize> {
+pub(in crate::checked) fn site_of<S: Stream>(place: &Location<'_>) -> Option<usize> {
     static ALL: OnceLock<HashMap<(u32, u32), usize>> = OnceLock::new();
     let all = ALL.get_or_init(|| {
         let places = (0..SITES).map(|site| at::<S>(site, &Call::Place));

@@ -3,7 +3,11 @@
 use super::{AccessStep, Edge, Expectation, GateSpan, Name, Order, Recorded, Step, Target, Task};
 use crate::check::Schedule;
 use crate::clock::{CallOrder, Clock};
-use crate::program::{Op, Program, StreamKind};
+use crate::program::{Op, Program};
+
+mod queues;
+
+use queues::{DefaultQueue, Implicit};
 
 const NAMES: usize = crate::text::NAMES as usize;
 
@@ -37,20 +41,6 @@ pub(super) struct OrderBuilder {
     clocks: Vec<Vec<Clock>>,
     /// All records of each event, the later ones included. Empty for a program of one thread.
     all_records: Vec<Vec<usize>>,
-}
-
-/// Device of a default stream, or of the per-thread stream of a thread.
-type DefaultQueue = (Option<u8>, u8);
-
-/// Whether a queue and others of its device wait for each other without a call (R41).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Implicit {
-    /// The default stream.
-    Default,
-    /// A blocking stream.
-    Blocking,
-    /// A stream that waits only where it is told to.
-    Never,
 }
 
 /// Returns the statements that record each event, in the order in which the events are created.
@@ -198,26 +188,6 @@ impl OrderBuilder {
         }
     }
 
-    fn define_stream(&mut self, index: usize, op: &Op) {
-        match op {
-            Op::Stream { stream, kind, device } => {
-                let queue = match kind {
-                    StreamKind::Default => self.default_queue((None, *device)),
-                    StreamKind::Own => self.default_queue((Some(self.home), *device)),
-                    StreamKind::Blocking => self.new_queue(*device, Implicit::Blocking),
-                    _ => self.new_queue(*device, Implicit::Never),
-                };
-                self.wrapper(index, *stream, queue, *device);
-            }
-            Op::Clone { stream, of } => {
-                if let Some((queue, device)) = self.streams[usize::from(*of)] {
-                    self.wrapper(index, *stream, queue, device);
-                }
-            }
-            _ => {}
-        }
-    }
-
     fn task(&mut self, index: usize, thread: usize, stream: u8, task: u8) {
         let Some((queue, device)) = self.streams[usize::from(stream)] else { return };
         let (step, after) = self.push_step(index, thread, queue);
@@ -290,55 +260,11 @@ impl OrderBuilder {
         self.done[thread].join(&done);
     }
 
-    fn new_queue(&mut self, device: u8, implicit: Implicit) -> usize {
-        let queue = self.order.queues;
-        self.order.queues += 1;
-        let is_implicit = self.schedule == Schedule::Serial { implicit: true };
-        self.implicit.push((device, if is_implicit { implicit } else { Implicit::Never }));
-        self.lengths.resize((queue + 1) * self.threads, 0);
-        queue
-    }
-
-    /// Returns the queue of a default stream or per-thread stream, and creates it on first use.
-    fn default_queue(&mut self, key: DefaultQueue) -> usize {
-        let known = self.default_queues.iter().find(|(known, _)| *known == key);
-        if let Some((_, queue)) = known {
-            return *queue;
-        }
-        let (home, device) = key;
-        let implicit = if home.is_some() { Implicit::Blocking } else { Implicit::Default };
-        let queue = self.new_queue(device, implicit);
-        self.default_queues.push((key, queue));
-        queue
-    }
-
-    /// Joins into the view of `queue` what its next step waits for without a call.
-    fn join_implicit(&mut self, thread: usize, queue: usize) {
-        let (device, own) = self.implicit[queue];
-        let awaited = match own {
-            Implicit::Default => Implicit::Blocking,
-            Implicit::Blocking => Implicit::Default,
-            Implicit::Never => return,
-        };
-        for other in 0..self.implicit.len() {
-            if self.implicit[other] == (device, awaited) {
-                let clock = self.view(thread, other).clone();
-                self.view(thread, queue).join(&clock);
-            }
-        }
-    }
-
     /// Adds to what the thread knows to be complete, if the query has returned `true`.
     fn answer(&mut self, index: usize, thread: usize, clock: &Clock) {
         if self.answered.contains(&index) {
             self.done[thread].join(clock);
         }
-    }
-
-    /// Defines the name of a wrapper.
-    fn wrapper(&mut self, index: usize, stream: u8, queue: usize, device: u8) {
-        self.streams[usize::from(stream)] = Some((queue, device));
-        self.order.queue_of[index] = Some(queue);
     }
 
     fn new_event(&mut self, event: u8) {
@@ -448,7 +374,8 @@ impl OrderBuilder {
     /// Sets the expectation of a statement on a stream. Returns its clock.
     fn expect_stream(&mut self, index: usize, thread: usize, stream: u8) -> Clock {
         let Some((queue, _)) = self.streams[usize::from(stream)] else { return Clock::default() };
-        let clock = self.view(thread, queue).clone();
+        let mut clock = self.view(thread, queue).clone();
+        self.join_blocking(thread, queue, &mut clock);
         self.order.expectations[index].clock.clone_from(&clock);
         self.order.expectations[index].queue = Some(queue);
         self.order.targets[index] = Some(Target::Queue(queue));
