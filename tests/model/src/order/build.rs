@@ -213,7 +213,11 @@ impl OrderBuilder {
     fn wait_event(&mut self, index: usize, thread: usize, stream: u8, event: u8) {
         let Some((queue, _)) = self.streams[usize::from(stream)] else { return };
         let Some(event) = self.events[usize::from(event)] else { return };
-        let (clock, _) = self.current_record(index, event);
+        let (clock, recorded) = self.current_record(index, event);
+        if recorded == Recorded::Never && self.schedule != Schedule::Concurrent {
+            // It has no effect (R15): it does not even count as work of a default stream.
+            return;
+        }
         self.order.edges.push((index, Edge::Event { queue, event }));
         self.view(thread, queue).join(&clock);
         self.push_step(index, thread, queue);
