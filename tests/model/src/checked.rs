@@ -1,7 +1,6 @@
 //! Runs random programs with accesses on [`Checked`], and compares what it finds with the reference: [`run`].
 //!
-//! Nothing has to be accessed for that, and nobody has to wait: a check needs only the calls. So a program takes a
-//! fraction of a millisecond. The calls of all threads are made in the order of the text, because the check follows the
+//! The check needs only the calls, so the programs access no memory. The calls of all threads are made in the order of the text, because the check follows the
 //! order in which calls return.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,27 +108,8 @@ where
     /// The first difference.
     pub fn run(&mut self, order: &Order, number: u64) -> Result<(), Failure> {
         let (hazards, answered) = self.compare(order)?;
-        let statement = |hazard: &Hazard| Some(hazard.second);
-        if !hazards.is_empty() {
-            let chosen = hazards.iter().nth(number as usize % hazards.len());
-            // The wait may let a later `sync` wait for a closed gate: then the program may not run.
-            let mended = chosen.and_then(|hazard| {
-                let program = with_missing_wait(order, hazard)?;
-                Some((hazard, check(&program, &self.limits).ok()?))
-            });
-            if let Some((hazard, again)) = mended {
-                let failed = |failure: Failure| Failure {
-                    statement: statement(hazard),
-                    message: format!("with the missing wait before it: {}", failure.message),
-                };
-                let (left, _) = self.compare(&again).map_err(failed)?;
-                let moved = Hazard { second: hazard.second + 1, ..*hazard };
-                if left.contains(&moved) {
-                    let message = "the finding is still there with the missing wait".into();
-                    return Err(Failure { statement: statement(hazard), message });
-                }
-                self.counts.mended += 1;
-            }
+        if let Some(hazard) = hazards.iter().nth(number as usize % hazards.len().max(1)) {
+            self.run_mended(order, hazard)?;
         }
         let (counts, program) = (&mut self.counts, &order.program);
         counts.programs += 1;
@@ -145,6 +125,22 @@ where
         for hazard in &hazards {
             counts.findings[hazard.kind as usize] += 1;
         }
+        Ok(())
+    }
+
+    /// Runs a program with the missing wait of a hazard, which must then not be found.
+    fn run_mended(&mut self, order: &Order, hazard: &Hazard) -> Result<(), Failure> {
+        let Some(program) = with_missing_wait(order, hazard) else { return Ok(()) };
+        // The wait may let a later `sync` wait for a closed gate: then the program may not run.
+        let Ok(mended) = check(&program, &self.limits) else { return Ok(()) };
+        let failed = |message| {
+            at(Some(hazard.second), format!("with the missing wait before it: {message}"))
+        };
+        let (left, _) = self.compare(&mended).map_err(|failure| failed(failure.message))?;
+        if left.contains(&Hazard { second: hazard.second + 1, ..*hazard }) {
+            return Err(failed("the finding is still there".into()));
+        }
+        self.counts.mended += 1;
         Ok(())
     }
 

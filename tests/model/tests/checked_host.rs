@@ -7,5 +7,5 @@ use gpu_stream_conformance::fixtures::{CheckedFixture, HostFixture};
 use gpu_stream_model::checked::harness;
 
 fn main() -> ExitCode {
-    harness::main(Ok::<_, Infallible>(CheckedFixture(HostFixture::new())), false, 20_000)
+    harness::main(Ok::<_, Infallible>(CheckedFixture(HostFixture::new())), false, 5_000)
 }

@@ -54,8 +54,15 @@ pub fn access_program(rng: &mut TestRng, limits: &Limits, length: usize) -> Orde
 fn with_accesses(raw: Program, dice: &mut Dice<'_>, limits: &Limits) -> Program {
     let is_gated = dice.one_in(4);
     let regions = &REGIONS[..1 + dice.below(REGIONS.len())];
-    let mut draft =
-        AccessDraft { dice, limits, regions, own: Vec::new(), accesses: 0, all: Vec::new() };
+    let mut draft = AccessDraft {
+        dice,
+        limits,
+        threads: raw.threads(),
+        regions,
+        own: Vec::new(),
+        accesses: 0,
+        all: Vec::new(),
+    };
     (0..regions.len()).for_each(|region| draft.allocate(0, region));
     for Statement { thread, op } in raw.0 {
         match op {
@@ -80,6 +87,7 @@ fn with_accesses(raw: Program, dice: &mut Dice<'_>, limits: &Limits) -> Program 
 struct AccessDraft<'a, 'b> {
     dice: &'a mut Dice<'b>,
     limits: &'a Limits,
+    threads: usize,
     /// Addresses of the regions.
     regions: &'static [(u8, u8)],
     /// Wrappers of per-thread streams, each with its thread.
@@ -107,15 +115,22 @@ impl AccessDraft<'_, '_> {
     }
 
     /// Creates a stream. Some default streams become per-thread streams, and some new ones blocking.
-    fn stream(&mut self, thread: u8, stream: u8, mut kind: StreamKind, device: u8) {
+    fn stream(&mut self, mut thread: u8, stream: u8, mut kind: StreamKind, device: u8) {
         self.own.retain(|(name, _)| *name != stream);
         let is_implicit = self.limits.schedule == Schedule::Serial { implicit: true };
         match kind {
             StreamKind::Default if self.dice.one_in(3) => kind = StreamKind::Own,
-            StreamKind::New if is_implicit && self.dice.one_in(2) => kind = StreamKind::Blocking,
+            StreamKind::New if is_implicit => {
+                kind = match self.dice.below(6) {
+                    0..3 => StreamKind::Blocking,
+                    3 => StreamKind::Default,
+                    _ => StreamKind::New,
+                };
+            }
             _ => {}
         }
         if kind == StreamKind::Own {
+            thread = self.dice.below(self.threads) as u8;
             self.own.push((stream, thread));
         }
         self.all.push(Statement { thread, op: Op::Stream { stream, kind, device } });

@@ -119,7 +119,12 @@ fn mend(order: &Order, hazard: &Hazard, event: u8, dice: &mut Dice<'_>) -> Vec<S
         };
     };
     let wait = Op::Wait { stream, event };
-    let ops = match dice.below(8) {
+    // A stream may cover another one without a call.
+    let any = dice.of(&wrappers).filter(|any| any.home.is_none_or(|home| home == thread));
+    let ops = match dice.below(9) {
+        8 if any.is_some() => {
+            any.map(|any| (thread, Op::Sync { stream: any.name })).into_iter().collect()
+        }
         0 => vec![(at, Op::Sync { stream: other })],
         1 => vec![(at, record), (thread, Op::SyncEvent { event }), (thread, drop)],
         2 => vec![(at, record), (thread, wait), (thread, drop)],
