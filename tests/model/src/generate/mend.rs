@@ -2,7 +2,7 @@
 
 use super::Dice;
 use crate::check::{Limits, repair};
-use crate::hazard::{Hazard, HazardKind, latest, missing};
+use crate::hazard::{Hazard, latest, missing};
 use crate::order::Order;
 use crate::program::{Op, Program, Statement, StreamKind};
 
@@ -73,7 +73,7 @@ pub(super) fn mended(mut order: Order, dice: &mut Dice<'_>, limits: &Limits) -> 
         if added + 1 == MENDS || order.program == program {
             continue;
         }
-        // The order of the calls did not allow it.
+        // `repair` has removed the wait, so the access is removed.
         if latest(&order).contains(&hazard) {
             order.program.0.remove(hazard.second);
             order = repair(&order.program, limits);
@@ -93,13 +93,12 @@ fn mend(order: &Order, hazard: &Hazard, event: u8, dice: &mut Dice<'_>) -> Vec<S
     };
     let wrappers = wrappers_at(order, hazard.second);
     let Some((_, awaited)) = missing(order, hazard) else {
-        // The memory was released: it is allocated again, unless the access is another release.
+        // The memory was released, so it is allocated again.
         let again = order.program.0[..hazard.second].iter().rev().find_map(|earlier| {
             matches!(earlier.op, Op::Region { region: name, .. } if name == region)
                 .then(|| earlier.op.clone())
         });
-        let op = again.filter(|_| hazard.kind == HazardKind::UseAfterRelease);
-        return op.map(|op| Statement { thread, op }).into_iter().collect();
+        return again.map(|op| Statement { thread, op }).into_iter().collect();
     };
     let all: Vec<Wrapper> =
         wrappers.iter().copied().filter(|wrapper| wrapper.queue == awaited).collect();
