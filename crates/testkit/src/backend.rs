@@ -4,6 +4,8 @@ use gpu_stream::{Backend, Host};
 use gpu_stream_conformance::Fixture;
 use gpu_stream_conformance::fixtures::HostFixture;
 
+use crate::findings::Findings;
+
 /// A backend that the test kit can test with: [`Backend`], and the test tools of the conformance suite.
 ///
 /// A test is generic over it and uses a [`Kit`](crate::Kit). It does not call this trait.
@@ -16,6 +18,12 @@ pub trait TestBackend: Backend {
     /// # Errors
     /// A text with the driver's error.
     fn fixture() -> Result<Self::Fixture, String>;
+
+    /// Returns what collects the findings of a check. It collects nothing where the backend has no check.
+    #[doc(hidden)]
+    fn findings() -> Findings {
+        Findings::default()
+    }
 }
 
 impl TestBackend for Host {
@@ -42,5 +50,18 @@ impl TestBackend for gpu_stream::Hip {
 
     fn fixture() -> Result<Self::Fixture, String> {
         Self::Fixture::new()
+    }
+}
+
+#[cfg(feature = "checked")]
+impl<B: TestBackend + gpu_stream::PlainHandles> TestBackend for gpu_stream::Checked<B> {
+    type Fixture = gpu_stream_conformance::fixtures::CheckedFixture<B::Fixture>;
+
+    fn fixture() -> Result<Self::Fixture, String> {
+        B::fixture().map(gpu_stream_conformance::fixtures::CheckedFixture)
+    }
+
+    fn findings() -> Findings {
+        Findings::of::<B>()
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gpu_stream::Stream;
 use gpu_stream_conformance::Fixture;
 
+use crate::place::at_caller;
 use crate::{CaptureMode, TestBackend, Verdict};
 
 /// A capture of a stream: [`Kit::capture`](crate::Kit::capture). Its drop ends it.
@@ -33,14 +34,16 @@ impl<B: TestBackend, S: Stream<Backend = B>> Capture<B, S> {
     ///
     /// # Errors
     /// The driver's error.
+    #[track_caller]
     pub fn is_alive(&self) -> Result<bool, Verdict> {
-        self.fixture.is_capturing(&self.stream)
+        at_caller(|| self.fixture.is_capturing(&self.stream))
     }
 
     /// Ends the capture. Returns the number of nodes of the graph, where the driver tells it.
     ///
     /// # Errors
     /// The driver's error: the capture was broken, or a stream that joined it was not joined back.
+    #[track_caller]
     pub fn end(self) -> Result<Option<usize>, Verdict> {
         self.end_with(false)
     }
@@ -50,13 +53,15 @@ impl<B: TestBackend, S: Stream<Backend = B>> Capture<B, S> {
     ///
     /// # Errors
     /// As [`end`](Self::end).
+    #[track_caller]
     pub fn launch(self) -> Result<Option<usize>, Verdict> {
         self.end_with(true)
     }
 
+    #[track_caller]
     fn end_with(mut self, launch: bool) -> Result<Option<usize>, Verdict> {
         self.is_over = true;
-        self.fixture.end_capture(&self.stream, launch)
+        at_caller(|| self.fixture.end_capture(&self.stream, launch))
     }
 }
 

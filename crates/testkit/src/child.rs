@@ -49,7 +49,7 @@ pub fn run<B: TestBackend>(
         let start = Instant::now();
         let outcome = on_a_new_thread(&test.name_on(target), || body(&kit));
         seconds = start.elapsed().as_secs_f64();
-        outcome
+        kit.findings().apply(outcome)
     });
     let outcome = match required {
         Ok(required) => required.apply(target.kind(), outcome),
@@ -135,7 +135,7 @@ fn not_ready(target: Target, error: &impl gpu_stream::Error) -> Verdict {
         // the simulator.
         true => {
             let is_named = std::env::var_os(HIP_LIBRARY).is_some_and(|file| !file.is_empty());
-            let is_hip = target.kind().name() == "hip_sim";
+            let is_hip = target.unchecked().name() == "hip_sim";
             kind == ErrorKind::LibraryNotFound && is_hip && !is_named
         }
         false => !matches!(kind, ErrorKind::InvalidOptions | ErrorKind::AmbiguousLibrary),

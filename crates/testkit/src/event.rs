@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gpu_stream::{Device, EventOptions, EventOwner, Stream};
 use gpu_stream_conformance::Fixture;
 
+use crate::place::at_caller;
 use crate::{TestBackend, TestResult, Verdict};
 
 /// An event that the driver's own calls made, record and query, as another library does:
@@ -33,8 +34,9 @@ impl<B: TestBackend> ForeignEvent<B> {
     ///
     /// # Errors
     /// The driver's error.
+    #[track_caller]
     pub fn record<S: Stream<Backend = B>>(&self, stream: &S) -> TestResult {
-        self.fixture.record_bare(stream, self.raw)
+        at_caller(|| self.fixture.record_bare(stream, self.raw))
     }
 
     /// Returns `true` if the event is complete, by the driver's own call.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use gpu_stream::{BackendInfo, Device, DeviceInfo, EventOptions, Stream, StreamOptions};
 use gpu_stream_conformance::Fixture;
 
+use crate::findings::Findings;
+use crate::place::at_caller;
 use crate::target::Target;
 use crate::{Capture, CaptureMode, ForeignEvent, Number, TestBackend, TestResult, Verdict};
 
@@ -24,16 +26,37 @@ pub struct Kit<B: TestBackend> {
     fixture: Arc<B::Fixture>,
     target: Target,
     info: BackendInfo,
+    findings: Findings,
 }
 
 impl<B: TestBackend> Kit<B> {
     pub(crate) fn new(fixture: B::Fixture, target: Target, info: BackendInfo) -> Self {
-        Kit { fixture: Arc::new(fixture), target, info }
+        Kit { fixture: Arc::new(fixture), target, info, findings: B::findings() }
     }
 
-    /// Returns the name of the variant of the test: `host`, `cuda`, `cuda_sim`, `hip` or `hip_sim`.
+    pub(crate) fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// Returns the name of the variant of the test: `host`, `cuda`, `cuda_sim`, `hip` or `hip_sim`, or the name of a
+    /// checked variant: `checked_host`, `checked_cuda_sim` or `checked_hip_sim`.
     pub fn name(&self) -> &'static str {
         self.target.name()
+    }
+
+    /// Returns `true` if the backend is a `gpu_stream::Checked`, whose findings fail the test.
+    pub fn is_checked(&self) -> bool {
+        self.findings.is_checked()
+    }
+
+    /// Allows findings of a kind from now on, for a test that makes them on purpose. The kind has its name in reports,
+    /// as in `kit.allow("not-joined")?`. Does nothing where the backend has no check.
+    ///
+    /// # Errors
+    /// A failure in the checked variants if no kind has the name.
+    #[track_caller]
+    pub fn allow(&self, kind: &str) -> TestResult {
+        self.findings.allow(kind)
     }
 
     /// Returns `true` if a simulator stands for the GPU. Streams are then ordered as on a GPU, and kernels
@@ -70,8 +93,9 @@ impl<B: TestBackend> Kit<B> {
     ///
     /// # Errors
     /// As [`Backend::new_stream`](gpu_stream::Backend::new_stream).
+    #[track_caller]
     pub fn new_stream(&self) -> Result<B::Stream, Verdict> {
-        Ok(B::new_stream(self.device(), StreamOptions::new())?)
+        Ok(at_caller(|| B::new_stream(self.device(), StreamOptions::new()))?)
     }
 
     /// Creates a stream of the first device without the backend, and wraps it. The wrapper and its clones
@@ -80,9 +104,10 @@ impl<B: TestBackend> Kit<B> {
     /// # Errors
     /// The driver's error, or that of
     /// [`Backend::stream_from_owner`](gpu_stream::Backend::stream_from_owner).
+    #[track_caller]
     pub fn foreign_stream(&self) -> Result<B::Stream, Verdict> {
         let owner = self.foreign(self.device(), StreamOptions::new())?;
-        Ok(B::stream_from_owner(Arc::new(owner), None)?)
+        Ok(at_caller(|| B::stream_from_owner(Arc::new(owner), None))?)
     }
 
     /// Creates a stream without the backend, and does not wrap it. For a test that wraps it itself:
@@ -123,8 +148,9 @@ impl<B: TestBackend> Kit<B> {
     ///
     /// # Errors
     /// The driver's error.
+    #[track_caller]
     pub fn gate<S: Stream<Backend = B>>(&self, stream: &S) -> Result<Gate<B>, Verdict> {
-        let gate = self.fixture.gate(stream)?;
+        let gate = at_caller(|| self.fixture.gate(stream))?;
         Ok(Gate { gate, fixture: Arc::clone(&self.fixture) })
     }
 
@@ -141,19 +167,23 @@ impl<B: TestBackend> Kit<B> {
     ///
     /// Call it before you check that held work has not run. An early return can miss a mistake of the
     /// library under test, and never fails a correct one. Blocks for some milliseconds on a GPU.
+    ///
+    /// A check does not take it for an order: the work need not be done.
+    #[track_caller]
     pub fn settle(&self, streams: &[&B::Stream]) {
-        self.fixture.settle(streams);
+        at_caller(|| self.fixture.settle(streams));
     }
 
     /// Begins a capture of `stream` with the driver's own call, as a caller does that records a graph.
     ///
     /// # Errors
     /// A skip where the backend has no graphs, as the host; or the driver's error.
+    #[track_caller]
     pub fn capture<S>(&self, stream: &S, mode: CaptureMode) -> Result<Capture<B, S>, Verdict>
     where
         S: Stream<Backend = B> + Clone,
     {
-        Capture::begin(&self.fixture, stream, mode)
+        at_caller(|| Capture::begin(&self.fixture, stream, mode))
     }
 
     /// Submits work that fails to `stream`. On CUDA it ends the whole context; the process of the test
@@ -161,8 +191,9 @@ impl<B: TestBackend> Kit<B> {
     ///
     /// # Errors
     /// A skip on HIP, where it would end the process.
+    #[track_caller]
     pub fn fault(&self, stream: &B::Stream) -> TestResult {
-        self.fixture.fault(stream)
+        at_caller(|| self.fixture.fault(stream))
     }
 }
 

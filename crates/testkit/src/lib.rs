@@ -5,6 +5,7 @@ mod backend;
 mod capture;
 mod child;
 mod event;
+mod findings;
 #[doc(hidden)]
 pub mod harness;
 mod kit;
@@ -12,6 +13,7 @@ mod limit;
 mod macros;
 mod messages;
 mod number;
+mod place;
 mod process;
 mod report;
 mod required;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gpu_stream::{Device, Stream};
 use gpu_stream_conformance::Fixture;
 
+use crate::place::at_caller;
 use crate::{TestBackend, TestResult, Verdict};
 
 /// A `u32` that streams store and copy: [`Kit::number`](crate::Kit::number).
@@ -13,6 +14,8 @@ use crate::{TestBackend, TestResult, Verdict};
 /// It proves order: a copy that ran too early holds the old value. On a GPU it is in memory that the host
 /// and all devices can access, and the work is a kernel or a call of the driver. Its drop while work is
 /// pending is allowed.
+///
+/// In a checked variant, stores and copies are declared accesses. [`get`](Self::get) is none: it may come at any time.
 pub struct Number<B: TestBackend> {
     data: <B::Fixture as Fixture>::Data,
     fixture: Arc<B::Fixture>,
@@ -40,16 +43,18 @@ impl<B: TestBackend> Number<B> {
     ///
     /// # Errors
     /// The driver's error.
+    #[track_caller]
     pub fn store<S: Stream<Backend = B>>(&self, stream: &S, value: u32) -> TestResult {
-        self.fixture.store(stream, &self.data, value)
+        at_caller(|| self.fixture.store(stream, &self.data, value))
     }
 
     /// Submits a copy of the value that this number has by then into `to`, to `stream`. Does not block.
     ///
     /// # Errors
     /// The driver's error.
+    #[track_caller]
     pub fn copy_to<S: Stream<Backend = B>>(&self, stream: &S, to: &Self) -> TestResult {
-        self.fixture.copy(stream, &self.data, &to.data)
+        at_caller(|| self.fixture.copy(stream, &self.data, &to.data))
     }
 }
 

@@ -5,36 +5,46 @@ use gpu_stream_conformance::Required;
 use gpu_stream_conformance::required::VARIABLE;
 
 /// The names that the variable can have beside those of the backends.
-const SIMULATORS: [BackendKind; 2] =
-    [BackendKind::Other("cuda_sim"), BackendKind::Other("hip_sim")];
+const VARIANTS: [BackendKind; 5] = [
+    BackendKind::Other("cuda_sim"),
+    BackendKind::Other("hip_sim"),
+    BackendKind::Other("checked_host"),
+    BackendKind::Other("checked_cuda_sim"),
+    BackendKind::Other("checked_hip_sim"),
+];
 
 /// Reads the variable `GPU_STREAM_REQUIRE`.
 ///
 /// # Errors
 /// A text, if the variable names no variant of a test, or one that this build does not have.
 pub fn required() -> Result<Required, String> {
-    let required = Required::from_env(&SIMULATORS).map_err(|error| error.to_string())?;
+    let required = Required::from_env(&VARIANTS).map_err(|error| error.to_string())?;
     match absent(&required).first() {
         None => Ok(required),
-        Some((name, feature)) => Err(format!(
+        Some((name, features)) => Err(format!(
             "{VARIABLE} names {name}, which the tests are built without; \
-             enable the feature `{feature}` of gpu-stream-testkit"
+             enable {features} of gpu-stream-testkit"
         )),
     }
 }
 
-/// Returns the required variants that this build does not have, each with its feature.
+/// Returns the required variants that this build does not have, each with its features.
 fn absent(required: &Required) -> Vec<(&'static str, &'static str)> {
-    let [cuda_sim, hip_sim] = SIMULATORS;
+    let [cuda_sim, hip_sim, checked_host, checked_cuda_sim, checked_hip_sim] = VARIANTS;
+    let [cuda, hip] = [cfg!(feature = "cuda"), cfg!(feature = "hip")];
+    let checked = cfg!(feature = "checked");
     let all = [
-        (BackendKind::Cuda, "cuda", cfg!(feature = "cuda")),
-        (cuda_sim, "cuda", cfg!(feature = "cuda")),
-        (BackendKind::Hip, "hip", cfg!(feature = "hip")),
-        (hip_sim, "hip", cfg!(feature = "hip")),
+        (BackendKind::Cuda, "the feature `cuda`", cuda),
+        (cuda_sim, "the feature `cuda`", cuda),
+        (BackendKind::Hip, "the feature `hip`", hip),
+        (hip_sim, "the feature `hip`", hip),
+        (checked_host, "the feature `checked`", checked),
+        (checked_cuda_sim, "the features `checked` and `cuda`", checked && cuda),
+        (checked_hip_sim, "the features `checked` and `hip`", checked && hip),
     ];
     let absent =
         all.into_iter().filter(|(kind, _, is_built)| required.contains(*kind) && !is_built);
-    absent.map(|(kind, feature, _)| (kind.name(), feature)).collect()
+    absent.map(|(kind, features, _)| (kind.name(), features)).collect()
 }
 
 #[cfg(test)]
@@ -42,11 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn simulators_are_required_under_their_own_names() {
-        let parse = |text| Required::parse(text, &SIMULATORS);
+    fn variants_are_required_under_their_own_names() {
+        let parse = |text| Required::parse(text, &VARIANTS);
         let both = parse("cuda_sim:2,hip_sim").unwrap();
-        assert!(both.contains(SIMULATORS[0]) && both.contains(SIMULATORS[1]));
+        assert!(both.contains(VARIANTS[0]) && both.contains(VARIANTS[1]));
         assert!(!both.contains(BackendKind::Cuda) && !both.contains(BackendKind::Hip));
+        let checked = parse("checked_host:2,checked_cuda_sim").unwrap();
+        assert!(checked.contains(VARIANTS[2]) && checked.contains(VARIANTS[3]));
+        assert!(!checked.contains(BackendKind::Host) && !checked.contains(VARIANTS[4]));
         assert!(parse("cuda-sim").unwrap_err().to_string().contains("cuda_sim"));
         assert!(absent(&Required::default()).is_empty());
         let [cuda, hip] = [cfg!(feature = "cuda"), cfg!(feature = "hip")];

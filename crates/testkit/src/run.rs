@@ -12,6 +12,23 @@ use gpu_stream_conformance::Verdict;
 use crate::messages::{Message, Over, Ready};
 pub use crate::target::Target;
 use crate::{Kit, TestBackend, TestResult, child, limit, process, report, required};
+/// The backends of the checked variants, each by one word for the macros.
+#[cfg(feature = "checked")]
+pub use checked::*;
+
+#[cfg(feature = "checked")]
+mod checked {
+    use gpu_stream::Checked;
+
+    /// The backend of `checked_host`.
+    pub type CheckedHost = Checked<gpu_stream::Host>;
+    /// The backend of `checked_cuda_sim`.
+    #[cfg(feature = "cuda")]
+    pub type CheckedCuda = Checked<gpu_stream::Cuda>;
+    /// The backend of `checked_hip_sim`.
+    #[cfg(feature = "hip")]
+    pub type CheckedHip = Checked<gpu_stream::Hip>;
+}
 
 /// A test as it stands in the source.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use gpu_stream::BackendKind;
 #[cfg(any(feature = "cuda", feature = "hip"))]
 use gpu_stream_conformance::fixtures;
 
-/// What a test runs on. Each has a test of its own, by this name.
+/// What a test runs on: a variant of the test. Each has a test of its own, by this name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Target {
     /// CPU threads.
@@ -27,6 +27,15 @@ pub enum Target {
     /// AMD's HIP runtime over a simulated GPU.
     #[cfg(feature = "hip")]
     HipSim,
+    /// CPU threads, with a check of the order.
+    #[cfg(feature = "checked")]
+    CheckedHost,
+    /// The simulated CUDA driver, with a check of the order.
+    #[cfg(all(feature = "checked", feature = "cuda"))]
+    CheckedCudaSim,
+    /// AMD's HIP runtime over a simulated GPU, with a check of the order.
+    #[cfg(all(feature = "checked", feature = "hip"))]
+    CheckedHipSim,
 }
 
 /// Names and values of environment variables.
@@ -49,6 +58,25 @@ impl Target {
             Target::Hip => "hip",
             #[cfg(feature = "hip")]
             Target::HipSim => "hip_sim",
+            #[cfg(feature = "checked")]
+            Target::CheckedHost => "checked_host",
+            #[cfg(all(feature = "checked", feature = "cuda"))]
+            Target::CheckedCudaSim => "checked_cuda_sim",
+            #[cfg(all(feature = "checked", feature = "hip"))]
+            Target::CheckedHipSim => "checked_hip_sim",
+        }
+    }
+
+    /// Returns the variant without a check that runs on the same driver. It is itself if it has no check.
+    pub fn unchecked(self) -> Self {
+        match self {
+            #[cfg(feature = "checked")]
+            Target::CheckedHost => Target::Host,
+            #[cfg(all(feature = "checked", feature = "cuda"))]
+            Target::CheckedCudaSim => Target::CudaSim,
+            #[cfg(all(feature = "checked", feature = "hip"))]
+            Target::CheckedHipSim => Target::HipSim,
+            plain => plain,
         }
     }
 
@@ -66,7 +94,7 @@ impl Target {
 
     /// Returns `true` if it is a GPU of the machine, which the tests of a process use one at a time.
     pub fn is_hardware(self) -> bool {
-        self != Target::Host && !self.is_simulated()
+        self.unchecked() != Target::Host && !self.is_simulated()
     }
 
     /// Returns those of the user's variables that a process of this target must not have: they choose among the GPUs
@@ -88,8 +116,7 @@ impl Target {
     /// # Errors
     /// A text, if the simulator's library is not found.
     pub fn variables(self) -> Result<Variables, String> {
-        match self {
-            Target::Host => Ok(Vec::new()),
+        match self.unchecked() {
             #[cfg(feature = "cuda")]
             Target::Cuda => Ok(unless_set(fixtures::CUDA_QUEUES)),
             #[cfg(feature = "cuda")]
@@ -110,6 +137,8 @@ impl Target {
                 all.extend(preload("HSA_SIM_LIBRARY", hsa_sim::library()?));
                 Ok(all)
             }
+            // The host, which needs none.
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -118,7 +147,7 @@ impl Target {
     /// # Errors
     /// A text, if it cannot be loaded.
     pub fn load_simulator(self) -> Result<(), String> {
-        match self {
+        match self.unchecked() {
             #[cfg(feature = "hip")]
             Target::HipSim => hsa_sim::preload(),
             _ => Ok(()),
@@ -127,12 +156,13 @@ impl Target {
 
     /// Returns `true` if the driver that the process has loaded is a simulator.
     pub fn has_loaded_simulator(self) -> bool {
-        match self {
-            Target::Host => false,
+        match self.unchecked() {
             #[cfg(feature = "cuda")]
             Target::Cuda | Target::CudaSim => cuda_sim::is_loaded(),
             #[cfg(feature = "hip")]
             Target::Hip | Target::HipSim => hsa_sim::loaded_version().is_some(),
+            // The host, which has no driver.
+            _ => false,
         }
     }
 }

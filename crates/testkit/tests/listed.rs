@@ -44,10 +44,12 @@ fn main() -> ExitCode {
     }
     let (is_success, text) = run(&["listed::passes::cuda", "--exact"], "cuda");
     assert!(!is_success && text.contains("must not skip"), "{text}");
-    let (is_success, text) = run(&["host"], "host");
+    let (is_success, text) = run(&["::host"], "host");
     assert!(is_success && text.contains("1 passed; 0 failed; 1 ignored"), "{text}");
-    let (is_success, text) = run(&["host", "--include-ignored"], "");
+    let (is_success, text) = run(&["::host", "--include-ignored"], "");
     assert!(!is_success && text.contains("the name is \"host\""), "{text}");
+    let (is_success, text) = run(&["checked"], "checked_host");
+    assert!(is_success && text.contains("3 passed; 0 failed; 3 ignored"), "{text}");
     println!("ok");
     ExitCode::SUCCESS
 }

@@ -130,10 +130,28 @@ gpu_stream_testkit::backend_tests! {
         check_eq("the number", number.get()?, 9)
     }
 
+    /// The kit's own calls are no work that has to be joined.
+    #[ignore = "run by the test all_pass"]
+    fn tools_after_a_join<B: TestBackend>(kit: &Kit<B>) -> TestResult {
+        let (theirs, ours) = (kit.foreign_stream()?, kit.new_stream()?);
+        let number = kit.number(0)?;
+        ours.wait_stream(&theirs)?;
+        number.store(&ours, 4)?;
+        theirs.wait_stream(&ours)?;
+        let gate = kit.gate(&ours)?;
+        kit.settle(&[&theirs, &ours]);
+        kit.foreign_event(EventOptions::new())?.record(&ours)?;
+        gate.open();
+        theirs.synchronize()?;
+        check_eq("the number", number.get()?, 4)
+    }
+
     /// The names of the variants, and the devices. `B` has further bounds.
     #[ignore = "run by the test all_pass"]
     fn names<B: TestBackend + crate::backends::Named + Send>(kit: &Kit<B>) -> TestResult {
-        check(kit.name().starts_with(B::own_name()), kit.name())?;
+        let driver = kit.name().strip_prefix("checked_");
+        check(driver.unwrap_or(kit.name()).starts_with(B::own_name()), kit.name())?;
+        check_eq("a check", kit.is_checked(), driver.is_some())?;
         let of_simulator = kit.info().devices[0].name.contains("simulated");
         check_eq("a simulator", kit.is_simulated(), of_simulator)?;
         check_eq("the first device", kit.device(), kit.devices()[0].device)
@@ -147,18 +165,20 @@ fn required() -> String {
     let has_gpu = std::path::Path::new("/dev/kfd").exists();
     let items = of_user.split(',').filter(|item| !item.is_empty());
     let items = items.map(|item| match item {
-        "hip" if !has_gpu => "hip_sim:2",
+        "hip" if !has_gpu => "hip_sim:2,checked_hip_sim:2",
         other => other,
     });
     let items: Vec<_> = items.collect();
-    let simulator = if cfg!(target_os = "linux") { "cuda_sim:2," } else { "" };
-    format!("host:2,{simulator}{}", items.join(","))
+    let simulators = if cfg!(target_os = "linux") { "cuda_sim:2,checked_cuda_sim:2," } else { "" };
+    format!("host:2,checked_host:2,{simulators}{}", items.join(","))
 }
 
 #[test]
 fn all_pass() {
     let run = Run::on_this_machine("backends::").env("GPU_STREAM_REQUIRE", &required());
-    // The tests of this module: nine, each on five backends, and this one.
+    // The tests of this module: ten, each in eight variants, and this one.
     let run = run.arg("--skip").arg("all_pass");
-    run.output().passed(9 * 5).says("skipped: backends::captures::host: the backend has no graphs");
+    run.output()
+        .passed(10 * 8)
+        .says("skipped: backends::captures::host: the backend has no graphs");
 }

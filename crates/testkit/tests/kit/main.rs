@@ -4,6 +4,7 @@
 //! this program is started again with the environment that each needs.
 
 mod backends;
+mod checked;
 mod outcomes;
 mod program;
 mod reports;

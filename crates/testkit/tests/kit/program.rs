@@ -27,7 +27,9 @@ impl Run {
     pub fn on_this_machine(filter: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args([filter, "--include-ignored"]);
-        for variable in ["REQUIRE", "TESTKIT_LIMIT", "TESTKIT_REPORT", "TESTKIT_CHILD"] {
+        for variable in
+            ["CHECK", "CHECK_REPORT", "REQUIRE", "TESTKIT_LIMIT", "TESTKIT_REPORT", "TESTKIT_CHILD"]
+        {
             command.env_remove(format!("GPU_STREAM_{variable}"));
         }
         for (variable, _) in std::env::vars_os() {
