@@ -12,6 +12,7 @@ mod error;
 mod kernels;
 mod pipeline;
 mod scan;
+mod span;
 mod vector;
 
 pub use blas::{saxpy_at, sum_at};

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gpu_stream::CaptureStatus;
 use gpu_stream::prelude::*;
 
-use crate::blas::{SubmitError, saxpy_at, try_sum_at};
-use crate::kernels::{Address, Kernels};
+use crate::blas::{SubmitError, saxpy_on, try_sum};
+use crate::kernels::Kernels;
+use crate::span::Span;
 use crate::{Error, Result};
 
 /// Numbers in a device's memory, allocated and freed in the order of one stream, its *home*.
@@ -20,8 +21,7 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct Vector<B: Kernels> {
     home: B::Stream,
-    memory: Address,
-    len: usize,
+    memory: Span,
     /// `true` if work may run that the home does not wait for. The memory is then never freed, and not used again.
     is_lost: AtomicBool,
 }
@@ -43,11 +43,12 @@ impl<B: Kernels> Vector<B> {
             )));
         }
         let launcher = B::launcher(home)?;
-        let memory = launcher.allocate(values.len())?;
+        let memory = Span::allocated("vector", launcher.allocate(values.len())?, values.len());
         let is_lost = AtomicBool::new(false);
-        let vector = Vector { home: home.clone(), memory, len: values.len(), is_lost };
+        let vector = Vector { home: home.clone(), memory, is_lost };
+        home.writes(&memory.region);
         // SAFETY: the memory has room for the values, and is freed by a later drop. The stream is not capturing.
-        unsafe { launcher.write(memory, values)? };
+        unsafe { launcher.write(memory.address, values)? };
         Ok(vector)
     }
 
@@ -58,9 +59,10 @@ impl<B: Kernels> Vector<B> {
     /// - The driver's error, or that of the stream's work.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
         self.ensure_ordered()?;
-        let mut values = vec![0.0; self.len];
+        let mut values = vec![0.0; self.len()];
+        self.home.reads(&self.memory.region);
         // SAFETY: the memory has so many elements, and work that writes it is ordered before the home's later work.
-        unsafe { B::launcher(&self.home)?.read(self.memory, &mut values)? };
+        unsafe { B::launcher(&self.home)?.read(self.memory.address, &mut values)? };
         Ok(values)
     }
 
@@ -75,12 +77,12 @@ impl<B: Kernels> Vector<B> {
 
     /// Returns the number of elements.
     pub fn len(&self) -> usize {
-        self.len
+        self.memory.len
     }
 
     /// Returns `true` if there are no elements.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 }
 
@@ -89,8 +91,10 @@ impl<B: Kernels> Drop for Vector<B> {
         if *self.is_lost.get_mut() {
             return;
         }
+        self.home.released(&self.memory.region);
         // SAFETY: all work on the memory is ordered before the home's later work (`in_order`).
-        let free = |memory| unsafe { B::launcher(&self.home)?.free(memory, self.len) };
+        let free =
+            |memory: Span| unsafe { B::launcher(&self.home)?.free(memory.address, memory.len) };
         // A drop cannot report an error. The memory is then not freed.
         let _ = free(self.memory);
     }
@@ -144,15 +148,15 @@ pub fn saxpy<S: Stream>(
 where
     S::Backend: Kernels,
 {
-    if x.len != y.len {
-        let (x, y) = (x.len, y.len);
+    if x.len() != y.len() {
+        let (x, y) = (x.len(), y.len());
         let text = format!("saxpy: x has {x} elements and y has {y}; pass vectors of equal length");
         return Err(Error::Argument(text));
     }
     in_order(stream, [x, y], || {
         // SAFETY: both vectors have so many elements, of different memory. `in_order` orders the work with all other
         // work on them, and a drop frees them afterwards.
-        unsafe { saxpy_at(stream, a, x.memory, y.memory, x.len) }.map_err(SubmitError::from)
+        unsafe { saxpy_on(stream, a, &x.memory, &y.memory) }.map_err(SubmitError::from)
     })
 }
 
@@ -177,6 +181,6 @@ where
     in_order(stream, [x, to], || {
         // SAFETY: as in `saxpy`, with one element of `to`. If the lanes' work is not ordered, `in_order` gives up the
         // memory.
-        unsafe { try_sum_at(stream, lanes, x.memory, x.len, to.memory) }
+        unsafe { try_sum(stream, lanes, &x.memory, &to.memory) }
     })
 }

@@ -1,7 +1,8 @@
 //! The pipeline's work runs after the caller's earlier work, and before its later work. Gates hold
 //! streams back, and the log and the data would be wrong if something did not wait.
 //!
-//! Every test runs on the host's own stream type and on the type that is chosen at run time.
+//! Every test runs on the host's own stream type and on the type that is chosen at run time. With the feature `checked`, it
+//! also runs on the host with a check, which must find nothing: a lane without a join is a finding.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +14,7 @@ use gpu_stream_portable_library::{Numbers, Pipeline, Stage, prefix_sum};
 /// A backend that runs on the host, with conversions from and to host streams.
 trait OnHost: Backend {
     fn wrap(stream: &HostStream) -> Self::Stream;
-    fn host(stream: &Self::Stream) -> &HostStream;
+    fn host(stream: &Self::Stream) -> HostStream;
 }
 
 impl OnHost for Host {
@@ -21,8 +22,8 @@ impl OnHost for Host {
         stream.clone()
     }
 
-    fn host(stream: &HostStream) -> &HostStream {
-        stream
+    fn host(stream: &HostStream) -> HostStream {
+        stream.clone()
     }
 }
 
@@ -31,8 +32,22 @@ impl OnHost for Any {
         AnyStream::new(stream.clone())
     }
 
-    fn host(stream: &AnyStream) -> &HostStream {
-        stream.downcast_ref().expect("a stream of the host")
+    fn host(stream: &AnyStream) -> HostStream {
+        stream.downcast_ref::<HostStream>().expect("a stream of the host").clone()
+    }
+}
+
+#[cfg(feature = "checked")]
+impl OnHost for gpu_stream::Checked<Host> {
+    fn wrap(stream: &HostStream) -> Self::Stream {
+        Self::wrap(stream.clone())
+    }
+
+    fn host(stream: &Self::Stream) -> HostStream {
+        // Not `inner`, which counts as work that may follow.
+        let raw = gpu_stream::RawStream::from_bits(stream.raw_to_compare().to_bits());
+        // SAFETY: `stream` is a stream of the host with this handle and device, and outlives the wrapper in each test.
+        unsafe { Host::stream_from_raw_unchecked(raw, stream.device()) }.unwrap()
     }
 }
 
@@ -78,8 +93,8 @@ impl Log {
 
 /// Waits until all work that is not held back has run.
 fn settle_all<B: OnHost>(pipeline: &Pipeline<B>, caller: &HostStream) {
-    let mut streams: Vec<_> = pipeline.lanes().iter().map(B::host).collect();
-    streams.push(caller);
+    let lanes: Vec<_> = pipeline.lanes().iter().map(B::host).collect();
+    let streams: Vec<_> = lanes.iter().chain([caller]).collect();
     wait_quiescent(&streams).expect("no task calls this");
 }
 
@@ -101,7 +116,7 @@ fn pipeline_runs_before_later_work_of_the_caller<B: OnHost>() {
     for held in 0..3 {
         let (log, (host, caller)) = (Log::default(), caller::<B>());
         let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
-        let gate = hold(B::host(&pipeline.lanes()[held]));
+        let gate = hold(&B::host(&pipeline.lanes()[held]));
         pipeline.run(&caller, &[log.stage("stage")]).unwrap();
         caller.launch_host_func(log.work("caller")).unwrap();
         settle_all(&pipeline, &host);
@@ -124,7 +139,7 @@ fn stage_waits_for_all_lanes_of_the_previous_stage<B: OnHost>() {
     for held in 0..3 {
         let (log, (host, caller)) = (Log::default(), caller::<B>());
         let pipeline = Pipeline::<B>::new(&caller, 3).unwrap();
-        let gate = hold(B::host(&pipeline.lanes()[held]));
+        let gate = hold(&B::host(&pipeline.lanes()[held]));
         pipeline.run(&caller, &[log.stage("a"), log.stage("b")]).unwrap();
         settle_all(&pipeline, &host);
         let lines = log.lines();
@@ -143,7 +158,7 @@ fn two_runs_on_one_pipeline_keep_both_callers_in_order<B: OnHost>() {
     pipeline.run(&first, &[log.stage("first")]).unwrap();
     pipeline.run(&second, &[log.stage("second")]).unwrap();
     second.launch_host_func(log.work("end")).unwrap();
-    settle_all(&pipeline, B::host(&second));
+    settle_all(&pipeline, &B::host(&second));
     assert!(log.lines().is_empty(), "the lanes are in order: {:?}", log.lines());
     gate.open();
     second.synchronize().unwrap();
@@ -197,7 +212,7 @@ fn pipeline_without_lanes_does_nothing<B: OnHost>() {
     assert!(log.lines().is_empty());
 }
 
-macro_rules! on_both {
+macro_rules! on_all {
     ($($test:ident)*) => {
         mod host {
             $(#[test] fn $test() { super::$test::<gpu_stream::Host>(); })*
@@ -206,10 +221,27 @@ macro_rules! on_both {
         mod any {
             $(#[test] fn $test() { super::$test::<gpu_stream::Any>(); })*
         }
+
+        #[cfg(feature = "checked")]
+        mod checked {
+            type B = gpu_stream::Checked<gpu_stream::Host>;
+
+            $(
+                #[test]
+                fn $test() {
+                    let ((), report) = B::scope(|scope| {
+                        // One test submits work behind a fault on purpose.
+                        scope.allow(gpu_stream::checked::FindingKind::BehindFault);
+                        super::$test::<B>();
+                    });
+                    report.assert_empty();
+                }
+            )*
+        }
     };
 }
 
-on_both! {
+on_all! {
     pipeline_runs_after_earlier_work_of_the_caller
     pipeline_runs_before_later_work_of_the_caller
     stage_waits_for_all_lanes_of_the_previous_stage

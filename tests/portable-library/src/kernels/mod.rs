@@ -3,6 +3,8 @@
 //! A file for each backend. To add a kernel, add it to [`Kernel`], to `host.rs` and to the files in `device`.
 
 mod any;
+#[cfg(feature = "checked")]
+mod checked;
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(feature = "hip")]

@@ -1,4 +1,5 @@
-//! The cases, for the backend of a fixture and for [`Any`] around it.
+//! The cases, for the backend of a fixture and for [`Any`] around it. With the feature `checked`, they also run on the
+//! backend with a check, which must find nothing.
 //!
 //! The caller's stream is a foreign one. Gates hold streams back, and the results would be wrong if something did not
 //! wait. All numbers are whole and small, so that sums are exact in any order.
@@ -7,6 +8,7 @@ mod captures;
 mod numbers;
 mod order;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -28,12 +30,50 @@ impl<V: PlainHandles> Around<V> for Any {
     }
 }
 
+/// A backend, and the same one with a check. Without the feature `checked` there is no check.
+pub trait WithCheck: PlainHandles + Around<Self> {
+    /// The backend with a check.
+    type Checked: Around<Self>;
+
+    /// Takes what the check has found so far, as a text. It is empty if nothing was found.
+    fn take_findings() -> String;
+}
+
 macro_rules! around_itself {
     ($($(#[$only:meta])* $backend:ident)*) => {$(
         $(#[$only])*
         impl Around<gpu_stream::$backend> for gpu_stream::$backend {
             fn around(stream: &Self::Stream) -> Self::Stream {
                 stream.clone()
+            }
+        }
+
+        $(#[$only])*
+        #[cfg(not(feature = "checked"))]
+        impl WithCheck for gpu_stream::$backend {
+            type Checked = Self;
+
+            fn take_findings() -> String {
+                String::new()
+            }
+        }
+
+        $(#[$only])*
+        #[cfg(feature = "checked")]
+        impl WithCheck for gpu_stream::$backend {
+            type Checked = gpu_stream::Checked<Self>;
+
+            fn take_findings() -> String {
+                let report = Self::Checked::report();
+                if report.is_empty() { String::new() } else { report.to_string() }
+            }
+        }
+
+        $(#[$only])*
+        #[cfg(feature = "checked")]
+        impl Around<gpu_stream::$backend> for gpu_stream::Checked<gpu_stream::$backend> {
+            fn around(stream: &<gpu_stream::$backend as Backend>::Stream) -> Self::Stream {
+                Self::wrap(stream.clone())
             }
         }
     )*};
@@ -135,15 +175,15 @@ fn have_kernels<B: Kernels>(stream: &B::Stream) {
 
 pub type Case<F> = (&'static str, fn(&Setup<F>));
 
-/// Runs all cases on the fixture's backend, and on [`Any`]. Runs the backend's `own_cases` too. `no_results` says why
-/// kernels compute nothing here.
+/// Runs all cases on the fixture's backend, on [`Any`], and with the feature `checked` with a check. Runs the backend's
+/// `own_cases` too. `no_results` says why kernels compute nothing here.
 pub fn run<F>(
     fixture: Result<F, String>,
     no_results: Option<&'static str>,
     own_cases: &[Case<F>],
 ) -> ExitCode
 where
-    F: Fixture<Backend: PlainHandles + Around<F::Backend>>,
+    F: Fixture<Backend: WithCheck>,
 {
     if let Some(reason) = no_results {
         eprintln!("note: results are not checked here, and order is: {reason}");
@@ -152,7 +192,9 @@ where
     let own = cases::<F, F::Backend>().into_iter().chain(own_cases.iter().copied());
     let own = own.map(|case| (case, F::Backend::KIND.name()));
     let any = cases::<F, Any>().into_iter().map(|case| (case, "any"));
-    let cases = own.chain(any).map(|((name, case), backend)| {
+    let checked = cases::<F, <F::Backend as WithCheck>::Checked>().into_iter();
+    let checked = checked.map(|case| (case, "checked")).filter(|_| cfg!(feature = "checked"));
+    let cases = own.chain(any).chain(checked).map(|((name, case), backend)| {
         let setup = Arc::clone(&setup);
         let name: &'static str = Box::leak(format!("{backend}::{name}").into_boxed_str());
         let run = move || match &*setup {
@@ -160,7 +202,11 @@ where
                 have_kernels::<F::Backend>(
                     &F::Backend::new_stream(setup.device(), StreamOptions::new()).unwrap(),
                 );
-                case(setup);
+                let ended = catch_unwind(AssertUnwindSafe(|| case(setup)));
+                // Also of a case that is skipped, because kernels compute nothing: its calls were checked.
+                let findings = F::Backend::take_findings();
+                assert!(findings.is_empty(), "the check finds what is not wrong:\n{findings}");
+                ended.unwrap_or_else(|panic| resume_unwind(panic));
             }
             Err(reason) => panic!("{reason}"),
         };
