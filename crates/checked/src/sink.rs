@@ -3,6 +3,8 @@
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use gpu_stream_core::Backend;
@@ -14,6 +16,9 @@ use crate::settings::{Level, REPORT_VARIABLE, level, report_file};
 
 /// The engines that exist, and what was written so far.
 static SINK: Mutex<Sink> = Mutex::new(Sink { engines: Vec::new(), report: Vec::new() });
+
+/// The process that takes the reports when it exits.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 struct Sink {
     engines: Vec<&'static Engine>,
@@ -52,7 +57,13 @@ fn print_unless_quiet(finding: &Finding) {
 
 /// Prints a finding to standard error.
 pub(crate) fn print(finding: &Finding) {
-    eprintln!("{}", finding.to_terminal());
+    say(&finding.to_terminal());
+}
+
+/// Writes a line to standard error. A program goes on if nobody reads it, where `eprintln` panics.
+fn say(text: &str) {
+    // `eprintln` is what a test captures.
+    let _ = catch_unwind(|| eprintln!("{text}"));
 }
 
 /// Adds a report that was taken to the file of `GPU_STREAM_CHECK_REPORT`, if the variable is set.
@@ -76,11 +87,11 @@ pub(crate) fn write(report: &Report) {
 fn complain(path: &Path, error: &std::io::Error) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        eprintln!(
+        say(&format!(
             "gpu-stream-checked: {REPORT_VARIABLE}={}: the report cannot be written: {error}; name a file in a folder \
              that exists",
             path.display()
-        );
+        ));
     });
 }
 
@@ -94,13 +105,20 @@ fn finish_at_exit() {
         unsafe extern "C" {
             fn atexit(function: extern "C" fn()) -> std::ffi::c_int;
         }
+        PROCESS.store(process::id(), Ordering::Relaxed);
         // SAFETY: `at_exit` does not unwind. If the table is full, nothing is registered.
         unsafe { atexit(at_exit) };
     });
 }
 
 /// Takes the reports of all engines. That calls the hook for the kinds that are decided late, and writes the file.
+///
+/// A child that was forked leaves that to its parent: it has the same findings, and a thread of the parent can have held a
+/// lock.
 extern "C" fn at_exit() {
+    if PROCESS.load(Ordering::Relaxed) != process::id() {
+        return;
+    }
     // A panic must not leave this function. The panic hook has reported it.
     let _ = catch_unwind(|| {
         let engines = lock(&SINK).engines.clone();
