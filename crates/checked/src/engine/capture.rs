@@ -28,11 +28,39 @@ impl State {
         } else if !is_captured && current != id {
             // The capture is over, for all its streams.
             if let Some(group) = self.lines.get(&current).map(|line| line.group) {
-                self.lines.retain(|_, line| line.group != group);
-                self.memory.remove(&group);
-                self.version += 1;
+                self.forget_capture(group);
             }
         }
+    }
+
+    /// Forgets the capture that includes a destroyed stream if all its streams are destroyed: no call tells its end.
+    pub(super) fn end_capture_of_destroyed(&mut self, id: LineId) {
+        let current = self.current(id);
+        if current == id {
+            return;
+        }
+        let Some(group) = self.lines.get(&current).map(|line| line.group) else { return };
+        // A line of a capture has the flags of its stream.
+        let mut streams = self.lines.values().filter(|line| line.group == group);
+        if streams.all(|line| line.flags.is_destroyed()) {
+            self.forget_capture(group);
+        }
+    }
+
+    fn forget_capture(&mut self, group: u32) {
+        let mut ended = Vec::new();
+        self.lines.retain(|id, line| {
+            let is_kept = line.group != group;
+            if !is_kept {
+                ended.push(*id);
+            }
+            is_kept
+        });
+        for line in self.lines.values_mut() {
+            line.capture.take_if(|capture| ended.contains(capture));
+        }
+        self.memory.remove(&group);
+        self.version += 1;
     }
 
     /// Adds a line to the capture that `other` belongs to, unless a capture includes it already. Returns the line of its

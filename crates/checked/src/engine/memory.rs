@@ -57,6 +57,13 @@ pub(super) struct Memory {
 /// Number of releases that a piece keeps. A later access of an older allocation is not found.
 const RELEASES: usize = 8;
 
+/// Number of reads that a piece keeps. If more streams read the same memory, and nothing orders them, the oldest are
+/// forgotten.
+const READS: usize = 1 << 10;
+
+/// Number of reads from which on a piece forgets those that a later read is ordered after.
+const FEW_READS: usize = 1 << 4;
+
 /// Number of pieces that are kept. If a program never waits on the host and never uses memory again, the oldest are
 /// forgotten.
 const PIECES: usize = 1 << 18;
@@ -87,21 +94,27 @@ impl Memory {
             && piece.end == end
         {
             piece.compare(new, &is_ordered, &mut found);
-            piece.add(new);
+            piece.add(new, &is_ordered);
             return found;
         }
         let mut last: Option<(usize, Piece)> = None;
         let mut at = start;
         for (from, mut piece) in self.take(start, end) {
             if at < from {
-                self.add_next(&mut last, at, Piece { end: from, ..Piece::default() }, new);
+                self.add_next(
+                    &mut last,
+                    at,
+                    Piece { end: from, ..Piece::default() },
+                    new,
+                    &is_ordered,
+                );
             }
             at = piece.end;
             piece.compare(new, &is_ordered, &mut found);
-            self.add_next(&mut last, from, piece, new);
+            self.add_next(&mut last, from, piece, new, &is_ordered);
         }
         if at < end {
-            self.add_next(&mut last, at, Piece { end, ..Piece::default() }, new);
+            self.add_next(&mut last, at, Piece { end, ..Piece::default() }, new, &is_ordered);
         }
         self.put(last);
         found
@@ -114,8 +127,9 @@ impl Memory {
         start: usize,
         mut piece: Piece,
         new: &Arc<Entry>,
+        is_ordered: &impl Fn(&Entry) -> bool,
     ) {
-        piece.add(new);
+        piece.add(new, is_ordered);
         match last {
             Some((_, before)) if before.is_same(&piece) => before.end = piece.end,
             _ => self.put(last.replace((start, piece))),
@@ -247,11 +261,18 @@ impl Piece {
     }
 
     /// Adds an access.
-    fn add(&mut self, new: &Arc<Entry>) {
+    fn add(&mut self, new: &Arc<Entry>, is_ordered: &impl Fn(&Entry) -> bool) {
         match new.access {
             Access::Read | Access::Write if new.line == HOST => {}
             Access::Read => {
                 self.reads.retain(|entry| entry.line != new.line);
+                if self.reads.len() >= FEW_READS && self.reads.len().is_power_of_two() {
+                    // What is ordered after the new read is ordered after these, too.
+                    self.reads.retain(|entry| !is_ordered(entry));
+                }
+                if self.reads.len() >= READS {
+                    self.reads.remove(0);
+                }
                 self.reads.push(Arc::clone(new));
             }
             Access::Write => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gpu_stream_core::Device;
 
-use super::clock::{LineId, Snapshot};
+use super::clock::{Clock, LineId, Snapshot};
 use super::found::Found;
 use super::implicit::ImplicitOrder;
 use super::late::Unrecorded;
@@ -15,6 +15,9 @@ use super::memory::Memory;
 use super::steps::Steps;
 use super::{Engine, Hook, Place};
 use crate::finding::Action;
+
+/// Number of entries that the clock of a stream that is gone keeps.
+const LONG_CLOCK: usize = 64;
 
 /// A map by small numbers.
 pub(super) type NumberMap<T> = HashMap<u32, T, BuildHasherDefault<NumberHasher>>;
@@ -156,7 +159,21 @@ impl State {
                 self.destroy(id);
             }
         }
+        self.shorten(id);
         self.sweep_if_due();
+    }
+
+    /// Replaces a long clock of a stream that is gone by a short one that covers more. The clock counts only if the stream
+    /// inside was kept, and is wrapped again.
+    fn shorten(&mut self, id: LineId) {
+        let latest = self.steps.latest();
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        let is_gone = line.wrappers == 0 && line.flags.is_destroyed() && !line.is_unseen;
+        if is_gone && line.clock.entries().len() > LONG_CLOCK {
+            let mut clock = Clock::default();
+            clock.raise_everything(latest);
+            line.clock = Arc::new(clock);
+        }
     }
 
     /// Notes that a stream was destroyed.
@@ -172,6 +189,7 @@ impl State {
             self.keys.remove(&key);
         }
         self.destroyed.insert(key, id);
+        self.end_capture_of_destroyed(id);
     }
 
     /// Makes the work that follows on a line happen after a snapshot.
@@ -230,5 +248,6 @@ impl State {
             }
         }
         self.host_everything = self.host_everything.max(snapshot.clock.everything());
+        self.prune(snapshot.line);
     }
 }

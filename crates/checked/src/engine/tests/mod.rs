@@ -1,5 +1,6 @@
 //! Tests of the engine, rule by rule.
 
+mod bounds;
 mod cost;
 mod default_streams;
 mod foreign;
