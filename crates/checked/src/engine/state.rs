@@ -108,7 +108,9 @@ impl State {
         if line.wrappers == 0 {
             // The handle may be that of another stream by now.
             line.fault = None;
+            line.is_blocking = blocking;
         }
+        line.is_blocking |= blocking;
         line.wrappers += 1;
         if origin == Origin::Created {
             line.created_wrappers += 1;
