@@ -55,9 +55,11 @@ impl<B: Backend> CheckedStream<B> {
     /// block.
     ///
     /// The call counts as work that may follow, as [`raw`](Stream::raw) does. Records and waits that are made with the
-    /// result are not seen, and the order that they make counts as missing.
+    /// result are not seen, and the order that they make counts as missing. Keep the wrapper as long as a clone of the
+    /// stream: the order of a stream whose wrappers are gone can be forgotten.
     #[track_caller]
     pub fn inner(&self) -> &B::Stream {
+        self.end_of_capture();
         self.engine().submit(&self.line, caller());
         &self.inner
     }
@@ -71,6 +73,14 @@ impl<B: Backend> CheckedStream<B> {
     fn begin(&self, place: Place) {
         self.engine().used(&self.line, place);
         self.engine().captured(&self.line, is_captured(&self.inner));
+    }
+
+    /// Tells the engine whether a capture that included the stream at its last call is over. For calls that do not ask
+    /// otherwise.
+    fn end_of_capture(&self) {
+        if self.line.is_captured() {
+            self.engine().captured(&self.line, is_captured(&self.inner));
+        }
     }
 
     /// Tells the engine that the caller was told of a fault of this stream, if `result` is one.
@@ -155,6 +165,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     fn query(&self) -> Result<bool, B::Error> {
         let place = caller();
         self.engine().used(&self.line, place);
+        self.end_of_capture();
         let mark = self.engine().mark(&self.line);
         let is_done = self.inner.query();
         self.note_fault(&is_done, place);
@@ -168,6 +179,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     fn synchronize(&self) -> Result<(), B::Error> {
         let place = caller();
         self.engine().used(&self.line, place);
+        self.end_of_capture();
         let mark = self.engine().mark(&self.line);
         let waited = self.inner.synchronize();
         self.note_fault(&waited, place);
@@ -329,6 +341,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     fn launch_host_func(&self, func: HostFunc) -> Result<(), B::Error> {
         let place = caller();
         self.engine().used(&self.line, place);
+        self.end_of_capture();
         let launched = self.inner.launch_host_func(func);
         self.note_fault(&launched, place);
         if launched.is_ok() {

@@ -93,6 +93,11 @@ impl Line {
         self.0.engine
     }
 
+    /// Returns `true` if a capture included the stream at its last call.
+    pub(crate) fn is_captured(&self) -> bool {
+        self.0.flags.is_captured()
+    }
+
     pub(super) fn id(&self) -> LineId {
         self.0.id
     }
