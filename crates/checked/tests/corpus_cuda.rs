@@ -5,7 +5,7 @@ mod corpus;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
-    use corpus::{Bug, Missing, Right, blocking, driver_calls};
+    use corpus::{Bug, Missing, Right, again_cuda, blocking, driver_calls};
     use gpu_stream_checked::{Checked, FindingKind};
     use gpu_stream_cuda::Cuda;
 
@@ -30,10 +30,13 @@ fn main() -> std::process::ExitCode {
         program: driver_calls::freed_in_a_capture,
     });
     right.extend(blocking::right::<B>());
-    right.extend::<[Right<B>; 3]>([
+    right.extend::<[Right<B>; 6]>([
         ("capture_beside_other_work", driver_calls::capture_beside_other_work),
         ("event_of_another_library", driver_calls::event_of_another_library),
         ("our_event_in_another_library", driver_calls::our_event_in_another_library),
+        ("captures_in_a_row", again_cuda::captures_in_a_row),
+        ("host_waits_after_a_capture", again_cuda::host_waits_after_a_capture),
+        ("blocking_stream_at_an_old_handle", again_cuda::blocking_stream_at_an_old_handle),
     ]);
     corpus::check::main::<Cuda>(bugs, right)
 }

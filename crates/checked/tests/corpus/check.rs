@@ -15,9 +15,10 @@ use super::{Bug, Missing, Right};
 /// Runs each bug in both forms, and the right programs.
 pub fn main<B: PlainHandles>(
     bugs: Vec<Bug<Checked<B>>>,
-    right: Vec<Right<Checked<B>>>,
+    mut right: Vec<Right<Checked<B>>>,
 ) -> ExitCode {
     type Trial = Box<dyn FnOnce() + Send>;
+    right.extend(super::right_inside::<B>());
     let rows: Vec<_> = bugs.iter().filter_map(row).collect();
     let table: Trial = Box::new(move || expect_rows(&rows));
     let bugs = bugs.into_iter().map(|bug| {

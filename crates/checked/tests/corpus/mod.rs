@@ -6,6 +6,9 @@
 
 #![allow(dead_code, reason = "no test program uses all of it")]
 
+pub mod again;
+#[cfg(target_os = "linux")]
+pub mod again_cuda;
 pub mod blocking;
 pub mod check;
 pub mod default_stream;
@@ -19,8 +22,9 @@ pub mod right;
 pub mod side_streams;
 pub mod support;
 
+use gpu_stream_checked::Checked;
 use gpu_stream_checked::FindingKind::{self, *};
-use gpu_stream_core::Backend;
+use gpu_stream_core::{Backend, PlainHandles};
 
 use support::Outcome;
 
@@ -51,6 +55,19 @@ pub fn right<B: Backend>() -> Vec<Right<B>> {
         ("blocks_of_a_pool", right::blocks_of_a_pool::<B>),
         ("order_that_passes_through", right::order_that_passes_through::<B>),
         ("halves_of_one_allocation", right::halves_of_one_allocation::<B>),
+        ("wrapper_for_each_call", again::wrapper_for_each_call::<B>),
+        ("event_outlives_its_stream", again::event_outlives_its_stream::<B>),
+        ("regions_of_all_sizes", again::regions_of_all_sizes::<B>),
+        ("nested_forks", again::nested_forks::<B>),
+        ("threads_that_end", again::threads_that_end::<B>),
+    ]
+}
+
+/// Returns the right programs with streams of the backend inside.
+pub fn right_inside<B: PlainHandles>() -> [Right<Checked<B>>; 2] {
+    [
+        ("order_without_a_wrapper", again::order_without_a_wrapper::<B>),
+        ("stream_inside_is_kept", again::stream_inside_is_kept::<B>),
     ]
 }
 
