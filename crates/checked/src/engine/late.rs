@@ -129,6 +129,20 @@ impl State {
         report
     }
 
+    /// Closes a scope, and forgets the side streams that are gone and had their last work in it.
+    pub(super) fn close_scope(&mut self, scope: ScopeId) {
+        self.found.close(scope);
+        let lines = &self.lines;
+        self.sides.retain(|id| {
+            let is_of_scope = |line: &LineState| {
+                line.joining.work.as_ref().is_none_or(|work| work.scope == scope)
+            };
+            lines.get(id).is_some_and(|line| {
+                line.wrappers > 0 || !line.flags.is_destroyed() || !is_of_scope(line)
+            })
+        });
+    }
+
     /// Reports the last work of a side stream if it is not joined: nothing is ordered after it, and the stream that it
     /// waited for is used again. Decides only about work of one scope, if one is given.
     pub(super) fn decide_line(&mut self, id: LineId, scope: Option<ScopeId>) {

@@ -61,7 +61,7 @@ impl Scope {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.engine.with(|state| state.found.close(self.id));
+        self.engine.with(|state| state.close_scope(self.id));
     }
 }
 

@@ -70,3 +70,20 @@ fn captures_of_dropped_streams_are_forgotten() {
     assert!(lines(&p) < 300, "{} lines", lines(&p));
     assert!(p.engine.with(|state| state.memory.len()) < 10);
 }
+
+#[test]
+fn side_streams_of_scopes_that_ended_are_forgotten() {
+    let p = Program::new();
+    let main = p.stream();
+    for _ in 0..100 {
+        let scope = p.engine.scope();
+        let _entered = scope.enter();
+        let side = p.stream();
+        side.wait_stream(&main);
+        side.writes(&region(64));
+        main.wait_stream(&side);
+        drop(side);
+        assert!(scope.take().is_empty());
+    }
+    assert_eq!(p.engine.with(|state| state.sides.len()), 0);
+}
