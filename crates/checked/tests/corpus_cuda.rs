@@ -30,11 +30,15 @@ fn main() -> std::process::ExitCode {
         program: driver_calls::freed_in_a_capture,
     });
     right.extend(blocking::right::<B>());
-    right.extend::<[Right<B>; 6]>([
+    right.extend::<[Right<B>; 10]>([
         ("capture_beside_other_work", driver_calls::capture_beside_other_work),
         ("event_of_another_library", driver_calls::event_of_another_library),
         ("our_event_in_another_library", driver_calls::our_event_in_another_library),
         ("captures_in_a_row", again_cuda::captures_in_a_row),
+        ("blocking_streams_and_the_default_one", again_cuda::blocking_streams_and_the_default_one),
+        ("default_streams_of_two_devices", again_cuda::default_streams_of_two_devices),
+        ("captures_with_forks", again_cuda::captures_with_forks),
+        ("captures_on_two_threads", again_cuda::captures_on_two_threads),
         ("host_waits_after_a_capture", again_cuda::host_waits_after_a_capture),
         ("blocking_stream_at_an_old_handle", again_cuda::blocking_stream_at_an_old_handle),
     ]);

@@ -1,11 +1,11 @@
 //! Right programs of the CUDA driver's own calls, whose captures and handles come again.
 
 use gpu_stream_checked::Checked;
-use gpu_stream_core::{Access, Backend, RawStream, Stream};
+use gpu_stream_core::{Access, Backend, Event, RawStream, Stream, StreamOptions};
 use gpu_stream_cuda::Cuda;
 use gpu_stream_test_drivers::cuda::{self, Ptr, begin_capture, driver, end_capture, enter, ok};
 
-use super::support::{Outcome, device, memory, stream};
+use super::support::{Outcome, device, memory, stream, two_devices};
 
 type B = Checked<Cuda>;
 
@@ -56,6 +56,109 @@ pub fn blocking_stream_at_an_old_handle() -> Outcome<B> {
     default.synchronize()?;
     destroy(new);
     Ok(())
+}
+
+/// The vendor orders the default stream with a blocking stream and with the per-thread one. The host that waits for it waits for
+/// their work, too.
+pub fn blocking_streams_and_the_default_one() -> Outcome<B> {
+    let default = B::default_stream(device::<B>()?)?;
+    let mine = B::per_thread_stream(device::<B>()?)?;
+    let blocking = B::new_stream(device::<B>()?, StreamOptions::new().blocking(true))?;
+    let x = memory("x");
+    default.writes(&x);
+    mine.reads(&x);
+    default.writes(&x);
+    blocking.reads(&x);
+    default.writes(&x);
+    mine.writes(&x);
+    default.synchronize()?;
+    B::host_access(Access::Write, &x);
+    mine.writes(&x);
+    let event = default.record_event()?;
+    event.synchronize()?;
+    B::host_access(Access::Write, &x);
+    blocking.writes(&x);
+    let other = stream::<B>()?;
+    other.wait_stream(&default)?;
+    other.writes(&x);
+    default.wait_stream(&other)?;
+    mine.writes(&x);
+    other.wait_event(&default.record_event()?)?;
+    other.writes(&x);
+    other.synchronize()
+}
+/// The default streams of two devices are two streams.
+pub fn default_streams_of_two_devices() -> Outcome<B> {
+    let (one, two) = two_devices::<B>()?;
+    let (a, b) = (B::default_stream(one)?, B::default_stream(two)?);
+    let x = memory("x");
+    a.writes(&x);
+    b.wait_stream(&a)?;
+    b.writes(&x);
+    let blocking = B::new_stream(two, StreamOptions::new().blocking(true))?;
+    blocking.writes(&x);
+    a.wait_stream(&blocking)?;
+    a.writes(&x);
+    let blocking = B::new_stream(one, StreamOptions::new().blocking(true))?;
+    blocking.writes(&x);
+    blocking.synchronize()?;
+    b.writes(&x);
+    Ok(())
+}
+/// Captures with forks, one after the other, from either stream, and ordered work between them.
+pub fn captures_with_forks() -> Outcome<B> {
+    let (a, b, c) = (stream::<B>()?, stream::<B>()?, stream::<B>()?);
+    let (x, y) = (memory("x"), memory("y"));
+    for _ in 0..3 {
+        a.writes(&x);
+        begin_capture(a.raw().as_ptr(), 2);
+        a.writes(&x);
+        a.fork([&b, &c])?;
+        b.reads(&x);
+        c.reads(&x);
+        c.writes(&y);
+        b.wait_stream(&c)?;
+        b.reads(&y);
+        a.join([&b, &c])?;
+        a.writes(&x);
+        a.writes(&y);
+        end_capture(a.raw().as_ptr()).expect("ends");
+        let raw = b.raw().as_ptr();
+        b.wait_stream(&a)?;
+        b.writes(&x);
+        begin_capture(raw, 2);
+        b.writes(&x);
+        c.wait_event(&b.record_event()?)?;
+        c.writes(&x);
+        b.wait_stream(&c)?;
+        end_capture(raw).expect("ends");
+        a.wait_stream(&b)?;
+        a.wait_stream(&c)?;
+        a.writes(&x);
+    }
+    a.synchronize()
+}
+/// Two threads capture at the same time, with the same memory.
+pub fn captures_on_two_threads() -> Outcome<B> {
+    let x = memory("x");
+    let work = || -> Outcome<B> {
+        for _ in 0..20 {
+            let (a, b) = (stream::<B>()?, stream::<B>()?);
+            begin_capture(a.raw().as_ptr(), 1);
+            a.writes(&x);
+            b.wait_stream(&a)?;
+            b.writes(&x);
+            a.wait_stream(&b)?;
+            a.reads(&x);
+            end_capture(a.raw().as_ptr()).expect("ends");
+        }
+        Ok(())
+    };
+    std::thread::scope(|s| {
+        let other = s.spawn(work);
+        work()?;
+        other.join().expect("no panic")
+    })
 }
 
 fn wrapped(raw: Ptr) -> Result<<B as Backend>::Stream, <B as Backend>::Error> {
