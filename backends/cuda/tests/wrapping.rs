@@ -1,4 +1,4 @@
-//! Wrapping of streams: contexts, flags, priorities, owners, host functions, and cudarc in both directions.
+//! Wrapping of streams: contexts, flags, priorities, owners, current streams, host functions, and cudarc in both directions.
 
 mod support;
 
@@ -21,6 +21,12 @@ fn main() -> ExitCode {
         host_function_panic_is_a_stream_fault,
         objects_dropped_in_a_host_function
     ];
+    let current = shared_cases![OnCuda, current_stream:
+        current_stream_is_the_threads,
+        work_is_ordered_with_the_current_stream,
+        current_stream_of_a_capture_is_captured,
+        current_stream_that_cannot_be_wrapped_is_rejected
+    ];
     let more: &[Case] = &[
         ("default_handles_without_a_device", default_handles_without_a_device),
         (
@@ -36,7 +42,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "cudarc")]
         ("cudarc_context_that_differs_is_rejected", cudarc_context_that_differs_is_rejected),
     ];
-    support::main(&[&shared, more].concat())
+    support::main(&[&shared[..], &current, more].concat())
 }
 
 fn default_handles_without_a_device() {

@@ -1,4 +1,4 @@
-//! Wrapping of streams: devices, flags, priorities, handles, owners and host functions.
+//! Wrapping of streams: devices, flags, priorities, handles, owners, current streams and host functions.
 
 mod support;
 
@@ -18,6 +18,12 @@ fn main() -> ExitCode {
         host_function_panic_is_a_stream_fault,
         objects_dropped_in_a_host_function
     ];
+    let current = shared_cases![OnHip, current_stream:
+        current_stream_is_the_threads,
+        work_is_ordered_with_the_current_stream,
+        current_stream_of_a_capture_is_captured,
+        current_stream_that_cannot_be_wrapped_is_rejected
+    ];
     let more: [support::Case; 5] = cases![
         default_handles_name_the_current_devices_stream,
         legacy_handle_never_reaches_the_runtime,
@@ -25,7 +31,7 @@ fn main() -> ExitCode {
         every_option_of_an_event,
         probe_reports_the_runtime
     ];
-    support::main(&[&shared[..], &more].concat())
+    support::main(&[&shared[..], &current, &more].concat())
 }
 
 fn default_handles_name_the_current_devices_stream() {

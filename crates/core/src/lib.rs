@@ -78,7 +78,7 @@
 //! | [`EventOptions`], [`StreamOptions`] | how a new event or stream is created |
 //! | [`StreamOwner`], [`EventOwner`] | what keeps a foreign stream or event alive |
 //! | [`PerThread`] | a thread's default stream, which stays on its thread |
-//! | [`exchange`] | the integers of DLPack, `__cuda_array_interface__` and `__cuda_stream__` |
+//! | [`exchange`] | the integers of DLPack, `__cuda_array_interface__` and `__cuda_stream__`; the current stream of torch and tvm-ffi |
 //! | [`dynamic`] | the object-safe form |
 //!
 //! ## Order

@@ -40,6 +40,8 @@ fn errors() -> Vec<(&'static str, ContractError)> {
         (CALL, ContractError::capture_of_another(operation, bits, waited_for, bits)),
         (CALL, ContractError::DefaultStreamCapture { operation, waiter: bits, waited_for, bits }),
         (CALL, ContractError::CaptureHostFunc { operation, bits }),
+        (CALL, ContractError::DeviceType { operation, device_type: 8, device_id: 0 }),
+        (CALL, ContractError::CurrentStream { operation, device, code: -1 }),
         ("backend cuda", ContractError::NotCompiled { backend, reason }),
     ]
 }

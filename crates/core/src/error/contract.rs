@@ -214,6 +214,32 @@ pub enum ContractError {
         /// The handle of the stream.
         bits: usize,
     },
+    /// Two numbers of DLPack that name no device of a backend. See [`ErrorKind::BackendMismatch`].
+    #[error(
+        "{operation}: ({device_type}, {device_id}) of DLPack is no device with streams here; use an array on the CPU (1), \
+         CUDA (2) or ROCm (10)"
+    )]
+    DeviceType {
+        /// The call.
+        operation: &'static str,
+        /// DLPack's device type.
+        device_type: i32,
+        /// DLPack's device id.
+        device_id: i32,
+    },
+    /// Another library could not tell its current stream. See [`ErrorKind::Driver`].
+    #[error(
+        "{operation}: the other library answered {code} when asked for its current stream of {device}; its own error (in \
+         Python, the exception that is set) has the reason"
+    )]
+    CurrentStream {
+        /// The call.
+        operation: &'static str,
+        /// The device.
+        device: Device,
+        /// What the library answered; 0 would be a success.
+        code: i32,
+    },
     /// See [`ErrorKind::NotCompiled`].
     #[error("backend {backend} is not part of this build: {reason}")]
     NotCompiled {
@@ -279,7 +305,9 @@ impl Error for ContractError {
             ContractError::DeviceMismatch { .. }
             | ContractError::RecordAcrossDevices { .. }
             | ContractError::ElapsedAcrossDevices { .. } => ErrorKind::DeviceMismatch,
-            ContractError::BackendMismatch { .. } => ErrorKind::BackendMismatch,
+            ContractError::BackendMismatch { .. } | ContractError::DeviceType { .. } => {
+                ErrorKind::BackendMismatch
+            }
             ContractError::InvalidDevice { .. } => ErrorKind::InvalidDevice,
             ContractError::InvalidHandle { .. } => ErrorKind::InvalidHandle,
             ContractError::InvalidPriority { .. } | ContractError::InterprocessTiming => {
@@ -297,6 +325,7 @@ impl Error for ContractError {
             | ContractError::DefaultStreamCapture { .. }
             | ContractError::CaptureHostFunc { .. } => ErrorKind::Capturing,
             ContractError::NotCompiled { .. } => ErrorKind::NotCompiled,
+            ContractError::CurrentStream { .. } => ErrorKind::Driver,
         }
     }
 }

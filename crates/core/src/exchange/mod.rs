@@ -28,11 +28,16 @@
 //! | [`CudaStream`](Protocol::CudaStream), CUDA and ROCm | (none) | 0, 1 | 2 | its handle |
 //! | [`Handle`](Protocol::Handle), all backends | (none) | 0, 1 | 2 | its handle |
 //!
+//! C interfaces answer the current stream as a bare handle: [`dlpack`] and [`tvm_ffi`].
+//!
 //! Everything else is an [`ExchangeError`]. None of this asks a driver or blocks. Wrapping the
 //! handle ([`Backend::stream_from_raw`](crate::Backend::stream_from_raw)) finds whether there is
 //! such a stream. [`HandleKind::of`](crate::HandleKind::of) tells which of the three kinds it is.
 
+mod current;
+pub mod dlpack;
 mod error;
+pub mod tvm_ffi;
 
 pub use error::{ExchangeError, Forbidden};
 
@@ -41,12 +46,18 @@ use core::fmt;
 use crate::BackendKind;
 
 /// A protocol by which a stream is passed as an integer.
-#[doc(alias("__cuda_array_interface__", "__dlpack__", "__cuda_stream__", "stream_ptr"))]
+#[doc(alias(
+    "__cuda_array_interface__",
+    "__dlpack__",
+    "__cuda_stream__",
+    "native_handle",
+    "stream_ptr"
+))]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// A bare handle: `stream.cuda_stream` of torch, `stream.ptr` of CuPy, what
-    /// `torch.cuda.ExternalStream` takes.
+    /// A bare handle: `stream.cuda_stream` and `stream.native_handle` of torch, `stream.ptr` of CuPy, what
+    /// `torch.cuda.ExternalStream` takes, and what C interfaces answer ([`dlpack`], [`tvm_ffi`]).
     ///
     /// Any value that a pointer can have, on every backend. 0 and 1 are the default stream, and 2
     /// is the thread's own, as in the vendors' APIs.

@@ -5,6 +5,7 @@
 
 pub mod capture;
 pub mod capture_probe;
+pub mod current_stream;
 pub mod data_order;
 pub mod ends;
 pub mod foreign;
