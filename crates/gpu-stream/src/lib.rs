@@ -6,6 +6,8 @@ mod available;
 mod backends;
 mod check;
 pub mod prelude;
+#[cfg(feature = "tvm-ffi")]
+pub mod tvm_ffi;
 
 #[cfg(feature = "async")]
 pub use gpu_stream_async::{Done, DoneExt, DoneWith};

@@ -120,6 +120,21 @@ api! {
     gpu_stream::dynamic::DynEvent,
     gpu_stream::dynamic::DynStream,
     gpu_stream::dynamic::SharedStream,
+    gpu_stream::exchange,
+    gpu_stream::exchange::DecodedStream,
+    gpu_stream::exchange::ExchangeError,
+    gpu_stream::exchange::Forbidden,
+    gpu_stream::exchange::Protocol,
+    gpu_stream::exchange::Value,
+    gpu_stream::exchange::cuda_stream,
+    gpu_stream::exchange::dlpack::CurrentWorkStream,
+    gpu_stream::exchange::dlpack::ExchangeApi,
+    gpu_stream::exchange::dlpack::ExchangeApiError,
+    gpu_stream::exchange::dlpack::ExchangeApiHeader,
+    gpu_stream::exchange::dlpack::Version,
+    gpu_stream::exchange::dlpack::device_of,
+    gpu_stream::exchange::tvm_ffi::EnvStream,
+    gpu_stream::exchange::tvm_ffi::GetStream,
     #[cfg(feature = "hip")]
     gpu_stream::hip,
     gpu_stream::host,
@@ -131,6 +146,10 @@ api! {
     gpu_stream::retain::Refused,
     gpu_stream::retain::RetainUntilDone,
     gpu_stream::retain::release_on,
+    #[cfg(feature = "tvm-ffi")]
+    gpu_stream::tvm_ffi::TvmFfiError,
+    #[cfg(feature = "tvm-ffi")]
+    gpu_stream::tvm_ffi::find,
 }
 
 #[cfg(test)]
