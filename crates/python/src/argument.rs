@@ -69,6 +69,10 @@ impl StreamArg {
         } else if let Some((version, handle)) = protocol(given)? {
             objects.push(given.clone().unbind());
             exchange::cuda_stream(version, handle, KIND)
+        } else if let Some(handle) = native_handle(given)? {
+            // A torch.Stream, which torch.accelerator.current_stream returns.
+            objects.push(given.clone().unbind());
+            Protocol::Handle.decode(value(&handle)?, KIND)
         } else if let Some(handle) = attribute(given, "cuda_stream")?.filter(is_integer) {
             // Versions of torch without the protocol.
             objects.push(given.clone().unbind());
@@ -86,6 +90,11 @@ impl StreamArg {
     pub(crate) fn of_handle(bits: usize, object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let objects = vec![object.clone().unbind()];
         wrap(object.py(), bits, None, device_hint(object), objects)
+    }
+
+    /// Wraps a handle of `device` that nothing here keeps alive.
+    pub(crate) fn of_bare_handle(py: Python<'_>, bits: usize, device: Device) -> PyResult<Self> {
+        wrap(py, bits, Some(device), None, Vec::new())
     }
 
     /// Returns the stream's device.
@@ -182,6 +191,20 @@ pub(crate) fn value(given: &Bound<'_, PyAny>) -> PyResult<Value> {
 /// attribute.
 fn attribute<'py>(given: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     given.getattr_opt(name)
+}
+
+/// Returns the object's `native_handle`, torch's name for the handle on every vendor. `None` if it has no such attribute.
+///
+/// It is a `cudaStream_t` for CUDA, a `hipStream_t` for ROCm, which torch also calls `cuda`, and something else for other
+/// vendors, such as a `sycl::queue *` for XPU. So the object's device must be one of this vendor.
+fn native_handle<'py>(given: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(at) = attribute(given, "device")? else { return Ok(None) };
+    if !given.get_type().hasattr("native_handle")? {
+        return Ok(None);
+    }
+    // Before the attribute is read, which torch lacks for some devices.
+    device(&at)?;
+    Ok(attribute(given, "native_handle")?.filter(is_integer))
 }
 
 /// Returns the version and the handle of the object's `__cuda_stream__`. `None` if it has no such

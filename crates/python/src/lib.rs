@@ -2,6 +2,7 @@
 
 mod argument;
 mod array;
+mod current;
 mod dlpack;
 mod error;
 mod event;
@@ -24,6 +25,8 @@ fn gpu_stream_torch(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::add_to(module)?;
     module.add_function(wrap_pyfunction!(stream::new_stream, module)?)?;
     module.add_function(wrap_pyfunction!(stream::default_stream, module)?)?;
+    module.add_function(wrap_pyfunction!(current::current_stream, module)?)?;
+    module.add_function(wrap_pyfunction!(current::tvm_ffi_stream, module)?)?;
     module.add_function(wrap_pyfunction!(stream::probe, module)?)?;
     module.add_function(wrap_pyfunction!(saxpy::saxpy, module)?)?;
     module.add_function(wrap_pyfunction!(kept::collect, module)?)?;

@@ -33,6 +33,20 @@ impl ExternalStream {
         &self.stream
     }
 
+    /// Holds a stream. A thread's own stream is an error.
+    pub(crate) fn from_arg(py: Python<'_>, arg: StreamArg) -> PyResult<Self> {
+        match arg {
+            StreamArg::Shared(stream) => Ok(ExternalStream { stream }),
+            StreamArg::PerThread(_) => {
+                let reason = "is the calling thread's own stream, which is another one on each thread and cannot be \
+                              held by an object; pass it to a function, which uses it during the call, or wrap a \
+                              created stream";
+                let operation = "ExternalStream";
+                Err(raise(py, ContractError::InvalidHandle { operation, bits: 2, reason }))
+            }
+        }
+    }
+
     /// Returns the stream as an argument.
     fn arg(&self) -> StreamArg {
         StreamArg::Shared(self.stream.clone())
@@ -60,17 +74,7 @@ impl ExternalStream {
         owner: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let device = device.map(self::device).transpose()?.flatten();
-        match StreamArg::with(stream, device, owner)? {
-            StreamArg::Shared(stream) => Ok(ExternalStream { stream }),
-            StreamArg::PerThread(_) => {
-                let reason = "is the calling thread's own stream, which is another one on each thread and cannot be \
-                              held by an object; pass it to a function, which uses it during the call, or wrap a \
-                              created stream";
-                let operation = "ExternalStream";
-                let error = ContractError::InvalidHandle { operation, bits: 2, reason };
-                Err(raise(stream.py(), error))
-            }
-        }
+        Self::from_arg(stream.py(), StreamArg::with(stream, device, owner)?)
     }
 
     /// Returns True if all work submitted to the stream so far is done. Does not block.

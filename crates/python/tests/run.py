@@ -100,7 +100,7 @@ def run_module(module, timeout):
 
 VERSIONS = """
 import importlib
-for name in ["torch", "cupy", "cuda.core", "numpy"]:
+for name in ["torch", "cupy", "cuda.core", "numpy", "tvm_ffi"]:
     try:
         print(name, importlib.import_module(name).__version__)
     except Exception as error:
