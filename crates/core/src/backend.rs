@@ -170,7 +170,11 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
         "null stream",
         "getDefaultCUDAStream"
     ))]
-    fn default_stream(device: Device) -> Result<Self::Stream, Self::Error>;
+    fn default_stream(device: Device) -> Result<Self::Stream, Self::Error> {
+        let _ = device;
+        let (operation, reason) = ("Backend::default_stream", NO_SUCH_STREAM);
+        Err(ContractError::Unsupported { operation, backend: Self::KIND, reason }.into())
+    }
 
     /// Returns the calling thread's default stream on `device`: handle 2. Its type does not leave
     /// the thread.
@@ -181,7 +185,11 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// Origin:
     /// [`cudaStreamPerThread`](https://docs.nvidia.com/cuda/cuda-runtime-api/stream-sync-behavior.html).
     #[doc(alias("CU_STREAM_PER_THREAD", "cudaStreamPerThread", "hipStreamPerThread"))]
-    fn per_thread_stream(device: Device) -> Result<PerThread<Self::Stream>, Self::Error>;
+    fn per_thread_stream(device: Device) -> Result<PerThread<Self::Stream>, Self::Error> {
+        let _ = device;
+        let (operation, reason) = ("Backend::per_thread_stream", NO_SUCH_STREAM);
+        Err(ContractError::Unsupported { operation, backend: Self::KIND, reason }.into())
+    }
 
     /// Creates a new stream, which the wrapper and its clones own. Dropping the last of them
     /// destroys it; work that was submitted to it still runs to its end.
@@ -477,3 +485,5 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
 pub trait PlainHandles: Backend<RawStream = RawStream<Self>, RawEvent = RawEvent<Self>> {}
 
 impl<B: Backend<RawStream = RawStream<B>, RawEvent = RawEvent<B>>> PlainHandles for B {}
+
+const NO_SUCH_STREAM: &str = "its engine has no such stream; create one with `Backend::new_stream`";

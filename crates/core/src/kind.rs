@@ -25,6 +25,8 @@ pub enum BackendKind {
     Cuda,
     /// AMD, through the HIP runtime of ROCm.
     Hip,
+    /// OpenCL, of any vendor.
+    OpenCl,
     /// A backend of another project, with a name of its own (lower case, no spaces).
     Other(&'static str),
 }
@@ -32,7 +34,7 @@ pub enum BackendKind {
 impl BackendKind {
     /// The backends that this project has, in the order in which reports list them.
     pub const KNOWN: &'static [BackendKind] =
-        &[BackendKind::Host, BackendKind::Cuda, BackendKind::Hip];
+        &[BackendKind::Host, BackendKind::Cuda, BackendKind::Hip, BackendKind::OpenCl];
 
     /// Returns the lower-case name, as in `cuda:0`, in a cargo feature and on the command line.
     pub const fn name(self) -> &'static str {
@@ -40,6 +42,7 @@ impl BackendKind {
             BackendKind::Host => "host",
             BackendKind::Cuda => "cuda",
             BackendKind::Hip => "hip",
+            BackendKind::OpenCl => "opencl",
             BackendKind::Other(name) => name,
         }
     }
@@ -53,10 +56,10 @@ impl fmt::Display for BackendKind {
 
 /// The error for a name that no known backend has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("no backend has this name: the known ones are host, cuda and hip")]
+#[error("no backend has this name: the known ones are host, cuda, hip and opencl")]
 pub struct UnknownBackend;
 
-/// Parses `host`, `cuda` or `hip`; also accepts `cpu` and `rocm`, the other usual names.
+/// Parses `host`, `cuda`, `hip` or `opencl`; also accepts `cpu` and `rocm`, the other usual names.
 impl FromStr for BackendKind {
     type Err = UnknownBackend;
 
@@ -65,6 +68,7 @@ impl FromStr for BackendKind {
             "host" | "cpu" => Ok(BackendKind::Host),
             "cuda" => Ok(BackendKind::Cuda),
             "hip" | "rocm" => Ok(BackendKind::Hip),
+            "opencl" => Ok(BackendKind::OpenCl),
             _ => Err(UnknownBackend),
         }
     }

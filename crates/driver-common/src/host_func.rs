@@ -246,6 +246,15 @@ impl HostFuncs {
         }
     }
 
+    /// Drops the closure with this key, which the driver will not call because earlier work failed. Called by the driver's
+    /// callback.
+    pub fn discard(&self, user_data: *mut c_void) {
+        if let Some(waiting) = self.take(user_data.addr()) {
+            let _inside = Inside::enter();
+            drop_quietly(waiting.func);
+        }
+    }
+
     /// Removes the closures of all streams for which `is_dead` returns `true`, and drops them with no lock
     /// held, in the order of their launches.
     ///

@@ -10,15 +10,18 @@ use libloading::Library;
 pub type Ptr = *mut c_void;
 
 /// A host function: `CUhostFn`, `hipHostFn_t`.
+#[cfg(any(feature = "cuda", feature = "hip"))]
 pub type HostFn = unsafe extern "C" fn(Ptr);
 
 /// The code for success, of both vendors.
 pub(crate) const SUCCESS: c_int = 0;
 
 /// `CUDA_ERROR_NOT_READY`, `hipErrorNotReady`.
+#[cfg(any(feature = "cuda", feature = "hip"))]
 pub const NOT_READY: c_int = 600;
 
 /// `CUDA_ERROR_NOT_SUPPORTED`, `hipErrorNotSupported`.
+#[cfg(any(feature = "cuda", feature = "hip"))]
 pub(crate) const NOT_SUPPORTED: c_int = 801;
 
 /// A call of a driver function that failed.
@@ -48,6 +51,7 @@ impl fmt::Debug for DriverError {
 impl std::error::Error for DriverError {}
 
 /// Panics unless `code` is success. The message names `call`.
+#[cfg(any(feature = "cuda", feature = "hip"))]
 #[track_caller]
 pub fn ok(call: &str, code: c_int) {
     assert_eq!(code, SUCCESS, "the bare driver's `{call}`");
@@ -87,6 +91,7 @@ pub(crate) fn open_loaded(name: &str) -> Result<&'static Library, String> {
 ///
 /// - A function under `always` that the library lacks returns "not supported".
 /// - A function under `optional` that the library lacks is `None`.
+#[cfg(any(feature = "cuda", feature = "hip"))]
 macro_rules! driver_table {
     (
         $(#[$docs:meta])*
@@ -197,4 +202,5 @@ macro_rules! driver_table {
     };
 }
 
+#[cfg(any(feature = "cuda", feature = "hip"))]
 pub(crate) use driver_table;

@@ -1,0 +1,224 @@
+//! A point in a queue's work: [`OpenClEvent`].
+
+use std::ptr::null_mut;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use gpu_stream_core::{
+    BackendKind, ContractError, Device, Event, EventOptions, EventStatus, KeepAlive, RawEvent,
+};
+use gpu_stream_driver_common::host_func::ensure_outside;
+
+use crate::device::{QUEUE_DEVICE, ordinal_of};
+use crate::driver::{Driver, check, driver, info};
+use crate::error::{Result, driver_error, invalid_handle};
+use crate::host_func::{USER_CODE, call};
+use crate::marker::EventRef;
+use crate::{OpenCl, OpenClCode, OpenClError};
+
+/// An event of the OpenCL backend.
+///
+/// An event of OpenCL is made by a command, and stands for one record. So this event has another handle after each
+/// record, and none before the first one.
+pub struct OpenClEvent {
+    device: Device,
+    options: EventOptions,
+    is_foreign: bool,
+    /// The marker of the current record.
+    current: Mutex<Option<EventRef>>,
+    owner: KeepAlive,
+}
+
+/// Returns an error for options that OpenCL's events cannot have.
+pub(crate) fn check_options(options: EventOptions, operation: &'static str) -> Result<()> {
+    if options.is_interprocess() {
+        let (backend, reason) = (BackendKind::OpenCl, "OpenCL has no events for another process");
+        return Err(ContractError::Unsupported { operation, backend, reason }.into());
+    }
+    Ok(())
+}
+
+impl OpenClEvent {
+    /// Creates an event without a record.
+    pub(crate) fn new(device: Device, options: EventOptions) -> Self {
+        let (current, owner) = (Mutex::new(None), KeepAlive::none());
+        OpenClEvent { device, options, is_foreign: false, current, owner }
+    }
+
+    /// Wraps a `cl_event` of another library as the current record, and adds a reference to it.
+    ///
+    /// # Safety
+    /// - `raw` is a live event, or null.
+    pub(crate) unsafe fn foreign(
+        raw: RawEvent<OpenCl>,
+        device: Option<Device>,
+        options: Option<EventOptions>,
+        owner: KeepAlive,
+        operation: &'static str,
+    ) -> Result<Self> {
+        // SAFETY: the event is live, or null (caller contract).
+        match unsafe { retain(raw, device, operation) } {
+            Ok((event, device)) => {
+                let (current, options) = (Mutex::new(Some(event)), options.unwrap_or_default());
+                Ok(OpenClEvent { device, options, is_foreign: true, current, owner })
+            }
+            Err(error) => {
+                USER_CODE.drop_owner(owner);
+                Err(error)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<EventRef>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a reference to the current record.
+    pub(crate) fn current(
+        &self,
+        driver: &Driver,
+        operation: &'static str,
+    ) -> Result<Option<EventRef>> {
+        self.lock().as_ref().map(|event| event.try_clone(driver, operation)).transpose()
+    }
+
+    /// Makes a record, which replaces the current one. Two records of one event are made one after the other.
+    pub(crate) fn replace(&self, record: impl FnOnce() -> Result<EventRef>) -> Result<()> {
+        let mut current = self.lock();
+        let replaced = current.replace(record()?);
+        drop(current);
+        drop(replaced);
+        Ok(())
+    }
+}
+
+/// Adds a reference to an event, and returns its device: that of its queue, or else the given one.
+///
+/// # Safety
+/// - `raw` is a live event, or null.
+unsafe fn retain(
+    raw: RawEvent<OpenCl>,
+    given: Option<Device>,
+    operation: &'static str,
+) -> Result<(EventRef, Device)> {
+    let driver = driver()?;
+    if let Some(given) = given {
+        driver.device(given, operation)?;
+    }
+    let bits = raw.to_bits();
+    if bits == 0 {
+        let reason = "is no event: a command of OpenCL makes one; pass the event of a command";
+        return Err(invalid_handle(operation, bits, reason));
+    }
+    // SAFETY: the event is live (caller contract).
+    let event = unsafe { EventRef::retain(driver, raw.as_ptr(), operation) }?;
+    let queue = event.queue(driver);
+    let device = if queue.is_null() {
+        let reason = "is a user event, which belongs to no device; name one";
+        given.ok_or_else(|| invalid_handle(operation, bits, reason))?
+    } else {
+        // SAFETY: the queue is live, since its event has a reference to it. The fact is a pointer.
+        let id = unsafe { info(driver.symbols.queue_info, queue, QUEUE_DEVICE, null_mut()) };
+        let id = id.map_err(|code| {
+            driver_error(operation, "clGetCommandQueueInfo", OpenClCode::new(code))
+        })?;
+        let reason = "is an event of a device that is not in the list of devices";
+        let ordinal =
+            ordinal_of(driver, id).ok_or_else(|| invalid_handle(operation, bits, reason))?;
+        Device::new(BackendKind::OpenCl, ordinal)
+    };
+    if let Some(given) = given {
+        given.check_is(device, operation)?;
+    }
+    if !queue.is_null() {
+        // SAFETY: as above. A queue that waits for the event could wait for ever before the flush.
+        check(unsafe { (driver.symbols.flush)(queue) }, operation, "clFlush")?;
+    }
+    Ok((event, device))
+}
+
+// SAFETY:
+// - The status is that of the marker, which is complete when all work before the record is. A failure is an error.
+// - The event has a reference to its marker.
+unsafe impl Event for OpenClEvent {
+    type Backend = OpenCl;
+
+    /// Returns the `cl_event` of the current record; null before the first one. It is valid until the next record.
+    fn raw(&self) -> RawEvent<OpenCl> {
+        RawEvent::from_ptr(self.lock().as_ref().map_or(null_mut(), EventRef::raw))
+    }
+
+    fn device(&self) -> Device {
+        self.device
+    }
+
+    fn options(&self) -> EventOptions {
+        self.options
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
+    fn status(&self) -> Result<EventStatus, OpenClError> {
+        const OPERATION: &str = "Event::status";
+        call(|| {
+            let driver = driver()?;
+            Ok(match self.current(driver, OPERATION)? {
+                None => EventStatus::Unrecorded,
+                Some(event) if event.is_complete(driver, OPERATION)? => EventStatus::Complete,
+                Some(_) => EventStatus::Pending,
+            })
+        })
+    }
+
+    fn synchronize(&self) -> Result<(), OpenClError> {
+        const OPERATION: &str = "Event::synchronize";
+        call(|| {
+            ensure_outside(OPERATION)?;
+            let driver = driver()?;
+            match self.current(driver, OPERATION)? {
+                Some(event) => event.wait(driver, OPERATION),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn elapsed_unchecked(&self, start: &Self) -> Result<f32, OpenClError> {
+        const OPERATION: &str = "Event::elapsed_since";
+        call(|| {
+            let driver = driver()?;
+            let time = |event: &Self| {
+                let marker = event.current(driver, OPERATION)?;
+                let no_time = OpenClCode::NO_PROFILING;
+                let refused = || driver_error(OPERATION, "clGetEventProfilingInfo", no_time);
+                let is_timed = event.options.is_timed() || event.is_foreign;
+                let marker = marker.filter(|_| is_timed).ok_or_else(refused)?;
+                if !marker.is_complete(driver, OPERATION)? {
+                    return Err(refused());
+                }
+                marker.end_time(driver, OPERATION)
+            };
+            let (start, end) = (time(start)?, time(self)?);
+            // Nanoseconds, whose difference can be negative.
+            Ok((end.wrapping_sub(start) as i64 as f64 / 1e6) as f32)
+        })
+    }
+}
+
+impl Drop for OpenClEvent {
+    fn drop(&mut self) {
+        *self.current.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+        if self.owner.is_owned() {
+            USER_CODE.drop_owner(std::mem::take(&mut self.owner));
+            USER_CODE.deferred.run();
+        }
+    }
+}
+
+impl std::fmt::Debug for OpenClEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("OpenClEvent");
+        text.field("raw", &self.raw()).field("device", &self.device);
+        text.field("options", &self.options).field("owner", &self.owner).finish()
+    }
+}

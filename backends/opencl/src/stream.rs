@@ -1,0 +1,190 @@
+//! A command queue: [`OpenClStream`].
+
+mod contract;
+mod wrap;
+
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gpu_stream_core::{BackendKind, Device, KeepAlive, RawStream, Stream as _};
+use gpu_stream_driver_common::{Seen, StreamKey};
+
+pub(crate) use self::wrap::{new_stream, wrap};
+use crate::driver::{Driver, Handle, Ptr, driver, info, loaded};
+use crate::error::Result;
+use crate::host_func::USER_CODE;
+use crate::marker::{EventRef, create_user_event, enqueue_barrier, enqueue_marker};
+use crate::{OpenCl, OpenClError};
+
+/// `CL_QUEUE_REFERENCE_COUNT`.
+const REFERENCES: u32 = 0x1092;
+
+/// A stream of the OpenCL backend: an in-order `cl_command_queue`, usually one that another library created.
+///
+/// A clone is the same stream. Each stream holds a reference to its queue, which is released with the last clone. The
+/// queue's submitted work still runs.
+#[derive(Clone)]
+pub struct OpenClStream(Arc<Queue>);
+
+/// A queue, and a reference to it.
+struct Queue {
+    raw: Handle,
+    context: Handle,
+    device: u32,
+    /// The marker of a query that was not reached. Work before it is pending, so a later query needs no other marker
+    /// while it is.
+    asked: Mutex<Option<EventRef>>,
+    /// The latest panic of a host function that the stream was checked against.
+    seen: Seen,
+    owner: KeepAlive,
+}
+
+impl OpenClStream {
+    /// Returns the queue's context, `cl_context`. It is valid as long as the stream lives. Does not block.
+    ///
+    /// Memory and programs belong to a context. A stream can use those of its own context only.
+    pub fn raw_context(&self) -> *mut std::ffi::c_void {
+        self.0.context.0
+    }
+
+    pub(crate) fn queue(&self) -> Ptr {
+        self.0.raw.0
+    }
+
+    pub(crate) fn own_device(&self) -> Device {
+        Device::new(BackendKind::OpenCl, self.0.device)
+    }
+
+    /// Returns the key of the stream's host functions.
+    pub(crate) fn key(&self) -> StreamKey {
+        // A handle is not used again while a function is pending: the function holds the queue.
+        self.0.key()
+    }
+
+    /// Returns an error if a host function of the stream panicked.
+    fn check_panics(&self, operation: &'static str) -> Result<()> {
+        let StreamKey { scope, handle, .. } = self.key();
+        match USER_CODE.panics.check(&self.0.seen, (scope, handle), || None) {
+            None => Ok(()),
+            Some(message) => Err(OpenClError::HostFunctionPanicked { operation, message }),
+        }
+    }
+
+    /// Enqueues a marker behind all work so far.
+    pub(crate) fn marker(&self, driver: &Driver, operation: &'static str) -> Result<EventRef> {
+        // SAFETY: the queue is live and in-order: `self` has a reference, and `wrap` has checked it.
+        unsafe { enqueue_marker(driver, self.queue(), operation) }
+    }
+
+    /// Makes later work wait for an event of any context.
+    pub(crate) fn wait_for(
+        &self,
+        driver: &'static Driver,
+        event: &EventRef,
+        operation: &'static str,
+    ) -> Result<()> {
+        let recorded_on = event.queue(driver);
+        if recorded_on == self.queue() {
+            // An in-order queue.
+            return Ok(());
+        }
+        if event.context(driver, operation)? == self.0.context.0 {
+            // SAFETY: the queue is live: `self` has a reference. The event is of its context.
+            return unsafe { enqueue_barrier(driver, self.queue(), event, operation) };
+        }
+        let bridge = self.user_event(driver, operation)?;
+        crate::host_func::complete_after(driver, event, &bridge, operation)?;
+        // SAFETY: the queue is live: `self` has a reference. The user event was created in its context.
+        unsafe { enqueue_barrier(driver, self.queue(), &bridge, operation) }
+    }
+
+    /// Creates a user event in the queue's context.
+    pub(crate) fn user_event(&self, driver: &Driver, operation: &'static str) -> Result<EventRef> {
+        // SAFETY: the context is live: the queue has a reference to it.
+        unsafe { create_user_event(driver, self.0.context.0, operation) }
+    }
+
+    /// Makes later work wait for a user event of this stream's context, and after it nothing of this stream runs until the event is complete.
+    pub(crate) fn hold(
+        &self,
+        driver: &Driver,
+        event: &EventRef,
+        operation: &'static str,
+    ) -> Result<()> {
+        // SAFETY: the queue is live: `self` has a reference. `user_event` has created the event in its context.
+        unsafe { enqueue_barrier(driver, self.queue(), event, operation) }
+    }
+
+    fn is_idle(&self, operation: &'static str) -> Result<bool> {
+        /// A marker is work itself, so it is not complete at once.
+        const POLLS: u32 = 64;
+        let driver = driver()?;
+        let asked = || self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = asked().take();
+        if let Some(earlier) = earlier
+            && !earlier.is_complete(driver, operation)?
+        {
+            *asked() = Some(earlier);
+            return Ok(false);
+        }
+        let marker = self.marker(driver, operation)?;
+        for _ in 0..POLLS {
+            if marker.is_complete(driver, operation)? {
+                return Ok(true);
+            }
+            std::thread::yield_now();
+        }
+        let replaced = asked().replace(marker);
+        drop(replaced);
+        Ok(false)
+    }
+}
+
+impl Queue {
+    fn key(&self) -> StreamKey {
+        StreamKey { scope: self.context.0.addr(), handle: self.raw.0.addr(), id: None }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        *self.asked.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+        // In the child of a fork nothing is released.
+        if let Some(driver) = loaded() {
+            let StreamKey { scope, handle, .. } = self.key();
+            // SAFETY: the queue is live: this is a reference to it. The count is a `u32`.
+            let count = unsafe { info(driver.symbols.queue_info, self.raw.0, REFERENCES, 0_u32) };
+            if count == Ok(1) {
+                // Another queue may have the handle soon.
+                USER_CODE.panics.remove(scope, handle);
+            }
+            // SAFETY: the queue is live, and this was a reference to it.
+            unsafe { (driver.symbols.queue_release)(self.raw.0) };
+        }
+        USER_CODE.drop_owner(std::mem::take(&mut self.owner));
+        USER_CODE.deferred.run();
+    }
+}
+
+/// Equal if the device and the handle are.
+impl PartialEq for OpenClStream {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other)
+    }
+}
+
+impl Eq for OpenClStream {}
+
+impl Hash for OpenClStream {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0.device, self.0.raw.0).hash(state);
+    }
+}
+
+impl std::fmt::Debug for OpenClStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("OpenClStream");
+        text.field("raw", &RawStream::<OpenCl>::from_ptr(self.queue()));
+        text.field("device", &self.own_device()).field("owner", &self.0.owner).finish()
+    }
+}
