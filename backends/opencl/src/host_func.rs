@@ -43,12 +43,14 @@ impl Drop for CompleteOnDrop {
     }
 }
 
-/// A closure, and what later work of its stream waits for. The fields are dropped in this order.
-struct Held {
-    func: HostFunc,
-    /// Keeps the queue, whose handle is the key of the closure.
-    _stream: OpenClStream,
-    _opens: CompleteOnDrop,
+/// What the driver's callback needs of a launched closure.
+struct Launched {
+    /// The key of the closure in [`USER_CODE`].
+    key: usize,
+    /// Keeps the queue, whose handle is the key of its panics.
+    stream: OpenClStream,
+    /// What later work of the stream waits for.
+    later: CompleteOnDrop,
 }
 
 thread_local! {
@@ -79,38 +81,54 @@ pub(crate) fn launch(
     stream.hold(driver, &start.0, operation)?;
     let marker = stream.marker(driver, operation)?;
     stream.hold(driver, &later.0, operation)?;
-    let held = Held { func, _stream: stream.clone(), _opens: later };
-    let run_held = Box::new(move || {
-        // The whole value, so that a panic of the closure drops the fields in their order.
-        let Held { func, _stream, _opens } = held;
-        func();
-    });
-    USER_CODE.host_funcs.launch(run_held, stream.key(), |key| {
-        // SAFETY: the marker is live. `run` accepts any key, and the driver calls it once.
-        let code = unsafe { (driver.symbols.event_callback)(marker.raw(), COMPLETE, run, key) };
-        check(code, operation, "clSetEventCallback")
+    USER_CODE.host_funcs.launch(func, stream.key(), |key| {
+        let launched = Box::new(Launched { key: key.addr(), stream: stream.clone(), later });
+        let data = Box::into_raw(launched);
+        // SAFETY: the marker is live. The driver calls `run` once, with `data`, which belongs to that call.
+        let code =
+            unsafe { (driver.symbols.event_callback)(marker.raw(), COMPLETE, run, data.cast()) };
+        check(code, operation, "clSetEventCallback").inspect_err(|_| {
+            // SAFETY: the driver has not taken the box, which was made above.
+            drop(unsafe { Box::from_raw(data) });
+        })
     })?;
     drop(start);
     Ok(())
 }
 
-/// Runs the closure with this key. The driver calls it, on a thread of its own.
+/// Runs a launched closure. The driver calls it, on a thread of its own.
 ///
 /// # Safety
-/// No requirements: `key` may be any number. The function is unsafe because the driver requires the type.
-unsafe extern "C" fn run(_: Ptr, status: i32, key: *mut c_void) {
-    let key = key.addr();
-    let run = move || {
+/// - `data` is a [`Launched`] in a box, which belongs to this call.
+unsafe extern "C" fn run(_: Ptr, status: i32, data: *mut c_void) {
+    // SAFETY: the box belongs to this call (caller contract).
+    let mut launched = Some(unsafe { Box::from_raw(data.cast::<Launched>()) });
+    if LAUNCHING.get() {
+        // Some drivers run callbacks on the thread that completes a user event.
+        let moved = launched.take();
+        let run = move || moved.into_iter().for_each(|launched| launched.run(status));
+        // Without a thread, the closure is dropped, and the work behind it goes on.
+        let _ = std::thread::Builder::new().spawn(run);
+    }
+    launched.into_iter().for_each(|launched| launched.run(status));
+}
+
+impl Launched {
+    /// Runs the closure, and lets later work of the stream run. Drops it instead if earlier work failed.
+    fn run(self, status: i32) {
+        let Launched { key, stream, later } = self;
         let key = std::ptr::without_provenance_mut(key);
         if status == COMPLETE {
             USER_CODE.run_host_func(key);
         } else {
             USER_CODE.host_funcs.discard(key);
         }
-    };
-    // Some drivers run callbacks on the thread that completes a user event.
-    if !LAUNCHING.get() || std::thread::Builder::new().spawn(run).is_err() {
-        run();
+        if USER_CODE.panics.has(stream.key()) {
+            // The queue is never released, so that no other queue gets its handle, and with it the fault.
+            std::mem::forget(stream.clone());
+        }
+        drop(later);
+        stream.drop_later();
     }
 }
 

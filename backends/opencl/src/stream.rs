@@ -10,14 +10,11 @@ use gpu_stream_core::{BackendKind, Device, KeepAlive, RawStream, Stream as _};
 use gpu_stream_driver_common::{Seen, StreamKey};
 
 pub(crate) use self::wrap::{new_stream, wrap};
-use crate::driver::{Driver, Handle, Ptr, driver, info, loaded};
+use crate::driver::{Driver, Handle, Ptr, driver, loaded};
 use crate::error::Result;
 use crate::host_func::USER_CODE;
 use crate::marker::{EventRef, create_user_event, enqueue_barrier, enqueue_marker};
 use crate::{OpenCl, OpenClError};
-
-/// `CL_QUEUE_REFERENCE_COUNT`.
-const REFERENCES: u32 = 0x1092;
 
 /// A stream of the OpenCL backend: an in-order `cl_command_queue`, usually one that another library created.
 ///
@@ -53,6 +50,14 @@ impl OpenClStream {
 
     pub(crate) fn own_device(&self) -> Device {
         Device::new(BackendKind::OpenCl, self.0.device)
+    }
+
+    /// Drops the wrapper at the end of the next public call, if it is the last one: a callback of the driver must neither
+    /// release a queue nor run user code.
+    pub(crate) fn drop_later(self) {
+        if let Some(queue) = Arc::into_inner(self.0) {
+            USER_CODE.deferred.push(move || drop(queue));
+        }
     }
 
     /// Returns the key of the stream's host functions.
@@ -151,13 +156,6 @@ impl Drop for Queue {
         *self.asked.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         // In the child of a fork nothing is released.
         if let Some(driver) = loaded() {
-            let StreamKey { scope, handle, .. } = self.key();
-            // SAFETY: the queue is live: this is a reference to it. The count is a `u32`.
-            let count = unsafe { info(driver.symbols.queue_info, self.raw.0, REFERENCES, 0_u32) };
-            if count == Ok(1) {
-                // Another queue may have the handle soon.
-                USER_CODE.panics.remove(scope, handle);
-            }
             // SAFETY: the queue is live, and this was a reference to it.
             unsafe { (driver.symbols.queue_release)(self.raw.0) };
         }

@@ -217,6 +217,18 @@ pub trait Fixture: Send + Sync + 'static {
         false
     }
 
+    /// Returns `true` if a query of a stream is `true` as soon as its work is done. Otherwise the engine has to enqueue
+    /// something to ask, and a query may be `true` only after some repetitions.
+    fn queries_are_exact(&self) -> bool {
+        true
+    }
+
+    /// Returns `true` if an event has a handle before its first record, and the same one after each record. Otherwise
+    /// each record makes a handle.
+    fn events_keep_their_handle(&self) -> bool {
+        true
+    }
+
     /// Returns `true` if dropping a busy stream, the backend's or a foreign one, blocks until its
     /// work is done. The cases then open their gates first.
     fn destroy_waits(&self) -> bool {

@@ -81,6 +81,11 @@ impl Verdict {
         Verdict::Skipped(Skip { reason: reason.to_string(), lacks: Requirement::Nothing })
     }
 
+    /// Returns `true` if the backend has nothing to check.
+    pub(crate) fn is_inapplicable(&self) -> bool {
+        matches!(self, Verdict::Skipped(Skip { lacks: Requirement::Nothing, .. }))
+    }
+
     /// Returns what was seen, or the reason of a skip.
     pub fn reason(&self) -> &str {
         match self {

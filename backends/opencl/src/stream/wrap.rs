@@ -113,7 +113,7 @@ pub(crate) fn new_stream(
         Err(ContractError::Unsupported { operation, backend, reason }.into())
     };
     if options.blocking {
-        return unsupported("OpenCL has no default stream that a stream could wait for");
+        return unsupported("no stream is blocking, since OpenCL has no default stream");
     }
     if options.priority != 0 {
         return unsupported("OpenCL has no priorities of queues without an extension");

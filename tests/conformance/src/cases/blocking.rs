@@ -40,7 +40,7 @@ pub fn blocking_is_reported<F: Fixture>(fx: &F) -> Outcome {
         "a stream without the option is blocking",
     )?;
     check(!stream(fx)?.is_blocking()?, "an ordinary stream reports that it is blocking")?;
-    let default = F::Backend::default_stream(device)?;
+    let default = default_stream::<F>(device)?;
     check(default.is_blocking()?, "the default stream reports that it is not blocking")?;
     for options in [StreamOptions::new(), BLOCKING] {
         let theirs = fx.foreign(device, options)?;
@@ -55,8 +55,8 @@ pub fn blocking_is_reported<F: Fixture>(fx: &F) -> Outcome {
 /// foreign, and vice versa.
 pub fn blocking_orders_with_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
-    let default = F::Backend::default_stream(device)?;
     let ours = blocking_on::<F>(device)?;
+    let default = default_stream::<F>(device)?;
     let theirs = fx.foreign(device, BLOCKING)?;
     // SAFETY: `theirs` outlives the wrapper; nothing is recorded through it.
     let wrapped = unsafe { F::Backend::stream_from_raw(theirs.raw_stream(), None) }?;
@@ -80,7 +80,7 @@ pub fn blocking_orders_with_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
 pub fn nonblocking_streams_are_independent<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     drop(blocking_on::<F>(device)?);
-    let (default, ordinary) = (F::Backend::default_stream(device)?, stream(fx)?);
+    let (default, ordinary) = (default_stream::<F>(device)?, stream(fx)?);
     for (held, other) in [(&default, &ordinary), (&ordinary, &default)] {
         let gate = fx.gate(held)?;
         let before = work(fx, held)?;

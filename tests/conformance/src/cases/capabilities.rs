@@ -178,7 +178,7 @@ pub fn host_function_is_dropped_before_done<F: Fixture>(fx: &F) -> Outcome {
         }
     }
     let stream = stream(fx)?;
-    check(stream.query()?, "query of a new stream is false")?;
+    check(is_idle(fx, &stream)?, "query of a new stream is false")?;
     for by_query in [false, true] {
         let (ran, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         for _ in 0..50 {

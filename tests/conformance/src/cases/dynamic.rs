@@ -38,9 +38,10 @@ pub fn object_returns_the_same_properties<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the stream's backend", object.backend(), F::Backend::KIND)?;
     check_eq("the stream's device", object.device(), typed.device())?;
     check_eq("the stream's handle", object.raw_bits(), typed.raw().to_bits())?;
-    let default = backend.default_stream(typed.device())?;
-    let known = F::Backend::default_stream(typed.device())?;
-    check_eq("the default stream's handle", default.raw_bits(), known.raw().to_bits())?;
+    if let Some(known) = if_any(default_stream::<F>(typed.device()))? {
+        let default = backend.default_stream(typed.device())?;
+        check_eq("the default stream's handle", default.raw_bits(), known.raw().to_bits())?;
+    }
     let event = backend.new_event(typed.device(), EventOptions::timed())?;
     check_eq("the event's backend", event.backend(), F::Backend::KIND)?;
     check_eq("the event's device", event.device(), typed.device())?;
@@ -70,7 +71,10 @@ pub fn object_orders_the_same<F: Fixture>(fx: &F) -> Outcome {
         waiter.synchronize()?;
         event.synchronize()?;
         check_eq("the event's status", event.status()?, EventStatus::Complete)?;
-        check(waiter.query()? && event.query()?, "query of an object is false when done")?;
+        check(
+            (waiter.query()? || !fx.queries_are_exact()) && event.query()?,
+            "query of an object is false when done",
+        )?;
         check_done(fx, &before)?;
         check_done(fx, &after)?;
     }
@@ -119,7 +123,7 @@ pub fn object_wraps_the_same<F: Fixture>(fx: &F) -> Outcome {
     let two = unsafe { backend.stream_from_raw_with_owner(2, Some(device), KeepAlive::none()) };
     check_names(
         &check_err("wrapping handle 2", two, ErrorKind::InvalidHandle)?,
-        "per_thread_stream",
+        advice_for_handle_two::<F>(device)?,
     )
 }
 
@@ -228,9 +232,9 @@ pub fn stream_of_another_vendor<F: Fixture>(fx: &F) -> Outcome {
 pub fn object_of_the_per_thread_stream<F: Fixture>(fx: &F) -> Outcome {
     let (other, typed) = both_forms(fx)?;
     let gate = fx.gate(&typed)?;
+    let known = per_thread_stream::<F>(typed.device())?;
     // SAFETY: it stays on this thread.
     let mine = unsafe { backend(fx)?.per_thread_stream(typed.device()) }?;
-    let known = F::Backend::per_thread_stream(typed.device())?;
     check_eq("its handle", mine.raw_bits(), known.raw().to_bits())?;
     mine.wait_stream(&*other)?;
     other.wait_stream(&*mine)?;

@@ -104,14 +104,19 @@ pub fn different_streams_differ<F: Fixture>(fx: &F) -> Outcome {
     let (one, other) = (stream(fx)?, stream(fx)?);
     check(one != other && !one.is_same(&other), "two new streams are equal")?;
     check(one.raw() != other.raw(), "two new streams have one handle")?;
-    let default = F::Backend::default_stream(one.device())?;
-    check(one != default && !default.is_same(&one), "a new stream equals the default stream")
+    match if_any(default_stream::<F>(one.device()))? {
+        Some(default) => check(
+            one != default && !default.is_same(&one),
+            "a new stream equals the default stream",
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Checks that the default streams of two devices have one handle and are not equal.
 pub fn default_streams_of_two_devices_differ<F: Fixture>(fx: &F) -> Outcome {
     let (first, second) = two_devices(fx)?;
-    let (one, other) = (F::Backend::default_stream(first)?, F::Backend::default_stream(second)?);
+    let (one, other) = (default_stream::<F>(first)?, default_stream::<F>(second)?);
     check_eq("the device of the first", one.device(), first)?;
     check_eq("the device of the second", other.device(), second)?;
     check(one != other && !one.is_same(&other), "default streams of two devices are equal")
@@ -120,7 +125,7 @@ pub fn default_streams_of_two_devices_differ<F: Fixture>(fx: &F) -> Outcome {
 /// Checks that handle 0 is the device's default stream, and no other stream.
 pub fn handle_zero_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
-        let default = F::Backend::default_stream(device)?;
+        let default = default_stream::<F>(device)?;
         // SAFETY: handle 0 always exists.
         let zero = unsafe { F::Backend::stream_from_raw(fx.raw_stream(0), Some(device)) }?;
         check(zero == default, format_args!("handle 0 is not the default stream of {device}"))?;
@@ -139,7 +144,7 @@ pub fn handle_zero_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
 /// Checks that handle 1 is the default stream too.
 pub fn handle_one_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
-    let default = F::Backend::default_stream(device)?;
+    let default = default_stream::<F>(device)?;
     // SAFETY: handle 1 always exists.
     let one = unsafe { F::Backend::stream_from_raw(fx.raw_stream(1), Some(device)) }?;
     check(one == default && one.is_same(&default), "handle 1 is not equal to the default stream")?;
@@ -154,28 +159,30 @@ pub fn handle_one_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
 
 /// Checks that without a device, handle 0 is the default stream of some device of the backend.
 pub fn handle_zero_without_a_device<F: Fixture>(fx: &F) -> Outcome {
+    default_stream::<F>(device(fx)?)?;
     // SAFETY: handle 0 always exists.
     let zero = unsafe { F::Backend::stream_from_raw(fx.raw_stream(0), None) }?;
     let device = zero.device();
     check(fx.devices()?.contains(&device), format_args!("its device {device} does not exist"))?;
-    check(zero == F::Backend::default_stream(device)?, "it is not the default stream")
+    check(zero == default_stream::<F>(device)?, "it is not the default stream")
 }
 
 /// Checks that handle 2 is refused wherever a handle is taken, and the error names the call to use
 /// instead.
 pub fn handle_two_is_refused<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
+    let advice = advice_for_handle_two::<F>(device)?;
     for given in [None, Some(device)] {
         // SAFETY: handle 2 is refused, or else names a stream that always exists.
         let wrapped = unsafe { F::Backend::stream_from_raw(fx.raw_stream(2), given) };
         let text = check_err("stream_from_raw of handle 2", wrapped, ErrorKind::InvalidHandle)?;
-        check_names(&text, "per_thread_stream")?;
+        check_names(&text, advice)?;
     }
     // SAFETY: handle 2 is refused, or else names a stream that always exists.
     let wrapped = unsafe { F::Backend::stream_from_raw_unchecked(fx.raw_stream(2), device) };
     let text =
         check_err("stream_from_raw_unchecked of handle 2", wrapped, ErrorKind::InvalidHandle)?;
-    check_names(&text, "per_thread_stream")
+    check_names(&text, advice)
 }
 
 /// Checks that the unchecked function wraps the same stream if the device is right.

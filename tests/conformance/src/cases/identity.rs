@@ -11,7 +11,8 @@ pub fn equal_is_the_same<F: Fixture>(fx: &F) -> Outcome {
     let mut all = Vec::new();
     for device in fx.devices()? {
         let native = stream_on::<F>(device)?;
-        all.extend([F::Backend::default_stream(device)?, native.clone(), native.clone()]);
+        all.extend(if_any(default_stream::<F>(device))?);
+        all.extend([native.clone(), native.clone()]);
         // SAFETY: a clone in `all` outlives the wrapper; nothing is recorded.
         all.push(unsafe { F::Backend::stream_from_raw(native.raw(), None) }?);
         let theirs = fx.foreign(device, StreamOptions::new())?;
@@ -34,7 +35,7 @@ pub fn equal_is_the_same<F: Fixture>(fx: &F) -> Outcome {
 /// join and a wait order them.
 pub fn one_handle_on_two_devices<F: Fixture>(fx: &F) -> Outcome {
     let (first, second) = two_devices(fx)?;
-    let (one, other) = (F::Backend::default_stream(first)?, F::Backend::default_stream(second)?);
+    let (one, other) = (default_stream::<F>(first)?, default_stream::<F>(second)?);
     for call in ["wait_stream", "fork", "join"] {
         let gate = fx.gate(&one)?;
         let before = work(fx, &one)?;

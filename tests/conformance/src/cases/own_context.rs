@@ -38,8 +38,12 @@ fn check_new_objects<S: Stream>(stream: &S) -> Outcome {
 pub fn new_objects_fit_the_stream<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         check_new_objects(&stream_on::<F>(device)?)?;
-        check_new_objects(&F::Backend::default_stream(device)?)?;
-        check_new_objects(&F::Backend::per_thread_stream(device)?)?;
+        if let Some(default) = if_any(default_stream::<F>(device))? {
+            check_new_objects(&default)?;
+        }
+        if let Some(mine) = if_any(per_thread_stream::<F>(device))? {
+            check_new_objects(&mine)?;
+        }
         let theirs = fx.foreign(device, StreamOptions::new())?;
         check_new_objects(&F::Backend::stream_from_owner(Arc::new(theirs), None)?)?;
     }

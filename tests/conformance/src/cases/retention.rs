@@ -327,7 +327,7 @@ pub fn streams_of_two_devices_keep_a_value<F: Fixture>(fx: &F) -> Outcome {
 /// Checks that a thread's default stream keeps a value, and that another thread may drop it.
 pub fn per_thread_stream_keeps_a_value<F: Fixture>(fx: &F) -> Outcome {
     let (kept, log) = (Reclaimer::<F::Backend>::new(), Log::default());
-    let own = F::Backend::per_thread_stream(device(fx)?)?;
+    let own = per_thread_stream::<F>(device(fx)?)?;
     let gate = fx.gate(&own)?;
     let data = work(fx, &own)?;
     for number in 0..3 {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use gpu_stream_core::{
     Backend, CaptureStatus, Device, Error, ErrorKind, Event, EventOptions, EventStatus, HandleKind,
-    RawHandle, Stream, StreamOptions, StreamOwner,
+    PerThread, RawHandle, Stream, StreamOptions, StreamOwner,
 };
 
 pub(super) use crate::fixture::{EventOf, StreamOf};
@@ -39,6 +39,44 @@ pub(super) fn stream<F: Fixture>(fx: &F) -> Result<StreamOf<F>, Verdict> {
 
 pub(super) fn streams<F: Fixture>(fx: &F, count: usize) -> Result<Vec<StreamOf<F>>, Verdict> {
     (0..count).map(|_| stream(fx)).collect()
+}
+
+/// Returns the default stream of a device. Skips the case where the engine has none.
+pub(super) fn default_stream<F: Fixture>(device: Device) -> Result<StreamOf<F>, Verdict> {
+    optional("default stream", F::Backend::default_stream(device))
+}
+
+/// Returns the calling thread's default stream. Skips the case where the engine has none.
+pub(super) fn per_thread_stream<F: Fixture>(
+    device: Device,
+) -> Result<PerThread<StreamOf<F>>, Verdict> {
+    optional("stream for each thread", F::Backend::per_thread_stream(device))
+}
+
+/// Turns the skip of an optional part of a case into `None`.
+pub(super) fn if_any<T>(part: Result<T, Verdict>) -> Result<Option<T>, Verdict> {
+    match part {
+        Ok(part) => Ok(Some(part)),
+        Err(verdict) if verdict.is_inapplicable() => Ok(None),
+        Err(verdict) => Err(verdict),
+    }
+}
+
+/// Returns the answer of a query of a stream whose work is done, or will be.
+///
+/// Where an engine has to enqueue something to ask, the answer may become `true` late: it is repeated then, until the
+/// time limit of the case.
+pub(super) fn is_idle<F: Fixture, S>(fx: &F, stream: &S) -> Result<bool, Verdict>
+where
+    S: Stream<Backend = F::Backend>,
+{
+    while !stream.query()? {
+        if fx.queries_are_exact() {
+            return Ok(false);
+        }
+        thread::yield_now();
+    }
+    Ok(true)
 }
 
 /// Creates a stream on the first device, with a closed gate on it.
@@ -218,4 +256,11 @@ pub fn check_becomes(what: &str, number: impl Fn() -> usize, wanted: usize) -> O
         thread::yield_now();
     }
     check_eq(what, number(), wanted)
+}
+
+/// Returns the call that the error for handle 2 names: the one for the thread's stream, or, where the engine has none,
+/// the one for a new stream.
+pub(super) fn advice_for_handle_two<F: Fixture>(device: Device) -> Result<&'static str, Verdict> {
+    let has_one = if_any(per_thread_stream::<F>(device).map(drop))?.is_some();
+    Ok(if has_one { "per_thread_stream" } else { "new_stream" })
 }

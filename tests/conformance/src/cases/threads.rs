@@ -47,7 +47,7 @@ pub fn many_threads_one_stream<F: Fixture>(fx: &F) -> Outcome {
         check_eq("the copy of the thread's last number", fx.load(&copy)?, 25)?;
         check_eq("the number stored last", fx.load(&slot)?, 0)
     })?;
-    check(stream.query()?, "query is false when all threads have synchronized")
+    check(is_idle(fx, &stream)?, "query is false when all threads have synchronized")
 }
 
 /// Checks that every call works on a thread that has nothing current and never called the driver.
@@ -57,7 +57,7 @@ pub fn calls_work_on_a_fresh_thread<F: Fixture>(fx: &F) -> Outcome {
         let event = stream.record_event()?;
         stream.synchronize()?;
         on_a_fresh_thread(|| {
-            check(stream.query()? && event.query()?, "query is false on another thread")?;
+            check(is_idle(fx, &stream)? && event.query()?, "query is false on another thread")?;
             check_eq("the status on another thread", event.status()?, EventStatus::Complete)?;
             stream.record(&event)?;
             stream.wait_event(&event)?;
@@ -70,7 +70,7 @@ pub fn calls_work_on_a_fresh_thread<F: Fixture>(fx: &F) -> Outcome {
             // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
             let wrapped = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
             check_eq("the device of a wrapper", wrapped.device(), device)?;
-            check(wrapped.query()?, "query of an idle foreign stream is false")
+            check(is_idle(fx, &wrapped)?, "query of an idle foreign stream is false")
         })?;
     }
     Ok(())
@@ -163,8 +163,7 @@ pub fn synchronize_beside_others<F: Fixture>(fx: &F) -> Outcome {
 /// each of them.
 pub fn per_thread_stream_is_one_within_a_thread<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
-    let (one, other) =
-        (F::Backend::per_thread_stream(device)?, F::Backend::per_thread_stream(device)?);
+    let (one, other) = (per_thread_stream::<F>(device)?, per_thread_stream::<F>(device)?);
     check(one.is_same(&other), "two wrappers of the thread's stream differ")?;
     let gate = fx.gate(&one)?;
     let data = work(fx, &other)?;
@@ -178,12 +177,15 @@ pub fn per_thread_stream_is_one_within_a_thread<F: Fixture>(fx: &F) -> Outcome {
 /// Checks that a thread's own stream is neither the default stream nor another thread's own stream.
 pub fn per_thread_stream_differs_on_each_thread<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
-    let mine = F::Backend::per_thread_stream(device)?;
+    let mine = per_thread_stream::<F>(device)?;
     let gate = fx.gate(&mine)?;
     let data = work(fx, &mine)?;
     on_a_fresh_thread(|| {
-        let theirs = F::Backend::per_thread_stream(device)?;
-        check(theirs.query()?, "another thread's stream is held back by a gate on this one's")?;
+        let theirs = per_thread_stream::<F>(device)?;
+        check(
+            is_idle(fx, &theirs)?,
+            "another thread's stream is held back by a gate on this one's",
+        )?;
         let data = work(fx, &theirs)?;
         theirs.synchronize()?;
         check_done(fx, &data)
@@ -198,7 +200,7 @@ pub fn per_thread_stream_differs_on_each_thread<F: Fixture>(fx: &F) -> Outcome {
 /// Checks that events of a thread's own stream are ordinary: another thread can wait for them.
 pub fn per_thread_stream_has_ordinary_events<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
-    let mine = F::Backend::per_thread_stream(device)?;
+    let mine = per_thread_stream::<F>(device)?;
     let gate = fx.gate(&mine)?;
     let before = work(fx, &mine)?;
     let event = mine.record_event()?;
@@ -220,7 +222,7 @@ pub fn per_thread_stream_has_ordinary_events<F: Fixture>(fx: &F) -> Outcome {
 /// Checks that a thread's own stream and an ordinary one wait for each other.
 pub fn per_thread_stream_waits_and_is_waited_for<F: Fixture>(fx: &F) -> Outcome {
     let (first, gate) = gated(fx)?;
-    let mine = F::Backend::per_thread_stream(first.device())?;
+    let mine = per_thread_stream::<F>(first.device())?;
     let last = stream(fx)?;
     let start = work(fx, &first)?;
     let (middle, end) = (fx.data(first.device(), 0)?, fx.data(first.device(), 0)?);
