@@ -55,8 +55,8 @@ unsafe impl Backend for OpenCl {
         call(|| unsafe { stream::wrap(raw, device, owner, operation) })
     }
 
-    /// As [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner): the context and the order of the queue must
-    /// be known in any case.
+    /// Checks as much as [`stream_from_raw_with_owner`](Self::stream_from_raw_with_owner) does: the context and the order
+    /// of the queue must be known in any case.
     unsafe fn stream_from_raw_with_owner_unchecked(
         raw: RawStream<OpenCl>,
         device: Device,

@@ -16,11 +16,15 @@ pub(crate) fn probe() -> Result<BackendInfo> {
     let driver = driver()?;
     let named = all(driver.count()).zip(&driver.devices);
     let devices = named.map(|(device, state)| DeviceInfo::new(device, &*state.name)).collect();
-    let mut versions: Vec<_> = driver.devices.iter().map(|state| &*state.version).collect();
-    versions.dedup();
-    let mut info = BackendInfo::new(BackendKind::OpenCl, versions.join(", "), devices);
+    let mut texts: Vec<_> = driver.devices.iter().map(|state| &*state.version).collect();
+    texts.dedup();
+    // `3.0` of `OpenCL 3.0 PoCL …`.
+    let mut numbers: Vec<_> = texts.iter().filter_map(|text| text.split(' ').nth(1)).collect();
+    numbers.dedup();
+    let mut info = BackendInfo::new(BackendKind::OpenCl, numbers.join(", "), devices);
     info.library = Some(driver.runtime.file().to_string());
-    info.details = vec![("found", driver.runtime.origin().to_string())];
+    info.details =
+        vec![("found", driver.runtime.origin().to_string()), ("reported", texts.join(", "))];
     if !driver.too_old.is_empty() {
         info.details.push(("too old", driver.too_old.join(", ")));
     }

@@ -81,7 +81,10 @@ impl OpenClEvent {
         self.lock().as_ref().map(|event| event.try_clone(driver, operation)).transpose()
     }
 
-    /// Makes a record, which replaces the current one. Two records of one event are made one after the other.
+    /// Makes a record, which replaces the current one.
+    ///
+    /// Holds the lock meanwhile: the last of several records is then also the last that was enqueued. A driver that
+    /// runs callbacks inside of `record` runs no closure there, because it is inside a public call.
     pub(crate) fn replace(&self, record: impl FnOnce() -> Result<EventRef>) -> Result<()> {
         let mut current = self.lock();
         let replaced = current.replace(record()?);
@@ -130,7 +133,8 @@ unsafe fn retain(
         given.check_is(device, operation)?;
     }
     if !queue.is_null() {
-        // SAFETY: as above. A queue that waits for the event could wait for ever before the flush.
+        // Before the flush, a queue that waits for the event could wait for ever.
+        // SAFETY: the queue is live, since its event has a reference to it.
         check(unsafe { (driver.symbols.flush)(queue) }, operation, "clFlush")?;
     }
     Ok((event, device))
@@ -142,7 +146,10 @@ unsafe fn retain(
 unsafe impl Event for OpenClEvent {
     type Backend = OpenCl;
 
-    /// Returns the `cl_event` of the current record; null before the first one. It is valid until the next record.
+    /// Returns the `cl_event` of the current record; null before the first one.
+    ///
+    /// Each record makes another one. The handle is valid until the next record, and as long as this event lives. Retain
+    /// it (`clRetainEvent`) to keep it longer.
     fn raw(&self) -> RawEvent<OpenCl> {
         RawEvent::from_ptr(self.lock().as_ref().map_or(null_mut(), EventRef::raw))
     }

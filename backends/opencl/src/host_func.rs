@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gpu_stream_core::HostFunc;
 use gpu_stream_driver_common::UserCode;
@@ -28,7 +29,34 @@ pub(crate) fn call<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
         OpenClError::HostFunctionPanicked { .. } => Some(Lost::AfterPanics),
         _ => None,
     };
+    let body = || {
+        let _in_call = InCall::enter();
+        body()
+    };
     USER_CODE.call(body, lost)
+}
+
+thread_local! {
+    /// `true` while the thread is inside a call of this crate.
+    static IN_CALL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks the thread as inside a call of this crate, until it is dropped.
+///
+/// A driver may run commands and their callbacks on a thread that enqueues, flushes or sets a user event. Closures
+/// must not run there: the call may hold a lock, or be the launch of the closure.
+pub(crate) struct InCall(bool);
+
+impl InCall {
+    pub(crate) fn enter() -> Self {
+        InCall(IN_CALL.replace(true))
+    }
+}
+
+impl Drop for InCall {
+    fn drop(&mut self) {
+        IN_CALL.set(self.0);
+    }
 }
 
 /// A user event, which is set to complete by the drop.
@@ -53,19 +81,10 @@ struct Launched {
     later: CompleteOnDrop,
 }
 
-thread_local! {
-    /// `true` while the thread is inside of [`launch`]. Its driver must not run a closure there.
-    static LAUNCHING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Resets [`LAUNCHING`] on each path.
-struct Launching(bool);
-
-impl Drop for Launching {
-    fn drop(&mut self) {
-        LAUNCHING.set(self.0);
-    }
-}
+/// Locks against launches on the same queue, by the queue's handle. Two queues can share one.
+///
+/// The commands of one launch stand side by side in the queue. Otherwise two closures could run at once.
+static LAUNCHES: [Mutex<()>; 64] = [const { Mutex::new(()) }; 64];
 
 /// Launches a closure on a stream.
 pub(crate) fn launch(
@@ -74,17 +93,23 @@ pub(crate) fn launch(
     func: HostFunc,
     operation: &'static str,
 ) -> Result<()> {
-    let _launching = Launching(LAUNCHING.replace(true));
     let later = CompleteOnDrop(stream.user_event(driver, operation)?);
     // Holds the marker back until its callback is set: a driver calls it at once for a marker that is complete.
     let start = CompleteOnDrop(stream.user_event(driver, operation)?);
-    stream.hold(driver, &start.0, operation)?;
-    let marker = stream.marker(driver, operation)?;
-    stream.hold(driver, &later.0, operation)?;
+    let marker = {
+        // The alignment of handles is skipped.
+        let lock = &LAUNCHES[(stream.key().handle >> 6) % LAUNCHES.len()];
+        let _launching = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.hold(driver, &start.0, operation)?;
+        let marker = stream.marker(driver, operation)?;
+        stream.hold(driver, &later.0, operation)?;
+        marker
+    };
     USER_CODE.host_funcs.launch(func, stream.key(), |key| {
         let launched = Box::new(Launched { key: key.addr(), stream: stream.clone(), later });
         let data = Box::into_raw(launched);
-        // SAFETY: the marker is live. The driver calls `run` once, with `data`, which belongs to that call.
+        // SAFETY: the marker is live. If the call succeeds, the driver calls `run` once, with `data`, which belongs to
+        // that call; if it fails, never.
         let code =
             unsafe { (driver.symbols.event_callback)(marker.raw(), COMPLETE, run, data.cast()) };
         check(code, operation, "clSetEventCallback").inspect_err(|_| {
@@ -96,37 +121,62 @@ pub(crate) fn launch(
     Ok(())
 }
 
-/// Runs a launched closure. The driver calls it, on a thread of its own.
+/// Runs a launched closure, or drops it if `status` is negative: earlier work failed. The driver calls this, usually on
+/// a thread of its own.
 ///
 /// # Safety
 /// - `data` is a [`Launched`] in a box, which belongs to this call.
 unsafe extern "C" fn run(_: Ptr, status: i32, data: *mut c_void) {
     // SAFETY: the box belongs to this call (caller contract).
-    let mut launched = Some(unsafe { Box::from_raw(data.cast::<Launched>()) });
-    if LAUNCHING.get() {
-        // Some drivers run callbacks on the thread that completes a user event.
-        let moved = launched.take();
-        let run = move || moved.into_iter().for_each(|launched| launched.run(status));
-        // Without a thread, the closure is dropped, and the work behind it goes on.
-        let _ = std::thread::Builder::new().spawn(run);
+    let launched = unsafe { Box::from_raw(data.cast::<Launched>()) };
+    // Without a thread, the closure is dropped, and the work behind it goes on.
+    outside_of_calls(launched, move |launched| launched.run(status), |launched| launched.discard());
+}
+
+/// Calls `run` with the value: here, or on a new thread if this one is inside a call of this crate. Calls `otherwise` if
+/// there is no new thread.
+fn outside_of_calls<T: Send + 'static>(
+    value: T,
+    run: impl FnOnce(T) + Send + 'static,
+    otherwise: impl FnOnce(T),
+) {
+    if !IN_CALL.get() {
+        return run(value);
     }
-    launched.into_iter().for_each(|launched| launched.run(status));
+    let shared = Arc::new(Mutex::new(Some(value)));
+    let moved = Arc::clone(&shared);
+    let take =
+        |shared: &Mutex<Option<T>>| shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let started = std::thread::Builder::new().spawn(move || take(&moved).map(run));
+    if started.is_err()
+        && let Some(value) = take(&shared)
+    {
+        otherwise(value);
+    }
 }
 
 impl Launched {
     /// Runs the closure, and lets later work of the stream run. Drops it instead if earlier work failed.
     fn run(self, status: i32) {
-        let Launched { key, stream, later } = self;
-        let key = std::ptr::without_provenance_mut(key);
-        if status == COMPLETE {
-            USER_CODE.run_host_func(key);
-        } else {
-            USER_CODE.host_funcs.discard(key);
+        if status != COMPLETE {
+            return self.discard();
         }
-        if USER_CODE.panics.has(stream.key()) {
+        USER_CODE.run_host_func(std::ptr::without_provenance_mut(self.key));
+        if USER_CODE.panics.has(self.stream.key()) {
             // The queue is never released, so that no other queue gets its handle, and with it the fault.
-            std::mem::forget(stream.clone());
+            std::mem::forget(self.stream.clone());
         }
+        self.end();
+    }
+
+    /// Drops the closure without running it, and lets later work of the stream run.
+    fn discard(self) {
+        USER_CODE.host_funcs.discard(std::ptr::without_provenance_mut(self.key));
+        self.end();
+    }
+
+    fn end(self) {
+        let Launched { stream, later, .. } = self;
         drop(later);
         stream.drop_later();
     }
@@ -159,4 +209,29 @@ unsafe extern "C" fn pass_on(_: Ptr, status: i32, bridge: *mut c_void) {
     let bridge = unsafe { EventRef::from_owned(bridge) };
     // SAFETY: the event is live, and its status was not set (caller contract). 0 and negative numbers are allowed.
     unsafe { (driver.symbols.user_event_set)(bridge.raw(), status.min(COMPLETE)) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn callback_inside_a_call_runs_on_another_thread() {
+        let (sender, receiver) = mpsc::channel();
+        let report = move |()| sender.send(thread::current().id()).unwrap();
+        let here = thread::current().id();
+        outside_of_calls((), report.clone(), |()| panic!("there are threads"));
+        assert_eq!(receiver.recv().unwrap(), here);
+        let in_call = InCall::enter();
+        let inner = InCall::enter();
+        drop(inner);
+        outside_of_calls((), report.clone(), |()| panic!("there are threads"));
+        assert_ne!(receiver.recv().unwrap(), here);
+        drop(in_call);
+        outside_of_calls((), report, |()| panic!("there are threads"));
+        assert_eq!(receiver.recv().unwrap(), here);
+    }
 }

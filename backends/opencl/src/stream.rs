@@ -12,7 +12,7 @@ use gpu_stream_driver_common::{Seen, StreamKey};
 pub(crate) use self::wrap::{new_stream, wrap};
 use crate::driver::{Driver, Handle, Ptr, driver, loaded};
 use crate::error::Result;
-use crate::host_func::USER_CODE;
+use crate::host_func::{InCall, USER_CODE};
 use crate::marker::{EventRef, create_user_event, enqueue_barrier, enqueue_marker};
 use crate::{OpenCl, OpenClError};
 
@@ -27,6 +27,9 @@ pub struct OpenClStream(Arc<Queue>);
 struct Queue {
     raw: Handle,
     context: Handle,
+    /// The queue's device, which can be a part of the one with the ordinal.
+    id: Handle,
+    /// The ordinal.
     device: u32,
     /// The marker of a query that was not reached. Work before it is pending, so a later query needs no other marker
     /// while it is.
@@ -40,12 +43,22 @@ impl OpenClStream {
     /// Returns the queue's context, `cl_context`. It is valid as long as the stream lives. Does not block.
     ///
     /// Memory and programs belong to a context. A stream can use those of its own context only.
+    ///
+    /// Origin:
+    /// [`clGetCommandQueueInfo`](https://registry.khronos.org/OpenCL/specs/3.0-unified/html/OpenCL_API.html#clGetCommandQueueInfo)
+    /// with `CL_QUEUE_CONTEXT`.
+    #[doc(alias("cl_context", "CL_QUEUE_CONTEXT", "clGetCommandQueueInfo"))]
     pub fn raw_context(&self) -> *mut std::ffi::c_void {
         self.0.context.0
     }
 
     pub(crate) fn queue(&self) -> Ptr {
         self.0.raw.0
+    }
+
+    /// Returns the queue's context and device, for another queue of the same.
+    pub(crate) fn place(&self) -> (Ptr, Ptr) {
+        (self.0.context.0, self.0.id.0)
     }
 
     pub(crate) fn own_device(&self) -> Device {
@@ -90,11 +103,11 @@ impl OpenClStream {
     ) -> Result<()> {
         let recorded_on = event.queue(driver);
         if recorded_on == self.queue() {
-            // An in-order queue.
+            // The queue is in-order, so later work is after the event's command anyway.
             return Ok(());
         }
         if event.context(driver, operation)? == self.0.context.0 {
-            // SAFETY: the queue is live: `self` has a reference. The event is of its context.
+            // SAFETY: the queue is live: `self` has a reference. The event belongs to its context.
             return unsafe { enqueue_barrier(driver, self.queue(), event, operation) };
         }
         let bridge = self.user_event(driver, operation)?;
@@ -109,7 +122,7 @@ impl OpenClStream {
         unsafe { create_user_event(driver, self.0.context.0, operation) }
     }
 
-    /// Makes later work wait for a user event of this stream's context, and after it nothing of this stream runs until the event is complete.
+    /// Makes later work wait for a user event of this stream's context.
     pub(crate) fn hold(
         &self,
         driver: &Driver,
@@ -120,8 +133,10 @@ impl OpenClStream {
         unsafe { enqueue_barrier(driver, self.queue(), event, operation) }
     }
 
+    /// Returns `true` if all work so far is done. Does not block. May return `false` for a moment after it is done: a
+    /// marker is work itself, and is not complete at once.
     fn is_idle(&self, operation: &'static str) -> Result<bool> {
-        /// A marker is work itself, so it is not complete at once.
+        /// How often a new marker is asked.
         const POLLS: u32 = 64;
         let driver = driver()?;
         let asked = || self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,6 +171,7 @@ impl Drop for Queue {
         *self.asked.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         // In the child of a fork nothing is released.
         if let Some(driver) = loaded() {
+            let _in_call = InCall::enter();
             // SAFETY: the queue is live, and this was a reference to it.
             unsafe { (driver.symbols.queue_release)(self.raw.0) };
         }

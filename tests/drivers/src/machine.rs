@@ -7,7 +7,8 @@ use std::thread::available_parallelism;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Prefixes of environment variables that change what a driver or a backend does.
-const PREFIXES: [&str; 8] = ["GPU_", "CUDA_", "HIP_", "HSA_", "ROC", "HIPRTC_", "AMD_", "LD_"];
+const PREFIXES: [&str; 10] =
+    ["GPU_", "CUDA_", "HIP_", "HSA_", "ROC", "HIPRTC_", "AMD_", "LD_", "OCL_", "POCL_"];
 
 /// Returns the system, the processor, the kernel and the drivers, each with its name.
 ///

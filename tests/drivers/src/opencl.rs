@@ -52,6 +52,11 @@ table! {
     buffer_release = "clReleaseMemObject" (Ptr) -> c_int;
     event_release = "clReleaseEvent" (Ptr) -> c_int;
     event_info = "clGetEventInfo" (Ptr, u32, usize, *mut c_void, *mut usize) -> c_int;
+    event_retain = "clRetainEvent" (Ptr) -> c_int;
+    context_create = "clCreateContext"
+        (*const isize, u32, *const Ptr, *const c_void, *mut c_void, *mut c_int) -> Ptr;
+    context_release = "clReleaseContext" (Ptr) -> c_int;
+    sub_devices = "clCreateSubDevices" (Ptr, *const isize, u32, *mut Ptr, *mut u32) -> c_int;
     user_event_create = "clCreateUserEvent" (Ptr, *mut c_int) -> Ptr;
     user_event_set = "clSetUserEventStatus" (Ptr, c_int) -> c_int;
 }
@@ -95,6 +100,45 @@ pub fn create_queue(context: Ptr, device: Ptr, properties: u64) -> Result<Ptr, D
     // SAFETY: the handles are live, and `&mut code` is a valid out-pointer.
     let queue = unsafe { (driver()?.queue_create)(context, device, properties, &mut code) };
     check("clCreateCommandQueue", code).map(|()| queue)
+}
+
+/// Creates a context of one device. [`release_context`] releases it.
+///
+/// # Errors
+/// What OpenCL returns.
+pub fn create_context(device: Ptr) -> Result<Ptr, DriverError> {
+    let mut code = 0;
+    // SAFETY: the device is live, and one is given. `&mut code` is a valid out-pointer.
+    let context =
+        unsafe { (driver()?.context_create)(null(), 1, &device, null(), null_mut(), &mut code) };
+    check("clCreateContext", code).map(|()| context)
+}
+
+/// Releases a reference of a context.
+///
+/// # Errors
+/// What OpenCL returns.
+pub fn release_context(context: Ptr) -> Result<(), DriverError> {
+    // SAFETY: the context is live.
+    check("clReleaseContext", unsafe { (driver()?.context_release)(context) })
+}
+
+/// Divides a device into parts of one compute unit each, and returns the first part.
+///
+/// # Errors
+/// What OpenCL returns: `CL_DEVICE_PARTITION_FAILED` (-18) for a device that cannot be divided.
+pub fn sub_device(device: Ptr) -> Result<Ptr, DriverError> {
+    let equally: [isize; 3] = [0x1086, 1, 0];
+    let (driver, mut count) = (driver()?, 0);
+    // SAFETY: the device is live, and the list ends with 0. No room is given.
+    let code = unsafe { (driver.sub_devices)(device, equally.as_ptr(), 0, null_mut(), &mut count) };
+    check("clCreateSubDevices", code)?;
+    let mut parts = vec![null_mut(); count as usize];
+    let room = parts.as_mut_ptr();
+    // SAFETY: the device is live, the list ends with 0, and there is room for `count` parts.
+    let code = unsafe { (driver.sub_devices)(device, equally.as_ptr(), count, room, null_mut()) };
+    check("clCreateSubDevices", code)?;
+    parts.first().copied().ok_or(DriverError { function: "clCreateSubDevices", code: -18, name_of })
 }
 
 /// Adds a reference to a queue.
@@ -172,6 +216,35 @@ pub fn is_complete(event: Ptr) -> Result<bool, DriverError> {
     check("clGetEventInfo", code).map(|()| status == 0)
 }
 
+/// Creates a user event, which is not complete.
+///
+/// # Errors
+/// What OpenCL returns.
+pub fn create_user_event(context: Ptr) -> Result<Ptr, DriverError> {
+    let mut code = 0;
+    // SAFETY: the context is live, and `&mut code` is a valid out-pointer.
+    let event = unsafe { (driver()?.user_event_create)(context, &mut code) };
+    check("clCreateUserEvent", code).map(|()| event)
+}
+
+/// Completes a user event.
+///
+/// # Errors
+/// What OpenCL returns.
+pub fn complete_user_event(event: Ptr) -> Result<(), DriverError> {
+    // SAFETY: the event is live.
+    check("clSetUserEventStatus", unsafe { (driver()?.user_event_set)(event, SUCCESS) })
+}
+
+/// Adds a reference to an event.
+///
+/// # Errors
+/// What OpenCL returns.
+pub fn retain_event(event: Ptr) -> Result<(), DriverError> {
+    // SAFETY: the event is live.
+    check("clRetainEvent", unsafe { (driver()?.event_retain)(event) })
+}
+
 /// Releases a reference of an event.
 ///
 /// # Errors
@@ -194,10 +267,8 @@ impl Gate {
     /// # Errors
     /// What OpenCL returns.
     pub fn shut(context: Ptr, queue: Ptr) -> Result<Self, DriverError> {
-        let (driver, mut code) = (driver()?, 0);
-        // SAFETY: the context is live, and `&mut code` is a valid out-pointer.
-        let event = unsafe { (driver.user_event_create)(context, &mut code) };
-        check("clCreateUserEvent", code)?;
+        let driver = driver()?;
+        let event = create_user_event(context)?;
         let gate = Gate { event: event.expose_provenance(), opened: OnceLock::new() };
         // SAFETY: the queue and the event are live, and of one context.
         let code = unsafe { (driver.barrier)(queue, 1, &event, null_mut()) };

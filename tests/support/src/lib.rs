@@ -3,7 +3,7 @@
 //! - [`run`] runs the listed [`cases!`] on a device, and skips them without one.
 //! - [`Children`] runs cases in processes of their own.
 //! - [`CountingAllocator`] counts allocations.
-//! - `cuda` and `hip`, each a feature: the driver without the backend under test, from
+//! - `cuda`, `hip` and `opencl`, each a feature: the driver without the backend under test, from
 //!   `gpu-stream-test-drivers`.
 //! - `operations`, with either feature: every call of a backend, for tests of what a call leaves behind.
 //! - `shared`, a feature: the cases that both backends have, over what a `Vendor` says of its backend.
@@ -24,6 +24,8 @@ mod vendor;
 pub use gpu_stream_test_drivers::cuda;
 #[cfg(feature = "hip")]
 pub use gpu_stream_test_drivers::hip;
+#[cfg(feature = "opencl")]
+pub use gpu_stream_test_drivers::opencl;
 
 pub use cases::{Case, expect_kind, is_required, run, skip};
 pub use children::{Children, completion, expect_success, run_to_exit};

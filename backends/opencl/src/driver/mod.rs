@@ -36,17 +36,18 @@ pub(crate) struct DeviceState {
     context: OnceLock<Handle>,
 }
 
-/// An object of OpenCL. All calls on one are thread-safe, except for those that set a kernel's arguments.
+/// An object of OpenCL. All calls on one are thread-safe, except for those that set a kernel's arguments:
+/// [Thread safety](https://registry.khronos.org/OpenCL/specs/3.0-unified/html/OpenCL_API.html#_opencl_thread_safety).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Handle(pub(crate) Ptr);
 
-// SAFETY: OpenCL's objects can be used from any thread.
+// SAFETY: OpenCL's objects belong to no thread.
 unsafe impl Send for Handle {}
 // SAFETY: OpenCL's calls on one object are thread-safe.
 unsafe impl Sync for Handle {}
-// SAFETY: as for `Handle`: the identifier of a device is no memory of this crate.
+// SAFETY: the identifier of a device is an object of OpenCL, which belongs to no thread. The other fields are `Send`.
 unsafe impl Send for DeviceState {}
-// SAFETY: as above.
+// SAFETY: OpenCL's calls on one device are thread-safe. The other fields are `Sync`.
 unsafe impl Sync for DeviceState {}
 
 /// The driver after its start; null before it, and in the child of a fork.
@@ -153,7 +154,7 @@ impl Driver {
             return Ok(context.0);
         }
         let mut code = 0;
-        // SAFETY: the device exists. There are no properties and no callback, and `&mut code` is a valid
+        // SAFETY: the device exists, and one is given. There are no properties and no callback, and `&mut code` is a valid
         // out-pointer.
         let context = unsafe {
             let (properties, callback, data) =

@@ -1,7 +1,7 @@
 //! The contract's [`Stream`] for [`OpenClStream`].
 
 use gpu_stream_core::{
-    Device, Event as _, EventOptions, HostFunc, RawStream, Stream, StreamOptions,
+    CaptureStatus, Device, Event as _, EventOptions, HostFunc, RawStream, Stream, StreamOptions,
 };
 use gpu_stream_driver_common::host_func::ensure_outside;
 
@@ -13,7 +13,7 @@ use crate::{OpenCl, OpenClError};
 
 // SAFETY:
 // - A queue is in-order, so a marker without a wait list is complete when all earlier work is. `query` and
-//   `synchronize` ask a marker that the call enqueues. Work that failed makes it fail, which is an error.
+//   `synchronize` ask a marker that the call enqueues. A marker with a negative status is an error.
 // - A record is such a marker. The event keeps a reference, and so does a wait that was enqueued.
 // - A wait is a barrier with the marker, or with a user event that is complete after the marker.
 // - A host function holds a user event, for which later work waits.
@@ -28,6 +28,8 @@ unsafe impl Stream for OpenClStream {
         self.own_device()
     }
 
+    /// Returns `true` if all work submitted so far is done. May return `false` for a moment after it is done, because
+    /// the call enqueues a marker and asks it: repeat the query. Does not block.
     fn query(&self) -> Result<bool, OpenClError> {
         const OPERATION: &str = "Stream::query";
         call(|| {
@@ -74,8 +76,12 @@ unsafe impl Stream for OpenClStream {
     }
 
     fn new_stream(&self, options: StreamOptions) -> Result<OpenClStream, OpenClError> {
-        let context = Some(self.raw_context());
-        call(|| new_stream(self.device(), context, options, "Stream::new_stream"))
+        call(|| new_stream(self.device(), Some(self.place()), options, "Stream::new_stream"))
+    }
+
+    /// Returns `None`: OpenCL has no captures of a queue.
+    fn capture_status(&self) -> Result<CaptureStatus, OpenClError> {
+        driver().map(|_| CaptureStatus::None)
     }
 
     fn launch_host_func(&self, func: HostFunc) -> Result<(), OpenClError> {

@@ -38,7 +38,7 @@ pub(crate) unsafe fn wrap(
 ) -> Result<OpenClStream> {
     // SAFETY: the queue is live (caller contract).
     match unsafe { retain(raw, device, operation) } {
-        Ok((context, device)) => Ok(stream(raw.as_ptr(), context, device, owner)),
+        Ok((place, device)) => Ok(stream(raw.as_ptr(), place, device, owner)),
         Err(error) => {
             USER_CODE.drop_owner(owner);
             Err(error)
@@ -46,7 +46,7 @@ pub(crate) unsafe fn wrap(
     }
 }
 
-/// Checks a queue, and adds a reference to it. Returns its context and the ordinal of its device.
+/// Checks a queue, and adds a reference to it. Returns its context and device, and the device's ordinal.
 ///
 /// # Safety
 /// - As [`wrap`].
@@ -54,7 +54,7 @@ unsafe fn retain(
     raw: RawStream<OpenCl>,
     device: Option<Device>,
     operation: &'static str,
-) -> Result<(Ptr, u32)> {
+) -> Result<((Ptr, Ptr), u32)> {
     let driver = driver()?;
     if let Some(given) = device {
         driver.device(given, operation)?;
@@ -89,20 +89,20 @@ unsafe fn retain(
     }
     // SAFETY: the queue is live (caller contract).
     check(unsafe { (driver.symbols.queue_retain)(queue) }, operation, "clRetainCommandQueue")?;
-    Ok((context, ordinal))
+    Ok(((context, id), ordinal))
 }
 
 /// Takes over a reference to a queue.
-fn stream(queue: Ptr, context: Ptr, device: u32, owner: KeepAlive) -> OpenClStream {
-    let (raw, context, asked) = (Handle(queue), Handle(context), Mutex::new(None));
-    let seen = Seen::new();
-    OpenClStream(Arc::new(Queue { raw, context, device, asked, seen, owner }))
+fn stream(queue: Ptr, (context, id): (Ptr, Ptr), device: u32, owner: KeepAlive) -> OpenClStream {
+    let (raw, context, id) = (Handle(queue), Handle(context), Handle(id));
+    let (asked, seen) = (Mutex::new(None), Seen::new());
+    OpenClStream(Arc::new(Queue { raw, context, id, device, asked, seen, owner }))
 }
 
-/// Creates a queue with timing, in the given context, or in this crate's own.
+/// Creates a queue with timing, in the context and on the device of `place`, or in this crate's own context.
 pub(crate) fn new_stream(
     device: Device,
-    context: Option<Ptr>,
+    place: Option<(Ptr, Ptr)>,
     options: StreamOptions,
     operation: &'static str,
 ) -> Result<OpenClStream> {
@@ -118,13 +118,13 @@ pub(crate) fn new_stream(
     if options.priority != 0 {
         return unsupported("OpenCL has no priorities of queues without an extension");
     }
-    let context = match context {
-        Some(context) => context,
-        None => driver.context(state, operation)?,
+    let (context, id) = match place {
+        Some(place) => place,
+        None => (driver.context(state, operation)?, state.id),
     };
     let mut code = 0;
     // SAFETY: the context is live and has the device, and `&mut code` is a valid out-pointer.
-    let queue = unsafe { (driver.symbols.queue_create)(context, state.id, PROFILING, &mut code) };
+    let queue = unsafe { (driver.symbols.queue_create)(context, id, PROFILING, &mut code) };
     check(code, operation, "clCreateCommandQueue")?;
-    Ok(stream(queue, context, device.ordinal(), KeepAlive::none()))
+    Ok(stream(queue, (context, id), device.ordinal(), KeepAlive::none()))
 }
