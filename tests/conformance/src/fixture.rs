@@ -217,14 +217,12 @@ pub trait Fixture: Send + Sync + 'static {
         false
     }
 
-    /// Returns `true` if a query of a stream is `true` as soon as its work is done. Otherwise the engine has to enqueue
-    /// something to ask, and a query may be `true` only after some repetitions.
+    /// Returns `true` if a query of a stream is `true` as soon as its work is done, and not after some repetitions.
     fn queries_are_exact(&self) -> bool {
         true
     }
 
-    /// Returns `true` if an event has a handle before its first record, and the same one after each record. Otherwise
-    /// each record makes a handle.
+    /// Returns `true` if an event has a handle before its first record, and the same one after each record.
     fn events_keep_their_handle(&self) -> bool {
         true
     }

@@ -42,7 +42,7 @@ pub fn later_work_is_not_awaited<F: Fixture>(fx: &F) -> Outcome {
 /// is not waited for.
 pub fn per_thread_stream_is_awaited<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
-    let own = F::Backend::per_thread_stream(device)?;
+    let own = per_thread_stream::<F>(device)?;
     let gate = fx.gate(&own)?;
     let (mut future, task) = (fx.done(&own)?, Task::new());
     task.poll_pending(&mut future)?;
@@ -51,7 +51,7 @@ pub fn per_thread_stream_is_awaited<F: Fixture>(fx: &F) -> Outcome {
         joined.unwrap_or_else(|_| Err(Verdict::failed("the thread panicked")))
     };
     elsewhere(&mut || {
-        let other = F::Backend::per_thread_stream(device)?;
+        let other = per_thread_stream::<F>(device)?;
         let data = work(fx, &other)?;
         finish(&mut fx.done(&other)?)?;
         check_done(fx, &data)

@@ -66,6 +66,25 @@ impl Log {
     }
 }
 
+/// Drops what is done, of which there are `wanted` values in all. Where queries are exact, one collect must drop them.
+///
+/// Elsewhere the collect is repeated, until the time limit of the case.
+pub(super) fn collect_done<F: Fixture>(
+    fx: &F,
+    kept: &dyn Retention<F::Backend>,
+    log: &Log,
+    wanted: usize,
+) -> Result<(usize, usize), Verdict> {
+    let first = kept.collect()?;
+    let (mut dropped, mut pending) = (first.dropped, first.pending);
+    while !fx.queries_are_exact() && log.entries().len() < wanted {
+        thread::yield_now();
+        let again = kept.collect()?;
+        (dropped, pending) = (dropped + again.dropped, again.pending);
+    }
+    Ok((dropped, pending))
+}
+
 /// Retains `value`, which must succeed.
 pub(super) fn retain<F: Fixture>(
     kept: &dyn Retention<F::Backend>,

@@ -6,7 +6,7 @@ use std::thread;
 
 use gpu_stream_retain::Reclaimer;
 
-use super::retained::{Log, retain};
+use super::retained::{Log, collect_done, retain};
 use super::support::*;
 use crate::retention::Retention;
 
@@ -28,9 +28,9 @@ pub fn value_is_kept_for_each_stream<F: Fixture>(fx: &F) -> Outcome {
         for stream in &streams {
             stream.synchronize()?;
         }
-        let collected = kept.collect()?;
+        let collected = collect_done(fx, &*kept, &log, 1)?;
         log.check([1])?;
-        check_eq("what collect counts", (collected.dropped, collected.pending), (1, 0))?;
+        check_eq("what collect counts", collected, (1, 0))?;
     }
     Ok(())
 }
@@ -53,7 +53,7 @@ pub fn mark_covers_the_last_value<F: Fixture>(fx: &F) -> Outcome {
     }
     fx.open(&gate);
     stream.synchronize()?;
-    kept.collect()?;
+    collect_done(fx, &*kept, &log, 2)?;
     log.check([1, 2])
 }
 
@@ -73,7 +73,7 @@ pub fn many_values_are_dropped_in_order<F: Fixture>(fx: &F) -> Outcome {
     check_eq("the number of kept values", kept.pending(), MANY as usize)?;
     fx.open(&gate);
     stream.synchronize()?;
-    kept.collect()?;
+    collect_done(fx, &*kept, &log, MANY as usize)?;
     log.check(0..MANY)
 }
 
@@ -94,12 +94,12 @@ pub fn later_work_keeps_no_value<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&first);
     passed.synchronize()?;
     for _ in 0..2 {
-        kept.collect()?;
+        collect_done(fx, &*kept, &log, 2)?;
         log.check([1, 2])?;
     }
     fx.open(&second);
     stream.synchronize()?;
-    kept.collect()?;
+    collect_done(fx, &*kept, &log, 3)?;
     log.check([1, 2, 3])
 }
 
@@ -121,7 +121,7 @@ pub fn events_are_used_again<F: Fixture>(fx: &F) -> Outcome {
             passed.synchronize()?;
         }
         for _ in 0..2 {
-            kept.collect()?;
+            collect_done(fx, &*kept, &log, 2 * round as usize)?;
             log.check(0..2 * round)?;
         }
     }
@@ -158,7 +158,8 @@ pub fn values_are_dropped_on_the_callers_thread<F: Fixture>(fx: &F) -> Outcome {
     fx.settle(&[&stream]);
     log.check([])?;
     let collected = thread::scope(|scope| {
-        let collector = scope.spawn(|| (kept.collect().map(drop), thread::current().id()));
+        let collect = || (collect_done(fx, &*kept, &log, 1).map(drop), thread::current().id());
+        let collector = scope.spawn(collect);
         collector.join().map_err(|_| Verdict::failed("collect panicked"))
     });
     let (outcome, collector) = collected?;
@@ -225,6 +226,9 @@ pub fn dropped_reclaimer_keeps_its_values<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     stream.synchronize()?;
     let _ = heir.collect();
+    while !fx.queries_are_exact() && log.entries().len() < 2 {
+        let _ = heir.collect();
+    }
     log.check([1, 2])
 }
 
