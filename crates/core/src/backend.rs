@@ -23,7 +23,7 @@ pub type StreamOf<S> = <<S as Stream>::Backend as Backend>::Stream;
 
 /// A vendor: its types, and the functions that create and wrap streams and events.
 ///
-/// An implementation is a unit type (`Host`, `Cuda`, `Hip`), and every function uses the one driver
+/// An implementation is a unit type (`Host`, `Cuda`, `Hip`, `OpenCl`), and every function uses the one driver
 /// of the process. The first call, whichever it is, loads the library and starts the threads that
 /// the backend needs.
 ///
@@ -73,7 +73,7 @@ pub type StreamOf<S> = <<S as Stream>::Backend as Backend>::Stream;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a backend of gpu-stream",
     label = "not a `Backend`",
-    note = "the backends are `Host`, `Cuda`, `Hip` and `Any`; a feature of `gpu-stream` adds `Cuda` or `Hip`",
+    note = "the backends are `Host`, `Cuda`, `Hip`, `OpenCl` and `Any`; a feature of `gpu-stream` adds `Cuda`, `Hip` or `OpenCl`",
     note = "the backend of a stream `S` is `S::Backend`; see the docs of `gpu_stream::Backend`"
 )]
 pub unsafe trait Backend: Sized + Send + Sync + 'static {
@@ -151,15 +151,16 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     }
 
     /// Returns the default stream of `device`, which always exists: handle 0, also called the null
-    /// or legacy stream.
+    /// or legacy stream. Optional.
     ///
     /// On CUDA and HIP it synchronizes with every stream that was created *blocking*. On the host
     /// it is a stream like any other. torch 2.11 returns a stream of its pool for handle 0. Here
-    /// handle 0 is the default stream.
+    /// handle 0 is the default stream. OpenCL has none: a command queue is created.
     ///
     /// # Errors
     /// As [`probe`](Self::probe), [`BackendMismatch`](crate::ErrorKind::BackendMismatch),
-    /// [`InvalidDevice`](crate::ErrorKind::InvalidDevice).
+    /// [`InvalidDevice`](crate::ErrorKind::InvalidDevice). [`Unsupported`](crate::ErrorKind::Unsupported), for any
+    /// device, where the engine has no default stream.
     ///
     /// Origin:
     /// [`torch.cuda.default_stream`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.default_stream.html).
@@ -177,7 +178,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     }
 
     /// Returns the calling thread's default stream on `device`: handle 2. Its type does not leave
-    /// the thread.
+    /// the thread. Optional.
     ///
     /// # Errors
     /// As [`default_stream`](Self::default_stream).
@@ -194,14 +195,15 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// Creates a new stream, which the wrapper and its clones own. Dropping the last of them
     /// destroys it; work that was submitted to it still runs to its end.
     ///
-    /// CUDA and HIP do not wait for pending work when the process exits. The host first runs all
+    /// CUDA, HIP and OpenCL do not wait for pending work when the process exits. The host first runs all
     /// work that no gate holds back, so a task that never ends keeps the process running.
     /// `gpu_stream_host::abandon_at_exit` turns that off.
     ///
     /// # Errors
-    /// As [`default_stream`](Self::default_stream), and
+    /// As [`probe`](Self::probe), [`BackendMismatch`](crate::ErrorKind::BackendMismatch),
+    /// [`InvalidDevice`](crate::ErrorKind::InvalidDevice);
     /// [`InvalidOptions`](crate::ErrorKind::InvalidOptions) for a priority that the device does not
-    /// have.
+    /// have; [`Unsupported`](crate::ErrorKind::Unsupported) for an option that the engine lacks.
     ///
     /// Origin:
     /// [`torch.cuda.Stream`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Stream.html).
@@ -224,8 +226,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// Creates a new event for streams of `device`, not recorded yet.
     ///
     /// # Errors
-    /// As [`default_stream`](Self::default_stream), and
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for an option that the backend lacks.
+    /// As [`new_stream`](Self::new_stream), without those of priorities.
     ///
     /// Origin:
     /// [`torch.cuda.Event`](https://docs.pytorch.org/docs/stable/generated/torch.cuda.Event.html).
@@ -244,7 +245,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// Returns the priorities that streams of `device` can have. Optional.
     ///
     /// # Errors
-    /// As [`default_stream`](Self::default_stream), and
+    /// As [`new_event`](Self::new_event), and
     /// [`Unsupported`](crate::ErrorKind::Unsupported).
     #[doc(alias(
         "cuCtxGetStreamPriorityRange",
@@ -260,7 +261,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// Wraps a stream that another library allocated, without owning it.
     ///
     /// Handles 0 and 1 are both the default stream, and their wrappers are equal: a backend turns
-    /// one into the other.
+    /// one into the other. Where the engine has no default stream, both are refused.
     ///
     /// If `device` is `None`, the device is that of the handle. Handle 0 does not determine it:
     /// there it is the current device of the calling thread (on the host: device 0).
@@ -271,8 +272,8 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     /// # Errors
     /// [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch), naming both;
     /// [`InvalidHandle`](crate::ErrorKind::InvalidHandle) for handle 2, which is
-    /// [`per_thread_stream`](Self::per_thread_stream), and for a handle that is no stream, where
-    /// the backend can tell; otherwise as [`default_stream`](Self::default_stream).
+    /// [`per_thread_stream`](Self::per_thread_stream), for handles 0 and 1 where the engine has no default stream,
+    /// and for a handle that is no stream, where the backend can tell; otherwise as [`new_event`](Self::new_event).
     ///
     /// # Safety
     /// The handle is 0, 1 or a stream of this backend, in this process. It stays alive until the
@@ -396,7 +397,7 @@ pub unsafe trait Backend: Sized + Send + Sync + 'static {
     ///   backend can tell is not an event.
     /// - [`DeviceMismatch`](crate::ErrorKind::DeviceMismatch) where the backend can tell the
     ///   device.
-    /// - Otherwise those of [`default_stream`](Self::default_stream).
+    /// - Otherwise those of [`new_event`](Self::new_event).
     ///
     /// # Safety
     /// The handle is an event of this backend, in this process, that stays alive until the wrapper

@@ -66,6 +66,8 @@ pub unsafe trait Event: Sized + 'static {
 
     /// Returns the handle, for another library's API. It is valid as long as the event lives. Does
     /// not block.
+    ///
+    /// Where a record makes the handle, as on OpenCL, it is null before the first record, and valid until the next one.
     #[doc(alias("cuda_event", "event_id"))]
     fn raw(&self) -> <Self::Backend as Backend>::RawEvent;
 

@@ -137,7 +137,7 @@
 //!
 //! | | required | default, may be overridden | optional: `Unsupported` until overridden |
 //! |---|---|---|---|
-//! | [`Backend`] | `probe`, `devices`, `default_stream`, `per_thread_stream`, `new_stream`, `new_event`, `stream_from_raw_with_owner`, `stream_from_raw_with_owner_unchecked` | `device`, `stream_from_raw`, `stream_from_raw_unchecked`, `stream_from_owner`, `event_from_raw`, `event_from_owner` | `priority_range`, `event_from_raw_with_owner` |
+//! | [`Backend`] | `probe`, `devices`, `new_stream`, `new_event`, `stream_from_raw_with_owner`, `stream_from_raw_with_owner_unchecked` | `device`, `stream_from_raw`, `stream_from_raw_unchecked`, `stream_from_owner`, `event_from_raw`, `event_from_owner` | `default_stream`, `per_thread_stream`, `priority_range`, `event_from_raw_with_owner` |
 //! | [`Stream`] | `raw`, `device`, `query`, `synchronize`, `record`, `wait_event` | `new_event`, `new_stream`, `record_event`, `wait_stream`, `fork`, `join`, `is_same`, `reads`, `writes`, `released` | `priority`, `is_blocking`, `id`, `capture_status`, `launch_host_func` |
 //! | [`Event`] | `raw`, `device`, `options`, `status`, `synchronize`, `elapsed_unchecked` | `query`, `elapsed_since` | |
 //!

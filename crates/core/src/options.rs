@@ -215,7 +215,7 @@ impl EventOptionsBuilder {
     /// together with timing.
     ///
     /// Only CUDA has such events, and HIP on an NVIDIA GPU. Creating one returns
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) on AMD's runtime and on the host.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on AMD's runtime, on OpenCL and on the host.
     #[doc(alias("CU_EVENT_INTERPROCESS", "cudaEventInterprocess", "hipEventInterprocess"))]
     pub const fn interprocess(mut self, on: bool) -> Self {
         self.0.interprocess = on;

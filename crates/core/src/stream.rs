@@ -184,6 +184,8 @@ pub unsafe trait Stream: Sized + 'static {
     ///
     /// Not ready is `Ok(false)`, never an error; a failure is an error, never `false`.
     ///
+    /// `true` is never early. It may be late where the engine has to enqueue something to ask, as OpenCL: repeat it.
+    ///
     /// Origin: torch: "a boolean indicating if all kernels in this stream are completed".
     ///
     /// ```

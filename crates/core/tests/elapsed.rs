@@ -1,8 +1,8 @@
-//! The errors of `Event::elapsed_since`, and their order.
+//! The errors of `Event::elapsed_since`, and their order; the errors of what a backend leaves out.
 
 use gpu_stream_core::{
     Backend, BackendInfo, BackendKind, ContractError, Device, Error, ErrorKind, Event,
-    EventOptions, EventStatus, KeepAlive, PerThread, RawEvent, RawStream, Stream, StreamOptions,
+    EventOptions, EventStatus, KeepAlive, RawEvent, RawStream, Stream, StreamOptions,
 };
 
 const KIND: BackendKind = BackendKind::Other("events_only");
@@ -43,14 +43,6 @@ unsafe impl Backend for EventsOnly {
     }
 
     fn devices() -> Result<Vec<Device>, ContractError> {
-        unsupported()
-    }
-
-    fn default_stream(_: Device) -> Result<NoStream, ContractError> {
-        unsupported()
-    }
-
-    fn per_thread_stream(_: Device) -> Result<PerThread<NoStream>, ContractError> {
         unsupported()
     }
 
@@ -175,4 +167,20 @@ fn elapsed_since_returns_errors_in_the_documented_order() {
     assert_eq!(error.kind(), ErrorKind::DeviceMismatch);
     let (start, end) = (good.device(), elsewhere.device());
     assert_eq!(error, ContractError::ElapsedAcrossDevices { start, end });
+}
+
+#[test]
+fn default_streams_that_a_backend_leaves_out_are_unsupported() {
+    let device = Device::new(KIND, 0);
+    let errors = [
+        ("Backend::default_stream", EventsOnly::default_stream(device).err()),
+        ("Backend::per_thread_stream", EventsOnly::per_thread_stream(device).err()),
+    ];
+    for (call, error) in errors {
+        let error = error.expect("there is none");
+        let text = error.to_string();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{text}");
+        assert!(text.contains(call) && text.contains("events_only"), "{text}");
+        assert!(text.contains("Backend::new_stream"), "{text}");
+    }
 }

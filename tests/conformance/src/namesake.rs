@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gpu_stream_core::dynamic::SharedStream;
 use gpu_stream_core::{
     Backend, BackendInfo, BackendKind, ContractError, Device, Event, EventOptions, EventStatus,
-    KeepAlive, PerThread, RawEvent, RawStream, Stream, StreamOptions,
+    KeepAlive, RawEvent, RawStream, Stream, StreamOptions,
 };
 
 /// A backend with the name of `B`, whose streams are always idle.
@@ -53,14 +53,6 @@ unsafe impl<B: Backend> Backend for Namesake<B> {
 
     fn devices() -> Result<Vec<Device>, ContractError> {
         unsupported("Backend::devices", B::KIND)
-    }
-
-    fn default_stream(_: Device) -> Result<NamesakeStream<B>, ContractError> {
-        unsupported("Backend::default_stream", B::KIND)
-    }
-
-    fn per_thread_stream(_: Device) -> Result<PerThread<NamesakeStream<B>>, ContractError> {
-        unsupported("Backend::per_thread_stream", B::KIND)
     }
 
     fn new_stream(_: Device, _: StreamOptions) -> Result<NamesakeStream<B>, ContractError> {

@@ -3,7 +3,7 @@
 
 use gpu_stream_core::{
     Backend, BackendInfo, BackendKind, ContractError, Device, DeviceInfo, Event, EventOptions,
-    EventStatus, KeepAlive, PerThread, RawEvent, RawStream, Stream, StreamOptions,
+    EventStatus, KeepAlive, RawEvent, RawStream, Stream, StreamOptions,
 };
 
 /// A backend with one device, whose streams are always idle.
@@ -40,12 +40,6 @@ unsafe impl Backend for NullBackend {
     fn default_stream(device: Device) -> Result<NullStream, ContractError> {
         device.check_exists(KIND, 1, "Backend::default_stream")?;
         Ok(NullStream)
-    }
-
-    fn per_thread_stream(device: Device) -> Result<PerThread<NullStream>, ContractError> {
-        device.check_exists(KIND, 1, "Backend::per_thread_stream")?;
-        // SAFETY: the stream never has work, so nothing can be ordered wrongly from any thread.
-        Ok(unsafe { PerThread::new_unchecked(NullStream) })
     }
 
     fn new_stream(device: Device, _options: StreamOptions) -> Result<NullStream, ContractError> {

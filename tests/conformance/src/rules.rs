@@ -43,7 +43,7 @@ rules! {
     T6 "wait_stream holds back later work until the other stream's work so far is done"
     R1 "a wrapper neither creates nor owns nor destroys the stream"
     R2 "the device is taken from the handle, and another given device is an error that names both"
-    R3 "handles 0 and 1 are the default stream, and handle 2 is the per-thread default stream, which has its own type"
+    R3 "handles 0 and 1 are the default stream, and handle 2 is the per-thread default stream, which has its own type; an engine without them refuses the handles"
     R4 "every wrapper keeps the owner of its stream alive, so safe code cannot use a stream after its owner is dropped"
     R5 "an event stays valid after its stream is destroyed; where the vendor's events need the stream, they keep its owner"
     R6 "equality and hash depend on backend, device and handle"
