@@ -126,6 +126,9 @@ impl Availability {
             ErrorKind::NotCompiled if self.backend == BackendKind::Hip => {
                 "Build with the feature `hip` of gpu-stream."
             }
+            ErrorKind::NotCompiled if self.backend == BackendKind::OpenCl => {
+                "Build with the feature `opencl` of gpu-stream."
+            }
             ErrorKind::NotCompiled => {
                 "Use a backend that is ready, as the host is, or a later version of gpu-stream."
             }
@@ -139,6 +142,14 @@ impl Availability {
             {
                 "Correct or unset GPU_STREAM_HIP_LIBRARY, which names the only file that is tried."
             }
+            ErrorKind::LibraryNotFound
+                if self.backend == BackendKind::OpenCl && is_set("GPU_STREAM_OPENCL_LIBRARY") =>
+            {
+                "Correct or unset GPU_STREAM_OPENCL_LIBRARY, which names the only file that is tried."
+            }
+            ErrorKind::LibraryNotFound if self.backend == BackendKind::OpenCl => {
+                "Install an OpenCL loader and a driver; without a GPU, PoCL runs OpenCL on the CPU."
+            }
             ErrorKind::LibraryNotFound => {
                 "If the vendor's driver is installed, add the folder of its library to LD_LIBRARY_PATH; \
                  without such a device, use a backend that is ready, as the host is."
@@ -148,6 +159,10 @@ impl Availability {
             }
             ErrorKind::SymbolNotFound | ErrorKind::DriverTooOld => {
                 "Install a newer driver from the vendor."
+            }
+            ErrorKind::NoDevice if self.backend == BackendKind::OpenCl => {
+                "Check that clinfo lists a device, that this user may open it, and what OCL_ICD_VENDORS names; \
+                 without a GPU, PoCL runs OpenCL on the CPU."
             }
             ErrorKind::NoDevice => {
                 "Check that the vendor's own tool lists a device, that this user may open it, and that no \
@@ -173,6 +188,10 @@ fn library_of(error: &AnyError) -> Option<String> {
     }
     #[cfg(feature = "hip")]
     if let Some(error) = error.downcast_ref::<gpu_stream_hip::HipError>() {
+        return error.library().map(str::to_owned);
+    }
+    #[cfg(feature = "opencl")]
+    if let Some(error) = error.downcast_ref::<gpu_stream_opencl::OpenClError>() {
         return error.library().map(str::to_owned);
     }
     let _ = error;

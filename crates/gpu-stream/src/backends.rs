@@ -8,23 +8,27 @@ use gpu_stream_cuda::Cuda;
 #[cfg(feature = "hip")]
 use gpu_stream_hip::Hip;
 use gpu_stream_host::Host;
+#[cfg(feature = "opencl")]
+use gpu_stream_opencl::OpenCl;
 
 use crate::{Any, check};
 
 cfg_if::cfg_if! {
-    // The first of cuda, hip and host that is compiled in. A new backend adds a branch.
+    // The first of cuda, hip, opencl and host that is compiled in. A new backend adds a branch.
     if #[cfg(feature = "cuda")] {
         type Chosen = Cuda;
     } else if #[cfg(feature = "hip")] {
         type Chosen = Hip;
+    } else if #[cfg(feature = "opencl")] {
+        type Chosen = OpenCl;
     } else {
         type Chosen = Host;
     }
 }
 
-/// The backend of a program that uses one: the first of cuda, hip and host that this build has.
-/// With the feature `cuda` it is `Cuda`, with `hip` and without `cuda` it is `Hip`, otherwise
-/// [`Host`].
+/// The backend of a program that uses one: the first of cuda, hip, opencl and host that this build has.
+/// With the feature `cuda` it is `Cuda`, with `hip` and without `cuda` it is `Hip`, with `opencl` alone
+/// it is `OpenCl`, otherwise [`Host`].
 ///
 /// It is for binaries. **A library stays generic** over [`Stream`](crate::Stream). Cargo builds a
 /// library once, with the features of all its users, so this alias would change when another crate
@@ -49,11 +53,15 @@ const COMPILED: &[&'static dyn DynBackend] = &[
     &Cuda,
     #[cfg(feature = "hip")]
     &Hip,
+    #[cfg(feature = "opencl")]
+    &OpenCl,
 ];
 
 /// `true` if an event of at least one of these backends may keep its stream's owner alive.
-pub(crate) const SOME_EVENTS_KEEP_OWNER: bool =
-    Host::EVENTS_KEEP_OWNER || CUDA_EVENTS_KEEP_OWNER || HIP_EVENTS_KEEP_OWNER;
+pub(crate) const SOME_EVENTS_KEEP_OWNER: bool = Host::EVENTS_KEEP_OWNER
+    || CUDA_EVENTS_KEEP_OWNER
+    || HIP_EVENTS_KEEP_OWNER
+    || OPENCL_EVENTS_KEEP_OWNER;
 
 #[cfg(feature = "cuda")]
 const CUDA_EVENTS_KEEP_OWNER: bool = Cuda::EVENTS_KEEP_OWNER;
@@ -64,6 +72,11 @@ const CUDA_EVENTS_KEEP_OWNER: bool = false;
 const HIP_EVENTS_KEEP_OWNER: bool = Hip::EVENTS_KEEP_OWNER;
 #[cfg(not(feature = "hip"))]
 const HIP_EVENTS_KEEP_OWNER: bool = false;
+
+#[cfg(feature = "opencl")]
+const OPENCL_EVENTS_KEEP_OWNER: bool = OpenCl::EVENTS_KEEP_OWNER;
+#[cfg(not(feature = "opencl"))]
+const OPENCL_EVENTS_KEEP_OWNER: bool = false;
 
 /// Returns the backend `kind`, ready for use, in its object-safe form.
 ///
@@ -112,11 +125,14 @@ fn why_not_compiled(kind: BackendKind) -> &'static str {
         BackendKind::Hip => {
             "the feature `hip` of gpu-stream is off; build with it, which needs no ROCm"
         }
+        BackendKind::OpenCl => {
+            "the feature `opencl` of gpu-stream is off; build with it, which needs no OpenCL"
+        }
         Any::KIND => {
             "it is the choice between backends and has no devices of its own; use `Any::device(n)`"
         }
         _ => {
-            "gpu-stream does not know it; use the backend's own crate, or one of host, cuda and hip"
+            "gpu-stream does not know it; use the backend's own crate, or one of host, cuda, hip and opencl"
         }
     }
 }

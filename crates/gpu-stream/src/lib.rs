@@ -27,6 +27,10 @@ pub use gpu_stream_hip as hip;
 pub use gpu_stream_hip::{Hip, HipError, HipEvent, HipStream};
 pub use gpu_stream_host as host;
 pub use gpu_stream_host::{Host, HostError, HostEvent, HostStream};
+#[cfg(feature = "opencl")]
+pub use gpu_stream_opencl as opencl;
+#[cfg(feature = "opencl")]
+pub use gpu_stream_opencl::{OpenCl, OpenClError, OpenClEvent, OpenClStream};
 pub use gpu_stream_retain as retain;
 pub use gpu_stream_retain::Reclaimer;
 

@@ -12,6 +12,8 @@ use gpu_stream_cuda::Cuda;
 #[cfg(feature = "hip")]
 use gpu_stream_hip::Hip;
 use gpu_stream_host::Host;
+#[cfg(feature = "opencl")]
+use gpu_stream_opencl::OpenCl;
 
 /// All backends of this build with a check, in the order of [`BackendKind::KNOWN`](crate::BackendKind::KNOWN).
 pub(crate) const COMPILED: &[&dyn DynBackend] = &[
@@ -20,6 +22,8 @@ pub(crate) const COMPILED: &[&dyn DynBackend] = &[
     &Checked::<Cuda>::new(),
     #[cfg(feature = "hip")]
     &Checked::<Hip>::new(),
+    #[cfg(feature = "opencl")]
+    &Checked::<OpenCl>::new(),
 ];
 
 /// Returns `true` if the variable asks for a check.
@@ -46,6 +50,8 @@ pub(crate) fn host_access(access: Access, region: &Region) {
         Checked::<Cuda>::host_access(access, region);
         #[cfg(feature = "hip")]
         Checked::<Hip>::host_access(access, region);
+        #[cfg(feature = "opencl")]
+        Checked::<OpenCl>::host_access(access, region);
     }
 }
 
@@ -61,6 +67,8 @@ pub(crate) fn stream(stream: SharedStream) -> SharedStream {
     let checked = checked.or_else(|| checked_stream::<Cuda>(&stream));
     #[cfg(feature = "hip")]
     let checked = checked.or_else(|| checked_stream::<Hip>(&stream));
+    #[cfg(feature = "opencl")]
+    let checked = checked.or_else(|| checked_stream::<OpenCl>(&stream));
     checked.unwrap_or(stream)
 }
 
@@ -80,6 +88,8 @@ pub(crate) fn event(event: BoxedEvent) -> BoxedEvent {
     let checked = checked.or_else(checked_event::<Cuda>);
     #[cfg(feature = "hip")]
     let checked = checked.or_else(checked_event::<Hip>);
+    #[cfg(feature = "opencl")]
+    let checked = checked.or_else(checked_event::<OpenCl>);
     checked.unwrap_or_else(|event| event)
 }
 

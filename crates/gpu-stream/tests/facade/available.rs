@@ -53,11 +53,12 @@ fn one_backend_is_the_default_and_it_is_the_alias() {
 }
 
 #[test]
-fn the_default_is_the_first_of_cuda_hip_and_host_that_is_compiled_in() {
-    let wanted = match (cfg!(feature = "cuda"), cfg!(feature = "hip")) {
-        (true, _) => BackendKind::Cuda,
-        (false, true) => BackendKind::Hip,
-        (false, false) => BackendKind::Host,
+fn the_default_is_the_first_of_cuda_hip_opencl_and_host_that_is_compiled_in() {
+    let wanted = match () {
+        () if cfg!(feature = "cuda") => BackendKind::Cuda,
+        () if cfg!(feature = "hip") => BackendKind::Hip,
+        () if cfg!(feature = "opencl") => BackendKind::OpenCl,
+        () => BackendKind::Host,
     };
     assert_eq!(DefaultBackend::KIND, wanted);
 }
@@ -76,7 +77,14 @@ fn hip_reports_not_compiled_without_its_feature() {
     assert!(text.contains("the feature `hip`"), "{text}");
 }
 
-#[cfg(not(all(feature = "cuda", feature = "hip")))]
+#[cfg(not(feature = "opencl"))]
+#[test]
+fn opencl_reports_not_compiled_without_its_feature() {
+    let text = not_compiled(BackendKind::OpenCl, "the feature `opencl`");
+    assert!(text.contains("the feature `opencl`"), "{text}");
+}
+
+#[cfg(not(all(feature = "cuda", feature = "hip", feature = "opencl")))]
 /// Checks a backend that is not part of this build, and whose advice contains `advice`. Returns its
 /// line.
 fn not_compiled(kind: BackendKind, advice: &str) -> String {
@@ -101,8 +109,14 @@ fn hip_reports_one_reason_everywhere_if_not_ready() {
     check_one_reason_everywhere::<gpu_stream::Hip>("libamdhip64.so");
 }
 
+#[cfg(feature = "opencl")]
+#[test]
+fn opencl_reports_one_reason_everywhere_if_not_ready() {
+    check_one_reason_everywhere::<gpu_stream::OpenCl>("libOpenCL.so.1");
+}
+
 /// Checks that all calls give the same answer and none panics, with or without a driver.
-#[cfg(any(feature = "cuda", feature = "hip"))]
+#[cfg(any(feature = "cuda", feature = "hip", feature = "opencl"))]
 fn check_one_reason_everywhere<B: Backend>(library: &str) {
     use gpu_stream::{Any, AnyError, StreamOptions};
     let item = of(B::KIND);
@@ -112,7 +126,8 @@ fn check_one_reason_everywhere<B: Backend>(library: &str) {
     let first = Any::device(0).unwrap();
     let Err(why) = &item.probe else {
         assert!(matches!(item.library(), Library::Found(Some(_))), "{:?}", item.library());
-        assert_ne!(first.backend(), BackendKind::Host);
+        // OpenCL can be ready where the default backend is not, and then stands after the host.
+        assert!(!item.is_default || first.backend() == B::KIND, "{first}");
         assert_eq!(B::device(0).unwrap(), device);
         return;
     };
@@ -124,9 +139,11 @@ fn check_one_reason_everywhere<B: Backend>(library: &str) {
         AnyError::new(B::devices().unwrap_err()),
         AnyError::new(B::new_stream(device, StreamOptions::new()).unwrap_err()),
         Any::new_stream(device, StreamOptions::new()).unwrap_err(),
-        Any::default_stream(device).unwrap_err(),
     ];
-    for answer in answers {
+    // OpenCL has no default stream, with a device and without one.
+    let has_default = B::KIND != BackendKind::OpenCl;
+    let default = has_default.then(|| Any::default_stream(device).unwrap_err());
+    for answer in answers.into_iter().chain(default) {
         assert_eq!((answer.kind(), answer.to_string()), (why.kind(), why.to_string()));
     }
     assert!(item.to_string().contains(&why.to_string()), "{item}");
@@ -141,11 +158,11 @@ fn check_one_reason_everywhere<B: Backend>(library: &str) {
 }
 
 /// The variable that tells a child process which backend to ask.
-#[cfg(any(feature = "cuda", feature = "hip"))]
+#[cfg(any(feature = "cuda", feature = "hip", feature = "opencl"))]
 const ASKED: &str = "GPU_STREAM_TEST_BACKEND";
 
 /// Prints the advice for a backend, in a process whose variable names no file.
-#[cfg(any(feature = "cuda", feature = "hip"))]
+#[cfg(any(feature = "cuda", feature = "hip", feature = "opencl"))]
 #[test]
 fn child_prints_the_advice() {
     let Ok(asked) = std::env::var(ASKED) else { return };
@@ -154,12 +171,13 @@ fn child_prints_the_advice() {
     println!("{item}\n{}", item.advice().expect("an advice"));
 }
 
-#[cfg(any(feature = "cuda", feature = "hip"))]
+#[cfg(any(feature = "cuda", feature = "hip", feature = "opencl"))]
 #[test]
 fn advice_for_a_variable_that_names_no_file_is_to_correct_it() {
     for (backend, variable, is_compiled) in [
         ("cuda", "GPU_STREAM_CUDA_LIBRARY", cfg!(feature = "cuda")),
         ("hip", "GPU_STREAM_HIP_LIBRARY", cfg!(feature = "hip")),
+        ("opencl", "GPU_STREAM_OPENCL_LIBRARY", cfg!(feature = "opencl")),
     ] {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
         child.args(["--exact", "available::child_prints_the_advice", "--nocapture"]);
@@ -177,7 +195,7 @@ fn an_unknown_backend_is_not_compiled_and_the_error_names_a_remedy() {
     let error = backend(BackendKind::Other("metal")).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NotCompiled);
     let text = error.to_string();
-    assert!(text.contains("metal") && text.contains("host, cuda and hip"), "{text}");
+    assert!(text.contains("metal") && text.contains("host, cuda, hip and opencl"), "{text}");
 }
 
 #[test]
