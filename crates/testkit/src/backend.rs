@@ -65,3 +65,12 @@ impl<B: TestBackend + gpu_stream::PlainHandles> TestBackend for gpu_stream::Chec
         Findings::of::<B>()
     }
 }
+
+#[cfg(feature = "opencl")]
+impl TestBackend for gpu_stream::OpenCl {
+    type Fixture = gpu_stream_conformance::fixtures::OpenClFixture;
+
+    fn fixture() -> Result<Self::Fixture, String> {
+        Self::Fixture::new().map_err(|error| error.to_string())
+    }
+}

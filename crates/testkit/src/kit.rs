@@ -38,8 +38,8 @@ impl<B: TestBackend> Kit<B> {
         &self.findings
     }
 
-    /// Returns the name of the variant of the test: `host`, `cuda`, `cuda_sim`, `hip` or `hip_sim`, or the name of a
-    /// checked variant: `checked_host`, `checked_cuda_sim` or `checked_hip_sim`.
+    /// Returns the name of the variant of the test: `host`, `cuda`, `cuda_sim`, `hip`, `hip_sim` or `opencl`, or the
+    /// name of a checked variant: `checked_host`, `checked_cuda_sim` or `checked_hip_sim`.
     pub fn name(&self) -> &'static str {
         self.target.name()
     }
@@ -80,7 +80,7 @@ impl<B: TestBackend> Kit<B> {
         &self.info.devices
     }
 
-    /// Returns the second device. The host and the simulators have two.
+    /// Returns the second device. The host and the simulators have two, and PoCL has as many as `POCL_DEVICES` names.
     ///
     /// # Errors
     /// A skip if there is one device. `GPU_STREAM_REQUIRE=cuda:2` makes each test fail then.
@@ -131,7 +131,7 @@ impl<B: TestBackend> Kit<B> {
     /// Creates an event of the first device without the backend. [`ForeignEvent`] is its owner.
     ///
     /// # Errors
-    /// The driver's error.
+    /// The driver's error, or a skip on OpenCL, where only a command makes an event.
     pub fn foreign_event(&self, options: EventOptions) -> Result<Arc<ForeignEvent<B>>, Verdict> {
         ForeignEvent::new(&self.fixture, self.device(), options)
     }
@@ -154,7 +154,8 @@ impl<B: TestBackend> Kit<B> {
         Ok(Gate { gate, fixture: Arc::clone(&self.fixture) })
     }
 
-    /// Creates a number that streams of all devices store and copy, and that the test reads at any time.
+    /// Creates a number that streams of all devices store and copy, and that the test reads at any time. On OpenCL,
+    /// whose memory belongs to a context, only streams of the first device can.
     ///
     /// # Errors
     /// The driver's error.
@@ -177,7 +178,7 @@ impl<B: TestBackend> Kit<B> {
     /// Begins a capture of `stream` with the driver's own call, as a caller does that records a graph.
     ///
     /// # Errors
-    /// A skip where the backend has no graphs, as the host; or the driver's error.
+    /// A skip where the backend has no graphs, as the host and OpenCL; or the driver's error.
     #[track_caller]
     pub fn capture<S>(&self, stream: &S, mode: CaptureMode) -> Result<Capture<B, S>, Verdict>
     where
@@ -190,7 +191,7 @@ impl<B: TestBackend> Kit<B> {
     /// has no other use for it.
     ///
     /// # Errors
-    /// A skip on HIP, where it would end the process.
+    /// A skip on HIP and OpenCL, where it would end the process.
     #[track_caller]
     pub fn fault(&self, stream: &B::Stream) -> TestResult {
         at_caller(|| self.fixture.fault(stream))

@@ -3,9 +3,9 @@
 /// Makes a `#[test]` of each function for each backend that is compiled in.
 ///
 /// A function `my_order` gives a module of its name with the tests `my_order::host`, and by the features
-/// of this crate `my_order::cuda`, `my_order::cuda_sim`, `my_order::hip` and `my_order::hip_sim`. The feature `checked` adds
-/// `my_order::checked_host`, `my_order::checked_cuda_sim` and `my_order::checked_hip_sim`, whose backend is a
-/// `gpu_stream::Checked`.
+/// of this crate `my_order::cuda`, `my_order::cuda_sim`, `my_order::hip`, `my_order::hip_sim` and
+/// `my_order::opencl`. The feature `checked` adds `my_order::checked_host`, `my_order::checked_cuda_sim` and
+/// `my_order::checked_hip_sim`, whose backend is a `gpu_stream::Checked`.
 ///
 /// Each function has the signature `fn my_order<B: TestBackend>(kit: &Kit<B>) -> TestResult`. `B` can have
 /// traits of yours beside it, which each backend that is compiled in must implement:
@@ -136,6 +136,9 @@ macro_rules! __backend_tests {
             $crate::__backend_tests! { @test $name [$($test)*] hip Hip gpu_stream::Hip }
             $crate::__backend_tests! { @test $name [$($test)*] hip_sim HipSim gpu_stream::Hip }
         }
+        $crate::__with_opencl! {
+            $crate::__backend_tests! { @test $name [$($test)*] opencl OpenCl gpu_stream::OpenCl }
+        }
         $crate::__with_checked! {
             $crate::__backend_tests! { @test $name [$($test)*] checked_host CheckedHost run::CheckedHost }
             $crate::__with_cuda! {
@@ -171,6 +174,9 @@ macro_rules! __backend_tests {
             $crate::__with_hip! {
                 $crate::__backend_tests! { @variant all $name [$($test)*] Hip gpu_stream::Hip }
                 $crate::__backend_tests! { @variant all $name [$($test)*] HipSim gpu_stream::Hip }
+            }
+            $crate::__with_opencl! {
+                $crate::__backend_tests! { @variant all $name [$($test)*] OpenCl gpu_stream::OpenCl }
             }
             $crate::__with_checked! {
                 $crate::__backend_tests! { @variant all $name [$($test)*] CheckedHost run::CheckedHost }
@@ -247,5 +253,21 @@ macro_rules! __with_checked {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __with_checked {
+    ($($item:tt)*) => {};
+}
+
+/// Expands to its argument if this crate has the feature `opencl`.
+#[cfg(feature = "opencl")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_opencl {
+    ($($item:tt)*) => { $($item)* };
+}
+
+/// Expands to nothing, because this crate lacks the feature `opencl`.
+#[cfg(not(feature = "opencl"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_opencl {
     ($($item:tt)*) => {};
 }

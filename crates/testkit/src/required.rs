@@ -38,6 +38,7 @@ fn absent(required: &Required) -> Vec<(&'static str, &'static str)> {
         (cuda_sim, "the feature `cuda`", cuda),
         (BackendKind::Hip, "the feature `hip`", hip),
         (hip_sim, "the feature `hip`", hip),
+        (BackendKind::OpenCl, "the feature `opencl`", cfg!(feature = "opencl")),
         (checked_host, "the feature `checked`", checked),
         (checked_cuda_sim, "the features `checked` and `cuda`", checked && cuda),
         (checked_hip_sim, "the features `checked` and `hip`", checked && hip),

@@ -27,6 +27,9 @@ pub enum Target {
     /// AMD's HIP runtime over a simulated GPU.
     #[cfg(feature = "hip")]
     HipSim,
+    /// OpenCL: a device of any vendor, or the CPU by PoCL.
+    #[cfg(feature = "opencl")]
+    OpenCl,
     /// CPU threads, with a check of the order.
     #[cfg(feature = "checked")]
     CheckedHost,
@@ -58,6 +61,8 @@ impl Target {
             Target::Hip => "hip",
             #[cfg(feature = "hip")]
             Target::HipSim => "hip_sim",
+            #[cfg(feature = "opencl")]
+            Target::OpenCl => "opencl",
             #[cfg(feature = "checked")]
             Target::CheckedHost => "checked_host",
             #[cfg(all(feature = "checked", feature = "cuda"))]
@@ -92,7 +97,7 @@ impl Target {
         self.name().ends_with("_sim")
     }
 
-    /// Returns `true` if it is a GPU of the machine, which the tests of a process use one at a time.
+    /// Returns `true` if it is, or may be, a GPU of the machine, which the tests of a process use one at a time.
     pub fn is_hardware(self) -> bool {
         self.unchecked() != Target::Host && !self.is_simulated()
     }
@@ -137,7 +142,7 @@ impl Target {
                 all.extend(preload("HSA_SIM_LIBRARY", hsa_sim::library()?));
                 Ok(all)
             }
-            // The host, which needs none.
+            // The host and OpenCL, which need none.
             _ => Ok(Vec::new()),
         }
     }
@@ -161,7 +166,7 @@ impl Target {
             Target::Cuda | Target::CudaSim => cuda_sim::is_loaded(),
             #[cfg(feature = "hip")]
             Target::Hip | Target::HipSim => hsa_sim::loaded_version().is_some(),
-            // The host, which has no driver.
+            // The host, which has no driver, and OpenCL, which has no simulated one.
             _ => false,
         }
     }

@@ -176,9 +176,9 @@ fn required() -> String {
 #[test]
 fn all_pass() {
     let run = Run::on_this_machine("backends::").env("GPU_STREAM_REQUIRE", &required());
-    // The tests of this module: ten, each in eight variants, and this one.
+    // The tests of this module: ten, each in nine variants, and this one.
     let run = run.arg("--skip").arg("all_pass");
     run.output()
-        .passed(10 * 8)
+        .passed(10 * 9)
         .says("skipped: backends::captures::host: the backend has no graphs");
 }
