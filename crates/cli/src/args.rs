@@ -38,7 +38,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXIT_STATUS)]
 pub struct Check {
-    /// Check only this backend: host, cuda or hip; can be repeated
+    /// Check only this backend: host, cuda, hip or opencl; can be repeated
     #[arg(long, value_name = "NAME", value_parser = parse_backend)]
     pub backend: Vec<BackendKind>,
 
@@ -303,6 +303,6 @@ mod tests {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
         let text = parse("--backend gpu").unwrap_err().to_string();
-        assert!(text.contains("host, cuda and hip"), "{text}");
+        assert!(text.contains("host, cuda, hip and opencl"), "{text}");
     }
 }

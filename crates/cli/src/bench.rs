@@ -31,7 +31,10 @@ pub fn command(arguments: &Bench, style: &OutputStyle) -> Result<ExitCode, Comma
         output::put(&mut std::io::stdout(), &list(&jobs, style))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let available = available();
+    let mut available = available();
+    if arguments.backend.is_empty() {
+        available.retain(|item| fixtures::can_measure(item.backend));
+    }
     let chosen = select::backends(&available, &arguments.backend, &Required::default())?;
     let config = config(arguments, jobs)?;
     let mut files = Files::open(arguments)?;

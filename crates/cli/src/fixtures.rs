@@ -10,6 +10,11 @@ use gpu_stream_bench::{Bench, BenchOf};
 
 use crate::CommandError;
 
+/// Returns `true` if this command can measure the backend. There is no benchmark of OpenCL.
+pub fn can_measure(backend: BackendKind) -> bool {
+    backend != BackendKind::OpenCl
+}
+
 /// Creates the benchmark of an available backend. Can take long, because drivers are initialized.
 ///
 /// # Errors

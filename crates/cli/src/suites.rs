@@ -8,6 +8,8 @@ use gpu_stream_conformance::fixtures::CudaFixture;
 #[cfg(feature = "hip")]
 use gpu_stream_conformance::fixtures::HipFixture;
 use gpu_stream_conformance::fixtures::HostFixture;
+#[cfg(feature = "opencl")]
+use gpu_stream_conformance::fixtures::OpenClFixture;
 use gpu_stream_conformance::{CheckedSuite, Fixture, Missing, Suite, SuiteOf};
 
 /// Creates the suite for the backend of `item`, with a time limit for each case.
@@ -24,6 +26,8 @@ pub fn suite(item: &Availability, limit: Duration, is_checked: bool) -> Box<dyn 
         BackendKind::Cuda => with(CudaFixture::new(), item.backend, limit, is_checked),
         #[cfg(feature = "hip")]
         BackendKind::Hip => with(HipFixture::new(), item.backend, limit, is_checked),
+        #[cfg(feature = "opencl")]
+        BackendKind::OpenCl => with(OpenClFixture::new(), item.backend, limit, is_checked),
         other => Box::new(Missing::new(other, "this command has no fixture for the backend")),
     }
 }
@@ -42,9 +46,9 @@ fn of_fixture(
 }
 
 /// Creates the suite with `fixture`. If `fixture` is an error, the suite skips every case.
-#[cfg(any(feature = "cuda", feature = "hip"))]
+#[cfg(any(feature = "cuda", feature = "hip", feature = "opencl"))]
 fn with(
-    fixture: Result<impl Fixture<Backend: PlainHandles>, String>,
+    fixture: Result<impl Fixture<Backend: PlainHandles>, impl std::fmt::Display>,
     backend: BackendKind,
     limit: Duration,
     is_checked: bool,

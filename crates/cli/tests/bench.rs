@@ -16,6 +16,7 @@ fn run(line: &str) -> Output {
     // Hides the CUDA driver and the HIP runtime, so that the result is the same on every machine.
     command.env("GPU_STREAM_CUDA_LIBRARY", "/no/such/libcuda.so");
     command.env("GPU_STREAM_HIP_LIBRARY", "/no/such/libamdhip64.so");
+    command.env("GPU_STREAM_OPENCL_LIBRARY", "/no/such/libOpenCL.so");
     command.output().expect("the command starts")
 }
 
@@ -96,7 +97,7 @@ fn unknown_or_missing_arguments_are_rejected() {
     let lines = [
         ("bench --backend cuda", cuda),
         ("bench --backend hip", hip),
-        ("bench --backend gpu", "host, cuda and hip"),
+        ("bench --backend gpu", "host, cuda, hip and opencl"),
         ("bench --operation nothing", "no operation matches \"nothing\""),
         ("bench --list --operation nothing", "no operation matches"),
         ("bench --rounds 3", "at least 31"),

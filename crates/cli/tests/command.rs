@@ -8,6 +8,7 @@ use serde_json::Value;
 
 const NO_DRIVER: &str = "/no/such/libcuda.so";
 const NO_RUNTIME: &str = "/no/such/libamdhip64.so";
+const NO_OPENCL: &str = "/no/such/libOpenCL.so";
 
 fn command(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-stream"));
@@ -15,10 +16,11 @@ fn command(line: &str) -> Command {
     for variable in ["GPU_STREAM_REQUIRE", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
-    // Hides the CUDA driver and the HIP runtime, so that the result is the same on every machine. Runs
+    // Hides the CUDA driver, the HIP runtime and OpenCL, so that the result is the same on every machine. Runs
     // of the suite on a GPU test the rest.
     command.env("GPU_STREAM_CUDA_LIBRARY", NO_DRIVER);
     command.env("GPU_STREAM_HIP_LIBRARY", NO_RUNTIME);
+    command.env("GPU_STREAM_OPENCL_LIBRARY", NO_OPENCL);
     command
 }
 
@@ -64,6 +66,7 @@ fn command_without_arguments_checks_the_host() {
     let not_found = [
         ("cuda", cfg!(feature = "cuda"), "the CUDA driver's library", NO_DRIVER),
         ("hip", cfg!(feature = "hip"), "the HIP runtime's library", NO_RUNTIME),
+        ("opencl", cfg!(feature = "opencl"), "the OpenCL loader's library", NO_OPENCL),
     ];
     for (name, compiled, what, library) in not_found {
         let why = format!("{name}: not run: {what} was not found; tried: {library}");
@@ -97,10 +100,12 @@ fn missing(compiled: bool, not_found: &'static str, not_compiled: &'static str) 
 fn unknown_or_missing_arguments_are_rejected() {
     let cuda = "correct or unset GPU_STREAM_CUDA_LIBRARY";
     let hip = "correct or unset GPU_STREAM_HIP_LIBRARY";
+    let opencl = "correct or unset GPU_STREAM_OPENCL_LIBRARY";
     let lines = [
         ("check --backend cuda", missing(cfg!(feature = "cuda"), cuda, "feature `cuda`")),
         ("check --backend hip", missing(cfg!(feature = "hip"), hip, "feature `hip`")),
-        ("check --backend gpu", "host, cuda and hip"),
+        ("check --backend opencl", missing(cfg!(feature = "opencl"), opencl, "feature `opencl`")),
+        ("check --backend gpu", "host, cuda, hip and opencl"),
         ("check --case no_such_case", "no case matches \"no_such_case\""),
         ("check --list --case no_such_case", "no case matches"),
         ("check --repeat 0", "--repeat"),
@@ -256,36 +261,42 @@ fn info_shows_backends_and_remedies() {
     let output = run("info");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = stdout(&output);
-    let (cuda, hip) = (cfg!(feature = "cuda"), cfg!(feature = "hip"));
-    let headings = match (cuda, hip) {
-        (true, _) => ["\nhost\n", "\ncuda  (DefaultBackend)\n", "\nhip\n"],
-        (false, true) => ["\nhost\n", "\ncuda\n", "\nhip  (DefaultBackend)\n"],
-        (false, false) => ["\nhost  (DefaultBackend)\n", "\ncuda\n", "\nhip\n"],
+    let (cuda, hip, opencl) =
+        (cfg!(feature = "cuda"), cfg!(feature = "hip"), cfg!(feature = "opencl"));
+    let default = match (cuda, hip, opencl) {
+        (true, ..) => "cuda",
+        (_, true, _) => "hip",
+        (.., true) => "opencl",
+        _ => "host",
     };
-    for part in headings.into_iter().chain(["none needed", "host:0"]) {
+    let headings = ["host", "cuda", "hip", "opencl"].map(|name| {
+        let mark = if name == default { "  (DefaultBackend)" } else { "" };
+        format!("\n{name}{mark}\n")
+    });
+    for part in headings.iter().map(String::as_str).chain(["none needed", "host:0"]) {
         assert!(text.contains(part), "{part:?} is missing in {text}");
     }
     // The machine's part lists the variables, so it always has these names.
     let (backends, machine) = text.split_once("\nmachine\n").expect("a part for the machine");
     assert_eq!(backends.contains(NO_DRIVER), cuda, "{text}");
     assert_eq!(backends.contains(NO_RUNTIME), hip, "{text}");
+    assert_eq!(backends.contains(NO_OPENCL), opencl, "{text}");
     let words = machine.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("GPU_STREAM_HIP_LIBRARY=/no/such"), "{text}");
-    let without = [cuda, hip].into_iter().filter(|compiled| !compiled).count();
+    let without = [cuda, hip, opencl].into_iter().filter(|compiled| !compiled).count();
     for (part, count) in
-        [("compiled in  no", without), ("not looked for", without), ("what to do", 2)]
+        [("compiled in  no", without), ("not looked for", without), ("what to do", 3)]
     {
         assert_eq!(text.matches(part).count(), count, "{part:?} in {text}");
     }
     let value: Value = serde_json::from_slice(&run("info --json").stdout).unwrap();
     let backends = value["backends"].as_array().unwrap();
     let names: Vec<_> = backends.iter().map(|backend| &backend["backend"]).collect();
-    assert_eq!(names, ["host", "cuda", "hip"]);
-    let host_is_default = !cuda && !hip;
-    assert_eq!(backends[0]["default"], host_is_default);
+    assert_eq!(names, ["host", "cuda", "hip", "opencl"]);
+    assert_eq!(backends[0]["default"], default == "host");
     assert_eq!(backends[0]["ready"], true);
     assert!(backends[0]["devices"][0]["name"].is_string());
-    for (backend, compiled) in [(&backends[1], cuda), (&backends[2], hip)] {
+    for (backend, compiled) in [(&backends[1], cuda), (&backends[2], hip), (&backends[3], opencl)] {
         let kind = if compiled { "LibraryNotFound" } else { "NotCompiled" };
         assert_eq!(backend["error"]["kind"], kind);
         assert_eq!(backend["compiled"], compiled);

@@ -15,6 +15,7 @@ fn run(arguments: &[&str]) -> Output {
     // Hides the CUDA driver and the HIP runtime, so that the result is the same on every machine.
     command.env("GPU_STREAM_CUDA_LIBRARY", "/no/such/libcuda.so");
     command.env("GPU_STREAM_HIP_LIBRARY", "/no/such/libamdhip64.so");
+    command.env("GPU_STREAM_OPENCL_LIBRARY", "/no/such/libOpenCL.so");
     command.output().expect("the command starts")
 }
 
