@@ -73,6 +73,14 @@ api! {
     gpu_stream::Library,
     gpu_stream::PlainHandles,
     gpu_stream::Native,
+    #[cfg(feature = "opencl")]
+    gpu_stream::OpenCl,
+    #[cfg(feature = "opencl")]
+    gpu_stream::OpenClError,
+    #[cfg(feature = "opencl")]
+    gpu_stream::OpenClEvent,
+    #[cfg(feature = "opencl")]
+    gpu_stream::OpenClStream,
     gpu_stream::PerThread,
     gpu_stream::PriorityRange,
     gpu_stream::RawEvent,
@@ -140,6 +148,8 @@ api! {
     gpu_stream::host,
     gpu_stream::host::Gate,
     gpu_stream::host::raw,
+    #[cfg(feature = "opencl")]
+    gpu_stream::opencl,
     gpu_stream::prelude,
     gpu_stream::retain,
     gpu_stream::retain::Collected,
@@ -178,6 +188,7 @@ mod tests {
             let begins = |with| name.to_lowercase().starts_with(with);
             if cfg!(not(feature = "cuda")) && begins("cuda")
                 || cfg!(not(feature = "hip")) && begins("hip")
+                || cfg!(not(feature = "opencl")) && begins("opencl")
                 || cfg!(not(feature = "async")) && begins("done")
                 || cfg!(not(feature = "checked")) && begins("checked")
             {

@@ -56,7 +56,7 @@ impl std::error::Error for Error {
 }
 
 /// Returns an error unless `code` is success, which is 0 with every vendor.
-#[cfg(any(feature = "cuda", feature = "hip"))]
+#[cfg(any(feature = "cuda", feature = "hip", feature = "opencl"))]
 pub(crate) fn check(call: &'static str, code: c_int) -> Result<()> {
     if code == 0 { Ok(()) } else { Err(Error::Driver { call, code }) }
 }

@@ -5,7 +5,7 @@
 //! later work, and the caller's thread continues.
 //!
 //! [`saxpy`] and [`sum`] do the same with kernels, on a [`Vector`] in the device's memory: host functions on the host,
-//! PTX on CUDA, a code object on HIP. The trait [`Kernels`] is all that differs.
+//! PTX on CUDA, a code object on HIP, OpenCL C on OpenCL. The trait [`Kernels`] is all that differs.
 
 mod blas;
 mod error;

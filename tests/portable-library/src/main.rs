@@ -12,7 +12,7 @@ use gpu_stream::prelude::*;
 use gpu_stream::{Any, AnyStream, available, backend};
 use gpu_stream_portable_library::{Numbers, Pipeline, prefix_sum};
 
-const USAGE: &str = "usage: gpu-stream-portable-library [--backend host|cuda|hip] | --api";
+const USAGE: &str = "usage: gpu-stream-portable-library [--backend host|cuda|hip|opencl] | --api";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();

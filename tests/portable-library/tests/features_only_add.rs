@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The features, without `hip-sys`, which needs ROCm's headers to build.
-const FEATURES: [&str; 3] = ["cuda", "cudarc", "hip"];
+const FEATURES: [&str; 4] = ["cuda", "cudarc", "hip", "opencl"];
 
 /// The contents of a build, one line for each backend and item.
 type Api = BTreeSet<String>;
@@ -59,15 +59,17 @@ fn sets() -> impl Iterator<Item = BTreeSet<&'static str>> {
 #[test]
 fn features_only_add() {
     let builds: Vec<Build> = sets().map(build).collect();
-    assert_eq!(builds.len(), 8);
+    assert_eq!(builds.len(), 16);
     for build in &builds {
-        for always in ["known host", "known cuda", "known hip", "compiled host"] {
+        for always in ["known host", "known cuda", "known hip", "known opencl", "compiled host"] {
             assert!(build.api.contains(always), "{:?} lacks {always}", build.features);
         }
         let cuda = build.features.iter().any(|feature| feature.starts_with("cuda"));
         assert_eq!(build.api.contains("compiled cuda"), cuda, "{:?}", build.features);
         let hip = build.features.contains("hip");
         assert_eq!(build.api.contains("compiled hip"), hip, "{:?}", build.features);
+        let opencl = build.features.contains("opencl");
+        assert_eq!(build.api.contains("compiled opencl"), opencl, "{:?}", build.features);
         let interop = build.api.contains("item gpu_stream::cuda::interop");
         assert_eq!(interop, build.features.contains("cudarc"), "{:?}", build.features);
     }

@@ -20,6 +20,10 @@ unsafe impl Kernels for Any {
             BackendKind::Hip => {
                 Ok(Box::new(super::hip::OnHip::new(stream.raw().typed()?, stream.device())?))
             }
+            #[cfg(feature = "opencl")]
+            BackendKind::OpenCl => {
+                Ok(Box::new(super::opencl::OnOpenCl::new(stream.raw().typed()?)?))
+            }
             other => Err(Error::NoKernels(format!(
                 "the library has no kernels for {other} in this build; use a stream of another backend, or enable its \
                  feature"

@@ -10,7 +10,9 @@ mod cuda;
 #[cfg(feature = "hip")]
 mod hip;
 mod host;
-#[cfg(any(feature = "cuda", feature = "hip"))]
+#[cfg(feature = "opencl")]
+mod opencl;
+#[cfg(any(feature = "cuda", feature = "hip", feature = "opencl"))]
 mod table;
 
 #[cfg(any(feature = "cuda", feature = "hip"))]
@@ -120,14 +122,14 @@ pub enum Kernel {
 }
 
 /// The number of threads in a block, on GPUs.
-#[cfg(any(feature = "cuda", feature = "hip"))]
+#[cfg(any(feature = "cuda", feature = "hip", feature = "opencl"))]
 const BLOCK: u32 = 256;
 
 /// The names of the kernels, in the order of [`Kernel::index`].
-#[cfg(any(feature = "cuda", feature = "hip"))]
+#[cfg(any(feature = "cuda", feature = "hip", feature = "opencl"))]
 const NAMES: [&std::ffi::CStr; 2] = [c"saxpy", c"sums"];
 
-#[cfg(any(feature = "cuda", feature = "hip"))]
+#[cfg(any(feature = "cuda", feature = "hip", feature = "opencl"))]
 impl Kernel {
     /// Returns the kernel's place in [`NAMES`].
     fn index(&self) -> usize {
@@ -144,6 +146,7 @@ impl Kernel {
     }
 
     /// Calls `launch` with pointers to the arguments, in the order of the kernel's parameters.
+    #[cfg(any(feature = "cuda", feature = "hip"))]
     fn with_arguments<T>(&self, launch: impl FnOnce(&mut [*mut c_void]) -> T) -> T {
         fn pointer<T>(argument: &T) -> *mut c_void {
             std::ptr::from_ref(argument).cast_mut().cast()

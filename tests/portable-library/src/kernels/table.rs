@@ -15,10 +15,14 @@ pub fn open_loaded(name: Option<String>) -> Result<&'static Library> {
 
 /// Declares a struct of driver functions. `load` finds them in the library that the backend has loaded, so that the
 /// process has one driver.
+///
+/// A function returns a code, unless its line names another type.
 macro_rules! table {
-    ($name:ident of $backend:ty { $($field:ident = $symbol:literal ($($argument:ty),* $(,)?);)* }) => {
+    (@answer) => { std::ffi::c_int };
+    (@answer $answer:ty) => { $answer };
+    ($name:ident of $backend:ty { $($field:ident = $symbol:literal ($($argument:ty),* $(,)?) $(-> $answer:ty)?;)* }) => {
         pub struct $name {
-            $(pub $field: unsafe extern "C" fn($($argument),*) -> std::ffi::c_int,)*
+            $(pub $field: unsafe extern "C" fn($($argument),*) -> table!(@answer $($answer)?),)*
         }
 
         impl $name {

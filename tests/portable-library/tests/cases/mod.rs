@@ -85,6 +85,8 @@ around_itself! {
     Cuda
     #[cfg(feature = "hip")]
     Hip
+    #[cfg(feature = "opencl")]
+    OpenCl
 }
 
 /// The fixture, and why results cannot be checked if kernels do not run.

@@ -1,11 +1,15 @@
-// The kernels for AMD's GPUs, in OpenCL C. Clang alone compiles them: the compiler's builtin functions replace
-// ROCm's device libraries.
+// The kernels in OpenCL C. For HIP on AMD's GPUs, clang alone compiles them: the compiler's builtin functions replace
+// ROCm's device libraries. For OpenCL, the implementation compiles them at run time.
 
 // A block has 256 threads, as in `BLOCK` of `kernels/mod.rs`.
 #define KERNEL __kernel __attribute__((reqd_work_group_size(256, 1, 1)))
 
 static unsigned long thread(void) {
+#ifdef __AMDGCN__
     return __builtin_amdgcn_workgroup_id_x() * 256UL + __builtin_amdgcn_workitem_id_x();
+#else
+    return get_global_id(0);
+#endif
 }
 
 // y[i] += a * x[i] for each i < len. Each of `threads` threads takes every `threads`th element.
