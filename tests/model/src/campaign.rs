@@ -13,7 +13,7 @@ use crate::check::{Limits, Schedule, check};
 use crate::generate::Programs;
 use crate::generate::accesses::access_program;
 use crate::order::Order;
-use crate::program::Program;
+use crate::program::{Op, Program, Statement, StreamKind};
 use crate::run::{Counts, Failure, Options, Runner};
 use crate::shrink::ShrinkTree;
 
@@ -145,6 +145,7 @@ pub fn limits_of<F: Fixture>(runner: &Runner<F>) -> Limits {
         independent: fixture.independent(),
         destroy_waits: fixture.destroy_waits(),
         schedule: Schedule::Concurrent,
+        default_streams: runner.has_default_streams(),
     }
 }
 
@@ -330,6 +331,12 @@ pub fn replay<F: Fixture>(runner: &mut Runner<F>, text: &str, times: usize) -> R
     if program.devices() > limits.devices {
         return Err(Verdict::needs_devices(u32::try_from(program.devices())?));
     }
+    let uses_default = |statement: &Statement| {
+        matches!(statement.op, Op::Stream { kind: StreamKind::Default | StreamKind::Own, .. })
+    };
+    if !limits.default_streams && program.0.iter().any(uses_default) {
+        return Err(Verdict::inapplicable("the engine has no default streams"));
+    }
     let order = Arc::new(check(&program, &limits)?);
     for run in 0..times {
         runner.run(&order, run % 2 == 0).map_err(|failure| {
@@ -346,6 +353,7 @@ pub const GPU_LIMITS: Limits = Limits {
     independent: 4,
     destroy_waits: false,
     schedule: Schedule::Concurrent,
+    default_streams: true,
 };
 
 #[cfg(test)]

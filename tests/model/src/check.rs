@@ -22,6 +22,8 @@ pub struct Limits {
     pub destroy_waits: bool,
     /// Order of the calls of a program's threads.
     pub schedule: Schedule,
+    /// `true` if the engine has default streams and per-thread streams.
+    pub default_streams: bool,
 }
 
 /// Order of the calls of a program's threads.
@@ -235,6 +237,9 @@ impl Checker<'_> {
 
     fn stream(&mut self, stream: u8, kind: StreamKind, device: u8) -> Check {
         let is_own = kind == StreamKind::Own;
+        if !self.limits.default_streams && (is_own || kind == StreamKind::Default) {
+            return Err("the engine has no default streams and no per-thread streams");
+        }
         if self.is_serial() {
             return self.define(('s', stream), device, is_own);
         }

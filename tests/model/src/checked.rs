@@ -85,6 +85,7 @@ where
             independent: fixture.independent(),
             destroy_waits: fixture.destroy_waits(),
             schedule: Schedule::Serial { implicit },
+            default_streams: true,
         };
         let outside: Arc<Mutex<Vec<String>>> = Arc::default();
         let of_hook = Arc::clone(&outside);

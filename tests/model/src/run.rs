@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gpu_stream_conformance::{Fixture, Verdict};
-use gpu_stream_core::{Backend, Device, Stream, StreamOptions};
+use gpu_stream_core::{Backend, Device, Error, ErrorKind, Stream, StreamOptions};
 
 use crate::interpreter::{Interpreter, Number, ThreadState};
 use crate::order::Order;
@@ -129,6 +129,12 @@ impl<F: Fixture> Runner<F> {
     /// Returns the number of devices.
     pub fn devices(&self) -> usize {
         self.devices.len()
+    }
+
+    /// Returns `true` if the engine has a default stream, which it may leave out.
+    pub(crate) fn has_default_streams(&self) -> bool {
+        let default = self.devices.first().map(|device| F::Backend::default_stream(*device));
+        !matches!(default, Some(Err(error)) if error.kind() == ErrorKind::Unsupported)
     }
 
     /// Returns `true` if the backend can create and query a stream on each device.

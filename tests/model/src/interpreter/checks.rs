@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gpu_stream_conformance::outcome::{check, check_eq};
-use gpu_stream_conformance::{Fixture, Outcome};
+use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{Backend, Event, EventStatus, Stream};
 
 use super::{Interpreter, ThreadState, get};
@@ -19,13 +19,15 @@ impl<F: Fixture> Interpreter<'_, F> {
         self.order().holding(clock, index)
     }
 
-    /// Checks the result of a query. `what` names the query in the failure.
+    /// Checks the result of a query. `what` names the query in the failure. `again` repeats it, where a query may be true
+    /// late.
     pub(super) fn check_query(
         &self,
         state: &mut ThreadState<F>,
         index: usize,
         what: &str,
-        done: bool,
+        mut done: bool,
+        again: impl Fn() -> Result<bool, Verdict>,
     ) -> Outcome {
         let expectation = &self.order().expectations[index];
         if self.holding(&expectation.clock, index) != 0 {
@@ -37,6 +39,10 @@ impl<F: Fixture> Interpreter<'_, F> {
         // With several threads, more work may come before it than this thread knows.
         if self.threads() == 1 && expectation.clock.is_within(&known) {
             self.count(|counts| counts.must_be_true += 1);
+            if !done && !self.fixture.queries_are_exact() {
+                self.wait_until(again, format_args!("{what} stays false"))?;
+                done = true;
+            }
             check(
                 done,
                 format_args!("{what} is false, but all work before it is known to be complete"),
