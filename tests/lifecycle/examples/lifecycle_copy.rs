@@ -6,10 +6,11 @@ use gpu_stream_core::{Backend, Error, ErrorKind, RawStream, Stream, StreamOption
 use gpu_stream_cuda::Cuda;
 use gpu_stream_hip::Hip;
 use gpu_stream_host::Host;
+use gpu_stream_opencl::OpenCl;
 
 /// Increments `number` from `from` in stream order, on a stream of this copy that `stream` then waits for.
 ///
-/// `backend` is 1 for CUDA, 2 for HIP, and any other number for the host. Returns 0 on success, 2 for an error
+/// `backend` is 1 for CUDA, 2 for HIP, 3 for OpenCL, and any other number for the host. Returns 0 on success, 2 for an error
 /// of the kind `InvalidHandle`, and 1 for any other error.
 ///
 /// # Safety
@@ -29,6 +30,7 @@ pub unsafe extern "C" fn lifecycle_copy_run(
         match backend {
             1 => order_through_own_stream::<Cuda>(stream, number, from),
             2 => order_through_own_stream::<Hip>(stream, number, from),
+            3 => order_through_own_stream::<OpenCl>(stream, number, from),
             _ => order_through_own_stream::<Host>(stream, number, from),
         }
     };

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use gpu_stream_conformance::Verdict;
 use gpu_stream_conformance::fixtures::{
-    CudaFixture, HipFixture, HostFixture, ask_for_cuda_queues, ask_for_hip_queues,
+    CudaFixture, HipFixture, HostFixture, OpenClFixture, ask_for_cuda_queues, ask_for_hip_queues,
 };
 use gpu_stream_conformance::runner::end_process;
 use gpu_stream_core::{Backend, BackendKind};
@@ -89,6 +89,9 @@ pub fn run_if_selected() -> Option<ExitCode> {
                 }
                 HipFixture::new()
             })
+        }
+        Ok(BackendKind::OpenCl) => {
+            scenarios::on(&scenario, || OpenClFixture::new().map_err(|error| error.to_string()))
         }
         _ => Err(Verdict::failed(format_args!("{backend:?} is not a backend"))),
     };

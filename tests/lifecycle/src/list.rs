@@ -1,6 +1,6 @@
 //! List of the scenarios, and how the process of each must end: [`Scenario`].
 
-use gpu_stream_core::BackendKind::{self, Cuda, Hip, Host};
+use gpu_stream_core::BackendKind::{self, Cuda, Hip, Host, OpenCl};
 
 /// One scenario.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ impl std::fmt::Display for Exit {
     }
 }
 
-const ALL_BACKENDS: &[BackendKind] = &[Host, Cuda, Hip];
+const ALL_BACKENDS: &[BackendKind] = &[Host, Cuda, Hip, OpenCl];
 const HOST: &[BackendKind] = &[Host];
 
 /// Required lines where the host runs all submitted work before the process exits.
@@ -261,7 +261,10 @@ fn faults() -> Vec<Scenario> {
         let name: &'static str = format!("fault::{}", case.name).leak();
         not_on(
             scenario(name, case.about),
-            &[(Hip, "AMD's runtime ends the process when work fails")],
+            &[
+                (Hip, "AMD's runtime ends the process when work fails"),
+                (OpenCl, "PoCL ends the process when a command fails"),
+            ],
         )
     };
     cases.map(to_scenario).collect()

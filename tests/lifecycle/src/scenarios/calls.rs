@@ -3,7 +3,8 @@
 use gpu_stream_conformance::fixture::{EventOf, StreamOf};
 use gpu_stream_conformance::{Fixture, Verdict};
 use gpu_stream_core::{
-    Backend, Device, Error, ErrorKind, Event, EventOptions, PerThread, Stream, StreamOptions,
+    Backend, BackendKind, Device, Error, ErrorKind, Event, EventOptions, PerThread, Stream,
+    StreamOptions,
 };
 
 use super::{device, stream};
@@ -107,8 +108,19 @@ pub(super) fn every_call<F: Fixture>(
             "wait_stream of own": stream.wait_stream(own);
         }
     }
+    results.retain(|result| !is_lacking::<F::Backend>(result));
     results
 }
+
+/// Returns `true` if OpenCL does not have the call.
+fn is_lacking<B: Backend>(result: &CallResult) -> bool {
+    let is_unsupported = matches!(result.outcome, Err((ErrorKind::Unsupported, _)));
+    B::KIND == BackendKind::OpenCl && is_unsupported && LACKING_OPENCL.contains(&result.call)
+}
+
+/// Calls that OpenCL does not have.
+const LACKING_OPENCL: &[&str] =
+    &["priority", "default_stream", "per_thread_stream", "priority_range"];
 
 /// Calls that can be answered without the driver, and so may succeed in any state of the process.
 pub(super) const LOCAL_CALLS: &[&str] =

@@ -52,6 +52,7 @@ fn code_of(kind: BackendKind) -> u32 {
     match kind {
         BackendKind::Cuda => 1,
         BackendKind::Hip => 2,
+        BackendKind::OpenCl => 3,
         _ => 0,
     }
 }

@@ -10,7 +10,7 @@ use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{Backend, ErrorKind, Stream, StreamOptions, StreamOwner};
 
 use super::calls::{Handles, every_call};
-use super::{check_usable, device, exit, print_line, stream, wait_until};
+use super::{check_usable, device, exit, own_stream, print_line, stream, wait_until};
 
 /// Runs `child` in a forked process, which ends by `_exit` with the returned code. Blocks, and returns the code.
 ///
@@ -110,7 +110,7 @@ fn make_child_calls<F: Fixture>(fx: &F, handles: &Handles<F>) -> i32 {
 
 pub(super) fn child_uses<F: Fixture>(fx: &'static F) -> Outcome {
     let (blocked, handles) = (block(fx)?, Handles::new(fx)?);
-    let own = F::Backend::per_thread_stream(device(fx)?)?;
+    let own = own_stream(fx)?;
     let own_event = own.record_event()?;
     let code = {
         let (streams, handles, own_event) = (blocked.streams.clone(), &handles, &own_event);

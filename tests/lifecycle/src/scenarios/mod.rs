@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use gpu_stream_conformance::fixture::{EventOf, StreamOf};
 use gpu_stream_conformance::{Fixture, Outcome, Verdict};
-use gpu_stream_core::{Backend, Device, PerThread, Stream, StreamOptions};
+use gpu_stream_core::{Backend, Device, Error, ErrorKind, PerThread, Stream, StreamOptions};
 
 /// Runs the named scenario on the fixture that `make` creates. May end the process.
 ///
@@ -107,6 +107,18 @@ pub(crate) fn stream<F: Fixture>(fx: &F) -> Result<StreamOf<F>, Verdict> {
     Ok(F::Backend::new_stream(device(fx)?, StreamOptions::new())?)
 }
 
+/// Returns the per-thread stream of the calling thread. Where the engine has none, returns a new stream that stays on
+/// this thread.
+pub(crate) fn own_stream<F: Fixture>(fx: &F) -> Result<PerThread<StreamOf<F>>, Verdict> {
+    match F::Backend::per_thread_stream(device(fx)?) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            // SAFETY: the stream is new, and this is its only wrapper.
+            Ok(unsafe { PerThread::new_unchecked(stream(fx)?) })
+        }
+        own => Ok(own?),
+    }
+}
+
 /// Blocks until `ready` returns `true`. The supervisor detects a hang.
 pub(crate) fn wait_until(ready: impl Fn() -> bool) {
     while !ready() {
@@ -156,7 +168,7 @@ pub(crate) fn busy<F: Fixture>(fx: &F) -> Result<Busy<F>, Verdict> {
     second.wait_stream(&first)?;
     second.launch_host_func(Box::new(|| print_line("the last task ran")))?;
     events.push(second.record_event()?);
-    let own = F::Backend::per_thread_stream(device(fx)?)?;
+    let own = own_stream(fx)?;
     fx.store(&own, &data, 1)?;
     events.push(own.record_event()?);
     Ok(([first, second], events, own))

@@ -9,7 +9,7 @@ use gpu_stream_core::{
     Backend, ErrorKind, Event, EventOptions, EventStatus, Stream, StreamOptions, StreamOwner,
 };
 
-use super::{check_usable, device, stream};
+use super::{check_usable, device, own_stream, stream};
 
 /// Panics without a message on stderr.
 fn panic_silently<T>() -> T {
@@ -112,7 +112,7 @@ pub(super) fn with_all_alive<F: Fixture>(fx: &'static F) -> Outcome {
             let foreign = fx.foreign(device(fx)?, StreamOptions::new())?;
             let owner = Arc::new(ForeignOwner::<F>(foreign));
             let foreign_stream = F::Backend::stream_from_owner(owner, None)?;
-            let (new_stream, own) = (stream(fx)?, F::Backend::per_thread_stream(device(fx)?)?);
+            let (new_stream, own) = (stream(fx)?, own_stream(fx)?);
             let _gate = fx.gate(&foreign_stream)?;
             new_stream.wait_stream(&foreign_stream)?;
             new_stream.launch_host_func(Box::new(|| ()))?;

@@ -8,10 +8,10 @@ use std::thread;
 
 use gpu_stream_conformance::outcome::{check, check_eq};
 use gpu_stream_conformance::{Fixture, Outcome, Verdict};
-use gpu_stream_core::{Backend, ErrorKind, Event, EventStatus, Stream};
+use gpu_stream_core::{ErrorKind, Event, EventStatus, Stream};
 
 use super::calls::{Handles, every_call};
-use super::{check_usable, device, print_line, stream, wait_until};
+use super::{check_usable, own_stream, print_line, stream, wait_until};
 
 /// Joins a thread, and turns a panic into a failure.
 fn join<T>(thread: thread::JoinHandle<Result<T, Verdict>>) -> Result<T, Verdict> {
@@ -54,7 +54,7 @@ pub(super) fn busy<F: Fixture>(fx: &'static F) -> Outcome {
     let exiting = {
         let open = Arc::clone(&open);
         thread::spawn(move || {
-            let own = F::Backend::per_thread_stream(device(fx)?)?;
+            let own = own_stream(fx)?;
             let made = stream(fx)?;
             let data = [fx.data(made.device(), 0)?, fx.data(made.device(), 0)?];
             let held = move || wait_until(|| open.load(Ordering::SeqCst));
@@ -105,7 +105,7 @@ fn register_exit_hook<F: Fixture>(
     wrong: mpsc::Sender<String>,
 ) -> Outcome {
     let handles = Handles::new(fx)?;
-    let own = F::Backend::per_thread_stream(device(fx)?)?;
+    let own = own_stream(fx)?;
     let data = fx.data(own.device(), 0)?;
     fx.store(&own, &data, 1)?;
     let run = move || {
@@ -138,7 +138,7 @@ fn check_thread<F: Fixture>(fx: &'static F, before: bool) -> Outcome {
             register();
         }
         // From here on, the backend's thread-locals exist.
-        let own = F::Backend::per_thread_stream(device(fx)?)?;
+        let own = own_stream(fx)?;
         own.synchronize()?;
         check_usable(fx)?;
         register();
