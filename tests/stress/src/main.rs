@@ -62,6 +62,9 @@ enum Backend {
     Cuda,
     #[cfg(feature = "hip")]
     Hip,
+    #[cfg(feature = "opencl")]
+    #[value(name = "opencl")]
+    OpenCl,
 }
 
 /// Parses a number of calls, such as `1000000` or `1e6`.
@@ -154,6 +157,12 @@ fn start(backend: Backend, plan: &Plan) -> Result<Report, String> {
                 eprintln!("note: no AMD GPU and no simulated one: {reason}");
             }
             Ok(run(HipFixture::new()?, plan, progress))
+        }
+        #[cfg(feature = "opencl")]
+        Backend::OpenCl => {
+            use gpu_stream_conformance::fixtures::OpenClFixture;
+            let fixture = OpenClFixture::new().map_err(|error| error.to_string())?;
+            Ok(run(fixture, plan, progress))
         }
     }
 }

@@ -105,7 +105,10 @@ impl<'w, F: Fixture> Worker<'w, F> {
         for stream in &self.streams {
             stream.synchronize()?;
         }
-        Ok(BackendOf::<F>::per_thread_stream(self.handles.device)?.synchronize()?)
+        match BackendOf::<F>::per_thread_stream(self.handles.device) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
+            own => Ok(own?.synchronize()?),
+        }
     }
 
     /// Returns the number of calls so far.
@@ -187,7 +190,7 @@ impl<'w, F: Fixture> Worker<'w, F> {
         optional(stream.id())?;
         optional(stream.capture_status())?;
         optional(BackendOf::<F>::priority_range(device))?;
-        BackendOf::<F>::default_stream(device)?;
+        optional(BackendOf::<F>::default_stream(device))?;
         self.count_calls(6);
         if self.rng.u8(..16) == 0 {
             std::hint::black_box(format!("{stream:?} {:?}", self.any_event()));
@@ -244,7 +247,10 @@ impl<'w, F: Fixture> Worker<'w, F> {
     /// Uses the per-thread stream of this thread.
     pub(crate) fn per_thread(&mut self) -> Outcome {
         let stream = self.any_stream();
-        let mine = BackendOf::<F>::per_thread_stream(self.handles.device)?;
+        let mine = match BackendOf::<F>::per_thread_stream(self.handles.device) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
+            mine => mine?,
+        };
         mine.wait_stream(&stream)?;
         submit(&self.handles.counters, &mine, |_| ())?;
         let event = mine.record_event()?;
@@ -260,10 +266,13 @@ impl<'w, F: Fixture> Worker<'w, F> {
     /// Makes calls through the object-safe form of the backend.
     pub(crate) fn object_safe(&mut self) -> Outcome {
         let Some(backend) = self.handles.fixture.dynamic() else { return Ok(()) };
-        let [one, other] = [
-            backend.new_stream(self.handles.device, StreamOptions::new())?,
-            backend.default_stream(self.handles.device)?,
-        ];
+        let one = backend.new_stream(self.handles.device, StreamOptions::new())?;
+        let other = match backend.default_stream(self.handles.device) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                backend.new_stream(self.handles.device, StreamOptions::new())?
+            }
+            default => default?,
+        };
         one.wait_stream(&*other)?;
         let event = one.record_event()?;
         other.wait_event(&*event)?;

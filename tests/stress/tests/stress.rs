@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use gpu_stream_conformance::fixtures::{
-    CudaFixture, HipFixture, HostFixture, ask_for_cuda_queues, ask_for_hip_queues,
+    CudaFixture, HipFixture, HostFixture, OpenClFixture, ask_for_cuda_queues, ask_for_hip_queues,
 };
 use gpu_stream_conformance::{Fixture, Required};
 use gpu_stream_core::BackendKind;
@@ -69,8 +69,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let (hip_required, cuda_required) =
-        (required.contains(BackendKind::Hip), required.contains(BackendKind::Cuda));
+    let [hip_required, cuda_required, opencl_required] =
+        [BackendKind::Hip, BackendKind::Cuda, BackendKind::OpenCl]
+            .map(|kind| required.contains(kind));
     let mut trials = vec![
         Trial::test("host", || {
             expect_no_findings(&run(HostFixture::new(), &Plan::new(operations()?), |_| ()))
@@ -85,6 +86,10 @@ fn main() -> ExitCode {
         }),
         Trial::ignorable_test("cuda", move || {
             run_on(CudaFixture::new(), cuda_required, operations()? / 4)
+        }),
+        Trial::ignorable_test("opencl", move || {
+            let fixture = OpenClFixture::new().map_err(|error| error.to_string());
+            run_on(fixture, opencl_required, operations()? / 8)
         }),
     ];
     for (name, bug, operations, finding) in SEEDED_BUGS {
