@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// How a stream's work or the host uses a region: for layers that check the order of accesses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -47,6 +47,22 @@ impl Region {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let allocation = NEXT.fetch_add(1, Ordering::Relaxed);
         Region { name, allocation, start, bytes: bytes.min(usize::MAX - start) }
+    }
+
+    /// Returns a region for an allocation of `bytes` bytes of a memory pool in stream order, such as `cuMemAllocAsync`'s or
+    /// torch's. It shares no address with any other region.
+    ///
+    /// Such a pool gives memory that one stream has freed to another stream, and orders the two itself. A check does not
+    /// see that order, so it would report the new owner of an address.
+    #[doc(alias("cuMemAllocAsync", "cudaMallocAsync", "hipMallocAsync", "CUmemoryPool"))]
+    pub fn of_pool(name: &'static str, bytes: usize) -> Self {
+        /// Above all addresses of the memory of processes and GPUs.
+        const FIRST: usize = usize::MAX / 2 + 1;
+        static NEXT: AtomicUsize = AtomicUsize::new(FIRST);
+        let bytes = bytes.min(FIRST / 2);
+        let start = NEXT.fetch_add(bytes, Ordering::Relaxed);
+        // After so many bytes the addresses begin again.
+        Self::new(name, start.max(FIRST), bytes)
     }
 
     /// Returns a region for the memory of a slice of the host.
@@ -106,6 +122,15 @@ mod tests {
         assert_eq!(whole.part(core::ops::Range { start: 300, end: 200 }).addresses(), 1100..1100);
         assert_ne!(Region::new("again", 1000, 100).allocation(), whole.allocation());
         assert_eq!(Region::new("end", usize::MAX - 1, 9).addresses(), usize::MAX - 1..usize::MAX);
+    }
+
+    #[test]
+    fn regions_of_a_pool_share_no_address() {
+        let regions = [0, 1, 100, 4096, usize::MAX].map(|bytes| Region::of_pool("pool", bytes));
+        for (index, region) in regions.iter().enumerate() {
+            assert!(regions[..index].iter().all(|other| !region.overlaps(other)));
+        }
+        assert_eq!(regions[2].part(10..20).addresses().len(), 10);
     }
 
     #[test]

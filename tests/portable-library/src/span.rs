@@ -1,7 +1,6 @@
 //! Memory, and what a check knows it by: [`Span`].
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gpu_stream::Region;
 
@@ -21,14 +20,9 @@ pub(crate) struct Span {
 impl Span {
     /// Returns the span of memory that was just allocated by [`Launcher::allocate`](crate::Launcher::allocate).
     ///
-    /// The region has addresses that no other has. An allocator in stream order gives memory that one stream has freed to
-    /// another, and orders the two itself. A check would not see that order.
+    /// The memory is of a pool in stream order.
     pub(crate) fn allocated(name: &'static str, address: Address, len: usize) -> Self {
-        /// Above all addresses of the memory of processes and GPUs.
-        static NEXT: AtomicUsize = AtomicUsize::new(1 << 62);
-        let bytes = len * size_of::<f32>();
-        let start = NEXT.fetch_add(bytes, Ordering::Relaxed);
-        Span { address, len, region: Region::new(name, start, bytes) }
+        Span { address, len, region: Region::of_pool(name, len * size_of::<f32>()) }
     }
 
     /// Returns the span of memory of another library.
