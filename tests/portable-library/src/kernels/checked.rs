@@ -31,3 +31,12 @@ unsafe impl Kernels for Checked<gpu_stream::Hip> {
         Ok(Box::new(super::hip::OnHip::new(raw, stream.device())?))
     }
 }
+
+// SAFETY: it is the launcher of OpenCL, and the handle is that of the stream inside.
+#[cfg(feature = "opencl")]
+unsafe impl Kernels for Checked<gpu_stream::OpenCl> {
+    fn launcher<S: Stream<Backend = Self>>(stream: &S) -> Result<Box<dyn Launcher + '_>> {
+        let raw = gpu_stream::RawStream::from_bits(stream.raw().to_bits());
+        Ok(Box::new(super::opencl::OnOpenCl::new(raw)?))
+    }
+}
