@@ -30,6 +30,11 @@ impl Fixture for AnyFixture {
     type Gate = <HostFixture as Fixture>::Gate;
     type Data = HostData;
 
+    // Those of other backends that are ready on this machine need fixtures of their own.
+    fn devices(&self) -> Result<Vec<Device>, Verdict> {
+        self.0.devices()
+    }
+
     fn device_backend(&self) -> BackendKind {
         self.0.device_backend()
     }

@@ -136,9 +136,9 @@ fn check_abandoned<B: Backend>(
     check_eq("the abandoned values", numbers, wanted.to_vec())
 }
 
-/// Checks that values of a context that was reset are neither dropped nor lost. Only a value whose work had ended may be
-/// dropped, where events from before the reset still say so.
+/// Checks that values of a context that was reset are neither dropped nor lost.
 pub fn reset_keeps_the_values<F: Fixture>(fx: &F) -> Outcome {
+    // Only a value whose work had ended may be dropped, where events from before the reset still say so.
     let (kept, log) = (fx.reclaimer(), Log::default());
     let device = device(fx)?;
     let stream = stream_on::<F>(device)?;
