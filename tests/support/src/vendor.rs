@@ -99,6 +99,11 @@ pub trait Vendor: Sized + 'static {
     /// Opens a gate.
     fn open(gate: &Self::Gate);
 
+    /// Returns `true` if the driver gives itself out as another version.
+    fn plays_another_version() -> bool {
+        false
+    }
+
     /// Waits for the work of a stream.
     fn synchronize(stream: Ptr);
 

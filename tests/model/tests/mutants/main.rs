@@ -151,7 +151,9 @@ fn undetectable(mutation: Mutation) -> Option<&'static str> {
         | M::CapturedStreamTakesValues
         | M::RetainBreaksCaptures
         | M::ReleaseForgetsTheLast
-        | M::ReleasedValueIsKept => Some("programs retain no values"),
+        | M::ReleasedValueIsKept
+        | M::OwnerIsForgotten
+        | M::OwnerIsKept => Some("programs retain no values"),
         M::FutureIsReadyEarly
         | M::FuturesShareAnEvent
         | M::FutureOfACaptureIsOk

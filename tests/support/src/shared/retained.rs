@@ -10,8 +10,8 @@ use gpu_stream_core::Stream;
 use gpu_stream_faults::{At, Controls, InjectedFault, Threads};
 use gpu_stream_retain::Reclaimer;
 
-use crate::Case;
 use crate::vendor::{MODES, StreamOf, Vendor, own_stream, ptr};
+use crate::{Case, skip};
 
 /// Returns all cases.
 pub fn cases<V: Vendor>() -> Vec<Case> {
@@ -96,6 +96,9 @@ pub fn collect_asks_one_event_of_each_stream<V: Vendor>() {
 /// Checks that if a mark's record may have gone into a capture that began at the same moment, the value stays, the
 /// capture lives, and the value is dropped after it.
 pub fn mark_in_a_capture_is_recorded_again<V: Vendor>() {
+    if V::plays_another_version() {
+        skip("the backend destroys what captures of the real version still need");
+    }
     let controls = V::controls();
     for mode in MODES {
         let (reclaimer, stream, token) = (Reclaimer::new(), own_stream::<V>(), Arc::new(()));
