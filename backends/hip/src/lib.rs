@@ -11,7 +11,6 @@ mod event;
 mod hip;
 mod host_func;
 mod host_wait;
-#[cfg(feature = "hip-sys")]
 pub mod interop;
 mod owned_stream;
 mod pending_destroy;

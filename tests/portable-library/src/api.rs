@@ -145,6 +145,8 @@ api! {
     gpu_stream::exchange::tvm_ffi::GetStream,
     #[cfg(feature = "hip")]
     gpu_stream::hip,
+    #[cfg(feature = "hip")]
+    gpu_stream::hip::interop,
     gpu_stream::host,
     gpu_stream::host::Gate,
     gpu_stream::host::raw,
