@@ -10,7 +10,7 @@ mod driver;
 mod error;
 mod event;
 mod host_func;
-#[cfg(feature = "cudarc")]
+#[cfg(any(feature = "cudarc", feature = "cuda-core"))]
 pub mod interop;
 pub mod ipc;
 mod last_record;

@@ -89,7 +89,7 @@ impl DriverCall {
     /// stacks' references to a context. If the saved context is destroyed meanwhile, its entry still answers 709. By
     /// `cuCtxSetCurrent`, a destroyed context gets an entry that is not counted, and the driver frees memory twice
     /// (`docs/measurements/2026-11-27-cuda-calls.md`).
-    #[cfg(feature = "cudarc")]
+    #[cfg(any(feature = "cudarc", feature = "cuda-core"))]
     pub(crate) fn save_context(self) -> Result<SavedContext> {
         let saved = self.current_context()?;
         if let Some(context) = saved {
@@ -136,7 +136,7 @@ fn pop(symbols: &Symbols) {
 }
 
 /// Makes the saved context current again on drop.
-#[cfg(feature = "cudarc")]
+#[cfg(any(feature = "cudarc", feature = "cuda-core"))]
 pub(crate) struct SavedContext {
     call: DriverCall,
     saved: Option<Context>,
@@ -144,7 +144,7 @@ pub(crate) struct SavedContext {
     _not_send: PhantomData<*const ()>,
 }
 
-#[cfg(feature = "cudarc")]
+#[cfg(any(feature = "cudarc", feature = "cuda-core"))]
 impl SavedContext {
     /// Returns the saved context. `None` if no context was current.
     pub(crate) fn get(&self) -> Option<Context> {
@@ -152,7 +152,7 @@ impl SavedContext {
     }
 }
 
-#[cfg(feature = "cudarc")]
+#[cfg(any(feature = "cudarc", feature = "cuda-core"))]
 impl Drop for SavedContext {
     fn drop(&mut self) {
         if self.saved.is_some() {

@@ -21,11 +21,11 @@ use gpu_stream_driver_common::texts::CodeTexts;
 use gpu_stream_driver_common::{ProcessState, RetryCell};
 
 pub(crate) use self::call::{DriverCall, check, driver_error};
-#[cfg(feature = "cudarc")]
+#[cfg(any(feature = "cudarc", feature = "cuda-core"))]
 pub(crate) use self::capture::CaptureModeGuard;
 pub(crate) use self::capture::{capture_id, may_be_capturing};
 pub(crate) use self::context::Context;
-#[cfg(feature = "cudarc")]
+#[cfg(any(feature = "cudarc", feature = "cuda-core"))]
 pub(crate) use self::context::SavedContext;
 pub(crate) use self::create::NON_BLOCKING;
 use self::load::Started;
