@@ -21,3 +21,8 @@ pub struct Programs;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/checked.md")]
 pub struct Checked;
+
+/// A page of its own: libraries that take a stream.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/collectives.md")]
+pub struct Collectives;
