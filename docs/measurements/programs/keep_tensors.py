@@ -122,6 +122,9 @@ class Bench:
             HOST_FUNCTION: lambda keep=self.old.keep_until_done, tensor=self.tensor: keep(tensor),
             RECLAIMER: lambda keep=self.new.keep_until_done, tensor=self.tensor: keep(tensor),
         }
+        # The driver loads a kernel at its first launch, and waits for the device then. No gate may be shut.
+        self.kernel()
+        call("cuStreamSynchronize", self.handle)
         self.count = sys.getrefcount(self.tensor)
 
     def kernel(self):

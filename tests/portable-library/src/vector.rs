@@ -138,7 +138,7 @@ where
 ///
 /// # Errors
 /// - [`Argument`](Error::Argument) if the lengths or the devices differ, or as in [`Vector::to_vec`].
-/// - As [`saxpy_at`], and errors of ordering `stream` with the vectors' homes.
+/// - As [`saxpy_at`](crate::saxpy_at), and errors of ordering `stream` with the vectors' homes.
 pub fn saxpy<S: Stream>(
     stream: &S,
     a: f32,
