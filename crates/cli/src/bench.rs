@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use comfy_table::CellAlignment;
-use gpu_stream::available;
 use gpu_stream_bench::report::{Report, SCHEMA, Settings};
 use gpu_stream_bench::tables::{self, Grid};
 use gpu_stream_bench::{BenchConfig, Job, Plan, machine, markdown, script, svg, variables};
@@ -31,7 +30,7 @@ pub fn command(arguments: &Bench, style: &OutputStyle) -> Result<ExitCode, Comma
         output::put(&mut std::io::stdout(), &list(&jobs, style))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut available = available();
+    let mut available = select::probe(&arguments.backend);
     if arguments.backend.is_empty() {
         available.retain(|item| fixtures::can_measure(item.backend));
     }

@@ -4,7 +4,7 @@ use std::panic;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use gpu_stream::{Availability, BackendKind, available};
+use gpu_stream::{Availability, BackendKind};
 use gpu_stream_conformance::runner::{end_process, is_hang};
 use gpu_stream_conformance::{Outcome, Required, Suite, Verdict};
 
@@ -32,9 +32,8 @@ pub fn command(
     if arguments.list {
         return list::command(arguments, style);
     }
-    let available = available();
-    let kinds: Vec<_> = available.iter().map(|item| item.backend).collect();
-    let required = Required::from_env(&kinds)?;
+    let available = select::probe(&arguments.backend);
+    let required = Required::from_env(BackendKind::KNOWN)?;
     let chosen = select::backends(&available, &arguments.backend, &required)?;
     let checked: Vec<&Availability> =
         available.iter().filter(|item| chosen.checked.contains(&item.backend)).collect();

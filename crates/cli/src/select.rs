@@ -40,6 +40,13 @@ pub fn full_name(case: &CaseInfo) -> String {
     format!("{}::{}", case.area, case.name)
 }
 
+/// Probes the named backends, or all that the project has if there are no names. Another one's driver is not started.
+pub fn probe(named: &[BackendKind]) -> Vec<Availability> {
+    let known = BackendKind::KNOWN.iter().copied();
+    let wanted = known.filter(|kind| named.is_empty() || named.contains(kind));
+    wanted.map(Availability::of_kind).collect()
+}
+
 /// A backend that is not checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeftOut {

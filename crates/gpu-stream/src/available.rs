@@ -29,13 +29,7 @@ use crate::backends::compiled;
 /// which says only yes or no.
 #[doc(alias("is_available", "device_count"))]
 pub fn available() -> Vec<Availability> {
-    let known = BackendKind::KNOWN.iter().copied();
-    known
-        .map(|kind| match compiled(kind) {
-            Ok(backend) => Availability::of(backend),
-            Err(error) => Availability::new(kind, Err(error)),
-        })
-        .collect()
+    BackendKind::KNOWN.iter().map(|&kind| Availability::of_kind(kind)).collect()
 }
 
 /// The availability of one backend: an item of [`available`].
@@ -67,6 +61,17 @@ pub enum Library {
 }
 
 impl Availability {
+    /// Probes the backend of this kind, and no other. The first call may take long, because it starts the driver.
+    ///
+    /// Two vendors' drivers do not always bear each other in one process: some bring a compiler along that ends the
+    /// process when it is loaded twice.
+    pub fn of_kind(kind: BackendKind) -> Self {
+        match compiled(kind) {
+            Ok(backend) => Availability::of(backend),
+            Err(error) => Availability::new(kind, Err(error)),
+        }
+    }
+
     /// Probes `backend`, which may be one that this crate does not know. The first call may take
     /// long, because it starts the driver.
     pub fn of(backend: &dyn DynBackend) -> Self {
