@@ -23,8 +23,10 @@ pub struct OpenClEvent {
     device: Device,
     options: EventOptions,
     is_foreign: bool,
-    /// The marker of the current record.
+    /// The marker of the current record. Locked for moments only, and never during a call of the driver that enqueues.
     current: Mutex<Option<EventRef>>,
+    /// Locked during a record: the last of several is then also the last that was enqueued.
+    recording: Mutex<()>,
     owner: KeepAlive,
 }
 
@@ -40,8 +42,18 @@ pub(crate) fn check_options(options: EventOptions, operation: &'static str) -> R
 impl OpenClEvent {
     /// Creates an event without a record.
     pub(crate) fn new(device: Device, options: EventOptions) -> Self {
-        let (current, owner) = (Mutex::new(None), KeepAlive::none());
-        OpenClEvent { device, options, is_foreign: false, current, owner }
+        OpenClEvent::with(device, options, None, KeepAlive::none())
+    }
+
+    fn with(
+        device: Device,
+        options: EventOptions,
+        foreign: Option<EventRef>,
+        owner: KeepAlive,
+    ) -> Self {
+        let is_foreign = foreign.is_some();
+        let (current, recording) = (Mutex::new(foreign), Mutex::new(()));
+        OpenClEvent { device, options, is_foreign, current, recording, owner }
     }
 
     /// Wraps a `cl_event` of another library as the current record, and adds a reference to it.
@@ -58,8 +70,7 @@ impl OpenClEvent {
         // SAFETY: the event is live, or null (caller contract).
         match unsafe { retain(raw, device, operation) } {
             Ok((event, device)) => {
-                let (current, options) = (Mutex::new(Some(event)), options.unwrap_or_default());
-                Ok(OpenClEvent { device, options, is_foreign: true, current, owner })
+                Ok(OpenClEvent::with(device, options.unwrap_or_default(), Some(event), owner))
             }
             Err(error) => {
                 USER_CODE.drop_owner(owner);
@@ -81,14 +92,16 @@ impl OpenClEvent {
         self.lock().as_ref().map(|event| event.try_clone(driver, operation)).transpose()
     }
 
-    /// Makes a record, which replaces the current one.
+    /// Makes a record, which replaces the current one. Call it after [`driver`], which refuses the child of a fork: a thread
+    /// of the parent may hold the lock there.
     ///
-    /// Holds the lock meanwhile: the last of several records is then also the last that was enqueued. A driver that
-    /// runs callbacks inside of `record` runs no closure there, because it is inside a public call.
+    /// A driver that runs callbacks inside of `record` runs no closure there, because it is inside a public call. A
+    /// callback of another library may run there, and may ask this event.
     pub(crate) fn replace(&self, record: impl FnOnce() -> Result<EventRef>) -> Result<()> {
-        let mut current = self.lock();
-        let replaced = current.replace(record()?);
-        drop(current);
+        let recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        let marker = record()?;
+        let replaced = self.lock().replace(marker);
+        drop(recording);
         drop(replaced);
         Ok(())
     }
@@ -227,5 +240,24 @@ impl std::fmt::Debug for OpenClEvent {
         let mut text = f.debug_struct("OpenClEvent");
         text.field("raw", &self.raw()).field("device", &self.device);
         text.field("options", &self.options).field("owner", &self.owner).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_can_be_asked_while_a_record_is_being_enqueued() {
+        let event = OpenClEvent::new(Device::new(BackendKind::OpenCl, 0), EventOptions::new());
+        let refused = || invalid_handle("Stream::record", 3, "is meant to fail");
+        let recorded = event.replace(|| {
+            // The driver blocks, or runs a callback of another library here.
+            assert!(event.current.try_lock().is_ok(), "`raw` would block");
+            assert_eq!(event.raw().to_bits(), 0);
+            Err(refused())
+        });
+        assert_eq!(recorded.unwrap_err().to_string(), refused().to_string());
+        assert_eq!(event.raw().to_bits(), 0);
     }
 }

@@ -54,7 +54,8 @@ unsafe impl Stream for OpenClStream {
         call(|| {
             self.device().check_can_record(event.device(), OPERATION)?;
             self.check_panics(OPERATION)?;
-            event.replace(|| self.marker(driver()?, OPERATION))
+            let driver = driver()?;
+            event.replace(|| self.marker(driver, OPERATION))
         })
     }
 
