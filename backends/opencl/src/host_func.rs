@@ -163,8 +163,8 @@ impl Launched {
         }
         USER_CODE.run_host_func(std::ptr::without_provenance_mut(self.key));
         if USER_CODE.panics.has(self.stream.key()) {
-            // The queue is never released, so that no other queue gets its handle, and with it the fault.
-            std::mem::forget(self.stream.clone());
+            // Otherwise a later queue with this handle would have the fault. The owner is not kept.
+            self.stream.keep_for_ever();
         }
         self.end();
     }

@@ -73,6 +73,14 @@ impl OpenClStream {
         }
     }
 
+    /// Adds a reference to the queue, which is never released: no other queue gets its handle.
+    pub(crate) fn keep_for_ever(&self) {
+        if let Some(driver) = loaded() {
+            // SAFETY: the queue is live: `self` has a reference. A failure leaves the count as it is.
+            unsafe { (driver.symbols.queue_retain)(self.queue()) };
+        }
+    }
+
     /// Returns the key of the stream's host functions.
     pub(crate) fn key(&self) -> StreamKey {
         // A handle is not used again while a function is pending: the function holds the queue.
@@ -169,12 +177,17 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         *self.asked.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
-        // In the child of a fork nothing is released.
-        if let Some(driver) = loaded() {
+        let queue = self.raw;
+        // The release may flush the queue or wait for its work, and so may wait for the host function that it is in.
+        USER_CODE.run_outside_host_func(move || {
+            // In the child of a fork nothing is released.
+            let Some(driver) = loaded() else { return };
             let _in_call = InCall::enter();
+            // The closure has the handle, which is `Send`, and not the pointer in it.
+            let queue = queue;
             // SAFETY: the queue is live, and this was a reference to it.
-            unsafe { (driver.symbols.queue_release)(self.raw.0) };
-        }
+            unsafe { (driver.symbols.queue_release)(queue.0) };
+        });
         USER_CODE.drop_owner(std::mem::take(&mut self.owner));
         USER_CODE.deferred.run();
     }

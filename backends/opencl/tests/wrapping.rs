@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 
 use gpu_stream_core::{
     Backend, Device, ErrorKind, Event, EventOptions, EventStatus, RawEvent, RawStream, Stream,
-    StreamOptions,
+    StreamOptions, StreamOwner,
 };
 use gpu_stream_opencl::{OpenCl, OpenClError, OpenClStream};
 use gpu_stream_test_support::opencl::{self, Gate, IN_ORDER, Number, OUT_OF_ORDER, PROFILING, Ptr};
@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         untimed_queue_keeps_no_time,
         options_that_opencl_lacks_are_refused,
         host_function_runs_in_order_and_not_inside_the_launch,
+        host_function_creates_no_queue,
+        queue_that_a_host_function_drops_is_released_after_it,
+        owner_of_a_panicked_stream_is_dropped,
         default_streams_are_unsupported,
     ];
     gpu_stream_test_support::run::<OpenCl, _>(cases.iter().copied())
@@ -285,6 +288,73 @@ fn host_function_runs_in_order_and_not_inside_the_launch() {
         assert_ne!(thread, caller, "a closure ran inside a call of the backend");
     }
     assert_eq!(count.load(Ordering::SeqCst), 20);
+}
+
+fn host_function_creates_no_queue() {
+    let stream = new_stream();
+    let (sender, receiver) = mpsc::channel();
+    let own = stream.clone();
+    let func = move || {
+        let options = StreamOptions::new();
+        let _ = sender.send([own.new_stream(options), OpenCl::new_stream(own.device(), options)]);
+    };
+    stream.launch_host_func(Box::new(func)).unwrap();
+    stream.synchronize().unwrap();
+    for created in receiver.try_recv().expect("the function has run") {
+        let text = expect_kind("creating", created, ErrorKind::NotPermitted);
+        assert!(text.contains("new_stream") && text.contains("host function"), "{text}");
+    }
+}
+
+fn queue_that_a_host_function_drops_is_released_after_it() {
+    let (stream, queue) = (new_stream(), foreign(&new_stream(), IN_ORDER));
+    let dropped = wrap(queue, None).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let address = queue.expose_provenance();
+    let func = move || {
+        drop(dropped);
+        let queue = std::ptr::with_exposed_provenance_mut(address);
+        let _ = sender.send(opencl::references(queue).unwrap());
+    };
+    stream.launch_host_func(Box::new(func)).unwrap();
+    stream.synchronize().unwrap();
+    assert_eq!(receiver.try_recv().expect("the function has run"), 2);
+    // The end of a call releases it, and that of another test's call can be at it now.
+    while opencl::references(queue).unwrap() > 1 {
+        stream.query().unwrap();
+    }
+    opencl::release_queue(queue).unwrap();
+}
+
+/// An owner that releases its queue.
+struct Owner(usize);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        opencl::release_queue(std::ptr::with_exposed_provenance_mut(self.0)).unwrap();
+    }
+}
+
+// SAFETY: the queue is live until the drop, which releases the owner's own reference.
+unsafe impl StreamOwner<OpenCl> for Owner {
+    fn raw_stream(&self) -> RawStream<OpenCl> {
+        RawStream::from_bits(self.0)
+    }
+}
+
+fn owner_of_a_panicked_stream_is_dropped() {
+    let home = new_stream();
+    let owner = Arc::new(Owner(foreign(&home, IN_ORDER).expose_provenance()));
+    let stream = OpenCl::stream_from_owner(Arc::clone(&owner), None).unwrap();
+    stream.launch_host_func(Box::new(|| std::panic::resume_unwind(Box::new("meant")))).unwrap();
+    expect_kind("synchronizing", stream.synchronize(), ErrorKind::StreamFault);
+    drop(stream);
+    // The driver's thread may have the last wrapper, which the end of a later call drops.
+    let is_dropped = (0..100_000).any(|_| {
+        home.synchronize().unwrap();
+        Arc::strong_count(&owner) == 1
+    });
+    assert!(is_dropped, "the owner is kept");
 }
 
 fn default_streams_are_unsupported() {

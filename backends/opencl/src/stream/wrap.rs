@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use gpu_stream_core::{BackendKind, ContractError, Device, KeepAlive, RawStream, StreamOptions};
 
 use gpu_stream_driver_common::Seen;
+use gpu_stream_driver_common::host_func::is_inside;
 
 use super::{OpenClStream, Queue};
 use crate::device::{QUEUE_DEVICE, ordinal_of};
@@ -25,6 +26,11 @@ const IS_OUT_OF_ORDER: &str = "is an out-of-order command queue, and a stream ru
      CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE";
 const UNKNOWN_DEVICE: &str = "is a command queue of a device that is not in the list of devices: it was loaded after the first call, or its \
      version is below OpenCL 1.2";
+
+/// [`clSetEventCallback`](https://registry.khronos.org/OpenCL/specs/3.0-unified/html/OpenCL_API.html#clSetEventCallback)
+/// leaves undefined what a callback does that creates a context or a queue.
+const INSIDE: &str = "it is called from a host function, where OpenCL allows no new queue; create the stream before, and let the \
+     function use it";
 
 /// Wraps a queue, and adds a reference to it.
 ///
@@ -108,6 +114,9 @@ pub(crate) fn new_stream(
 ) -> Result<OpenClStream> {
     let driver = driver()?;
     let state = driver.device(device, operation)?;
+    if is_inside() {
+        return Err(ContractError::NotPermitted { operation, reason: INSIDE }.into());
+    }
     let unsupported = |reason| {
         let backend = BackendKind::OpenCl;
         Err(ContractError::Unsupported { operation, backend, reason }.into())
