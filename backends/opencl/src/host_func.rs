@@ -3,8 +3,10 @@
 //! OpenCL has no host functions. One is built of a marker with a callback, and of a user event that later work waits
 //! for. The callback runs the closure, on a thread of the driver.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::ffi::c_void;
+use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gpu_stream_core::HostFunc;
@@ -65,8 +67,10 @@ struct CompleteOnDrop(EventRef);
 impl Drop for CompleteOnDrop {
     fn drop(&mut self) {
         if let Some(driver) = loaded() {
-            // SAFETY: the event is live: the field has a reference. Only this value sets its status, once.
-            unsafe { (driver.symbols.user_event_set)(self.0.raw(), COMPLETE) };
+            complete(|| {
+                // SAFETY: the event is live: the field has a reference. Only this value sets its status, once.
+                unsafe { (driver.symbols.user_event_set)(self.0.raw(), COMPLETE) };
+            });
         }
     }
 }
@@ -130,7 +134,50 @@ unsafe extern "C" fn run(_: Ptr, status: i32, data: *mut c_void) {
     // SAFETY: the box belongs to this call (caller contract).
     let launched = unsafe { Box::from_raw(data.cast::<Launched>()) };
     // Without a thread, the closure is dropped, and the work behind it goes on.
-    outside_of_calls(launched, move |launched| launched.run(status), |launched| launched.discard());
+    let run = move |launched: Box<Launched>| after_completion(move || launched.run(status));
+    outside_of_calls(launched, run, |launched| launched.discard());
+}
+
+/// The work of callbacks that came while the thread completed a user event.
+type Waiting = VecDeque<Box<dyn FnOnce()>>;
+
+thread_local! {
+    /// `true` while the driver completes a user event on this thread.
+    static COMPLETING: Cell<bool> = const { Cell::new(false) };
+    /// `None` unless a call of `complete` will run it. Has no destructor, so it stays usable until the thread has ended.
+    static WAITING: RefCell<Option<ManuallyDrop<Waiting>>> = const { RefCell::new(None) };
+}
+
+/// Calls `set`, which sets the status of a user event, and then the work of the callbacks that came in it.
+///
+/// A driver may run the callbacks of what becomes complete inside of `set`, and these complete user events in turn. A long
+/// chain of them would overflow the stack.
+fn complete(set: impl FnOnce()) {
+    let is_inner = WAITING.with_borrow(Option::is_some);
+    if !is_inner {
+        WAITING.set(Some(ManuallyDrop::new(Waiting::new())));
+    }
+    let before = COMPLETING.replace(true);
+    set();
+    COMPLETING.set(before);
+    if is_inner {
+        return;
+    }
+    while let Some(next) = WAITING.with_borrow_mut(|waiting| waiting.as_mut()?.pop_front()) {
+        next();
+    }
+    drop(WAITING.take().map(ManuallyDrop::into_inner));
+}
+
+/// Calls `work` of a callback, which must not unwind: now, or at the end of [`complete`] if the callback came in it.
+fn after_completion(work: impl FnOnce() + 'static) {
+    if !COMPLETING.get() {
+        return work();
+    }
+    WAITING.with_borrow_mut(|waiting| match waiting {
+        Some(waiting) => waiting.push_back(Box::new(work)),
+        None => unreachable!("`complete` is under way"),
+    });
 }
 
 /// Calls `run` with the value: here, or on a new thread if this one is inside a call of this crate. Calls `otherwise` if
@@ -189,13 +236,13 @@ pub(crate) fn complete_after(
     bridge: &EventRef,
     operation: &'static str,
 ) -> Result<()> {
-    let given = std::mem::ManuallyDrop::new(bridge.try_clone(driver, operation)?);
+    let given = ManuallyDrop::new(bridge.try_clone(driver, operation)?);
     // SAFETY: the event is live. The callback takes over the reference `given`, and the driver calls it once.
     let code =
         unsafe { (driver.symbols.event_callback)(event.raw(), COMPLETE, pass_on, given.raw()) };
     check(code, operation, "clSetEventCallback").inspect_err(|_| {
         // The driver has not taken the reference.
-        drop(std::mem::ManuallyDrop::into_inner(given));
+        drop(ManuallyDrop::into_inner(given));
     })
 }
 
@@ -207,8 +254,12 @@ unsafe extern "C" fn pass_on(_: Ptr, status: i32, bridge: *mut c_void) {
     let Some(driver) = loaded() else { return };
     // SAFETY: the reference belongs to this call (caller contract).
     let bridge = unsafe { EventRef::from_owned(bridge) };
-    // SAFETY: the event is live, and its status was not set (caller contract). 0 and negative numbers are allowed.
-    unsafe { (driver.symbols.user_event_set)(bridge.raw(), status.min(COMPLETE)) };
+    after_completion(move || {
+        complete(|| {
+            // SAFETY: the event is live, and its status was not set (caller contract). 0 and negative numbers are allowed.
+            unsafe { (driver.symbols.user_event_set)(bridge.raw(), status.min(COMPLETE)) };
+        });
+    });
 }
 
 #[cfg(test)]
@@ -233,5 +284,30 @@ mod tests {
         drop(in_call);
         outside_of_calls((), report, |()| panic!("there are threads"));
         assert_eq!(receiver.recv().unwrap(), here);
+    }
+
+    /// A driver that runs the next callback inside of the call that the one before makes.
+    #[test]
+    fn callbacks_inside_of_callbacks_run_one_after_another() {
+        fn callback(left: u32, is_running: &Arc<Mutex<()>>, ended: mpsc::Sender<u32>) {
+            let running = Arc::clone(is_running);
+            after_completion(move || {
+                let now = running.try_lock().expect("the one before has ended");
+                if left > 0 {
+                    let next = ended.clone();
+                    complete(|| callback(left - 1, &running, next));
+                }
+                // Outside of a completion, a callback waits for nothing.
+                after_completion(move || ended.send(left).expect("the test waits"));
+                drop(now);
+            });
+        }
+        let (ended, order) = mpsc::channel();
+        // The outermost one is inside of a completion, too: it runs those that follow after it.
+        for _ in 0..2 {
+            complete(|| callback(1_000, &Arc::default(), ended.clone()));
+            assert!(order.try_iter().eq((0..=1_000).rev()));
+        }
+        assert!(WAITING.take().is_none() && !COMPLETING.get());
     }
 }
