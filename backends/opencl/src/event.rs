@@ -227,7 +227,10 @@ unsafe impl Event for OpenClEvent {
 
 impl Drop for OpenClEvent {
     fn drop(&mut self) {
-        *self.current.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(last) = self.current.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            // It can have the last reference to its queue.
+            USER_CODE.run_outside_host_func(move || drop(last));
+        }
         if self.owner.is_owned() {
             USER_CODE.drop_owner(std::mem::take(&mut self.owner));
             USER_CODE.deferred.run();

@@ -309,16 +309,20 @@ fn host_function_creates_no_queue() {
 fn queue_that_a_host_function_drops_is_released_after_it() {
     let (stream, queue) = (new_stream(), foreign(&new_stream(), IN_ORDER));
     let dropped = wrap(queue, None).unwrap();
+    let event = dropped.record_event().unwrap();
+    event.synchronize().unwrap();
+    // The event may have another reference to the queue.
+    let before = opencl::references(queue).unwrap();
     let (sender, receiver) = mpsc::channel();
     let address = queue.expose_provenance();
     let func = move || {
-        drop(dropped);
+        drop((dropped, event));
         let queue = std::ptr::with_exposed_provenance_mut(address);
         let _ = sender.send(opencl::references(queue).unwrap());
     };
     stream.launch_host_func(Box::new(func)).unwrap();
     stream.synchronize().unwrap();
-    assert_eq!(receiver.try_recv().expect("the function has run"), 2);
+    assert_eq!(receiver.try_recv().expect("the function has run"), before);
     // The end of a call releases it, and that of another test's call can be at it now.
     while opencl::references(queue).unwrap() > 1 {
         stream.query().unwrap();
