@@ -30,6 +30,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Takes the lock of the sink, for a fork. It is never taken while an engine is locked.
+#[cfg(unix)]
+pub(crate) fn hold() -> MutexGuard<'static, impl Sized> {
+    lock(&SINK)
+}
+
+/// Returns `true` if another thread holds the lock of the sink.
+#[cfg(all(test, unix))]
+pub(crate) fn is_held() -> bool {
+    SINK.try_lock().is_err()
+}
+
 /// Returns the engine of a backend type. An engine that is new prints what it finds.
 pub(crate) fn engine_of<B: Backend>() -> &'static Engine {
     let engine = Engine::of::<B>();

@@ -14,6 +14,8 @@ mod access;
 mod capture;
 mod clock;
 mod event;
+#[cfg(unix)]
+mod forks;
 mod found;
 mod implicit;
 mod late;
@@ -53,10 +55,14 @@ pub(crate) struct Engine {
     state: Mutex<State>,
 }
 
+/// The engines of the process.
+static ENGINES: Mutex<Option<HashMap<TypeId, &'static Engine>>> = Mutex::new(None);
+
 impl Engine {
     /// Returns the engine of a backend type. A [`Line`] and an [`EventState`] know theirs at no cost.
     pub(crate) fn of<B: Backend>() -> &'static Engine {
-        static ENGINES: Mutex<Option<HashMap<TypeId, &'static Engine>>> = Mutex::new(None);
+        #[cfg(unix)]
+        forks::watch();
         let mut engines = lock(&ENGINES);
         engines
             .get_or_insert_default()
