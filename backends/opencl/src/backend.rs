@@ -34,6 +34,11 @@ unsafe impl Backend for OpenCl {
         device::devices()
     }
 
+    /// Creates a queue with timing, in this crate's context of the device. Does not block.
+    ///
+    /// # Errors
+    /// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) inside a host function, where OpenCL allows no new queue.
+    /// Otherwise as [`Backend::new_stream`].
     fn new_stream(device: Device, options: StreamOptions) -> Result<OpenClStream, OpenClError> {
         call(|| stream::new_stream(device, None, options, "Backend::new_stream"))
     }

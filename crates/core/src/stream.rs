@@ -534,11 +534,11 @@ pub unsafe trait Stream: Sized + 'static {
     /// fault. If it holds the sender of a channel, the receiver sees the sender dropped. If this
     /// call returns an error, the closure was dropped, or the driver has run it.
     ///
-    /// A panic of the closure is a fault of its stream. On CUDA and HIP it stays with that stream: an
+    /// A panic of the closure is a fault of its stream. On CUDA, HIP and OpenCL it stays with that stream: an
     /// event recorded after it completes, and a stream that waits for that event continues. On the
     /// host, both get the fault.
     ///
-    /// CUDA and HIP do not wait for pending work when the process exits, so a closure may be
+    /// CUDA, HIP and OpenCL do not wait for pending work when the process exits, so a closure may be
     /// neither run nor dropped. Synchronize before that. The host first runs all work that no gate
     /// holds back, so a closure that never ends keeps the process running.
     /// `gpu_stream_host::abandon_at_exit` turns that off.

@@ -137,14 +137,14 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Returns `true` if the calling thread is inside a host function of the CUDA or the HIP backend.
+/// Returns `true` if the calling thread is inside a host function of a backend with a driver.
 #[inline]
 pub fn is_inside() -> bool {
     INSIDE.get()
 }
 
-/// Returns an error inside a host function of the CUDA or the HIP backend. Blocking there would block the thread that runs all host
-/// functions.
+/// Returns an error inside a host function of a backend with a driver. Blocking there would block the thread that runs all
+/// host functions.
 pub fn ensure_outside(operation: &'static str) -> Result<(), ContractError> {
     if !is_inside() {
         return Ok(());

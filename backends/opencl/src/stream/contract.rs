@@ -76,6 +76,11 @@ unsafe impl Stream for OpenClStream {
         Ok(OpenClEvent::new(self.device(), options))
     }
 
+    /// Creates a queue with timing, in this stream's context and on its device. Does not block.
+    ///
+    /// # Errors
+    /// [`NotPermitted`](gpu_stream_core::ErrorKind::NotPermitted) inside a host function, where OpenCL allows no new queue.
+    /// Otherwise as [`Stream::new_stream`].
     fn new_stream(&self, options: StreamOptions) -> Result<OpenClStream, OpenClError> {
         call(|| new_stream(self.device(), Some(self.place()), options, "Stream::new_stream"))
     }
