@@ -2,7 +2,7 @@
 
 use std::ptr::{null, null_mut};
 
-use crate::driver::{Driver, Handle, Ptr, check, info, loaded};
+use crate::driver::{Driver, Handle, Ptr, check, fact, info, loaded};
 use crate::error::{Result, driver_error};
 use crate::{OpenClCode, OpenClError};
 
@@ -56,11 +56,10 @@ impl EventRef {
     pub(crate) fn is_complete(&self, driver: &Driver, operation: &'static str) -> Result<bool> {
         // SAFETY: the event is live: `self` has a reference. The status is an `i32`.
         let status = unsafe { info(driver.symbols.event_info, self.raw(), EVENT_STATUS, 1_i32) };
-        match status {
-            Ok(COMPLETE) => Ok(true),
-            Ok(status) if status < 0 => Err(failed(operation, "clGetEventInfo", status)),
-            Ok(_) => Ok(false),
-            Err(code) => Err(driver_error(operation, "clGetEventInfo", OpenClCode::new(code))),
+        match fact(status, operation, "clGetEventInfo")? {
+            COMPLETE => Ok(true),
+            status if status < 0 => Err(failed(operation, "clGetEventInfo", status)),
+            _ => Ok(false),
         }
     }
 
@@ -87,17 +86,17 @@ impl EventRef {
     /// Returns the event's context.
     pub(crate) fn context(&self, driver: &Driver, operation: &'static str) -> Result<Ptr> {
         // SAFETY: the event is live: `self` has a reference. The fact is a pointer.
-        unsafe { info(driver.symbols.event_info, self.raw(), EVENT_CONTEXT, null_mut()) }
-            .map_err(|code| driver_error(operation, "clGetEventInfo", OpenClCode::new(code)))
+        let context =
+            unsafe { info(driver.symbols.event_info, self.raw(), EVENT_CONTEXT, null_mut()) };
+        fact(context, operation, "clGetEventInfo")
     }
 
     /// Returns the device's time at the end of the event's command, in nanoseconds.
     pub(crate) fn end_time(&self, driver: &Driver, operation: &'static str) -> Result<u64> {
         let get = driver.symbols.event_profiling;
         // SAFETY: the event is live: `self` has a reference. The fact is a `u64`.
-        unsafe { info(get, self.raw(), PROFILING_END, 0_u64) }.map_err(|code| {
-            driver_error(operation, "clGetEventProfilingInfo", OpenClCode::new(code))
-        })
+        let time = unsafe { info(get, self.raw(), PROFILING_END, 0_u64) };
+        fact(time, operation, "clGetEventProfilingInfo")
     }
 }
 

@@ -115,13 +115,11 @@ impl OpenClStream {
             return Ok(());
         }
         if event.context(driver, operation)? == self.0.context.0 {
-            // SAFETY: the queue is live: `self` has a reference. The event belongs to its context.
-            return unsafe { enqueue_barrier(driver, self.queue(), event, operation) };
+            return self.hold(driver, event, operation);
         }
         let bridge = self.user_event(driver, operation)?;
         crate::host_func::complete_after(driver, event, &bridge, operation)?;
-        // SAFETY: the queue is live: `self` has a reference. The user event was created in its context.
-        unsafe { enqueue_barrier(driver, self.queue(), &bridge, operation) }
+        self.hold(driver, &bridge, operation)
     }
 
     /// Creates a user event in the queue's context.
@@ -130,14 +128,15 @@ impl OpenClStream {
         unsafe { create_user_event(driver, self.0.context.0, operation) }
     }
 
-    /// Makes later work wait for a user event of this stream's context.
+    /// Makes later work wait for an event of this stream's context.
     pub(crate) fn hold(
         &self,
         driver: &Driver,
         event: &EventRef,
         operation: &'static str,
     ) -> Result<()> {
-        // SAFETY: the queue is live: `self` has a reference. `user_event` has created the event in its context.
+        // SAFETY: the queue is live: `self` has a reference. The event is of its context: the callers have compared it, or
+        // `user_event` has created it there.
         unsafe { enqueue_barrier(driver, self.queue(), event, operation) }
     }
 

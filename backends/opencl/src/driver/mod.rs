@@ -96,6 +96,15 @@ pub(crate) fn check(number: i32, operation: &'static str, function: &'static str
     }
 }
 
+/// Returns a fact, or the error for the code that `function` returned instead.
+pub(crate) fn fact<T>(
+    answer: Result<T, i32>,
+    operation: &'static str,
+    function: &'static str,
+) -> Result<T> {
+    answer.map_err(|code| driver_error(operation, function, OpenClCode::new(code)))
+}
+
 /// Returns a fact of a fixed size about an object, or the code of the failed call.
 ///
 /// # Safety
