@@ -26,15 +26,8 @@ pub fn main<F: Fixture, E: Display>(
     options: Options,
 ) -> ExitCode {
     let backend = F::Backend::KIND;
-    let (required, campaign) = match (Required::from_env(&[backend]), Campaign::from_env(programs))
-    {
-        (Ok(required), Ok(campaign)) => (required, campaign),
-        (required, campaign) => {
-            let errors =
-                [required.err().map(|e| e.to_string()), campaign.err().map(|e| e.to_string())];
-            errors.into_iter().flatten().for_each(|error| eprintln!("error: {error}"));
-            return ExitCode::FAILURE;
-        }
+    let Some((required, campaign)) = settings(backend, programs) else {
+        return ExitCode::FAILURE;
     };
     let mut arguments = Arguments::from_args();
     // The tests share one runner.
@@ -62,6 +55,19 @@ pub fn main<F: Fixture, E: Display>(
         finish(backend, &required, outcome)
     }));
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Returns what the environment asks for. Prints what is wrong with it, and returns `None`.
+pub(crate) fn settings(backend: BackendKind, programs: u64) -> Option<(Required, Campaign)> {
+    match (Required::from_env(&[backend]), Campaign::from_env(programs)) {
+        (Ok(required), Ok(campaign)) => Some((required, campaign)),
+        (required, campaign) => {
+            let errors =
+                [required.err().map(|e| e.to_string()), campaign.err().map(|e| e.to_string())];
+            errors.into_iter().flatten().for_each(|error| eprintln!("error: {error}"));
+            None
+        }
+    }
 }
 
 /// Runs the random programs.

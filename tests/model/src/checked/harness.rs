@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use gpu_stream_checked::Checked;
-use gpu_stream_conformance::{Fixture, Outcome, Required, Verdict};
+use gpu_stream_conformance::{Fixture, Outcome, Verdict};
 use gpu_stream_core::{Backend, PlainHandles};
 use libtest_mimic::{Arguments, Trial};
 
 use super::mutation::{self, Mutation};
 use super::{Counts, Runner, run};
 use crate::campaign::Campaign;
-use crate::harness::finish;
+use crate::harness::{finish, settings};
 
 /// Number of programs that run on a mutant. It is several times what any mutant needs.
 const MUTANT_PROGRAMS: u64 = 2_000;
@@ -32,15 +32,8 @@ where
     E: Display,
 {
     let backend = B::KIND;
-    let (required, campaign) = match (Required::from_env(&[backend]), Campaign::from_env(programs))
-    {
-        (Ok(required), Ok(campaign)) => (required, campaign),
-        (required, campaign) => {
-            let errors =
-                [required.err().map(|e| e.to_string()), campaign.err().map(|e| e.to_string())];
-            errors.into_iter().flatten().for_each(|error| eprintln!("error: {error}"));
-            return ExitCode::FAILURE;
-        }
+    let Some((required, campaign)) = settings(backend, programs) else {
+        return ExitCode::FAILURE;
     };
     let mut arguments = Arguments::from_args();
     // The mutation is global to the process, so one test runs at a time.
