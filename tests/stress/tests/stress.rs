@@ -2,8 +2,11 @@
 //!
 //! `GPU_STREAM_STRESS_OPERATIONS=1e7` makes the runs longer. A backend that is not available is skipped
 //! with the reason; `GPU_STREAM_REQUIRE=hip` makes that a failure.
+//!
+//! Each backend runs in a process of its own: Debian's AMD runtime and PoCL bring clang's options twice into one LLVM
+//! library, which ends a process that has both.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use gpu_stream_conformance::fixtures::{
@@ -13,6 +16,7 @@ use gpu_stream_conformance::{Fixture, Required};
 use gpu_stream_core::BackendKind;
 use gpu_stream_stress::seeded_bug::SeededBug;
 use gpu_stream_stress::{Limits, Plan, Report, run};
+use gpu_stream_test_support::{Children, completion, run_to_exit, skip};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// Default number of calls on the host backend.
@@ -29,13 +33,23 @@ fn operations() -> Result<u64, String> {
     }
 }
 
+/// The backends that run in a process of their own.
+const BACKENDS: [(BackendKind, fn()); 3] =
+    [(BackendKind::Hip, hip), (BackendKind::Cuda, cuda), (BackendKind::OpenCl, opencl)];
+
+/// The child processes, one for each backend.
+const CHILDREN: Children = Children {
+    variable: "GPU_STREAM_STRESS_BACKEND",
+    program: || Ok(Command::new(std::env::current_exe()?)),
+};
+
 /// Environment variable that is set in the process that must hang.
 const HANG: &str = "GPU_STREAM_STRESS_HANG";
 
 /// Checks that a run that hangs exits with status 3 and prints its earlier findings.
 fn hang_keeps_earlier_findings() -> Result<(), Failed> {
     let program = std::env::current_exe()?;
-    let output = std::process::Command::new(program).env(HANG, "1").output()?;
+    let output = Command::new(program).env(HANG, "1").output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     let all = ["no progress for", "FOUND: seeded bug: a finding before a hang"];
     if output.status.code() == Some(3) && all.iter().all(|part| text.contains(part)) {
@@ -62,6 +76,10 @@ fn main() -> ExitCode {
             eprintln!("note: no CUDA driver and no simulated one: {reason}");
         }
     }
+    if let Some(case) = CHILDREN.case(&BACKENDS.map(|(kind, case)| (kind.name(), case))) {
+        run_to_exit(case);
+        return ExitCode::SUCCESS;
+    }
     let required = match Required::from_env(&[]) {
         Ok(required) => required,
         Err(unknown) => {
@@ -69,29 +87,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let [hip_required, cuda_required, opencl_required] =
-        [BackendKind::Hip, BackendKind::Cuda, BackendKind::OpenCl]
-            .map(|kind| required.contains(kind));
-    let mut trials = vec![
-        Trial::test("host", || {
-            expect_no_findings(&run(HostFixture::new(), &Plan::new(operations()?), |_| ()))
-        }),
-        Trial::ignorable_test("hip", move || {
-            if !std::path::Path::new("/dev/kfd").exists()
-                && let Err(reason) = hsa_sim::preload()
-            {
-                eprintln!("note: no AMD GPU and no simulated one: {reason}");
-            }
-            run_on(HipFixture::new(), hip_required, operations()? / 8)
-        }),
-        Trial::ignorable_test("cuda", move || {
-            run_on(CudaFixture::new(), cuda_required, operations()? / 4)
-        }),
-        Trial::ignorable_test("opencl", move || {
-            let fixture = OpenClFixture::new().map_err(|error| error.to_string());
-            run_on(fixture, opencl_required, operations()? / 8)
-        }),
-    ];
+    let mut trials = vec![Trial::test("host", || {
+        expect_no_findings(&run(HostFixture::new(), &Plan::new(operations()?), |_| ()))
+    })];
+    for (kind, _) in BACKENDS {
+        let is_required = required.contains(kind);
+        trials.push(Trial::ignorable_test(kind.name(), move || in_a_child(kind, is_required)));
+    }
     for (name, bug, operations, finding) in SEEDED_BUGS {
         trials.push(Trial::test(name, move || detects(bug, operations, finding)));
     }
@@ -102,22 +104,48 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Runs the stress test on a backend, or skips it with the reason.
-fn run_on<F: Fixture>(
-    fixture: Result<F, String>,
-    required: bool,
-    operations: u64,
-) -> Result<Completion, Failed> {
-    match fixture {
-        Ok(fixture) => {
-            expect_no_findings(&run(fixture, &Plan::new(operations), |_| ()))?;
-            Ok(Completion::Completed)
-        }
-        Err(reason) if required => {
+/// Runs the stress test on a backend in a process of its own, or skips it with the reason.
+fn in_a_child(kind: BackendKind, is_required: bool) -> Result<Completion, Failed> {
+    let completion = completion(&CHILDREN.command(kind.name()).output()?)?;
+    match completion {
+        Completion::Ignored { reason } if is_required => {
+            let reason = reason.unwrap_or_default();
             Err(format!("GPU_STREAM_REQUIRE forbids the skip: {reason}").into())
         }
-        Err(reason) => Ok(Completion::ignored_with(reason)),
+        other => Ok(other),
     }
+}
+
+/// Runs the stress test on HIP.
+fn hip() {
+    if !std::path::Path::new("/dev/kfd").exists()
+        && let Err(reason) = hsa_sim::preload()
+    {
+        eprintln!("note: no AMD GPU and no simulated one: {reason}");
+    }
+    run_on(HipFixture::new(), 8);
+}
+
+/// Runs the stress test on CUDA.
+fn cuda() {
+    run_on(CudaFixture::new(), 4);
+}
+
+/// Runs the stress test on OpenCL.
+fn opencl() {
+    run_on(OpenClFixture::new().map_err(|error| error.to_string()), 8);
+}
+
+/// Runs the stress test on a backend, with the `part`th part of the calls. Skips it if the backend is not available.
+///
+/// # Panics
+/// If the run has findings.
+fn run_on<F: Fixture>(fixture: Result<F, String>, part: u64) {
+    let fixture = fixture.unwrap_or_else(|reason| skip(&reason));
+    let operations = operations().unwrap_or_else(|reason| panic!("{reason}"));
+    let report = run(fixture, &Plan::new(operations / part), |_| ());
+    expect_no_findings(&report)
+        .unwrap_or_else(|failed| panic!("{}", failed.message().unwrap_or_default()));
 }
 
 /// Fails with the report if it has findings.
