@@ -43,7 +43,7 @@ pub const ALLOWED: &[AllowedOutcome] = &[
         "the driver destroys the streams of a context with it",
     )
     .within(&["drop"])
-    .with_codes(&[709]),
+    .with_codes(&[201, 709]),
     AllowedOutcome::of(
         &["cuCtxGetStreamPriorityRange"],
         AnswerAsClean,

@@ -69,7 +69,7 @@ pub fn run<V: FaultFixture>(extent: Extent) -> Report {
             let Some(baseline) = case.baseline(&mut report) else { continue };
             for (function, occurrence) in baseline.calls() {
                 let all = extent == Extent::Full && setting == 0;
-                for code in codes.of::<V>(function, all) {
+                for code in codes.of::<V>(function, occurrence, all) {
                     for fault in [InjectedFault::Answer(code), InjectedFault::PassThenAnswer(code)]
                     {
                         let at = At::Occurrence(occurrence);
@@ -132,24 +132,26 @@ impl Drop for SilencedPanics {
     }
 }
 
-/// Selects the codes that each driver function fails with, from one call to the next.
+/// Selects the codes that each driver function fails with, from one operation to the next.
 #[derive(Default)]
 struct Codes(HashMap<String, usize>);
 
 impl Codes {
-    /// Returns all codes, or one unknown and some documented ones. The selection rotates, so that
-    /// the function has failed with each code after some calls.
-    fn of<V: FaultFixture>(&mut self, function: &str, all: bool) -> Vec<i32> {
+    /// Returns all codes, or one unknown and some documented ones for each occurrence of the function in an operation.
+    ///
+    /// The selection rotates, so that the function has failed with each code after some operations. How often the
+    /// function occurs, which can depend on the time that a wait takes, does not change what a later operation selects.
+    fn of<V: FaultFixture>(&mut self, function: &str, occurrence: u32, all: bool) -> Vec<i32> {
         const PER_CALL: usize = 4;
         if all {
             return UNKNOWN.iter().chain(V::CODES).copied().collect();
         }
-        let round = self.0.entry(function.to_owned()).or_default();
+        let operations = self.0.entry(function.to_owned()).or_default();
+        *operations += usize::from(occurrence == 1);
+        let round = *operations + occurrence as usize - 2;
         let documented =
-            (0..PER_CALL).map(|index| V::CODES[(*round * PER_CALL + index) % V::CODES.len()]);
-        let codes = [UNKNOWN[*round % UNKNOWN.len()]].into_iter().chain(documented).collect();
-        *round += 1;
-        codes
+            (0..PER_CALL).map(|index| V::CODES[(round * PER_CALL + index) % V::CODES.len()]);
+        [UNKNOWN[round % UNKNOWN.len()]].into_iter().chain(documented).collect()
     }
 }
 
