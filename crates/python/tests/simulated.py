@@ -88,8 +88,9 @@ class SimulatedDriver(unittest.TestCase):
             folder = tempfile.TemporaryDirectory()
             cls.addClassCleanup(folder.cleanup)
             cls.folder = pathlib.Path(folder.name)
-            # Under the driver's own name, the only one that cudarc searches for.
+            # Under the driver's own names. cudarc tries the one without a version first, which can be a real driver's.
             shutil.copy(given, cls.folder / "libcuda.so.1")
+            (cls.folder / "libcuda.so").symlink_to("libcuda.so.1")
 
     def setUp(self):
         if self.folder is None:
