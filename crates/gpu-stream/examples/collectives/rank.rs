@@ -19,6 +19,8 @@ pub struct Rank<B: Backend> {
     /// Our own stream for the collectives, so that the caller's later work can run beside them.
     side: B::Stream,
     communicator: Communicator,
+    /// What the application's work copies into the buffer that is sent.
+    source: DeviceBuffer,
     receive: DeviceBuffer,
     /// What the application reads in the end.
     seen: PinnedBuffer,
@@ -44,20 +46,21 @@ impl<B: Gpu> Rank<B> {
     ) -> Result<Self, Failed> {
         let caller = B::new_stream(device, StreamOptions::new())?;
         let side = caller.new_stream(StreamOptions::new())?;
-        let receive = driver.alloc(WORDS)?;
         Ok(Rank {
             number,
             device,
             side,
             communicator,
-            receive,
+            source: driver.alloc(WORDS)?,
+            receive: driver.alloc(WORDS)?,
             seen: driver.alloc_pinned(WORDS)?,
             caller,
         })
     }
 
-    /// Writes 0 into the buffers whose earlier numbers the controls must not see.
-    fn clear(&self, send: &DeviceBuffer) -> Result<(), Failed> {
+    /// Writes the rank's number for the round, and 0 into the buffers whose earlier numbers the controls must not see.
+    fn prepare(&self, send: &DeviceBuffer, value: u32) -> Result<(), Failed> {
+        self.source.fill(value, &self.caller)?;
         send.fill(0, &self.caller)?;
         self.receive.fill(0, &self.caller)?;
         Ok(self.caller.synchronize()?)
@@ -102,7 +105,7 @@ impl<B: Gpu> Job<'_, B> {
         for rank in self.ranks {
             B::make_current(self.driver, rank.device)?;
             let send = self.driver.alloc(WORDS)?;
-            rank.clear(&send)?;
+            rank.prepare(&send, value(rank.number))?;
             buffers.push(send);
         }
 
@@ -112,7 +115,7 @@ impl<B: Gpu> Job<'_, B> {
             B::make_current(self.driver, rank.device)?;
             let held = if without == Without::WaitAfter { &rank.side } else { &rank.caller };
             gates.push(Gate::shut(self.driver, held)?);
-            send.fill(value(rank.number), &rank.caller)?;
+            send.copy_from(&rank.source, &rank.caller)?;
             if without != Without::WaitBefore {
                 rank.side.wait_stream(&rank.caller)?; // after the application's work
             }

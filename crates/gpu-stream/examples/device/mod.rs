@@ -19,6 +19,7 @@ pub struct Names {
     free: &'static str,
     alloc_pinned: &'static str,
     set: &'static str,
+    copy: &'static str,
     copy_to_host: &'static str,
     wait_value: &'static str,
     /// File names of each library, the newest version first. The key is the vendor-neutral name.
@@ -40,6 +41,7 @@ impl Gpu for gpu_stream::Cuda {
         free: "cuMemFree_v2",
         alloc_pinned: "cuMemHostAlloc",
         set: "cuMemsetD32Async",
+        copy: "cuMemcpyDtoDAsync_v2",
         copy_to_host: "cuMemcpyDtoHAsync_v2",
         wait_value: "cuStreamWaitValue32_v2",
         libraries: &[
@@ -75,6 +77,7 @@ impl Gpu for gpu_stream::Hip {
         free: "hipFree",
         alloc_pinned: "hipHostMalloc",
         set: "hipMemsetD32Async",
+        copy: "hipMemcpyDtoDAsync",
         copy_to_host: "hipMemcpyDtoHAsync",
         wait_value: "hipStreamWaitValue32",
         libraries: &[
@@ -103,6 +106,7 @@ pub struct Driver {
     library: ManuallyDrop<Library>, // never closed
     free: unsafe extern "C" fn(u64) -> c_int,
     set: unsafe extern "C" fn(u64, c_uint, usize, Ptr) -> c_int,
+    copy: unsafe extern "C" fn(u64, u64, usize, Ptr) -> c_int,
     copy_to_host: unsafe extern "C" fn(Ptr, u64, usize, Ptr) -> c_int,
     wait_value: unsafe extern "C" fn(Ptr, u64, u32, c_uint, u32) -> c_int,
     names: Names,
@@ -119,6 +123,7 @@ impl Driver {
             Ok(Box::leak(Box::new(Driver {
                 free: *library.get(names.free)?,
                 set: *library.get(names.set)?,
+                copy: *library.get(names.copy)?,
                 copy_to_host: *library.get(names.copy_to_host)?,
                 wait_value: *library.get(names.wait_value)?,
                 library,
@@ -170,7 +175,8 @@ pub struct DeviceBuffer {
 }
 
 impl DeviceBuffer {
-    /// Submits a store of `value` into all numbers. The buffer must outlive the work, and its device be current.
+    /// Submits a store of `value` into all numbers. The buffer must outlive the work, and its device be current. HIP 5.2
+    /// can block until earlier work of the stream is done.
     pub fn fill<S>(&self, value: u32, stream: &S) -> Result<(), Failed>
     where
         S: Stream<Backend: Gpu>,
@@ -180,6 +186,18 @@ impl DeviceBuffer {
         check(self.driver.names.set, unsafe {
             (self.driver.set)(self.address, value, self.words, handle)
         })
+    }
+
+    /// Submits a copy of all numbers of `from`. Both buffers must outlive the work, and their device be current.
+    pub fn copy_from<S>(&self, from: &DeviceBuffer, stream: &S) -> Result<(), Failed>
+    where
+        S: Stream<Backend: Gpu>,
+    {
+        let handle = stream.raw().as_ptr();
+        let bytes = self.words.min(from.words) * 4;
+        // SAFETY: both have so many bytes, and the handle is live.
+        let code = unsafe { (self.driver.copy)(self.address, from.address, bytes, handle) };
+        check(self.driver.names.copy, code)
     }
 
     /// Submits a copy into `to`. The buffer must outlive the work, and its device be current.
