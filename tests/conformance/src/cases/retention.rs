@@ -108,15 +108,14 @@ pub fn later_work_keeps_no_value<F: Fixture>(fx: &F) -> Outcome {
 pub fn events_are_used_again<F: Fixture>(fx: &F) -> Outcome {
     const ROUNDS: u32 = 8;
     let (kept, log, stream) = (fx.reclaimer(), Log::default(), stream(fx)?);
-    let mut before = None;
+    let mut before: Option<(F::Gate, EventOf<F>)> = None;
     for round in 0..ROUNDS {
         // While one gate is closed, values of it are pending, and the events of the one before are free.
         let gate = fx.gate(&stream)?;
         retain::<F>(&*kept, log.value(2 * round), &[&stream])?;
         kept.collect()?;
         retain::<F>(&*kept, log.value(2 * round + 1), &[&stream])?;
-        let passed = stream.record_event()?;
-        if let Some((gate, passed)) = before.replace((gate, passed)) {
+        if let Some((gate, passed)) = before.take() {
             fx.open(&gate);
             passed.synchronize()?;
         }
@@ -124,6 +123,8 @@ pub fn events_are_used_again<F: Fixture>(fx: &F) -> Outcome {
             collect_done(fx, &*kept, &log, 2 * round as usize)?;
             log.check(0..2 * round)?;
         }
+        // After the records of the collects.
+        before = Some((gate, stream.record_event()?));
     }
     if let Some((gate, _)) = before {
         fx.open(&gate);
