@@ -139,6 +139,13 @@ pub const ALLOWED: &[AllowedOutcome] = &[
     )
     .with_codes(&[907]),
     AllowedOutcome::of(
+        &["hipEventQuery"],
+        AnswerAsClean,
+        "a future asks again after the capture of its stream",
+    )
+    .within(&["await: the future"])
+    .with_codes(&[907]),
+    AllowedOutcome::of(
         &["hipEventQuery", "hipEventElapsedTime"],
         Say(ErrorKind::EventPending),
         "the contract maps not ready to pending",

@@ -27,11 +27,12 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     front::use_layer("fault_sweep", &[]);
-    let own: [Case; 4] = cases![
+    let own: [Case; 5] = cases![
         pool_has_events_before_the_sweep,
         drop_of_a_busy_stream_does_not_wait,
         per_thread_stream_exists_after_a_failed_check,
         captured_event_is_destroyed_after_its_capture,
+        await_asks_again_after_a_capture,
     ];
     run::<Hip, _>(own.into_iter().chain(sweep::cases::<OnHip>()))
 }
@@ -43,6 +44,14 @@ fn pool_has_events_before_the_sweep() {
         let events: Vec<_> = (0..64).map(|_| stream.record_event().expect("a record")).collect();
         stream.synchronize().expect("synchronize");
         drop(events);
+    }
+}
+
+/// While a stream is captured, its events answer `hipErrorCapturedEvent`. A future of earlier work asks again.
+fn await_asks_again_after_a_capture() {
+    for fault in [InjectedFault::Answer(907), InjectedFault::PassThenAnswer(907)] {
+        let call = ("hipEventQuery", 1);
+        expect_combination::<OnHip>("await: the future, not polled before", call, fault);
     }
 }
 

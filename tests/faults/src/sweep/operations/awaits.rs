@@ -27,9 +27,14 @@ impl Wake for Task {
 }
 
 impl Task {
+    /// Creates a task of this thread.
+    fn new() -> Arc<Self> {
+        Arc::new(Task { thread: thread::current(), is_woken: AtomicBool::new(false) })
+    }
+
     /// Polls a future, which must be pending. Returns the task that it wakes.
     fn of<T: Future + Unpin>(probe: &CallProbe, future: &mut T) -> Arc<Self> {
-        let task = Arc::new(Task { thread: thread::current(), is_woken: AtomicBool::new(false) });
+        let task = Self::new();
         probe.check(task.poll(future).is_pending(), "a future was ready early");
         task
     }
@@ -37,6 +42,14 @@ impl Task {
     fn poll<T: Future + Unpin>(self: &Arc<Self>, future: &mut T) -> Poll<T::Output> {
         let waker = Waker::from(Arc::clone(self));
         Pin::new(future).poll(&mut Context::from_waker(&waker))
+    }
+
+    /// Polls the future until it is ready, and blocks in between.
+    fn resolve<T: Future + Unpin>(self: &Arc<Self>, future: &mut T) -> T::Output {
+        match self.poll(future) {
+            Poll::Ready(output) => output,
+            Poll::Pending => self.finish(future),
+        }
     }
 
     /// Blocks until the task is woken, and polls its future, which must be ready. The watcher has no reference to the
@@ -101,6 +114,8 @@ pub(super) fn add_awaits<'w, V: FaultFixture>(
         let mut future = expect_ok("done", stream.done());
         drop(gate);
         expect_ok("synchronize", stream.synchronize());
-        probe.act(|| poll_ready(&mut future));
+        // The driver can answer that the event belongs to a capture. The future asks again then.
+        let task = Task::new();
+        probe.act(|| task.resolve(&mut future));
     });
 }
