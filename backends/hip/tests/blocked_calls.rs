@@ -239,6 +239,18 @@ fn panic_adds_no_calls_on_other_streams() {
     assert_eq!(all(), before, "calls of the runtime, after those streams were dropped");
 }
 
+/// Calls the backend until no more than `streams` streams are left, or many times. A stream that was still busy when it
+/// was dropped is destroyed by a later call.
+fn await_streams(layer: &Layer, stream: &HipStream, streams: u64) {
+    for _ in 0..10_000 {
+        if layer.live_streams() <= streams {
+            break;
+        }
+        stream.query().expect("query");
+        std::thread::yield_now();
+    }
+}
+
 /// HIP 5.7 points an event to a stream even if the record there fails.
 fn failed_record_keeps_the_stream() {
     let layer = Layer::get();
@@ -253,6 +265,7 @@ fn failed_record_keeps_the_stream() {
     stream.synchronize().unwrap();
     drop(stream);
     // The failed record was to use another handle than the event's own.
+    await_streams(&layer, &reader, streams);
     assert_eq!(layer.live_streams(), streams, "the event keeps a stream that did not record it");
     event.synchronize().unwrap();
     // After `raw`, the event keeps its handle.
@@ -278,17 +291,7 @@ fn failed_record_keeps_the_stream() {
     let _ = (event.synchronize(), event.status(), reader.wait_event(&event));
     reader.record(&event).unwrap();
     await_event(&event);
-    // A stream that is still busy is destroyed by a later call.
-    let is_left = || {
-        reader.query().unwrap();
-        layer.live_streams() > streams
-    };
-    for _ in 0..10_000 {
-        if !is_left() {
-            break;
-        }
-        std::thread::yield_now();
-    }
+    await_streams(&layer, &reader, streams);
     assert_eq!(layer.live_streams(), streams, "recorded elsewhere, the event keeps a stream");
     assert_eq!(layer.stale(), 0, "calls that reached a stream which was destroyed");
 }
