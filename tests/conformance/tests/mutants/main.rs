@@ -33,7 +33,7 @@ use mutation::Mutation;
 
 /// The time that a case may take on a mutant. A late case does not count as caught, so a busy
 /// machine changes no result.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The time for mutants whose fault is to hang.
 const HANG_LIMIT: Duration = Duration::from_secs(2);
