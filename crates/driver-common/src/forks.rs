@@ -33,7 +33,7 @@ fn watch() {
 /// it runs more than once. It must only change statics, because it runs where only async-signal-safe
 /// functions may be called. If the registration fails for lack of memory, a child is not told from its
 /// parent; no remedy exists.
-pub fn on_fork(is_registered: &AtomicBool, in_child: extern "C" fn()) {
+pub(crate) fn on_fork(is_registered: &AtomicBool, in_child: extern "C" fn()) {
     if is_registered.load(Ordering::SeqCst) {
         return;
     }

@@ -3,6 +3,7 @@
 pub mod captures;
 mod coalesce;
 pub mod deferred;
+mod driver_cell;
 pub mod error;
 mod forks;
 pub mod host_func;
@@ -19,12 +20,10 @@ pub mod user_code;
 
 pub use self::coalesce::{EventOps, RecordCoalescer};
 pub use self::deferred::Deferred;
+pub use self::driver_cell::{DriverCell, DriverStart};
 pub use self::error::{DriverError, ResultCode};
-pub use self::forks::on_fork;
 pub use self::host_func::HostFuncs;
 pub use self::panics::{Panics, Seen, StreamKey};
 pub use self::pool::Pool;
-pub use self::process_state::ProcessState;
-pub use self::retry::RetryCell;
 pub use self::sync::thread_number;
 pub use self::user_code::UserCode;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 ///
 /// `OnceLock<Result<T, E>>` would keep every failure. A driver that is still loading at the first call
 /// would then be missing for the rest of the process.
-pub struct RetryCell<T, E> {
+pub(crate) struct RetryCell<T, E> {
     value: OnceLock<T>,
     /// The permanent failure. Locked during an attempt, so there is one attempt at a time.
     failure: Mutex<Option<E>>,
@@ -14,7 +14,7 @@ pub struct RetryCell<T, E> {
 
 impl<T, E: Clone> RetryCell<T, E> {
     /// Creates an empty cell.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         RetryCell { value: OnceLock::new(), failure: Mutex::new(None) }
     }
 
@@ -22,7 +22,7 @@ impl<T, E: Clone> RetryCell<T, E> {
     ///
     /// # Errors
     /// The failure of `make`. The next call tries again if `can_pass` returns `true` for it.
-    pub fn get_or_try(
+    pub(crate) fn get_or_try(
         &self,
         make: impl FnOnce() -> Result<T, E>,
         can_pass: impl FnOnce(&E) -> bool,
@@ -46,12 +46,6 @@ impl<T, E: Clone> RetryCell<T, E> {
                 Err(error)
             }
         }
-    }
-}
-
-impl<T, E: Clone> Default for RetryCell<T, E> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -13,12 +13,11 @@ mod primary;
 mod symbols;
 
 use std::ffi::{CStr, c_char};
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use gpu_stream_core::BackendKind;
 use gpu_stream_driver_common::library::LoadedLibrary;
 use gpu_stream_driver_common::texts::CodeTexts;
-use gpu_stream_driver_common::{ProcessState, RetryCell};
+use gpu_stream_driver_common::{DriverCell, DriverStart};
 
 pub(crate) use self::call::{DriverCall, check, driver_error};
 #[cfg(any(feature = "cudarc", feature = "cuda-core"))]
@@ -47,14 +46,13 @@ pub(crate) struct Driver {
     pub(crate) devices: Vec<DeviceState>,
 }
 
-/// The driver after its start; null before it, and in the child of a fork.
-static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(std::ptr::null_mut());
+/// The driver of this process. There is none in the child of a fork.
+static DRIVER: DriverCell<Driver, CudaError> = DriverCell::new(BackendKind::Cuda);
 
 /// Returns the driver if it was started and may be called. Returns `None` in the child of a fork.
 #[inline]
 pub(crate) fn loaded() -> Option<&'static Driver> {
-    // SAFETY: the pointer is null, or was made from a `&'static Driver`.
-    unsafe { DRIVER.load(Ordering::Acquire).as_ref() }
+    DRIVER.loaded()
 }
 
 /// Returns the driver, and starts it if no call did before. A temporary failure is not kept.
@@ -68,19 +66,16 @@ pub(crate) fn driver() -> Result<&'static Driver> {
 
 #[cold]
 fn start_driver() -> Result<&'static Driver> {
-    static CELL: RetryCell<Driver, CudaError> = RetryCell::new();
-    static PROCESS_STATE: ProcessState = ProcessState::new();
     extern "C" fn in_child() {
-        PROCESS_STATE.set_forked();
+        DRIVER.set_forked();
         TEXTS.set(None);
-        DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
     }
-    PROCESS_STATE.ensure_running(BackendKind::Cuda)?;
-    PROCESS_STATE.watch_forks(in_child);
-    let driver = CELL.get_or_try(Driver::new, load::can_pass)?;
-    TEXTS.set(Some(&driver.texts));
-    DRIVER.store(std::ptr::from_ref(driver).cast_mut(), Ordering::Release);
-    Ok(driver)
+    Ok(DRIVER.start(&DriverStart {
+        load: Driver::new,
+        can_pass: load::can_pass,
+        started: |driver| TEXTS.set(Some(&driver.texts)),
+        in_child,
+    })?)
 }
 
 impl Driver {

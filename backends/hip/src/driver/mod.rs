@@ -10,18 +10,17 @@ pub(crate) mod thread_state;
 use std::ffi::{CStr, c_char, c_int};
 use std::sync::OnceLock;
 
-use gpu_stream_core::{ContractError, Error as _, ErrorKind};
+use gpu_stream_core::{BackendKind, ContractError, Error as _, ErrorKind};
 use gpu_stream_driver_common::library::LoadedLibrary;
 pub(crate) use gpu_stream_driver_common::symbols::require;
 use gpu_stream_driver_common::texts::CodeTexts;
-use gpu_stream_driver_common::{Pool, RecordCoalescer, RetryCell};
+use gpu_stream_driver_common::{DriverCell, DriverStart, Pool, RecordCoalescer};
 
-pub(crate) use self::process_state::loaded;
 use self::quirks::Quirks;
 use self::symbols::{Ptr, Symbols};
 pub(crate) use self::thread_state::{CaptureModeGuard, DeviceGuard, current};
 use crate::HipError;
-use crate::code::{GetText, HipCode};
+use crate::code::{GetText, HipCode, TEXTS};
 
 /// The HIP runtime of the process.
 pub(crate) struct Driver {
@@ -45,23 +44,35 @@ pub(crate) struct DeviceState {
     pub(crate) coalescer: OnceLock<RecordCoalescer>,
 }
 
-/// Returns the runtime. The first successful call starts it. A temporary failure is not stored.
+/// The runtime of this process. There is none in the child of a fork, and late in the exit of the process.
+static DRIVER: DriverCell<Driver, HipError> = DriverCell::new(BackendKind::Hip);
+
+/// Returns the runtime if it was started and may be called.
+#[inline]
+pub(crate) fn loaded() -> Option<&'static Driver> {
+    DRIVER.loaded()
+}
+
+/// Returns the runtime, and starts it if no call did before. A temporary failure is not kept.
 #[inline]
 pub(crate) fn driver() -> Result<&'static Driver, HipError> {
     match loaded() {
         Some(driver) => Ok(driver),
-        None => start(),
+        None => start_driver(),
     }
 }
 
 #[cold]
-fn start() -> Result<&'static Driver, HipError> {
-    static DRIVER: RetryCell<Driver, HipError> = RetryCell::new();
-    process_state::ensure_callable()?;
-    process_state::watch_forks();
-    let driver = DRIVER.get_or_try(load::load, load::can_pass)?;
-    process_state::started(driver);
-    Ok(driver)
+fn start_driver() -> Result<&'static Driver, HipError> {
+    extern "C" fn in_child() {
+        DRIVER.set_forked();
+        TEXTS.set(None);
+    }
+    fn started(driver: &'static Driver) {
+        TEXTS.set(Some(&driver.texts));
+        process_state::watch_exit();
+    }
+    DRIVER.start(&DriverStart { load: load::load, can_pass: load::can_pass, started, in_child })
 }
 
 impl Driver {

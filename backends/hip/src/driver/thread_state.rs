@@ -4,7 +4,7 @@
 use std::ffi::c_int;
 use std::marker::PhantomData;
 
-use super::{Driver, process_state};
+use super::{DRIVER, Driver};
 use crate::HipError;
 use crate::code::HipCode;
 
@@ -128,7 +128,7 @@ impl Drop for CaptureModeGuard {
 /// calls fail, the runtime is gone, and the state with it. Calls nothing if the process has begun to end meanwhile.
 #[inline]
 fn restore(driver: &Driver, set: impl Fn() -> HipCode) {
-    if process_state::ensure_callable().is_err() {
+    if DRIVER.ensure_running().is_err() {
         return;
     }
     for _ in 0..2 {

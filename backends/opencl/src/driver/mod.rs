@@ -6,11 +6,10 @@ mod symbols;
 use std::ffi::{CStr, c_void};
 use std::mem::size_of_val;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use gpu_stream_core::{BackendKind, ContractError, Device};
 use gpu_stream_driver_common::library::LoadedLibrary;
-use gpu_stream_driver_common::{ProcessState, RetryCell};
+use gpu_stream_driver_common::{DriverCell, DriverStart};
 
 pub(crate) use self::symbols::{Ptr, Symbols};
 use crate::error::{Result, driver_error};
@@ -50,14 +49,13 @@ unsafe impl Send for DeviceState {}
 // SAFETY: OpenCL's calls on one device are thread-safe. The other fields are `Sync`.
 unsafe impl Sync for DeviceState {}
 
-/// The driver after its start; null before it, and in the child of a fork.
-static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(std::ptr::null_mut());
+/// The driver of this process. There is none in the child of a fork.
+static DRIVER: DriverCell<Driver, OpenClError> = DriverCell::new(BackendKind::OpenCl);
 
 /// Returns the driver if it was started and may be called. Returns `None` in the child of a fork.
 #[inline]
 pub(crate) fn loaded() -> Option<&'static Driver> {
-    // SAFETY: the pointer is null, or was made from a `&'static Driver`.
-    unsafe { DRIVER.load(Ordering::Acquire).as_ref() }
+    DRIVER.loaded()
 }
 
 /// Returns the driver, and starts it if no call did before. A temporary failure is not kept.
@@ -71,17 +69,15 @@ pub(crate) fn driver() -> Result<&'static Driver> {
 
 #[cold]
 fn start_driver() -> Result<&'static Driver> {
-    static CELL: RetryCell<Driver, OpenClError> = RetryCell::new();
-    static PROCESS_STATE: ProcessState = ProcessState::new();
     extern "C" fn in_child() {
-        PROCESS_STATE.set_forked();
-        DRIVER.store(std::ptr::null_mut(), Ordering::SeqCst);
+        DRIVER.set_forked();
     }
-    PROCESS_STATE.ensure_running(BackendKind::OpenCl)?;
-    PROCESS_STATE.watch_forks(in_child);
-    let driver = CELL.get_or_try(load::load, load::can_pass)?;
-    DRIVER.store(std::ptr::from_ref(driver).cast_mut(), Ordering::Release);
-    Ok(driver)
+    DRIVER.start(&DriverStart {
+        load: load::load,
+        can_pass: load::can_pass,
+        started: |_| (),
+        in_child,
+    })
 }
 
 /// A function that returns a fact about an object: the object, the number of the fact, and room for it.
