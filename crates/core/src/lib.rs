@@ -172,6 +172,7 @@
 extern crate alloc;
 
 mod backend;
+mod capture_status;
 mod device;
 pub mod dynamic;
 mod error;
@@ -189,6 +190,7 @@ mod stream;
 #[doc(hidden)]
 pub use backend::PlainHandles as Native;
 pub use backend::{Backend, ErrorOf, EventOf, PlainHandles, StreamOf};
+pub use capture_status::CaptureStatus;
 pub use device::{BackendInfo, Device, DeviceInfo};
 pub use error::{AnyError, ContractError, Error, ErrorKind};
 pub use event::{Event, EventStatus};
@@ -198,4 +200,4 @@ pub use options::{EventOptions, EventOptionsBuilder, PriorityRange, StreamOption
 pub use owner::{EventOwner, KeepAlive, StreamOwner};
 pub use per_thread::PerThread;
 pub use region::{Access, Region};
-pub use stream::{CaptureStatus, HostFunc, Stream};
+pub use stream::{HostFunc, Stream};

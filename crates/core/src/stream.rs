@@ -1,45 +1,18 @@
 //! An ordered queue of work on a device: the trait [`Stream`]. This file is long because a trait
-//! cannot be split, and most of it is documentation.
+//! cannot be split, and most of it is documentation. The methods that are more than a line are in `defaults`.
+
+mod defaults;
 
 use alloc::boxed::Box;
 use core::any::TypeId;
 
+use self::defaults::unsupported;
 use crate::{
-    Backend, ContractError, Device, ErrorOf, EventOf, EventOptions, Region, StreamOf, StreamOptions,
+    Backend, CaptureStatus, Device, ErrorOf, EventOf, EventOptions, Region, StreamOf, StreamOptions,
 };
 
 /// A closure that a stream runs on the host: [`Stream::launch_host_func`].
 pub type HostFunc = Box<dyn FnOnce() + Send + 'static>;
-
-/// The capture state of a stream: a captured stream's work goes into a graph.
-///
-/// Origin:
-/// [`cuStreamIsCapturing`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__STREAM.html).
-#[doc(alias("CUstreamCaptureStatus", "cudaStreamCaptureStatus", "hipStreamCaptureStatus"))]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum CaptureStatus {
-    /// Not captured: work runs.
-    #[doc(alias(
-        "CU_STREAM_CAPTURE_STATUS_NONE",
-        "cudaStreamCaptureStatusNone",
-        "hipStreamCaptureStatusNone"
-    ))]
-    None,
-    /// Captured: work goes into a graph and does not run.
-    #[doc(alias(
-        "CU_STREAM_CAPTURE_STATUS_ACTIVE",
-        "cudaStreamCaptureStatusActive",
-        "hipStreamCaptureStatusActive"
-    ))]
-    Active,
-    /// Captured, but the capture is broken and has not been ended yet.
-    #[doc(alias(
-        "CU_STREAM_CAPTURE_STATUS_INVALIDATED",
-        "cudaStreamCaptureStatusInvalidated",
-        "hipStreamCaptureStatusInvalidated"
-    ))]
-    Invalidated,
-}
 
 /// An ordered queue of work on one device, usually allocated by another library.
 ///
@@ -385,19 +358,7 @@ pub unsafe trait Stream: Sized + 'static {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Self::Backend>,
     {
-        let mut event = None;
-        let mut outcome = Ok(());
-        for branch in branches {
-            if branch.is_same(self) {
-                continue;
-            }
-            let event = match &event {
-                Some(event) => event,
-                None => event.insert(self.record_event()?),
-            };
-            outcome = outcome.and(branch.wait_event(event));
-        }
-        outcome
+        defaults::fork(self, branches)
     }
 
     /// Makes all later work of this stream wait for all work submitted to each of `branches` so far
@@ -416,11 +377,7 @@ pub unsafe trait Stream: Sized + 'static {
         I: IntoIterator<Item = &'a O>,
         O: Stream<Backend = Self::Backend>,
     {
-        let mut outcome = Ok(());
-        for branch in branches {
-            outcome = outcome.and(self.wait_stream(branch));
-        }
-        outcome
+        defaults::join(self, branches)
     }
 
     /// Returns `true` if this and `other` wrap one stream: they have one backend type, device and
@@ -591,9 +548,4 @@ pub unsafe trait Stream: Sized + 'static {
     fn released(&self, region: &Region) {
         let _ = region;
     }
-}
-
-fn unsupported<B: Backend>(operation: &'static str) -> B::Error {
-    let reason = "it is an optional capability";
-    ContractError::Unsupported { operation, backend: B::KIND, reason }.into()
 }
