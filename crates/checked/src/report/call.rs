@@ -27,7 +27,7 @@ pub(super) struct Call {
     pub(super) receiver: Option<String>,
     /// The arguments without a leading `&`.
     pub(super) arguments: Vec<String>,
-    /// The variable that a `let` binds to the result.
+    /// The variable that a `let` binds to the result, or the field of a struct literal or of an assignment that gets it.
     pub(super) binding: Option<String>,
 }
 
@@ -52,9 +52,9 @@ impl Call {
             return None;
         }
         let mut call = Call::default();
-        let begin =
-            call.read_receiver(&near, at).filter(|begin| *begin >= line_start).unwrap_or(at);
-        let end = call.read_arguments(&near, at).min(line_end).max(at + 1);
+        let expression = call.read_receiver(&near, at).unwrap_or(at);
+        let end = call.read_arguments(&near, at, expression).min(line_end).max(at + 1);
+        let begin = if expression >= line_start { expression } else { at };
         call.quote(&near[line_start..line_end], begin - line_start, end - line_start);
         Some(call)
     }
@@ -79,8 +79,8 @@ impl Call {
         Some(begin)
     }
 
-    /// Reads the path and the arguments from `at` on. Returns where the call ends.
-    fn read_arguments(&mut self, text: &[char], at: usize) -> usize {
+    /// Reads the path and the arguments from `at` on, in a call that begins at `begin`. Returns where the call ends.
+    fn read_arguments(&mut self, text: &[char], at: usize, begin: usize) -> usize {
         let (method, is_path, mut end) = read_path(text, at);
         self.method = method;
         end = skip_blanks(text, end);
@@ -94,7 +94,7 @@ impl Call {
             let receiver = self.arguments.remove(0);
             self.receiver = Some(receiver).filter(|name| is_variable(name));
         }
-        self.binding = binding(text, at, close);
+        self.binding = binding(text, at, close).or_else(|| field(text, begin, close));
         close + 1
     }
 
@@ -320,9 +320,34 @@ fn binding(text: &[char], at: usize, close: usize) -> Option<String> {
     let (pattern, call) = rest.split_once('=')?;
     let name = pattern.split(':').next()?.trim();
     let is_result = call.trim().chars().all(|c| is_word(c) || ".:<> &".contains(c));
+    (is_result && is_kept(text, close, &[";"]) && is_variable(name)).then(|| name.to_owned())
+}
+
+/// Returns the field that gets the result of the call from `begin` to `close`: `side` of `Library { side: call()? }`, and
+/// `self.side` of `self.side = call()?;`.
+fn field(text: &[char], begin: usize, close: usize) -> Option<String> {
+    let end = back_over_blanks(text, begin);
+    let sign = *text.get(end.checked_sub(1)?)?;
+    let name_end = back_over_blanks(text, end - 1);
+    let is_name = |c: &char| is_word(*c) || (sign == '=' && *c == '.');
+    let start = text[..name_end].iter().rposition(|c| !is_name(c)).map_or(0, |at| at + 1);
+    let before = text[..back_over_blanks(text, start)].last();
+    let is_field = match sign {
+        ':' => before.is_some_and(|c| "{,".contains(*c)) && is_kept(text, close, &[",", "}"]),
+        '=' => before.is_none_or(|c| ";{}".contains(*c)) && is_kept(text, close, &[";"]),
+        _ => false,
+    };
+    let name: String = text[start..name_end].iter().collect();
+    (is_field && is_variable(&name)).then_some(name)
+}
+
+/// Returns `true` if one of `ends` follows the call that ends at `close`: its value is not used further. A `?` and an
+/// `unwrap` or `expect` may be between.
+fn is_kept(text: &[char], close: usize, ends: &[&str]) -> bool {
     let after: String = text[close + 1..].iter().take(40).filter(|c| !c.is_whitespace()).collect();
-    let is_kept = ["?;", ";", ".unwrap();", ".expect("].iter().any(|end| after.starts_with(end));
-    (is_result && is_kept && is_variable(name)).then(|| name.to_owned())
+    let value = ["?", ".unwrap()", ""].iter().filter_map(|method| after.strip_prefix(method));
+    let mut value = value.filter(|rest| ends.iter().any(|end| rest.starts_with(end)));
+    value.next().is_some() || after.starts_with(".expect(")
 }
 
 #[cfg(test)]

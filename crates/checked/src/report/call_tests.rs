@@ -63,6 +63,36 @@ fn a_call_has_a_method_arguments_and_a_binding() {
 }
 
 #[test]
+fn fields_that_get_the_result_are_its_binding() {
+    for (text, name) in [
+        ("Ok(Library { side: caller.@new_stream(options)? })", "side"),
+        (
+            "Library {\n  device: f(1, 2),\n  side: // ours\n    caller\n    .@new_stream(a)?,\n}",
+            "side",
+        ),
+        ("Self { caller, side: @B::new_stream(device, options).unwrap() }", "side"),
+        ("Self { side: @new().expect(\"a stream\"), other }", "side"),
+        ("self.side = caller.@new_stream(options)?;", "self.side"),
+        ("{ side = @new(); }", "side"),
+    ] {
+        assert_eq!(at_mark(text).binding.as_deref(), Some(name), "{text}");
+    }
+    for text in [
+        "Self { side: caller.@new_stream(options)?.id() }",
+        "Self { side: Some(caller.@new_stream(options)?) }",
+        "let side: caller::@new_stream(options)",
+        "match x { A => caller.@new_stream(options)?, }",
+        "if side == caller.@new_stream(options)?;",
+        "a += @new_stream(options);",
+        ": @new(a),",
+        "= @new(a);",
+        "@new(a);",
+    ] {
+        assert_eq!(at_mark(text).binding, None, "{text}");
+    }
+}
+
+#[test]
 fn columns_count_from_the_receiver_to_the_end_of_the_call() {
     let call = at_mark("\t日本.@reads(&x)?; // note");
     assert_eq!(
