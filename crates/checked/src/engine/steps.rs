@@ -18,6 +18,9 @@ const SHOWN_OF_ONE: usize = 4;
 /// Number of calls before the earlier site among which a wait between the two streams is searched.
 const BEFORE: u64 = 256;
 
+/// The number of the host where a step has that of a stream.
+const HOST: u32 = 0;
+
 /// The latest calls, in order.
 #[derive(Default)]
 pub(super) struct Steps {
@@ -56,7 +59,8 @@ impl Steps {
     }
 
     /// Returns the calls of a finding, from the earlier site to the later one: those of the two streams, and the records
-    /// that they wait for. Before them stands the latest wait between the two streams, with its record.
+    /// that they wait for. Before them stands the latest wait between the two streams, with its record. If the later site is
+    /// the host's, the calls include its last wait between the sites, for whichever stream.
     pub(super) fn leading_to(&self, first: Option<&Site>, second: &Site) -> Vec<Step> {
         let sites = first.into_iter().chain([second]);
         let mut shown: Vec<Step> = sites.clone().map(step_of).collect();
@@ -66,6 +70,7 @@ impl Steps {
         let limit = if first.is_some() { SHOWN } else { SHOWN_OF_ONE };
         // A wait brings the record that it waits for, and the waits before it on the record's stream.
         let (mut records, mut waits, mut between) = (Vec::new(), Vec::new(), None);
+        let mut has_host_wait = second.stream.number != HOST;
         for step in self.steps.iter().rev().skip_while(|step| step.number > end) {
             if shown.len() >= limit || step.number.saturating_add(BEFORE) < begin {
                 break;
@@ -75,6 +80,8 @@ impl Steps {
                 _ => None,
             };
             let is_record = records.contains(&step.number);
+            let is_host_wait = !has_host_wait && matches!(step.action, Action::HostWait);
+            has_host_wait |= is_host_wait;
             let is_shown = if step.number < begin {
                 if between.is_none() && self.is_between(step, awaited, &streams) {
                     between = awaited;
@@ -82,6 +89,7 @@ impl Steps {
                 is_record || between.is_some() && between == awaited
             } else {
                 is_record
+                    || is_host_wait
                     || streams.contains(&step.stream)
                     || awaited.is_some() && waits.contains(&step.stream)
             };

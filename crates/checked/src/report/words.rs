@@ -1,8 +1,10 @@
 //! The sentences of a report.
 
+use std::sync::Arc;
+
 use gpu_stream_core::{Access, Region};
 
-use crate::{Action, Finding, FindingKind, MissingWait, Site};
+use crate::{Action, Finding, FindingKind, MissingWait, Site, Step, StreamInfo};
 
 use super::names::Names;
 use super::place;
@@ -160,8 +162,8 @@ pub(super) fn missing_call(
     sources: &Sources,
 ) -> (String, Vec<String>) {
     let mut notes = Vec::new();
-    let mut variable = |number: u32, created, placeholder: &str| {
-        let name = names.of_stream(number);
+    let mut variable = |stream: &StreamInfo, placeholder: &str| {
+        let (number, name) = (stream.number, names.of_stream(stream.number));
         match name.place {
             Some(_) if sources.has_name(missing.before, &name.text) => name.text,
             Some(at) => {
@@ -173,8 +175,8 @@ pub(super) fn missing_call(
                 placeholder.to_owned()
             }
             None => {
-                let called = names.quoted(number);
-                notes.push(format!("`{placeholder}` is {called}, created at {}", place(created)));
+                let (called, created) = (names.quoted(number), place(stream.created));
+                notes.push(format!("`{placeholder}` is {called}, created at {created}"));
                 placeholder.to_owned()
             }
         }
@@ -182,13 +184,36 @@ pub(super) fn missing_call(
     let awaited = &missing.awaited;
     let call = match &missing.waiter {
         Some(waiter) => {
-            let waiter = variable(waiter.number, waiter.created, "waiter");
-            let awaited = variable(awaited.number, awaited.created, "other");
+            let (waiter, awaited) = (variable(waiter, "waiter"), variable(awaited, "other"));
             format!("{waiter}.wait_stream(&{awaited})?")
         }
-        None => format!("{}.synchronize()?", variable(awaited.number, awaited.created, "other")),
+        None => format!("{}.synchronize()?", variable(awaited, "other")),
     };
     (call, notes)
+}
+
+/// Returns the wait that would put the awaited work before what the host has waited for: of the stream that the host
+/// synchronized last. Returns `None` if the host synchronized no other stream after the earlier call.
+fn wait_before_synchronize(
+    finding: &Finding,
+    missing: &MissingWait,
+    names: &Names,
+    sources: &Sources,
+) -> Option<MissingWait> {
+    let first = finding.first.as_ref().filter(|_| missing.waiter.is_none())?;
+    let is_host_wait = |step: &&Step| matches!(step.action, Action::HostWait);
+    let step = finding.steps.iter().rev().find(is_host_wait)?;
+    let stream = finding.streams.iter().find(|stream| stream.number == step.stream)?;
+    // A wait that comes after the record of an event is too late for the event.
+    let call = sources.call(step.place)?;
+    let is_of_stream = ["synchronize", "query"].contains(&call.method.as_str())
+        && call.receiver == Some(names.of_stream(step.stream).text);
+    let is_other = stream.number != missing.awaited.number && step.number > first.number;
+    (is_of_stream && is_other).then(|| MissingWait {
+        waiter: Some(Arc::clone(stream)),
+        awaited: Arc::clone(&missing.awaited),
+        before: step.place,
+    })
 }
 
 /// Returns the call that is missing with where it belongs.
@@ -198,16 +223,22 @@ fn missing_help(
     names: &Names,
     sources: &Sources,
 ) -> String {
-    let (call, notes) = missing_call(missing, names, sources);
-    let notes =
-        if notes.is_empty() { notes.join("") } else { format!(", where {}", notes.join(", and ")) };
+    let (call, mut notes) = missing_call(missing, names, sources);
     // Nothing followed the work that is to be waited for.
     let second = &finding.second;
     let is_after = missing.before == second.place
         && missing.awaited.number == second.stream.number
         && missing.waiter.as_ref().is_none_or(|waiter| waiter.number != second.stream.number);
     let side = if is_after { "after" } else { "before" };
-    format!("call `{call}` {side} {}{notes}", place(missing.before))
+    let mut help = format!("`{call}` {side} {}", place(missing.before));
+    if let Some(wait) = wait_before_synchronize(finding, missing, names, sources) {
+        let (call, more) = missing_call(&wait, names, sources);
+        help = format!("`{call}` before {}, or {help}", place(wait.before));
+        notes.extend(more.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
+    }
+    let notes =
+        if notes.is_empty() { String::new() } else { format!(", where {}", notes.join(", and ")) };
+    format!("call {help}{notes}")
 }
 
 /// Returns what to do, in one sentence without a full stop.

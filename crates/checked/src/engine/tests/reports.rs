@@ -65,6 +65,22 @@ fn steps_are_those_of_the_streams_and_the_records_that_they_wait_for() {
 }
 
 #[test]
+fn steps_of_a_host_access_include_the_last_wait_of_the_host() {
+    let p = Program::new();
+    let [a, b, c] = [p.stream(), p.stream(), p.stream()];
+    let r = region(64);
+    b.synchronize(); // before the first site
+    a.writes(&r);
+    b.synchronize();
+    c.synchronize();
+    p.engine.host_access(Access::Read, &r, Location::caller());
+    let found = &p.findings()[0];
+    let numbers: Vec<u32> = found.steps.iter().map(|step| step.stream).collect();
+    assert_eq!(numbers, [a.info().number, c.info().number, 0], "{found:#?}");
+    assert!(found.streams.iter().any(|stream| stream.number == c.info().number));
+}
+
+#[test]
 fn steps_are_few_and_include_the_sites() {
     let p = Program::new();
     let (a, b, r) = (p.stream(), p.stream(), region(64));

@@ -21,6 +21,7 @@ pub(super) fn all() -> Vec<(&'static str, Finding)> {
         ("two_functions", two_functions()),
         ("use_after_reuse", use_after_reuse()),
         ("release_by_host", release_by_host()),
+        ("read_by_host", read_by_host()),
         ("many_calls", many_calls()),
     ]
 }
@@ -112,6 +113,32 @@ fn release_by_host() -> Finding {
     let mut finding = program.race(FindingKind::UseAfterRelease, 2);
     finding.missing.as_mut().expect("a race lacks a wait").waiter = None;
     finding
+}
+
+/// The host waits for the caller's stream, which does not wait for the side stream.
+fn read_by_host() -> Finding {
+    let program = Program::default();
+    let caller = program.new_stream();
+    let library = Library { side: program.new_stream() };
+    let [_, counts] = regions();
+    let host = program.host();
+    library.count(&caller, &counts);
+    caller.synchronize();
+    host.reads(&counts);
+    let mut finding = program.race(FindingKind::ReadAfterWrite, 3);
+    finding.missing.as_mut().expect("a race lacks a wait").waiter = None;
+    finding
+}
+
+struct Library {
+    side: Stream,
+}
+
+impl Library {
+    fn count(&self, caller: &Stream, counts: &Region) {
+        self.side.wait_stream(caller);
+        self.side.writes(counts);
+    }
 }
 
 fn unrecorded_wait() -> Finding {
