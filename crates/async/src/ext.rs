@@ -32,6 +32,7 @@ pub trait DoneExt: Stream {
     ///   capture during the call. The capture goes on.
     /// - [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault) if earlier work failed.
     #[doc(alias("cuLaunchHostFunc", "cudaLaunchHostFunc", "hipLaunchHostFunc", "await"))]
+    #[track_caller] // The reports of `gpu_stream_checked` then have the place of this call.
     fn done(&self) -> Result<Done<Self::Backend>, ErrorOf<Self>> {
         // A further round means that a capture has ended since `is_captured` saw it.
         loop {

@@ -105,6 +105,34 @@ fn panic_passes_through_a_scope_and_ends_it() -> Result {
     Ok(())
 }
 
+/// Calls of a layer come after the work that nothing joins, so the missing wait belongs before them.
+#[test]
+fn places_of_calls_in_layers_are_those_of_the_program() -> Result {
+    use gpu_stream_async::DoneExt;
+    let before_call = |call: &dyn Fn(&CheckedStream<Host>) -> Result<u32>| {
+        let caller = stream()?;
+        let (line, report) = Sut::scope(|_| {
+            let side = stream()?;
+            side.wait_stream(&caller)?;
+            side.writes(&region());
+            call(&caller)
+        });
+        let missing = report.findings.first().and_then(|finding| finding.missing.as_ref());
+        let before = missing.expect("the work of `side` is not joined").before;
+        assert_eq!((before.file(), before.line()), (file!(), line?), "{report}");
+        Ok(())
+    };
+    before_call(&|caller| {
+        drop(caller.done()?);
+        Ok(line() - 1)
+    })?;
+    before_call(&|caller| {
+        let user = stream()?;
+        gpu_stream_retain::release_on(caller, [&user], ()).map_err(|refused| refused.leak())?;
+        Ok(line() - 1)
+    })
+}
+
 #[test]
 fn hook_is_called_outside_of_scopes_and_may_use_streams() -> Result {
     // A backend type of its own: other tests have no part in its findings.

@@ -44,6 +44,7 @@ use crate::Refused;
 /// Origin: [`cuMemFreeAsync`](https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__MALLOC__ASYNC.html), whose
 /// memory may be used on other streams if the free is ordered after them.
 #[doc(alias("cuMemFreeAsync", "cudaFreeAsync", "hipFreeAsync", "free_async"))]
+#[track_caller] // The reports of `gpu_stream_checked` then have the place of this call.
 pub fn release_on<'a, S, O, I, T>(
     home: &S,
     users: I,
