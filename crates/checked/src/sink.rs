@@ -85,11 +85,14 @@ pub(crate) fn write(report: &Report) {
     sink.report.extend(report.findings.iter().cloned());
     let mut whole = Report::default();
     whole.findings.clone_from(&sink.report);
-    let text = match path.extension().and_then(|extension| extension.to_str()) {
+    let mut text = match path.extension().and_then(|extension| extension.to_str()) {
         Some("json") => whole.to_json(),
         Some("svg") => whole.to_svg(),
         _ => whole.to_string(),
     };
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
     if let Err(error) = fs::write(&path, text) {
         complain(&path, &error);
     }

@@ -27,14 +27,14 @@ use self::sources::Sources;
 ///
 /// The text quotes both calls if the source files can be read, and names the streams as the variables there. It looks
 /// for the files in the current folder, in `CARGO_MANIFEST_DIR`, and in the folders above the two. It blocks while it reads
-/// them.
+/// them. The text does not end with a newline.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(text::finding(self, &Sources::default(), Paint::PLAIN).trim_end())
     }
 }
 
-/// Writes all findings as text, without colours, and how many there are.
+/// Writes all findings as text, without colours, and how many there are. The text does not end with a newline.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&text::report(self, Paint::PLAIN))

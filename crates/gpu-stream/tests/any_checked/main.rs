@@ -73,6 +73,7 @@ fn findings_are_printed_and_written_at_exit() {
         assert!(stderr.contains("warning[unrecorded-wait]"), "{stderr}");
         let text = fs::read_to_string(&report).expect("the report was written");
         assert!(text.trim_start().starts_with(begin), "{extension}: {text}");
+        assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{extension}: {text}");
         for kind in ["read-after-write", "unrecorded-wait"] {
             assert!(text.contains(kind), "{extension}: {kind}: {text}");
         }
