@@ -17,7 +17,7 @@ mod listed {
 
         #[ignore]
         fn fails<B: TestBackend>(kit: &Kit<B>) -> TestResult {
-            check_eq("the name", kit.name(), "")
+            check_eq(kit.name(), "", "the name")
         }
     }
 

@@ -121,12 +121,12 @@ pub fn check(holds: bool, seen: impl Display) -> Outcome {
     if holds { Ok(()) } else { Err(Verdict::failed(seen)) }
 }
 
-/// Fails the case unless `seen` equals `wanted`; `what` names what was examined.
+/// Fails the case unless `seen` equals `wanted`; `what` names what was examined. The order is that of `assert_eq`.
 ///
 /// # Errors
 /// [`Verdict::Failed`], with both values.
 #[track_caller]
-pub fn check_eq<T: PartialEq + Debug>(what: impl Display, seen: T, wanted: T) -> Outcome {
+pub fn check_eq<T: PartialEq + Debug>(seen: T, wanted: T, what: impl Display) -> Outcome {
     check(seen == wanted, format_args!("{what} is {seen:?} and should be {wanted:?}"))
 }
 
@@ -137,9 +137,9 @@ pub fn check_eq<T: PartialEq + Debug>(what: impl Display, seen: T, wanted: T) ->
 /// [`Verdict::Failed`], with the result that came instead.
 #[track_caller]
 pub fn check_err<T, E: Error>(
-    what: impl Display,
     result: Result<T, E>,
     wanted: ErrorKind,
+    what: impl Display,
 ) -> Result<String, Verdict> {
     match result {
         Ok(_) => Err(Verdict::failed(format_args!(
@@ -184,10 +184,10 @@ mod tests {
     #[test]
     fn the_kind_of_an_error_is_compared() {
         let error = || Err::<(), _>(ContractError::InterprocessTiming);
-        assert!(check_err("it", error(), ErrorKind::InvalidOptions).is_ok());
-        let other = check_err("it", error(), ErrorKind::DeviceMismatch).unwrap_err();
+        assert!(check_err(error(), ErrorKind::InvalidOptions, "it").is_ok());
+        let other = check_err(error(), ErrorKind::DeviceMismatch, "it").unwrap_err();
         assert!(other.reason().contains("InvalidOptions"), "{other:?}");
-        let none = check_err("it", Ok::<_, ContractError>(1), ErrorKind::DeviceMismatch);
+        let none = check_err(Ok::<_, ContractError>(1), ErrorKind::DeviceMismatch, "it");
         assert!(none.unwrap_err().reason().contains("succeeded"));
     }
 }

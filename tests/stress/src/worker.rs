@@ -178,7 +178,7 @@ impl<'w, F: Fixture> Worker<'w, F> {
     pub(crate) fn properties(&mut self) -> Outcome {
         let stream = self.any_stream();
         let device = self.handles.device;
-        check_eq("the device", stream.device(), device)?;
+        check_eq(stream.device(), device, "the device")?;
         check(
             stream.is_same(&stream.clone()) && stream == stream.clone(),
             "a clone is not equal to its stream",

@@ -28,11 +28,11 @@ gpu_stream_testkit::backend_tests! {
         ours.wait_stream(&theirs)?;
         from.copy_to(&ours, &to)?;
         kit.settle(&[&theirs, &ours]);
-        check_eq("the copy, behind the gate", to.get()?, 1)?;
+        check_eq(to.get()?, 1, "the copy, behind the gate")?;
         check(!ours.query()?, "a stream that waits for a shut gate is done")?;
         gate.open();
         ours.synchronize()?;
-        check_eq("the copy", to.get()?, 7)
+        check_eq(to.get()?, 7, "the copy")
     }
 
     /// A gate that is dropped is open.
@@ -43,10 +43,10 @@ gpu_stream_testkit::backend_tests! {
         let gate = kit.gate(&stream)?;
         number.store(&stream, 3)?;
         kit.settle(&[&stream]);
-        check_eq("the number, behind the gate", number.get()?, 0)?;
+        check_eq(number.get()?, 0, "the number, behind the gate")?;
         drop(gate);
         stream.synchronize()?;
-        check_eq("the number", number.get()?, 3)
+        check_eq(number.get()?, 3, "the number")
     }
 
     /// A foreign stream outlives a wrapper that does not own it.
@@ -70,11 +70,11 @@ gpu_stream_testkit::backend_tests! {
         let stream = kit.foreign_stream()?;
         let gate = kit.gate(&stream)?;
         theirs.record(&stream)?;
-        check_eq("their event, behind the gate", theirs.query()?, false)?;
-        check_eq("our wrapper, behind the gate", ours.query()?, false)?;
+        check_eq(theirs.query()?, false, "their event, behind the gate")?;
+        check_eq(ours.query()?, false, "our wrapper, behind the gate")?;
         gate.open();
         ours.synchronize()?;
-        check_eq("their event", theirs.query()?, true)
+        check_eq(theirs.query()?, true, "their event")
     }
 
     /// Work of another stream becomes part of a capture, and the launch of its graph does it.
@@ -87,11 +87,11 @@ gpu_stream_testkit::backend_tests! {
         from.copy_to(&ours, &to)?;
         theirs.wait_stream(&ours)?;
         check(capture.is_alive()?, "the capture is broken")?;
-        check_eq("the copy, before the launch", to.get()?, 0)?;
+        check_eq(to.get()?, 0, "the copy, before the launch")?;
         let nodes = capture.launch()?;
         theirs.synchronize()?;
         check(nodes != Some(0), "the graph has no nodes")?;
-        check_eq("the copy", to.get()?, 5)
+        check_eq(to.get()?, 5, "the copy")
     }
 
     /// A capture that is dropped is over.
@@ -103,7 +103,7 @@ gpu_stream_testkit::backend_tests! {
         from.copy_to(&stream, &to)?;
         drop(capture);
         stream.synchronize()?;
-        check_eq("the copy", to.get()?, 0)
+        check_eq(to.get()?, 0, "the copy")
     }
 
     /// Work that fails is a fault of its stream.
@@ -111,7 +111,7 @@ gpu_stream_testkit::backend_tests! {
     fn faults<B: TestBackend>(kit: &Kit<B>) -> TestResult {
         let stream = kit.new_stream()?;
         kit.fault(&stream)?;
-        check_err("synchronize", stream.synchronize(), ErrorKind::StreamFault)?;
+        check_err(stream.synchronize(), ErrorKind::StreamFault, "synchronize")?;
         Ok(())
     }
 
@@ -127,7 +127,7 @@ gpu_stream_testkit::backend_tests! {
         other.wait_stream(&stream)?;
         gate.open();
         other.synchronize()?;
-        check_eq("the number", number.get()?, 9)
+        check_eq(number.get()?, 9, "the number")
     }
 
     /// The kit's own calls are no work that has to be joined.
@@ -143,7 +143,7 @@ gpu_stream_testkit::backend_tests! {
         kit.foreign_event(EventOptions::new())?.record(&ours)?;
         gate.open();
         theirs.synchronize()?;
-        check_eq("the number", number.get()?, 4)
+        check_eq(number.get()?, 4, "the number")
     }
 
     /// The names of the variants, and the devices. `B` has further bounds.
@@ -151,10 +151,10 @@ gpu_stream_testkit::backend_tests! {
     fn names<B: TestBackend + crate::backends::Named + Send>(kit: &Kit<B>) -> TestResult {
         let driver = kit.name().strip_prefix("checked_");
         check(driver.unwrap_or(kit.name()).starts_with(B::own_name()), kit.name())?;
-        check_eq("a check", kit.is_checked(), driver.is_some())?;
+        check_eq(kit.is_checked(), driver.is_some(), "a check")?;
         let of_simulator = kit.info().devices[0].name.contains("simulated");
-        check_eq("a simulator", kit.is_simulated(), of_simulator)?;
-        check_eq("the first device", kit.device(), kit.devices()[0].device)
+        check_eq(kit.is_simulated(), of_simulator, "a simulator")?;
+        check_eq(kit.device(), kit.devices()[0].device, "the first device")
     }
 }
 

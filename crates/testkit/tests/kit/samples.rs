@@ -14,10 +14,10 @@ gpu_stream_testkit::backend_tests! {
         from.copy_to(&ours, &to)?;
         kit.settle(&[&theirs, &ours]);
         println!("printed by the test");
-        check_eq("the copy, behind the gate", to.get()?, 1)?;
+        check_eq(to.get()?, 1, "the copy, behind the gate")?;
         gate.open();
         ours.synchronize()?;
-        check_eq("the copy", to.get()?, 7)
+        check_eq(to.get()?, 7, "the copy")
     }
 
     #[ignore = "fails only under a check"]
@@ -29,7 +29,7 @@ gpu_stream_testkit::backend_tests! {
         kit.settle(&[&side]); // no gate holds it back, so it is done
         output.copy_to(&caller, &result)?; // found: the read
         caller.synchronize()?;
-        check_eq("the copy", result.get()?, 7)
+        check_eq(result.get()?, 7, "the copy")
     }
 
     #[ignore = "fails only under a check, with a warning"]
@@ -157,7 +157,7 @@ gpu_stream_testkit::backend_tests! {
     fn breaks_its_context<B: TestBackend>(kit: &Kit<B>) -> TestResult {
         let stream = kit.new_stream()?;
         kit.fault(&stream)?;
-        check_err("synchronize", stream.synchronize(), ErrorKind::StreamFault)?;
+        check_err(stream.synchronize(), ErrorKind::StreamFault, "synchronize")?;
         Ok(())
     }
 

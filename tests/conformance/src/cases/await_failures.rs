@@ -18,9 +18,9 @@ pub fn fault_ends_its_futures<F: Fixture>(fx: &F) -> Outcome {
     check_pending(fx, &[&stream], &mut polled)?;
     fx.open(&gate);
     let fault = ErrorKind::StreamFault;
-    check_err("a future that was polled", finish(&mut polled), fault)?;
-    check_err("a future that was not", finish(&mut fresh), fault)?;
-    check_err("done after the fault", fx.done(&stream).map(drop), fault).map(drop)
+    check_err(finish(&mut polled), fault, "a future that was polled")?;
+    check_err(finish(&mut fresh), fault, "a future that was not")?;
+    check_err(fx.done(&stream).map(drop), fault, "done after the fault").map(drop)
 }
 
 /// Checks that a reset makes an error of a future that is polled after it, and that a future that was
@@ -33,12 +33,12 @@ pub fn reset_ends_its_futures<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     fx.reset(stream.device())?;
     let destroyed = ErrorKind::ContextDestroyed;
-    check_err("a future that was not polled", finish(&mut fresh), destroyed)?;
+    check_err(finish(&mut fresh), destroyed, "a future that was not polled")?;
     // It may have seen the end of the work.
     if let Err(error) = finish(&mut polled) {
-        check_err("a future that was polled", Err::<(), _>(error), destroyed)?;
+        check_err(Err::<(), _>(error), destroyed, "a future that was polled")?;
     }
-    check_err("done", fx.done(&stream).map(drop), destroyed)?;
+    check_err(fx.done(&stream).map(drop), destroyed, "done")?;
     std::mem::forget(gate); // its memory was destroyed
     finish(&mut fx.done(&stream_on::<F>(stream.device())?)?)?;
     Ok(())
@@ -53,9 +53,9 @@ pub fn captured_stream_is_not_awaited<F: Fixture>(fx: &F) -> Outcome {
         let refused = fx.done(&stream);
         let lives = fx.is_capturing(&stream)?;
         let nodes = fx.end_capture(&stream, false);
-        check_err("done", refused.map(drop), ErrorKind::Capturing)?;
+        check_err(refused.map(drop), ErrorKind::Capturing, "done")?;
         check(lives, "the capture is broken")?;
-        check_eq("the number of nodes of the graph", nodes?.unwrap_or(0), 0)?;
+        check_eq(nodes?.unwrap_or(0), 0, "the number of nodes of the graph")?;
     }
     Ok(())
 }
@@ -156,7 +156,7 @@ pub fn capture_during_the_call_is_noticed<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let refused = done_in_a_capture(fx, &stream, false);
     fx.open(&gate);
-    check_err("done", refused?.map(drop), ErrorKind::Capturing).map(drop)
+    check_err(refused?.map(drop), ErrorKind::Capturing, "done").map(drop)
 }
 
 /// Checks that a capture that has the record, and is over when the call ends, makes an error of the
@@ -165,7 +165,7 @@ pub fn capture_within_the_call_is_an_error<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let outcome = done_in_a_capture(fx, &stream, true)?.map(|mut future| finish(&mut future));
     fx.open(&gate);
-    check_err("the future", outcome?, ErrorKind::InvalidEvent).map(drop)
+    check_err(outcome?, ErrorKind::InvalidEvent, "the future").map(drop)
 }
 
 /// Checks that awaits leave the capture of another stream alive, in each mode.

@@ -88,5 +88,5 @@ pub(super) fn check_pending<F: Fixture>(
         task.poll_pending(future)?;
         fx.settle(streams);
     }
-    check_eq("the number of wake-ups before the work is done", task.wakes(), 0)
+    check_eq(task.wakes(), 0, "the number of wake-ups before the work is done")
 }

@@ -74,7 +74,7 @@ pub fn task_is_woken_once<F: Fixture>(fx: &F) -> Outcome {
     outcome?;
     drop(future);
     check_becomes("the number of references to the task", || Arc::strong_count(&task), 1)?;
-    check_eq("the number of wake-ups", task.wakes(), 1)
+    check_eq(task.wakes(), 1, "the number of wake-ups")
 }
 
 /// Checks that if two tasks have polled a future, the later one is woken, and the earlier one is not.
@@ -85,7 +85,7 @@ pub fn latest_task_is_woken<F: Fixture>(fx: &F) -> Outcome {
     later.poll_pending(&mut future)?;
     fx.open(&gate);
     later.finish(&mut future)?;
-    check_eq("the number of wake-ups of the earlier task", earlier.wakes(), 0)
+    check_eq(earlier.wakes(), 0, "the number of wake-ups of the earlier task")
 }
 
 /// Checks that each of many tasks that poll once, at any time while the work ends, is woken or finds

@@ -20,7 +20,7 @@ pub fn blocking_is_never_ignored<F: Fixture>(fx: &F) -> Outcome {
                 check(is_blocking, "a blocking stream reports that it is not")?;
             }
             Err(error) => {
-                check_eq("the kind of the error", error.kind(), ErrorKind::Unsupported)?;
+                check_eq(error.kind(), ErrorKind::Unsupported, "the kind of the error")?;
                 check_names(&error.to_string(), "blocking")?;
             }
         }
@@ -46,7 +46,7 @@ pub fn blocking_is_reported<F: Fixture>(fx: &F) -> Outcome {
         let theirs = fx.foreign(device, options)?;
         // SAFETY: `theirs` outlives the wrapper; nothing is recorded.
         let wrapped = unsafe { F::Backend::stream_from_raw(theirs.raw_stream(), None) }?;
-        check_eq("whether a foreign stream is blocking", wrapped.is_blocking()?, options.blocking)?;
+        check_eq(wrapped.is_blocking()?, options.blocking, "whether a foreign stream is blocking")?;
     }
     Ok(())
 }

@@ -30,16 +30,16 @@ pub fn priority_is_kept<F: Fixture>(fx: &F) -> Outcome {
         let options = StreamOptions::new().priority(priority);
         let stream = F::Backend::new_stream(device, options)?;
         let seen = optional("priority of a stream", stream.priority())?;
-        check_eq("the priority of a new stream", seen, priority)?;
+        check_eq(seen, priority, "the priority of a new stream")?;
         let data = work(fx, &stream)?;
         stream.synchronize()?;
         check_done(fx, &data)?;
         let foreign = fx.foreign(device, options)?;
         // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
         let wrapped = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
-        check_eq("the priority of a foreign stream", wrapped.priority()?, priority)?;
+        check_eq(wrapped.priority()?, priority, "the priority of a foreign stream")?;
     }
-    check_eq("the default priority", stream(fx)?.priority()?, 0)
+    check_eq(stream(fx)?.priority()?, 0, "the default priority")
 }
 
 /// Checks that a priority outside of the range is refused, and the error names it and the range.
@@ -48,7 +48,7 @@ pub fn priority_out_of_range<F: Fixture>(fx: &F) -> Outcome {
     let range = optional("priorities", F::Backend::priority_range(device))?;
     for given in [range.greatest - 1, range.least + 1, i32::MIN, i32::MAX] {
         let made = F::Backend::new_stream(device, StreamOptions::new().priority(given));
-        let text = check_err("new_stream with this priority", made, ErrorKind::InvalidOptions)?;
+        let text = check_err(made, ErrorKind::InvalidOptions, "new_stream with this priority")?;
         for part in [given, range.least, range.greatest] {
             check_names(&text, part)?;
         }
@@ -81,14 +81,14 @@ pub fn ids_are_unique<F: Fixture>(fx: &F) -> Outcome {
         let stream = stream(fx)?;
         let id = optional("stream ids", stream.id())?;
         check(!seen.contains(&id), format_args!("a new stream has the id {id} of another"))?;
-        check_eq("the id of a clone", stream.clone().id()?, id)?;
+        check_eq(stream.clone().id()?, id, "the id of a clone")?;
         // SAFETY: `stream` outlives the wrapper; nothing is recorded.
         let wrapped = unsafe { F::Backend::stream_from_raw(stream.raw(), None) }?;
-        check_eq("the id of another wrapper", wrapped.id()?, id)?;
+        check_eq(wrapped.id()?, id, "the id of another wrapper")?;
         let data = work(fx, &stream)?;
         stream.synchronize()?;
         check_done(fx, &data)?;
-        check_eq("the id after some work", stream.id()?, id)?;
+        check_eq(stream.id()?, id, "the id after some work")?;
         seen.push(id);
     }
     Ok(())
@@ -98,10 +98,10 @@ pub fn ids_are_unique<F: Fixture>(fx: &F) -> Outcome {
 pub fn capture_status_is_none<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let status = optional("capture status", stream.capture_status())?;
-    check_eq("the capture status while pending", status, CaptureStatus::None)?;
+    check_eq(status, CaptureStatus::None, "the capture status while pending")?;
     fx.open(&gate);
     stream.synchronize()?;
-    check_eq("the capture status when idle", stream.capture_status()?, CaptureStatus::None)
+    check_eq(stream.capture_status()?, CaptureStatus::None, "the capture status when idle")
 }
 
 /// Checks that a host function runs after the work before it, and the work after it runs when the
@@ -117,10 +117,10 @@ pub fn host_function_is_in_order<F: Fixture>(fx: &F) -> Outcome {
     let after = work(fx, &stream)?;
     check_held(fx, &[&stream], &after)?;
     let entries = || log.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    check_eq("what ran after a closed gate", entries(), Vec::<i32>::new())?;
+    check_eq(entries(), Vec::<i32>::new(), "what ran after a closed gate")?;
     fx.open(&gate);
     stream.synchronize()?;
-    check_eq("the order of the host functions", entries(), (0..20).collect())?;
+    check_eq(entries(), (0..20).collect(), "the order of the host functions")?;
     check_done(fx, &after)
 }
 
@@ -162,10 +162,10 @@ pub fn host_functions_do_not_overlap<F: Fixture>(fx: &F) -> Outcome {
     for _ in 0..100 {
         stream.launch_host_func(task(Box::new(thread::yield_now)))?;
     }
-    check_eq("how many functions ran at once", most.load(Ordering::SeqCst), 1)?;
+    check_eq(most.load(Ordering::SeqCst), 1, "how many functions ran at once")?;
     drop(release);
     stream.synchronize()?;
-    check_eq("how many functions ran at once", most.load(Ordering::SeqCst), 1)
+    check_eq(most.load(Ordering::SeqCst), 1, "how many functions ran at once")
 }
 
 /// Checks that a host function has run, and everything it held is dropped, before the stream is
@@ -196,8 +196,8 @@ pub fn host_function_is_dropped_before_done<F: Fixture>(fx: &F) -> Outcome {
         } else {
             stream.synchronize()?;
         }
-        check_eq("how many functions had run", ran.load(Ordering::SeqCst), 50)?;
-        check_eq("how many functions were dropped", dropped.load(Ordering::SeqCst), 50)?;
+        check_eq(ran.load(Ordering::SeqCst), 50, "how many functions had run")?;
+        check_eq(dropped.load(Ordering::SeqCst), 50, "how many functions were dropped")?;
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ impl<'f, F: Fixture> Capture<'f, F> {
         call: &str,
         result: Result<T, E>,
     ) -> Result<String, Verdict> {
-        let text = check_err(call, result, ErrorKind::Capturing)?;
+        let text = check_err(result, ErrorKind::Capturing, call)?;
         self.check_alive(call)?;
         Ok(text)
     }
@@ -92,15 +92,15 @@ pub fn query_of_a_captured_stream<F: Fixture>(fx: &F) -> Outcome {
             capture.check_refused("query of a clone", caller.clone().query())?;
             capture.check_refused("synchronize", caller.synchronize())?;
             let status = optional("capture status", caller.capture_status())?;
-            check_eq("the capture status", status, CaptureStatus::Active)?;
+            check_eq(status, CaptureStatus::Active, "the capture status")?;
             capture.check_alive("capture_status")?;
         }
         let stream = caller.clone();
         check_nodes(capture.end(false)?, 1)?;
-        check_eq("the status afterwards", stream.capture_status()?, CaptureStatus::None)?;
+        check_eq(stream.capture_status()?, CaptureStatus::None, "the status afterwards")?;
         check(is_idle(fx, &stream)?, "query is false after the capture, with no work submitted")?;
     }
-    check_eq("the number that captured work would change", fx.load(&to)?, 0)
+    check_eq(fx.load(&to)?, 0, "the number that captured work would change")
 }
 
 /// Checks that an event recorded in a capture is `Capturing` while the capture lasts,
@@ -122,14 +122,14 @@ pub fn event_of_a_capture<F: Fixture>(fx: &F) -> Outcome {
         }
         capture.end(false)?;
         for event in &events {
-            check_err("query afterwards", event.query(), ErrorKind::InvalidEvent)?;
-            check_err("status afterwards", event.status(), ErrorKind::InvalidEvent)?;
-            check_err("synchronize afterwards", event.synchronize(), ErrorKind::InvalidEvent)?;
+            check_err(event.query(), ErrorKind::InvalidEvent, "query afterwards")?;
+            check_err(event.status(), ErrorKind::InvalidEvent, "status afterwards")?;
+            check_err(event.synchronize(), ErrorKind::InvalidEvent, "synchronize afterwards")?;
             let waited = other.wait_event(event);
-            check_err("a wait for it afterwards", waited, ErrorKind::InvalidEvent)?;
+            check_err(waited, ErrorKind::InvalidEvent, "a wait for it afterwards")?;
             other.record(event)?;
             event.synchronize()?;
-            check_eq("the status when recorded outside", event.status()?, EventStatus::Complete)?;
+            check_eq(event.status()?, EventStatus::Complete, "the status when recorded outside")?;
             other.wait_event(event)?;
         }
         other.synchronize()?;
@@ -150,11 +150,11 @@ pub fn waiter_is_taken_into_the_capture<F: Fixture>(fx: &F) -> Outcome {
         check(fx.is_capturing(&side)?, "the waiter is not taken into the capture")?;
         fx.copy(&side, &numbers[1], &numbers[2])?;
         fx.settle(&[&side]);
-        check_eq("the number that captured work would change", fx.load(&numbers[2])?, 0)?;
+        check_eq(fx.load(&numbers[2])?, 0, "the number that captured work would change")?;
         capture.stream.wait_stream(&side)?;
         capture.check_alive("a wait in both directions")?;
         check_nodes(capture.end(true)?, 2)?;
-        check_eq("the number that the graph copies", fx.load(&numbers[2])?, 1)?;
+        check_eq(fx.load(&numbers[2])?, 1, "the number that the graph copies")?;
         // HIP 5.2 leaves the branch in the ended capture.
         if !fx.is_capturing(&side)? {
             let after = work(fx, &side)?;
@@ -190,7 +190,7 @@ pub fn library_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
         capture.check_alive("dropping streams of the capture")?;
         check_nodes(capture.end(true)?, 5)?;
         for number in &numbers {
-            check_eq("a number that the graph copies", fx.load(number)?, 1)?;
+            check_eq(fx.load(number)?, 1, "a number that the graph copies")?;
         }
     }
     Ok(())
@@ -218,7 +218,7 @@ pub fn nested_forks_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
         capture.check_alive("nested forks and joins")?;
         check_nodes(capture.end(true)?, 5)?;
         for number in &numbers {
-            check_eq("a number that the graph copies", fx.load(number)?, 1)?;
+            check_eq(fx.load(number)?, 1, "a number that the graph copies")?;
         }
     }
     Ok(())
@@ -243,9 +243,9 @@ pub fn own_record_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
             fx.copy(caller, &from, &to)?;
             counts.push(capture.end(true)?);
         }
-        check_eq("the nodes of the graph with waits for itself", counts[1], counts[0])?;
+        check_eq(counts[1], counts[0], "the nodes of the graph with waits for itself")?;
     }
-    check_eq("the number that the graph copies", fx.load(&to)?, 1)
+    check_eq(fx.load(&to)?, 1, "the number that the graph copies")
 }
 
 /// Checks that a captured stream that would wait for work outside its capture is refused before
@@ -317,7 +317,7 @@ pub fn host_function_in_a_capture<F: Fixture>(fx: &F) -> Outcome {
         let text = capture.check_refused("launch_host_func", launched)?;
         check_names(&text, "graph")?;
         check_names(&text, "many times")?;
-        check_eq("how many refused functions are kept", Arc::strong_count(&held) - 1, 0)?;
+        check_eq(Arc::strong_count(&held) - 1, 0, "how many refused functions are kept")?;
         capture.end(false)?;
     }
     Ok(())
@@ -346,9 +346,9 @@ pub fn queries_beside_a_capture<F: Fixture>(fx: &F) -> Outcome {
             step("query of a complete event", answered(done.query(), Some(true)))?;
             step("status of a pending event", answered(pending.query(), Some(false)))?;
             step("synchronize of an event", answered(done.synchronize(), None))?;
-            step("device", check_eq("the device", idle.device(), held.device()))?;
+            step("device", check_eq(idle.device(), held.device(), "the device"))?;
             let status = optional("capture status", idle.capture_status())?;
-            step("capture_status", check_eq("its status", status, CaptureStatus::None))?;
+            step("capture_status", check_eq(status, CaptureStatus::None, "its status"))?;
             let wrapped = F::Backend::stream_from_owner(Arc::clone(&theirs), None)?;
             step("wrapping", Ok(()))?;
             drop(wrapped);
@@ -373,7 +373,7 @@ fn answered<T: PartialEq + std::fmt::Debug, E: Error>(
     wanted: Option<T>,
 ) -> Outcome {
     match (result, wanted) {
-        (Ok(seen), Some(wanted)) => check_eq("the answer beside a capture", seen, wanted),
+        (Ok(seen), Some(wanted)) => check_eq(seen, wanted, "the answer beside a capture"),
         (Ok(_), None) => Ok(()),
         (Err(error), _) if error.kind() == ErrorKind::Capturing => Ok(()),
         (Err(error), _) => Err(error.into()),

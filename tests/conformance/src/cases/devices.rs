@@ -7,22 +7,22 @@ use super::support::*;
 pub fn devices_are_listed<F: Fixture>(fx: &F) -> Outcome {
     let devices = F::Backend::devices()?;
     let info = F::Backend::probe()?;
-    check_eq("the backend that the probe names", info.backend, F::Backend::KIND)?;
+    check_eq(info.backend, F::Backend::KIND, "the backend that the probe names")?;
     let probed: Vec<_> = info.devices.iter().map(|info| info.device).collect();
-    check_eq("the devices that the probe names", &probed, &devices)?;
+    check_eq(&probed, &devices, "the devices that the probe names")?;
     for (position, &listed) in (0..).zip(&devices) {
-        check_eq("the device at this position", F::Backend::device(position)?, listed)?;
+        check_eq(F::Backend::device(position)?, listed, "the device at this position")?;
     }
     // The run-time choice lists those of other backends as well.
     let ours = devices.iter().filter(|device| device.backend() == fx.device_backend());
     for (ordinal, &listed) in (0..).zip(ours) {
-        check_eq("a listed device", listed, Device::new(fx.device_backend(), ordinal))?;
+        check_eq(listed, Device::new(fx.device_backend(), ordinal), "a listed device")?;
     }
     let beyond = u32::try_from(devices.len())?;
     let text = check_err(
-        "device() of one too many",
         F::Backend::device(beyond),
         ErrorKind::InvalidDevice,
+        "device() of one too many",
     )?;
     check_names(&text, Device::new(F::Backend::KIND, beyond))
 }
@@ -33,7 +33,7 @@ pub fn device_comes_from_the_handle<F: Fixture>(fx: &F) -> Outcome {
         let foreign = fx.foreign(device, StreamOptions::new())?;
         // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
         let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
-        check_eq("the device of the wrapper", stream.device(), device)?;
+        check_eq(stream.device(), device, "the device of the wrapper")?;
     }
     Ok(())
 }
@@ -44,7 +44,7 @@ pub fn device_given_right<F: Fixture>(fx: &F) -> Outcome {
         let foreign = fx.foreign(device, StreamOptions::new())?;
         // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
         let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), Some(device)) }?;
-        check_eq("the device of the wrapper", stream.device(), device)?;
+        check_eq(stream.device(), device, "the device of the wrapper")?;
         let data = work(fx, &stream)?;
         stream.synchronize()?;
         check_done(fx, &data)?;
@@ -59,7 +59,7 @@ pub fn device_given_wrong<F: Fixture>(fx: &F) -> Outcome {
         let foreign = fx.foreign(actual, StreamOptions::new())?;
         // SAFETY: `foreign` outlives the wrapper, if there is one; nothing is recorded.
         let wrapped = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), Some(given)) };
-        let text = check_err("wrapping with a wrong device", wrapped, ErrorKind::DeviceMismatch)?;
+        let text = check_err(wrapped, ErrorKind::DeviceMismatch, "wrapping with a wrong device")?;
         check_names(&text, given)?;
         check_names(&text, actual)?;
         fx.foreign_works(&foreign)?;
@@ -88,8 +88,8 @@ fn refused_everywhere<F: Fixture>(fx: &F, given: Device, kind: ErrorKind) -> Out
         }
         _ => check_names(&text, given),
     };
-    named(check_err("new_stream", F::Backend::new_stream(given, StreamOptions::new()), kind)?)?;
-    named(check_err("new_event", F::Backend::new_event(given, EventOptions::new()), kind)?)?;
+    named(check_err(F::Backend::new_stream(given, StreamOptions::new()), kind, "new_stream")?)?;
+    named(check_err(F::Backend::new_event(given, EventOptions::new()), kind, "new_event")?)?;
     let optional = [
         ("default_stream", F::Backend::default_stream(given).map(drop)),
         ("per_thread_stream", F::Backend::per_thread_stream(given).map(drop)),
@@ -97,12 +97,12 @@ fn refused_everywhere<F: Fixture>(fx: &F, given: Device, kind: ErrorKind) -> Out
     ];
     for (call, answer) in optional {
         if !matches!(&answer, Err(error) if error.kind() == ErrorKind::Unsupported) {
-            named(check_err(call, answer, kind)?)?;
+            named(check_err(answer, kind, call)?)?;
         }
     }
     // SAFETY: handle 0 always exists, on any device, or is refused.
     let zero = unsafe { F::Backend::stream_from_raw(fx.raw_stream(0), Some(given)) };
-    named(check_err("stream_from_raw of handle 0", zero, kind)?)?;
+    named(check_err(zero, kind, "stream_from_raw of handle 0")?)?;
     let foreign = foreign(fx)?;
     // SAFETY: `foreign` outlives the wrapper, if there is one; nothing is recorded.
     let wrapped = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), Some(given)) };
@@ -112,7 +112,7 @@ fn refused_everywhere<F: Fixture>(fx: &F, given: Device, kind: ErrorKind) -> Out
         Err(error) if error.kind() == ErrorKind::DeviceMismatch => {
             check_names(&error.to_string(), given)?;
         }
-        other => named(check_err("stream_from_raw of a stream", other, kind)?)?,
+        other => named(check_err(other, kind, "stream_from_raw of a stream")?)?,
     }
     fx.foreign_works(&foreign)
 }
@@ -122,7 +122,7 @@ pub fn owner_names_a_wrong_device<F: Fixture>(fx: &F) -> Outcome {
     let (_, second) = two_devices(fx)?;
     let (owner, watch) = watched(fx, Some(second))?;
     let wrapped = F::Backend::stream_from_owner(owner, None);
-    check_err("wrapping for an owner with a wrong device", wrapped, ErrorKind::DeviceMismatch)?;
+    check_err(wrapped, ErrorKind::DeviceMismatch, "wrapping for an owner with a wrong device")?;
     watch.check_gone("wrapping failed")
 }
 
@@ -131,7 +131,7 @@ pub fn owner_and_caller_disagree<F: Fixture>(fx: &F) -> Outcome {
     let (first, second) = two_devices(fx)?;
     let (owner, watch) = watched(fx, Some(first))?;
     let wrapped = F::Backend::stream_from_owner(owner, Some(second));
-    let text = check_err("wrapping with a disagreement", wrapped, ErrorKind::DeviceMismatch)?;
+    let text = check_err(wrapped, ErrorKind::DeviceMismatch, "wrapping with a disagreement")?;
     check_names(&text, first)?;
     check_names(&text, second)?;
     watch.check_gone("wrapping failed")
@@ -141,12 +141,12 @@ pub fn owner_and_caller_disagree<F: Fixture>(fx: &F) -> Outcome {
 pub fn new_objects_are_on_their_device<F: Fixture>(fx: &F) -> Outcome {
     for device in fx.devices()? {
         let stream = stream_on::<F>(device)?;
-        check_eq("the device of a new stream", stream.device(), device)?;
+        check_eq(stream.device(), device, "the device of a new stream")?;
         let event = F::Backend::new_event(device, EventOptions::new())?;
-        check_eq("the device of a new event", event.device(), device)?;
-        check_eq("the device of a recorded event", stream.record_event()?.device(), device)?;
+        check_eq(event.device(), device, "the device of a new event")?;
+        check_eq(stream.record_event()?.device(), device, "the device of a recorded event")?;
         if let Some(mine) = if_any(per_thread_stream::<F>(device))? {
-            check_eq("the device of the thread's stream", mine.device(), device)?;
+            check_eq(mine.device(), device, "the device of the thread's stream")?;
         }
         let data = work(fx, &stream)?;
         stream.synchronize()?;
@@ -166,13 +166,13 @@ pub fn current_device_does_not_matter<F: Fixture>(fx: &F) -> Outcome {
             let stream = stream_on::<F>(device)?;
             let event = stream.record_event()?;
             stream.wait_event(&event)?;
-            check_eq("the device of the stream", stream.device(), device)?;
+            check_eq(stream.device(), device, "the device of the stream")?;
             stream.query()?;
             event.query()?;
             stream.synchronize()?;
             check(is_idle(fx, &stream)? && event.query()?, "not done after synchronize")?;
             drop((stream, event));
-            check_eq("the thread's state afterwards", fx.thread_state()?, before)?;
+            check_eq(fx.thread_state()?, before, "the thread's state afterwards")?;
         }
     }
     Ok(())
@@ -186,14 +186,14 @@ pub fn errors_leave_the_thread_as_found<F: Fixture>(fx: &F) -> Outcome {
     let event = stream.record_event()?;
     check(!stream.query()? && !event.query()?, "done, with the gate closed")?;
     // Checked before any other call: some drivers keep only the outcome of the last call.
-    check_eq("the thread's state after queries", fx.thread_state()?, before.clone())?;
+    check_eq(fx.thread_state()?, before.clone(), "the thread's state after queries")?;
     let absent = absent_device(fx);
     check_err(
-        "new_stream",
         F::Backend::new_stream(absent, StreamOptions::new()),
         ErrorKind::InvalidDevice,
+        "new_stream",
     )?;
-    check_eq("the thread's state afterwards", fx.thread_state()?, before)?;
+    check_eq(fx.thread_state()?, before, "the thread's state afterwards")?;
     fx.open(&gate);
     Ok(stream.synchronize()?)
 }

@@ -18,7 +18,7 @@ fn launch_panic<F: Fixture>(stream: &StreamOf<F>) -> Outcome {
 
 #[track_caller]
 fn check_fault<T, E: Error>(what: &str, result: Result<T, E>) -> Outcome {
-    check_err(what, result, ErrorKind::StreamFault).map(drop)
+    check_err(result, ErrorKind::StreamFault, what).map(drop)
 }
 
 /// Checks that host functions after one that panicked are dropped without being run. A receiver
@@ -51,7 +51,7 @@ pub fn functions_after_a_panic_are_dropped<F: Fixture>(fx: &F) -> Outcome {
             // keeps one waits for the limit, and then fails.
             let wanted = Err(RecvTimeoutError::Disconnected);
             let outcome = receiver.recv_timeout(DROP_LIMIT);
-            check_eq("what a receiver after the panic gets", outcome, wanted)?;
+            check_eq(outcome, wanted, "what a receiver after the panic gets")?;
         }
     }
     Ok(())
@@ -67,7 +67,7 @@ pub fn refused_function_is_dropped<F: Fixture>(fx: &F) -> Outcome {
         let inner = Arc::clone(&held);
         let launched = stream.launch_host_func(Box::new(move || drop(inner)));
         check_fault("launch_host_func after a panic", launched)?;
-        check_eq("how many refused functions are kept", Arc::strong_count(&held) - 1, 0)?;
+        check_eq(Arc::strong_count(&held) - 1, 0, "how many refused functions are kept")?;
     }
     Ok(())
 }
@@ -227,8 +227,8 @@ pub fn panicking_destructor_harms_no_caller<F: Fixture>(fx: &F) -> Outcome {
             caller.join().unwrap_or_else(came_out)
         })
     })?;
-    check_eq("how many destructors panicked", panicked.load(Ordering::SeqCst), 4)?;
-    check_eq("how many other owners were dropped", gone.load(Ordering::SeqCst), 4)?;
+    check_eq(panicked.load(Ordering::SeqCst), 4, "how many destructors panicked")?;
+    check_eq(gone.load(Ordering::SeqCst), 4, "how many other owners were dropped")?;
     let data = work(fx, &source)?;
     source.synchronize()?;
     check_done(fx, &data)

@@ -24,7 +24,7 @@ fn refused<F: Fixture>(device: Device, raw: RawStreamOf<F>) -> Outcome {
         // SAFETY: the handle is no live stream, which the fixture says this backend finds before it
         // uses it.
         let wrapped = unsafe { F::Backend::stream_from_raw(raw, given) };
-        let text = check_err("wrapping it", wrapped, ErrorKind::InvalidHandle)?;
+        let text = check_err(wrapped, ErrorKind::InvalidHandle, "wrapping it")?;
         check_names(&text, &bits)?;
     }
     Ok(())
@@ -59,16 +59,16 @@ pub fn stream_destroyed_under_its_wrapper<F: Fixture>(fx: &F) -> Outcome {
     drop(foreign);
     let kind = ErrorKind::InvalidHandle;
     for _ in 0..2 {
-        check_err("query", stream.query(), kind)?;
-        check_err("synchronize", stream.synchronize(), kind)?;
-        check_err("record", stream.record(&fresh), kind)?;
-        check_err("record_event", stream.record_event(), kind)?;
-        check_err("wait_stream of another for it", other.wait_stream(&stream), kind)?;
+        check_err(stream.query(), kind, "query")?;
+        check_err(stream.synchronize(), kind, "synchronize")?;
+        check_err(stream.record(&fresh), kind, "record")?;
+        check_err(stream.record_event(), kind, "record_event")?;
+        check_err(other.wait_stream(&stream), kind, "wait_stream of another for it")?;
     }
-    check_eq("the status of the event", fresh.status()?, EventStatus::Unrecorded)?;
+    check_eq(fresh.status()?, EventStatus::Unrecorded, "the status of the event")?;
     let complete = other.record_event()?;
     complete.synchronize()?;
-    check_err("wait_event", stream.wait_event(&complete), kind)?;
+    check_err(stream.wait_event(&complete), kind, "wait_event")?;
     other.synchronize()?;
     check(is_idle(fx, &other)?, "the other stream is not done")
 }
@@ -84,10 +84,10 @@ pub fn bad_branch_does_not_affect_others<F: Fixture>(fx: &F) -> Outcome {
     let (source, gate) = gated(fx)?;
     let good = stream(fx)?;
     let forked = source.fork([&bad, &good]);
-    check_err("fork with a bad branch", forked, ErrorKind::InvalidHandle)?;
+    check_err(forked, ErrorKind::InvalidHandle, "fork with a bad branch")?;
     let data = work(fx, &good)?;
     let end = stream(fx)?;
-    check_err("join with a bad branch", end.join([&bad, &good]), ErrorKind::InvalidHandle)?;
+    check_err(end.join([&bad, &good]), ErrorKind::InvalidHandle, "join with a bad branch")?;
     let after = fx.data(end.device(), 0)?;
     fx.copy(&end, &data, &after)?;
     check_held(fx, &[&source, &good], &data)?;
@@ -119,7 +119,7 @@ pub fn synchronize_inside_work_is_refused<F: Fixture>(fx: &F) -> Outcome {
     let results = seen.try_recv()?;
     for (what, result) in ["its stream", "another stream", "an event"].iter().zip(results) {
         let what = format!("synchronize of {what} inside of work");
-        let text = check_err(what, result, ErrorKind::NotPermitted)?;
+        let text = check_err(result, ErrorKind::NotPermitted, what)?;
         check_names(&text, "synchronize")?;
     }
     check(is_idle(fx, &stream)?, "the stream is not done")
@@ -153,10 +153,10 @@ pub fn errors_name_the_call<F: Fixture>(fx: &F) -> Outcome {
     let kind = ErrorKind::InvalidDevice;
     let call = "Backend::new_stream";
     let made = F::Backend::new_stream(absent, StreamOptions::new());
-    check_call(call, check_err(call, made, kind)?)?;
+    check_call(call, check_err(made, kind, call)?)?;
     let call = "Backend::new_event";
     let made = F::Backend::new_event(absent, EventOptions::new());
-    check_call(call, check_err(call, made, kind)?)?;
+    check_call(call, check_err(made, kind, call)?)?;
     let optional = [
         ("Backend::default_stream", F::Backend::default_stream(absent).map(drop)),
         ("Backend::per_thread_stream", F::Backend::per_thread_stream(absent).map(drop)),
@@ -166,24 +166,24 @@ pub fn errors_name_the_call<F: Fixture>(fx: &F) -> Outcome {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 check_call(call, error.to_string())?;
             }
-            answer => check_call(call, check_err(call, answer, kind)?)?,
+            answer => check_call(call, check_err(answer, kind, call)?)?,
         }
     }
     let (stream, event) = (fx.raw_stream(2), fx.raw_event(0).ok());
     let call = "Backend::stream_from_raw";
     // SAFETY: handle 2 is refused.
     let wrapped = unsafe { F::Backend::stream_from_raw(stream, None) };
-    check_call(call, check_err(call, wrapped, invalid)?)?;
+    check_call(call, check_err(wrapped, invalid, call)?)?;
     let owner = Arc::new(BadOwner::<F> { stream, event });
     let call = "Backend::stream_from_owner";
     let wrapped = F::Backend::stream_from_owner(Arc::clone(&owner), None);
-    check_call(call, check_err(call, wrapped, invalid)?)?;
+    check_call(call, check_err(wrapped, invalid, call)?)?;
     let Some(event) = event else { return Ok(()) };
     let call = "Backend::event_from_raw";
     // SAFETY: handle 0 is refused.
     let wrapped = unsafe { F::Backend::event_from_raw(event, Some(device(fx)?)) };
-    check_call(call, check_err(call, wrapped, invalid)?)?;
+    check_call(call, check_err(wrapped, invalid, call)?)?;
     let call = "Backend::event_from_owner";
     let wrapped = F::Backend::event_from_owner(owner, Some(device(fx)?));
-    check_call(call, check_err(call, wrapped, invalid)?)
+    check_call(call, check_err(wrapped, invalid, call)?)
 }

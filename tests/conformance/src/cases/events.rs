@@ -6,10 +6,10 @@ use super::support::*;
 /// block.
 pub fn unrecorded_event_is_done<F: Fixture>(fx: &F) -> Outcome {
     let event = event(fx)?;
-    check_eq("the status", event.status()?, EventStatus::Unrecorded)?;
+    check_eq(event.status()?, EventStatus::Unrecorded, "the status")?;
     check(event.query()?, "query is false for an event that was never recorded")?;
     event.synchronize()?;
-    check_eq("the status afterwards", event.status()?, EventStatus::Unrecorded)
+    check_eq(event.status()?, EventStatus::Unrecorded, "the status afterwards")
 }
 
 /// Checks that an event is pending from its record on, and complete when the work before the record
@@ -20,11 +20,11 @@ pub fn status_follows_the_record<F: Fixture>(fx: &F) -> Outcome {
     let event = event(fx)?;
     stream.record(&event)?;
     fx.settle(&[&stream]);
-    check_eq("the status with the gate closed", event.status()?, EventStatus::Pending)?;
+    check_eq(event.status()?, EventStatus::Pending, "the status with the gate closed")?;
     check(!event.query()?, "query is true with the gate closed")?;
     fx.open(&gate);
     event.synchronize()?;
-    check_eq("the status when done", event.status()?, EventStatus::Complete)?;
+    check_eq(event.status()?, EventStatus::Complete, "the status when done")?;
     check(event.query()?, "query is false when done")?;
     check_done(fx, &data)
 }
@@ -54,14 +54,14 @@ pub fn record_event_is_new_and_untimed<F: Fixture>(fx: &F) -> Outcome {
     let (one, other) = (stream.record_event()?, stream.record_event()?);
     check(one.raw() != other.raw(), "two calls of record_event gave one event")?;
     for event in [&one, &other] {
-        check_eq("the options", event.options(), EventOptions::new())?;
-        check_eq("the status", event.status()?, EventStatus::Pending)?;
+        check_eq(event.options(), EventOptions::new(), "the options")?;
+        check_eq(event.status()?, EventStatus::Pending, "the status")?;
     }
     fx.open(&gate);
     other.synchronize()?;
-    check_eq("the status when done", one.status()?, EventStatus::Complete)?;
+    check_eq(one.status()?, EventStatus::Complete, "the status when done")?;
     let elapsed = other.elapsed_since(&one);
-    check_err("elapsed time of such events", elapsed, ErrorKind::EventNotTimed).map(drop)
+    check_err(elapsed, ErrorKind::EventNotTimed, "elapsed time of such events").map(drop)
 }
 
 /// Checks that an event keeps no time unless its options ask for it, and returns the options that
@@ -69,13 +69,13 @@ pub fn record_event_is_new_and_untimed<F: Fixture>(fx: &F) -> Outcome {
 pub fn options_are_kept<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     check(!EventOptions::new().is_timed(), "timing is on by default")?;
-    check_eq("the default options", EventOptions::default(), EventOptions::new())?;
+    check_eq(EventOptions::default(), EventOptions::new(), "the default options")?;
     for timing in [false, true] {
         for blocking in [false, true] {
             let options = EventOptions::builder().timing(timing).blocking(blocking).build()?;
             let event = F::Backend::new_event(device, options)?;
-            check_eq("the options of the event", event.options(), options)?;
-            check_eq("the device of the event", event.device(), device)?;
+            check_eq(event.options(), options, "the options of the event")?;
+            check_eq(event.device(), device, "the device of the event")?;
         }
     }
     Ok(())
@@ -85,7 +85,7 @@ pub fn options_are_kept<F: Fixture>(fx: &F) -> Outcome {
 pub fn blocking_changes_nothing_else<F: Fixture>(fx: &F) -> Outcome {
     let options = EventOptions::builder().blocking(true).build()?;
     let event = F::Backend::new_event(device(fx)?, options)?;
-    check_eq("the status of a new event", event.status()?, EventStatus::Unrecorded)?;
+    check_eq(event.status()?, EventStatus::Unrecorded, "the status of a new event")?;
     event.synchronize()?;
     let (stream, gate) = gated(fx)?;
     let before = work(fx, &stream)?;
@@ -107,9 +107,9 @@ pub fn interprocess_with_timing_is_refused<F: Fixture>(_fx: &F) -> Outcome {
     for blocking in [false, true] {
         let both = EventOptions::builder().interprocess(true).timing(true).blocking(blocking);
         let text = check_err(
-            "build() of interprocess and timing",
             both.build(),
             ErrorKind::InvalidOptions,
+            "build() of interprocess and timing",
         )?;
         check_names(&text, "interprocess")?;
     }
@@ -123,14 +123,14 @@ pub fn interprocess_is_never_ignored<F: Fixture>(fx: &F) -> Outcome {
     let options = EventOptions::builder().interprocess(true).build()?;
     match F::Backend::new_event(device(fx)?, options) {
         Ok(event) => {
-            check_eq("the options of the event", event.options(), options)?;
+            check_eq(event.options(), options, "the options of the event")?;
             let stream = stream(fx)?;
             stream.record(&event)?;
             event.synchronize()?;
             check(event.query()?, "query is false when done")
         }
         Err(error) => {
-            check_eq("the kind of the refusal", error.kind(), ErrorKind::Unsupported)?;
+            check_eq(error.kind(), ErrorKind::Unsupported, "the kind of the refusal")?;
             check_names(&error.to_string(), fx.device_backend())
         }
     }
@@ -153,7 +153,7 @@ pub fn handles_of_events_are_their_own<F: Fixture>(fx: &F) -> Outcome {
         if fx.events_keep_their_handle() {
             stream.record(event)?;
         }
-        check_eq("the handle after a record", event.raw(), handle)?;
+        check_eq(event.raw(), handle, "the handle after a record")?;
     }
     Ok(stream.synchronize()?)
 }
@@ -173,12 +173,12 @@ pub fn event_outlives_its_stream<F: Fixture>(fx: &F) -> Outcome {
     waiter.wait_event(&event)?;
     let after = work(fx, &waiter)?;
     if !fx.destroy_waits() {
-        check_eq("the status with the gate closed", event.status()?, EventStatus::Pending)?;
+        check_eq(event.status()?, EventStatus::Pending, "the status with the gate closed")?;
         check_held(fx, &[&waiter], &after)?;
         fx.open(&gate);
     }
     event.synchronize()?;
-    check_eq("the status when done", event.status()?, EventStatus::Complete)?;
+    check_eq(event.status()?, EventStatus::Complete, "the status when done")?;
     check_done(fx, &data)?;
     waiter.synchronize()?;
     check_done(fx, &after)

@@ -15,7 +15,7 @@ fn faulted<F: Fixture>(fx: &F) -> Result<StreamOf<F>, Verdict> {
 
 #[track_caller]
 fn check_fault<T, E: Error>(what: &str, result: Result<T, E>) -> Outcome {
-    check_err(what, result, ErrorKind::StreamFault).map(drop)
+    check_err(result, ErrorKind::StreamFault, what).map(drop)
 }
 
 /// Checks that every later call on the stream and its clones reports the fault, however often it is
@@ -82,7 +82,7 @@ pub fn events_around_a_fault<F: Fixture>(fx: &F) -> Outcome {
     let early_data = work(fx, &early)?;
     fx.open(&gate);
     check_fault("synchronize of the stream", stream.synchronize())?;
-    check_eq("the event before the failed work", before.status()?, EventStatus::Complete)?;
+    check_eq(before.status()?, EventStatus::Complete, "the event before the failed work")?;
     before.synchronize()?;
     late.wait_event(&before)?;
     let late_data = work(fx, &late)?;
@@ -106,7 +106,7 @@ pub fn waiter_gets_the_fault<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     check_fault("synchronize of the waiter", waiter.synchronize())?;
     check_fault("query of the waiter", waiter.query())?;
-    check_eq("the number after the fault", fx.load(&data)?, 0)
+    check_eq(fx.load(&data)?, 0, "the number after the fault")
 }
 
 /// Checks that work before the failing work is done, and work after it does not run.
@@ -118,7 +118,7 @@ pub fn work_after_a_fault_is_not_run<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     check_fault("synchronize", stream.synchronize())?;
     check_done(fx, &before)?;
-    check_eq("the number after the fault", fx.load(&later)?, 0)
+    check_eq(fx.load(&later)?, 0, "the number after the fault")
 }
 
 /// Checks that host functions after the failing work are dropped with what they hold, and do not
@@ -136,7 +136,7 @@ pub fn functions_after_a_fault_are_dropped<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     check_fault("synchronize", stream.synchronize())?;
     check_becomes("how many functions still hold something", || Arc::strong_count(&held) - 1, 0)?;
-    check_eq("the number after the fault", fx.load(&data)?, 0)
+    check_eq(fx.load(&data)?, 0, "the number after the fault")
 }
 
 /// Checks that a record that is refused because of a fault leaves the event as it was.
@@ -144,11 +144,11 @@ pub fn refused_record_leaves_the_event<F: Fixture>(fx: &F) -> Outcome {
     let stream = faulted(fx)?;
     let (fresh, other) = (event(fx)?, super::support::stream(fx)?);
     check_fault("record", stream.record(&fresh))?;
-    check_eq("the status of the event", fresh.status()?, EventStatus::Unrecorded)?;
+    check_eq(fresh.status()?, EventStatus::Unrecorded, "the status of the event")?;
     other.record(&fresh)?;
     fresh.synchronize()?;
     check_fault("record", stream.record(&fresh))?;
-    check_eq("the status of the event", fresh.status()?, EventStatus::Complete)
+    check_eq(fresh.status()?, EventStatus::Complete, "the status of the event")
 }
 
 /// Checks that a faulted stream can be dropped like any other, and a new stream has no fault.

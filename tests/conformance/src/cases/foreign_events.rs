@@ -89,12 +89,12 @@ pub fn foreign_event_is_waited_for<F: Fixture>(fx: &F) -> Outcome {
     let after = work(fx, &waiter)?;
     check_held(fx, &[&stream, &waiter], &after)?;
     check(!event.query()?, "query of the foreign event is true while pending")?;
-    check_eq("its status", event.status()?, EventStatus::Pending)?;
+    check_eq(event.status()?, EventStatus::Pending, "its status")?;
     fx.open(&gate);
     event.synchronize()?;
     check_done(fx, &before)?;
     check(event.query()?, "query of the foreign event is false when done")?;
-    check_eq("its status", event.status()?, EventStatus::Complete)?;
+    check_eq(event.status()?, EventStatus::Complete, "its status")?;
     waiter.synchronize()?;
     check_done(fx, &after)
 }
@@ -113,14 +113,14 @@ pub fn foreign_event_is_recorded<F: Fixture>(fx: &F) -> Outcome {
         !fx.query_bare(foreign.raw)?,
         "the driver reports the event as complete, but it is pending",
     )?;
-    check_eq("its status", event.status()?, EventStatus::Pending)?;
+    check_eq(event.status()?, EventStatus::Pending, "its status")?;
     fx.open(&gate);
     event.synchronize()?;
     check(
         fx.query_bare(foreign.raw)?,
         "the driver reports the event as pending, but it is complete",
     )?;
-    check_eq("its status", event.status()?, EventStatus::Complete)
+    check_eq(event.status()?, EventStatus::Complete, "its status")
 }
 
 /// Checks that a foreign event that was never recorded is done, and a wait for it has no effect.
@@ -139,8 +139,8 @@ pub fn unrecorded_foreign_event<F: Fixture>(fx: &F) -> Outcome {
 pub fn foreign_event_is_foreign<F: Fixture>(fx: &F) -> Outcome {
     let foreign = ForeignEvent::new(fx, EventOptions::new())?;
     let wrapped = foreign.wrap()?;
-    check_eq("the wrapper's handle", wrapped.raw(), foreign.raw)?;
-    check_eq("the wrapper's device", wrapped.device(), foreign.device)?;
+    check_eq(wrapped.raw(), foreign.raw, "the wrapper's handle")?;
+    check_eq(wrapped.device(), foreign.device, "the wrapper's device")?;
     check(wrapped.is_foreign(), "a wrapped event is not foreign")?;
     let own = [event(fx)?, stream(fx)?.record_event()?];
     for event in own {
@@ -150,7 +150,7 @@ pub fn foreign_event_is_foreign<F: Fixture>(fx: &F) -> Outcome {
     let mut owner = Owner::of(&timed);
     owner.options = Some(EventOptions::timed());
     let wrapped = F::Backend::event_from_owner(Arc::new(owner), Some(timed.device))?;
-    check_eq("the options that the owner names", wrapped.options(), EventOptions::timed())
+    check_eq(wrapped.options(), EventOptions::timed(), "the options that the owner names")
 }
 
 /// Checks that dropping wrappers destroys no foreign event, unrecorded, pending or complete, and no
@@ -212,7 +212,7 @@ pub fn foreign_event_of_handle_zero<F: Fixture>(fx: &F) -> Outcome {
     let zero = fx.raw_event(0)?;
     // SAFETY: handle 0 is refused.
     let wrapped = unsafe { F::Backend::event_from_raw(zero, Some(device(fx)?)) };
-    check_names(&check_err("wrapping event 0", wrapped, ErrorKind::InvalidHandle)?, "0x0")
+    check_names(&check_err(wrapped, ErrorKind::InvalidHandle, "wrapping event 0")?, "0x0")
 }
 
 /// Checks that a device that does not fit a foreign event is an error, while wrapping or at the
@@ -223,13 +223,13 @@ pub fn foreign_event_of_another_device<F: Fixture>(fx: &F) -> Outcome {
     let mut owner = Owner::of(&foreign);
     owner.device = Some(first);
     let refused = F::Backend::event_from_owner(Arc::new(owner), Some(second));
-    let text = check_err("two devices for an event", refused, ErrorKind::DeviceMismatch)?;
+    let text = check_err(refused, ErrorKind::DeviceMismatch, "two devices for an event")?;
     check_names(&text, first)?;
     check_names(&text, second)?;
     // SAFETY: `foreign` is alive until the end of the case.
     match unsafe { F::Backend::event_from_raw(foreign.raw, Some(second)) } {
         Err(error) => {
-            check_eq("the kind of the error", error.kind(), ErrorKind::DeviceMismatch)?;
+            check_eq(error.kind(), ErrorKind::DeviceMismatch, "the kind of the error")?;
         }
         Ok(wrapped) => {
             let recorded = stream_on::<F>(second)?.record(&wrapped);
@@ -241,7 +241,7 @@ pub fn foreign_event_of_another_device<F: Fixture>(fx: &F) -> Outcome {
     }
     let wrapped = foreign.wrap()?;
     let recorded = stream_on::<F>(second)?.record(&wrapped);
-    check_err("a record on another device", recorded, ErrorKind::DeviceMismatch).map(drop)
+    check_err(recorded, ErrorKind::DeviceMismatch, "a record on another device").map(drop)
 }
 
 /// Checks that if another library records an event of the backend, query, status, synchronize and
@@ -259,7 +259,7 @@ pub fn our_event_recorded_by_another<F: Fixture>(fx: &F) -> Outcome {
             return Err(verdict);
         }
         check(!event.query()?, "query is true, with another library's record pending")?;
-        check_eq("the status", event.status()?, EventStatus::Pending)?;
+        check_eq(event.status()?, EventStatus::Pending, "the status")?;
         let waiter = stream_on::<F>(stream.device())?;
         waiter.wait_event(&event)?;
         let data = work(fx, &waiter)?;
@@ -268,7 +268,7 @@ pub fn our_event_recorded_by_another<F: Fixture>(fx: &F) -> Outcome {
             fx.open(&gate);
             event.synchronize()?;
             check(event.query()?, "query is false, with the other library's record done")?;
-            check_eq("the status", event.status()?, EventStatus::Complete)?;
+            check_eq(event.status()?, EventStatus::Complete, "the status")?;
         }
     }
     stream.synchronize()?;
@@ -276,9 +276,9 @@ pub fn our_event_recorded_by_another<F: Fixture>(fx: &F) -> Outcome {
     fx.record_bare(&idle, event.raw())?;
     event.synchronize()?;
     check_eq(
-        "the status of an event that only another library recorded",
         event.status()?,
         EventStatus::Complete,
+        "the status of an event that only another library recorded",
     )
 }
 
@@ -292,8 +292,8 @@ pub fn elapsed_of_foreign_records<F: Fixture>(fx: &F) -> Outcome {
     stream.record(&start)?;
     fx.record_bare(&stream, ours.raw())?;
     fx.record_bare(&stream, foreign.raw)?;
-    check_err("elapsed while pending", ours.elapsed_since(&start), ErrorKind::EventPending)?;
-    check_err("elapsed while pending", wrapped.elapsed_since(&start), ErrorKind::EventPending)?;
+    check_err(ours.elapsed_since(&start), ErrorKind::EventPending, "elapsed while pending")?;
+    check_err(wrapped.elapsed_since(&start), ErrorKind::EventPending, "elapsed while pending")?;
     fx.open(&gate);
     stream.synchronize()?;
     for event in [&ours, &wrapped] {

@@ -7,7 +7,7 @@ pub fn wrap_is_the_stream<F: Fixture>(fx: &F) -> Outcome {
     let foreign = foreign(fx)?;
     // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
     let stream = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
-    check_eq("the wrapper's handle", stream.raw(), foreign.raw_stream())?;
+    check_eq(stream.raw(), foreign.raw_stream(), "the wrapper's handle")?;
     let data = work(fx, &stream)?;
     stream.synchronize()?;
     check_done(fx, &data)?;
@@ -35,7 +35,7 @@ pub fn wrap_dropped_while_pending<F: Fixture>(fx: &F) -> Outcome {
     let data = work(fx, &stream)?;
     check_held(fx, &[&stream], &data)?;
     drop(stream);
-    check_eq("the number, with the gate still closed", fx.load(&data)?, 0)?;
+    check_eq(fx.load(&data)?, 0, "the number, with the gate still closed")?;
     fx.open(&gate);
     fx.foreign_works(&foreign)?;
     check_done(fx, &data)
@@ -47,8 +47,8 @@ pub fn clone_is_the_same_stream<F: Fixture>(fx: &F) -> Outcome {
     let (stream, gate) = gated(fx)?;
     let clone = stream.clone();
     check(clone == stream && clone.is_same(&stream), "a clone differs from its original")?;
-    check_eq("the hash of a clone", hash_of(&clone), hash_of(&stream))?;
-    check_eq("the handle of a clone", clone.raw(), stream.raw())?;
+    check_eq(hash_of(&clone), hash_of(&stream), "the hash of a clone")?;
+    check_eq(clone.raw(), stream.raw(), "the handle of a clone")?;
     let data = work(fx, &clone)?;
     check_held(fx, &[&clone], &data)?;
     fx.open(&gate);
@@ -79,7 +79,7 @@ pub fn wrappers_of_one_handle_are_equal<F: Fixture>(fx: &F) -> Outcome {
     // SAFETY: `foreign` outlives both wrappers; nothing is recorded.
     let other = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
     check(one == other && one.is_same(&other), "two wrappers of one handle differ")?;
-    check_eq("the hash of the second wrapper", hash_of(&other), hash_of(&one))
+    check_eq(hash_of(&other), hash_of(&one), "the hash of the second wrapper")
 }
 
 /// Checks that a stream that the backend created and a foreign wrapper of its handle are equal, and
@@ -89,7 +89,7 @@ pub fn native_and_foreign_are_equal<F: Fixture>(fx: &F) -> Outcome {
     // SAFETY: `native` outlives the wrapper; nothing is recorded.
     let wrapped = unsafe { F::Backend::stream_from_raw(native.raw(), None) }?;
     check(native == wrapped && wrapped.is_same(&native), "a wrapper differs from the stream")?;
-    check_eq("the hash of the wrapper", hash_of(&wrapped), hash_of(&native))?;
+    check_eq(hash_of(&wrapped), hash_of(&native), "the hash of the wrapper")?;
     let gate = fx.gate(&native)?;
     let data = work(fx, &wrapped)?;
     check_held(fx, &[&wrapped], &data)?;
@@ -117,8 +117,8 @@ pub fn different_streams_differ<F: Fixture>(fx: &F) -> Outcome {
 pub fn default_streams_of_two_devices_differ<F: Fixture>(fx: &F) -> Outcome {
     let (first, second) = two_devices(fx)?;
     let (one, other) = (default_stream::<F>(first)?, default_stream::<F>(second)?);
-    check_eq("the device of the first", one.device(), first)?;
-    check_eq("the device of the second", other.device(), second)?;
+    check_eq(one.device(), first, "the device of the first")?;
+    check_eq(other.device(), second, "the device of the second")?;
     check(one != other && !one.is_same(&other), "default streams of two devices are equal")
 }
 
@@ -129,8 +129,8 @@ pub fn handle_zero_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
         // SAFETY: handle 0 always exists.
         let zero = unsafe { F::Backend::stream_from_raw(fx.raw_stream(0), Some(device)) }?;
         check(zero == default, format_args!("handle 0 is not the default stream of {device}"))?;
-        check_eq("its device", zero.device(), device)?;
-        check_eq("what its handle is", HandleKind::of(zero.raw().to_bits()), HandleKind::Default)?;
+        check_eq(zero.device(), device, "its device")?;
+        check_eq(HandleKind::of(zero.raw().to_bits()), HandleKind::Default, "what its handle is")?;
         let gate = fx.gate(&default)?;
         let data = work(fx, &zero)?;
         check_held(fx, &[&zero], &data)?;
@@ -148,7 +148,7 @@ pub fn handle_one_is_the_default_stream<F: Fixture>(fx: &F) -> Outcome {
     // SAFETY: handle 1 always exists.
     let one = unsafe { F::Backend::stream_from_raw(fx.raw_stream(1), Some(device)) }?;
     check(one == default && one.is_same(&default), "handle 1 is not equal to the default stream")?;
-    check_eq("the hash of handle 1", hash_of(&one), hash_of(&default))?;
+    check_eq(hash_of(&one), hash_of(&default), "the hash of handle 1")?;
     let gate = fx.gate(&default)?;
     let data = work(fx, &one)?;
     check_held(fx, &[&one], &data)?;
@@ -175,13 +175,13 @@ pub fn handle_two_is_refused<F: Fixture>(fx: &F) -> Outcome {
     for given in [None, Some(device)] {
         // SAFETY: handle 2 is refused, or else names a stream that always exists.
         let wrapped = unsafe { F::Backend::stream_from_raw(fx.raw_stream(2), given) };
-        let text = check_err("stream_from_raw of handle 2", wrapped, ErrorKind::InvalidHandle)?;
+        let text = check_err(wrapped, ErrorKind::InvalidHandle, "stream_from_raw of handle 2")?;
         check_names(&text, advice)?;
     }
     // SAFETY: handle 2 is refused, or else names a stream that always exists.
     let wrapped = unsafe { F::Backend::stream_from_raw_unchecked(fx.raw_stream(2), device) };
     let text =
-        check_err("stream_from_raw_unchecked of handle 2", wrapped, ErrorKind::InvalidHandle)?;
+        check_err(wrapped, ErrorKind::InvalidHandle, "stream_from_raw_unchecked of handle 2")?;
     check_names(&text, advice)
 }
 
@@ -195,7 +195,7 @@ pub fn unchecked_wraps_the_same<F: Fixture>(fx: &F) -> Outcome {
         // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
         let checked = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
         check(unchecked == checked, "the unchecked wrapper differs from the checked one")?;
-        check_eq("its device", unchecked.device(), device)?;
+        check_eq(unchecked.device(), device, "its device")?;
         let data = work(fx, &unchecked)?;
         unchecked.synchronize()?;
         check_done(fx, &data)?;

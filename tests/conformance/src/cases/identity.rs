@@ -22,8 +22,8 @@ pub fn equal_is_the_same<F: Fixture>(fx: &F) -> Outcome {
         for (other_index, other) in all.iter().enumerate() {
             let same = one.is_same(other);
             let what = format!("of {one:?} and {other:?}");
-            check_eq(format_args!("is_same {what}"), same, other.is_same(one))?;
-            check_eq(format_args!("`==` {what}"), one == other, same)?;
+            check_eq(same, other.is_same(one), format_args!("is_same {what}"))?;
+            check_eq(one == other, same, format_args!("`==` {what}"))?;
             check(!same || hash_of(one) == hash_of(other), format_args!("two hashes {what}"))?;
             check(same || index != other_index, format_args!("a stream is not itself: {one:?}"))?;
         }
@@ -62,16 +62,16 @@ pub fn namesake_is_another_backend<F: Fixture>(fx: &F) -> Outcome {
         fx.dynamic().ok_or_else(|| Verdict::inapplicable("the backend has no object-safe form"))?;
     let stream = backend.new_stream(device(fx)?, StreamOptions::new())?;
     let twin = Namesake::<F::Backend>::stream(stream.device(), stream.raw_bits());
-    check_eq("the name of the namesake", twin.backend(), stream.backend())?;
-    check_eq("the device of its stream", twin.device(), stream.device())?;
-    check_eq("the handle of its stream", twin.raw_bits(), stream.raw_bits())?;
+    check_eq(twin.backend(), stream.backend(), "the name of the namesake")?;
+    check_eq(twin.device(), stream.device(), "the device of its stream")?;
+    check_eq(twin.raw_bits(), stream.raw_bits(), "the handle of its stream")?;
     check(twin.backend_type() != stream.backend_type(), "two backends have one type")?;
     for result in [stream.wait_stream(&*twin), twin.wait_stream(&*stream)] {
-        check_err("wait_stream of a namesake", result, ErrorKind::BackendMismatch)?;
+        check_err(result, ErrorKind::BackendMismatch, "wait_stream of a namesake")?;
     }
     let event = twin.record_event()?;
     for result in [stream.wait_event(&*event), stream.record(&*event)] {
-        check_err("a namesake's event", result, ErrorKind::BackendMismatch)?;
+        check_err(result, ErrorKind::BackendMismatch, "a namesake's event")?;
     }
     Ok(stream.synchronize()?)
 }

@@ -56,7 +56,7 @@ pub fn event_after_the_owner<F: Fixture>(fx: &F) -> Outcome {
     } else {
         watch.check_gone("the wrapper is dropped, and events do not keep it")?;
     }
-    check_eq("the status of the event", event.status()?, EventStatus::Complete)?;
+    check_eq(event.status()?, EventStatus::Complete, "the status of the event")?;
     event.synchronize()?;
     let waiter = stream_on::<F>(event.device())?;
     waiter.wait_event(&event)?;
@@ -81,7 +81,7 @@ pub fn event_recorded_again_drops_its_owner<F: Fixture>(fx: &F) -> Outcome {
     event.synchronize()?;
     other.synchronize()?;
     watch.check_gone("the event was recorded elsewhere")?;
-    check_eq("the status of the event", event.status()?, EventStatus::Complete)
+    check_eq(event.status()?, EventStatus::Complete, "the status of the event")
 }
 
 /// Checks that an event that was only waited for keeps no reference to the waiter's owner.
@@ -132,7 +132,7 @@ pub fn owner_is_dropped_while_pending<F: Fixture>(fx: &F) -> Outcome {
     let witness = stream_on::<F>(stream.device())?;
     witness.wait_stream(&stream)?;
     fx.settle(&[&stream, &witness]);
-    check_eq("the number after the gate", fx.load(&data)?, 0)?;
+    check_eq(fx.load(&data)?, 0, "the number after the gate")?;
     if fx.destroy_waits() {
         fx.open(&gate);
     }

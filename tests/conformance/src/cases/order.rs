@@ -16,7 +16,7 @@ pub fn stream_runs_in_order<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     stream.synchronize()?;
     for (value, copy) in &copies {
-        check_eq("a copy made between two stores", fx.load(copy)?, *value)?;
+        check_eq(fx.load(copy)?, *value, "a copy made between two stores")?;
     }
     Ok(())
 }
@@ -46,7 +46,7 @@ fn orders<F: Fixture, K>(
     fx.open(&gate);
     waiter.synchronize()?;
     check_done(fx, &after)?;
-    check_eq("what the waiter saw of the other's work", fx.load(&copy)?, 1)
+    check_eq(fx.load(&copy)?, 1, "what the waiter saw of the other's work")
 }
 
 /// Checks that work that was submitted to the waiter before the wait is not held back.
@@ -63,7 +63,7 @@ pub fn wait_does_not_delay_earlier_work<F: Fixture>(fx: &F) -> Outcome {
     let later = work(fx, &waiter)?;
     check_held(fx, &[&first, &waiter], &later)?;
     check_goes_on(fx, &[&witness], &copy)?;
-    check_eq("the later work, with the gate closed", fx.load(&later)?, 0)?;
+    check_eq(fx.load(&later)?, 0, "the later work, with the gate closed")?;
     fx.open(&gate);
     waiter.synchronize()?;
     check_done(fx, &later)
@@ -149,7 +149,7 @@ pub fn wait_for_an_unrecorded_event<F: Fixture>(fx: &F) -> Outcome {
     waiter.wait_event(&event)?;
     let data = work(fx, &waiter)?;
     check_goes_on(fx, &[&waiter], &data)?;
-    check_eq("the event's status", event.status()?, EventStatus::Unrecorded)
+    check_eq(event.status()?, EventStatus::Unrecorded, "the event's status")
 }
 
 /// Checks that a wait for an event that is complete holds nothing back.

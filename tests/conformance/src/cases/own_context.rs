@@ -12,11 +12,11 @@ fn check_new_objects<S: Stream>(stream: &S) -> Outcome {
     let end = stream.new_event(EventOptions::timed())?;
     let derived = stream.new_stream(StreamOptions::new())?;
     check(!derived.is_same(stream), "new_stream gave the stream itself")?;
-    check_eq("the device of the new stream", derived.device(), stream.device())?;
+    check_eq(derived.device(), stream.device(), "the device of the new stream")?;
     for event in [&start, &end] {
-        check_eq("the device of the new event", event.device(), stream.device())?;
-        check_eq("the options of the new event", event.options(), EventOptions::timed())?;
-        check_eq("the status of the new event", event.status()?, EventStatus::Unrecorded)?;
+        check_eq(event.device(), stream.device(), "the device of the new event")?;
+        check_eq(event.options(), EventOptions::timed(), "the options of the new event")?;
+        check_eq(event.status()?, EventStatus::Unrecorded, "the status of the new event")?;
     }
     stream.record(&start)?;
     derived.wait_stream(stream)?;
@@ -27,7 +27,7 @@ fn check_new_objects<S: Stream>(stream: &S) -> Outcome {
     let elapsed = end.elapsed_since(&start)?;
     check(elapsed >= 0.0, format_args!("elapsed to a later event is {elapsed}"))?;
     let of_derived = derived.new_event(EventOptions::new())?;
-    check_eq("the options of the new event", of_derived.options(), EventOptions::new())?;
+    check_eq(of_derived.options(), EventOptions::new(), "the options of the new event")?;
     stream.record(&of_derived)?;
     Ok(of_derived.synchronize()?)
 }
@@ -56,7 +56,7 @@ pub fn new_objects_in_another_context<F: Fixture>(fx: &F) -> Outcome {
     let device = device(fx)?;
     let theirs = fx.foreign_elsewhere(device)?;
     let stream = F::Backend::stream_from_owner(Arc::new(theirs), None)?;
-    check_eq("the device", stream.device(), device)?;
+    check_eq(stream.device(), device, "the device")?;
     check_new_objects(&stream)?;
     let derived = stream.new_stream(StreamOptions::new())?;
     check_new_objects(&derived)?;
@@ -69,11 +69,11 @@ pub fn new_objects_in_another_context<F: Fixture>(fx: &F) -> Outcome {
     stream.wait_stream(&derived)?;
     ordinary.wait_stream(&stream)?;
     fx.settle(&[&ordinary, &derived, &stream]);
-    check_eq("the number after the gate", number.load(Ordering::SeqCst), 0)?;
+    check_eq(number.load(Ordering::SeqCst), 0, "the number after the gate")?;
     check(!stream.query()?, "query of the held stream is true")?;
     fx.open(&gate);
     ordinary.synchronize()?;
-    check_eq("the number afterwards", number.load(Ordering::SeqCst), 1)
+    check_eq(number.load(Ordering::SeqCst), 1, "the number afterwards")
 }
 
 /// Checks that `new_stream` and `new_event` of a stream keep the options that they are given.
@@ -81,15 +81,15 @@ pub fn new_objects_keep_their_options<F: Fixture>(fx: &F) -> Outcome {
     let stream = stream(fx)?;
     let blocking = EventOptions::builder().blocking(true).build()?;
     for options in [EventOptions::new(), EventOptions::timed(), blocking] {
-        check_eq("the options", stream.new_event(options)?.options(), options)?;
+        check_eq(stream.new_event(options)?.options(), options, "the options")?;
     }
     let range = optional("priorities", F::Backend::priority_range(stream.device()))?;
     for priority in [range.greatest, 0, range.least] {
         let derived = stream.new_stream(StreamOptions::new().priority(priority))?;
-        check_eq("the priority", optional("priority of a stream", derived.priority())?, priority)?;
+        check_eq(optional("priority of a stream", derived.priority())?, priority, "the priority")?;
     }
     let given = range.least + 1;
     let refused = stream.new_stream(StreamOptions::new().priority(given));
-    let text = check_err("new_stream out of range", refused, ErrorKind::InvalidOptions)?;
+    let text = check_err(refused, ErrorKind::InvalidOptions, "new_stream out of range")?;
     check_names(&text, given)
 }

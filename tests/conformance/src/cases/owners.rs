@@ -71,11 +71,11 @@ pub fn owner_that_keeps_its_event<F: Fixture>(fx: &F) -> Outcome {
             other.record(&event)?;
             other.synchronize()?;
             watch.check_gone("the event that it keeps was recorded elsewhere")?;
-            check_eq("the status of the event", event.status()?, EventStatus::Complete)?;
+            check_eq(event.status()?, EventStatus::Complete, "the status of the event")?;
         } else {
             drop(event);
             if let Some(owner) = owner.upgrade() {
-                check_eq("how many events the owner kept", owner.take(), 1)?;
+                check_eq(owner.take(), 1, "how many events the owner kept")?;
             }
             watch.check_gone("the event that it kept is dropped")?;
         }
@@ -102,9 +102,9 @@ pub fn owner_is_dropped_inside_a_record<F: Fixture>(fx: &F) -> Outcome {
     other.record(&second)?;
     watch.check_gone("both events that it keeps were recorded elsewhere")?;
     for event in [&first, &second] {
-        check_eq("the status of the event", event.status()?, EventStatus::Pending)?;
+        check_eq(event.status()?, EventStatus::Pending, "the status of the event")?;
     }
     fx.open(&gate);
     second.synchronize()?;
-    check_eq("the status of the event", first.status()?, EventStatus::Complete)
+    check_eq(first.status()?, EventStatus::Complete, "the status of the event")
 }

@@ -35,8 +35,8 @@ pub fn payload_that_panics<F: Fixture>(fx: &F) -> Outcome {
     // there the panic is only printed.
     let has_id = stream.id().map_err(|error| error.kind()) != Err(ErrorKind::Unsupported);
     if has_id || outcome.is_err() {
-        check_err("synchronize", outcome, ErrorKind::StreamFault)?;
-        check_err("query", stream.query(), ErrorKind::StreamFault)?;
+        check_err(outcome, ErrorKind::StreamFault, "synchronize")?;
+        check_err(stream.query(), ErrorKind::StreamFault, "query")?;
     }
     // The result is a fault or `Ok`: the call only has to return.
     let _ = event.synchronize();
@@ -65,8 +65,8 @@ pub fn dropped_function_that_panics<F: Fixture>(fx: &F) -> Outcome {
         optional("host functions", stream.launch_host_func(Box::new(func)))?;
     }
     fx.open(&gate);
-    check_err("synchronize", stream.synchronize(), ErrorKind::StreamFault)?;
-    check_eq("how many functions ran after the fault", ran.load(Ordering::SeqCst), 0)?;
+    check_err(stream.synchronize(), ErrorKind::StreamFault, "synchronize")?;
+    check_eq(ran.load(Ordering::SeqCst), 0, "how many functions ran after the fault")?;
     check_becomes("how many functions were dropped", || dropped.load(Ordering::SeqCst), COUNT)?;
     let other = super::support::stream(fx)?;
     let data = work(fx, &other)?;

@@ -68,7 +68,7 @@ pub fn synchronize_waits<F: Fixture>(fx: &F) -> Outcome {
                 fx.load(&data)
             },
         )?;
-        check_eq("the number when synchronize returned", seen, 1)?;
+        check_eq(seen, 1, "the number when synchronize returned")?;
         check(is_idle(fx, &stream)?, "query is false after synchronize")?;
     }
     Ok(())
@@ -87,7 +87,7 @@ pub fn event_synchronize_waits<F: Fixture>(fx: &F) -> Outcome {
                 fx.load(&data)
             },
         )?;
-        check_eq("the number when synchronize returned", seen, 1)?;
+        check_eq(seen, 1, "the number when synchronize returned")?;
         check(event.query()?, "query of the event is false after synchronize")?;
     }
     Ok(())

@@ -187,9 +187,9 @@ pub fn own_submission_is_covered_by_a_record<F: Fixture>(fx: &F) -> Outcome {
         waiter.wait_event(&event)?;
         let after = work(fx, &waiter)?;
         for _ in 0..2 {
-            check_eq("the status of the event", event.status()?, EventStatus::Pending)?;
+            check_eq(event.status()?, EventStatus::Pending, "the status of the event")?;
             check(!event.query()?, "query of the event is true, and what it stands for is held")?;
-            check_eq("the number after the record", fx.load(&after)?, 0)?;
+            check_eq(fx.load(&after)?, 0, "the number after the record")?;
             give_a_chance(|| false);
         }
         (held.open)();

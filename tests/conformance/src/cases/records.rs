@@ -59,12 +59,12 @@ pub fn second_record_replaces_the_first<F: Fixture>(fx: &F) -> Outcome {
     event.synchronize()?;
     let (held, gate) = gated(fx)?;
     held.record(&event)?;
-    check_eq("the status after a second, pending record", event.status()?, EventStatus::Pending)?;
+    check_eq(event.status()?, EventStatus::Pending, "the status after a second, pending record")?;
     check(!event.query()?, "query reports the first record")?;
     let free = stream(fx)?;
     free.record(&event)?;
     check(fx.finishes(&[&free])?, "the stream that nothing holds does not finish")?;
-    check_eq("the status after a third, done record", event.status()?, EventStatus::Complete)?;
+    check_eq(event.status()?, EventStatus::Complete, "the status after a third, done record")?;
     event.synchronize()?;
     fx.open(&gate);
     Ok(held.synchronize()?)
@@ -120,7 +120,7 @@ pub fn one_event_is_used_again_and_again<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     back.synchronize()?;
     for (value, copy) in &copies {
-        check_eq("a number that was copied from stream to stream", fx.load(copy)?, *value)?;
+        check_eq(fx.load(copy)?, *value, "a number that was copied from stream to stream")?;
     }
     Ok(())
 }
@@ -181,19 +181,19 @@ pub fn record_on_another_device<F: Fixture>(fx: &F) -> Outcome {
     let far_stream = stream_on::<F>(far)?;
     let refused = |event: &EventOf<F>| {
         let result = far_stream.record(event);
-        let text = check_err("record on another device", result, ErrorKind::DeviceMismatch)?;
+        let text = check_err(result, ErrorKind::DeviceMismatch, "record on another device")?;
         check_names(&text, format_args!("the stream belongs to {far}, and the event to {near}"))?;
         check_names(&text, "Stream::new_event")
     };
     refused(&event)?;
-    check_eq("the status afterwards", event.status()?, EventStatus::Unrecorded)?;
+    check_eq(event.status()?, EventStatus::Unrecorded, "the status afterwards")?;
     let own = stream_on::<F>(near)?;
     let gate = fx.gate(&own)?;
     own.record(&event)?;
     refused(&event)?;
-    check_eq("the status afterwards", event.status()?, EventStatus::Pending)?;
+    check_eq(event.status()?, EventStatus::Pending, "the status afterwards")?;
     fx.open(&gate);
     event.synchronize()?;
     refused(&event)?;
-    check_eq("the status afterwards", event.status()?, EventStatus::Complete)
+    check_eq(event.status()?, EventStatus::Complete, "the status afterwards")
 }

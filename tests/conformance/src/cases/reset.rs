@@ -15,7 +15,7 @@ pub fn reset_is_reported_and_survived<F: Fixture>(fx: &F) -> Outcome {
     old.synchronize()?;
     other.synchronize()?;
     fx.reset(device)?;
-    let destroyed = |call, result| check_err(call, result, ErrorKind::ContextDestroyed).map(drop);
+    let destroyed = |call, result| check_err(result, ErrorKind::ContextDestroyed, call).map(drop);
     for _ in 0..2 {
         destroyed("query", old.query().map(drop))?;
         destroyed("synchronize", old.synchronize())?;
@@ -52,7 +52,7 @@ fn reset_and_used<F: Fixture>(fx: &F, device: Device) -> Result<Before<F>, Verdi
 }
 
 fn destroyed<T>(call: &str, result: Result<T, impl Error>) -> Outcome {
-    check_err(call, result, ErrorKind::ContextDestroyed).map(drop)
+    check_err(result, ErrorKind::ContextDestroyed, call).map(drop)
 }
 
 /// Checks that `elapsed_since` of events from before a reset returns `ContextDestroyed`, also if

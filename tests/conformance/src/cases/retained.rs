@@ -62,7 +62,7 @@ impl Log {
     pub(super) fn check_in_any_order(&self, wanted: &[u32]) -> Outcome {
         let mut dropped: Vec<_> = self.entries().into_iter().map(|(number, _)| number).collect();
         dropped.sort_unstable();
-        check_eq("the list of dropped values, sorted", dropped, wanted.to_vec())
+        check_eq(dropped, wanted.to_vec(), "the list of dropped values, sorted")
     }
 }
 

@@ -21,7 +21,7 @@ pub fn value_is_kept_for_each_stream<F: Fixture>(fx: &F) -> Outcome {
             check_held(fx, &[&streams[0], &streams[1], &streams[2], &streams[held]], &data)?;
             kept.collect()?;
             log.check([])?;
-            check_eq("the number of kept values", kept.pending(), 1)?;
+            check_eq(kept.pending(), 1, "the number of kept values")?;
         }
         fx.open(&gate);
         // All of them: the marks of idle streams can stand behind the gate in a hardware queue that they share.
@@ -30,7 +30,7 @@ pub fn value_is_kept_for_each_stream<F: Fixture>(fx: &F) -> Outcome {
         }
         let collected = collect_done(fx, &*kept, &log, 1)?;
         log.check([1])?;
-        check_eq("what collect counts", collected, (1, 0))?;
+        check_eq(collected, (1, 0), "what collect counts")?;
     }
     Ok(())
 }
@@ -70,7 +70,7 @@ pub fn many_values_are_dropped_in_order<F: Fixture>(fx: &F) -> Outcome {
     }
     kept.collect()?;
     log.check([])?;
-    check_eq("the number of kept values", kept.pending(), MANY as usize)?;
+    check_eq(kept.pending(), MANY as usize, "the number of kept values")?;
     fx.open(&gate);
     stream.synchronize()?;
     collect_done(fx, &*kept, &log, MANY as usize)?;
@@ -144,7 +144,7 @@ pub fn drain_waits_for_all_values<F: Fixture>(fx: &F) -> Outcome {
     }
     returns_before_open(|| fx.open(&gate), || Ok(kept.drain()?))?;
     log.check(0..MANY)?;
-    check_eq("the number of kept values", kept.pending(), 0)
+    check_eq(kept.pending(), 0, "the number of kept values")
 }
 
 /// Checks that values are dropped by the call of collect and on its thread, and not when the stream
@@ -165,7 +165,7 @@ pub fn values_are_dropped_on_the_callers_thread<F: Fixture>(fx: &F) -> Outcome {
     });
     let (outcome, collector) = collected?;
     outcome?;
-    check_eq("the list of drops and their threads", log.entries(), vec![(1, collector)])
+    check_eq(log.entries(), vec![(1, collector)], "the list of drops and their threads")
 }
 
 /// Makes the calls of a reclaimer that do not block, and some of the backend.
@@ -207,7 +207,7 @@ pub fn destructor_uses_the_reclaimer<F: Fixture>(fx: &F) -> Outcome {
     let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
     outcome.ok_or_else(|| Verdict::failed("drain did not drop the value"))??;
     kept.drain()?;
-    check_eq("the number of kept values", kept.pending(), 0)
+    check_eq(kept.pending(), 0, "the number of kept values")
 }
 
 /// Checks that dropping a reclaimer neither blocks nor drops a value that a stream still uses: the
@@ -340,7 +340,7 @@ pub fn per_thread_stream_keeps_a_value<F: Fixture>(fx: &F) -> Outcome {
         retained.map_err(|refused| refused.into_error())?;
     }
     fx.settle(&[]);
-    check_eq("the number that held work would change", fx.load(&data)?, 0)?;
+    check_eq(fx.load(&data)?, 0, "the number that held work would change")?;
     kept.collect()?;
     log.check([])?;
     fx.open(&gate);
@@ -359,7 +359,7 @@ pub fn release_waits_for_all_users<F: Fixture>(fx: &F) -> Outcome {
         let released = kept.release_on(&home, &users, log.value(1));
         released.map_err(|refused| refused.into_error())?;
         let here = thread::current().id();
-        check_eq("the list of drops and their threads", log.entries(), vec![(1, here)])?;
+        check_eq(log.entries(), vec![(1, here)], "the list of drops and their threads")?;
         // What the destructor would submit, as a free in stream order.
         let data = work(fx, &home)?;
         check_held(fx, &[&users[0], &users[1], &users[2], &home], &data)?;

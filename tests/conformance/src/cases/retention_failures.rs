@@ -41,11 +41,11 @@ pub fn panic_in_a_destructor<F: Fixture>(fx: &F) -> Outcome {
         };
         check(matches!(panic, Some(1 | 4)), format_args!("the caller got {panic:?}"))?;
         log.check_in_any_order(&[0, 1, 2, 3, 4, 5])?;
-        check_eq("the number of kept values", kept.pending(), 0)?;
+        check_eq(kept.pending(), 0, "the number of kept values")?;
         // The reclaimer works as before.
         retain::<F>(&*kept, log.value(6), &[&streams[0]])?;
         kept.drain()?;
-        check_eq("the number of kept values", kept.pending(), 0)?;
+        check_eq(kept.pending(), 0, "the number of kept values")?;
     }
     Ok(())
 }
@@ -63,10 +63,10 @@ pub fn fault_keeps_its_values<F: Fixture>(fx: &F) -> Outcome {
         retain::<F>(&*kept, log.value(number), &[&failed])?;
     }
     fx.open(&gate);
-    check_err("synchronize", failed.synchronize(), ErrorKind::StreamFault)?;
+    check_err(failed.synchronize(), ErrorKind::StreamFault, "synchronize")?;
     for _ in 0..3 {
-        check_err("collect", kept.collect(), ErrorKind::StreamFault)?;
-        check_err("drain", kept.drain(), ErrorKind::StreamFault)?;
+        check_err(kept.collect(), ErrorKind::StreamFault, "collect")?;
+        check_err(kept.drain(), ErrorKind::StreamFault, "drain")?;
         log.check([])?;
     }
     check_refused::<F>(&*kept, &log, &failed, ErrorKind::StreamFault)?;
@@ -83,13 +83,13 @@ pub fn fault_keeps_no_other_value<F: Fixture>(fx: &F) -> Outcome {
     retain::<F>(&*kept, log.value(1), &[&other, &failed])?;
     retain::<F>(&*kept, log.value(2), &[&other])?;
     fx.open(&gate);
-    check_err("synchronize", failed.synchronize(), ErrorKind::StreamFault)?;
+    check_err(failed.synchronize(), ErrorKind::StreamFault, "synchronize")?;
     for _ in 0..2 {
-        check_err("collect", kept.collect(), ErrorKind::StreamFault)?;
+        check_err(kept.collect(), ErrorKind::StreamFault, "collect")?;
         log.check([2])?;
     }
     retain::<F>(&*kept, log.value(3), &[&other])?;
-    check_err("drain", kept.drain(), ErrorKind::StreamFault)?;
+    check_err(kept.drain(), ErrorKind::StreamFault, "drain")?;
     check_abandoned(kept, &log, &[2, 3], &[1])
 }
 
@@ -106,15 +106,15 @@ fn check_refused<F: Fixture>(
     let Err(refused) = kept.retain(log.value(99), &[stream]) else {
         return Err(Verdict::failed("a value was retained that should be refused"));
     };
-    check_eq("the number of drops after the refusal", log.entries().len(), before)?;
+    check_eq(log.entries().len(), before, "the number of drops after the refusal")?;
     let (value, error) = refused.into_parts();
-    check_err("retain", Err::<(), _>(error), kind)?;
+    check_err(Err::<(), _>(error), kind, "retain")?;
     let number = value.downcast_ref::<Logged>().map(|value| value.number);
-    check_eq("the value that came back", number, Some(99))?;
-    check_eq("the number of kept values", kept.pending(), pending)?;
+    check_eq(number, Some(99), "the value that came back")?;
+    check_eq(kept.pending(), pending, "the number of kept values")?;
     drop(value);
     let dropped = log.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    check_eq("the last drop", dropped.map(|(number, _)| number), Some(99))
+    check_eq(dropped.map(|(number, _)| number), Some(99), "the last drop")
 }
 
 /// Checks that abandon returns the values `wanted` in this order, and that only `dropped` were
@@ -133,7 +133,7 @@ fn check_abandoned<B: Backend>(
     let mut numbers: Vec<_> = values.iter().filter_map(number).collect();
     // Values of other sets of streams come in any order.
     numbers.sort_by_key(|number| wanted.iter().position(|wanted| wanted == number));
-    check_eq("the abandoned values", numbers, wanted.to_vec())
+    check_eq(numbers, wanted.to_vec(), "the abandoned values")
 }
 
 /// Checks that values of a context that was reset are neither dropped nor lost.
@@ -168,7 +168,7 @@ pub fn reset_keeps_the_values<F: Fixture>(fx: &F) -> Outcome {
 fn check_lost(call: &str, result: Result<(), impl Error>) -> Outcome {
     match result {
         Err(error) if error.kind() == ErrorKind::InvalidHandle => Ok(()),
-        other => check_err(call, other, ErrorKind::ContextDestroyed).map(drop),
+        other => check_err(other, ErrorKind::ContextDestroyed, call).map(drop),
     }
 }
 
@@ -194,14 +194,14 @@ pub fn captured_stream_takes_no_value<F: Fixture>(fx: &F) -> Outcome {
                     return Err(Verdict::failed("a captured stream took a value"));
                 };
                 drop(value);
-                check_err("retain", Err::<(), _>(error), ErrorKind::Capturing)?;
+                check_err(Err::<(), _>(error), ErrorKind::Capturing, "retain")?;
                 check(fx.is_capturing(&captured)?, "the capture is broken after a retain")
             });
             // A capture that lasts would break the cases that follow.
             let nodes = fx.end_capture(&captured, false);
             outcome?;
             if let Some(nodes) = nodes? {
-                check_eq("the number of nodes of the graph", nodes, 0)?;
+                check_eq(nodes, 0, "the number of nodes of the graph")?;
             }
         }
         kept.drain()?;
@@ -230,7 +230,7 @@ pub fn capture_after_a_retain<F: Fixture>(fx: &F) -> Outcome {
                 kept.collect()?;
                 // An implementation that has recorded a mark before the capture need not wait for the stream.
                 if let Err(error) = kept.drain() {
-                    check_err("drain", Err::<(), _>(error), ErrorKind::Capturing)?;
+                    check_err(Err::<(), _>(error), ErrorKind::Capturing, "drain")?;
                 }
                 check(fx.is_capturing(&captured)?, "the capture is broken after collect and drain")
             };

@@ -114,7 +114,7 @@ where
 #[track_caller]
 pub(super) fn check_held<F: Fixture>(fx: &F, streams: &[&StreamOf<F>], data: &F::Data) -> Outcome {
     fx.settle(streams);
-    check_eq("the number that held work would change", fx.load(data)?, 0)?;
+    check_eq(fx.load(data)?, 0, "the number that held work would change")?;
     if let Some(last) = streams.last() {
         check(!last.query()?, "query of the held stream is true, with work before it pending")?;
     }
@@ -130,13 +130,13 @@ pub(super) fn check_goes_on<F: Fixture>(
     data: &F::Data,
 ) -> Outcome {
     check(fx.finishes(streams)?, "the stream is held back, and should wait for nothing")?;
-    check_eq("the number that the stream's work changes", fx.load(data)?, 1)
+    check_eq(fx.load(data)?, 1, "the number that the stream's work changes")
 }
 
 /// Checks that the [`work`] on `data` was done.
 #[track_caller]
 pub(super) fn check_done<F: Fixture>(fx: &F, data: &F::Data) -> Outcome {
-    check_eq("the number that the work changes", fx.load(data)?, 1)
+    check_eq(fx.load(data)?, 1, "the number that the work changes")
 }
 
 /// The time in which something that should not happen could happen. It decides nothing for a
@@ -255,7 +255,7 @@ pub fn check_becomes(what: &str, number: impl Fn() -> usize, wanted: usize) -> O
     while number() != wanted && begun.elapsed() < DROP_LIMIT {
         thread::yield_now();
     }
-    check_eq(what, number(), wanted)
+    check_eq(number(), wanted, what)
 }
 
 /// Returns the call that the error for handle 2 names: the one for the thread's stream, or, where the engine has none,

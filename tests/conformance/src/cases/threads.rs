@@ -44,8 +44,8 @@ pub fn many_threads_one_stream<F: Fixture>(fx: &F) -> Outcome {
         fx.copy(&stream, &slot, &copy)?;
         fx.store(&stream, &slot, 0)?;
         stream.synchronize()?;
-        check_eq("the copy of the thread's last number", fx.load(&copy)?, 25)?;
-        check_eq("the number stored last", fx.load(&slot)?, 0)
+        check_eq(fx.load(&copy)?, 25, "the copy of the thread's last number")?;
+        check_eq(fx.load(&slot)?, 0, "the number stored last")
     })?;
     check(is_idle(fx, &stream)?, "query is false when all threads have synchronized")
 }
@@ -58,7 +58,7 @@ pub fn calls_work_on_a_fresh_thread<F: Fixture>(fx: &F) -> Outcome {
         stream.synchronize()?;
         on_a_fresh_thread(|| {
             check(is_idle(fx, &stream)? && event.query()?, "query is false on another thread")?;
-            check_eq("the status on another thread", event.status()?, EventStatus::Complete)?;
+            check_eq(event.status()?, EventStatus::Complete, "the status on another thread")?;
             stream.record(&event)?;
             stream.wait_event(&event)?;
             let other = stream_on::<F>(device)?;
@@ -69,7 +69,7 @@ pub fn calls_work_on_a_fresh_thread<F: Fixture>(fx: &F) -> Outcome {
             let foreign = fx.foreign(device, StreamOptions::new())?;
             // SAFETY: `foreign` outlives the wrapper; nothing is recorded.
             let wrapped = unsafe { F::Backend::stream_from_raw(foreign.raw_stream(), None) }?;
-            check_eq("the device of a wrapper", wrapped.device(), device)?;
+            check_eq(wrapped.device(), device, "the device of a wrapper")?;
             check(is_idle(fx, &wrapped)?, "query of an idle foreign stream is false")
         })?;
     }
@@ -116,7 +116,7 @@ pub fn one_event_from_many_threads<F: Fixture>(fx: &F) -> Outcome {
         }
         Ok(waiter.synchronize()?)
     })?;
-    check_eq("the status in the end", event.status()?, EventStatus::Complete)
+    check_eq(event.status()?, EventStatus::Complete, "the status in the end")
 }
 
 /// Checks that each thread forks from one stream and joins back to it; the end sees the work of all
@@ -168,7 +168,7 @@ pub fn per_thread_stream_is_one_within_a_thread<F: Fixture>(fx: &F) -> Outcome {
     let gate = fx.gate(&one)?;
     let data = work(fx, &other)?;
     check(!other.query()?, "query is true for the second wrapper, and the first is held back")?;
-    check_eq("the number after the gate", fx.load(&data)?, 0)?;
+    check_eq(fx.load(&data)?, 0, "the number after the gate")?;
     fx.open(&gate);
     one.synchronize()?;
     check_done(fx, &data)
@@ -191,7 +191,7 @@ pub fn per_thread_stream_differs_on_each_thread<F: Fixture>(fx: &F) -> Outcome {
         check_done(fx, &data)
     })?;
     check(!mine.query()?, "query is true for the stream that is held back")?;
-    check_eq("the number after the gate", fx.load(&data)?, 0)?;
+    check_eq(fx.load(&data)?, 0, "the number after the gate")?;
     fx.open(&gate);
     mine.synchronize()?;
     check_done(fx, &data)
@@ -211,7 +211,7 @@ pub fn per_thread_stream_has_ordinary_events<F: Fixture>(fx: &F) -> Outcome {
         Ok((waiter, after))
     })?;
     check_held(fx, &[&waiter], &after)?;
-    check_eq("the status of the event", event.status()?, EventStatus::Pending)?;
+    check_eq(event.status()?, EventStatus::Pending, "the status of the event")?;
     fx.open(&gate);
     on_a_fresh_thread(|| Ok(event.synchronize()?))?;
     check_done(fx, &before)?;
@@ -297,5 +297,5 @@ pub fn long_queue<F: Fixture>(fx: &F) -> Outcome {
     check_held(fx, &[&stream], &last)?;
     fx.open(&gate);
     stream.synchronize()?;
-    check_eq("the number stored last", fx.load(&last)?, 800)
+    check_eq(fx.load(&last)?, 800, "the number stored last")
 }

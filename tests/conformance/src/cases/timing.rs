@@ -11,7 +11,7 @@ fn refused<F: Fixture>(
     kind: ErrorKind,
     named: &str,
 ) -> Outcome {
-    check_names(&check_err(what, end.elapsed_since(start), kind)?, named)
+    check_names(&check_err(end.elapsed_since(start), kind, what)?, named)
 }
 
 /// Checks that an event without timing is refused, whatever else is missing, and the error says
@@ -74,7 +74,7 @@ pub fn elapsed_to_itself_is_zero<F: Fixture>(fx: &F) -> Outcome {
     let event = timed::<F>(stream.device())?;
     stream.record(&event)?;
     event.synchronize()?;
-    check_eq("elapsed time of an event and itself", event.elapsed_since(&event)?, 0.0)
+    check_eq(event.elapsed_since(&event)?, 0.0, "elapsed time of an event and itself")
 }
 
 /// Checks that elapsed time is in milliseconds: it lies, within a wide margin, between the host's
@@ -166,7 +166,7 @@ pub fn elapsed_across_devices<F: Fixture>(fx: &F) -> Outcome {
     for _ in 0..2 {
         for end in [&end, &untimed] {
             let kind = ErrorKind::DeviceMismatch;
-            let text = check_err("elapsed across devices", end.elapsed_since(&start), kind)?;
+            let text = check_err(end.elapsed_since(&start), kind, "elapsed across devices")?;
             check_names(&text, format_args!("the start event belongs to {near}"))?;
             check_names(&text, format_args!("the end event to {far}"))?;
         }

@@ -21,7 +21,7 @@ pub fn fork_orders_every_branch<F: Fixture>(fx: &F) -> Outcome {
     for (branch, (data, copy)) in branches.iter().zip(&after) {
         branch.synchronize()?;
         check_done(fx, data)?;
-        check_eq("what the branch saw of the source's work", fx.load(copy)?, 1)?;
+        check_eq(fx.load(copy)?, 1, "what the branch saw of the source's work")?;
     }
     Ok(())
 }
@@ -141,7 +141,7 @@ pub fn fork_and_join_in_rounds<F: Fixture>(fx: &F) -> Outcome {
     fx.open(&gate);
     main.synchronize()?;
     for (round, copy) in &copies {
-        check_eq("a branch's copy", fx.load(copy)?, *round)?;
+        check_eq(fx.load(copy)?, *round, "a branch's copy")?;
     }
     Ok(())
 }

@@ -85,18 +85,18 @@ pub(super) fn three_copies<F: Fixture>(fx: &'static F) -> Outcome {
             let code = unsafe { run_copy(kind, bits, number, value) };
             if F::Backend::KIND == BackendKind::Host {
                 // Each copy has its own streams, and rejects those of the others.
-                check_eq("the result of a copy", code, INVALID_HANDLE)?;
+                check_eq(code, INVALID_HANDLE, "the result of a copy")?;
                 continue;
             }
-            check_eq("the result of a copy", code, 0)?;
+            check_eq(code, 0, "the result of a copy")?;
             value += 1;
         }
     }
-    check_eq("the number while the gate is closed", number.load(Ordering::SeqCst), 0)?;
+    check_eq(number.load(Ordering::SeqCst), 0, "the number while the gate is closed")?;
     check(!stream.query()?, "the stream is idle while the gate is closed")?;
     drop(gate);
     stream.synchronize()?;
-    check_eq("the number after all increments", number.load(Ordering::SeqCst), value)?;
+    check_eq(number.load(Ordering::SeqCst), value, "the number after all increments")?;
     print_line(&format!("note: {value} increments by three copies"));
     fx.foreign_works(&foreign)?;
     check_usable(fx)

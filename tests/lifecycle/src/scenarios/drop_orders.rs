@@ -48,7 +48,7 @@ fn orders() -> Vec<[usize; VALUES]> {
 
 pub(super) fn every_order<F: Fixture>(fx: &'static F) -> Outcome {
     let orders = orders();
-    check_eq("the number of orders", orders.len(), 720)?;
+    check_eq(orders.len(), 720, "the number of orders")?;
     for (index, order) in orders.iter().enumerate() {
         // The gate opens at a different position each time: before, between or after the drops.
         one_order(fx, order, Some(index % (VALUES + 1)))?;
@@ -122,7 +122,7 @@ fn one_order<F: Fixture>(fx: &'static F, order: &[usize], open_at: Option<usize>
     drop((own_stream, own_event, waiter));
     // The submitted work runs although all handles were dropped.
     wait_until(|| fx.load(&data[2]).is_ok_and(|value| value == 1));
-    check_eq("drops of the owner", dropped.load(Ordering::SeqCst), 1)
+    check_eq(dropped.load(Ordering::SeqCst), 1, "drops of the owner")
 }
 
 pub(super) fn beside_a_host_function<F: Fixture>(fx: &'static F) -> Outcome {

@@ -28,7 +28,7 @@ pub(super) fn run_in_child(child: impl FnOnce() -> i32) -> Result<i32, Verdict> 
             let mut status = 0;
             // SAFETY: `&mut status` is a valid out-pointer.
             let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
-            check_eq("the process that was waited for", waited, pid)?;
+            check_eq(waited, pid, "the process that was waited for")?;
             if libc::WIFEXITED(status) {
                 return Ok(libc::WEXITSTATUS(status));
             }
@@ -60,14 +60,14 @@ impl<F: Fixture> BlockedWork<F> {
     fn finish(self, fx: &F) -> Outcome {
         self.open.store(true, Ordering::SeqCst);
         self.streams[1].synchronize()?;
-        check_eq("the number that the work writes", fx.load(&self.data)?, 1)?;
+        check_eq(fx.load(&self.data)?, 1, "the number that the work writes")?;
         check_usable(fx)
     }
 }
 
 pub(super) fn child_ends<F: Fixture>(fx: &'static F) -> Outcome {
     let blocked = block(fx)?;
-    check_eq("the exit code of the child", run_in_child(|| 9)?, 9)?;
+    check_eq(run_in_child(|| 9)?, 9, "the exit code of the child")?;
     blocked.finish(fx)
 }
 
@@ -75,14 +75,14 @@ pub(super) fn child_calls_exit<F: Fixture>(fx: &'static F) -> Outcome {
     let (blocked, handles) = (block(fx)?, Handles::new(fx)?);
     // SAFETY: `exit` accepts any code. It runs the `atexit` handlers, which are under test.
     let exit = |code| unsafe { libc::exit(code) };
-    check_eq("the exit code of a child that does nothing", run_in_child(|| exit(10))?, 10)?;
+    check_eq(run_in_child(|| exit(10))?, 10, "the exit code of a child that does nothing")?;
     let BlockedWork { streams, data, open } = blocked;
     let mut all = Some((streams, handles));
     let code = run_in_child(|| {
         drop(all.take());
         exit(11)
     })?;
-    check_eq("the exit code of a child that drops all", code, 11)?;
+    check_eq(code, 11, "the exit code of a child that drops all")?;
     let Some((streams, _handles)) = all else {
         return Err(Verdict::failed("a drop in the child affected the parent"));
     };
@@ -129,7 +129,7 @@ pub(super) fn child_uses<F: Fixture>(fx: &'static F) -> Outcome {
             code
         })?
     };
-    check_eq("the exit code of the child", code, 0)?;
+    check_eq(code, 0, "the exit code of the child")?;
     blocked.finish(fx)
 }
 
@@ -174,9 +174,9 @@ pub(super) fn deferred_drop<F: Fixture>(fx: &'static F) -> Outcome {
         }
         code | i32::from(after != before) << 1
     })?;
-    check_eq("the exit code of the child", code, 0)?;
+    check_eq(code, 0, "the exit code of the child")?;
     caller.synchronize()?;
-    check_eq("owners that the parent dropped", DROPPED.load(Ordering::SeqCst), 1)?;
+    check_eq(DROPPED.load(Ordering::SeqCst), 1, "owners that the parent dropped")?;
     check_usable(fx)
 }
 
@@ -201,7 +201,7 @@ pub(super) fn before_the_first_use<F: Fixture>(make: &dyn Fn() -> Result<F, Verd
     if code == SKIPPED {
         return work();
     }
-    check_eq("the exit code of the child", code, 12)?;
+    check_eq(code, 12, "the exit code of the child")?;
     work()?;
     print_line("done");
     Ok(())
@@ -228,7 +228,7 @@ pub(super) fn while_others_submit<F: Fixture>(fx: &'static F) -> Outcome {
             rounds.load(Ordering::SeqCst) > round * 10 || threads.iter().any(|t| t.is_finished())
         });
         outcome = run_in_child(|| make_child_calls(fx, &handles))
-            .and_then(|code| check_eq("the exit code of a child", code, 0));
+            .and_then(|code| check_eq(code, 0, "the exit code of a child"));
         if outcome.is_err() {
             break;
         }
@@ -246,7 +246,7 @@ pub(super) fn exec<F: Fixture>(fx: &'static F) -> Outcome {
     let blocked = block(fx)?;
     for _ in 0..20 {
         let status = Command::new("/bin/true").env_clear().status()?;
-        check_eq("the status of /bin/true", status.code(), Some(0))?;
+        check_eq(status.code(), Some(0), "the status of /bin/true")?;
     }
     blocked.finish(fx)
 }

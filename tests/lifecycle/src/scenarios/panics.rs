@@ -37,9 +37,9 @@ pub(super) fn in_a_host_function<F: Fixture>(fx: &'static F) -> Outcome {
     second.launch_host_func(Box::new(move || drop(bomb)))?;
     third.launch_host_func(Box::new(|| resume_unwind(Box::new(Bomb))))?;
     for faulty in [&first, &second, &third] {
-        check_err("synchronize after a panic", faulty.synchronize(), ErrorKind::StreamFault)?;
-        check_err("query after a panic", faulty.query(), ErrorKind::StreamFault)?;
-        check_err("record after a panic", faulty.record_event(), ErrorKind::StreamFault)?;
+        check_err(faulty.synchronize(), ErrorKind::StreamFault, "synchronize after a panic")?;
+        check_err(faulty.query(), ErrorKind::StreamFault, "query after a panic")?;
+        check_err(faulty.record_event(), ErrorKind::StreamFault, "record after a panic")?;
     }
     check_usable(fx)?;
     drop((first, second, third));
@@ -78,22 +78,22 @@ pub(super) fn in_an_owner<F: Fixture>(fx: &'static F) -> Outcome {
         // The owner is dropped with the event, if the event keeps it.
         let (one, event) = (wrap_foreign()?, F::Backend::new_event(device(fx)?, options)?);
         one.record(&event)?;
-        check_eq("a panic with the wrapper", panics(move || drop(one)), !keeps)?;
-        check_eq("a panic with the event", panics(move || drop(event)), keeps)?;
+        check_eq(panics(move || drop(one)), !keeps, "a panic with the wrapper")?;
+        check_eq(panics(move || drop(event)), keeps, "a panic with the event")?;
         check_usable(fx)?;
 
         // The owner is dropped when a new record replaces the old one. The new record is made anyway.
         let (one, event) = (wrap_foreign()?, F::Backend::new_event(device(fx)?, options)?);
         one.record(&event)?;
-        check_eq("a panic with the wrapper", panics(move || drop(one)), !keeps)?;
+        check_eq(panics(move || drop(one)), !keeps, "a panic with the wrapper")?;
         let other = stream(fx)?;
         let gate = fx.gate(&other)?;
         // Backends that defer the drop to the end of the call catch the panic.
         let _ = panics(|| other.record(&event));
-        check_eq("the status of the new record", event.status()?, EventStatus::Pending)?;
+        check_eq(event.status()?, EventStatus::Pending, "the status of the new record")?;
         drop(gate);
         event.synchronize()?;
-        check_eq("the status of the new record", event.status()?, EventStatus::Complete)?;
+        check_eq(event.status()?, EventStatus::Complete, "the status of the new record")?;
     }
 
     // In a host function the panic is a fault of that stream, or the drop is deferred to a call that catches it.
@@ -123,7 +123,7 @@ pub(super) fn with_all_alive<F: Fixture>(fx: &'static F) -> Outcome {
         check(unwound, "the panic did not unwind")?;
         check_usable(fx)?;
     }
-    check_eq("the thread's state", fx.thread_state()?, before)
+    check_eq(fx.thread_state()?, before, "the thread's state")
 }
 
 /// Owner of a foreign stream.
@@ -154,7 +154,7 @@ pub(super) fn through_calls<F: Fixture>(fx: &'static F) -> Outcome {
     let owner = Arc::new(HandlelessOwner::<F>(Arc::clone(&foreign)));
     let wrapped = panics(|| F::Backend::stream_from_owner(Arc::clone(&owner), None));
     check(wrapped, "wrapping did not read the handle")?;
-    check_eq("references to the owner", Arc::strong_count(&owner), 1)?;
+    check_eq(Arc::strong_count(&owner), 1, "references to the owner")?;
     fx.foreign_works(&foreign)?;
 
     let (main, branches) = (stream(fx)?, [stream(fx)?, stream(fx)?, stream(fx)?]);
@@ -169,9 +169,9 @@ pub(super) fn through_calls<F: Fixture>(fx: &'static F) -> Outcome {
         let data = fx.data(main.device(), 0)?;
         fx.store(&main, &data, 1)?;
         check_eq(
-            "a panic in fork",
             panics(|| main.fork(panicking_branches())),
             stop < branches.len(),
+            "a panic in fork",
         )?;
         // Exactly the branches before the panic wait.
         for (index, branch) in branches.iter().enumerate() {
@@ -181,13 +181,13 @@ pub(super) fn through_calls<F: Fixture>(fx: &'static F) -> Outcome {
         }
         drop(gate);
         check_eq(
-            "a panic in join",
             panics(|| main.join(panicking_branches())),
             stop < branches.len(),
+            "a panic in join",
         )?;
         main.synchronize()?;
-        check_eq("the number", fx.load(&data)?, 1)?;
-        check_eq("the thread's state", fx.thread_state()?, before.clone())?;
+        check_eq(fx.load(&data)?, 1, "the number")?;
+        check_eq(fx.thread_state()?, before.clone(), "the thread's state")?;
     }
     check_usable(fx)
 }

@@ -127,7 +127,7 @@ pub(super) fn fork_with_values<F: Fixture>(fx: &'static F) -> Outcome {
                     || threads.iter().any(|thread| thread.is_finished())
             });
             let code = run_in_child(|| use_in_child::<F>(shared, &held));
-            outcome = code.and_then(|code| check_eq("the exit code of a child", code, 0));
+            outcome = code.and_then(|code| check_eq(code, 0, "the exit code of a child"));
             if outcome.is_err() {
                 break;
             }
@@ -146,12 +146,12 @@ pub(super) fn fork_with_values<F: Fixture>(fx: &'static F) -> Outcome {
         drop(own.take());
         code | i32::from(DROPS.load(Ordering::SeqCst) != before) << 1
     })?;
-    check_eq("the exit code of the child that drops its copy", code, 0)?;
-    check_eq("the number of dropped values", DROPS.load(Ordering::SeqCst), 0)?;
+    check_eq(code, 0, "the exit code of the child that drops its copy")?;
+    check_eq(DROPS.load(Ordering::SeqCst), 0, "the number of dropped values")?;
     fx.open(&gate);
     let own = own.ok_or_else(|| Verdict::failed("a drop in the child affected the parent"))?;
     own.drain()?;
     shared.drain()?;
-    check_eq("the number of dropped values", DROPS.load(Ordering::SeqCst), 4)?;
+    check_eq(DROPS.load(Ordering::SeqCst), 4, "the number of dropped values")?;
     check_usable(fx)
 }

@@ -69,12 +69,12 @@ pub(super) fn busy<F: Fixture>(fx: &'static F) -> Outcome {
     };
     let Ok((events, data)) = receive.recv() else { return join(exiting) };
     for event in &events {
-        check_eq("an event after pending work", event.status()?, EventStatus::Pending)?;
+        check_eq(event.status()?, EventStatus::Pending, "an event after pending work")?;
     }
     open.store(true, Ordering::SeqCst);
     for (event, data) in events.iter().zip(&data) {
         event.synchronize()?;
-        check_eq("the number that the work writes", fx.load(data)?, 1)?;
+        check_eq(fx.load(data)?, 1, "the number that the work writes")?;
     }
     join(exiting)?;
     for event in &events {

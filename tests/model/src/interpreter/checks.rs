@@ -230,10 +230,10 @@ impl<F: Fixture> Interpreter<'_, F> {
                     .to_string();
                 if source.step.is_in(&reader.after) {
                     new += 1;
-                    check_eq(format_args!("{what}, which runs before it,"), value, self.value)?;
+                    check_eq(value, self.value, format_args!("{what}, which runs before it,"))?;
                 } else if reader.step.is_in(&source.after) {
                     old += 1;
-                    check_eq(format_args!("{what}, which runs after it,"), value, before)?;
+                    check_eq(value, before, format_args!("{what}, which runs after it,"))?;
                 } else {
                     let either = value == self.value || value == before;
                     check(either, format_args!("{what} is {value}, which no task has stored"))?;

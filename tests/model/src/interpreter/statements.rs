@@ -236,7 +236,7 @@ impl<F: Fixture> Interpreter<'_, F> {
                 (unsafe { F::Backend::stream_from_raw(raw, Some(device)) }?, None)
             }
         };
-        check_eq("the device of a new wrapper", stream.device(), device)?;
+        check_eq(stream.device(), device, "the device of a new wrapper")?;
         self.insert_wrapper(name, index, stream, owner)
     }
 
@@ -253,8 +253,8 @@ impl<F: Fixture> Interpreter<'_, F> {
         if self.threads() == 1 {
             for other in self.wrappers() {
                 let same = other.queue == queue;
-                check_eq("two wrappers are equal", other.stream == stream, same)?;
-                check_eq("is_same of two wrappers", stream.is_same(&other.stream), same)?;
+                check_eq(other.stream == stream, same, "two wrappers are equal")?;
+                check_eq(stream.is_same(&other.stream), same, "is_same of two wrappers")?;
                 let hashes = hash_of(&other.stream) == hash_of(&stream);
                 check(!same || hashes, "equal wrappers have different hashes")?;
             }
@@ -265,7 +265,7 @@ impl<F: Fixture> Interpreter<'_, F> {
 
     /// Stores an event under its name. Checks its options and, where it has a handle before a record, that this is new.
     fn insert_event(&self, name: u8, event: EventOf<F>, options: EventOptions) -> Outcome {
-        check_eq("the options of a new event", event.options(), options)?;
+        check_eq(event.options(), options, "the options of a new event")?;
         // Reading the handle lets it escape. Then only a timed event can tell whether it was recorded.
         if options.is_timed() && self.fixture.events_keep_their_handle() {
             let others = self.events.iter().filter_map(|slot| lock(slot).clone());
