@@ -177,30 +177,14 @@ impl Checker<'_> {
             Op::Stream { stream, kind, device } => self.stream(*stream, *kind, *device),
             Op::Clone { stream, of } => self.clone(*stream, *of),
             Op::Event { event, device, .. } => self.define(('e', *event), *device, false),
-            Op::RecordNew { event, stream } => {
-                let device = self.find(('s', *stream))?.device;
-                self.define(('e', *event), device, false)?;
-                self.add_uses(&[('s', *stream)]);
-                Ok(())
-            }
-            Op::Task { stream, task, .. } => {
-                self.find(('s', *stream))?;
-                self.define_once(('t', *task))?;
-                self.add_uses(&[('s', *stream)]);
-                Ok(())
-            }
+            Op::RecordNew { event, stream } => self.record_new(*event, *stream),
+            Op::Task { stream, task, .. } => self.task(*stream, *task),
             Op::Gate { .. } | Op::Open { .. } if statement.thread != 0 && !self.is_serial() => {
                 Err("gates belong to thread 0, so that they have an order")
             }
             Op::Gate { stream, gate } => self.gate(*stream, *gate),
             Op::Open { gate } => self.open(*gate),
-            Op::Record { stream, event } => {
-                let (stream, event) = (('s', *stream), ('e', *event));
-                if self.find(stream)?.device != self.find(event)?.device {
-                    return Err("the event belongs to another device");
-                }
-                self.use_all(&[stream, event])
-            }
+            Op::Record { stream, event } => self.record(*stream, *event),
             Op::Wait { stream, event } => self.use_all(&[('s', *stream), ('e', *event)]),
             Op::WaitStream { stream, other } => self.use_all(&[('s', *stream), ('s', *other)]),
             Op::Fork { stream, branches } | Op::Join { stream, branches } => {
@@ -233,6 +217,28 @@ impl Checker<'_> {
             Op::Recv { channel } => self.recv(statement.thread, *channel),
             Op::Check | Op::Barrier => Ok(()),
         }
+    }
+
+    fn record_new(&mut self, event: u8, stream: u8) -> Check {
+        let device = self.find(('s', stream))?.device;
+        self.define(('e', event), device, false)?;
+        self.add_uses(&[('s', stream)]);
+        Ok(())
+    }
+
+    fn task(&mut self, stream: u8, task: u8) -> Check {
+        self.find(('s', stream))?;
+        self.define_once(('t', task))?;
+        self.add_uses(&[('s', stream)]);
+        Ok(())
+    }
+
+    fn record(&mut self, stream: u8, event: u8) -> Check {
+        let (stream, event) = (('s', stream), ('e', event));
+        if self.find(stream)?.device != self.find(event)?.device {
+            return Err("the event belongs to another device");
+        }
+        self.use_all(&[stream, event])
     }
 
     fn stream(&mut self, stream: u8, kind: StreamKind, device: u8) -> Check {

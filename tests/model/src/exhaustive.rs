@@ -205,14 +205,6 @@ impl<'a> Explorer<'a> {
             // An access is a task whose name is the number of its statement.
             Op::Access { stream, .. } => next.submit(*stream, Item::Task(index as u8)),
             Op::HostAccess { .. } => next.host.push(index as u8),
-            Op::Elapsed { event, start } => {
-                let mut records =
-                    [event, start].into_iter().filter_map(|event| machine.events[event]);
-                let is_done = records.all(|record| machine.is_reached(record));
-                if self.answered.contains(&index) && !is_done {
-                    return None;
-                }
-            }
             Op::Gate { stream, gate } => next.submit(*stream, Item::Gate(*gate)),
             Op::Open { gate } => next.open.push(*gate),
             Op::Wait { stream, event } => {
@@ -227,20 +219,8 @@ impl<'a> Explorer<'a> {
                     next.wait_stream(*stream, *other, (index, number));
                 }
             }
-            Op::Query { stream } => {
-                if self.answered.contains(&index) && !machine.is_idle(streams[stream]) {
-                    return None;
-                }
-                self.observed.answers.insert((index, machine.is_idle(streams[stream])));
-            }
-            Op::QueryEvent { event } => {
-                let record = machine.events[event];
-                let done = record.is_none_or(|record| machine.is_reached(record));
-                if self.answered.contains(&index) && !done {
-                    return None;
-                }
-                self.observed.answers.insert((index, done));
-                self.observed.recorded.insert((index, record.is_some()));
+            Op::Query { .. } | Op::QueryEvent { .. } | Op::Elapsed { .. } => {
+                self.ask(machine, index)?;
             }
             // No other thread submits work while this one waits.
             Op::Sync { stream } if self.is_implicit => {
@@ -263,6 +243,28 @@ impl<'a> Explorer<'a> {
             Op::Recv { .. } => return None,
         }
         Some(next)
+    }
+
+    /// Notes what a query sees. Returns `None` if it is one that returns `true`, and the work is pending.
+    fn ask(&mut self, machine: &Machine, index: usize) -> Option<()> {
+        let is_over = |event| machine.events[event].is_none_or(|record| machine.is_reached(record));
+        let op = &self.program.0[index].op;
+        let is_done = match op {
+            Op::Query { stream } => machine.is_idle(machine.streams[stream]),
+            Op::QueryEvent { event } => is_over(event),
+            Op::Elapsed { event, start } => is_over(event) && is_over(start),
+            _ => return Some(()),
+        };
+        if self.answered.contains(&index) && !is_done {
+            return None;
+        }
+        if let Op::Query { .. } | Op::QueryEvent { .. } = op {
+            self.observed.answers.insert((index, is_done));
+        }
+        if let Op::QueryEvent { event } = op {
+            self.observed.recorded.insert((index, machine.events[event].is_some()));
+        }
+        Some(())
     }
 
     /// Moves all threads across a barrier. Returns `None` unless all have reached it.

@@ -82,6 +82,15 @@ pub(super) fn mended(mut order: Order, dice: &mut Dice<'_>, limits: &Limits) -> 
     order
 }
 
+/// Returns the allocation of a region again, for an access whose memory was released.
+fn allocate_again(order: &Order, access: usize, region: u8) -> Vec<Statement> {
+    let thread = order.program.0[access].thread;
+    let mut earlier = order.program.0[..access].iter().rev();
+    let allocation = earlier
+        .find(|earlier| matches!(earlier.op, Op::Region { region: name, .. } if name == region));
+    allocation.map(|earlier| Statement { thread, op: earlier.op.clone() }).into_iter().collect()
+}
+
 /// Returns statements that order the second access of a hazard after the first one. `event` is a free name.
 fn mend(order: &Order, hazard: &Hazard, event: u8, dice: &mut Dice<'_>) -> Vec<Statement> {
     let second = &order.program.0[hazard.second];
@@ -93,12 +102,7 @@ fn mend(order: &Order, hazard: &Hazard, event: u8, dice: &mut Dice<'_>) -> Vec<S
     };
     let wrappers = wrappers_at(order, hazard.second);
     let Some((_, awaited)) = missing(order, hazard) else {
-        // The memory was released, so it is allocated again.
-        let again = order.program.0[..hazard.second].iter().rev().find_map(|earlier| {
-            matches!(earlier.op, Op::Region { region: name, .. } if name == region)
-                .then(|| earlier.op.clone())
-        });
-        return again.map(|op| Statement { thread, op }).into_iter().collect();
+        return allocate_again(order, hazard.second, region);
     };
     let all: Vec<Wrapper> =
         wrappers.iter().copied().filter(|wrapper| wrapper.queue == awaited).collect();

@@ -71,12 +71,7 @@ impl<F: Fixture> Interpreter<'_, F> {
             }
             Op::Fork { stream, branches } => self.fork_or_join(state, *stream, branches, true),
             Op::Join { stream, branches } => self.fork_or_join(state, *stream, branches, false),
-            Op::Query { stream } => {
-                let done = with!(self, state, *stream, |stream| stream.query())?;
-                // An engine whose queries may be true late has no per-thread streams, which are stored elsewhere.
-                let again = || Ok(self.wrapper(*stream)?.stream.query()?);
-                self.check_query(state, index, "query", done, again)
-            }
+            Op::Query { stream } => self.query(state, index, *stream),
             Op::QueryEvent { event } => self.query_event(state, index, *event),
             Op::Sync { stream } => self.sync_stream(state, index, *stream),
             Op::SyncEvent { event } => self.sync_event(state, index, *event),
@@ -93,6 +88,14 @@ impl<F: Fixture> Interpreter<'_, F> {
                 Ok(())
             }
         }
+    }
+
+    /// Asks a stream whether its work is done, and checks the answer.
+    fn query(&self, state: &mut ThreadState<F>, index: usize, stream: u8) -> Outcome {
+        let done = with!(self, state, stream, |stream| stream.query())?;
+        // An engine whose queries may be true late has no per-thread streams, which are stored elsewhere.
+        let again = || Ok(self.wrapper(stream)?.stream.query()?);
+        self.check_query(state, index, "query", done, again)
     }
 
     /// Checks the blocked tasks, then opens the gate.
