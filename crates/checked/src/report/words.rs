@@ -139,7 +139,8 @@ pub(super) fn allowed(finding: &Finding) -> Option<String> {
         | FindingKind::WriteAfterRead
         | FindingKind::WriteAfterWrite
         | FindingKind::UseAfterRelease => Some(
-            "if code that the check does not see makes this order, let one of the streams wait for an event of that code"
+            "if a call that the check does not see makes this order (`cuCtxSynchronize`, `cuMemFree`, a host function's \
+             message, other code), also call `synchronize` of the stream or of an event, or wait for an event of that code"
                 .into(),
         ),
         FindingKind::UseAfterOwner => {
