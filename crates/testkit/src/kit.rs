@@ -39,7 +39,7 @@ impl<B: TestBackend> Kit<B> {
     }
 
     /// Returns the name of the variant of the test: `host`, `cuda`, `cuda_sim`, `hip`, `hip_sim` or `opencl`, or the
-    /// name of a checked variant: `checked_host`, `checked_cuda_sim` or `checked_hip_sim`.
+    /// name of a checked variant: `checked_host`, `checked_cuda_sim`, `checked_hip_sim` or `checked_opencl`.
     pub fn name(&self) -> &'static str {
         self.target.name()
     }

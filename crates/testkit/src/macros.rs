@@ -4,8 +4,8 @@
 ///
 /// A function `my_order` gives a module of its name with the tests `my_order::host`, and by the features
 /// of this crate `my_order::cuda`, `my_order::cuda_sim`, `my_order::hip`, `my_order::hip_sim` and
-/// `my_order::opencl`. The feature `checked` adds `my_order::checked_host`, `my_order::checked_cuda_sim` and
-/// `my_order::checked_hip_sim`, whose backend is a `gpu_stream::Checked`.
+/// `my_order::opencl`. The feature `checked` adds `my_order::checked_host`, `my_order::checked_cuda_sim`,
+/// `my_order::checked_hip_sim` and `my_order::checked_opencl`, whose backend is a `gpu_stream::Checked`.
 ///
 /// Each function has the signature `fn my_order<B: TestBackend>(kit: &Kit<B>) -> TestResult`. `B` can have
 /// traits of yours beside it, which each backend that is compiled in must implement:
@@ -151,6 +151,11 @@ macro_rules! __backend_tests {
                     @test $name [$($test)*] checked_hip_sim CheckedHipSim run::CheckedHip
                 }
             }
+            $crate::__with_opencl! {
+                $crate::__backend_tests! {
+                    @test $name [$($test)*] checked_opencl CheckedOpenCl run::CheckedOpenCl
+                }
+            }
         }
     };
     (@test $name:ident [$($test:tt)*] $variant:ident $target:ident $module:ident::$backend:ident) => {
@@ -188,6 +193,11 @@ macro_rules! __backend_tests {
                 $crate::__with_hip! {
                     $crate::__backend_tests! {
                         @variant all $name [$($test)*] CheckedHipSim run::CheckedHip
+                    }
+                }
+                $crate::__with_opencl! {
+                    $crate::__backend_tests! {
+                        @variant all $name [$($test)*] CheckedOpenCl run::CheckedOpenCl
                     }
                 }
             }

@@ -5,12 +5,13 @@ use gpu_stream_conformance::Required;
 use gpu_stream_conformance::required::VARIABLE;
 
 /// The names that the variable can have beside those of the backends.
-const VARIANTS: [BackendKind; 5] = [
+const VARIANTS: [BackendKind; 6] = [
     BackendKind::Other("cuda_sim"),
     BackendKind::Other("hip_sim"),
     BackendKind::Other("checked_host"),
     BackendKind::Other("checked_cuda_sim"),
     BackendKind::Other("checked_hip_sim"),
+    BackendKind::Other("checked_opencl"),
 ];
 
 /// Reads the variable `GPU_STREAM_REQUIRE`.
@@ -30,18 +31,20 @@ pub fn required() -> Result<Required, String> {
 
 /// Returns the required variants that this build does not have, each with its features.
 fn absent(required: &Required) -> Vec<(&'static str, &'static str)> {
-    let [cuda_sim, hip_sim, checked_host, checked_cuda_sim, checked_hip_sim] = VARIANTS;
+    let [cuda_sim, hip_sim, checked_host, checked_cuda_sim, checked_hip_sim, checked_opencl] =
+        VARIANTS;
     let [cuda, hip] = [cfg!(feature = "cuda"), cfg!(feature = "hip")];
-    let checked = cfg!(feature = "checked");
+    let [checked, opencl] = [cfg!(feature = "checked"), cfg!(feature = "opencl")];
     let all = [
         (BackendKind::Cuda, "the feature `cuda`", cuda),
         (cuda_sim, "the feature `cuda`", cuda),
         (BackendKind::Hip, "the feature `hip`", hip),
         (hip_sim, "the feature `hip`", hip),
-        (BackendKind::OpenCl, "the feature `opencl`", cfg!(feature = "opencl")),
+        (BackendKind::OpenCl, "the feature `opencl`", opencl),
         (checked_host, "the feature `checked`", checked),
         (checked_cuda_sim, "the features `checked` and `cuda`", checked && cuda),
         (checked_hip_sim, "the features `checked` and `hip`", checked && hip),
+        (checked_opencl, "the features `checked` and `opencl`", checked && opencl),
     ];
     let absent =
         all.into_iter().filter(|(kind, _, is_built)| required.contains(*kind) && !is_built);

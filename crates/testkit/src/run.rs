@@ -28,6 +28,9 @@ mod checked {
     /// The backend of `checked_hip_sim`.
     #[cfg(feature = "hip")]
     pub type CheckedHip = Checked<gpu_stream::Hip>;
+    /// The backend of `checked_opencl`.
+    #[cfg(feature = "opencl")]
+    pub type CheckedOpenCl = Checked<gpu_stream::OpenCl>;
 }
 
 /// A test as it stands in the source.

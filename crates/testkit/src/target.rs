@@ -39,6 +39,9 @@ pub enum Target {
     /// AMD's HIP runtime over a simulated GPU, with a check of the order.
     #[cfg(all(feature = "checked", feature = "hip"))]
     CheckedHipSim,
+    /// OpenCL, with a check of the order.
+    #[cfg(all(feature = "checked", feature = "opencl"))]
+    CheckedOpenCl,
 }
 
 /// Names and values of environment variables.
@@ -69,6 +72,8 @@ impl Target {
             Target::CheckedCudaSim => "checked_cuda_sim",
             #[cfg(all(feature = "checked", feature = "hip"))]
             Target::CheckedHipSim => "checked_hip_sim",
+            #[cfg(all(feature = "checked", feature = "opencl"))]
+            Target::CheckedOpenCl => "checked_opencl",
         }
     }
 
@@ -81,6 +86,8 @@ impl Target {
             Target::CheckedCudaSim => Target::CudaSim,
             #[cfg(all(feature = "checked", feature = "hip"))]
             Target::CheckedHipSim => Target::HipSim,
+            #[cfg(all(feature = "checked", feature = "opencl"))]
+            Target::CheckedOpenCl => Target::OpenCl,
             plain => plain,
         }
     }

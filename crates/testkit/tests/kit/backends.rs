@@ -166,6 +166,7 @@ fn required() -> String {
     let items = of_user.split(',').filter(|item| !item.is_empty());
     let items = items.map(|item| match item {
         "hip" if !has_gpu => "hip_sim:2,checked_hip_sim:2",
+        "opencl" => "opencl,checked_opencl",
         other => other,
     });
     let items: Vec<_> = items.collect();
@@ -176,9 +177,9 @@ fn required() -> String {
 #[test]
 fn all_pass() {
     let run = Run::on_this_machine("backends::").env("GPU_STREAM_REQUIRE", &required());
-    // The tests of this module: ten, each in nine variants, and this one.
+    // The tests of this module: ten, each in ten variants, and this one.
     let run = run.arg("--skip").arg("all_pass");
     run.output()
-        .passed(10 * 9)
+        .passed(10 * 10)
         .says("skipped: backends::captures::host: the backend has no graphs");
 }

@@ -1,5 +1,7 @@
 //! What the user sees of the checked variants.
 
+use gpu_stream_testkit::gpu_stream::{Backend, OpenCl};
+
 use crate::program::{Output, Run};
 
 /// Runs one of the samples on one backend.
@@ -14,12 +16,20 @@ fn place(comment: &str) -> String {
     format!("{}:{}:", file!().replace("checked.rs", "samples.rs"), line + 1)
 }
 
-/// The checked variants that run here.
-fn checked() -> impl Iterator<Item = &'static str> {
-    let is_linux = cfg!(target_os = "linux");
-    ["checked_host", "checked_cuda_sim"]
-        .into_iter()
-        .filter(move |name| is_linux || *name == "checked_host")
+/// The checked variants that run here. Prints why `checked_opencl` does not.
+fn checked() -> Vec<&'static str> {
+    let mut all = vec!["checked_host"];
+    if cfg!(target_os = "linux") {
+        all.push("checked_cuda_sim");
+    }
+    let required = std::env::var("GPU_STREAM_REQUIRE").unwrap_or_default();
+    match OpenCl::probe() {
+        Err(error) if !required.contains("opencl") => {
+            eprintln!("skipped: checked_opencl: {error}");
+        }
+        _ => all.push("checked_opencl"),
+    }
+    all
 }
 
 #[test]
