@@ -23,11 +23,18 @@ pub struct OpenClEvent {
     device: Device,
     options: EventOptions,
     is_foreign: bool,
-    /// The marker of the current record. Locked for moments only, and never during a call of the driver that enqueues.
-    current: Mutex<Option<EventRef>>,
-    /// Locked during a record: the last of several is then also the last that was enqueued.
-    recording: Mutex<()>,
+    /// Locked for moments only, and never during a call of the driver that enqueues, flushes or releases.
+    current: Mutex<Current>,
     owner: KeepAlive,
+}
+
+/// The current record.
+#[derive(Default)]
+struct Current {
+    /// Its marker.
+    marker: Option<EventRef>,
+    /// The number of records so far.
+    records: u64,
 }
 
 /// Returns an error for options that OpenCL's events cannot have.
@@ -52,8 +59,8 @@ impl OpenClEvent {
         owner: KeepAlive,
     ) -> Self {
         let is_foreign = foreign.is_some();
-        let (current, recording) = (Mutex::new(foreign), Mutex::new(()));
-        OpenClEvent { device, options, is_foreign, current, recording, owner }
+        let current = Mutex::new(Current { marker: foreign, records: 0 });
+        OpenClEvent { device, options, is_foreign, current, owner }
     }
 
     /// Wraps a `cl_event` of another library as the current record, and adds a reference to it.
@@ -79,7 +86,7 @@ impl OpenClEvent {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<EventRef>> {
+    fn lock(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -89,21 +96,29 @@ impl OpenClEvent {
         driver: &Driver,
         operation: &'static str,
     ) -> Result<Option<EventRef>> {
-        self.lock().as_ref().map(|event| event.try_clone(driver, operation)).transpose()
+        self.lock().marker.as_ref().map(|event| event.try_clone(driver, operation)).transpose()
     }
 
     /// Makes a record, which replaces the current one. Call it after [`driver`], which refuses the child of a fork: a thread
     /// of the parent may hold the lock there.
     ///
-    /// A driver that runs callbacks inside of `record` runs no closure there, because it is inside a public call. A
-    /// callback of another library may run there, and may ask this event.
-    pub(crate) fn replace(&self, record: impl FnOnce() -> Result<EventRef>) -> Result<()> {
-        let recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
-        let marker = record()?;
-        let replaced = self.lock().replace(marker);
-        drop(recording);
-        drop(replaced);
-        Ok(())
+    /// Calls `record` again if another record of this event ended meanwhile: which of their markers is the later one is not
+    /// known, and the new one is later than both. So the last of several records is also the last that was enqueued.
+    ///
+    /// Holds nothing during `record`. A driver may run a callback of another library there, which may use this event.
+    pub(crate) fn replace(&self, record: impl Fn() -> Result<EventRef>) -> Result<()> {
+        loop {
+            let before = self.lock().records;
+            let marker = record()?;
+            let mut current = self.lock();
+            if current.records == before {
+                current.records += 1;
+                let replaced = current.marker.replace(marker);
+                drop(current);
+                drop(replaced);
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -162,7 +177,7 @@ unsafe impl Event for OpenClEvent {
     /// Each record makes another one. The handle is valid until the next record, and as long as this event lives. Retain
     /// it (`clRetainEvent`) to keep it longer.
     fn raw(&self) -> RawEvent<OpenCl> {
-        RawEvent::from_ptr(self.lock().as_ref().map_or(null_mut(), EventRef::raw))
+        RawEvent::from_ptr(self.lock().marker.as_ref().map_or(null_mut(), EventRef::raw))
     }
 
     fn device(&self) -> Device {
@@ -225,7 +240,8 @@ unsafe impl Event for OpenClEvent {
 
 impl Drop for OpenClEvent {
     fn drop(&mut self) {
-        if let Some(last) = self.current.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        let current = self.current.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = current.marker.take() {
             // It can have the last reference to its queue.
             USER_CODE.run_outside_host_func(move || drop(last));
         }
@@ -246,7 +262,37 @@ impl std::fmt::Debug for OpenClEvent {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::sync::Arc;
+
+    use gpu_stream_core::Stream as _;
+
     use super::*;
+    use crate::driver::fake;
+
+    /// Another library's callback runs inside of a call of the driver, and records the same event.
+    #[test]
+    fn record_inside_of_a_record_is_not_blocked_and_the_last_marker_stays() {
+        let stream = fake::stream();
+        let event = Arc::new(stream.new_event(EventOptions::new()).unwrap());
+        let before = fake::calls();
+        stream.record(&event).unwrap();
+        for number in 0..fake::calls() - before {
+            let (inner, other) = (stream.clone(), Arc::clone(&event));
+            fake::run_inside(number, move || inner.record(&other).unwrap());
+            let markers = RefCell::new(Vec::new());
+            let driver = driver().unwrap();
+            let record = || {
+                let marker = stream.marker(driver, "Stream::record")?;
+                markers.borrow_mut().push(marker.raw());
+                Ok(marker)
+            };
+            event.replace(record).unwrap();
+            // The inner record is between, so which of two markers is the later one is not known.
+            assert_eq!((fake::is_waiting(), markers.borrow().len()), (false, 2), "call {number}");
+            assert_eq!(event.raw().as_ptr(), markers.borrow()[1]);
+        }
+    }
 
     #[test]
     fn event_can_be_asked_while_a_record_is_being_enqueued() {

@@ -2,6 +2,11 @@
 //!
 //! OpenCL has no host functions. One is built of a marker with a callback, and of a user event that later work waits
 //! for. The callback runs the closure, on a thread of the driver.
+//!
+//! No lock is held during a call of the driver. A driver may run callbacks of other libraries inside of any call, and these
+//! may call this crate.
+
+mod turns;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,9 +15,10 @@ use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gpu_stream_core::HostFunc;
-use gpu_stream_driver_common::UserCode;
 use gpu_stream_driver_common::user_code::Lost;
+use gpu_stream_driver_common::{StreamKey, UserCode};
 
+use self::turns::Turns;
 use crate::OpenClError;
 use crate::driver::{Driver, Ptr, check, loaded};
 use crate::error::Result;
@@ -46,7 +52,7 @@ thread_local! {
 /// Marks the thread as inside a call of this crate, until it is dropped.
 ///
 /// A driver may run commands and their callbacks on a thread that enqueues, flushes or sets a user event. Closures
-/// must not run there: the call may hold a lock, or be the launch of the closure.
+/// must not run there: the call may be the launch of the closure, which has not returned.
 pub(crate) struct InCall(bool);
 
 impl InCall {
@@ -85,10 +91,11 @@ struct Launched {
     later: CompleteOnDrop,
 }
 
-/// Locks against launches on the same queue, by the queue's handle. Two queues can share one.
+/// The streams whose closures run.
 ///
-/// The commands of one launch stand side by side in the queue. Otherwise two closures could run at once.
-static LAUNCHES: [Mutex<()>; 64] = [const { Mutex::new(()) }; 64];
+/// The commands of two launches can mix, if two threads launch at once. Both markers are then in front of both user events,
+/// so the driver may call both callbacks at once.
+static TURNS: Turns<StreamKey, (Launched, i32)> = Turns::new();
 
 /// Launches a closure on a stream.
 pub(crate) fn launch(
@@ -100,15 +107,10 @@ pub(crate) fn launch(
     let later = CompleteOnDrop(stream.user_event(driver, operation)?);
     // Holds the marker back until its callback is set: a driver calls it at once for a marker that is complete.
     let start = CompleteOnDrop(stream.user_event(driver, operation)?);
-    let marker = {
-        // The alignment of handles is skipped.
-        let lock = &LAUNCHES[(stream.key().handle >> 6) % LAUNCHES.len()];
-        let _launching = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        stream.hold(driver, &start.0, operation)?;
-        let marker = stream.marker(driver, operation)?;
-        stream.hold(driver, &later.0, operation)?;
-        marker
-    };
+    stream.hold(driver, &start.0, operation)?;
+    let marker = stream.unflushed_marker(driver, operation)?;
+    stream.hold(driver, &later.0, operation)?;
+    stream.flush(driver, operation)?;
     USER_CODE.host_funcs.launch(func, stream.key(), |key| {
         let launched = Box::new(Launched { key: key.addr(), stream: stream.clone(), later });
         let data = Box::into_raw(launched);
@@ -134,7 +136,7 @@ unsafe extern "C" fn run(_: Ptr, status: i32, data: *mut c_void) {
     // SAFETY: the box belongs to this call (caller contract).
     let launched = unsafe { Box::from_raw(data.cast::<Launched>()) };
     // Without a thread, the closure is dropped, and the work behind it goes on.
-    let run = move |launched: Box<Launched>| after_completion(move || launched.run(status));
+    let run = move |launched: Box<Launched>| after_completion(move || launched.run_in_turn(status));
     outside_of_calls(launched, run, |launched| launched.discard());
 }
 
@@ -203,6 +205,11 @@ fn outside_of_calls<T: Send + 'static>(
 }
 
 impl Launched {
+    /// Runs the closure here, or on the thread that runs another one of the stream.
+    fn run_in_turn(self, status: i32) {
+        TURNS.take(self.stream.key(), (self, status), |(launched, status)| launched.run(status));
+    }
+
     /// Runs the closure, and lets later work of the stream run. Drops it instead if earlier work failed.
     fn run(self, status: i32) {
         if status != COMPLETE {
@@ -267,7 +274,58 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
+    use gpu_stream_core::Stream as _;
+
     use super::*;
+    use crate::driver::fake;
+
+    /// Another library's callback runs inside of a call of the driver, and launches a closure on the same stream.
+    #[test]
+    fn launch_inside_of_a_call_of_the_driver_is_not_blocked() {
+        let (stream, (sender, ran)) = (fake::stream(), mpsc::channel());
+        let before = fake::calls();
+        stream.launch_host_func(Box::new(|| ())).unwrap();
+        let calls = fake::calls() - before;
+        assert!(calls >= 5, "two events, commands, a flush and a callback: {calls}");
+        for number in 0..calls {
+            let [outer, inner] = [(); 2].map(|()| {
+                let sender = sender.clone();
+                Box::new(move || sender.send(number).unwrap())
+            });
+            let other = stream.clone();
+            fake::run_inside(number, move || other.launch_host_func(inner).unwrap());
+            stream.launch_host_func(outer).unwrap();
+            assert!(!fake::is_waiting(), "call {number}");
+        }
+        fake::take_callbacks().into_iter().for_each(fake::Callback::run);
+        let mut ran: Vec<_> = ran.try_iter().collect();
+        ran.sort_unstable();
+        assert!(ran.into_iter().eq((0..calls).flat_map(|number| [number; 2])));
+    }
+
+    /// Two threads launch at once, so that both markers are in front of both barriers.
+    #[test]
+    fn closures_of_a_stream_do_not_run_at_once() {
+        let (stream, order) = (fake::stream(), Arc::new(Mutex::new(Vec::new())));
+        let note = |text| {
+            let order = Arc::clone(&order);
+            move || order.lock().unwrap().push(text)
+        };
+        let (second, callback) = mpsc::channel::<fake::Callback>();
+        let (begins, ends) = (note("the first begins"), note("the first ends"));
+        let first = move || {
+            begins();
+            let callback = callback.recv().unwrap();
+            thread::spawn(|| callback.run()).join().unwrap();
+            ends();
+        };
+        stream.launch_host_func(Box::new(first)).unwrap();
+        stream.launch_host_func(Box::new(note("the second"))).unwrap();
+        let [first, last] = <[_; 2]>::try_from(fake::take_callbacks()).ok().unwrap();
+        second.send(last).unwrap();
+        first.run();
+        assert_eq!(*order.lock().unwrap(), ["the first begins", "the first ends", "the second"]);
+    }
 
     #[test]
     fn callback_inside_a_call_runs_on_another_thread() {

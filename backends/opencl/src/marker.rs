@@ -118,7 +118,7 @@ pub(crate) fn failed(operation: &'static str, function: &'static str, status: i3
 
 /// Enqueues a marker, and returns its event: it is complete when all earlier work of the queue is.
 ///
-/// The queue is flushed. Otherwise another queue that waits for the event could wait for ever.
+/// The queue is not flushed. Before [`flush`], another queue that waits for the event could wait for ever.
 ///
 /// # Safety
 /// - `queue` is a live in-order queue.
@@ -132,10 +132,16 @@ pub(crate) unsafe fn enqueue_marker(
     let code = unsafe { (driver.symbols.marker)(queue, 0, null(), &mut event) };
     check(code, operation, "clEnqueueMarkerWithWaitList")?;
     // SAFETY: the call has returned a reference.
-    let event = unsafe { EventRef::from_owned(event) };
+    Ok(unsafe { EventRef::from_owned(event) })
+}
+
+/// Gives the commands of a queue to the device.
+///
+/// # Safety
+/// - `queue` is live.
+pub(crate) unsafe fn flush(driver: &Driver, queue: Ptr, operation: &'static str) -> Result<()> {
     // SAFETY: the queue is live (caller contract).
-    check(unsafe { (driver.symbols.flush)(queue) }, operation, "clFlush")?;
-    Ok(event)
+    check(unsafe { (driver.symbols.flush)(queue) }, operation, "clFlush")
 }
 
 /// Makes later work of a queue wait for an event of the queue's context.

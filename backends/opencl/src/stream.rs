@@ -13,7 +13,7 @@ pub(crate) use self::wrap::{new_stream, wrap};
 use crate::driver::{Driver, Handle, Ptr, driver, loaded};
 use crate::error::Result;
 use crate::host_func::{InCall, USER_CODE};
-use crate::marker::{EventRef, create_user_event, enqueue_barrier, enqueue_marker};
+use crate::marker::{EventRef, create_user_event, enqueue_barrier, enqueue_marker, flush};
 use crate::{OpenCl, OpenClError};
 
 /// A stream of the OpenCL backend: an in-order `cl_command_queue`, usually one that another library created.
@@ -96,10 +96,27 @@ impl OpenClStream {
         }
     }
 
-    /// Enqueues a marker behind all work so far.
+    /// Enqueues a marker behind all work so far, and flushes the queue.
     pub(crate) fn marker(&self, driver: &Driver, operation: &'static str) -> Result<EventRef> {
+        let marker = self.unflushed_marker(driver, operation)?;
+        self.flush(driver, operation)?;
+        Ok(marker)
+    }
+
+    /// Enqueues a marker behind all work so far.
+    pub(crate) fn unflushed_marker(
+        &self,
+        driver: &Driver,
+        operation: &'static str,
+    ) -> Result<EventRef> {
         // SAFETY: the queue is live and in-order: `self` has a reference, and `wrap` has checked it.
         unsafe { enqueue_marker(driver, self.queue(), operation) }
+    }
+
+    /// Gives the queue's commands to the device.
+    pub(crate) fn flush(&self, driver: &Driver, operation: &'static str) -> Result<()> {
+        // SAFETY: the queue is live: `self` has a reference.
+        unsafe { flush(driver, self.queue(), operation) }
     }
 
     /// Makes later work wait for an event of any context.
@@ -151,7 +168,8 @@ impl OpenClStream {
         if let Some(earlier) = earlier
             && !earlier.is_complete(driver, operation)?
         {
-            *asked() = Some(earlier);
+            let replaced = asked().replace(earlier);
+            drop(replaced);
             return Ok(false);
         }
         let marker = self.marker(driver, operation)?;

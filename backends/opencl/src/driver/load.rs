@@ -9,7 +9,7 @@ use super::{DeviceState, Driver, Ptr, Symbols, info, text};
 use crate::{OpenClCode, OpenClError};
 
 /// The description of an OpenCL loader: its file names, its folders and its exports.
-static SPEC: LibrarySpec = LibrarySpec {
+pub(super) static SPEC: LibrarySpec = LibrarySpec {
     variable: "GPU_STREAM_OPENCL_LIBRARY",
     names: if cfg!(windows) { &["OpenCL.dll"] } else { &["libOpenCL.so.1", "libOpenCL.so"] },
     folders: if cfg!(target_os = "linux") { FOLDERS } else { &[] },

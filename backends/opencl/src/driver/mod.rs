@@ -1,5 +1,7 @@
 //! OpenCL, as far as this crate calls it: loaded by the first call, never closed.
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod load;
 mod symbols;
 
