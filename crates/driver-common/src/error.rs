@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use gpu_stream_core::{AnyError, ContractError, Error, ErrorKind};
 
+use crate::library::Conflict;
+
 /// A result code of a driver, and what the texts of errors say of its vendor.
 pub trait ResultCode: Copy + fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// What the texts say of the vendor.
@@ -187,6 +189,23 @@ pub enum DriverError<C: ResultCode> {
         code: C,
     },
 
+    /// The start of the driver would end the process, because another driver has loaded a compiler that this one loads
+    /// as well. The driver was not started. Kind [`NotPermitted`](ErrorKind::NotPermitted).
+    #[error(
+        "the {} was not started: it loads {next}, this process has loaded {loaded}, and both have clang and share {llvm}, \
+         which ends the process when clang is loaded twice; use the two drivers in separate processes, and probe one of \
+         them by `Availability::of_kind`",
+        C::VENDOR.driver
+    )]
+    CompilerConflict {
+        /// The file that the process has loaded.
+        loaded: Arc<str>,
+        /// The file that the driver loads.
+        next: Arc<str>,
+        /// The name of the LLVM that both share.
+        llvm: Arc<str>,
+    },
+
     /// The library lacks a required function. Kind [`SymbolNotFound`](ErrorKind::SymbolNotFound).
     #[error(
         "{library} has no function {symbol}, so it is not the {}'s library, or is broken; {} can name another one",
@@ -254,6 +273,16 @@ impl<C: ResultCode> DriverError<C> {
     }
 }
 
+impl<C: ResultCode> From<Conflict> for DriverError<C> {
+    fn from(Conflict { loaded, next, llvm }: Conflict) -> Self {
+        DriverError::CompilerConflict {
+            loaded: loaded.into(),
+            next: next.into(),
+            llvm: llvm.into(),
+        }
+    }
+}
+
 impl<C: ResultCode> From<DriverError<C>> for AnyError {
     fn from(error: DriverError<C>) -> Self {
         AnyError::new(error)
@@ -269,6 +298,7 @@ impl<C: ResultCode> Error for DriverError<C> {
             DriverError::CapturedEvent { .. } => ErrorKind::InvalidEvent,
             DriverError::ContextReset { .. } => ErrorKind::ContextDestroyed,
             DriverError::HostFunctionPanicked { .. } => ErrorKind::StreamFault,
+            DriverError::CompilerConflict { .. } => ErrorKind::NotPermitted,
             DriverError::LibraryNotFound { .. } => ErrorKind::LibraryNotFound,
             DriverError::AmbiguousLibrary { .. } => ErrorKind::AmbiguousLibrary,
             DriverError::SymbolNotFound { .. } => ErrorKind::SymbolNotFound,

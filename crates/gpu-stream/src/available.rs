@@ -174,6 +174,7 @@ impl Availability {
                  *_VISIBLE_DEVICES variable hides it."
             }
             ErrorKind::InvalidOptions => "Correct or unset the variable that the error names.",
+            ErrorKind::NotPermitted => "Use the backend in another process; the error says why.",
             ErrorKind::OutOfMemory => "Free the resource that the error names, or raise its limit.",
             _ => "Read the driver's error; the vendor's own tool may say more.",
         })

@@ -1,8 +1,9 @@
 //! Finding the runtime's library, and starting the runtime: [`load`].
 
 use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use gpu_stream_driver_common::library::{Folder, LibrarySpec, LoadedLibrary, NotFound};
+use gpu_stream_driver_common::library::{Conflict, Folder, LibrarySpec, LoadedLibrary, NotFound};
 use gpu_stream_driver_common::symbols::find;
 use gpu_stream_driver_common::texts::CodeTexts;
 
@@ -68,6 +69,7 @@ pub(super) fn load() -> Result<Driver, HipError> {
     })?;
     let runtime = LoadedLibrary::new(&SPEC, found);
     let library = runtime.file();
+    ensure_no_conflict(&library)?;
     let missing = |symbol| HipError::SymbolNotFound { symbol, library: library.clone() };
     let check = |code, function, version| match code {
         HipCode::SUCCESS => Ok(()),
@@ -110,6 +112,19 @@ pub(super) fn load() -> Result<Driver, HipError> {
     } else {
         Ok(driver)
     }
+}
+
+/// Returns an error if the start of the runtime would end the process. Call it right before the start.
+fn ensure_no_conflict(library: &str) -> Result<(), HipError> {
+    /// `true` from the first start on, even if that failed. The runtime starts once, and loads its compiler then.
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    if !STARTED.load(Ordering::Relaxed)
+        && let Some(conflict) = Conflict::of_hip(library.as_ref())
+    {
+        return Err(conflict.into());
+    }
+    STARTED.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Returns `true` if a later attempt to start can succeed.

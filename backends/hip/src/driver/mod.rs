@@ -11,7 +11,7 @@ use std::ffi::{CStr, c_char, c_int};
 use std::sync::OnceLock;
 
 use gpu_stream_core::{BackendKind, ContractError, Error as _, ErrorKind};
-use gpu_stream_driver_common::library::LoadedLibrary;
+use gpu_stream_driver_common::library::{LoadedLibrary, start_alone};
 pub(crate) use gpu_stream_driver_common::symbols::require;
 use gpu_stream_driver_common::texts::CodeTexts;
 use gpu_stream_driver_common::{DriverCell, DriverStart, Pool, RecordCoalescer};
@@ -72,7 +72,12 @@ fn start_driver() -> Result<&'static Driver, HipError> {
         TEXTS.set(Some(&driver.texts));
         process_state::watch_exit();
     }
-    DRIVER.start(&DriverStart { load: load::load, can_pass: load::can_pass, started, in_child })
+    DRIVER.start(&DriverStart {
+        load: || start_alone(load::load),
+        can_pass: load::can_pass,
+        started,
+        in_child,
+    })
 }
 
 impl Driver {

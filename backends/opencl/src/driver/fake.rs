@@ -4,11 +4,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
-use std::ptr::{from_ref, null_mut, without_provenance_mut};
+use std::ptr::{null_mut, without_provenance_mut};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gpu_stream_core::{Backend, Device, StreamOptions};
+use gpu_stream_driver_common::DriverStart;
 use gpu_stream_driver_common::library::{Found, Library, LoadedLibrary, Origin};
 
 use super::symbols::EventCallback;
@@ -57,19 +58,23 @@ pub(crate) fn calls() -> u32 {
 
 /// Makes this driver the process's, and returns a new stream.
 pub(crate) fn stream() -> OpenClStream {
-    static FAKE: OnceLock<Driver> = OnceLock::new();
-    let driver = FAKE.get_or_init(|| {
-        let name = if cfg!(windows) { "kernel32.dll" } else { "libc.so.6" };
-        // SAFETY: the process has loaded it already, so no initializer runs.
-        let library = unsafe { Library::new(name) }.expect("the system's own library");
-        let found = Found { library, file: name.to_owned(), origin: Origin::Loaded };
-        let (name, version, context) = (String::new(), String::new(), OnceLock::new());
-        let devices = vec![DeviceState { id: new_object(), name, version, context }];
-        let runtime = LoadedLibrary::new(&load::SPEC, found);
-        Driver { symbols: SYMBOLS, runtime, devices, too_old: Vec::new() }
-    });
-    DRIVER.store(from_ref(driver).cast_mut(), Ordering::Release);
+    extern "C" fn in_child() {
+        DRIVER.set_forked();
+    }
+    let how = DriverStart { load: || Ok(driver()), can_pass: |_| false, started: |_| (), in_child };
+    DRIVER.start(&how).expect("no fork and no end of the process");
     OpenCl::new_stream(Device::new(OpenCl::KIND, 0), StreamOptions::new()).expect("it has a device")
+}
+
+fn driver() -> Driver {
+    let name = if cfg!(windows) { "kernel32.dll" } else { "libc.so.6" };
+    // SAFETY: the process has loaded it already, so no initializer runs.
+    let library = unsafe { Library::new(name) }.expect("the system's own library");
+    let found = Found { library, file: name.to_owned(), origin: Origin::Loaded };
+    let (name, version, context) = (String::new(), String::new(), OnceLock::new());
+    let devices = vec![DeviceState { id: new_object(), name, version, context }];
+    let runtime = LoadedLibrary::new(&load::SPEC, found);
+    Driver { symbols: SYMBOLS, runtime, devices, too_old: Vec::new() }
 }
 
 /// Counts a call, and runs the code that was meant for it.

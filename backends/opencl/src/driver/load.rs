@@ -3,9 +3,9 @@
 use std::ptr::null_mut;
 use std::sync::{Arc, OnceLock};
 
-use gpu_stream_driver_common::library::{Folder, LibrarySpec, LoadedLibrary, NotFound};
+use gpu_stream_driver_common::library::{Conflict, Folder, LibrarySpec, LoadedLibrary, NotFound};
 
-use super::{DeviceState, Driver, Ptr, Symbols, info, text};
+use super::{DeviceState, Driver, Ptr, Symbols, info, text, vendors};
 use crate::{OpenClCode, OpenClError};
 
 /// The description of an OpenCL loader: its file names, its folders and its exports.
@@ -41,6 +41,10 @@ const OLDEST: i32 = 1_200;
 
 /// Finds the library and its devices.
 pub(super) fn load() -> Result<Driver, OpenClError> {
+    // The loader loads the drivers at the first call, and a driver without a loader is loaded here.
+    if let Some(conflict) = Conflict::of_opencl(vendors::files) {
+        return Err(conflict.into());
+    }
     // SAFETY: a file of these names is an OpenCL loader, and so is an object that exports all of its functions. A user
     // who sets the variable vouches for its file.
     let found = unsafe { SPEC.find() }.map_err(not_found)?;

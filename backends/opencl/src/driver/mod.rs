@@ -4,13 +4,14 @@
 pub(crate) mod fake;
 mod load;
 mod symbols;
+mod vendors;
 
 use std::ffi::{CStr, c_void};
 use std::mem::size_of_val;
 use std::sync::OnceLock;
 
 use gpu_stream_core::{BackendKind, ContractError, Device};
-use gpu_stream_driver_common::library::LoadedLibrary;
+use gpu_stream_driver_common::library::{LoadedLibrary, start_alone};
 use gpu_stream_driver_common::{DriverCell, DriverStart};
 
 pub(crate) use self::symbols::{Ptr, Symbols};
@@ -75,7 +76,7 @@ fn start_driver() -> Result<&'static Driver> {
         DRIVER.set_forked();
     }
     DRIVER.start(&DriverStart {
-        load: load::load,
+        load: || start_alone(load::load),
         can_pass: load::can_pass,
         started: |_| (),
         in_child,

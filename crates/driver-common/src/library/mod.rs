@@ -6,6 +6,7 @@
 
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 mod by_name;
+mod clang;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 mod elf;
 mod in_use;
@@ -22,6 +23,7 @@ pub use libloading::Library;
 
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 use self::by_name as objects;
+pub use self::clang::{Conflict, start_alone};
 pub use self::in_use::LoadedLibrary;
 pub use self::objects::file_of;
 pub use self::watch::Watch;
