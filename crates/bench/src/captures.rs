@@ -23,6 +23,10 @@ pub fn beside_capture<F: BenchFixture>(
 ) -> Result<Vec<BesideCapture>, String> {
     let fixture = streams.fixture;
     let Some(bare) = fixture.bare() else { return Ok(Vec::new()) };
+    if fixture.skip_reason(Job::CaptureStatus).is_some() {
+        // Such a driver has no captures.
+        return Ok(Vec::new());
+    }
     let mut found = Vec::new();
     for job in JOBS.into_iter().filter(|job| fixture.skip_reason(*job).is_none()) {
         for (contender, mut call) in contenders::all(job, streams) {

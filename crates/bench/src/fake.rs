@@ -75,12 +75,24 @@ impl Bare for CountingDriver {
         self.call("query").map(|()| true)
     }
 
+    fn query_repeatedly(&self, _: &HostForeign) -> Result<bool, Failed> {
+        self.call("query_repeatedly").map(|()| true)
+    }
+
     fn synchronize(&self, _: &HostForeign) -> Result<(), Failed> {
         self.call("synchronize")
     }
 
+    fn synchronize_with_status(&self, _: &HostForeign) -> Result<(), Failed> {
+        self.call("synchronize_with_status")
+    }
+
     fn record(&self, _: &CountedEvent, _: &HostForeign) -> Result<(), Failed> {
         self.call("record")
+    }
+
+    fn flush(&self, _: &HostForeign) -> Result<(), Failed> {
+        self.call("flush")
     }
 
     fn wait_event(&self, _: &HostForeign, _: &CountedEvent) -> Result<(), Failed> {

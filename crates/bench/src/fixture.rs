@@ -130,11 +130,31 @@ pub trait Bare: Send + Sync {
     /// Returns `true` if all work of the stream is done.
     fn query(&self, stream: &Self::Stream) -> Result<bool, Failed>;
 
+    /// Returns `true` if all work of the stream is done, where one [`query`](Self::query) of an idle stream may say that it is
+    /// not.
+    #[inline]
+    fn query_repeatedly(&self, stream: &Self::Stream) -> Result<bool, Failed> {
+        self.query(stream)
+    }
+
     /// Blocks until all work of the stream is done.
     fn synchronize(&self, stream: &Self::Stream) -> Result<(), Failed>;
 
+    /// Blocks until all work of the stream is done. Fails also if the work failed, where [`synchronize`](Self::synchronize)
+    /// does not tell.
+    #[inline]
+    fn synchronize_with_status(&self, stream: &Self::Stream) -> Result<(), Failed> {
+        self.synchronize(stream)
+    }
+
     /// Records the event on the stream.
     fn record(&self, event: &Self::Event, stream: &Self::Stream) -> Result<(), Failed>;
+
+    /// Gives a record to the device, where [`record`](Self::record) alone may keep it back for ever.
+    #[inline]
+    fn flush(&self, _: &Self::Stream) -> Result<(), Failed> {
+        Ok(())
+    }
 
     /// Makes the stream wait for the event's current record.
     fn wait_event(&self, stream: &Self::Stream, event: &Self::Event) -> Result<(), Failed>;

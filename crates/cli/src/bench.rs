@@ -30,10 +30,7 @@ pub fn command(arguments: &Bench, style: &OutputStyle) -> Result<ExitCode, Comma
         output::put(&mut std::io::stdout(), &list(&jobs, style))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut available = select::probe(&arguments.backend);
-    if arguments.backend.is_empty() {
-        available.retain(|item| fixtures::can_measure(item.backend));
-    }
+    let available = select::probe(&arguments.backend);
     let chosen = select::backends(&available, &arguments.backend, &Required::default())?;
     let config = config(arguments, jobs)?;
     let mut files = Files::open(arguments)?;

@@ -6,14 +6,11 @@ use gpu_stream_bench::fixtures::CudaFixture;
 #[cfg(feature = "hip")]
 use gpu_stream_bench::fixtures::HipFixture;
 use gpu_stream_bench::fixtures::HostFixture;
+#[cfg(feature = "opencl")]
+use gpu_stream_bench::fixtures::OpenClFixture;
 use gpu_stream_bench::{Bench, BenchOf};
 
 use crate::CommandError;
-
-/// Returns `true` if this command can measure the backend. There is no benchmark of OpenCL.
-pub fn can_measure(backend: BackendKind) -> bool {
-    backend != BackendKind::OpenCl
-}
 
 /// Creates the benchmark of an available backend. Can take long, because drivers are initialized.
 ///
@@ -28,6 +25,8 @@ pub fn bench(backend: BackendKind) -> Result<Box<dyn Bench>, CommandError> {
         BackendKind::Cuda => Ok(Box::new(BenchOf(CudaFixture::new().map_err(refused)?))),
         #[cfg(feature = "hip")]
         BackendKind::Hip => Ok(Box::new(BenchOf(HipFixture::new().map_err(refused)?))),
+        #[cfg(feature = "opencl")]
+        BackendKind::OpenCl => Ok(Box::new(BenchOf(OpenClFixture::new().map_err(refused)?))),
         other => Err(CommandError(format!("this command cannot measure the backend {other}"))),
     }
 }

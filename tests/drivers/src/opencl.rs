@@ -4,6 +4,8 @@
 
 #![allow(clippy::not_unsafe_ptr_arg_deref, reason = "the tests' handles are live")]
 
+mod calls;
+
 use std::ffi::{c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
@@ -11,6 +13,7 @@ use std::sync::OnceLock;
 use gpu_stream_core::Backend as _;
 use gpu_stream_opencl::OpenCl;
 
+pub use self::calls::{barrier, end_time, flush, host_func, marker, wait_for};
 pub use crate::driver::{DriverError, Ptr};
 use crate::driver::{SUCCESS, open_loaded};
 
@@ -53,6 +56,10 @@ table! {
     event_release = "clReleaseEvent" (Ptr) -> c_int;
     event_info = "clGetEventInfo" (Ptr, u32, usize, *mut c_void, *mut usize) -> c_int;
     event_retain = "clRetainEvent" (Ptr) -> c_int;
+    event_wait = "clWaitForEvents" (u32, *const Ptr) -> c_int;
+    event_profiling = "clGetEventProfilingInfo" (Ptr, u32, usize, *mut c_void, *mut usize) -> c_int;
+    event_callback = "clSetEventCallback"
+        (Ptr, c_int, unsafe extern "C" fn(Ptr, c_int, *mut c_void), *mut c_void) -> c_int;
     context_create = "clCreateContext"
         (*const isize, u32, *const Ptr, *const c_void, *mut c_void, *mut c_int) -> Ptr;
     context_release = "clReleaseContext" (Ptr) -> c_int;
@@ -196,12 +203,8 @@ pub fn finish(queue: Ptr) -> Result<(), DriverError> {
 /// # Errors
 /// What OpenCL returns.
 pub fn record(queue: Ptr) -> Result<Ptr, DriverError> {
-    let (driver, mut event) = (driver()?, null_mut());
-    // SAFETY: the queue is live, and `&mut event` is a valid out-pointer.
-    let code = unsafe { (driver.marker)(queue, 0, null(), &mut event) };
-    check("clEnqueueMarkerWithWaitList", code)?;
-    // SAFETY: the queue is live.
-    check("clFlush", unsafe { (driver.flush)(queue) }).map(|()| event)
+    let event = marker(queue)?;
+    flush(queue).map(|()| event)
 }
 
 /// Returns `true` if an event is complete.

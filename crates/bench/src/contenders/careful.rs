@@ -51,7 +51,7 @@ fn order<'a, F: BenchFixture>(
     Ok(match job {
         Job::WaitEvent => {
             let event = bare.new_event(false)?;
-            bare.record(&event, other)?;
+            record::<F>(bare, &event, other)?;
             calling(move || {
                 bare.refuse_captured(main)?;
                 bare.wait_event(main, &event)
@@ -91,12 +91,12 @@ fn of_one_stream<'a, F: BenchFixture>(
         Job::Synchronize => calling(move || synchronize(bare, main)),
         Job::Record => with_event::<F, _>(bare, main, move |event| {
             bare.refuse_captured(main)?;
-            bare.record(event, main)
+            record::<F>(bare, event, main)
         })?,
         Job::RecordEvent => calling(move || {
             bare.refuse_captured(main)?;
             let event = bare.with_current(|| bare.new_event(false))?;
-            bare.record(&event, main)
+            record::<F>(bare, &event, main)
         }),
         Job::EventQuery => {
             let event = complete_event::<F>(bare, main, false)?;
@@ -130,14 +130,14 @@ fn of_one_stream<'a, F: BenchFixture>(
 #[inline]
 pub(crate) fn query<B: Bare>(bare: &B, stream: &B::Stream) -> Result<bool, Failed> {
     bare.refuse_captured(stream)?;
-    bare.relaxed(UnsafeCall::StreamQuery, || bare.query(stream))
+    bare.relaxed(UnsafeCall::StreamQuery, || bare.query_repeatedly(stream))
 }
 
 /// Blocks until the stream is idle. Leaves every capture intact.
 #[inline]
 fn synchronize<B: Bare>(bare: &B, stream: &B::Stream) -> Result<(), Failed> {
     bare.refuse_captured(stream)?;
-    bare.relaxed(UnsafeCall::StreamSynchronize, || bare.synchronize(stream))
+    bare.relaxed(UnsafeCall::StreamSynchronize, || bare.synchronize_with_status(stream))
 }
 
 /// Makes `waiting` wait for `other`, unless it is capturing.
@@ -149,7 +149,30 @@ pub(crate) fn wait_stream<F: BenchFixture>(
     other: &F::Foreign,
 ) -> Result<(), Failed> {
     bare.refuse_captured(waiting)?;
-    super::bare_wait_stream::<F>(bare, event, waiting, other)
+    wait_unchecked::<F>(bare, event, waiting, other)
+}
+
+/// Makes `waiting`, which is not capturing, wait for `other`.
+#[inline]
+fn wait_unchecked<F: BenchFixture>(
+    bare: &F::Bare,
+    event: &BareEventOf<F>,
+    waiting: &F::Foreign,
+    other: &F::Foreign,
+) -> Result<(), Failed> {
+    record::<F>(bare, event, other)?;
+    bare.wait_event(waiting, event)
+}
+
+/// Records the event on the stream, so that any other stream can wait for it.
+#[inline]
+fn record<F: BenchFixture>(
+    bare: &F::Bare,
+    event: &BareEventOf<F>,
+    stream: &F::Foreign,
+) -> Result<(), Failed> {
+    bare.record(event, stream)?;
+    bare.flush(stream)
 }
 
 /// Makes the branches wait for `source`. Checks each of them for a capture.
@@ -160,7 +183,7 @@ fn fork<F: BenchFixture>(
     source: &F::Foreign,
     branches: &[BenchStream<F>],
 ) -> Result<(), Failed> {
-    bare.record(event, source)?;
+    record::<F>(bare, event, source)?;
     branches.iter().try_for_each(|branch| {
         bare.refuse_captured(branch.foreign())?;
         bare.wait_event(branch.foreign(), event)
@@ -178,7 +201,7 @@ fn join<F: BenchFixture>(
     bare.refuse_captured(waiting)?;
     branches
         .iter()
-        .try_for_each(|branch| super::bare_wait_stream::<F>(bare, event, waiting, branch.foreign()))
+        .try_for_each(|branch| wait_unchecked::<F>(bare, event, waiting, branch.foreign()))
 }
 
 /// Makes the calls of [`Job::ShortLived`] after the wrapping.

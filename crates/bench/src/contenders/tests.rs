@@ -80,34 +80,37 @@ fn careful(job: Job) -> Counts {
 #[test]
 fn careful_contender_makes_the_documented_calls() {
     let (check, mode, current) = (("capture_status", 1), ("exchange_mode", 2), ("get_current", 1));
-    assert_eq!(careful(Job::Query), counts([check, mode, ("query", 1)]));
-    assert_eq!(careful(Job::Synchronize), counts([check, mode, ("synchronize", 1)]));
-    assert_eq!(careful(Job::Record), counts([check, ("record", 1)]));
+    assert_eq!(careful(Job::Query), counts([check, mode, ("query_repeatedly", 1)]));
+    let synchronize = ("synchronize_with_status", 1);
+    assert_eq!(careful(Job::Synchronize), counts([check, mode, synchronize]));
+    assert_eq!(careful(Job::Record), counts([check, ("record", 1), ("flush", 1)]));
     let event = [("event_create", 1), ("event_destroy", 1)];
     let mut record = counts(event);
-    record.extend([check, current, ("record", 1)]);
+    record.extend([check, current, ("record", 1), ("flush", 1)]);
     assert_eq!(careful(Job::RecordEvent), record);
     assert_eq!(careful(Job::EventQuery), counts([mode, ("event_query", 1)]));
     assert_eq!(careful(Job::EventSynchronize), counts([mode, ("event_synchronize", 1)]));
     assert_eq!(careful(Job::WaitEvent), counts([check, ("wait_event", 1)]));
-    assert_eq!(careful(Job::WaitStream), counts([check, ("record", 1), ("wait_event", 1)]));
+    let wait = [check, ("record", 1), ("flush", 1), ("wait_event", 1)];
+    assert_eq!(careful(Job::WaitStream), counts(wait));
     assert_eq!(careful(Job::NewStream), counts([current, ("stream_create", 1)]));
     assert_eq!(careful(Job::NewEvent), counts([current, event[0], event[1]]));
     assert_eq!(careful(Job::Id), counts([check, ("id", 1)]));
-    let run = [("capture_status", 2), mode, ("host_func", 1), ("synchronize", 1)];
+    let run = [("capture_status", 2), mode, ("host_func", 1), synchronize];
     assert_eq!(careful(Job::HostFunc), counts(run));
 }
 
 #[test]
 fn careful_fork_checks_each_branch_and_careful_join_checks_once() {
     let many = BRANCHES as u64;
-    let fork = [("record", 1), ("capture_status", many), ("wait_event", many)];
+    let fork = [("record", 1), ("flush", 1), ("capture_status", many), ("wait_event", many)];
     assert_eq!(careful(Job::Fork), counts(fork));
-    let join = [("record", many), ("capture_status", 1), ("wait_event", many)];
+    let join = [("record", many), ("flush", many), ("capture_status", 1), ("wait_event", many)];
     assert_eq!(careful(Job::Join), counts(join));
     let sides = SIDES as u64;
     let mut function = bare(Job::ShortLived);
     function.insert("capture_status", 1 + sides + 1 + 1);
+    function.insert("flush", function["record"]);
     assert_eq!(careful(Job::ShortLived), function);
     function.insert("check_device", 1);
     assert_eq!(careful(Job::ShortLivedChecked), function);
