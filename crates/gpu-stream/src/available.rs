@@ -64,7 +64,8 @@ impl Availability {
     /// Probes the backend of this kind, and no other. The first call may take long, because it starts the driver.
     ///
     /// Two vendors' drivers do not always bear each other in one process: some bring a compiler along that ends the
-    /// process when it is loaded twice.
+    /// process when it is loaded twice. The second of two such drivers is not started, as far as this can be seen before: its
+    /// reason is of kind [`NotPermitted`](ErrorKind::NotPermitted) and names both libraries.
     pub fn of_kind(kind: BackendKind) -> Self {
         match compiled(kind) {
             Ok(backend) => Availability::of(backend),
