@@ -41,7 +41,7 @@ impl Conflict {
     /// Returns `None` if a file or the list of loaded files cannot be read.
     pub fn of_opencl(drivers: impl FnOnce() -> Vec<PathBuf>) -> Option<Self> {
         Conflict::find(&elf::loaded(), COMGR, CLANG, |folder| {
-            // Libraries that share one LLVM are of one distribution, which has them in one folder.
+            // The same distribution has built all libraries that share one LLVM, and keeps them in one folder.
             let drivers = drivers().into_iter();
             let needed = drivers.flat_map(|driver| elf::needed(&folder.join(driver)));
             needed.filter(|name| name.starts_with(CLANG)).map(|name| folder.join(name)).collect()
