@@ -172,6 +172,7 @@ impl<V: FaultFixture> SweepCase<'_, V> {
         if std::env::var_os("GPU_STREAM_FAULT_TRACE").is_some() {
             eprintln!("{context}");
         }
+        V::settle(self.test_streams);
         let alive = ["stream", "event"].map(|kind| (kind, controls.live(kind)));
         let (wrong_before, owner_counts) = (controls.wrong(), self.test_streams.owner_counts());
         let triggered = Cell::new(0);
@@ -335,6 +336,7 @@ impl<V: FaultFixture> SweepCase<'_, V> {
                 "event" => self.test_streams.top_up(),
                 _ => self.test_streams.clear_busy(),
             }
+            V::settle(self.test_streams);
         }
         let now = self.controls.live(kind);
         // A pooled event was destroyed, and no operation refills that pool. Double destruction is checked

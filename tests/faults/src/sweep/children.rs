@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gpu_stream_core::{Backend, Error, ErrorKind, Event, EventOptions, RawStream, Stream};
 
-use super::{ErrorOf, FaultFixture, Sort, StreamOf, WithoutIt};
+use super::{ErrorOf, FaultFixture, Feature, Sort, StreamOf, WithoutIt};
 use crate::{At, InjectedFault, Threads};
 
 /// The variable with the task of a child process: a word, and its arguments.
@@ -99,10 +99,12 @@ pub(super) fn missing_function_is_named<V: FaultFixture>() {
         assert!(is_right, "{function}: {failures:?}");
     }
     let (functions, parts) = V::DEVICE_OF_STREAM;
-    let failures = failures_without(&functions.join(","));
-    let [line] = failures.as_slice() else { panic!("{failures:?}") };
-    let is_explained = parts.iter().all(|part| line.contains(part));
-    assert!(line.starts_with("wrap: Unsupported") && is_explained, "{line}");
+    if !functions.is_empty() {
+        let failures = failures_without(&functions.join(","));
+        let [line] = failures.as_slice() else { panic!("{failures:?}") };
+        let is_explained = parts.iter().all(|part| line.contains(part));
+        assert!(line.starts_with("wrap: Unsupported") && is_explained, "{line}");
+    }
     println!("{} functions missing, one at a time", required.len() + V::OPTIONAL.len());
 }
 
@@ -112,8 +114,11 @@ pub(super) fn old_version_is_rejected_or_works<V: FaultFixture>() {
         let is_explained = parts.iter().all(|part| line.contains(part));
         assert!(line.starts_with(start) && is_explained, "{version}: {line}");
     }
+    // What the driver lacks in its own version, too.
+    let always = failures::<V>(V::HIDE_VARIABLE, "");
     for (version, refused) in V::ACCEPTED_VERSIONS {
-        let failures = failures::<V>(V::VERSION_VARIABLE, version);
+        let mut failures = failures::<V>(V::VERSION_VARIABLE, version);
+        failures.retain(|line| !always.contains(line));
         let calls: Vec<_> =
             failures.iter().filter_map(|line| line.split(": Unsup").next()).collect();
         assert_eq!(calls, Vec::from_iter(*refused), "{version}: {failures:?}");
@@ -187,6 +192,9 @@ fn basics<V: FaultFixture>() -> Vec<Answer> {
     note("interprocess event", V::Backend::new_event(device, options).map(drop));
     let mine = V::Backend::per_thread_stream(device);
     note("thread's stream", mine.and_then(|mine| mine.record_event()?.synchronize()));
+    if V::lacks(Feature::Capture).is_some() {
+        return answers;
+    }
     V::begin_capture(raw.to_bits());
     note("query beside a capture", stream.query().map(drop));
     // SAFETY: the stream is never destroyed.

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use gpu_stream_core::{Backend, Device, ErrorKind, PlainHandles, RawEvent};
 
+use super::TestStreams;
 use super::hostile::SlowCall;
 use crate::Controls;
 
@@ -40,7 +41,7 @@ pub trait FaultFixture: Sized + 'static {
     const OPTIONAL: &'static [(&'static str, WithoutIt)];
 
     /// The functions that return a stream's device. Without all of them no stream can be wrapped, with an
-    /// error that has these parts.
+    /// error that has these parts. Empty if such a function is required.
     const DEVICE_OF_STREAM: (&'static [&'static str], &'static [&'static str]);
 
     /// The variable with the functions that a child process hides, separated by commas.
@@ -63,6 +64,22 @@ pub trait FaultFixture: Sized + 'static {
 
     /// The variables that make the driver reuse handles. Empty: it may reuse one or not.
     const REUSE_VARIABLES: &'static [(&'static str, &'static str)];
+
+    /// The number of events that fill a pool of the backend.
+    const POOL: usize = 4_200;
+
+    /// Returns why the vendor has no such streams or captures. Returns `None` if it has them.
+    ///
+    /// The operations that need them are left out, and the report counts them with this reason.
+    fn lacks(_: Feature) -> Option<&'static str> {
+        None
+    }
+
+    /// Blocks until no thread of the driver is inside the backend, and no stream keeps an object for a later call. All
+    /// work is done.
+    ///
+    /// Nothing to do for a backend whose calls release what they need no more, on the calling thread.
+    fn settle(_: &TestStreams<Self>) {}
 
     /// Returns the controls of the library that the backend uses.
     fn controls() -> &'static Controls;
@@ -153,6 +170,17 @@ pub enum Sort {
     Blocking,
     /// Belongs to another device, or to another context of the first device.
     Elsewhere,
+}
+
+/// A part of the contract that a vendor may lack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Feature {
+    /// The streams with the handles 0 and 1, and `Backend::default_stream`.
+    DefaultStream,
+    /// `Backend::per_thread_stream`.
+    PerThreadStream,
+    /// Captures of a stream.
+    Capture,
 }
 
 /// An operation that changes the thread's state for the time of its driver calls.

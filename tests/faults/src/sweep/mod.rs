@@ -24,8 +24,8 @@ use std::collections::HashMap;
 pub use self::cases::{Case, cases, expect_combination};
 pub use self::children::run_as_child;
 pub use self::fixture::{
-    AllowedOutcome, Deviation, ErrorOf, EventOf, FaultFixture, Sort, StateChange, StreamOf,
-    WithoutIt,
+    AllowedOutcome, Deviation, ErrorOf, EventOf, FaultFixture, Feature, Sort, StateChange,
+    StreamOf, WithoutIt,
 };
 pub use self::hostile::SlowCall;
 pub use self::operations::operations;
@@ -52,7 +52,8 @@ pub fn run<V: FaultFixture>(extent: Extent) -> Report {
     let controls = V::controls();
     let mut report = Report::new(V::ALLOWED);
     let test_streams = TestStreams::<V>::new();
-    let mut operations = operations(&test_streams);
+    let (mut operations, skipped) = operations(&test_streams);
+    report.skipped = skipped;
     if let Ok(only) = std::env::var("GPU_STREAM_FAULT_ONLY") {
         operations.retain(|operation| operation.name.contains(&only));
     }
@@ -96,7 +97,7 @@ pub fn one<V: FaultFixture>(
 ) -> Report {
     let (mut report, controls) = (Report::new(V::ALLOWED), V::controls());
     let test_streams = TestStreams::<V>::new();
-    let operations = operations(&test_streams);
+    let (operations, _) = operations(&test_streams);
     let operation = operations.iter().find(|one| one.name == operation);
     let operation = operation.expect("an operation of this name");
     let _silenced = SilencedPanics::new();

@@ -9,6 +9,8 @@ use super::AllowedOutcome;
 pub struct Report {
     /// The number of the backend's operations.
     pub operations: usize,
+    /// The reasons for which operations were left out, each with their number.
+    pub skipped: Vec<(&'static str, usize)>,
     /// The number of combinations in which the fault was met. A combination is an operation, a
     /// driver call, a code, and whether the driver did its work.
     pub combinations: usize,
@@ -33,6 +35,7 @@ impl Report {
     pub(super) fn new(allowed: &'static [AllowedOutcome]) -> Self {
         Report {
             operations: 0,
+            skipped: Vec::new(),
             combinations: 0,
             not_met: 0,
             functions: BTreeSet::new(),
@@ -72,6 +75,9 @@ impl fmt::Display for Report {
             self.codes.len(),
             self.not_met
         )?;
+        for (reason, count) in &self.skipped {
+            writeln!(f, "{count:>8}  calls of the backend skipped: {reason}")?;
+        }
         for (outcome, count) in &self.outcomes {
             writeln!(f, "{count:>8}  {outcome}")?;
         }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use gpu_stream_core::{
-    Backend, Device, EventOptions, RawStream, Stream, StreamOptions, StreamOwner,
+    Backend, Device, Error, ErrorKind, EventOptions, RawStream, Stream, StreamOptions, StreamOwner,
 };
 
-use super::{FaultFixture, Sort, StreamOf};
+use super::{FaultFixture, Feature, Sort, StreamOf};
 
 /// A stream that was created without the backend, and its owner from the backend's view. It is
 /// never destroyed.
@@ -53,7 +53,13 @@ impl<V: FaultFixture> TestStreams<V> {
             owners.push(owner);
         }
         let default = V::Backend::default_stream(device);
-        streams.push(("default", default.expect("the default stream")));
+        match V::lacks(Feature::DefaultStream) {
+            None => streams.push(("default", default.expect("the default stream"))),
+            Some(reason) => {
+                let kind = default.err().map(|error| error.kind());
+                assert_eq!(kind, Some(ErrorKind::Unsupported), "the default stream: {reason}");
+            }
+        }
         let own = V::Backend::new_stream(device, StreamOptions::new());
         streams.push(("own", own.expect("a new stream")));
         let new = || V::new_stream(Sort::Ordinary).expect("a stream");
@@ -67,7 +73,7 @@ impl<V: FaultFixture> TestStreams<V> {
     fn fill_pools(&self) {
         for (_, stream) in &self.streams {
             let held: Vec<_> =
-                (0..4_200).map(|_| stream.record_event().expect("a record")).collect();
+                (0..V::POOL).map(|_| stream.record_event().expect("a record")).collect();
             stream.synchronize().expect("synchronize");
             drop(held);
         }

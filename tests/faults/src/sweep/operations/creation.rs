@@ -6,7 +6,7 @@ use gpu_stream_core::Event;
 use gpu_stream_core::{Backend, BackendKind, Device, RawStream, Stream, StreamOptions};
 
 use super::{Answer, Table, boxed, expect_ok, options};
-use crate::sweep::{FaultFixture, Foreign, StreamOf, TestStreams};
+use crate::sweep::{FaultFixture, Feature, Foreign, StreamOf, TestStreams};
 
 /// Adds the calls that create objects or describe devices.
 pub(super) fn add_new<'w, V: FaultFixture>(
@@ -75,15 +75,21 @@ pub(super) fn add_wrap<'w, V: FaultFixture>(
             ("wait_stream", |stream, other| boxed(stream.wait_stream(other))),
             ("synchronize", |stream, _| boxed(stream.synchronize())),
         ];
-        // The backend rejects handle 2.
-        for (call, run) in calls.into_iter().filter(|_| bits != 2) {
-            table.add(format!("{call}, wrapped unchecked, {name}"), move |probe| {
-                // SAFETY: the stream of `test_streams` is never destroyed, and handles 0 and 1 are
-                // always valid.
-                let wrapped = unsafe { V::Backend::stream_from_raw_unchecked(raw, device) };
-                let wrapped = expect_ok("wrapping", wrapped);
-                probe.act(|| run(&wrapped, &test_streams.streams[0].1));
-            });
+        let add_calls = |table: &mut Table<'w>| {
+            // The backend rejects handle 2.
+            for (call, run) in calls.into_iter().filter(|_| bits != 2) {
+                table.add(format!("{call}, wrapped unchecked, {name}"), move |probe| {
+                    // SAFETY: the stream of `test_streams` is never destroyed, and handles 0 and 1 are
+                    // always valid.
+                    let wrapped = unsafe { V::Backend::stream_from_raw_unchecked(raw, device) };
+                    let wrapped = expect_ok("wrapping", wrapped);
+                    probe.act(|| run(&wrapped, &test_streams.streams[0].1));
+                });
+            }
+        };
+        match bits {
+            0 | 1 => table.add_with::<V>(Feature::DefaultStream, add_calls),
+            _ => add_calls(table),
         }
     }
     table.add("wrap, from an owner", move |probe| {

@@ -9,7 +9,7 @@ use gpu_stream_core::{Backend, Stream};
 use gpu_stream_retain::Reclaimer;
 
 use super::{Capture, Table, expect_ok};
-use crate::sweep::{CallProbe, ErrorOf, FaultFixture, StreamOf, TestStreams};
+use crate::sweep::{CallProbe, ErrorOf, FaultFixture, Feature, StreamOf, TestStreams};
 
 /// The values that were dropped, each with the thread that dropped it.
 type Log = Arc<Mutex<Vec<(usize, ThreadId)>>>;
@@ -136,6 +136,21 @@ pub(super) fn add_retained<'w, V: FaultFixture>(
         }
     }
     add_drops_of_values(table, test_streams);
+    table.add_with::<V>(Feature::PerThreadStream, |table| add_thread(table, test_streams));
+    table.add_with::<V>(Feature::Capture, |table| {
+        table.add("retained: collect, beside a capture", move |probe| {
+            let scene = scene(test_streams, true, 2, 5, 5);
+            let end = Capture::<V>::begin(test_streams.captured);
+            probe.act(|| scene.kept.collect());
+            probe.check_capture(V::is_capture_alive(test_streams.captured));
+            drop(end);
+            scene.end(probe);
+        });
+    });
+}
+
+/// Adds the call that retains a value on the stream of a thread.
+fn add_thread<'w, V: FaultFixture>(table: &mut Table<'w>, test_streams: &'w TestStreams<V>) {
     table.add("retained: retain, the thread's stream", move |probe| {
         let mut scene = Scene::new(test_streams, false);
         let own = expect_ok("its stream", V::Backend::per_thread_stream(test_streams.device));
@@ -149,14 +164,6 @@ pub(super) fn add_retained<'w, V: FaultFixture>(
                 error
             })
         });
-        scene.end(probe);
-    });
-    table.add("retained: collect, beside a capture", move |probe| {
-        let scene = scene(test_streams, true, 2, 5, 5);
-        let end = Capture::<V>::begin(test_streams.captured);
-        probe.act(|| scene.kept.collect());
-        probe.check_capture(V::is_capture_alive(test_streams.captured));
-        drop(end);
         scene.end(probe);
     });
 }
