@@ -28,6 +28,9 @@ pub(crate) fn probe() -> Result<BackendInfo> {
     if !driver.too_old.is_empty() {
         info.details.push(("too old", driver.too_old.join(", ")));
     }
+    if !driver.failures.is_empty() {
+        info.details.push(("failed", driver.failures.join(", ")));
+    }
     Ok(info)
 }
 

@@ -74,7 +74,7 @@ fn driver() -> Driver {
     let (name, version, context) = (String::new(), String::new(), OnceLock::new());
     let devices = vec![DeviceState { id: new_object(), name, version, context }];
     let runtime = LoadedLibrary::new(&load::SPEC, found);
-    Driver { symbols: SYMBOLS, runtime, devices, too_old: Vec::new() }
+    Driver { symbols: SYMBOLS, runtime, devices, too_old: Vec::new(), failures: Vec::new() }
 }
 
 /// Counts a call, and runs the code that was meant for it.

@@ -52,7 +52,8 @@ pub(super) fn load() -> Result<Driver, OpenClError> {
     // SAFETY: OpenCL's functions have these types in every version. The library is never closed.
     let symbols = unsafe { Symbols::resolve(runtime.library()) }
         .map_err(|symbol| OpenClError::SymbolNotFound { symbol, library: runtime.file() })?;
-    let mut driver = Driver { symbols, runtime, devices: Vec::new(), too_old: Vec::new() };
+    let mut driver =
+        Driver { symbols, runtime, devices: Vec::new(), too_old: Vec::new(), failures: Vec::new() };
     driver.find_devices()?;
     Ok(driver)
 }
@@ -84,35 +85,55 @@ fn number_of(version: &str) -> i32 {
 impl Driver {
     fn find_devices(&mut self) -> Result<(), OpenClError> {
         let library: Arc<str> = self.runtime.file();
-        let mut newest = 0;
+        let (mut newest, mut newest_too_old, mut failures) = (0, 0, Vec::new());
         for platform in self.platforms()? {
             // SAFETY: the platform is from the library's list, and the fact is a text.
             let version = unsafe { text(self.symbols.platform_info, platform, PLATFORM_VERSION) };
             newest = newest.max(number_of(&version.unwrap_or_default()));
-            for id in self.devices_of(platform) {
-                let get = self.symbols.device_info;
-                // SAFETY: the device is from the platform's list, and the facts are of these types.
-                let (name, version, is_available) = unsafe {
-                    let name = text(get, id, DEVICE_NAME).unwrap_or_default();
-                    let version = text(get, id, DEVICE_VERSION).unwrap_or_default();
-                    (name, version, info(get, id, DEVICE_AVAILABLE, 0_u32).unwrap_or(0) != 0)
-                };
-                let number = number_of(&version);
-                newest = newest.max(number);
-                if number < OLDEST {
-                    self.too_old.push(format!("{name} ({version})"));
-                } else if is_available {
-                    let context = OnceLock::new();
-                    self.devices.push(DeviceState { id, name, version, context });
+            let ids = self.devices_of(platform).unwrap_or_else(|code| {
+                failures.push(("clGetDeviceIDs", OpenClCode::new(code)));
+                Vec::new()
+            });
+            for id in ids {
+                match self.facts_of(id) {
+                    Err(code) => failures.push(("clGetDeviceInfo", OpenClCode::new(code))),
+                    Ok((name, version, _)) if number_of(&version) < OLDEST => {
+                        newest_too_old = newest_too_old.max(number_of(&version));
+                        self.too_old.push(format!("{name} ({version})"));
+                    }
+                    Ok((_, _, false)) => {}
+                    Ok((name, version, true)) => {
+                        let context = OnceLock::new();
+                        self.devices.push(DeviceState { id, name, version, context });
+                    }
                 }
             }
         }
-        match () {
-            () if !self.devices.is_empty() => Ok(()),
-            () if self.too_old.is_empty() => {
+        // Another platform or device may work. Then the failures are for reports.
+        let text = |(function, code): &(&str, OpenClCode)| format!("{function} answered {code}");
+        self.failures = failures.iter().map(text).collect();
+        match failures.first() {
+            _ if !self.devices.is_empty() => Ok(()),
+            Some(&(function, code)) => {
+                Err(OpenClError::NotStarted { library, version: newest, function, code })
+            }
+            None if self.too_old.is_empty() => {
                 Err(OpenClError::NoDevice { library, version: newest })
             }
-            () => Err(OpenClError::DriverTooOld { library, version: newest, oldest: OLDEST }),
+            None => {
+                Err(OpenClError::DriverTooOld { library, version: newest_too_old, oldest: OLDEST })
+            }
+        }
+    }
+
+    /// Returns the name and the version of a device, and `true` if it is available. On failure, returns the code of
+    /// `clGetDeviceInfo`.
+    fn facts_of(&self, id: Ptr) -> Result<(String, String, bool), i32> {
+        let get = self.symbols.device_info;
+        // SAFETY: the device is from the platform's list, and the facts are of these types.
+        unsafe {
+            let (name, version) = (text(get, id, DEVICE_NAME)?, text(get, id, DEVICE_VERSION)?);
+            Ok((name, version, info(get, id, DEVICE_AVAILABLE, 0_u32)? != 0))
         }
     }
 
@@ -140,19 +161,24 @@ impl Driver {
         }
     }
 
-    /// Returns the devices of a platform. Those of a platform that fails are none: another one may work.
-    fn devices_of(&self, platform: Ptr) -> Vec<Ptr> {
+    /// Returns the devices of a platform, which may be none. On failure, returns the code of `clGetDeviceIDs`.
+    fn devices_of(&self, platform: Ptr) -> Result<Vec<Ptr>, i32> {
         let mut count = 0;
         let get = self.symbols.device_ids;
         // SAFETY: the platform is from the library's list. There is room for no device.
-        if unsafe { get(platform, ALL_TYPES, 0, null_mut(), &mut count) } != 0 {
-            return Vec::new();
-        }
+        let code = unsafe { get(platform, ALL_TYPES, 0, null_mut(), &mut count) };
         let mut devices = vec![null_mut(); count as usize];
-        // SAFETY: there is room for `count` devices.
-        match unsafe { get(platform, ALL_TYPES, count, devices.as_mut_ptr(), null_mut()) } {
-            0 => devices,
-            _ => Vec::new(),
+        let code = match OpenClCode::new(code) {
+            OpenClCode::SUCCESS => {
+                // SAFETY: there is room for `count` devices.
+                unsafe { get(platform, ALL_TYPES, count, devices.as_mut_ptr(), null_mut()) }
+            }
+            OpenClCode::DEVICE_NOT_FOUND => return Ok(Vec::new()),
+            code => code.get(),
+        };
+        match code {
+            0 => Ok(devices),
+            code => Err(code),
         }
     }
 }

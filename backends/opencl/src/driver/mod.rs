@@ -26,6 +26,8 @@ pub(crate) struct Driver {
     pub(crate) devices: Vec<DeviceState>,
     /// The devices that are too old, for reports.
     pub(crate) too_old: Vec<String>,
+    /// The calls that failed during the start, for reports.
+    pub(crate) failures: Vec<String>,
 }
 
 /// A device, and the context in which this crate creates its queues.
