@@ -4,7 +4,7 @@ use std::ptr::null_mut;
 
 use gpu_stream_core::{BackendInfo, BackendKind, Device, DeviceInfo};
 
-use crate::driver::{Driver, Ptr, driver, info};
+use crate::driver::{Driver, Ptr, driver, fact, info};
 use crate::error::Result;
 
 /// `CL_QUEUE_DEVICE`.
@@ -43,15 +43,20 @@ fn all(count: u32) -> impl Iterator<Item = Device> {
     (0..count).map(|ordinal| Device::new(BackendKind::OpenCl, ordinal))
 }
 
-/// Returns the ordinal of a device, or of the one that it is a part of.
-pub(crate) fn ordinal_of(driver: &Driver, mut id: Ptr) -> Option<u32> {
+/// Returns the ordinal of a device, or of the one that it is a part of. Returns `None` if neither is in the list.
+pub(crate) fn ordinal_of(
+    driver: &Driver,
+    mut id: Ptr,
+    operation: &'static str,
+) -> Result<Option<u32>> {
     while !id.is_null() {
         if let Some(found) = driver.devices.iter().position(|device| device.id == id) {
-            return u32::try_from(found).ok();
+            return Ok(u32::try_from(found).ok());
         }
         // SAFETY: the device is live, since a queue or a part of it is. The fact is a pointer, null for a device that
         // is no part of another one.
-        id = unsafe { info(driver.symbols.device_info, id, DEVICE_PARENT, null_mut()) }.ok()?;
+        let parent = unsafe { info(driver.symbols.device_info, id, DEVICE_PARENT, null_mut()) };
+        id = fact(parent, operation, "clGetDeviceInfo")?;
     }
-    None
+    Ok(None)
 }

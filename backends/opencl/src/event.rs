@@ -142,7 +142,7 @@ unsafe fn retain(
     }
     // SAFETY: the event is live (caller contract).
     let event = unsafe { EventRef::retain(driver, raw.as_ptr(), operation) }?;
-    let queue = event.queue(driver);
+    let queue = event.queue(driver, operation)?;
     let device = if queue.is_null() {
         let reason = "is a user event, which belongs to no device; name one";
         given.ok_or_else(|| invalid_handle(operation, bits, reason))?
@@ -151,8 +151,8 @@ unsafe fn retain(
         let id = unsafe { info(driver.symbols.queue_info, queue, QUEUE_DEVICE, null_mut()) };
         let id = fact(id, operation, "clGetCommandQueueInfo")?;
         let reason = "is an event of a device that is not in the list of devices";
-        let ordinal =
-            ordinal_of(driver, id).ok_or_else(|| invalid_handle(operation, bits, reason))?;
+        let ordinal = ordinal_of(driver, id, operation)?;
+        let ordinal = ordinal.ok_or_else(|| invalid_handle(operation, bits, reason))?;
         Device::new(BackendKind::OpenCl, ordinal)
     };
     if let Some(given) = given {

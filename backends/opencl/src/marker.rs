@@ -77,10 +77,10 @@ impl EventRef {
     }
 
     /// Returns the event's queue; null for a user event.
-    pub(crate) fn queue(&self, driver: &Driver) -> Ptr {
+    pub(crate) fn queue(&self, driver: &Driver, operation: &'static str) -> Result<Ptr> {
         // SAFETY: the event is live: `self` has a reference. The fact is a pointer.
-        unsafe { info(driver.symbols.event_info, self.raw(), EVENT_QUEUE, null_mut()) }
-            .unwrap_or(null_mut())
+        let queue = unsafe { info(driver.symbols.event_info, self.raw(), EVENT_QUEUE, null_mut()) };
+        fact(queue, operation, "clGetEventInfo")
     }
 
     /// Returns the event's context.

@@ -126,7 +126,7 @@ impl OpenClStream {
         event: &EventRef,
         operation: &'static str,
     ) -> Result<()> {
-        let recorded_on = event.queue(driver);
+        let recorded_on = event.queue(driver, operation)?;
         if recorded_on == self.queue() {
             // The queue is in-order, so later work is after the event's command anyway.
             return Ok(());

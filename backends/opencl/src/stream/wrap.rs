@@ -88,8 +88,8 @@ unsafe fn retain(
     if properties & OUT_OF_ORDER != 0_u64 {
         return Err(invalid_handle(operation, bits, IS_OUT_OF_ORDER));
     }
-    let ordinal =
-        ordinal_of(driver, id).ok_or_else(|| invalid_handle(operation, bits, UNKNOWN_DEVICE))?;
+    let ordinal = ordinal_of(driver, id, operation)?;
+    let ordinal = ordinal.ok_or_else(|| invalid_handle(operation, bits, UNKNOWN_DEVICE))?;
     if let Some(given) = device {
         given.check_is(Device::new(BackendKind::OpenCl, ordinal), operation)?;
     }
