@@ -4,6 +4,7 @@ mod contract;
 mod wrap;
 
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gpu_stream_core::{BackendKind, Device, KeepAlive, RawStream, Stream as _};
@@ -34,6 +35,8 @@ struct Queue {
     /// The marker of a query that was not reached. Work before it is pending, so a later query needs no other marker
     /// while it is.
     asked: Mutex<Option<EventRef>>,
+    /// `true` if the reference is never released.
+    is_kept: AtomicBool,
     /// The latest panic of a host function that the stream was checked against.
     seen: Seen,
     owner: KeepAlive,
@@ -73,12 +76,9 @@ impl OpenClStream {
         }
     }
 
-    /// Adds a reference to the queue, which is never released: no other queue gets its handle.
+    /// Never releases the reference to the queue: no other queue gets its handle. Another reference could be refused.
     pub(crate) fn keep_for_ever(&self) {
-        if let Some(driver) = loaded() {
-            // SAFETY: the queue is live: `self` has a reference. A failure leaves the count as it is.
-            unsafe { (driver.symbols.queue_retain)(self.queue()) };
-        }
+        self.0.is_kept.store(true, Ordering::Release);
     }
 
     /// Returns the key of the stream's host functions.
@@ -195,10 +195,11 @@ impl Drop for Queue {
     fn drop(&mut self) {
         *self.asked.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         let queue = self.raw;
+        let is_kept = *self.is_kept.get_mut();
         // The release may flush the queue or wait for its work, and so may wait for the host function that it is in.
         USER_CODE.run_outside_host_func(move || {
             // In the child of a fork nothing is released.
-            let Some(driver) = loaded() else { return };
+            let Some(driver) = loaded().filter(|_| !is_kept) else { return };
             let _in_call = InCall::enter();
             // The closure has the handle, which is `Send`, and not the pointer in it.
             let queue = queue;

@@ -1,6 +1,7 @@
 //! Wraps the queues of other libraries, and creates queues.
 
 use std::ptr::null_mut;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use gpu_stream_core::{BackendKind, ContractError, Device, KeepAlive, RawStream, StreamOptions};
@@ -101,8 +102,8 @@ unsafe fn retain(
 /// Takes over a reference to a queue.
 fn stream(queue: Ptr, (context, id): (Ptr, Ptr), device: u32, owner: KeepAlive) -> OpenClStream {
     let (raw, context, id) = (Handle(queue), Handle(context), Handle(id));
-    let (asked, seen) = (Mutex::new(None), Seen::new());
-    OpenClStream(Arc::new(Queue { raw, context, id, device, asked, seen, owner }))
+    let (asked, is_kept, seen) = (Mutex::new(None), AtomicBool::new(false), Seen::new());
+    OpenClStream(Arc::new(Queue { raw, context, id, device, asked, is_kept, seen, owner }))
 }
 
 /// Creates a queue with timing, in the context and on the device of `place`, or in this crate's own context.
