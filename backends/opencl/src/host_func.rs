@@ -10,7 +10,6 @@ mod turns;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,16 +19,14 @@ use gpu_stream_driver_common::{StreamKey, UserCode};
 
 use self::turns::Turns;
 use crate::OpenClError;
-use crate::driver::{Driver, Ptr, check, loaded};
+use crate::completion::{COMPLETE, on_completion, set_complete, set_refused, set_status};
+use crate::driver::Driver;
 use crate::error::Result;
 use crate::marker::EventRef;
 use crate::stream::OpenClStream;
 
 /// The user code of this backend.
 pub(crate) static USER_CODE: UserCode = UserCode::new();
-
-/// `CL_COMPLETE`.
-const COMPLETE: i32 = 0;
 
 /// Runs the body of a public call, and ends the call: see [`UserCode::call`].
 pub(crate) fn call<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -39,6 +36,7 @@ pub(crate) fn call<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     };
     let body = || {
         let _in_call = InCall::enter();
+        set_refused();
         body()
     };
     USER_CODE.call(body, lost)
@@ -67,17 +65,31 @@ impl Drop for InCall {
     }
 }
 
-/// A user event, which is set to complete by the drop.
-struct CompleteOnDrop(EventRef);
+/// A user event, which is set to complete by the drop at the latest.
+struct CompleteOnDrop(ManuallyDrop<EventRef>);
+
+impl CompleteOnDrop {
+    fn new(event: EventRef) -> Self {
+        CompleteOnDrop(ManuallyDrop::new(event))
+    }
+
+    /// Sets the event to complete now.
+    ///
+    /// # Errors
+    /// As [`set_complete`].
+    fn complete(self, operation: &'static str) -> Result<()> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is neither used again nor dropped.
+        set_complete(unsafe { ManuallyDrop::take(&mut this.0) }, operation)
+    }
+}
 
 impl Drop for CompleteOnDrop {
     fn drop(&mut self) {
-        if let Some(driver) = loaded() {
-            complete(|| {
-                // SAFETY: the event is live: the field has a reference. Only this value sets its status, once.
-                unsafe { (driver.symbols.user_event_set)(self.0.raw(), COMPLETE) };
-            });
-        }
+        // SAFETY: the field is not used again.
+        let event = unsafe { ManuallyDrop::take(&mut self.0) };
+        // A later call of this crate tries again.
+        let _ = set_status(event, COMPLETE);
     }
 }
 
@@ -104,40 +116,27 @@ pub(crate) fn launch(
     func: HostFunc,
     operation: &'static str,
 ) -> Result<()> {
-    let later = CompleteOnDrop(stream.user_event(driver, operation)?);
+    let later = CompleteOnDrop::new(stream.user_event(driver, operation)?);
     // Holds the marker back until its callback is set: a driver calls it at once for a marker that is complete.
-    let start = CompleteOnDrop(stream.user_event(driver, operation)?);
+    let start = CompleteOnDrop::new(stream.user_event(driver, operation)?);
     stream.hold(driver, &start.0, operation)?;
     let marker = stream.unflushed_marker(driver, operation)?;
     stream.hold(driver, &later.0, operation)?;
     stream.flush(driver, operation)?;
     USER_CODE.host_funcs.launch(func, stream.key(), |key| {
-        let launched = Box::new(Launched { key: key.addr(), stream: stream.clone(), later });
-        let data = Box::into_raw(launched);
-        // SAFETY: the marker is live. If the call succeeds, the driver calls `run` once, with `data`, which belongs to
-        // that call; if it fails, never.
-        let code =
-            unsafe { (driver.symbols.event_callback)(marker.raw(), COMPLETE, run, data.cast()) };
-        check(code, operation, "clSetEventCallback").inspect_err(|_| {
-            // SAFETY: the driver has not taken the box, which was made above.
-            drop(unsafe { Box::from_raw(data) });
-        })
-    })?;
-    drop(start);
-    Ok(())
+        let launched = Launched { key: key.addr(), stream: stream.clone(), later };
+        on_completion(driver, &marker, move |status| run(launched, status), operation)?;
+        // Without its start, the function never runs, and what the table has is dropped.
+        start.complete(operation)
+    })
 }
 
-/// Runs a launched closure, or drops it if `status` is negative: earlier work failed. The driver calls this, usually on
-/// a thread of its own.
-///
-/// # Safety
-/// - `data` is a [`Launched`] in a box, which belongs to this call.
-unsafe extern "C" fn run(_: Ptr, status: i32, data: *mut c_void) {
-    // SAFETY: the box belongs to this call (caller contract).
-    let launched = unsafe { Box::from_raw(data.cast::<Launched>()) };
+/// Runs a launched closure, or drops it if `status` is negative: earlier work failed. The driver's callback calls this,
+/// usually on a thread of the driver.
+fn run(launched: Launched, status: i32) {
     // Without a thread, the closure is dropped, and the work behind it goes on.
-    let run = move |launched: Box<Launched>| after_completion(move || launched.run_in_turn(status));
-    outside_of_calls(launched, run, |launched| launched.discard());
+    let run = move |launched: Launched| after_completion(move || launched.run_in_turn(status));
+    outside_of_calls(launched, run, Launched::discard);
 }
 
 /// The work of callbacks that came while the thread completed a user event.
@@ -154,7 +153,7 @@ thread_local! {
 ///
 /// A driver may run the callbacks of what becomes complete inside of `set`, and these complete user events in turn. A long
 /// chain of them would overflow the stack.
-fn complete(set: impl FnOnce()) {
+pub(crate) fn complete(set: impl FnOnce()) {
     let is_inner = WAITING.with_borrow(Option::is_some);
     if !is_inner {
         WAITING.set(Some(ManuallyDrop::new(Waiting::new())));
@@ -243,30 +242,12 @@ pub(crate) fn complete_after(
     bridge: &EventRef,
     operation: &'static str,
 ) -> Result<()> {
-    let given = ManuallyDrop::new(bridge.try_clone(driver, operation)?);
-    // SAFETY: the event is live. The callback takes over the reference `given`, and the driver calls it once.
-    let code =
-        unsafe { (driver.symbols.event_callback)(event.raw(), COMPLETE, pass_on, given.raw()) };
-    check(code, operation, "clSetEventCallback").inspect_err(|_| {
-        // The driver has not taken the reference.
-        drop(ManuallyDrop::into_inner(given));
-    })
-}
-
-/// Sets the status of a user event.
-///
-/// # Safety
-/// - `bridge` is a reference to a user event, which this call takes over. Nothing else sets its status.
-unsafe extern "C" fn pass_on(_: Ptr, status: i32, bridge: *mut c_void) {
-    let Some(driver) = loaded() else { return };
-    // SAFETY: the reference belongs to this call (caller contract).
-    let bridge = unsafe { EventRef::from_owned(bridge) };
-    after_completion(move || {
-        complete(|| {
-            // SAFETY: the event is live, and its status was not set (caller contract). 0 and negative numbers are allowed.
-            unsafe { (driver.symbols.user_event_set)(bridge.raw(), status.min(COMPLETE)) };
-        });
-    });
+    let given = bridge.try_clone(driver, operation)?;
+    let pass_on = move |status: i32| {
+        // 0 and negative numbers are allowed. A later call of this crate tries again if the driver refuses.
+        after_completion(move || _ = set_status(given, status.min(COMPLETE)));
+    };
+    on_completion(driver, event, pass_on, operation)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod backend;
 mod code;
+mod completion;
 mod device;
 mod driver;
 mod error;

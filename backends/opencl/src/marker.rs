@@ -2,6 +2,7 @@
 
 use std::ptr::{null, null_mut};
 
+use crate::completion::COMPLETE;
 use crate::driver::{Driver, Handle, Ptr, check, fact, info, loaded};
 use crate::error::{Result, driver_error};
 use crate::{OpenClCode, OpenClError};
@@ -10,9 +11,6 @@ const EVENT_QUEUE: u32 = 0x11D0;
 const EVENT_STATUS: u32 = 0x11D3;
 const EVENT_CONTEXT: u32 = 0x11D4;
 const PROFILING_END: u32 = 0x1283;
-/// `CL_COMPLETE`.
-const COMPLETE: i32 = 0;
-
 /// A reference to a `cl_event`. A clone is another reference.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct EventRef(Handle);
