@@ -55,6 +55,9 @@ fn host_function_accepted_with_an_error_runs_once<V: FaultFixture>() {
 
 /// Fails the call that changes the thread's state, or the one that restores it.
 fn expect_restored<V: FaultFixture>(call: fn(&StateChange) -> (&'static str, u32)) {
+    if V::STATE_CHANGES.is_empty() {
+        V::skip("no call depends on the thread's state");
+    }
     let mut met = 0;
     for state in V::STATE_CHANGES {
         for fault in [InjectedFault::Answer(1), InjectedFault::PassThenAnswer(1)] {
