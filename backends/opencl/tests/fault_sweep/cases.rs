@@ -153,7 +153,7 @@ fn context() {
 fn failed_device_is_reported() {
     let mut command = CHILDREN.command("device");
     // Two devices of PoCL.
-    command.env("POCL_DEVICES", "pthread basic");
+    command.env("POCL_DEVICES", "pthread pthread");
     expect_success("device", &command.output().expect("this program"));
 }
 

@@ -109,6 +109,9 @@ impl FaultFixture for OnOpenCl {
     // An event without a record has no object of OpenCL, so there is no pool.
     const POOL: usize = 0;
 
+    // A record is a marker, and the driver's thread completes it.
+    const IS_IDLE_AT_ONCE: bool = false;
+
     fn lacks(feature: Feature) -> Option<&'static str> {
         match feature {
             Feature::DefaultStream => Some("OpenCL has no default stream"),

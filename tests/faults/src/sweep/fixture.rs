@@ -68,6 +68,9 @@ pub trait FaultFixture: Sized + 'static {
     /// The number of events that fill a pool of the backend.
     const POOL: usize = 4_200;
 
+    /// `true` if a record on an idle stream is reached at once. `false` if it is work itself, which takes a moment.
+    const IS_IDLE_AT_ONCE: bool = true;
+
     /// Returns why the vendor has no such streams or captures. Returns `None` if it has them.
     ///
     /// The operations that need them are left out, and the report counts them with this reason.
