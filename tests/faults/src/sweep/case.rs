@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::probe::{CallProbe, Operation, Outcome, message};
-use super::{Deviation, FaultFixture, Report, TestStreams, plan};
+use super::{Deviation, FaultFixture, Report, TestStreams, Watchdog, plan};
 use crate::{At, Controls, InjectedFault, Threads};
 
 pub(super) struct SweepCase<'a, V: FaultFixture> {
@@ -13,6 +13,7 @@ pub(super) struct SweepCase<'a, V: FaultFixture> {
     pub(super) test_streams: &'a TestStreams<V>,
     pub(super) operation: &'a Operation<'a>,
     pub(super) setting: usize,
+    pub(super) watchdog: &'a Watchdog,
 }
 
 /// The course of an operation without a fault.
@@ -85,6 +86,7 @@ impl<V: FaultFixture> SweepCase<'_, V> {
             seen.replace(self.controls.seen());
             self.controls.clear();
         };
+        self.watchdog.begin(&format!("{}, with no fault", self.operation.name));
         // Up to two runs: the first can create objects that stay.
         for _ in 0..2 {
             match self.execute(&before, &after) {
@@ -132,6 +134,7 @@ impl<V: FaultFixture> SweepCase<'_, V> {
     /// Checks that the operation works as before after `function` had failed.
     pub(super) fn check_recovery(&self, baseline: &Baseline, function: &str, report: &mut Report) {
         let name = &self.operation.name;
+        self.watchdog.begin(&format!("{name}, after {function} had failed"));
         match self.execute(&|| (), &|| ()) {
             Ok(left) if left.outcome.is_like(&baseline.outcome) => {
                 self.judge_side_effects(&left, &mut |what| {
@@ -169,6 +172,7 @@ impl<V: FaultFixture> SweepCase<'_, V> {
     ) {
         let (controls, name) = (self.controls, &self.operation.name);
         let context = format!("{name} (setting {}), {function} {at:?} {fault:?}", self.setting);
+        self.watchdog.begin(&context);
         if std::env::var_os("GPU_STREAM_FAULT_TRACE").is_some() {
             eprintln!("{context}");
         }

@@ -18,8 +18,10 @@ mod operations;
 mod probe;
 mod report;
 mod streams;
+mod watchdog;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 pub use self::cases::{Case, cases, expect_combination};
 pub use self::children::run_as_child;
@@ -32,6 +34,7 @@ pub use self::operations::operations;
 pub use self::probe::{CallProbe, Operation, Outcome};
 pub use self::report::Report;
 pub use self::streams::{Foreign, TestStreams};
+use self::watchdog::Watchdog;
 use crate::{At, Controls, InjectedFault, Threads};
 
 /// The extent of a fault sweep.
@@ -47,6 +50,9 @@ pub enum Extent {
 /// Codes that no vendor header defines.
 pub const UNKNOWN: [i32; 3] = [12_345, -1, i32::MIN];
 
+/// The time after which a combination counts as one that hangs.
+const HANG: Duration = Duration::from_secs(60);
+
 /// Runs the fault sweep. The report lists what is wrong.
 pub fn run<V: FaultFixture>(extent: Extent) -> Report {
     let controls = V::controls();
@@ -60,13 +66,14 @@ pub fn run<V: FaultFixture>(extent: Extent) -> Report {
     report.operations = operations.len();
     let mut codes = Codes::default();
     let _silenced = SilencedPanics::new();
+    let watchdog = &Watchdog::new(HANG);
     for setting in 0..if extent == Extent::Full { usize::MAX } else { 1 } {
         if !V::enter(setting) {
             break;
         }
         for operation in &operations {
-            let case =
-                case::SweepCase { controls, test_streams: &test_streams, operation, setting };
+            let test_streams = &test_streams;
+            let case = case::SweepCase { controls, test_streams, operation, setting, watchdog };
             let Some(baseline) = case.baseline(&mut report) else { continue };
             for (function, occurrence) in baseline.calls() {
                 let all = extent == Extent::Full && setting == 0;
@@ -102,7 +109,8 @@ pub fn one<V: FaultFixture>(
     let operation = operation.expect("an operation of this name");
     let _silenced = SilencedPanics::new();
     V::enter(0);
-    let case = case::SweepCase { controls, test_streams: &test_streams, operation, setting: 0 };
+    let (test_streams, watchdog) = (&test_streams, &Watchdog::new(HANG));
+    let case = case::SweepCase { controls, test_streams, operation, setting: 0, watchdog };
     if let Some(baseline) = case.baseline(&mut report) {
         case.inject(&baseline, (function, At::Occurrence(occurrence)), fault, &mut report);
         case.check_recovery(&baseline, function, &mut report);
