@@ -40,7 +40,7 @@ use core::fmt;
 
 use crate::{
     AnyError, BackendInfo, BackendKind, CaptureStatus, Device, EventOptions, EventStatus, HostFunc,
-    KeepAlive, PriorityRange, Region, StreamOptions,
+    KeepAlive, KnownWork, PriorityRange, Region, StreamOptions,
 };
 #[cfg(doc)]
 use crate::{Backend, Event, Stream};
@@ -152,6 +152,10 @@ pub trait DynStream: sealed::SealedStream + fmt::Debug + 'static {
     /// Calls [`Stream::query`].
     fn query(&self) -> Result<bool, AnyError>;
 
+    /// Calls [`Stream::query_into`].
+    #[doc(hidden)]
+    fn query_into(&self, known: &mut KnownWork) -> Result<bool, AnyError>;
+
     /// Calls [`Stream::synchronize`].
     fn synchronize(&self) -> Result<(), AnyError>;
 
@@ -224,6 +228,10 @@ pub trait DynEvent: sealed::SealedEvent + fmt::Debug + 'static {
 
     /// Calls [`Event::status`].
     fn status(&self) -> Result<EventStatus, AnyError>;
+
+    /// Calls [`Event::status_into`].
+    #[doc(hidden)]
+    fn status_into(&self, known: &mut KnownWork) -> Result<EventStatus, AnyError>;
 
     /// Calls [`Event::query`].
     fn query(&self) -> Result<bool, AnyError>;

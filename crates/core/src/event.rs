@@ -1,6 +1,6 @@
 //! A point in a stream's work: the trait [`Event`].
 
-use crate::{Backend, ContractError, Device, Error as _, ErrorKind, EventOptions};
+use crate::{Backend, ContractError, Device, Error as _, ErrorKind, EventOptions, KnownWork};
 
 /// The state of an event's last record: the result of [`Event::status`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -95,6 +95,21 @@ pub unsafe trait Event: Sized + 'static {
     /// - [`InvalidEvent`](crate::ErrorKind::InvalidEvent) if the record was made in a capture that is
     ///   over, until the event is recorded outside of a capture.
     fn status(&self) -> Result<EventStatus, <Self::Backend as Backend>::Error>;
+
+    /// Returns [`status`](Self::status). Under a check, `Complete` is no order for the caller, and is added to `known`. For
+    /// layers that ask on their own: [`KnownWork`]. Does not block.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    #[doc(hidden)]
+    #[inline]
+    fn status_into(
+        &self,
+        known: &mut KnownWork,
+    ) -> Result<EventStatus, <Self::Backend as Backend>::Error> {
+        let _ = known;
+        self.status()
+    }
 
     /// Returns `true` if all work before the last record is done. Also returns `true` for an event
     /// that was never recorded. Does not block.

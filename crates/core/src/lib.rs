@@ -180,6 +180,7 @@ mod event;
 pub mod exchange;
 mod handle;
 mod kind;
+mod known;
 mod options;
 mod owner;
 mod per_thread;
@@ -196,6 +197,8 @@ pub use error::{AnyError, ContractError, Error, ErrorKind};
 pub use event::{Event, EventStatus};
 pub use handle::{HandleKind, RawEvent, RawHandle, RawStream};
 pub use kind::{BackendKind, UnknownBackend};
+#[doc(hidden)]
+pub use known::{Knowledge, KnownWork};
 pub use options::{EventOptions, EventOptionsBuilder, PriorityRange, StreamOptions};
 pub use owner::{EventOwner, KeepAlive, StreamOwner};
 pub use per_thread::PerThread;

@@ -5,8 +5,8 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use crate::{
-    CaptureStatus, Device, ErrorOf, EventOf, EventOptions, HostFunc, Region, Stream, StreamOf,
-    StreamOptions,
+    CaptureStatus, Device, ErrorOf, EventOf, EventOptions, HostFunc, KnownWork, Region, Stream,
+    StreamOf, StreamOptions,
 };
 
 /// A thread's default stream, which does not leave its thread.
@@ -109,6 +109,12 @@ unsafe impl<S: Stream> Stream for PerThread<S> {
     #[track_caller]
     fn query(&self) -> Result<bool, ErrorOf<S>> {
         self.stream.query()
+    }
+
+    #[inline]
+    #[track_caller]
+    fn query_into(&self, known: &mut KnownWork) -> Result<bool, ErrorOf<S>> {
+        self.stream.query_into(known)
     }
 
     #[track_caller]

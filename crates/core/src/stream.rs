@@ -8,7 +8,8 @@ use core::any::TypeId;
 
 use self::defaults::unsupported;
 use crate::{
-    Backend, CaptureStatus, Device, ErrorOf, EventOf, EventOptions, Region, StreamOf, StreamOptions,
+    Backend, CaptureStatus, Device, ErrorOf, EventOf, EventOptions, KnownWork, Region, StreamOf,
+    StreamOptions,
 };
 
 /// A closure that a stream runs on the host: [`Stream::launch_host_func`].
@@ -180,6 +181,18 @@ pub unsafe trait Stream: Sized + 'static {
     ///   stream was destroyed.
     #[doc(alias("cuStreamQuery", "cudaStreamQuery", "hipStreamQuery", "is_done"))]
     fn query(&self) -> Result<bool, ErrorOf<Self>>;
+
+    /// Returns [`query`](Self::query). Under a check, `true` is no order for the caller, and is added to `known`. For layers
+    /// that ask on their own: [`KnownWork`]. Does not block.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    #[doc(hidden)]
+    #[inline]
+    fn query_into(&self, known: &mut KnownWork) -> Result<bool, ErrorOf<Self>> {
+        let _ = known;
+        self.query()
+    }
 
     /// Blocks the calling thread until all work submitted to the stream before this call is done.
     ///

@@ -9,8 +9,8 @@ use core::fmt;
 use super::{BoxedEvent, DynBackend, DynEvent, DynStream, SharedStream};
 use crate::{
     AnyError, Backend, BackendInfo, BackendKind, CaptureStatus, ContractError, Device, Event,
-    EventOptions, EventStatus, HostFunc, KeepAlive, PerThread, PlainHandles, PriorityRange,
-    RawEvent, RawStream, Region, Stream, StreamOptions,
+    EventOptions, EventStatus, HostFunc, KeepAlive, KnownWork, PerThread, PlainHandles,
+    PriorityRange, RawEvent, RawStream, Region, Stream, StreamOptions,
 };
 
 /// Returns the event as backend `B`'s own type. Fails for an event of another backend.
@@ -133,6 +133,10 @@ impl<S: Stream<Backend: PlainHandles> + fmt::Debug> DynStream for S {
         Stream::query(self).map_err(AnyError::new)
     }
 
+    fn query_into(&self, known: &mut KnownWork) -> Result<bool, AnyError> {
+        Stream::query_into(self, known).map_err(AnyError::new)
+    }
+
     fn synchronize(&self) -> Result<(), AnyError> {
         Stream::synchronize(self).map_err(AnyError::new)
     }
@@ -240,6 +244,10 @@ impl<E: Event<Backend: PlainHandles<Event = E>> + fmt::Debug> DynEvent for E {
 
     fn status(&self) -> Result<EventStatus, AnyError> {
         Event::status(self).map_err(AnyError::new)
+    }
+
+    fn status_into(&self, known: &mut KnownWork) -> Result<EventStatus, AnyError> {
+        Event::status_into(self, known).map_err(AnyError::new)
     }
 
     fn query(&self) -> Result<bool, AnyError> {

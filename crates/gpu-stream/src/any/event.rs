@@ -3,7 +3,9 @@
 use core::fmt;
 
 use gpu_stream_core::dynamic::{BoxedEvent, DynEvent};
-use gpu_stream_core::{AnyError, Device, Event, EventOptions, EventStatus, PlainHandles};
+use gpu_stream_core::{
+    AnyError, Device, Event, EventOptions, EventStatus, KnownWork, PlainHandles,
+};
 
 use super::{Any, AnyRawEvent};
 use crate::check::{self, placed};
@@ -72,6 +74,11 @@ unsafe impl Event for AnyEvent {
     #[cfg_attr(feature = "checked", track_caller)]
     fn status(&self) -> Result<EventStatus, AnyError> {
         placed(|| self.0.status())
+    }
+
+    #[cfg_attr(feature = "checked", track_caller)]
+    fn status_into(&self, known: &mut KnownWork) -> Result<EventStatus, AnyError> {
+        placed(|| self.0.status_into(known))
     }
 
     #[cfg_attr(feature = "checked", track_caller)]

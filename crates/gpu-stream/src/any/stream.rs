@@ -6,8 +6,8 @@ use core::hash::{Hash, Hasher};
 
 use gpu_stream_core::dynamic::{DynStream, SharedStream};
 use gpu_stream_core::{
-    AnyError, CaptureStatus, ContractError, Device, EventOptions, HostFunc, PlainHandles, Region,
-    Stream, StreamOptions,
+    AnyError, CaptureStatus, ContractError, Device, EventOptions, HostFunc, KnownWork,
+    PlainHandles, Region, Stream, StreamOptions,
 };
 
 use super::{Any, AnyEvent, AnyRawStream};
@@ -149,6 +149,11 @@ unsafe impl Stream for AnyStream {
     #[cfg_attr(feature = "checked", track_caller)]
     fn query(&self) -> Result<bool, AnyError> {
         placed(|| self.0.query())
+    }
+
+    #[cfg_attr(feature = "checked", track_caller)]
+    fn query_into(&self, known: &mut KnownWork) -> Result<bool, AnyError> {
+        placed(|| self.0.query_into(known))
     }
 
     #[cfg_attr(feature = "checked", track_caller)]
