@@ -3,7 +3,7 @@
 use std::fmt;
 
 use gpu_stream_core::{
-    Backend, Device, Event, EventOptions, EventStatus, PlainHandles, RawEvent, RawHandle,
+    Backend, Device, Event, EventOptions, EventStatus, KnownWork, PlainHandles, RawEvent, RawHandle,
 };
 
 use crate::Checked;
@@ -95,6 +95,16 @@ unsafe impl<B: PlainHandles> Event for CheckedEvent<B> {
         let status = self.inner.status()?;
         if status == EventStatus::Complete {
             self.engine().event_completed(mark, &self.state, place);
+        }
+        Ok(status)
+    }
+
+    #[track_caller]
+    fn status_into(&self, known: &mut KnownWork) -> Result<EventStatus, B::Error> {
+        let mark = self.engine().mark_event(&self.state);
+        let status = self.inner.status_into(known)?;
+        if status == EventStatus::Complete {
+            self.engine().event_answered(mark, &self.state, known);
         }
         Ok(status)
     }

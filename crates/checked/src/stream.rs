@@ -7,10 +7,10 @@ use std::thread;
 
 use gpu_stream_core::{
     Access, Backend, CaptureStatus, Device, Error as _, ErrorKind, EventOptions, HandleKind,
-    HostFunc, PlainHandles, RawHandle, RawStream, Region, Stream, StreamOptions,
+    HostFunc, KnownWork, PlainHandles, RawHandle, RawStream, Region, Stream, StreamOptions,
 };
 
-use crate::engine::{Engine, EventState, Line, Origin, StreamKey};
+use crate::engine::{Engine, EventState, Line, Mark, Origin, StreamKey};
 use crate::place::{Place, called_from, caller};
 use crate::sink::engine_of;
 use crate::{Checked, CheckedEvent};
@@ -92,6 +92,20 @@ impl<B: Backend> CheckedStream<B> {
         }
     }
 
+    /// Calls `ask`, which waits for the stream or asks whether it is done. Also returns what its success stands for.
+    fn ask<T>(
+        &self,
+        place: Place,
+        ask: impl FnOnce(&B::Stream) -> Result<T, B::Error>,
+    ) -> (Result<T, B::Error>, Mark) {
+        self.engine().used(&self.line, place);
+        self.end_of_capture();
+        let mark = self.engine().mark(&self.line);
+        let answer = ask(&self.inner);
+        self.note_fault(&answer, place);
+        (answer, mark)
+    }
+
     /// Makes branches of a type around a `CheckedStream` wait for one record of this stream.
     fn fork_wrapped<'a, O>(
         &self,
@@ -164,11 +178,7 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     #[track_caller]
     fn query(&self) -> Result<bool, B::Error> {
         let place = caller();
-        self.engine().used(&self.line, place);
-        self.end_of_capture();
-        let mark = self.engine().mark(&self.line);
-        let is_done = self.inner.query();
-        self.note_fault(&is_done, place);
+        let (is_done, mark) = self.ask(place, B::Stream::query);
         if let Ok(true) = is_done {
             self.engine().host_waited(mark, place);
         }
@@ -176,13 +186,18 @@ unsafe impl<B: PlainHandles> Stream for CheckedStream<B> {
     }
 
     #[track_caller]
+    fn query_into(&self, known: &mut KnownWork) -> Result<bool, B::Error> {
+        let (is_done, mark) = self.ask(caller(), |inner| inner.query_into(known));
+        if let Ok(true) = is_done {
+            self.engine().answered(mark, known);
+        }
+        is_done
+    }
+
+    #[track_caller]
     fn synchronize(&self) -> Result<(), B::Error> {
         let place = caller();
-        self.engine().used(&self.line, place);
-        self.end_of_capture();
-        let mark = self.engine().mark(&self.line);
-        let waited = self.inner.synchronize();
-        self.note_fault(&waited, place);
+        let (waited, mark) = self.ask(place, B::Stream::synchronize);
         if waited.is_ok() {
             self.engine().host_waited(mark, place);
         }

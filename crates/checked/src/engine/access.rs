@@ -5,11 +5,11 @@ use std::sync::Arc;
 use gpu_stream_core::{Access, Device, Region};
 
 use super::Place;
-use super::clock::LineId;
+use super::clock::{Clock, LineId};
 use super::found::ScopeId;
-use super::line::Work;
+use super::line::{LineState, Work};
 use super::memory::{Entry, HOST};
-use super::state::State;
+use super::state::{NumberMap, State};
 use crate::finding::{Action, Finding, FindingKind, MissingWait, Site, StreamInfo};
 
 impl State {
@@ -36,7 +36,7 @@ impl State {
             first.line == id
                 || first.site.number <= known
                 || line.clock.get(first.line) >= first.epoch
-                || self.lines.get(&first.line).is_none_or(|line| line.host >= first.epoch)
+                || is_over(&self.lines, self.noted_everything, first, region)
         });
         if memory.is_due() {
             self.sweep_memory();
@@ -46,12 +46,13 @@ impl State {
         }
     }
 
-    /// Notes an access of the host itself.
+    /// Notes an access of the host itself, by code that knows that the work of `known` is done.
     pub(super) fn host_access(
         &mut self,
         device: Device,
         access: Access,
         region: &Region,
+        known: &Clock,
         place: Place,
         scope: ScopeId,
     ) {
@@ -63,8 +64,9 @@ impl State {
         };
         let entry = make(host(device, 0, place));
         let found = self.memory.entry(0).or_default().access(&entry, |first| {
-            first.site.number <= self.host_everything
-                || self.lines.get(&first.line).is_none_or(|line| line.host >= first.epoch)
+            first.site.number <= self.host_everything.max(known.everything())
+                || known.get(first.line) >= first.epoch
+                || is_over(&self.lines, self.noted_everything, first, region)
         });
         for (kind, first) in found {
             let other = &first.site.stream;
@@ -197,4 +199,18 @@ impl State {
 /// Returns the host as a stream of a report, with the device and the handle of the other stream.
 fn host(device: Device, handle: usize, place: Place) -> Arc<StreamInfo> {
     Arc::new(StreamInfo { number: 0, name: "host".to_owned(), device, handle, created: place })
+}
+
+/// Returns `true` if all later accesses of a region are ordered after an access: the host knows that it is done, or code of
+/// the program ran that comes after it, and the region is another allocation. That code may have freed the memory, for
+/// instance as the destructor of a retained value, and the allocator may have used it again.
+fn is_over(
+    lines: &NumberMap<LineState>,
+    noted_everything: u64,
+    first: &Entry,
+    region: &Region,
+) -> bool {
+    let Some(line) = lines.get(&first.line) else { return true };
+    let is_noted = line.noted >= first.epoch || first.site.number <= noted_everything;
+    line.host >= first.epoch || is_noted && first.region.allocation() != region.allocation()
 }

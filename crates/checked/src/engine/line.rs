@@ -135,6 +135,9 @@ pub(super) struct LineState {
     pub(super) clock: Arc<Clock>,
     /// The epoch up to which the host knows that the work is done.
     pub(super) host: u64,
+    /// The epoch up to which code of the program ran that comes after the work, such as the destructor of a retained value.
+    /// Memory that it freed can have been allocated again. The rest of the program does not know that the work is done.
+    pub(super) noted: u64,
     /// The line of the capture that includes the stream now.
     pub(super) capture: Option<LineId>,
     /// Number of wrappers that are not clones of each other, and of those that destroy the stream.
@@ -190,6 +193,7 @@ impl LineState {
             epoch: 1,
             clock: Arc::default(),
             host: 0,
+            noted: 0,
             capture: None,
             wrappers: 0,
             created_wrappers: 0,

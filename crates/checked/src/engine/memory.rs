@@ -78,7 +78,7 @@ impl Memory {
     /// Adds an access. Returns the earlier ones that it is in conflict with, each once, and what is wrong.
     ///
     /// `is_ordered` tells whether an entry happens before the access. The host's own reads and writes are only compared:
-    /// everything that is called later happens after them.
+    /// everything that is called later happens after them, and so after what they are ordered after.
     pub(super) fn access(
         &mut self,
         new: &Arc<Entry>,
@@ -260,8 +260,23 @@ impl Piece {
             && self.write.iter().chain(&self.reads).all(|entry| is_ordered(entry));
     }
 
+    /// Forgets the accesses that happen before one of the host, since all later calls happen after them. A later access of an
+    /// allocation that was released stays a mistake.
+    fn settle(&mut self, is_ordered: &impl Fn(&Entry) -> bool) {
+        self.write.take_if(|entry| is_ordered(entry));
+        self.reads.retain(|entry| !is_ordered(entry));
+        for entry in self.releases.iter_mut().filter(|entry| is_ordered(entry)) {
+            let Entry { epoch, access, region, .. } = **entry;
+            let site = entry.site.clone();
+            *entry = Arc::new(Entry { line: HOST, epoch, access, region, site, _flags: None });
+        }
+    }
+
     /// Adds an access.
     fn add(&mut self, new: &Arc<Entry>, is_ordered: &impl Fn(&Entry) -> bool) {
+        if new.line == HOST {
+            self.settle(is_ordered);
+        }
         match new.access {
             Access::Read | Access::Write if new.line == HOST => {}
             Access::Read => {

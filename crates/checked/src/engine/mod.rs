@@ -7,7 +7,8 @@
 //!   ([`clock`]).
 //! - Records keep a clock, waits join it ([`ordering`]). Default streams and blocking streams wait for each other
 //!   ([`implicit`]). Captured calls have lines of their own ([`capture`]).
-//! - What the host has waited for happens before all later calls, and is forgotten ([`sweep`]).
+//! - What the host has waited for happens before all later calls, and is forgotten ([`sweep`]). What a layer has asked on
+//!   its own is known to the code that it runs for that, and not to the rest of the program ([`known`]).
 //! - Accesses are compared with the latest ones of the same bytes ([`memory`]).
 
 mod access;
@@ -18,6 +19,7 @@ mod event;
 mod forks;
 mod found;
 mod implicit;
+mod known;
 mod late;
 mod line;
 mod memory;
@@ -106,7 +108,7 @@ impl Engine {
     /// Notes that work may follow: the program took the stream's handle, or launched a host function.
     pub(crate) fn submit(&self, line: &Line, place: Place) {
         let scope = scope::current(self);
-        self.with(|state| {
+        self.submitting(line, |state| {
             let id = state.current(line.id());
             state.work(id, place, Action::Submit, scope);
         });
@@ -115,7 +117,7 @@ impl Engine {
     /// Notes a declared access of the stream, and reports the earlier ones that it is not ordered after.
     pub(crate) fn access(&self, line: &Line, access: Access, region: &Region, place: Place) {
         let scope = scope::current(self);
-        self.with(|state| state.access(line.id(), access, region, place, scope));
+        self.submitting(line, |state| state.access(line.id(), access, region, place, scope));
     }
 
     /// Notes that the calling thread itself accesses memory, and reports the earlier accesses of streams that the host
@@ -123,13 +125,14 @@ impl Engine {
     pub(crate) fn host_access(&self, access: Access, region: &Region, place: Place) {
         let scope = scope::current(self);
         let device = Device::new(self.kind, 0);
-        self.with(|state| state.host_access(device, access, region, place, scope));
+        let known = known::of_thread(self).unwrap_or_default();
+        self.with(|state| state.host_access(device, access, region, &known, place, scope));
     }
 
     /// Notes a record that succeeded, of an event that no other thread knew until now.
     pub(crate) fn record(&self, line: &Line, event: &EventState, place: Place) {
         let scope = scope::current(self);
-        self.with(|state| {
+        self.submitting(line, |state| {
             let recording = state.begin_record(line.id(), event, place, scope);
             state.end_record(event, recording, place);
         });
@@ -138,7 +141,7 @@ impl Engine {
     /// Notes that a call is going to record an event. Another thread can see the record before the call returns.
     pub(crate) fn begin_record(&self, line: &Line, event: &EventState, place: Place) -> Recording {
         let scope = scope::current(self);
-        self.with(|state| state.begin_record(line.id(), event, place, scope))
+        self.submitting(line, |state| state.begin_record(line.id(), event, place, scope))
     }
 
     /// Notes that the call succeeded, or that it failed.
@@ -158,13 +161,13 @@ impl Engine {
     /// Notes a wait for an event that succeeded.
     pub(crate) fn wait(&self, line: &Line, event: &EventState, place: Place) {
         let scope = scope::current(self);
-        self.with(|state| state.wait(line.id(), event, place, scope));
+        self.submitting(line, |state| state.wait(line.id(), event, place, scope));
     }
 
     /// Notes that `line` waits for all work of `other` so far.
     pub(crate) fn wait_stream(&self, line: &Line, other: &Line, place: Place) {
         let scope = scope::current(self);
-        self.with(|state| state.wait_stream(line.id(), other.id(), place, scope));
+        self.submitting(line, |state| state.wait_stream(line.id(), other.id(), place, scope));
     }
 
     /// Returns what a call of the host that begins now waits for: all work of the stream so far.
@@ -186,7 +189,10 @@ impl Engine {
     /// Notes that a call has found the event complete. `mark` was taken before the call.
     pub(crate) fn event_completed(&self, mark: Mark, event: &EventState, place: Place) {
         let scope = scope::current(self);
-        self.with(|state| state.event_completed(mark, event, place, scope));
+        self.with(|state| {
+            let mark = state.completed(mark, event);
+            state.host_waited(&mark, place, scope);
+        });
     }
 
     /// Notes that a call returned [`StreamFault`](gpu_stream_core::ErrorKind::StreamFault).
@@ -213,6 +219,17 @@ impl Engine {
     pub(crate) fn set_hook(&self, hook: Option<Hook>) {
         let old = self.with(|state| std::mem::replace(&mut state.hook, hook));
         drop(old); // not while the state is locked
+    }
+
+    /// Runs `call` on the state, which notes a submission to a stream: after what the calling code knows.
+    fn submitting<T>(&self, line: &Line, call: impl FnOnce(&mut State) -> T) -> T {
+        let known = known::of_thread(self);
+        self.with(|state| {
+            if let Some(known) = known {
+                state.join_known(line.id(), &known);
+            }
+            call(state)
+        })
     }
 
     /// Runs `call` on the state, and then the hook, which is the program's, with no lock held.

@@ -267,18 +267,12 @@ impl State {
         }
     }
 
-    /// Notes that the host knows that an event is complete. `mark` was taken before the call.
+    /// Returns what an event stands for that is complete. `mark` was taken before the call that has found that.
     ///
     /// Another thread may have recorded the event since then, and the call may have told of that record.
-    pub(super) fn event_completed(
-        &mut self,
-        mark: Mark,
-        event: &EventState,
-        place: Place,
-        scope: ScopeId,
-    ) {
+    pub(super) fn completed(&mut self, mark: Mark, event: &EventState) -> Mark {
         let now = self.mark_event(event);
-        let mark = match (mark.0, now.0) {
+        let waited = match (mark.0, now.0) {
             (Waited::Event(mut before), Waited::Event(now)) => {
                 let is_known = |new: &Snapshot| {
                     let is_same = |old: &Snapshot| (old.line, old.epoch) == (new.line, new.epoch);
@@ -288,8 +282,8 @@ impl State {
                 before.extend(new);
                 Waited::Event(before)
             }
-            (mark, _) => mark,
+            (waited, _) => waited,
         };
-        self.host_waited(&Mark(mark), place, scope);
+        Mark(waited)
     }
 }

@@ -58,6 +58,8 @@ pub(super) struct State {
     pub(super) devices: HashMap<Device, ImplicitOrder>,
     /// The host knows that all calls up to this number are done.
     pub(super) host_everything: u64,
+    /// Code of the program ran that comes after all calls up to this number: see [`LineState::noted`].
+    pub(super) noted_everything: u64,
     /// Counts the changes of what the host knows.
     pub(super) version: u64,
     /// The call of the latest wait for an event whose record is not known.
@@ -225,7 +227,7 @@ impl State {
     }
 
     /// Removes what the host knows from a line's clock, if that has changed since the last time.
-    fn prune(&mut self, id: LineId) {
+    pub(super) fn prune(&mut self, id: LineId) {
         let version = self.version;
         let Some(line) = self.lines.get_mut(&id).filter(|line| !line.clock.is_pruned(version))
         else {
@@ -240,16 +242,23 @@ impl State {
 
     /// Notes that the host knows that the work of a snapshot is done.
     pub(super) fn host_join(&mut self, snapshot: &Snapshot) {
-        let others = snapshot.clock.entries().iter().copied();
-        for (id, epoch) in others.chain([(snapshot.line, snapshot.epoch)]) {
-            if let Some(line) = self.lines.get_mut(&id)
-                && line.host < epoch
-            {
-                line.host = epoch;
-                self.version += 1;
-            }
-        }
-        self.host_everything = self.host_everything.max(snapshot.clock.everything());
+        self.host_join_line(snapshot.line, snapshot.epoch);
+        self.host_join_clock(&snapshot.clock);
         self.prune(snapshot.line);
+    }
+
+    /// Notes that the host knows that the work of a clock is done.
+    pub(super) fn host_join_clock(&mut self, clock: &Clock) {
+        clock.entries().iter().for_each(|(id, epoch)| self.host_join_line(*id, *epoch));
+        self.host_everything = self.host_everything.max(clock.everything());
+    }
+
+    fn host_join_line(&mut self, id: LineId, epoch: u64) {
+        if let Some(line) = self.lines.get_mut(&id)
+            && line.host < epoch
+        {
+            line.host = epoch;
+            self.version += 1;
+        }
     }
 }

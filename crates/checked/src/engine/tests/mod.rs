@@ -5,6 +5,7 @@ mod cost;
 mod default_streams;
 mod foreign;
 mod host;
+mod known;
 mod late;
 mod memory;
 mod order;
